@@ -1,0 +1,83 @@
+// The one checker of arguments at the border. A verb lists its arguments as a table of Spec; take()
+// reads an array through the standard __dlpack__ protocol and holds it against its row: type,
+// device, dtype, number of dimensions, sizes, alignment. What does not fit becomes a TypeError or
+// ValueError that names the argument, what was got and what was wanted.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "../core/views.h"
+
+namespace layerbits {
+
+// The part of the DLPack ABI (v1) that is read here.
+struct DlTensor {
+  void* data;
+  int32_t device_type, device_id;
+  int32_t ndim;
+  uint8_t type_code, type_bits;
+  uint16_t type_lanes;
+  int64_t* shape;
+  int64_t* strides;  // null: contiguous
+  uint64_t byte_offset;
+};
+
+enum class Dtype { kFloating, kFloat64, kInt64 };  // kFloating: float32 or float64, the same in all
+
+struct Spec {
+  const char* name;
+  Dtype dtype;
+  std::vector<const char*> sizes;  // equal symbols are equal sizes
+  bool writable = false;
+};
+
+// An array that is kept alive, and the view of it.
+class Array {
+ public:
+  explicit operator bool() const { return data_ != nullptr || sizes_.size() != 0; }
+  int64_t size(int axis) const { return sizes_[axis]; }
+
+  template <typename T>
+  Vector<T> vector() const {
+    if (sizes_.empty()) return {};
+    return {static_cast<T*>(data_), sizes_[0], strides_[0]};
+  }
+  template <typename T>
+  Matrix<T> matrix() const {
+    if (sizes_.empty()) return {};
+    return {static_cast<T*>(data_), sizes_[0], sizes_[1], strides_[0], strides_[1]};
+  }
+
+ private:
+  friend class Arguments;
+  pybind11::object capsule_;
+  void* data_ = nullptr;
+  std::vector<int64_t> sizes_, strides_;
+};
+
+// The arguments of one call: remembers the sizes and the dtype that the first arrays have set.
+class Arguments {
+ public:
+  Array take(const Spec& spec, pybind11::handle value);
+  Array take_optional(const Spec& spec, pybind11::handle value) {
+    return value.is_none() ? Array{} : take(spec, value);
+  }
+  bool is_float32() const { return floating_bits_ == 32; }
+
+ private:
+  void check_dtype(const Spec& spec, const DlTensor& tensor);
+  void check_sizes(const Spec& spec, const DlTensor& tensor);
+
+  int floating_bits_ = 0;
+  std::string floating_owner_;
+  std::map<std::string, std::pair<int64_t, std::string>> sizes_;  // symbol: size, who set it
+};
+
+// Offsets of ragged groups: from 0 up to `rows`, never falling.
+Groups groups(const char* name, const Array& offsets, int64_t rows);
+
+}  // namespace layerbits

@@ -1,0 +1,159 @@
+// The module layerbits._cpu: the verbs of core/mixture.h behind checked arguments, with the
+// interpreter's lock released. Private: kernels.py is the door.
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include "../core/dispatch.h"
+#include "../core/mixture.h"
+#include "arguments.h"
+
+namespace py = pybind11;
+
+namespace layerbits {
+namespace {
+
+bool signals_arrive_here() {
+  const py::module_ threading = py::module_::import("threading");
+  return threading.attr("get_ident")().equal(threading.attr("main_thread")().attr("ident"));
+}
+
+bool signalled() {
+  py::gil_scoped_acquire acquire;
+  return PyErr_CheckSignals() != 0;
+}
+
+// Runs `verb` without the interpreter's lock; answers Ctrl-C; turns its status into an exception.
+// Python answers signals in the main thread alone; other threads must not ask, for a daemon that
+// takes the lock while the interpreter ends is unwound.
+template <typename Verb>
+void run(const Verb& verb) {
+  Cancellation cancellation(signals_arrive_here() ? &signalled : nullptr);
+  Status status;
+  {
+    py::gil_scoped_release release;
+    status = verb(cancellation);
+  }
+  if (PyErr_Occurred()) throw py::error_already_set();
+  switch (status.code) {
+    case Status::kOk:
+      return;
+    case Status::kBadValue:
+      throw py::value_error(status.message);
+    case Status::kOutOfMemory:
+      PyErr_SetString(PyExc_MemoryError, status.message.c_str());
+      throw py::error_already_set();
+    default:
+      throw std::runtime_error(status.message);
+  }
+}
+
+// The arrays that say what mixture is meant where.
+struct MixtureArrays {
+  Array points, centers, weights, point_offsets, center_offsets;
+  double sigma;
+
+  MixtureArrays(Arguments& arguments, py::handle points_, py::handle centers_, py::handle weights_,
+                double sigma_, py::handle point_offsets_, py::handle center_offsets_)
+      : points(arguments.take({"points", Dtype::kFloating, {"m", "d"}}, points_)),
+        centers(arguments.take({"centers", Dtype::kFloating, {"n", "d"}}, centers_)),
+        weights(arguments.take_optional({"weights", Dtype::kFloating, {"n"}}, weights_)),
+        sigma(sigma_) {
+    if (point_offsets_.is_none() != center_offsets_.is_none())
+      throw py::type_error("point_offsets: wanted together with center_offsets, got one of them");
+    const std::vector<const char*> size = {"groups + 1"};
+    point_offsets = arguments.take_optional({"point_offsets", Dtype::kInt64, size}, point_offsets_);
+    center_offsets =
+        arguments.take_optional({"center_offsets", Dtype::kInt64, size}, center_offsets_);
+  }
+
+  template <typename T>
+  Mixture<T> view() const {
+    return {points.matrix<const T>(),
+            centers.matrix<const T>(),
+            weights.vector<const T>(),
+            sigma,
+            groups("point_offsets", point_offsets, points.size(0)),
+            groups("center_offsets", center_offsets, centers.size(0))};
+  }
+};
+
+void log_sum_exp_any(py::object points, py::object centers, double sigma, py::object log_sum,
+                     py::object weights, py::object point_offsets, py::object center_offsets,
+                     int threads, const std::string& level) {
+  Arguments arguments;
+  const MixtureArrays arrays(arguments, points, centers, weights, sigma, point_offsets,
+                             center_offsets);
+  const Array out = arguments.take({"log_sum", Dtype::kFloat64, {"m"}, true}, log_sum);
+  const auto call = [&]<typename T>(T) {
+    const Mixture<T> mixture = arrays.view<T>();
+    run([&](Cancellation& cancellation) {
+      return log_sum_exp(mixture, out.vector<double>(), {threads, level, cancellation});
+    });
+  };
+  arguments.is_float32() ? call(float{}) : call(double{});
+}
+
+void log_sum_exp_gradient_any(py::object points, py::object centers, double sigma,
+                              py::object log_sum, py::object upstream, py::object weights,
+                              py::object point_offsets, py::object center_offsets,
+                              py::object d_points, py::object d_centers, py::object d_weights,
+                              py::object d_sigma, int threads, const std::string& level) {
+  Arguments arguments;
+  const MixtureArrays arrays(arguments, points, centers, weights, sigma, point_offsets,
+                             center_offsets);
+  const Array sums = arguments.take({"log_sum", Dtype::kFloat64, {"m"}}, log_sum);
+  const Array upstreams = arguments.take({"upstream", Dtype::kFloat64, {"m"}}, upstream);
+  const Array out_points =
+      arguments.take_optional({"d_points", Dtype::kFloating, {"m", "d"}, true}, d_points);
+  const Array out_centers =
+      arguments.take_optional({"d_centers", Dtype::kFloating, {"n", "d"}, true}, d_centers);
+  const Array out_weights =
+      arguments.take_optional({"d_weights", Dtype::kFloating, {"n"}, true}, d_weights);
+  const Array out_sigma =
+      arguments.take_optional({"d_sigma", Dtype::kFloat64, {"m"}, true}, d_sigma);
+  const auto call = [&]<typename T>(T) {
+    const Mixture<T> mixture = arrays.view<T>();
+    const Gradient<T> gradient{sums.vector<const double>(), upstreams.vector<const double>(),
+                               out_points.matrix<T>(),      out_centers.matrix<T>(),
+                               out_weights.vector<T>(),     out_sigma.vector<double>()};
+    run([&](Cancellation& cancellation) {
+      return log_sum_exp_gradient(mixture, gradient, {threads, level, cancellation});
+    });
+  };
+  arguments.is_float32() ? call(float{}) : call(double{});
+}
+
+std::vector<std::string> level_names() {
+  std::vector<std::string> names;
+  for (const KernelTable* table : usable_levels()) names.emplace_back(table->level);
+  return names;
+}
+
+std::string chosen_level() {
+  const KernelTable* table = nullptr;
+  const Status status = find_level({}, table);
+  if (!status.ok()) throw py::value_error(status.message);
+  return table->level;
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_cpu, module) {
+  using py::arg;
+  module.doc() = "CPU core of layerbits: see layerbits.kernels.";
+  module.def("log_sum_exp", &log_sum_exp_any, arg("points"), arg("centers"), arg("sigma"),
+             arg("log_sum"), py::kw_only(), arg("weights") = py::none(),
+             arg("point_offsets") = py::none(), arg("center_offsets") = py::none(),
+             arg("threads") = 1, arg("level") = "");
+  module.def("log_sum_exp_gradient", &log_sum_exp_gradient_any, arg("points"), arg("centers"),
+             arg("sigma"), arg("log_sum"), arg("upstream"), py::kw_only(),
+             arg("weights") = py::none(), arg("point_offsets") = py::none(),
+             arg("center_offsets") = py::none(), arg("d_points") = py::none(),
+             arg("d_centers") = py::none(), arg("d_weights") = py::none(),
+             arg("d_sigma") = py::none(), arg("threads") = 1, arg("level") = "");
+  module.def("levels", &level_names, "ISA levels that this machine can run, best first.");
+  module.def("level", &chosen_level, "The ISA level in use; LAYERBITS_MAX_ISA may lower it.");
+  module.def("usable_cores", &usable_cores, "Cores left by the affinity mask and the cgroup.");
+}
+
+}  // namespace layerbits

@@ -1,0 +1,43 @@
+// The table of kernels that every ISA level fills in, and the packed layouts that they read.
+// Included by cpu/ files, which are compiled with ISA flags: therefore C headers only, and no
+// inline function that a linker could merge across levels.
+#pragma once
+
+#include <stdint.h>
+
+namespace layerbits {
+
+// Columns are packed in blocks of kBlock: first the extra values of a column, then its coordinates,
+// kBlock of each. Rows are packed in tiles of `lanes` in the same way. Packed coordinates are
+// scaled by a power of two, so exactly.
+inline constexpr int kBlock = 8;
+inline constexpr int kMaxLanes = 16;
+
+// For each row q the sum over columns c of 2^(-scale (|q - c|^2 + offset_c)).
+// points: no extra value. centers: one, offset_c >= 0.
+// state[tile][3][lanes]: reference, high, low, where the sum is (high + low) 2^reference.
+template <typename T>
+using LogSumExpKernel = void (*)(const T* points, int64_t tiles, const T* centers, int64_t blocks,
+                                 int64_t dim, T scale, T* state);
+
+// With K_rc = coefficient_c 2^(-scale |r - c|^2 + exponent_r + exponent_c), for each row r the sums
+// over columns c of K_rc, of K_rc |r - c|^2 and of K_rc (r - c). rows: one extra value, exponent_r.
+// columns: two, exponent_c and coefficient_c. sums[tile][2 + dim][lanes].
+template <typename T>
+using WeightedDifferencesKernel = void (*)(const T* rows, int64_t tiles, const T* columns,
+                                           int64_t blocks, int64_t dim, T scale, T* sums);
+
+template <typename T>
+struct Kernels {
+  int lanes;
+  LogSumExpKernel<T> log_sum_exp;
+  WeightedDifferencesKernel<T> weighted_differences;
+};
+
+struct KernelTable {
+  const char* level;
+  Kernels<float> f32;
+  Kernels<double> f64;
+};
+
+}  // namespace layerbits

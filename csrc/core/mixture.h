@@ -1,0 +1,53 @@
+// The verbs over Gaussian mixtures. A row of `points` meets the rows of `centers` of its own group
+// only.
+//
+// Every verb: arguments are views that the caller has checked for type and shape; values are
+// checked here. Results do not depend on the number of threads, nor on which other rows are asked
+// in the same call.
+#pragma once
+
+#include <string_view>
+
+#include "thread_pool.h"
+#include "views.h"
+
+namespace layerbits {
+
+struct Execution {
+  int threads = 1;
+  std::string_view level;  // empty: the best that this machine has
+  Cancellation& cancellation;
+};
+
+template <typename T>
+struct Mixture {
+  Matrix<const T> points, centers;
+  Vector<const T> weights;  // not given: all one
+  double sigma = 0;
+  Groups point_groups, center_groups;
+};
+
+// log_sum[i] = log sum_j w_j exp(-|points_i - centers_j|^2 / (2 sigma^2)); -infinity for an empty
+// sum.
+template <typename T>
+Status log_sum_exp(const Mixture<T>& mixture, Vector<double> log_sum, Execution execution);
+
+// Where p_ij are the softmax weights that `log_sum` came from and u_i = upstream[i]:
+//   d_points[i]  = -sum_j u_i p_ij (points_i - centers_j) / sigma^2
+//   d_centers[j] =  sum_i u_i p_ij (points_i - centers_j) / sigma^2
+//   d_weights[j] =  sum_i u_i p_ij / w_j, its limit where w_j = 0
+//   d_sigma[i]   =  sum_j u_i p_ij |points_i - centers_j|^2 / sigma^3
+// What is not given is not computed. Rows with u_i = 0 add nothing, whatever they hold.
+template <typename T>
+struct Gradient {
+  Vector<const double> log_sum, upstream;
+  Matrix<T> d_points, d_centers;
+  Vector<T> d_weights;
+  Vector<double> d_sigma;
+};
+
+template <typename T>
+Status log_sum_exp_gradient(const Mixture<T>& mixture, const Gradient<T>& gradient,
+                            Execution execution);
+
+}  // namespace layerbits

@@ -1,0 +1,103 @@
+// From the caller's arrays to the layouts of kernel_table.h. Copies are made once, in O((n + m) d),
+// straight from strided memory; scaling by a power of two is exact, and makes kernels independent
+// of the size of sigma.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cmath>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "kernel_table.h"
+#include "status.h"
+#include "views.h"
+
+namespace layerbits {
+
+// Rows [first, first + count) of one group, small enough to be one piece of work.
+struct Run {
+  int64_t group, first, count;
+};
+
+inline std::vector<Run> split_into_runs(const Groups& groups, int64_t largest) {
+  std::vector<Run> runs;
+  for (int64_t g = 0; g < groups.count(); ++g)
+    for (int64_t i = groups.begin(g); i < groups.end(g); i += largest)
+      runs.push_back({g, i, std::min(largest, groups.end(g) - i)});
+  return runs;
+}
+
+inline int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// sigma = fraction / power, with 1/2 <= fraction < 1 and power a power of two.
+template <typename T>
+struct Scaling {
+  double sigma = 0, fraction = 0, power = 0;
+  T scale = 0;  // log2(e) / (2 fraction^2)
+
+  Status set(double value) {
+    sigma = value;
+    if (!(sigma > 0) || !std::isfinite(sigma))
+      return Status::bad_value("sigma: got " + std::to_string(sigma) +
+                               ", wanted a finite number > 0");
+    int exponent = 0;
+    fraction = std::frexp(sigma, &exponent);
+    const int limit = std::numeric_limits<T>::max_exponent - 3;
+    if (exponent < -limit || exponent > limit)
+      return Status::bad_value("sigma: got a number outside the range of the arrays' dtype");
+    power = std::ldexp(1.0, -exponent);
+    scale = T(1.4426950408889634074 / (2 * fraction * fraction));
+    return {};
+  }
+};
+
+// What becomes of a coordinate that is not finite: the log-sum-exp sees it; a gradient must not
+// multiply it by a weight of 0, and knows by the extra values whether the row is absent or NaN.
+enum class NotFinite { kKeep, kZero };
+
+// Packs rows [first, first + count) in tiles of `width`: per row the kExtras values extras(i), then
+// the coordinates. Places left over in the last tile get `padding` and zeros. A finite value that
+// leaves the range sets `too_large`.
+template <NotFinite kPolicy, typename T, size_t kExtras, typename ExtrasOf>
+void pack(const Matrix<const T>& rows, int64_t first, int64_t count, int width, double power,
+          const std::array<T, kExtras>& padding, const ExtrasOf& extras, T* out,
+          std::atomic<bool>& too_large) {
+  constexpr T kLimit = std::numeric_limits<T>::max() / 4;  // differences stay finite
+  const T factor = T(power);
+  bool large = false;
+  for (int64_t start = 0; start < count; start += width, out += width * (kExtras + rows.cols)) {
+    const int used = int(std::min<int64_t>(width, count - start));
+    for (int lane = 0; lane < width; ++lane) {
+      const std::array<T, kExtras> values = lane < used ? extras(first + start + lane) : padding;
+      for (size_t e = 0; e < kExtras; ++e) out[e * width + lane] = values[e];
+    }
+    T* coordinates = out + kExtras * width;
+    for (int lane = 0; lane < used; ++lane) {
+      const int64_t i = first + start + lane;
+      for (int64_t k = 0; k < rows.cols; ++k) {
+        const T value = rows(i, k);
+        T packed = value * factor;
+        if (!std::isfinite(value)) {
+          if (kPolicy == NotFinite::kZero) packed = 0;
+        } else if (std::abs(packed) > kLimit) {
+          large = true;
+        }
+        coordinates[k * width + lane] = packed;
+      }
+    }
+    for (int lane = used; lane < width; ++lane)
+      for (int64_t k = 0; k < rows.cols; ++k) coordinates[k * width + lane] = 0;
+  }
+  if (large) too_large = true;
+}
+
+inline Status too_far_from_zero(const std::string& name) {
+  return Status::bad_value(name +
+                           ": got a finite value too large beside sigma for its dtype, wanted "
+                           "less than a quarter of the largest number times sigma; "
+                           "shift the data towards 0, or use float64");
+}
+
+}  // namespace layerbits

@@ -1,0 +1,182 @@
+#include "thread_pool.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <fstream>
+#include <mutex>
+#include <new>
+#include <string>
+#include <system_error>
+#include <thread>
+
+#if defined(__linux__)
+#include <sched.h>
+#endif
+
+namespace layerbits {
+namespace {
+
+// A tenth of the 150 ms in which Ctrl-C is to be answered; polling takes the interpreter's lock, so
+// not more often.
+constexpr std::int64_t kPollInterval = 15'000'000;  // ns
+
+std::int64_t now() { return std::chrono::steady_clock::now().time_since_epoch().count(); }
+
+std::uint64_t this_thread() { return std::hash<std::thread::id>{}(std::this_thread::get_id()); }
+
+struct Job {
+  const std::function<void(int64_t)>& work;
+  const int64_t items;
+  Cancellation& cancellation;
+  std::atomic<int64_t> next{0};
+  int places = 0;   // helpers that may still join; guarded by the pool's mutex
+  int helpers = 0;  // helpers at work; guarded by the pool's mutex
+  std::atomic<Status::Code> failure{Status::kOk};
+
+  void run() {
+    try {
+      for (int64_t i; (i = next.fetch_add(1)) < items && failure == Status::kOk;) {
+        if (cancellation.requested()) break;
+        work(i);
+      }
+    } catch (const std::bad_alloc&) {
+      failure = Status::kOutOfMemory;
+    } catch (...) {
+      failure = Status::kInternal;
+    }
+  }
+};
+
+class ThreadPool {
+ public:
+  void run(Job& job, int threads) {
+    {
+      std::lock_guard lock(mutex_);
+      grow(threads - 1);
+      job.places = threads - 1;
+      jobs_.push_back(&job);
+    }
+    wake_.notify_all();
+    job.run();
+    std::unique_lock lock(mutex_);
+    jobs_.erase(std::find(jobs_.begin(), jobs_.end(), &job));
+    done_.wait(lock, [&] { return job.helpers == 0; });
+  }
+
+  const pid_t owner = getpid();
+
+ private:
+  void grow(int workers) {
+    try {
+      for (; workers_ < workers; ++workers_) std::thread([this] { serve(); }).detach();
+    } catch (const std::system_error&) {
+      // The system gives no more threads: those that there are do the work.
+    }
+  }
+
+  Job* open_job() {
+    for (Job* job : jobs_)
+      if (job->places > 0 && job->next < job->items) return job;
+    return nullptr;
+  }
+
+  void serve() {
+    std::unique_lock lock(mutex_);
+    for (;;) {
+      Job* job = nullptr;
+      wake_.wait(lock, [&] { return (job = open_job()) != nullptr; });
+      --job->places;
+      ++job->helpers;
+      lock.unlock();
+      job->run();
+      lock.lock();
+      if (--job->helpers == 0) done_.notify_all();
+    }
+  }
+
+  std::mutex mutex_;
+  std::condition_variable wake_, done_;
+  std::deque<Job*> jobs_;
+  int workers_ = 0;
+};
+
+// Never destroyed: its threads may still sleep in it at exit. A forked child cannot join its
+// parent's threads, nor trust its locks, so it leaves that pool where it is.
+ThreadPool& pool() {
+  static std::atomic<ThreadPool*> current{nullptr};
+  ThreadPool* found = current.load();
+  while (found == nullptr || found->owner != getpid()) {
+    auto* fresh = new ThreadPool;
+    if (current.compare_exchange_strong(found, fresh)) return *fresh;
+    delete fresh;
+  }
+  return *found;
+}
+
+// The quota of the process's cgroup (v2, else v1) in cores, rounded up; 0 where there is none.
+int cgroup_quota() {
+  const auto read = [](const char* path, auto&... values) {
+    std::ifstream file(path);
+    return bool((file >> ... >> values));
+  };
+  std::string quota;
+  double limit = 0, period = 0;
+  if (read("/sys/fs/cgroup/cpu.max", quota, period)) {
+    if (quota == "max") return 0;
+    limit = std::atof(quota.c_str());
+  } else if (!read("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", limit) ||
+             !read("/sys/fs/cgroup/cpu/cpu.cfs_period_us", period)) {
+    return 0;
+  }
+  return limit > 0 && period > 0 ? int((limit + period - 1) / period) : 0;
+}
+
+}  // namespace
+
+Cancellation::Cancellation(std::function<bool()> interrupted)
+    : interrupted_(std::move(interrupted)),
+      caller_(this_thread()),
+      next_poll_(now() + kPollInterval) {}
+
+bool Cancellation::requested() {
+  if (interrupted_ && this_thread() == caller_ && now() >= next_poll_) {
+    if (interrupted_()) requested_ = true;
+    next_poll_ = now() + kPollInterval;
+  }
+  return requested_;
+}
+
+Status parallel_for(int threads, int64_t items, Cancellation& cancellation,
+                    const std::function<void(int64_t)>& work) {
+  Job job{work, items, cancellation};
+  threads = int(std::min<int64_t>(std::max(threads, 1), items));
+  if (threads <= 1)
+    job.run();
+  else
+    pool().run(job, threads);
+  if (cancellation.requested()) return {Status::kInterrupted, "interrupted"};
+  switch (job.failure.load()) {
+    case Status::kOk:
+      return {};
+    case Status::kOutOfMemory:
+      return {Status::kOutOfMemory, "out of memory"};
+    default:
+      return {Status::kInternal, "a worker thread failed"};
+  }
+}
+
+int usable_cores() {
+  int cores = int(std::thread::hardware_concurrency());
+#if defined(__linux__)
+  cpu_set_t mask;
+  if (sched_getaffinity(0, sizeof(mask), &mask) == 0) cores = CPU_COUNT(&mask);
+#endif
+  const int quota = cgroup_quota();
+  return std::max(1, quota > 0 ? std::min(cores, quota) : cores);
+}
+
+}  // namespace layerbits

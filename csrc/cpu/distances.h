@@ -1,0 +1,50 @@
+// Squared distances of a tile of rows to a block of columns, by direct differences: |a|^2 + |b|^2 -
+// 2ab would lose all digits where sigma is small beside the coordinates.
+#pragma once
+
+#include "../core/kernel_table.h"
+#include "exp2.h"
+
+namespace {
+
+using layerbits::kBlock;
+
+// Adds |q - c|^2 to `out`, which holds what each of the kBlock sums starts from. Partial sums over
+// 64 dimensions keep the rounding of a long sum near that of a short one.
+template <typename T>
+inline void add_distances(const T* tile, const T* block, int64_t dim,
+                          typename Lanes<T>::Register (&out)[kBlock]) {
+  using R = typename Lanes<T>::Register;
+  constexpr int64_t kPanel = 64;
+  for (int64_t first = 0; first < dim; first += kPanel) {
+    const int64_t last = first + kPanel < dim ? first + kPanel : dim;
+    R partial[kBlock];
+    for (int j = 0; j < kBlock; ++j) partial[j] = first ? broadcast(T(0)) : out[j];
+    for (int64_t k = first; k < last; ++k, block += kBlock) {
+      const R q = load(tile + k * Lanes<T>::kCount);
+      for (int j = 0; j < kBlock; ++j) {
+        const R difference = q - broadcast(block[j]);
+        partial[j] = fma(difference, difference, partial[j]);
+      }
+    }
+    for (int j = 0; j < kBlock; ++j) out[j] = first ? out[j] + partial[j] : partial[j];
+  }
+}
+
+// An exponent so large that its rounding exceeds what 2^x resolves. References move by integers
+// below it.
+template <typename T>
+constexpr T kFar = sizeof(T) == 4 ? T(0x1p22) : T(0x1p51);
+
+// distance * minus_scale + shift. Where the shift is far, the product is rounded first, as it was
+// when a reference was made of it: else the nearest term of a row would be 2^(rounding of a huge
+// number), so 0 or overflow.
+template <typename T>
+inline typename Lanes<T>::Register far_exponent(typename Lanes<T>::Register distance,
+                                                typename Lanes<T>::Register minus_scale,
+                                                typename Lanes<T>::Register shift) {
+  return where_less(broadcast(kFar<T>), shift, distance * minus_scale + shift,
+                    fma(distance, minus_scale, shift));
+}
+
+}  // namespace

@@ -1,0 +1,36 @@
+// The few operations on vector registers that the kernels are written in, for the ISA level that
+// this file is compiled for. The operators + - * come with the register types themselves.
+//
+//   load, store, broadcast            unaligned memory; one value in all lanes
+//   fma(a, b, c)                      a * b + c, rounded once (twice on SSE2)
+//   min, max                          the second operand where either is NaN
+//   any_less, any_not_greater         is there a lane with a < b; with not (a > b), true for NaN
+//   where_less(a, b, yes, no)         lane by lane
+//   low_bits_to_exponent(a)           the bits of a, shifted left by the width of the mantissa
+#pragma once
+
+#include <float.h>
+
+namespace {
+
+template <typename T>
+struct Lanes;
+
+template <typename T>
+constexpr T kLargest = FLT_MAX;
+template <>
+constexpr double kLargest<double> = DBL_MAX;
+
+}  // namespace
+
+#if defined(LAYERBITS_LEVEL_AVX512)
+#include "lanes_avx512.h"
+#elif defined(LAYERBITS_LEVEL_AVX2)
+#include "lanes_avx2.h"
+#elif defined(LAYERBITS_LEVEL_SSE2)
+#include "lanes_sse2.h"
+#elif defined(LAYERBITS_LEVEL_NEON)
+#include "lanes_neon.h"
+#else
+#error "cmake/IsaKernels.cmake defines the level"
+#endif

@@ -1,0 +1,59 @@
+// Registers of AVX2 with FMA behind the names of lanes.h.
+#pragma once
+
+#include <immintrin.h>
+
+namespace {
+
+template <>
+struct Lanes<float> {
+  using Register = __m256;
+  static constexpr int kCount = 8;
+};
+
+template <>
+struct Lanes<double> {
+  using Register = __m256d;
+  static constexpr int kCount = 4;
+};
+
+inline __m256 load(const float* p) { return _mm256_loadu_ps(p); }
+inline __m256d load(const double* p) { return _mm256_loadu_pd(p); }
+inline void store(float* p, __m256 a) { _mm256_storeu_ps(p, a); }
+inline void store(double* p, __m256d a) { _mm256_storeu_pd(p, a); }
+inline __m256 broadcast(float a) { return _mm256_set1_ps(a); }
+inline __m256d broadcast(double a) { return _mm256_set1_pd(a); }
+inline __m256 fma(__m256 a, __m256 b, __m256 c) { return _mm256_fmadd_ps(a, b, c); }
+inline __m256d fma(__m256d a, __m256d b, __m256d c) { return _mm256_fmadd_pd(a, b, c); }
+inline __m256 min(__m256 a, __m256 b) { return _mm256_min_ps(a, b); }
+inline __m256d min(__m256d a, __m256d b) { return _mm256_min_pd(a, b); }
+inline __m256 max(__m256 a, __m256 b) { return _mm256_max_ps(a, b); }
+inline __m256d max(__m256d a, __m256d b) { return _mm256_max_pd(a, b); }
+
+inline bool any_less(__m256 a, __m256 b) {
+  return _mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_LT_OQ)) != 0;
+}
+inline bool any_less(__m256d a, __m256d b) {
+  return _mm256_movemask_pd(_mm256_cmp_pd(a, b, _CMP_LT_OQ)) != 0;
+}
+inline bool any_not_greater(__m256 a, __m256 b) {
+  return _mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_NGT_UQ)) != 0;
+}
+inline bool any_not_greater(__m256d a, __m256d b) {
+  return _mm256_movemask_pd(_mm256_cmp_pd(a, b, _CMP_NGT_UQ)) != 0;
+}
+inline __m256 where_less(__m256 a, __m256 b, __m256 yes, __m256 no) {
+  return _mm256_blendv_ps(no, yes, _mm256_cmp_ps(a, b, _CMP_LT_OQ));
+}
+inline __m256d where_less(__m256d a, __m256d b, __m256d yes, __m256d no) {
+  return _mm256_blendv_pd(no, yes, _mm256_cmp_pd(a, b, _CMP_LT_OQ));
+}
+
+inline __m256 low_bits_to_exponent(__m256 a) {
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(a), 23));
+}
+inline __m256d low_bits_to_exponent(__m256d a) {
+  return _mm256_castsi256_pd(_mm256_slli_epi64(_mm256_castpd_si256(a), 52));
+}
+
+}  // namespace

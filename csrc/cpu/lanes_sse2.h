@@ -1,0 +1,58 @@
+// Registers of SSE2, the floor of x86-64, behind the names of lanes.h. There is no fused
+// multiply-add: fma rounds twice, so this level alone does not agree with the others in bits.
+#pragma once
+
+#include <emmintrin.h>
+
+namespace {
+
+template <>
+struct Lanes<float> {
+  using Register = __m128;
+  static constexpr int kCount = 4;
+};
+
+template <>
+struct Lanes<double> {
+  using Register = __m128d;
+  static constexpr int kCount = 2;
+};
+
+inline __m128 load(const float* p) { return _mm_loadu_ps(p); }
+inline __m128d load(const double* p) { return _mm_loadu_pd(p); }
+inline void store(float* p, __m128 a) { _mm_storeu_ps(p, a); }
+inline void store(double* p, __m128d a) { _mm_storeu_pd(p, a); }
+inline __m128 broadcast(float a) { return _mm_set1_ps(a); }
+inline __m128d broadcast(double a) { return _mm_set1_pd(a); }
+inline __m128 fma(__m128 a, __m128 b, __m128 c) { return _mm_add_ps(_mm_mul_ps(a, b), c); }
+inline __m128d fma(__m128d a, __m128d b, __m128d c) { return _mm_add_pd(_mm_mul_pd(a, b), c); }
+inline __m128 min(__m128 a, __m128 b) { return _mm_min_ps(a, b); }
+inline __m128d min(__m128d a, __m128d b) { return _mm_min_pd(a, b); }
+inline __m128 max(__m128 a, __m128 b) { return _mm_max_ps(a, b); }
+inline __m128d max(__m128d a, __m128d b) { return _mm_max_pd(a, b); }
+
+inline bool any_less(__m128 a, __m128 b) { return _mm_movemask_ps(_mm_cmplt_ps(a, b)) != 0; }
+inline bool any_less(__m128d a, __m128d b) { return _mm_movemask_pd(_mm_cmplt_pd(a, b)) != 0; }
+inline bool any_not_greater(__m128 a, __m128 b) {
+  return _mm_movemask_ps(_mm_cmpngt_ps(a, b)) != 0;
+}
+inline bool any_not_greater(__m128d a, __m128d b) {
+  return _mm_movemask_pd(_mm_cmpngt_pd(a, b)) != 0;
+}
+inline __m128 where_less(__m128 a, __m128 b, __m128 yes, __m128 no) {
+  const __m128 mask = _mm_cmplt_ps(a, b);
+  return _mm_or_ps(_mm_and_ps(mask, yes), _mm_andnot_ps(mask, no));
+}
+inline __m128d where_less(__m128d a, __m128d b, __m128d yes, __m128d no) {
+  const __m128d mask = _mm_cmplt_pd(a, b);
+  return _mm_or_pd(_mm_and_pd(mask, yes), _mm_andnot_pd(mask, no));
+}
+
+inline __m128 low_bits_to_exponent(__m128 a) {
+  return _mm_castsi128_ps(_mm_slli_epi32(_mm_castps_si128(a), 23));
+}
+inline __m128d low_bits_to_exponent(__m128d a) {
+  return _mm_castsi128_pd(_mm_slli_epi64(_mm_castpd_si128(a), 52));
+}
+
+}  // namespace

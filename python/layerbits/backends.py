@@ -1,0 +1,71 @@
+"""Finds the compiled back ends and tells the truth about them. Knows no algorithm."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from types import ModuleType
+
+from layerbits.errors import BackendError
+
+
+@dataclasses.dataclass(frozen=True)
+class Backend:
+    """What one compiled back end can do here.
+
+    Attributes
+    ----------
+    name : str
+        ``"cpu"`` or ``"cuda"``.
+    built, usable : bool
+        Whether this installation has it, and whether this machine can run it.
+    reason : str
+        Why it is not usable; empty when it is.
+    isa : str
+        Instruction set in use, with what else is usable; empty when there is none.
+    devices : tuple of str
+        What it runs on.
+    """
+
+    name: str
+    built: bool
+    usable: bool
+    reason: str = ""
+    isa: str = ""
+    devices: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        if not self.usable:
+            return f"{self.name}: not usable: {self.reason}"
+        return f"{self.name}: {', '.join(self.devices)}; {self.isa}"
+
+
+def cpu() -> ModuleType:
+    """Return the native module of the CPU; BackendError when it is missing."""
+    try:
+        return importlib.import_module("layerbits._cpu")
+    except ImportError as error:
+        raise BackendError(
+            f"the native module layerbits._cpu cannot be loaded ({error}); install layerbits with pip install ."
+        ) from error
+
+
+def backends() -> tuple[Backend, ...]:
+    """Return what is built, what is usable here, and why something is not.
+
+    Raises
+    ------
+    ValueError
+        The environment variable LAYERBITS_MAX_ISA holds an unknown name.
+    """
+    return (_cpu_backend(), Backend("cuda", built=False, usable=False, reason="this version has no CUDA kernels"))
+
+
+def _cpu_backend() -> Backend:
+    try:
+        native = cpu()
+    except BackendError as error:
+        return Backend("cpu", built=False, usable=False, reason=str(error))
+    cores = native.usable_cores()
+    isa = f"{native.level()} in use, of {', '.join(native.levels())}"
+    return Backend("cpu", built=True, usable=True, isa=isa, devices=(f"{cores} core{'s' if cores > 1 else ''}",))

@@ -1,0 +1,33 @@
+"""Checks of options that several floors share. Imports nothing of ours; arrays are checked at the core's border."""
+
+from __future__ import annotations
+
+import math
+import numbers
+
+
+def check_count(name: str, value: object, *, least: int) -> int:
+    """Return the argument `name` as an int; TypeError or ValueError unless it is an integer >= `least`."""
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool):
+        raise TypeError(f"{name}: got {type(value).__name__}, wanted an integer >= {least}")
+    if int(value) < least:
+        raise ValueError(f"{name}: got {value}, wanted an integer >= {least}")
+    return int(value)
+
+
+def check_positive(name: str, value: object) -> float:
+    """Return the argument `name` as a float; TypeError or ValueError unless it is a positive, finite number."""
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        raise TypeError(f"{name}: got {type(value).__name__}, wanted a positive number")
+    if not 0 < float(value) < math.inf:
+        raise ValueError(f"{name}: got {value}, wanted a positive, finite number")
+    return float(value)
+
+
+def check_confidence(value: object) -> float:
+    """Return `confidence` as a float; TypeError or ValueError unless it lies strictly between 0 and 1."""
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        raise TypeError(f"confidence: got {type(value).__name__}, wanted a number between 0 and 1, such as 0.95")
+    if not 0 < float(value) < 1:
+        raise ValueError(f"confidence: got {value}, wanted a number between 0 and 1, such as 0.95")
+    return float(value)

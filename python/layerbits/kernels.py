@@ -1,0 +1,155 @@
+"""The native kernels behind torch.autograd: the one place where Python meets the core.
+
+Arrays are checked by the core, which names argument, got and wanted; here is only what the core cannot know: which kind
+of array came in, and what of it needs a gradient.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from layerbits.backends import cpu
+from layerbits.checks import check_positive
+
+Array = Tensor | npt.NDArray[Any]
+
+
+def as_tensor(name: str, array: object) -> Tensor:
+    """Return a tensor that shares memory with `array` where it can; TypeError or ValueError that names the argument."""
+    if isinstance(array, Tensor):
+        if array.layout != torch.strided or array.device.type != "cpu":
+            got = f"a {array.layout} tensor on {array.device}"
+            raise ValueError(f"{name}: got {got}, wanted a torch.strided one on the CPU; move or convert it")
+        return array
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"{name}: got {type(array).__name__}, wanted a torch.Tensor or numpy.ndarray")
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{name}: got dtype {array.dtype}, wanted numbers")
+    # torch takes neither read-only nor negatively strided nor byte-swapped memory.
+    shareable = array.flags.writeable and array.dtype.isnative and all(step >= 0 for step in array.strides)
+    return torch.from_numpy(array if shareable else array.astype(array.dtype.newbyteorder("="), order="C"))
+
+
+def as_floats(name: str, array: object) -> Tensor:
+    """Return `as_tensor`; TypeError unless it is of float32 or float64."""
+    tensor = as_tensor(name, array)
+    if tensor.dtype not in (torch.float32, torch.float64):
+        raise TypeError(f"{name}: got dtype {tensor.dtype}, wanted float32 or float64")
+    return tensor
+
+
+def as_sigma(sigma: object) -> Tensor:
+    """Return a positive number as a float64 scalar on the CPU that keeps its gradient; TypeError or ValueError."""
+    if isinstance(sigma, Tensor):
+        if sigma.numel() != 1 or not sigma.is_floating_point() or sigma.is_meta:
+            got = f"{sigma.dtype} of shape {tuple(sigma.shape)} on {sigma.device}"
+            raise TypeError(f"sigma: got {got}, wanted one floating-point number")
+        check_positive("sigma", sigma.item())
+        return sigma.reshape(()).to("cpu", torch.float64)
+    return torch.tensor(check_positive("sigma", sigma), dtype=torch.float64)
+
+
+def threads() -> int:
+    """Return the number of threads of a call: torch's setting, but no more than the cores this process may use."""
+    return int(min(torch.get_num_threads(), cpu().usable_cores()))
+
+
+def log_sum_exp(
+    points: Tensor,
+    centers: Tensor,
+    sigma: Tensor,
+    *,
+    weights: Tensor | None = None,
+    point_offsets: Tensor | None = None,
+    center_offsets: Tensor | None = None,
+) -> Tensor:
+    """Return log sum_j w_j exp(-|points_i - centers_j|^2 / (2 sigma^2)) for every row i, differentiable.
+
+    Parameters
+    ----------
+    points, centers : Tensor of shape (m, d) and (n, d)
+        float32 or float64, both the same; any strides.
+    sigma : Tensor of shape ()
+        As `as_sigma` returns it.
+    weights : Tensor of shape (n,), optional
+        Not negative, of any positive total; all one by default.
+    point_offsets, center_offsets : int64 Tensor of shape (groups + 1,), optional
+        Points of group g meet only the centers of group g. Both or neither.
+
+    Returns
+    -------
+    Tensor of shape (m,), float64
+        In nats. -inf where no center weighs anything; NaN for a row with NaN, and for all rows if a center has NaN.
+        |error| <= (4 + d/64) eps (1 + sum_k p_k |e_k|), eps of the dtype, e_k the exponents and p_k their softmax.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument has another type, dtype, device, shape or value than wanted; the message names it.
+    """
+    result: Tensor = _LogSumExp.apply(  # type: ignore[no-untyped-call]
+        points, centers, sigma, weights, point_offsets, center_offsets
+    )
+    return result
+
+
+class _LogSumExp(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        points: Tensor,
+        centers: Tensor,
+        sigma: Tensor,
+        weights: Tensor | None,
+        point_offsets: Tensor | None,
+        center_offsets: Tensor | None,
+    ) -> Tensor:
+        log_sum = torch.empty(len(points) if points.ndim else 0, dtype=torch.float64)
+        cpu().log_sum_exp(
+            _data(points),
+            _data(centers),
+            sigma.item(),
+            log_sum,
+            weights=_data(weights),
+            point_offsets=_data(point_offsets),
+            center_offsets=_data(center_offsets),
+            threads=threads(),
+        )
+        ctx.save_for_backward(points, centers, sigma, weights, point_offsets, center_offsets, log_sum)
+        return log_sum
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        points, centers, sigma, weights, point_offsets, center_offsets, log_sum = ctx.saved_tensors
+        wants_points, wants_centers, wants_sigma, wants_weights = ctx.needs_input_grad[:4]
+        d_points = torch.empty_like(points) if wants_points else None
+        d_centers = torch.empty_like(centers) if wants_centers else None
+        d_sigma = torch.empty_like(log_sum) if wants_sigma else None
+        d_weights = torch.empty_like(weights) if wants_weights else None
+        cpu().log_sum_exp_gradient(
+            _data(points),
+            _data(centers),
+            sigma.item(),
+            _data(log_sum),
+            upstream.contiguous(),
+            weights=_data(weights),
+            point_offsets=_data(point_offsets),
+            center_offsets=_data(center_offsets),
+            d_points=d_points,
+            d_centers=d_centers,
+            d_weights=d_weights,
+            d_sigma=d_sigma,
+            threads=threads(),
+        )
+        return d_points, d_centers, None if d_sigma is None else d_sigma.sum(), d_weights, None, None
+
+
+def _data(tensor: Tensor | None) -> Tensor | None:
+    return None if tensor is None else tensor.detach()

@@ -1,0 +1,379 @@
+"""Information of every layer of a noisy network: the sample-propagation estimator.
+
+For N inputs and r noisy passes of each, the signals s_ij of a layer give p(t|x_i) = mean_j N(t; s_ij, sigma^2 I) and
+p(t) = mean_i p(t|x_i). Queries t = s_ij + z are shared by both entropies, and the squared length of z cancels from
+every quantity (control variate). At r = 1, for layers behind no noise, p(t|x) is exact.
+
+The estimate of I(X;T) is an upper bound in expectation: I is convex in the channel, and p(t|x) is unbiased. It falls to
+I(X;T) as r grows. Source: Goldfeld et al., Estimating Information Flow in Deep Neural Networks (ICML 2019).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy.typing as npt
+import torch
+from scipy.special import ndtri
+from torch import Tensor
+
+from layerbits.checks import check_confidence, check_count, check_positive
+from layerbits.kernels import Array, as_floats, as_sigma, as_tensor, log_sum_exp
+from layerbits.mixture import noise_entropy
+from layerbits.noise import NoisyModule
+from layerbits.propagation import propagate
+from layerbits.randomness import standard_normal, stream
+from layerbits.results import InformationRow, InformationTable
+from layerbits.subspace import affine_coordinates
+
+ESTIMATORS = ("pooled", "paper")
+
+# An I(X;T) this near to log N says only that the inputs are told apart.
+_SATURATED = 1e-3  # nats
+
+# Of the parts of an input's draws, one left out must leave two: one alone says nothing of how p(t|x) varies. With
+# fewer, inputs are left out instead, which can only overstate the error: they are not drawn, and differ by themselves.
+_FEWEST = 3
+
+# Streams of random numbers under one seed; the keys of propagate are triples.
+_QUERY_STREAM, _SECOND_QUERY_STREAM, _SECOND_SEED_STREAM = 1, 2, 3
+
+
+def layer_information(
+    noisy: NoisyModule,
+    inputs: Tensor | tuple[Tensor, ...] | npt.NDArray[Any] | tuple[npt.NDArray[Any], ...],
+    labels: Array | None = None,
+    *,
+    layers: str | Sequence[str] | None = None,
+    draws: int = 32,
+    queries: int = 4,
+    tolerance: float | None = None,
+    confidence: float = 0.95,
+    seed: int = 0,
+    estimator: str = "pooled",
+) -> InformationTable:
+    """Estimate I(X;T), h(T) and h(T|X) of every noisy layer, for X uniform over the inputs, in nats.
+
+    Parameters
+    ----------
+    noisy : NoisyModule
+        What `noisify` returned.
+    inputs : tensor or array of shape (n, ...), or a tuple of them
+        The N = n values of X; a tuple holds the positional arguments of the network.
+    labels : integer tensor or array of shape (n,), optional
+        Classes Y, a function of X; adds I(T;Y) and I(X;T|Y).
+    layers : str or sequence of str, optional
+        Which of ``noisy.layer_names``; all by default.
+    draws : int
+        Noisy passes per input, r; at least 2 behind noise. The bias upwards falls with it; layers behind no noise need
+        and take one.
+    queries : int
+        Points per input at which the densities are compared; at least 2, at most `draws` of them behind noise.
+    tolerance : float, optional
+        Half width in nats of the interval for I(X;T): queries are doubled up to `draws` until it is reached; a note
+        says when they ended first. It concerns the Monte Carlo error, not the bias of finite `draws`.
+    confidence : float
+        Level of the interval from `lower` to `upper`.
+    seed : int
+        Seed of all noise.
+    estimator : {"pooled", "paper"}
+        "paper" takes separate samples for h(T) and h(T|X), as the paper does; "pooled" the same ones, with less
+        variance.
+
+    Returns
+    -------
+    InformationTable
+        A row for each layer and quantity. Notes flag saturation at log N, and audits that fail beyond the error:
+        0 <= I(X;T) <= log N, I(X;T) not above that of the layer before, I(T;Y) <= H(Y).
+
+    Raises
+    ------
+    NoNoiseError
+        `noisy` has no noise, or it is switched off: I(X;T) is then log N or infinite.
+    LayerSelectionError
+        `layers` names no noisy layer.
+    TypeError, ValueError
+        An argument has another type, shape or value than wanted; signals are not finite.
+
+    Notes
+    -----
+    Standard errors are jackknives over the draws of each input, each left out with the query that it carries, so that
+    what queries share through common draws is accounted for.
+    """
+    check_count("queries", queries, least=2)
+    level = check_confidence(confidence)
+    wanted = None if tolerance is None else check_positive("tolerance", tolerance)
+    if estimator not in ESTIMATORS:
+        raise ValueError(f"estimator: got {estimator!r}, wanted one of {', '.join(ESTIMATORS)}")
+    check_count("draws", draws, least=1)
+    check_count("seed", seed, least=0)
+
+    passes = max(2, draws)  # two show whether a layer lies behind noise
+    signals = second = _floats(propagate(noisy, inputs, draws=passes, seed=seed, layers=layers))
+    if estimator == "paper":
+        second_seed = int(stream(seed, _SECOND_SEED_STREAM).integers(2**62))
+        second = _floats(propagate(noisy, inputs, draws=passes, seed=second_seed, layers=layers))
+    classes = None if labels is None else _classes(labels, len(next(iter(signals.values()))))
+    quantile = float(ndtri(0.5 + level / 2))
+    rows: list[InformationRow] = []
+    before: InformationRow | None = None
+    for layer in signals:
+        started = time.perf_counter()
+        both, limit = [signals[layer], second[layer]], draws
+        if not _is_random(both[0]):
+            both, limit = [sample[:, :1] for sample in both], max(queries, draws)
+        elif draws < 2:
+            raise ValueError(f"draws: got {draws}, wanted at least 2, for {layer!r} lies behind noise")
+        key = (seed, noisy.layer_names.index(layer))
+        measured = _measure_to(wanted, quantile, both, classes, noisy.sigma, queries, limit, key, estimator)
+        found = _rows(layer, measured, estimator, quantile, both[0].shape[1], time.perf_counter() - started)
+        found = _audited(found, before, len(both[0]), classes, quantile)
+        if wanted is not None and quantile * found[0].standard_error > wanted:
+            found[0] = _with_note(found[0], f"tolerance {wanted:g} not reached with all draws as queries")
+        before = found[0]
+        rows += found
+    return InformationTable(tuple(rows))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Estimate:
+    """A mean over inputs and queries, and its jackknife replicates (n_inputs, queries), a part of an input left out."""
+
+    value: float
+    replicates: tuple[Tensor, ...]  # one tensor for each independent sample that the value is made of
+
+    def plus(self, constant: float) -> _Estimate:
+        """Return the mean shifted by a constant."""
+        return dataclasses.replace(self, value=self.value + constant)
+
+    def minus(self, other: _Estimate, *, same_sample: bool) -> _Estimate:
+        """Return the difference of two means, of one sample or of two independent ones."""
+        if same_sample:
+            pairs = zip(self.replicates, other.replicates, strict=True)
+            return _Estimate(self.value - other.value, tuple(a - b for a, b in pairs))
+        return _Estimate(self.value - other.value, self.replicates + other.replicates)
+
+    @property
+    def standard_error(self) -> float:
+        return math.sqrt(sum(_jackknife_variance(sample) for sample in self.replicates))
+
+
+def _jackknife_variance(replicates: Tensor) -> float:
+    n_inputs, queries = replicates.shape
+    spread = (replicates - replicates.mean(1, keepdim=True)).square().sum()
+    return float(spread) * (queries - 1) / queries / n_inputs**2
+
+
+@dataclasses.dataclass(frozen=True)
+class _Entropies:
+    """h(T), h(T|Y) and h(T|X), from one sample, each minus the entropy of the noise."""
+
+    marginal: _Estimate
+    by_class: _Estimate
+    by_input: _Estimate
+    noise: float
+
+
+def _measure_to(
+    tolerance: float | None,
+    quantile: float,
+    signals: Sequence[Tensor],
+    classes: Tensor | None,
+    sigma: float,
+    queries: int,
+    limit: int,
+    key: tuple[int, int],
+    estimator: str,
+) -> dict[str, _Estimate]:
+    """Estimate every quantity of a layer, with more queries until I(X;T) is known to the tolerance or at the limit."""
+    while True:
+        queries = min(queries, limit)
+        measured = _measure(signals, classes, sigma, queries, key, estimator)
+        if tolerance is None or queries == limit or quantile * measured["I(X;T)"].standard_error <= tolerance:
+            return measured
+        queries *= 2
+
+
+def _measure(
+    signals: Sequence[Tensor],
+    classes: Tensor | None,
+    sigma: float,
+    queries: int,
+    key: tuple[int, int],
+    estimator: str,
+) -> dict[str, _Estimate]:
+    same = estimator == "pooled"
+    seed, place = key
+    first = _entropies(signals[0], classes, sigma, queries, (seed, _QUERY_STREAM, place))
+    second = first if same else _entropies(signals[1], classes, sigma, queries, (seed, _SECOND_QUERY_STREAM, place))
+    measured = {
+        "I(X;T)": first.marginal.minus(second.by_input, same_sample=same),
+        "h(T)": first.marginal.plus(first.noise),
+        "h(T|X)": second.by_input.plus(second.noise),
+    }
+    if classes is not None:
+        measured["I(T;Y)"] = first.marginal.minus(second.by_class, same_sample=same)
+        measured["I(X;T|Y)"] = second.by_class.minus(second.by_input, same_sample=True)
+    return measured
+
+
+def _entropies(
+    signals: Tensor, classes: Tensor | None, sigma: float, queries: int, key: tuple[int, int, int]
+) -> _Entropies:
+    """Compare the densities p(t), p(t|y) and p(t|x) at `queries` points of every input.
+
+    The draws of an input form `queries` parts; query q starts from the first draw of part q. Leaving out a part with
+    its query gives the replicates. A single draw, which is exact, is one part that all queries share.
+    """
+    n_inputs, draws, dim = signals.shape
+    centers = affine_coordinates(signals.reshape(-1, dim), sigma).view(n_inputs, draws, -1)
+    parts = [round(q * draws / queries) for q in range(queries + 1)] if draws > 1 else [0, 1]
+
+    bases = centers[:, parts[:-1]].expand(n_inputs, queries, centers.shape[2])
+    noise = standard_normal(bases.shape, stream(*key), bases.dtype)
+    points = bases + sigma * noise
+    # From the points as they were rounded, so that it cancels against the same term of the sums.
+    own_term = -((points.double() - bases.double()) / sigma).square().sum(-1) / 2
+
+    own_parts = _own_log_sums(points, centers, parts, sigma)  # (n_inputs, part, query)
+    own = own_parts.logsumexp(1)
+    pooled, in_class, class_sizes = _class_log_sums(points, centers, classes, sigma)
+
+    def entropy(log_sum: Tensor, members: Tensor) -> _Estimate:
+        """Return the mean of own_term - log density, of a mixture of `members` inputs that holds the query's own."""
+        terms = own_term - log_sum + (members * draws).log()
+        if draws == 1:
+            return _Estimate(float(terms.mean()), (_means_of_others(terms),))
+        if queries < _FEWEST:
+            return _Estimate(float(terms.mean()), (_means_of_others(terms.mean(1)[None]),))
+        # An input keeps its weight in the mixture when a part of its draws is left out.
+        others = log_sum + torch.log1p(-(own - log_sum).exp().clamp(max=1)) - math.log(draws)
+        replicates = []
+        for q in range(queries):
+            rest = [k for k in range(queries) if k != q]
+            left = own_parts[:, rest][:, :, rest].logsumexp(1) - math.log(draws - (parts[q + 1] - parts[q]))
+            left = torch.logaddexp(left, others[:, rest])
+            replicates.append((own_term[:, rest] - left + members.log()).mean(1))
+        return _Estimate(float(terms.mean()), (torch.stack(replicates, 1),))
+
+    return _Entropies(
+        marginal=entropy(pooled, torch.tensor(n_inputs, dtype=torch.float64)),
+        by_class=entropy(in_class, class_sizes[:, None]),
+        by_input=entropy(own, torch.tensor(1, dtype=torch.float64)),
+        noise=noise_entropy(dim, sigma),
+    )
+
+
+def _means_of_others(values: Tensor) -> Tensor:
+    """Return the mean of each row of (n, k) without the value in question, shape (n, k)."""
+    return (values.sum(1, keepdim=True) - values) / (values.shape[1] - 1)
+
+
+def _own_log_sums(points: Tensor, centers: Tensor, parts: Sequence[int], sigma: float) -> Tensor:
+    """Log-sums of every query over each part of its input's draws, shape (n_inputs, part, query)."""
+    n_inputs, queries, dim = points.shape
+    n_parts, draws = len(parts) - 1, centers.shape[1]
+    first = torch.arange(n_inputs)[:, None] * draws + torch.tensor(parts[:-1])
+    log_sums = log_sum_exp(
+        points[:, None].expand(n_inputs, n_parts, queries, dim).reshape(-1, dim),
+        centers.flatten(0, 1),
+        as_sigma(sigma),
+        point_offsets=torch.arange(n_inputs * n_parts + 1) * queries,
+        center_offsets=torch.cat([first.flatten(), torch.tensor([n_inputs * draws])]),
+    )
+    return log_sums.view(n_inputs, n_parts, queries)
+
+
+def _class_log_sums(
+    points: Tensor, centers: Tensor, classes: Tensor | None, sigma: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Log-sums of every query over all centers and over those of its class, each (n_inputs, queries); class sizes.
+
+    The sum over all is put together from the classes, so that labels cost no pair more.
+    """
+    n_inputs, queries, dim = points.shape
+    flat = points.reshape(-1, dim)
+    if classes is None:
+        pooled = log_sum_exp(flat, centers.flatten(0, 1), as_sigma(sigma)).view(n_inputs, queries)
+        return pooled, pooled, torch.full((n_inputs,), float(n_inputs), dtype=torch.float64)
+    pooled = torch.full((n_inputs, queries), -math.inf, dtype=torch.float64)
+    in_class = torch.empty_like(pooled)
+    for one in range(len(class_sizes := classes.bincount())):
+        members = classes == one
+        log_sums = log_sum_exp(flat, centers[members].flatten(0, 1), as_sigma(sigma)).view(n_inputs, queries)
+        pooled = torch.logaddexp(pooled, log_sums)
+        in_class[members] = log_sums[members]
+    return pooled, in_class, class_sizes[classes].double()
+
+
+def _floats(signals: Mapping[str, Array]) -> dict[str, Tensor]:
+    return {layer: as_floats(f"signals of layer {layer!r}", signal) for layer, signal in signals.items()}
+
+
+def _is_random(signals: Tensor) -> bool:
+    return bool((signals != signals[:, :1]).any())
+
+
+def _classes(labels: Array, n_inputs: int) -> Tensor:
+    """Return labels as class numbers 0, 1, ... of shape (n_inputs,)."""
+    given = as_tensor("labels", labels)
+    if given.is_floating_point() or given.is_complex():
+        raise TypeError(f"labels: got dtype {given.dtype}, wanted integers")
+    if given.shape != (n_inputs,):
+        raise ValueError(f"labels: got shape {tuple(given.shape)}, wanted ({n_inputs},), one for each input")
+    numbers: Tensor = torch.unique(given, return_inverse=True)[1]
+    return numbers
+
+
+def _rows(
+    layer: str, measured: dict[str, _Estimate], estimator: str, quantile: float, draws: int, seconds: float
+) -> list[InformationRow]:
+    return [
+        InformationRow(
+            layer=layer,
+            quantity=quantity,
+            estimator=estimator,
+            value=estimate.value,
+            standard_error=estimate.standard_error,
+            lower=estimate.value - quantile * estimate.standard_error,
+            upper=estimate.value + quantile * estimate.standard_error,
+            unit="nats",
+            draws=draws,
+            seconds=seconds,
+        )
+        for quantity, estimate in measured.items()
+    ]
+
+
+def _audited(
+    rows: list[InformationRow], before: InformationRow | None, n_inputs: int, classes: Tensor | None, quantile: float
+) -> list[InformationRow]:
+    """Note what theory rules out beyond the error, and what says nothing."""
+    ceilings = {"I(X;T)": math.log(n_inputs), "I(X;T|Y)": math.log(n_inputs)}
+    if classes is not None:
+        shares = classes.bincount().double() / n_inputs
+        ceilings["I(T;Y)"] = float(torch.special.entr(shares).sum())
+    audited = []
+    for row in rows:
+        margin = quantile * row.standard_error + _SATURATED
+        ceiling = ceilings.get(row.quantity, math.inf)
+        if row.quantity == "I(X;T)" and ceiling - row.lower <= _SATURATED:
+            row = _with_note(row, "saturated at log N: the inputs are told apart, and no more is known")
+        if row.value > ceiling + margin:
+            row = _with_note(row, f"above its ceiling {ceiling:.4f}: raise draws or queries")
+        if row.quantity.startswith("I") and row.value < -margin:
+            row = _with_note(row, "below 0: raise draws or queries")
+        if row.quantity == "I(X;T)" and before is not None:
+            apart = quantile * math.hypot(row.standard_error, before.standard_error)
+            if row.value - before.value > apart + _SATURATED:
+                row = _with_note(row, f"above {before.layer!r} before it: raise draws, or the layers are no chain")
+        audited.append(row)
+    return audited
+
+
+def _with_note(row: InformationRow, note: str) -> InformationRow:
+    return dataclasses.replace(row, note="; ".join(filter(None, (row.note, note))))

@@ -1,0 +1,187 @@
+"""Noisy networks: T = S + Z with Z ~ N(0, sigma^2 I) at chosen layers.
+
+The noise is part of the network, in training and in evaluation alike; only `noise_off` silences it. No global random
+generator is read or written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from layerbits.checks import check_count, check_positive
+from layerbits.errors import LayerSelectionError
+from layerbits.layers import LayerCall, Layers, choose_layers, layer_calls
+
+# Takes the index of a layer and its signal, gives what the network goes on with.
+Channel = Callable[[int, Tensor], Tensor]
+
+
+def noisify(model: nn.Module, *, sigma: float = 0.005, layers: Layers = None, seed: int = 0) -> NoisyModule:
+    """Give layers of `model` additive Gaussian noise, in place, and wrap it.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Any network. Its modules get forward hooks; its parameters stay where they are.
+    sigma : float
+        Standard deviation of the noise, one for the whole network (beta in the paper, which uses 0.005).
+    layers : None, str, type, callable or a sequence of them
+        The layers whose output gets noise. None: every hidden activation, that is every call of a module of
+        `torch.nn.modules.activation` that is not the network's output. A str is a name or a glob (``"features.*"``); a
+        type stands for all modules of it; a callable ``(name, module) -> bool`` chooses. Named so, any module will do,
+        the output too. A module called several times in a pass gives the layers ``name``, ``name@2``, ...
+    seed : int
+        Seed of the noise of ordinary passes, which has a generator of its own on every device.
+
+    Returns
+    -------
+    NoisyModule
+
+    Raises
+    ------
+    LayerSelectionError
+        `layers` matches nothing; the message lists the layers. In a pass: a chosen output is no floating-point tensor.
+    TypeError, ValueError
+        `model` is no module or is noisy already; `sigma` is not positive and finite; `seed` is no integer >= 0.
+
+    Notes
+    -----
+    Source: Goldfeld et al., Estimating Information Flow in Deep Neural Networks (ICML 2019). In a convolution block,
+    name the layer before the pooling: a pooled map is not a signal plus isotropic noise.
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model: got {type(model).__name__}, wanted a torch.nn.Module")
+    if any(isinstance(hook, _AddNoise) for module in model.modules() for hook in module._forward_hooks.values()):
+        raise ValueError("model: got a network that is noisy already; use it as it is, or noisify one without noise")
+    width, number = check_positive("sigma", sigma), check_count("seed", seed, least=0)
+    calls = layer_calls(model)
+    return NoisyModule(model, width, number, calls, choose_layers(calls, layers))
+
+
+class NoisyModule(nn.Module):
+    """A network with Gaussian noise at some of its layers; made by `noisify`.
+
+    Copies and pickles go on independently from the same state of the noise, and `state_dict` holds that state, so a
+    resumed training meets the noise that an uninterrupted one would have met.
+
+    Attributes
+    ----------
+    model : torch.nn.Module
+        The network that was given.
+    sigma : float
+        Standard deviation of the noise.
+    seed : int
+        Seed of the noise.
+    layer_names : tuple of str
+        The noisy layers, in the order data meets them.
+    """
+
+    def __init__(
+        self, model: nn.Module, sigma: float, seed: int, calls: Sequence[LayerCall], noisy: Sequence[LayerCall]
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.sigma = sigma
+        self.seed = seed
+        self.layer_names = tuple(call.name for call in noisy)
+        self._channel: Channel | None = None
+        self._generators: dict[str, torch.Generator] = {}
+        self._generator_states: dict[str, Tensor] = {}
+        self._hooks: list[_AddNoise] = []
+        # Kept because unpickling a handle makes torch number later hooks past ours.
+        self._handles = []
+        index = {name: place for place, name in enumerate(self.layer_names)}
+        for module in dict.fromkeys(call.module for call in noisy):
+            hook = _AddNoise(self, tuple(index.get(call.name) for call in calls if call.module is module))
+            self._hooks.append(hook)
+            self._handles.append(module.register_forward_hook(hook))
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Run `model` with its noise."""
+        for hook in self._hooks:
+            hook.calls = 0
+        return self.model(*args, **kwargs)
+
+    @contextlib.contextmanager
+    def noise_off(self) -> Iterator[None]:
+        """Silence the noise within a ``with`` block; blocks may be nested."""
+        with self.noise_replaced(lambda _, signal: signal):
+            yield
+
+    @contextlib.contextmanager
+    def noise_replaced(self, channel: Channel) -> Iterator[None]:
+        """Let ``channel(index of the layer, signal)`` stand in for the noise within a ``with`` block."""
+        before, self._channel = self._channel, channel
+        try:
+            yield
+        finally:
+            self._channel = before
+
+    @property
+    def noise_is_on(self) -> bool:
+        """False within `noise_off` and `noise_replaced`."""
+        return self._channel is None
+
+    def extra_repr(self) -> str:
+        """Describe the noise for `print`."""
+        return f"sigma={self.sigma}, layers={list(self.layer_names)}"
+
+    def get_extra_state(self) -> dict[str, Tensor]:
+        """Return the state of the noise, by device, for `state_dict`."""
+        return self._generator_states | {device: made.get_state() for device, made in self._generators.items()}
+
+    def set_extra_state(self, state: dict[str, Tensor]) -> None:
+        """Go on from a state that `get_extra_state` returned."""
+        self._generators = {}
+        # Kept as tensors until their device is used: it need not exist on this machine.
+        self._generator_states = {device: saved.cpu() for device, saved in state.items()}
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A torch.Generator cannot be pickled, its state can; a copy made within noise_off has its noise on.
+        changed = {"_generators": {}, "_generator_states": self.get_extra_state(), "_channel": None}
+        return self.__dict__ | changed
+
+    def _emit(self, layer: int, signal: object) -> Tensor:
+        if not isinstance(signal, Tensor) or not signal.is_floating_point():
+            got = f"a tensor of {signal.dtype}" if isinstance(signal, Tensor) else type(signal).__name__
+            raise LayerSelectionError(
+                f"layers: {self.layer_names[layer]!r} returns {got}, wanted floating-point values; choose other layers"
+            )
+        if self._channel is not None:
+            return self._channel(layer, signal)
+        generator = self._generator(signal.device)
+        noise = torch.randn(signal.shape, generator=generator, dtype=signal.dtype, device=signal.device)
+        return torch.add(signal, noise, alpha=self.sigma)
+
+    def _generator(self, device: torch.device) -> torch.Generator:
+        key = str(device)
+        if key not in self._generators:
+            generator = torch.Generator(device)
+            if key in self._generator_states:
+                generator.set_state(self._generator_states.pop(key))
+            else:
+                # Two devices of one kind must not draw the same noise.
+                entropy = np.random.SeedSequence(self.seed, spawn_key=(device.index or 0,))
+                generator.manual_seed(int(entropy.generate_state(1, np.uint64)[0]))
+            self._generators[key] = generator
+        return self._generators[key]
+
+
+class _AddNoise:
+    """The forward hook of a noisy module: an object, not a closure, so that the network can be pickled and copied."""
+
+    def __init__(self, noisy: NoisyModule, layers: tuple[int | None, ...]) -> None:
+        self.noisy = noisy
+        self.layers = layers  # the layer of each call in a pass, None for a call without noise
+        self.calls = 0
+
+    def __call__(self, module: nn.Module, args: tuple[Any, ...], output: object) -> object:
+        layer = self.layers[self.calls % len(self.layers)]
+        self.calls += 1
+        return output if layer is None else self.noisy._emit(layer, output)

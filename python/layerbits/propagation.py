@@ -1,0 +1,240 @@
+"""Passes through a noisy network that record the signals of its layers: the samples behind every estimate.
+
+Their noise is made of counter-based streams, so a value depends on nothing but seed, layer, draw and row; the generator
+with which the network trains is left alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any, overload
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from layerbits.checks import check_count
+from layerbits.errors import LayerSelectionError, NoNoiseError
+from layerbits.noise import NoisyModule
+from layerbits.randomness import standard_normal, stream
+
+# Rows of one random stream; passes are cut at multiples of it, so that no noise depends on the cut.
+_BLOCK = 256
+_CHUNK_ROWS = 4096
+_CHUNK_ELEMENTS = 2**20
+
+_Array = npt.NDArray[Any]
+
+
+@overload
+def propagate(
+    noisy: NoisyModule,
+    inputs: Tensor | tuple[Tensor, ...],
+    *,
+    draws: int = ...,
+    seed: int = ...,
+    layers: str | Sequence[str] | None = ...,
+    chunk: int | None = ...,
+) -> dict[str, Tensor]: ...
+@overload
+def propagate(
+    noisy: NoisyModule,
+    inputs: _Array | tuple[_Array, ...],
+    *,
+    draws: int = ...,
+    seed: int = ...,
+    layers: str | Sequence[str] | None = ...,
+    chunk: int | None = ...,
+) -> dict[str, _Array]: ...
+def propagate(
+    noisy: NoisyModule,
+    inputs: Tensor | tuple[Tensor, ...] | _Array | tuple[_Array, ...],
+    *,
+    draws: int = 32,
+    seed: int = 0,
+    layers: str | Sequence[str] | None = None,
+    chunk: int | None = None,
+) -> dict[str, Tensor] | dict[str, _Array]:
+    """Record the signals of the noisy layers in `draws` noisy passes of every input.
+
+    The signal of a layer is its output before its own noise, so it depends on the noise of the layers before it. The
+    passes run in evaluation mode, without gradients, and leave the network and its own noise as they were.
+
+    Parameters
+    ----------
+    noisy : NoisyModule
+        What `noisify` returned.
+    inputs : tensor or array of shape (n, ...), or a tuple of them
+        A tuple holds the positional arguments of the network. Arrays go to the device of the network's parameters, and
+        floating ones to their dtype.
+    draws : int
+        Noisy passes per input.
+    seed : int
+        Seed of the noise. The noise of a row in a draw does not depend on `chunk`, `draws` or `layers`.
+    layers : str or sequence of str, optional
+        Which of ``noisy.layer_names`` to record; all by default.
+    chunk : int, optional
+        Inputs in one pass, rounded up to a multiple of 256. By default 4096, fewer for wide inputs.
+
+    Returns
+    -------
+    dict of str to tensor (to array, when arrays were given) of shape (n, draws, dim)
+        By layer, in the order data meets them; outputs of more dimensions are flattened.
+
+    Raises
+    ------
+    NoNoiseError
+        `noisy` has no noise, or it is switched off.
+    LayerSelectionError
+        `layers` names no noisy layer; a layer did not run, ran too often, or returned no row for each input.
+    TypeError, ValueError
+        An argument is of another type or out of range; inputs are empty or NaN; a signal is NaN or infinite.
+    """
+    _check_noise(noisy)
+    check_count("draws", draws, least=1)
+    check_count("seed", seed, least=0)
+    tensors = _as_tensors(inputs, noisy)
+    n_inputs, rows = len(tensors[0]), _rows_per_pass(tensors, chunk)
+    recorder = _Recorder(noisy, _wanted(noisy, layers), n_inputs, draws, seed)
+    with _evaluating(noisy), torch.no_grad(), noisy.noise_replaced(recorder):
+        for first in range(0, n_inputs, rows):
+            part = [tensor[first : first + rows] for tensor in tensors]
+            for draw in range(draws):
+                recorder.start(first, len(part[0]), draw)
+                noisy(*part)
+                recorder.finish()
+    signals = {name: recorder.signals[name] for name in recorder.wanted}
+    if _is_array(inputs):
+        return {name: signal.numpy(force=True) for name, signal in signals.items()}
+    return signals
+
+
+class _Recorder:
+    """The channel of `propagate`: keeps the signals of the wanted layers and adds noise of its own streams."""
+
+    def __init__(self, noisy: NoisyModule, wanted: Sequence[str], n_inputs: int, draws: int, seed: int) -> None:
+        self.names = noisy.layer_names
+        self.sigma = noisy.sigma
+        self.wanted = wanted
+        self.shape = (n_inputs, draws)
+        self.seed = seed
+        self.signals: dict[str, Tensor] = {}
+        self.start(first=0, rows=0, draw=0)
+
+    def start(self, first: int, rows: int, draw: int) -> None:
+        self.first, self.rows, self.draw = first, rows, draw
+        self.met: set[str] = set()
+
+    def finish(self) -> None:
+        missing = [name for name in self.wanted if name not in self.met]
+        if missing:
+            raise LayerSelectionError(f"layers: {', '.join(missing)} did not run in the pass; choose layers that do")
+
+    def __call__(self, layer: int, signal: Tensor) -> Tensor:
+        name = self.names[layer]
+        if name in self.met:
+            raise LayerSelectionError(
+                f"layers: {name!r} ran more often in a pass than could be foreseen; make each call a module of its own"
+            )
+        self.met.add(name)
+        if signal.shape[:1] != (self.rows,):
+            raise LayerSelectionError(
+                f"layers: {name!r} returns shape {tuple(signal.shape)} for {self.rows} inputs, wanted a row for each; "
+                "choose other layers"
+            )
+        if name in self.wanted:
+            self._record(name, signal.reshape(self.rows, math.prod(signal.shape[1:])))
+        return torch.add(signal, self._noise(layer, signal), alpha=self.sigma)
+
+    def _record(self, name: str, signal: Tensor) -> None:
+        if not signal.isfinite().all():
+            raise ValueError(f"inputs: layer {name!r} gives NaN or infinity, wanted finite signals; check the network")
+        if name not in self.signals:
+            self.signals[name] = signal.new_empty((*self.shape, signal.shape[1]))
+        self.signals[name][self.first : self.first + self.rows, self.draw] = signal
+
+    def _noise(self, layer: int, signal: Tensor) -> Tensor:
+        blocks = [
+            standard_normal(
+                (min(_BLOCK, self.rows - row), *signal.shape[1:]),
+                stream(self.seed, layer, self.draw, (self.first + row) // _BLOCK),
+                signal.dtype,
+            )
+            for row in range(0, self.rows, _BLOCK)
+        ]
+        return torch.cat(blocks).to(signal.device)
+
+
+@contextlib.contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    # Statistics of a batch must neither depend on the chunk nor be learnt from a measurement.
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+def _wanted(noisy: NoisyModule, layers: str | Sequence[str] | None) -> tuple[str, ...]:
+    if layers is None:
+        return noisy.layer_names
+    asked = [layers] if isinstance(layers, str) else list(layers)
+    unknown = [name for name in asked if name not in noisy.layer_names]
+    if unknown or not asked:
+        raise LayerSelectionError(
+            f"layers: got {unknown or asked}, wanted names among the noisy layers: {', '.join(noisy.layer_names)}"
+        )
+    return tuple(name for name in noisy.layer_names if name in asked)
+
+
+def _is_array(inputs: object) -> bool:
+    return isinstance(inputs[0] if isinstance(inputs, tuple) and inputs else inputs, np.ndarray)
+
+
+def _as_tensors(inputs: object, model: nn.Module) -> list[Tensor]:
+    given = inputs if isinstance(inputs, tuple) else (inputs,)
+    kind = np.ndarray if _is_array(inputs) else Tensor
+    if not given or not all(isinstance(one, kind) for one in given):
+        got = ", ".join(type(one).__name__ for one in given) or "an empty tuple"
+        raise TypeError(f"inputs: got {got}, wanted a tensor or an array of shape (n, ...), or a tuple of either kind")
+    tensors = [_as_tensor(one, model) for one in given]
+    sizes = {tuple(tensor.shape[:1]) for tensor in tensors}
+    if len(sizes) > 1 or sizes & {(), (0,)}:
+        got = ", ".join(str(tuple(tensor.shape)) for tensor in tensors)
+        raise ValueError(f"inputs: got shape {got}, wanted (n, ...) with one n >= 1")
+    if any(tensor.isnan().any() for tensor in tensors):
+        raise ValueError("inputs: got NaN, wanted numbers; leave those rows out")
+    return tensors
+
+
+def _as_tensor(one: Tensor | _Array, model: nn.Module) -> Tensor:
+    if isinstance(one, Tensor):
+        return one
+    tensor = torch.from_numpy(np.array(one))
+    like = next((parameter for parameter in model.parameters() if parameter.is_floating_point()), tensor)
+    return tensor.to(like.device, like.dtype if tensor.is_floating_point() else tensor.dtype)
+
+
+def _rows_per_pass(tensors: Sequence[Tensor], chunk: int | None) -> int:
+    if chunk is None:
+        width = sum(math.prod(tensor.shape[1:]) for tensor in tensors)
+        chunk = max(1, min(_CHUNK_ROWS, _CHUNK_ELEMENTS // max(1, width)))
+    check_count("chunk", chunk, least=1)
+    return math.ceil(chunk / _BLOCK) * _BLOCK
+
+
+def _check_noise(noisy: object) -> None:
+    if not isinstance(noisy, nn.Module):
+        raise TypeError(f"noisy: got {type(noisy).__name__}, wanted what layerbits.noisify returns")
+    if not isinstance(noisy, NoisyModule):
+        raise NoNoiseError(
+            f"noisy: got {type(noisy).__name__}, a network without noise. Its I(X;T) is log N for N inputs that stay "
+            "distinct, or infinite, whatever it has learnt; wrap it with layerbits.noisify(model, sigma=...)"
+        )
+    if not noisy.noise_is_on:
+        raise NoNoiseError("noisy: its noise is off, and I(X;T) needs it; call this outside of noise_off")

@@ -1,0 +1,46 @@
+"""How much information each layer of a neural network carries about its input."""
+
+from layerbits.backends import Backend, backends
+from layerbits.errors import (
+    BackendError,
+    DataError,
+    LayerbitsError,
+    LayerSelectionError,
+    NoNoiseError,
+    UsageError,
+)
+from layerbits.information import layer_information
+from layerbits.mixture import (
+    mixture_entropy,
+    mixture_entropy_bounds,
+    mixture_information,
+    mixture_log_density,
+)
+from layerbits.noise import NoisyModule, noisify
+from layerbits.propagation import propagate
+from layerbits.results import Estimate, InformationRow, InformationTable
+from layerbits.training.monitor import Monitor, log_spaced
+
+__all__ = [
+    "Backend",
+    "BackendError",
+    "DataError",
+    "Estimate",
+    "InformationRow",
+    "InformationTable",
+    "LayerSelectionError",
+    "LayerbitsError",
+    "Monitor",
+    "NoNoiseError",
+    "NoisyModule",
+    "UsageError",
+    "backends",
+    "layer_information",
+    "log_spaced",
+    "mixture_entropy",
+    "mixture_entropy_bounds",
+    "mixture_information",
+    "mixture_log_density",
+    "noisify",
+    "propagate",
+]

@@ -1,0 +1,126 @@
+"""The command line: reads arguments, calls the experiments, and turns errors and signals into exit statuses.
+
+Exit status: 0 done, 2 for what cannot be carried out as written (one line on stderr), 130 when interrupted. Nothing but
+this file prints.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from layerbits import plots
+from layerbits.backends import backends
+from layerbits.errors import LayerbitsError, UsageError
+from layerbits.experiments import EXPERIMENTS, Experiment
+from layerbits.experiments.configuration import with_settings
+from layerbits.experiments.run_folder import RunFolder, versions
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Arguments; those of the process by default.
+
+    Returns
+    -------
+    int
+        The exit status.
+    """
+    arguments = _parser().parse_args(argv)
+    commands = {"list": _list, "run": _run, "info": _info}
+    try:
+        with _termination_as_interrupt():
+            return commands[arguments.command](arguments)
+    except LayerbitsError as error:
+        return _complain(str(error), 2)
+    except KeyboardInterrupt:
+        return _complain("interrupted", 130)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="layerbits", description="Information flow in noisy neural networks.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands.add_parser("list", help="list the experiments")
+    commands.add_parser("info", help="show versions and back ends")
+    run = commands.add_parser("run", help="run an experiment", description="Run an experiment.")
+    run.add_argument("name", metavar="NAME", help="its name; see `layerbits list`")
+    run.add_argument("--quick", action="store_true", help="settings for a run of about a minute")
+    run.add_argument("--out", metavar="DIR", type=Path, help="folder for the results (default: runs/NAME)")
+    run.add_argument("--seed", metavar="N", help="seed of all random numbers (default: 0)")
+    run.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="change a setting, repeatedly")
+    run.add_argument("--resume", action="store_true", help="go on with the run in DIR")
+    return parser
+
+
+def _list(_: argparse.Namespace) -> int:
+    width = max(map(len, EXPERIMENTS))
+    for name, experiment in EXPERIMENTS.items():
+        print(f"{name:<{width}}  {(experiment.__doc__ or '').partition(chr(10))[0]}")
+    return 0
+
+
+def _info(_: argparse.Namespace) -> int:
+    for package, version in versions().items():
+        print(f"{package:<10}  {version}")
+    for backend in backends():
+        print(backend)
+    return 0
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    name: str = arguments.name
+    if name not in EXPERIMENTS:
+        raise UsageError(f"{name}: no such experiment; there are {', '.join(EXPERIMENTS)}")
+    plots.require_matplotlib()  # now, not after the training
+    config = _configuration(EXPERIMENTS[name], arguments)
+    path = arguments.out or Path("runs", f"{name}-quick" if arguments.quick else name)
+    folder = RunFolder(path, experiment=name, config=config, resume=arguments.resume)
+    try:
+        with folder.running():
+            EXPERIMENTS[name].run(config, folder)
+    except KeyboardInterrupt:
+        return _complain(f"interrupted; what is done is kept in {path}: add --resume to the command to go on", 130)
+    print(f"results are in {path}")
+    for key, value in folder.summary.items():
+        print(f"  {key.replace('_', ' ')}: {value:.4g}")
+    return 0
+
+
+def _configuration(experiment: Experiment, arguments: argparse.Namespace) -> Any:
+    texts = {"seed": arguments.seed} if arguments.seed is not None else {}
+    for setting in arguments.set:
+        key, equals, value = setting.partition("=")
+        if not equals:
+            raise UsageError(f"--set: got {setting!r}, wanted KEY=VALUE")
+        texts[key] = value
+    default = dataclasses.replace(experiment.Config(), **(experiment.QUICK if arguments.quick else {}))
+    return with_settings(default, texts)
+
+
+@contextlib.contextmanager
+def _termination_as_interrupt() -> Iterator[None]:
+    """Let SIGTERM, which batch systems send, end a run as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():  # where Python allows no handlers
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _complain(message: str, status: int) -> int:
+    print(f"layerbits: {' '.join(message.split())}", file=sys.stderr)
+    return status

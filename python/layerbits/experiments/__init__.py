@@ -1,0 +1,32 @@
+"""The experiments of the paper, by name; each is a module of the same shape."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from layerbits.experiments import single_neuron, szt_tanh
+from layerbits.experiments.run_folder import RunFolder
+
+
+class Experiment(Protocol):
+    """The shape of an experiment's module. The first line of its docstring is its description.
+
+    Inside, a function trains or samples, one measures and one draws; `run` calls them in turn, and each leaves files in
+    the folder that the next one reads, so a run can go on wherever it was broken off.
+    """
+
+    Config: type[Any]
+    """Frozen dataclass of the settings, with the paper's values as defaults and a field ``seed``."""
+
+    QUICK: Mapping[str, Any]
+    """The settings that make a run of a minute."""
+
+    def run(self, config: Any, folder: RunFolder) -> None:
+        """Run the experiment, or what is left of it, in `folder`."""
+
+
+EXPERIMENTS: Mapping[str, Experiment] = {
+    "szt-tanh": szt_tanh,
+    "single-neuron": single_neuron,
+}

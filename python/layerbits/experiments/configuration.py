@@ -1,0 +1,57 @@
+"""Settings of an experiment: frozen dataclasses whose fields can be given as text, and the checks on their values."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import typing
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, TypeVar
+
+from layerbits.errors import UsageError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+    _Config = TypeVar("_Config", bound=DataclassInstance)
+
+_PARSERS = {int: int, float: float, str: str}
+
+
+def with_settings(config: _Config, texts: Mapping[str, str]) -> _Config:
+    """Return `config` with the fields named in `texts` replaced; a tuple is written with commas, ``10,7,5``.
+
+    Raises
+    ------
+    UsageError
+        If a name is not that of a field, or a text is not a value of the field's type.
+    """
+    kinds = typing.get_type_hints(type(config))
+    unknown = [name for name in texts if name not in kinds]
+    if unknown:
+        raise UsageError(f"{unknown[0]}: no such setting; there are {', '.join(kinds)}")
+    return dataclasses.replace(config, **{name: _parse(name, kinds[name], text) for name, text in texts.items()})
+
+
+def require(config: DataclassInstance, name: str, holds: bool, wanted: str) -> None:
+    """Raise UsageError, with the value of the field `name` and what was wanted, unless the condition `holds`."""
+    if not holds:
+        raise UsageError(f"{name}: got {getattr(config, name)}, wanted {wanted}")
+
+
+def require_positive(config: DataclassInstance, *names: str) -> None:
+    """Require each of the fields `names`, or each item where it is a tuple, to be finite and above 0."""
+    for name in names:
+        value = getattr(config, name)
+        items = value if isinstance(value, tuple) else (value,)
+        require(config, name, bool(items) and all(0 < item < math.inf for item in items), "more than 0, and finite")
+
+
+def _parse(name: str, kind: type, text: str) -> object:
+    if typing.get_origin(kind) is tuple:
+        item = typing.get_args(kind)[0]
+        return tuple(_parse(name, item, part) for part in text.split(",") if part.strip())
+    try:
+        return _PARSERS[kind](text)
+    except ValueError as error:
+        raise UsageError(f"{name}: got {text!r}, wanted a value of type {kind.__name__}") from error

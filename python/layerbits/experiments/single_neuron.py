@@ -1,0 +1,142 @@
+"""Information in one noisy tanh neuron as its weight grows, beside the truth by quadrature.
+
+Writes curves.csv (weight, sigma, value, standard_error, lower, upper, truth, published) and single-neuron.png.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy import integrate
+from torch import nn
+from torch.nn.utils import skip_init
+
+from layerbits import plots
+from layerbits.experiments.configuration import require, require_positive
+from layerbits.experiments.run_folder import RunFolder
+from layerbits.information import layer_information
+from layerbits.noise import NoisyModule, noisify
+from layerbits.training.progress import progress
+from layerbits.training.records import read_csv, write_csv
+
+_INPUTS = (-3.0, -1.0, 1.0, 3.0)
+_SIGMAS = (0.005, 0.01, 0.05, 0.1, 0.2, 0.5)
+# Known values to 1e-4 nats, by weight and then in the order of _SIGMAS.
+_PUBLISHED = {
+    0.05: (1.3863, 1.3863, 0.8328, 0.3908, 0.1320, 0.0236),
+    0.2: (1.3863, 1.3863, 1.3689, 1.1454, 0.6859, 0.2099),
+    0.5: (1.3863, 1.3863, 1.1654, 1.0590, 0.8454, 0.3979),
+    1.0: (1.0926, 1.0540, 1.0226, 0.8450, 0.6626, 0.4753),
+    2.0: (1.0394, 0.9741, 0.6031, 0.5730, 0.5650, 0.5056),
+    5.0: (0.5624, 0.5623, 0.5624, 0.5623, 0.5623, 0.5110),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Settings; the defaults are the weights and noise levels with known values."""
+
+    seed: int = 0
+    weights: tuple[float, ...] = tuple(_PUBLISHED)
+    sigmas: tuple[float, ...] = _SIGMAS
+    queries: int = 65_536  # for each of the four inputs
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises
+        ------
+        UsageError
+            If one is out of range.
+        """
+        require(self, "seed", self.seed >= 0, "at least 0")
+        require_positive(self, "weights", "sigmas")
+        require(self, "queries", self.queries >= 2, "at least 2")
+
+
+QUICK: Mapping[str, Any] = {"queries": 8192}
+
+
+class Point(NamedTuple):
+    """A row of curves.csv; information in nats, NaN where no value is known."""
+
+    weight: float
+    sigma: float
+    value: float
+    standard_error: float
+    lower: float
+    upper: float
+    truth: float
+    published: float
+
+
+def run(config: Config, folder: RunFolder) -> None:
+    """Measure and draw."""
+    with folder.phase("information"):
+        measure(config, folder)
+    with folder.phase("figures"):
+        draw(config, folder)
+
+
+def sample(weight: float, sigma: float) -> NoisyModule:
+    """Make the neuron T = tanh(w x - 2 w) + Z."""
+    linear: nn.Linear = skip_init(nn.Linear, 1, 1)  # type: ignore[no-untyped-call]
+    nn.init.constant_(linear.weight, weight)
+    nn.init.constant_(linear.bias, -2 * weight)
+    return noisify(nn.Sequential(linear, nn.Tanh()), sigma=sigma, layers="1")
+
+
+def measure(config: Config, folder: RunFolder) -> None:
+    """Measure the information of each neuron; leaves curves.csv."""
+    neurons = [(weight, sigma) for weight in config.weights for sigma in config.sigmas]
+    points = [_measure_one(config, *neuron) for neuron in progress(neurons, name="information", total=len(neurons))]
+    write_csv(folder.path / "curves.csv", Point._fields, points)
+    folder.summary["largest_error"] = max(abs(point.value - point.truth) for point in points)
+
+
+def draw(config: Config, folder: RunFolder) -> None:
+    """Draw single-neuron.png from curves.csv: points that were measured over the curves of quadrature."""
+    points = [Point(*map(float, row)) for row in read_csv(folder.path / "curves.csv", Point._fields)]
+    weights = np.geomspace(min(config.weights) / 1.5, max(config.weights) * 1.5, 100)
+    figure = plots.new_figure(width=8, height=5)
+    axes = figure.add_subplot()
+    for sigma, color in zip(config.sigmas, plots.sequence_colors(len(config.sigmas)), strict=True):
+        measured = [point for point in points if point.sigma == sigma]
+        axes.plot(weights, [information_by_quadrature(weight, sigma) for weight in weights], color=color)
+        axes.plot([p.weight for p in measured], [p.value for p in measured], "o", color=color, label=f"{sigma:g}")
+    plots.curve_panel(axes, xlabel="weight", ylabel="I(X;T) in nats")
+    plots.reference_line(axes, math.log(4), "log 4")
+    plots.reference_line(axes, math.log(4) - 0.75 * math.log(3), "one input against three")
+    plots.legend_outside(axes, title="sigma")
+    folder.save_figure(figure, "single-neuron.png")
+
+
+def information_by_quadrature(weight: float, sigma: float) -> float:
+    """I(X;T) in nats by adaptive quadrature: log 4 - E log sum_j p(T|x_j) / p(T|X), over each input in turn."""
+    centers = np.tanh(weight * (np.array(_INPUTS) - 2)) / sigma
+    return math.log(len(centers)) - float(np.mean([_confusion(centers - center) for center in centers]))
+
+
+def _confusion(offsets: npt.NDArray[np.float64]) -> float:
+    def integrand(z: float) -> float:
+        log_ratios = offsets * (z - offsets / 2)
+        return math.exp(-(z**2) / 2) / math.sqrt(2 * math.pi) * float(np.logaddexp.reduce(log_ratios))
+
+    # Beyond 12 standard deviations the density is below 1e-31.
+    value, _ = integrate.quad(integrand, -12, 12, limit=500, epsabs=1e-9)
+    return float(value)
+
+
+def _measure_one(config: Config, weight: float, sigma: float) -> Point:
+    inputs = torch.tensor(_INPUTS, dtype=torch.float64)[:, None]
+    table = layer_information(sample(weight, sigma).double(), inputs, queries=config.queries, seed=config.seed)
+    row = table["1", "I(X;T)"]
+    known = dict(zip(_SIGMAS, _PUBLISHED.get(weight, ()), strict=False))
+    truth = information_by_quadrature(weight, sigma)
+    return Point(weight, sigma, row.value, row.standard_error, row.lower, row.upper, truth, known.get(sigma, math.nan))

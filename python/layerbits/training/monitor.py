@@ -1,0 +1,171 @@
+"""The monitor: information per layer at chosen epochs of any training loop, kept in `information.csv`."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from layerbits.errors import NoNoiseError, UsageError
+from layerbits.information import layer_information
+from layerbits.noise import NoisyModule
+from layerbits.results import COLUMNS, InformationRow, InformationTable
+from layerbits.training.records import read_csv, read_json, write_csv, write_json
+
+_PARSERS = {"str": str, "int": int, "float": float}
+
+
+def log_spaced(first: int, last: int, count: int) -> tuple[int, ...]:
+    """Whole numbers from `first` to `last`, evenly spaced on a logarithmic axis.
+
+    Parameters
+    ----------
+    first, last : int
+        The ends, both included; 1 <= first <= last.
+    count : int
+        At most so many numbers, at least 2; fewer where neighbours round to the same number.
+
+    Returns
+    -------
+    tuple of int
+        Rising, without repeats.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range.
+    """
+    if not 1 <= first <= last:
+        raise ValueError(f"first, last: got {first}, {last}, wanted 1 <= first <= last")
+    if count < 2:
+        raise ValueError(f"count: got {count}, wanted at least 2, for both ends are included")
+    return tuple(np.unique(np.rint(np.geomspace(first, last, count)).astype(int)).tolist())
+
+
+class Monitor:
+    """Measures the information per layer at chosen epochs and keeps the rows in ``directory/information.csv``.
+
+    A folder that already holds measurements is resumed: epochs that are there are not measured again. So give every
+    training a folder of its own. The settings stand beside the table in ``information.json``.
+
+    Parameters
+    ----------
+    noisy : NoisyModule
+        The network; training it further between the steps is the point.
+    inputs, labels, layers, draws, queries, tolerance, confidence, seed, estimator
+        As in `layerbits.layer_information`.
+    at : iterable of int
+        Epochs to measure, for instance from `log_spaced`.
+    directory : path
+        Folder for the files; made if it is missing.
+
+    Raises
+    ------
+    NoNoiseError
+        If `noisy` is a network without noise.
+    UsageError
+        If the folder holds measurements with other columns, layers or settings.
+    """
+
+    def __init__(
+        self,
+        noisy: NoisyModule,
+        inputs: Tensor,
+        labels: Tensor | None = None,
+        *,
+        at: Iterable[int],
+        directory: str | os.PathLike[str],
+        layers: str | Sequence[str] | None = None,
+        draws: int = 32,
+        queries: int = 4,
+        tolerance: float | None = None,
+        confidence: float = 0.95,
+        seed: int = 0,
+        estimator: str = "pooled",
+    ) -> None:
+        if not isinstance(noisy, NoisyModule):
+            raise NoNoiseError(f"noisy: got {type(noisy).__name__}, wanted what layerbits.noisify returns")
+        self.at = tuple(sorted(set(at)))
+        self._noisy, self._inputs, self._labels = noisy, inputs, labels
+        # One seed for all epochs: what the Monte Carlo noise does to them is then much the same, so curves are smooth.
+        self._options: dict[str, Any] = {
+            "layers": [layers] if isinstance(layers, str) else list(layers or noisy.layer_names),
+            "draws": draws,
+            "queries": queries,
+            "tolerance": tolerance,
+            "confidence": confidence,
+            "seed": seed,
+            "estimator": estimator,
+        }
+        self._folder = Path(directory)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._tables = self._resume()
+
+    @property
+    def tables(self) -> Mapping[int, InformationTable]:
+        """What has been measured, by epoch; with what an earlier run left in the folder."""
+        return MappingProxyType(self._tables)
+
+    def step(self, epoch: int) -> InformationTable | None:
+        """Measure and record, if `epoch` is to be measured and is not yet.
+
+        Parameters
+        ----------
+        epoch : int
+            Number of the epoch that has just ended.
+
+        Returns
+        -------
+        InformationTable or None
+            The table of this epoch, also when the folder had it already; None at an epoch that is not in `at`.
+        """
+        if epoch not in self.at:
+            return None
+        if epoch not in self._tables:
+            self._tables[epoch] = layer_information(self._noisy, self._inputs, self._labels, **self._options)
+            write_information(self._folder / "information.csv", self._tables)
+        return self._tables[epoch]
+
+    def _resume(self) -> dict[int, InformationTable]:
+        table, beside = self._folder / "information.csv", self._folder / "information.json"
+        settings = {**self._options, "sigma": self._noisy.sigma, "labels": self._labels is not None}
+        if not table.exists():
+            write_json(beside, settings)
+            return {}
+        before = read_json(beside) if beside.exists() else {}
+        for name, wanted in settings.items():
+            if name not in before or before[name] != wanted:
+                got = repr(before[name]) if name in before else "unknown"
+                raise UsageError(f"{name}: {table} was measured with {got}, wanted {wanted!r}; use another folder")
+        return read_information(table)
+
+
+def write_information(path: Path, tables: Mapping[int, InformationTable]) -> None:
+    """Write an `information.csv`, a row for each (epoch, layer, quantity)."""
+    rows = [(epoch, *dataclasses.astuple(row)) for epoch in sorted(tables) for row in tables[epoch]]
+    write_csv(path, ["epoch", *COLUMNS], rows)
+
+
+def read_information(path: Path) -> dict[int, InformationTable]:
+    """Read an `information.csv`: the table of each epoch.
+
+    Raises
+    ------
+    UsageError
+        If the file has other columns.
+    """
+    rows: dict[int, list[InformationRow]] = {}
+    for epoch, *cells in read_csv(path, ["epoch", *COLUMNS]):
+        rows.setdefault(int(epoch), []).append(_parse_row(cells))
+    return {epoch: InformationTable(tuple(of_epoch)) for epoch, of_epoch in rows.items()}
+
+
+def _parse_row(cells: Sequence[str]) -> InformationRow:
+    fields = dataclasses.fields(InformationRow)
+    return InformationRow(*(_PARSERS[str(field.type)](cell) for field, cell in zip(fields, cells, strict=True)))

@@ -6,7 +6,7 @@ import dataclasses
 import importlib
 from types import ModuleType
 
-from layerbits.errors import BackendError
+from layerbits.errors import BackendError, UsageError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +55,7 @@ def backends() -> tuple[Backend, ...]:
 
     Raises
     ------
-    ValueError
+    UsageError
         The environment variable LAYERBITS_MAX_ISA holds an unknown name.
     """
     return (_cpu_backend(), Backend("cuda", built=False, usable=False, reason="this version has no CUDA kernels"))
@@ -66,6 +66,9 @@ def _cpu_backend() -> Backend:
         native = cpu()
     except BackendError as error:
         return Backend("cpu", built=False, usable=False, reason=str(error))
-    cores = native.usable_cores()
-    isa = f"{native.level()} in use, of {', '.join(native.levels())}"
+    try:
+        level = native.level()
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    cores, isa = native.usable_cores(), f"{level} in use, of {', '.join(native.levels())}"
     return Backend("cpu", built=True, usable=True, isa=isa, devices=(f"{cores} core{'s' if cores > 1 else ''}",))

@@ -1,0 +1,1 @@
+"""Speed and accuracy beside the rivals, on the same data: `pytest benchmarks`, `python -m benchmarks.compare`."""

@@ -19,9 +19,13 @@ def check_positive(name: str, value: object) -> float:
     """Return the argument `name` as a float; TypeError or ValueError unless it is a positive, finite number."""
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
         raise TypeError(f"{name}: got {type(value).__name__}, wanted a positive number")
-    if not 0 < float(value) < math.inf:
+    try:
+        number = float(value)
+    except OverflowError:  # an integer beyond all floats
+        number = math.inf
+    if not 0 < number < math.inf:
         raise ValueError(f"{name}: got {value}, wanted a positive, finite number")
-    return float(value)
+    return number
 
 
 def check_confidence(value: object) -> float:

@@ -29,10 +29,11 @@ def as_tensor(name: str, array: object) -> Tensor:
         return array
     if not isinstance(array, np.ndarray):
         raise TypeError(f"{name}: got {type(array).__name__}, wanted a torch.Tensor or numpy.ndarray")
-    if array.dtype.kind not in "fiub":
-        raise TypeError(f"{name}: got dtype {array.dtype}, wanted numbers")
-    # torch takes neither read-only nor negatively strided nor byte-swapped memory.
-    shareable = array.flags.writeable and array.dtype.isnative and all(step >= 0 for step in array.strides)
+    if array.dtype.kind not in "fiub" or array.itemsize > 8:
+        raise TypeError(f"{name}: got dtype {array.dtype}, wanted numbers of at most 64 bits")
+    # torch takes no read-only or byte-swapped memory, no negative or broken strides, and the core no unaligned memory.
+    whole = all(step >= 0 and step % array.itemsize == 0 for step in array.strides)
+    shareable = whole and array.flags.writeable and array.flags.aligned and array.dtype.isnative
     return torch.from_numpy(array if shareable else array.astype(array.dtype.newbyteorder("="), order="C"))
 
 
@@ -86,7 +87,8 @@ def log_sum_exp(
     -------
     Tensor of shape (m,), float64
         In nats. -inf where no center weighs anything; NaN for a row with NaN, and for all rows if a center has NaN.
-        |error| <= (4 + d/64) eps (1 + sum_k p_k |e_k|), eps of the dtype, e_k the exponents and p_k their softmax.
+        |error| <= (4 + d/64) eps (1 + sum_k p_k |e_k|), eps of the dtype, e_k the exponents with the weights relative
+        to the largest one, p_k their softmax. Squared distances that overflow the dtype are infinite.
 
     Raises
     ------

@@ -48,7 +48,8 @@ def mixture_log_density(
     Returns
     -------
     tensor or array of shape (m,)
-        |error| <= (4 + d/64) eps (1 + sum_k p_k |e_k|), with e_k the exponents and p_k their softmax.
+        |error| <= (4 + d/64) eps (1 + sum_k p_k |e_k|), with e_k the exponents, weights in them relative to the largest
+        one, and p_k their softmax; and the rounding of the result.
 
     Raises
     ------

@@ -1,0 +1,33 @@
+"""Splits into rows for training and rows for testing."""
+
+import pytest
+import torch
+
+from layerbits.data.split import split
+
+
+def test_every_row_is_on_one_side():
+    train, test = split(4096, seed=3)
+    assert torch.cat([train, test]).sort().values.equal(torch.arange(4096))
+
+
+@pytest.mark.parametrize(("n", "fraction", "expected"), [(4096, 0.2, 819), (10, 0.25, 2), (2, 0.01, 1), (2, 0.99, 1)])
+def test_test_side_has_its_share_and_no_side_is_empty(n, fraction, expected):
+    train, test = split(n, test_fraction=fraction, seed=0)
+    assert (len(train), len(test)) == (n - expected, expected)
+
+
+def test_seed_decides_the_split():
+    assert split(100, seed=1)[0].equal(split(100, seed=1)[0])
+    assert not split(100, seed=1)[0].equal(split(100, seed=2)[0])
+
+
+@pytest.mark.parametrize("fraction", [0.0, 1.0, -0.1, float("nan")])
+def test_fraction_out_of_range_is_refused(fraction):
+    with pytest.raises(ValueError, match="test_fraction"):
+        split(10, test_fraction=fraction, seed=0)
+
+
+def test_single_row_cannot_be_split():
+    with pytest.raises(ValueError, match="n: got 1"):
+        split(1, seed=0)

@@ -1,0 +1,79 @@
+"""Settings of experiments given as text."""
+
+import dataclasses
+
+import pytest
+
+from layerbits.errors import UsageError
+from layerbits.experiments import EXPERIMENTS
+from layerbits.experiments.configuration import require, require_positive, with_settings
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    seed: int = 0
+    sigma: float = 0.005
+    name: str = "tanh"
+    widths: tuple[int, ...] = (3, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("seed", "1_000", 1000),
+        ("sigma", "1e-2", 0.01),
+        ("sigma", "2", 2.0),
+        ("name", "relu", "relu"),
+        ("widths", "5", (5,)),
+    ],
+)
+def test_text_becomes_a_value_of_the_type_of_the_field(name, text, value):
+    changed = getattr(with_settings(Config(), {name: text}), name)
+    assert (changed, type(changed)) == (value, type(value))
+
+
+@pytest.mark.parametrize("text", ["10,7,5", "10, 7, 5,"])
+def test_tuple_is_written_with_commas(text):
+    assert with_settings(Config(), {"widths": text}).widths == (10, 7, 5)
+
+
+def test_other_fields_stay_as_they_are():
+    assert with_settings(Config(sigma=0.1), {"seed": "3"}) == Config(seed=3, sigma=0.1)
+
+
+def test_unknown_name_is_refused_with_the_names_there_are():
+    with pytest.raises(UsageError, match="beta: no such setting; there are seed, sigma, name, widths"):
+        with_settings(Config(), {"beta": "1"})
+
+
+@pytest.mark.parametrize(("name", "text"), [("seed", "1.5"), ("seed", ""), ("sigma", "small"), ("widths", "3,x")])
+def test_text_of_another_type_is_refused(name, text):
+    with pytest.raises(UsageError, match=f"{name}: got"):
+        with_settings(Config(), {name: text})
+
+
+@pytest.mark.parametrize("sigma", [0.0, -1.0, float("nan"), float("inf")])
+def test_number_that_is_not_positive_and_finite_is_refused(sigma):
+    with pytest.raises(UsageError, match="sigma: got"):
+        require_positive(Config(sigma=sigma), "sigma")
+
+
+@pytest.mark.parametrize("widths", [(), (3, 0)])
+def test_tuple_without_items_or_with_one_that_is_not_positive_is_refused(widths):
+    with pytest.raises(UsageError, match="widths: got"):
+        require_positive(Config(widths=widths), "widths")
+
+
+def test_broken_condition_names_value_and_wish():
+    with pytest.raises(UsageError, match="seed: got -1, wanted at least 0"):
+        require(Config(seed=-1), "seed", False, "at least 0")
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_setting_of_every_experiment_can_be_given_as_text(name):
+    config = EXPERIMENTS[name].Config()
+    texts = {
+        key: ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        for key, value in dataclasses.asdict(config).items()
+    }
+    assert with_settings(config, texts) == config

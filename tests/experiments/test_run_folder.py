@@ -1,0 +1,124 @@
+"""The folder of a run and its run.json."""
+
+import dataclasses
+import json
+import time
+
+import pytest
+
+from layerbits.errors import UsageError
+from layerbits.experiments.run_folder import RunFolder
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    seed: int = 0
+    widths: tuple[int, ...] = (3, 2)
+
+
+def folder(path, *, experiment="szt-tanh", config=None, resume=False):
+    return RunFolder(path, experiment=experiment, config=config or Config(), resume=resume)
+
+
+def record(path):
+    return json.loads((path / "run.json").read_text())
+
+
+def test_run_json_says_from_the_start_what_is_run(tmp_path):
+    folder(tmp_path / "new" / "run")
+    content = record(tmp_path / "new" / "run")
+    assert content["status"] == "running"
+    assert content["experiment"] == "szt-tanh"
+    assert content["configuration"] == {"seed": 0, "widths": [3, 2]}
+    assert content["seeds"] == {"seed": 0}
+    assert {"python", "layerbits", "torch", "numpy", "scipy"} <= content["versions"].keys()
+    assert {"platform", "processor", "cores", "threads", "backends"} <= content["machine"].keys()
+
+
+def test_run_that_ends_is_finished_with_summary_and_timings(tmp_path):
+    run = folder(tmp_path)
+    with run.running(), run.phase("training"):
+        run.summary["test_accuracy"] = 0.97
+    content = record(tmp_path)
+    assert content["status"] == "finished"
+    assert content["summary"] == {"test_accuracy": 0.97}
+    assert content["timings"]["training"] > 0
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+def test_run_that_is_broken_off_is_interrupted(tmp_path, error):
+    run = folder(tmp_path)
+    with pytest.raises(error), run.running(), run.phase("training"):
+        raise error
+    assert record(tmp_path)["status"] == "interrupted"
+    assert record(tmp_path)["timings"]["training"] > 0
+
+
+def test_timings_add_up_over_resumed_parts(tmp_path):
+    first = folder(tmp_path)
+    with first.running(), first.phase("training"):
+        pass
+    before = record(tmp_path)["timings"]["training"]
+    second = folder(tmp_path, resume=True)
+    with second.running(), second.phase("training"):
+        pass
+    assert record(tmp_path)["timings"]["training"] > before
+
+
+def test_time_of_an_inner_phase_counts_for_it_alone(tmp_path):
+    run = folder(tmp_path)
+    with run.phase("training"), run.phase("information"):
+        time.sleep(0.2)
+    timings = record(tmp_path)["timings"]
+    # Sleeping never ends early; the rest of the block is the writing of one small file, which is no tenth of a second.
+    assert timings["information"] >= 0.2
+    assert timings["training"] < 0.1
+
+
+def test_folder_with_anything_in_it_is_refused(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(UsageError, match="not empty"):
+        folder(tmp_path)
+
+
+def test_file_in_the_place_of_the_folder_is_refused(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(UsageError, match="cannot be written to"):
+        folder(tmp_path / "file")
+
+
+def test_place_that_cannot_be_written_to_is_refused():
+    with pytest.raises(UsageError, match="cannot be written to"):
+        folder("/proc/layerbits")
+
+
+def test_folder_without_a_run_cannot_be_resumed(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(UsageError, match="no run to resume"):
+        folder(tmp_path, resume=True)
+
+
+def test_run_killed_while_it_wrote_its_first_file_can_be_resumed(tmp_path):
+    (tmp_path / ".draft-run.json").write_text("{")
+    folder(tmp_path, resume=True)
+    assert record(tmp_path)["status"] == "running"
+
+
+def test_run_of_another_experiment_is_not_resumed(tmp_path):
+    folder(tmp_path)
+    with pytest.raises(UsageError, match="experiment: the run to resume has 'szt-tanh', got 'single-neuron'"):
+        folder(tmp_path, experiment="single-neuron", resume=True)
+
+
+def test_run_with_other_settings_is_not_resumed(tmp_path):
+    folder(tmp_path)
+    with pytest.raises(UsageError, match=r"widths: the run to resume has \[3, 2\], got \[4, 2\]"):
+        folder(tmp_path, config=Config(widths=(4, 2)), resume=True)
+
+
+def test_refused_run_leaves_the_record_of_the_earlier_one(tmp_path):
+    folder(tmp_path)
+    before = (tmp_path / "run.json").read_text()
+    with pytest.raises(UsageError):
+        folder(tmp_path, config=Config(seed=1), resume=True)
+    assert (tmp_path / "run.json").read_text() == before

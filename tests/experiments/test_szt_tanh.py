@@ -1,0 +1,113 @@
+"""The experiment szt-tanh, with a training of a few epochs."""
+
+import dataclasses
+import json
+import math
+
+import pytest
+import torch
+
+from layerbits.errors import UsageError
+from layerbits.experiments import szt_tanh
+from layerbits.experiments.run_folder import RunFolder
+from layerbits.experiments.szt_tanh import Config, network
+from layerbits.training.evaluation import read_training
+from layerbits.training.monitor import read_information
+from layerbits.training.records import read_csv
+
+TINY = Config(epochs=30, evaluations=6, measurements=4, draws=3, queries=3, learning_rate=0.01)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = RunFolder(tmp_path_factory.mktemp("run"), experiment="szt-tanh", config=TINY, resume=False)
+    with folder.running():
+        szt_tanh.run(TINY, folder)
+    return folder
+
+
+def test_network_is_the_one_of_the_paper():
+    noisy = network(Config())
+    shapes = [tuple(parameter.shape) for parameter in noisy.parameters() if parameter.ndim == 2]
+    assert shapes == [(10, 12), (7, 10), (5, 7), (4, 5), (3, 4), (2, 3)]
+    assert noisy.layer_names == ("tanh1", "tanh2", "tanh3", "tanh4", "tanh5")
+    assert noisy.sigma == 0.005
+
+
+def test_weights_start_with_the_spread_of_a_cut_off_normal():
+    weights = torch.cat([network(Config(seed=seed)).model.linear1.weight.flatten() for seed in range(50)])
+    # Cut off at two standard deviations a normal keeps the share 1 - 4 phi(2) / (2 Phi(2) - 1) = .7737 of its variance.
+    # The standard error of the standard deviation of 6000 such values is below 1 / sqrt(2 * 6000) of it, .9 %.
+    assert weights.std().item() == pytest.approx(math.sqrt(0.7737 / 12), rel=0.04)
+    assert weights.abs().max() <= 2 / math.sqrt(12)
+
+
+def test_network_is_made_without_the_global_generator():
+    before = torch.get_rng_state()
+    network(Config())
+    assert torch.get_rng_state().equal(before)
+
+
+def test_run_leaves_all_its_files(finished):
+    names = {path.name for path in finished.path.iterdir()}
+    assert names >= {"run.json", "training.csv", "information.csv", "scatter.csv", "szt-tanh.png", "checkpoints"}
+
+
+def test_loss_falls(finished):
+    losses = [row.loss for row in read_training(finished.path / "training.csv") if row.split == "train"]
+    assert losses[-1] < losses[0]
+
+
+def test_every_layer_is_measured_at_every_chosen_epoch(finished):
+    tables = read_information(finished.path / "information.csv")
+    assert tuple(tables) == TINY.measured_epochs == (1, 3, 10, 30)
+    for table in tables.values():
+        assert {row.layer for row in table} == set(network(TINY).layer_names)
+        assert {row.quantity for row in table} == {"I(X;T)", "h(T)", "h(T|X)", "I(T;Y)", "I(X;T|Y)"}
+
+
+def test_first_layer_tells_all_inputs_apart(finished):
+    table = read_information(finished.path / "information.csv")[1]
+    # 4096 inputs that differ by one weight of order 0.3 or more, noise 0.005: no two are confused.
+    assert table["tanh1", "I(X;T)"].value == pytest.approx(math.log(4096), abs=1e-3)
+
+
+def test_scatter_holds_every_input_within_the_reach_of_tanh_and_noise(finished):
+    rows = [list(map(float, row)) for row in read_csv(finished.path / "scatter.csv", szt_tanh._SCATTER_COLUMNS)]
+    assert len(rows) == 4096 * len(TINY.shown_epochs)
+    assert max(abs(value) for row in rows for value in row[2:]) < 1 + 8 * TINY.sigma  # 8 deviations: 1e-15 a value
+
+
+def test_summary_agrees_with_the_tables(finished):
+    summary = json.loads((finished.path / "run.json").read_text())["summary"]
+    curve = {
+        epoch: table["tanh5", "I(X;T)"].value
+        for epoch, table in read_information(finished.path / "information.csv").items()
+    }
+    assert summary["last_layer_peak_information"] == max(curve.values())
+    assert curve[summary["last_layer_peak_epoch"]] == max(curve.values())
+    assert summary["last_layer_fall"] == max(curve.values()) - curve[30]
+    assert summary["test_accuracy"] == read_training(finished.path / "training.csv")[-1].accuracy
+
+
+def test_shown_epochs_are_the_nearest_that_are_measured():
+    config = Config(epochs=1000, measurements=4, scatter_epochs=(1, 2, 28, 80, 10_000))
+    assert config.measured_epochs == (1, 10, 100, 1000)
+    assert config.shown_epochs == (1, 10, 100, 1000)
+
+
+def test_quick_settings_are_settings():
+    assert dataclasses.replace(Config(), **szt_tanh.QUICK).epochs < Config().epochs
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": -1}, {"sigma": 0.0}, {"widths": (10, 4)}, {"widths": ()}, {"epochs": 0}, {"learning_rate": -0.1},
+        {"batch_size": 0}, {"test_fraction": 1.0}, {"evaluations": 1}, {"measurements": 1}, {"draws": 1},
+        {"queries": 1}, {"scatter_epochs": (0,)},
+    ],
+)  # fmt: skip
+def test_setting_out_of_range_is_refused_by_name(change):
+    with pytest.raises(UsageError, match=next(iter(change))):
+        Config(**change)

@@ -1,0 +1,46 @@
+"""torch's DataLoader with workers that call layerbits, under every way to start them."""
+
+import multiprocessing
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from layerbits import mixture_log_density
+
+CENTERS = torch.from_numpy(np.random.default_rng(0).standard_normal((2000, 3)))
+
+
+class Densities(Dataset):
+    """Computes its items, as an augmentation would."""
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        return mixture_log_density(CENTERS[index * 300 : (index + 1) * 300], CENTERS, 0.5)
+
+
+def density_of_batch(items):
+    """Computes when items are collated."""
+    points = torch.stack(items)
+    return points, mixture_log_density(points[:, :3], points[:, :3], 0.5)
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # fork beside threads is what is tested
+def test_workers_give_the_bits_of_this_process(method):
+    if method not in multiprocessing.get_all_start_methods():
+        pytest.skip(f"this system has no {method}")
+    here = list(DataLoader(Densities(), batch_size=2, collate_fn=density_of_batch))
+    workers = DataLoader(
+        Densities(),
+        batch_size=2,
+        collate_fn=density_of_batch,
+        num_workers=2,
+        multiprocessing_context=method,
+        timeout=90,
+    )
+    for got, want in zip(workers, here, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(got, want, strict=True))

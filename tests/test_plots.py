@@ -1,0 +1,31 @@
+"""Figures are made without global state."""
+
+import subprocess
+import sys
+from itertools import pairwise
+
+import pytest
+
+from layerbits import plots
+from layerbits.errors import UsageError
+
+
+def test_figures_are_made_without_pyplot():
+    script = (
+        "import sys; from layerbits import plots\n"
+        "assert 'matplotlib' not in sys.modules\n"
+        "plots.curve_panel(plots.new_figure(width=2, height=2).add_subplot(), ylabel='y')\n"
+        "assert 'matplotlib.pyplot' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_missing_matplotlib_is_named_with_its_remedy(monkeypatch):
+    monkeypatch.setattr(plots.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UsageError, match="pip install"):
+        plots.new_figure(width=2, height=2)
+
+
+def test_colours_of_a_sequence_differ_and_darken():
+    luminances = [0.2126 * red + 0.7152 * green + 0.0722 * blue for red, green, blue, _ in plots.sequence_colors(6)]
+    assert all(after < before for before, after in pairwise(luminances))

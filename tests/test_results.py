@@ -1,0 +1,97 @@
+"""Results: how they print, convert and refuse to change."""
+
+import dataclasses
+import math
+
+import pytest
+
+from layerbits import Estimate, InformationRow, InformationTable
+
+ESTIMATE = Estimate(4.123, 0.004, 4.115, 4.131, 0.95, 8192)
+ROW = InformationRow("1", "I(X;T)", "pooled", 2.0, 0.5, 1.0, 3.0, "nats", 32, 0.1, "a note")
+TABLE = InformationTable((ROW, dataclasses.replace(ROW, layer="tanh", quantity="h(T)", value=-1.0, note="")))
+
+
+def test_estimate_prints_value_error_and_interval():
+    assert str(ESTIMATE) == "4.123 ± 0.004 nats (95 %: 4.115 to 4.131)"
+
+
+def test_level_of_the_interval_prints_without_zeros():
+    assert "(99.9 %:" in str(dataclasses.replace(ESTIMATE, confidence=0.999))
+
+
+def test_estimate_says_that_its_budget_ended():
+    text = str(dataclasses.replace(ESTIMATE, converged=False))
+    assert text == "4.123 ± 0.004 nats (95 %: 4.115 to 4.131), budget of 8192 draws ended before the tolerance"
+
+
+def test_bits_of_an_estimate_print_as_bits():
+    assert str(ESTIMATE.bits) == "5.948 ± 0.006 bits (95 %: 5.937 to 5.960)"
+
+
+@pytest.mark.parametrize("field", ["value", "standard_error", "low", "high"])
+def test_bits_are_nats_over_log_two(field):
+    assert getattr(ESTIMATE.bits, field) == pytest.approx(getattr(ESTIMATE, field) / math.log(2), rel=1e-15)
+
+
+@pytest.mark.parametrize("field", ["confidence", "draws", "converged"])
+def test_bits_leave_the_rest_alone(field):
+    assert getattr(ESTIMATE.bits, field) == getattr(ESTIMATE, field)
+
+
+@pytest.mark.parametrize("result", [ESTIMATE, ROW, TABLE])
+def test_bits_of_bits_are_bits(result):
+    assert result.bits.bits == result.bits
+
+
+@pytest.mark.parametrize("field", ["value", "standard_error", "lower", "upper"])
+def test_bits_of_a_row_are_nats_over_log_two(field):
+    assert getattr(ROW.bits, field) == pytest.approx(getattr(ROW, field) / math.log(2), rel=1e-15)
+
+
+@pytest.mark.parametrize(("result", "field"), [(ESTIMATE, "value"), (ROW, "value"), (TABLE, "rows")])
+def test_results_are_frozen(result, field):
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(result, field, 0)
+
+
+def test_table_is_indexed_by_layer_and_quantity():
+    assert TABLE["tanh", "h(T)"].value == -1
+
+
+def test_unknown_row_is_named_beside_what_there_is():
+    with pytest.raises(KeyError, match=r"no row \('2', 'h\(T\)'\).*\('1', 'I\(X;T\)'\)"):
+        TABLE["2", "h(T)"]
+
+
+def test_table_is_a_sequence_of_its_rows():
+    assert (len(TABLE), list(TABLE)) == (2, list(TABLE.rows))
+
+
+def test_table_in_bits_converts_every_row():
+    assert [row.unit for row in TABLE.bits] == ["bits", "bits"]
+
+
+def test_table_prints_a_line_a_row():
+    assert str(TABLE).splitlines() == [
+        "1     I(X;T)       2.0000 ± 0.5000 nats  (a note)",
+        "tanh  h(T)        -1.0000 ± 0.5000 nats",
+    ]
+
+
+def test_empty_table_prints_nothing():
+    assert str(InformationTable(())) == ""
+
+
+COLUMNS = ["layer", "quantity", "estimator", "value", "standard_error", "lower", "upper", "unit", "draws", "seconds"]
+
+
+@pytest.mark.parametrize("table", [TABLE, InformationTable(())])
+def test_frame_has_the_columns_of_information_csv_and_the_note(table):
+    assert list(table.to_pandas().columns) == [*COLUMNS, "note"]
+
+
+def test_frame_has_the_values_of_the_rows():
+    assert [tuple(row) for row in TABLE.to_pandas().itertuples(index=False)] == [
+        dataclasses.astuple(row) for row in TABLE
+    ]

@@ -1,0 +1,91 @@
+"""The reduction of dimension: distances stay, dimensions go, and what is dropped is below what it says."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.distance import pdist
+
+from layerbits.subspace import NEGLIGIBLE, affine_coordinates
+
+
+def random(*shape, seed=0):
+    return torch.from_numpy(np.random.default_rng(seed).normal(size=shape))
+
+
+def embedded(n, k, d):
+    """Centers in a k-dimensional affine subspace of R^d, away from zero."""
+    return random(n, k) @ torch.linalg.qr(random(d, k, seed=1)).Q.T + random(d, seed=2)
+
+
+@pytest.mark.parametrize(("n", "d"), [(50, 2000), (50, 40), (40, 50)])
+def test_dimension_is_that_of_the_subspace(n, d):
+    assert affine_coordinates(embedded(n, 3, d), 0.1).shape == (n, 3)
+
+
+@pytest.mark.parametrize(("n", "d"), [(50, 2000), (50, 40), (40, 50)])
+@pytest.mark.parametrize("weights", [None, torch.arange(1.0, 51.0)])
+def test_distances_stay(n, d, weights):
+    """An orthonormal projection of float64: d eps |c| = 1e-11 at most."""
+    centers = embedded(n, 3, d)
+    coordinates = affine_coordinates(centers, 0.1, weights=None if weights is None else weights[:n])
+    np.testing.assert_allclose(pdist(coordinates.numpy()), pdist(centers.numpy()), atol=1e-11)
+
+
+def test_n_centers_never_need_n_dimensions():
+    assert affine_coordinates(random(20, 500), 0.1).shape == (20, 19)
+
+
+def test_full_rank_keeps_the_axes():
+    centers = random(50, 4)
+    torch.testing.assert_close(affine_coordinates(centers, 0.1), centers - centers.mean(0))
+
+
+@pytest.mark.parametrize("d", [1, 3, 30])
+def test_mean_is_zero(d):
+    """Centers near 1000 are rounded to 1e-13, a sum of 20 to some more."""
+    assert affine_coordinates(random(20, d) + 1000, 0.1).mean(0).abs().max() <= 1e-11
+
+
+def test_weighted_mean_is_zero():
+    weights = torch.rand(20, dtype=torch.float64)
+    assert (weights @ affine_coordinates(random(20, 3), 0.1, weights=weights)).abs().max() <= 1e-13
+
+
+@pytest.mark.parametrize("n", [1, 7])
+@pytest.mark.parametrize("d", [1, 5, 50])
+def test_one_point_keeps_one_coordinate_of_zero(n, d):
+    assert affine_coordinates(random(1, d).repeat(n, 1), 0.1).abs().max() <= 1e-15
+    assert affine_coordinates(random(1, d).repeat(n, 1), 0.1).shape == (n, 1)
+
+
+@pytest.mark.parametrize(("power", "dimension"), [(1.5, 1), (2.5, 2)])
+def test_direction_goes_when_it_carries_less_than_two_negligible_variances(power, dimension):
+    """I of a direction with mean square r^2 is at most r^2 / (2 sigma^2): it goes at r^2 <= 2 sigma^2 NEGLIGIBLE."""
+    sigma = 0.3
+    signs = torch.tensor([[1.0, 1], [1, -1], [-1, 1], [-1, -1]]).double()
+    centers = signs * torch.tensor([1.0, sigma * (power * NEGLIGIBLE) ** 0.5])
+    assert affine_coordinates(centers, sigma).shape == (4, dimension)
+
+
+def test_directions_count_together():
+    """Ten directions of a fifth of the limit each: five may go."""
+    sigma = 0.3
+    spread = torch.cat([torch.ones(1), torch.full((10,), sigma * (0.399 * NEGLIGIBLE) ** 0.5)]).double()
+    signs = torch.tensor(np.sign(np.linalg.qr(np.random.default_rng(0).normal(size=(64, 64)))[0]))[:, :11]
+    orthogonal = torch.linalg.qr(signs - signs.mean(0)).Q * 8
+    assert affine_coordinates(orthogonal * spread, sigma).shape == (64, 6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_dtype_stays(dtype):
+    assert affine_coordinates(embedded(30, 3, 50).to(dtype), 0.1).dtype == dtype
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e200])
+def test_extreme_scales_keep_their_distances(scale):
+    """Squares of 1e200 overflow: the axes then stay."""
+    centers = scale * random(9, 3)
+    found = affine_coordinates(centers, 1.0)
+    assert found.isfinite().all()
+    if scale > 1:
+        torch.testing.assert_close(found / scale, (centers - centers.mean(0)) / scale)

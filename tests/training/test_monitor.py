@@ -1,0 +1,134 @@
+"""The monitor and its information.csv."""
+
+import dataclasses
+
+import pytest
+import torch
+from torch import nn
+
+from layerbits.errors import NoNoiseError, UsageError
+from layerbits.information import layer_information
+from layerbits.noise import noisify
+from layerbits.training import monitor as module
+from layerbits.training.monitor import Monitor, log_spaced, read_information
+
+INPUTS = torch.randn(20, 4, generator=torch.Generator().manual_seed(0))
+LABELS = (INPUTS[:, 0] > 0).long()
+
+
+def network(sigma=0.1):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 3), nn.Tanh(), nn.Linear(3, 2))
+    return noisify(model, sigma=sigma)
+
+
+def monitor(directory, sigma=0.1, at=(1, 3), **options):
+    return Monitor(network(sigma), INPUTS, at=at, directory=directory, **({"draws": 4, "queries": 3} | options))
+
+
+def without_seconds(table):
+    return [dataclasses.replace(row, seconds=0.0) for row in table]
+
+
+@pytest.mark.parametrize(("first", "last", "count"), [(1, 10_000, 40), (1, 5, 40), (3, 3, 2), (7, 1000, 2), (1, 2, 9)])
+def test_log_spaced_epochs_rise_from_end_to_end(first, last, count):
+    epochs = log_spaced(first, last, count)
+    assert (epochs[0], epochs[-1]) == (first, last)
+    assert list(epochs) == sorted(set(epochs))
+    assert len(epochs) <= count
+
+
+def test_log_spaced_epochs_are_plain_integers_at_equal_ratios():
+    assert log_spaced(1, 1000, 4) == (1, 10, 100, 1000)
+    assert {type(epoch) for epoch in log_spaced(1, 1000, 4)} == {int}
+
+
+@pytest.mark.parametrize("arguments", [(0, 10, 5), (5, 4, 3), (1, 10, 1)])
+def test_log_spaced_refuses_what_has_no_answer(arguments):
+    with pytest.raises(ValueError, match="got"):
+        log_spaced(*arguments)
+
+
+def test_only_chosen_epochs_are_measured(tmp_path):
+    watch = monitor(tmp_path)
+    assert [watch.step(epoch) is not None for epoch in (1, 2, 3)] == [True, False, True]
+    assert list(watch.tables) == [1, 3]
+
+
+def test_measurement_is_that_of_layer_information(tmp_path):
+    measured = Monitor(network(), INPUTS, LABELS, at=[1], directory=tmp_path, draws=4, queries=3, seed=5).step(1)
+    expected = layer_information(network(), INPUTS, LABELS, draws=4, queries=3, seed=5)
+    assert without_seconds(measured) == without_seconds(expected)
+
+
+def test_table_comes_back_from_the_file_as_it_was(tmp_path):
+    watch = monitor(tmp_path)
+    watch.step(1)
+    watch.step(3)
+    assert read_information(tmp_path / "information.csv") == dict(watch.tables)
+
+
+def test_columns_are_those_that_are_documented(tmp_path):
+    monitor(tmp_path).step(1)
+    assert (tmp_path / "information.csv").read_text().splitlines()[0] == (
+        "epoch,layer,quantity,estimator,value,standard_error,lower,upper,unit,draws,seconds,note"
+    )
+
+
+def test_resumed_monitor_does_not_measure_again(tmp_path, monkeypatch):
+    first = monitor(tmp_path).step(1)
+    monkeypatch.setattr(module, "layer_information", None)
+    assert monitor(tmp_path).step(1) == first
+
+
+def test_resumed_monitor_adds_to_the_file(tmp_path):
+    monitor(tmp_path).step(3)
+    monitor(tmp_path).step(1)
+    assert list(read_information(tmp_path / "information.csv")) == [1, 3]
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("sigma", {"sigma": 0.2}), ("layers", {"layers": ["1"]}), ("draws", {"draws": 5}), ("seed", {"seed": 1})],
+)
+def test_folder_measured_with_other_settings_is_refused(tmp_path, name, options):
+    monitor(tmp_path).step(1)
+    with pytest.raises(UsageError, match=f"{name}: .*information.csv"):
+        monitor(tmp_path, **options)
+
+
+def test_settings_may_change_while_nothing_is_measured(tmp_path):
+    monitor(tmp_path)
+    monitor(tmp_path, draws=5).step(1)
+    assert monitor(tmp_path, draws=5).step(1) is not None
+
+
+def test_folder_with_other_columns_is_refused(tmp_path):
+    monitor(tmp_path).step(1)
+    (tmp_path / "information.csv").write_text("epoch,layer\n1,tanh\n")
+    with pytest.raises(UsageError, match="columns"):
+        monitor(tmp_path)
+
+
+def test_table_without_its_settings_is_refused(tmp_path):
+    monitor(tmp_path).step(1)
+    (tmp_path / "information.json").unlink()
+    with pytest.raises(UsageError, match="unknown"):
+        monitor(tmp_path)
+
+
+def test_one_layer_may_be_given_by_its_name(tmp_path):
+    assert {row.layer for row in monitor(tmp_path, layers="3").step(1)} == {"3"}
+
+
+def test_measuring_leaves_the_noise_of_the_training_alone(tmp_path):
+    noisy, twin = network(), network()
+    noisy(INPUTS), twin(INPUTS)
+    Monitor(noisy, INPUTS, at=[1], directory=tmp_path, draws=4, queries=3).step(1)
+    assert noisy(INPUTS).equal(twin(INPUTS))
+
+
+def test_network_without_noise_is_refused(tmp_path):
+    with pytest.raises(NoNoiseError, match="wanted what layerbits"):
+        Monitor(nn.Linear(4, 2), INPUTS, at=[1], directory=tmp_path)

@@ -52,5 +52,5 @@ def test_confidence_outside_zero_to_one_is_a_value_error(value):
 
 
 def test_integer_beyond_all_floats_is_refused_by_name():
-    with pytest.raises(ValueError, match="^sigma: got 1000"):
+    with pytest.raises(ValueError, match=r"^sigma: got 1000"):
         check_positive("sigma", 10**400)

@@ -29,6 +29,8 @@ inline std::vector<Run> split_into_runs(const Groups& groups, int64_t largest) {
   return runs;
 }
 
+inline constexpr double kLog2E = 1.4426950408889634074;
+
 inline int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // sigma = fraction / power, with 1/2 <= fraction < 1 and power a power of two.
@@ -48,7 +50,7 @@ struct Scaling {
     if (exponent < -limit || exponent > limit)
       return Status::bad_value("sigma: got a number outside the range of the arrays' dtype");
     power = std::ldexp(1.0, -exponent);
-    scale = T(1.4426950408889634074 / (2 * fraction * fraction));
+    scale = T(kLog2E / (2 * fraction * fraction));
     return {};
   }
 };

@@ -1,0 +1,107 @@
+#include <cmath>
+
+#include "pairing.h"
+
+namespace layerbits {
+namespace {
+
+constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+constexpr double kLn2 = 0.69314718055994530942, kLn2Low = 2.3190468138462995584e-17;
+
+constexpr int64_t kRunRows = 128;        // rows that share a pass over a panel of columns
+constexpr int64_t kChunkColumns = 8192;  // sums inside a chunk are compensated
+
+// A running sum (high + low) 2^reference in double.
+struct ScaledSum {
+  double reference = 0, high = 0, low = 0;
+
+  void add(double other_reference, double other_high, double other_low) {
+    if (other_high == 0) return;
+    if (high == 0) {
+      *this = {other_reference, other_high, other_low};
+      return;
+    }
+    const double top = std::max(reference, other_reference);
+    const double mine = power(reference - top), theirs = power(other_reference - top);
+    const double a = high * mine, b = other_high * theirs;
+    high = a + b;
+    const double part = high - a;
+    low = low * mine + other_low * theirs + ((a - (high - part)) + (b - part));
+    reference = top;
+  }
+
+  double log() const {
+    if (high == 0) return -kInfinity;
+    return std::fma(reference, kLn2, std::log(high + low) + reference * kLn2Low);
+  }
+
+  // Exact: references are integers, and differences never positive. NaN gives 0: the sum is NaN
+  // then by itself.
+  static double power(double exponent) {
+    return exponent > -2000 ? std::ldexp(1.0, int(exponent)) : 0.0;
+  }
+};
+
+template <typename T>
+struct LogSumExpReduction {
+  using Value = T;
+  using Total = ScaledSum;
+  const Pairing<T>& pairing;
+  const Vector<double>& log_sum;
+  std::vector<Run> runs;
+
+  int64_t chunks(const Run& run) const { return pairing.chunks(run); }
+  int64_t totals(const Run& run) const { return run.count; }
+  int64_t partial_size(const Run& run) const { return pairing.tiles(run) * 3 * pairing.lanes(); }
+
+  void evaluate(const Run& run, int64_t c, T* partial, std::vector<T>& scratch) const {
+    const auto none = [](int64_t) { return std::array<T, 0>{}; };
+    const T* tiles = pairing.template pack_tiles<NotFinite::kKeep, 0>(run, {}, none, scratch);
+    pairing.setup.kernels->log_sum_exp(tiles, pairing.tiles(run), pairing.chunk_begin(run, c),
+                                       pairing.chunk_size(run, c), pairing.rows.cols,
+                                       pairing.setup.scaling.scale, partial);
+  }
+
+  void fold(const Run& run, const T* partial, ScaledSum* sums) const {
+    const int lanes = pairing.lanes();
+    for (int64_t i = 0; i < run.count; ++i) {
+      const T* state = partial + (i / lanes) * 3 * lanes + i % lanes;
+      sums[i].add(state[0], state[lanes], state[2 * lanes]);
+    }
+  }
+
+  void finish(const Run& run, const ScaledSum* sums) const {
+    const double shift = std::log(pairing.setup.largest_weight);
+    const bool nan = pairing.columns.nan[run.group];
+    for (int64_t i = 0; i < run.count; ++i)
+      log_sum[run.first + i] = nan ? kNan : sums[i].log() + shift;
+  }
+};
+
+}  // namespace
+
+template <typename T>
+Status log_sum_exp(const Mixture<T>& mixture, Vector<double> log_sum, Execution execution) {
+  Setup<T> setup{mixture};
+  if (Status status = setup.prepare(execution); !status.ok()) return status;
+  PackedColumns<T> columns;
+  const auto offset = [&](int64_t j) {
+    return std::array<T, 1>{T(-setup.exponent(j) / setup.scaling.scale)};
+  };
+  Status status = columns.template pack_all<NotFinite::kKeep, 1>(
+      "centers", mixture.centers, mixture.center_groups, setup.scaling.power, {T(kInfinity)},
+      offset, setup.threads, execution.cancellation);
+  if (!status.ok()) return status;
+  const Pairing<T> pairing{setup, mixture.points, columns,
+                           chunk_blocks(kChunkColumns, mixture.points.cols)};
+  const LogSumExpReduction<T> reduction{pairing, log_sum,
+                                        split_into_runs(mixture.point_groups, kRunRows)};
+  status = reduce(reduction, setup.threads, execution.cancellation);
+  if (!status.ok()) return status;
+  return pairing.too_large ? too_far_from_zero("points") : Status{};
+}
+
+template Status log_sum_exp(const Mixture<float>&, Vector<double>, Execution);
+template Status log_sum_exp(const Mixture<double>&, Vector<double>, Execution);
+
+}  // namespace layerbits

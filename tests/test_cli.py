@@ -76,6 +76,7 @@ def test_seed_is_set_by_its_option(tmp_path):
         (["szt-tanh", "--set=epochs=many"], "epochs"),
         (["szt-tanh", "--set=epochs=1.5"], "epochs"),
         (["szt-tanh", "--set=epochs=0"], "epochs"),
+        (["szt-tanh", f"--set=batch_size={10**30}"], "batch_size"),
         (["szt-tanh", "--set=sigma=-1"], "sigma"),
         (["szt-tanh", "--set=sigma=nan"], "sigma"),
         (["szt-tanh", "--set=widths="], "widths"),

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     _Config = TypeVar("_Config", bound=DataclassInstance)
 
 _PARSERS = {int: int, float: float, str: str}
+_LARGEST = 2**31 - 1  # what every library that a setting reaches can count to
 
 
 def with_settings(config: _Config, texts: Mapping[str, str]) -> _Config:
@@ -52,6 +53,9 @@ def _parse(name: str, kind: type, text: str) -> object:
         item = typing.get_args(kind)[0]
         return tuple(_parse(name, item, part) for part in text.split(",") if part.strip())
     try:
-        return _PARSERS[kind](text)
+        value: int | float | str = _PARSERS[kind](text)
     except ValueError as error:
         raise UsageError(f"{name}: got {text!r}, wanted a value of type {kind.__name__}") from error
+    if isinstance(value, int) and value > _LARGEST:
+        raise UsageError(f"{name}: got {text}, wanted at most {_LARGEST}")
+    return value

@@ -2,9 +2,11 @@
 
 import csv
 import json
+import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -122,6 +124,41 @@ def test_finished_run_can_be_resumed_and_stays_as_it_is(uninterrupted):
     assert main([*TINY, f"--out={uninterrupted}", "--resume"]) == 0
     assert tables(uninterrupted) == before
     assert status_of(uninterrupted) == "finished"
+
+
+@pytest.mark.parametrize("name", ["training.csv", "information.csv", "run.json", "checkpoints/latest.pt"])
+@pytest.mark.parametrize("content", [b"", b"abc", b"\xff\xfe\x00"])
+def test_damaged_run_is_one_line_and_exit_status_2(name, content, tmp_path, capsys, uninterrupted):
+    run = tmp_path / "run"
+    shutil.copytree(uninterrupted, run)
+    (run / name).write_bytes(content)
+    assert main([*TINY, f"--out={run}", "--resume"]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1
+    assert Path(name).name in captured.err
+
+
+def test_run_with_lost_rows_of_training_is_not_resumed(tmp_path, capsys, uninterrupted):
+    run = tmp_path / "run"
+    shutil.copytree(uninterrupted, run)
+    path = run / "training.csv"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:3]))
+    assert main([*TINY, f"--out={run}", "--resume"]) == 2
+    assert "training.csv" in capsys.readouterr().err
+
+
+def test_lost_information_is_measured_again_from_the_checkpoints(tmp_path, uninterrupted):
+    run = tmp_path / "run"
+    shutil.copytree(uninterrupted, run)
+    (run / "information.csv").unlink()
+    assert main([*TINY, f"--out={run}", "--resume"]) == 0
+    assert tables(run) == tables(uninterrupted)
+
+
+def test_work_that_proves_impossible_is_one_line_and_exit_status_2(tmp_path, capsys):
+    assert main(["run", "szt-tanh", "--set=draws=1000000000", f"--out={tmp_path}"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert status_of(tmp_path) == "interrupted"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -212,14 +212,18 @@ def test_training_flag_of_each_module_is_restored():
 
 def test_training_flags_are_restored_after_an_exception():
     noisy = noisify(mlp())
-    with pytest.raises(RuntimeError):
+    with pytest.raises(
+        ValueError, match=r"^inputs: got torch.float32 of shape \(3, 99\), which the network cannot take"
+    ):
         propagate(noisy, torch.zeros(3, 99))
     assert all(module.training for module in noisy.modules())
 
 
 def test_noise_is_back_after_an_exception():
     noisy, untouched = noisify(mlp()), noisify(mlp())
-    with pytest.raises(RuntimeError):
+    with pytest.raises(
+        ValueError, match=r"^inputs: got torch.float32 of shape \(3, 99\), which the network cannot take"
+    ):
         propagate(noisy, torch.zeros(3, 99))
     assert torch.equal(noisy(inputs()), untouched(inputs()))
 
@@ -350,3 +354,18 @@ def test_option_out_of_range_is_refused(option):
 def test_option_of_another_type_is_refused(option):
     with pytest.raises(TypeError, match=f"{next(iter(option))}: got"):
         propagate(noisify(mlp()), inputs(), **option)
+
+
+def test_inputs_without_values_are_refused():
+    with pytest.raises(ValueError, match=r"^inputs: got a tensor on the device meta"):
+        propagate(noisify(mlp()), torch.zeros(3, 4, device="meta"))
+
+
+def test_network_around_a_noisy_one_is_told_from_one_without_noise():
+    with pytest.raises(TypeError, match=r"^noisy: got Sequential around a NoisyModule, wanted the NoisyModule itself"):
+        propagate(nn.Sequential(noisify(mlp())), inputs())
+
+
+def test_layers_that_are_no_names_are_refused():
+    with pytest.raises(TypeError, match=r"^layers: got int"):
+        propagate(noisify(mlp()), inputs(), layers=5)

@@ -89,3 +89,14 @@ def test_extreme_scales_keep_their_distances(scale):
     assert found.isfinite().all()
     if scale > 1:
         torch.testing.assert_close(found / scale, (centers - centers.mean(0)) / scale)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_small_distance_among_huge_ones_is_not_taken_for_an_empty_direction(seed):
+    """At 1e7 sigmas eigenvalues are known to 30 * 2e-16 * 1e17 = 600 only, a thousand times the square that counts."""
+    centers = 1e7 * random(30, 400, seed=seed)
+    centers[1] = centers[0]
+    centers[1, 0] += 1
+    apart = pdist(affine_coordinates(centers, 0.5).numpy())[0]  # the first two
+    # Rounding of 400 products of numbers up to 1e7 * 20, in units of 1.1e-16: 1e-5.
+    assert apart == pytest.approx(1, abs=1e-4)

@@ -48,7 +48,9 @@ struct Scaling {
     fraction = std::frexp(sigma, &exponent);
     const int limit = std::numeric_limits<T>::max_exponent - 3;
     if (exponent < -limit || exponent > limit)
-      return Status::bad_value("sigma: got a number outside the range of the arrays' dtype");
+      return Status::bad_value("sigma: got 2^" + std::to_string(exponent) + ", wanted from 2^-" +
+                               std::to_string(limit) + " to 2^" + std::to_string(limit) +
+                               ", the range of the arrays' dtype");
     power = std::ldexp(1.0, -exponent);
     scale = T(kLog2E / (2 * fraction * fraction));
     return {};

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import logging
 import signal
 import sys
 import threading
@@ -22,6 +23,9 @@ from layerbits.errors import LayerbitsError, UsageError
 from layerbits.experiments import EXPERIMENTS, Experiment
 from layerbits.experiments.configuration import with_settings
 from layerbits.experiments.run_folder import RunFolder, versions
+
+_LOG = logging.getLogger("layerbits")
+_LOG.addHandler(logging.NullHandler())
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,6 +48,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             return commands[arguments.command](arguments)
     except LayerbitsError as error:
         return _complain(str(error), 2)
+    except Exception as error:
+        # Arguments that only the work itself finds out to be impossible; the log keeps the way there.
+        _LOG.debug("failed", exc_info=True)
+        return _complain(f"{type(error).__name__}: {error}", 2)
     except KeyboardInterrupt:
         return _complain("interrupted", 130)
 
@@ -98,12 +106,14 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _configuration(experiment: Experiment, arguments: argparse.Namespace) -> Any:
-    texts = {"seed": arguments.seed} if arguments.seed is not None else {}
+    texts: dict[str, str] = {}
     for setting in arguments.set:
         key, equals, value = setting.partition("=")
         if not equals:
             raise UsageError(f"--set: got {setting!r}, wanted KEY=VALUE")
         texts[key] = value
+    if arguments.seed is not None:
+        texts["seed"] = arguments.seed
     default = dataclasses.replace(experiment.Config(), **(experiment.QUICK if arguments.quick else {}))
     return with_settings(default, texts)
 

@@ -39,6 +39,9 @@ _SATURATED = 1e-3  # nats
 # fewer, inputs are left out instead, which can only overstate the error: they are not drawn, and differ by themselves.
 _FEWEST = 3
 
+# More parts than this would refine the error of the error only, at a cost that grows with them.
+_MOST = 8
+
 # Streams of random numbers under one seed; the keys of propagate are triples.
 _QUERY_STREAM, _SECOND_QUERY_STREAM, _SECOND_SEED_STREAM = 1, 2, 3
 
@@ -102,15 +105,13 @@ def layer_information(
     Notes
     -----
     Standard errors are jackknives over the draws of each input, each left out with the query that it carries, so that
-    what queries share through common draws is accounted for.
+    what queries share through common draws is accounted for. The interval is that of a normal mean: it is too short
+    with fewer than some hundred queries in all, and it knows nothing of confusions rarer than one query in all.
     """
-    check_count("queries", queries, least=2)
-    level = check_confidence(confidence)
-    wanted = None if tolerance is None else check_positive("tolerance", tolerance)
-    if estimator not in ESTIMATORS:
-        raise ValueError(f"estimator: got {estimator!r}, wanted one of {', '.join(ESTIMATORS)}")
-    check_count("draws", draws, least=1)
-    check_count("seed", seed, least=0)
+    check_options(
+        draws=draws, queries=queries, tolerance=tolerance, confidence=confidence, seed=seed, estimator=estimator
+    )
+    level, wanted = float(confidence), None if tolerance is None else float(tolerance)
 
     passes = max(2, draws)  # two show whether a layer lies behind noise
     signals = second = _floats(propagate(noisy, inputs, draws=passes, seed=seed, layers=layers))
@@ -137,6 +138,20 @@ def layer_information(
         before = found[0]
         rows += found
     return InformationTable(tuple(rows))
+
+
+def check_options(
+    *, draws: int, queries: int, tolerance: float | None, confidence: float, seed: int, estimator: str
+) -> None:
+    """Raise the TypeError or ValueError that `layer_information` would raise for its options."""
+    check_count("draws", draws, least=1)
+    check_count("queries", queries, least=2)
+    if tolerance is not None:
+        check_positive("tolerance", tolerance)
+    check_confidence(confidence)
+    check_count("seed", seed, least=0)
+    if estimator not in ESTIMATORS:
+        raise ValueError(f"estimator: got {estimator!r}, wanted one of {', '.join(ESTIMATORS)}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -226,14 +241,18 @@ def _entropies(
 ) -> _Entropies:
     """Compare the densities p(t), p(t|y) and p(t|x) at `queries` points of every input.
 
-    The draws of an input form `queries` parts; query q starts from the first draw of part q. Leaving out a part with
-    its query gives the replicates. A single draw, which is exact, is one part that all queries share.
+    Queries start from draws evenly apart. The draws of an input form parts, one for each query or group of queries;
+    leaving out a part with its queries gives the replicates. A single draw, which is exact, is one part that all
+    queries share.
     """
     n_inputs, draws, dim = signals.shape
     centers = affine_coordinates(signals.reshape(-1, dim), sigma).view(n_inputs, draws, -1)
-    parts = [round(q * draws / queries) for q in range(queries + 1)] if draws > 1 else [0, 1]
+    starts = [q * draws // queries for q in range(queries)]
+    n_parts = min(queries, _MOST) if draws > 1 else 1
+    cuts = [part * queries // n_parts for part in range(n_parts + 1)]  # of the queries
+    parts = [starts[cut] for cut in cuts[:-1]] + [draws]  # of the draws
 
-    bases = centers[:, parts[:-1]].expand(n_inputs, queries, centers.shape[2])
+    bases = centers[:, starts]
     noise = standard_normal(bases.shape, stream(*key), bases.dtype)
     points = bases + sigma * noise
     # From the points as they were rounded, so that it cancels against the same term of the sums.
@@ -253,9 +272,10 @@ def _entropies(
         # An input keeps its weight in the mixture when a part of its draws is left out.
         others = log_sum + torch.log1p(-(own - log_sum).exp().clamp(max=1)) - math.log(draws)
         replicates = []
-        for q in range(queries):
-            rest = [k for k in range(queries) if k != q]
-            left = own_parts[:, rest][:, :, rest].logsumexp(1) - math.log(draws - (parts[q + 1] - parts[q]))
+        for part in range(n_parts):
+            rest = [q for q in range(queries) if not cuts[part] <= q < cuts[part + 1]]
+            kept = [other for other in range(n_parts) if other != part]
+            left = own_parts[:, kept][:, :, rest].logsumexp(1) - math.log(draws - (parts[part + 1] - parts[part]))
             left = torch.logaddexp(left, others[:, rest])
             replicates.append((own_term[:, rest] - left + members.log()).mean(1))
         return _Estimate(float(terms.mean()), (torch.stack(replicates, 1),))
@@ -361,7 +381,7 @@ def _audited(
     for row in rows:
         margin = quantile * row.standard_error + _SATURATED
         ceiling = ceilings.get(row.quantity, math.inf)
-        if row.quantity == "I(X;T)" and ceiling - row.lower <= _SATURATED:
+        if row.quantity == "I(X;T)" and ceiling - row.lower <= _SATURATED < ceiling:
             row = _with_note(row, "saturated at log N: the inputs are told apart, and no more is known")
         if row.value > ceiling + margin:
             row = _with_note(row, f"above its ceiling {ceiling:.4f}: raise draws or queries")

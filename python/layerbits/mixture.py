@@ -118,7 +118,7 @@ def mixture_information(
     seed : int
         Seed of the noise.
     max_draws : int
-        Budget of noise draws.
+        Budget of noise draws, at least 64.
 
     Returns
     -------
@@ -141,7 +141,7 @@ def mixture_information(
     level = check_confidence(confidence)
     wanted = None if tolerance is None else check_positive("tolerance", tolerance)
     check_count("seed", seed, least=0)
-    budget = check_count("max_draws", max_draws, least=4)
+    budget = check_count("max_draws", max_draws, least=64)
     # The core checks values: with no points it does nothing else.
     log_sum_exp(where[:0], where, as_sigma(width), weights=mass)
     if not where.isfinite().all():

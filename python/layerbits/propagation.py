@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, overload
 
 import numpy as np
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from layerbits.checks import check_count
 from layerbits.errors import LayerSelectionError, NoNoiseError
+from layerbits.kernels import as_tensor
 from layerbits.noise import NoisyModule
 from layerbits.randomness import standard_normal, stream
 
@@ -98,18 +99,26 @@ def propagate(
     check_count("seed", seed, least=0)
     tensors = _as_tensors(inputs, noisy)
     n_inputs, rows = len(tensors[0]), _rows_per_pass(tensors, chunk)
-    recorder = _Recorder(noisy, _wanted(noisy, layers), n_inputs, draws, seed)
-    with _evaluating(noisy), torch.no_grad(), noisy.noise_replaced(recorder):
+    recorder = _Recorder(noisy, wanted_layers(noisy, layers), n_inputs, draws, seed)
+    with evaluating(noisy), torch.no_grad(), noisy.noise_replaced(recorder):
         for first in range(0, n_inputs, rows):
             part = [tensor[first : first + rows] for tensor in tensors]
             for draw in range(draws):
                 recorder.start(first, len(part[0]), draw)
-                noisy(*part)
+                _pass(noisy, part)
                 recorder.finish()
     signals = {name: recorder.signals[name] for name in recorder.wanted}
     if _is_array(inputs):
         return {name: signal.numpy(force=True) for name, signal in signals.items()}
     return signals
+
+
+def _pass(noisy: NoisyModule, inputs: Sequence[Tensor]) -> None:
+    try:
+        noisy(*inputs)
+    except RuntimeError as error:  # what torch raises for a wrong shape or dtype
+        got = ", ".join(f"{one.dtype} of shape {tuple(one.shape)}" for one in inputs)
+        raise ValueError(f"inputs: got {got}, which the network cannot take: {error}") from error
 
 
 class _Recorder:
@@ -169,7 +178,8 @@ class _Recorder:
 
 
 @contextlib.contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Put `model` into evaluation mode for a ``with`` block, then every module back into the mode that it was in."""
     # Statistics of a batch must neither depend on the chunk nor be learnt from a measurement.
     training = [module for module in model.modules() if module.training]
     model.eval()
@@ -180,9 +190,12 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
             module.training = True
 
 
-def _wanted(noisy: NoisyModule, layers: str | Sequence[str] | None) -> tuple[str, ...]:
+def wanted_layers(noisy: NoisyModule, layers: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Return those of ``noisy.layer_names`` that `layers` asks for; TypeError or LayerSelectionError otherwise."""
     if layers is None:
         return noisy.layer_names
+    if not isinstance(layers, Iterable):
+        raise TypeError(f"layers: got {type(layers).__name__}, wanted a name or a sequence of names")
     asked = [layers] if isinstance(layers, str) else list(layers)
     unknown = [name for name in asked if name not in noisy.layer_names]
     if unknown or not asked:
@@ -207,6 +220,8 @@ def _as_tensors(inputs: object, model: nn.Module) -> list[Tensor]:
     if len(sizes) > 1 or sizes & {(), (0,)}:
         got = ", ".join(str(tuple(tensor.shape)) for tensor in tensors)
         raise ValueError(f"inputs: got shape {got}, wanted (n, ...) with one n >= 1")
+    if any(tensor.is_meta for tensor in tensors):
+        raise ValueError("inputs: got a tensor on the device meta, wanted one that holds values")
     if any(tensor.isnan().any() for tensor in tensors):
         raise ValueError("inputs: got NaN, wanted numbers; leave those rows out")
     return tensors
@@ -215,7 +230,7 @@ def _as_tensors(inputs: object, model: nn.Module) -> list[Tensor]:
 def _as_tensor(one: Tensor | _Array, model: nn.Module) -> Tensor:
     if isinstance(one, Tensor):
         return one
-    tensor = torch.from_numpy(np.array(one))
+    tensor = as_tensor("inputs", one)
     like = next((parameter for parameter in model.parameters() if parameter.is_floating_point()), tensor)
     return tensor.to(like.device, like.dtype if tensor.is_floating_point() else tensor.dtype)
 
@@ -232,6 +247,8 @@ def _check_noise(noisy: object) -> None:
     if not isinstance(noisy, nn.Module):
         raise TypeError(f"noisy: got {type(noisy).__name__}, wanted what layerbits.noisify returns")
     if not isinstance(noisy, NoisyModule):
+        if any(isinstance(module, NoisyModule) for module in noisy.modules()):
+            raise TypeError(f"noisy: got {type(noisy).__name__} around a NoisyModule, wanted the NoisyModule itself")
         raise NoNoiseError(
             f"noisy: got {type(noisy).__name__}, a network without noise. Its I(X;T) is log N for N inputs that stay "
             "distinct, or infinite, whatever it has learnt; wrap it with layerbits.noisify(model, sigma=...)"

@@ -32,7 +32,9 @@ def affine_coordinates(centers: Tensor, sigma: float, *, weights: Tensor | None 
     if d == 1 or not gram.isfinite().all():
         return shifted.to(centers.dtype)
     power, vectors = torch.linalg.eigh(gram)
-    empty = int((power.clamp(min=0).cumsum(0) <= 2 * NEGLIGIBLE).sum())
+    # Eigenvalues are known to about this much; where it is too coarse to tell which are empty, none is.
+    known_to = len(power) * torch.finfo(torch.float64).eps * float(power[-1])
+    empty = int((power.clamp(min=0).cumsum(0) <= 2 * NEGLIGIBLE).sum()) if known_to <= NEGLIGIBLE else 0
     kept = max(1, len(power) - empty)
     if kept == d:
         return shifted.to(centers.dtype)

@@ -1,7 +1,9 @@
 """The monitor and its information.csv."""
 
 import dataclasses
+import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -132,3 +134,74 @@ def test_measuring_leaves_the_noise_of_the_training_alone(tmp_path):
 def test_network_without_noise_is_refused(tmp_path):
     with pytest.raises(NoNoiseError, match="wanted what layerbits"):
         Monitor(nn.Linear(4, 2), INPUTS, at=[1], directory=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "word"),
+    [
+        ({"draws": 0}, ValueError, "draws"),
+        ({"draws": "x"}, TypeError, "draws"),
+        ({"layers": "zz"}, ValueError, "layers"),
+        ({"layers": []}, ValueError, "layers"),
+        ({"estimator": "k"}, ValueError, "estimator"),
+        ({"confidence": 3}, ValueError, "confidence"),
+        ({"seed": -1}, ValueError, "seed"),
+        ({"at": "abc"}, TypeError, "at"),
+        ({"at": 5}, TypeError, "at"),
+        ({"at": [0.5]}, TypeError, "at"),
+        ({"at": []}, ValueError, "at"),
+    ],
+)
+def test_bad_option_is_named_before_anything_is_written(options, error, word, tmp_path):
+    with pytest.raises(error, match=f"^{word}: got"):
+        monitor(tmp_path / "run", **options)
+    assert not (tmp_path / "run").exists()
+
+
+def test_numbers_of_numpy_are_numbers(tmp_path):
+    watch = monitor(tmp_path, at=np.array([1]), draws=np.int64(4), seed=np.int64(4), tolerance=np.float32(0.5))
+    assert watch.step(1) is not None
+
+
+def test_folder_measured_with_other_inputs_is_refused(tmp_path):
+    monitor(tmp_path).step(1)
+    with pytest.raises(UsageError, match=r"^inputs: "):
+        Monitor(network(), INPUTS[:10], at=[1], directory=tmp_path, draws=4, queries=3)
+
+
+def test_place_that_cannot_be_written_to_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match=r"^directory: "):
+        monitor(tmp_path / "file")
+
+
+def test_epoch_that_lost_rows_is_measured_again(tmp_path):
+    before = monitor(tmp_path)
+    table = before.step(1)
+    path = tmp_path / "information.csv"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    again = monitor(tmp_path)
+    assert not again.tables
+    assert without_seconds(again.step(1)) == without_seconds(table)
+
+
+@pytest.mark.parametrize("content", [b"abc", b"\xff\xfe\x00", b"", b"epoch,layer\n"])
+def test_damaged_table_is_named(content, tmp_path):
+    monitor(tmp_path).step(1)
+    (tmp_path / "information.csv").write_bytes(content)
+    with pytest.raises(UsageError, match=r"information.csv: cannot go on from this file"):
+        monitor(tmp_path)
+
+
+def test_damaged_cell_is_named(tmp_path):
+    monitor(tmp_path).step(1)
+    path = tmp_path / "information.csv"
+    path.write_text(path.read_text().replace("pooled,", "pooled,x", 1))
+    with pytest.raises(UsageError, match=r"information.csv: cannot go on from this file: could not convert"):
+        monitor(tmp_path)
+
+
+@pytest.mark.parametrize("ends", [(1.5, 9, 3), (True, 5, 3), (1, math.inf, 3), (1, 2**80, 3), (1, 9, 2.5)])
+def test_log_spaced_takes_whole_numbers_only(ends):
+    with pytest.raises((TypeError, ValueError), match=r"got"):
+        log_spaced(*ends)

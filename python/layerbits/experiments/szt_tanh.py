@@ -72,6 +72,7 @@ class Config:
             If one is out of range.
         """
         require(self, "seed", self.seed >= 0, "at least 0")
+        require(self, "sigma", 1e-30 <= self.sigma <= 1e30, "a number from 1e-30 to 1e30, for float32")
         require_positive(self, *(field.name for field in dataclasses.fields(self) if field.name != "seed"))
         require(self, "test_fraction", self.test_fraction < 1, "a number between 0 and 1")
         require(self, "widths", self.widths[-1] == 3, "3 as the last, for the figure shows that layer in space")
@@ -137,6 +138,11 @@ def train(config: Config, folder: RunFolder) -> None:
         queries=config.queries,
         seed=config.seed,
     )
+    for epoch in [epoch for epoch in monitor.at if epoch <= resumed and epoch not in monitor.tables]:
+        load_checkpoint(folder.path, epoch, noisy)  # its rows were lost, its checkpoint was not
+        with folder.phase("information"):
+            monitor.step(epoch)
+    checkpoints.resume()
     epochs = range(resumed + 1, config.epochs + 1)
     trained = train_epochs(
         noisy, optimizer, *splits["train"], epochs=epochs, batch_size=config.batch_size, seed=config.seed

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 
-from layerbits.errors import UsageError
-from layerbits.training.records import replacing
+from layerbits.training.records import damaged, replacing
 
 _FOLDER = "checkpoints"
 _SECONDS_BETWEEN_SAVES = 5.0
@@ -62,10 +61,11 @@ class Checkpoints:
         """Load the latest state into model and optimizer and return its epoch; 0 and no change where there is none."""
         if not self._latest.exists():
             return 0
-        state = _load(self._latest)
-        self._model.load_state_dict(state["model"])
-        self._optimizer.load_state_dict(state["optimizer"])
-        return int(state["epoch"])
+        with _damage_told(self._latest):
+            state = torch.load(self._latest, weights_only=True)
+            self._model.load_state_dict(state["model"])
+            self._optimizer.load_state_dict(state["optimizer"])
+            return int(state["epoch"])
 
     def _save(self, path: Path, epoch: int) -> None:
         state = {"epoch": epoch, "model": self._model.state_dict(), "optimizer": self._optimizer.state_dict()}
@@ -81,16 +81,18 @@ def load_checkpoint(directory: str | os.PathLike[str], epoch: int, model: nn.Mod
     UsageError
         If there is no readable checkpoint of that epoch.
     """
-    model.load_state_dict(_load(_path(Path(directory, _FOLDER), epoch))["model"])
+    path = _path(Path(directory, _FOLDER), epoch)
+    with _damage_told(path):
+        model.load_state_dict(torch.load(path, weights_only=True)["model"])
 
 
 def _path(folder: Path, epoch: int) -> Path:
     return folder / f"epoch-{epoch:06d}.pt"
 
 
-def _load(path: Path) -> dict[str, Any]:
+@contextlib.contextmanager
+def _damage_told(path: Path) -> Iterator[None]:
     try:
-        state: dict[str, Any] = torch.load(path, weights_only=True)
-    except Exception as error:  # a damaged file raises whatever zip, pickle or torch meet first
-        raise UsageError(f"{path}: cannot be read as a checkpoint ({error}); start again in another folder") from error
-    return state
+        yield
+    except Exception as error:  # a damaged file raises whatever zip, pickle or torch meet first, at length
+        raise damaged(path, "it is no checkpoint of this network") from error

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from layerbits.errors import UsageError
-from layerbits.training.records import read_csv, write_csv
+from layerbits.propagation import evaluating
+from layerbits.training.records import damaged, read_csv, write_csv
 
 
 class TrainingRow(NamedTuple):
@@ -60,6 +61,9 @@ class TrainingCurves:
         self._at = frozenset(at)
         self._path = Path(directory, "training.csv")
         self._rows = [row for row in read_training(self._path) if row.epoch <= resumed_from] if resumed_from else []
+        wanted = [(epoch, split) for epoch in sorted(self._at) if epoch <= resumed_from for split in splits]
+        if [(row.epoch, row.split) for row in self._rows] != wanted:
+            raise damaged(self._path, f"it lacks rows up to epoch {resumed_from}")
 
     def step(self, epoch: int) -> None:
         """Evaluate and record, if `epoch` is one of the chosen.
@@ -91,13 +95,8 @@ def evaluate(model: nn.Module, inputs: Tensor, labels: Tensor) -> tuple[float, f
     labels : torch.Tensor
         Shape (n,), int64.
     """
-    training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            logits = model(inputs)
-    finally:
-        model.train(training)
+    with evaluating(model), torch.no_grad():
+        logits = model(inputs)
     accuracy = (logits.argmax(dim=1) == labels).double().mean().item()
     return cross_entropy(logits, labels).item(), accuracy
 
@@ -111,4 +110,7 @@ def read_training(path: Path) -> list[TrainingRow]:
         If the file has other columns.
     """
     rows = read_csv(path, TrainingRow._fields)
-    return [TrainingRow(int(epoch), split, float(loss), float(accuracy)) for epoch, split, loss, accuracy in rows]
+    try:
+        return [TrainingRow(int(epoch), split, float(loss), float(accuracy)) for epoch, split, loss, accuracy in rows]
+    except ValueError as error:
+        raise damaged(path, str(error)) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -12,11 +13,13 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from layerbits.checks import check_count
 from layerbits.errors import NoNoiseError, UsageError
-from layerbits.information import layer_information
+from layerbits.information import check_options, layer_information
 from layerbits.noise import NoisyModule
+from layerbits.propagation import wanted_layers
 from layerbits.results import COLUMNS, InformationRow, InformationTable
-from layerbits.training.records import read_csv, read_json, write_csv, write_json
+from layerbits.training.records import damaged, read_csv, read_json, write_csv, write_json
 
 _PARSERS = {"str": str, "int": int, "float": float}
 
@@ -41,8 +44,10 @@ def log_spaced(first: int, last: int, count: int) -> tuple[int, ...]:
     ValueError
         If an argument is out of range.
     """
-    if not 1 <= first <= last:
-        raise ValueError(f"first, last: got {first}, {last}, wanted 1 <= first <= last")
+    for name, value in (("first", first), ("last", last), ("count", count)):
+        check_count(name, value, least=1)
+    if not 1 <= first <= last < 2**53:
+        raise ValueError(f"first, last: got {first}, {last}, wanted 1 <= first <= last < 2^53")
     if count < 2:
         raise ValueError(f"count: got {count}, wanted at least 2, for both ends are included")
     return tuple(np.unique(np.rint(np.geomspace(first, last, count)).astype(int)).tolist())
@@ -69,8 +74,10 @@ class Monitor:
     ------
     NoNoiseError
         If `noisy` is a network without noise.
+    TypeError, ValueError
+        As in `layerbits.layer_information`, for the options; and for epochs that are no whole numbers >= 0.
     UsageError
-        If the folder holds measurements with other columns, layers or settings.
+        If the folder holds measurements with other columns, layers, data or settings, or cannot be written to.
     """
 
     def __init__(
@@ -91,21 +98,29 @@ class Monitor:
     ) -> None:
         if not isinstance(noisy, NoisyModule):
             raise NoNoiseError(f"noisy: got {type(noisy).__name__}, wanted what layerbits.noisify returns")
-        self.at = tuple(sorted(set(at)))
+        self.at = _epochs(at)
+        check_options(
+            draws=draws, queries=queries, tolerance=tolerance, confidence=confidence, seed=seed, estimator=estimator
+        )
         self._noisy, self._inputs, self._labels = noisy, inputs, labels
         # One seed for all epochs: what the Monte Carlo noise does to them is then much the same, so curves are smooth.
         self._options: dict[str, Any] = {
-            "layers": [layers] if isinstance(layers, str) else list(layers or noisy.layer_names),
-            "draws": draws,
-            "queries": queries,
-            "tolerance": tolerance,
-            "confidence": confidence,
-            "seed": seed,
+            "layers": list(wanted_layers(noisy, layers)),
+            "draws": int(draws),
+            "queries": int(queries),
+            "tolerance": None if tolerance is None else float(tolerance),
+            "confidence": float(confidence),
+            "seed": int(seed),
             "estimator": estimator,
         }
         self._folder = Path(directory)
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._tables = self._resume()
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._tables = self._resume()
+        except OSError as error:
+            raise UsageError(
+                f"directory: {self._folder} cannot be written to ({error.strerror}); name another"
+            ) from error
 
     @property
     def tables(self) -> Mapping[int, InformationTable]:
@@ -134,7 +149,8 @@ class Monitor:
 
     def _resume(self) -> dict[int, InformationTable]:
         table, beside = self._folder / "information.csv", self._folder / "information.json"
-        settings = {**self._options, "sigma": self._noisy.sigma, "labels": self._labels is not None}
+        data = {"inputs": _digest(self._inputs), "labels": _digest(self._labels)}
+        settings = {**self._options, "sigma": self._noisy.sigma, **data}
         if not table.exists():
             write_json(beside, settings)
             return {}
@@ -143,7 +159,26 @@ class Monitor:
             if name not in before or before[name] != wanted:
                 got = repr(before[name]) if name in before else "unknown"
                 raise UsageError(f"{name}: {table} was measured with {got}, wanted {wanted!r}; use another folder")
-        return read_information(table)
+        # An epoch of which rows are gone is measured again, if it comes round again.
+        rows = len(self._options["layers"]) * (3 if self._labels is None else 5)
+        return {epoch: found for epoch, found in read_information(table).items() if len(found) == rows}
+
+
+def _epochs(at: object) -> tuple[int, ...]:
+    if isinstance(at, str) or not isinstance(at, Iterable):
+        raise TypeError(f"at: got {type(at).__name__}, wanted epochs, for instance log_spaced(1, 1000, 20)")
+    epochs = tuple(sorted({check_count("at", epoch, least=0) for epoch in at}))
+    if not epochs:
+        raise ValueError("at: got no epoch, wanted at least one")
+    return epochs
+
+
+def _digest(data: object) -> str:
+    """Return a hash of the values of a tensor, an array, or a tuple of them; empty for None."""
+    digest = hashlib.sha256()
+    for part in data if isinstance(data, tuple) else (data,):
+        digest.update(np.asarray(part.cpu() if isinstance(part, Tensor) else part).tobytes())
+    return "" if data is None else digest.hexdigest()
 
 
 def write_information(path: Path, tables: Mapping[int, InformationTable]) -> None:
@@ -161,8 +196,13 @@ def read_information(path: Path) -> dict[int, InformationTable]:
         If the file has other columns.
     """
     rows: dict[int, list[InformationRow]] = {}
-    for epoch, *cells in read_csv(path, ["epoch", *COLUMNS]):
-        rows.setdefault(int(epoch), []).append(_parse_row(cells))
+    try:
+        for epoch, *cells in read_csv(path, ["epoch", *COLUMNS]):
+            rows.setdefault(int(epoch), []).append(_parse_row(cells))
+    except UsageError:
+        raise
+    except ValueError as error:
+        raise damaged(path, str(error)) from error
     return {epoch: InformationTable(tuple(of_epoch)) for epoch, of_epoch in rows.items()}
 
 

@@ -42,11 +42,21 @@ def read_csv(path: Path, columns: Sequence[str]) -> list[list[str]]:
     UsageError
         If the file does not have these columns.
     """
-    with path.open(newline="", encoding="utf-8") as file:
-        header, *rows = list(csv.reader(file)) or [[]]
-    if header != list(columns) or any(len(row) != len(header) for row in rows):
-        raise UsageError(f"{path}: got columns {header}, wanted {list(columns)} in every row; use another folder")
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            header, *rows = list(csv.reader(file)) or [[]]
+    except (OSError, ValueError, csv.Error) as error:
+        raise damaged(path, str(error)) from error
+    if header != list(columns):
+        raise damaged(path, f"it has columns {header}, wanted {list(columns)}")
+    if any(len(row) != len(header) for row in rows):
+        raise damaged(path, f"it has a row that is not of {len(header)} cells")
     return rows
+
+
+def damaged(path: Path, reason: str) -> UsageError:
+    """Return the error for a file of a run that is not as it was written."""
+    return UsageError(f"{path}: cannot go on from this file: {reason}; start again in another folder")
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

@@ -18,13 +18,15 @@ CHUNKS = (64, 256, 1024)
 
 @dataclasses.dataclass(frozen=True)
 class Rounds:
-    """How often all methods take turns, and how long a turn lasts at least, so that waking threads do not decide it.
+    """How often all methods take turns, and how long a turn lasts at least.
+
+    Threads of the method before go on waiting in a loop for some 0.2 s, which must not decide a turn.
 
     On a busy machine, where torch's threads wait for each other, no new round begins after `most_seconds`.
     """
 
     repeats: int
-    least_seconds: float = 0.05
+    least_seconds: float = 0.3
     most_seconds: float = 15.0
 
 
@@ -76,6 +78,8 @@ def fastest_chunk(call: Callable[[int], object]) -> int:
 
 
 def _time(call: Callable[[], object], loops: int) -> float:
+    if loops > 1:
+        call()  # caches and threads are those of the method before
     started = time.perf_counter()
     for _ in range(loops):
         call()

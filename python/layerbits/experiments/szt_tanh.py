@@ -98,7 +98,7 @@ class Config:
 
 # Larger steps go the same way in fewer epochs.
 QUICK: Mapping[str, Any] = {
-    "epochs": 1500,
+    "epochs": 4000,
     "learning_rate": 1e-3,
     "batch_size": 256,
     "evaluations": 100,

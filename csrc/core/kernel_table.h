@@ -20,6 +20,31 @@ template <typename T>
 using LogSumExpKernel = void (*)(const T* points, int64_t tiles, const T* centers, int64_t blocks,
                                  int64_t dim, T scale, T* state);
 
+// A balanced tree over packed centers. Its leaves are kLeafBlocks blocks each, in order, the last
+// one perhaps fewer. A node over more than one leaf has the first half of them, rounded up, in its
+// first child, which follows it; the second child comes after all of the first. A node holds: the
+// error per unit of weight of taking its centers as one (per unit of the largest kernel value), the
+// offset of that one, then for each dimension the least and the largest coordinate and that of the
+// one.
+inline constexpr int kLeafBlocks = 4;
+inline constexpr int kNodeExtras = 2;
+
+template <typename T>
+struct CenterTree {
+  const T* centers;  // as for log_sum_exp
+  const T* nodes;
+  int64_t blocks;
+  int64_t leaves;
+};
+
+// As log_sum_exp for one tile, without the centers whose nodes are not nearer than the query's
+// cutoff, and with nodes as one center where their error is within its allowance.
+// points: three extra values, the reference to start from, the cutoff of squared distances, and the
+// allowance.
+template <typename T>
+using PrunedLogSumExpKernel = void (*)(const T* points, const CenterTree<T>& tree, int64_t dim,
+                                       T scale, T* state);
+
 // With K_rc = coefficient_c 2^(-scale |r - c|^2 + exponent_r + exponent_c), for each row r the sums
 // over columns c of K_rc, of K_rc |r - c|^2 and of K_rc (r - c). rows: one extra value, exponent_r.
 // columns: two, exponent_c and coefficient_c. sums[tile][2 + dim][lanes].
@@ -27,15 +52,22 @@ template <typename T>
 using WeightedDifferencesKernel = void (*)(const T* rows, int64_t tiles, const T* columns,
                                            int64_t blocks, int64_t dim, T scale, T* sums);
 
+// out = log((high + low) 2^reference) for `count` sums that are not negative; the last vector may
+// read and write kMaxLanes - 1 places more.
+using LogarithmKernel = void (*)(const double* reference, const double* high, const double* low,
+                                 int64_t count, double* out);
+
 template <typename T>
 struct Kernels {
   int lanes;
   LogSumExpKernel<T> log_sum_exp;
+  PrunedLogSumExpKernel<T> pruned_log_sum_exp;
   WeightedDifferencesKernel<T> weighted_differences;
 };
 
 struct KernelTable {
   const char* level;
+  LogarithmKernel log_of_sums;
   Kernels<float> f32;
   Kernels<double> f64;
 };

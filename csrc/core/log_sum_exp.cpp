@@ -1,12 +1,10 @@
 #include <cmath>
 
+#include "logarithms.h"
 #include "pairing.h"
 
 namespace layerbits {
 namespace {
-
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-constexpr double kLn2 = 0.69314718055994530942, kLn2Low = 2.3190468138462995584e-17;
 
 constexpr int64_t kRunRows = 128;        // rows that share a pass over a panel of columns
 constexpr int64_t kChunkColumns = 8192;  // sums inside a chunk are compensated
@@ -28,11 +26,6 @@ struct ScaledSum {
     const double part = high - a;
     low = low * mine + other_low * theirs + ((a - (high - part)) + (b - part));
     reference = top;
-  }
-
-  double log() const {
-    if (high == 0) return -kInfinity;
-    return std::fma(reference, kLn2, std::log(high + low) + reference * kLn2Low);
   }
 
   // Exact: references are integers, and differences never positive. NaN gives 0: the sum is NaN
@@ -71,10 +64,13 @@ struct LogSumExpReduction {
   }
 
   void finish(const Run& run, const ScaledSum* sums) const {
-    const double shift = std::log(pairing.setup.largest_weight);
-    const bool nan = pairing.columns.nan[run.group];
+    Logarithms logs(run.count);
     for (int64_t i = 0; i < run.count; ++i)
-      log_sum[run.first + i] = nan ? kNan : sums[i].log() + shift;
+      logs.set(i, sums[i].reference, sums[i].high, sums[i].low);
+    const double* found = logs.evaluate(*pairing.setup.table);
+    const double shift =
+        pairing.columns.nan[run.group] ? kNan : std::log(pairing.setup.largest_weight);
+    for (int64_t i = 0; i < run.count; ++i) log_sum[run.first + i] = found[i] + shift;
   }
 };
 

@@ -3,6 +3,7 @@
 // of the size of sigma.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cmath>
@@ -61,40 +62,57 @@ struct Scaling {
 // multiply it by a weight of 0, and knows by the extra values whether the row is absent or NaN.
 enum class NotFinite { kKeep, kZero };
 
-// Packs rows [first, first + count) in tiles of `width`: per row the kExtras values extras(i), then
-// the coordinates. Places left over in the last tile get `padding` and zeros. A finite value that
-// leaves the range sets `too_large`.
-template <NotFinite kPolicy, typename T, size_t kExtras, typename ExtrasOf>
-void pack(const Matrix<const T>& rows, int64_t first, int64_t count, int width, double power,
-          const std::array<T, kExtras>& padding, const ExtrasOf& extras, T* out,
-          std::atomic<bool>& too_large) {
+// What packing found besides ordinary numbers.
+struct Found {
+  bool too_large = false;  // a finite value that leaves the range
+  bool nan = false;
+};
+
+// Packs rows row_of(0), ..., row_of(count - 1) in tiles of `width`: per row the kExtras values
+// extras(row), then the coordinates. Places left over in the last tile get `padding` and zeros.
+template <NotFinite kPolicy, typename T, size_t kExtras, typename RowOf, typename ExtrasOf>
+Found pack_rows(const Matrix<const T>& rows, const RowOf& row_of, int64_t count, int width,
+                double power, const std::array<T, kExtras>& padding, const ExtrasOf& extras,
+                T* out) {
   constexpr T kLimit = std::numeric_limits<T>::max() / 4;  // differences stay finite
   const T factor = T(power);
-  bool large = false;
-  for (int64_t start = 0; start < count; start += width, out += width * (kExtras + rows.cols)) {
+  Found found;
+  for (int64_t start = 0; start < count; start += width) {
     const int used = int(std::min<int64_t>(width, count - start));
-    for (int lane = 0; lane < width; ++lane) {
-      const std::array<T, kExtras> values = lane < used ? extras(first + start + lane) : padding;
-      for (size_t e = 0; e < kExtras; ++e) out[e * width + lane] = values[e];
-    }
-    T* coordinates = out + kExtras * width;
-    for (int lane = 0; lane < used; ++lane) {
-      const int64_t i = first + start + lane;
-      for (int64_t k = 0; k < rows.cols; ++k) {
-        const T value = rows(i, k);
-        T packed = value * factor;
-        if (!std::isfinite(value)) {
-          if (kPolicy == NotFinite::kZero) packed = 0;
-        } else if (std::abs(packed) > kLimit) {
-          large = true;
-        }
-        coordinates[k * width + lane] = packed;
+    if (kExtras > 0)
+      for (int lane = 0; lane < width; ++lane) {
+        const std::array<T, kExtras> values = lane < used ? extras(row_of(start + lane)) : padding;
+        for (size_t e = 0; e < kExtras; ++e) out[e * width + lane] = values[e];
       }
+    out += kExtras * width;
+    if (used < width) std::fill_n(out, width * rows.cols, T(0));
+    for (int lane = 0; lane < used; ++lane) {
+      const T* row = &rows(row_of(start + lane), 0);
+      for (int64_t k = 0; k < rows.cols; ++k)
+        out[k * width + lane] = row[k * rows.col_stride] * factor;
     }
-    for (int lane = used; lane < width; ++lane)
-      for (int64_t k = 0; k < rows.cols; ++k) coordinates[k * width + lane] = 0;
+    bool unusual = false;
+    for (int64_t i = 0; i < width * rows.cols; ++i) unusual |= !(std::abs(out[i]) <= kLimit);
+    if (unusual)
+      for (int lane = 0; lane < used; ++lane)
+        for (int64_t k = 0; k < rows.cols; ++k) {
+          const T value = rows(row_of(start + lane), k);
+          T& packed = out[k * width + lane];
+          found.nan |= std::isnan(value);
+          found.too_large |= std::isfinite(value) && std::abs(packed) > kLimit;
+          if (!std::isfinite(value) && kPolicy == NotFinite::kZero) packed = 0;
+        }
+    out += width * rows.cols;
   }
-  if (large) too_large = true;
+  return found;
+}
+
+// The same for rows that follow each other, from `first`.
+template <NotFinite kPolicy, typename T, size_t kExtras, typename ExtrasOf>
+Found pack(const Matrix<const T>& rows, int64_t first, int64_t count, int width, double power,
+           const std::array<T, kExtras>& padding, const ExtrasOf& extras, T* out) {
+  const auto row_of = [first](int64_t i) { return first + i; };
+  return pack_rows<kPolicy>(rows, row_of, count, width, power, padding, extras, out);
 }
 
 inline Status too_far_from_zero(const std::string& name) {

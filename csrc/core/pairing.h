@@ -13,6 +13,7 @@
 namespace layerbits {
 
 inline constexpr double kInfinity = std::numeric_limits<double>::infinity();
+inline constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
 template <typename T>
 const Kernels<T>& kernels_of(const KernelTable& table) {
@@ -66,22 +67,13 @@ struct Setup {
   }
 };
 
-template <typename T>
-bool has_nan(const Matrix<const T>& rows, const Run& run) {
-  bool nan = false;
-  for (int64_t i = run.first; i < run.first + run.count; ++i)
-    for (int64_t k = 0; k < rows.cols; ++k) nan |= std::isnan(rows(i, k));
-  return nan;
-}
-
 // Columns in blocks, each group starting a block of its own.
 template <typename T>
 struct PackedColumns {
   std::vector<int64_t> first_block;
   // Not zeroed first: that would be slow, on one thread, and deaf to Ctrl-C.
   std::unique_ptr<T[]> values;
-  // By group, where NaN is kept: has a column NaN? Kernels may pass over a block, so they cannot
-  // tell.
+  // By group: has a column NaN? Kernels may pass over a block, so they cannot tell.
   std::vector<std::atomic<bool>> nan;
   int64_t block_size = 0;
 
@@ -103,9 +95,10 @@ struct PackedColumns {
         const Run& run = runs[r];
         const int64_t block =
             first_block[run.group] + (run.first - groups.begin(run.group)) / kBlock;
-        pack<kPolicy>(columns, run.first, run.count, kBlock, power, padding, extras,
-                      values.get() + block * block_size, too_large);
-        if (kPolicy == NotFinite::kKeep && has_nan(columns, run)) nan[run.group] = true;
+        const Found found = pack<kPolicy>(columns, run.first, run.count, kBlock, power, padding,
+                                          extras, values.get() + block * block_size);
+        if (found.too_large) too_large = true;
+        if (found.nan) nan[run.group] = true;
       }
     });
     if (!status.ok()) return status;
@@ -141,8 +134,10 @@ struct Pairing {
   const T* pack_tiles(const Run& run, const std::array<T, kExtras>& padding, const ExtrasOf& extras,
                       std::vector<T>& scratch) const {
     scratch.resize(size_t(tiles(run) * lanes() * (int64_t(kExtras) + rows.cols)));
-    pack<kPolicy>(rows, run.first, run.count, lanes(), setup.scaling.power, padding, extras,
-                  scratch.data(), too_large);
+    if (pack<kPolicy>(rows, run.first, run.count, lanes(), setup.scaling.power, padding, extras,
+                      scratch.data())
+            .too_large)
+      too_large = true;
     return scratch.data();
   }
 };

@@ -9,25 +9,34 @@ namespace {
 
 using layerbits::kBlock;
 
-// Adds |q - c|^2 to `out`, which holds what each of the kBlock sums starts from. Partial sums over
-// 64 dimensions keep the rounding of a long sum near that of a short one.
-template <typename T>
-inline void add_distances(const T* tile, const T* block, int64_t dim,
-                          typename Lanes<T>::Register (&out)[kBlock]) {
+// Adds |q - c|^2 to `out`, which holds what each sum starts from, for kBlocks blocks whose
+// coordinates are `stride` apart. Partial sums over 64 dimensions keep the rounding of a long sum
+// near that of a short one.
+template <typename T, int kBlocks>
+inline void add_distances(const T* tile, const T* block, int64_t stride, int64_t dim,
+                          typename Lanes<T>::Register (&out)[kBlocks][kBlock]) {
   using R = typename Lanes<T>::Register;
   constexpr int64_t kPanel = 64;
+  constexpr int kColumns = kBlocks * kBlock;
   for (int64_t first = 0; first < dim; first += kPanel) {
     const int64_t last = first + kPanel < dim ? first + kPanel : dim;
-    R partial[kBlock];
-    for (int j = 0; j < kBlock; ++j) partial[j] = first ? broadcast(T(0)) : out[j];
+    R partial[kColumns];
+    LAYERBITS_UNROLL
+    for (int i = 0; i < kColumns; ++i)
+      partial[i] = first ? broadcast(T(0)) : out[i / kBlock][i % kBlock];
     for (int64_t k = first; k < last; ++k, block += kBlock) {
       const R q = load(tile + k * Lanes<T>::kCount);
-      for (int j = 0; j < kBlock; ++j) {
-        const R difference = q - broadcast(block[j]);
-        partial[j] = fma(difference, difference, partial[j]);
+      LAYERBITS_UNROLL
+      for (int i = 0; i < kColumns; ++i) {
+        const R difference = q - broadcast(block[i / kBlock * stride + i % kBlock]);
+        partial[i] = fma(difference, difference, partial[i]);
       }
     }
-    for (int j = 0; j < kBlock; ++j) out[j] = first ? out[j] + partial[j] : partial[j];
+    LAYERBITS_UNROLL
+    for (int i = 0; i < kColumns; ++i) {
+      R& sum = out[i / kBlock][i % kBlock];
+      sum = first ? sum + partial[i] : partial[i];
+    }
   }
 }
 

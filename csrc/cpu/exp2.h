@@ -2,7 +2,7 @@
 //
 // 2^x = 2^n 2^f with n = round(x) and f = x - n exact. Error of the product: at most 1 ulp (1.5
 // where fma rounds twice, on SSE2), of which the polynomial has less than 0.2
-// (tools/exp2_polynomial.py prints coefficients and error; tests/kernels measures the ulps). NaN
+// (tools/polynomials.py prints coefficients and error; tests/kernels measures the ulps). NaN
 // gives NaN. Below kLowest the result is exactly 0. Above kHighest it is not defined: callers keep
 // x under it.
 #pragma once

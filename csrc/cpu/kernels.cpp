@@ -2,15 +2,18 @@
 // LAYERBITS_LEVEL_<NAME>; exports the table and nothing else (tools/check_symbols.py).
 #include "../core/kernel_table.h"
 #include "log_sum_exp.h"
+#include "logarithm.h"
+#include "pruned_log_sum_exp.h"
 #include "weighted_differences.h"
 
 namespace {
 template <typename T>
-constexpr layerbits::Kernels<T> kKernels = {Lanes<T>::kCount, log_sum_exp<T>,
+constexpr layerbits::Kernels<T> kKernels = {Lanes<T>::kCount, log_sum_exp<T>, pruned_log_sum_exp<T>,
                                             weighted_differences<T>};
 }  // namespace
 
 namespace layerbits {
 extern const KernelTable LAYERBITS_TABLE;
-const KernelTable LAYERBITS_TABLE = {LAYERBITS_LEVEL, kKernels<float>, kKernels<double>};
+const KernelTable LAYERBITS_TABLE = {LAYERBITS_LEVEL, log_of_sums, kKernels<float>,
+                                     kKernels<double>};
 }  // namespace layerbits

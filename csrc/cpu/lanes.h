@@ -7,6 +7,9 @@
 //   any_less, any_not_greater         is there a lane with a < b; with not (a > b), true for NaN
 //   where_less(a, b, yes, no)         lane by lane
 //   low_bits_to_exponent(a)           the bits of a, shifted left by the width of the mantissa
+//   exponent_of(a), mantissa_of(a)    a = mantissa 2^exponent, mantissa in [1, 2), for positive
+//   normal
+//                                     doubles
 #pragma once
 
 #include <float.h>
@@ -22,6 +25,13 @@ template <>
 constexpr double kLargest<double> = DBL_MAX;
 
 }  // namespace
+
+// GCC keeps an array in registers only where it unrolls the loops over it early.
+#if defined(__clang__)
+#define LAYERBITS_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define LAYERBITS_UNROLL _Pragma("GCC unroll 16")
+#endif
 
 #if defined(LAYERBITS_LEVEL_AVX512)
 #include "lanes_avx512.h"

@@ -5,6 +5,9 @@
 
 namespace {
 
+// Of 16 registers, 8 hold the sums of one block.
+constexpr int kBlocksAtOnce = 1;
+
 template <>
 struct Lanes<float> {
   using Register = __m256;
@@ -54,6 +57,16 @@ inline __m256 low_bits_to_exponent(__m256 a) {
 }
 inline __m256d low_bits_to_exponent(__m256d a) {
   return _mm256_castsi256_pd(_mm256_slli_epi64(_mm256_castpd_si256(a), 52));
+}
+
+inline __m256d exponent_of(__m256d a) {
+  const __m256i biased = _mm256_srli_epi64(_mm256_castpd_si256(a), 52);
+  const __m256i whole = _mm256_or_si256(biased, _mm256_castpd_si256(_mm256_set1_pd(0x1p52)));
+  return _mm256_castsi256_pd(whole) - _mm256_set1_pd(0x1p52 + 1023);
+}
+inline __m256d mantissa_of(__m256d a) {
+  const __m256d bits = _mm256_castsi256_pd(_mm256_set1_epi64x((1LL << 52) - 1));
+  return _mm256_or_pd(_mm256_and_pd(a, bits), _mm256_set1_pd(1));
 }
 
 }  // namespace

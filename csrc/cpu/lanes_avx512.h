@@ -5,6 +5,9 @@
 
 namespace {
 
+// Of 32 registers, 16 hold the sums of two blocks: enough to hide the latency of fma.
+constexpr int kBlocksAtOnce = 2;
+
 template <>
 struct Lanes<float> {
   using Register = __m512;
@@ -50,6 +53,16 @@ inline __m512 low_bits_to_exponent(__m512 a) {
 }
 inline __m512d low_bits_to_exponent(__m512d a) {
   return _mm512_castsi512_pd(_mm512_slli_epi64(_mm512_castpd_si512(a), 52));
+}
+
+inline __m512d exponent_of(__m512d a) {
+  const __m512i biased = _mm512_srli_epi64(_mm512_castpd_si512(a), 52);
+  const __m512i whole = _mm512_or_epi64(biased, _mm512_castpd_si512(_mm512_set1_pd(0x1p52)));
+  return _mm512_castsi512_pd(whole) - _mm512_set1_pd(0x1p52 + 1023);
+}
+inline __m512d mantissa_of(__m512d a) {
+  const __m512i bits = _mm512_and_epi64(_mm512_castpd_si512(a), _mm512_set1_epi64((1LL << 52) - 1));
+  return _mm512_castsi512_pd(_mm512_or_epi64(bits, _mm512_castpd_si512(_mm512_set1_pd(1))));
 }
 
 }  // namespace

@@ -7,6 +7,9 @@
 
 namespace {
 
+// Of 32 registers, 16 hold the sums of two blocks: enough to hide the latency of fma.
+constexpr int kBlocksAtOnce = 2;
+
 template <>
 struct Lanes<float> {
   using Register = float32x4_t;
@@ -55,6 +58,15 @@ inline float32x4_t low_bits_to_exponent(float32x4_t a) {
 }
 inline float64x2_t low_bits_to_exponent(float64x2_t a) {
   return vreinterpretq_f64_u64(vshlq_n_u64(vreinterpretq_u64_f64(a), 52));
+}
+
+inline float64x2_t exponent_of(float64x2_t a) {
+  const uint64x2_t biased = vshrq_n_u64(vreinterpretq_u64_f64(a), 52);
+  return vcvtq_f64_u64(biased) - vdupq_n_f64(1023);
+}
+inline float64x2_t mantissa_of(float64x2_t a) {
+  const uint64x2_t bits = vandq_u64(vreinterpretq_u64_f64(a), vdupq_n_u64((1ULL << 52) - 1));
+  return vreinterpretq_f64_u64(vorrq_u64(bits, vreinterpretq_u64_f64(vdupq_n_f64(1))));
 }
 
 }  // namespace

@@ -6,6 +6,9 @@
 
 namespace {
 
+// Of 16 registers, 8 hold the sums of one block.
+constexpr int kBlocksAtOnce = 1;
+
 template <>
 struct Lanes<float> {
   using Register = __m128;
@@ -53,6 +56,16 @@ inline __m128 low_bits_to_exponent(__m128 a) {
 }
 inline __m128d low_bits_to_exponent(__m128d a) {
   return _mm_castsi128_pd(_mm_slli_epi64(_mm_castpd_si128(a), 52));
+}
+
+inline __m128d exponent_of(__m128d a) {
+  const __m128i biased = _mm_srli_epi64(_mm_castpd_si128(a), 52);
+  const __m128i whole = _mm_or_si128(biased, _mm_castpd_si128(_mm_set1_pd(0x1p52)));
+  return _mm_castsi128_pd(whole) - _mm_set1_pd(0x1p52 + 1023);
+}
+inline __m128d mantissa_of(__m128d a) {
+  const __m128d bits = _mm_castsi128_pd(_mm_set1_epi64x((1LL << 52) - 1));
+  return _mm_or_pd(_mm_and_pd(a, bits), _mm_set1_pd(1));
 }
 
 }  // namespace

@@ -12,9 +12,10 @@ inline void add_weighted_block(const T* tile, const T* block, int64_t dim, T sca
   using R = typename Lanes<T>::Register;
   constexpr int kLanes = Lanes<T>::kCount;
   const T* coordinates = block + 2 * kBlock;
-  R kernel[kBlock];
+  R kernels[1][kBlock];
+  R(&kernel)[kBlock] = kernels[0];
   for (int j = 0; j < kBlock; ++j) kernel[j] = broadcast(T(0));
-  add_distances(tile + kLanes, coordinates, dim, kernel);
+  add_distances<T, 1>(tile + kLanes, coordinates, 0, dim, kernels);
 
   R distance[kBlock];
   R largest = broadcast(Exp2<T>::kLowest);

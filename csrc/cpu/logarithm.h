@@ -1,0 +1,50 @@
+// Logarithms of running sums, in double whatever the kernels compute in.
+//
+// log(x) = k log 2 + log(m) with m in [sqrt(1/2), sqrt 2), and log(m) = f - s (f - z Q(z)) for
+// f = m - 1, s = f / (2 + f), z = s^2: of the error of s only the part f comes through, so that
+// log(m) is within 1 ulp (1.5 where fma rounds twice), of which the polynomial has less than 0.1
+// (tools/polynomials.py prints coefficients and error).
+#pragma once
+
+#include <math.h>
+
+#include "lanes.h"
+
+namespace {
+
+constexpr double kLog2 = 0x1.62e42fefa39efp-1, kLog2Low = 0x1.abc9e3b39803fp-56;
+
+constexpr double kLogCoefficients[] = {
+    0x1.5555555555558p-1,  // 0.666666667
+    0x1.99999999952e2p-2,  // 0.4
+    0x1.2492492df148dp-2,  // 0.285714286
+    0x1.c71c62e5800a1p-3,  // 0.222222111
+    0x1.7462b4ab2ef6bp-3,  // 0.181828891
+    0x1.39fe606542ddep-3,  // 0.153317216
+    0x1.2b584aae78a57p-3,  // 0.146164497
+};
+
+// log(x 2^reference) of x that is 0, NaN, or positive, normal and finite.
+inline Lanes<double>::Register log_of_scaled(Lanes<double>::Register x,
+                                             Lanes<double>::Register reference) {
+  using R = Lanes<double>::Register;
+  const R one = broadcast(1.0);
+  const R above = mantissa_of(x);
+  const R root = broadcast(1.41421356237309504880);
+  const R f = where_less(root, above, above * broadcast(0.5), above) - one;
+  const R k = exponent_of(x) + where_less(root, above, one, broadcast(0.0)) + reference;
+  const R s = f / (broadcast(2.0) + f), z = s * s;
+  R q = broadcast(kLogCoefficients[6]);
+  for (int i = 5; i >= 0; --i) q = fma(q, z, broadcast(kLogCoefficients[i]));
+  const R log_m = f - s * (f - z * q);
+  const R log_x = fma(k, broadcast(kLog2), fma(k, broadcast(kLog2Low), log_m));
+  return where_less(broadcast(0.0), x, log_x, x - broadcast(double(INFINITY)));
+}
+
+void log_of_sums(const double* reference, const double* high, const double* low, int64_t count,
+                 double* out) {
+  for (int64_t i = 0; i < count; i += Lanes<double>::kCount)
+    store(out + i, log_of_scaled(load(high + i) + load(low + i), load(reference + i)));
+}
+
+}  // namespace

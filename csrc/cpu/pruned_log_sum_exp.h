@@ -1,0 +1,103 @@
+// The log-sum-exp of a tile of queries over a tree of centers, without what does not matter to it.
+// What a query takes depends on that query alone, and comes in the order of the tree.
+#pragma once
+
+#include <math.h>
+
+#include "running_sum.h"
+
+namespace {
+
+using layerbits::CenterTree;
+using layerbits::kLeafBlocks;
+using layerbits::kNodeExtras;
+
+// Nodes that wait to be visited: one for every level of a tree, which has fewer than 2^63 leaves.
+constexpr int kMostWaiting = 64;
+
+template <typename T>
+struct Waiting {
+  const T* node;
+  int64_t first_leaf, leaves;
+  typename Lanes<T>::Register cutoff;  // below 0 for queries that are done with it
+};
+
+// Squared distances of the queries to the box of a node. Rounding is monotone, so that no node
+// seems farther than one inside of it.
+template <typename T>
+inline typename Lanes<T>::Register distance_to_box(const T* tile, const T* node, int64_t dim) {
+  using R = typename Lanes<T>::Register;
+  R distance = broadcast(T(0));
+  const T* sides = node + kNodeExtras;
+  for (int64_t k = 0; k < dim; ++k, sides += 3) {
+    const R q = load(tile + k * Lanes<T>::kCount);
+    const R outside = max(max(broadcast(sides[0]) - q, q - broadcast(sides[1])), broadcast(T(0)));
+    distance = fma(outside, outside, distance);
+  }
+  return distance;
+}
+
+// Adds the centers of a node as one; `beyond` is +inf for the queries that pass over it.
+template <typename T>
+inline void add_as_one(RunningSum<T>& sum, const T* tile, const T* node, int64_t dim,
+                       typename Lanes<T>::Register beyond) {
+  using R = typename Lanes<T>::Register;
+  R distance[1] = {broadcast(node[1]) + beyond};
+  const T* center = node + kNodeExtras + 2;
+  for (int64_t k = 0; k < dim; ++k, center += 3) {
+    const R difference = load(tile + k * Lanes<T>::kCount) - broadcast(*center);
+    distance[0] = fma(difference, difference, distance[0]);
+  }
+  sum.template add<1>(distance);
+}
+
+template <typename T>
+void pruned_log_sum_exp(const T* points, const CenterTree<T>& tree, int64_t dim, T scale,
+                        T* state) {
+  using R = typename Lanes<T>::Register;
+  constexpr int kLanes = Lanes<T>::kCount;
+  const T* tile = points + 3 * kLanes;
+  const R allowance = load(points + 2 * kLanes);
+  const R zero = broadcast(T(0)), none = broadcast(T(-1)), infinity = broadcast(T(INFINITY));
+  const int64_t node_size = kNodeExtras + 3 * dim, block_size = kBlock * (1 + dim);
+  store(state, load(points));
+  store(state + kLanes, zero);
+  store(state + 2 * kLanes, zero);
+  RunningSum<T> sum(scale, state);
+
+  Waiting<T> waiting[kMostWaiting];
+  waiting[0] = {tree.nodes, 0, tree.leaves, load(points + kLanes)};
+  for (int count = 1; count > 0;) {
+    Waiting<T> at = waiting[--count];
+    const R distance = distance_to_box<T>(tile, at.node, dim);
+    if (!any_less(distance, at.cutoff)) continue;
+
+    const R error = broadcast(at.node[0]);
+    if (any_not_greater(error, allowance)) {
+      const R beyond =
+          where_less(distance, at.cutoff, where_less(allowance, error, infinity, zero), infinity);
+      add_as_one<T>(sum, tile, at.node, dim, beyond);
+      at.cutoff = where_less(allowance, error, at.cutoff, none);
+      if (!any_less(distance, at.cutoff)) continue;
+    }
+
+    if (at.leaves > 1) {
+      const int64_t half = (at.leaves + 1) / 2;
+      const T* first = at.node + node_size;
+      waiting[count++] = {first + (2 * half - 1) * node_size, at.first_leaf + half,
+                          at.leaves - half, at.cutoff};
+      waiting[count++] = {first, at.first_leaf, half, at.cutoff};
+      continue;
+    }
+    const R beyond = where_less(distance, at.cutoff, zero, infinity);
+    const int64_t first = at.first_leaf * kLeafBlocks;
+    const int64_t last = first + kLeafBlocks < tree.blocks ? first + kLeafBlocks : tree.blocks;
+    int64_t b = first;
+    for (; b + kBlocksAtOnce <= last; b += kBlocksAtOnce)
+      add_blocks<T, kBlocksAtOnce>(sum, tile, tree.centers + b * block_size, dim, beyond);
+    for (; b < last; ++b) add_blocks<T, 1>(sum, tile, tree.centers + b * block_size, dim, beyond);
+  }
+  sum.save(state);
+}
+
+}  // namespace

@@ -1,0 +1,109 @@
+// The log-sum-exp of a tile of queries while centers are added to it. A lane is a query, so that a
+// row's bits do not depend on its neighbours.
+#pragma once
+
+#include "distances.h"
+
+namespace {
+
+// A new reference is taken only when a term would exceed 2^kHeadroom: rarely, and far from
+// overflow.
+constexpr int kHeadroom = 16;
+
+// The sum is (high + low) 2^reference. The reference is an integer, so that moving it is exact.
+template <typename T>
+struct RunningSum {
+  using R = typename Lanes<T>::Register;
+  R minus_scale, inverse_scale;
+  R reference, high, low;
+  R rescale_below;  // a term at a smaller distance exceeds the headroom
+  R ignore_above;   // a term at a larger distance is exactly 0
+  bool any_far;     // is a reference of the tile beyond -kFar
+
+  inline RunningSum(T scale, const T* state)
+      : minus_scale(broadcast(-scale)),
+        inverse_scale(broadcast(1 / scale)),
+        reference(load(state)),
+        high(load(state + Lanes<T>::kCount)),
+        low(load(state + 2 * Lanes<T>::kCount)) {
+    set_limits();
+  }
+
+  inline void save(T* state) const {
+    store(state, reference);
+    store(state + Lanes<T>::kCount, high);
+    store(state + 2 * Lanes<T>::kCount, low);
+  }
+
+  inline void set_limits() {
+    // The relative slack covers the rounding of the product where the reference is large; the
+    // absolute one, of exp2.
+    const R slack = broadcast(sizeof(T) == 4 ? T(0x1p-20) : T(0x1p-49));
+    const R last = (broadcast(1 - Exp2<T>::kLowest) - reference) * inverse_scale;
+    ignore_above = fma(last, slack, last);
+    const R first = (broadcast(T(-kHeadroom)) - reference) * inverse_scale;
+    rescale_below = fma(first, slack, first);
+    any_far = any_less(reference, broadcast(-kFar<T>));
+  }
+
+  inline void move_reference(R nearest) {
+    const R rounder = broadcast(Exp2<T>::kRounder);
+    const R exponent = max(broadcast(-kLargest<T>), nearest * minus_scale);
+    const R candidate = max(reference, (exponent + rounder) - rounder);
+    const R moved = where_less(nearest, rescale_below, candidate, reference);
+    const R shift = max(broadcast(Exp2<T>::kLowest), min(broadcast(T(0)), reference - moved));
+    const R factor = low_bits_to_exponent(shift + rounder);
+    high = high * factor;
+    low = low * factor;
+    reference = moved;
+    set_limits();
+  }
+
+  // Two-sum: low collects what rounding takes from high.
+  inline void add_term(R term) {
+    const R total = high + term;
+    const R part = total - high;
+    low = low + ((high - (total - part)) + (term - part));
+    high = total;
+  }
+
+  // Adds the terms of kCount columns at these squared distances, which it overwrites.
+  template <int kCount>
+  inline void add(R (&distance)[kCount]) {
+    R nearest = distance[0];
+    LAYERBITS_UNROLL
+    for (int j = 1; j < kCount; ++j) nearest = min(nearest, distance[j]);
+    if (any_less(nearest, rescale_below)) move_reference(nearest);
+    if (!any_not_greater(nearest, ignore_above)) return;
+    const R minus_reference = broadcast(T(0)) - reference;
+    LAYERBITS_UNROLL
+    for (int j = 0; j < kCount; ++j)
+      distance[j] = any_far ? far_exponent<T>(distance[j], minus_scale, minus_reference)
+                            : fma(distance[j], minus_scale, minus_reference);
+    R partial[2] = {broadcast(T(0)), broadcast(T(0))};
+    LAYERBITS_UNROLL
+    for (int j = 0; j < kCount; ++j) {
+      const Power<T> power = exp2<T>(distance[j]);
+      partial[j % 2] = fma(power.mantissa, power.scale, partial[j % 2]);
+    }
+    add_term(partial[0] + partial[1]);
+  }
+};
+
+// Adds kBlocks blocks of centers; `beyond...` is nothing, or a register that is added to all
+// squared distances: 0, or +inf for the queries that pass over these blocks.
+template <typename T, int kBlocks, typename... Beyond>
+inline void add_blocks(RunningSum<T>& sum, const T* tile, const T* blocks, int64_t dim,
+                       Beyond... beyond) {
+  const int64_t stride = kBlock * (1 + dim);
+  typename Lanes<T>::Register distance[kBlocks][kBlock];
+  LAYERBITS_UNROLL
+  for (int i = 0; i < kBlocks * kBlock; ++i)
+    distance[i / kBlock][i % kBlock] =
+        (broadcast(blocks[i / kBlock * stride + i % kBlock]) + ... + beyond);
+  add_distances<T, kBlocks>(tile, blocks + kBlock, stride, dim, distance);
+  LAYERBITS_UNROLL
+  for (int b = 0; b < kBlocks; ++b) sum.template add<kBlock>(distance[b]);
+}
+
+}  // namespace

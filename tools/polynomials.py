@@ -1,0 +1,68 @@
+"""Prints the coefficients of the polynomials in csrc/cpu/exp2.h and csrc/cpu/logarithm.h, and their error.
+
+Each interpolates at Chebyshev nodes, so within a factor of two of the minimax error, which is far below the rounding of
+the type at these degrees.
+
+    python tools/polynomials.py
+"""
+
+from collections.abc import Callable
+
+import mpmath
+
+mpmath.mp.dps = 50
+
+
+def interpolated(
+    function: Callable[[mpmath.mpf], mpmath.mpf], low: mpmath.mpf, high: mpmath.mpf, count: int
+) -> list[mpmath.mpf]:
+    """Coefficients, the constant first, of the polynomial of `count` terms through `function` at Chebyshev nodes."""
+    middle, half = (low + high) / 2, (high - low) / 2
+    nodes = [middle + half * mpmath.cos(mpmath.pi * (2 * k + 1) / (2 * count)) for k in range(count)]
+    vandermonde = mpmath.matrix([[node**power for power in range(count)] for node in nodes])
+    return list(mpmath.lu_solve(vandermonde, mpmath.matrix([function(node) for node in nodes])))
+
+
+def exp2_quotient(f: mpmath.mpf) -> mpmath.mpf:
+    """(2^f - 1) / f, continued to log 2 at 0: so 2^f = 1 + f q(f) is exact at 0."""
+    return mpmath.expm1(f * mpmath.log(2)) / f if f else mpmath.log(2)
+
+
+def log_remainder(z: mpmath.mpf) -> mpmath.mpf:
+    """(2 artanh(s) - 2 s) / (s z) with z = s^2, continued to 2/3 at 0: log(1 + f) = 2 artanh(s) for s = f / (2 + f)."""
+    s = mpmath.sqrt(z)
+    return (2 * mpmath.atanh(s) - 2 * s) / (s * z) if z else mpmath.mpf(2) / 3
+
+
+def print_table(name: str, coefs: list[mpmath.mpf], error: mpmath.mpf) -> None:
+    """Print the coefficients as C++ and in decimals."""
+    print(f"{name}: relative error {mpmath.nstr(error, 3)} after rounding")
+    for coef in coefs:
+        print(f"    {float(coef).hex()},  // {mpmath.nstr(coef, 9)}")
+
+
+def rounded(coefs: list[mpmath.mpf], bits: int) -> list[mpmath.mpf]:
+    """The coefficients in the precision of a type."""
+    with mpmath.workprec(bits):
+        return [+c for c in coefs]
+
+
+GRID = [mpmath.mpf(k) / 2000 for k in range(2001)]
+
+for name, degree, bits in (("exp2, float", 6, 24), ("exp2, double", 11, 53)):
+    half = mpmath.mpf(1) / 2
+    coefs = rounded(interpolated(exp2_quotient, -half, half, degree), bits)
+    print_table(
+        name,
+        coefs,
+        max(abs((1 + (x - half) * mpmath.polyval(coefs[::-1], x - half)) / 2 ** (x - half) - 1) for x in GRID),
+    )
+
+largest = ((mpmath.sqrt(2) - 1) / (mpmath.sqrt(2) + 1)) ** 2
+coefs = rounded(interpolated(log_remainder, mpmath.mpf(0), largest, 7), 53)
+error = max(
+    abs(s * z * (mpmath.polyval(coefs[::-1], z) - log_remainder(z)) / (2 * mpmath.atanh(s)))
+    for z in (x * largest for x in GRID[1:])
+    for s in [mpmath.sqrt(z)]
+)
+print_table("log, double", coefs, error)

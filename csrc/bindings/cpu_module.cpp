@@ -3,6 +3,9 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <cmath>
+#include <optional>
+
 #include "../core/dispatch.h"
 #include "../core/mixture.h"
 #include "arguments.h"
@@ -77,9 +80,28 @@ struct MixtureArrays {
   }
 };
 
-void log_sum_exp_any(py::object points, py::object centers, double sigma, py::object log_sum,
-                     py::object weights, py::object point_offsets, py::object center_offsets,
-                     int threads, const std::string& level) {
+Method method_of(const std::string& name) {
+  if (name == "auto") return Method::kAuto;
+  if (name == "dense") return Method::kDense;
+  if (name == "pruned") return Method::kPruned;
+  throw py::value_error("method: got '" + name + "', wanted one of auto, dense, pruned");
+}
+
+double tolerance_of(const std::optional<double>& tolerance) {
+  if (!tolerance) return 0;
+  if (!(*tolerance > 0) || !std::isfinite(*tolerance))
+    throw py::value_error("tolerance: got " + std::to_string(*tolerance) +
+                          ", wanted a positive, finite number");
+  return *tolerance;
+}
+
+// Returns the method that was taken, "dense" or "pruned".
+std::string log_sum_exp_any(py::object points, py::object centers, double sigma, py::object log_sum,
+                            py::object weights, py::object point_offsets, py::object center_offsets,
+                            const std::string& method, std::optional<double> tolerance, int threads,
+                            const std::string& level) {
+  const Accuracy accuracy{method_of(method), tolerance_of(tolerance)};
+  Method used = Method::kDense;
   Arguments arguments;
   const MixtureArrays arrays(arguments, points, centers, weights, sigma, point_offsets,
                              center_offsets);
@@ -87,10 +109,12 @@ void log_sum_exp_any(py::object points, py::object centers, double sigma, py::ob
   const auto call = [&]<typename T>(T) {
     const Mixture<T> mixture = arrays.view<T>();
     run([&](Cancellation& cancellation) {
-      return log_sum_exp(mixture, out.vector<double>(), {threads, level, cancellation});
+      return log_sum_exp(mixture, accuracy, out.vector<double>(), {threads, level, cancellation},
+                         used);
     });
   };
   arguments.is_float32() ? call(float{}) : call(double{});
+  return used == Method::kPruned ? "pruned" : "dense";
 }
 
 void log_sum_exp_gradient_any(py::object points, py::object centers, double sigma,
@@ -144,7 +168,8 @@ PYBIND11_MODULE(_cpu, module) {
   module.def("log_sum_exp", &log_sum_exp_any, arg("points"), arg("centers"), arg("sigma"),
              arg("log_sum"), py::kw_only(), arg("weights") = py::none(),
              arg("point_offsets") = py::none(), arg("center_offsets") = py::none(),
-             arg("threads") = 1, arg("level") = "");
+             arg("method") = "auto", arg("tolerance") = py::none(), arg("threads") = 1,
+             arg("level") = "");
   module.def("log_sum_exp_gradient", &log_sum_exp_gradient_any, arg("points"), arg("centers"),
              arg("sigma"), arg("log_sum"), arg("upstream"), py::kw_only(),
              arg("weights") = py::none(), arg("point_offsets") = py::none(),

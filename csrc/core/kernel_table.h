@@ -22,12 +22,20 @@ using LogSumExpKernel = void (*)(const T* points, int64_t tiles, const T* center
 
 // A balanced tree over packed centers. Its leaves are kLeafBlocks blocks each, in order, the last
 // one perhaps fewer. A node over more than one leaf has the first half of them, rounded up, in its
-// first child, which follows it; the second child comes after all of the first. A node holds: the
-// error per unit of weight of taking its centers as one (per unit of the largest kernel value), the
-// offset of that one, then for each dimension the least and the largest coordinate and that of the
-// one.
+// first child, which follows it; the second child comes after all of the first. A node holds
+//   the error, per unit of weight and of the largest kernel value, of taking its centers as one;
+//   the offset of that one; half of the trace of their covariance in sigmas, or 0 where that is not
+//   taken into account; their mean squared distance from their mean;
+//   for each dimension the least and the largest coordinate, the mean m, and -2 (true mean - m);
+//   up to kMomentDims dimensions, for k <= l, what u_k u_l is multiplied by in u' covariance u / 2.
 inline constexpr int kLeafBlocks = 4;
-inline constexpr int kNodeExtras = 2;
+inline constexpr int kNodeExtras = 4;
+inline constexpr int kNodeSides = 4;
+inline constexpr int kMomentDims = 8;
+
+inline constexpr int64_t node_size(int64_t dim) {
+  return kNodeExtras + kNodeSides * dim + (dim <= kMomentDims ? dim * (dim + 1) / 2 : 0);
+}
 
 template <typename T>
 struct CenterTree {

@@ -2,6 +2,7 @@
 
 #include "logarithms.h"
 #include "pairing.h"
+#include "pruned_log_sum_exp.h"
 
 namespace layerbits {
 namespace {
@@ -74,30 +75,54 @@ struct LogSumExpReduction {
   }
 };
 
-}  // namespace
+// A tree needs one group that has centers and coordinates.
+template <typename T>
+bool may_prune(const Mixture<T>& mixture, Method method) {
+  return method != Method::kDense && mixture.point_groups.count() == 1 && mixture.points.rows > 0 &&
+         mixture.centers.rows > 0 && mixture.points.cols > 0;
+}
 
 template <typename T>
-Status log_sum_exp(const Mixture<T>& mixture, Vector<double> log_sum, Execution execution) {
-  Setup<T> setup{mixture};
-  if (Status status = setup.prepare(execution); !status.ok()) return status;
+Status dense_log_sum_exp(const Setup<T>& setup, Vector<double> log_sum,
+                         Cancellation& cancellation) {
+  const Mixture<T>& mixture = setup.mixture;
   PackedColumns<T> columns;
   const auto offset = [&](int64_t j) {
     return std::array<T, 1>{T(-setup.exponent(j) / setup.scaling.scale)};
   };
   Status status = columns.template pack_all<NotFinite::kKeep, 1>(
       "centers", mixture.centers, mixture.center_groups, setup.scaling.power, {T(kInfinity)},
-      offset, setup.threads, execution.cancellation);
+      offset, setup.threads, cancellation);
   if (!status.ok()) return status;
   const Pairing<T> pairing{setup, mixture.points, columns,
                            chunk_blocks(kChunkColumns, mixture.points.cols)};
   const LogSumExpReduction<T> reduction{pairing, log_sum,
                                         split_into_runs(mixture.point_groups, kRunRows)};
-  status = reduce(reduction, setup.threads, execution.cancellation);
+  status = reduce(reduction, setup.threads, cancellation);
   if (!status.ok()) return status;
   return pairing.too_large ? too_far_from_zero("points") : Status{};
 }
 
-template Status log_sum_exp(const Mixture<float>&, Vector<double>, Execution);
-template Status log_sum_exp(const Mixture<double>&, Vector<double>, Execution);
+}  // namespace
+
+template <typename T>
+Status log_sum_exp(const Mixture<T>& mixture, const Accuracy& accuracy, Vector<double> log_sum,
+                   Execution execution, Method& used) {
+  Setup<T> setup{mixture};
+  if (Status status = setup.prepare(execution); !status.ok()) return status;
+  if (may_prune(mixture, accuracy.method)) {
+    bool done = false;
+    Status status = pruned_log_sum_exp(setup, accuracy, log_sum, execution.cancellation, done);
+    used = Method::kPruned;
+    if (!status.ok() || done) return status;
+  }
+  used = Method::kDense;
+  return dense_log_sum_exp(setup, log_sum, execution.cancellation);
+}
+
+template Status log_sum_exp(const Mixture<float>&, const Accuracy&, Vector<double>, Execution,
+                            Method&);
+template Status log_sum_exp(const Mixture<double>&, const Accuracy&, Vector<double>, Execution,
+                            Method&);
 
 }  // namespace layerbits

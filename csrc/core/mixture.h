@@ -27,10 +27,21 @@ struct Mixture {
   Groups point_groups, center_groups;
 };
 
+enum class Method { kAuto, kDense, kPruned };
+
+// How to evaluate a sum. kDense takes all pairs. kPruned leaves out and merges centers of a single
+// group where that changes no result by more than `tolerance`, in nats; it is dense for several
+// groups, and where a center is not finite. kAuto takes what it expects to be faster.
+struct Accuracy {
+  Method method = Method::kAuto;
+  double tolerance = 0;  // 0: the unit roundoff of T
+};
+
 // log_sum[i] = log sum_j w_j exp(-|points_i - centers_j|^2 / (2 sigma^2)); -infinity for an empty
-// sum.
+// sum. `used` gets the method that was taken.
 template <typename T>
-Status log_sum_exp(const Mixture<T>& mixture, Vector<double> log_sum, Execution execution);
+Status log_sum_exp(const Mixture<T>& mixture, const Accuracy& accuracy, Vector<double> log_sum,
+                   Execution execution, Method& used);
 
 // Where p_ij are the softmax weights that `log_sum` came from and u_i = upstream[i]:
 //   d_points[i]  = -sum_j u_i p_ij (points_i - centers_j) / sigma^2

@@ -10,7 +10,10 @@ namespace {
 
 using layerbits::CenterTree;
 using layerbits::kLeafBlocks;
+using layerbits::kMomentDims;
 using layerbits::kNodeExtras;
+using layerbits::kNodeSides;
+using layerbits::node_size;
 
 // Nodes that wait to be visited: one for every level of a tree, which has fewer than 2^63 leaves.
 constexpr int kMostWaiting = 64;
@@ -29,7 +32,7 @@ inline typename Lanes<T>::Register distance_to_box(const T* tile, const T* node,
   using R = typename Lanes<T>::Register;
   R distance = broadcast(T(0));
   const T* sides = node + kNodeExtras;
-  for (int64_t k = 0; k < dim; ++k, sides += 3) {
+  for (int64_t k = 0; k < dim; ++k, sides += kNodeSides) {
     const R q = load(tile + k * Lanes<T>::kCount);
     const R outside = max(max(broadcast(sides[0]) - q, q - broadcast(sides[1])), broadcast(T(0)));
     distance = fma(outside, outside, distance);
@@ -37,18 +40,29 @@ inline typename Lanes<T>::Register distance_to_box(const T* tile, const T* node,
   return distance;
 }
 
-// Adds the centers of a node as one; `beyond` is +inf for the queries that pass over it.
+// Adds the centers of a node as one at their mean, with the second order of their spread about it;
+// `beyond` is +inf for the queries that pass over it.
 template <typename T>
 inline void add_as_one(RunningSum<T>& sum, const T* tile, const T* node, int64_t dim,
                        typename Lanes<T>::Register beyond) {
   using R = typename Lanes<T>::Register;
-  R distance[1] = {broadcast(node[1]) + beyond};
-  const T* center = node + kNodeExtras + 2;
-  for (int64_t k = 0; k < dim; ++k, center += 3) {
-    const R difference = load(tile + k * Lanes<T>::kCount) - broadcast(*center);
-    distance[0] = fma(difference, difference, distance[0]);
+  R differences[kMomentDims];
+  R distance = broadcast(node[1]) + beyond;
+  const T* sides = node + kNodeExtras;
+  for (int64_t k = 0; k < dim; ++k, sides += kNodeSides) {
+    const R difference = load(tile + k * Lanes<T>::kCount) - broadcast(sides[2]);
+    distance = fma(difference, difference, distance);
+    distance = fma(difference, broadcast(sides[3]), distance);
+    if (dim <= kMomentDims) differences[k] = difference;
   }
-  sum.template add<1>(distance);
+  R factor = broadcast(1 - node[2]);
+  if (dim <= kMomentDims)
+    for (int64_t k = 0; k < dim; ++k) {
+      R row = broadcast(T(0));
+      for (int64_t l = k; l < dim; ++l) row = fma(broadcast(*sides++), differences[l], row);
+      factor = fma(row, differences[k], factor);
+    }
+  sum.add_one(distance, factor);
 }
 
 template <typename T>
@@ -59,7 +73,7 @@ void pruned_log_sum_exp(const T* points, const CenterTree<T>& tree, int64_t dim,
   const T* tile = points + 3 * kLanes;
   const R allowance = load(points + 2 * kLanes);
   const R zero = broadcast(T(0)), none = broadcast(T(-1)), infinity = broadcast(T(INFINITY));
-  const int64_t node_size = kNodeExtras + 3 * dim, block_size = kBlock * (1 + dim);
+  const int64_t size = node_size(dim), block_size = kBlock * (1 + dim);
   store(state, load(points));
   store(state + kLanes, zero);
   store(state + 2 * kLanes, zero);
@@ -83,9 +97,9 @@ void pruned_log_sum_exp(const T* points, const CenterTree<T>& tree, int64_t dim,
 
     if (at.leaves > 1) {
       const int64_t half = (at.leaves + 1) / 2;
-      const T* first = at.node + node_size;
-      waiting[count++] = {first + (2 * half - 1) * node_size, at.first_leaf + half,
-                          at.leaves - half, at.cutoff};
+      const T* first = at.node + size;
+      waiting[count++] = {first + (2 * half - 1) * size, at.first_leaf + half, at.leaves - half,
+                          at.cutoff};
       waiting[count++] = {first, at.first_leaf, half, at.cutoff};
       continue;
     }

@@ -67,26 +67,42 @@ struct RunningSum {
     high = total;
   }
 
-  // Adds the terms of kCount columns at these squared distances, which it overwrites.
-  template <int kCount>
-  inline void add(R (&distance)[kCount]) {
+  // Makes ready for terms of which the nearest is at this squared distance; false if all are 0.
+  inline bool prepare(R nearest) {
+    if (any_less(nearest, rescale_below)) move_reference(nearest);
+    return any_not_greater(nearest, ignore_above);
+  }
+
+  inline R exponent(R distance) const {
+    const R minus_reference = broadcast(T(0)) - reference;
+    return any_far ? far_exponent<T>(distance, minus_scale, minus_reference)
+                   : fma(distance, minus_scale, minus_reference);
+  }
+
+  // Adds the terms of a block at these squared distances, which it overwrites.
+  inline void add_block(R (&distance)[kBlock]) {
     R nearest = distance[0];
     LAYERBITS_UNROLL
-    for (int j = 1; j < kCount; ++j) nearest = min(nearest, distance[j]);
-    if (any_less(nearest, rescale_below)) move_reference(nearest);
-    if (!any_not_greater(nearest, ignore_above)) return;
-    const R minus_reference = broadcast(T(0)) - reference;
+    for (int j = 1; j < kBlock; ++j) nearest = min(nearest, distance[j]);
+    if (!prepare(nearest)) return;
     LAYERBITS_UNROLL
-    for (int j = 0; j < kCount; ++j)
-      distance[j] = any_far ? far_exponent<T>(distance[j], minus_scale, minus_reference)
-                            : fma(distance[j], minus_scale, minus_reference);
-    R partial[2] = {broadcast(T(0)), broadcast(T(0))};
+    for (int j = 0; j < kBlock; ++j) distance[j] = exponent(distance[j]);
+    R even = broadcast(T(0)), odd = broadcast(T(0));
     LAYERBITS_UNROLL
-    for (int j = 0; j < kCount; ++j) {
-      const Power<T> power = exp2<T>(distance[j]);
-      partial[j % 2] = fma(power.mantissa, power.scale, partial[j % 2]);
+    for (int j = 0; j < kBlock; j += 2) {
+      const Power<T> a = exp2<T>(distance[j]);
+      const Power<T> b = exp2<T>(distance[j + 1]);
+      even = fma(a.mantissa, a.scale, even);
+      odd = fma(b.mantissa, b.scale, odd);
     }
-    add_term(partial[0] + partial[1]);
+    add_term(even + odd);
+  }
+
+  // Adds one term, times a factor near 1.
+  inline void add_one(R distance, R factor) {
+    if (!prepare(distance)) return;
+    const Power<T> power = exp2<T>(exponent(distance));
+    add_term(power.mantissa * power.scale * factor);
   }
 };
 
@@ -103,7 +119,7 @@ inline void add_blocks(RunningSum<T>& sum, const T* tile, const T* blocks, int64
         (broadcast(blocks[i / kBlock * stride + i % kBlock]) + ... + beyond);
   add_distances<T, kBlocks>(tile, blocks + kBlock, stride, dim, distance);
   LAYERBITS_UNROLL
-  for (int b = 0; b < kBlocks; ++b) sum.template add<kBlock>(distance[b]);
+  for (int b = 0; b < kBlocks; ++b) sum.add_block(distance[b]);
 }
 
 }  // namespace

@@ -30,7 +30,13 @@ _MARGIN = 1.2  # drawn beyond the forecast, so that the tolerance is met at once
 
 
 def mixture_log_density(
-    points: _Points, centers: Array, sigma: float | Tensor, *, weights: Array | None = None
+    points: _Points,
+    centers: Array,
+    sigma: float | Tensor,
+    *,
+    weights: Array | None = None,
+    method: str = "auto",
+    tolerance: float | None = None,
 ) -> _Points:
     """Log density in nats of the mixture at every point; differentiable in all four arguments.
 
@@ -44,12 +50,19 @@ def mixture_log_density(
         Standard deviation of every component.
     weights : tensor or array of shape (n,), optional
         Not negative, of any positive total; equal by default.
+    method : {"auto", "dense", "pruned"}
+        "dense" takes every pair of a point and a center. "pruned" puts the centers into a tree, leaves out what cannot
+        matter and takes as one what cannot be told apart. "auto" takes what it expects to be faster. Within a method
+        the result at a point has the same bits in every batch of points.
+    tolerance : float, optional
+        What "pruned" may change a log density by, in nats; by default half an eps of the dtype, less than its rounding.
+        Gradients take every pair.
 
     Returns
     -------
     tensor or array of shape (m,)
         |error| <= (4 + d/64) eps (1 + sum_k p_k |e_k|), with e_k the exponents, weights in them relative to the largest
-        one, and p_k their softmax; and the rounding of the result.
+        one, and p_k their softmax; and the tolerance, and the rounding of the result.
 
     Raises
     ------
@@ -57,7 +70,7 @@ def mixture_log_density(
         An argument has another type, dtype, device, shape or value than wanted; the message names it.
     """
     at, where, width, mass = as_floats("points", points), _centers(centers), as_sigma(sigma), _weights(weights)
-    log_sum = log_sum_exp(at, where, width, weights=mass)
+    log_sum = log_sum_exp(at, where, width, weights=mass, method=method, tolerance=tolerance)
     density = log_sum - _log_total(where, mass) - where.shape[1] * (math.log(2 * math.pi) / 2 + width.log())
     return _like(points, density.to(at.dtype))
 

@@ -1,0 +1,387 @@
+#include "center_tree.h"
+
+#include <cmath>
+
+namespace layerbits {
+namespace {
+
+// A part of the order that is still to be put under a node.
+struct Part {
+  int64_t first = 0, count = 0;
+  int64_t inner = 0;  // its node among the inner ones
+
+  int64_t leaves() const { return divide_up(count, kLeafColumns); }
+  // Of whole leaves, the first half, rounded up: as kernel_table.h says.
+  int64_t half() const { return (leaves() + 1) / 2 * kLeafColumns; }
+  Part first_half() const { return {first, half(), inner + 1}; }
+  Part second_half() const {
+    return {first + half(), count - half(), inner + half() / kLeafColumns};
+  }
+};
+
+template <typename T>
+struct Key {
+  T value;
+  uint32_t row;
+};
+
+// Orders centers so that leaves are compact: parts are halved along the dimension in which a sample
+// of them spreads farthest.
+template <typename T>
+class Ordering {
+ public:
+  Ordering(const Matrix<const T>& rows, T power, typename PackedTree<T>::Plane* planes)
+      : rows_(rows),
+        power_(power),
+        planes_(planes),
+        order_(size_t(rows.rows)),
+        keys_(size_t(rows.rows)) {
+    for (int64_t i = 0; i < rows.rows; ++i) order_[i] = uint32_t(i);
+  }
+
+  Status run(int threads, Cancellation& cancellation) {
+    std::vector<Part> parts = {{0, rows_.rows, 0}};
+    while (int64_t(parts.size()) < 8 * threads && parts.front().leaves() > 1) {
+      std::vector<Part> halves(2 * parts.size());
+      Status status = parallel_for(threads, int64_t(parts.size()), cancellation, [&](int64_t i) {
+        if (parts[i].leaves() <= 1) {
+          halves[2 * i] = parts[i];
+          return;
+        }
+        split(parts[i]);
+        halves[2 * i] = parts[i].first_half();
+        halves[2 * i + 1] = parts[i].second_half();
+      });
+      if (!status.ok()) return status;
+      parts = std::move(halves);
+    }
+    return parallel_for(threads, int64_t(parts.size()), cancellation,
+                        [&](int64_t i) { descend(parts[i], cancellation); });
+  }
+
+  const std::vector<uint32_t>& order() const { return order_; }
+
+ private:
+  static constexpr int64_t kSample = 64;
+
+  void descend(const Part& part, Cancellation& cancellation) {
+    if (part.leaves() <= 1 || cancellation.requested()) return;
+    split(part);
+    descend(part.first_half(), cancellation);
+    descend(part.second_half(), cancellation);
+  }
+
+  void split(const Part& part) {
+    const int64_t dim = widest(part), half = part.half();
+    Key<T>* keys = keys_.data() + part.first;
+    uint32_t* order = order_.data() + part.first;
+    for (int64_t i = 0; i < part.count; ++i) keys[i] = {rows_(order[i], dim), order[i]};
+    std::nth_element(keys, keys + half, keys + part.count,
+                     [](const Key<T>& a, const Key<T>& b) { return a.value < b.value; });
+    for (int64_t i = 0; i < part.count; ++i) order[i] = keys[i].row;
+    planes_[part.inner] = {dim, keys[half].value * power_};
+  }
+
+  int64_t widest(const Part& part) const {
+    const int64_t step = 1 + (part.count - 1) / kSample;
+    int64_t best = 0;
+    T most = -1;
+    for (int64_t k = 0; k < rows_.cols; ++k) {
+      T low = rows_(order_[part.first], k), high = low;
+      for (int64_t i = step; i < part.count; i += step) {
+        const T value = rows_(order_[part.first + i], k);
+        low = std::min(low, value);
+        high = std::max(high, value);
+      }
+      if (high - low > most) most = high - low, best = k;
+    }
+    return best;
+  }
+
+  const Matrix<const T>& rows_;
+  const T power_;
+  typename PackedTree<T>::Plane* const planes_;
+  std::vector<uint32_t> order_;
+  std::vector<Key<T>> keys_;
+};
+
+}  // namespace
+
+double square(double x) { return x * x; }
+
+// In an order that compilers can vectorize.
+double sum_of(const std::array<double, kLeafColumns>& terms) {
+  std::array<double, kBlock> partial{};
+  for (int64_t i = 0; i < kLeafColumns; i += kBlock)
+    for (int64_t j = 0; j < kBlock; ++j) partial[j] += terms[i + j];
+  double sum = 0;
+  for (const double x : partial) sum += x;
+  return sum;
+}
+
+// Weight, mean and weighted sum of squared distances from it, of the centers of a node; and their
+// scatter, the sums of products for k <= l, where it is of use: it is empty in more than
+// kMomentDims dimensions, and where the centers are far apart.
+template <typename T>
+struct PackedTree<T>::Moments {
+  double weight = 0, spread = 0;
+  std::vector<double> mean, scatter;
+
+  explicit Moments(int64_t dim = 0)
+      : mean(size_t(dim)), scatter(size_t(dim <= kMomentDims ? dim * (dim + 1) / 2 : 0)) {}
+
+  // The mean of equal centers is theirs to the bit, and their spread 0.
+  void add(const Moments& other) {
+    if (other.weight == 0) return;
+    if (weight == 0) {
+      *this = other;
+      return;
+    }
+    const double share = other.weight / (weight + other.weight);
+    std::vector<double> apart(mean.size());
+    for (size_t k = 0; k < mean.size(); ++k) apart[k] = other.mean[k] - mean[k];
+    spread += other.spread;
+    for (const double x : apart) spread += weight * share * x * x;
+    if (other.scatter.empty()) scatter.clear();
+    for (size_t k = 0, i = 0; i < scatter.size(); ++k)
+      for (size_t l = k; l < mean.size(); ++l, ++i)
+        scatter[i] += other.scatter[i] + weight * share * apart[k] * apart[l];
+    for (size_t k = 0; k < mean.size(); ++k) mean[k] += share * apart[k];
+    weight += other.weight;
+  }
+};
+
+template <typename T>
+Status PackedTree<T>::build(const Setup<T>& setup, Cancellation& cancellation) {
+  const Matrix<const T>& centers = setup.mixture.centers;
+  dim_ = centers.cols;
+  count_ = centers.rows;
+  blocks_ = divide_up(count_, kBlock);
+  leaves_ = divide_up(count_, kLeafColumns);
+  centers_ = std::make_unique_for_overwrite<T[]>(size_t(blocks_ * kBlock * (1 + dim_)));
+  nodes_.resize(size_t((2 * leaves_ - 1) * node_size(dim_)));
+
+  planes_.resize(size_t(leaves_ - 1));
+  Ordering<T> ordering(centers, T(setup.scaling.power), planes_.data());
+  Status status = ordering.run(setup.threads, cancellation);
+  if (!status.ok()) return status;
+  std::vector<Moments> moments(static_cast<size_t>(leaves_), Moments(dim_));
+  std::atomic<bool> unusual{false}, too_large{false};
+  constexpr int64_t kGrain = 64;
+  status = parallel_for(setup.threads, divide_up(leaves_, kGrain), cancellation, [&](int64_t item) {
+    for (int64_t leaf = item * kGrain; leaf < std::min(leaves_, (item + 1) * kGrain); ++leaf) {
+      const Found found = pack_leaf(leaf, setup, ordering.order());
+      if (found.too_large) too_large = true;
+      if (!finish_leaf(leaf, setup, moments[leaf])) unusual = true;
+    }
+  });
+  if (!status.ok()) return status;
+  if (too_large) return too_far_from_zero("centers");
+  usable_ = !unusual;
+  nearby_ = T(16 * square(setup.scaling.fraction));
+  if (usable_) total_weight_ = finish_below(nodes_.data(), 0, leaves_, setup, moments).weight;
+  return {};
+}
+
+template <typename T>
+Found PackedTree<T>::pack_leaf(int64_t leaf, const Setup<T>& setup,
+                               const std::vector<uint32_t>& order) {
+  const int64_t first = leaf * kLeafColumns;
+  const auto row_of = [&](int64_t i) { return order[first + i]; };
+  const auto offset = [&](int64_t j) {
+    return std::array<T, 1>{T(-setup.exponent(j) / setup.scaling.scale)};
+  };
+  return pack_rows<NotFinite::kKeep>(setup.mixture.centers, row_of,
+                                     std::min(kLeafColumns, count_ - first), kBlock,
+                                     setup.scaling.power, std::array<T, 1>{T(kInfinity)}, offset,
+                                     centers_.get() + first * (1 + dim_));
+}
+
+// Box and moments of a leaf; false where a coordinate is not finite.
+template <typename T>
+bool PackedTree<T>::finish_leaf(int64_t leaf, const Setup<T>& setup, Moments& moments) {
+  T* node = nodes_.data();
+  for (int64_t first = 0, leaves = leaves_; leaves > 1;) {
+    const int64_t half = (leaves + 1) / 2;
+    const bool second = leaf - first >= half;
+    node += (second ? 2 * half : 1) * node_size(dim_);
+    if (second) first += half;
+    leaves = second ? leaves - half : half;
+  }
+  T* sides = node + kNodeExtras;
+  const int64_t first_center = leaf * kLeafColumns;
+  const int64_t count = std::min(kLeafColumns, count_ - first_center);
+  const T* blocks = centers_.get() + first_center * (1 + dim_);
+  std::array<double, kLeafColumns> weights{};
+  for (int64_t i = 0; i < count; ++i) {
+    const double offset = blocks[i / kBlock * kBlock * (1 + dim_) + i % kBlock];
+    weights[i] = setup.mixture.weights ? std::exp2(-setup.scaling.scale * offset) : 1.0;
+    moments.weight += weights[i];
+  }
+  // About the first center, so that equal centers have their own mean to the bit, and no spread.
+  std::vector<std::array<double, kLeafColumns>> apart(static_cast<size_t>(dim_));
+  std::array<double, kLeafColumns> terms;
+  const double total = moments.weight > 0 ? moments.weight : 1;
+  bool finite = true;
+  for (int64_t k = 0; k < dim_; ++k) {
+    const double origin = blocks[(1 + k) * kBlock];
+    T low = T(origin), high = low;
+    for (int64_t i = 0; i < kLeafColumns; ++i) {
+      const T x = i < count ? blocks[(i / kBlock * (1 + dim_) + 1 + k) * kBlock + i % kBlock] : low;
+      finite &= std::isfinite(x);
+      low = std::min(low, x);
+      high = std::max(high, x);
+      apart[k][i] = x - origin;
+    }
+    sides[kNodeSides * k] = low;
+    sides[kNodeSides * k + 1] = high;
+    for (int64_t i = 0; i < kLeafColumns; ++i) terms[i] = weights[i] * apart[k][i];
+    const double shift = sum_of(terms) / total;
+    moments.mean[k] = origin + shift;
+    for (int64_t i = 0; i < kLeafColumns; ++i) apart[k][i] -= shift;
+    for (int64_t i = 0; i < kLeafColumns; ++i) terms[i] = weights[i] * apart[k][i] * apart[k][i];
+    moments.spread += sum_of(terms);
+  }
+  if (!(moments.spread < total * square(setup.scaling.fraction))) moments.scatter.clear();
+  for (size_t k = 0, s = 0; s < moments.scatter.size(); ++k)
+    for (size_t l = k; l < apart.size(); ++l, ++s) {
+      for (int64_t i = 0; i < kLeafColumns; ++i) terms[i] = weights[i] * apart[k][i] * apart[l][i];
+      moments.scatter[s] = sum_of(terms);
+    }
+  take_as_one(node, setup, moments);
+  return finite;
+}
+
+// Taking centers as one at their mean changes their sum, per unit of weight and with distances in
+// sigmas, by at most half of their mean squared distance from it: the first order of a Taylor
+// series vanishes, and no second derivative of exp(-|u|^2/2) exceeds 1. With the second order taken
+// in, by at most 1.381/6 of that times the largest distance: no third derivative exceeds 1.381, at
+// t^2 = 3 - sqrt 6. What rounding moves the mean by counts with the largest slope, exp(-1/2).
+template <typename T>
+void PackedTree<T>::take_as_one(T* node, const Setup<T>& setup, const Moments& moments) {
+  const double sigma = setup.scaling.fraction, variance = sigma * sigma;
+  const double total = moments.weight > 0 ? moments.weight : 1;
+  double largest = 0, length = 0;
+  T* sides = node + kNodeExtras;
+  for (int64_t k = 0; k < dim_; ++k, sides += kNodeSides) {
+    const double mean = moments.mean[k];
+    sides[2] = T(mean);
+    sides[3] = T(-2 * (mean - sides[2]));
+    const double reach = std::max(sides[1] - mean, mean - sides[0]);
+    largest += reach * reach;
+    length += mean * mean;
+  }
+  const double half_trace = moments.spread / total / (2 * variance);
+  const double second_order = 1.381 / 3 * half_trace * std::sqrt(largest) / sigma;
+  const bool with_moments =
+      !moments.scatter.empty() && second_order < half_trace && half_trace < 0.5;
+  const double moved = 16 * std::numeric_limits<double>::epsilon() * std::sqrt(length) / sigma;
+  const double error = (with_moments ? second_order : half_trace) + std::exp(-0.5) * moved;
+  node[0] = half_trace == 0 ? T(0) : std::isfinite(error) ? T(error * (1 + 0x1p-20)) : T(kInfinity);
+  node[1] = T(-std::log2(moments.weight) / setup.scaling.scale);
+  node[2] = with_moments ? T(half_trace) : T(0);
+  node[3] = T(moments.spread / total);
+  std::fill(sides, node + node_size(dim_), T(0));
+  if (!with_moments) return;
+  for (int64_t k = 0, i = 0; k < dim_; ++k)
+    for (int64_t l = k; l < dim_; ++l, ++i)
+      sides[i] = T((k == l ? 1 : 2) * moments.scatter[i] / total / (2 * square(variance)));
+}
+
+// Fills in the inner nodes of a subtree, after its leaves.
+template <typename T>
+typename PackedTree<T>::Moments PackedTree<T>::finish_below(T* node, int64_t first, int64_t leaves,
+                                                            const Setup<T>& setup,
+                                                            const std::vector<Moments>& of_leaves) {
+  if (leaves == 1) return of_leaves[first];
+  const int64_t half = (leaves + 1) / 2;
+  T* a = node + node_size(dim_);
+  T* b = node + 2 * half * node_size(dim_);
+  Moments moments = finish_below(a, first, half, setup, of_leaves);
+  moments.add(finish_below(b, first + half, leaves - half, setup, of_leaves));
+  for (int64_t k = kNodeExtras; k < kNodeExtras + kNodeSides * dim_; k += kNodeSides) {
+    node[k] = std::min(a[k], b[k]);
+    node[k + 1] = std::max(a[k + 1], b[k + 1]);
+  }
+  take_as_one(node, setup, moments);
+  return moments;
+}
+
+template <typename T>
+typename PackedTree<T>::Place PackedTree<T>::place(const T* query) const {
+  const T* node = nodes_.data();
+  const Plane* plane = planes_.data();
+  int64_t first = 0, leaves = leaves_;
+  T bound = T(kInfinity);
+  for (;;) {
+    // By Jensen's inequality the centers of a node weigh as much as all of them would at the mean
+    // of their squared distances, which is that of their mean and their variance.
+    if (leaves == leaves_ || node[3] < nearby_)
+      bound = std::min(bound, distance_to_mean(node, query) + node[3] + node[1]);
+    if (leaves == 1) break;
+    const int64_t half = (leaves + 1) / 2;
+    const bool second = query[plane->dim] > plane->value;
+    node += (second ? 2 * half : 1) * node_size(dim_);
+    plane += second ? half : 1;
+    if (second) first += half;
+    leaves = second ? leaves - half : half;
+  }
+  const int64_t end = std::min((first + 1) * int64_t(kLeafBlocks), blocks_);
+  for (int64_t b = first * kLeafBlocks; b < end; ++b) {
+    const T* block = centers_.get() + b * kBlock * (1 + dim_);
+    T distance[kBlock];
+    for (int j = 0; j < kBlock; ++j) distance[j] = block[j];
+    for (int64_t k = 0; k < dim_; ++k)
+      for (int j = 0; j < kBlock; ++j) {
+        const T difference = query[k] - block[(1 + k) * kBlock + j];
+        distance[j] += difference * difference;
+      }
+    for (int j = 0; j < kBlock; ++j) bound = std::min(bound, distance[j]);
+  }
+  return {first, bound};
+}
+
+template <typename T>
+T PackedTree<T>::distance_to_mean(const T* node, const T* query) const {
+  T distance = 0;
+  for (int64_t k = 0; k < dim_; ++k) {
+    const T difference = query[k] - node[kNodeExtras + kNodeSides * k + 2];
+    distance += difference * difference;
+  }
+  return distance;
+}
+
+template <typename T>
+double PackedTree<T>::centers_taken(const T* query, T cutoff, T allowance) const {
+  struct Waiting {
+    const T* node;
+    int64_t leaves;
+  };
+  std::vector<Waiting> waiting = {{nodes_.data(), leaves_}};
+  double taken = 0;
+  while (!waiting.empty()) {
+    const Waiting at = waiting.back();
+    waiting.pop_back();
+    T distance = 0;
+    for (int64_t k = 0; k < dim_; ++k) {
+      const T* sides = at.node + kNodeExtras + kNodeSides * k;
+      const T outside = std::max(std::max(sides[0] - query[k], query[k] - sides[1]), T(0));
+      distance += outside * outside;
+    }
+    taken += 1;  // a look at a node costs about as much as a center
+    if (!(distance < cutoff) || at.node[0] <= allowance) continue;
+    if (at.leaves == 1) {
+      taken += kLeafColumns;
+      continue;
+    }
+    const int64_t half = (at.leaves + 1) / 2;
+    waiting.push_back({at.node + 2 * half * node_size(dim_), at.leaves - half});
+    waiting.push_back({at.node + node_size(dim_), half});
+  }
+  return taken;
+}
+
+template class PackedTree<float>;
+template class PackedTree<double>;
+
+}  // namespace layerbits

@@ -1,0 +1,219 @@
+"""Pruned log-sum-exps: within the contract and the tolerance of the truth, the same bits however asked, and dense where
+a tree is of no use."""
+
+import numpy as np
+import pytest
+from exact_mixture import DTYPES, LEVELS, allowed, native, truth
+
+from layerbits import _cpu
+
+BOTH_DTYPES = pytest.mark.parametrize("dtype", DTYPES)
+EVERY_LEVEL = pytest.mark.parametrize("level", LEVELS)
+
+SIGMA = 0.005
+
+
+def far_apart(generator, n, d):
+    """Centers that a query tells apart: most are out of its reach."""
+    return generator.uniform(-1, 1, (n, d))
+
+
+def saturated(generator, n, d):
+    """Corners of a cube, as tanh leaves them: some centers are equal, some nearly, some far from their corner."""
+    corners = generator.choice([-1.0, 1.0], (n, d))
+    return np.tanh(corners * generator.uniform(2, 12, (n, 1)) + generator.normal(0, 0.1, (n, d)))
+
+
+def clusters_of_all_sizes(generator, n, d):
+    """Clusters from a millionth of a sigma to ten sigmas wide."""
+    sizes = SIGMA * 10.0 ** generator.uniform(-6, 1, (20, 1))
+    which = generator.integers(20, size=n)
+    return generator.uniform(-1, 1, (20, d))[which] + sizes[which] * generator.standard_normal((n, d))
+
+
+def one_cloud(generator, n, d):
+    """All centers matter to all queries."""
+    return generator.normal(0, 2 * SIGMA, (n, d))
+
+
+SHAPES_OF_DATA = pytest.mark.parametrize("shape", [far_apart, saturated, clusters_of_all_sizes, one_cloud])
+
+
+def problem(shape, d, dtype, *, n=1500, m=60, scale=1.0):
+    """Queries at centers and noise, and some anywhere; in `dtype`, and of coordinates up to `scale`."""
+    generator = np.random.default_rng(d)
+    centers = scale * shape(generator, n, d)
+    queries = centers[generator.integers(n, size=m)] + scale * SIGMA * generator.standard_normal((m, d))
+    queries[::10] = scale * generator.uniform(-1.2, 1.2, (len(queries[::10]), d))
+    return queries.astype(dtype), centers.astype(dtype), scale * SIGMA
+
+
+def assert_true(points, centers, sigma, tolerance, *, weights=None, level=""):
+    options = {} if tolerance is None else {"tolerance": tolerance}
+    got = native(points, centers, sigma, weights=weights, method="pruned", level=level, **options)
+    want, mean_exponent = truth(points, centers, sigma, weights=weights)
+    eps = np.finfo(points.dtype).eps
+    bound = allowed(mean_exponent, points.shape[1], points.dtype) + (eps / 2 if tolerance is None else tolerance)
+    error = np.abs(got - want)
+    assert (error <= bound).all(), float((error / bound).max())
+
+
+@EVERY_LEVEL
+@BOTH_DTYPES
+@SHAPES_OF_DATA
+@pytest.mark.parametrize("d", [1, 2, 3, 8, 9, 70])
+def test_error_is_within_contract_and_tolerance(level, dtype, shape, d):
+    points, centers, sigma = problem(shape, d, dtype)
+    for tolerance in (None, 1e-3):
+        assert_true(points, centers, sigma, tolerance, level=level)
+
+
+@BOTH_DTYPES
+@SHAPES_OF_DATA
+@pytest.mark.parametrize("tolerance", [None, 1e-6, 0.1])
+def test_error_is_within_the_tolerance_with_weights_of_all_sizes(dtype, shape, tolerance):
+    points, centers, sigma = problem(shape, 3, dtype)
+    weights = (10.0 ** np.random.default_rng(0).uniform(-9, 3, len(centers))).astype(dtype)
+    weights[::7] = 0
+    assert_true(points, centers, sigma, tolerance, weights=weights)
+
+
+@BOTH_DTYPES
+@pytest.mark.parametrize("scale", [1, 10, 1e-30])
+def test_error_is_within_the_tolerance_at_any_scale(dtype, scale):
+    points, centers, sigma = problem(clusters_of_all_sizes, 4, dtype, scale=scale)
+    assert_true(points, centers, sigma, None)
+
+
+@pytest.mark.parametrize("tolerance", [1e-2, 1e-4])
+def test_what_is_left_out_adds_up_to_less_than_the_tolerance(tolerance):
+    # All but one center on a sphere around the query, where each is just out of its reach: where leaving each out
+    # is worth it, and leaving out all of them costs most.
+    n = 4000
+    generator = np.random.default_rng(0)
+    sphere = generator.standard_normal((n, 3))
+    sphere /= np.linalg.norm(sphere, axis=1, keepdims=True)
+    for farther in (0.98, 1.0, 1.02, 1.05):
+        radius = farther * np.sqrt(2 * np.log(n / tolerance))
+        centers = np.concatenate([np.zeros((1, 3)), radius * sphere])
+        got = native(np.zeros((1, 3)), centers, 1.0, method="pruned", tolerance=tolerance)
+        want, _ = truth(np.zeros((1, 3)), centers, 1.0)
+        assert abs(got - want) <= tolerance
+
+
+def test_looser_tolerance_leaves_out_more():
+    points, centers, sigma = problem(clusters_of_all_sizes, 3, np.float64)
+    dense, loose = native(points, centers, sigma), native(points, centers, sigma, method="pruned", tolerance=0.1)
+    assert np.abs(loose - dense).max() > 1e-9  # rounding alone is below 1e-13
+
+
+@EVERY_LEVEL
+@BOTH_DTYPES
+def test_equal_centers_are_one_of_their_weight(level, dtype):
+    generator = np.random.default_rng(1)
+    few = generator.standard_normal((10, 3)).astype(dtype)
+    many = few[generator.permutation(np.repeat(np.arange(10), 400))]
+    points = (few[generator.integers(10, size=50)] + 0.1 * generator.standard_normal((50, 3))).astype(dtype)
+    got = native(points, many, 0.1, method="pruned", level=level)
+    want, mean_exponent = truth(points, few, 0.1)
+    bound = allowed(mean_exponent + np.log(400), 3, dtype) + np.finfo(dtype).eps / 2
+    assert (np.abs(got - want - np.log(400)) <= bound).all()
+
+
+@BOTH_DTYPES
+@SHAPES_OF_DATA
+@pytest.mark.parametrize("threads", [2, 5])
+def test_number_of_threads_changes_no_bit(dtype, shape, threads):
+    points, centers, sigma = problem(shape, 4, dtype, n=20_000, m=3000)
+    one = native(points, centers, sigma, method="pruned")
+    np.testing.assert_array_equal(native(points, centers, sigma, method="pruned", threads=threads), one)
+
+
+@EVERY_LEVEL
+@BOTH_DTYPES
+@SHAPES_OF_DATA
+def test_row_alone_equals_row_in_batch(level, dtype, shape):
+    points, centers, sigma = problem(shape, 3, dtype)
+    for tolerance in (1e-6, 1e-2):
+        options = {"method": "pruned", "tolerance": tolerance, "level": level}
+        batch = native(points, centers, sigma, **options)
+        alone = [native(points[i : i + 1], centers, sigma, **options)[0] for i in range(len(points))]
+        np.testing.assert_array_equal(batch, alone)
+
+
+@pytest.mark.skipif("avx512" not in LEVELS, reason="this machine has no AVX-512 to compare AVX2 with")
+@BOTH_DTYPES
+@SHAPES_OF_DATA
+def test_avx2_and_avx512_agree_in_bits(dtype, shape):
+    points, centers, sigma = problem(shape, 3, dtype)
+    wide, narrow = (native(points, centers, sigma, method="pruned", level=level) for level in ("avx512", "avx2"))
+    np.testing.assert_array_equal(wide, narrow)
+
+
+@EVERY_LEVEL
+@BOTH_DTYPES
+def test_special_rows_are_as_in_a_dense_sum(level, dtype):
+    points, centers, sigma = problem(far_apart, 3, dtype)
+    points[1, 0], points[2, 1], points[3, 2] = np.nan, np.inf, -np.inf
+    points[4] = 1e17  # squared, beyond float32 beside sigma
+    got = native(points, centers, sigma, method="pruned", level=level)
+    dense = native(points, centers, sigma, method="dense", level=level)
+    assert np.isnan(got[1])
+    assert (got[2:4] == -np.inf).all()
+    # Both are sums of terms that are wrong by some eps of their exponents, which are all about the same in row 4.
+    np.testing.assert_allclose(got, dense, rtol=8 * np.finfo(dtype).eps, atol=8 * np.finfo(dtype).eps)
+
+
+def method_used(points, centers, sigma, **options):
+    return _cpu.log_sum_exp(points, centers, sigma, np.empty(len(points)), **options)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_centers_that_are_not_finite_are_summed_densely(value):
+    points, centers, sigma = problem(far_apart, 3, np.float64)
+    centers[700, 1] = value
+    assert method_used(points, centers, sigma, method="pruned") == "dense"
+    np.testing.assert_array_equal(
+        native(points, centers, sigma, method="pruned"), native(points, centers, sigma, method="dense")
+    )
+
+
+@pytest.mark.parametrize(("m", "n"), [(0, 5), (5, 0)])
+def test_nothing_to_prune_is_summed_densely(m, n):
+    points, centers = np.zeros((m, 3)), np.zeros((n, 3))
+    assert method_used(points, centers, 1.0, method="pruned") == "dense"
+    np.testing.assert_array_equal(native(points, centers, 1.0, method="pruned"), native(points, centers, 1.0))
+
+
+def test_groups_are_summed_densely():
+    points, centers, sigma = problem(far_apart, 3, np.float64)
+    offsets = {"point_offsets": np.array([0, 10, 60]), "center_offsets": np.array([0, 700, 1500])}
+    assert method_used(points, centers, sigma, method="pruned", **offsets) == "dense"
+
+
+@BOTH_DTYPES
+def test_auto_prunes_many_separated_rows_and_nothing_else(dtype):
+    points, centers, sigma = problem(far_apart, 3, dtype, n=30_000, m=10_000)
+    assert method_used(points, centers, sigma) == "pruned"
+    assert method_used(points[:100], centers, sigma) == "dense"
+    assert method_used(points, centers, 1.0) == "dense"
+
+
+@pytest.mark.parametrize("method", ["Dense", "", "tree"])
+def test_unknown_method_is_refused(method):
+    with pytest.raises(ValueError, match=r"method: got .*, wanted one of auto, dense, pruned"):
+        native(np.zeros((2, 2)), np.zeros((2, 2)), 1.0, method=method)
+
+
+@pytest.mark.parametrize("tolerance", [0.0, -1.0, np.nan, np.inf])
+def test_tolerance_that_is_none_is_refused(tolerance):
+    with pytest.raises(ValueError, match=r"tolerance: got .*, wanted a positive, finite number"):
+        native(np.zeros((2, 2)), np.zeros((2, 2)), 1.0, tolerance=tolerance)
+
+
+@BOTH_DTYPES
+def test_values_too_large_beside_sigma_are_named(dtype):
+    huge = np.full((50, 2), np.finfo(dtype).max)
+    for points, centers, name in ((huge, 0 * huge, "points"), (0 * huge, huge, "centers")):
+        with pytest.raises(ValueError, match=f"{name}: got a finite value too large beside sigma"):
+            native(points, centers, 1.0, method="pruned")

@@ -42,7 +42,7 @@ def print_table(name: str, coefs: list[mpmath.mpf], error: mpmath.mpf) -> None:
 
 
 def rounded(coefs: list[mpmath.mpf], bits: int) -> list[mpmath.mpf]:
-    """The coefficients in the precision of a type."""
+    """Round the coefficients to the precision of a type."""
     with mpmath.workprec(bits):
         return [+c for c in coefs]
 

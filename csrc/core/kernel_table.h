@@ -53,12 +53,15 @@ template <typename T>
 using PrunedLogSumExpKernel = void (*)(const T* points, const CenterTree<T>& tree, int64_t dim,
                                        T scale, T* state);
 
-// With K_rc = coefficient_c 2^(-scale |r - c|^2 + exponent_r + exponent_c), for each row r the sums
-// over columns c of K_rc, of K_rc |r - c|^2 and of K_rc (r - c). rows: one extra value, exponent_r.
-// columns: two, exponent_c and coefficient_c. sums[tile][2 + dim][lanes].
+// With K_rc = factor_r 2^(-scale |r - c|^2 + exponent_r + exponent_c):
+// row_sums[tile][1 + dim][lanes], the sums over columns of K |r - c|^2 and of K (r - c);
+// column_sums[block][1 + dim][kBlock], the sums over rows of K and of K (r - c). Either may be
+// null. rows: two extra values, exponent_r and factor_r. columns: one, exponent_c. scratch, for
+// column_sums: [together blocks][1 + dim][kBlock][lanes of 64 bytes].
 template <typename T>
-using WeightedDifferencesKernel = void (*)(const T* rows, int64_t tiles, const T* columns,
-                                           int64_t blocks, int64_t dim, T scale, T* sums);
+using SoftmaxGradientKernel = void (*)(const T* rows, int64_t tiles, const T* columns,
+                                       int64_t blocks, int64_t dim, T scale, T* row_sums,
+                                       T* column_sums, T* scratch, int64_t together);
 
 // out = log((high + low) 2^reference) for `count` sums that are not negative; the last vector may
 // read and write kMaxLanes - 1 places more.
@@ -70,7 +73,7 @@ struct Kernels {
   int lanes;
   LogSumExpKernel<T> log_sum_exp;
   PrunedLogSumExpKernel<T> pruned_log_sum_exp;
-  WeightedDifferencesKernel<T> weighted_differences;
+  SoftmaxGradientKernel<T> softmax_gradient;
 };
 
 struct KernelTable {

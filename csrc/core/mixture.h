@@ -48,7 +48,8 @@ Status log_sum_exp(const Mixture<T>& mixture, const Accuracy& accuracy, Vector<d
 //   d_centers[j] =  sum_i u_i p_ij (points_i - centers_j) / sigma^2
 //   d_weights[j] =  sum_i u_i p_ij / w_j, its limit where w_j = 0
 //   d_sigma[i]   =  sum_j u_i p_ij |points_i - centers_j|^2 / sigma^3
-// What is not given is not computed. Rows with u_i = 0 add nothing, whatever they hold.
+// What is not given is not computed. Rows with u_i = 0 add nothing, whatever they hold; others are
+// rounded to T.
 template <typename T>
 struct Gradient {
   Vector<const double> log_sum, upstream;

@@ -4,12 +4,12 @@
 #include "log_sum_exp.h"
 #include "logarithm.h"
 #include "pruned_log_sum_exp.h"
-#include "weighted_differences.h"
+#include "softmax_gradient.h"
 
 namespace {
 template <typename T>
 constexpr layerbits::Kernels<T> kKernels = {Lanes<T>::kCount, log_sum_exp<T>, pruned_log_sum_exp<T>,
-                                            weighted_differences<T>};
+                                            softmax_gradient<T>};
 }  // namespace
 
 namespace layerbits {

@@ -94,25 +94,43 @@ def test_twin_is_true_to_rounding(which, weighted):
     assert (np.abs(got[which] - result) <= bound).all()
 
 
+@BOTH_DTYPES
 @EACH
-def test_twin_and_core_agree_on_ragged_groups(which):
-    points, centers, weights, upstream = mixture(12, 30, 3, np.float64)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_twin_and_core_agree_on_ragged_groups(dtype, which, weighted):
+    points, centers, weights, upstream = mixture(12, 30, 3, dtype)
+    weights = weights if weighted else None
     offsets = {"point_offsets": np.array([0, 4, 4, 12]), "center_offsets": np.array([0, 11, 20, 30])}
     core = native_gradient(points, centers, 1.0, upstream, weights=weights, **offsets)
     twin = reference.log_sum_exp_gradient(points, centers, 1.0, upstream, weights=weights, **offsets)
     want, got = (twin[which], core[which]) if which < 3 else (twin[3], core[3].sum())
     # At most 30 terms under 10 (sigma 1, weights down to .01), each off by 4 eps (2 + |e|) on either side, |e| < 20.
-    np.testing.assert_allclose(got, want, rtol=0, atol=2 * 30 * 10 * 100 * 2.0**-52)
+    np.testing.assert_allclose(got, want, rtol=0, atol=2 * 30 * 10 * 100 * eps(dtype))
 
 
 @EVERY_LEVEL
 @BOTH_DTYPES
 @EACH
-def test_many_rows_and_columns_keep_their_gradient(level, dtype, which):
-    # Several runs of rows, several chunks of columns, and their tails.
-    points, centers, weights, upstream = mixture(137, 2061, 2, dtype)
+@pytest.mark.parametrize(("m", "n"), [(137, 2061), (2061, 137)])
+def test_many_rows_and_columns_keep_their_gradient(level, dtype, which, m, n):
+    # Several cells of points or of centers, and their tails.
+    points, centers, weights, upstream = mixture(m, n, 2, dtype)
     got = native_gradient(points, centers, 0.7, upstream, weights=weights, level=level, threads=2)
     assert_within_bound(got, points, centers, 0.7, upstream, weights, which)
+
+
+@BOTH_DTYPES
+@EACH
+@pytest.mark.parametrize("threads", [2, 5])
+def test_group_cut_among_threads_has_the_bits_of_one_thread(dtype, which, threads):
+    # The large group is many cells by several, in more than one wave; the small ones are not cut.
+    points, centers, weights, upstream = mixture(1040, 20_010, 3, dtype)
+    offsets = {"point_offsets": np.array([0, 7, 1036, 1040]), "center_offsets": np.array([0, 5, 20_000, 20_010])}
+    one, many = (
+        native_gradient(points, centers, 0.7, upstream, weights=weights, threads=count, **offsets)[which]
+        for count in (1, threads)
+    )
+    np.testing.assert_array_equal(many, one)
 
 
 def doubles(m, n, d):
@@ -129,12 +147,15 @@ def test_autograd_agrees_with_finite_differences(which):
     assert torch.autograd.gradcheck(lambda p, c, w, s: kernels.log_sum_exp(p, c, s, weights=w), inputs)
 
 
-def test_autograd_agrees_with_finite_differences_on_ragged_groups():
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("ragged", [False, True])
+def test_autograd_agrees_with_finite_differences_in_all_arguments_at_once(weighted, ragged):
     points, centers, weights = doubles(6, 8, 2)
     sigma = torch.tensor(0.8, dtype=torch.float64, requires_grad=True)
-    offsets = {"point_offsets": torch.tensor([0, 2, 6]), "center_offsets": torch.tensor([0, 5, 8])}
+    offsets = {"point_offsets": torch.tensor([0, 2, 6]), "center_offsets": torch.tensor([0, 5, 8])} if ragged else {}
+    arguments = (points, centers, sigma, weights) if weighted else (points, centers, sigma)
     assert torch.autograd.gradcheck(
-        lambda p, c, w, s: kernels.log_sum_exp(p, c, s, weights=w, **offsets), (points, centers, weights, sigma)
+        lambda p, c, s, w=None: kernels.log_sum_exp(p, c, s, weights=w, **offsets), arguments
     )
 
 

@@ -164,6 +164,25 @@ def test_pass_holds_fewer_inputs_when_they_are_wide():
     assert sizes == [512, 88]
 
 
+def test_pass_holds_several_draws_where_the_inputs_are_fewer():
+    noisy = noisy_identities(1)
+    sizes = batch_sizes(noisy)
+    propagate(noisy, torch.zeros(600, 4), draws=5, chunk=1500)
+    assert sizes == [1200, 1200, 600]
+
+
+def test_threads_do_not_change_a_bit():
+    noisy, x, threads = noisy_identities(2), torch.zeros(600, 4), torch.get_num_threads()
+    found = []
+    try:
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            found.append(propagate(noisy, x, draws=3)["1"])
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(*found)
+
+
 def test_gradients_are_not_recorded():
     assert not propagate(noisify(mlp()), inputs().requires_grad_())["3"].requires_grad
 
@@ -296,8 +315,8 @@ def test_layer_that_is_not_noisy_is_refused_with_those_that_are(layers):
 
 def test_layer_without_a_row_for_each_input_is_refused():
     noisy = noisify(nn.Sequential(nn.Flatten(0), nn.Tanh(), nn.Unflatten(0, (-1, 4)), nn.Linear(4, 2)))
-    with pytest.raises(LayerSelectionError, match=r"'1' returns shape \(24,\) for 6 inputs"):
-        propagate(noisy, inputs())
+    with pytest.raises(LayerSelectionError, match=r"'1' returns shape \(24,\) for 6 rows"):
+        propagate(noisy, inputs(), draws=1)
 
 
 @pytest.mark.filterwarnings("ignore:torch.fx cannot trace")

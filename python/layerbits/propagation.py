@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, overload
 
 import numpy as np
@@ -18,13 +19,13 @@ from torch import Tensor, nn
 
 from layerbits.checks import check_count
 from layerbits.errors import LayerSelectionError, NoNoiseError
-from layerbits.kernels import as_tensor
+from layerbits.kernels import as_tensor, threads
 from layerbits.noise import NoisyModule
-from layerbits.randomness import standard_normal, stream
+from layerbits.randomness import fill_standard_normal, stream
 
 # Rows of one random stream; passes are cut at multiples of it, so that no noise depends on the cut.
 _BLOCK = 256
-_CHUNK_ROWS = 4096
+_CHUNK_ROWS = 2**14
 _CHUNK_ELEMENTS = 2**20
 
 _Array = npt.NDArray[Any]
@@ -78,7 +79,8 @@ def propagate(
     layers : str or sequence of str, optional
         Which of ``noisy.layer_names`` to record; all by default.
     chunk : int, optional
-        Inputs in one pass, rounded up to a multiple of 256. By default 4096, fewer for wide inputs.
+        Rows in one pass, rounded up to a multiple of 256: inputs, and where all of them are fewer, several draws of
+        each. By default 16,384, fewer for wide inputs.
 
     Returns
     -------
@@ -100,12 +102,13 @@ def propagate(
     tensors = _as_tensors(inputs, noisy)
     n_inputs, rows = len(tensors[0]), _rows_per_pass(tensors, chunk)
     recorder = _Recorder(noisy, wanted_layers(noisy, layers), n_inputs, draws, seed)
-    with evaluating(noisy), torch.no_grad(), noisy.noise_replaced(recorder):
+    with recorder.pool, evaluating(noisy), torch.no_grad(), noisy.noise_replaced(recorder):
         for first in range(0, n_inputs, rows):
             part = [tensor[first : first + rows] for tensor in tensors]
-            for draw in range(draws):
-                recorder.start(first, len(part[0]), draw)
-                _pass(noisy, part)
+            together = max(1, rows // len(part[0]))
+            for draw in range(0, draws, together):
+                recorder.start(first, len(part[0]), range(draw, min(draw + together, draws)))
+                _pass(noisy, part, len(recorder.draws))
                 recorder.finish()
     signals = {name: recorder.signals[name] for name in recorder.wanted}
     if _is_array(inputs):
@@ -113,9 +116,9 @@ def propagate(
     return signals
 
 
-def _pass(noisy: NoisyModule, inputs: Sequence[Tensor]) -> None:
+def _pass(noisy: NoisyModule, inputs: Sequence[Tensor], draws: int) -> None:
     try:
-        noisy(*inputs)
+        noisy(*(torch.cat([one] * draws) for one in inputs))
     except RuntimeError as error:  # what torch raises for a wrong shape or dtype
         got = ", ".join(f"{one.dtype} of shape {tuple(one.shape)}" for one in inputs)
         raise ValueError(f"inputs: got {got}, which the network cannot take: {error}") from error
@@ -130,11 +133,14 @@ class _Recorder:
         self.wanted = wanted
         self.shape = (n_inputs, draws)
         self.seed = seed
+        self.threads = threads()
+        self.pool = ThreadPoolExecutor(self.threads)
         self.signals: dict[str, Tensor] = {}
-        self.start(first=0, rows=0, draw=0)
+        self.start(first=0, rows=0, draws=range(0))
 
-    def start(self, first: int, rows: int, draw: int) -> None:
-        self.first, self.rows, self.draw = first, rows, draw
+    def start(self, first: int, rows: int, draws: range) -> None:
+        """Expect a pass of `rows` inputs from number `first` on, all of them for each of the draws in turn."""
+        self.first, self.rows, self.draws = first, rows, draws
         self.met: set[str] = set()
 
     def finish(self) -> None:
@@ -143,38 +149,47 @@ class _Recorder:
             raise LayerSelectionError(f"layers: {', '.join(missing)} did not run in the pass; choose layers that do")
 
     def __call__(self, layer: int, signal: Tensor) -> Tensor:
-        name = self.names[layer]
+        name, rows = self.names[layer], len(self.draws) * self.rows
         if name in self.met:
             raise LayerSelectionError(
                 f"layers: {name!r} ran more often in a pass than could be foreseen; make each call a module of its own"
             )
         self.met.add(name)
-        if signal.shape[:1] != (self.rows,):
+        if signal.shape[:1] != (rows,):
             raise LayerSelectionError(
-                f"layers: {name!r} returns shape {tuple(signal.shape)} for {self.rows} inputs, wanted a row for each; "
+                f"layers: {name!r} returns shape {tuple(signal.shape)} for {rows} rows, wanted as many; "
                 "choose other layers"
             )
         if name in self.wanted:
-            self._record(name, signal.reshape(self.rows, math.prod(signal.shape[1:])))
+            self._record(name, signal.reshape(len(self.draws), self.rows, math.prod(signal.shape[1:])))
+        if self.met.issuperset(self.wanted):
+            return signal  # nothing that follows is recorded
         return torch.add(signal, self._noise(layer, signal), alpha=self.sigma)
 
     def _record(self, name: str, signal: Tensor) -> None:
         if not signal.isfinite().all():
             raise ValueError(f"inputs: layer {name!r} gives NaN or infinity, wanted finite signals; check the network")
         if name not in self.signals:
-            self.signals[name] = signal.new_empty((*self.shape, signal.shape[1]))
-        self.signals[name][self.first : self.first + self.rows, self.draw] = signal
+            self.signals[name] = signal.new_empty((*self.shape, signal.shape[2]))
+        part = self.signals[name][self.first : self.first + self.rows, self.draws.start : self.draws.stop]
+        part.copy_(signal.transpose(0, 1))
 
     def _noise(self, layer: int, signal: Tensor) -> Tensor:
+        dtype = np.float64 if signal.dtype == torch.float64 else np.float32
+        noise = np.empty((len(self.draws), self.rows, *signal.shape[1:]), dtype)
+        # The threads only fill: what they do under the interpreter's lock, they do one at a time.
         blocks = [
-            standard_normal(
-                (min(_BLOCK, self.rows - row), *signal.shape[1:]),
-                stream(self.seed, layer, self.draw, (self.first + row) // _BLOCK),
-                signal.dtype,
-            )
+            (values[row : row + _BLOCK], stream(self.seed, layer, draw, (self.first + row) // _BLOCK))
+            for draw, values in zip(self.draws, noise, strict=True)
             for row in range(0, self.rows, _BLOCK)
         ]
-        return torch.cat(blocks).to(signal.device)
+        list(self.pool.map(_fill, [blocks[place :: self.threads] for place in range(self.threads)]))
+        return torch.from_numpy(noise).flatten(0, 1).to(signal)
+
+
+def _fill(blocks: Iterable[tuple[_Array, np.random.Generator]]) -> None:
+    for values, generator in blocks:
+        fill_standard_normal(values, generator)
 
 
 @contextlib.contextmanager

@@ -7,8 +7,10 @@ not depend on how the work is cut.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -20,5 +22,11 @@ def stream(seed: int, *key: int) -> np.random.Generator:
 
 def standard_normal(shape: Sequence[int], generator: np.random.Generator, dtype: torch.dtype) -> Tensor:
     """Draw standard normal values of `shape` on the CPU; fewer rows of one stream begin what more rows would be."""
-    values = generator.standard_normal(tuple(shape), dtype=np.float64 if dtype == torch.float64 else np.float32)
+    values = np.empty(tuple(shape), np.float64 if dtype == torch.float64 else np.float32)
+    fill_standard_normal(values, generator)
     return torch.from_numpy(values).to(dtype)
+
+
+def fill_standard_normal(values: npt.NDArray[Any], generator: np.random.Generator) -> None:
+    """Fill a contiguous array of float32 or float64 with standard normal values, outside of the interpreter's lock."""
+    generator.standard_normal(out=values, dtype=values.dtype.type)

@@ -14,6 +14,7 @@ import dataclasses
 import math
 import time
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy.typing as npt
@@ -251,6 +252,11 @@ def _entropies(
     n_parts = min(queries, _MOST) if draws > 1 else 1
     cuts = [part * queries // n_parts for part in range(n_parts + 1)]  # of the queries
     parts = [starts[cut] for cut in cuts[:-1]] + [draws]  # of the draws
+    # Of a part that is left out: what the draws of each part weigh then, and the queries that are still asked.
+    weights = (1 - torch.eye(n_parts, dtype=torch.float64)) * draws / (draws - torch.tensor(parts).diff())[:, None]
+    asked = torch.ones(n_parts, queries, dtype=torch.bool)
+    for part, (first, last) in enumerate(pairwise(cuts)):
+        asked[part, first:last] = False
 
     bases = centers[:, starts]
     noise = standard_normal(bases.shape, stream(*key), bases.dtype)
@@ -258,8 +264,8 @@ def _entropies(
     # From the points as they were rounded, so that it cancels against the same term of the sums.
     own_term = -((points.double() - bases.double()) / sigma).square().sum(-1) / 2
 
-    own_parts = _own_log_sums(points, centers, parts, sigma)  # (n_inputs, part, query)
-    own = own_parts.logsumexp(1)
+    own_parts = _own_log_sums(points, centers, parts, sigma)  # (part, n_inputs, query)
+    own = own_parts.logsumexp(0)
     pooled, in_class, class_sizes = _class_log_sums(points, centers, classes, sigma)
 
     def entropy(log_sum: Tensor, members: Tensor) -> _Estimate:
@@ -269,16 +275,12 @@ def _entropies(
             return _Estimate(float(terms.mean()), (_means_of_others(terms),))
         if queries < _FEWEST:
             return _Estimate(float(terms.mean()), (_means_of_others(terms.mean(1)[None]),))
-        # An input keeps its weight in the mixture when a part of its draws is left out.
-        others = log_sum + torch.log1p(-(own - log_sum).exp().clamp(max=1)) - math.log(draws)
-        replicates = []
-        for part in range(n_parts):
-            rest = [q for q in range(queries) if not cuts[part] <= q < cuts[part + 1]]
-            kept = [other for other in range(n_parts) if other != part]
-            left = own_parts[:, kept][:, :, rest].logsumexp(1) - math.log(draws - (parts[part + 1] - parts[part]))
-            left = torch.logaddexp(left, others[:, rest])
-            replicates.append((own_term[:, rest] - left + members.log()).mean(1))
-        return _Estimate(float(terms.mean()), (torch.stack(replicates, 1),))
+        # An input keeps its weight in the mixture when a part of its draws is left out: the rest weighs more. What is
+        # left of the density does not vanish, for the query's own draw is in the rest.
+        others = -torch.expm1((own - log_sum).clamp(max=0))
+        left = others + torch.tensordot(weights, (own_parts - log_sum).exp(), 1)
+        replicates = torch.where(asked[:, None], terms - left.log(), 0).sum(2) / asked.sum(1, keepdim=True)
+        return _Estimate(float(terms.mean()), (replicates.T,))
 
     return _Entropies(
         marginal=entropy(pooled, torch.tensor(n_inputs, dtype=torch.float64)),
@@ -294,7 +296,7 @@ def _means_of_others(values: Tensor) -> Tensor:
 
 
 def _own_log_sums(points: Tensor, centers: Tensor, parts: Sequence[int], sigma: float) -> Tensor:
-    """Log-sums of every query over each part of its input's draws, shape (n_inputs, part, query)."""
+    """Log-sums of every query over each part of its input's draws, shape (part, n_inputs, query)."""
     n_inputs, queries, dim = points.shape
     n_parts, draws = len(parts) - 1, centers.shape[1]
     first = torch.arange(n_inputs)[:, None] * draws + torch.tensor(parts[:-1])
@@ -305,7 +307,7 @@ def _own_log_sums(points: Tensor, centers: Tensor, parts: Sequence[int], sigma: 
         point_offsets=torch.arange(n_inputs * n_parts + 1) * queries,
         center_offsets=torch.cat([first.flatten(), torch.tensor([n_inputs * draws])]),
     )
-    return log_sums.view(n_inputs, n_parts, queries)
+    return log_sums.view(n_inputs, n_parts, queries).transpose(0, 1).contiguous()
 
 
 def _class_log_sums(
@@ -335,7 +337,7 @@ def _floats(signals: Mapping[str, Array]) -> dict[str, Tensor]:
 
 
 def _is_random(signals: Tensor) -> bool:
-    return bool((signals != signals[:, :1]).any())
+    return not torch.equal(signals, signals[:, :1].expand_as(signals))
 
 
 def _classes(labels: Array, n_inputs: int) -> Tensor:

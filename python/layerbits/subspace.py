@@ -25,8 +25,9 @@ def affine_coordinates(centers: Tensor, sigma: float, *, weights: Tensor | None 
     mass = torch.ones(n, dtype=torch.float64) if weights is None else weights.double()
     mass = mass / mass.sum()
     # Noise added far from zero would be rounded to the grid of its place.
-    shifted = centers.double() - mass @ centers.double()
-    scaled = shifted / sigma * mass.sqrt()[:, None]
+    shifted = centers.double()
+    shifted = shifted - mass @ shifted
+    scaled = shifted * (mass.sqrt() / sigma)[:, None]
     dual = n < d  # the Gram matrix is the smaller one, with the same eigenvalues
     gram = scaled @ scaled.T if dual else scaled.T @ scaled
     if d == 1 or not gram.isfinite().all():

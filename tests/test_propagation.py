@@ -105,7 +105,7 @@ def test_noise_before_a_signal_has_variance_sigma_squared_for_each_layer_passed(
     assert low < energy < high
 
 
-def test_noise_of_layers_and_draws_and_blocks_is_independent():
+def test_noise_of_layers_and_draws_and_rows_is_independent():
     signals = propagate(noisy_identities(3), torch.zeros(512, 40, dtype=torch.float64), draws=2)
     noise = torch.stack([signals["1"], signals["2"] - signals["1"]])  # layer, row, draw, unit
     groups = noise.reshape(2, 2, 256, 2, 40).permute(0, 1, 3, 2, 4).reshape(8, 256 * 40)
@@ -122,9 +122,10 @@ def test_each_call_of_a_module_has_its_signal():
         assert torch.equal(signals["act@2"][:, 0], model.linear(first).tanh())
 
 
-@pytest.mark.parametrize("chunk", [1, 256, 257, 600, 10_000])
-def test_chunk_does_not_change_a_bit(chunk):
-    noisy, x = noisy_identities(2), torch.linspace(-1, 1, 2400).reshape(600, 4)
+@pytest.mark.parametrize("chunk", [1, 2, 257, 1200, 10_000])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_chunk_does_not_change_a_bit(chunk, dtype):
+    noisy, x = noisy_identities(2), torch.linspace(-1, 1, 1803, dtype=dtype).reshape(601, 3)
     assert torch.equal(propagate(noisy, x, draws=2, chunk=chunk)["1"], propagate(noisy, x, draws=2)["1"])
 
 
@@ -150,11 +151,20 @@ def test_seed_decides_the_signals():
     assert not torch.equal(first, other)
 
 
-def test_pass_holds_no_more_inputs_than_the_chunk_in_whole_blocks():
+@pytest.mark.parametrize(
+    ("draws", "chunk", "wanted"),
+    [
+        (1, 400, [400, 200]),
+        (5, 1500, [1500, 1500]),
+        (3, 2, [2] * 600 + [1] * 600),
+        (40, 16_000, [16_000, 3200, 4000, 800]),
+    ],
+)
+def test_pass_holds_no_more_rows_than_the_chunk(draws, chunk, wanted):
     noisy = noisy_identities(1)
     sizes = batch_sizes(noisy)
-    propagate(noisy, torch.zeros(600, 4), draws=1, chunk=300)
-    assert sizes == [512, 88]
+    propagate(noisy, torch.zeros(600, 4), draws=draws, chunk=chunk)
+    assert sizes == wanted
 
 
 def test_pass_holds_fewer_inputs_when_they_are_wide():
@@ -162,13 +172,6 @@ def test_pass_holds_fewer_inputs_when_they_are_wide():
     sizes = batch_sizes(noisy)
     propagate(noisy, torch.zeros(600, 2048), draws=1)
     assert sizes == [512, 88]
-
-
-def test_pass_holds_several_draws_where_the_inputs_are_fewer():
-    noisy = noisy_identities(1)
-    sizes = batch_sizes(noisy)
-    propagate(noisy, torch.zeros(600, 4), draws=5, chunk=1500)
-    assert sizes == [1200, 1200, 600]
 
 
 def test_threads_do_not_change_a_bit():

@@ -23,9 +23,9 @@ from layerbits.kernels import as_tensor, threads
 from layerbits.noise import NoisyModule
 from layerbits.randomness import fill_standard_normal, stream
 
-# Rows of one random stream; passes are cut at multiples of it, so that no noise depends on the cut.
-_BLOCK = 256
-_CHUNK_ROWS = 2**14
+# Draws that share a pass at the least: threads share out the streams, a draw each.
+_TOGETHER = 32
+_CHUNK_ROWS = 2**15
 _CHUNK_ELEMENTS = 2**20
 
 _Array = npt.NDArray[Any]
@@ -75,12 +75,13 @@ def propagate(
     draws : int
         Noisy passes per input.
     seed : int
-        Seed of the noise. The noise of a row in a draw does not depend on `chunk`, `draws` or `layers`.
+        Seed of the noise. The noise of a row in a draw does not depend on `chunk`, `draws` or `layers`; signals may, by
+        rounding, where a product of matrices does.
     layers : str or sequence of str, optional
         Which of ``noisy.layer_names`` to record; all by default.
     chunk : int, optional
-        Rows in one pass, rounded up to a multiple of 256: inputs, and where all of them are fewer, several draws of
-        each. By default 16,384, fewer for wide inputs.
+        Rows in one pass, an input being a row for each draw that shares the pass. By default 32,768, fewer for wide
+        inputs.
 
     Returns
     -------
@@ -101,13 +102,13 @@ def propagate(
     check_count("seed", seed, least=0)
     tensors = _as_tensors(inputs, noisy)
     n_inputs, rows = len(tensors[0]), _rows_per_pass(tensors, chunk)
+    together = min(draws, rows, max(_TOGETHER, rows // n_inputs))
     recorder = _Recorder(noisy, wanted_layers(noisy, layers), n_inputs, draws, seed)
     with recorder.pool, evaluating(noisy), torch.no_grad(), noisy.noise_replaced(recorder):
-        for first in range(0, n_inputs, rows):
-            part = [tensor[first : first + rows] for tensor in tensors]
-            together = max(1, rows // len(part[0]))
-            for draw in range(0, draws, together):
-                recorder.start(first, len(part[0]), range(draw, min(draw + together, draws)))
+        for draw in range(0, draws, together):
+            recorder.draw(range(draw, min(draw + together, draws)))
+            for part in zip(*(torch.split(tensor, rows // together) for tensor in tensors), strict=True):
+                recorder.start(len(part[0]))
                 _pass(noisy, part, len(recorder.draws))
                 recorder.finish()
     signals = {name: recorder.signals[name] for name in recorder.wanted}
@@ -136,11 +137,17 @@ class _Recorder:
         self.threads = threads()
         self.pool = ThreadPoolExecutor(self.threads)
         self.signals: dict[str, Tensor] = {}
-        self.start(first=0, rows=0, draws=range(0))
+        self.draw(range(0))
+        self.start(0)
 
-    def start(self, first: int, rows: int, draws: range) -> None:
-        """Expect a pass of `rows` inputs from number `first` on, all of them for each of the draws in turn."""
-        self.first, self.rows, self.draws = first, rows, draws
+    def draw(self, draws: range) -> None:
+        """Begin with the first input, for all of `draws` together."""
+        self.draws, self.first, self.rows = draws, 0, 0
+        self.streams: dict[int, list[np.random.Generator]] = {}
+
+    def start(self, rows: int) -> None:
+        """Expect a pass of the next `rows` inputs, all of them for each draw in turn."""
+        self.first, self.rows = self.first + self.rows, rows
         self.met: set[str] = set()
 
     def finish(self) -> None:
@@ -175,21 +182,18 @@ class _Recorder:
         part.copy_(signal.transpose(0, 1))
 
     def _noise(self, layer: int, signal: Tensor) -> Tensor:
+        if layer not in self.streams:
+            self.streams[layer] = [stream(self.seed, layer, draw, 0) for draw in self.draws]
         dtype = np.float64 if signal.dtype == torch.float64 else np.float32
         noise = np.empty((len(self.draws), self.rows, *signal.shape[1:]), dtype)
-        # The threads only fill: what they do under the interpreter's lock, they do one at a time.
-        blocks = [
-            (values[row : row + _BLOCK], stream(self.seed, layer, draw, (self.first + row) // _BLOCK))
-            for draw, values in zip(self.draws, noise, strict=True)
-            for row in range(0, self.rows, _BLOCK)
-        ]
-        list(self.pool.map(_fill, [blocks[place :: self.threads] for place in range(self.threads)]))
+
+        def fill(place: int) -> None:
+            mine = slice(place, None, self.threads)
+            for values, generator in zip(noise[mine], self.streams[layer][mine], strict=True):
+                fill_standard_normal(values, generator)
+
+        list(self.pool.map(fill, range(self.threads)))  # a list, to hear of errors
         return torch.from_numpy(noise).flatten(0, 1).to(signal)
-
-
-def _fill(blocks: Iterable[tuple[_Array, np.random.Generator]]) -> None:
-    for values, generator in blocks:
-        fill_standard_normal(values, generator)
 
 
 @contextlib.contextmanager
@@ -254,8 +258,7 @@ def _rows_per_pass(tensors: Sequence[Tensor], chunk: int | None) -> int:
     if chunk is None:
         width = sum(math.prod(tensor.shape[1:]) for tensor in tensors)
         chunk = max(1, min(_CHUNK_ROWS, _CHUNK_ELEMENTS // max(1, width)))
-    check_count("chunk", chunk, least=1)
-    return math.ceil(chunk / _BLOCK) * _BLOCK
+    return check_count("chunk", chunk, least=1)
 
 
 def _check_noise(noisy: object) -> None:

@@ -115,25 +115,24 @@ def layer_information(
     level, wanted = float(confidence), None if tolerance is None else float(tolerance)
 
     passes = max(2, draws)  # two show whether a layer lies behind noise
-    signals = second = _floats(propagate(noisy, inputs, draws=passes, seed=seed, layers=layers))
-    if estimator == "paper":
-        second_seed = int(stream(seed, _SECOND_SEED_STREAM).integers(2**62))
-        second = _floats(propagate(noisy, inputs, draws=passes, seed=second_seed, layers=layers))
-    classes = None if labels is None else _classes(labels, len(next(iter(signals.values()))))
+    seeds = [seed] if estimator == "pooled" else [seed, int(stream(seed, _SECOND_SEED_STREAM).integers(2**62))]
+    samples = [_floats(propagate(noisy, inputs, draws=passes, seed=one, layers=layers)) for one in seeds]
+    classes = None if labels is None else _classes(labels, len(next(iter(samples[0].values()))))
     quantile = float(ndtri(0.5 + level / 2))
     rows: list[InformationRow] = []
     before: InformationRow | None = None
-    for layer in signals:
+    for layer in samples[0]:
         started = time.perf_counter()
-        both, limit = [signals[layer], second[layer]], draws
-        if not _is_random(both[0]):
-            both, limit = [sample[:, :1] for sample in both], max(queries, draws)
+        signals, limit = [sample[layer] for sample in samples], draws
+        if not _is_random(signals[0]):
+            signals, limit = [sample[:, :1] for sample in signals], max(queries, draws)
         elif draws < 2:
             raise ValueError(f"draws: got {draws}, wanted at least 2, for {layer!r} lies behind noise")
         key = (seed, noisy.layer_names.index(layer))
-        measured = _measure_to(wanted, quantile, both, classes, noisy.sigma, queries, limit, key, estimator)
-        found = _rows(layer, measured, estimator, quantile, both[0].shape[1], time.perf_counter() - started)
-        found = _audited(found, before, len(both[0]), classes, quantile)
+        measured = _measure_to(wanted, quantile, signals, classes, noisy.sigma, queries, limit, key)
+        n_inputs, r, _ = signals[0].shape
+        found = _rows(layer, measured, estimator, quantile, r, time.perf_counter() - started)
+        found = _audited(found, before, n_inputs, classes, quantile)
         if wanted is not None and quantile * found[0].standard_error > wanted:
             found[0] = _with_note(found[0], f"tolerance {wanted:g} not reached with all draws as queries")
         before = found[0]
@@ -191,7 +190,6 @@ class _Entropies:
     marginal: _Estimate
     by_class: _Estimate
     by_input: _Estimate
-    noise: float
 
 
 def _measure_to(
@@ -203,33 +201,37 @@ def _measure_to(
     queries: int,
     limit: int,
     key: tuple[int, int],
-    estimator: str,
 ) -> dict[str, _Estimate]:
-    """Estimate every quantity of a layer, with more queries until I(X;T) is known to the tolerance or at the limit."""
+    """Estimate every quantity of a layer, with more queries until I(X;T) is known to the tolerance or at the limit.
+
+    Signals are one sample, or two: then the second is for h(T|X) and h(T|Y).
+    """
+    noise = noise_entropy(signals[0].shape[2], sigma)
+    centers = [affine_coordinates(one.flatten(0, 1), sigma).view(*one.shape[:2], -1) for one in signals]
     while True:
         queries = min(queries, limit)
-        measured = _measure(signals, classes, sigma, queries, key, estimator)
+        measured = _measure(centers, classes, sigma, queries, key, noise)
         if tolerance is None or queries == limit or quantile * measured["I(X;T)"].standard_error <= tolerance:
             return measured
         queries *= 2
 
 
 def _measure(
-    signals: Sequence[Tensor],
+    centers: Sequence[Tensor],
     classes: Tensor | None,
     sigma: float,
     queries: int,
     key: tuple[int, int],
-    estimator: str,
+    noise: float,
 ) -> dict[str, _Estimate]:
-    same = estimator == "pooled"
+    same = len(centers) == 1
     seed, place = key
-    first = _entropies(signals[0], classes, sigma, queries, (seed, _QUERY_STREAM, place))
-    second = first if same else _entropies(signals[1], classes, sigma, queries, (seed, _SECOND_QUERY_STREAM, place))
+    first = _entropies(centers[0], classes, sigma, queries, (seed, _QUERY_STREAM, place))
+    second = first if same else _entropies(centers[1], classes, sigma, queries, (seed, _SECOND_QUERY_STREAM, place))
     measured = {
         "I(X;T)": first.marginal.minus(second.by_input, same_sample=same),
-        "h(T)": first.marginal.plus(first.noise),
-        "h(T|X)": second.by_input.plus(second.noise),
+        "h(T)": first.marginal.plus(noise),
+        "h(T|X)": second.by_input.plus(noise),
     }
     if classes is not None:
         measured["I(T;Y)"] = first.marginal.minus(second.by_class, same_sample=same)
@@ -238,7 +240,7 @@ def _measure(
 
 
 def _entropies(
-    signals: Tensor, classes: Tensor | None, sigma: float, queries: int, key: tuple[int, int, int]
+    centers: Tensor, classes: Tensor | None, sigma: float, queries: int, key: tuple[int, int, int]
 ) -> _Entropies:
     """Compare the densities p(t), p(t|y) and p(t|x) at `queries` points of every input.
 
@@ -246,8 +248,7 @@ def _entropies(
     leaving out a part with its queries gives the replicates. A single draw, which is exact, is one part that all
     queries share.
     """
-    n_inputs, draws, dim = signals.shape
-    centers = affine_coordinates(signals.reshape(-1, dim), sigma).view(n_inputs, draws, -1)
+    n_inputs, draws, _ = centers.shape
     starts = [q * draws // queries for q in range(queries)]
     n_parts = min(queries, _MOST) if draws > 1 else 1
     cuts = [part * queries // n_parts for part in range(n_parts + 1)]  # of the queries
@@ -286,7 +287,6 @@ def _entropies(
         marginal=entropy(pooled, torch.tensor(n_inputs, dtype=torch.float64)),
         by_class=entropy(in_class, class_sizes[:, None]),
         by_input=entropy(own, torch.tensor(1, dtype=torch.float64)),
-        noise=noise_entropy(dim, sigma),
     )
 
 

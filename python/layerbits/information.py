@@ -325,10 +325,11 @@ def _class_log_sums(
     pooled = torch.full((n_inputs, queries), -math.inf, dtype=torch.float64)
     in_class = torch.empty_like(pooled)
     for one in range(len(class_sizes := classes.bincount())):
-        members = classes == one
-        log_sums = log_sum_exp(flat, centers[members].flatten(0, 1), as_sigma(sigma)).view(n_inputs, queries)
+        mine = classes == one
+        of_class = centers.index_select(0, mine.nonzero().flatten()).flatten(0, 1)
+        log_sums = log_sum_exp(flat, of_class, as_sigma(sigma)).view(n_inputs, queries)
         pooled = torch.logaddexp(pooled, log_sums)
-        in_class[members] = log_sums[members]
+        in_class = torch.where(mine[:, None], log_sums, in_class)
     return pooled, in_class, class_sizes[classes].double()
 
 

@@ -188,13 +188,10 @@ Found PackedTree<T>::pack_leaf(int64_t leaf, const Setup<T>& setup,
                                const std::vector<uint32_t>& order) {
   const int64_t first = leaf * kLeafColumns;
   const auto row_of = [&](int64_t i) { return order[first + i]; };
-  const auto offset = [&](int64_t j) {
-    return std::array<T, 1>{T(-setup.exponent(j) / setup.scaling.scale)};
-  };
-  return pack_rows<NotFinite::kKeep>(setup.mixture.centers, row_of,
-                                     std::min(kLeafColumns, count_ - first), kBlock,
-                                     setup.scaling.power, std::array<T, 1>{T(kInfinity)}, offset,
-                                     centers_.get() + first * (1 + dim_));
+  return pack_rows<NotFinite::kKeep>(
+      *setup.kernels, setup.mixture.centers, row_of, std::min(kLeafColumns, count_ - first), kBlock,
+      setup.scaling.power, std::array<T, 1>{T(kInfinity)},
+      [&](int64_t j) { return setup.offset(j); }, centers_.get() + first * (1 + dim_));
 }
 
 // Box and moments of a leaf; false where a coordinate is not finite.

@@ -5,7 +5,7 @@
 #include <memory>
 #include <vector>
 
-#include "pairing.h"
+#include "setup.h"
 
 namespace layerbits {
 

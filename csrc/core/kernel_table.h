@@ -63,10 +63,13 @@ using SoftmaxGradientKernel = void (*)(const T* rows, int64_t tiles, const T* co
                                        int64_t blocks, int64_t dim, T scale, T* row_sums,
                                        T* column_sums, T* scratch, int64_t together);
 
-// out = log((high + low) 2^reference) for `count` sums that are not negative; the last vector may
-// read and write kMaxLanes - 1 places more.
-using LogarithmKernel = void (*)(const double* reference, const double* high, const double* low,
-                                 int64_t count, double* out);
+// out[tile][lanes], the logarithms of sums as log_sum_exp leaves them; none is negative.
+template <typename T>
+using LogOfSumsKernel = void (*)(const T* state, int64_t tiles, double* out);
+
+// Is there, times the factor, a value of more than a quarter of the largest number, or NaN?
+template <typename T>
+using AnyUnusualKernel = bool (*)(const T* values, int64_t count, T factor);
 
 template <typename T>
 struct Kernels {
@@ -74,11 +77,12 @@ struct Kernels {
   LogSumExpKernel<T> log_sum_exp;
   PrunedLogSumExpKernel<T> pruned_log_sum_exp;
   SoftmaxGradientKernel<T> softmax_gradient;
+  LogOfSumsKernel<T> log_of_sums;
+  AnyUnusualKernel<T> any_unusual;
 };
 
 struct KernelTable {
   const char* level;
-  LogarithmKernel log_of_sums;
   Kernels<float> f32;
   Kernels<double> f64;
 };

@@ -5,7 +5,7 @@
 #include <memory>
 #include <new>
 
-#include "pairing.h"
+#include "setup.h"
 
 namespace layerbits {
 namespace {
@@ -86,12 +86,13 @@ struct Side {
   }
 
   template <typename ExtrasOf>
-  Status pack_all(const char* name, double power, const std::array<T, kExtras>& padding,
-                  const ExtrasOf& extras, int threads, Cancellation& cancellation) {
+  Status pack_all(const Kernels<T>& kernels, const char* name, double power,
+                  const std::array<T, kExtras>& padding, const ExtrasOf& extras, int threads,
+                  Cancellation& cancellation) {
     std::atomic<bool> too_large{false};
     Status status = for_each_run(threads, cancellation, [&](int64_t r) {
-      if (pack<NotFinite::kZero>(rows, runs[r].first, runs[r].count, int(width), power, padding,
-                                 extras, packed(r))
+      if (pack<NotFinite::kZero>(kernels, rows, runs[r].first, runs[r].count, int(width), power,
+                                 padding, extras, packed(r))
               .too_large)
         too_large = true;
       std::fill_n(sums_of(r), packs(r) * sums_size, 0.0);
@@ -229,8 +230,8 @@ Status gradient_over(Over over, const Setup<T>& setup, const Gradient<T>& out,
     return std::array<T, 1>{T(absent(j) ? 0 : setup.exponent(j))};
   };
   Side<T, 1> centers(mixture.centers, mixture.center_groups, cell_centers(dim), kBlock);
-  Status status = centers.pack_all("centers", scaling.power, {T(-kInfinity)}, exponent,
-                                   setup.threads, cancellation);
+  Status status = centers.pack_all(*setup.kernels, "centers", scaling.power, {T(-kInfinity)},
+                                   exponent, setup.threads, cancellation);
   if (!status.ok()) return status;
 
   // u_i p_ij is factor 2^(exponent + exponents of the pair and the center).
@@ -246,8 +247,8 @@ Status gradient_over(Over over, const Setup<T>& setup, const Gradient<T>& out,
                             factor};
   };
   Side<T, 2> points(mixture.points, mixture.point_groups, cell_points(dim), setup.kernels->lanes);
-  status = points.pack_all("points", scaling.power, {T(-kInfinity), T(0)}, exponent_and_factor,
-                           setup.threads, cancellation);
+  status = points.pack_all(*setup.kernels, "points", scaling.power, {T(-kInfinity), T(0)},
+                           exponent_and_factor, setup.threads, cancellation);
   if (!status.ok()) return status;
 
   const Pass<T> pass{setup, points, centers, out.d_points || out.d_sigma,

@@ -68,13 +68,44 @@ struct Found {
   bool nan = false;
 };
 
-// Packs rows row_of(0), ..., row_of(count - 1) in tiles of `width`: per row the kExtras values
-// extras(row), then the coordinates. Places left over in the last tile get `padding` and zeros.
-template <NotFinite kPolicy, typename T, size_t kExtras, typename RowOf, typename ExtrasOf>
-Found pack_rows(const Matrix<const T>& rows, const RowOf& row_of, int64_t count, int width,
-                double power, const std::array<T, kExtras>& padding, const ExtrasOf& extras,
-                T* out) {
+// A tile of kWidth rows, coordinate by coordinate: unrolled, so that it is written in wide stores.
+template <int kWidth, typename T>
+void transpose(const Matrix<const T>& rows, int64_t first, T factor, T* out) {
+  const T* row = &rows(first, 0);
+  for (int64_t k = 0; k < rows.cols; ++k, row += rows.col_stride, out += kWidth)
+    for (int lane = 0; lane < kWidth; ++lane) out[lane] = row[lane * rows.row_stride] * factor;
+}
+
+// Packs the coordinates of rows row_of(0), ..., row_of(count - 1) as one tile of `width`, with
+// zeros in the places that are left over, and looks closer where kernels find something unusual in
+// it.
+template <NotFinite kPolicy, typename T, typename RowOf>
+Found pack_tile(const Kernels<T>& kernels, const Matrix<const T>& rows, const RowOf& row_of,
+                int count, int width, T factor, T* out) {
   constexpr T kLimit = std::numeric_limits<T>::max() / 4;  // differences stay finite
+  Found found;
+  if (count < width) std::fill_n(out, width * rows.cols, T(0));
+  for (int lane = 0; lane < count; ++lane)
+    for (int64_t k = 0; k < rows.cols; ++k) out[k * width + lane] = rows(row_of(lane), k) * factor;
+  if (!kernels.any_unusual(out, width * rows.cols, T(1))) return found;
+  for (int lane = 0; lane < count; ++lane)
+    for (int64_t k = 0; k < rows.cols; ++k) {
+      const T value = rows(row_of(lane), k);
+      T& packed = out[k * width + lane];
+      found.nan |= std::isnan(value);
+      found.too_large |= std::isfinite(value) && std::abs(packed) > kLimit;
+      if (!std::isfinite(value) && kPolicy == NotFinite::kZero) packed = 0;
+    }
+  return found;
+}
+
+// Packs `count` rows in tiles of `width`: per row the kExtras values extras(row), then the
+// coordinates. Places left over in the last tile get `padding` and zeros. The rows are row_of(0),
+// row_of(1), ...; `in_sequence`: they follow each other, and none has an unusual value.
+template <NotFinite kPolicy, typename T, size_t kExtras, typename RowOf, typename ExtrasOf>
+Found pack_rows(const Kernels<T>& kernels, const Matrix<const T>& rows, const RowOf& row_of,
+                int64_t count, int width, double power, const std::array<T, kExtras>& padding,
+                const ExtrasOf& extras, T* out, bool in_sequence = false) {
   const T factor = T(power);
   Found found;
   for (int64_t start = 0; start < count; start += width) {
@@ -85,34 +116,38 @@ Found pack_rows(const Matrix<const T>& rows, const RowOf& row_of, int64_t count,
         for (size_t e = 0; e < kExtras; ++e) out[e * width + lane] = values[e];
       }
     out += kExtras * width;
-    if (used < width) std::fill_n(out, width * rows.cols, T(0));
-    for (int lane = 0; lane < used; ++lane) {
-      const T* row = &rows(row_of(start + lane), 0);
-      for (int64_t k = 0; k < rows.cols; ++k)
-        out[k * width + lane] = row[k * rows.col_stride] * factor;
+    if (in_sequence && used == 16) {
+      transpose<16>(rows, row_of(start), factor, out);
+    } else if (in_sequence && used == 8 && width == 8) {
+      transpose<8>(rows, row_of(start), factor, out);
+    } else {
+      const Found here = pack_tile<kPolicy>(
+          kernels, rows, [&](int lane) { return row_of(start + lane); }, used, width, factor, out);
+      found.nan |= here.nan;
+      found.too_large |= here.too_large;
     }
-    bool unusual = false;
-    for (int64_t i = 0; i < width * rows.cols; ++i) unusual |= !(std::abs(out[i]) <= kLimit);
-    if (unusual)
-      for (int lane = 0; lane < used; ++lane)
-        for (int64_t k = 0; k < rows.cols; ++k) {
-          const T value = rows(row_of(start + lane), k);
-          T& packed = out[k * width + lane];
-          found.nan |= std::isnan(value);
-          found.too_large |= std::isfinite(value) && std::abs(packed) > kLimit;
-          if (!std::isfinite(value) && kPolicy == NotFinite::kZero) packed = 0;
-        }
     out += width * rows.cols;
   }
   return found;
 }
 
-// The same for rows that follow each other, from `first`.
+// Have rows from `first` on no unusual value? A look at the caller's memory, where it has no gaps:
+// wide loads of what was just stored in narrow pieces wait for it.
+template <typename T>
+bool are_usual(const Kernels<T>& kernels, const Matrix<const T>& rows, int64_t first, int64_t count,
+               double power) {
+  const bool whole = rows.col_stride == 1 && rows.row_stride == rows.cols && count > 0;
+  return whole && !kernels.any_unusual(&rows(first, 0), count * rows.cols, T(power));
+}
+
+// Packs rows from `first` on.
 template <NotFinite kPolicy, typename T, size_t kExtras, typename ExtrasOf>
-Found pack(const Matrix<const T>& rows, int64_t first, int64_t count, int width, double power,
-           const std::array<T, kExtras>& padding, const ExtrasOf& extras, T* out) {
-  const auto row_of = [first](int64_t i) { return first + i; };
-  return pack_rows<kPolicy>(rows, row_of, count, width, power, padding, extras, out);
+Found pack(const Kernels<T>& kernels, const Matrix<const T>& rows, int64_t first, int64_t count,
+           int width, double power, const std::array<T, kExtras>& padding, const ExtrasOf& extras,
+           T* out) {
+  return pack_rows<kPolicy>(
+      kernels, rows, [first](int64_t i) { return first + i; }, count, width, power, padding, extras,
+      out, are_usual(kernels, rows, first, count, power));
 }
 
 inline Status too_far_from_zero(const std::string& name) {

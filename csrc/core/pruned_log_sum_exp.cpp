@@ -1,9 +1,7 @@
-#include "pruned_log_sum_exp.h"
-
 #include <cmath>
 
 #include "center_tree.h"
-#include "logarithms.h"
+#include "log_sum_exp_paths.h"
 
 namespace layerbits {
 namespace {
@@ -62,8 +60,8 @@ class PrunedSum {
 
   // Returns whether a coordinate is NaN.
   bool pack_query(int64_t i, T* query) const {
-    const Found found =
-        pack<NotFinite::kKeep, T, 0>(points_, i, 1, 1, setup_.scaling.power, {}, no_extras, query);
+    const Found found = pack<NotFinite::kKeep, T, 0>(*setup_.kernels, points_, i, 1, 1,
+                                                     setup_.scaling.power, {}, no_extras, query);
     if (found.too_large) too_large_ = true;
     return found.nan;
   }
@@ -104,23 +102,20 @@ class PrunedSum {
   void evaluate(int64_t first, Vector<double> log_sum) const {
     const int lanes = setup_.kernels->lanes;
     const int64_t dim = points_.cols, count = std::min(kPieceRows, points_.rows - first);
-    const int64_t tile_size = (3 + dim) * lanes;
-    std::vector<T> tiles(size_t(divide_up(count, lanes) * tile_size));
+    const int64_t tile_size = (3 + dim) * lanes, tiles = divide_up(count, lanes);
+    std::vector<T> packed(size_t(tiles * tile_size)), states(size_t(tiles * 3 * lanes));
     pack_rows<NotFinite::kKeep>(
-        points_, [&](int64_t i) { return order_[first + i]; }, count, lanes, setup_.scaling.power,
-        kNothing, [&](int64_t i) { return limits(i); }, tiles.data());
-    T state[3 * kMaxLanes];
-    Logarithms logs(count);
-    for (int64_t i = 0; i < count; i += lanes) {
-      setup_.kernels->pruned_log_sum_exp(tiles.data() + i / lanes * tile_size, tree_.view(), dim,
-                                         setup_.scaling.scale, state);
-      logs.set_tile(i, state, lanes, std::min<int64_t>(lanes, count - i));
-    }
-    const double* found = logs.evaluate(*setup_.table);
+        *setup_.kernels, points_, [&](int64_t i) { return order_[first + i]; }, count, lanes,
+        setup_.scaling.power, kNothing, [&](int64_t i) { return limits(i); }, packed.data());
+    for (int64_t t = 0; t < tiles; ++t)
+      setup_.kernels->pruned_log_sum_exp(packed.data() + t * tile_size, tree_.view(), dim,
+                                         setup_.scaling.scale, states.data() + t * 3 * lanes);
+    std::vector<double> logs(size_t(tiles * lanes));
+    setup_.kernels->log_of_sums(states.data(), tiles, logs.data());
     const double shift = std::log(setup_.largest_weight);
     for (int64_t i = 0; i < count; ++i) {
       const int64_t row = order_[first + i];
-      log_sum[row] = places_[row].bound == kOfNan ? kNan : found[i] + shift;
+      log_sum[row] = places_[row].bound == kOfNan ? kNan : logs[i] + shift;
     }
   }
 

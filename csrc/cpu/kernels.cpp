@@ -5,15 +5,16 @@
 #include "logarithm.h"
 #include "pruned_log_sum_exp.h"
 #include "softmax_gradient.h"
+#include "unusual.h"
 
 namespace {
 template <typename T>
-constexpr layerbits::Kernels<T> kKernels = {Lanes<T>::kCount, log_sum_exp<T>, pruned_log_sum_exp<T>,
-                                            softmax_gradient<T>};
+constexpr layerbits::Kernels<T> kKernels = {Lanes<T>::kCount,      log_sum_exp<T>,
+                                            pruned_log_sum_exp<T>, softmax_gradient<T>,
+                                            log_of_sums<T>,        any_unusual<T>};
 }  // namespace
 
 namespace layerbits {
 extern const KernelTable LAYERBITS_TABLE;
-const KernelTable LAYERBITS_TABLE = {LAYERBITS_LEVEL, log_of_sums, kKernels<float>,
-                                     kKernels<double>};
+const KernelTable LAYERBITS_TABLE = {LAYERBITS_LEVEL, kKernels<float>, kKernels<double>};
 }  // namespace layerbits

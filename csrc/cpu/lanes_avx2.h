@@ -22,6 +22,7 @@ struct Lanes<double> {
 
 inline __m256 load(const float* p) { return _mm256_loadu_ps(p); }
 inline __m256d load(const double* p) { return _mm256_loadu_pd(p); }
+inline __m256d load_double(const float* p) { return _mm256_cvtps_pd(_mm_loadu_ps(p)); }
 inline void store(float* p, __m256 a) { _mm256_storeu_ps(p, a); }
 inline void store(double* p, __m256d a) { _mm256_storeu_pd(p, a); }
 inline __m256 broadcast(float a) { return _mm256_set1_ps(a); }

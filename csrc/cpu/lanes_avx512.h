@@ -22,6 +22,7 @@ struct Lanes<double> {
 
 inline __m512 load(const float* p) { return _mm512_loadu_ps(p); }
 inline __m512d load(const double* p) { return _mm512_loadu_pd(p); }
+inline __m512d load_double(const float* p) { return _mm512_cvtps_pd(_mm256_loadu_ps(p)); }
 inline void store(float* p, __m512 a) { _mm512_storeu_ps(p, a); }
 inline void store(double* p, __m512d a) { _mm512_storeu_pd(p, a); }
 inline __m512 broadcast(float a) { return _mm512_set1_ps(a); }

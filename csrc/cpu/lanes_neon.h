@@ -24,6 +24,7 @@ struct Lanes<double> {
 
 inline float32x4_t load(const float* p) { return vld1q_f32(p); }
 inline float64x2_t load(const double* p) { return vld1q_f64(p); }
+inline float64x2_t load_double(const float* p) { return vcvt_f64_f32(vld1_f32(p)); }
 inline void store(float* p, float32x4_t a) { vst1q_f32(p, a); }
 inline void store(double* p, float64x2_t a) { vst1q_f64(p, a); }
 inline float32x4_t broadcast(float a) { return vdupq_n_f32(a); }

@@ -23,6 +23,7 @@ struct Lanes<double> {
 
 inline __m128 load(const float* p) { return _mm_loadu_ps(p); }
 inline __m128d load(const double* p) { return _mm_loadu_pd(p); }
+inline __m128d load_double(const float* p) { return _mm_set_pd(p[1], p[0]); }
 inline void store(float* p, __m128 a) { _mm_storeu_ps(p, a); }
 inline void store(double* p, __m128d a) { _mm_storeu_pd(p, a); }
 inline __m128 broadcast(float a) { return _mm_set1_ps(a); }

@@ -16,16 +16,14 @@ void log_sum_exp(const T* points, int64_t tiles, const T* centers, int64_t block
   const int64_t block_size = kBlock * (1 + dim);
   const int64_t panel =
       kBlocksAtOnce * (1 + kPanelBytes / (kBlocksAtOnce * block_size * int64_t(sizeof(T))));
-  for (int64_t t = 0; t < tiles; ++t) {
-    // A reference before the first term that any finite one exceeds.
-    store(state + 3 * t * kLanes, broadcast(-kLargest<T>));
-    store(state + (3 * t + 1) * kLanes, broadcast(T(0)));
-    store(state + (3 * t + 2) * kLanes, broadcast(T(0)));
-  }
-  for (int64_t first = 0; first < blocks; first += panel) {
+  RunningSum<T> sum(scale);
+  for (int64_t first = 0; first < blocks || first == 0; first += panel) {
     const int64_t last = first + panel < blocks ? first + panel : blocks;
     for (int64_t t = 0; t < tiles; ++t) {
-      RunningSum<T> sum(scale, state + 3 * t * kLanes);
+      if (first == 0)
+        sum.clear();
+      else
+        sum.restore(state + 3 * t * kLanes);
       const T* tile = points + t * dim * kLanes;
       int64_t b = first;
       for (; b + kBlocksAtOnce <= last; b += kBlocksAtOnce)

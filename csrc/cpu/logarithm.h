@@ -41,10 +41,23 @@ inline Lanes<double>::Register log_of_scaled(Lanes<double>::Register x,
   return where_less(broadcast(0.0), x, log_x, x - broadcast(double(INFINITY)));
 }
 
-void log_of_sums(const double* reference, const double* high, const double* low, int64_t count,
-                 double* out) {
-  for (int64_t i = 0; i < count; i += Lanes<double>::kCount)
-    store(out + i, log_of_scaled(load(high + i) + load(low + i), load(reference + i)));
+inline void log_of_tile(const double* state, double* out) {
+  constexpr int kLanes = Lanes<double>::kCount;
+  store(out, log_of_scaled(load(state + kLanes) + load(state + 2 * kLanes), load(state)));
+}
+
+inline void log_of_tile(const float* state, double* out) {
+  constexpr int kLanes = Lanes<float>::kCount;
+  for (int i = 0; i < kLanes; i += kLanes / 2)
+    store(out + i,
+          log_of_scaled(load_double(state + kLanes + i) + load_double(state + 2 * kLanes + i),
+                        load_double(state + i)));
+}
+
+template <typename T>
+void log_of_sums(const T* state, int64_t tiles, double* out) {
+  for (int64_t t = 0; t < tiles; ++t)
+    log_of_tile(state + 3 * t * Lanes<T>::kCount, out + t * Lanes<T>::kCount);
 }
 
 }  // namespace

@@ -2,8 +2,6 @@
 // What a query takes depends on that query alone, and comes in the order of the tree.
 #pragma once
 
-#include <math.h>
-
 #include "running_sum.h"
 
 namespace {
@@ -74,10 +72,8 @@ void pruned_log_sum_exp(const T* points, const CenterTree<T>& tree, int64_t dim,
   const R allowance = load(points + 2 * kLanes);
   const R zero = broadcast(T(0)), none = broadcast(T(-1)), infinity = broadcast(T(INFINITY));
   const int64_t size = node_size(dim), block_size = kBlock * (1 + dim);
-  store(state, load(points));
-  store(state + kLanes, zero);
-  store(state + 2 * kLanes, zero);
-  RunningSum<T> sum(scale, state);
+  RunningSum<T> sum(scale);
+  sum.start_from(load(points));
 
   Waiting<T> waiting[kMostWaiting];
   waiting[0] = {tree.nodes, 0, tree.leaves, load(points + kLanes)};

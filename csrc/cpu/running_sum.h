@@ -2,6 +2,8 @@
 // row's bits do not depend on its neighbours.
 #pragma once
 
+#include <math.h>
+
 #include "distances.h"
 
 namespace {
@@ -20,12 +22,27 @@ struct RunningSum {
   R ignore_above;   // a term at a larger distance is exactly 0
   bool any_far;     // is a reference of the tile beyond -kFar
 
-  inline RunningSum(T scale, const T* state)
-      : minus_scale(broadcast(-scale)),
-        inverse_scale(broadcast(1 / scale)),
-        reference(load(state)),
-        high(load(state + Lanes<T>::kCount)),
-        low(load(state + 2 * Lanes<T>::kCount)) {
+  inline explicit RunningSum(T scale)
+      : minus_scale(broadcast(-scale)), inverse_scale(broadcast(1 / scale)) {}
+
+  // Before the first term: with a reference that any finite one exceeds.
+  inline void clear() {
+    reference = broadcast(-kLargest<T>);
+    high = low = broadcast(T(0));
+    rescale_below = ignore_above = broadcast(T(INFINITY));
+    any_far = true;
+  }
+
+  inline void start_from(R exponent) {
+    reference = exponent;
+    high = low = broadcast(T(0));
+    set_limits();
+  }
+
+  inline void restore(const T* state) {
+    reference = load(state);
+    high = load(state + Lanes<T>::kCount);
+    low = load(state + 2 * Lanes<T>::kCount);
     set_limits();
   }
 
@@ -81,10 +98,13 @@ struct RunningSum {
 
   // Adds the terms of a block at these squared distances, which it overwrites.
   inline void add_block(R (&distance)[kBlock]) {
-    R nearest = distance[0];
+    R nearest[kBlock];
     LAYERBITS_UNROLL
-    for (int j = 1; j < kBlock; ++j) nearest = min(nearest, distance[j]);
-    if (!prepare(nearest)) return;
+    for (int j = 0; j < kBlock; ++j) nearest[j] = distance[j];
+    LAYERBITS_UNROLL
+    for (int width = kBlock / 2; width > 0; width /= 2) LAYERBITS_UNROLL
+    for (int j = 0; j < width; ++j) nearest[j] = min(nearest[j], nearest[j + width]);
+    if (!prepare(nearest[0])) return;
     LAYERBITS_UNROLL
     for (int j = 0; j < kBlock; ++j) distance[j] = exponent(distance[j]);
     R even = broadcast(T(0)), odd = broadcast(T(0));

@@ -8,6 +8,7 @@
 
 #include "../core/dispatch.h"
 #include "../core/mixture.h"
+#include "../core/peak.h"
 #include "arguments.h"
 
 namespace py = pybind11;
@@ -147,6 +148,18 @@ void log_sum_exp_gradient_any(py::object points, py::object centers, double sigm
   arguments.is_float32() ? call(float{}) : call(double{});
 }
 
+double multiply_adds_any(int64_t pieces, bool additions, int bits, int threads,
+                         const std::string& level) {
+  if (bits != 32 && bits != 64)
+    throw py::value_error("bits: got " + std::to_string(bits) + ", wanted 32 or 64");
+  double operations = 0;
+  run([&](Cancellation& cancellation) {
+    const auto verb = bits == 32 ? &multiply_adds<float> : &multiply_adds<double>;
+    return verb(pieces, additions, operations, {threads, level, cancellation});
+  });
+  return operations;
+}
+
 std::vector<std::string> level_names() {
   std::vector<std::string> names;
   for (const KernelTable* table : usable_levels()) names.emplace_back(table->level);
@@ -176,6 +189,9 @@ PYBIND11_MODULE(_cpu, module) {
              arg("center_offsets") = py::none(), arg("d_points") = py::none(),
              arg("d_centers") = py::none(), arg("d_weights") = py::none(),
              arg("d_sigma") = py::none(), arg("threads") = 1, arg("level") = "");
+  module.def("multiply_adds", &multiply_adds_any, arg("pieces"), py::kw_only(),
+             arg("additions") = false, arg("bits") = 32, arg("threads") = 1, arg("level") = "",
+             "Computes in registers alone; returns how many values. See benchmarks/roofline.py.");
   module.def("levels", &level_names, "ISA levels that this machine can run, best first.");
   module.def("level", &chosen_level, "The ISA level in use; LAYERBITS_MAX_ISA may lower it.");
   module.def("usable_cores", &usable_cores, "Cores left by the affinity mask and the cgroup.");

@@ -71,6 +71,11 @@ using LogOfSumsKernel = void (*)(const T* state, int64_t tiles, double* out);
 template <typename T>
 using AnyUnusualKernel = bool (*)(const T* values, int64_t count, T factor);
 
+// Runs independent operations in registers, starting from values[lanes]; returns how many values it
+// computed.
+template <typename T>
+using PeakKernel = int64_t (*)(int64_t steps, T* values);
+
 template <typename T>
 struct Kernels {
   int lanes;
@@ -79,6 +84,7 @@ struct Kernels {
   SoftmaxGradientKernel<T> softmax_gradient;
   LogOfSumsKernel<T> log_of_sums;
   AnyUnusualKernel<T> any_unusual;
+  PeakKernel<T> multiply_adds, multiply_adds_and_additions;
 };
 
 struct KernelTable {

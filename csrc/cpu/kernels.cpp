@@ -3,15 +3,17 @@
 #include "../core/kernel_table.h"
 #include "log_sum_exp.h"
 #include "logarithm.h"
+#include "peak.h"
 #include "pruned_log_sum_exp.h"
 #include "softmax_gradient.h"
 #include "unusual.h"
 
 namespace {
 template <typename T>
-constexpr layerbits::Kernels<T> kKernels = {Lanes<T>::kCount,      log_sum_exp<T>,
-                                            pruned_log_sum_exp<T>, softmax_gradient<T>,
-                                            log_of_sums<T>,        any_unusual<T>};
+constexpr layerbits::Kernels<T> kKernels = {Lanes<T>::kCount,        log_sum_exp<T>,
+                                            pruned_log_sum_exp<T>,   softmax_gradient<T>,
+                                            log_of_sums<T>,          any_unusual<T>,
+                                            multiply_adds<T, false>, multiply_adds<T, true>};
 }  // namespace
 
 namespace layerbits {

@@ -1,0 +1,40 @@
+// The most that the pipes of a core can do: multiply-adds, alone or with as many additions beside
+// them, in registers alone. What a kernel reaches is measured against it; no result needs it.
+#pragma once
+
+#include "lanes.h"
+
+namespace {
+
+// Two pipes of multiply-adds and two of additions, with latencies of 4 and 3 cycles, need 8 and 6
+// chains at least: what 16 registers hold. Only more of them fill all pipes: measured on Zen 5, 3.1
+// operations a cycle with 8 and 6, 4.0 with 12 and 12.
+template <typename T>
+constexpr bool kManyRegisters = sizeof(typename Lanes<T>::Register) == 64;
+constexpr int kOperations = 24;  // of each kind in a step
+
+template <typename T, bool kWithAdditions>
+int64_t multiply_adds(int64_t steps, T* out) {
+  using R = typename Lanes<T>::Register;
+  const R half = load(out);  // from memory, so that nothing is computed when compiling
+  constexpr int kProducts = kManyRegisters<T> ? 12 : 8, kSums = kManyRegisters<T> ? 12 : 6;
+  R products[kProducts], sums[kSums];
+  for (R& value : products) value = half;
+  for (R& value : sums) value = half;
+  for (int64_t step = 0; step < steps; ++step) {
+    for (int first = 0; first < kOperations; first += kSums) {
+      for (int i = 0; i < kSums; ++i) {
+        R& product = products[(first + i) % kProducts];
+        product = fma(product, half, half);
+        if constexpr (kWithAdditions) sums[i] = sums[i] + half;
+      }
+    }
+  }
+  R total = half;
+  for (const R value : products) total = total + value;
+  for (const R value : sums) total = total + value;
+  store(out, total);
+  return steps * kOperations * (kWithAdditions ? 2 : 1) * Lanes<T>::kCount;
+}
+
+}  // namespace

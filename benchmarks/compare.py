@@ -1,81 +1,122 @@
-"""`python -m benchmarks.compare [--quick] [--json PATH]`: how many times as fast as the rivals, and how exact.
+"""`python -m benchmarks.compare [--quick] [--json PATH] [--figure PATH]`: how fast, beside the rivals and the machine.
 
-Targets are reported, not enforced; a wrong result ends the run.
+Targets are reported, not enforced; a wrong result of ours ends the run. Rivals that are not installed are left out.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import torch
 from tqdm import tqdm
 
+from benchmarks import dense, estimator, gradients, groups, memory, peers, pruned, roofline, scaling
 from benchmarks.calls import DTYPES
+from benchmarks.figure import SUFFIXES, save_figure
+from benchmarks.layers import trained_layers
 from benchmarks.machine import facts
-from benchmarks.measurements import EstimatorRow, GradientRow, KernelRow, estimator_row, gradient_row, kernel_rows
-from benchmarks.memory import PeakMemory, peak_memory
-from benchmarks.problems import mixture, ragged, szt_layer
+from benchmarks.problems import mixture, szt_layer
+from benchmarks.targets import Target
 from benchmarks.timing import Rounds
-
-# Least ratio to torch, by dimension and dtype.
-TARGETS = {5: {torch.float32: 40.0}, 10: {torch.float32: 40.0, torch.float64: 20.0}}
-
-METHOD_NAMES = ("layerbits", "torch", "tuned torch", "numpy")
+from layerbits.training.records import write_json
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """Sizes of a run: `centers` and `points` of the kernels; `inputs`, `draws` and `queries` of the estimator."""
+    """Sizes of a run, by topic: `centers` and `points` of the dense kernels, fewer points at `wide` dimensions.
+
+    Layers are measured at `epochs` of a training, with `layer_draws` of each input as centers, `queries` as points.
+    """
 
     rounds: Rounds
     dims: tuple[int, ...] = (2, 5, 10, 16, 32, 128)
+    wide: tuple[tuple[int, int], ...] = ((784, 1024), (4096, 256))  # dimension, points
+    szt_layers: tuple[int, ...] = (2, 0)
+    peers: tuple[str, ...] = peers.NAMES
     centers: int = 4096
     points: int = 20_000
     groups: int = 4096
+    epochs: tuple[int, ...] = (30, 900, 3000)
+    layers: tuple[int, ...] = (1, 2, 3, 4, 5)
+    layer_draws: int = 32
+    sizes: tuple[int, ...] = (16_384, 32_768, 65_536, 131_072, 262_144)
     inputs: int = 1024
     draws: int = 8
     queries: int = 4
     memory_rows: int = 100_000
 
 
-FULL = Plan(Rounds(repeats=5))
-QUICK = Plan(Rounds(repeats=3, most_seconds=3), points=4000, groups=1024, inputs=512)
+FULL = Plan(Rounds(repeats=5, most_seconds=40))
+QUICK = Plan(
+    Rounds(repeats=3, least_seconds=0.2, most_seconds=4),
+    dims=(10,),
+    wide=(),
+    szt_layers=(),
+    points=4096,
+    groups=1024,
+    epochs=(30, 600),
+    layers=(2, 5),
+    layer_draws=8,
+    sizes=(16_384, 32_768, 65_536),
+    inputs=512,
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """Everything that a run measured, as it stands in the JSON file."""
+    """Everything that a run measured."""
 
     machine: dict[str, str | float]
+    missing: tuple[str, ...]
     plan: Plan
-    kernels: tuple[KernelRow, ...]
-    gradients: tuple[GradientRow, ...]
-    estimator: EstimatorRow
-    memory: PeakMemory
+    dense: tuple[dense.DenseRow, ...]
+    groups: tuple[groups.GroupRow, ...]
+    gradients: tuple[gradients.GradientRow, ...]
+    roofline: tuple[roofline.RoofRow, ...]
+    pruned: tuple[pruned.PrunedRow, ...]
+    scaling: scaling.Scaling
+    estimator: estimator.EstimatorRow
+    memory: memory.PeakMemory
+
+    @property
+    def targets(self) -> list[Target]:
+        return [
+            *dense.targets(self.dense),
+            *groups.targets(self.groups),
+            *gradients.targets(self.gradients),
+            *roofline.targets(self.roofline),
+            *pruned.targets(self.pruned),
+            *scaling.targets(self.scaling),
+        ]
 
 
 def compare(plan: Plan) -> Report:
-    """Check and time everything, one problem after another."""
+    """Check and time everything, one topic after another."""
     machine = facts()  # first, so that its load is that of others
     n, m, rounds = plan.centers, plan.points, plan.rounds
-    cases = [(mixture(n, m, d), TARGETS.get(d, {})) for d in plan.dims]
-    cases += [(layer, TARGETS.get(layer.dim, {})) for layer in (szt_layer(n, m, layer=2), szt_layer(n, m, layer=0))]
-    cases += [(ragged(plan.groups), {})]
-    kernels: list[KernelRow] = []
-    for problem, targets in tqdm(cases, desc="kernels", disable=None, leave=False):
-        kernels += kernel_rows(problem, targets, rounds=rounds)
+    problems = [mixture(n, m, d) for d in plan.dims] + [mixture(n, min(m, points), d) for d, points in plan.wide]
+    problems += [szt_layer(n, m, layer=layer) for layer in plan.szt_layers]
+    layers = trained_layers(plan.epochs, draws=plan.layer_draws, queries=plan.queries, layers=plan.layers)
+    shown = tqdm(layers, desc="layers", total=len(plan.epochs) * len(plan.layers), disable=None, leave=False)
     return Report(
-        machine,
-        plan,
-        tuple(kernels),
-        tuple(gradient_row(mixture(n, m, 10), dtype, rounds=rounds) for dtype in DTYPES),
-        estimator_row(plan.inputs, draws=plan.draws, queries=plan.queries, rounds=rounds),
-        peak_memory(plan.memory_rows, plan.memory_rows),
+        machine=machine,
+        missing=tuple(name for name in plan.peers if name not in peers.installed()),
+        plan=plan,
+        dense=tuple(
+            row
+            for problem in tqdm(problems, desc="dense", disable=None, leave=False)
+            for row in dense.measure_dense(problem, plan.peers, rounds=rounds)
+        ),
+        groups=tuple(groups.measure_groups(plan.groups, dtype, n=n, m=m, rounds=rounds) for dtype in DTYPES),
+        gradients=tuple(gradients.measure_gradients(mixture(n, m, 10), dtype, rounds=rounds) for dtype in DTYPES),
+        roofline=tuple(row for dtype in DTYPES for row in roofline.measure_roofline(dtype, n=n, m=m, rounds=rounds)),
+        pruned=tuple(pruned.measure_pruned(layer, plan.peers, rounds=rounds) for layer in shown),
+        scaling=scaling.measure_scaling(plan.sizes, rounds=rounds),
+        estimator=estimator.measure_estimator(plan.inputs, draws=plan.draws, queries=plan.queries, rounds=rounds),
+        memory=memory.peak_memory(plan.memory_rows, plan.memory_rows),
     )
 
 
@@ -83,75 +124,55 @@ def lines(report: Report) -> Iterator[str]:
     """Write a report as tables."""
     yield "  ".join(f"{name} {value}" for name, value in report.machine.items())
     if float(report.machine["load"]) > float(report.machine["cores"]) / 2:
-        yield "The machine was busy: the ratios to torch, whose threads wait for each other, are too high. Repeat it."
+        yield "The machine was busy: the ratios to rivals, whose threads wait for each other, are too high. Repeat it."
+    if report.missing:
+        yield f"Not installed, so left out: {', '.join(report.missing)}; pip install '.[bench]' installs them."
     plan = report.plan
-    yield f"n = {plan.centers} centers, m = {plan.points} points. torch: cdist, square, logsumexp, 4096 rows at a time;"
-    yield "tuned torch: the same in place, in its best chunk here; NumPy in float64 always, in its best chunk."
-    yield f"Ratios are their time over ours: median (smallest..largest) of at most {plan.rounds.repeats} rounds."
+    yield f"n = {plan.centers} centers, m = {plan.points} points; fewer points from 784 dimensions on."
+    yield f"Ratios are medians (smallest..largest) of at most {plan.rounds.repeats} rounds."
+    for part in (
+        dense.lines(report.dense),
+        groups.lines(report.groups),
+        gradients.lines(report.gradients),
+        roofline.lines(report.roofline),
+        pruned.lines(report.pruned),
+        scaling.lines(report.scaling),
+        estimator.lines(report.estimator),
+        memory.lines(report.memory),
+    ):
+        yield ""
+        yield from part
     yield ""
-    names = "".join(f"{name:>13}" for name in METHOD_NAMES)
-    yield f"{'billions of pairs a second':<31}{names}  {'x torch':<20}{'target':<10}{'x tuned torch':<22}x NumPy"
-    yield from map(_speed_line, report.kernels)
-    yield ""
-    yield f"{'largest error, nats':<31}{names}"
-    yield from map(_error_line, report.kernels)
-    yield ""
-    yield f"{'gradients':<22}{'':<9}{'time / forward time':<24}  x torch, forward and gradient"
-    for row in report.gradients:
-        yield f"{row.problem:<22}{row.dtype:<9}{row.over_forward!s:<24}  {row.over_torch}"
-    yield ""
-    yield from _estimator_lines(report.estimator)
-    yield ""
-    memory = report.memory
-    yield (
-        f"peak memory of log_sum_exp, n = {memory.n}, m = {memory.m}, d = {memory.dim}, float32: "
-        f"{memory.grown / 1e6:.1f} MB beyond its inputs of {memory.inputs / 1e6:.1f} MB; "
-        f"a matrix of n m floats has {memory.all_pairs / 1e6:.0f} MB"
-    )
+    missed = sum(not target.met for target in report.targets)
+    sizes = "" if plan == FULL else "; they are promised for the sizes of the full run"
+    yield f"targets: {len(report.targets) - missed} met, {missed} missed{sizes}"
+    yield from map(str, report.targets)
 
 
-def _speed_line(row: KernelRow) -> str:
-    rates = "".join(_cell(row.pairs_per_second.get(name), 1e-9, ".3f") for name in METHOD_NAMES)
-    target = "" if row.target is None else f"{row.target:g} {'met' if row.target_met else 'missed'}"
-    ratios = f"{row.over_torch!s:<20}{target:<10}{row.over_tuned_torch or '-'!s:<22}{row.over_numpy}"
-    return f"{row.problem:<22}{row.dtype:<9}{rates}  {ratios}"
-
-
-def _error_line(row: KernelRow) -> str:
-    return f"{row.problem:<22}{row.dtype:<9}{''.join(_cell(row.errors.get(name), 1, '.1e') for name in METHOD_NAMES)}"
-
-
-def _cell(value: float | None, unit: float, form: str) -> str:
-    return f"{'-' if value is None else format(value * unit, form):>13}"
-
-
-def _estimator_lines(row: EstimatorRow) -> Iterator[str]:
-    yield (
-        f"layer_information, SZT network, {row.inputs} inputs, {row.draws} draws, {row.queries} queries each: "
-        + ", ".join(f"{name} {seconds:.3g} s" for name, seconds in row.seconds.items())
-    )
-    yield f"x torch (float64) {row.over_torch}, x NumPy {row.over_numpy}"
-    yield f"{'I(X;T), nats':<14}{'layerbits':>19}{'torch':>10}{'numpy':>10}"
-    for layer, values in row.information.items():
-        ours = f"{values['layerbits']:.4f} ± {row.standard_errors[layer]:.4f}"
-        yield f"{layer:<14}{ours:>19}{values['torch']:>10.4f}{values['numpy']:>10.4f}"
-
-
-def to_json(report: Report) -> str:
-    """Write a report as JSON: the fields of the dataclasses."""
-    return json.dumps(dataclasses.asdict(report), indent=2) + "\n"
+def to_json(report: Report) -> dict[str, object]:
+    """Return the fields of the dataclasses and the targets as JSON's types."""
+    targets = [dataclasses.asdict(target) | {"met": target.met} for target in report.targets]
+    return dataclasses.asdict(report) | {"targets": targets}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the comparison from the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.compare", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer points and rounds: under a minute")
+    parser.add_argument("--quick", action="store_true", help="fewer problems, points and rounds: under two minutes")
     parser.add_argument("--json", type=Path, metavar="PATH", help="write the report there as well")
+    parser.add_argument("--figure", type=Path, metavar="PATH", help="draw it there, .svg or .png; needs matplotlib")
     options = parser.parse_args(arguments)
+    for path in filter(None, (options.json, options.figure)):
+        if not path.absolute().parent.is_dir():  # found out now, not after minutes
+            parser.error(f"{path}: got a folder that does not exist, wanted one that does; make it first")
+    if options.figure and options.figure.suffix not in SUFFIXES:
+        parser.error(f"--figure: got {options.figure}, wanted a name that ends in {' or '.join(SUFFIXES)}")
     report = compare(QUICK if options.quick else FULL)
     print(*lines(report), sep="\n")
     if options.json:
-        options.json.write_text(to_json(report))
+        write_json(options.json, to_json(report))
+    if options.figure:
+        save_figure(report, options.figure)
     return 0
 
 

@@ -11,7 +11,7 @@ import torch
 
 from layerbits.backends import cpu
 
-_PACKAGES = ("layerbits", "numpy", "scipy", "torch")
+_PACKAGES = ("layerbits", "numpy", "scipy", "torch", "pykeops", "scikit-learn", "mlpack")
 
 
 def facts() -> dict[str, str | float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import multiprocessing
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -30,6 +31,14 @@ def peak_memory(n: int, m: int, *, dim: int = 10) -> PeakMemory:
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         grown = pool.submit(_growth, n, m, dim).result()
     return PeakMemory(n, m, dim, grown, inputs=4 * (n + m) * dim, all_pairs=4 * n * m)
+
+
+def lines(memory: PeakMemory) -> Iterator[str]:
+    yield (
+        f"peak memory of log_sum_exp, n = {memory.n}, m = {memory.m}, d = {memory.dim}, float32: "
+        f"{memory.grown / 1e6:.1f} MB beyond its inputs of {memory.inputs / 1e6:.1f} MB; "
+        f"a matrix of n m floats has {memory.all_pairs / 1e6:.0f} MB"
+    )
 
 
 def _growth(n: int, m: int, dim: int) -> int:

@@ -22,7 +22,7 @@ from layerbits.propagation import propagate
 SZT_WIDTHS = (12, 10, 7, 5, 4, 3, 2)
 PAPER_SIGMA = 0.005
 
-_CHECKED_ROWS = 128
+_CHECKED_ROWS, _CHECKED_COORDINATES = 128, 2**26  # rows, as far as so many differences do
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -78,18 +78,19 @@ def szt_layer(n: int, m: int, *, layer: int, seed: int = 0) -> Problem:
     return Problem(name, _queries(centers, m, PAPER_SIGMA, generator), centers, PAPER_SIGMA)
 
 
-def ragged(groups: int, *, d: int = 5, seed: int = 0) -> Problem:
-    """Groups of 1 to 8 points and 1 to 64 centers: the conditional entropies of a layer."""
+def groups(count: int, *, size: int = 32, d: int = 3, seed: int = 0) -> Problem:
+    """Groups of `size` points and as many centers: the conditional entropies of a layer."""
     generator = torch.Generator().manual_seed(seed)
-    points, centers = (torch.randint(1, most + 1, (groups,), generator=generator) for most in (8, 64))
-    return Problem(
-        f"ragged groups, d = {d}",
-        torch.randn(int(points.sum()), d, generator=generator),
-        torch.randn(int(centers.sum()), d, generator=generator),
-        math.sqrt(d) / 3,
-        _offsets(points),
-        _offsets(centers),
-    )
+    points, centers = (torch.randn(count * size, d, generator=generator) for _ in range(2))
+    offsets = torch.arange(0, count * size + 1, size)
+    return Problem(f"{count} groups, d = {d}", points, centers, math.sqrt(d) / 3, offsets, offsets)
+
+
+def cube(n: int, *, d: int = 3, seed: int = 0) -> Problem:
+    """As many queries as centers, which fill the cube of a tanh layer evenly, at the paper's sigma."""
+    generator = torch.Generator().manual_seed(seed)
+    centers = 2 * torch.rand(n, d, generator=generator) - 1
+    return Problem(f"cube, n = m = {n}", _queries(centers, n, PAPER_SIGMA, generator), centers, PAPER_SIGMA)
 
 
 def noisy_szt_network(n_inputs: int, *, sigma: float = PAPER_SIGMA, seed: int = 0) -> tuple[NoisyModule, Tensor]:
@@ -118,7 +119,8 @@ class Truth:
 
 def truth(problem: Problem) -> Truth:
     """Compute the log-sums of evenly spaced rows by their definition, in long double."""
-    rows = np.unique(np.linspace(0, len(problem.points) - 1, _CHECKED_ROWS).astype(np.int64))
+    count = max(2, min(_CHECKED_ROWS, _CHECKED_COORDINATES // problem.centers.numel()))
+    rows = np.unique(np.linspace(0, len(problem.points) - 1, count).astype(np.int64))
     found = [_true_log_sum(problem, int(row)) for row in rows]
     log_sums, largest, mean = (np.array(column) for column in zip(*found, strict=True))
     return Truth(rows, log_sums, largest.astype(np.float64), mean.astype(np.float64))
@@ -142,10 +144,6 @@ def _centers_of(problem: Problem, row: int) -> slice:
 def _queries(centers: Tensor, m: int, sigma: float, generator: torch.Generator) -> Tensor:
     chosen = centers[torch.randint(len(centers), (m,), generator=generator)]
     return chosen + sigma * torch.randn(chosen.shape, generator=generator)
-
-
-def _offsets(sizes: Tensor) -> Tensor:
-    return torch.cat([torch.zeros(1, dtype=torch.int64), sizes.cumsum(0)])
 
 
 def _long(tensor: Tensor) -> npt.NDArray[Any]:

@@ -43,18 +43,25 @@ def tuned_torch_log_density(problem: Problem, chunk: int) -> Tensor:
 
 
 def numpy_log_sums_of_groups(problem: Problem) -> Doubles:
-    """One call a group: the sizes differ, so that nothing batches."""
-    points, centers = _groups(problem)
+    """One call a group."""
+    assert problem.point_offsets is not None
+    assert problem.center_offsets is not None
+    ends = problem.point_offsets[1:-1].numpy(), problem.center_offsets[1:-1].numpy()
     log_sums = [
-        logsumexp(-cdist(own.numpy(), theirs.numpy(), "sqeuclidean") / (2 * problem.sigma**2), axis=1)
-        for own, theirs in zip(points, centers, strict=True)
+        logsumexp(-cdist(points, centers, "sqeuclidean") / (2 * problem.sigma**2), axis=1)
+        for points, centers in zip(
+            np.split(problem.points.numpy(), ends[0]), np.split(problem.centers.numpy(), ends[1]), strict=True
+        )
     ]
     return np.concatenate(log_sums)
 
 
 def torch_log_sums_of_groups(problem: Problem) -> Tensor:
-    points, centers = _groups(problem)
-    return torch.cat([_torch_log_sum(own, theirs, problem.sigma) for own, theirs in zip(points, centers, strict=True)])
+    """All groups in one batch, which serves because they are of one size."""
+    assert problem.point_offsets is not None
+    batch = len(problem.point_offsets) - 1
+    points, centers = (tensor.view(batch, -1, problem.dim) for tensor in (problem.points, problem.centers))
+    return _torch_log_sum(points, centers, problem.sigma).flatten()
 
 
 def torch_gradient(problem: Problem, upstream: Tensor, *, chunk: int) -> tuple[Tensor, Tensor]:
@@ -94,12 +101,3 @@ def _torch_layer_information(signals: Tensor, sigma: float, queries: int, chunk:
 
 def _torch_log_sum(points: Tensor, centers: Tensor, sigma: float) -> Tensor:
     return torch.logsumexp(torch.cdist(points, centers).square_().mul_(-0.5 / sigma**2), dim=-1)
-
-
-def _groups(problem: Problem) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-    assert problem.point_offsets is not None
-    assert problem.center_offsets is not None
-    return (
-        torch.split(problem.points, problem.point_offsets.diff().tolist()),
-        torch.split(problem.centers, problem.center_offsets.diff().tolist()),
-    )

@@ -6,10 +6,12 @@ import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from benchmarks import rivals
-from benchmarks.calls import DTYPES, METHODS, NUMPY, Method, gradient_call, group_calls, log_density_calls
-from benchmarks.problems import mixture, ragged
+from benchmarks import peers, rivals
+from benchmarks.calls import DTYPES, METHODS, NUMPY, Method, gradient_calls, group_call, log_density_calls
+from benchmarks.layers import LayerProblem, trained_layers
+from benchmarks.problems import groups, mixture
 from benchmarks.timing import CHUNKS
+from layerbits.mixture import mixture_log_density
 
 CHUNK = CHUNKS[1]
 CHUNK_OF = {NUMPY: CHUNK} | {("tuned torch", dtype): CHUNK for dtype in DTYPES}
@@ -23,22 +25,48 @@ def _id(value: object) -> str:
 @pytest.mark.parametrize("dim", [2, 10, 128])
 def test_log_density(benchmark: BenchmarkFixture, dim: int, method: Method) -> None:
     benchmark.group = f"log density, d = {dim}"
-    benchmark(log_density_calls(mixture(4096, 2000, dim), CHUNK_OF)[method])
+    calls = log_density_calls(mixture(4096, 2000, dim), CHUNK_OF, peers.NAMES)
+    if method not in calls:
+        pytest.skip(f"{method[0]} is not installed; pip install '.[bench]'")
+    calls[method]()  # KeOps compiles at the first call
+    benchmark(calls[method])
 
 
-@pytest.mark.parametrize("method", METHODS, ids=_id)
-def test_log_sums_of_groups(benchmark: BenchmarkFixture, method: Method) -> None:
-    benchmark.group = "log-sums of ragged groups"
-    benchmark(group_calls(ragged(1024))[method])
+@pytest.fixture(scope="module")
+def late_layer() -> LayerProblem:
+    return next(trained_layers([300], draws=8, queries=1, layers=[5]))
+
+
+@pytest.mark.parametrize("method", ["dense", "pruned", "auto", *peers.TREES])
+def test_log_density_of_a_layer(benchmark: BenchmarkFixture, late_layer: LayerProblem, method: str) -> None:
+    benchmark.group = "log density, layer 5 of the SZT network"
+    problem = late_layer.problem
+    if method not in peers.TREES:
+        benchmark(mixture_log_density, problem.points, problem.centers, problem.sigma, method=method)
+    elif method in peers.installed():
+        benchmark(peers.tree_calls(problem.to(torch.float64), [method])[method])
+    else:
+        pytest.skip(f"{method} is not installed; pip install '.[bench]'")
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("name", ["layerbits", "torch"])
+def test_log_sums_of_groups(benchmark: BenchmarkFixture, name: str, dtype: torch.dtype) -> None:
+    benchmark.group = "log-sums of groups of 32 x 32"
+    problem = groups(1024).to(dtype)
+    if name == "layerbits":
+        benchmark(group_call(problem))
+    else:
+        benchmark(rivals.torch_log_sums_of_groups, problem)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("name", ["forward alone", "layerbits", "torch"])
 def test_gradient(benchmark: BenchmarkFixture, name: str, dtype: torch.dtype) -> None:
     benchmark.group = "gradients, d = 10"
     problem = mixture(4096, 2000, 10).to(dtype)
-    upstream = torch.ones(2000, dtype=dtype)
-    if name == "layerbits":
-        benchmark(gradient_call(problem, upstream))
+    if name == "torch":
+        benchmark(rivals.torch_gradient, problem, torch.ones(2000, dtype=dtype), chunk=CHUNK)
     else:
-        benchmark(rivals.torch_gradient, problem, upstream, chunk=CHUNK)
+        forward, both = gradient_calls(problem)
+        benchmark(forward if name == "forward alone" else both)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import resource
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,9 +21,8 @@ CHUNKS = (64, 256, 1024)
 class Rounds:
     """How often all methods take turns, and how long a turn lasts at least.
 
-    Threads of the method before go on waiting in a loop for some 0.2 s, which must not decide a turn.
-
-    On a busy machine, where torch's threads wait for each other, no new round begins after `most_seconds`.
+    Threads of the method before go on waiting in a loop for some 0.2 s, which must not decide a turn. On a busy
+    machine, where torch's threads wait for each other, no new round begins after `most_seconds`.
     """
 
     repeats: int
@@ -75,6 +75,13 @@ def fastest_chunk(call: Callable[[int], object]) -> int:
     call(CHUNKS[0])
     tries = [{chunk: _time(partial(call, chunk), loops=1) for chunk in CHUNKS} for _ in range(2)]
     return min(CHUNKS, key=lambda chunk: min(one[chunk] for one in tries))
+
+
+def page_faults(call: Callable[[], object]) -> int:
+    """Return how many pages the system had to map for a call: what large temporaries cost beside their arithmetic."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    call()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 
 def _time(call: Callable[[], object], loops: int) -> float:

@@ -1,0 +1,45 @@
+"""The layers of the SZT network while it is trained: real centers and queries, at the paper's sigma."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+import torch
+
+from benchmarks.problems import Problem
+from layerbits.data.szt import szt_dataset
+from layerbits.experiments import szt_tanh
+from layerbits.propagation import propagate
+from layerbits.training.loop import single_threaded, train
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LayerProblem:
+    """`problem` has the signals of all inputs and draws as centers, and noisy copies of some of them as points."""
+
+    layer: int
+    epoch: int
+    problem: Problem
+
+
+def trained_layers(epochs: Sequence[int], *, draws: int, queries: int, layers: Sequence[int]) -> Iterator[LayerProblem]:
+    """Train to the last of `epochs`, as szt-tanh does, and yield `layers`, from 1, at each; with `queries` an input."""
+    config, data = szt_tanh.Config(), szt_dataset()
+    noisy = szt_tanh.network(config)
+    optimizer = torch.optim.Adam(noisy.parameters(), lr=config.learning_rate, fused=True)
+    trained = train(
+        noisy, optimizer, data.inputs, data.labels,
+        epochs=range(1, max(epochs) + 1), batch_size=config.batch_size, seed=config.seed,
+    )  # fmt: skip
+    generator = torch.Generator().manual_seed(config.seed)
+    for epoch in single_threaded(trained):
+        if epoch not in epochs:
+            continue
+        signals = propagate(noisy, data.inputs, draws=draws, seed=config.seed)
+        for layer in layers:
+            centers = signals[noisy.layer_names[layer - 1]]
+            bases = centers[:, torch.arange(queries) % draws].flatten(0, 1)
+            points = bases + config.sigma * torch.randn(bases.shape, generator=generator)
+            name = f"layer {layer}, epoch {epoch}"
+            yield LayerProblem(layer, epoch, Problem(name, points, centers.flatten(0, 1), config.sigma))

@@ -1,0 +1,31 @@
+"""`pytest benchmarks`: what a call costs beside its pairs, by the kind of array that comes in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from layerbits.kernels import Array
+from layerbits.mixture import mixture_log_density
+
+GIVEN: dict[str, Callable[[torch.Tensor], Array]] = {
+    "torch": lambda tensor: tensor,
+    "torch, transposed": lambda tensor: tensor.T.contiguous().T,
+    "torch, every second row": lambda tensor: tensor.repeat_interleave(2, dim=0)[::2],
+    "torch, needs a gradient": lambda tensor: tensor.clone().requires_grad_(),
+    "numpy": lambda tensor: tensor.numpy(),
+    "numpy, read-only": lambda tensor: np.broadcast_to(tensor.numpy(), tuple(tensor.shape)),
+}
+
+
+@pytest.mark.parametrize("given", GIVEN)
+@pytest.mark.parametrize("rows", [1, 1000, 100_000])
+def test_call(benchmark: BenchmarkFixture, rows: int, given: str) -> None:
+    benchmark.group = f"{rows} points, 8 centers, d = 10"
+    generator = torch.Generator().manual_seed(0)
+    points, centers = (GIVEN[given](torch.randn(count, 10, generator=generator)) for count in (rows, 8))
+    benchmark(mixture_log_density, points, centers, 1.0)

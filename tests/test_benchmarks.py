@@ -3,12 +3,13 @@
 import dataclasses
 import json
 import math
+import time
 
 import numpy as np
 import pytest
 import torch
 
-from benchmarks import compare, peers, roofline
+from benchmarks import compare, guard, peers, roofline
 from benchmarks.accuracy import ResultError, accuracy, check_gradients, true_gradients
 from benchmarks.dense import LEAST, DenseRow
 from benchmarks.layers import trained_layers
@@ -266,3 +267,32 @@ def test_roof_of_every_level_is_measured():
 
     assert [row.level for row in rows] == cpu().levels()
     assert all(0 < row.rate < row.roof for row in rows)
+
+
+# Sleeping overshoots by a fraction of a millisecond, busy machines by some more.
+@pytest.mark.parametrize(("least", "kept"), [(1.5, True), (20.0, False)])
+def test_guard_fails_when_a_kernel_is_slow(monkeypatch, capsys, least, kept):
+    case = guard.Case("kernel", lambda: time.sleep(0.002), lambda: time.sleep(0.01), least)
+    monkeypatch.setattr(guard, "cases", lambda level: [case])
+
+    status = guard.main()
+
+    assert status == (not kept)
+    assert capsys.readouterr().out.startswith("kept: kernel" if kept else "TOO SLOW: kernel")
+
+
+def test_guard_gives_a_second_chance():
+    pauses = iter([0.1] * 2 + [0.001] * 2)  # for the check and the one round, of each try
+    case = guard.Case("kernel", lambda: time.sleep(next(pauses)), lambda: time.sleep(0.02), 2.0)
+
+    kept, _ = guard.verdict(case, Rounds(1, least_seconds=0))
+
+    assert kept
+
+
+@pytest.mark.parametrize(("level", "share"), [("avx512", 1.0), ("avx2", 0.5), ("sse2", 0.25)])
+def test_guard_asks_of_a_level_what_its_lanes_allow(level, share):
+    owed = {case.name.split(", ", 1)[1]: case.least for case in guard.cases(level)}
+
+    halves = {"float32, d = 5": 30, "float32, d = 10": 30, "float32, d = 128": 4, "float64, d = 10": 20}
+    assert owed == {name: share * half for name, half in halves.items()}

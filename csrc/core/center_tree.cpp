@@ -62,7 +62,7 @@ class Ordering {
   const std::vector<uint32_t>& order() const { return order_; }
 
  private:
-  static constexpr int64_t kSample = 64;
+  static constexpr int64_t kSample = 24;
 
   void descend(const Part& part, Cancellation& cancellation) {
     if (part.leaves() <= 1 || cancellation.requested()) return;

@@ -57,8 +57,9 @@ def measure_gradients(problem: Problem, dtype: torch.dtype, *, rounds: Rounds) -
 
 def targets(rows: Sequence[GradientRow]) -> Iterator[Target]:
     for row in rows:
-        what = f"{row.problem}, {row.dtype}, forward and gradients over forward"
-        yield Target(what, row.both.median, MOST_OVER_FORWARD, at_most=True)
+        what = f"{row.problem}, {row.dtype}"
+        yield Target(f"{what}, gradients over forward", row.backward.median, MOST_OVER_FORWARD, at_most=True)
+        yield Target(f"{what}, forward and gradients over forward", row.both.median, MOST_OVER_FORWARD, at_most=True)
 
 
 def lines(rows: Sequence[GradientRow]) -> Iterator[str]:

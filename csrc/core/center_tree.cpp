@@ -5,108 +5,6 @@
 namespace layerbits {
 namespace {
 
-// A part of the order that is still to be put under a node.
-struct Part {
-  int64_t first = 0, count = 0;
-  int64_t inner = 0;  // its node among the inner ones
-
-  int64_t leaves() const { return divide_up(count, kLeafColumns); }
-  // Of whole leaves, the first half, rounded up: as kernel_table.h says.
-  int64_t half() const { return (leaves() + 1) / 2 * kLeafColumns; }
-  Part first_half() const { return {first, half(), inner + 1}; }
-  Part second_half() const {
-    return {first + half(), count - half(), inner + half() / kLeafColumns};
-  }
-};
-
-template <typename T>
-struct Key {
-  T value;
-  uint32_t row;
-};
-
-// Orders centers so that leaves are compact: parts are halved along the dimension in which a sample
-// of them spreads farthest.
-template <typename T>
-class Ordering {
- public:
-  Ordering(const Matrix<const T>& rows, T power, typename PackedTree<T>::Plane* planes)
-      : rows_(rows),
-        power_(power),
-        planes_(planes),
-        order_(size_t(rows.rows)),
-        keys_(size_t(rows.rows)) {
-    for (int64_t i = 0; i < rows.rows; ++i) order_[i] = uint32_t(i);
-  }
-
-  Status run(int threads, Cancellation& cancellation) {
-    std::vector<Part> parts = {{0, rows_.rows, 0}};
-    while (int64_t(parts.size()) < 8 * threads && parts.front().leaves() > 1) {
-      std::vector<Part> halves(2 * parts.size());
-      Status status = parallel_for(threads, int64_t(parts.size()), cancellation, [&](int64_t i) {
-        if (parts[i].leaves() <= 1) {
-          halves[2 * i] = parts[i];
-          return;
-        }
-        split(parts[i]);
-        halves[2 * i] = parts[i].first_half();
-        halves[2 * i + 1] = parts[i].second_half();
-      });
-      if (!status.ok()) return status;
-      parts = std::move(halves);
-    }
-    return parallel_for(threads, int64_t(parts.size()), cancellation,
-                        [&](int64_t i) { descend(parts[i], cancellation); });
-  }
-
-  const std::vector<uint32_t>& order() const { return order_; }
-
- private:
-  static constexpr int64_t kSample = 24;
-
-  void descend(const Part& part, Cancellation& cancellation) {
-    if (part.leaves() <= 1 || cancellation.requested()) return;
-    split(part);
-    descend(part.first_half(), cancellation);
-    descend(part.second_half(), cancellation);
-  }
-
-  void split(const Part& part) {
-    const int64_t dim = widest(part), half = part.half();
-    Key<T>* keys = keys_.data() + part.first;
-    uint32_t* order = order_.data() + part.first;
-    for (int64_t i = 0; i < part.count; ++i) keys[i] = {rows_(order[i], dim), order[i]};
-    std::nth_element(keys, keys + half, keys + part.count,
-                     [](const Key<T>& a, const Key<T>& b) { return a.value < b.value; });
-    for (int64_t i = 0; i < part.count; ++i) order[i] = keys[i].row;
-    planes_[part.inner] = {dim, keys[half].value * power_};
-  }
-
-  int64_t widest(const Part& part) const {
-    const int64_t step = 1 + (part.count - 1) / kSample;
-    int64_t best = 0;
-    T most = -1;
-    for (int64_t k = 0; k < rows_.cols; ++k) {
-      T low = rows_(order_[part.first], k), high = low;
-      for (int64_t i = step; i < part.count; i += step) {
-        const T value = rows_(order_[part.first + i], k);
-        low = std::min(low, value);
-        high = std::max(high, value);
-      }
-      if (high - low > most) most = high - low, best = k;
-    }
-    return best;
-  }
-
-  const Matrix<const T>& rows_;
-  const T power_;
-  typename PackedTree<T>::Plane* const planes_;
-  std::vector<uint32_t> order_;
-  std::vector<Key<T>> keys_;
-};
-
-}  // namespace
-
 double square(double x) { return x * x; }
 
 // In an order that compilers can vectorize.
@@ -118,6 +16,8 @@ double sum_of(const std::array<double, kLeafColumns>& terms) {
   for (const double x : partial) sum += x;
   return sum;
 }
+
+}  // namespace
 
 // Weight, mean and weighted sum of squared distances from it, of the centers of a node; and their
 // scatter, the sums of products for k <= l, where it is of use: it is empty in more than
@@ -161,16 +61,16 @@ Status PackedTree<T>::build(const Setup<T>& setup, Cancellation& cancellation) {
   centers_ = std::make_unique_for_overwrite<T[]>(size_t(blocks_ * kBlock * (1 + dim_)));
   nodes_.resize(size_t((2 * leaves_ - 1) * node_size(dim_)));
 
-  planes_.resize(size_t(leaves_ - 1));
-  Ordering<T> ordering(centers, T(setup.scaling.power), planes_.data());
-  Status status = ordering.run(setup.threads, cancellation);
+  std::vector<uint32_t> order;
+  Status status = order_centers(centers, setup.threads, cancellation, order, planes_);
   if (!status.ok()) return status;
+  power_ = T(setup.scaling.power);
   std::vector<Moments> moments(static_cast<size_t>(leaves_), Moments(dim_));
   std::atomic<bool> unusual{false}, too_large{false};
   constexpr int64_t kGrain = 64;
   status = parallel_for(setup.threads, divide_up(leaves_, kGrain), cancellation, [&](int64_t item) {
     for (int64_t leaf = item * kGrain; leaf < std::min(leaves_, (item + 1) * kGrain); ++leaf) {
-      const Found found = pack_leaf(leaf, setup, ordering.order());
+      const Found found = pack_leaf(leaf, setup, order);
       if (found.too_large) too_large = true;
       if (!finish_leaf(leaf, setup, moments[leaf])) unusual = true;
     }
@@ -307,7 +207,7 @@ typename PackedTree<T>::Moments PackedTree<T>::finish_below(T* node, int64_t fir
 template <typename T>
 typename PackedTree<T>::Place PackedTree<T>::place(const T* query) const {
   const T* node = nodes_.data();
-  const Plane* plane = planes_.data();
+  const Plane<T>* plane = planes_.data();
   int64_t first = 0, leaves = leaves_;
   T bound = T(kInfinity);
   for (;;) {
@@ -317,7 +217,7 @@ typename PackedTree<T>::Place PackedTree<T>::place(const T* query) const {
       bound = std::min(bound, distance_to_mean(node, query) + node[3] + node[1]);
     if (leaves == 1) break;
     const int64_t half = (leaves + 1) / 2;
-    const bool second = query[plane->dim] > plane->value;
+    const bool second = query[plane->dim] > plane->value * power_;
     node += (second ? 2 * half : 1) * node_size(dim_);
     plane += second ? half : 1;
     if (second) first += half;

@@ -5,11 +5,10 @@
 #include <memory>
 #include <vector>
 
+#include "center_order.h"
 #include "setup.h"
 
 namespace layerbits {
-
-inline constexpr int64_t kLeafColumns = kLeafBlocks * kBlock;
 
 template <typename T>
 class PackedTree {
@@ -32,12 +31,6 @@ class PackedTree {
   };
   Place place(const T* query) const;
 
-  // Queries above it belong to the second child.
-  struct Plane {
-    int64_t dim;
-    T value;
-  };
-
   // About how many centers are taken for a query with this cutoff and allowance, see
   // kernel_table.h.
   double centers_taken(const T* query, T cutoff, T allowance) const;
@@ -58,7 +51,8 @@ class PackedTree {
   double total_weight_ = 0;
   std::unique_ptr<T[]> centers_;
   std::vector<T> nodes_;
-  std::vector<Plane> planes_;  // of the inner nodes, in preorder
+  std::vector<Plane<T>> planes_;
+  T power_ = 1;  // from coordinates to packed ones
 };
 
 }  // namespace layerbits

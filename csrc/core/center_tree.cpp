@@ -17,6 +17,19 @@ double sum_of(const std::array<double, kLeafColumns>& terms) {
   return sum;
 }
 
+// Are all coordinates finite, and small enough beside sigma? Others have no order, or no box.
+template <typename T>
+bool all_usual(const Setup<T>& setup) {
+  const Matrix<const T>& rows = setup.mixture.centers;
+  const double power = setup.scaling.power;
+  if (are_usual(*setup.kernels, rows, 0, rows.rows, power)) return true;
+  bool usual = true;
+  for (int64_t i = 0; i < rows.rows; ++i)
+    for (int64_t k = 0; k < rows.cols; ++k)
+      usual &= std::abs(rows(i, k) * T(power)) <= std::numeric_limits<T>::max() / 4;
+  return usual;
+}
+
 }  // namespace
 
 // Weight, mean and weighted sum of squared distances from it, of the centers of a node; and their
@@ -54,6 +67,8 @@ struct PackedTree<T>::Moments {
 template <typename T>
 Status PackedTree<T>::build(const Setup<T>& setup, Cancellation& cancellation) {
   const Matrix<const T>& centers = setup.mixture.centers;
+  usable_ = all_usual(setup);
+  if (!usable_) return {};
   dim_ = centers.cols;
   count_ = centers.rows;
   blocks_ = divide_up(count_, kBlock);
@@ -66,37 +81,33 @@ Status PackedTree<T>::build(const Setup<T>& setup, Cancellation& cancellation) {
   if (!status.ok()) return status;
   power_ = T(setup.scaling.power);
   std::vector<Moments> moments(static_cast<size_t>(leaves_), Moments(dim_));
-  std::atomic<bool> unusual{false}, too_large{false};
   constexpr int64_t kGrain = 64;
   status = parallel_for(setup.threads, divide_up(leaves_, kGrain), cancellation, [&](int64_t item) {
     for (int64_t leaf = item * kGrain; leaf < std::min(leaves_, (item + 1) * kGrain); ++leaf) {
-      const Found found = pack_leaf(leaf, setup, order);
-      if (found.too_large) too_large = true;
-      if (!finish_leaf(leaf, setup, moments[leaf])) unusual = true;
+      pack_leaf(leaf, setup, order);
+      finish_leaf(leaf, setup, moments[leaf]);
     }
   });
   if (!status.ok()) return status;
-  if (too_large) return too_far_from_zero("centers");
-  usable_ = !unusual;
   nearby_ = T(16 * square(setup.scaling.fraction));
-  if (usable_) total_weight_ = finish_below(nodes_.data(), 0, leaves_, setup, moments).weight;
+  total_weight_ = finish_below(nodes_.data(), 0, leaves_, setup, moments).weight;
   return {};
 }
 
 template <typename T>
-Found PackedTree<T>::pack_leaf(int64_t leaf, const Setup<T>& setup,
-                               const std::vector<uint32_t>& order) {
+void PackedTree<T>::pack_leaf(int64_t leaf, const Setup<T>& setup,
+                              const std::vector<uint32_t>& order) {
   const int64_t first = leaf * kLeafColumns;
   const auto row_of = [&](int64_t i) { return order[first + i]; };
-  return pack_rows<NotFinite::kKeep>(
+  pack_rows<NotFinite::kKeep>(
       *setup.kernels, setup.mixture.centers, row_of, std::min(kLeafColumns, count_ - first), kBlock,
       setup.scaling.power, std::array<T, 1>{T(kInfinity)},
       [&](int64_t j) { return setup.offset(j); }, centers_.get() + first * (1 + dim_));
 }
 
-// Box and moments of a leaf; false where a coordinate is not finite.
+// Box and moments of a leaf.
 template <typename T>
-bool PackedTree<T>::finish_leaf(int64_t leaf, const Setup<T>& setup, Moments& moments) {
+void PackedTree<T>::finish_leaf(int64_t leaf, const Setup<T>& setup, Moments& moments) {
   T* node = nodes_.data();
   for (int64_t first = 0, leaves = leaves_; leaves > 1;) {
     const int64_t half = (leaves + 1) / 2;
@@ -119,13 +130,11 @@ bool PackedTree<T>::finish_leaf(int64_t leaf, const Setup<T>& setup, Moments& mo
   std::vector<std::array<double, kLeafColumns>> apart(static_cast<size_t>(dim_));
   std::array<double, kLeafColumns> terms;
   const double total = moments.weight > 0 ? moments.weight : 1;
-  bool finite = true;
   for (int64_t k = 0; k < dim_; ++k) {
     const double origin = blocks[(1 + k) * kBlock];
     T low = T(origin), high = low;
     for (int64_t i = 0; i < kLeafColumns; ++i) {
       const T x = i < count ? blocks[(i / kBlock * (1 + dim_) + 1 + k) * kBlock + i % kBlock] : low;
-      finite &= std::isfinite(x);
       low = std::min(low, x);
       high = std::max(high, x);
       apart[k][i] = x - origin;
@@ -146,7 +155,6 @@ bool PackedTree<T>::finish_leaf(int64_t leaf, const Setup<T>& setup, Moments& mo
       moments.scatter[s] = sum_of(terms);
     }
   take_as_one(node, setup, moments);
-  return finite;
 }
 
 // Taking centers as one at their mean changes their sum, per unit of weight and with distances in

@@ -13,7 +13,7 @@ namespace layerbits {
 template <typename T>
 class PackedTree {
  public:
-  // Leaves `usable` false where a center is not finite: infinite boxes bound nothing.
+  // Leaves `usable` false where a center is not finite, or too large beside sigma.
   Status build(const Setup<T>& setup, Cancellation& cancellation);
 
   bool usable() const { return usable_; }
@@ -38,8 +38,8 @@ class PackedTree {
  private:
   struct Moments;
 
-  Found pack_leaf(int64_t leaf, const Setup<T>& setup, const std::vector<uint32_t>& order);
-  bool finish_leaf(int64_t leaf, const Setup<T>& setup, Moments& moments);
+  void pack_leaf(int64_t leaf, const Setup<T>& setup, const std::vector<uint32_t>& order);
+  void finish_leaf(int64_t leaf, const Setup<T>& setup, Moments& moments);
   Moments finish_below(T* node, int64_t first, int64_t leaves, const Setup<T>& setup,
                        const std::vector<Moments>& of_leaves);
   T distance_to_mean(const T* node, const T* query) const;

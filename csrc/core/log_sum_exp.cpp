@@ -11,11 +11,11 @@ bool all_small(const Groups& points, const Groups& centers) {
   return points.count() > 1;
 }
 
-// A tree needs one group that has centers.
+// A tree needs one group that has centers, and counts them in 32 bits.
 template <typename T>
 bool may_prune(const Mixture<T>& mixture, Method method) {
   return method != Method::kDense && mixture.point_groups.count() == 1 && mixture.points.rows > 0 &&
-         mixture.centers.rows > 0;
+         mixture.centers.rows > 0 && mixture.centers.rows <= std::numeric_limits<uint32_t>::max();
 }
 
 }  // namespace

@@ -17,9 +17,10 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import torch
-from scipy.special import ndtri
+from scipy.special import entr, ndtri
 from torch import Tensor
 
 from layerbits.checks import check_confidence, check_count, check_positive
@@ -27,9 +28,13 @@ from layerbits.kernels import Array, as_floats, as_sigma, as_tensor, log_sum_exp
 from layerbits.mixture import noise_entropy
 from layerbits.noise import NoisyModule
 from layerbits.propagation import propagate
-from layerbits.randomness import standard_normal, stream
+from layerbits.randomness import fill_standard_normal, stream
 from layerbits.results import InformationRow, InformationTable
 from layerbits.subspace import affine_coordinates
+
+_Floats = npt.NDArray[Any]  # float32 or float64
+_Doubles = npt.NDArray[np.float64]
+_Integers = npt.NDArray[np.int64]
 
 ESTIMATORS = ("pooled", "paper")
 
@@ -159,7 +164,7 @@ class _Estimate:
     """A mean over inputs and queries, and its jackknife replicates (n_inputs, queries), a part of an input left out."""
 
     value: float
-    replicates: tuple[Tensor, ...]  # one tensor for each independent sample that the value is made of
+    replicates: tuple[_Doubles, ...]  # one array for each independent sample that the value is made of
 
     def plus(self, constant: float) -> _Estimate:
         """Return the mean shifted by a constant."""
@@ -177,10 +182,9 @@ class _Estimate:
         return math.sqrt(sum(_jackknife_variance(sample) for sample in self.replicates))
 
 
-def _jackknife_variance(replicates: Tensor) -> float:
+def _jackknife_variance(replicates: _Doubles) -> float:
     n_inputs, queries = replicates.shape
-    spread = (replicates - replicates.mean(1, keepdim=True)).square().sum()
-    return float(spread) * (queries - 1) / queries / n_inputs**2
+    return float(np.var(replicates, axis=1).sum() * (queries - 1) / n_inputs**2)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -196,7 +200,7 @@ def _measure_to(
     tolerance: float | None,
     quantile: float,
     signals: Sequence[Tensor],
-    classes: Tensor | None,
+    classes: _Integers | None,
     sigma: float,
     queries: int,
     limit: int,
@@ -207,7 +211,7 @@ def _measure_to(
     Signals are one sample, or two: then the second is for h(T|X) and h(T|Y).
     """
     noise = noise_entropy(signals[0].shape[2], sigma)
-    centers = [affine_coordinates(one.flatten(0, 1), sigma).view(*one.shape[:2], -1) for one in signals]
+    centers = [affine_coordinates(one.flatten(0, 1), sigma).view(*one.shape[:2], -1).numpy() for one in signals]
     while True:
         queries = min(queries, limit)
         measured = _measure(centers, classes, sigma, queries, key, noise)
@@ -217,8 +221,8 @@ def _measure_to(
 
 
 def _measure(
-    centers: Sequence[Tensor],
-    classes: Tensor | None,
+    centers: Sequence[_Floats],
+    classes: _Integers | None,
     sigma: float,
     queries: int,
     key: tuple[int, int],
@@ -240,7 +244,7 @@ def _measure(
 
 
 def _entropies(
-    centers: Tensor, classes: Tensor | None, sigma: float, queries: int, key: tuple[int, int, int]
+    centers: _Floats, classes: _Integers | None, sigma: float, queries: int, key: tuple[int, int, int]
 ) -> _Entropies:
     """Compare the densities p(t), p(t|y) and p(t|x) at `queries` points of every input.
 
@@ -248,89 +252,94 @@ def _entropies(
     leaving out a part with its queries gives the replicates. A single draw, which is exact, is one part that all
     queries share.
     """
+    # In NumPy: for arrays of this size torch's threads cost more than they bring, most of all on a busy machine.
     n_inputs, draws, _ = centers.shape
     starts = [q * draws // queries for q in range(queries)]
     n_parts = min(queries, _MOST) if draws > 1 else 1
     cuts = [part * queries // n_parts for part in range(n_parts + 1)]  # of the queries
     parts = [starts[cut] for cut in cuts[:-1]] + [draws]  # of the draws
-    # Of a part that is left out: what the draws of each part weigh then, and the queries that are still asked.
-    weights = (1 - torch.eye(n_parts, dtype=torch.float64)) * draws / (draws - torch.tensor(parts).diff())[:, None]
-    asked = torch.ones(n_parts, queries, dtype=torch.bool)
-    for part, (first, last) in enumerate(pairwise(cuts)):
-        asked[part, first:last] = False
-
     bases = centers[:, starts]
-    noise = standard_normal(bases.shape, stream(*key), bases.dtype)
-    points = bases + sigma * noise
+    points = np.empty(bases.shape, bases.dtype)
+    fill_standard_normal(points, stream(*key))
+    points *= sigma
+    points += bases
     # From the points as they were rounded, so that it cancels against the same term of the sums.
-    own_term = -((points.double() - bases.double()) / sigma).square().sum(-1) / 2
+    own_term = -np.square((points - bases.astype(np.float64)) / sigma).sum(-1) / 2
 
     own_parts = _own_log_sums(points, centers, parts, sigma)  # (part, n_inputs, query)
-    own = own_parts.logsumexp(0)
+    own = np.logaddexp.reduce(own_parts)
     pooled, in_class, class_sizes = _class_log_sums(points, centers, classes, sigma)
 
-    def entropy(log_sum: Tensor, members: Tensor) -> _Estimate:
+    def entropy(log_sum: _Doubles, members: _Doubles | float) -> _Estimate:
         """Return the mean of own_term - log density, of a mixture of `members` inputs that holds the query's own."""
-        terms = own_term - log_sum + (members * draws).log()
+        terms = own_term - log_sum + np.log(members * draws)
         if draws == 1:
             return _Estimate(float(terms.mean()), (_means_of_others(terms),))
         if queries < _FEWEST:
             return _Estimate(float(terms.mean()), (_means_of_others(terms.mean(1)[None]),))
+        # Of a part that is left out: what the draws of each part weigh then, and the queries that are still asked.
+        weights = (1 - np.eye(n_parts)) * draws / (draws - np.diff(parts))[:, None]
+        asked = np.ones((n_parts, queries), bool)
+        for part, (first, last) in enumerate(pairwise(cuts)):
+            asked[part, first:last] = False
         # An input keeps its weight in the mixture when a part of its draws is left out: the rest weighs more. What is
         # left of the density does not vanish, for the query's own draw is in the rest.
-        others = -torch.expm1((own - log_sum).clamp(max=0))
-        left = others + torch.tensordot(weights, (own_parts - log_sum).exp(), 1)
-        replicates = torch.where(asked[:, None], terms - left.log(), 0).sum(2) / asked.sum(1, keepdim=True)
-        return _Estimate(float(terms.mean()), (replicates.T,))
+        others = -np.expm1(np.minimum(own - log_sum, 0))
+        left = others + np.tensordot(weights, np.exp(own_parts - log_sum), 1)
+        means = np.where(asked[:, None], terms - np.log(left), 0).sum(2) / asked.sum(1)[:, None]
+        return _Estimate(float(terms.mean()), (means.T,))
 
     return _Entropies(
-        marginal=entropy(pooled, torch.tensor(n_inputs, dtype=torch.float64)),
-        by_class=entropy(in_class, class_sizes[:, None]),
-        by_input=entropy(own, torch.tensor(1, dtype=torch.float64)),
+        marginal=entropy(pooled, n_inputs), by_class=entropy(in_class, class_sizes), by_input=entropy(own, 1)
     )
 
 
-def _means_of_others(values: Tensor) -> Tensor:
+def _means_of_others(values: _Doubles) -> _Doubles:
     """Return the mean of each row of (n, k) without the value in question, shape (n, k)."""
-    return (values.sum(1, keepdim=True) - values) / (values.shape[1] - 1)
+    means: _Doubles = (values.sum(1, keepdims=True) - values) / (values.shape[1] - 1)
+    return means
 
 
-def _own_log_sums(points: Tensor, centers: Tensor, parts: Sequence[int], sigma: float) -> Tensor:
+def _own_log_sums(points: _Floats, centers: _Floats, parts: Sequence[int], sigma: float) -> _Doubles:
     """Log-sums of every query over each part of its input's draws, shape (part, n_inputs, query)."""
     n_inputs, queries, dim = points.shape
     n_parts, draws = len(parts) - 1, centers.shape[1]
-    first = torch.arange(n_inputs)[:, None] * draws + torch.tensor(parts[:-1])
+    first = np.arange(n_inputs)[:, None] * draws + np.asarray(parts[:-1])
     log_sums = log_sum_exp(
-        points[:, None].expand(n_inputs, n_parts, queries, dim).reshape(-1, dim),
-        centers.flatten(0, 1),
+        torch.from_numpy(np.repeat(points, n_parts, axis=0).reshape(-1, dim)),
+        torch.from_numpy(centers.reshape(-1, dim)),
         as_sigma(sigma),
         point_offsets=torch.arange(n_inputs * n_parts + 1) * queries,
-        center_offsets=torch.cat([first.flatten(), torch.tensor([n_inputs * draws])]),
+        center_offsets=torch.from_numpy(np.append(first, n_inputs * draws)),
     )
-    return log_sums.view(n_inputs, n_parts, queries).transpose(0, 1).contiguous()
+    return np.ascontiguousarray(log_sums.numpy().reshape(n_inputs, n_parts, queries).swapaxes(0, 1))
 
 
 def _class_log_sums(
-    points: Tensor, centers: Tensor, classes: Tensor | None, sigma: float
-) -> tuple[Tensor, Tensor, Tensor]:
+    points: _Floats, centers: _Floats, classes: _Integers | None, sigma: float
+) -> tuple[_Doubles, _Doubles, _Doubles | float]:
     """Log-sums of every query over all centers and over those of its class, each (n_inputs, queries); class sizes.
 
     The sum over all is put together from the classes, so that labels cost no pair more.
     """
     n_inputs, queries, dim = points.shape
-    flat = points.reshape(-1, dim)
+    flat = torch.from_numpy(points.reshape(-1, dim))
+
+    def over(some: _Floats) -> _Doubles:
+        found: _Doubles = log_sum_exp(flat, torch.from_numpy(some.reshape(-1, dim)), as_sigma(sigma)).numpy()
+        return found.reshape(n_inputs, queries)
+
     if classes is None:
-        pooled = log_sum_exp(flat, centers.flatten(0, 1), as_sigma(sigma)).view(n_inputs, queries)
-        return pooled, pooled, torch.full((n_inputs,), float(n_inputs), dtype=torch.float64)
-    pooled = torch.full((n_inputs, queries), -math.inf, dtype=torch.float64)
-    in_class = torch.empty_like(pooled)
-    for one in range(len(class_sizes := classes.bincount())):
+        pooled = over(centers)
+        return pooled, pooled, n_inputs
+    pooled = np.full((n_inputs, queries), -np.inf)
+    in_class = np.empty_like(pooled)
+    for one in range(len(sizes := np.bincount(classes))):
         mine = classes == one
-        of_class = centers.index_select(0, mine.nonzero().flatten()).flatten(0, 1)
-        log_sums = log_sum_exp(flat, of_class, as_sigma(sigma)).view(n_inputs, queries)
-        pooled = torch.logaddexp(pooled, log_sums)
-        in_class = torch.where(mine[:, None], log_sums, in_class)
-    return pooled, in_class, class_sizes[classes].double()
+        log_sums = over(centers[mine])
+        pooled = np.logaddexp(pooled, log_sums)
+        in_class[mine] = log_sums[mine]
+    return pooled, in_class, sizes[classes][:, None].astype(np.float64)
 
 
 def _floats(signals: Mapping[str, Array]) -> dict[str, Tensor]:
@@ -341,14 +350,14 @@ def _is_random(signals: Tensor) -> bool:
     return not torch.equal(signals, signals[:, :1].expand_as(signals))
 
 
-def _classes(labels: Array, n_inputs: int) -> Tensor:
+def _classes(labels: Array, n_inputs: int) -> _Integers:
     """Return labels as class numbers 0, 1, ... of shape (n_inputs,)."""
     given = as_tensor("labels", labels)
     if given.is_floating_point() or given.is_complex():
         raise TypeError(f"labels: got dtype {given.dtype}, wanted integers")
     if given.shape != (n_inputs,):
         raise ValueError(f"labels: got shape {tuple(given.shape)}, wanted ({n_inputs},), one for each input")
-    numbers: Tensor = torch.unique(given, return_inverse=True)[1]
+    numbers: _Integers = np.unique(given.numpy(force=True), return_inverse=True)[1]
     return numbers
 
 
@@ -373,13 +382,12 @@ def _rows(
 
 
 def _audited(
-    rows: list[InformationRow], before: InformationRow | None, n_inputs: int, classes: Tensor | None, quantile: float
+    rows: list[InformationRow], before: InformationRow | None, n_inputs: int, classes: _Integers | None, quantile: float
 ) -> list[InformationRow]:
     """Note what theory rules out beyond the error, and what says nothing."""
     ceilings = {"I(X;T)": math.log(n_inputs), "I(X;T|Y)": math.log(n_inputs)}
     if classes is not None:
-        shares = classes.bincount().double() / n_inputs
-        ceilings["I(T;Y)"] = float(torch.special.entr(shares).sum())
+        ceilings["I(T;Y)"] = float(entr(np.bincount(classes) / n_inputs).sum())
     audited = []
     for row in rows:
         margin = quantile * row.standard_error + _SATURATED

@@ -141,10 +141,10 @@ Status is_worthwhile(const Setup<T>& setup, const Accuracy& accuracy, Cancellati
   const double dense = 0.8 * n * m * (d + 6), build = n * (9000 + 200 * d);
   const double fixed = build + m * (400 + 60 * d);
   worthwhile = false;
-  constexpr int64_t kStep = 16, kFewest = 2048;
+  constexpr int64_t kStep = 17, kFewest = 2048;
   if (fixed > dense || mixture.centers.rows < kFewest) return {};
 
-  // A tree of every 16th center, which a row can only take more of.
+  // A tree of every 17th center, which a row can only take more of.
   Mixture<T> sample = mixture;
   sample.centers.row_stride *= kStep;
   sample.centers.rows = sample.center_groups.rows = divide_up(mixture.centers.rows, kStep);
@@ -154,7 +154,7 @@ Status is_worthwhile(const Setup<T>& setup, const Accuracy& accuracy, Cancellati
                            setup.scaling, setup.largest_weight, setup.threads};
   PackedTree<T> tree;
   if (Status status = tree.build(of_sample, cancellation); !status.ok()) return status;
-  if (!tree.usable()) return {};
+  if (!tree.usable() || tree.total_weight() == 0) return {};
   const double taken = PrunedSum<T>(of_sample, accuracy, tree).share_taken();
   worthwhile = fixed + 2.5 * taken * n * m * (d + 10) < dense;
   return {};

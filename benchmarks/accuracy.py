@@ -70,7 +70,7 @@ def check_gradients(found: Sequence[Tensor], expected: Sequence[Tensor], problem
     """Raise ResultError where ours differ by more than the exponents' errors make of the largest gradient."""
     eps = float(torch.finfo(problem.points.dtype).eps)
     allowed = 2 * eps * float(_expanded_squares(problem, truth(problem)).max())
-    for argument, one, other in zip(("points", "centers"), found, expected, strict=False):
+    for argument, one, other in zip(("points", "centers"), found[:2], expected[:2], strict=True):
         error = float((one.double() - other.double()).abs().max() / other.double().abs().max())
         if not error <= allowed:
             raise ResultError(

@@ -55,7 +55,10 @@ def trained(epochs: int) -> tuple[NoisyModule, Tensor, Tensor]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.breakdown", description=__doc__.splitlines()[0])
     parser.add_argument("--epochs", type=int, default=200, help="epochs of training before (default: %(default)s)")
-    given = trained(parser.parse_args().epochs)
+    epochs = parser.parse_args().epochs
+    if epochs < 1:
+        parser.error(f"--epochs: got {epochs}, wanted at least 1")
+    given = trained(epochs)
     found = min((breakdown(*given) for _ in range(_REPEATS)), key=lambda found: sum(found.values()))
     for phase, seconds in found.items():
         print(f"{phase:24}{seconds:8.3f} s {seconds / sum(found.values()):6.0%}")

@@ -49,7 +49,7 @@ class Plan:
     memory_rows: int = 100_000
 
 
-FULL = Plan(Rounds(repeats=5, most_seconds=40))
+FULL = Plan(Rounds(repeats=3, most_seconds=20))
 QUICK = Plan(
     Rounds(repeats=3, least_seconds=0.2, most_seconds=4),
     dims=(10,),
@@ -79,7 +79,7 @@ class Report:
     pruned: tuple[pruned.PrunedRow, ...]
     scaling: scaling.Scaling
     estimator: estimator.EstimatorRow
-    memory: memory.PeakMemory
+    memory: tuple[memory.PeakMemory, ...]
 
     @property
     def targets(self) -> list[Target]:
@@ -116,7 +116,7 @@ def compare(plan: Plan) -> Report:
         pruned=tuple(pruned.measure_pruned(layer, plan.peers, rounds=rounds) for layer in shown),
         scaling=scaling.measure_scaling(plan.sizes, rounds=rounds),
         estimator=estimator.measure_estimator(plan.inputs, draws=plan.draws, queries=plan.queries, rounds=rounds),
-        memory=memory.peak_memory(plan.memory_rows, plan.memory_rows),
+        memory=tuple(memory.peak_memory(plan.memory_rows, plan.memory_rows, method) for method in ("dense", "pruned")),
     )
 
 
@@ -162,9 +162,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, metavar="PATH", help="write the report there as well")
     parser.add_argument("--figure", type=Path, metavar="PATH", help="draw it there, .svg or .png; needs matplotlib")
     options = parser.parse_args(arguments)
-    for path in filter(None, (options.json, options.figure)):
-        if not path.absolute().parent.is_dir():  # found out now, not after minutes
+    for path in (one for one in (options.json, options.figure) if one is not None):
+        # Found out now, not after minutes.
+        if not path.absolute().parent.is_dir():
             parser.error(f"{path}: got a folder that does not exist, wanted one that does; make it first")
+        if path.is_dir():
+            parser.error(f"{path}: got a folder, wanted the name of a file")
     if options.figure and options.figure.suffix not in SUFFIXES:
         parser.error(f"--figure: got {options.figure}, wanted a name that ends in {' or '.join(SUFFIXES)}")
     report = compare(QUICK if options.quick else FULL)

@@ -6,9 +6,10 @@ promises are for AVX-512; a level with fewer lanes owes in proportion.
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import torch
@@ -61,8 +62,9 @@ def _over_torch(case: Case, rounds: Rounds) -> Spread:
     return ratio(seconds["torch"], seconds["ours"])
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print a line each, and return whether one is too slow."""
+    argparse.ArgumentParser(prog="python -m benchmarks.guard", description=__doc__).parse_args(arguments)
     failed = False
     for case in cases(cpu().level()):
         kept, line = verdict(case)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import multiprocessing
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -18,6 +19,7 @@ from layerbits.kernels import as_sigma, log_sum_exp
 class PeakMemory:
     """Bytes by which a log_sum_exp in float32 raises the peak, beside its inputs and a matrix of all pairs."""
 
+    method: str
     n: int
     m: int
     dim: int
@@ -26,30 +28,31 @@ class PeakMemory:
     all_pairs: int
 
 
-def peak_memory(n: int, m: int, *, dim: int = 10) -> PeakMemory:
+def peak_memory(n: int, m: int, method: str, *, dim: int = 10) -> PeakMemory:
     """Measure log_sum_exp; spawned, since a forked process would inherit the peak of this one."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        grown = pool.submit(_growth, n, m, dim).result()
-    return PeakMemory(n, m, dim, grown, inputs=4 * (n + m) * dim, all_pairs=4 * n * m)
+        grown = pool.submit(_growth, n, m, dim, method).result()
+    return PeakMemory(method, n, m, dim, grown, inputs=4 * (n + m) * dim, all_pairs=4 * n * m)
 
 
-def lines(memory: PeakMemory) -> Iterator[str]:
-    yield (
-        f"peak memory of log_sum_exp, n = {memory.n}, m = {memory.m}, d = {memory.dim}, float32: "
-        f"{memory.grown / 1e6:.1f} MB beyond its inputs of {memory.inputs / 1e6:.1f} MB; "
-        f"a matrix of n m floats has {memory.all_pairs / 1e6:.0f} MB"
-    )
+def lines(memories: Sequence[PeakMemory]) -> Iterator[str]:
+    for memory in memories:
+        yield (
+            f"peak memory of log_sum_exp, {memory.method}, n = {memory.n}, m = {memory.m}, d = {memory.dim}, float32: "
+            f"{memory.grown / 1e6:.1f} MB beyond its inputs of {memory.inputs / 1e6:.1f} MB; "
+            f"a matrix of n m floats has {memory.all_pairs / 1e6:.0f} MB"
+        )
 
 
-def _growth(n: int, m: int, dim: int) -> int:
+def _growth(n: int, m: int, dim: int, method: str) -> int:
     problem = mixture(n, m, dim)
-    sigma = as_sigma(problem.sigma)
-    log_sum_exp(problem.points[:64], problem.centers[:64], sigma)
+    call = partial(log_sum_exp, centers=problem.centers, sigma=as_sigma(problem.sigma), method=method)
+    call(problem.points[:64])
     before = _status("VmRSS")
-    log_sums = log_sum_exp(problem.points, problem.centers, sigma)
+    log_sums = call(problem.points)
     grown = _status("VmHWM") - before
-    if not torch.equal(log_sums[:64], log_sum_exp(problem.points[:64], problem.centers, sigma)):
-        raise AssertionError("log_sum_exp: rows alone differ from rows in the batch")
+    if not torch.equal(log_sums[:64], call(problem.points[:64])):
+        raise AssertionError(f"log_sum_exp, {method}: rows alone differ from rows in the batch")
     return grown
 
 

@@ -191,7 +191,7 @@ void PackedTree<T>::take_as_one(T* node, const Setup<T>& setup, const Moments& m
   const double rest = some ? std::exp2(weight - std::rint(weight) - scale * rounded) : 0;
   node[2] = T(rest * (with_moments ? 1 - half_trace : 1.0));
   // |q - mean|^2 <= (1 + 2^-20) |q - m|^2 + (1 + 2^20) moved^2 for a mean that is `moved` off.
-  node[3] = T(moments.spread / total + (1 + 0x1p20) * square(moved));
+  node[3] = T(moments.spread / total + rounded + (1 + 0x1p20) * square(moved));
   std::fill(sides, node + node_size(dim_), T(0));
   if (!with_moments) return;
   for (int64_t k = 0, i = 0; k < dim_; ++k)

@@ -12,21 +12,22 @@ class PrunedSum {
   PrunedSum(const Setup<T>& setup, const Accuracy& accuracy, const PackedTree<T>& tree)
       : setup_(setup), points_(setup.mixture.points), tree_(tree) {
     const double eps = std::numeric_limits<T>::epsilon();
-    const double tolerance = accuracy.tolerance > 0 ? accuracy.tolerance : eps / 2;
+    const double tolerance = accuracy.tolerance > 0 ? std::min(accuracy.tolerance, 1.0) : eps / 2;
     // An error of this share of a sum S changes log S by no more than the tolerance.
     share_ = tolerance / (1 + tolerance) / tree.total_weight();
     gap_ = -std::log2(share_) / setup.scaling.scale;
     slack_ = 4 * double(points_.cols + 4) * eps;  // of the rounding of squared distances
   }
 
-  // The share of the centers that a row takes, from some rows evenly apart.
+  // The share of the centers that a row takes, from one row of each of some parts.
   double share_taken() const {
     constexpr int64_t kRows = 64;
     const int64_t step = divide_up(points_.rows, kRows);
     double taken = 0, rows = 0;
     std::vector<T> query(static_cast<size_t>(points_.cols));
-    for (int64_t i = step / 2; i < points_.rows; i += step, ++rows) {
-      pack_query(i, query.data());
+    for (int64_t first = 0; first + step <= points_.rows; first += step, ++rows) {
+      // At another place of each part of the rows, which may have a rhythm of their own.
+      pack_query(first + int64_t(rows) * 7919 % step, query.data());
       const T bound = tree_.place(query.data()).bound;
       taken += tree_.centers_taken(query.data(), cutoff(bound), allowance(bound));
     }
@@ -141,10 +142,10 @@ Status is_worthwhile(const Setup<T>& setup, const Accuracy& accuracy, Cancellati
   const double dense = 0.8 * n * m * (d + 6), build = n * (9000 + 200 * d);
   const double fixed = build + m * (400 + 60 * d);
   worthwhile = false;
-  constexpr int64_t kStep = 17, kFewest = 2048;
-  if (fixed > dense || mixture.centers.rows < kFewest) return {};
+  constexpr int64_t kStep = 7, kFewest = 2048;
+  if (2 * fixed > dense || mixture.centers.rows < kFewest) return {};
 
-  // A tree of every 17th center, which a row can only take more of.
+  // A tree of every 7th center, whose leaves are larger, costs a seventh.
   Mixture<T> sample = mixture;
   sample.centers.row_stride *= kStep;
   sample.centers.rows = sample.center_groups.rows = divide_up(mixture.centers.rows, kStep);

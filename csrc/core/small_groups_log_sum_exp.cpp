@@ -25,9 +25,10 @@ class SmallGroups {
     const int64_t count = points_.count();
     const int64_t grain =
         std::clamp<int64_t>(count / (8 * int64_t(setup_.threads)), 1, kMostGroups);
-    Status status = parallel_for(
-        setup_.threads, divide_up(count, grain), cancellation,
-        [&](int64_t item) { evaluate(item * grain, std::min(count, (item + 1) * grain)); });
+    Status status =
+        parallel_for(setup_.threads, divide_up(count, grain), cancellation, [&](int64_t item) {
+          evaluate(item * grain, std::min(count, (item + 1) * grain), cancellation);
+        });
     if (!status.ok()) return status;
     if (centers_too_large_) return too_far_from_zero("centers");
     return points_too_large_ ? too_far_from_zero("points") : Status{};
@@ -48,7 +49,7 @@ class SmallGroups {
     return {first, rows, tiles, first_center, columns, blocks, size, false};
   }
 
-  void evaluate(int64_t first_group, int64_t end_group) {
+  void evaluate(int64_t first_group, int64_t end_group, Cancellation& cancellation) {
     constexpr int64_t kBytesTogether = 16384;
     Usual usual{is_usual(mixture_.points, points_, first_group, end_group),
                 is_usual(mixture_.centers, centers_, first_group, end_group)};
@@ -59,6 +60,7 @@ class SmallGroups {
       groups.push_back(group(g));
       size += groups.back().size;
       if (size * int64_t(sizeof(T)) < kBytesTogether && g + 1 < end_group) continue;
+      if (cancellation.requested()) return;
       evaluate_together(groups, size, usual, scratch);
       groups.clear();
       size = 0;

@@ -91,21 +91,23 @@ def log_sum_exp(
         and takes as one what cannot be told apart. "auto" takes what it expects to be faster. Within a method a row has
         the same bits in every batch.
     tolerance : float, optional
-        What "pruned" may change a log-sum by, in nats; by default half an eps of the dtype. Gradients are dense.
+        What "pruned" may change a log-sum by, in nats; by default half an eps of the dtype. Gradients take every pair,
+        with softmax weights that are off by a factor of at most e^tolerance.
 
     Returns
     -------
     Tensor of shape (m,), float64
         In nats. -inf where no center weighs anything; NaN for a row with NaN, and for all rows if a center has NaN.
         |error| <= (4 + d/64) eps (1 + sum_k p_k |e_k|), eps of the dtype, e_k the exponents with the weights relative
-        to the largest one, p_k their softmax, and the tolerance. Squared distances beyond the dtype are infinite.
+        to the largest one, p_k their softmax; and the tolerance, and the rounding of the result. Squared distances
+        beyond the dtype are infinite.
 
     Raises
     ------
     TypeError, ValueError
         An argument has another type, dtype, device, shape or value than wanted; the message names it.
     """
-    if method not in METHODS:
+    if not isinstance(method, str) or method not in METHODS:
         raise ValueError(f"method: got {method!r}, wanted one of {', '.join(METHODS)}")
     accuracy = (method, None if tolerance is None else check_positive("tolerance", tolerance))
     result: Tensor = _LogSumExp.apply(  # type: ignore[no-untyped-call]

@@ -166,13 +166,12 @@ template <typename T>
 void PackedTree<T>::take_as_one(T* node, const Setup<T>& setup, const Moments& moments) {
   const double sigma = setup.scaling.fraction, variance = sigma * sigma;
   const double total = moments.weight > 0 ? moments.weight : 1;
-  double largest = 0, length = 0, rounded = 0;
+  double largest = 0, length = 0;
   T* sides = node + kNodeExtras;
   for (int64_t k = 0; k < dim_; ++k, sides += kNodeSides) {
     const double mean = moments.mean[k];
     sides[2] = T(mean);
     sides[3] = T(-2 * (mean - sides[2]));
-    rounded += square(mean - sides[2]);
     const double reach = std::max(sides[1] - mean, mean - sides[0]);
     largest += reach * reach;
     length += mean * mean;
@@ -181,22 +180,17 @@ void PackedTree<T>::take_as_one(T* node, const Setup<T>& setup, const Moments& m
   const double second_order = 1.381 / 3 * half_trace * std::sqrt(largest) / sigma;
   const bool with_moments =
       !moments.scatter.empty() && second_order < half_trace && half_trace < 0.5;
-  const double moved = 16 * std::numeric_limits<double>::epsilon() * std::sqrt(length);
-  const double error = (with_moments ? second_order : half_trace) + std::exp(-0.5) * moved / sigma;
+  const double moved = 16 * std::numeric_limits<double>::epsilon() * std::sqrt(length) / sigma;
+  const double error = (with_moments ? second_order : half_trace) + std::exp(-0.5) * moved;
   node[0] = half_trace == 0 ? T(0) : std::isfinite(error) ? T(error * (1 + 0x1p-20)) : T(kInfinity);
-  const double scale = setup.scaling.scale, weight = std::log2(moments.weight);
-  const bool some = moments.weight > 0;
-  node[1] = T(-weight / scale);
-  node[4] = T(some ? std::rint(weight) : 0);
-  const double rest = some ? std::exp2(weight - std::rint(weight) - scale * rounded) : 0;
-  node[2] = T(rest * (with_moments ? 1 - half_trace : 1.0));
-  // |q - mean|^2 <= (1 + 2^-20) |q - m|^2 + (1 + 2^20) moved^2 for a mean that is `moved` off.
-  node[3] = T(moments.spread / total + rounded + (1 + 0x1p20) * square(moved));
+  node[1] = T(-std::log2(moments.weight) / setup.scaling.scale);
+  node[2] = with_moments ? T(half_trace) : T(0);
+  node[3] = T(moments.spread / total);
   std::fill(sides, node + node_size(dim_), T(0));
   if (!with_moments) return;
   for (int64_t k = 0, i = 0; k < dim_; ++k)
     for (int64_t l = k; l < dim_; ++l, ++i)
-      sides[i] = T(rest * (k == l ? 1 : 2) * moments.scatter[i] / total / (2 * square(variance)));
+      sides[i] = T((k == l ? 1 : 2) * moments.scatter[i] / total / (2 * square(variance)));
 }
 
 // Fills in the inner nodes of a subtree, after its leaves.
@@ -256,11 +250,10 @@ template <typename T>
 T PackedTree<T>::distance_to_mean(const T* node, const T* query) const {
   T distance = 0;
   for (int64_t k = 0; k < dim_; ++k) {
-    const T* sides = node + kNodeExtras + kNodeSides * k;
-    const T difference = query[k] - sides[2];
-    distance += difference * difference + difference * sides[3];
+    const T difference = query[k] - node[kNodeExtras + kNodeSides * k + 2];
+    distance += difference * difference;
   }
-  return distance * T(1 + 0x1p-20);
+  return distance;
 }
 
 template <typename T>

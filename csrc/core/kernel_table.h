@@ -24,13 +24,12 @@ using LogSumExpKernel = void (*)(const T* points, int64_t tiles, const T* center
 // one perhaps fewer. A node over more than one leaf has the first half of them, rounded up, in its
 // first child, which follows it; the second child comes after all of the first. A node holds
 //   the error, per unit of weight and of the largest kernel value, of taking its centers as one;
-//   the offset of that one; its factor, less half of the trace of their covariance in sigmas where
-//   that is taken into account; their mean squared distance from their mean; the power of two that
-//   the factor leaves of their weight;
+//   the offset of that one; half of the trace of their covariance in sigmas, or 0 where that is not
+//   taken into account; their mean squared distance from their mean;
 //   for each dimension the least and the largest coordinate, the mean m, and -2 (true mean - m);
 //   up to kMomentDims dimensions, for k <= l, what u_k u_l is multiplied by in u' covariance u / 2.
 inline constexpr int kLeafBlocks = 4;
-inline constexpr int kNodeExtras = 5;
+inline constexpr int kNodeExtras = 4;
 inline constexpr int kNodeSides = 4;
 inline constexpr int kMomentDims = 8;
 

@@ -45,7 +45,7 @@ inline void add_as_one(RunningSum<T>& sum, const T* tile, const T* node, int64_t
                        typename Lanes<T>::Register beyond) {
   using R = typename Lanes<T>::Register;
   R differences[kMomentDims];
-  R distance = broadcast(T(0));
+  R distance = broadcast(node[1]) + beyond;
   const T* sides = node + kNodeExtras;
   for (int64_t k = 0; k < dim; ++k, sides += kNodeSides) {
     const R difference = load(tile + k * Lanes<T>::kCount) - broadcast(sides[2]);
@@ -53,19 +53,14 @@ inline void add_as_one(RunningSum<T>& sum, const T* tile, const T* node, int64_t
     distance = fma(difference, broadcast(sides[3]), distance);
     if (dim <= kMomentDims) differences[k] = difference;
   }
-  const R constant = broadcast(node[2]);
-  R factor = constant;
+  R factor = broadcast(1 - node[2]);
   if (dim <= kMomentDims)
     for (int64_t k = 0; k < dim; ++k) {
       R row = broadcast(T(0));
       for (int64_t l = k; l < dim; ++l) row = fma(broadcast(*sides++), differences[l], row);
       factor = fma(row, differences[k], factor);
     }
-  // Of a query that passes over, and may be so far away that its distance or factor overflows.
-  const R infinity = broadcast(T(INFINITY));
-  distance = where_less(beyond, infinity, distance, infinity);
-  sum.add_one(distance, broadcast(node[1]), broadcast(node[4]),
-              where_less(beyond, infinity, factor, constant));
+  sum.add_one(distance, factor);
 }
 
 template <typename T>

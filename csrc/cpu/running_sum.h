@@ -90,8 +90,8 @@ struct RunningSum {
     return any_not_greater(nearest, ignore_above);
   }
 
-  inline R exponent(R distance, R power) const {
-    const R minus_reference = power - reference;
+  inline R exponent(R distance) const {
+    const R minus_reference = broadcast(T(0)) - reference;
     return any_far ? far_exponent<T>(distance, minus_scale, minus_reference)
                    : fma(distance, minus_scale, minus_reference);
   }
@@ -106,7 +106,7 @@ struct RunningSum {
     for (int j = 0; j < width; ++j) nearest[j] = min(nearest[j], nearest[j + width]);
     if (!prepare(nearest[0])) return;
     LAYERBITS_UNROLL
-    for (int j = 0; j < kBlock; ++j) distance[j] = exponent(distance[j], broadcast(T(0)));
+    for (int j = 0; j < kBlock; ++j) distance[j] = exponent(distance[j]);
     R even = broadcast(T(0)), odd = broadcast(T(0));
     LAYERBITS_UNROLL
     for (int j = 0; j < kBlock; j += 2) {
@@ -118,11 +118,11 @@ struct RunningSum {
     add_term(even + odd);
   }
 
-  // Adds one term times factor 2^power, which are `offset` less of squared distance.
-  inline void add_one(R distance, R offset, R power, R factor) {
-    if (!prepare(distance + offset)) return;
-    const Power<T> term = exp2<T>(exponent(distance, power));
-    add_term(term.mantissa * term.scale * factor);
+  // Adds one term, times a factor near 1.
+  inline void add_one(R distance, R factor) {
+    if (!prepare(distance)) return;
+    const Power<T> power = exp2<T>(exponent(distance));
+    add_term(power.mantissa * power.scale * factor);
   }
 };
 

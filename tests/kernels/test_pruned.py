@@ -85,41 +85,6 @@ def test_error_is_within_the_tolerance_at_any_scale(dtype, scale):
     assert_true(points, centers, sigma, None)
 
 
-@EVERY_LEVEL
-@BOTH_DTYPES
-@pytest.mark.parametrize("places", [9, 12])
-@pytest.mark.parametrize("tolerance", [None, 1e-3])
-def test_error_is_within_the_tolerance_far_from_zero(level, dtype, places, tolerance):
-    # Centers that differ in their last place, which is 2^-places of a sigma: their mean lies between numbers of dtype.
-    # So few that the rounding of the log-sum itself does not count.
-    place = 2.0**-places
-    generator = np.random.default_rng(0)
-    centers = place / np.finfo(dtype).eps + place * generator.integers(2, size=(50, 8))
-    assert_true(centers[:50].astype(dtype), centers.astype(dtype), 1.0, tolerance, level=level)
-
-
-@BOTH_DTYPES
-def test_mean_that_rounds_towards_a_query_promises_no_weight(dtype):
-    # Half of the centers seem nearer by their rounded mean than they are; the others then seem out of reach.
-    place, n = 0.25, 2048
-    origin = place / np.finfo(dtype).eps
-    near = origin + place * (np.random.default_rng(1).random((n, 64)) < 0.6)
-    query = np.full((1, 64), origin + 25)
-    for distance in np.arange(190, 200, 0.25):
-        far = np.repeat(query + distance * np.eye(64)[:1], n, axis=0)
-        assert_true(query.astype(dtype), np.concatenate([near, far]).astype(dtype), 1.0, 0.01)
-
-
-@EVERY_LEVEL
-@BOTH_DTYPES
-@pytest.mark.parametrize("d", [3, 9])
-def test_row_at_infinity_beside_rows_that_take_centers_as_one(level, dtype, d):
-    centers = np.zeros((3000, d), dtype)
-    points = np.zeros((20, d), dtype)
-    points[3, 0], points[5, 1], points[7] = np.inf, -np.inf, np.finfo(dtype).max ** 0.75
-    assert (native(points, centers, 1.0, method="pruned", level=level)[[3, 5, 7]] == -np.inf).all()
-
-
 @pytest.mark.parametrize("tolerance", [1e-2, 1e-4])
 def test_what_is_left_out_adds_up_to_less_than_the_tolerance(tolerance):
     # All but one center on a sphere around the query, where each is just out of its reach: where leaving each out

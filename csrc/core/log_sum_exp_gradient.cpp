@@ -185,6 +185,7 @@ struct Pass {
 
   // A group that is a large part of the work is cut; of the others, many make an item.
   Status run(Cancellation& cancellation) const {
+    if (!wants_points && !wants_centers) return {};
     const int64_t groups = int64_t(points.first_run.size()) - 1;
     const auto cost = [&](int64_t g) {
       return double(points.packs_of_group(g)) * double(centers.packs_of_group(g));

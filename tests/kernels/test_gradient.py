@@ -297,3 +297,7 @@ def test_empty_mixtures_have_empty_gradients(dtype):
     nothing, some = np.empty((0, 3), dtype), np.ones((4, 3), dtype)
     assert not native_gradient(nothing, some, 1.0, np.empty(0))[1].any()
     assert not native_gradient(some, nothing, 1.0, np.ones(4))[0].any()
+
+
+def test_call_that_wants_no_gradient_does_nothing():
+    _cpu.log_sum_exp_gradient(np.zeros((5, 2)), np.ones((9, 2)), 1.0, np.zeros(5), np.ones(5))

@@ -171,7 +171,7 @@ void PackedTree<T>::take_as_one(T* node, const Setup<T>& setup, const Moments& m
   for (int64_t k = 0; k < dim_; ++k, sides += kNodeSides) {
     const double mean = moments.mean[k];
     sides[2] = T(mean);
-    sides[3] = T(-2 * (mean - sides[2]));
+    sides[3] = T(mean - sides[2]);
     const double reach = std::max(sides[1] - mean, mean - sides[0]);
     largest += reach * reach;
     length += mean * mean;
@@ -183,14 +183,18 @@ void PackedTree<T>::take_as_one(T* node, const Setup<T>& setup, const Moments& m
   const double moved = 16 * std::numeric_limits<double>::epsilon() * std::sqrt(length) / sigma;
   const double error = (with_moments ? second_order : half_trace) + std::exp(-0.5) * moved;
   node[0] = half_trace == 0 ? T(0) : std::isfinite(error) ? T(error * (1 + 0x1p-20)) : T(kInfinity);
-  node[1] = T(-std::log2(moments.weight) / setup.scaling.scale);
-  node[2] = with_moments ? T(half_trace) : T(0);
+  // A weight over 1 is a factor: as an offset its logarithm would have to be rounded to T.
+  const double offset = -std::log2(moments.weight) / setup.scaling.scale;
+  const double factor = std::max(moments.weight, 1.0);
+  node[1] = T(std::max(offset, 0.0));
+  node[2] = T(factor * (with_moments ? 1 - half_trace : 1));
   node[3] = T(moments.spread / total);
+  node[4] = T(offset + moments.spread / total);
   std::fill(sides, node + node_size(dim_), T(0));
   if (!with_moments) return;
   for (int64_t k = 0, i = 0; k < dim_; ++k)
     for (int64_t l = k; l < dim_; ++l, ++i)
-      sides[i] = T((k == l ? 1 : 2) * moments.scatter[i] / total / (2 * square(variance)));
+      sides[i] = T((k == l ? 1 : 2) * factor * moments.scatter[i] / total / (2 * square(variance)));
 }
 
 // Fills in the inner nodes of a subtree, after its leaves.
@@ -222,7 +226,7 @@ typename PackedTree<T>::Place PackedTree<T>::place(const T* query) const {
     // By Jensen's inequality the centers of a node weigh as much as all of them would at the mean
     // of their squared distances, which is that of their mean and their variance.
     if (leaves == leaves_ || node[3] < nearby_)
-      bound = std::min(bound, distance_to_mean(node, query) + node[3] + node[1]);
+      bound = std::min(bound, distance_to_mean(node, query) + node[4]);
     if (leaves == 1) break;
     const int64_t half = (leaves + 1) / 2;
     const bool second = query[plane->dim] > plane->value * power_;
@@ -250,7 +254,8 @@ template <typename T>
 T PackedTree<T>::distance_to_mean(const T* node, const T* query) const {
   T distance = 0;
   for (int64_t k = 0; k < dim_; ++k) {
-    const T difference = query[k] - node[kNodeExtras + kNodeSides * k + 2];
+    const T* sides = node + kNodeExtras + kNodeSides * k;
+    const T difference = query[k] - sides[2] - sides[3];
     distance += difference * difference;
   }
   return distance;

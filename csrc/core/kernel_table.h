@@ -24,12 +24,15 @@ using LogSumExpKernel = void (*)(const T* points, int64_t tiles, const T* center
 // one perhaps fewer. A node over more than one leaf has the first half of them, rounded up, in its
 // first child, which follows it; the second child comes after all of the first. A node holds
 //   the error, per unit of weight and of the largest kernel value, of taking its centers as one;
-//   the offset of that one; half of the trace of their covariance in sigmas, or 0 where that is not
-//   taken into account; their mean squared distance from their mean;
-//   for each dimension the least and the largest coordinate, the mean m, and -2 (true mean - m);
-//   up to kMomentDims dimensions, for k <= l, what u_k u_l is multiplied by in u' covariance u / 2.
+//   the offset of that one, and its factor: their weight where it exceeds 1, less half of the trace
+//   of their covariance in sigmas where that is taken into account; their mean squared distance
+//   from their mean; what the squared distance from their mean is less than that of one center of
+//   weight 1 that their sum exceeds;
+//   for each dimension the least and the largest coordinate, the mean, and what it is rounded by;
+//   up to kMomentDims dimensions, for k <= l, what u_k u_l is multiplied by in u' covariance u / 2,
+//   times the factor.
 inline constexpr int kLeafBlocks = 4;
-inline constexpr int kNodeExtras = 4;
+inline constexpr int kNodeExtras = 5;
 inline constexpr int kNodeSides = 4;
 inline constexpr int kMomentDims = 8;
 

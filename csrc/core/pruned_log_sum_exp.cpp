@@ -71,11 +71,12 @@ class PrunedSum {
 
   T cutoff(T bound) const { return T((bound + gap_) + slack_ * std::abs(bound + gap_)); }
 
-  // What the kernel is told of a row: the reference to start from, the cutoff, the allowance.
+  // What the kernel is told of a row: the reference to start from, the cutoff, the allowance. The
+  // reference is sure to lie below, from where terms move it: over it they might all be 0.
   std::array<T, 3> limits(int64_t i) const {
     const T bound = places_[i].bound;
     if (bound == kOfNan) return kNothing;
-    const double exponent = -double(setup_.scaling.scale) * bound;
+    const double exponent = -double(setup_.scaling.scale) * (bound + slack_ * std::abs(bound));
     const double least = -double(std::numeric_limits<T>::max());
     return {T(std::max(least, std::floor(exponent))), cutoff(bound), allowance(bound)};
   }

@@ -48,12 +48,12 @@ inline void add_as_one(RunningSum<T>& sum, const T* tile, const T* node, int64_t
   R distance = broadcast(node[1]) + beyond;
   const T* sides = node + kNodeExtras;
   for (int64_t k = 0; k < dim; ++k, sides += kNodeSides) {
-    const R difference = load(tile + k * Lanes<T>::kCount) - broadcast(sides[2]);
+    const R difference =
+        load(tile + k * Lanes<T>::kCount) - broadcast(sides[2]) - broadcast(sides[3]);
     distance = fma(difference, difference, distance);
-    distance = fma(difference, broadcast(sides[3]), distance);
     if (dim <= kMomentDims) differences[k] = difference;
   }
-  R factor = broadcast(1 - node[2]);
+  R factor = broadcast(node[2]);
   if (dim <= kMomentDims)
     for (int64_t k = 0; k < dim; ++k) {
       R row = broadcast(T(0));

@@ -118,7 +118,7 @@ struct RunningSum {
     add_term(even + odd);
   }
 
-  // Adds one term, times a factor near 1.
+  // Adds one term, times a factor of no more than some centers.
   inline void add_one(R distance, R factor) {
     if (!prepare(distance)) return;
     const Power<T> power = exp2<T>(exponent(distance));

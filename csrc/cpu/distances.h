@@ -9,14 +9,16 @@ namespace {
 
 using layerbits::kBlock;
 
+// Partial sums over so many dimensions keep the rounding of a long sum near that of a short one,
+// even where all differences are equal and so all roundings alike.
+constexpr int64_t kPanel = 32;
+
 // Adds |q - c|^2 to `out`, which holds what each sum starts from, for kBlocks blocks whose
-// coordinates are `stride` apart. Partial sums over 64 dimensions keep the rounding of a long sum
-// near that of a short one.
+// coordinates are `stride` apart.
 template <typename T, int kBlocks>
 inline void add_distances(const T* tile, const T* block, int64_t stride, int64_t dim,
                           typename Lanes<T>::Register (&out)[kBlocks][kBlock]) {
   using R = typename Lanes<T>::Register;
-  constexpr int64_t kPanel = 64;
   constexpr int kColumns = kBlocks * kBlock;
   for (int64_t first = 0; first < dim; first += kPanel) {
     const int64_t last = first + kPanel < dim ? first + kPanel : dim;

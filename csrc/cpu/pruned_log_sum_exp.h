@@ -45,12 +45,16 @@ inline void add_as_one(RunningSum<T>& sum, const T* tile, const T* node, int64_t
                        typename Lanes<T>::Register beyond) {
   using R = typename Lanes<T>::Register;
   R differences[kMomentDims];
-  R distance = broadcast(node[1]) + beyond;
+  R distance = broadcast(node[1]) + beyond, partial = broadcast(T(0));
   const T* sides = node + kNodeExtras;
   for (int64_t k = 0; k < dim; ++k, sides += kNodeSides) {
     const R difference =
         load(tile + k * Lanes<T>::kCount) - broadcast(sides[2]) - broadcast(sides[3]);
-    distance = fma(difference, difference, distance);
+    partial = fma(difference, difference, partial);
+    if (k % kPanel == kPanel - 1) {
+      distance = distance + partial;
+      partial = broadcast(T(0));
+    }
     if (dim <= kMomentDims) differences[k] = difference;
   }
   R factor = broadcast(node[2]);
@@ -60,7 +64,7 @@ inline void add_as_one(RunningSum<T>& sum, const T* tile, const T* node, int64_t
       for (int64_t l = k; l < dim; ++l) row = fma(broadcast(*sides++), differences[l], row);
       factor = fma(row, differences[k], factor);
     }
-  sum.add_one(distance, factor);
+  sum.add_one(distance + partial, factor);
 }
 
 template <typename T>

@@ -31,6 +31,18 @@ def test_error_is_within_the_contract_at_every_width(level, dtype, d):
 
 @EVERY_LEVEL
 @BOTH_DTYPES
+@pytest.mark.parametrize("method", ["dense", "pruned"])
+@pytest.mark.parametrize("d", [16, 31, 32, 64, 65, 128, 1024])
+def test_equal_differences_round_alike_within_the_contract(level, dtype, method, d):
+    # Each addition of equal squares may err to the same side, so that a plain sum loses d/2 eps.
+    differences = 10 ** np.random.default_rng(0).uniform(-1, 1, 50)
+    for difference in differences:
+        centers = np.full((1, d), difference, dtype)
+        assert excess(np.zeros((1, d), dtype), centers, 1.0, level=level, method=method) <= 1
+
+
+@EVERY_LEVEL
+@BOTH_DTYPES
 @pytest.mark.parametrize("m", [1, 7, 8, 9, 15, 16, 17, 31, 33, 127, 128, 129])
 @pytest.mark.parametrize("n", [1, 2, 7, 8, 9, 15, 16, 17, 31, 33])
 def test_no_tail_of_rows_or_columns_is_lost(level, dtype, m, n):

@@ -64,7 +64,9 @@ inline void add_as_one(RunningSum<T>& sum, const T* tile, const T* node, int64_t
       for (int64_t l = k; l < dim; ++l) row = fma(broadcast(*sides++), differences[l], row);
       factor = fma(row, differences[k], factor);
     }
-  sum.add_one(distance + partial, factor);
+  // A term of 0, too: where a query is far, its factor may be infinite.
+  const R zero = broadcast(T(0));
+  sum.add_one(distance + partial, where_less(beyond, broadcast(T(INFINITY)), factor, zero));
 }
 
 template <typename T>

@@ -201,6 +201,20 @@ def test_special_rows_are_as_in_a_dense_sum(level, dtype):
     np.testing.assert_allclose(got, dense, rtol=8 * np.finfo(dtype).eps, atol=8 * np.finfo(dtype).eps)
 
 
+@EVERY_LEVEL
+@BOTH_DTYPES
+@pytest.mark.parametrize("far", [np.inf, -np.inf, 1e12, 1e30])
+def test_far_row_amid_rows_that_take_centers_as_one_is_as_alone(level, dtype, far):
+    generator = np.random.default_rng(0)
+    centers = generator.normal(0, 0.01, (4000, 3)).astype(dtype)
+    points = generator.standard_normal((64, 3)).astype(dtype)
+    points[::9] = far
+    options = {"method": "pruned", "tolerance": 0.1, "level": level}
+    alone = native(points[:1], centers, 1.0, **options)
+    assert not np.isnan(alone)
+    np.testing.assert_array_equal(native(points, centers, 1.0, **options)[::9], np.repeat(alone, 8))
+
+
 def method_used(points, centers, sigma, **options):
     return _cpu.log_sum_exp(points, centers, sigma, np.empty(len(points)), **options)
 

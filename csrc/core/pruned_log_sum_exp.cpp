@@ -51,8 +51,9 @@ class PrunedSum {
     if (too_large_) return too_far_from_zero("points");
     status = sort_rows(cancellation);
     if (!status.ok()) return status;
-    return parallel_for(setup_.threads, divide_up(points_.rows, kPieceRows), cancellation,
-                        [&](int64_t piece) { evaluate(piece * kPieceRows, log_sum); });
+    return parallel_for(
+        setup_.threads, divide_up(points_.rows, kPieceRows), cancellation,
+        [&](int64_t piece) { evaluate(piece * kPieceRows, log_sum, cancellation); });
   }
 
  private:
@@ -101,7 +102,7 @@ class PrunedSum {
     });
   }
 
-  void evaluate(int64_t first, Vector<double> log_sum) const {
+  void evaluate(int64_t first, Vector<double> log_sum, Cancellation& cancellation) const {
     const int lanes = setup_.kernels->lanes;
     const int64_t dim = points_.cols, count = std::min(kPieceRows, points_.rows - first);
     const int64_t tile_size = (3 + dim) * lanes, tiles = divide_up(count, lanes);
@@ -109,9 +110,11 @@ class PrunedSum {
     pack_rows<NotFinite::kKeep>(
         *setup_.kernels, points_, [&](int64_t i) { return order_[first + i]; }, count, lanes,
         setup_.scaling.power, kNothing, [&](int64_t i) { return limits(i); }, packed.data());
-    for (int64_t t = 0; t < tiles; ++t)
+    for (int64_t t = 0; t < tiles; ++t) {
+      if (cancellation.requested()) return;
       setup_.kernels->pruned_log_sum_exp(packed.data() + t * tile_size, tree_.view(), dim,
                                          setup_.scaling.scale, states.data() + t * 3 * lanes);
+    }
     std::vector<double> logs(size_t(tiles * lanes));
     setup_.kernels->log_of_sums(states.data(), tiles, logs.data());
     const double shift = std::log(setup_.largest_weight);

@@ -55,7 +55,7 @@ inline bool tile_kernel(const T* tile, const T* block, int64_t dim, T scale, T* 
 
 // Keeps the compiler from loading a register's value again at every use, which costs 15 % here.
 template <typename R>
-inline void keep(R& value) {
+inline void keep([[maybe_unused]] R& value) {
 #if defined(__x86_64__)
   asm("" : "+v"(value));
 #endif

@@ -61,9 +61,13 @@ struct Setup {
     return {};
   }
 
-  // log2 of the weight beside the largest one: never positive.
+  // log2 of the weight beside the largest one: never positive. Their ratio itself might underflow.
   double exponent(int64_t center) const {
-    return mixture.weights ? std::log2(double(mixture.weights[center]) / largest_weight) : 0.0;
+    if (!mixture.weights) return 0;
+    int mine = 0, of_largest = 0;
+    const double ratio = std::frexp(double(mixture.weights[center]), &mine) /
+                         std::frexp(largest_weight, &of_largest);
+    return std::log2(ratio) + (mine - of_largest);
   }
 
   // The same as an offset of squared distances.

@@ -29,6 +29,13 @@ def test_error_is_within_the_contract_at_every_width(level, dtype, d):
     assert excess(normal((21, d), dtype), normal((43, d), dtype, seed=1), 0.4 * d**0.5, level=level) <= 1
 
 
+@pytest.mark.parametrize("method", ["dense", "pruned"])
+def test_weights_whose_ratio_underflows_count_where_they_are_alone(method):
+    centers = normal((50, 2), np.float64)
+    weights = 10.0 ** np.random.default_rng(0).uniform(-320, 300, 50)
+    assert excess(centers[:20], centers, 0.001, weights=weights, method=method) <= 1
+
+
 @EVERY_LEVEL
 @BOTH_DTYPES
 @pytest.mark.parametrize("method", ["dense", "pruned"])

@@ -30,6 +30,16 @@ bool all_usual(const Setup<T>& setup) {
   return usual;
 }
 
+// Has a center less than 2^-1022 of the largest weight? Moments would lose it.
+template <typename T>
+bool any_weight_underflows(const Setup<T>& setup) {
+  const Vector<const T>& weights = setup.mixture.weights;
+  for (int64_t j = 0; weights && j < weights.size; ++j)
+    if (weights[j] > 0 && weights[j] / setup.largest_weight < std::numeric_limits<double>::min())
+      return true;
+  return false;
+}
+
 }  // namespace
 
 // Weight, mean and weighted sum of squared distances from it, of the centers of a node; and their
@@ -67,7 +77,7 @@ struct PackedTree<T>::Moments {
 template <typename T>
 Status PackedTree<T>::build(const Setup<T>& setup, Cancellation& cancellation) {
   const Matrix<const T>& centers = setup.mixture.centers;
-  usable_ = all_usual(setup);
+  usable_ = all_usual(setup) && !any_weight_underflows(setup);
   if (!usable_) return {};
   dim_ = centers.cols;
   count_ = centers.rows;

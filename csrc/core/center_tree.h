@@ -13,7 +13,8 @@ namespace layerbits {
 template <typename T>
 class PackedTree {
  public:
-  // Leaves `usable` false where a center is not finite, or too large beside sigma.
+  // Leaves `usable` false where a center is not finite, too large beside sigma, or of less than
+  // 2^-1022 of the largest weight.
   Status build(const Setup<T>& setup, Cancellation& cancellation);
 
   bool usable() const { return usable_; }

@@ -16,8 +16,8 @@ template <typename T>
 Status small_groups_log_sum_exp(const Setup<T>& setup, Vector<double> log_sum,
                                 Cancellation& cancellation);
 
-// The one group of the mixture over a tree of its centers. Sets `done`, but leaves it false where a
-// center is not finite, or, for Method::kAuto, where all pairs are expected to take less time.
+// The one group of the mixture over a tree of its centers. Sets `done`, but leaves it false where
+// the tree is not usable, or, for Method::kAuto, where all pairs are expected to take less time.
 template <typename T>
 Status pruned_log_sum_exp(const Setup<T>& setup, const Accuracy& accuracy, Vector<double> log_sum,
                           Cancellation& cancellation, bool& done);

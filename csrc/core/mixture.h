@@ -31,7 +31,8 @@ enum class Method { kAuto, kDense, kPruned };
 
 // How to evaluate a sum. kDense takes all pairs. kPruned leaves out and merges centers of a single
 // group where that changes no result by more than `tolerance`, in nats; it is dense for several
-// groups, and where a center is not finite. kAuto takes what it expects to be faster.
+// groups, where a center is not finite, and where a weight is below 2^-1022 of the largest. kAuto
+// takes what it expects to be faster.
 struct Accuracy {
   Method method = Method::kAuto;
   double tolerance = 0;  // 0: the unit roundoff of T

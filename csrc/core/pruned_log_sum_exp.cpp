@@ -72,14 +72,14 @@ class PrunedSum {
 
   T cutoff(T bound) const { return T((bound + gap_) + slack_ * std::abs(bound + gap_)); }
 
-  // What the kernel is told of a row: the reference to start from, the cutoff, the allowance. The
-  // reference is sure to lie below, from where terms move it: over it they might all be 0.
+  // What the kernel is told of a row: the reference to start from, the cutoff, the allowance. A low
+  // reference is moved by the terms; under one that is too high they would be 0, or lose digits.
   std::array<T, 3> limits(int64_t i) const {
     const T bound = places_[i].bound;
     if (bound == kOfNan) return kNothing;
     const double exponent = -double(setup_.scaling.scale) * (bound + slack_ * std::abs(bound));
     const double least = -double(std::numeric_limits<T>::max());
-    return {T(std::max(least, std::floor(exponent))), cutoff(bound), allowance(bound)};
+    return {T(std::clamp(std::floor(exponent), least, 0.0)), cutoff(bound), allowance(bound)};
   }
   T allowance(T bound) const {
     return T(share_ * std::exp2(-double(setup_.scaling.scale) * bound));

@@ -120,20 +120,28 @@ def test_bound_by_a_rounded_mean_leaves_out_nothing_that_matters():
     assert_true(points, centers, 2.0, 0.1)
 
 
+def sphere_about_a_center(radius, dtype=np.float64):
+    """A query at a center, and 4000 more centers at this distance from it."""
+    sphere = np.random.default_rng(0).standard_normal((4000, 3))
+    sphere *= radius / np.linalg.norm(sphere, axis=1, keepdims=True)
+    return np.zeros((1, 3), dtype), np.concatenate([np.zeros((1, 3)), sphere]).astype(dtype)
+
+
 @pytest.mark.parametrize("tolerance", [1e-2, 1e-4])
 def test_what_is_left_out_adds_up_to_less_than_the_tolerance(tolerance):
-    # All but one center on a sphere around the query, where each is just out of its reach: where leaving each out
-    # is worth it, and leaving out all of them costs most.
-    n = 4000
-    generator = np.random.default_rng(0)
-    sphere = generator.standard_normal((n, 3))
-    sphere /= np.linalg.norm(sphere, axis=1, keepdims=True)
+    # Each center is just out of reach: where leaving it out is worth it, and leaving out all of them costs most.
     for farther in (0.98, 1.0, 1.02, 1.05):
-        radius = farther * np.sqrt(2 * np.log(n / tolerance))
-        centers = np.concatenate([np.zeros((1, 3)), radius * sphere])
-        got = native(np.zeros((1, 3)), centers, 1.0, method="pruned", tolerance=tolerance)
-        want, _ = truth(np.zeros((1, 3)), centers, 1.0)
+        points, centers = sphere_about_a_center(farther * np.sqrt(2 * np.log(4000 / tolerance)))
+        got = native(points, centers, 1.0, method="pruned", tolerance=tolerance)
+        want, _ = truth(points, centers, 1.0)
         assert abs(got - want) <= tolerance
+
+
+@BOTH_DTYPES
+def test_default_leaves_out_nothing_above_rounding(dtype):
+    # These centers weigh 10 eps, twice what contract and tolerance allow together.
+    points, centers = sphere_about_a_center(np.sqrt(2 * np.log(4000 / (10 * np.finfo(dtype).eps))), dtype)
+    assert_true(points, centers, 1.0, None)
 
 
 def test_looser_tolerance_leaves_out_more():
@@ -148,11 +156,12 @@ def test_looser_tolerance_leaves_out_more():
 def test_equal_centers_are_one_of_their_weight(level, dtype, d):
     # Near the centers the contract has no room for the logarithm of a weight, rounded: only our log rounds, by 1.5 ulp.
     generator = np.random.default_rng(d)
-    for n in (33, 500, 2900):
+    for n in (33, 500, 2900, 300_000):
         centers = np.repeat(generator.standard_normal((1, d)).astype(dtype), n, axis=0)
         points = (centers[:40] + 0.01 * generator.standard_normal((len(centers[:40]), d))).astype(dtype)
         got = native(points, centers, 1.0, method="pruned", level=level)
-        want, mean_exponent = truth(points, centers, 1.0)
+        of_one, mean_exponent = truth(points, centers[:1], 1.0)
+        want = of_one + np.log(np.longdouble(n))
         bound = allowed(mean_exponent, d, dtype) + np.finfo(dtype).eps / 2 + 1.5 * np.spacing(np.log(n))
         assert (np.abs(got - want) <= bound).all()
 

@@ -73,3 +73,24 @@ def test_thousands_of_small_groups_equal_their_dense_calls(dtype):
     got = native(points, centers, 0.3, threads=2, point_offsets=offsets, center_offsets=offsets)
     want = np.concatenate([native(points[i : i + 3], centers[i : i + 3], 0.3) for i in offsets[:-1]])
     np.testing.assert_array_equal(got, want)
+
+
+@EVERY_LEVEL
+@BOTH_DTYPES
+def test_nan_in_a_far_block_of_a_small_group_reaches_all_its_rows_and_no_others(level, dtype):
+    # The block of NaN holds nothing else that is near, so that a kernel may pass over it.
+    centers = np.concatenate([np.zeros((8, 2)), np.full((8, 2), 1e6), np.zeros((16, 2))]).astype(dtype)
+    centers[12, 0] = np.nan
+    offsets = {"point_offsets": np.array([0, 3, 6]), "center_offsets": np.array([0, 16, 32])}
+    got = native(np.zeros((6, 2), dtype), centers, 1.0, level=level, **offsets)
+    np.testing.assert_array_equal(np.isnan(got), [True] * 3 + [False] * 3)
+
+
+@BOTH_DTYPES
+@pytest.mark.parametrize("name", ["points", "centers"])
+def test_values_too_large_beside_sigma_in_a_small_group_are_named(dtype, name):
+    arrays = {"points": np.zeros((6, 2), dtype), "centers": np.zeros((6, 2), dtype)}
+    arrays[name][4, 1] = np.finfo(dtype).max
+    offsets = {"point_offsets": np.array([0, 3, 6]), "center_offsets": np.array([0, 3, 6])}
+    with pytest.raises(ValueError, match=f"{name}: got a finite value too large beside sigma"):
+        native(arrays["points"], arrays["centers"], 1.0, **offsets)

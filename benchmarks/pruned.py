@@ -98,14 +98,14 @@ def targets(rows: Sequence[PrunedRow]) -> Iterator[Target]:
 
 def lines(rows: Sequence[PrunedRow]) -> Iterator[str]:
     yield f"SZT layers in training, n = {rows[0].n} centers, m = {rows[0].m} points, sigma = 0.005. Trees are built in"
-    yield "the call. Ours in float32, as the signals are; scikit-learn and mlpack in float64, their only dtype, and with a"
+    yield "the call. Ours in float32, as the signals are; scikit-learn and mlpack in float64, their only dtype, with a"
     yield "relative error of 1e-4 (mlpack 5%: its default). ! is beyond it."
     heads = [f"dense / {name}" for name in _METHODS[1:]] + [f"{name} / auto" for name in TREES]
-    yield f"{'layer, epoch':<20}{'d':>3}{'dense G pairs/s':>17}" + "".join(f"{head:>22}" for head in heads)
+    yield f"{'layer, epoch':<20}{'d':>3}{'dense G pairs/s':>17}" + "".join(f"{head:>26}" for head in heads)
     for row in rows:
         cells = [*row.over_dense.values(), *(row.over_trees.get(name, "-") for name in TREES)]
         rate = f"{row.dense_rate / 1e9:.3f}"
-        yield f"{_name(row):<20}{row.dim:>3}{rate:>17}" + "".join(f"{cell!s:>22}" for cell in cells)
+        yield f"{_name(row):<20}{row.dim:>3}{rate:>17}" + "".join(f"{cell!s:>26}" for cell in cells)
     yield ""
     yield f"{'largest error, nats':<23}" + "".join(f"{name:>13}" for name in (*_METHODS, *TREES))
     for row in rows:

@@ -105,6 +105,16 @@ def test_separated_inputs_have_log_n():
     assert (row.value, row.standard_error) == (pytest.approx(math.log(50), abs=1e-9), pytest.approx(0, abs=1e-9))
 
 
+def test_draws_that_have_nothing_in_common_have_log_n_and_no_warning():
+    # A gain of a million puts all draws thousands of sigmas apart: what is left of a density without the
+    # query's own part is 0. Each query is at its own draw alone.
+    network = nn.Sequential(nn.Identity(), dense(1e6 * torch.ones(1, 1, dtype=torch.float64)), nn.Identity())
+    noisy = noisify(network, sigma=0.5, layers=nn.Identity)
+    row = layer_information(noisy, random(20, 1), draws=8)["2", "I(X;T)"]
+    # Sums of one term 1 and of nothing: rounded logarithms of some tens, at most.
+    assert abs(row.value - math.log(20)) < 1e-12
+
+
 def test_labels_of_the_first_layer_have_the_information_of_their_mixtures():
     means, classes = random(12, 2).numpy(), np.arange(12) % 3
     truth, error = gaussian_mixture_information(means, 0.25 * np.eye(2), 200_000, seed=1, classes=classes)

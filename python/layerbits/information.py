@@ -286,7 +286,8 @@ def _entropies(
         # left of the density does not vanish, for the query's own draw is in the rest.
         others = -np.expm1(np.minimum(own - log_sum, 0))
         left = others + np.tensordot(weights, np.exp(own_parts - log_sum), 1)
-        means = np.where(asked[:, None], terms - np.log(left), 0).sum(2) / asked.sum(1)[:, None]
+        logs = np.log(left, where=asked[:, None], out=np.zeros_like(left))
+        means = np.where(asked[:, None], terms - logs, 0).sum(2) / asked.sum(1)[:, None]
         return _Estimate(float(terms.mean()), (means.T,))
 
     return _Entropies(

@@ -25,7 +25,7 @@ SHARE = 0.5
 LANES = {"avx512": 1.0, "avx2": 0.5, "sse2": 0.25, "neon": 0.25}  # over those of AVX-512
 
 _N, _M = 4096, 8192
-_GUARDED = ((torch.float32, 5), (torch.float32, 10), (torch.float32, 128), (torch.float64, 10))
+_GUARDED = ((torch.float32, 5), (torch.float32, 10), (torch.float32, 16), (torch.float64, 10))
 _ROUNDS = Rounds(repeats=5, least_seconds=0.25, most_seconds=5)
 
 

@@ -296,5 +296,5 @@ def test_guard_gives_a_second_chance():
 def test_guard_asks_of_a_level_what_its_lanes_allow(level, share):
     owed = {case.name.split(", ", 1)[1]: case.least for case in guard.cases(level)}
 
-    halves = {"float32, d = 5": 30, "float32, d = 10": 30, "float32, d = 128": 4, "float64, d = 10": 20}
+    halves = {"float32, d = 5": 30, "float32, d = 10": 30, "float32, d = 16": 15, "float64, d = 10": 20}
     assert owed == {name: share * half for name, half in halves.items()}

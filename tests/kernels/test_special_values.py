@@ -88,3 +88,15 @@ def test_nothing_beyond_the_output_is_written(level, dtype):
     room = np.full(19, 7.0)
     _cpu.log_sum_exp(points, centers, 0.5, room[1:-1], level=level)
     assert room[0] == room[-1] == 7
+
+
+@pytest.mark.parametrize(
+    "options", [{"method": "dense"}, {"method": "pruned"}, {"point_offsets": 2, "center_offsets": 2}]
+)
+def test_value_that_only_sigma_makes_too_large_is_named(level, dtype, options):
+    # Far from the largest number itself, but not beside a sigma of 2^-40.
+    huge = np.full((40, 2), np.ldexp(1.0, np.finfo(dtype).maxexp - 30), dtype)
+    options = {key: np.array([0, 20, 40]) if value == 2 else value for key, value in options.items()}
+    for points, centers, name in ((huge, 0 * huge, "points"), (0 * huge, huge, "centers")):
+        with pytest.raises(ValueError, match=f"{name}: got a finite value too large beside sigma"):
+            native(points, centers, 2.0**-40, level=level, **options)

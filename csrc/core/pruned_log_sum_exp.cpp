@@ -62,13 +62,11 @@ class PrunedSum {
 
   // Returns whether a coordinate is NaN.
   bool pack_query(int64_t i, T* query) const {
-    const Found found = pack<NotFinite::kKeep, T, 0>(*setup_.kernels, points_, i, 1, 1,
-                                                     setup_.scaling.power, {}, no_extras, query);
+    const Found found = pack_tile<NotFinite::kKeep>(
+        *setup_.kernels, points_, [i](int) { return i; }, 1, 1, T(setup_.scaling.power), query);
     if (found.too_large) too_large_ = true;
     return found.nan;
   }
-
-  static std::array<T, 0> no_extras(int64_t) { return {}; }
 
   T cutoff(T bound) const { return T((bound + gap_) + slack_ * std::abs(bound + gap_)); }
 

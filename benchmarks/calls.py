@@ -82,10 +82,12 @@ def information_calls(
     noisy: NoisyModule, inputs: Tensor, *, draws: int, queries: int, chunk: int
 ) -> dict[str, Callable[[], dict[str, float]]]:
     """I(X;T) of every layer from the inputs on: all methods propagate alike, with the same noise."""
+    sigma = noisy.sigma
+    assert sigma is not None  # the rivals know no other noise
     return {
-        "numpy": lambda: rivals.numpy_information(propagate(noisy, inputs, draws=draws), noisy.sigma, queries=queries),
+        "numpy": lambda: rivals.numpy_information(propagate(noisy, inputs, draws=draws), sigma, queries=queries),
         "torch": lambda: rivals.torch_information(
-            propagate(noisy, inputs, draws=draws), noisy.sigma, queries=queries, chunk=chunk
+            propagate(noisy, inputs, draws=draws), sigma, queries=queries, chunk=chunk
         ),
         "layerbits": lambda: {
             row.layer: row.value

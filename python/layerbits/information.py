@@ -24,6 +24,7 @@ from torch import Tensor
 
 from layerbits.checks import check_confidence, check_count, check_positive
 from layerbits.entropies import Floats, Integers, JackknifeMean, sample_entropies
+from layerbits.gaussian_noise import GaussianNoise
 from layerbits.kernels import Array, as_floats, as_tensor
 from layerbits.mixture import noise_entropy
 from layerbits.noise import NoisyModule
@@ -117,13 +118,14 @@ def layer_information(
     before: InformationRow | None = None
     for layer in samples[0]:
         started = time.perf_counter()
-        signals, limit = [sample[layer] for sample in samples], draws
+        noise = noisy.noise[layer]
+        signals, limit = [noise.whiten(sample[layer]) for sample in samples], draws
         if not _is_random(signals[0]):
             signals, limit = [sample[:, :1] for sample in signals], max(queries, draws)
         elif draws < 2:
             raise ValueError(f"draws: got {draws}, wanted at least 2, for {layer!r} lies behind noise")
         key = (seed, noisy.layer_names.index(layer))
-        measured = _measure_to(wanted, quantile, signals, classes, noisy.sigma, queries, limit, key)
+        measured = _measure_to(wanted, quantile, signals, classes, noise, queries, limit, key)
         n_inputs, r, _ = signals[0].shape
         found = _rows(layer, measured, estimator, quantile, r, time.perf_counter() - started)
         found = _audited(found, before, n_inputs, classes, quantile)
@@ -153,7 +155,7 @@ def _measure_to(
     quantile: float,
     signals: Sequence[Tensor],
     classes: Integers | None,
-    sigma: float,
+    noise: GaussianNoise,
     queries: int,
     limit: int,
     key: tuple[int, int],
@@ -162,11 +164,12 @@ def _measure_to(
 
     Signals are one sample, or two: then the second is for h(T|X) and h(T|Y).
     """
-    noise = noise_entropy(signals[0].shape[2], sigma)
+    sigma = noise.sigma
+    floor = noise_entropy(signals[0].shape[2], sigma) + noise.log_volume
     centers = [affine_coordinates(one.flatten(0, 1), sigma).view(*one.shape[:2], -1).numpy() for one in signals]
     while True:
         queries = min(queries, limit)
-        measured = _measure(centers, classes, sigma, queries, key, noise)
+        measured = _measure(centers, classes, sigma, queries, key, floor)
         if tolerance is None or queries == limit or quantile * measured["I(X;T)"].standard_error <= tolerance:
             return measured
         queries *= 2
@@ -178,7 +181,7 @@ def _measure(
     sigma: float,
     queries: int,
     key: tuple[int, int],
-    noise: float,
+    floor: float,
 ) -> dict[str, JackknifeMean]:
     same = len(centers) == 1
     seed, place = key
@@ -188,8 +191,8 @@ def _measure(
     )
     measured = {
         "I(X;T)": first.marginal.minus(second.by_input, same_sample=same),
-        "h(T)": first.marginal.plus(noise),
-        "h(T|X)": second.by_input.plus(noise),
+        "h(T)": first.marginal.plus(floor),
+        "h(T|X)": second.by_input.plus(floor),
     }
     if classes is not None:
         measured["I(T;Y)"] = first.marginal.minus(second.by_class, same_sample=same)

@@ -106,10 +106,15 @@ def choose_layers(calls: Sequence[LayerCall], layers: Layers) -> list[LayerCall]
     return [call for call in calls if call.name in chosen]
 
 
+def is_named(call: LayerCall, selector: str) -> bool:
+    """Tell whether a name or a glob stands for the layer or for its module."""
+    # Equality first: a module's own name may hold the brackets of a glob.
+    return any(name == selector or fnmatch.fnmatchcase(name, selector) for name in (call.name, call.module_name))
+
+
 def _matches(selector: object, call: LayerCall) -> bool:
     if isinstance(selector, str):
-        # Equality first: a module's own name may hold the brackets of a glob.
-        return any(name == selector or fnmatch.fnmatchcase(name, selector) for name in (call.name, call.module_name))
+        return is_named(call, selector)
     if isinstance(selector, type):
         return isinstance(call.module, selector)
     if callable(selector):

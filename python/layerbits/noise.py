@@ -1,4 +1,4 @@
-"""Noisy networks: T = S + Z with Z ~ N(0, sigma^2 I) at chosen layers.
+"""Noisy networks: T = S + Z with Gaussian Z at chosen layers.
 
 The noise is part of the network, in training and in evaluation alike; only `noise_off` silences it. No global random
 generator is read or written.
@@ -7,30 +7,39 @@ generator is read or written.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from layerbits.checks import check_count, check_positive
+from layerbits.checks import check_count
 from layerbits.errors import LayerSelectionError
-from layerbits.layers import LayerCall, Layers, choose_layers, layer_calls
+from layerbits.gaussian_noise import Deviations, GaussianNoise, gaussian_noise
+from layerbits.layers import LayerCall, Layers, choose_layers, is_named, layer_calls
 
 # Takes the index of a layer and its signal, gives what the network goes on with.
 Channel = Callable[[int, Tensor], Tensor]
 
 
-def noisify(model: nn.Module, *, sigma: float = 0.005, layers: Layers = None, seed: int = 0) -> NoisyModule:
+def noisify(
+    model: nn.Module,
+    *,
+    sigma: Deviations | Mapping[str, Deviations] = 0.005,
+    layers: Layers = None,
+    seed: int = 0,
+) -> NoisyModule:
     """Give layers of `model` additive Gaussian noise, in place, and wrap it.
 
     Parameters
     ----------
     model : torch.nn.Module
         Any network. Its modules get forward hooks; its parameters stay where they are.
-    sigma : float
-        Standard deviation of the noise, one for the whole network (beta in the paper, which uses 0.005).
+    sigma : float, tensor, array or mapping of str to them
+        A float is the standard deviation of the noise (beta in the paper, which uses 0.005). Of shape (d,): the
+        standard deviations of the d units of a layer. Of shape (d, d): their covariance, positive definite. Units are
+        those of the flattened output. A mapping has a key for each noisy layer, its name or a glob.
     layers : None, str, type, callable or a sequence of them
         The layers whose output gets noise. None: every hidden activation, that is every call of a module of
         `torch.nn.modules.activation` that is not the network's output. A str is a name or a glob (``"features.*"``); a
@@ -46,9 +55,11 @@ def noisify(model: nn.Module, *, sigma: float = 0.005, layers: Layers = None, se
     Raises
     ------
     LayerSelectionError
-        `layers` matches nothing; the message lists the layers. In a pass: a chosen output is no floating-point tensor.
+        `layers` matches nothing; the message lists the layers. A noisy layer has no key in `sigma` or several, or a key
+        no noisy layer. In a pass: a chosen output is no floating-point tensor.
     TypeError, ValueError
-        `model` is no module or is noisy already; `sigma` is not positive and finite; `seed` is no integer >= 0.
+        `model` is no module or is noisy already; `sigma` is not positive, not positive definite, or not finite; `seed`
+        is no integer >= 0. In a pass: `sigma` is of another number of units than the layer.
 
     Notes
     -----
@@ -59,9 +70,35 @@ def noisify(model: nn.Module, *, sigma: float = 0.005, layers: Layers = None, se
         raise TypeError(f"model: got {type(model).__name__}, wanted a torch.nn.Module")
     if any(isinstance(hook, _AddNoise) for module in model.modules() for hook in module._forward_hooks.values()):
         raise ValueError("model: got a network that is noisy already; use it as it is, or noisify one without noise")
-    width, number = check_positive("sigma", sigma), check_count("seed", seed, least=0)
+    by_key, number = _noise_by_key(sigma), check_count("seed", seed, least=0)
     calls = layer_calls(model)
-    return NoisyModule(model, width, number, calls, choose_layers(calls, layers))
+    chosen = choose_layers(calls, layers)
+    return NoisyModule(model, _noise_of_layers(by_key, chosen), number, calls)
+
+
+def _noise_by_key(sigma: Deviations | Mapping[str, Deviations]) -> dict[str, GaussianNoise]:
+    if not isinstance(sigma, Mapping):
+        return {"*": gaussian_noise(sigma)}
+    for key in sigma:
+        if not isinstance(key, str):
+            raise TypeError(f"sigma: got a key of {type(key).__name__}, wanted the name of a layer or a glob")
+    return {key: gaussian_noise(one, name=f"sigma[{key!r}]") for key, one in sigma.items()}
+
+
+def _noise_of_layers(by_key: Mapping[str, GaussianNoise], calls: Sequence[LayerCall]) -> dict[str, GaussianNoise]:
+    """Return the noise of every layer by its name; LayerSelectionError unless keys and layers fit."""
+    keys = {call.name: [key for key in by_key if is_named(call, key)] for call in calls}
+    for name, found in keys.items():
+        if len(found) != 1:
+            raise LayerSelectionError(
+                f"sigma: {name!r} has {' and '.join(map(repr, found)) or 'no key'}, wanted one key for each noisy layer"
+            )
+    unused = [key for key in by_key if [key] not in keys.values()]
+    if unused:
+        raise LayerSelectionError(
+            f"sigma: {unused[0]!r} matches no noisy layer, wanted keys for these: {', '.join(keys)}"
+        )
+    return {name: by_key[found[0]] for name, found in keys.items()}
 
 
 class NoisyModule(nn.Module):
@@ -74,8 +111,8 @@ class NoisyModule(nn.Module):
     ----------
     model : torch.nn.Module
         The network that was given.
-    sigma : float
-        Standard deviation of the noise.
+    noise : dict of str to GaussianNoise
+        The noise of each noisy layer.
     seed : int
         Seed of the noise.
     layer_names : tuple of str
@@ -83,13 +120,13 @@ class NoisyModule(nn.Module):
     """
 
     def __init__(
-        self, model: nn.Module, sigma: float, seed: int, calls: Sequence[LayerCall], noisy: Sequence[LayerCall]
+        self, model: nn.Module, noise: Mapping[str, GaussianNoise], seed: int, calls: Sequence[LayerCall]
     ) -> None:
         super().__init__()
         self.model = model
-        self.sigma = sigma
+        self.noise = dict(noise)
         self.seed = seed
-        self.layer_names = tuple(call.name for call in noisy)
+        self.layer_names = tuple(noise)
         self._channel: Channel | None = None
         self._generators: dict[str, torch.Generator] = {}
         self._generator_states: dict[str, Tensor] = {}
@@ -97,7 +134,7 @@ class NoisyModule(nn.Module):
         # Kept because unpickling a handle makes torch number later hooks past ours.
         self._handles = []
         index = {name: place for place, name in enumerate(self.layer_names)}
-        for module in dict.fromkeys(call.module for call in noisy):
+        for module in dict.fromkeys(call.module for call in calls if call.name in index):
             hook = _AddNoise(self, tuple(index.get(call.name) for call in calls if call.module is module))
             self._hooks.append(hook)
             self._handles.append(module.register_forward_hook(hook))
@@ -128,9 +165,16 @@ class NoisyModule(nn.Module):
         """False within `noise_off` and `noise_replaced`."""
         return self._channel is None
 
+    @property
+    def sigma(self) -> float | None:
+        """Standard deviation of the noise, where it is isotropic and the same at all layers; otherwise None."""
+        scales = {noise.scale for noise in self.noise.values()}
+        scale = scales.pop()
+        return None if scales or isinstance(scale, Tensor) else scale
+
     def extra_repr(self) -> str:
         """Describe the noise for `print`."""
-        return f"sigma={self.sigma}, layers={list(self.layer_names)}"
+        return f"sigma={self.sigma or self.noise}, layers={list(self.layer_names)}"
 
     def get_extra_state(self) -> dict[str, Tensor]:
         """Return the state of the noise, by device, for `state_dict`."""
@@ -153,11 +197,13 @@ class NoisyModule(nn.Module):
             raise LayerSelectionError(
                 f"layers: {self.layer_names[layer]!r} returns {got}, wanted floating-point values; choose other layers"
             )
+        noise = self.noise[self.layer_names[layer]]
+        noise.check(self.layer_names[layer], signal)
         if self._channel is not None:
             return self._channel(layer, signal)
         generator = self._generator(signal.device)
-        noise = torch.randn(signal.shape, generator=generator, dtype=signal.dtype, device=signal.device)
-        return torch.add(signal, noise, alpha=self.sigma)
+        normal = torch.randn(signal.shape, generator=generator, dtype=signal.dtype, device=signal.device)
+        return noise.add(signal, normal)
 
     def _generator(self, device: torch.device) -> torch.Generator:
         key = str(device)

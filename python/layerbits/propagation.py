@@ -130,7 +130,7 @@ class _Recorder:
 
     def __init__(self, noisy: NoisyModule, wanted: Sequence[str], n_inputs: int, draws: int, seed: int) -> None:
         self.names = noisy.layer_names
-        self.sigma = noisy.sigma
+        self.noise = noisy.noise
         self.wanted = wanted
         self.shape = (n_inputs, draws)
         self.seed = seed
@@ -171,7 +171,7 @@ class _Recorder:
             self._record(name, signal.reshape(len(self.draws), self.rows, math.prod(signal.shape[1:])))
         if self.met.issuperset(self.wanted):
             return signal  # nothing that follows is recorded
-        return torch.add(signal, self._noise(layer, signal), alpha=self.sigma)
+        return self.noise[name].add(signal, self._normal(layer, signal))
 
     def _record(self, name: str, signal: Tensor) -> None:
         if not all(map(math.isfinite, signal.aminmax())):  # one pass where isfinite() takes three
@@ -181,19 +181,19 @@ class _Recorder:
         part = self.signals[name][self.first : self.first + self.rows, self.draws.start : self.draws.stop]
         part.copy_(signal.transpose(0, 1))
 
-    def _noise(self, layer: int, signal: Tensor) -> Tensor:
+    def _normal(self, layer: int, signal: Tensor) -> Tensor:
         if layer not in self.streams:
             self.streams[layer] = [stream(self.seed, layer, draw, 0) for draw in self.draws]
         dtype = np.float64 if signal.dtype == torch.float64 else np.float32
-        noise = np.empty((len(self.draws), self.rows, *signal.shape[1:]), dtype)
+        normal = np.empty((len(self.draws), self.rows, *signal.shape[1:]), dtype)
 
         def fill(place: int) -> None:
             mine = slice(place, None, self.threads)
-            for values, generator in zip(noise[mine], self.streams[layer][mine], strict=True):
+            for values, generator in zip(normal[mine], self.streams[layer][mine], strict=True):
                 fill_standard_normal(values, generator)
 
         list(self.pool.map(fill, range(self.threads)))  # a list, to hear of errors
-        return torch.from_numpy(noise).flatten(0, 1).to(signal)
+        return torch.from_numpy(normal).flatten(0, 1).to(signal)
 
 
 @contextlib.contextmanager

@@ -100,6 +100,13 @@ def test_folder_measured_with_other_settings_is_refused(tmp_path, name, options)
         monitor(tmp_path, **options)
 
 
+def test_folder_measured_with_another_covariance_is_refused(tmp_path):
+    monitor(tmp_path, sigma=torch.eye(3)).step(1)
+    assert monitor(tmp_path, sigma=torch.eye(3)).tables
+    with pytest.raises(UsageError, match=r"sigma: .*information\.csv"):
+        monitor(tmp_path, sigma=2 * torch.eye(3))
+
+
 def test_settings_may_change_while_nothing_is_measured(tmp_path):
     monitor(tmp_path)
     monitor(tmp_path, draws=5).step(1)

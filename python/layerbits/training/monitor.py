@@ -150,7 +150,8 @@ class Monitor:
     def _resume(self) -> dict[int, InformationTable]:
         table, beside = self._folder / "information.csv", self._folder / "information.json"
         data = {"inputs": _digest(self._inputs), "labels": _digest(self._labels)}
-        settings = {**self._options, "sigma": self._noisy.sigma, **data}
+        sigma = self._noisy.sigma or _digest(tuple(noise.scale for noise in self._noisy.noise.values()))
+        settings = {**self._options, "sigma": sigma, **data}
         if not table.exists():
             write_json(beside, settings)
             return {}

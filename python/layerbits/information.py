@@ -1,61 +1,58 @@
-"""Information of every layer of a noisy network: the sample-propagation estimator.
+"""Information of every layer of a noisy network, as intervals that hold the true values.
 
 For N inputs and r noisy passes of each, the signals s_ij of a layer give p(t|x_i) = mean_j N(t; s_ij, sigma^2 I) and
-p(t) = mean_i p(t|x_i). Queries t = s_ij + z are shared by both entropies, and the squared length of z cancels from
-every quantity (control variate). At r = 1, for layers behind no noise, p(t|x) is exact.
-
-The estimate of I(X;T) is an upper bound in expectation: I is convex in the channel, and p(t|x) is unbiased. It falls to
-I(X;T) as r grows. Source: Goldfeld et al., Estimating Information Flow in Deep Neural Networks (ICML 2019).
+p(t) = mean_i p(t|x_i). The plug-in, made of them, is above I(X;T) in expectation, for I is convex in the channel and
+p(t|x) unbiased (Goldfeld et al., Estimating Information Flow in Deep Neural Networks, ICML 2019). A decoder, made of
+some of the passes and asked about the others, is below. Proofs: docs/theory.md.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import torch
-from scipy.special import entr, ndtri
-from torch import Tensor
 
+from layerbits.brackets import Bracket, ceilings
 from layerbits.checks import check_confidence, check_count, check_positive
-from layerbits.entropies import Floats, Integers, JackknifeMean, sample_entropies
-from layerbits.gaussian_noise import GaussianNoise
-from layerbits.kernels import Array, as_floats, as_tensor
-from layerbits.mixture import noise_entropy
+from layerbits.densities import Integers
+from layerbits.kernels import Array, as_tensor
 from layerbits.noise import NoisyModule
-from layerbits.propagation import propagate
+from layerbits.progress import bar
 from layerbits.randomness import stream
+from layerbits.refinement import Goal, refine
 from layerbits.results import InformationRow, InformationTable
-from layerbits.subspace import affine_coordinates
+from layerbits.samples import Inputs, LayerSample, sample_layers
 
 ESTIMATORS = ("pooled", "paper")
 
 # An I(X;T) this near to log N says only that the inputs are told apart.
 _SATURATED = 1e-3  # nats
 
-# Streams of random numbers under one seed; the keys of propagate are triples.
-_QUERY_STREAM, _SECOND_QUERY_STREAM, _SECOND_SEED_STREAM = 1, 2, 3
+# An audit speaks when it fails by so many standard errors.
+_AUDITED = 3
+
+# Stream of random numbers; see `layerbits.measurement` for the others.
+_SECOND_SEED_STREAM = 3
 
 
 def layer_information(
     noisy: NoisyModule,
-    inputs: Tensor | tuple[Tensor, ...] | npt.NDArray[Any] | tuple[npt.NDArray[Any], ...],
+    inputs: Inputs,
     labels: Array | None = None,
     *,
     layers: str | Sequence[str] | None = None,
     draws: int = 32,
-    queries: int = 4,
+    queries: int | None = None,
     tolerance: float | None = None,
     confidence: float = 0.95,
+    max_seconds: float = 300.0,
+    max_draws: int = 4096,
     seed: int = 0,
     estimator: str = "pooled",
 ) -> InformationTable:
-    """Estimate I(X;T), h(T) and h(T|X) of every noisy layer, for X uniform over the inputs, in nats.
+    """Bracket I(X;T), h(T) and h(T|X) of every noisy layer, for X uniform over the inputs, in nats.
 
     Parameters
     ----------
@@ -68,26 +65,33 @@ def layer_information(
     layers : str or sequence of str, optional
         Which of ``noisy.layer_names``; all by default.
     draws : int
-        Noisy passes per input, r; at least 2 behind noise. The bias upwards falls with it; layers behind no noise need
-        and take one.
-    queries : int
-        Points per input at which the densities are compared; at least 2, at most `draws` of them behind noise.
+        Noisy passes per input, r; at least 2 behind noise, where the gap between the two bounds falls with it. Layers
+        behind no noise need and take one.
+    queries : int, optional
+        Points per input at which densities are compared, at least 2. Behind noise they are the last of the draws, at
+        most half of them. By default 4, or more for less than 4096 inputs: 16,384 in all, but behind noise at most a
+        quarter of the draws.
     tolerance : float, optional
-        Half width in nats of the interval for I(X;T): queries are doubled up to `draws` until it is reached; a note
-        says when they ended first. It concerns the Monte Carlo error, not the bias of finite `draws`.
+        Half width in nats that the interval of I(X;T) shall have: draws and queries are doubled, layer by layer,
+        until it has, or a limit is reached, which a note says. None: `draws` and `queries` are left as they are.
     confidence : float
-        Level of the interval from `lower` to `upper`.
+        Level of the intervals from `lower` to `upper`, of each by itself.
+    max_seconds : float
+        With a tolerance: nothing is begun that would likely end later than this after the call.
+    max_draws : int
+        With a tolerance: noisy passes per input at the most.
     seed : int
         Seed of all noise.
     estimator : {"pooled", "paper"}
-        "paper" takes separate samples for h(T) and h(T|X), as the paper does; "pooled" the same ones, with less
-        variance.
+        "paper" takes for `value` what the paper does, the plug-in with separate samples for h(T) and h(T|X).
 
     Returns
     -------
     InformationTable
-        A row for each layer and quantity. Notes flag saturation at log N, and audits that fail beyond the error:
-        0 <= I(X;T) <= log N, I(X;T) not above that of the layer before, I(T;Y) <= H(Y).
+        A row for each layer and quantity. `lower` to `upper` is a confidence interval for the true quantity, `value`
+        the best estimate: halfway between the bound of the decoder and the plug-in less its first-order bias.
+        Notes flag saturation at log N, limits that came before the tolerance, and audits that fail beyond the error:
+        I(X;T) <= log N and I(T;Y) <= H(Y), I(X;T) not above that of the layer before, I(X;T) = I(T;Y) + I(X;T|Y).
 
     Raises
     ------
@@ -100,112 +104,66 @@ def layer_information(
 
     Notes
     -----
-    Standard errors are jackknives over the draws of each input, each left out with the query that it carries, so that
-    what queries share through common draws is accounted for. The interval is that of a normal mean: it is too short
-    with fewer than some hundred queries in all, and it knows nothing of confusions rarer than one query in all.
+    The lower end is rigorous for any number of queries: the decoder's bound holds for every decoder, and its terms are
+    independent and bounded (`layerbits.confidence`). So is the upper end at layers behind no noise. Behind noise the
+    upper end is a Student bound for the plug-in's mean, with the jackknife over the draws of each input, each left out
+    with the query that it carries.
     """
     check_options(
-        draws=draws, queries=queries, tolerance=tolerance, confidence=confidence, seed=seed, estimator=estimator
-    )
-    level, wanted = float(confidence), None if tolerance is None else float(tolerance)
-
-    passes = max(2, draws)  # two show whether a layer lies behind noise
+        draws=draws, queries=queries, tolerance=tolerance, confidence=confidence, max_seconds=max_seconds,
+        max_draws=max_draws, seed=seed, estimator=estimator,
+    )  # fmt: skip
+    began = time.monotonic()
     seeds = [seed] if estimator == "pooled" else [seed, int(stream(seed, _SECOND_SEED_STREAM).integers(2**62))]
-    samples = [_floats(propagate(noisy, inputs, draws=passes, seed=one, layers=layers)) for one in seeds]
-    classes = None if labels is None else _classes(labels, len(next(iter(samples[0].values()))))
-    quantile = float(ndtri(0.5 + level / 2))
+
+    def sample(some: str | Sequence[str] | None, draws: int, queries: int | None) -> list[dict[str, LayerSample]]:
+        return [sample_layers(noisy, inputs, layers=some, draws=draws, queries=queries, seed=one) for one in seeds]
+
+    samples = sample(layers, draws, queries)
+    n_inputs = len(next(iter(samples[0].values())).signals)
+    classes = None if labels is None else _classes(labels, n_inputs)
+    goal = None if tolerance is None else Goal(float(tolerance), max_draws, float(max_seconds), began + max_seconds)
     rows: list[InformationRow] = []
-    before: InformationRow | None = None
-    for layer in samples[0]:
-        started = time.perf_counter()
-        noise = noisy.noise[layer]
-        signals, limit = [noise.whiten(sample[layer]) for sample in samples], draws
-        if not _is_random(signals[0]):
-            signals, limit = [sample[:, :1] for sample in signals], max(queries, draws)
-        elif draws < 2:
-            raise ValueError(f"draws: got {draws}, wanted at least 2, for {layer!r} lies behind noise")
-        key = (seed, noisy.layer_names.index(layer))
-        measured = _measure_to(wanted, quantile, signals, classes, noise, queries, limit, key)
-        n_inputs, r, _ = signals[0].shape
-        found = _rows(layer, measured, estimator, quantile, r, time.perf_counter() - started)
-        found = _audited(found, before, n_inputs, classes, quantile)
-        if wanted is not None and quantile * found[0].standard_error > wanted:
-            found[0] = _with_note(found[0], f"tolerance {wanted:g} not reached with all draws as queries")
-        before = found[0]
-        rows += found
+    shown = bar(samples[0], name="information", total=len(samples[0]))
+    for layer in shown:
+        started = time.monotonic()
+
+        def again(draws: int, queries: int, layer: str = layer) -> list[LayerSample]:
+            return [one[layer] for one in sample(layer, draws, queries)]
+
+        last, brackets, shortfall = refine(
+            [one[layer] for one in samples], again, classes, goal, (1 - float(confidence)) / 2,
+            (seed, noisy.layer_names.index(layer)), lambda state, layer=layer: shown.set_postfix_str(f"{layer}: {state}"),
+        )  # fmt: skip
+        found = _rows(layer, last, brackets, estimator, time.monotonic() - started)
+        before = rows[-len(found)] if rows else None
+        rows += _audited(found, before, ceilings(n_inputs, classes), shortfall)
     return InformationTable(tuple(rows))
 
 
 def check_options(
-    *, draws: int, queries: int, tolerance: float | None, confidence: float, seed: int, estimator: str
+    *,
+    draws: int,
+    queries: int | None,
+    tolerance: float | None,
+    confidence: float,
+    max_seconds: float,
+    max_draws: int,
+    seed: int,
+    estimator: str,
 ) -> None:
     """Raise the TypeError or ValueError that `layer_information` would raise for its options."""
     check_count("draws", draws, least=1)
-    check_count("queries", queries, least=2)
+    if queries is not None:
+        check_count("queries", queries, least=2)
     if tolerance is not None:
         check_positive("tolerance", tolerance)
     check_confidence(confidence)
+    check_positive("max_seconds", max_seconds)
+    check_count("max_draws", max_draws, least=1)
     check_count("seed", seed, least=0)
     if estimator not in ESTIMATORS:
         raise ValueError(f"estimator: got {estimator!r}, wanted one of {', '.join(ESTIMATORS)}")
-
-
-def _measure_to(
-    tolerance: float | None,
-    quantile: float,
-    signals: Sequence[Tensor],
-    classes: Integers | None,
-    noise: GaussianNoise,
-    queries: int,
-    limit: int,
-    key: tuple[int, int],
-) -> dict[str, JackknifeMean]:
-    """Estimate every quantity of a layer, with more queries until I(X;T) is known to the tolerance or at the limit.
-
-    Signals are one sample, or two: then the second is for h(T|X) and h(T|Y).
-    """
-    sigma = noise.sigma
-    floor = noise_entropy(signals[0].shape[2], sigma) + noise.log_volume
-    centers = [affine_coordinates(one.flatten(0, 1), sigma).view(*one.shape[:2], -1).numpy() for one in signals]
-    while True:
-        queries = min(queries, limit)
-        measured = _measure(centers, classes, sigma, queries, key, floor)
-        if tolerance is None or queries == limit or quantile * measured["I(X;T)"].standard_error <= tolerance:
-            return measured
-        queries *= 2
-
-
-def _measure(
-    centers: Sequence[Floats],
-    classes: Integers | None,
-    sigma: float,
-    queries: int,
-    key: tuple[int, int],
-    floor: float,
-) -> dict[str, JackknifeMean]:
-    same = len(centers) == 1
-    seed, place = key
-    first = sample_entropies(centers[0], classes, sigma, queries, (seed, _QUERY_STREAM, place))
-    second = (
-        first if same else sample_entropies(centers[1], classes, sigma, queries, (seed, _SECOND_QUERY_STREAM, place))
-    )
-    measured = {
-        "I(X;T)": first.marginal.minus(second.by_input, same_sample=same),
-        "h(T)": first.marginal.plus(floor),
-        "h(T|X)": second.by_input.plus(floor),
-    }
-    if classes is not None:
-        measured["I(T;Y)"] = first.marginal.minus(second.by_class, same_sample=same)
-        measured["I(X;T|Y)"] = second.by_class.minus(second.by_input, same_sample=True)
-    return measured
-
-
-def _floats(signals: Mapping[str, Array]) -> dict[str, Tensor]:
-    return {layer: as_floats(f"signals of layer {layer!r}", signal) for layer, signal in signals.items()}
-
-
-def _is_random(signals: Tensor) -> bool:
-    return not torch.equal(signals, signals[:, :1].expand_as(signals))
 
 
 def _classes(labels: Array, n_inputs: int) -> Integers:
@@ -219,50 +177,55 @@ def _classes(labels: Array, n_inputs: int) -> Integers:
     return numbers
 
 
+
+
 def _rows(
-    layer: str, measured: dict[str, JackknifeMean], estimator: str, quantile: float, draws: int, seconds: float
+    layer: str, sample: LayerSample, brackets: Mapping[str, Bracket], estimator: str, seconds: float
 ) -> list[InformationRow]:
     return [
         InformationRow(
             layer=layer,
             quantity=quantity,
             estimator=estimator,
-            value=estimate.value,
-            standard_error=estimate.standard_error,
-            lower=estimate.value - quantile * estimate.standard_error,
-            upper=estimate.value + quantile * estimate.standard_error,
+            value=bracket.value,
+            standard_error=bracket.standard_error,
+            lower=bracket.low,
+            upper=bracket.high,
             unit="nats",
-            draws=draws,
+            draws=sample.signals.shape[1],
             seconds=seconds,
+            plug_in=bracket.plug_in,
+            plug_in_error=bracket.plug_in_error,
+            decoded=bracket.decoded,
+            decoded_error=bracket.decoded_error,
+            decoder=bracket.decoder,
+            limited_by=bracket.limited_by,
         )
-        for quantity, estimate in measured.items()
+        for quantity, bracket in brackets.items()
     ]
 
 
 def _audited(
-    rows: list[InformationRow], before: InformationRow | None, n_inputs: int, classes: Integers | None, quantile: float
+    rows: Sequence[InformationRow], before: InformationRow | None, most: Mapping[str, float], shortfall: str
 ) -> list[InformationRow]:
-    """Note what theory rules out beyond the error, and what says nothing."""
-    ceilings = {"I(X;T)": math.log(n_inputs), "I(X;T|Y)": math.log(n_inputs)}
-    if classes is not None:
-        ceilings["I(T;Y)"] = float(entr(np.bincount(classes) / n_inputs).sum())
-    audited = []
-    for row in rows:
-        margin = quantile * row.standard_error + _SATURATED
-        ceiling = ceilings.get(row.quantity, math.inf)
-        if row.quantity == "I(X;T)" and ceiling - row.lower <= _SATURATED < ceiling:
-            row = _with_note(row, "saturated at log N: the inputs are told apart, and no more is known")
-        if row.value > ceiling + margin:
-            row = _with_note(row, f"above its ceiling {ceiling:.4f}: raise draws or queries")
-        if row.quantity.startswith("I") and row.value < -margin:
-            row = _with_note(row, "below 0: raise draws or queries")
-        if row.quantity == "I(X;T)" and before is not None:
-            apart = quantile * math.hypot(row.standard_error, before.standard_error)
-            if row.value - before.value > apart + _SATURATED:
-                row = _with_note(row, f"above {before.layer!r} before it: raise draws, or the layers are no chain")
-        audited.append(row)
-    return audited
-
-
-def _with_note(row: InformationRow, note: str) -> InformationRow:
-    return dataclasses.replace(row, note="; ".join(filter(None, (row.note, note))))
+    """Note what theory rules out beyond the error, and what says nothing; `most` is what entropies allow."""
+    found = {row.quantity: row for row in rows}
+    notes: dict[str, list[str]] = {quantity: [] for quantity in found}
+    if shortfall:
+        notes["I(X;T)"].append(shortfall)
+    for quantity, row in found.items():
+        if row.lower > row.upper:
+            notes[quantity].append("its bounds exclude each other: raise draws")
+        if row.plug_in - row.plug_in_error * _AUDITED > most[quantity] + _SATURATED:
+            notes[quantity].append(f"above its ceiling {most[quantity]:.4f}: raise draws or queries")
+    whole = found["I(X;T)"]
+    if whole.plug_in >= most["I(X;T)"] - _SATURATED and whole.upper >= most["I(X;T)"] - _SATURATED:
+        notes["I(X;T)"].append("saturated at log N: the inputs are told apart, and no more is known")
+    if before is not None and whole.lower > before.upper + _SATURATED:
+        notes["I(X;T)"].append(f"above {before.layer!r} before it: raise draws, or the layers are no chain")
+    if "I(T;Y)" in found:
+        parts = found["I(T;Y)"], found["I(X;T|Y)"]
+        low, high = (sum(getattr(part, end) for part in parts) for end in ("lower", "upper"))
+        if low > whole.upper + _SATURATED or high < whole.lower - _SATURATED:
+            notes["I(X;T)"].append("not the sum of I(T;Y) and I(X;T|Y): raise draws or queries")
+    return [dataclasses.replace(row, note="; ".join(notes[row.quantity])) for row in rows]

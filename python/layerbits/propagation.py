@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, overload
 
@@ -97,13 +97,32 @@ def propagate(
     TypeError, ValueError
         An argument is of another type or out of range; inputs are empty or NaN; a signal is NaN or infinite.
     """
+    signals = record(noisy, inputs, draws=draws, seed=seed, layers=layers, chunk=chunk, views={})
+    return {name: signal.numpy(force=True) for name, signal in signals.items()} if _is_array(inputs) else signals
+
+
+# Makes of the signals (draws, rows, d) of a layer in a pass what is kept of them, (draws, rows, k).
+View = Callable[[Tensor], Tensor]
+
+
+def record(
+    noisy: NoisyModule,
+    inputs: Tensor | tuple[Tensor, ...] | _Array | tuple[_Array, ...],
+    *,
+    draws: int,
+    seed: int,
+    layers: str | Sequence[str] | None,
+    chunk: int | None,
+    views: Mapping[str, View],
+) -> dict[str, Tensor]:
+    """Do what `propagate` does, and keep of the layers that `views` names no more than its view."""
     _check_noise(noisy)
     check_count("draws", draws, least=1)
     check_count("seed", seed, least=0)
     tensors = _as_tensors(inputs, noisy)
     n_inputs, rows = len(tensors[0]), _rows_per_pass(tensors, chunk)
     together = min(draws, rows, max(_TOGETHER, rows // n_inputs))
-    recorder = _Recorder(noisy, wanted_layers(noisy, layers), n_inputs, draws, seed)
+    recorder = _Recorder(noisy, wanted_layers(noisy, layers), n_inputs, draws, seed, views)
     with recorder.pool, evaluating(noisy), torch.no_grad(), noisy.noise_replaced(recorder):
         for draw in range(0, draws, together):
             recorder.draw(range(draw, min(draw + together, draws)))
@@ -111,10 +130,7 @@ def propagate(
                 recorder.start(len(part[0]))
                 _pass(noisy, part, len(recorder.draws))
                 recorder.finish()
-    signals = {name: recorder.signals[name] for name in recorder.wanted}
-    if _is_array(inputs):
-        return {name: signal.numpy(force=True) for name, signal in signals.items()}
-    return signals
+    return {name: recorder.signals[name] for name in recorder.wanted}
 
 
 def _pass(noisy: NoisyModule, inputs: Sequence[Tensor], draws: int) -> None:
@@ -128,10 +144,19 @@ def _pass(noisy: NoisyModule, inputs: Sequence[Tensor], draws: int) -> None:
 class _Recorder:
     """The channel of `propagate`: keeps the signals of the wanted layers and adds noise of its own streams."""
 
-    def __init__(self, noisy: NoisyModule, wanted: Sequence[str], n_inputs: int, draws: int, seed: int) -> None:
+    def __init__(
+        self,
+        noisy: NoisyModule,
+        wanted: Sequence[str],
+        n_inputs: int,
+        draws: int,
+        seed: int,
+        views: Mapping[str, View],
+    ) -> None:
         self.names = noisy.layer_names
         self.noise = noisy.noise
         self.wanted = wanted
+        self.views = views
         self.shape = (n_inputs, draws)
         self.seed = seed
         self.threads = threads()
@@ -176,6 +201,8 @@ class _Recorder:
     def _record(self, name: str, signal: Tensor) -> None:
         if not all(map(math.isfinite, signal.aminmax())):  # one pass where isfinite() takes three
             raise ValueError(f"inputs: layer {name!r} gives NaN or infinity, wanted finite signals; check the network")
+        if name in self.views:
+            signal = self.views[name](signal)
         if name not in self.signals:
             self.signals[name] = signal.new_empty((*self.shape, signal.shape[2]))
         part = self.signals[name][self.first : self.first + self.rows, self.draws.start : self.draws.stop]

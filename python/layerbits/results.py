@@ -60,9 +60,12 @@ class Estimate:
 class InformationRow:
     """One quantity of one layer; the columns of `information.csv` without `epoch`, in their order.
 
-    `quantity` is one of ``I(X;T)``, ``I(T;Y)``, ``I(X;T|Y)``, ``h(T)``, ``h(T|X)``; `value`, `standard_error`, `lower`
-    and `upper` are in `unit`; `draws` counts the noisy passes per input behind the value; `seconds` is what measuring
-    the layer took, the same in all rows of a layer; `note` holds the notices of the audits, empty when there are none.
+    `quantity` is one of ``I(X;T)``, ``I(T;Y)``, ``I(X;T|Y)``, ``h(T)``, ``h(T|X)``; `value` is the best estimate, and
+    `lower` to `upper` a confidence interval for the true quantity, in `unit`; `draws` counts the noisy passes per input
+    behind the value; `seconds` is what measuring the layer took, the same in all rows of a layer; `note` holds the
+    notices of the audits, empty when there are none. `plug_in` and `decoded`, with their standard errors, are
+    the bounds on the two sides, by draws and by the `decoder`; `limited_by` says what the width of the interval is due
+    to most: ``"queries"``, ``"draws"``, ``"decoder"`` or ``"dimensions"`` that were left out.
     """
 
     layer: str
@@ -76,11 +79,17 @@ class InformationRow:
     draws: int
     seconds: float
     note: str = ""
+    plug_in: float = math.nan
+    plug_in_error: float = math.nan
+    decoded: float = math.nan
+    decoded_error: float = math.nan
+    decoder: str = ""
+    limited_by: str = ""
 
     @property
     def bits(self) -> InformationRow:
         """The same row in bits."""
-        return _in_bits(self, (*_ESTIMATED, "lower", "upper"))
+        return _in_bits(self, (*_ESTIMATED, "lower", "upper", "plug_in", "plug_in_error", "decoded", "decoded_error"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,7 +126,7 @@ class InformationTable:
     def __str__(self) -> str:
         width = max((len(row.layer) for row in self.rows), default=0)
         return "\n".join(
-            f"{row.layer:<{width}}  {row.quantity:<8}  {row.value:9.4f} ± {row.standard_error:.4f} {row.unit}"
+            f"{row.layer:<{width}}  {row.quantity:<8}  {row.value:9.4f} {row.unit}  [{row.lower:.4f}, {row.upper:.4f}]"
             + (f"  ({row.note})" if row.note else "")
             for row in self.rows
         )

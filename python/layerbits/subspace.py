@@ -1,11 +1,13 @@
-"""The exact reduction of dimension: a mixture with isotropic noise lives where its centers do.
+"""The reduction of dimension: a mixture with isotropic noise lives where its centers do.
 
 Centers in a k-dimensional affine subspace of R^d give T = (T inside, T across) with T across pure noise, so that
 I(S;T) is that of the k coordinates inside, and h(T) theirs plus (d - k)/2 log(2 pi e sigma^2). k <= n - 1 always, which
-makes wide layers possible.
+makes wide layers possible. Of centers that lie near the subspace, the rest is bounded: see `Subspace.coordinates`.
 """
 
 from __future__ import annotations
+
+import dataclasses
 
 import torch
 from torch import Tensor
@@ -14,33 +16,75 @@ from torch import Tensor
 NEGLIGIBLE = 1e-7
 
 
-def affine_coordinates(centers: Tensor, sigma: float, *, weights: Tensor | None = None) -> Tensor:
-    """Return finite centers (n, d) in coordinates (n, k) about their mean in the smallest affine subspace of them.
+@dataclasses.dataclass(frozen=True)
+class Subspace:
+    """An affine subspace of R^d.
 
-    Directions count as empty where rounding is all that they hold: together they carry a mean square r^2 with
-    r^2 / (2 sigma^2) <= NEGLIGIBLE, and I(S;T) loses at most that, by the chain rule and the capacity of a Gaussian
-    channel of that power. Without such a direction, the axes stay. k >= 1.
+    Attributes
+    ----------
+    origin : float64 Tensor of shape (d,)
+        Noise added far from zero would be rounded to the grid of its place.
+    directions : float64 Tensor of shape (d, k) or None
+        Orthonormal; None keeps the axes.
+    """
+
+    origin: Tensor
+    directions: Tensor | None
+
+    def coordinates(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Return coordinates (..., k) of points (..., d), in their dtype, and their squared distances (...) from it.
+
+        With S across the part of S that is left out, I(S;T) exceeds the information of the coordinates by at most
+        E|S across|^2 / (2 sigma^2): by the chain rule, that is I(S; T across | T inside) <= h(T across) - h(Z across),
+        and no law of its power has more entropy than a Gaussian, sum_k log(1 + power_k / sigma^2) / 2.
+        """
+        shifted = points.double() - self.origin
+        if self.directions is None:
+            return shifted.to(points.dtype), shifted.new_zeros(shifted.shape[:-1])
+        inside = shifted @ self.directions
+        across = (shifted.square().sum(-1) - inside.square().sum(-1)).clamp(min=0)
+        return inside.to(points.dtype), across
+
+
+def fit_subspace(
+    centers: Tensor,
+    sigma: float,
+    *,
+    weights: Tensor | None = None,
+    most: int | None = None,
+    cost: float = NEGLIGIBLE,
+) -> Subspace:
+    """Return the smallest affine subspace that finite centers (n, d) leave at a `cost` in nats of `NEGLIGIBLE`.
+
+    Only where it has more than `most` dimensions, the smallest that they leave at `cost`. With a mean square r^2 in the
+    directions left out, it is r^2 / (2 sigma^2). k >= 1; without a direction to leave out, the axes stay.
     """
     n, d = centers.shape
     mass = torch.ones(n, dtype=torch.float64) if weights is None else weights.double()
     mass = mass / mass.sum()
-    # Noise added far from zero would be rounded to the grid of its place.
     shifted = centers.double()
-    shifted = shifted - mass @ shifted
-    scaled = shifted * (mass.sqrt() / sigma)[:, None]
+    origin = mass @ shifted
+    scaled = (shifted - origin) * (mass.sqrt() / sigma)[:, None]
     dual = n < d  # the Gram matrix is the smaller one, with the same eigenvalues
     gram = scaled @ scaled.T if dual else scaled.T @ scaled
     if d == 1 or not gram.isfinite().all():
-        return shifted.to(centers.dtype)
+        return Subspace(origin, None)
     power, vectors = torch.linalg.eigh(gram)
     # Eigenvalues are known to about this much; where it is too coarse to tell which are empty, none is.
     known_to = len(power) * torch.finfo(torch.float64).eps * float(power[-1])
-    empty = int((power.clamp(min=0).cumsum(0) <= 2 * NEGLIGIBLE).sum()) if known_to <= NEGLIGIBLE else 0
+    lost = power.clamp(min=0).cumsum(0) / 2
+    empty = int((lost <= NEGLIGIBLE).sum()) if known_to <= NEGLIGIBLE else 0
+    if most is not None and len(power) - empty > most:
+        empty = max(empty, min(int((lost <= cost).sum()), len(power) - most))
     kept = max(1, len(power) - empty)
     if kept == d:
-        return shifted.to(centers.dtype)
+        return Subspace(origin, None)
     directions = vectors[:, len(power) - kept :]
     if dual:
         directions = torch.linalg.qr(scaled.T @ directions).Q
-    coordinates: Tensor = shifted @ directions
-    return coordinates.to(centers.dtype)
+    return Subspace(origin, directions)
+
+
+def affine_coordinates(centers: Tensor, sigma: float, *, weights: Tensor | None = None) -> Tensor:
+    """Return finite centers (n, d) in coordinates (n, k) of the smallest affine subspace of them, about their mean."""
+    return fit_subspace(centers, sigma, weights=weights).coordinates(centers)[0]

@@ -22,7 +22,7 @@ from layerbits.experiments.configuration import require, require_positive
 from layerbits.experiments.run_folder import RunFolder
 from layerbits.information import layer_information
 from layerbits.noise import NoisyModule, noisify
-from layerbits.training.progress import progress
+from layerbits.progress import progress
 from layerbits.training.records import read_csv, write_csv
 
 _INPUTS = (-3.0, -1.0, 1.0, 3.0)

@@ -33,7 +33,7 @@ from layerbits.training.evaluation import TrainingCurves, read_training
 from layerbits.training.loop import single_threaded
 from layerbits.training.loop import train as train_epochs
 from layerbits.training.monitor import Monitor, log_spaced, read_information
-from layerbits.training.progress import progress
+from layerbits.progress import progress
 from layerbits.training.records import read_csv, write_csv
 
 if TYPE_CHECKING:

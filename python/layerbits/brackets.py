@@ -1,0 +1,238 @@
+"""The information of a layer between two bounds: a plug-in on one side, decoders on the other. Proofs: docs/theory.md."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import torch
+from scipy.special import entr
+
+from layerbits.confidence import Doubles, lower_mean_bound, upper_mean_bound
+from layerbits.decoders import decoders
+from layerbits.densities import QUANTITIES, Floats, Integers, Queries, Surprisals
+from layerbits.kernels import as_sigma, log_sum_exp
+from layerbits.plug_in import Entropies, JackknifeMean, exact_surprisals, plug_in
+
+# Weight of the mixture in the decoder that has some of it: it helps where the Gaussian is far off, and costs .1 at most.
+_SHARE = 0.1
+
+
+@dataclasses.dataclass(frozen=True)
+class Bracket:
+    """A quantity of a layer, in nats; entropies are those above the entropy of the noise.
+
+    Attributes
+    ----------
+    value, standard_error : float
+        The best point estimate.
+    low, high : float
+        Confidence interval for the true value.
+    plug_in, plug_in_error, decoded, decoded_error : float
+        The two bounds and their standard errors; one and the same where the channel is known exactly. Of an
+        information, the plug-in is the upper bound, of an entropy the lower one.
+    decoder : str
+        Whose bound `decoded` is.
+    limited_by : str
+        What the width of the interval comes from most: "queries", "draws", "decoder" or "dimensions".
+    """
+
+    value: float
+    standard_error: float
+    low: float
+    high: float
+    plug_in: float
+    plug_in_error: float
+    decoded: float
+    decoded_error: float
+    decoder: str
+    limited_by: str
+
+    def plus(self, constant: float) -> Bracket:
+        """Return the bracket shifted by a constant."""
+        places = {name: getattr(self, name) + constant for name in ("value", "low", "high", "plug_in", "decoded")}
+        return dataclasses.replace(self, **places)
+
+
+def ceilings(n_inputs: int, classes: Integers | None) -> dict[str, float]:
+    """Return the quantities of a layer, and what the entropies of X and Y allow of each, in nats; inf for entropies."""
+    most = math.log(n_inputs)
+    known = {"I(X;T)": most, "h(T)": math.inf, "h(T|X)": math.inf}
+    if classes is None:
+        return known
+    by_class = float(entr(np.bincount(classes) / n_inputs).sum())
+    return known | {"I(T;Y)": by_class, "I(X;T|Y)": most - by_class}
+
+
+def exact_brackets(
+    queries: Queries, centers: Floats, classes: Integers | None, sigma: float, risk: float, lost: float
+) -> dict[str, Bracket]:
+    """Bracket the quantities of a layer behind no noise, from at least two queries of every input.
+
+    The channel is known, so that both bounds are the value, and the interval is one for a mean of independent terms.
+    `risk` is that of either end; `lost` is what the dimensions that were left out may add.
+    """
+    surprisals = exact_surprisals(queries, centers, classes, sigma)
+    brackets = {}
+    for quantity, ceiling in ceilings(len(centers), classes).items():
+        terms = surprisals.terms(quantity)
+        mean = JackknifeMean.of_terms(terms)
+        low, high = mean.value - mean.margin(risk), mean.value + mean.margin(risk)
+        if ceiling < math.inf:
+            low = _decoded_above([terms[:, 0]], terms[:, 1:], ceiling, risk)
+            high = upper_mean_bound([terms[:, 0]], list(terms.T[1:]), floor=0.0, ceiling=ceiling, risk=risk)
+        if quantity == "I(X;T)":
+            below, above = pairwise_information_bounds(centers[:, 0], sigma)
+            low, high = max(low, below), min(high, above)
+        brackets[quantity] = _between(mean, mean, low, high, ceiling, lost, "exact")
+    return brackets
+
+
+def sampled_brackets(
+    queries: Queries,
+    draws: Floats,
+    classes: Integers | None,
+    sigma: float,
+    risk: float,
+    lost: float,
+    *,
+    some: Integers,
+    other: Entropies | None = None,
+) -> dict[str, Bracket]:
+    """Bracket the quantities of a layer behind noise; `risk` and `lost` as of `exact_brackets`.
+
+    The bases of the queries (N, q, d) are draws like `draws` (N, r, d), q <= r. Decoders are made of `draws`, chosen on
+    the first half of the queries (those of `some` inputs) and evaluated on the second. With the entropies of an `other`
+    sample, those given X and Y are taken from there, and the value is the plug-in.
+    """
+    entropies, by_mixture = plug_in(queries, draws, classes, sigma)
+    candidates = list(_candidates(queries, by_mixture, draws, classes, sigma, some))
+    brackets = {}
+    for quantity, ceiling in ceilings(len(draws), classes).items():
+        plugged = _plugged(entropies, other or entropies, quantity)
+        chosen = max(candidates, key=lambda one: one.merit(quantity, risk))
+        final = chosen.final().terms(quantity)
+        if ceiling < math.inf:
+            decoded = JackknifeMean.of_terms(_secured(final, final.size, risk))
+            low = _decoded_above([chosen.trial.terms(quantity)], final, ceiling, risk)
+            high = plugged.value + plugged.margin(risk)
+        else:
+            decoded = JackknifeMean.of_terms(final)
+            low, high = plugged.value - plugged.margin(risk), decoded.value + decoded.margin(risk)
+        bracket = _between(plugged, decoded, low, high, ceiling, lost, chosen.name)
+        brackets[quantity] = dataclasses.replace(bracket, value=plugged.value) if other else bracket
+    return brackets
+
+
+def _plugged(entropies: Entropies, other: Entropies, quantity: str) -> JackknifeMean:
+    """Return the plug-in of `quantity`, with entropies given X and Y from the other sample."""
+    first, second = QUANTITIES[quantity]
+    one: JackknifeMean = getattr(entropies if first == "marginal" else other, first)
+    return one.minus(getattr(other, second), same_sample=other is entropies or first != "marginal") if second else one
+
+
+def pairwise_information_bounds(centers: Floats, sigma: float) -> tuple[float, float]:
+    """Return bounds (lower, upper) of I(S; S + Z) for S uniform over centers (n, d), from their distances alone.
+
+    Source: Kolchinsky and Tracey, Estimating Mixture Entropy with Pairwise Distances (2017).
+    """
+    points = torch.from_numpy(centers)
+
+    def bound(scale: float) -> float:
+        return math.log(len(points)) - float(log_sum_exp(points, points, as_sigma(scale)).mean())
+
+    return bound(2 * sigma), bound(sigma)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Candidate:
+    name: str
+    trial: Surprisals
+    final: Callable[[], Surprisals]
+
+    def merit(self, quantity: str, risk: float) -> float:
+        """Return how tight the bound of `quantity` was on trial; larger is better."""
+        terms = self.trial.terms(quantity)
+        if not terms.size:
+            return 0.0
+        return float(_secured(terms, terms.size, risk).mean() if QUANTITIES[quantity][1] else -terms.mean())
+
+
+def _candidates(
+    queries: Queries,
+    by_mixture: Surprisals,
+    draws: Floats,
+    classes: Integers | None,
+    sigma: float,
+    some: Integers,
+) -> Iterator[_Candidate]:
+    half = queries.shape[1] // 2
+    trial, final = queries.of_passes(slice(half)).of_inputs(some), queries.of_passes(slice(half, None))
+    mixture = _Candidate("mixture", by_mixture.at(some, slice(half)), lambda: by_mixture.at(slice(None), slice(half, None)))
+    yield mixture
+    for decoder in decoders(draws, classes, sigma):
+        one = _Candidate(decoder.name, decoder.surprisals(trial), _once(decoder.surprisals, final))
+        yield one
+        if decoder.name == "Gaussian":
+            yield _Candidate("Gaussian and mixture", one.trial.mixed_with(mixture.trial, _SHARE), _mixed(one, mixture))
+
+
+def _once(surprisals: Callable[[Queries], Surprisals], queries: Queries) -> Callable[[], Surprisals]:
+    return functools.cache(lambda: surprisals(queries))
+
+
+def _mixed(one: _Candidate, other: _Candidate) -> Callable[[], Surprisals]:
+    return functools.cache(lambda: one.final().mixed_with(other.final(), _SHARE))
+
+
+def _between(
+    plugged: JackknifeMean, decoded: JackknifeMean, low: float, high: float, ceiling: float, lost: float, decoder: str
+) -> Bracket:
+    """Put a bracket together; what is `lost` is added above."""
+    is_entropy = ceiling == math.inf
+    upper, lower = (decoded, plugged) if is_entropy else (plugged, decoded)
+    high = min(high + lost, ceiling)
+    gap = max(0.0, upper.value - lower.value)
+    bias = min(abs(plugged.bias), gap) if plugged is not decoded else 0.0
+    causes = {"draws": bias, "decoder": gap - bias, "dimensions": lost, "queries": high - low - gap - lost}
+    halfway = (plugged.value - plugged.bias + decoded.value) / 2 if plugged is not decoded else plugged.value
+    return Bracket(
+        value=min(max(halfway, low), high),
+        standard_error=(plugged.standard_error + decoded.standard_error) / 2,
+        low=low,
+        high=high,
+        plug_in=plugged.value + (0 if is_entropy else lost),
+        plug_in_error=plugged.standard_error,
+        decoded=decoded.value + (lost if is_entropy else 0),
+        decoded_error=decoded.standard_error,
+        decoder=decoder,
+        limited_by=max(causes, key=causes.__getitem__),
+    )
+
+
+def _decoded_above(pilot: Sequence[Doubles], final: Doubles, ceiling: float, risk: float) -> float:
+    """Return the confidence bound for an information from the terms of a decoder, (n, q)."""
+    n = final.size
+    floor = math.log(_share(n, risk))
+    known = [_secured(one.ravel(), n, risk) for one in pilot]
+    # Without terms to learn from, two made up.
+    known = known if sum(map(len, known)) > 1 else [np.array([floor, ceiling])]
+    return max(0.0, lower_mean_bound(known, list(_secured(final, n, risk).T), floor=floor, ceiling=ceiling, risk=risk))
+
+
+def _secured(terms: Doubles, n: int, risk: float) -> Doubles:
+    """Return the terms of a decoder that tells the truth with a small probability only, else what it knew beforehand.
+
+    That costs little, and bounds its loss: terms >= log of the probability of doing so, -log(risk) / n: about what
+    `lower_mean_bound` loses for terms that never were seen.
+    """
+    share = _share(n, risk)
+    secured: Doubles = np.logaddexp(terms + math.log1p(-share), math.log(share))
+    return secured
+
+
+def _share(n: int, risk: float) -> float:
+    return min(0.5, -math.log(risk) / n)

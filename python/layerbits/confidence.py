@@ -1,0 +1,99 @@
+"""Confidence bounds for means: without assumptions where terms are independent and bounded on one side, Student's else."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import brentq
+from scipy.special import stdtrit
+
+Doubles = npt.NDArray[np.float64]
+
+# Share of the largest stake that cannot go bankrupt; at 1 a single term at the floor would end it.
+_BOLDEST = 0.9
+
+
+def lower_mean_bound(
+    pilot: Sequence[Doubles], passes: Sequence[Doubles], *, floor: float, ceiling: float, risk: float
+) -> float:
+    """Lower confidence bound for a mean, at level 1 - `risk`, for any number of terms of any distribution.
+
+    Parameters
+    ----------
+    pilot : sequence of arrays
+        Terms that only set the stakes of the first pass; at least two numbers in all.
+    passes : sequence of arrays of shape (n_k,)
+        Terms >= `floor` that are independent within a pass, given those before and the pilot. Their expectations have
+        the mean in question, in every pass, or less.
+    floor, ceiling : float
+        Below every term; above the mean.
+    risk : float
+        Probability, in (0, 1), with which the bound may be above the mean.
+
+    Returns
+    -------
+    float
+        At least `floor`.
+
+    Notes
+    -----
+    Betting (Waudby-Smith and Ramdas, Estimating Means of Bounded Random Variables by Betting, 2023), with one stake a
+    pass, so that terms of different expectations are served too. Were the mean m or less, the wealth
+    prod (1 + stake_k (term - center + mean center - m)) would have expectation at most 1, by the inequality of the
+    arithmetic and the geometric mean; it exceeds 1 / risk with probability `risk` at most. The bound is the least m
+    that is not refuted so. Centers (what earlier passes say of a term) and stakes come from earlier passes.
+    """
+    wanted = -math.log(risk)
+    n = sum(map(len, passes))
+    terms, stakes = [], []
+    for place, one in enumerate(passes):
+        centers, miss = _forecast([*pilot, *passes[:place]], len(one))
+        off_center = centers - centers.mean()
+        largest = _BOLDEST / (ceiling - floor + float(off_center.max()))
+        # The optimum for small stakes, of n (mean - m) stake - n miss stake^2 / 2 against what is wanted.
+        stakes.append(min(largest, math.sqrt(2 * wanted / (n * miss))) if miss > 0 else largest)
+        terms.append(one - off_center)
+
+    def lead(mean: float) -> float:
+        gains = (np.log1p(stake * (one - mean)).sum() for one, stake in zip(terms, stakes, strict=True))
+        return float(sum(gains)) - wanted
+
+    if lead(floor) <= 0:
+        return floor
+    return ceiling if lead(ceiling) >= 0 else float(brentq(lead, floor, ceiling, xtol=1e-9, rtol=1e-12))
+
+
+def upper_mean_bound(
+    pilot: Sequence[Doubles], passes: Sequence[Doubles], *, floor: float, ceiling: float, risk: float
+) -> float:
+    """Upper confidence bound for a mean: `lower_mean_bound` upside down, for terms <= `ceiling`."""
+    mirrored = ([-one for one in some] for some in (pilot, passes))
+    return -lower_mean_bound(*mirrored, floor=-ceiling, ceiling=-floor, risk=risk)
+
+
+def student_margin(variances: Doubles, freedom: int, risk: float) -> float:
+    """Margin of a one-sided Student bound for a sum of independent estimates of these variances, of `freedom` each.
+
+    Their degrees of freedom are put together by the formula of Welch and Satterthwaite.
+    """
+    total = float(variances.sum())
+    if total <= 0:
+        return 0.0
+    together = freedom * total**2 / float(np.square(variances).sum())
+    return float(-stdtrit(together, risk)) * math.sqrt(total)
+
+
+def _forecast(past: Sequence[Doubles], n: int) -> tuple[Doubles, float]:
+    """Return what passes say of the terms of the next, shape (n,), and the mean square by which it will miss them."""
+    alike = np.array([one for one in past if len(one) == n])
+    if len(alike) < 2:
+        last = past[-1]
+        return np.full(n, last.mean()), float(last.var())
+    within = float(alike.var(axis=0, ddof=1).mean())
+    means = alike.mean(0)
+    between = max(0.0, float(means.var()) - within / len(alike))
+    share = between / (between + within / len(alike)) if between > 0 else 0.0
+    return means.mean() + share * (means - means.mean()), within + between * (1 - share)

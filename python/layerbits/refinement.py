@@ -1,0 +1,83 @@
+"""More draws and queries for a layer, where they help most, until the interval of I(X;T) is as narrow as asked."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+import time
+from collections.abc import Callable, Sequence
+
+from layerbits.brackets import Bracket
+from layerbits.densities import Integers
+from layerbits.measurement import measure
+from layerbits.samples import LayerSample
+
+# Queries of all inputs at a layer behind no noise, where nothing else bounds them: half a gigabyte of terms.
+_MOST_QUERIES = 2**22
+
+
+@dataclasses.dataclass(frozen=True)
+class Goal:
+    """The half width in nats that the interval shall have, the most draws, and until when (`time.monotonic`)."""
+
+    tolerance: float
+    max_draws: int
+    max_seconds: float
+    deadline: float
+
+
+def refine(
+    samples: Sequence[LayerSample],
+    sample: Callable[[int, int], Sequence[LayerSample]],
+    classes: Integers | None,
+    goal: Goal | None,
+    risk: float,
+    key: tuple[int, int],
+    report: Callable[[str], object],
+) -> tuple[LayerSample, dict[str, Bracket], str]:
+    """Measure a layer, again and again with a goal: what was measured last, its brackets, and why it fell short.
+
+    Intervals of several rounds share the risk, 6 / (pi k)^2 of it for round k, so that one may stop where one likes.
+    """
+    for number in itertools.count(1):
+        began = time.monotonic()
+        if number > 1:
+            samples = sample(*more)
+        share = 1.0 if goal is None else 6 / (math.pi * number) ** 2
+        brackets = measure(samples, classes, share * risk, key)
+        found, last = brackets["I(X;T)"], samples[0]
+        report(f"{found.low:.3f} to {found.high:.3f} nats, {last.signals.shape[1]} draws")
+        if goal is None or (found.high - found.low) / 2 <= goal.tolerance:
+            return last, brackets, ""
+        more = _more(last, found, goal.max_draws)
+        seconds = time.monotonic() - began
+        late = time.monotonic() + seconds * _growth(last, more) > goal.deadline
+        if late or more == _effort(last):
+            limit = f"max_seconds {goal.max_seconds:g}" if late else f"max_draws {goal.max_draws}"
+            return last, brackets, f"tolerance {goal.tolerance:g} not reached within {limit}, held back by {found.limited_by}"
+    raise AssertionError  # count() does not end
+
+
+def _effort(sample: LayerSample) -> tuple[int, int]:
+    return sample.signals.shape[1], sample.queries
+
+
+def _growth(sample: LayerSample, more: tuple[int, int]) -> float:
+    """Return how many times as many pairs the next round has."""
+    return math.prod(more) / math.prod(_effort(sample))
+
+
+def _more(sample: LayerSample, found: Bracket, max_draws: int) -> tuple[int, int]:
+    """Return the draws and queries of the next round; those of the last one, if there may be no more."""
+    draws, queries = _effort(sample)
+    if sample.is_exact:
+        return (1, 2 * queries) if 2 * queries * len(sample.signals) <= _MOST_QUERIES else (1, queries)
+    if found.limited_by == "queries":
+        queries *= 2
+        draws = max(draws, 2 * queries)
+    else:
+        draws *= 2
+    if draws > max_draws:
+        return _effort(sample)
+    return draws, queries

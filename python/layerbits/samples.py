@@ -1,0 +1,147 @@
+"""What estimators work on: the signals of a layer, whitened, in as few dimensions as hold them."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from layerbits.densities import Floats
+from layerbits.gaussian_noise import GaussianNoise
+from layerbits.kernels import as_floats
+from layerbits.mixture import noise_entropy
+from layerbits.noise import NoisyModule
+from layerbits.propagation import View, record
+from layerbits.subspace import Subspace, fit_subspace
+
+Inputs = Tensor | tuple[Tensor, ...] | npt.NDArray[Any] | tuple[npt.NDArray[Any], ...]
+
+# Queries of an input at the least, and of all inputs, if their number is left open.
+_FEWEST_QUERIES, _QUERIES = 4, 2**14
+
+# From this many dimensions on, some are left out where all together cost less than `_COST` nats.
+_MANY_DIMENSIONS = 64
+_COST = 1e-3
+
+# Signals of more values than this are never held: their coordinates are recorded in a subspace of at most so many
+# dimensions, which costs a layer behind noise its upper bound, but leaves the lower one.
+_MOST_VALUES = 2**27
+_MOST_DIMENSIONS = 256
+
+# Rows and columns of a Gram matrix that takes some seconds.
+_LARGEST_GRAM = 4096
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerSample:
+    """Signals of a layer.
+
+    Attributes
+    ----------
+    signals : array of shape (n, r, k)
+        A layer behind no noise has one for each input, r = 1.
+    sigma : float
+        Standard deviation of their noise.
+    lost : float
+        What the information, and every entropy, of the whole layer may have more than that of these signals, in nats.
+    entropy : float
+        h of the noise of the whole layer, in nats.
+    queries : int
+        Queries of each input. Behind noise they are the last of its signals, which are then fresh for what is made of
+        the others; a signal with exact p(t|x) serves for any number.
+    """
+
+    signals: Floats
+    sigma: float
+    lost: float
+    entropy: float
+    queries: int
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether p(t|x) is known: a Gaussian about the one signal."""
+        return self.signals.shape[1] == 1
+
+
+def sample_layers(
+    noisy: NoisyModule, inputs: Inputs, *, layers: Sequence[str] | str | None, draws: int, queries: int | None, seed: int
+) -> dict[str, LayerSample]:
+    """Return the sample of each layer, in the order of the network; arguments as of `layer_information`.
+
+    Raises
+    ------
+    NoNoiseError, LayerSelectionError, TypeError, ValueError
+        As `propagate`; and with a single draw for a layer behind noise.
+    """
+    probes = _record(noisy, inputs, layers=layers, draws=2, seed=seed)
+    random = [layer for layer, probe in probes.items() if not torch.equal(probe[:, 0], probe[:, 1])]
+    if random and draws < 2:
+        raise ValueError(f"draws: got {draws}, wanted at least 2, for {random[0]!r} lies behind noise")
+    # Of those that are too wide, only a view is recorded.
+    subspaces = {
+        layer: _widest_directions(noisy.noise[layer].whiten(probes[layer]).flatten(0, 1), noisy.noise[layer].sigma)
+        for layer in random
+        if probes[layer].numel() // 2 * draws > _MOST_VALUES
+    }
+    views = {layer: _view(noisy.noise[layer], subspace) for layer, subspace in subspaces.items()}
+    signals = _record(noisy, inputs, layers=random, draws=draws, seed=seed, views=views) if random else {}
+    samples = {}
+    for layer, probe in probes.items():
+        noise, asked = noisy.noise[layer], queries or max(_FEWEST_QUERIES, math.ceil(_QUERIES / len(probe)))
+        if layer in signals:
+            most = draws // 2 if queries else max(draws // 4, min(_FEWEST_QUERIES, draws // 2))
+            asked = max(1, min(asked, most))
+        if layer in views:
+            coordinates, across = signals[layer][..., :-1], signals[layer][..., -1].double()
+        else:
+            given = noise.whiten(signals.get(layer, probe[:, :1]))
+            # Directions must not come from draws that shall be fresh for a decoder.
+            others = given[:, : given.shape[1] - asked] if layer in signals else given
+            subspace = _fit(others.flatten(0, 1), noise.sigma)
+            coordinates, across = subspace.coordinates(given)
+        samples[layer] = LayerSample(
+            signals=np.ascontiguousarray(coordinates.numpy()),
+            sigma=noise.sigma,
+            lost=float(across.mean()) / (2 * noise.sigma**2),
+            entropy=noise_entropy(probe.shape[2], noise.sigma) + noise.log_volume,
+            queries=asked,
+        )
+    return samples
+
+
+def _record(
+    noisy: NoisyModule,
+    inputs: Inputs,
+    *,
+    layers: Sequence[str] | str | None,
+    draws: int,
+    seed: int,
+    views: Mapping[str, View] | None = None,
+) -> dict[str, Tensor]:
+    signals = record(noisy, inputs, draws=draws, seed=seed, layers=layers, chunk=None, views=views or {})
+    return {layer: as_floats(f"signals of layer {layer!r}", signal) for layer, signal in signals.items()}
+
+
+def _fit(centers: Tensor, sigma: float) -> Subspace:
+    if min(centers.shape) > _LARGEST_GRAM:
+        return Subspace(centers.double().mean(0), None)
+    return fit_subspace(centers, sigma, most=_MANY_DIMENSIONS, cost=_COST)
+
+
+def _widest_directions(centers: Tensor, sigma: float) -> Subspace:
+    some = centers[:: math.ceil(2 * len(centers) / _LARGEST_GRAM)]
+    return fit_subspace(some, sigma, most=_MOST_DIMENSIONS, cost=math.inf)
+
+
+def _view(noise: GaussianNoise, subspace: Subspace) -> View:
+    def view(signals: Tensor) -> Tensor:
+        coordinates, across = subspace.coordinates(noise.whiten(signals))
+        return torch.cat([coordinates, across[..., None].to(coordinates.dtype)], -1)
+
+    return view

@@ -51,6 +51,10 @@ class Array {
     if (sizes_.empty()) return {};
     return {static_cast<T*>(data_), sizes_[0], sizes_[1], strides_[0], strides_[1]};
   }
+  template <typename T>
+  Matrices<T> matrices() const {
+    return {static_cast<T*>(data_), strides_[0], strides_[1], strides_[2]};
+  }
 
  private:
   friend class Arguments;

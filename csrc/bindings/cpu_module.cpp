@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "../core/dispatch.h"
+#include "../core/gaussian_log_sum_exp.h"
 #include "../core/mixture.h"
 #include "../core/peak.h"
 #include "arguments.h"
@@ -148,6 +149,26 @@ void log_sum_exp_gradient_any(py::object points, py::object centers, double sigm
   arguments.is_float32() ? call(float{}) : call(double{});
 }
 
+void gaussian_log_sum_exp_any(py::object points, py::object means, py::object factors,
+                              py::object offsets, py::object log_sum, int threads,
+                              const std::string& level) {
+  Arguments arguments;
+  const Array rows = arguments.take({"points", Dtype::kFloating, {"m", "d"}}, points);
+  const Array centers = arguments.take({"means", Dtype::kFloating, {"n", "d"}}, means);
+  const Array triangles = arguments.take({"factors", Dtype::kFloating, {"n", "d", "d"}}, factors);
+  const Array constants = arguments.take({"offsets", Dtype::kFloating, {"n"}}, offsets);
+  const Array out = arguments.take({"log_sum", Dtype::kFloat64, {"m"}, true}, log_sum);
+  const auto call = [&]<typename T>(T) {
+    const Gaussians<T> gaussians{centers.matrix<const T>(), triangles.matrices<const T>(),
+                                 constants.vector<const T>()};
+    run([&](Cancellation& cancellation) {
+      return gaussian_log_sum_exp(rows.matrix<const T>(), gaussians, out.vector<double>(),
+                                  {threads, level, cancellation});
+    });
+  };
+  arguments.is_float32() ? call(float{}) : call(double{});
+}
+
 double multiply_adds_any(int64_t pieces, bool additions, int bits, int threads,
                          const std::string& level) {
   if (bits != 32 && bits != 64)
@@ -189,6 +210,9 @@ PYBIND11_MODULE(_cpu, module) {
              arg("center_offsets") = py::none(), arg("d_points") = py::none(),
              arg("d_centers") = py::none(), arg("d_weights") = py::none(),
              arg("d_sigma") = py::none(), arg("threads") = 1, arg("level") = "");
+  module.def("gaussian_log_sum_exp", &gaussian_log_sum_exp_any, arg("points"), arg("means"),
+             arg("factors"), arg("offsets"), arg("log_sum"), py::kw_only(), arg("threads") = 1,
+             arg("level") = "");
   module.def("multiply_adds", &multiply_adds_any, arg("pieces"), py::kw_only(),
              arg("additions") = false, arg("bits") = 32, arg("threads") = 1, arg("level") = "",
              "Computes in registers alone; returns how many values. See benchmarks/roofline.py.");

@@ -56,6 +56,25 @@ template <typename T>
 using PrunedLogSumExpKernel = void (*)(const T* points, const CenterTree<T>& tree, int64_t dim,
                                        T scale, T* state);
 
+// A Gaussian with a covariance of its own is packed as one component: its offset, then its lower
+// triangular factor in bands of kFactorRows rows, or of dim % kFactorRows for the first where that
+// is not 0. A band holds, for each column up to its last row, the coordinate of the mean and what
+// the column has in the band from the diagonal down.
+inline constexpr int kFactorRows = 4;
+
+inline constexpr int64_t component_size(int64_t dim) {
+  const int64_t rest = dim % kFactorRows, bands = dim / kFactorRows;
+  return 1 + rest * (rest + 3) / 2 + bands * kFactorRows * (kFactorRows + 3) / 2 +
+         (1 + kFactorRows) * bands * (rest + kFactorRows * (bands - 1) / 2);
+}
+
+// Adds to the state of each row q, with a reference of -max where it is empty, the sum over
+// components c of exp(-(|factor_c (q - mean_c)|^2 + offset_c) / 2), in blocks of kBlock of them.
+// The products must not overflow.
+template <typename T>
+using GaussianLogSumExpKernel = void (*)(const T* points, int64_t tiles, const T* components,
+                                         int64_t blocks, int64_t dim, T* state);
+
 // With K_rc = factor_r 2^(-scale |r - c|^2 + exponent_r + exponent_c):
 // row_sums[tile][1 + dim][lanes], the sums over columns of K |r - c|^2 and of K (r - c);
 // column_sums[block][1 + dim][kBlock], the sums over rows of K and of K (r - c). Either may be
@@ -84,6 +103,7 @@ struct Kernels {
   int lanes;
   LogSumExpKernel<T> log_sum_exp;
   PrunedLogSumExpKernel<T> pruned_log_sum_exp;
+  GaussianLogSumExpKernel<T> gaussian_log_sum_exp;
   SoftmaxGradientKernel<T> softmax_gradient;
   LogOfSumsKernel<T> log_of_sums;
   AnyUnusualKernel<T> any_unusual;

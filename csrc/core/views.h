@@ -24,6 +24,17 @@ struct Matrix {
   explicit operator bool() const { return data != nullptr; }
 };
 
+// Matrices of one shape, which the caller knows.
+template <typename T>
+struct Matrices {
+  T* data = nullptr;
+  int64_t stride = 0, row_stride = 0, col_stride = 1;
+
+  T& operator()(int64_t j, int64_t i, int64_t k) const {
+    return data[j * stride + i * row_stride + k * col_stride];
+  }
+};
+
 // Rows [begin(g), end(g)) form group g; without offsets all rows are group 0.
 struct Groups {
   Vector<const int64_t> offsets;

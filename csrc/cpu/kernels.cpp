@@ -1,6 +1,7 @@
 // The table of one ISA level. Compiled once for each, with that level's flags and
 // LAYERBITS_LEVEL_<NAME>; exports the table and nothing else (tools/check_symbols.py).
 #include "../core/kernel_table.h"
+#include "gaussian_log_sum_exp.h"
 #include "log_sum_exp.h"
 #include "logarithm.h"
 #include "peak.h"
@@ -11,8 +12,9 @@
 namespace {
 template <typename T>
 constexpr layerbits::Kernels<T> kKernels = {
-    Lanes<T>::kCount, log_sum_exp<T>, pruned_log_sum_exp<T>,   softmax_gradient<T>,
-    log_of_sums<T>,   any_unusual<T>, multiply_adds<T, false>, multiply_adds<T, true>};
+    Lanes<T>::kCount,        log_sum_exp<T>,          pruned_log_sum_exp<T>,
+    gaussian_log_sum_exp<T>, softmax_gradient<T>,     log_of_sums<T>,
+    any_unusual<T>,          multiply_adds<T, false>, multiply_adds<T, true>};
 }  // namespace
 
 namespace layerbits {

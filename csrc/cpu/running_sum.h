@@ -12,6 +12,9 @@ namespace {
 // overflow.
 constexpr int kHeadroom = 16;
 
+// The scale of exp(-distance / 2).
+constexpr double kHalfLog2E = 0x1.71547652b82fep-1;
+
 // The sum is (high + low) 2^reference. The reference is an integer, so that moving it is exact.
 template <typename T>
 struct RunningSum {
@@ -22,7 +25,7 @@ struct RunningSum {
   R ignore_above;   // a term at a larger distance is exactly 0
   bool any_far;     // is a reference of the tile beyond -kFar
 
-  inline explicit RunningSum(T scale)
+  inline explicit RunningSum(T scale = T(kHalfLog2E))
       : minus_scale(broadcast(-scale)), inverse_scale(broadcast(1 / scale)) {}
 
   // Before the first term: with a reference that any finite one exceeds.

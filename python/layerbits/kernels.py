@@ -116,6 +116,46 @@ def log_sum_exp(
     return result
 
 
+def gaussian_log_sum_exp(points: Tensor, means: Tensor, factors: Tensor, offsets: Tensor) -> Tensor:
+    """Return log sum_j exp(offsets_j - |factors_j (points_i - means_j)|^2 / 2) for every row i; not differentiable.
+
+    With factors_j^T factors_j the inverse of a covariance C_j and log w_j - log det(2 pi C_j) / 2 for the offset, that
+    is the log density of a mixture of Gaussians of weights w_j.
+
+    Parameters
+    ----------
+    points, means : Tensor of shape (m, d) and (n, d)
+        float32 or float64, all of one dtype; any strides.
+    factors : Tensor of shape (n, d, d)
+        Lower triangular, such as the inverse of the Cholesky factor of C_j; what is above the diagonal is not read.
+        Rows are taken in their order, and those are left out that come after a term is known to be 0: it is fastest
+        where the first coordinates tell points and means apart.
+    offsets : Tensor of shape (n,)
+        In nats, -inf for a weight of 0.
+
+    Returns
+    -------
+    Tensor of shape (m,), float64
+        In nats. -inf for an empty sum and for a point at infinity; NaN for a row with NaN, and for all rows if there is
+        NaN among the Gaussians. Those with an infinite mean or factor weigh nothing. With e_k the exponents with the
+        offsets relative to the largest one, p_k their softmax, a_k = |factors_k| |point - mean_k| in absolute values
+        entry by entry, and y_k the same with signs,
+        |error| <= eps ((5 + d/2) (1 + sum_k p_k |e_k|) + (1 + d/2) sum_k p_k |y_k| . a_k), eps of the dtype, and the
+        rounding of the result: the product costs digits where its terms cancel, as in nearly singular covariances.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument has another type, dtype, device or shape than wanted, an offset is +inf, or products of finite
+        points and factors might leave the range of the dtype; the message names it.
+    """
+    log_sum = torch.empty(len(points) if points.ndim else 0, dtype=torch.float64)
+    cpu().gaussian_log_sum_exp(
+        points.detach(), means.detach(), factors.detach(), offsets.detach(), log_sum, threads=threads()
+    )
+    return log_sum
+
+
 class _LogSumExp(torch.autograd.Function):
     @staticmethod
     def forward(

@@ -67,6 +67,17 @@ def log_sum_exp_gradient(
     return d_points, d_centers, d_weights, d_sigma
 
 
+def gaussian_log_sum_exp(points: Array, means: Array, factors: Array, offsets: Array) -> Doubles:
+    """Return log sum_j exp(offsets_j - |factors_j (points_i - means_j)|^2 / 2), (m,), of lower triangular factors."""
+    triangles, result = np.tril(np.asarray(factors, dtype=np.float64)), np.empty(len(points))
+    for i in range(len(points)):
+        difference = np.asarray(points[i], dtype=np.float64) - np.asarray(means, dtype=np.float64)
+        whitened = (triangles @ difference[:, :, None])[:, :, 0]
+        exponents = np.asarray(offsets, dtype=np.float64) - (whitened**2).sum(axis=1) / 2
+        result[i] = logsumexp(exponents) if len(exponents) else -np.inf
+    return result
+
+
 def mixture_log_density(points: Array, centers: Array, sigma: float, *, chunk: int = 512) -> Doubles:
     """Return the log density, shape (m,), of the equal-weight mixture: the pure-Python estimator's way, in chunks."""
     n, d = centers.shape

@@ -1,0 +1,190 @@
+// Components are packed once, points run by run. A run of points goes over all components in their
+// order, so that a row's bits depend on nothing but its point.
+#include "gaussian_log_sum_exp.h"
+
+#include <memory>
+
+#include "setup.h"
+
+namespace layerbits {
+namespace {
+
+// The largest size of the finite ones of some values, and what else is among them.
+struct Extent {
+  double largest = 0;
+  bool infinite = false, nan = false;
+
+  void add(double value) {
+    if (std::isfinite(value))
+      largest = std::max(largest, std::abs(value));
+    else
+      (std::isnan(value) ? nan : infinite) = true;
+  }
+  void add(const Extent& other) {
+    largest = std::max(largest, other.largest);
+    infinite |= other.infinite;
+    nan |= other.nan;
+  }
+};
+
+template <typename T>
+class GaussianSum {
+ public:
+  GaussianSum(const Matrix<const T>& points, const Gaussians<T>& gaussians, Vector<double> log_sum,
+              const KernelTable& table, int threads)
+      : points_(points),
+        gaussians_(gaussians),
+        log_sum_(log_sum),
+        kernels_(kernels_of<T>(table)),
+        threads_(threads),
+        dim_(points.cols),
+        size_(component_size(dim_)),
+        blocks_(divide_up(gaussians.means.rows, kBlock)) {}
+
+  Status run(Cancellation& cancellation) {
+    if (Status status = find_largest_offset(); !status.ok()) return status;
+    if (Status status = pack_components(cancellation); !status.ok()) return status;
+    // 16 tiles share a pass over the components; fewer where rows are few for the threads, and
+    // where a block is so much work that Ctrl-C would wait.
+    const int64_t most = std::clamp<int64_t>((1 << 21) / (kBlock * size_), 4, 16);
+    const int64_t share = divide_up(points_.rows, kernels_.lanes) / (4 * threads_);
+    const int64_t run_rows = kernels_.lanes * std::clamp<int64_t>(share, 1, most);
+    Status status =
+        parallel_for(threads_, divide_up(points_.rows, run_rows), cancellation, [&](int64_t r) {
+          const int64_t first = r * run_rows;
+          evaluate(first, std::min(run_rows, points_.rows - first), cancellation);
+        });
+    if (!status.ok() || !too_large_) return status;
+    return Status::bad_value(
+        "points: got finite values whose products with the factors may leave the range of the "
+        "dtype; shift points and means towards 0, or use float64");
+  }
+
+ private:
+  struct Extents {
+    Extent means, factors;
+  };
+
+  Status find_largest_offset() {
+    const Vector<const T>& offsets = gaussians_.offsets;
+    for (int64_t j = 0; j < offsets.size; ++j) {
+      const double offset = offsets[j];
+      if (offset == kInfinity)
+        return Status::bad_value("offsets: got inf at index " + std::to_string(j) +
+                                 ", wanted numbers below it");
+      nan_ |= std::isnan(offset);
+      if (offset > largest_offset_) largest_offset_ = offset;
+    }
+    return {};
+  }
+
+  Status pack_components(Cancellation& cancellation) {
+    // Not zeroed first: that would be slow, on one thread, and deaf to Ctrl-C.
+    components_ = std::make_unique_for_overwrite<T[]>(size_t(blocks_ * kBlock * size_));
+    std::vector<Extents> found(static_cast<size_t>(blocks_));
+    Status status = parallel_for(threads_, blocks_, cancellation, [&](int64_t b) {
+      for (int64_t j = b * kBlock; j < (b + 1) * kBlock; ++j) pack_component(j, found[b]);
+    });
+    for (const Extents& some : found) {
+      extents_.means.add(some.means);
+      extents_.factors.add(some.factors);
+    }
+    nan_ |= extents_.means.nan || extents_.factors.nan;
+    return status;
+  }
+
+  // A place beyond the last component, and one that weighs nothing, get an offset of +inf.
+  void pack_component(int64_t j, Extents& found) const {
+    T* out = components_.get() + j * size_;
+    std::fill_n(out, size_, T(0));
+    *out = T(kInfinity);
+    if (j >= gaussians_.means.rows) return;
+    Extent mean, factor;
+    for (int64_t k = 0; k < dim_; ++k) mean.add(gaussians_.means(j, k));
+    for (int64_t r = 0; r < dim_; ++r)
+      for (int64_t k = 0; k <= r; ++k) factor.add(gaussians_.factors(j, r, k));
+    found.means.add(mean);
+    found.factors.add(factor);
+    const double offset = 2 * (largest_offset_ - gaussians_.offsets[j]);
+    const bool finite = !(mean.infinite || mean.nan || factor.infinite || factor.nan);
+    if (!finite || !(offset < std::numeric_limits<T>::max())) return;
+    *out++ = T(offset);
+    for (int64_t first = 0, last = (dim_ - 1) % kFactorRows + 1; first < dim_;
+         first = last, last += kFactorRows)
+      for (int64_t k = 0; k < last; ++k) {
+        *out++ = gaussians_.means(j, k);
+        for (int64_t r = std::max(first, k); r < last; ++r) *out++ = gaussians_.factors(j, r, k);
+      }
+  }
+
+  void evaluate(int64_t first, int64_t count, Cancellation& cancellation) {
+    std::vector<Extent> rows(static_cast<size_t>(count));
+    Extent all;
+    for (int64_t i = 0; i < count; ++i) {
+      for (int64_t k = 0; k < dim_; ++k) rows[i].add(points_(first + i, k));
+      all.add(rows[i]);
+    }
+    // Then no sum of products overflows, so that infinity is never taken from infinity.
+    const double reach = all.largest + extents_.means.largest;
+    const double limit = std::numeric_limits<T>::max() / 2;
+    if (!(reach < limit) || !(reach * extents_.factors.largest * double(dim_) < limit)) {
+      too_large_ = true;
+      return;
+    }
+    const std::vector<double> logs = logarithms(first, count, cancellation);
+    for (int64_t i = 0; i < count; ++i) {
+      const double log_sum = rows[i].infinite ? -kInfinity : logs[i] + largest_offset_;
+      log_sum_[first + i] = nan_ || rows[i].nan ? kNan : log_sum;
+    }
+  }
+
+  std::vector<double> logarithms(int64_t first, int64_t count, Cancellation& cancellation) const {
+    const int lanes = kernels_.lanes;
+    const int64_t tiles = divide_up(count, lanes);
+    std::vector<T> packed(size_t(tiles * lanes * dim_)), state(size_t(3 * tiles * lanes), T(0));
+    pack<NotFinite::kZero>(
+        kernels_, points_, first, count, lanes, 1, std::array<T, 0>{},
+        [](int64_t) { return std::array<T, 0>{}; }, packed.data());
+    for (int64_t t = 0; t < tiles; ++t)
+      std::fill_n(state.data() + 3 * t * lanes, lanes, -std::numeric_limits<T>::max());
+    // Components that stay in the second-level cache while all tiles pass over them.
+    const int64_t chunk = std::max<int64_t>(1, (1 << 15) / (kBlock * size_));
+    for (int64_t b = 0; b < blocks_ && !cancellation.requested(); b += chunk)
+      kernels_.gaussian_log_sum_exp(packed.data(), tiles, components_.get() + b * kBlock * size_,
+                                    std::min(chunk, blocks_ - b), dim_, state.data());
+    std::vector<double> logs(size_t(tiles * lanes));
+    kernels_.log_of_sums(state.data(), tiles, logs.data());
+    return logs;
+  }
+
+  const Matrix<const T>& points_;
+  const Gaussians<T>& gaussians_;
+  const Vector<double> log_sum_;
+  const Kernels<T>& kernels_;
+  const int threads_;
+  const int64_t dim_, size_, blocks_;
+  double largest_offset_ = -kInfinity;
+  Extents extents_;
+  bool nan_ = false;  // has a component any
+  std::unique_ptr<T[]> components_;
+  std::atomic<bool> too_large_{false};
+};
+
+}  // namespace
+
+template <typename T>
+Status gaussian_log_sum_exp(const Matrix<const T>& points, const Gaussians<T>& gaussians,
+                            Vector<double> log_sum, Execution execution) {
+  const KernelTable* table = nullptr;
+  if (Status status = find_level(execution.level, table); !status.ok()) return status;
+  const double pairs = double(points.rows) * double(gaussians.means.rows);
+  const int threads = worthwhile_threads(execution.threads, pairs, component_size(points.cols));
+  return GaussianSum<T>(points, gaussians, log_sum, *table, threads).run(execution.cancellation);
+}
+
+template Status gaussian_log_sum_exp(const Matrix<const float>&, const Gaussians<float>&,
+                                     Vector<double>, Execution);
+template Status gaussian_log_sum_exp(const Matrix<const double>&, const Gaussians<double>&,
+                                     Vector<double>, Execution);
+
+}  // namespace layerbits

@@ -1,0 +1,114 @@
+// The log-sum-exp of every query over Gaussians that have a covariance each. Reads packed arrays
+// only; no threads, no allocation.
+#pragma once
+
+#include "running_sum.h"
+
+namespace {
+
+using layerbits::component_size;
+using layerbits::kFactorRows;
+
+// Tiles that share what is broadcast of a component: with kFactorRows rows each, as many sums as
+// there are registers for.
+constexpr int kTilesAtOnce = 2 * kBlocksAtOnce;
+
+// Adds the squares of rows [first, first + kRows) of L (q - m) to `distance`; returns where the
+// next rows are.
+template <typename T, int kRows, int kTiles>
+inline const T* add_rows(const T* tile, const T* values, int64_t first, int64_t dim,
+                         typename Lanes<T>::Register (&distance)[kTiles]) {
+  using R = typename Lanes<T>::Register;
+  constexpr int kLanes = Lanes<T>::kCount;
+  R product[kRows][kTiles];
+  LAYERBITS_UNROLL
+  for (int i = 0; i < kRows * kTiles; ++i) product[i / kTiles][i % kTiles] = broadcast(T(0));
+  const auto add_column = [&](int64_t k, int zeros) {
+    R difference[kTiles];
+    LAYERBITS_UNROLL
+    for (int t = 0; t < kTiles; ++t)
+      difference[t] = load(tile + (t * dim + k) * kLanes) - broadcast(values[0]);
+    LAYERBITS_UNROLL
+    for (int i = zeros * kTiles; i < kRows * kTiles; ++i) {
+      R& sum = product[i / kTiles][i % kTiles];
+      sum = fma(broadcast(values[1 + i / kTiles - zeros]), difference[i % kTiles], sum);
+    }
+    values += 1 + kRows - zeros;
+  };
+  for (int64_t k = 0; k < first; ++k) add_column(k, 0);
+  LAYERBITS_UNROLL
+  for (int k = 0; k < kRows; ++k) add_column(first + k, k);
+  LAYERBITS_UNROLL
+  for (int i = 0; i < kRows * kTiles; ++i) {
+    const R row = product[i / kTiles][i % kTiles];
+    distance[i % kTiles] = fma(row, row, distance[i % kTiles]);
+  }
+  return values;
+}
+
+// Squared distances from a component, its offset included. Sums of squares only grow: once they
+// say that all terms are exactly 0, the other rows are left out and false is returned.
+template <typename T, int kTiles>
+inline bool find_distances(const RunningSum<T> (&sums)[kTiles], const T* tile, const T* component,
+                           int64_t dim, typename Lanes<T>::Register (&distance)[kTiles]) {
+  LAYERBITS_UNROLL
+  for (int t = 0; t < kTiles; ++t) distance[t] = broadcast(component[0]);
+  const auto any_matters = [&] {
+    bool matters = false;
+    LAYERBITS_UNROLL
+    for (int t = 0; t < kTiles; ++t) matters |= any_not_greater(distance[t], sums[t].ignore_above);
+    return matters;
+  };
+  const T* values = component + 1;
+  int64_t first = dim % kFactorRows;
+  if (first == 1)
+    values = add_rows<T, 1, kTiles>(tile, values, 0, dim, distance);
+  else if (first == 2)
+    values = add_rows<T, 2, kTiles>(tile, values, 0, dim, distance);
+  else if (first == 3)
+    values = add_rows<T, 3, kTiles>(tile, values, 0, dim, distance);
+  bool matters = first == 0 || any_matters();
+  for (; first < dim && matters; first += kFactorRows) {
+    values = add_rows<T, kFactorRows, kTiles>(tile, values, first, dim, distance);
+    matters = any_matters();
+  }
+  return matters;
+}
+
+template <typename T, int kTiles>
+inline void add_components(const T* tile, const T* components, int64_t blocks, int64_t dim,
+                           T* state) {
+  using R = typename Lanes<T>::Register;
+  constexpr int kLanes = Lanes<T>::kCount;
+  const int64_t size = component_size(dim);
+  RunningSum<T> sums[kTiles];
+  for (int t = 0; t < kTiles; ++t) sums[t].restore(state + 3 * t * kLanes);
+  for (int64_t b = 0; b < blocks; ++b, components += kBlock * size) {
+    R distances[kTiles][kBlock];
+    bool matter = false;
+    for (int j = 0; j < kBlock; ++j) {
+      R distance[kTiles];
+      matter |= find_distances<T, kTiles>(sums, tile, components + j * size, dim, distance);
+      LAYERBITS_UNROLL
+      for (int t = 0; t < kTiles; ++t) distances[t][j] = distance[t];
+    }
+    if (!matter) continue;
+    for (int t = 0; t < kTiles; ++t) sums[t].add_block(distances[t]);
+  }
+  for (int t = 0; t < kTiles; ++t) sums[t].save(state + 3 * t * kLanes);
+}
+
+template <typename T>
+void gaussian_log_sum_exp(const T* points, int64_t tiles, const T* components, int64_t blocks,
+                          int64_t dim, T* state) {
+  constexpr int kLanes = Lanes<T>::kCount;
+  int64_t t = 0;
+  for (; t + kTilesAtOnce <= tiles; t += kTilesAtOnce)
+    add_components<T, kTilesAtOnce>(points + t * dim * kLanes, components, blocks, dim,
+                                    state + 3 * t * kLanes);
+  for (; t < tiles; ++t)
+    add_components<T, 1>(points + t * dim * kLanes, components, blocks, dim,
+                         state + 3 * t * kLanes);
+}
+
+}  // namespace

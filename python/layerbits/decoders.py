@@ -24,20 +24,7 @@ from layerbits.densities import (
     own_sums,
     sums_by_class,
 )
-try:
-    from layerbits.kernels import gaussian_log_sum_exp
-except ImportError:
-    def gaussian_log_sum_exp(points, means, factors, offsets):
-        d=points.shape[1]; P=(factors.transpose(1,2)@factors).numpy()
-        iu=np.triu_indices(d); mult=np.where(iu[0]==iu[1],1.,2.)
-        c0=means.mean(0); m=(means-c0).numpy(); t=(points-c0).numpy()
-        coef=np.concatenate([P[:,iu[0],iu[1]]*mult, -2*np.einsum('nij,nj->ni',P,m), (np.einsum('ni,nij,nj->n',m,P,m))[:,None]],1)
-        coef=torch.from_numpy(coef.T.copy())
-        out=[]
-        for a in range(0,len(t),1024):
-            u=t[a:a+1024]; feat=np.concatenate([u[:,iu[0]]*u[:,iu[1]], u, np.ones((len(u),1))],1)
-            out.append(torch.logsumexp(offsets-.5*(torch.from_numpy(feat)@coef),1))
-        return torch.cat(out)
+from layerbits.kernels import gaussian_log_sum_exp
 
 # Covariances of their own take d^2 multiply-adds a pair, and as many draws as dimensions to be any good.
 _MOST_DIMENSIONS = 32
@@ -106,20 +93,24 @@ class Gaussians(Decoder):
 
     def __init__(self, means: Doubles, covariances: Doubles, classes: Integers | None, sigma: float) -> None:
         super().__init__(classes, len(means), sigma)
-        self._means = means
-        factors = np.linalg.cholesky(covariances)
+        # First the coordinates that tell inputs apart: there the kernel stops, for most.
+        spread = np.einsum("nii->i", covariances)
+        self._order = np.argsort(-means.var(0) / spread)
+        factors = np.linalg.cholesky(covariances[:, self._order[:, None], self._order])
+        self._means = np.ascontiguousarray(means[:, self._order])
         self._factors = np.linalg.inv(factors)
         self._offsets = means.shape[1] * np.log(sigma) - np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(1)
 
     def _sums(self, queries: Queries) -> tuple[Doubles, Doubles, Doubles]:
-        flat = queries.flat().double()
+        points = queries.points[..., self._order].astype(np.float64)
+        flat = torch.from_numpy(points.reshape(-1, points.shape[2]))
 
         def over(some: npt.NDArray[np.bool_] | slice) -> Doubles:
             components = (torch.from_numpy(one[some]) for one in (self._means, self._factors, self._offsets))
             return gaussian_log_sum_exp(flat, *components).numpy().reshape(queries.shape)
 
         pooled, in_class = sums_by_class(over, self.classes, queries.inputs)
-        away = queries.points - self._means[queries.inputs][:, None]
+        away = points - self._means[queries.inputs][:, None]
         whitened = np.einsum("nij,nqj->nqi", self._factors[queries.inputs], away)
         own = self._offsets[queries.inputs][:, None] - np.square(whitened).sum(-1) / 2
         return own, in_class, pooled

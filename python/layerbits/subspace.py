@@ -60,11 +60,10 @@ def fit_subspace(
     directions left out, it is r^2 / (2 sigma^2). k >= 1; without a direction to leave out, the axes stay.
     """
     n, d = centers.shape
-    mass = torch.ones(n, dtype=torch.float64) if weights is None else weights.double()
-    mass = mass / mass.sum()
     shifted = centers.double()
-    origin = mass @ shifted
-    scaled = (shifted - origin) * (mass.sqrt() / sigma)[:, None]
+    mass = torch.full((), 1 / n, dtype=torch.float64) if weights is None else weights.double() / weights.double().sum()
+    origin = shifted.mean(0) if weights is None else mass @ shifted
+    scaled = (shifted - origin) * (mass.sqrt() / sigma).view(-1, 1)
     dual = n < d  # the Gram matrix is the smaller one, with the same eigenvalues
     gram = scaled @ scaled.T if dual else scaled.T @ scaled
     if d == 1 or not gram.isfinite().all():

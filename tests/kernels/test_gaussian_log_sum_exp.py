@@ -249,7 +249,8 @@ def test_nan_among_the_gaussians_makes_every_row_nan(level, argument, place):
 def test_gaussian_that_weighs_nothing_is_as_if_not_there(level, dtype, place, argument, value):
     arrays = problem(33, 21, 3, dtype)
     others = [arrays[0], *(np.delete(array, place, axis=0) for array in arrays[1:])]
-    arrays[argument][(place, *[-1] * (arrays[argument].ndim - 1))] = value
+    # All of a mean, or of the last row of a factor: infinities of both signs meet in a product.
+    arrays[argument][(place, -1)[: max(1, arrays[argument].ndim - 1)]] = value
     want, allowed = truth(*others)
     assert (np.abs(native(*arrays, level=level) - want) <= allowed * eps(dtype)).all()
 
@@ -289,6 +290,14 @@ def test_products_beyond_the_dtype_are_refused_and_named(level, dtype, argument)
     arrays[argument][(5, *[0] * (arrays[argument].ndim - 1))] = np.finfo(dtype).max
     with pytest.raises(ValueError, match=r"^points: got finite values whose products with the factors"):
         native(*arrays, level=level)
+
+
+@BOTH_DTYPES
+def test_differences_beyond_the_dtype_are_refused_and_named(dtype):
+    points, means, factors, offsets = problem(9, 9, 3, dtype, scale=2.0**-60)
+    points[5], means[5] = np.finfo(dtype).max, -np.finfo(dtype).max
+    with pytest.raises(ValueError, match=r"^points: got finite values whose products with the factors"):
+        native(points, means, factors, offsets)
 
 
 @EVERY_LEVEL

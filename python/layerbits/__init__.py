@@ -17,8 +17,9 @@ from layerbits.mixture import (
     mixture_log_density,
 )
 from layerbits.noise import NoisyModule, noisify
-from layerbits.propagation import propagate
+from layerbits.propagation import layer_activations, propagate
 from layerbits.results import Estimate, InformationRow, InformationTable
+from layerbits.sigma_profiles import SigmaProfile, SigmaRow, sigma_profile
 from layerbits.training.monitor import Monitor, log_spaced
 
 __all__ = [
@@ -33,8 +34,11 @@ __all__ = [
     "Monitor",
     "NoNoiseError",
     "NoisyModule",
+    "SigmaProfile",
+    "SigmaRow",
     "UsageError",
     "backends",
+    "layer_activations",
     "layer_information",
     "log_spaced",
     "mixture_entropy",
@@ -43,4 +47,5 @@ __all__ = [
     "mixture_log_density",
     "noisify",
     "propagate",
+    "sigma_profile",
 ]

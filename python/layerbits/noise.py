@@ -101,6 +101,17 @@ def _noise_of_layers(by_key: Mapping[str, GaussianNoise], calls: Sequence[LayerC
     return {name: by_key[found[0]] for name, found in keys.items()}
 
 
+@contextlib.contextmanager
+def noisy_for_now(model: nn.Module, layers: Layers) -> Iterator[NoisyModule]:
+    """Noisify a network for a ``with`` block, and take its hooks off again."""
+    noisy = noisify(model, layers=layers)
+    try:
+        yield noisy
+    finally:
+        for handle in noisy._handles:
+            handle.remove()
+
+
 class NoisyModule(nn.Module):
     """A network with Gaussian noise at some of its layers; made by `noisify`.
 

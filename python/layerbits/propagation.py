@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from layerbits.checks import check_count
 from layerbits.errors import LayerSelectionError, NoNoiseError
 from layerbits.kernels import as_tensor, threads
-from layerbits.noise import NoisyModule
+from layerbits.layers import Layers
+from layerbits.noise import NoisyModule, noisy_for_now
 from layerbits.randomness import fill_standard_normal, stream
 
 # Draws that share a pass at the least: threads share out the streams, a draw each.
@@ -101,6 +102,48 @@ def propagate(
     return {name: signal.numpy(force=True) for name, signal in signals.items()} if _is_array(inputs) else signals
 
 
+@overload
+def layer_activations(
+    model: nn.Module, inputs: Tensor | tuple[Tensor, ...], *, layers: Layers = ...
+) -> dict[str, Tensor]: ...
+@overload
+def layer_activations(
+    model: nn.Module, inputs: _Array | tuple[_Array, ...], *, layers: Layers = ...
+) -> dict[str, _Array]: ...
+def layer_activations(
+    model: nn.Module, inputs: Tensor | tuple[Tensor, ...] | _Array | tuple[_Array, ...], *, layers: Layers = None
+) -> dict[str, Tensor] | dict[str, _Array]:
+    """Record what layers give in a pass without noise.
+
+    The pass runs in evaluation mode, without gradients, and leaves the network as it was.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Any network; noise that `noisify` gave it is off meanwhile.
+    inputs : tensor or array of shape (n, ...), or a tuple of them
+        As in `propagate`.
+    layers : None, str, type, callable or a sequence of them
+        As in `noisify`; for what `noisify` returned, names of its noisy layers, all by default.
+
+    Returns
+    -------
+    dict of str to tensor (to array, when arrays were given) of shape (n, d)
+        By layer, in the order data meets them; outputs of more dimensions are flattened.
+
+    Raises
+    ------
+    LayerSelectionError, TypeError, ValueError
+        As in `noisify` and `propagate`.
+    """
+    with contextlib.nullcontext(model) if isinstance(model, NoisyModule) else noisy_for_now(model, layers) as noisy:
+        tensors = _as_tensors(inputs, noisy)
+        wanted = wanted_layers(noisy, layers if noisy is model else None)
+        signals = _run(noisy, tensors, _Recorder(noisy, wanted, len(tensors[0]), 1, None, {}), None)
+    flat = {name: signal[:, 0] for name, signal in signals.items()}
+    return {name: signal.numpy(force=True) for name, signal in flat.items()} if _is_array(inputs) else flat
+
+
 # Makes of the signals (draws, rows, d) of a layer in a pass what is kept of them, (draws, rows, k).
 View = Callable[[Tensor], Tensor]
 
@@ -120,9 +163,13 @@ def record(
     check_count("draws", draws, least=1)
     check_count("seed", seed, least=0)
     tensors = _as_tensors(inputs, noisy)
-    n_inputs, rows = len(tensors[0]), _rows_per_pass(tensors, chunk)
+    recorder = _Recorder(noisy, wanted_layers(noisy, layers), len(tensors[0]), draws, seed, views)
+    return _run(noisy, tensors, recorder, chunk)
+
+
+def _run(noisy: NoisyModule, tensors: Sequence[Tensor], recorder: _Recorder, chunk: int | None) -> dict[str, Tensor]:
+    (n_inputs, draws), rows = recorder.shape, _rows_per_pass(tensors, chunk)
     together = min(draws, rows, max(_TOGETHER, rows // n_inputs))
-    recorder = _Recorder(noisy, wanted_layers(noisy, layers), n_inputs, draws, seed, views)
     with recorder.pool, evaluating(noisy), torch.no_grad(), noisy.noise_replaced(recorder):
         for draw in range(0, draws, together):
             recorder.draw(range(draw, min(draw + together, draws)))
@@ -142,7 +189,7 @@ def _pass(noisy: NoisyModule, inputs: Sequence[Tensor], draws: int) -> None:
 
 
 class _Recorder:
-    """The channel of `propagate`: keeps the signals of the wanted layers and adds noise of its own streams."""
+    """A channel that keeps the signals of the wanted layers and adds noise of its own streams, none without a seed."""
 
     def __init__(
         self,
@@ -150,7 +197,7 @@ class _Recorder:
         wanted: Sequence[str],
         n_inputs: int,
         draws: int,
-        seed: int,
+        seed: int | None,
         views: Mapping[str, View],
     ) -> None:
         self.names = noisy.layer_names
@@ -194,9 +241,9 @@ class _Recorder:
             )
         if name in self.wanted:
             self._record(name, signal.reshape(len(self.draws), self.rows, math.prod(signal.shape[1:])))
-        if self.met.issuperset(self.wanted):
-            return signal  # nothing that follows is recorded
-        return self.noise[name].add(signal, self._normal(layer, signal))
+        if self.seed is None or self.met.issuperset(self.wanted):  # in the latter case nothing that follows is recorded
+            return signal
+        return self.noise[name].add(signal, self._normal(layer, signal, self.seed))
 
     def _record(self, name: str, signal: Tensor) -> None:
         if not all(map(math.isfinite, signal.aminmax())):  # one pass where isfinite() takes three
@@ -208,9 +255,9 @@ class _Recorder:
         part = self.signals[name][self.first : self.first + self.rows, self.draws.start : self.draws.stop]
         part.copy_(signal.transpose(0, 1))
 
-    def _normal(self, layer: int, signal: Tensor) -> Tensor:
+    def _normal(self, layer: int, signal: Tensor, seed: int) -> Tensor:
         if layer not in self.streams:
-            self.streams[layer] = [stream(self.seed, layer, draw, 0) for draw in self.draws]
+            self.streams[layer] = [stream(seed, layer, draw, 0) for draw in self.draws]
         dtype = np.float64 if signal.dtype == torch.float64 else np.float32
         normal = np.empty((len(self.draws), self.rows, *signal.shape[1:]), dtype)
 
@@ -236,11 +283,11 @@ def evaluating(model: nn.Module) -> Iterator[None]:
             module.training = True
 
 
-def wanted_layers(noisy: NoisyModule, layers: str | Sequence[str] | None) -> tuple[str, ...]:
+def wanted_layers(noisy: NoisyModule, layers: Layers) -> tuple[str, ...]:
     """Return those of ``noisy.layer_names`` that `layers` asks for; TypeError or LayerSelectionError otherwise."""
     if layers is None:
         return noisy.layer_names
-    if not isinstance(layers, Iterable):
+    if isinstance(layers, type) or not isinstance(layers, Iterable):
         raise TypeError(f"layers: got {type(layers).__name__}, wanted a name or a sequence of names")
     asked = [layers] if isinstance(layers, str) else list(layers)
     unknown = [name for name in asked if name not in noisy.layer_names]

@@ -1,5 +1,6 @@
 """How much information each layer of a neural network carries about its input."""
 
+from layerbits import tasks
 from layerbits.backends import Backend, backends
 from layerbits.errors import (
     BackendError,
@@ -48,4 +49,5 @@ __all__ = [
     "noisify",
     "propagate",
     "sigma_profile",
+    "tasks",
 ]

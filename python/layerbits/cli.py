@@ -1,7 +1,7 @@
 """The command line: reads arguments, calls the experiments, and turns errors and signals into exit statuses.
 
-Exit status: 0 done, 2 for what cannot be carried out as written (one line on stderr), 130 when interrupted. Nothing but
-this file prints.
+Exit status: 0 done, 1 when `check` finds intervals that hold the truth too seldom, 2 for what cannot be carried out as
+written (one line on stderr), 130 when interrupted. Nothing but this file prints.
 """
 
 from __future__ import annotations
@@ -19,10 +19,16 @@ from typing import Any
 
 from layerbits import plots
 from layerbits.backends import backends
+from layerbits.checks import check_count
+from layerbits.coverage import Coverage, coverage
 from layerbits.errors import LayerbitsError, UsageError
 from layerbits.experiments import EXPERIMENTS, Experiment
 from layerbits.experiments.configuration import with_settings
 from layerbits.experiments.run_folder import RunFolder, versions
+from layerbits.tasks import V1
+from layerbits.training.records import write_csv
+
+_SEEDS, _QUICK_SEEDS = 100, 20
 
 _LOG = logging.getLogger("layerbits")
 _LOG.addHandler(logging.NullHandler())
@@ -42,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status.
     """
     arguments = _parser().parse_args(argv)
-    commands = {"list": _list, "run": _run, "info": _info}
+    commands = {"list": _list, "run": _run, "info": _info, "check": _check}
     try:
         with _termination_as_interrupt():
             return commands[arguments.command](arguments)
@@ -68,6 +74,14 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--seed", metavar="N", help="seed of all random numbers (default: 0)")
     run.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="change a setting, repeatedly")
     run.add_argument("--resume", action="store_true", help="go on with the run in DIR")
+    check = commands.add_parser(
+        "check",
+        help="check the intervals against known answers",
+        description="Estimate what is known, seed by seed, and count how often the 95 % interval holds it.",
+    )
+    check.add_argument("--seeds", metavar="K", type=int, help=f"estimates of each task (default: {_SEEDS})")
+    check.add_argument("--quick", action="store_true", help=f"{_QUICK_SEEDS} seeds")
+    check.add_argument("--out", metavar="FILE.csv", type=Path, help="write the table, all columns, to this file")
     return parser
 
 
@@ -103,6 +117,25 @@ def _run(arguments: argparse.Namespace) -> int:
     for key, value in folder.summary.items():
         print(f"  {key.replace('_', ' ')}: {value:.4g}")
     return 0
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    default = _QUICK_SEEDS if arguments.quick else _SEEDS
+    seeds = check_count("--seeds", default if arguments.seeds is None else arguments.seeds, least=1)
+    out: Path | None = arguments.out
+    if out is not None and (out.is_dir() or not out.absolute().parent.is_dir()):
+        raise UsageError(f"--out: got {out}, wanted a file in a folder that exists")
+    rows = coverage(V1, seeds=range(seeds))
+    if out is not None:
+        write_csv(out, [field.name for field in dataclasses.fields(Coverage)], map(dataclasses.astuple, rows))
+    print(f"{'task':<20} {'quantity':<9}     truth      mean rms error      held half width achievable")
+    for row in rows:
+        numbers = f"{row.truth:9.4f} {row.mean_value:9.4f} {row.rms_error:9.4f} {f'{row.hits}/{row.seeds}':>9}"
+        line = f"{row.task:<20} {row.quantity:<9} {numbers} {row.half_width:10.4f} {row.achievable:10.4f}"
+        print(line if row.holds else f"{line}  too seldom: wanted {row.wanted}")
+    failing = sum(not row.holds for row in rows)
+    print(f"{len(rows)} intervals, {failing} of which hold the truth too seldom")
+    return int(failing > 0)
 
 
 def _configuration(experiment: Experiment, arguments: argparse.Namespace) -> Any:

@@ -1,0 +1,134 @@
+"""How often the intervals of the estimators hold the truth, and how wide they are: over tasks with known answers."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import ndtri
+from scipy.stats import binom
+
+from layerbits.information import layer_information
+from layerbits.mixture import mixture_information
+from layerbits.tasks import MixtureTask, NetworkTask, Truth
+from layerbits.training.progress import progress
+
+_CONFIDENCE = 0.95
+# A right interval falls short of the hits that are wanted for one quantity in 10,000.
+_FALSE_ALARM = 1e-4
+# Of sums and logarithms in float64, up to 1000 dimensions: an interval may have no width at all.
+_ROUNDING = 1e-9
+# Queries of a network in all; its draws are as many, shared out over the inputs.
+QUERIES = 1024
+
+
+class _Found(NamedTuple):
+    value: float
+    low: float
+    high: float
+    queries: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Coverage:
+    """How one quantity of one task was estimated, seed by seed; all but counts and names in nats.
+
+    Attributes
+    ----------
+    task, quantity, source : str
+        What was estimated, and how the truth is known.
+    truth, truth_error : float
+        The truth, and how exactly it is known.
+    mean_value, rms_error : float
+        Mean of the estimates, and the root of their mean squared error.
+    seeds, hits, wanted : int
+        How many intervals there are, how many hold the truth, and how many must: 95 % less the binomial margin.
+    half_width : float
+        Of the mean interval.
+    achievable : float
+        Half width of the normal interval of who knows the densities, and asks as many queries.
+    seconds : float
+        Of an estimate, with all quantities of the task.
+    """
+
+    task: str
+    quantity: str
+    source: str
+    truth: float
+    truth_error: float
+    mean_value: float
+    rms_error: float
+    seeds: int
+    hits: int
+    wanted: int
+    half_width: float
+    achievable: float
+    seconds: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether enough intervals hold the truth."""
+        return self.hits >= self.wanted
+
+
+def coverage(
+    tasks: Sequence[MixtureTask | NetworkTask], *, seeds: Sequence[int], queries: int = QUERIES
+) -> list[Coverage]:
+    """Estimate every known quantity of the tasks once for each seed; `queries` is for networks, in all."""
+    found = progress(tasks, name="check", total=len(tasks))
+    return [row for task in found for row in _of_task(task, seeds, queries)]
+
+
+def _of_task(task: MixtureTask | NetworkTask, seeds: Sequence[int], queries: int) -> Iterator[Coverage]:
+    started = time.perf_counter()
+    found = (
+        _network_estimates(task, seeds, queries) if isinstance(task, NetworkTask) else _mixture_estimates(task, seeds)
+    )
+    seconds = (time.perf_counter() - started) / len(seeds)
+    for quantity, estimates in found.items():
+        yield _row(task.name, quantity, task.truths[quantity], np.array(estimates), seconds)
+
+
+def _mixture_estimates(task: MixtureTask, seeds: Sequence[int]) -> Mapping[str, list[_Found]]:
+    estimates = [mixture_information(task.centers, task.sigma, weights=task.weights, seed=seed) for seed in seeds]
+    return {"I(X;T)": [_Found(one.value, one.low, one.high, one.draws) for one in estimates]}
+
+
+def _network_estimates(task: NetworkTask, seeds: Sequence[int], queries: int) -> Mapping[str, list[_Found]]:
+    network, each = task.network(), max(2, queries // len(task.inputs))
+    tables = [
+        layer_information(network, task.inputs, task.labels, layers=task.layer, draws=each, queries=each, seed=seed)
+        for seed in seeds
+    ]
+    rows = {quantity: [table[task.layer, quantity] for table in tables] for quantity in task.truths}
+    count = each * len(task.inputs)
+    return {
+        quantity: [_Found(row.value, row.lower, row.upper, count) for row in some] for quantity, some in rows.items()
+    }
+
+
+def _row(task: str, quantity: str, truth: Truth, found: npt.NDArray[np.float64], seconds: float) -> Coverage:
+    """Make a row of what was found, an array of shape (seeds, 4)."""
+    values, lows, highs, queries = found.T
+    slack = truth.error + _ROUNDING
+    quantile = float(ndtri(0.5 + _CONFIDENCE / 2))
+    return Coverage(
+        task=task,
+        quantity=quantity,
+        source=truth.source,
+        truth=truth.value,
+        truth_error=truth.error,
+        mean_value=float(values.mean()),
+        rms_error=math.sqrt(((values - truth.value) ** 2).mean()),
+        seeds=len(found),
+        hits=int(((lows <= truth.value + slack) & (highs >= truth.value - slack)).sum()),
+        wanted=int(binom.ppf(_FALSE_ALARM, len(found), _CONFIDENCE)),
+        half_width=float((highs - lows).mean() / 2),
+        achievable=quantile * truth.spread / math.sqrt(queries.mean()),
+        seconds=seconds,
+    )

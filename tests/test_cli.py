@@ -12,6 +12,8 @@ import pytest
 
 from layerbits import cli
 from layerbits.cli import main
+from layerbits.results import Estimate
+from layerbits.tasks import V1
 from layerbits.training.checkpoints import Checkpoints
 
 SETTINGS = ["epochs=12", "evaluations=5", "measurements=4", "draws=3", "queries=3"]
@@ -189,6 +191,8 @@ def test_handler_of_sigterm_is_given_back():
 _KILLED = """
 import os, signal, sys
 from layerbits.cli import main
+from layerbits.results import Estimate
+from layerbits.tasks import V1
 from layerbits.experiments import szt_tanh
 
 def killing(function):
@@ -234,3 +238,61 @@ def test_module_can_be_run_and_is_silent_about_progress():
     )
     assert ended.returncode == 2
     assert ended.stderr.count("\n") == 1
+
+
+# check
+
+
+TASKS = [task for task in V1 if task.name in ("equal", "neuron-5")]
+
+
+@pytest.fixture
+def two_tasks(monkeypatch):
+    monkeypatch.setattr(cli, "V1", TASKS)
+
+
+@pytest.mark.usefixtures("two_tasks")
+def test_check_prints_a_row_for_each_quantity_that_is_known(tmp_path, capsys):
+    assert main(["check", "--seeds=3", f"--out={tmp_path / 'check.csv'}"]) == 0
+    head, *lines, last = capsys.readouterr().out.splitlines()
+    known = [[task.name, name] for task in TASKS for name in (task.truths if task.name == "neuron-5" else ["I(X;T)"])]
+    assert head.split()[:2] == ["task", "quantity"]
+    assert [line.split()[:2] for line in lines] == known
+    assert all("3/3" in line for line in lines)
+    assert last == "6 intervals, 0 of which hold the truth too seldom"
+    with (tmp_path / "check.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [[row["task"], row["quantity"]] for row in rows] == known
+    assert [path.name for path in tmp_path.iterdir()] == ["check.csv"]
+
+
+@pytest.mark.parametrize(("options", "seeds"), [([], 100), (["--quick"], 20), (["--quick", "--seeds=7"], 7)])
+def test_check_has_so_many_seeds(options, seeds, monkeypatch):
+    asked = []
+    monkeypatch.setattr(cli, "coverage", lambda tasks, seeds: asked.append(list(seeds)) or [])
+    assert main(["check", *options]) == 0
+    assert asked == [list(range(seeds))]
+
+
+@pytest.mark.usefixtures("two_tasks")
+def test_check_ends_with_status_1_where_intervals_fail(monkeypatch, capsys):
+    def estimate(*_, **__):
+        return Estimate(0.1, 0.01, 0.09, 0.11, 0.95, 100)
+
+    monkeypatch.setattr("layerbits.coverage.mixture_information", estimate)
+    assert main(["check", "--seeds=10"]) == 1
+    out = capsys.readouterr().out
+    assert "0/10" in out
+    assert "1 of which hold the truth too seldom" in out
+
+
+@pytest.mark.parametrize(
+    ("options", "word"), [(["--seeds=0"], "--seeds"), (["--out=nowhere/check.csv"], "--out"), (["--out=."], "--out")]
+)
+def test_check_of_nothing_or_to_nowhere_is_one_line_and_exit_status_2(options, word, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["check", *options]) == 2
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err.count("\n")) == ("", 1)
+    assert word in captured.err
+    assert list(tmp_path.iterdir()) == []

@@ -4,6 +4,7 @@ import dataclasses
 import math
 
 import pytest
+import torch
 
 from layerbits import coverage as module
 from layerbits.coverage import coverage
@@ -14,21 +15,32 @@ BPSK = next(task for task in V1 if task.name == "bpsk-1")
 NEURON = next(task for task in V1 if task.name == "neuron-1")
 
 
-def too_seldom(task, seeds, queries):
-    rows = coverage([task], seeds=range(seeds), queries=queries)
+@pytest.fixture
+def one_thread():
+    """The work is small: two threads on busy cores wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def too_seldom(task, seeds, **options):
+    rows = coverage([task], seeds=range(seeds), **options)
     return [f"{row.quantity}: {row.hits} of {row.seeds}, wanted {row.wanted}" for row in rows if not row.holds]
 
 
+@pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("task", V1, ids=[task.name for task in V1])
 def test_intervals_hold_the_truth(task):
-    """A right interval fails for one quantity in 10,000; seeds are fixed."""
-    assert too_seldom(task, 100, 256) == []
+    """A right interval fails for one quantity in 10,000; seeds are fixed. Few queries are the harder case."""
+    assert too_seldom(task, 100, tolerance=0.03, queries=256) == []
 
 
 @pytest.mark.stress
+@pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("task", V1, ids=[task.name for task in V1])
 def test_intervals_hold_the_truth_over_a_thousand_seeds(task):
-    assert too_seldom(task, 1000, 1024) == []
+    assert too_seldom(task, 1000) == []
 
 
 def estimates(half_width, *, misses=0):

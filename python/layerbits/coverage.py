@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -23,15 +22,10 @@ _CONFIDENCE = 0.95
 _FALSE_ALARM = 1e-4
 # Of sums and logarithms in float64, up to 1000 dimensions: an interval may have no width at all.
 _ROUNDING = 1e-9
-# Queries of a network in all; its draws are as many, shared out over the inputs.
-QUERIES = 1024
 
 
-class _Found(NamedTuple):
-    value: float
-    low: float
-    high: float
-    queries: int
+# Value, lower and upper end, and queries of each quantity.
+_Found = Mapping[str, tuple[float, float, float, int]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,39 +71,61 @@ class Coverage:
 
 
 def coverage(
-    tasks: Sequence[MixtureTask | NetworkTask], *, seeds: Sequence[int], queries: int = QUERIES
+    tasks: Sequence[MixtureTask | NetworkTask],
+    *,
+    seeds: Sequence[int],
+    tolerance: float = 0.01,
+    queries: int = 1024,
 ) -> list[Coverage]:
-    """Estimate every known quantity of the tasks once for each seed; `queries` is for networks, in all."""
-    found = progress(tasks, name="check", total=len(tasks))
-    return [row for task in found for row in _of_task(task, seeds, queries)]
+    """Estimate every known quantity of the tasks once for each seed, and count the intervals that hold it.
+
+    Parameters
+    ----------
+    tasks : sequence of MixtureTask and NetworkTask
+        What to estimate.
+    seeds : sequence of int
+        A seed for each estimate.
+    tolerance : float
+        Of the information of mixtures, in nats.
+    queries : int
+        Of networks, over all inputs; an input has as many draws as queries.
+
+    Returns
+    -------
+    list of Coverage
+        A row for each task and quantity: the information of mixtures, all that is known of networks.
+    """
+    rows = []
+    for task in progress(tasks, name="check", total=len(tasks)):
+        started = time.perf_counter()
+        estimate = _network(task, queries) if isinstance(task, NetworkTask) else _mixture(task, tolerance)
+        found = [estimate(seed) for seed in seeds]
+        seconds = (time.perf_counter() - started) / len(found)
+        for quantity in found[0]:
+            intervals = np.array([one[quantity] for one in found])
+            rows.append(_row(task.name, quantity, task.truths[quantity], intervals, seconds))
+    return rows
 
 
-def _of_task(task: MixtureTask | NetworkTask, seeds: Sequence[int], queries: int) -> Iterator[Coverage]:
-    started = time.perf_counter()
-    found = (
-        _network_estimates(task, seeds, queries) if isinstance(task, NetworkTask) else _mixture_estimates(task, seeds)
-    )
-    seconds = (time.perf_counter() - started) / len(seeds)
-    for quantity, estimates in found.items():
-        yield _row(task.name, quantity, task.truths[quantity], np.array(estimates), seconds)
+def _mixture(task: MixtureTask, tolerance: float) -> Callable[[int], _Found]:
+    def estimate(seed: int) -> _Found:
+        one = mixture_information(task.centers, task.sigma, weights=task.weights, tolerance=tolerance, seed=seed)
+        return {"I(X;T)": (one.value, one.low, one.high, one.draws)}
+
+    return estimate
 
 
-def _mixture_estimates(task: MixtureTask, seeds: Sequence[int]) -> Mapping[str, list[_Found]]:
-    estimates = [mixture_information(task.centers, task.sigma, weights=task.weights, seed=seed) for seed in seeds]
-    return {"I(X;T)": [_Found(one.value, one.low, one.high, one.draws) for one in estimates]}
-
-
-def _network_estimates(task: NetworkTask, seeds: Sequence[int], queries: int) -> Mapping[str, list[_Found]]:
+def _network(task: NetworkTask, queries: int) -> Callable[[int], _Found]:
     network, each = task.network(), max(2, queries // len(task.inputs))
-    tables = [
-        layer_information(network, task.inputs, task.labels, layers=task.layer, draws=each, queries=each, seed=seed)
-        for seed in seeds
-    ]
-    rows = {quantity: [table[task.layer, quantity] for table in tables] for quantity in task.truths}
-    count = each * len(task.inputs)
-    return {
-        quantity: [_Found(row.value, row.lower, row.upper, count) for row in some] for quantity, some in rows.items()
-    }
+
+    def estimate(seed: int) -> _Found:
+        table = layer_information(
+            network, task.inputs, task.labels, layers=task.layer, draws=each, queries=each, seed=seed
+        )
+        rows = {quantity: table[task.layer, quantity] for quantity in task.truths}
+        return {name: (row.value, row.lower, row.upper, each * len(task.inputs)) for name, row in rows.items()}
+
+    return estimate
 
 
 def _row(task: str, quantity: str, truth: Truth, found: npt.NDArray[np.float64], seconds: float) -> Coverage:

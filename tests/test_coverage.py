@@ -43,20 +43,21 @@ def test_intervals_hold_the_truth_over_a_thousand_seeds(task):
     assert too_seldom(task, 1000) == []
 
 
-def estimates(half_width, *, misses=0):
-    """Stand in for the estimator: intervals around the truth, but for every seed below `misses`."""
+def estimates(half_width, *, misses=0, side=1):
+    """Stand in for the estimator: intervals around the truth, or beside it for seeds below `misses`."""
 
     def estimate(*_, seed, **__):
-        value = BPSK.truths["I(X;T)"].value + (2 * half_width if seed < misses else 0)
+        value = BPSK.truths["I(X;T)"].value + (2 * side * half_width if seed < misses else 0)
         return Estimate(value, math.nan, value - half_width, value + half_width, 0.95, 400)
 
     return estimate
 
 
+@pytest.mark.parametrize("side", [-1, 1])
 @pytest.mark.parametrize(("misses", "holds"), [(5, True), (15, True), (16, False)])
-def test_intervals_that_miss_beyond_the_binomial_margin_are_told(monkeypatch, misses, holds):
+def test_intervals_that_miss_beyond_the_binomial_margin_are_told(monkeypatch, misses, holds, side):
     """P(more than 15 misses of 100) = 3.7e-5 and P(more than 14) = 1.4e-4 at 5 %, on both sides of 1e-4."""
-    monkeypatch.setattr(module, "mixture_information", estimates(0.01, misses=misses))
+    monkeypatch.setattr(module, "mixture_information", estimates(0.01, misses=misses, side=side))
     (row,) = coverage([BPSK], seeds=range(100))
     assert (row.hits, row.wanted, row.holds) == (100 - misses, 85, holds)
 

@@ -88,7 +88,7 @@ def coverage(
     tolerance : float
         Of the information of mixtures, in nats.
     queries : int
-        Of networks, over all inputs; an input has as many draws as queries.
+        Of networks, over all inputs; an input has twice as many draws.
 
     Returns
     -------
@@ -120,7 +120,7 @@ def _network(task: NetworkTask, queries: int) -> Callable[[int], _Found]:
 
     def estimate(seed: int) -> _Found:
         table = layer_information(
-            network, task.inputs, task.labels, layers=task.layer, draws=each, queries=each, seed=seed
+            network, task.inputs, task.labels, layers=task.layer, draws=2 * each, queries=each, seed=seed
         )
         rows = {quantity: table[task.layer, quantity] for quantity in task.truths}
         return {name: (row.value, row.lower, row.upper, each * len(task.inputs)) for name, row in rows.items()}

@@ -14,8 +14,8 @@ from scipy.stats import binom
 
 from layerbits.information import layer_information
 from layerbits.mixture import mixture_information
+from layerbits.progress import progress
 from layerbits.tasks import MixtureTask, NetworkTask, Truth
-from layerbits.training.progress import progress
 
 _CONFIDENCE = 0.95
 # A right interval falls short of the hits that are wanted for one quantity in 10,000.

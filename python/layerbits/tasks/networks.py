@@ -45,8 +45,8 @@ def _tanh(
     signs = [np.where(np.arange(size) % 2, -1.0, 1.0) for size in sizes]
     classes = (values > 0).astype(np.int64) if labels is None else np.array(labels)
     units = [
-        Unit(gain / math.sqrt(before), bias, math.sqrt(size))
-        for gain, bias, before, size in zip(gains, shifts, [1, *sizes], sizes, strict=False)
+        Unit(gain / math.sqrt(seen), bias, math.sqrt(size))
+        for gain, bias, seen, size in zip(gains, shifts, [1, *sizes], sizes, strict=False)
     ]
     before = [np.ones(rows.shape[1]), *(some / len(some) for some in signs)]
     return NetworkTask(
@@ -175,7 +175,7 @@ NETWORKS = (
     _tanh("broadcast-1000", "1000 weak units that see one noisy unit", [-1, 0, 1, 2], [1, 0.05], 0.3, widths=[1, 1000]),
     _linear_line("linear-line", "2 linear layers of 1 unit", np.linspace(-3, 3, 16), [1.5, 0.8], 0.3),
     _linear_line(
-        "ladder", "32 inputs 6 sigmas apart: neighbours are confused rarely", np.arange(-93.0, 94, 6), [1], 1.0
+        "ladder", "32 inputs 6 sigmas apart: neighbours are confused rarely", np.arange(-93.0, 94, 6), [1.0], 1.0
     ),
     _linear_plane(),
     _linear_cube(4, depth=2, gain=0.8, sigma=0.5),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import types
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -76,7 +77,7 @@ class Task:
     @functools.cached_property
     def truths(self) -> Truths:
         """The known quantities by name (``"I(X;T)"``, ``"h(T)"``, ...); worked out once, in less than a second."""
-        return self.find_truths()
+        return types.MappingProxyType(dict(self.find_truths()))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -1,6 +1,7 @@
 """How much information each layer of a neural network carries about its input."""
 
 from layerbits import tasks
+from layerbits import theory
 from layerbits.backends import Backend, backends
 from layerbits.errors import (
     BackendError,
@@ -50,4 +51,5 @@ __all__ = [
     "propagate",
     "sigma_profile",
     "tasks",
+    "theory",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from layerbits.experiments import single_neuron, szt_tanh
+from layerbits.experiments import monte_carlo_error, sample_complexity, single_neuron, szt_tanh
 from layerbits.experiments.run_folder import RunFolder
 
 
@@ -29,4 +29,6 @@ class Experiment(Protocol):
 EXPERIMENTS: Mapping[str, Experiment] = {
     "szt-tanh": szt_tanh,
     "single-neuron": single_neuron,
+    "monte-carlo-error": monte_carlo_error,
+    "sample-complexity": sample_complexity,
 }

@@ -1,0 +1,33 @@
+"""Corners of the cube as signals: what is said to be known about them."""
+
+import numpy as np
+import pytest
+
+from layerbits.experiments import cube
+from tests import known_answers
+
+
+@pytest.mark.parametrize(("sigma", "value"), known_answers.BPSK.items())
+def test_fair_bits_carry_the_published_information(sigma, value):
+    assert cube.information(3, 0.5, sigma) == pytest.approx(3 * value, abs=3 * 0.6e-6)  # rounded to six digits
+
+
+@pytest.mark.parametrize(("sigma", "value"), known_answers.THREE_TO_ONE.items())
+@pytest.mark.parametrize("probability", [0.25, 0.75])
+def test_unfair_bits_carry_the_published_information(sigma, value, probability):
+    assert cube.information(2, probability, sigma) == pytest.approx(2 * value, abs=2 * 0.6e-6)
+
+
+def test_law_gives_each_bit_its_probability():
+    corners, law = cube.corners(4), cube.law(4, 0.8)
+    assert len(np.unique(corners, axis=0)) == 16
+    assert law.sum() == pytest.approx(1)
+    assert law @ corners == pytest.approx(np.full(4, 0.6))
+
+
+def test_log_density_is_that_of_all_corners():
+    random = np.random.default_rng(0)
+    points, sigma = 2 * random.standard_normal((20, 3)), 0.4
+    distances = ((points[:, None] - cube.corners(3)) ** 2).sum(-1)
+    density = np.exp(-distances / (2 * sigma**2)) @ cube.law(3, 0.7) / (2 * np.pi * sigma**2) ** 1.5
+    assert cube.log_density(points, 0.7, sigma) == pytest.approx(np.log(density), rel=1e-12)

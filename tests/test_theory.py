@@ -79,6 +79,18 @@ def test_published_table_holds_because_the_covering_bound_is_smaller(dim):
     assert theory.covering_risk_bound(10**9, dim=dim, sigma=1) < theory.plugin_risk_bound(10**9, dim=dim, sigma=1) / 5
 
 
+# The table of docs/theory.md for the layers of the network on the SZT data: n = 4096, sigma = .005.
+@pytest.mark.parametrize(
+    ("dim", "paper", "covering", "least"),
+    [(10, 1.1e10, 60, 32), (7, 4.3e8, 40, 20), (5, 2.1e8, 26, 12), (4, 1.4e8, 19, 8.2), (3, 7.7e7, 12, 4.2)],
+)
+def test_bounds_for_the_szt_network_are_as_printed_and_vacuous(dim, paper, covering, least):
+    bounds = [bound(4096, dim=dim, sigma=0.005) for bound in (theory.plugin_risk_bound, theory.covering_risk_bound)]
+    assert [f"{value:.2g}" for value in bounds] == [f"{value:.2g}" for value in (paper, covering)]
+    assert f"{theory.least_bias(4096, dim=dim, sigma=0.005):.2g}" == f"{least:.2g}"
+    assert all(theory.is_vacuous(value, dim=dim, sigma=0.005, inputs=4096) for value in bounds)
+
+
 @pytest.mark.parametrize(("sigma", "dim", "levels"), [(s, d, k) for s, row in LEVELS.items() for d, k in row.items()])
 def test_separable_levels_are_the_known_ones(sigma, dim, levels):
     assert theory.separable_levels(dim=dim, sigma=sigma) == levels

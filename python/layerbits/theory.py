@@ -160,9 +160,8 @@ def subgaussian_risk_bound(n: int, *, dim: int, sigma: float, norm: float) -> fl
 
     With K the norm, w = 2 (K + sigma)^2 log n / ((e - 1) pi sigma^2), c = d/2 log(2 pi sigma^2), k = K^2 / sigma^2:
     log(sqrt n (4 w)^(d/4)) w^(d/4) / sqrt n + ((c + 2 d k) (c + 2 d + 6 d k) + 8 (16 d^2 k^2 + 2 d + d^2)) 2 e d / n.
-    [T] prints e d / n for the last factor.
-
-    The remark on "large enough" of `plugin_risk_bound` applies, with `subgaussian_covering_risk_bound`.
+    [T] prints e d / n for the last factor. "Large enough" is as vague as in `plugin_risk_bound`; what holds for every n
+    is `subgaussian_covering_risk_bound`.
 
     Parameters
     ----------

@@ -319,7 +319,7 @@ def samples_needed(
     SampleSize
         The smallest number of samples that the bound allows; exact up to 2^50, and its logarithm beyond.
     """
-    wanted, share = check_positive("error", error), _fraction("monte_carlo_share", monte_carlo_share)
+    wanted, share = _scale("error", error), _fraction("monte_carlo_share", monte_carlo_share)
     d, deviation = _setting(dim, sigma)
     log_cells = _log_cells(d, deviation, atoms)
 
@@ -338,7 +338,7 @@ def _setting(dim: int, sigma: float) -> tuple[int, float]:
 def _scale(name: str, value: float) -> float:
     number = check_positive(name, value)
     if not 1e-30 <= number <= 1e30:
-        raise ValueError(f"{name}: got {value}, wanted a number from 1e-30 to 1e30; measure in units of the signals")
+        raise ValueError(f"{name}: got {value}, wanted a number from 1e-30 to 1e30")
     return number
 
 

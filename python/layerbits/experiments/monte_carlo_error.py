@@ -1,6 +1,6 @@
 """Mean square error of the Monte Carlo integration of the plug-in against the number of draws, beside its bounds.
 
-The mixture has a center at every corner of the cube, so that its information is known. Two minutes in full. Writes
+The mixture has a center at every corner of the cube, so that its information is known. Some minutes in full. Writes
 errors.csv (estimator, sigma, dim, draws, mean_square_error, standard_error, bound, paper_bound; in nats^2) and
 monte-carlo-error.png.
 """

@@ -1,6 +1,6 @@
 """Error of the plug-in entropy against the number of samples and the dimension, beside its bounds.
 
-Signals are corners of the cube, so that the truth is known. Two minutes in full. Writes risk.csv (sigma, probability,
+Signals are corners of the cube, so that the truth is known. Some minutes in full. Writes risk.csv (sigma, probability,
 dim, samples, mean_error, risk, standard_error), bounds.csv (sigma, dim, samples, bound, value, vacuous), slopes.csv
 (sigma, probability, dim, slope, standard_error), needed.csv (sigma, dim, source, log_samples), sample-complexity.png.
 """

@@ -1,7 +1,6 @@
 """How much information each layer of a neural network carries about its input."""
 
-from layerbits import tasks
-from layerbits import theory
+from layerbits import tasks, theory
 from layerbits.backends import Backend, backends
 from layerbits.errors import (
     BackendError,

@@ -5,20 +5,23 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import torch
-from scipy.special import entr
 
-from layerbits.confidence import Doubles, lower_mean_bound, upper_mean_bound
+from layerbits.classes import Integers, ceilings, largest_terms
+from layerbits.confidence import Doubles, channel_interval, lower_mean_bound, rare_share, secured, upper_mean_bound
 from layerbits.decoders import decoders
-from layerbits.densities import QUANTITIES, Floats, Integers, Queries, Surprisals
+from layerbits.densities import QUANTITIES, Floats, Queries, Surprisals, wide_surprisals
 from layerbits.kernels import as_sigma, log_sum_exp
 from layerbits.plug_in import Entropies, JackknifeMean, exact_surprisals, plug_in
 
 # Weight of the mixture in the decoder that has some of it: it helps where the Gaussian is far off, and costs .1 at most.
 _SHARE = 0.1
+
+# Ends of an interval that are further apart the wrong way, in nats, are no rounding.
+_ROUNDING = 1e-9
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,16 +60,6 @@ class Bracket:
         return dataclasses.replace(self, **places)
 
 
-def ceilings(n_inputs: int, classes: Integers | None) -> dict[str, float]:
-    """Return the quantities of a layer, and what the entropies of X and Y allow of each, in nats; inf for entropies."""
-    most = math.log(n_inputs)
-    known = {"I(X;T)": most, "h(T)": math.inf, "h(T|X)": math.inf}
-    if classes is None:
-        return known
-    by_class = float(entr(np.bincount(classes) / n_inputs).sum())
-    return known | {"I(T;Y)": by_class, "I(X;T|Y)": most - by_class}
-
-
 def exact_brackets(
     queries: Queries, centers: Floats, classes: Integers | None, sigma: float, risk: float, lost: float
 ) -> dict[str, Bracket]:
@@ -76,14 +69,14 @@ def exact_brackets(
     `risk` is that of either end; `lost` is what the dimensions that were left out may add.
     """
     surprisals = exact_surprisals(queries, centers, classes, sigma)
+    known, most = ceilings(len(centers), classes), largest_terms(len(centers), classes)
     brackets = {}
-    for quantity, ceiling in ceilings(len(centers), classes).items():
-        terms = surprisals.terms(quantity)
+    for quantity in _quantities(known):
+        terms, ceiling = surprisals.terms(quantity), known.get(quantity, math.inf)
         mean = JackknifeMean.of_terms(terms)
         low, high = mean.value - mean.margin(risk), mean.value + mean.margin(risk)
-        if ceiling < math.inf:
-            low = _decoded_above([terms[:, 0]], terms[:, 1:], ceiling, risk)
-            high = upper_mean_bound([terms[:, 0]], list(terms.T[1:]), floor=0.0, ceiling=ceiling, risk=risk)
+        if quantity in known:
+            low, high = channel_interval(terms, ceiling=ceiling, most=most[quantity], risk=risk)
         if quantity == "I(X;T)":
             below, above = pairwise_information_bounds(centers[:, 0], sigma)
             low, high = max(low, below), min(high, above)
@@ -109,22 +102,50 @@ def sampled_brackets(
     sample, those given X and Y are taken from there, and the value is the plug-in.
     """
     entropies, by_mixture = plug_in(queries, draws, classes, sigma)
-    candidates = list(_candidates(queries, by_mixture, draws, classes, sigma, some))
+    half = queries.shape[1] // 2
+    trial, final = queries.of_passes(slice(half)).of_inputs(some), queries.of_passes(slice(half, None))
+    mixture = by_mixture.at(some, slice(half)), by_mixture.at(slice(None), slice(half, None))
+    candidates = list(_candidates(trial, final, mixture, draws, classes, sigma))
+    n = math.prod(final.shape)
+    far = [wide_surprisals(one, draws, sigma) for one in (trial, final)]
+    # What a term of an entropy cannot exceed, unless values come that lie further out than any here.
+    furthest = max(float(one.max(initial=0.0)) for one in far)
+    known = ceilings(len(draws), classes)
     brackets = {}
-    for quantity, ceiling in ceilings(len(draws), classes).items():
-        plugged = _plugged(entropies, other or entropies, quantity)
+    for quantity in _quantities(known):
+        plugged, ceiling = _plugged(entropies, other or entropies, quantity), known.get(quantity, math.inf)
         chosen = max(candidates, key=lambda one: one.merit(quantity, risk))
-        final = chosen.final().terms(quantity)
-        if ceiling < math.inf:
-            decoded = JackknifeMean.of_terms(_secured(final, final.size, risk))
-            low = _decoded_above([chosen.trial.terms(quantity)], final, ceiling, risk)
+        if quantity in known:
+            ((tried, _), (terms, floor)) = (
+                secured(one.terms(quantity), n, risk) for one in (chosen.trial, chosen.final())
+            )
+            low = lower_mean_bound(
+                _pilot(tried, floor, ceiling), list(terms.T), floor=floor, ceiling=ceiling, risk=risk
+            )
             high = plugged.value + plugged.margin(risk)
         else:
-            decoded = JackknifeMean.of_terms(final)
-            low, high = plugged.value - plugged.margin(risk), decoded.value + decoded.margin(risk)
+            share = rare_share(n, risk)
+            tried, terms = (
+                one.cautious(wide, share).terms(quantity)
+                for one, wide in zip((chosen.trial, chosen.final()), far, strict=True)
+            )
+            most = furthest - 2 * math.log(share)
+            low = plugged.value - plugged.margin(risk)
+            high = upper_mean_bound(_pilot(tried, 0.0, most), list(terms.T), floor=0.0, ceiling=most, risk=risk)
+        decoded = JackknifeMean.of_terms(terms)
         bracket = _between(plugged, decoded, low, high, ceiling, lost, chosen.name)
         brackets[quantity] = dataclasses.replace(bracket, value=plugged.value) if other else bracket
     return brackets
+
+
+def _pilot(tried: Doubles, floor: float, ceiling: float) -> list[Doubles]:
+    """Return terms to set stakes by: two made up, where there are none."""
+    return [tried.ravel() if tried.size > 1 else np.array([floor, ceiling])]
+
+
+def _quantities(known: Iterable[str]) -> list[str]:
+    """Return those with a ceiling, and the entropies, in the order of `QUANTITIES`."""
+    return [quantity for quantity, (_, subtracted) in QUANTITIES.items() if quantity in known or subtracted is None]
 
 
 def _plugged(entropies: Entropies, other: Entropies, quantity: str) -> JackknifeMean:
@@ -158,20 +179,18 @@ class _Candidate:
         terms = self.trial.terms(quantity)
         if not terms.size:
             return 0.0
-        return float(_secured(terms, terms.size, risk).mean() if QUANTITIES[quantity][1] else -terms.mean())
+        return float(secured(terms, terms.size, risk)[0].mean() if QUANTITIES[quantity][1] else -terms.mean())
 
 
 def _candidates(
-    queries: Queries,
-    by_mixture: Surprisals,
+    trial: Queries,
+    final: Queries,
+    by_mixture: tuple[Surprisals, Surprisals],
     draws: Floats,
     classes: Integers | None,
     sigma: float,
-    some: Integers,
 ) -> Iterator[_Candidate]:
-    half = queries.shape[1] // 2
-    trial, final = queries.of_passes(slice(half)).of_inputs(some), queries.of_passes(slice(half, None))
-    mixture = _Candidate("mixture", by_mixture.at(some, slice(half)), lambda: by_mixture.at(slice(None), slice(half, None)))
+    mixture = _Candidate("mixture", by_mixture[0], lambda: by_mixture[1])
     yield mixture
     for decoder in decoders(draws, classes, sigma):
         one = _Candidate(decoder.name, decoder.surprisals(trial), _once(decoder.surprisals, final))
@@ -195,6 +214,8 @@ def _between(
     is_entropy = ceiling == math.inf
     upper, lower = (decoded, plugged) if is_entropy else (plugged, decoded)
     high = min(high + lost, ceiling)
+    low = min(max(low, 0.0), ceiling) if not is_entropy else low
+    low = high if 0 < low - high < _ROUNDING else low
     gap = max(0.0, upper.value - lower.value)
     bias = min(abs(plugged.bias), gap) if plugged is not decoded else 0.0
     causes = {"draws": bias, "decoder": gap - bias, "dimensions": lost, "queries": high - low - gap - lost}
@@ -211,28 +232,3 @@ def _between(
         decoder=decoder,
         limited_by=max(causes, key=causes.__getitem__),
     )
-
-
-def _decoded_above(pilot: Sequence[Doubles], final: Doubles, ceiling: float, risk: float) -> float:
-    """Return the confidence bound for an information from the terms of a decoder, (n, q)."""
-    n = final.size
-    floor = math.log(_share(n, risk))
-    known = [_secured(one.ravel(), n, risk) for one in pilot]
-    # Without terms to learn from, two made up.
-    known = known if sum(map(len, known)) > 1 else [np.array([floor, ceiling])]
-    return max(0.0, lower_mean_bound(known, list(_secured(final, n, risk).T), floor=floor, ceiling=ceiling, risk=risk))
-
-
-def _secured(terms: Doubles, n: int, risk: float) -> Doubles:
-    """Return the terms of a decoder that tells the truth with a small probability only, else what it knew beforehand.
-
-    That costs little, and bounds its loss: terms >= log of the probability of doing so, -log(risk) / n: about what
-    `lower_mean_bound` loses for terms that never were seen.
-    """
-    share = _share(n, risk)
-    secured: Doubles = np.logaddexp(terms + math.log1p(-share), math.log(share))
-    return secured
-
-
-def _share(n: int, risk: float) -> float:
-    return min(0.5, -math.log(risk) / n)

@@ -17,7 +17,13 @@ _BOLDEST = 0.9
 
 
 def lower_mean_bound(
-    pilot: Sequence[Doubles], passes: Sequence[Doubles], *, floor: float, ceiling: float, risk: float
+    pilot: Sequence[Doubles],
+    passes: Sequence[Doubles],
+    *,
+    floor: float,
+    ceiling: float,
+    risk: float,
+    foreseen: bool = True,
 ) -> float:
     """Lower confidence bound for a mean, at level 1 - `risk`, for any number of terms of any distribution.
 
@@ -32,6 +38,9 @@ def lower_mean_bound(
         Below every term; above the mean.
     risk : float
         Probability, in (0, 1), with which the bound may be above the mean.
+    foreseen : bool
+        Whether the number of terms was settled beforehand. If not, one may stop after any pass, whatever it was that
+        made one stop, for stakes that are further from the optimum.
 
     Returns
     -------
@@ -47,12 +56,14 @@ def lower_mean_bound(
     that is not refuted so. Centers (what earlier passes say of a term) and stakes come from earlier passes.
     """
     wanted = -math.log(risk)
-    n = sum(map(len, passes))
+    n = sum(map(len, passes)) if foreseen else 0
     terms, stakes = [], []
     for place, one in enumerate(passes):
+        n += 0 if foreseen else len(one)
         centers, miss = _forecast([*pilot, *passes[:place]], len(one))
         off_center = centers - centers.mean()
-        largest = _BOLDEST / (ceiling - floor + float(off_center.max()))
+        span = ceiling - floor + float(off_center.max())
+        largest = _BOLDEST / span if span > 0 else 1.0
         # The optimum for small stakes, of n (mean - m) stake - n miss stake^2 / 2 against what is wanted.
         stakes.append(min(largest, math.sqrt(2 * wanted / (n * miss))) if miss > 0 else largest)
         terms.append(one - off_center)
@@ -67,11 +78,46 @@ def lower_mean_bound(
 
 
 def upper_mean_bound(
-    pilot: Sequence[Doubles], passes: Sequence[Doubles], *, floor: float, ceiling: float, risk: float
+    pilot: Sequence[Doubles],
+    passes: Sequence[Doubles],
+    *,
+    floor: float,
+    ceiling: float,
+    risk: float,
+    foreseen: bool = True,
 ) -> float:
-    """Upper confidence bound for a mean: `lower_mean_bound` upside down, for terms <= `ceiling`."""
+    """Upper confidence bound: `lower_mean_bound` upside down, for terms <= `ceiling` and a mean >= `floor`."""
     mirrored = ([-one for one in some] for some in (pilot, passes))
-    return -lower_mean_bound(*mirrored, floor=-ceiling, ceiling=-floor, risk=risk)
+    return -lower_mean_bound(*mirrored, floor=-ceiling, ceiling=-floor, risk=risk, foreseen=foreseen)
+
+
+def secured(terms: Doubles, n: int, risk: float) -> tuple[Doubles, float]:
+    """Return the terms log(q(x|t) / p(x)) of a decoder that is certain of nothing, and the floor that they have then.
+
+    With a small probability, `rare_share`, it says what it knew beforehand, p(x). That costs little, and its terms
+    can never fall below the logarithm of that probability: of the n terms that `lower_mean_bound` may be given, rare
+    ones that it has not seen cost about as much.
+    """
+    share = rare_share(n, risk)
+    bounded: Doubles = np.logaddexp(terms + math.log1p(-share), math.log(share))
+    return bounded, math.log(share)
+
+
+def rare_share(n: int, risk: float) -> float:
+    """Return -log(risk) / n: what happens more often is seen among n, but for `risk`; at most a half."""
+    return min(0.5, -math.log(risk) / n)
+
+
+def channel_interval(terms: Doubles, *, ceiling: float, most: float, risk: float) -> tuple[float, float]:
+    """Confidence interval of an information from terms (n, q), q >= 2, of a channel that is known; `risk` of either end.
+
+    Each column holds independent terms log(p(t|x) / p(t)) of all n inputs, `most` at the most; the information is
+    between 0 and `ceiling`. The first column is the pilot.
+    """
+    bounded, floor = secured(terms, terms[:, 1:].size, risk)
+    low = lower_mean_bound([bounded[:, 0]], list(bounded.T[1:]), floor=floor, ceiling=ceiling, risk=risk)
+    high = upper_mean_bound([terms[:, 0]], list(terms.T[1:]), floor=0.0, ceiling=most, risk=risk)
+    return min(max(low, 0.0), ceiling), min(high, ceiling)
 
 
 def student_margin(variances: Doubles, freedom: int, risk: float) -> float:

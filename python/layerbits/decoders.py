@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from layerbits.classes import Integers
 from layerbits.confidence import Doubles
 from layerbits.densities import (
     Floats,
-    Integers,
     Queries,
     Surprisals,
     class_sizes,
@@ -46,7 +46,9 @@ class Decoder:
         """Return the surprisals of queries, which must be fresh: not of the draws that the densities are made of."""
         own, in_class, pooled = self._sums(queries)
         sizes = class_sizes(self.classes, queries.inputs, self.n_inputs)
-        return Surprisals.from_sums(queries.noise_log_density(self.sigma), (own, in_class, pooled), (1, sizes, self.n_inputs))
+        return Surprisals.from_sums(
+            queries.noise_log_density(self.sigma), (own, in_class, pooled), (1, sizes, self.n_inputs)
+        )
 
     def _sums(self, queries: Queries) -> tuple[Doubles, Doubles, Doubles]:
         """Return the log-sums of the densities of the query's input, of the inputs of its class, and of all."""
@@ -62,9 +64,7 @@ class WhitenedMixture(Decoder):
     covariance : array of shape (d, d)
     """
 
-    def __init__(
-        self, name: str, centers: Floats, covariance: Doubles, classes: Integers | None, sigma: float
-    ) -> None:
+    def __init__(self, name: str, centers: Floats, covariance: Doubles, classes: Integers | None, sigma: float) -> None:
         super().__init__(classes, len(centers), sigma)
         self.name = name
         factor = np.linalg.cholesky(covariance)

@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from layerbits.classes import Integers
 from layerbits.confidence import Doubles
 from layerbits.kernels import as_sigma, log_sum_exp
 
 Floats = npt.NDArray[np.float32] | npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
 
 # Every quantity is the mean of one surprisal, or of the difference of two.
 QUANTITIES = {
@@ -95,16 +95,30 @@ class Surprisals:
 
     def mixed_with(self, other: Surprisals, share: float) -> Surprisals:
         """Return those of the mixture of these densities and, with weight `share`, of the others."""
-
-        def mix(mine: Doubles, theirs: Doubles) -> Doubles:
-            mixed: Doubles = -np.logaddexp(np.log1p(-share) - mine, np.log(share) - theirs)
-            return mixed
-
         return Surprisals(
-            mix(self.by_input, other.by_input),
-            mix(self.by_class, other.by_class),
-            mix(self.marginal, other.marginal),
+            _mixed(self.by_input, other.by_input, share),
+            _mixed(self.by_class, other.by_class, share),
+            _mixed(self.marginal, other.marginal, share),
         )
+
+    def cautious(self, wide: Doubles, share: float) -> Surprisals:
+        """Return those of densities that with probability `share` expect anything: p(t|x) what p(t) does, p(t) all."""
+        marginal = _mixed(self.marginal, wide, share)
+        return Surprisals(_mixed(self.by_input, marginal, share), _mixed(self.by_class, marginal, share), marginal)
+
+
+def _mixed(mine: Doubles, other: Doubles, share: float) -> Doubles:
+    mixed: Doubles = -np.logaddexp(np.log1p(-share) - mine, np.log(share) - other)
+    return mixed
+
+
+def wide_surprisals(queries: Queries, draws: Floats, sigma: float) -> Doubles:
+    """Return the surprisals of queries by one Gaussian over twice the spread of all draws (N, r, d), and the noise."""
+    center = draws.mean((0, 1), dtype=np.float64)
+    variance = sigma**2 + 2 * float(draws.var((0, 1), dtype=np.float64).mean())
+    squares: Doubles = np.square(queries.points - center).sum(-1)
+    dim = draws.shape[2]
+    return queries.noise_log_density(sigma) + squares / (2 * variance) + dim / 2 * np.log(variance / sigma**2)
 
 
 def sums_by_class(
@@ -122,9 +136,7 @@ def sums_by_class(
     return np.logaddexp.reduce(parts), in_class
 
 
-def mixture_sums(
-    queries: Queries, centers: Floats, classes: Integers | None, sigma: float
-) -> tuple[Doubles, Doubles]:
+def mixture_sums(queries: Queries, centers: Floats, classes: Integers | None, sigma: float) -> tuple[Doubles, Doubles]:
     """Log-sums of queries over all centers (N, r, d) and over those of their class, each (n, q)."""
     flat = queries.flat()
 

@@ -9,15 +9,14 @@ some of the passes and asked about the others, is below. Proofs: docs/theory.md.
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
-from layerbits.brackets import Bracket, ceilings
+from layerbits.brackets import Bracket
 from layerbits.checks import check_confidence, check_count, check_positive
-from layerbits.densities import Integers
-from layerbits.kernels import Array, as_tensor
+from layerbits.classes import ceilings, class_numbers
+from layerbits.kernels import Array
 from layerbits.noise import NoisyModule
 from layerbits.progress import bar
 from layerbits.randomness import stream
@@ -121,7 +120,7 @@ def layer_information(
 
     samples = sample(layers, draws, queries)
     n_inputs = len(next(iter(samples[0].values())).signals)
-    classes = None if labels is None else _classes(labels, n_inputs)
+    classes = None if labels is None else class_numbers(labels, n_inputs)
     goal = None if tolerance is None else Goal(float(tolerance), max_draws, float(max_seconds), began + max_seconds)
     rows: list[InformationRow] = []
     shown = bar(samples[0], name="information", total=len(samples[0]))
@@ -166,19 +165,6 @@ def check_options(
         raise ValueError(f"estimator: got {estimator!r}, wanted one of {', '.join(ESTIMATORS)}")
 
 
-def _classes(labels: Array, n_inputs: int) -> Integers:
-    """Return labels as class numbers 0, 1, ... of shape (n_inputs,)."""
-    given = as_tensor("labels", labels)
-    if given.is_floating_point() or given.is_complex():
-        raise TypeError(f"labels: got dtype {given.dtype}, wanted integers")
-    if given.shape != (n_inputs,):
-        raise ValueError(f"labels: got shape {tuple(given.shape)}, wanted ({n_inputs},), one for each input")
-    numbers: Integers = np.unique(given.numpy(force=True), return_inverse=True)[1]
-    return numbers
-
-
-
-
 def _rows(
     layer: str, sample: LayerSample, brackets: Mapping[str, Bracket], estimator: str, seconds: float
 ) -> list[InformationRow]:
@@ -216,8 +202,8 @@ def _audited(
     for quantity, row in found.items():
         if row.lower > row.upper:
             notes[quantity].append("its bounds exclude each other: raise draws")
-        if row.plug_in - row.plug_in_error * _AUDITED > most[quantity] + _SATURATED:
-            notes[quantity].append(f"above its ceiling {most[quantity]:.4f}: raise draws or queries")
+        if row.plug_in - row.plug_in_error * _AUDITED > (ceiling := most.get(quantity, math.inf)) + _SATURATED:
+            notes[quantity].append(f"above its ceiling {ceiling:.4f}: raise draws or queries")
     whole = found["I(X;T)"]
     if whole.plug_in >= most["I(X;T)"] - _SATURATED and whole.upper >= most["I(X;T)"] - _SATURATED:
         notes["I(X;T)"].append("saturated at log N: the inputs are told apart, and no more is known")

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from layerbits.brackets import Bracket, exact_brackets, sampled_brackets
-from layerbits.densities import Floats, Integers, Queries
+from layerbits.classes import Integers
+from layerbits.densities import Floats, Queries
 from layerbits.plug_in import plug_in
 from layerbits.randomness import fill_standard_normal, stream
 from layerbits.samples import LayerSample
@@ -45,7 +46,9 @@ def measure(
         other = plug_in(*second[0], classes, samples[1].sigma)[0] if second else None
         n, q = asked.shape
         shown = max(1, _COMPARED // max(1, q // 2))
-        some = np.sort(stream(seed, _CHOICE_STREAM, place).permutation(n)[:shown])  # not every k-th: inputs have an order
+        some = np.sort(
+            stream(seed, _CHOICE_STREAM, place).permutation(n)[:shown]
+        )  # not every k-th: inputs have an order
         brackets = sampled_brackets(asked, draws, classes, sample.sigma, risk, sample.lost, some=some, other=other)
     entropies = {name: brackets[name].plus(sample.entropy) for name in ("h(T)", "h(T|X)")}
     return brackets | entropies

@@ -12,8 +12,9 @@ from itertools import pairwise
 
 import numpy as np
 
+from layerbits.classes import Integers
 from layerbits.confidence import Doubles, student_margin
-from layerbits.densities import Floats, Integers, Queries, Surprisals, class_sizes, mixture_sums, own_sums
+from layerbits.densities import Floats, Queries, Surprisals, class_sizes, mixture_sums, own_sums
 
 # Of the parts of an input's draws, one left out must leave two: one alone says nothing of how p(t|x) varies. With
 # fewer, inputs are left out instead, which can only overstate the error: they are not drawn, and differ by themselves.
@@ -83,9 +84,7 @@ def exact_surprisals(queries: Queries, centers: Floats, classes: Integers | None
     return Surprisals.from_sums(noise, (noise, in_class, pooled), (1, sizes, len(centers)))
 
 
-def plug_in(
-    queries: Queries, draws: Floats, classes: Integers | None, sigma: float
-) -> tuple[Entropies, Surprisals]:
+def plug_in(queries: Queries, draws: Floats, classes: Integers | None, sigma: float) -> tuple[Entropies, Surprisals]:
     """Return the plug-in entropies of all draws, and the surprisals at the queries by the mixture of `draws` alone.
 
     Parameters

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from layerbits.brackets import Bracket
-from layerbits.densities import Integers
+from layerbits.classes import Integers
 from layerbits.measurement import measure
 from layerbits.samples import LayerSample
 
@@ -55,7 +55,11 @@ def refine(
         late = time.monotonic() + seconds * _growth(last, more) > goal.deadline
         if late or more == _effort(last):
             limit = f"max_seconds {goal.max_seconds:g}" if late else f"max_draws {goal.max_draws}"
-            return last, brackets, f"tolerance {goal.tolerance:g} not reached within {limit}, held back by {found.limited_by}"
+            return (
+                last,
+                brackets,
+                f"tolerance {goal.tolerance:g} not reached within {limit}, held back by {found.limited_by}",
+            )
     raise AssertionError  # count() does not end
 
 

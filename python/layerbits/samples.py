@@ -70,7 +70,13 @@ class LayerSample:
 
 
 def sample_layers(
-    noisy: NoisyModule, inputs: Inputs, *, layers: Sequence[str] | str | None, draws: int, queries: int | None, seed: int
+    noisy: NoisyModule,
+    inputs: Inputs,
+    *,
+    layers: Sequence[str] | str | None,
+    draws: int,
+    queries: int | None,
+    seed: int,
 ) -> dict[str, LayerSample]:
     """Return the sample of each layer, in the order of the network; arguments as of `layer_information`.
 

@@ -21,8 +21,9 @@ import torch
 from torch import Tensor
 
 from layerbits.checks import check_confidence, check_count, check_positive
-from layerbits.confidence import lower_mean_bound, upper_mean_bound
-from layerbits.kernels import Array, as_floats, as_sigma, as_tensor, log_sum_exp
+from layerbits.classes import ceilings, class_numbers, largest_terms
+from layerbits.confidence import channel_interval
+from layerbits.kernels import Array, as_floats, as_sigma, log_sum_exp
 from layerbits.progress import progress
 from layerbits.randomness import standard_normal, stream
 from layerbits.subspace import affine_coordinates
@@ -34,10 +35,6 @@ Doubles = npt.NDArray[np.float64]
 
 # An I(X;T) this near to log N says only that the inputs are told apart.
 _SATURATED = 1e-3  # nats
-
-# What the decoder of the lower bound leaves to all inputs alike, so that it is never surprised by more than its
-# logarithm; it costs about as many nats.
-_SHARE = 1e-4
 
 # Exponent of what weighs nothing beside the own term, whose exponent is 0. Below it exp takes five times as long.
 _NIL = -700.0
@@ -146,8 +143,8 @@ def sigma_profile(
     Notes
     -----
     No approximation of the mixture: p(t|x) is known. Intervals hold for any number of inputs and queries, by
-    `layerbits.confidence.lower_mean_bound`; below for the decoder (1 - 1e-4) p(x|t) + 1e-4 / N, by Barber and Agakov,
-    The IM Algorithm (2003). Up to some 120 dimensions, or with few sigmas, a call of the kernel for each sigma is
+    `layerbits.confidence`; below for a decoder that is certain of nothing, by Barber and Agakov, The IM Algorithm
+    (2003). Up to some 120 dimensions, or with few sigmas, a call of the kernel for each sigma is
     faster than one pass for all, and is what happens. However small sigma is, a log density is off by less than
     d eps (40 sum_k p_k |e_k| + 22 |z|^2), with e_k the exponents, p_k their softmax and eps of float64.
     """
@@ -166,22 +163,24 @@ def sigma_profile(
     level, number = check_confidence(confidence), check_count("seed", seed, least=0)
     rows: list[SigmaRow] = []
     for place, (layer, points) in enumerate(layers.items()):
-        classes = torch.zeros(len(points), dtype=torch.int64) if labels is None else _classes(labels, len(points))
-        terms = _terms(points, classes, widths, queries, stream(number, place))
+        n = len(points)
+        classes = None if labels is None else class_numbers(labels, n)
+        sorted_by = torch.zeros(n, dtype=torch.int64) if classes is None else torch.from_numpy(classes)
+        terms = _terms(points, sorted_by, widths, queries, stream(number, place))
+        most = largest_terms(n, classes)
         found = [
-            _row(layer, sigma, quantity, values[one], ceiling, level)
+            _row(layer, sigma, quantity, terms[quantity][one], ceiling, most[quantity], level)
             for one, sigma in enumerate(widths)
-            for quantity, (values, ceiling) in terms.items()
-            if labels is not None or quantity == "I(X;T)"
+            for quantity, ceiling in ceilings(n, classes).items()
         ]
-        rows += _audited(found, math.log(len(points)))
+        rows += _audited(found, math.log(n))
     return SigmaProfile(tuple(rows))
 
 
 def _terms(
     points: Tensor, classes: Tensor, sigmas: Sequence[float], queries: int, random: np.random.Generator
-) -> dict[str, tuple[Doubles, float]]:
-    """Return by quantity terms (sigma, n, queries) whose expectations have it as their mean, and their ceiling."""
+) -> dict[str, Doubles]:
+    """Return by quantity terms (sigma, n, queries) whose expectations have it as their mean."""
     centers = affine_coordinates(points, min(sigmas))[classes.argsort(stable=True)]
     n, dim = centers.shape
     noise = standard_normal((n, queries, dim), random, torch.float64)
@@ -194,9 +193,9 @@ def _terms(
     pooled, in_class = (log_sum.numpy() for log_sum in log_sums)
     log_n, log_size = math.log(n), sizes.double().log().repeat_interleave(sizes).numpy()[:, None]
     return {
-        "I(X;T)": (log_n - pooled, log_n),
-        "I(T;Y)": (log_n - log_size + in_class - pooled, log_n - float(log_size.min())),
-        "I(X;T|Y)": (log_size - in_class, float(log_size.max())),
+        "I(X;T)": log_n - pooled,
+        "I(T;Y)": log_n - log_size + in_class - pooled,
+        "I(X;T|Y)": log_size - in_class,
     }
 
 
@@ -260,27 +259,21 @@ def _pairs(some: Tensor, noise: Tensor, centers: Tensor) -> tuple[Tensor, Tensor
     return squares, products
 
 
-def _row(layer: str, sigma: float, quantity: str, terms: Doubles, ceiling: float, confidence: float) -> SigmaRow:
+def _row(
+    layer: str, sigma: float, quantity: str, terms: Doubles, ceiling: float, most: float, confidence: float
+) -> SigmaRow:
     """Put terms (n, queries), each pass over the inputs independent of the others, into a row."""
     n, queries = terms.shape
-    decoded = np.logaddexp(terms + math.log1p(-_SHARE), math.log(_SHARE))
-    risk = (1 - confidence) / 2
-    lower = lower_mean_bound(*_split(decoded), floor=math.log(_SHARE), ceiling=ceiling, risk=risk)
-    upper = upper_mean_bound(*_split(terms), floor=0.0, ceiling=ceiling, risk=risk) if ceiling > 0 else 0.0
+    lower, upper = channel_interval(terms, ceiling=ceiling, most=most, risk=(1 - confidence) / 2)
     return SigmaRow(
         layer=layer,
         sigma=sigma,
         quantity=quantity,
         value=float(terms.mean()),
         standard_error=math.sqrt(float(terms.var(axis=1, ddof=1).sum()) / queries) / n,
-        lower=max(0.0, lower),
+        lower=lower,
         upper=upper,
     )
-
-
-def _split(terms: Doubles) -> tuple[list[Doubles], list[Doubles]]:
-    """Return the first of the passes over all inputs, which sets the first stakes, and the others."""
-    return list(terms.T[:1]), list(terms.T[1:])
 
 
 def _audited(rows: Sequence[SigmaRow], log_n: float) -> list[SigmaRow]:
@@ -303,13 +296,3 @@ def _matrix(layer: str, activations: Array) -> Tensor:
     if not points.isfinite().all():
         raise ValueError(f"{name}: got NaN or infinity, wanted finite numbers")
     return points.double().reshape(len(points), -1)
-
-
-def _classes(labels: Array, n_inputs: int) -> Tensor:
-    """Return labels as class numbers 0, 1, ... of shape (n_inputs,)."""
-    given = as_tensor("labels", labels)
-    if given.is_floating_point() or given.is_complex():
-        raise TypeError(f"labels: got dtype {given.dtype}, wanted integers")
-    if given.shape != (n_inputs,):
-        raise ValueError(f"labels: got shape {tuple(given.shape)}, wanted ({n_inputs},), one for each input")
-    return torch.from_numpy(np.unique(given.numpy(), return_inverse=True)[1])

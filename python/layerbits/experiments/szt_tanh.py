@@ -25,6 +25,7 @@ from layerbits.data.szt import szt_dataset
 from layerbits.experiments.configuration import require, require_positive
 from layerbits.experiments.run_folder import RunFolder
 from layerbits.noise import NoisyModule, noisify
+from layerbits.progress import progress
 from layerbits.propagation import propagate
 from layerbits.randomness import standard_normal, stream
 from layerbits.results import InformationTable
@@ -33,7 +34,6 @@ from layerbits.training.evaluation import TrainingCurves, read_training
 from layerbits.training.loop import single_threaded
 from layerbits.training.loop import train as train_epochs
 from layerbits.training.monitor import Monitor, log_spaced, read_information
-from layerbits.progress import progress
 from layerbits.training.records import read_csv, write_csv
 
 if TYPE_CHECKING:

@@ -279,6 +279,38 @@ def test_tuple_holds_the_arguments_of_the_network():
     assert torch.equal(propagate(noisify(Sum()), (x, 2 * x), draws=1)["act"][:, 0], (x + 2 * x).tanh())
 
 
+def test_layer_emits_what_is_given_in_every_draw_instead_of_its_signal_and_noise():
+    values = inputs().flip(0)
+    signals = propagate(noisy_identities(2), inputs(), draws=3, chunk=4, given={"0": values})
+    assert torch.equal(signals["1"], values[:, None].expand(-1, 3, -1))
+    assert torch.equal(signals["0"][:, 0], inputs())
+
+
+def test_layers_after_what_is_given_keep_their_noise():
+    given = propagate(noisy_identities(3), inputs(), draws=3, given={"0": inputs()})["2"] - inputs()[:, None]
+    free = propagate(noisy_identities(3), inputs(), draws=3)
+    assert torch.allclose(given, free["2"] - free["1"], atol=1e-6)
+
+
+def test_feature_maps_may_be_given_flat():
+    network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Tanh(), nn.Flatten(1), nn.Tanh(), nn.Linear(18, 1))
+    values = torch.linspace(-1, 1, 54).reshape(3, 18)
+    images = np.zeros((3, 1, 5, 5), np.float32)
+    signals = propagate(noisify(network), images, draws=2, given={"1": values})
+    assert np.array_equal(signals["3"][:, 1], values.tanh().numpy())
+
+
+@pytest.mark.parametrize("shape", [(5, 4), (6, 3), (6,), ()])
+def test_given_values_of_a_wrong_shape_are_refused(shape):
+    with pytest.raises(ValueError, match=r"given: got shape .* for '0', wanted \(6, (4|dim)\)"):
+        propagate(noisy_identities(2), inputs(), given={"0": torch.zeros(shape)})
+
+
+def test_given_values_of_an_unknown_layer_are_refused():
+    with pytest.raises(LayerSelectionError, match="wanted names among the noisy layers: 0, 1"):
+        propagate(noisy_identities(2), inputs(), given={"2": inputs()})
+
+
 def test_single_unit_without_an_axis_has_dimension_one():
     model = nn.Sequential(nn.Flatten(0), nn.Tanh(), nn.Unflatten(0, (-1, 1)), nn.Linear(1, 2))
     assert propagate(noisify(model), torch.zeros(5, 1), draws=2)["1"].shape == (5, 2, 1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, overload
 
@@ -22,6 +23,8 @@ from layerbits.errors import LayerSelectionError, NoNoiseError
 from layerbits.kernels import as_tensor, threads
 from layerbits.layers import Layers
 from layerbits.noise import NoisyModule, noisy_for_now
+from layerbits.kernels import Array, as_tensor, threads
+from layerbits.noise import NoisyModule
 from layerbits.randomness import fill_standard_normal, stream
 
 # Draws that share a pass at the least: threads share out the streams, a draw each.
@@ -41,6 +44,7 @@ def propagate(
     seed: int = ...,
     layers: str | Sequence[str] | None = ...,
     chunk: int | None = ...,
+    given: Mapping[str, Array] | None = ...,
 ) -> dict[str, Tensor]: ...
 @overload
 def propagate(
@@ -51,6 +55,7 @@ def propagate(
     seed: int = ...,
     layers: str | Sequence[str] | None = ...,
     chunk: int | None = ...,
+    given: Mapping[str, Array] | None = ...,
 ) -> dict[str, _Array]: ...
 def propagate(
     noisy: NoisyModule,
@@ -60,6 +65,7 @@ def propagate(
     seed: int = 0,
     layers: str | Sequence[str] | None = None,
     chunk: int | None = None,
+    given: Mapping[str, Array] | None = None,
 ) -> dict[str, Tensor] | dict[str, _Array]:
     """Record the signals of the noisy layers in `draws` noisy passes of every input.
 
@@ -83,6 +89,9 @@ def propagate(
     chunk : int, optional
         Rows in one pass, an input being a row for each draw that shares the pass. By default 32,768, fewer for wide
         inputs.
+    given : dict of str to tensor or array of shape (n, dim), optional
+        Layers that emit these values in every draw, instead of their signal and noise: draws are then from what
+        follows, given that.
 
     Returns
     -------
@@ -170,6 +179,7 @@ def record(
 def _run(noisy: NoisyModule, tensors: Sequence[Tensor], recorder: _Recorder, chunk: int | None) -> dict[str, Tensor]:
     (n_inputs, draws), rows = recorder.shape, _rows_per_pass(tensors, chunk)
     together = min(draws, rows, max(_TOGETHER, rows // n_inputs))
+    recorder = _Recorder(noisy, wanted_layers(noisy, layers), n_inputs, draws, seed, _as_given(given, noisy, n_inputs))
     with recorder.pool, evaluating(noisy), torch.no_grad(), noisy.noise_replaced(recorder):
         for draw in range(0, draws, together):
             recorder.draw(range(draw, min(draw + together, draws)))
@@ -199,6 +209,8 @@ class _Recorder:
         draws: int,
         seed: int | None,
         views: Mapping[str, View],
+        seed: int,
+        given: Mapping[str, Tensor],
     ) -> None:
         self.names = noisy.layer_names
         self.noise = noisy.noise
@@ -206,6 +218,7 @@ class _Recorder:
         self.views = views
         self.shape = (n_inputs, draws)
         self.seed = seed
+        self.given = given
         self.threads = threads()
         self.pool = ThreadPoolExecutor(self.threads)
         self.signals: dict[str, Tensor] = {}
@@ -244,6 +257,11 @@ class _Recorder:
         if self.seed is None or self.met.issuperset(self.wanted):  # in the latter case nothing that follows is recorded
             return signal
         return self.noise[name].add(signal, self._normal(layer, signal, self.seed))
+        if self.met.issuperset(self.wanted):
+            return signal  # nothing that follows is recorded
+        if name in self.given:
+            return self._emitted(name, signal)
+        return torch.add(signal, self._noise(layer, signal), alpha=self.sigma)
 
     def _record(self, name: str, signal: Tensor) -> None:
         if not all(map(math.isfinite, signal.aminmax())):  # one pass where isfinite() takes three
@@ -256,6 +274,14 @@ class _Recorder:
         part.copy_(signal.transpose(0, 1))
 
     def _normal(self, layer: int, signal: Tensor, seed: int) -> Tensor:
+    def _emitted(self, name: str, signal: Tensor) -> Tensor:
+        values, dim = self.given[name], math.prod(signal.shape[1:])
+        if values.shape[1:] != (dim,):
+            raise ValueError(f"given: got shape {tuple(values.shape)} for {name!r}, wanted ({self.shape[0]}, {dim})")
+        mine = values[self.first : self.first + self.rows].to(signal)
+        return mine.repeat(len(self.draws), 1).view_as(signal)
+
+    def _noise(self, layer: int, signal: Tensor) -> Tensor:
         if layer not in self.streams:
             self.streams[layer] = [stream(seed, layer, draw, 0) for draw in self.draws]
         dtype = np.float64 if signal.dtype == torch.float64 else np.float32
@@ -296,6 +322,15 @@ def wanted_layers(noisy: NoisyModule, layers: Layers) -> tuple[str, ...]:
             f"layers: got {unknown or asked}, wanted names among the noisy layers: {', '.join(noisy.layer_names)}"
         )
     return tuple(name for name in noisy.layer_names if name in asked)
+
+
+def _as_given(given: Mapping[str, Array] | None, noisy: NoisyModule, n_inputs: int) -> dict[str, Tensor]:
+    values = {name: torch.as_tensor(value) for name, value in (given or {}).items()}
+    wanted_layers(noisy, list(values) or None)
+    for name, value in values.items():
+        if value.shape[:1] != (n_inputs,):
+            raise ValueError(f"given: got shape {tuple(value.shape)} for {name!r}, wanted ({n_inputs}, dim)")
+    return values
 
 
 def _is_array(inputs: object) -> bool:

@@ -2,6 +2,7 @@
 
 from layerbits import tasks, theory
 from layerbits.backends import Backend, backends
+from layerbits.between_layers import information_between_layers
 from layerbits.errors import (
     BackendError,
     DataError,
@@ -40,6 +41,7 @@ __all__ = [
     "UsageError",
     "backends",
     "layer_activations",
+    "information_between_layers",
     "layer_information",
     "log_spaced",
     "mixture_entropy",

@@ -179,6 +179,16 @@ def test_a_gaussian_serves_where_draws_given_the_first_layer_lie_apart():
     assert 2 < estimate.low < math.log(20) + math.log(201 / 101) / 2 < estimate.high
 
 
+def test_bounds_that_say_nothing_leave_a_value_within_them():
+    """Draws given T_k are a million noise widths apart: their mixture bounds I by nothing that 0 would not."""
+    noisy = noisify(
+        nn.Sequential(nn.Identity(), nn.Identity(), dense(1e6 * torch.ones(1, 1).double())), layers=["0", "1", "2"]
+    )
+    estimate = information_between_layers(noisy, random(20, 1), "0", "2", draws=4)
+    assert 0 == estimate.low < estimate.value < estimate.high
+    assert estimate.standard_error < estimate.high
+
+
 def test_ends_move_with_the_confidence_as_quantiles_do():
     """Student's, of 511 degrees of freedom, whose differences are normal ones to 1 %."""
     levels = [0.5, 0.9, 0.99]

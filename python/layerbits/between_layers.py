@@ -39,6 +39,9 @@ _FEWEST = 512
 # Rows of a pass, unless the inputs alone are more.
 _TOGETHER = 4096
 
+# Variance over sigma^2 up to which Woodbury's identity is good to 1e-5 nats in float64.
+_LARGEST = 1e10
+
 # Kernels at the draws are widened by these shares of the covariance within inputs.
 _WIDENINGS = (0.1, 0.3)
 
@@ -107,7 +110,8 @@ def information_between_layers(
     check_count("draws", draws, least=2)
     check_count("queries", queries, least=2)
     check_count("seed", seed, least=0)
-    risk = (1 - check_confidence(confidence)) / 2
+    level = check_confidence(confidence)
+    risk = (1 - level) / 2
     n_inputs = _check_chain(noisy, inputs, first, second, seed)
     first_sigma = second_sigma = noisy.sigma
     neighbours = noisy.layer_names.index(second) == noisy.layer_names.index(first) + 1
@@ -135,6 +139,8 @@ def information_between_layers(
     known_given, fresh_given = _log_densities_given(points, given, second_sigma, queries)
     known, fresh = _log_densities(points, drawn, pool, second_sigma, queries)
     low_terms, high_terms = fresh_given - known, known_given - fresh
+    if low_terms.mean() < 0:
+        low_terms = torch.zeros_like(low_terms)  # I >= 0 says more
     value, error, _ = _mean((low_terms + high_terms) / 2, risk)
     low, _, below = _mean(low_terms, risk)
     high, _, above = _mean(high_terms, risk)
@@ -143,7 +149,7 @@ def information_between_layers(
         standard_error=error,
         low=max(0.0, low - below),
         high=max(0.0, high + above),
-        confidence=1 - 2 * risk,
+        confidence=level,
         draws=draws + asked * (1 + given_draws),
     )
 
@@ -218,6 +224,8 @@ def _gaussian_log_density(points: Tensor, draws: Tensor, sigma: float) -> Tensor
     r = draws.shape[-2]
     mean = draws.double().mean(-2, keepdim=True)
     spread = (draws.double() - mean) * (math.sqrt((1 + 1 / r) / max(1, r - 1)) / sigma)
+    if float(spread.square().sum((-2, -1)).max()) > _LARGEST:
+        return torch.full_like(points[..., 0], -math.inf, dtype=torch.float64)
     offset = (points.double().unsqueeze(-2) - mean).mT / sigma
     # Covariance over sigma^2 is I + spread' spread; its inverse by Woodbury's identity, in r rows however large d is.
     root = torch.linalg.cholesky(torch.eye(r, dtype=torch.float64) + spread @ spread.mT)
@@ -229,22 +237,19 @@ def _gaussian_log_density(points: Tensor, draws: Tensor, sigma: float) -> Tensor
 
 def _log_densities(points: Tensor, drawn: Tensor, pool: Tensor, sigma: float, queries: int) -> tuple[Tensor, Tensor]:
     """Log density (n, queries) of each point, from the pool and what was drawn, and from the pool alone."""
-    n_inputs, draws, dim = pool.shape
+    n_inputs, draws, _ = pool.shape
     means = pool.double().mean(1)
-    spread = (pool.double() - means[:, None]).flatten(0, 1)
-    within = spread.T @ spread / (n_inputs * (draws - 1) * sigma**2)
+    spread = (pool.double() - means[:, None]).flatten(0, 1) / sigma
+    powers, axes = torch.linalg.eigh(spread.T @ spread / (n_inputs * (draws - 1)))
     draw_centers = pool.flatten(0, 1)
     mixtures = [(draw_centers, 0.0), *((draw_centers, share) for share in _WIDENINGS), (means.to(pool), 1 + 1 / draws)]
 
     def log_density(some: Tensor, centers: Tensor, share: float) -> Tensor:
-        """Under kernels of covariance sigma^2 (I + share * within)."""
-        root = torch.linalg.cholesky(torch.eye(dim, dtype=torch.float64) + share * within)
+        """Under kernels of covariance sigma^2 (I + share * that within inputs)."""
+        widths = (1 + share * powers.clamp(min=0)).sqrt()
         if share:
-            some, centers = (
-                torch.linalg.solve_triangular(root, part.double().T, upper=False).T.to(part) for part in (some, centers)
-            )
-        log_sums = log_sum_exp(some, centers, as_sigma(sigma))
-        return log_sums - math.log(len(centers)) - float(root.diagonal().log().sum())
+            some, centers = ((part.double() @ (axes / widths)).to(part) for part in (some, centers))
+        return log_sum_exp(some, centers, as_sigma(sigma)) - math.log(len(centers)) - float(widths.log().sum())
 
     choosing = points[:, queries:].flatten(0, 1)
     choosing = choosing[:: -(-len(choosing) // _CHOOSING)]

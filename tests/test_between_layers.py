@@ -190,7 +190,7 @@ def test_bounds_that_say_nothing_leave_a_value_within_them():
 
 
 def test_ends_move_with_the_confidence_as_quantiles_do():
-    """Student's, of 511 degrees of freedom, whose differences are normal ones to 1 %."""
+    """Student's, of 1023 degrees of freedom, whose differences are normal ones to 1 %."""
     levels = [0.5, 0.9, 0.99]
     ends = [information_between_layers(identities(2), random(1, 3), "0", "1", confidence=level).low for level in levels]
     moves = np.diff(ends) / np.diff(stats.norm.ppf([(1 - level) / 2 for level in levels]))
@@ -304,10 +304,10 @@ def test_feature_maps_have_information_in_common():
 
 
 def test_few_inputs_have_more_queries():
-    """512 in all at the least, a quarter of them more to choose densities, each with its T_k and draws given it."""
+    """1024 in all at the least, a quarter of them more to choose densities, each with its T_k and draws given it."""
     some = {last: information_between_layers(identities(3), INPUTS[:32], "0", last, draws=8).draws for last in "12"}
     many = information_between_layers(identities(3), INPUTS, "0", "2", draws=8).draws
-    assert (some, many) == ({"1": 8 + 20 * 2, "2": 8 + 20 * 9}, 8 + 5 * 9)
+    assert (some, many) == ({"1": 8 + 40 * 2, "2": 8 + 40 * 9}, 8 + 5 * 9)
 
 
 @pytest.mark.parametrize(

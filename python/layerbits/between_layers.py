@@ -34,7 +34,7 @@ _ORDER, _POOL, _FIRST, _EMITTED, _GIVEN, _QUERY = range(6)
 _CHOOSING = 1024
 
 # Queries in all at the least: terms are skew, and the Student interval of a few dozens of them covers too little.
-_FEWEST = 512
+_FEWEST = 1024
 
 # Rows of a pass, unless the inputs alone are more.
 _TOGETHER = 4096
@@ -71,7 +71,7 @@ def information_between_layers(
         Passes per input that make up the density of T_l, and, unless the layers are neighbours, passes per value of T_k
         that make up the density of T_l given it; at least 2. The interval narrows as it grows.
     queries : int
-        Points of T_l per input, each with a value of T_k of its own; at least 2.
+        Points of T_l per input, each with a value of T_k of its own; at least 2. Few inputs have more, 1024 in all.
     confidence : float
         Level of the interval.
     seed : int

@@ -9,6 +9,7 @@
 #include "../core/dispatch.h"
 #include "../core/gaussian_log_sum_exp.h"
 #include "../core/mixture.h"
+#include "../core/pairs.h"
 #include "../core/peak.h"
 #include "arguments.h"
 
@@ -164,9 +165,49 @@ void gaussian_log_sum_exp_any(py::object points, py::object means, py::object fa
     run([&](Cancellation& cancellation) {
       return gaussian_log_sum_exp(rows.matrix<const T>(), gaussians, out.vector<double>(),
                                   {threads, level, cancellation});
+Metric metric_of(const std::string& name) {
+  if (name == "euclidean") return Metric::kEuclidean;
+  if (name == "cosine") return Metric::kCosine;
+  throw py::value_error("metric: got '" + name + "', wanted one of euclidean, cosine");
+}
+
+void distance_histogram_any(py::object points, py::object edges, py::object counts,
+                            py::object labels, const std::string& metric, int threads,
+                            const std::string& level) {
+  Arguments arguments;
+  const Metric chosen = metric_of(metric);
+  const Array rows = arguments.take({"points", Dtype::kFloating, {"n", "d"}}, points);
+  const Array ends = arguments.take({"edges", Dtype::kFloat64, {"bins + 1"}}, edges);
+  const Array out = arguments.take({"counts", Dtype::kInt64, {"bins + 2", "2"}, true}, counts);
+  const Array classes = arguments.take_optional({"labels", Dtype::kInt64, {"n"}}, labels);
+  if (out.size(0) != ends.size(0) + 1 || out.size(1) != 2)
+    throw py::value_error("counts: got shape (" + std::to_string(out.size(0)) + ", " +
+                          std::to_string(out.size(1)) + "), wanted shape (" +
+                          std::to_string(ends.size(0) + 1) + ", 2)");
+  const auto call = [&]<typename T>(T) {
+    run([&](Cancellation& cancellation) {
+      return distance_histogram(rows.matrix<const T>(), classes.vector<const int64_t>(),
+                                ends.vector<const double>(), chosen, out.matrix<int64_t>(),
+                                {threads, level, cancellation});
     });
   };
   arguments.is_float32() ? call(float{}) : call(double{});
+}
+
+double largest_distance_any(py::object points, const std::string& metric, int threads,
+                            const std::string& level) {
+  Arguments arguments;
+  const Metric chosen = metric_of(metric);
+  const Array rows = arguments.take({"points", Dtype::kFloating, {"n", "d"}}, points);
+  double largest = 0;
+  const auto call = [&]<typename T>(T) {
+    run([&](Cancellation& cancellation) {
+      return largest_distance(rows.matrix<const T>(), chosen, largest,
+                              {threads, level, cancellation});
+    });
+  };
+  arguments.is_float32() ? call(float{}) : call(double{});
+  return largest;
 }
 
 double multiply_adds_any(int64_t pieces, bool additions, int bits, int threads,
@@ -213,6 +254,11 @@ PYBIND11_MODULE(_cpu, module) {
   module.def("gaussian_log_sum_exp", &gaussian_log_sum_exp_any, arg("points"), arg("means"),
              arg("factors"), arg("offsets"), arg("log_sum"), py::kw_only(), arg("threads") = 1,
              arg("level") = "");
+  module.def("distance_histogram", &distance_histogram_any, arg("points"), arg("edges"),
+             arg("counts"), py::kw_only(), arg("labels") = py::none(), arg("metric") = "euclidean",
+             arg("threads") = 1, arg("level") = "");
+  module.def("largest_distance", &largest_distance_any, arg("points"), py::kw_only(),
+             arg("metric") = "euclidean", arg("threads") = 1, arg("level") = "");
   module.def("multiply_adds", &multiply_adds_any, arg("pieces"), py::kw_only(),
              arg("additions") = false, arg("bits") = 32, arg("threads") = 1, arg("level") = "",
              "Computes in registers alone; returns how many values. See benchmarks/roofline.py.");

@@ -85,6 +85,31 @@ using SoftmaxGradientKernel = void (*)(const T* rows, int64_t tiles, const T* co
                                        int64_t blocks, int64_t dim, T scale, T* row_sums,
                                        T* column_sums, T* scratch, int64_t together);
 
+// out[tile][block][kBlock][lanes], the squared distances of rows and columns. No extra values.
+template <typename T>
+using SquaredDistancesKernel = void (*)(const T* rows, int64_t tiles, const T* columns,
+                                        int64_t blocks, int64_t dim, T* out);
+
+// Bin b holds the squared distances from first[b] up to below first[b + 1]. The first and the last
+// bin hold what is outside of the range: first[0] is -inf, first[count], which ends it, +inf.
+// To look first in bin 1 + (x - low) * per_unit, x the root of the square or half of it, is enough.
+template <typename T>
+struct DistanceBins {
+  const T* first;
+  int64_t count;  // at most kMaxBins, so that a float holds it
+  bool is_root;
+  T low, per_unit;
+};
+inline constexpr int64_t kMaxBins = int64_t(1) << 24;
+
+// Adds to counts[bin][2] the pairs of a tile, whose first row is `row`, with `columns` columns from
+// `column` on, but only those of a row with a later column; [1] is for equal labels.
+// squares[columns][lanes] as squared_distances leaves them.
+template <typename T>
+using CountPairsKernel = void (*)(const T* squares, int64_t row, int64_t column, int64_t columns,
+                                  const int64_t* labels, const DistanceBins<T>& bins,
+                                  int64_t* counts);
+
 // out[tile][lanes], the logarithms of sums as log_sum_exp leaves them; none is negative.
 template <typename T>
 using LogOfSumsKernel = void (*)(const T* state, int64_t tiles, double* out);
@@ -107,6 +132,8 @@ struct Kernels {
   SoftmaxGradientKernel<T> softmax_gradient;
   LogOfSumsKernel<T> log_of_sums;
   AnyUnusualKernel<T> any_unusual;
+  SquaredDistancesKernel<T> squared_distances;
+  CountPairsKernel<T> count_pairs;
   PeakKernel<T> multiply_adds, multiply_adds_and_additions;
 };
 

@@ -4,6 +4,7 @@
 #include "gaussian_log_sum_exp.h"
 #include "log_sum_exp.h"
 #include "logarithm.h"
+#include "pairs.h"
 #include "peak.h"
 #include "pruned_log_sum_exp.h"
 #include "softmax_gradient.h"
@@ -15,6 +16,9 @@ constexpr layerbits::Kernels<T> kKernels = {
     Lanes<T>::kCount,        log_sum_exp<T>,          pruned_log_sum_exp<T>,
     gaussian_log_sum_exp<T>, softmax_gradient<T>,     log_of_sums<T>,
     any_unusual<T>,          multiply_adds<T, false>, multiply_adds<T, true>};
+    Lanes<T>::kCount,        log_sum_exp<T>,        pruned_log_sum_exp<T>, softmax_gradient<T>,
+    log_of_sums<T>,          any_unusual<T>,        squared_distances<T>,  count_pairs<T>,
+    multiply_adds<T, false>, multiply_adds<T, true>};
 }  // namespace
 
 namespace layerbits {

@@ -4,6 +4,7 @@
 //   load, store, broadcast            unaligned memory; one value in all lanes
 //   load_double                       as many floats as there are doubles in a register
 //   fma(a, b, c)                      a * b + c, rounded once (twice on SSE2)
+//   square_root                       rounded once
 //   min, max                          the second operand where either is NaN
 //   any_less, any_not_greater         is there a lane with a < b; with not (a > b), true for NaN
 //   where_less(a, b, yes, no)         lane by lane

@@ -33,6 +33,8 @@ inline __m256 min(__m256 a, __m256 b) { return _mm256_min_ps(a, b); }
 inline __m256d min(__m256d a, __m256d b) { return _mm256_min_pd(a, b); }
 inline __m256 max(__m256 a, __m256 b) { return _mm256_max_ps(a, b); }
 inline __m256d max(__m256d a, __m256d b) { return _mm256_max_pd(a, b); }
+inline __m256 square_root(__m256 a) { return _mm256_sqrt_ps(a); }
+inline __m256d square_root(__m256d a) { return _mm256_sqrt_pd(a); }
 
 inline bool any_less(__m256 a, __m256 b) {
   return _mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_LT_OQ)) != 0;

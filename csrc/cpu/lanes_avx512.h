@@ -33,6 +33,8 @@ inline __m512 min(__m512 a, __m512 b) { return _mm512_min_ps(a, b); }
 inline __m512d min(__m512d a, __m512d b) { return _mm512_min_pd(a, b); }
 inline __m512 max(__m512 a, __m512 b) { return _mm512_max_ps(a, b); }
 inline __m512d max(__m512d a, __m512d b) { return _mm512_max_pd(a, b); }
+inline __m512 square_root(__m512 a) { return _mm512_sqrt_ps(a); }
+inline __m512d square_root(__m512d a) { return _mm512_sqrt_pd(a); }
 
 inline bool any_less(__m512 a, __m512 b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ) != 0; }
 inline bool any_less(__m512d a, __m512d b) { return _mm512_cmp_pd_mask(a, b, _CMP_LT_OQ) != 0; }

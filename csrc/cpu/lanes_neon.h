@@ -42,6 +42,8 @@ inline float32x4_t min(float32x4_t a, float32x4_t b) { return where_less(a, b, a
 inline float64x2_t min(float64x2_t a, float64x2_t b) { return where_less(a, b, a, b); }
 inline float32x4_t max(float32x4_t a, float32x4_t b) { return where_less(b, a, a, b); }
 inline float64x2_t max(float64x2_t a, float64x2_t b) { return where_less(b, a, a, b); }
+inline float32x4_t square_root(float32x4_t a) { return vsqrtq_f32(a); }
+inline float64x2_t square_root(float64x2_t a) { return vsqrtq_f64(a); }
 
 inline bool any_less(float32x4_t a, float32x4_t b) { return vmaxvq_u32(vcltq_f32(a, b)) != 0; }
 inline bool any_less(float64x2_t a, float64x2_t b) {

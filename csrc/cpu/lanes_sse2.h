@@ -34,6 +34,8 @@ inline __m128 min(__m128 a, __m128 b) { return _mm_min_ps(a, b); }
 inline __m128d min(__m128d a, __m128d b) { return _mm_min_pd(a, b); }
 inline __m128 max(__m128 a, __m128 b) { return _mm_max_ps(a, b); }
 inline __m128d max(__m128d a, __m128d b) { return _mm_max_pd(a, b); }
+inline __m128 square_root(__m128 a) { return _mm_sqrt_ps(a); }
+inline __m128d square_root(__m128d a) { return _mm_sqrt_pd(a); }
 
 inline bool any_less(__m128 a, __m128 b) { return _mm_movemask_ps(_mm_cmplt_ps(a, b)) != 0; }
 inline bool any_less(__m128d a, __m128d b) { return _mm_movemask_pd(_mm_cmplt_pd(a, b)) != 0; }

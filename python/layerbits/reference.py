@@ -76,6 +76,23 @@ def gaussian_log_sum_exp(points: Array, means: Array, factors: Array, offsets: A
         exponents = np.asarray(offsets, dtype=np.float64) - (whitened**2).sum(axis=1) / 2
         result[i] = logsumexp(exponents) if len(exponents) else -np.inf
     return result
+def distance_histogram(
+    points: Array, edges: Doubles, *, labels: Offsets | None = None, metric: str = "euclidean"
+) -> Offsets:
+    """Return how many pairs of rows are below, in each bin, and above: (bins + 2, 2), of unequal and equal labels."""
+    rows = np.asarray(points, dtype=np.float64)
+    classes = np.zeros(len(rows), np.int64) if labels is None else labels
+    if metric == "cosine":
+        rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    counts = np.zeros((len(edges) + 1, 2), np.int64)
+    for i in range(1, len(rows)):
+        distances = np.sqrt(((rows[i] - rows[:i]) ** 2).sum(axis=1))
+        if metric == "cosine":
+            distances = distances**2 / 2
+        bins = np.searchsorted(edges, distances, side="right")
+        bins[distances == edges[-1]] = len(edges) - 1
+        np.add.at(counts, (bins, (classes[i] == classes[:i]).astype(np.int64)), 1)
+    return counts
 
 
 def mixture_log_density(points: Array, centers: Array, sigma: float, *, chunk: int = 512) -> Doubles:

@@ -49,6 +49,18 @@ def test_gradient_of_40_000_by_40_000_stays_linear(dtype):
     assert grown <= allowed(40_000, dtype) < 40_000**2 * np.dtype(dtype).itemsize / 100
 
 
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+def test_distances_of_30_000_rows_stay_linear(metric):
+    # A copy of unit vectors, one of packed rows, labels and the largest values: less than what log_sum_exp is allowed.
+    script = (
+        "counts = np.zeros((102, 2), np.int64)\n"
+        f"_cpu.distance_histogram(points, np.linspace(0, 1, 101), counts, metric='{metric}', threads=threads)\n"
+        "print(peak() - before)"
+    )
+    grown = int(run_fresh(PEAK + script, "float32", 30_000, 2)[0])
+    assert grown <= allowed(30_000, "float32") < 30_000**2 * 4 / 100
+
+
 def test_few_rows_against_many_columns_keep_partial_sums_small():
     # Partial sums wait for a fold here, a tile for every chunk of 8192 columns: less than the packed columns.
     script = "_cpu.log_sum_exp(points[:5], points, 0.05, log_sum[:5], threads=threads)\nprint(peak() - before)"

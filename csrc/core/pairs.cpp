@@ -1,0 +1,281 @@
+// Runs of rows are the pieces of work; a run meets the columns from its own first row on, cell by
+// cell. Counts and maxima do not depend on who finds them, so threads keep their own and the end
+// joins them.
+#include "pairs.h"
+
+#include <memory>
+
+#include "setup.h"
+
+namespace layerbits {
+namespace {
+
+constexpr int64_t kRunRows = 128;
+
+// So few that Ctrl-C is answered between cells, and that a cell stays in the second-level cache.
+int64_t cell_columns(int64_t dim) {
+  return std::clamp<int64_t>((int64_t(1) << 22) / (dim + 16), kBlock, 128) / kBlock * kBlock;
+}
+
+// Sums in partial sums, as the kernels do.
+template <typename T>
+double squared_length(const Matrix<const T>& rows, int64_t i, double factor) {
+  double total = 0;
+  for (int64_t first = 0; first < rows.cols; first += 32) {
+    double partial = 0;
+    for (int64_t k = first; k < std::min(first + 32, rows.cols); ++k) {
+      const double value = double(rows(i, k)) * factor;
+      partial += value * value;
+    }
+    total += partial;
+  }
+  return total;
+}
+
+// The power of two that brings a largest absolute value into [1/2, 1), or near it at the ends of
+// the range: no square over- or underflows then, as far as T reaches.
+template <typename T>
+double power_for(double largest) {
+  constexpr int kLimit = std::numeric_limits<T>::max_exponent - 2;
+  int exponent = 0;
+  std::frexp(largest, &exponent);
+  return std::ldexp(1.0, -std::clamp(exponent, -kLimit, kLimit));
+}
+
+template <typename T>
+class Pairs {
+ public:
+  Pairs(const Matrix<const T>& points, Metric metric, Cancellation& cancellation)
+      : points_(points), metric_(metric), cancellation_(cancellation) {}
+
+  // Looks at the values, normalizes and packs.
+  Status prepare(const Execution& execution) {
+    const KernelTable* table = nullptr;
+    if (Status status = find_level(execution.level, table); !status.ok()) return status;
+    kernels = &kernels_of<T>(*table);
+    runs_ = split_into_runs({{}, points_.rows}, kRunRows);
+    threads_ = worthwhile_threads(execution.threads, double(points_.rows) * double(points_.rows),
+                                  points_.cols);
+    threads_ = int(std::clamp<int64_t>(int64_t(runs_.size()), 1, threads_));
+    if (Status status = look_at_values(); !status.ok()) return status;
+    blocks_ = divide_up(points_.rows, kBlock);
+    columns_ = std::make_unique_for_overwrite<T[]>(size_t(blocks_ * kBlock * points_.cols));
+    return for_each_run([&](int64_t r) {
+      pack_run(runs_[r], kBlock, columns_.get() + runs_[r].first * points_.cols);
+    });
+  }
+
+  // Calls visit(worker, row, column, columns, squares) for every tile of rows from `row` on and
+  // some columns from `column` on, which leave out no pair of a row with a later column.
+  template <typename Visit>
+  Status for_each_tile(const Visit& visit) const {
+    const int64_t cell = cell_columns(points_.cols) / kBlock, lanes = kernels->lanes;
+    std::atomic<int64_t> next{0};
+    return parallel_for(threads_, threads_, cancellation_, [&](int64_t worker) {
+      std::vector<T> tiles(static_cast<size_t>(kRunRows * points_.cols));
+      std::vector<T> squares(static_cast<size_t>(kRunRows * cell * kBlock));
+      // The longest runs come first, so that threads end together.
+      for (int64_t r; (r = next.fetch_add(1)) < int64_t(runs_.size());) {
+        const Run& run = runs_[r];
+        const int64_t count = divide_up(run.count, lanes);
+        pack_run(run, int(lanes), tiles.data());
+        for (int64_t b = run.first / kBlock; b < blocks_; b += cell) {
+          if (cancellation_.requested()) return;
+          const int64_t blocks = std::min(cell, blocks_ - b), column = b * kBlock;
+          kernels->squared_distances(tiles.data(), count, columns_.get() + column * points_.cols,
+                                     blocks, points_.cols, squares.data());
+          for (int64_t t = 0; t < count; ++t)
+            visit(worker, run.first + t * lanes, column,
+                  std::min(blocks * kBlock, points_.rows - column),
+                  squares.data() + t * blocks * kBlock * lanes);
+        }
+      }
+    });
+  }
+
+  int threads() const { return threads_; }
+  double power() const { return power_; }
+
+  const Kernels<T>* kernels = nullptr;
+
+ private:
+  template <typename Work>
+  Status for_each_run(const Work& work) const {
+    return parallel_for(threads_, int64_t(runs_.size()), cancellation_, work);
+  }
+
+  void pack_run(const Run& run, int width, T* out) const {
+    pack<NotFinite::kKeep>(
+        *kernels, rows_, run.first, run.count, width, power_, std::array<T, 0>{},
+        [](int64_t) { return std::array<T, 0>{}; }, out);
+  }
+
+  Status look_at_values() {
+    std::vector<double> largest(static_cast<size_t>(points_.rows));
+    Status status = for_each_run([&](int64_t r) {
+      for (int64_t i = runs_[r].first; i < runs_[r].first + runs_[r].count; ++i) {
+        T most = 0, zero = 0;  // 0 times what is not finite is NaN, and stays it in a sum
+        for (int64_t k = 0; k < points_.cols; ++k) {
+          most = std::max(most, std::abs(points_(i, k)));
+          zero += points_(i, k) * T(0);
+        }
+        largest[i] = double(most + zero);
+      }
+    });
+    if (!status.ok()) return status;
+    for (int64_t i = 0; i < points_.rows; ++i) {
+      if (!std::isfinite(largest[i]))
+        return Status::bad_value("points: got NaN or infinity in row " + std::to_string(i) +
+                                 ", wanted finite numbers");
+      if (largest[i] == 0 && metric_ == Metric::kCosine)
+        return Status::bad_value("points: got only zeros in row " + std::to_string(i) +
+                                 ", which has no direction, wanted none such under the metric "
+                                 "cosine; leave the row out, or take the metric euclidean");
+    }
+    rows_ = points_;
+    if (metric_ == Metric::kCosine) return normalize(largest);
+    power_ = points_.rows > 0 ? power_for<T>(*std::max_element(largest.begin(), largest.end())) : 1;
+    return {};
+  }
+
+  Status normalize(const std::vector<double>& largest) {
+    units_ = std::make_unique_for_overwrite<T[]>(size_t(points_.rows * points_.cols));
+    rows_ = {units_.get(), points_.rows, points_.cols, points_.cols, 1};
+    return for_each_run([&](int64_t r) {
+      for (int64_t i = runs_[r].first; i < runs_[r].first + runs_[r].count; ++i) {
+        const double factor = power_for<double>(largest[i]);
+        const double length = std::sqrt(squared_length(points_, i, factor));
+        for (int64_t k = 0; k < points_.cols; ++k)
+          units_[i * points_.cols + k] = T(double(points_(i, k)) * factor / length);
+      }
+    });
+  }
+
+  const Matrix<const T>& points_;
+  const Metric metric_;
+  Cancellation& cancellation_;
+  Matrix<const T> rows_;  // the points, or their unit vectors
+  std::unique_ptr<T[]> units_, columns_;
+  std::vector<Run> runs_;
+  int64_t blocks_ = 0;
+  double power_ = 1;
+  int threads_ = 1;
+};
+
+// The smallest T that is not less.
+template <typename T>
+T round_up(double value) {
+  const T rounded = T(value);
+  return double(rounded) < value ? std::nextafter(rounded, std::numeric_limits<T>::infinity())
+                                 : rounded;
+}
+
+// The smallest square whose root, rounded to T, is not less.
+template <typename T>
+T smallest_square(T root) {
+  constexpr T kUp = std::numeric_limits<T>::infinity();
+  if (root <= 0) return 0;
+  T square = root * root;
+  while (square > 0 && std::sqrt(std::nextafter(square, T(0))) >= root)
+    square = std::nextafter(square, T(0));
+  while (std::sqrt(square) < root) square = std::nextafter(square, kUp);
+  return square;
+}
+
+// Bins of squares that hold what the edges say of distances.
+template <typename T>
+std::vector<T> bins_of_squares(const Vector<const double>& edges, Metric metric, double power) {
+  constexpr T kUp = std::numeric_limits<T>::infinity();
+  const auto square_of = [&](T scaled) {
+    return metric == Metric::kCosine ? scaled : smallest_square(scaled);
+  };
+  const double unit = metric == Metric::kCosine ? 2 : power;
+  std::vector<T> first = {-kUp};
+  for (int64_t i = 0; i < edges.size; ++i) first.push_back(square_of(round_up<T>(edges[i] * unit)));
+  // The last edge is in the range: what follows it is not. No cosine distance exceeds 2, but for
+  // rounding.
+  const double last = edges[edges.size - 1];
+  const T inside = T(last * unit);
+  const bool is_above = double(inside) > last * unit;
+  first.back() = metric == Metric::kCosine && last >= 2
+                     ? kUp
+                     : square_of(is_above ? inside : std::nextafter(inside, kUp));
+  first.push_back(kUp);
+  return first;
+}
+
+Status check_edges(const Vector<const double>& edges) {
+  if (edges.size < 2 || edges.size > kMaxBins - 2)
+    return Status::bad_value("edges: got " + std::to_string(edges.size) + ", wanted from 2 to " +
+                             std::to_string(kMaxBins - 2));
+  for (int64_t i = 0; i < edges.size; ++i)
+    if (!std::isfinite(edges[i]) || (i > 0 && edges[i] < edges[i - 1]))
+      return Status::bad_value("edges: got " + std::to_string(edges[i]) + " at index " +
+                               std::to_string(i) + ", wanted finite numbers that never fall");
+  return {};
+}
+
+}  // namespace
+
+template <typename T>
+Status distance_histogram(const Matrix<const T>& points, Vector<const int64_t> labels,
+                          Vector<const double> edges, Metric metric, Matrix<int64_t> counts,
+                          Execution execution) {
+  if (Status status = check_edges(edges); !status.ok()) return status;
+  Pairs<T> pairs(points, metric, execution.cancellation);
+  if (Status status = pairs.prepare(execution); !status.ok()) return status;
+
+  const std::vector<T> first = bins_of_squares<T>(edges, metric, pairs.power());
+  const int64_t size = edges.size + 1;
+  const double low = edges[0] * pairs.power();
+  const double width = (edges[edges.size - 1] * pairs.power() - low) / double(edges.size - 1);
+  const DistanceBins<T> bins{first.data(), size, metric == Metric::kEuclidean, T(low),
+                             T(1 / width)};
+  std::vector<int64_t> classes(size_t(points.rows), 0);
+  for (int64_t i = 0; labels && i < points.rows; ++i) classes[i] = labels[i];
+  std::vector<std::vector<int64_t>> found(size_t(pairs.threads()));
+  Status status = pairs.for_each_tile(
+      [&](int64_t worker, int64_t row, int64_t column, int64_t columns, const T* squares) {
+        if (found[worker].empty()) found[worker].assign(size_t(2 * size), 0);
+        pairs.kernels->count_pairs(squares, row, column, columns, classes.data(), bins,
+                                   found[worker].data());
+      });
+  if (!status.ok()) return status;
+  for (int64_t i = 0; i < 2 * size; ++i) {
+    int64_t& count = counts(i / 2, i % 2) = 0;
+    for (const std::vector<int64_t>& one : found) count += one.empty() ? 0 : one[i];
+  }
+  return {};
+}
+
+template <typename T>
+Status largest_distance(const Matrix<const T>& points, Metric metric, double& largest,
+                        Execution execution) {
+  Pairs<T> pairs(points, metric, execution.cancellation);
+  if (Status status = pairs.prepare(execution); !status.ok()) return status;
+  const int lanes = pairs.kernels->lanes;
+  std::vector<T> most(size_t(pairs.threads()), T(0));
+  Status status = pairs.for_each_tile(
+      [&](int64_t worker, int64_t row, int64_t, int64_t columns, const T* squares) {
+        const int rows = int(std::min<int64_t>(lanes, points.rows - row));
+        std::array<T, kMaxLanes> of_lanes{};
+        for (int64_t c = 0; c < columns; ++c, squares += lanes)
+          for (int lane = 0; lane < rows; ++lane)
+            of_lanes[lane] = std::max(of_lanes[lane], squares[lane]);
+        most[worker] = std::max(most[worker], *std::max_element(of_lanes.begin(), of_lanes.end()));
+      });
+  if (!status.ok()) return status;
+  const T square = *std::max_element(most.begin(), most.end());
+  largest = metric == Metric::kCosine ? std::min(double(square) / 2, 2.0)
+                                      : double(std::sqrt(square)) / pairs.power();
+  return {};
+}
+
+template Status distance_histogram(const Matrix<const float>&, Vector<const int64_t>,
+                                   Vector<const double>, Metric, Matrix<int64_t>, Execution);
+template Status distance_histogram(const Matrix<const double>&, Vector<const int64_t>,
+                                   Vector<const double>, Metric, Matrix<int64_t>, Execution);
+template Status largest_distance(const Matrix<const float>&, Metric, double&, Execution);
+template Status largest_distance(const Matrix<const double>&, Metric, double&, Execution);
+
+}  // namespace layerbits

@@ -1,0 +1,72 @@
+// Squared distances of rows and columns as values, and how many of them fall into which bin. Reads
+// packed arrays only; no threads, no allocation.
+#pragma once
+
+#include "distances.h"
+
+namespace {
+
+// Dimensions that all tiles and columns of a call go through before the next ones: two blocks of
+// columns stay in the first-level cache then, and a sum over more of them is one of partial sums.
+constexpr int64_t kDims = 256;
+
+template <typename T, int kBlocks>
+inline void add_squared_distances(const T* tile, const T* block, int64_t stride, int64_t dims,
+                                  bool is_first, T* out) {
+  constexpr int kLanes = Lanes<T>::kCount;
+  typename Lanes<T>::Register sums[kBlocks][kBlock];
+  LAYERBITS_UNROLL
+  for (int i = 0; i < kBlocks * kBlock; ++i) sums[i / kBlock][i % kBlock] = broadcast(T(0));
+  add_distances<T, kBlocks>(tile, block, stride, dims, sums);
+  LAYERBITS_UNROLL
+  for (int i = 0; i < kBlocks * kBlock; ++i) {
+    const auto sum = sums[i / kBlock][i % kBlock];
+    store(out + i * kLanes, is_first ? sum : load(out + i * kLanes) + sum);
+  }
+}
+
+template <typename T>
+void squared_distances(const T* rows, int64_t tiles, const T* columns, int64_t blocks, int64_t dim,
+                       T* out) {
+  constexpr int kLanes = Lanes<T>::kCount;
+  const int64_t stride = kBlock * dim;
+  for (int64_t first = 0; first < dim; first += kDims) {
+    const int64_t dims = first + kDims < dim ? kDims : dim - first;
+    const T* block = columns + first * kBlock;
+    int64_t b = 0;
+    for (; b + kBlocksAtOnce <= blocks; b += kBlocksAtOnce)
+      for (int64_t t = 0; t < tiles; ++t)
+        add_squared_distances<T, kBlocksAtOnce>(rows + (t * dim + first) * kLanes,
+                                                block + b * stride, stride, dims, first == 0,
+                                                out + (t * blocks + b) * kBlock * kLanes);
+    for (; b < blocks; ++b)
+      for (int64_t t = 0; t < tiles; ++t)
+        add_squared_distances<T, 1>(rows + (t * dim + first) * kLanes, block + b * stride, stride,
+                                    dims, first == 0, out + (t * blocks + b) * kBlock * kLanes);
+  }
+}
+
+// The bin is found by comparing squares alone, exactly; the arithmetic says only where to begin.
+template <typename T>
+void count_pairs(const T* squares, int64_t row, int64_t column, int64_t columns,
+                 const int64_t* labels, const layerbits::DistanceBins<T>& bins, int64_t* counts) {
+  constexpr int kLanes = Lanes<T>::kCount;
+  const auto low = broadcast(bins.low), per_unit = broadcast(bins.per_unit);
+  const auto last = broadcast(T(bins.count - 1));
+  for (int64_t c = column; c < column + columns; ++c, squares += kLanes) {
+    if (c <= row) continue;
+    const auto square = load(squares);
+    const auto x = bins.is_root ? square_root(square) : square * broadcast(T(0.5));
+    T begin[kLanes];
+    store(begin, max(min(fma(x - low, per_unit, broadcast(T(1))), last), broadcast(T(0))));
+    const int64_t rows = c - row < kLanes ? c - row : kLanes;
+    for (int64_t lane = 0; lane < rows; ++lane) {
+      int64_t bin = int64_t(begin[lane]);
+      while (squares[lane] < bins.first[bin]) --bin;
+      while (squares[lane] >= bins.first[bin + 1]) ++bin;
+      ++counts[2 * bin + (labels[row + lane] == labels[c])];
+    }
+  }
+}
+
+}  // namespace

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import compare, guard, peers, roofline
+from benchmarks import compare, distances, guard, peers, roofline
 from benchmarks.accuracy import ResultError, accuracy, check_gradients, true_gradients
 from benchmarks.dense import LEAST, DenseRow
 from benchmarks.layers import trained_layers
@@ -298,3 +298,19 @@ def test_guard_asks_of_a_level_what_its_lanes_allow(level, share):
 
     halves = {"float32, d = 5": 30, "float32, d = 10": 30, "float32, d = 16": 15, "float64, d = 10": 20}
     assert owed == {name: share * half for name, half in halves.items()}
+
+
+def test_distances_are_checked_and_compared(monkeypatch, capsys):
+    monkeypatch.setattr(distances, "QUICK", 150)
+
+    assert distances.main(["--quick"]) == 0
+
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(": ")[0].split(", ")[-1].split()[0] for line in lines] == ["seconds", "over"]
+
+
+def test_wrong_distances_are_refused(monkeypatch):
+    monkeypatch.setattr(distances, "our_histogram", lambda points: distances.scipy_histogram(1.001 * points)[::-1])
+
+    with pytest.raises(AssertionError, match="shares of pairs are off by"):
+        next(distances.targets(50, Rounds(1, least_seconds=0)))

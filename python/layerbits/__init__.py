@@ -3,6 +3,7 @@
 from layerbits import tasks, theory
 from layerbits.backends import Backend, backends
 from layerbits.between_layers import information_between_layers
+from layerbits.clustering import ClassSeparation, DistanceHistogram, class_separation, pairwise_distance_histogram
 from layerbits.errors import (
     BackendError,
     DataError,
@@ -27,7 +28,9 @@ from layerbits.training.monitor import Monitor, log_spaced
 __all__ = [
     "Backend",
     "BackendError",
+    "ClassSeparation",
     "DataError",
+    "DistanceHistogram",
     "Estimate",
     "InformationRow",
     "InformationTable",
@@ -42,6 +45,7 @@ __all__ = [
     "backends",
     "layer_activations",
     "information_between_layers",
+    "class_separation",
     "layer_information",
     "log_spaced",
     "mixture_entropy",
@@ -49,6 +53,7 @@ __all__ = [
     "mixture_information",
     "mixture_log_density",
     "noisify",
+    "pairwise_distance_histogram",
     "propagate",
     "sigma_profile",
     "tasks",

@@ -3,6 +3,15 @@
 from layerbits import tasks, theory
 from layerbits.backends import Backend, backends
 from layerbits.between_layers import information_between_layers
+from layerbits import baselines
+from layerbits.backends import Backend, backends
+from layerbits.binning import (
+    BaselineEstimate,
+    binned_entropy,
+    binned_information,
+    quantile_edges,
+    szt_edges,
+)
 from layerbits.clustering import ClassSeparation, DistanceHistogram, class_separation, pairwise_distance_histogram
 from layerbits.errors import (
     BackendError,
@@ -28,6 +37,7 @@ from layerbits.training.monitor import Monitor, log_spaced
 __all__ = [
     "Backend",
     "BackendError",
+    "BaselineEstimate",
     "ClassSeparation",
     "DataError",
     "DistanceHistogram",
@@ -45,6 +55,9 @@ __all__ = [
     "backends",
     "layer_activations",
     "information_between_layers",
+    "baselines",
+    "binned_entropy",
+    "binned_information",
     "class_separation",
     "layer_information",
     "log_spaced",
@@ -58,4 +71,6 @@ __all__ = [
     "sigma_profile",
     "tasks",
     "theory",
+    "quantile_edges",
+    "szt_edges",
 ]

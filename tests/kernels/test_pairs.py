@@ -169,6 +169,12 @@ def test_ends_of_the_range_of_the_dtype_neither_over_nor_underflow(dtype, end):
     assert native(points, edges)[:, 1].tolist() == [0, 1, 1, 1, 0]
 
 
+@BOTH_DTYPES
+@pytest.mark.parametrize("edge", [1e-25, 1e-200])
+def test_distance_of_0_lies_below_an_edge_whose_square_underflows(dtype, edge):
+    assert native(np.ones((2, 3), dtype), np.array([edge, 1.0]))[:, 1].tolist() == [1, 0, 0]
+
+
 # One bit of one distance would move some pair over one of so many edges.
 FINE = np.linspace(0, 10, 2**18)
 

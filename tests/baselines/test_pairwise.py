@@ -1,0 +1,48 @@
+"""Pairwise-distance bounds: closed forms of two rows, and a bracket of what they bound."""
+
+import math
+
+import numpy as np
+import pytest
+
+from layerbits import mixture_information
+from layerbits.baselines import pairwise_bounds
+
+
+@pytest.mark.parametrize("apart", [0.1, 1.0, 3.0])
+def test_bounds_of_two_rows(apart):
+    lower, upper = pairwise_bounds(np.array([[0.0, 0], [apart, 0]]), sigma=0.5)
+    # Entropies of size 2 are rounded in float64 some ten times.
+    assert lower.value == pytest.approx(-math.log((1 + math.exp(-(apart**2) / 2)) / 2), abs=1e-14)
+    assert upper.value == pytest.approx(-math.log((1 + math.exp(-2 * apart**2)) / 2), abs=1e-14)
+
+
+@pytest.mark.parametrize("sigma", [0.03, 0.3, 1.0])
+def test_bounds_bracket_the_information(sigma):
+    rows = np.random.default_rng(0).standard_normal((300, 3))
+    lower, upper = pairwise_bounds(rows, sigma=sigma)
+    truth = mixture_information(rows, sigma, tolerance=0.02)
+    assert lower.value <= truth.value + 5 * truth.standard_error
+    assert upper.value >= truth.value - 5 * truth.standard_error
+    assert 0 <= lower.value <= upper.value <= math.log(300)
+
+
+def test_bounds_of_label_information_lie_between_0_and_the_entropy_of_labels():
+    rows = np.random.default_rng(0).standard_normal((90, 2))
+    for apart in (0.0, 1.0, 100.0):
+        labels = np.arange(90) % 3
+        lower, upper = pairwise_bounds(rows + apart * labels[:, None], sigma=0.2, labels=labels)
+        assert 0 <= lower.label_information <= upper.label_information <= math.log(3) + 1e-15
+    assert upper.label_information == pytest.approx(math.log(3), abs=1e-14)
+
+
+def test_separate_rows_tell_their_class():
+    lower, upper = pairwise_bounds(1000 * np.arange(8.0)[:, None], sigma=0.1, labels=np.arange(8) % 2)
+    assert lower.label_information == pytest.approx(math.log(2), abs=1e-14)
+    assert (lower.value, upper.value) == pytest.approx((math.log(8), math.log(8)), abs=1e-14)
+
+
+def test_estimators_are_named_as_bounds():
+    lower, upper = pairwise_bounds(np.zeros((3, 1)), sigma=0.25)
+    assert lower.estimator == "pairwise distances, lower bound, sigma = 0.25"
+    assert upper.estimator == "pairwise distances, upper bound, sigma = 0.25"

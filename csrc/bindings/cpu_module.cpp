@@ -165,6 +165,11 @@ void gaussian_log_sum_exp_any(py::object points, py::object means, py::object fa
     run([&](Cancellation& cancellation) {
       return gaussian_log_sum_exp(rows.matrix<const T>(), gaussians, out.vector<double>(),
                                   {threads, level, cancellation});
+    });
+  };
+  arguments.is_float32() ? call(float{}) : call(double{});
+}
+
 Metric metric_of(const std::string& name) {
   if (name == "euclidean") return Metric::kEuclidean;
   if (name == "cosine") return Metric::kCosine;

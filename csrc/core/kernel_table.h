@@ -91,8 +91,9 @@ using SquaredDistancesKernel = void (*)(const T* rows, int64_t tiles, const T* c
                                         int64_t blocks, int64_t dim, T* out);
 
 // Bin b holds the squared distances from first[b] up to below first[b + 1]. The first and the last
-// bin hold what is outside of the range: first[0] is -inf, first[count], which ends it, +inf.
-// To look first in bin 1 + (x - low) * per_unit, x the root of the square or half of it, is enough.
+// bin are for what is outside of the range: first[0] is -inf, first[count] NaN, which none reaches.
+// Where bins are even, (x - low) * per_unit + 1 is the bin or its neighbour, with x the root of the
+// square or half of it.
 template <typename T>
 struct DistanceBins {
   const T* first;

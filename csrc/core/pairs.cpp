@@ -200,7 +200,7 @@ std::vector<T> bins_of_squares(const Vector<const double>& edges, Metric metric,
   first.back() = metric == Metric::kCosine && last >= 2
                      ? kUp
                      : square_of(is_above ? inside : std::nextafter(inside, kUp));
-  first.push_back(kUp);
+  first.push_back(std::numeric_limits<T>::quiet_NaN());
   return first;
 }
 
@@ -233,17 +233,17 @@ Status distance_histogram(const Matrix<const T>& points, Vector<const int64_t> l
                              T(1 / width)};
   std::vector<int64_t> classes(size_t(points.rows), 0);
   for (int64_t i = 0; labels && i < points.rows; ++i) classes[i] = labels[i];
-  std::vector<std::vector<int64_t>> found(size_t(pairs.threads()));
+  std::vector<std::vector<int64_t>> found(size_t(pairs.threads()),
+                                          std::vector<int64_t>(size_t(2 * size), 0));
   Status status = pairs.for_each_tile(
       [&](int64_t worker, int64_t row, int64_t column, int64_t columns, const T* squares) {
-        if (found[worker].empty()) found[worker].assign(size_t(2 * size), 0);
         pairs.kernels->count_pairs(squares, row, column, columns, classes.data(), bins,
                                    found[worker].data());
       });
   if (!status.ok()) return status;
   for (int64_t i = 0; i < 2 * size; ++i) {
     int64_t& count = counts(i / 2, i % 2) = 0;
-    for (const std::vector<int64_t>& one : found) count += one.empty() ? 0 : one[i];
+    for (const std::vector<int64_t>& one : found) count += one[i];
   }
   return {};
 }

@@ -13,12 +13,9 @@
 namespace {
 template <typename T>
 constexpr layerbits::Kernels<T> kKernels = {
-    Lanes<T>::kCount,        log_sum_exp<T>,          pruned_log_sum_exp<T>,
-    gaussian_log_sum_exp<T>, softmax_gradient<T>,     log_of_sums<T>,
-    any_unusual<T>,          multiply_adds<T, false>, multiply_adds<T, true>};
-    Lanes<T>::kCount,        log_sum_exp<T>,        pruned_log_sum_exp<T>, softmax_gradient<T>,
-    log_of_sums<T>,          any_unusual<T>,        squared_distances<T>,  count_pairs<T>,
-    multiply_adds<T, false>, multiply_adds<T, true>};
+    Lanes<T>::kCount,    log_sum_exp<T>,          pruned_log_sum_exp<T>, gaussian_log_sum_exp<T>,
+    softmax_gradient<T>, log_of_sums<T>,          any_unusual<T>,        squared_distances<T>,
+    count_pairs<T>,      multiply_adds<T, false>, multiply_adds<T, true>};
 }  // namespace
 
 namespace layerbits {

@@ -154,6 +154,20 @@ def gaussian_log_sum_exp(points: Tensor, means: Tensor, factors: Tensor, offsets
         entry by entry, and y_k the same with signs,
         |error| <= eps ((5 + d/2) (1 + sum_k p_k |e_k|) + (1 + d/2) sum_k p_k |y_k| . a_k), eps of the dtype, and the
         rounding of the result: the product costs digits where its terms cancel, as in nearly singular covariances.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument has another type, dtype, device or shape than wanted, an offset is +inf, or products of finite
+        points and factors might leave the range of the dtype; the message names it.
+    """
+    log_sum = torch.empty(len(points) if points.ndim else 0, dtype=torch.float64)
+    cpu().gaussian_log_sum_exp(
+        points.detach(), means.detach(), factors.detach(), offsets.detach(), log_sum, threads=threads()
+    )
+    return log_sum
+
+
 def distance_histogram(
     points: Tensor, edges: Tensor, *, labels: Tensor | None = None, metric: str = "euclidean"
 ) -> Tensor:
@@ -182,14 +196,6 @@ def distance_histogram(
     Raises
     ------
     TypeError, ValueError
-        An argument has another type, dtype, device or shape than wanted, an offset is +inf, or products of finite
-        points and factors might leave the range of the dtype; the message names it.
-    """
-    log_sum = torch.empty(len(points) if points.ndim else 0, dtype=torch.float64)
-    cpu().gaussian_log_sum_exp(
-        points.detach(), means.detach(), factors.detach(), offsets.detach(), log_sum, threads=threads()
-    )
-    return log_sum
         An argument has another type, dtype, device, shape or value than wanted; the message names it.
     """
     counts = torch.empty((edges.numel() + 1, 2), dtype=torch.int64)

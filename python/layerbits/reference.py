@@ -76,6 +76,8 @@ def gaussian_log_sum_exp(points: Array, means: Array, factors: Array, offsets: A
         exponents = np.asarray(offsets, dtype=np.float64) - (whitened**2).sum(axis=1) / 2
         result[i] = logsumexp(exponents) if len(exponents) else -np.inf
     return result
+
+
 def distance_histogram(
     points: Array, edges: Doubles, *, labels: Offsets | None = None, metric: str = "euclidean"
 ) -> Offsets:

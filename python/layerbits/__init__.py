@@ -1,10 +1,8 @@
 """How much information each layer of a neural network carries about its input."""
 
-from layerbits import tasks, theory
+from layerbits import baselines, tasks, theory
 from layerbits.backends import Backend, backends
 from layerbits.between_layers import information_between_layers
-from layerbits import baselines
-from layerbits.backends import Backend, backends
 from layerbits.binning import (
     BaselineEstimate,
     binned_entropy,
@@ -53,12 +51,12 @@ __all__ = [
     "SigmaRow",
     "UsageError",
     "backends",
-    "layer_activations",
-    "information_between_layers",
     "baselines",
     "binned_entropy",
     "binned_information",
     "class_separation",
+    "information_between_layers",
+    "layer_activations",
     "layer_information",
     "log_spaced",
     "mixture_entropy",
@@ -68,9 +66,9 @@ __all__ = [
     "noisify",
     "pairwise_distance_histogram",
     "propagate",
+    "quantile_edges",
     "sigma_profile",
+    "szt_edges",
     "tasks",
     "theory",
-    "quantile_edges",
-    "szt_edges",
 ]

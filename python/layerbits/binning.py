@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from layerbits.checks import check_count, check_positive
-from layerbits.kernels import Array, as_floats, class_numbers
+from layerbits.classes import class_numbers
+from layerbits.kernels import Array, as_floats
 
 Floats = npt.NDArray[Any]  # float32 or float64
 Integers = npt.NDArray[Any]

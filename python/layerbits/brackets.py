@@ -1,4 +1,4 @@
-"""The information of a layer between two bounds: a plug-in on one side, decoders on the other. Proofs: docs/theory.md."""
+"""The information of a layer between two bounds: plug-in on one side, decoders on the other (docs/theory.md)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from layerbits.densities import QUANTITIES, Floats, Queries, Surprisals, wide_su
 from layerbits.kernels import as_sigma, log_sum_exp
 from layerbits.plug_in import Entropies, JackknifeMean, exact_surprisals, plug_in
 
-# Weight of the mixture in the decoder that has some of it: it helps where the Gaussian is far off, and costs .1 at most.
+# Weight of the mixture in the decoder that has some of it: it helps where the Gaussian is far off, and costs little.
 _SHARE = 0.1
 
 # Ends of an interval that are further apart the wrong way, in nats, are no rounding.

@@ -14,7 +14,7 @@ Integers = npt.NDArray[np.int64]
 
 
 def class_numbers(labels: Array, n_inputs: int) -> Integers:
-    """Return labels as class numbers 0, 1, ... of shape (n_inputs,); TypeError or ValueError unless they are integers."""
+    """Return labels as class numbers 0, 1, ... of shape (n_inputs,); TypeError or ValueError that names them."""
     given = as_tensor("labels", labels)
     if given.is_floating_point() or given.is_complex():
         raise TypeError(f"labels: got dtype {given.dtype}, wanted integers")

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from layerbits.checks import check_count
-from layerbits.kernels import Array, as_floats, class_numbers, distance_histogram, largest_distance
+from layerbits.classes import class_numbers
+from layerbits.kernels import Array, as_floats, distance_histogram, largest_distance
 
 Integers = npt.NDArray[np.int64]
 Doubles = npt.NDArray[np.float64]

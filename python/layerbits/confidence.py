@@ -1,4 +1,4 @@
-"""Confidence bounds for means: without assumptions where terms are independent and bounded on one side, Student's else."""
+"""Confidence bounds for means: for independent terms bounded on one side, whatever their law; and Student's."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def rare_share(n: int, risk: float) -> float:
 
 
 def channel_interval(terms: Doubles, *, ceiling: float, most: float, risk: float) -> tuple[float, float]:
-    """Confidence interval of an information from terms (n, q), q >= 2, of a channel that is known; `risk` of either end.
+    """Confidence interval of an information from terms (n, q), q >= 2, of a known channel; `risk` is that of an end.
 
     Each column holds independent terms log(p(t|x) / p(t)) of all n inputs, `most` at the most; the information is
     between 0 and `ceiling`. The first column is the pilot.

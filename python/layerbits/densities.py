@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,7 @@ from layerbits.classes import Integers
 from layerbits.confidence import Doubles
 from layerbits.kernels import as_sigma, log_sum_exp
 
-Floats = npt.NDArray[np.float32] | npt.NDArray[np.float64]
+Floats = npt.NDArray[Any]  # float32 or float64
 
 # Every quantity is the mean of one surprisal, or of the difference of two.
 QUANTITIES = {

@@ -130,10 +130,12 @@ def layer_information(
         def again(draws: int, queries: int, layer: str = layer) -> list[LayerSample]:
             return [one[layer] for one in sample(layer, draws, queries)]
 
-        last, brackets, shortfall = refine(
-            [one[layer] for one in samples], again, classes, goal, (1 - float(confidence)) / 2,
-            (seed, noisy.layer_names.index(layer)), lambda state, layer=layer: shown.set_postfix_str(f"{layer}: {state}"),
-        )  # fmt: skip
+        def report(state: str, layer: str = layer) -> None:
+            shown.set_postfix_str(f"{layer}: {state}")
+
+        key = (seed, noisy.layer_names.index(layer))
+        own, risk = [one[layer] for one in samples], (1 - float(confidence)) / 2
+        last, brackets, shortfall = refine(own, again, classes, goal, risk, key, report)
         found = _rows(layer, last, brackets, estimator, time.monotonic() - started)
         before = rows[-len(found)] if rows else None
         rows += _audited(found, before, ceilings(n_inputs, classes), shortfall)

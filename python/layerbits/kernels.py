@@ -59,17 +59,6 @@ def as_sigma(sigma: object) -> Tensor:
     return torch.tensor(check_positive("sigma", sigma), dtype=torch.float64)
 
 
-def class_numbers(labels: object, n: int) -> npt.NDArray[np.int64]:
-    """Return integer labels as class numbers 0, 1, ... of shape (n,); TypeError or ValueError that names them."""
-    given = as_tensor("labels", labels)
-    if given.is_floating_point() or given.is_complex():
-        raise TypeError(f"labels: got dtype {given.dtype}, wanted integers")
-    if given.shape != (n,):
-        raise ValueError(f"labels: got shape {tuple(given.shape)}, wanted ({n},), one for each row")
-    numbers: npt.NDArray[np.int64] = np.unique(given.numpy(force=True), return_inverse=True)[1]
-    return numbers
-
-
 def threads() -> int:
     """Return the number of threads of a call: torch's setting, but no more than the cores this process may use."""
     return int(min(torch.get_num_threads(), cpu().usable_cores()))

@@ -33,7 +33,7 @@ class JackknifeMean:
 
     @classmethod
     def of_terms(cls, terms: Doubles) -> JackknifeMean:
-        """Return the mean of terms (n, q) that are independent given the input; over inputs, if there is one of each."""
+        """Return the mean of terms (n, q), independent given the input; with the error over inputs if q = 1."""
         values = terms if terms.shape[1] > 1 else terms.T
         changes = (values.mean(1, keepdims=True) - values) / max(1, values.shape[1] - 1)
         return cls(float(terms.mean()), (changes,))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, overload
 
@@ -20,11 +19,9 @@ from torch import Tensor, nn
 
 from layerbits.checks import check_count
 from layerbits.errors import LayerSelectionError, NoNoiseError
-from layerbits.kernels import as_tensor, threads
+from layerbits.kernels import Array, as_tensor, threads
 from layerbits.layers import Layers
 from layerbits.noise import NoisyModule, noisy_for_now
-from layerbits.kernels import Array, as_tensor, threads
-from layerbits.noise import NoisyModule
 from layerbits.randomness import fill_standard_normal, stream
 
 # Draws that share a pass at the least: threads share out the streams, a draw each.
@@ -107,7 +104,7 @@ def propagate(
     TypeError, ValueError
         An argument is of another type or out of range; inputs are empty or NaN; a signal is NaN or infinite.
     """
-    signals = record(noisy, inputs, draws=draws, seed=seed, layers=layers, chunk=chunk, views={})
+    signals = record(noisy, inputs, draws=draws, seed=seed, layers=layers, chunk=chunk, given=given)
     return {name: signal.numpy(force=True) for name, signal in signals.items()} if _is_array(inputs) else signals
 
 
@@ -148,7 +145,7 @@ def layer_activations(
     with contextlib.nullcontext(model) if isinstance(model, NoisyModule) else noisy_for_now(model, layers) as noisy:
         tensors = _as_tensors(inputs, noisy)
         wanted = wanted_layers(noisy, layers if noisy is model else None)
-        signals = _run(noisy, tensors, _Recorder(noisy, wanted, len(tensors[0]), 1, None, {}), None)
+        signals = _run(noisy, tensors, _Recorder(noisy, wanted, len(tensors[0]), 1, None, {}, {}), None)
     flat = {name: signal[:, 0] for name, signal in signals.items()}
     return {name: signal.numpy(force=True) for name, signal in flat.items()} if _is_array(inputs) else flat
 
@@ -164,22 +161,23 @@ def record(
     draws: int,
     seed: int,
     layers: str | Sequence[str] | None,
-    chunk: int | None,
-    views: Mapping[str, View],
+    chunk: int | None = None,
+    given: Mapping[str, Array] | None = None,
+    views: Mapping[str, View] | None = None,
 ) -> dict[str, Tensor]:
     """Do what `propagate` does, and keep of the layers that `views` names no more than its view."""
     _check_noise(noisy)
     check_count("draws", draws, least=1)
     check_count("seed", seed, least=0)
     tensors = _as_tensors(inputs, noisy)
-    recorder = _Recorder(noisy, wanted_layers(noisy, layers), len(tensors[0]), draws, seed, views)
+    n_inputs, wanted = len(tensors[0]), wanted_layers(noisy, layers)
+    recorder = _Recorder(noisy, wanted, n_inputs, draws, seed, _as_given(given, noisy, n_inputs), views or {})
     return _run(noisy, tensors, recorder, chunk)
 
 
 def _run(noisy: NoisyModule, tensors: Sequence[Tensor], recorder: _Recorder, chunk: int | None) -> dict[str, Tensor]:
     (n_inputs, draws), rows = recorder.shape, _rows_per_pass(tensors, chunk)
     together = min(draws, rows, max(_TOGETHER, rows // n_inputs))
-    recorder = _Recorder(noisy, wanted_layers(noisy, layers), n_inputs, draws, seed, _as_given(given, noisy, n_inputs))
     with recorder.pool, evaluating(noisy), torch.no_grad(), noisy.noise_replaced(recorder):
         for draw in range(0, draws, together):
             recorder.draw(range(draw, min(draw + together, draws)))
@@ -208,9 +206,8 @@ class _Recorder:
         n_inputs: int,
         draws: int,
         seed: int | None,
-        views: Mapping[str, View],
-        seed: int,
         given: Mapping[str, Tensor],
+        views: Mapping[str, View],
     ) -> None:
         self.names = noisy.layer_names
         self.noise = noisy.noise
@@ -256,12 +253,9 @@ class _Recorder:
             self._record(name, signal.reshape(len(self.draws), self.rows, math.prod(signal.shape[1:])))
         if self.seed is None or self.met.issuperset(self.wanted):  # in the latter case nothing that follows is recorded
             return signal
-        return self.noise[name].add(signal, self._normal(layer, signal, self.seed))
-        if self.met.issuperset(self.wanted):
-            return signal  # nothing that follows is recorded
         if name in self.given:
             return self._emitted(name, signal)
-        return torch.add(signal, self._noise(layer, signal), alpha=self.sigma)
+        return self.noise[name].add(signal, self._normal(layer, signal, self.seed))
 
     def _record(self, name: str, signal: Tensor) -> None:
         if not all(map(math.isfinite, signal.aminmax())):  # one pass where isfinite() takes three
@@ -273,7 +267,6 @@ class _Recorder:
         part = self.signals[name][self.first : self.first + self.rows, self.draws.start : self.draws.stop]
         part.copy_(signal.transpose(0, 1))
 
-    def _normal(self, layer: int, signal: Tensor, seed: int) -> Tensor:
     def _emitted(self, name: str, signal: Tensor) -> Tensor:
         values, dim = self.given[name], math.prod(signal.shape[1:])
         if values.shape[1:] != (dim,):
@@ -281,7 +274,7 @@ class _Recorder:
         mine = values[self.first : self.first + self.rows].to(signal)
         return mine.repeat(len(self.draws), 1).view_as(signal)
 
-    def _noise(self, layer: int, signal: Tensor) -> Tensor:
+    def _normal(self, layer: int, signal: Tensor, seed: int) -> Tensor:
         if layer not in self.streams:
             self.streams[layer] = [stream(seed, layer, draw, 0) for draw in self.draws]
         dtype = np.float64 if signal.dtype == torch.float64 else np.float32

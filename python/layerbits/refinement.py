@@ -26,6 +26,13 @@ class Goal:
     max_seconds: float
     deadline: float
 
+    def limit(self, seconds: float, effort: tuple[int, int], more: tuple[int, int]) -> str:
+        """Return what forbids another round of (draws, queries), after one that took so long; empty if nothing does."""
+        if more == effort:
+            return f"max_draws {self.max_draws}"
+        late = time.monotonic() + seconds * math.prod(more) / math.prod(effort) > self.deadline
+        return f"max_seconds {self.max_seconds:g}" if late else ""
+
 
 def refine(
     samples: Sequence[LayerSample],
@@ -42,34 +49,23 @@ def refine(
     """
     for number in itertools.count(1):
         began = time.monotonic()
-        if number > 1:
-            samples = sample(*more)
         share = 1.0 if goal is None else 6 / (math.pi * number) ** 2
         brackets = measure(samples, classes, share * risk, key)
         found, last = brackets["I(X;T)"], samples[0]
         report(f"{found.low:.3f} to {found.high:.3f} nats, {last.signals.shape[1]} draws")
         if goal is None or (found.high - found.low) / 2 <= goal.tolerance:
-            return last, brackets, ""
+            break
         more = _more(last, found, goal.max_draws)
-        seconds = time.monotonic() - began
-        late = time.monotonic() + seconds * _growth(last, more) > goal.deadline
-        if late or more == _effort(last):
-            limit = f"max_seconds {goal.max_seconds:g}" if late else f"max_draws {goal.max_draws}"
-            return (
-                last,
-                brackets,
-                f"tolerance {goal.tolerance:g} not reached within {limit}, held back by {found.limited_by}",
-            )
-    raise AssertionError  # count() does not end
+        limit = goal.limit(time.monotonic() - began, _effort(last), more)
+        if limit:
+            shortfall = f"tolerance {goal.tolerance:g} not reached within {limit}: held back by {found.limited_by}"
+            return last, brackets, shortfall
+        samples = sample(*more)
+    return last, brackets, ""
 
 
 def _effort(sample: LayerSample) -> tuple[int, int]:
     return sample.signals.shape[1], sample.queries
-
-
-def _growth(sample: LayerSample, more: tuple[int, int]) -> float:
-    """Return how many times as many pairs the next round has."""
-    return math.prod(more) / math.prod(_effort(sample))
 
 
 def _more(sample: LayerSample, found: Bracket, max_draws: int) -> tuple[int, int]:

@@ -130,7 +130,7 @@ def _record(
     seed: int,
     views: Mapping[str, View] | None = None,
 ) -> dict[str, Tensor]:
-    signals = record(noisy, inputs, draws=draws, seed=seed, layers=layers, chunk=None, views=views or {})
+    signals = record(noisy, inputs, draws=draws, seed=seed, layers=layers, views=views)
     return {layer: as_floats(f"signals of layer {layer!r}", signal) for layer, signal in signals.items()}
 
 

@@ -10,7 +10,8 @@ from scipy.special import digamma, gammaln
 from layerbits.baselines.rows import Doubles, as_rows, entropy_estimate
 from layerbits.binning import BaselineEstimate
 from layerbits.checks import check_count
-from layerbits.kernels import Array, class_numbers
+from layerbits.classes import class_numbers
+from layerbits.kernels import Array
 
 
 def kozachenko_leonenko_entropy(

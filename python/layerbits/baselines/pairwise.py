@@ -9,7 +9,8 @@ import numpy as np
 from layerbits.baselines.rows import Doubles, as_rows
 from layerbits.binning import BaselineEstimate
 from layerbits.checks import check_positive
-from layerbits.kernels import Array, class_numbers
+from layerbits.classes import class_numbers
+from layerbits.kernels import Array
 from layerbits.mixture import mixture_entropy_bounds, noise_entropy
 
 

@@ -11,7 +11,8 @@ from scipy.spatial.distance import pdist, squareform
 from layerbits.baselines.rows import Doubles, as_rows
 from layerbits.binning import BaselineEstimate
 from layerbits.checks import check_positive
-from layerbits.kernels import Array, class_numbers
+from layerbits.classes import class_numbers
+from layerbits.kernels import Array
 
 
 def matrix_renyi_entropy(

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from layerbits.binning import BaselineEstimate
-from layerbits.kernels import Array, as_floats, class_numbers
+from layerbits.classes import class_numbers
+from layerbits.kernels import Array, as_floats
 
 Doubles = npt.NDArray[np.float64]
 

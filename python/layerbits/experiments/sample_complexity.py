@@ -24,9 +24,9 @@ from layerbits.experiments import cube
 from layerbits.experiments.configuration import require, require_positive
 from layerbits.experiments.run_folder import RunFolder
 from layerbits.mixture import mixture_log_density
+from layerbits.progress import progress
 from layerbits.randomness import standard_normal, stream
 from layerbits.training.loop import single_threaded
-from layerbits.training.progress import progress
 from layerbits.training.records import read_csv, write_csv
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from layerbits.classes import Integers, ceilings, largest_terms
 from layerbits.confidence import Doubles, channel_interval, lower_mean_bound, rare_share, secured, upper_mean_bound
 from layerbits.decoders import decoders
 from layerbits.densities import QUANTITIES, Floats, Queries, Surprisals, wide_surprisals
-from layerbits.kernels import as_sigma, log_sum_exp
+from layerbits.kernels import as_sigma
+from layerbits.mixture import pairwise_information_bounds
 from layerbits.plug_in import Entropies, JackknifeMean, exact_surprisals, plug_in
 
 # Weight of the mixture in the decoder that has some of it: it helps where the Gaussian is far off, and costs little.
@@ -78,7 +79,8 @@ def exact_brackets(
         if quantity in known:
             low, high = channel_interval(terms, ceiling=ceiling, most=most[quantity], risk=risk)
         if quantity == "I(X;T)":
-            below, above = pairwise_information_bounds(centers[:, 0], sigma)
+            pairwise = pairwise_information_bounds(torch.from_numpy(centers[:, 0]), as_sigma(sigma))
+            below, above = map(float, pairwise)
             low, high = max(low, below), min(high, above)
         brackets[quantity] = _between(mean, mean, low, high, ceiling, lost, "exact")
     return brackets
@@ -106,7 +108,7 @@ def sampled_brackets(
     trial, final = queries.of_passes(slice(half)).of_inputs(some), queries.of_passes(slice(half, None))
     mixture = by_mixture.at(some, slice(half)), by_mixture.at(slice(None), slice(half, None))
     candidates = list(_candidates(trial, final, mixture, draws, classes, sigma))
-    n = math.prod(final.shape)
+    share = rare_share(math.prod(final.shape), risk)
     far = [wide_surprisals(one, draws, sigma) for one in (trial, final)]
     # What a term of an entropy cannot exceed, unless values come that lie further out than any here.
     furthest = max(float(one.max(initial=0.0)) for one in far)
@@ -114,23 +116,19 @@ def sampled_brackets(
     brackets = {}
     for quantity in _quantities(known):
         plugged, ceiling = _plugged(entropies, other or entropies, quantity), known.get(quantity, math.inf)
-        chosen = max(candidates, key=lambda one: one.merit(quantity, risk))
+        chosen = max(candidates, key=lambda one: one.merit(quantity, share))
+        margin = plugged.margin(risk)
         if quantity in known:
-            ((tried, _), (terms, floor)) = (
-                secured(one.terms(quantity), n, risk) for one in (chosen.trial, chosen.final())
-            )
-            low = lower_mean_bound(
-                _pilot(tried, floor, ceiling), list(terms.T), floor=floor, ceiling=ceiling, risk=risk
-            )
-            high = plugged.value + plugged.margin(risk)
+            tried, terms = (secured(one.terms(quantity), share) for one in (chosen.trial, chosen.final()))
+            floor = math.log(share)
+            pilot = _pilot(tried, floor, ceiling)
+            low = lower_mean_bound(pilot, list(terms.T), floor=floor, ceiling=ceiling, risk=risk)
+            high = plugged.value + margin
         else:
-            share = rare_share(n, risk)
-            tried, terms = (
-                one.cautious(wide, share).terms(quantity)
-                for one, wide in zip((chosen.trial, chosen.final()), far, strict=True)
-            )
+            both = zip((chosen.trial, chosen.final()), far, strict=True)
+            tried, terms = (one.cautious(wide, share).terms(quantity) for one, wide in both)
             most = furthest - 2 * math.log(share)
-            low = plugged.value - plugged.margin(risk)
+            low = plugged.value - margin
             high = upper_mean_bound(_pilot(tried, 0.0, most), list(terms.T), floor=0.0, ceiling=most, risk=risk)
         decoded = JackknifeMean.of_terms(terms)
         bracket = _between(plugged, decoded, low, high, ceiling, lost, chosen.name)
@@ -155,31 +153,18 @@ def _plugged(entropies: Entropies, other: Entropies, quantity: str) -> Jackknife
     return one.minus(getattr(other, second), same_sample=other is entropies or first != "marginal") if second else one
 
 
-def pairwise_information_bounds(centers: Floats, sigma: float) -> tuple[float, float]:
-    """Return bounds (lower, upper) of I(S; S + Z) for S uniform over centers (n, d), from their distances alone.
-
-    Source: Kolchinsky and Tracey, Estimating Mixture Entropy with Pairwise Distances (2017).
-    """
-    points = torch.from_numpy(centers)
-
-    def bound(scale: float) -> float:
-        return math.log(len(points)) - float(log_sum_exp(points, points, as_sigma(scale)).mean())
-
-    return bound(2 * sigma), bound(sigma)
-
-
 @dataclasses.dataclass(frozen=True)
 class _Candidate:
     name: str
     trial: Surprisals
     final: Callable[[], Surprisals]
 
-    def merit(self, quantity: str, risk: float) -> float:
+    def merit(self, quantity: str, share: float) -> float:
         """Return how tight the bound of `quantity` was on trial; larger is better."""
         terms = self.trial.terms(quantity)
         if not terms.size:
             return 0.0
-        return float(secured(terms, terms.size, risk)[0].mean() if QUANTITIES[quantity][1] else -terms.mean())
+        return float(secured(terms, share).mean() if QUANTITIES[quantity][1] else -terms.mean())
 
 
 def _candidates(

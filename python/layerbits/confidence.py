@@ -91,16 +91,13 @@ def upper_mean_bound(
     return -lower_mean_bound(*mirrored, floor=-ceiling, ceiling=-floor, risk=risk, foreseen=foreseen)
 
 
-def secured(terms: Doubles, n: int, risk: float) -> tuple[Doubles, float]:
-    """Return the terms log(q(x|t) / p(x)) of a decoder that is certain of nothing, and the floor that they have then.
+def secured(terms: Doubles, share: float) -> Doubles:
+    """Return the terms log(q(x|t) / p(x)) of a decoder that with probability `share` says p(x), what it knew before.
 
-    With a small probability, `rare_share`, it says what it knew beforehand, p(x). That costs little, and its terms
-    can never fall below the logarithm of that probability: of the n terms that `lower_mean_bound` may be given, rare
-    ones that it has not seen cost about as much.
+    That costs it about `share` nats at the most, and its terms never fall below log(share).
     """
-    share = rare_share(n, risk)
     bounded: Doubles = np.logaddexp(terms + math.log1p(-share), math.log(share))
-    return bounded, math.log(share)
+    return bounded
 
 
 def rare_share(n: int, risk: float) -> float:
@@ -114,8 +111,9 @@ def channel_interval(terms: Doubles, *, ceiling: float, most: float, risk: float
     Each column holds independent terms log(p(t|x) / p(t)) of all n inputs, `most` at the most; the information is
     between 0 and `ceiling`. The first column is the pilot.
     """
-    bounded, floor = secured(terms, terms[:, 1:].size, risk)
-    low = lower_mean_bound([bounded[:, 0]], list(bounded.T[1:]), floor=floor, ceiling=ceiling, risk=risk)
+    share = rare_share(terms[:, 1:].size, risk)
+    first, *others = secured(terms, share).T
+    low = lower_mean_bound([first], others, floor=math.log(share), ceiling=ceiling, risk=risk)
     high = upper_mean_bound([terms[:, 0]], list(terms.T[1:]), floor=0.0, ceiling=most, risk=risk)
     return min(max(low, 0.0), ceiling), min(high, ceiling)
 
@@ -134,10 +132,10 @@ def student_margin(variances: Doubles, freedom: int, risk: float) -> float:
 
 def _forecast(past: Sequence[Doubles], n: int) -> tuple[Doubles, float]:
     """Return what passes say of the terms of the next, shape (n,), and the mean square by which it will miss them."""
-    alike = np.array([one for one in past if len(one) == n])
-    if len(alike) < 2:
-        last = past[-1]
-        return np.full(n, last.mean()), float(last.var())
+    if len(past) < 2:
+        return np.full(n, past[0].mean()), float(past[0].var())
+    # Passes of another length are in the same order: terms at the same place are of much the same kind.
+    alike = np.array([one if len(one) == n else one[(2 * np.arange(n) + 1) * len(one) // (2 * n)] for one in past])
     within = float(alike.var(axis=0, ddof=1).mean())
     means = alike.mean(0)
     between = max(0.0, float(means.var()) - within / len(alike))

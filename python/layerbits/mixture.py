@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from scipy.special import ndtri
 from torch import Tensor
 
 from layerbits.checks import check_confidence, check_count, check_positive
+from layerbits.confidence import Doubles, lower_mean_bound, rare_share, secured, upper_mean_bound
 from layerbits.kernels import Array, as_floats, as_sigma, log_sum_exp
 from layerbits.randomness import standard_normal, stream
 from layerbits.results import Estimate
@@ -24,7 +24,7 @@ from layerbits.subspace import affine_coordinates
 
 _Points = TypeVar("_Points", bound=Array)
 
-_FIRST_STRATA = 4096
+_PILOT_STRATA, _FIRST_STRATA = 1024, 4096
 _GROWTH = 4  # a batch is at most so many times all that was drawn before: the spread seen so far may mislead
 _MARGIN = 1.2  # drawn beyond the forecast, so that the tolerance is met at once as a rule
 
@@ -125,7 +125,7 @@ def mixture_information(
         Not negative, of any positive total; equal by default.
     tolerance : float or None
         Half width in nats that the interval shall have: draws are added until it has, or `max_draws` is reached, which
-        the result says. None: one batch.
+        the result says. None: some ten thousand draws.
     confidence : float
         Level of the interval.
     seed : int
@@ -147,41 +147,42 @@ def mixture_information(
     -----
     Draws are stratified over the centers, in order of cumulative weight, and antithetic. The standard error comes from
     pairs of neighbouring strata, whose difference can only overstate the spread within them (collapsed strata; Cochran,
-    Sampling Techniques, 5A.12).
+    Sampling Techniques, 5A.12). The interval makes no such assumptions: it is one for means of terms bounded on one
+    side, and holds whenever draws end (`layerbits.confidence`), rare confusions included.
     """
     where, width, mass = _centers(centers).detach(), as_sigma(sigma).item(), _weights(weights)
     mass = None if mass is None else mass.detach()
     level = check_confidence(confidence)
     wanted = None if tolerance is None else check_positive("tolerance", tolerance)
-    check_count("seed", seed, least=0)
-    budget = check_count("max_draws", max_draws, least=64)
+    number, budget = check_count("seed", seed, least=0), check_count("max_draws", max_draws, least=64)
     # The core checks values: with no points it does nothing else.
     log_sum_exp(where[:0], where, as_sigma(width), weights=mass)
     if not where.isfinite().all():
         raise ValueError("centers: got NaN or infinity, wanted finite numbers")
 
-    sampler = _Sampler(affine_coordinates(where, width, weights=mass), width, mass, seed)
-    quantile = float(ndtri(0.5 + level / 2))
-    strata = min(_FIRST_STRATA, budget // 2)
-    sampler.draw(strata)
-    while wanted is not None and quantile * sampler.standard_error > wanted and 2 * sampler.strata + 4 <= budget:
-        forecast = _MARGIN * sampler.strata * (quantile * sampler.standard_error / wanted) ** 2
+    ceiling = _entropy(len(where), mass)
+    # What is kept for centers that the decoder of the lower bound deems impossible, and costs about as many nats.
+    share = min(rare_share(2 * _FIRST_STRATA, 1 - level), (wanted or 1.0) / 10)
+    sampler = _Sampler(affine_coordinates(where, width, weights=mass), width, mass, number, share)
+    sampler.draw(min(_PILOT_STRATA, budget // 8))
+    sampler.draw(min(_FIRST_STRATA, budget // 2 - sampler.strata))
+    low, high = sampler.interval(ceiling, (1 - level) / 2)
+    while wanted is not None and high - low > 2 * wanted and 2 * sampler.strata + 4 <= budget:
+        forecast = _MARGIN * sampler.strata * ((high - low) / (2 * wanted)) ** 2
         more = min(max(forecast - sampler.strata, _FIRST_STRATA), _GROWTH * sampler.strata)
         sampler.draw(min(int(more), budget // 2 - sampler.strata))
-    half_width = quantile * sampler.standard_error
-    ceiling = _entropy(len(where), mass)
-
-    def clip(information: float) -> float:
-        return min(max(information, 0.0), ceiling)
-
+        low, high = sampler.interval(ceiling, (1 - level) / 2)
+    if len(where) <= sampler.strata:  # then their pairs cost no more than the draws did
+        below, above = (float(one) for one in pairwise_information_bounds(where, as_sigma(width), mass))
+        low, high = max(low, below), min(high, above)
     return Estimate(
-        value=clip(sampler.mean),
+        value=min(max(sampler.mean, low), high),
         standard_error=sampler.standard_error,
-        low=clip(sampler.mean - half_width),
-        high=clip(sampler.mean + half_width),
+        low=low,
+        high=high,
         confidence=level,
         draws=2 * sampler.strata,
-        converged=wanted is None or half_width <= wanted,
+        converged=wanted is None or high - low <= 2 * wanted,
     )
 
 
@@ -216,13 +217,18 @@ def mixture_entropy_bounds(
     """
     where, width, mass = _centers(centers), as_sigma(sigma), _weights(weights)
     noise = where.shape[1] * (math.log(2 * math.pi * math.e) / 2 + width.log())
+    lower, upper = pairwise_information_bounds(where, width, mass)
+    return _like(centers, (noise + lower).to(where.dtype)), _like(centers, (noise + upper).to(where.dtype))
+
+
+def pairwise_information_bounds(centers: Tensor, sigma: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Return the bounds of `mixture_entropy_bounds` for I(S; S + Z), in float64."""
 
     def bound(scale: Tensor) -> Tensor:
-        terms = log_sum_exp(where, where, scale, weights=mass) - _log_total(where, mass)
-        mean = terms.mean() if mass is None else (mass.double() @ terms) / mass.double().sum()
-        return (noise - mean).to(where.dtype)
+        terms = log_sum_exp(centers, centers, scale, weights=weights) - _log_total(centers, weights)
+        return -(terms.mean() if weights is None else (weights.double() @ terms) / weights.double().sum())
 
-    return _like(centers, bound(2 * width)), _like(centers, bound(width))
+    return bound(2 * sigma), bound(sigma)
 
 
 def noise_entropy(dim: int, sigma: float) -> float:
@@ -233,11 +239,13 @@ def noise_entropy(dim: int, sigma: float) -> float:
 class _Sampler:
     """Batches of stratified, antithetic draws of log N(T; S, sigma^2 I) - log g(T), and their mean so far."""
 
-    def __init__(self, centers: Tensor, sigma: float, weights: Tensor | None, seed: int) -> None:
-        self.centers, self.sigma, self.weights, self.seed = centers, sigma, weights, seed
+    def __init__(self, centers: Tensor, sigma: float, weights: Tensor | None, seed: int, share: float) -> None:
+        self.centers, self.sigma, self.weights, self.seed, self.share = centers, sigma, weights, seed, share
         mass = torch.ones(len(centers), dtype=torch.float64) if weights is None else weights.double()
         self.cumulative = (mass.cumsum(0) / mass.sum()).numpy()
         self.batches: list[tuple[int, float, float]] = []  # strata, mean, variance of the mean
+        self.terms: list[Doubles] = []  # of each batch, a mean of both draws for each stratum
+        self.secured: list[Doubles] = []  # the same for a decoder that is certain of nothing
 
     @property
     def strata(self) -> int:
@@ -251,6 +259,16 @@ class _Sampler:
     def standard_error(self) -> float:
         return math.sqrt(sum(strata**2 * variance for strata, _, variance in self.batches)) / self.strata
 
+    def interval(self, ceiling: float, risk: float) -> tuple[float, float]:
+        """Return a confidence interval for the information, between 0 and `ceiling`; the first batch is the pilot."""
+        masses = np.diff(self.cumulative, prepend=0.0)
+        # No draw can tell more than that it came from the rarest center.
+        most = -math.log(masses[masses > 0].min())
+        stop: dict[str, Any] = {"risk": risk, "foreseen": False}
+        low = lower_mean_bound(self.secured[:1], self.secured[1:], floor=math.log(self.share), ceiling=ceiling, **stop)
+        high = upper_mean_bound(self.terms[:1], self.terms[1:], floor=0.0, ceiling=most, **stop)
+        return min(max(low, 0.0), ceiling), min(high, ceiling)
+
     def draw(self, strata: int) -> None:
         """Add a batch: one draw and its mirror image in each of `strata` equal parts of the total weight."""
         strata -= strata % 2
@@ -263,7 +281,10 @@ class _Sampler:
         # From the points as they were rounded, so that it cancels against the same term of the sum.
         own = -((points.double() - chosen.double()) / self.sigma).square().sum(-1) / 2
         log_sum = log_sum_exp(points.flatten(0, 1), self.centers, as_sigma(self.sigma), weights=self.weights)
-        terms = (own.flatten() - log_sum).view(2, strata).mean(0) + _log_total(self.centers, self.weights)
+        both = (own.flatten() - log_sum).view(2, strata) + _log_total(self.centers, self.weights)
+        terms = both.mean(0)
+        self.terms.append(terms.numpy())
+        self.secured.append(secured(both.numpy(), self.share).mean(0))
         pairs = terms.view(-1, 2)
         variance = float((pairs[:, 0] - pairs[:, 1]).square().sum()) / strata**2
         self.batches.append((strata, float(terms.mean()), variance))

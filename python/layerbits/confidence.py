@@ -121,13 +121,16 @@ def channel_interval(terms: Doubles, *, ceiling: float, most: float, risk: float
 def student_margin(variances: Doubles, freedom: int, risk: float) -> float:
     """Margin of a one-sided Student bound for a sum of independent estimates of these variances, of `freedom` each.
 
-    Their degrees of freedom are put together by the formula of Welch and Satterthwaite.
+    Their degrees of freedom are put together by the formula of Welch and Satterthwaite. Without any, it is infinite.
     """
+    if freedom < 1:
+        return math.inf
     total = float(variances.sum())
     if total <= 0:
         return 0.0
     together = freedom * total**2 / float(np.square(variances).sum())
-    return float(-stdtrit(together, risk)) * math.sqrt(total)
+    quantile: float = -stdtrit(together, risk)
+    return float(quantile) * math.sqrt(total)
 
 
 def _forecast(past: Sequence[Doubles], n: int) -> tuple[Doubles, float]:

@@ -7,6 +7,7 @@ noise. In NumPy: for arrays of this size torch's threads cost more than they bri
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -119,7 +120,7 @@ def wide_surprisals(queries: Queries, draws: Floats, sigma: float) -> Doubles:
     variance = sigma**2 + 2 * float(draws.var((0, 1), dtype=np.float64).mean())
     squares: Doubles = np.square(queries.points - center).sum(-1)
     dim = draws.shape[2]
-    return queries.noise_log_density(sigma) + squares / (2 * variance) + dim / 2 * np.log(variance / sigma**2)
+    return queries.noise_log_density(sigma) + squares / (2 * variance) + dim / 2 * math.log(variance / sigma**2)
 
 
 def sums_by_class(

@@ -52,7 +52,7 @@ class JackknifeMean:
 
     def margin(self, risk: float) -> float:
         """Return the margin of a one-sided confidence bound; infinite for a single value."""
-        freedom = self.changes[0].shape[1] - 1
+        freedom = len(self.changes[0][0]) - 1
         return student_margin(np.concatenate([_variances(sample) for sample in self.changes]), freedom, risk)
 
     @property

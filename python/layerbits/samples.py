@@ -66,7 +66,7 @@ class LayerSample:
     @property
     def is_exact(self) -> bool:
         """Whether p(t|x) is known: a Gaussian about the one signal."""
-        return self.signals.shape[1] == 1
+        return len(self.signals[0]) == 1
 
 
 def sample_layers(

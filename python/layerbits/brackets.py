@@ -204,9 +204,8 @@ def _between(
     gap = max(0.0, upper.value - lower.value)
     bias = min(abs(plugged.bias), gap) if plugged is not decoded else 0.0
     causes = {"draws": bias, "decoder": gap - bias, "dimensions": lost, "queries": high - low - gap - lost}
-    halfway = (plugged.value - plugged.bias + decoded.value) / 2 if plugged is not decoded else plugged.value
     return Bracket(
-        value=min(max(halfway, low), high),
+        value=min(max((plugged.value + decoded.value) / 2, low), high),
         standard_error=(plugged.standard_error + decoded.standard_error) / 2,
         low=low,
         high=high,

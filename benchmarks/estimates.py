@@ -1,0 +1,74 @@
+"""`python -m benchmarks.estimates [--quick]`: how far the two bounds of I(X;T), and the value between them, are off.
+
+On scalar networks of `layerbits.tasks` against their truth; on layers of the SZT network against the middle of the
+interval between the two bounds at 512 draws, which is printed beside.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import torch
+
+from benchmarks.breakdown import trained
+from layerbits import InformationRow, layer_information, tasks
+
+_RULES: Mapping[str, Callable[[InformationRow], float]] = {
+    "plug-in": lambda row: row.plug_in,
+    "decoder": lambda row: row.decoded,
+    "value": lambda row: row.value,
+}
+_INPUTS = 512  # copies tell nothing new, and are queries more
+_DRAWS = (16, 32, 64, 128)
+
+
+def scalar_errors(draws: int, seeds: int) -> dict[str, float]:
+    """Return the root mean square error in nats of each rule, over the scalar networks and seeds."""
+    errors: dict[str, list[float]] = {rule: [] for rule in _RULES}
+    for task in tasks.V1:
+        if not isinstance(task, tasks.NetworkTask) or not task.name.startswith("scalar"):
+            continue
+        inputs = torch.as_tensor(np.array(task.inputs)).repeat(_INPUTS // len(task.inputs), 1)
+        for seed in range(seeds):
+            table = layer_information(task.network(), inputs, layers=task.layer, draws=draws, seed=seed)
+            row = table[task.layer, "I(X;T)"]
+            for rule, estimate in _RULES.items():
+                errors[rule].append(estimate(row) - task.truths["I(X;T)"].value)
+    return {rule: math.sqrt(np.mean(np.square(some))) for rule, some in errors.items()}
+
+
+def szt_errors(epochs: int, layer: str) -> tuple[InformationRow, dict[str, float]]:
+    """Return the row at 512 draws, and how far each rule is from the middle of its bounds at 32."""
+    noisy, inputs, _ = trained(epochs)
+    few, many = (
+        layer_information(noisy, inputs, layers=layer, draws=draws, seed=seed)[layer, "I(X;T)"]
+        for seed, draws in enumerate((32, 512))
+    )
+    middle = (many.plug_in + many.decoded) / 2
+    return many, {rule: estimate(few) - middle for rule, estimate in _RULES.items()}
+
+
+def _line(head: str, errors: Mapping[str, float], sign: str = "") -> str:
+    return f"{head:24}" + "".join(f"{error:>{sign}10.4f}" for error in errors.values())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.estimates", description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="one seed, two epochs")
+    quick = parser.parse_args().quick
+    header = f"{'':24}" + "".join(f"{rule:>10}" for rule in _RULES)
+    print(f"{header}   root mean square error, scalar networks")
+    for draws in _DRAWS[:2] if quick else _DRAWS:
+        print(_line(f"{draws} draws", scalar_errors(draws, 1 if quick else 8)))
+    print(f"{header}   error at 32 draws; bounds at 512 draws")
+    for epochs in (30, 300) if quick else (30, 300, 2000):
+        for layer in ("tanh4", "tanh5"):
+            many, errors = szt_errors(epochs, layer)
+            print(_line(f"epoch {epochs}, {layer}", errors, "+") + f"   {many.decoded:.3f} to {many.plug_in:.3f}")
+
+
+if __name__ == "__main__":
+    main()

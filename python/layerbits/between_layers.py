@@ -191,7 +191,7 @@ def _rows(inputs: Inputs, rows: npt.NDArray[np.int64]) -> Inputs:
 
 def _affine_coordinates(pool: Tensor, given: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
     """Return both in coordinates of one subspace: what is across is noise alone, of which I knows nothing."""
-    centers = affine_coordinates(torch.cat([pool.flatten(0, 1), given.flatten(0, 2)]), sigma)
+    centers = affine_coordinates(torch.cat([pool.flatten(0, 1), given.flatten(0, 2)]), sigma)[0]
     pooled = pool[..., 0].numel()
     return centers[:pooled].view(*pool.shape[:-1], -1), centers[pooled:].view(*given.shape[:-1], -1)
 

@@ -203,13 +203,13 @@ def _between(
     low = high if 0 < low - high < _ROUNDING else low
     gap = max(0.0, upper.value - lower.value)
     bias = min(abs(plugged.bias), gap) if plugged is not decoded else 0.0
-    causes = {"draws": bias, "decoder": gap - bias, "dimensions": lost, "queries": high - low - gap - lost}
+    causes = {"queries": high - low - gap - lost, "draws": bias, "decoder": gap - bias, "dimensions": lost}
     return Bracket(
         value=min(max((plugged.value + decoded.value) / 2, low), high),
         standard_error=(plugged.standard_error + decoded.standard_error) / 2,
         low=low,
         high=high,
-        plug_in=plugged.value + (0 if is_entropy else lost),
+        plug_in=plugged.value if is_entropy else max(plugged.value, min(plugged.value + lost, ceiling)),
         plug_in_error=plugged.standard_error,
         decoded=decoded.value + (lost if is_entropy else 0),
         decoded_error=decoded.standard_error,

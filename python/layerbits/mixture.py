@@ -163,7 +163,7 @@ def mixture_information(
     ceiling = _entropy(len(where), mass)
     # What is kept for centers that the decoder of the lower bound deems impossible, and costs about as many nats.
     share = min(rare_share(2 * _FIRST_STRATA, 1 - level), (wanted or 1.0) / 10)
-    sampler = _Sampler(affine_coordinates(where, width, weights=mass), width, mass, number, share)
+    sampler = _Sampler(affine_coordinates(where, width, weights=mass)[0], width, mass, number, share)
     sampler.draw(min(_PILOT_STRATA, budget // 8))
     sampler.draw(min(_FIRST_STRATA, budget // 2 - sampler.strata))
     low, high = sampler.interval(ceiling, (1 - level) / 2)

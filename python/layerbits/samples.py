@@ -18,7 +18,7 @@ from layerbits.kernels import as_floats
 from layerbits.mixture import noise_entropy
 from layerbits.noise import NoisyModule
 from layerbits.propagation import View, record
-from layerbits.subspace import Subspace, fit_subspace
+from layerbits.subspace import Subspace, affine_coordinates, fit_subspace
 
 Inputs = Tensor | tuple[Tensor, ...] | npt.NDArray[Any] | tuple[npt.NDArray[Any], ...]
 
@@ -104,21 +104,30 @@ def sample_layers(
             most = draws // 2 if queries else max(draws // 4, min(_FEWEST_QUERIES, draws // 2))
             asked = max(1, min(asked, most))
         if layer in views:
-            coordinates, across = signals[layer][..., :-1], signals[layer][..., -1].double()
-        else:
-            given = noise.whiten(signals.get(layer, probe[:, :1]))
+            coordinates, lost = signals[layer][..., :-1], _cost(signals[layer][..., -1], noise.sigma)
+        elif layer in signals:
+            given = noise.whiten(signals[layer])
             # Directions must not come from draws that shall be fresh for a decoder.
-            others = given[:, : given.shape[1] - asked] if layer in signals else given
-            subspace = _fit(others.flatten(0, 1), noise.sigma)
+            subspace = _fit(given[:, : draws - asked].flatten(0, 1), noise.sigma)
             coordinates, across = subspace.coordinates(given)
+            lost = _cost(across, noise.sigma)
+        else:
+            given = noise.whiten(probe[:, 0])
+            flat, lost = affine_coordinates(given, noise.sigma, most=_MANY_DIMENSIONS, cost=_COST)
+            coordinates = flat[:, None]
         samples[layer] = LayerSample(
             signals=np.ascontiguousarray(coordinates.numpy()),
             sigma=noise.sigma,
-            lost=float(across.mean()) / (2 * noise.sigma**2),
+            lost=lost,
             entropy=noise_entropy(probe.shape[2], noise.sigma) + noise.log_volume,
             queries=asked,
         )
     return samples
+
+
+def _cost(across: Tensor, sigma: float) -> float:
+    """Return the cost in nats of what lies across a subspace, from squared distances."""
+    return float(across.double().mean()) / (2 * sigma**2)
 
 
 def _record(
@@ -147,7 +156,8 @@ def _widest_directions(centers: Tensor, sigma: float) -> Subspace:
 
 def _view(noise: GaussianNoise, subspace: Subspace) -> View:
     def view(signals: Tensor) -> Tensor:
-        coordinates, across = subspace.coordinates(noise.whiten(signals))
+        whitened = noise.whiten(signals)
+        coordinates, across = subspace.to(whitened.dtype).coordinates(whitened)
         return torch.cat([coordinates, across[..., None].to(coordinates.dtype)], -1)
 
     return view

@@ -181,7 +181,7 @@ def _terms(
     points: Tensor, classes: Tensor, sigmas: Sequence[float], queries: int, random: np.random.Generator
 ) -> dict[str, Doubles]:
     """Return by quantity terms (sigma, n, queries) whose expectations have it as their mean."""
-    centers = affine_coordinates(points, min(sigmas))[classes.argsort(stable=True)]
+    centers = affine_coordinates(points, min(sigmas))[0][classes.argsort(stable=True)]
     n, dim = centers.shape
     noise = standard_normal((n, queries, dim), random, torch.float64)
     sizes = classes.bincount()

@@ -11,7 +11,15 @@ import numpy as np
 import torch
 
 from layerbits.classes import Integers, ceilings, largest_terms
-from layerbits.confidence import Doubles, channel_interval, lower_mean_bound, rare_share, secured, upper_mean_bound
+from layerbits.confidence import (
+    Doubles,
+    channel_interval,
+    in_passes,
+    lower_mean_bound,
+    rare_share,
+    secured,
+    upper_mean_bound,
+)
 from layerbits.decoders import decoders
 from layerbits.densities import QUANTITIES, Floats, Queries, Surprisals, wide_surprisals
 from layerbits.kernels import as_sigma
@@ -122,14 +130,14 @@ def sampled_brackets(
             tried, terms = (secured(one.terms(quantity), share) for one in (chosen.trial, chosen.final()))
             floor = math.log(share)
             pilot = _pilot(tried, floor, ceiling)
-            low = lower_mean_bound(pilot, list(terms.T), floor=floor, ceiling=ceiling, risk=risk)
+            low = lower_mean_bound(pilot, in_passes(terms), floor=floor, ceiling=ceiling, risk=risk)
             high = plugged.value + margin
         else:
             both = zip((chosen.trial, chosen.final()), far, strict=True)
             tried, terms = (one.cautious(wide, share).terms(quantity) for one, wide in both)
             most = furthest - 2 * math.log(share)
             low = plugged.value - margin
-            high = upper_mean_bound(_pilot(tried, 0.0, most), list(terms.T), floor=0.0, ceiling=most, risk=risk)
+            high = upper_mean_bound(_pilot(tried, 0.0, most), in_passes(terms), floor=0.0, ceiling=most, risk=risk)
         decoded = JackknifeMean.of_terms(terms)
         bracket = _between(plugged, decoded, low, high, ceiling, lost, chosen.name)
         brackets[quantity] = dataclasses.replace(bracket, value=plugged.value) if other else bracket

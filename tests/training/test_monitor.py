@@ -64,6 +64,12 @@ def test_measurement_is_that_of_layer_information(tmp_path):
     assert without_seconds(measured) == without_seconds(expected)
 
 
+def test_tolerance_asks_for_more_draws_than_were_begun_with(tmp_path):
+    rows = monitor(tmp_path, tolerance=0.05, max_draws=8, layers="3").step(1)
+    assert {row.draws for row in rows} == {8}
+    assert "max_draws 8" in rows["3", "I(X;T)"].note
+
+
 def test_table_comes_back_from_the_file_as_it_was(tmp_path):
     watch = monitor(tmp_path)
     watch.step(1)
@@ -74,7 +80,8 @@ def test_table_comes_back_from_the_file_as_it_was(tmp_path):
 def test_columns_are_those_that_are_documented(tmp_path):
     monitor(tmp_path).step(1)
     assert (tmp_path / "information.csv").read_text().splitlines()[0] == (
-        "epoch,layer,quantity,estimator,value,standard_error,lower,upper,unit,draws,seconds,note"
+        "epoch,layer,quantity,estimator,value,standard_error,lower,upper,unit,draws,seconds,note,"
+        "plug_in,plug_in_error,decoded,decoded_error,decoder,limited_by"
     )
 
 
@@ -92,8 +99,12 @@ def test_resumed_monitor_adds_to_the_file(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "options"),
-    [("sigma", {"sigma": 0.2}), ("layers", {"layers": ["1"]}), ("draws", {"draws": 5}), ("seed", {"seed": 1})],
-)
+    [
+        ("sigma", {"sigma": 0.2}), ("layers", {"layers": ["1"]}), ("draws", {"draws": 5}), ("seed", {"seed": 1}),
+        ("queries", {"queries": None}), ("tolerance", {"tolerance": 0.1}), ("max_seconds", {"max_seconds": 1}),
+        ("max_draws", {"max_draws": 8}),
+    ],
+)  # fmt: skip
 def test_folder_measured_with_other_settings_is_refused(tmp_path, name, options):
     monitor(tmp_path).step(1)
     with pytest.raises(UsageError, match=f"{name}: .*information.csv"):
@@ -152,6 +163,9 @@ def test_network_without_noise_is_refused(tmp_path):
         ({"layers": []}, ValueError, "layers"),
         ({"estimator": "k"}, ValueError, "estimator"),
         ({"confidence": 3}, ValueError, "confidence"),
+        ({"queries": 1}, ValueError, "queries"),
+        ({"max_seconds": 0}, ValueError, "max_seconds"),
+        ({"max_draws": 0.5}, TypeError, "max_draws"),
         ({"seed": -1}, ValueError, "seed"),
         ({"at": "abc"}, TypeError, "at"),
         ({"at": 5}, TypeError, "at"),
@@ -166,7 +180,8 @@ def test_bad_option_is_named_before_anything_is_written(options, error, word, tm
 
 
 def test_numbers_of_numpy_are_numbers(tmp_path):
-    watch = monitor(tmp_path, at=np.array([1]), draws=np.int64(4), seed=np.int64(4), tolerance=np.float32(0.5))
+    whole = {name: np.int64(4) for name in ("draws", "queries", "max_draws", "seed")}
+    watch = monitor(tmp_path, at=np.array([1]), tolerance=np.float32(0.5), max_seconds=np.float32(9), **whole)
     assert watch.step(1) is not None
 
 

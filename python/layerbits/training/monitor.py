@@ -63,8 +63,8 @@ class Monitor:
     ----------
     noisy : NoisyModule
         The network; training it further between the steps is the point.
-    inputs, labels, layers, draws, queries, tolerance, confidence, seed, estimator
-        As in `layerbits.layer_information`.
+    inputs, labels, layers, draws, queries, tolerance, confidence, max_seconds, max_draws, seed, estimator
+        As in `layerbits.layer_information`; the limits are those of one epoch.
     at : iterable of int
         Epochs to measure, for instance from `log_spaced`.
     directory : path
@@ -90,9 +90,11 @@ class Monitor:
         directory: str | os.PathLike[str],
         layers: str | Sequence[str] | None = None,
         draws: int = 32,
-        queries: int = 4,
+        queries: int | None = None,
         tolerance: float | None = None,
         confidence: float = 0.95,
+        max_seconds: float = 300.0,
+        max_draws: int = 4096,
         seed: int = 0,
         estimator: str = "pooled",
     ) -> None:
@@ -100,16 +102,19 @@ class Monitor:
             raise NoNoiseError(f"noisy: got {type(noisy).__name__}, wanted what layerbits.noisify returns")
         self.at = _epochs(at)
         check_options(
-            draws=draws, queries=queries, tolerance=tolerance, confidence=confidence, seed=seed, estimator=estimator
-        )
+            draws=draws, queries=queries, tolerance=tolerance, confidence=confidence, max_seconds=max_seconds,
+            max_draws=max_draws, seed=seed, estimator=estimator,
+        )  # fmt: skip
         self._noisy, self._inputs, self._labels = noisy, inputs, labels
         # One seed for all epochs: what the Monte Carlo noise does to them is then much the same, so curves are smooth.
         self._options: dict[str, Any] = {
             "layers": list(wanted_layers(noisy, layers)),
             "draws": int(draws),
-            "queries": int(queries),
+            "queries": None if queries is None else int(queries),
             "tolerance": None if tolerance is None else float(tolerance),
             "confidence": float(confidence),
+            "max_seconds": float(max_seconds),
+            "max_draws": int(max_draws),
             "seed": int(seed),
             "estimator": estimator,
         }

@@ -8,7 +8,10 @@ import pytest
 from layerbits import Estimate, InformationRow, InformationTable
 
 ESTIMATE = Estimate(4.123, 0.004, 4.115, 4.131, 0.95, 8192)
-ROW = InformationRow("1", "I(X;T)", "pooled", 2.0, 0.5, 1.0, 3.0, "nats", 32, 0.1, "a note")
+ROW = InformationRow(
+    "1", "I(X;T)", "pooled", 2.0, 0.5, 1.0, 3.0, "nats", 32, 0.1, "a note", 2.5, 0.4, 1.5, 0.6, "Gaussian", "draws"
+)
+NATS = ["value", "standard_error", "lower", "upper", "plug_in", "plug_in_error", "decoded", "decoded_error"]
 TABLE = InformationTable((ROW, dataclasses.replace(ROW, layer="tanh", quantity="h(T)", value=-1.0, note="")))
 
 
@@ -44,7 +47,7 @@ def test_bits_of_bits_are_bits(result):
     assert result.bits.bits == result.bits
 
 
-@pytest.mark.parametrize("field", ["value", "standard_error", "lower", "upper"])
+@pytest.mark.parametrize("field", NATS)
 def test_bits_of_a_row_are_nats_over_log_two(field):
     assert getattr(ROW.bits, field) == pytest.approx(getattr(ROW, field) / math.log(2), rel=1e-15)
 
@@ -74,8 +77,8 @@ def test_table_in_bits_converts_every_row():
 
 def test_table_prints_a_line_a_row():
     assert str(TABLE).splitlines() == [
-        "1     I(X;T)       2.0000 ± 0.5000 nats  (a note)",
-        "tanh  h(T)        -1.0000 ± 0.5000 nats",
+        "1     I(X;T)       2.0000 nats  [1.0000, 3.0000]  (a note)",
+        "tanh  h(T)        -1.0000 nats  [1.0000, 3.0000]",
     ]
 
 
@@ -83,12 +86,15 @@ def test_empty_table_prints_nothing():
     assert str(InformationTable(())) == ""
 
 
-COLUMNS = ["layer", "quantity", "estimator", "value", "standard_error", "lower", "upper", "unit", "draws", "seconds"]
+COLUMNS = [
+    "layer", "quantity", "estimator", "value", "standard_error", "lower", "upper", "unit", "draws", "seconds", "note",
+    "plug_in", "plug_in_error", "decoded", "decoded_error", "decoder", "limited_by",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("table", [TABLE, InformationTable(())])
-def test_frame_has_the_columns_of_information_csv_and_the_note(table):
-    assert list(table.to_pandas().columns) == [*COLUMNS, "note"]
+def test_frame_has_the_columns_of_information_csv(table):
+    assert list(table.to_pandas().columns) == COLUMNS
 
 
 def test_frame_has_the_values_of_the_rows():

@@ -53,7 +53,7 @@ def test_info_tells_versions_and_back_ends(capsys):
 
 
 def test_run_prints_where_the_results_are_and_the_summary(tmp_path, capsys):
-    assert main(["run", "single-neuron", "--set=queries=9", "--set=weights=1", f"--out={tmp_path / 'run'}"]) == 0
+    assert main(["run", "single-neuron", "--set=tolerance=0.1", "--set=weights=1", f"--out={tmp_path / 'run'}"]) == 0
     captured = capsys.readouterr()
     assert str(tmp_path / "run") in captured.out
     assert "largest error" in captured.out
@@ -62,12 +62,14 @@ def test_run_prints_where_the_results_are_and_the_summary(tmp_path, capsys):
 
 def test_results_go_to_a_folder_of_the_name_by_default(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert main(["run", "single-neuron", "--quick", "--set=queries=9", "--set=weights=1"]) == 0
+    assert main(["run", "single-neuron", "--quick", "--set=tolerance=0.1", "--set=weights=1"]) == 0
     assert status_of(tmp_path / "runs" / "single-neuron-quick") == "finished"
 
 
 def test_seed_is_set_by_its_option(tmp_path):
-    assert main(["run", "single-neuron", "--seed=7", "--set=queries=9", "--set=weights=1", f"--out={tmp_path}"]) == 0
+    assert (
+        main(["run", "single-neuron", "--seed=7", "--set=tolerance=0.1", "--set=weights=1", f"--out={tmp_path}"]) == 0
+    )
     assert json.loads((tmp_path / "run.json").read_text())["configuration"]["seed"] == 7
 
 
@@ -191,8 +193,6 @@ def test_handler_of_sigterm_is_given_back():
 _KILLED = """
 import os, signal, sys
 from layerbits.cli import main
-from layerbits.results import Estimate
-from layerbits.tasks import V1
 from layerbits.experiments import szt_tanh
 
 def killing(function):

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 CLASS_COLORS = ("#0072B2", "#E69F00")  # of Okabe and Ito
 _GREY = "#666666"
 
+_Curve = Sequence[float] | npt.NDArray[np.float64]
+
 
 def require_matplotlib() -> None:
     """Raise UsageError, which says what to install, if matplotlib is missing."""
@@ -57,6 +59,22 @@ def curve_panel(axes: Axes, *, ylabel: str, xlabel: str = "") -> None:
     axes.grid(axis="y", color="#e6e6e6", linewidth=0.8)
     axes.margins(x=0.01)
     axes.set_axisbelow(True)
+
+
+def band(
+    axes: Axes,
+    x: _Curve,
+    lower: _Curve,
+    value: _Curve,
+    upper: _Curve,
+    *,
+    color: tuple[float, float, float, float],
+    label: str,
+    linewidth: float = 1.5,
+) -> None:
+    """Draw a curve of values, shape (n,), over the band between the ends of their intervals."""
+    axes.fill_between(x, lower, upper, color=color, alpha=0.3, linewidth=0)
+    axes.plot(x, value, color=color, linewidth=linewidth, label=label)
 
 
 def reference_line(axes: Axes, value: float, label: str) -> None:

@@ -15,6 +15,7 @@ class Config:
     sigma: float = 0.005
     name: str = "tanh"
     widths: tuple[int, ...] = (3, 2)
+    queries: int | None = 4
 
 
 @pytest.mark.parametrize(
@@ -25,6 +26,8 @@ class Config:
         ("sigma", "2", 2.0),
         ("name", "relu", "relu"),
         ("widths", "5", (5,)),
+        ("queries", "5", 5),
+        ("queries", "None", None),
     ],
 )
 def test_text_becomes_a_value_of_the_type_of_the_field(name, text, value):
@@ -42,11 +45,13 @@ def test_other_fields_stay_as_they_are():
 
 
 def test_unknown_name_is_refused_with_the_names_there_are():
-    with pytest.raises(UsageError, match="beta: no such setting; there are seed, sigma, name, widths"):
+    with pytest.raises(UsageError, match="beta: no such setting; there are seed, sigma, name, widths, queries"):
         with_settings(Config(), {"beta": "1"})
 
 
-@pytest.mark.parametrize(("name", "text"), [("seed", "1.5"), ("seed", ""), ("sigma", "small"), ("widths", "3,x")])
+@pytest.mark.parametrize(
+    ("name", "text"), [("seed", "1.5"), ("seed", ""), ("sigma", "small"), ("queries", "none"), ("widths", "3,x")]
+)
 def test_text_of_another_type_is_refused(name, text):
     with pytest.raises(UsageError, match=f"{name}: got"):
         with_settings(Config(), {name: text})
@@ -56,6 +61,10 @@ def test_text_of_another_type_is_refused(name, text):
 def test_number_that_is_not_positive_and_finite_is_refused(sigma):
     with pytest.raises(UsageError, match="sigma: got"):
         require_positive(Config(sigma=sigma), "sigma")
+
+
+def test_setting_that_is_left_open_is_not_out_of_range():
+    require_positive(Config(queries=None), "queries")
 
 
 @pytest.mark.parametrize("widths", [(), (3, 0)])

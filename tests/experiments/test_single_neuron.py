@@ -33,7 +33,7 @@ def test_saturated_neuron_tells_one_input_from_three():
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    config = Config(queries=8192)
+    config = Config(tolerance=0.02)
     folder = RunFolder(tmp_path_factory.mktemp("run"), experiment="single-neuron", config=config, resume=False)
     with folder.running():
         single_neuron.run(config, folder)
@@ -44,24 +44,22 @@ def test_run_leaves_all_its_files(finished):
     assert {path.name for path in finished.path.iterdir()} == {"run.json", "curves.csv", "single-neuron.png"}
 
 
-def test_estimates_meet_the_truth_of_quadrature(finished):
+def test_intervals_hold_the_truth_of_quadrature_and_are_as_narrow_as_asked(finished):
     points = [Point(*map(float, row)) for row in read_csv(finished.path / "curves.csv", Point._fields)]
-    assert len(points) == 36
-    for point in points:
-        # The channel is exact, so the estimate is unbiased: five standard errors on 36 values fail with chance 2e-5.
-        # Where inputs are hardly ever confused the standard error misses the confusions that were not drawn: 16,384
-        # queries see what has probability 7e-4 but for a chance of 1e-5, and it costs at most about log 4: 1e-3.
-        assert abs(point.value - point.truth) < 5 * point.standard_error + 1e-3, point
+    assert len(points) == 22 * 6
+    assert max(point.upper - point.lower for point in points) <= 2 * 0.02
+    # Of 132 intervals of 95 % as many as 20 fail by a chance of 1e-5. Quadrature is off by 1e-9.
+    assert sum(not point.lower - 1e-9 <= point.truth <= point.upper + 1e-9 for point in points) < 20
 
 
 def test_weight_without_a_known_value_has_none(tmp_path):
-    config = Config(weights=(0.3,), sigmas=(0.1,), queries=9)
+    config = Config(weights=(0.3,), sigmas=(0.1,), tolerance=0.1)
     folder = RunFolder(tmp_path, experiment="single-neuron", config=config, resume=False)
     single_neuron.measure(config, folder)
     assert math.isnan(Point(*map(float, read_csv(tmp_path / "curves.csv", Point._fields)[0])).published)
 
 
-@pytest.mark.parametrize("change", [{"seed": -1}, {"weights": ()}, {"sigmas": (0.1, 0.0)}, {"queries": 1}])
+@pytest.mark.parametrize("change", [{"seed": -1}, {"weights": ()}, {"sigmas": (0.1, 0.0)}, {"tolerance": 0.0}])
 def test_setting_out_of_range_is_refused_by_name(change):
     with pytest.raises(UsageError, match=next(iter(change))):
         Config(**change)

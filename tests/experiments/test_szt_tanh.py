@@ -80,13 +80,15 @@ def test_scatter_holds_every_input_within_the_reach_of_tanh_and_noise(finished):
 
 def test_summary_agrees_with_the_tables(finished):
     summary = json.loads((finished.path / "run.json").read_text())["summary"]
-    curve = {
-        epoch: table["tanh5", "I(X;T)"].value
-        for epoch, table in read_information(finished.path / "information.csv").items()
-    }
-    assert summary["last_layer_peak_information"] == max(curve.values())
-    assert curve[summary["last_layer_peak_epoch"]] == max(curve.values())
-    assert summary["last_layer_fall"] == max(curve.values()) - curve[30]
+    tables = read_information(finished.path / "information.csv").items()
+    curve = {epoch: table["tanh5", "I(X;T)"] for epoch, table in tables}
+    peak, end = curve[summary["last_layer_peak_epoch"]], curve[30]
+    assert peak.value == max(row.value for row in curve.values())
+    for name, row in {"peak": peak, "final": end}.items():
+        found = [summary[f"last_layer_{name}_{part}"] for part in ("lower", "information", "upper")]
+        assert found == [row.lower, row.value, row.upper]
+    assert summary["last_layer_fall"] == peak.value - end.value
+    assert summary["last_layer_least_fall"] == peak.lower - end.upper
     assert summary["test_accuracy"] == read_training(finished.path / "training.csv")[-1].accuracy
 
 
@@ -105,7 +107,7 @@ def test_quick_settings_are_settings():
     [
         {"seed": -1}, {"sigma": 0.0}, {"widths": (10, 4)}, {"widths": ()}, {"epochs": 0}, {"learning_rate": -0.1},
         {"batch_size": 0}, {"test_fraction": 1.0}, {"evaluations": 1}, {"measurements": 1}, {"draws": 1},
-        {"queries": 1}, {"scatter_epochs": (0,)},
+        {"queries": 1}, {"tolerance": 0.0}, {"max_seconds": -1.0}, {"max_draws": 0}, {"scatter_epochs": (0,)},
     ],
 )  # fmt: skip
 def test_setting_out_of_range_is_refused_by_name(change):

@@ -20,7 +20,9 @@ _LARGEST = 2**31 - 1  # what every library that a setting reaches can count to
 
 
 def with_settings(config: _Config, texts: Mapping[str, str]) -> _Config:
-    """Return `config` with the fields named in `texts` replaced; a tuple is written with commas, ``10,7,5``.
+    """Return `config` with the fields named in `texts` replaced.
+
+    A tuple is written with commas, ``10,7,5``, and None, where a field may be that, ``None``.
 
     Raises
     ------
@@ -41,14 +43,17 @@ def require(config: DataclassInstance, name: str, holds: bool, wanted: str) -> N
 
 
 def require_positive(config: DataclassInstance, *names: str) -> None:
-    """Require each of the fields `names`, or each item where it is a tuple, to be finite and above 0."""
+    """Require each of the fields `names`, or each item where it is a tuple, to be finite and above 0, unless None."""
     for name in names:
         value = getattr(config, name)
         items = value if isinstance(value, tuple) else (value,)
-        require(config, name, bool(items) and all(0 < item < math.inf for item in items), "more than 0, and finite")
+        positive = value is None or (bool(items) and all(0 < item < math.inf for item in items))
+        require(config, name, positive, "more than 0, and finite")
 
 
 def _parse(name: str, kind: type, text: str) -> object:
+    if type(None) in typing.get_args(kind):
+        return None if text == "None" else _parse(name, typing.get_args(kind)[0], text)
     if typing.get_origin(kind) is tuple:
         item = typing.get_args(kind)[0]
         return tuple(_parse(name, item, part) for part in text.split(",") if part.strip())

@@ -130,7 +130,8 @@ def draw(config: Config, folder: RunFolder) -> None:
         for (dim, color), (name, marker) in itertools.product(zip(config.dims, colors, strict=True), markers.items()):
             curve = [p for p in points if (p.estimator, p.sigma, p.dim) == (name, sigma, dim)]
             draws = [p.draws for p in curve]
-            axes.plot(draws, [p.mean_square_error for p in curve], marker, color=color, label=f"{name}, d = {dim}")
+            value, error = np.array([(p.mean_square_error, p.standard_error) for p in curve]).T
+            axes.errorbar(draws, value, 2 * error, fmt=marker, color=color, label=f"{name}, d = {dim}")
             if name != "layerbits":
                 axes.plot(draws, [p.bound for p in curve], "--" if name == "paper" else ":", color=color)
             if name == "paper":
@@ -140,7 +141,7 @@ def draw(config: Config, folder: RunFolder) -> None:
         axes.set_title(f"sigma = {sigma:g}", fontsize="medium")
     for label, style in {"bound of the paper": "-.", "sharp bound": "--", "with control variate": ":"}.items():
         axes.plot([], [], style, color="black", label=label)
-    plots.legend_outside(axes)
+    plots.legend_outside(axes, title="± 2 standard errors")
     folder.save_figure(figure, "monte-carlo-error.png")
 
 

@@ -170,7 +170,7 @@ def draw(config: Config, folder: RunFolder) -> None:
             axes = figure.add_subplot(grid[row, column])
             _draw_risks(axes, [risk for risk in risks if (risk.sigma, risk.probability) == (sigma, probability)], here)
             axes.set_title(f"sigma = {sigma:g}, bits +1 with probability {probability:g}", fontsize="medium")
-            plots.legend_outside(axes)
+            plots.legend_outside(axes, title="± 2 standard errors")
         axes = figure.add_subplot(grid[-1, column])
         _draw_needed(axes, [each for each in needed if each.sigma == sigma], config.error)
         plots.legend_outside(axes)
@@ -295,7 +295,8 @@ def _draw_risks(axes: Axes, risks: Sequence[Risk], bounds: Sequence[Bound]) -> N
     dims = sorted({risk.dim for risk in risks})
     samples = [risk.samples for risk in risks if risk.dim == dims[0]]
     for dim, color in zip(dims, plots.sequence_colors(len(dims)), strict=True):
-        axes.plot(samples, [risk.risk for risk in risks if risk.dim == dim], ".-", color=color, label=f"d = {dim}")
+        value, error = np.array([(risk.risk, risk.standard_error) for risk in risks if risk.dim == dim]).T
+        plots.band(axes, samples, value - 2 * error, value, value + 2 * error, color=color, label=f"d = {dim}")
         for name, style in _BOUNDS.items():
             told = [b for b in bounds if (b.dim, b.bound, b.vacuous) == (dim, name, 0)]
             axes.plot([b.samples for b in told], [b.value for b in told], style, color=color, linewidth=1)

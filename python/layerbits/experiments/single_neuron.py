@@ -1,4 +1,4 @@
-"""Information in one noisy tanh neuron as its weight grows, beside the truth by quadrature.
+"""Information in one noisy tanh neuron as its weight grows, as intervals around the truth by quadrature.
 
 Writes curves.csv (weight, sigma, value, standard_error, lower, upper, truth, published) and single-neuron.png.
 """
@@ -36,16 +36,18 @@ _PUBLISHED = {
     2.0: (1.0394, 0.9741, 0.6031, 0.5730, 0.5650, 0.5056),
     5.0: (0.5624, 0.5623, 0.5624, 0.5623, 0.5623, 0.5110),
 }
+# And some between and beyond them, for a curve.
+_BETWEEN = (0.03, 0.07, 0.1, 0.14, 0.28, 0.38, 0.65, 0.8, 1.2, 1.5, 1.75, 2.5, 3.0, 3.5, 4.0, 7.0)
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Settings; the defaults are the weights and noise levels with known values."""
+    """Settings; among the default weights and noise levels are those with known values."""
 
     seed: int = 0
-    weights: tuple[float, ...] = tuple(_PUBLISHED)
+    weights: tuple[float, ...] = tuple(sorted((*_PUBLISHED, *_BETWEEN)))
     sigmas: tuple[float, ...] = _SIGMAS
-    queries: int = 65_536  # for each of the four inputs
+    tolerance: float = 0.005
 
     def __post_init__(self) -> None:
         """Check the values.
@@ -56,11 +58,10 @@ class Config:
             If one is out of range.
         """
         require(self, "seed", self.seed >= 0, "at least 0")
-        require_positive(self, "weights", "sigmas")
-        require(self, "queries", self.queries >= 2, "at least 2")
+        require_positive(self, "weights", "sigmas", "tolerance")
 
 
-QUICK: Mapping[str, Any] = {"queries": 8192}
+QUICK: Mapping[str, Any] = {"tolerance": 0.02}
 
 
 class Point(NamedTuple):
@@ -98,19 +99,22 @@ def measure(config: Config, folder: RunFolder) -> None:
     points = [_measure_one(config, *neuron) for neuron in progress(neurons, name="information", total=len(neurons))]
     write_csv(folder.path / "curves.csv", Point._fields, points)
     folder.summary["largest_error"] = max(abs(point.value - point.truth) for point in points)
+    folder.summary["largest_half_width"] = max(point.upper - point.lower for point in points) / 2
+    folder.summary["intervals"] = len(points)
+    folder.summary["intervals_that_hold_the_truth"] = sum(point.lower <= point.truth <= point.upper for point in points)
 
 
 def draw(config: Config, folder: RunFolder) -> None:
-    """Draw single-neuron.png from curves.csv: points that were measured over the curves of quadrature."""
+    """Draw single-neuron.png from curves.csv: what was measured, as bands, and the curves of quadrature."""
     points = [Point(*map(float, row)) for row in read_csv(folder.path / "curves.csv", Point._fields)]
-    weights = np.geomspace(min(config.weights) / 1.5, max(config.weights) * 1.5, 100)
     figure = plots.new_figure(width=8, height=5)
     axes = figure.add_subplot()
     for sigma, color in zip(config.sigmas, plots.sequence_colors(len(config.sigmas)), strict=True):
-        measured = [point for point in points if point.sigma == sigma]
-        axes.plot(weights, [information_by_quadrature(weight, sigma) for weight in weights], color=color)
-        axes.plot([p.weight for p in measured], [p.value for p in measured], "o", color=color, label=f"{sigma:g}")
-    plots.curve_panel(axes, xlabel="weight", ylabel="I(X;T) in nats")
+        x, _, value, _, lower, upper, truth, _ = zip(*sorted(p for p in points if p.sigma == sigma), strict=True)
+        plots.band(axes, x, lower, value, upper, color=color, label=f"{sigma:g}")
+        axes.plot(x, truth, "k.", markersize=2)
+    axes.plot([], [], "k.", markersize=2, label="by quadrature")
+    plots.curve_panel(axes, xlabel="weight", ylabel="I(X;T) in nats, 95 % interval")
     plots.reference_line(axes, math.log(4), "log 4")
     plots.reference_line(axes, math.log(4) - 0.75 * math.log(3), "one input against three")
     plots.legend_outside(axes, title="sigma")
@@ -135,7 +139,7 @@ def _confusion(offsets: npt.NDArray[np.float64]) -> float:
 
 def _measure_one(config: Config, weight: float, sigma: float) -> Point:
     inputs = torch.tensor(_INPUTS, dtype=torch.float64)[:, None]
-    table = layer_information(sample(weight, sigma).double(), inputs, queries=config.queries, seed=config.seed)
+    table = layer_information(sample(weight, sigma).double(), inputs, tolerance=config.tolerance, seed=config.seed)
     row = table["1", "I(X;T)"]
     known = dict(zip(_SIGMAS, _PUBLISHED.get(weight, ()), strict=False))
     truth = information_by_quadrature(weight, sigma)

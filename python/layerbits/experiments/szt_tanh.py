@@ -60,7 +60,10 @@ class Config:
     evaluations: int = 200
     measurements: int = 40
     draws: int = 32
-    queries: int = 4
+    queries: int | None = None
+    tolerance: float | None = None
+    max_seconds: float = 60.0  # of a measurement, with a tolerance
+    max_draws: int = 1024
     scatter_epochs: tuple[int, ...] = (1, 28, 80, 500, 10_000)  # [B] names 28 and 80; the nearest measured are taken
 
     def __post_init__(self) -> None:
@@ -79,7 +82,7 @@ class Config:
         require(self, "evaluations", self.evaluations >= 2, "at least 2, the first epoch and the last")
         require(self, "measurements", self.measurements >= 2, "at least 2, the first epoch and the last")
         require(self, "draws", self.draws >= 2, "at least 2")
-        require(self, "queries", self.queries >= 2, "at least 2")
+        require(self, "queries", self.queries is None or self.queries >= 2, "at least 2, or None")
 
     @property
     def measured_epochs(self) -> tuple[int, ...]:
@@ -136,6 +139,9 @@ def train(config: Config, folder: RunFolder) -> None:
         directory=folder.path,
         draws=config.draws,
         queries=config.queries,
+        tolerance=config.tolerance,
+        max_seconds=config.max_seconds,
+        max_draws=config.max_draws,
         seed=config.seed,
     )
     for epoch in [epoch for epoch in monitor.at if epoch <= resumed and epoch not in monitor.tables]:
@@ -226,14 +232,19 @@ def _read_scatter(folder: Path) -> dict[int, tuple[_Labels, _Points]]:
 def _summary(noisy: NoisyModule, tables: Mapping[int, InformationTable]) -> dict[str, float]:
     first, last = noisy.layer_names[0], noisy.layer_names[-1]
     final = max(tables)
-    curve = {epoch: table[last, "I(X;T)"].value for epoch, table in tables.items()}
-    peak = max(curve, key=curve.__getitem__)
-    return {
-        "first_layer_final_information": tables[final][first, "I(X;T)"].value,
-        "last_layer_peak_information": curve[peak],
+    peak = max(tables, key=lambda epoch: tables[epoch][last, "I(X;T)"].value)
+    summary: dict[str, float] = {}
+    for name, epoch, layer in (
+        ("first_layer_final", final, first),
+        ("last_layer_peak", peak, last),
+        ("last_layer_final", final, last),
+    ):
+        row = tables[epoch][layer, "I(X;T)"]
+        summary |= {f"{name}_information": row.value, f"{name}_lower": row.lower, f"{name}_upper": row.upper}
+    return summary | {
         "last_layer_peak_epoch": peak,
-        "last_layer_final_information": curve[final],
-        "last_layer_fall": curve[peak] - curve[final],
+        "last_layer_fall": summary["last_layer_peak_information"] - summary["last_layer_final_information"],
+        "last_layer_least_fall": summary["last_layer_peak_lower"] - summary["last_layer_final_upper"],
     }
 
 
@@ -244,13 +255,11 @@ def _draw_information(axes: Axes, folder: Path) -> None:
     widths = np.linspace(4, 1.5, len(layers))
     for layer, color, width in zip(layers, plots.sequence_colors(len(layers)), widths, strict=True):
         rows = [table[layer, "I(X;T)"] for table in tables.values()]
-        axes.plot(list(tables), [row.value for row in rows], color=color, linewidth=width, label=layer)
-        axes.fill_between(
-            list(tables), [row.lower for row in rows], [row.upper for row in rows], color=color, alpha=0.25, linewidth=0
-        )
+        ends = ([getattr(row, name) for row in rows] for name in ("lower", "value", "upper"))
+        plots.band(axes, list(tables), *ends, color=color, label=layer, linewidth=width)
     plots.curve_panel(axes, ylabel="I(X;T) in nats")
     plots.reference_line(axes, math.log(2**12), "log 4096")
-    plots.legend_outside(axes)
+    plots.legend_outside(axes, title="95 % intervals")
 
 
 def _draw_losses(axes: Axes, folder: Path) -> None:

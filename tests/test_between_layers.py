@@ -3,6 +3,7 @@
 At the confidence SURE a right interval misses the truth in one of a million tests, were terms normal; seeds are fixed.
 """
 
+import dataclasses
 import math
 from itertools import pairwise
 
@@ -162,6 +163,55 @@ def test_separated_inputs_add_log_n_to_the_information_of_their_noise(last, nois
     assert estimate.high - estimate.low < 1.5  # of which log 20 is 3.0
 
 
+# Units of noise that differ from layer to layer: one deviation, one for each unit, a full covariance.
+ROOTS = [0.3 * torch.eye(3).double(), torch.tensor([0.2, 1.0, 0.5]).double().diag(), random(3, 3, seed=6).tril() + 2]
+KINDS = {"0": 0.3, "1": ROOTS[1].diagonal(), "2": ROOTS[2] @ ROOTS[2].mT}
+
+
+@pytest.mark.parametrize("last", ["1", "2"])
+@pytest.mark.parametrize("places", [(0, 1, 2), (2, 1, 0)])
+def test_information_is_that_of_whitened_layers_with_isotropic_noise(places, last):
+    """Of the same random numbers; apart from rounding, of 1e-16 in values a hundred sigmas from the mean."""
+    roots = [torch.linalg.cholesky(ROOTS[place] @ ROOTS[place].mT) for place in places]
+    kinds = {str(layer): KINDS[str(place)] for layer, place in enumerate(places)}
+    inputs = random(30, 3)
+    layers = nn.Sequential(*(nn.Identity() for _ in roots))
+    estimate = information_between_layers(noisify(layers, sigma=kinds, layers=nn.Identity), inputs, "0", last)
+    maps = [torch.linalg.solve(after, before) for before, after in pairwise(roots)]
+    whitened = noisify(nn.Sequential(nn.Identity(), *map(dense, maps)), sigma=1.0, layers=["0", "1", "2"])
+    expected = information_between_layers(whitened, torch.linalg.solve(roots[0], inputs.T).T, "0", last)
+    assert estimate == dataclasses.replace(
+        expected,
+        **{
+            name: pytest.approx(getattr(expected, name), abs=1e-11)
+            for name in ("value", "standard_error", "low", "high")
+        },
+    )
+
+
+@pytest.mark.parametrize("sigmas", [(0.5, 0.2, 1.0), (0.2, 1.0, 0.5)])
+@pytest.mark.parametrize("last", [1, 2])
+def test_each_layer_has_a_sigma_of_its_own(sigmas, last):
+    """T_k of variance sigma_k^2 and T_l of all up to l, about inputs 10,000 apart."""
+    powers = np.square(sigmas[: last + 1])
+    truth = math.log(20) - 3 / 2 * math.log(1 - powers[0] / powers.sum())
+    noisy = noisify(
+        nn.Sequential(*(nn.Identity() for _ in sigmas)), sigma=dict(zip("012", sigmas, strict=True)), layers=nn.Identity
+    )
+    inputs = random(20, 3) + 1e4 * torch.arange(20)[:, None]
+    estimate = information_between_layers(noisy, inputs, "0", str(last), draws=64, queries=32, confidence=SURE)
+    assert estimate.low <= truth <= estimate.high
+    assert estimate.high - estimate.low < 1.5 + truth - math.log(20)
+
+
+def test_what_a_skip_connection_tells_depends_on_the_noise_of_the_layer_that_it_meets():
+    network = skipping("a", sigma={"a": 0.1, "b": 0.1, "c": 1e3})
+    estimate = information_between_layers(network, INPUTS, "b", "c")
+    assert estimate.value < 0.1
+    with pytest.raises(ValueError, match="another way"):
+        information_between_layers(skipping("a", sigma={"a": 0.1, "b": 1e3, "c": 0.1}), INPUTS, "b", "c")
+
+
 def test_upper_end_stands_where_too_few_draws_would_make_a_plug_in_too_low():
     """The plug-in is at most log(600 (2 + 2)) = 7.8."""
     truth = math.log(600) + 6 / 2 * math.log(2)
@@ -261,8 +311,8 @@ class Skipping(nn.Module):
         return self.c(b + {"input": 1e-2 * x, "a": 1e-2 * a, "nothing": 0 * x}[self.seen])
 
 
-def skipping(seen):
-    return noisify(Skipping(seen), sigma=0.1, layers=nn.Tanh)
+def skipping(seen, sigma=0.1):
+    return noisify(Skipping(seen), sigma=sigma, layers=nn.Tanh)
 
 
 @pytest.mark.parametrize(("seen", "first"), [("input", "a"), ("input", "b"), ("a", "b")])

@@ -9,26 +9,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
-from scipy.special import stdtrit
 from torch import Tensor
 
 from layerbits.checks import check_confidence, check_count
-from layerbits.kernels import Array, as_floats, as_sigma, log_sum_exp
+from layerbits.classes import Integers
+from layerbits.confidence import Doubles
+from layerbits.decoders import decoders
+from layerbits.densities import Floats, Queries, mixture_sums, own_sums
+from layerbits.kernels import Array, as_floats
 from layerbits.noise import NoisyModule
+from layerbits.plug_in import JackknifeMean
 from layerbits.propagation import propagate, wanted_layers
 from layerbits.randomness import standard_normal, stream
 from layerbits.results import Estimate
-from layerbits.subspace import NEGLIGIBLE, affine_coordinates
-
-Inputs = Tensor | tuple[Tensor, ...] | npt.NDArray[Any] | tuple[npt.NDArray[Any], ...]
+from layerbits.samples import Inputs
+from layerbits.subspace import NEGLIGIBLE, fit_subspace
 
 # Streams of random numbers under one seed.
-_ORDER, _POOL, _FIRST, _EMITTED, _GIVEN, _QUERY = range(6)
+_ORDER, _POOL, _FIRST, _EMITTED, _GIVEN, _QUERY, _CHOICE = range(7)
 
 # Points by which a density is chosen: enough to see differences that matter, at a fraction of the cost.
 _CHOOSING = 1024
@@ -41,9 +42,6 @@ _TOGETHER = 4096
 
 # Variance over sigma^2 up to which Woodbury's identity is good to 1e-5 nats in float64.
 _LARGEST = 1e10
-
-# Kernels at the draws are widened by these shares of the covariance within inputs.
-_WIDENINGS = (0.1, 0.3)
 
 
 def information_between_layers(
@@ -102,10 +100,10 @@ def information_between_layers(
         E[log q(t|t_k) - log p^(t)] <= I(T_k;T_l) <= E[log p^(t|t_k) - log q(t)],
 
     since E[-log q(t)] >= h(T_l) by Gibbs' inequality and E[-log p^(t)] = E h(p^) <= h(T_l) by concavity, and so given
-    any t_k. Between neighbours both densities given t_k are the exact N(t; s_l, sigma^2 I). How wide the kernels of q
-    are, queries of their own decide. Each end of the interval has half of the risk, by Student's quantile for means
-    over the queries of every input; it knows nothing of what happens more rarely than one query in all. Between
-    neighbours the lower bound cannot exceed log(n (draws + queries)).
+    any t_k. Between neighbours both densities given t_k are the exact density of the noise. Which q is taken, queries
+    of their own decide. Each end of the interval has half of the risk, by Student's quantile for means over the
+    queries of every input; it knows nothing of what happens more rarely than one query in all. Between neighbours the
+    lower bound cannot exceed log(n (draws + queries)).
     """
     check_count("draws", draws, least=2)
     check_count("queries", queries, least=2)
@@ -113,7 +111,7 @@ def information_between_layers(
     level = check_confidence(confidence)
     risk = (1 - level) / 2
     n_inputs = _check_chain(noisy, inputs, first, second, seed)
-    first_sigma = second_sigma = noisy.sigma
+    emitting, noise = noisy.noise[first], noisy.noise[second]
     neighbours = noisy.layer_names.index(second) == noisy.layer_names.index(first) + 1
     given_draws = 1 if neighbours else draws
     queries = max(queries, -(-_FEWEST // n_inputs))
@@ -124,31 +122,33 @@ def information_between_layers(
         found = propagate(noisy, some, draws=draws, seed=own_seed, layers=layer, given=given)
         return as_floats(f"signals of layer {layer!r}", found[layer])
 
-    pool = signals(inputs, second, draws, _POOL)
+    pool = noise.whiten(signals(inputs, second, draws, _POOL))
     emitted = signals(inputs, first, asked, _FIRST)
-    emitted = emitted + first_sigma * standard_normal(emitted.shape, stream(seed, _EMITTED), emitted.dtype)
+    normal = standard_normal(emitted.shape, stream(seed, _EMITTED), emitted.dtype)
+    emitted = emitting.add(emitted.flatten(0, 1), normal.flatten(0, 1)).view_as(emitted)
     parts: list[Tensor] = []
     for some in torch.split(emitted, max(1, _TOGETHER // n_inputs), dim=1):
         repeated = _rows(inputs, np.arange(n_inputs).repeat(some.shape[1]))
         found = signals(repeated, second, given_draws, _GIVEN, len(parts), given={first: some.flatten(0, 1)})
-        parts.append(found.view(n_inputs, some.shape[1], given_draws, -1))
-    pool, given = _affine_coordinates(pool, torch.cat(parts, 1), second_sigma)
-    drawn = given[:, :, 0]
-    points = drawn + second_sigma * standard_normal(drawn.shape, stream(seed, _QUERY), drawn.dtype)
+        parts.append(noise.whiten(found).view(n_inputs, some.shape[1], given_draws, -1))
+    given = torch.cat(parts, 1)
+    # What is across the subspace of all is noise alone, of which I knows nothing.
+    subspace = fit_subspace(torch.cat([pool.flatten(0, 1), given.flatten(0, 2)]), noise.sigma)
+    draws_of_all, draws_given = (subspace.coordinates(some)[0].numpy() for some in (pool, given))
+    bases = np.ascontiguousarray(draws_given[:, :, 0])
+    points = Queries.around(bases, noise.sigma, standard_normal(bases.shape, stream(seed, _QUERY), pool.dtype).numpy())
 
-    known_given, fresh_given = _log_densities_given(points, given, second_sigma, queries)
-    known, fresh = _log_densities(points, drawn, pool, second_sigma, queries)
-    low_terms, high_terms = fresh_given - known, known_given - fresh
+    known, fresh = _surprisals(points, draws_of_all, noise.sigma, queries, stream(seed, _CHOICE))
+    known_given, fresh_given = _surprisals_given(points, draws_given[:, :, 1:], noise.sigma, queries)
+    low_terms, high_terms = known - fresh_given, fresh - known_given
     if low_terms.mean() < 0:
-        low_terms = torch.zeros_like(low_terms)  # I >= 0 says more
-    value, error, _ = _mean((low_terms + high_terms) / 2, risk)
-    low, _, below = _mean(low_terms, risk)
-    high, _, above = _mean(high_terms, risk)
+        low_terms = np.zeros_like(low_terms)  # I >= 0 says more
+    value, low, high = map(JackknifeMean.of_terms, ((low_terms + high_terms) / 2, low_terms, high_terms))
     return Estimate(
-        value=max(0.0, value),
-        standard_error=error,
-        low=max(0.0, low - below),
-        high=max(0.0, high + above),
+        value=max(0.0, value.value),
+        standard_error=value.standard_error,
+        low=max(0.0, low.value - low.margin(risk)),
+        high=max(0.0, high.value + high.margin(risk)),
         confidence=level,
         draws=draws + asked * (1 + given_draws),
     )
@@ -170,12 +170,14 @@ def _check_chain(noisy: NoisyModule, inputs: Inputs, first: str, second: str, se
     earlier = noisy.layer_names[: noisy.layer_names.index(first)]
     same = {first: plain[first][:, 0]}
     moved = _rows(inputs, stream(seed, _ORDER).permutation(len(same[first])))
+    noise = noisy.noise[second]
 
     def signal(some: Inputs, given: Mapping[str, Array]) -> Tensor:
-        return torch.as_tensor(propagate(noisy, some, draws=1, seed=seed, layers=second, given=given)[second]).double()
+        found = propagate(noisy, some, draws=1, seed=seed, layers=second, given=given)[second]
+        return noise.whiten(torch.as_tensor(found).cpu()).double()
 
     change = signal(moved, same | {layer: 0 * plain[layer][:, 0] for layer in earlier}) - signal(inputs, same)
-    if float(change.square().sum(-1).mean()) / (2 * noisy.sigma**2) > NEGLIGIBLE:
+    if float(change.square().sum(-1).mean()) / (2 * noise.sigma**2) > NEGLIGIBLE:
         raise ValueError(
             f"first: got {first!r}, but the input acts on {second!r} by another way too, such as a skip connection, so "
             "that the two are no chain; choose a layer through which all of it goes"
@@ -183,94 +185,64 @@ def _check_chain(noisy: NoisyModule, inputs: Inputs, first: str, second: str, se
     return len(change)
 
 
-def _rows(inputs: Inputs, rows: npt.NDArray[np.int64]) -> Inputs:
+def _rows(inputs: Inputs, rows: Integers) -> Inputs:
     if isinstance(inputs, tuple):
         return tuple(one[rows] for one in inputs)  # type: ignore[return-value]
     return inputs[rows]
 
 
-def _affine_coordinates(pool: Tensor, given: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
-    """Return both in coordinates of one subspace: what is across is noise alone, of which I knows nothing."""
-    centers = affine_coordinates(torch.cat([pool.flatten(0, 1), given.flatten(0, 2)]), sigma)[0]
-    pooled = pool[..., 0].numel()
-    return centers[:pooled].view(*pool.shape[:-1], -1), centers[pooled:].view(*given.shape[:-1], -1)
+def _surprisals(
+    points: Queries, pool: Floats, sigma: float, queries: int, order: np.random.Generator
+) -> tuple[Doubles, Doubles]:
+    """Surprisals (n, queries), from the pool (n, r, d) and the bases, and from the pool alone."""
+    (n_inputs, asked), draws = points.shape, pool.shape[1]
+    chosen = np.sort(order.permutation(n_inputs)[: -(-_CHOOSING // (asked - queries))])  # inputs have an order
+    trial, final = points.of_passes(slice(queries, None)).of_inputs(chosen), points.of_passes(slice(queries))
+
+    def mixture(some: Queries) -> Doubles:
+        log_sums = mixture_sums(some, pool, None, sigma)[0]
+        return some.noise_log_density(sigma) - log_sums + math.log(n_inputs * draws)
+
+    densities = [mixture, *(lambda some, one=one: one.surprisals(some).marginal for one in decoders(pool, None, sigma))]
+    best = min(densities, key=lambda density: float(density(trial).mean()))
+    plain = mixture(final)
+    noise = final.noise_log_density(sigma)
+    of_bases = mixture_sums(final, final.bases, None, sigma)[0]
+    log_sums = np.logaddexp(noise - plain + math.log(n_inputs * draws), of_bases)
+    known = noise - log_sums + math.log(n_inputs * (draws + queries))
+    return known, plain if best is mixture else best(final)
 
 
-# Log densities lack the term -d/2 log(2 pi sigma^2), which all of them have.
+def _surprisals_given(points: Queries, others: Floats, sigma: float, queries: int) -> tuple[Doubles, Doubles]:
+    """Surprisals (n, queries) given T_k, from the base and the other draws (n, asked, r, d), and from the others."""
+    (n_inputs, asked), draws, dim = points.shape, *others.shape[2:]
+    if not draws:
+        exact = np.zeros((n_inputs, queries))
+        return exact, exact
+    each = Queries(points.points.reshape(-1, 1, dim), points.bases.reshape(-1, 1, dim), np.arange(n_inputs * asked))
+    mine = others.reshape(-1, draws, dim)
+    noise, log_sums = each.noise_log_density(sigma), own_sums(each, mine, 1, sigma)[0]
+    known = noise - np.logaddexp(noise, log_sums) + math.log(draws + 1)
+    fresh = [noise - log_sums + math.log(draws), noise - _gaussian_log_density(each.points[:, 0], mine, sigma)[:, None]]
+    known, *fresh = (one.reshape(n_inputs, asked) for one in (known, *fresh))
+    best = min(fresh, key=lambda some: float(some[:, queries:].mean()))
+    return known[:, :queries], best[:, :queries]
 
 
-def _log_densities_given(points: Tensor, given: Tensor, sigma: float, queries: int) -> tuple[Tensor, Tensor]:
-    """Log density (n, queries) of each point given T_k, from all draws given it, and from all but the point's own."""
-    n_inputs, asked, draws, _ = given.shape
-    # From the points as they were rounded, as the sums are.
-    own = -((points.double() - given[:, :, 0].double()) / sigma).square().sum(-1) / 2
-    if draws == 1:
-        return own[:, :queries], own[:, :queries]
-    others, offsets = given[:, :, 1:], torch.arange(n_inputs * asked + 1)
-    log_sums = log_sum_exp(
-        points.flatten(0, 1),
-        others.flatten(0, 2),
-        as_sigma(sigma),
-        point_offsets=offsets,
-        center_offsets=offsets * (draws - 1),
-    ).view(n_inputs, asked)
-    candidates = (log_sums - math.log(draws - 1), _gaussian_log_density(points, others, sigma))
-    fresh = max(candidates, key=lambda some: float(some[:, queries:].mean()))
-    return (torch.logaddexp(own, log_sums) - math.log(draws))[:, :queries], fresh[:, :queries]
+def _gaussian_log_density(points: Floats, draws: Floats, sigma: float) -> Doubles:
+    """Log density at points (m, d) of Gaussians fitted to draws (m, r, d): covariance times 1 + 1/r, and noise.
 
-
-def _gaussian_log_density(points: Tensor, draws: Tensor, sigma: float) -> Tensor:
-    """Log density at points (..., d) of a Gaussian fitted to draws (..., r, d): covariance times 1 + 1/r, and noise."""
-    r = draws.shape[-2]
-    mean = draws.double().mean(-2, keepdim=True)
-    spread = (draws.double() - mean) * (math.sqrt((1 + 1 / r) / max(1, r - 1)) / sigma)
-    if float(spread.square().sum((-2, -1)).max()) > _LARGEST:
-        return torch.full_like(points[..., 0], -math.inf, dtype=torch.float64)
-    offset = (points.double().unsqueeze(-2) - mean).mT / sigma
-    # Covariance over sigma^2 is I + spread' spread; its inverse by Woodbury's identity, in r rows however large d is.
-    root = torch.linalg.cholesky(torch.eye(r, dtype=torch.float64) + spread @ spread.mT)
-    explained = torch.linalg.solve_triangular(root, spread @ offset, upper=False)
-    squares = offset.square().sum((-2, -1)) - explained.square().sum((-2, -1))
-    log_density: Tensor = -squares / 2 - root.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-    return log_density
-
-
-def _log_densities(points: Tensor, drawn: Tensor, pool: Tensor, sigma: float, queries: int) -> tuple[Tensor, Tensor]:
-    """Log density (n, queries) of each point, from the pool and what was drawn, and from the pool alone."""
-    n_inputs, draws, _ = pool.shape
-    means = pool.double().mean(1)
-    spread = (pool.double() - means[:, None]).flatten(0, 1) / sigma
-    powers, axes = torch.linalg.eigh(spread.T @ spread / (n_inputs * (draws - 1)))
-    draw_centers = pool.flatten(0, 1)
-    mixtures = [(draw_centers, 0.0), *((draw_centers, share) for share in _WIDENINGS), (means.to(pool), 1 + 1 / draws)]
-
-    def log_density(some: Tensor, centers: Tensor, share: float) -> Tensor:
-        """Under kernels of covariance sigma^2 (I + share * that within inputs)."""
-        widths = (1 + share * powers.clamp(min=0)).sqrt()
-        if share:
-            some, centers = ((part.double() @ (axes / widths)).to(part) for part in (some, centers))
-        return log_sum_exp(some, centers, as_sigma(sigma)) - math.log(len(centers)) - float(widths.log().sum())
-
-    choosing = points[:, queries:].flatten(0, 1)
-    choosing = choosing[:: -(-len(choosing) // _CHOOSING)]
-    best = max(mixtures, key=lambda mixture: float(log_density(choosing, *mixture).mean()))
-    asked, drawn = points[:, :queries].flatten(0, 1), drawn[:, :queries].flatten(0, 1)
-    plain = log_density(asked, *mixtures[0])
-    fresh = plain if best is mixtures[0] else log_density(asked, *best)
-    log_sums = torch.logaddexp(plain + math.log(len(draw_centers)), log_sum_exp(asked, drawn, as_sigma(sigma)))
-    known = log_sums - math.log(len(draw_centers) + len(drawn))
-    return known.view(n_inputs, queries), fresh.view(n_inputs, queries)
-
-
-def _mean(terms: Tensor, risk: float) -> tuple[float, float, float]:
-    """Return the mean of terms (n, queries), its standard error, and by how much the truth exceeds it with that risk.
-
-    Terms of an input count as independent. Those of a mixture that holds their draws are so to first order: what a draw
-    adds to p^ changes the mean of log p^ by the integral of p (p^ - p) / p = 0.
+    It lacks the term -d/2 log(2 pi sigma^2).
     """
-    n_inputs, queries = terms.shape
-    variances = terms.var(1) / (queries * n_inputs**2)
-    error = float(variances.sum().sqrt())
-    # Welch and Satterthwaite's, for Student's quantile.
-    freedom = (queries - 1) * error**4 / float(variances.square().sum()) if error else math.inf
-    return float(terms.mean()), error, float(stdtrit(freedom, 1 - risk)) * error
+    r = draws.shape[1]
+    mean = draws.mean(1, dtype=np.float64, keepdims=True)
+    spread = (draws - mean) * (math.sqrt((1 + 1 / r) / max(1, r - 1)) / sigma)
+    if np.square(spread).sum((1, 2)).max() > _LARGEST:
+        return np.full(len(points), -math.inf)
+    offset = (points[:, None] - mean).swapaxes(1, 2) / sigma
+    # Covariance over sigma^2 is I + spread' spread; its inverse by Woodbury's identity, in r rows however large d is.
+    root = np.linalg.cholesky(np.eye(r) + spread @ spread.swapaxes(1, 2))
+    explained = np.linalg.solve(root, spread @ offset)
+    squares = np.square(offset).sum((1, 2)) - np.square(explained).sum((1, 2))
+    log_density: Doubles = -squares / 2 - np.log(np.diagonal(root, axis1=1, axis2=2)).sum(1)
+    return log_density

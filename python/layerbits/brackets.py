@@ -79,19 +79,20 @@ def exact_brackets(
     """
     surprisals = exact_surprisals(queries, centers, classes, sigma)
     known, most = ceilings(len(centers), classes), largest_terms(len(centers), classes)
-    brackets = {}
-    for quantity in _quantities(known):
-        terms, ceiling = surprisals.terms(quantity), known.get(quantity, math.inf)
-        mean = JackknifeMean.of_terms(terms)
-        low, high = mean.value - mean.margin(risk), mean.value + mean.margin(risk)
-        if quantity in known:
-            low, high = channel_interval(terms, ceiling=ceiling, most=most[quantity], risk=risk)
+    nothing = JackknifeMean.of_terms(np.zeros((len(centers), 2)))
+    brackets = {"h(T|X)": _between(nothing, nothing, 0.0, 0.0, math.inf, 0.0, "exact")}
+    for quantity, ceiling in known.items():
+        terms = surprisals.terms(quantity)
+        low, high = channel_interval(terms, ceiling=ceiling, most=most[quantity], risk=risk)
         if quantity == "I(X;T)":
             pairwise = pairwise_information_bounds(torch.from_numpy(centers[:, 0]), as_sigma(sigma))
             below, above = map(float, pairwise)
             low, high = max(low, below), min(high, above)
+        mean = JackknifeMean.of_terms(terms)
         brackets[quantity] = _between(mean, mean, low, high, ceiling, lost, "exact")
-    return brackets
+    # What T has more entropy than its noise is I(X;T), an interval for which knows of rare events.
+    brackets["h(T)"] = brackets["I(X;T)"]
+    return {quantity: brackets[quantity] for quantity in _quantities(known)}
 
 
 def sampled_brackets(

@@ -138,8 +138,7 @@ def student_margin(variances: Doubles, freedom: int, risk: float) -> float:
     if total <= 0:
         return 0.0
     together = freedom * total**2 / float(np.square(variances).sum())
-    quantile: float = -stdtrit(together, risk)
-    return float(quantile) * math.sqrt(total)
+    return -float(stdtrit(together, risk)) * math.sqrt(total)
 
 
 def _forecast(past: Sequence[Doubles], n: int) -> tuple[Doubles, float]:

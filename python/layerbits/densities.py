@@ -120,7 +120,8 @@ def wide_surprisals(queries: Queries, draws: Floats, sigma: float) -> Doubles:
     variance = sigma**2 + 2 * float(draws.var((0, 1), dtype=np.float64).mean())
     squares: Doubles = np.square(queries.points - center).sum(-1)
     dim = draws.shape[2]
-    return queries.noise_log_density(sigma) + squares / (2 * variance) + dim / 2 * math.log(variance / sigma**2)
+    wide: Doubles = squares / (2 * variance) + dim / 2 * math.log(variance / sigma**2)
+    return queries.noise_log_density(sigma) + wide
 
 
 def sums_by_class(

@@ -58,7 +58,7 @@ class JackknifeMean:
     @property
     def bias(self) -> float:
         """First-order bias in the number of draws, by the jackknife."""
-        return sum((sample.shape[1] - 1) * float(sample.mean()) for sample in self.changes)
+        return math.fsum((sample.shape[1] - 1) * float(sample.mean()) for sample in self.changes)
 
 
 def _variances(changes: Doubles) -> Doubles:

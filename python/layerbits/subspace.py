@@ -71,7 +71,7 @@ def fit_subspace(centers: Tensor, sigma: float, *, most: int | None = None, cost
 def affine_coordinates(
     centers: Tensor, sigma: float, *, weights: Tensor | None = None, most: int | None = None, cost: float = NEGLIGIBLE
 ) -> tuple[Tensor, float]:
-    """Return finite centers (n, d) in coordinates (n, k) about their mean, as of `fit_subspace`; and the cost in nats."""
+    """Return finite centers (n, d) in coordinates (n, k) about their mean, as `fit_subspace`; and the cost in nats."""
     mass = torch.full((len(centers),), 1 / len(centers), dtype=torch.float64) if weights is None else weights.double()
     mass = mass / mass.sum()
     shifted = centers.double()

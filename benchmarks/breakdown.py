@@ -1,29 +1,38 @@
 """`python -m benchmarks.breakdown [--epochs N]`: where the seconds of `layer_information` go, in a network of szt-tanh.
 
-Seen by Python's profiler, which counts a call as long as its caller waits; the quickest of some runs counts.
+Seen by Python's profiler, which counts a call as long as its caller waits; the quickest of some runs counts. And how
+many times as long as the plug-in alone, with its jackknife, all of it takes, in turns and without the profiler.
 """
 
 from __future__ import annotations
 
 import argparse
 import cProfile
+import statistics
 from types import CodeType, FunctionType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.accuracy import ResultError
+from benchmarks.timing import Rounds, Spread, measure, ratio
+from layerbits import measurement
+from layerbits.classes import Integers, class_numbers
 from layerbits.data.szt import szt_dataset
+from layerbits.densities import Queries
 from layerbits.experiments.szt_tanh import QUICK, Config, network
 from layerbits.information import layer_information
-from layerbits.kernels import log_sum_exp
 from layerbits.noise import NoisyModule
-from layerbits.propagation import propagate
-from layerbits.subspace import affine_coordinates
+from layerbits.plug_in import exact_surprisals, plug_in
+from layerbits.propagation import record
+from layerbits.randomness import fill_standard_normal, stream
+from layerbits.samples import LayerSample, sample_layers
 from layerbits.training.loop import single_threaded, train
 
 _REPEATS = 5
-_PHASES = {"propagation": propagate, "reduction of dimension": affine_coordinates, "kernels": log_sum_exp}
+_DRAWS = 32
 
 
 def breakdown(noisy: NoisyModule, inputs: Tensor, labels: Tensor, **options: Any) -> dict[str, float]:
@@ -31,8 +40,57 @@ def breakdown(noisy: NoisyModule, inputs: Tensor, labels: Tensor, **options: Any
     profile = cProfile.Profile()
     profile.runcall(layer_information, noisy, inputs, labels, **options)
     seconds = {entry.code: entry.totaltime for entry in profile.getstats()}
-    found = {phase: seconds[_code(function)] for phase, function in _PHASES.items()}
-    return found | {"rest": seconds[_code(layer_information)] - sum(found.values())}
+    whole, sampling, measuring, propagation, *plug_ins = (
+        seconds.get(_code(function), 0.0)
+        for function in (layer_information, sample_layers, measurement.measure, record, plug_in, exact_surprisals)
+    )
+    return {
+        "propagation": propagation,
+        "reduction of dimension": sampling - propagation,
+        "plug-in": sum(plug_ins),
+        "decoders and intervals": measuring - sum(plug_ins),
+        "rest": whole - sampling - measuring,
+    }
+
+
+def over_plug_in(
+    noisy: NoisyModule, inputs: Tensor, labels: Tensor, *, draws: int, rounds: Rounds
+) -> tuple[float, Spread]:
+    """Return the median seconds of `layer_information`, and how many times as long as the plug-in alone it takes."""
+    classes = class_numbers(labels, len(inputs))
+
+    def plug_ins() -> dict[str, float]:
+        samples = sample_layers(noisy, inputs, layers=None, draws=draws, queries=None, seed=0)
+        return {
+            layer: _plug_in(sample, classes, place) + sample.lost
+            for place, (layer, sample) in enumerate(samples.items())
+        }
+
+    def intervals() -> dict[str, float]:
+        table = layer_information(noisy, inputs, labels, draws=draws)
+        return {row.layer: row.plug_in for row in table if row.quantity == "I(X;T)"}
+
+    def check(results: dict[str, dict[str, float]]) -> None:
+        # The same sums, but for the order in which they are taken.
+        alone, whole = ([*found.values()] for found in results.values())
+        if not np.allclose(alone, whole, rtol=0, atol=1e-9):
+            raise ResultError(f"the plug-in alone is not that of layer_information: {results}")
+
+    seconds = measure({"alone": plug_ins, "with intervals": intervals}, check, rounds)
+    return statistics.median(seconds["with intervals"]), ratio(seconds["with intervals"], seconds["alone"])
+
+
+def _plug_in(sample: LayerSample, classes: Integers, place: int) -> float:
+    """Return the plug-in of I(X;T) in nats at the queries of `layer_information` with seed 0."""
+    signals, others = sample.signals, sample.signals.shape[1] - sample.queries
+    bases = np.repeat(signals, sample.queries, axis=1) if sample.is_exact else np.ascontiguousarray(signals[:, others:])
+    noise = np.empty_like(bases)
+    fill_standard_normal(noise, stream(0, 1, place))
+    queries = Queries.around(bases, sample.sigma, noise)
+    if sample.is_exact:
+        return float(exact_surprisals(queries, signals, classes, sample.sigma).terms("I(X;T)").mean())
+    entropies, _ = plug_in(queries, np.ascontiguousarray(signals[:, :others]), classes, sample.sigma)
+    return entropies.marginal.value - entropies.by_input.value
 
 
 def _code(function: object) -> CodeType:
@@ -59,10 +117,12 @@ def main() -> None:
     if epochs < 1:
         parser.error(f"--epochs: got {epochs}, wanted at least 1")
     given = trained(epochs)
-    found = min((breakdown(*given) for _ in range(_REPEATS)), key=lambda found: sum(found.values()))
+    found = min((breakdown(*given, draws=_DRAWS) for _ in range(_REPEATS)), key=lambda found: sum(found.values()))
     for phase, seconds in found.items():
         print(f"{phase:24}{seconds:8.3f} s {seconds / sum(found.values()):6.0%}")
     print(f"{'in all':24}{sum(found.values()):8.3f} s")
+    seconds, over = over_plug_in(*given, draws=_DRAWS, rounds=Rounds(_REPEATS))
+    print(f"five layers, {_DRAWS} draws: {seconds:.3f} s, {over} times as long as the plug-in alone")
 
 
 if __name__ == "__main__":

@@ -81,7 +81,7 @@ def gradient_calls(problem: Problem) -> tuple[Callable[[], Tensor], Callable[[],
 def information_calls(
     noisy: NoisyModule, inputs: Tensor, *, draws: int, queries: int, chunk: int
 ) -> dict[str, Callable[[], dict[str, float]]]:
-    """I(X;T) of every layer from the inputs on: all methods propagate alike, with the same noise."""
+    """The plug-in I(X;T) of every layer from the inputs on: all methods propagate alike, with the same noise."""
     sigma = noisy.sigma
     assert sigma is not None  # the rivals know no other noise
     return {
@@ -90,7 +90,7 @@ def information_calls(
             propagate(noisy, inputs, draws=draws), sigma, queries=queries, chunk=chunk
         ),
         "layerbits": lambda: {
-            row.layer: row.value
+            row.layer: row.plug_in
             for row in layer_information(noisy, inputs, draws=draws, queries=queries)
             if row.quantity == "I(X;T)"
         },

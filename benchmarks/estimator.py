@@ -1,4 +1,4 @@
-"""`layer_information` on all layers of the noisy SZT network beside the same estimator in torch and NumPy."""
+"""`layer_information` on all layers of the noisy SZT network beside its plug-in alone in torch and NumPy."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _STANDARD_ERRORS, _RARE_QUERIES, _ROUNDING = 5, 10, 1e-4
 
 @dataclasses.dataclass(frozen=True)
 class EstimatorRow:
-    """All layers of the noisy SZT network, rivals in float64; `information` is I(X;T) in nats by layer and method."""
+    """All layers of the noisy SZT network, rivals in float64; `information` is the plug-in by layer and method."""
 
     inputs: int
     draws: int
@@ -33,10 +33,10 @@ class EstimatorRow:
 
 
 def measure_estimator(n_inputs: int, *, draws: int, queries: int, rounds: Rounds) -> EstimatorRow:
-    """Compare `layer_information` on all layers, from the inputs on."""
+    """Compare `layer_information`, intervals and all, with rivals that have none, from the inputs on."""
     noisy, inputs = noisy_szt_network(n_inputs)
     table = layer_information(noisy, inputs, draws=draws, queries=queries)
-    errors = {row.layer: row.standard_error for row in table if row.quantity == "I(X;T)"}
+    errors = {row.layer: row.plug_in_error for row in table if row.quantity == "I(X;T)"}
     rare = _RARE_QUERIES * math.log(n_inputs) / (n_inputs * queries) + _ROUNDING
     allowed = {layer: _STANDARD_ERRORS * math.sqrt(2) * error + rare for layer, error in errors.items()}
     information: dict[str, dict[str, float]] = {}
@@ -75,7 +75,7 @@ def lines(row: EstimatorRow) -> Iterator[str]:
         + ", ".join(f"{name} {seconds:.3g} s" for name, seconds in row.seconds.items())
     )
     yield f"x torch (float64) {row.over_torch}, x NumPy {row.over_numpy}"
-    yield f"{'I(X;T), nats':<14}{'layerbits':>19}{'torch':>10}{'numpy':>10}"
+    yield f"{'plug-in, nats':<14}{'layerbits':>19}{'torch':>10}{'numpy':>10}"
     for layer, values in row.information.items():
         ours = f"{values['layerbits']:.4f} ± {row.standard_errors[layer]:.4f}"
         yield f"{layer:<14}{ours:>19}{values['torch']:>10.4f}{values['numpy']:>10.4f}"

@@ -60,8 +60,9 @@ def main() -> None:
         with torch.no_grad():
             accuracy = (noisy(inputs).argmax(1) == labels).float().mean()
         found = lb.layer_information(noisy, inputs, labels)
-        kept, useful = (found["code", quantity].value for quantity in ("I(X;T)", "I(T;Y)"))
-        print(f"penalty {penalty}: accuracy {accuracy:.3f}, I(X;T) {kept:.2f} nats, I(T;Y) {useful:.2f} nats")
+        kept, useful = (found["code", quantity] for quantity in ("I(X;T)", "I(T;Y)"))
+        intervals = (f"{row.quantity} {row.lower:.2f} to {row.upper:.2f} nats" for row in (kept, useful))
+        print(f"penalty {penalty}: accuracy {accuracy:.3f}", *intervals, sep=", ")
 
 
 if __name__ == "__main__":

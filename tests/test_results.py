@@ -82,6 +82,10 @@ def test_table_prints_a_line_a_row():
     ]
 
 
+def test_row_prints_as_in_a_table_but_for_its_layer():
+    assert str(ROW.bits) == "I(X;T)       2.8854 bits  [1.4427, 4.3281]  (a note)"
+
+
 def test_empty_table_prints_nothing():
     assert str(InformationTable(())) == ""
 

@@ -91,6 +91,10 @@ class InformationRow:
         """The same row in bits."""
         return _in_bits(self, (*_ESTIMATED, "lower", "upper", "plug_in", "plug_in_error", "decoded", "decoded_error"))
 
+    def __str__(self) -> str:
+        text = f"{self.quantity:<8}  {self.value:9.4f} {self.unit}  [{self.lower:.4f}, {self.upper:.4f}]"
+        return f"{text}  ({self.note})" if self.note else text
+
 
 @dataclasses.dataclass(frozen=True)
 class InformationTable:
@@ -125,11 +129,7 @@ class InformationTable:
 
     def __str__(self) -> str:
         width = max((len(row.layer) for row in self.rows), default=0)
-        return "\n".join(
-            f"{row.layer:<{width}}  {row.quantity:<8}  {row.value:9.4f} {row.unit}  [{row.lower:.4f}, {row.upper:.4f}]"
-            + (f"  ({row.note})" if row.note else "")
-            for row in self.rows
-        )
+        return "\n".join(f"{row.layer:<{width}}  {row}" for row in self.rows)
 
 
 _Result = TypeVar("_Result", Estimate, InformationRow)

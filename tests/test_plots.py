@@ -29,3 +29,12 @@ def test_missing_matplotlib_is_named_with_its_remedy(monkeypatch):
 def test_colours_of_a_sequence_differ_and_darken():
     luminances = [0.2126 * red + 0.7152 * green + 0.0722 * blue for red, green, blue, _ in plots.sequence_colors(6)]
     assert all(after < before for before, after in pairwise(luminances))
+
+
+def test_band_reaches_from_end_to_end_of_the_intervals():
+    axes = plots.new_figure(width=2, height=2).add_subplot()
+    plots.band(axes, [1, 2, 3], [0, 1, 0], [1, 2, 2], [2, 5, 4], color=(0, 0, 0, 1), label="a")
+    (edge,) = axes.collections[0].get_paths()
+    corners = {tuple(point) for point in edge.vertices.tolist()}
+    assert corners == {(1, 0), (2, 1), (3, 0), (1, 2), (2, 5), (3, 4)}
+    assert axes.lines[0].get_ydata().tolist() == [1, 2, 2]

@@ -115,12 +115,11 @@ def _mixed(mine: Doubles, other: Doubles, share: float) -> Doubles:
 
 
 def wide_surprisals(queries: Queries, draws: Floats, sigma: float) -> Doubles:
-    """Return the surprisals of queries by one Gaussian over twice the spread of all draws (N, r, d), and the noise."""
-    center = draws.mean((0, 1), dtype=np.float64)
-    variance = sigma**2 + 2 * float(draws.var((0, 1), dtype=np.float64).mean())
+    """Return the surprisals of queries by one Gaussian over twice the spread of draws (N, r, d), and the noise."""
+    some = draws[:, 0].astype(np.float64)  # one of each input shows the spread
+    center, variance = some.mean(0), sigma**2 + 2 * float(some.var(0).mean())
     squares: Doubles = np.square(queries.points - center).sum(-1)
-    dim = draws.shape[2]
-    wide: Doubles = squares / (2 * variance) + dim / 2 * math.log(variance / sigma**2)
+    wide: Doubles = squares / (2 * variance) + draws.shape[2] / 2 * math.log(variance / sigma**2)
     return queries.noise_log_density(sigma) + wide
 
 

@@ -29,7 +29,7 @@ class Goal:
     def limit(self, seconds: float, effort: tuple[int, int], more: tuple[int, int]) -> str:
         """Return what forbids another round of (draws, queries), after one that took so long; empty if nothing does."""
         if more == effort:
-            return f"max_draws {self.max_draws}"
+            return f"max_draws {self.max_draws}" if effort[0] > 1 else f"{effort[1]} queries of an input"
         late = time.monotonic() + seconds * math.prod(more) / math.prod(effort) > self.deadline
         return f"max_seconds {self.max_seconds:g}" if late else ""
 

@@ -19,17 +19,18 @@ from layerbits import InformationRow, layer_information, tasks
 _RULES: Mapping[str, Callable[[InformationRow], float]] = {
     "plug-in": lambda row: row.plug_in,
     "decoder": lambda row: row.decoded,
+    "halfway": lambda row: (row.plug_in + row.decoded) / 2,
     "value": lambda row: row.value,
 }
 _INPUTS = 512  # copies tell nothing new, and are queries more
 _DRAWS = (16, 32, 64, 128)
 
 
-def scalar_errors(draws: int, seeds: int) -> dict[str, float]:
-    """Return the root mean square error in nats of each rule, over the scalar networks and seeds."""
+def task_errors(kind: str, draws: int, seeds: int) -> dict[str, float]:
+    """Return the root mean square error in nats of each rule, over the networks of a kind and seeds."""
     errors: dict[str, list[float]] = {rule: [] for rule in _RULES}
     for task in tasks.V1:
-        if not isinstance(task, tasks.NetworkTask) or not task.name.startswith("scalar"):
+        if not isinstance(task, tasks.NetworkTask) or not task.name.startswith(kind):
             continue
         inputs = torch.as_tensor(np.array(task.inputs)).repeat(_INPUTS // len(task.inputs), 1)
         for seed in range(seeds):
@@ -60,9 +61,10 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one seed, two epochs")
     quick = parser.parse_args().quick
     header = f"{'':24}" + "".join(f"{rule:>10}" for rule in _RULES)
-    print(f"{header}   root mean square error, scalar networks")
-    for draws in _DRAWS[:2] if quick else _DRAWS:
-        print(_line(f"{draws} draws", scalar_errors(draws, 1 if quick else 8)))
+    print(f"{header}   root mean square error")
+    for kind in ("scalar", "linear-cube"):
+        for draws in _DRAWS[:2] if quick else _DRAWS:
+            print(_line(f"{kind}, {draws} draws", task_errors(kind, draws, 1 if quick else 8)))
     print(f"{header}   error at 32 draws; bounds at 512 draws")
     for epochs in (30, 300) if quick else (30, 300, 2000):
         for layer in ("tanh4", "tanh5"):

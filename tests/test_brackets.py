@@ -10,10 +10,10 @@ import pytest
 from known_answers import BPSK, entropy, grid, information_in_plane, information_of_channel, normal
 from scipy import stats
 
-from layerbits.brackets import exact_brackets, sampled_brackets
+from layerbits.brackets import _between, exact_brackets, sampled_brackets
 from layerbits.classes import ceilings
 from layerbits.densities import Queries
-from layerbits.plug_in import plug_in
+from layerbits.plug_in import JackknifeMean, plug_in
 
 RISK, SEEDS = 0.05, 100
 MOST_WRONG = stats.binom.ppf(1 - 1e-6, SEEDS, RISK)
@@ -213,3 +213,12 @@ def test_bracket_that_is_shifted_keeps_its_width():
     for field in ("value", "low", "high", "plug_in", "decoded"):
         assert getattr(moved, field) == getattr(bracket, field) + 2
     assert (moved.standard_error, moved.plug_in_error) == (bracket.standard_error, bracket.plug_in_error)
+
+
+def test_value_is_halfway_between_the_decoder_and_the_plug_in_less_half_of_its_bias():
+    """Three parts that change the mean by .01 each when left out: a first-order bias of 2 * .01."""
+    plugged = JackknifeMean(1.3, (np.full((50, 3), 0.01),))
+    decoded = JackknifeMean(1.1, (np.zeros((50, 2)),))
+    bracket = _between(plugged, decoded, 1.0, 1.4, 2.0, 0.0, "mixture")
+    assert bracket.value == pytest.approx((1.3 - 0.01 + 1.1) / 2, abs=1e-12)
+    assert _between(plugged, decoded, 1.0, 1.15, 2.0, 0.0, "mixture").value == 1.15

@@ -1,11 +1,13 @@
 """The reduction of dimension: distances stay, dimensions go, and what is dropped is below what it says."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
 from scipy.spatial.distance import pdist
 
-from layerbits.subspace import NEGLIGIBLE
+from layerbits.subspace import NEGLIGIBLE, fit_subspace
 from layerbits.subspace import affine_coordinates as with_cost
 
 
@@ -108,3 +110,54 @@ def test_small_distance_among_huge_ones_is_not_taken_for_an_empty_direction(seed
     apart = pdist(affine_coordinates(centers, 0.5).numpy())[0]  # the first two
     # Rounding of 400 products of numbers up to 1e7 * 20, in units of 1.1e-16: 1e-5.
     assert apart == pytest.approx(1, abs=1e-4)
+
+
+# Directions left out at a price
+
+
+def with_tail(n=200, sigma=0.5):
+    """Orthogonal directions of mean squares 9, 4, 1 and, of 27, 2 sigma^2 / 100: 0.01 nats each."""
+    powers = torch.tensor([9.0, 4.0, 1.0] + [0.02 * sigma**2] * 27, dtype=torch.float64)
+    axes = torch.linalg.qr(random(n, 30) - random(n, 30).mean(0)).Q * n**0.5
+    return axes * powers.sqrt(), sigma
+
+
+@pytest.mark.parametrize(("cost", "dimensions"), [(0.005, 30), (0.0951, 21), (0.5, 3), (math.inf, 3)])
+def test_directions_go_for_the_cost_until_few_enough_are_left(cost, dimensions):
+    centers, sigma = with_tail()
+    subspace = fit_subspace(centers, sigma, most=3, cost=cost)
+    coordinates, across = subspace.coordinates(centers)
+    assert coordinates.shape == (200, dimensions)
+    assert float(across.mean()) / (2 * sigma**2) == pytest.approx(0.01 * (30 - dimensions), abs=1e-9)
+
+
+def test_directions_stay_where_there_are_few_enough():
+    centers, sigma = with_tail()
+    assert fit_subspace(centers, sigma, most=30, cost=1.0).coordinates(centers)[0].shape == (200, 30)
+
+
+def test_no_more_than_the_most_are_left_at_any_cost():
+    centers, sigma = with_tail()
+    coordinates, across = fit_subspace(centers, sigma, most=2, cost=math.inf).coordinates(centers)
+    assert coordinates.shape == (200, 2)
+    assert float(across.mean()) == pytest.approx(1 + 27 * 0.02 * sigma**2)
+
+
+@pytest.mark.parametrize("d", [40, 2000])
+def test_squared_distance_is_what_coordinates_lack(d):
+    """Of other points too, by Pythagoras; 2000 squares of some units round to 1e-12."""
+    centers, others = random(50, d), random(7, 3, d, seed=5)
+    subspace = fit_subspace(centers, 0.5, most=4, cost=math.inf)
+    coordinates, across = subspace.coordinates(others)
+    assert (coordinates.shape, across.shape) == ((7, 3, 4), (7, 3))
+    whole = (others - centers.mean(0)).square().sum(-1)
+    torch.testing.assert_close(coordinates.square().sum(-1) + across, whole, rtol=1e-12, atol=1e-9)
+    inside = subspace.origin + subspace.directions @ random(4, seed=6)
+    assert subspace.coordinates(inside)[1] <= 1e-9
+
+
+def test_axes_that_stay_leave_nothing_out():
+    subspace = fit_subspace(random(50, 4), 0.1)
+    coordinates, across = subspace.coordinates(random(7, 4, seed=5))
+    torch.testing.assert_close(coordinates, random(7, 4, seed=5) - random(50, 4).mean(0))
+    assert (across == 0).all()

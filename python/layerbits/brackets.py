@@ -221,10 +221,11 @@ def _between(
     low = min(max(low, 0.0), ceiling) if not is_entropy else low
     low = high if 0 < low - high < _ROUNDING else low
     gap = max(0.0, upper.value - lower.value)
-    bias = min(abs(plugged.bias), gap) if plugged is not decoded else 0.0
-    causes = {"queries": high - low - gap - lost, "draws": bias, "decoder": gap - bias, "dimensions": lost}
+    bias = 0.0 if plugged is decoded else plugged.bias
+    by_draws = min(abs(bias), gap)
+    causes = {"queries": high - low - gap - lost, "draws": by_draws, "decoder": gap - by_draws, "dimensions": lost}
     return Bracket(
-        value=min(max((plugged.value + decoded.value) / 2, low), high),
+        value=min(max((plugged.value - bias / 2 + decoded.value) / 2, low), high),  # why half: docs/theory.md
         standard_error=(plugged.standard_error + decoded.standard_error) / 2,
         low=low,
         high=high,

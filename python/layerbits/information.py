@@ -88,7 +88,7 @@ def layer_information(
     -------
     InformationTable
         A row for each layer and quantity. `lower` to `upper` is a confidence interval for the true quantity, `value`
-        the best estimate: halfway between the plug-in and the bound of the decoder.
+        the best estimate: halfway between the decoder's bound and the plug-in less half of its first-order bias.
         Notes flag saturation at log N, limits that came before the tolerance, and audits that fail beyond the error:
         I(X;T) <= log N and I(T;Y) <= H(Y), I(X;T) not above that of the layer before, I(X;T) = I(T;Y) + I(X;T|Y).
 

@@ -181,6 +181,14 @@ def test_decoder_is_chosen_by_the_trial_and_evaluated_by_the_rest():
     assert (third.decoder, third.decoded) == (found.decoder, pytest.approx(found.decoded, abs=1e-12))
 
 
+@pytest.mark.parametrize(
+    ("gain", "r", "names"), [(0.5, 40, ("Gaussian", "shared Gaussian")), (20.0, 60, ("mixture", "wide mixture"))]
+)
+def test_decoder_that_fits_is_chosen(gain, r, names):
+    """A Gaussian for what hardly bends; a mixture for two clusters."""
+    assert Chain(np.linspace(-1, 1, 12), gain).brackets(0, q=40, r=r)["I(X;T)"].decoder in names
+
+
 @pytest.mark.parametrize("name", ["I(X;T)", "h(T)", "h(T|X)", "I(T;Y)", "I(X;T|Y)"])
 def test_dimensions_left_out_widen_the_interval_above(name):
     plain, wide = (CHAINS["gentle"].brackets(0, lost=lost)[name] for lost in (0.0, 0.05))

@@ -146,6 +146,14 @@ def test_constant_terms_have_the_rule_of_three():
     assert 1.0 - found == pytest.approx(span / 0.9 * math.expm1(-math.log(RISK) / n), abs=1e-8)
 
 
+def test_stake_of_a_pass_is_that_of_the_pilot():
+    """Of variance 1/36: sqrt(2 log(1 / RISK) / (n / 36)) = 0.66, whatever the terms turn out to be."""
+    terms = np.random.default_rng(0).random(500)
+    found = lower(terms, pilot=(1 / 3, 2 / 3))
+    wealth = np.log1p(math.sqrt(-2 * math.log(RISK) * 36 / 500) * (terms - found)).sum()
+    assert wealth == pytest.approx(-math.log(RISK), abs=1e-5)
+
+
 def test_bound_falls_with_the_risk_and_stays_above_the_floor():
     terms = np.random.default_rng(0).random((4, 20))
     bounds = [lower(terms, risk=risk) for risk in (0.5, 0.1, 1e-2, 1e-4, 1e-8, 1e-60)]
@@ -180,6 +188,7 @@ def test_passes_hold_every_term_once_and_all_inputs_each(n, q):
     assert len(found) == min(q, 64)
     assert sorted(np.concatenate(found)) == list(range(n * q))
     for one in found:
+        assert (np.diff(one // q) >= 0).all()  # in the order of the inputs, by which passes are compared
         assert np.bincount((one // q).astype(int)).tolist() == [len(one) / n] * n
 
 

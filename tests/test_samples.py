@@ -82,9 +82,10 @@ COVARIANCE = torch.tensor([[0.5, 0.2], [0.2, 0.3]]).double()
     ],
     ids=["isotropic", "deviations", "covariance"],
 )
-@pytest.mark.parametrize("layer", ["0", "1"])
-def test_whitened_signals_have_the_distances_of_mahalanobis(sigma, covariance, layer):
-    """The information depends on these alone: signals of layer 1 are those of layer 0 with its noise."""
+@pytest.mark.parametrize(("layer", "most_values"), [("0", 2**27), ("1", 2**27), ("1", 1)])
+def test_whitened_signals_have_the_distances_of_mahalanobis(monkeypatch, sigma, covariance, layer, most_values):
+    """The information depends on these alone: those of layer 1, held or viewed, are of layer 0 with its noise."""
+    monkeypatch.setattr(samples, "_MOST_VALUES", most_values)
     noisy = identity(2, sigma=sigma)
     found = sampled(noisy, random(6, 2), layers=layer)[layer]
     signals = propagate(noisy, random(6, 2), draws=8, layers=layer)[layer][:, : 1 if found.is_exact else 8]

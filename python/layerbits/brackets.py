@@ -150,7 +150,7 @@ def sampled_brackets(
             low = plugged.value - margin
             high = upper_mean_bound(_pilot(tried, 0.0, most), in_passes(terms), floor=0.0, ceiling=most, risk=risk)
         decoded = JackknifeMean.of_terms(terms)
-        bracket = _between(plugged, decoded, low, high, ceiling, lost, chosen.name)
+        bracket = _between(plugged, decoded, low, high, ceiling, lost, chosen.name, caution=-math.log1p(-share))
         brackets[quantity] = dataclasses.replace(bracket, value=plugged.value) if other else bracket
     return brackets
 
@@ -212,9 +212,17 @@ def _mixed(one: _Candidate, other: _Candidate) -> Callable[[], Surprisals]:
 
 
 def _between(
-    plugged: JackknifeMean, decoded: JackknifeMean, low: float, high: float, ceiling: float, lost: float, decoder: str
+    plugged: JackknifeMean,
+    decoded: JackknifeMean,
+    low: float,
+    high: float,
+    ceiling: float,
+    lost: float,
+    decoder: str,
+    *,
+    caution: float = 0.0,
 ) -> Bracket:
-    """Put a bracket together; what is `lost` is added above."""
+    """Put a bracket together: `lost` is added above; what `caution` costs the decoder is no part of the value."""
     is_entropy = ceiling == math.inf
     upper, lower = (decoded, plugged) if is_entropy else (plugged, decoded)
     high = min(high + lost, ceiling)
@@ -223,9 +231,10 @@ def _between(
     gap = max(0.0, upper.value - lower.value)
     bias = 0.0 if plugged is decoded else plugged.bias
     by_draws = min(abs(bias), gap)
+    fresh = decoded.value + (-caution if is_entropy else caution)
     causes = {"queries": high - low - gap - lost, "draws": by_draws, "decoder": gap - by_draws, "dimensions": lost}
     return Bracket(
-        value=min(max((plugged.value - bias / 2 + decoded.value) / 2, low), high),  # why half: docs/theory.md
+        value=min(max((plugged.value - bias / 2 + fresh) / 2, low), high),  # why half: docs/theory.md
         standard_error=(plugged.standard_error + decoded.standard_error) / 2,
         low=low,
         high=high,

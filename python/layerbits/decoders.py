@@ -121,8 +121,11 @@ def decoders(draws: Floats, classes: Integers | None, sigma: float) -> Iterator[
     n, r, dim = draws.shape
     if r < 2:
         return
-    means = draws.mean(1, dtype=np.float64)
-    away = draws - means[:, None]
+    # From the first draw, so that equal draws have no spread at all, be the noise ever so small.
+    first = draws[:, :1].astype(np.float64)
+    away = draws - first
+    shift = away.mean(1, keepdims=True)
+    means, away = (first + shift)[:, 0], away - shift
     noise = sigma**2 * np.eye(dim)
     # Of a value that is predicted from r draws.
     widened = (1 + 1 / r) / (r - 1)

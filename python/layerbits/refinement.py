@@ -47,8 +47,8 @@ def refine(
 
     Intervals of several rounds share the risk, 6 / (pi k)^2 of it for round k, so that one may stop where one likes.
     """
+    began = time.monotonic()
     for number in itertools.count(1):
-        began = time.monotonic()
         share = 1.0 if goal is None else 6 / (math.pi * number) ** 2
         brackets = measure(samples, classes, share * risk, key)
         found, last = brackets["I(X;T)"], samples[0]
@@ -60,6 +60,7 @@ def refine(
         if limit:
             shortfall = f"tolerance {goal.tolerance:g} not reached within {limit}: held back by {found.limited_by}"
             return last, brackets, shortfall
+        began = time.monotonic()  # passes through the network take time too
         samples = sample(*more)
     return last, brackets, ""
 
@@ -74,10 +75,8 @@ def _more(sample: LayerSample, found: Bracket, max_draws: int) -> tuple[int, int
     if sample.is_exact:
         return (1, 2 * queries) if 2 * queries * len(sample.signals) <= _MOST_QUERIES else (1, queries)
     if found.limited_by == "queries":
-        queries *= 2
+        queries = max(queries, min(2 * queries, max_draws // 2))
         draws = max(draws, 2 * queries)
     else:
-        draws *= 2
-    if draws > max_draws:
-        return _effort(sample)
+        draws = max(draws, min(2 * draws, max_draws))
     return draws, queries

@@ -175,6 +175,8 @@ def mixture_information(
     if len(where) <= sampler.strata:  # then their pairs cost no more than the draws did
         below, above = (float(one) for one in pairwise_information_bounds(where, as_sigma(width), mass))
         low, high = max(low, below), min(high, above)
+    low, high = min(low, ceiling), min(max(high, 0.0), ceiling)
+    low = min(low, high)  # equal up to rounding, where the bounds meet
     return Estimate(
         value=min(max(sampler.mean, low), high),
         standard_error=sampler.standard_error,

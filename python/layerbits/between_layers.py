@@ -169,7 +169,7 @@ def _check_chain(noisy: NoisyModule, inputs: Inputs, first: str, second: str, se
         raise ValueError(f"first: got {first!r}, which comes after {second!r}; swap them, for I is symmetric")
     earlier = noisy.layer_names[: noisy.layer_names.index(first)]
     same = {first: plain[first][:, 0]}
-    moved = _rows(inputs, stream(seed, _ORDER).permutation(len(same[first])))
+    moved = _rows(inputs, _moved(len(same[first]), stream(seed, _ORDER)))
     noise = noisy.noise[second]
 
     def signal(some: Inputs, given: Mapping[str, Array]) -> Tensor:
@@ -183,6 +183,14 @@ def _check_chain(noisy: NoisyModule, inputs: Inputs, first: str, second: str, se
             "that the two are no chain; choose a layer through which all of it goes"
         )
     return len(change)
+
+
+def _moved(n: int, random: np.random.Generator) -> Integers:
+    """Return a random permutation that leaves nothing in its place; a plain one often does, of few inputs."""
+    order = random.permutation(n)
+    moved = np.empty_like(order)
+    moved[order] = np.roll(order, 1)
+    return moved
 
 
 def _rows(inputs: Inputs, rows: Integers) -> Inputs:

@@ -67,7 +67,7 @@ class WhitenedMixture(Decoder):
     def __init__(self, name: str, centers: Floats, covariance: Doubles, classes: Integers | None, sigma: float) -> None:
         super().__init__(classes, len(centers), sigma)
         self.name = name
-        factor = np.linalg.cholesky(covariance)
+        factor = _root(covariance)
         self._map = np.linalg.inv(factor).T
         dim = centers.shape[2]
         self._offset = dim * np.log(sigma) - np.log(np.diag(factor)).sum() - np.log(centers.shape[1])
@@ -96,7 +96,7 @@ class Gaussians(Decoder):
         # First the coordinates that tell inputs apart: there the kernel stops, for most.
         spread = np.einsum("nii->i", covariances)
         self._order = np.argsort(-means.var(0) / spread)
-        factors = np.linalg.cholesky(covariances[:, self._order[:, None], self._order])
+        factors = _root(covariances[:, self._order[:, None], self._order])
         self._means = np.ascontiguousarray(means[:, self._order])
         self._factors = np.linalg.inv(factors)
         self._offsets = means.shape[1] * np.log(sigma) - np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(1)
@@ -114,6 +114,14 @@ class Gaussians(Decoder):
         whitened = np.einsum("nij,nqj->nqi", self._factors[queries.inputs], away)
         own = self._offsets[queries.inputs][:, None] - np.square(whitened).sum(-1) / 2
         return own, in_class, pooled
+
+
+def _root(covariances: Doubles) -> Doubles:
+    """Return Cholesky factors (..., d, d) of covariances, with as much on the diagonal as rounding may have taken."""
+    dim = covariances.shape[-1]
+    total = np.trace(covariances, axis1=-2, axis2=-1)[..., None, None]
+    roots: Doubles = np.linalg.cholesky(covariances + dim * np.finfo(np.float64).eps * total * np.eye(dim))
+    return roots
 
 
 def decoders(draws: Floats, classes: Integers | None, sigma: float) -> Iterator[Decoder]:

@@ -131,7 +131,7 @@ def sampled_brackets(
     far = [wide_surprisals(one, draws, sigma) for one in (trial, final)]
     # What a term of an entropy cannot exceed, unless values come that lie further out than any here.
     furthest = max(float(one.max(initial=0.0)) for one in far)
-    known = ceilings(len(draws), classes)
+    known, most = ceilings(len(draws), classes), largest_terms(len(draws), classes)
     brackets = {}
     for quantity in _quantities(known):
         plugged, ceiling = _plugged(entropies, other or entropies, quantity), known.get(quantity, math.inf)
@@ -142,13 +142,16 @@ def sampled_brackets(
             floor = math.log(share)
             pilot = _pilot(tried, floor, ceiling)
             low = lower_mean_bound(pilot, in_passes(terms), floor=floor, ceiling=ceiling, risk=risk)
+            # Student's bound knows nothing of what no query has met: a share of `unseen`, which tells `most` at most.
+            unseen = rare_share(math.prod(queries.shape), risk)
             high = plugged.value + margin
+            high += unseen * max(0.0, most[quantity] - high)
         else:
             both = zip((chosen.trial, chosen.final()), far, strict=True)
             tried, terms = (one.cautious(wide, share).terms(quantity) for one, wide in both)
-            most = furthest - 2 * math.log(share)
+            highest = furthest - 2 * math.log(share)
             low = plugged.value - margin
-            high = upper_mean_bound(_pilot(tried, 0.0, most), in_passes(terms), floor=0.0, ceiling=most, risk=risk)
+            high = upper_mean_bound(_pilot(tried, 0.0, highest), in_passes(terms), floor=0.0, ceiling=highest, risk=risk)
         decoded = JackknifeMean.of_terms(terms)
         bracket = _between(plugged, decoded, low, high, ceiling, lost, chosen.name, caution=-math.log1p(-share))
         brackets[quantity] = dataclasses.replace(bracket, value=plugged.value) if other else bracket

@@ -151,7 +151,9 @@ def sampled_brackets(
             tried, terms = (one.cautious(wide, share).terms(quantity) for one, wide in both)
             highest = furthest - 2 * math.log(share)
             low = plugged.value - margin
-            high = upper_mean_bound(_pilot(tried, 0.0, highest), in_passes(terms), floor=0.0, ceiling=highest, risk=risk)
+            high = upper_mean_bound(
+                _pilot(tried, 0.0, highest), in_passes(terms), floor=0.0, ceiling=highest, risk=risk
+            )
         decoded = JackknifeMean.of_terms(terms)
         bracket = _between(plugged, decoded, low, high, ceiling, lost, chosen.name, caution=-math.log1p(-share))
         brackets[quantity] = dataclasses.replace(bracket, value=plugged.value) if other else bracket

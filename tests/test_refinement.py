@@ -34,9 +34,11 @@ def goal(tolerance, *, max_draws=4096, max_seconds=60.0):
 
 def refined(sample, wanted, *, draws=16, queries=4):
     """Return what `refine` does, the efforts of its rounds, and what it reported."""
-    efforts, reports = [(draws, queries)], []
+    efforts, reports, seeds = [(draws, queries)], [], {0}
 
-    def again(more_draws, more_queries):
+    def again(seed, more_draws, more_queries):
+        assert seed not in seeds  # each round has one of its own
+        seeds.add(seed)
         efforts.append((more_draws, more_queries))
         return sample(more_draws, more_queries)
 
@@ -109,9 +111,7 @@ def test_most_seconds_are_kept_and_named(sample, draws):
     assert time.monotonic() - began < 1.5
 
 
-@pytest.mark.parametrize(
-    ("limited_by", "more"), [("queries", (16, 8)), ("draws", (32, 4)), ("decoder", (32, 4)), ("dimensions", (32, 4))]
-)
+@pytest.mark.parametrize(("limited_by", "more"), [("queries", (16, 8)), ("draws", (32, 4)), ("decoder", (32, 4))])
 def test_what_holds_it_back_grows(monkeypatch, limited_by, more):
     """The widths of the first round come from `limited_by`."""
 
@@ -123,6 +123,19 @@ def test_what_holds_it_back_grows(monkeypatch, limited_by, more):
     _, _, shortfall, efforts, _ = refined(chain, goal(1e-4, max_draws=63))
     assert efforts[1] == more
     assert shortfall.endswith(f"held back by {limited_by}")
+
+
+def test_dimensions_left_out_end_the_rounds(monkeypatch):
+    def measured(samples, classes, risk, key):
+        found = measure(samples, classes, risk, key)["I(X;T)"]
+        return {"I(X;T)": type(found)(**{**vars(found), "limited_by": "dimensions"})}
+
+    monkeypatch.setattr(refinement, "measure", measured)
+    _, _, shortfall, efforts, _ = refined(chain, goal(1e-4))
+    assert (len(efforts), shortfall) == (
+        1,
+        "tolerance 0.0001 not reached within any number of draws: held back by dimensions",
+    )
 
 
 def test_more_queries_take_as_many_draws_again():

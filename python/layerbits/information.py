@@ -113,12 +113,14 @@ def layer_information(
         max_draws=max_draws, seed=seed, estimator=estimator,
     )  # fmt: skip
     began = time.monotonic()
-    seeds = [seed] if estimator == "pooled" else [seed, int(stream(seed, _SECOND_SEED_STREAM).integers(2**62))]
 
-    def sample(some: str | Sequence[str] | None, draws: int, queries: int | None) -> list[dict[str, LayerSample]]:
+    def sample(
+        some: str | Sequence[str] | None, seed: int, draws: int, queries: int | None
+    ) -> list[dict[str, LayerSample]]:
+        seeds = [seed] if estimator == "pooled" else [seed, int(stream(seed, _SECOND_SEED_STREAM).integers(2**62))]
         return [sample_layers(noisy, inputs, layers=some, draws=draws, queries=queries, seed=one) for one in seeds]
 
-    samples = sample(layers, draws, queries)
+    samples = sample(layers, seed, draws, queries)
     n_inputs = len(next(iter(samples[0].values())).signals)
     classes = None if labels is None else class_numbers(labels, n_inputs)
     goal = None if tolerance is None else Goal(float(tolerance), max_draws, float(max_seconds), began + max_seconds)
@@ -127,8 +129,8 @@ def layer_information(
     for layer in shown:
         started = time.monotonic()
 
-        def again(draws: int, queries: int, layer: str = layer) -> list[LayerSample]:
-            return [one[layer] for one in sample(layer, draws, queries)]
+        def again(seed: int, draws: int, queries: int, layer: str = layer) -> list[LayerSample]:
+            return [one[layer] for one in sample(layer, seed, draws, queries)]
 
         def report(state: str, layer: str = layer) -> None:
             shown.set_postfix_str(f"{layer}: {state}")
@@ -161,7 +163,8 @@ def check_options(
         check_positive("tolerance", tolerance)
     check_confidence(confidence)
     check_positive("max_seconds", max_seconds)
-    check_count("max_draws", max_draws, least=1)
+    if check_count("max_draws", max_draws, least=1) < draws and tolerance is not None:
+        raise ValueError(f"max_draws: got {max_draws}, wanted at least draws, {draws}; lower draws or raise it")
     check_count("seed", seed, least=0)
     if estimator not in ESTIMATORS:
         raise ValueError(f"estimator: got {estimator!r}, wanted one of {', '.join(ESTIMATORS)}")

@@ -167,8 +167,7 @@ def record(
 ) -> dict[str, Tensor]:
     """Do what `propagate` does, and keep of the layers that `views` names no more than its view."""
     _check_noise(noisy)
-    check_count("draws", draws, least=1)
-    check_count("seed", seed, least=0)
+    draws, seed = check_count("draws", draws, least=1), check_count("seed", seed, least=0)
     tensors = _as_tensors(inputs, noisy)
     n_inputs, wanted = len(tensors[0]), wanted_layers(noisy, layers)
     recorder = _Recorder(noisy, wanted, n_inputs, draws, seed, _as_given(given, noisy, n_inputs), views or {})
@@ -318,7 +317,9 @@ def wanted_layers(noisy: NoisyModule, layers: Layers) -> tuple[str, ...]:
 
 
 def _as_given(given: Mapping[str, Array] | None, noisy: NoisyModule, n_inputs: int) -> dict[str, Tensor]:
-    values = {name: torch.as_tensor(value) for name, value in (given or {}).items()}
+    if given is not None and not isinstance(given, Mapping):
+        raise TypeError(f"given: got {type(given).__name__}, wanted a mapping from layers to values")
+    values = {name: as_tensor("given", value) for name, value in (given or {}).items()}
     wanted_layers(noisy, list(values) or None)
     for name, value in values.items():
         if value.shape[:1] != (n_inputs,):

@@ -11,7 +11,11 @@ from collections.abc import Callable, Sequence
 from layerbits.brackets import Bracket
 from layerbits.classes import Integers
 from layerbits.measurement import measure
+from layerbits.randomness import stream
 from layerbits.samples import LayerSample
+
+# Stream of random numbers; see `layerbits.measurement` for the others.
+_ROUND_STREAM = 5
 
 # Queries of all inputs at a layer behind no noise, where nothing else bounds them: half a gigabyte of terms.
 _MOST_QUERIES = 2**22
@@ -36,7 +40,7 @@ class Goal:
 
 def refine(
     samples: Sequence[LayerSample],
-    sample: Callable[[int, int], Sequence[LayerSample]],
+    sample: Callable[[int, int, int], Sequence[LayerSample]],
     classes: Integers | None,
     goal: Goal | None,
     risk: float,
@@ -45,12 +49,19 @@ def refine(
 ) -> tuple[LayerSample, dict[str, Bracket], str]:
     """Measure a layer, again and again with a goal: what was measured last, its brackets, and why it fell short.
 
-    Intervals of several rounds share the risk, 6 / (pi k)^2 of it for round k, so that one may stop where one likes.
+    Intervals of several rounds share the risk, 6 / (pi k)^2 of it for round k, so that one may stop anywhere. Each
+    round has a seed of its own, for how large it is depends on what the one before showed. `sample` takes the seed,
+    draws and queries; `key` is the first seed and the number of the layer.
     """
     began = time.monotonic()
+    first, place = key
+    more = _effort(samples[0])
     for number in itertools.count(1):
         share = 1.0 if goal is None else 6 / (math.pi * number) ** 2
-        brackets = measure(samples, classes, share * risk, key)
+        seed = first if number == 1 else int(stream(first, _ROUND_STREAM, number).integers(2**62))
+        if number > 1:
+            samples = sample(seed, *more)
+        brackets = measure(samples, classes, share * risk, (seed, place))
         found, last = brackets["I(X;T)"], samples[0]
         report(f"{found.low:.3f} to {found.high:.3f} nats, {last.signals.shape[1]} draws")
         if goal is None or (found.high - found.low) / 2 <= goal.tolerance:
@@ -58,10 +69,10 @@ def refine(
         more = _more(last, found, goal.max_draws)
         limit = goal.limit(time.monotonic() - began, _effort(last), more)
         if limit:
+            limit = "any number of draws" if found.limited_by == "dimensions" else limit
             shortfall = f"tolerance {goal.tolerance:g} not reached within {limit}: held back by {found.limited_by}"
             return last, brackets, shortfall
         began = time.monotonic()  # passes through the network take time too
-        samples = sample(*more)
     return last, brackets, ""
 
 
@@ -72,6 +83,8 @@ def _effort(sample: LayerSample) -> tuple[int, int]:
 def _more(sample: LayerSample, found: Bracket, max_draws: int) -> tuple[int, int]:
     """Return the draws and queries of the next round; those of the last one, if there may be no more."""
     draws, queries = _effort(sample)
+    if found.limited_by == "dimensions":
+        return draws, queries
     if sample.is_exact:
         return (1, 2 * queries) if 2 * queries * len(sample.signals) <= _MOST_QUERIES else (1, queries)
     if found.limited_by == "queries":

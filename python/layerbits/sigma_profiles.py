@@ -156,7 +156,7 @@ def sigma_profile(
         raise TypeError(
             f"sigmas: got {type(sigmas).__name__}, wanted positive numbers, for instance np.geomspace(0.01, 1)"
         )
-    widths = [check_positive("sigmas", one) for one in sigmas]
+    widths = [check_positive("sigmas", one.item() if isinstance(one, Tensor) else one) for one in sigmas]
     if not widths:
         raise ValueError("sigmas: got none, wanted at least one")
     check_count("queries", queries, least=2)

@@ -368,7 +368,7 @@ def test_fewer_atoms_need_fewer_samples_and_the_least_are_fewer_still():
         (lambda: theory.information_mse_bound(10, 1, dim=1, sigma=1, mean_square=math.inf), "mean_square"),
         (lambda: theory.finite_support_bias_bound(10, 0), "atoms"),
         (lambda: theory.covering_risk_bound(10, dim=1, sigma=1, atoms=0), "atoms"),
-        (lambda: theory.information_risk_bound(0.0, dim=1, sigma=1), "entropy_risk"),
+        (lambda: theory.information_risk_bound(-0.1, dim=1, sigma=1), "entropy_risk"),
         (lambda: theory.separable_levels(dim=1, sigma=1, confusion=1.0), "confusion"),
         (lambda: theory.log_least_samples(0.0, dim=1, sigma=1), "bias"),
         (lambda: theory.samples_needed(0.0, dim=1, sigma=1), "error"),
@@ -385,3 +385,12 @@ def test_argument_out_of_range_is_named(call, name):
 def test_number_of_samples_must_be_an_integer():
     with pytest.raises(TypeError, match=r"^n: got float"):
         theory.covering_risk_bound(1e9, dim=1, sigma=1)
+
+
+def test_infinite_risk_is_one_of_information_too():
+    assert theory.information_risk_bound(math.inf, dim=1000, sigma=0.005) == math.inf
+
+
+def test_nan_is_no_bound():
+    with pytest.raises(ValueError, match=r"^bound: got NaN"):
+        theory.is_vacuous(math.nan, dim=1, sigma=1)

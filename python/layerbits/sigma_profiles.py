@@ -166,21 +166,25 @@ def sigma_profile(
         n = len(points)
         classes = None if labels is None else class_numbers(labels, n)
         sorted_by = torch.zeros(n, dtype=torch.int64) if classes is None else torch.from_numpy(classes)
-        terms = _terms(points, sorted_by, widths, queries, stream(number, place))
+        terms, certain = _terms(points, sorted_by, widths, queries, stream(number, place))
         most = largest_terms(n, classes)
         found = [
             _row(layer, sigma, quantity, terms[quantity][one], ceiling, most[quantity], level)
             for one, sigma in enumerate(widths)
             for quantity, ceiling in ceilings(n, classes).items()
         ]
+        found = [_certified(row, certain[widths.index(row.sigma)]) for row in found]
         rows += _audited(found, math.log(n))
     return SigmaProfile(tuple(rows))
 
 
 def _terms(
     points: Tensor, classes: Tensor, sigmas: Sequence[float], queries: int, random: np.random.Generator
-) -> dict[str, Doubles]:
-    """Return by quantity terms (sigma, n, queries) whose expectations have it as their mean."""
+) -> tuple[dict[str, Doubles], Doubles]:
+    """Return by quantity terms (sigma, n, queries) whose expectations have it as their mean; and bounds of I(X;T).
+
+    The bounds (sigma,), from below, come from pairs of centers alone (Kolchinsky and Tracey, 2017).
+    """
     centers = affine_coordinates(points, min(sigmas))[0][classes.argsort(stable=True)]
     n, dim = centers.shape
     noise = standard_normal((n, queries, dim), random, torch.float64)
@@ -190,21 +194,26 @@ def _terms(
     # 3 for each sigma in one pass.
     one_pass = len(sigmas) * (dim - 118) > 2.2 * dim and bool(centers.square().sum().isfinite())
     log_sums = (_log_sums_in_one_pass if one_pass else _log_sums_by_sigma)(centers, noise, offsets, sigmas)
-    pooled, in_class = (log_sum.numpy() for log_sum in log_sums)
+    pooled, in_class, pairs = (log_sum.numpy() for log_sum in log_sums)
     log_n, log_size = math.log(n), sizes.double().log().repeat_interleave(sizes).numpy()[:, None]
-    return {
+    terms = {
         "I(X;T)": log_n - pooled,
         "I(T;Y)": log_n - log_size + in_class - pooled,
         "I(X;T|Y)": log_size - in_class,
     }
+    return terms, log_n - pairs.mean(1)
 
 
 def _log_sums_by_sigma(
     centers: Tensor, noise: Tensor, offsets: Tensor, sigmas: Sequence[float]
-) -> tuple[Tensor, Tensor]:
-    """Log-sums of every query over all centers and over its class's, over its own term; each (sigma, n, queries)."""
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Log-sums of every query over all centers and over its class's, over its own term; each (sigma, n, queries).
+
+    And those of every center over all, at twice sigma, (sigma, n).
+    """
     queries = noise.shape[1]
     pooled, in_class = torch.empty(2, len(sigmas), *noise.shape[:2], dtype=torch.float64)
+    pairs = torch.stack([log_sum_exp(centers, centers, as_sigma(2 * sigma)) for sigma in sigmas])
     for place, sigma in enumerate(progress(sigmas, name="sigmas", total=len(sigmas))):
         points = (centers[:, None] + sigma * noise).flatten(0, 1)
         # From the points as they were rounded, so that it cancels against the same term of the sums.
@@ -215,15 +224,16 @@ def _log_sums_by_sigma(
             continue
         log_sum = log_sum_exp(points, centers, as_sigma(sigma), point_offsets=offsets * queries, center_offsets=offsets)
         in_class[place] = log_sum.view_as(own) - own
-    return pooled, in_class
+    return pooled, in_class, pairs
 
 
 def _log_sums_in_one_pass(
     centers: Tensor, noise: Tensor, offsets: Tensor, sigmas: Sequence[float]
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor]:
     """Do what `_log_sums_by_sigma` does with a single pass over the coordinates."""
     n, queries, _ = noise.shape
     pooled, in_class = torch.empty(2, len(sigmas), n, queries, dtype=torch.float64)
+    pairs = torch.empty(len(sigmas), n, dtype=torch.float64)
     rows = max(1, _CHUNK // (n * queries))
     chunks = [
         (start, stop, slice(first, min(first + rows, stop)))
@@ -237,7 +247,8 @@ def _log_sums_in_one_pass(
             parts = [part.logsumexp(-1) for part in exponents.tensor_split([start, stop], -1)]
             pooled[place, chunk] = torch.stack(parts).logsumexp(0)
             in_class[place, chunk] = parts[1]
-    return pooled, in_class
+            pairs[place, chunk] = (squares / sigma / (-8 * sigma)).logsumexp(-1)
+    return pooled, in_class, pairs
 
 
 def _pairs(some: Tensor, noise: Tensor, centers: Tensor) -> tuple[Tensor, Tensor]:
@@ -269,11 +280,19 @@ def _row(
         layer=layer,
         sigma=sigma,
         quantity=quantity,
-        value=float(terms.mean()),
+        value=min(max(float(terms.mean()), lower), upper),
         standard_error=math.sqrt(float(terms.var(axis=1, ddof=1).sum()) / queries) / n,
         lower=lower,
         upper=upper,
     )
+
+
+def _certified(row: SigmaRow, bound: float) -> SigmaRow:
+    """Return a row of I(X;T) with a bound from below that has no Monte Carlo error."""
+    if row.quantity != "I(X;T)" or bound <= row.lower:
+        return row
+    lower = min(bound, row.upper)
+    return dataclasses.replace(row, lower=lower, value=max(row.value, lower))
 
 
 def _audited(rows: Sequence[SigmaRow], log_n: float) -> list[SigmaRow]:

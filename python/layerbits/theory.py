@@ -75,6 +75,8 @@ def is_vacuous(bound: float, *, dim: int, sigma: float, inputs: int | None = Non
     Truth and plug-in both lie between 0 and the `information_ceiling` of the other arguments (for an entropy: above
     h(Z)), so that without a sample it is known that they differ by no more than that.
     """
+    if math.isnan(bound):
+        raise ValueError("bound: got NaN, wanted a number; infinity is vacuous")
     return bound >= information_ceiling(dim=dim, sigma=sigma, inputs=inputs, mean_square=mean_square)
 
 
@@ -262,7 +264,9 @@ def information_risk_bound(entropy_risk: float, *, dim: int, sigma: float, n: in
         The number of inputs over which h(T|X = x) is averaged, where they are a sample; leave it out where the average
         is over all inputs that there are, for the second term is then 0.
     """
-    entropies = 2 * check_positive("entropy_risk", entropy_risk)
+    if not entropy_risk >= 0:
+        raise ValueError(f"entropy_risk: got {entropy_risk}, wanted a number >= 0, or infinity")
+    entropies = 2 * float(entropy_risk)
     ceiling = information_ceiling(dim=dim, sigma=sigma)
     return entropies if n is None else entropies + ceiling / (2 * math.sqrt(check_count("n", n, least=1)))
 

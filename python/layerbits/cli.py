@@ -19,7 +19,6 @@ from typing import Any
 
 from layerbits import plots
 from layerbits.backends import backends
-from layerbits.checks import check_count
 from layerbits.coverage import Coverage, coverage
 from layerbits.errors import LayerbitsError, UsageError
 from layerbits.experiments import EXPERIMENTS, Experiment
@@ -121,7 +120,9 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _check(arguments: argparse.Namespace) -> int:
     default = _QUICK_SEEDS if arguments.quick else _SEEDS
-    seeds = check_count("--seeds", default if arguments.seeds is None else arguments.seeds, least=1)
+    seeds: int = default if arguments.seeds is None else arguments.seeds
+    if seeds < 1:
+        raise UsageError(f"--seeds: got {seeds}, wanted an integer >= 1")
     out: Path | None = arguments.out
     if out is not None and (out.is_dir() or not out.absolute().parent.is_dir()):
         raise UsageError(f"--out: got {out}, wanted a file in a folder that exists")

@@ -149,6 +149,8 @@ def sigma_profile(
     d eps (40 sum_k p_k |e_k| + 22 |z|^2), with e_k the exponents, p_k their softmax and eps of float64.
     """
     given = activations if isinstance(activations, Mapping) else {"": activations}
+    if not all(isinstance(name, str) for name in given):
+        raise TypeError("activations: got a mapping with keys that are no str, wanted names of layers")
     layers = {name: _matrix(name, one) for name, one in given.items()}
     if not layers:
         raise ValueError("activations: got an empty mapping, wanted at least one layer")

@@ -239,10 +239,10 @@ def _between(
     fresh = decoded.value + (-caution if is_entropy else caution)
     causes = {"queries": high - low - gap - lost, "draws": by_draws, "decoder": gap - by_draws, "dimensions": lost}
     return Bracket(
-        value=min(max((plugged.value - bias / 2 + fresh) / 2, low), high),  # why half: docs/theory.md
+        value=min(max((plugged.value - bias / 2 + fresh) / 2, low), high) + 0.0,  # why half: docs/theory.md
         standard_error=(plugged.standard_error + decoded.standard_error) / 2,
-        low=low,
-        high=high,
+        low=low + 0.0,  # -0.0 becomes 0.0
+        high=high + 0.0,
         plug_in=plugged.value if is_entropy else max(plugged.value, min(plugged.value + lost, ceiling)),
         plug_in_error=plugged.standard_error,
         decoded=decoded.value + (lost if is_entropy else 0),

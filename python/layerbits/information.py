@@ -210,7 +210,7 @@ def _audited(
         if row.plug_in - row.plug_in_error * _AUDITED > (ceiling := most.get(quantity, math.inf)) + _SATURATED:
             notes[quantity].append(f"above its ceiling {ceiling:.4f}: raise draws or queries")
     whole = found["I(X;T)"]
-    if whole.plug_in >= most["I(X;T)"] - _SATURATED and whole.upper >= most["I(X;T)"] - _SATURATED:
+    if 0 < most["I(X;T)"] <= min(whole.plug_in, whole.upper) + _SATURATED:
         notes["I(X;T)"].append("saturated at log N: the inputs are told apart, and no more is known")
     if before is not None and whole.lower > before.upper + _SATURATED:
         notes["I(X;T)"].append(f"above {before.layer!r} before it: raise draws, or the layers are no chain")

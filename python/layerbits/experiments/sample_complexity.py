@@ -170,7 +170,7 @@ def draw(config: Config, folder: RunFolder) -> None:
             axes = figure.add_subplot(grid[row, column])
             _draw_risks(axes, [risk for risk in risks if (risk.sigma, risk.probability) == (sigma, probability)], here)
             axes.set_title(f"sigma = {sigma:g}, bits +1 with probability {probability:g}", fontsize="medium")
-            plots.legend_outside(axes, title="± 2 standard errors")
+            plots.legend_outside(axes, title="± 2 standard errors,\nbounds dashed as below")
         axes = figure.add_subplot(grid[-1, column])
         _draw_needed(axes, [each for each in needed if each.sigma == sigma], config.error)
         plots.legend_outside(axes)

@@ -253,3 +253,16 @@ def test_margin_is_that_of_welch():
 @pytest.mark.parametrize(("variances", "freedom", "margin"), [([0.0, 0.0], 3, 0.0), ([1.0], 0, math.inf)])
 def test_margin_without_spread_or_freedom(variances, freedom, margin):
     assert student_margin(np.array(variances), freedom, RISK) == margin
+
+
+def test_upper_bound_is_the_lower_one_upside_down_whether_foreseen_or_not():
+    pilot, *passes = np.random.default_rng(0).uniform(0, 1, (4, 200))
+    bounds = []
+    for foreseen in (True, False):
+        upper = upper_mean_bound([pilot], passes, floor=0.0, ceiling=1.0, risk=0.05, foreseen=foreseen)
+        mirrored = lower_mean_bound(
+            [-pilot], [-one for one in passes], floor=-1.0, ceiling=0.0, risk=0.05, foreseen=foreseen
+        )
+        assert upper == -mirrored
+        bounds.append(upper)
+    assert bounds[0] != bounds[1]

@@ -30,7 +30,7 @@ from layerbits.kernels import gaussian_log_sum_exp
 # Covariances of their own take d^2 multiply-adds a pair, and as many draws as dimensions to be any good.
 _MOST_DIMENSIONS = 32
 
-# The share of the spread of an input's draws that widens the kernels of the wide mixture; from trials on scalar networks.
+# The share of the spread of an input's draws that widens the kernels of the wide mixture, by trials on scalar nets.
 _WIDENING = 0.09
 
 

@@ -193,7 +193,7 @@ def test_handler_of_sigterm_is_given_back():
 _KILLED = """
 import os, signal, sys
 from layerbits.cli import main
-from layerbits.experiments import szt_tanh
+from layerbits.experiments import szt
 
 def killing(function):
     calls = iter(range(1, 1000))
@@ -203,7 +203,7 @@ def killing(function):
         return function(*arguments, **options)
     return wrapped
 
-szt_tanh.{victim}.step = killing(szt_tanh.{victim}.step)
+szt.{victim}.step = killing(szt.{victim}.step)
 main(sys.argv[1:])
 """
 

@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import dataclasses
 import logging
+import math
 import signal
 import sys
 import threading
@@ -107,6 +108,9 @@ def _run(arguments: argparse.Namespace) -> int:
     config = _configuration(EXPERIMENTS[name], arguments)
     path = arguments.out or Path("runs", f"{name}-quick" if arguments.quick else name)
     folder = RunFolder(path, experiment=name, config=config, resume=arguments.resume)
+    print(
+        f"{name}: about {_duration(EXPERIMENTS[name].expected_seconds(config))} on two cores, into {path}", flush=True
+    )
     try:
         with folder.running():
             EXPERIMENTS[name].run(config, folder)
@@ -150,6 +154,13 @@ def _configuration(experiment: Experiment, arguments: argparse.Namespace) -> Any
         texts["seed"] = arguments.seed
     default = dataclasses.replace(experiment.Config(), **(experiment.QUICK if arguments.quick else {}))
     return with_settings(default, texts)
+
+
+def _duration(seconds: float) -> str:
+    for unit, size in {"days": 86_400, "h": 3600, "min": 60}.items():
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{math.ceil(seconds)} s"
 
 
 @contextlib.contextmanager

@@ -28,3 +28,9 @@ def test_description_is_one_sentence(experiment):
 def test_module_measures_and_draws(experiment):
     assert callable(experiment.measure)
     assert callable(experiment.draw)
+
+
+def test_quick_run_is_expected_to_end_in_a_minute_and_a_half_and_no_later_than_a_full_one(experiment):
+    quick = experiment.expected_seconds(dataclasses.replace(experiment.Config(), **experiment.QUICK))
+    assert 0 < quick <= 90
+    assert quick <= experiment.expected_seconds(experiment.Config())

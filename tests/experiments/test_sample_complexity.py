@@ -11,6 +11,7 @@ from layerbits.errors import UsageError
 from layerbits.experiments import cube, sample_complexity
 from layerbits.experiments.run_folder import RunFolder
 from layerbits.experiments.sample_complexity import Bound, Config, Needed, Risk, plugin_error
+from layerbits.experiments.tables import read_table
 from layerbits.randomness import stream
 
 QUICK = dataclasses.replace(Config(), **sample_complexity.QUICK)
@@ -25,7 +26,7 @@ def finished(tmp_path_factory):
 
 
 def read(folder, name, kind):
-    return sample_complexity._read(folder.path / name, kind)
+    return read_table(folder.path / name, kind)
 
 
 @pytest.mark.parametrize(

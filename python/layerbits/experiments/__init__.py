@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 from layerbits.experiments import monte_carlo_error, sample_complexity, single_neuron, szt_tanh
@@ -20,10 +21,16 @@ class Experiment(Protocol):
     """Frozen dataclass of the settings, with the paper's values as defaults and a field ``seed``."""
 
     QUICK: Mapping[str, Any]
-    """The settings that make a run of a minute."""
+    """The settings of a quick run: seconds, a minute and a half at most, on two cores."""
+
+    def expected_seconds(self, config: Any) -> float:
+        """Return about how many seconds a run takes on two cores of Zen 5."""
 
     def run(self, config: Any, folder: RunFolder) -> None:
         """Run the experiment, or what is left of it, in `folder`."""
+
+    def draw(self, config: Any, path: Path) -> None:
+        """Draw every figure from the tables in the folder `path`, as far as they go; a run need not be over."""
 
 
 EXPERIMENTS: Mapping[str, Experiment] = {

@@ -102,11 +102,6 @@ class RunFolder:
             self._phases.pop()
             self._write()
 
-    def save_figure(self, figure: Figure, name: str) -> None:
-        """Save a figure as the PNG file `name`."""
-        with replacing(self.path / name) as draft:
-            figure.savefig(draft, dpi=_FIGURE_DPI)
-
     def _charge(self) -> None:
         now = time.perf_counter()
         if self._phases:
@@ -133,6 +128,12 @@ class RunFolder:
         for name, value in self._record["configuration"].items():
             _require_equal(name, settings.get(name), value)
         self._record["timings"] = before.get("timings", {})
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Save a figure as a PNG file."""
+    with replacing(path) as draft:
+        figure.savefig(draft, dpi=_FIGURE_DPI)
 
 
 def versions() -> dict[str, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,11 +20,10 @@ from torch.nn.utils import skip_init
 
 from layerbits import plots
 from layerbits.experiments.configuration import require, require_positive
-from layerbits.experiments.run_folder import RunFolder
+from layerbits.experiments.run_folder import RunFolder, save_figure
+from layerbits.experiments.tables import fill_table, read_table
 from layerbits.information import layer_information
 from layerbits.noise import NoisyModule, noisify
-from layerbits.progress import progress
-from layerbits.training.records import read_csv, write_csv
 
 _INPUTS = (-3.0, -1.0, 1.0, 3.0)
 _SIGMAS = (0.005, 0.01, 0.05, 0.1, 0.2, 0.5)
@@ -77,12 +77,17 @@ class Point(NamedTuple):
     published: float
 
 
+def expected_seconds(config: Config) -> float:
+    """Return about how many seconds a run takes on two cores."""
+    return len(config.weights) * len(config.sigmas) * 0.1
+
+
 def run(config: Config, folder: RunFolder) -> None:
     """Measure and draw."""
     with folder.phase("information"):
         measure(config, folder)
     with folder.phase("figures"):
-        draw(config, folder)
+        draw(config, folder.path)
 
 
 def sample(weight: float, sigma: float) -> NoisyModule:
@@ -96,21 +101,22 @@ def sample(weight: float, sigma: float) -> NoisyModule:
 def measure(config: Config, folder: RunFolder) -> None:
     """Measure the information of each neuron; leaves curves.csv."""
     neurons = [(weight, sigma) for weight in config.weights for sigma in config.sigmas]
-    points = [_measure_one(config, *neuron) for neuron in progress(neurons, name="information", total=len(neurons))]
-    write_csv(folder.path / "curves.csv", Point._fields, points)
+    path = folder.path / "curves.csv"
+    points = fill_table(path, Point, neurons, lambda neuron: _measure_one(config, *neuron), name="information")
     folder.summary["largest_error"] = max(abs(point.value - point.truth) for point in points)
     folder.summary["largest_half_width"] = max(point.upper - point.lower for point in points) / 2
     folder.summary["intervals"] = len(points)
     folder.summary["intervals_that_hold_the_truth"] = sum(point.lower <= point.truth <= point.upper for point in points)
 
 
-def draw(config: Config, folder: RunFolder) -> None:
+def draw(config: Config, path: Path) -> None:
     """Draw single-neuron.png from curves.csv: what was measured, as bands, and the curves of quadrature."""
-    points = [Point(*map(float, row)) for row in read_csv(folder.path / "curves.csv", Point._fields)]
+    points = read_table(path / "curves.csv", Point)
     figure = plots.new_figure(width=8, height=5)
     axes = figure.add_subplot()
     for sigma, color in zip(config.sigmas, plots.sequence_colors(len(config.sigmas)), strict=True):
-        x, _, value, _, lower, upper, truth, _ = zip(*sorted(p for p in points if p.sigma == sigma), strict=True)
+        curve = np.array(sorted(point for point in points if point.sigma == sigma)).reshape(-1, len(Point._fields))
+        x, _, value, _, lower, upper, truth, _ = curve.T
         plots.band(axes, x, lower, value, upper, color=color, label=f"{sigma:g}")
         axes.plot(x, truth, "k.", markersize=2)
     axes.plot([], [], "k.", markersize=2, label="by quadrature")
@@ -118,7 +124,7 @@ def draw(config: Config, folder: RunFolder) -> None:
     plots.reference_line(axes, math.log(4), "log 4")
     plots.reference_line(axes, math.log(4) - 0.75 * math.log(3), "one input against three")
     plots.legend_outside(axes, title="sigma")
-    folder.save_figure(figure, "single-neuron.png")
+    save_figure(figure, path / "single-neuron.png")
 
 
 def information_by_quadrature(weight: float, sigma: float) -> float:

@@ -1,0 +1,23 @@
+import dataclasses
+import functools
+
+import pytest
+
+from layerbits.experiments import EXPERIMENTS
+from layerbits.experiments.run_folder import RunFolder
+
+
+@pytest.fixture(scope="session")
+def quick_run(tmp_path_factory):
+    """Gives the folder of a finished quick run of an experiment, made once in a session; takes further settings."""
+
+    @functools.cache
+    def run(name, **settings):
+        experiment = EXPERIMENTS[name]
+        config = dataclasses.replace(experiment.Config(), **experiment.QUICK, **settings)
+        folder = RunFolder(tmp_path_factory.mktemp(name), experiment=name, config=config, resume=False)
+        with folder.running():
+            experiment.run(config, folder)
+        return folder.path
+
+    return run

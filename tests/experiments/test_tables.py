@@ -1,0 +1,61 @@
+"""Tables of a study: what is read is what was written, and a table made in parts is the one made at once."""
+
+from typing import NamedTuple
+
+import pytest
+
+from layerbits.errors import UsageError
+from layerbits.experiments.tables import fill_table, read_table, write_table
+
+
+class Square(NamedTuple):
+    name: str
+    root: int
+    value: float
+
+
+def square(root):
+    return Square(f"of {root}", root, float(root**2) / 3)
+
+
+def test_rows_read_back_to_the_same_bits_and_types(tmp_path):
+    rows = [square(root) for root in range(4)]
+    write_table(tmp_path / "squares.csv", Square, rows)
+    assert read_table(tmp_path / "squares.csv", Square) == rows
+
+
+def test_missing_table_has_no_rows(tmp_path):
+    assert read_table(tmp_path / "squares.csv", Square) == []
+
+
+@pytest.mark.parametrize("single_thread", [False, True])
+def test_interrupted_table_is_gone_on_with(tmp_path, monkeypatch, single_thread):
+    monkeypatch.setattr("layerbits.experiments.tables._SECONDS_BETWEEN_SAVES", -1.0)
+    asked = []
+
+    def measure(root):
+        if root == 3 and len(asked) == 3:
+            raise KeyboardInterrupt
+        asked.append(root)
+        return square(root)
+
+    def fill():
+        return fill_table(
+            tmp_path / "squares.csv", Square, range(5), measure, name="squares", single_thread=single_thread
+        )
+
+    with pytest.raises(KeyboardInterrupt):
+        fill()
+    assert read_table(tmp_path / "squares.csv", Square) == [square(root) for root in range(3)]
+    asked.append("again")
+    rows = [square(root) for root in range(5)]
+    assert fill() == rows == read_table(tmp_path / "squares.csv", Square)
+    assert asked == [0, 1, 2, "again", 3, 4]
+
+
+@pytest.mark.parametrize("text", ["name,root\n", "name,root,value\na,1.5,2\n", "name,root,value\na,1,2\nb,2,4\n"])
+def test_table_that_is_not_one_s_own_is_refused(tmp_path, text):
+    path = tmp_path / "squares.csv"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=r"squares\.csv: cannot go on"):
+        fill_table(path, Square, [1], square, name="squares")

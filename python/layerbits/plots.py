@@ -97,11 +97,14 @@ def legend_outside(axes: Axes, title: str | None = None) -> None:
     axes.legend(title=title, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, alignment="left")
 
 
-def scatter_panel(axes: Axes3D, points: npt.NDArray[np.float64], labels: npt.NDArray[np.int64], *, title: str) -> None:
-    """Show points of shape (n, 3) in the cube [-1, 1]^3, coloured by their labels, shape (n,)."""
+def scatter_panel(
+    axes: Axes3D, points: npt.NDArray[np.float64], labels: npt.NDArray[np.int64], *, title: str, limit: float = 1.0
+) -> None:
+    """Show points of shape (n, 3) in the cube [-limit, limit]^3, coloured by their labels, shape (n,)."""
     colors = np.asarray(CLASS_COLORS)[labels]
     axes.scatter(*points.T, c=colors, s=3, alpha=0.5, linewidths=0)
-    axes.set(xlim=(-1, 1), ylim=(-1, 1), zlim=(-1, 1), xticks=(-1, 0, 1), yticks=(-1, 0, 1), zticks=(-1, 0, 1))
+    ends, ticks = (-limit, limit), (-limit, 0, limit)
+    axes.set(xlim=ends, ylim=ends, zlim=ends, xticks=ticks, yticks=ticks, zticks=ticks)
     axes.tick_params(labelsize="xx-small", pad=-4)
     axes.set_title(title, fontsize="medium")
     axes.set_box_aspect(None, zoom=1.15)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from layerbits.experiments import monte_carlo_error, sample_complexity, single_neuron, szt_tanh
+from layerbits.experiments import monte_carlo_error, sample_complexity, single_neuron, szt_linear, szt_relu, szt_tanh
 from layerbits.experiments.run_folder import RunFolder
 
 
@@ -35,6 +35,8 @@ class Experiment(Protocol):
 
 EXPERIMENTS: Mapping[str, Experiment] = {
     "szt-tanh": szt_tanh,
+    "szt-linear": szt_linear,
+    "szt-relu": szt_relu,
     "single-neuron": single_neuron,
     "monte-carlo-error": monte_carlo_error,
     "sample-complexity": sample_complexity,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,6 +38,7 @@ from layerbits.training.records import read_csv, write_csv
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
     from mpl_toolkits.mplot3d import Axes3D  # type: ignore[import-untyped]
 
 SCATTER_COLUMNS = ("epoch", "label", "t1", "t2", "t3")
@@ -45,6 +46,7 @@ SCATTER_COLUMNS = ("epoch", "label", "t1", "t2", "t3")
 _Labels = npt.NDArray[np.int64]
 _Points = npt.NDArray[np.float64]
 
+_SHOWN_NOISE = 0.2  # how far beyond tanh's cube points are still shown in it
 _SCATTER_STREAM = (0,)  # not one of those of the estimator, which have three numbers
 # Seconds of a step of the optimizer, and of a measurement of all layers by one draw, on two cores of Zen 5.
 _STEP_SECONDS = 4.7e-4
@@ -100,6 +102,24 @@ class Settings:
             return min(self.measured_epochs, key=lambda epoch: abs(math.log(epoch / wanted)))
 
         return tuple(sorted(set(map(nearest, self.scatter_epochs))))
+
+
+@dataclasses.dataclass(frozen=True)
+class NoisySettings(Settings):
+    """Settings of a study of one noisy network."""
+
+    sigma: float = 0.005  # [B]
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises
+        ------
+        UsageError
+            If one is out of range.
+        """
+        super().__post_init__()
+        require_sigma(self, "sigma")
 
 
 def require_sigma(settings: Settings, name: str) -> None:
@@ -245,13 +265,13 @@ def read_scatter(path: Path) -> dict[int, tuple[_Labels, _Points]]:
     }
 
 
-def summary(tables: Mapping[int, InformationTable]) -> dict[str, float]:
-    """Return what the information of the first and of the last layer come down to."""
+def summary(path: Path, tables: Mapping[int, InformationTable]) -> dict[str, float]:
+    """Return what a training comes down to: the last test accuracy, the information of the first and last layers."""
     final = max(tables)
     layers = [row.layer for row in tables[final]]
     first, last = layers[0], layers[-1]
     peak = max(tables, key=lambda epoch: tables[epoch][last, "I(X;T)"].value)
-    numbers: dict[str, float] = {}
+    numbers = {"test_accuracy": read_training(path / "training.csv")[-1].accuracy}
     for name, epoch, layer in (
         ("first_layer_final", final, first),
         ("last_layer_peak", peak, last),
@@ -266,15 +286,31 @@ def summary(tables: Mapping[int, InformationTable]) -> dict[str, float]:
     }
 
 
-def final_accuracy(path: Path) -> float:
-    """Return the last accuracy on the test split in the training.csv of a folder."""
-    return read_training(path / "training.csv")[-1].accuracy
+def study_figure(settings: Settings, path: Path) -> Figure:
+    """Draw what the tables in the folder of one network hold: points of the last layer, information, losses."""
+    shown = settings.shown_epochs
+    figure = plots.new_figure(width=11, height=8.5)
+    grid = figure.add_gridspec(3, len(shown), height_ratios=(1.1, 1.3, 1))
+    draw_scatter([figure.add_subplot(grid[0, column], projection="3d") for column in range(len(shown))], path)
+    information = figure.add_subplot(grid[1, :])
+    losses = figure.add_subplot(grid[2, :], sharex=information)
+    draw_information(information, path)
+    plots.legend_outside(information, title="95 % intervals")
+    draw_losses(losses, path)
+    plots.legend_outside(losses)
+    for axes in (information, losses):
+        plots.mark_epochs(axes, list(shown))
+        axes.label_outer()
+    return figure
 
 
-def draw_scatter(axes: list[Axes3D], path: Path) -> None:
-    """Draw the points of the last hidden layer in a folder, an epoch to a panel."""
-    for panel, (epoch, (labels, points)) in zip(axes, read_scatter(path).items(), strict=False):
-        plots.scatter_panel(panel, points, labels, title=f"epoch {epoch}")
+def draw_scatter(axes: Sequence[Axes3D], path: Path) -> None:
+    """Draw the points of the last hidden layer that a folder has, an epoch to a panel, in the cube that they fill."""
+    scatter = read_scatter(path) if (path / "scatter.csv").exists() else {}
+    for panel, (epoch, (labels, points)) in zip(axes, scatter.items(), strict=False):
+        farthest = np.abs(points).max()
+        limit = 1.0 if farthest < 1 + _SHOWN_NOISE else math.ceil(farthest)
+        plots.scatter_panel(panel, points, labels, title=f"epoch {epoch}", limit=limit)
 
 
 def draw_information(axes: Axes, path: Path) -> None:

@@ -37,7 +37,7 @@ def test_first_layer_regains_what_noise_took_from_it(quick_run):
 def test_networks_learn(quick_run):
     for variant in ("relu-0.005", "relu-0.1"):
         accuracy = read_training(quick_run("szt-relu") / variant / "training.csv")[-1].accuracy
-        # Seen .91 to .93 with three seeds; 4 standard errors of 819 test inputs below .91 it is .87, and blind guessing .52.
+        # Seen .91 to .93 with three seeds; .87 is 4 standard errors of 819 test inputs below, blind guessing is .52.
         assert accuracy > 0.87
 
 

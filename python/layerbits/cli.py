@@ -25,6 +25,7 @@ from layerbits.errors import LayerbitsError, UsageError
 from layerbits.experiments import EXPERIMENTS, Experiment
 from layerbits.experiments.configuration import with_settings
 from layerbits.experiments.run_folder import RunFolder, versions
+from layerbits.report import write_report
 from layerbits.tasks import V1
 from layerbits.training.records import write_csv
 
@@ -48,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status.
     """
     arguments = _parser().parse_args(argv)
-    commands = {"list": _list, "run": _run, "info": _info, "check": _check}
+    commands = {"list": _list, "run": _run, "report": _report, "info": _info, "check": _check}
     try:
         with _termination_as_interrupt():
             return commands[arguments.command](arguments)
@@ -74,6 +75,12 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--seed", metavar="N", help="seed of all random numbers (default: 0)")
     run.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="change a setting, repeatedly")
     run.add_argument("--resume", action="store_true", help="go on with the run in DIR")
+    report = commands.add_parser(
+        "report",
+        help="draw the figures of a run and make a page of it",
+        description="Draw the figures of a run, finished or not, from its tables, and write DIR/report.html.",
+    )
+    report.add_argument("directory", metavar="DIR", type=Path, help="folder of the run")
     check = commands.add_parser(
         "check",
         help="check the intervals against known answers",
@@ -119,6 +126,14 @@ def _run(arguments: argparse.Namespace) -> int:
     print(f"results are in {path}")
     for key, value in folder.summary.items():
         print(f"  {key.replace('_', ' ')}: {value:.4g}")
+    return 0
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    report = write_report(arguments.directory)
+    print(f"report is in {report.page}")
+    for note in report.notes:
+        print(f"  {' '.join(note.split())}")
     return 0
 
 

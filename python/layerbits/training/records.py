@@ -16,9 +16,12 @@ DRAFT_PREFIX = ".draft-"
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yield a path in the same folder to write to; it takes the place of `path` if the block ends without exception."""
-    draft = path.with_name(DRAFT_PREFIX + path.name)
+def replacing(path: Path, *, writer: str = "") -> Iterator[Path]:
+    """Yield a path in the same folder to write to; it takes the place of `path` if the block ends without exception.
+
+    Writers that may be at work on the same file at the same time need different names.
+    """
+    draft = path.with_name(DRAFT_PREFIX + writer + path.name)
     try:
         yield draft
         os.replace(draft, path)

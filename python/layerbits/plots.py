@@ -93,8 +93,9 @@ def mark_epochs(axes: Axes, epochs: Sequence[int]) -> None:
 
 
 def legend_outside(axes: Axes, title: str | None = None) -> None:
-    """Put the legend of `axes` to the right of the panel."""
-    axes.legend(title=title, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, alignment="left")
+    """Put the legend of `axes`, if there is anything to say in it, to the right of the panel."""
+    if axes.get_legend_handles_labels()[1]:
+        axes.legend(title=title, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, alignment="left")
 
 
 def scatter_panel(

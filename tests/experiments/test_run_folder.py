@@ -6,8 +6,9 @@ import time
 
 import pytest
 
+from layerbits import plots
 from layerbits.errors import UsageError
-from layerbits.experiments.run_folder import RunFolder
+from layerbits.experiments.run_folder import RunFolder, save_figure
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,3 +123,14 @@ def test_refused_run_leaves_the_record_of_the_earlier_one(tmp_path):
     with pytest.raises(UsageError):
         folder(tmp_path, config=Config(seed=1), resume=True)
     assert (tmp_path / "run.json").read_text() == before
+
+
+def test_figure_without_data_yet_can_be_saved(tmp_path):
+    figure = plots.new_figure(width=2, height=2)
+    axes = figure.add_subplot()
+    axes.plot([], [])
+    plots.curve_panel(axes, ylabel="y")
+    axes.set_yscale("log")
+    plots.legend_outside(axes)
+    save_figure(figure, tmp_path / "empty.png")
+    assert (tmp_path / "empty.png").read_bytes().startswith(b"\x89PNG")

@@ -314,8 +314,8 @@ def draw_scatter(axes: Sequence[Axes3D], path: Path) -> None:
 
 
 def draw_information(axes: Axes, path: Path) -> None:
-    """Draw I(X;T) of the layers in the information.csv of a folder over the epochs, as bands."""
-    tables = read_information(path / "information.csv")
+    """Draw I(X;T) of the layers in the information.csv of a folder, if any, over the epochs, as bands."""
+    tables = read_information(path / "information.csv") if (path / "information.csv").exists() else {}
     layers = dict.fromkeys(row.layer for table in tables.values() for row in table)
     # The first layers coincide at log 4096: thinner lines go on top of thicker ones.
     widths = np.linspace(4, 1.5, len(layers))
@@ -328,8 +328,8 @@ def draw_information(axes: Axes, path: Path) -> None:
 
 
 def draw_losses(axes: Axes, path: Path) -> None:
-    """Draw the cross-entropies in the training.csv of a folder over the epochs."""
-    rows = read_training(path / "training.csv")
+    """Draw the cross-entropies in the training.csv of a folder, if any, over the epochs."""
+    rows = read_training(path / "training.csv") if (path / "training.csv").exists() else []
     for split_name, color in zip(("train", "test"), plots.CLASS_COLORS, strict=True):
         curve = [row for row in rows if row.split == split_name]
         axes.plot([row.epoch for row in curve], [row.loss for row in curve], color=color, label=split_name)

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from layerbits import plots
 from layerbits.results import InformationRow
 from layerbits.training.evaluation import read_training
@@ -46,7 +48,7 @@ def information_chart(path: Path) -> Chart:
     curves: dict[str, dict[str, list[_Point]]] = {}
     units: dict[str, str] = {}
     for epoch, table in read_information(path).items():
-        several = len({row.estimator for row in table}) > 1
+        several = len({(row.layer, row.quantity) for row in table}) < len(table)
         for row in table:
             curve = f"{row.layer}, {row.estimator}" if several else row.layer
             curves.setdefault(row.quantity, {}).setdefault(curve, []).append(_information_point(epoch, curve, row))
@@ -75,7 +77,11 @@ def _hover(*lines: str) -> str:
 
 def _view(curves: dict[str, list[_Point]], title: str) -> dict[str, Any]:
     traces: list[dict[str, Any]] = []
-    for (name, points), (*color, _) in zip(curves.items(), plots.sequence_colors(len(curves)), strict=True):
+    # Curves that coincide: thinner lines go on top of thicker ones.
+    widths = np.linspace(5, 2, len(curves)).tolist()
+    for (name, points), (*color, _), width in zip(
+        curves.items(), plots.sequence_colors(len(curves)), widths, strict=True
+    ):
         rgb = ",".join(str(round(255 * part)) for part in color)
         told = html.escape(name, quote=False)
         banded = [point for point in points if math.isfinite(point.lower) and math.isfinite(point.upper)]
@@ -94,7 +100,7 @@ def _view(curves: dict[str, list[_Point]], title: str) -> dict[str, Any]:
                 "x": [point.epoch for point in points],
                 "y": _finite(point.value for point in points),
                 "text": [point.text for point in points], "hoverinfo": "text",
-                "line": {"color": f"rgb({rgb})", "width": 2}, "marker": {"size": 4},
+                "line": {"color": f"rgb({rgb})", "width": width}, "marker": {"size": width + 2},
             }
         )  # fmt: skip
     first = min(point.epoch for points in curves.values() for point in points)

@@ -146,7 +146,7 @@ def _chart(name: str, chart: Chart, *, opened: bool) -> str:
     data = json.dumps(chart, allow_nan=False).replace("<", "\\u003c")
     return (
         f'<details class="chart"{" open" if opened else ""}><summary>{_text(name)}</summary>'
-        f'<label>Quantity: <select>{options}</select></label><div class="plot"></div>'
+        f'<label>Show <select>{options}</select></label><div class="plot"></div>'
         f'<script type="application/json">{data}</script></details>'
     )
 

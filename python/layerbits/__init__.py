@@ -1,6 +1,6 @@
 """How much information each layer of a neural network carries about its input."""
 
-from layerbits import baselines, tasks, theory
+from layerbits import baselines, data, tasks, theory
 from layerbits.backends import Backend, backends
 from layerbits.between_layers import information_between_layers
 from layerbits.binning import (
@@ -55,6 +55,7 @@ __all__ = [
     "binned_entropy",
     "binned_information",
     "class_separation",
+    "data",
     "information_between_layers",
     "layer_activations",
     "layer_information",

@@ -1,0 +1,50 @@
+"""The handwritten digits that come with scikit-learn: small, and there without a network connection."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import torch
+
+from layerbits.data.images import LabelledImages
+from layerbits.data.split import split
+from layerbits.errors import DataError
+
+
+def digits_dataset(*, test_fraction: float = 0.5, seed: int = 0) -> tuple[LabelledImages, LabelledImages]:
+    """Split scikit-learn's 1797 images of digits, 8 x 8 pixels, at random.
+
+    Parameters
+    ----------
+    test_fraction, seed
+        As in `split`.
+
+    Returns
+    -------
+    train, test : LabelledImages
+
+    Raises
+    ------
+    DataError
+        If scikit-learn is not installed.
+    ValueError
+        If `test_fraction` is out of range.
+
+    References
+    ----------
+    Alpaydin and Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998 (test part).
+    """
+    if importlib.util.find_spec("sklearn") is None:
+        raise DataError(
+            "digits: scikit-learn, which holds them, is not installed; pip install 'layerbits[experiments]'"
+        )
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    inputs = torch.from_numpy(bunch.images).float()[:, None] / 16
+    labels = torch.from_numpy(bunch.target).long()
+    train, test = (
+        LabelledImages(inputs[rows], labels[rows])
+        for rows in split(len(labels), test_fraction=test_fraction, seed=seed)
+    )
+    return train, test

@@ -1,0 +1,127 @@
+"""Reader of IDX files, the format of the MNIST database: a header that tells type and shape, then the values.
+
+Whatever is wrong with a file is one DataError that names it.
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+import os
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from layerbits.data.images import LabelledImages
+from layerbits.errors import DataError
+
+_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+_GZIP = b"\x1f\x8b"
+_MOST_DIMENSIONS = 32  # of an older NumPy
+
+
+def read_idx(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
+    """Read an IDX file, compressed by gzip or not, whatever its name.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+
+    Returns
+    -------
+    array
+        Of the shape and type that the file tells: uint8, int8, int16, int32, float32 or float64.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read, is of another kind, or holds fewer or more values than its header tells.
+
+    References
+    ----------
+    LeCun, Cortes and Burges, The MNIST database of handwritten digits: the section on file formats.
+    """
+    content = _content(Path(path))
+    if (
+        len(content) < 4
+        or content[:2] != b"\0\0"
+        or content[2] not in _TYPES
+        or not 1 <= content[3] <= _MOST_DIMENSIONS
+    ):
+        raise DataError(
+            f"{path}: begins with {content[:4].hex(' ') or 'nothing'}, wanted an IDX file, which begins with 00 00, "
+            "the type and the number of dimensions; take the file from its source again"
+        )
+    dtype, begin = np.dtype(_TYPES[content[2]]), 4 + 4 * content[3]
+    if len(content) < begin:
+        raise DataError(f"{path}: ends within its header, after {len(content)} bytes; take it from its source again")
+    shape = struct.unpack(f">{content[3]}I", content[4:begin])
+    got, wanted = len(content) - begin, math.prod(shape) * dtype.itemsize
+    if got != wanted:
+        raise DataError(
+            f"{path}: got {got} bytes of values, wanted {wanted} for the shape {shape} that its header tells; "
+            "take the file from its source again"
+        )
+    return np.frombuffer(content, dtype, offset=begin).reshape(shape).astype(dtype.newbyteorder("="))
+
+
+def read_labelled_images(
+    images: str | os.PathLike[str], labels: str | os.PathLike[str], *, classes: int = 10
+) -> LabelledImages:
+    """Read a pair of IDX files: images of one byte a pixel, and the number of the class of each.
+
+    Parameters
+    ----------
+    images, labels : path
+        The files, of shapes (n, h, w) and (n,), n >= 1.
+    classes : int
+        Labels are from 0 to ``classes - 1``.
+
+    Returns
+    -------
+    LabelledImages
+        Pixels divided by 255.
+
+    Raises
+    ------
+    DataError
+        As `read_idx`; if a file holds something else, or the two do not belong together.
+    """
+    pixels = _bytes(images, ndim=3, wanted="images, of shape (n, height, width)")
+    numbers = _bytes(labels, ndim=1, wanted="labels, of shape (n,)")
+    if len(pixels) != len(numbers):
+        raise DataError(
+            f"{images}: got {len(pixels)} images, wanted {len(numbers)}, one for each label in {labels}; "
+            "take both files from one source"
+        )
+    if numbers.max() >= classes:
+        raise DataError(f"{labels}: got the label {numbers.max()}, wanted 0 to {classes - 1}; take labels of such data")
+    return LabelledImages(
+        inputs=torch.from_numpy(pixels[:, None].astype(np.float32)).div_(255),
+        labels=torch.from_numpy(numbers.astype(np.int64)),
+    )
+
+
+def _bytes(path: str | os.PathLike[str], *, ndim: int, wanted: str) -> npt.NDArray[np.uint8]:
+    values = read_idx(path)
+    if values.dtype != np.uint8 or values.ndim != ndim or 0 in values.shape:
+        raise DataError(
+            f"{path}: got {values.dtype} of shape {values.shape}, wanted {wanted}, of uint8; name that file"
+        )
+    return values
+
+
+def _content(path: Path) -> bytes:
+    try:
+        content = path.read_bytes()
+        return gzip.decompress(content) if content.startswith(_GZIP) else content
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise DataError(f"{path}: damaged gzip file ({error}); take it from its source again") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); name an IDX file that can") from error

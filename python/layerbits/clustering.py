@@ -158,18 +158,25 @@ def class_separation(points: Array, labels: Array) -> ClassSeparation:
     TypeError, ValueError
         An argument has another type, dtype, device, shape or value than wanted; the message names it.
     """
-    rows = _rows(points).numpy().astype(np.float64)
+    rows = _rows(points).numpy()
     classes = class_numbers(labels, len(rows))
     if not np.isfinite(rows).all():
         raise ValueError("points: got NaN or infinity, wanted finite numbers")
     sizes = np.bincount(classes)
     if len(sizes) < 2:
         raise ValueError(f"labels: got {len(sizes)} class, wanted at least 2")
-    # Differences below are of deviations: far from zero the means themselves would lose digits.
-    rows -= rows.mean(axis=0)
-    means = np.stack([rows[classes == one].mean(axis=0) for one in np.arange(len(sizes))])
-    deviations = rows - means[classes]
-    scatter = np.bincount(classes, np.square(deviations).sum(axis=1))  # of each class about its mean
+    # A class at a time, for a wide layer leaves no room for a copy in float64; and deviations from one point, for far
+    # from zero the means themselves would lose digits.
+    members = [np.flatnonzero(classes == one) for one in np.arange(len(sizes))]
+    origin = rows.mean(axis=0, dtype=np.float64)
+    means = np.stack([(rows[mine] - origin).mean(axis=0) for mine in members])
+    axes = _whitening(means)
+    scatter = np.zeros(len(sizes))  # of each class about its mean
+    whitened = np.zeros(len(sizes))  # the same in units of the spread of the means
+    for one, mine in enumerate(members):
+        deviations = rows[mine] - origin - means[one]
+        scatter[one] = np.square(deviations).sum()
+        whitened[one] = np.square(deviations @ axes).sum()
     scatter_of_means = float(sizes @ np.square(means).sum(axis=1))
     n, pairs_within = len(rows), float(sizes @ (sizes - 1)) / 2
     # Of a sum of |a - b|^2 over pairs each deviation and each mean has its share; no difference of sums is needed.
@@ -179,17 +186,16 @@ def class_separation(points: Array, labels: Array) -> ClassSeparation:
         within=math.sqrt(within),
         between=math.sqrt(between),
         scatter_ratio=_ratio(scatter_of_means, float(scatter.sum())),
-        collapse=_collapse(means, deviations / np.sqrt(sizes)[classes, None]),
+        collapse=float((whitened / sizes).mean()) if axes.size else _ratio(float((scatter / sizes).sum()), 0.0),
     )
 
 
-def _collapse(means: Doubles, deviations: Doubles) -> float:
-    """NC1 from means (classes, d) and deviations (n, d) that weigh every class alike."""
+def _whitening(means: Doubles) -> Doubles:
+    """Return axes (d, k) that give class means (classes, d) unit scatter in all directions in which they differ."""
     _, spread, directions = np.linalg.svd(means - means.mean(axis=0), full_matrices=False)
     real = spread > len(means) * np.finfo(np.float64).eps * spread[0]
-    if not real.any():
-        return _ratio(float(np.square(deviations).sum()), 0.0)
-    return float(np.square(deviations @ directions[real].T / spread[real]).sum()) / len(means)
+    scaled: Doubles = directions[real].T / spread[real]
+    return scaled
 
 
 def _ratio(part: float, whole: float) -> float:

@@ -175,7 +175,7 @@ def record(
 
 
 def _run(noisy: NoisyModule, tensors: Sequence[Tensor], recorder: _Recorder, chunk: int | None) -> dict[str, Tensor]:
-    (n_inputs, draws), rows = recorder.shape, _rows_per_pass(tensors, chunk)
+    (n_inputs, draws), rows = recorder.shape, rows_per_pass(tensors, chunk)
     together = min(draws, rows, max(_TOGETHER, rows // n_inputs))
     with recorder.pool, evaluating(noisy), torch.no_grad(), noisy.noise_replaced(recorder):
         for draw in range(0, draws, together):
@@ -357,7 +357,8 @@ def _as_tensor(one: Tensor | _Array, model: nn.Module) -> Tensor:
     return tensor.to(like.device, like.dtype if tensor.is_floating_point() else tensor.dtype)
 
 
-def _rows_per_pass(tensors: Sequence[Tensor], chunk: int | None) -> int:
+def rows_per_pass(tensors: Sequence[Tensor], chunk: int | None = None) -> int:
+    """Return how many rows a pass may have; `chunk`, if one is given."""
     if chunk is None:
         width = sum(math.prod(tensor.shape[1:]) for tensor in tensors)
         chunk = max(1, min(_CHUNK_ROWS, _CHUNK_ELEMENTS // max(1, width)))

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from layerbits.errors import UsageError
-from layerbits.propagation import evaluating
+from layerbits.propagation import evaluating, rows_per_pass
 from layerbits.training.records import damaged, read_csv, write_csv
 
 
@@ -96,7 +96,8 @@ def evaluate(model: nn.Module, inputs: Tensor, labels: Tensor) -> tuple[float, f
         Shape (n,), int64.
     """
     with evaluating(model), torch.no_grad():
-        logits = model(inputs)
+        # In parts: the feature maps of a large data set would not fit.
+        logits = torch.cat([model(part) for part in torch.split(inputs, rows_per_pass([inputs]))])
     accuracy = (logits.argmax(dim=1) == labels).double().mean().item()
     return cross_entropy(logits, labels).item(), accuracy
 

@@ -6,7 +6,7 @@ network per epoch, a DataLoader would cost more than the network.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 import numpy as np
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 _Item = TypeVar("_Item")
+Transform = Callable[[Tensor, np.random.Generator], Tensor]
 
 
 def single_threaded(items: Iterable[_Item]) -> Iterator[_Item]:
@@ -45,11 +46,12 @@ def train(
     epochs: Iterable[int],
     batch_size: int,
     seed: int,
+    transform: Transform | None = None,
 ) -> Iterator[int]:
     """Train a classifier by cross-entropy and yield each epoch's number when it is over.
 
-    The order of the rows depends on `seed` and the epoch's number alone, so a run that starts again in the middle
-    meets the same batches.
+    The order of the rows, and what `transform` draws, depend on `seed` and the epoch's number alone, so a run that
+    starts again in the middle meets the same batches.
 
     Parameters
     ----------
@@ -66,7 +68,9 @@ def train(
     batch_size : int
         Rows per step; the last batch of an epoch may be smaller.
     seed : int
-        Seed of the order of the rows.
+        Seed of the order of the rows and of `transform`.
+    transform : callable, optional
+        Makes ``transform(inputs, generator)`` of the inputs of a batch.
 
     Yields
     ------
@@ -75,10 +79,12 @@ def train(
     """
     for epoch in epochs:
         model.train()
-        order = torch.from_numpy(np.random.default_rng((seed, epoch)).permutation(len(inputs))).to(inputs.device)
+        random = np.random.default_rng((seed, epoch))
+        order = torch.from_numpy(random.permutation(len(inputs))).to(inputs.device)
         shuffled = torch.split(inputs[order], batch_size), torch.split(labels[order], batch_size)
         for some_inputs, some_labels in zip(*shuffled, strict=True):
             optimizer.zero_grad()
-            cross_entropy(model(some_inputs), some_labels).backward()  # type: ignore[no-untyped-call]
+            batch = some_inputs if transform is None else transform(some_inputs, random)
+            cross_entropy(model(batch), some_labels).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
         yield epoch

@@ -23,7 +23,7 @@ from layerbits.backends import backends
 from layerbits.coverage import Coverage, coverage
 from layerbits.errors import LayerbitsError, UsageError
 from layerbits.experiments import EXPERIMENTS, Experiment
-from layerbits.experiments.configuration import with_settings
+from layerbits.experiments.configuration import require_needed, with_settings
 from layerbits.experiments.run_folder import RunFolder, versions
 from layerbits.report import write_report
 from layerbits.tasks import V1
@@ -114,10 +114,9 @@ def _run(arguments: argparse.Namespace) -> int:
     plots.require_matplotlib()  # now, not after the training
     config = _configuration(EXPERIMENTS[name], arguments)
     path = arguments.out or Path("runs", f"{name}-quick" if arguments.quick else name)
+    seconds = EXPERIMENTS[name].expected_seconds(config)  # first: data that the settings name may not be there
     folder = RunFolder(path, experiment=name, config=config, resume=arguments.resume)
-    print(
-        f"{name}: about {_duration(EXPERIMENTS[name].expected_seconds(config))} on two cores, into {path}", flush=True
-    )
+    print(f"{name}: about {_duration(seconds)} on two cores, into {path}", flush=True)
     try:
         with folder.running():
             EXPERIMENTS[name].run(config, folder)
@@ -168,7 +167,9 @@ def _configuration(experiment: Experiment, arguments: argparse.Namespace) -> Any
     if arguments.seed is not None:
         texts["seed"] = arguments.seed
     default = dataclasses.replace(experiment.Config(), **(experiment.QUICK if arguments.quick else {}))
-    return with_settings(default, texts)
+    config = with_settings(default, texts)
+    require_needed(config)
+    return config
 
 
 def _duration(seconds: float) -> str:

@@ -6,7 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from layerbits.experiments import monte_carlo_error, sample_complexity, single_neuron, szt_linear, szt_relu, szt_tanh
+from layerbits.experiments import (
+    digits_cnn,
+    mnist_cnn,
+    monte_carlo_error,
+    sample_complexity,
+    single_neuron,
+    szt_linear,
+    szt_relu,
+    szt_tanh,
+)
 from layerbits.experiments.run_folder import RunFolder
 
 
@@ -38,6 +47,8 @@ EXPERIMENTS: Mapping[str, Experiment] = {
     "szt-linear": szt_linear,
     "szt-relu": szt_relu,
     "single-neuron": single_neuron,
+    "digits-cnn": digits_cnn,
+    "mnist-cnn": mnist_cnn,
     "monte-carlo-error": monte_carlo_error,
     "sample-complexity": sample_complexity,
 }

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     _Config = TypeVar("_Config", bound=DataclassInstance)
 
+_NEEDED = "needed"  # key of the metadata of a field
 _PARSERS = {int: int, float: float, str: str}
 _LARGEST = 2**31 - 1  # what every library that a setting reaches can count to
 
@@ -34,6 +35,19 @@ def with_settings(config: _Config, texts: Mapping[str, str]) -> _Config:
     if unknown:
         raise UsageError(f"{unknown[0]}: no such setting; there are {', '.join(kinds)}")
     return dataclasses.replace(config, **{name: _parse(name, kinds[name], text) for name, text in texts.items()})
+
+
+def needed(what: str) -> str:
+    """Return the default of a field of text that a run cannot do without; `what` says what it is."""
+    return dataclasses.field(default="", metadata={_NEEDED: what})
+
+
+def require_needed(config: DataclassInstance) -> None:
+    """Raise UsageError, which says how to give it, if a field that is `needed` is left empty."""
+    for field in dataclasses.fields(config):
+        if _NEEDED in field.metadata and not getattr(config, field.name):
+            wanted = field.metadata[_NEEDED]
+            raise UsageError(f"{field.name}: not given, wanted {wanted}; add --set {field.name}=...")
 
 
 def require(config: DataclassInstance, name: str, holds: bool, wanted: str) -> None:

@@ -1,0 +1,455 @@
+"""What the studies of a convolutional network on images share: deterministic, noisy and dropout trainings side by side.
+
+All trainings of a seed begin with the same weights and meet the same warped batches. Each has a folder of its own,
+such as noisy-0.05-seed-0, with training.csv and checkpoints. Beside them, of the test images:
+
+- errors.csv: variant, sigma, seed, errors, images; after the last epoch, noise on
+- clustering.csv: variant, seed, epoch, layer, within, between, scatter_ratio, collapse (of `class_separation`), overlap
+  (of the histograms), binned_entropy (two bins, nats); noise off
+- distances.csv: variant, seed, epoch, layer, kind (within, between), lower, upper, pairs; Euclidean, of images of one
+  class and of two, first seed, noise off; bins without pairs are left out
+- similarity.csv: variant, seed, epoch, layer, noise (off, on), mean, q05, median, q95; of the cosine of each image's
+  representation and that in the deterministic network of the same seed and epoch
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cosine_similarity
+from torch.nn.utils import skip_init
+
+from layerbits.binning import binned_entropy
+from layerbits.clustering import class_separation, pairwise_distance_histogram
+from layerbits.data.images import LabelledImages
+from layerbits.data.warps import warp
+from layerbits.errors import UsageError
+from layerbits.experiments.configuration import require, require_positive
+from layerbits.experiments.run_folder import RunFolder
+from layerbits.experiments.tables import read_table, write_table
+from layerbits.noise import NoisyModule, noisify
+from layerbits.progress import progress
+from layerbits.propagation import layer_activations, propagate
+from layerbits.randomness import standard_normal, stream
+from layerbits.training.checkpoints import Checkpoints, load_checkpoint
+from layerbits.training.evaluation import TrainingCurves, read_training
+from layerbits.training.loop import single_threaded
+from layerbits.training.loop import train as train_epochs
+from layerbits.training.monitor import log_spaced
+
+Data = tuple[LabelledImages, LabelledImages]  # train, test
+
+_VARIANTS = ("deterministic", "noisy", "dropout")
+_ROWS = 1000  # images of which representations of two networks are held together
+_SECONDS_BETWEEN_SAVES = 10.0
+
+# Seconds on two cores of Zen 5: of a step, of a pixel in it, of a pixel in an evaluation, of a measured network, and of
+# a pair of units there.
+_STEP_SECONDS, _PIXEL_SECONDS, _EVALUATED_SECONDS = 7e-4, 5e-7, 1.5e-7
+_NETWORK_SECONDS, _PAIR_SECONDS = 0.1, 2.5e-11
+
+
+class Variant(NamedTuple):
+    """A kind of training; `sigma` and `dropout` are 0 where there is none."""
+
+    name: str
+    sigma: float = 0.0
+    dropout: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class CnnConfig:
+    """Settings. [S]: a secondary account of the paper; what has no tag is ours."""
+
+    seed: int = 0
+    repeats: int = 3  # trainings of each variant, with the seeds from `seed` on
+    variants: tuple[str, ...] = _VARIANTS
+    sigmas: tuple[float, ...] = (0.05, 0.1, 0.2, 0.5)  # [S] of the noisy variants
+    dropout: float = 0.2  # [S]
+    channels: tuple[int, ...] = (16, 32)  # [S]
+    units: int = 128  # [S]
+    epochs: int = 128  # [S]
+    batch_size: int = 32  # [S]
+    first_learning_rate: float = 5e-3  # [S] of the first epoch
+    last_learning_rate: float = 5e-4  # [S] of the last, geometric between
+    momentum: float = 0.0  # unknown
+    degrees: float = 10.0  # [S]
+    shear: float = 10.0  # [S] degrees
+    shift: float = 2.0  # [S] pixels of 28
+    evaluations: int = 20
+    measurements: int = 8
+    bins: int = 200
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises
+        ------
+        UsageError
+            If one is out of range.
+        """
+        require(self, "seed", self.seed >= 0, "at least 0")
+        known = bool(self.variants) and set(self.variants) <= set(_VARIANTS)
+        require(self, "variants", known, f"some of {', '.join(_VARIANTS)}")
+        require(self, "variants", "deterministic" in self.variants, "deterministic among them, to compare with")
+        require(self, "sigmas", len(set(self.sigmas)) == len(self.sigmas), "different numbers")
+        require_positive(
+            self, "repeats", "sigmas", "channels", "units", "epochs", "batch_size", "first_learning_rate",
+            "last_learning_rate", "bins",
+        )  # fmt: skip
+        require(self, "sigmas", min(self.sigmas) >= 1e-30 and max(self.sigmas) <= 1e30, "numbers from 1e-30 to 1e30")
+        require(self, "channels", len(self.channels) <= 3, "at most 3, for each layer halves the image")
+        require(self, "batch_size", self.batch_size >= 2, "at least 2, for batch norm")
+        require(self, "dropout", 0 < self.dropout < 1, "a number between 0 and 1")
+        require(self, "momentum", 0 <= self.momentum < 1, "a number from 0 to 1, without 1")
+        for name in ("degrees", "shear"):
+            require(self, name, 0 <= getattr(self, name) < 90, "a number from 0 to 90, without 90")
+        require(self, "shift", 0 <= self.shift < math.inf, "at least 0, and finite")
+        require(self, "evaluations", self.evaluations >= 2, "at least 2, the first epoch and the last")
+        require(self, "measurements", self.measurements >= 2, "at least 2, the first epoch and the last")
+
+    @property
+    def trained(self) -> tuple[Variant, ...]:
+        """The variants that are trained, the deterministic one first."""
+        each = {
+            "deterministic": [Variant("deterministic")],
+            "noisy": [Variant(f"noisy-{sigma:g}", sigma=sigma) for sigma in self.sigmas],
+            "dropout": [Variant("dropout", dropout=self.dropout)],
+        }
+        return tuple(itertools.chain.from_iterable(each[name] for name in _VARIANTS if name in self.variants))
+
+    @property
+    def trainings(self) -> list[tuple[int, Variant]]:
+        """Seed and variant of each training."""
+        return list(itertools.product(self.seeds, self.trained))
+
+    @property
+    def seeds(self) -> range:
+        """The seeds of the trainings of a variant."""
+        return range(self.seed, self.seed + self.repeats)
+
+    @property
+    def measured_epochs(self) -> tuple[int, ...]:
+        """Epochs of which the representations are measured."""
+        return log_spaced(1, self.epochs, self.measurements)
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The layers that are measured, before their pooling."""
+        return tuple(f"tanh{place}" for place in range(1, len(self.channels) + 2))
+
+
+class Errors(NamedTuple):
+    """A row of errors.csv."""
+
+    variant: str
+    sigma: float
+    seed: int
+    errors: int
+    images: int
+
+
+class Clustering(NamedTuple):
+    """A row of clustering.csv."""
+
+    variant: str
+    seed: int
+    epoch: int
+    layer: str
+    within: float
+    between: float
+    scatter_ratio: float
+    collapse: float
+    overlap: float
+    binned_entropy: float
+
+
+class Distances(NamedTuple):
+    """A row of distances.csv."""
+
+    variant: str
+    seed: int
+    epoch: int
+    layer: str
+    kind: str
+    lower: float
+    upper: float
+    pairs: int
+
+
+class Similarity(NamedTuple):
+    """A row of similarity.csv."""
+
+    variant: str
+    seed: int
+    epoch: int
+    layer: str
+    noise: str
+    mean: float
+    q05: float
+    median: float
+    q95: float
+
+
+# In the order in which they are saved: what the last has is in all.
+_TABLES: Mapping[type[Any], str] = {
+    Distances: "distances.csv",
+    Similarity: "similarity.csv",
+    Clustering: "clustering.csv",
+}
+
+
+def expected_seconds(config: CnnConfig, *, train: int, test: int, pixels: int) -> float:
+    """Return about how many seconds a run takes on two cores, with so many images, each of so many pixels.
+
+    Raises
+    ------
+    UsageError
+        If an epoch ended with a batch of one image.
+    """
+    steps = config.epochs * math.ceil(train / config.batch_size)
+    if train % config.batch_size == 1:
+        raise UsageError(
+            f"batch_size: got {config.batch_size}, which leaves one of {train} images for the last batch, and batch "
+            "norm needs two; wanted another size"
+        )
+    training = steps * _STEP_SECONDS + config.epochs * train * pixels * _PIXEL_SECONDS
+    evaluation = config.evaluations * (train + test) * pixels * _EVALUATED_SECONDS
+    units = config.units + sum(channels * pixels / 4**place for place, channels in enumerate(config.channels))
+    measurement = config.measurements * (_NETWORK_SECONDS + test**2 / 2 * units * _PAIR_SECONDS)
+    return float(len(config.trainings) * (training + evaluation + measurement))
+
+
+class Dropout(nn.Module):
+    """Dropout with random numbers of its own, a function of seed and layer and of how many passes there were before.
+
+    That of torch draws from the global generator, whose state no checkpoint holds.
+    """
+
+    def __init__(self, probability: float, *, seed: int, layer: int) -> None:
+        super().__init__()
+        self.probability, self.seed, self.layer = probability, seed, layer
+        self.passes: Tensor
+        self.register_buffer("passes", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, signal: Tensor) -> Tensor:
+        """Drop units, in training only."""
+        if not self.training:
+            return signal
+        random = stream(self.seed, self.layer, int(self.passes))
+        self.passes += 1
+        kept = random.random(signal.shape, dtype=np.float32) >= self.probability
+        return signal * torch.from_numpy(kept).to(signal) / (1 - self.probability)
+
+
+def network(config: CnnConfig, variant: Variant, *, seed: int, size: tuple[int, int]) -> nn.Module:
+    """Make the untrained network for images of `size`, (h, w): a `NoisyModule` for a noisy variant.
+
+    Blocks of convolution, batch norm, tanh, noise or dropout, and pooling; one of a dense layer without pooling; ten
+    logits. Weights and biases are uniform up to 1 / sqrt(inputs of a unit), torch's own way, whatever the variant.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    layers: dict[str, nn.Module] = {}
+    for place, (before, after) in enumerate(itertools.pairwise((1, *config.channels)), start=1):
+        convolution: nn.Conv2d = skip_init(nn.Conv2d, before, after, 5, padding=2)  # type: ignore[no-untyped-call]
+        layers[f"conv{place}"] = _started(convolution, generator)
+        layers |= _activation(place, nn.BatchNorm2d(after), variant, seed)
+        layers[f"pool{place}"] = nn.MaxPool2d(2)
+    width = config.channels[-1] * math.prod(side // 2 ** len(config.channels) for side in size)
+    dense, logits = (
+        _started(skip_init(nn.Linear, before, after), generator)  # type: ignore[no-untyped-call]
+        for before, after in ((width, config.units), (config.units, 10))
+    )
+    layers |= {"flatten": nn.Flatten(), "dense": dense}
+    layers |= _activation(len(config.channels) + 1, nn.BatchNorm1d(config.units), variant, seed)
+    layers["logits"] = logits
+    model = nn.Sequential(OrderedDict(layers))
+    return noisify(model, sigma=variant.sigma, layers=config.layers, seed=seed) if variant.sigma else model
+
+
+def _activation(place: int, norm: nn.Module, variant: Variant, seed: int) -> dict[str, nn.Module]:
+    dropout = {f"dropout{place}": Dropout(variant.dropout, seed=seed, layer=place)} if variant.dropout else {}
+    return {f"norm{place}": norm, f"tanh{place}": nn.Tanh(), **dropout}
+
+
+def _started(layer: nn.Conv2d | nn.Linear, generator: torch.Generator) -> nn.Module:
+    limit = 1 / math.sqrt(layer.weight[0].numel())
+    for parameter in layer.parameters():
+        nn.init.uniform_(parameter, -limit, limit, generator=generator)
+    return layer
+
+
+def train(config: CnnConfig, folder: RunFolder, data: Data) -> None:
+    """Train each variant with each seed; leaves the folders of the trainings and errors.csv."""
+    errors: list[Errors] = []
+    epochs = itertools.chain.from_iterable(
+        _train_one(config, folder, data, variant, seed, errors) for seed, variant in config.trainings
+    )
+    with folder.phase("training"):
+        for _ in progress(single_threaded(epochs), name="epochs", total=config.epochs * len(config.trainings)):
+            pass
+    for variant in config.trained:
+        counts = [row.errors for row in errors if row.variant == variant.name]
+        folder.summary[f"errors_{variant.name}"] = float(np.mean(counts))
+        if len(counts) > 1:
+            folder.summary[f"errors_{variant.name}_standard_deviation"] = float(np.std(counts, ddof=1))
+
+
+def _train_one(
+    config: CnnConfig, folder: RunFolder, data: Data, variant: Variant, seed: int, errors: list[Errors]
+) -> Iterator[int]:
+    """Yield each epoch when it is over, also those of an earlier part of the run."""
+    train_data, test_data = data
+    path = training_folder(folder.path, variant, seed)
+    model = network(config, variant, seed=seed, size=test_data.size)
+    optimizer = torch.optim.SGD(model.parameters(), lr=config.first_learning_rate, momentum=config.momentum)
+    checkpoints = Checkpoints(model, optimizer, at=config.measured_epochs, directory=path)
+    resumed = checkpoints.resume()
+    yield from range(1, resumed + 1)
+    curves = TrainingCurves(
+        model,
+        {name: (part.inputs, part.labels) for name, part in (("train", train_data), ("test", test_data))},
+        at=log_spaced(1, config.epochs, config.evaluations),
+        directory=path,
+        resumed_from=resumed,
+    )
+
+    def transform(inputs: Tensor, random: np.random.Generator) -> Tensor:
+        return warp(inputs, random, degrees=config.degrees, shear=config.shear, shift=config.shift)
+
+    def epochs() -> Iterator[int]:
+        for epoch in range(resumed + 1, config.epochs + 1):
+            optimizer.param_groups[0]["lr"] = _learning_rate(config, epoch)
+            yield epoch
+
+    for epoch in train_epochs(
+        model, optimizer, train_data.inputs, train_data.labels,
+        epochs=epochs(), batch_size=config.batch_size, seed=seed, transform=transform,
+    ):  # fmt: skip
+        curves.step(epoch)
+        # Last, so that a run killed before it does all of this epoch again.
+        checkpoints.step(epoch)
+        yield epoch
+    accuracy = read_training(path / "training.csv")[-1].accuracy
+    images = len(test_data)
+    errors.append(Errors(variant.name, variant.sigma, seed, round((1 - accuracy) * images), images))
+    write_table(folder.path / "errors.csv", Errors, errors)
+
+
+def _learning_rate(config: CnnConfig, epoch: int) -> float:
+    done = (epoch - 1) / max(1, config.epochs - 1)
+    return float(config.first_learning_rate ** (1 - done) * config.last_learning_rate**done)
+
+
+def measure(config: CnnConfig, folder: RunFolder, data: Data) -> None:
+    """Measure the representations of the test images; leaves clustering.csv, distances.csv and similarity.csv."""
+    tables: dict[type[Any], list[Any]] = {kind: read_table(folder.path / name, kind) for kind, name in _TABLES.items()}
+    done = {(row.seed, row.variant, row.epoch) for row in tables[Clustering]}
+    for rows in tables.values():
+        rows[:] = [row for row in rows if (row.seed, row.variant, row.epoch) in done]
+    cells = [
+        (seed, variant, epoch)
+        for (seed, variant), epoch in itertools.product(config.trainings, config.measured_epochs)
+        if (seed, variant.name, epoch) not in done
+    ]
+    saved = time.monotonic()
+    measured = (_measure_one(config, folder.path, data[1], *cell) for cell in cells)
+    with folder.phase("representations"):
+        for rows in progress(single_threaded(measured), name="representations", total=len(cells)):
+            for row in rows:
+                tables[type(row)].append(row)
+            if time.monotonic() - saved > _SECONDS_BETWEEN_SAVES:
+                _save(folder.path, tables)
+                saved = time.monotonic()
+        _save(folder.path, tables)
+    folder.summary.update(_summary(config, tables[Clustering], tables[Similarity]))
+
+
+def _save(path: Path, tables: Mapping[type[Any], Iterable[Any]]) -> None:
+    for kind, name in _TABLES.items():
+        write_table(path / name, kind, tables[kind])
+
+
+def _measure_one(
+    config: CnnConfig, path: Path, test: LabelledImages, seed: int, variant: Variant, epoch: int
+) -> list[Clustering | Distances | Similarity]:
+    model = _trained(config, path, variant, seed, epoch, test)
+    key = (variant.name, seed, epoch)
+    rows: list[Clustering | Distances | Similarity] = []
+    for layer in config.layers:  # one at a time: the first of MNIST takes half a gigabyte
+        points = layer_activations(model, test.inputs, layers=layer)[layer]
+        widest = 2 * math.sqrt(points.shape[1])  # tanh lies within [-1, 1], so edges are the same for all epochs
+        found = pairwise_distance_histogram(points, test.labels, config.bins, range=(0, widest))
+        for kind in ("within", "between") if seed == config.seed else ():
+            bins = zip(found.edges[:-1].tolist(), found.edges[1:].tolist(), getattr(found, kind).tolist(), strict=True)
+            rows += [Distances(*key, layer, kind, *each) for each in bins if each[-1]]
+        entropy = binned_entropy(points, edges=np.zeros(1))
+        separation = dataclasses.asdict(class_separation(points, test.labels))
+        rows.append(Clustering(*key, layer, overlap=found.overlap, binned_entropy=entropy, **separation))
+    if variant.name != "deterministic":
+        deterministic = _trained(config, path, config.trained[0], seed, epoch, test)
+        rows += _similarities(config, key, model, deterministic, test.inputs)
+    return rows
+
+
+def _similarities(
+    config: CnnConfig, key: tuple[str, int, int], model: nn.Module, deterministic: nn.Module, inputs: Tensor
+) -> Iterator[Similarity]:
+    cosines: dict[tuple[str, str], list[Tensor]] = {}
+    for number, some in enumerate(torch.split(inputs, _ROWS)):
+        reference = layer_activations(deterministic, some, layers=config.layers)
+        modes = {"off": layer_activations(model, some, layers=config.layers)}
+        if isinstance(model, NoisyModule):
+            modes["on"] = _noisy_pass(model, some, stream(key[1], number))
+        for (noise, points), layer in itertools.product(modes.items(), config.layers):
+            cosines.setdefault((layer, noise), []).append(cosine_similarity(points[layer], reference[layer]))
+    for (layer, noise), parts in cosines.items():
+        values = torch.cat(parts).double().numpy()
+        yield Similarity(*key, layer, noise, float(values.mean()), *np.quantile(values, (0.05, 0.5, 0.95)).tolist())
+
+
+def _noisy_pass(noisy: NoisyModule, inputs: Tensor, random: np.random.Generator) -> dict[str, Tensor]:
+    """Return T of each layer, with its noise and that of the layers before it."""
+    signals = propagate(noisy, inputs, draws=1, seed=int(random.integers(2**31)))
+    return {
+        layer: noisy.noise[layer].add(signal[:, 0], standard_normal(signal[:, 0].shape, random, signal.dtype))
+        for layer, signal in signals.items()
+    }
+
+
+def _trained(config: CnnConfig, path: Path, variant: Variant, seed: int, epoch: int, test: LabelledImages) -> nn.Module:
+    model = network(config, variant, seed=seed, size=test.size)
+    load_checkpoint(training_folder(path, variant, seed), epoch, model)
+    return model
+
+
+def training_folder(path: Path, variant: Variant, seed: int) -> Path:
+    """Return the folder of a training in the folder of its run."""
+    return path / f"{variant.name}-seed-{seed}"
+
+
+def _summary(
+    config: CnnConfig, clustering: Sequence[Clustering], similarities: Sequence[Similarity]
+) -> dict[str, float]:
+    """Means over the seeds after the last epoch; of the clustering, in the deterministic network."""
+    summary = {}
+    for layer, field in itertools.product(config.layers, ("overlap", "binned_entropy")):
+        rows = [
+            row for row in clustering if (row.variant, row.epoch, row.layer) == ("deterministic", config.epochs, layer)
+        ]
+        summary[f"{field}_{layer}"] = float(np.mean([getattr(row, field) for row in rows]))
+    last = [row for row in similarities if (row.epoch, row.layer) == (config.epochs, config.layers[-1])]
+    for variant in config.trained[1:]:
+        means = [row.mean for row in last if (row.variant, row.noise) == (variant.name, "off")]
+        summary[f"similarity_{variant.name}"] = float(np.mean(means))
+    return summary

@@ -91,6 +91,11 @@ def test_seed_is_set_by_its_option(tmp_path):
         (["szt-tanh", "--seed=-1"], "seed"),
         (["szt-tanh", "--seed=x"], "seed"),
         (["szt-tanh", "--resume"], "resume"),
+        (["digits-cnn", "--set=variants=deterministic,loud"], "some of deterministic, noisy, dropout"),
+        (["digits-cnn", "--set=batch_size=2"], "which leaves one of 899 images"),
+        (["mnist-cnn"], "data: not given, wanted the folder with the four files"),
+        (["mnist-cnn", "--set=data=absent"], "absent: no such folder"),
+        (["mnist-cnn", "--set=data=."], "train-images-idx3-ubyte is missing"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_status_2(arguments, word, tmp_path, capsys):

@@ -6,7 +6,7 @@ import pytest
 
 from layerbits.errors import UsageError
 from layerbits.experiments import EXPERIMENTS
-from layerbits.experiments.configuration import require, require_positive, with_settings
+from layerbits.experiments.configuration import needed, require, require_needed, require_positive, with_settings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,6 +76,19 @@ def test_tuple_without_items_or_with_one_that_is_not_positive_is_refused(widths)
 def test_broken_condition_names_value_and_wish():
     with pytest.raises(UsageError, match="seed: got -1, wanted at least 0"):
         require(Config(seed=-1), "seed", False, "at least 0")
+
+
+@dataclasses.dataclass(frozen=True)
+class WithData:
+    seed: int = 0
+    data: str = needed("a folder with files")
+
+
+def test_setting_that_is_needed_may_be_left_out_until_a_run():
+    assert WithData().data == ""
+    with pytest.raises(UsageError, match=r"^data: not given, wanted a folder with files; add --set data=\.\.\.$"):
+        require_needed(WithData())
+    require_needed(WithData(data="here"))
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)

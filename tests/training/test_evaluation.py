@@ -32,6 +32,18 @@ def test_model_is_evaluated_in_evaluation_mode_and_gets_its_own_back(training):
     assert (spy.seen, spy.training) == (False, training)
 
 
+def test_wide_inputs_are_evaluated_in_parts():
+    class Spy(nn.Module):
+        def forward(self, inputs):
+            sizes.append(len(inputs))
+            return inputs[:, :2]
+
+    sizes = []
+    inputs = torch.cat([LOGITS, torch.zeros(4, 2**19 - 2)], 1)
+    assert evaluate(Spy(), inputs, LABELS) == evaluate(nn.Identity(), LOGITS, LABELS)
+    assert sizes == [2, 2]
+
+
 def curves(directory, **options):
     return TrainingCurves(nn.Identity(), {"train": (LOGITS, LABELS)}, at=[1, 4, 6], directory=directory, **options)
 

@@ -88,3 +88,37 @@ def test_single_threaded_items_are_made_with_one_thread_and_the_setting_is_given
     with pytest.raises(KeyboardInterrupt):
         next(items)
     assert torch.get_num_threads() == before
+
+
+def test_transform_makes_what_the_network_sees_of_each_batch():
+    def doubled(inputs, random):
+        sizes.append(len(inputs))
+        return 2 * inputs
+
+    sizes = []
+    model, twin = nn.Linear(4, 2), nn.Linear(4, 2)
+    twin.load_state_dict(model.state_dict())
+    for network, inputs, transform in ((model, INPUTS, doubled), (twin, 2 * INPUTS, None)):
+        optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+        list(train(network, optimizer, inputs, LABELS, epochs=[1], batch_size=16, seed=0, transform=transform))
+    assert torch.equal(model.weight, twin.weight)
+    assert sizes == [16, 16, 16, 2]
+
+
+def test_draws_of_a_transform_depend_on_seed_and_epoch_alone():
+    def draws(epochs, seed):
+        found = []
+
+        def transform(inputs, random):
+            found.append(random.random())
+            return inputs
+
+        model = nn.Linear(4, 2)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        list(train(model, optimizer, INPUTS, LABELS, epochs=epochs, batch_size=25, seed=seed, transform=transform))
+        return found
+
+    whole = draws([1, 2], 0)
+    assert len(set(whole)) == 4
+    assert draws([2], 0) == whole[2:]
+    assert not set(draws([2], 1)) & set(whole)

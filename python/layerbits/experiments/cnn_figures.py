@@ -153,6 +153,8 @@ def _draw_over_seeds(axes: Axes, points: Iterable[tuple[int, float]], *, color: 
     by_epoch: dict[int, list[float]] = {}
     for epoch, value in points:
         by_epoch.setdefault(epoch, []).append(value)
+    if not by_epoch:  # a logarithmic axis takes no curve without points
+        return
     epochs = sorted(by_epoch)
     ends = ([float(of(by_epoch[epoch])) for epoch in epochs] for of in (min, np.mean, max))
     plots.band(axes, epochs, *ends, color=color, label=label)

@@ -1,0 +1,122 @@
+"""The reader of IDX files."""
+
+import gzip
+
+import numpy as np
+import pytest
+import torch
+
+from layerbits import DataError
+from layerbits.data import read_idx, read_labelled_images
+from tests.idx_files import CODES, idx_bytes
+
+IMAGES = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 4) * 10
+LABELS = np.array([9, 0], np.uint8)
+
+
+def write(path, content):
+    path.write_bytes(content)
+    return path
+
+
+@pytest.fixture
+def pair(tmp_path):
+    return write(tmp_path / "images", idx_bytes(IMAGES)), write(tmp_path / "labels", idx_bytes(LABELS))
+
+
+@pytest.mark.parametrize("dtype", CODES)
+def test_values_shape_and_type_are_those_that_were_written(tmp_path, dtype):
+    values = np.array([[[0, 1, -2]], [[3, 100, 5]]]).astype(dtype)
+    found = read_idx(write(tmp_path / "file", idx_bytes(values)))
+    assert found.dtype == np.dtype(dtype)
+    assert found.dtype.isnative
+    assert np.array_equal(found, values)
+
+
+def test_example_of_the_format_is_read_as_it_is_written_there(tmp_path):
+    # The begin of train-labels: magic number 2049 and the number of items, most significant byte first.
+    assert read_idx(write(tmp_path / "file", b"\x00\x00\x08\x01\x00\x00\x00\x03\x05\x00\x04")).tolist() == [5, 0, 4]
+
+
+@pytest.mark.parametrize("name", ["file", "file.gz", "file.idx"])
+@pytest.mark.parametrize("compress", [bytes, gzip.compress])
+def test_compression_is_told_by_the_content_not_by_the_name(tmp_path, name, compress):
+    assert np.array_equal(read_idx(write(tmp_path / name, compress(idx_bytes(IMAGES)))), IMAGES)
+
+
+@pytest.mark.parametrize(
+    ("content", "word"),
+    [
+        (b"", "begins with nothing"),
+        (b"\x00\x00\x08", "begins with 00 00 08"),
+        (b"\x89PNG\r\n", "wanted an IDX file"),
+        (b"\x00\x01\x08\x01\x00\x00\x00\x00", "wanted an IDX file"),
+        (b"\x00\x00\x0a\x01\x00\x00\x00\x00", "wanted an IDX file"),
+        (b"\x00\x00\x08\x00\x05", "wanted an IDX file"),
+        (b"\x00\x00\x08\xff", "wanted an IDX file"),
+        (idx_bytes(IMAGES)[:10], "ends within its header"),
+        (idx_bytes(IMAGES)[:-1], r"got 23 bytes of values, wanted 24 for the shape \(2, 3, 4\)"),
+        (idx_bytes(IMAGES) + b"\x00", "got 25 bytes of values, wanted 24"),
+        (b"\x00\x00\x0e\x03" + b"\xff" * 12, "got 0 bytes of values"),
+        (gzip.compress(idx_bytes(IMAGES))[:-9], "damaged gzip"),
+        (gzip.compress(idx_bytes(IMAGES))[:20] + b"\xff" * 40, "damaged gzip"),
+        (b"\x1f\x8b", "damaged gzip"),
+        (b"\x1f\x8b" + b"\x00" * 20, "damaged gzip"),
+    ],
+)
+def test_file_that_is_not_whole_or_of_another_kind_is_named_in_one_line(tmp_path, content, word):
+    path = write(tmp_path / "file", content)
+    with pytest.raises(DataError, match=word) as raised:
+        read_idx(path)
+    assert str(raised.value).startswith(f"{path}: ")
+    assert "\n" not in str(raised.value)
+
+
+def test_file_that_cannot_be_read_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"absent: cannot be read \(No such file"):
+        read_idx(tmp_path / "absent")
+    with pytest.raises(DataError, match="cannot be read"):
+        read_idx(tmp_path)
+
+
+def test_images_are_floats_from_0_to_1_in_one_channel_and_labels_integers(pair):
+    found = read_labelled_images(*pair)
+    assert found.inputs.dtype == torch.float32
+    assert found.labels.dtype == torch.int64
+    assert found.inputs.shape == (2, 1, 3, 4)
+    # Half a unit in the last place of numbers below 1, from one division.
+    np.testing.assert_allclose(found.inputs[:, 0].numpy(), IMAGES / 255, rtol=2**-23)
+    assert found.labels.tolist() == [9, 0]
+    assert (len(found), found.size) == (2, (3, 4))
+
+
+def test_some_images_are_the_first(pair):
+    found = read_labelled_images(*pair)
+    assert found.first(1).labels.tolist() == [9]
+    assert torch.equal(found.first(1).inputs, found.inputs[:1])
+    assert len(found.first(5)) == 2
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "word"),
+    [
+        (IMAGES, LABELS[:1], "got 2 images, wanted 1, one for each label"),
+        (IMAGES, np.array([0, 10], np.uint8), "got the label 10, wanted 0 to 9"),
+        (LABELS, LABELS, r"images: got uint8 of shape \(2,\), wanted images"),
+        (IMAGES, IMAGES, r"labels: got uint8 of shape \(2, 3, 4\), wanted labels"),
+        (IMAGES.astype(np.float32), LABELS, "images: got float32"),
+        (IMAGES, LABELS.astype(np.int32), "labels: got int32"),
+        (IMAGES[:0], LABELS[:0], r"images: got uint8 of shape \(0, 3, 4\)"),
+        (IMAGES[:, :, :0], LABELS, r"images: got uint8 of shape \(2, 3, 0\)"),
+    ],
+)
+def test_files_that_do_not_belong_together_are_refused(tmp_path, images, labels, word):
+    paths = write(tmp_path / "images", idx_bytes(images)), write(tmp_path / "labels", idx_bytes(labels))
+    with pytest.raises(DataError, match=word) as raised:
+        read_labelled_images(*paths)
+    assert "\n" not in str(raised.value)
+
+
+def test_number_of_classes_is_an_option(pair):
+    with pytest.raises(DataError, match="got the label 9, wanted 0 to 4"):
+        read_labelled_images(*pair, classes=5)

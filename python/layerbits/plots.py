@@ -71,10 +71,11 @@ def band(
     color: tuple[float, float, float, float],
     label: str,
     linewidth: float = 1.5,
+    linestyle: str = "-",
 ) -> None:
     """Draw a curve of values, shape (n,), over the band between the ends of their intervals."""
     axes.fill_between(x, lower, upper, color=color, alpha=0.3, linewidth=0)
-    axes.plot(x, value, color=color, linewidth=linewidth, label=label)
+    axes.plot(x, value, color=color, linewidth=linewidth, linestyle=linestyle, label=label)
 
 
 def reference_line(axes: Axes, value: float, label: str) -> None:

@@ -12,7 +12,7 @@ from scipy.special import logsumexp
 from torch import nn
 
 from layerbits.tasks import V1, MixtureTask, NetworkTask
-from layerbits.tasks.quadrature import on_line, told_apart, truths_of
+from layerbits.tasks.quadrature import on_line, through_leaky_relu, told_apart, truths_of
 
 Z = 5
 TASKS = {task.name: task for task in V1}
@@ -262,3 +262,37 @@ def test_nothing_is_known_of_inputs_that_come_out_equal(name):
         [0] * (len(truths) - 2), abs=1e-12
     )
     assert truths["h(T)"].value == pytest.approx(truths["h(T|X)"].value, abs=1e-12)
+
+
+# A leaky ReLU behind noise
+
+
+def test_leaky_relu_without_a_kink_is_linear():
+    signals, weight, sigma = np.array([-1.0, 0.2, 1.0]), -1.5, 0.4
+    found = truths_of(through_leaky_relu(signals, weight, 0.3, 1.0, sigma))
+    known = truths_of(on_line(weight * signals, sigma * math.hypot(1, weight)))
+    assert {name: truth.value for name, truth in found.items()} == pytest.approx(
+        {name: truth.value for name, truth in known.items()}, abs=1e-10
+    )
+
+
+@pytest.mark.parametrize(("weight", "bias"), [(-1.0, 0.0), (2.0, 0.3), (-0.2, 0.2), (0.0, 0.0), (0.0, -1.0)])
+def test_leaky_relu_agrees_with_an_integral_over_either_side_of_its_kink(weight, bias):
+    signals, slope, sigma = np.array([-0.5, 0.0, 0.3]), 0.1, 0.3
+    nodes, masses = np.polynomial.legendre.leggauss(200)
+    line = np.linspace(-6, 6, 6001)
+    density = np.zeros((3, line.size))
+    for row, signal in enumerate(signals):
+        # Pieces of the noise in deviations, cut where U is 0.
+        cut = -(weight * signal + bias) / (weight * sigma) if weight else 0.0
+        for low, high in ((-12, np.clip(cut, -12, 12)), (np.clip(cut, -12, 12), 12)):
+            z = (low + high) / 2 + (high - low) / 2 * nodes
+            u = weight * (signal + sigma * z) + bias
+            mass = (high - low) / 2 * masses * stats.norm.pdf(z)
+            density[row] += mass @ stats.norm.pdf(line, np.maximum(u, slope * u)[:, None], sigma)
+    pooled = density.mean(0)
+    terms = density * (np.log(density + 1e-300) - np.log(pooled + 1e-300))
+    known = terms.sum(1).mean() * (line[1] - line[0])
+    truth = truths_of(through_leaky_relu(signals, weight, bias, slope, sigma))["I(X;T)"]
+    assert truth.value == pytest.approx(known, abs=1e-9)  # of rounding, in sums of 6001 terms and 200 nodes
+    assert truth.error < 1e-9

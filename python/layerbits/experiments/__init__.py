@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from layerbits.experiments import (
     digits_cnn,
+    leaky_relu_pair,
     mnist_cnn,
     monte_carlo_error,
     sample_complexity,
@@ -47,6 +48,7 @@ EXPERIMENTS: Mapping[str, Experiment] = {
     "szt-linear": szt_linear,
     "szt-relu": szt_relu,
     "single-neuron": single_neuron,
+    "leaky-relu-pair": leaky_relu_pair,
     "digits-cnn": digits_cnn,
     "mnist-cnn": mnist_cnn,
     "monte-carlo-error": monte_carlo_error,

@@ -1,31 +1,30 @@
-"""Information in one noisy tanh neuron as its weight grows, as intervals around the truth by quadrature.
+"""Information in one noisy tanh neuron: over its training, and as its weight grows, around the truth by quadrature.
 
-Writes curves.csv (weight, sigma, value, standard_error, lower, upper, truth, published) and single-neuron.png.
+The neuron learns to tell the input 3 from -3, -1 and 1: the four values come apart and I(X;T) rises to log 4, then
+saturation drives three of them together and it falls to H_b(1/4). Minutes in full, for the fall is logarithmic in time.
+Writes training.csv, information.csv, neurons.csv (epoch, layer, weight, bias, truth), curves.csv (weight, sigma, value,
+standard_error, lower, upper, truth, published: of the neuron with bias -2 weight), single-neuron.png and curves.png.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
-import torch
-from scipy import integrate
 from torch import nn
-from torch.nn.utils import skip_init
 
 from layerbits import plots
+from layerbits.experiments import scalar
 from layerbits.experiments.configuration import require, require_positive
 from layerbits.experiments.run_folder import RunFolder, save_figure
 from layerbits.experiments.tables import fill_table, read_table
 from layerbits.information import layer_information
-from layerbits.noise import NoisyModule, noisify
+from layerbits.tasks.quadrature import Channel, on_line, truths_of
 
-_INPUTS = (-3.0, -1.0, 1.0, 3.0)
 _SIGMAS = (0.005, 0.01, 0.05, 0.1, 0.2, 0.5)
 # Known values to 1e-4 nats, by weight and then in the order of _SIGMAS.
 _PUBLISHED = {
@@ -39,15 +38,20 @@ _PUBLISHED = {
 # And some between and beyond them, for a curve.
 _BETWEEN = (0.03, 0.07, 0.1, 0.14, 0.28, 0.38, 0.65, 0.8, 1.2, 1.5, 1.75, 2.5, 3.0, 3.5, 4.0, 7.0)
 
+_ONE_OF_FOUR = math.log(4) - 0.75 * math.log(3)  # H_b(1/4)
+
 
 @dataclasses.dataclass(frozen=True)
-class Config:
-    """Settings; among the default weights and noise levels are those with known values."""
+class Config(scalar.Settings):
+    """Settings; among the default weights and noise levels of the curves are those with known values."""
 
-    seed: int = 0
+    weight: float = 0.0  # [public code] at the start
+    bias: float = 0.0  # [public code] at the start
+    momentum: float = 0.9  # without it, 10 times the steps go the same way; [public code] 1
+    epochs: int = 1_000_000
+    shown_epochs: tuple[int, ...] = (2, 30, 300, 3000, 30_000, 1_000_000)
     weights: tuple[float, ...] = tuple(sorted((*_PUBLISHED, *_BETWEEN)))
     sigmas: tuple[float, ...] = _SIGMAS
-    tolerance: float = 0.005
 
     def __post_init__(self) -> None:
         """Check the values.
@@ -57,11 +61,22 @@ class Config:
         UsageError
             If one is out of range.
         """
-        require(self, "seed", self.seed >= 0, "at least 0")
-        require_positive(self, "weights", "sigmas", "tolerance")
+        super().__post_init__()
+        for name in ("weight", "bias"):
+            require(self, name, abs(getattr(self, name)) < math.inf, "a number")
+        require_positive(self, "weights", "sigmas")
+        require(self, "sigmas", min(self.sigmas) >= 1e-4, "at least 1e-4, for the grid of the quadrature")
 
 
-QUICK: Mapping[str, Any] = {"tolerance": 0.02}
+# Larger steps go the same way in fewer.
+QUICK: Mapping[str, Any] = {
+    "learning_rate": 0.01,
+    "epochs": 60_000,
+    "evaluations": 100,
+    "measurements": 30,
+    "tolerance": 0.02,
+    "shown_epochs": (1, 6, 50, 500, 5000, 60_000),
+}
 
 
 class Point(NamedTuple):
@@ -79,38 +94,46 @@ class Point(NamedTuple):
 
 def expected_seconds(config: Config) -> float:
     """Return about how many seconds a run takes on two cores."""
-    return len(config.weights) * len(config.sigmas) * 0.1
+    return scalar.training_seconds(config) + len(config.weights) * len(config.sigmas) * 0.1
 
 
 def run(config: Config, folder: RunFolder) -> None:
-    """Measure and draw."""
+    """Train, measure and draw, each going on from what `folder` holds."""
+    train(config, folder)
     with folder.phase("information"):
         measure(config, folder)
     with folder.phase("figures"):
         draw(config, folder.path)
 
 
-def sample(weight: float, sigma: float) -> NoisyModule:
-    """Make the neuron T = tanh(w x - 2 w) + Z."""
-    linear: nn.Linear = skip_init(nn.Linear, 1, 1)  # type: ignore[no-untyped-call]
-    nn.init.constant_(linear.weight, weight)
-    nn.init.constant_(linear.bias, -2 * weight)
-    return noisify(nn.Sequential(linear, nn.Tanh()), sigma=sigma, layers="1")
+def train(config: Config, folder: RunFolder) -> None:
+    """Train the neuron, measuring as it goes; leaves training.csv, information.csv, neurons.csv and checkpoints."""
+    scalar.train(config, STUDY, [(config.weight, config.bias)], folder)
+    folder.summary.update(scalar.summary(config, folder.path))
 
 
 def measure(config: Config, folder: RunFolder) -> None:
-    """Measure the information of each neuron; leaves curves.csv."""
+    """Measure the information of neurons with bias -2 weight; leaves curves.csv."""
     neurons = [(weight, sigma) for weight in config.weights for sigma in config.sigmas]
     path = folder.path / "curves.csv"
     points = fill_table(path, Point, neurons, lambda neuron: _measure_one(config, *neuron), name="information")
-    folder.summary["largest_error"] = max(abs(point.value - point.truth) for point in points)
-    folder.summary["largest_half_width"] = max(point.upper - point.lower for point in points) / 2
-    folder.summary["intervals"] = len(points)
-    folder.summary["intervals_that_hold_the_truth"] = sum(point.lower <= point.truth <= point.upper for point in points)
+    folder.summary["curves_largest_error"] = max(abs(point.value - point.truth) for point in points)
+    folder.summary["curves_largest_half_width"] = max(point.upper - point.lower for point in points) / 2
+    folder.summary["curves_intervals"] = len(points)
+    held = [point for point in points if point.lower <= point.truth <= point.upper]
+    folder.summary["curves_intervals_that_hold_the_truth"] = len(held)
 
 
 def draw(config: Config, path: Path) -> None:
-    """Draw single-neuron.png from curves.csv: what was measured, as bands, and the curves of quadrature."""
+    """Draw single-neuron.png, the training, and curves.png from the tables in a folder, as far as they go."""
+    # All four apart, two of them as one, three of them as one.
+    marks = {math.log(4): "log 4", 1.5 * math.log(2): "3/2 log 2", _ONE_OF_FOUR: "$H_b(1/4)$"}
+    scalar.draw(config, STUDY, path, file="single-neuron.png", marks=marks)
+    _draw_curves(config, path)
+
+
+def _draw_curves(config: Config, path: Path) -> None:
+    """Draw what was measured, as bands, and the curves of quadrature."""
     points = read_table(path / "curves.csv", Point)
     figure = plots.new_figure(width=8, height=5)
     axes = figure.add_subplot()
@@ -122,31 +145,24 @@ def draw(config: Config, path: Path) -> None:
     axes.plot([], [], "k.", markersize=2, label="by quadrature")
     plots.curve_panel(axes, xlabel="weight", ylabel="I(X;T) in nats, 95 % interval")
     plots.reference_line(axes, math.log(4), "log 4")
-    plots.reference_line(axes, math.log(4) - 0.75 * math.log(3), "one input against three")
+    plots.reference_line(axes, _ONE_OF_FOUR, "one input against three")
     plots.legend_outside(axes, title="sigma")
-    save_figure(figure, path / "single-neuron.png")
+    save_figure(figure, path / "curves.png")
 
 
-def information_by_quadrature(weight: float, sigma: float) -> float:
-    """I(X;T) in nats by adaptive quadrature: log 4 - E log sum_j p(T|x_j) / p(T|X), over each input in turn."""
-    centers = np.tanh(weight * (np.array(_INPUTS) - 2)) / sigma
-    return math.log(len(centers)) - float(np.mean([_confusion(centers - center) for center in centers]))
+def _channels(parameters: scalar.Parameters, sigma: float) -> Sequence[Channel]:
+    [(weight, bias)] = parameters
+    return [on_line(np.tanh(weight * np.array(STUDY.inputs) + bias), sigma)]
 
 
-def _confusion(offsets: npt.NDArray[np.float64]) -> float:
-    def integrand(z: float) -> float:
-        log_ratios = offsets * (z - offsets / 2)
-        return math.exp(-(z**2) / 2) / math.sqrt(2 * math.pi) * float(np.logaddexp.reduce(log_ratios))
-
-    # Beyond 12 standard deviations the density is below 1e-31.
-    value, _ = integrate.quad(integrand, -12, 12, limit=500, epsabs=1e-9)
-    return float(value)
+STUDY = scalar.Study((-3.0, -1.0, 1.0, 3.0), (-1.0, -1.0, -1.0, 1.0), nn.Tanh, _channels)
 
 
 def _measure_one(config: Config, weight: float, sigma: float) -> Point:
-    inputs = torch.tensor(_INPUTS, dtype=torch.float64)[:, None]
-    table = layer_information(sample(weight, sigma).double(), inputs, tolerance=config.tolerance, seed=config.seed)
-    row = table["1", "I(X;T)"]
+    parameters = [(weight, -2 * weight)]
+    noisy = scalar.network(STUDY, parameters, sigma)
+    table = layer_information(noisy, STUDY.data()[0], tolerance=config.tolerance, seed=config.seed)
+    row = table["neuron1", "I(X;T)"]
+    truth = truths_of(*_channels(parameters, sigma))["I(X;T)"].value
     known = dict(zip(_SIGMAS, _PUBLISHED.get(weight, ()), strict=False))
-    truth = information_by_quadrature(weight, sigma)
     return Point(weight, sigma, row.value, row.standard_error, row.lower, row.upper, truth, known.get(sigma, math.nan))

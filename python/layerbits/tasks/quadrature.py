@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import ndtr
 
 from layerbits.mixture import noise_entropy
 from layerbits.tasks.task import Floats, Integers, Truth, Truths
@@ -76,6 +77,29 @@ def through_units(values: Floats, units: Sequence[Unit], sigma: float) -> Channe
                 density, signals = density * step, after(axis)
         assert density is not None
         return density, step
+
+    return channel
+
+
+def through_leaky_relu(signals: Floats, weight: float, bias: float, slope: float, sigma: float) -> Channel:
+    """Return the channel T = max(U, slope U) + Z with U = weight (s + Z') + bias of signals s (n,), 0 <= slope <= 1.
+
+    On either side of the kink U and T are jointly normal, so p(t|s) is the sum over the sides of N(t; a m, sigma^2 +
+    a^2 tau^2) P(U on that side | t), with a the slope there, m and tau mean and deviation of U: no hidden integral.
+    """
+    mean, tau = weight * signals[:, None] + bias, max(abs(weight) * sigma, np.finfo(float).tiny)
+
+    def channel(steps: int) -> tuple[Floats, float]:
+        step = sigma / steps
+        axis = _axis(np.maximum(mean, slope * mean), math.hypot(sigma, tau), step)
+        sides = []
+        for side, a in ((1, 1.0), (-1, slope)):
+            variance = sigma**2 + (a * tau) ** 2
+            posterior = mean + a * tau**2 / variance * (axis - a * mean)
+            with np.errstate(over="ignore"):  # without weight U is known, and infinitely many deviations from 0
+                share = ndtr(side * posterior / (tau * sigma / math.sqrt(variance)))
+            sides.append(_normal(axis - a * mean, math.sqrt(variance)) * share)
+        return sides[0] + sides[1], step
 
     return channel
 

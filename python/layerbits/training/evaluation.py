@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,9 +16,11 @@ from layerbits.errors import UsageError
 from layerbits.propagation import evaluating, rows_per_pass
 from layerbits.training.records import damaged, read_csv, write_csv
 
+Evaluate = Callable[[nn.Module, Tensor, Tensor], tuple[float, float]]
+
 
 class TrainingRow(NamedTuple):
-    """A row of `training.csv`: loss in nats per input, accuracy as a share of the inputs."""
+    """A row of `training.csv`: loss per input (in nats, of a classifier), accuracy as a share of the inputs."""
 
     epoch: int
     split: str
@@ -27,7 +29,7 @@ class TrainingRow(NamedTuple):
 
 
 class TrainingCurves:
-    """Evaluates a classifier at chosen epochs and keeps the rows in ``directory/training.csv``.
+    """Evaluates a network at chosen epochs and keeps the rows in ``directory/training.csv``.
 
     Noise stays on while evaluating, as in the paper, and comes from the network's own generator. Hence the order on
     resuming: rows later than the checkpoint are dropped and evaluated again, which brings the generator to the same
@@ -36,7 +38,7 @@ class TrainingCurves:
     Parameters
     ----------
     model : torch.nn.Module
-        Gives logits of shape (n, classes).
+        Gives what `by` takes: logits of shape (n, classes), unless that is given.
     splits : mapping of str to (inputs, labels)
         Data to evaluate on, by the name that goes into the column ``split``.
     at : iterable of int
@@ -45,6 +47,8 @@ class TrainingCurves:
         An existing folder.
     resumed_from : int
         Epoch of the checkpoint that training goes on from, 0 for a new run.
+    by : callable, optional
+        Gives loss and accuracy of (model, inputs, labels); by default `evaluate`, for classifiers.
     """
 
     def __init__(
@@ -55,8 +59,10 @@ class TrainingCurves:
         at: Iterable[int],
         directory: str | os.PathLike[str],
         resumed_from: int = 0,
+        by: Evaluate | None = None,
     ) -> None:
         self._model = model
+        self._evaluate = by or evaluate
         self._splits = splits
         self._at = frozenset(at)
         self._path = Path(directory, "training.csv")
@@ -76,7 +82,7 @@ class TrainingCurves:
         if epoch not in self._at:
             return
         for split, (inputs, labels) in self._splits.items():
-            loss, accuracy = evaluate(self._model, inputs, labels)
+            loss, accuracy = self._evaluate(self._model, inputs, labels)
             if not math.isfinite(loss):
                 raise UsageError(f"{split} loss: got {loss} in epoch {epoch}, wanted a number; lower the learning rate")
             self._rows.append(TrainingRow(epoch, split, loss, accuracy))

@@ -271,7 +271,7 @@ def summary(path: Path, tables: Mapping[int, InformationTable]) -> dict[str, flo
     layers = [row.layer for row in tables[final]]
     first, last = layers[0], layers[-1]
     peak = max(tables, key=lambda epoch: tables[epoch][last, "I(X;T)"].value)
-    numbers = {"test_accuracy": read_training(path / "training.csv")[-1].accuracy}
+    numbers = {"test_accuracy": final_accuracy(path)}
     for name, epoch, layer in (
         ("first_layer_final", final, first),
         ("last_layer_peak", peak, last),
@@ -284,6 +284,11 @@ def summary(path: Path, tables: Mapping[int, InformationTable]) -> dict[str, flo
         "last_layer_fall": numbers["last_layer_peak_information"] - numbers["last_layer_final_information"],
         "last_layer_least_fall": numbers["last_layer_peak_lower"] - numbers["last_layer_final_upper"],
     }
+
+
+def final_accuracy(path: Path) -> float:
+    """Return the last accuracy on the test split in the training.csv of a folder."""
+    return read_training(path / "training.csv")[-1].accuracy
 
 
 def study_figure(settings: Settings, path: Path) -> Figure:

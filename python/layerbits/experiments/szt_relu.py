@@ -18,7 +18,6 @@ from layerbits.experiments import szt
 from layerbits.experiments.configuration import require
 from layerbits.experiments.run_folder import RunFolder, save_figure
 from layerbits.noise import NoisyModule
-from layerbits.training.evaluation import read_training
 
 ACTIVATIONS: Mapping[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
@@ -108,7 +107,7 @@ def draw(config: Config, path: Path) -> None:
         if not (path / variant / "information.csv").exists():
             continue
         szt.draw_information(axes, path / variant)
-        accuracy = read_training(path / variant / "training.csv")[-1].accuracy
+        accuracy = szt.final_accuracy(path / variant)
         axes.set(title=f"{activation}, sigma = {sigma:g}\ntest accuracy {accuracy:.3f}", xlabel="epoch")
         axes.label_outer()
     plots.legend_outside(panels[0, -1], title="95 % intervals")

@@ -68,7 +68,7 @@ def band(
     value: _Curve,
     upper: _Curve,
     *,
-    color: tuple[float, float, float, float],
+    color: str | tuple[float, float, float, float],
     label: str,
     linewidth: float = 1.5,
     linestyle: str = "-",

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from layerbits.experiments import (
     digits_cnn,
+    estimator_comparison,
     leaky_relu_pair,
     mnist_cnn,
     monte_carlo_error,
@@ -53,6 +54,7 @@ EXPERIMENTS: Mapping[str, Experiment] = {
     "leaky-relu-pair": leaky_relu_pair,
     "digits-cnn": digits_cnn,
     "mnist-cnn": mnist_cnn,
+    "estimator-comparison": estimator_comparison,
     "monte-carlo-error": monte_carlo_error,
     "sample-complexity": sample_complexity,
 }

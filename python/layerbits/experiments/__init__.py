@@ -12,6 +12,7 @@ from layerbits.experiments import (
     leaky_relu_pair,
     mnist_cnn,
     monte_carlo_error,
+    reed_muller,
     sample_complexity,
     single_neuron,
     szt_binning,
@@ -55,6 +56,7 @@ EXPERIMENTS: Mapping[str, Experiment] = {
     "digits-cnn": digits_cnn,
     "mnist-cnn": mnist_cnn,
     "estimator-comparison": estimator_comparison,
+    "reed-muller": reed_muller,
     "monte-carlo-error": monte_carlo_error,
     "sample-complexity": sample_complexity,
 }

@@ -63,11 +63,10 @@ class Config:
     # [T], read as the deviation of a normal before it is cut off at the faces of the cube: that gives the truths of [T]
     # per dimension, -.855, -.183 and .505.
     spread: float = 0.02
-    probability: float = 0.5  # [T] that a coordinate is at +1; other than 1/2, the plug-in fluctuates more
     estimators: tuple[str, ...] = ESTIMATORS
-    samples: tuple[int, ...] = (10, 32, 100, 316, 1000, 3162, 10_000, 31_623, 100_000, 316_228)  # [T] 10 to 10^7
-    most_neighbours: int = 316_228  # samples for Kozachenko-Leonenko at the most
-    most_kde: int = 31_623  # and for the kernel density, whose work grows with the square
+    samples: tuple[int, ...] = (10, 32, 100, 316, 1000, 3162, 10_000, 31_623, 100_000)  # [T] to 10^7
+    most_neighbours: int = 100_000  # samples for Kozachenko-Leonenko at the most
+    most_kde: int = 10_000  # and for the kernel density, whose work grows with the square
     repeats: int = 5
     tolerance: float = 0.005  # half width in nats of the interval of a plug-in
     neighbours: int = 3  # [D]
@@ -88,7 +87,6 @@ class Config:
         require(self, "sigmas", min(self.sigmas) >= 0.01 and max(self.sigmas) <= 10, "numbers from 0.01 to 10")
         require(self, "dims", max(self.dims) <= 16, "at most 16")
         require(self, "spread", self.spread <= 0.3, "at most 0.3, so that components are inside of the cube")
-        require(self, "probability", self.probability < 1, "a number between 0 and 1")
         known = bool(self.estimators) and set(self.estimators) <= set(ESTIMATORS)
         require(self, "estimators", known, f"some of {', '.join(ESTIMATORS)}")
         ascending = all(fewer < more for fewer, more in itertools.pairwise(self.samples))
@@ -101,7 +99,7 @@ class Config:
 
 QUICK: Mapping[str, Any] = {
     "samples": (10, 32, 100, 316, 1000, 3162, 10_000, 31_623),
-    "most_neighbours": 31_623,
+    "most_neighbours": 10_000,
     "most_kde": 3162,
     "repeats": 3,
     "tolerance": 0.01,
@@ -169,12 +167,12 @@ def sample(config: Config, dim: int, samples: int, repeat: int) -> tuple[_Floats
     """Draw signals and standard normal noise, both (samples, dim); the same for every estimator and sigma."""
     random = stream(config.seed, dim, samples, repeat)
     depth = config.spread * np.abs(random.standard_normal((samples, dim)))
-    corners = np.where(random.random((samples, dim)) < config.probability, 1.0, -1.0)
+    corners = np.where(random.random((samples, dim)) < 0.5, 1.0, -1.0)
     return corners * (1 - depth), standard_normal((samples, dim), random, torch.float64).numpy()
 
 
 @functools.cache
-def coordinate_entropy(sigma: float, *, spread: float, probability: float) -> float:
+def coordinate_entropy(sigma: float, spread: float) -> float:
     """Return the entropy of a coordinate of T in nats, by quadrature.
 
     Around its corner it is normal noise less the modulus of a normal, which is skew-normal (Azzalini, 1985).
@@ -183,13 +181,12 @@ def coordinate_entropy(sigma: float, *, spread: float, probability: float) -> fl
     around = skewnorm(-spread / sigma, 0, scale)
 
     def integrand(t: float) -> float:
-        density = probability * float(around.pdf(t - 1)) + (1 - probability) * float(around.pdf(-t - 1))
+        density = float(around.pdf(t - 1) + around.pdf(-t - 1)) / 2
         return -density * math.log(density) if density > 0 else 0.0
 
-    # Beyond 12 standard deviations the density is below 1e-31.
-    ends = (-1 - 12 * scale, -1.0, 0.0, 1.0, 1 + 12 * scale)
-    parts = [integrate.quad(integrand, *part, limit=500, epsabs=1e-10)[0] for part in itertools.pairwise(ends)]
-    return math.fsum(parts)
+    # Beyond 12 standard deviations the density is below 1e-31; it is symmetric.
+    parts = [(0.0, 1.0), (1.0, 1 + 12 * scale)]
+    return 2 * math.fsum(integrate.quad(integrand, *part, limit=500, epsabs=1e-10)[0] for part in parts)
 
 
 def measure(config: Config, folder: RunFolder) -> None:
@@ -201,7 +198,7 @@ def measure(config: Config, folder: RunFolder) -> None:
         signals, noise = sample(config, dim, samples, repeat)
         seed = int(stream(config.seed, dim, samples, repeat, 0).integers(2**31))
         found = estimate(estimator, signals, sigma * noise, sigma, settings, seed=seed)
-        return Point(*cell, *found, truth=dim * _truth(config, sigma))
+        return Point(*cell, *found, truth=dim * coordinate_entropy(sigma, config.spread))
 
     write_table(folder.path / "bounds.csv", Bound, _bounds(config))
     points = fill_table(folder.path / "estimates.csv", Point, _cells(config), point, name="estimates")
@@ -218,7 +215,7 @@ def draw(config: Config, path: Path) -> None:
 
     def values(axes: Axes, sigma: float, dim: int) -> None:
         here = [point for point in points if (point.sigma, point.dim) == (sigma, dim)]
-        draw_entropies(axes, here, truth=dim * _truth(config, sigma))
+        draw_entropies(axes, here, truth=dim * coordinate_entropy(sigma, config.spread))
 
     def errors(axes: Axes, sigma: float, dim: int) -> None:
         told = [bound for bound in bounds if (bound.sigma, bound.dim) == (sigma, dim)]
@@ -236,10 +233,6 @@ def draw(config: Config, path: Path) -> None:
             axes.set_ylabel("" if column else axes.get_ylabel())
         plots.legend_outside(grid[0, -1])
         save_figure(figure, path / f"{name}.png")
-
-
-def _truth(config: Config, sigma: float) -> float:
-    return coordinate_entropy(sigma, spread=config.spread, probability=config.probability)
 
 
 def _cells(config: Config) -> list[tuple[str, float, int, int, int]]:

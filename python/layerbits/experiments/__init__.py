@@ -15,6 +15,7 @@ from layerbits.experiments import (
     reed_muller,
     sample_complexity,
     single_neuron,
+    spiral,
     szt_binning,
     szt_linear,
     szt_relu,
@@ -57,6 +58,7 @@ EXPERIMENTS: Mapping[str, Experiment] = {
     "mnist-cnn": mnist_cnn,
     "estimator-comparison": estimator_comparison,
     "reed-muller": reed_muller,
+    "spiral": spiral,
     "monte-carlo-error": monte_carlo_error,
     "sample-complexity": sample_complexity,
 }

@@ -31,6 +31,7 @@ from layerbits.propagation import layer_activations, propagate
 from layerbits.results import Estimate, InformationRow, InformationTable
 from layerbits.sigma_profiles import SigmaProfile, SigmaRow, sigma_profile
 from layerbits.training.monitor import Monitor, log_spaced
+from layerbits.training.regularizers import ParsevalRegularizer
 
 __all__ = [
     "Backend",
@@ -47,6 +48,7 @@ __all__ = [
     "Monitor",
     "NoNoiseError",
     "NoisyModule",
+    "ParsevalRegularizer",
     "SigmaProfile",
     "SigmaRow",
     "UsageError",

@@ -101,9 +101,9 @@ def test_gradients_that_are_never_cleared_end_at_the_entropy_of_the_class(quick_
     folder = quick_run("single-neuron", **PUBLIC_CODE)
     curve = [table["neuron1", "I(X;T)"] for table in read_information(folder / "information.csv").values()]
     assert max(row.lower for row in curve) > math.log(4) - 0.02
-    assert curve[-1].lower <= ONE_OF_FOUR <= curve[-1].upper + 1e-6
     neuron = read_table(folder / "neurons.csv", Neuron)[-1]
-    assert neuron.truth == pytest.approx(ONE_OF_FOUR, abs=1e-6)
+    # Known to 1e-6; the values of the three inputs are some 1e-4 sigmas apart, which is no more.
+    assert [curve[-1].lower, neuron.truth, curve[-1].upper] == pytest.approx([ONE_OF_FOUR] * 3, abs=2e-6)
     # That code prints 6.94 and -14.29 for its 30 random inputs; here each input comes as often as the others.
     assert (neuron.weight, neuron.bias) == pytest.approx((6.94, -14.29), rel=0.15)
 

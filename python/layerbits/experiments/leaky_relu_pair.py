@@ -60,7 +60,8 @@ QUICK: Mapping[str, Any] = {
 
 def expected_seconds(config: Config) -> float:
     """Return about how many seconds a run takes on two cores."""
-    return scalar.training_seconds(config, neurons=2)
+    # The second neuron is behind noise, where the draws that it takes grow with the square of the accuracy.
+    return scalar.training_seconds(config, neurons=2) + config.measurements * 5e-4 / config.tolerance**2
 
 
 def run(config: Config, folder: RunFolder) -> None:

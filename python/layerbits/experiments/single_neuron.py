@@ -94,7 +94,8 @@ class Point(NamedTuple):
 
 def expected_seconds(config: Config) -> float:
     """Return about how many seconds a run takes on two cores."""
-    return scalar.training_seconds(config) + len(config.weights) * len(config.sigmas) * 0.1
+    measurements = config.measurements + len(config.weights) * len(config.sigmas)
+    return scalar.training_seconds(config, neurons=1) + measurements * 0.1
 
 
 def run(config: Config, folder: RunFolder) -> None:

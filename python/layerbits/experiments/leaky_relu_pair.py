@@ -43,8 +43,8 @@ class Config(scalar.Settings):
             If one is out of range.
         """
         super().__post_init__()
-        finite = all(abs(value) <= 100 for value in self.start)
-        require(self, "start", len(self.start) == 4 and finite, "4 numbers from -100 to 100")
+        small = all(abs(value) <= 10 for value in self.start)
+        require(self, "start", len(self.start) == 4 and small, "4 numbers from -10 to 10")
 
 
 # Larger steps go the same way in fewer.

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 _STEP_SECONDS, _NEURON_SECONDS = 7e-5, 5.5e-5
 _EVALUATED_DRAWS = 256  # passes of every input in a loss of training.csv: its noise is then a few per cent
 _SHOWN_DRAWS, _POINTS = 1024, 1000  # of a density in a figure: passes of every input, places on the line
-_LARGEST_LOSS = 1e6  # values beyond its root are no training any more, and would be in the way of quadrature
+_LARGEST_LOSS = 1e4  # beyond it there is no training any more, and quadrature would need ever more points
 
 # Weight and bias of each neuron, in the order data meets them.
 Parameters = Sequence[tuple[float, float]]
@@ -70,7 +70,7 @@ class Settings:
             If one is out of range.
         """
         require(self, "seed", self.seed >= 0, "at least 0")
-        require(self, "sigma", 1e-4 <= self.sigma < math.inf, "at least 1e-4, for the grid of the quadrature")
+        require(self, "sigma", 1e-3 <= self.sigma < math.inf, "at least 1e-3, for the grid of the quadrature")
         require_positive(self, "learning_rate", "epochs", "tolerance", "max_draws", "shown_epochs")
         require(self, "momentum", 0 <= self.momentum <= 1, "a number from 0 to 1")
         require(self, "evaluations", self.evaluations >= 2, "at least 2, the first epoch and the last")

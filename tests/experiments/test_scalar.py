@@ -76,7 +76,7 @@ def test_run_that_is_not_over_is_drawn_as_far_as_it_is(tmp_path, finished, rows)
         if rows:
             (tmp_path / name).write_text("".join(lines[: 1 + rows * per_epoch]))
     leaky_relu_pair.draw(TINY, tmp_path)
-    assert (tmp_path / "leaky-relu-pair.png").exists() == (rows > 0)
+    assert (tmp_path / "leaky-relu-pair.png").exists()
 
 
 def test_divergence_is_told_in_a_line(tmp_path):

@@ -217,21 +217,19 @@ def summary(settings: Settings, path: Path) -> dict[str, float]:
 
 
 def draw(settings: Settings, study: Study, path: Path, *, file: str, marks: Mapping[float, str]) -> None:
-    """Draw a training from the tables in a folder, as far as they go; nothing before the first measured epoch.
+    """Draw a training from the tables in a folder, as far as they go.
 
     Above where the neurons have put the inputs, at some epochs, with the density of T; below it information, loss and
     parameters over the epochs. `marks` are the labels of dashed lines in the panel of the information, by height.
     """
     neurons = read_table(path / "neurons.csv", Neuron)
-    if not neurons:
-        return
     by_epoch: dict[int, list[Neuron]] = {}
     for neuron in neurons:
         by_epoch.setdefault(neuron.epoch, []).append(neuron)
-    shown = _nearest(settings.shown_epochs, by_epoch)
+    shown = _nearest(settings.shown_epochs, by_epoch) if by_epoch else []
     layers = list(dict.fromkeys(neuron.layer for neuron in neurons))
     figure = plots.new_figure(width=11, height=7.5 + 1.3 * len(layers))
-    grid = figure.add_gridspec(len(layers) + 3, len(shown), height_ratios=(*([0.8] * len(layers)), 2, 1, 1))
+    grid = figure.add_gridspec(len(layers) + 3, max(1, len(shown)), height_ratios=(*([0.8] * len(layers)), 2, 1, 1))
     panels: list[Axes] = []  # of the layers, in the first column
     for column, epoch in enumerate(shown):
         parameters = [(neuron.weight, neuron.bias) for neuron in by_epoch[epoch]]
@@ -248,7 +246,7 @@ def draw(settings: Settings, study: Study, path: Path, *, file: str, marks: Mapp
     information = figure.add_subplot(grid[-3, :])
     losses, values = (figure.add_subplot(grid[row, :], sharex=information) for row in (-2, -1))
     _draw_information(information, path, neurons, marks)
-    rows = read_training(path / "training.csv")
+    rows = read_training(path / "training.csv") if (path / "training.csv").exists() else []
     losses.plot([row.epoch for row in rows], [row.loss for row in rows], color="black", label="mean square error")
     plots.curve_panel(losses, ylabel="loss")
     losses.set_yscale("log")
@@ -299,7 +297,7 @@ def _draw_constellations(panels: Sequence[Axes], noisy: NoisyModule, study: Stud
 
 
 def _draw_information(axes: Axes, path: Path, neurons: Sequence[Neuron], marks: Mapping[float, str]) -> None:
-    tables = read_information(path / "information.csv")
+    tables = read_information(path / "information.csv") if (path / "information.csv").exists() else {}
     layers = dict.fromkeys(row.layer for table in tables.values() for row in table)
     for layer, color in zip(layers, _colors(layers), strict=True):
         for quantity, style in (("I(X;T)", "-"), ("I(T;Y)", ":")):

@@ -146,7 +146,8 @@ def _draw_curves(config: Config, path: Path) -> None:
     axes.plot([], [], "k.", markersize=2, label="by quadrature")
     plots.curve_panel(axes, xlabel="weight", ylabel="I(X;T) in nats, 95 % interval")
     plots.reference_line(axes, math.log(4), "log 4")
-    plots.reference_line(axes, _ONE_OF_FOUR, "one input against three")
+    plots.reference_line(axes, _ONE_OF_FOUR, "$H_b(1/4)$")
+    axes.set_xlim(right=2 * max(config.weights))  # room for the labels
     plots.legend_outside(axes, title="sigma")
     save_figure(figure, path / "curves.png")
 

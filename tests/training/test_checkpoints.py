@@ -83,3 +83,15 @@ def test_missing_checkpoint_is_named(tmp_path):
     noisy, _, _ = training(tmp_path)
     with pytest.raises(UsageError, match=r"epoch-000003\.pt"):
         load_checkpoint(tmp_path, 3, noisy)
+
+
+def test_checkpoint_that_the_disk_has_no_room_for_is_named_and_the_one_before_is_kept(tmp_path, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("basic_ios::clear: iostream error")
+
+    noisy, optimizer, checkpoints = training(tmp_path)
+    go_on(noisy, optimizer, checkpoints, 1, 2)
+    monkeypatch.setattr(torch, "save", fail)
+    with pytest.raises(UsageError, match=r"epoch-000005\.pt: cannot be written to"):
+        go_on(noisy, optimizer, checkpoints, 3, 5)
+    assert training(tmp_path)[2].resume() == 2

@@ -1,6 +1,8 @@
 """Files that are replaced as a whole."""
 
+import errno
 import math
+import os
 
 import pytest
 
@@ -60,3 +62,23 @@ def test_anything_but_a_json_object_is_refused(tmp_path, content):
     (tmp_path / "t.json").write_text(content)
     with pytest.raises(UsageError, match="wanted a JSON object"):
         read_json(tmp_path / "t.json")
+
+
+def test_full_disk_names_the_file_and_leaves_the_old_one(tmp_path):
+    def rows():
+        yield [2]
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    write_csv(tmp_path / "t.csv", ["x"], [[1]])
+    with pytest.raises(UsageError, match=r"t\.csv: cannot be written to \(No space left on device\)"):
+        write_csv(tmp_path / "t.csv", ["x"], rows())
+    assert read_csv(tmp_path / "t.csv", ["x"]) == [["1"]]
+    assert [path.name for path in tmp_path.iterdir()] == ["t.csv"]
+
+
+def test_writers_of_different_names_do_not_meet(tmp_path):
+    with replacing(tmp_path / "t") as first, replacing(tmp_path / "t", writer="other-") as second:
+        assert first != second
+        first.write_text("first")
+        second.write_text("second")
+    assert (tmp_path / "t").read_text() == "first"  # the outer block ends last

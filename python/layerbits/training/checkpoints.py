@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import time
 from collections.abc import Iterable, Iterator
@@ -70,7 +71,10 @@ class Checkpoints:
     def _save(self, path: Path, epoch: int) -> None:
         state = {"epoch": epoch, "model": self._model.state_dict(), "optimizer": self._optimizer.state_dict()}
         with replacing(path) as draft:
-            torch.save(state, draft)
+            try:
+                torch.save(state, draft)
+            except RuntimeError as error:  # how torch tells of a full disk
+                raise OSError(errno.EIO, "torch could not save it") from error
 
 
 def load_checkpoint(directory: str | os.PathLike[str], epoch: int, model: nn.Module) -> None:

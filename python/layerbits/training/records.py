@@ -20,11 +20,20 @@ def replacing(path: Path, *, writer: str = "") -> Iterator[Path]:
     """Yield a path in the same folder to write to; it takes the place of `path` if the block ends without exception.
 
     Writers that may be at work on the same file at the same time need different names.
+
+    Raises
+    ------
+    UsageError
+        If the disk is full, or whatever else the system answers.
     """
     draft = path.with_name(DRAFT_PREFIX + writer + path.name)
     try:
         yield draft
         os.replace(draft, path)
+    except OSError as error:
+        raise UsageError(
+            f"{path}: cannot be written to ({error.strerror}); make room, or use another folder"
+        ) from error
     finally:
         draft.unlink(missing_ok=True)
 

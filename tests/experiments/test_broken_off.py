@@ -29,4 +29,4 @@ def test_run_broken_off_is_drawn_as_far_as_its_tables_go(name, writes, tmp_path,
         experiment.run(config, folder)
     monkeypatch.undo()
     assert write_report(tmp_path).notes == ()
-    assert list(tmp_path.glob("*.png"))
+    assert writes == 1 or list(tmp_path.glob("*.png"))

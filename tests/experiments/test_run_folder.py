@@ -125,12 +125,15 @@ def test_refused_run_leaves_the_record_of_the_earlier_one(tmp_path):
     assert (tmp_path / "run.json").read_text() == before
 
 
-def test_figure_without_data_yet_can_be_saved(tmp_path):
+@pytest.mark.parametrize("place", ["x", "y"])
+def test_figure_without_data_yet_can_be_saved(place, tmp_path):
     figure = plots.new_figure(width=2, height=2)
     axes = figure.add_subplot()
     axes.plot([], [])
+    if place == "x":
+        plots.reference_line(axes, 1, "one")
     plots.curve_panel(axes, ylabel="y")
-    axes.set_yscale("log")
-    plots.legend_outside(axes)
+    if place == "y":
+        axes.set_yscale("log")
     save_figure(figure, tmp_path / "empty.png")
     assert (tmp_path / "empty.png").read_bytes().startswith(b"\x89PNG")

@@ -133,7 +133,9 @@ class RunFolder:
 def save_figure(figure: Figure, path: Path) -> None:
     """Save a figure as a PNG file."""
     for axes in figure.axes:
-        # Of two logarithmic axes without data, as a run that has just begun has them, matplotlib can scale only one.
+        # A panel without data, as a run that has just begun may have it: matplotlib does not always find limits for it.
+        if axes.get_xscale() == "log" and axes.get_xlim()[0] <= 0:
+            axes.set_xlim(0.1, 1)
         if axes.get_yscale() == "log" and axes.get_ylim()[0] <= 0:
             axes.set_ylim(0.1, 1)
     with replacing(path) as draft:

@@ -20,6 +20,7 @@ from layerbits.experiments import (
     szt_linear,
     szt_relu,
     szt_tanh,
+    szt_tanh_orthonormal,
 )
 from layerbits.experiments.run_folder import RunFolder
 
@@ -49,6 +50,7 @@ class Experiment(Protocol):
 
 EXPERIMENTS: Mapping[str, Experiment] = {
     "szt-tanh": szt_tanh,
+    "szt-tanh-orthonormal": szt_tanh_orthonormal,
     "szt-linear": szt_linear,
     "szt-relu": szt_relu,
     "szt-binning": szt_binning,

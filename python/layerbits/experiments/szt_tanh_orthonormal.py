@@ -1,0 +1,276 @@
+"""The network of szt-tanh with and without orthonormal weights, which take compression and clusters away.
+
+In the folders plain and orthonormal the files of szt-tanh, but for its figure. Beside them singular_values.csv
+(variant, epoch, layer, number, value), distances.csv (variant, epoch, low, high, within, between: pairs of inputs by
+the distance of their points of scatter.csv, of one class and of two), clustering.csv (variant, epoch, within, between,
+scatter_ratio, binned_entropy), szt-tanh-orthonormal.png and szt-tanh-orthonormal-weights.png.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from layerbits import plots
+from layerbits.binning import binned_entropy
+from layerbits.clustering import class_separation, pairwise_distance_histogram
+from layerbits.experiments import szt
+from layerbits.experiments.configuration import require
+from layerbits.experiments.run_folder import RunFolder, save_figure
+from layerbits.experiments.tables import read_table, write_table
+from layerbits.noise import NoisyModule
+from layerbits.training.checkpoints import load_checkpoint
+from layerbits.training.evaluation import read_training
+from layerbits.training.regularizers import ParsevalRegularizer
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+VARIANTS = ("plain", "orthonormal")
+
+_DISTANCES = (0.0, 2 * 3**0.5)  # the diagonal of the cube that tanh maps to
+_BINS = 60
+_PARSEVAL_PART = 0.2  # of the time of a step of training
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(szt.Settings):
+    """Settings. [B]: the authors' article on the paper. [R]: recalled from public code. The others are unknown."""
+
+    sigma: float = 0.005  # [B]
+    strength: float = 3e-4  # [R] of the Parseval step
+    regularized: str = "all"  # weight matrices; "hidden" leaves out those of the output layer
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises
+        ------
+        UsageError
+            If one is out of range.
+        """
+        super().__post_init__()
+        szt.require_sigma(self, "sigma")
+        require(self, "strength", 0 < self.strength <= 0.5, "more than 0, and at most 0.5")
+        require(self, "regularized", self.regularized in ("hidden", "all"), "hidden or all")
+
+
+# Larger steps go the same way in fewer epochs; those of the optimizer and of Parseval grow alike.
+QUICK: Mapping[str, Any] = {
+    "epochs": 1400,
+    "learning_rate": 1e-3,
+    "strength": 7.5e-4,
+    "batch_size": 256,
+    "evaluations": 100,
+    "measurements": 10,
+    "draws": 16,
+}
+
+
+class SingularValue(NamedTuple):
+    """A row of singular_values.csv; `number` counts those of a layer from the largest on."""
+
+    variant: str
+    epoch: int
+    layer: str
+    number: int
+    value: float
+
+
+class Distances(NamedTuple):
+    """A row of distances.csv: pairs of inputs whose points are from `low` to below `high` apart."""
+
+    variant: str
+    epoch: int
+    low: float
+    high: float
+    within: int
+    between: int
+
+
+class Clustering(NamedTuple):
+    """A row of clustering.csv: root mean square distances, their ratio of scatters, and H(Bin(T)) in nats."""
+
+    variant: str
+    epoch: int
+    within: float
+    between: float
+    scatter_ratio: float
+    binned_entropy: float
+
+
+def expected_seconds(config: Config) -> float:
+    """Return about how many seconds a run takes on two cores."""
+    one = szt.training_seconds(config) + szt.measuring_seconds(config)
+    return len(VARIANTS) * one + _PARSEVAL_PART * szt.training_seconds(config)
+
+
+def network(config: Config) -> NoisyModule:
+    """Make the untrained noisy network, which is that of szt-tanh."""
+    return szt.noisy_network(config, config.sigma)
+
+
+def run(config: Config, folder: RunFolder) -> None:
+    """Train, measure and draw, each going on from what `folder` holds."""
+    train(config, folder)
+    with folder.phase("figures"):
+        measure(config, folder)
+        draw(config, folder.path)
+
+
+def train(config: Config, folder: RunFolder) -> None:
+    """Train the network without and with the Parseval step, from the same weights by the same batches and noise."""
+    for variant in VARIANTS:
+        noisy = network(config)
+        step = _parseval(config, noisy).step if variant == "orthonormal" else None
+        tables = szt.train(config, noisy, folder, variant=variant, after_step=step)
+        folder.summary[f"{variant}_test_accuracy"] = szt.final_accuracy(folder.path / variant)
+        folder.summary.update({f"{variant}_{name}": value for name, value in szt.summary(tables).items()})
+
+
+def measure(config: Config, folder: RunFolder) -> None:
+    """Measure weights and clusters; leaves scatter.csv of each variant, and the tables of both."""
+    noisy = network(config)
+    for variant in VARIANTS:
+        szt.save_scatter(config, noisy, folder, variant=variant)
+    write_table(folder.path / "singular_values.csv", SingularValue, _singular_values(config, noisy, folder.path))
+    write_table(folder.path / "distances.csv", Distances, _distances(folder.path))
+    clusters = list(_clustering(config, folder.path))
+    write_table(folder.path / "clustering.csv", Clustering, clusters)
+    for row in clusters:  # the last epoch of each variant stays
+        folder.summary[f"{row.variant}_scatter_ratio"] = row.scatter_ratio
+        folder.summary[f"{row.variant}_binned_entropy"] = row.binned_entropy
+
+
+def draw(config: Config, path: Path) -> None:
+    """Draw both figures from the tables in a folder, as far as they go."""
+    save_figure(_information_figure(config, path), path / "szt-tanh-orthonormal.png")
+    if (path / "distances.csv").exists():
+        save_figure(_weights_figure(path), path / "szt-tanh-orthonormal-weights.png")
+
+
+def _parseval(config: Config, noisy: NoisyModule) -> ParsevalRegularizer:
+    hidden = [f"linear{place}" for place in range(1, len(config.widths) + 1)]
+    return ParsevalRegularizer(
+        noisy, strength=config.strength, layers=hidden if config.regularized == "hidden" else None
+    )
+
+
+def _information_figure(config: Config, path: Path) -> Figure:
+    shown = config.shown_epochs
+    figure = plots.new_figure(width=11, height=13.5)
+    *spaces, curves = figure.subfigures(3, 1, height_ratios=(1, 1, 3.4))
+    for variant, space in zip(VARIANTS, spaces, strict=True):
+        space.suptitle(f"{variant}: points of the last hidden layer")
+        if (path / variant / "scatter.csv").exists():
+            panels = [space.add_subplot(1, len(shown), place, projection="3d") for place in range(1, len(shown) + 1)]
+            szt.draw_scatter(panels, path / variant)
+    rows = curves.subplots(3, len(VARIANTS), sharex=True, sharey="row", height_ratios=(1.4, 1, 1))
+    for variant, column in zip(VARIANTS, rows.T, strict=True):
+        column[0].set_title(variant)
+        if (path / variant / "information.csv").exists():
+            szt.draw_information(column[0], path / variant)
+        if (path / variant / "training.csv").exists():
+            szt.draw_losses(column[1], path / variant)
+            _draw_errors(column[2], config, path / variant)
+        for axes in column:
+            plots.mark_epochs(axes, shown)
+            axes.label_outer()
+    curves.align_ylabels()
+    _legends(rows, ("95 % intervals", None, "one standard error"))
+    return figure
+
+
+def _draw_errors(axes: Axes, config: Config, path: Path) -> None:
+    rows = read_training(path / "training.csv")
+    shares = {"train": 1 - config.test_fraction, "test": config.test_fraction}
+    for (split, share), color in zip(shares.items(), plots.CLASS_COLORS, strict=True):
+        epochs, error = np.array([(row.epoch, 1 - row.accuracy) for row in rows if row.split == split]).T
+        spread = np.sqrt(error * (1 - error) / (share * 4096))
+        axes.fill_between(epochs, error - spread, error + spread, color=color, alpha=0.3, linewidth=0)
+        axes.plot(epochs, error, color=color, label=split)
+    plots.curve_panel(axes, xlabel="epoch", ylabel="share of errors")
+    axes.set_yscale("log")
+
+
+def _weights_figure(path: Path) -> Figure:
+    values = read_table(path / "singular_values.csv", SingularValue)
+    distances = read_table(path / "distances.csv", Distances)
+    figure = plots.new_figure(width=11, height=8)
+    rows = figure.subplots(2, len(VARIANTS), sharey="row")
+    for variant, (above, below) in zip(VARIANTS, rows.T, strict=True):
+        above.set_title(variant)
+        _draw_singular_values(above, [row for row in values if row.variant == variant])
+        _draw_distances(below, [row for row in distances if row.variant == variant])
+    for axes in rows[:, 1:].flat:
+        axes.set_ylabel("")
+    _legends(rows, (None, "pairs of inputs"))
+    return figure
+
+
+def _draw_singular_values(axes: Axes, values: list[SingularValue]) -> None:
+    layers = list(dict.fromkeys(row.layer for row in values))
+    for layer, color in zip(layers, plots.sequence_colors(len(layers)), strict=True):
+        of_layer = [row for row in values if row.layer == layer]
+        for number in range(1, 1 + max(row.number for row in of_layer)):
+            curve = [row for row in of_layer if row.number == number]
+            label = layer if number == 1 else None
+            axes.plot([row.epoch for row in curve], [row.value for row in curve], color=color, linewidth=1, label=label)
+    plots.curve_panel(axes, xlabel="epoch", ylabel="singular values of the weights")
+    plots.reference_line(axes, 1, "orthonormal")
+    axes.set_yscale("log")
+
+
+def _draw_distances(axes: Axes, distances: list[Distances]) -> None:
+    last = max((row.epoch for row in distances), default=0)
+    rows = [row for row in distances if row.epoch == last]
+    edges = [row.low for row in rows] + [row.high for row in rows[-1:]]
+    for kind, color in zip(("within", "between"), plots.CLASS_COLORS, strict=True):
+        counts = np.array([getattr(row, kind) for row in rows], dtype=np.float64)
+        axes.stairs(counts / counts.sum(), edges, fill=True, color=color, alpha=0.5, label=f"{kind} classes")
+    axes.set_xlabel(f"distance in the last hidden layer, epoch {last}")
+    axes.set_ylabel("share of the pairs")
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _legends(rows: npt.NDArray[Any], titles: tuple[str | None, ...]) -> None:
+    for (first, *_, last), title in zip(rows, titles, strict=True):
+        handles, labels = first.get_legend_handles_labels()
+        last.legend(
+            handles, labels, title=title, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, alignment="left"
+        )
+
+
+def _singular_values(config: Config, noisy: NoisyModule, path: Path) -> Iterator[SingularValue]:
+    for variant in VARIANTS:
+        for epoch in config.measured_epochs:
+            load_checkpoint(path / variant, epoch, noisy)
+            for layer, module in noisy.model.named_children():
+                if isinstance(module, torch.nn.Linear):
+                    values = torch.linalg.svdvals(module.weight.detach().double()).tolist()
+                    for number, value in enumerate(values, start=1):
+                        yield SingularValue(variant, epoch, layer, number, value)
+
+
+def _distances(path: Path) -> Iterator[Distances]:
+    for variant in VARIANTS:
+        for epoch, (labels, points) in szt.read_scatter(path / variant).items():
+            found = pairwise_distance_histogram(points, labels, _BINS, range=_DISTANCES)
+            edges = found.edges.tolist()
+            for row in zip(edges, edges[1:], found.within.tolist(), found.between.tolist(), strict=False):
+                yield Distances(variant, epoch, *row)
+
+
+def _clustering(config: Config, path: Path) -> Iterator[Clustering]:
+    for variant in VARIANTS:
+        for epoch, (labels, points) in szt.read_scatter(path / variant).items():
+            found = class_separation(points, labels)
+            entropy = binned_entropy(points, 10 * config.sigma)
+            yield Clustering(variant, epoch, found.within, found.between, found.scatter_ratio, entropy)

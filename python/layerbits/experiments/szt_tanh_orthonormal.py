@@ -41,10 +41,9 @@ _PARSEVAL_PART = 0.2  # of the time of a step of training
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(szt.Settings):
-    """Settings. [B]: the authors' article on the paper. [R]: recalled from public code. The others are unknown."""
+class Config(szt.NoisySettings):
+    """Settings. [R]: recalled from public code."""
 
-    sigma: float = 0.005  # [B]
     strength: float = 3e-4  # [R] of the Parseval step
     regularized: str = "all"  # weight matrices; "hidden" leaves out those of the output layer
 
@@ -57,7 +56,6 @@ class Config(szt.Settings):
             If one is out of range.
         """
         super().__post_init__()
-        szt.require_sigma(self, "sigma")
         require(self, "strength", 0 < self.strength <= 0.5, "more than 0, and at most 0.5")
         require(self, "regularized", self.regularized in ("hidden", "all"), "hidden or all")
 
@@ -117,6 +115,13 @@ def network(config: Config) -> NoisyModule:
     return szt.noisy_network(config, config.sigma)
 
 
+def parseval(config: Config, noisy: NoisyModule) -> ParsevalRegularizer:
+    """Make the regularizer of the weight matrices of a network."""
+    hidden = [f"linear{place}" for place in range(1, len(config.widths) + 1)]
+    layers = hidden if config.regularized == "hidden" else None
+    return ParsevalRegularizer(noisy, strength=config.strength, layers=layers)
+
+
 def run(config: Config, folder: RunFolder) -> None:
     """Train, measure and draw, each going on from what `folder` holds."""
     train(config, folder)
@@ -129,10 +134,10 @@ def train(config: Config, folder: RunFolder) -> None:
     """Train the network without and with the Parseval step, from the same weights by the same batches and noise."""
     for variant in VARIANTS:
         noisy = network(config)
-        step = _parseval(config, noisy).step if variant == "orthonormal" else None
+        step = parseval(config, noisy).step if variant == "orthonormal" else None
         tables = szt.train(config, noisy, folder, variant=variant, after_step=step)
-        folder.summary[f"{variant}_test_accuracy"] = szt.final_accuracy(folder.path / variant)
-        folder.summary.update({f"{variant}_{name}": value for name, value in szt.summary(tables).items()})
+        summary = szt.summary(folder.path / variant, tables)
+        folder.summary.update({f"{variant}_{name}": value for name, value in summary.items()})
 
 
 def measure(config: Config, folder: RunFolder) -> None:
@@ -152,34 +157,23 @@ def measure(config: Config, folder: RunFolder) -> None:
 def draw(config: Config, path: Path) -> None:
     """Draw both figures from the tables in a folder, as far as they go."""
     save_figure(_information_figure(config, path), path / "szt-tanh-orthonormal.png")
-    if (path / "distances.csv").exists():
-        save_figure(_weights_figure(path), path / "szt-tanh-orthonormal-weights.png")
-
-
-def _parseval(config: Config, noisy: NoisyModule) -> ParsevalRegularizer:
-    hidden = [f"linear{place}" for place in range(1, len(config.widths) + 1)]
-    return ParsevalRegularizer(
-        noisy, strength=config.strength, layers=hidden if config.regularized == "hidden" else None
-    )
+    save_figure(_weights_figure(path), path / "szt-tanh-orthonormal-weights.png")
 
 
 def _information_figure(config: Config, path: Path) -> Figure:
     shown = config.shown_epochs
     figure = plots.new_figure(width=11, height=13.5)
-    *spaces, curves = figure.subfigures(3, 1, height_ratios=(1, 1, 3.4))
+    *spaces, curves = figure.subfigures(3, 1, squeeze=False, height_ratios=(1, 1, 3.4))[:, 0]
     for variant, space in zip(VARIANTS, spaces, strict=True):
         space.suptitle(f"{variant}: points of the last hidden layer")
-        if (path / variant / "scatter.csv").exists():
-            panels = [space.add_subplot(1, len(shown), place, projection="3d") for place in range(1, len(shown) + 1)]
-            szt.draw_scatter(panels, path / variant)
+        panels = space.subplots(1, len(shown), subplot_kw={"projection": "3d"}, squeeze=False)
+        szt.draw_scatter(panels[0], path / variant)
     rows = curves.subplots(3, len(VARIANTS), sharex=True, sharey="row", height_ratios=(1.4, 1, 1))
     for variant, column in zip(VARIANTS, rows.T, strict=True):
         column[0].set_title(variant)
-        if (path / variant / "information.csv").exists():
-            szt.draw_information(column[0], path / variant)
-        if (path / variant / "training.csv").exists():
-            szt.draw_losses(column[1], path / variant)
-            _draw_errors(column[2], config, path / variant)
+        szt.draw_information(column[0], path / variant)
+        szt.draw_losses(column[1], path / variant)
+        _draw_errors(column[2], config, path / variant)
         for axes in column:
             plots.mark_epochs(axes, shown)
             axes.label_outer()
@@ -189,10 +183,11 @@ def _information_figure(config: Config, path: Path) -> Figure:
 
 
 def _draw_errors(axes: Axes, config: Config, path: Path) -> None:
-    rows = read_training(path / "training.csv")
+    rows = read_training(path / "training.csv") if (path / "training.csv").exists() else []
     shares = {"train": 1 - config.test_fraction, "test": config.test_fraction}
     for (split, share), color in zip(shares.items(), plots.CLASS_COLORS, strict=True):
-        epochs, error = np.array([(row.epoch, 1 - row.accuracy) for row in rows if row.split == split]).T
+        epochs = [row.epoch for row in rows if row.split == split]
+        error = 1 - np.array([row.accuracy for row in rows if row.split == split])
         spread = np.sqrt(error * (1 - error) / (share * 4096))
         axes.fill_between(epochs, error - spread, error + spread, color=color, alpha=0.3, linewidth=0)
         axes.plot(epochs, error, color=color, label=split)
@@ -224,20 +219,22 @@ def _draw_singular_values(axes: Axes, values: list[SingularValue]) -> None:
             label = layer if number == 1 else None
             axes.plot([row.epoch for row in curve], [row.value for row in curve], color=color, linewidth=1, label=label)
     plots.curve_panel(axes, xlabel="epoch", ylabel="singular values of the weights")
-    plots.reference_line(axes, 1, "orthonormal")
     axes.set_yscale("log")
 
 
 def _draw_distances(axes: Axes, distances: list[Distances]) -> None:
-    last = max((row.epoch for row in distances), default=0)
+    axes.set_xlabel("distance in the last hidden layer")
+    axes.set_ylabel("share of the pairs")
+    axes.spines[["top", "right"]].set_visible(False)
+    if not distances:
+        return
+    last = max(row.epoch for row in distances)
     rows = [row for row in distances if row.epoch == last]
-    edges = [row.low for row in rows] + [row.high for row in rows[-1:]]
+    edges = [rows[0].low, *(row.high for row in rows)]
     for kind, color in zip(("within", "between"), plots.CLASS_COLORS, strict=True):
         counts = np.array([getattr(row, kind) for row in rows], dtype=np.float64)
         axes.stairs(counts / counts.sum(), edges, fill=True, color=color, alpha=0.5, label=f"{kind} classes")
     axes.set_xlabel(f"distance in the last hidden layer, epoch {last}")
-    axes.set_ylabel("share of the pairs")
-    axes.spines[["top", "right"]].set_visible(False)
 
 
 def _legends(rows: npt.NDArray[Any], titles: tuple[str | None, ...]) -> None:

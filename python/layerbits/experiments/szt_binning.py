@@ -46,8 +46,8 @@ _OF_T, _OF_S = "H(Bin(T))", "H(Bin(S))"
 _NOISE_STREAM = 1  # with the number of the layer: neither one of the estimator's nor that of scatter.csv
 _COLUMNS = 4
 # Seconds of the entropies of an epoch in both networks, and of the figures, on Zen 5.
-_BINNING_SECONDS = 0.12
-_FIGURE_SECONDS = 4.0
+_BINNING_SECONDS = 0.14
+_FIGURE_SECONDS = 3.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -263,16 +263,18 @@ def _draw_deterministic(config: Config, path: Path) -> None:
     figure = plots.new_figure(width=14, height=3.2 * height)
     panels: list[Axes] = list(figure.subplots(height, _COLUMNS, squeeze=False).flat)
     for axes, (title, kind) in zip(panels, kinds.items(), strict=False):
-        _draw_curves(axes, {layer: _curve(rows, layer, _OF_T, *kind) for layer in _layers(config)})
-        axes.set(title=title, ylabel="H(Bin(T)) in nats", ylim=(0, 9.2))
+        curves = {layer: _curve(rows, layer, _OF_T, *kind) for layer in _layers(config)}
+        _draw_curves(axes, curves, title=title, ylabel="H(Bin(T)) in nats")
     panels[0].legend(loc="lower left", frameon=False)
     truth, losses, *empty = panels[len(kinds) :]
-    _draw_curves(truth, {at: [(row.epoch, row.ceiling) for row in rows if row.layer == at] for at in _layers(config)})
-    truth.set(title="no bins: the truth", ylabel="I(X;T) = H(T) in nats", ylim=(0, 9.2))
+    curves = {layer: [(row.epoch, row.ceiling) for row in rows if row.layer == layer] for layer in _layers(config)}
+    _draw_curves(truth, curves, title="no bins: the truth", ylabel="I(X;T) = H(T) in nats")
     truth.text(0.5, 0.5, "infinite,\nwere X continuous", transform=truth.transAxes, ha="center", va="center")
     if (path / _DETERMINISTIC / "training.csv").exists():
         szt.draw_losses(losses, path / _DETERMINISTIC)
         losses.legend(frameon=False)
+    for axes in panels[: len(kinds) + 1]:
+        axes.set_ylim(0, 9.2)
     for axes in empty:
         axes.set_visible(False)
     save_figure(figure, path / "szt-binning.png")
@@ -291,17 +293,20 @@ def _draw_noisy(config: Config, path: Path) -> None:
     entropy = figure.add_subplot(cells[1], sharey=information)
     both = figure.add_subplot(cells[2], sharey=information)
     szt.draw_information(information, noisy)
-    information.set(title="95 % intervals", xlabel="epoch")
+    information.set_title("95 % intervals", fontsize="medium")
+    information.set_xlabel("epoch")
     rows, pairs, size = read_table(noisy / "binned.csv", Binned), _pairs(noisy), config.noisy_bin * config.sigma
+    title = f"bins of {config.noisy_bin:g} sigma = {size:g}"
     both.axline((math.log(4096), math.log(4096)), slope=1, color="#cccccc", linewidth=1)
     for quantity, style, marker in ((_OF_T, "-", "o"), (_OF_S, ":", "x")):
-        _draw_curves(entropy, {layer: _curve(rows, layer, quantity, "fixed", size) for layer in layers}, style=style)
+        curves = {layer: _curve(rows, layer, quantity, "fixed", size) for layer in layers}
+        _draw_curves(entropy, curves, title=title, ylabel="binned entropy in nats", style=style)
         for layer, color in zip(layers, plots.sequence_colors(len(layers)), strict=True):
             points = [pair for (of, at, _), pair in pairs.items() if (of, at) == (quantity, layer)]
             both.plot(*np.reshape(points, (-1, 2)).T, marker, color=color, markersize=4)
-    entropy.set(title=f"bins of {config.noisy_bin:g} sigma = {size:g}", ylabel="binned entropy in nats")
     plots.curve_panel(both, xlabel="I(X;T) in nats", ylabel="binned entropy in nats")
-    both.set(title="an epoch and a layer each", xscale="linear")
+    both.set_title("an epoch and a layer each", fontsize="medium")
+    both.set_xscale("linear")
     for layer, color in zip(layers, plots.sequence_colors(len(layers)), strict=True):
         both.plot([], [], color=color, label=layer, linewidth=4)
     for quantity, style in ((_OF_T, "-o"), (_OF_S, ":x")):
@@ -310,11 +315,12 @@ def _draw_noisy(config: Config, path: Path) -> None:
     save_figure(figure, path / "szt-binning-noisy.png")
 
 
-def _draw_curves(axes: Axes, curves: Mapping[str, _Curve], *, style: str = "-") -> None:
+def _draw_curves(axes: Axes, curves: Mapping[str, _Curve], *, title: str, ylabel: str, style: str = "-") -> None:
     """Draw the curve of each layer over the epochs, under the line of log 4096."""
     # The first layers coincide: thinner lines go on top of thicker ones.
     widths = np.linspace(4, 1.5, len(curves))
     for (layer, curve), color, width in zip(curves.items(), plots.sequence_colors(len(curves)), widths, strict=True):
         axes.plot(*np.reshape(curve, (-1, 2)).T, style, color=color, label=layer, linewidth=width)
-    plots.curve_panel(axes, xlabel="epoch", ylabel="")
+    plots.curve_panel(axes, xlabel="epoch", ylabel=ylabel)
+    axes.set_title(title, fontsize="medium")
     plots.reference_line(axes, math.log(4096), "log 4096")

@@ -51,10 +51,9 @@ _FIGURE_SECONDS = 3.0
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(szt.Settings):
-    """Settings. [B]: the authors' article on the paper. [F]: the paper's Figure 1, by eye. [R]: recalled."""
+class Config(szt.NoisySettings):
+    """Settings; sigma is that of the noisy network. [F]: the paper's Figure 1, by eye. [R]: recalled."""
 
-    sigma: float = 0.005  # [B] of the noisy network
     bin_sizes: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1)  # [F]
     szt_bins: int = 30  # Shwartz-Ziv and Tishby's
     quantile_bins: int = 30  # unknown
@@ -69,7 +68,6 @@ class Config(szt.Settings):
             If one is out of range.
         """
         super().__post_init__()
-        szt.require_sigma(self, "sigma")
         require_positive(self, "bin_sizes", "szt_bins", "quantile_bins", "noisy_bin")
         require(self, "bin_sizes", min(self.bin_sizes) >= 1e-15, "numbers from 1e-15 on, for float64")
         require(self, "noisy_bin", self.noisy_bin * self.sigma >= 1e-15, "at least 1e-15 / sigma, for float64")
@@ -224,7 +222,7 @@ def _entropy(points: _Floats) -> tuple[float, int]:
 
 def _tracking(config: Config, path: Path) -> Iterator[Tracking]:
     pairs, epochs = _pairs(path), config.measured_epochs
-    # While the cloud of points grows, bins finer than it and coarser than the noise see another thing than I(X;T) does.
+    # Also from the middle of the axis on: before, weights grow, which spreads points over bins, but the noise as well.
     for quantity, layer, start in itertools.product(
         (_OF_T, _OF_S), ("all", *_layers(config)), (epochs[0], epochs[len(epochs) // 2])
     ):
@@ -270,9 +268,8 @@ def _draw_deterministic(config: Config, path: Path) -> None:
     curves = {layer: [(row.epoch, row.ceiling) for row in rows if row.layer == layer] for layer in _layers(config)}
     _draw_curves(truth, curves, title="no bins: the truth", ylabel="I(X;T) = H(T) in nats")
     truth.text(0.5, 0.5, "infinite,\nwere X continuous", transform=truth.transAxes, ha="center", va="center")
-    if (path / _DETERMINISTIC / "training.csv").exists():
-        szt.draw_losses(losses, path / _DETERMINISTIC)
-        losses.legend(frameon=False)
+    szt.draw_losses(losses, path / _DETERMINISTIC)
+    losses.legend(frameon=False)
     for axes in panels[: len(kinds) + 1]:
         axes.set_ylim(0, 9.2)
     for axes in empty:
@@ -283,11 +280,10 @@ def _draw_deterministic(config: Config, path: Path) -> None:
 def _draw_noisy(config: Config, path: Path) -> None:
     """Draw points of the last layer over panels of I(X;T), of the binned entropies, and of one against the other."""
     noisy, shown, layers = path / _NOISY, config.shown_epochs, _layers(config)
-    figure = plots.new_figure(width=14, height=8)
+    figure = plots.new_figure(width=12, height=7)
     grid = figure.add_gridspec(2, 1, height_ratios=(1, 1.3))
-    if (noisy / "scatter.csv").exists():
-        cells = grid[0].subgridspec(1, len(shown))
-        szt.draw_scatter([figure.add_subplot(cells[i], projection="3d") for i in range(len(shown))], noisy)
+    cells = grid[0].subgridspec(1, len(shown))
+    szt.draw_scatter([figure.add_subplot(cells[i], projection="3d") for i in range(len(shown))], noisy)
     cells = grid[1].subgridspec(1, 3)
     information = figure.add_subplot(cells[0])
     entropy = figure.add_subplot(cells[1], sharey=information)

@@ -70,6 +70,8 @@ class Config(szt.NoisySettings):
         super().__post_init__()
         require_positive(self, "bin_sizes", "szt_bins", "quantile_bins", "noisy_bin")
         require(self, "bin_sizes", min(self.bin_sizes) >= 1e-15, "numbers from 1e-15 on, for float64")
+        once = len({f"{size:g}" for size in self.bin_sizes}) == len(self.bin_sizes)
+        require(self, "bin_sizes", once, "each once, in six digits")
         require(self, "noisy_bin", self.noisy_bin * self.sigma >= 1e-15, "at least 1e-15 / sigma, for float64")
 
 
@@ -223,9 +225,8 @@ def _entropy(points: _Floats) -> tuple[float, int]:
 def _tracking(config: Config, path: Path) -> Iterator[Tracking]:
     pairs, epochs = _pairs(path), config.measured_epochs
     # Also from the middle of the axis on: before, weights grow, which spreads points over bins, but the noise as well.
-    for quantity, layer, start in itertools.product(
-        (_OF_T, _OF_S), ("all", *_layers(config)), (epochs[0], epochs[len(epochs) // 2])
-    ):
+    starts = dict.fromkeys((epochs[0], epochs[len(epochs) // 2]))
+    for quantity, layer, start in itertools.product((_OF_T, _OF_S), ("all", *_layers(config)), starts):
         chosen = [
             pair
             for (of, at, epoch), pair in pairs.items()

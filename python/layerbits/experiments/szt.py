@@ -48,9 +48,10 @@ _Points = npt.NDArray[np.float64]
 
 _SHOWN_NOISE = 0.2  # how far beyond tanh's cube points are still shown in it
 _SCATTER_STREAM = (0,)  # not one of those of the estimator, which have three numbers
-# Seconds of a step of the optimizer, and of a measurement of all layers by one draw, on two cores of Zen 5.
+# Seconds of a step of the optimizer, of a measurement of all layers by one draw, and of figures, on two cores of Zen 5.
 _STEP_SECONDS = 4.7e-4
 _DRAW_SECONDS = 1.3e-2
+_FIGURE_SECONDS = 2.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,6 +140,11 @@ def measuring_seconds(settings: Settings) -> float:
     """Return the seconds that the measurements of a training take; the most that they may, with a tolerance."""
     of_one = _DRAW_SECONDS * settings.draws if settings.tolerance is None else settings.max_seconds
     return settings.measurements * of_one
+
+
+def study_seconds(settings: Settings) -> float:
+    """Return about how many seconds it takes to train, measure and draw a noisy network on two cores of Zen 5."""
+    return training_seconds(settings) + measuring_seconds(settings) + _FIGURE_SECONDS
 
 
 def network(settings: Settings, activation: Callable[[], nn.Module] | None = nn.Tanh) -> nn.Sequential:
@@ -265,7 +271,7 @@ def read_scatter(path: Path) -> dict[int, tuple[_Labels, _Points]]:
     }
 
 
-def summary(path: Path, tables: Mapping[int, InformationTable]) -> dict[str, float]:
+def summary(path: Path, tables: Mapping[int, InformationTable], *, prefix: str = "") -> dict[str, float]:
     """Return what a training comes down to: the last test accuracy, the information of the first and last layers."""
     final = max(tables)
     layers = [row.layer for row in tables[final]]
@@ -279,11 +285,12 @@ def summary(path: Path, tables: Mapping[int, InformationTable]) -> dict[str, flo
     ):
         row = tables[epoch][layer, "I(X;T)"]
         numbers |= {f"{name}_information": row.value, f"{name}_lower": row.lower, f"{name}_upper": row.upper}
-    return numbers | {
+    numbers |= {
         "last_layer_peak_epoch": peak,
         "last_layer_fall": numbers["last_layer_peak_information"] - numbers["last_layer_final_information"],
         "last_layer_least_fall": numbers["last_layer_peak_lower"] - numbers["last_layer_final_upper"],
     }
+    return {f"{prefix}{name}": value for name, value in numbers.items()}
 
 
 def final_accuracy(path: Path) -> float:

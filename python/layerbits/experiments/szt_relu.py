@@ -68,8 +68,7 @@ QUICK: Mapping[str, Any] = {
 
 def expected_seconds(config: Config) -> float:
     """Return about how many seconds a run takes on two cores."""
-    networks = len(config.activations) * len(config.sigmas)
-    return networks * (szt.training_seconds(config) + szt.measuring_seconds(config))
+    return len(list(variants(config))) * szt.study_seconds(config)
 
 
 def variants(config: Config) -> Iterator[tuple[str, str, float]]:
@@ -94,8 +93,7 @@ def measure(config: Config, folder: RunFolder) -> None:
     """Train each network, measuring as it goes."""
     for variant, activation, sigma in variants(config):
         tables = szt.train(config, network(config, activation, sigma), folder, variant=variant)
-        for name, value in szt.summary(folder.path / variant, tables).items():
-            folder.summary[f"{variant}_{name}"] = value
+        folder.summary.update(szt.summary(folder.path / variant, tables, prefix=f"{variant}_"))
 
 
 def draw(config: Config, path: Path) -> None:

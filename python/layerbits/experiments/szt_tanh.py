@@ -28,7 +28,7 @@ QUICK: Mapping[str, Any] = {
 
 def expected_seconds(config: Config) -> float:
     """Return about how many seconds a run takes on two cores."""
-    return szt.training_seconds(config) + szt.measuring_seconds(config)
+    return szt.study_seconds(config)
 
 
 def network(config: Config) -> NoisyModule:

@@ -106,8 +106,7 @@ class Clustering(NamedTuple):
 
 def expected_seconds(config: Config) -> float:
     """Return about how many seconds a run takes on two cores."""
-    one = szt.training_seconds(config) + szt.measuring_seconds(config)
-    return len(VARIANTS) * one + _PARSEVAL_PART * szt.training_seconds(config)
+    return len(VARIANTS) * szt.study_seconds(config) + _PARSEVAL_PART * szt.training_seconds(config)
 
 
 def network(config: Config) -> NoisyModule:
@@ -136,8 +135,7 @@ def train(config: Config, folder: RunFolder) -> None:
         noisy = network(config)
         step = parseval(config, noisy).step if variant == "orthonormal" else None
         tables = szt.train(config, noisy, folder, variant=variant, after_step=step)
-        summary = szt.summary(folder.path / variant, tables)
-        folder.summary.update({f"{variant}_{name}": value for name, value in summary.items()})
+        folder.summary.update(szt.summary(folder.path / variant, tables, prefix=f"{variant}_"))
 
 
 def measure(config: Config, folder: RunFolder) -> None:

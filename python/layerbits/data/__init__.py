@@ -4,16 +4,22 @@ from layerbits.data.digits import digits_dataset
 from layerbits.data.idx import read_idx, read_labelled_images
 from layerbits.data.images import LabelledImages
 from layerbits.data.mnist import mnist_dataset
+from layerbits.data.reed_muller import encode, generator_matrix
+from layerbits.data.spiral import SpiralData, spiral_dataset
 from layerbits.data.szt import SztData, szt_dataset
 from layerbits.data.warps import warp
 
 __all__ = [
     "LabelledImages",
+    "SpiralData",
     "SztData",
     "digits_dataset",
+    "encode",
+    "generator_matrix",
     "mnist_dataset",
     "read_idx",
     "read_labelled_images",
+    "spiral_dataset",
     "szt_dataset",
     "warp",
 ]

@@ -26,7 +26,7 @@ class SpiralData(NamedTuple):
     labels: torch.Tensor
 
 
-def spiral(
+def spiral_dataset(
     samples: int, random: np.random.Generator, *, classes: int = 3, turn: float = 4.0, spread: float = 0.2
 ) -> SpiralData:
     """Draw points of a spiral, independent of each other.

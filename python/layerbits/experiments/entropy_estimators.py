@@ -63,11 +63,11 @@ ESTIMATORS = (PLUG_IN, *_RIVALS)
 COLORS = dict(zip(ESTIMATORS, ("#0072B2", "#E69F00", "#009E73", "#CC79A7"), strict=True))  # of Okabe and Ito
 
 
-def draw_entropies(axes: Axes, points: Sequence[Any], *, truth: float) -> None:
+def draw_entropies(axes: Axes, points: Sequence[Any], *, truth: tuple[float, float]) -> None:
     """Draw mean estimates against n, over the range of the values, or of their intervals where there are.
 
-    `points` are rows of a table with columns estimator, samples, value, lower and upper. The panel shows what lies as
-    near to the truth as the plug-in does.
+    `truth` is an interval, which may be a point. `points` are rows of a table with columns estimator, samples, value,
+    lower and upper. The panel shows what lies as near to the truth as the plug-in does.
     """
     for name in dict.fromkeys(point.estimator for point in points):
         curve: dict[int, list[Any]] = {}
@@ -78,7 +78,11 @@ def draw_entropies(axes: Axes, points: Sequence[Any], *, truth: float) -> None:
         lower = [min(float(np.fmin(p.lower, p.value)) for p in some) for some in curve.values()]
         upper = [max(float(np.fmax(p.upper, p.value)) for p in some) for some in curve.values()]
         plots.band(axes, list(curve), lower, value, upper, color=COLORS[name], label=name)
-    axes.axhline(truth, color="black", linestyle="--", linewidth=1, label="truth")
-    reach = 1.2 * max([abs(p.value - truth) for p in points if p.estimator == PLUG_IN], default=1.0)
-    axes.set_ylim(truth - reach, truth + reach)
+    if truth[0] < truth[1]:
+        axes.axhspan(*truth, color="black", alpha=0.2, linewidth=0, label="truth, 95 % interval")
+    else:
+        axes.axhline(truth[0], color="black", linestyle="--", linewidth=1, label="truth")
+    middle = sum(truth) / 2
+    reach = 1.2 * max([abs(p.value - middle) for p in points if p.estimator == PLUG_IN], default=1.0)
+    axes.set_ylim(middle - reach, middle + reach)
     plots.curve_panel(axes, ylabel="h(T) in nats")

@@ -215,7 +215,8 @@ def draw(config: Config, path: Path) -> None:
 
     def values(axes: Axes, sigma: float, dim: int) -> None:
         here = [point for point in points if (point.sigma, point.dim) == (sigma, dim)]
-        draw_entropies(axes, here, truth=dim * coordinate_entropy(sigma, config.spread))
+        truth = dim * coordinate_entropy(sigma, config.spread)
+        draw_entropies(axes, here, truth=(truth, truth))
 
     def errors(axes: Axes, sigma: float, dim: int) -> None:
         told = [bound for bound in bounds if (bound.sigma, bound.dim) == (sigma, dim)]
@@ -309,11 +310,12 @@ def _draw_errors(axes: Axes, risks: Sequence[_Risk], bounds: Sequence[Bound], sl
         axes.plot(*zip(*curve, strict=True), "o-", color=COLORS[estimator], markersize=3, label=estimator)
     for name, style in _BOUNDS.items():
         told = [bound for bound in bounds if bound.bound == name and not bound.vacuous]
-        axes.plot([b.samples for b in told], [b.value for b in told], style, color="black", label=f"{name} bound")
+        axes.plot(
+            [b.samples for b in told], [b.value for b in told], style, marker=".", color="black", label=f"{name} bound"
+        )
     plots.curve_panel(axes, ylabel="mean |estimate - h(T)| in nats")
     axes.set_yscale("log")
     notes = [f"plug-in: n to the {slope.slope:.2f}" for slope in slopes if slope.estimator == PLUG_IN]
-    notes += [
-        f"{name} bound: vacuous for all n" for name in _BOUNDS if all(b.vacuous for b in bounds if b.bound == name)
-    ]
+    silent = [name for name in _BOUNDS if bounds and all(b.vacuous for b in bounds if b.bound == name)]
+    notes += [f"{name} bound: vacuous for all n" for name in silent]
     axes.text(0.02, 0.02, "\n".join(notes), transform=axes.transAxes, fontsize="small")

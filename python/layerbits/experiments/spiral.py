@@ -24,7 +24,7 @@ from torch.nn.utils import skip_init
 
 from layerbits import plots
 from layerbits.confidence import rare_share, student_margin, upper_mean_bound
-from layerbits.data.spiral import SpiralData, spiral
+from layerbits.data.spiral import SpiralData, spiral_dataset
 from layerbits.experiments.configuration import require, require_positive
 from layerbits.experiments.entropy_estimators import KDE, NEIGHBOURS, PLUG_IN, Settings, draw_entropies, estimate
 from layerbits.experiments.run_folder import RunFolder, save_figure
@@ -49,6 +49,7 @@ _CLASSES = 3
 _WIDTHS = (8, 9, 10)  # [T]
 _ESTIMATORS = (PLUG_IN, NEIGHBOURS, KDE)
 _REACH = 1.15  # of the picture of decisions: the data are in the unit disc
+_SHOWN = 600  # points in the picture
 _QUERIES = 16_384  # points of the cross-entropy behind the upper end
 _RISK = 0.05  # of the interval of the entropy, half for each end
 _COLORS = ("#0072B2", "#E69F00", "#009E73")  # of Okabe and Ito
@@ -187,7 +188,7 @@ def train(config: Config, folder: RunFolder) -> None:
     """Train the network; leaves training.csv, spiral.csv and the checkpoint of the last epoch."""
     noisy = network(config)
     splits: dict[str, SpiralData] = {
-        name: spiral(config.points, stream(config.seed, key), classes=_CLASSES)
+        name: spiral_dataset(config.points, stream(config.seed, key), classes=_CLASSES)
         for name, key in {"train": _TRAIN, "test": _TEST}.items()
     }
     data = splits["train"]
@@ -209,7 +210,7 @@ def train(config: Config, folder: RunFolder) -> None:
 def sample(config: Config, noisy: NoisyModule, samples: int, repeat: int) -> tuple[_Floats, _Floats]:
     """Draw inputs; return signals of the last hidden layer and standard normal noise for it, both (samples, d)."""
     random = stream(config.seed, _LAYER, samples, repeat)
-    inputs, last = spiral(samples, random, classes=_CLASSES).inputs, noisy.layer_names[-1]
+    inputs, last = spiral_dataset(samples, random, classes=_CLASSES).inputs, noisy.layer_names[-1]
     seed = int(random.integers(2**31))
     signals = propagate(noisy, inputs, draws=1, seed=seed, layers=last)[last][:, 0].double().numpy()
     return signals, standard_normal(signals.shape, random, torch.float64).numpy()
@@ -249,9 +250,8 @@ def draw(config: Config, path: Path) -> None:
     plane, curves = figure.subplots(1, 2, width_ratios=(1, 1.35))
     _draw_plane(plane, config, read_table(path / "spiral.csv", Place), read_table(path / "decision.csv", Decision))
     for reference in read_table(path / "reference.csv", Reference):
-        ends = reference.lower, reference.upper
-        draw_entropies(curves, read_table(path / "estimates.csv", Point), truth=sum(ends) / 2)
-        curves.axhspan(*ends, color="black", alpha=0.15, linewidth=0, label="interval of h(T), 95 %")
+        points = read_table(path / "estimates.csv", Point)
+        draw_entropies(curves, points, truth=(reference.lower, reference.upper))
         plots.legend_outside(curves)
     curves.set_xlabel("samples n")
     curves.set_title(f"third layer, d = {_WIDTHS[-1]}, sigma = {config.sigma:g}", fontsize="medium")
@@ -316,7 +316,8 @@ def _draw_plane(axes: Axes, config: Config, places: list[Place], decisions: list
         shares = np.array([decision[2:] for decision in decisions]).reshape(config.grid, config.grid, _CLASSES)
         light = 0.45 * np.array([to_rgb(color) for color in _COLORS]) + 0.55
         axes.imshow(shares @ light, origin="lower", extent=(-_REACH, _REACH, -_REACH, _REACH), interpolation="bilinear")
-    x, y, labels = (np.array(column) for column in zip(*places[:600], strict=True))
-    axes.scatter(x, y, c=np.asarray(_COLORS)[labels], s=6, linewidths=0)
+    for label, color in enumerate(_COLORS):
+        some = [(place.x, place.y) for place in places[:_SHOWN] if place.label == label]
+        axes.plot(*np.array(some).reshape(-1, 2).T, ".", color=color, markersize=3)
     axes.set(xlim=(-_REACH, _REACH), ylim=(-_REACH, _REACH), aspect="equal", xlabel="x", ylabel="y")
     axes.set_title("data, and decisions of noisy passes", fontsize="medium")

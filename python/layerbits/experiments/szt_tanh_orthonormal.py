@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 VARIANTS = ("plain", "orthonormal")
 
-_DISTANCES = (0.0, 2 * 3**0.5)  # the diagonal of the cube that tanh maps to
 _BINS = 60
 _PARSEVAL_PART = 0.2  # of the time of a step of training
 
@@ -45,7 +44,7 @@ class Config(szt.NoisySettings):
     """Settings. [R]: recalled from public code."""
 
     strength: float = 3e-4  # [R] of the Parseval step
-    regularized: str = "all"  # weight matrices; "hidden" leaves out those of the output layer
+    regularized: str = "all"  # weight matrices, which the article does not say; "hidden": not the output layer's
 
     def __post_init__(self) -> None:
         """Check the values.
@@ -144,7 +143,7 @@ def measure(config: Config, folder: RunFolder) -> None:
     for variant in VARIANTS:
         szt.save_scatter(config, noisy, folder, variant=variant)
     write_table(folder.path / "singular_values.csv", SingularValue, _singular_values(config, noisy, folder.path))
-    write_table(folder.path / "distances.csv", Distances, _distances(folder.path))
+    write_table(folder.path / "distances.csv", Distances, _distances(config, folder.path))
     clusters = list(_clustering(config, folder.path))
     write_table(folder.path / "clustering.csv", Clustering, clusters)
     for row in clusters:  # the last epoch of each variant stays
@@ -254,10 +253,12 @@ def _singular_values(config: Config, noisy: NoisyModule, path: Path) -> Iterator
                         yield SingularValue(variant, epoch, layer, number, value)
 
 
-def _distances(path: Path) -> Iterator[Distances]:
+def _distances(config: Config, path: Path) -> Iterator[Distances]:
+    # The diagonal of the cube that tanh maps to, and 8 deviations of the difference of two noises beyond it.
+    reach = 2 * 3**0.5 + 8 * 2**0.5 * config.sigma
     for variant in VARIANTS:
         for epoch, (labels, points) in szt.read_scatter(path / variant).items():
-            found = pairwise_distance_histogram(points, labels, _BINS, range=_DISTANCES)
+            found = pairwise_distance_histogram(points, labels, _BINS, range=(0.0, reach))
             edges = found.edges.tolist()
             for row in zip(edges, edges[1:], found.within.tolist(), found.between.tolist(), strict=False):
                 yield Distances(variant, epoch, *row)

@@ -17,7 +17,7 @@ QUICK = dataclasses.replace(Config(), **reed_muller.QUICK)
 
 @pytest.fixture(scope="module")
 def points(quick_run):
-    rows = read_table(quick_run("reed-muller") / "information.csv", Point)
+    rows = read_table(quick_run("reed-muller") / "plug_ins.csv", Point)
     return {(point.order, point.variables, point.sigma, point.samples): point for point in rows}
 
 
@@ -35,7 +35,7 @@ def measured_truth(path, **settings):
 
 def test_run_leaves_all_its_files(quick_run):
     names = {path.name for path in quick_run("reed-muller").iterdir()}
-    assert names == {"run.json", "information.csv", "truth.csv", "reed-muller.png"}
+    assert names == {"run.json", "plug_ins.csv", "truth.csv", "reed-muller.png"}
 
 
 def test_truths_are_the_published_ones(truths):
@@ -98,10 +98,10 @@ def test_table_that_was_broken_off_is_gone_on_with_to_the_same_numbers(tmp_path)
     config = Config(orders=(1,), variables=(3,), samples=(4, 16), tolerance=0.1)
     folder = RunFolder(tmp_path, experiment="reed-muller", config=config, resume=False)
     reed_muller.measure(config, folder)
-    whole = (tmp_path / "information.csv").read_text()
-    write_table(tmp_path / "information.csv", Point, read_table(tmp_path / "information.csv", Point)[:4])
+    whole = (tmp_path / "plug_ins.csv").read_text()
+    write_table(tmp_path / "plug_ins.csv", Point, read_table(tmp_path / "information.csv", Point)[:4])
     reed_muller.measure(config, folder)
-    assert (tmp_path / "information.csv").read_text() == whole
+    assert (tmp_path / "plug_ins.csv").read_text() == whole
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Information that Reed-Muller codewords carry through Gaussian noise: the plug-in of n random codewords against n.
 
-Signals are codewords of RM(r, m) in {-1, 1}^(2^m), uniform over the code. Writes information.csv (order, variables,
+Signals are codewords of RM(r, m) in {-1, 1}^(2^m), uniform over the code. Writes plug_ins.csv (order, variables,
 sigma, samples, value, standard_error, lower, upper; the ends are an interval for the plug-in of the sample), truth.csv
 (order, variables, sigma, source, value, lower, upper; of I(S; S + Z), without a source no more than bounds), and
 reed-muller.png.
@@ -78,7 +78,7 @@ QUICK: Mapping[str, Any] = {"samples": tuple(4**power for power in range(1, 8)),
 
 
 class Point(NamedTuple):
-    """A row of information.csv; in nats."""
+    """A row of plug_ins.csv; in nats."""
 
     order: int
     variables: int
@@ -143,7 +143,7 @@ def measure(config: Config, folder: RunFolder) -> None:
         folder.path / "truth.csv", Truth, list(itertools.product(config.codes, config.sigmas)), truth, name="truths"
     )
     cells = list(itertools.product(config.samples, config.codes, config.sigmas))
-    points = fill_table(folder.path / "information.csv", Point, cells, point, name="plug-ins")
+    points = fill_table(folder.path / "plug_ins.csv", Point, cells, point, name="plug-ins")
     for known in truths:
         last = [point for point in points if point[:3] == known[:3]][-1]
         if known.source:
@@ -153,7 +153,7 @@ def measure(config: Config, folder: RunFolder) -> None:
 
 def draw(config: Config, path: Path) -> None:
     """Draw reed-muller.png from the tables, a panel for each code."""
-    points = read_table(path / "information.csv", Point)
+    points = read_table(path / "plug_ins.csv", Point)
     truths = read_table(path / "truth.csv", Truth)
     columns = min(len(config.codes), 2)
     rows = math.ceil(len(config.codes) / columns)

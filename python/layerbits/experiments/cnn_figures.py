@@ -50,7 +50,7 @@ def draw(config: CnnConfig, path: Path, name: str) -> None:
 
 def _draw_curves(config: CnnConfig, path: Path, to: Path) -> None:
     errors, clustering = read_table(path / "errors.csv", Errors), read_table(path / "clustering.csv", Clustering)
-    figure = plots.new_figure(width=16, height=8)
+    figure = plots.new_figure(width=14, height=7)
     grid = figure.add_gridspec(2, 3)
     ends, curves, similarity, overlap, entropy, last = (figure.add_subplot(grid[place]) for place in np.ndindex(2, 3))
     variants = _variant_colors(config)
@@ -94,7 +94,7 @@ def _draw_errors(axes: Axes, errors: Sequence[Errors], colors: Mapping[str, _Col
         if percent:
             spread = np.std(percent, ddof=1) if len(percent) > 1 else 0.0
             axes.errorbar(place - 0.12, np.mean(percent), spread, fmt="o", color=color, capsize=3)
-    plots.curve_panel(axes, ylabel="test error in %: seeds, mean ± s.d.")
+    plots.curve_panel(axes, ylabel="test error in %\nseeds, mean ± standard deviation")
     axes.set_xscale("linear")
     axes.set_xticks(range(len(colors)), list(colors), rotation=20)
     _log_percent(axes)
@@ -107,7 +107,7 @@ def _draw_error_curves(axes: Axes, config: CnnConfig, path: Path, colors: Mappin
         rows = itertools.chain.from_iterable(read_training(file) for file in files if file.exists())
         points = [(row.epoch, 100 * (1 - row.accuracy)) for row in rows if row.split == "test"]
         _draw_over_seeds(axes, points, color=colors[variant.name], label=variant.name)
-    plots.curve_panel(axes, xlabel="epoch", ylabel="test error in %: mean and range over seeds")
+    plots.curve_panel(axes, xlabel="epoch", ylabel="test error in %\nmean and range over seeds")
     _log_percent(axes)
     plots.legend_outside(axes)
 
@@ -132,7 +132,7 @@ def _draw_similarities(
             axes.plot(range(len(means)), [np.mean(each) for each in means], style, color=color, markersize=4)
     axes.plot([], [], "-", color="black", label="noise off")
     axes.plot([], [], "--", color="black", label="noise on")
-    plots.curve_panel(axes, ylabel="cosine similarity to the deterministic network")
+    plots.curve_panel(axes, ylabel="cosine similarity\nto the deterministic network")
     axes.set_xscale("linear")
     axes.set_xticks(range(len(config.layers)), config.layers)
     axes.margins(x=0.1)
@@ -143,12 +143,15 @@ def _draw_similarities(
 def _draw_rows(
     axes: Axes, rows: Sequence[Clustering], colors: Mapping[str, _Color], value: Callable[[Clustering], float]
 ) -> None:
-    for label, color in colors.items():
+    # Those at the ceiling coincide: thinner lines go on top of thicker ones.
+    for (label, color), width in zip(colors.items(), np.linspace(3, 1.5, len(colors)), strict=True):
         points = [(row.epoch, value(row)) for row in rows if label in (row.layer, row.variant)]
-        _draw_over_seeds(axes, points, color=color, label=label)
+        _draw_over_seeds(axes, points, color=color, label=label, linewidth=width)
 
 
-def _draw_over_seeds(axes: Axes, points: Iterable[tuple[int, float]], *, color: _Color, label: str) -> None:
+def _draw_over_seeds(
+    axes: Axes, points: Iterable[tuple[int, float]], *, color: _Color, label: str, linewidth: float = 1.5
+) -> None:
     """Draw the mean of the values at each epoch over the range of them."""
     by_epoch: dict[int, list[float]] = {}
     for epoch, value in points:
@@ -157,7 +160,7 @@ def _draw_over_seeds(axes: Axes, points: Iterable[tuple[int, float]], *, color: 
         return
     epochs = sorted(by_epoch)
     ends = ([float(of(by_epoch[epoch])) for epoch in epochs] for of in (min, np.mean, max))
-    plots.band(axes, epochs, *ends, color=color, label=label)
+    plots.band(axes, epochs, *ends, color=color, label=label, linewidth=linewidth)
 
 
 def _draw_distances(

@@ -23,7 +23,6 @@ _IMAGES = 1797
 class Config(cnn.CnnConfig):
     """Settings; see `CnnConfig`. What differs is ours, for images of 8 x 8 pixels, and few of them."""
 
-    repeats: int = 5
     units: int = 32  # the signs of 128 units tell so few images apart, whatever they have learnt
     momentum: float = 0.9  # an epoch has 29 steps, where MNIST has 1875
     shift: float = 0.5  # as large in proportion to the image

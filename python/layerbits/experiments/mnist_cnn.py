@@ -45,8 +45,8 @@ QUICK: Mapping[str, Any] = {
     "epochs": 6,
     "evaluations": 4,
     "measurements": 3,
-    "train_images": 1500,
-    "test_images": 1000,
+    "train_images": 1000,
+    "test_images": 500,
 }
 
 

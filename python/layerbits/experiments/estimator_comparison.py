@@ -224,7 +224,7 @@ def draw(config: Config, path: Path) -> None:
 
     rows, columns = len(config.dims), len(config.sigmas)
     for name, panel in {"estimator-comparison": values, "estimator-comparison-errors": errors}.items():
-        figure = plots.new_figure(width=3.7 * columns + 2.2, height=3.3 * rows)
+        figure = plots.new_figure(width=3.3 * columns + 2.1, height=3 * rows)
         grid = figure.subplots(rows, columns, squeeze=False, sharex=True)
         for (row, dim), (column, sigma) in itertools.product(enumerate(config.dims), enumerate(config.sigmas)):
             axes = grid[row, column]

@@ -164,7 +164,9 @@ def draw(config: Config, path: Path) -> None:
     for axes, code in zip(grid, config.codes, strict=False):
         _draw_code(axes, config, [p for p in points if p[:2] == code], [t for t in truths if t[:2] == code])
         axes.set_title(f"RM{code}, 2^{dimension(*code)} codewords of {2 ** code[1]} letters", fontsize="medium")
-    plots.legend_outside(figure.axes[columns - 1], title="plug-in, 95 % interval")
+    if not all(truth.source for truth in truths):
+        grid[columns - 1].plot([], [], color="black", linestyle="-.", linewidth=1, label="bound of the truth")
+    plots.legend_outside(grid[columns - 1], title="plug-in, 95 % interval")
     save_figure(figure, path / "reed-muller.png")
 
 
@@ -192,6 +194,5 @@ def _draw_code(axes: Axes, config: Config, points: Sequence[Point], truths: Sequ
             axes.axhline(value, color=color, linestyle=style, linewidth=1)
     axes.plot(config.samples, np.log(config.samples), color="black", linestyle=":", linewidth=1, label="log n")
     axes.plot([], [], color="black", linestyle="--", linewidth=1, label="truth")
-    axes.plot([], [], color="black", linestyle="-.", linewidth=1, label="bound of the truth")
     plots.curve_panel(axes, xlabel="samples n", ylabel="I(S; S + Z) in nats")
     axes.set_ylim(0, 1.15 * max([1.0, *(point.upper for point in points), *(truth.upper for truth in truths)]))

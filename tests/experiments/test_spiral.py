@@ -88,7 +88,15 @@ def test_shares_of_decisions_add_up(folder):
 
 def test_run_that_was_broken_off_is_gone_on_with_to_the_same_numbers(tmp_path):
     config = Config(
-        points=60, epochs=4, samples=(8, 16), repeats=2, reference_samples=64, reference_repeats=3, grid=3, passes=2
+        points=60,
+        epochs=4,
+        samples=(8, 16),
+        repeats=2,
+        most_kde=1,
+        reference_samples=64,
+        reference_repeats=3,
+        grid=3,
+        passes=2,
     )
     tables = []
     for name, broken_off in {"whole": False, "parts": True}.items():

@@ -292,7 +292,7 @@ def _slopes(config: Config, points: Sequence[Point]) -> Iterator[Slope]:
 def _summary(config: Config, points: Sequence[Point], slopes: Sequence[Slope]) -> dict[str, float]:
     """Mean errors over all sigma at the largest samples of an estimator, and mean slopes of the plug-in."""
     summary: dict[str, float] = {}
-    for dim, estimator in itertools.product(config.dims, config.estimators):
+    for dim, estimator in itertools.product(config.dims, dict.fromkeys(point.estimator for point in points)):
         risks = [risk for sigma in config.sigmas for risk in _risks(points, sigma, dim) if risk.estimator == estimator]
         last = max(risk.samples for risk in risks)
         name = f"{estimator.lower()}_error_d_{dim}_n_{last}"

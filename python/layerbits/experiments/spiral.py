@@ -238,7 +238,7 @@ def measure(config: Config, folder: RunFolder) -> None:
     middle = (reference.lower + reference.upper) / 2
     folder.summary |= {"entropy": middle, "entropy_lower": reference.lower, "entropy_upper": reference.upper}
     folder.summary["entropy_per_unit"] = middle / _WIDTHS[-1]
-    for estimator in _ESTIMATORS:
+    for estimator in dict.fromkeys(point.estimator for point in points):
         last = max(point.samples for point in points if point.estimator == estimator)
         values = [point.value for point in points if (point.estimator, point.samples) == (estimator, last)]
         folder.summary[f"{estimator.lower()}_of_{last}_less_entropy"] = float(np.mean(values)) - middle

@@ -193,6 +193,28 @@ def test_figures_are_drawn_from_what_an_interrupted_run_has_written(trained, tmp
     assert {tuple(curve["x"]) for curve in curves} == {(1, 2, 5)}
 
 
+def test_reported_run_goes_on_to_its_end(trained, tmp_path):
+    shutil.copytree(trained, tmp_path / "run")
+    write_report(tmp_path / "run")
+    assert main([*TINY, f"--out={tmp_path / 'run'}", "--resume"]) == 0
+    write_report(tmp_path / "run")
+    page = Page(tmp_path / "run" / "report.html")
+    assert "Status: finished" in page.text
+    assert page.charts[0]["I(X;T)"]["data"][1]["x"] == [1, 2, 5, 12]
+
+
+def test_tables_of_variants_have_charts_under_their_names(run):
+    for name in ("information.csv", "b/information.csv", "a/information.csv"):
+        (run.path / name).parent.mkdir(exist_ok=True)
+        write_csv(run.path / name, ["epoch", *COLUMNS], [information_row()])
+    page = Page(write_report(run.path).page)
+    sections = [attributes for tag, attributes in page.elements if tag == "details"]
+    assert ["open" in attributes for attributes in sections] == [True, False, False]
+    shown = [text for text in page.texts if text.endswith("information.csv")]
+    assert shown[:3] == ["information.csv", "a/information.csv", "b/information.csv"]
+    assert len(page.charts) == 3
+
+
 def test_report_leaves_a_running_run_undisturbed(run):
     before = contents(run.path)
     assert "Status: running" in Page(write_report(run.path).page).text

@@ -53,7 +53,7 @@ def test_classes_separate_most_in_the_deepest_layer(path):
 @pytest.mark.parametrize("layer", LAYERS)
 def test_little_noise_keeps_representations_and_much_noise_does_not(path, layer):
     little, much = (similarities(path, f"noisy-{sigma}", epoch=LAST, layer=layer) for sigma in (0.05, 0.5))
-    # Between two trainings much of the cosine is chance: .56 to .97 with little noise, yet .04 to .35 more than with much.
+    # Between two trainings much of it is chance: .56 to .97 with little noise, yet .04 to .35 more than with much.
     assert little.mean() > 0.5
     assert much.mean() < little.mean() - 0.03
 

@@ -64,8 +64,8 @@ def test_compression_is_taken_away(quick_run):
 
 def test_accuracy_is_not_lower_with_orthonormal_weights(quick_run):
     plain, orthonormal = (szt.final_accuracy(quick_run(NAME) / one) for one in VARIANTS)
-    # The standard error of the difference of two shares of 819 test inputs each. Accuracy is as likely higher as lower
-    # in so short a run: of four seeds one has it 1.5 standard errors lower and one 1.3 higher.
+    # The standard error of the difference of two shares of 819 test inputs each. In so short a run the difference is
+    # mostly chance: of four seeds one has it 1.5 standard errors below zero, two 1.3 and 2.3 above.
     spread = math.sqrt((plain * (1 - plain) + orthonormal * (1 - orthonormal)) / 819)
     assert orthonormal > plain - 2 * spread
 
@@ -76,7 +76,7 @@ def test_clusters_are_taken_away(last_epoch):
         near[one] = rows[0].within / sum(row.within for row in rows)
         # Noise parts two copies of a point by sqrt(6) sigma = 0.012, so the first bin holds what is one cluster.
         assert rows[0].high > 4 * math.sqrt(6) * 0.005
-    # Half of the pairs would show a change. With four seeds it was at most 0.26.
+    # Half of the pairs would show a change. With three seeds it was at most 0.26.
     assert near["orthonormal"] < near["plain"] / 2
     plain, orthonormal = (rows[0] for rows in last_epoch("clustering.csv", Clustering).values())
     assert orthonormal.binned_entropy > plain.binned_entropy + 1  # nats, as the information that it follows

@@ -100,7 +100,7 @@ def test_table_that_was_broken_off_is_gone_on_with_to_the_same_numbers(tmp_path)
     folder = RunFolder(tmp_path, experiment="reed-muller", config=config, resume=False)
     reed_muller.measure(config, folder)
     whole = (tmp_path / "plug_ins.csv").read_text()
-    write_table(tmp_path / "plug_ins.csv", Point, read_table(tmp_path / "information.csv", Point)[:4])
+    write_table(tmp_path / "plug_ins.csv", Point, read_table(tmp_path / "plug_ins.csv", Point)[:4])
     reed_muller.measure(config, folder)
     assert (tmp_path / "plug_ins.csv").read_text() == whole
 

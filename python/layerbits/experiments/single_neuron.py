@@ -147,7 +147,7 @@ def _draw_curves(config: Config, path: Path) -> None:
     plots.curve_panel(axes, xlabel="weight", ylabel="I(X;T) in nats, 95 % interval")
     plots.reference_line(axes, math.log(4), "log 4")
     plots.reference_line(axes, _ONE_OF_FOUR, "$H_b(1/4)$")
-    axes.set_xlim(min(config.weights) * 0.9, max(config.weights) * 2)  # room for the labels
+    axes.set_xlim(0.95 * min(config.weights), 2 * max(config.weights))  # room for the labels
     plots.legend_outside(axes, title="sigma")
     save_figure(figure, path / "curves.png")
 

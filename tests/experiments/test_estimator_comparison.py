@@ -11,7 +11,8 @@ from scipy.signal import fftconvolve
 from layerbits.errors import UsageError
 from layerbits.experiments import estimator_comparison
 from layerbits.experiments.entropy_estimators import BINNING, KDE, NEIGHBOURS, PLUG_IN
-from layerbits.experiments.estimator_comparison import Bound, Config, Point, Slope, coordinate_entropy
+from layerbits.experiments.estimator_comparison import Config, Point, Slope, coordinate_entropy
+from layerbits.experiments.risk_bounds import Bound
 from layerbits.experiments.run_folder import RunFolder
 from layerbits.experiments.tables import read_table, write_table
 from tests import known_answers

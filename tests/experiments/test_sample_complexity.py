@@ -9,8 +9,9 @@ import pytest
 from layerbits import mixture_information, theory
 from layerbits.errors import UsageError
 from layerbits.experiments import cube, sample_complexity
+from layerbits.experiments.risk_bounds import Bound
 from layerbits.experiments.run_folder import RunFolder
-from layerbits.experiments.sample_complexity import Bound, Config, Needed, Risk, plugin_error
+from layerbits.experiments.sample_complexity import Config, Needed, Risk, plugin_error
 from layerbits.experiments.tables import read_table
 from layerbits.randomness import stream
 

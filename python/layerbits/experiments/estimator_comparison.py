@@ -23,7 +23,7 @@ import torch
 from scipy import integrate
 from scipy.stats import linregress, skewnorm
 
-from layerbits import plots, theory
+from layerbits import plots
 from layerbits.experiments.configuration import require, require_positive
 from layerbits.experiments.entropy_estimators import (
     BINNING,
@@ -36,6 +36,7 @@ from layerbits.experiments.entropy_estimators import (
     draw_entropies,
     estimate,
 )
+from layerbits.experiments.risk_bounds import Bound, risk_bounds
 from layerbits.experiments.run_folder import RunFolder, save_figure
 from layerbits.experiments.tables import fill_table, read_table, write_table
 from layerbits.randomness import standard_normal, stream
@@ -121,17 +122,6 @@ class Point(NamedTuple):
     truth: float
 
 
-class Bound(NamedTuple):
-    """A row of bounds.csv; in nats."""
-
-    sigma: float
-    dim: int
-    samples: int
-    bound: str
-    value: float
-    vacuous: int  # 1 where the bound says nothing
-
-
 class Slope(NamedTuple):
     """A row of slopes.csv: the exponent of n in the mean error, fitted from `first_samples` to `last_samples`."""
 
@@ -200,7 +190,7 @@ def measure(config: Config, folder: RunFolder) -> None:
         found = estimate(estimator, signals, sigma * noise, sigma, settings, seed=seed)
         return Point(*cell, *found, truth=dim * coordinate_entropy(sigma, config.spread))
 
-    write_table(folder.path / "bounds.csv", Bound, _bounds(config))
+    write_table(folder.path / "bounds.csv", Bound, risk_bounds(config.sigmas, config.dims, config.samples))
     points = fill_table(folder.path / "estimates.csv", Point, _cells(config), point, name="estimates")
     slopes = list(_slopes(config, points))
     write_table(folder.path / "slopes.csv", Slope, slopes)
@@ -245,15 +235,6 @@ def _cells(config: Config) -> list[tuple[str, float, int, int, int]]:
         for samples, dim, sigma, estimator, repeat in grid
         if samples <= most.get(estimator, samples)
     ]
-
-
-def _bounds(config: Config) -> Iterator[Bound]:
-    for sigma, dim, n in itertools.product(config.sigmas, config.dims, config.samples):
-        for name, value in {
-            "covering": theory.covering_risk_bound(n, dim=dim, sigma=sigma),
-            "paper": theory.plugin_risk_bound(n, dim=dim, sigma=sigma),
-        }.items():
-            yield Bound(sigma, dim, n, name, value, int(theory.is_vacuous(value, dim=dim, sigma=sigma)))
 
 
 class _Risk(NamedTuple):

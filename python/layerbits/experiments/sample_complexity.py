@@ -21,6 +21,7 @@ import torch
 from layerbits import plots, theory
 from layerbits.experiments import cube
 from layerbits.experiments.configuration import require, require_positive
+from layerbits.experiments.risk_bounds import Bound, risk_bounds
 from layerbits.experiments.run_folder import RunFolder, save_figure
 from layerbits.experiments.tables import fill_table, read_table, write_table
 from layerbits.mixture import mixture_log_density
@@ -91,17 +92,6 @@ class Risk(NamedTuple):
     standard_error: float
 
 
-class Bound(NamedTuple):
-    """A row of bounds.csv; in nats."""
-
-    sigma: float
-    dim: int
-    samples: int
-    bound: str
-    value: float
-    vacuous: int  # 1 where the bound says nothing
-
-
 class Slope(NamedTuple):
     """A row of slopes.csv: the exponent of n in the risk, where the bias no longer counts."""
 
@@ -146,7 +136,9 @@ def sample(dim: int, probability: float, samples: int, random: np.random.Generat
 def measure(config: Config, folder: RunFolder) -> None:
     """Measure the risks, fit their slopes, and take the bounds; leaves all tables."""
     cells = list(itertools.product(config.sigmas, config.probabilities, config.dims, config.samples))
-    write_table(folder.path / "bounds.csv", Bound, _bounds(config))
+    write_table(
+        folder.path / "bounds.csv", Bound, risk_bounds(config.sigmas, config.dims, config.samples, corners=True)
+    )
     risks = fill_table(
         folder.path / "risk.csv",
         Risk,
@@ -219,16 +211,6 @@ def _risk(config: Config, sigma: float, probability: float, dim: int, samples: i
     sizes = np.abs(errors)
     standard_error = float(sizes.std(ddof=1)) / math.sqrt(config.repeats)
     return Risk(sigma, probability, dim, samples, float(np.mean(errors)), float(sizes.mean()), standard_error)
-
-
-def _bounds(config: Config) -> Iterator[Bound]:
-    for sigma, dim, n in itertools.product(config.sigmas, config.dims, config.samples):
-        for name, value in {
-            "finite support": theory.covering_risk_bound(n, dim=dim, sigma=sigma, atoms=2**dim),
-            "covering": theory.covering_risk_bound(n, dim=dim, sigma=sigma),
-            "paper": theory.plugin_risk_bound(n, dim=dim, sigma=sigma),
-        }.items():
-            yield Bound(sigma, dim, n, name, value, int(theory.is_vacuous(value, dim=dim, sigma=sigma)))
 
 
 def _slopes(risks: Iterable[Risk]) -> Iterator[Slope]:

@@ -96,7 +96,7 @@ def _draw_errors(axes: Axes, errors: Sequence[Errors], colors: Mapping[str, _Col
             axes.errorbar(place - 0.12, np.mean(percent), spread, fmt="o", color=color, capsize=3)
     plots.curve_panel(axes, ylabel="test error in %\nseeds, mean ± standard deviation")
     axes.set_xscale("linear")
-    axes.set_xticks(range(len(colors)), list(colors), rotation=20)
+    axes.set_xticks(range(len(colors)), list(colors), rotation=30, ha="right")
     _log_percent(axes)
     axes.margins(x=0.1)
 
@@ -186,7 +186,7 @@ def _draw_distances(
     for row, layer in enumerate(config.layers):
         shown = [bin_ for bin_ in distances if bin_.layer == layer and (bin_.variant, bin_.epoch) in columns.values()]
         panels[row, 0].set_xlim(_reach(shown))
-    panels[0, -1].legend(frameon=False)
+    figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside right upper", frameon=False)
     save_figure(figure, to)
 
 

@@ -19,7 +19,7 @@ from layerbits.kernels import Array, as_floats, distance_histogram, largest_dist
 Integers = npt.NDArray[np.int64]
 Doubles = npt.NDArray[np.float64]
 
-_MOST_BINS = 2**23  # what the core takes, rounded
+MOST_BINS = 2**23  # what the core takes, rounded
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -99,8 +99,8 @@ def pairwise_distance_histogram(
     """
     rows = _rows(points)
     count = check_count("bins", bins, least=1)
-    if count > _MOST_BINS:
-        raise ValueError(f"bins: got {count}, wanted at most {_MOST_BINS}")
+    if count > MOST_BINS:
+        raise ValueError(f"bins: got {count}, wanted at most {MOST_BINS}")
     classes = None if labels is None else torch.from_numpy(class_numbers(labels, len(rows)))
     low, high = _default_range(rows, metric) if range is None else _checked(range)
     edges = np.linspace(low, high, count + 1)

@@ -57,8 +57,12 @@ def test_every_activation_gets_its_noise(name):
 
 
 @pytest.mark.parametrize(
-    "change", [{"activations": ("sine",)}, {"activations": ()}, {"sigmas": (0.1, 0.1)}, {"sigmas": (0.1, 0.0)}]
-)
+    "change",
+    [
+        {"activations": ("sine",)}, {"activations": ()}, {"activations": ("relu", "relu")}, {"sigmas": (0.1, 0.1)},
+        {"sigmas": (0.1, 0.1000000001)}, {"sigmas": (0.1, 0.0)},
+    ],
+)  # fmt: skip
 def test_setting_out_of_range_is_refused_by_name(change):
     with pytest.raises(UsageError, match=next(iter(change))):
         Config(**change)

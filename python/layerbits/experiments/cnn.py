@@ -30,7 +30,7 @@ from torch.nn.functional import cosine_similarity
 from torch.nn.utils import skip_init
 
 from layerbits.binning import binned_entropy
-from layerbits.clustering import class_separation, pairwise_distance_histogram
+from layerbits.clustering import MOST_BINS, class_separation, pairwise_distance_histogram
 from layerbits.data.images import LabelledImages
 from layerbits.data.warps import warp
 from layerbits.errors import UsageError
@@ -102,12 +102,14 @@ class CnnConfig:
         known = bool(self.variants) and set(self.variants) <= set(_VARIANTS)
         require(self, "variants", known, f"some of {', '.join(_VARIANTS)}")
         require(self, "variants", "deterministic" in self.variants, "deterministic among them, to compare with")
-        require(self, "sigmas", len(set(self.sigmas)) == len(self.sigmas), "different numbers")
         require_positive(
             self, "repeats", "sigmas", "channels", "units", "epochs", "batch_size", "first_learning_rate",
             "last_learning_rate", "bins",
         )  # fmt: skip
         require(self, "sigmas", min(self.sigmas) >= 1e-30 and max(self.sigmas) <= 1e30, "numbers from 1e-30 to 1e30")
+        names = [variant.name for variant in self.trained]  # of folders
+        require(self, "sigmas", len(set(names)) == len(names), "each once, in six digits")
+        require(self, "bins", self.bins <= MOST_BINS, f"at most {MOST_BINS}")
         require(self, "channels", len(self.channels) <= 3, "at most 3, for each layer halves the image")
         require(self, "batch_size", self.batch_size >= 2, "at least 2, for batch norm")
         require(self, "dropout", 0 < self.dropout < 1, "a number between 0 and 1")

@@ -48,9 +48,9 @@ class Config(szt.Settings):
         known = bool(self.activations) and all(name in ACTIVATIONS for name in self.activations)
         require(self, "activations", known, f"some of {', '.join(ACTIVATIONS)}")
         szt.require_sigma(self, "sigmas")
-        for name in ("activations", "sigmas"):
-            values = getattr(self, name)
-            require(self, name, len(set(values)) == len(values), "each once")
+        require(self, "activations", len(set(self.activations)) == len(self.activations), "each once")
+        names = {f"{sigma:g}" for sigma in self.sigmas}  # of folders
+        require(self, "sigmas", len(names) == len(self.sigmas), "each once, in six digits")
 
 
 # Larger steps go the same way in fewer epochs.

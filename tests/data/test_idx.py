@@ -58,6 +58,7 @@ def test_compression_is_told_by_the_content_not_by_the_name(tmp_path, name, comp
         (idx_bytes(IMAGES)[:-1], r"got 23 bytes of values, wanted 24 for the shape \(2, 3, 4\)"),
         (idx_bytes(IMAGES) + b"\x00", "got 25 bytes of values, wanted 24"),
         (b"\x00\x00\x0e\x03" + b"\xff" * 12, "got 0 bytes of values"),
+        (b"\x00\x00\x08\x03" + b"\x00" * 4 + b"\xff" * 8, "which no array has"),
         (gzip.compress(idx_bytes(IMAGES))[:-9], "damaged gzip"),
         (gzip.compress(idx_bytes(IMAGES))[:20] + b"\xff" * 40, "damaged gzip"),
         (b"\x1f\x8b", "damaged gzip"),

@@ -5,10 +5,12 @@ Margins are about half of what seeds 0, 10 and 20 gave at the least.
 
 import json
 
+import numpy as np
 import pytest
 from torch.nn.functional import interpolate
 
 from layerbits.data import digits_dataset
+from layerbits.errors import DataError
 from layerbits.experiments import mnist_cnn
 from layerbits.experiments.mnist_cnn import Config
 from tests.experiments.cnn_claims import clustering, error_shares, log_of_images, similarities
@@ -69,3 +71,13 @@ def test_no_more_images_are_taken_than_asked_for(files):
 
 def test_time_is_that_of_the_images_there_are(files):
     assert mnist_cnn.expected_seconds(Config(data=str(files))) < mnist_cnn.expected_seconds(Config()) / 50
+
+
+@pytest.mark.parametrize(
+    ("size", "labels", "word"),
+    [((2, 3), range(10), "wanted 4 or more"), ((8, 8), [1] * 10, "wanted pairs"), ((8, 8), range(10), "wanted pairs")],
+)
+def test_images_that_leave_nothing_to_measure_are_refused_beforehand(tmp_path, size, labels, word):
+    part = np.zeros((10, *size)), np.array(labels)
+    with pytest.raises(DataError, match=word):
+        mnist_cnn.expected_seconds(Config(data=str(write_mnist(tmp_path, part, part))))

@@ -68,7 +68,10 @@ def read_idx(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
             f"{path}: got {got} bytes of values, wanted {wanted} for the shape {shape} that its header tells; "
             "take the file from its source again"
         )
-    return np.frombuffer(content, dtype, offset=begin).reshape(shape).astype(dtype.newbyteorder("="))
+    try:
+        return np.frombuffer(content, dtype, offset=begin).reshape(shape).astype(dtype.newbyteorder("="))
+    except ValueError as error:  # no values, for one side is 0, and others beyond what NumPy counts to
+        raise DataError(f"{path}: tells the shape {shape}, which no array has; take another file") from error
 
 
 def read_labelled_images(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from layerbits.data.mnist import mnist_dataset
+from layerbits.errors import DataError
 from layerbits.experiments import cnn, cnn_figures
 from layerbits.experiments.configuration import needed, require_positive
 from layerbits.experiments.run_folder import RunFolder
@@ -74,9 +75,25 @@ def run(config: Config, folder: RunFolder) -> None:
 
 
 def data(config: Config) -> cnn.Data:
-    """Return the images that are asked for."""
+    """Return the images that are asked for.
+
+    Raises
+    ------
+    DataError
+        If the folder does not hold MNIST, or there is nothing to measure in its first images.
+    """
     train_data, test_data = mnist_dataset(config.data)
-    return train_data.first(config.train_images), test_data.first(config.test_images)
+    train_data, test_data = train_data.first(config.train_images), test_data.first(config.test_images)
+    least = 2 ** len(config.channels)  # a pooling each
+    if min(test_data.size) < least:
+        raise DataError(f"{config.data}: got images of {test_data.size} pixels, wanted {least} or more either way")
+    sizes = test_data.labels.bincount()
+    if (sizes > 0).sum() < 2 or sizes.max() < 2:
+        raise DataError(
+            f"{config.data}: got {len(test_data)} test images with no pair of one class, or none of two, wanted pairs "
+            "of both kinds to compare; raise test_images, or take other files"
+        )
+    return train_data, test_data
 
 
 def train(config: Config, folder: RunFolder) -> None:

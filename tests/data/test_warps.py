@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import affine_transform
 
 from layerbits.data import warp
 
@@ -66,6 +67,19 @@ def test_amounts_differ_between_images_and_stay_within_their_limits():
     assert down.abs().max() > 2.5
     assert (across - 10).abs().max() < 2 + 1.74 + 1
     assert down.std() > 1
+
+
+def test_all_at_once_is_the_affine_map_of_scipy():
+    angle, slant, across, down = np.radians(8), np.tan(np.radians(6)), 1.4, -0.6
+    image = np.random.default_rng(0).random((7, 12))
+    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])  # of (row, column)
+    matrix = turn @ np.array([[1, 0], [slant, 1]])
+    center = (np.array(image.shape) - 1) / 2
+    offset = center - matrix @ center + (down, across)
+    wide = np.pad(image, 5)  # scipy does not fade out towards the background by itself
+    expected = affine_transform(wide, matrix, offset + 5, output_shape=image.shape, order=1)
+    found = warp(torch.from_numpy(image)[None, None], Fixed(0.8, 0.6, 0.7, -0.3), degrees=10, shear=10, shift=2)
+    close(found[0, 0], torch.from_numpy(expected))
 
 
 def test_generator_decides():

@@ -68,6 +68,7 @@ class Config:
         require(self, "dims", max(self.dims) <= 16, "at most 16, for the cube has 2^d corners")
         ascending = all(fewer < more for fewer, more in itertools.pairwise(self.samples))
         require(self, "samples", ascending and self.samples[0] >= 2, "numbers from 2 on, each above the one before")
+        require(self, "error", 1e-30 <= self.error <= 1e30, "a number from 1e-30 to 1e30")
         require(self, "repeats", self.repeats >= 8, "at least 8")  # of so many, some have an error
         require(self, "draws", self.draws >= 2, "at least 2")
 

@@ -251,10 +251,11 @@ def test_run_interrupted_in_training_and_in_measuring_equals_an_uninterrupted_on
     assert tables(tmp_path) == tables(finished.path)
 
 
-def test_lost_table_is_made_again(finished, tmp_path):
+@pytest.mark.parametrize("lost", [CSV, *((name,) for name in CSV)])
+def test_lost_table_is_made_again(lost, finished, tmp_path):
     path = tmp_path / "run"
     shutil.copytree(finished.path, path)
-    for name in CSV:
+    for name in lost:
         (path / name).unlink()
     run(path, resume=True)
     assert tables(path) == tables(finished.path)

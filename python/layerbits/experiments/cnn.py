@@ -356,14 +356,22 @@ def _learning_rate(config: CnnConfig, epoch: int) -> float:
 def measure(config: CnnConfig, folder: RunFolder, data: Data) -> None:
     """Measure the representations of the test images; leaves clustering.csv, distances.csv and similarity.csv."""
     tables: dict[type[Any], list[Any]] = {kind: read_table(folder.path / name, kind) for kind, name in _TABLES.items()}
-    done = {(row.seed, row.variant, row.epoch) for row in tables[Clustering]}
+    held = {kind: {(row.seed, row.variant, row.epoch) for row in rows} for kind, rows in tables.items()}
+    kept: set[tuple[int, str, int]] = set()
+    cells: list[tuple[int, Variant, int]] = []
+    for (seed, variant), epoch in itertools.product(config.trainings, config.measured_epochs):
+        key = (seed, variant.name, epoch)
+        lost = (
+            key not in held[Clustering]
+            or (key not in held[Distances] and seed == config.seed)
+            or (key not in held[Similarity] and variant.name != "deterministic")
+        )
+        if cells or lost:  # all after it too, so that the order stays
+            cells.append((seed, variant, epoch))
+        else:
+            kept.add(key)
     for rows in tables.values():
-        rows[:] = [row for row in rows if (row.seed, row.variant, row.epoch) in done]
-    cells = [
-        (seed, variant, epoch)
-        for (seed, variant), epoch in itertools.product(config.trainings, config.measured_epochs)
-        if (seed, variant.name, epoch) not in done
-    ]
+        rows[:] = [row for row in rows if (row.seed, row.variant, row.epoch) in kept]
     saved = time.monotonic()
     measured = (_measure_one(config, folder.path, data[1], *cell) for cell in cells)
     with folder.phase("representations"):

@@ -45,6 +45,10 @@ def test_two_bins_tell_all_images_apart_in_the_first_layers(path, layer):
     assert clustering(path, "binned_entropy", epoch=LAST, layer=layer) == pytest.approx(log_of_images(path), abs=1e-9)
 
 
+def test_two_bins_confuse_images_in_the_deepest_layer(path):
+    assert clustering(path, "binned_entropy", epoch=LAST, layer="tanh3")[0] < log_of_images(path) - 0.1
+
+
 def test_distances_within_and_between_classes_part_most_in_the_deepest_layer(path):
     first, last = (
         {layer: clustering(path, "overlap", epoch=epoch, layer=layer)[0] for layer in LAYERS} for epoch in (1, LAST)

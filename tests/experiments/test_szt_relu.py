@@ -22,7 +22,7 @@ def test_information_of_the_last_layer_rises_far_from_saturation_where_noise_is_
     assert rows[0].upper < math.log(2) < rows[-1].lower
 
 
-def test_stronger_noise_leaves_less_information_at_every_epoch(quick_run):
+def test_noise_of_a_tenth_leaves_less_information_than_of_a_two_hundredth_for_400_epochs(quick_run):
     weak, strong = (last_layer(quick_run("szt-relu") / variant) for variant in ("relu-0.005", "relu-0.1"))
     assert weak.keys() == strong.keys()
     assert all(strong[epoch].upper < weak[epoch].lower for epoch in weak)

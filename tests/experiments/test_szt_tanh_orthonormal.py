@@ -73,9 +73,10 @@ def test_accuracy_is_not_lower_with_orthonormal_weights(quick_run):
 def test_clusters_are_taken_away(last_epoch):
     near = {}
     for one, rows in last_epoch("distances.csv", Distances).items():
-        near[one] = rows[0].within / sum(row.within for row in rows)
+        within = [row for row in rows if row.kind == "within"]
+        near[one] = within[0].pairs / sum(row.pairs for row in within)
         # Noise parts two copies of a point by sqrt(6) sigma = 0.012, so the first bin holds what is one cluster.
-        assert rows[0].high > 4 * math.sqrt(6) * 0.005
+        assert within[0].upper > 4 * math.sqrt(6) * 0.005
     # Half of the pairs would show a change. With three seeds it was at most 0.26.
     assert near["orthonormal"] < near["plain"] / 2
     plain, orthonormal = (rows[0] for rows in last_epoch("clustering.csv", Clustering).values())
@@ -103,8 +104,8 @@ def test_run_leaves_all_its_files(finished):
 
 def test_distances_are_those_of_every_pair_of_inputs(last_epoch):
     for rows in last_epoch("distances.csv", Distances).values():
-        assert sum(row.within for row in rows) == (2118 * 2117 + 1978 * 1977) // 2
-        assert sum(row.between for row in rows) == 2118 * 1978
+        assert sum(row.pairs for row in rows if row.kind == "within") == (2118 * 2117 + 1978 * 1977) // 2
+        assert sum(row.pairs for row in rows if row.kind == "between") == 2118 * 1978
 
 
 def test_every_singular_value_is_in_the_table(finished):

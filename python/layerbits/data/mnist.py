@@ -9,7 +9,7 @@ from layerbits.data.idx import read_labelled_images
 from layerbits.data.images import LabelledImages
 from layerbits.errors import DataError
 
-_SOURCE = "the MNIST database of handwritten digits (yann.lecun.com/exdb/mnist, or any mirror of it)"
+SOURCE = "the MNIST database of handwritten digits (yann.lecun.com/exdb/mnist, or any mirror of it)"
 
 
 def mnist_dataset(folder: str | os.PathLike[str]) -> tuple[LabelledImages, LabelledImages]:
@@ -35,7 +35,7 @@ def mnist_dataset(folder: str | os.PathLike[str]) -> tuple[LabelledImages, Label
     """
     path = Path(folder)
     if not path.is_dir():
-        raise DataError(f"{path}: no such folder, wanted one with the four files of {_SOURCE}")
+        raise DataError(f"{path}: no such folder, wanted one with the four files of {SOURCE}")
     train, test = (
         read_labelled_images(_file(path, f"{part}-images", "idx3"), _file(path, f"{part}-labels", "idx1"))
         for part in ("train", "t10k")
@@ -52,5 +52,5 @@ def _file(folder: Path, name: str, kind: str) -> Path:
     names = [f"{name}{joint}{kind}-ubyte{ending}" for joint in "-." for ending in ("", ".gz")]
     found = next((folder / each for each in names if (folder / each).exists()), None)
     if found is None:
-        raise DataError(f"{folder}: {names[0]} is missing, with .gz or without; it belongs to {_SOURCE}")
+        raise DataError(f"{folder}: {names[0]} is missing, with .gz or without; it belongs to {SOURCE}")
     return found

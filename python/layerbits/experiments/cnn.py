@@ -53,10 +53,11 @@ _VARIANTS = ("deterministic", "noisy", "dropout")
 _ROWS = 1000  # images of which representations of two networks are held together
 _SECONDS_BETWEEN_SAVES = 10.0
 
-# Seconds on two cores of Zen 5: of a step, of a pixel in it, of a pixel in an evaluation, of a measured network, and of
-# a pair of units there.
-_STEP_SECONDS, _PIXEL_SECONDS, _EVALUATED_SECONDS = 7e-4, 5e-7, 1.5e-7
-_NETWORK_SECONDS, _PAIR_SECONDS = 0.1, 2.5e-11
+# Seconds on two cores of Zen 5: of a step, of a pixel in it, of a pixel in an evaluation; of a measured network, of a
+# unit of an image there, and of it in a pair; of figures.
+_STEP_SECONDS, _PIXEL_SECONDS, _EVALUATED_SECONDS = 9e-4, 6.5e-7, 2e-7
+_NETWORK_SECONDS, _UNIT_SECONDS, _PAIR_SECONDS = 0.04, 6e-8, 2.5e-11
+_FIGURE_SECONDS = 3.0
 
 
 class Variant(NamedTuple):
@@ -228,8 +229,8 @@ def expected_seconds(config: CnnConfig, *, train: int, test: int, pixels: int) -
     training = steps * _STEP_SECONDS + config.epochs * train * pixels * _PIXEL_SECONDS
     evaluation = config.evaluations * (train + test) * pixels * _EVALUATED_SECONDS
     units = config.units + sum(channels * pixels / 4**place for place, channels in enumerate(config.channels))
-    measurement = config.measurements * (_NETWORK_SECONDS + test**2 / 2 * units * _PAIR_SECONDS)
-    return float(len(config.trainings) * (training + evaluation + measurement))
+    of_one = _NETWORK_SECONDS + test * units * (_UNIT_SECONDS + test / 2 * _PAIR_SECONDS)
+    return float(len(config.trainings) * (training + evaluation + config.measurements * of_one) + _FIGURE_SECONDS)
 
 
 class Dropout(nn.Module):

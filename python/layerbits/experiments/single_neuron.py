@@ -95,7 +95,7 @@ class Point(NamedTuple):
 def expected_seconds(config: Config) -> float:
     """Return about how many seconds a run takes on two cores."""
     measurements = config.measurements + len(config.weights) * len(config.sigmas)
-    return scalar.training_seconds(config, neurons=1) + measurements * 0.1
+    return 3 + scalar.training_seconds(config, neurons=1) + measurements * 0.05
 
 
 def run(config: Config, folder: RunFolder) -> None:

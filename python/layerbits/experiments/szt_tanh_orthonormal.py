@@ -1,9 +1,9 @@
 """The network of szt-tanh with and without orthonormal weights, which take compression and clusters away.
 
 In the folders plain and orthonormal the files of szt-tanh, but for its figure. Beside them singular_values.csv
-(variant, epoch, layer, number, value), distances.csv (variant, epoch, low, high, within, between: pairs of inputs by
-the distance of their points of scatter.csv, of one class and of two), clustering.csv (variant, epoch, within, between,
-scatter_ratio, binned_entropy), szt-tanh-orthonormal.png and szt-tanh-orthonormal-weights.png.
+(variant, epoch, layer, number, value), distances.csv (variant, epoch, kind, lower, upper, pairs: of inputs by the
+distance of their points of scatter.csv, within a class or between two), clustering.csv (variant, epoch, within,
+between, scatter_ratio, binned_entropy), szt-tanh-orthonormal.png and szt-tanh-orthonormal-weights.png.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 VARIANTS = ("plain", "orthonormal")
 
 _BINS = 60
+_KINDS = ("within", "between")
 _PARSEVAL_PART = 0.2  # of the time of a step of training
 
 
@@ -82,14 +83,14 @@ class SingularValue(NamedTuple):
 
 
 class Distances(NamedTuple):
-    """A row of distances.csv: pairs of inputs whose points are from `low` to below `high` apart."""
+    """A row of distances.csv: how many pairs of inputs have points that are from `lower` to below `upper` apart."""
 
     variant: str
     epoch: int
-    low: float
-    high: float
-    within: int
-    between: int
+    kind: str  # within a class, or between two
+    lower: float
+    upper: float
+    pairs: int
 
 
 class Clustering(NamedTuple):
@@ -226,10 +227,10 @@ def _draw_distances(axes: Axes, distances: list[Distances]) -> None:
     if not distances:
         return
     last = max(row.epoch for row in distances)
-    rows = [row for row in distances if row.epoch == last]
-    edges = [rows[0].low, *(row.high for row in rows)]
-    for kind, color in zip(("within", "between"), plots.CLASS_COLORS, strict=True):
-        counts = np.array([getattr(row, kind) for row in rows], dtype=np.float64)
+    for kind, color in zip(_KINDS, plots.CLASS_COLORS, strict=True):
+        rows = [row for row in distances if (row.epoch, row.kind) == (last, kind)]
+        counts = np.array([row.pairs for row in rows], dtype=np.float64)
+        edges = [rows[0].lower, *(row.upper for row in rows)]
         axes.stairs(counts / counts.sum(), edges, fill=True, color=color, alpha=0.5, label=f"{kind} classes")
     axes.set_xlabel(f"distance in the last hidden layer, epoch {last}")
 
@@ -260,8 +261,9 @@ def _distances(config: Config, path: Path) -> Iterator[Distances]:
         for epoch, (labels, points) in szt.read_scatter(path / variant).items():
             found = pairwise_distance_histogram(points, labels, _BINS, range=(0.0, reach))
             edges = found.edges.tolist()
-            for row in zip(edges, edges[1:], found.within.tolist(), found.between.tolist(), strict=False):
-                yield Distances(variant, epoch, *row)
+            for kind in _KINDS:
+                for row in zip(edges[:-1], edges[1:], getattr(found, kind).tolist(), strict=True):
+                    yield Distances(variant, epoch, kind, *row)
 
 
 def _clustering(config: Config, path: Path) -> Iterator[Clustering]:

@@ -1,6 +1,7 @@
 """The reader of IDX files."""
 
 import gzip
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -56,7 +57,7 @@ def test_compression_is_told_by_the_content_not_by_the_name(tmp_path, name, comp
         (b"\x00\x00\x08\xff", "wanted an IDX file"),
         (idx_bytes(IMAGES)[:10], "ends within its header"),
         (idx_bytes(IMAGES)[:-1], r"got 23 bytes of values, wanted 24 for the shape \(2, 3, 4\)"),
-        (idx_bytes(IMAGES) + b"\x00", "got 25 bytes of values, wanted 24"),
+        (idx_bytes(IMAGES) + b"\x00", "got more than 24 bytes of values, wanted 24"),
         (b"\x00\x00\x0e\x03" + b"\xff" * 12, "got 0 bytes of values"),
         (b"\x00\x00\x08\x03" + b"\x00" * 4 + b"\xff" * 8, "which no array has"),
         (gzip.compress(idx_bytes(IMAGES))[:-9], "damaged gzip"),
@@ -78,6 +79,25 @@ def test_file_that_cannot_be_read_is_named(tmp_path):
         read_idx(tmp_path / "absent")
     with pytest.raises(DataError, match="cannot be read"):
         read_idx(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["a\0b", "absent\0"])
+def test_name_that_no_file_has_is_refused(tmp_path, name):
+    with pytest.raises(DataError, match=r"\\x00.*: cannot be read \(.*null") as raised:
+        read_idx(tmp_path / name)
+    assert "\n" not in str(raised.value)
+
+
+def test_values_behind_the_wanted_ones_are_not_read(tmp_path):
+    zeros = gzip.compress(bytes(2**26))  # members in a row are one file: 1 GB in 1 MB
+    path = write(tmp_path / "file", gzip.compress(b"\x00\x00\x08\x01\x00\x00\x00\x0a") + zeros * 16)
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match="got more than 10 bytes of values, wanted 10"):
+            read_idx(path)
+        assert tracemalloc.get_traced_memory()[1] < 2**22  # buffers; the zeros of one member alone are 16 times that
+    finally:
+        tracemalloc.stop()
 
 
 def test_images_are_floats_from_0_to_1_in_one_channel_and_labels_integers(pair):

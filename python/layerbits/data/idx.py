@@ -6,6 +6,7 @@ Whatever is wrong with a file is one DataError that names it.
 from __future__ import annotations
 
 import gzip
+import io
 import math
 import os
 import struct
@@ -23,6 +24,7 @@ from layerbits.errors import DataError
 _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _GZIP = b"\x1f\x8b"
 _MOST_DIMENSIONS = 32  # of an older NumPy
+_PART = 2**20
 
 
 def read_idx(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
@@ -47,31 +49,18 @@ def read_idx(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
     ----------
     LeCun, Cortes and Burges, The MNIST database of handwritten digits: the section on file formats.
     """
-    content = _content(Path(path))
-    if (
-        len(content) < 4
-        or content[:2] != b"\0\0"
-        or content[2] not in _TYPES
-        or not 1 <= content[3] <= _MOST_DIMENSIONS
-    ):
-        raise DataError(
-            f"{path}: begins with {content[:4].hex(' ') or 'nothing'}, wanted an IDX file, which begins with 00 00, "
-            "the type and the number of dimensions; take the file from its source again"
-        )
-    dtype, begin = np.dtype(_TYPES[content[2]]), 4 + 4 * content[3]
-    if len(content) < begin:
-        raise DataError(f"{path}: ends within its header, after {len(content)} bytes; take it from its source again")
-    shape = struct.unpack(f">{content[3]}I", content[4:begin])
-    got, wanted = len(content) - begin, math.prod(shape) * dtype.itemsize
-    if got != wanted:
-        raise DataError(
-            f"{path}: got {got} bytes of values, wanted {wanted} for the shape {shape} that its header tells; "
-            "take the file from its source again"
-        )
     try:
-        return np.frombuffer(content, dtype, offset=begin).reshape(shape).astype(dtype.newbyteorder("="))
-    except ValueError as error:  # no values, for one side is 0, and others beyond what NumPy counts to
-        raise DataError(f"{path}: tells the shape {shape}, which no array has; take another file") from error
+        with Path(path).open("rb") as file:
+            # As far as it goes: a gzip file of some bytes may hold any number of them.
+            return _values(path, gzip.open(file) if file.peek(2).startswith(_GZIP) else file)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise DataError(f"{path}: damaged gzip file ({error}); take it from its source again") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); name an IDX file that can") from error
+    except DataError:
+        raise
+    except ValueError as error:  # a null byte in its name
+        raise DataError(f"{os.fspath(path)!r}: cannot be read ({error}); name an IDX file that can") from error
 
 
 def read_labelled_images(
@@ -120,11 +109,29 @@ def _bytes(path: str | os.PathLike[str], *, ndim: int, wanted: str) -> npt.NDArr
     return values
 
 
-def _content(path: Path) -> bytes:
+def _values(path: str | os.PathLike[str], file: io.BufferedReader | gzip.GzipFile) -> npt.NDArray[Any]:
+    begin = file.read(4)
+    if len(begin) < 4 or begin[:2] != b"\0\0" or begin[2] not in _TYPES or not 1 <= begin[3] <= _MOST_DIMENSIONS:
+        raise DataError(
+            f"{path}: begins with {begin.hex(' ') or 'nothing'}, wanted an IDX file, which begins with 00 00, "
+            "the type and the number of dimensions; take the file from its source again"
+        )
+    dtype, sides = np.dtype(_TYPES[begin[2]]), file.read(4 * begin[3])
+    if len(sides) < 4 * begin[3]:
+        raise DataError(f"{path}: ends within its header, after {4 + len(sides)} bytes; take it from its source again")
+    shape = struct.unpack(f">{begin[3]}I", sides)
+    wanted = math.prod(shape) * dtype.itemsize
+    content = bytearray()
+    # In parts, for the header may tell of more than memory holds.
+    while part := file.read(min(_PART, wanted + 1 - len(content))):
+        content += part
+    if len(content) != wanted:
+        got = f"more than {wanted}" if len(content) > wanted else len(content)
+        raise DataError(
+            f"{path}: got {got} bytes of values, wanted {wanted} for the shape {shape} that its header tells; "
+            "take the file from its source again"
+        )
     try:
-        content = path.read_bytes()
-        return gzip.decompress(content) if content.startswith(_GZIP) else content
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(f"{path}: damaged gzip file ({error}); take it from its source again") from error
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); name an IDX file that can") from error
+        return np.frombuffer(content, dtype).reshape(shape).astype(dtype.newbyteorder("="))
+    except ValueError as error:  # no values, for one side is 0, and others beyond what NumPy counts to
+        raise DataError(f"{path}: tells the shape {shape}, which no array has; take another file") from error

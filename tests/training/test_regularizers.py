@@ -2,6 +2,7 @@
 
 import copy
 import math
+import re
 
 import pytest
 import torch
@@ -155,6 +156,21 @@ def test_shared_weight_is_stepped_once():
     close(model[0].weight.detach(), by_formula(before, 0.3))
 
 
+def test_shared_layer_is_found_under_its_second_name():
+    layer = linear(random(4, 4) / 4)
+    before = layer.weight.detach().clone()
+    lb.ParsevalRegularizer(nn.Sequential(layer, nn.Tanh(), layer), strength=0.3, layers="2").step()
+    close(layer.weight.detach(), by_formula(before, 0.3))
+
+
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
+def test_weight_without_entries_is_left_out():
+    other = linear(random(3, 4) / 4)
+    before = other.weight.detach().clone()
+    lb.ParsevalRegularizer(nn.Sequential(nn.Linear(3, 0), nn.Linear(0, 4), other), strength=0.3).step()
+    close(other.weight.detach(), by_formula(before, 0.3))
+
+
 def test_step_is_outside_of_autograd_and_leaves_gradients():
     layer = linear(random(3, 5) / 3)
     layer(random(2, 5)).sum().backward()
@@ -210,6 +226,37 @@ def test_singular_value_beyond_the_limit_is_refused_before_any_weight_changes(st
     with pytest.raises(UsageError, match=rf"strength: got {strength:g}, wanted less, .* '2' has a singular value of"):
         lb.ParsevalRegularizer(model, strength=strength).step()
     assert all(value.equal(before[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("group", [0, 1])
+def test_one_group_beyond_the_limit_is_refused(group):
+    conv = nn.Conv1d(4, 4, 1, groups=2)
+    with torch.no_grad():
+        conv.weight.mul_(0.1)[2 * group] += 7
+    with pytest.raises(UsageError, match="singular value of"):
+        lb.ParsevalRegularizer(conv, strength=0.1).step()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "size"),
+    [
+        (torch.float64, 7.0), (torch.float64, 1e200), (torch.float32, 2.0**70), (torch.bfloat16, 2.0**70),
+        (torch.float16, 4096.0),
+    ],
+)  # fmt: skip
+def test_message_tells_the_largest_singular_value(dtype, size):
+    layer = linear(torch.diag(torch.tensor([0.5, size, 1], dtype=dtype)))
+    with pytest.raises(UsageError, match=re.escape(f"singular value of {size:g}, and from 2.23607 on")):
+        lb.ParsevalRegularizer(layer, strength=0.5).step()
+
+
+def test_float16_is_stepped_where_its_gram_matrix_overflows():
+    weight = torch.tensor([[300.0, 0.0], [0.0, 1.0]], dtype=torch.float16)  # 300^2 > 65504, the largest float16
+    layer = linear(weight)
+    lb.ParsevalRegularizer(layer, strength=1e-5).step()
+    exact = by_formula(weight.double(), 1e-5)
+    # Rounded once more to float16, where 300 has a last place of 1/4.
+    assert (layer.weight.detach().double() - exact).abs().max() <= 0.126
 
 
 def test_weights_that_are_not_finite_are_refused():

@@ -22,9 +22,9 @@ class ParsevalRegularizer:
     """Draws weight matrices towards orthonormal ones: W <- (1 + strength) W - strength W W^T W.
 
     Rows become orthonormal where a layer narrows and columns where it widens: each singular value s of W goes to
-    (1 + strength) s - strength s^3, whose only stable fixed point is 1, while the singular vectors stay. A kernel of a
-    convolution is taken as the matrix of shape (outputs, inputs x positions), with groups each group's own; that of a
-    transposed one as (inputs, outputs x positions).
+    |(1 + strength) s - strength s^3|, whose only stable fixed point is 1, while the singular vectors stay, up to sign.
+    A kernel of a convolution is taken as the matrix of shape (outputs, inputs x positions), with groups each group's
+    own; that of a transposed one as (inputs, outputs x positions).
 
     Parameters
     ----------
@@ -35,7 +35,8 @@ class ParsevalRegularizer:
         1/2 quadratically, and beyond that it would overshoot.
     layers : None, str, type, callable or a sequence of them
         The linear layers and convolutions to regularize, by name, glob, type or ``(name, module) -> bool`` as in
-        `layerbits.noisify`. None: all of them, the output layer too. Weights that layers share are stepped once.
+        `layerbits.noisify`. None: all of them, the output layer too, but neither the ``in_proj_weight`` of attention
+        nor weights of recurrent layers. Weights that layers share are stepped once, those without entries not at all.
 
     Raises
     ------
@@ -48,6 +49,9 @@ class ParsevalRegularizer:
     -----
     Source: Cisse et al., Parseval Networks: Improving Robustness to Adversarial Examples (ICML 2017), section 4.2. An
     orthonormal kernel bounds the norm of a convolution of stride 1 by the root of its number of positions, not by 1.
+
+    A weight that is replaced (``module.weight = nn.Parameter(...)``, ``load_state_dict(..., assign=True)``) is no
+    longer stepped: make a new regularizer.
 
     In float16 and bfloat16 a step is lost to rounding unless ``strength |s^2 - 1|`` is of the order of their eps.
 
@@ -75,7 +79,7 @@ class ParsevalRegularizer:
                     f"layers: {call.name!r} has no weight that is a parameter of its own and of known shape, wanted "
                     "neither parametrized nor lazy layers; leave it out"
                 )
-            if weight not in self._names:
+            if weight.numel() and weight not in self._names:
                 self._names[weight] = call.name
                 self._groups.append(int(getattr(call.module, "groups", 1)))
 
@@ -91,24 +95,33 @@ class ParsevalRegularizer:
         """
         matrices = list(starmap(_matrices, zip(self._names, self._groups, strict=True)))
         grams = [m @ m.mH if m.shape[-2] <= m.shape[-1] else m.mH @ m for m in matrices]
-        for name, gram in zip(self._names.values(), grams, strict=True):
-            self._require_convergence(name, gram)
+        for name, m, gram in zip(self._names.values(), matrices, grams, strict=True):
+            self._require_convergence(name, m, gram)
         for weight, m, gram in zip(self._names, matrices, grams, strict=True):
             factors = (gram, m) if m.shape[-2] <= m.shape[-1] else (m, gram)
             stepped = torch.baddbmm(m, *factors, beta=1 + self._strength, alpha=-self._strength)
             weight.copy_(stepped.reshape(weight.shape))
 
-    def _require_convergence(self, name: str, gram: Tensor) -> None:
-        limit = (2 + self._strength) / self._strength
-        # No eigenvalue exceeds this norm, which is cheap, and 1 at the goal.
-        square = float(torch.linalg.matrix_norm(gram, math.inf).max())
-        if square >= limit and math.isfinite(square):
-            square = float(torch.linalg.matrix_norm(gram.cpu().to(torch.complex128), 2).max())
-        if not square < limit:
+    def _require_convergence(self, name: str, matrix: Tensor, gram: Tensor) -> None:
+        limit = math.sqrt((2 + self._strength) / self._strength)
+        # Nothing exceeds the root of this norm, which is cheap, and 1 at the goal.
+        largest = math.sqrt(torch.linalg.matrix_norm(gram, math.inf).max())
+        if largest < limit:
+            return
+        computed = bool(gram.isfinite().all())
+        if computed:
+            largest = math.sqrt(_spectral_norm(gram))
+        elif matrix.isfinite().all():
+            largest = _spectral_norm(matrix)
+        if not (computed and largest < limit):
             raise UsageError(
                 f"strength: got {self._strength:g}, wanted less, or smaller weights: {name!r} has a singular value of "
-                f"{math.sqrt(square):g}, and from {math.sqrt(limit):g} on the step makes it grow without end"
+                f"{largest:g}, and from {limit:g} on the step makes it grow without end"
             )
+
+
+def _spectral_norm(matrices: Tensor) -> float:
+    return float(torch.linalg.matrix_norm(matrices.cpu().to(torch.complex128), 2).max())
 
 
 def _chosen(model: nn.Module, layers: Layers) -> list[LayerCall]:
@@ -124,5 +137,6 @@ def _chosen(model: nn.Module, layers: Layers) -> list[LayerCall]:
 
 
 def _matrices(weight: Tensor, groups: int) -> Tensor:
-    """Return the matrix of each group, shape (groups, rows, columns)."""
-    return weight.reshape(groups, weight.shape[0] // groups, -1)
+    """Return the matrix of each group, shape (groups, rows, columns), in float32 at least: float16 overflows soon."""
+    precise = weight.to(torch.promote_types(weight.dtype, torch.float32))
+    return precise.reshape(groups, weight.shape[0] // groups, -1)

@@ -54,6 +54,12 @@ def test_curves_and_bands_of_a_layer_go_together_in_the_legend(chart):
     assert [trace.get("showlegend", True) for trace in view["data"]] == [False, True, False, True]
 
 
+def test_markup_in_names_is_escaped_in_the_legend(chart):
+    view = chart({1: [row("<b>a</b> & b")]})["I(X;T)"]
+    told = "&lt;b&gt;a&lt;/b&gt; &amp; b"
+    assert [(trace["name"], trace["legendgroup"]) for trace in view["data"]] == [(told, told)] * 2
+
+
 def test_each_quantity_has_a_view_of_its_own(chart):
     views = chart({1: [row(), row(quantity="h(T)", value=-3)]})
     assert views.keys() == {"I(X;T)", "h(T)"}

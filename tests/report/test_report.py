@@ -246,6 +246,22 @@ def test_figures_and_page_of_before_are_replaced(run):
     assert "of before" not in (run.path / "report.html").read_text()
 
 
+def test_links_are_not_followed(run, tmp_path):
+    for name, columns in (("table.csv", ["secret"]), ("variant/table.csv", ["secret"])):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        write_csv(tmp_path / name, columns, [[1]])
+    (tmp_path / "other.png").write_bytes(b"secret")
+    links = {"more.csv": "table.csv", "variant": "variant", "more.png": "other.png", "curve.png": "other.png"}
+    for name, target in links.items():
+        (run.path / name).symlink_to(tmp_path / target)
+    (run.path / "loop.png").symlink_to(run.path / "loop.png")
+    page = Page(write_report(run.path).page)
+    assert "secret" not in page.text
+    assert page.images.keys() == {"curve.png"}
+    assert not (run.path / "curve.png").is_symlink()
+    assert (tmp_path / "other.png").read_bytes() == b"secret"
+
+
 def test_no_draft_is_left(run):
     write_report(run.path)
     assert {file.name for file in run.path.iterdir()} == {"run.json", "curve.csv", "curve.png", "report.html"}

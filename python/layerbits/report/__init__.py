@@ -76,7 +76,7 @@ def write_report(directory: str | os.PathLike[str]) -> Report:
 
 def _write(folder: Path, record: Mapping[str, Any], experiment: Experiment, config: Any, snapshot: Path) -> Report:
     """Draw in `snapshot`, an empty folder: the run may write to its own at the same time."""
-    before = {path: _stamp(path) for path in _files(folder, "png")}
+    before = {path: _stamp(path) for path in folder.rglob("*.png")}
     last_written = _last_written(folder)
     tables = [_copy_table(folder, path, snapshot) for path in _files(folder, "csv")]
     if not any(table.rows for table in tables):
@@ -145,8 +145,12 @@ def _as_json(config: Any) -> dict[str, Any]:
 
 
 def _files(folder: Path, ending: str) -> list[Path]:
-    """Files of the run and of its variants, those of the run first."""
-    found = [path for path in folder.rglob(f"*.{ending}") if not path.name.startswith(DRAFT_PREFIX) and path.is_file()]
+    """Files of the run and of its variants, those of the run first; no links, which may lead out of the folder."""
+    found = [
+        path
+        for path in folder.rglob(f"*.{ending}")  # follows no links to folders
+        if not path.name.startswith(DRAFT_PREFIX) and path.is_file() and not path.is_symlink()
+    ]
     return sorted(found, key=lambda path: (len(path.parts), path))
 
 
@@ -159,7 +163,7 @@ def _last_written(folder: Path) -> datetime.datetime:
 def _stamp(path: Path) -> tuple[int, int] | None:
     """Return what changes when a file is replaced; None where there is none."""
     try:
-        status = path.stat()
+        status = path.lstat()  # of a link itself, for that is what is replaced
     except FileNotFoundError:
         return None
     return status.st_ino, status.st_mtime_ns

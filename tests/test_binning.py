@@ -185,3 +185,8 @@ def test_number_of_bins_that_is_none_is_refused(bins):
     for call in (szt_edges, lambda count: quantile_edges(np.ones((3, 1)), count)):
         with pytest.raises((TypeError, ValueError), match=r"^bins: got"):
             call(bins)
+
+
+def test_maps_of_a_convolution_are_refused_with_what_to_do():
+    with pytest.raises(ValueError, match=r"^activations: got shape \(4, 2, 3, 3\), wanted \(n, d\) .*\.flatten\(1\)"):
+        binned_entropy(torch.ones(4, 2, 3, 3))

@@ -187,3 +187,10 @@ def test_classes_of_one_row_have_no_distance_within():
 def test_separation_refuses_a_bad_argument_by_name(name, value, error):
     with pytest.raises(error, match=f"^{name}: got .*, wanted"):
         class_separation(**{"points": np.ones((4, 2)), "labels": np.arange(4) % 2, name: value})
+
+
+def test_maps_of_a_convolution_are_refused_with_what_to_do():
+    maps, labels = torch.ones(4, 2, 3, 3), torch.arange(4) % 2
+    for measure in (class_separation, pairwise_distance_histogram):
+        with pytest.raises(ValueError, match=r"^points: got shape \(4, 2, 3, 3\), wanted \(n, d\); .*\.flatten\(1\)"):
+            measure(maps, labels)

@@ -152,7 +152,10 @@ def quantile_edges(activations: Array, bins: int = 30) -> Doubles:
 def _activations(activations: Array) -> Floats:
     tensor = as_floats("activations", activations).detach()
     if tensor.ndim != 2 or 0 in tensor.shape:
-        raise ValueError(f"activations: got shape {tuple(tensor.shape)}, wanted (n, d) with n >= 1 and d >= 1")
+        raise ValueError(
+            f"activations: got shape {tuple(tensor.shape)}, wanted (n, d) with n >= 1 and d >= 1; flatten maps, "
+            "for instance by .flatten(1)"
+        )
     low, high = (float(end) for end in tensor.aminmax())
     if not -math.inf < low <= high < math.inf:
         raise ValueError("activations: got NaN or infinity, wanted finite numbers")

@@ -207,7 +207,9 @@ def _ratio(part: float, whole: float) -> float:
 def _rows(points: Array) -> Tensor:
     tensor = as_floats("points", points).detach()
     if tensor.ndim != 2:
-        raise ValueError(f"points: got shape {tuple(tensor.shape)}, wanted (n, d)")
+        raise ValueError(
+            f"points: got shape {tuple(tensor.shape)}, wanted (n, d); flatten maps, for instance by .flatten(1)"
+        )
     return tensor
 
 

@@ -31,3 +31,9 @@ def test_fraction_out_of_range_is_refused(fraction):
 def test_single_row_cannot_be_split():
     with pytest.raises(ValueError, match="n: got 1"):
         split(1, seed=0)
+
+
+@pytest.mark.parametrize(("seed", "error"), [(-1, ValueError), (1.5, TypeError), (None, TypeError)])
+def test_seed_out_of_range_is_refused_by_name(seed, error):
+    with pytest.raises(error, match="seed: got"):
+        split(10, seed=seed)

@@ -27,8 +27,8 @@ def digits_dataset(*, test_fraction: float = 0.5, seed: int = 0) -> tuple[Labell
     ------
     DataError
         If scikit-learn is not installed.
-    ValueError
-        If `test_fraction` is out of range.
+    TypeError, ValueError
+        If `test_fraction` or `seed` is out of range, or `seed` no integer.
 
     References
     ----------

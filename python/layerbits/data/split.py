@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from layerbits.checks import check_count
+
 
 def split(n: int, *, test_fraction: float = 0.2, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Split the row numbers 0..n-1 at random.
@@ -25,13 +27,13 @@ def split(n: int, *, test_fraction: float = 0.2, seed: int) -> tuple[torch.Tenso
 
     Raises
     ------
-    ValueError
-        If `n` or `test_fraction` is out of range.
+    TypeError, ValueError
+        If `n`, `test_fraction` or `seed` is out of range, or `seed` no integer.
     """
     if n < 2:
         raise ValueError(f"n: got {n}, wanted at least 2, a row for each side")
     if not 0 < test_fraction < 1:
         raise ValueError(f"test_fraction: got {test_fraction}, wanted a number between 0 and 1")
     n_test = min(max(round(n * test_fraction), 1), n - 1)
-    order = torch.from_numpy(np.random.default_rng(seed).permutation(n))
+    order = torch.from_numpy(np.random.default_rng(check_count("seed", seed, least=0)).permutation(n))
     return order[n_test:], order[:n_test]

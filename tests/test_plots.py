@@ -31,6 +31,21 @@ def test_colours_of_a_sequence_differ_and_darken():
     assert all(after < before for before, after in pairwise(luminances))
 
 
+@pytest.mark.parametrize("ends", [(2, 8), (0.3, 4), (1, 9), (20, 45), (3e-3, 8e-3)])
+def test_labels_of_a_short_logarithmic_axis_are_apart(ends):
+    figure = plots.new_figure(width=3, height=2)
+    axes = figure.add_subplot()
+    plots.curve_panel(axes, ylabel="y")
+    axes.plot(ends, ends)
+    figure.canvas.draw()
+    low, high = axes.get_xlim()
+    ticks = [*axes.xaxis.get_major_ticks(), *axes.xaxis.get_minor_ticks()]
+    labels = [tick.label1 for tick in ticks if low <= tick.get_loc() <= high and tick.label1.get_text()]
+    boxes = sorted((label.get_window_extent() for label in labels), key=lambda box: box.x0)
+    assert len(boxes) >= 3
+    assert all(before.x1 < after.x0 for before, after in pairwise(boxes))
+
+
 def test_band_reaches_from_end_to_end_of_the_intervals():
     axes = plots.new_figure(width=2, height=2).add_subplot()
     plots.band(axes, [1, 2, 3], [0, 1, 0], [1, 2, 2], [2, 5, 4], color=(0, 0, 0, 1), label="a")

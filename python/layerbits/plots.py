@@ -52,7 +52,16 @@ def sequence_colors(count: int) -> list[tuple[float, float, float, float]]:
 
 def curve_panel(axes: Axes, *, ylabel: str, xlabel: str = "") -> None:
     """Give `axes` the look of a panel of curves over a logarithmic axis."""
+    from matplotlib.ticker import LogFormatter
+
+    class PlainNumbers(LogFormatter):
+        """Labels of an axis of about a decade, where 3 x 10^0 and 4 x 10^0 would overlap."""
+
+        def __call__(self, x: float, pos: int | None = None) -> str:
+            return f"{x:g}" if super().__call__(x, pos) else ""
+
     axes.set_xscale("log")
+    axes.xaxis.set_minor_formatter(PlainNumbers())
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
     axes.spines[["top", "right"]].set_visible(False)

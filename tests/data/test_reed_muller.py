@@ -16,6 +16,19 @@ def codewords(order, variables):
     return encode(messages.astype(np.uint8), generator_matrix(order, variables))
 
 
+def test_rows_are_the_monomials_by_degree_and_columns_the_points():
+    # Of RM(2, 3): 1, x0, x1, x2, x0 x1, x0 x2, x1 x2 at the points (x0, x1, x2) = 000, 100, 010, 110, 001, ...
+    assert generator_matrix(2, 3).tolist() == [
+        [1, 1, 1, 1, 1, 1, 1, 1],
+        [0, 1, 0, 1, 0, 1, 0, 1],
+        [0, 0, 1, 1, 0, 0, 1, 1],
+        [0, 0, 0, 0, 1, 1, 1, 1],
+        [0, 0, 0, 1, 0, 0, 0, 1],
+        [0, 0, 0, 0, 0, 1, 0, 1],
+        [0, 0, 0, 0, 0, 0, 1, 1],
+    ]
+
+
 @pytest.mark.parametrize(("r", "m"), SMALL)
 def test_least_distance_is_the_known_one(r, m):
     words = codewords(r, m)

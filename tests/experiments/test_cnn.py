@@ -4,6 +4,7 @@ import itertools
 import math
 import shutil
 
+import numpy as np
 import pytest
 import torch
 
@@ -218,6 +219,24 @@ def test_clustering_is_measured_without_noise_on_the_test_images(finished):
     separation = class_separation(points, test.labels)
     assert (found.within, found.between) == pytest.approx((separation.within, separation.between), rel=1e-5)
     assert found.binned_entropy == pytest.approx(binned_entropy(points, edges=torch.zeros(1)), rel=1e-9)
+
+
+def test_similarities_are_mean_and_quantiles_of_the_cosines_of_the_images(finished):
+    _, test = digits_cnn.data(TINY)
+    for layer in TINY.layers:
+        of_both = []
+        for variant in (DROPOUT, DETERMINISTIC):
+            model = network(TINY, variant, seed=1, size=(8, 8))
+            load_checkpoint(finished.path / f"{variant.name}-seed-1", 3, model)
+            of_both.append(layer_activations(model, test.inputs)[layer].double().numpy())
+        one, other = of_both
+        cosines = (one * other).sum(1) / np.linalg.norm(one, axis=1) / np.linalg.norm(other, axis=1)
+        ordered = np.sort(cosines)
+        quantiles = [np.interp(share * (len(ordered) - 1), range(len(ordered)), ordered) for share in (0.05, 0.5, 0.95)]
+        rows = read_table(finished.path / "similarity.csv", Similarity)
+        (found,) = (row for row in rows if row[:5] == ("dropout", 1, 3, layer, "off"))
+        # float32 sums of at most 128 products.
+        assert found[5:] == pytest.approx([cosines.mean(), *quantiles], abs=256 * 2**-23)
 
 
 def test_noise_lowers_similarity(finished):

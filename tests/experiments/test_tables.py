@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import pytest
+import torch
 
 from layerbits.errors import UsageError
 from layerbits.experiments.tables import fill_table, read_table, write_table
@@ -59,3 +60,17 @@ def test_table_that_is_not_one_s_own_is_refused(tmp_path, text):
     path.write_text(text)
     with pytest.raises(UsageError, match=r"squares\.csv: cannot go on"):
         fill_table(path, Square, [1], square, name="squares")
+
+
+@pytest.mark.parametrize(("single_thread", "threads"), [(True, 1), (False, 2)])
+def test_rows_are_measured_with_one_thread_where_asked(tmp_path, single_thread, threads):
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        (row,) = fill_table(
+            tmp_path / "squares.csv", Square, [3], lambda root: Square("threads", root, float(torch.get_num_threads())),
+            name="squares", single_thread=single_thread,
+        )  # fmt: skip
+    finally:
+        torch.set_num_threads(before)
+    assert row.value == threads

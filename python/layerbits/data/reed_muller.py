@@ -31,7 +31,9 @@ def generator_matrix(order: int, variables: int) -> _Bits:
     Returns
     -------
     array of shape (k, 2^m), uint8
-        Zeros and ones. Column p is the point whose coordinates are the bits of p, least significant first.
+        Zeros and ones. Rows by degree, and of one degree in the order of their variables: 1, x0, x1, ..., x0 x1, x0 x2,
+        and so on; bit i of a message is the coefficient of the monomial of row i. Column p is the point whose
+        coordinates are the bits of p, least significant first.
 
     Raises
     ------

@@ -165,7 +165,8 @@ def test_lost_information_is_measured_again_from_the_checkpoints(tmp_path, unint
 
 
 def test_work_that_proves_impossible_is_one_line_and_exit_status_2(tmp_path, capsys):
-    assert main(["run", "szt-tanh", "--set=draws=1000000000", f"--out={tmp_path}"]) == 2
+    diverging = ["--set=start=10,10,10,10", "--set=learning_rate=1"]
+    assert main(["run", "leaky-relu-pair", *diverging, f"--out={tmp_path}"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
     assert status_of(tmp_path) == "interrupted"
 

@@ -304,7 +304,9 @@ def test_figures_are_drawn_as_far_as_the_tables_go(lost, finished, tmp_path):
         {"units": 0}, {"epochs": 0}, {"batch_size": 1}, {"first_learning_rate": 0.0}, {"last_learning_rate": math.nan},
         {"momentum": 1.0}, {"momentum": -0.1}, {"degrees": 90.0}, {"shear": -1.0}, {"shift": math.inf},
         {"evaluations": 1}, {"measurements": 1}, {"bins": 0}, {"bins": 2**24},
-        {"sigmas": (0.05, 0.0500000001)}, {"test_fraction": 1.0},
+        {"sigmas": (0.05, 0.0500000001)}, {"test_fraction": 1.0}, {"sigmas": (1e7,)}, {"bins": 10_001}, {"shift": 29.0},
+        {"first_learning_rate": 1e4}, {"last_learning_rate": 1e4}, {"repeats": 1001}, {"channels": (257,)},
+        {"units": 10_001}, {"evaluations": 10_001}, {"measurements": 10_001}, {"variants": ("deterministic",) * 2},
     ],
 )  # fmt: skip
 def test_setting_out_of_range_is_refused_by_name(change):

@@ -6,7 +6,16 @@ import pytest
 
 from layerbits.errors import UsageError
 from layerbits.experiments import EXPERIMENTS
-from layerbits.experiments.configuration import needed, require, require_needed, require_positive, with_settings
+from layerbits.experiments.configuration import (
+    needed,
+    require,
+    require_distinct,
+    require_needed,
+    require_positive,
+    require_tolerance,
+    require_within,
+    with_settings,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +80,38 @@ def test_setting_that_is_left_open_is_not_out_of_range():
 def test_tuple_without_items_or_with_one_that_is_not_positive_is_refused(widths):
     with pytest.raises(UsageError, match="widths: got"):
         require_positive(Config(widths=widths), "widths")
+
+
+@pytest.mark.parametrize(("widths", "wanted"), [((3, 2, 3), "each once"), ((0.1, 0.1000000001), ".*in six digits")])
+def test_tuple_with_an_item_twice_is_refused(widths, wanted):
+    with pytest.raises(UsageError, match=rf"^widths: got \(.*\), wanted {wanted}$"):
+        require_distinct(Config(widths=widths), "widths")
+
+
+def test_large_whole_numbers_are_told_apart_by_all_their_digits():
+    require_distinct(Config(widths=(1_000_000, 1_000_001)), "widths")
+
+
+@pytest.mark.parametrize("change", [{"sigma": float("nan")}, {"sigma": 2.1}, {"widths": (3, 0)}, {"widths": ()}])
+def test_value_or_item_out_of_its_limits_is_refused_with_them(change):
+    with pytest.raises(UsageError, match=rf"^{next(iter(change))}: got .*, wanted from 1 to 2$"):
+        require_within(Config(**change), **dict.fromkeys(change, (1, 2)))
+
+
+def test_limits_are_within_and_hold_for_no_setting_that_is_left_open():
+    require_within(Config(sigma=2.0, widths=(1, 2), queries=None), sigma=(1, 2), widths=(1, 2), queries=(1, 2))
+
+
+@dataclasses.dataclass(frozen=True)
+class WithTolerance:
+    tolerance: float | None
+
+
+def test_tolerance_that_sampling_cannot_meet_is_refused():
+    for tolerance in (None, 1e-6):
+        require_tolerance(WithTolerance(tolerance))
+    with pytest.raises(UsageError, match=r"^tolerance: got 9e-07"):
+        require_tolerance(WithTolerance(9e-7))
 
 
 def test_broken_condition_names_value_and_wish():

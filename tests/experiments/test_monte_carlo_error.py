@@ -65,8 +65,11 @@ def test_mean_square_error_falls_like_the_number_of_draws(points, estimator):
 
 @pytest.mark.parametrize(
     "change",
-    [{"seed": -1}, {"sigmas": (0.0,)}, {"dims": (13,)}, {"draws": (100,)}, {"draws": ()}, {"repeats": 1}],
-)
+    [
+        {"seed": -1}, {"sigmas": (0.0,)}, {"dims": (13,)}, {"draws": (100,)}, {"draws": ()}, {"repeats": 1},
+        {"sigmas": (0.5, 0.5)}, {"dims": (2, 2)}, {"draws": (512, 512)}, {"draws": (2**23,)}, {"repeats": 2**24},
+    ],
+)  # fmt: skip
 def test_setting_out_of_range_is_refused_by_name(change):
     with pytest.raises(UsageError, match=next(iter(change))):
         Config(**change)

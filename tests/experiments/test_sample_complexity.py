@@ -115,6 +115,13 @@ def test_paper_bound_is_vacuous_where_the_table_says_so(finished):
         {"repeats": 7},
         {"draws": 1},
         {"error": 0.0},
+        {"sigmas": (0.5, 0.5)},
+        {"probabilities": (0.75, 0.7500000001)},
+        {"probabilities": (1e-7,)},
+        {"probabilities": (1 - 1e-7,)},
+        {"dims": (1, 1)},
+        {"repeats": 2**24},
+        {"draws": 2**21},
     ],
 )
 def test_setting_out_of_range_is_refused_by_name(change):

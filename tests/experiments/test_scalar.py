@@ -91,7 +91,8 @@ def test_divergence_is_told_in_a_line(tmp_path):
     [
         {"seed": -1}, {"sigma": 0.0}, {"sigma": 1e-5}, {"sigma": math.inf}, {"learning_rate": 0.0}, {"momentum": -0.1},
         {"momentum": 1.1}, {"epochs": 0}, {"evaluations": 1}, {"measurements": 1}, {"tolerance": 0.0},
-        {"max_draws": 0}, {"shown_epochs": ()}, {"shown_epochs": (0,)},
+        {"max_draws": 31}, {"max_draws": 2**23}, {"tolerance": 1e-7}, {"evaluations": 2**24},
+        {"measurements": 2**24}, {"shown_epochs": ()}, {"shown_epochs": (0,)},
     ],
 )  # fmt: skip
 def test_setting_out_of_range_is_refused_by_name(change):

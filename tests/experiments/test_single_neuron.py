@@ -127,6 +127,7 @@ def test_network_gives_the_signals_that_quadrature_is_about():
     "change",
     [
         {"weights": ()}, {"sigmas": (0.1, 0.0)}, {"sigmas": (1e-5,)}, {"weight": math.inf}, {"bias": math.nan},
+        {"weights": (0.3, 0.3000000001)}, {"sigmas": (0.1, 0.1)},
     ],
 )  # fmt: skip
 def test_setting_out_of_range_is_refused_by_name(change):

@@ -159,7 +159,8 @@ def test_figures_can_be_drawn_of_a_part_of_a_run(tiny, tmp_path, done):
     [
         {"sigma": 0.0}, {"bin_sizes": ()}, {"bin_sizes": (1e-16,)}, {"bin_sizes": (0.1, 0.1)},
         {"szt_bins": 0}, {"quantile_bins": 0},
-        {"noisy_bin": 0.0}, {"noisy_bin": 1.0, "sigma": 1e-20},
+        {"szt_bins": 2**21}, {"quantile_bins": 2**21}, {"bin_sizes": (0.1, 0.1000000001)},
+        {"noisy_bin": 0.0}, {"noisy_bin": 1e9}, {"noisy_bin": 1.0, "sigma": 1e-20},
     ],
 )  # fmt: skip
 def test_setting_out_of_range_is_refused_by_name(change):

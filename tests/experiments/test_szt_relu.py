@@ -60,7 +60,8 @@ def test_every_activation_gets_its_noise(name):
     "change",
     [
         {"activations": ("sine",)}, {"activations": ()}, {"activations": ("relu", "relu")}, {"sigmas": (0.1, 0.1)},
-        {"sigmas": (0.1, 0.1000000001)}, {"sigmas": (0.1, 0.0)},
+        {"sigmas": (0.1, 0.1000000001)}, {"sigmas": (0.1, 0.0)}, {"tolerance": 1e-7},
+        {"draws": 2**15}, {"max_draws": 2**15}, {"evaluations": 2**24}, {"measurements": 2**24}, {"widths": (2048, 3)},
     ],
 )  # fmt: skip
 def test_setting_out_of_range_is_refused_by_name(change):

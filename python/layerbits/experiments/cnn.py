@@ -30,11 +30,11 @@ from torch.nn.functional import cosine_similarity
 from torch.nn.utils import skip_init
 
 from layerbits.binning import binned_entropy
-from layerbits.clustering import MOST_BINS, class_separation, pairwise_distance_histogram
+from layerbits.clustering import class_separation, pairwise_distance_histogram
 from layerbits.data.images import LabelledImages
 from layerbits.data.warps import warp
 from layerbits.errors import UsageError
-from layerbits.experiments.configuration import require, require_positive
+from layerbits.experiments.configuration import require, require_distinct, require_positive, require_within
 from layerbits.experiments.run_folder import RunFolder
 from layerbits.experiments.tables import read_table, write_table
 from layerbits.noise import NoisyModule, noisify
@@ -103,23 +103,19 @@ class CnnConfig:
         known = bool(self.variants) and set(self.variants) <= set(_VARIANTS)
         require(self, "variants", known, f"some of {', '.join(_VARIANTS)}")
         require(self, "variants", "deterministic" in self.variants, "deterministic among them, to compare with")
-        require_positive(
-            self, "repeats", "sigmas", "channels", "units", "epochs", "batch_size", "first_learning_rate",
-            "last_learning_rate", "bins",
+        require_positive(self, "epochs", "first_learning_rate", "last_learning_rate")
+        require_distinct(self, "variants", "sigmas")
+        require_within(
+            self, repeats=(1, 1000), sigmas=(1e-30, 10**6), channels=(1, 256), units=(1, 10_000),
+            first_learning_rate=(0, 1000), last_learning_rate=(0, 1000), shift=(0, 28), evaluations=(2, 10_000),
+            measurements=(2, 10_000), bins=(1, 10_000),
         )  # fmt: skip
-        require(self, "sigmas", min(self.sigmas) >= 1e-30 and max(self.sigmas) <= 1e30, "numbers from 1e-30 to 1e30")
-        names = [variant.name for variant in self.trained]  # of folders
-        require(self, "sigmas", len(set(names)) == len(names), "each once, in six digits")
-        require(self, "bins", self.bins <= MOST_BINS, f"at most {MOST_BINS}")
         require(self, "channels", len(self.channels) <= 3, "at most 3, for each layer halves the image")
         require(self, "batch_size", self.batch_size >= 2, "at least 2, for batch norm")
         require(self, "dropout", 0 < self.dropout < 1, "a number between 0 and 1")
         require(self, "momentum", 0 <= self.momentum < 1, "a number from 0 to 1, without 1")
         for name in ("degrees", "shear"):
             require(self, name, 0 <= getattr(self, name) < 90, "a number from 0 to 90, without 90")
-        require(self, "shift", 0 <= self.shift < math.inf, "at least 0, and finite")
-        require(self, "evaluations", self.evaluations >= 2, "at least 2, the first epoch and the last")
-        require(self, "measurements", self.measurements >= 2, "at least 2, the first epoch and the last")
 
     @property
     def trained(self) -> tuple[Variant, ...]:

@@ -65,6 +65,29 @@ def require_positive(config: DataclassInstance, *names: str) -> None:
         require(config, name, positive, "more than 0, and finite")
 
 
+def require_within(config: DataclassInstance, **limits: tuple[float, float]) -> None:
+    """Require each of the fields, or each item where it is a tuple, to be from its least to its most, unless None."""
+    for name, (least, most) in limits.items():
+        value = getattr(config, name)
+        items = value if isinstance(value, tuple) else (value,)
+        within = value is None or (bool(items) and all(least <= item <= most for item in items))
+        require(config, name, within, f"from {least} to {most}")
+
+
+def require_tolerance(config: DataclassInstance) -> None:
+    """Require the field `tolerance` to be one that sampling can meet, whose work grows with its inverse square."""
+    require_within(config, tolerance=(1e-6, 10**6))
+
+
+def require_distinct(config: DataclassInstance, *names: str) -> None:
+    """Require each of the tuples `names` to hold each item once; floats in six digits, for so they stand in names."""
+    for name in names:
+        items = getattr(config, name)
+        told = {f"{item:g}" if isinstance(item, float) else str(item) for item in items}
+        in_digits = ", in six digits" if any(isinstance(item, float) for item in items) else ""
+        require(config, name, len(told) == len(items), f"each once{in_digits}")
+
+
 def _parse(name: str, kind: type, text: str) -> object:
     if type(None) in typing.get_args(kind):
         return None if text == "None" else _parse(name, typing.get_args(kind)[0], text)

@@ -20,7 +20,7 @@ import torch
 
 from layerbits import plots, theory
 from layerbits.experiments import cube
-from layerbits.experiments.configuration import require, require_positive
+from layerbits.experiments.configuration import require, require_distinct, require_positive, require_within
 from layerbits.experiments.run_folder import RunFolder, save_figure
 from layerbits.experiments.tables import fill_table, read_table
 from layerbits.mixture import mixture_information, mixture_log_density, noise_entropy
@@ -51,12 +51,12 @@ class Config:
             If one is out of range.
         """
         require(self, "seed", self.seed >= 0, "at least 0")
-        require_positive(self, "sigmas", "dims", "draws")
-        require(self, "sigmas", min(self.sigmas) >= 0.01 and max(self.sigmas) <= 100, "numbers from 0.01 to 100")
+        require_positive(self, "dims")
+        require_distinct(self, "sigmas", "dims", "draws")
+        require_within(self, sigmas=(0.01, 100), draws=(64, 2**22), repeats=(2, 10**6))
         require(self, "dims", max(self.dims) <= 12, "at most 12, for the cube has 2^d corners")
         even = all(draws % 2 ** (max(self.dims) + 1) == 0 for draws in self.draws)
-        require(self, "draws", even and min(self.draws) >= 64, "multiples of 2^(d + 1) for the largest d, at least 64")
-        require(self, "repeats", self.repeats >= 2, "at least 2")
+        require(self, "draws", even, "multiples of 2^(d + 1) for the largest d")
 
 
 QUICK: Mapping[str, Any] = {"dims": (2, 4, 6), "repeats": 60}

@@ -20,7 +20,7 @@ import torch
 
 from layerbits import plots, theory
 from layerbits.experiments import cube
-from layerbits.experiments.configuration import require, require_positive
+from layerbits.experiments.configuration import require, require_distinct, require_positive, require_within
 from layerbits.experiments.risk_bounds import Bound, risk_bounds
 from layerbits.experiments.run_folder import RunFolder, save_figure
 from layerbits.experiments.tables import fill_table, read_table, write_table
@@ -63,14 +63,14 @@ class Config:
         """
         require(self, "seed", self.seed >= 0, "at least 0")
         require_positive(self, *(field.name for field in dataclasses.fields(self) if field.name != "seed"))
-        require(self, "sigmas", min(self.sigmas) >= 0.01 and max(self.sigmas) <= 100, "numbers from 0.01 to 100")
-        require(self, "probabilities", max(self.probabilities) < 1, "numbers between 0 and 1")
+        require_distinct(self, "sigmas", "probabilities", "dims")
+        require_within(
+            self, sigmas=(0.01, 100), probabilities=(1e-6, 1 - 1e-6), repeats=(8, 10**6), draws=(2, 2**20),
+            error=(1e-30, 1e30),
+        )  # fmt: skip
         require(self, "dims", max(self.dims) <= 16, "at most 16, for the cube has 2^d corners")
         ascending = all(fewer < more for fewer, more in itertools.pairwise(self.samples))
         require(self, "samples", ascending and self.samples[0] >= 2, "numbers from 2 on, each above the one before")
-        require(self, "error", 1e-30 <= self.error <= 1e30, "a number from 1e-30 to 1e30")
-        require(self, "repeats", self.repeats >= 8, "at least 8")  # of so many, some have an error
-        require(self, "draws", self.draws >= 2, "at least 2")
 
 
 QUICK: Mapping[str, Any] = {

@@ -20,7 +20,7 @@ from torch.nn.utils import skip_init
 
 from layerbits import plots
 from layerbits.errors import UsageError
-from layerbits.experiments.configuration import require, require_positive
+from layerbits.experiments.configuration import require, require_positive, require_tolerance, require_within
 from layerbits.experiments.run_folder import RunFolder, save_figure
 from layerbits.experiments.tables import fill_table, read_table
 from layerbits.mixture import mixture_log_density
@@ -71,10 +71,10 @@ class Settings:
         """
         require(self, "seed", self.seed >= 0, "at least 0")
         require(self, "sigma", 1e-3 <= self.sigma < math.inf, "at least 1e-3, for the grid of the quadrature")
-        require_positive(self, "learning_rate", "epochs", "tolerance", "max_draws", "shown_epochs")
+        require_positive(self, "learning_rate", "epochs", "shown_epochs")
+        require_tolerance(self)
+        require_within(self, max_draws=(32, 2**22), evaluations=(2, 10**6), measurements=(2, 10**6))
         require(self, "momentum", 0 <= self.momentum <= 1, "a number from 0 to 1")
-        require(self, "evaluations", self.evaluations >= 2, "at least 2, the first epoch and the last")
-        require(self, "measurements", self.measurements >= 2, "at least 2, the first epoch and the last")
 
     @property
     def measured_epochs(self) -> tuple[int, ...]:

@@ -19,7 +19,7 @@ from torch import nn
 
 from layerbits import plots
 from layerbits.experiments import scalar
-from layerbits.experiments.configuration import require, require_positive
+from layerbits.experiments.configuration import require, require_distinct, require_positive
 from layerbits.experiments.run_folder import RunFolder, save_figure
 from layerbits.experiments.tables import fill_table, read_table
 from layerbits.information import layer_information
@@ -66,6 +66,7 @@ class Config(scalar.Settings):
             require(self, name, abs(getattr(self, name)) < math.inf, "a number")
         require_positive(self, "weights", "sigmas")
         require(self, "sigmas", min(self.sigmas) >= 1e-4, "at least 1e-4, for the grid of the quadrature")
+        require_distinct(self, "weights", "sigmas")
 
 
 # Larger steps go the same way in fewer.

@@ -22,7 +22,7 @@ from torch.nn.utils import skip_init
 from layerbits import plots
 from layerbits.data.split import split
 from layerbits.data.szt import szt_dataset
-from layerbits.experiments.configuration import require, require_positive
+from layerbits.experiments.configuration import require, require_positive, require_tolerance, require_within
 from layerbits.experiments.run_folder import RunFolder
 from layerbits.noise import NoisyModule, noisify
 from layerbits.progress import progress
@@ -89,6 +89,10 @@ class Settings:
         require(self, "measurements", self.measurements >= 2, "at least 2, the first epoch and the last")
         require(self, "draws", self.draws >= 2, "at least 2")
         require(self, "queries", self.queries is None or self.queries >= 2, "at least 2, or None")
+        require_tolerance(self)
+        # Of every input, all draws at all units are held at once.
+        require_within(self, widths=(1, 1024), draws=(2, 2**14), max_draws=(1, 2**14))
+        require_within(self, evaluations=(2, 10**6), measurements=(2, 10**6))
 
     @property
     def measured_epochs(self) -> tuple[int, ...]:

@@ -26,7 +26,7 @@ from layerbits import plots
 from layerbits.binning import binned_entropy, quantile_edges, szt_edges
 from layerbits.data.szt import szt_dataset
 from layerbits.experiments import szt
-from layerbits.experiments.configuration import require, require_positive
+from layerbits.experiments.configuration import require, require_distinct, require_positive, require_within
 from layerbits.experiments.run_folder import RunFolder, save_figure
 from layerbits.experiments.tables import fill_table, read_table, write_table
 from layerbits.noise import NoisyModule
@@ -70,9 +70,10 @@ class Config(szt.NoisySettings):
         super().__post_init__()
         require_positive(self, "bin_sizes", "szt_bins", "quantile_bins", "noisy_bin")
         require(self, "bin_sizes", min(self.bin_sizes) >= 1e-15, "numbers from 1e-15 on, for float64")
-        once = len({f"{size:g}" for size in self.bin_sizes}) == len(self.bin_sizes)
-        require(self, "bin_sizes", once, "each once, in six digits")
-        require(self, "noisy_bin", self.noisy_bin * self.sigma >= 1e-15, "at least 1e-15 / sigma, for float64")
+        require_distinct(self, "bin_sizes")
+        require_within(self, szt_bins=(1, 2**20), quantile_bins=(1, 2**20))
+        in_range = 1e-15 <= self.noisy_bin * self.sigma <= 1e6
+        require(self, "noisy_bin", in_range, "from 1e-15 / sigma to 1e6 / sigma, for float64")
 
 
 # Larger steps go the same way in fewer epochs.

@@ -15,7 +15,7 @@ from torch import nn
 
 from layerbits import plots
 from layerbits.experiments import szt
-from layerbits.experiments.configuration import require
+from layerbits.experiments.configuration import require, require_distinct
 from layerbits.experiments.run_folder import RunFolder, save_figure
 from layerbits.noise import NoisyModule
 
@@ -48,9 +48,7 @@ class Config(szt.Settings):
         known = bool(self.activations) and all(name in ACTIVATIONS for name in self.activations)
         require(self, "activations", known, f"some of {', '.join(ACTIVATIONS)}")
         szt.require_sigma(self, "sigmas")
-        require(self, "activations", len(set(self.activations)) == len(self.activations), "each once")
-        names = {f"{sigma:g}" for sigma in self.sigmas}  # of folders
-        require(self, "sigmas", len(names) == len(self.sigmas), "each once, in six digits")
+        require_distinct(self, "activations", "sigmas")
 
 
 # Larger steps go the same way in fewer epochs.

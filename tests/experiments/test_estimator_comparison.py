@@ -125,6 +125,8 @@ def test_table_that_was_broken_off_is_gone_on_with_to_the_same_numbers(tmp_path)
         {"seed": -1}, {"sigmas": ()}, {"sigmas": (0.001,)}, {"dims": (17,)}, {"spread": 0.4}, {"estimators": ()},
         {"estimators": ("kde",)}, {"samples": (10, 10)}, {"samples": (4, 10)}, {"most_kde": 0}, {"repeats": 1},
         {"tolerance": 0.0}, {"neighbours": 0}, {"folds": 1}, {"bin_size": math.inf},
+        {"bin_size": 1e-16}, {"bin_size": 1e7}, {"tolerance": 1e-7}, {"sigmas": (0.1, 0.1)}, {"dims": (5, 5)},
+        {"estimators": (PLUG_IN, PLUG_IN)}, {"samples": (10, 2**25)}, {"repeats": 10_001},
     ],
 )  # fmt: skip
 def test_setting_out_of_range_is_refused_by_name(change):

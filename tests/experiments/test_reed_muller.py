@@ -105,11 +105,20 @@ def test_table_that_was_broken_off_is_gone_on_with_to_the_same_numbers(tmp_path)
     assert (tmp_path / "plug_ins.csv").read_text() == whole
 
 
+def test_drawing_and_sorting_many_messages_is_expected_to_take_its_time():
+    # All codewords are met either way. 2^18 messages of five bits took a quarter of a second; a third of that is asked.
+    few, many = (Config(orders=(1,), variables=(4,), samples=(n,)) for n in (2**22, 2**23))
+    more = reed_muller.expected_seconds(many) - reed_muller.expected_seconds(few)
+    assert more > len(few.sigmas) * 2**22 / 2**18 * 0.25 / 3
+
+
 @pytest.mark.parametrize(
     "change",
     [
         {"seed": -1}, {"orders": (1,)}, {"orders": (1, 2, 5, 5)}, {"orders": (-1, 2, 4, 5)}, {"orders": (2, 2, 4, 5)},
         {"variables": (4, 4, 4, 11)}, {"sigmas": (0.0,)}, {"samples": ()}, {"samples": (4, 4)}, {"tolerance": 0.0},
+        {"tolerance": 1e-7}, {"sigmas": (0.2, 0.2)}, {"samples": (2**25,)},
+        {"samples": (2**20,), "orders": (5,), "variables": (10,)},
     ],
 )  # fmt: skip
 def test_setting_out_of_range_is_refused_by_name(change):

@@ -116,6 +116,8 @@ def test_run_that_was_broken_off_is_gone_on_with_to_the_same_numbers(tmp_path):
         {"seed": -1}, {"sigma": 0.0}, {"points": 0}, {"epochs": 0}, {"learning_rate": 0.0}, {"evaluations": 1},
         {"samples": (10, 10)}, {"samples": (4, 10)}, {"most_kde": 0}, {"repeats": 1}, {"reference_samples": 1},
         {"reference_repeats": 2}, {"tolerance": -1.0}, {"folds": 1}, {"grid": 1}, {"passes": 0},
+        {"tolerance": 1e-7}, {"points": 2**21}, {"evaluations": 2**24}, {"samples": (10, 2**21)}, {"repeats": 10_001},
+        {"reference_samples": 2**24}, {"grid": 2**25}, {"passes": 2**20},
     ],
 )  # fmt: skip
 def test_setting_out_of_range_is_refused_by_name(change):

@@ -24,7 +24,13 @@ from scipy import integrate
 from scipy.stats import linregress, skewnorm
 
 from layerbits import plots
-from layerbits.experiments.configuration import require, require_positive
+from layerbits.experiments.configuration import (
+    require,
+    require_distinct,
+    require_positive,
+    require_tolerance,
+    require_within,
+)
 from layerbits.experiments.entropy_estimators import (
     BINNING,
     COLORS,
@@ -35,6 +41,7 @@ from layerbits.experiments.entropy_estimators import (
     Settings,
     draw_entropies,
     estimate,
+    expected_draws,
 )
 from layerbits.experiments.risk_bounds import Bound, risk_bounds
 from layerbits.experiments.run_folder import RunFolder, save_figure
@@ -48,9 +55,10 @@ _Floats = npt.NDArray[np.float64]
 
 # A slope begins at so many times 2^d samples, where most corners have been met often.
 _COVERED = 3
-# Of an estimate, on two cores of Zen 5: of a sample at a tolerance of 0.01, of a sample, of a pair, of a sample.
+# Of an estimate, on two cores of Zen 5: of a draw and center, of a sample, of a pair, of a sample.
 _CALL_SECONDS = 0.01
-_PLUG_IN_SECONDS, _NEIGHBOUR_SECONDS, _PAIR_SECONDS, _BIN_SECONDS = 5e-6, 1e-5, 4e-9, 6e-7
+_DRAW_SECONDS, _NEIGHBOUR_SECONDS, _PAIR_SECONDS, _BIN_SECONDS = 3e-10, 1e-5, 4e-9, 6e-7
+_DRAWS = 25_000  # of a plug-in at a tolerance of 0.01, about
 _BOUNDS = {"covering": ":", "paper": "-."}  # and how they are drawn
 
 
@@ -85,14 +93,15 @@ class Config:
         others = ("seed", "estimators")
         require(self, "seed", self.seed >= 0, "at least 0")
         require_positive(self, *(field.name for field in dataclasses.fields(self) if field.name not in others))
-        require(self, "sigmas", min(self.sigmas) >= 0.01 and max(self.sigmas) <= 10, "numbers from 0.01 to 10")
+        require_distinct(self, "sigmas", "dims", "estimators")
+        require_tolerance(self)
+        require_within(self, sigmas=(0.01, 10), samples=(1, 2**24), repeats=(2, 10_000), bin_size=(1e-15, 10**6))
         require(self, "dims", max(self.dims) <= 16, "at most 16")
         require(self, "spread", self.spread <= 0.3, "at most 0.3, so that components are inside of the cube")
         known = bool(self.estimators) and set(self.estimators) <= set(ESTIMATORS)
         require(self, "estimators", known, f"some of {', '.join(ESTIMATORS)}")
         ascending = all(fewer < more for fewer, more in itertools.pairwise(self.samples))
         require(self, "samples", ascending, "numbers each above the one before")
-        require(self, "repeats", self.repeats >= 2, "at least 2, for a spread")
         require(self, "folds", self.folds >= 2, "at least 2")
         least = max(self.neighbours + 1, self.folds)
         require(self, "samples", self.samples[0] >= least, f"at least {least}, for so many neighbours and folds")
@@ -136,8 +145,9 @@ class Slope(NamedTuple):
 
 def expected_seconds(config: Config) -> float:
     """Return about how many seconds a run takes on two cores."""
+    draws = expected_draws(config.tolerance, at_hundredth=_DRAWS)
     of_one = {
-        PLUG_IN: lambda n: 0.01 / config.tolerance * _PLUG_IN_SECONDS * n,
+        PLUG_IN: lambda n: _DRAW_SECONDS * draws * n,
         NEIGHBOURS: lambda n: _NEIGHBOUR_SECONDS * n,
         KDE: lambda n: _PAIR_SECONDS * n**2,
         BINNING: lambda n: _BIN_SECONDS * n,

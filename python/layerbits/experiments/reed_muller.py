@@ -21,7 +21,14 @@ import numpy.typing as npt
 from layerbits import plots
 from layerbits.data.reed_muller import dimension, encode, generator_matrix
 from layerbits.experiments import cube
-from layerbits.experiments.configuration import require, require_positive
+from layerbits.experiments.configuration import (
+    require,
+    require_distinct,
+    require_positive,
+    require_tolerance,
+    require_within,
+)
+from layerbits.experiments.entropy_estimators import expected_draws
 from layerbits.experiments.run_folder import RunFolder, save_figure
 from layerbits.experiments.tables import fill_table, read_table
 from layerbits.mixture import mixture_information
@@ -33,8 +40,9 @@ if TYPE_CHECKING:
 _Floats = npt.NDArray[np.float64]
 
 _LARGEST_CODEBOOK = 16  # bits of a message: so few codewords can all be centers at once
-_CALL_SECONDS, _TERM_SECONDS = 0.02, 3e-11  # of an estimate; of a draw, center and dimension; two cores of Zen 5
-_DRAWS = 20_000  # of an estimate at a tolerance of 0.03, about
+# Of an estimate; of a draw, center and dimension; of a bit of a message, drawn and sorted; two cores of Zen 5.
+_CALL_SECONDS, _TERM_SECONDS, _BIT_SECONDS = 0.02, 3e-11, 1.3e-7
+_DRAWS = 180_000  # of an estimate at a tolerance of 0.01, about
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,16 +65,20 @@ class Config:
             If one is out of range.
         """
         require(self, "seed", self.seed >= 0, "at least 0")
-        require_positive(self, "variables", "sigmas", "samples", "tolerance")
+        require_positive(self, "variables")
+        require_tolerance(self)
         require(self, "variables", max(self.variables) <= 10, "at most 10, for codewords have 2^m letters")
         paired = len(self.orders) == len(self.variables)
         require(self, "orders", paired, f"one for each of the {len(self.variables)} variables")
         in_range = all(0 <= r <= m for r, m in self.codes)
         require(self, "orders", in_range, f"numbers from 0 to those of variables, {self.variables}")
         require(self, "orders", len(set(self.codes)) == len(self.codes), "every code once")
-        require(self, "sigmas", min(self.sigmas) >= 0.01 and max(self.sigmas) <= 100, "numbers from 0.01 to 100")
+        require_distinct(self, "sigmas")
+        require_within(self, sigmas=(0.01, 100), samples=(1, 2**24))
         ascending = all(fewer < more for fewer, more in itertools.pairwise(self.samples))
         require(self, "samples", ascending, "numbers each above the one before")
+        met = max(min(self.samples[-1], 2 ** dimension(r, m)) * 2**m for r, m in self.codes)
+        require(self, "samples", met <= 2**28, "at most 2^28 letters in the codewords of a sample, for memory")
 
     @property
     def codes(self) -> tuple[tuple[int, int], ...]:
@@ -104,11 +116,12 @@ class Truth(NamedTuple):
 
 def expected_seconds(config: Config) -> float:
     """Return about how many seconds a run takes on two cores."""
-    draws = _DRAWS * (0.03 / config.tolerance) ** 2
-    terms: float = sum(
-        draws * min(n, 2.0 ** dimension(r, m)) * 2**m for r, m in config.codes for n in (*config.samples, 2**16)
-    )
-    return len(config.sigmas) * (terms * _TERM_SECONDS + len(config.codes) * len(config.samples) * _CALL_SECONDS)
+    draws = expected_draws(config.tolerance, at_hundredth=_DRAWS)
+    sizes = itertools.product(config.codes, (*config.samples, 2**16))
+    letters: int = sum(min(n, 2 ** dimension(r, m)) * 2**m for (r, m), n in sizes)
+    bits = sum(config.samples) * sum(dimension(*code) for code in config.codes)
+    calls = len(config.codes) * len(config.samples)
+    return len(config.sigmas) * (draws * letters * _TERM_SECONDS + bits * _BIT_SECONDS + calls * _CALL_SECONDS)
 
 
 def run(config: Config, folder: RunFolder) -> None:

@@ -25,8 +25,16 @@ from torch.nn.utils import skip_init
 from layerbits import plots
 from layerbits.confidence import rare_share, student_margin, upper_mean_bound
 from layerbits.data.spiral import SpiralData, spiral_dataset
-from layerbits.experiments.configuration import require, require_positive
-from layerbits.experiments.entropy_estimators import KDE, NEIGHBOURS, PLUG_IN, Settings, draw_entropies, estimate
+from layerbits.experiments.configuration import require, require_positive, require_tolerance, require_within
+from layerbits.experiments.entropy_estimators import (
+    KDE,
+    NEIGHBOURS,
+    PLUG_IN,
+    Settings,
+    draw_entropies,
+    estimate,
+    expected_draws,
+)
 from layerbits.experiments.run_folder import RunFolder, save_figure
 from layerbits.experiments.tables import fill_table, read_table, write_table
 from layerbits.mixture import mixture_entropy, mixture_log_density, noise_entropy
@@ -55,8 +63,9 @@ _RISK = 0.05  # of the interval of the entropy, half for each end
 _COLORS = ("#0072B2", "#E69F00", "#009E73")  # of Okabe and Ito
 # First numbers of the keys of random streams.
 _TRAIN, _TEST, _LAYER = range(3)
-# Seconds on two cores of Zen 5: of a step, of a sample of a plug-in at a tolerance of 0.02, of a pair of a KDE.
-_STEP_SECONDS, _PLUG_IN_SECONDS, _PAIR_SECONDS = 6.5e-4, 8e-5, 8e-9
+# Seconds on two cores of Zen 5: of a step, of a draw and center of a plug-in, of a pair of a KDE.
+_STEP_SECONDS, _DRAW_SECONDS, _PAIR_SECONDS = 6.5e-4, 6e-10, 8e-9
+_DRAWS = 600_000  # of a plug-in at a tolerance of 0.01, about
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,17 +100,21 @@ class Config:
         """
         require(self, "seed", self.seed >= 0, "at least 0")
         require_positive(self, *(field.name for field in dataclasses.fields(self) if field.name != "seed"))
-        require(self, "sigma", 0.01 <= self.sigma <= 100, "a number from 0.01 to 100")
-        require(self, "evaluations", self.evaluations >= 2, "at least 2, the first epoch and the last")
+        require_tolerance(self)
+        require_within(
+            self, sigma=(0.01, 100), points=(1, 2**20), evaluations=(2, 10**6), samples=(1, 2**20),
+            repeats=(2, 10_000), reference_samples=(2, 2**24), reference_repeats=(3, 2**24), grid=(2, 2**24),
+            passes=(1, 2**24),
+        )  # fmt: skip
+        held = self.reference_samples * self.reference_repeats <= 2**24
+        require(self, "reference_samples", held, "at most 2^24 with those of all reference_repeats, for memory")
+        held = self.grid**2 * self.passes <= 2**24
+        require(self, "passes", held, "at most 2^24 at all grid^2 points, for memory")
         ascending = all(fewer < more for fewer, more in itertools.pairwise(self.samples))
         require(self, "samples", ascending, "numbers each above the one before")
         require(self, "folds", self.folds >= 2, "at least 2")
         least = max(self.neighbours + 1, self.folds)
         require(self, "samples", self.samples[0] >= least, f"at least {least}, for so many neighbours and folds")
-        require(self, "repeats", self.repeats >= 2, "at least 2, for a spread")
-        require(self, "reference_samples", self.reference_samples >= 2, "at least 2")
-        require(self, "reference_repeats", self.reference_repeats >= 3, "at least 3")
-        require(self, "grid", self.grid >= 2, "at least 2")
 
 
 QUICK: Mapping[str, Any] = {
@@ -155,7 +168,7 @@ class Decision(NamedTuple):
 def expected_seconds(config: Config) -> float:
     """Return about how many seconds a run takes on two cores."""
     training = config.epochs * math.ceil(config.points / config.batch_size) * _STEP_SECONDS
-    plug_in = _PLUG_IN_SECONDS * 0.02 / config.tolerance
+    plug_in = _DRAW_SECONDS * expected_draws(config.tolerance, at_hundredth=_DRAWS)
     pairs = sum(samples**2 for samples in config.samples if samples <= config.most_kde)
     estimates = config.repeats * (plug_in * sum(config.samples) + _PAIR_SECONDS * pairs)
     return 2 + training + estimates + config.reference_repeats * plug_in * config.reference_samples

@@ -105,7 +105,7 @@ def test_most_draws_are_kept_and_named(max_draws):
 def test_most_seconds_are_kept_and_named(sample, draws):
     """The forecast goes by what the last round took; one that is twice as slow as that still ends in time."""
     began = time.monotonic()
-    _, _, shortfall, efforts, _ = refined(sample, goal(1e-5, max_seconds=0.5), draws=draws)
+    _, _, shortfall, efforts, _ = refined(sample, goal(1e-5, max_draws=2**30, max_seconds=0.5), draws=draws)
     assert shortfall.startswith("tolerance 1e-05 not reached within max_seconds 0.5: held back by ")
     assert len(efforts) > 1
     assert time.monotonic() - began < 1.5

@@ -52,8 +52,12 @@ def test_info_tells_versions_and_back_ends(capsys):
     assert "cpu: " in out
 
 
+# The neuron at one weight and after a few steps.
+NEURON = ["run", "single-neuron", "--set=tolerance=0.1", "--set=weights=1", "--set=epochs=10"]
+
+
 def test_run_prints_where_the_results_are_and_the_summary(tmp_path, capsys):
-    assert main(["run", "single-neuron", "--set=tolerance=0.1", "--set=weights=1", f"--out={tmp_path / 'run'}"]) == 0
+    assert main([*NEURON, f"--out={tmp_path / 'run'}"]) == 0
     captured = capsys.readouterr()
     assert str(tmp_path / "run") in captured.out
     assert "largest error" in captured.out
@@ -62,14 +66,12 @@ def test_run_prints_where_the_results_are_and_the_summary(tmp_path, capsys):
 
 def test_results_go_to_a_folder_of_the_name_by_default(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert main(["run", "single-neuron", "--quick", "--set=tolerance=0.1", "--set=weights=1"]) == 0
+    assert main([*NEURON, "--quick"]) == 0
     assert status_of(tmp_path / "runs" / "single-neuron-quick") == "finished"
 
 
 def test_seed_is_set_by_its_option(tmp_path):
-    assert (
-        main(["run", "single-neuron", "--seed=7", "--set=tolerance=0.1", "--set=weights=1", f"--out={tmp_path}"]) == 0
-    )
+    assert main([*NEURON, "--seed=7", f"--out={tmp_path}"]) == 0
     assert json.loads((tmp_path / "run.json").read_text())["configuration"]["seed"] == 7
 
 

@@ -12,7 +12,7 @@ from tests.idx_files import write_mnist
 RANDOM = np.random.default_rng(0)
 TRAIN = RANDOM.integers(0, 256, (5, 6, 6)), RANDOM.integers(0, 10, 5)
 TEST = RANDOM.integers(0, 256, (3, 6, 6)), RANDOM.integers(0, 10, 3)
-REAL = Path("/work/shared/data/mnist")
+REAL = Path(__file__).parents[3] / "shared/data/mnist"  # beside the project
 
 
 @pytest.mark.parametrize("joint", ["-", "."])

@@ -4,7 +4,8 @@ import math
 
 import numpy as np
 
-from layerbits.experiments.cnn import Clustering, Errors, Similarity
+from layerbits.experiments.cnn import Errors
+from layerbits.experiments.cnn_measures import Clustering, Similarity
 from layerbits.experiments.tables import read_table
 
 

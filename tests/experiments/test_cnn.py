@@ -10,8 +10,9 @@ import torch
 
 from layerbits import NoisyModule, binned_entropy, class_separation, layer_activations
 from layerbits.errors import UsageError
-from layerbits.experiments import cnn, digits_cnn
-from layerbits.experiments.cnn import Clustering, Distances, Dropout, Errors, Similarity, Variant, network
+from layerbits.experiments import cnn, cnn_measures, digits_cnn
+from layerbits.experiments.cnn import Dropout, Errors, Variant, network
+from layerbits.experiments.cnn_measures import Clustering, Distances, Similarity
 from layerbits.experiments.digits_cnn import Config
 from layerbits.experiments.run_folder import RunFolder
 from layerbits.experiments.tables import read_table
@@ -260,9 +261,9 @@ def test_run_interrupted_in_training_and_in_measuring_equals_an_uninterrupted_on
 
         return wrapped
 
-    for owner, name, resume in ((Checkpoints, "step", False), (cnn, "_measure_one", True)):
+    for owner, name, resume in ((Checkpoints, "step", False), (cnn_measures, "_measure_one", True)):
         with monkeypatch.context() as patched:
-            patched.setattr(cnn, "_SECONDS_BETWEEN_SAVES", 0.0)
+            patched.setattr(cnn_measures, "_SECONDS_BETWEEN_SAVES", 0.0)
             patched.setattr(owner, name, interrupting(getattr(owner, name)))
             with pytest.raises(KeyboardInterrupt):
                 run(tmp_path, resume=resume)

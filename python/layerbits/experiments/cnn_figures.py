@@ -11,14 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from layerbits import plots
-from layerbits.experiments.cnn import (
-    Clustering,
-    CnnConfig,
-    Distances,
-    Errors,
-    Similarity,
-    training_folder,
-)
+from layerbits.experiments.cnn import CnnConfig, Errors, training_folder
+from layerbits.experiments.cnn_measures import Clustering, Distances, Similarity
 from layerbits.experiments.run_folder import save_figure
 from layerbits.experiments.tables import read_table
 from layerbits.training.evaluation import read_training

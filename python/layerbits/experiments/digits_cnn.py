@@ -1,7 +1,7 @@
 """Noise in a convolutional network on scikit-learn's digits: errors, similarity and clusters.
 
-The CNN of mnist-cnn for images that come with scikit-learn. Writes the tables of `layerbits.experiments.cnn`,
-digits-cnn.png, digits-cnn-epochs.png and digits-cnn-variants.png.
+The CNN of mnist-cnn for images that come with scikit-learn. Writes the tables of `cnn` and `cnn_measures` in
+`layerbits.experiments`, digits-cnn.png, digits-cnn-epochs.png and digits-cnn-variants.png.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from layerbits.data.digits import digits_dataset
-from layerbits.experiments import cnn, cnn_figures
+from layerbits.experiments import cnn, cnn_figures, cnn_measures
 from layerbits.experiments.configuration import require
 from layerbits.experiments.run_folder import RunFolder
 
@@ -75,7 +75,7 @@ def train(config: Config, folder: RunFolder) -> None:
 
 def measure(config: Config, folder: RunFolder) -> None:
     """Measure the representations of the test images; leaves the other tables."""
-    cnn.measure(config, folder, data(config))
+    cnn_measures.measure(config, folder, data(config))
 
 
 def draw(config: Config, path: Path) -> None:

@@ -1,7 +1,7 @@
 """Noise in a convolutional network on MNIST: errors, similarity and clusters; needs --set data=FOLDER.
 
-The folder holds the four IDX files, by their standard names. Writes the tables of `layerbits.experiments.cnn`,
-mnist-cnn.png, mnist-cnn-epochs.png and mnist-cnn-variants.png.
+The folder holds the four IDX files, by their standard names. Writes the tables of `cnn` and `cnn_measures` in
+`layerbits.experiments`, mnist-cnn.png, mnist-cnn-epochs.png and mnist-cnn-variants.png.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from layerbits.data.mnist import SOURCE, mnist_dataset
 from layerbits.errors import DataError
-from layerbits.experiments import cnn, cnn_figures
+from layerbits.experiments import cnn, cnn_figures, cnn_measures
 from layerbits.experiments.configuration import needed, require_positive
 from layerbits.experiments.run_folder import RunFolder
 
@@ -104,7 +104,7 @@ def train(config: Config, folder: RunFolder) -> None:
 
 def measure(config: Config, folder: RunFolder) -> None:
     """Measure the representations of the test images; leaves the other tables."""
-    cnn.measure(config, folder, data(config))
+    cnn_measures.measure(config, folder, data(config))
 
 
 def draw(config: Config, path: Path) -> None:

@@ -1,18 +1,67 @@
-# LAYERBITS_CUDA: AUTO takes a CUDA compiler where there is one, ON insists on it, OFF does not look.
-# Sets LAYERBITS_CUDA_COMPILER to its path, or to nothing. There is no CUDA source yet: the answer is only reported.
+# The CUDA back end, layerbits._cuda: layerbits_add_cuda().
+#
+# LAYERBITS_CUDA: AUTO builds it where there is a CUDA compiler, ON insists on one, OFF does not look.
+# LAYERBITS_CUDA_ARCHITECTURES: Ampere, Hopper and Blackwell of data centers, and PTX of the last for what comes after;
+# "90" is the fastest way to one of them. LAYERBITS_CUDA_EMULATION builds layerbits._cuda_emulated from the same sources by
+# the C++ compiler: slow, for the tests of machines without a device.
 set(LAYERBITS_CUDA AUTO CACHE STRING "Build the CUDA back end: AUTO, ON or OFF")
 set_property(CACHE LAYERBITS_CUDA PROPERTY STRINGS AUTO ON OFF)
 if(NOT LAYERBITS_CUDA MATCHES "^(AUTO|ON|OFF)$")
   message(FATAL_ERROR "LAYERBITS_CUDA: got '${LAYERBITS_CUDA}', wanted AUTO, ON or OFF")
 endif()
+set(LAYERBITS_CUDA_ARCHITECTURES "80-real;90-real;100" CACHE STRING "As CMAKE_CUDA_ARCHITECTURES")
+option(LAYERBITS_CUDA_EMULATION "Build the CUDA kernels for the host, for tests" OFF)
 
-set(LAYERBITS_CUDA_COMPILER "")
+set(LAYERBITS_HAS_CUDA OFF)
 if(NOT LAYERBITS_CUDA STREQUAL OFF)
   include(CheckLanguage)
+  # check_language would set what the user left out to what the compiler thinks of the machine at hand.
+  set(CMAKE_CUDA_ARCHITECTURES "${LAYERBITS_CUDA_ARCHITECTURES}")
   check_language(CUDA)
   if(CMAKE_CUDA_COMPILER)
-    set(LAYERBITS_CUDA_COMPILER "${CMAKE_CUDA_COMPILER}")
+    enable_language(CUDA)
+    set(LAYERBITS_HAS_CUDA ON)
   elseif(LAYERBITS_CUDA STREQUAL ON)
     message(FATAL_ERROR "LAYERBITS_CUDA is ON, but there is no CUDA compiler: install one, name it in CUDACXX, or set AUTO")
   endif()
 endif()
+
+set(_layerbits_cuda_sources device log_sum_exp sides)
+
+function(_layerbits_cuda_module name)
+  pybind11_add_module(${name} csrc/bindings/cuda_module.cpp csrc/bindings/arguments.cpp csrc/bindings/verbs.cpp ${ARGN})
+  target_compile_features(${name} PRIVATE cxx_std_20)
+  list(JOIN LAYERBITS_CUDA_ARCHITECTURES " " architectures)
+  target_compile_definitions(${name} PRIVATE LAYERBITS_MODULE=${name} "LAYERBITS_ARCHITECTURES=\"${architectures}\"")
+endfunction()
+
+function(layerbits_add_cuda)
+  if(LAYERBITS_HAS_CUDA)
+    list(TRANSFORM _layerbits_cuda_sources REPLACE "(.+)" "csrc/cuda/\\1.cu" OUTPUT_VARIABLE sources)
+    _layerbits_cuda_module(_cuda ${sources})
+    # Contraction is off for the reason that it is in the core. 2810: nvcc takes the assignment of a status for its loss.
+    target_compile_options(
+      _cuda PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-ffp-contract=off>
+                    $<$<COMPILE_LANGUAGE:CUDA>:--fmad=false -diag-suppress=2810 -Xptxas=-v -Xcompiler=-ffp-contract=off>)
+    # Static, so that the module can be imported, and say what is missing, where there is no driver.
+    set_target_properties(_cuda PROPERTIES CUDA_RUNTIME_LIBRARY Static CUDA_STANDARD 20 CUDA_VISIBILITY_PRESET hidden)
+    install(TARGETS _cuda LIBRARY DESTINATION layerbits)
+    message(STATUS "layerbits: CUDA kernels for ${LAYERBITS_CUDA_ARCHITECTURES} by ${CMAKE_CUDA_COMPILER}")
+  else()
+    message(STATUS "layerbits: no CUDA kernels (LAYERBITS_CUDA is ${LAYERBITS_CUDA})")
+  endif()
+
+  if(LAYERBITS_CUDA_EMULATION)
+    set(sources tests/cuda/emulation/fibers.cpp)
+    foreach(source ${_layerbits_cuda_sources})
+      set(copy ${CMAKE_CURRENT_BINARY_DIR}/emulation/${source}.cpp)
+      file(CONFIGURE OUTPUT ${copy} CONTENT "#include \"${CMAKE_CURRENT_SOURCE_DIR}/csrc/cuda/${source}.cu\"\n")
+      list(APPEND sources ${copy})
+    endforeach()
+    _layerbits_cuda_module(_cuda_emulated ${sources})
+    target_include_directories(_cuda_emulated BEFORE PRIVATE tests/cuda/emulation)
+    target_compile_definitions(_cuda_emulated PRIVATE LAYERBITS_EMULATED)
+    target_compile_options(_cuda_emulated PRIVATE -ffp-contract=off -Wno-unknown-pragmas)
+    layerbits_set_warnings(_cuda_emulated)
+  endif()
+endfunction()

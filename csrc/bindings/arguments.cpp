@@ -17,7 +17,6 @@ struct DlManagedTensorVersioned {
   DlTensor tensor;
 };
 
-constexpr int32_t kCpu = 1;
 constexpr uint64_t kReadOnly = 1;
 constexpr uint8_t kSigned = 0, kFloat = 2;
 
@@ -49,16 +48,10 @@ std::string type_name(py::handle value) {
   throw py::value_error(std::string(spec.name) + ": got " + got + ", wanted " + wanted);
 }
 
-void check_device(const Spec& spec, int device) {
-  if (device != kCpu)
-    wrong_value(spec, "an array that is not in the memory of the CPU",
-                "one that is: move it there, for instance with .cpu()");
-}
-
-int announced_device(const Spec& spec, py::handle value) {
+std::pair<int, int> announced_device(const Spec& spec, py::handle value) {
   const py::object answer = value.attr("__dlpack_device__")();
   try {
-    return answer.cast<std::pair<int, int>>().first;
+    return answer.cast<std::pair<int, int>>();
   } catch (const py::cast_error&) {
     wrong_type(spec, "an unknown answer from __dlpack_device__", "a pair of integers");
   }
@@ -73,15 +66,18 @@ void check_memory(const Spec& spec, const DlTensor& tensor) {
 }
 
 // Newer producers export read-only arrays only to consumers that name a version; older ones do not
-// know the keyword.
-py::object export_capsule(const Spec& spec, py::handle value) {
+// know the keyword. Work on a device goes on the stream that the caller names, so that the producer
+// has none to wait for: that is what -1 says.
+py::object export_capsule(const Spec& spec, py::handle value, int device_type) {
+  py::dict options;
+  if (device_type == kCuda) options["stream"] = -1;
   try {
     try {
-      return value.attr("__dlpack__")(py::arg("max_version") = py::make_tuple(1, 0));
+      return value.attr("__dlpack__")(py::arg("max_version") = py::make_tuple(1, 0), **options);
     } catch (py::error_already_set& error) {
       if (!error.matches(PyExc_TypeError)) throw;
     }
-    return value.attr("__dlpack__")();
+    return value.attr("__dlpack__")(**options);
   } catch (py::error_already_set& error) {
     if (!error.matches(PyExc_BufferError)) throw;
     wrong_type(spec, "an array that cannot be shared (" + std::string(py::str(error.value())) + ")",
@@ -107,11 +103,12 @@ const DlTensor& open_capsule(const Spec& spec, const py::object& capsule) {
 Array Arguments::take(const Spec& spec, py::handle value) {
   if (!py::hasattr(value, "__dlpack__") || !py::hasattr(value, "__dlpack_device__"))
     wrong_type(spec, type_name(value), "a torch.Tensor or numpy.ndarray");
-  check_device(spec, announced_device(spec, value));
+  const auto [device_type, device_id] = announced_device(spec, value);
+  check_device(spec, device_type, device_id);
   Array array;
-  array.capsule_ = export_capsule(spec, value);
+  array.capsule_ = export_capsule(spec, value, device_type);
   const DlTensor& tensor = open_capsule(spec, array.capsule_);
-  check_device(spec, tensor.device_type);
+  check_device(spec, tensor.device_type, tensor.device_id);
   check_memory(spec, tensor);
   check_dtype(spec, tensor);
   check_sizes(spec, tensor);
@@ -125,6 +122,22 @@ Array Arguments::take(const Spec& spec, py::handle value) {
   if (tensor.strides != nullptr)
     array.strides_.assign(tensor.strides, tensor.strides + tensor.ndim);
   return array;
+}
+
+void Arguments::check_device(const Spec& spec, int type, int id) {
+  if (spec.on_host || device_type_ == kCpu) {
+    if (type != kCpu)
+      wrong_value(spec, "an array that is not in the memory of the CPU",
+                  "one that is: move it there, for instance with .cpu()");
+    return;
+  }
+  if (type != device_type_)
+    wrong_value(spec, "an array that is not in the memory of a CUDA device",
+                "one that is: move it there, for instance with .cuda()");
+  if (device_owner_.empty()) device_ = id, device_owner_ = spec.name;
+  if (device_ != id)
+    wrong_value(spec, "an array on device " + std::to_string(id),
+                "one on device " + std::to_string(device_) + " like " + device_owner_);
 }
 
 void Arguments::check_dtype(const Spec& spec, const DlTensor& tensor) {

@@ -33,7 +33,11 @@ struct Spec {
   Dtype dtype;
   std::vector<const char*> sizes;  // equal symbols are equal sizes
   bool writable = false;
+  bool on_host = false;  // in the memory of the CPU, wherever the others are
 };
+
+// As DLPack numbers the kinds of memory.
+inline constexpr int kCpu = 1, kCuda = 2;
 
 // An array that is kept alive, and the view of it.
 class Array {
@@ -63,21 +67,26 @@ class Array {
   std::vector<int64_t> sizes_, strides_;
 };
 
-// The arguments of one call: remembers the sizes and the dtype that the first arrays have set.
+// The arguments of one call: remembers the sizes, the dtype and the device that the first arrays
+// have set.
 class Arguments {
  public:
+  explicit Arguments(int device_type = kCpu) : device_type_(device_type) {}
   Array take(const Spec& spec, pybind11::handle value);
   Array take_optional(const Spec& spec, pybind11::handle value) {
     return value.is_none() ? Array{} : take(spec, value);
   }
   bool is_float32() const { return floating_bits_ == 32; }
+  int device() const { return device_; }
 
  private:
+  void check_device(const Spec& spec, int type, int id);
   void check_dtype(const Spec& spec, const DlTensor& tensor);
   void check_sizes(const Spec& spec, const DlTensor& tensor);
 
-  int floating_bits_ = 0;
-  std::string floating_owner_;
+  const int device_type_;
+  int device_ = 0, floating_bits_ = 0;
+  std::string device_owner_, floating_owner_;
   std::map<std::string, std::pair<int64_t, std::string>> sizes_;  // symbol: size, who set it
 };
 

@@ -11,26 +11,14 @@
 #include "../core/mixture.h"
 #include "../core/pairs.h"
 #include "../core/peak.h"
-#include "arguments.h"
+#include "verbs.h"
 
 namespace py = pybind11;
 
 namespace layerbits {
 namespace {
 
-bool signals_arrive_here() {
-  const py::module_ threading = py::module_::import("threading");
-  return threading.attr("get_ident")().equal(threading.attr("main_thread")().attr("ident"));
-}
-
-bool signalled() {
-  py::gil_scoped_acquire acquire;
-  return PyErr_CheckSignals() != 0;
-}
-
 // Runs `verb` without the interpreter's lock; answers Ctrl-C; turns its status into an exception.
-// Python answers signals in the main thread alone; other threads must not ask, for a daemon that
-// takes the lock while the interpreter ends is unwound.
 template <typename Verb>
 void run(const Verb& verb) {
   Cancellation cancellation(signals_arrive_here() ? &signalled : nullptr);
@@ -39,49 +27,8 @@ void run(const Verb& verb) {
     py::gil_scoped_release release;
     status = verb(cancellation);
   }
-  if (PyErr_Occurred()) throw py::error_already_set();
-  switch (status.code) {
-    case Status::kOk:
-      return;
-    case Status::kBadValue:
-      throw py::value_error(status.message);
-    case Status::kOutOfMemory:
-      PyErr_SetString(PyExc_MemoryError, status.message.c_str());
-      throw py::error_already_set();
-    default:
-      throw std::runtime_error(status.message);
-  }
+  raise(status);
 }
-
-// The arrays that say what mixture is meant where.
-struct MixtureArrays {
-  Array points, centers, weights, point_offsets, center_offsets;
-  double sigma;
-
-  MixtureArrays(Arguments& arguments, py::handle points_, py::handle centers_, py::handle weights_,
-                double sigma_, py::handle point_offsets_, py::handle center_offsets_)
-      : points(arguments.take({"points", Dtype::kFloating, {"m", "d"}}, points_)),
-        centers(arguments.take({"centers", Dtype::kFloating, {"n", "d"}}, centers_)),
-        weights(arguments.take_optional({"weights", Dtype::kFloating, {"n"}}, weights_)),
-        sigma(sigma_) {
-    if (point_offsets_.is_none() != center_offsets_.is_none())
-      throw py::type_error("point_offsets: wanted together with center_offsets, got one of them");
-    const std::vector<const char*> size = {"groups + 1"};
-    point_offsets = arguments.take_optional({"point_offsets", Dtype::kInt64, size}, point_offsets_);
-    center_offsets =
-        arguments.take_optional({"center_offsets", Dtype::kInt64, size}, center_offsets_);
-  }
-
-  template <typename T>
-  Mixture<T> view() const {
-    return {points.matrix<const T>(),
-            centers.matrix<const T>(),
-            weights.vector<const T>(),
-            sigma,
-            groups("point_offsets", point_offsets, points.size(0)),
-            groups("center_offsets", center_offsets, centers.size(0))};
-  }
-};
 
 Method method_of(const std::string& name) {
   if (name == "auto") return Method::kAuto;
@@ -170,12 +117,6 @@ void gaussian_log_sum_exp_any(py::object points, py::object means, py::object fa
   arguments.is_float32() ? call(float{}) : call(double{});
 }
 
-Metric metric_of(const std::string& name) {
-  if (name == "euclidean") return Metric::kEuclidean;
-  if (name == "cosine") return Metric::kCosine;
-  throw py::value_error("metric: got '" + name + "', wanted one of euclidean, cosine");
-}
-
 void distance_histogram_any(py::object points, py::object edges, py::object counts,
                             py::object labels, const std::string& metric, int threads,
                             const std::string& level) {
@@ -185,10 +126,7 @@ void distance_histogram_any(py::object points, py::object edges, py::object coun
   const Array ends = arguments.take({"edges", Dtype::kFloat64, {"bins + 1"}}, edges);
   const Array out = arguments.take({"counts", Dtype::kInt64, {"bins + 2", "2"}, true}, counts);
   const Array classes = arguments.take_optional({"labels", Dtype::kInt64, {"n"}}, labels);
-  if (out.size(0) != ends.size(0) + 1 || out.size(1) != 2)
-    throw py::value_error("counts: got shape (" + std::to_string(out.size(0)) + ", " +
-                          std::to_string(out.size(1)) + "), wanted shape (" +
-                          std::to_string(ends.size(0) + 1) + ", 2)");
+  check_counts(out, ends);
   const auto call = [&]<typename T>(T) {
     run([&](Cancellation& cancellation) {
       return distance_histogram(rows.matrix<const T>(), classes.vector<const int64_t>(),

@@ -1,0 +1,123 @@
+// The module layerbits._cuda: the verbs of cuda/verbs.h behind checked arguments, with the
+// interpreter's lock released. Private: kernels.py is the door. Knows no header of CUDA.
+#include "../cuda/verbs.h"
+
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+#include <unistd.h>
+
+#include <atomic>
+
+#include "verbs.h"
+
+namespace py = pybind11;
+
+namespace layerbits {
+namespace {
+
+// Where this module is built for tests without a device, its memory is that of the host.
+#ifdef LAYERBITS_EMULATED
+constexpr int kMemory = kCpu;
+#else
+constexpr int kMemory = kCuda;
+#endif
+
+// CUDA does not survive a fork: its first use belongs to a process.
+void check_process() {
+  static std::atomic<pid_t> first_user{0};
+  pid_t nobody = 0;
+  if (!first_user.compare_exchange_strong(nobody, getpid()) && nobody != getpid())
+    throw std::runtime_error(
+        "CUDA was used before this process was forked, and cannot be used after: start processes "
+        "by spawn, for instance with multiprocessing.get_context('spawn')");
+}
+
+// Device memory by `allocate(count)`, which returns a float64 array of that size.
+class Memory {
+ public:
+  explicit Memory(py::object allocate) : allocate_(std::move(allocate)) {}
+
+  void* operator()(size_t bytes) {
+    const py::gil_scoped_acquire acquire;
+    try {
+      const size_t count = bytes / sizeof(double) + 1;
+      Arguments arguments(kMemory);
+      array_ = arguments.take({"allocate(count)", Dtype::kFloat64, {"count"}, true}, allocate_(count));
+      if (size_t(array_.size(0)) < count)
+        throw py::value_error("allocate(count): got an array that is too short");
+      return array_.vector<double>().data;
+    } catch (py::error_already_set& error) {
+      error.restore();
+    } catch (py::builtin_exception& error) {
+      error.set_error();
+    }
+    return nullptr;
+  }
+
+ private:
+  py::object allocate_;
+  Array array_;
+};
+
+template <typename Verb>
+void run(const Arguments& arguments, uintptr_t stream, py::object allocate, const Verb& verb) {
+  check_process();
+  Memory memory(std::move(allocate));
+  const bool polls = signals_arrive_here();
+  const cuda::Stream on{arguments.device(), reinterpret_cast<void*>(stream),
+                        [&](size_t bytes) { return memory(bytes); },
+                        [polls] { return polls && signalled(); }};
+  Status status;
+  {
+    py::gil_scoped_release release;
+    status = verb(on);
+  }
+  raise(status);
+}
+
+void log_sum_exp_any(py::object points, py::object centers, double sigma, py::object log_sum,
+                     uintptr_t stream, py::object allocate, py::object weights,
+                     py::object point_offsets, py::object center_offsets) {
+  Arguments arguments(kMemory);
+  const MixtureArrays arrays(arguments, points, centers, weights, sigma, point_offsets,
+                             center_offsets);
+  const Array out = arguments.take({"log_sum", Dtype::kFloat64, {"m"}, true}, log_sum);
+  const auto call = [&]<typename T>(T) {
+    const Mixture<T> mixture = arrays.view<T>();
+    run(arguments, stream, allocate, [&](const cuda::Stream& on) {
+      return cuda::log_sum_exp(mixture, out.vector<double>(), on);
+    });
+  };
+  arguments.is_float32() ? call(float{}) : call(double{});
+}
+
+// A line a device: what it is, and why it is not usable, or nothing.
+std::vector<std::pair<std::string, std::string>> devices() {
+  check_process();
+  std::vector<cuda::Device> found;
+  raise(cuda::find_devices(found));
+  std::vector<std::pair<std::string, std::string>> lines;
+  for (const cuda::Device& device : found)
+    lines.emplace_back(device.name + " (compute capability " + std::to_string(device.major) + "." +
+                           std::to_string(device.minor) + ")",
+                       device.reason);
+  return lines;
+}
+
+}  // namespace
+
+PYBIND11_MODULE(LAYERBITS_MODULE, module) {
+  using py::arg;
+  module.doc() = "CUDA core of layerbits: see layerbits.kernels.";
+  module.def("log_sum_exp", &log_sum_exp_any, arg("points"), arg("centers"), arg("sigma"),
+             arg("log_sum"), py::kw_only(), arg("stream"), arg("allocate"),
+             arg("weights") = py::none(), arg("point_offsets") = py::none(),
+             arg("center_offsets") = py::none());
+  module.def("devices", &devices,
+             "What each device is, and why it is not usable, or ''. RuntimeError without a driver "
+             "or a device.");
+  module.def("architectures", [] { return std::string(LAYERBITS_ARCHITECTURES); },
+             "What the kernels were built for.");
+}
+
+}  // namespace layerbits

@@ -1,0 +1,96 @@
+#include <chrono>
+#include <thread>
+
+#include "launch.h"
+
+namespace layerbits::cuda {
+namespace {
+
+__global__ void nothing() {}
+
+// Whether this build has code that the device can run.
+std::string why_not(int device) {
+  Stream stream;
+  stream.device = device;
+  const CurrentDevice current(stream);
+  if (!current.status.ok()) return current.status.message;
+  cudaFuncAttributes attributes{};
+  const cudaError_t error = cudaFuncGetAttributes(&attributes, nothing);
+  if (error == cudaSuccess) return {};
+  cudaGetLastError();
+  if (error == cudaErrorNoKernelImageForDevice || error == cudaErrorInvalidDeviceFunction)
+    return "it is older than the architectures of this build; build for it with "
+           "CMAKE_CUDA_ARCHITECTURES";
+  return cudaGetErrorString(error);
+}
+
+}  // namespace
+
+Status status_of(cudaError_t error) {
+  if (error == cudaSuccess) return {};
+  cudaGetLastError();
+  const std::string text = cudaGetErrorString(error);
+  switch (error) {
+    case cudaErrorInsufficientDriver:
+      return {Status::kUnavailable, "no NVIDIA driver, or one that is older than this build (" + text + ")"};
+    case cudaErrorNoDevice:
+      return {Status::kUnavailable, "there is a driver, but no CUDA device (" + text + ")"};
+    case cudaErrorInitializationError:
+      return {Status::kUnavailable,
+              "CUDA cannot be started (" + text +
+                  "); after a fork it never can: start processes by spawn, for instance with "
+                  "multiprocessing.get_context('spawn')"};
+    case cudaErrorNoKernelImageForDevice:
+      return {Status::kUnavailable, "this build has no code for the device (" + text + ")"};
+    case cudaErrorMemoryAllocation:
+      return {Status::kOutOfMemory, text};
+    default:
+      return {Status::kInternal, "CUDA: " + text};
+  }
+}
+
+CurrentDevice::CurrentDevice(const Stream& stream) {
+  status = status_of(cudaGetDevice(&former_));
+  if (status.ok()) status = status_of(cudaSetDevice(stream.device));
+  if (status.ok())
+    status = status_of(
+        cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, stream.device));
+}
+
+CurrentDevice::~CurrentDevice() {
+  if (former_ >= 0) cudaSetDevice(former_);
+}
+
+Status Scratch::allocate(const Stream& stream) {
+  char* base = static_cast<char*>(stream.allocate(size_));
+  if (base == nullptr) return {Status::kOutOfMemory, "the allocator has no memory on the device"};
+  for (const auto& [pointer, offset] : places_) *pointer = base + offset;
+  return {};
+}
+
+Status finish(const Stream& stream) {
+  using Clock = std::chrono::steady_clock;
+  const Clock::time_point start = Clock::now();
+  while (true) {
+    const cudaError_t error = cudaStreamQuery(handle(stream));
+    if (error != cudaErrorNotReady) return status_of(error);
+    // Most calls take less than this, and a sleep takes longer than it says.
+    if (Clock::now() - start < std::chrono::milliseconds(2)) continue;
+    if (stream.interrupted()) return {Status::kInterrupted, {}};
+    std::this_thread::sleep_for(std::chrono::microseconds(200));
+  }
+}
+
+Status find_devices(std::vector<Device>& devices) {
+  int count = 0;
+  if (Status status = status_of(cudaGetDeviceCount(&count)); !status.ok()) return status;
+  for (int i = 0; i < count; ++i) {
+    cudaDeviceProp properties{};
+    if (Status status = status_of(cudaGetDeviceProperties(&properties, i)); !status.ok())
+      return status;
+    devices.push_back({properties.name, properties.major, properties.minor, why_not(i)});
+  }
+  return {};
+}
+
+}  // namespace layerbits::cuda

@@ -1,0 +1,54 @@
+// The verbs of core/ on a CUDA device. Views are of memory of that device, but for offsets of
+// groups and edges of bins, which the host reads. Each verb puts its work on the caller's stream
+// and returns when it is done, with what it has to say of the values. Results are the same in all
+// bits whenever a call is repeated on a device of the same kind.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "../core/gaussian_log_sum_exp.h"
+#include "../core/mixture.h"
+#include "../core/pairs.h"
+
+namespace layerbits::cuda {
+
+struct Stream {
+  int device = 0;
+  void* handle = nullptr;                        // a cudaStream_t
+  std::function<void*(std::size_t)> allocate;    // device memory for the stream; null where it fails
+  std::function<bool()> interrupted;
+};
+
+struct Device {
+  std::string name;
+  int major = 0, minor = 0;
+  std::string reason;  // why it is not usable; empty when it is
+};
+
+// The devices of this machine. An error where the driver or a device is missing.
+Status find_devices(std::vector<Device>& devices);
+
+template <typename T>
+Status log_sum_exp(const Mixture<T>& mixture, Vector<double> log_sum, const Stream& stream);
+
+template <typename T>
+Status log_sum_exp_gradient(const Mixture<T>& mixture, const Gradient<T>& gradient,
+                            const Stream& stream);
+
+template <typename T>
+Status gaussian_log_sum_exp(const Matrix<const T>& points, const Gaussians<T>& gaussians,
+                            Vector<double> log_sum, const Stream& stream);
+
+template <typename T>
+Status distance_histogram(const Matrix<const T>& points, Vector<const int64_t> labels,
+                          Vector<const double> edges, Metric metric, Matrix<int64_t> counts,
+                          const Stream& stream);
+
+template <typename T>
+Status largest_distance(const Matrix<const T>& points, Metric metric, double& largest,
+                        const Stream& stream);
+
+}  // namespace layerbits::cuda

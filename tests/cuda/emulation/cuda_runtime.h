@@ -1,0 +1,136 @@
+// The part of CUDA's runtime that csrc/cuda uses, on the host: compiled with this folder in front,
+// a .cu file is plain C++. A block of threads is a set of fibers that change at barriers; blocks
+// run one after the other. LAYERBITS_EMULATED_ORDER = forward, backward or shuffled says which
+// thread goes first between two barriers: results that depend on it show a race.
+//
+// It tests indices, barriers and arithmetic; it knows nothing of time, of registers, nor of memory
+// that is not the host's. The special-function unit's power of two is off by as much as it may be.
+#pragma once
+
+#include <float.h>
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <functional>
+
+#define __global__ static
+#define __device__
+#define __host__
+#define __forceinline__ inline
+#define __launch_bounds__(...)
+
+struct Index3 {
+  unsigned x = 0, y = 0, z = 0;
+};
+extern Index3 threadIdx, blockIdx, blockDim, gridDim;
+
+namespace emulation {
+
+// Calls `kernel` once for every thread of the grid.
+void run(unsigned blocks, unsigned threads, size_t shared, const std::function<void()>& kernel);
+void* shared_memory();
+void barrier();
+int barrier_or(int predicate);
+float approximate_exp2(float x);
+
+}  // namespace emulation
+
+inline void __syncthreads() { emulation::barrier(); }
+inline int __syncthreads_or(int predicate) { return emulation::barrier_or(predicate); }
+
+// Fibers change at barriers alone.
+template <typename T>
+T atomicAdd(T* place, T value) {
+  const T before = *place;
+  *place = before + value;
+  return before;
+}
+template <typename T>
+T atomicOr(T* place, T value) {
+  const T before = *place;
+  *place = before | value;
+  return before;
+}
+template <typename T>
+T atomicMin(T* place, T value) {
+  const T before = *place;
+  *place = value < before ? value : before;
+  return before;
+}
+template <typename T>
+T atomicMax(T* place, T value) {
+  const T before = *place;
+  *place = value > before ? value : before;
+  return before;
+}
+
+template <typename To, typename From>
+To emulated_bits(From from) {
+  To to;
+  static_assert(sizeof to == sizeof from);
+  memcpy(&to, &from, sizeof to);
+  return to;
+}
+inline float __int_as_float(int a) { return emulated_bits<float>(a); }
+inline int __float_as_int(float a) { return emulated_bits<int>(a); }
+inline double __longlong_as_double(long long a) { return emulated_bits<double>(a); }
+inline long long __double_as_longlong(double a) { return emulated_bits<long long>(a); }
+
+using std::isfinite, std::isinf, std::isnan, std::fabs;
+
+using cudaStream_t = void*;
+enum cudaError_t {
+  cudaSuccess = 0,
+  cudaErrorMemoryAllocation = 2,
+  cudaErrorInitializationError = 3,
+  cudaErrorInsufficientDriver = 35,
+  cudaErrorInvalidDeviceFunction = 98,
+  cudaErrorNoDevice = 100,
+  cudaErrorInvalidDevice = 101,
+  cudaErrorNoKernelImageForDevice = 209,
+  cudaErrorNotReady = 600,
+};
+enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost };
+enum cudaDeviceAttr { cudaDevAttrMultiProcessorCount };
+enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize };
+struct cudaFuncAttributes {};
+struct cudaDeviceProp {
+  char name[16] = "emulated";
+  int major = 0, minor = 0;
+};
+
+// LAYERBITS_EMULATED_ERROR holds the number of what cudaGetDeviceCount shall answer.
+inline cudaError_t cudaGetDeviceCount(int* count) {
+  *count = 1;
+  const char* error = getenv("LAYERBITS_EMULATED_ERROR");
+  return cudaError_t(error ? atoi(error) : 0);
+}
+inline const char* cudaGetErrorString(cudaError_t) { return "as emulated"; }
+inline cudaError_t cudaGetLastError() { return cudaSuccess; }
+inline cudaError_t cudaGetDevice(int* device) { return *device = 0, cudaSuccess; }
+inline cudaError_t cudaSetDevice(int device) {
+  return device == 0 ? cudaSuccess : cudaErrorInvalidDevice;
+}
+inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr, int) {
+  return *value = 2, cudaSuccess;
+}
+inline cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
+  return *properties = {}, cudaSuccess;
+}
+template <typename F>
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes*, F) {
+  return cudaSuccess;
+}
+inline cudaError_t cudaFuncSetAttribute(const void*, cudaFuncAttribute, int) { return cudaSuccess; }
+inline cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t size, cudaMemcpyKind,
+                                   cudaStream_t) {
+  return memcpy(to, from, size), cudaSuccess;
+}
+inline cudaError_t cudaMemsetAsync(void* to, int value, size_t size, cudaStream_t) {
+  return memset(to, value, size), cudaSuccess;
+}
+inline cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
+inline cudaError_t cudaStreamQuery(cudaStream_t) { return cudaSuccess; }

@@ -1,0 +1,116 @@
+#include <ucontext.h>
+
+#include <algorithm>
+#include <memory>
+#include <numeric>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "cuda_runtime.h"
+
+Index3 threadIdx, blockIdx, blockDim, gridDim;
+
+namespace emulation {
+namespace {
+
+constexpr size_t kStack = 1 << 17;
+
+struct Fiber {
+  ucontext_t context;
+  std::unique_ptr<char[]> stack{new char[kStack]};
+  bool done = false;
+};
+
+struct Block {
+  std::vector<Fiber> fibers;
+  ucontext_t scheduler;
+  const std::function<void()>* kernel = nullptr;
+  std::vector<double> shared;  // aligned
+  bool any = false, any_next = false;
+} block;
+
+void enter() {
+  (*block.kernel)();
+  block.fibers[threadIdx.x].done = true;
+}
+
+// Which thread goes first: a new order for each stretch between barriers.
+std::vector<unsigned> order_of(unsigned threads, std::mt19937& random) {
+  const char* name = getenv("LAYERBITS_EMULATED_ORDER");
+  const std::string order = name ? name : "forward";
+  std::vector<unsigned> result(threads);
+  std::iota(result.begin(), result.end(), 0u);
+  if (order == "backward") std::reverse(result.begin(), result.end());
+  if (order == "shuffled") std::shuffle(result.begin(), result.end(), random);
+  return result;
+}
+
+void run_block(unsigned threads, std::mt19937& random) {
+  for (unsigned t = 0; t < threads; ++t) {
+    Fiber& fiber = block.fibers[t];
+    fiber.done = false;
+    getcontext(&fiber.context);
+    fiber.context.uc_stack.ss_sp = fiber.stack.get();
+    fiber.context.uc_stack.ss_size = kStack;
+    fiber.context.uc_link = &block.scheduler;
+    makecontext(&fiber.context, enter, 0);
+  }
+  unsigned done = 0;
+  while (done < threads) {
+    unsigned at_barrier = 0;
+    for (const unsigned t : order_of(threads, random)) {
+      Fiber& fiber = block.fibers[t];
+      if (fiber.done) continue;
+      threadIdx.x = t;
+      swapcontext(&block.scheduler, &fiber.context);
+      ++(fiber.done ? done : at_barrier);
+    }
+    if (at_barrier > 0 && done > 0) abort();  // a barrier that not all threads reach
+    block.any = block.any_next;
+    block.any_next = false;
+  }
+}
+
+}  // namespace
+
+void run(unsigned blocks, unsigned threads, size_t shared, const std::function<void()>& kernel) {
+  std::mt19937 random(0);
+  if (block.fibers.size() < threads) block.fibers = std::vector<Fiber>(threads);
+  block.kernel = &kernel;
+  // Junk, as on a device: all bits set are NaN.
+  block.shared.assign(shared / sizeof(double) + 4, emulated_bits<double>(-1LL));
+  blockDim.x = threads, gridDim.x = blocks;
+  for (unsigned b = 0; b < blocks; ++b) {
+    blockIdx.x = b;
+    run_block(threads, random);
+  }
+}
+
+void* shared_memory() {
+  return reinterpret_cast<void*>((reinterpret_cast<uintptr_t>(block.shared.data()) + 15) / 16 * 16);
+}
+
+void barrier() {
+  const unsigned mine = threadIdx.x;
+  swapcontext(&block.fibers[mine].context, &block.scheduler);
+}
+
+int barrier_or(int predicate) {
+  block.any_next |= predicate != 0;
+  barrier();
+  return block.any;
+}
+
+// Off by up to 2^-22, of which rounding takes a quarter. LAYERBITS_EMULATED_EXP2, from -1 to 1, says
+// how far and to which side; without it the error looks random.
+float approximate_exp2(float x) {
+  static const char* const name = getenv("LAYERBITS_EMULATED_EXP2");
+  static const double fixed = name ? atof(name) : 0;
+  if (x < -126) return 0;
+  const uint32_t bits = emulated_bits<uint32_t>(x) * 2654435761u;
+  const double error = name ? fixed : double(bits) * 0x1p-31 - 1;
+  return float(exp2(double(x)) * (1 + 0x1p-22 * 0.75 * error));
+}
+
+}  // namespace emulation

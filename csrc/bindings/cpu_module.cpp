@@ -73,23 +73,12 @@ void log_sum_exp_gradient_any(py::object points, py::object centers, double sigm
                               py::object d_points, py::object d_centers, py::object d_weights,
                               py::object d_sigma, int threads, const std::string& level) {
   Arguments arguments;
-  const MixtureArrays arrays(arguments, points, centers, weights, sigma, point_offsets,
-                             center_offsets);
-  const Array sums = arguments.take({"log_sum", Dtype::kFloat64, {"m"}}, log_sum);
-  const Array upstreams = arguments.take({"upstream", Dtype::kFloat64, {"m"}}, upstream);
-  const Array out_points =
-      arguments.take_optional({"d_points", Dtype::kFloating, {"m", "d"}, true}, d_points);
-  const Array out_centers =
-      arguments.take_optional({"d_centers", Dtype::kFloating, {"n", "d"}, true}, d_centers);
-  const Array out_weights =
-      arguments.take_optional({"d_weights", Dtype::kFloating, {"n"}, true}, d_weights);
-  const Array out_sigma =
-      arguments.take_optional({"d_sigma", Dtype::kFloat64, {"m"}, true}, d_sigma);
+  const GradientArrays arrays(arguments, points, centers, sigma, log_sum, upstream, weights,
+                              point_offsets, center_offsets, d_points, d_centers, d_weights,
+                              d_sigma);
   const auto call = [&]<typename T>(T) {
-    const Mixture<T> mixture = arrays.view<T>();
-    const Gradient<T> gradient{sums.vector<const double>(), upstreams.vector<const double>(),
-                               out_points.matrix<T>(),      out_centers.matrix<T>(),
-                               out_weights.vector<T>(),     out_sigma.vector<double>()};
+    const Mixture<T> mixture = arrays.mixture.view<T>();
+    const Gradient<T> gradient = arrays.view<T>();
     run([&](Cancellation& cancellation) {
       return log_sum_exp_gradient(mixture, gradient, {threads, level, cancellation});
     });
@@ -101,17 +90,11 @@ void gaussian_log_sum_exp_any(py::object points, py::object means, py::object fa
                               py::object offsets, py::object log_sum, int threads,
                               const std::string& level) {
   Arguments arguments;
-  const Array rows = arguments.take({"points", Dtype::kFloating, {"m", "d"}}, points);
-  const Array centers = arguments.take({"means", Dtype::kFloating, {"n", "d"}}, means);
-  const Array triangles = arguments.take({"factors", Dtype::kFloating, {"n", "d", "d"}}, factors);
-  const Array constants = arguments.take({"offsets", Dtype::kFloating, {"n"}}, offsets);
-  const Array out = arguments.take({"log_sum", Dtype::kFloat64, {"m"}, true}, log_sum);
+  const GaussianArrays arrays(arguments, points, means, factors, offsets, log_sum);
   const auto call = [&]<typename T>(T) {
-    const Gaussians<T> gaussians{centers.matrix<const T>(), triangles.matrices<const T>(),
-                                 constants.vector<const T>()};
     run([&](Cancellation& cancellation) {
-      return gaussian_log_sum_exp(rows.matrix<const T>(), gaussians, out.vector<double>(),
-                                  {threads, level, cancellation});
+      return gaussian_log_sum_exp(arrays.points.matrix<const T>(), arrays.view<T>(),
+                                  arrays.log_sum.vector<double>(), {threads, level, cancellation});
     });
   };
   arguments.is_float32() ? call(float{}) : call(double{});
@@ -122,16 +105,13 @@ void distance_histogram_any(py::object points, py::object edges, py::object coun
                             const std::string& level) {
   Arguments arguments;
   const Metric chosen = metric_of(metric);
-  const Array rows = arguments.take({"points", Dtype::kFloating, {"n", "d"}}, points);
-  const Array ends = arguments.take({"edges", Dtype::kFloat64, {"bins + 1"}}, edges);
-  const Array out = arguments.take({"counts", Dtype::kInt64, {"bins + 2", "2"}, true}, counts);
-  const Array classes = arguments.take_optional({"labels", Dtype::kInt64, {"n"}}, labels);
-  check_counts(out, ends);
+  const HistogramArrays arrays(arguments, points, edges, counts, labels);
   const auto call = [&]<typename T>(T) {
     run([&](Cancellation& cancellation) {
-      return distance_histogram(rows.matrix<const T>(), classes.vector<const int64_t>(),
-                                ends.vector<const double>(), chosen, out.matrix<int64_t>(),
-                                {threads, level, cancellation});
+      return distance_histogram(arrays.points.matrix<const T>(),
+                                arrays.labels.vector<const int64_t>(),
+                                arrays.edges.vector<const double>(), chosen,
+                                arrays.counts.matrix<int64_t>(), {threads, level, cancellation});
     });
   };
   arguments.is_float32() ? call(float{}) : call(double{});

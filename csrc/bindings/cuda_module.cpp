@@ -1,13 +1,12 @@
 // The module layerbits._cuda: the verbs of cuda/verbs.h behind checked arguments, with the
 // interpreter's lock released. Private: kernels.py is the door. Knows no header of CUDA.
-#include "../cuda/verbs.h"
-
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 #include <unistd.h>
 
 #include <atomic>
 
+#include "../cuda/verbs.h"
 #include "verbs.h"
 
 namespace py = pybind11;
@@ -42,7 +41,8 @@ class Memory {
     try {
       const size_t count = bytes / sizeof(double) + 1;
       Arguments arguments(kMemory);
-      array_ = arguments.take({"allocate(count)", Dtype::kFloat64, {"count"}, true}, allocate_(count));
+      array_ =
+          arguments.take({"allocate(count)", Dtype::kFloat64, {"count"}, true}, allocate_(count));
       if (size_t(array_.size(0)) < count)
         throw py::value_error("allocate(count): got an array that is too short");
       return array_.vector<double>().data;
@@ -91,6 +91,69 @@ void log_sum_exp_any(py::object points, py::object centers, double sigma, py::ob
   arguments.is_float32() ? call(float{}) : call(double{});
 }
 
+void log_sum_exp_gradient_any(py::object points, py::object centers, double sigma,
+                              py::object log_sum, py::object upstream, uintptr_t stream,
+                              py::object allocate, py::object weights, py::object point_offsets,
+                              py::object center_offsets, py::object d_points, py::object d_centers,
+                              py::object d_weights, py::object d_sigma) {
+  Arguments arguments(kMemory);
+  const GradientArrays arrays(arguments, points, centers, sigma, log_sum, upstream, weights,
+                              point_offsets, center_offsets, d_points, d_centers, d_weights,
+                              d_sigma);
+  const auto call = [&]<typename T>(T) {
+    const Mixture<T> mixture = arrays.mixture.view<T>();
+    const Gradient<T> gradient = arrays.view<T>();
+    run(arguments, stream, allocate,
+        [&](const cuda::Stream& on) { return cuda::log_sum_exp_gradient(mixture, gradient, on); });
+  };
+  arguments.is_float32() ? call(float{}) : call(double{});
+}
+
+void gaussian_log_sum_exp_any(py::object points, py::object means, py::object factors,
+                              py::object offsets, py::object log_sum, uintptr_t stream,
+                              py::object allocate) {
+  Arguments arguments(kMemory);
+  const GaussianArrays arrays(arguments, points, means, factors, offsets, log_sum);
+  const auto call = [&]<typename T>(T) {
+    run(arguments, stream, allocate, [&](const cuda::Stream& on) {
+      return cuda::gaussian_log_sum_exp(arrays.points.matrix<const T>(), arrays.view<T>(),
+                                        arrays.log_sum.vector<double>(), on);
+    });
+  };
+  arguments.is_float32() ? call(float{}) : call(double{});
+}
+
+void distance_histogram_any(py::object points, py::object edges, py::object counts,
+                            uintptr_t stream, py::object allocate, py::object labels,
+                            const std::string& metric) {
+  Arguments arguments(kMemory);
+  const Metric chosen = metric_of(metric);
+  const HistogramArrays arrays(arguments, points, edges, counts, labels);
+  const auto call = [&]<typename T>(T) {
+    run(arguments, stream, allocate, [&](const cuda::Stream& on) {
+      return cuda::distance_histogram(
+          arrays.points.matrix<const T>(), arrays.labels.vector<const int64_t>(),
+          arrays.edges.vector<const double>(), chosen, arrays.counts.matrix<int64_t>(), on);
+    });
+  };
+  arguments.is_float32() ? call(float{}) : call(double{});
+}
+
+double largest_distance_any(py::object points, uintptr_t stream, py::object allocate,
+                            const std::string& metric) {
+  Arguments arguments(kMemory);
+  const Metric chosen = metric_of(metric);
+  const Array rows = arguments.take({"points", Dtype::kFloating, {"n", "d"}}, points);
+  double largest = 0;
+  const auto call = [&]<typename T>(T) {
+    run(arguments, stream, allocate, [&](const cuda::Stream& on) {
+      return cuda::largest_distance(rows.matrix<const T>(), chosen, largest, on);
+    });
+  };
+  arguments.is_float32() ? call(float{}) : call(double{});
+  return largest;
+}
+
 // A line a device: what it is, and why it is not usable, or nothing.
 std::vector<std::pair<std::string, std::string>> devices() {
   check_process();
@@ -113,11 +176,26 @@ PYBIND11_MODULE(LAYERBITS_MODULE, module) {
              arg("log_sum"), py::kw_only(), arg("stream"), arg("allocate"),
              arg("weights") = py::none(), arg("point_offsets") = py::none(),
              arg("center_offsets") = py::none());
+  module.def("log_sum_exp_gradient", &log_sum_exp_gradient_any, arg("points"), arg("centers"),
+             arg("sigma"), arg("log_sum"), arg("upstream"), py::kw_only(), arg("stream"),
+             arg("allocate"), arg("weights") = py::none(), arg("point_offsets") = py::none(),
+             arg("center_offsets") = py::none(), arg("d_points") = py::none(),
+             arg("d_centers") = py::none(), arg("d_weights") = py::none(),
+             arg("d_sigma") = py::none());
+  module.def("gaussian_log_sum_exp", &gaussian_log_sum_exp_any, arg("points"), arg("means"),
+             arg("factors"), arg("offsets"), arg("log_sum"), py::kw_only(), arg("stream"),
+             arg("allocate"));
+  module.def("distance_histogram", &distance_histogram_any, arg("points"), arg("edges"),
+             arg("counts"), py::kw_only(), arg("stream"), arg("allocate"),
+             arg("labels") = py::none(), arg("metric") = "euclidean");
+  module.def("largest_distance", &largest_distance_any, arg("points"), py::kw_only(), arg("stream"),
+             arg("allocate"), arg("metric") = "euclidean");
   module.def("devices", &devices,
              "What each device is, and why it is not usable, or ''. RuntimeError without a driver "
              "or a device.");
-  module.def("architectures", [] { return std::string(LAYERBITS_ARCHITECTURES); },
-             "What the kernels were built for.");
+  module.def(
+      "architectures", [] { return std::string(LAYERBITS_ARCHITECTURES); },
+      "What the kernels were built for.");
 }
 
 }  // namespace layerbits

@@ -4,6 +4,7 @@
 
 #include <pybind11/pybind11.h>
 
+#include "../core/gaussian_log_sum_exp.h"
 #include "../core/mixture.h"
 #include "../core/pairs.h"
 #include "arguments.h"
@@ -19,29 +20,15 @@ bool signalled();
 void raise(const Status& status);
 
 Metric metric_of(const std::string& name);
-void check_counts(const Array& counts, const Array& edges);
 
 // The arrays that say what mixture is meant where.
 struct MixtureArrays {
   Array points, centers, weights, point_offsets, center_offsets;
   double sigma;
 
-  MixtureArrays(Arguments& arguments, pybind11::handle points_, pybind11::handle centers_,
-                pybind11::handle weights_, double sigma_, pybind11::handle point_offsets_,
-                pybind11::handle center_offsets_)
-      : points(arguments.take({"points", Dtype::kFloating, {"m", "d"}}, points_)),
-        centers(arguments.take({"centers", Dtype::kFloating, {"n", "d"}}, centers_)),
-        weights(arguments.take_optional({"weights", Dtype::kFloating, {"n"}}, weights_)),
-        sigma(sigma_) {
-    if (point_offsets_.is_none() != center_offsets_.is_none())
-      throw pybind11::type_error(
-          "point_offsets: wanted together with center_offsets, got one of them");
-    const std::vector<const char*> size = {"groups + 1"};
-    point_offsets = arguments.take_optional({"point_offsets", Dtype::kInt64, size, false, true},
-                                            point_offsets_);
-    center_offsets = arguments.take_optional({"center_offsets", Dtype::kInt64, size, false, true},
-                                             center_offsets_);
-  }
+  MixtureArrays(Arguments& arguments, pybind11::handle points, pybind11::handle centers,
+                pybind11::handle weights, double sigma, pybind11::handle point_offsets,
+                pybind11::handle center_offsets);
 
   template <typename T>
   Mixture<T> view() const {
@@ -52,6 +39,43 @@ struct MixtureArrays {
             groups("point_offsets", point_offsets, points.size(0)),
             groups("center_offsets", center_offsets, centers.size(0))};
   }
+};
+
+struct GradientArrays {
+  MixtureArrays mixture;
+  Array log_sum, upstream, d_points, d_centers, d_weights, d_sigma;
+
+  GradientArrays(Arguments& arguments, pybind11::handle points, pybind11::handle centers,
+                 double sigma, pybind11::handle log_sum, pybind11::handle upstream,
+                 pybind11::handle weights, pybind11::handle point_offsets,
+                 pybind11::handle center_offsets, pybind11::handle d_points,
+                 pybind11::handle d_centers, pybind11::handle d_weights, pybind11::handle d_sigma);
+
+  template <typename T>
+  Gradient<T> view() const {
+    return {log_sum.vector<const double>(), upstream.vector<const double>(),
+            d_points.matrix<T>(),           d_centers.matrix<T>(),
+            d_weights.vector<T>(),          d_sigma.vector<double>()};
+  }
+};
+
+struct GaussianArrays {
+  Array points, means, factors, offsets, log_sum;
+
+  GaussianArrays(Arguments& arguments, pybind11::handle points, pybind11::handle means,
+                 pybind11::handle factors, pybind11::handle offsets, pybind11::handle log_sum);
+
+  template <typename T>
+  Gaussians<T> view() const {
+    return {means.matrix<const T>(), factors.matrices<const T>(), offsets.vector<const T>()};
+  }
+};
+
+struct HistogramArrays {
+  Array points, edges, counts, labels;
+
+  HistogramArrays(Arguments& arguments, pybind11::handle points, pybind11::handle edges,
+                  pybind11::handle counts, pybind11::handle labels);
 };
 
 }  // namespace layerbits

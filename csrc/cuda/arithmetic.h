@@ -11,7 +11,9 @@
 namespace layerbits::cuda {
 
 __device__ __forceinline__ float multiply_add(float a, float b, float c) { return fmaf(a, b, c); }
-__device__ __forceinline__ double multiply_add(double a, double b, double c) { return fma(a, b, c); }
+__device__ __forceinline__ double multiply_add(double a, double b, double c) {
+  return fma(a, b, c);
+}
 __device__ __forceinline__ float smaller(float a, float b) { return fminf(a, b); }
 __device__ __forceinline__ double smaller(double a, double b) { return fmin(a, b); }
 __device__ __forceinline__ float larger(float a, float b) { return fmaxf(a, b); }
@@ -130,7 +132,7 @@ template <typename T>
 struct Scale {
   T minus, inverse;
 
-  explicit Scale(T scale) : minus(-scale), inverse(1 / scale) {}
+  __host__ __device__ explicit Scale(T scale) : minus(-scale), inverse(1 / scale) {}
 };
 
 // The sum is (high + low) 2^reference, of an integer reference, so that moving it is exact. It
@@ -174,8 +176,9 @@ struct RunningSum {
   // Adds the terms at these squared distances, which it overwrites. One that is NaN may be passed
   // over: callers know of those.
   __device__ __forceinline__ void add_block(T (&distance)[kBlock], Scale<T> scale) {
-    const T nearest = smaller(smaller(smaller(distance[0], distance[1]), smaller(distance[2], distance[3])),
-                              smaller(smaller(distance[4], distance[5]), smaller(distance[6], distance[7])));
+    const T nearest =
+        smaller(smaller(smaller(distance[0], distance[1]), smaller(distance[2], distance[3])),
+                smaller(smaller(distance[4], distance[5]), smaller(distance[6], distance[7])));
     if (nearest > ignore_above) return;
     if (nearest < move_below) move_reference(nearest, scale);
     if (reference < -Range<T>::kFar) {
@@ -187,6 +190,12 @@ struct RunningSum {
         distance[j] = multiply_add(distance[j], scale.minus, -reference);
     }
     add_term(sum_of_powers(distance));
+  }
+
+  __device__ __forceinline__ void add_one(T distance, Scale<T> scale) {
+    if (distance > ignore_above) return;
+    if (distance < move_below) move_reference(distance, scale);
+    add_term(exp2_or_zero(exponent_of(distance, scale.minus, -reference)));
   }
 };
 

@@ -32,7 +32,8 @@ Status status_of(cudaError_t error) {
   const std::string text = cudaGetErrorString(error);
   switch (error) {
     case cudaErrorInsufficientDriver:
-      return {Status::kUnavailable, "no NVIDIA driver, or one that is older than this build (" + text + ")"};
+      return {Status::kUnavailable,
+              "no NVIDIA driver, or one that is older than this build (" + text + ")"};
     case cudaErrorNoDevice:
       return {Status::kUnavailable, "there is a driver, but no CUDA device (" + text + ")"};
     case cudaErrorInitializationError:

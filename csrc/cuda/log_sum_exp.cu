@@ -66,8 +66,8 @@ __device__ __forceinline__ void add_distances(const T* points, const T* centers,
 // Sums of the panels before, of each thread; 16 bytes of a thread beside those of the next.
 template <typename S, typename T>
 __device__ __forceinline__ Vector16<T>* total_of(T* totals, int i, int part) {
-  return reinterpret_cast<Vector16<T>*>(totals) +
-         (i * (kBlock / kVector<T>) + part) * S::kThreads + threadIdx.x;
+  return reinterpret_cast<Vector16<T>*>(totals) + (i * (kBlock / kVector<T>)+part) * S::kThreads +
+         threadIdx.x;
 }
 
 template <typename S, typename T>
@@ -156,8 +156,8 @@ __device__ __forceinline__ void sum_tiles(const Work<T>& work, T* memory, const 
   const int64_t center_size = kBlock * (1 + work.dim);
   __syncthreads();
   for (int t = 0; t < tiles; ++t)
-    load_tile<T, S::kX>(centers + t * S::kX * center_size, center_size, center_blocks - t * S::kX, 0,
-                        1 + dim, memory + layout.centers + t * (1 + dim) * S::kTileCenters);
+    load_tile<T, S::kX>(centers + t * S::kX * center_size, center_size, center_blocks - t * S::kX,
+                        0, 1 + dim, memory + layout.centers + t * (1 + dim) * S::kTileCenters);
   __syncthreads();
   for (int t = 0; t < tiles; ++t) {
     const T* tile = memory + layout.centers + t * (1 + dim) * S::kTileCenters;
@@ -165,8 +165,7 @@ __device__ __forceinline__ void sum_tiles(const Work<T>& work, T* memory, const 
     load_row<T, kBlock, S::kX>(tile, x, start);
 #pragma unroll
     for (int j = 0; j < kBlock; ++j) {
-      const bool beyond =
-          t * S::kX + column_of<T, kBlock, S::kX>(x, j) / kBlock >= center_blocks;
+      const bool beyond = t * S::kX + column_of<T, kBlock, S::kX>(x, j) / kBlock >= center_blocks;
 #pragma unroll
       for (int i = 0; i < S::kQueries; ++i) distance[i][j] = beyond ? T(INFINITY) : start[j];
     }
@@ -177,8 +176,9 @@ __device__ __forceinline__ void sum_tiles(const Work<T>& work, T* memory, const 
 }
 
 template <typename S, bool kWide, typename T = typename S::Value>
-__global__ void __launch_bounds__(S::kThreads, S::kThreads == 32 ? 12 : kWide ? 2 : 3)
-    sum_powers(const Work<T> work) {
+__global__ void __launch_bounds__(S::kThreads, S::kThreads == 32 ? 12
+                                               : kWide ? 2
+                                                       : 3) sum_powers(const Work<T> work) {
   T* const memory = shared_memory<T>();
   const Layout<S> layout(work.dim, work.staged_tiles);
   const int x = threadIdx.x % S::kX, y = threadIdx.x / S::kX;
@@ -253,14 +253,7 @@ __global__ void fold_shares(Work<T> work, Exponents exponents, const unsigned* n
   }
 }
 
-// Points have no extra value; centers one, the offset of squared distances that their weight is.
-struct NoExtras {
-  static constexpr int kCount = 0;
-  static constexpr bool kZeroNotFinite = false;
-  template <typename T>
-  __device__ void operator()(int64_t, const T*, T*) const {}
-};
-
+// The extra value of a center: the offset of squared distances that its weight is.
 template <typename T>
 struct WeightOffset {
   static constexpr int kCount = 1;
@@ -298,21 +291,20 @@ Status sum(const Mixture<T>& mixture, Vector<double> log_sum, const Stream& stre
   T *points = nullptr, *centers = nullptr;
   double* sums = nullptr;
   mixed.want(scratch);
-  scratch.want(points, mixed.points().packed_rows * dim);
-  scratch.want(centers, mixed.centers().packed_rows * (1 + dim));
-  scratch.want(sums, 3 * shares * mixed.points().packed_rows);
+  scratch.want(points, mixed.packed_points() * dim);
+  scratch.want(centers, mixed.packed_centers() * (1 + dim));
+  scratch.want(sums, 3 * shares * mixed.packed_points());
   if (Status status = scratch.allocate(stream); !status.ok()) return status;
   if (Status status = mixed.start(stream); !status.ok()) return status;
 
   const T factor = T(mixed.scaling.power);
   const Exponents exponents{mixed.findings};
-  Status status = launch_each(pack<T, NoExtras>, mixed.points().packed_rows, stream, mixture.points,
-                              mixed.points(), factor, NoExtras{},
-                              &mixed.findings->points_too_large, static_cast<unsigned*>(nullptr),
-                              points);
+  Status status = launch_each(pack<T, NoExtras>, mixed.packed_points(), stream, mixture.points,
+                              mixed.points(), factor, NoExtras{}, &mixed.findings->points_too_large,
+                              static_cast<unsigned*>(nullptr), points);
   if (!status.ok()) return status;
-  status = launch_each(pack<T, WeightOffset<T>>, mixed.centers().packed_rows, stream,
-                       mixture.centers, mixed.centers(), factor,
+  status = launch_each(pack<T, WeightOffset<T>>, mixed.packed_centers(), stream, mixture.centers,
+                       mixed.centers(), factor,
                        WeightOffset<T>{mixture.weights, exponents, mixed.scaling.scale},
                        &mixed.findings->centers_too_large, mixed.nan, centers);
   if (!status.ok()) return status;
@@ -322,9 +314,17 @@ Status sum(const Mixture<T>& mixture, Vector<double> log_sum, const Stream& stre
   const int64_t tile_bytes = (1 + dim) * S::kTileCenters * int64_t(sizeof(T));
   const int64_t most_staged = std::max<int64_t>(divide_up(center_tiles, shares), 1);
   const int staged = wide ? 1 : int(std::clamp<int64_t>(kStageBytes / tile_bytes, 1, most_staged));
-  const Work<T> work{points, centers, mixed.table, mixed.tiles_of_points, dim, mixed.point_tiles,
-                     shares, staged, Scale<T>(mixed.scaling.scale), sums,
-                     mixed.points().packed_rows};
+  const Work<T> work{points,
+                     centers,
+                     mixed.table,
+                     mixed.tiles_of_points,
+                     dim,
+                     mixed.point_tiles,
+                     shares,
+                     staged,
+                     Scale<T>(mixed.scaling.scale),
+                     sums,
+                     mixed.packed_points()};
   status = launch(wide ? sum_powers<S, true> : sum_powers<S, false>, mixed.point_tiles * shares,
                   S::kThreads, size_t(Layout<S>(dim, staged).size) * sizeof(T), stream, work);
   if (!status.ok()) return status;

@@ -1,6 +1,6 @@
-#include "sides.h"
-
 #include <cstring>
+
+#include "sides.h"
 
 namespace layerbits::cuda {
 namespace {

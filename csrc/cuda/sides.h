@@ -37,7 +37,7 @@ struct Findings {
 };
 
 struct Side {
-  const int64_t* rows;    // by group, as in GroupTable
+  const int64_t* rows;  // by group, as in GroupTable
   const int64_t* blocks;
   int64_t groups, packed_rows;  // packed_rows: kBlock for each block
 };
@@ -64,11 +64,16 @@ class Mixed {
   // What is wrong with the values; to be called after finish().
   Status verdict(const Stream& stream) const;
 
+  // Of all blocks; known from the beginning.
+  int64_t packed_points() const { return point_blocks_ * kBlock; }
+  int64_t packed_centers() const { return center_blocks_ * kBlock; }
+
+  // To be called after start().
   Side points() const {
-    return {table.point_rows, table.point_blocks, table.groups, point_blocks_ * kBlock};
+    return {table.point_rows, table.point_blocks, table.groups, packed_points()};
   }
   Side centers() const {
-    return {table.center_rows, table.center_blocks, table.groups, center_blocks_ * kBlock};
+    return {table.center_rows, table.center_blocks, table.groups, packed_centers()};
   }
 
   const Mixture<T>& mixture;
@@ -131,6 +136,14 @@ __global__ void pack(Matrix<const T> rows, Side side, T factor, Extras extras, u
     }
   }
 }
+
+// Of a side without extra values.
+struct NoExtras {
+  static constexpr int kCount = 0;
+  static constexpr bool kZeroNotFinite = false;
+  template <typename T>
+  __device__ void operator()(int64_t, const T*, T*) const {}
+};
 
 // Copies rows [first, first + count) of some packed blocks to tile[count][kBlocks * kBlock]. Blocks
 // from `available` on are zeros.

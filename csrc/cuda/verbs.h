@@ -17,8 +17,8 @@ namespace layerbits::cuda {
 
 struct Stream {
   int device = 0;
-  void* handle = nullptr;                        // a cudaStream_t
-  std::function<void*(std::size_t)> allocate;    // device memory for the stream; null where it fails
+  void* handle = nullptr;                      // a cudaStream_t
+  std::function<void*(std::size_t)> allocate;  // device memory for the stream; null where it fails
   std::function<bool()> interrupted;
 };
 

@@ -102,8 +102,8 @@ int barrier_or(int predicate) {
   return block.any;
 }
 
-// Off by up to 2^-22, of which rounding takes a quarter. LAYERBITS_EMULATED_EXP2, from -1 to 1, says
-// how far and to which side; without it the error looks random.
+// Off by up to 2^-22, of which rounding takes a quarter. LAYERBITS_EMULATED_EXP2, from -1 to 1,
+// says how far and to which side; without it the error looks random.
 float approximate_exp2(float x) {
   static const char* const name = getenv("LAYERBITS_EMULATED_EXP2");
   static const double fixed = name ? atof(name) : 0;

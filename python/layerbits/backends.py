@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import importlib.util
 from types import ModuleType
 
 from layerbits.errors import BackendError, UsageError
@@ -50,6 +51,19 @@ def cpu() -> ModuleType:
         ) from error
 
 
+def cuda() -> ModuleType:
+    """Return the native module of CUDA devices; BackendError when it was not built, or cannot be loaded."""
+    if importlib.util.find_spec("layerbits._cuda") is None:
+        raise BackendError(
+            "this installation has no CUDA kernels: there was no CUDA compiler, or LAYERBITS_CUDA=OFF; install layerbits "
+            "again where nvcc is found, for instance by CUDACXX"
+        )
+    try:
+        return importlib.import_module("layerbits._cuda")
+    except ImportError as error:
+        raise BackendError(f"the native module layerbits._cuda cannot be loaded ({error})") from error
+
+
 def backends() -> tuple[Backend, ...]:
     """Return what is built, what is usable here, and why something is not.
 
@@ -57,8 +71,12 @@ def backends() -> tuple[Backend, ...]:
     ------
     UsageError
         The environment variable LAYERBITS_MAX_ISA holds an unknown name.
+
+    Notes
+    -----
+    Looking for CUDA devices starts CUDA, which no process survives that is forked afterwards.
     """
-    return (_cpu_backend(), Backend("cuda", built=False, usable=False, reason="this version has no CUDA kernels"))
+    return (_cpu_backend(), _cuda_backend())
 
 
 def _cpu_backend() -> Backend:
@@ -72,3 +90,18 @@ def _cpu_backend() -> Backend:
         raise UsageError(str(error)) from error
     cores, isa = native.usable_cores(), f"{level} in use, of {', '.join(native.levels())}"
     return Backend("cpu", built=True, usable=True, isa=isa, devices=(f"{cores} core{'s' if cores > 1 else ''}",))
+
+
+def _cuda_backend() -> Backend:
+    try:
+        native = cuda()
+    except BackendError as error:
+        return Backend("cuda", built=False, usable=False, reason=str(error))
+    isa = f"kernels for {native.architectures()}"
+    try:
+        found = native.devices()
+    except RuntimeError as error:
+        return Backend("cuda", built=True, usable=False, reason=str(error), isa=isa)
+    usable = tuple(name for name, reason in found if not reason)
+    reasons = "; ".join(f"{name}: {reason}" for name, reason in found if reason)
+    return Backend("cuda", built=True, usable=bool(usable), reason="" if usable else reasons, isa=isa, devices=usable)

@@ -6,6 +6,8 @@ of array came in, and what of it needs a gradient.
 
 from __future__ import annotations
 
+from functools import partial
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from layerbits.backends import cpu
+from layerbits.backends import cpu, cuda
 from layerbits.checks import check_positive
 
 Array = Tensor | npt.NDArray[Any]
@@ -64,6 +66,14 @@ def threads() -> int:
     return int(min(torch.get_num_threads(), cpu().usable_cores()))
 
 
+def _native(tensor: Tensor) -> tuple[ModuleType, dict[str, Any]]:
+    """Return the back end of a tensor's device, and what each of its calls is told of how to run."""
+    if tensor.device.type != "cuda":
+        return cpu(), {"threads": threads()}
+    stream = torch.cuda.current_stream(tensor.device).cuda_stream
+    return cuda(), {"stream": stream, "allocate": partial(torch.empty, dtype=torch.float64, device=tensor.device)}
+
+
 def log_sum_exp(
     points: Tensor,
     centers: Tensor,
@@ -80,15 +90,16 @@ def log_sum_exp(
     Parameters
     ----------
     points, centers : Tensor of shape (m, d) and (n, d)
-        float32 or float64, both the same; any strides.
+        float32 or float64, both the same; any strides. All tensors on one device, the CPU or a CUDA device; there, on
+        its current stream.
     sigma : Tensor of shape ()
         As `as_sigma` returns it.
     weights : Tensor of shape (n,), optional
         Not negative, of any positive total; all one by default.
     point_offsets, center_offsets : int64 Tensor of shape (groups + 1,), optional
-        Points of group g meet only the centers of group g. Both or neither.
+        Points of group g meet only the centers of group g. Both or neither. On any device: the CPU reads them.
     method : {"auto", "dense", "pruned"}
-        "dense" takes every pair. "pruned" puts the centers of a single group into a tree, leaves out what cannot matter
+        "dense" takes every pair, and is all that a CUDA device has. "pruned" puts the centers of a single group into a tree, leaves out what cannot matter
         and takes as one what cannot be told apart. "auto" takes what it expects to be faster. Within a method a row has
         the same bits in every batch.
     tolerance : float, optional
@@ -110,6 +121,8 @@ def log_sum_exp(
     """
     if not isinstance(method, str) or method not in METHODS:
         raise ValueError(f"method: got {method!r}, wanted one of {', '.join(METHODS)}")
+    if method == "pruned" and points.device.type == "cuda":
+        raise ValueError("method: got 'pruned', wanted auto or dense on a CUDA device")
     accuracy = (method, None if tolerance is None else check_positive("tolerance", tolerance))
     result: Tensor = _LogSumExp.apply(  # type: ignore[no-untyped-call]
         points, centers, sigma, weights, point_offsets, center_offsets, *accuracy
@@ -150,10 +163,9 @@ def gaussian_log_sum_exp(points: Tensor, means: Tensor, factors: Tensor, offsets
         An argument has another type, dtype, device or shape than wanted, an offset is +inf, or products of finite
         points and factors might leave the range of the dtype; the message names it.
     """
-    log_sum = torch.empty(len(points) if points.ndim else 0, dtype=torch.float64)
-    cpu().gaussian_log_sum_exp(
-        points.detach(), means.detach(), factors.detach(), offsets.detach(), log_sum, threads=threads()
-    )
+    native, how = _native(points)
+    log_sum = _empty_row_sums(points)
+    native.gaussian_log_sum_exp(points.detach(), means.detach(), factors.detach(), offsets.detach(), log_sum, **how)
     return log_sum
 
 
@@ -187,16 +199,18 @@ def distance_histogram(
     TypeError, ValueError
         An argument has another type, dtype, device, shape or value than wanted; the message names it.
     """
-    counts = torch.empty((edges.numel() + 1, 2), dtype=torch.int64)
-    cpu().distance_histogram(
-        _data(points), _data(edges), counts, labels=_data(labels), metric=_known_metric(metric), threads=threads()
+    native, how = _native(points)
+    counts = torch.empty((edges.numel() + 1, 2), dtype=torch.int64, device=points.device)
+    native.distance_histogram(
+        _data(points), _on_host(edges), counts, labels=_data(labels), metric=_known_metric(metric), **how
     )
     return counts
 
 
 def largest_distance(points: Tensor, *, metric: str = "euclidean") -> float:
     """Return the largest distance of two rows as `distance_histogram` has it; 0 where there are no two."""
-    return float(cpu().largest_distance(_data(points), metric=_known_metric(metric), threads=threads()))
+    native, how = _native(points)
+    return float(native.largest_distance(_data(points), metric=_known_metric(metric), **how))
 
 
 def _known_metric(metric: object) -> str:
@@ -218,18 +232,19 @@ class _LogSumExp(torch.autograd.Function):
         method: str,
         tolerance: float | None,
     ) -> Tensor:
-        log_sum = torch.empty(len(points) if points.ndim else 0, dtype=torch.float64)
-        cpu().log_sum_exp(
+        native, how = _native(points)
+        log_sum = _empty_row_sums(points)
+        if points.device.type == "cpu":
+            how |= {"method": method, "tolerance": tolerance}
+        native.log_sum_exp(
             _data(points),
             _data(centers),
             sigma.item(),
             log_sum,
             weights=_data(weights),
-            point_offsets=_data(point_offsets),
-            center_offsets=_data(center_offsets),
-            method=method,
-            tolerance=tolerance,
-            threads=threads(),
+            point_offsets=_on_host(point_offsets),
+            center_offsets=_on_host(center_offsets),
+            **how,
         )
         ctx.save_for_backward(points, centers, sigma, weights, point_offsets, center_offsets, log_sum)
         return log_sum
@@ -243,22 +258,32 @@ class _LogSumExp(torch.autograd.Function):
         d_centers = torch.empty_like(centers) if wants_centers else None
         d_sigma = torch.empty_like(log_sum) if wants_sigma else None
         d_weights = torch.empty_like(weights) if wants_weights else None
-        cpu().log_sum_exp_gradient(
+        native, how = _native(points)
+        native.log_sum_exp_gradient(
             _data(points),
             _data(centers),
             sigma.item(),
             _data(log_sum),
             upstream.contiguous(),
             weights=_data(weights),
-            point_offsets=_data(point_offsets),
-            center_offsets=_data(center_offsets),
+            point_offsets=_on_host(point_offsets),
+            center_offsets=_on_host(center_offsets),
             d_points=d_points,
             d_centers=d_centers,
             d_weights=d_weights,
             d_sigma=d_sigma,
-            threads=threads(),
+            **how,
         )
-        return d_points, d_centers, None if d_sigma is None else d_sigma.sum(), d_weights, None, None, None, None
+        of_sigma = None if d_sigma is None else d_sigma.sum().to(sigma.device)
+        return d_points, d_centers, of_sigma, d_weights, None, None, None, None
+
+
+def _empty_row_sums(points: Tensor) -> Tensor:
+    return torch.empty(len(points) if points.ndim else 0, dtype=torch.float64, device=points.device)
+
+
+def _on_host(tensor: Tensor | None) -> Tensor | None:
+    return None if tensor is None else tensor.detach().cpu()
 
 
 def _data(tensor: Tensor | None) -> Tensor | None:

@@ -108,6 +108,7 @@ float approximate_exp2(float x) {
   static const char* const name = getenv("LAYERBITS_EMULATED_EXP2");
   static const double fixed = name ? atof(name) : 0;
   if (x < -126) return 0;
+  if (x == 0) return 1;
   const uint32_t bits = emulated_bits<uint32_t>(x) * 2654435761u;
   const double error = name ? fixed : double(bits) * 0x1p-31 - 1;
   return float(exp2(double(x)) * (1 + 0x1p-22 * 0.75 * error));

@@ -1,0 +1,118 @@
+"""Lets the kernels of CUDA stand in for those of the CPU, so that the tests of tests/kernels are theirs too.
+
+    LAYERBITS_STAND_IN=device PYTHONPATH=tests/cuda pytest -p stand_in tests/kernels
+
+`emulated` takes the same kernels on the host instead: the module that cmake builds with LAYERBITS_CUDA_EMULATION=ON, at
+the path in LAYERBITS_CUDA_EMULATED. Tests of what only the CPU has (levels, threads, trees, its order of sums) are left
+out by name, each with its reason.
+"""
+
+import glob
+import importlib.util
+import os
+
+import numpy as np
+import pytest
+import torch
+
+import layerbits
+from layerbits.backends import cuda
+
+ONLY_CPU = {
+    "test_isa_levels": "levels",
+    "test_peak": "a measurement of the CPU",
+    "test_pruned": "trees",
+    "test_exp2": "the CPU's power of two, by itself",
+    "test_same_bits": "threads and batches",
+}
+ONLY_CPU_NAMES = {"thread": "threads", "door": "a door in Python that stays its own here"}
+ONLY_CPU_OPTIONS = {"threads", "level", "method", "tolerance"}
+
+
+def emulated():
+    """Return the emulated module; ImportError with what to do where it is not built."""
+    found = glob.glob(os.environ.get("LAYERBITS_CUDA_EMULATED", ""))
+    if not found:
+        raise ImportError("LAYERBITS_CUDA_EMULATED names no module: build with LAYERBITS_CUDA_EMULATION=ON and name it")
+    spec = importlib.util.spec_from_file_location("_cuda_emulated", found[0])
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class Emulated:
+    """The verbs of the emulated module on NumPy arrays; its memory is full of NaN before."""
+
+    def __init__(self):
+        self.module = emulated()
+
+    def call(self, verb, *arguments, **options):
+        return getattr(self.module, verb)(
+            *arguments, **options, stream=0, allocate=lambda count: np.full(count, np.nan)
+        )
+
+
+class OnDevice:
+    """The verbs of layerbits._cuda on NumPy arrays, which travel there and back."""
+
+    HOST = ("edges", "point_offsets", "center_offsets")
+
+    def __init__(self):
+        self.module = cuda()
+
+    def call(self, verb, *arguments, **options):
+        names = {"distance_histogram": ("points", "edges", "counts")}.get(verb, ("",) * len(arguments))
+        pairs = []
+
+        def there(name, value):
+            if not isinstance(value, np.ndarray) or name in self.HOST:
+                return value
+            moved = torch.from_numpy(np.ascontiguousarray(value)).cuda()
+            pairs.append((value, moved))
+            return moved
+
+        def allocate(count):
+            return torch.full((count,), torch.nan, dtype=torch.float64, device="cuda")
+
+        moved = [there(name, value) for name, value in zip(names, arguments, strict=True)]
+        options = {name: there(name, value) for name, value in options.items()}
+        stream = torch.cuda.current_stream().cuda_stream
+        result = getattr(self.module, verb)(*moved, **options, stream=stream, allocate=allocate)
+        for value, on_device in pairs:
+            if value.flags.writeable:
+                value[...] = on_device.cpu().numpy()
+        return result
+
+
+class StandIn:
+    """Looks like layerbits._cpu."""
+
+    def __init__(self, back_end):
+        self.back_end = back_end
+
+    def __getattr__(self, verb):
+        def call(*arguments, **options):
+            taken = {name: value for name, value in options.items() if name not in ONLY_CPU_OPTIONS}
+            return self.back_end.call(verb, *arguments, **taken)
+
+        return call
+
+    def levels(self):
+        return ["cuda"]
+
+    def log_sum_exp(self, *arguments, method="dense", **options):
+        self.__getattr__("log_sum_exp")(*arguments, **options)
+        return "dense"
+
+
+def pytest_configure(config):
+    """Put the stand-in where tests import the core from; kernels.py keeps its own."""
+    layerbits._cpu = StandIn(Emulated() if os.environ["LAYERBITS_STAND_IN"] == "emulated" else OnDevice())
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        by_name = [reason for word, reason in ONLY_CPU_NAMES.items() if word in item.name]
+        reason = by_name[0] if by_name else ONLY_CPU.get(item.module.__name__)
+        if reason:
+            item.add_marker(pytest.mark.skip(reason=f"only the CPU has {reason}"))

@@ -42,7 +42,7 @@ function(layerbits_add_cuda)
     # Contraction is off for the reason that it is in the core. 2810: nvcc takes the assignment of a status for its loss.
     target_compile_options(
       _cuda PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-ffp-contract=off>
-                    $<$<COMPILE_LANGUAGE:CUDA>:--fmad=false -diag-suppress=2810 -Xptxas=-v -Xcompiler=-ffp-contract=off>)
+                    $<$<COMPILE_LANGUAGE:CUDA>:--fmad=false -diag-suppress=2810 -Xcompiler=-ffp-contract=off>)
     # Static, so that the module can be imported, and say what is missing, where there is no driver.
     set_target_properties(_cuda PROPERTIES CUDA_RUNTIME_LIBRARY Static CUDA_STANDARD 20 CUDA_VISIBILITY_PRESET hidden)
     install(TARGETS _cuda LIBRARY DESTINATION layerbits)

@@ -99,9 +99,10 @@ def log_sum_exp(
     point_offsets, center_offsets : int64 Tensor of shape (groups + 1,), optional
         Points of group g meet only the centers of group g. Both or neither. On any device: the CPU reads them.
     method : {"auto", "dense", "pruned"}
-        "dense" takes every pair, and is all that a CUDA device has. "pruned" puts the centers of a single group into a tree, leaves out what cannot matter
-        and takes as one what cannot be told apart. "auto" takes what it expects to be faster. Within a method a row has
-        the same bits in every batch.
+        "dense" takes every pair, and is all that a CUDA device has. "pruned" puts the centers of a single group into a
+        tree, leaves out what cannot matter and takes as one what cannot be told apart. "auto" takes what it expects to
+        be faster. On the CPU a row has the same bits in every batch within a method; on a CUDA device a repeated call
+        has them.
     tolerance : float, optional
         What "pruned" may change a log-sum by, in nats; by default half an eps of the dtype. Gradients take every pair,
         with softmax weights that are off by a factor of at most e^tolerance.

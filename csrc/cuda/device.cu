@@ -75,6 +75,7 @@ Status finish(const Stream& stream) {
   while (true) {
     const cudaError_t error = cudaStreamQuery(handle(stream));
     if (error != cudaErrorNotReady) return status_of(error);
+    cudaGetLastError();  // which it is not, but may be taken for by the next launch
     // Most calls take less than this, and a sleep takes longer than it says.
     if (Clock::now() - start < std::chrono::milliseconds(2)) continue;
     if (stream.interrupted()) return {Status::kInterrupted, {}};

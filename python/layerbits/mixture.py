@@ -17,7 +17,7 @@ from torch import Tensor
 
 from layerbits.checks import check_confidence, check_count, check_positive
 from layerbits.confidence import Doubles, lower_mean_bound, rare_share, secured, upper_mean_bound
-from layerbits.kernels import Array, as_floats, as_sigma, log_sum_exp
+from layerbits.kernels import DEVICES, Array, as_floats, as_sigma, log_sum_exp
 from layerbits.randomness import standard_normal, stream
 from layerbits.results import Estimate
 from layerbits.subspace import affine_coordinates
@@ -69,7 +69,8 @@ def mixture_log_density(
     TypeError, ValueError
         An argument has another type, dtype, device, shape or value than wanted; the message names it.
     """
-    at, where, width, mass = as_floats("points", points), _centers(centers), as_sigma(sigma), _weights(weights)
+    at, where = as_floats("points", points, devices=DEVICES), _centers(centers, devices=DEVICES)
+    width, mass = as_sigma(sigma), _weights(weights, devices=DEVICES)
     log_sum = log_sum_exp(at, where, width, weights=mass, method=method, tolerance=tolerance)
     density = log_sum - _log_total(where, mass) - where.shape[1] * (math.log(2 * math.pi) / 2 + width.log())
     return _like(points, density.to(at.dtype))
@@ -292,17 +293,17 @@ class _Sampler:
         self.batches.append((strata, float(terms.mean()), variance))
 
 
-def _centers(centers: Array) -> Tensor:
-    tensor = as_floats("centers", centers)
+def _centers(centers: Array, *, devices: tuple[str, ...] = ("cpu",)) -> Tensor:
+    tensor = as_floats("centers", centers, devices=devices)
     if tensor.ndim != 2 or 0 in tensor.shape:
         raise ValueError(f"centers: got shape {tuple(tensor.shape)}, wanted (n, d) with n >= 1 and d >= 1")
     return tensor
 
 
-def _weights(weights: Array | None) -> Tensor | None:
+def _weights(weights: Array | None, *, devices: tuple[str, ...] = ("cpu",)) -> Tensor | None:
     if weights is None:
         return None
-    tensor = as_floats("weights", weights)
+    tensor = as_floats("weights", weights, devices=devices)
     if tensor.sum().isinf():
         raise ValueError("weights: got an infinite total, wanted a finite one; scale them down")
     return tensor

@@ -25,14 +25,14 @@ build() {
 
 sanitize() {
   compute-sanitizer --tool "$1" --error-exitcode 1 python3 -m pytest -q -m cuda \
-    -k "pairs or groups or weights" tests/cuda
+    -k "pairs or groups or weights" tests/cuda_kernels
 }
 
-export PYTHONPATH=$PWD/python:$PWD/tests/cuda${PYTHONPATH:+:$PYTHONPATH}
+export PYTHONPATH=$PWD/python:$PWD/tests/cuda_kernels${PYTHONPATH:+:$PYTHONPATH}
 step build build
 step registers python3 tools/check_registers.py "$out/build.log"
 step back-ends python3 -c 'import layerbits; print(*layerbits.backends(), sep="\n"); assert layerbits.backends()[1].usable'
-step tests python3 -m pytest -q -rs -m cuda tests/cuda
+step tests python3 -m pytest -q -rs -m cuda tests/cuda_kernels
 step contract env LAYERBITS_STAND_IN=device python3 -m pytest -q -p stand_in tests/kernels
 step memcheck sanitize memcheck
 step racecheck sanitize racecheck

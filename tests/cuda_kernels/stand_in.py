@@ -1,6 +1,6 @@
 """Lets the kernels of CUDA stand in for those of the CPU, so that the tests of tests/kernels are theirs too.
 
-    LAYERBITS_STAND_IN=device PYTHONPATH=tests/cuda pytest -p stand_in tests/kernels
+    LAYERBITS_STAND_IN=device PYTHONPATH=tests/cuda_kernels pytest -p stand_in tests/kernels
 
 `emulated` takes the same kernels on the host instead: the module that cmake builds with LAYERBITS_CUDA_EMULATION=ON, at
 the path in LAYERBITS_CUDA_EMULATED. Tests of what only the CPU has (levels, threads, trees, its order of sums) are left

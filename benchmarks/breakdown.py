@@ -27,7 +27,7 @@ from layerbits.information import layer_information
 from layerbits.noise import NoisyModule
 from layerbits.plug_in import exact_surprisals, plug_in
 from layerbits.propagation import record
-from layerbits.randomness import fill_standard_normal, stream
+from layerbits.randomness import NormalStream
 from layerbits.samples import LayerSample, sample_layers
 from layerbits.training.loop import single_threaded, train
 
@@ -84,8 +84,7 @@ def _plug_in(sample: LayerSample, classes: Integers, place: int) -> float:
     """Return the plug-in of I(X;T) in nats at the queries of `layer_information` with seed 0."""
     signals, others = sample.signals, sample.signals.shape[1] - sample.queries
     bases = np.repeat(signals, sample.queries, axis=1) if sample.is_exact else np.ascontiguousarray(signals[:, others:])
-    noise = np.empty_like(bases)
-    fill_standard_normal(noise, stream(0, 1, place))
+    noise = NormalStream(0, 1, place).like(torch.from_numpy(bases)).numpy()
     queries = Queries.around(bases, sample.sigma, noise)
     if sample.is_exact:
         return float(exact_surprisals(queries, signals, classes, sample.sigma).terms("I(X;T)").mean())

@@ -23,7 +23,7 @@ from layerbits.kernels import Array, as_floats
 from layerbits.noise import NoisyModule
 from layerbits.plug_in import JackknifeMean
 from layerbits.propagation import propagate, wanted_layers
-from layerbits.randomness import standard_normal, stream
+from layerbits.randomness import NormalStream, stream
 from layerbits.results import Estimate
 from layerbits.samples import Inputs
 from layerbits.subspace import NEGLIGIBLE, fit_subspace
@@ -124,7 +124,7 @@ def information_between_layers(
 
     pool = noise.whiten(signals(inputs, second, draws, _POOL))
     emitted = signals(inputs, first, asked, _FIRST)
-    normal = standard_normal(emitted.shape, stream(seed, _EMITTED), emitted.dtype)
+    normal = NormalStream(seed, _EMITTED).like(emitted)
     emitted = emitting.add(emitted.flatten(0, 1), normal.flatten(0, 1)).view_as(emitted)
     parts: list[Tensor] = []
     for some in torch.split(emitted, max(1, _TOGETHER // n_inputs), dim=1):
@@ -136,7 +136,7 @@ def information_between_layers(
     subspace = fit_subspace(torch.cat([pool.flatten(0, 1), given.flatten(0, 2)]), noise.sigma)
     draws_of_all, draws_given = (subspace.coordinates(some)[0].numpy() for some in (pool, given))
     bases = np.ascontiguousarray(draws_given[:, :, 0])
-    points = Queries.around(bases, noise.sigma, standard_normal(bases.shape, stream(seed, _QUERY), pool.dtype).numpy())
+    points = Queries.around(bases, noise.sigma, NormalStream(seed, _QUERY).like(torch.from_numpy(bases)).numpy())
 
     known, fresh = _surprisals(points, draws_of_all, noise.sigma, queries, stream(seed, _CHOICE))
     known_given, fresh_given = _surprisals_given(points, draws_given[:, :, 1:], noise.sigma, queries)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 
 from layerbits.brackets import Bracket, exact_brackets, sampled_brackets
 from layerbits.classes import Integers
 from layerbits.densities import Floats, Queries
 from layerbits.plug_in import plug_in
-from layerbits.randomness import fill_standard_normal, stream
+from layerbits.randomness import NormalStream, stream
 from layerbits.samples import LayerSample
 
 # Streams of random numbers under one seed; the keys of propagate are triples that begin otherwise.
@@ -62,6 +63,4 @@ def _split(sample: LayerSample, key: tuple[int, int, int]) -> tuple[Queries, Flo
 
 
 def _queries(bases: Floats, sigma: float, key: tuple[int, int, int]) -> Queries:
-    noise = np.empty_like(bases)
-    fill_standard_normal(noise, stream(*key))
-    return Queries.around(bases, sigma, noise)
+    return Queries.around(bases, sigma, NormalStream(*key).like(torch.from_numpy(bases)).numpy())

@@ -22,7 +22,7 @@ from layerbits.errors import LayerSelectionError, NoNoiseError
 from layerbits.kernels import Array, as_tensor, threads
 from layerbits.layers import Layers
 from layerbits.noise import NoisyModule, noisy_for_now
-from layerbits.randomness import fill_standard_normal, stream
+from layerbits.randomness import NormalStream, drawn_dtype
 
 # Draws that share a pass at the least: threads share out the streams, a draw each.
 _TOGETHER = 32
@@ -224,7 +224,7 @@ class _Recorder:
     def draw(self, draws: range) -> None:
         """Begin with the first input, for all of `draws` together."""
         self.draws, self.first, self.rows = draws, 0, 0
-        self.streams: dict[int, list[np.random.Generator]] = {}
+        self.streams: dict[int, list[NormalStream]] = {}
 
     def start(self, rows: int) -> None:
         """Expect a pass of the next `rows` inputs, all of them for each draw in turn."""
@@ -275,17 +275,17 @@ class _Recorder:
 
     def _normal(self, layer: int, signal: Tensor, seed: int) -> Tensor:
         if layer not in self.streams:
-            self.streams[layer] = [stream(seed, layer, draw, 0) for draw in self.draws]
-        dtype = np.float64 if signal.dtype == torch.float64 else np.float32
-        normal = np.empty((len(self.draws), self.rows, *signal.shape[1:]), dtype)
+            self.streams[layer] = [NormalStream(seed, layer, draw, 0) for draw in self.draws]
+        shape = (len(self.draws), self.rows, *signal.shape[1:])
+        normal = torch.empty(shape, dtype=drawn_dtype(signal.dtype))
 
         def fill(place: int) -> None:
             mine = slice(place, None, self.threads)
-            for values, generator in zip(normal[mine], self.streams[layer][mine], strict=True):
-                fill_standard_normal(values, generator)
+            for values, source in zip(normal[mine], self.streams[layer][mine], strict=True):
+                source.fill(values)
 
         list(self.pool.map(fill, range(self.threads)))  # a list, to hear of errors
-        return torch.from_numpy(normal).flatten(0, 1).to(signal)
+        return normal.flatten(0, 1).to(signal)
 
 
 @contextlib.contextmanager

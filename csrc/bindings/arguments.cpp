@@ -126,7 +126,7 @@ Array Arguments::take(const Spec& spec, py::handle value) {
 
 void Arguments::check_device(const Spec& spec, int type, int id) {
   if (spec.on_host || device_type_ == kCpu) {
-    if (type != kCpu)
+    if (type != kCpu && type != kPinned)
       wrong_value(spec, "an array that is not in the memory of the CPU",
                   "one that is: move it there, for instance with .cpu()");
     return;

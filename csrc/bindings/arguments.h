@@ -36,8 +36,8 @@ struct Spec {
   bool on_host = false;  // in the memory of the CPU, wherever the others are
 };
 
-// As DLPack numbers the kinds of memory.
-inline constexpr int kCpu = 1, kCuda = 2;
+// As DLPack numbers the kinds of memory. Pinned memory is the CPU's as well.
+inline constexpr int kCpu = 1, kCuda = 2, kPinned = 3;
 
 // An array that is kept alive, and the view of it.
 class Array {

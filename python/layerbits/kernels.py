@@ -6,6 +6,8 @@ of array came in, and what of it needs a gradient.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from types import ModuleType
 from typing import Any
@@ -68,12 +70,15 @@ def threads() -> int:
     return int(min(torch.get_num_threads(), cpu().usable_cores()))
 
 
-def _native(tensor: Tensor) -> tuple[ModuleType, dict[str, Any]]:
-    """Return the back end of a tensor's device, and what each of its calls is told of how to run."""
+@contextmanager
+def _native(tensor: Tensor) -> Iterator[tuple[ModuleType, dict[str, Any]]]:
+    """Give the back end of a tensor's device, and what each of its calls is told of how to run."""
     if tensor.device.type != "cuda":
-        return cpu(), {"threads": threads()}
-    stream = torch.cuda.current_stream(tensor.device).cuda_stream
-    return cuda(), {"stream": stream, "allocate": partial(torch.empty, dtype=torch.float64, device=tensor.device)}
+        yield cpu(), {"threads": threads()}
+        return
+    with torch.cuda.device(tensor.device):  # torch exports tensors of the current device alone
+        stream = torch.cuda.current_stream().cuda_stream
+        yield cuda(), {"stream": stream, "allocate": partial(torch.empty, dtype=torch.float64, device=tensor.device)}
 
 
 def log_sum_exp(
@@ -166,9 +171,9 @@ def gaussian_log_sum_exp(points: Tensor, means: Tensor, factors: Tensor, offsets
         An argument has another type, dtype, device or shape than wanted, an offset is +inf, or products of finite
         points and factors might leave the range of the dtype; the message names it.
     """
-    native, how = _native(points)
     log_sum = _empty_row_sums(points)
-    native.gaussian_log_sum_exp(points.detach(), means.detach(), factors.detach(), offsets.detach(), log_sum, **how)
+    with _native(points) as (native, how):
+        native.gaussian_log_sum_exp(points.detach(), means.detach(), factors.detach(), offsets.detach(), log_sum, **how)
     return log_sum
 
 
@@ -202,18 +207,18 @@ def distance_histogram(
     TypeError, ValueError
         An argument has another type, dtype, device, shape or value than wanted; the message names it.
     """
-    native, how = _native(points)
     counts = torch.empty((edges.numel() + 1, 2), dtype=torch.int64, device=points.device)
-    native.distance_histogram(
-        _data(points), _on_host(edges), counts, labels=_data(labels), metric=_known_metric(metric), **how
-    )
+    with _native(points) as (native, how):
+        native.distance_histogram(
+            _data(points), _on_host(edges), counts, labels=_data(labels), metric=_known_metric(metric), **how
+        )
     return counts
 
 
 def largest_distance(points: Tensor, *, metric: str = "euclidean") -> float:
     """Return the largest distance of two rows as `distance_histogram` has it; 0 where there are no two."""
-    native, how = _native(points)
-    return float(native.largest_distance(_data(points), metric=_known_metric(metric), **how))
+    with _native(points) as (native, how):
+        return float(native.largest_distance(_data(points), metric=_known_metric(metric), **how))
 
 
 def _known_metric(metric: object) -> str:
@@ -235,20 +240,20 @@ class _LogSumExp(torch.autograd.Function):
         method: str,
         tolerance: float | None,
     ) -> Tensor:
-        native, how = _native(points)
         log_sum = _empty_row_sums(points)
-        if points.device.type == "cpu":
-            how |= {"method": method, "tolerance": tolerance}
-        native.log_sum_exp(
-            _data(points),
-            _data(centers),
-            sigma.item(),
-            log_sum,
-            weights=_data(weights),
-            point_offsets=_on_host(point_offsets),
-            center_offsets=_on_host(center_offsets),
-            **how,
-        )
+        with _native(points) as (native, how):
+            if points.device.type == "cpu":
+                how |= {"method": method, "tolerance": tolerance}
+            native.log_sum_exp(
+                _data(points),
+                _data(centers),
+                sigma.item(),
+                log_sum,
+                weights=_data(weights),
+                point_offsets=_on_host(point_offsets),
+                center_offsets=_on_host(center_offsets),
+                **how,
+            )
         ctx.save_for_backward(points, centers, sigma, weights, point_offsets, center_offsets, log_sum)
         return log_sum
 
@@ -261,22 +266,22 @@ class _LogSumExp(torch.autograd.Function):
         d_centers = torch.empty_like(centers) if wants_centers else None
         d_sigma = torch.empty_like(log_sum) if wants_sigma else None
         d_weights = torch.empty_like(weights) if wants_weights else None
-        native, how = _native(points)
-        native.log_sum_exp_gradient(
-            _data(points),
-            _data(centers),
-            sigma.item(),
-            _data(log_sum),
-            upstream.contiguous(),
-            weights=_data(weights),
-            point_offsets=_on_host(point_offsets),
-            center_offsets=_on_host(center_offsets),
-            d_points=d_points,
-            d_centers=d_centers,
-            d_weights=d_weights,
-            d_sigma=d_sigma,
-            **how,
-        )
+        with _native(points) as (native, how):
+            native.log_sum_exp_gradient(
+                _data(points),
+                _data(centers),
+                sigma.item(),
+                _data(log_sum),
+                upstream.contiguous(),
+                weights=_data(weights),
+                point_offsets=_on_host(point_offsets),
+                center_offsets=_on_host(center_offsets),
+                d_points=d_points,
+                d_centers=d_centers,
+                d_weights=d_weights,
+                d_sigma=d_sigma,
+                **how,
+            )
         of_sigma = None if d_sigma is None else d_sigma.sum().to(sigma.device)
         return d_points, d_centers, of_sigma, d_weights, None, None, None, None
 

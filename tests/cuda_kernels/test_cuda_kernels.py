@@ -4,6 +4,7 @@ The contracts are those of tests/kernels, which `stand_in` turns to these kernel
 shares of centers, an approximate power of two, a process that must not be forked.
 """
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -162,9 +163,6 @@ def test_weights_on_the_device_are_checked(kind):
 def test_autograd_reaches_the_kernels(monkeypatch):
     core = stand_in.emulated()
 
-    def native(_):
-        return core, {"stream": 0, "allocate": lambda count: torch.full((count,), torch.nan, dtype=torch.float64)}
-
     class WithoutMethod:
         def __getattr__(self, verb):
             def call(*arguments, **options):
@@ -174,7 +172,14 @@ def test_autograd_reaches_the_kernels(monkeypatch):
 
             return call
 
-    monkeypatch.setattr(kernels, "_native", lambda tensor: (WithoutMethod(), native(tensor)[1]))
+    @contextlib.contextmanager
+    def native(_):
+        yield (
+            WithoutMethod(),
+            {"stream": 0, "allocate": lambda count: torch.full((count,), torch.nan, dtype=torch.float64)},
+        )
+
+    monkeypatch.setattr(kernels, "_native", native)
     generator = torch.Generator().manual_seed(0)
     points, centers = (torch.randn(k, 2, dtype=torch.float64, generator=generator) for k in (3, 4))
     inputs = [
@@ -244,6 +249,15 @@ def test_arrays_of_the_cpu_are_refused_by_the_module_of_devices():
 
     with pytest.raises(ValueError, match=r"^points: got an array that is not in the memory of a CUDA device"):
         cuda().log_sum_exp(np.zeros((1, 1)), np.zeros((1, 1)), 1.0, np.zeros(1), stream=0, allocate=None)
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two devices")
+def test_tensors_of_a_device_that_is_not_the_current_one_are_taken():
+    points = torch.randn(5, 3, device="cuda:1", requires_grad=True)
+    density = layerbits.mixture_log_density(points, points.detach(), 0.8)
+    density.sum().backward()
+    assert (density.device, points.grad.device, torch.cuda.current_device()) == (points.device, points.device, 0)
 
 
 @pytest.mark.cuda

@@ -266,6 +266,10 @@ def test_array_on_another_device_is_refused():
     refuses(ValueError, "points", points=Exporter(GOOD["points"].__dlpack__(), device=(2, 0)))
 
 
+def test_pinned_memory_is_that_of_the_cpu():
+    call(points=Exporter(GOOD["points"].__dlpack__(), device=(3, 0)))
+
+
 def test_buffer_error_of_the_exporter_names_the_argument():
     refuses(TypeError, "points", points=Exporter(BufferError("cannot")))
 

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 import layerbits
-from layerbits.backends import cuda
+from layerbits.backends import cpu, cuda
 
 ONLY_CPU = {
     "test_isa_levels": "levels",
@@ -107,6 +107,7 @@ class StandIn:
 
 def pytest_configure(config):
     """Put the stand-in where tests import the core from; kernels.py keeps its own."""
+    cpu()  # a first import after this would put the module of the CPU in its place again
     layerbits._cpu = StandIn(Emulated() if os.environ["LAYERBITS_STAND_IN"] == "emulated" else OnDevice())
 
 

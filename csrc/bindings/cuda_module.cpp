@@ -34,7 +34,7 @@ void check_process() {
 // Device memory by `allocate(count)`, which returns a float64 array of that size.
 class Memory {
  public:
-  explicit Memory(py::object allocate) : allocate_(std::move(allocate)) {}
+  Memory(py::object allocate, int device) : allocate_(std::move(allocate)), device_(device) {}
 
   void* operator()(size_t bytes) {
     const py::gil_scoped_acquire acquire;
@@ -43,9 +43,12 @@ class Memory {
       Arguments arguments(kMemory);
       array_ =
           arguments.take({"allocate(count)", Dtype::kFloat64, {"count"}, true}, allocate_(count));
-      if (size_t(array_.size(0)) < count)
-        throw py::value_error("allocate(count): got an array that is too short");
-      return array_.vector<double>().data;
+      const Vector<double> got = array_.vector<double>();
+      if (size_t(got.size) < count || got.stride != 1 || arguments.device() != device_)
+        throw py::value_error(
+            "allocate(count): got an array that is too short, has gaps or is on another "
+            "device, wanted a new one beside the arguments");
+      return got.data;
     } catch (py::error_already_set& error) {
       error.restore();
     } catch (py::builtin_exception& error) {
@@ -56,13 +59,14 @@ class Memory {
 
  private:
   py::object allocate_;
+  const int device_;
   Array array_;
 };
 
 template <typename Verb>
 void run(const Arguments& arguments, uintptr_t stream, py::object allocate, const Verb& verb) {
   check_process();
-  Memory memory(std::move(allocate));
+  Memory memory(std::move(allocate), arguments.device());
   const bool polls = signals_arrive_here();
   const cuda::Stream on{arguments.device(), reinterpret_cast<void*>(stream),
                         [&](size_t bytes) { return memory(bytes); },

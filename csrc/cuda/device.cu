@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <chrono>
 #include <thread>
 
@@ -51,8 +52,12 @@ Status status_of(cudaError_t error) {
 }
 
 CurrentDevice::CurrentDevice(const Stream& stream) {
-  status = status_of(cudaGetDevice(&former_));
-  if (status.ok()) status = status_of(cudaSetDevice(stream.device));
+  int former = 0;
+  status = status_of(cudaGetDevice(&former));
+  if (status.ok() && former != stream.device) {
+    status = status_of(cudaSetDevice(stream.device));
+    former_ = former;
+  }
   if (status.ok())
     status = status_of(
         cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, stream.device));
@@ -63,23 +68,27 @@ CurrentDevice::~CurrentDevice() {
 }
 
 Status Scratch::allocate(const Stream& stream) {
-  char* base = static_cast<char*>(stream.allocate(size_));
-  if (base == nullptr) return {Status::kOutOfMemory, "the allocator has no memory on the device"};
-  for (const auto& [pointer, offset] : places_) *pointer = base + offset;
+  const auto got = reinterpret_cast<uintptr_t>(stream.allocate(size_ + kAlignment));
+  if (got == 0) return {Status::kOutOfMemory, "the allocator has no memory on the device"};
+  const uintptr_t base = (got + kAlignment - 1) / kAlignment * kAlignment;
+  for (const auto& [pointer, offset] : places_) *pointer = reinterpret_cast<void*>(base + offset);
   return {};
 }
 
 Status finish(const Stream& stream) {
   using Clock = std::chrono::steady_clock;
+  constexpr std::chrono::milliseconds kPatience{2}, kLongestSleep{10};
   const Clock::time_point start = Clock::now();
   while (true) {
     const cudaError_t error = cudaStreamQuery(handle(stream));
     if (error != cudaErrorNotReady) return status_of(error);
     cudaGetLastError();  // which it is not, but may be taken for by the next launch
-    // Most calls take less than this, and a sleep takes longer than it says.
-    if (Clock::now() - start < std::chrono::milliseconds(2)) continue;
+    // Most calls take less than this, and a sleep takes longer than it says; later it may cost a
+    // share of what has passed.
+    const Clock::duration passed = Clock::now() - start;
+    if (passed < kPatience) continue;
     if (stream.interrupted()) return {Status::kInterrupted, {}};
-    std::this_thread::sleep_for(std::chrono::microseconds(200));
+    std::this_thread::sleep_for(std::min<Clock::duration>(passed / 64, kLongestSleep));
   }
 }
 

@@ -4,7 +4,7 @@
 // bands of four rows, each value once for all points of the warp, from the first-level cache: no
 // dimension is too large for it. After a band the sums of squares, which only grow, may say that
 // the terms are exactly 0; the other rows are left out then.
-#include <cstring>
+#include <string.h>
 
 #include "sides.h"
 
@@ -36,6 +36,12 @@ __host__ __device__ inline unsigned long long bits_of_ordered(unsigned long long
   return order >> 63 ? order & ~(1ull << 63) : ~order;
 }
 
+__host__ __device__ inline double double_of(unsigned long long bits) {
+  double value = 0;
+  memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
 struct Looked {
   unsigned long long infinite_offset = ~0ull;  // the first index of one
   unsigned long long largest_offset = 0;       // ordered
@@ -44,9 +50,15 @@ struct Looked {
 
   // No offset at all is one of -inf.
   __device__ double offset() const {
-    return largest_offset == 0
-               ? double(-INFINITY)
-               : __longlong_as_double(static_cast<long long>(bits_of_ordered(largest_offset)));
+    return largest_offset == 0 ? double(-INFINITY) : double_of(bits_of_ordered(largest_offset));
+  }
+
+  // Then no sum of products overflows, so that infinity is never taken from infinity.
+  template <typename T>
+  __host__ __device__ bool in_range(int64_t dim) const {
+    const double reach = double_of(largest_point) + double_of(largest_mean);
+    const double limit = Range<T>::kLargest / 2;
+    return reach < limit && reach * double_of(largest_factor) * double(dim) < limit;
   }
 };
 
@@ -220,6 +232,7 @@ __global__ void __launch_bounds__(kWarps* kLanes, 3) sum_components(const Work<T
 template <typename T>
 __global__ void fold_shares(Work<T> work, Matrix<const T> points, const Looked* looked,
                             Vector<double> log_sum) {
+  if (looked->infinite_offset != ~0ull || !looked->template in_range<T>(work.dim)) return;
   for (int64_t i = first_index(); i < log_sum.size; i += index_stride()) {
     ScaledSum sum;
     for (int64_t share = 0; share < work.shares; ++share) {
@@ -234,21 +247,12 @@ __global__ void fold_shares(Work<T> work, Matrix<const T> points, const Looked* 
   }
 }
 
-double double_of(unsigned long long bits) {
-  double value = 0;
-  std::memcpy(&value, &bits, sizeof value);
-  return value;
-}
-
 template <typename T>
 Status verdict(const Looked& found, int64_t dim) {
   if (found.infinite_offset != ~0ull)
     return Status::bad_value("offsets: got inf at index " + std::to_string(found.infinite_offset) +
                              ", wanted numbers below it");
-  // Then no sum of products overflows, so that infinity is never taken from infinity.
-  const double reach = double_of(found.largest_point) + double_of(found.largest_mean);
-  const double limit = std::numeric_limits<T>::max() / 2;
-  if (!(reach < limit) || !(reach * double_of(found.largest_factor) * double(dim) < limit))
+  if (!found.in_range<T>(dim))
     return Status::bad_value(
         "points: got finite values whose products with the factors may leave the range of the "
         "dtype; shift points and means towards 0, or use float64");
@@ -281,7 +285,8 @@ Status gaussian_log_sum_exp(const Matrix<const T>& points, const Gaussians<T>& g
   scratch.want(components, count * component_values(dim));
   scratch.want(sums, 3 * shares * tiles * kTile);
   if (Status status = scratch.allocate(stream); !status.ok()) return status;
-  Status status = upload(looked, std::vector<Looked>(1), stream);
+  const std::vector<Looked> nothing_yet(1);
+  Status status = upload(looked, nothing_yet, stream);
   if (status.ok())
     status = status_of(cudaMemsetAsync(absent, 0, size_t(count) * sizeof *absent, handle(stream)));
   if (status.ok())

@@ -30,7 +30,7 @@ class CurrentDevice {
   int multiprocessors = 1;
 
  private:
-  int former_ = -1;
+  int former_ = -1;  // none where nothing was changed: to name a device may start CUDA on it
 };
 
 // Arrays of one allocation.
@@ -39,11 +39,12 @@ class Scratch {
   template <typename T>
   void want(T*& pointer, int64_t count) {
     places_.emplace_back(reinterpret_cast<void**>(&pointer), size_);
-    size_ += (size_t(count) * sizeof(T) + 255) / 256 * 256;
+    size_ += (size_t(count) * sizeof(T) + kAlignment - 1) / kAlignment * kAlignment;
   }
   Status allocate(const Stream& stream);
 
  private:
+  static constexpr size_t kAlignment = 256;
   std::vector<std::pair<void**, size_t>> places_;
   size_t size_ = 0;
 };
@@ -52,6 +53,7 @@ class Scratch {
 // is the caller's, whose allocator knows the stream.
 Status finish(const Stream& stream);
 
+// `from` must outlive finish(): whether the copy is made at once is the driver's affair.
 template <typename T>
 Status upload(T* to, const std::vector<T>& from, const Stream& stream) {
   return status_of(cudaMemcpyAsync(to, from.data(), from.size() * sizeof(T), cudaMemcpyHostToDevice,

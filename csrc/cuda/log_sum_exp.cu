@@ -239,6 +239,7 @@ __global__ void __launch_bounds__(S::kThreads, S::kThreads == 32 ? 12
 template <typename T>
 __global__ void fold_shares(Work<T> work, Exponents exponents, const unsigned* nan,
                             Vector<double> log_sum) {
+  if (!exponents.findings->fine()) return;
   for (int64_t i = first_index(); i < log_sum.size; i += index_stride()) {
     const int64_t group = find_group(work.table.point_rows, work.table.groups, i);
     const int64_t place =

@@ -274,6 +274,7 @@ struct CenterExtras {
 // Sums of a row over the shares, in their order.
 template <typename T>
 struct Totals {
+  const Findings* findings;
   Work<T> work;
   const int64_t* rows;  // by group
 
@@ -292,6 +293,7 @@ struct Totals {
 template <typename T>
 __global__ void finish_points(Totals<T> totals, int64_t count, double per_difference,
                               double fraction, Matrix<T> d_points, Vector<double> d_sigma) {
+  if (!totals.findings->fine()) return;
   for (int64_t i = first_index(); i < count; i += index_stride()) {
     const int64_t place = totals.place(i);
     if (d_sigma.data)
@@ -307,6 +309,7 @@ template <typename T>
 __global__ void finish_centers(Totals<T> totals, int64_t count, double per_difference,
                                Vector<const T> weights, Exponents exponents, Matrix<T> d_centers,
                                Vector<T> d_weights) {
+  if (!totals.findings->fine()) return;
   for (int64_t j = first_index(); j < count; j += index_stride()) {
     const int64_t place = totals.place(j);
     const double weight = weights.data ? double(weights.data[j * weights.stride]) : 1.0;
@@ -397,16 +400,17 @@ class GradientOnDevice {
     if (status.ok() && wants_points) status = pack_centers(false, packed_centers);
     if (status.ok() && wants_points) status = sum<Moment::kDistance>(of_points, size(of_points));
     if (status.ok() && wants_points)
-      status = launch_each(finish_points<T>, mixture_.points.rows, stream_,
-                           Totals<T>{of_points, table.point_rows}, mixture_.points.rows,
-                           per_difference, mixed_.scaling.fraction, out_.d_points, out_.d_sigma);
+      status =
+          launch_each(finish_points<T>, mixture_.points.rows, stream_,
+                      Totals<T>{mixed_.findings, of_points, table.point_rows}, mixture_.points.rows,
+                      per_difference, mixed_.scaling.fraction, out_.d_points, out_.d_sigma);
     if (status.ok() && wants_centers) status = pack_centers(true, packed_centers);
     if (status.ok() && wants_centers) status = sum<Moment::kOne>(of_centers, size(of_centers));
     if (status.ok() && wants_centers)
-      status =
-          launch_each(finish_centers<T>, mixture_.centers.rows, stream_,
-                      Totals<T>{of_centers, table.center_rows}, mixture_.centers.rows,
-                      per_difference, mixture_.weights, exponents, out_.d_centers, out_.d_weights);
+      status = launch_each(finish_centers<T>, mixture_.centers.rows, stream_,
+                           Totals<T>{mixed_.findings, of_centers, table.center_rows},
+                           mixture_.centers.rows, per_difference, mixture_.weights, exponents,
+                           out_.d_centers, out_.d_weights);
     if (status.ok()) status = finish(stream_);
     return status.ok() ? mixed_.verdict(stream_) : status;
   }

@@ -211,10 +211,18 @@ __global__ void __launch_bounds__(kThreadsOfBlock, sizeof(T) == 4 ? 2 : 1)
       since = 0;
     }
   }
-  if (kCounts)
+  if (kCounts) {
     flush(counted, work.copies, size, work.counts);
-  else
-    atomicMax(work.largest, static_cast<unsigned long long>(__double_as_longlong(double(most))));
+    return;
+  }
+  // One atomic operation a block: all of them meet at one place.
+  T* const of_threads = memory.rows[0];
+  __syncthreads();
+  of_threads[threadIdx.x] = most;
+  __syncthreads();
+  if (threadIdx.x > 0) return;
+  for (int from = 1; from < kThreadsOfBlock; ++from) most = larger(most, of_threads[from]);
+  atomicMax(work.largest, static_cast<unsigned long long>(__double_as_longlong(double(most))));
 }
 
 __global__ void copy_counts(const unsigned long long* counts, Matrix<int64_t> out) {
@@ -244,9 +252,10 @@ class Pairs {
     scratch.want(first_, bins + 1);
     scratch.want(counts_, 2 * bins + 1);
     if (Status status = scratch.allocate(stream_); !status.ok()) return status;
-    Status status = upload(looked, std::vector<Looked>(1), stream_);
-    if (status.ok())
-      status = upload(rows_and_blocks, std::vector<int64_t>{0, points_.rows, 0, blocks}, stream_);
+    const std::vector<Looked> nothing_yet(1);
+    const std::vector<int64_t> group = {0, points_.rows, 0, blocks};
+    Status status = upload(looked, nothing_yet, stream_);
+    if (status.ok()) status = upload(rows_and_blocks, group, stream_);
     if (status.ok())
       status = status_of(
           cudaMemsetAsync(counts_, 0, size_t(2 * bins + 1) * sizeof *counts_, handle(stream_)));

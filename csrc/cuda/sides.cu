@@ -5,6 +5,8 @@
 namespace layerbits::cuda {
 namespace {
 
+constexpr int64_t kFindings = sizeof(Findings) / sizeof(int64_t);
+
 template <typename T>
 __global__ void look_at_weights(Vector<const T> weights, Findings* findings) {
   unsigned long long largest = 0;
@@ -29,7 +31,7 @@ template <typename T>
 Mixed<T>::Mixed(const Mixture<T>& mixture_, int tile_blocks) : mixture(mixture_) {
   const Groups &points = mixture.point_groups, &centers = mixture.center_groups;
   const int64_t groups = points.count(), size = groups + 1;
-  on_host_.assign(size_t(6 * size), 0);
+  on_host_.assign(size_t(6 * size + kFindings + divide_up(groups, 2)), 0);
   int64_t* columns[6];
   for (int c = 0; c < 6; ++c) columns[c] = on_host_.data() + c * size;
   for (int64_t g = 0; g < groups; ++g) {
@@ -54,8 +56,6 @@ Mixed<T>::Mixed(const Mixture<T>& mixture_, int tile_blocks) : mixture(mixture_)
 template <typename T>
 void Mixed<T>::want(Scratch& scratch) {
   scratch.want(on_device_, int64_t(on_host_.size()));
-  scratch.want(findings, 1);
-  scratch.want(nan, table.groups);
 }
 
 template <typename T>
@@ -65,17 +65,18 @@ Status Mixed<T>::start(const Stream& stream) {
            on_device_ + 3 * size};
   tiles_of_points = on_device_ + 4 * size;
   tiles_of_centers = on_device_ + 5 * size;
+  findings = reinterpret_cast<Findings*>(on_device_ + 6 * size);
+  nan = reinterpret_cast<unsigned*>(findings + 1);
   Findings initial;
   if (!mixture.weights || mixture.weights.size == 0) {
     const double one = 1;
     std::memcpy(&initial.largest_weight, &one, sizeof one);
   }
-  Status status = upload(on_device_, on_host_, stream);
-  if (status.ok()) status = upload(findings, std::vector<Findings>{initial}, stream);
-  if (status.ok())
-    status = status_of(cudaMemsetAsync(nan, 0, size_t(table.groups) * sizeof *nan, handle(stream)));
+  std::memcpy(on_host_.data() + 6 * size, &initial, sizeof initial);
+  const Status status = upload(on_device_, on_host_, stream);
   if (!status.ok() || !mixture.weights) return status;
-  const int64_t count = std::min<int64_t>(mixture.weights.size, 1 << 18);
+  // Few threads: all of them end at one place of memory.
+  const int64_t count = std::min<int64_t>(mixture.weights.size, 1 << 14);
   return launch_each(look_at_weights<T>, count, stream, mixture.weights, findings);
 }
 

@@ -34,6 +34,11 @@ struct Findings {
   unsigned long long bad_weight = ~0ull;  // the first index of one
   unsigned long long largest_weight = 0;  // the bits of a double, whose order is theirs
   unsigned points_too_large = 0, centers_too_large = 0;
+
+  // A call that fails writes no results.
+  __device__ __forceinline__ bool fine() const {
+    return bad_weight == ~0ull && largest_weight != 0 && !points_too_large && !centers_too_large;
+  }
 };
 
 struct Side {
@@ -87,7 +92,7 @@ class Mixed {
   unsigned* nan = nullptr;  // by group: has a center any
 
  private:
-  std::vector<int64_t> on_host_;
+  std::vector<int64_t> on_host_;  // one copy for all: groups, findings, nan
   int64_t* on_device_ = nullptr;
   int64_t point_blocks_ = 0, center_blocks_ = 0;
 };

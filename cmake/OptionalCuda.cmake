@@ -3,7 +3,7 @@
 # LAYERBITS_CUDA: AUTO builds it where there is a CUDA compiler, ON insists on one, OFF does not look.
 # LAYERBITS_CUDA_ARCHITECTURES: Ampere, Hopper and Blackwell of data centers, and PTX of the last for what comes after;
 # "90" is the fastest way to one of them. LAYERBITS_CUDA_EMULATION builds layerbits._cuda_emulated from the same sources by
-# the C++ compiler: slow, for the tests of machines without a device.
+# the C++ compiler, and a stand-in for the devices of a torch without CUDA: slow, for the tests of machines without a device.
 set(LAYERBITS_CUDA AUTO CACHE STRING "Build the CUDA back end: AUTO, ON or OFF")
 set_property(CACHE LAYERBITS_CUDA PROPERTY STRINGS AUTO ON OFF)
 if(NOT LAYERBITS_CUDA MATCHES "^(AUTO|ON|OFF)$")
@@ -74,5 +74,25 @@ function(layerbits_add_cuda)
     target_compile_definitions(_cuda_emulated PRIVATE LAYERBITS_EMULATED)
     target_compile_options(_cuda_emulated PRIVATE -ffp-contract=off -Wno-unknown-pragmas)
     layerbits_set_warnings(_cuda_emulated)
+    _layerbits_torch_device()
   endif()
+endfunction()
+
+# torch is found by the interpreter; its own package for cmake would look for all that torch was built with.
+function(_layerbits_torch_device)
+  execute_process(
+    COMMAND ${Python_EXECUTABLE} -c
+            "import importlib.util as u; print(u.find_spec('torch').submodule_search_locations[0], end='')"
+    OUTPUT_VARIABLE torch
+    RESULT_VARIABLE failed
+    ERROR_QUIET)
+  if(failed)
+    message(STATUS "layerbits: ${Python_EXECUTABLE} has no torch: no stand-in for its devices")
+    return()
+  endif()
+  add_library(torch_device MODULE tests/cuda_kernels/emulation/torch_device.cpp)
+  set_target_properties(torch_device PROPERTIES PREFIX "" BUILD_RPATH ${torch}/lib)
+  target_compile_features(torch_device PRIVATE cxx_std_20)
+  target_include_directories(torch_device SYSTEM PRIVATE ${torch}/include)
+  target_link_libraries(torch_device PRIVATE ${torch}/lib/libtorch_cpu.so ${torch}/lib/libc10.so)
 endfunction()

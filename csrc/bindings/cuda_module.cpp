@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cstdlib>
 
 #include "../cuda/verbs.h"
 #include "verbs.h"
@@ -14,9 +15,10 @@ namespace py = pybind11;
 namespace layerbits {
 namespace {
 
-// Where this module is built for tests without a device, its memory is that of the host.
+// Where this module is built for tests without a device, its memory is that of the host, under
+// another name if devices are to be emulated too.
 #ifdef LAYERBITS_EMULATED
-constexpr int kMemory = kCpu;
+const int kMemory = getenv("LAYERBITS_EMULATED_DEVICES") ? kCuda : kCpu;
 #else
 constexpr int kMemory = kCuda;
 #endif

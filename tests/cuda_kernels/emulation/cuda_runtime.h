@@ -102,17 +102,24 @@ struct cudaDeviceProp {
   int major = 0, minor = 0;
 };
 
-// LAYERBITS_EMULATED_ERROR holds the number of what cudaGetDeviceCount shall answer.
+// LAYERBITS_EMULATED_ERROR holds the number of what cudaGetDeviceCount shall answer,
+// LAYERBITS_EMULATED_DEVICES how many there are.
+inline int emulated_devices() {
+  const char* devices = getenv("LAYERBITS_EMULATED_DEVICES");
+  return devices ? atoi(devices) : 1;
+}
+inline thread_local int emulated_device = 0;
 inline cudaError_t cudaGetDeviceCount(int* count) {
-  *count = 1;
+  *count = emulated_devices();
   const char* error = getenv("LAYERBITS_EMULATED_ERROR");
   return cudaError_t(error ? atoi(error) : 0);
 }
 inline const char* cudaGetErrorString(cudaError_t) { return "as emulated"; }
 inline cudaError_t cudaGetLastError() { return cudaSuccess; }
-inline cudaError_t cudaGetDevice(int* device) { return *device = 0, cudaSuccess; }
+inline cudaError_t cudaGetDevice(int* device) { return *device = emulated_device, cudaSuccess; }
 inline cudaError_t cudaSetDevice(int device) {
-  return device == 0 ? cudaSuccess : cudaErrorInvalidDevice;
+  if (device < 0 || device >= emulated_devices()) return cudaErrorInvalidDevice;
+  return emulated_device = device, cudaSuccess;
 }
 inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr, int) {
   return *value = 2, cudaSuccess;

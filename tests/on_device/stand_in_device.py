@@ -1,0 +1,63 @@
+"""Gives a torch without CUDA two devices, and layerbits the emulated kernels, so that tests/on_device run anywhere.
+
+    LAYERBITS_CUDA_EMULATED=BUILD/_cuda_emulated*.so PYTHONPATH=python:tests/on_device pytest -p stand_in_device tests/on_device
+
+Built by cmake with LAYERBITS_CUDA_EMULATION=ON, which puts torch_device.so beside the kernels. The devices are the
+process's from then on, and must be there before torch is: an ordinary run skips these tests, or takes a real device.
+"""
+
+import ctypes
+import glob
+import importlib.util
+import os
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+DEVICES = 2
+
+
+def _load():
+    found = glob.glob(os.environ.get("LAYERBITS_CUDA_EMULATED", ""))
+    if not found:
+        raise ImportError("LAYERBITS_CUDA_EMULATED names no module: build with LAYERBITS_CUDA_EMULATION=ON and name it")
+    if "torch" in sys.modules:
+        raise ImportError("torch was imported before its devices: load this plugin by pytest -p stand_in_device")
+    ctypes.CDLL(str(Path(found[0]).with_name("torch_device.so")))
+    os.environ["LAYERBITS_EMULATED_DEVICES"] = str(DEVICES)
+    spec = importlib.util.spec_from_file_location("_cuda_emulated", found[0])
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    sys.modules["layerbits._cuda"] = module
+
+
+def _complete_torch():
+    """Put in place what torch.cuda asks of the part of torch that is not there."""
+    import torch
+
+    here, cuda, c = torch.ops.layerbits_stand_in, torch.cuda, torch._C
+    c._cuda_getDevice = lambda: here.exchange_device(-1)
+    c._cuda_setDevice = cuda._exchange_device = cuda._maybe_exchange_device = here.exchange_device
+    cuda._initialized = True
+    cuda.default_generators = tuple(here.default_generator(index) for index in range(DEVICES))
+    cuda.device_count = cuda.random.device_count = lambda: DEVICES
+    cuda.is_available = lambda: True
+    torch.storage._to = _to
+    cuda.get_device_name = lambda device=None: "stand-in"
+    cuda.synchronize = lambda device=None: None
+    cuda.current_stream = cuda.default_stream = lambda device=None: SimpleNamespace(cuda_stream=0)
+
+
+def _to(storage, device, non_blocking=False):
+    """Copy a storage, which a torch without CUDA makes no memory on a device for."""
+    import torch
+
+    if storage.device == torch.device(device):
+        return storage
+    made = torch.empty(storage.nbytes(), dtype=torch.uint8, device=device).untyped_storage()
+    made.copy_(storage)
+    return made
+
+
+_load()
+_complete_torch()

@@ -1,0 +1,202 @@
+"""What the tests beside this one take for granted of torch: true of a device, and of what stands in for one."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+EPS = torch.finfo(torch.float64).eps
+
+
+def normal(*shape):
+    return torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+
+def same(on_device, on_cpu, tolerance=0.0):
+    assert on_device.device.type == "cuda"
+    torch.testing.assert_close(on_device.cpu(), on_cpu, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x + 2 * x - 1,
+        lambda x: torch.stack([x, -x]).sum(0),
+        lambda x: x.T.reshape(2, 6)[:, ::2],
+        lambda x: x[torch.tensor([2, 0])],
+        lambda x: x[:, x[0] > 0],
+        lambda x: torch.cat([x.argsort(0), x.topk(2, 0).indices]),
+        lambda x: x.abs().cumsum(0).clamp(max=2),
+        lambda x: torch.where(x > 0, x, torch.tensor(0.0, dtype=x.dtype)),
+        lambda x: x.unique(),
+        lambda x: x.float().double(),
+    ],
+    ids=range(10),
+)
+def test_functions_are_those_of_the_cpu(function):
+    x = normal(4, 3)
+    want = function(x)
+    same(function(x.cuda()), want, 4 * EPS * x.abs().sum().item())
+
+
+def test_views_share_memory():
+    x = torch.zeros(3, 4, device="cuda")
+    x[1] = 1
+    x.T[2].add_(2)
+    x.view(-1)[-1] = 5
+    x.unsqueeze(0).mul_(2)
+    part = x[:2]
+    x.zero_()
+    assert part.sum() == 0
+    assert x.T.data_ptr() == x.data_ptr()
+    assert part._version == x._version == 5
+
+
+def test_results_are_written_into_what_was_given():
+    x = normal(3, 4).cuda()
+    out = torch.empty(0, dtype=torch.float64, device="cuda")
+    assert torch.add(x, 1, out=out) is out
+    same(out, x.cpu() + 1)
+    assert x.resize_(2).shape == (2,)
+
+
+@pytest.mark.parametrize("name", ["linalg.eigh", "linalg.qr", "linalg.cholesky", "linalg.inv", "linalg.svdvals"])
+def test_matrices_are_decomposed(name):
+    matrix = normal(6, 4).T @ normal(6, 4) + torch.eye(4, dtype=torch.float64)
+    function = torch.linalg.__dict__[name.removeprefix("linalg.")]
+    got, want = function(matrix.cuda()), function(matrix)
+    for one, other in zip(*((x if isinstance(x, tuple) else (x,)) for x in (got, want)), strict=True):
+        # Signs of columns are anybody's; condition below 1e3.
+        same(one.abs(), other.abs(), 1e5 * EPS)
+
+
+def test_triangular_systems_are_solved():
+    factor = torch.linalg.cholesky(normal(6, 4).T @ normal(6, 4))
+    got = torch.linalg.solve_triangular(factor.cuda(), normal(4, 2).cuda(), upper=False)
+    same(got, torch.linalg.solve_triangular(factor, normal(4, 2), upper=False), 1e4 * EPS)
+
+
+def network():
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(1, 3, 3, padding=1),
+        nn.BatchNorm2d(3),
+        nn.Tanh(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(12, 5),
+        nn.ReLU(),
+        nn.Linear(5, 2),
+    ).double()
+
+
+@pytest.mark.parametrize("optimizer", [torch.optim.SGD, torch.optim.Adam])
+def test_training_is_that_of_the_cpu(optimizer):
+    on_cpu = network()
+    trained = [on_cpu, copy.deepcopy(on_cpu).to("cuda")]
+    inputs, classes = normal(8, 1, 4, 4), torch.arange(8) % 2
+    for model in trained:
+        device = next(model.parameters()).device
+        steps = optimizer(model.parameters(), lr=1e-2)
+        for _ in range(5):
+            steps.zero_grad()
+            nn.functional.cross_entropy(model(inputs.to(device)), classes.to(device)).backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            steps.step()
+    for name, value in trained[1].state_dict().items():
+        # Adam divides by small roots: a rounding of a gradient of 1e-6 moves a step by 1e-10.
+        same(value, trained[0].state_dict()[name], 1e-9)
+
+
+def test_generators_keep_their_state():
+    generator = torch.Generator("cuda").manual_seed(3)
+    assert generator.device.type == "cuda"
+    state = generator.get_state()
+    first = torch.randn(5, device="cuda", generator=generator)
+    generator.set_state(state)
+    assert torch.equal(torch.randn(5, device="cuda", generator=generator), first)
+    assert not torch.equal(torch.empty(5, device="cuda").normal_(generator=generator), first)
+
+
+def test_noise_of_a_device_leaves_the_cpus_alone():
+    state = torch.get_rng_state()
+    torch.randn(3, device="cuda")
+    assert torch.equal(torch.get_rng_state(), state)
+    with pytest.raises(RuntimeError, match="device type for generator"):
+        torch.randn(3, device="cuda", generator=torch.Generator())
+
+
+def test_seed_of_all_devices_is_set():
+    torch.manual_seed(5)
+    first = torch.randn(3, device="cuda")
+    torch.manual_seed(5)
+    assert torch.equal(torch.randn(3, device="cuda"), first)
+
+
+@pytest.mark.parametrize(
+    "mix",
+    [
+        lambda there, here: there + here,
+        lambda there, here: here * there,
+        lambda there, here: there @ here,
+        lambda there, here: here.add_(there),
+        lambda there, here: torch.cat([there, here]),
+        lambda there, here: nn.functional.linear(here, there),
+        lambda there, here: torch.where(there > 0, there, here),
+        lambda there, here: torch.add(there, there, out=here),
+        lambda there, here: there.gather(0, here.long()),
+        lambda there, here: torch.zeros((), dtype=there.dtype).add_(there.sum()),
+    ],
+    ids=range(10),
+)
+def test_devices_do_not_mix(mix):
+    with pytest.raises(RuntimeError, match="same device|on cpu"):
+        mix(normal(3, 3).cuda(), normal(3, 3))
+
+
+def test_two_devices_do_not_mix(second_device):
+    with pytest.raises(RuntimeError, match="same device"):
+        normal(3).to("cuda:0") + normal(3).to(second_device)
+
+
+def test_numbers_may_come_from_the_cpu():
+    x = normal(3)
+    same(x.cuda() * torch.tensor(2.0), x * 2)
+    same(x.cuda().index_select(0, torch.tensor([1]).cuda()), x[1:2])
+    y = x.cuda()
+    y[1] = torch.tensor(4.0)
+    assert y[1].item() == 4.0
+
+
+def test_arrays_of_numpy_are_of_the_cpu():
+    with pytest.raises(TypeError, match="cuda"):
+        normal(3).cuda().numpy()
+
+
+def test_copies_go_both_ways(second_device):
+    x = normal(3, 4)
+    there = x.to("cuda")
+    same(there, x)
+    same(there.to(second_device).T, x.T)
+    here = torch.empty(4, 3, dtype=torch.float32)
+    here.copy_(there.T)
+    assert torch.equal(here, x.T.float())
+    assert torch.cuda.current_device() == 0
+    with torch.cuda.device(1):
+        assert torch.empty(1, device="cuda").device.index == 1
+
+
+def test_checkpoints_travel(tmp_path):
+    torch.save({"x": normal(3).cuda()}, tmp_path / "x.pt")
+    assert torch.load(tmp_path / "x.pt")["x"].device.type == "cuda"
+    assert torch.load(tmp_path / "x.pt", map_location="cpu")["x"].device.type == "cpu"
+
+
+def test_copies_to_the_host_are_counted(copies_to_host):
+    x = normal(3, 4).cuda()
+    (x @ x.T).tanh_()
+    assert copies_to_host() == []
+    x[1].cpu()
+    x.sum().item()
+    assert copies_to_host() == [32, 8]

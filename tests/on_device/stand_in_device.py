@@ -1,6 +1,6 @@
 """Gives a torch without CUDA two devices, and layerbits the emulated kernels, so that tests/on_device run anywhere.
 
-    LAYERBITS_CUDA_EMULATED=BUILD/_cuda_emulated*.so PYTHONPATH=python:tests/on_device pytest -p stand_in_device tests/on_device
+    LAYERBITS_CUDA_EMULATED="BUILD/_cuda_emulated*.so" PYTHONPATH=tests/on_device pytest -p stand_in_device tests/on_device
 
 Built by cmake with LAYERBITS_CUDA_EMULATION=ON, which puts torch_device.so beside the kernels. The devices are the
 process's from then on, and must be there before torch is: an ordinary run skips these tests, or takes a real device.
@@ -42,21 +42,19 @@ def _complete_torch():
     cuda.default_generators = tuple(here.default_generator(index) for index in range(DEVICES))
     cuda.device_count = cuda.random.device_count = lambda: DEVICES
     cuda.is_available = lambda: True
-    torch.storage._to = _to
+    torch.UntypedStorage.__new__ = _new_storage
     cuda.get_device_name = lambda device=None: "stand-in"
     cuda.synchronize = lambda device=None: None
     cuda.current_stream = cuda.default_stream = lambda device=None: SimpleNamespace(cuda_stream=0)
 
 
-def _to(storage, device, non_blocking=False):
-    """Copy a storage, which a torch without CUDA makes no memory on a device for."""
+def _new_storage(kind, *arguments, device="cpu", **options):
+    """Make a storage on any device: a torch without CUDA knows its tensors alone."""
     import torch
 
-    if storage.device == torch.device(device):
-        return storage
-    made = torch.empty(storage.nbytes(), dtype=torch.uint8, device=device).untyped_storage()
-    made.copy_(storage)
-    return made
+    if torch.device(device).type == "cpu":
+        return torch._C.StorageBase.__new__(kind, *arguments, device=device, **options)
+    return torch.empty(*arguments, dtype=torch.uint8, device=device).untyped_storage()
 
 
 _load()

@@ -151,7 +151,7 @@ def test_seed_of_all_devices_is_set():
     ids=range(10),
 )
 def test_devices_do_not_mix(mix):
-    with pytest.raises(RuntimeError, match="same device|on cpu"):
+    with pytest.raises(RuntimeError, match=r"same device|on cpu"):
         mix(normal(3, 3).cuda(), normal(3, 3))
 
 

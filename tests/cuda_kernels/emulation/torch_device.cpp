@@ -147,10 +147,15 @@ std::vector<int64_t> copies_to_host() {
 }
 
 Tensor tensor_over(const Storage& storage, c10::DispatchKey key, const Tensor& like) {
-  Tensor made =
-      at::detail::make_tensor<TensorImpl>(Storage(storage), c10::DispatchKeySet(key), like.dtype());
-  made.unsafeGetTensorImpl()->set_sizes_and_strides(like.sizes(), like.strides(),
-                                                    like.storage_offset());
+  const TensorImpl* const from = like.unsafeGetTensorImpl();
+  c10::DispatchKeySet keys(key);
+  if (from->_is_zerotensor()) keys = keys.add(c10::DispatchKey::ZeroTensor);
+  Tensor made = at::detail::make_tensor<TensorImpl>(Storage(storage), keys, like.dtype());
+  TensorImpl* const to = made.unsafeGetTensorImpl();
+  to->set_sizes_and_strides(like.sizes(), like.strides(), like.storage_offset());
+  to->_set_conj(from->is_conj());
+  to->_set_neg(from->is_neg());
+  if (from->is_wrapped_number()) to->set_wrapped_number(true);
   return made;
 }
 
@@ -272,8 +277,6 @@ class Call {
   Tensor view(const Tensor& original) {
     if (original.device().type() != kType) return original;
     Tensor host = tensor_over(host_storage(original.storage()), c10::DispatchKey::CPU, original);
-    if (original.unsafeGetTensorImpl()->is_wrapped_number())
-      host.unsafeGetTensorImpl()->set_wrapped_number(true);
     views_.push_back({original, host});
     return host;
   }

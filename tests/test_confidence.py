@@ -199,6 +199,12 @@ def test_many_queries_of_few_inputs_take_no_time():
     assert 0.495 < low < 0.5 < high < 0.505  # 5 standard errors of 0.289 / sqrt(200,000), 1.4 times as wide and more
 
 
+def test_terms_that_rounding_put_above_the_most_are_at_it():
+    """Of classes that say nothing, where both are 0."""
+    terms = np.where(np.random.default_rng(0).random((12, 8)) < 0.05, 1e-16, 0.0)
+    assert channel_interval(terms, ceiling=0.0, most=0.0, risk=RISK) == pytest.approx((0, 0), abs=1e-12)
+
+
 @pytest.mark.parametrize("q", [2, 5, 30])
 def test_channel_interval_holds_the_information(q):
     """Terms of a channel that erases 7 of 10 of 8 symbols: log 8 or 0, I = 0.3 log 8."""

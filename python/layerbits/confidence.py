@@ -119,6 +119,7 @@ def channel_interval(terms: Doubles, *, ceiling: float, most: float, risk: float
     Each column holds independent terms log(p(t|x) / p(t)) of all n inputs, `most` at the most; the information is
     between 0 and `ceiling`. The first pass is the pilot.
     """
+    terms = np.minimum(terms, most)  # which rounding may have put some above
     pilot, *others = in_passes(terms)
     share = rare_share(sum(map(len, others)), risk)
     first, *secure = in_passes(secured(terms, share))

@@ -83,12 +83,11 @@ def over_plug_in(
 def _plug_in(sample: LayerSample, classes: Integers, place: int) -> float:
     """Return the plug-in of I(X;T) in nats at the queries of `layer_information` with seed 0."""
     signals, others = sample.signals, sample.signals.shape[1] - sample.queries
-    bases = np.repeat(signals, sample.queries, axis=1) if sample.is_exact else np.ascontiguousarray(signals[:, others:])
-    noise = NormalStream(0, 1, place).like(torch.from_numpy(bases)).numpy()
-    queries = Queries.around(bases, sample.sigma, noise)
+    bases = signals.expand(-1, sample.queries, -1) if sample.is_exact else signals[:, others:].contiguous()
+    queries = Queries.around(bases, sample.sigma, NormalStream(0, 1, place).like(bases))
     if sample.is_exact:
         return float(exact_surprisals(queries, signals, classes, sample.sigma).terms("I(X;T)").mean())
-    entropies, _ = plug_in(queries, np.ascontiguousarray(signals[:, :others]), classes, sample.sigma)
+    entropies, _ = plug_in(queries, signals[:, :others].contiguous(), classes, sample.sigma)
     return entropies.marginal.value - entropies.by_input.value
 
 

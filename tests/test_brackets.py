@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from known_answers import BPSK, entropy, grid, information_in_plane, information_of_channel, normal
 from scipy import stats
 
@@ -24,11 +25,15 @@ def random(*shape, seed):
     return np.random.default_rng(seed).normal(size=shape)
 
 
+def normal_like(bases, seed):
+    return torch.from_numpy(random(*bases.shape, seed=seed))
+
+
 def exact(centers, sigma, *, q=8, classes=None, lost=0.0, seed=0):
     """Brackets of centers (n, d), from q queries of each."""
-    signals = np.asarray(centers, float)[:, None]
-    bases = np.repeat(signals, q, axis=1)
-    queries = Queries.around(bases, sigma, random(*bases.shape, seed=seed))
+    signals = torch.from_numpy(np.asarray(centers, float))[:, None]
+    bases = signals.expand(-1, q, -1)
+    queries = Queries.around(bases, sigma, normal_like(bases, seed))
     return exact_brackets(queries, signals, classes, sigma, RISK, lost)
 
 
@@ -116,14 +121,15 @@ class Chain:
         """Return queries (n, q, 1) and r other draws."""
         z = np.random.default_rng(seed)
         inner = np.tanh(self.inputs)[:, None, None] + SIGMA * z.normal(size=(len(self.inputs), q + r, 1))
-        signals = np.tanh(self.gain * inner)
-        return Queries.around(signals[:, r:], SIGMA, z.normal(size=signals[:, r:].shape)), signals[:, :r]
+        signals = torch.from_numpy(np.tanh(self.gain * inner))
+        normal = torch.from_numpy(z.normal(size=(len(self.inputs), q, 1)))
+        return Queries.around(signals[:, r:], SIGMA, normal), signals[:, :r]
 
     def brackets(self, seed, *, q=8, r=16, lost=0.0, mix_up=False):
         queries, draws = self.sample(seed, q=q, r=r)
         some = np.arange(len(self.inputs))
         if mix_up:
-            draws = draws[::-1].copy()
+            draws = draws.flip(0)
         return sampled_brackets(queries, draws, self.classes, SIGMA, RISK, lost, some=some)
 
 
@@ -167,17 +173,18 @@ def test_decoder_is_chosen_by_the_trial_and_evaluated_by_the_rest():
     chain = CHAINS["gentle"]
     queries, draws = chain.sample(0)
     some = np.arange(12)
-    moved = queries.points.copy()
+    moved = queries.points.clone()
     moved[:, 4:] += 0.5
     found, other = (
-        sampled_brackets(Queries(points, queries.bases, some), draws, None, SIGMA, RISK, 0.0, some=some)["I(X;T)"]
+        sampled_brackets(Queries.at(points, queries.bases, SIGMA), draws, None, SIGMA, RISK, 0.0, some=some)["I(X;T)"]
         for points in (queries.points, moved)
     )
     assert found.decoder == other.decoder
     assert found.decoded != other.decoded
-    moved = queries.points.copy()
+    moved = queries.points.clone()
     moved[:, :4] += 1e-3
-    third = sampled_brackets(Queries(moved, queries.bases, some), draws, None, SIGMA, RISK, 0.0, some=some)["I(X;T)"]
+    asked = Queries.at(moved, queries.bases, SIGMA)
+    third = sampled_brackets(asked, draws, None, SIGMA, RISK, 0.0, some=some)["I(X;T)"]
     assert (third.decoder, third.decoded) == (found.decoder, pytest.approx(found.decoded, abs=1e-12))
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from scipy import stats
 
 from layerbits.decoders import decoders
@@ -13,13 +14,13 @@ NAMES = ["Gaussian", "shared Gaussian", "wide mixture"]
 
 def draws(d, r=5, dtype=np.float64):
     random = np.random.default_rng(d)
-    return (2 * random.normal(size=(4, 1, d)) + random.normal(size=(4, r, d))).astype(dtype)
+    return torch.from_numpy((2 * random.normal(size=(4, 1, d)) + random.normal(size=(4, r, d))).astype(dtype))
 
 
 def densities(decoder, points, inputs):
     """q(t|x), q(t|y) and q(t) at points (m, d): queries without noise, whose surprisals lack that of N(0, SIGMA^2)."""
-    some = np.repeat(points[None], len(inputs), axis=0)
-    found = decoder.surprisals(Queries(some, some, np.array(inputs)))
+    some = points.expand(len(inputs), -1, -1)
+    found = decoder.surprisals(Queries(some, some, np.zeros(some.shape[:2]), np.array(inputs)))
     volume = (2 * np.pi * SIGMA**2) ** (points.shape[1] / 2)
     return [np.exp(-one) / volume for one in (found.by_input, found.by_class, found.marginal)]
 
@@ -29,8 +30,8 @@ def densities(decoder, points, inputs):
 def test_densities_integrate_to_one(d, place):
     """Grid sums with steps of a half of SIGMA, the least deviation there is: off by exp(-2 pi^2 / 0.25) = 1e-34."""
     some = draws(d)
-    axis = np.arange(some.min() - 20, some.max() + 20, SIGMA / 2)
-    points = np.stack(np.meshgrid(*[axis] * d, indexing="ij"), axis=-1).reshape(-1, d)
+    axis = np.arange(float(some.min()) - 20, float(some.max()) + 20, SIGMA / 2)
+    points = torch.from_numpy(np.stack(np.meshgrid(*[axis] * d, indexing="ij"), axis=-1).reshape(-1, d))
     for density in densities(list(decoders(some, CLASSES, SIGMA))[place], points, [0, 2]):
         assert density.sum(1) * (SIGMA / 2) ** d == pytest.approx(1, abs=1e-9)
 
@@ -60,11 +61,11 @@ def of_scipy(name, some):
 def test_densities_are_those_of_scipy(d, place, name, dtype, tolerance):
     """Of all inputs, of classes, and of each: exponents of some tens, by factors that are rounded to their dtype."""
     some = draws(d, r=2 * d + 3, dtype=dtype)
-    points = draws(d, r=6).reshape(-1, d).astype(dtype)
+    points = draws(d, r=6, dtype=dtype).flatten(0, 1)
     decoder = list(decoders(some, CLASSES, SIGMA))[place]
     assert decoder.name == name
     own, in_class, pooled = densities(decoder, points, range(4))
-    truth = np.array([pdf(points) for pdf in of_scipy(name, some)])
+    truth = np.array([pdf(points.numpy()) for pdf in of_scipy(name, some.numpy())])
     np.testing.assert_allclose(own, truth, rtol=tolerance, atol=1e-30)
     np.testing.assert_allclose(pooled, np.tile(truth.mean(0), (4, 1)), rtol=tolerance)
     of_class = np.array([truth[CLASSES[x] == CLASSES].mean(0) for x in range(4)])
@@ -95,6 +96,6 @@ def test_draws_that_are_all_the_same_leave_the_noise(spread):
     """Every decoder is then N(mean, SIGMA^2)."""
     some = draws(2)
     some = some[:, :1] + spread * some
-    truth = np.array([stats.multivariate_normal(one.mean(0), SIGMA**2).pdf(some[0]) for one in some])
+    truth = np.array([stats.multivariate_normal(one.mean(0), SIGMA**2).pdf(some[0]) for one in some.numpy()])
     for decoder in decoders(some, None, SIGMA):
         np.testing.assert_allclose(densities(decoder, some[0], range(4))[0], truth, rtol=1e-9, atol=1e-30)

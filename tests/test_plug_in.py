@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from known_answers import gaussian_mixture_information
 from scipy import stats
 from scipy.special import logsumexp
@@ -18,11 +19,15 @@ def random(*shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape)
 
 
+def tensor(*shape, seed=0):
+    return torch.from_numpy(random(*shape, seed=seed))
+
+
 def sample(q, r, n=5, d=2):
     """Queries (n, q) about bases of their own, and r other draws: around places that differ."""
-    places = random(n, 1, d, seed=1)
-    queries = Queries.around(places + random(n, q, d, seed=2) / 2, SIGMA, random(n, q, d, seed=3))
-    return queries, places + random(n, r, d, seed=4) / 2
+    places = tensor(n, 1, d, seed=1)
+    queries = Queries.around(places + tensor(n, q, d, seed=2) / 2, SIGMA, tensor(n, q, d, seed=3))
+    return queries, places + tensor(n, r, d, seed=4) / 2
 
 
 def surprisal(point, base, centers, weights):
@@ -33,12 +38,13 @@ def surprisal(point, base, centers, weights):
 
 def brute_force(queries, draws, left_out=None):
     """Surprisals (n, q) of each kind by draws and bases; without draws and bases of one input that are left out."""
+    points, bases, draws = (one.numpy() for one in (queries.points, queries.bases, draws))
     members = {
         "by_input": lambda x: [x],
         "by_class": lambda x: np.flatnonzero(CLASSES[x] == CLASSES),
         "marginal": lambda x: range(len(draws)),
     }
-    groups = [np.concatenate(both) for both in zip(draws, queries.bases, strict=True)]
+    groups = [np.concatenate(both) for both in zip(draws, bases, strict=True)]
     if left_out:
         groups[left_out[0]] = np.delete(groups[left_out[0]], left_out[1], axis=0)
     found = {}
@@ -47,7 +53,7 @@ def brute_force(queries, draws, left_out=None):
         for x, j in np.ndindex(queries.shape):
             centers = np.concatenate([groups[one] for one in of(x)])
             weights = np.concatenate([np.full(len(groups[one]), 1 / len(groups[one]) / len(of(x))) for one in of(x)])
-            found[kind][x, j] = surprisal(queries.points[x, j], queries.bases[x, j], centers, weights)
+            found[kind][x, j] = surprisal(points[x, j], bases[x, j], centers, weights)
     return found
 
 
@@ -83,24 +89,27 @@ def test_parts_are_eight_at_the_most():
 def test_fresh_surprisals_are_by_the_other_draws_alone():
     queries, draws = sample(4, 6)
     _, fresh = plug_in(queries, draws, CLASSES, SIGMA)
+    points, bases, draws = (one.numpy() for one in (queries.points, queries.bases, draws))
     for x, j in np.ndindex(queries.shape):
         same = draws[CLASSES[x] == CLASSES].reshape(-1, 2)
         for kind, centers in (("by_input", draws[x]), ("by_class", same), ("marginal", draws.reshape(-1, 2))):
             weights = np.full(len(centers), 1 / len(centers))
-            truth = surprisal(queries.points[x, j], queries.bases[x, j], centers, weights)
+            truth = surprisal(points[x, j], bases[x, j], centers, weights)
             assert getattr(fresh, kind)[x, j] == pytest.approx(truth, abs=1e-12)
 
 
 def test_exact_surprisals_are_by_the_centers():
     """Their mean differences are the information of the mixture, by Monte Carlo of its own: within 5 errors."""
-    centers = random(6, 1, 2)
+    centers = tensor(6, 1, 2)
     classes = np.arange(6) % 2
-    queries = Queries.around(np.repeat(centers, 4000, 1), SIGMA, random(6, 4000, 2, seed=1))
+    queries = Queries.around(centers.expand(-1, 4000, -1), SIGMA, tensor(6, 4000, 2, seed=1))
     found = exact_surprisals(queries, centers, classes, SIGMA)
     assert (found.by_input == 0).all()
     for quantity, labels in (("I(X;T)", None), ("I(T;Y)", classes)):
         terms = found.terms(quantity)
-        truth, error = gaussian_mixture_information(centers[:, 0], SIGMA**2 * np.eye(2), 50_000, seed=2, classes=labels)
+        truth, error = gaussian_mixture_information(
+            centers[:, 0].numpy(), SIGMA**2 * np.eye(2), 50_000, seed=2, classes=labels
+        )
         assert abs(terms.mean() - truth) <= 5 * math.hypot(error, terms.std() / math.sqrt(terms.size))
 
 

@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 import pytest
+import torch
 
 from layerbits import refinement
 from layerbits.measurement import measure
@@ -20,12 +21,12 @@ def chain(draws, queries):
     """The second of two tanh layers of one unit, in so many passes."""
     random = np.random.default_rng(draws)
     inner = np.tanh(INPUTS)[:, None, None] + SIGMA * random.normal(size=(12, draws, 1))
-    return [LayerSample(np.tanh(2 * inner), SIGMA, 0.0, 0.0, queries)]
+    return [LayerSample(torch.from_numpy(np.tanh(2 * inner)), SIGMA, 0.0, 0.0, queries)]
 
 
 def first(_, queries):
     """The first of them, behind no noise."""
-    return [LayerSample(np.tanh(INPUTS)[:, None, None], SIGMA, 0.0, 0.0, queries)]
+    return [LayerSample(torch.from_numpy(np.tanh(INPUTS))[:, None, None], SIGMA, 0.0, 0.0, queries)]
 
 
 def goal(tolerance, *, max_draws=4096, max_seconds=60.0):

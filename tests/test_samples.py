@@ -89,7 +89,7 @@ def test_whitened_signals_have_the_distances_of_mahalanobis(monkeypatch, sigma, 
     noisy = identity(2, sigma=sigma)
     found = sampled(noisy, random(6, 2), layers=layer)[layer]
     signals = propagate(noisy, random(6, 2), draws=8, layers=layer)[layer][:, : 1 if found.is_exact else 8]
-    points, places = signals.flatten(0, 1).numpy(), found.signals.reshape(-1, found.signals.shape[2])
+    points, places = signals.flatten(0, 1).numpy(), found.signals.flatten(0, 1).numpy()
     away, moved = points - points[0], (places - places[0]) / found.sigma
     truth = np.einsum("ni,ij,nj->n", away, np.linalg.inv(covariance.numpy()), away)
     # float32 deviations are known to 6e-8.
@@ -146,7 +146,9 @@ def test_dimensions_left_out_cost_no_more_than_they_say(monkeypatch, layer):
     row = layer_information(noisy, inputs, layers=layer, draws=32, confidence=0.999)[layer, "I(X;T)"]
     assert row.lower - Z * error <= truth <= row.upper + Z * error
     if found.is_exact:
-        part = gaussian_mixture_information(found.signals[:, 0], 0.25 * np.eye(found.signals.shape[2]), 30_000, seed=2)
+        part = gaussian_mixture_information(
+            found.signals[:, 0].numpy(), 0.25 * np.eye(found.signals.shape[2]), 30_000, seed=2
+        )
         margin = Z * math.hypot(error, part[1])
         assert part[0] - margin <= truth <= part[0] + found.lost + margin
 
@@ -191,7 +193,7 @@ def test_views_that_hold_all_are_the_signals(monkeypatch):
     whole = sampled(task.network(), task.inputs, layers="3")["3"]
     monkeypatch.setattr(samples, "_MOST_VALUES", 1)
     viewed = sampled(task.network(), task.inputs, layers="3")["3"]
-    here, there = (one.signals.reshape(-1, one.signals.shape[2]) for one in (whole, viewed))
+    here, there = (one.signals.flatten(0, 1) for one in (whole, viewed))
     # Distances in a subspace of all two draws of every input, and in one of the draws without queries.
     np.testing.assert_allclose(*(np.linalg.norm(one - one[0], axis=1) for one in (here, there)), atol=1e-3)
     assert viewed.lost <= 1e-3

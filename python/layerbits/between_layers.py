@@ -18,11 +18,11 @@ from layerbits.checks import check_confidence, check_count
 from layerbits.classes import Integers
 from layerbits.confidence import Doubles
 from layerbits.decoders import decoders
-from layerbits.densities import Floats, Queries, mixture_sums, own_sums
-from layerbits.kernels import Array, as_floats
+from layerbits.densities import Queries, mixture_sums, own_sums
+from layerbits.kernels import as_floats
 from layerbits.noise import NoisyModule
 from layerbits.plug_in import JackknifeMean
-from layerbits.propagation import propagate, wanted_layers
+from layerbits.propagation import record, wanted_layers
 from layerbits.randomness import NormalStream, stream
 from layerbits.results import Estimate
 from layerbits.samples import Inputs
@@ -119,7 +119,7 @@ def information_between_layers(
 
     def signals(some: Inputs, layer: str, draws: int, *key: int, given: Mapping[str, Tensor] | None = None) -> Tensor:
         own_seed = int(stream(seed, *key).integers(2**62))
-        found = propagate(noisy, some, draws=draws, seed=own_seed, layers=layer, given=given)
+        found = record(noisy, some, draws=draws, seed=own_seed, layers=layer, given=given)
         return as_floats(f"signals of layer {layer!r}", found[layer])
 
     pool = noise.whiten(signals(inputs, second, draws, _POOL))
@@ -134,9 +134,9 @@ def information_between_layers(
     given = torch.cat(parts, 1)
     # What is across the subspace of all is noise alone, of which I knows nothing.
     subspace = fit_subspace(torch.cat([pool.flatten(0, 1), given.flatten(0, 2)]), noise.sigma)
-    draws_of_all, draws_given = (subspace.coordinates(some)[0].numpy() for some in (pool, given))
-    bases = np.ascontiguousarray(draws_given[:, :, 0])
-    points = Queries.around(bases, noise.sigma, NormalStream(seed, _QUERY).like(torch.from_numpy(bases)).numpy())
+    draws_of_all, draws_given = (subspace.coordinates(some)[0] for some in (pool, given))
+    bases = draws_given[:, :, 0].contiguous()
+    points = Queries.around(bases, noise.sigma, NormalStream(seed, _QUERY).like(bases))
 
     known, fresh = _surprisals(points, draws_of_all, noise.sigma, queries, stream(seed, _CHOICE))
     known_given, fresh_given = _surprisals_given(points, draws_given[:, :, 1:], noise.sigma, queries)
@@ -161,7 +161,7 @@ def _check_chain(noisy: NoisyModule, inputs: Inputs, first: str, second: str, se
     places and earlier layers emit zeros. A move of mean square r^2 tells at most r^2 / (2 sigma^2) nats, the capacity
     of a Gaussian channel of that power, and passes for rounding where that is negligible.
     """
-    plain = propagate(noisy, inputs, draws=1, seed=seed)
+    plain = record(noisy, inputs, draws=1, seed=seed, layers=None)
     wanted = wanted_layers(noisy, [first, second])
     if first == second:
         raise ValueError(f"second: got {second!r} as for `first`, wanted a later layer, for I(T;T) is infinite")
@@ -172,9 +172,9 @@ def _check_chain(noisy: NoisyModule, inputs: Inputs, first: str, second: str, se
     moved = _rows(inputs, _moved(len(same[first]), stream(seed, _ORDER)))
     noise = noisy.noise[second]
 
-    def signal(some: Inputs, given: Mapping[str, Array]) -> Tensor:
-        found = propagate(noisy, some, draws=1, seed=seed, layers=second, given=given)[second]
-        return noise.whiten(torch.as_tensor(found).cpu()).double()
+    def signal(some: Inputs, given: Mapping[str, Tensor]) -> Tensor:
+        found = record(noisy, some, draws=1, seed=seed, layers=second, given=given)[second]
+        return noise.whiten(found).double()
 
     change = signal(moved, same | {layer: 0 * plain[layer][:, 0] for layer in earlier}) - signal(inputs, same)
     if float(change.square().sum(-1).mean()) / (2 * noise.sigma**2) > NEGLIGIBLE:
@@ -200,7 +200,7 @@ def _rows(inputs: Inputs, rows: Integers) -> Inputs:
 
 
 def _surprisals(
-    points: Queries, pool: Floats, sigma: float, queries: int, order: np.random.Generator
+    points: Queries, pool: Tensor, sigma: float, queries: int, order: np.random.Generator
 ) -> tuple[Doubles, Doubles]:
     """Surprisals (n, queries), from the pool (n, r, d) and the bases, and from the pool alone."""
     (n_inputs, asked), draws = points.shape, pool.shape[1]
@@ -209,27 +209,27 @@ def _surprisals(
 
     def mixture(some: Queries) -> Doubles:
         log_sums = mixture_sums(some, pool, None, sigma)[0]
-        return some.noise_log_density(sigma) - log_sums + math.log(n_inputs * draws)
+        return some.noise - log_sums + math.log(n_inputs * draws)
 
     densities = [mixture, *(lambda some, one=one: one.surprisals(some).marginal for one in decoders(pool, None, sigma))]
     best = min(densities, key=lambda density: float(density(trial).mean()))
     plain = mixture(final)
-    noise = final.noise_log_density(sigma)
     of_bases = mixture_sums(final, final.bases, None, sigma)[0]
-    log_sums = np.logaddexp(noise - plain + math.log(n_inputs * draws), of_bases)
-    known = noise - log_sums + math.log(n_inputs * (draws + queries))
+    log_sums = np.logaddexp(final.noise - plain + math.log(n_inputs * draws), of_bases)
+    known = final.noise - log_sums + math.log(n_inputs * (draws + queries))
     return known, plain if best is mixture else best(final)
 
 
-def _surprisals_given(points: Queries, others: Floats, sigma: float, queries: int) -> tuple[Doubles, Doubles]:
+def _surprisals_given(points: Queries, others: Tensor, sigma: float, queries: int) -> tuple[Doubles, Doubles]:
     """Surprisals (n, queries) given T_k, from the base and the other draws (n, asked, r, d), and from the others."""
     (n_inputs, asked), draws, dim = points.shape, *others.shape[2:]
     if not draws:
         exact = np.zeros((n_inputs, queries))
         return exact, exact
-    each = Queries(points.points.reshape(-1, 1, dim), points.bases.reshape(-1, 1, dim), np.arange(n_inputs * asked))
+    places, bases = (one.reshape(-1, 1, dim) for one in (points.points, points.bases))
+    each = Queries(places, bases, points.noise.reshape(-1, 1), np.arange(n_inputs * asked))
     mine = others.reshape(-1, draws, dim)
-    noise, log_sums = each.noise_log_density(sigma), own_sums(each, mine, 1, sigma)[0]
+    noise, log_sums = each.noise, own_sums(each, mine, 1, sigma)[0]
     known = noise - np.logaddexp(noise, log_sums) + math.log(draws + 1)
     fresh = [noise - log_sums + math.log(draws), noise - _gaussian_log_density(each.points[:, 0], mine, sigma)[:, None]]
     known, *fresh = (one.reshape(n_inputs, asked) for one in (known, *fresh))
@@ -237,20 +237,20 @@ def _surprisals_given(points: Queries, others: Floats, sigma: float, queries: in
     return known[:, :queries], best[:, :queries]
 
 
-def _gaussian_log_density(points: Floats, draws: Floats, sigma: float) -> Doubles:
+def _gaussian_log_density(points: Tensor, draws: Tensor, sigma: float) -> Doubles:
     """Log density at points (m, d) of Gaussians fitted to draws (m, r, d): covariance times 1 + 1/r, and noise.
 
     It lacks the term -d/2 log(2 pi sigma^2).
     """
     r = draws.shape[1]
-    mean = draws.mean(1, dtype=np.float64, keepdims=True)
+    mean = draws.double().mean(1, keepdim=True)
     spread = (draws - mean) * (math.sqrt((1 + 1 / r) / max(1, r - 1)) / sigma)
-    if np.square(spread).sum((1, 2)).max() > _LARGEST:
+    if spread.square().sum((1, 2)).max() > _LARGEST:
         return np.full(len(points), -math.inf)
-    offset = (points[:, None] - mean).swapaxes(1, 2) / sigma
+    offset = (points[:, None] - mean).mT / sigma
     # Covariance over sigma^2 is I + spread' spread; its inverse by Woodbury's identity, in r rows however large d is.
-    root = np.linalg.cholesky(np.eye(r) + spread @ spread.swapaxes(1, 2))
-    explained = np.linalg.solve(root, spread @ offset)
-    squares = np.square(offset).sum((1, 2)) - np.square(explained).sum((1, 2))
-    log_density: Doubles = -squares / 2 - np.log(np.diagonal(root, axis1=1, axis2=2)).sum(1)
+    root = torch.linalg.cholesky(torch.eye(r, dtype=torch.float64, device=draws.device) + spread @ spread.mT)
+    explained = torch.linalg.solve_triangular(root, spread @ offset, upper=False)
+    squares = offset.square().sum((1, 2)) - explained.square().sum((1, 2))
+    log_density: Doubles = (-squares / 2 - root.diagonal(dim1=1, dim2=2).log().sum(1)).numpy(force=True)
     return log_density

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
-import torch
+from torch import Tensor
 
 from layerbits.classes import Integers, ceilings, largest_terms
 from layerbits.confidence import (
@@ -21,7 +21,7 @@ from layerbits.confidence import (
     upper_mean_bound,
 )
 from layerbits.decoders import decoders
-from layerbits.densities import QUANTITIES, Floats, Queries, Surprisals, wide_surprisals
+from layerbits.densities import QUANTITIES, Queries, Surprisals, wide_surprisals
 from layerbits.kernels import as_sigma
 from layerbits.mixture import pairwise_information_bounds
 from layerbits.plug_in import Entropies, JackknifeMean, exact_surprisals, plug_in
@@ -73,7 +73,7 @@ class Bracket:
 
 
 def exact_brackets(
-    queries: Queries, centers: Floats, classes: Integers | None, sigma: float, risk: float, lost: float
+    queries: Queries, centers: Tensor, classes: Integers | None, sigma: float, risk: float, lost: float
 ) -> dict[str, Bracket]:
     """Bracket the quantities of a layer behind no noise, from at least two queries of every input.
 
@@ -88,7 +88,7 @@ def exact_brackets(
         terms = surprisals.terms(quantity)
         low, high = channel_interval(terms, ceiling=ceiling, most=most[quantity], risk=risk)
         if quantity == "I(X;T)":
-            pairwise = pairwise_information_bounds(torch.from_numpy(centers[:, 0]), as_sigma(sigma))
+            pairwise = pairwise_information_bounds(centers[:, 0], as_sigma(sigma))
             below, above = map(float, pairwise)
             low, high = max(low, below), min(high, above)
         mean = JackknifeMean.of_terms(terms)
@@ -100,7 +100,7 @@ def exact_brackets(
 
 def sampled_brackets(
     queries: Queries,
-    draws: Floats,
+    draws: Tensor,
     classes: Integers | None,
     sigma: float,
     risk: float,
@@ -195,7 +195,7 @@ def _candidates(
     trial: Queries,
     final: Queries,
     by_mixture: tuple[Surprisals, Surprisals],
-    draws: Floats,
+    draws: Tensor,
     classes: Integers | None,
     sigma: float,
 ) -> Iterator[_Candidate]:

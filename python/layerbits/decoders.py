@@ -8,23 +8,17 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import math
 from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from layerbits.classes import Integers
 from layerbits.confidence import Doubles
-from layerbits.densities import (
-    Floats,
-    Queries,
-    Surprisals,
-    class_sizes,
-    mixture_sums,
-    own_sums,
-    sums_by_class,
-)
+from layerbits.densities import Queries, Surprisals, class_sizes, mixture_sums, own_sums, sums_by_class
 from layerbits.kernels import gaussian_log_sum_exp
 
 # Covariances of their own take d^2 multiply-adds a pair, and as many draws as dimensions to be any good.
@@ -39,16 +33,14 @@ class Decoder(abc.ABC):
 
     name: str
 
-    def __init__(self, classes: Integers | None, n_inputs: int, sigma: float) -> None:
-        self.classes, self.n_inputs, self.sigma = classes, n_inputs, sigma
+    def __init__(self, classes: Integers | None, n_inputs: int) -> None:
+        self.classes, self.n_inputs = classes, n_inputs
 
     def surprisals(self, queries: Queries) -> Surprisals:
         """Return the surprisals of queries, which must be fresh: not of the draws that the densities are made of."""
         own, in_class, pooled = self._sums(queries)
         sizes = class_sizes(self.classes, queries.inputs, self.n_inputs)
-        return Surprisals.from_sums(
-            queries.noise_log_density(self.sigma), (own, in_class, pooled), (1, sizes, self.n_inputs)
-        )
+        return Surprisals.from_sums(queries.noise, (own, in_class, pooled), (1, sizes, self.n_inputs))
 
     @abc.abstractmethod
     def _sums(self, queries: Queries) -> tuple[Doubles, Doubles, Doubles]:
@@ -60,21 +52,23 @@ class WhitenedMixture(Decoder):
 
     Parameters
     ----------
-    centers : array of shape (N, k, d)
-    covariance : array of shape (d, d)
+    centers : Tensor of shape (N, k, d)
+    covariance : float64 Tensor of shape (d, d)
     """
 
-    def __init__(self, name: str, centers: Floats, covariance: Doubles, classes: Integers | None, sigma: float) -> None:
-        super().__init__(classes, len(centers), sigma)
+    def __init__(self, name: str, centers: Tensor, covariance: Tensor, classes: Integers | None, sigma: float) -> None:
+        super().__init__(classes, len(centers))
         self.name = name
-        factor = _root(covariance)
-        self._map = np.linalg.inv(factor).T
-        dim = centers.shape[2]
-        self._offset = dim * np.log(sigma) - np.log(np.diag(factor)).sum() - np.log(centers.shape[1])
-        self._centers: Floats = (centers @ self._map).astype(centers.dtype)
+        inverse, log_volume = _inverse_root(covariance)
+        self._map = inverse.mT
+        self._offset = centers.shape[2] * math.log(sigma) - float(log_volume) - math.log(centers.shape[1])
+        self._centers = self._mapped(centers)
+
+    def _mapped(self, points: Tensor) -> Tensor:
+        return (points.double() @ self._map).to(points.dtype)
 
     def _sums(self, queries: Queries) -> tuple[Doubles, Doubles, Doubles]:
-        mapped = dataclasses.replace(queries, points=(queries.points @ self._map).astype(queries.points.dtype))
+        mapped = dataclasses.replace(queries, points=self._mapped(queries.points))
         own = own_sums(mapped, self._centers[queries.inputs], 1, 1.0)[0]
         pooled, in_class = mixture_sums(mapped, self._centers, self.classes, 1.0)
         return own + self._offset, in_class + self._offset, pooled + self._offset
@@ -85,66 +79,69 @@ class Gaussians(Decoder):
 
     Parameters
     ----------
-    means : array of shape (N, d)
-    covariances : array of shape (N, d, d)
+    means : float64 Tensor of shape (N, d)
+    covariances : float64 Tensor of shape (N, d, d)
     """
 
     name = "Gaussian"
 
-    def __init__(self, means: Doubles, covariances: Doubles, classes: Integers | None, sigma: float) -> None:
-        super().__init__(classes, len(means), sigma)
+    def __init__(self, means: Tensor, covariances: Tensor, classes: Integers | None, sigma: float) -> None:
+        super().__init__(classes, len(means))
         # First the coordinates that tell inputs apart: there the kernel stops, for most.
-        spread = np.einsum("nii->i", covariances)
-        self._order = np.argsort(-means.var(0) / spread)
-        factors = _root(covariances[:, self._order[:, None], self._order])
-        self._means = np.ascontiguousarray(means[:, self._order])
-        self._factors = np.linalg.inv(factors)
-        self._offsets = means.shape[1] * np.log(sigma) - np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(1)
+        spread = covariances.diagonal(dim1=1, dim2=2).sum(0)
+        self._order = (means.var(0, correction=0) / spread).argsort(descending=True, stable=True)
+        self._means = means[:, self._order]
+        self._factors, log_volumes = _inverse_root(covariances[:, self._order[:, None], self._order])
+        self._offsets = means.shape[1] * math.log(sigma) - log_volumes
 
     def _sums(self, queries: Queries) -> tuple[Doubles, Doubles, Doubles]:
-        points = queries.points[..., self._order].astype(np.float64)
-        flat = torch.from_numpy(points.reshape(-1, points.shape[2]))
+        points = queries.points[..., self._order].double()
+        flat = points.flatten(0, 1)
 
         def over(some: npt.NDArray[np.bool_] | slice) -> Doubles:
-            components = (torch.from_numpy(one[some]) for one in (self._means, self._factors, self._offsets))
-            return gaussian_log_sum_exp(flat, *components).numpy().reshape(queries.shape)
+            components = (one[some] for one in (self._means, self._factors, self._offsets))
+            return gaussian_log_sum_exp(flat, *components).numpy(force=True).reshape(queries.shape)
 
         pooled, in_class = sums_by_class(over, self.classes, queries.inputs)
-        away = points - self._means[queries.inputs][:, None]
-        whitened = np.einsum("nij,nqj->nqi", self._factors[queries.inputs], away)
-        own = self._offsets[queries.inputs][:, None] - np.square(whitened).sum(-1) / 2
-        return own, in_class, pooled
+        means, factors, offsets = (one[queries.inputs] for one in (self._means, self._factors, self._offsets))
+        whitened = (points - means[:, None]) @ factors.mT
+        own = offsets[:, None] - whitened.square().sum(-1) / 2
+        return own.numpy(force=True), in_class, pooled
 
 
-def _root(covariances: Doubles) -> Doubles:
-    """Return Cholesky factors (..., d, d) of covariances, with as much on the diagonal as rounding may have taken."""
-    dim = covariances.shape[-1]
-    total = np.trace(covariances, axis1=-2, axis2=-1)[..., None, None]
-    roots: Doubles = np.linalg.cholesky(covariances + dim * np.finfo(np.float64).eps * total * np.eye(dim))
-    return roots
+def _inverse_root(covariances: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the inverses (..., d, d) of Cholesky factors of covariances, and the logarithms of their determinants.
+
+    The determinants are those of the factors, which have as much more on the diagonal as rounding may have taken.
+    """
+    unit = torch.eye(covariances.shape[-1], dtype=torch.float64, device=covariances.device)
+    total = covariances.diagonal(dim1=-2, dim2=-1).sum(-1)[..., None, None]
+    roots = torch.linalg.cholesky(covariances + len(unit) * torch.finfo(torch.float64).eps * total * unit)
+    inverses = torch.linalg.solve_triangular(roots, unit, upper=False)
+    return inverses, roots.diagonal(dim1=-2, dim2=-1).log().sum(-1)
 
 
-def decoders(draws: Floats, classes: Integers | None, sigma: float) -> Iterator[Decoder]:
+def decoders(draws: Tensor, classes: Integers | None, sigma: float) -> Iterator[Decoder]:
     """Yield the decoders that draws (N, r, d) allow, made when they are asked for."""
     n, r, dim = draws.shape
     if r < 2:
         return
     # From the first draw, so that equal draws have no spread at all, be the noise ever so small.
-    first = draws[:, :1].astype(np.float64)
+    first = draws[:, :1].double()
     away = draws - first
-    shift = away.mean(1, keepdims=True)
+    shift = away.mean(1, keepdim=True)
     means, away = (first + shift)[:, 0], away - shift
-    noise = sigma**2 * np.eye(dim)
+    noise = sigma**2 * torch.eye(dim, dtype=torch.float64, device=draws.device)
     # Of a value that is predicted from r draws.
     widened = (1 + 1 / r) / (r - 1)
     if dim <= _MOST_DIMENSIONS:
-        spreads = np.einsum("nri,nrj->nij", away, away)
+        spreads = away.mT @ away
         spread = spreads.mean(0)
         yield Gaussians(means, noise + widened * spreads, classes, sigma)
     else:
-        flat = away.reshape(-1, dim)
-        spread = flat.T @ flat / n
+        flat = away.flatten(0, 1)
+        spread = flat.mT @ flat / n
     shared = noise + widened * spread
-    yield WhitenedMixture("shared Gaussian", means[:, None].astype(draws.dtype), shared, classes, sigma)
+    yield WhitenedMixture("shared Gaussian", means[:, None].to(draws.dtype), shared, classes, sigma)
     wide = noise + _WIDENING / (r - 1) * spread
     yield WhitenedMixture("wide mixture", draws, wide, classes, sigma)

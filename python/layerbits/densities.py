@@ -1,25 +1,23 @@
 """Surprisals of a layer's values at queries: given the input, given its class, and among all inputs.
 
 A surprisal is minus a log density, here less that of the query's own noise: its mean is an entropy above that of the
-noise. In NumPy: for arrays of this size torch's threads cost more than they bring, most of all on a busy machine.
+noise. What has units stays on the device that it came from; what is one number a query is a NumPy array on the host:
+for arrays of this size torch's threads cost more than they bring, most of all on a busy machine.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from layerbits.classes import Integers
 from layerbits.confidence import Doubles
 from layerbits.kernels import as_sigma, log_sum_exp
-
-Floats = npt.NDArray[Any]  # float32 or float64
 
 # Every quantity is the mean of one surprisal, or of the difference of two.
 QUANTITIES = {
@@ -33,41 +31,37 @@ QUANTITIES = {
 
 @dataclasses.dataclass(frozen=True)
 class Queries:
-    """Points (n, q, d) of n inputs: each is a base (a signal) and noise."""
+    """Points (n, q, d) of n inputs: each is a base (a signal) and noise, of the given log density (n, q)."""
 
-    points: Floats
-    bases: Floats
+    points: Tensor
+    bases: Tensor
+    noise: Doubles
     inputs: Integers  # which of all inputs, (n,)
 
     @classmethod
-    def around(cls, bases: Floats, sigma: float, noise: Floats) -> Queries:
+    def around(cls, bases: Tensor, sigma: float, normal: Tensor) -> Queries:
         """Return queries of all inputs: their bases plus sigma times standard normal values."""
-        points = bases + np.asarray(sigma, bases.dtype) * noise
-        return cls(points, bases, np.arange(len(bases)))
+        return cls.at(torch.add(bases, normal, alpha=sigma), bases, sigma)
+
+    @classmethod
+    def at(cls, points: Tensor, bases: Tensor, sigma: float) -> Queries:
+        """Return queries of all inputs at given points."""
+        # Noise of the points as they were rounded, so that it cancels against the same term of the sums.
+        away = (points.double() - bases) / sigma
+        return cls(points, bases, away.square().sum(-1).div(-2).numpy(force=True), np.arange(len(bases)))
 
     def of_passes(self, some: slice) -> Queries:
         """Return those of some passes only."""
-        return Queries(self.points[:, some], self.bases[:, some], self.inputs)
+        return Queries(self.points[:, some], self.bases[:, some], self.noise[:, some], self.inputs)
 
     def of_inputs(self, some: Integers) -> Queries:
         """Return those of some inputs only."""
-        return Queries(self.points[some], self.bases[some], self.inputs[some])
+        return Queries(self.points[some], self.bases[some], self.noise[some], self.inputs[some])
 
     @property
     def shape(self) -> tuple[int, int]:
         """Numbers of inputs and of queries of each."""
         return self.points.shape[0], self.points.shape[1]
-
-    def flat(self) -> torch.Tensor:
-        """Return the points as (n q, d)."""
-        return torch.from_numpy(self.points.reshape(-1, self.points.shape[2]))
-
-    def noise_log_density(self, sigma: float) -> Doubles:
-        """Return the log density of the noise of each, (n, q)."""
-        # From the points as they were rounded, so that it cancels against the same term of the sums.
-        away = (self.points - self.bases.astype(np.float64)) / sigma
-        squared: Doubles = np.square(away).sum(-1)
-        return squared / -2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,13 +108,13 @@ def _mixed(mine: Doubles, other: Doubles, share: float) -> Doubles:
     return mixed
 
 
-def wide_surprisals(queries: Queries, draws: Floats, sigma: float) -> Doubles:
+def wide_surprisals(queries: Queries, draws: Tensor, sigma: float) -> Doubles:
     """Return the surprisals of queries by one Gaussian over twice the spread of draws (N, r, d), and the noise."""
-    some = draws[:, 0].astype(np.float64)  # one of each input shows the spread
-    center, variance = some.mean(0), sigma**2 + 2 * float(some.var(0).mean())
-    squares: Doubles = np.square(queries.points - center).sum(-1)
-    wide: Doubles = squares / (2 * variance) + draws.shape[2] / 2 * math.log(variance / sigma**2)
-    return queries.noise_log_density(sigma) + wide
+    some = draws[:, 0].double()  # one of each input shows the spread
+    center, variance = some.mean(0), sigma**2 + 2 * some.var(0, correction=0).mean()
+    squares = (queries.points - center).square().sum(-1)
+    wide: Doubles = (squares / variance + draws.shape[2] * (variance / sigma**2).log()).numpy(force=True)
+    return queries.noise + wide / 2
 
 
 def sums_by_class(
@@ -138,30 +132,29 @@ def sums_by_class(
     return np.logaddexp.reduce(parts), in_class
 
 
-def mixture_sums(queries: Queries, centers: Floats, classes: Integers | None, sigma: float) -> tuple[Doubles, Doubles]:
+def mixture_sums(queries: Queries, centers: Tensor, classes: Integers | None, sigma: float) -> tuple[Doubles, Doubles]:
     """Log-sums of queries over all centers (N, r, d) and over those of their class, each (n, q)."""
-    flat = queries.flat()
+    flat, width = queries.points.flatten(0, 1), as_sigma(sigma)
 
     def over(some: npt.NDArray[np.bool_] | slice) -> Doubles:
-        chosen = torch.from_numpy(centers[some].reshape(-1, centers.shape[2]))
-        found: Doubles = log_sum_exp(flat, chosen, as_sigma(sigma)).numpy()
+        found: Doubles = log_sum_exp(flat, centers[some].flatten(0, 1), width).numpy(force=True)
         return found.reshape(queries.shape)
 
     return sums_by_class(over, classes, queries.inputs)
 
 
-def own_sums(queries: Queries, centers: Floats, parts: int, sigma: float) -> Doubles:
+def own_sums(queries: Queries, centers: Tensor, parts: int, sigma: float) -> Doubles:
     """Log-sums of queries over the centers (n, r, d) of their own input, cut into `parts`: shape (parts, n, q)."""
-    n, draws, dim = centers.shape
+    n, draws = centers.shape[:2]
     first = np.arange(n)[:, None] * draws + np.arange(parts) * draws // parts
     log_sums = log_sum_exp(
-        torch.from_numpy(np.repeat(queries.points, parts, axis=0).reshape(-1, dim)),
-        torch.from_numpy(centers.reshape(-1, dim)),
+        queries.points.repeat_interleave(parts, 0).flatten(0, 1),
+        centers.flatten(0, 1),
         as_sigma(sigma),
         point_offsets=torch.arange(n * parts + 1) * queries.shape[1],
         center_offsets=torch.from_numpy(np.append(first, n * draws)),
     )
-    return np.ascontiguousarray(log_sums.numpy().reshape(n, parts, -1).swapaxes(0, 1))
+    return np.ascontiguousarray(log_sums.numpy(force=True).reshape(n, parts, -1).swapaxes(0, 1))
 
 
 def class_sizes(classes: Integers | None, inputs: Integers, n_inputs: int) -> Doubles:

@@ -63,13 +63,14 @@ class GaussianNoise:
         return signal + noise.view(signal.shape)
 
     def whiten(self, signals: Tensor) -> Tensor:
-        """Return signals (..., d) on the CPU whose noise is isotropic, of `sigma`; float64 unless it was so before."""
+        """Return signals (..., d) whose noise is isotropic, of `sigma`; in float64, unless it was so before."""
         if not isinstance(self.scale, Tensor):
             return signals
-        if self.scale.ndim == 1:
-            return signals.double() / self.scale
+        scale = self.scale.to(signals.device)
+        if scale.ndim == 1:
+            return signals.double() / scale
         columns = signals.double().flatten(0, -2).mT
-        whitened: Tensor = torch.linalg.solve_triangular(self.scale, columns, upper=False)
+        whitened: Tensor = torch.linalg.solve_triangular(scale, columns, upper=False)
         return whitened.mT.reshape(signals.shape)
 
     def __repr__(self) -> str:

@@ -23,18 +23,19 @@ from layerbits.checks import check_positive
 
 Array = Tensor | npt.NDArray[Any]
 
-DEVICES = ("cpu", "cuda")  # of the kernels below
+_DEVICES = ("cpu", "cuda")  # of the kernels below
 METHODS = ("auto", "dense", "pruned")
 METRICS = ("euclidean", "cosine")
 
 
-def as_tensor(name: str, array: object, *, devices: tuple[str, ...] = ("cpu",)) -> Tensor:
+def as_tensor(name: str, array: object) -> Tensor:
     """Return a tensor that shares memory with `array` where it can; TypeError or ValueError that names the argument."""
     if isinstance(array, Tensor):
-        if array.layout != torch.strided or array.device.type not in devices:
+        if array.layout != torch.strided or array.device.type not in _DEVICES:
             got = f"a {array.layout} tensor on {array.device}"
-            where = "the CPU" if devices == ("cpu",) else "the CPU or a CUDA device"
-            raise ValueError(f"{name}: got {got}, wanted a torch.strided one on {where}; move or convert it")
+            raise ValueError(
+                f"{name}: got {got}, wanted a torch.strided one on the CPU or a CUDA device; move or convert it"
+            )
         return array
     if not isinstance(array, np.ndarray):
         raise TypeError(f"{name}: got {type(array).__name__}, wanted a torch.Tensor or numpy.ndarray")
@@ -46,9 +47,9 @@ def as_tensor(name: str, array: object, *, devices: tuple[str, ...] = ("cpu",)) 
     return torch.from_numpy(array if shareable else array.astype(array.dtype.newbyteorder("="), order="C"))
 
 
-def as_floats(name: str, array: object, *, devices: tuple[str, ...] = ("cpu",)) -> Tensor:
+def as_floats(name: str, array: object) -> Tensor:
     """Return `as_tensor`; TypeError unless it is of float32 or float64."""
-    tensor = as_tensor(name, array, devices=devices)
+    tensor = as_tensor(name, array)
     if tensor.dtype not in (torch.float32, torch.float64):
         raise TypeError(f"{name}: got dtype {tensor.dtype}, wanted float32 or float64")
     return tensor

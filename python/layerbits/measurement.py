@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
+from torch import Tensor
 
 from layerbits.brackets import Bracket, exact_brackets, sampled_brackets
 from layerbits.classes import Integers
-from layerbits.densities import Floats, Queries
+from layerbits.densities import Queries
 from layerbits.plug_in import plug_in
 from layerbits.randomness import NormalStream, stream
 from layerbits.samples import LayerSample
@@ -37,7 +37,8 @@ def measure(
     """
     sample, (seed, place) = samples[0], key
     if sample.is_exact:
-        asked = _queries(np.repeat(sample.signals, sample.queries, axis=1), sample.sigma, (seed, _QUERY_STREAM, place))
+        bases = sample.signals.expand(-1, sample.queries, -1)
+        asked = _queries(bases, sample.sigma, (seed, _QUERY_STREAM, place))
         brackets = exact_brackets(asked, sample.signals, classes, sample.sigma, risk, sample.lost)
     else:
         (asked, draws), *second = (
@@ -55,12 +56,11 @@ def measure(
     return brackets | entropies
 
 
-def _split(sample: LayerSample, key: tuple[int, int, int]) -> tuple[Queries, Floats]:
-    signals = sample.signals
-    others = signals.shape[1] - sample.queries
-    bases, draws = np.ascontiguousarray(signals[:, others:]), np.ascontiguousarray(signals[:, :others])
+def _split(sample: LayerSample, key: tuple[int, int, int]) -> tuple[Queries, Tensor]:
+    others = sample.signals.shape[1] - sample.queries
+    bases, draws = sample.signals[:, others:].contiguous(), sample.signals[:, :others].contiguous()
     return _queries(bases, sample.sigma, key), draws
 
 
-def _queries(bases: Floats, sigma: float, key: tuple[int, int, int]) -> Queries:
-    return Queries.around(bases, sigma, NormalStream(*key).like(torch.from_numpy(bases)).numpy())
+def _queries(bases: Tensor, sigma: float, key: tuple[int, int, int]) -> Queries:
+    return Queries.around(bases, sigma, NormalStream(*key).like(bases))

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from layerbits.checks import check_confidence, check_count, check_positive
 from layerbits.confidence import Doubles, lower_mean_bound, rare_share, secured, upper_mean_bound
-from layerbits.kernels import DEVICES, Array, as_floats, as_sigma, log_sum_exp
+from layerbits.kernels import Array, as_floats, as_sigma, log_sum_exp
 from layerbits.randomness import NormalStream, stream
 from layerbits.results import Estimate
 from layerbits.subspace import affine_coordinates
@@ -69,8 +69,7 @@ def mixture_log_density(
     TypeError, ValueError
         An argument has another type, dtype, device, shape or value than wanted; the message names it.
     """
-    at, where = as_floats("points", points, devices=DEVICES), _centers(centers, devices=DEVICES)
-    width, mass = as_sigma(sigma), _weights(weights, devices=DEVICES)
+    at, where, width, mass = as_floats("points", points), _centers(centers), as_sigma(sigma), _weights(weights)
     log_sum = log_sum_exp(at, where, width, weights=mass, method=method, tolerance=tolerance)
     density = log_sum - _log_total(where, mass) - where.shape[1] * (math.log(2 * math.pi) / 2 + width.log())
     return _like(points, density.to(at.dtype))
@@ -244,8 +243,8 @@ class _Sampler:
 
     def __init__(self, centers: Tensor, sigma: float, weights: Tensor | None, seed: int, share: float) -> None:
         self.centers, self.sigma, self.weights, self.seed, self.share = centers, sigma, weights, seed, share
-        mass = torch.ones(len(centers), dtype=torch.float64) if weights is None else weights.double()
-        self.cumulative = (mass.cumsum(0) / mass.sum()).numpy()
+        mass = np.ones(len(centers)) if weights is None else weights.double().numpy(force=True)
+        self.cumulative = mass.cumsum() / mass.sum()
         self.batches: list[tuple[int, float, float]] = []  # strata, mean, variance of the mean
         self.terms: list[Doubles] = []  # of each batch, a mean of both draws for each stratum
         self.secured: list[Doubles] = []  # the same for a decoder that is certain of nothing
@@ -284,26 +283,25 @@ class _Sampler:
         # From the points as they were rounded, so that it cancels against the same term of the sum.
         own = -((points.double() - chosen.double()) / self.sigma).square().sum(-1) / 2
         log_sum = log_sum_exp(points.flatten(0, 1), self.centers, as_sigma(self.sigma), weights=self.weights)
-        both = (own.flatten() - log_sum).view(2, strata) + _log_total(self.centers, self.weights)
-        terms = both.mean(0)
-        self.terms.append(terms.numpy())
-        self.secured.append(secured(both.numpy(), self.share).mean(0))
-        pairs = terms.view(-1, 2)
-        variance = float((pairs[:, 0] - pairs[:, 1]).square().sum()) / strata**2
+        both = (own - log_sum.view_as(own) + _log_total(self.centers, self.weights)).numpy(force=True)
+        terms: Doubles = both.mean(0)
+        self.terms.append(terms)
+        self.secured.append(secured(both, self.share).mean(0))
+        variance = float(np.square(terms[::2] - terms[1::2]).sum()) / strata**2
         self.batches.append((strata, float(terms.mean()), variance))
 
 
-def _centers(centers: Array, *, devices: tuple[str, ...] = ("cpu",)) -> Tensor:
-    tensor = as_floats("centers", centers, devices=devices)
+def _centers(centers: Array) -> Tensor:
+    tensor = as_floats("centers", centers)
     if tensor.ndim != 2 or 0 in tensor.shape:
         raise ValueError(f"centers: got shape {tuple(tensor.shape)}, wanted (n, d) with n >= 1 and d >= 1")
     return tensor
 
 
-def _weights(weights: Array | None, *, devices: tuple[str, ...] = ("cpu",)) -> Tensor | None:
+def _weights(weights: Array | None) -> Tensor | None:
     if weights is None:
         return None
-    tensor = as_floats("weights", weights, devices=devices)
+    tensor = as_floats("weights", weights)
     if tensor.sum().isinf():
         raise ValueError("weights: got an infinite total, wanted a finite one; scale them down")
     return tensor

@@ -11,10 +11,11 @@ import math
 from itertools import pairwise
 
 import numpy as np
+from torch import Tensor
 
 from layerbits.classes import Integers
 from layerbits.confidence import Doubles, student_margin
-from layerbits.densities import Floats, Queries, Surprisals, class_sizes, mixture_sums, own_sums
+from layerbits.densities import Queries, Surprisals, class_sizes, mixture_sums, own_sums
 
 # Of the parts of an input's draws, one left out must leave two: one alone says nothing of how p(t|x) varies. With
 # fewer, inputs are left out instead, which can only overstate the error: they are not drawn, and differ by themselves.
@@ -76,34 +77,32 @@ class Entropies:
     marginal: JackknifeMean
 
 
-def exact_surprisals(queries: Queries, centers: Floats, classes: Integers | None, sigma: float) -> Surprisals:
+def exact_surprisals(queries: Queries, centers: Tensor, classes: Integers | None, sigma: float) -> Surprisals:
     """Return the surprisals of a layer behind no noise, whose centers (N, 1, d) say all."""
     pooled, in_class = mixture_sums(queries, centers, classes, sigma)
-    noise = queries.noise_log_density(sigma)
     sizes = class_sizes(classes, queries.inputs, len(centers))
-    return Surprisals.from_sums(noise, (noise, in_class, pooled), (1, sizes, len(centers)))
+    return Surprisals.from_sums(queries.noise, (queries.noise, in_class, pooled), (1, sizes, len(centers)))
 
 
-def plug_in(queries: Queries, draws: Floats, classes: Integers | None, sigma: float) -> tuple[Entropies, Surprisals]:
+def plug_in(queries: Queries, draws: Tensor, classes: Integers | None, sigma: float) -> tuple[Entropies, Surprisals]:
     """Return the plug-in entropies of all draws, and the surprisals at the queries by the mixture of `draws` alone.
 
     Parameters
     ----------
     queries : Queries
         Of shape (N, q); their bases are draws too.
-    draws : array of shape (N, r, d)
+    draws : Tensor of shape (N, r, d)
         The others, r >= q.
     """
     n, q = queries.shape
     r = draws.shape[1]
     parts = min(q, _MOST)
-    noise = queries.noise_log_density(sigma)
     own_of_draws, own_of_bases = (own_sums(queries, one, parts, sigma) for one in (draws, queries.bases))
     of_draws, of_bases = (mixture_sums(queries, one, classes, sigma) for one in (draws, queries.bases))
     sizes = class_sizes(classes, queries.inputs, n)
 
     own = np.logaddexp.reduce(own_of_draws)
-    fresh = Surprisals.from_sums(noise, (own, of_draws[1], of_draws[0]), (r, sizes * r, n * r))
+    fresh = Surprisals.from_sums(queries.noise, (own, of_draws[1], of_draws[0]), (r, sizes * r, n * r))
 
     own_parts = np.logaddexp(own_of_draws, own_of_bases)
     own = np.logaddexp.reduce(own_parts)
@@ -113,7 +112,7 @@ def plug_in(queries: Queries, draws: Floats, classes: Integers | None, sigma: fl
 
     def entropy(log_sum: Doubles, members: Doubles | float) -> JackknifeMean:
         """Return the mean of a surprisal by a mixture of `members` inputs that holds the query's own."""
-        terms = noise - log_sum + np.log(members * (r + q))
+        terms = queries.noise - log_sum + np.log(members * (r + q))
         if q < _FEWEST:
             return JackknifeMean.of_terms(terms.mean(1, keepdims=True))
         # Of a part that is left out: what the draws of each part weigh then, and the queries that are still asked.

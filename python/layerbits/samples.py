@@ -7,12 +7,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from layerbits.densities import Floats
 from layerbits.gaussian_noise import GaussianNoise
 from layerbits.kernels import as_floats
 from layerbits.mixture import noise_entropy
@@ -44,7 +42,7 @@ class LayerSample:
 
     Attributes
     ----------
-    signals : array of shape (n, r, k)
+    signals : Tensor of shape (n, r, k)
         A layer behind no noise has one for each input, r = 1.
     sigma : float
         Standard deviation of their noise.
@@ -57,7 +55,7 @@ class LayerSample:
         the others; a signal with exact p(t|x) serves for any number.
     """
 
-    signals: Floats
+    signals: Tensor
     sigma: float
     lost: float
     entropy: float
@@ -122,7 +120,7 @@ def sample_layers(
             flat, lost = affine_coordinates(given, noise.sigma, most=_MANY_DIMENSIONS, cost=_COST)
             coordinates = flat[:, None]
         samples[layer] = LayerSample(
-            signals=np.ascontiguousarray(coordinates.numpy()),
+            signals=coordinates.contiguous(),
             sigma=noise.sigma,
             lost=lost,
             entropy=noise_entropy(probe.shape[2], noise.sigma) + noise.log_volume,

@@ -72,7 +72,7 @@ def affine_coordinates(
     centers: Tensor, sigma: float, *, weights: Tensor | None = None, most: int | None = None, cost: float = NEGLIGIBLE
 ) -> tuple[Tensor, float]:
     """Return finite centers (n, d) in coordinates (n, k) about their mean, as `fit_subspace`; and the cost in nats."""
-    mass = torch.full((len(centers),), 1 / len(centers), dtype=torch.float64) if weights is None else weights.double()
+    mass = torch.ones_like(centers[:, 0], dtype=torch.float64) if weights is None else weights.double()
     mass = mass / mass.sum()
     shifted = centers.double()
     shifted = shifted - mass @ shifted
@@ -89,6 +89,7 @@ def _principal_axes(gram: Tensor, most: int | None, cost: float) -> tuple[Tensor
         return None, 0.0
     power, vectors = torch.linalg.eigh(gram)
     # Eigenvalues are known to about this much; where it is too coarse to tell which are empty, none is.
+    power = power.cpu()  # a handful of numbers, each of which decides something
     known_to = len(power) * torch.finfo(torch.float64).eps * float(power[-1])
     lost = power.clamp(min=0).cumsum(0) / 2
     empty = int((lost <= NEGLIGIBLE).sum()) if known_to <= NEGLIGIBLE else 0

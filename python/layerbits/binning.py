@@ -3,6 +3,7 @@
 One rule of digitisation holds throughout: a bin is (lower, upper], open below and closed above, and a value is compared
 as it is. So a zero lies in the bin that ends at 0, as the two bins (-inf, 0] and (0, inf) want it, where np.floor or
 np.digitize would put it into the bin that begins there; and float32(0.1), which exceeds 0.1, lies above an edge at 0.1.
+All of it happens on the host, to which tensors on a device are copied.
 """
 
 from __future__ import annotations
@@ -159,7 +160,7 @@ def _activations(activations: Array) -> Floats:
     low, high = (float(end) for end in tensor.aminmax())
     if not -math.inf < low <= high < math.inf:
         raise ValueError("activations: got NaN or infinity, wanted finite numbers")
-    return tensor.numpy()
+    return tensor.numpy(force=True)
 
 
 def _row_numbers(activations: Array, bin_size: float | None, edges: Array | None) -> Integers:
@@ -205,7 +206,7 @@ def _even_digits(rows: Floats, size: float) -> _Digits:
 
 def _digits_between(edges: Array, dtype: np.dtype[Any]) -> _Digits:
     """Return how many of the edges lie below every value of this dtype."""
-    exact = as_floats("edges", edges).detach().double().numpy()
+    exact = as_floats("edges", edges).detach().double().numpy(force=True)
     if exact.ndim != 1 or not np.isfinite(exact).all() or (np.diff(exact) < 0).any():
         raise ValueError(f"edges: got shape {exact.shape}, wanted a row of finite numbers that never fall")
     # A value exceeds an edge just where it exceeds the largest of its dtype that does not.

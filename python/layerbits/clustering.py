@@ -101,10 +101,10 @@ def pairwise_distance_histogram(
     count = check_count("bins", bins, least=1)
     if count > MOST_BINS:
         raise ValueError(f"bins: got {count}, wanted at most {MOST_BINS}")
-    classes = None if labels is None else torch.from_numpy(class_numbers(labels, len(rows)))
+    classes = None if labels is None else torch.from_numpy(class_numbers(labels, len(rows))).to(rows.device)
     low, high = _default_range(rows, metric) if range is None else _checked(range)
     edges = np.linspace(low, high, count + 1)
-    counts = distance_histogram(rows, torch.from_numpy(edges), labels=classes, metric=metric).numpy()
+    counts = distance_histogram(rows, torch.from_numpy(edges), labels=classes, metric=metric).numpy(force=True)
     return DistanceHistogram(
         edges=edges,
         within=counts[1:-1, 1].copy(),
@@ -158,9 +158,9 @@ def class_separation(points: Array, labels: Array) -> ClassSeparation:
     TypeError, ValueError
         An argument has another type, dtype, device, shape or value than wanted; the message names it.
     """
-    rows = _rows(points).numpy()
+    rows = _rows(points)
     classes = class_numbers(labels, len(rows))
-    if not np.isfinite(rows).all():
+    if not rows.isfinite().all():
         raise ValueError("points: got NaN or infinity, wanted finite numbers")
     sizes = np.bincount(classes)
     if len(sizes) < 2:
@@ -168,16 +168,16 @@ def class_separation(points: Array, labels: Array) -> ClassSeparation:
     # A class at a time, for a wide layer leaves no room for a copy in float64; and deviations from one point, for far
     # from zero the means themselves would lose digits.
     members = [np.flatnonzero(classes == one) for one in np.arange(len(sizes))]
-    origin = rows.mean(axis=0, dtype=np.float64)
-    means = np.stack([(rows[mine] - origin).mean(axis=0) for mine in members])
+    origin = torch.stack([rows[mine].double().sum(0) for mine in members]).sum(0) / len(rows)
+    means = torch.stack([(rows[mine] - origin).mean(0) for mine in members])
     axes = _whitening(means)
     scatter = np.zeros(len(sizes))  # of each class about its mean
     whitened = np.zeros(len(sizes))  # the same in units of the spread of the means
     for one, mine in enumerate(members):
         deviations = rows[mine] - origin - means[one]
-        scatter[one] = np.square(deviations).sum()
-        whitened[one] = np.square(deviations @ axes).sum()
-    scatter_of_means = float(sizes @ np.square(means).sum(axis=1))
+        scatter[one] = float(deviations.square().sum())
+        whitened[one] = float((deviations @ axes).square().sum())
+    scatter_of_means = float(sizes @ means.square().sum(1).numpy(force=True))
     n, pairs_within = len(rows), float(sizes @ (sizes - 1)) / 2
     # Of a sum of |a - b|^2 over pairs each deviation and each mean has its share; no difference of sums is needed.
     within = _ratio(float(sizes @ scatter), pairs_within)
@@ -186,16 +186,16 @@ def class_separation(points: Array, labels: Array) -> ClassSeparation:
         within=math.sqrt(within),
         between=math.sqrt(between),
         scatter_ratio=_ratio(scatter_of_means, float(scatter.sum())),
-        collapse=float((whitened / sizes).mean()) if axes.size else _ratio(float((scatter / sizes).sum()), 0.0),
+        collapse=float((whitened / sizes).mean()) if axes.numel() else _ratio(float((scatter / sizes).sum()), 0.0),
     )
 
 
-def _whitening(means: Doubles) -> Doubles:
+def _whitening(means: Tensor) -> Tensor:
     """Return axes (d, k) that give class means (classes, d) unit scatter in all directions in which they differ."""
-    _, spread, directions = np.linalg.svd(means - means.mean(axis=0), full_matrices=False)
-    real = spread > len(means) * np.finfo(np.float64).eps * spread[0]
-    scaled: Doubles = directions[real].T / spread[real]
-    return scaled
+    _, spread, directions = torch.linalg.svd(means - means.mean(0), full_matrices=False)
+    real = spread > max(means.shape) * torch.finfo(torch.float64).eps * spread[0]
+    axes: Tensor = directions[real].mT / spread[real]
+    return axes
 
 
 def _ratio(part: float, whole: float) -> float:

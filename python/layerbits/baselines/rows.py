@@ -22,7 +22,7 @@ def as_rows(name: str, array: Array) -> Doubles:
         raise ValueError(f"{name}: got shape {tuple(tensor.shape)}, wanted (n, d) with n >= 1 and d >= 1")
     if not tensor.isfinite().all():
         raise ValueError(f"{name}: got NaN or infinity, wanted finite numbers")
-    rows: Doubles = tensor.double().numpy()
+    rows: Doubles = tensor.double().numpy(force=True)
     return rows
 
 

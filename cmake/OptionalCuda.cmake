@@ -36,7 +36,7 @@ if(NOT _layerbits_cuda_architectures AND LAYERBITS_HAS_CUDA)
   endif()
 endif()
 
-set(_layerbits_cuda_sources device gaussian_log_sum_exp log_sum_exp log_sum_exp_gradient pairs sides)
+set(_layerbits_cuda_sources device gaussian_log_sum_exp log_sum_exp log_sum_exp_gradient normal pairs sides)
 
 function(_layerbits_cuda_module name)
   pybind11_add_module(${name} csrc/bindings/cuda_module.cpp csrc/bindings/arguments.cpp csrc/bindings/verbs.cpp ${ARGN})

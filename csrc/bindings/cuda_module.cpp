@@ -160,6 +160,23 @@ double largest_distance_any(py::object points, uintptr_t stream, py::object allo
   return largest;
 }
 
+void standard_normal_any(py::object values, const std::vector<uint64_t>& keys, int64_t first,
+                         uintptr_t stream, py::object allocate) {
+  Arguments arguments(kMemory);
+  const Array out = arguments.take({"values", Dtype::kFloating, {"streams", "n"}, true}, values);
+  if (int64_t(keys.size()) != out.size(0))
+    throw py::value_error("keys: got " + std::to_string(keys.size()) + ", wanted " +
+                          std::to_string(out.size(0)) + ", one for each row of `values`");
+  if (first < 0)
+    throw py::value_error("first: got " + std::to_string(first) + ", wanted a number >= 0");
+  const auto call = [&]<typename T>(T) {
+    run(arguments, stream, allocate, [&](const cuda::Stream& on) {
+      return cuda::standard_normal(out.matrix<T>(), keys, first, on);
+    });
+  };
+  arguments.is_float32() ? call(float{}) : call(double{});
+}
+
 // A line a device: what it is, and why it is not usable, or nothing.
 std::vector<std::pair<std::string, std::string>> devices() {
   check_process();
@@ -196,6 +213,8 @@ PYBIND11_MODULE(LAYERBITS_MODULE, module) {
              arg("labels") = py::none(), arg("metric") = "euclidean");
   module.def("largest_distance", &largest_distance_any, arg("points"), py::kw_only(), arg("stream"),
              arg("allocate"), arg("metric") = "euclidean");
+  module.def("standard_normal", &standard_normal_any, arg("values"), arg("keys"), arg("first"),
+             py::kw_only(), arg("stream"), arg("allocate"));
   module.def("devices", &devices,
              "What each device is, and why it is not usable, or ''. RuntimeError without a driver "
              "or a device.");

@@ -1,7 +1,8 @@
 // The verbs of core/ on a CUDA device. Views are of memory of that device, but for offsets of
 // groups and edges of bins, which the host reads. Each verb puts its work on the caller's stream
-// and returns when it is done, with what it has to say of the values. Results are the same in all
-// bits whenever a call is repeated on a device of the same kind.
+// and returns when it is done, with what it has to say of the values; standard_normal, which has
+// nothing to say, returns at once. Results are the same in all bits whenever a call is repeated on
+// a device of the same kind.
 #pragma once
 
 #include <cstddef>
@@ -50,5 +51,10 @@ Status distance_histogram(const Matrix<const T>& points, Vector<const int64_t> l
 template <typename T>
 Status largest_distance(const Matrix<const T>& points, Metric metric, double& largest,
                         const Stream& stream);
+
+// Row i becomes the values first, first + 1, ... of the stream keys[i].
+template <typename T>
+Status standard_normal(const Matrix<T>& values, const std::vector<uint64_t>& keys, int64_t first,
+                       const Stream& stream);
 
 }  // namespace layerbits::cuda

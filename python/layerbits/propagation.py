@@ -22,7 +22,7 @@ from layerbits.errors import LayerSelectionError, NoNoiseError
 from layerbits.kernels import Array, as_tensor, threads
 from layerbits.layers import Layers
 from layerbits.noise import NoisyModule, noisy_for_now
-from layerbits.randomness import NormalStream, drawn_dtype
+from layerbits.randomness import NormalStream, drawn_dtype, fill_rows
 
 # Draws that share a pass at the least: threads share out the streams, a draw each.
 _TOGETHER = 32
@@ -184,6 +184,7 @@ def _run(noisy: NoisyModule, tensors: Sequence[Tensor], recorder: _Recorder, chu
                 recorder.start(len(part[0]))
                 _pass(noisy, part, len(recorder.draws))
                 recorder.finish()
+    recorder.check()  # after all passes, for the answer of a device has to be waited for
     return {name: recorder.signals[name] for name in recorder.wanted}
 
 
@@ -218,6 +219,7 @@ class _Recorder:
         self.threads = threads()
         self.pool = ThreadPoolExecutor(self.threads)
         self.signals: dict[str, Tensor] = {}
+        self.extremes: dict[str, list[Tensor]] = {}
         self.draw(range(0))
         self.start(0)
 
@@ -235,6 +237,14 @@ class _Recorder:
         missing = [name for name in self.wanted if name not in self.met]
         if missing:
             raise LayerSelectionError(f"layers: {', '.join(missing)} did not run in the pass; choose layers that do")
+
+    def check(self) -> None:
+        """Raise a ValueError for the first layer that has ever given NaN or infinity."""
+        for name, extremes in self.extremes.items():
+            if not torch.stack(extremes).isfinite().all():
+                raise ValueError(
+                    f"inputs: layer {name!r} gives NaN or infinity, wanted finite signals; check the network"
+                )
 
     def __call__(self, layer: int, signal: Tensor) -> Tensor:
         name, rows = self.names[layer], len(self.draws) * self.rows
@@ -257,8 +267,7 @@ class _Recorder:
         return self.noise[name].add(signal, self._normal(layer, signal, self.seed))
 
     def _record(self, name: str, signal: Tensor) -> None:
-        if not all(map(math.isfinite, signal.aminmax())):  # one pass where isfinite() takes three
-            raise ValueError(f"inputs: layer {name!r} gives NaN or infinity, wanted finite signals; check the network")
+        self.extremes.setdefault(name, []).extend(signal.aminmax())  # one pass where isfinite() takes three
         if name in self.views:
             signal = self.views[name](signal)
         if name not in self.signals:
@@ -277,14 +286,15 @@ class _Recorder:
         if layer not in self.streams:
             self.streams[layer] = [NormalStream(seed, layer, draw, 0) for draw in self.draws]
         shape = (len(self.draws), self.rows, *signal.shape[1:])
-        normal = torch.empty(shape, dtype=drawn_dtype(signal.dtype))
+        normal = torch.empty(shape, dtype=drawn_dtype(signal.dtype), device=signal.device)
+        if signal.device.type == "cpu":
 
-        def fill(place: int) -> None:
-            mine = slice(place, None, self.threads)
-            for values, source in zip(normal[mine], self.streams[layer][mine], strict=True):
-                source.fill(values)
+            def fill(place: int) -> None:
+                fill_rows(self.streams[layer][place :: self.threads], normal[place :: self.threads])
 
-        list(self.pool.map(fill, range(self.threads)))  # a list, to hear of errors
+            list(self.pool.map(fill, range(self.threads)))  # a list, to hear of errors
+        else:
+            fill_rows(self.streams[layer], normal)
         return normal.flatten(0, 1).to(signal)
 
 

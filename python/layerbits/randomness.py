@@ -1,12 +1,13 @@
 """Random numbers from an explicit seed and a named stream. No generator outlives a call; none is shared.
 
-NumPy's Philox counts instead of stepping, so that any block of any stream can be drawn alone, in any order: results do
-not depend on how the work is cut.
+Generators count instead of stepping, so that any block of any stream can be drawn alone, in any order: results do not
+depend on how the work is cut.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from layerbits.kernels import fill_standard_normal
+
 
 def stream(seed: int, *key: int) -> np.random.Generator:
     """Return the generator of the stream `key` (integers >= 0) under `seed`; different keys are independent."""
-    return np.random.Generator(np.random.Philox(np.random.SeedSequence(seed, spawn_key=key)))
+    return np.random.Generator(np.random.Philox(_seeds(seed, key)))
 
 
 def standard_normal(shape: Sequence[int], generator: np.random.Generator, dtype: torch.dtype) -> Tensor:
@@ -28,14 +31,27 @@ def standard_normal(shape: Sequence[int], generator: np.random.Generator, dtype:
 
 
 class NormalStream:
-    """Standard normal values of the stream `key` under `seed`, one after another."""
+    """Standard normal values of the stream `key` under `seed`, one after another, on one device.
+
+    The CPU has the values of `stream`. A CUDA device makes values of its own where they lie, of a 64-bit key: a million
+    streams share one with a probability of 3e-8, and no two of them overlap otherwise.
+    """
 
     def __init__(self, seed: int, *key: int) -> None:
-        self._generator = stream(seed, *key)
+        self._source = _seeds(seed, key)
+        self._place = 0
+
+    @cached_property
+    def _generator(self) -> np.random.Generator:
+        return np.random.Generator(np.random.Philox(self._source))
+
+    @cached_property
+    def _key(self) -> int:
+        return int(self._source.generate_state(1, np.uint64)[0])
 
     def fill(self, values: Tensor) -> None:
         """Fill a contiguous tensor of float32 or float64 with the next values, outside of the interpreter's lock."""
-        _fill(values.numpy(), self._generator)
+        fill_rows([self], values.view(1, -1))
 
     def like(self, tensor: Tensor) -> Tensor:
         """Return the next values in the shape, dtype and device of a floating-point tensor."""
@@ -44,9 +60,25 @@ class NormalStream:
         return values.to(tensor.dtype)
 
 
+def fill_rows(streams: Sequence[NormalStream], values: Tensor) -> None:
+    """Fill each row of a tensor of contiguous rows with the next values of its stream; all are at the same place."""
+    if values.device.type == "cpu":
+        for row, one in zip(values, streams, strict=True):
+            _fill(row.numpy(), one._generator)
+        return
+    flat = values.view(len(values), -1)
+    fill_standard_normal(flat, [one._key for one in streams], streams[0]._place)
+    for one in streams:
+        one._place += flat.shape[1]
+
+
 def drawn_dtype(dtype: torch.dtype) -> torch.dtype:
     """Return the dtype in which values are drawn that `dtype` shall hold: float64 as such, others as float32."""
     return torch.float64 if dtype == torch.float64 else torch.float32
+
+
+def _seeds(seed: int, key: tuple[int, ...]) -> np.random.SeedSequence:
+    return np.random.SeedSequence(seed, spawn_key=key)
 
 
 def _fill(values: npt.NDArray[Any], generator: np.random.Generator) -> None:

@@ -16,6 +16,7 @@ from scipy.special import logsumexp
 Array = npt.NDArray[np.floating[Any]]
 Doubles = npt.NDArray[np.float64]
 Offsets = npt.NDArray[np.int64]
+Words = npt.NDArray[np.uint32]
 
 
 def log_sum_exp(
@@ -95,6 +96,46 @@ def distance_histogram(
         bins[distances == edges[-1]] = len(edges) - 1
         np.add.at(counts, (bins, (classes[i] == classes[:i]).astype(np.int64)), 1)
     return counts
+
+
+def philox(key: tuple[int, int], counters: Words) -> Words:
+    """Return Philox4x32-10 of counters (n, 4), words (n, 4).
+
+    Source: Salmon, Moraes, Dror and Shaw, Parallel random numbers: as easy as 1, 2, 3 (SC 2011).
+    """
+    a, b, c, d = counters.T.astype(np.uint64)
+    low, mask = np.uint64(32), np.uint64(2**32 - 1)
+    for turn in range(10):
+        first, second = np.uint64(0xD2511F53) * a, np.uint64(0xCD9E8D57) * c
+        low_key, high_key = (
+            np.uint64((word + turn * step) % 2**32) for word, step in zip(key, (0x9E3779B9, 0xBB67AE85), strict=True)
+        )
+        a, b, c, d = (second >> low) ^ b ^ low_key, second & mask, (first >> low) ^ d ^ high_key, first & mask
+    return np.stack([a, b, c, d], axis=1).astype(np.uint32)
+
+
+def standard_normal(count: int, dtype: npt.DTypeLike, key: int, first: int) -> Doubles:
+    """Return the values first, first + 1, ... of the stream of a 64-bit key: Box and Muller's, of Philox's words.
+
+    A counter makes two values of its halves in float64, and four of its quarters in float32. The uniform numbers are
+    rounded to the dtype, all else is float64.
+    """
+    each = 16 // np.dtype(dtype).itemsize
+    numbers = np.arange(first // each, (first + count - 1) // each + 1 if count else first // each, dtype=np.uint64)
+    counters = np.zeros((len(numbers), 4), np.uint32)
+    counters[:, :2] = numbers[:, None].view(np.uint32)
+    words = philox((key % 2**32, key >> 32), counters).view(f"u{np.dtype(dtype).itemsize}")
+    radius, angle = words.reshape(-1, 2).T.astype(dtype)
+    bits = 8 * np.dtype(dtype).itemsize
+    length = np.sqrt(-2 * np.log(np.float64((radius + 1) * angle.dtype.type(2.0**-bits))))
+    turns = np.float64(angle) * 2.0 ** (1 - bits)  # half ones
+    quarter = np.rint(2 * turns)
+    rest = np.pi * (turns - quarter / 2)
+    place = quarter.astype(np.int64) % 4
+    cosine = np.choose(place, [np.cos(rest), -np.sin(rest), -np.cos(rest), np.sin(rest)])
+    sine = np.choose(place, [np.sin(rest), np.cos(rest), -np.sin(rest), -np.cos(rest)])
+    values = np.stack([length * cosine, length * sine], axis=1).ravel()
+    return values[first % each :][:count]
 
 
 def mixture_log_density(points: Array, centers: Array, sigma: float, *, chunk: int = 512) -> Doubles:

@@ -79,6 +79,31 @@ inline int __float_as_int(float a) { return emulated_bits<int>(a); }
 inline double __longlong_as_double(long long a) { return emulated_bits<double>(a); }
 inline long long __double_as_longlong(double a) { return emulated_bits<long long>(a); }
 
+// Reduced to an eighth of a turn, so that the product with pi is the only rounding that matters.
+inline void sincospi(double x, double* sine, double* cosine) {
+  const double quarter = rint(2 * x);
+  const long double rest = (x - quarter / 2) * 3.14159265358979323846L;
+  const double s = double(sinl(rest)), c = double(cosl(rest));
+  switch (static_cast<long long>(quarter) & 3) {
+    case 0:
+      *sine = s, *cosine = c;
+      break;
+    case 1:
+      *sine = c, *cosine = -s;
+      break;
+    case 2:
+      *sine = -s, *cosine = -c;
+      break;
+    default:
+      *sine = -c, *cosine = s;
+  }
+}
+inline void sincospif(float x, float* sine, float* cosine) {
+  double s, c;
+  sincospi(x, &s, &c);
+  *sine = float(s), *cosine = float(c);
+}
+
 using std::isfinite, std::isinf, std::isnan, std::fabs;
 
 using cudaStream_t = void*;

@@ -32,6 +32,12 @@ class GaussianNoise:
     """
 
     scale: float | Tensor
+    # Copies of a scale where signals are: one that is made in each pass would have the device wait for the host.
+    _copies: dict[tuple[torch.device, torch.dtype], Tensor] = dataclasses.field(default_factory=dict, init=False)
+
+    def __reduce__(self) -> tuple[type[GaussianNoise], tuple[float | Tensor]]:
+        """Leave the copies behind: what is pickled goes to machines without the device."""
+        return GaussianNoise, (self.scale,)
 
     @property
     def sigma(self) -> float:
@@ -58,7 +64,7 @@ class GaussianNoise:
         """Return a signal (n, ...) with noise made of standard normal values of its shape, dtype and device."""
         if not isinstance(self.scale, Tensor):
             return torch.add(signal, normal, alpha=self.scale)
-        scale = self.scale.to(signal)
+        scale = self._scale_of(signal.device, signal.dtype)
         noise = normal.flatten(1) * scale if scale.ndim == 1 else normal.flatten(1) @ scale.mT
         return signal + noise.view(signal.shape)
 
@@ -72,6 +78,11 @@ class GaussianNoise:
         columns = signals.double().flatten(0, -2).mT
         whitened: Tensor = torch.linalg.solve_triangular(scale, columns, upper=False)
         return whitened.mT.reshape(signals.shape)
+
+    def _scale_of(self, device: torch.device, dtype: torch.dtype) -> Tensor:
+        if (device, dtype) not in self._copies:
+            self._copies[device, dtype] = torch.as_tensor(self.scale).to(device, dtype)
+        return self._copies[device, dtype]
 
     def __repr__(self) -> str:
         if not isinstance(self.scale, Tensor):

@@ -731,3 +731,13 @@ def test_network_with_its_noise_off_is_refused():
     noisy = tanh_network()
     with noisy.noise_off(), pytest.raises(NoNoiseError, match="noise_off"):
         layer_information(noisy, INPUTS)
+
+
+@pytest.mark.parametrize(
+    ("devices", "error", "message"),
+    [("cuda:0", TypeError, "sequence"), ([0.5], TypeError, "CUDA devices"), (["cuda:0"], ValueError, "on the cpu")],
+)
+def test_devices_share_work_of_a_device(devices, error, message):
+    noisy = noisify(nn.Sequential(nn.Linear(2, 2), nn.Tanh(), nn.Linear(2, 1)))
+    with pytest.raises(error, match=f"^devices: got .*{message}"):
+        layer_information(noisy, torch.randn(5, 2), draws=4, devices=devices)

@@ -96,11 +96,11 @@ class Gaussians(Decoder):
 
     def _sums(self, queries: Queries) -> tuple[Doubles, Doubles, Doubles]:
         points = queries.points[..., self._order].double()
-        flat = points.flatten(0, 1)
+        ordered = dataclasses.replace(queries, points=points)
 
         def over(some: npt.NDArray[np.bool_] | slice) -> Doubles:
             components = (one[some] for one in (self._means, self._factors, self._offsets))
-            return gaussian_log_sum_exp(flat, *components).numpy(force=True).reshape(queries.shape)
+            return ordered.log_sums(gaussian_log_sum_exp, *components)
 
         pooled, in_class = sums_by_class(over, self.classes, queries.inputs)
         means, factors, offsets = (one[queries.inputs] for one in (self._means, self._factors, self._offsets))

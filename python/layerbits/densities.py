@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ from torch import Tensor
 from layerbits.classes import Integers
 from layerbits.confidence import Doubles
 from layerbits.kernels import as_sigma, log_sum_exp
+from layerbits.sharding import log_sums
 
 # Every quantity is the mean of one surprisal, or of the difference of two.
 QUANTITIES = {
@@ -37,31 +39,36 @@ class Queries:
     bases: Tensor
     noise: Doubles
     inputs: Integers  # which of all inputs, (n,)
+    devices: tuple[torch.device, ...] = ()  # that share the sums over many components; none: their own
 
     @classmethod
-    def around(cls, bases: Tensor, sigma: float, normal: Tensor) -> Queries:
+    def around(cls, bases: Tensor, sigma: float, normal: Tensor, devices: tuple[torch.device, ...] = ()) -> Queries:
         """Return queries of all inputs: their bases plus sigma times standard normal values."""
-        return cls.at(torch.add(bases, normal, alpha=sigma), bases, sigma)
+        return cls.at(torch.add(bases, normal, alpha=sigma), bases, sigma, devices)
 
     @classmethod
-    def at(cls, points: Tensor, bases: Tensor, sigma: float) -> Queries:
+    def at(cls, points: Tensor, bases: Tensor, sigma: float, devices: tuple[torch.device, ...] = ()) -> Queries:
         """Return queries of all inputs at given points."""
         # Noise of the points as they were rounded, so that it cancels against the same term of the sums.
         away = (points.double() - bases) / sigma
-        return cls(points, bases, away.square().sum(-1).div(-2).numpy(force=True), np.arange(len(bases)))
+        return cls(points, bases, away.square().sum(-1).div(-2).numpy(force=True), np.arange(len(bases)), devices)
 
     def of_passes(self, some: slice) -> Queries:
         """Return those of some passes only."""
-        return Queries(self.points[:, some], self.bases[:, some], self.noise[:, some], self.inputs)
+        return Queries(self.points[:, some], self.bases[:, some], self.noise[:, some], self.inputs, self.devices)
 
     def of_inputs(self, some: Integers) -> Queries:
         """Return those of some inputs only."""
-        return Queries(self.points[some], self.bases[some], self.noise[some], self.inputs[some])
+        return Queries(self.points[some], self.bases[some], self.noise[some], self.inputs[some], self.devices)
 
     @property
     def shape(self) -> tuple[int, int]:
         """Numbers of inputs and of queries of each."""
         return self.points.shape[0], self.points.shape[1]
+
+    def log_sums(self, verb: Callable[..., Tensor], *components: Tensor) -> Doubles:
+        """Return ``verb(points, *components)``, a number for each query, (n, q)."""
+        return log_sums(verb, self.points.flatten(0, 1), components, self.devices).reshape(self.shape)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,11 +141,10 @@ def sums_by_class(
 
 def mixture_sums(queries: Queries, centers: Tensor, classes: Integers | None, sigma: float) -> tuple[Doubles, Doubles]:
     """Log-sums of queries over all centers (N, r, d) and over those of their class, each (n, q)."""
-    flat, width = queries.points.flatten(0, 1), as_sigma(sigma)
+    verb = partial(log_sum_exp, sigma=as_sigma(sigma))
 
     def over(some: npt.NDArray[np.bool_] | slice) -> Doubles:
-        found: Doubles = log_sum_exp(flat, centers[some].flatten(0, 1), width).numpy(force=True)
-        return found.reshape(queries.shape)
+        return queries.log_sums(verb, centers[some].flatten(0, 1))
 
     return sums_by_class(over, classes, queries.inputs)
 

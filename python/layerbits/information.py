@@ -23,6 +23,7 @@ from layerbits.randomness import stream
 from layerbits.refinement import Goal, refine
 from layerbits.results import InformationRow, InformationTable
 from layerbits.samples import Inputs, LayerSample, sample_layers
+from layerbits.sharding import Devices
 
 ESTIMATORS = ("pooled", "paper")
 
@@ -50,6 +51,7 @@ def layer_information(
     max_draws: int = 4096,
     seed: int = 0,
     estimator: str = "pooled",
+    devices: Devices = None,
 ) -> InformationTable:
     """Bracket I(X;T), h(T) and h(T|X) of every noisy layer, for X uniform over the inputs, in nats.
 
@@ -83,6 +85,9 @@ def layer_information(
         Seed of all noise.
     estimator : {"pooled", "paper"}
         "paper" takes for `value` what the paper does, the plug-in with separate samples for h(T) and h(T|X).
+    devices : sequence of torch.device or str, optional
+        CUDA devices that share the queries, of a network on one of them: the numbers are those of one device, where all
+        are of one model. By default that of the network.
 
     Returns
     -------
@@ -118,7 +123,10 @@ def layer_information(
         some: str | Sequence[str] | None, seed: int, draws: int, queries: int | None
     ) -> list[dict[str, LayerSample]]:
         seeds = [seed] if estimator == "pooled" else [seed, int(stream(seed, _SECOND_SEED_STREAM).integers(2**62))]
-        return [sample_layers(noisy, inputs, layers=some, draws=draws, queries=queries, seed=one) for one in seeds]
+        return [
+            sample_layers(noisy, inputs, layers=some, draws=draws, queries=queries, seed=one, devices=devices)
+            for one in seeds
+        ]
 
     samples = sample(layers, seed, draws, queries)
     n_inputs = len(next(iter(samples[0].values())).signals)

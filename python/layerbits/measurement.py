@@ -38,7 +38,7 @@ def measure(
     sample, (seed, place) = samples[0], key
     if sample.is_exact:
         bases = sample.signals.expand(-1, sample.queries, -1)
-        asked = _queries(bases, sample.sigma, (seed, _QUERY_STREAM, place))
+        asked = _queries(bases, sample, (seed, _QUERY_STREAM, place))
         brackets = exact_brackets(asked, sample.signals, classes, sample.sigma, risk, sample.lost)
     else:
         (asked, draws), *second = (
@@ -59,8 +59,8 @@ def measure(
 def _split(sample: LayerSample, key: tuple[int, int, int]) -> tuple[Queries, Tensor]:
     others = sample.signals.shape[1] - sample.queries
     bases, draws = sample.signals[:, others:].contiguous(), sample.signals[:, :others].contiguous()
-    return _queries(bases, sample.sigma, key), draws
+    return _queries(bases, sample, key), draws
 
 
-def _queries(bases: Tensor, sigma: float, key: tuple[int, int, int]) -> Queries:
-    return Queries.around(bases, sigma, NormalStream(*key).like(bases))
+def _queries(bases: Tensor, sample: LayerSample, key: tuple[int, int, int]) -> Queries:
+    return Queries.around(bases, sample.sigma, NormalStream(*key).like(bases), sample.devices)

@@ -16,6 +16,7 @@ from layerbits.kernels import as_floats
 from layerbits.mixture import noise_entropy
 from layerbits.noise import NoisyModule
 from layerbits.propagation import View, record
+from layerbits.sharding import Devices, shared_by
 from layerbits.subspace import Subspace, affine_coordinates, fit_subspace
 
 Inputs = Tensor | tuple[Tensor, ...] | npt.NDArray[Any] | tuple[npt.NDArray[Any], ...]
@@ -53,6 +54,8 @@ class LayerSample:
     queries : int
         Queries of each input. Behind noise they are the last of its signals, which are then fresh for what is made of
         the others; a signal with exact p(t|x) serves for any number.
+    devices : tuple of torch.device
+        Those that share the work on the queries; none: that of the signals.
     """
 
     signals: Tensor
@@ -60,6 +63,7 @@ class LayerSample:
     lost: float
     entropy: float
     queries: int
+    devices: tuple[torch.device, ...] = ()
 
     @property
     def is_exact(self) -> bool:
@@ -75,6 +79,7 @@ def sample_layers(
     draws: int,
     queries: int | None,
     seed: int,
+    devices: Devices = None,
 ) -> dict[str, LayerSample]:
     """Return the sample of each layer, in the order of the network; arguments as of `layer_information`.
 
@@ -125,6 +130,7 @@ def sample_layers(
             lost=lost,
             entropy=noise_entropy(probe.shape[2], noise.sigma) + noise.log_volume,
             queries=asked,
+            devices=shared_by(devices, probe.device),
         )
     return samples
 

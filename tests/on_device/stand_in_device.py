@@ -1,6 +1,7 @@
 """Gives a torch without CUDA two devices, and layerbits the emulated kernels, so that tests/on_device run anywhere.
 
-    LAYERBITS_CUDA_EMULATED="BUILD/_cuda_emulated*.so" PYTHONPATH=tests/on_device pytest -p stand_in_device tests/on_device
+    export LAYERBITS_CUDA_EMULATED="BUILD/_cuda_emulated*.so" PYTHONPATH=tests/on_device
+    pytest -p stand_in_device tests/on_device
 
 Built by cmake with LAYERBITS_CUDA_EMULATION=ON, which puts torch_device.so beside the kernels. The devices are the
 process's from then on, and must be there before torch is: an ordinary run skips these tests, or takes a real device.
@@ -44,7 +45,7 @@ def _complete_torch():
     cuda.is_available = lambda: True
     torch.UntypedStorage.__new__ = _new_storage
     cuda.get_device_name = lambda device=None: "stand-in"
-    cuda.synchronize = lambda device=None: None
+    cuda.synchronize = cuda.set_stream = lambda device=None: None
     cuda.current_stream = cuda.default_stream = lambda device=None: SimpleNamespace(cuda_stream=0)
 
 

@@ -1,4 +1,4 @@
-"""What layerbits does with tensors of a device: the same as on the CPU, on that device, and nothing but results back."""
+"""What layerbits does with tensors of a device: the same as on the CPU, there, and nothing but results back."""
 
 import copy
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <mutex>
 #include <numeric>
 #include <random>
 #include <string>
@@ -75,6 +76,8 @@ void run_block(unsigned threads, std::mt19937& random) {
 }  // namespace
 
 void run(unsigned blocks, unsigned threads, size_t shared, const std::function<void()>& kernel) {
+  static std::mutex one_at_a_time;  // the state is the process's, callers may be several threads
+  const std::lock_guard lock(one_at_a_time);
   std::mt19937 random(0);
   if (block.fibers.size() < threads) block.fibers = std::vector<Fiber>(threads);
   block.kernel = &kernel;

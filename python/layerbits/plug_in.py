@@ -7,6 +7,7 @@ set of sums serves both. The plug-in is of all draws.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from itertools import pairwise
 
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from layerbits.classes import Integers
 from layerbits.confidence import Doubles, student_margin
-from layerbits.densities import Queries, Surprisals, class_sizes, mixture_sums, own_sums
+from layerbits.densities import Queries, Surprisals, class_sizes, log_sum, mixture_sums, own_sums
 
 # Of the parts of an input's draws, one left out must leave two: one alone says nothing of how p(t|x) varies. With
 # fewer, inputs are left out instead, which can only overstate the error: they are not drawn, and differ by themselves.
@@ -46,26 +47,24 @@ class JackknifeMean:
             return JackknifeMean(self.value - other.value, tuple(a - b for a, b in pairs))
         return JackknifeMean(self.value - other.value, (*self.changes, *(-sample for sample in other.changes)))
 
+    @functools.cached_property
+    def _variances(self) -> Doubles:
+        """What each input brings to the variance, in each sample."""
+        return np.concatenate([one.var(axis=1) * ((one.shape[1] - 1) / len(one) ** 2) for one in self.changes])
+
     @property
     def standard_error(self) -> float:
         """In nats, from all samples."""
-        return math.sqrt(sum(float(_variances(sample).sum()) for sample in self.changes))
+        return math.sqrt(float(self._variances.sum()))
 
     def margin(self, risk: float) -> float:
         """Return the margin of a one-sided confidence bound; infinite for a single value."""
-        freedom = len(self.changes[0][0]) - 1
-        return student_margin(np.concatenate([_variances(sample) for sample in self.changes]), freedom, risk)
+        return student_margin(self._variances, len(self.changes[0][0]) - 1, risk)
 
     @property
     def bias(self) -> float:
         """First-order bias in the number of draws, by the jackknife."""
         return math.fsum((sample.shape[1] - 1) * float(sample.mean()) for sample in self.changes)
-
-
-def _variances(changes: Doubles) -> Doubles:
-    n, parts = changes.shape
-    variances: Doubles = changes.var(axis=1) * ((parts - 1) / n**2)
-    return variances
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,18 +100,18 @@ def plug_in(queries: Queries, draws: Tensor, classes: Integers | None, sigma: fl
     of_draws, of_bases = (mixture_sums(queries, one, classes, sigma) for one in (draws, queries.bases))
     sizes = class_sizes(classes, queries.inputs, n)
 
-    own = np.logaddexp.reduce(own_of_draws)
+    own = log_sum(own_of_draws)
     fresh = Surprisals.from_sums(queries.noise, (own, of_draws[1], of_draws[0]), (r, sizes * r, n * r))
 
     own_parts = np.logaddexp(own_of_draws, own_of_bases)
-    own = np.logaddexp.reduce(own_parts)
+    own = log_sum(own_parts)
     pooled, in_class = (np.logaddexp(*both) for both in zip(of_draws, of_bases, strict=True))
     cuts = np.arange(parts + 1) * q // parts
     sizes_of_parts = np.diff(np.arange(parts + 1) * r // parts) + np.diff(cuts)
 
-    def entropy(log_sum: Doubles, members: Doubles | float) -> JackknifeMean:
+    def entropy(sums: Doubles, members: Doubles | float) -> JackknifeMean:
         """Return the mean of a surprisal by a mixture of `members` inputs that holds the query's own."""
-        terms = queries.noise - log_sum + np.log(members * (r + q))
+        terms = queries.noise - sums + np.log(members * (r + q))
         if q < _FEWEST:
             return JackknifeMean.of_terms(terms.mean(1, keepdims=True))
         # Of a part that is left out: what the draws of each part weigh then, and the queries that are still asked.
@@ -122,11 +121,11 @@ def plug_in(queries: Queries, draws: Tensor, classes: Integers | None, sigma: fl
             asked[part, first:last] = False
         # An input keeps its weight in the mixture when a part of its draws is left out: the rest weighs more. What is
         # left of the density vanishes at no query that is asked, for its own draw is in the rest.
-        others = -np.expm1(np.minimum(own - log_sum, 0))
-        left = others + np.tensordot(weights, np.exp(own_parts - log_sum), 1)
-        logs = np.log(left, where=asked[:, None], out=np.zeros_like(left))
-        means = np.where(asked[:, None], terms - logs, 0).sum(2) / asked.sum(1)[:, None]
-        return JackknifeMean(float(terms.mean()), (means.T - terms.mean(1, keepdims=True),))
+        others = -np.expm1(np.minimum(own - sums, 0))
+        left = others + np.tensordot(weights, np.exp(own_parts - sums), 1)
+        logs = np.log(np.where(asked[:, None], left, 1))
+        means = np.einsum("pnq,pq->np", terms - logs, asked / asked.sum(1, keepdims=True))
+        return JackknifeMean(float(terms.mean()), (means - terms.mean(1, keepdims=True),))
 
     entropies = Entropies(by_input=entropy(own, 1), by_class=entropy(in_class, sizes), marginal=entropy(pooled, n))
     return entropies, fresh

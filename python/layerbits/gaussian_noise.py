@@ -72,7 +72,7 @@ class GaussianNoise:
         """Return signals (..., d) whose noise is isotropic, of `sigma`; in float64, unless it was so before."""
         if not isinstance(self.scale, Tensor):
             return signals
-        scale = self.scale.to(signals.device)
+        scale = self._scale_of(signals.device, torch.float64)
         if scale.ndim == 1:
             return signals.double() / scale
         columns = signals.double().flatten(0, -2).mT

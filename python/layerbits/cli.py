@@ -23,7 +23,7 @@ from layerbits.backends import backends
 from layerbits.coverage import Coverage, coverage
 from layerbits.errors import LayerbitsError, UsageError
 from layerbits.experiments import EXPERIMENTS, Experiment
-from layerbits.experiments.configuration import require_needed, with_settings
+from layerbits.experiments.configuration import require_needed, require_usable_device, with_settings
 from layerbits.experiments.run_folder import RunFolder, versions
 from layerbits.report import write_report
 from layerbits.tasks import V1
@@ -169,6 +169,7 @@ def _configuration(experiment: Experiment, arguments: argparse.Namespace) -> Any
     default = dataclasses.replace(experiment.Config(), **(experiment.QUICK if arguments.quick else {}))
     config = with_settings(default, texts)
     require_needed(config)
+    require_usable_device(config)
     return config
 
 

@@ -72,6 +72,14 @@ def fill_rows(streams: Sequence[NormalStream], values: Tensor) -> None:
         one._place += flat.shape[1]
 
 
+def uniform_like(tensor: Tensor, seed: int, *key: int) -> Tensor:
+    """Return float32 values from [0, 1) in the shape and on the device of a tensor: the first ones of a stream."""
+    if tensor.device.type == "cpu":
+        return torch.from_numpy(stream(seed, *key).random(tensor.shape, dtype=np.float32))
+    generator = torch.Generator(tensor.device).manual_seed(int(_seeds(seed, key).generate_state(1, np.uint64)[0]))
+    return torch.rand(tensor.shape, generator=generator, device=tensor.device)
+
+
 def drawn_dtype(dtype: torch.dtype) -> torch.dtype:
     """Return the dtype in which values are drawn that `dtype` shall hold: float64 as such, others as float32."""
     return torch.float64 if dtype == torch.float64 else torch.float32

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import torch
 from torch import Tensor
 
 
@@ -34,3 +35,7 @@ class LabelledImages:
     def first(self, count: int | None) -> LabelledImages:
         """Return the first `count` images, or all that there are; all for None."""
         return LabelledImages(self.inputs[:count], self.labels[:count])
+
+    def to(self, device: torch.device | str) -> LabelledImages:
+        """Return the images and their labels on a device."""
+        return LabelledImages(self.inputs.to(device), self.labels.to(device))

@@ -50,6 +50,10 @@ class SztData:
     inputs: torch.Tensor
     labels: torch.Tensor
 
+    def to(self, device: torch.device | str) -> SztData:
+        """Return the data on a device."""
+        return SztData(self.inputs.to(device), self.labels.to(device))
+
 
 def szt_dataset() -> SztData:
     """Generate the SZT data.

@@ -23,12 +23,18 @@ from torch.nn.utils import skip_init
 from layerbits.data.images import LabelledImages
 from layerbits.data.warps import warp
 from layerbits.errors import UsageError
-from layerbits.experiments.configuration import require, require_distinct, require_positive, require_within
+from layerbits.experiments.configuration import (
+    require,
+    require_device,
+    require_distinct,
+    require_positive,
+    require_within,
+)
 from layerbits.experiments.run_folder import RunFolder
 from layerbits.experiments.tables import write_table
 from layerbits.noise import noisify
 from layerbits.progress import progress
-from layerbits.randomness import stream
+from layerbits.randomness import uniform_like
 from layerbits.training.checkpoints import Checkpoints
 from layerbits.training.evaluation import TrainingCurves, read_training
 from layerbits.training.loop import single_threaded
@@ -59,6 +65,7 @@ class CnnConfig:
     """Settings. [S]: a secondary account of the paper; what has no tag is ours."""
 
     seed: int = 0
+    device: str = "cpu"  # or cuda, cuda:1
     repeats: int = 3  # trainings of each variant, with the seeds from `seed` on
     variants: tuple[str, ...] = _VARIANTS
     sigmas: tuple[float, ...] = (0.05, 0.1, 0.2, 0.5)  # [S] of the noisy variants
@@ -86,6 +93,7 @@ class CnnConfig:
             If one is out of range.
         """
         require(self, "seed", self.seed >= 0, "at least 0")
+        require_device(self)
         known = bool(self.variants) and set(self.variants) <= set(_VARIANTS)
         require(self, "variants", known, f"some of {', '.join(_VARIANTS)}")
         require(self, "variants", "deterministic" in self.variants, "deterministic among them, to compare with")
@@ -181,10 +189,9 @@ class Dropout(nn.Module):
         """Drop units, in training only."""
         if not self.training:
             return signal
-        random = stream(self.seed, self.layer, int(self.passes))
+        kept = uniform_like(signal, self.seed, self.layer, int(self.passes)) >= self.probability
         self.passes += 1
-        kept = random.random(signal.shape, dtype=np.float32) >= self.probability
-        return signal * torch.from_numpy(kept).to(signal) / (1 - self.probability)
+        return signal * kept.to(signal) / (1 - self.probability)
 
 
 def network(config: CnnConfig, variant: Variant, *, seed: int, size: tuple[int, int]) -> nn.Module:
@@ -227,8 +234,9 @@ def _started(layer: nn.Conv2d | nn.Linear, generator: torch.Generator) -> nn.Mod
 def train(config: CnnConfig, folder: RunFolder, data: Data) -> None:
     """Train each variant with each seed; leaves the folders of the trainings and errors.csv."""
     errors: list[Errors] = []
+    here = data[0].to(config.device), data[1].to(config.device)
     epochs = itertools.chain.from_iterable(
-        _train_one(config, folder, data, variant, seed, errors) for seed, variant in config.trainings
+        _train_one(config, folder, here, variant, seed, errors) for seed, variant in config.trainings
     )
     with folder.phase("training"):
         for _ in progress(single_threaded(epochs), name="epochs", total=config.epochs * len(config.trainings)):
@@ -246,7 +254,7 @@ def _train_one(
     """Yield each epoch when it is over, also those of an earlier part of the run."""
     train_data, test_data = data
     path = training_folder(folder.path, variant, seed)
-    model = network(config, variant, seed=seed, size=test_data.size)
+    model = network(config, variant, seed=seed, size=test_data.size).to(config.device)
     optimizer = torch.optim.SGD(model.parameters(), lr=config.first_learning_rate, momentum=config.momentum)
     checkpoints = Checkpoints(model, optimizer, at=config.measured_epochs, directory=path)
     resumed = checkpoints.resume()

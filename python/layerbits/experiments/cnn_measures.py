@@ -34,7 +34,7 @@ from layerbits.experiments.tables import read_table, write_table
 from layerbits.noise import NoisyModule
 from layerbits.progress import progress
 from layerbits.propagation import layer_activations, propagate
-from layerbits.randomness import standard_normal, stream
+from layerbits.randomness import NormalStream, stream
 from layerbits.training.checkpoints import load_checkpoint
 from layerbits.training.loop import single_threaded
 
@@ -112,7 +112,8 @@ def measure(config: CnnConfig, folder: RunFolder, data: Data) -> None:
     for rows in tables.values():
         rows[:] = [row for row in rows if (row.seed, row.variant, row.epoch) in kept]
     saved = time.monotonic()
-    measured = (_measure_one(config, folder.path, data[1], *cell) for cell in cells)
+    test = data[1].to(config.device)
+    measured = (_measure_one(config, folder.path, test, *cell) for cell in cells)
     with folder.phase("representations"):
         for rows in progress(single_threaded(measured), name="representations", total=len(cells)):
             for row in rows:
@@ -159,25 +160,25 @@ def _similarities(
         reference = layer_activations(deterministic, some, layers=config.layers)
         modes = {"off": layer_activations(model, some, layers=config.layers)}
         if isinstance(model, NoisyModule):
-            modes["on"] = _noisy_pass(model, some, stream(key[1], number))
+            modes["on"] = _noisy_pass(model, some, (key[1], number))
         for (noise, points), layer in itertools.product(modes.items(), config.layers):
             cosines.setdefault((layer, noise), []).append(cosine_similarity(points[layer], reference[layer]))
     for (layer, noise), parts in cosines.items():
-        values = torch.cat(parts).double().numpy()
+        values = torch.cat(parts).double().numpy(force=True)
         yield Similarity(*key, layer, noise, float(values.mean()), *np.quantile(values, (0.05, 0.5, 0.95)).tolist())
 
 
-def _noisy_pass(noisy: NoisyModule, inputs: Tensor, random: np.random.Generator) -> dict[str, Tensor]:
+def _noisy_pass(noisy: NoisyModule, inputs: Tensor, key: tuple[int, int]) -> dict[str, Tensor]:
     """Return T of each layer, with its noise and that of the layers before it."""
-    signals = propagate(noisy, inputs, draws=1, seed=int(random.integers(2**31)))
+    signals = propagate(noisy, inputs, draws=1, seed=int(stream(*key).integers(2**31)))
     return {
-        layer: noisy.noise[layer].add(signal[:, 0], standard_normal(signal[:, 0].shape, random, signal.dtype))
-        for layer, signal in signals.items()
+        layer: noisy.noise[layer].add(signal[:, 0], NormalStream(*key, place).like(signal[:, 0]))
+        for place, (layer, signal) in enumerate(signals.items())
     }
 
 
 def _trained(config: CnnConfig, path: Path, variant: Variant, seed: int, epoch: int, test: LabelledImages) -> nn.Module:
-    model = network(config, variant, seed=seed, size=test.size)
+    model = network(config, variant, seed=seed, size=test.size).to(config.device)
     load_checkpoint(training_folder(path, variant, seed), epoch, model)
     return model
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 import typing
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, TypeVar
 
+import torch
+
+from layerbits.backends import backends, cuda
 from layerbits.errors import UsageError
 
 if TYPE_CHECKING:
@@ -86,6 +90,35 @@ def require_distinct(config: DataclassInstance, *names: str) -> None:
         told = {f"{item:g}" if isinstance(item, float) else str(item) for item in items}
         in_digits = ", in six digits" if any(isinstance(item, float) for item in items) else ""
         require(config, name, len(told) == len(items), f"each once{in_digits}")
+
+
+def require_device(config: DataclassInstance) -> None:
+    """Require the field `device` to be the name of one, usable here or not."""
+    named = re.fullmatch(r"cpu|cuda(:\d{1,3})?", device_of(config)) is not None
+    require(config, "device", named, "cpu, cuda, or cuda:N with N from 0")
+
+
+def require_usable_device(config: DataclassInstance) -> None:
+    """Raise UsageError, which says why, if there is a field `device` and the device is not usable here."""
+    name = device_of(config)
+    reason = "" if name == "cpu" else _why_not(torch.device(name).index or 0)
+    if reason:
+        raise UsageError(f"device: got {name}, which is not usable here: {reason}; leave it out, to run on the CPU")
+
+
+def device_of(config: DataclassInstance) -> str:
+    """Return the device that a run works on: cpu where its configuration leaves no choice."""
+    return str(vars(config).get("device", "cpu"))
+
+
+def _why_not(index: int) -> str:
+    backend = backends()[1]
+    if not backend.usable:
+        return backend.reason
+    if not torch.cuda.is_available():
+        return f"torch {torch.__version__} finds no device, or was built without CUDA"
+    devices = cuda().devices()
+    return str(devices[index][1]) if index < len(devices) else f"there are {len(devices)}, counted from 0"
 
 
 def _parse(name: str, kind: type, text: str) -> object:

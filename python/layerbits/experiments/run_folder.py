@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from layerbits.backends import backends
+from layerbits.backends import backends, cuda
 from layerbits.errors import UsageError
+from layerbits.experiments.configuration import device_of
 from layerbits.training.records import DRAFT_PREFIX, read_json, replacing, write_json
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class RunFolder:
             "configuration": json.loads(json.dumps(dataclasses.asdict(config))),
             "seeds": {"seed": vars(config)["seed"]},
             "versions": versions(),
-            "machine": _machine(),
+            "machine": _machine(device_of(config)),
             "timings": {},
             "summary": self.summary,
         }
@@ -155,12 +156,14 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-def _machine() -> dict[str, Any]:
+def _machine(device: str) -> dict[str, Any]:
+    index = torch.device(device).index or 0
     return {
         "platform": platform.platform(),
         "processor": _processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
+        "device": device if device == "cpu" else f"{device}: {cuda().devices()[index][0]}",
         "backends": [str(backend) for backend in backends()],
     }
 

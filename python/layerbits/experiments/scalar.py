@@ -20,7 +20,13 @@ from torch.nn.utils import skip_init
 
 from layerbits import plots
 from layerbits.errors import UsageError
-from layerbits.experiments.configuration import require, require_positive, require_tolerance, require_within
+from layerbits.experiments.configuration import (
+    require,
+    require_device,
+    require_positive,
+    require_tolerance,
+    require_within,
+)
 from layerbits.experiments.run_folder import RunFolder, save_figure
 from layerbits.experiments.tables import fill_table, read_table
 from layerbits.mixture import mixture_log_density
@@ -51,6 +57,7 @@ class Settings:
     """Settings that all studies have. [public code]: that of others, who reproduced the paper; its own is unknown."""
 
     seed: int = 0
+    device: str = "cpu"  # or cuda, cuda:1
     sigma: float = 0.05  # [public code]
     learning_rate: float = 1e-3  # [public code] stochastic gradient descent, mean square error
     momentum: float = 0.0  # [public code] 1, for it never clears its gradients
@@ -70,6 +77,7 @@ class Settings:
             If one is out of range.
         """
         require(self, "seed", self.seed >= 0, "at least 0")
+        require_device(self)
         require(self, "sigma", 1e-3 <= self.sigma < math.inf, "at least 1e-3, for the grid of the quadrature")
         require_positive(self, "learning_rate", "epochs", "shown_epochs")
         require_tolerance(self)
@@ -141,8 +149,8 @@ def train(settings: Settings, study: Study, start: Parameters, folder: RunFolder
     information.csv, neurons.csv and a checkpoint at each measured epoch; loss and accuracy are means over many passes,
     an output being right if it is nearer to its own target than to the other.
     """
-    noisy = network(study, start, settings.sigma, seed=settings.seed)
-    inputs, targets, labels = study.data()
+    noisy = network(study, start, settings.sigma, seed=settings.seed).to(settings.device)
+    inputs, targets, labels = (one.to(settings.device) for one in study.data())
     optimizer = torch.optim.SGD(noisy.parameters(), lr=settings.learning_rate, momentum=settings.momentum)
     checkpoints = Checkpoints(noisy, optimizer, at=settings.measured_epochs, directory=folder.path)
     resumed = checkpoints.resume()

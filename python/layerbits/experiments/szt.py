@@ -21,13 +21,19 @@ from torch.nn.utils import skip_init
 
 from layerbits import plots
 from layerbits.data.split import split
-from layerbits.data.szt import szt_dataset
-from layerbits.experiments.configuration import require, require_positive, require_tolerance, require_within
+from layerbits.data.szt import SztData, szt_dataset
+from layerbits.experiments.configuration import (
+    require,
+    require_device,
+    require_positive,
+    require_tolerance,
+    require_within,
+)
 from layerbits.experiments.run_folder import RunFolder
 from layerbits.noise import NoisyModule, noisify
 from layerbits.progress import progress
 from layerbits.propagation import propagate
-from layerbits.randomness import standard_normal, stream
+from layerbits.randomness import NormalStream
 from layerbits.results import InformationTable
 from layerbits.training.checkpoints import Checkpoints, load_checkpoint
 from layerbits.training.evaluation import TrainingCurves, read_training
@@ -59,6 +65,7 @@ class Settings:
     """Settings that all studies have. [B]: the authors' article on the paper. [S]: Shwartz-Ziv and Tishby's code."""
 
     seed: int = 0
+    device: str = "cpu"  # or cuda, cuda:1
     widths: tuple[int, ...] = (10, 7, 5, 4, 3)  # [B]
     epochs: int = 10_000  # [B]
     learning_rate: float = 4e-4  # [S] Adam
@@ -82,7 +89,9 @@ class Settings:
             If one is out of range.
         """
         require(self, "seed", self.seed >= 0, "at least 0")
-        require_positive(self, *(field.name for field in dataclasses.fields(Settings) if field.name != "seed"))
+        require_device(self)
+        numbers = [field.name for field in dataclasses.fields(Settings) if field.name not in ("seed", "device")]
+        require_positive(self, *numbers)
         require(self, "test_fraction", self.test_fraction < 1, "a number between 0 and 1")
         require(self, "widths", self.widths[-1] == 3, "3 as the last, for the figure shows that layer in space")
         require(self, "evaluations", self.evaluations >= 2, "at least 2, the first epoch and the last")
@@ -202,7 +211,8 @@ def train(
     settings : Settings
         Of the study.
     model : torch.nn.Module
-        Untrained, as `network` or `noisy_network` makes it; in the end in its state after the last epoch.
+        Untrained, as `network` or `noisy_network` makes it; in the end in its state after the last epoch, on the device
+        of the settings.
     folder : RunFolder
         Of the run.
     variant : str, optional
@@ -215,7 +225,8 @@ def train(
     dict of int to InformationTable
         What was measured, by epoch.
     """
-    path, data = folder.path / variant, szt_dataset()
+    path, data = folder.path / variant, szt_dataset().to(settings.device)
+    model.to(settings.device)
     train_rows, test_rows = split(len(data.labels), test_fraction=settings.test_fraction, seed=settings.seed)
     splits = {
         "train": (data.inputs[train_rows], data.labels[train_rows]),
@@ -229,7 +240,7 @@ def train(
     resumed = checkpoints.resume()
     evaluated = log_spaced(1, settings.epochs, settings.evaluations)
     curves = TrainingCurves(model, splits, at=evaluated, directory=path, resumed_from=resumed)
-    monitor = _monitor(settings, model, path) if isinstance(model, NoisyModule) else None
+    monitor = _monitor(settings, model, data, path) if isinstance(model, NoisyModule) else None
     if monitor is not None:
         for epoch in [epoch for epoch in monitor.at if epoch <= resumed and epoch not in monitor.tables]:
             load_checkpoint(path, epoch, model)  # its rows were lost, its checkpoint was not
@@ -254,12 +265,13 @@ def train(
 
 def save_scatter(settings: Settings, noisy: NoisyModule, folder: RunFolder, *, variant: str = "") -> None:
     """Take points of the last hidden layer, one noisy pass, at the epochs to show; leaves scatter.csv."""
-    path, data, last = folder.path / variant, szt_dataset(), noisy.layer_names[-1]
-    noise = standard_normal((len(data.inputs), 3), stream(settings.seed, *_SCATTER_STREAM), torch.float32)
+    path, data, last = folder.path / variant, szt_dataset().to(settings.device), noisy.layer_names[-1]
+    noisy.to(settings.device)
     rows: list[tuple[float, ...]] = []
     for epoch in settings.shown_epochs:
         load_checkpoint(path, epoch, noisy)
         signals: Tensor = propagate(noisy, data.inputs, draws=1, seed=settings.seed, layers=last)[last]
+        noise = NormalStream(settings.seed, *_SCATTER_STREAM).like(signals[:, 0])
         points = noisy.noise[last].add(signals[:, 0], noise)
         rows += [(epoch, *row) for row in zip(data.labels.tolist(), *points.T.tolist(), strict=True)]
     write_csv(path / "scatter.csv", SCATTER_COLUMNS, rows)
@@ -353,8 +365,7 @@ def draw_losses(axes: Axes, path: Path) -> None:
     axes.set_ylim(bottom=0)
 
 
-def _monitor(settings: Settings, noisy: NoisyModule, path: Path) -> Monitor:
-    data = szt_dataset()
+def _monitor(settings: Settings, noisy: NoisyModule, data: SztData, path: Path) -> Monitor:
     return Monitor(
         noisy,
         data.inputs,

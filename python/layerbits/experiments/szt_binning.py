@@ -31,7 +31,7 @@ from layerbits.experiments.run_folder import RunFolder, save_figure
 from layerbits.experiments.tables import fill_table, read_table, write_table
 from layerbits.noise import NoisyModule
 from layerbits.propagation import layer_activations, propagate
-from layerbits.randomness import standard_normal, stream
+from layerbits.randomness import NormalStream
 from layerbits.training.checkpoints import load_checkpoint
 from layerbits.training.monitor import read_information
 
@@ -143,7 +143,7 @@ def train(config: Config, folder: RunFolder, variant: str) -> None:
 
 def measure(config: Config, folder: RunFolder, variant: str) -> None:
     """Bin what the layers of a network emit at the measured epochs; leaves binned.csv."""
-    path, model = folder.path / variant, network(config, variant).double()
+    path, model = folder.path / variant, network(config, variant).double().to(config.device)
     quantities = (_OF_T, _OF_S) if variant == _NOISY else (_OF_T,)
     kinds = [("fixed", config.noisy_bin * config.sigma)] if variant == _NOISY else list(_kinds(config).values())
     cells = list(itertools.product(config.measured_epochs, _layers(config), quantities, kinds))
@@ -205,16 +205,16 @@ def _kinds(config: Config) -> dict[str, tuple[str, float]]:
 
 def _points(config: Config, model: nn.Module) -> Iterator[tuple[tuple[str, str], _Floats]]:
     """Yield layer and quantity, and the points to be binned for it, shape (4096, d)."""
-    inputs = szt_dataset().inputs.double()
+    inputs = szt_dataset().inputs.double().to(config.device)
     if not isinstance(model, NoisyModule):
         for layer, activations in layer_activations(model, inputs).items():
-            yield (layer, _OF_T), activations.numpy()
+            yield (layer, _OF_T), activations.numpy(force=True)
         return
     for place, (layer, signals) in enumerate(propagate(model, inputs, draws=1, seed=config.seed).items()):
         signal = signals[:, 0]
-        noise = standard_normal(signal.shape, stream(config.seed, _NOISE_STREAM, place), signal.dtype)
-        yield (layer, _OF_S), signal.numpy()
-        yield (layer, _OF_T), model.noise[layer].add(signal, noise).numpy()
+        noise = NormalStream(config.seed, _NOISE_STREAM, place).like(signal)
+        yield (layer, _OF_S), signal.numpy(force=True)
+        yield (layer, _OF_T), model.noise[layer].add(signal, noise).numpy(force=True)
 
 
 def _entropy(points: _Floats) -> tuple[float, int]:

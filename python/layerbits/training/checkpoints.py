@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -63,7 +64,7 @@ class Checkpoints:
         if not self._latest.exists():
             return 0
         with _damage_told(self._latest):
-            state = torch.load(self._latest, weights_only=True)
+            state = _load(self._latest)
             self._model.load_state_dict(state["model"])
             self._optimizer.load_state_dict(state["optimizer"])
             return int(state["epoch"])
@@ -87,7 +88,13 @@ def load_checkpoint(directory: str | os.PathLike[str], epoch: int, model: nn.Mod
     """
     path = _path(Path(directory, _FOLDER), epoch)
     with _damage_told(path):
-        model.load_state_dict(torch.load(path, weights_only=True)["model"])
+        model.load_state_dict(_load(path)["model"])
+
+
+def _load(path: Path) -> dict[str, Any]:
+    # By way of the CPU, for the device that it was saved on need not exist here; model and optimizer take it to theirs.
+    state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+    return state
 
 
 def _path(folder: Path, epoch: int) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from itertools import starmap
 
 import torch
@@ -95,17 +96,16 @@ class ParsevalRegularizer:
         """
         matrices = list(starmap(_matrices, zip(self._names, self._groups, strict=True)))
         grams = [m @ m.mH if m.shape[-2] <= m.shape[-1] else m.mH @ m for m in matrices]
-        for name, m, gram in zip(self._names.values(), matrices, grams, strict=True):
-            self._require_convergence(name, m, gram)
+        for name, m, gram, norm in zip(self._names.values(), matrices, grams, _norms(grams), strict=True):
+            self._require_convergence(name, m, gram, norm)
         for weight, m, gram in zip(self._names, matrices, grams, strict=True):
             factors = (gram, m) if m.shape[-2] <= m.shape[-1] else (m, gram)
             stepped = torch.baddbmm(m, *factors, beta=1 + self._strength, alpha=-self._strength)
             weight.copy_(stepped.reshape(weight.shape))
 
-    def _require_convergence(self, name: str, matrix: Tensor, gram: Tensor) -> None:
+    def _require_convergence(self, name: str, matrix: Tensor, gram: Tensor, norm: float) -> None:
         limit = math.sqrt((2 + self._strength) / self._strength)
-        # Nothing exceeds the root of this norm, which is cheap, and 1 at the goal.
-        largest = math.sqrt(torch.linalg.matrix_norm(gram, math.inf).max())
+        largest = math.sqrt(norm)
         if largest < limit:
             return
         computed = bool(gram.isfinite().all())
@@ -118,6 +118,12 @@ class ParsevalRegularizer:
                 f"strength: got {self._strength:g}, wanted less, or smaller weights: {name!r} has a singular value of "
                 f"{largest:g}, and from {limit:g} on the step makes it grow without end"
             )
+
+
+def _norms(grams: Sequence[Tensor]) -> list[float]:
+    """Return a norm of each that no eigenvalue exceeds, cheap, and 1 at the goal, waiting once for a device."""
+    norms = [torch.linalg.matrix_norm(gram, math.inf).max() for gram in grams]
+    return torch.stack([norm.to(norms[0]) for norm in norms]).tolist() if norms else []
 
 
 def _spectral_norm(matrices: Tensor) -> float:

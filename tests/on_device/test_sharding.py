@@ -58,3 +58,13 @@ def test_an_error_on_another_device_is_raised(second_device, devices_used, monke
     monkeypatch.setattr("layerbits.densities.log_sum_exp", fails)
     with pytest.raises(RuntimeError, match="no"):
         measured("cuda:0", devices=["cuda:0", "cuda:1"])
+
+
+def test_a_monitor_shares_its_measurements(second_device, devices_used, tmp_path):
+    noisy = lb.noisify(nn.Sequential(nn.Linear(3, 2), nn.Tanh(), nn.Linear(2, 2)), sigma=0.3).to("cuda")
+    inputs = torch.randn(60, 3, device="cuda")
+    monitor = lb.Monitor(noisy, inputs, at=[1], directory=tmp_path, draws=4, devices=["cuda:0", "cuda:1"])
+    monitor.step(1)
+    assert devices_used == {"cuda:0", "cuda:1"}
+    alone = lb.Monitor(noisy, inputs, at=[1], directory=tmp_path, draws=4)
+    assert list(alone.tables) == [1]  # devices are no part of what was measured

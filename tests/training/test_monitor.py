@@ -171,6 +171,7 @@ def test_network_without_noise_is_refused(tmp_path):
         ({"at": 5}, TypeError, "at"),
         ({"at": [0.5]}, TypeError, "at"),
         ({"at": []}, ValueError, "at"),
+        ({"devices": ["cuda:0"]}, ValueError, "devices"),
     ],
 )
 def test_bad_option_is_named_before_anything_is_written(options, error, word, tmp_path):

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from layerbits.checks import check_count
@@ -19,6 +20,7 @@ from layerbits.information import check_options, layer_information
 from layerbits.noise import NoisyModule
 from layerbits.propagation import wanted_layers
 from layerbits.results import COLUMNS, InformationRow, InformationTable
+from layerbits.sharding import Devices, shared_by
 from layerbits.training.records import damaged, read_csv, read_json, write_csv, write_json
 
 _PARSERS = {"str": str, "int": int, "float": float}
@@ -65,6 +67,8 @@ class Monitor:
         The network; training it further between the steps is the point.
     inputs, labels, layers, draws, queries, tolerance, confidence, max_seconds, max_draws, seed, estimator
         As in `layerbits.layer_information`; the limits are those of one epoch.
+    devices : sequence of torch.device or str, optional
+        As in `layerbits.layer_information`; may be others after a resumption.
     at : iterable of int
         Epochs to measure, for instance from `log_spaced`.
     directory : path
@@ -97,6 +101,7 @@ class Monitor:
         max_draws: int = 4096,
         seed: int = 0,
         estimator: str = "pooled",
+        devices: Devices = None,
     ) -> None:
         if not isinstance(noisy, NoisyModule):
             raise NoNoiseError(f"noisy: got {type(noisy).__name__}, wanted what layerbits.noisify returns")
@@ -106,6 +111,8 @@ class Monitor:
             max_draws=max_draws, seed=seed, estimator=estimator,
         )  # fmt: skip
         self._noisy, self._inputs, self._labels = noisy, inputs, labels
+        home = next((parameter.device for parameter in noisy.parameters()), torch.device("cpu"))
+        self._devices = shared_by(devices, home) or None
         # One seed for all epochs: what the Monte Carlo noise does to them is then much the same, so curves are smooth.
         self._options: dict[str, Any] = {
             "layers": list(wanted_layers(noisy, layers)),
@@ -148,7 +155,9 @@ class Monitor:
         if epoch not in self.at:
             return None
         if epoch not in self._tables:
-            self._tables[epoch] = layer_information(self._noisy, self._inputs, self._labels, **self._options)
+            self._tables[epoch] = layer_information(
+                self._noisy, self._inputs, self._labels, devices=self._devices, **self._options
+            )
             write_information(self._folder / "information.csv", self._tables)
         return self._tables[epoch]
 

@@ -163,8 +163,8 @@ STUDY = scalar.Study((-3.0, -1.0, 1.0, 3.0), (-1.0, -1.0, -1.0, 1.0), nn.Tanh, _
 
 def _measure_one(config: Config, weight: float, sigma: float) -> Point:
     parameters = [(weight, -2 * weight)]
-    noisy = scalar.network(STUDY, parameters, sigma)
-    table = layer_information(noisy, STUDY.data()[0], tolerance=config.tolerance, seed=config.seed)
+    noisy = scalar.network(STUDY, parameters, sigma).to(config.device)
+    table = layer_information(noisy, STUDY.data()[0].to(config.device), tolerance=config.tolerance, seed=config.seed)
     row = table["neuron1", "I(X;T)"]
     truth = truths_of(*_channels(parameters, sigma))["I(X;T)"].value
     known = dict(zip(_SIGMAS, _PUBLISHED.get(weight, ()), strict=False))

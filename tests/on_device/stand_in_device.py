@@ -44,6 +44,7 @@ def _complete_torch():
     cuda.device_count = cuda.random.device_count = lambda: DEVICES
     cuda.is_available = lambda: True
     torch.UntypedStorage.__new__ = _new_storage
+    torch.backends.cudnn.is_acceptable = lambda tensor: False
     cuda.get_device_name = lambda device=None: "stand-in"
     cuda.synchronize = cuda.set_stream = lambda device=None: None
     cuda.current_stream = cuda.default_stream = lambda device=None: SimpleNamespace(cuda_stream=0)

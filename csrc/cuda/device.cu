@@ -70,8 +70,14 @@ CurrentDevice::~CurrentDevice() {
 Status Scratch::allocate(const Stream& stream) {
   const auto got = reinterpret_cast<uintptr_t>(stream.allocate(size_ + kAlignment));
   if (got == 0) return {Status::kOutOfMemory, "the allocator has no memory on the device"};
-  const uintptr_t base = (got + kAlignment - 1) / kAlignment * kAlignment;
-  for (const auto& [pointer, offset] : places_) *pointer = reinterpret_cast<void*>(base + offset);
+  char* const base = reinterpret_cast<char*>((got + kAlignment - 1) / kAlignment * kAlignment);
+  for (const Place& place : places_) {
+    *place.pointer = base + place.begin;
+#ifndef __CUDACC__
+    emulation::watch(base + place.begin, place.end - place.begin, false);
+    emulation::forbid(base + place.end, kGap);
+#endif
+  }
   return {};
 }
 

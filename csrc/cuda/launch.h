@@ -4,9 +4,6 @@
 
 #include <cuda_runtime.h>
 
-#include <functional>
-#include <string>
-#include <utility>
 #include <vector>
 
 #include "verbs.h"
@@ -38,14 +35,24 @@ class Scratch {
  public:
   template <typename T>
   void want(T*& pointer, int64_t count) {
-    places_.emplace_back(reinterpret_cast<void**>(&pointer), size_);
-    size_ += (size_t(count) * sizeof(T) + kAlignment - 1) / kAlignment * kAlignment;
+    const size_t end = size_ + size_t(count) * sizeof(T);
+    places_.push_back({reinterpret_cast<void**>(&pointer), size_, end});
+    size_ = (end + kGap + kAlignment - 1) / kAlignment * kAlignment;
   }
   Status allocate(const Stream& stream);
 
  private:
+  struct Place {
+    void** pointer;
+    size_t begin, end;
+  };
+#ifdef __CUDACC__
+  static constexpr size_t kGap = 0;
+#else
+  static constexpr size_t kGap = 64;
+#endif
   static constexpr size_t kAlignment = 256;
-  std::vector<std::pair<void**, size_t>> places_;
+  std::vector<Place> places_;
   size_t size_ = 0;
 };
 

@@ -5,6 +5,8 @@
 //
 // It tests indices, barriers and arithmetic; it knows nothing of time, of registers, nor of memory
 // that is not the host's. The special-function unit's power of two is off by as much as it may be.
+// What the kernels do to memory is checked by hazards.cpp, which is built twice: by ASan for
+// bounds, and for races and values that were never written by races.cpp.
 #pragma once
 
 #include <float.h>
@@ -15,6 +17,9 @@
 #include <cmath>
 #include <cstdlib>
 #include <functional>
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#endif
 
 #define __global__ static
 #define __device__
@@ -29,6 +34,8 @@ extern Index3 threadIdx, blockIdx, blockDim, gridDim;
 
 namespace emulation {
 
+inline constexpr size_t kStack = 1 << 17;  // of a thread
+
 // Calls `kernel` once for every thread of the grid.
 void run(unsigned blocks, unsigned threads, size_t shared, const std::function<void()>& kernel);
 void* shared_memory();
@@ -36,32 +43,66 @@ void barrier();
 int barrier_or(int predicate);
 float approximate_exp2(float x);
 
+// Who is running: blocks are told apart, and what a block does between two barriers.
+struct Now {
+  bool in_kernel = false;
+  unsigned kernel = 0, stretch = 0;
+};
+extern Now now;
+
+#ifdef LAYERBITS_EMULATED_RACES
+// Memory to be watched until it is forgotten; without a value unless `written`.
+void watch(const void* memory, size_t size, bool written);
+void forget(const void* memory, size_t size);
+void touch_atomically(const void* place, size_t size);
+void write_from_host(const void* memory, size_t size);
+#else
+inline void watch(const void*, size_t, bool) {}
+inline void forget(const void*, size_t) {}
+inline void touch_atomically(const void*, size_t) {}
+inline void write_from_host(const void*, size_t) {}
+#endif
+
+// Memory between arrays, which nobody may touch.
+inline void forbid([[maybe_unused]] const char* memory, [[maybe_unused]] size_t size) {
+#ifdef __SANITIZE_ADDRESS__
+  __asan_poison_memory_region(memory, size);
+#endif
+}
+
 }  // namespace emulation
 
 inline void __syncthreads() { emulation::barrier(); }
 inline int __syncthreads_or(int predicate) { return emulation::barrier_or(predicate); }
 
 // Fibers change at barriers alone.
-template <typename T>
+#define LAYERBITS_ATOMIC \
+  template <typename T>  \
+  __attribute__((no_sanitize("thread")))
+LAYERBITS_ATOMIC
 T atomicAdd(T* place, T value) {
+  emulation::touch_atomically(place, sizeof *place);
   const T before = *place;
   *place = before + value;
   return before;
 }
-template <typename T>
+LAYERBITS_ATOMIC
 T atomicOr(T* place, T value) {
+  emulation::touch_atomically(place, sizeof *place);
   const T before = *place;
   *place = before | value;
   return before;
 }
-template <typename T>
+LAYERBITS_ATOMIC
 T atomicMin(T* place, T value) {
+  emulation::touch_atomically(place, sizeof *place);
   const T before = *place;
   *place = value < before ? value : before;
   return before;
 }
-template <typename T>
+LAYERBITS_ATOMIC
 T atomicMax(T* place, T value) {
+  emulation::touch_atomically(place, sizeof *place);
   const T before = *place;
   *place = value > before ? value : before;
   return before;
@@ -159,9 +200,11 @@ cudaError_t cudaFuncGetAttributes(cudaFuncAttributes*, F) {
 inline cudaError_t cudaFuncSetAttribute(const void*, cudaFuncAttribute, int) { return cudaSuccess; }
 inline cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t size, cudaMemcpyKind,
                                    cudaStream_t) {
+  emulation::write_from_host(to, size);
   return memcpy(to, from, size), cudaSuccess;
 }
 inline cudaError_t cudaMemsetAsync(void* to, int value, size_t size, cudaStream_t) {
+  emulation::write_from_host(to, size);
   return memset(to, value, size), cudaSuccess;
 }
 inline cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }

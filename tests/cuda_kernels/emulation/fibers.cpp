@@ -1,8 +1,10 @@
 #include <ucontext.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <numeric>
 #include <random>
 #include <string>
@@ -13,9 +15,10 @@
 Index3 threadIdx, blockIdx, blockDim, gridDim;
 
 namespace emulation {
-namespace {
 
-constexpr size_t kStack = 1 << 17;
+Now now;
+
+namespace {
 
 struct Fiber {
   ucontext_t context;
@@ -27,7 +30,7 @@ struct Block {
   std::vector<Fiber> fibers;
   ucontext_t scheduler;
   const std::function<void()>* kernel = nullptr;
-  std::vector<double> shared;  // aligned
+  void* shared = nullptr;
   bool any = false, any_next = false;
 } block;
 
@@ -67,9 +70,13 @@ void run_block(unsigned threads, std::mt19937& random) {
       swapcontext(&block.scheduler, &fiber.context);
       ++(fiber.done ? done : at_barrier);
     }
-    if (at_barrier > 0 && done > 0) abort();  // a barrier that not all threads reach
+    if (at_barrier > 0 && done > 0) {
+      std::fputs("a barrier that not all threads of a block reach\n", stderr);
+      abort();
+    }
     block.any = block.any_next;
     block.any_next = false;
+    ++now.stretch;
   }
 }
 
@@ -81,18 +88,23 @@ void run(unsigned blocks, unsigned threads, size_t shared, const std::function<v
   std::mt19937 random(0);
   if (block.fibers.size() < threads) block.fibers = std::vector<Fiber>(threads);
   block.kernel = &kernel;
-  // Junk, as on a device: all bits set are NaN.
-  block.shared.assign(shared / sizeof(double) + 4, emulated_bits<double>(-1LL));
+  // As it comes on a device, and not a byte more.
+  constexpr std::align_val_t kAlignment{16};
+  block.shared = operator new(shared, kAlignment);
   blockDim.x = threads, gridDim.x = blocks;
+  ++now.kernel, now.in_kernel = true;
   for (unsigned b = 0; b < blocks; ++b) {
     blockIdx.x = b;
+    memset(block.shared, 0xff, shared);  // NaN: junk, as on a device
+    watch(block.shared, shared, false);
     run_block(threads, random);
   }
+  now.in_kernel = false;
+  forget(block.shared, shared);
+  operator delete(block.shared, kAlignment);
 }
 
-void* shared_memory() {
-  return reinterpret_cast<void*>((reinterpret_cast<uintptr_t>(block.shared.data()) + 15) / 16 * 16);
-}
+void* shared_memory() { return block.shared; }
 
 void barrier() {
   const unsigned mine = threadIdx.x;

@@ -23,6 +23,12 @@ __device__ __forceinline__ double round_to_integer(double a) { return rint(a); }
 __device__ __forceinline__ float square_root(float a) { return sqrtf(a); }
 __device__ __forceinline__ double square_root(double a) { return sqrt(a); }
 
+// Numbers that are not negative, as integers of the same order; of a double, its upper half. NaN
+// comes last, or, with a sign, first.
+__device__ __forceinline__ int order_key(float a) { return __float_as_int(a); }
+__device__ __forceinline__ int order_key(double a) { return __double2hiint(a); }
+__device__ __forceinline__ int smallest(int a, int b, int c) { return __vimin3_s32(a, b, c); }
+
 template <typename T>
 struct Range;
 
@@ -34,6 +40,8 @@ struct Range<float> {
   // An exponent so large that its rounding exceeds what 2^x resolves.
   static constexpr float kFar = 0x1p22f;
   static constexpr float kSlack = 0x1p-20f;
+  // NaN, which no number exceeds, and which as an integer exceeds all.
+  static __device__ __forceinline__ float above_all() { return __int_as_float(0x7fffffff); }
 };
 
 template <>
@@ -43,6 +51,9 @@ struct Range<double> {
   static constexpr double kHighest = 1023;
   static constexpr double kFar = 0x1p51;
   static constexpr double kSlack = 0x1p-49;
+  static __device__ __forceinline__ double above_all() {
+    return __longlong_as_double(0x7fffffffffffffffll);
+  }
 };
 
 // Squared distances are sums of partial sums over so many dimensions, as on the CPU.
@@ -75,7 +86,11 @@ struct Power {
 
 __device__ __forceinline__ Power exp2_parts(double x) {
   constexpr double kRounder = 6755399441055744.0 + 1023.0;
-  x = x < Range<double>::kLowest ? Range<double>::kLowest : x;  // NaN stays
+  // From -1023 (its upper half, or one unit less) to -inf, but not NaN. As integers: the
+  // double-precision unit is the one that has no time.
+  const unsigned high = unsigned(__double2hiint(x));
+  const bool lowest = high - 0xc08ff800u <= 0xfff00000u - 0xc08ff800u;
+  x = __hiloint2double(int(lowest ? 0xc08ff800u : high), __double2loint(x));
   const double shifted = x + kRounder;
   const double f = x - (shifted - kRounder);
   double p = 0x1.e9d3fe3952179p-32;
@@ -147,12 +162,20 @@ struct RunningSum {
   __device__ __forceinline__ void clear() {
     reference = -Range<T>::kLargest;
     high = low = 0;
-    move_below = ignore_above = T(INFINITY);
+    move_below = T(INFINITY);
+    ignore_above = Range<T>::above_all();
   }
 
+  __device__ __forceinline__ bool is_far() const { return reference < -Range<T>::kFar; }
+
   __device__ __forceinline__ void move_reference(T nearest, Scale<T> scale) {
+    if (!(nearest < T(INFINITY))) return;
     const T exponent = larger(-Range<T>::kLargest, nearest * scale.minus);
-    const T moved = larger(reference, round_to_integer(exponent));
+    raise_reference(round_to_integer(exponent), scale);
+  }
+
+  __device__ __forceinline__ void raise_reference(T to, Scale<T> scale) {
+    const T moved = larger(reference, to);
     const T factor = power_of_two(larger(Range<T>::kLowest, reference - moved));
     high *= factor;
     low *= factor;
@@ -162,7 +185,7 @@ struct RunningSum {
     const T last = (1 - Range<T>::kLowest - reference) * scale.inverse;
     ignore_above = multiply_add(last, Range<T>::kSlack, last);
     const T first = (-1 - reference) * scale.inverse;
-    move_below = multiply_add(first, Range<T>::kSlack, first);
+    move_below = is_far() ? T(INFINITY) : multiply_add(first, Range<T>::kSlack, first);
   }
 
   // Two-sum: low collects what rounding takes from high.
@@ -173,31 +196,62 @@ struct RunningSum {
     high = total;
   }
 
-  // Adds the terms at these squared distances, which it overwrites. One that is NaN may be passed
-  // over: callers know of those.
-  __device__ __forceinline__ void add_block(T (&distance)[kBlock], Scale<T> scale) {
-    const T nearest =
-        smaller(smaller(smaller(distance[0], distance[1]), smaller(distance[2], distance[3])),
-                smaller(smaller(distance[4], distance[5]), smaller(distance[6], distance[7])));
-    if (nearest > ignore_above) return;
-    if (nearest < move_below) move_reference(nearest, scale);
-    if (reference < -Range<T>::kFar) {
-#pragma unroll
-      for (int j = 0; j < kBlock; ++j) distance[j] = distance[j] * scale.minus - reference;
-    } else {
-#pragma unroll
-      for (int j = 0; j < kBlock; ++j)
-        distance[j] = multiply_add(distance[j], scale.minus, -reference);
-    }
-    add_term(sum_of_powers(distance));
-  }
-
   __device__ __forceinline__ void add_one(T distance, Scale<T> scale) {
     if (distance > ignore_above) return;
     if (distance < move_below) move_reference(distance, scale);
     add_term(exp2_or_zero(exponent_of(distance, scale.minus, -reference)));
   }
 };
+
+// Adds the terms at a block of squared distances, which it overwrites, to each of some sums. NaN
+// may be passed over once a sum has terms: callers know of those. One test for all sums, since that
+// of each costs as much as a dimension; a reference moves seldom, and one that is far asks to be
+// moved always.
+template <int kSums, typename T>
+__device__ __forceinline__ void add_blocks(T (&distance)[kSums][kBlock], Scale<T> scale,
+                                           RunningSum<T> (&sums)[kSums]) {
+  bool matters = false, moves = false;
+  int nearest[kSums];
+#pragma unroll
+  for (int i = 0; i < kSums; ++i) {
+    int key[kBlock];
+#pragma unroll
+    for (int j = 0; j < kBlock; ++j) key[j] = order_key(distance[i][j]);
+    nearest[i] = smallest(smallest(key[0], key[1], key[2]), smallest(key[3], key[4], key[5]),
+                          key[6] < key[7] ? key[6] : key[7]);
+    matters |= nearest[i] <= order_key(sums[i].ignore_above);
+    moves |= nearest[i] <= order_key(sums[i].move_below);
+  }
+  if (!matters) return;
+  bool far = false;
+  if (moves) {
+#pragma unroll
+    for (int i = 0; i < kSums; ++i) {
+      if (nearest[i] <= order_key(sums[i].move_below)) {
+        const T(&d)[kBlock] = distance[i];
+        sums[i].move_reference(smaller(smaller(smaller(d[0], d[1]), smaller(d[2], d[3])),
+                                       smaller(smaller(d[4], d[5]), smaller(d[6], d[7]))),
+                               scale);
+      }
+      far |= sums[i].is_far();
+    }
+  }
+  if (far) {
+#pragma unroll
+    for (int i = 0; i < kSums; ++i)
+#pragma unroll
+      for (int j = 0; j < kBlock; ++j)
+        distance[i][j] = exponent_of(distance[i][j], scale.minus, -sums[i].reference);
+  } else {
+#pragma unroll
+    for (int i = 0; i < kSums; ++i)
+#pragma unroll
+      for (int j = 0; j < kBlock; ++j)
+        distance[i][j] = multiply_add(distance[i][j], scale.minus, -sums[i].reference);
+  }
+#pragma unroll
+  for (int i = 0; i < kSums; ++i) sums[i].add_term(sum_of_powers(distance[i]));
+}
 
 // The sums of many threads, put together in double, in the order of the calls.
 struct ScaledSum {

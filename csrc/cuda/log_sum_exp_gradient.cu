@@ -339,7 +339,7 @@ template <typename T>
 class GradientOnDevice {
  public:
   GradientOnDevice(const Mixture<T>& mixture, const Gradient<T>& out, const Stream& stream)
-      : mixture_(mixture), out_(out), stream_(stream), mixed_(mixture, kTileBlocks) {}
+      : mixture_(mixture), out_(out), stream_(stream), mixed_(mixture, kTileBlocks, kTileBlocks) {}
 
   Status run(int multiprocessors) {
     if (Status status = mixed_.scaling.set(mixture_.sigma); !status.ok()) return status;

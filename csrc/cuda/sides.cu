@@ -28,7 +28,8 @@ __global__ void look_at_weights(Vector<const T> weights, Findings* findings) {
 }  // namespace
 
 template <typename T>
-Mixed<T>::Mixed(const Mixture<T>& mixture_, int tile_blocks) : mixture(mixture_) {
+Mixed<T>::Mixed(const Mixture<T>& mixture_, int point_tile_blocks, int center_tile_blocks)
+    : mixture(mixture_) {
   const Groups &points = mixture.point_groups, &centers = mixture.center_groups;
   const int64_t groups = points.count(), size = groups + 1;
   on_host_.assign(size_t(6 * size + kFindings + divide_up(groups, 2)), 0);
@@ -43,8 +44,8 @@ Mixed<T>::Mixed(const Mixture<T>& mixture_, int tile_blocks) : mixture(mixture_)
     columns[1][g + 1] = centers.end(g);
     columns[2][g + 1] = columns[2][g] + point_blocks;
     columns[3][g + 1] = columns[3][g] + center_blocks;
-    columns[4][g + 1] = columns[4][g] + divide_up(point_blocks, tile_blocks);
-    columns[5][g + 1] = columns[5][g] + divide_up(center_blocks, tile_blocks);
+    columns[4][g + 1] = columns[4][g] + divide_up(point_blocks, point_tile_blocks);
+    columns[5][g + 1] = columns[5][g] + divide_up(center_blocks, center_tile_blocks);
   }
   point_blocks_ = columns[2][groups];
   center_blocks_ = columns[3][groups];

@@ -44,7 +44,10 @@ struct Findings {
 struct Side {
   const int64_t* rows;  // by group, as in GroupTable
   const int64_t* blocks;
-  int64_t groups, packed_rows;  // packed_rows: kBlock for each block
+  int64_t groups, packed_rows;     // packed_rows: kBlock for each block
+  int width = kBlock;              // of a block; `blocks` counts in it
+  int64_t zeros = 0;               // coordinates more than a row has, all 0
+  const int64_t* order = nullptr;  // of the rows; none: as they come
 };
 
 template <typename T>
@@ -59,8 +62,8 @@ struct alignas(16) Vector16 {
 template <typename T>
 class Mixed {
  public:
-  // Splits points into tiles of so many blocks.
-  Mixed(const Mixture<T>& mixture, int tile_blocks);
+  // Splits points, and centers, into tiles of so many blocks.
+  Mixed(const Mixture<T>& mixture, int point_tile_blocks, int center_tile_blocks);
 
   // Asks for memory; after the scratch is allocated, start() fills it.
   void want(Scratch& scratch);
@@ -118,17 +121,18 @@ struct Exponents {
 template <typename T, typename Extras>
 __global__ void pack(Matrix<const T> rows, Side side, T factor, Extras extras, unsigned* too_large,
                      unsigned* nan, T* out) {
-  const int64_t stride = kBlock * (Extras::kCount + rows.cols);
+  const int64_t width = side.width, stride = width * (Extras::kCount + rows.cols + side.zeros);
   for (int64_t p = first_index(); p < side.packed_rows; p += index_stride()) {
-    const int64_t block = p / kBlock, group = find_group(side.blocks, side.groups, block);
-    const int64_t row = side.rows[group] + (p - side.blocks[group] * kBlock);
+    const int64_t block = p / width, group = find_group(side.blocks, side.groups, block);
+    int64_t row = side.rows[group] + (p - side.blocks[group] * width);
     const bool is_row = row < side.rows[group + 1];
-    T* place = out + block * stride + p % kBlock;
+    if (is_row && side.order) row = side.order[row];
+    T* place = out + block * stride + p % width;
     T values[Extras::kCount > 0 ? Extras::kCount : 1];
     const T* coordinates = rows.data + row * rows.row_stride;
     extras(is_row ? row : -1, coordinates, values);
-    for (int e = 0; e < Extras::kCount; ++e) place[e * kBlock] = values[e];
-    place += Extras::kCount * kBlock;
+    for (int e = 0; e < Extras::kCount; ++e) place[e * width] = values[e];
+    place += Extras::kCount * width;
     for (int64_t k = 0; k < rows.cols; ++k) {
       const T value = is_row ? coordinates[k * rows.col_stride] : T(0);
       T scaled = value * factor;
@@ -137,8 +141,9 @@ __global__ void pack(Matrix<const T> rows, Side side, T factor, Extras extras, u
       } else if (!isinf(value) && fabs(scaled) > Range<T>::kLargest / 4) {
         atomicOr(too_large, 1u);  // a difference might not be finite
       }
-      place[k * kBlock] = Extras::kZeroNotFinite && !isfinite(value) ? T(0) : scaled;
+      place[k * width] = Extras::kZeroNotFinite && !isfinite(value) ? T(0) : scaled;
     }
+    for (int64_t k = 0; k < side.zeros; ++k) place[(rows.cols + k) * width] = T(0);
   }
 }
 
@@ -149,6 +154,27 @@ struct NoExtras {
   template <typename T>
   __device__ void operator()(int64_t, const T*, T*) const {}
 };
+
+// Starts to copy `count` values, a multiple of 16 bytes, from global to shared memory, by all
+// threads of the block; wait_for_copies() ends what a thread has started.
+template <typename T>
+__device__ __forceinline__ void start_copy(const T* from, int count, T* to) {
+  for (int i = threadIdx.x * kVector<T>; i < count; i += blockDim.x * kVector<T>)
+#ifdef __CUDACC__
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(
+                     unsigned(__cvta_generic_to_shared(to + i))),
+                 "l"(from + i)
+                 : "memory");
+#else
+    *reinterpret_cast<Vector16<T>*>(to + i) = *reinterpret_cast<const Vector16<T>*>(from + i);
+#endif
+}
+
+__device__ __forceinline__ void wait_for_copies() {
+#ifdef __CUDACC__
+  asm volatile("cp.async.wait_all;" ::: "memory");
+#endif
+}
 
 // Copies rows [first, first + count) of some packed blocks to tile[count][kBlocks * kBlock]. Blocks
 // from `available` on are zeros.

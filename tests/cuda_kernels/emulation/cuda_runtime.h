@@ -41,6 +41,7 @@ void run(unsigned blocks, unsigned threads, size_t shared, const std::function<v
 void* shared_memory();
 void barrier();
 int barrier_or(int predicate);
+void exchange(const void* mine, size_t size, unsigned thread, void* theirs);
 float approximate_exp2(float x);
 
 // Who is running: blocks are told apart, and what a block does between two barriers.
@@ -74,6 +75,14 @@ inline void forbid([[maybe_unused]] const char* memory, [[maybe_unused]] size_t 
 
 inline void __syncthreads() { emulation::barrier(); }
 inline int __syncthreads_or(int predicate) { return emulation::barrier_or(predicate); }
+
+// To be called by all threads of a block.
+template <typename T>
+T __shfl_xor_sync(unsigned, T value, int lanes) {
+  T theirs;
+  emulation::exchange(&value, sizeof value, threadIdx.x ^ unsigned(lanes), &theirs);
+  return theirs;
+}
 
 // Fibers change at barriers alone.
 #define LAYERBITS_ATOMIC \
@@ -119,6 +128,14 @@ inline float __int_as_float(int a) { return emulated_bits<float>(a); }
 inline int __float_as_int(float a) { return emulated_bits<int>(a); }
 inline double __longlong_as_double(long long a) { return emulated_bits<double>(a); }
 inline long long __double_as_longlong(double a) { return emulated_bits<long long>(a); }
+inline int __double2hiint(double a) { return int(emulated_bits<long long>(a) >> 32); }
+inline int __double2loint(double a) { return int(emulated_bits<long long>(a)); }
+inline double __hiloint2double(int high, int low) {
+  return emulated_bits<double>(static_cast<unsigned long long>(unsigned(high)) << 32 |
+                               unsigned(low));
+}
+inline int min(int a, int b) { return a < b ? a : b; }
+inline int __vimin3_s32(int a, int b, int c) { return a < b ? (a < c ? a : c) : (b < c ? b : c); }
 
 // Reduced to an eighth of a turn, so that the product with pi is the only rounding that matters.
 inline void sincospi(double x, double* sine, double* cosine) {

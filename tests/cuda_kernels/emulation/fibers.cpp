@@ -1,6 +1,7 @@
 #include <ucontext.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdio>
 #include <memory>
 #include <mutex>
@@ -32,6 +33,7 @@ struct Block {
   const std::function<void()>* kernel = nullptr;
   void* shared = nullptr;
   bool any = false, any_next = false;
+  std::vector<std::array<char, 8>> exchanged;
 } block;
 
 void enter() {
@@ -115,6 +117,14 @@ int barrier_or(int predicate) {
   block.any_next |= predicate != 0;
   barrier();
   return block.any;
+}
+
+void exchange(const void* mine, size_t size, unsigned thread, void* theirs) {
+  block.exchanged.resize(block.fibers.size());
+  memcpy(block.exchanged[threadIdx.x].data(), mine, size);
+  barrier();
+  memcpy(theirs, block.exchanged[thread].data(), size);
+  barrier();
 }
 
 // Off by up to 2^-22, of which rounding takes a quarter. LAYERBITS_EMULATED_EXP2, from -1 to 1,

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from layerbits import cli
+from layerbits.backends import backends
 from layerbits.cli import main
 from layerbits.results import Estimate
 from layerbits.tasks import V1
@@ -54,6 +55,17 @@ def test_info_tells_versions_and_back_ends(capsys):
 
 # The neuron at one weight and after a few steps.
 NEURON = ["run", "single-neuron", "--set=tolerance=0.1", "--set=weights=1", "--set=epochs=10"]
+
+
+@pytest.mark.skipif(backends()[1].usable, reason="there is a device")
+def test_run_on_a_device_that_is_not_there_is_one_line_before_it_begins(tmp_path, capsys):
+    assert main([*TINY, "--set=device=cuda", f"--out={tmp_path / 'run'}"]) == 2
+    output = capsys.readouterr()
+    assert not output.out
+    assert output.err.count("\n") == 1
+    assert output.err.startswith("layerbits: device: got cuda, which is not usable here: ")
+    assert " ".join(backends()[1].reason.split()) in output.err
+    assert not (tmp_path / "run").exists()
 
 
 def test_run_prints_where_the_results_are_and_the_summary(tmp_path, capsys):

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import stats
 
-from layerbits.randomness import standard_normal, stream
+from layerbits.randomness import NormalStream, fill_rows, standard_normal, stream, uniform_like
 
 
 def values(key=(0,), shape=(1000,), dtype=torch.float64):
@@ -42,3 +42,25 @@ def test_streams_are_uncorrelated():
     """The correlation of n independent pairs is normal with variance 1 / n: five standard errors."""
     first, second = values((0, 1), (100_000,)), values((0, 2), (100_000,))
     assert abs(np.corrcoef(first, second)[0, 1]) <= 5 / 100_000**0.5
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_stream_of_normal_values_goes_on_where_it_was(dtype):
+    one = NormalStream(1, 2, 3)
+    parts = torch.cat([one.like(torch.empty(rows, 7, dtype=dtype)) for rows in (1, 0, 30, 19)])
+    assert parts.equal(values((1, 2, 3), (50, 7), dtype))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_rows_are_filled_each_by_its_stream(dtype):
+    streams = [NormalStream(0, key) for key in range(3)]
+    first, second = torch.empty(3, 4, 2, dtype=dtype), torch.empty(3, 5, dtype=dtype)
+    fill_rows(streams, first)
+    fill_rows(streams, second)
+    for key in range(3):
+        assert torch.cat([first[key].flatten(), second[key]]).equal(values((0, key), (13,), dtype))
+
+
+def test_uniform_values_are_those_of_the_stream():
+    wanted = stream(1, 2).random((3, 4), dtype=np.float32)
+    np.testing.assert_array_equal(uniform_like(torch.empty(3, 4, dtype=torch.float64), 1, 2), wanted)

@@ -3,16 +3,20 @@
 import dataclasses
 
 import pytest
+import torch
 
+from layerbits.backends import Backend
 from layerbits.errors import UsageError
-from layerbits.experiments import EXPERIMENTS
+from layerbits.experiments import EXPERIMENTS, configuration
 from layerbits.experiments.configuration import (
     needed,
     require,
+    require_device,
     require_distinct,
     require_needed,
     require_positive,
     require_tolerance,
+    require_usable_device,
     require_within,
     with_settings,
 )
@@ -140,3 +144,70 @@ def test_every_setting_of_every_experiment_can_be_given_as_text(name):
         for key, value in dataclasses.asdict(config).items()
     }
     assert with_settings(config, texts) == config
+
+
+@dataclasses.dataclass(frozen=True)
+class OnDevice:
+    device: str
+
+
+@pytest.mark.parametrize("name", ["cpu", "cuda", "cuda:0", "cuda:12"])
+def test_name_of_a_device_is_taken(name):
+    require_device(OnDevice(name))
+
+
+@pytest.mark.parametrize("name", ["", "gpu", "cpu:0", "CUDA", "cuda:", "cuda:-1", "cuda:1234", "cuda:0 ", "mps"])
+def test_what_is_no_device_is_refused(name):
+    with pytest.raises(UsageError, match=f"^device: got {name}, wanted cpu, cuda, or cuda:N with N from 0$"):
+        require_device(OnDevice(name))
+
+
+@pytest.mark.parametrize("name", [name for name in EXPERIMENTS if hasattr(EXPERIMENTS[name].Config(), "device")])
+def test_studies_that_have_a_device_check_its_name(name):
+    with pytest.raises(UsageError, match=r"^device: got gpu"):
+        with_settings(EXPERIMENTS[name].Config(), {"device": "gpu"})
+
+
+def found_by(monkeypatch, *, backend, torch_finds=True, devices=()):
+    class Module:
+        @staticmethod
+        def devices():
+            return list(devices)
+
+    monkeypatch.setattr(configuration, "backends", lambda: (None, backend))
+    monkeypatch.setattr(configuration, "cuda", lambda: Module)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: torch_finds)
+
+
+USABLE = Backend("cuda", built=True, usable=True)
+TWO = (("first", ""), ("second", "it is older than the architectures of this build"))
+
+
+@pytest.mark.parametrize(
+    ("name", "backend", "torch_finds", "reason"),
+    [
+        ("cuda", Backend("cuda", built=False, usable=False, reason="not built, build it"), True, "not built, build it"),
+        ("cuda", Backend("cuda", built=True, usable=False, reason="no NVIDIA driver"), False, "no NVIDIA driver"),
+        ("cuda", USABLE, False, f"torch {torch.__version__} finds no device, or was built without CUDA"),
+        ("cuda:1", USABLE, True, "it is older than the architectures of this build"),
+        ("cuda:2", USABLE, True, "there are 2, counted from 0"),
+    ],
+)
+def test_device_that_is_not_usable_is_refused_with_the_reason(name, backend, torch_finds, reason, monkeypatch):
+    found_by(monkeypatch, backend=backend, torch_finds=torch_finds, devices=TWO)
+    with pytest.raises(UsageError) as caught:
+        require_usable_device(OnDevice(name))
+    message = f"device: got {name}, which is not usable here: {reason}; leave it out, to run on the CPU"
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("name", ["cuda", "cuda:0"])
+def test_device_that_is_usable_is_taken(name, monkeypatch):
+    found_by(monkeypatch, backend=USABLE, devices=TWO)
+    require_usable_device(OnDevice(name))
+
+
+def test_no_device_is_looked_for_where_none_is_asked_for(monkeypatch):
+    monkeypatch.setattr(configuration, "backends", lambda: pytest.fail("CUDA was started"))
+    require_usable_device(OnDevice("cpu"))
+    require_usable_device(Config())

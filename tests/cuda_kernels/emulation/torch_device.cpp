@@ -1,10 +1,10 @@
 // Two CUDA devices for a torch without CUDA, whose memory is the host's: for tests of what passes
 // tensors around. torch.ops.load_library registers them for the whole process.
 //
-// An operator that torch has for all devices alike stays as it is. Any other runs on the CPU over
-// the same memory, once its arguments were seen to be on one device, and what it returns is said to
-// be on that device. It tests devices, copies and errors; it knows nothing of time, of streams, nor
-// of CUDA's own arithmetic.
+// An operator that torch makes of others stays as it is. One with a kernel for the CPU runs that,
+// over the same memory, once its arguments were seen to be on one device, and what it returns is
+// said to be on that device. It tests devices, copies and errors; it knows nothing of time, of
+// streams, nor of CUDA's own arithmetic.
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/core/stack.h>
@@ -372,11 +372,17 @@ REGISTER_CUDA_HOOKS(CUDAHooks)
 }
 C10_REGISTER_GUARD_IMPL(CUDA, Guard)
 
-TORCH_LIBRARY_IMPL(_, CUDA, m) { m.fallback(torch::CppFunction::makeFromBoxedFunction<&call>()); }
-
-// Those that torch has for all devices reach what only CUDA's part of it would bring.
 TORCH_LIBRARY_IMPL(aten, CUDA, m) {
-  m.impl("copy_", torch::CppFunction::makeFromBoxedFunction<&call>());
+  const auto add = [&m](const std::string& name) {
+    m.impl(name.c_str(), torch::CppFunction::makeFromBoxedFunction<&call>());
+  };
+  c10::Dispatcher& operators = c10::Dispatcher::singleton();
+  for (const c10::OperatorName& name : operators.getAllOpNames())
+    if (name.name.rfind("aten::", 0) == 0 &&
+        operators.findOp(name)->hasKernelForDispatchKey(c10::DispatchKey::CPU))
+      add(c10::toString(name));
+  add("aten::copy_");  // torch's is the same for all devices, but ends in what only CUDA's part
+                       // brings
 }
 
 TORCH_LIBRARY(layerbits_stand_in, m) {

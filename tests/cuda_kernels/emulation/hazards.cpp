@@ -109,6 +109,11 @@ void call_all(const Sizes& sizes, bool weighted, std::mt19937& random) {
   expect(log_sum_exp_gradient(mixture, gradient, host.stream));
   if (weighted || !point_offsets.empty()) return;
 
+  Rows<T> noise(n, 11, 13, false);
+  const std::vector<uint64_t> keys(size_t(n), 7);
+  for (const int64_t first : {0, 3})
+    expect(standard_normal(noise.matrix(), keys, first, host.stream));
+
   const int64_t few = std::min<int64_t>(n, 70);
   Rows<T> factors(few * d, d, d, true), offsets(few, 1, 1, true);
   factors.fill(draw), offsets.fill(draw);

@@ -10,6 +10,7 @@ out by name, each with its reason.
 import glob
 import importlib.util
 import os
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -17,6 +18,8 @@ import torch
 
 import layerbits
 from layerbits.backends import cpu, cuda
+
+EMULATED = os.environ.get("LAYERBITS_STAND_IN") == "emulated"
 
 ONLY_CPU = {
     "test_isa_levels": "levels",
@@ -26,6 +29,11 @@ ONLY_CPU = {
     "test_same_bits": "threads and batches",
 }
 ONLY_CPU_NAMES = {"thread": "threads", "door": "a door in Python that stays its own here"}
+# What an array loses on its way to a device, or never has there.
+ONLY_HOST = dict.fromkeys(
+    ("read_only", "dlpack", "capsule", "pinned", "exporter", "not_aligned", "sparse"),
+    "arrays that a copy to a device is not",
+)
 ONLY_CPU_OPTIONS = {"threads", "level", "method", "tolerance"}
 
 
@@ -56,30 +64,31 @@ class OnDevice:
     """The verbs of layerbits._cuda on NumPy arrays, which travel there and back."""
 
     HOST = ("edges", "point_offsets", "center_offsets")
+    POSITIONAL: ClassVar = {"distance_histogram": ("points", "edges", "counts")}
 
     def __init__(self):
         self.module = cuda()
 
     def call(self, verb, *arguments, **options):
-        names = {"distance_histogram": ("points", "edges", "counts")}.get(verb, ("",) * len(arguments))
         pairs = []
 
         def there(name, value):
-            if not isinstance(value, np.ndarray) or name in self.HOST:
+            if name in self.HOST or not isinstance(value, np.ndarray | torch.Tensor):
                 return value
-            moved = torch.from_numpy(np.ascontiguousarray(value)).cuda()
-            pairs.append((value, moved))
-            return moved
+            tensor = torch.from_numpy(np.array(value)) if isinstance(value, np.ndarray) else value
+            pairs.append((value, tensor.cuda()))
+            return pairs[-1][1]
 
         def allocate(count):
             return torch.full((count,), torch.nan, dtype=torch.float64, device="cuda")
 
-        moved = [there(name, value) for name, value in zip(names, arguments, strict=True)]
+        names = (*self.POSITIONAL.get(verb, ()), *[""] * len(arguments))
+        moved = [there(name, value) for name, value in zip(names, arguments, strict=False)]
         options = {name: there(name, value) for name, value in options.items()}
         stream = torch.cuda.current_stream().cuda_stream
         result = getattr(self.module, verb)(*moved, **options, stream=stream, allocate=allocate)
         for value, on_device in pairs:
-            if value.flags.writeable:
+            if isinstance(value, np.ndarray) and value.flags.writeable:
                 value[...] = on_device.cpu().numpy()
         return result
 
@@ -108,12 +117,13 @@ class StandIn:
 def pytest_configure(config):
     """Put the stand-in where tests import the core from; kernels.py keeps its own."""
     cpu()  # a first import after this would put the module of the CPU in its place again
-    layerbits._cpu = StandIn(Emulated() if os.environ["LAYERBITS_STAND_IN"] == "emulated" else OnDevice())
+    layerbits._cpu = StandIn(Emulated() if EMULATED else OnDevice())
 
 
 def pytest_collection_modifyitems(items):
     for item in items:
-        by_name = [reason for word, reason in ONLY_CPU_NAMES.items() if word in item.name]
+        words = ONLY_CPU_NAMES if EMULATED else ONLY_CPU_NAMES | ONLY_HOST
+        by_name = [reason for word, reason in words.items() if word in item.name]
         reason = by_name[0] if by_name else ONLY_CPU.get(item.module.__name__)
         if reason:
             item.add_marker(pytest.mark.skip(reason=f"only the CPU has {reason}"))

@@ -22,7 +22,7 @@ from layerbits.errors import LayerSelectionError, NoNoiseError
 from layerbits.kernels import Array, as_tensor, threads
 from layerbits.layers import Layers
 from layerbits.noise import NoisyModule, noisy_for_now
-from layerbits.randomness import NormalStream, drawn_dtype, fill_rows
+from layerbits.randomness import NormalStream, empty_for_draws, fill_rows
 
 # Draws that share a pass at the least: threads share out the streams, a draw each.
 _TOGETHER = 32
@@ -287,15 +287,15 @@ class _Recorder:
         if layer not in self.streams:
             self.streams[layer] = [NormalStream(seed, layer, draw, 0) for draw in self.draws]
         shape = (len(self.draws), self.rows, *signal.shape[1:])
-        normal = torch.empty(shape, dtype=drawn_dtype(signal.dtype), device=signal.device)
-        if signal.device.type == "cpu":
+        normal = empty_for_draws(shape, signal)
+        if normal.is_cuda:
+            fill_rows(self.streams[layer], normal)
+        else:
 
             def fill(place: int) -> None:
                 fill_rows(self.streams[layer][place :: self.threads], normal[place :: self.threads])
 
             list(self.pool.map(fill, range(self.threads)))  # a list, to hear of errors
-        else:
-            fill_rows(self.streams[layer], normal)
         return normal.flatten(0, 1).to(signal)
 
 

@@ -55,14 +55,14 @@ class NormalStream:
 
     def like(self, tensor: Tensor) -> Tensor:
         """Return the next values in the shape, dtype and device of a floating-point tensor."""
-        values = torch.empty(tensor.shape, dtype=drawn_dtype(tensor.dtype), device=tensor.device)
+        values = empty_for_draws(tensor.shape, tensor)
         self.fill(values)
-        return values.to(tensor.dtype)
+        return values.to(tensor)
 
 
 def fill_rows(streams: Sequence[NormalStream], values: Tensor) -> None:
     """Fill each row of a tensor of contiguous rows with the next values of its stream; all are at the same place."""
-    if values.device.type == "cpu":
+    if not values.is_cuda:
         for row, one in zip(values, streams, strict=True):
             _fill(row.numpy(), one._generator)
         return
@@ -74,15 +74,19 @@ def fill_rows(streams: Sequence[NormalStream], values: Tensor) -> None:
 
 def uniform_like(tensor: Tensor, seed: int, *key: int) -> Tensor:
     """Return float32 values from [0, 1) in the shape and on the device of a tensor: the first ones of a stream."""
-    if tensor.device.type == "cpu":
-        return torch.from_numpy(stream(seed, *key).random(tensor.shape, dtype=np.float32))
+    if not tensor.is_cuda:
+        return torch.from_numpy(stream(seed, *key).random(tensor.shape, dtype=np.float32)).to(tensor.device)
     generator = torch.Generator(tensor.device).manual_seed(int(_seeds(seed, key).generate_state(1, np.uint64)[0]))
     return torch.rand(tensor.shape, generator=generator, device=tensor.device)
 
 
-def drawn_dtype(dtype: torch.dtype) -> torch.dtype:
-    """Return the dtype in which values are drawn that `dtype` shall hold: float64 as such, others as float32."""
-    return torch.float64 if dtype == torch.float64 else torch.float32
+def empty_for_draws(shape: Sequence[int], like: Tensor) -> Tensor:
+    """Return an empty tensor of the dtype and the device on which values are drawn that shall become `like`.
+
+    That is float32 for all but float64, and the CPU for all but CUDA devices.
+    """
+    dtype = torch.float64 if like.dtype == torch.float64 else torch.float32
+    return torch.empty(shape, dtype=dtype, device=like.device if like.is_cuda else "cpu")
 
 
 def _seeds(seed: int, key: tuple[int, ...]) -> np.random.SeedSequence:

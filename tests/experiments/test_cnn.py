@@ -153,6 +153,19 @@ def test_run_leaves_all_its_files(finished):
         assert {path.name for path in (finished.path / name).iterdir()} == {"training.csv", "checkpoints"}
 
 
+def test_convolutions_of_a_device_are_neither_rounded_nor_summed_at_will(tmp_path, monkeypatch):
+    def watched(layer, signal):
+        seen.add((torch.backends.cudnn.deterministic, torch.backends.cudnn.allow_tf32))
+        return forward(layer, signal)
+
+    seen, forward = set(), torch.nn.Conv2d.forward
+    before = torch.backends.cudnn.deterministic, torch.backends.cudnn.allow_tf32
+    monkeypatch.setattr(torch.nn.Conv2d, "forward", watched)
+    run(tmp_path)
+    assert seen == {(True, False)}
+    assert (torch.backends.cudnn.deterministic, torch.backends.cudnn.allow_tf32) == before
+
+
 def test_every_layer_of_every_training_is_measured_at_every_chosen_epoch(finished):
     cells = {
         (variant.name, seed, epoch, layer)

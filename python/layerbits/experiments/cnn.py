@@ -12,6 +12,7 @@ import itertools
 import math
 from collections import OrderedDict
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -219,6 +220,11 @@ def network(config: CnnConfig, variant: Variant, *, seed: int, size: tuple[int, 
     return noisify(model, sigma=variant.sigma, layers=config.layers, seed=seed) if variant.sigma else model
 
 
+def repeatable_convolutions() -> AbstractContextManager[None]:
+    """Keep cuDNN, within a ``with`` block, from rounding to ten bits (TF32) and from sums in an order of the moment."""
+    return torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
+
+
 def _activation(place: int, norm: nn.Module, variant: Variant, seed: int) -> dict[str, nn.Module]:
     dropout = {f"dropout{place}": Dropout(variant.dropout, seed=seed, layer=place)} if variant.dropout else {}
     return {f"norm{place}": norm, f"tanh{place}": nn.Tanh(), **dropout}
@@ -238,7 +244,7 @@ def train(config: CnnConfig, folder: RunFolder, data: Data) -> None:
     epochs = itertools.chain.from_iterable(
         _train_one(config, folder, here, variant, seed, errors) for seed, variant in config.trainings
     )
-    with folder.phase("training"):
+    with folder.phase("training"), repeatable_convolutions():
         for _ in progress(single_threaded(epochs), name="epochs", total=config.epochs * len(config.trainings)):
             pass
     for variant in config.trained:

@@ -28,7 +28,7 @@ from torch.nn.functional import cosine_similarity
 from layerbits.binning import binned_entropy
 from layerbits.clustering import class_separation, pairwise_distance_histogram
 from layerbits.data.images import LabelledImages
-from layerbits.experiments.cnn import CnnConfig, Data, Variant, network, training_folder
+from layerbits.experiments.cnn import CnnConfig, Data, Variant, network, repeatable_convolutions, training_folder
 from layerbits.experiments.run_folder import RunFolder
 from layerbits.experiments.tables import read_table, write_table
 from layerbits.noise import NoisyModule
@@ -114,7 +114,7 @@ def measure(config: CnnConfig, folder: RunFolder, data: Data) -> None:
     saved = time.monotonic()
     test = data[1].to(config.device)
     measured = (_measure_one(config, folder.path, test, *cell) for cell in cells)
-    with folder.phase("representations"):
+    with folder.phase("representations"), repeatable_convolutions():
         for rows in progress(single_threaded(measured), name="representations", total=len(cells)):
             for row in rows:
                 tables[type(row)].append(row)

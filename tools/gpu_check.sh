@@ -1,47 +1,65 @@
 #!/usr/bin/env bash
 # Everything that wants a CUDA device, in one go, on a machine without network: tools/gpu_check.sh [FOLDER OF RESULTS]
-# Build without isolation, the tests of CUDA, the contract tests of the CPU turned to the device, memory and races by
-# compute-sanitizer at small sizes, then the benchmark, whose table comes last. LAYERBITS_CUDA_ARCHITECTURES: 90 by default.
+# Installs into a folder of its own, without isolation; then the tests of CUDA, the tests of the CPU's contract turned to
+# the device, the benchmark, and compute-sanitizer at small sizes. What was measured comes last. The folder of results
+# gets gpu_check.log, build.log and cuda.json. LAYERBITS_CUDA_ARCHITECTURES: 90 by default; LAYERBITS_GPU_SECONDS: 540,
+# after which the rest is given up. KeOps is compared with where it can be imported: it may be brought as wheels,
+# unpacked by pip install --no-index --no-deps --target FOLDER pykeops-*.whl keopscore-*.whl, with FOLDER in PYTHONPATH.
 set -uo pipefail
 cd "$(dirname "$0")/.."
-out=${1:-$(mktemp -d)}
-mkdir -p "$out"
+out=${1:-gpu-check}
+mkdir -p "$out" || exit
+out=$(cd "$out" && pwd)
+log=$out/gpu_check.log
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+deadline=$((SECONDS + ${LAYERBITS_GPU_SECONDS:-540}))
 failed=()
+: >"$log"
 
+# step NAME SECONDS COMMAND...: whether it passed is told at the end; what it printed last, at once.
 step() {
-  local name=$1
-  shift
-  printf '\n== %s\n' "$name"
-  "$@" >"$out/$name.log" 2>&1 || failed+=("$name")
-  tail -n 5 "$out/$name.log"
+  local name=$1 most=$2 began=$SECONDS
+  shift 2
+  local left=$((deadline - SECONDS))
+  if [ "$left" -lt 1 ]; then
+    failed+=("$name (no time left)")
+    return
+  fi
+  printf '\n== %s\n' "$name" | tee -a "$log"
+  timeout -k 5 "$((most < left ? most : left))" "$@" >"$work/$name.log" 2>&1 || failed+=("$name")
+  cat "$work/$name.log" >>"$log"
+  tail -n 4 "$work/$name.log"
+  printf '%d s\n' "$((SECONDS - began))" | tee -a "$log"
 }
 
-build() {
-  cmake -S . -B "$out/build" -G Ninja -DLAYERBITS_CUDA=ON "-DLAYERBITS_CUDA_ARCHITECTURES=${LAYERBITS_CUDA_ARCHITECTURES:-90}" \
-    -DCMAKE_CUDA_FLAGS=-Xptxas=-v -DPython_EXECUTABLE="$(command -v python3)" \
-    "-Dpybind11_DIR=$(python3 -m pybind11 --cmakedir)" && cmake --build "$out/build" &&
-    cp "$out"/build/_cpu*.so "$out"/build/_cuda*.so python/layerbits/
-}
+# Not by plugins of the machine, and not stopped by warnings of other versions than the tested ones.
+export PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 PYTHONUNBUFFERED=1
+tests=(python3 -m pytest -o filterwarnings=default -p no:cacheprovider -rf)
 
 sanitize() {
-  compute-sanitizer --tool "$1" --error-exitcode 1 python3 -m pytest -q -m cuda \
-    -k "pairs or groups or weights" tests/cuda_kernels
+  # Every tensor an allocation of its own, so that what lies beyond it is nobody's.
+  step "$1" 75 env PYTORCH_NO_CUDA_MEMORY_CACHING=1 compute-sanitizer --tool "$1" --report-api-errors no \
+    --error-exitcode 1 "${tests[@]}" -m cuda -k "groups or weights or density or (pairs and 33)" tests/cuda_kernels
 }
 
-export PYTHONPATH=$PWD/python:$PWD/tests/cuda_kernels${PYTHONPATH:+:$PYTHONPATH}
-step build build
-step registers python3 tools/check_registers.py "$out/build.log"
-step back-ends python3 -c 'import layerbits; print(*layerbits.backends(), sep="\n"); assert layerbits.backends()[1].usable'
-step tests python3 -m pytest -q -rs -m cuda tests/cuda_kernels
-step contract env LAYERBITS_STAND_IN=device python3 -m pytest -q -p stand_in tests/kernels
-step memcheck sanitize memcheck
-step racecheck sanitize racecheck
-step benchmark python3 -m benchmarks.cuda "$out/cuda.json"
+step build 180 python3 -m pip install --verbose --no-index --no-deps --no-build-isolation --target "$work/site" \
+  -C cmake.define.LAYERBITS_CUDA=ON -C cmake.define.CMAKE_CUDA_FLAGS=-Xptxas=-v \
+  -C "cmake.define.LAYERBITS_CUDA_ARCHITECTURES=${LAYERBITS_CUDA_ARCHITECTURES:-90}" .
+mv "$work/build.log" "$out/build.log"
+export PYTHONPATH=$work/site:$PWD/tests/cuda_kernels${PYTHONPATH:+:$PYTHONPATH}
+step registers 20 python3 tools/check_registers.py "$out/build.log"
+step back-ends 60 python3 -c 'import layerbits; print(*layerbits.backends(), sep="\n"); assert layerbits.backends()[1].usable'
+step tests 150 "${tests[@]}" -m cuda tests/cuda_kernels tests/on_device
+step contract 150 env LAYERBITS_STAND_IN=device "${tests[@]}" -p stand_in tests/kernels
+step benchmark 150 python3 -m benchmarks.cuda "$out/cuda.json"
+for tool in memcheck racecheck synccheck; do sanitize "$tool"; done
 
-printf '\n== results in %s\n' "$out"
-cat "$out/benchmark.log"
+printf '\n== measured\n'
+cat "$work/benchmark.log"
+printf '\nresults in %s\n' "$out"
 if [ ${#failed[@]} -gt 0 ]; then
-  printf 'FAILED: %s\n' "${failed[*]}"
+  printf 'FAILED: %s\n' "${failed[@]}"
   exit 1
 fi
 echo "all passed"

@@ -1,7 +1,7 @@
 # The CUDA back end, layerbits._cuda: layerbits_add_cuda().
 #
 # LAYERBITS_CUDA: AUTO builds it where there is a CUDA compiler, ON insists on one, OFF does not look.
-# LAYERBITS_CUDA_ARCHITECTURES: Ampere, Hopper and Blackwell of data centers, and PTX of the last for what comes after;
+# CMAKE_CUDA_ARCHITECTURES: by default Ampere, Hopper and Blackwell of data centers, and PTX of the last for what comes after;
 # "90" is the fastest way to one of them. LAYERBITS_CUDA_EMULATION builds layerbits._cuda_emulated from the same sources by
 # the C++ compiler, and a stand-in for the devices of a torch without CUDA: slow, for the tests of machines without a device.
 set(LAYERBITS_CUDA AUTO CACHE STRING "Build the CUDA back end: AUTO, ON or OFF")
@@ -9,30 +9,31 @@ set_property(CACHE LAYERBITS_CUDA PROPERTY STRINGS AUTO ON OFF)
 if(NOT LAYERBITS_CUDA MATCHES "^(AUTO|ON|OFF)$")
   message(FATAL_ERROR "LAYERBITS_CUDA: got '${LAYERBITS_CUDA}', wanted AUTO, ON or OFF")
 endif()
-set(LAYERBITS_CUDA_ARCHITECTURES "" CACHE STRING "As CMAKE_CUDA_ARCHITECTURES; empty: what the compiler knows of the usual")
 option(LAYERBITS_CUDA_EMULATION "Build the CUDA kernels for the host, for tests" OFF)
 
 set(LAYERBITS_HAS_CUDA OFF)
 if(NOT LAYERBITS_CUDA STREQUAL OFF)
   include(CheckLanguage)
-  set(CMAKE_CUDA_ARCHITECTURES 80) # for the trials: every compiler that can build this knows it
+  set(_layerbits_chooses OFF)
+  if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES AND NOT DEFINED ENV{CUDAARCHS})
+    set(_layerbits_chooses ON)
+    set(CMAKE_CUDA_ARCHITECTURES 80) # for the trials: every compiler that can build this knows it
+  endif()
   check_language(CUDA)
   if(CMAKE_CUDA_COMPILER)
     enable_language(CUDA)
-    set(LAYERBITS_HAS_CUDA ON)
-  elseif(LAYERBITS_CUDA STREQUAL ON)
-    message(FATAL_ERROR "LAYERBITS_CUDA is ON, but there is no CUDA compiler: install one, name it in CUDACXX, or set AUTO")
+    if(CMAKE_CUDA_COMPILER_VERSION VERSION_GREATER_EQUAL 12.0) # the first with C++20
+      set(LAYERBITS_HAS_CUDA ON)
+    endif()
   endif()
-endif()
-
-set(_layerbits_cuda_architectures "${LAYERBITS_CUDA_ARCHITECTURES}")
-if(NOT _layerbits_cuda_architectures AND LAYERBITS_HAS_CUDA)
-  if(CMAKE_CUDA_COMPILER_VERSION VERSION_LESS 11.8)
-    set(_layerbits_cuda_architectures 80)
-  elseif(CMAKE_CUDA_COMPILER_VERSION VERSION_LESS 12.8)
-    set(_layerbits_cuda_architectures 80-real 90)
-  else()
-    set(_layerbits_cuda_architectures 80-real 90-real 100)
+  if(LAYERBITS_CUDA STREQUAL ON AND NOT LAYERBITS_HAS_CUDA)
+    message(FATAL_ERROR "LAYERBITS_CUDA is ON, but there is no CUDA compiler of version 12 or later: "
+                        "install one, name it in CUDACXX, or set AUTO")
+  endif()
+  if(_layerbits_chooses AND CMAKE_CUDA_COMPILER_VERSION VERSION_LESS 12.8)
+    set(CMAKE_CUDA_ARCHITECTURES 80-real 90)
+  elseif(_layerbits_chooses)
+    set(CMAKE_CUDA_ARCHITECTURES 80-real 90-real 100)
   endif()
 endif()
 
@@ -41,7 +42,7 @@ set(_layerbits_cuda_sources device gaussian_log_sum_exp log_sum_exp log_sum_exp_
 function(_layerbits_cuda_module name)
   pybind11_add_module(${name} csrc/bindings/cuda_module.cpp csrc/bindings/arguments.cpp csrc/bindings/verbs.cpp ${ARGN})
   target_compile_features(${name} PRIVATE cxx_std_20)
-  list(JOIN _layerbits_cuda_architectures " " architectures)
+  list(JOIN CMAKE_CUDA_ARCHITECTURES " " architectures)
   target_compile_definitions(${name} PRIVATE LAYERBITS_MODULE=${name} "LAYERBITS_ARCHITECTURES=\"${architectures}\"")
 endfunction()
 
@@ -54,10 +55,9 @@ function(layerbits_add_cuda)
       _cuda PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-ffp-contract=off>
                     $<$<COMPILE_LANGUAGE:CUDA>:--fmad=false -diag-suppress=2810 -Xcompiler=-ffp-contract=off>)
     # Static, so that the module can be imported, and say what is missing, where there is no driver.
-    set_target_properties(_cuda PROPERTIES CUDA_RUNTIME_LIBRARY Static CUDA_STANDARD 20 CUDA_VISIBILITY_PRESET hidden
-                                           CUDA_ARCHITECTURES "${_layerbits_cuda_architectures}")
+    set_target_properties(_cuda PROPERTIES CUDA_RUNTIME_LIBRARY Static CUDA_STANDARD 20 CUDA_VISIBILITY_PRESET hidden)
     install(TARGETS _cuda LIBRARY DESTINATION layerbits)
-    message(STATUS "layerbits: CUDA kernels for ${_layerbits_cuda_architectures} by ${CMAKE_CUDA_COMPILER}")
+    message(STATUS "layerbits: CUDA kernels for ${CMAKE_CUDA_ARCHITECTURES} by ${CMAKE_CUDA_COMPILER}")
   else()
     message(STATUS "layerbits: no CUDA kernels (LAYERBITS_CUDA is ${LAYERBITS_CUDA})")
   endif()

@@ -2,7 +2,7 @@
 # Everything that wants a CUDA device, in one go, on a machine without network: tools/gpu_check.sh [FOLDER OF RESULTS]
 # Installs into a folder of its own, without isolation; then the tests of CUDA, the tests of the CPU's contract turned to
 # the device, the benchmark, and compute-sanitizer at small sizes. What was measured comes last. The folder of results
-# gets gpu_check.log, build.log and cuda.json. LAYERBITS_CUDA_ARCHITECTURES: 90 by default; LAYERBITS_GPU_SECONDS: 540,
+# gets gpu_check.log, build.log and cuda.json. CUDAARCHS: 90 by default; LAYERBITS_GPU_SECONDS: 540,
 # after which the rest is given up. KeOps is compared with where it can be imported: it may be brought as wheels,
 # unpacked by pip install --no-index --no-deps --target FOLDER pykeops-*.whl keopscore-*.whl, with FOLDER in PYTHONPATH.
 set -uo pipefail
@@ -45,7 +45,7 @@ sanitize() {
 
 step build 180 python3 -m pip install --verbose --no-index --no-deps --no-build-isolation --target "$work/site" \
   -C cmake.define.LAYERBITS_CUDA=ON -C cmake.define.CMAKE_CUDA_FLAGS=-Xptxas=-v \
-  -C "cmake.define.LAYERBITS_CUDA_ARCHITECTURES=${LAYERBITS_CUDA_ARCHITECTURES:-90}" .
+  -C "cmake.define.CMAKE_CUDA_ARCHITECTURES=${CUDAARCHS:-90}" .
 mv "$work/build.log" "$out/build.log"
 export PYTHONPATH=$work/site:$PWD/tests/cuda_kernels${PYTHONPATH:+:$PYTHONPATH}
 step registers 20 python3 tools/check_registers.py "$out/build.log"

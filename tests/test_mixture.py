@@ -129,6 +129,13 @@ def test_array_and_tensor_give_the_same_bits():
     np.testing.assert_array_equal(found.numpy(), mixture_log_density(points, centers, 0.3))
 
 
+def test_torchs_default_device_is_of_no_account():
+    points = np.ones((2, 3))
+    with torch.device("meta"):
+        density = mixture_log_density(points, points, 0.5)
+    np.testing.assert_array_equal(density, mixture_log_density(points, points, 0.5))
+
+
 def test_sigma_may_be_a_tensor():
     points, centers = doubles(4, 2), doubles(3, 2, seed=1)
     sigma = torch.tensor(0.25)

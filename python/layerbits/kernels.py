@@ -63,7 +63,7 @@ def as_sigma(sigma: object) -> Tensor:
             raise TypeError(f"sigma: got {got}, wanted one floating-point number")
         check_positive("sigma", sigma.item())
         return sigma.reshape(()).to("cpu", torch.float64)
-    return torch.tensor(check_positive("sigma", sigma), dtype=torch.float64)
+    return torch.tensor(check_positive("sigma", sigma), dtype=torch.float64, device="cpu")
 
 
 def threads() -> int:

@@ -309,7 +309,7 @@ def _weights(weights: Array | None) -> Tensor | None:
 
 def _log_total(centers: Tensor, weights: Tensor | None) -> Tensor:
     if weights is None:
-        return torch.tensor(math.log(len(centers)), dtype=torch.float64)
+        return torch.tensor(math.log(len(centers)), dtype=torch.float64, device="cpu")
     return weights.double().sum().log()
 
 

@@ -19,7 +19,7 @@ from layerbits.classes import Integers
 from layerbits.confidence import Doubles
 from layerbits.decoders import decoders
 from layerbits.densities import Queries, mixture_sums, own_sums
-from layerbits.kernels import as_floats
+from layerbits.kernels import as_floats, single_threaded_torch
 from layerbits.noise import NoisyModule
 from layerbits.plug_in import JackknifeMean
 from layerbits.propagation import record, wanted_layers
@@ -138,8 +138,9 @@ def information_between_layers(
     bases = draws_given[:, :, 0].contiguous()
     points = Queries.around(bases, noise.sigma, NormalStream(seed, _QUERY).like(bases))
 
-    known, fresh = _surprisals(points, draws_of_all, noise.sigma, queries, stream(seed, _CHOICE))
-    known_given, fresh_given = _surprisals_given(points, draws_given[:, :, 1:], noise.sigma, queries)
+    with single_threaded_torch():
+        known, fresh = _surprisals(points, draws_of_all, noise.sigma, queries, stream(seed, _CHOICE))
+        known_given, fresh_given = _surprisals_given(points, draws_given[:, :, 1:], noise.sigma, queries)
     low_terms, high_terms = known - fresh_given, fresh - known_given
     if low_terms.mean() < 0:
         low_terms = np.zeros_like(low_terms)  # I >= 0 says more

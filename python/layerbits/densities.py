@@ -8,6 +8,7 @@ for arrays of this size torch's threads cost more than they bring, most of all o
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from functools import partial
 
@@ -125,9 +126,12 @@ def wide_surprisals(queries: Queries, draws: Tensor, sigma: float) -> Doubles:
 
 
 def log_sum(parts: Doubles) -> Doubles:
-    """Return log-sums over the first axis, four times as fast as `numpy.logaddexp.reduce`."""
-    found: Doubles = torch.from_numpy(parts).logsumexp(0).numpy()
-    return found
+    """Return log-sums over the first axis, several times as fast as `numpy.logaddexp.reduce`."""
+    most = parts.max(axis=0)
+    most = np.where(most > -math.inf, most, 0.0)
+    with np.errstate(divide="ignore"):
+        summed: Doubles = np.log(np.exp(parts - most).sum(axis=0)) + most
+    return summed
 
 
 def sums_by_class(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
 from types import ModuleType
 from typing import Any
@@ -26,6 +27,8 @@ Array = Tensor | npt.NDArray[Any]
 _DEVICES = ("cpu", "cuda")  # of the kernels below
 METHODS = ("auto", "dense", "pruned")
 METRICS = ("euclidean", "cosine")
+
+_threads: ContextVar[int | None] = ContextVar("threads", default=None)  # of the kernels, where torch has others
 
 
 def as_tensor(name: str, array: object) -> Tensor:
@@ -68,7 +71,24 @@ def as_sigma(sigma: object) -> Tensor:
 
 def threads() -> int:
     """Return the number of threads of a call: torch's setting, but no more than the cores this process may use."""
-    return int(min(torch.get_num_threads(), cpu().usable_cores()))
+    return int(min(_threads.get() or torch.get_num_threads(), cpu().usable_cores()))
+
+
+@contextmanager
+def single_threaded_torch() -> Iterator[None]:
+    """Keep operators of torch to one thread for a ``with`` block, and kernels to as many as before.
+
+    For what surrounds the kernels threads bring little on an idle machine, and on a busy one each operator waits for
+    them: with some threads for each of two cores, two made the measurement of five SZT layers twice as long.
+    """
+    before = torch.get_num_threads()
+    token = _threads.set(threads())
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+        _threads.reset(token)
 
 
 @contextmanager

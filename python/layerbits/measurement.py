@@ -10,6 +10,7 @@ from torch import Tensor
 from layerbits.brackets import Bracket, exact_brackets, sampled_brackets
 from layerbits.classes import Integers
 from layerbits.densities import Queries
+from layerbits.kernels import single_threaded_torch
 from layerbits.plug_in import plug_in
 from layerbits.randomness import NormalStream, stream
 from layerbits.samples import LayerSample
@@ -21,6 +22,7 @@ _QUERY_STREAM, _SECOND_QUERY_STREAM, _CHOICE_STREAM = 1, 2, 4
 _COMPARED = 2048
 
 
+@single_threaded_torch()
 def measure(
     samples: Sequence[LayerSample], classes: Integers | None, risk: float, key: tuple[int, int]
 ) -> dict[str, Bracket]:

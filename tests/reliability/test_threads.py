@@ -65,6 +65,18 @@ def test_a_call_lets_other_threads_of_python_run():
     assert naps > 10
 
 
+def test_kernels_keep_their_threads_where_torch_has_one():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        wanted = kernels.threads()
+        with kernels.single_threaded_torch(), kernels.single_threaded_torch():
+            assert (torch.get_num_threads(), kernels.threads()) == (1, wanted)
+        assert (torch.get_num_threads(), kernels.threads()) == (2, wanted)
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_default_is_the_setting_of_torch_within_the_cores(monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     assert kernels.threads() == 1

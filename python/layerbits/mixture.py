@@ -18,7 +18,7 @@ from torch import Tensor
 from layerbits.checks import check_confidence, check_count, check_positive
 from layerbits.confidence import Doubles, lower_mean_bound, rare_share, secured, upper_mean_bound
 from layerbits.kernels import Array, as_floats, as_sigma, log_sum_exp
-from layerbits.randomness import NormalStream, stream
+from layerbits.randomness import NormalStream
 from layerbits.results import Estimate
 from layerbits.subspace import affine_coordinates
 
@@ -274,11 +274,11 @@ class _Sampler:
     def draw(self, strata: int) -> None:
         """Add a batch: one draw and its mirror image in each of `strata` equal parts of the total weight."""
         strata -= strata % 2
-        key = (self.seed, len(self.batches))
-        place = (np.arange(strata) + stream(*key).random(strata)) / strata
+        random = NormalStream(self.seed, len(self.batches))
+        place = (np.arange(strata) + random.generator.random(strata)) / strata
         index = np.searchsorted(self.cumulative, place, side="right").clip(max=len(self.centers) - 1)
         chosen = self.centers[torch.from_numpy(index)]
-        noise = self.sigma * NormalStream(*key, 0).like(chosen)
+        noise = self.sigma * random.like(chosen)
         points = torch.stack([chosen + noise, chosen - noise])
         # From the points as they were rounded, so that it cancels against the same term of the sum.
         own = -((points.double() - chosen.double()) / self.sigma).square().sum(-1) / 2

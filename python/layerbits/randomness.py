@@ -42,7 +42,8 @@ class NormalStream:
         self._place = 0
 
     @cached_property
-    def _generator(self) -> np.random.Generator:
+    def generator(self) -> np.random.Generator:
+        """The generator of `stream`, for choices of the host. On the CPU normal values go on where it is."""
         return np.random.Generator(np.random.Philox(self._source))
 
     @cached_property
@@ -64,7 +65,7 @@ def fill_rows(streams: Sequence[NormalStream], values: Tensor) -> None:
     """Fill each row of a tensor of contiguous rows with the next values of its stream; all are at the same place."""
     if not values.is_cuda:
         for row, one in zip(values, streams, strict=True):
-            _fill(row.numpy(), one._generator)
+            _fill(row.numpy(), one.generator)
         return
     flat = values.view(len(values), -1)
     fill_standard_normal(flat, [one._key for one in streams], streams[0]._place)

@@ -34,7 +34,7 @@ from layerbits.experiments.tables import read_table, write_table
 from layerbits.noise import NoisyModule
 from layerbits.progress import progress
 from layerbits.propagation import layer_activations, propagate
-from layerbits.randomness import NormalStream, stream
+from layerbits.randomness import NormalStream
 from layerbits.training.checkpoints import load_checkpoint
 from layerbits.training.loop import single_threaded
 
@@ -170,11 +170,9 @@ def _similarities(
 
 def _noisy_pass(noisy: NoisyModule, inputs: Tensor, key: tuple[int, int]) -> dict[str, Tensor]:
     """Return T of each layer, with its noise and that of the layers before it."""
-    signals = propagate(noisy, inputs, draws=1, seed=int(stream(*key).integers(2**31)))
-    return {
-        layer: noisy.noise[layer].add(signal[:, 0], NormalStream(*key, place).like(signal[:, 0]))
-        for place, (layer, signal) in enumerate(signals.items())
-    }
+    random = NormalStream(*key)
+    signals = propagate(noisy, inputs, draws=1, seed=int(random.generator.integers(2**31)))
+    return {layer: noisy.noise[layer].add(signal[:, 0], random.like(signal[:, 0])) for layer, signal in signals.items()}
 
 
 def _trained(config: CnnConfig, path: Path, variant: Variant, seed: int, epoch: int, test: LabelledImages) -> nn.Module:

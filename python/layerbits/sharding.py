@@ -60,10 +60,10 @@ def log_sums(
         return verb(points, *given).numpy()
     pieces = torch.split(points, _PIECE)
     if set(devices) <= {points.device}:
-        found = [verb(piece, *given).cpu() for piece in pieces]
+        found = [verb(piece, *given) for piece in pieces]
     else:
         found = _on_devices(verb, pieces, given, devices)
-    log_sum: npt.NDArray[np.float64] = torch.cat(found).numpy()
+    log_sum: npt.NDArray[np.float64] = torch.cat(found).numpy(force=True)
     return log_sum
 
 

@@ -69,7 +69,8 @@ def pairwise_distance_histogram(
     Parameters
     ----------
     points : tensor or array of shape (n, d)
-        float32 or float64, finite: activations, a row an input. Fewer than two rows have no pairs.
+        float32 or float64, finite: activations, a row an input. Fewer than two rows have no pairs. A tensor on a CUDA
+        device is worked on there.
     labels : integer tensor or array of shape (n,), optional
         Without them all rows are of one class.
     bins : int

@@ -108,6 +108,9 @@ def layer_information(
 
     Notes
     -----
+    Work on values of layers is done where the network and its inputs are, on the CPU or a CUDA device; what comes from
+    there is one number a query.
+
     The lower end is rigorous for any number of queries: the decoder's bound holds for every decoder, and its terms are
     independent and bounded (`layerbits.confidence`). So is the upper end at layers behind no noise. Behind noise the
     upper end is a Student bound for the plug-in's mean, with the jackknife over the draws of each input, each left out

@@ -43,7 +43,7 @@ def mixture_log_density(
     Parameters
     ----------
     points : tensor or array of shape (m, d)
-        float32 or float64; what comes in decides what goes out.
+        float32 or float64; what comes in decides what goes out. Tensors of one device, the CPU or a CUDA device.
     centers : tensor or array of shape (n, d)
         Of the same dtype; n >= 1.
     sigma : float or tensor of one element
@@ -118,7 +118,8 @@ def mixture_information(
     Parameters
     ----------
     centers : tensor or array of shape (n, d)
-        float32 or float64; n >= 1. Equal centers are one center of their joint weight.
+        float32 or float64; n >= 1. Equal centers are one center of their joint weight. Tensors may be on a CUDA device,
+        which then does the work.
     sigma : float
         Standard deviation of the noise.
     weights : tensor or array of shape (n,), optional

@@ -1,5 +1,5 @@
 // Two CUDA devices for a torch without CUDA, whose memory is the host's: for tests of what passes
-// tensors around. torch.ops.load_library registers them for the whole process.
+// tensors around. Loaded before torch asks whether there is CUDA, it is there for all the process.
 //
 // An operator that torch makes of others stays as it is. One with a kernel for the CPU runs that,
 // over the same memory, once its arguments were seen to be on one device, and what it returns is
@@ -15,7 +15,7 @@
 
 #include <cstring>
 #include <mutex>
-#include <string_view>
+#include <string>
 #include <unordered_map>
 #include <vector>
 
@@ -136,9 +136,9 @@ c10::DataPtr on_device(c10::DataPtr host, Device device) {
 std::mutex mutex;
 std::vector<int64_t> to_host;  // bytes of each copy
 
-void count_copy_to_host(const Tensor& tensor) {
+void count_copy_to_host(size_t bytes) {
   const std::lock_guard lock(mutex);
-  to_host.push_back(int64_t(tensor.nbytes()));
+  to_host.push_back(int64_t(bytes));
 }
 
 std::vector<int64_t> copies_to_host() {
@@ -159,126 +159,106 @@ Tensor tensor_over(const Storage& storage, c10::DispatchKey key, const Tensor& l
   return made;
 }
 
-bool is_one_of(std::string_view name, std::initializer_list<std::string_view> names) {
-  for (const std::string_view one : names)
-    if (name == one) return true;
-  return false;
+template <typename F>
+IValue map_tensors(const IValue& value, const F& f) {
+  if (value.isTensor()) return value.toTensor().defined() ? f(value.toTensor()) : value;
+  if (value.isTensorList()) {
+    c10::List<Tensor> list;
+    for (const Tensor& tensor : value.toTensorVector())
+      list.push_back(tensor.defined() ? f(tensor) : tensor);
+    return list;
+  }
+  if (value.isOptionalTensorList()) {
+    c10::List<std::optional<Tensor>> list;
+    for (const std::optional<Tensor>& tensor : value.toOptionalTensorVector())
+      list.push_back(tensor && tensor->defined() ? f(*tensor) : tensor);
+    return list;
+  }
+  return value;
 }
 
 // One call of an operator, over the host's view of its arguments.
 class Call {
  public:
-  explicit Call(const c10::OperatorHandle& op) : op_(op), name_(op.operator_name().name) {
-    name_.remove_prefix(std::min(name_.size(), name_.find("::") + 2));
-  }
+  explicit Call(const c10::OperatorHandle& op)
+      : op_(op), name_(op.operator_name().name.substr(strlen("aten::"))) {}
 
   void run(torch::jit::Stack* stack) {
-    const auto& schema = op_.schema();
-    const size_t first = stack->size() - schema.arguments().size();
-    for (size_t i = 0; i < schema.arguments().size(); ++i)
-      look(schema.arguments()[i], (*stack)[first + i]);
+    const auto& arguments = op_.schema().arguments();
+    const size_t first = stack->size() - arguments.size();
+    for (size_t i = 0; i < arguments.size(); ++i) look(arguments[i], (*stack)[first + i]);
     TORCH_INTERNAL_ASSERT(device_, "no argument of ", name_, " is on a device");
-    check_devices();
-    for (size_t i = 0; i < schema.arguments().size(); ++i)
-      (*stack)[first + i] = to_host_view(schema.arguments()[i], (*stack)[first + i]);
+    if (name_ == "copy_") {
+      if (arguments_[0].tensor.is_cpu()) count_copy_to_host(arguments_[1].tensor.nbytes());
+    } else {
+      check_devices();
+    }
+    for (size_t i = 0; i < arguments.size(); ++i)
+      (*stack)[first + i] = to_host(arguments[i], (*stack)[first + i]);
     {
       const at::AutoDispatchBelowADInplaceOrView below;
       op_.redispatchBoxed(c10::DispatchKeySet(c10::DispatchKey::CPU), stack);
     }
     write_back();
-    for (size_t i = stack->size() - schema.returns().size(); i < stack->size(); ++i)
-      (*stack)[i] = to_device((*stack)[i]);
+    for (size_t i = stack->size() - op_.schema().returns().size(); i < stack->size(); ++i) {
+      IValue& value = (*stack)[i];
+      if (value.isScalar()) count_copy_to_host(arguments_[0].tensor.element_size());
+      value = map_tensors(value, [this](const Tensor& host) { return to_device(host); });
+    }
   }
 
  private:
+  struct Argument {
+    Tensor tensor;
+    std::string name;
+    bool written;
+  };
   struct View {
     Tensor original, host;
   };
 
-  template <typename F>
-  static void for_each_tensor(const IValue& value, const F& f) {
-    if (value.isTensor()) {
-      if (value.toTensor().defined()) f(value.toTensor());
-    } else if (value.isList()) {
-      for (const IValue& element : value.toListRef()) for_each_tensor(element, f);
-    }
-  }
-
   void look(const c10::Argument& argument, const IValue& value) {
     const bool written = argument.alias_info() != nullptr && argument.alias_info()->isWrite();
-    for_each_tensor(value, [&](const Tensor& tensor) {
-      seen_.push_back({tensor, written, argument.name()});
-      if (tensor.device().type() == kType && !device_) device_ = tensor.device();
+    map_tensors(value, [&](const Tensor& tensor) {
+      arguments_.push_back({tensor, argument.name(), written});
+      if (!tensor.is_cpu() && !device_) device_ = tensor.device();
+      return tensor;
     });
-    if (value.isDevice() && value.toDevice().type() == kType)
-      device_ = on(value.toDevice().index());
+    if (value.isDevice()) device_ = on(value.toDevice().index());
   }
 
-  // As torch has it: a CPU scalar may go along, unless it is written to; copies go anywhere.
+  // As torch has it: one number of the CPU may go along, unless it is written to.
   void check_devices() const {
-    if (is_one_of(name_, {"copy_", "_copy_from", "_copy_from_and_resize"})) {
-      if (seen_[0].tensor.is_cpu() != seen_[1].tensor.is_cpu()) {
-        const Tensor& source = seen_[name_ == "copy_" ? 1 : 0].tensor;
-        if (!source.is_cpu()) count_copy_to_host(source);
-      }
-      return;
-    }
-    if (name_ == "_local_scalar_dense") count_copy_to_host(seen_[0].tensor);
-    const bool indexes =
-        name_.find("index") == 0 || name_.find("_index") == 0 || name_.find("_unsafe_index") == 0;
-    int scalars = 0;
-    for (const Seen& seen : seen_) {
-      const Tensor& tensor = seen.tensor;
+    const bool indexes = name_.find("index") != std::string::npos;
+    int numbers = 0;
+    for (const auto& [tensor, name, written] : arguments_) {
       if (tensor.device() == *device_) continue;
-      if (tensor.is_cpu() && !seen.written) {
-        if (indexes && seen.name == "indices") continue;
-        if (tensor.dim() == 0 && (++scalars == 1 || name_ == "where")) continue;
+      if (tensor.is_cpu() && !written) {
+        if (indexes && name == "indices") continue;
+        if (tensor.dim() == 0 && (++numbers == 1 || name_ == "where")) continue;
       }
-      TORCH_CHECK(false,
-                  "Expected all tensors to be on the same device, but found at least two "
-                  "devices, ",
-                  *device_, " and ", tensor.device(), "! (", seen.name, " of ", name_, ")");
+      TORCH_CHECK(false, "Expected all tensors to be on the same device, but found at least two ",
+                  "devices, ", *device_, " and ", tensor.device(), "! (", name, " of ", name_, ")");
     }
   }
 
-  IValue to_host_view(const c10::Argument& argument, const IValue& value) {
-    if (value.isTensor()) return value.toTensor().defined() ? view(value.toTensor()) : value;
+  IValue to_host(const c10::Argument& argument, const IValue& value) {
     if (value.isStorage()) return host_storage(value.toStorage());
     if (value.isDevice()) return Device(c10::kCPU);
-    if (value.isGenerator()) {
-      const Generator generator = value.toGenerator();
+    if (argument.name() == "generator") {
+      const Generator generator =
+          value.isNone() ? default_generator(device_->index()) : value.toGenerator();
       TORCH_CHECK(generator.device().type() == kType,
-                  "Expected a 'cuda' device type for generator "
-                  "but found '",
+                  "Expected a 'cuda' device type for generator but found '",
                   generator.device().type(), "'");
       return static_cast<DeviceGenerator*>(generator.unsafeGetGeneratorImpl())->host;
     }
-    if (value.isNone() &&
-        argument.type()->isSubtypeOf(*c10::OptionalType::create(c10::GeneratorType::get())) &&
-        argument.name() == "generator")
-      return static_cast<DeviceGenerator*>(
-                 default_generator(device_->index()).unsafeGetGeneratorImpl())
-          ->host;
-    if (value.isTensorList()) {
-      c10::List<Tensor> list;
-      for (const Tensor& tensor : value.toTensorVector())
-        list.push_back(tensor.defined() ? view(tensor) : tensor);
-      return list;
-    }
-    if (value.isOptionalTensorList()) {
-      c10::List<std::optional<Tensor>> list;
-      for (const std::optional<Tensor>& tensor : value.toOptionalTensorVector())
-        list.push_back(tensor && tensor->defined() ? std::optional(view(*tensor)) : tensor);
-      return list;
-    }
-    return value;
-  }
-
-  Tensor view(const Tensor& original) {
-    if (original.device().type() != kType) return original;
-    Tensor host = tensor_over(host_storage(original.storage()), c10::DispatchKey::CPU, original);
-    views_.push_back({original, host});
-    return host;
+    return map_tensors(value, [this](const Tensor& original) {
+      if (original.is_cpu()) return original;
+      const Storage& storage = host_storage(original.storage());
+      views_.push_back({original, tensor_over(storage, c10::DispatchKey::CPU, original)});
+      return views_.back().host;
+    });
   }
 
   const Storage& host_storage(const Storage& original) {
@@ -302,14 +282,13 @@ class Call {
           on_device(host.unsafeGetStorageImpl()->set_data_ptr({}), *device_));
       storage->set_nbytes(host.nbytes());
     }
-    for (const View& view : views_) {
-      TensorImpl* const original = view.original.unsafeGetTensorImpl();
-      const Storage& storage = device_storage(view.host.storage());
-      if (!storage.is_alias_of(view.original.storage())) original->set_storage_keep_dtype(storage);
-      if (original->sizes() != view.host.sizes() || original->strides() != view.host.strides() ||
-          original->storage_offset() != view.host.storage_offset())
-        original->set_sizes_and_strides(view.host.sizes(), view.host.strides(),
-                                        view.host.storage_offset());
+    for (const auto& [original, host] : views_) {
+      TensorImpl* const impl = original.unsafeGetTensorImpl();
+      const Storage& storage = device_storage(host.storage());
+      if (!storage.is_alias_of(original.storage())) impl->set_storage_keep_dtype(storage);
+      if (original.sizes() != host.sizes() || original.strides() != host.strides() ||
+          original.storage_offset() != host.storage_offset())
+        impl->set_sizes_and_strides(host.sizes(), host.strides(), host.storage_offset());
     }
   }
 
@@ -318,48 +297,28 @@ class Call {
     auto found = originals_.find(key);
     if (found == originals_.end()) {
       const size_t size = host.nbytes();
-      if (name_.find("empty") == 0 && size > 0) std::memset(key->mutable_data(), 0xFF, size);
-      found = originals_
-                  .emplace(key, Storage(c10::make_intrusive<StorageImpl>(
-                                    StorageImpl::use_byte_size_t(), size,
-                                    on_device(key->set_data_ptr({}), *device_), nullptr, false)))
-                  .first;
-      kept_.push_back(host);
+      if (name_.find("empty") == 0 && size > 0) memset(key->mutable_data(), 0xFF, size);  // NaN
+      const Storage made(c10::make_intrusive<StorageImpl>(
+          StorageImpl::use_byte_size_t(), size, on_device(key->set_data_ptr({}), *device_), nullptr,
+          false));
+      found = originals_.emplace(key, made).first;
     }
     return found->second;
-  }
-
-  IValue to_device(const IValue& value) {
-    if (value.isTensor()) return value.toTensor().defined() ? to_device(value.toTensor()) : value;
-    if (value.isTensorList()) {
-      c10::List<Tensor> list;
-      for (const Tensor& tensor : value.toTensorVector())
-        list.push_back(tensor.defined() ? to_device(tensor) : tensor);
-      return list;
-    }
-    return value;
   }
 
   Tensor to_device(const Tensor& host) {
     for (const View& view : views_)
       if (view.host.is_same(host)) return view.original;
-    for (const Seen& seen : seen_)
-      if (seen.tensor.is_same(host)) return host;
+    for (const Argument& argument : arguments_)
+      if (argument.tensor.is_same(host)) return host;
     return tensor_over(device_storage(host.storage()), c10::DispatchKey::CUDA, host);
   }
 
-  struct Seen {
-    Tensor tensor;
-    bool written;
-    std::string name;
-  };
-
   const c10::OperatorHandle& op_;
-  std::string_view name_;
+  const std::string name_;
   std::optional<Device> device_;
-  std::vector<Seen> seen_;
+  std::vector<Argument> arguments_;
   std::vector<View> views_;
-  std::vector<Storage> kept_;
   std::unordered_map<StorageImpl*, Storage> host_storages_, originals_;
 };
 

@@ -177,6 +177,20 @@ void standard_normal_any(py::object values, const std::vector<uint64_t>& keys, i
   arguments.is_float32() ? call(float{}) : call(double{});
 }
 
+int64_t peak_any(py::object values, int64_t steps, bool powers, uintptr_t stream,
+                 py::object allocate) {
+  Arguments arguments(kMemory);
+  const Array out = arguments.take({"values", Dtype::kFloating, {"n"}, true}, values);
+  int64_t operations = 0;
+  const auto call = [&]<typename T>(T) {
+    run(arguments, stream, allocate, [&](const cuda::Stream& on) {
+      return cuda::peak(out.vector<T>(), steps, powers, operations, on);
+    });
+  };
+  arguments.is_float32() ? call(float{}) : call(double{});
+  return operations;
+}
+
 // A line a device: what it is, and why it is not usable, or nothing.
 std::vector<std::pair<std::string, std::string>> devices() {
   check_process();
@@ -215,6 +229,8 @@ PYBIND11_MODULE(LAYERBITS_MODULE, module) {
              arg("allocate"), arg("metric") = "euclidean");
   module.def("standard_normal", &standard_normal_any, arg("values"), arg("keys"), arg("first"),
              py::kw_only(), arg("stream"), arg("allocate"));
+  module.def("peak", &peak_any, arg("values"), arg("steps"), arg("powers"), py::kw_only(),
+             arg("stream"), arg("allocate"), "How many operations were put on the stream.");
   module.def("devices", &devices,
              "What each device is, and why it is not usable, or ''. RuntimeError without a driver "
              "or a device.");

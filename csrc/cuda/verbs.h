@@ -57,4 +57,10 @@ template <typename T>
 Status standard_normal(const Matrix<T>& values, const std::vector<uint64_t>& keys, int64_t first,
                        const Stream& stream);
 
+// Puts many operations on the stream and returns at once: multiply-adds, or powers of two, with
+// each of the values a thread, which it writes so that nothing is left out. `operations`: how many.
+template <typename T>
+Status peak(Vector<T> values, int64_t steps, bool powers, int64_t& operations,
+            const Stream& stream);
+
 }  // namespace layerbits::cuda

@@ -258,3 +258,12 @@ def test_tensors_of_a_device_that_is_not_the_current_one_are_taken():
     density = layerbits.mixture_log_density(points, points.detach(), 0.8)
     density.sum().backward()
     assert (density.device, points.grad.device, torch.cuda.current_device()) == (points.device, points.device, 0)
+
+
+@BOTH_KINDS
+@BOTH_DTYPES
+def test_peak_counts_what_it_does(kind, dtype):
+    values = np.full(100, 0.5, dtype)
+    assert verbs(kind).peak(values, 3, False) == 100 * 3 * 8
+    # Chain c is fed 1/2 + c: x / 2 + 1/2 three times is x / 8 + 7/8.
+    np.testing.assert_array_equal(values, sum((0.5 + c) / 8 + 7 / 8 for c in range(8)))

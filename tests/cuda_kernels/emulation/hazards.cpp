@@ -114,6 +114,13 @@ void call_all(const Sizes& sizes, bool weighted, std::mt19937& random) {
   for (const int64_t first : {0, 3})
     expect(standard_normal(noise.matrix(), keys, first, host.stream));
 
+  Rows<T> values(m, 1, 2, true);
+  values.fill([](int64_t) { return T(0.5); });
+  for (const bool powers : {false, true}) {
+    int64_t operations = 0;
+    expect(peak(values.vector(), 3, powers, operations, host.stream));
+  }
+
   const int64_t few = std::min<int64_t>(n, 70);
   Rows<T> factors(few * d, d, d, true), offsets(few, 1, 1, true);
   factors.fill(draw), offsets.fill(draw);

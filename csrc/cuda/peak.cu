@@ -1,0 +1,46 @@
+// The most that a device can do: multiply-adds, or powers of two, in registers alone. What a kernel
+// reaches is measured against it; no result needs it.
+#include "arithmetic.h"
+#include "launch.h"
+
+namespace layerbits::cuda {
+namespace {
+
+// More independent operations than any latency asks for, beside those of other warps.
+constexpr int kChains = 8;
+
+template <typename T, bool kPowers>
+__global__ void __launch_bounds__(kThreads) operate(Vector<T> values, int64_t steps) {
+  for (int64_t i = first_index(); i < values.size; i += index_stride()) {
+    const T half = values.data[i * values.stride];
+    T chain[kChains];
+#pragma unroll
+    for (int c = 0; c < kChains; ++c) chain[c] = half + T(c);
+#pragma unroll 16
+    for (int64_t step = 0; step < steps; ++step)
+#pragma unroll
+      for (int c = 0; c < kChains; ++c)
+        chain[c] = kPowers ? exp2_or_zero(chain[c]) : multiply_add(chain[c], half, half);
+    T total = 0;
+#pragma unroll
+    for (int c = 0; c < kChains; ++c) total += chain[c];
+    values.data[i * values.stride] = total;
+  }
+}
+
+}  // namespace
+
+template <typename T>
+Status peak(Vector<T> values, int64_t steps, bool powers, int64_t& operations,
+            const Stream& stream) {
+  const CurrentDevice current(stream);
+  operations = values.size * steps * kChains;
+  if (!current.status.ok()) return current.status;
+  return launch_each(powers ? operate<T, true> : operate<T, false>, values.size, stream, values,
+                     steps);
+}
+
+template Status peak(Vector<float>, int64_t, bool, int64_t&, const Stream&);
+template Status peak(Vector<double>, int64_t, bool, int64_t&, const Stream&);
+
+}  // namespace layerbits::cuda

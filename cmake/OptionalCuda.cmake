@@ -37,7 +37,8 @@ if(NOT LAYERBITS_CUDA STREQUAL OFF)
   endif()
 endif()
 
-set(_layerbits_cuda_sources device gaussian_log_sum_exp log_sum_exp log_sum_exp_gradient normal pairs peak sides)
+set(_layerbits_cuda_sources device gaussian_log_sum_exp log_sum_exp log_sum_exp_gradient normal pairs peak
+                            pruned_log_sum_exp sides)
 
 function(_layerbits_cuda_module name)
   pybind11_add_module(${name} csrc/bindings/cuda_module.cpp csrc/bindings/arguments.cpp csrc/bindings/verbs.cpp ${ARGN})

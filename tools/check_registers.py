@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-HOT = ("sum_powers", "sum_over_sources", "sum_components", "visit_pairs", "draw_normal")
+HOT = ("sum_powers", "sum_near_tiles", "sum_over_sources", "sum_components", "visit_pairs", "draw_normal")
 
 ENTRY = re.compile(
     r"Compiling entry function '(?P<name>\w+)' for '(?P<architecture>\w+)'.*?"

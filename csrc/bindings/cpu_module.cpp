@@ -3,7 +3,6 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
-#include <cmath>
 #include <optional>
 
 #include "../core/dispatch.h"
@@ -35,14 +34,6 @@ Method method_of(const std::string& name) {
   if (name == "dense") return Method::kDense;
   if (name == "pruned") return Method::kPruned;
   throw py::value_error("method: got '" + name + "', wanted one of auto, dense, pruned");
-}
-
-double tolerance_of(const std::optional<double>& tolerance) {
-  if (!tolerance) return 0;
-  if (!(*tolerance > 0) || !std::isfinite(*tolerance))
-    throw py::value_error("tolerance: got " + std::to_string(*tolerance) +
-                          ", wanted a positive, finite number");
-  return *tolerance;
 }
 
 // Returns the method that was taken, "dense" or "pruned".

@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <cstdlib>
+#include <optional>
 
 #include "../cuda/verbs.h"
 #include "verbs.h"
@@ -81,20 +82,33 @@ void run(const Arguments& arguments, uintptr_t stream, py::object allocate, cons
   raise(status);
 }
 
-void log_sum_exp_any(py::object points, py::object centers, double sigma, py::object log_sum,
-                     uintptr_t stream, py::object allocate, py::object weights,
-                     py::object point_offsets, py::object center_offsets) {
+// Takes all pairs, or prunes where there are orders; returns the share of the pairs that was taken.
+double log_sum_exp_any(py::object points, py::object centers, double sigma, py::object log_sum,
+                       uintptr_t stream, py::object allocate, py::object weights,
+                       py::object point_offsets, py::object center_offsets, py::object point_order,
+                       py::object center_order, std::optional<double> tolerance) {
   Arguments arguments(kMemory);
   const MixtureArrays arrays(arguments, points, centers, weights, sigma, point_offsets,
                              center_offsets);
   const Array out = arguments.take({"log_sum", Dtype::kFloat64, {"m"}, true}, log_sum);
+  const Array of_points =
+      arguments.take_optional({"point_order", Dtype::kInt64, {"m"}}, point_order);
+  const Array of_centers =
+      arguments.take_optional({"center_order", Dtype::kInt64, {"n"}}, center_order);
+  const double accuracy = tolerance_of(tolerance);
+  double taken = 1;
   const auto call = [&]<typename T>(T) {
     const Mixture<T> mixture = arrays.view<T>();
+    const auto first = of_points.vector<const int64_t>(),
+               second = of_centers.vector<const int64_t>();
     run(arguments, stream, allocate, [&](const cuda::Stream& on) {
-      return cuda::log_sum_exp(mixture, out.vector<double>(), on);
+      return first && second ? cuda::pruned_log_sum_exp(mixture, first, second, accuracy,
+                                                        out.vector<double>(), taken, on)
+                             : cuda::log_sum_exp(mixture, out.vector<double>(), on);
     });
   };
   arguments.is_float32() ? call(float{}) : call(double{});
+  return taken;
 }
 
 void log_sum_exp_gradient_any(py::object points, py::object centers, double sigma,
@@ -212,7 +226,8 @@ PYBIND11_MODULE(LAYERBITS_MODULE, module) {
   module.def("log_sum_exp", &log_sum_exp_any, arg("points"), arg("centers"), arg("sigma"),
              arg("log_sum"), py::kw_only(), arg("stream"), arg("allocate"),
              arg("weights") = py::none(), arg("point_offsets") = py::none(),
-             arg("center_offsets") = py::none());
+             arg("center_offsets") = py::none(), arg("point_order") = py::none(),
+             arg("center_order") = py::none(), arg("tolerance") = py::none());
   module.def("log_sum_exp_gradient", &log_sum_exp_gradient_any, arg("points"), arg("centers"),
              arg("sigma"), arg("log_sum"), arg("upstream"), py::kw_only(), arg("stream"),
              arg("allocate"), arg("weights") = py::none(), arg("point_offsets") = py::none(),

@@ -1,5 +1,7 @@
 #include "verbs.h"
 
+#include <cmath>
+
 namespace py = pybind11;
 
 namespace layerbits {
@@ -33,6 +35,14 @@ Metric metric_of(const std::string& name) {
   if (name == "euclidean") return Metric::kEuclidean;
   if (name == "cosine") return Metric::kCosine;
   throw py::value_error("metric: got '" + name + "', wanted one of euclidean, cosine");
+}
+
+double tolerance_of(const std::optional<double>& tolerance) {
+  if (!tolerance) return 0;
+  if (!(*tolerance > 0) || !std::isfinite(*tolerance))
+    throw py::value_error("tolerance: got " + std::to_string(*tolerance) +
+                          ", wanted a positive, finite number");
+  return *tolerance;
 }
 
 MixtureArrays::MixtureArrays(Arguments& arguments, py::handle points_, py::handle centers_,

@@ -4,6 +4,8 @@
 
 #include <pybind11/pybind11.h>
 
+#include <optional>
+
 #include "../core/gaussian_log_sum_exp.h"
 #include "../core/mixture.h"
 #include "../core/pairs.h"
@@ -20,6 +22,9 @@ bool signalled();
 void raise(const Status& status);
 
 Metric metric_of(const std::string& name);
+
+// 0 where it is not given.
+double tolerance_of(const std::optional<double>& tolerance);
 
 // The arrays that say what mixture is meant where.
 struct MixtureArrays {

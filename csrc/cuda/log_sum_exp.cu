@@ -86,26 +86,14 @@ __device__ __forceinline__ void sum_narrow(const Work<T>& work, T* memory, const
                                            const T* centers, int count, int x, int y,
                                            RunningSum<T> (&sums)[S::kQueries]) {
   if (count == 0) return;  // with no copy under way
-  const Layout<S> layout(work.dim, work.staged);
-  const int dim = int(work.dim);
-  const auto start_stage = [&](int stage) {
-    const int first = stage * work.staged, tile_size = (1 + dim) * S::kTileCenters;
-    start_copy(centers + int64_t(first) * tile_size, min(count - first, work.staged) * tile_size,
-               memory + layout.centers + (stage & 1) * layout.stage);
-  };
+  const int dim = int(work.dim), tile_size = (1 + dim) * S::kTileCenters;
   start_copy(points, dim * S::kTilePoints, memory);
-  start_stage(0);
-#pragma unroll 1
-  for (int stage = 0; stage * work.staged < count; ++stage) {
-    wait_for_copies();
-    __syncthreads();  // all threads have read what was where the next ones come
-    if ((stage + 1) * work.staged < count) start_stage(stage + 1);
-    sum_tiles<S, kFirst>(memory, memory + layout.centers + (stage & 1) * layout.stage,
-                         min(count - stage * work.staged, work.staged), dim, work.scale, x, y,
-                         sums);
-    // References move ever more seldom, as records are broken.
-    if ((stage & (stage + 1)) == 0) share_references<S>(work.scale, sums);
-  }
+  sum_stages<S, kFirst>(
+      memory, memory + Layout<S>(work.dim, work.staged).centers, dim, work.staged, count,
+      [&](int first, int tiles, T* to) {
+        start_copy(centers + int64_t(first) * tile_size, tiles * tile_size, to);
+      },
+      work.scale, x, y, sums);
 }
 
 // The same of many dimensions, which are a multiple of kStep.
@@ -179,22 +167,11 @@ __global__ void fold_shares(Work<T> work, Exponents exponents, const unsigned* n
     const int64_t group = find_group(work.point_rows, work.groups, i);
     const int64_t row = i - work.point_rows[group];
     const int64_t tile = work.point_tiles[group] + row / S::kTilePoints;
-    ScaledSum sum;
-    for (int64_t share = 0; share < work.shares; ++share) {
-      const double* from =
-          work.sums + 3 * S::kTilePoints * (share * work.tiles + tile) + row % S::kTilePoints;
-      sum.add(from[0], from[S::kTilePoints], from[2 * S::kTilePoints]);
-    }
+    const ScaledSum sum =
+        add_shares<S>(work.sums, work.shares, work.tiles, tile, row % S::kTilePoints);
     log_sum.data[i * log_sum.stride] =
         nan[group] ? double(NAN) : sum.logarithm() + log(exponents.largest());
   }
-}
-
-// Shares of the centers, so many that the device is busy to the end, but none too short.
-int64_t choose_shares(int64_t point_tiles, int64_t center_tiles, int multiprocessors) {
-  constexpr int64_t kBlocksPerMultiprocessor = 32, kLeastTiles = 4;
-  const int64_t wanted = divide_up(kBlocksPerMultiprocessor * multiprocessors, point_tiles);
-  return std::clamp<int64_t>(wanted, 1, std::max<int64_t>(center_tiles / kLeastTiles, 1));
 }
 
 template <typename S, typename T = typename S::Value>
@@ -251,10 +228,7 @@ Status sum(const Mixture<T>& mixture, Vector<double> log_sum, const Stream& stre
                   &mixed.findings->centers_too_large, mixed.nan, centers);
   if (!status.ok()) return status;
 
-  constexpr int64_t kStageBytes = 16384;
-  const int64_t tile_bytes = (1 + dim) * S::kTileCenters * int64_t(sizeof(T));
-  const int64_t of_share = std::max<int64_t>(divide_up(most_tiles, shares), 1);
-  const int staged = int(std::clamp<int64_t>(kStageBytes / tile_bytes, 1, of_share));
+  const int staged = dim > kPanel ? 1 : tiles_of_stage<S>(dim, divide_up(most_tiles, shares));
   const Work<T> work{points,
                      centers,
                      mixed.table.point_rows,

@@ -91,6 +91,41 @@ __device__ __forceinline__ void share_references(Scale<T> scale,
   }
 }
 
+// Adds the terms of `count` tiles of centers, `staged` at a time: start(first, count, place) starts
+// to copy the next while those before are summed. `stages` has room for twice as many. By all
+// threads of the block, and what was copied there before must have been read.
+template <typename S, int kFirst, typename T, typename Start>
+__device__ __forceinline__ void sum_stages(const T* points, T* stages, int dim, int staged,
+                                           int count, const Start& start, Scale<T> scale, int x,
+                                           int y, RunningSum<T> (&sums)[S::kQueries]) {
+  if (count == 0) return;
+  const auto place = [&](int stage) {
+    return stages + (stage & 1) * staged * (1 + dim) * S::kTileCenters;
+  };
+  const auto start_stage = [&](int stage) {
+    start(stage * staged, min(count - stage * staged, staged), place(stage));
+  };
+  start_stage(0);
+#pragma unroll 1
+  for (int stage = 0; stage * staged < count; ++stage) {
+    wait_for_copies();
+    __syncthreads();  // all threads have read what was where the next ones come
+    if ((stage + 1) * staged < count) start_stage(stage + 1);
+    sum_tiles<S, kFirst>(points, place(stage), min(count - stage * staged, staged), dim, scale, x,
+                         y, sums);
+    // References move ever more seldom, as records are broken.
+    if ((stage & (stage + 1)) == 0) share_references<S>(scale, sums);
+  }
+}
+
+// So many tiles of centers of few dimensions that a stage is worth a barrier.
+template <typename S>
+int tiles_of_stage(int64_t dim, int64_t most) {
+  constexpr int64_t kBytes = 16384;
+  const int64_t tile = (1 + dim) * S::kTileCenters * int64_t(sizeof(typename S::Value));
+  return int(std::clamp<int64_t>(kBytes / tile, 1, std::max<int64_t>(most, 1)));
+}
+
 // Values of shared memory that fold_sums needs.
 template <typename S>
 inline constexpr int kFolding = 3 * S::kX * S::kTilePoints;
@@ -121,6 +156,19 @@ __device__ __forceinline__ void fold_sums(const RunningSum<T> (&sums)[S::kQuerie
   }
 }
 
+// The sum of point q of a tile, over all shares of the centers:
+// sums[shares][tiles][3][kTilePoints].
+template <typename S>
+__device__ __forceinline__ ScaledSum add_shares(const double* sums, int64_t shares, int64_t tiles,
+                                                int64_t tile, int64_t q) {
+  ScaledSum sum;
+  for (int64_t share = 0; share < shares; ++share) {
+    const double* from = sums + 3 * S::kTilePoints * (share * tiles + tile) + q;
+    sum.add(from[0], from[S::kTilePoints], from[2 * S::kTilePoints]);
+  }
+  return sum;
+}
+
 // The extra value of a center: the offset of squared distances that its weight is.
 template <typename T>
 struct WeightOffset {
@@ -137,5 +185,12 @@ struct WeightOffset {
       out[0] = weights.data ? T(-exponents(weights.data[row * weights.stride]) / scale) : T(0);
   }
 };
+
+// Shares of the centers, so many that the device is busy to the end, but none too short.
+inline int64_t choose_shares(int64_t point_tiles, int64_t center_tiles, int multiprocessors) {
+  constexpr int64_t kBlocksPerMultiprocessor = 32, kLeastTiles = 4;
+  const int64_t wanted = divide_up(kBlocksPerMultiprocessor * multiprocessors, point_tiles);
+  return std::clamp<int64_t>(wanted, 1, std::max<int64_t>(center_tiles / kLeastTiles, 1));
+}
 
 }  // namespace layerbits::cuda

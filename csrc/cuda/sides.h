@@ -44,10 +44,10 @@ struct Findings {
 struct Side {
   const int64_t* rows;  // by group, as in GroupTable
   const int64_t* blocks;
-  int64_t groups, packed_rows;     // packed_rows: kBlock for each block
-  int width = kBlock;              // of a block; `blocks` counts in it
-  int64_t zeros = 0;               // coordinates more than a row has, all 0
-  const int64_t* order = nullptr;  // of the rows; none: as they come
+  int64_t groups, packed_rows;       // packed_rows: kBlock for each block
+  int width = kBlock;                // of a block; `blocks` counts in it
+  int64_t zeros = 0;                 // coordinates more than a row has, all 0
+  Vector<const int64_t> order = {};  // of the rows; none: as they come
 };
 
 template <typename T>
@@ -126,7 +126,7 @@ __global__ void pack(Matrix<const T> rows, Side side, T factor, Extras extras, u
     const int64_t block = p / width, group = find_group(side.blocks, side.groups, block);
     int64_t row = side.rows[group] + (p - side.blocks[group] * width);
     const bool is_row = row < side.rows[group + 1];
-    if (is_row && side.order) row = side.order[row];
+    if (is_row && side.order.data) row = side.order.data[row * side.order.stride];
     T* place = out + block * stride + p % width;
     T values[Extras::kCount > 0 ? Extras::kCount : 1];
     const T* coordinates = rows.data + row * rows.row_stride;

@@ -35,6 +35,16 @@ Status find_devices(std::vector<Device>& devices);
 template <typename T>
 Status log_sum_exp(const Mixture<T>& mixture, Vector<double> log_sum, const Stream& stream);
 
+// The same for a single group, of 1 to kPrunedDims dimensions and with centers, but for what
+// changes no result by more than `tolerance`, in nats; 0: the unit roundoff of T. Orders are
+// permutations of the rows that bring together what is near; `taken` gets the share of all pairs
+// that were taken.
+inline constexpr int64_t kPrunedDims = 32;
+template <typename T>
+Status pruned_log_sum_exp(const Mixture<T>& mixture, Vector<const int64_t> point_order,
+                          Vector<const int64_t> center_order, double tolerance,
+                          Vector<double> log_sum, double& taken, const Stream& stream);
+
 template <typename T>
 Status log_sum_exp_gradient(const Mixture<T>& mixture, const Gradient<T>& gradient,
                             const Stream& stream);

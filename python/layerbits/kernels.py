@@ -6,7 +6,8 @@ of array came in, and what of it needs a gradient.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
@@ -28,6 +29,8 @@ _DEVICES = ("cpu", "cuda")  # of the kernels below
 METHODS = ("auto", "dense", "pruned")
 METRICS = ("euclidean", "cosine")
 
+PRUNED_DIMS = 32  # kPrunedDims of csrc/cuda/verbs.h
+_WORTH_ASKING = 1e12  # instructions of all pairs: 40 ms of an H200, if it does 3/4 of what it can
 _threads: ContextVar[int | None] = ContextVar("threads", default=None)  # of the kernels, where torch has others
 
 
@@ -127,10 +130,11 @@ def log_sum_exp(
     point_offsets, center_offsets : int64 Tensor of shape (groups + 1,), optional
         Points of group g meet only the centers of group g. Both or neither. On any device: the CPU reads them.
     method : {"auto", "dense", "pruned"}
-        "dense" takes every pair, and is all that a CUDA device has. "pruned" puts the centers of a single group into a
-        tree, leaves out what cannot matter and takes as one what cannot be told apart. "auto" takes what it expects to
-        be faster. On the CPU a row has the same bits in every batch within a method; on a CUDA device a repeated call
-        has them.
+        "dense" takes every pair. "pruned" leaves out centers of a single group that cannot matter: the CPU by a tree,
+        in which it also takes as one what cannot be told apart; a CUDA device by boxes around tiles, in up to 32
+        dimensions, beyond which it takes every pair. "auto" takes what it expects to be faster; a CUDA device looks for
+        it where all pairs take some hundredths of a second. On the CPU a row has the same bits in every batch within a
+        method; on a CUDA device a repeated call has them.
     tolerance : float, optional
         What "pruned" may change a log-sum by, in nats; by default half an eps of the dtype. Gradients take every pair,
         with softmax weights that are off by a factor of at most e^tolerance.
@@ -150,8 +154,6 @@ def log_sum_exp(
     """
     if not isinstance(method, str) or method not in METHODS:
         raise ValueError(f"method: got {method!r}, wanted one of {', '.join(METHODS)}")
-    if method == "pruned" and points.device.type == "cuda":
-        raise ValueError("method: got 'pruned', wanted auto or dense on a CUDA device")
     accuracy = (method, None if tolerance is None else check_positive("tolerance", tolerance))
     result: Tensor = _LogSumExp.apply(  # type: ignore[no-untyped-call]
         points, centers, sigma, weights, point_offsets, center_offsets, *accuracy
@@ -287,6 +289,9 @@ class _LogSumExp(torch.autograd.Function):
         with _native(points) as (native, how):
             if points.device.type == "cpu":
                 how |= {"method": method, "tolerance": tolerance}
+            elif method != "dense" and point_offsets is None and may_prune(points, centers):
+                call = partial(native.log_sum_exp, **how)
+                how |= _pruning(call, points.detach(), centers.detach(), sigma.item(), method, tolerance)
             native.log_sum_exp(
                 _data(points),
                 _data(centers),
@@ -327,6 +332,55 @@ class _LogSumExp(torch.autograd.Function):
             )
         of_sigma = None if d_sigma is None else d_sigma.sum().to(sigma.device)
         return d_points, d_centers, of_sigma, d_weights, None, None, None, None
+
+
+def may_prune(points: Tensor, centers: Tensor) -> bool:
+    """Return whether the kernels of CUDA can prune; where arguments are wrong it is for the core to say so."""
+    return (
+        points.ndim == centers.ndim == 2
+        and bool(points.numel() and centers.numel())
+        and (points.shape[1] == centers.shape[1] <= PRUNED_DIMS)
+    )
+
+
+def near_order(rows: Tensor) -> Tensor:
+    """Return a permutation that brings together rows that are near: the leaves of a k-d tree, one after the other.
+
+    Parts of equal size are halved at the median of their widest dimension until none has more than 32 rows. (n,) int64.
+    """
+    count = len(rows)
+    levels = max(0, math.ceil(math.log2(max(count, 1) / 32)))
+    # What fills the last rows up stands for the last row, and is left out in the end.
+    order = torch.arange(-(-count >> levels) << levels, device=rows.device)[None]
+    for _ in range(levels):
+        values = rows[order.clamp(max=count - 1)]
+        widest = (values.amax(1) - values.amin(1)).argmax(1)
+        keys = values.gather(2, widest[:, None, None].expand(-1, values.shape[1], 1)).squeeze(2)
+        order = order.gather(1, keys.sort(dim=1, stable=True).indices).view(2 * len(order), -1)
+    order = order.flatten()
+    return order[order < count]
+
+
+def _pruning(
+    call: Callable[..., float], points: Tensor, centers: Tensor, sigma: float, method: str, tolerance: float | None
+) -> dict[str, Any]:
+    """Return what makes the kernels of CUDA prune; nothing where `auto` expects that not to pay.
+
+    `auto` prunes a tenth of the rows of both sides first, a hundredth of the pairs, where ordering is expected to take
+    little beside all pairs. Boxes of fewer rows are larger, so that it errs towards dense.
+    """
+
+    def orders(*sides: Tensor) -> dict[str, Any]:
+        names = ("point_order", "center_order")
+        return {name: near_order(side) for name, side in zip(names, sides, strict=True)} | {"tolerance": tolerance}
+
+    if method == "auto":
+        if len(points) * len(centers) * (2 * points.shape[1] + 6) < _WORTH_ASKING:
+            return {}
+        some = points[::10], centers[::10]
+        if call(*some, sigma, _empty_row_sums(some[0]), **orders(*some)) > 0.6:
+            return {}
+    return orders(points, centers)
 
 
 def _empty_row_sums(points: Tensor) -> Tensor:

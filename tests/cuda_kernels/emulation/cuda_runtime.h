@@ -134,6 +134,7 @@ inline double __hiloint2double(int high, int low) {
   return emulated_bits<double>(static_cast<unsigned long long>(unsigned(high)) << 32 |
                                unsigned(low));
 }
+inline int __popc(unsigned a) { return __builtin_popcount(a); }
 inline int min(int a, int b) { return a < b ? a : b; }
 inline int __vimin3_s32(int a, int b, int c) { return a < b ? (a < c ? a : c) : (b < c ? b : c); }
 

@@ -98,6 +98,18 @@ void call_all(const Sizes& sizes, bool weighted, std::mt19937& random) {
                            groups(point_offsets, m),
                            groups(center_offsets, n)};
   expect(log_sum_exp(mixture, log_sum.vector(), host.stream));
+  if (point_offsets.empty() && d <= kPrunedDims) {
+    const auto reversed = [](int64_t rows) { return [rows](int64_t i) { return rows - 1 - i; }; };
+    Rows<int64_t> point_order(m, 1, 1, true), center_order(n, 1, 2, true);
+    point_order.fill(reversed(m)), center_order.fill([&](int64_t i) { return n - 1 - i / 2; });
+    Mixture<T> narrow = mixture;
+    narrow.sigma = 0.01;
+    double taken = 0;
+    for (const Mixture<T>& one : {narrow, mixture})
+      expect(pruned_log_sum_exp(one, point_order.vector<const int64_t>(),
+                                center_order.vector<const int64_t>(), 1e-3, log_sum.vector(), taken,
+                                host.stream));
+  }
   Gradient<T> gradient{log_sum.vector<const double>(),
                        upstream.vector<const double>(),
                        d_points.matrix(),

@@ -140,8 +140,14 @@ def test_mixtures_are_those_of_the_cpu(same_noise, estimate, weights):
     assert_same_estimates(*on_both(found))
 
 
-def test_centers_are_not_copied_to_the_host(no_rows_come_back):
-    lb.mixture_information(INPUTS.cuda(), 0.8, weights=normal(N, seed=3).square().cuda())
+def test_neither_centers_nor_samples_are_copied_to_the_host(copies_to_host):
+    centers, weights = INPUTS.cuda(), normal(N, seed=3).square().cuda()
+    copies_to_host()
+    lb.mixture_information(centers, 0.8, weights=weights)
+    sizes = {size for size in copies_to_host() if size > 8 * N}
+    assert 8 * N * WIDTH not in sizes
+    # Numbers of samples come, whose points would be so many times more.
+    assert sizes.isdisjoint({WIDTH * size for size in sizes})
 
 
 def test_bounds_stay_on_the_device_with_their_gradients():

@@ -176,7 +176,7 @@ __global__ void __launch_bounds__(Tiles<T>::kThreads, sizeof(T) == 4 ? 4 : 2)
   RunningSum<T> sums[S::kQueries];
 #pragma unroll
   for (int i = 0; i < S::kQueries; ++i) sums[i].clear();
-  // Of samples only the references are of use.
+  // Of samples only the references are of use, and what is NaN.
   sum_stages<S, kFirst>(
       memory, stages, work.dim, work.staged, work.sample_tiles,
       [&](int first, int tiles, T* to) {
@@ -186,7 +186,7 @@ __global__ void __launch_bounds__(Tiles<T>::kThreads, sizeof(T) == 4 ? 4 : 2)
   share_references<S>(work.scale, sums);
   const T cutoff = find_cutoff<S>(work, sums, rows, x, y, bounds);
 #pragma unroll
-  for (int i = 0; i < S::kQueries; ++i) sums[i].high = sums[i].low = 0;
+  for (int i = 0; i < S::kQueries; ++i) sums[i].low = sums[i].high *= 0;
 
   const int64_t last = work.center_tiles * (share + 1) / work.shares;
   int64_t tile = work.center_tiles * share / work.shares, taken = 0;

@@ -58,3 +58,13 @@ def test_many_dimensions_are_summed_densely(monkeypatch):
     rows = torch.zeros(5, kernels.PRUNED_DIMS + 1, device="cuda")
     layerbits.mixture_log_density(rows, rows, 1.0, method="pruned")
     assert noted == [(5, False)]
+
+
+@pytest.mark.parametrize("m", [1, 64, 200])
+def test_rows_of_nan_are_nan_in_tiles_of_nothing_else_too(m):
+    centers = torch.randn(3000, 2, generator=torch.Generator().manual_seed(0)).to("cuda")
+    points = torch.full((m, 2), torch.nan, device="cuda")
+    assert layerbits.mixture_log_density(points, centers, 0.1, method="pruned").isnan().all()
+    points[::2] = centers[: len(points[::2])]
+    found = layerbits.mixture_log_density(points, centers, 0.1, method="pruned").isnan()
+    assert torch.equal(found, points.isnan().any(1))

@@ -6,7 +6,7 @@ import torch
 from scipy import stats
 from torch import Tensor, nn
 
-from layerbits.errors import LayerSelectionError, NoNoiseError
+from layerbits.errors import BackendError, LayerSelectionError, NoNoiseError
 from layerbits.noise import noisify
 from layerbits.propagation import propagate
 from layerbits.randomness import standard_normal, stream
@@ -239,6 +239,17 @@ def test_training_flags_are_restored_after_an_exception():
     ):
         propagate(noisy, torch.zeros(3, 99))
     assert all(module.training for module in noisy.modules())
+
+
+@pytest.mark.parametrize("error", [BackendError, torch.cuda.OutOfMemoryError])
+def test_errors_that_are_no_fault_of_the_inputs_stay_what_they_are(error):
+    class Failing(nn.Module):
+        def forward(self, signal):
+            raise error("nothing is wrong with the inputs")
+
+    noisy = noisify(nn.Sequential(nn.Identity(), Failing(), nn.Identity()), sigma=SIGMA, layers="*")
+    with pytest.raises(error, match=r"^nothing is wrong"):
+        propagate(noisy, inputs())
 
 
 def test_noise_is_back_after_an_exception():

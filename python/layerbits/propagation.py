@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from layerbits.checks import check_count
-from layerbits.errors import LayerSelectionError, NoNoiseError
+from layerbits.errors import BackendError, LayerSelectionError, NoNoiseError
 from layerbits.kernels import Array, as_tensor, threads
 from layerbits.layers import Layers
 from layerbits.noise import NoisyModule, noisy_for_now
@@ -192,6 +192,8 @@ def _run(noisy: NoisyModule, tensors: Sequence[Tensor], recorder: _Recorder, chu
 def _pass(noisy: NoisyModule, inputs: Sequence[Tensor], draws: int) -> None:
     try:
         noisy(*(torch.cat([one] * draws) for one in inputs))
+    except (BackendError, torch.cuda.OutOfMemoryError):  # no fault of the inputs
+        raise
     except RuntimeError as error:  # what torch raises for a wrong shape or dtype
         got = ", ".join(f"{one.dtype} of shape {tuple(one.shape)}" for one in inputs)
         raise ValueError(f"inputs: got {got}, which the network cannot take: {error}") from error

@@ -162,6 +162,18 @@ def test_separation_is_what_its_definitions_say(n, d):
     assert found.collapse == pytest.approx(np.trace(inner @ inverse) / len(sizes), rel=1e-9)
 
 
+def test_directions_in_which_means_do_not_differ_are_left_out_whatever_rounding_leaves_of_them(monkeypatch):
+    points, labels = random(30, 3), np.arange(30) % 3
+    want, decompose = class_separation(points, labels).collapse, torch.linalg.svd
+
+    def coarse(matrix, **options):
+        left, spread, right = decompose(matrix, **options)
+        return left, spread.clamp(min=1e-12 * spread[0]), right
+
+    monkeypatch.setattr(torch.linalg, "svd", coarse)
+    assert class_separation(points, labels).collapse == want
+
+
 def test_classes_that_are_points_are_apart_and_classes_of_one_mean_are_not():
     points = np.array([[0.0, 0], [0, 0], [3, 4], [3, 4]])
     assert class_separation(points, np.array([0, 0, 1, 1])) == clustering.ClassSeparation(0, 5, math.inf, 0)

@@ -194,8 +194,10 @@ def class_separation(points: Array, labels: Array) -> ClassSeparation:
 def _whitening(means: Tensor) -> Tensor:
     """Return axes (d, k) that give class means (classes, d) unit scatter in all directions in which they differ."""
     _, spread, directions = torch.linalg.svd(means - means.mean(0), full_matrices=False)
-    real = spread > max(means.shape) * torch.finfo(torch.float64).eps * spread[0]
-    axes: Tensor = directions[real].mT / spread[real]
+    known_to = max(means.shape) * torch.finfo(torch.float64).eps * spread[0]
+    # Never as many as there are means: what is left then is rounding, the size of which depends on who decomposes.
+    rank = min(int((spread > known_to).sum()), len(means) - 1)
+    axes: Tensor = directions[:rank].mT / spread[:rank]
     return axes
 
 

@@ -7,22 +7,15 @@
 namespace layerbits::cuda {
 namespace {
 
-__global__ void nothing() {}
+// Ascending, of the form 900.
+constexpr int kArchitectures[] = {__CUDA_ARCH_LIST__};
 
-// Whether this build has code that the device can run.
-std::string why_not(int device) {
-  Stream stream;
-  stream.device = device;
-  const CurrentDevice current(stream);
-  if (!current.status.ok()) return current.status.message;
-  cudaFuncAttributes attributes{};
-  const cudaError_t error = cudaFuncGetAttributes(&attributes, nothing);
-  if (error == cudaSuccess) return {};
-  cudaGetLastError();
-  if (error == cudaErrorNoKernelImageForDevice || error == cudaErrorInvalidDeviceFunction)
-    return "it is older than the architectures of this build; build for it with "
-           "CMAKE_CUDA_ARCHITECTURES";
-  return cudaGetErrorString(error);
+// By what it says of itself: to ask whether it has a kernel would start CUDA on each device, which
+// takes some hundred megabytes of every one for as long as the process lives.
+std::string why_not(const cudaDeviceProp& device) {
+  if (100 * device.major + 10 * device.minor >= kArchitectures[0]) return {};
+  return "it is older than the architectures of this build; build for it with "
+         "CMAKE_CUDA_ARCHITECTURES";
 }
 
 }  // namespace
@@ -105,7 +98,7 @@ Status find_devices(std::vector<Device>& devices) {
     cudaDeviceProp properties{};
     if (Status status = status_of(cudaGetDeviceProperties(&properties, i)); !status.ok())
       return status;
-    devices.push_back({properties.name, properties.major, properties.minor, why_not(i)});
+    devices.push_back({properties.name, properties.major, properties.minor, why_not(properties)});
   }
   return {};
 }

@@ -121,3 +121,8 @@ def test_network_that_changes_its_device_goes_on_with_the_noise_of_each():
     on_device, on_cpu = noisy(x.cuda()), noisy.to("cpu")(x)
     assert torch.equal(on_cpu, twin(x))
     assert not torch.equal(noisy.to("cuda")(x.cuda()), on_device)
+
+
+def test_two_devices_do_not_draw_the_same_noise_in_training(second_device):
+    noisy, x = noisy_identities(1), torch.zeros(4, 2)
+    assert not torch.equal(noisy(x.to("cuda:0")).cpu(), noisy(x.to(second_device)).cpu())

@@ -25,10 +25,6 @@ def network(sigma=0.3, width=3):
     return layerbits.noisify(model.double(), sigma=sigma)
 
 
-def identities():
-    return layerbits.noisify(nn.Sequential(nn.Identity(), nn.Identity()), sigma=0.5, layers=nn.Identity)
-
-
 INPUTS, LABELS = normal(24, 4), torch.arange(24) % 2
 
 
@@ -71,20 +67,6 @@ def test_noise_is_drawn_on_the_device_and_goes_on_from_a_checkpoint():
     assert torch.equal(resumed(inputs), second)
 
 
-@pytest.mark.parametrize("optimizer", [torch.optim.SGD, torch.optim.Adam])
-def test_a_noisy_network_trains(optimizer):
-    noisy = network(0.1).to("cuda")
-    steps = optimizer(noisy.parameters(), lr=0.05)
-    losses = []
-    for _ in range(60):
-        steps.zero_grad()
-        loss = nn.functional.cross_entropy(noisy(INPUTS.cuda()), LABELS.cuda())
-        loss.backward()
-        steps.step()
-        losses.append(loss.item())
-    assert np.mean(losses[-10:]) < np.mean(losses[:10])
-
-
 def test_a_noisy_network_computes_what_it_does_on_the_cpu():
     noisy = network()
     with noisy.noise_off():
@@ -94,37 +76,14 @@ def test_a_noisy_network_computes_what_it_does_on_the_cpu():
         torch.testing.assert_close(noisy(INPUTS.cuda()).cpu(), want, rtol=0, atol=100 * EPS)
 
 
-def test_signals_stay_on_the_device(copies_to_host):
-    signals = propagate(network().to("cuda"), INPUTS.cuda(), draws=6)
-    assert {signal.device.type for signal in signals.values()} == {"cuda"}
-    assert max(copies_to_host()) <= 8  # whether they are finite
-
-
 def test_arrays_come_back_as_arrays():
     signals = propagate(network().to("cuda"), INPUTS.numpy(), draws=6)
     assert {type(signal) for signal in signals.values()} == {np.ndarray}
 
 
-def test_noise_depends_on_neither_chunks_nor_draws():
-    inputs = torch.zeros(30, 3, device="cuda")
-    want = propagate(identities(), inputs, draws=9)["1"]
-    assert torch.equal(propagate(identities(), inputs, draws=9, chunk=7)["1"], want)
-    assert torch.equal(propagate(identities(), inputs, draws=4)["1"], want[:, :4])
-    assert abs(want.mean().item()) < Z * 0.5 / math.sqrt(want.numel())
-
-
-def test_noise_does_not_depend_on_the_device(second_device):
-    first, second = (propagate(identities(), torch.zeros(30, 3, device=d))["1"] for d in ("cuda:0", second_device))
-    assert str(second.device) == second_device
-    assert torch.equal(first.cpu(), second.cpu())
-
-
-@pytest.mark.parametrize("options", [{}, {"estimator": "paper"}, {"tolerance": 0.3, "max_draws": 64}], ids=str)
-def test_information_is_that_of_the_cpu(options):
+def test_information_is_that_of_the_cpu():
     tables = [
-        layerbits.layer_information(
-            network().to(device), INPUTS.to(device), LABELS.to(device), draws=16, queries=8, **options
-        )
+        layerbits.layer_information(network().to(device), INPUTS.to(device), LABELS.to(device), draws=16, queries=8)
         for device in ("cpu", "cuda")
     ]
     for layer in ("1", "3"):

@@ -12,7 +12,7 @@ def measured(device, **options):
     model = nn.Sequential(nn.Linear(3, 3), nn.Tanh(), nn.Linear(3, 2), nn.Tanh(), nn.Linear(2, 2))
     inputs, labels = torch.randn(60, 3), torch.arange(60) % 3
     noisy = lb.noisify(model, sigma=0.3).to(device)
-    table = lb.layer_information(noisy, inputs.to(device), labels.to(device), draws=8, **options)
+    table = lb.layer_information(noisy, inputs.to(device), labels.to(device), draws=8, queries=4, **options)
     columns = ("value", "lower", "upper", "standard_error", "plug_in", "decoded")
     return np.array([[getattr(row, column) for column in columns] for row in table])
 

@@ -320,7 +320,7 @@ class _LogSumExp(torch.autograd.Function):
                 _data(centers),
                 sigma.item(),
                 _data(log_sum),
-                upstream.contiguous(),
+                _data(upstream.contiguous()),
                 weights=_data(weights),
                 point_offsets=_on_host(point_offsets),
                 center_offsets=_on_host(center_offsets),

@@ -82,7 +82,7 @@ def layer_information(
     max_draws : int
         With a tolerance: noisy passes per input at the most.
     seed : int
-        Seed of all noise.
+        Seed of all noise, of which a CUDA device has other values than the CPU.
     estimator : {"pooled", "paper"}
         "paper" takes for `value` what the paper does, the plug-in with separate samples for h(T) and h(T|X).
     devices : sequence of torch.device or str, optional

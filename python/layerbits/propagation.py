@@ -81,7 +81,7 @@ def propagate(
         Noisy passes per input.
     seed : int
         Seed of the noise. The noise of a row in a draw does not depend on `chunk`, `draws` or `layers`; signals may, by
-        rounding, where a product of matrices does.
+        rounding, where a product of matrices does. A CUDA device has other noise than the CPU.
     layers : str or sequence of str, optional
         Which of ``noisy.layer_names`` to record; all by default.
     chunk : int, optional

@@ -37,6 +37,11 @@ def test_another_key_gives_other_values(key):
     assert not (normals(1000, dtype=torch.float64) == normals(1000, key=key, dtype=torch.float64)).any()
 
 
+def test_values_have_the_digits_of_their_dtype():
+    values = normals(1000, dtype=torch.float64)
+    assert (values != values.float()).double().mean() > 0.99
+
+
 def test_devices_of_a_kind_have_the_same_values(second_device):
     assert torch.equal(normals(1000).cpu(), normals(1000, device=second_device).cpu())
 

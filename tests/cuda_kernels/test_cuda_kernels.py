@@ -228,6 +228,20 @@ def test_missing_driver_or_device_is_told_apart(number, words, monkeypatch):
         stand_in.emulated().devices()
 
 
+@pytest.mark.parametrize(
+    ("knob", "number", "words"),
+    [("ERROR", 35, "driver"), ("ERROR", 100, "no CUDA device"), ("MAJOR", 7, "older than the architectures")],
+)
+@needs_emulation
+def test_back_end_that_is_built_says_why_it_is_not_usable(knob, number, words, monkeypatch):
+    monkeypatch.setitem(sys.modules, "layerbits._cuda", stand_in.emulated())
+    assert layerbits.backends()[1].usable
+    monkeypatch.setenv(f"LAYERBITS_EMULATED_{knob}", str(number))
+    found = layerbits.backends()[1]
+    assert (found.built, found.usable) == (True, False)
+    assert words in found.reason
+
+
 @needs_emulation
 def test_failing_allocator_is_the_callers_error():
     def fail(count):

@@ -26,7 +26,7 @@
 #define __host__
 #define __forceinline__ inline
 #define __launch_bounds__(...)
-#define __CUDA_ARCH_LIST__ 0  // of the device below
+#define __CUDA_ARCH_LIST__ 800  // of the device below
 
 struct Index3 {
   unsigned x = 0, y = 0, z = 0;
@@ -182,7 +182,7 @@ enum cudaDeviceAttr { cudaDevAttrMultiProcessorCount };
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize };
 struct cudaDeviceProp {
   char name[16] = "emulated";
-  int major = 0, minor = 0;
+  int major = 8, minor = 0;
 };
 
 // LAYERBITS_EMULATED_ERROR holds the number of what cudaGetDeviceCount shall answer,
@@ -207,8 +207,11 @@ inline cudaError_t cudaSetDevice(int device) {
 inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr, int) {
   return *value = 2, cudaSuccess;
 }
+// LAYERBITS_EMULATED_MAJOR is the major compute capability, that of the build by default.
 inline cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
-  return *properties = {}, cudaSuccess;
+  *properties = {};
+  if (const char* major = getenv("LAYERBITS_EMULATED_MAJOR")) properties->major = atoi(major);
+  return cudaSuccess;
 }
 inline cudaError_t cudaFuncSetAttribute(const void*, cudaFuncAttribute, int) { return cudaSuccess; }
 inline cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t size, cudaMemcpyKind,

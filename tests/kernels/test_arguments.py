@@ -320,6 +320,10 @@ def test_failed_call_leaves_outputs_as_they_were():
     d_points = np.full((5, 3), 7.0)
     refuses(ValueError, "weights", weights=np.zeros(4), d_points=d_points)
     assert (d_points == 7).all()
+    log_sum = np.full(5, 7.0)
+    with pytest.raises(ValueError, match=r"^weights: "):
+        _cpu.log_sum_exp(GOOD["points"], GOOD["centers"], 1.0, log_sum, weights=np.zeros(4))
+    assert (log_sum == 7).all()
 
 
 @pytest.mark.parametrize("threads", [0, -1, -(2**31), 2**31 - 1])

@@ -308,3 +308,10 @@ def test_failed_call_leaves_counts_as_they_were():
     with pytest.raises(ValueError, match="points"):
         _cpu.distance_histogram(np.full((4, 3), np.nan), GOOD["edges"], counts)
     assert (counts == 7).all()
+
+
+@pytest.mark.parametrize("pair", [(0, 1), (0, 63), (62, 63), (63, 64), (3, 129), (128, 129)])
+def test_largest_distance_is_found_wherever_it_is(pair):
+    points = np.zeros((130, 1))
+    points[list(pair), 0] = 1, -1
+    assert _cpu.largest_distance(points) == 2

@@ -116,6 +116,12 @@ def test_log_volume_is_half_the_log_determinant(sigma, covariance):
     assert gaussian_noise(sigma).log_volume == pytest.approx(float(covariance.logdet()) / 2, abs=1e-14)
 
 
+def test_whitening_is_in_float64_after_passes_in_float32():
+    noise, signals = gaussian_noise(np.array([0.1, 0.3])), torch.ones(4, 2)
+    noise.add(signals, signals)
+    assert torch.equal(noise.whiten(signals), 1 / torch.tensor([0.1, 0.3], dtype=torch.float64).expand(4, 2))
+
+
 @each_kind
 def test_information_is_that_of_whitened_signals_with_isotropic_noise(sigma, covariance):
     signals = random(30, 3)

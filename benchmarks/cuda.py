@@ -51,6 +51,17 @@ def problem(points: int, centers: int, dim: int, dtype: torch.dtype, seed: int) 
     return both[0], both[1]
 
 
+def clustered(size: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Return as many points as centers, in 256 clusters that are far from each other."""
+    generator = torch.Generator().manual_seed(seed)
+    places = 20 * torch.randn(256, 10, generator=generator)
+    both = [
+        one + places[torch.randint(256, (size,), generator=generator)].cuda()
+        for one in problem(size, size, 10, torch.float32, seed)
+    ]
+    return both[0], both[1]
+
+
 def seconds(call: Callable[..., object], arguments: Sequence[tuple[Any, ...]], rounds: int) -> float:
     """Return the median seconds of a call by the clock of the device; the arguments take turns."""
     for one in arguments:
@@ -84,6 +95,11 @@ def by_keops(points: Tensor, centers: Tensor) -> Tensor:
 def ours(points: Tensor, centers: Tensor) -> Tensor:
     """Return the log-sum-exp by layerbits, of all pairs."""
     return log_sum_exp(points, centers, as_sigma(1.0), method="dense")
+
+
+def pruned(points: Tensor, centers: Tensor) -> Tensor:
+    """Return the log-sum-exp by layerbits, of the pairs that matter."""
+    return log_sum_exp(points, centers, as_sigma(1.0), method="pruned")
 
 
 def gradient(points: Tensor, centers: Tensor) -> None:
@@ -153,6 +169,8 @@ def others(size: int, rounds: int) -> dict[str, float]:
     values = torch.empty((1, 64 * size), dtype=torch.float32, device="cuda")
     few = [problem(64, size, 10, torch.float32, seed) for seed in range(SETS)]
     return {
+        "pairs/s pruned, as if of all, in clusters": size**2
+        / seconds(pruned, [clustered(size, seed) for seed in range(SETS)], rounds),
         "pairs/s with gradients": size**2 / seconds(gradient, problems, rounds),
         "pairs/s in a histogram": size * (size - 1) / 2
         / seconds(lambda points, _: distance_histogram(points, edges), problems, rounds),

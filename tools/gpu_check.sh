@@ -40,7 +40,9 @@ tests=(python3 -m pytest -o filterwarnings=default -p no:cacheprovider -rf)
 sanitize() {
   # Every tensor an allocation of its own, so that what lies beyond it is nobody's.
   step "$1" 75 env PYTORCH_NO_CUDA_MEMORY_CACHING=1 compute-sanitizer --tool "$1" --report-api-errors no \
-    --error-exitcode 1 "${tests[@]}" -m cuda -k "groups or weights or density or (pairs and 33)" tests/cuda_kernels
+    --error-exitcode 1 "${tests[@]}" -m cuda \
+    -k "groups or weights or density or far or (pairs and 33) or (twin and float32) or repeated_information" \
+    tests/cuda_kernels tests/on_device/test_pipeline.py tests/on_device/test_pruned.py
 }
 
 step build 180 python3 -m pip install --verbose --no-index --no-deps --no-build-isolation --target "$work/site" \

@@ -167,7 +167,9 @@ def _widest_directions(centers: Tensor, sigma: float) -> Subspace:
 def _view(noise: GaussianNoise, subspace: Subspace) -> View:
     def view(signals: Tensor) -> Tensor:
         whitened = noise.whiten(signals)
-        coordinates, across = subspace.to(whitened.dtype).coordinates(whitened)
+        # A device may be set to round products in float32 to ten bits (TF32): an error of nats in what lies across.
+        exact = torch.float64 if whitened.is_cuda else whitened.dtype
+        coordinates, across = subspace.to(exact).coordinates(whitened)
         return torch.cat([coordinates, across[..., None].to(coordinates.dtype)], -1)
 
     return view

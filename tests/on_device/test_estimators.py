@@ -7,6 +7,8 @@ from torch import nn
 
 import layerbits as lb
 from layerbits import baselines, propagation, randomness, samples
+from layerbits.gaussian_noise import gaussian_noise
+from layerbits.subspace import Subspace
 
 # Exponents of some hundred in float64, and ends of intervals that are solved for to 1e-9.
 ROUNDING = 1e-8
@@ -92,6 +94,14 @@ def test_views_of_wide_layers_are_those_of_the_cpu(same_noise, monkeypatch):
     monkeypatch.setattr(samples, "_MOST_VALUES", 1)
     monkeypatch.setattr(samples, "_MOST_DIMENSIONS", 3)
     assert_same_rows(on_both(information))
+
+
+def test_views_of_wide_layers_do_not_depend_on_the_precision_of_products_in_float32():
+    """Signals of length 2e3 in float32 leave some 1e-8 across; their squares, rounded to float32, some 0.1."""
+    directions = torch.linalg.qr(normal(400, 3)).Q.cuda()
+    subspace = Subspace(directions.new_zeros(400), directions)
+    signals = (1000 * normal(1, 50, 3).cuda() @ directions.mT).float()
+    assert samples._view(gaussian_noise(0.1), subspace)(signals)[..., -1].max() < 1e-6
 
 
 def test_information_is_the_same_whether_arrays_or_tensors_are_given():

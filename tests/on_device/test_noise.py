@@ -10,7 +10,7 @@ from scipy import stats
 from torch import nn
 
 import layerbits
-from layerbits.randomness import NormalStream, uniform_like
+from layerbits.randomness import NormalStream, empty_for_draws, uniform_like
 
 SIGMA = 0.5
 
@@ -43,6 +43,7 @@ def test_values_have_the_digits_of_their_dtype():
 
 
 def test_devices_of_a_kind_have_the_same_values(second_device):
+    assert str(empty_for_draws((1,), torch.empty(1, device=second_device)).device) == second_device
     assert torch.equal(normals(1000).cpu(), normals(1000, device=second_device).cpu())
 
 

@@ -30,9 +30,10 @@ from known_answers import (
 from scipy import stats
 from torch import Tensor, nn
 
-from layerbits import InformationRow, LayerSelectionError, NoNoiseError, layer_information, noisify
+from layerbits import InformationRow, LayerSelectionError, NoNoiseError, layer_information, measurement, noisify
 from layerbits.information import _audited
 from layerbits.propagation import propagate
+from layerbits.randomness import NormalStream
 from layerbits.samples import sample_layers
 
 Z = 5
@@ -283,6 +284,19 @@ def test_paper_estimator_takes_a_second_sample(monkeypatch, estimator, samples):
     monkeypatch.setattr("layerbits.information.sample_layers", recording)
     layer_information(tanh_network(), INPUTS, estimator=estimator)
     assert len(set(seeds)) == len(seeds) == samples
+
+
+def test_queries_of_no_two_samples_or_layers_share_their_noise(monkeypatch):
+    keys = []
+
+    class Noted(NormalStream):
+        def __init__(self, seed, *key):
+            keys.append((seed, *key))
+            super().__init__(seed, *key)
+
+    monkeypatch.setattr(measurement, "NormalStream", Noted)
+    layer_information(tanh_network(), INPUTS, estimator="paper", draws=4)
+    assert len(set(keys)) == len(keys) == 3  # of layer 1, which is exact, and of both samples of layer 3
 
 
 def test_paper_estimator_takes_samples_of_its_own():

@@ -185,10 +185,14 @@ def test_default_range_of_a_histogram_is_that_of_the_cpu():
     np.testing.assert_allclose(here.edges, there.edges, rtol=1e-14)
 
 
-def test_class_separation_is_that_of_the_cpu(no_rows_come_back):
+def test_class_separation_is_that_of_the_cpu():
     here, there = on_both(lambda device: lb.class_separation(INPUTS.to(device), LABELS.to(device)))
     for field in ("within", "between", "scatter_ratio", "collapse"):
         assert getattr(here, field) == pytest.approx(getattr(there, field), rel=1e-12)
+
+
+def test_class_separation_copies_no_rows(no_rows_come_back):
+    lb.class_separation(INPUTS.cuda(), LABELS.cuda())
 
 
 @pytest.mark.parametrize(("n", "width"), [(N, WIDTH), (200, 180)], ids=["a call for each sigma", "one pass"])

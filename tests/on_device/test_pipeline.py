@@ -28,21 +28,25 @@ def network(sigma=0.3, width=3):
 INPUTS, LABELS = normal(24, 4), torch.arange(24) % 2
 
 
-def test_density_has_gradients_on_the_device(copies_to_host):
-    points, centers, weights = normal(30, 3, seed=1), normal(500, 3, seed=2), normal(500, seed=3).square()
-    results = []
-    for device in ("cpu", "cuda"):
-        here = [x.detach().to(device).requires_grad_() for x in (points, centers, weights)]
-        sigma = torch.tensor(0.8, dtype=torch.float64, requires_grad=True)  # of the host, whatever the others are of
-        copies_to_host()
-        density = layerbits.mixture_log_density(*here[:2], sigma, weights=here[2])
-        density.sum().backward()
-        assert max(copies_to_host(), default=0) <= 8  # a weight in all, and what is asked of sigma
-        assert {x.grad.device.type for x in here} == {density.device.type} == {device}
-        results.append([x.detach().cpu() for x in (density, *(x.grad for x in here), sigma.grad)])
-    for on_cpu, on_device in zip(*results, strict=True):
+def density_and_gradients(device):
+    sides = normal(30, 3, seed=1), normal(500, 3, seed=2), normal(500, seed=3).square()
+    points, centers, weights = (x.to(device).requires_grad_() for x in sides)
+    sigma = torch.tensor(0.8, dtype=torch.float64, requires_grad=True)  # of the host, whatever the others are of
+    density = layerbits.mixture_log_density(points, centers, sigma, weights=weights)
+    density.sum().backward()
+    return density.detach(), points.grad, centers.grad, weights.grad, sigma.grad
+
+
+def test_gradients_of_a_density_stay_on_the_device(copies_to_host):
+    found = density_and_gradients("cuda")
+    assert [x.device.type for x in found] == ["cuda"] * 4 + ["cpu"]
+    assert max(copies_to_host()) <= 8  # whether the weights are finite, and the derivative by sigma
+
+
+def test_density_and_its_gradients_are_those_of_the_cpu():
+    for on_cpu, on_device in zip(*map(density_and_gradients, ("cpu", "cuda")), strict=True):
         # The kernels' bound, with exponents below 100, for sums of at most 500 terms; that of sigma is of 30 such.
-        torch.testing.assert_close(on_device, on_cpu, rtol=0, atol=30 * 2 * 1000 * EPS)
+        torch.testing.assert_close(on_device.cpu(), on_cpu, rtol=0, atol=30 * 2 * 1000 * EPS)
 
 
 def test_density_is_that_of_its_device(second_device):

@@ -42,7 +42,7 @@ sanitize() {
   step "$1" 75 env PYTORCH_NO_CUDA_MEMORY_CACHING=1 compute-sanitizer --tool "$1" --report-api-errors no \
     --error-exitcode 1 "${tests[@]}" -m cuda \
     -k "groups or weights or density or far or (pairs and 33) or (twin and float32) or repeated_information" \
-    tests/cuda_kernels tests/on_device/test_pipeline.py tests/on_device/test_pruned.py
+    tests/cuda_kernels tests/on_device/test_pipeline.py tests/on_device/test_device_pruning.py
 }
 
 step build 180 python3 -m pip install --verbose --no-index --no-deps --no-build-isolation --target "$work/site" \

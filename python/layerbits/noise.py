@@ -46,7 +46,8 @@ def noisify(
         type stands for all modules of it; a callable ``(name, module) -> bool`` chooses. Named so, any module will do,
         the output too. A module called several times in a pass gives the layers ``name``, ``name@2``, ...
     seed : int
-        Seed of the noise of ordinary passes, which has a generator of its own on every device.
+        Seed of the noise of ordinary passes, which has a generator of its own on every device. Processes that train
+        one network together need seeds of their own.
 
     Returns
     -------

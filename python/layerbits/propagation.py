@@ -26,9 +26,8 @@ from layerbits.randomness import NormalStream, empty_for_draws, fill_rows
 
 # Draws that share a pass at the least: threads share out the streams, a draw each.
 _TOGETHER = 32
-# Of a pass, by kind of device: on CUDA the launches of a smaller one would take longer than its work.
-_CHUNK_ROWS = {"cpu": 2**15, "cuda": 2**17}
-_CHUNK_ELEMENTS = {"cpu": 2**20, "cuda": 2**22}
+_CHUNK_ROWS = 2**15
+_CHUNK_ELEMENTS = 2**20
 
 _Array = npt.NDArray[Any]
 
@@ -85,8 +84,8 @@ def propagate(
     layers : str or sequence of str, optional
         Which of ``noisy.layer_names`` to record; all by default.
     chunk : int, optional
-        Rows in one pass, an input being a row for each draw that shares the pass. By default 32,768, on a CUDA device
-        131,072, fewer for wide inputs.
+        Rows in one pass, an input being a row for each draw that shares the pass. By default 32,768, fewer for wide
+        inputs.
     given : dict of str to tensor or array of shape (n, dim), optional
         Layers that emit these values in every draw, instead of their signal and noise: draws are then from what
         follows, given that.
@@ -374,8 +373,7 @@ def rows_per_pass(tensors: Sequence[Tensor], chunk: int | None = None) -> int:
     """Return how many rows a pass may have; `chunk`, if one is given."""
     if chunk is None:
         width = sum(math.prod(tensor.shape[1:]) for tensor in tensors)
-        kind = "cuda" if tensors[0].is_cuda else "cpu"
-        chunk = max(1, min(_CHUNK_ROWS[kind], _CHUNK_ELEMENTS[kind] // max(1, width)))
+        chunk = max(1, min(_CHUNK_ROWS, _CHUNK_ELEMENTS // max(1, width)))
     return check_count("chunk", chunk, least=1)
 
 

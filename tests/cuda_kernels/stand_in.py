@@ -19,6 +19,7 @@ import torch
 import layerbits
 from layerbits import kernels
 from layerbits.backends import cpu, cuda
+from layerbits.near_order import near_order
 
 EMULATED = os.environ.get("LAYERBITS_STAND_IN") == "emulated"
 
@@ -123,7 +124,7 @@ class StandIn:
         if method == "pruned" and options.get("point_offsets") is None:
             sides = [torch.from_numpy(np.ascontiguousarray(side)) for side in (points, centers)]
             if kernels.may_prune(*sides):
-                orders = [kernels.near_order(side).numpy() for side in sides]
+                orders = [near_order(side).numpy() for side in sides]
                 options |= {"point_order": orders[0], "center_order": orders[1]}
         self.taken = self.back_end.call("log_sum_exp", points, centers, *arguments, **options)
         return "pruned" if "point_order" in options else "dense"

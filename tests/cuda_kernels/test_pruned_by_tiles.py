@@ -7,7 +7,7 @@ import torch
 from test_cuda_kernels import BOTH_DTYPES, BOTH_KINDS, verbs
 
 from layerbits import reference
-from layerbits.kernels import near_order
+from layerbits.near_order import near_order
 
 SIGMA = 0.005
 

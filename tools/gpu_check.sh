@@ -13,6 +13,7 @@ out=$(cd "$out" && pwd)
 log=$out/gpu_check.log
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+trap 'kill %% 2>/dev/null && wait; exit 130' INT TERM
 deadline=$((SECONDS + ${LAYERBITS_GPU_SECONDS:-540}))
 failed=()
 : >"$log"
@@ -27,7 +28,9 @@ step() {
     return
   fi
   printf '\n== %s\n' "$name" | tee -a "$log"
-  timeout -k 5 "$((most < left ? most : left))" "$@" >"$work/$name.log" 2>&1 || failed+=("$name")
+  # In the background, for a shell that waits in the foreground hears of Ctrl-C only after.
+  timeout -k 5 "$((most < left ? most : left))" "$@" >"$work/$name.log" 2>&1 &
+  wait $! || failed+=("$name")
   cat "$work/$name.log" >>"$log"
   tail -n 4 "$work/$name.log"
   printf '%d s\n' "$((SECONDS - began))" | tee -a "$log"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Everything that wants a CUDA device, in one go, on a machine without network: tools/gpu_check.sh [FOLDER OF RESULTS]
-# Installs into a folder of its own, without isolation; then the tests of CUDA, the tests of the CPU's contract turned to
+# Installs into a folder of its own, without isolation, so that nvcc, cmake, scikit-build-core, pybind11, torch and the
+# packages of ".[test]" must be there; then the tests of CUDA, the tests of the contract of the CPU turned to
 # the device, the benchmark, and compute-sanitizer at small sizes. What was measured comes last. The folder of results
 # gets gpu_check.log, build.log and cuda.json. CUDAARCHS: 90 by default; LAYERBITS_GPU_SECONDS: 540,
 # after which the rest is given up. KeOps is compared with where it can be imported: it may be brought as wheels,
@@ -20,20 +21,32 @@ failed=()
 
 # step NAME SECONDS COMMAND...: whether it passed is told at the end; what it printed last, at once.
 step() {
-  local name=$1 most=$2 began=$SECONDS
+  local name=$1 most=$2 began=$SECONDS status=0
   shift 2
   local left=$((deadline - SECONDS))
   if [ "$left" -lt 1 ]; then
     failed+=("$name (no time left)")
-    return
+    return 1
   fi
   printf '\n== %s\n' "$name" | tee -a "$log"
   # In the background, for a shell that waits in the foreground hears of Ctrl-C only after.
   timeout -k 5 "$((most < left ? most : left))" "$@" >"$work/$name.log" 2>&1 &
-  wait $! || failed+=("$name")
+  wait $! || failed+=("$name") status=1
   cat "$work/$name.log" >>"$log"
   tail -n 4 "$work/$name.log"
   printf '%d s\n' "$((SECONDS - began))" | tee -a "$log"
+  return $status
+}
+
+report() {
+  if [ -e "$work/benchmark.log" ]; then
+    printf '\n== measured\n'
+    cat "$work/benchmark.log"
+  fi
+  printf '\nresults in %s\n' "$out"
+  [ ${#failed[@]} -eq 0 ] && echo "all passed" && exit
+  printf 'FAILED: %s\n' "${failed[@]}"
+  exit 1
 }
 
 # Not by plugins of the machine, and not stopped by warnings of other versions than the tested ones.
@@ -50,21 +63,14 @@ sanitize() {
 
 step build 180 python3 -m pip install --verbose --no-index --no-deps --no-build-isolation --target "$work/site" \
   -C cmake.define.LAYERBITS_CUDA=ON -C cmake.define.CMAKE_CUDA_FLAGS=-Xptxas=-v \
-  -C "cmake.define.CMAKE_CUDA_ARCHITECTURES=${CUDAARCHS:-90}" .
+  -C "cmake.define.CMAKE_CUDA_ARCHITECTURES=${CUDAARCHS:-90}" . || report  # not of another build that is installed
 mv "$work/build.log" "$out/build.log"
 export PYTHONPATH=$work/site:$PWD/tests/cuda_kernels${PYTHONPATH:+:$PYTHONPATH}
 step registers 20 python3 tools/check_registers.py "$out/build.log"
-step back-ends 60 python3 -c 'import layerbits; print(*layerbits.backends(), sep="\n"); assert layerbits.backends()[1].usable'
+step back-ends 60 python3 -c 'import layerbits, torch; print(*layerbits.backends(), sep="\n")
+assert layerbits.backends()[1].usable and torch.cuda.is_available()' || report
 step tests 150 "${tests[@]}" -m cuda tests/cuda_kernels tests/on_device
 step contract 150 env LAYERBITS_STAND_IN=device "${tests[@]}" -p stand_in tests/kernels
 step benchmark 150 python3 -m benchmarks.cuda "$out/cuda.json"
 for tool in memcheck racecheck synccheck; do sanitize "$tool"; done
-
-printf '\n== measured\n'
-cat "$work/benchmark.log"
-printf '\nresults in %s\n' "$out"
-if [ ${#failed[@]} -gt 0 ]; then
-  printf 'FAILED: %s\n' "${failed[@]}"
-  exit 1
-fi
-echo "all passed"
+report

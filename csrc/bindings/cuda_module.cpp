@@ -207,9 +207,9 @@ int64_t peak_any(py::object values, int64_t steps, bool powers, uintptr_t stream
 
 // A line a device: what it is, and why it is not usable, or nothing.
 std::vector<std::pair<std::string, std::string>> devices() {
-  check_process();
   std::vector<cuda::Device> found;
   raise(cuda::find_devices(found));
+  check_process();  // only now: where there is no device, none is used
   std::vector<std::pair<std::string, std::string>> lines;
   for (const cuda::Device& device : found)
     lines.emplace_back(device.name + " (compute capability " + std::to_string(device.major) + "." +

@@ -6,6 +6,7 @@ shares of centers, an approximate power of two, a process that must not be forke
 
 import contextlib
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -218,6 +219,30 @@ def test_a_forked_process_is_told_to_spawn():
     command = [sys.executable, "-c", textwrap.dedent(FORK)]
     run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert "spawn" in run.stdout
+
+
+FORK_WITHOUT_DRIVER = """
+    import os
+    import stand_in
+
+    for process in ("parent", "child"):
+        try:
+            stand_in.emulated().devices()
+        except RuntimeError as error:
+            print(process, error, flush=True)
+        if process == "parent" and os.fork():
+            os.wait()
+            break
+"""
+
+
+@needs_emulation
+def test_a_forked_process_is_told_that_there_is_no_driver():
+    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    environment = os.environ | {"LAYERBITS_EMULATED_ERROR": "35", "PYTHONPATH": path}
+    command = [sys.executable, "-c", textwrap.dedent(FORK_WITHOUT_DRIVER)]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert re.fullmatch(r"parent .* driver.*\nchild .* driver.*\n", run.stdout)
 
 
 @pytest.mark.parametrize(("number", "words"), [(35, "driver"), (100, "no CUDA device"), (3, "spawn"), (209, "no code")])

@@ -55,8 +55,8 @@ def cuda() -> ModuleType:
     """Return the native module of CUDA devices; BackendError when it was not built, or cannot be loaded."""
     if importlib.util.find_spec("layerbits._cuda") is None:
         raise BackendError(
-            "this installation has no CUDA kernels: there was no CUDA compiler, or LAYERBITS_CUDA=OFF; "
-            "install layerbits again where nvcc is found, for instance by CUDACXX"
+            "this installation has no CUDA kernels: there was no CUDA compiler of version 12 or later, or "
+            "LAYERBITS_CUDA=OFF; install layerbits again where nvcc is found, for instance by CUDACXX"
         )
     try:
         return importlib.import_module("layerbits._cuda")

@@ -56,6 +56,20 @@ def test_looser_tolerance_takes_less(kind):
 
 @BOTH_KINDS
 @BOTH_DTYPES
+def test_many_small_terms_are_taken_that_matter_together(kind, dtype):
+    # 4096 terms of 2^-15.49 beside one of 2^-0.49, of which they are an eighth: log 1.125 > 0.1. The row's bound is
+    # the reference, which rounds 2^-0.49 up to 1, and is held to be 1/2.
+    exponents = np.append(np.full(4096, 15.49), 0.49)
+    centers = np.sqrt(2 * np.log(2) * exponents)[:, None].astype(dtype)
+    points, log_sum = np.zeros((1, 1), dtype), np.full(1, 7.0)
+    orders = {"point_order": np.arange(1), "center_order": np.arange(4097)}
+    verbs(kind).back_end.call("log_sum_exp", points, centers, 1.0, log_sum, tolerance=0.1, **orders)
+    want = reference.log_sum_exp(points, centers, 1.0)
+    assert (np.abs(log_sum - want) <= allowed(want, dtype, 1, 0.1)).all()
+
+
+@BOTH_KINDS
+@BOTH_DTYPES
 def test_order_of_the_rows_is_no_matter_of_correctness(kind, dtype):
     points, centers = clusters(dtype, n=700, m=150)
     generator = np.random.default_rng(2)

@@ -162,6 +162,15 @@ def test_weights_on_the_device_are_checked(kind):
             verbs(kind).log_sum_exp(np.zeros((2, 2)), np.zeros((3, 2)), 1.0, np.zeros(2), weights=weights)
 
 
+@BOTH_KINDS
+@BOTH_DTYPES
+def test_weight_of_minus_zero_is_no_weight(kind, dtype):
+    # Its bits are those of the largest integer.
+    points, log_sum = np.zeros((2, 2), dtype), np.full(2, 7.0)
+    verbs(kind).log_sum_exp(points, points, 1.0, log_sum, weights=np.array([-0.0, 2.0], dtype))
+    np.testing.assert_allclose(log_sum, np.log(2), rtol=2 * np.finfo(dtype).eps)
+
+
 @needs_emulation
 def test_autograd_reaches_the_kernels(monkeypatch):
     core = stand_in.emulated()

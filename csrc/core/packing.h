@@ -7,6 +7,7 @@
 #include <array>
 #include <atomic>
 #include <cmath>
+#include <cstdio>
 #include <limits>
 #include <string>
 #include <vector>
@@ -148,6 +149,13 @@ Found pack(const Kernels<T>& kernels, const Matrix<const T>& rows, int64_t first
   return pack_rows<kPolicy>(
       kernels, rows, [first](int64_t i) { return first + i; }, count, width, power, padding, extras,
       out, are_usual(kernels, rows, first, count, power));
+}
+
+inline Status bad_weight(double weight, int64_t index) {
+  char digits[32];
+  std::snprintf(digits, sizeof digits, "%g", weight);
+  return Status::bad_value("weights: got " + std::string(digits) + " at index " +
+                           std::to_string(index) + ", wanted finite numbers >= 0");
 }
 
 inline Status too_far_from_zero(const std::string& name) {

@@ -51,9 +51,7 @@ struct Setup {
     double largest = 0;
     for (int64_t j = 0; j < mixture.weights.size; ++j) {
       const double weight = mixture.weights[j];
-      if (!(weight >= 0) || std::isinf(weight))
-        return Status::bad_value("weights: got " + std::to_string(weight) + " at index " +
-                                 std::to_string(j) + ", wanted finite numbers >= 0");
+      if (!(weight >= 0) || std::isinf(weight)) return bad_weight(weight, j);
       largest = std::max(largest, weight);
     }
     if (largest == 0) return Status::bad_value("weights: got all 0, wanted a positive total");

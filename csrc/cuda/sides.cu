@@ -89,8 +89,7 @@ Status Mixed<T>::verdict(const Stream& stream) const {
     T weight = 0;
     const T* place = mixture.weights.data + int64_t(found.bad_weight) * mixture.weights.stride;
     if (Status status = download(&weight, place, 1, stream); !status.ok()) return status;
-    return Status::bad_value("weights: got " + std::to_string(double(weight)) + " at index " +
-                             std::to_string(found.bad_weight) + ", wanted finite numbers >= 0");
+    return bad_weight(weight, int64_t(found.bad_weight));
   }
   if (found.largest_weight == 0)
     return Status::bad_value("weights: got all 0, wanted a positive total");

@@ -57,7 +57,8 @@ def as_floats(name: str, array: object) -> Tensor:
     """Return `as_tensor`; TypeError unless it is of float32 or float64."""
     tensor = as_tensor(name, array)
     if tensor.dtype not in (torch.float32, torch.float64):
-        raise TypeError(f"{name}: got dtype {tensor.dtype}, wanted float32 or float64")
+        wanted = "float32 or float64; convert it, or its network, by .float()"
+        raise TypeError(f"{name}: got dtype {tensor.dtype}, wanted {wanted}")
     return tensor
 
 

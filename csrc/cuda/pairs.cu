@@ -101,18 +101,8 @@ __device__ __forceinline__ void find_squares(const Work<T>& work, Memory<T>& mem
                               blocks - column / kBlock, first, count, memory.columns[0]);
     __syncthreads();
     T partial[kRows][kColumns] = {};
-    for (int k = 0; k < count; ++k) {
-      T here[kRows], there[kColumns];
-      load_row<T, kRows, kY>(memory.rows[k], y, here);
-      load_row<T, kColumns, kX>(memory.columns[k], x, there);
-#pragma unroll
-      for (int i = 0; i < kRows; ++i)
-#pragma unroll
-        for (int j = 0; j < kColumns; ++j) {
-          const T difference = here[i] - there[j];
-          partial[i][j] = multiply_add(difference, difference, partial[i][j]);
-        }
-    }
+    for (int k = 0; k < count; ++k)
+      add_squares<kRows, kY, kColumns, kX>(memory.rows[k], memory.columns[k], y, x, partial);
 #pragma unroll
     for (int i = 0; i < kRows; ++i)
 #pragma unroll

@@ -27,18 +27,9 @@ template <typename S, int kCount, typename T>
 __device__ __forceinline__ void add_dimensions(const T* points, const T* centers, int x, int y,
                                                T (&distance)[S::kQueries][kBlock]) {
 #pragma unroll
-  for (int k = 0; k < kCount; ++k) {
-    T q[S::kQueries], c[kBlock];
-    load_row<T, S::kQueries, S::kY>(points + k * S::kTilePoints, y, q);
-    load_row<T, kBlock, S::kX>(centers + k * S::kTileCenters, x, c);
-#pragma unroll
-    for (int i = 0; i < S::kQueries; ++i)
-#pragma unroll
-      for (int j = 0; j < kBlock; ++j) {
-        const T difference = q[i] - c[j];
-        distance[i][j] = multiply_add(difference, difference, distance[i][j]);
-      }
-  }
+  for (int k = 0; k < kCount; ++k)
+    add_squares<S::kQueries, S::kY, kBlock, S::kX>(points + k * S::kTilePoints,
+                                                   centers + k * S::kTileCenters, y, x, distance);
 }
 
 // Squared distances over `dim` dimensions, from the `start` of each center.

@@ -219,4 +219,21 @@ __device__ __forceinline__ void load_row(const T* row, int sharer, T (&values)[k
   }
 }
 
+// Adds the squared differences of one dimension, of a thread's rows in two tiles that kY and kX
+// threads share.
+template <int kRows, int kY, int kColumns, int kX, typename T>
+__device__ __forceinline__ void add_squares(const T* rows, const T* columns, int y, int x,
+                                            T (&square)[kRows][kColumns]) {
+  T here[kRows], there[kColumns];
+  load_row<T, kRows, kY>(rows, y, here);
+  load_row<T, kColumns, kX>(columns, x, there);
+#pragma unroll
+  for (int i = 0; i < kRows; ++i)
+#pragma unroll
+    for (int j = 0; j < kColumns; ++j) {
+      const T difference = here[i] - there[j];
+      square[i][j] = multiply_add(difference, difference, square[i][j]);
+    }
+}
+
 }  // namespace layerbits::cuda

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from benchmarks.peers import MLPACK_DEFAULT, TOLERANCE
 from benchmarks.problems import Problem, Truth, truth
-from layerbits import reference
+from layerbits.kernels import reference
 
 Doubles = npt.NDArray[np.float64]
 

@@ -18,18 +18,16 @@ from torch import Tensor
 
 from benchmarks.accuracy import ResultError
 from benchmarks.timing import Rounds, Spread, measure, ratio
-from layerbits import measurement
-from layerbits.classes import Integers, class_numbers
-from layerbits.data.szt import szt_dataset
-from layerbits.densities import Queries
-from layerbits.experiments.szt_tanh import QUICK, Config, network
-from layerbits.information import layer_information
-from layerbits.noise import NoisyModule
-from layerbits.plug_in import exact_surprisals, plug_in
-from layerbits.propagation import record
-from layerbits.randomness import NormalStream
-from layerbits.samples import LayerSample, sample_layers
-from layerbits.training.loop import single_threaded, train
+from layerbits.data import szt_dataset
+from layerbits.estimators import layer_information, measurement
+from layerbits.estimators.log_densities import Queries
+from layerbits.estimators.plug_in_bound import exact_surprisals, plug_in
+from layerbits.estimators.sampling import LayerSample, sample_layers
+from layerbits.experiments.szt.szt_tanh import QUICK, Config, network
+from layerbits.kernels import NormalStream
+from layerbits.networks import NoisyModule, record
+from layerbits.statistics import Integers, class_numbers
+from layerbits.training import single_threaded, train
 
 _REPEATS = 5
 _DRAWS = 32

@@ -13,11 +13,10 @@ from benchmarks import rivals
 from benchmarks.problems import Problem
 from benchmarks.rivals import Doubles
 from benchmarks.timing import CHUNKS, fastest_chunk
-from layerbits.information import layer_information
+from layerbits.estimators import layer_information
 from layerbits.kernels import as_sigma, log_sum_exp
-from layerbits.mixture import mixture_log_density
-from layerbits.noise import NoisyModule
-from layerbits.propagation import propagate
+from layerbits.mixtures import mixture_log_density
+from layerbits.networks import NoisyModule, propagate
 
 Method = tuple[str, torch.dtype]
 Calls = dict[Method, Callable[[], Tensor | Doubles]]

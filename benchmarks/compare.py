@@ -21,7 +21,7 @@ from benchmarks.machine import facts
 from benchmarks.problems import mixture, szt_layer
 from benchmarks.targets import Target
 from benchmarks.timing import Rounds
-from layerbits.training.records import write_json
+from layerbits._base import write_json
 
 
 @dataclasses.dataclass(frozen=True)

@@ -25,10 +25,9 @@ from torch import Tensor
 
 from benchmarks.breakdown import trained
 from benchmarks.machine import facts
-from layerbits import reference
-from layerbits.backends import backends, cuda
-from layerbits.information import layer_information
-from layerbits.kernels import as_sigma, distance_histogram, fill_standard_normal, log_sum_exp
+from layerbits.estimators import layer_information
+from layerbits.kernels import as_sigma, backends, cuda, distance_histogram, log_sum_exp, reference
+from layerbits.kernels.operations import fill_standard_normal
 
 Call = Callable[[Tensor, Tensor], object]
 Row = dict[str, Any]

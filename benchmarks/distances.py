@@ -19,7 +19,7 @@ from scipy.spatial.distance import pdist
 from benchmarks.rivals import Doubles
 from benchmarks.targets import Target
 from benchmarks.timing import Rounds, measure, ratio
-from layerbits.clustering import pairwise_distance_histogram
+from layerbits.geometry import pairwise_distance_histogram
 
 BINS, DIM, FULL, QUICK = 100, 1568, 10_000, 2000  # of the pooled maps of the MNIST network
 MOST_SECONDS, LEAST_RATIO = 2.0, 10.0  # of the full size, on two cores with AVX-512

@@ -1,7 +1,7 @@
 """`python -m benchmarks.estimates [--quick]`: how far the two bounds of I(X;T), and the value between them, are off.
 
-On scalar networks of `layerbits.tasks` against their truth; on layers of the SZT network against the middle of the
-interval between the two bounds at 512 draws, which is printed beside.
+On scalar networks of `layerbits.calibration` against their truth; on layers of the SZT network against the middle
+of the interval between the two bounds at 512 draws, which is printed beside.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from benchmarks.breakdown import trained
-from layerbits import InformationRow, layer_information, tasks
+from layerbits import InformationRow, calibration, layer_information
 
 _RULES: Mapping[str, Callable[[InformationRow], float]] = {
     "plug-in": lambda row: row.plug_in,
@@ -29,8 +29,8 @@ _DRAWS = (16, 32, 64, 128)
 def task_errors(kind: str, draws: int, seeds: int) -> dict[str, float]:
     """Return the root mean square error in nats of each rule, over the networks of a kind and seeds."""
     errors: dict[str, list[float]] = {rule: [] for rule in _RULES}
-    for task in tasks.V1:
-        if not isinstance(task, tasks.NetworkTask) or not task.name.startswith(kind):
+    for task in calibration.V1:
+        if not isinstance(task, calibration.NetworkTask) or not task.name.startswith(kind):
             continue
         inputs = torch.as_tensor(np.array(task.inputs)).repeat(_INPUTS // len(task.inputs), 1)
         for seed in range(seeds):

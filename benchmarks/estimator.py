@@ -11,7 +11,7 @@ from benchmarks.accuracy import ResultError
 from benchmarks.calls import information_calls
 from benchmarks.problems import noisy_szt_network
 from benchmarks.timing import CHUNKS, Rounds, Spread, measure, ratio
-from layerbits.information import layer_information
+from layerbits.estimators import layer_information
 
 # By how much two estimates of one layer may differ: standard errors of the difference; queries at a rare overlap that
 # one method met and the other did not, each worth log N at most; and nats for float32 at sigma = 0.005.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from benchmarks.dense import NAMES
 from benchmarks.peers import TREES
 from layerbits import plots
-from layerbits.training.records import replacing
+from layerbits._base import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

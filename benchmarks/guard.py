@@ -18,8 +18,8 @@ from benchmarks.dense import LEAST
 from benchmarks.problems import mixture
 from benchmarks.rivals import torch_log_density
 from benchmarks.timing import Rounds, Spread, measure, ratio
-from layerbits.backends import cpu
-from layerbits.mixture import mixture_log_density
+from layerbits.kernels.back_ends import cpu
+from layerbits.mixtures import mixture_log_density
 
 SHARE = 0.5
 LANES = {"avx512": 1.0, "avx2": 0.5, "sse2": 0.25, "neon": 0.25}  # over those of AVX-512

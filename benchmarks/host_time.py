@@ -19,11 +19,11 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile, record_function
 
 from benchmarks.breakdown import trained
-from layerbits import samples
-from layerbits.backends import cpu
-from layerbits.information import layer_information
-from layerbits.noise import NoisyModule
-from layerbits.randomness import NormalStream
+from layerbits.estimators import layer_information
+from layerbits.estimators import sampling as samples
+from layerbits.kernels import NormalStream
+from layerbits.kernels.back_ends import cpu
+from layerbits.networks import NoisyModule
 
 _REPEATS = 10
 _DRAWS = 32

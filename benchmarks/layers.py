@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from benchmarks.problems import Problem
-from layerbits.data.szt import szt_dataset
-from layerbits.experiments import szt_tanh
-from layerbits.propagation import propagate
-from layerbits.training.loop import single_threaded, train
+from layerbits.data import szt_dataset
+from layerbits.experiments.szt import szt_tanh
+from layerbits.networks import propagate
+from layerbits.training import single_threaded, train
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from layerbits.backends import cpu
+from layerbits.kernels.back_ends import cpu
 
 _PACKAGES = ("layerbits", "numpy", "scipy", "torch", "pykeops", "scikit-learn", "mlpack")
 

@@ -15,9 +15,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from layerbits.data.szt import szt_dataset
-from layerbits.noise import NoisyModule, noisify
-from layerbits.propagation import propagate
+from layerbits.data import szt_dataset
+from layerbits.networks import NoisyModule, noisify, propagate
 
 SZT_WIDTHS = (12, 10, 7, 5, 4, 3, 2)
 PAPER_SIGMA = 0.005

@@ -19,7 +19,7 @@ from benchmarks.problems import Problem, Truth, truth
 from benchmarks.rivals import Doubles
 from benchmarks.targets import Target
 from benchmarks.timing import Rounds, Spread, measure, ratio
-from layerbits.mixture import mixture_log_density
+from layerbits.mixtures import mixture_log_density
 
 LEAST_OVER_DENSE = {2: 5.0, 3: 5.0, 4: 5.0, 5: 3.0}  # by layer
 LEAST_OF_AUTO = 0.9

@@ -12,7 +12,7 @@ from scipy.special import logsumexp
 from torch import Tensor
 
 from benchmarks.problems import Problem
-from layerbits import reference
+from layerbits.kernels import reference
 
 Doubles = npt.NDArray[np.float64]
 

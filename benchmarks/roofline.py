@@ -20,8 +20,8 @@ import torch
 from benchmarks.problems import mixture
 from benchmarks.targets import Target
 from benchmarks.timing import Rounds, measure, ratio
-from layerbits.backends import cpu
 from layerbits.kernels import threads
+from layerbits.kernels.back_ends import cpu
 
 DIM = 10
 

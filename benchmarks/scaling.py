@@ -15,7 +15,7 @@ from benchmarks.problems import Problem, cube
 from benchmarks.pruned import truth_of_all_rows
 from benchmarks.targets import Target
 from benchmarks.timing import Rounds, measure
-from layerbits.mixture import mixture_log_density
+from layerbits.mixtures import mixture_log_density
 
 MOST_EXPONENT = 1.3
 

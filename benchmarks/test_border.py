@@ -10,7 +10,7 @@ import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from layerbits.kernels import Array
-from layerbits.mixture import mixture_log_density
+from layerbits.mixtures import mixture_log_density
 
 GIVEN: dict[str, Callable[[torch.Tensor], Array]] = {
     "torch": lambda tensor: tensor,

@@ -8,8 +8,8 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from benchmarks.calls import information_calls
 from benchmarks.problems import mixture, noisy_szt_network
 from benchmarks.timing import CHUNKS
-from layerbits import reference
-from layerbits.mixture import mixture_entropy
+from layerbits.kernels import reference
+from layerbits.mixtures import mixture_entropy
 
 
 @pytest.mark.parametrize("method", ["layerbits", "torch", "numpy"])

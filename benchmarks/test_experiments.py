@@ -6,11 +6,11 @@ import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from layerbits.data.szt import szt_dataset
-from layerbits.experiments import szt_tanh
-from layerbits.information import layer_information
-from layerbits.propagation import propagate
-from layerbits.training.loop import single_threaded, train
+from layerbits.data import szt_dataset
+from layerbits.estimators import layer_information
+from layerbits.experiments.szt import szt_tanh
+from layerbits.networks import propagate
+from layerbits.training import single_threaded, train
 
 DRAWS = 8
 

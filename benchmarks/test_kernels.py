@@ -11,7 +11,7 @@ from benchmarks.calls import DTYPES, METHODS, NUMPY, Method, gradient_calls, gro
 from benchmarks.layers import LayerProblem, trained_layers
 from benchmarks.problems import groups, mixture
 from benchmarks.timing import CHUNKS
-from layerbits.mixture import mixture_log_density
+from layerbits.mixtures import mixture_log_density
 
 CHUNK = CHUNKS[1]
 CHUNK_OF = {NUMPY: CHUNK} | {("tuned torch", dtype): CHUNK for dtype in DTYPES}

@@ -9,8 +9,8 @@ import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.problems import Problem, cube, mixture
-from layerbits.backends import cpu
-from layerbits.mixture import mixture_log_density
+from layerbits.kernels.back_ends import cpu
+from layerbits.mixtures import mixture_log_density
 
 CORES = cpu().usable_cores()
 

@@ -1,8 +1,8 @@
-# The CUDA back end, layerbits._cuda: layerbits_add_cuda().
+# The CUDA back end, layerbits.kernels._cuda: layerbits_add_cuda().
 #
 # LAYERBITS_CUDA: AUTO builds it where there is a CUDA compiler, ON insists on one, OFF does not look.
 # CMAKE_CUDA_ARCHITECTURES: by default Ampere, Hopper and Blackwell of data centers, and PTX of the last for what comes after;
-# "90" is the fastest way to one of them. LAYERBITS_CUDA_EMULATION builds layerbits._cuda_emulated from the same sources by
+# "90" is the fastest way to one of them. LAYERBITS_CUDA_EMULATION builds _cuda_emulated from the same sources by
 # the C++ compiler, and a stand-in for the devices of a torch without CUDA: slow, for the tests of machines without a device.
 set(LAYERBITS_CUDA AUTO CACHE STRING "Build the CUDA back end: AUTO, ON or OFF")
 set_property(CACHE LAYERBITS_CUDA PROPERTY STRINGS AUTO ON OFF)
@@ -57,7 +57,7 @@ function(layerbits_add_cuda)
                     $<$<COMPILE_LANGUAGE:CUDA>:--fmad=false -diag-suppress=2810 -Xcompiler=-ffp-contract=off>)
     # Static, so that the module can be imported, and say what is missing, where there is no driver.
     set_target_properties(_cuda PROPERTIES CUDA_RUNTIME_LIBRARY Static CUDA_STANDARD 20 CUDA_VISIBILITY_PRESET hidden)
-    install(TARGETS _cuda LIBRARY DESTINATION layerbits)
+    install(TARGETS _cuda LIBRARY DESTINATION layerbits/kernels)
     message(STATUS "layerbits: CUDA kernels for ${CMAKE_CUDA_ARCHITECTURES} by ${CMAKE_CUDA_COMPILER}")
   else()
     message(STATUS "layerbits: no CUDA kernels (LAYERBITS_CUDA is ${LAYERBITS_CUDA})")
@@ -70,7 +70,7 @@ function(layerbits_add_cuda)
       file(CONFIGURE OUTPUT ${copy} CONTENT "#include \"${CMAKE_CURRENT_SOURCE_DIR}/csrc/cuda/${source}.cu\"\n")
       list(APPEND sources ${copy})
     endforeach()
-    set(emulation tests/cuda_kernels/emulation)
+    set(emulation tests/cuda/emulation)
     _layerbits_cuda_module(_cuda_emulated ${emulation}/fibers.cpp ${sources})
     target_compile_definitions(_cuda_emulated PRIVATE LAYERBITS_EMULATED)
     # Sanitizers look on while every verb is called; races.cpp is the run-time part of the second.
@@ -106,7 +106,7 @@ function(_layerbits_torch_device)
     message(STATUS "layerbits: ${Python_EXECUTABLE} has no torch: no stand-in for its devices")
     return()
   endif()
-  add_library(torch_device MODULE tests/cuda_kernels/emulation/torch_device.cpp)
+  add_library(torch_device MODULE tests/cuda/emulation/torch_device.cpp)
   set_target_properties(torch_device PROPERTIES PREFIX "" BUILD_RPATH ${torch}/lib)
   target_compile_features(torch_device PRIVATE cxx_std_20)
   target_include_directories(torch_device SYSTEM PRIVATE ${torch}/include)

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from layerbits import cli
-from layerbits.backends import backends
+from layerbits._base import Estimate
+from layerbits.calibration import V1
 from layerbits.cli import main
-from layerbits.results import Estimate
-from layerbits.tasks import V1
-from layerbits.training.checkpoints import Checkpoints
+from layerbits.kernels import backends
+from layerbits.training import Checkpoints
 
 SETTINGS = ["epochs=12", "evaluations=5", "measurements=4", "draws=3", "queries=3"]
 TINY = ["run", "szt-tanh", *(f"--set={setting}" for setting in SETTINGS)]
@@ -299,7 +299,7 @@ def test_check_ends_with_status_1_where_intervals_fail(monkeypatch, capsys):
     def estimate(*_, **__):
         return Estimate(0.1, 0.01, 0.09, 0.11, 0.95, 100)
 
-    monkeypatch.setattr("layerbits.coverage.mixture_information", estimate)
+    monkeypatch.setattr("layerbits.calibration.coverage_check.mixture_information", estimate)
     assert main(["check", "--seeds=10"]) == 1
     out = capsys.readouterr().out
     assert "0/10" in out

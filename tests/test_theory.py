@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mpmath import mp
 
 from layerbits import theory
-from tests import known_answers
+from tests.support import answers as known_answers
 
 # Table I of arXiv 1810.11589: n = 1e9, sigma = 1, epsilon = .005.
 TABLE_I = {1: 7.41e-4, 2: 0.00166, 3: 0.00369, 5: 0.0179, 7: 0.0856, 9: 0.402, 10: 0.869, 11: 1.87, 12: 4.02}

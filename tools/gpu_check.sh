@@ -58,19 +58,19 @@ sanitize() {
   step "$1" 75 env PYTORCH_NO_CUDA_MEMORY_CACHING=1 compute-sanitizer --tool "$1" --report-api-errors no \
     --error-exitcode 1 "${tests[@]}" -m cuda \
     -k "groups or weights or density or far or (pairs and 33) or (twin and float32) or repeated_information" \
-    tests/cuda_kernels tests/on_device/test_pipeline.py tests/on_device/test_device_pruning.py
+    tests/cuda/kernels tests/cuda/devices/test_pipeline.py tests/cuda/devices/test_device_pruning.py
 }
 
 step build 180 python3 -m pip install --verbose --no-index --no-deps --no-build-isolation --target "$work/site" \
   -C cmake.define.LAYERBITS_CUDA=ON -C cmake.define.CMAKE_CUDA_FLAGS=-Xptxas=-v \
   -C "cmake.define.CMAKE_CUDA_ARCHITECTURES=${CUDAARCHS:-90}" . || report  # not of another build that is installed
 mv "$work/build.log" "$out/build.log"
-export PYTHONPATH=$work/site:$PWD/tests/cuda_kernels${PYTHONPATH:+:$PYTHONPATH}
+export PYTHONPATH=$work/site:$PWD${PYTHONPATH:+:$PYTHONPATH}
 step registers 20 python3 tools/check_registers.py "$out/build.log"
 step back-ends 60 python3 -c 'import layerbits, torch; print(*layerbits.backends(), sep="\n")
 assert layerbits.backends()[1].usable and torch.cuda.is_available()' || report
-step tests 150 "${tests[@]}" -m cuda tests/cuda_kernels tests/on_device
-step contract 150 env LAYERBITS_STAND_IN=device "${tests[@]}" -p stand_in tests/kernels
+step tests 150 "${tests[@]}" -m cuda tests/cuda/kernels tests/cuda/devices
+step contract 150 env LAYERBITS_STAND_IN=device "${tests[@]}" -p tests.cuda.stand_in tests/kernels
 step benchmark 150 python3 -m benchmarks.cuda "$out/cuda.json"
 for tool in memcheck racecheck synccheck; do sanitize "$tool"; done
 report

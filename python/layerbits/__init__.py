@@ -1,37 +1,33 @@
 """How much information each layer of a neural network carries about its input."""
 
-from layerbits import baselines, data, tasks, theory
-from layerbits.backends import Backend, backends
-from layerbits.between_layers import information_between_layers
-from layerbits.binning import (
-    BaselineEstimate,
-    binned_entropy,
-    binned_information,
-    quantile_edges,
-    szt_edges,
-)
-from layerbits.clustering import ClassSeparation, DistanceHistogram, class_separation, pairwise_distance_histogram
-from layerbits.errors import (
+from layerbits import baselines, calibration, data, theory
+from layerbits._base import (
     BackendError,
     DataError,
+    Estimate,
+    InformationRow,
+    InformationTable,
     LayerbitsError,
     LayerSelectionError,
     NoNoiseError,
     UsageError,
 )
-from layerbits.information import layer_information
-from layerbits.mixture import (
-    mixture_entropy,
-    mixture_entropy_bounds,
-    mixture_information,
-    mixture_log_density,
+from layerbits.estimators import SigmaProfile, SigmaRow, information_between_layers, layer_information, sigma_profile
+from layerbits.geometry import (
+    BaselineEstimate,
+    ClassSeparation,
+    DistanceHistogram,
+    binned_entropy,
+    binned_information,
+    class_separation,
+    pairwise_distance_histogram,
+    quantile_edges,
+    szt_edges,
 )
-from layerbits.noise import NoisyModule, noisify
-from layerbits.propagation import layer_activations, propagate
-from layerbits.results import Estimate, InformationRow, InformationTable
-from layerbits.sigma_profiles import SigmaProfile, SigmaRow, sigma_profile
-from layerbits.training.monitor import Monitor, log_spaced
-from layerbits.training.regularizers import ParsevalRegularizer
+from layerbits.kernels import Backend, backends
+from layerbits.mixtures import mixture_entropy, mixture_entropy_bounds, mixture_information, mixture_log_density
+from layerbits.networks import NoisyModule, layer_activations, noisify, propagate
+from layerbits.training import Monitor, ParsevalRegularizer, log_spaced
 
 __all__ = [
     "Backend",
@@ -56,6 +52,7 @@ __all__ = [
     "baselines",
     "binned_entropy",
     "binned_information",
+    "calibration",
     "class_separation",
     "data",
     "information_between_layers",
@@ -72,6 +69,5 @@ __all__ = [
     "quantile_edges",
     "sigma_profile",
     "szt_edges",
-    "tasks",
     "theory",
 ]

@@ -19,15 +19,19 @@ from pathlib import Path
 from typing import Any
 
 from layerbits import plots
-from layerbits.backends import backends
-from layerbits.coverage import Coverage, coverage
-from layerbits.errors import LayerbitsError, UsageError
-from layerbits.experiments import EXPERIMENTS, Experiment
-from layerbits.experiments.configuration import require_needed, require_usable_device, with_settings
-from layerbits.experiments.run_folder import RunFolder, versions
+from layerbits._base import LayerbitsError, UsageError, write_csv
+from layerbits.calibration import V1, Coverage, coverage
+from layerbits.experiments import (
+    EXPERIMENTS,
+    Experiment,
+    RunFolder,
+    require_needed,
+    require_usable_device,
+    versions,
+    with_settings,
+)
+from layerbits.kernels import backends
 from layerbits.report import write_report
-from layerbits.tasks import V1
-from layerbits.training.records import write_csv
 
 _SEEDS, _QUICK_SEEDS = 100, 20
 

@@ -18,7 +18,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy.special import entr, ndtri, xlog1py
 
-from layerbits.checks import check_count, check_positive
+from layerbits._base import check_count, check_positive
 
 _LOG_LARGEST = math.log(np.finfo(np.float64).max)
 

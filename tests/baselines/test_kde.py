@@ -7,7 +7,7 @@ import pytest
 from scipy.special import logsumexp
 
 from layerbits.baselines import kde_entropy
-from layerbits.randomness import stream
+from layerbits.kernels import stream
 
 
 def random(n, d, seed=0):

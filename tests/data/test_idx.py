@@ -9,7 +9,7 @@ import torch
 
 from layerbits import DataError
 from layerbits.data import read_idx, read_labelled_images
-from tests.idx_files import CODES, idx_bytes
+from tests.support.idx_files import CODES, idx_bytes
 
 IMAGES = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 4) * 10
 LABELS = np.array([9, 0], np.uint8)

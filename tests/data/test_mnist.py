@@ -7,7 +7,7 @@ import pytest
 
 from layerbits import DataError
 from layerbits.data import mnist_dataset, read_labelled_images
-from tests.idx_files import write_mnist
+from tests.support.idx_files import write_mnist
 
 RANDOM = np.random.default_rng(0)
 TRAIN = RANDOM.integers(0, 256, (5, 6, 6)), RANDOM.integers(0, 10, 5)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from layerbits.data.reed_muller import dimension, encode, generator_matrix
+from layerbits.data import dimension, encode, generator_matrix
 
 SMALL = [(r, m) for m in (1, 2, 3, 4) for r in range(m + 1) if dimension(r, m) <= 15]
 

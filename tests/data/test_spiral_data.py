@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from layerbits.data.spiral import spiral_dataset
+from layerbits.data import spiral_dataset
 
 
 def draw(samples=4000, seed=0, **options):

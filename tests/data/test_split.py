@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from layerbits.data.split import split
+from layerbits.data import split
 
 
 def test_every_row_is_on_one_side():

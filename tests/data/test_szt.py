@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from layerbits.data import szt
-from layerbits.data.szt import szt_dataset
-from layerbits.errors import DataError
+from layerbits._base import DataError
+from layerbits.data import szt, szt_dataset
 
 DATA = szt_dataset()
 BITS, LABELS = DATA.inputs.long().numpy(), DATA.labels.numpy()

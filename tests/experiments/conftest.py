@@ -3,8 +3,7 @@ import functools
 
 import pytest
 
-from layerbits.experiments import EXPERIMENTS
-from layerbits.experiments.run_folder import RunFolder
+from layerbits.experiments import EXPERIMENTS, RunFolder
 
 
 @pytest.fixture(scope="session")

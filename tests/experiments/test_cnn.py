@@ -9,15 +9,16 @@ import pytest
 import torch
 
 from layerbits import NoisyModule, binned_entropy, class_separation, layer_activations
-from layerbits.errors import UsageError
-from layerbits.experiments import cnn, cnn_measures, digits_cnn
-from layerbits.experiments.cnn import Dropout, Errors, Variant, network
-from layerbits.experiments.cnn_measures import Clustering, Distances, Similarity
-from layerbits.experiments.digits_cnn import Config
-from layerbits.experiments.run_folder import RunFolder
-from layerbits.experiments.tables import read_table
-from layerbits.training.checkpoints import Checkpoints, load_checkpoint
-from layerbits.training.evaluation import read_training
+from layerbits._base import UsageError
+from layerbits.experiments import RunFolder
+from layerbits.experiments.cnn import digits_cnn
+from layerbits.experiments.cnn import measures as cnn_measures
+from layerbits.experiments.cnn import study as cnn
+from layerbits.experiments.cnn.digits_cnn import Config
+from layerbits.experiments.cnn.measures import Clustering, Distances, Similarity
+from layerbits.experiments.cnn.study import Dropout, Errors, Variant, network
+from layerbits.experiments.framework.tables import read_table
+from layerbits.training import Checkpoints, load_checkpoint, read_training
 
 NEAR_ZERO = 1e-30  # noise that changes no value of float32 but a zero
 TINY = Config(

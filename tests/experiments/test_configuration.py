@@ -5,21 +5,19 @@ import dataclasses
 import pytest
 import torch
 
-from layerbits.backends import Backend
-from layerbits.errors import UsageError
-from layerbits.experiments import EXPERIMENTS, configuration
-from layerbits.experiments.configuration import (
+from layerbits._base import UsageError
+from layerbits.experiments import EXPERIMENTS, require_needed, require_usable_device, with_settings
+from layerbits.experiments.framework import configuration
+from layerbits.experiments.framework.configuration import (
     needed,
     require,
     require_device,
     require_distinct,
-    require_needed,
     require_positive,
     require_tolerance,
-    require_usable_device,
     require_within,
-    with_settings,
 )
+from layerbits.kernels import Backend
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from layerbits.experiments import cube
-from tests import known_answers
+from layerbits.experiments.entropy import cube
+from tests.support import answers as known_answers
 
 
 @pytest.mark.parametrize(("sigma", "value"), known_answers.BPSK.items())

@@ -5,7 +5,7 @@ Margins are about half of what the seeds 0, 1, 10 and 11 gave at the least.
 
 import pytest
 
-from tests.experiments.cnn_claims import clustering, error_shares, log_of_images, similarities
+from tests.support.cnn_claims import clustering, error_shares, log_of_images, similarities
 
 LAST = 20
 LAYERS = ("tanh1", "tanh2", "tanh3")

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from scipy.signal import fftconvolve
 
-from layerbits.errors import UsageError
-from layerbits.experiments import estimator_comparison
-from layerbits.experiments.entropy_estimators import BINNING, KDE, NEIGHBOURS, PLUG_IN
-from layerbits.experiments.estimator_comparison import Config, Point, Slope, coordinate_entropy
-from layerbits.experiments.risk_bounds import Bound
-from layerbits.experiments.run_folder import RunFolder
-from layerbits.experiments.tables import read_table, write_table
-from tests import known_answers
+from layerbits._base import UsageError
+from layerbits.experiments import RunFolder
+from layerbits.experiments.entropy import estimator_comparison
+from layerbits.experiments.entropy.entropy_estimators import BINNING, KDE, NEIGHBOURS, PLUG_IN
+from layerbits.experiments.entropy.estimator_comparison import Config, Point, Slope, coordinate_entropy
+from layerbits.experiments.entropy.risk_bounds import Bound
+from layerbits.experiments.framework.tables import read_table, write_table
+from tests.support import answers as known_answers
 
 QUICK = dataclasses.replace(Config(), **estimator_comparison.QUICK)
 

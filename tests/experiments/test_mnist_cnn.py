@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from torch.nn.functional import interpolate
 
+from layerbits._base import DataError
 from layerbits.data import digits_dataset
-from layerbits.errors import DataError
-from layerbits.experiments import mnist_cnn
-from layerbits.experiments.mnist_cnn import Config
-from tests.experiments.cnn_claims import clustering, error_shares, log_of_images, similarities
-from tests.idx_files import write_mnist
+from layerbits.experiments.cnn import mnist_cnn
+from layerbits.experiments.cnn.mnist_cnn import Config
+from tests.support.cnn_claims import clustering, error_shares, log_of_images, similarities
+from tests.support.idx_files import write_mnist
 
 LAST = 6
 LAYERS = ("tanh1", "tanh2", "tanh3")

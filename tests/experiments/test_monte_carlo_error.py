@@ -6,11 +6,10 @@ import math
 import numpy as np
 import pytest
 
-from layerbits.errors import UsageError
-from layerbits.experiments import monte_carlo_error
-from layerbits.experiments.monte_carlo_error import Config, Point
-from layerbits.experiments.run_folder import RunFolder
-from layerbits.training.records import read_csv
+from layerbits._base import UsageError, read_csv
+from layerbits.experiments import RunFolder
+from layerbits.experiments.entropy import monte_carlo_error
+from layerbits.experiments.entropy.monte_carlo_error import Config, Point
 
 QUICK = dataclasses.replace(Config(), **monte_carlo_error.QUICK)
 

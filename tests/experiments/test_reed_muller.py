@@ -5,12 +5,12 @@ import math
 
 import pytest
 
-from layerbits.errors import UsageError
-from layerbits.experiments import reed_muller
-from layerbits.experiments.reed_muller import Config, Point, Truth
-from layerbits.experiments.run_folder import RunFolder
-from layerbits.experiments.tables import read_table, write_table
-from tests import known_answers
+from layerbits._base import UsageError
+from layerbits.experiments import RunFolder
+from layerbits.experiments.entropy import reed_muller
+from layerbits.experiments.entropy.reed_muller import Config, Point, Truth
+from layerbits.experiments.framework.tables import read_table, write_table
+from tests.support import answers as known_answers
 
 QUICK = dataclasses.replace(Config(), **reed_muller.QUICK)
 

@@ -7,8 +7,9 @@ import time
 import pytest
 
 from layerbits import plots
-from layerbits.errors import UsageError
-from layerbits.experiments.run_folder import RunFolder, save_figure
+from layerbits._base import UsageError
+from layerbits.experiments import RunFolder
+from layerbits.experiments.framework.run_folder import save_figure
 
 
 @dataclasses.dataclass(frozen=True)

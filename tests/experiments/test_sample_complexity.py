@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from layerbits import mixture_information, theory
-from layerbits.errors import UsageError
-from layerbits.experiments import cube, sample_complexity
-from layerbits.experiments.risk_bounds import Bound
-from layerbits.experiments.run_folder import RunFolder
-from layerbits.experiments.sample_complexity import Config, Needed, Risk, plugin_error
-from layerbits.experiments.tables import read_table
-from layerbits.randomness import stream
+from layerbits._base import UsageError
+from layerbits.experiments import RunFolder
+from layerbits.experiments.entropy import cube, sample_complexity
+from layerbits.experiments.entropy.risk_bounds import Bound
+from layerbits.experiments.entropy.sample_complexity import Config, Needed, Risk, plugin_error
+from layerbits.experiments.framework.tables import read_table
+from layerbits.kernels import stream
 
 QUICK = dataclasses.replace(Config(), **sample_complexity.QUICK)
 

@@ -5,15 +5,15 @@ import math
 import numpy as np
 import pytest
 
-from layerbits.errors import UsageError
-from layerbits.experiments import scalar, single_neuron
-from layerbits.experiments.run_folder import RunFolder
-from layerbits.experiments.scalar import Neuron
-from layerbits.experiments.single_neuron import STUDY, Config, Point
-from layerbits.experiments.tables import read_table
-from layerbits.tasks.quadrature import truths_of
-from layerbits.training.evaluation import read_training
-from layerbits.training.monitor import read_information
+from layerbits._base import UsageError
+from layerbits.calibration import truths_of
+from layerbits.experiments import RunFolder
+from layerbits.experiments.framework.tables import read_table
+from layerbits.experiments.scalar import single_neuron
+from layerbits.experiments.scalar import study as scalar
+from layerbits.experiments.scalar.single_neuron import STUDY, Config, Point
+from layerbits.experiments.scalar.study import Neuron
+from layerbits.training import read_information, read_training
 
 KNOWN = [
     (weight, sigma, value)

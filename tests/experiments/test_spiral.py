@@ -5,13 +5,13 @@ import dataclasses
 import numpy as np
 import pytest
 
-from layerbits.errors import UsageError
-from layerbits.experiments import spiral
-from layerbits.experiments.entropy_estimators import KDE, NEIGHBOURS, PLUG_IN
-from layerbits.experiments.run_folder import RunFolder
-from layerbits.experiments.spiral import Config, Decision, Point, Reference, network
-from layerbits.experiments.tables import read_table, write_table
-from layerbits.training.evaluation import read_training
+from layerbits._base import UsageError
+from layerbits.experiments import RunFolder
+from layerbits.experiments.entropy import spiral
+from layerbits.experiments.entropy.entropy_estimators import KDE, NEIGHBOURS, PLUG_IN
+from layerbits.experiments.entropy.spiral import Config, Decision, Point, Reference, network
+from layerbits.experiments.framework.tables import read_table, write_table
+from layerbits.training import read_training
 
 QUICK = dataclasses.replace(Config(), **spiral.QUICK)
 

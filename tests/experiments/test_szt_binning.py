@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from layerbits.errors import UsageError
-from layerbits.experiments import szt_binning
-from layerbits.experiments.run_folder import RunFolder
-from layerbits.experiments.szt_binning import Binned, Config, Tracking
-from layerbits.experiments.tables import read_table
-from layerbits.training.monitor import read_information
+from layerbits._base import UsageError
+from layerbits.experiments import RunFolder
+from layerbits.experiments.framework.tables import read_table
+from layerbits.experiments.szt import szt_binning
+from layerbits.experiments.szt.szt_binning import Binned, Config, Tracking
+from layerbits.training import read_information
 
 LOG_N = math.log(4096)
 TINY = Config(epochs=5, evaluations=3, measurements=3, draws=2, queries=2, learning_rate=0.01)

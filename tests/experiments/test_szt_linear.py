@@ -4,10 +4,9 @@ import math
 
 import pytest
 
-from layerbits.experiments import szt_linear
-from layerbits.experiments.szt_linear import Config
-from layerbits.training.evaluation import read_training
-from layerbits.training.monitor import read_information
+from layerbits.experiments.szt import szt_linear
+from layerbits.experiments.szt.szt_linear import Config
+from layerbits.training import read_information, read_training
 
 
 def test_network_has_no_activations():

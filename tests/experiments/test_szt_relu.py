@@ -4,11 +4,10 @@ import math
 
 import pytest
 
-from layerbits.errors import UsageError
-from layerbits.experiments import szt_relu
-from layerbits.experiments.szt_relu import Config, network, variants
-from layerbits.training.evaluation import read_training
-from layerbits.training.monitor import read_information
+from layerbits._base import UsageError
+from layerbits.experiments.szt import szt_relu
+from layerbits.experiments.szt.szt_relu import Config, network, variants
+from layerbits.training import read_information, read_training
 
 
 def last_layer(folder):

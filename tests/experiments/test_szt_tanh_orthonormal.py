@@ -6,13 +6,13 @@ import math
 
 import pytest
 
-from layerbits.errors import UsageError
-from layerbits.experiments import szt, szt_tanh_orthonormal
-from layerbits.experiments.run_folder import RunFolder
-from layerbits.experiments.szt_tanh_orthonormal import VARIANTS, Clustering, Config, Distances, SingularValue
-from layerbits.experiments.tables import read_table
-from layerbits.training.evaluation import read_training
-from layerbits.training.monitor import read_information
+from layerbits._base import UsageError
+from layerbits.experiments import RunFolder
+from layerbits.experiments.framework.tables import read_table
+from layerbits.experiments.szt import study as szt
+from layerbits.experiments.szt import szt_tanh_orthonormal
+from layerbits.experiments.szt.szt_tanh_orthonormal import VARIANTS, Clustering, Config, Distances, SingularValue
+from layerbits.training import read_information, read_training
 
 NAME = "szt-tanh-orthonormal"
 TINY = Config(epochs=6, evaluations=3, measurements=2, draws=2, queries=2, learning_rate=0.01)

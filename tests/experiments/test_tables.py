@@ -5,8 +5,8 @@ from typing import NamedTuple
 import pytest
 import torch
 
-from layerbits.errors import UsageError
-from layerbits.experiments.tables import fill_table, read_table, write_table
+from layerbits._base import UsageError
+from layerbits.experiments.framework.tables import fill_table, read_table, write_table
 
 
 class Square(NamedTuple):
@@ -31,7 +31,7 @@ def test_missing_table_has_no_rows(tmp_path):
 
 @pytest.mark.parametrize("single_thread", [False, True])
 def test_interrupted_table_is_gone_on_with(tmp_path, monkeypatch, single_thread):
-    monkeypatch.setattr("layerbits.experiments.tables._SECONDS_BETWEEN_SAVES", -1.0)
+    monkeypatch.setattr("layerbits.experiments.framework.tables._SECONDS_BETWEEN_SAVES", -1.0)
     asked = []
 
     def measure(root):

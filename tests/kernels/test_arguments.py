@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from layerbits import _cpu, kernels, mixture_log_density
+from layerbits import mixture_log_density
+from layerbits.kernels import _cpu
+from layerbits.kernels import operations as kernels
 
 GOOD = {
     "points": np.zeros((5, 3)),

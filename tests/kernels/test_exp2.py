@@ -8,7 +8,8 @@ import math
 
 import numpy as np
 import pytest
-from exact_mixture import DTYPES, LEVELS, native, native_gradient
+
+from tests.support.exact_mixture import DTYPES, LEVELS, native, native_gradient
 
 LOG2_E = 1.4426950408889634
 BITS = {np.float32: 24, np.float64: 53}

@@ -4,7 +4,8 @@ import secrets
 
 import numpy as np
 import pytest
-from exact_mixture import DTYPES, eps, excess, native, native_gradient, true_gradient
+
+from tests.support.exact_mixture import DTYPES, eps, excess, native, native_gradient, true_gradient
 
 
 def problem(seed, dtype):

@@ -7,11 +7,12 @@ import mpmath
 import numpy as np
 import pytest
 import torch
-from exact_mixture import DTYPES, LEVELS, eps
-from exact_mixture import allowed as allowed_of_mixture
-from exact_mixture import truth as truth_of_mixture
 
-from layerbits import _cpu, kernels, reference
+from layerbits.kernels import _cpu, reference
+from layerbits.kernels import operations as kernels
+from tests.support.exact_mixture import DTYPES, LEVELS, eps
+from tests.support.exact_mixture import allowed as allowed_of_mixture
+from tests.support.exact_mixture import truth as truth_of_mixture
 
 EVERY_LEVEL = pytest.mark.parametrize("level", LEVELS)
 BOTH_DTYPES = pytest.mark.parametrize("dtype", DTYPES)

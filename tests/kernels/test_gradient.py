@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from exact_mixture import DTYPES, LEVELS, eps, native, native_gradient, true_gradient
 
-from layerbits import _cpu, kernels, reference
+from layerbits.kernels import _cpu, reference
+from layerbits.kernels import operations as kernels
+from tests.support.exact_mixture import DTYPES, LEVELS, eps, native, native_gradient, true_gradient
 
 EVERY_LEVEL = pytest.mark.parametrize("level", LEVELS)
 BOTH_DTYPES = pytest.mark.parametrize("dtype", DTYPES)

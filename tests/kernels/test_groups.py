@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from exact_mixture import DTYPES, LEVELS, native, native_gradient
+
+from tests.support.exact_mixture import DTYPES, LEVELS, native, native_gradient
 
 POINT_OFFSETS = np.array([0, 5, 5, 22, 23, 23, 40])
 CENTER_OFFSETS = np.array([0, 9, 12, 12, 45, 53, 70])

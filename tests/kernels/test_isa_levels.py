@@ -5,10 +5,9 @@ import sys
 
 import numpy as np
 import pytest
-from exact_mixture import LEVELS, native
 
-from layerbits import _cpu
-from layerbits.backends import backends
+from layerbits.kernels import _cpu, backends
+from tests.support.exact_mixture import LEVELS, native
 
 POINTS, CENTERS = np.zeros((1, 1)), np.ones((1, 1))
 X86 = ["sse2", "avx2", "avx512"]

@@ -3,9 +3,9 @@
 import mpmath
 import numpy as np
 import pytest
-from exact_mixture import DTYPES, LEVELS, allowed, excess, native, truth
 
-from layerbits import reference
+from layerbits.kernels import reference
+from tests.support.exact_mixture import DTYPES, LEVELS, allowed, excess, native, truth
 
 EVERY_LEVEL = pytest.mark.parametrize("level", LEVELS)
 BOTH_DTYPES = pytest.mark.parametrize("dtype", DTYPES)

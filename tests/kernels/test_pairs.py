@@ -5,9 +5,10 @@ import re
 import numpy as np
 import pytest
 import torch
-from exact_mixture import DTYPES, LEVELS
 
-from layerbits import _cpu, kernels, reference
+from layerbits.kernels import _cpu, reference
+from layerbits.kernels import operations as kernels
+from tests.support.exact_mixture import DTYPES, LEVELS
 
 BOTH_DTYPES = pytest.mark.parametrize("dtype", DTYPES)
 ALL_LEVELS = pytest.mark.parametrize("level", LEVELS)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from layerbits.backends import cpu
+from layerbits.kernels.back_ends import cpu
 
 LEVELS = cpu().levels()
 LANES = {"avx512": 16, "avx2": 8, "sse2": 4, "neon": 4}  # of float32

@@ -3,9 +3,9 @@ a tree is of no use."""
 
 import numpy as np
 import pytest
-from exact_mixture import DTYPES, LEVELS, allowed, native, truth
 
-from layerbits import _cpu
+from layerbits.kernels import _cpu
+from tests.support.exact_mixture import DTYPES, LEVELS, allowed, native, truth
 
 BOTH_DTYPES = pytest.mark.parametrize("dtype", DTYPES)
 EVERY_LEVEL = pytest.mark.parametrize("level", LEVELS)

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from exact_mixture import DTYPES, LEVELS, native, native_gradient
 
-from layerbits import _cpu
+from layerbits.kernels import _cpu
+from tests.support.exact_mixture import DTYPES, LEVELS, native, native_gradient
 
 BOTH_DTYPES = pytest.mark.parametrize("dtype", DTYPES)
 GRADIENTS = pytest.mark.parametrize("which", [0, 1, 2, 3], ids=["points", "centers", "weights", "sigma"])

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from exact_mixture import DTYPES, LEVELS, allowed, native, truth
 
-from layerbits import _cpu
+from layerbits.kernels import _cpu
+from tests.support.exact_mixture import DTYPES, LEVELS, allowed, native, truth
 
 pytestmark = [pytest.mark.parametrize("level", LEVELS), pytest.mark.parametrize("dtype", DTYPES)]
 

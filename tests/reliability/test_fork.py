@@ -5,9 +5,9 @@ import os
 
 import numpy as np
 import pytest
-from fresh_process import run_fresh
 
 from layerbits import mixture_log_density
+from tests.support.fresh_process import run_fresh
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 

@@ -3,9 +3,9 @@
 import statistics
 
 import pytest
-from fresh_process import run_fresh
 
-from layerbits import _cpu
+from layerbits.kernels import _cpu
+from tests.support.fresh_process import run_fresh
 
 LONG_CALL = """
 import os, signal, threading, time

@@ -5,9 +5,9 @@ import sys
 
 import numpy as np
 import pytest
-from fresh_process import run_fresh
 
-from layerbits import _cpu
+from layerbits.kernels import _cpu
+from tests.support.fresh_process import run_fresh
 
 PEAK = """
 def peak():

@@ -7,9 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
-from fresh_process import run_fresh
 
-from layerbits import _cpu, kernels
+from layerbits.kernels import _cpu
+from layerbits.kernels import operations as kernels
+from tests.support.fresh_process import run_fresh
 
 
 def mixtures(count):

@@ -5,11 +5,10 @@ import math
 import plotly.graph_objects
 import pytest
 
+from layerbits._base import InformationRow, InformationTable, write_csv
 from layerbits.report.charts import information_chart, training_chart
-from layerbits.results import InformationRow, InformationTable
 from layerbits.training.evaluation import TrainingRow
 from layerbits.training.monitor import write_information
-from layerbits.training.records import write_csv
 
 
 def row(layer="tanh1", quantity="I(X;T)", estimator="pooled", value=1.0, lower=0.5, upper=2.0, note=""):

@@ -10,14 +10,12 @@ from pathlib import Path
 import pytest
 
 from layerbits import plots, report
+from layerbits._base import COLUMNS, DRAFT_PREFIX, UsageError, read_csv, write_csv
 from layerbits.cli import main
-from layerbits.errors import UsageError
-from layerbits.experiments import EXPERIMENTS
-from layerbits.experiments.run_folder import RunFolder, save_figure
+from layerbits.experiments import EXPERIMENTS, RunFolder
+from layerbits.experiments.framework.run_folder import save_figure
 from layerbits.report import write_report
-from layerbits.results import COLUMNS
-from layerbits.training.checkpoints import Checkpoints
-from layerbits.training.records import DRAFT_PREFIX, read_csv, write_csv
+from layerbits.training import Checkpoints
 
 VOID = {"meta", "img"}
 HOSTILE = "</script></title>--><img src=x onerror=alert(1)>'\"&amp;"

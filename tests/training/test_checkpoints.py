@@ -4,11 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from layerbits.errors import UsageError
-from layerbits.noise import noisify
+from layerbits._base import UsageError
+from layerbits.networks import noisify
+from layerbits.training import Checkpoints, load_checkpoint, train
 from layerbits.training import checkpoints as module
-from layerbits.training.checkpoints import Checkpoints, load_checkpoint
-from layerbits.training.loop import train
 
 INPUTS = torch.randn(64, 4, generator=torch.Generator().manual_seed(0))
 LABELS = (INPUTS[:, 0] > 0).long()

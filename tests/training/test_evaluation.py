@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from layerbits.errors import UsageError
-from layerbits.training.evaluation import TrainingCurves, TrainingRow, evaluate, read_training
+from layerbits._base import UsageError
+from layerbits.training import TrainingCurves, read_training
+from layerbits.training.evaluation import TrainingRow, evaluate
 
 LOGITS = torch.tensor([[0.0, math.log(3)], [math.log(3), 0.0], [0.0, math.log(3)], [0.0, math.log(3)]])
 LABELS = torch.tensor([1, 1, 1, 0])

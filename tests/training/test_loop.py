@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from layerbits.training.loop import single_threaded, train
+from layerbits.training import single_threaded, train
 
 GENERATOR = torch.Generator().manual_seed(0)
 INPUTS = torch.randn(50, 4, generator=GENERATOR)

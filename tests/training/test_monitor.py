@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from layerbits.errors import NoNoiseError, UsageError
-from layerbits.information import layer_information
-from layerbits.noise import noisify
+from layerbits._base import NoNoiseError, UsageError
+from layerbits.estimators import layer_information
+from layerbits.networks import noisify
+from layerbits.training import Monitor, log_spaced, read_information
 from layerbits.training import monitor as module
-from layerbits.training.monitor import Monitor, log_spaced, read_information
 
 INPUTS = torch.randn(20, 4, generator=torch.Generator().manual_seed(0))
 LABELS = (INPUTS[:, 0] > 0).long()

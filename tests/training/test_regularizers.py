@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.utils import parametrizations, prune
 
 import layerbits as lb
-from layerbits.errors import LayerSelectionError, UsageError
+from layerbits._base import LayerSelectionError, UsageError
 
 STRENGTHS = [3e-4, 0.1, 0.5]
 

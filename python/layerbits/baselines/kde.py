@@ -7,12 +7,11 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from layerbits._base import check_count
 from layerbits.baselines.rows import Doubles, as_rows, entropy_estimate
-from layerbits.binning import BaselineEstimate
-from layerbits.checks import check_count
-from layerbits.kernels import Array
-from layerbits.mixture import mixture_log_density
-from layerbits.randomness import stream
+from layerbits.geometry import BaselineEstimate
+from layerbits.kernels import Array, stream
+from layerbits.mixtures import mixture_log_density
 
 # Bandwidths that are tried, in units of Scott's rule: far below it where rows lie in tight clusters.
 _STEPS = 2.0 ** np.arange(-8, 2.25, 0.5)

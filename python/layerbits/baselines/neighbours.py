@@ -7,11 +7,11 @@ import numpy.typing as npt
 from scipy.spatial import cKDTree
 from scipy.special import digamma, gammaln
 
+from layerbits._base import check_count
 from layerbits.baselines.rows import Doubles, as_rows, entropy_estimate
-from layerbits.binning import BaselineEstimate
-from layerbits.checks import check_count
-from layerbits.classes import class_numbers
+from layerbits.geometry import BaselineEstimate
 from layerbits.kernels import Array
+from layerbits.statistics import class_numbers
 
 
 def kozachenko_leonenko_entropy(

@@ -6,12 +6,12 @@ import math
 
 import numpy as np
 
+from layerbits._base import check_positive
 from layerbits.baselines.rows import Doubles, as_rows
-from layerbits.binning import BaselineEstimate
-from layerbits.checks import check_positive
-from layerbits.classes import class_numbers
+from layerbits.geometry import BaselineEstimate
 from layerbits.kernels import Array
-from layerbits.mixture import mixture_entropy_bounds, noise_entropy
+from layerbits.mixtures import mixture_entropy_bounds, noise_entropy
+from layerbits.statistics import class_numbers
 
 
 def pairwise_bounds(

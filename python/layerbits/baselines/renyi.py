@@ -8,11 +8,11 @@ import numpy as np
 from scipy.linalg import eigvalsh
 from scipy.spatial.distance import pdist, squareform
 
+from layerbits._base import check_positive
 from layerbits.baselines.rows import Doubles, as_rows
-from layerbits.binning import BaselineEstimate
-from layerbits.checks import check_positive
-from layerbits.classes import class_numbers
+from layerbits.geometry import BaselineEstimate
 from layerbits.kernels import Array
+from layerbits.statistics import class_numbers
 
 
 def matrix_renyi_entropy(

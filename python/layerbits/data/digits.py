@@ -6,9 +6,9 @@ import importlib.util
 
 import torch
 
+from layerbits._base import DataError
 from layerbits.data.images import LabelledImages
 from layerbits.data.split import split
-from layerbits.errors import DataError
 
 
 def digits_dataset(*, test_fraction: float = 0.5, seed: int = 0) -> tuple[LabelledImages, LabelledImages]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from layerbits._base import DataError
 from layerbits.data.idx import read_labelled_images
 from layerbits.data.images import LabelledImages
-from layerbits.errors import DataError
 
 SOURCE = "the MNIST database of handwritten digits (yann.lecun.com/exdb/mnist, or any mirror of it)"
 

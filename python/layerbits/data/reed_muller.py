@@ -8,7 +8,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from layerbits.checks import check_count
+from layerbits._base import check_count
 
 _Bits = npt.NDArray[np.uint8]
 

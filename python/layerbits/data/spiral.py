@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from layerbits.checks import check_count
+from layerbits._base import check_count
 
 
 class SpiralData(NamedTuple):

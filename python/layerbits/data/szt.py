@@ -12,7 +12,7 @@ import math
 import numpy as np
 import torch
 
-from layerbits.errors import DataError
+from layerbits._base import DataError
 
 _SHA256 = "77732f16f85e91b49d3997196b56163b3bd362d8cf631468a8de3f986e88359f"
 _BITS = 12

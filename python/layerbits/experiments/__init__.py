@@ -6,23 +6,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from layerbits.experiments import (
-    digits_cnn,
+from layerbits.experiments.cnn import digits_cnn, mnist_cnn
+from layerbits.experiments.entropy import (
     estimator_comparison,
-    leaky_relu_pair,
-    mnist_cnn,
     monte_carlo_error,
     reed_muller,
     sample_complexity,
-    single_neuron,
     spiral,
-    szt_binning,
-    szt_linear,
-    szt_relu,
-    szt_tanh,
-    szt_tanh_orthonormal,
 )
-from layerbits.experiments.run_folder import RunFolder
+from layerbits.experiments.framework.configuration import require_needed, require_usable_device, with_settings
+from layerbits.experiments.framework.run_folder import RunFolder, versions
+from layerbits.experiments.scalar import leaky_relu_pair, single_neuron
+from layerbits.experiments.szt import szt_binning, szt_linear, szt_relu, szt_tanh, szt_tanh_orthonormal
 
 
 class Experiment(Protocol):
@@ -64,3 +59,13 @@ EXPERIMENTS: Mapping[str, Experiment] = {
     "monte-carlo-error": monte_carlo_error,
     "sample-complexity": sample_complexity,
 }
+
+__all__ = [
+    "EXPERIMENTS",
+    "Experiment",
+    "RunFolder",
+    "require_needed",
+    "require_usable_device",
+    "versions",
+    "with_settings",
+]

@@ -20,12 +20,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from layerbits import plots
-from layerbits.errors import LayerbitsError, UsageError
-from layerbits.experiments import EXPERIMENTS, Experiment
-from layerbits.experiments.configuration import with_settings
+from layerbits._base import DRAFT_PREFIX, LayerbitsError, UsageError, read_json, replacing
+from layerbits.experiments import EXPERIMENTS, Experiment, with_settings
 from layerbits.report.charts import CHARTS, Chart
 from layerbits.report.page import Table, page
-from layerbits.training.records import DRAFT_PREFIX, read_json, replacing
 
 _LOG = logging.getLogger("layerbits")
 

@@ -12,9 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from layerbits import plots
-from layerbits.results import InformationRow
-from layerbits.training.evaluation import read_training
-from layerbits.training.monitor import read_information
+from layerbits._base import InformationRow
+from layerbits.training import read_information, read_training
 
 Chart = dict[str, dict[str, Any]]
 """The views of a table, ``{"data": ..., "layout": ...}`` each, by what their curves are of."""

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from layerbits.training.records import damaged, replacing
+from layerbits._base import damaged, replacing
 
 _FOLDER = "checkpoints"
 _SECONDS_BETWEEN_SAVES = 5.0

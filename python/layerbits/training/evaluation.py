@@ -12,9 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from layerbits.errors import UsageError
-from layerbits.propagation import evaluating, rows_per_pass
-from layerbits.training.records import damaged, read_csv, write_csv
+from layerbits._base import UsageError, damaged, read_csv, write_csv
+from layerbits.networks import evaluating, rows_per_pass
 
 Evaluate = Callable[[nn.Module, Tensor, Tensor], tuple[float, float]]
 

@@ -14,14 +14,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from layerbits.checks import check_count
-from layerbits.errors import NoNoiseError, UsageError
-from layerbits.information import check_options, layer_information
-from layerbits.noise import NoisyModule
-from layerbits.propagation import wanted_layers
-from layerbits.results import COLUMNS, InformationRow, InformationTable
-from layerbits.sharding import Devices, shared_by
-from layerbits.training.records import damaged, read_csv, read_json, write_csv, write_json
+from layerbits._base import (
+    COLUMNS,
+    InformationRow,
+    InformationTable,
+    NoNoiseError,
+    UsageError,
+    check_count,
+    damaged,
+    read_csv,
+    read_json,
+    write_csv,
+    write_json,
+)
+from layerbits.estimators import check_options, layer_information
+from layerbits.kernels import Devices, shared_by
+from layerbits.networks import NoisyModule, wanted_layers
 
 _PARSERS = {"str": str, "int": int, "float": float}
 

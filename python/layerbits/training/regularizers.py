@@ -9,10 +9,8 @@ from itertools import starmap
 import torch
 from torch import Tensor, nn
 
-from layerbits.checks import check_positive
-from layerbits.errors import LayerSelectionError, UsageError
-from layerbits.layers import LayerCall, Layers, choose_layers
-from layerbits.noise import NoisyModule
+from layerbits._base import LayerSelectionError, UsageError, check_positive
+from layerbits.networks import LayerCall, Layers, NoisyModule, choose_layers
 
 _KINDS = (
     nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d,

@@ -1,0 +1,180 @@
+"""The folder of a run: whether it may be used, and `run.json`, which says what was run, where, and how it went."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib.metadata
+import json
+import os
+import platform
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from layerbits._base import DRAFT_PREFIX, UsageError, read_json, replacing, write_json
+from layerbits.experiments.framework.configuration import device_of
+from layerbits.kernels import backends, cuda
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+    from matplotlib.figure import Figure
+
+_FIGURE_DPI = 150
+
+
+class RunFolder:
+    """A folder that one run writes to.
+
+    Parameters
+    ----------
+    path : path
+        Made if it is missing.
+    experiment : str
+        Name of the experiment.
+    config : dataclass
+        Its configuration, with a field ``seed``.
+    resume : bool
+        Whether `path` is to hold an earlier part of the same run; otherwise it must be empty.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+        The folder.
+    summary : dict
+        The numbers that the run comes down to; the experiment fills it in.
+
+    Raises
+    ------
+    UsageError
+        If the folder cannot be written to, is not empty, or holds a run of something else.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], *, experiment: str, config: DataclassInstance, resume: bool
+    ) -> None:
+        self.path = Path(path)
+        self.summary: dict[str, float] = {}
+        self._phases: list[str] = []
+        self._since = 0.0
+        self._record: dict[str, Any] = {
+            "experiment": experiment,
+            "status": "running",
+            # As JSON gives it back, tuples being lists, so that it can be compared.
+            "configuration": json.loads(json.dumps(dataclasses.asdict(config))),
+            "seeds": {"seed": vars(config)["seed"]},
+            "versions": versions(),
+            "machine": _machine(device_of(config)),
+            "timings": {},
+            "summary": self.summary,
+        }
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._resume() if resume else self._require_empty()
+            self._write()
+        except OSError as error:
+            raise UsageError(f"{self.path}: cannot be written to ({error.strerror}); name another folder") from error
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """Record how the block ends: ``finished``, or ``interrupted`` whatever the reason."""
+        try:
+            yield
+            self._record["status"] = "finished"
+        except BaseException:
+            self._record["status"] = "interrupted"
+            raise
+        finally:
+            self._write()
+
+    @contextlib.contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Add the seconds that the block takes, but for those of phases within it, to the timing called `name`."""
+        self._charge()
+        self._phases.append(name)
+        try:
+            yield
+        finally:
+            self._charge()
+            self._phases.pop()
+            self._write()
+
+    def _charge(self) -> None:
+        now = time.perf_counter()
+        if self._phases:
+            timings, name = self._record["timings"], self._phases[-1]
+            timings[name] = timings.get(name, 0.0) + now - self._since
+        self._since = now
+
+    def _write(self) -> None:
+        write_json(self.path / "run.json", self._record)
+
+    def _require_empty(self) -> None:
+        if any(self.path.iterdir()):
+            raise UsageError(f"{self.path}: not empty; name another folder, or go on with a run in it by --resume")
+
+    def _resume(self) -> None:
+        if not (self.path / "run.json").exists():
+            # A run that was killed at its very start left no more than a draft, and goes on from nothing.
+            if all(file.name.startswith(DRAFT_PREFIX) for file in self.path.iterdir()):
+                return
+            raise UsageError(f"{self.path}: no run.json, so no run to resume; leave out --resume, or name its folder")
+        before = read_json(self.path / "run.json")
+        _require_equal("experiment", before.get("experiment"), self._record["experiment"])
+        settings = before.get("configuration", {})
+        for name, value in self._record["configuration"].items():
+            _require_equal(name, settings.get(name), value)
+        self._record["timings"] = before.get("timings", {})
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Save a figure as a PNG file."""
+    for axes in figure.axes:
+        # A panel without data, as a run that has just begun may have it: matplotlib does not always find limits for it.
+        if axes.get_xscale() == "log" and axes.get_xlim()[0] <= 0:
+            axes.set_xlim(0.1, 1)
+        if axes.get_yscale() == "log" and axes.get_ylim()[0] <= 0:
+            axes.set_ylim(0.1, 1)
+    with replacing(path) as draft:
+        figure.savefig(draft, dpi=_FIGURE_DPI)
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, of layerbits, and of what decides on its numbers."""
+    packages = ("layerbits", "torch", "numpy", "scipy", "matplotlib")
+    return {"python": platform.python_version(), **{name: _version(name) for name in packages}}
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _machine(device: str) -> dict[str, Any]:
+    index = torch.device(device).index or 0
+    return {
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "device": device if device == "cpu" else f"{device}: {cuda().devices()[index][0]}",
+        "backends": [str(backend) for backend in backends()],
+    }
+
+
+def _processor() -> str:
+    with contextlib.suppress(OSError):  # Linux, where platform.processor() says nothing
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _require_equal(name: str, before: object, now: object) -> None:
+    if before != now:
+        raise UsageError(f"{name}: the run to resume has {before!r}, got {now!r}; give the same, or another folder")

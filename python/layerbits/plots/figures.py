@@ -1,0 +1,121 @@
+"""The look of the figures: colours, axes and the few kinds of panel that they are made of.
+
+Figures are made through matplotlib's objects on the Agg canvas; pyplot, with its global state, is never imported, and
+matplotlib itself only when a figure is made. Colours can be told apart by colour-blind readers.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from layerbits._base import UsageError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from mpl_toolkits.mplot3d import Axes3D  # type: ignore[import-untyped]
+
+CLASS_COLORS = ("#0072B2", "#E69F00")  # of Okabe and Ito
+_GREY = "#666666"
+
+_Curve = Sequence[float] | npt.NDArray[np.float64]
+
+
+def require_matplotlib() -> None:
+    """Raise UsageError, which says what to install, if matplotlib is missing."""
+    if importlib.util.find_spec("matplotlib") is None:
+        raise UsageError("matplotlib: not installed, and figures need it; pip install 'layerbits[experiments]'")
+
+
+def new_figure(*, width: float, height: float) -> Figure:
+    """Make an empty figure of so many inches; raises UsageError if matplotlib is missing."""
+    require_matplotlib()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def sequence_colors(count: int) -> list[tuple[float, float, float, float]]:
+    """Colours for `count` things that have an order, from light to dark."""
+    from matplotlib import colormaps
+
+    return [colormaps["viridis"](place) for place in np.linspace(0.88, 0.0, count)]
+
+
+def curve_panel(axes: Axes, *, ylabel: str, xlabel: str = "") -> None:
+    """Give `axes` the look of a panel of curves over a logarithmic axis."""
+    from matplotlib.ticker import LogFormatter
+
+    class PlainNumbers(LogFormatter):
+        """Labels of an axis of about a decade, where 3 x 10^0 and 4 x 10^0 would overlap."""
+
+        def __call__(self, x: float, pos: int | None = None) -> str:
+            return f"{x:g}" if super().__call__(x, pos) else ""
+
+    axes.set_xscale("log")
+    axes.xaxis.set_minor_formatter(PlainNumbers())
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="y", color="#e6e6e6", linewidth=0.8)
+    axes.margins(x=0.01)
+    axes.set_axisbelow(True)
+
+
+def band(
+    axes: Axes,
+    x: _Curve,
+    lower: _Curve,
+    value: _Curve,
+    upper: _Curve,
+    *,
+    color: str | tuple[float, float, float, float],
+    label: str,
+    linewidth: float = 1.5,
+    linestyle: str = "-",
+) -> None:
+    """Draw a curve of values, shape (n,), over the band between the ends of their intervals."""
+    axes.fill_between(x, lower, upper, color=color, alpha=0.3, linewidth=0)
+    axes.plot(x, value, color=color, linewidth=linewidth, linestyle=linestyle, label=label)
+
+
+def reference_line(axes: Axes, value: float, label: str) -> None:
+    """Draw a dashed horizontal line at `value`, with its label on it at the right."""
+    axes.axhline(value, color=_GREY, linestyle="--", linewidth=1)
+    axes.annotate(
+        label, (1, value), xycoords=("axes fraction", "data"), xytext=(0, 3), textcoords="offset points",
+        ha="right", color=_GREY, fontsize="small",
+    )  # fmt: skip
+
+
+def mark_epochs(axes: Axes, epochs: Sequence[int]) -> None:
+    """Mark epochs in a panel of curves by dotted vertical lines."""
+    for epoch in epochs:
+        axes.axvline(epoch, color=_GREY, linestyle=":", linewidth=1)
+
+
+def legend_outside(axes: Axes, title: str | None = None) -> None:
+    """Put the legend of `axes`, if there is anything to say in it, to the right of the panel."""
+    if axes.get_legend_handles_labels()[1]:
+        axes.legend(title=title, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, alignment="left")
+
+
+def scatter_panel(
+    axes: Axes3D, points: npt.NDArray[np.float64], labels: npt.NDArray[np.int64], *, title: str, limit: float = 1.0
+) -> None:
+    """Show points of shape (n, 3) in the cube [-limit, limit]^3, coloured by their labels, shape (n,)."""
+    colors = np.asarray(CLASS_COLORS)[labels]
+    axes.scatter(*points.T, c=colors, s=3, alpha=0.5, linewidths=0)
+    ends, ticks = (-limit, limit), (-limit, 0, limit)
+    axes.set(xlim=ends, ylim=ends, zlim=ends, xticks=ticks, yticks=ticks, zticks=ticks)
+    axes.tick_params(labelsize="xx-small", pad=-4)
+    axes.set_title(title, fontsize="medium")
+    axes.set_box_aspect(None, zoom=1.15)

@@ -1,0 +1,28 @@
+"""Confidence bounds for means, class labels, and the limits that entropies set on information."""
+
+from layerbits.statistics.classes import Integers, ceilings, class_numbers, largest_terms
+from layerbits.statistics.mean_bounds import (
+    Doubles,
+    channel_interval,
+    in_passes,
+    lower_mean_bound,
+    rare_share,
+    secured,
+    student_margin,
+    upper_mean_bound,
+)
+
+__all__ = [
+    "Doubles",
+    "Integers",
+    "ceilings",
+    "channel_interval",
+    "class_numbers",
+    "in_passes",
+    "largest_terms",
+    "lower_mean_bound",
+    "rare_share",
+    "secured",
+    "student_margin",
+    "upper_mean_bound",
+]

@@ -1,0 +1,83 @@
+"""Files that are replaced as a whole."""
+
+import errno
+import math
+import os
+
+import pytest
+
+from layerbits._base import UsageError, read_csv, read_json, replacing, write_csv, write_json
+
+
+def test_failed_write_leaves_the_old_file_alone(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("old")
+
+    def write_and_fail():
+        with replacing(path) as draft:
+            draft.write_text("half of the n")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_and_fail()
+    assert [file.name for file in tmp_path.iterdir()] == ["table.csv"]
+    assert path.read_text() == "old"
+
+
+def test_file_is_not_touched_before_the_write_is_complete(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("old")
+    with replacing(path) as draft:
+        draft.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+
+
+@pytest.mark.parametrize("value", [0.1, 1 / 3, 5e-324, -0.0, 1.7976931348623157e308, math.inf])
+def test_floats_come_back_to_the_bit(tmp_path, value):
+    write_csv(tmp_path / "t.csv", ["x"], [[value]])
+    assert float(read_csv(tmp_path / "t.csv", ["x"])[0][0]).hex() == value.hex()
+
+
+def test_text_with_commas_quotes_and_newlines_comes_back(tmp_path):
+    write_csv(tmp_path / "t.csv", ["x", "y"], [['a,"b"\nc', ""]])
+    assert read_csv(tmp_path / "t.csv", ["x", "y"]) == [['a,"b"\nc', ""]]
+
+
+@pytest.mark.parametrize("content", ["", "a\n1\n", "a,b,c\n1,2,3\n", "b,a\n1,2\n", "a,b\n1\n"])
+def test_table_with_other_columns_is_refused(tmp_path, content):
+    (tmp_path / "t.csv").write_text(content)
+    with pytest.raises(UsageError, match="columns"):
+        read_csv(tmp_path / "t.csv", ["a", "b"])
+
+
+def test_json_comes_back(tmp_path):
+    write_json(tmp_path / "t.json", {"σ": [0.1, None]})
+    assert read_json(tmp_path / "t.json") == {"σ": [0.1, None]}
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]"])
+def test_anything_but_a_json_object_is_refused(tmp_path, content):
+    (tmp_path / "t.json").write_text(content)
+    with pytest.raises(UsageError, match="wanted a JSON object"):
+        read_json(tmp_path / "t.json")
+
+
+def test_full_disk_names_the_file_and_leaves_the_old_one(tmp_path):
+    def rows():
+        yield [2]
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    write_csv(tmp_path / "t.csv", ["x"], [[1]])
+    with pytest.raises(UsageError, match=r"t\.csv: cannot be written to \(No space left on device\)"):
+        write_csv(tmp_path / "t.csv", ["x"], rows())
+    assert read_csv(tmp_path / "t.csv", ["x"]) == [["1"]]
+    assert [path.name for path in tmp_path.iterdir()] == ["t.csv"]
+
+
+def test_writers_of_different_names_do_not_meet(tmp_path):
+    with replacing(tmp_path / "t") as first, replacing(tmp_path / "t", writer="other-") as second:
+        assert first != second
+        first.write_text("first")
+        second.write_text("second")
+    assert (tmp_path / "t").read_text() == "first"  # the outer block ends last

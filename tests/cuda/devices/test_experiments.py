@@ -1,0 +1,87 @@
+"""Studies with ``device=cuda``: the files of a run on the CPU, from networks, data and measurements on the device."""
+
+import json
+
+import pytest
+import torch
+
+from layerbits import cli
+from layerbits.experiments import EXPERIMENTS
+from layerbits.experiments.szt import study as szt
+from layerbits.experiments.szt import szt_binning
+
+# What the stand-in's mean square error says of an intermediate result.
+pytestmark = pytest.mark.filterwarnings("ignore:An output with one or more elements was resized")
+
+SHORT = {"epochs": 2, "evaluations": 2, "measurements": 2}
+SMALL = {
+    "szt-tanh": {"widths": "3", "draws": 2, "queries": 2},
+    "szt-tanh-orthonormal": {"widths": "3", "draws": 2, "queries": 2},
+    "szt-linear": {"widths": "3", "draws": 2, "queries": 2},
+    "szt-relu": {"widths": "3", "draws": 2, "queries": 2, "sigmas": "0.1", "activations": "gelu"},
+    "szt-binning": {"widths": "3", "draws": 2, "queries": 2},
+    "single-neuron": {"tolerance": 0.5, "weights": "0.5,2", "sigmas": "0.5"},
+    "leaky-relu-pair": {"tolerance": 0.5},
+    "digits-cnn": {"repeats": 1, "sigmas": "0.1", "channels": "3", "units": 8, "bins": 20},
+}
+
+
+def run(name, device, path, *more):
+    settings = SHORT | SMALL[name] | {"device": device}
+    texts = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
+    return cli.main(["run", name, "--out", str(path), *texts, *more])
+
+
+@pytest.fixture
+def fewer_inputs(monkeypatch):
+    """Every eighth of the SZT data, for pairs of them take time on a stand-in."""
+    whole = szt.szt_dataset()
+    some = type(whole)(whole.inputs[::8], whole.labels[::8])
+    for study in (szt, szt_binning):
+        monkeypatch.setattr(study, "szt_dataset", lambda: some)
+
+
+@pytest.mark.usefixtures("fewer_inputs")
+@pytest.mark.parametrize("name", SMALL)
+def test_run_leaves_the_files_and_columns_of_one_on_the_cpu(name, tmp_path, monkeypatch):
+    devices = set()
+    forward = torch.nn.Linear.forward
+
+    def watched(layer, signal):
+        devices.add(signal.device.type)
+        return forward(layer, signal)
+
+    found = {}
+    for device in ("cpu", "cuda"):
+        path = tmp_path / device
+        with monkeypatch.context() as patch:
+            patch.setattr(torch.nn.Linear, "forward", watched)
+            patch.setattr(EXPERIMENTS[name], "draw", lambda config, path: None)  # which draws from tables, on the CPU
+            assert run(name, device, path) == 0
+        assert devices == {device}
+        devices.clear()
+        files = [file for file in path.rglob("*") if file.is_file() and file.suffix != ".png"]
+        found[device] = {
+            str(file.relative_to(path)): file.read_text().partition("\n")[0] if file.suffix == ".csv" else ""
+            for file in files
+        }
+    assert found["cuda"] == found["cpu"]
+    record = json.loads((tmp_path / "cuda" / "run.json").read_text())
+    assert record["configuration"]["device"] == "cuda"
+    assert record["machine"]["device"].startswith("cuda: ")
+
+
+def test_run_is_not_resumed_on_another_device(tmp_path, capsys):
+    assert run("leaky-relu-pair", "cuda", tmp_path) == 0
+    assert run("leaky-relu-pair", "cuda", tmp_path, "--resume") == 0
+    capsys.readouterr()
+    assert run("leaky-relu-pair", "cpu", tmp_path, "--resume") == 2
+    error = capsys.readouterr().err
+    assert error == "layerbits: device: the run to resume has 'cuda', got 'cpu'; give the same, or another folder\n"
+
+
+def test_device_that_is_not_there_is_refused_before_the_run(tmp_path, capsys):
+    count = torch.cuda.device_count()
+    assert run("leaky-relu-pair", f"cuda:{count}", tmp_path / "run") == 2
+    assert capsys.readouterr().err.startswith(f"layerbits: device: got cuda:{count}, which is not usable here: there ")
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,122 @@
+"""Training on a device: checkpoints that any device goes on from, regularized weights, and what a step waits for."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import layerbits
+from layerbits.training import Checkpoints, TrainingCurves, load_checkpoint, train
+
+INPUTS = torch.randn(64, 4, generator=torch.Generator().manual_seed(0))
+LABELS = (INPUTS[:, 0] > 0).long()
+
+
+def training(directory, device, *, kind=torch.optim.Adam, sigma=0.1):
+    """A noisy network with its optimizer and checkpoints; always the same at the start."""
+    with torch.random.fork_rng(devices=[]):
+        torch.random.default_generator.manual_seed(0)
+        model = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 2))
+    noisy = layerbits.noisify(model, sigma=sigma).to(device)
+    options = {"fused": True} if kind is torch.optim.Adam else {"momentum": 0.9}
+    optimizer = kind(noisy.parameters(), lr=0.01, **options)
+    return noisy, optimizer, Checkpoints(noisy, optimizer, at=(2, 5), directory=directory)
+
+
+def go_on(noisy, optimizer, checkpoints, first, last):
+    device = next(noisy.parameters()).device
+    epochs = range(first, last + 1)
+    for epoch in train(noisy, optimizer, INPUTS.to(device), LABELS.to(device), epochs=epochs, batch_size=16, seed=0):
+        checkpoints.step(epoch)
+
+
+def weights(noisy):
+    return torch.cat([parameter.detach().flatten() for parameter in noisy.parameters()])
+
+
+def test_resumed_training_equals_uninterrupted_training(tmp_path):
+    whole = training(tmp_path / "whole", "cuda")
+    go_on(*whole, 1, 8)
+    go_on(*training(tmp_path / "broken", "cuda"), 1, 6)
+    resumed = training(tmp_path / "broken", "cuda")
+    assert resumed[2].resume() == 5  # the sixth epoch was lost
+    go_on(*resumed, 6, 8)
+    # Other noise would move weights by some 0.01, the steps of the optimizer.
+    torch.testing.assert_close(weights(resumed[0]), weights(whole[0]), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.SGD])
+@pytest.mark.parametrize(("before", "after"), [("cuda", "cpu"), ("cpu", "cuda")])
+def test_training_goes_on_on_another_device(tmp_path, kind, before, after):
+    """With noise too small to matter, as if it had been there all the time, but for rounding in 32 steps."""
+    whole = training(tmp_path / "whole", after, kind=kind, sigma=1e-30)
+    go_on(*whole, 1, 8)
+    go_on(*training(tmp_path / "moved", before, kind=kind, sigma=1e-30), 1, 5)
+    moved = training(tmp_path / "moved", after, kind=kind, sigma=1e-30)
+    assert moved[2].resume() == 5
+    go_on(*moved, 6, 8)
+    assert weights(moved[0]).device.type == after
+    torch.testing.assert_close(weights(moved[0]), weights(whole[0]), rtol=0, atol=1e-4)
+
+
+def test_kept_epoch_of_a_device_is_loaded_where_there_is_none(tmp_path, monkeypatch):
+    kept = training(tmp_path, "cuda")
+    go_on(*kept, 1, 2)
+    here = training(tmp_path / "other", "cpu")[0]
+    with monkeypatch.context() as without:
+        without.setattr(torch.cuda, "is_available", lambda: False)  # which torch asks before it makes a tensor there
+        load_checkpoint(tmp_path, 2, here)
+    assert torch.equal(weights(here), weights(kept[0]).cpu())
+    here(INPUTS)
+
+
+def linear_layers(device):
+    with torch.random.fork_rng(devices=[]):
+        torch.random.default_generator.manual_seed(1)
+        return nn.Sequential(*(nn.Linear(size, size + 1) for size in range(3, 11))).to(device)
+
+
+def test_parseval_step_is_that_of_the_cpu():
+    models = [linear_layers(device) for device in ("cpu", "cuda")]
+    for model in models:
+        layerbits.ParsevalRegularizer(model, strength=0.1).step()
+    for on_cpu, on_device in zip(models[0].parameters(), models[1].parameters(), strict=True):
+        torch.testing.assert_close(on_device.cpu(), on_cpu, rtol=1e-5, atol=1e-6)
+
+
+def test_parseval_step_waits_once(copies_to_host):
+    regularizer = layerbits.ParsevalRegularizer(linear_layers("cuda"), strength=0.1)
+    copies_to_host()
+    regularizer.step()
+    assert copies_to_host() == [8 * 4]  # a norm for each weight
+
+
+def test_parseval_step_refuses_what_it_cannot_bring_back():
+    model = linear_layers("cuda")
+    with torch.no_grad():
+        model[3].weight.mul_(1000)
+    with pytest.raises(layerbits.UsageError, match="'3' has a singular value of"):
+        layerbits.ParsevalRegularizer(model, strength=0.1).step()
+
+
+def test_epochs_wait_for_nothing_but_their_evaluation(tmp_path, copies_to_host):
+    noisy, optimizer, _ = training(tmp_path, "cuda", kind=torch.optim.SGD)
+    data = INPUTS.cuda(), LABELS.cuda()
+    curves = TrainingCurves(noisy, {"train": data}, at=(1, 2, 3), directory=tmp_path)
+    for epoch in train(noisy, optimizer, *data, epochs=range(1, 4), batch_size=16, seed=0):
+        assert copies_to_host() == []
+        curves.step(epoch)
+        assert max(copies_to_host()) <= 8  # loss and accuracy
+
+
+def test_monitor_measures_on_the_device(tmp_path):
+    noisy, optimizer, _ = training(tmp_path, "cuda")
+    data = INPUTS[:, :4].cuda(), LABELS.cuda()
+    monitor = layerbits.Monitor(noisy, *data, at=(1, 3), directory=tmp_path / "measured", draws=4)
+    for epoch in train(noisy, optimizer, *data, epochs=range(1, 4), batch_size=16, seed=0):
+        monitor.step(epoch)
+    again = layerbits.Monitor(noisy.cpu(), INPUTS, LABELS, at=(1, 3), directory=tmp_path / "measured", draws=4)
+    assert list(again.tables) == [1, 3]  # the data are the same, wherever they lie
+    for table in again.tables.values():
+        row = table["1", "I(X;T)"]
+        assert 0 <= row.lower <= row.value <= row.upper <= np.log(64)

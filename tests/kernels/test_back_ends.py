@@ -1,0 +1,69 @@
+"""What is said of the back ends: that it is so."""
+
+import importlib
+import os
+import subprocess
+import sys
+
+import pytest
+
+from layerbits import BackendError
+from layerbits.kernels import Backend, backends
+from layerbits.kernels.back_ends import cpu
+
+
+def test_both_back_ends_are_listed():
+    assert [backend.name for backend in backends()] == ["cpu", "cuda"]
+
+
+def test_cpu_is_usable_with_the_level_that_the_core_runs():
+    backend = backends()[0]
+    assert backend.usable
+    assert backend.isa.startswith(f"{cpu().level()} in use, of ")
+
+
+def test_device_of_the_cpu_counts_the_cores_of_this_process():
+    cores = len(os.sched_getaffinity(0))
+    assert int(backends()[0].devices[0].split()[0]) <= cores
+
+
+@pytest.mark.parametrize("backend", backends(), ids=lambda backend: backend.name)
+def test_reason_is_given_exactly_when_a_back_end_is_not_usable(backend):
+    assert bool(backend.reason) != backend.usable
+
+
+def test_usable_back_end_prints_devices_and_level():
+    backend = Backend("cpu", built=True, usable=True, isa="avx2 in use, of sse2, avx2", devices=("2 cores",))
+    assert str(backend) == "cpu: 2 cores; avx2 in use, of sse2, avx2"
+
+
+def test_unusable_back_end_prints_why():
+    assert str(Backend("cuda", built=False, usable=False, reason="none")) == "cuda: not usable: none"
+
+
+@pytest.fixture
+def _without_native_module(monkeypatch):
+    def missing(name):
+        raise ImportError(f"No module named {name!r}")
+
+    monkeypatch.setattr(importlib, "import_module", missing)
+
+
+@pytest.mark.usefixtures("_without_native_module")
+def test_missing_native_module_says_how_to_get_it():
+    with pytest.raises(BackendError, match=r"layerbits\._cpu cannot be loaded .*pip install"):
+        cpu()
+
+
+@pytest.mark.usefixtures("_without_native_module")
+def test_missing_native_module_is_listed_as_not_usable():
+    assert (backends()[0].built, backends()[0].usable) == (False, False)
+
+
+def test_unknown_isa_level_is_an_error_that_names_it():
+    """In a process of its own: the level is chosen at first use."""
+    environment = os.environ | {"LAYERBITS_MAX_ISA": "mmx"}
+    command = [sys.executable, "-c", "import layerbits; layerbits.backends()"]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert "ValueError: LAYERBITS_MAX_ISA" in run.stderr
+    assert "mmx" in run.stderr

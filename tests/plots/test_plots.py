@@ -1,0 +1,55 @@
+"""Figures are made without global state."""
+
+import subprocess
+import sys
+from itertools import pairwise
+
+import pytest
+
+from layerbits import plots
+from layerbits._base import UsageError
+
+
+def test_figures_are_made_without_pyplot():
+    script = (
+        "import sys; from layerbits import plots\n"
+        "assert 'matplotlib' not in sys.modules\n"
+        "plots.curve_panel(plots.new_figure(width=2, height=2).add_subplot(), ylabel='y')\n"
+        "assert 'matplotlib.pyplot' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_missing_matplotlib_is_named_with_its_remedy(monkeypatch):
+    monkeypatch.setattr(plots.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UsageError, match="pip install"):
+        plots.new_figure(width=2, height=2)
+
+
+def test_colours_of_a_sequence_differ_and_darken():
+    luminances = [0.2126 * red + 0.7152 * green + 0.0722 * blue for red, green, blue, _ in plots.sequence_colors(6)]
+    assert all(after < before for before, after in pairwise(luminances))
+
+
+@pytest.mark.parametrize("ends", [(2, 8), (0.3, 4), (1, 9), (20, 45), (3e-3, 8e-3)])
+def test_labels_of_a_short_logarithmic_axis_are_apart(ends):
+    figure = plots.new_figure(width=3, height=2)
+    axes = figure.add_subplot()
+    plots.curve_panel(axes, ylabel="y")
+    axes.plot(ends, ends)
+    figure.canvas.draw()
+    low, high = axes.get_xlim()
+    ticks = [*axes.xaxis.get_major_ticks(), *axes.xaxis.get_minor_ticks()]
+    labels = [tick.label1 for tick in ticks if low <= tick.get_loc() <= high and tick.label1.get_text()]
+    boxes = sorted((label.get_window_extent() for label in labels), key=lambda box: box.x0)
+    assert len(boxes) >= 3
+    assert all(before.x1 < after.x0 for before, after in pairwise(boxes))
+
+
+def test_band_reaches_from_end_to_end_of_the_intervals():
+    axes = plots.new_figure(width=2, height=2).add_subplot()
+    plots.band(axes, [1, 2, 3], [0, 1, 0], [1, 2, 2], [2, 5, 4], color=(0, 0, 0, 1), label="a")
+    (edge,) = axes.collections[0].get_paths()
+    corners = {tuple(point) for point in edge.vertices.tolist()}
+    assert corners == {(1, 0), (2, 1), (3, 0), (1, 2), (2, 5), (3, 4)}
+    assert axes.lines[0].get_ydata().tolist() == [1, 2, 2]

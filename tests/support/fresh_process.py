@@ -1,0 +1,38 @@
+"""Runs a script in a fresh interpreter: what ends a process, changes its limits, or counts its memory does it there."""
+
+import subprocess
+import sys
+import textwrap
+
+from layerbits.kernels import _cpu
+
+# Without the package, so without torch: the start takes a tenth of a second, and memory is the core's own.
+NATIVE = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import numpy as np
+import _cpu
+
+def native(points, centers, sigma, **options):
+    log_sum = np.empty(len(points))
+    _cpu.log_sum_exp(points, centers, sigma, log_sum, **options)
+    return log_sum
+"""
+
+
+def run_fresh(script, *arguments, timeout=100):
+    """Printed lines of `script`, after NATIVE, with `arguments` in sys.argv[2:]; fails if the script does."""
+    finished = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            NATIVE + textwrap.dedent(script),
+            _cpu.__file__.rpartition("/")[0],
+            *map(str, arguments),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
+    assert finished.returncode == 0, finished.stderr
+    return finished.stdout.split("\n")[:-1]

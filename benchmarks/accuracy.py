@@ -62,7 +62,7 @@ def accuracy(name: str, values: Tensor | Doubles, problem: Problem, exact: Truth
 def true_gradients(problem: Problem) -> tuple[Tensor, Tensor]:
     """Gradients of the sum of all log-sums by the slow twin: of points and centers, in float64."""
     points, centers = problem.points.numpy(), problem.centers.numpy()
-    gradients = reference.log_sum_exp_gradient(points, centers, problem.sigma, np.ones(len(points)))
+    gradients = reference.log_sum_exp_isotropic_gradient(points, centers, problem.sigma, np.ones(len(points)))
     return torch.from_numpy(gradients[0]), torch.from_numpy(gradients[1])
 
 

@@ -14,7 +14,7 @@ from benchmarks.problems import Problem
 from benchmarks.rivals import Doubles
 from benchmarks.timing import CHUNKS, fastest_chunk
 from layerbits.estimators import layer_information
-from layerbits.kernels import as_sigma, log_sum_exp
+from layerbits.kernels import as_sigma, log_sum_exp_isotropic
 from layerbits.mixtures import mixture_log_density
 from layerbits.networks import NoisyModule, propagate
 
@@ -54,7 +54,7 @@ def fastest_chunks(problem: Problem) -> dict[Method, int]:
 
 def group_call(problem: Problem) -> Callable[[], Tensor]:
     return partial(
-        log_sum_exp,
+        log_sum_exp_isotropic,
         problem.points,
         problem.centers,
         as_sigma(problem.sigma),
@@ -72,7 +72,7 @@ def gradient_calls(problem: Problem) -> tuple[Callable[[], Tensor], Callable[[],
 
     def forward(arguments: Sequence[Tensor]) -> Tensor:
         points, centers, sigma, mass = arguments
-        return log_sum_exp(points, centers, sigma, weights=mass, method="dense")
+        return log_sum_exp_isotropic(points, centers, sigma, weights=mass, method="dense")
 
     return partial(forward, given), lambda: torch.autograd.grad(forward(wanted), wanted, upstream)
 

@@ -26,7 +26,7 @@ from torch import Tensor
 from benchmarks.breakdown import trained
 from benchmarks.machine import facts
 from layerbits.estimators import layer_information
-from layerbits.kernels import as_sigma, backends, cuda, distance_histogram, log_sum_exp, reference
+from layerbits.kernels import as_sigma, backends, cuda, distance_histogram, log_sum_exp_isotropic, reference
 from layerbits.kernels.operations import fill_standard_normal
 
 Call = Callable[[Tensor, Tensor], object]
@@ -93,25 +93,25 @@ def by_keops(points: Tensor, centers: Tensor) -> Tensor:
 
 def ours(points: Tensor, centers: Tensor) -> Tensor:
     """Return the log-sum-exp by layerbits, of all pairs."""
-    return log_sum_exp(points, centers, as_sigma(1.0), method="dense")
+    return log_sum_exp_isotropic(points, centers, as_sigma(1.0), method="dense")
 
 
 def pruned(points: Tensor, centers: Tensor) -> Tensor:
     """Return the log-sum-exp by layerbits, of the pairs that matter."""
-    return log_sum_exp(points, centers, as_sigma(1.0), method="pruned")
+    return log_sum_exp_isotropic(points, centers, as_sigma(1.0), method="pruned")
 
 
 def gradient(points: Tensor, centers: Tensor) -> None:
     """Take the log-sum-exp and all its gradients but that of the weights."""
     inputs = [points.requires_grad_(), centers.requires_grad_(), as_sigma(1.0).requires_grad_()]
-    torch.autograd.grad(log_sum_exp(*inputs, method="dense").sum(), inputs)
+    torch.autograd.grad(log_sum_exp_isotropic(*inputs, method="dense").sum(), inputs)
 
 
 def excess(points: Tensor, centers: Tensor) -> float:
     """Return the largest error of ours in units of the contract, on some rows."""
     dim, dtype = points.shape[1], points.dtype
     got = ours(points, centers)[:64].cpu().numpy()
-    want = reference.log_sum_exp(points[:64].cpu().numpy(), centers.cpu().numpy(), 1.0)
+    want = reference.log_sum_exp_isotropic(points[:64].cpu().numpy(), centers.cpu().numpy(), 1.0)
     # sum_k p_k |e_k| is -log_sum and the entropy of p: at least -log_sum.
     allowed = (4 + dim / 64) * torch.finfo(dtype).eps * (1 + (-want).clip(0))
     return float((abs(got - want) / allowed).max())

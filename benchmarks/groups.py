@@ -16,7 +16,7 @@ from benchmarks.problems import groups, mixture, truth
 from benchmarks.rivals import Doubles
 from benchmarks.targets import Target
 from benchmarks.timing import Rounds, Spread, measure, ratio
-from layerbits.kernels import as_sigma, log_sum_exp
+from layerbits.kernels import as_sigma, log_sum_exp_isotropic
 
 LEAST_OF_DENSE = 0.5
 
@@ -43,7 +43,7 @@ def measure_groups(count: int, dtype: torch.dtype, *, n: int, m: int, rounds: Ro
     seconds = measure(
         {
             "layerbits": group_call(given),
-            "dense": partial(log_sum_exp, dense.points, dense.centers, as_sigma(dense.sigma), method="dense"),
+            "dense": partial(log_sum_exp_isotropic, dense.points, dense.centers, as_sigma(dense.sigma), method="dense"),
             "torch": partial(rivals.torch_log_sums_of_groups, given),
             "numpy": partial(rivals.numpy_log_sums_of_groups, problem),
         },

@@ -34,7 +34,9 @@ _KERNELS, _PASSES = "kernels", "passes, noise"
 @contextlib.contextmanager
 def named() -> Iterator[None]:
     """Let the profiler see the kernels, the passes and the noise of the queries."""
-    places: list[tuple[Any, str, str]] = [(cpu(), verb, _KERNELS) for verb in ("log_sum_exp", "gaussian_log_sum_exp")]
+    places: list[tuple[Any, str, str]] = [
+        (cpu(), verb, _KERNELS) for verb in ("log_sum_exp_isotropic", "log_sum_exp_full")
+    ]
     places += [(samples, "record", _PASSES), (NormalStream, "fill", _PASSES)]
     with contextlib.ExitStack() as stack:
         for owner, name, kind in places:

@@ -12,12 +12,12 @@ from pathlib import Path
 import torch
 
 from benchmarks.problems import mixture
-from layerbits.kernels import as_sigma, log_sum_exp
+from layerbits.kernels import as_sigma, log_sum_exp_isotropic
 
 
 @dataclasses.dataclass(frozen=True)
 class PeakMemory:
-    """Bytes by which a log_sum_exp in float32 raises the peak, beside its inputs and a matrix of all pairs."""
+    """Bytes by which a log_sum_exp_isotropic in float32 raises the peak, beside its inputs and a matrix of all pairs."""
 
     method: str
     n: int
@@ -29,7 +29,7 @@ class PeakMemory:
 
 
 def peak_memory(n: int, m: int, method: str, *, dim: int = 10) -> PeakMemory:
-    """Measure log_sum_exp; spawned, since a forked process would inherit the peak of this one."""
+    """Measure log_sum_exp_isotropic; spawned, since a forked process would inherit the peak of this one."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         grown = pool.submit(_growth, n, m, dim, method).result()
     return PeakMemory(method, n, m, dim, grown, inputs=4 * (n + m) * dim, all_pairs=4 * n * m)
@@ -38,7 +38,7 @@ def peak_memory(n: int, m: int, method: str, *, dim: int = 10) -> PeakMemory:
 def lines(memories: Sequence[PeakMemory]) -> Iterator[str]:
     for memory in memories:
         yield (
-            f"peak memory of log_sum_exp, {memory.method}, n = {memory.n}, m = {memory.m}, d = {memory.dim}, float32: "
+            f"peak memory of log_sum_exp_isotropic, {memory.method}, n = {memory.n}, m = {memory.m}, d = {memory.dim}, float32: "
             f"{memory.grown / 1e6:.1f} MB beyond its inputs of {memory.inputs / 1e6:.1f} MB; "
             f"a matrix of n m floats has {memory.all_pairs / 1e6:.0f} MB"
         )
@@ -46,13 +46,13 @@ def lines(memories: Sequence[PeakMemory]) -> Iterator[str]:
 
 def _growth(n: int, m: int, dim: int, method: str) -> int:
     problem = mixture(n, m, dim)
-    call = partial(log_sum_exp, centers=problem.centers, sigma=as_sigma(problem.sigma), method=method)
+    call = partial(log_sum_exp_isotropic, centers=problem.centers, sigma=as_sigma(problem.sigma), method=method)
     call(problem.points[:64])
     before = _status("VmRSS")
     log_sums = call(problem.points)
     grown = _status("VmHWM") - before
     if not torch.equal(log_sums[:64], call(problem.points[:64])):
-        raise AssertionError(f"log_sum_exp, {method}: rows alone differ from rows in the batch")
+        raise AssertionError(f"log_sum_exp_isotropic, {method}: rows alone differ from rows in the batch")
     return grown
 
 

@@ -69,7 +69,7 @@ def measure_roofline(dtype: torch.dtype, *, n: int, m: int, rounds: Rounds) -> l
     def calls_of(level: str) -> dict[tuple[str, str], Callable[[], Any]]:
         probe = partial(cpu().multiply_adds, _PIECES, bits=bits, threads=threads(), level=level)
         kernel = partial(
-            cpu().log_sum_exp,
+            cpu().log_sum_exp_isotropic,
             problem.points, problem.centers, problem.sigma, log_sum,
             method="dense", threads=threads(), level=level,
         )  # fmt: skip

@@ -19,7 +19,7 @@ function(_layerbits_add_level target name)
     endif()
   endif()
   set(object layerbits_kernels_${name})
-  add_library(${object} OBJECT csrc/cpu/kernels.cpp)
+  add_library(${object} OBJECT csrc/cpu/simd/kernels.cpp)
   target_compile_features(${object} PRIVATE cxx_std_20)
   target_compile_options(${object} PRIVATE ${flags} -O3 -ffp-contract=off -fno-math-errno)
   target_compile_definitions(

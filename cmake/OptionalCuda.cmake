@@ -37,11 +37,11 @@ if(NOT LAYERBITS_CUDA STREQUAL OFF)
   endif()
 endif()
 
-set(_layerbits_cuda_sources device gaussian_log_sum_exp log_sum_exp log_sum_exp_gradient normal pairs peak
-                            pruned_log_sum_exp sides)
+set(_layerbits_cuda_sources device distance_histogram log_sum_exp_full log_sum_exp_isotropic
+                            log_sum_exp_isotropic_gradient peak pruned_log_sum_exp sides standard_normal)
 
 function(_layerbits_cuda_module name)
-  pybind11_add_module(${name} csrc/bindings/cuda_module.cpp csrc/bindings/arguments.cpp csrc/bindings/verbs.cpp ${ARGN})
+  pybind11_add_module(${name} csrc/bindings/cuda_module.cpp csrc/bindings/arguments.cpp csrc/bindings/operation_arguments.cpp ${ARGN})
   target_compile_features(${name} PRIVATE cxx_std_20)
   list(JOIN CMAKE_CUDA_ARCHITECTURES " " architectures)
   target_compile_definitions(${name} PRIVATE LAYERBITS_MODULE=${name} "LAYERBITS_ARCHITECTURES=\"${architectures}\"")

@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "../core/views.h"
+#include "../api/views.h"
 
 namespace layerbits {
 

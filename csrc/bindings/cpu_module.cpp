@@ -5,12 +5,9 @@
 
 #include <optional>
 
-#include "../core/dispatch.h"
-#include "../core/gaussian_log_sum_exp.h"
-#include "../core/mixture.h"
-#include "../core/pairs.h"
-#include "../core/peak.h"
-#include "verbs.h"
+#include "../cpu/cpu_operations.h"
+#include "../cpu/dispatch.h"
+#include "operation_arguments.h"
 
 namespace py = pybind11;
 
@@ -37,10 +34,11 @@ Method method_of(const std::string& name) {
 }
 
 // Returns the method that was taken, "dense" or "pruned".
-std::string log_sum_exp_any(py::object points, py::object centers, double sigma, py::object log_sum,
-                            py::object weights, py::object point_offsets, py::object center_offsets,
-                            const std::string& method, std::optional<double> tolerance, int threads,
-                            const std::string& level) {
+std::string log_sum_exp_isotropic_any(py::object points, py::object centers, double sigma,
+                                      py::object log_sum, py::object weights,
+                                      py::object point_offsets, py::object center_offsets,
+                                      const std::string& method, std::optional<double> tolerance,
+                                      int threads, const std::string& level) {
   const Accuracy accuracy{method_of(method), tolerance_of(tolerance)};
   Method used = Method::kDense;
   Arguments arguments;
@@ -50,19 +48,20 @@ std::string log_sum_exp_any(py::object points, py::object centers, double sigma,
   const auto call = [&]<typename T>(T) {
     const Mixture<T> mixture = arrays.view<T>();
     run([&](Cancellation& cancellation) {
-      return log_sum_exp(mixture, accuracy, out.vector<double>(), {threads, level, cancellation},
-                         used);
+      return log_sum_exp_isotropic(mixture, accuracy, out.vector<double>(),
+                                   {threads, level, cancellation}, used);
     });
   };
   arguments.is_float32() ? call(float{}) : call(double{});
   return used == Method::kPruned ? "pruned" : "dense";
 }
 
-void log_sum_exp_gradient_any(py::object points, py::object centers, double sigma,
-                              py::object log_sum, py::object upstream, py::object weights,
-                              py::object point_offsets, py::object center_offsets,
-                              py::object d_points, py::object d_centers, py::object d_weights,
-                              py::object d_sigma, int threads, const std::string& level) {
+void log_sum_exp_isotropic_gradient_any(py::object points, py::object centers, double sigma,
+                                        py::object log_sum, py::object upstream, py::object weights,
+                                        py::object point_offsets, py::object center_offsets,
+                                        py::object d_points, py::object d_centers,
+                                        py::object d_weights, py::object d_sigma, int threads,
+                                        const std::string& level) {
   Arguments arguments;
   const GradientArrays arrays(arguments, points, centers, sigma, log_sum, upstream, weights,
                               point_offsets, center_offsets, d_points, d_centers, d_weights,
@@ -71,21 +70,21 @@ void log_sum_exp_gradient_any(py::object points, py::object centers, double sigm
     const Mixture<T> mixture = arrays.mixture.view<T>();
     const Gradient<T> gradient = arrays.view<T>();
     run([&](Cancellation& cancellation) {
-      return log_sum_exp_gradient(mixture, gradient, {threads, level, cancellation});
+      return log_sum_exp_isotropic_gradient(mixture, gradient, {threads, level, cancellation});
     });
   };
   arguments.is_float32() ? call(float{}) : call(double{});
 }
 
-void gaussian_log_sum_exp_any(py::object points, py::object means, py::object factors,
-                              py::object offsets, py::object log_sum, int threads,
-                              const std::string& level) {
+void log_sum_exp_full_any(py::object points, py::object means, py::object factors,
+                          py::object offsets, py::object log_sum, int threads,
+                          const std::string& level) {
   Arguments arguments;
   const GaussianArrays arrays(arguments, points, means, factors, offsets, log_sum);
   const auto call = [&]<typename T>(T) {
     run([&](Cancellation& cancellation) {
-      return gaussian_log_sum_exp(arrays.points.matrix<const T>(), arrays.view<T>(),
-                                  arrays.log_sum.vector<double>(), {threads, level, cancellation});
+      return log_sum_exp_full(arrays.points.matrix<const T>(), arrays.view<T>(),
+                              arrays.log_sum.vector<double>(), {threads, level, cancellation});
     });
   };
   arguments.is_float32() ? call(float{}) : call(double{});
@@ -154,20 +153,19 @@ std::string chosen_level() {
 PYBIND11_MODULE(_cpu, module) {
   using py::arg;
   module.doc() = "CPU core of layerbits: see layerbits.kernels.";
-  module.def("log_sum_exp", &log_sum_exp_any, arg("points"), arg("centers"), arg("sigma"),
-             arg("log_sum"), py::kw_only(), arg("weights") = py::none(),
+  module.def("log_sum_exp_isotropic", &log_sum_exp_isotropic_any, arg("points"), arg("centers"),
+             arg("sigma"), arg("log_sum"), py::kw_only(), arg("weights") = py::none(),
              arg("point_offsets") = py::none(), arg("center_offsets") = py::none(),
              arg("method") = "auto", arg("tolerance") = py::none(), arg("threads") = 1,
              arg("level") = "");
-  module.def("log_sum_exp_gradient", &log_sum_exp_gradient_any, arg("points"), arg("centers"),
-             arg("sigma"), arg("log_sum"), arg("upstream"), py::kw_only(),
+  module.def("log_sum_exp_isotropic_gradient", &log_sum_exp_isotropic_gradient_any, arg("points"),
+             arg("centers"), arg("sigma"), arg("log_sum"), arg("upstream"), py::kw_only(),
              arg("weights") = py::none(), arg("point_offsets") = py::none(),
              arg("center_offsets") = py::none(), arg("d_points") = py::none(),
              arg("d_centers") = py::none(), arg("d_weights") = py::none(),
              arg("d_sigma") = py::none(), arg("threads") = 1, arg("level") = "");
-  module.def("gaussian_log_sum_exp", &gaussian_log_sum_exp_any, arg("points"), arg("means"),
-             arg("factors"), arg("offsets"), arg("log_sum"), py::kw_only(), arg("threads") = 1,
-             arg("level") = "");
+  module.def("log_sum_exp_full", &log_sum_exp_full_any, arg("points"), arg("means"), arg("factors"),
+             arg("offsets"), arg("log_sum"), py::kw_only(), arg("threads") = 1, arg("level") = "");
   module.def("distance_histogram", &distance_histogram_any, arg("points"), arg("edges"),
              arg("counts"), py::kw_only(), arg("labels") = py::none(), arg("metric") = "euclidean",
              arg("threads") = 1, arg("level") = "");

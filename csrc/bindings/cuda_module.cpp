@@ -8,8 +8,8 @@
 #include <cstdlib>
 #include <optional>
 
-#include "../cuda/verbs.h"
-#include "verbs.h"
+#include "../cuda/cuda_operations.h"
+#include "operation_arguments.h"
 
 namespace py = pybind11;
 
@@ -83,10 +83,11 @@ void run(const Arguments& arguments, uintptr_t stream, py::object allocate, cons
 }
 
 // Takes all pairs, or prunes where there are orders; returns the share of the pairs that was taken.
-double log_sum_exp_any(py::object points, py::object centers, double sigma, py::object log_sum,
-                       uintptr_t stream, py::object allocate, py::object weights,
-                       py::object point_offsets, py::object center_offsets, py::object point_order,
-                       py::object center_order, std::optional<double> tolerance) {
+double log_sum_exp_isotropic_any(py::object points, py::object centers, double sigma,
+                                 py::object log_sum, uintptr_t stream, py::object allocate,
+                                 py::object weights, py::object point_offsets,
+                                 py::object center_offsets, py::object point_order,
+                                 py::object center_order, std::optional<double> tolerance) {
   Arguments arguments(kMemory);
   const MixtureArrays arrays(arguments, points, centers, weights, sigma, point_offsets,
                              center_offsets);
@@ -104,18 +105,19 @@ double log_sum_exp_any(py::object points, py::object centers, double sigma, py::
     run(arguments, stream, allocate, [&](const cuda::Stream& on) {
       return first && second ? cuda::pruned_log_sum_exp(mixture, first, second, accuracy,
                                                         out.vector<double>(), taken, on)
-                             : cuda::log_sum_exp(mixture, out.vector<double>(), on);
+                             : cuda::log_sum_exp_isotropic(mixture, out.vector<double>(), on);
     });
   };
   arguments.is_float32() ? call(float{}) : call(double{});
   return taken;
 }
 
-void log_sum_exp_gradient_any(py::object points, py::object centers, double sigma,
-                              py::object log_sum, py::object upstream, uintptr_t stream,
-                              py::object allocate, py::object weights, py::object point_offsets,
-                              py::object center_offsets, py::object d_points, py::object d_centers,
-                              py::object d_weights, py::object d_sigma) {
+void log_sum_exp_isotropic_gradient_any(py::object points, py::object centers, double sigma,
+                                        py::object log_sum, py::object upstream, uintptr_t stream,
+                                        py::object allocate, py::object weights,
+                                        py::object point_offsets, py::object center_offsets,
+                                        py::object d_points, py::object d_centers,
+                                        py::object d_weights, py::object d_sigma) {
   Arguments arguments(kMemory);
   const GradientArrays arrays(arguments, points, centers, sigma, log_sum, upstream, weights,
                               point_offsets, center_offsets, d_points, d_centers, d_weights,
@@ -123,21 +125,22 @@ void log_sum_exp_gradient_any(py::object points, py::object centers, double sigm
   const auto call = [&]<typename T>(T) {
     const Mixture<T> mixture = arrays.mixture.view<T>();
     const Gradient<T> gradient = arrays.view<T>();
-    run(arguments, stream, allocate,
-        [&](const cuda::Stream& on) { return cuda::log_sum_exp_gradient(mixture, gradient, on); });
+    run(arguments, stream, allocate, [&](const cuda::Stream& on) {
+      return cuda::log_sum_exp_isotropic_gradient(mixture, gradient, on);
+    });
   };
   arguments.is_float32() ? call(float{}) : call(double{});
 }
 
-void gaussian_log_sum_exp_any(py::object points, py::object means, py::object factors,
-                              py::object offsets, py::object log_sum, uintptr_t stream,
-                              py::object allocate) {
+void log_sum_exp_full_any(py::object points, py::object means, py::object factors,
+                          py::object offsets, py::object log_sum, uintptr_t stream,
+                          py::object allocate) {
   Arguments arguments(kMemory);
   const GaussianArrays arrays(arguments, points, means, factors, offsets, log_sum);
   const auto call = [&]<typename T>(T) {
     run(arguments, stream, allocate, [&](const cuda::Stream& on) {
-      return cuda::gaussian_log_sum_exp(arrays.points.matrix<const T>(), arrays.view<T>(),
-                                        arrays.log_sum.vector<double>(), on);
+      return cuda::log_sum_exp_full(arrays.points.matrix<const T>(), arrays.view<T>(),
+                                    arrays.log_sum.vector<double>(), on);
     });
   };
   arguments.is_float32() ? call(float{}) : call(double{});
@@ -223,20 +226,19 @@ std::vector<std::pair<std::string, std::string>> devices() {
 PYBIND11_MODULE(LAYERBITS_MODULE, module) {
   using py::arg;
   module.doc() = "CUDA core of layerbits: see layerbits.kernels.";
-  module.def("log_sum_exp", &log_sum_exp_any, arg("points"), arg("centers"), arg("sigma"),
-             arg("log_sum"), py::kw_only(), arg("stream"), arg("allocate"),
+  module.def("log_sum_exp_isotropic", &log_sum_exp_isotropic_any, arg("points"), arg("centers"),
+             arg("sigma"), arg("log_sum"), py::kw_only(), arg("stream"), arg("allocate"),
              arg("weights") = py::none(), arg("point_offsets") = py::none(),
              arg("center_offsets") = py::none(), arg("point_order") = py::none(),
              arg("center_order") = py::none(), arg("tolerance") = py::none());
-  module.def("log_sum_exp_gradient", &log_sum_exp_gradient_any, arg("points"), arg("centers"),
-             arg("sigma"), arg("log_sum"), arg("upstream"), py::kw_only(), arg("stream"),
-             arg("allocate"), arg("weights") = py::none(), arg("point_offsets") = py::none(),
-             arg("center_offsets") = py::none(), arg("d_points") = py::none(),
-             arg("d_centers") = py::none(), arg("d_weights") = py::none(),
-             arg("d_sigma") = py::none());
-  module.def("gaussian_log_sum_exp", &gaussian_log_sum_exp_any, arg("points"), arg("means"),
-             arg("factors"), arg("offsets"), arg("log_sum"), py::kw_only(), arg("stream"),
-             arg("allocate"));
+  module.def("log_sum_exp_isotropic_gradient", &log_sum_exp_isotropic_gradient_any, arg("points"),
+             arg("centers"), arg("sigma"), arg("log_sum"), arg("upstream"), py::kw_only(),
+             arg("stream"), arg("allocate"), arg("weights") = py::none(),
+             arg("point_offsets") = py::none(), arg("center_offsets") = py::none(),
+             arg("d_points") = py::none(), arg("d_centers") = py::none(),
+             arg("d_weights") = py::none(), arg("d_sigma") = py::none());
+  module.def("log_sum_exp_full", &log_sum_exp_full_any, arg("points"), arg("means"), arg("factors"),
+             arg("offsets"), arg("log_sum"), py::kw_only(), arg("stream"), arg("allocate"));
   module.def("distance_histogram", &distance_histogram_any, arg("points"), arg("edges"),
              arg("counts"), py::kw_only(), arg("stream"), arg("allocate"),
              arg("labels") = py::none(), arg("metric") = "euclidean");

@@ -6,7 +6,7 @@
 
 #include <vector>
 
-#include "verbs.h"
+#include "cuda_operations.h"
 
 namespace layerbits::cuda {
 

@@ -4,7 +4,7 @@
 // has to know where a group ends: places left over hold zeros, and extra values of no weight.
 #pragma once
 
-#include "../core/packing.h"
+#include "../api/scaling.h"
 #include "arithmetic.h"
 #include "launch.h"
 

@@ -119,7 +119,7 @@ class StandIn:
     def levels(self):
         return ["cuda"]
 
-    def log_sum_exp(self, points, centers, *arguments, method="dense", tolerance=None, **options):
+    def log_sum_exp_isotropic(self, points, centers, *arguments, method="dense", tolerance=None, **options):
         options = {name: value for name, value in options.items() if name not in ONLY_CPU_OPTIONS}
         options["tolerance"] = tolerance
         if method == "pruned" and options.get("point_offsets") is None:
@@ -127,7 +127,7 @@ class StandIn:
             if kernels.may_prune(*sides):
                 orders = [near_order(side).numpy() for side in sides]
                 options |= {"point_order": orders[0], "center_order": orders[1]}
-        self.taken = self.back_end.call("log_sum_exp", points, centers, *arguments, **options)
+        self.taken = self.back_end.call("log_sum_exp_isotropic", points, centers, *arguments, **options)
         return "pruned" if "point_order" in options else "dense"
 
 

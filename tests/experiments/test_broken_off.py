@@ -5,10 +5,10 @@ import itertools
 
 import pytest
 
+from layerbits._base import files as records
 from layerbits.experiments import EXPERIMENTS, RunFolder
 from layerbits.experiments.framework import tables
 from layerbits.report import write_report
-from layerbits._base import files as records
 
 
 @pytest.mark.parametrize("writes", [1, 5])

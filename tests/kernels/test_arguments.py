@@ -33,7 +33,7 @@ FORWARD = ["points", "centers", "sigma", "log_sum", "weights", *OFFSETS]
 
 def call(**changes):
     """The gradient, whose arguments include those of the log-sum-exp."""
-    _cpu.log_sum_exp_gradient(
+    _cpu.log_sum_exp_isotropic_gradient(
         **{name: np.copy(value) if name != "sigma" else value for name, value in GOOD.items()} | changes
     )
 
@@ -181,7 +181,7 @@ def test_log_sum_that_is_read_only_is_refused_as_output():
     log_sum = np.zeros(5)
     log_sum.flags.writeable = False
     with pytest.raises(ValueError, match=r"^log_sum: got a read-only array"):
-        _cpu.log_sum_exp(GOOD["points"], GOOD["centers"], 1.0, log_sum)
+        _cpu.log_sum_exp_isotropic(GOOD["points"], GOOD["centers"], 1.0, log_sum)
 
 
 @pytest.mark.parametrize("sigma", [0.0, -0.0, -1.0, np.nan, np.inf, -np.inf])
@@ -194,7 +194,7 @@ def test_sigma_that_is_not_finite_and_positive_is_refused(sigma):
 )
 def test_sigma_outside_the_range_of_the_dtype_is_refused(sigma, dtype):
     with pytest.raises(ValueError, match=r"^sigma: "):
-        _cpu.log_sum_exp(np.zeros((1, 1), dtype), np.zeros((1, 1), dtype), sigma, np.zeros(1))
+        _cpu.log_sum_exp_isotropic(np.zeros((1, 1), dtype), np.zeros((1, 1), dtype), sigma, np.zeros(1))
 
 
 @pytest.mark.parametrize("sigma", [True, "1", None, [1.0], 1j, torch.tensor(1), torch.tensor([1.0, 2.0])])
@@ -228,7 +228,7 @@ def test_finite_value_that_would_overflow_beside_sigma_is_refused(name, dtype):
     arrays = {"points": np.zeros((5, 3), dtype), "centers": np.zeros((4, 3), dtype)}
     arrays[name][1, 1] = np.finfo(dtype).max
     with pytest.raises(ValueError, match=f"^{name}: got a finite value too large beside sigma"):
-        _cpu.log_sum_exp(arrays["points"], arrays["centers"], 1.0, np.zeros(5))
+        _cpu.log_sum_exp_isotropic(arrays["points"], arrays["centers"], 1.0, np.zeros(5))
 
 
 class Exporter:
@@ -324,7 +324,7 @@ def test_failed_call_leaves_outputs_as_they_were():
     assert (d_points == 7).all()
     log_sum = np.full(5, 7.0)
     with pytest.raises(ValueError, match=r"^weights: "):
-        _cpu.log_sum_exp(GOOD["points"], GOOD["centers"], 1.0, log_sum, weights=np.zeros(4))
+        _cpu.log_sum_exp_isotropic(GOOD["points"], GOOD["centers"], 1.0, log_sum, weights=np.zeros(4))
     assert (log_sum == 7).all()
 
 
@@ -346,7 +346,7 @@ def test_unknown_keyword_is_refused():
 
 def test_options_are_keyword_only():
     with pytest.raises(TypeError):
-        _cpu.log_sum_exp(GOOD["points"], GOOD["centers"], 1.0, np.zeros(5), np.ones(4))
+        _cpu.log_sum_exp_isotropic(GOOD["points"], GOOD["centers"], 1.0, np.zeros(5), np.ones(4))
 
 
 @pytest.mark.parametrize("name", ["points", "centers", "weights"])

@@ -88,7 +88,7 @@ def test_gradient_at_the_only_center_within_reach_keeps_its_digits(level, dtype,
 def test_twin_is_true_to_rounding(which, weighted):
     points, centers, weights, upstream = mixture(17, 33, 3, np.float64)
     weights = weights if weighted else None
-    got = reference.log_sum_exp_gradient(points, centers, 1.0, upstream, weights=weights)
+    got = reference.log_sum_exp_isotropic_gradient(points, centers, 1.0, upstream, weights=weights)
     results, bounds = true_gradient(points, centers, 1.0, upstream, weights=weights)
     # The twin adds the rows' shares of sigma up itself.
     result, bound = (results[which], bounds[which]) if which < 3 else (results[3].sum(), bounds[3].sum())
@@ -103,7 +103,7 @@ def test_twin_and_core_agree_on_ragged_groups(dtype, which, weighted):
     weights = weights if weighted else None
     offsets = {"point_offsets": np.array([0, 4, 4, 12]), "center_offsets": np.array([0, 11, 20, 30])}
     core = native_gradient(points, centers, 1.0, upstream, weights=weights, **offsets)
-    twin = reference.log_sum_exp_gradient(points, centers, 1.0, upstream, weights=weights, **offsets)
+    twin = reference.log_sum_exp_isotropic_gradient(points, centers, 1.0, upstream, weights=weights, **offsets)
     want, got = (twin[which], core[which]) if which < 3 else (twin[3], core[3].sum())
     # At most 30 terms under 10 (sigma 1, weights down to .01), each off by 4 eps (2 + |e|) on either side, |e| < 20.
     np.testing.assert_allclose(got, want, rtol=0, atol=2 * 30 * 10 * 100 * eps(dtype))
@@ -145,7 +145,7 @@ def test_autograd_agrees_with_finite_differences(which):
     sigma = torch.tensor(0.8, dtype=torch.float64, requires_grad=True)
     arguments = [points, centers, weights, sigma]
     inputs = [value.detach().requires_grad_(i == which) for i, value in enumerate(arguments)]
-    assert torch.autograd.gradcheck(lambda p, c, w, s: kernels.log_sum_exp(p, c, s, weights=w), inputs)
+    assert torch.autograd.gradcheck(lambda p, c, w, s: kernels.log_sum_exp_isotropic(p, c, s, weights=w), inputs)
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -156,20 +156,20 @@ def test_autograd_agrees_with_finite_differences_in_all_arguments_at_once(weight
     offsets = {"point_offsets": torch.tensor([0, 2, 6]), "center_offsets": torch.tensor([0, 5, 8])} if ragged else {}
     arguments = (points, centers, sigma, weights) if weighted else (points, centers, sigma)
     assert torch.autograd.gradcheck(
-        lambda p, c, s, w=None: kernels.log_sum_exp(p, c, s, weights=w, **offsets), arguments
+        lambda p, c, s, w=None: kernels.log_sum_exp_isotropic(p, c, s, weights=w, **offsets), arguments
     )
 
 
 def test_gradient_of_a_tensor_without_dense_memory_has_its_shape():
     points, centers, _ = doubles(1, 6, 3)
     row = points.detach().expand(5, 3).requires_grad_()
-    kernels.log_sum_exp(row, centers, torch.tensor(0.5, dtype=torch.float64)).sum().backward()
+    kernels.log_sum_exp_isotropic(row, centers, torch.tensor(0.5, dtype=torch.float64)).sum().backward()
     assert row.grad.shape == (5, 3)
 
 
 def test_second_derivatives_are_refused():
     points, centers, _ = doubles(3, 4, 2)
-    sums = kernels.log_sum_exp(points, centers, torch.tensor(1.0, dtype=torch.float64))
+    sums = kernels.log_sum_exp_isotropic(points, centers, torch.tensor(1.0, dtype=torch.float64))
     scales = torch.ones_like(sums, requires_grad=True)  # so that what comes from above has a gradient of its own
     (first,) = torch.autograd.grad((scales * sums).sum(), points, create_graph=True)
     with pytest.raises(RuntimeError, match="differentiate twice"):
@@ -290,7 +290,9 @@ def test_gradient_asked_alone_equals_that_asked_with_others(dtype, which):
     log_sum = native(points, centers, 0.9, weights=weights)
     together = native_gradient(points, centers, 0.9, upstream, weights=weights)[which]
     alone = np.empty_like(together)
-    _cpu.log_sum_exp_gradient(points, centers, 0.9, log_sum, upstream, weights=weights, **{f"d_{NAMES[which]}": alone})
+    _cpu.log_sum_exp_isotropic_gradient(
+        points, centers, 0.9, log_sum, upstream, weights=weights, **{f"d_{NAMES[which]}": alone}
+    )
     np.testing.assert_array_equal(alone, together)
 
 
@@ -302,4 +304,4 @@ def test_empty_mixtures_have_empty_gradients(dtype):
 
 
 def test_call_that_wants_no_gradient_does_nothing():
-    _cpu.log_sum_exp_gradient(np.zeros((5, 2)), np.ones((9, 2)), 1.0, np.zeros(5), np.ones(5))
+    _cpu.log_sum_exp_isotropic_gradient(np.zeros((5, 2)), np.ones((9, 2)), 1.0, np.zeros(5), np.ones(5))

@@ -225,7 +225,7 @@ def test_far_row_amid_rows_that_take_centers_as_one_is_as_alone(level, dtype, fa
 
 
 def method_used(points, centers, sigma, **options):
-    return _cpu.log_sum_exp(points, centers, sigma, np.empty(len(points)), **options)
+    return _cpu.log_sum_exp_isotropic(points, centers, sigma, np.empty(len(points)), **options)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

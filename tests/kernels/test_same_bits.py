@@ -165,7 +165,7 @@ def test_outputs_may_have_any_strides(layout):
     log_sum, upstream = native(points, centers, 1.0), np.ones(19)
     want = native_gradient(points, centers, 1.0, upstream)
     d_points, d_centers = layout(np.empty((19, 5))), layout(np.empty((45, 5)))
-    _cpu.log_sum_exp_gradient(points, centers, 1.0, log_sum, upstream, d_points=d_points, d_centers=d_centers)
+    _cpu.log_sum_exp_isotropic_gradient(points, centers, 1.0, log_sum, upstream, d_points=d_points, d_centers=d_centers)
     np.testing.assert_array_equal(np.concatenate([d_points, d_centers]), np.concatenate(want[:2]))
 
 

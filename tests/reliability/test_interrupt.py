@@ -16,14 +16,14 @@ small = points[:2000]
 want = native(small, small, 1.0, level=level)
 log_sum, gradient = np.zeros(len(points)), np.empty_like(points)
 calls = {
-    "pruned": lambda: _cpu.log_sum_exp(
+    "pruned": lambda: _cpu.log_sum_exp_isotropic(
         points, points[:50_000], d**0.5, log_sum, method="pruned", threads=threads, level=level),
-    "log_sum_exp": lambda: _cpu.log_sum_exp(points, points, 1.0, log_sum, threads=threads, level=level),
+    "log_sum_exp_isotropic": lambda: _cpu.log_sum_exp_isotropic(points, points, 1.0, log_sum, threads=threads, level=level),
     "histogram": lambda: _cpu.distance_histogram(
         points, np.linspace(0, 9, 101), np.zeros((102, 2), np.int64), threads=threads, level=level),
-    "gradient": lambda: _cpu.log_sum_exp_gradient(
+    "gradient": lambda: _cpu.log_sum_exp_isotropic_gradient(
         points, points, 1.0, log_sum, np.ones(len(points)), d_centers=gradient, threads=threads, level=level),
-    "gaussian_log_sum_exp": lambda: _cpu.gaussian_log_sum_exp(
+    "log_sum_exp_full": lambda: _cpu.log_sum_exp_full(
         points, points[:some], np.broadcast_to(np.eye(d, dtype=np.float32), (some, d, d)), points[:some, 0], log_sum,
         threads=threads, level=level),
 }
@@ -45,7 +45,7 @@ for after in (0.20, 0.27, 0.34, 0.41, 0.48):  # not in step with any poll
 
 
 # d = 3 has the longest chunks by pairs, d = 784 by work; on the slowest level they last longest.
-@pytest.mark.parametrize("verb", ["log_sum_exp", "pruned", "gradient", "gaussian_log_sum_exp", "histogram"])
+@pytest.mark.parametrize("verb", ["log_sum_exp_isotropic", "pruned", "gradient", "log_sum_exp_full", "histogram"])
 @pytest.mark.parametrize(("threads", "d"), [(1, 3), (2, 3), (2, 784)])
 def test_interrupt_is_answered_within_150_ms_and_the_next_call_is_right(verb, threads, d):
     # From signal to exception there are up to 15 ms until the next poll, and a chunk of a few ms on each thread.

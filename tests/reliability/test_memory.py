@@ -34,7 +34,7 @@ def allowed(n, dtype):
 
 @pytest.mark.parametrize(("dtype", "threads"), [("float32", 1), ("float32", 2), ("float64", 2)])
 def test_log_sum_exp_of_100_000_by_100_000_stays_linear(dtype, threads):
-    script = "_cpu.log_sum_exp(points, points, 0.05, log_sum, threads=threads)\nprint(peak() - before)"
+    script = "_cpu.log_sum_exp_isotropic(points, points, 0.05, log_sum, threads=threads)\nprint(peak() - before)"
     grown = int(run_fresh(PEAK + script, dtype, 100_000, threads)[0])
     assert grown <= allowed(100_000, dtype) < 100_000**2 * np.dtype(dtype).itemsize / 1000
 
@@ -42,7 +42,7 @@ def test_log_sum_exp_of_100_000_by_100_000_stays_linear(dtype, threads):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_gradient_of_40_000_by_40_000_stays_linear(dtype):
     script = (
-        "_cpu.log_sum_exp_gradient(points, points, 0.05, log_sum, log_sum, d_points=d_points, d_centers=d_centers,"
+        "_cpu.log_sum_exp_isotropic_gradient(points, points, 0.05, log_sum, log_sum, d_points=d_points, d_centers=d_centers,"
         " threads=threads)\nprint(peak() - before)"
     )
     grown = int(run_fresh(PEAK + script, dtype, 40_000, 2)[0])
@@ -51,7 +51,7 @@ def test_gradient_of_40_000_by_40_000_stays_linear(dtype):
 
 @pytest.mark.parametrize("metric", ["euclidean", "cosine"])
 def test_distances_of_30_000_rows_stay_linear(metric):
-    # A copy of unit vectors, one of packed rows, labels and the largest values: less than what log_sum_exp is allowed.
+    # A copy of unit vectors, one of packed rows, labels and the largest values: less than what log_sum_exp_isotropic is allowed.
     script = (
         "counts = np.zeros((102, 2), np.int64)\n"
         f"_cpu.distance_histogram(points, np.linspace(0, 1, 101), counts, metric='{metric}', threads=threads)\n"
@@ -63,7 +63,9 @@ def test_distances_of_30_000_rows_stay_linear(metric):
 
 def test_few_rows_against_many_columns_keep_partial_sums_small():
     # Partial sums wait for a fold here, a tile for every chunk of 8192 columns: less than the packed columns.
-    script = "_cpu.log_sum_exp(points[:5], points, 0.05, log_sum[:5], threads=threads)\nprint(peak() - before)"
+    script = (
+        "_cpu.log_sum_exp_isotropic(points[:5], points, 0.05, log_sum[:5], threads=threads)\nprint(peak() - before)"
+    )
     assert int(run_fresh(PEAK + script, "float64", 1_000_000, 2)[0]) <= allowed(1_000_000, "float64")
 
 
@@ -93,5 +95,5 @@ def test_arrays_are_released_after_a_call():
     points = np.zeros((4, 2))
     before = sys.getrefcount(points)
     for _ in range(10):
-        _cpu.log_sum_exp(points, points, 1.0, np.empty(4))
+        _cpu.log_sum_exp_isotropic(points, points, 1.0, np.empty(4))
     assert sys.getrefcount(points) == before

@@ -22,7 +22,7 @@ def mixtures(count):
 
 def native(points, centers, threads):
     log_sum = np.empty(len(points))
-    _cpu.log_sum_exp(points, centers, 0.4, log_sum, threads=threads)
+    _cpu.log_sum_exp_isotropic(points, centers, 0.4, log_sum, threads=threads)
     return log_sum
 
 
@@ -41,7 +41,7 @@ def test_errors_and_results_of_threads_do_not_mix():
         sigma = -1.0 if i % 3 == 0 else 0.4
         log_sum = np.empty(300)
         try:
-            _cpu.log_sum_exp(*points_and_centers, sigma, log_sum, threads=2)
+            _cpu.log_sum_exp_isotropic(*points_and_centers, sigma, log_sum, threads=2)
         except ValueError:
             return None
         return log_sum

@@ -17,7 +17,7 @@ DTYPES = [np.float32, np.float64]
 def native(points, centers, sigma, **options):
     """What the core says, (m,) float64."""
     log_sum = np.full(len(points), 7.0)
-    _cpu.log_sum_exp(points, centers, sigma, log_sum, **options)
+    _cpu.log_sum_exp_isotropic(points, centers, sigma, log_sum, **options)
     return log_sum
 
 
@@ -29,7 +29,7 @@ def native_gradient(points, centers, sigma, upstream, *, log_sum=None, weights=N
     d_points, d_centers = np.full_like(points, 7), np.full_like(centers, 7)
     d_weights, d_sigma = np.full(len(centers), 7, points.dtype), np.full(len(points), 7.0)
     outputs = {"d_points": d_points, "d_centers": d_centers, "d_weights": d_weights, "d_sigma": d_sigma}
-    _cpu.log_sum_exp_gradient(
+    _cpu.log_sum_exp_isotropic_gradient(
         points, centers, sigma, log_sum, np.asarray(upstream, float), weights=weights, **outputs, **options
     )
     return d_points, d_centers, d_weights, d_sigma

@@ -15,7 +15,7 @@ import _cpu
 
 def native(points, centers, sigma, **options):
     log_sum = np.empty(len(points))
-    _cpu.log_sum_exp(points, centers, sigma, log_sum, **options)
+    _cpu.log_sum_exp_isotropic(points, centers, sigma, log_sum, **options)
     return log_sum
 """
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from layerbits.estimators.log_densities import Queries, Surprisals, class_sizes, mixture_sums, own_sums, sums_by_class
-from layerbits.kernels import gaussian_log_sum_exp
+from layerbits.kernels import log_sum_exp_full
 from layerbits.statistics import Doubles, Integers
 
 # Covariances of their own take d^2 multiply-adds a pair, and as many draws as dimensions to be any good.
@@ -99,7 +99,7 @@ class Gaussians(Decoder):
 
         def over(some: npt.NDArray[np.bool_] | slice) -> Doubles:
             components = (one[some] for one in (self._means, self._factors, self._offsets))
-            return ordered.log_sums(gaussian_log_sum_exp, *components)
+            return ordered.log_sums(log_sum_exp_full, *components)
 
         pooled, in_class = sums_by_class(over, self.classes, queries.inputs)
         means, factors, offsets = (one[queries.inputs] for one in (self._means, self._factors, self._offsets))

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from layerbits.kernels import as_sigma, log_sum_exp, log_sums
+from layerbits.kernels import as_sigma, log_sum_exp_isotropic, log_sums
 from layerbits.statistics import Doubles, Integers
 
 # Every quantity is the mean of one surprisal, or of the difference of two.
@@ -149,7 +149,7 @@ def sums_by_class(
 
 def mixture_sums(queries: Queries, centers: Tensor, classes: Integers | None, sigma: float) -> tuple[Doubles, Doubles]:
     """Log-sums of queries over all centers (N, r, d) and over those of their class, each (n, q)."""
-    verb = partial(log_sum_exp, sigma=as_sigma(sigma))
+    verb = partial(log_sum_exp_isotropic, sigma=as_sigma(sigma))
 
     def over(some: npt.NDArray[np.bool_] | slice) -> Doubles:
         return queries.log_sums(verb, centers[some].flatten(0, 1))
@@ -161,7 +161,7 @@ def own_sums(queries: Queries, centers: Tensor, parts: int, sigma: float) -> Dou
     """Log-sums of queries over the centers (n, r, d) of their own input, cut into `parts`: shape (parts, n, q)."""
     n, draws = centers.shape[:2]
     first = np.arange(n)[:, None] * draws + np.arange(parts) * draws // parts
-    log_sums = log_sum_exp(
+    log_sums = log_sum_exp_isotropic(
         queries.points.repeat_interleave(parts, 0).flatten(0, 1),
         centers.flatten(0, 1),
         as_sigma(sigma),

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from layerbits._base import check_confidence, check_count, check_positive, progress
-from layerbits.kernels import Array, NormalStream, as_floats, as_sigma, log_sum_exp
+from layerbits.kernels import Array, NormalStream, as_floats, as_sigma, log_sum_exp_isotropic
 from layerbits.mixtures import affine_coordinates
 from layerbits.statistics import Integers, ceilings, channel_interval, class_numbers, largest_terms
 
@@ -212,16 +212,18 @@ def _log_sums_by_sigma(
     """
     queries = noise.shape[1]
     pooled, in_class = noise.new_empty(2, len(sigmas), *noise.shape[:2])
-    pairs = torch.stack([log_sum_exp(centers, centers, as_sigma(2 * sigma)) for sigma in sigmas])
+    pairs = torch.stack([log_sum_exp_isotropic(centers, centers, as_sigma(2 * sigma)) for sigma in sigmas])
     for place, sigma in enumerate(progress(sigmas, name="sigmas", total=len(sigmas))):
         points = (centers[:, None] + sigma * noise).flatten(0, 1)
         # From the points as they were rounded, so that it cancels against the same term of the sums.
         own = -((points.view(noise.shape) - centers[:, None]) / sigma).square().sum(-1) / 2
-        pooled[place] = log_sum_exp(points, centers, as_sigma(sigma)).view_as(own) - own
+        pooled[place] = log_sum_exp_isotropic(points, centers, as_sigma(sigma)).view_as(own) - own
         if len(offsets) == 2:
             in_class[place] = pooled[place]
             continue
-        log_sum = log_sum_exp(points, centers, as_sigma(sigma), point_offsets=offsets * queries, center_offsets=offsets)
+        log_sum = log_sum_exp_isotropic(
+            points, centers, as_sigma(sigma), point_offsets=offsets * queries, center_offsets=offsets
+        )
         in_class[place] = log_sum.view_as(own) - own
     return pooled, in_class, pairs
 

@@ -106,7 +106,7 @@ def _native(tensor: Tensor) -> Iterator[tuple[ModuleType, dict[str, Any]]]:
         yield cuda(), {"stream": stream, "allocate": partial(torch.empty, dtype=torch.float64, device=tensor.device)}
 
 
-def log_sum_exp(
+def log_sum_exp_isotropic(
     points: Tensor,
     centers: Tensor,
     sigma: Tensor,
@@ -162,7 +162,7 @@ def log_sum_exp(
     return result
 
 
-def gaussian_log_sum_exp(points: Tensor, means: Tensor, factors: Tensor, offsets: Tensor) -> Tensor:
+def log_sum_exp_full(points: Tensor, means: Tensor, factors: Tensor, offsets: Tensor) -> Tensor:
     """Return log sum_j exp(offsets_j - |factors_j (points_i - means_j)|^2 / 2) for every row i; not differentiable.
 
     With factors_j^T factors_j the inverse of a covariance C_j and log w_j - log det(2 pi C_j) / 2 for the offset, that
@@ -197,7 +197,7 @@ def gaussian_log_sum_exp(points: Tensor, means: Tensor, factors: Tensor, offsets
     """
     log_sum = _empty_row_sums(points)
     with _native(points) as (native, how):
-        native.gaussian_log_sum_exp(points.detach(), means.detach(), factors.detach(), offsets.detach(), log_sum, **how)
+        native.log_sum_exp_full(points.detach(), means.detach(), factors.detach(), offsets.detach(), log_sum, **how)
     return log_sum
 
 
@@ -291,9 +291,9 @@ class _LogSumExp(torch.autograd.Function):
             if points.device.type == "cpu":
                 how |= {"method": method, "tolerance": tolerance}
             elif method != "dense" and point_offsets is None and may_prune(points, centers):
-                call = partial(native.log_sum_exp, **how)
+                call = partial(native.log_sum_exp_isotropic, **how)
                 how |= _pruning(call, points.detach(), centers.detach(), sigma.item(), method, tolerance)
-            native.log_sum_exp(
+            native.log_sum_exp_isotropic(
                 _data(points),
                 _data(centers),
                 sigma.item(),
@@ -316,7 +316,7 @@ class _LogSumExp(torch.autograd.Function):
         d_sigma = torch.empty_like(log_sum) if wants_sigma else None
         d_weights = torch.empty_like(weights) if wants_weights else None
         with _native(points) as (native, how):
-            native.log_sum_exp_gradient(
+            native.log_sum_exp_isotropic_gradient(
                 _data(points),
                 _data(centers),
                 sigma.item(),

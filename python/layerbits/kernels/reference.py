@@ -19,7 +19,7 @@ Offsets = npt.NDArray[np.int64]
 Words = npt.NDArray[np.uint32]
 
 
-def log_sum_exp(
+def log_sum_exp_isotropic(
     points: Array,
     centers: Array,
     sigma: float,
@@ -40,7 +40,7 @@ def log_sum_exp(
     return result
 
 
-def log_sum_exp_gradient(
+def log_sum_exp_isotropic_gradient(
     points: Array,
     centers: Array,
     sigma: float,
@@ -68,7 +68,7 @@ def log_sum_exp_gradient(
     return d_points, d_centers, d_weights, d_sigma
 
 
-def gaussian_log_sum_exp(points: Array, means: Array, factors: Array, offsets: Array) -> Doubles:
+def log_sum_exp_full(points: Array, means: Array, factors: Array, offsets: Array) -> Doubles:
     """Return log sum_j exp(offsets_j - |factors_j (points_i - means_j)|^2 / 2), (m,), of lower triangular factors."""
     triangles, result = np.tril(np.asarray(factors, dtype=np.float64)), np.empty(len(points))
     for i in range(len(points)):

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from layerbits._base import Estimate, check_confidence, check_count, check_positive
-from layerbits.kernels import Array, NormalStream, as_floats, as_sigma, log_sum_exp
+from layerbits.kernels import Array, NormalStream, as_floats, as_sigma, log_sum_exp_isotropic
 from layerbits.mixtures.subspaces import affine_coordinates
 from layerbits.statistics import Doubles, lower_mean_bound, rare_share, secured, upper_mean_bound
 
@@ -68,7 +68,7 @@ def mixture_log_density(
         An argument has another type, dtype, device, shape or value than wanted; the message names it.
     """
     at, where, width, mass = as_floats("points", points), _centers(centers), as_sigma(sigma), _weights(weights)
-    log_sum = log_sum_exp(at, where, width, weights=mass, method=method, tolerance=tolerance)
+    log_sum = log_sum_exp_isotropic(at, where, width, weights=mass, method=method, tolerance=tolerance)
     density = log_sum - _log_total(where, mass) - where.shape[1] * (math.log(2 * math.pi) / 2 + width.log())
     return _like(points, density.to(at.dtype))
 
@@ -155,7 +155,7 @@ def mixture_information(
     wanted = None if tolerance is None else check_positive("tolerance", tolerance)
     number, budget = check_count("seed", seed, least=0), check_count("max_draws", max_draws, least=64)
     # The core checks values: with no points it does nothing else.
-    log_sum_exp(where[:0], where, as_sigma(width), weights=mass)
+    log_sum_exp_isotropic(where[:0], where, as_sigma(width), weights=mass)
     if not where.isfinite().all():
         raise ValueError("centers: got NaN or infinity, wanted finite numbers")
 
@@ -226,7 +226,7 @@ def pairwise_information_bounds(centers: Tensor, sigma: Tensor, weights: Tensor 
     """Return the bounds of `mixture_entropy_bounds` for I(S; S + Z), in float64."""
 
     def bound(scale: Tensor) -> Tensor:
-        terms = log_sum_exp(centers, centers, scale, weights=weights) - _log_total(centers, weights)
+        terms = log_sum_exp_isotropic(centers, centers, scale, weights=weights) - _log_total(centers, weights)
         return -(terms.mean() if weights is None else (weights.double() @ terms) / weights.double().sum())
 
     return bound(2 * sigma), bound(sigma)
@@ -281,7 +281,7 @@ class _Sampler:
         points = torch.stack([chosen + noise, chosen - noise])
         # From the points as they were rounded, so that it cancels against the same term of the sum.
         own = -((points.double() - chosen.double()) / self.sigma).square().sum(-1) / 2
-        log_sum = log_sum_exp(points.flatten(0, 1), self.centers, as_sigma(self.sigma), weights=self.weights)
+        log_sum = log_sum_exp_isotropic(points.flatten(0, 1), self.centers, as_sigma(self.sigma), weights=self.weights)
         both = (own - log_sum.view_as(own) + _log_total(self.centers, self.weights)).numpy(force=True)
         terms: Doubles = both.mean(0)
         self.terms.append(terms)

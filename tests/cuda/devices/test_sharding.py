@@ -55,7 +55,7 @@ def test_an_error_on_another_device_is_raised(second_device, devices_used, monke
             raise RuntimeError("no")
         return points.new_zeros(len(points), dtype=torch.float64)
 
-    monkeypatch.setattr("layerbits.estimators.log_densities.log_sum_exp", fails)
+    monkeypatch.setattr("layerbits.estimators.log_densities.log_sum_exp_isotropic", fails)
     with pytest.raises(RuntimeError, match="no"):
         measured("cuda:0", devices=["cuda:0", "cuda:1"])
 

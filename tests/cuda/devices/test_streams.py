@@ -14,9 +14,9 @@ def ask_for_everything():
     points, centers = (torch.randn(rows, 2, device="cuda", requires_grad=True) for rows in (5, 6))
     sigma, offsets = kernels.as_sigma(0.5), torch.zeros(6, device="cuda")
     for method in ("dense", "pruned"):
-        kernels.log_sum_exp(points, centers, sigma, method=method).sum().backward()
+        kernels.log_sum_exp_isotropic(points, centers, sigma, method=method).sum().backward()
     factors = torch.eye(2, device="cuda").expand(6, 2, 2)
-    kernels.gaussian_log_sum_exp(points, centers, factors, offsets)
+    kernels.log_sum_exp_full(points, centers, factors, offsets)
     kernels.distance_histogram(points, torch.linspace(0, 1, 3, dtype=torch.float64))
     kernels.largest_distance(points)
     kernels.fill_standard_normal(torch.empty(1, 3, device="cuda"), [0], 0)
@@ -36,7 +36,7 @@ def test_every_verb_is_told_the_current_stream(copies_to_host, monkeypatch):
     monkeypatch.setattr(kernels, "cuda", Noted)
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device=None: SimpleNamespace(cuda_stream=STREAM))
     ask_for_everything()
-    verbs = "log_sum_exp log_sum_exp_gradient gaussian_log_sum_exp distance_histogram largest_distance standard_normal"
+    verbs = "log_sum_exp_isotropic log_sum_exp_isotropic_gradient log_sum_exp_full distance_histogram largest_distance standard_normal"
     assert told == dict.fromkeys(verbs.split(), STREAM)
 
 
@@ -48,6 +48,6 @@ def test_work_waits_for_what_is_on_the_current_stream():
     with torch.cuda.stream(torch.cuda.Stream()):
         torch.cuda._sleep(10**8)  # some 50 ms
         points.fill_(1)
-        found = kernels.log_sum_exp(points, centers, kernels.as_sigma(1.0), method="dense")
+        found = kernels.log_sum_exp_isotropic(points, centers, kernels.as_sigma(1.0), method="dense")
         expected = torch.full((5,), 6.0, dtype=torch.float64).log() - 1
         torch.testing.assert_close(found.cpu(), expected, rtol=0, atol=1e-5)

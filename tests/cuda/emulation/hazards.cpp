@@ -97,7 +97,7 @@ void call_all(const Sizes& sizes, bool weighted, std::mt19937& random) {
                            0.7,
                            groups(point_offsets, m),
                            groups(center_offsets, n)};
-  expect(log_sum_exp(mixture, log_sum.vector(), host.stream));
+  expect(log_sum_exp_isotropic(mixture, log_sum.vector(), host.stream));
   if (point_offsets.empty() && d <= kPrunedDims) {
     const auto reversed = [](int64_t rows) { return [rows](int64_t i) { return rows - 1 - i; }; };
     Rows<int64_t> point_order(m, 1, 1, true), center_order(n, 1, 2, true);
@@ -116,9 +116,9 @@ void call_all(const Sizes& sizes, bool weighted, std::mt19937& random) {
                        d_centers.matrix(),
                        d_weights.vector(),
                        d_sigma.vector()};
-  expect(log_sum_exp_gradient(mixture, gradient, host.stream));
+  expect(log_sum_exp_isotropic_gradient(mixture, gradient, host.stream));
   gradient.d_points = {}, gradient.d_centers = {};
-  expect(log_sum_exp_gradient(mixture, gradient, host.stream));
+  expect(log_sum_exp_isotropic_gradient(mixture, gradient, host.stream));
   if (weighted || !point_offsets.empty()) return;
 
   Rows<T> noise(n, 11, 13, false);
@@ -140,8 +140,8 @@ void call_all(const Sizes& sizes, bool weighted, std::mt19937& random) {
   const Gaussians<T> gaussians{{centers.matrix().data, few, d, d, 1},
                                {rows.data, d * rows.row_stride, rows.row_stride, 1},
                                offsets.template vector<const T>()};
-  expect(gaussian_log_sum_exp(points.template matrix<const T>(), gaussians, log_sum.vector(),
-                              host.stream));
+  expect(log_sum_exp_full(points.template matrix<const T>(), gaussians, log_sum.vector(),
+                          host.stream));
 
   Rows<int64_t> labels(m, 1, 1, true);
   labels.fill([](int64_t i) { return i % 3; });

@@ -54,13 +54,13 @@ def results(core, dtype, *, m=40, n=700, d=5):
     factors = (generator.standard_normal((n, d, d)) + np.eye(d)).astype(dtype)
     log_sum, gaussian, d_points = np.full(m, 7.0), np.full(m, 7.0), np.full_like(points, 7)
     d_centers, d_sigma, counts = np.full_like(centers, 7), np.full(m, 7.0), np.full((12, 2), 7)
-    core.log_sum_exp(points, centers, 0.5, log_sum)
+    core.log_sum_exp_isotropic(points, centers, 0.5, log_sum)
     pruned = np.full(m, 7.0)
-    core.log_sum_exp(points, centers, 0.5, pruned, method="pruned", tolerance=0.1)
-    core.log_sum_exp_gradient(
+    core.log_sum_exp_isotropic(points, centers, 0.5, pruned, method="pruned", tolerance=0.1)
+    core.log_sum_exp_isotropic_gradient(
         points, centers, 0.5, log_sum, np.ones(m), d_points=d_points, d_centers=d_centers, d_sigma=d_sigma
     )
-    core.gaussian_log_sum_exp(points, centers, factors, np.zeros(n, dtype), gaussian)
+    core.log_sum_exp_full(points, centers, factors, np.zeros(n, dtype), gaussian)
     core.distance_histogram(centers, np.linspace(0, 4, 11), counts, labels=np.arange(n) % 3)
     return log_sum, pruned, d_points, d_centers, d_sigma, gaussian, counts
 
@@ -148,8 +148,8 @@ def test_groups_are_summed_by_themselves(kind, sizes):
     points, centers = (generator.standard_normal((offsets[-1], 3)) for _ in range(2))
     log_sum = np.full(len(points), 7.0)
     options = {"point_offsets": offsets, "center_offsets": offsets}
-    verbs(kind).log_sum_exp(points, centers, 0.7, log_sum, **options)
-    want = reference.log_sum_exp(points, centers, 0.7, **options)
+    verbs(kind).log_sum_exp_isotropic(points, centers, 0.7, log_sum, **options)
+    want = reference.log_sum_exp_isotropic(points, centers, 0.7, **options)
     np.testing.assert_allclose(log_sum, want, rtol=0, atol=5 * 2.0**-52 * (1 + np.abs(want).max()))
 
 
@@ -160,7 +160,7 @@ def test_weights_on_the_device_are_checked(kind):
         (np.zeros(3), "weights: got all 0"),
     ):
         with pytest.raises(ValueError, match=message):
-            verbs(kind).log_sum_exp(np.zeros((2, 2)), np.zeros((3, 2)), 1.0, np.zeros(2), weights=weights)
+            verbs(kind).log_sum_exp_isotropic(np.zeros((2, 2)), np.zeros((3, 2)), 1.0, np.zeros(2), weights=weights)
 
 
 @BOTH_KINDS
@@ -168,7 +168,7 @@ def test_weights_on_the_device_are_checked(kind):
 def test_weight_of_minus_zero_is_no_weight(kind, dtype):
     # Its bits are those of the largest integer.
     points, log_sum = np.zeros((2, 2), dtype), np.full(2, 7.0)
-    verbs(kind).log_sum_exp(points, points, 1.0, log_sum, weights=np.array([-0.0, 2.0], dtype))
+    verbs(kind).log_sum_exp_isotropic(points, points, 1.0, log_sum, weights=np.array([-0.0, 2.0], dtype))
     np.testing.assert_allclose(log_sum, np.log(2), rtol=2 * np.finfo(dtype).eps)
 
 
@@ -198,7 +198,7 @@ def test_autograd_reaches_the_kernels(monkeypatch):
     inputs = [
         x.requires_grad_() for x in (points, centers, torch.tensor(0.8, dtype=torch.float64), torch.rand(4).double())
     ]
-    assert torch.autograd.gradcheck(lambda p, c, s, w: kernels.log_sum_exp(p, c, s, weights=w), inputs)
+    assert torch.autograd.gradcheck(lambda p, c, s, w: kernels.log_sum_exp_isotropic(p, c, s, weights=w), inputs)
 
 
 FORK = """
@@ -209,7 +209,7 @@ FORK = """
     core = stand_in.StandIn(stand_in.Emulated())
 
     def call():
-        core.log_sum_exp(np.zeros((1, 1)), np.zeros((1, 1)), 1.0, np.zeros(1))
+        core.log_sum_exp_isotropic(np.zeros((1, 1)), np.zeros((1, 1)), 1.0, np.zeros(1))
 
     call()
     if os.fork() == 0:
@@ -283,13 +283,15 @@ def test_failing_allocator_is_the_callers_error():
         raise MemoryError(f"no room for {count}")
 
     with pytest.raises(MemoryError, match="no room for"):
-        stand_in.emulated().log_sum_exp(np.zeros((1, 1)), np.zeros((1, 1)), 1.0, np.zeros(1), stream=0, allocate=fail)
+        stand_in.emulated().log_sum_exp_isotropic(
+            np.zeros((1, 1)), np.zeros((1, 1)), 1.0, np.zeros(1), stream=0, allocate=fail
+        )
 
 
 @needs_emulation
 def test_allocator_that_gives_too_little_is_refused():
     with pytest.raises(ValueError, match="too short"):
-        stand_in.emulated().log_sum_exp(
+        stand_in.emulated().log_sum_exp_isotropic(
             np.zeros((1, 1)), np.zeros((1, 1)), 1.0, np.zeros(1), stream=0, allocate=lambda count: np.zeros(1)
         )
 
@@ -299,7 +301,7 @@ def test_arrays_of_the_cpu_are_refused_by_the_module_of_devices():
     from layerbits.kernels import cuda
 
     with pytest.raises(ValueError, match=r"^points: got an array that is not in the memory of a CUDA device"):
-        cuda().log_sum_exp(np.zeros((1, 1)), np.zeros((1, 1)), 1.0, np.zeros(1), stream=0, allocate=None)
+        cuda().log_sum_exp_isotropic(np.zeros((1, 1)), np.zeros((1, 1)), 1.0, np.zeros(1), stream=0, allocate=None)
 
 
 @pytest.mark.cuda

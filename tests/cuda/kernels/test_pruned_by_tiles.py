@@ -24,7 +24,7 @@ def clusters(dtype, *, n=4096, m=300, d=5, centers_of=64):
 def pruned(kind, points, centers, sigma=SIGMA, *, tolerance=None, **options):
     """The log-sums, and the share of the pairs that were taken."""
     core, log_sum = verbs(kind), np.full(len(points), 7.0)
-    core.log_sum_exp(points, centers, sigma, log_sum, method="pruned", tolerance=tolerance, **options)
+    core.log_sum_exp_isotropic(points, centers, sigma, log_sum, method="pruned", tolerance=tolerance, **options)
     return log_sum, core.taken
 
 
@@ -38,7 +38,7 @@ def allowed(want, dtype, d, tolerance=0.0):
 def test_clusters_that_are_far_are_left_out(kind, dtype):
     points, centers = clusters(dtype, m=4096)
     got, taken = pruned(kind, points, centers)
-    want = reference.log_sum_exp(points, centers, SIGMA)
+    want = reference.log_sum_exp_isotropic(points, centers, SIGMA)
     assert (np.abs(got - want) <= allowed(want, dtype, 5, np.finfo(dtype).eps / 2)).all()
     # Tiles of 64 and clusters of 64 on average: both sides of a tile have some clusters of 64.
     assert taken < 1 / 4
@@ -63,8 +63,8 @@ def test_many_small_terms_are_taken_that_matter_together(kind, dtype):
     centers = np.sqrt(2 * np.log(2) * exponents)[:, None].astype(dtype)
     points, log_sum = np.zeros((1, 1), dtype), np.full(1, 7.0)
     orders = {"point_order": np.arange(1), "center_order": np.arange(4097)}
-    verbs(kind).back_end.call("log_sum_exp", points, centers, 1.0, log_sum, tolerance=0.1, **orders)
-    want = reference.log_sum_exp(points, centers, 1.0)
+    verbs(kind).back_end.call("log_sum_exp_isotropic", points, centers, 1.0, log_sum, tolerance=0.1, **orders)
+    want = reference.log_sum_exp_isotropic(points, centers, 1.0)
     assert (np.abs(log_sum - want) <= allowed(want, dtype, 1, 0.1)).all()
 
 
@@ -75,8 +75,8 @@ def test_order_of_the_rows_is_no_matter_of_correctness(kind, dtype):
     generator = np.random.default_rng(2)
     orders = {"point_order": generator.permutation(150), "center_order": generator.permutation(700)}
     log_sum = np.full(150, 7.0)
-    verbs(kind).back_end.call("log_sum_exp", points, centers, SIGMA, log_sum, **orders)
-    want = reference.log_sum_exp(points, centers, SIGMA)
+    verbs(kind).back_end.call("log_sum_exp_isotropic", points, centers, SIGMA, log_sum, **orders)
+    want = reference.log_sum_exp_isotropic(points, centers, SIGMA)
     assert (np.abs(log_sum - want) <= allowed(want, dtype, 5, np.finfo(dtype).eps / 2)).all()
 
 
@@ -94,7 +94,7 @@ def test_what_is_not_finite_stays_where_it_is(kind, dtype, place):
     # Tiles of other boxes prune by other cutoffs, and add in another order.
     assert (np.abs(got - clean)[others] <= allowed(clean[others], dtype, 5)).all()
     centers[place, 0] = -np.inf
-    want = reference.log_sum_exp(points[others], np.delete(centers, place, axis=0), SIGMA)
+    want = reference.log_sum_exp_isotropic(points[others], np.delete(centers, place, axis=0), SIGMA)
     got, _ = pruned(kind, points[others], centers)
     assert (np.abs(got - want) <= allowed(want, dtype, 5, np.finfo(dtype).eps / 2)).all()
     centers[place, 0] = np.nan
@@ -109,7 +109,7 @@ def test_more_tiles_than_are_listed_at_once(kind):
     points[:-20] = points[0]
     got, taken = pruned(kind, points, centers, 10.0)
     assert taken == 1
-    want = reference.log_sum_exp(points[-20:], centers, 10.0)
+    want = reference.log_sum_exp_isotropic(points[-20:], centers, 10.0)
     assert (np.abs(got[-20:] - want) <= allowed(want, np.float32, 1, 2.0**-24)).all()
 
 

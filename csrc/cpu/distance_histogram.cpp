@@ -1,11 +1,10 @@
 // Runs of rows are the pieces of work; a run meets the columns from its own first row on, cell by
 // cell. Counts and maxima do not depend on who finds them, so threads keep their own and the end
 // joins them.
-#include "pairs.h"
-
 #include <memory>
 
-#include "distance_bins.h"
+#include "../api/distance_bins.h"
+#include "cpu_operations.h"
 #include "setup.h"
 
 namespace layerbits {

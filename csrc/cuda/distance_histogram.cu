@@ -5,7 +5,7 @@
 // counts in shared memory where the bins fit there.
 #include <cstring>
 
-#include "../core/distance_bins.h"
+#include "../api/distance_bins.h"
 #include "sides.h"
 
 namespace layerbits::cuda {

@@ -253,7 +253,8 @@ Status sum(const Mixture<T>& mixture, Vector<double> log_sum, const Stream& stre
 }  // namespace
 
 template <typename T>
-Status log_sum_exp(const Mixture<T>& mixture, Vector<double> log_sum, const Stream& stream) {
+Status log_sum_exp_isotropic(const Mixture<T>& mixture, Vector<double> log_sum,
+                             const Stream& stream) {
   const CurrentDevice current(stream);
   if (!current.status.ok()) return current.status;
   // Where groups are small, so are the tiles.
@@ -262,7 +263,7 @@ Status log_sum_exp(const Mixture<T>& mixture, Vector<double> log_sum, const Stre
                : sum<Small<T>>(mixture, log_sum, stream, current.multiprocessors);
 }
 
-template Status log_sum_exp(const Mixture<float>&, Vector<double>, const Stream&);
-template Status log_sum_exp(const Mixture<double>&, Vector<double>, const Stream&);
+template Status log_sum_exp_isotropic(const Mixture<float>&, Vector<double>, const Stream&);
+template Status log_sum_exp_isotropic(const Mixture<double>&, Vector<double>, const Stream&);
 
 }  // namespace layerbits::cuda

@@ -11,7 +11,7 @@
 #include <cstdint>
 #include <functional>
 
-#include "status.h"
+#include "../api/status.h"
 
 namespace layerbits {
 

@@ -42,15 +42,15 @@ inline constexpr int64_t node_size(int64_t dim) {
 
 template <typename T>
 struct CenterTree {
-  const T* centers;  // as for log_sum_exp
+  const T* centers;  // as for log_sum_exp_isotropic
   const T* nodes;
   int64_t blocks;
   int64_t leaves;
 };
 
-// As log_sum_exp for one tile, without the centers whose nodes are not nearer than the query's
-// cutoff, and with nodes as one center where their error is within its allowance.
-// points: three extra values, the reference to start from, the cutoff of squared distances, and the
+// As log_sum_exp_isotropic for one tile, without the centers whose nodes are not nearer than the
+// query's cutoff, and with nodes as one center where their error is within its allowance. points:
+// three extra values, the reference to start from, the cutoff of squared distances, and the
 // allowance.
 template <typename T>
 using PrunedLogSumExpKernel = void (*)(const T* points, const CenterTree<T>& tree, int64_t dim,
@@ -111,7 +111,7 @@ using CountPairsKernel = void (*)(const T* squares, int64_t row, int64_t column,
                                   const int64_t* labels, const DistanceBins<T>& bins,
                                   int64_t* counts);
 
-// out[tile][lanes], the logarithms of sums as log_sum_exp leaves them; none is negative.
+// out[tile][lanes], the logarithms of sums as log_sum_exp_isotropic leaves them; none is negative.
 template <typename T>
 using LogOfSumsKernel = void (*)(const T* state, int64_t tiles, double* out);
 
@@ -127,9 +127,9 @@ using PeakKernel = int64_t (*)(int64_t steps, T* values);
 template <typename T>
 struct Kernels {
   int lanes;
-  LogSumExpKernel<T> log_sum_exp;
+  LogSumExpKernel<T> log_sum_exp_isotropic;
   PrunedLogSumExpKernel<T> pruned_log_sum_exp;
-  GaussianLogSumExpKernel<T> gaussian_log_sum_exp;
+  GaussianLogSumExpKernel<T> log_sum_exp_full;
   SoftmaxGradientKernel<T> softmax_gradient;
   LogOfSumsKernel<T> log_of_sums;
   AnyUnusualKernel<T> any_unusual;

@@ -262,8 +262,8 @@ Status verdict(const Looked& found, int64_t dim) {
 }  // namespace
 
 template <typename T>
-Status gaussian_log_sum_exp(const Matrix<const T>& points, const Gaussians<T>& gaussians,
-                            Vector<double> log_sum, const Stream& stream) {
+Status log_sum_exp_full(const Matrix<const T>& points, const Gaussians<T>& gaussians,
+                        Vector<double> log_sum, const Stream& stream) {
   const CurrentDevice current(stream);
   if (!current.status.ok()) return current.status;
   const int64_t dim = points.cols, count = gaussians.means.rows;
@@ -316,9 +316,9 @@ Status gaussian_log_sum_exp(const Matrix<const T>& points, const Gaussians<T>& g
   return status.ok() ? verdict<T>(found, dim) : status;
 }
 
-template Status gaussian_log_sum_exp(const Matrix<const float>&, const Gaussians<float>&,
-                                     Vector<double>, const Stream&);
-template Status gaussian_log_sum_exp(const Matrix<const double>&, const Gaussians<double>&,
-                                     Vector<double>, const Stream&);
+template Status log_sum_exp_full(const Matrix<const float>&, const Gaussians<float>&,
+                                 Vector<double>, const Stream&);
+template Status log_sum_exp_full(const Matrix<const double>&, const Gaussians<double>&,
+                                 Vector<double>, const Stream&);
 
 }  // namespace layerbits::cuda

@@ -10,9 +10,8 @@
 #include <string>
 #include <vector>
 
-#include "../core/gaussian_log_sum_exp.h"
-#include "../core/mixture.h"
-#include "../core/pairs.h"
+#include "../api/operations.h"
+#include "../api/status.h"
 
 namespace layerbits::cuda {
 
@@ -33,7 +32,8 @@ struct Device {
 Status find_devices(std::vector<Device>& devices);
 
 template <typename T>
-Status log_sum_exp(const Mixture<T>& mixture, Vector<double> log_sum, const Stream& stream);
+Status log_sum_exp_isotropic(const Mixture<T>& mixture, Vector<double> log_sum,
+                             const Stream& stream);
 
 // The same for a single group, of 1 to kPrunedDims dimensions and with centers, but for what
 // changes no result by more than `tolerance`, in nats; 0: the unit roundoff of T. Orders are
@@ -46,12 +46,12 @@ Status pruned_log_sum_exp(const Mixture<T>& mixture, Vector<const int64_t> point
                           Vector<double> log_sum, double& taken, const Stream& stream);
 
 template <typename T>
-Status log_sum_exp_gradient(const Mixture<T>& mixture, const Gradient<T>& gradient,
-                            const Stream& stream);
+Status log_sum_exp_isotropic_gradient(const Mixture<T>& mixture, const Gradient<T>& gradient,
+                                      const Stream& stream);
 
 template <typename T>
-Status gaussian_log_sum_exp(const Matrix<const T>& points, const Gaussians<T>& gaussians,
-                            Vector<double> log_sum, const Stream& stream);
+Status log_sum_exp_full(const Matrix<const T>& points, const Gaussians<T>& gaussians,
+                        Vector<double> log_sum, const Stream& stream);
 
 template <typename T>
 Status distance_histogram(const Matrix<const T>& points, Vector<const int64_t> labels,

@@ -6,9 +6,8 @@
 
 #include <optional>
 
-#include "../core/gaussian_log_sum_exp.h"
-#include "../core/mixture.h"
-#include "../core/pairs.h"
+#include "../api/operations.h"
+#include "../api/status.h"
 #include "arguments.h"
 
 namespace layerbits {

@@ -99,8 +99,8 @@ inline void add_components(const T* tile, const T* components, int64_t blocks, i
 }
 
 template <typename T>
-void gaussian_log_sum_exp(const T* points, int64_t tiles, const T* components, int64_t blocks,
-                          int64_t dim, T* state) {
+void log_sum_exp_full(const T* points, int64_t tiles, const T* components, int64_t blocks,
+                      int64_t dim, T* state) {
   constexpr int kLanes = Lanes<T>::kCount;
   int64_t t = 0;
   for (; t + kTilesAtOnce <= tiles; t += kTilesAtOnce)

@@ -279,8 +279,8 @@ Status gradient_over(Over over, const Setup<T>& setup, const Gradient<T>& out,
 }  // namespace
 
 template <typename T>
-Status log_sum_exp_gradient(const Mixture<T>& mixture, const Gradient<T>& gradient,
-                            Execution execution) {
+Status log_sum_exp_isotropic_gradient(const Mixture<T>& mixture, const Gradient<T>& gradient,
+                                      Execution execution) {
   Setup<T> setup{mixture};
   if (Status status = setup.prepare(execution); !status.ok()) return status;
   Status status = gradient_over(Over::kPresent, setup, gradient, execution.cancellation);
@@ -292,7 +292,9 @@ Status log_sum_exp_gradient(const Mixture<T>& mixture, const Gradient<T>& gradie
   return gradient_over(Over::kAbsent, setup, limits, execution.cancellation);
 }
 
-template Status log_sum_exp_gradient(const Mixture<float>&, const Gradient<float>&, Execution);
-template Status log_sum_exp_gradient(const Mixture<double>&, const Gradient<double>&, Execution);
+template Status log_sum_exp_isotropic_gradient(const Mixture<float>&, const Gradient<float>&,
+                                               Execution);
+template Status log_sum_exp_isotropic_gradient(const Mixture<double>&, const Gradient<double>&,
+                                               Execution);
 
 }  // namespace layerbits

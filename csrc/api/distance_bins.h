@@ -1,13 +1,14 @@
 // Edges of distances as bins of scaled squares, which every back end counts into.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <string>
 #include <vector>
 
-#include "kernel_table.h"
-#include "pairs.h"
+#include "../cpu/kernel_table.h"
+#include "operations.h"
 #include "status.h"
 #include "views.h"
 

@@ -1,7 +1,7 @@
 #include <cmath>
 
 #include "center_tree.h"
-#include "log_sum_exp_paths.h"
+#include "log_sum_exp_methods.h"
 
 namespace layerbits {
 namespace {

@@ -230,15 +230,16 @@ class GradientOnDevice {
 }  // namespace
 
 template <typename T>
-Status log_sum_exp_gradient(const Mixture<T>& mixture, const Gradient<T>& gradient,
-                            const Stream& stream) {
+Status log_sum_exp_isotropic_gradient(const Mixture<T>& mixture, const Gradient<T>& gradient,
+                                      const Stream& stream) {
   const CurrentDevice current(stream);
   if (!current.status.ok()) return current.status;
   return GradientOnDevice<T>(mixture, gradient, stream).run(current.multiprocessors);
 }
 
-template Status log_sum_exp_gradient(const Mixture<float>&, const Gradient<float>&, const Stream&);
-template Status log_sum_exp_gradient(const Mixture<double>&, const Gradient<double>&,
-                                     const Stream&);
+template Status log_sum_exp_isotropic_gradient(const Mixture<float>&, const Gradient<float>&,
+                                               const Stream&);
+template Status log_sum_exp_isotropic_gradient(const Mixture<double>&, const Gradient<double>&,
+                                               const Stream&);
 
 }  // namespace layerbits::cuda

@@ -10,8 +10,8 @@ namespace {
 constexpr int64_t kPanelBytes = 8192;
 
 template <typename T>
-void log_sum_exp(const T* points, int64_t tiles, const T* centers, int64_t blocks, int64_t dim,
-                 T scale, T* state) {
+void log_sum_exp_isotropic(const T* points, int64_t tiles, const T* centers, int64_t blocks,
+                           int64_t dim, T scale, T* state) {
   constexpr int kLanes = Lanes<T>::kCount;
   const int64_t block_size = kBlock * (1 + dim);
   const int64_t panel =

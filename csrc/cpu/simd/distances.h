@@ -2,7 +2,7 @@
 // 2ab would lose all digits where sigma is small beside the coordinates.
 #pragma once
 
-#include "../core/kernel_table.h"
+#include "../kernel_table.h"
 #include "exp2.h"
 
 namespace {

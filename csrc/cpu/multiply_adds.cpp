@@ -1,7 +1,6 @@
-#include "peak.h"
-
 #include <algorithm>
 
+#include "cpu_operations.h"
 #include "setup.h"
 
 namespace layerbits {

@@ -1,9 +1,8 @@
 // Components are packed once, points run by run. A run of points goes over all components in their
 // order, so that a row's bits depend on nothing but its point.
-#include "gaussian_log_sum_exp.h"
-
 #include <memory>
 
+#include "cpu_operations.h"
 #include "setup.h"
 
 namespace layerbits {
@@ -150,8 +149,8 @@ class GaussianSum {
     // Components that stay in the second-level cache while all tiles pass over them.
     const int64_t chunk = std::max<int64_t>(1, (1 << 15) / (kBlock * size_));
     for (int64_t b = 0; b < blocks_ && !cancellation.requested(); b += chunk)
-      kernels_.gaussian_log_sum_exp(packed.data(), tiles, components_.get() + b * kBlock * size_,
-                                    std::min(chunk, blocks_ - b), dim_, state.data());
+      kernels_.log_sum_exp_full(packed.data(), tiles, components_.get() + b * kBlock * size_,
+                                std::min(chunk, blocks_ - b), dim_, state.data());
     std::vector<double> logs(size_t(tiles * lanes));
     kernels_.log_of_sums(state.data(), tiles, logs.data());
     return logs;
@@ -173,8 +172,8 @@ class GaussianSum {
 }  // namespace
 
 template <typename T>
-Status gaussian_log_sum_exp(const Matrix<const T>& points, const Gaussians<T>& gaussians,
-                            Vector<double> log_sum, Execution execution) {
+Status log_sum_exp_full(const Matrix<const T>& points, const Gaussians<T>& gaussians,
+                        Vector<double> log_sum, Execution execution) {
   const KernelTable* table = nullptr;
   if (Status status = find_level(execution.level, table); !status.ok()) return status;
   const double pairs = double(points.rows) * double(gaussians.means.rows);
@@ -182,9 +181,9 @@ Status gaussian_log_sum_exp(const Matrix<const T>& points, const Gaussians<T>& g
   return GaussianSum<T>(points, gaussians, log_sum, *table, threads).run(execution.cancellation);
 }
 
-template Status gaussian_log_sum_exp(const Matrix<const float>&, const Gaussians<float>&,
-                                     Vector<double>, Execution);
-template Status gaussian_log_sum_exp(const Matrix<const double>&, const Gaussians<double>&,
-                                     Vector<double>, Execution);
+template Status log_sum_exp_full(const Matrix<const float>&, const Gaussians<float>&,
+                                 Vector<double>, Execution);
+template Status log_sum_exp_full(const Matrix<const double>&, const Gaussians<double>&,
+                                 Vector<double>, Execution);
 
 }  // namespace layerbits

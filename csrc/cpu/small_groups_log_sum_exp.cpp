@@ -2,7 +2,7 @@
 // where it is used, and takes their logarithms together.
 #include <cmath>
 
-#include "log_sum_exp_paths.h"
+#include "log_sum_exp_methods.h"
 
 namespace layerbits {
 namespace {
@@ -97,8 +97,8 @@ class SmallGroups {
     const T* in = scratch.packed.data();
     T* state = scratch.states.data();
     for (const Group& one : groups) {
-      setup_.kernels->log_sum_exp(in, one.tiles, in + one.tiles * lanes_ * dim_, one.blocks, dim_,
-                                  setup_.scaling.scale, state);
+      setup_.kernels->log_sum_exp_isotropic(in, one.tiles, in + one.tiles * lanes_ * dim_,
+                                            one.blocks, dim_, setup_.scaling.scale, state);
       in += one.size;
       state += 3 * one.tiles * lanes_;
     }

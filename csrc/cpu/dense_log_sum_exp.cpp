@@ -4,7 +4,7 @@
 #include <cmath>
 #include <memory>
 
-#include "log_sum_exp_paths.h"
+#include "log_sum_exp_methods.h"
 
 namespace layerbits {
 namespace {
@@ -177,9 +177,9 @@ class DenseSum {
 
   void evaluate(const Run& run, int64_t c, const T* packed, T* state) const {
     const int64_t first = c * chunk_, count = std::min(chunk_, blocks(run) - first);
-    setup_.kernels->log_sum_exp(packed, tiles(run),
-                                centers_.get() + (first_block_[run.group] + first) * block_size_,
-                                count, mixture_.points.cols, setup_.scaling.scale, state);
+    setup_.kernels->log_sum_exp_isotropic(
+        packed, tiles(run), centers_.get() + (first_block_[run.group] + first) * block_size_, count,
+        mixture_.points.cols, setup_.scaling.scale, state);
   }
 
   void fold(const Run& run, const T* state, ScaledSums& sums) const {

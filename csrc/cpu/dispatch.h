@@ -4,8 +4,8 @@
 #include <string_view>
 #include <vector>
 
+#include "../api/status.h"
 #include "kernel_table.h"
-#include "status.h"
 
 namespace layerbits {
 

@@ -12,9 +12,10 @@
 #include <string>
 #include <vector>
 
+#include "../api/scaling.h"
+#include "../api/status.h"
+#include "../api/views.h"
 #include "kernel_table.h"
-#include "status.h"
-#include "views.h"
 
 namespace layerbits {
 
@@ -30,34 +31,6 @@ inline std::vector<Run> split_into_runs(const Groups& groups, int64_t largest) {
       runs.push_back({g, i, std::min(largest, groups.end(g) - i)});
   return runs;
 }
-
-inline constexpr double kLog2E = 1.4426950408889634074;
-
-inline int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
-// sigma = fraction / power, with 1/2 <= fraction < 1 and power a power of two.
-template <typename T>
-struct Scaling {
-  double sigma = 0, fraction = 0, power = 0;
-  T scale = 0;  // log2(e) / (2 fraction^2)
-
-  Status set(double value) {
-    sigma = value;
-    if (!(sigma > 0) || !std::isfinite(sigma))
-      return Status::bad_value("sigma: got " + std::to_string(sigma) +
-                               ", wanted a finite number > 0");
-    int exponent = 0;
-    fraction = std::frexp(sigma, &exponent);
-    const int limit = std::numeric_limits<T>::max_exponent - 3;
-    if (exponent < -limit || exponent > limit)
-      return Status::bad_value("sigma: got 2^" + std::to_string(exponent) + ", wanted from 2^-" +
-                               std::to_string(limit) + " to 2^" + std::to_string(limit) +
-                               ", the range of the arrays' dtype");
-    power = std::ldexp(1.0, -exponent);
-    scale = T(kLog2E / (2 * fraction * fraction));
-    return {};
-  }
-};
 
 // What becomes of a coordinate that is not finite: the log-sum-exp sees it; a gradient must not
 // multiply it by a weight of 0, and knows by the extra values whether the row is absent or NaN.
@@ -149,20 +122,6 @@ Found pack(const Kernels<T>& kernels, const Matrix<const T>& rows, int64_t first
   return pack_rows<kPolicy>(
       kernels, rows, [first](int64_t i) { return first + i; }, count, width, power, padding, extras,
       out, are_usual(kernels, rows, first, count, power));
-}
-
-inline Status bad_weight(double weight, int64_t index) {
-  char digits[32];
-  std::snprintf(digits, sizeof digits, "%g", weight);
-  return Status::bad_value("weights: got " + std::string(digits) + " at index " +
-                           std::to_string(index) + ", wanted finite numbers >= 0");
-}
-
-inline Status too_far_from_zero(const std::string& name) {
-  return Status::bad_value(name +
-                           ": got a finite value too large beside sigma for its dtype, wanted "
-                           "less than a quarter of the largest number times sigma; "
-                           "shift the data towards 0, or use float64");
 }
 
 }  // namespace layerbits

@@ -1,4 +1,4 @@
-#include "verbs.h"
+#include "operation_arguments.h"
 
 #include <cmath>
 

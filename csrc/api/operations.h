@@ -1,23 +1,13 @@
-// The verbs over Gaussian mixtures. A row of `points` meets the rows of `centers` of its own group
-// only.
+// The arguments of the operations that every back end offers, and their contract.
 //
-// Every verb: arguments are views that the caller has checked for type and shape; values are
-// checked here. Results do not depend on the number of threads, nor on which other rows are asked
-// in the same call.
+// The caller has checked types and shapes of all views; an operation checks values. A row of
+// `points` meets the rows of `centers` of its own group only. Squared distances are sums of squared
+// differences, rounded to T.
 #pragma once
 
-#include <string_view>
-
-#include "thread_pool.h"
 #include "views.h"
 
 namespace layerbits {
-
-struct Execution {
-  int threads = 1;
-  std::string_view level;  // empty: the best that this machine has
-  Cancellation& cancellation;
-};
 
 template <typename T>
 struct Mixture {
@@ -38,12 +28,6 @@ struct Accuracy {
   double tolerance = 0;  // 0: the unit roundoff of T
 };
 
-// log_sum[i] = log sum_j w_j exp(-|points_i - centers_j|^2 / (2 sigma^2)); -infinity for an empty
-// sum. `used` gets the method that was taken.
-template <typename T>
-Status log_sum_exp(const Mixture<T>& mixture, const Accuracy& accuracy, Vector<double> log_sum,
-                   Execution execution, Method& used);
-
 // Where p_ij are the softmax weights that `log_sum` came from and u_i = upstream[i]:
 //   d_points[i]  = -sum_j u_i p_ij (points_i - centers_j) / sigma^2
 //   d_centers[j] =  sum_i u_i p_ij (points_i - centers_j) / sigma^2
@@ -60,7 +44,12 @@ struct Gradient {
 };
 
 template <typename T>
-Status log_sum_exp_gradient(const Mixture<T>& mixture, const Gradient<T>& gradient,
-                            Execution execution);
+struct Gaussians {
+  Matrix<const T> means;
+  Matrices<const T> factors;  // what is above their diagonals is not read
+  Vector<const T> offsets;
+};
+
+enum class Metric { kEuclidean, kCosine };
 
 }  // namespace layerbits

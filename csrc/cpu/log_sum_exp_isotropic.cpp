@@ -1,4 +1,4 @@
-#include "log_sum_exp_paths.h"
+#include "log_sum_exp_methods.h"
 
 namespace layerbits {
 namespace {
@@ -21,8 +21,8 @@ bool may_prune(const Mixture<T>& mixture, Method method) {
 }  // namespace
 
 template <typename T>
-Status log_sum_exp(const Mixture<T>& mixture, const Accuracy& accuracy, Vector<double> log_sum,
-                   Execution execution, Method& used) {
+Status log_sum_exp_isotropic(const Mixture<T>& mixture, const Accuracy& accuracy,
+                             Vector<double> log_sum, Execution execution, Method& used) {
   Setup<T> setup{mixture};
   if (Status status = setup.prepare(execution); !status.ok()) return status;
   if (may_prune(mixture, accuracy.method)) {
@@ -37,9 +37,9 @@ Status log_sum_exp(const Mixture<T>& mixture, const Accuracy& accuracy, Vector<d
              : dense_log_sum_exp(setup, log_sum, execution.cancellation);
 }
 
-template Status log_sum_exp(const Mixture<float>&, const Accuracy&, Vector<double>, Execution,
-                            Method&);
-template Status log_sum_exp(const Mixture<double>&, const Accuracy&, Vector<double>, Execution,
-                            Method&);
+template Status log_sum_exp_isotropic(const Mixture<float>&, const Accuracy&, Vector<double>,
+                                      Execution, Method&);
+template Status log_sum_exp_isotropic(const Mixture<double>&, const Accuracy&, Vector<double>,
+                                      Execution, Method&);
 
 }  // namespace layerbits

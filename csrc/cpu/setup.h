@@ -1,8 +1,8 @@
 // What the verbs of mixture.h prepare alike: the choice of kernels, sigma and weights made ready.
 #pragma once
 
+#include "cpu_operations.h"
 #include "dispatch.h"
-#include "mixture.h"
 #include "packing.h"
 
 namespace layerbits {

@@ -1,0 +1,57 @@
+// The scaling of sigma by a power of two, which is exact and makes kernels independent of the size
+// of sigma; and the errors for values that leave the range of their type.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <limits>
+#include <string>
+
+#include "status.h"
+
+namespace layerbits {
+
+inline constexpr double kLog2E = 1.4426950408889634074;
+
+inline int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// sigma = fraction / power, with 1/2 <= fraction < 1 and power a power of two.
+template <typename T>
+struct Scaling {
+  double sigma = 0, fraction = 0, power = 0;
+  T scale = 0;  // log2(e) / (2 fraction^2)
+
+  Status set(double value) {
+    sigma = value;
+    if (!(sigma > 0) || !std::isfinite(sigma))
+      return Status::bad_value("sigma: got " + std::to_string(sigma) +
+                               ", wanted a finite number > 0");
+    int exponent = 0;
+    fraction = std::frexp(sigma, &exponent);
+    const int limit = std::numeric_limits<T>::max_exponent - 3;
+    if (exponent < -limit || exponent > limit)
+      return Status::bad_value("sigma: got 2^" + std::to_string(exponent) + ", wanted from 2^-" +
+                               std::to_string(limit) + " to 2^" + std::to_string(limit) +
+                               ", the range of the arrays' dtype");
+    power = std::ldexp(1.0, -exponent);
+    scale = T(kLog2E / (2 * fraction * fraction));
+    return {};
+  }
+};
+
+inline Status bad_weight(double weight, int64_t index) {
+  char digits[32];
+  std::snprintf(digits, sizeof digits, "%g", weight);
+  return Status::bad_value("weights: got " + std::string(digits) + " at index " +
+                           std::to_string(index) + ", wanted finite numbers >= 0");
+}
+
+inline Status too_far_from_zero(const std::string& name) {
+  return Status::bad_value(name +
+                           ": got a finite value too large beside sigma for its dtype, wanted "
+                           "less than a quarter of the largest number times sigma; "
+                           "shift the data towards 0, or use float64");
+}
+
+}  // namespace layerbits

@@ -43,7 +43,7 @@ def targets(n: int, rounds: Rounds) -> Iterator[Target]:
     over = ratio(seconds["scipy"], seconds["ours"])
     what = f"{n} points, d = {DIM}, float32, {BINS} bins"
     yield Target(f"{what}, seconds", statistics.median(seconds["ours"]), MOST_SECONDS, at_most=True)
-    yield Target(f"{what}, over scipy {over.low:.3g}..{over.high:.3g}", over.median, LEAST_RATIO)
+    yield Target(f"{what}, over scipy {over.lower:.3g}..{over.upper:.3g}", over.median, LEAST_RATIO)
 
 
 def _shares(counts: npt.NDArray[Any]) -> Doubles:

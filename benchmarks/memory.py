@@ -17,7 +17,7 @@ from layerbits.kernels import as_sigma, log_sum_exp_isotropic
 
 @dataclasses.dataclass(frozen=True)
 class PeakMemory:
-    """Bytes by which a log_sum_exp_isotropic in float32 raises the peak, beside its inputs and a matrix of all pairs."""
+    """Bytes by which `log_sum_exp_isotropic` in float32 raises the peak, its inputs, and a matrix of all pairs."""
 
     method: str
     n: int
@@ -38,7 +38,8 @@ def peak_memory(n: int, m: int, method: str, *, dim: int = 10) -> PeakMemory:
 def lines(memories: Sequence[PeakMemory]) -> Iterator[str]:
     for memory in memories:
         yield (
-            f"peak memory of log_sum_exp_isotropic, {memory.method}, n = {memory.n}, m = {memory.m}, d = {memory.dim}, float32: "
+            f"peak memory of log_sum_exp_isotropic, {memory.method}, n = {memory.n}, m = {memory.m}, d = {memory.dim}, "
+            "float32: "
             f"{memory.grown / 1e6:.1f} MB beyond its inputs of {memory.inputs / 1e6:.1f} MB; "
             f"a matrix of n m floats has {memory.all_pairs / 1e6:.0f} MB"
         )

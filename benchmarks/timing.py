@@ -35,12 +35,12 @@ class Spread:
     """A median over rounds with the smallest and the largest value."""
 
     median: float
-    low: float
-    high: float
+    lower: float
+    upper: float
     rounds: int
 
     def __str__(self) -> str:
-        return f"{self.median:.3g} ({self.low:.3g}..{self.high:.3g})"
+        return f"{self.median:.3g} ({self.lower:.3g}..{self.upper:.3g})"
 
 
 def measure(

@@ -32,7 +32,7 @@ def test_bits_of_an_estimate_print_as_bits():
     assert str(ESTIMATE.bits) == "5.948 ± 0.006 bits (95 %: 5.937 to 5.960)"
 
 
-@pytest.mark.parametrize("field", ["value", "standard_error", "low", "high"])
+@pytest.mark.parametrize("field", ["value", "standard_error", "lower", "upper"])
 def test_bits_are_nats_over_log_two(field):
     assert getattr(ESTIMATE.bits, field) == pytest.approx(getattr(ESTIMATE, field) / math.log(2), rel=1e-15)
 

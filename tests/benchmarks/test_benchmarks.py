@@ -248,7 +248,7 @@ def test_no_round_begins_after_the_time_is_up():
 def test_ratio_is_taken_round_by_round():
     spread = ratio([2.0, 9.0, 4.0], [1.0, 3.0, 1.0])
 
-    assert (spread.median, spread.low, spread.high) == (3.0, 2.0, 4.0)
+    assert (spread.median, spread.lower, spread.upper) == (3.0, 2.0, 4.0)
 
 
 def test_memory_beyond_the_inputs_is_measured(report):

@@ -83,7 +83,7 @@ PAIRS = [(1, 2), (2, 3), (1, 3)]
 )
 def test_interval_of_a_scalar_network_holds_the_truth(network, copies, pair):
     estimate = network.estimate(pair, copies, confidence=SURE)
-    assert estimate.low <= network.truth(pair) <= estimate.high
+    assert estimate.lower <= network.truth(pair) <= estimate.upper
 
 
 @pytest.mark.parametrize("pair", PAIRS)
@@ -91,7 +91,7 @@ def test_intervals_of_many_seeds_miss_the_truth_no_more_often_than_they_may(pair
     """Misses of 40 at 95 % are binomial; a right interval has more than this once in a million suites."""
     network = ScalarNetwork()
     estimates = [network.estimate(pair, draws=8, seed=seed) for seed in range(40)]
-    misses = sum(not estimate.low <= network.truth(pair) <= estimate.high for estimate in estimates)
+    misses = sum(not estimate.lower <= network.truth(pair) <= estimate.upper for estimate in estimates)
     assert misses <= stats.binom.isf(1e-6, 40, 0.05)
 
 
@@ -104,7 +104,7 @@ def test_interval_between_neighbours_is_nearly_as_narrow_as_with_known_densities
     moments = [(firsts @ (channel * terms**power).sum(1)) * step**2 for power in (1, 2)]
     variance = np.mean(moments[1] - moments[0] ** 2) / (len(firsts) * copies * queries)
     estimate = network.estimate((1, 2), copies, queries=queries)
-    assert estimate.high - estimate.low <= 1.25 * 2 * stats.norm.isf(0.025) * math.sqrt(variance)
+    assert estimate.upper - estimate.lower <= 1.25 * 2 * stats.norm.isf(0.025) * math.sqrt(variance)
 
 
 class LinearChain:
@@ -145,7 +145,7 @@ def test_interval_of_a_linear_chain_holds_the_truth(pair, draws):
     inputs = chain.values.repeat(10, 1)
     estimate = information_between_layers(noisy, inputs, first, second, draws=draws, confidence=SURE)
     truth, error = chain.truth(*pair)
-    assert estimate.low - 5 * error <= truth <= estimate.high + 5 * error
+    assert estimate.lower - 5 * error <= truth <= estimate.upper + 5 * error
 
 
 def identities(count, sigma=0.5):
@@ -159,8 +159,8 @@ def test_separated_inputs_add_log_n_to_the_information_of_their_noise(last, nois
     truth = math.log(20) + 3 / 2 * math.log(noises / (noises - 1))
     inputs = random(20, 3) + 1e4 * torch.arange(20)[:, None]
     estimate = information_between_layers(identities(4), inputs, "0", last, draws=64, queries=32, confidence=SURE)
-    assert estimate.low <= truth <= estimate.high
-    assert estimate.high - estimate.low < 1.5  # of which log 20 is 3.0
+    assert estimate.lower <= truth <= estimate.upper
+    assert estimate.upper - estimate.lower < 1.5  # of which log 20 is 3.0
 
 
 # Units of noise that differ from layer to layer: one deviation, one for each unit, a full covariance.
@@ -184,7 +184,7 @@ def test_information_is_that_of_whitened_layers_with_isotropic_noise(places, las
         expected,
         **{
             name: pytest.approx(getattr(expected, name), abs=1e-11)
-            for name in ("value", "standard_error", "low", "high")
+            for name in ("value", "standard_error", "lower", "upper")
         },
     )
 
@@ -200,8 +200,8 @@ def test_each_layer_has_a_sigma_of_its_own(sigmas, last):
     )
     inputs = random(20, 3) + 1e4 * torch.arange(20)[:, None]
     estimate = information_between_layers(noisy, inputs, "0", str(last), draws=64, queries=32, confidence=SURE)
-    assert estimate.low <= truth <= estimate.high
-    assert estimate.high - estimate.low < 1.5 + truth - math.log(20)
+    assert estimate.lower <= truth <= estimate.upper
+    assert estimate.upper - estimate.lower < 1.5 + truth - math.log(20)
 
 
 def test_what_a_skip_connection_tells_depends_on_the_noise_of_the_layer_that_it_meets():
@@ -217,7 +217,7 @@ def test_upper_end_stands_where_too_few_draws_would_make_a_plug_in_too_low():
     truth = math.log(600) + 6 / 2 * math.log(2)
     inputs = random(600, 6) + 1e4 * torch.arange(600)[:, None]
     estimate = information_between_layers(identities(2), inputs, "0", "1", draws=2, queries=2)
-    assert estimate.low < math.log(2400) < truth < estimate.high
+    assert estimate.lower < math.log(2400) < truth < estimate.upper
 
 
 def test_a_gaussian_serves_where_draws_given_the_first_layer_lie_apart():
@@ -226,7 +226,7 @@ def test_a_gaussian_serves_where_draws_given_the_first_layer_lie_apart():
     noisy = noisify(network, sigma=0.5, layers=["0", "1", "2"])
     inputs = 1e4 * torch.arange(20)[:, None].double()
     estimate = information_between_layers(noisy, inputs, "0", "2", draws=8, queries=32)
-    assert 2 < estimate.low < math.log(20) + math.log(201 / 101) / 2 < estimate.high
+    assert 2 < estimate.lower < math.log(20) + math.log(201 / 101) / 2 < estimate.upper
 
 
 def test_bounds_that_say_nothing_leave_a_value_within_them():
@@ -235,14 +235,16 @@ def test_bounds_that_say_nothing_leave_a_value_within_them():
         nn.Sequential(nn.Identity(), nn.Identity(), dense(1e6 * torch.ones(1, 1).double())), layers=["0", "1", "2"]
     )
     estimate = information_between_layers(noisy, random(20, 1), "0", "2", draws=4)
-    assert 0 == estimate.low < estimate.value < estimate.high
-    assert estimate.standard_error < estimate.high
+    assert 0 == estimate.lower < estimate.value < estimate.upper
+    assert estimate.standard_error < estimate.upper
 
 
 def test_ends_move_with_the_confidence_as_quantiles_do():
     """Student's, of 1023 degrees of freedom, whose differences are normal ones to 1 %."""
     levels = [0.5, 0.9, 0.99]
-    ends = [information_between_layers(identities(2), random(1, 3), "0", "1", confidence=level).low for level in levels]
+    ends = [
+        information_between_layers(identities(2), random(1, 3), "0", "1", confidence=level).lower for level in levels
+    ]
     moves = np.diff(ends) / np.diff(stats.norm.ppf([(1 - level) / 2 for level in levels]))
     assert moves[0] == pytest.approx(moves[1], rel=0.02)
 
@@ -257,7 +259,7 @@ def test_orthonormal_map_into_many_dimensions_changes_nothing():
         for one in networks
     )
     assert abs(embedded.value - plain.value) <= 5 * math.hypot(embedded.standard_error, plain.standard_error)
-    assert embedded.high - embedded.low == pytest.approx(plain.high - plain.low, rel=0.2)
+    assert embedded.upper - embedded.lower == pytest.approx(plain.upper - plain.lower, rel=0.2)
 
 
 # Data processing
@@ -282,8 +284,8 @@ def test_nearer_layers_share_more():
     with_last, middle = (information_between_layers(noisy, INPUTS, first, "5") for first in ("1", "3"))
     with_input = layer_information(noisy, INPUTS, layers="5")["5", "I(X;T)"]
     with_first = information_between_layers(noisy, INPUTS, "1", "3")
-    assert with_input.upper < with_last.low < with_last.high < middle.low
-    assert with_last.high < with_first.low
+    assert with_input.upper < with_last.lower < with_last.upper < middle.lower
+    assert with_last.upper < with_first.lower
 
 
 def test_interval_narrows_with_draws_and_queries():
@@ -291,7 +293,7 @@ def test_interval_narrows_with_draws_and_queries():
         information_between_layers(tanh_network(), INPUTS, "1", "5", draws=draws, queries=queries)
         for draws, queries in ((4, 2), (64, 16))
     )
-    assert few.low < many.low < many.high < few.high
+    assert few.lower < many.lower < many.upper < few.upper
 
 
 # What makes no chain
@@ -329,7 +331,7 @@ def test_noise_of_an_earlier_layer_is_another_way_for_a_single_input_too():
 @pytest.mark.parametrize(("seen", "first", "second"), [("a", "a", "c"), ("input", "a", "b"), ("nothing", "b", "c")])
 def test_skip_connection_within_or_beside_the_chain_is_none_around_it(seen, first, second):
     estimate = information_between_layers(skipping(seen), INPUTS[:20], first, second, draws=4)
-    assert 0 < estimate.low < estimate.high
+    assert 0 < estimate.lower < estimate.upper
 
 
 # Arguments
@@ -350,7 +352,7 @@ def test_feature_maps_have_information_in_common():
     network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Tanh(), nn.Conv2d(2, 2, 2), nn.Tanh(), nn.Flatten(), nn.Linear(8, 1))
     images = random(16, 1, 5, 5).float()
     estimate = information_between_layers(noisify(network, sigma=0.01), images, "1", "3", draws=64)
-    assert math.log(16) < estimate.low < estimate.high
+    assert math.log(16) < estimate.lower < estimate.upper
 
 
 def test_few_inputs_have_more_queries():

@@ -10,7 +10,7 @@ import pytest
 import torch
 from scipy import stats
 
-from layerbits.estimators.intervals import _between, exact_brackets, sampled_brackets
+from layerbits.estimators.intervals import _between, exact_estimates, sampled_estimates
 from layerbits.estimators.log_densities import Queries
 from layerbits.estimators.plug_in_bound import JackknifeMean, plug_in
 from layerbits.statistics import ceilings
@@ -34,7 +34,7 @@ def exact(centers, sigma, *, q=8, classes=None, lost=0.0, seed=0):
     signals = torch.from_numpy(np.asarray(centers, float))[:, None]
     bases = signals.expand(-1, q, -1)
     queries = Queries.around(bases, sigma, normal_like(bases, seed))
-    return exact_brackets(queries, signals, classes, sigma, RISK, lost)
+    return exact_estimates(queries, signals, classes, sigma, RISK, lost)
 
 
 def misses(brackets_of, truths):
@@ -42,8 +42,8 @@ def misses(brackets_of, truths):
     found = [brackets_of(seed) for seed in range(SEEDS)]
     too_often = []
     for name, truth in truths.items():
-        low = sum(one[name].low > truth + 1e-9 for one in found)
-        high = sum(one[name].high < truth - 1e-9 for one in found)
+        low = sum(one[name].lower > truth + 1e-9 for one in found)
+        high = sum(one[name].upper < truth - 1e-9 for one in found)
         too_often += [(name, end, count) for end, count in (("low", low), ("high", high)) if count > MOST_WRONG]
     return too_often
 
@@ -90,13 +90,13 @@ def test_intervals_of_all_quantities_hold_for_classes_of_any_size(classes):
 def test_inputs_far_apart_are_certified_by_their_distances():
     """From two queries: log n less the sum over pairs of exp(-(10 / 2)^2 / 2) = 4e-6, and nothing for chance."""
     bracket = exact(10 * np.arange(16.0)[:, None], 1.0, q=2)["I(X;T)"]
-    assert math.log(16) - 1e-5 < bracket.low <= bracket.high == math.log(16)
+    assert math.log(16) - 1e-5 < bracket.lower <= bracket.upper == math.log(16)
 
 
 def test_dimensions_left_out_count_above():
     plain, wide = (exact([[-1], [1]], 1.0, lost=lost)["I(X;T)"] for lost in (0.0, 0.1))
-    assert (wide.low, wide.high) == (plain.low, pytest.approx(plain.high + 0.1))
-    assert exact([[-1], [1]], 1.0, lost=5.0)["I(X;T)"].high == math.log(2)
+    assert (wide.lower, wide.upper) == (plain.lower, pytest.approx(plain.upper + 0.1))
+    assert exact([[-1], [1]], 1.0, lost=5.0)["I(X;T)"].upper == math.log(2)
     assert exact([[-1], [1]], 1.0, lost=0.69)["I(X;T)"].limited_by == "dimensions"
 
 
@@ -130,7 +130,7 @@ class Chain:
         some = np.arange(len(self.inputs))
         if mix_up:
             draws = draws.flip(0)
-        return sampled_brackets(queries, draws, self.classes, SIGMA, RISK, lost, some=some)
+        return sampled_estimates(queries, draws, self.classes, SIGMA, RISK, lost, some=some)
 
 
 CHAINS = {
@@ -153,7 +153,7 @@ def test_lower_end_holds_for_decoders_that_are_all_wrong(q):
     chain = CHAINS["gentle"]
     brackets = [chain.brackets(seed, q=q, mix_up=True) for seed in range(SEEDS)]
     for quantity in ceilings(12, chain.classes):
-        assert sum(one[quantity].low > chain.truths[quantity] for one in brackets) <= MOST_WRONG
+        assert sum(one[quantity].lower > chain.truths[quantity] for one in brackets) <= MOST_WRONG
         # What is certain of nothing has terms of log(3.0 / n) and more.
         assert min(one[quantity].decoded for one in brackets) >= math.log(-math.log(RISK) / (12 * max(1, q // 2)))
 
@@ -176,7 +176,7 @@ def test_decoder_is_chosen_by_the_trial_and_evaluated_by_the_rest():
     moved = queries.points.clone()
     moved[:, 4:] += 0.5
     found, other = (
-        sampled_brackets(Queries.at(points, queries.bases, SIGMA), draws, None, SIGMA, RISK, 0.0, some=some)["I(X;T)"]
+        sampled_estimates(Queries.at(points, queries.bases, SIGMA), draws, None, SIGMA, RISK, 0.0, some=some)["I(X;T)"]
         for points in (queries.points, moved)
     )
     assert found.decoder == other.decoder
@@ -184,7 +184,7 @@ def test_decoder_is_chosen_by_the_trial_and_evaluated_by_the_rest():
     moved = queries.points.clone()
     moved[:, :4] += 1e-3
     asked = Queries.at(moved, queries.bases, SIGMA)
-    third = sampled_brackets(asked, draws, None, SIGMA, RISK, 0.0, some=some)["I(X;T)"]
+    third = sampled_estimates(asked, draws, None, SIGMA, RISK, 0.0, some=some)["I(X;T)"]
     assert (third.decoder, third.decoded) == (found.decoder, pytest.approx(found.decoded, abs=1e-12))
 
 
@@ -199,7 +199,7 @@ def test_decoder_that_fits_is_chosen(gain, r, names):
 @pytest.mark.parametrize("name", ["I(X;T)", "h(T)", "h(T|X)", "I(T;Y)", "I(X;T|Y)"])
 def test_dimensions_left_out_widen_the_interval_above(name):
     plain, wide = (CHAINS["gentle"].brackets(0, lost=lost)[name] for lost in (0.0, 0.05))
-    assert (wide.low, wide.high) == (plain.low, pytest.approx(plain.high + 0.05))
+    assert (wide.lower, wide.upper) == (plain.lower, pytest.approx(plain.upper + 0.05))
 
 
 @pytest.mark.parametrize("classes", [np.zeros(12, int), np.arange(12)], ids=["one class", "class per input"])
@@ -207,11 +207,11 @@ def test_classes_that_say_nothing_or_all(classes):
     """One of I(T;Y) and I(X;T|Y) is 0, whatever the decoder says, and the other is I(X;T)."""
     queries, draws = CHAINS["gentle"].sample(0)
     for found in (
-        sampled_brackets(queries, draws, classes, SIGMA, RISK, 0.0, some=np.arange(12)),
+        sampled_estimates(queries, draws, classes, SIGMA, RISK, 0.0, some=np.arange(12)),
         exact(CHAINS["gentle"].inputs[:, None], SIGMA, classes=classes),
     ):
         nothing, rest = ("I(T;Y)", "I(X;T|Y)")[:: 1 if classes.max() == 0 else -1]
-        assert (found[nothing].low, found[nothing].high) == (pytest.approx(0, abs=1e-12),) * 2
+        assert (found[nothing].lower, found[nothing].upper) == (pytest.approx(0, abs=1e-12),) * 2
         assert found[rest].plug_in == pytest.approx(found["I(X;T)"].plug_in, abs=1e-12)
         assert found[rest].decoded == pytest.approx(found["I(X;T)"].decoded, abs=1e-12)
 
@@ -219,13 +219,13 @@ def test_classes_that_say_nothing_or_all(classes):
 def test_more_queries_narrow_what_is_limited_by_them():
     narrow, wide = (CHAINS["gentle"].brackets(0, q=q, r=200)["I(X;T)"] for q in (200, 4))
     assert wide.limited_by == "queries"
-    assert narrow.high - narrow.low < (wide.high - wide.low) / 3  # a root of 50 lies between them
+    assert narrow.upper - narrow.lower < (wide.upper - wide.lower) / 3  # a root of 50 lies between them
 
 
 def test_bracket_that_is_shifted_keeps_its_width():
     bracket = CHAINS["gentle"].brackets(0)["h(T)"]
     moved = bracket.plus(2.0)
-    for field in ("value", "low", "high", "plug_in", "decoded"):
+    for field in ("value", "lower", "upper", "plug_in", "decoded"):
         assert getattr(moved, field) == getattr(bracket, field) + 2
     assert (moved.standard_error, moved.plug_in_error) == (bracket.standard_error, bracket.plug_in_error)
 

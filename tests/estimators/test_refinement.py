@@ -48,7 +48,7 @@ def refined(sample, wanted, *, draws=16, queries=4):
 
 
 def half_width(brackets):
-    return (brackets["I(X;T)"].high - brackets["I(X;T)"].low) / 2
+    return (brackets["I(X;T)"].upper - brackets["I(X;T)"].lower) / 2
 
 
 def test_without_a_goal_one_round_has_all_of_the_risk():
@@ -153,4 +153,4 @@ def test_queries_without_noise_end_somewhere(monkeypatch):
 
 def test_reports_show_the_interval():
     _, brackets, _, _, reports = refined(chain, None)
-    assert reports == [f"{brackets['I(X;T)'].low:.3f} to {brackets['I(X;T)'].high:.3f} nats, 16 draws"]
+    assert reports == [f"{brackets['I(X;T)'].lower:.3f} to {brackets['I(X;T)'].upper:.3f} nats, 16 draws"]

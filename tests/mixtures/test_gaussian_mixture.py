@@ -338,7 +338,7 @@ def test_entropy_of_wide_centers_counts_the_noise_of_every_dimension():
 
 def coverage(centers, sigma, truth, seeds, **options):
     estimates = [mixture_information(centers, sigma, seed=seed, confidence=0.9, **options) for seed in range(seeds)]
-    return sum(one.low <= truth <= one.high for one in estimates), estimates
+    return sum(one.lower <= truth <= one.upper for one in estimates), estimates
 
 
 CASES = {
@@ -377,13 +377,13 @@ def test_interval_covers_the_truth_when_draws_were_added_to_meet_a_tolerance():
 @pytest.mark.parametrize("tolerance", [0.01, 0.003, 0.001])
 def test_interval_is_as_narrow_as_asked(tolerance):
     found = mixture_information(PAIR, 0.5, tolerance=tolerance)
-    assert found.high - found.low <= 2 * tolerance
+    assert found.upper - found.lower <= 2 * tolerance
     assert found.converged
 
 
 def test_interval_of_a_higher_level_holds_that_of_a_lower_one():
     narrow, wide = (mixture_information(PAIR, 1, tolerance=None, confidence=level) for level in (0.8, 0.99))
-    assert wide.low < narrow.low < narrow.value < narrow.high < wide.high
+    assert wide.lower < narrow.lower < narrow.value < narrow.upper < wide.upper
 
 
 def test_interval_covers_the_truth_where_confusions_are_rarer_than_draws():
@@ -392,7 +392,7 @@ def test_interval_covers_the_truth_where_confusions_are_rarer_than_draws():
     hits = 0
     for seed in range(100):
         found = mixture_information(np.array([[0.0], [7.0]]), 1.0, tolerance=None, max_draws=1024, seed=seed)
-        hits += found.low <= truth <= found.high
+        hits += found.lower <= truth <= found.upper
     assert hits >= stats.binom.ppf(1e-6, 100, 0.95)
 
 
@@ -400,7 +400,7 @@ def test_interval_covers_the_truth_where_confusions_are_rarer_than_draws():
 def test_interval_stays_within_what_is_possible(sigma):
     for seed in range(20):
         found = mixture_information(PAIR, sigma, tolerance=None, max_draws=64, seed=seed)
-        assert 0 <= found.low <= found.value <= found.high <= math.log(2)
+        assert 0 <= found.lower <= found.value <= found.upper <= math.log(2)
 
 
 def test_draws_that_are_added_are_new_ones():

@@ -18,7 +18,8 @@ log_sum, gradient = np.zeros(len(points)), np.empty_like(points)
 calls = {
     "pruned": lambda: _cpu.log_sum_exp_isotropic(
         points, points[:50_000], d**0.5, log_sum, method="pruned", threads=threads, level=level),
-    "log_sum_exp_isotropic": lambda: _cpu.log_sum_exp_isotropic(points, points, 1.0, log_sum, threads=threads, level=level),
+    "log_sum_exp_isotropic": lambda: _cpu.log_sum_exp_isotropic(
+        points, points, 1.0, log_sum, threads=threads, level=level),
     "histogram": lambda: _cpu.distance_histogram(
         points, np.linspace(0, 9, 101), np.zeros((102, 2), np.int64), threads=threads, level=level),
     "gradient": lambda: _cpu.log_sum_exp_isotropic_gradient(

@@ -42,8 +42,8 @@ def test_log_sum_exp_of_100_000_by_100_000_stays_linear(dtype, threads):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_gradient_of_40_000_by_40_000_stays_linear(dtype):
     script = (
-        "_cpu.log_sum_exp_isotropic_gradient(points, points, 0.05, log_sum, log_sum, d_points=d_points, d_centers=d_centers,"
-        " threads=threads)\nprint(peak() - before)"
+        "_cpu.log_sum_exp_isotropic_gradient(points, points, 0.05, log_sum, log_sum, d_points=d_points,"
+        " d_centers=d_centers, threads=threads)\nprint(peak() - before)"
     )
     grown = int(run_fresh(PEAK + script, dtype, 40_000, 2)[0])
     assert grown <= allowed(40_000, dtype) < 40_000**2 * np.dtype(dtype).itemsize / 100
@@ -51,7 +51,7 @@ def test_gradient_of_40_000_by_40_000_stays_linear(dtype):
 
 @pytest.mark.parametrize("metric", ["euclidean", "cosine"])
 def test_distances_of_30_000_rows_stay_linear(metric):
-    # A copy of unit vectors, one of packed rows, labels and the largest values: less than what log_sum_exp_isotropic is allowed.
+    # A copy of unit vectors, one of packed rows, labels and the largest values: less than log_sum_exp is allowed.
     script = (
         "counts = np.zeros((102, 2), np.int64)\n"
         f"_cpu.distance_histogram(points, np.linspace(0, 1, 101), counts, metric='{metric}', threads=threads)\n"

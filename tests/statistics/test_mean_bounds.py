@@ -253,7 +253,7 @@ def test_margin_is_that_of_welch():
     one, other = np.random.default_rng(0).normal(size=(2, 6)) * [[1.0], [3.0]]
     truth = stats.ttest_ind(one, other, equal_var=False).confidence_interval(1 - 2 * RISK)
     variances = np.array([one.var(ddof=1), other.var(ddof=1)]) / 6
-    assert student_margin(variances, 5, RISK) == pytest.approx((truth.high - truth.low) / 2, rel=1e-10)
+    assert student_margin(variances, 5, RISK) == pytest.approx((truth.upper - truth.lower) / 2, rel=1e-10)
 
 
 @pytest.mark.parametrize(("variances", "freedom", "margin"), [([0.0, 0.0], 3, 0.0), ([1.0], 0, math.inf)])

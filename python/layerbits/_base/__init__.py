@@ -9,7 +9,7 @@ from layerbits._base.errors import (
     UsageError,
 )
 from layerbits._base.files import DRAFT_PREFIX, damaged, read_csv, read_json, replacing, write_csv, write_json
-from layerbits._base.progress import bar, progress
+from layerbits._base.progress_bar import bar, progress
 from layerbits._base.results import COLUMNS, Estimate, InformationRow, InformationTable
 from layerbits._base.validation import check_confidence, check_count, check_positive
 

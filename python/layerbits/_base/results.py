@@ -22,7 +22,7 @@ class Estimate:
     ----------
     value, standard_error : float
         In `unit`.
-    low, high : float
+    lower, upper : float
         Confidence interval for the estimated quantity, in `unit`.
     confidence : float
         Level of the interval, in (0, 1).
@@ -36,8 +36,8 @@ class Estimate:
 
     value: float
     standard_error: float
-    low: float
-    high: float
+    lower: float
+    upper: float
     confidence: float
     draws: int
     unit: str = "nats"
@@ -46,12 +46,12 @@ class Estimate:
     @property
     def bits(self) -> Estimate:
         """The same estimate in bits."""
-        return _in_bits(self, (*_ESTIMATED, "low", "high"))
+        return _in_bits(self, (*_ESTIMATED, "lower", "upper"))
 
     def __str__(self) -> str:
         text = (
             f"{self.value:.3f} ± {self.standard_error:.3f} {self.unit} "
-            f"({100 * self.confidence:g} %: {self.low:.3f} to {self.high:.3f})"
+            f"({100 * self.confidence:g} %: {self.lower:.3f} to {self.upper:.3f})"
         )
         return text if self.converged else f"{text}, budget of {self.draws} draws ended before the tolerance"
 

@@ -110,7 +110,7 @@ def coverage(
 def _mixture(task: MixtureTask, tolerance: float) -> Callable[[int], _Found]:
     def estimate(seed: int) -> _Found:
         one = mixture_information(task.centers, task.sigma, weights=task.weights, tolerance=tolerance, seed=seed)
-        return {"I(X;T)": (one.value, one.low, one.high, one.draws)}
+        return {"I(X;T)": (one.value, one.lower, one.upper, one.draws)}
 
     return estimate
 

@@ -6,8 +6,8 @@ from layerbits.data.images import LabelledImages
 from layerbits.data.mnist import SOURCE, mnist_dataset
 from layerbits.data.reed_muller import dimension, encode, generator_matrix
 from layerbits.data.spiral import SpiralData, spiral_dataset
-from layerbits.data.split import split
 from layerbits.data.szt import SztData, szt_dataset
+from layerbits.data.train_test_split import split
 from layerbits.data.warps import warp
 
 __all__ = [

@@ -8,7 +8,7 @@ import torch
 
 from layerbits._base import DataError
 from layerbits.data.images import LabelledImages
-from layerbits.data.split import split
+from layerbits.data.train_test_split import split
 
 
 def digits_dataset(*, test_fraction: float = 0.5, seed: int = 0) -> tuple[LabelledImages, LabelledImages]:

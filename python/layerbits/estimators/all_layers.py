@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from layerbits._base import InformationRow, InformationTable, bar, check_confidence, check_count, check_positive
-from layerbits.estimators.intervals import Bracket
+from layerbits.estimators.intervals import TwoSidedEstimate
 from layerbits.estimators.refinement import Goal, refine
 from layerbits.estimators.sampling import Inputs, LayerSample, sample_layers
 from layerbits.kernels import Array, Devices, stream
@@ -49,7 +49,7 @@ def layer_information(
     estimator: str = "pooled",
     devices: Devices = None,
 ) -> InformationTable:
-    """Bracket I(X;T), h(T) and h(T|X) of every noisy layer, for X uniform over the inputs, in nats.
+    """Bound I(X;T), h(T) and h(T|X) of every noisy layer, for X uniform over the inputs, in nats.
 
     Parameters
     ----------
@@ -178,7 +178,7 @@ def check_options(
 
 
 def _rows(
-    layer: str, sample: LayerSample, brackets: Mapping[str, Bracket], estimator: str, seconds: float
+    layer: str, sample: LayerSample, brackets: Mapping[str, TwoSidedEstimate], estimator: str, seconds: float
 ) -> list[InformationRow]:
     return [
         InformationRow(
@@ -187,8 +187,8 @@ def _rows(
             estimator=estimator,
             value=bracket.value,
             standard_error=bracket.standard_error,
-            lower=bracket.low,
-            upper=bracket.high,
+            lower=bracket.lower,
+            upper=bracket.upper,
             unit="nats",
             draws=sample.signals.shape[1],
             seconds=seconds,

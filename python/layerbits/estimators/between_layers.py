@@ -74,7 +74,7 @@ def information_between_layers(
     Returns
     -------
     Estimate
-        `low` and `high` enclose the true I(T_k;T_l). `value` is halfway between the two bounds, `standard_error` what
+        `lower` and `upper` enclose the true I(T_k;T_l). `value` is halfway between the two bounds, `standard_error` what
         its queries bring, given the densities, and `draws` counts the passes per input.
 
     Raises
@@ -144,8 +144,8 @@ def information_between_layers(
     return Estimate(
         value=max(0.0, value.value),
         standard_error=value.standard_error,
-        low=max(0.0, low.value - low.margin(risk)),
-        high=max(0.0, high.value + high.margin(risk)),
+        lower=max(0.0, low.value - low.margin(risk)),
+        upper=max(0.0, high.value + high.margin(risk)),
         confidence=level,
         draws=draws + asked * (1 + given_draws),
     )

@@ -39,14 +39,14 @@ _ROUNDING = 1e-9
 
 
 @dataclasses.dataclass(frozen=True)
-class Bracket:
+class TwoSidedEstimate:
     """A quantity of a layer, in nats; entropies are those above the entropy of the noise.
 
     Attributes
     ----------
     value, standard_error : float
         The best point estimate.
-    low, high : float
+    lower, upper : float
         Confidence interval for the true value.
     plug_in, plug_in_error, decoded, decoded_error : float
         The two bounds and their standard errors; one and the same where the channel is known exactly. Of an
@@ -59,8 +59,8 @@ class Bracket:
 
     value: float
     standard_error: float
-    low: float
-    high: float
+    lower: float
+    upper: float
     plug_in: float
     plug_in_error: float
     decoded: float
@@ -68,16 +68,16 @@ class Bracket:
     decoder: str
     limited_by: str
 
-    def plus(self, constant: float) -> Bracket:
+    def plus(self, constant: float) -> TwoSidedEstimate:
         """Return the bracket shifted by a constant."""
-        places = {name: getattr(self, name) + constant for name in ("value", "low", "high", "plug_in", "decoded")}
+        places = {name: getattr(self, name) + constant for name in ("value", "lower", "upper", "plug_in", "decoded")}
         return dataclasses.replace(self, **places)
 
 
-def exact_brackets(
+def exact_estimates(
     queries: Queries, centers: Tensor, classes: Integers | None, sigma: float, risk: float, lost: float
-) -> dict[str, Bracket]:
-    """Bracket the quantities of a layer behind no noise, from at least two queries of every input.
+) -> dict[str, TwoSidedEstimate]:
+    """Bound the quantities of a layer behind no noise, from at least two queries of every input.
 
     The channel is known, so that both bounds are the value, and the interval is one for a mean of independent terms.
     `risk` is that of either end; `lost` is what the dimensions that were left out may add.
@@ -100,7 +100,7 @@ def exact_brackets(
     return {quantity: brackets[quantity] for quantity in _quantities(known)}
 
 
-def sampled_brackets(
+def sampled_estimates(
     queries: Queries,
     draws: Tensor,
     classes: Integers | None,
@@ -110,8 +110,8 @@ def sampled_brackets(
     *,
     some: Integers,
     other: Entropies | None = None,
-) -> dict[str, Bracket]:
-    """Bracket the quantities of a layer behind noise; `risk` and `lost` as of `exact_brackets`.
+) -> dict[str, TwoSidedEstimate]:
+    """Bound the quantities of a layer behind noise; `risk` and `lost` as of `exact_estimates`.
 
     The bases of the queries (N, q, d) are draws like `draws` (N, r, d), q <= r. Decoders are made of `draws`, chosen on
     the first half of the queries (those of `some` inputs) and evaluated on the second. With the entropies of an `other`
@@ -228,7 +228,7 @@ def _between(
     decoder: str,
     *,
     caution: float = 0.0,
-) -> Bracket:
+) -> TwoSidedEstimate:
     """Put a bracket together: `lost` is added above; what `caution` costs the decoder is no part of the value."""
     is_entropy = ceiling == math.inf
     upper, lower = (decoded, plugged) if is_entropy else (plugged, decoded)
@@ -240,11 +240,11 @@ def _between(
     by_draws = min(abs(bias), gap)
     fresh = decoded.value + (-caution if is_entropy else caution)
     causes = {"queries": high - low - gap - lost, "draws": by_draws, "decoder": gap - by_draws, "dimensions": lost}
-    return Bracket(
+    return TwoSidedEstimate(
         value=min(max((plugged.value - bias / 2 + fresh) / 2, low), high) + 0.0,  # why half: docs/theory.md
         standard_error=(plugged.standard_error + decoded.standard_error) / 2,
-        low=low + 0.0,  # -0.0 becomes 0.0
-        high=high + 0.0,
+        lower=low + 0.0,  # -0.0 becomes 0.0
+        upper=high + 0.0,
         plug_in=plugged.value if is_entropy else max(plugged.value, min(plugged.value + lost, ceiling)),
         plug_in_error=plugged.standard_error,
         decoded=decoded.value + (lost if is_entropy else 0),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor
 
-from layerbits.estimators.intervals import Bracket, exact_brackets, sampled_brackets
+from layerbits.estimators.intervals import TwoSidedEstimate, exact_estimates, sampled_estimates
 from layerbits.estimators.log_densities import Queries
 from layerbits.estimators.plug_in_bound import plug_in
 from layerbits.estimators.sampling import LayerSample
@@ -24,8 +24,8 @@ _COMPARED = 2048
 @single_threaded_torch()
 def measure(
     samples: Sequence[LayerSample], classes: Integers | None, risk: float, key: tuple[int, int]
-) -> dict[str, Bracket]:
-    """Bracket the quantities of a layer; h(T) and h(T|X) with the entropy of the noise.
+) -> dict[str, TwoSidedEstimate]:
+    """Bound the quantities of a layer; h(T) and h(T|X) with the entropy of the noise.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def measure(
     if sample.is_exact:
         bases = sample.signals.expand(-1, sample.queries, -1)
         asked = _queries(bases, sample, (seed, _QUERY_STREAM, place))
-        brackets = exact_brackets(asked, sample.signals, classes, sample.sigma, risk, sample.lost)
+        brackets = exact_estimates(asked, sample.signals, classes, sample.sigma, risk, sample.lost)
     else:
         (asked, draws), *second = (
             _split(one, (seed, number, place))
@@ -52,7 +52,7 @@ def measure(
         some = np.sort(
             stream(seed, _CHOICE_STREAM, place).permutation(n)[:shown]
         )  # not every k-th: inputs have an order
-        brackets = sampled_brackets(asked, draws, classes, sample.sigma, risk, sample.lost, some=some, other=other)
+        brackets = sampled_estimates(asked, draws, classes, sample.sigma, risk, sample.lost, some=some, other=other)
     entropies = {name: brackets[name].plus(sample.entropy) for name in ("h(T)", "h(T|X)")}
     return brackets | entropies
 

@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 
-from layerbits.estimators.intervals import Bracket
+from layerbits.estimators.intervals import TwoSidedEstimate
 from layerbits.estimators.measurement import measure
 from layerbits.estimators.sampling import LayerSample
 from layerbits.kernels import stream
@@ -46,7 +46,7 @@ def refine(
     risk: float,
     key: tuple[int, int],
     report: Callable[[str], object],
-) -> tuple[LayerSample, dict[str, Bracket], str]:
+) -> tuple[LayerSample, dict[str, TwoSidedEstimate], str]:
     """Measure a layer, again and again with a goal: what was measured last, its brackets, and why it fell short.
 
     Intervals of several rounds share the risk, 6 / (pi k)^2 of it for round k, so that one may stop anywhere. Each
@@ -63,8 +63,8 @@ def refine(
             samples = sample(seed, *more)
         brackets = measure(samples, classes, share * risk, (seed, place))
         found, last = brackets["I(X;T)"], samples[0]
-        report(f"{found.low:.3f} to {found.high:.3f} nats, {last.signals.shape[1]} draws")
-        if goal is None or (found.high - found.low) / 2 <= goal.tolerance:
+        report(f"{found.lower:.3f} to {found.upper:.3f} nats, {last.signals.shape[1]} draws")
+        if goal is None or (found.upper - found.lower) / 2 <= goal.tolerance:
             break
         more = _more(last, found, goal.max_draws)
         limit = goal.limit(time.monotonic() - began, _effort(last), more)
@@ -80,7 +80,7 @@ def _effort(sample: LayerSample) -> tuple[int, int]:
     return sample.signals.shape[1], sample.queries
 
 
-def _more(sample: LayerSample, found: Bracket, max_draws: int) -> tuple[int, int]:
+def _more(sample: LayerSample, found: TwoSidedEstimate, max_draws: int) -> tuple[int, int]:
     """Return the draws and queries of the next round; those of the last one, if there may be no more."""
     draws, queries = _effort(sample)
     if found.limited_by == "dimensions":

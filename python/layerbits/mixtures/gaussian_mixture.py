@@ -97,7 +97,7 @@ def mixture_entropy(
     )
     noise = noise_entropy(_centers(centers).shape[1], as_sigma(sigma).item())
     return dataclasses.replace(
-        estimate, value=estimate.value + noise, low=estimate.low + noise, high=estimate.high + noise
+        estimate, value=estimate.value + noise, lower=estimate.lower + noise, upper=estimate.upper + noise
     )
 
 
@@ -179,8 +179,8 @@ def mixture_information(
     return Estimate(
         value=min(max(sampler.mean, low), high),
         standard_error=sampler.standard_error,
-        low=low,
-        high=high,
+        lower=low,
+        upper=high,
         confidence=level,
         draws=2 * sampler.strata,
         converged=wanted is None or high - low <= 2 * wanted,

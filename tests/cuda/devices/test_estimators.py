@@ -132,7 +132,7 @@ def test_information_between_layers_copies_no_signals(no_rows_come_back):
 
 
 def assert_same_estimates(here, there):
-    for field in ("value", "low", "high", "standard_error"):
+    for field in ("value", "lower", "upper", "standard_error"):
         assert getattr(here, field) == pytest.approx(getattr(there, field), abs=ROUNDING), field
     assert (here.draws, here.converged) == (there.draws, there.converged)
 

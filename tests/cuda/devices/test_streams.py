@@ -36,8 +36,11 @@ def test_every_verb_is_told_the_current_stream(copies_to_host, monkeypatch):
     monkeypatch.setattr(kernels, "cuda", Noted)
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device=None: SimpleNamespace(cuda_stream=STREAM))
     ask_for_everything()
-    verbs = "log_sum_exp_isotropic log_sum_exp_isotropic_gradient log_sum_exp_full distance_histogram largest_distance standard_normal"
-    assert told == dict.fromkeys(verbs.split(), STREAM)
+    operations = (
+        "log_sum_exp_isotropic log_sum_exp_isotropic_gradient log_sum_exp_full distance_histogram largest_distance "
+        "standard_normal"
+    )
+    assert told == dict.fromkeys(operations.split(), STREAM)
 
 
 def test_work_waits_for_what_is_on_the_current_stream():

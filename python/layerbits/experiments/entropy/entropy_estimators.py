@@ -44,7 +44,7 @@ def estimate(name: str, signals: _Floats, noise: _Floats, sigma: float, settings
     """Estimate h(S + Z): the plug-in knows `signals` and the law of the noise, its rivals their sum; both (n, d)."""
     if name == PLUG_IN:
         found = mixture_entropy(signals, sigma, tolerance=settings.tolerance, seed=seed)
-        return Value(found.value, found.standard_error, found.low, found.high)
+        return Value(found.value, found.standard_error, found.lower, found.upper)
     return Value(_RIVALS[name](signals + noise, settings, seed), math.nan, math.nan, math.nan)
 
 

@@ -150,7 +150,7 @@ def measure(config: Config, folder: RunFolder) -> None:
         samples, (order, variables), sigma = cell
         words, counts = sample(config, order, variables, samples)
         found = mixture_information(words, sigma, weights=counts, tolerance=config.tolerance, seed=config.seed)
-        return Point(order, variables, sigma, samples, found.value, found.standard_error, found.low, found.high)
+        return Point(order, variables, sigma, samples, found.value, found.standard_error, found.lower, found.upper)
 
     truths = fill_table(
         folder.path / "truth.csv", Truth, list(itertools.product(config.codes, config.sigmas)), truth, name="truths"
@@ -194,7 +194,7 @@ def _truth(config: Config, order: int, variables: int, sigma: float) -> Truth:
     messages = (np.arange(2**bits)[:, None] >> np.arange(bits) & 1).astype(np.uint8)
     words = encode(messages, generator_matrix(order, variables))
     found = mixture_information(words, sigma, tolerance=config.tolerance, seed=config.seed)
-    return Truth(order, variables, sigma, "codebook", found.value, found.low, found.high)
+    return Truth(order, variables, sigma, "codebook", found.value, found.lower, found.upper)
 
 
 def _draw_code(axes: Axes, config: Config, points: Sequence[Point], truths: Sequence[Truth]) -> None:

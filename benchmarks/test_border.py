@@ -9,7 +9,7 @@ import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from layerbits.kernels import Array
+from layerbits._base import Array
 from layerbits.mixtures import mixture_log_density
 
 GIVEN: dict[str, Callable[[torch.Tensor], Array]] = {

@@ -7,10 +7,10 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from layerbits._base import check_count
+from layerbits._base import Array, check_count
 from layerbits.baselines.rows import Doubles, as_rows, entropy_estimate
 from layerbits.geometry import BaselineEstimate
-from layerbits.kernels import Array, stream
+from layerbits.kernels import stream
 from layerbits.mixtures import mixture_log_density
 
 # Bandwidths that are tried, in units of Scott's rule: far below it where rows lie in tight clusters.

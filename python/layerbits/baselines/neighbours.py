@@ -7,10 +7,9 @@ import numpy.typing as npt
 from scipy.spatial import cKDTree
 from scipy.special import digamma, gammaln
 
-from layerbits._base import check_count
+from layerbits._base import Array, check_count
 from layerbits.baselines.rows import Doubles, as_rows, entropy_estimate
 from layerbits.geometry import BaselineEstimate
-from layerbits.kernels import Array
 from layerbits.statistics import class_numbers
 
 

@@ -6,10 +6,9 @@ import math
 
 import numpy as np
 
-from layerbits._base import check_positive
+from layerbits._base import Array, check_positive
 from layerbits.baselines.rows import Doubles, as_rows
 from layerbits.geometry import BaselineEstimate
-from layerbits.kernels import Array
 from layerbits.mixtures import mixture_entropy_bounds, noise_entropy
 from layerbits.statistics import class_numbers
 

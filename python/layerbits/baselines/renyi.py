@@ -8,10 +8,9 @@ import numpy as np
 from scipy.linalg import eigvalsh
 from scipy.spatial.distance import pdist, squareform
 
-from layerbits._base import check_positive
+from layerbits._base import Array, check_positive
 from layerbits.baselines.rows import Doubles, as_rows
 from layerbits.geometry import BaselineEstimate
-from layerbits.kernels import Array
 from layerbits.statistics import class_numbers
 
 

@@ -8,8 +8,9 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from layerbits._base import Array
 from layerbits.geometry import BaselineEstimate
-from layerbits.kernels import Array, as_floats
+from layerbits.kernels import as_floats
 from layerbits.statistics import class_numbers
 
 Doubles = npt.NDArray[np.float64]

@@ -13,11 +13,11 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 
-from layerbits._base import InformationRow, InformationTable, bar, check_confidence, check_count, check_positive
+from layerbits._base import Array, InformationRow, InformationTable, bar, check_confidence, check_count, check_positive
 from layerbits.estimators.intervals import TwoSidedEstimate
 from layerbits.estimators.refinement import Goal, refine
 from layerbits.estimators.sampling import Inputs, LayerSample, sample_layers
-from layerbits.kernels import Array, Devices, stream
+from layerbits.kernels import Devices, stream
 from layerbits.networks import NoisyModule
 from layerbits.statistics import ceilings, class_numbers
 

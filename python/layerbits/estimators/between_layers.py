@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from layerbits._base import Estimate, check_confidence, check_count
+from layerbits._base import Doubles, Estimate, Integers, check_confidence, check_count
 from layerbits.estimators.decoder_bound import decoders
 from layerbits.estimators.log_densities import Queries, mixture_sums, own_sums
 from layerbits.estimators.plug_in_bound import JackknifeMean
@@ -22,7 +22,6 @@ from layerbits.estimators.sampling import Inputs
 from layerbits.kernels import NormalStream, as_floats, single_threaded_torch, stream
 from layerbits.mixtures import NEGLIGIBLE, fit_subspace
 from layerbits.networks import NoisyModule, record, wanted_layers
-from layerbits.statistics import Doubles, Integers
 
 # Streams of random numbers under one seed.
 _ORDER, _POOL, _FIRST, _EMITTED, _GIVEN, _QUERY, _CHOICE = range(7)
@@ -74,7 +73,7 @@ def information_between_layers(
     Returns
     -------
     Estimate
-        `lower` and `upper` enclose the true I(T_k;T_l). `value` is halfway between the two bounds, `standard_error` what
+        `lower` and `upper` enclose the true I(T_k;T_l). `value` is halfway between the bounds, `standard_error` what
         its queries bring, given the densities, and `draws` counts the passes per input.
 
     Raises

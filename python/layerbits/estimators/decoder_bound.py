@@ -16,9 +16,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from layerbits._base import Doubles, Integers
 from layerbits.estimators.log_densities import Queries, Surprisals, class_sizes, mixture_sums, own_sums, sums_by_class
 from layerbits.kernels import log_sum_exp_full
-from layerbits.statistics import Doubles, Integers
 
 # Covariances of their own take d^2 multiply-adds a pair, and as many draws as dimensions to be any good.
 _MOST_DIMENSIONS = 32

@@ -17,8 +17,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from layerbits._base import Doubles, Integers
 from layerbits.kernels import as_sigma, log_sum_exp_isotropic, log_sums
-from layerbits.statistics import Doubles, Integers
 
 # Every quantity is the mean of one surprisal, or of the difference of two.
 QUANTITIES = {

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor
 
+from layerbits._base import Integers
 from layerbits.estimators.intervals import TwoSidedEstimate, exact_estimates, sampled_estimates
 from layerbits.estimators.log_densities import Queries
 from layerbits.estimators.plug_in_bound import plug_in
 from layerbits.estimators.sampling import LayerSample
 from layerbits.kernels import NormalStream, single_threaded_torch, stream
-from layerbits.statistics import Integers
 
 # Streams of random numbers under one seed; the keys of propagate are triples that begin otherwise.
 _QUERY_STREAM, _SECOND_QUERY_STREAM, _CHOICE_STREAM = 1, 2, 4

@@ -14,8 +14,9 @@ from itertools import pairwise
 import numpy as np
 from torch import Tensor
 
+from layerbits._base import Doubles, Integers
 from layerbits.estimators.log_densities import Queries, Surprisals, class_sizes, log_sum, mixture_sums, own_sums
-from layerbits.statistics import Doubles, Integers, student_margin
+from layerbits.statistics import student_margin
 
 # Of the parts of an input's draws, one left out must leave two: one alone says nothing of how p(t|x) varies. With
 # fewer, inputs are left out instead, which can only overstate the error: they are not drawn, and differ by themselves.

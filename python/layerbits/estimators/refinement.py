@@ -8,11 +8,11 @@ import math
 import time
 from collections.abc import Callable, Sequence
 
+from layerbits._base import Integers
 from layerbits.estimators.intervals import TwoSidedEstimate
 from layerbits.estimators.measurement import measure
 from layerbits.estimators.sampling import LayerSample
 from layerbits.kernels import stream
-from layerbits.statistics import Integers
 
 # Stream of random numbers; see `layerbits.estimators.measurement` for the others.
 _ROUND_STREAM = 5

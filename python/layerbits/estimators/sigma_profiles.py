@@ -20,10 +20,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from layerbits._base import check_confidence, check_count, check_positive, progress
-from layerbits.kernels import Array, NormalStream, as_floats, as_sigma, log_sum_exp_isotropic
+from layerbits._base import Array, Integers, check_confidence, check_count, check_positive, progress
+from layerbits.kernels import NormalStream, as_floats, as_sigma, log_sum_exp_isotropic
 from layerbits.mixtures import affine_coordinates
-from layerbits.statistics import Integers, ceilings, channel_interval, class_numbers, largest_terms
+from layerbits.statistics import ceilings, channel_interval, class_numbers, largest_terms
 
 if TYPE_CHECKING:
     import pandas

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from layerbits._base import check_count, check_positive
-from layerbits.kernels import Array, as_floats
+from layerbits._base import Array, check_count, check_positive
+from layerbits.kernels import as_floats
 from layerbits.statistics import class_numbers
 
 Floats = npt.NDArray[Any]  # float32 or float64

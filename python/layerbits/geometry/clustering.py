@@ -12,8 +12,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from layerbits._base import check_count
-from layerbits.kernels import Array, as_floats, distance_histogram, largest_distance
+from layerbits._base import Array, check_count
+from layerbits.kernels import as_floats, distance_histogram, largest_distance
 from layerbits.statistics import class_numbers
 
 Integers = npt.NDArray[np.int64]

@@ -2,7 +2,6 @@
 
 from layerbits.kernels.back_ends import Backend, backends, cuda
 from layerbits.kernels.operations import (
-    Array,
     as_floats,
     as_sigma,
     as_tensor,
@@ -24,7 +23,6 @@ from layerbits.kernels.random_streams import (
 from layerbits.kernels.sharding import Devices, log_sums, shared_by
 
 __all__ = [
-    "Array",
     "Backend",
     "Devices",
     "NormalStream",

@@ -14,7 +14,6 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
@@ -22,8 +21,6 @@ from torch.autograd.function import once_differentiable
 from layerbits._base import check_positive
 from layerbits.kernels.back_ends import cpu, cuda
 from layerbits.kernels.spatial_order import near_order
-
-Array = Tensor | npt.NDArray[Any]
 
 _DEVICES = ("cpu", "cuda")  # of the kernels below
 METHODS = ("auto", "dense", "pruned")

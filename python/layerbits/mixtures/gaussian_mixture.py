@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from layerbits._base import Estimate, check_confidence, check_count, check_positive
-from layerbits.kernels import Array, NormalStream, as_floats, as_sigma, log_sum_exp_isotropic
+from layerbits._base import Array, Doubles, Estimate, check_confidence, check_count, check_positive
+from layerbits.kernels import NormalStream, as_floats, as_sigma, log_sum_exp_isotropic
 from layerbits.mixtures.subspaces import affine_coordinates
-from layerbits.statistics import Doubles, lower_mean_bound, rare_share, secured, upper_mean_bound
+from layerbits.statistics import lower_mean_bound, rare_share, secured, upper_mean_bound
 
 _Points = TypeVar("_Points", bound=Array)
 

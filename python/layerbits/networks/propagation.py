@@ -17,8 +17,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from layerbits._base import BackendError, LayerSelectionError, NoNoiseError, check_count
-from layerbits.kernels import Array, NormalStream, as_tensor, empty_for_draws, fill_rows, threads
+from layerbits._base import Array, BackendError, LayerSelectionError, NoNoiseError, check_count
+from layerbits.kernels import NormalStream, as_tensor, empty_for_draws, fill_rows, threads
 from layerbits.networks.layer_selection import Layers
 from layerbits.networks.noisy_module import NoisyModule, noisy_for_now
 

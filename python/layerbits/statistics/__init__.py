@@ -1,8 +1,7 @@
 """Confidence bounds for means, class labels, and the limits that entropies set on information."""
 
-from layerbits.statistics.classes import Integers, ceilings, class_numbers, largest_terms
+from layerbits.statistics.classes import ceilings, class_numbers, largest_terms
 from layerbits.statistics.mean_bounds import (
-    Doubles,
     channel_interval,
     in_passes,
     lower_mean_bound,
@@ -13,8 +12,6 @@ from layerbits.statistics.mean_bounds import (
 )
 
 __all__ = [
-    "Doubles",
-    "Integers",
     "ceilings",
     "channel_interval",
     "class_numbers",

@@ -5,12 +5,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import entr
 
-from layerbits.kernels import Array, as_tensor
-
-Integers = npt.NDArray[np.int64]
+from layerbits._base import Array, Integers
+from layerbits.kernels import as_tensor
 
 
 def class_numbers(labels: Array, n_inputs: int) -> Integers:

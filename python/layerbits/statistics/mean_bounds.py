@@ -6,11 +6,10 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 from scipy.optimize import brentq
 from scipy.special import stdtrit
 
-Doubles = npt.NDArray[np.float64]
+from layerbits._base import Doubles
 
 # Share of the largest stake that cannot go bankrupt; at 1 a single term at the floor would end it.
 _BOLDEST = 0.9

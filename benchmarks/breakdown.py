@@ -18,6 +18,7 @@ from torch import Tensor
 
 from benchmarks.accuracy import ResultError
 from benchmarks.timing import Rounds, Spread, measure, ratio
+from layerbits._base import Integers
 from layerbits.data import szt_dataset
 from layerbits.estimators import layer_information, measurement
 from layerbits.estimators.log_densities import Queries
@@ -26,7 +27,7 @@ from layerbits.estimators.sampling import LayerSample, sample_layers
 from layerbits.experiments.szt.szt_tanh import QUICK, Config, network
 from layerbits.kernels import NormalStream
 from layerbits.networks import NoisyModule, record
-from layerbits.statistics import Integers, class_numbers
+from layerbits.statistics import class_numbers
 from layerbits.training import single_threaded, train
 
 _REPEATS = 5

@@ -3,7 +3,7 @@
     python tools/count_instructions.py MODULE_OR_CUBIN [ARCHITECTURE]
 
 Disassembles the module _cuda, or a cubin of csrc/cuda/log_sum_exp_isotropic.cu, with cuobjdump, and follows the loop
-over tiles of centers on the way that most tiles take: terms matter, and no reference moves. For each kernel and dimension:
+over tiles of centers on the way that most tiles take: terms matter, and no reference moves. For each kernel:
 instructions a pair by unit, the pairs a second at which the busiest unit of an H200 is busy all the time, and that as a
 share of the roofline of d subtractions and d multiply-adds; in float32 the exponential is on the special-function unit.
 What comes once a stage (copies, barriers) or once a tile of points is left out.

@@ -1,5 +1,7 @@
 """Small networks that several test files measure."""
 
+from itertools import pairwise
+
 import torch
 from torch import nn
 
@@ -10,7 +12,7 @@ def tanh_mlp(*widths, seed=1, dtype=torch.float32):
     """Make linear layers of these widths with tanh between them; the modules are named 0, 1, 2, ..."""
     generator = torch.Generator().manual_seed(seed)
     layers = []
-    for inputs, outputs in zip(widths, widths[1:], strict=False):
+    for inputs, outputs in pairwise(widths):
         linear = nn.Linear(inputs, outputs, dtype=dtype)
         with torch.no_grad():
             for parameter in linear.parameters():

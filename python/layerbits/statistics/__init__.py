@@ -1,6 +1,7 @@
 """Confidence bounds for means, class labels, and the limits that entropies set on information."""
 
 from layerbits.statistics.classes import ceilings, class_numbers, largest_terms
+from layerbits.statistics.interval import Interval
 from layerbits.statistics.mean_bounds import (
     channel_interval,
     in_passes,
@@ -10,8 +11,14 @@ from layerbits.statistics.mean_bounds import (
     student_margin,
     upper_mean_bound,
 )
+from layerbits.statistics.quantities import QUANTITIES, ByCondition, Condition, Quantity
 
 __all__ = [
+    "QUANTITIES",
+    "ByCondition",
+    "Condition",
+    "Interval",
+    "Quantity",
     "ceilings",
     "channel_interval",
     "class_numbers",

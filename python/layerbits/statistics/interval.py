@@ -1,0 +1,36 @@
+"""Intervals of real numbers."""
+
+from __future__ import annotations
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Interval:
+    """A confidence interval, in nats.
+
+    Attributes
+    ----------
+    lower, upper : float
+        Its ends.
+    """
+
+    lower: float
+    upper: float
+
+    @property
+    def half_width(self) -> float:
+        """Half of the distance between the ends."""
+        return (self.upper - self.lower) / 2
+
+    def shifted(self, constant: float) -> Interval:
+        """Return the interval moved by a constant."""
+        return Interval(self.lower + constant, self.upper + constant)
+
+    def clipped(self, lower: float, upper: float) -> Interval:
+        """Return the interval with both ends moved into [lower, upper]."""
+        return Interval(min(max(self.lower, lower), upper), max(min(self.upper, upper), lower))
+
+    def intersection(self, other: Interval) -> Interval:
+        """Return the values that lie in both intervals; the ends cross where there are none."""
+        return Interval(max(self.lower, other.lower), min(self.upper, other.upper))

@@ -1,0 +1,71 @@
+"""The quantities that are measured at a layer: differences of entropies under conditions."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+_Value = TypeVar("_Value")
+_Result = TypeVar("_Result")
+
+
+class Condition(enum.Enum):
+    """What the density of T is conditioned on."""
+
+    INPUT = "X"
+    CLASS = "Y"
+    NONE = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class ByCondition(Generic[_Value]):
+    """A value for each condition: p(t|x), p(t|y) with y the class of x, and p(t)."""
+
+    given_input: _Value
+    given_class: _Value
+    marginal: _Value
+
+    def __getitem__(self, condition: Condition) -> _Value:
+        """Return the value under a condition."""
+        if condition is Condition.INPUT:
+            return self.given_input
+        return self.given_class if condition is Condition.CLASS else self.marginal
+
+    def map(self, function: Callable[[_Value], _Result]) -> ByCondition[_Result]:
+        """Return the function of each value."""
+        return ByCondition(function(self.given_input), function(self.given_class), function(self.marginal))
+
+
+@dataclasses.dataclass(frozen=True)
+class Quantity:
+    """An entropy h(T|A), or an information h(T|A) - h(T|B).
+
+    Attributes
+    ----------
+    name : str
+        As in the tables, for instance ``"I(X;T)"``.
+    minuend : Condition
+        A.
+    subtrahend : Condition or None
+        B; None for an entropy.
+    """
+
+    name: str
+    minuend: Condition
+    subtrahend: Condition | None = None
+
+    @property
+    def is_entropy(self) -> bool:
+        """Whether the quantity is an entropy, which has no upper limit."""
+        return self.subtrahend is None
+
+
+QUANTITIES = (
+    Quantity("I(X;T)", Condition.NONE, Condition.INPUT),
+    Quantity("h(T)", Condition.NONE),
+    Quantity("h(T|X)", Condition.INPUT),
+    Quantity("I(T;Y)", Condition.NONE, Condition.CLASS),
+    Quantity("I(X;T|Y)", Condition.CLASS, Condition.INPUT),
+)

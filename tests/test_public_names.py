@@ -1,0 +1,41 @@
+"""Public names: every one is documented with an example that runs, and no module hides a function."""
+
+import doctest
+import importlib
+import inspect
+import pkgutil
+
+import pytest
+
+import layerbits
+
+PACKAGES = ("baselines", "calibration", "data", "theory")
+PUBLIC = {
+    f"{module.__name__}.{name}": getattr(module, name)
+    for module in (layerbits, *(importlib.import_module(f"layerbits.{package}") for package in PACKAGES))
+    for name in getattr(module, "__all__", ())
+}
+FUNCTIONS = sorted(name for name, value in PUBLIC.items() if inspect.isfunction(value))
+
+
+def modules():
+    return [module.name for module in pkgutil.walk_packages(layerbits.__path__, "layerbits.") if module.name[-4:] != "main"]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_example_of_a_public_function_prints_what_its_docstring_shows(name):
+    examples = doctest.DocTestFinder(recurse=False).find(PUBLIC[name], name, globs={})
+    assert any(example.examples for example in examples), "a public function has a runnable example"
+    runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
+    for example in examples:
+        assert runner.run(example).failed == 0
+
+
+@pytest.mark.parametrize("name", modules())
+def test_import_of_a_module_binds_a_module(name):
+    """`import layerbits.a.b as x` binds the attribute b of layerbits.a: a function of that name would hide the module."""
+    parent, _, leaf = name.rpartition(".")
+    if leaf in ("_cpu", "_cuda"):
+        return
+    importlib.import_module(name)
+    assert inspect.ismodule(getattr(importlib.import_module(parent), leaf))

@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Checks before a release that take longer than CI may: about two hours on two cores. Run from the repository's root, in
+# a virtual environment with layerbits and its extras `lint` and `bench`:
+#
+#     bash tools/release_check.sh
+set -euo pipefail
+cd "$(dirname "$0")/.."
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+step() { printf '\n== %s\n' "$*"; "$@"; }
+
+step bash .ci/run
+step pytest -m stress
+step layerbits check --seeds 200 --out "$work/coverage.csv"
+for name in $(layerbits list | awk '{print $1}'); do
+  [ "$name" = mnist-cnn ] || step layerbits run "$name" --quick --out "$work/$name"
+  [ "$name" = mnist-cnn ] || step layerbits report "$work/$name"
+done
+step python examples/information_penalty.py
+step python -m benchmarks.compare --quick

@@ -53,9 +53,8 @@ def test_single_class_has_no_label_information(estimate):
 @ALL
 def test_tensor_and_array_give_the_same_result(estimate):
     labels = np.arange(40) % 2
-    assert estimate(torch.from_numpy(ROWS).requires_grad_(), labels=torch.from_numpy(labels)) == estimate(
-        ROWS, labels=labels
-    )
+    tensor = torch.from_numpy(ROWS).requires_grad_()
+    assert estimate(tensor, labels=torch.from_numpy(labels)) == estimate(ROWS, labels=labels)
 
 
 @pytest.mark.parametrize(

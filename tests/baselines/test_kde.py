@@ -22,7 +22,7 @@ def test_value_is_the_smallest_cross_entropy_over_all_pairs():
         held_in = np.where(fold[:, None] != fold[None], kernels, -np.inf)
         count = (fold[:, None] != fold[None]).sum(axis=1)
         entropies.append(-np.mean(logsumexp(held_in, axis=1) - np.log(count)))
-    # Exponents are below 100 at the best bandwidth (they reach 1e5 only at the smallest), so rounding is some 100 eps.
+    # Exponents reach 1e5 only at the smallest bandwidth, which is not the best. At the best, rounding is some 100 eps.
     assert kde_entropy(rows, folds=folds).value == pytest.approx(min(entropies), abs=1e-11)
 
 

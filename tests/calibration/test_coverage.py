@@ -25,7 +25,7 @@ def one_thread():
 
 def too_seldom(task, seeds, **options):
     rows = coverage([task], seeds=range(seeds), **options)
-    return [f"{row.quantity}: {row.hits} of {row.seeds}, wanted {row.wanted}" for row in rows if not row.holds]
+    return [f"{row.quantity}: {row.hits} of {row.seeds}, wanted {row.required_hits}" for row in rows if not row.sufficient]
 
 
 @pytest.mark.usefixtures("one_thread")
@@ -58,7 +58,7 @@ def test_intervals_that_miss_beyond_the_binomial_margin_are_told(monkeypatch, mi
     """P(more than 15 misses of 100) = 3.7e-5 and P(more than 14) = 1.4e-4 at 5 %, on both sides of 1e-4."""
     monkeypatch.setattr(module, "mixture_information", estimates(0.01, misses=misses, side=side))
     (row,) = coverage([BPSK], seeds=range(100))
-    assert (row.hits, row.wanted, row.holds) == (100 - misses, 85, holds)
+    assert (row.hits, row.required_hits, row.sufficient) == (100 - misses, 85, holds)
 
 
 def test_row_has_the_mean_the_error_and_the_width(monkeypatch):

@@ -10,7 +10,7 @@ from scipy.spatial.distance import pdist
 from scipy.special import logsumexp
 from torch import nn
 
-from layerbits.calibration import V1, MixtureTask, NetworkTask, on_line, through_leaky_relu, truths_of
+from layerbits.calibration import V1, MixtureTask, NetworkTask, line_channel, leaky_relu_channel, quadrature_truths
 from layerbits.calibration.tasks.quadrature import told_apart
 from tests.support.answers import BPSK, NEURON, NEURON_SIGMAS, THREE_TO_ONE, gaussian_mixture_information
 
@@ -68,7 +68,7 @@ def test_truths_are_known_well(task):
 
 @pytest.mark.parametrize(("sigma", "value"), BPSK.items())
 def test_bpsk_has_the_published_information(sigma, value):
-    truth = truths_of(on_line([-1, 1], sigma))["I(X;T)"]
+    truth = quadrature_truths(line_channel([-1, 1], sigma))["I(X;T)"]
     assert truth.value == pytest.approx(value, abs=5.1e-7)  # six digits are given
 
 
@@ -99,8 +99,8 @@ def test_entropies_of_a_mixture_are_its_information_and_its_noise(task):
 
 
 def test_weights_are_repeated_inputs():
-    weighted = truths_of(on_line([0, 1, 3], 1), weights=np.array([2.0, 1, 1]), labels=np.array([0, 1, 0]))
-    repeated = truths_of(on_line([0, 0, 1, 3], 1), labels=np.array([0, 0, 1, 0]))
+    weighted = quadrature_truths(line_channel([0, 1, 3], 1), weights=np.array([2.0, 1, 1]), labels=np.array([0, 1, 0]))
+    repeated = quadrature_truths(line_channel([0, 0, 1, 3], 1), labels=np.array([0, 0, 1, 0]))
     for name, truth in weighted.items():
         assert [truth.value, truth.spread] == pytest.approx([repeated[name].value, repeated[name].spread], nan_ok=True)
 
@@ -242,7 +242,7 @@ def test_wide_cube_is_a_cube():
 
 @pytest.mark.parametrize("gap", [4, 5, 6, 7])
 def test_points_apart_lack_less_than_the_bound(gap):
-    exact, bound = truths_of(on_line([0, gap], 1))["I(X;T)"].value, told_apart(2, gap)["I(X;T)"]
+    exact, bound = quadrature_truths(line_channel([0, gap], 1))["I(X;T)"].value, told_apart(2, gap)["I(X;T)"]
     assert exact < bound.value <= exact + bound.error
 
 
@@ -269,8 +269,8 @@ def test_nothing_is_known_of_inputs_that_come_out_equal(name):
 
 def test_leaky_relu_without_a_kink_is_linear():
     signals, weight, sigma = np.array([-1.0, 0.2, 1.0]), -1.5, 0.4
-    found = truths_of(through_leaky_relu(signals, weight, 0.3, 1.0, sigma))
-    known = truths_of(on_line(weight * signals, sigma * math.hypot(1, weight)))
+    found = quadrature_truths(leaky_relu_channel(signals, weight, 0.3, 1.0, sigma))
+    known = quadrature_truths(line_channel(weight * signals, sigma * math.hypot(1, weight)))
     assert {name: truth.value for name, truth in found.items()} == pytest.approx(
         {name: truth.value for name, truth in known.items()}, abs=1e-10
     )
@@ -293,6 +293,6 @@ def test_leaky_relu_agrees_with_an_integral_over_either_side_of_its_kink(weight,
     pooled = density.mean(0)
     terms = density * (np.log(density + 1e-300) - np.log(pooled + 1e-300))
     known = terms.sum(1).mean() * (line[1] - line[0])
-    truth = truths_of(through_leaky_relu(signals, weight, bias, slope, sigma))["I(X;T)"]
+    truth = quadrature_truths(leaky_relu_channel(signals, weight, bias, slope, sigma))["I(X;T)"]
     assert truth.value == pytest.approx(known, abs=1e-9)  # of rounding, in sums of 6001 terms and 200 nodes
     assert truth.error < 1e-9

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from layerbits.calibration import Channel, line_channel, leaky_relu_channel
+from layerbits.calibration import Channel, leaky_relu_channel, line_channel
 from layerbits.experiments.framework.configuration import require
 from layerbits.experiments.framework.run_folder import RunFolder
 from layerbits.experiments.scalar import study as scalar

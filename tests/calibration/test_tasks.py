@@ -1,4 +1,4 @@
-"""The list of tasks is frozen, and each task has what it promises."""
+"""The frozen list of tasks: arrays, names, networks and published values."""
 
 import hashlib
 import math

@@ -16,7 +16,7 @@ def test_separation_of_two_pairs_on_the_line(shift):
     points = np.array([[-1.25], [-0.75], [0.75], [1.25]]) + shift  # exact in binary
     separation = class_separation(points, np.array([5, 5, -5, -5]))
     assert separation.within == 0.5
-    assert separation.between == math.sqrt(4.125)  # of 2^2, 2^2, 1.5^2, 2.5^2
+    assert separation.between == math.sqrt(4.125)  # mean of 2^2, 2^2, 1.5^2, 2.5^2
     assert separation.scatter_ratio == 16  # 1 over 1/16
     assert separation.collapse == pytest.approx(1 / 32, rel=1e-14)  # 1/16 over 1, over two classes; the SVD rounds
 

@@ -40,7 +40,7 @@ def test_variance_of_a_draw_by_quadrature_is_below_the_bounds(sigma):
     density_of_one = answers.normal(axis - 1, sigma)
     density = (density_of_one + answers.normal(axis + 1, sigma)) / 2
 
-    def variance(terms):  # of a draw around the center 1; around -1 it is equal by symmetry
+    def variance(terms):  # at the center 1; the center -1 has the same by symmetry
         mean = np.trapezoid(density_of_one * terms, axis)
         return np.trapezoid(density_of_one * (terms - mean) ** 2, axis)
 

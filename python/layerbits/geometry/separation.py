@@ -81,7 +81,7 @@ def class_separation(points: Array, labels: Array) -> ClassSeparation:
     origin = torch.stack([rows[indices].double().sum(0) for indices in members]).sum(0) / len(rows)
     means = torch.stack([(rows[indices] - origin).mean(0) for indices in members])
     axes = _whitening_axes(means)
-    scatter = np.zeros(len(sizes))  # of each class about its mean
+    scatter = np.zeros(len(sizes))  # sum of squares of each class about its mean
     whitened_scatter = np.zeros(len(sizes))
     for label, indices in enumerate(members):
         deviations = rows[indices] - origin - means[label]

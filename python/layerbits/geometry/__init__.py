@@ -1,7 +1,7 @@
 """Distances between activations, separation of classes, and binned entropies.
 
-These describe how the activations of a deterministic network cluster. None of them is I(X;T): without noise I(X;T) is
-log N or infinite for every network, and what binning estimators called compression is clustering at the scale of a bin
+These measure how the activations of a deterministic network cluster. None of them is I(X;T): without noise, I(X;T) is
+log N or infinite for every network. The compression that binning estimators report is clustering at the scale of a bin
 (Goldfeld et al., Estimating Information Flow in Deep Neural Networks, ICML 2019).
 """
 

@@ -1,4 +1,4 @@
-"""Lists the layers of a network in the order of the data, and selects layers by name, glob, type or callable.
+"""The layers of a network in the order of the data, and their selection by name, glob, type or callable.
 
 A layer is one call of a module in one pass. These functions neither change the network nor run it on data.
 """

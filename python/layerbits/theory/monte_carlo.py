@@ -30,11 +30,11 @@ def monte_carlo_mse_bound(n: int, draws: int, *, dim: int, sigma: float, mean_sq
     1.08
     """
     dim, sigma = check_setting(dim, sigma)
-    draws_of_all = _count_draws(n, draws)
+    total_draws = _count_draws(n, draws)
     if mean_square is None:
-        return 2 * dim * (2 / sigma**2 + 1) / draws_of_all
+        return 2 * dim * (2 / sigma**2 + 1) / total_draws
     ratio = check_scale("mean_square", mean_square) / sigma**2
-    return dim * (9 * (ratio + 1) + 24 * math.sqrt(ratio * (ratio + 1)) + 16 * ratio) / draws_of_all
+    return dim * (9 * (ratio + 1) + 24 * math.sqrt(ratio * (ratio + 1)) + 16 * ratio) / total_draws
 
 
 def sharp_mse_bound(n: int, draws: int, *, dim: int) -> float:

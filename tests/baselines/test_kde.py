@@ -1,4 +1,4 @@
-"""The kernel density entropy against its definition, and of densities whose entropy is known."""
+"""The kernel density entropy against its definition and closed forms."""
 
 import math
 
@@ -8,57 +8,54 @@ from scipy.special import logsumexp
 
 from layerbits.baselines import kde_entropy
 from layerbits.kernels import stream
+from tests.support.random_arrays import normal_array
 
 
-def random(n, d, seed=0):
-    return np.random.default_rng(seed).standard_normal((n, d))
-
-
-def test_value_is_the_best_held_out_density_by_all_pairs():
-    rows, folds = random(30, 2), 3
+def test_value_is_the_smallest_cross_entropy_over_all_pairs():
+    rows, folds = normal_array(30, 2), 3
     fold = stream(0, 30).permutation(30) % folds
     squares = ((rows[:, None] - rows[None]) ** 2).sum(-1)
     entropies = []
-    for step in 2.0 ** np.arange(-8, 2.25, 0.5):
-        bandwidth = step * math.sqrt(rows.var(axis=0).mean()) * 30 ** (-1 / 6)
+    for factor in 2.0 ** np.arange(-8, 2.25, 0.5):
+        bandwidth = factor * math.sqrt(rows.var(axis=0).mean()) * 30 ** (-1 / 6)
         kernels = -squares / (2 * bandwidth**2) - math.log(2 * math.pi * bandwidth**2)
-        others = np.where(fold[:, None] != fold[None], kernels, -np.inf)
+        held_in = np.where(fold[:, None] != fold[None], kernels, -np.inf)
         count = (fold[:, None] != fold[None]).sum(axis=1)
-        entropies.append(-np.mean(logsumexp(others, axis=1) - np.log(count)))
-    # Exponents reach 1e5 at the smallest bandwidth, but not where the value comes from: some hundred eps.
+        entropies.append(-np.mean(logsumexp(held_in, axis=1) - np.log(count)))
+    # Exponents reach 1e5 only at the smallest bandwidth, which is not the best. At the best, rounding is some 100 eps.
     assert kde_entropy(rows, folds=folds).value == pytest.approx(min(entropies), abs=1e-11)
 
 
 @pytest.mark.parametrize("d", [1, 2])
 def test_entropy_of_a_gaussian(d):
-    """A standard error of sqrt(d / 2n), and the excess of a cross-entropy: of the order of n^(-4/(d+4)), times 1/4 at
-    d = 1 (the integrated error of Scott's rule, over the density).
+    """The tolerance is 5 standard errors sqrt(d / 2n) and the bias of a cross-entropy, which is of order n^(-4/(d+4)),
+    with the factor 1/4 at d = 1 (the integrated error of Scott's rule divided by the density).
     """
     n = 2000
-    allowed = 5 * math.sqrt(d / 2 / n) + 2 * n ** (-4 / (d + 4))
+    tolerance = 5 * math.sqrt(d / 2 / n) + 2 * n ** (-4 / (d + 4))
     truth = d / 2 * math.log(2 * math.pi * math.e)
-    assert abs(kde_entropy(random(n, d)).value - truth) <= allowed
+    assert abs(kde_entropy(normal_array(n, d)).value - truth) <= tolerance
 
 
-def test_entropy_moves_with_the_unit_of_length_alone():
-    rows = random(60, 3)
+def test_scaling_adds_d_log_scale_to_the_entropy():
+    rows = normal_array(60, 3)
     assert kde_entropy(16 * rows).value == pytest.approx(kde_entropy(rows).value + 3 * math.log(16), abs=1e-12)
 
 
-def test_rows_that_all_coincide_have_no_density():
+def test_entropy_of_coinciding_rows_is_minus_infinity():
     assert kde_entropy(np.ones((20, 2))).value == -math.inf
 
 
-def test_seed_decides_the_parts_and_nothing_else_is_random():
-    rows = random(50, 2)
+def test_seed_determines_the_estimate():
+    rows = normal_array(50, 2)
     assert kde_entropy(rows, seed=3) == kde_entropy(rows, seed=3)
     assert kde_entropy(rows, seed=3) != kde_entropy(rows, seed=4)
 
 
-def test_classes_far_apart_share_log_2():
-    """Whichever the parts, the mixture over both classes is half as dense at a row as that of its class, but for parts
-    in which classes are not equally many: n = 400 rows in 5 parts make that some 1/sqrt(80) of log 2, times 1/sqrt(5).
+def test_label_information_of_two_separate_classes_is_log_2():
+    """The density of the mixture over both classes is half the density of a row's class in every fold, except that the
+    classes of a fold may differ in size: with 400 rows in 5 folds that moves log 2 by a factor of about 1/sqrt(80 * 5).
     """
-    cluster = random(200, 1)
+    cluster = normal_array(200, 1)
     rows, labels = np.concatenate([cluster, cluster + 10]), np.repeat([0, 1], 200)
     assert kde_entropy(rows, labels=labels).label_information == pytest.approx(math.log(2), abs=0.15)

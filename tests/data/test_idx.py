@@ -26,27 +26,27 @@ def pair(tmp_path):
 
 
 @pytest.mark.parametrize("dtype", CODES)
-def test_values_shape_and_type_are_those_that_were_written(tmp_path, dtype):
+def test_values_shape_and_type_are_read(tmp_path, dtype):
     values = np.array([[[0, 1, -2]], [[3, 100, 5]]]).astype(dtype)
-    found = read_idx(write(tmp_path / "file", idx_bytes(values)))
-    assert found.dtype == np.dtype(dtype)
-    assert found.dtype.isnative
-    assert np.array_equal(found, values)
+    read = read_idx(write(tmp_path / "file", idx_bytes(values)))
+    assert read.dtype == np.dtype(dtype)
+    assert read.dtype.isnative
+    assert np.array_equal(read, values)
 
 
-def test_example_of_the_format_is_read_as_it_is_written_there(tmp_path):
-    # The begin of train-labels: magic number 2049 and the number of items, most significant byte first.
+def test_example_of_the_format_description_is_read(tmp_path):
+    # The beginning of train-labels: magic number 2049 and the number of items, most significant byte first.
     assert read_idx(write(tmp_path / "file", b"\x00\x00\x08\x01\x00\x00\x00\x03\x05\x00\x04")).tolist() == [5, 0, 4]
 
 
 @pytest.mark.parametrize("name", ["file", "file.gz", "file.idx"])
 @pytest.mark.parametrize("compress", [bytes, gzip.compress])
-def test_compression_is_told_by_the_content_not_by_the_name(tmp_path, name, compress):
+def test_content_decides_about_compression(tmp_path, name, compress):
     assert np.array_equal(read_idx(write(tmp_path / name, compress(idx_bytes(IMAGES)))), IMAGES)
 
 
 @pytest.mark.parametrize(
-    ("content", "word"),
+    ("content", "message"),
     [
         (b"", "begins with nothing"),
         (b"\x00\x00\x08", "begins with 00 00 08"),
@@ -59,22 +59,22 @@ def test_compression_is_told_by_the_content_not_by_the_name(tmp_path, name, comp
         (idx_bytes(IMAGES)[:-1], r"got 23 bytes of values, wanted 24 for the shape \(2, 3, 4\)"),
         (idx_bytes(IMAGES) + b"\x00", "got more than 24 bytes of values, wanted 24"),
         (b"\x00\x00\x0e\x03" + b"\xff" * 12, "got 0 bytes of values"),
-        (b"\x00\x00\x08\x03" + b"\x00" * 4 + b"\xff" * 8, "which no array has"),
+        (b"\x00\x00\x08\x03" + b"\x00" * 4 + b"\xff" * 8, "which is too large"),
         (gzip.compress(idx_bytes(IMAGES))[:-9], "damaged gzip"),
         (gzip.compress(idx_bytes(IMAGES))[:20] + b"\xff" * 40, "damaged gzip"),
         (b"\x1f\x8b", "damaged gzip"),
         (b"\x1f\x8b" + b"\x00" * 20, "damaged gzip"),
     ],
 )
-def test_file_that_is_not_whole_or_of_another_kind_is_named_in_one_line(tmp_path, content, word):
+def test_damaged_file_is_named_in_one_line(tmp_path, content, message):
     path = write(tmp_path / "file", content)
-    with pytest.raises(DataError, match=word) as raised:
+    with pytest.raises(DataError, match=message) as raised:
         read_idx(path)
     assert str(raised.value).startswith(f"{path}: ")
     assert "\n" not in str(raised.value)
 
 
-def test_file_that_cannot_be_read_is_named(tmp_path):
+def test_unreadable_file_is_named(tmp_path):
     with pytest.raises(DataError, match=r"absent: cannot be read \(No such file"):
         read_idx(tmp_path / "absent")
     with pytest.raises(DataError, match="cannot be read"):
@@ -82,44 +82,44 @@ def test_file_that_cannot_be_read_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a\0b", "absent\0"])
-def test_name_that_no_file_has_is_refused(tmp_path, name):
+def test_path_with_a_null_byte_is_refused(tmp_path, name):
     with pytest.raises(DataError, match=r"\\x00.*: cannot be read \(.*null") as raised:
         read_idx(tmp_path / name)
     assert "\n" not in str(raised.value)
 
 
-def test_values_behind_the_wanted_ones_are_not_read(tmp_path):
-    zeros = gzip.compress(bytes(2**26))  # members in a row are one file: 1 GB in 1 MB
+def test_values_beyond_the_expected_size_are_not_read(tmp_path):
+    zeros = gzip.compress(bytes(2**26))  # a gzip file may have several members: 1 GB in 1 MB
     path = write(tmp_path / "file", gzip.compress(b"\x00\x00\x08\x01\x00\x00\x00\x0a") + zeros * 16)
     tracemalloc.start()
     try:
         with pytest.raises(DataError, match="got more than 10 bytes of values, wanted 10"):
             read_idx(path)
-        assert tracemalloc.get_traced_memory()[1] < 2**22  # buffers; the zeros of one member alone are 16 times that
+        assert tracemalloc.get_traced_memory()[1] < 2**22  # buffers; the zeros of one member are 16 times as large
     finally:
         tracemalloc.stop()
 
 
-def test_images_are_floats_from_0_to_1_in_one_channel_and_labels_integers(pair):
-    found = read_labelled_images(*pair)
-    assert found.inputs.dtype == torch.float32
-    assert found.labels.dtype == torch.int64
-    assert found.inputs.shape == (2, 1, 3, 4)
-    # Half a unit in the last place of numbers below 1, from one division.
-    np.testing.assert_allclose(found.inputs[:, 0].numpy(), IMAGES / 255, rtol=2**-23)
-    assert found.labels.tolist() == [9, 0]
-    assert (len(found), found.size) == (2, (3, 4))
+def test_images_are_floats_from_0_to_1_and_labels_integers(pair):
+    images = read_labelled_images(*pair)
+    assert images.inputs.dtype == torch.float32
+    assert images.labels.dtype == torch.int64
+    assert images.inputs.shape == (2, 1, 3, 4)
+    # One division rounds by half a unit in the last place.
+    np.testing.assert_allclose(images.inputs[:, 0].numpy(), IMAGES / 255, rtol=2**-23)
+    assert images.labels.tolist() == [9, 0]
+    assert (len(images), images.size) == (2, (3, 4))
 
 
-def test_some_images_are_the_first(pair):
-    found = read_labelled_images(*pair)
-    assert found.first(1).labels.tolist() == [9]
-    assert torch.equal(found.first(1).inputs, found.inputs[:1])
-    assert len(found.first(5)) == 2
+def test_first_returns_at_most_all_images(pair):
+    images = read_labelled_images(*pair)
+    assert images.first(1).labels.tolist() == [9]
+    assert torch.equal(images.first(1).inputs, images.inputs[:1])
+    assert len(images.first(5)) == 2
 
 
 @pytest.mark.parametrize(
-    ("images", "labels", "word"),
+    ("images", "labels", "message"),
     [
         (IMAGES, LABELS[:1], "got 2 images, wanted 1, one for each label"),
         (IMAGES, np.array([0, 10], np.uint8), "got the label 10, wanted 0 to 9"),
@@ -131,13 +131,13 @@ def test_some_images_are_the_first(pair):
         (IMAGES[:, :, :0], LABELS, r"images: got uint8 of shape \(2, 3, 0\)"),
     ],
 )
-def test_files_that_do_not_belong_together_are_refused(tmp_path, images, labels, word):
+def test_inconsistent_images_and_labels_are_refused(tmp_path, images, labels, message):
     paths = write(tmp_path / "images", idx_bytes(images)), write(tmp_path / "labels", idx_bytes(labels))
-    with pytest.raises(DataError, match=word) as raised:
+    with pytest.raises(DataError, match=message) as raised:
         read_labelled_images(*paths)
     assert "\n" not in str(raised.value)
 
 
-def test_number_of_classes_is_an_option(pair):
+def test_label_beyond_the_number_of_classes_is_refused(pair):
     with pytest.raises(DataError, match="got the label 9, wanted 0 to 4"):
         read_labelled_images(*pair, classes=5)

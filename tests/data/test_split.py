@@ -1,4 +1,4 @@
-"""Splits into rows for training and rows for testing."""
+"""The split into training rows and test rows."""
 
 import pytest
 import torch
@@ -6,18 +6,18 @@ import torch
 from layerbits.data import split
 
 
-def test_every_row_is_on_one_side():
+def test_every_row_is_in_one_part():
     train, test = split(4096, seed=3)
     assert torch.cat([train, test]).sort().values.equal(torch.arange(4096))
 
 
 @pytest.mark.parametrize(("n", "fraction", "expected"), [(4096, 0.2, 819), (10, 0.25, 2), (2, 0.01, 1), (2, 0.99, 1)])
-def test_test_side_has_its_share_and_no_side_is_empty(n, fraction, expected):
+def test_test_part_has_its_fraction_and_no_part_is_empty(n, fraction, expected):
     train, test = split(n, test_fraction=fraction, seed=0)
     assert (len(train), len(test)) == (n - expected, expected)
 
 
-def test_seed_decides_the_split():
+def test_seed_determines_the_split():
     assert split(100, seed=1)[0].equal(split(100, seed=1)[0])
     assert not split(100, seed=1)[0].equal(split(100, seed=2)[0])
 
@@ -34,6 +34,6 @@ def test_single_row_cannot_be_split():
 
 
 @pytest.mark.parametrize(("seed", "error"), [(-1, ValueError), (1.5, TypeError), (None, TypeError)])
-def test_seed_out_of_range_is_refused_by_name(seed, error):
+def test_invalid_seed_is_named(seed, error):
     with pytest.raises(error, match="seed: got"):
         split(10, seed=seed)

@@ -10,81 +10,86 @@ from layerbits.data import warp
 IMAGES = torch.rand(4, 1, 9, 9, generator=torch.Generator().manual_seed(0))
 
 
-class Fixed:
-    """Instead of a generator: the same draws for every image."""
+class FixedGenerator:
+    """A stand-in for a NumPy generator that returns the same amounts for every image."""
 
-    def __init__(self, *draws):
-        self.draws = draws
+    def __init__(self, *amounts):
+        self.amounts = amounts
 
-    def uniform(self, low, high, shape):
-        assert (low, high) == (-1, 1)
-        return np.repeat(np.array(self.draws, dtype=float)[:, None], shape[1], axis=1)
-
-
-def close(found, expected):
-    # Coordinates have errors of some eps of float32 times 9 pixels, and neighbours differ by at most 1.
-    torch.testing.assert_close(found, expected, atol=2e-5, rtol=0)
+    def uniform(self, lower, upper, shape):
+        assert (lower, upper) == (-1, 1)
+        return np.repeat(np.array(self.amounts, dtype=float)[:, None], shape[1], axis=1)
 
 
-def test_nothing_is_changed_by_amounts_of_zero():
-    close(warp(IMAGES, np.random.default_rng(0), degrees=0, shear=0, shift=0), IMAGES)
+def assert_close(warped, expected):
+    # Coordinates are off by some eps of float32 times 9 pixels, and neighbouring pixels differ by at most 1.
+    torch.testing.assert_close(warped, expected, atol=2e-5, rtol=0)
 
 
-def test_quarter_turn_is_a_quarter_turn():
-    close(warp(IMAGES, Fixed(1, 0, 0, 0), degrees=90, shear=0, shift=0), torch.rot90(IMAGES, 1, (2, 3)))
+def test_amounts_of_zero_change_nothing():
+    assert_close(warp(IMAGES, np.random.default_rng(0), degrees=0, shear=0, shift=0), IMAGES)
 
 
-def test_quarter_turn_of_an_oblong_image_keeps_its_middle_square():
+def test_rotation_by_90_degrees_agrees_with_rot90():
+    assert_close(warp(IMAGES, FixedGenerator(1, 0, 0, 0), degrees=90, shear=0, shift=0), torch.rot90(IMAGES, 1, (2, 3)))
+
+
+def test_rotation_of_an_oblong_image_by_90_degrees_rotates_its_middle_square():
     oblong = torch.zeros(1, 1, 9, 13)
     oblong[..., 2:11] = IMAGES[:1]
-    close(warp(oblong, Fixed(1, 0, 0, 0), degrees=90, shear=0, shift=0)[..., 2:11], torch.rot90(IMAGES[:1], 1, (2, 3)))
+    assert_close(
+        warp(oblong, FixedGenerator(1, 0, 0, 0), degrees=90, shear=0, shift=0)[..., 2:11],
+        torch.rot90(IMAGES[:1], 1, (2, 3)),
+    )
 
 
-@pytest.mark.parametrize(("draws", "rows", "columns"), [((0, 0, 1, 0), 0, -2), ((0, 0, 0, -0.5), 1, 0)])
-def test_shift_moves_by_whole_pixels_and_fills_with_background(draws, rows, columns):
+@pytest.mark.parametrize(("amounts", "rows", "columns"), [((0, 0, 1, 0), 0, -2), ((0, 0, 0, -0.5), 1, 0)])
+def test_shift_by_whole_pixels_fills_with_background(amounts, rows, columns):
     padded = torch.nn.functional.pad(IMAGES, (2, 2, 2, 2))
     expected = padded[..., 2 - rows : 11 - rows, 2 - columns : 11 - columns]
-    close(warp(IMAGES, Fixed(*draws), degrees=0, shear=0, shift=2), expected)
+    assert_close(warp(IMAGES, FixedGenerator(*amounts), degrees=0, shear=0, shift=2), expected)
 
 
-def test_shear_moves_each_row_in_proportion_to_its_height():
-    found = warp(IMAGES, Fixed(0, 1, 0, 0), degrees=0, shear=45, shift=0)
+def test_shear_shifts_rows_in_proportion_to_their_height():
+    warped = warp(IMAGES, FixedGenerator(0, 1, 0, 0), degrees=0, shear=45, shift=0)
     padded = torch.nn.functional.pad(IMAGES, (4, 4, 0, 0))
     expected = torch.stack([padded[..., row, row : row + 9] for row in range(9)], -2)
-    close(found, expected)
+    assert_close(warped, expected)
 
 
-def test_amounts_differ_between_images_and_stay_within_their_limits():
+def test_amounts_vary_between_images_within_their_limits():
     wide = torch.zeros(500, 1, 41, 41)
-    wide[..., 20, 30] = 1  # a dot at 10 pixels to the right of the centre
-    found = warp(wide, np.random.default_rng(0), degrees=10, shear=10, shift=2)
-    places = torch.arange(41.0) - 20
-    mass = found.sum((1, 2, 3))
-    across = (found.sum((1, 2)) * places).sum(1) / mass
-    down = (found.sum((1, 3)) * places).sum(1) / mass
-    # Up to 2 pixels of shift, and 10 sin(10 degrees) = 1.7 of rotation; interpolation spreads by less than a pixel.
-    assert down.abs().max() < 2 + 1.74 + 1
-    assert down.abs().max() > 2.5
-    assert (across - 10).abs().max() < 2 + 1.74 + 1
-    assert down.std() > 1
+    wide[..., 20, 30] = 1  # a dot 10 pixels to the right of the centre
+    warped = warp(wide, np.random.default_rng(0), degrees=10, shear=10, shift=2)
+    offsets = torch.arange(41.0) - 20
+    brightness = warped.sum((1, 2, 3))
+    x = (warped.sum((1, 2)) * offsets).sum(1) / brightness
+    y = (warped.sum((1, 3)) * offsets).sum(1) / brightness
+    # The shift is up to 2 pixels, the rotation up to 10 sin(10 degrees) = 1.74, and interpolation less than 1.
+    assert y.abs().max() < 2 + 1.74 + 1
+    assert y.abs().max() > 2.5
+    assert (x - 10).abs().max() < 2 + 1.74 + 1
+    assert y.std() > 1
 
 
-def test_all_at_once_is_the_affine_map_of_scipy():
-    angle, slant, across, down = np.radians(8), np.tan(np.radians(6)), 1.4, -0.6
+def test_combined_warp_agrees_with_the_affine_transform_of_scipy():
+    angle, slope, x_shift, y_shift = np.radians(8), np.tan(np.radians(6)), 1.4, -0.6
     image = np.random.default_rng(0).random((7, 12))
-    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])  # of (row, column)
-    matrix = turn @ np.array([[1, 0], [slant, 1]])
+    rotation = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])  # acts on (row, column)
+    matrix = rotation @ np.array([[1, 0], [slope, 1]])
     center = (np.array(image.shape) - 1) / 2
-    offset = center - matrix @ center + (down, across)
-    wide = np.pad(image, 5)  # scipy does not fade out towards the background by itself
-    expected = affine_transform(wide, matrix, offset + 5, output_shape=image.shape, order=1)
-    found = warp(torch.from_numpy(image)[None, None], Fixed(0.8, 0.6, 0.7, -0.3), degrees=10, shear=10, shift=2)
-    close(found[0, 0], torch.from_numpy(expected))
+    offset = center - matrix @ center + (y_shift, x_shift)
+    padded = np.pad(image, 5)  # SciPy does not interpolate towards the background
+    expected = affine_transform(padded, matrix, offset + 5, output_shape=image.shape, order=1)
+    warped = warp(
+        torch.from_numpy(image)[None, None], FixedGenerator(0.8, 0.6, 0.7, -0.3), degrees=10, shear=10, shift=2
+    )
+    assert_close(warped[0, 0], torch.from_numpy(expected))
 
 
-def test_generator_decides():
-    first, again, other = (
+def test_generator_determines_the_warps():
+    expected, repeated, different = (
         warp(IMAGES, np.random.default_rng(seed), degrees=10, shear=10, shift=2) for seed in (1, 1, 2)
     )
-    assert torch.equal(first, again)
-    assert not torch.equal(first, other)
+    assert torch.equal(repeated, expected)
+    assert not torch.equal(different, expected)

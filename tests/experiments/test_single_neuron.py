@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from layerbits._base import UsageError
-from layerbits.calibration import truths_of
+from layerbits.calibration import quadrature_truths
 from layerbits.experiments import RunFolder
 from layerbits.experiments.framework.tables import read_table
 from layerbits.experiments.scalar import single_neuron
@@ -25,7 +25,7 @@ PUBLIC_CODE = {"momentum": 1.0, "learning_rate": 1e-3, "epochs": 400, "weights":
 
 
 def truth(weight, bias, sigma):
-    return truths_of(*STUDY.channels([(weight, bias)], sigma))["I(X;T)"].value
+    return quadrature_truths(*STUDY.channels([(weight, bias)], sigma))["I(X;T)"].value
 
 
 @pytest.mark.parametrize(("weight", "sigma", "value"), KNOWN)

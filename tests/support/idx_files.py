@@ -1,4 +1,4 @@
-"""IDX files for tests, written from the description of the format."""
+"""Writers of IDX files, from the description of the format."""
 
 import gzip
 import struct
@@ -9,16 +9,17 @@ CODES = {"uint8": 0x08, "int8": 0x09, "int16": 0x0B, "int32": 0x0C, "float32": 0
 
 
 def idx_bytes(values):
+    """Return the content of an IDX file."""
     values = np.asarray(values)
     header = bytes([0, 0, CODES[values.dtype.name], values.ndim]) + struct.pack(f">{values.ndim}I", *values.shape)
     return header + values.astype(values.dtype.newbyteorder(">")).tobytes()
 
 
-def write_mnist(folder, train, test, *, joint="-", compressed=True):
-    """Write the four files of (images, labels), arrays of uint8, for both parts."""
+def write_mnist(folder, train, test, *, separator="-", compressed=True):
+    """Write the four files of two pairs of images and labels, arrays of uint8."""
     folder.mkdir(parents=True, exist_ok=True)
     for part, (images, labels) in {"train": train, "t10k": test}.items():
-        for name, values in {f"images{joint}idx3": images, f"labels{joint}idx1": labels}.items():
+        for name, values in {f"images{separator}idx3": images, f"labels{separator}idx1": labels}.items():
             content = idx_bytes(np.asarray(values, np.uint8))
             path = folder / f"{part}-{name}-ubyte{'.gz' if compressed else ''}"
             path.write_bytes(gzip.compress(content) if compressed else content)

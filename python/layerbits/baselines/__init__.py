@@ -1,9 +1,11 @@
-"""Estimators that layerbits is compared with, under the names of what they compute.
+"""Rival estimators, named after the quantities that they compute.
 
-All are called as ``name(activations, *, labels=None, ...)`` and return a `BaselineEstimate`: an entropy or information
-of the rows, and with labels what the same estimator takes for I(T;Y). None of them knows the noise of the network,
-which is what makes I(X;T) finite; so none estimates the I(X;T) of `layer_information`. `binned_information` is of the
-same shape. They run on the host, to which tensors on a device are copied.
+Each is called as ``name(activations, *, labels=None, ...)`` and returns a `BaselineEstimate` (`pairwise_bounds` returns
+two): an entropy or information of the rows and, with labels, the method's estimate of I(T;Y). `binned_information` of
+`layerbits.geometry` has the same form.
+
+No baseline uses the noise of the network, and it is the noise that makes I(X;T) finite. So none of them estimates the
+I(X;T) of `layer_information`. They run on the host; tensors on a device are copied there.
 """
 
 from layerbits.baselines.kde import kde_entropy

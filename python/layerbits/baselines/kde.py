@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 
-from layerbits._base import Array, check_count
-from layerbits.baselines.rows import Doubles, as_rows, entropy_estimate
+from layerbits._base import Array, Doubles, Integers, check_count
+from layerbits.baselines.label_information import as_rows, estimate_from_entropy
 from layerbits.geometry import BaselineEstimate
 from layerbits.kernels import stream
 from layerbits.mixtures import mixture_log_density
 
-# Bandwidths that are tried, in units of Scott's rule: far below it where rows lie in tight clusters.
-_STEPS = 2.0 ** np.arange(-8, 2.25, 0.5)
+# Candidate bandwidths in units of Scott's rule. Tight clusters need bandwidths far below it.
+_BANDWIDTH_FACTORS = 2.0 ** np.arange(-8, 2.25, 0.5)
 
 
 def kde_entropy(activations: Array, *, labels: Array | None = None, folds: int = 5, seed: int = 0) -> BaselineEstimate:
-    """Differential entropy h(T) in nats: minus the mean log density of held-out rows under the others' kernels.
+    """Estimate the differential entropy h(T), in nats, by the mean log density of held-out rows.
 
-    The kernel is an isotropic Gaussian; its bandwidth is that, of 21, at which held-out rows are likeliest. Before this
-    choice the expectation is a cross-entropy, so too large; it stays so in high dimension, where no bandwidth serves.
-    It has no meaning for a deterministic network on a finite data set, whose rows have no density: where many rows
-    coincide the smallest bandwidth decides, and -inf is returned where all do.
+    The kernel is an isotropic Gaussian. Of 21 bandwidths the estimate takes the one that maximises the density of the
+    held-out rows. For a fixed bandwidth the expectation is a cross-entropy and so too large; it remains too large in
+    high dimension, where every bandwidth fits badly. For a deterministic network on a finite data set the value has no
+    meaning, because the rows have no density: if many rows coincide the smallest bandwidth determines the value, and if
+    all coincide it is -inf.
 
     Parameters
     ----------
@@ -32,43 +33,54 @@ def kde_entropy(activations: Array, *, labels: Array | None = None, folds: int =
     labels : integer tensor or array of shape (n,), optional
         Classes Y, for I(T;Y) = h(T) - h(T|Y).
     folds : int
-        Parts of the rows, each held out once, at least 2.
+        Number of parts into which the rows are divided, at least 2; each is held out once.
     seed : int
-        Seed of the parts.
+        Seed of the division.
 
     Returns
     -------
     BaselineEstimate
-        Of ``"h(T)"``, in nats.
+        ``"h(T)"`` in nats.
 
     Raises
     ------
     TypeError, ValueError
-        An argument has another type, dtype, device, shape or value than wanted; the message names it.
+        An argument has the wrong type, dtype, device, shape or value; the message names the argument.
 
     Notes
     -----
-    Sources: likelihood cross-validation, Silverman, Density Estimation (1986), section 3.4.4; bandwidths between 2^-8
-    and 4 times Scott's n^(-1/(d + 4)) standard deviations.
+    Source: likelihood cross-validation, Silverman, Density Estimation (1986), section 3.4.4. The bandwidths lie between
+    2^-8 and 4 times Scott's n^(-1/(d + 4)) standard deviations.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import layerbits as lb
+    >>> rows = np.random.default_rng(0).standard_normal((500, 1))
+    >>> entropy = 0.5 * np.log(2 * np.pi * np.e)  # of N(0, 1)
+    >>> bool(abs(lb.baselines.kde_entropy(rows).value - entropy) < 0.1)
+    True
     """
-    rows, parts = as_rows("activations", activations), check_count("folds", folds, least=2)
-    check_count("seed", seed, least=0)
-
-    def entropy(some: Doubles) -> float:
-        n, d = some.shape
-        if n < parts:
-            raise ValueError(f"folds: got {parts}, wanted at most the {n} rows of a class")
-        deviation = math.sqrt(float(some.var(axis=0).mean()))
-        if deviation == 0:
-            return -math.inf
-        fold = stream(seed, n).permutation(n) % parts
-        return min(_cross_entropy(some, fold, step * deviation * n ** (-1 / (d + 4))) for step in _STEPS)
-
-    return entropy_estimate(entropy, "h(T)", f"KDE, {parts}-fold cross-validation", rows, labels)
+    rows = as_rows("activations", activations)
+    folds = check_count("folds", folds, least=2)
+    seed = check_count("seed", seed, least=0)
+    estimator = f"KDE, {folds}-fold cross-validation"
+    return estimate_from_entropy(partial(_entropy, folds=folds, seed=seed), "h(T)", estimator, rows, labels)
 
 
-def _cross_entropy(rows: Doubles, fold: npt.NDArray[np.int64], bandwidth: float) -> float:
-    held_out = [
-        mixture_log_density(rows[fold == one], rows[fold != one], bandwidth) for one in range(int(fold.max()) + 1)
+def _entropy(rows: Doubles, folds: int, seed: int) -> float:
+    n, d = rows.shape
+    if n < folds:
+        raise ValueError(f"folds: got {folds}, wanted at most {n}, the number of rows of a class")
+    deviation = math.sqrt(float(rows.var(axis=0).mean()))
+    if deviation == 0:
+        return -math.inf
+    fold = stream(seed, n).permutation(n) % folds
+    return min(_cross_entropy(rows, fold, factor * deviation * n ** (-1 / (d + 4))) for factor in _BANDWIDTH_FACTORS)
+
+
+def _cross_entropy(rows: Doubles, fold: Integers, bandwidth: float) -> float:
+    log_densities = [
+        mixture_log_density(rows[fold == index], rows[fold != index], bandwidth) for index in range(int(fold.max()) + 1)
     ]
-    return -float(np.concatenate(held_out).mean())
+    return -float(np.concatenate(log_densities).mean())

@@ -1,26 +1,27 @@
-"""Bounds from pairwise distances, for noise that exists only in the measurement."""
+"""Bounds on I(T;T+Z) from pairwise distances, for noise that exists only in the measurement."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
 
-from layerbits._base import Array, check_positive
-from layerbits.baselines.rows import Doubles, as_rows
+from layerbits._base import Array, Doubles, check_positive
+from layerbits.baselines.label_information import as_rows
 from layerbits.geometry import BaselineEstimate
 from layerbits.mixtures import mixture_entropy_bounds, noise_entropy
-from layerbits.statistics import class_numbers
+from layerbits.statistics import Interval, class_numbers
 
 
 def pairwise_bounds(
     activations: Array, *, sigma: float, labels: Array | None = None
 ) -> tuple[BaselineEstimate, BaselineEstimate]:
-    """Lower and upper bound in nats of I(T; T + Z) for T uniform over the rows and Z ~ N(0, sigma^2 I).
+    """Bound I(T;T+Z), in nats, from below and above, for T uniform over the rows and Z ~ N(0, sigma^2 I).
 
-    Of a deterministic network this is I(X; T + Z): the noise is the measurement's, and the value depends on its choice
-    as that of binning does on the bin. Both bounds are sure for the mixture of the rows; they lie far apart where
-    clusters overlap, and say nothing of other inputs.
+    For a deterministic network this is I(X;T+Z). The noise belongs to the measurement, and the value depends on sigma
+    as that of binning depends on the size of the bins. Both bounds are certain for the mixture of these rows and say
+    nothing about further inputs; they lie far apart where clusters overlap.
 
     Parameters
     ----------
@@ -29,42 +30,53 @@ def pairwise_bounds(
     sigma : float
         Standard deviation of the noise. Saxe et al. used variances of 1e-3 and 0.1.
     labels : integer tensor or array of shape (n,), optional
-        Classes Y, for bounds of I(T + Z; Y), between 0 and H(Y). (Saxe et al. subtract upper bounds from each other,
-        which bounds nothing.)
+        Classes Y, for bounds on I(T+Z;Y) between 0 and H(Y). (Saxe et al. subtract two upper bounds, and the difference
+        is no bound.)
 
     Returns
     -------
     (lower, upper)
-        Two BaselineEstimate of ``"I(T;T+Z)"``, in nats.
+        Two BaselineEstimate of ``"I(T;T+Z)"`` in nats.
 
     Raises
     ------
     TypeError, ValueError
-        An argument has another type, dtype, device, shape or value than wanted; the message names it.
+        An argument has the wrong type, dtype, device, shape or value; the message names the argument.
 
     Notes
     -----
     Sources: Kolchinsky and Tracey, Estimating Mixture Entropy with Pairwise Distances (2017); Saxe et al., On the
     Information Bottleneck Theory of Deep Learning (ICLR 2018).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import layerbits as lb
+    >>> lower, upper = lb.baselines.pairwise_bounds(np.array([[0.0], [100.0]]), sigma=1.0)
+    >>> round(lower.bits.value, 6), round(upper.bits.value, 6)
+    (1.0, 1.0)
     """
-    rows, width = as_rows("activations", activations), check_positive("sigma", sigma)
-    low, high = _information_bounds(rows, width)
-    at_least = at_most = None
-    if labels is not None:
-        classes = class_numbers(labels, len(rows))
-        shares = np.bincount(classes) / len(rows)
-        within = np.array([_information_bounds(rows[classes == one], width) for one in range(len(shares))])
-        ceiling = float(-(shares * np.log(shares)).sum())
-        at_least = min(max(low - float(shares @ within[:, 1]), 0.0), ceiling)
-        at_most = min(max(high - float(shares @ within[:, 0]), 0.0), ceiling)
-    estimator = f"pairwise distances, {{}} bound, sigma = {width:g}"
+    rows = as_rows("activations", activations)
+    sigma = check_positive("sigma", sigma)
+    information = _information_bounds(rows, sigma)
+    lower = BaselineEstimate("I(T;T+Z)", f"pairwise distances, lower bound, sigma = {sigma:g}", information.lower)
+    upper = BaselineEstimate("I(T;T+Z)", f"pairwise distances, upper bound, sigma = {sigma:g}", information.upper)
+    if labels is None:
+        return lower, upper
+    classes = class_numbers(labels, len(rows))
+    frequencies = np.bincount(classes) / len(rows)
+    conditional = [_information_bounds(rows[classes == label], sigma) for label in range(len(frequencies))]
+    label_information = Interval(
+        information.lower - float(frequencies @ np.array([bounds.upper for bounds in conditional])),
+        information.upper - float(frequencies @ np.array([bounds.lower for bounds in conditional])),
+    ).clipped(0.0, float(-(frequencies * np.log(frequencies)).sum()))
     return (
-        BaselineEstimate("I(T;T+Z)", estimator.format("lower"), low, at_least),
-        BaselineEstimate("I(T;T+Z)", estimator.format("upper"), high, at_most),
+        dataclasses.replace(lower, label_information=label_information.lower),
+        dataclasses.replace(upper, label_information=label_information.upper),
     )
 
 
-def _information_bounds(rows: Doubles, sigma: float) -> tuple[float, float]:
+def _information_bounds(rows: Doubles, sigma: float) -> Interval:
     noise = noise_entropy(rows.shape[1], sigma)
-    low, high = (float(bound) - noise for bound in mixture_entropy_bounds(rows, sigma))
-    return max(low, 0.0), min(high, math.log(len(rows)))
+    lower, upper = (float(bound) - noise for bound in mixture_entropy_bounds(rows, sigma))
+    return Interval(max(lower, 0.0), min(upper, math.log(len(rows))))

@@ -1,4 +1,4 @@
-"""The matrix-based Renyi entropy: a functional of the eigenvalues of a Gram matrix."""
+"""Matrix-based Renyi entropy, a function of the eigenvalues of a Gram matrix."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 from scipy.linalg import eigvalsh
 from scipy.spatial.distance import pdist, squareform
 
-from layerbits._base import Array, check_positive
-from layerbits.baselines.rows import Doubles, as_rows
+from layerbits._base import Array, Doubles, check_positive
+from layerbits.baselines.label_information import as_rows
 from layerbits.geometry import BaselineEstimate
 from layerbits.statistics import class_numbers
 
@@ -17,60 +17,75 @@ from layerbits.statistics import class_numbers
 def matrix_renyi_entropy(
     activations: Array, *, labels: Array | None = None, alpha: float = 1.01, width: float | None = None
 ) -> BaselineEstimate:
-    """Matrix-based Renyi entropy S_alpha in nats of the normalized Gram matrix of the rows.
+    """Compute the matrix-based Renyi entropy S_alpha of the normalized Gram matrix of the rows, in nats.
 
     With A = K / n and K_ij = exp(-|t_i - t_j|^2 / (2 width^2)), S_alpha = log(sum of eigenvalues^alpha) / (1 - alpha).
-    It is 0 where all rows coincide, log n where all are far apart, and no Shannon entropy of any variable: the width
-    decides the value, as a bin does. O(n^2) memory and O(n^3) time, and O(n^2 d) for the distances.
+    It is 0 if all rows coincide and log n if all are far apart. It is not the Shannon entropy of a random variable, and
+    its value depends on the width as that of binning depends on the size of the bins. It takes O(n^2) memory, O(n^3)
+    time, and O(n^2 d) time for the distances.
 
     Parameters
     ----------
     activations : tensor or array of shape (n, d)
         float32 or float64, finite; n >= 1.
     labels : integer tensor or array of shape (n,), optional
-        Classes Y, for S(A) + S(B) - S(A o B), with B_ij = 1/n for equal labels, and A o B the product of entries,
+        Classes Y, for S(A) + S(B) - S(A o B), where B_ij = 1/n for equal labels and A o B is the entrywise product,
         normalized.
     alpha : float
-        Order, positive, not 1; near 1 as in the source by default.
+        Order, positive and different from 1; the default is close to 1, as in the source.
     width : float, optional
-        Of the kernel; by default the median of the distances that are not 0.
+        Width of the kernel; the default is the median of the positive distances.
 
     Returns
     -------
     BaselineEstimate
-        Of ``"S_alpha(T)"``, in nats.
+        ``"S_alpha(T)"`` in nats.
 
     Raises
     ------
     TypeError, ValueError
-        An argument has another type, dtype, device, shape or value than wanted; the message names it.
+        An argument has the wrong type, dtype, device, shape or value; the message names the argument.
 
     Notes
     -----
     Sources: Giraldo, Rao and Principe, Measures of Entropy from Data Using Infinitely Divisible Kernels (2015);
     Wickstroem et al., Information Plane Analysis of Deep Neural Networks via Matrix-Based Renyi's Entropy and Tensor
-    Kernels (2019): alpha = 1.01. There the width is tuned to the labels (as recalled); the median is ours.
+    Kernels (2019): alpha = 1.01. They tune the width to the labels (from memory); the median is a choice of layerbits.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import layerbits as lb
+    >>> rows = np.array([[0.0], [100.0]])
+    >>> round(lb.baselines.matrix_renyi_entropy(rows, width=1.0).bits.value, 6)
+    1.0
     """
-    rows, order = as_rows("activations", activations), check_positive("alpha", alpha)
-    if order == 1:
-        raise ValueError("alpha: got 1, wanted another order, such as 1.01")
+    rows = as_rows("activations", activations)
+    alpha = check_positive("alpha", alpha)
+    if alpha == 1:
+        raise ValueError("alpha: got 1, wanted a different order, such as 1.01")
     distances = pdist(rows)
-    apart = distances[distances > 0]
-    default = float(np.median(apart)) if len(apart) else 1.0
-    scale = default if width is None else check_positive("width", width)
-    gram = np.exp(-np.square(squareform(distances) / scale) / 2) / len(rows)
-    value = _entropy(gram, order)
-    labelled = None
+    kernel_width = _median_width(distances) if width is None else check_positive("width", width)
+    gram = np.exp(-np.square(squareform(distances) / kernel_width) / 2) / len(rows)
+    value = _entropy(gram, alpha)
+    label_information = None
     if labels is not None:
         classes = class_numbers(labels, len(rows))
-        same = np.equal.outer(classes, classes)
-        # The Gram matrix of labels has the shares of the classes as eigenvalues; that of both has blocks.
-        shares = np.bincount(classes) / len(rows)
-        labelled = value + math.log(float((shares**order).sum())) / (1 - order) - _entropy(gram * same, order)
-    return BaselineEstimate("S_alpha(T)", f"matrix Renyi, alpha = {order:g}, width = {scale:.3g}", value, labelled)
+        same_class = np.equal.outer(classes, classes)
+        # The eigenvalues of B are the frequencies of the classes.
+        frequencies = np.bincount(classes) / len(rows)
+        label_entropy = math.log(float((frequencies**alpha).sum())) / (1 - alpha)
+        label_information = value + label_entropy - _entropy(gram * same_class, alpha)
+    estimator = f"matrix Renyi, alpha = {alpha:g}, width = {kernel_width:.3g}"
+    return BaselineEstimate("S_alpha(T)", estimator, value, label_information)
 
 
-def _entropy(gram: Doubles, order: float) -> float:
-    """S_alpha of a Gram matrix of trace 1."""
-    eigenvalues = eigvalsh(gram).clip(min=0)  # rounding makes some negative
-    return math.log(float((eigenvalues**order).sum())) / (1 - order)
+def _median_width(distances: Doubles) -> float:
+    positive = distances[distances > 0]
+    return float(np.median(positive)) if len(positive) else 1.0
+
+
+def _entropy(gram: Doubles, alpha: float) -> float:
+    """Compute S_alpha of a Gram matrix of trace 1."""
+    eigenvalues = eigvalsh(gram).clip(min=0)  # rounding makes some of them negative
+    return math.log(float((eigenvalues**alpha).sum())) / (1 - alpha)

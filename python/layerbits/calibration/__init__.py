@@ -1,8 +1,17 @@
-"""Tasks whose information is known, and how often intervals contain it."""
+"""Tasks whose information is known, and a check of how often the estimators' intervals contain it."""
 
 from layerbits.calibration.coverage_check import Coverage, coverage
-from layerbits.calibration.tasks import V1, MixtureTask, NetworkTask, Task, Truth
-from layerbits.calibration.tasks.quadrature import Channel, on_line, through_leaky_relu, truths_of
+from layerbits.calibration.tasks import (
+    V1,
+    Channel,
+    MixtureTask,
+    NetworkTask,
+    Task,
+    Truth,
+    leaky_relu_channel,
+    line_channel,
+    quadrature_truths,
+)
 
 __all__ = [
     "V1",
@@ -13,7 +22,7 @@ __all__ = [
     "Task",
     "Truth",
     "coverage",
-    "on_line",
-    "through_leaky_relu",
-    "truths_of",
+    "leaky_relu_channel",
+    "line_channel",
+    "quadrature_truths",
 ]

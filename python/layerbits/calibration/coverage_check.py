@@ -1,4 +1,4 @@
-"""How often the intervals of the estimators hold the truth, and how wide they are: over tasks with known answers."""
+"""Coverage of the estimators' intervals over tasks whose information is known."""
 
 from __future__ import annotations
 
@@ -6,48 +6,58 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import ndtri
 from scipy.stats import binom
 
 from layerbits._base import progress
-from layerbits.calibration.tasks import MixtureTask, NetworkTask, Truth
+from layerbits.calibration.tasks import MixtureTask, NetworkTask
 from layerbits.estimators import layer_information
 from layerbits.mixtures import mixture_information
 
 _CONFIDENCE = 0.95
-# A right interval falls short of the hits that are wanted for one quantity in 10,000.
+# Probability that correct intervals of one quantity have too few hits.
 _FALSE_ALARM = 1e-4
-# Of sums and logarithms in float64, up to 1000 dimensions: an interval may have no width at all.
+# Bound on the rounding of sums and logarithms in float64 up to 1000 dimensions; an interval may have width 0.
 _ROUNDING = 1e-9
 
 
-# Value, lower and upper end, and queries of each quantity.
-_Found = Mapping[str, tuple[float, float, float, int]]
+class _Estimate(NamedTuple):
+    value: float
+    lower: float
+    upper: float
+    queries: int
+
+
+_Estimator = Callable[[int], Mapping[str, _Estimate]]  # from a seed to an estimate of each quantity
 
 
 @dataclasses.dataclass(frozen=True)
 class Coverage:
-    """How one quantity of one task was estimated, seed by seed; all but counts and names in nats.
+    """Estimates of one quantity of one task over many seeds; information in nats.
 
     Attributes
     ----------
-    task, quantity, source : str
-        What was estimated, and how the truth is known.
+    task, quantity : str
+        Names of the task and of the quantity.
+    source : str
+        The source of the true value, as in `Truth`.
     truth, truth_error : float
-        The truth, and how exactly it is known.
+        The true value and a bound on its error.
     mean_value, rms_error : float
         Mean of the estimates, and the root of their mean squared error.
-    seeds, hits, wanted : int
-        How many intervals there are, how many hold the truth, and how many must: 95 % less the binomial margin.
+    seeds, hits : int
+        Number of intervals, and number of intervals that contain the true value.
+    required_hits : int
+        Hits that correct intervals reach with probability 0.9999: 95 % of the seeds less the binomial margin.
     half_width : float
-        Of the mean interval.
+        Mean half width of the intervals.
     achievable : float
-        Half width of the normal interval of who knows the densities, and asks as many queries.
+        Half width of the normal interval of an estimator that knows the densities and uses as many queries.
     seconds : float
-        Of an estimate, with all quantities of the task.
+        Time of one estimate of all quantities of the task.
     """
 
     task: str
@@ -59,15 +69,15 @@ class Coverage:
     rms_error: float
     seeds: int
     hits: int
-    wanted: int
+    required_hits: int
     half_width: float
     achievable: float
     seconds: float
 
     @property
-    def holds(self) -> bool:
-        """Whether enough intervals hold the truth."""
-        return self.hits >= self.wanted
+    def sufficient(self) -> bool:
+        """Whether enough intervals contain the true value."""
+        return self.hits >= self.required_hits
 
 
 def coverage(
@@ -77,74 +87,90 @@ def coverage(
     tolerance: float = 0.01,
     queries: int = 1024,
 ) -> list[Coverage]:
-    """Estimate every known quantity of the tasks once for each seed, and count the intervals that hold it.
+    """Estimate every known quantity of the tasks once for each seed, and count the intervals that contain it.
 
     Parameters
     ----------
     tasks : sequence of MixtureTask and NetworkTask
-        What to estimate.
+        Tasks such as those in `layerbits.calibration.V1`.
     seeds : sequence of int
-        A seed for each estimate.
+        Seeds of the estimates.
     tolerance : float
-        Of the information of mixtures, in nats.
+        Tolerance of `mixture_information` for mixtures, in nats.
     queries : int
-        Of networks, over all inputs; an input has twice as many draws.
+        Queries over all inputs of a network. An input has twice as many draws as queries.
 
     Returns
     -------
     list of Coverage
-        A row for each task and quantity: the information of mixtures, all that is known of networks.
+        One row for each task and quantity: I(X;T) of mixtures, and every known quantity of networks.
+
+    Examples
+    --------
+    >>> import layerbits as lb
+    >>> task = next(task for task in lb.calibration.V1 if task.name == "bpsk-1")
+    >>> (row,) = lb.calibration.coverage([task], seeds=range(20), tolerance=0.05)
+    >>> row.quantity, round(row.truth, 4), row.sufficient
+    ('I(X;T)', 0.3368, True)
     """
     rows = []
     for task in progress(tasks, name="check", total=len(tasks)):
         started = time.perf_counter()
-        estimate = _network(task, queries) if isinstance(task, NetworkTask) else _mixture(task, tolerance)
-        found = [estimate(seed) for seed in seeds]
-        seconds = (time.perf_counter() - started) / len(found)
-        for quantity in found[0]:
-            intervals = np.array([one[quantity] for one in found])
-            rows.append(_row(task.name, quantity, task.truths[quantity], intervals, seconds))
+        if isinstance(task, NetworkTask):
+            estimate = _network_estimator(task, queries)
+        else:
+            estimate = _mixture_estimator(task, tolerance)
+        estimates = [estimate(seed) for seed in seeds]
+        seconds = (time.perf_counter() - started) / len(estimates)
+        for quantity in estimates[0]:
+            of_quantity = [by_quantity[quantity] for by_quantity in estimates]
+            rows.append(_summarise(task, quantity, of_quantity, seconds))
     return rows
 
 
-def _mixture(task: MixtureTask, tolerance: float) -> Callable[[int], _Found]:
-    def estimate(seed: int) -> _Found:
-        one = mixture_information(task.centers, task.sigma, weights=task.weights, tolerance=tolerance, seed=seed)
-        return {"I(X;T)": (one.value, one.lower, one.upper, one.draws)}
+def _mixture_estimator(task: MixtureTask, tolerance: float) -> _Estimator:
+    def estimate(seed: int) -> dict[str, _Estimate]:
+        result = mixture_information(task.centers, task.sigma, weights=task.weights, tolerance=tolerance, seed=seed)
+        return {"I(X;T)": _Estimate(result.value, result.lower, result.upper, result.draws)}
 
     return estimate
 
 
-def _network(task: NetworkTask, queries: int) -> Callable[[int], _Found]:
-    network, each = task.network(), max(2, queries // len(task.inputs))
+def _network_estimator(task: NetworkTask, queries: int) -> _Estimator:
+    network, per_input = task.network(), max(2, queries // len(task.inputs))
 
-    def estimate(seed: int) -> _Found:
+    def estimate(seed: int) -> dict[str, _Estimate]:
         table = layer_information(
-            network, task.inputs, task.labels, layers=task.layer, draws=2 * each, queries=each, seed=seed
+            network, task.inputs, task.labels, layers=task.layer, draws=2 * per_input, queries=per_input, seed=seed
         )
         rows = {quantity: table[task.layer, quantity] for quantity in task.truths}
-        return {name: (row.value, row.lower, row.upper, each * len(task.inputs)) for name, row in rows.items()}
+        return {
+            quantity: _Estimate(row.value, row.lower, row.upper, per_input * len(task.inputs))
+            for quantity, row in rows.items()
+        }
 
     return estimate
 
 
-def _row(task: str, quantity: str, truth: Truth, found: npt.NDArray[np.float64], seconds: float) -> Coverage:
-    """Make a row of what was found, an array of shape (seeds, 4)."""
-    values, lows, highs, queries = found.T
+def _summarise(
+    task: MixtureTask | NetworkTask, quantity: str, estimates: Sequence[_Estimate], seconds: float
+) -> Coverage:
+    values, lower, upper, queries = np.array(estimates).T
+    truth = task.truths[quantity]
     slack = truth.error + _ROUNDING
     quantile = float(ndtri(0.5 + _CONFIDENCE / 2))
     return Coverage(
-        task=task,
+        task=task.name,
         quantity=quantity,
         source=truth.source,
         truth=truth.value,
         truth_error=truth.error,
         mean_value=float(values.mean()),
         rms_error=math.sqrt(((values - truth.value) ** 2).mean()),
-        seeds=len(found),
-        hits=int(((lows <= truth.value + slack) & (highs >= truth.value - slack)).sum()),
-        wanted=int(binom.ppf(_FALSE_ALARM, len(found), _CONFIDENCE)),
-        half_width=float((highs - lows).mean() / 2),
+        seeds=len(estimates),
+        hits=int(((lower <= truth.value + slack) & (upper >= truth.value - slack)).sum()),
+        required_hits=int(binom.ppf(_FALSE_ALARM, len(estimates), _CONFIDENCE)),
+        half_width=float((upper - lower).mean() / 2),
         achievable=quantile * truth.spread / math.sqrt(queries.mean()),
         seconds=seconds,
     )

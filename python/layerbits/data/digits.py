@@ -1,4 +1,4 @@
-"""The handwritten digits that come with scikit-learn: small, and there without a network connection."""
+"""The handwritten digits of scikit-learn, a small data set that needs no download."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from layerbits.data.train_test_split import split
 
 
 def digits_dataset(*, test_fraction: float = 0.5, seed: int = 0) -> tuple[LabelledImages, LabelledImages]:
-    """Split scikit-learn's 1797 images of digits, 8 x 8 pixels, at random.
+    """Load scikit-learn's 1797 images of digits, 8 x 8 pixels, and split them at random.
 
     Parameters
     ----------
     test_fraction, seed
-        As in `split`.
+        As for `split`.
 
     Returns
     -------
@@ -26,18 +26,23 @@ def digits_dataset(*, test_fraction: float = 0.5, seed: int = 0) -> tuple[Labell
     Raises
     ------
     DataError
-        If scikit-learn is not installed.
+        scikit-learn is not installed.
     TypeError, ValueError
-        If `test_fraction` or `seed` is out of range, or `seed` no integer.
+        `test_fraction` or `seed` is out of range, or `seed` is not an integer.
 
     References
     ----------
     Alpaydin and Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998 (test part).
+
+    Examples
+    --------
+    >>> import layerbits as lb
+    >>> train, test = lb.data.digits_dataset()
+    >>> len(train), len(test), tuple(train.inputs.shape[1:])
+    (899, 898, (1, 8, 8))
     """
     if importlib.util.find_spec("sklearn") is None:
-        raise DataError(
-            "digits: scikit-learn, which holds them, is not installed; pip install 'layerbits[experiments]'"
-        )
+        raise DataError("digits: scikit-learn is not installed; run pip install 'layerbits[experiments]'")
     from sklearn.datasets import load_digits
 
     bunch = load_digits()

@@ -1,6 +1,6 @@
-"""Reader of IDX files, the format of the MNIST database: a header that tells type and shape, then the values.
+"""Reader of IDX files, the format of the MNIST database: a header with type and shape, then the values.
 
-Whatever is wrong with a file is one DataError that names it.
+Every fault of a file is a DataError that names the file.
 """
 
 from __future__ import annotations
@@ -23,115 +23,132 @@ from layerbits.data.images import LabelledImages
 
 _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _GZIP = b"\x1f\x8b"
-_MOST_DIMENSIONS = 32  # of an older NumPy
-_PART = 2**20
+_MAX_DIMENSIONS = 32  # the limit of NumPy 1
+_CHUNK = 2**20
 
 
 def read_idx(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
-    """Read an IDX file, compressed by gzip or not, whatever its name.
+    """Read an IDX file, plain or compressed by gzip; the content decides, not the name.
 
     Parameters
     ----------
     path : path
-        The file.
+        Path of the file.
 
     Returns
     -------
     array
-        Of the shape and type that the file tells: uint8, int8, int16, int32, float32 or float64.
+        The values, in the shape and type of the header: uint8, int8, int16, int32, float32 or float64.
 
     Raises
     ------
     DataError
-        If the file cannot be read, is of another kind, or holds fewer or more values than its header tells.
+        The file cannot be read, has a different format, or has fewer or more values than its header says.
 
     References
     ----------
     LeCun, Cortes and Burges, The MNIST database of handwritten digits: the section on file formats.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> import layerbits as lb
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "labels-idx1-ubyte")
+    ...     size = path.write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 3, 5, 0, 4]))
+    ...     lb.data.read_idx(path).tolist()
+    [5, 0, 4]
     """
     try:
         with Path(path).open("rb") as file:
-            # As far as it goes: a gzip file of some bytes may hold any number of them.
-            return _values(path, gzip.open(file) if file.peek(2).startswith(_GZIP) else file)
+            # Decompressed as it is read, because a small gzip file may expand to any size.
+            return _parse(path, gzip.open(file) if file.peek(2).startswith(_GZIP) else file)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(f"{path}: damaged gzip file ({error}); take it from its source again") from error
+        raise DataError(f"{path}: damaged gzip file ({error}); get it from its source again") from error
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); name an IDX file that can") from error
+        raise DataError(f"{path}: cannot be read ({error.strerror}); name a readable IDX file") from error
     except DataError:
         raise
-    except ValueError as error:  # a null byte in its name
-        raise DataError(f"{os.fspath(path)!r}: cannot be read ({error}); name an IDX file that can") from error
+    except ValueError as error:  # a null byte in the path
+        raise DataError(f"{os.fspath(path)!r}: cannot be read ({error}); name a readable IDX file") from error
 
 
 def read_labelled_images(
     images: str | os.PathLike[str], labels: str | os.PathLike[str], *, classes: int = 10
 ) -> LabelledImages:
-    """Read a pair of IDX files: images of one byte a pixel, and the number of the class of each.
+    """Read a pair of IDX files: images with one byte for each pixel, and their class numbers.
 
     Parameters
     ----------
     images, labels : path
-        The files, of shapes (n, h, w) and (n,), n >= 1.
+        Paths of the files, whose arrays have shapes (n, h, w) and (n,), n >= 1.
     classes : int
-        Labels are from 0 to ``classes - 1``.
+        Number of classes; labels lie between 0 and ``classes - 1``.
 
     Returns
     -------
     LabelledImages
-        Pixels divided by 255.
+        Images with pixels divided by 255, and labels.
 
     Raises
     ------
     DataError
-        As `read_idx`; if a file holds something else, or the two do not belong together.
+        `read_idx` fails, an array has a wrong type, shape or value, or the numbers of images and labels differ.
+
+    Examples
+    --------
+    >>> import layerbits as lb
+    >>> images = lb.data.read_labelled_images(
+    ...     "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"
+    ... )  # doctest: +SKIP
     """
-    pixels = _bytes(images, ndim=3, wanted="images, of shape (n, height, width)")
-    numbers = _bytes(labels, ndim=1, wanted="labels, of shape (n,)")
-    if len(pixels) != len(numbers):
+    pixels = _read_bytes(images, ndim=3, wanted="images, of shape (n, height, width)")
+    class_numbers = _read_bytes(labels, ndim=1, wanted="labels, of shape (n,)")
+    if len(pixels) != len(class_numbers):
         raise DataError(
-            f"{images}: got {len(pixels)} images, wanted {len(numbers)}, one for each label in {labels}; "
-            "take both files from one source"
+            f"{images}: got {len(pixels)} images, wanted {len(class_numbers)}, one for each label in {labels}; "
+            "take both files from the same source"
         )
-    if numbers.max() >= classes:
-        raise DataError(f"{labels}: got the label {numbers.max()}, wanted 0 to {classes - 1}; take labels of such data")
+    if class_numbers.max() >= classes:
+        raise DataError(f"{labels}: got the label {class_numbers.max()}, wanted 0 to {classes - 1}; check `classes`")
     return LabelledImages(
         inputs=torch.from_numpy(pixels[:, None].astype(np.float32)).div_(255),
-        labels=torch.from_numpy(numbers.astype(np.int64)),
+        labels=torch.from_numpy(class_numbers.astype(np.int64)),
     )
 
 
-def _bytes(path: str | os.PathLike[str], *, ndim: int, wanted: str) -> npt.NDArray[np.uint8]:
+def _read_bytes(path: str | os.PathLike[str], *, ndim: int, wanted: str) -> npt.NDArray[np.uint8]:
     values = read_idx(path)
     if values.dtype != np.uint8 or values.ndim != ndim or 0 in values.shape:
         raise DataError(
-            f"{path}: got {values.dtype} of shape {values.shape}, wanted {wanted}, of uint8; name that file"
+            f"{path}: got {values.dtype} of shape {values.shape}, wanted {wanted}, of uint8; name a different file"
         )
     return values
 
 
-def _values(path: str | os.PathLike[str], file: io.BufferedReader | gzip.GzipFile) -> npt.NDArray[Any]:
-    begin = file.read(4)
-    if len(begin) < 4 or begin[:2] != b"\0\0" or begin[2] not in _TYPES or not 1 <= begin[3] <= _MOST_DIMENSIONS:
+def _parse(path: str | os.PathLike[str], file: io.BufferedReader | gzip.GzipFile) -> npt.NDArray[Any]:
+    magic = file.read(4)
+    if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in _TYPES or not 1 <= magic[3] <= _MAX_DIMENSIONS:
         raise DataError(
-            f"{path}: begins with {begin.hex(' ') or 'nothing'}, wanted an IDX file, which begins with 00 00, "
-            "the type and the number of dimensions; take the file from its source again"
+            f"{path}: begins with {magic.hex(' ') or 'nothing'}, wanted an IDX file, which begins with 00 00, "
+            "the type and the number of dimensions; get the file from its source again"
         )
-    dtype, sides = np.dtype(_TYPES[begin[2]]), file.read(4 * begin[3])
-    if len(sides) < 4 * begin[3]:
-        raise DataError(f"{path}: ends within its header, after {4 + len(sides)} bytes; take it from its source again")
-    shape = struct.unpack(f">{begin[3]}I", sides)
-    wanted = math.prod(shape) * dtype.itemsize
+    dtype, lengths = np.dtype(_TYPES[magic[2]]), file.read(4 * magic[3])
+    if len(lengths) < 4 * magic[3]:
+        raise DataError(f"{path}: ends within its header, after {4 + len(lengths)} bytes; get it from its source again")
+    shape = struct.unpack(f">{magic[3]}I", lengths)
+    size = math.prod(shape) * dtype.itemsize
     content = bytearray()
-    # In parts, for the header may tell of more than memory holds.
-    while part := file.read(min(_PART, wanted + 1 - len(content))):
-        content += part
-    if len(content) != wanted:
-        got = f"more than {wanted}" if len(content) > wanted else len(content)
+    # Chunks, because the size in a damaged header may exceed the memory.
+    while chunk := file.read(min(_CHUNK, size + 1 - len(content))):
+        content += chunk
+    if len(content) != size:
+        got = f"more than {size}" if len(content) > size else len(content)
         raise DataError(
-            f"{path}: got {got} bytes of values, wanted {wanted} for the shape {shape} that its header tells; "
-            "take the file from its source again"
+            f"{path}: got {got} bytes of values, wanted {size} for the shape {shape} in the header; "
+            "get the file from its source again"
         )
     try:
         return np.frombuffer(content, dtype).reshape(shape).astype(dtype.newbyteorder("="))
-    except ValueError as error:  # no values, for one side is 0, and others beyond what NumPy counts to
-        raise DataError(f"{path}: tells the shape {shape}, which no array has; take another file") from error
+    except ValueError as error:  # an axis of length 0, and a product of the lengths that overflows
+        raise DataError(f"{path}: got the shape {shape}, which is too large; name a different file") from error

@@ -1,4 +1,4 @@
-"""Images with labels: what the data sets of this package have in common."""
+"""The type of a data set of labelled images."""
 
 from __future__ import annotations
 
@@ -10,14 +10,22 @@ from torch import Tensor
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class LabelledImages:
-    """Images of one size with the number of their class.
+    """Images of one size with their classes.
 
     Attributes
     ----------
     inputs : torch.Tensor
         Shape (n, 1, h, w), float32, from 0 (background) to 1.
     labels : torch.Tensor
-        Shape (n,), int64.
+        Shape (n,), int64: class numbers.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import layerbits as lb
+    >>> images = lb.data.LabelledImages(torch.zeros(5, 1, 8, 6), torch.arange(5))
+    >>> len(images), images.size, len(images.first(2))
+    (5, (8, 6), 2)
     """
 
     inputs: Tensor
@@ -33,9 +41,9 @@ class LabelledImages:
         return self.inputs.shape[2], self.inputs.shape[3]
 
     def first(self, count: int | None) -> LabelledImages:
-        """Return the first `count` images, or all that there are; all for None."""
+        """Return the first `count` images, or all if `count` is None or larger than their number."""
         return LabelledImages(self.inputs[:count], self.labels[:count])
 
     def to(self, device: torch.device | str) -> LabelledImages:
-        """Return the images and their labels on a device."""
+        """Copy the images and their labels to a device."""
         return LabelledImages(self.inputs.to(device), self.labels.to(device))

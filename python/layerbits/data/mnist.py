@@ -1,4 +1,4 @@
-"""The MNIST database of handwritten digits, from a folder with its four files. Nothing is downloaded."""
+"""Reader of the MNIST database of handwritten digits from a folder with its four files."""
 
 from __future__ import annotations
 
@@ -9,48 +9,53 @@ from layerbits._base import DataError
 from layerbits.data.idx import read_labelled_images
 from layerbits.data.images import LabelledImages
 
-SOURCE = "the MNIST database of handwritten digits (yann.lecun.com/exdb/mnist, or any mirror of it)"
+MNIST_SOURCE = "the MNIST database of handwritten digits (yann.lecun.com/exdb/mnist, or any mirror of it)"
 
 
 def mnist_dataset(folder: str | os.PathLike[str]) -> tuple[LabelledImages, LabelledImages]:
-    """Read MNIST.
+    """Read MNIST, or a data set in files of the same format such as Fashion-MNIST.
 
     Parameters
     ----------
     folder : path
-        Holds ``train-images-idx3-ubyte``, ``train-labels-idx1-ubyte``, ``t10k-images-idx3-ubyte`` and
-        ``t10k-labels-idx1-ubyte``, each compressed by gzip, as ``.gz``, or not; ``train-images.idx3-ubyte`` and so on
-        will do too. Any data set in these files is read, such as Fashion-MNIST.
+        The folder with the files ``train-images-idx3-ubyte``, ``train-labels-idx1-ubyte``, ``t10k-images-idx3-ubyte``
+        and ``t10k-labels-idx1-ubyte``. They may be compressed by gzip, with the ending ``.gz``, and spelled with a dot
+        in place of the second hyphen (``train-images.idx3-ubyte``).
 
     Returns
     -------
     train, test : LabelledImages
-        Of MNIST itself 60,000 and 10,000 images of 28 x 28 pixels.
+        For MNIST, 60,000 and 10,000 images of 28 x 28 pixels.
 
     Raises
     ------
     DataError
-        If a file is missing, damaged or of another kind, the images of the two parts differ in size, or labels and
-        images do not belong together.
+        A file is missing, damaged or of a different kind, the images of the two parts differ in size, or the number of
+        labels is not the number of images.
+
+    Examples
+    --------
+    >>> import layerbits as lb
+    >>> train, test = lb.data.mnist_dataset("data/mnist")  # doctest: +SKIP
     """
     path = Path(folder)
     if not path.is_dir():
-        raise DataError(f"{path}: no such folder, wanted one with the four files of {SOURCE}")
+        raise DataError(f"{path}: no such folder, wanted a folder with the four files of {MNIST_SOURCE}")
     train, test = (
         read_labelled_images(_file(path, f"{part}-images", "idx3"), _file(path, f"{part}-labels", "idx1"))
         for part in ("train", "t10k")
     )
     if train.size != test.size:
         raise DataError(
-            f"{path}: got images of {train.size} and {test.size} pixels, wanted one size; "
-            "take the four files from one source"
+            f"{path}: got images of {train.size} and {test.size} pixels, wanted equal sizes; "
+            "take all four files from the same source"
         )
     return train, test
 
 
 def _file(folder: Path, name: str, kind: str) -> Path:
-    names = [f"{name}{joint}{kind}-ubyte{ending}" for joint in "-." for ending in ("", ".gz")]
-    found = next((folder / each for each in names if (folder / each).exists()), None)
-    if found is None:
-        raise DataError(f"{folder}: {names[0]} is missing, with .gz or without; it belongs to {SOURCE}")
-    return found
+    paths = [folder / f"{name}{separator}{kind}-ubyte{ending}" for separator in "-." for ending in ("", ".gz")]
+    for path in paths:
+        if path.exists():
+            return path
+    raise DataError(f"{folder}: {paths[0].name} is missing, with and without .gz; it belongs to {MNIST_SOURCE}")

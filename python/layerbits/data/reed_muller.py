@@ -1,4 +1,4 @@
-"""Reed-Muller codes: what polynomials over the field of two elements are at all points."""
+"""Reed-Muller codes RM(r, m): the values of all polynomials of degree r in m variables over the field F_2."""
 
 from __future__ import annotations
 
@@ -8,53 +8,89 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from layerbits._base import check_count
+from layerbits._base import Doubles, check_count
 
-_Bits = npt.NDArray[np.uint8]
-
-
-def dimension(order: int, variables: int) -> int:
-    """Return k, the sum of binomial(m, i) over i <= r: RM(r, m) has 2^k codewords."""
-    return sum(math.comb(variables, degree) for degree in range(order + 1))
+Bits = npt.NDArray[np.uint8]
 
 
-def generator_matrix(order: int, variables: int) -> _Bits:
-    """Return the generator matrix of RM(r, m): a row for each monomial, a column for each point.
+def reed_muller_dimension(order: int, variables: int) -> int:
+    """Compute the dimension k of RM(r, m), the sum of binomial(m, i) over i <= r; the code has 2^k codewords.
 
     Parameters
     ----------
     order : int
-        r, the largest degree of a polynomial, from 0 to m.
+        r, from 0 to m.
+    variables : int
+        m, at least 1.
+
+    Examples
+    --------
+    >>> import layerbits as lb
+    >>> lb.data.reed_muller_dimension(1, 3)
+    4
+    """
+    return sum(math.comb(variables, degree) for degree in range(order + 1))
+
+
+def reed_muller_matrix(order: int, variables: int) -> Bits:
+    """Return the generator matrix of RM(r, m), with one row for each monomial and one column for each point.
+
+    Parameters
+    ----------
+    order : int
+        r, the degree of the polynomials, from 0 to m.
     variables : int
         m, at least 1.
 
     Returns
     -------
     array of shape (k, 2^m), uint8
-        Zeros and ones. Rows by degree, and of one degree in the order of their variables: 1, x0, x1, ..., x0 x1, x0 x2,
-        and so on; bit i of a message is the coefficient of the monomial of row i. Column p is the point whose
-        coordinates are the bits of p, least significant first.
+        Zeros and ones. The monomials are ordered by degree, then by their variables: 1, x0, x1, ..., x0 x1, x0 x2, and
+        so on. Bit i of a message is the coefficient of the monomial of row i. Column p is the point whose coordinates
+        are the bits of p, least significant first.
 
     Raises
     ------
     TypeError, ValueError
-        An argument is no integer or out of range.
+        An argument is not an integer or is out of range.
 
     References
     ----------
     Muller (1954) and Reed (1954); MacWilliams and Sloane, The Theory of Error-Correcting Codes (1977), chapter 13.
+
+    Examples
+    --------
+    >>> import layerbits as lb
+    >>> lb.data.reed_muller_matrix(1, 2).tolist()
+    [[1, 1, 1, 1], [0, 1, 0, 1], [0, 0, 1, 1]]
     """
-    m, r = check_count("variables", variables, least=1), check_count("order", order, least=0)
-    if r > m:
-        raise ValueError(f"order: got {r}, wanted at most the {m} variables")
-    points: _Bits = (np.arange(2**m)[:, None] >> np.arange(m) & 1).astype(np.uint8)
-    monomials = [factors for degree in range(r + 1) for factors in itertools.combinations(range(m), degree)]
+    variables, order = check_count("variables", variables, least=1), check_count("order", order, least=0)
+    if order > variables:
+        raise ValueError(f"order: got {order}, wanted at most {variables}, the number of variables")
+    points: Bits = (np.arange(2**variables)[:, None] >> np.arange(variables) & 1).astype(np.uint8)
+    monomials = [factors for degree in range(order + 1) for factors in itertools.combinations(range(variables), degree)]
     return np.array([points[:, factors].prod(axis=1) for factors in monomials], dtype=np.uint8)
 
 
-def encode(messages: _Bits, generator: _Bits) -> npt.NDArray[np.float64]:
-    """Return the codewords of messages (n, k) as signals, shape (n, 2^m): 1 for a zero and -1 for a one."""
-    # Sums of ones are exact in float64, where a product of matrices is fast.
-    ones = messages.astype(np.float64) @ generator.astype(np.float64)
-    signals: npt.NDArray[np.float64] = 1 - 2 * (ones % 2)
+def reed_muller_signals(messages: Bits, generator: Bits) -> Doubles:
+    """Encode messages (n, k) and return the codewords as signals, shape (n, 2^m): 1 for a zero and -1 for a one.
+
+    Parameters
+    ----------
+    messages : uint8 array of shape (n, k)
+        Zeros and ones.
+    generator : uint8 array of shape (k, 2^m)
+        Generator matrix, such as `reed_muller_matrix`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import layerbits as lb
+    >>> messages = np.array([[0, 1, 0], [1, 0, 0]], np.uint8)
+    >>> lb.data.reed_muller_signals(messages, lb.data.reed_muller_matrix(1, 2)).tolist()
+    [[1.0, -1.0, 1.0, -1.0], [-1.0, -1.0, -1.0, -1.0]]
+    """
+    # A matrix product in float64 is fast, and its sums of ones are exact.
+    sums = messages.astype(np.float64) @ generator.astype(np.float64)
+    signals: Doubles = 1 - 2 * (sums % 2)
     return signals

@@ -1,4 +1,4 @@
-"""Points of the plane along the arms of a spiral, an arm for each class."""
+"""Points in the plane along the arms of a spiral, with one arm for each class."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from layerbits._base import check_count
 
 
 class SpiralData(NamedTuple):
-    """Points and the arms that they lie on.
+    """Points of a spiral and their arms.
 
     Attributes
     ----------
     inputs : torch.Tensor
         Shape (n, 2), float32, in the unit disc.
     labels : torch.Tensor
-        Shape (n,), int64, from 0.
+        Shape (n,), int64: the number of the arm, from 0.
     """
 
     inputs: torch.Tensor
@@ -29,9 +29,9 @@ class SpiralData(NamedTuple):
 def spiral_dataset(
     samples: int, random: np.random.Generator, *, classes: int = 3, turn: float = 4.0, spread: float = 0.2
 ) -> SpiralData:
-    """Draw points of a spiral, independent of each other.
+    """Sample independent points of a spiral.
 
-    An arm is drawn uniformly, and a radius r uniformly from [0, 1]; the angle is that of the arm, plus `turn` r, plus
+    The arm is uniform and the radius r is uniform on [0, 1]. The angle is that of the arm, plus `turn` times r, plus
     normal noise.
 
     Parameters
@@ -39,9 +39,9 @@ def spiral_dataset(
     samples : int
         Number of points.
     random : numpy.random.Generator
-        Where they come from.
+        Source of the random numbers.
     classes : int
-        Number of arms, at equal angles.
+        Number of arms; the angles between them are equal.
     turn : float
         Angle in radians by which an arm turns from the center to the rim.
     spread : float
@@ -50,10 +50,18 @@ def spiral_dataset(
     Raises
     ------
     TypeError, ValueError
-        A number is no integer, or less than 1.
+        `samples` or `classes` is not an integer or is less than 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import layerbits as lb
+    >>> inputs, labels = lb.data.spiral_dataset(100, np.random.default_rng(0))
+    >>> tuple(inputs.shape), sorted(labels.unique().tolist())
+    ((100, 2), [0, 1, 2])
     """
-    n, arms = check_count("samples", samples, least=1), check_count("classes", classes, least=1)
-    labels, radius = random.integers(arms, size=n), random.random(n)
-    angle = 2 * math.pi * labels / arms + turn * radius + spread * random.standard_normal(n)
+    samples, classes = check_count("samples", samples, least=1), check_count("classes", classes, least=1)
+    labels, radius = random.integers(classes, size=samples), random.random(samples)
+    angle = 2 * math.pi * labels / classes + turn * radius + spread * random.standard_normal(samples)
     points = radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
     return SpiralData(torch.from_numpy(points).float(), torch.from_numpy(labels))

@@ -1,4 +1,4 @@
-"""Random split of a data set into the rows that a network is trained on and those that it is tested on."""
+"""Random split of the rows of a data set into training rows and test rows."""
 
 from __future__ import annotations
 
@@ -9,31 +9,38 @@ from layerbits._base import check_count
 
 
 def split(n: int, *, test_fraction: float = 0.2, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Split the row numbers 0..n-1 at random.
+    """Split the row numbers 0, ..., n - 1 at random.
 
     Parameters
     ----------
     n : int
         Number of rows, at least 2.
     test_fraction : float
-        Share of the rows that are for testing, in (0, 1); rounded so that each side has at least one row.
+        Fraction of test rows, in (0, 1); rounded so that each part has at least one row.
     seed : int
         Seed of the split, at least 0.
 
     Returns
     -------
     train_rows, test_rows : torch.Tensor
-        Shapes (n - k,) and (k,), int64, disjoint, together all rows.
+        Shapes (n - k,) and (k,), int64; every row is in one of them.
 
     Raises
     ------
     TypeError, ValueError
-        If `n`, `test_fraction` or `seed` is out of range, or `seed` no integer.
+        `n`, `test_fraction` or `seed` is out of range, or `seed` is not an integer.
+
+    Examples
+    --------
+    >>> import layerbits as lb
+    >>> train_rows, test_rows = lb.data.split(10, seed=0)
+    >>> len(train_rows), len(test_rows)
+    (8, 2)
     """
     if n < 2:
-        raise ValueError(f"n: got {n}, wanted at least 2, a row for each side")
+        raise ValueError(f"n: got {n}, wanted at least 2, a row for each part")
     if not 0 < test_fraction < 1:
         raise ValueError(f"test_fraction: got {test_fraction}, wanted a number between 0 and 1")
     n_test = min(max(round(n * test_fraction), 1), n - 1)
-    order = torch.from_numpy(np.random.default_rng(check_count("seed", seed, least=0)).permutation(n))
-    return order[n_test:], order[:n_test]
+    permutation = torch.from_numpy(np.random.default_rng(check_count("seed", seed, least=0)).permutation(n))
+    return permutation[n_test:], permutation[:n_test]

@@ -1,4 +1,4 @@
-"""Small random rotations, shears and shifts of images, to train on more than there are."""
+"""Random rotations, shears and shifts of images, for data augmentation."""
 
 from __future__ import annotations
 
@@ -11,31 +11,40 @@ from torch.nn.functional import affine_grid, grid_sample
 
 
 def warp(images: Tensor, random: np.random.Generator, *, degrees: float, shear: float, shift: float) -> Tensor:
-    """Rotate, shear and shift each image by its own random amounts, about its centre, with bilinear interpolation.
+    """Rotate, shear and shift each image about its centre by random amounts, with bilinear interpolation.
 
     Parameters
     ----------
     images : torch.Tensor
-        Shape (n, channels, h, w), floating; what moves in from outside is 0.
+        Shape (n, channels, h, w), floating point. Pixels from outside the image are 0.
     random : numpy.random.Generator
-        Draws four numbers for each image.
+        Source of four random numbers for each image.
     degrees, shear : float
-        Largest angles of rotation and of shear (of the vertical axis) either way, in degrees; below 90.
+        Largest angles of rotation and of shear of the vertical axis, in both directions, in degrees; below 90.
     shift : float
-        Largest shift either way along each axis, in pixels.
+        Largest shift along each axis, in both directions, in pixels.
 
     Returns
     -------
     torch.Tensor
-        Of the shape of `images`.
+        The warped images, in the shape of `images`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import torch
+    >>> import layerbits as lb
+    >>> images = torch.ones(2, 1, 8, 8)
+    >>> tuple(lb.data.warp(images, np.random.default_rng(0), degrees=10, shear=10, shift=1).shape)
+    (2, 1, 8, 8)
     """
     height, width = images.shape[-2:]
-    draws = random.uniform(-1, 1, (4, len(images)))
-    angle, slant = math.radians(degrees) * draws[0], np.tan(math.radians(shear) * draws[1])
+    amounts = random.uniform(-1, 1, (4, len(images)))
+    angle, slope = math.radians(degrees) * amounts[0], np.tan(math.radians(shear) * amounts[1])
     cosine, sine = np.cos(angle), np.sin(angle)
-    # Where a pixel comes from, in units of half the width and half the height.
-    across = np.stack([cosine, (slant * cosine - sine) * height / width, 2 * shift / width * draws[2]])
-    down = np.stack([sine * width / height, slant * sine + cosine, 2 * shift / height * draws[3]])
-    maps = torch.from_numpy(np.stack([across, down]).transpose(2, 0, 1)).to(images)
+    # Rows of the affine maps from output to input pixels, in units of half the width and half the height.
+    x_rows = np.stack([cosine, (slope * cosine - sine) * height / width, 2 * shift / width * amounts[2]])
+    y_rows = np.stack([sine * width / height, slope * sine + cosine, 2 * shift / height * amounts[3]])
+    maps = torch.from_numpy(np.stack([x_rows, y_rows]).transpose(2, 0, 1)).to(images)
     grid = affine_grid(maps, list(images.shape), align_corners=False)
     return grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)

@@ -1,17 +1,21 @@
-"""Clusters of activations: distances, separation of classes and binned entropies, none of which is I(X;T)."""
+"""Distances between activations, separation of classes, and binned entropies.
 
-from layerbits.geometry.binning import BaselineEstimate, binned_entropy, binned_information, quantile_edges, szt_edges
-from layerbits.geometry.clustering import (
-    ClassSeparation,
-    DistanceHistogram,
-    class_separation,
-    pairwise_distance_histogram,
-)
+These measure how the activations of a deterministic network cluster. None of them is I(X;T): without noise, I(X;T) is
+log N or infinite for every network. The compression that binning estimators report is clustering at the scale of a bin
+(Goldfeld et al., Estimating Information Flow in Deep Neural Networks, ICML 2019).
+"""
+
+from layerbits.geometry.baseline_estimate import BaselineEstimate
+from layerbits.geometry.binning import binned_entropy, binned_information, quantile_edges, szt_edges
+from layerbits.geometry.distances import DistanceHistogram, pairwise_distance_histogram
+from layerbits.geometry.matrices import as_finite_matrix
+from layerbits.geometry.separation import ClassSeparation, class_separation
 
 __all__ = [
     "BaselineEstimate",
     "ClassSeparation",
     "DistanceHistogram",
+    "as_finite_matrix",
     "binned_entropy",
     "binned_information",
     "class_separation",

@@ -1,7 +1,7 @@
-"""The kinds of Gaussian noise that a layer can have: isotropic, a deviation for each unit, or a full covariance.
+"""Gaussian noise of a layer: isotropic, with a standard deviation for each unit, or with a full covariance.
 
-Noise of covariance A A^T is A times isotropic noise. So A^-1 T is a signal plus isotropic noise, and has the
-information of T, for A is invertible: whitened signals are all that an estimator needs. No network here.
+Noise of covariance A A^T is A times isotropic noise. So A^-1 T is a signal plus isotropic noise, and it has the
+information of T because A is invertible. Estimators therefore need whitened signals only.
 """
 
 from __future__ import annotations
@@ -16,52 +16,52 @@ from torch import Tensor
 
 from layerbits._base import check_positive
 
-# One standard deviation, one for each unit (d,), or a covariance (d, d) of the flattened units.
+# A standard deviation, the standard deviations (d,) of the units, or the covariance (d, d) of the flattened units.
 Deviations = float | Tensor | npt.NDArray[np.floating]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class GaussianNoise:
-    """Gaussian noise of a layer; made by `gaussian_noise`.
+    """Gaussian noise of a layer, made by `gaussian_noise`.
 
     Attributes
     ----------
     scale : float or float64 Tensor
-        The standard deviation; those of the units, shape (d,); or the lower Cholesky factor of the covariance, shape
-        (d, d).
+        The standard deviation, the standard deviations of the units, shape (d,), or the lower Cholesky factor of the
+        covariance, shape (d, d).
     """
 
     scale: float | Tensor
-    # Copies of a scale where signals are: one that is made in each pass would have the device wait for the host.
+    # Copies of the scale on the devices of signals: a copy in each pass would make the device wait for the host.
     _copies: dict[tuple[torch.device, torch.dtype], Tensor] = dataclasses.field(default_factory=dict, init=False)
 
     def __reduce__(self) -> tuple[type[GaussianNoise], tuple[float | Tensor]]:
-        """Leave the copies behind: what is pickled goes to machines without the device."""
+        """Pickle the scale without its copies, because the target machine may lack the device."""
         return GaussianNoise, (self.scale,)
 
     @property
     def sigma(self) -> float:
-        """Standard deviation of the noise of whitened signals: 1 unless the noise is isotropic."""
+        """Standard deviation of the noise after whitening: 1 unless the noise is isotropic."""
         return 1.0 if isinstance(self.scale, Tensor) else self.scale
 
     @property
     def log_volume(self) -> float:
-        """What h(T) has more than h of the whitened T, in nats: log |det| of the map that whitening undoes."""
+        """h(T) minus the entropy of the whitened T, in nats: log |det A|."""
         if not isinstance(self.scale, Tensor):
             return 0.0
         return float((self.scale if self.scale.ndim == 1 else self.scale.diagonal()).log().sum())
 
     def check(self, layer: str, signal: Tensor) -> None:
-        """Raise a ValueError unless a signal (n, ...) of the layer has as many units as the noise."""
+        """Raise ValueError if a signal (n, ...) of the layer and the noise differ in their number of units."""
         units = math.prod(signal.shape[1:])
         if isinstance(self.scale, Tensor) and units != len(self.scale):
             raise ValueError(
-                f"sigma: got noise of {len(self.scale)} units for {layer!r}, which has {units}, a signal of shape "
-                f"{tuple(signal.shape)}; wanted as many"
+                f"sigma: got noise of {len(self.scale)} units for {layer!r}, wanted {units} for its signal of shape "
+                f"{tuple(signal.shape)}"
             )
 
     def add(self, signal: Tensor, normal: Tensor) -> Tensor:
-        """Return a signal (n, ...) with noise made of standard normal values of its shape, dtype and device."""
+        """Add noise to a signal (n, ...), from standard normal values of the same shape, dtype and device."""
         if not isinstance(self.scale, Tensor):
             return torch.add(signal, normal, alpha=self.scale)
         scale = self._scale_of(signal.device, signal.dtype)
@@ -69,7 +69,7 @@ class GaussianNoise:
         return signal + noise.view(signal.shape)
 
     def whiten(self, signals: Tensor) -> Tensor:
-        """Return signals (..., d) whose noise is isotropic, of `sigma`; in float64, unless it was so before."""
+        """Map signals (..., d) so that their noise is isotropic with `sigma`, in float64; isotropic ones stay as is."""
         if not isinstance(self.scale, Tensor):
             return signals
         scale = self._scale_of(signals.device, torch.float64)
@@ -91,39 +91,39 @@ class GaussianNoise:
 
 
 def gaussian_noise(sigma: Deviations, *, name: str = "sigma") -> GaussianNoise:
-    """Return the noise of one standard deviation, of those of the units (d,), or of a covariance (d, d).
+    """Make noise from a standard deviation, standard deviations (d,) of the units or a covariance (d, d).
 
-    Errors call `sigma` by its `name`.
+    `name` is the name of `sigma` in errors.
 
     Raises
     ------
     TypeError, ValueError
-        `sigma` is of another type or shape; deviations are not positive and finite; a covariance is not symmetric to
-        the rounding of its dtype, or not positive definite.
+        `sigma` has the wrong type or shape, deviations are not positive and finite, or a covariance is not symmetric to
+        the rounding of its dtype or not positive definite.
     """
     if not isinstance(sigma, Tensor | np.ndarray):
         return GaussianNoise(check_positive(name, sigma))
-    given = torch.as_tensor(sigma).detach()
-    if not given.is_floating_point():
-        raise TypeError(f"{name}: got dtype {given.dtype}, wanted floating-point numbers")
-    scale = given.to("cpu", torch.float64, copy=True)
+    tensor = torch.as_tensor(sigma).detach()
+    if not tensor.is_floating_point():
+        raise TypeError(f"{name}: got dtype {tensor.dtype}, wanted floating-point numbers")
+    scale = tensor.to("cpu", torch.float64, copy=True)
     shape = tuple(scale.shape)
     if scale.ndim not in (1, 2) or scale.numel() == 0 or shape[0] != shape[-1]:
-        raise ValueError(f"{name}: got shape {shape}, wanted a float, deviations (d,) or a covariance (d, d)")
+        raise ValueError(f"{name}: got shape {shape}, wanted a float, standard deviations (d,) or a covariance (d, d)")
     if not scale.isfinite().all():
         raise ValueError(f"{name}: got NaN or infinity, wanted finite numbers")
     if scale.ndim == 1:
         if not (scale > 0).all():
-            raise ValueError(f"{name}: got a deviation of {float(scale.min())}, wanted positive ones")
+            raise ValueError(f"{name}: got a standard deviation of {float(scale.min())}, wanted positive numbers")
         return GaussianNoise(scale)
     asymmetry, largest = float((scale - scale.mT).abs().max()), float(scale.abs().max())
-    # A product of matrices rounds its entry ij and ji apart, by as many rounding errors as it has terms.
-    if asymmetry > len(scale) * torch.finfo(given.dtype).eps * largest:
-        raise ValueError(f"{name}: got a covariance with entries ij and ji {asymmetry} apart, wanted a symmetric one")
+    # A matrix product of d terms rounds its entries ij and ji independently, with at most d rounding errors.
+    if asymmetry > len(scale) * torch.finfo(tensor.dtype).eps * largest:
+        raise ValueError(f"{name}: got a covariance with entries ij and ji that differ by {asymmetry}, wanted equal")
     factor, failed = torch.linalg.cholesky_ex((scale + scale.mT) / 2)
     if failed:
         raise ValueError(
             f"{name}: got a covariance whose leading {int(failed)} x {int(failed)} block is not positive definite; "
-            "wanted a positive definite one, for instance with a little added to its diagonal"
+            "wanted a positive definite matrix; add a small number to its diagonal"
         )
     return GaussianNoise(factor)

@@ -1,6 +1,6 @@
-"""Which layers a network has, in the order data meets them, and which of them are asked for.
+"""The layers of a network in the order of the data, and their selection by name, glob, type or callable.
 
-A layer is one call of a module in one pass. Nothing here changes the network or runs it on data.
+A layer is one call of a module in one pass. These functions neither change the network nor run it on data.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Layers = LayerSelector | Sequence[LayerSelector] | None
 
 _ACTIVATIONS = tuple(getattr(activation, name) for name in activation.__all__ if name != "MultiheadAttention")
 
-# What may stand between the last activation and the output without making that activation a hidden one.
+# Modules and functions that leave an activation function the output layer if they follow it.
 _RESHAPES = {
     "contiguous", "flatten", "getitem", "identity", "permute", "reshape", "squeeze", "transpose", "unflatten",
     "unsqueeze", "view",
@@ -34,7 +34,7 @@ _RESHAPES = {
 
 @dataclasses.dataclass(frozen=True)
 class LayerCall:
-    """One call of a module in a pass; `name` is the module's, with ``@2``, ``@3``, ... from its second call on."""
+    """One call of a module in a pass; `name` ends with ``@2``, ``@3``, ... from the second call of the module on."""
 
     name: str
     module_name: str
@@ -45,53 +45,53 @@ class LayerCall:
 def layer_calls(model: nn.Module) -> list[LayerCall]:
     """List the calls of the modules inside `model` in one pass, in the order in which they end.
 
-    They are learnt by `torch.fx` on a twin of `model`. Where that fails (say, forward branches on the data) a
-    UserWarning says so and they are guessed: each module once, in the order of registration, the last as the output.
+    `torch.fx` traces a copy of `model`. If that fails, for instance because forward branches on the data, a UserWarning
+    is issued and the calls are guessed: each module once, in the order of registration, the last as the output.
     """
     try:
-        found = _traced_calls(model)
-    except Exception as error:  # tracing runs the user's forward on proxies: anything can be raised there
+        names_and_outputs = _traced_calls(model)
+    except Exception as error:  # tracing runs the user's forward on proxies, which may raise any exception
         warnings.warn(
-            f"torch.fx cannot trace {type(model).__name__} ({type(error).__name__}: {error}); its layers are taken in "
-            "the order of registration, each called once, the last one as the output",
+            f"torch.fx cannot trace {type(model).__name__} ({type(error).__name__}: {error}); assuming that each "
+            "module is called once, in the order of registration, the last one as the output",
             stacklevel=3,
         )
-        found = _registered_calls(model)
+        names_and_outputs = _registered_calls(model)
     modules = dict(model.named_modules())
-    calls, times = [], dict.fromkeys(modules, 0)
-    for module_name, is_output in found:
-        times[module_name] += 1
-        name = module_name if times[module_name] == 1 else f"{module_name}@{times[module_name]}"
+    calls, counts = [], dict.fromkeys(modules, 0)
+    for module_name, is_output in names_and_outputs:
+        counts[module_name] += 1
+        name = module_name if counts[module_name] == 1 else f"{module_name}@{counts[module_name]}"
         calls.append(LayerCall(name, module_name, modules[module_name], is_output))
     return calls
 
 
 def choose_layers(calls: Sequence[LayerCall], layers: Layers) -> list[LayerCall]:
-    """Choose the calls that `layers` asks for, in the order of `calls`.
+    """Select the calls that match `layers`, in the order of `calls`.
 
     Parameters
     ----------
     calls : sequence of LayerCall
-        What `layer_calls` found.
+        The result of `layer_calls`.
     layers : None, str, type, callable or a sequence of them
-        None stands for every hidden activation. A str is the name of a layer or of a module, which stands for all its
-        calls, or a glob for either; a type stands for all modules of it; a callable ``(module_name, module) -> bool``
-        decides itself.
+        None selects every hidden activation function. A str is the name of a layer, the name of a module (all its
+        calls) or a glob for either; a type selects all modules of the type; a callable has the signature
+        ``(module_name, module) -> bool``.
 
     Raises
     ------
     LayerSelectionError
-        A selector matches no layer; the message lists those that there are.
+        A selector matches no layer; the message lists the layers.
     TypeError
-        A selector is of another type.
+        A selector has a different type.
     """
     available = f"available: {', '.join(call.name for call in calls) or 'none'}"
     if layers is None:
         hidden = [call for call in calls if isinstance(call.module, _ACTIVATIONS) and not call.is_output]
         if not hidden:
             raise LayerSelectionError(
-                "layers: None stands for the hidden activations, and no module is one (a function such as torch.tanh "
-                f"is no module); name the layers that shall carry noise, {available}"
+                "layers: got None, which selects modules that are hidden activation functions, and there are none "
+                f"(torch.tanh is not a module); name the layers, {available}"
             )
         return hidden
     selectors = list(layers) if isinstance(layers, Iterable) and not isinstance(layers, str | type) else [layers]
@@ -107,8 +107,8 @@ def choose_layers(calls: Sequence[LayerCall], layers: Layers) -> list[LayerCall]
 
 
 def is_named(call: LayerCall, selector: str) -> bool:
-    """Tell whether a name or a glob stands for the layer or for its module."""
-    # Equality first: a module's own name may hold the brackets of a glob.
+    """Tell whether a name or a glob matches the layer or its module."""
+    # Equality comes first because the name of a module may contain the brackets of a glob.
     return any(name == selector or fnmatch.fnmatchcase(name, selector) for name in (call.name, call.module_name))
 
 
@@ -126,44 +126,44 @@ def _matches(selector: object, call: LayerCall) -> bool:
 
 
 class _CallTracer(torch.fx.Tracer):
-    """Notes every call of a module, also of those that have modules inside, with what it returned."""
+    """Records every call of a module, including modules with submodules, and its result."""
 
     def __init__(self) -> None:
         super().__init__()
         self.calls: list[tuple[nn.Module, object]] = []
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        # What a module without submodules does inside holds no layer, so it need not be traceable.
+        # A module without submodules contains no layer, so it need not be traceable.
         return next(m.children(), None) is None or super().is_leaf_module(m, module_qualified_name)
 
     def call_module(
         self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        returned = super().call_module(m, forward, args, kwargs)
+        result = super().call_module(m, forward, args, kwargs)
         if self.is_leaf_module(m, self.path_of_module(m)):
-            # Modules of torch.nn such as TransformerEncoder are not traced inside; their parts are taken as registered.
+            # torch.fx does not trace inside modules of torch.nn such as TransformerEncoder.
             self.calls.extend((inner, None) for inner in _registered_parts(m))
-        self.calls.append((m, returned))
-        return returned
+        self.calls.append((m, result))
+        return result
 
 
 def _traced_calls(model: nn.Module) -> list[tuple[str, bool]]:
-    # Modules are copied and parameters shared: whatever forward stores on self stays in the twin.
-    twin = copy.deepcopy(model, {id(parameter): parameter for parameter in model.parameters()})
-    parameters = inspect.signature(twin.forward).parameters.values()
+    # Parameters are shared. Attributes that forward sets are set on the copy alone.
+    copied = copy.deepcopy(model, {id(parameter): parameter for parameter in model.parameters()})
+    parameters = inspect.signature(copied.forward).parameters.values()
     defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
     tracer = _CallTracer()
-    tracer.trace(twin, concrete_args=defaults)
-    names = {module: name for name, module in twin.named_modules()}
+    tracer.trace(copied, concrete_args=defaults)
+    names = {module: name for name, module in copied.named_modules()}
     return [
-        (names[module], isinstance(returned, torch.fx.Proxy) and _only_leads_out(returned.node, twin))
-        for module, returned in tracer.calls
+        (names[module], isinstance(result, torch.fx.Proxy) and _is_output(result.node, copied))
+        for module, result in tracer.calls
     ]
 
 
-def _only_leads_out(node: torch.fx.Node, root: nn.Module) -> bool:
-    """Tell whether nothing but the network's output uses the value of `node`, at most reshaped on the way."""
-    return all(user.op == "output" or (_reshapes(user, root) and _only_leads_out(user, root)) for user in node.users)
+def _is_output(node: torch.fx.Node, root: nn.Module) -> bool:
+    """Tell whether only the output of the network uses the value of `node`, directly or reshaped."""
+    return all(user.op == "output" or (_reshapes(user, root) and _is_output(user, root)) for user in node.users)
 
 
 def _reshapes(node: torch.fx.Node, root: nn.Module) -> bool:
@@ -180,11 +180,11 @@ def _registered_calls(model: nn.Module) -> list[tuple[str, bool]]:
 
 
 def _registered_parts(module: nn.Module) -> list[nn.Module]:
-    # Containers such as ModuleList have no forward and are never called.
+    # Containers such as ModuleList have no forward, so they are never called.
     return [part for part in _inner_first(module)[:-1] if type(part).forward is not nn.Module.forward]
 
 
 def _inner_first(module: nn.Module) -> list[nn.Module]:
-    """List the modules of `module`, each once, in the order in which their calls end: itself comes last."""
+    """List the modules of `module`, each once, in the order in which their calls end; `module` itself is last."""
     inner = [part for child in module.children() for part in _inner_first(child)]
     return list(dict.fromkeys([*inner, module]))

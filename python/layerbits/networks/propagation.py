@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from layerbits._base import Array, BackendError, LayerSelectionError, NoNoiseError, check_count
 from layerbits.kernels import NormalStream, as_tensor, empty_for_draws, fill_rows, threads
 from layerbits.networks.layer_selection import Layers
-from layerbits.networks.noisy_module import NoisyModule, noisy_for_now
+from layerbits.networks.noisy_module import NoisyModule, temporarily_noisy
 
 # Draws that share a pass at the least: threads share out the streams, a draw each.
 _TOGETHER = 32
@@ -140,7 +140,7 @@ def layer_activations(
     LayerSelectionError, TypeError, ValueError
         As in `noisify` and `propagate`.
     """
-    with contextlib.nullcontext(model) if isinstance(model, NoisyModule) else noisy_for_now(model, layers) as noisy:
+    with contextlib.nullcontext(model) if isinstance(model, NoisyModule) else temporarily_noisy(model, layers) as noisy:
         tensors = _as_tensors(inputs, noisy)
         wanted = wanted_layers(noisy, layers if noisy is model else None)
         signals = _run(noisy, tensors, _Recorder(noisy, wanted, len(tensors[0]), 1, None, {}, {}), None)

@@ -1,12 +1,25 @@
-"""Tasks with known answers: mixtures and noisy networks whose information is known, in frozen lists.
+"""Mixtures and noisy networks whose information is known, in frozen lists.
 
-`V1` is the first list. Lists never change: what is to be different goes into a new one.
+`V1` is the first list. A list never changes, because published comparisons refer to it: a different set of tasks is a
+new list.
 """
 
+from layerbits.calibration.tasks.channels import Channel, leaky_relu_channel, line_channel
 from layerbits.calibration.tasks.mixtures import MIXTURES
 from layerbits.calibration.tasks.networks import NETWORKS
+from layerbits.calibration.tasks.quadrature import quadrature_truths
 from layerbits.calibration.tasks.task import MixtureTask, NetworkTask, Task, Truth
 
 V1: tuple[MixtureTask | NetworkTask, ...] = (*MIXTURES, *NETWORKS)
 
-__all__ = ["V1", "MixtureTask", "NetworkTask", "Task", "Truth"]
+__all__ = [
+    "V1",
+    "Channel",
+    "MixtureTask",
+    "NetworkTask",
+    "Task",
+    "Truth",
+    "leaky_relu_channel",
+    "line_channel",
+    "quadrature_truths",
+]

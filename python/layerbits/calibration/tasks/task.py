@@ -1,4 +1,4 @@
-"""What a task with a known answer is: something to measure, and what measuring it should give."""
+"""The types of a task: a mixture or a network, with the true values of its information and entropies."""
 
 from __future__ import annotations
 
@@ -9,34 +9,31 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 from torch.nn.utils import skip_init
 
+from layerbits._base import Doubles, Integers
 from layerbits.networks import NoisyModule, noisify
-
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
 
 
 @dataclasses.dataclass(frozen=True)
 class Truth:
-    """A quantity that is known, in nats.
+    """The true value of a quantity, in nats.
 
     Attributes
     ----------
     value : float
-        The quantity.
+        The value.
     error : float
-        `value` is not further than this from the truth.
+        Bound on the distance of `value` from the exact value.
     spread : float
-        Standard deviation, given the input, of what an information is the mean of: log p(T|X) - log p(T) for I(X;T),
-        log p(T|Y) - log p(T) for I(T;Y), log p(T|X) - log p(T|Y) for I(X;T|Y). With n queries spread evenly over the
-        inputs, whoever knows the densities has the standard error ``spread / sqrt(n)``. NaN for entropies.
+        Standard deviation of the information density given the input: of log p(T|X) - log p(T) for I(X;T), of
+        log p(T|Y) - log p(T) for I(T;Y), of log p(T|X) - log p(T|Y) for I(X;T|Y). An estimator that knows the densities
+        has the standard error ``spread / sqrt(n)`` with n queries divided evenly among the inputs. NaN for entropies.
     source : str
-        ``"closed form"``, ``"quadrature"`` (`error` is what refining the grid changed) or ``"limit"`` (`error` is
-        proved).
+        ``"closed form"``, ``"quadrature"`` (`error` is the change from a coarser grid) or ``"limit"`` (`error` has a
+        proof).
     """
 
     value: float
@@ -50,25 +47,25 @@ Truths = Mapping[str, Truth]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Task:
-    """Something whose information is known.
+    """A channel whose information is known.
 
     Attributes
     ----------
     name, description : str
-        What it is called, and what it is there to show.
+        Name of the task, and the case that it tests.
     sigma : float
         Standard deviation of the noise.
-    find_truths : callable
-        Works out `truths`.
+    compute_truths : callable
+        Returns the true values by quantity; `truths` caches them.
     """
 
     name: str
     description: str
     sigma: float
-    find_truths: Callable[[], Truths] = dataclasses.field(repr=False)
+    compute_truths: Callable[[], Truths] = dataclasses.field(repr=False)
 
     def __post_init__(self) -> None:
-        """Make the arrays read-only: the lists of tasks are shared."""
+        """Make the arrays read-only, because the lists of tasks are shared."""
         for value in vars(self).values():
             for array in value if isinstance(value, tuple) else (value,):
                 if isinstance(array, np.ndarray):
@@ -76,61 +73,75 @@ class Task:
 
     @functools.cached_property
     def truths(self) -> Truths:
-        """The known quantities by name (``"I(X;T)"``, ``"h(T)"``, ...); worked out once, in less than a second."""
-        return types.MappingProxyType(dict(self.find_truths()))
+        """The true values by quantity (``"I(X;T)"``, ``"h(T)"``, ...), computed once, in less than a second."""
+        return types.MappingProxyType(dict(self.compute_truths()))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class MixtureTask(Task):
-    """X picks a center, and T = S + Z is the center with noise.
+    """A Gaussian mixture: X selects a center S, and T = S + Z.
 
     Attributes
     ----------
     centers : array of shape (n, d)
-        Values of S.
+        The values of S.
     weights : array of shape (n,) or None
-        Their probabilities; equal for None.
+        Their probabilities; None if they are equal.
+
+    Examples
+    --------
+    >>> import layerbits as lb
+    >>> task = next(task for task in lb.calibration.V1 if task.name == "bpsk-1")
+    >>> task.centers.tolist(), round(task.truths["I(X;T)"].value, 6)
+    ([[-1.0], [1.0]], 0.336831)
     """
 
-    centers: Floats
-    weights: Floats | None = None
+    centers: Doubles
+    weights: Doubles | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class NetworkTask(Task):
-    """X is uniform over inputs of a noisy network, and T is its last layer.
+    """The last layer T of a noisy network, with X uniform over its inputs.
 
     Attributes
     ----------
     inputs : array of shape (n, ...)
-        Values of X.
+        The values of X.
     labels : integer array of shape (n,) or None
         Their classes Y.
     matrices, biases : tuple of arrays of shape (outputs, inputs) and (outputs,)
         Parameters of the layers, each ``activation(matrix x + bias)`` plus noise.
     activation : torch.nn.Tanh or torch.nn.Identity
-        The type of what follows each linear map.
+        Module type of the activation function.
+
+    Examples
+    --------
+    >>> import layerbits as lb
+    >>> task = next(task for task in lb.calibration.V1 if task.name == "neuron-1")
+    >>> task.network().layer_names, task.layer, round(task.truths["I(X;T)"].value, 4)
+    (('1',), '1', 0.845)
     """
 
-    inputs: Floats
+    inputs: Doubles
     labels: Integers | None
-    matrices: tuple[Floats, ...]
-    biases: tuple[Floats, ...]
+    matrices: tuple[Doubles, ...]
+    biases: tuple[Doubles, ...]
     activation: type[nn.Module]
 
     def network(self) -> NoisyModule:
-        """Build the network, in float64; `layer` is the name of its last layer."""
-        parts: list[nn.Module] = []
+        """Build the network in float64."""
+        modules: list[nn.Module] = []
         for matrix, bias in zip(self.matrices, self.biases, strict=True):
             outputs, inputs = matrix.shape
             linear: Any = skip_init(nn.Linear, inputs, outputs, dtype=torch.float64)  # type: ignore[no-untyped-call]
             with torch.no_grad():
                 linear.weight.copy_(torch.tensor(matrix))
                 linear.bias.copy_(torch.tensor(bias))
-            parts += [linear, self.activation()]
-        return noisify(nn.Sequential(*parts), sigma=self.sigma, layers=self.activation)
+            modules += [linear, self.activation()]
+        return noisify(nn.Sequential(*modules), sigma=self.sigma, layers=self.activation)
 
     @property
     def layer(self) -> str:
-        """Name of the layer that the truths are about."""
+        """Name of the last layer, whose true values are known."""
         return str(2 * len(self.matrices) - 1)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from layerbits._base import DataError
-from layerbits.data import SOURCE, mnist_dataset
+from layerbits.data import MNIST_SOURCE, mnist_dataset
 from layerbits.experiments.cnn import figures as cnn_figures
 from layerbits.experiments.cnn import measures as cnn_measures
 from layerbits.experiments.cnn import study as cnn
@@ -24,7 +24,7 @@ from layerbits.experiments.framework.run_folder import RunFolder
 class Config(cnn.CnnConfig):
     """Settings; see `CnnConfig`. Where the folder has fewer images than asked for, it is all of them."""
 
-    data: str = needed(f"the folder with the four files of {SOURCE}")
+    data: str = needed(f"the folder with the four files of {MNIST_SOURCE}")
     train_images: int = 60_000  # the first of the folder
     test_images: int = 10_000
 

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from layerbits import plots
-from layerbits.data import dimension, encode, generator_matrix
+from layerbits.data import reed_muller_dimension, reed_muller_matrix, reed_muller_signals
 from layerbits.experiments.entropy import cube
 from layerbits.experiments.entropy.entropy_estimators import expected_draws
 from layerbits.experiments.framework.configuration import (
@@ -77,7 +77,7 @@ class Config:
         require_within(self, sigmas=(0.01, 100), samples=(1, 2**24))
         ascending = all(fewer < more for fewer, more in itertools.pairwise(self.samples))
         require(self, "samples", ascending, "numbers each above the one before")
-        met = max(min(self.samples[-1], 2 ** dimension(r, m)) * 2**m for r, m in self.codes)
+        met = max(min(self.samples[-1], 2 ** reed_muller_dimension(r, m)) * 2**m for r, m in self.codes)
         require(self, "samples", met <= 2**28, "at most 2^28 letters in the codewords of a sample, for memory")
 
     @property
@@ -118,8 +118,8 @@ def expected_seconds(config: Config) -> float:
     """Return about how many seconds a run takes on two cores."""
     draws = expected_draws(config.tolerance, at_hundredth=_DRAWS)
     sizes = itertools.product(config.codes, (*config.samples, 2**16))
-    letters: int = sum(min(n, 2 ** dimension(r, m)) * 2**m for (r, m), n in sizes)
-    bits = sum(config.samples) * sum(dimension(*code) for code in config.codes)
+    letters: int = sum(min(n, 2 ** reed_muller_dimension(r, m)) * 2**m for (r, m), n in sizes)
+    bits = sum(config.samples) * sum(reed_muller_dimension(*code) for code in config.codes)
     calls = len(config.codes) * len(config.samples)
     return len(config.sigmas) * (draws * letters * _TERM_SECONDS + bits * _BIT_SECONDS + calls * _CALL_SECONDS)
 
@@ -135,9 +135,9 @@ def run(config: Config, folder: RunFolder) -> None:
 def sample(config: Config, order: int, variables: int, samples: int) -> tuple[_Floats, _Floats]:
     """Draw codewords; return those that were met, shape (k, 2^m), and how often each was, shape (k,)."""
     random = stream(config.seed, order, variables)
-    messages = random.integers(0, 2, (samples, dimension(order, variables)), dtype=np.uint8)
+    messages = random.integers(0, 2, (samples, reed_muller_dimension(order, variables)), dtype=np.uint8)
     met, counts = np.unique(messages, axis=0, return_counts=True)
-    return encode(met, generator_matrix(order, variables)), counts.astype(np.float64)
+    return reed_muller_signals(met, reed_muller_matrix(order, variables)), counts.astype(np.float64)
 
 
 def measure(config: Config, folder: RunFolder) -> None:
@@ -176,7 +176,9 @@ def draw(config: Config, path: Path) -> None:
         axes.set_visible(False)
     for axes, code in zip(grid, config.codes, strict=False):
         _draw_code(axes, config, [p for p in points if p[:2] == code], [t for t in truths if t[:2] == code])
-        axes.set_title(f"RM{code}, 2^{dimension(*code)} codewords of {2 ** code[1]} letters", fontsize="medium")
+        axes.set_title(
+            f"RM{code}, 2^{reed_muller_dimension(*code)} codewords of {2 ** code[1]} letters", fontsize="medium"
+        )
     if not all(truth.source for truth in truths):
         grid[columns - 1].plot([], [], color="black", linestyle="-.", linewidth=1, label="bound of the truth")
     plots.legend_outside(grid[columns - 1], title="plug-in, 95 % interval")
@@ -185,14 +187,14 @@ def draw(config: Config, path: Path) -> None:
 
 def _truth(config: Config, order: int, variables: int, sigma: float) -> Truth:
     """Return what is known of I(S; S + Z): of independent letters, of a code whose words can be listed, or bounds."""
-    letters, bits = 2**variables, dimension(order, variables)
+    letters, bits = 2**variables, reed_muller_dimension(order, variables)
     of_letters = letters * cube.information(1, 0.5, sigma)
     if order == variables:  # every word is a codeword
         return Truth(order, variables, sigma, "quadrature", of_letters, of_letters, of_letters)
     if bits > _LARGEST_CODEBOOK:
         return Truth(order, variables, sigma, "", math.nan, 0.0, min(of_letters, bits * math.log(2)))
     messages = (np.arange(2**bits)[:, None] >> np.arange(bits) & 1).astype(np.uint8)
-    words = encode(messages, generator_matrix(order, variables))
+    words = reed_muller_signals(messages, reed_muller_matrix(order, variables))
     found = mixture_information(words, sigma, tolerance=config.tolerance, seed=config.seed)
     return Truth(order, variables, sigma, "codebook", found.value, found.lower, found.upper)
 

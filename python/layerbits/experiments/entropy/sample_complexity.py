@@ -234,7 +234,7 @@ def _needed(config: Config, risks: Sequence[Risk]) -> Iterator[Needed]:
         corners_need = theory.samples_needed(config.error, dim=dim, sigma=sigma, atoms=2**dim)
         for source, log_samples in {
             **{_MEASURED.format(p): _crossing(risks, (sigma, p, dim), config.error) for p in config.probabilities},
-            "least": cube_needs.log_least,
+            "least": cube_needs.log_necessary,
             "finite support": corners_need.log_samples,
             "covering": cube_needs.log_samples,
             "paper": _paper_needs(config.error, dim, sigma),

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from layerbits.calibration import Channel, on_line, through_leaky_relu
+from layerbits.calibration import Channel, leaky_relu_channel, line_channel
 from layerbits.experiments.framework.configuration import require
 from layerbits.experiments.framework.run_folder import RunFolder
 from layerbits.experiments.scalar import study as scalar
@@ -93,7 +93,7 @@ def _channels(parameters: scalar.Parameters, sigma: float) -> Sequence[Channel]:
     (weight, bias), after = parameters
     first = weight * np.array(STUDY.inputs) + bias
     signals = np.maximum(first, _SLOPE * first)
-    return [on_line(signals, sigma), through_leaky_relu(signals, *after, _SLOPE, sigma)]
+    return [line_channel(signals, sigma), leaky_relu_channel(signals, *after, _SLOPE, sigma)]
 
 
 STUDY = scalar.Study(

@@ -18,7 +18,7 @@ import numpy as np
 from torch import nn
 
 from layerbits import plots
-from layerbits.calibration import Channel, on_line, truths_of
+from layerbits.calibration import Channel, line_channel, quadrature_truths
 from layerbits.estimators import layer_information
 from layerbits.experiments.framework.configuration import require, require_distinct, require_positive
 from layerbits.experiments.framework.run_folder import RunFolder, save_figure
@@ -155,7 +155,7 @@ def _draw_curves(config: Config, path: Path) -> None:
 
 def _channels(parameters: scalar.Parameters, sigma: float) -> Sequence[Channel]:
     [(weight, bias)] = parameters
-    return [on_line(np.tanh(weight * np.array(STUDY.inputs) + bias), sigma)]
+    return [line_channel(np.tanh(weight * np.array(STUDY.inputs) + bias), sigma)]
 
 
 STUDY = scalar.Study((-3.0, -1.0, 1.0, 3.0), (-1.0, -1.0, -1.0, 1.0), nn.Tanh, _channels)
@@ -166,6 +166,6 @@ def _measure_one(config: Config, weight: float, sigma: float) -> Point:
     noisy = scalar.network(STUDY, parameters, sigma).to(config.device)
     table = layer_information(noisy, STUDY.data()[0].to(config.device), tolerance=config.tolerance, seed=config.seed)
     row = table["neuron1", "I(X;T)"]
-    truth = truths_of(*_channels(parameters, sigma))["I(X;T)"].value
+    truth = quadrature_truths(*_channels(parameters, sigma))["I(X;T)"].value
     known = dict(zip(_SIGMAS, _PUBLISHED.get(weight, ()), strict=False))
     return Point(weight, sigma, row.value, row.standard_error, row.lower, row.upper, truth, known.get(sigma, math.nan))

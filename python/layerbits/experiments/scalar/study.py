@@ -20,7 +20,7 @@ from torch.nn.utils import skip_init
 
 from layerbits import plots
 from layerbits._base import UsageError, progress
-from layerbits.calibration import Channel, truths_of
+from layerbits.calibration import Channel, quadrature_truths
 from layerbits.experiments.framework.configuration import (
     require,
     require_device,
@@ -205,7 +205,7 @@ def trace(settings: Settings, study: Study, start: Parameters, path: Path, *, up
         load_checkpoint(path, epoch, noisy)
         values = [parameter.item() for parameter in noisy.parameters()]
         parameters = list(zip(values[::2], values[1::2], strict=True))
-        truth = truths_of(study.channels(parameters, settings.sigma)[place])["I(X;T)"]
+        truth = quadrature_truths(study.channels(parameters, settings.sigma)[place])["I(X;T)"]
         return Neuron(epoch, noisy.layer_names[place], *parameters[place], truth.value)
 
     cells = [(epoch, place) for epoch in settings.measured_epochs if epoch <= upto for place in range(len(start))]

@@ -1,4 +1,4 @@
-"""What all baselines promise alike: one shape of call, honest names, refusals that name the argument."""
+"""The interface that all baselines share: arguments, result type, names, errors."""
 
 import math
 from functools import partial
@@ -15,47 +15,48 @@ from layerbits.baselines import (
     matrix_renyi_entropy,
     pairwise_bounds,
 )
+from tests.support.random_arrays import normal_array
 
-ROWS = np.random.default_rng(0).standard_normal((40, 2))
-CALLS = {
+ROWS = normal_array(40, 2)
+ESTIMATORS = {
     "KDE": kde_entropy,
     "Kozachenko-Leonenko": kozachenko_leonenko_entropy,
-    "KSG": partial(ksg_information, inputs=np.random.default_rng(1).standard_normal((40, 3))),
+    "KSG": partial(ksg_information, inputs=normal_array(40, 3, seed=1)),
     "matrix Renyi": matrix_renyi_entropy,
     "pairwise, lower": lambda rows, **options: pairwise_bounds(rows, sigma=0.3, **options)[0],
     "pairwise, upper": lambda rows, **options: pairwise_bounds(rows, sigma=0.3, **options)[1],
 }
-ALL = pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+ALL = pytest.mark.parametrize("estimate", ESTIMATORS.values(), ids=ESTIMATORS)
 
 
 @ALL
-def test_result_names_its_quantity_in_nats_and_needs_no_labels(call):
-    found = call(ROWS)
-    assert isinstance(found, BaselineEstimate)
-    assert found.quantity in {"h(T)", "I(X;T)", "S_alpha(T)", "I(T;T+Z)"}
-    assert math.isfinite(found.value)
-    assert (found.label_information, found.unit) == (None, "nats")
+def test_result_has_a_quantity_in_nats_and_no_label_information(estimate):
+    result = estimate(ROWS)
+    assert isinstance(result, BaselineEstimate)
+    assert result.quantity in {"h(T)", "I(X;T)", "S_alpha(T)", "I(T;T+Z)"}
+    assert math.isfinite(result.value)
+    assert (result.label_information, result.unit) == (None, "nats")
 
 
 @ALL
-def test_labels_add_information_and_change_nothing_else(call):
-    found = call(ROWS, labels=np.arange(40) % 2)
-    assert math.isfinite(found.label_information)
-    assert found.value == call(ROWS).value
+def test_labels_add_label_information_and_keep_the_value(estimate):
+    result = estimate(ROWS, labels=np.arange(40) % 2)
+    assert math.isfinite(result.label_information)
+    assert result.value == estimate(ROWS).value
 
 
 @ALL
-def test_one_class_tells_nothing(call):
-    assert call(ROWS, labels=np.zeros(40, int)).label_information == pytest.approx(0, abs=1e-13)
+def test_single_class_has_no_label_information(estimate):
+    assert estimate(ROWS, labels=np.zeros(40, int)).label_information == pytest.approx(0, abs=1e-13)
 
 
 @ALL
-def test_tensor_gives_what_its_array_gives(call):
+def test_tensor_and_array_give_the_same_result(estimate):
     labels = np.arange(40) % 2
-    assert call(torch.from_numpy(ROWS).requires_grad_(), labels=torch.from_numpy(labels)) == call(ROWS, labels=labels)
+    tensor = torch.from_numpy(ROWS).requires_grad_()
+    assert estimate(tensor, labels=torch.from_numpy(labels)) == estimate(ROWS, labels=labels)
 
 
-@ALL
 @pytest.mark.parametrize(
     ("rows", "error"),
     [
@@ -69,20 +70,26 @@ def test_tensor_gives_what_its_array_gives(call):
     ],
     ids=["list", "integers", "vector", "no units", "no rows", "NaN", "infinity"],
 )
-def test_bad_activations_are_refused(call, rows, error):
+def test_invalid_activations_are_named(rows, error):
     with pytest.raises(error, match=r"^activations: got .*, wanted"):
-        call(rows)
+        kde_entropy(rows)
+
+
+@ALL
+def test_activations_are_checked(estimate):
+    with pytest.raises(ValueError, match=r"^activations: got NaN or infinity, wanted"):
+        estimate(np.where(ROWS > 2, np.nan, ROWS))
 
 
 @ALL
 @pytest.mark.parametrize(("labels", "error"), [(np.zeros(39, int), ValueError), (np.zeros(40), TypeError)])
-def test_bad_labels_are_refused(call, labels, error):
+def test_invalid_labels_are_named(estimate, labels, error):
     with pytest.raises(error, match=r"^labels: got .*, wanted"):
-        call(ROWS, labels=labels)
+        estimate(ROWS, labels=labels)
 
 
 @pytest.mark.parametrize(
-    ("name", "call", "error"),
+    ("name", "estimate", "error"),
     [
         ("folds", partial(kde_entropy, folds=1), ValueError),
         ("folds", partial(kde_entropy, folds=41), ValueError),
@@ -100,13 +107,13 @@ def test_bad_labels_are_refused(call, labels, error):
         ("width", partial(matrix_renyi_entropy, width=0.0), ValueError),
     ],
 )
-def test_bad_option_is_refused_by_name(name, call, error):
+def test_invalid_option_is_named(name, estimate, error):
     with pytest.raises(error, match=rf"^{name}: got .*wanted"):
-        call(ROWS)
+        estimate(ROWS)
 
 
 @pytest.mark.parametrize("name", ["Kozachenko-Leonenko", "KSG", "KDE"])
-def test_class_that_is_too_small_is_refused(name):
+def test_class_with_too_few_rows_is_refused(name):
     labels = np.arange(40) == 0
-    with pytest.raises(ValueError, match=r"^(neighbours|folds): got .* rows of (one|a) class"):
-        CALLS[name](ROWS, labels=labels.astype(int))
+    with pytest.raises(ValueError, match=r"^(neighbours|folds): got .* rows of .*a class"):
+        ESTIMATORS[name](ROWS, labels=labels.astype(int))

@@ -1,0 +1,132 @@
+"""Densities p(t|x) on grids, for channels whose output lies on a line or in a plane."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import ndtr
+
+from layerbits._base import Doubles
+
+# Half width of a grid in sigmas: a normal density has less than 1e-32 of its probability beyond 12 sigma.
+_REACH = 12
+
+# Maps a number of grid steps per sigma to the densities p(t|x), shape (inputs, points), and the volume of a grid cell.
+Channel = Callable[[int], tuple[Doubles, float]]
+
+
+class TanhUnit(NamedTuple):
+    """A tanh layer along one line: t -> scale tanh(gain t + bias)."""
+
+    gain: float
+    bias: float = 0.0
+    scale: float = 1.0
+
+    def __call__(self, t: Doubles) -> Doubles:
+        """Return the signals of the points `t`."""
+        return self.scale * np.tanh(self.gain * t + self.bias)
+
+
+def line_channel(centers: Sequence[float] | Doubles, sigma: float) -> Channel:
+    """Return the channel T = S + Z for centers (n,) on the line.
+
+    Examples
+    --------
+    >>> import layerbits as lb
+    >>> channel = lb.calibration.line_channel([-1.0, 1.0], sigma=0.5)
+    >>> densities, step = channel(8)
+    >>> (densities.sum(axis=1) * step).round(9).tolist()
+    [1.0, 1.0]
+    """
+    column = np.array(centers, float)[:, None]
+
+    def channel(steps: int) -> tuple[Doubles, float]:
+        axis = _grid(column, sigma, sigma / steps)
+        return _normal_density(axis - column, sigma), sigma / steps
+
+    return channel
+
+
+def plane_channel(centers: Doubles, sigma: float) -> Channel:
+    """Return the channel T = S + Z for centers (n, 2) in the plane."""
+
+    def channel(steps: int) -> tuple[Doubles, float]:
+        step = sigma / steps
+        x_density, y_density = (
+            _normal_density(_grid(column, sigma, step) - column[:, None], sigma) for column in centers.T
+        )
+        return np.einsum("ki,kj->kij", x_density, y_density).reshape(len(centers), -1), step**2
+
+    return channel
+
+
+def tanh_chain_channel(inputs: Doubles, units: Sequence[TanhUnit], sigma: float) -> Channel:
+    """Return the channel from inputs (n,) through a chain of units, each followed by noise."""
+
+    def channel(steps: int) -> tuple[Doubles, float]:
+        signals, density = units[0](inputs), None
+        for next_unit in units[1:]:
+            # Only products of normal densities are integrated over a hidden layer, so half as many steps suffice.
+            step = 2 * sigma / steps / max(1, abs(next_unit.scale * next_unit.gain))
+            axis = _grid(signals, sigma, step)
+            density = _propagate(density, axis - signals[:, None], sigma) * step
+            signals = next_unit(axis)
+        step = sigma / steps
+        axis = _grid(signals, sigma, step)
+        return _propagate(density, axis - signals[:, None], sigma), step
+
+    return channel
+
+
+def leaky_relu_channel(signals: Doubles, weight: float, bias: float, slope: float, sigma: float) -> Channel:
+    """Return the channel T = max(U, slope U) + Z with U = weight (s + Z') + bias, for signals s (n,), 0 <= slope <= 1.
+
+    On either side of the kink U and T are jointly normal. So p(t|s) is the sum over the two sides of
+    N(t; a m, sigma^2 + a^2 tau^2) P(U on that side | t), where a is the slope on that side and m and tau are the mean
+    and the standard deviation of U; no hidden integral is needed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import layerbits as lb
+    >>> channel = lb.calibration.leaky_relu_channel(np.array([-1.0, 1.0]), weight=2.0, bias=0.0, slope=0.1, sigma=0.3)
+    >>> densities, step = channel(8)
+    >>> (densities.sum(axis=1) * step).round(6).tolist()
+    [1.0, 1.0]
+    """
+    mean = weight * signals[:, None] + bias
+    tau = max(abs(weight) * sigma, np.finfo(float).tiny)
+
+    def channel(steps: int) -> tuple[Doubles, float]:
+        step = sigma / steps
+        axis = _grid(np.maximum(mean, slope * mean), math.hypot(sigma, tau), step)
+        summands = []
+        for sign, side_slope in ((1, 1.0), (-1, slope)):
+            variance = sigma**2 + (side_slope * tau) ** 2
+            posterior_mean = mean + side_slope * tau**2 / variance * (axis - side_slope * mean)
+            with np.errstate(over="ignore"):  # at weight 0, U is constant and infinitely many deviations from 0
+                probability = ndtr(sign * posterior_mean / (tau * sigma / math.sqrt(variance)))
+            summands.append(_normal_density(axis - side_slope * mean, math.sqrt(variance)) * probability)
+        return summands[0] + summands[1], step
+
+    return channel
+
+
+def _propagate(density: Doubles | None, distances: Doubles, sigma: float) -> Doubles:
+    """Add noise to signals with these distances to grid points; `density` weights the signals, None for inputs."""
+    kernel = _normal_density(distances, sigma)
+    return kernel if density is None else density @ kernel
+
+
+def _grid(signals: Doubles, sigma: float, step: float) -> Doubles:
+    lower, upper = signals.min() - _REACH * sigma, signals.max() + _REACH * sigma
+    axis: Doubles = lower + step * np.arange(math.ceil((upper - lower) / step) + 1)
+    return axis
+
+
+def _normal_density(distance: Doubles, sigma: float) -> Doubles:
+    density: Doubles = np.exp(-((distance / sigma) ** 2) / 2) / (math.sqrt(2 * math.pi) * sigma)
+    return density

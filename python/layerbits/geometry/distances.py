@@ -1,0 +1,147 @@
+"""Histogram of pairwise distances, within and between classes.
+
+The kernel compares squared distances with squared edges, so that no pair needs a square root. An edge becomes the
+smallest square whose rounded root reaches the edge; every pair therefore falls into the bin in which `numpy.histogram`
+puts its rounded distance. A cosine distance is half the squared distance of unit vectors: the same kernel computes it,
+and small angles keep their digits.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import numbers
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from layerbits._base import Array, Doubles, Integers, check_count
+from layerbits.geometry.matrices import as_matrix
+from layerbits.kernels import distance_histogram, largest_distance
+from layerbits.statistics import class_numbers
+
+MAX_BINS = 2**23  # slightly below the limit of the kernel
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class DistanceHistogram:
+    """Counts of pairs of rows by their distance; an unordered pair counts once.
+
+    Attributes
+    ----------
+    edges : float64 array of shape (bins + 1,)
+        Bin b is ``edges[b] <= distance < edges[b + 1]``; the last bin includes its upper edge, as in `numpy.histogram`.
+    within, between : int64 array of shape (bins,)
+        Pairs with equal labels and pairs with different labels.
+    outside : int
+        Pairs, with equal or different labels, whose distance lies below the first or above the last edge.
+    metric : str
+        ``"euclidean"`` or ``"cosine"``.
+    """
+
+    edges: Doubles
+    within: Integers
+    between: Integers
+    outside: int
+    metric: str
+
+    @property
+    def overlap(self) -> float:
+        """Overlap of the two distributions of distances: 0 if they share no bin, 1 if they are equal.
+
+        The histogram intersection (Swain and Ballard, Color Indexing, 1991) of the counts, each divided by its sum.
+        Finer bins can only lower it. NaN if no pair lies within a class or none between classes.
+        """
+        if not self.within.any() or not self.between.any():
+            return math.nan
+        return float(np.minimum(self.within / self.within.sum(), self.between / self.between.sum()).sum())
+
+
+def pairwise_distance_histogram(
+    points: Array,
+    labels: Array | None = None,
+    bins: int = 100,
+    metric: str = "euclidean",
+    *,
+    range: Sequence[float] | None = None,
+) -> DistanceHistogram:
+    """Count the distances of all pairs of rows, within and between classes, without a matrix of distances.
+
+    Parameters
+    ----------
+    points : tensor or array of shape (n, d)
+        Activations, one row for each input; float32 or float64, finite. Fewer than two rows have no pairs. The
+        distances of a tensor on a CUDA device are computed there.
+    labels : integer tensor or array of shape (n,), optional
+        Classes; without them all rows are of one class.
+    bins : int
+        Number of evenly spaced bins, at least 1.
+    metric : {"euclidean", "cosine"}
+        "cosine" is one minus the cosine of the angle; no row may be zero.
+    range : (float, float), optional
+        First and last edge. The default is 0 to 2 for "cosine", and otherwise 0 to the largest distance (to 1 if all
+        rows are equal), which takes a second pass over all pairs. Pass a range to compare layers or epochs.
+
+    Returns
+    -------
+    DistanceHistogram
+        Counts as NumPy arrays, the same for any number of threads and any order of the rows. A distance is rounded to
+        the dtype of `points` before the comparison with the edges. With eps of that dtype, its error is at most
+        (11 + d/1024) eps distance; a cosine distance c is off by at most (40 + d/60) eps c + 2 eps sqrt(c) + eps^2.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument has the wrong type, dtype, device, shape or value; the message names the argument.
+
+    Notes
+    -----
+    The histogram shows the clustering that accompanies compression: Goldfeld et al., Estimating Information Flow in
+    Deep Neural Networks (ICML 2019).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import layerbits as lb
+    >>> points = np.array([[0.0], [1.0], [10.0], [11.0]])
+    >>> histogram = lb.pairwise_distance_histogram(points, np.array([0, 0, 1, 1]), bins=4)
+    >>> histogram.within.tolist(), histogram.between.tolist(), histogram.overlap
+    ([2, 0, 0, 0], [0, 0, 0, 4], 0.0)
+    """
+    rows = as_matrix("points", points)
+    bin_count = check_count("bins", bins, least=1)
+    if bin_count > MAX_BINS:
+        raise ValueError(f"bins: got {bin_count}, wanted at most {MAX_BINS}")
+    classes = None if labels is None else torch.from_numpy(class_numbers(labels, len(rows))).to(rows.device)
+    lower, upper = _default_range(rows, metric) if range is None else _check_range(range)
+    edges = np.linspace(lower, upper, bin_count + 1)
+    counts = distance_histogram(rows, torch.from_numpy(edges), labels=classes, metric=metric).numpy(force=True)
+    return DistanceHistogram(
+        edges=edges,
+        within=counts[1:-1, 1].copy(),
+        between=counts[1:-1, 0].copy(),
+        outside=int(counts[[0, -1]].sum()),
+        metric=metric,
+    )
+
+
+def _default_range(rows: Tensor, metric: str) -> tuple[float, float]:
+    if metric == "cosine":
+        return 0.0, 2.0
+    largest = largest_distance(rows, metric=metric)
+    if largest == math.inf:
+        raise ValueError("points: got distances that overflow, wanted smaller values; scale the points down")
+    return 0.0, largest or 1.0
+
+
+def _check_range(range_: Sequence[float]) -> tuple[float, float]:
+    if isinstance(range_, str) or not isinstance(range_, Sequence) or len(range_) != 2:
+        raise TypeError(f"range: got {range_!r}, wanted a pair of numbers")
+    if not all(isinstance(end, numbers.Real) and not isinstance(end, bool) for end in range_):
+        raise TypeError(f"range: got {range_!r}, wanted a pair of numbers")
+    lower, upper = range_
+    if not -math.inf < lower < upper < math.inf:
+        raise ValueError(f"range: got {range_!r}, wanted two finite numbers, the smaller one first")
+    return float(lower), float(upper)

@@ -1,0 +1,55 @@
+"""The largest possible information of a noisy layer."""
+
+from __future__ import annotations
+
+import math
+
+from layerbits._base import check_count
+from layerbits.theory.checks import check_scale, check_setting
+
+
+def information_ceiling(*, dim: int, sigma: float, inputs: int | None = None, mean_square: float = 1.0) -> float:
+    """Compute min{log N, d/2 log(1 + M / sigma^2)}, which I(X;T) cannot exceed, in nats.
+
+    Parameters
+    ----------
+    dim, sigma
+        See `layerbits.theory`.
+    inputs : int, optional
+        The number N of equally likely inputs; without it the ceiling is the second term.
+    mean_square : float
+        M, the mean over coordinates of E S_i^2 or an upper bound on it: 1 for tanh.
+
+    Examples
+    --------
+    >>> import layerbits as lb
+    >>> round(lb.theory.information_ceiling(dim=1, sigma=1.0), 4)
+    0.3466
+    """
+    dim, sigma = check_setting(dim, sigma)
+    ceiling = dim / 2 * math.log1p(check_scale("mean_square", mean_square) / sigma**2)
+    return ceiling if inputs is None else min(ceiling, math.log(check_count("inputs", inputs, least=1)))
+
+
+def is_vacuous(bound: float, *, dim: int, sigma: float, inputs: int | None = None, mean_square: float = 1.0) -> bool:
+    """Tell whether a bound on the error of an entropy or of I(X;T) holds without any sample.
+
+    I(X;T) and its plug-in both lie between 0 and the `information_ceiling`, and h(T) and its plug-in lie in an interval
+    of the same length above h(Z). So a bound of at least the ceiling says nothing.
+
+    Parameters
+    ----------
+    bound : float
+        The bound, in nats; it may be infinite.
+    dim, sigma, inputs, mean_square
+        As for `information_ceiling`.
+
+    Examples
+    --------
+    >>> import layerbits as lb
+    >>> lb.theory.is_vacuous(lb.theory.plugin_risk_bound(4096, dim=3, sigma=0.005), dim=3, sigma=0.005)
+    True
+    """
+    if math.isnan(bound):
+        raise ValueError("bound: got NaN, wanted a number or infinity")
+    return bound >= information_ceiling(dim=dim, sigma=sigma, inputs=inputs, mean_square=mean_square)

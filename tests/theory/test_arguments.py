@@ -1,0 +1,40 @@
+"""Arguments of the bounds that are out of range."""
+
+import math
+
+import pytest
+
+from layerbits import theory
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (lambda: theory.plugin_risk_bound(1, dim=1, sigma=1), "n"),
+        (lambda: theory.plugin_risk_bound(10, dim=0, sigma=1), "dim"),
+        (lambda: theory.plugin_risk_bound(10, dim=1, sigma=0), "sigma"),
+        (lambda: theory.plugin_risk_bound(10, dim=1, sigma=1e-200), "sigma"),
+        (lambda: theory.plugin_risk_bound(10, dim=1, sigma=1, slack=0), "slack"),
+        (lambda: theory.subgaussian_risk_bound(10, dim=1, sigma=1, norm=-1), "norm"),
+        (lambda: theory.subgaussian_covering_risk_bound(0, dim=1, sigma=1, norm=1), "n"),
+        (lambda: theory.monte_carlo_mse_bound(10, 0, dim=1, sigma=1), "draws"),
+        (lambda: theory.information_mse_bound(10, 1, dim=1, sigma=1, mean_square=math.inf), "mean_square"),
+        (lambda: theory.finite_support_bias_bound(10, 0), "atoms"),
+        (lambda: theory.covering_risk_bound(10, dim=1, sigma=1, atoms=0), "atoms"),
+        (lambda: theory.information_risk_bound(-0.1, dim=1, sigma=1), "entropy_risk"),
+        (lambda: theory.separable_levels(dim=1, sigma=1, confusion=1.0), "confusion"),
+        (lambda: theory.log_necessary_samples(0.0, dim=1, sigma=1), "bias"),
+        (lambda: theory.samples_needed(0.0, dim=1, sigma=1), "error"),
+        (lambda: theory.samples_needed(1e-200, dim=1, sigma=1), "error"),
+        (lambda: theory.samples_needed(0.1, dim=1, sigma=1, monte_carlo_share=1), "monte_carlo_share"),
+        (lambda: theory.information_ceiling(dim=1, sigma=1, inputs=0), "inputs"),
+    ],
+)
+def test_argument_out_of_range_is_named(call, name):
+    with pytest.raises(ValueError, match=rf"^{name}: got .*, wanted "):
+        call()
+
+
+def test_number_of_samples_must_be_an_integer():
+    with pytest.raises(TypeError, match=r"^n: got float"):
+        theory.covering_risk_bound(1e9, dim=1, sigma=1)

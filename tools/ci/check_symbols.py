@@ -1,6 +1,6 @@
 """Checks that the objects of an ISA level define nothing but their table, and that the module exports only its entry.
 
-    python tools/check_symbols.py BUILD_FOLDER
+    python tools/ci/check_symbols.py BUILD_FOLDER
 
 A function that two levels shared could be merged by the linker, and then run with instructions that the CPU lacks. What
 the C++ standard library shares between all modules on purpose, templates of std and type descriptions, may be seen.

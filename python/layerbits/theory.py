@@ -66,7 +66,7 @@ def information_ceiling(*, dim: int, sigma: float, inputs: int | None = None, me
     """
     d, deviation = _setting(dim, sigma)
     ceiling = d / 2 * math.log1p(_scale("mean_square", mean_square) / deviation**2)
-    return ceiling if inputs is None else min(ceiling, math.log(check_count("inputs", inputs, least=1)))
+    return ceiling if inputs is None else min(ceiling, math.log(check_count("inputs", inputs, minimum=1)))
 
 
 def is_vacuous(bound: float, *, dim: int, sigma: float, inputs: int | None = None, mean_square: float = 1.0) -> bool:
@@ -108,7 +108,7 @@ def sharp_mse_bound(n: int, draws: int, *, dim: int) -> float:
 
     It is that of the mean of -log g(T) over `draws` independent draws of the noise per sample, n_MC.
     """
-    return check_count("dim", dim, least=1) / _total(n, draws)
+    return check_count("dim", dim, minimum=1) / _total(n, draws)
 
 
 def information_mse_bound(n: int, draws: int, *, dim: int, sigma: float, mean_square: float = 1.0) -> float:
@@ -146,7 +146,7 @@ def plugin_risk_bound(n: int, *, dim: int, sigma: float, slack: float = 0.005) -
     slack : float
         The epsilon of [T], above 0.
     """
-    log_n = math.log(check_count("n", n, least=2))
+    log_n = math.log(check_count("n", n, minimum=2))
     d, deviation = _setting(dim, sigma)
     variance = deviation**2
     side = 2 + 2 * deviation * math.sqrt((2 + check_positive("slack", slack)) * log_n)
@@ -173,7 +173,7 @@ def subgaussian_risk_bound(n: int, *, dim: int, sigma: float, norm: float) -> fl
         K, the largest of E[|S_i|^p]^(1/p) / sqrt(p) over coordinates i and p >= 1, as the moments in the formula have
         it; s sqrt(2 / pi) for N(0, s^2).
     """
-    log_n = math.log(check_count("n", n, least=2))
+    log_n = math.log(check_count("n", n, minimum=2))
     d, deviation = _setting(dim, sigma)
     ratio = _scale("norm", norm) / deviation
     log_w = math.log(2 * (ratio + 1) ** 2 * log_n / ((math.e - 1) * math.pi))
@@ -193,8 +193,8 @@ def finite_support_bias_bound(n: int, atoms: int) -> float:
     atoms : int
         m, of any size.
     """
-    log_n = math.log(check_count("n", n, least=1))
-    count = check_count("atoms", atoms, least=1)
+    log_n = math.log(check_count("n", n, minimum=1))
+    count = check_count("atoms", atoms, minimum=1)
     return _log1p_exp(math.log(count - 1) - log_n) if count > 1 else 0.0
 
 
@@ -203,7 +203,7 @@ def fluctuation_bound(n: int) -> float:
 
     For every law of S it bounds the standard deviation of the plug-in entropy over samples.
     """
-    return _fluctuation(math.log(check_count("n", n, least=1)))
+    return _fluctuation(math.log(check_count("n", n, minimum=1)))
 
 
 def covering_risk_bound(n: int, *, dim: int, sigma: float, atoms: int | None = None) -> float:
@@ -221,7 +221,7 @@ def covering_risk_bound(n: int, *, dim: int, sigma: float, atoms: int | None = N
         The number of values that S takes at most; A is not above it.
     """
     d, deviation = _setting(dim, sigma)
-    return _covering(math.log(check_count("n", n, least=1)), d, deviation, _log_cells(d, deviation, atoms))
+    return _covering(math.log(check_count("n", n, minimum=1)), d, deviation, _log_cells(d, deviation, atoms))
 
 
 def subgaussian_covering_risk_bound(n: int, *, dim: int, sigma: float, norm: float) -> float:
@@ -237,7 +237,7 @@ def subgaussian_covering_risk_bound(n: int, *, dim: int, sigma: float, norm: flo
     norm : float
         K, as of `subgaussian_risk_bound`.
     """
-    log_n = math.log(check_count("n", n, least=1))
+    log_n = math.log(check_count("n", n, minimum=1))
     d, deviation = _setting(dim, sigma)
     scale = _scale("norm", norm) / deviation * math.sqrt(2)  # in cubes
     # What lies beyond is less than rounding; shells of several cubes where there are very many.
@@ -268,7 +268,7 @@ def information_risk_bound(entropy_risk: float, *, dim: int, sigma: float, n: in
         raise ValueError(f"entropy_risk: got {entropy_risk}, wanted a number >= 0, or infinity")
     entropies = 2 * float(entropy_risk)
     ceiling = information_ceiling(dim=dim, sigma=sigma)
-    return entropies if n is None else entropies + ceiling / (2 * math.sqrt(check_count("n", n, least=1)))
+    return entropies if n is None else entropies + ceiling / (2 * math.sqrt(check_count("n", n, minimum=1)))
 
 
 def separable_levels(*, dim: int, sigma: float, confusion: float = 0.01) -> int:
@@ -287,7 +287,7 @@ def least_bias(n: int, *, dim: int, sigma: float, confusion: float = 0.01) -> fl
 
     The bias is h(T) - E[plug-in], the law uniform on the lattice of `separable_levels`. Source: [T].
     """
-    log_n = math.log(check_count("n", n, least=1))
+    log_n = math.log(check_count("n", n, minimum=1))
     return max(0.0, _log_lattice(dim, sigma, confusion) - log_n)
 
 
@@ -336,7 +336,7 @@ def samples_needed(
 
 
 def _setting(dim: int, sigma: float) -> tuple[int, float]:
-    return check_count("dim", dim, least=1), _scale("sigma", sigma)
+    return check_count("dim", dim, minimum=1), _scale("sigma", sigma)
 
 
 def _scale(name: str, value: float) -> float:
@@ -354,7 +354,7 @@ def _fraction(name: str, value: float) -> float:
 
 
 def _total(n: int, draws: int) -> int:
-    return check_count("n", n, least=1) * check_count("draws", draws, least=1)
+    return check_count("n", n, minimum=1) * check_count("draws", draws, minimum=1)
 
 
 def _exp(exponent: float) -> float:
@@ -375,7 +375,7 @@ def _log_cells(dim: int, sigma: float, atoms: int | None) -> float:
     """Return log A of `covering_risk_bound`."""
     best = math.sqrt(8) / sigma  # log k + 4 / (k sigma)^2 falls until there, then rises
     cells = dim * min(math.log(k) + (2 / (k * sigma)) ** 2 for k in (max(1, math.floor(best)), math.ceil(best)))
-    return cells if atoms is None else min(cells, math.log(check_count("atoms", atoms, least=1)))
+    return cells if atoms is None else min(cells, math.log(check_count("atoms", atoms, minimum=1)))
 
 
 def _covering(log_n: float, dim: int, sigma: float, log_cells: float) -> float:

@@ -11,19 +11,19 @@ from layerbits._base import check_confidence, check_count, check_positive
 
 @pytest.mark.parametrize("value", [3, np.int64(3), np.uint8(3)])
 def test_integers_of_any_kind_come_back_as_int(value):
-    assert (type(check_count("n", value, least=3)), check_count("n", value, least=3)) == (int, 3)
+    assert (type(check_count("n", value, minimum=3)), check_count("n", value, minimum=3)) == (int, 3)
 
 
 @pytest.mark.parametrize("value", [3.0, "3", None, True, np.float64(3), np.bool_(True), [3], 3j])
 def test_count_that_is_no_integer_is_a_type_error(value):
     with pytest.raises(TypeError, match=rf"^n: got {type(value).__name__}, wanted an integer >= 1$"):
-        check_count("n", value, least=1)
+        check_count("n", value, minimum=1)
 
 
 @pytest.mark.parametrize("value", [0, -5, np.int64(0)])
 def test_count_below_the_least_is_a_value_error(value):
     with pytest.raises(ValueError, match=rf"^n: got {value}, wanted an integer >= 1$"):
-        check_count("n", value, least=1)
+        check_count("n", value, minimum=1)
 
 
 @pytest.mark.parametrize("value", [0.5, np.float32(0.5), np.float64(0.5), Fraction(1, 2)])

@@ -51,8 +51,8 @@ def kde_entropy(activations: Array, *, labels: Array | None = None, folds: int =
     Sources: likelihood cross-validation, Silverman, Density Estimation (1986), section 3.4.4; bandwidths between 2^-8
     and 4 times Scott's n^(-1/(d + 4)) standard deviations.
     """
-    rows, parts = as_rows("activations", activations), check_count("folds", folds, least=2)
-    check_count("seed", seed, least=0)
+    rows, parts = as_rows("activations", activations), check_count("folds", folds, minimum=2)
+    check_count("seed", seed, minimum=0)
 
     def entropy(some: Doubles) -> float:
         n, d = some.shape

@@ -46,7 +46,7 @@ def kozachenko_leonenko_entropy(
     Sources: Kozachenko and Leonenko (1987); Kraskov, Stoegbauer and Grassberger, Estimating Mutual Information (2004),
     eq. 20, with Euclidean balls.
     """
-    rows, k = as_rows("activations", activations), check_count("neighbours", neighbours, least=1)
+    rows, k = as_rows("activations", activations), check_count("neighbours", neighbours, minimum=1)
 
     def entropy(some: Doubles) -> float:
         n, d = some.shape
@@ -95,7 +95,7 @@ def ksg_information(
     Ross, Mutual Information between Discrete and Continuous Data Sets (2014).
     """
     rows, others = as_rows("activations", activations), as_rows("inputs", inputs)
-    n, k = len(rows), check_count("neighbours", neighbours, least=1)
+    n, k = len(rows), check_count("neighbours", neighbours, minimum=1)
     if len(others) != n:
         raise ValueError(f"inputs: got {len(others)} rows, wanted {n} like activations")
     if n <= k:

@@ -44,7 +44,7 @@ def generator_matrix(order: int, variables: int) -> _Bits:
     ----------
     Muller (1954) and Reed (1954); MacWilliams and Sloane, The Theory of Error-Correcting Codes (1977), chapter 13.
     """
-    m, r = check_count("variables", variables, least=1), check_count("order", order, least=0)
+    m, r = check_count("variables", variables, minimum=1), check_count("order", order, minimum=0)
     if r > m:
         raise ValueError(f"order: got {r}, wanted at most the {m} variables")
     points: _Bits = (np.arange(2**m)[:, None] >> np.arange(m) & 1).astype(np.uint8)

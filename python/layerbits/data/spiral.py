@@ -52,7 +52,7 @@ def spiral_dataset(
     TypeError, ValueError
         A number is no integer, or less than 1.
     """
-    n, arms = check_count("samples", samples, least=1), check_count("classes", classes, least=1)
+    n, arms = check_count("samples", samples, minimum=1), check_count("classes", classes, minimum=1)
     labels, radius = random.integers(arms, size=n), random.random(n)
     angle = 2 * math.pi * labels / arms + turn * radius + spread * random.standard_normal(n)
     points = radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)

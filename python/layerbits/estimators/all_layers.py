@@ -13,7 +13,15 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 
-from layerbits._base import Array, InformationRow, InformationTable, bar, check_confidence, check_count, check_positive
+from layerbits._base import (
+    Array,
+    InformationRow,
+    InformationTable,
+    check_confidence,
+    check_count,
+    check_positive,
+    progress_bar,
+)
 from layerbits.estimators.intervals import TwoSidedEstimate
 from layerbits.estimators.refinement import Goal, refine
 from layerbits.estimators.sampling import Inputs, LayerSample, sample_layers
@@ -132,7 +140,7 @@ def layer_information(
     classes = None if labels is None else class_numbers(labels, n_inputs)
     goal = None if tolerance is None else Goal(float(tolerance), max_draws, float(max_seconds), began + max_seconds)
     rows: list[InformationRow] = []
-    shown = bar(samples[0], name="information", total=len(samples[0]))
+    shown = progress_bar(samples[0], name="information", total=len(samples[0]))
     for layer in shown:
         started = time.monotonic()
 
@@ -163,16 +171,16 @@ def check_options(
     estimator: str,
 ) -> None:
     """Raise the TypeError or ValueError that `layer_information` would raise for its options."""
-    check_count("draws", draws, least=1)
+    check_count("draws", draws, minimum=1)
     if queries is not None:
-        check_count("queries", queries, least=2)
+        check_count("queries", queries, minimum=2)
     if tolerance is not None:
         check_positive("tolerance", tolerance)
     check_confidence(confidence)
     check_positive("max_seconds", max_seconds)
-    if check_count("max_draws", max_draws, least=1) < draws and tolerance is not None:
+    if check_count("max_draws", max_draws, minimum=1) < draws and tolerance is not None:
         raise ValueError(f"max_draws: got {max_draws}, wanted at least draws, {draws}; lower draws or raise it")
-    check_count("seed", seed, least=0)
+    check_count("seed", seed, minimum=0)
     if estimator not in ESTIMATORS:
         raise ValueError(f"estimator: got {estimator!r}, wanted one of {', '.join(ESTIMATORS)}")
 

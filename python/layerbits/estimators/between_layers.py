@@ -100,9 +100,9 @@ def information_between_layers(
     queries of every input; it knows nothing of what happens more rarely than one query in all. Between neighbours the
     lower bound cannot exceed log(n (draws + queries)).
     """
-    check_count("draws", draws, least=2)
-    check_count("queries", queries, least=2)
-    check_count("seed", seed, least=0)
+    check_count("draws", draws, minimum=2)
+    check_count("queries", queries, minimum=2)
+    check_count("seed", seed, minimum=0)
     level = check_confidence(confidence)
     risk = (1 - level) / 2
     n_inputs = _check_chain(noisy, inputs, first, second, seed)

@@ -158,8 +158,8 @@ def sigma_profile(
     widths = [check_positive("sigmas", one.item() if isinstance(one, Tensor) else one) for one in sigmas]
     if not widths:
         raise ValueError("sigmas: got none, wanted at least one")
-    check_count("queries", queries, least=2)
-    level, number = check_confidence(confidence), check_count("seed", seed, least=0)
+    check_count("queries", queries, minimum=2)
+    level, number = check_confidence(confidence), check_count("seed", seed, minimum=0)
     rows: list[SigmaRow] = []
     for place, (layer, points) in enumerate(layers.items()):
         n = len(points)

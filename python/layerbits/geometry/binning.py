@@ -137,7 +137,7 @@ def szt_edges(bins: int = 30) -> Doubles:
 
     Source: Shwartz-Ziv and Tishby, Opening the Black Box of Deep Neural Networks via Information (2017): 30 bins.
     """
-    return np.linspace(-1, 1, check_count("bins", bins, least=1) + 1)[1:-1]
+    return np.linspace(-1, 1, check_count("bins", bins, minimum=1) + 1)[1:-1]
 
 
 def quantile_edges(activations: Array, bins: int = 30) -> Doubles:
@@ -146,7 +146,7 @@ def quantile_edges(activations: Array, bins: int = 30) -> Doubles:
     Source: Chelombiev, Houghton and O'Donnell, Adaptive Estimators Show Information Compression in Deep Neural Networks
     (ICLR 2019).
     """
-    levels = np.linspace(0, 1, check_count("bins", bins, least=1) + 1)[1:-1]
+    levels = np.linspace(0, 1, check_count("bins", bins, minimum=1) + 1)[1:-1]
     return np.quantile(np.unique(_activations(activations)).astype(np.float64), levels)
 
 

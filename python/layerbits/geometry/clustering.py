@@ -99,7 +99,7 @@ def pairwise_distance_histogram(
     Neural Networks (ICML 2019).
     """
     rows = _rows(points)
-    count = check_count("bins", bins, least=1)
+    count = check_count("bins", bins, minimum=1)
     if count > MOST_BINS:
         raise ValueError(f"bins: got {count}, wanted at most {MOST_BINS}")
     classes = None if labels is None else torch.from_numpy(class_numbers(labels, len(rows))).to(rows.device)

@@ -153,7 +153,7 @@ def mixture_information(
     mass = None if mass is None else mass.detach()
     level = check_confidence(confidence)
     wanted = None if tolerance is None else check_positive("tolerance", tolerance)
-    number, budget = check_count("seed", seed, least=0), check_count("max_draws", max_draws, least=64)
+    number, budget = check_count("seed", seed, minimum=0), check_count("max_draws", max_draws, minimum=64)
     # The core checks values: with no points it does nothing else.
     log_sum_exp_isotropic(where[:0], where, as_sigma(width), weights=mass)
     if not where.isfinite().all():

@@ -70,7 +70,7 @@ def noisify(
         raise TypeError(f"model: got {type(model).__name__}, wanted a torch.nn.Module")
     if any(isinstance(hook, _AddNoise) for module in model.modules() for hook in module._forward_hooks.values()):
         raise ValueError("model: got a network that is noisy already; use it as it is, or noisify one without noise")
-    by_key, number = _noise_by_key(sigma), check_count("seed", seed, least=0)
+    by_key, number = _noise_by_key(sigma), check_count("seed", seed, minimum=0)
     calls = layer_calls(model)
     chosen = choose_layers(calls, layers)
     return NoisyModule(model, _noise_of_layers(by_key, chosen), number, calls)

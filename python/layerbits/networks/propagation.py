@@ -165,7 +165,7 @@ def record(
 ) -> dict[str, Tensor]:
     """Do what `propagate` does, and keep of the layers that `views` names no more than its view."""
     _check_noise(noisy)
-    draws, seed = check_count("draws", draws, least=1), check_count("seed", seed, least=0)
+    draws, seed = check_count("draws", draws, minimum=1), check_count("seed", seed, minimum=0)
     tensors = _as_tensors(inputs, noisy)
     n_inputs, wanted = len(tensors[0]), wanted_layers(noisy, layers)
     recorder = _Recorder(noisy, wanted, n_inputs, draws, seed, _as_given(given, noisy, n_inputs), views or {})
@@ -372,7 +372,7 @@ def rows_per_pass(tensors: Sequence[Tensor], chunk: int | None = None) -> int:
     if chunk is None:
         width = sum(math.prod(tensor.shape[1:]) for tensor in tensors)
         chunk = max(1, min(_CHUNK_ROWS, _CHUNK_ELEMENTS // max(1, width)))
-    return check_count("chunk", chunk, least=1)
+    return check_count("chunk", chunk, minimum=1)
 
 
 def _check_noise(noisy: object) -> None:

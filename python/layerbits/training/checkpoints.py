@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from layerbits._base import damaged, replacing
+from layerbits._base import damaged_file, replacing
 
 _FOLDER = "checkpoints"
 _SECONDS_BETWEEN_SAVES = 5.0
@@ -106,4 +106,4 @@ def _damage_told(path: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # a damaged file raises whatever zip, pickle or torch meet first, at length
-        raise damaged(path, "it is no checkpoint of this network") from error
+        raise damaged_file(path, "it is no checkpoint of this network") from error

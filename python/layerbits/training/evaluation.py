@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from layerbits._base import UsageError, damaged, read_csv, write_csv
+from layerbits._base import UsageError, damaged_file, read_csv, write_csv
 from layerbits.networks import evaluating, rows_per_pass
 
 Evaluate = Callable[[nn.Module, Tensor, Tensor], tuple[float, float]]
@@ -68,7 +68,7 @@ class TrainingCurves:
         self._rows = [row for row in read_training(self._path) if row.epoch <= resumed_from] if resumed_from else []
         wanted = [(epoch, split) for epoch in sorted(self._at) if epoch <= resumed_from for split in splits]
         if [(row.epoch, row.split) for row in self._rows] != wanted:
-            raise damaged(self._path, f"it lacks rows up to epoch {resumed_from}")
+            raise damaged_file(self._path, f"it lacks rows up to epoch {resumed_from}")
 
     def step(self, epoch: int) -> None:
         """Evaluate and record, if `epoch` is one of the chosen.
@@ -119,4 +119,4 @@ def read_training(path: Path) -> list[TrainingRow]:
     try:
         return [TrainingRow(int(epoch), split, float(loss), float(accuracy)) for epoch, split, loss, accuracy in rows]
     except ValueError as error:
-        raise damaged(path, str(error)) from error
+        raise damaged_file(path, str(error)) from error

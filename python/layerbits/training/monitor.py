@@ -21,7 +21,7 @@ from layerbits._base import (
     NoNoiseError,
     UsageError,
     check_count,
-    damaged,
+    damaged_file,
     read_csv,
     read_json,
     write_csv,
@@ -55,7 +55,7 @@ def log_spaced(first: int, last: int, count: int) -> tuple[int, ...]:
         If an argument is out of range.
     """
     for name, value in (("first", first), ("last", last), ("count", count)):
-        check_count(name, value, least=1)
+        check_count(name, value, minimum=1)
     if not 1 <= first <= last < 2**53:
         raise ValueError(f"first, last: got {first}, {last}, wanted 1 <= first <= last < 2^53")
     if count < 2:
@@ -190,7 +190,7 @@ class Monitor:
 def _epochs(at: object) -> tuple[int, ...]:
     if isinstance(at, str) or not isinstance(at, Iterable):
         raise TypeError(f"at: got {type(at).__name__}, wanted epochs, for instance log_spaced(1, 1000, 20)")
-    epochs = tuple(sorted({check_count("at", epoch, least=0) for epoch in at}))
+    epochs = tuple(sorted({check_count("at", epoch, minimum=0) for epoch in at}))
     if not epochs:
         raise ValueError("at: got no epoch, wanted at least one")
     return epochs
@@ -225,7 +225,7 @@ def read_information(path: Path) -> dict[int, InformationTable]:
     except UsageError:
         raise
     except ValueError as error:
-        raise damaged(path, str(error)) from error
+        raise damaged_file(path, str(error)) from error
     return {epoch: InformationTable(tuple(of_epoch)) for epoch, of_epoch in rows.items()}
 
 

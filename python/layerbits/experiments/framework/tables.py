@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from layerbits._base import damaged, progress, read_csv, write_csv
+from layerbits._base import damaged_file, progress, read_csv, write_csv
 from layerbits.training import single_threaded
 
 _Row = TypeVar("_Row", bound=tuple[Any, ...])  # a NamedTuple of str, int and float
@@ -37,7 +37,7 @@ def read_table(path: Path, kind: type[_Row]) -> list[_Row]:
     try:
         return [kind(*(parse(cell) for parse, cell in zip(parsers, row, strict=True))) for row in rows]
     except ValueError as error:
-        raise damaged(path, str(error)) from error
+        raise damaged_file(path, str(error)) from error
 
 
 def fill_table(
@@ -78,7 +78,7 @@ def fill_table(
     """
     rows = read_table(path, kind)
     if len(rows) > len(cells):
-        raise damaged(path, f"it has {len(rows)} rows, wanted {len(cells)} at most")
+        raise damaged_file(path, f"it has {len(rows)} rows, wanted {len(cells)} at most")
     saved = time.monotonic()
     left = cells[len(rows) :]
     made = map(measure, left)

@@ -1,4 +1,7 @@
-"""How much information each layer of a neural network carries about its input."""
+"""Information in the layers of neural networks about their inputs and labels."""
+
+from importlib.metadata import PackageNotFoundError as _PackageNotFoundError
+from importlib.metadata import version as _version
 
 from layerbits import baselines, calibration, data, theory
 from layerbits._base import (
@@ -29,6 +32,11 @@ from layerbits.mixtures import mixture_entropy, mixture_entropy_bounds, mixture_
 from layerbits.networks import NoisyModule, layer_activations, noisify, propagate
 from layerbits.training import Monitor, ParsevalRegularizer, log_spaced
 
+try:
+    __version__ = _version("layerbits")
+except _PackageNotFoundError:  # a source tree that is not installed
+    __version__ = "unknown"
+
 __all__ = [
     "Backend",
     "BackendError",
@@ -48,6 +56,7 @@ __all__ = [
     "SigmaProfile",
     "SigmaRow",
     "UsageError",
+    "__version__",
     "backends",
     "baselines",
     "binned_entropy",

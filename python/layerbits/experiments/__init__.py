@@ -18,10 +18,10 @@ from layerbits.experiments.framework.experiment import Experiment
 from layerbits.experiments.framework.run_folder import RunFolder, versions
 from layerbits.experiments.scalar.leaky_relu_pair import LEAKY_RELU_PAIR
 from layerbits.experiments.scalar.single_neuron import SINGLE_NEURON
-from layerbits.experiments.szt.noisy_network import SZT_LINEAR, SZT_TANH
+from layerbits.experiments.szt.binning import SZT_BINNING
 from layerbits.experiments.szt.noise_levels import SZT_RELU
-from layerbits.experiments.szt.szt_binning import SZT_BINNING
-from layerbits.experiments.szt.szt_tanh_orthonormal import SZT_TANH_ORTHONORMAL
+from layerbits.experiments.szt.noisy_network import SZT_LINEAR, SZT_TANH
+from layerbits.experiments.szt.orthonormal import SZT_TANH_ORTHONORMAL
 
 _ALL: tuple[Experiment[Any], ...] = (
     SZT_TANH,

@@ -27,7 +27,7 @@ from layerbits._base import (
     write_csv,
     write_json,
 )
-from layerbits.estimators import check_options, layer_information
+from layerbits.estimators import MeasurementSettings, layer_information
 from layerbits.kernels import Devices, shared_by
 from layerbits.networks import NoisyModule, wanted_layers
 
@@ -114,7 +114,7 @@ class Monitor:
         if not isinstance(noisy, NoisyModule):
             raise NoNoiseError(f"noisy: got {type(noisy).__name__}, wanted what layerbits.noisify returns")
         self.at = _epochs(at)
-        check_options(
+        MeasurementSettings(
             draws=draws, queries=queries, tolerance=tolerance, confidence=confidence, max_seconds=max_seconds,
             max_draws=max_draws, seed=seed, estimator=estimator,
         )  # fmt: skip

@@ -8,11 +8,10 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from benchmarks.problems.log_sums import PAPER_SIGMA, LogSumProblem, draw_queries
-from benchmarks.problems.networks import noisy_szt_network
+from benchmarks.problems.networks import noisy_szt_network, train_szt_network
 from layerbits.data import szt_dataset
-from layerbits.experiments.szt import szt_tanh
+from layerbits.experiments.szt.noisy_network import SZT_TANH
 from layerbits.networks import propagate
-from layerbits.training import single_threaded, train
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -41,18 +40,13 @@ def trained_layers(epochs: Sequence[int], *, draws: int, queries: int, layers: S
 
     A problem has `draws` centers and `queries` points for each input.
     """
-    config, data = szt_tanh.Config(), szt_dataset()
-    noisy = szt_tanh.network(config)
-    optimizer = torch.optim.Adam(noisy.parameters(), lr=config.learning_rate, fused=True)
-    training = train(
-        noisy, optimizer, data.inputs, data.labels,
-        epochs=range(1, max(epochs) + 1), batch_size=config.batch_size, seed=config.seed,
-    )  # fmt: skip
+    config, inputs = SZT_TANH.config_type(), szt_dataset().inputs
+    noisy, training = train_szt_network(config, range(1, max(epochs) + 1))
     generator = torch.Generator().manual_seed(config.seed)
-    for epoch in single_threaded(training):
+    for epoch in training:
         if epoch not in epochs:
             continue
-        signals = propagate(noisy, data.inputs, draws=draws, seed=config.seed)
+        signals = propagate(noisy, inputs, draws=draws, seed=config.seed)
         for layer in layers:
             centers = signals[noisy.layer_names[layer - 1]]
             bases = centers[:, torch.arange(queries) % draws].flatten(0, 1)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
 
 from benchmarks.problems.log_sums import PAPER_SIGMA
 from layerbits.data import szt_dataset
-from layerbits.experiments.szt.szt_tanh import QUICK, Config, network
+from layerbits.experiments.szt.noisy_network import SZT_TANH
+from layerbits.experiments.szt.settings import NoisySettings
 from layerbits.networks import NoisyModule, noisify
-from layerbits.training import single_threaded, train
+from layerbits.training import Batches, single_threaded, train
 
 SZT_WIDTHS = (12, 10, 7, 5, 4, 3, 2)
 
@@ -34,13 +36,18 @@ def noisy_szt_network(n_inputs: int, *, sigma: float = PAPER_SIGMA, seed: int = 
     return noisify(nn.Sequential(*modules[:-1]), sigma=sigma, seed=seed), inputs[chosen]
 
 
+def train_szt_network(config: NoisySettings, epochs: Iterable[int]) -> tuple[NoisyModule, Iterator[int]]:
+    """Return the network of szt-tanh and an iterator that trains it for one epoch at each step."""
+    noisy, data = SZT_TANH.network(config), szt_dataset()
+    optimizer = torch.optim.Adam(noisy.parameters(), lr=config.learning_rate, fused=True)
+    batches = Batches(data.inputs, data.labels, batch_size=config.batch_size, seed=config.seed)
+    return noisy, single_threaded(train(noisy, optimizer, batches, epochs))
+
+
 def trained_szt_network(epochs: int) -> tuple[NoisyModule, Tensor, Tensor]:
     """Train the network of szt-tanh with the settings of its quick run; return network, inputs and labels."""
-    noisy, data = network(Config()), szt_dataset()
-    optimizer = torch.optim.Adam(noisy.parameters(), lr=QUICK["learning_rate"], fused=True)
-    batches = train(
-        noisy, optimizer, data.inputs, data.labels, epochs=range(epochs), batch_size=QUICK["batch_size"], seed=0
-    )
-    for _ in single_threaded(batches):
+    noisy, training = train_szt_network(SZT_TANH.quick_config(), range(epochs))
+    for _ in training:
         pass
+    data = szt_dataset()
     return noisy, data.inputs, data.labels

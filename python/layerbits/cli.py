@@ -77,9 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--quick", action="store_true", help="use the settings of a quick run, which takes about a minute")
     run.add_argument("--out", metavar="DIR", type=Path, help="folder for the results (default: runs/NAME)")
     run.add_argument("--seed", metavar="N", help="seed of all random numbers (default: 0)")
-    run.add_argument(
-        "--set", metavar="KEY=VALUE", action="append", default=[], help="change a setting; repeatable"
-    )
+    run.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="change a setting; repeatable")
     run.add_argument("--resume", action="store_true", help="continue the run in DIR")
     report = commands.add_parser(
         "report",

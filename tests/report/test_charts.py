@@ -4,10 +4,10 @@ import math
 
 import plotly.graph_objects
 import pytest
+from layerbits.training.evaluation import TrainingRow
 
 from layerbits._base import InformationRow, InformationTable, write_csv
 from layerbits.report.charts import information_chart, training_chart
-from layerbits.training.evaluation import TrainingRow
 from layerbits.training.monitor import write_information
 
 

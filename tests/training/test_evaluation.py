@@ -4,11 +4,11 @@ import math
 
 import pytest
 import torch
+from layerbits.training.evaluation import TrainingRow, evaluate
 from torch import nn
 
 from layerbits._base import UsageError
 from layerbits.training import TrainingCurves, read_training
-from layerbits.training.evaluation import TrainingRow, evaluate
 
 LOGITS = torch.tensor([[0.0, math.log(3)], [math.log(3), 0.0], [0.0, math.log(3)], [0.0, math.log(3)]])
 LABELS = torch.tensor([1, 1, 1, 0])

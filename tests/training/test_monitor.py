@@ -212,7 +212,7 @@ def test_epoch_that_lost_rows_is_measured_again(tmp_path):
 def test_damaged_table_is_named(content, tmp_path):
     monitor(tmp_path).step(1)
     (tmp_path / "information.csv").write_bytes(content)
-    with pytest.raises(UsageError, match=r"information.csv: cannot go on from this file"):
+    with pytest.raises(UsageError, match=r"information.csv: cannot resume from this file"):
         monitor(tmp_path)
 
 
@@ -220,7 +220,7 @@ def test_damaged_cell_is_named(tmp_path):
     monitor(tmp_path).step(1)
     path = tmp_path / "information.csv"
     path.write_text(path.read_text().replace("pooled,", "pooled,x", 1))
-    with pytest.raises(UsageError, match=r"information.csv: cannot go on from this file: could not convert"):
+    with pytest.raises(UsageError, match=r"information.csv: cannot resume from this file: could not convert"):
         monitor(tmp_path)
 
 

@@ -69,7 +69,7 @@ class RoofRow:
 def roof(dim: int, dtype: str, multiply_adds: float, pipes: float) -> float:
     """Return the pairs a second that the model allows."""
     products, additions = _BESIDE_DIM[dtype]
-    return multiply_adds / max(dim + products, (2 * dim + products + additions) / round(pipes))
+    return multiply_adds / max(dim + products, (2 * dim + products + additions) / max(1, round(pipes)))
 
 
 def measure_roofline(dtype: torch.dtype, *, n: int, m: int, rounds: Rounds) -> list[RoofRow]:

@@ -35,7 +35,7 @@ TINY = Plan(
 @pytest.fixture(scope="module")
 def report():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(roofline, "_PIECES", 16)
+        patch.setattr(roofline, "_PIECES", 64)
         return comparison.compare(TINY)
 
 

@@ -2,6 +2,7 @@
 
 import importlib.util
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -9,28 +10,17 @@ import pytest
 from layerbits._base import write_csv
 from layerbits.cli import main
 from layerbits.report import write_report
-from layerbits.training import Checkpoints
 from tests.support.html_page import HtmlPage
 from tests.support.run_files import file_contents
-
-SETTINGS = ["epochs=12", "evaluations=5", "measurements=4", "draws=3", "queries=3"]
-TINY = ["run", "szt-tanh", *(f"--set={setting}" for setting in SETTINGS)]
+from tests.support.tiny_run import TINY_RUN, call_after_epoch
 
 
 @pytest.fixture(scope="module")
 def interrupted_run(tmp_path_factory):
     """Interrupt a run of szt-tanh at epoch 7, before any figure is plotted."""
     path = tmp_path_factory.mktemp("runs") / "interrupted"
-    step = Checkpoints.step
-
-    def interrupt(self, epoch):
-        step(self, epoch)
-        if epoch == 7:
-            raise KeyboardInterrupt
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Checkpoints, "step", interrupt)
-        assert main([*TINY, f"--out={path}"]) == 130
+    with call_after_epoch(7, lambda: signal.raise_signal(signal.SIGINT)):
+        assert main([*TINY_RUN, f"--out={path}"]) == 130
     return path
 
 
@@ -66,7 +56,7 @@ def test_report_of_an_interrupted_run_plots_its_tables_and_changes_no_other_file
 
 def test_run_can_be_resumed_after_a_report(szt_run):
     write_report(szt_run)
-    assert main([*TINY, f"--out={szt_run}", "--resume"]) == 0
+    assert main([*TINY_RUN, f"--out={szt_run}", "--resume"]) == 0
     write_report(szt_run)
     page = HtmlPage(szt_run / "report.html")
     assert "Status: finished" in page.text

@@ -53,7 +53,7 @@ def _plot_layers(axes: Axes, report: Report) -> None:
             axes.plot(positions, speeds, marker, label=tree)
     plots.curve_panel(axes, xlabel="layer, epoch", ylabel="speed over our dense kernel")
     axes.set(xscale="linear", yscale="log", title="layers of a network in training")
-    axes.set_xticks(positions, [f"{row.layer}\n{row.epoch}" for row in rows])
+    axes.set_xticks(positions, [f"{row.layer}, {row.epoch}" for row in rows], rotation=90)
     plots.reference_line(axes, 1.0, "dense")
     plots.legend_outside(axes)
 

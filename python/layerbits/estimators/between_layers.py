@@ -17,11 +17,11 @@ from torch import Tensor
 from layerbits._base import Doubles, Estimate, Integers, check_confidence, check_count
 from layerbits.estimators.decoder_bound import decoders
 from layerbits.estimators.log_densities import Queries, mixture_sums, own_sums
-from layerbits.estimators.plug_in_bound import JackknifeMean
 from layerbits.estimators.sampling import Inputs
 from layerbits.kernels import NormalStream, as_floats, single_threaded_torch, stream
 from layerbits.mixtures import NEGLIGIBLE, fit_subspace
 from layerbits.networks import NoisyModule, record, wanted_layers
+from layerbits.statistics import JackknifeMean
 
 # Streams of random numbers under one seed.
 _ORDER, _POOL, _FIRST, _EMITTED, _GIVEN, _QUERY, _CHOICE = range(7)

@@ -62,7 +62,8 @@ def common_noise_surprisals(
 def _by_kernel(channels: Sequence[KnownChannel], noise: Tensor) -> tuple[list[ByCondition[Doubles]], Doubles]:
     surprisals, lower_bounds = [], []
     for channel in progress(channels, name="sigmas", total=len(channels)):
-        surprisals.append(channel.surprisals(np.arange(len(noise)), noise))
+        points = channel.centers[:, None] + channel.sigma * noise
+        surprisals.append(channel.surprisals(np.arange(len(points)), points))
         lower_bounds.append(float(pairwise_lower_bound(channel.centers, as_sigma(channel.sigma))))
     return surprisals, np.array(lower_bounds)
 

@@ -100,25 +100,24 @@ class KnownChannel:
         arguments = self.centers, as_sigma(self.sigma), self.weights
         return Interval(float(pairwise_lower_bound(*arguments)), float(pairwise_upper_bound(*arguments)))
 
-    def surprisals(self, inputs: Integers, noise: Tensor) -> ByCondition[Doubles]:
-        """Compute log N(t; s, sigma^2 I) - log p(t|condition) at queries t = s + sigma noise.
+    def surprisals(self, inputs: Integers, points: Tensor) -> ByCondition[Doubles]:
+        """Compute log p(t|x) - log p(t|condition) at queries t: terms whose differences have information as their mean.
 
         Parameters
         ----------
         inputs : array of shape (m,)
-            The inputs x with the centers s.
-        noise : Tensor of shape (m, q, d)
-            Standard normal values, of the dtype and device of the centers.
+            The inputs x of the queries.
+        points : Tensor of shape (m, q, d)
+            The queries: noisy values of the centers of these inputs, of the dtype and device of the centers.
 
         Returns
         -------
         ByCondition of arrays of shape (m, q)
             Zeros given the input. In nats.
         """
-        centers = self.centers[torch.from_numpy(inputs)][:, None]
-        points = torch.add(centers, noise, alpha=self.sigma)
         # From the points as they were rounded, so that it cancels against the same term of the sums.
-        own = ((points.double() - centers) / self.sigma).square().sum(-1).div(-2).numpy(force=True)
+        noise = (points.double() - self.centers[torch.from_numpy(inputs)][:, None]) / self.sigma
+        own = noise.square().sum(-1).div(-2).numpy(force=True)
         pooled, in_class = self._log_sums(points, inputs)
         log_total = np.log(self.masses.sum())
         marginal = own - pooled + log_total
@@ -144,8 +143,9 @@ class KnownChannel:
         dict
             I(X;T) and, with classes, I(T;Y) and I(X;T|Y).
         """
-        noise = stream.like(self.centers[:, None].expand(-1, queries, -1))
-        surprisals = self.surprisals(np.arange(len(self.centers)), noise)
+        centers = self.centers[:, None].expand(-1, queries, -1)
+        points = torch.add(centers, stream.like(centers), alpha=self.sigma)
+        surprisals = self.surprisals(np.arange(len(points)), points)
         return self.estimates_at(surprisals, risk, self.pairwise_bounds())
 
     def estimates_at(

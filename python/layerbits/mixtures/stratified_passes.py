@@ -66,6 +66,7 @@ class StratifiedPasses:
         inputs = np.searchsorted(self._cumulative_weights, weights, side="right").clip(
             max=len(self._cumulative_weights) - 1
         )
-        noise = stream.like(self._channel.centers[torch.from_numpy(inputs)])
-        surprisals = self._channel.surprisals(inputs, torch.stack([noise, -noise], dim=1))
+        centers = self._channel.centers[torch.from_numpy(inputs)]
+        noise = self._channel.sigma * stream.like(centers)
+        surprisals = self._channel.surprisals(inputs, torch.stack([centers + noise, centers - noise], dim=1))
         self._passes.append(surprisals.marginal - surprisals.given_input)

@@ -117,14 +117,14 @@ class KnownChannel:
         """
         # From the points as they were rounded, so that it cancels against the same term of the sums.
         noise = (points.double() - self.centers[torch.from_numpy(inputs)][:, None]) / self.sigma
-        own = noise.square().sum(-1).div(-2).numpy(force=True)
+        log_noise = noise.square().sum(-1).div(-2).numpy(force=True)
         pooled, in_class = self._log_sums(points, inputs)
         log_total = np.log(self.masses.sum())
-        marginal = own - pooled + log_total
+        marginal = log_noise - pooled + log_total
         if self.classes is None:
-            return ByCondition(np.zeros_like(own), marginal, marginal)
+            return ByCondition(np.zeros_like(log_noise), marginal, marginal)
         log_class_totals = np.log(np.bincount(self.classes, self.masses))[self.classes[inputs], None]
-        return ByCondition(np.zeros_like(own), own - in_class + log_class_totals, marginal)
+        return ByCondition(np.zeros_like(log_noise), log_noise - in_class + log_class_totals, marginal)
 
     def estimates(self, queries: int, stream: NormalStream, risk: float) -> dict[str, ChannelEstimate]:
         """Estimate every information of inputs of equal weights from queries of every input.

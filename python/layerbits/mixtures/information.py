@@ -11,7 +11,7 @@ from layerbits.mixtures.density import noise_entropy
 from layerbits.mixtures.known_channel import KnownChannel
 from layerbits.mixtures.stratified_passes import StratifiedPasses
 from layerbits.mixtures.subspaces import affine_coordinates
-from layerbits.statistics import Bets, unseen_probability
+from layerbits.statistics import unseen_probability
 
 # Strata of the first two passes.
 _PILOT_STRATA, _FIRST_STRATA = 1024, 4096
@@ -129,8 +129,8 @@ def mixture_information(
     channel = KnownChannel(affine_coordinates(centers, sigma, weights=weights)[0], sigma, weights=weights)
     # Mixing with the prior costs about its weight in nats.
     prior_weight = min(unseen_probability(2 * _FIRST_STRATA, 1 - confidence), (tolerance or 1.0) / 10)
-    bets = Bets((1 - confidence) / 2, prior_weight, fixed_count=False)
-    passes = StratifiedPasses(channel, bets, seed)
+    bet = channel.bet("I(X;T)", (1 - confidence) / 2, prior_weight, fixed_count=False)
+    passes = StratifiedPasses(channel, bet, seed)
     passes.add(min(_PILOT_STRATA, max_draws // 8))
     passes.add(min(_FIRST_STRATA, max_draws // 2 - passes.strata))
     interval = passes.interval()

@@ -19,14 +19,14 @@ from layerbits.kernels import NormalStream, as_sigma, log_sum_exp_isotropic, log
 from layerbits.mixtures.pairwise_bounds import pairwise_lower_bound, pairwise_upper_bound
 from layerbits.statistics import (
     QUANTITIES,
-    Bets,
     ByCondition,
+    InformationBet,
     Interval,
     JackknifeMean,
     ceilings,
-    information_interval,
     largest_terms,
     split_passes,
+    unseen_probability,
 )
 
 # Up to this number of classes the sum over all centers is put together from sums over classes, which costs no pair more
@@ -160,18 +160,20 @@ class KnownChannel:
             if quantity.subtrahend is None or quantity.name not in self.ceilings:
                 continue
             terms = surprisals[quantity.minuend] - surprisals[quantity.subtrahend]
-            passes = [terms[:, None] for terms in split_passes(terms)]
-            interval = information_interval(
-                passes,
-                ceiling=self.ceilings[quantity.name],
-                largest_term=self.largest_terms[quantity.name],
-                bets=Bets.of_count(sum(map(len, passes[1:])), risk),
-            )
+            pilot, *passes = split_passes(terms)
+            count = sum(map(len, passes))
+            bet = self.bet(quantity.name, risk, unseen_probability(count, risk), fixed_count=True)
+            interval = bet.interval([bet.pass_of(x[None]) for x in (pilot, *passes)])
             if quantity.name == "I(X;T)":
                 interval = self.certified(interval, certain_bounds)
             mean = JackknifeMean.of_terms(terms)
             estimates[quantity.name] = ChannelEstimate(mean.value, mean.standard_error, interval)
         return estimates
+
+    def bet(self, quantity: str, risk: float, prior_weight: float, *, fixed_count: bool) -> InformationBet:
+        """Return a bet on an information of the channel; see `InformationBet`."""
+        ceiling, largest_term = self.ceilings[quantity], self.largest_terms[quantity]
+        return InformationBet(ceiling, largest_term, risk, prior_weight, fixed_count)
 
     def certified(self, interval: Interval, certain_bounds: Interval) -> Interval:
         """Return an interval of I(X;T) with both ends moved between bounds that hold with probability 1."""

@@ -7,10 +7,9 @@ import math
 import numpy as np
 import torch
 
-from layerbits._base import Doubles
 from layerbits.kernels import NormalStream
 from layerbits.mixtures.known_channel import KnownChannel
-from layerbits.statistics import Bets, Interval, information_interval
+from layerbits.statistics import BetPass, InformationBet, Interval
 
 
 class StratifiedPasses:
@@ -22,26 +21,26 @@ class StratifiedPasses:
     Parameters
     ----------
     channel : KnownChannel
-    bets : Bets
-        Their `fixed_count` is False if passes are added until the interval is narrow.
+    bet : InformationBet
+        On I(X;T); with `fixed_count` False if passes are added until the interval is narrow.
     seed : int
         Seed of the noise.
     """
 
-    def __init__(self, channel: KnownChannel, bets: Bets, seed: int) -> None:
-        self._channel, self._bets, self._seed = channel, bets, seed
+    def __init__(self, channel: KnownChannel, bet: InformationBet, seed: int) -> None:
+        self._channel, self._bet, self._seed = channel, bet, seed
         self._cumulative_weights = channel.masses.cumsum() / channel.masses.sum()
-        self._passes: list[Doubles] = []  # log p(t|x)/p(t) of each pass, (strata, 2)
+        self._passes: list[BetPass] = []  # a term for each stratum: the mean of its two draws
 
     @property
     def strata(self) -> int:
         """Number of strata in all passes; each has two draws."""
-        return sum(map(len, self._passes))
+        return sum(len(x.terms) for x in self._passes)
 
     @property
     def mean(self) -> float:
         """Mean of all terms, in nats."""
-        return float(sum(terms.mean(1).sum() for terms in self._passes)) / self.strata
+        return sum(float(x.terms.sum()) for x in self._passes) / self.strata
 
     @property
     def standard_error(self) -> float:
@@ -50,13 +49,12 @@ class StratifiedPasses:
         Their difference can only overstate the spread within strata (collapsed strata; Cochran, Sampling Techniques,
         5A.12).
         """
-        strata_means = (terms.mean(1) for terms in self._passes)
-        return math.sqrt(sum(float(np.square(means[::2] - means[1::2]).sum()) for means in strata_means)) / self.strata
+        squares = (float(np.square(x.terms[::2] - x.terms[1::2]).sum()) for x in self._passes)
+        return math.sqrt(sum(squares)) / self.strata
 
     def interval(self) -> Interval:
         """Return a confidence interval of I(X;T), in nats; the first pass is the pilot."""
-        ceiling, largest_term = self._channel.ceilings["I(X;T)"], self._channel.largest_terms["I(X;T)"]
-        return information_interval(self._passes, ceiling=ceiling, largest_term=largest_term, bets=self._bets)
+        return self._bet.interval(self._passes)
 
     def add(self, strata: int) -> None:
         """Add a pass of this number of strata, or of one less if it is odd."""
@@ -69,4 +67,5 @@ class StratifiedPasses:
         centers = self._channel.centers[torch.from_numpy(inputs)]
         noise = self._channel.sigma * stream.like(centers)
         surprisals = self._channel.surprisals(inputs, torch.stack([centers + noise, centers - noise], dim=1))
-        self._passes.append(surprisals.marginal - surprisals.given_input)
+        terms = np.ascontiguousarray((surprisals.marginal - surprisals.given_input).T)  # fast to average
+        self._passes.append(self._bet.pass_of(terms))

@@ -2,8 +2,8 @@
 
 from layerbits.statistics.classes import class_numbers
 from layerbits.statistics.information_bounds import (
-    Bets,
-    information_interval,
+    BetPass,
+    InformationBet,
     mix_with_prior,
     split_passes,
     unseen_probability,
@@ -16,15 +16,15 @@ from layerbits.statistics.quantities import QUANTITIES, ByCondition, Condition, 
 
 __all__ = [
     "QUANTITIES",
-    "Bets",
+    "BetPass",
     "ByCondition",
     "Condition",
+    "InformationBet",
     "Interval",
     "JackknifeMean",
     "Quantity",
     "ceilings",
     "class_numbers",
-    "information_interval",
     "largest_terms",
     "lower_mean_bound",
     "mix_with_prior",

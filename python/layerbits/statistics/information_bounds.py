@@ -1,4 +1,4 @@
-"""Confidence intervals of an information whose channel is known, and the tools of bets on decoders."""
+"""Confidence intervals of an information from terms of a known channel, and the tools of bets on decoders."""
 
 from __future__ import annotations
 
@@ -14,30 +14,6 @@ from layerbits.statistics.mean_bounds import lower_mean_bound, upper_mean_bound
 
 # More passes would improve the stakes of later ones, and narrow an interval by some two hundredths only.
 _MAX_PASSES = 64
-
-
-@dataclasses.dataclass(frozen=True)
-class Bets:
-    """The part of a betting interval that is fixed before the first pass.
-
-    Attributes
-    ----------
-    risk : float
-        Probability with which either end may be wrong.
-    prior_weight : float
-        Weight of the prior in the decoder of the lower end.
-    fixed_count : bool
-        Whether the number of terms is fixed as well. Otherwise the passes may end at any time, for any reason.
-    """
-
-    risk: float
-    prior_weight: float
-    fixed_count: bool
-
-    @classmethod
-    def of_count(cls, count: int, risk: float) -> Bets:
-        """Return the bets on a fixed number of terms."""
-        return cls(risk, unseen_probability(count, risk), fixed_count=True)
 
 
 def unseen_probability(n: int, risk: float) -> float:
@@ -59,36 +35,77 @@ def split_passes(terms: Doubles) -> list[Doubles]:
     return [columns.ravel() for columns in np.array_split(terms, min(terms.shape[1], _MAX_PASSES), axis=1)]
 
 
-def information_interval(passes: Sequence[Doubles], *, ceiling: float, largest_term: float, bets: Bets) -> Interval:
-    """Compute a confidence interval of an information from terms of a known channel, in nats.
+@dataclasses.dataclass(frozen=True)
+class BetPass:
+    """The independent terms of one pass, in nats, as made by `InformationBet.pass_of`.
 
-    Parameters
+    Attributes
     ----------
-    passes : sequence of arrays of shape (n_k, q_k)
-        Terms log(p(t|x) / p(t)), or of another information. The rows of a pass are independent, given the earlier
-        passes, and their means have the information as the mean of their expectations. The first pass is the pilot,
-        which only sets stakes.
+    terms : array of shape (m,)
+        Terms log(p(t|x) / p(t)), or those of another information.
+    decoder_terms : array of shape (m,)
+        The same after mixing the posterior with the prior, which bounds them from below.
+    """
+
+    terms: Doubles
+    decoder_terms: Doubles
+
+
+@dataclasses.dataclass(frozen=True)
+class InformationBet:
+    """A confidence interval of an information by betting; the fields are fixed before the first pass.
+
+    Attributes
+    ----------
     ceiling : float
-        An upper bound of the information.
+        An upper bound of the information, in nats.
     largest_term : float
         An upper bound of every term, but for rounding.
-    bets : Bets
-        Fixed before the first pass.
-
-    Returns
-    -------
-    Interval
-        Within [0, ceiling].
-
-    Notes
-    -----
-    Each end is a betting bound, which holds for any number of terms. The true posterior is the decoder of the lower end
-    (Barber and Agakov, The IM Algorithm, 2003), mixed with the prior so that its terms have a lower bound.
+    risk : float
+        Probability with which either end may be wrong.
+    prior_weight : float
+        Weight of the prior in the decoder of the lower end.
+    fixed_count : bool
+        Whether the number of terms is fixed too. Otherwise the passes may end at any time, for any reason.
     """
-    bounded = [np.minimum(terms, largest_term) for terms in passes]
-    decoder_means = [mix_with_prior(terms, bets.prior_weight).mean(1) for terms in bounded]
-    means = [terms.mean(1) for terms in bounded]
-    floor = math.log(bets.prior_weight)
-    lower = lower_mean_bound(decoder_means, floor=floor, ceiling=ceiling, risk=bets.risk, fixed_count=bets.fixed_count)
-    upper = upper_mean_bound(means, floor=0.0, ceiling=largest_term, risk=bets.risk, fixed_count=bets.fixed_count)
-    return Interval(lower, upper).clipped(0.0, ceiling)
+
+    ceiling: float
+    largest_term: float
+    risk: float
+    prior_weight: float
+    fixed_count: bool
+
+    def pass_of(self, terms: Doubles) -> BetPass:
+        """Return the pass of terms (q, m), independent along the second axis; those along the first are averaged."""
+        return BetPass(terms.mean(0), mix_with_prior(terms, self.prior_weight).mean(0))
+
+    def interval(self, passes: Sequence[BetPass]) -> Interval:
+        """Compute the interval, within [0, ceiling].
+
+        Parameters
+        ----------
+        passes : sequence of BetPass
+            The first pass is the pilot, which only sets stakes. The terms of a pass are independent given the earlier
+            passes, and the mean of their expectations is the information.
+
+        Notes
+        -----
+        Both ends are betting bounds, which hold for any number of terms. The decoder of the lower end is the true
+        posterior (Barber and Agakov, The IM Algorithm, 2003), mixed with the prior so that its terms have a lower
+        bound.
+        """
+        lower = lower_mean_bound(
+            [x.decoder_terms for x in passes],
+            floor=math.log(self.prior_weight),
+            ceiling=self.ceiling,
+            risk=self.risk,
+            fixed_count=self.fixed_count,
+        )
+        upper = upper_mean_bound(
+            [np.minimum(x.terms, self.largest_term) for x in passes],
+            floor=0.0,
+            ceiling=self.largest_term,
+            risk=self.risk,
+            fixed_count=self.fixed_count,
+        )
+        return Interval(lower, upper).clipped(0.0, self.ceiling)

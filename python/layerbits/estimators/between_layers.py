@@ -17,10 +17,10 @@ from torch import Tensor
 from layerbits._base import Doubles, Estimate, Integers, check_confidence, check_count
 from layerbits.estimators.decoder_bound import decoders
 from layerbits.estimators.log_densities import Queries, mixture_sums, own_sums
-from layerbits.estimators.plug_in_bound import JackknifeMean
 from layerbits.kernels import NormalStream, as_floats, single_threaded_torch, stream
 from layerbits.mixtures import NEGLIGIBLE, fit_subspace
 from layerbits.networks import Inputs, NoisyModule, Passes, check_noisy, input_tensors, record, wanted_layers
+from layerbits.statistics import JackknifeMean
 
 # Streams of random numbers under one seed.
 _ORDER, _POOL, _FIRST, _EMITTED, _GIVEN, _QUERY, _CHOICE = range(7)

@@ -14,17 +14,16 @@ from layerbits._base import Doubles, Integers
 from layerbits.estimators.decoder_bound import decoders
 from layerbits.estimators.log_densities import QUANTITIES, Queries, Surprisals, wide_surprisals
 from layerbits.estimators.plug_in_bound import Entropies, exact_surprisals, plug_in
-from layerbits.kernels import as_sigma
-from layerbits.mixtures import pairwise_information_bounds
+from layerbits.mixtures import KnownChannel
 from layerbits.statistics import (
+    ByCondition,
     JackknifeMean,
     ceilings,
-    channel_interval,
-    in_passes,
     largest_terms,
     lower_mean_bound,
-    rare_share,
-    secured,
+    mix_with_prior,
+    split_passes,
+    unseen_probability,
     upper_mean_bound,
 )
 
@@ -83,18 +82,14 @@ def exact_estimates(
     `risk` is that of either end; `lost` is what the dimensions that were left out may add.
     """
     surprisals = exact_surprisals(queries, centers, classes, sigma)
-    known, most = ceilings(len(centers), classes), largest_terms(len(centers), classes)
+    by_condition = ByCondition(surprisals.by_input, surprisals.by_class, surprisals.marginal)
+    channel = KnownChannel(centers[:, 0], sigma, classes)
+    known = channel.ceilings
     nothing = JackknifeMean.of_terms(np.zeros((len(centers), 2)))
     brackets = {"h(T|X)": _between(nothing, nothing, 0.0, 0.0, math.inf, 0.0, "exact")}
-    for quantity, ceiling in known.items():
-        terms = surprisals.terms(quantity)
-        low, high = channel_interval(terms, ceiling=ceiling, most=most[quantity], risk=risk)
-        if quantity == "I(X;T)":
-            pairwise = pairwise_information_bounds(centers[:, 0], as_sigma(sigma))
-            below, above = map(float, pairwise)
-            low, high = max(low, below), min(high, above)
-        mean = JackknifeMean.of_terms(terms)
-        brackets[quantity] = _between(mean, mean, low, high, ceiling, lost, "exact")
+    for quantity, estimate in channel.estimates_at(by_condition, risk, channel.pairwise_bounds()).items():
+        mean, interval = JackknifeMean.of_terms(surprisals.terms(quantity)), estimate.interval
+        brackets[quantity] = _between(mean, mean, interval.lower, interval.upper, known[quantity], lost, "exact")
     # What T has more entropy than its noise is I(X;T), an interval for which knows of rare events.
     brackets["h(T)"] = brackets["I(X;T)"]
     return {quantity: brackets[quantity] for quantity in _quantities(known)}
@@ -121,7 +116,7 @@ def sampled_estimates(
     half = queries.shape[1] // 2
     trial, final = queries.of_passes(slice(half)).of_inputs(some), queries.of_passes(slice(half, None))
     mixture = by_mixture.at(some, slice(half)), by_mixture.at(slice(None), slice(half, None))
-    share = rare_share(math.prod(final.shape), risk)
+    share = unseen_probability(math.prod(final.shape), risk)
     candidates: list[_Candidate] = []
     for one in _candidates(trial, final, mixture, draws, classes, sigma):
         candidates.append(one)
@@ -140,12 +135,12 @@ def sampled_estimates(
         chosen = max(candidates, key=lambda one: one.merit(quantity, share))
         margin = plugged.margin(risk)
         if quantity in known:
-            tried, terms = (secured(one.terms(quantity), share) for one in (chosen.trial, chosen.final()))
+            tried, terms = (mix_with_prior(one.terms(quantity), share) for one in (chosen.trial, chosen.final()))
             floor = math.log(share)
             pilot = _pilot(tried, floor, ceiling)
-            low = lower_mean_bound(pilot, in_passes(terms), floor=floor, ceiling=ceiling, risk=risk)
+            low = lower_mean_bound([*pilot, *split_passes(terms)], floor=floor, ceiling=ceiling, risk=risk)
             # Student's bound knows nothing of what no query has met: a share of `unseen`, which tells `most` at most.
-            unseen = rare_share(math.prod(queries.shape), risk)
+            unseen = unseen_probability(math.prod(queries.shape), risk)
             high = plugged.value + margin
             high += unseen * max(0.0, most[quantity] - high)
         else:
@@ -154,7 +149,7 @@ def sampled_estimates(
             highest = furthest - 2 * math.log(share)
             low = plugged.value - margin
             high = upper_mean_bound(
-                _pilot(tried, 0.0, highest), in_passes(terms), floor=0.0, ceiling=highest, risk=risk
+                [*_pilot(tried, 0.0, highest), *split_passes(terms)], floor=0.0, ceiling=highest, risk=risk
             )
         decoded = JackknifeMean.of_terms(terms)
         bracket = _between(plugged, decoded, low, high, ceiling, lost, chosen.name, caution=-math.log1p(-share))
@@ -190,7 +185,7 @@ class _Candidate:
         terms = self.trial.terms(quantity)
         if not terms.size:
             return 0.0
-        return float(secured(terms, share).mean() if QUANTITIES[quantity][1] else -terms.mean())
+        return float(mix_with_prior(terms, share).mean() if QUANTITIES[quantity][1] else -terms.mean())
 
 
 def _candidates(

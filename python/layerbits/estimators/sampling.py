@@ -113,7 +113,7 @@ def sample_layers(
             lost = _cost(across, noise.sigma)
         else:
             given = noise.whiten(probe[:, 0])
-            flat, lost = affine_coordinates(given, noise.sigma, most=_MANY_DIMENSIONS, cost=_COST)
+            flat, lost = affine_coordinates(given, noise.sigma, max_dimensions=_MANY_DIMENSIONS, max_cost=_COST)
             coordinates = flat[:, None]
         samples[layer] = LayerSample(
             signals=coordinates.contiguous(),
@@ -148,12 +148,12 @@ def _record(
 def _fit(centers: Tensor, sigma: float) -> Subspace:
     if min(centers.shape) > _LARGEST_GRAM:
         return Subspace(centers.double().mean(0), None)
-    return fit_subspace(centers, sigma, most=_MANY_DIMENSIONS, cost=_COST)
+    return fit_subspace(centers, sigma, max_dimensions=_MANY_DIMENSIONS, max_cost=_COST)
 
 
 def _widest_directions(centers: Tensor, sigma: float) -> Subspace:
     some = centers[:: math.ceil(2 * len(centers) / _LARGEST_GRAM)]
-    return fit_subspace(some, sigma, most=_MOST_DIMENSIONS, cost=math.inf)
+    return fit_subspace(some, sigma, max_dimensions=_MOST_DIMENSIONS, max_cost=math.inf)
 
 
 def _view(noise: GaussianNoise, subspace: Subspace) -> View:

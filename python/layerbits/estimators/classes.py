@@ -34,6 +34,11 @@ class Classes:
             return cls(np.zeros(n_inputs, np.int64), labelled=False)
         return cls(class_numbers(labels, n_inputs), labelled=True)
 
+    @property
+    def labels(self) -> Integers | None:
+        """The class of each input, None without labels."""
+        return self.numbers if self.labelled else None
+
     @functools.cached_property
     def members(self) -> tuple[Integers, ...]:
         """The inputs of each class, in their order."""
@@ -52,12 +57,12 @@ class Classes:
     @functools.cached_property
     def ceilings(self) -> Mapping[str, float]:
         """Upper limits in nats, from the entropies of X and Y, of each information that is measured."""
-        return ceilings(self.n_inputs, self.numbers if self.labelled else None)
+        return ceilings(self.n_inputs, self.labels)
 
     @functools.cached_property
     def largest_terms(self) -> Mapping[str, float]:
         """Upper limits in nats of what a single value of T tells, which may exceed the ceilings."""
-        return largest_terms(self.n_inputs, self.numbers if self.labelled else None)
+        return largest_terms(self.n_inputs, self.labels)
 
     @property
     def quantities(self) -> tuple[Quantity, ...]:

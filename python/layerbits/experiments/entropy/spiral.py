@@ -40,7 +40,7 @@ from layerbits.experiments.framework.tables import fill_table, read_table, write
 from layerbits.kernels import standard_normal, stream
 from layerbits.mixtures import mixture_entropy, mixture_log_density, noise_entropy
 from layerbits.networks import NoisyModule, noisify, propagate
-from layerbits.statistics import rare_share, student_margin, upper_mean_bound
+from layerbits.statistics import student_margin, unseen_probability, upper_mean_bound
 from layerbits.training import Checkpoints, TrainingCurves, load_checkpoint, log_spaced, read_training, single_threaded
 from layerbits.training import train as train_epochs
 
@@ -292,7 +292,7 @@ def _reference(config: Config, noisy: NoisyModule) -> Reference:
     plug_ins = np.array(
         [mixture_entropy(signals, sigma, tolerance=config.tolerance, seed=config.seed).value for signals, _ in samples]
     )
-    share = rare_share(_QUERIES, _RISK / 2)
+    share = unseen_probability(_QUERIES, _RISK / 2)
     broad = math.sqrt(1 + sigma**2)
     terms = []
     for (centers, _), (signals, noise) in itertools.pairwise(samples):
@@ -306,7 +306,7 @@ def _reference(config: Config, noisy: NoisyModule) -> Reference:
         terms.append(own - log_q)
     # log N(t; s, sigma^2) - log N(t; 0, 1 + sigma^2) is at most this, by its derivative, for |s|^2 <= d.
     most = dim / 2 * math.log1p(1 / sigma**2) + dim / 2 - math.log(share)
-    upper = upper_mean_bound(terms[:1], terms[1:], floor=0.0, ceiling=most, risk=_RISK / 2)
+    upper = upper_mean_bound(terms, floor=0.0, ceiling=most, risk=_RISK / 2)
     margin = student_margin(np.array([plug_ins.var(ddof=1) / repeats]), repeats - 1, _RISK / 2)
     noise_part = noise_entropy(dim, sigma)
     return Reference(

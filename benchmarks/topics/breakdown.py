@@ -18,14 +18,13 @@ from torch import Tensor
 from benchmarks.harness import Rounds, Spread, measure, ratio
 from benchmarks.methods import ResultError
 from benchmarks.problems import trained_szt_network
-from layerbits._base import Integers
-from layerbits.estimators import layer_information, measurement
-from layerbits.estimators.log_densities import Queries
-from layerbits.estimators.plug_in_bound import exact_surprisals, plug_in
-from layerbits.estimators.sampling import LayerSample, sample_layers
+from layerbits.estimators import Problem, layer_information
+from layerbits.estimators.first_layer import first_layer_estimates
+from layerbits.estimators.layer_measurement import estimate_layer
+from layerbits.estimators.layer_sample import LayerSample, sample_layers
+from layerbits.estimators.plug_in_bound import plug_in
 from layerbits.kernels import NormalStream
 from layerbits.networks import NoisyModule, record
-from layerbits.statistics import class_numbers
 
 _REPEATS = 5
 _DRAWS = 32
@@ -38,10 +37,8 @@ def breakdown(
     profile = cProfile.Profile()
     profile.runcall(layer_information, noisy, inputs, labels, draws=draws, queries=queries)
     seconds = {entry.code: entry.totaltime for entry in profile.getstats()}
-    total, sampling, measuring, propagation, *plug_ins = (
-        seconds.get(_code(function), 0.0)
-        for function in (layer_information, sample_layers, measurement.measure, record, plug_in, exact_surprisals)
-    )
+    functions = (layer_information, sample_layers, estimate_layer, record, plug_in, first_layer_estimates)
+    total, sampling, measuring, propagation, *plug_ins = (seconds.get(_code(function), 0.0) for function in functions)
     return {
         "propagation": propagation,
         "reduction of dimension": sampling - propagation,
@@ -64,22 +61,18 @@ def time_over_plug_in(
 
 
 def _plug_in_information(noisy: NoisyModule, inputs: Tensor, labels: Tensor, draws: int) -> dict[str, float]:
-    classes = class_numbers(labels, len(inputs))
-    samples = sample_layers(noisy, inputs, layers=None, draws=draws, queries=None, seed=0)
-    return {
-        layer: _plug_in(sample, classes, index) + sample.lost for index, (layer, sample) in enumerate(samples.items())
-    }
+    problem = Problem.of(noisy, inputs, labels)
+    samples = sample_layers(problem, problem.layers, draws, None, seed=0)
+    return {layer: _plug_in(problem, sample, index) for index, (layer, sample) in enumerate(samples.items())}
 
 
-def _plug_in(sample: LayerSample, classes: Integers, index: int) -> float:
+def _plug_in(problem: Problem, sample: LayerSample, index: int) -> float:
     """Return the plug-in I(X;T) in nats at the queries that `layer_information` has with seed 0."""
-    signals, n_centers = sample.signals, sample.signals.shape[1] - sample.queries
-    bases = signals.expand(-1, sample.queries, -1) if sample.is_exact else signals[:, n_centers:].contiguous()
-    queries = Queries.around(bases, sample.sigma, NormalStream(0, 1, index).like(bases))
+    stream = NormalStream(0, 1, index)
     if sample.is_exact:
-        return float(exact_surprisals(queries, signals, classes, sample.sigma).terms("I(X;T)").mean())
-    entropies, _ = plug_in(queries, signals[:, :n_centers].contiguous(), classes, sample.sigma)
-    return entropies.marginal.value - entropies.by_input.value
+        return first_layer_estimates(sample, problem.classes, 0.5, stream)["I(X;T)"].plug_in
+    entropies = plug_in(*sample.split(stream), problem.classes).entropies
+    return entropies.marginal.value - entropies.given_input.value + sample.dimension_loss
 
 
 def _information_with_intervals(noisy: NoisyModule, inputs: Tensor, labels: Tensor, draws: int) -> dict[str, float]:

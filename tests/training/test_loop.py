@@ -22,7 +22,7 @@ def zero_classifier():
     return model
 
 
-def trained_szt_network(epochs, *, data=None, state=None):
+def trained(epochs, *, data=None, state=None):
     """Train a linear classifier from zero weights, or from the states of model and optimizer; return both."""
     model = zero_classifier()
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
@@ -118,7 +118,7 @@ def test_random_numbers_of_a_transform_depend_on_seed_and_epoch_alone():
             values.append(random.random())
             return inputs
 
-        trained_szt_network(epochs, data=batches(batch_size=25, seed=seed, transform=transform))
+        trained(epochs, data=batches(batch_size=25, seed=seed, transform=transform))
         return values
 
     both_epochs = numbers([1, 2], 0)

@@ -30,7 +30,7 @@ _REPEATS = 5
 _DRAWS = 32
 
 
-def breakdown(
+def measure_phases(
     noisy: NoisyModule, inputs: Tensor, labels: Tensor, *, draws: int, queries: int | None = None
 ) -> dict[str, float]:
     """Return the seconds of each phase of `layer_information`; they add up to its time."""
@@ -99,7 +99,7 @@ def main() -> None:
     if epochs < 1:
         parser.error(f"--epochs: got {epochs}, wanted an integer >= 1")
     network = trained_szt_network(epochs)
-    runs = [breakdown(*network, draws=_DRAWS) for _ in range(_REPEATS)]
+    runs = [measure_phases(*network, draws=_DRAWS) for _ in range(_REPEATS)]
     fastest = min(runs, key=lambda phases: sum(phases.values()))
     total = sum(fastest.values())
     for phase, phase_seconds in fastest.items():

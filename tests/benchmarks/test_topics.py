@@ -21,7 +21,7 @@ def network():
 
 def test_phases_of_a_measurement_add_up_to_its_time(network):
     start = time.perf_counter()
-    seconds = breakdown.breakdown(*network, draws=2, queries=2)
+    seconds = breakdown.measure_phases(*network, draws=2, queries=2)
     assert list(seconds) == ["propagation", "reduction of dimension", "plug-in", "decoders and intervals", "rest"]
     assert min(seconds.values()) > 0
     assert sum(seconds.values()) <= time.perf_counter() - start

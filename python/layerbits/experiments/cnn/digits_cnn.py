@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from layerbits.data import digits_dataset
+from layerbits.experiments.cnn import experiment, representations, training
 from layerbits.experiments.cnn import figures as cnn_figures
-from layerbits.experiments.cnn import measures as cnn_measures
-from layerbits.experiments.cnn import study as cnn
+from layerbits.experiments.cnn.settings import CnnConfig
 from layerbits.experiments.framework.configuration import require
 from layerbits.experiments.framework.run_folder import RunFolder
 
@@ -22,7 +22,7 @@ _IMAGES = 1797
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(cnn.CnnConfig):
+class Config(CnnConfig):
     """Settings; see `CnnConfig`. What differs is ours, for images of 8 x 8 pixels, and few of them."""
 
     units: int = 32  # the signs of 128 units tell so few images apart, whatever they have learnt
@@ -54,7 +54,7 @@ QUICK: Mapping[str, Any] = {
 def expected_seconds(config: Config) -> float:
     """Return about how many seconds a run takes on two cores."""
     test = round(_IMAGES * config.test_fraction)
-    return cnn.expected_seconds(config, train=_IMAGES - test, test=test, pixels=64)
+    return experiment.expected_seconds(config, train=_IMAGES - test, test=test, pixels=64)
 
 
 def run(config: Config, folder: RunFolder) -> None:
@@ -65,21 +65,21 @@ def run(config: Config, folder: RunFolder) -> None:
         draw(config, folder.path)
 
 
-def data(config: Config) -> cnn.Data:
+def data(config: Config) -> training.TrainTestImages:
     """Return the digits, split."""
     return digits_dataset(test_fraction=config.test_fraction, seed=config.seed)
 
 
 def train(config: Config, folder: RunFolder) -> None:
     """Train each variant with each seed; leaves the folders of the trainings and errors.csv."""
-    cnn.train(config, folder, data(config))
+    training.train(config, folder, data(config))
 
 
 def measure(config: Config, folder: RunFolder) -> None:
     """Measure the representations of the test images; leaves the other tables."""
-    cnn_measures.measure(config, folder, data(config))
+    representations.measure(config, folder, data(config)[1])
 
 
 def draw(config: Config, path: Path) -> None:
     """Draw the figures from the tables in a folder, as far as they go."""
-    cnn_figures.draw(config, path, "digits-cnn")
+    cnn_figures.plot(config, path, "digits-cnn")

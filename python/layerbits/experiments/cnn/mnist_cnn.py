@@ -13,15 +13,15 @@ from typing import Any
 
 from layerbits._base import DataError
 from layerbits.data import SOURCE, mnist_dataset
+from layerbits.experiments.cnn import experiment, representations, training
 from layerbits.experiments.cnn import figures as cnn_figures
-from layerbits.experiments.cnn import measures as cnn_measures
-from layerbits.experiments.cnn import study as cnn
+from layerbits.experiments.cnn.settings import CnnConfig
 from layerbits.experiments.framework.configuration import needed, require_positive
 from layerbits.experiments.framework.run_folder import RunFolder
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(cnn.CnnConfig):
+class Config(CnnConfig):
     """Settings; see `CnnConfig`. Where the folder has fewer images than asked for, it is all of them."""
 
     data: str = needed(f"the folder with the four files of {SOURCE}")
@@ -66,7 +66,7 @@ def expected_seconds(config: Config) -> float:
     if config.data:
         train_data, test_data = data(config)
         train, test, pixels = len(train_data), len(test_data), train_data.inputs[0].numel()
-    return cnn.expected_seconds(config, train=train, test=test, pixels=pixels)
+    return experiment.expected_seconds(config, train=train, test=test, pixels=pixels)
 
 
 def run(config: Config, folder: RunFolder) -> None:
@@ -77,7 +77,7 @@ def run(config: Config, folder: RunFolder) -> None:
         draw(config, folder.path)
 
 
-def data(config: Config) -> cnn.Data:
+def data(config: Config) -> training.TrainTestImages:
     """Return the images that are asked for.
 
     Raises
@@ -101,14 +101,14 @@ def data(config: Config) -> cnn.Data:
 
 def train(config: Config, folder: RunFolder) -> None:
     """Train each variant with each seed; leaves the folders of the trainings and errors.csv."""
-    cnn.train(config, folder, data(config))
+    training.train(config, folder, data(config))
 
 
 def measure(config: Config, folder: RunFolder) -> None:
     """Measure the representations of the test images; leaves the other tables."""
-    cnn_measures.measure(config, folder, data(config))
+    representations.measure(config, folder, data(config)[1])
 
 
 def draw(config: Config, path: Path) -> None:
     """Draw the figures from the tables in a folder, as far as they go."""
-    cnn_figures.draw(config, path, "mnist-cnn")
+    cnn_figures.plot(config, path, "mnist-cnn")

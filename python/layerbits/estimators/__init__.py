@@ -2,9 +2,11 @@
 
 from layerbits.estimators.all_layers import check_options, layer_information
 from layerbits.estimators.between_layers import information_between_layers
+from layerbits.estimators.settings import MeasurementSettings
 from layerbits.estimators.sigma_profiles import SigmaProfile, SigmaRow, sigma_profile
 
 __all__ = [
+    "MeasurementSettings",
     "SigmaProfile",
     "SigmaRow",
     "check_options",

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from layerbits.experiments.cnn.digits_cnn import DIGITS_CNN
+from layerbits.experiments.cnn.mnist_cnn import MNIST_CNN
 from layerbits.experiments.framework.configuration import (
     Configuration,
     require_needed,
@@ -16,22 +18,8 @@ from layerbits.experiments.framework.configuration import (
 )
 from layerbits.experiments.framework.experiment import Experiment
 from layerbits.experiments.framework.run_folder import RunFolder, versions
-from layerbits.experiments.scalar.leaky_relu_pair import LEAKY_RELU_PAIR
-from layerbits.experiments.scalar.single_neuron import SINGLE_NEURON
-from layerbits.experiments.szt.noisy_network import SZT_LINEAR, SZT_TANH
-from layerbits.experiments.szt.noise_levels import SZT_RELU
-from layerbits.experiments.szt.szt_binning import SZT_BINNING
-from layerbits.experiments.szt.szt_tanh_orthonormal import SZT_TANH_ORTHONORMAL
 
-_ALL: tuple[Experiment[Any], ...] = (
-    SZT_TANH,
-    SZT_TANH_ORTHONORMAL,
-    SZT_LINEAR,
-    SZT_RELU,
-    SZT_BINNING,
-    SINGLE_NEURON,
-    LEAKY_RELU_PAIR,
-)
+_ALL: tuple[Experiment[Any], ...] = (DIGITS_CNN, MNIST_CNN)
 
 EXPERIMENTS: Mapping[str, Experiment[Any]] = {experiment.name: experiment for experiment in _ALL}
 

@@ -147,8 +147,8 @@ def _plot_over_seeds(
 ) -> None:
     """Plot the mean of the values at each epoch over the band between their minimum and maximum."""
     by_epoch: dict[int, list[float]] = {}
-    for epoch, value in points:
-        by_epoch.setdefault(epoch, []).append(value)
+    for epoch, number in points:
+        by_epoch.setdefault(epoch, []).append(number)
     if not by_epoch:  # matplotlib finds no limits of a logarithmic axis for an empty curve
         return
     epochs = sorted(by_epoch)

@@ -117,7 +117,7 @@ def measure(config: CnnConfig, folder: RunFolder, test: LabelledImages) -> None:
     images = test.to(config.device)
     measured = (_measure_network(config, folder.path, images, checkpoint) for checkpoint in remaining)
     saved = time.monotonic()
-    with folder.phase("representations"), deterministic_convolutions():
+    with deterministic_convolutions():
         for rows in progress(single_threaded(measured), name="representations", total=len(remaining)):
             for row in rows:
                 tables[type(row)].append(row)

@@ -10,8 +10,8 @@ import itertools
 from typing import NamedTuple
 
 from layerbits.experiments.framework.configuration import (
+    DeviceConfiguration,
     require,
-    require_device,
     require_distinct,
     require_positive,
     require_within,
@@ -30,11 +30,9 @@ class Variant(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class CnnConfig:
-    """Settings. [S]: from a secondary account of the paper; all others were chosen for layerbits."""
+class CnnConfig(DeviceConfiguration):
+    """Settings. [S]: from a secondary account of the paper; the others were chosen for layerbits."""
 
-    seed: int = 0
-    device: str = "cpu"  # or cuda, cuda:1
     repeats: int = 3  # trainings of each variant, with consecutive seeds from `seed`
     variants: tuple[str, ...] = _VARIANTS
     sigmas: tuple[float, ...] = (0.05, 0.1, 0.2, 0.5)  # [S] one noisy variant each
@@ -54,15 +52,7 @@ class CnnConfig:
     bins: int = 200
 
     def __post_init__(self) -> None:
-        """Check the values.
-
-        Raises
-        ------
-        UsageError
-            If a value is out of range.
-        """
-        require(self, "seed", self.seed >= 0, "at least 0")
-        require_device(self)
+        super().__post_init__()
         known = bool(self.variants) and set(self.variants) <= set(_VARIANTS)
         require(self, "variants", known, f"some of {', '.join(_VARIANTS)}")
         require(self, "variants", "deterministic" in self.variants, "deterministic among them, for comparison")

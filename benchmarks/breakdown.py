@@ -24,11 +24,11 @@ from layerbits.estimators import layer_information, measurement
 from layerbits.estimators.log_densities import Queries
 from layerbits.estimators.plug_in_bound import exact_surprisals, plug_in
 from layerbits.estimators.sampling import LayerSample, sample_layers
-from layerbits.experiments.szt.szt_tanh import QUICK, Config, network
+from layerbits.experiments.szt.noisy_network import SZT_TANH
 from layerbits.kernels import NormalStream
 from layerbits.networks import NoisyModule, record
 from layerbits.statistics import class_numbers
-from layerbits.training import single_threaded, train
+from layerbits.training import Batches, single_threaded, train
 
 _REPEATS = 5
 _DRAWS = 32
@@ -97,12 +97,11 @@ def _code(function: object) -> CodeType:
 
 def trained(epochs: int) -> tuple[NoisyModule, Tensor, Tensor]:
     """Return the network of szt-tanh, trained for some epochs as in its quick run, with inputs and labels."""
-    noisy, data = network(Config()), szt_dataset()
-    optimizer = torch.optim.Adam(noisy.parameters(), lr=QUICK["learning_rate"], fused=True)
-    batches = train(
-        noisy, optimizer, data.inputs, data.labels, epochs=range(epochs), batch_size=QUICK["batch_size"], seed=0
-    )
-    for _ in single_threaded(batches):
+    config, data = SZT_TANH.quick_config(), szt_dataset()
+    noisy = SZT_TANH.network(config)
+    optimizer = torch.optim.Adam(noisy.parameters(), lr=config.learning_rate, fused=True)
+    batches = Batches(data.inputs, data.labels, batch_size=config.batch_size, seed=config.seed)
+    for _ in single_threaded(train(noisy, optimizer, batches, range(epochs))):
         pass
     return noisy, data.inputs, data.labels
 

@@ -9,9 +9,9 @@ import torch
 
 from benchmarks.problems import Problem
 from layerbits.data import szt_dataset
-from layerbits.experiments.szt import szt_tanh
+from layerbits.experiments.szt.noisy_network import SZT_TANH
 from layerbits.networks import propagate
-from layerbits.training import single_threaded, train
+from layerbits.training import Batches, single_threaded, train
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -25,13 +25,11 @@ class LayerProblem:
 
 def trained_layers(epochs: Sequence[int], *, draws: int, queries: int, layers: Sequence[int]) -> Iterator[LayerProblem]:
     """Train to the last of `epochs`, as szt-tanh does, and yield `layers`, from 1, at each; with `queries` an input."""
-    config, data = szt_tanh.Config(), szt_dataset()
-    noisy = szt_tanh.network(config)
+    config, data = SZT_TANH.config_type(), szt_dataset()
+    noisy = SZT_TANH.network(config)
     optimizer = torch.optim.Adam(noisy.parameters(), lr=config.learning_rate, fused=True)
-    trained = train(
-        noisy, optimizer, data.inputs, data.labels,
-        epochs=range(1, max(epochs) + 1), batch_size=config.batch_size, seed=config.seed,
-    )  # fmt: skip
+    batches = Batches(data.inputs, data.labels, batch_size=config.batch_size, seed=config.seed)
+    trained = train(noisy, optimizer, batches, range(1, max(epochs) + 1))
     generator = torch.Generator().manual_seed(config.seed)
     for epoch in single_threaded(trained):
         if epoch not in epochs:

@@ -12,7 +12,14 @@ from layerbits._base import (
     NoNoiseError,
     UsageError,
 )
-from layerbits.estimators import SigmaProfile, SigmaRow, information_between_layers, layer_information, sigma_profile
+from layerbits.estimators import (
+    MeasurementSettings,
+    SigmaProfile,
+    SigmaRow,
+    information_between_layers,
+    layer_information,
+    sigma_profile,
+)
 from layerbits.geometry import (
     BaselineEstimate,
     ClassSeparation,
@@ -41,6 +48,7 @@ __all__ = [
     "InformationTable",
     "LayerSelectionError",
     "LayerbitsError",
+    "MeasurementSettings",
     "Monitor",
     "NoNoiseError",
     "NoisyModule",

@@ -99,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
 def _list(_: argparse.Namespace) -> int:
     width = max(map(len, EXPERIMENTS))
     for name, experiment in EXPERIMENTS.items():
-        print(f"{name:<{width}}  {(experiment.__doc__ or '').partition(chr(10))[0]}")
+        print(f"{name:<{width}}  {experiment.description}")
     return 0
 
 
@@ -161,7 +161,7 @@ def _check(arguments: argparse.Namespace) -> int:
     return int(failing > 0)
 
 
-def _configuration(experiment: Experiment, arguments: argparse.Namespace) -> Any:
+def _configuration(experiment: Experiment[Any], arguments: argparse.Namespace) -> Any:
     texts: dict[str, str] = {}
     for setting in arguments.set:
         key, equals, value = setting.partition("=")
@@ -170,7 +170,7 @@ def _configuration(experiment: Experiment, arguments: argparse.Namespace) -> Any
         texts[key] = value
     if arguments.seed is not None:
         texts["seed"] = arguments.seed
-    default = dataclasses.replace(experiment.Config(), **(experiment.QUICK if arguments.quick else {}))
+    default = experiment.quick_config() if arguments.quick else experiment.config_type()
     config = with_settings(default, texts)
     require_needed(config)
     require_usable_device(config)

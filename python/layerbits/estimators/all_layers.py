@@ -13,15 +13,15 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 
-from layerbits._base import Array, InformationRow, InformationTable, bar, check_confidence, check_count, check_positive
+from layerbits._base import Array, InformationRow, InformationTable, bar
 from layerbits.estimators.intervals import TwoSidedEstimate
+from layerbits.estimators.problem import Problem
 from layerbits.estimators.refinement import Goal, refine
-from layerbits.estimators.sampling import Inputs, LayerSample, sample_layers
+from layerbits.estimators.sampling import LayerSample, sample_layers
+from layerbits.estimators.settings import MeasurementSettings
 from layerbits.kernels import Devices, stream
-from layerbits.networks import NoisyModule
-from layerbits.statistics import ceilings, class_numbers
-
-ESTIMATORS = ("pooled", "paper")
+from layerbits.networks import Inputs, NoisyModule
+from layerbits.statistics import ceilings
 
 # An I(X;T) this near to log N says only that the inputs are told apart.
 _SATURATED = 1e-3  # nats
@@ -112,11 +112,18 @@ def layer_information(
     upper end is a Student bound for the plug-in's mean, with the jackknife over the draws of each input, each left out
     with the query that it carries.
     """
-    check_options(
+    settings = MeasurementSettings(
         draws=draws, queries=queries, tolerance=tolerance, confidence=confidence, max_seconds=max_seconds,
         max_draws=max_draws, seed=seed, estimator=estimator,
     )  # fmt: skip
+    return measure_layers(Problem.of(noisy, inputs, labels, layers=layers, devices=devices), settings)
+
+
+def measure_layers(problem: Problem, settings: MeasurementSettings) -> InformationTable:
+    """Return the table of `layer_information` for a problem and settings that have been checked."""
     began = time.monotonic()
+    noisy, inputs, layers, devices = problem.noisy, problem.inputs, problem.layers, problem.devices or None
+    draws, queries, tolerance, confidence, max_seconds, max_draws, seed, estimator = dataclasses.astuple(settings)
 
     def sample(
         some: str | Sequence[str] | None, seed: int, draws: int, queries: int | None
@@ -129,7 +136,7 @@ def layer_information(
 
     samples = sample(layers, seed, draws, queries)
     n_inputs = len(next(iter(samples[0].values())).signals)
-    classes = None if labels is None else class_numbers(labels, n_inputs)
+    classes = problem.classes.numbers if problem.classes.labelled else None
     goal = None if tolerance is None else Goal(float(tolerance), max_draws, float(max_seconds), began + max_seconds)
     rows: list[InformationRow] = []
     shown = bar(samples[0], name="information", total=len(samples[0]))
@@ -149,32 +156,6 @@ def layer_information(
         before = rows[-len(found)] if rows else None
         rows += _audited(found, before, ceilings(n_inputs, classes), shortfall)
     return InformationTable(tuple(rows))
-
-
-def check_options(
-    *,
-    draws: int,
-    queries: int | None,
-    tolerance: float | None,
-    confidence: float,
-    max_seconds: float,
-    max_draws: int,
-    seed: int,
-    estimator: str,
-) -> None:
-    """Raise the TypeError or ValueError that `layer_information` would raise for its options."""
-    check_count("draws", draws, least=1)
-    if queries is not None:
-        check_count("queries", queries, least=2)
-    if tolerance is not None:
-        check_positive("tolerance", tolerance)
-    check_confidence(confidence)
-    check_positive("max_seconds", max_seconds)
-    if check_count("max_draws", max_draws, least=1) < draws and tolerance is not None:
-        raise ValueError(f"max_draws: got {max_draws}, wanted at least draws, {draws}; lower draws or raise it")
-    check_count("seed", seed, least=0)
-    if estimator not in ESTIMATORS:
-        raise ValueError(f"estimator: got {estimator!r}, wanted one of {', '.join(ESTIMATORS)}")
 
 
 def _rows(

@@ -18,10 +18,9 @@ from layerbits._base import Doubles, Estimate, Integers, check_confidence, check
 from layerbits.estimators.decoder_bound import decoders
 from layerbits.estimators.log_densities import Queries, mixture_sums, own_sums
 from layerbits.estimators.plug_in_bound import JackknifeMean
-from layerbits.estimators.sampling import Inputs
 from layerbits.kernels import NormalStream, as_floats, single_threaded_torch, stream
 from layerbits.mixtures import NEGLIGIBLE, fit_subspace
-from layerbits.networks import NoisyModule, record, wanted_layers
+from layerbits.networks import Inputs, NoisyModule, Passes, check_noisy, input_tensors, record, wanted_layers
 
 # Streams of random numbers under one seed.
 _ORDER, _POOL, _FIRST, _EMITTED, _GIVEN, _QUERY, _CHOICE = range(7)
@@ -114,7 +113,8 @@ def information_between_layers(
 
     def signals(some: Inputs, layer: str, draws: int, *key: int, given: Mapping[str, Tensor] | None = None) -> Tensor:
         own_seed = int(stream(seed, *key).integers(2**62))
-        found = record(noisy, some, draws=draws, seed=own_seed, layers=layer, given=given)
+        passes = Passes((layer,), range(draws), own_seed, emitted=given or {})
+        found = record(noisy, input_tensors(some, noisy), passes)
         return as_floats(f"signals of layer {layer!r}", found[layer])
 
     pool = noise.whiten(signals(inputs, second, draws, _POOL))
@@ -157,7 +157,8 @@ def _check_chain(noisy: NoisyModule, inputs: Inputs, first: str, second: str, se
     places and earlier layers emit zeros. A move of mean square r^2 tells at most r^2 / (2 sigma^2) nats, the capacity
     of a Gaussian channel of that power, and passes for rounding where that is negligible.
     """
-    plain = record(noisy, inputs, draws=1, seed=seed, layers=None)
+    check_noisy(noisy)
+    plain = record(noisy, input_tensors(inputs, noisy), Passes(noisy.layer_names, range(1), seed))
     wanted = wanted_layers(noisy, [first, second])
     if first == second:
         raise ValueError(f"second: got {second!r} as for `first`, wanted a later layer, for I(T;T) is infinite")
@@ -169,7 +170,7 @@ def _check_chain(noisy: NoisyModule, inputs: Inputs, first: str, second: str, se
     noise = noisy.noise[second]
 
     def signal(some: Inputs, given: Mapping[str, Tensor]) -> Tensor:
-        found = record(noisy, some, draws=1, seed=seed, layers=second, given=given)[second]
+        found = record(noisy, input_tensors(some, noisy), Passes((second,), range(1), seed, emitted=given))[second]
         return noise.whiten(found).double()
 
     change = signal(moved, same | {layer: 0 * plain[layer][:, 0] for layer in earlier}) - signal(inputs, same)

@@ -13,10 +13,11 @@ from torch import Tensor
 from layerbits._base import Doubles, Integers
 from layerbits.estimators.decoder_bound import decoders
 from layerbits.estimators.log_densities import QUANTITIES, Queries, Surprisals, wide_surprisals
-from layerbits.estimators.plug_in_bound import Entropies, JackknifeMean, exact_surprisals, plug_in
+from layerbits.estimators.plug_in_bound import Entropies, exact_surprisals, plug_in
 from layerbits.kernels import as_sigma
 from layerbits.mixtures import pairwise_information_bounds
 from layerbits.statistics import (
+    JackknifeMean,
     ceilings,
     channel_interval,
     in_passes,

@@ -5,17 +5,12 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
-
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from layerbits.kernels import Devices, as_floats, shared_by
 from layerbits.mixtures import Subspace, affine_coordinates, fit_subspace, noise_entropy
-from layerbits.networks import GaussianNoise, NoisyModule, View, record
-
-Inputs = Tensor | tuple[Tensor, ...] | npt.NDArray[Any] | tuple[npt.NDArray[Any], ...]
+from layerbits.networks import GaussianNoise, Inputs, NoisyModule, Passes, View, input_tensors, record, wanted_layers
 
 # Queries of an input at the least, and of all inputs, if their number is left open.
 _FEWEST_QUERIES, _QUERIES = 4, 2**14
@@ -145,7 +140,8 @@ def _record(
     seed: int,
     views: Mapping[str, View] | None = None,
 ) -> dict[str, Tensor]:
-    signals = record(noisy, inputs, draws=draws, seed=seed, layers=layers, views=views)
+    passes = Passes(wanted_layers(noisy, layers), range(draws), seed, views=views or {})
+    signals = record(noisy, input_tensors(inputs, noisy), passes)
     return {layer: as_floats(f"signals of layer {layer!r}", signal) for layer, signal in signals.items()}
 
 

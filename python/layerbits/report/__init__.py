@@ -72,7 +72,7 @@ def write_report(directory: str | os.PathLike[str]) -> Report:
         raise UsageError(f"{error.filename or folder}: {error.strerror}, so no report could be written") from error
 
 
-def _write(folder: Path, record: Mapping[str, Any], experiment: Experiment, config: Any, snapshot: Path) -> Report:
+def _write(folder: Path, record: Mapping[str, Any], experiment: Experiment[Any], config: Any, snapshot: Path) -> Report:
     """Draw in `snapshot`, an empty folder: the run may write to its own at the same time."""
     before = {path: _stamp(path) for path in folder.rglob("*.png")}
     last_written = _last_written(folder)
@@ -89,8 +89,8 @@ def _write(folder: Path, record: Mapping[str, Any], experiment: Experiment, conf
     text = page(
         record,
         folder=folder.absolute(),
-        description=(experiment.__doc__ or "").partition("\n")[0],
-        defaults=_as_json(experiment.Config()),
+        description=experiment.description,
+        defaults=_as_json(experiment.config_type()),
         last_written=last_written,
         notes=notes,
         figures={path.relative_to(folder).as_posix(): path.read_bytes() for path in _files(folder, "png")},
@@ -117,12 +117,12 @@ def _read_record(folder: Path) -> dict[str, Any]:
     return record
 
 
-def _configuration(folder: Path, experiment: Experiment, record: Mapping[str, Any]) -> Any:
+def _configuration(folder: Path, experiment: Experiment[Any], record: Mapping[str, Any]) -> Any:
     """Return the settings of the run; they must be settings of today, all of them, for the figures depend on them."""
     settings: dict[str, Any] = record["configuration"]
     texts = {name: ",".join(map(str, x)) if isinstance(x, list) else str(x) for name, x in settings.items()}
     try:
-        config = with_settings(experiment.Config(), texts)
+        config = with_settings(experiment.config_type(), texts)
         for name, value in _as_json(config).items():
             if name not in settings:
                 raise UsageError(f"{name}: missing")
@@ -180,10 +180,10 @@ def _copy_table(folder: Path, path: Path, snapshot: Path) -> Table:
         return Table(place.as_posix(), None, [])
 
 
-def _draw(experiment: Experiment, config: Any, snapshot: Path) -> list[str]:
+def _draw(experiment: Experiment[Any], config: Any, snapshot: Path) -> list[str]:
     """Draw what can be drawn of the tables in `snapshot`; return why not all could, if so."""
     try:
-        experiment.draw(config, snapshot)
+        experiment.plot(config, snapshot)
     except Exception as error:  # whatever half a table, or one that somebody edited, may lead to
         _LOG.debug("not drawn", exc_info=True)
         reason = str(error) if isinstance(error, LayerbitsError) else f"{type(error).__name__}: {error}"

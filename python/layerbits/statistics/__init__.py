@@ -2,6 +2,7 @@
 
 from layerbits.statistics.classes import ceilings, class_numbers, largest_terms
 from layerbits.statistics.interval import Interval
+from layerbits.statistics.jackknife import JackknifeMean
 from layerbits.statistics.mean_bounds import (
     channel_interval,
     in_passes,
@@ -18,6 +19,7 @@ __all__ = [
     "ByCondition",
     "Condition",
     "Interval",
+    "JackknifeMean",
     "Quantity",
     "ceilings",
     "channel_interval",

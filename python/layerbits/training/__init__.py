@@ -2,7 +2,7 @@
 
 from layerbits.training.checkpoints import Checkpoints, load_checkpoint
 from layerbits.training.curves import TrainingCurves
-from layerbits.training.epochs import log_spaced
+from layerbits.training.epochs import log_spaced, nearest_epochs
 from layerbits.training.history import read_information, read_training
 from layerbits.training.loop import Batches, single_threaded, train
 from layerbits.training.monitor import Monitor
@@ -18,6 +18,7 @@ __all__ = [
     "TrainingSession",
     "load_checkpoint",
     "log_spaced",
+    "nearest_epochs",
     "read_information",
     "read_training",
     "single_threaded",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -36,6 +36,12 @@ def log_spaced(first: int, last: int, count: int) -> tuple[int, ...]:
     if count < 2:
         raise ValueError(f"count: got {count}, wanted at least 2, because both ends are included")
     return tuple(np.unique(np.rint(np.geomspace(first, last, count)).astype(int)).tolist())
+
+
+def nearest_epochs(epochs: Sequence[int], wanted: Sequence[int]) -> tuple[int, ...]:
+    """Return the `epochs` that are nearest to the wanted ones on a logarithmic axis, ascending, without repeats."""
+    distance = np.abs(np.log(np.divide.outer(epochs, wanted)))
+    return tuple(np.unique(np.take(epochs, distance.argmin(axis=0))).tolist())
 
 
 def checked_epochs(at: object) -> tuple[int, ...]:

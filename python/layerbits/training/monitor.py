@@ -8,16 +8,14 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from layerbits._base import InformationTable, NoNoiseError, UsageError
-from layerbits.estimators import MeasurementSettings, layer_information
-from layerbits.kernels import Devices, shared_by
-from layerbits.networks import NoisyModule, wanted_layers
+from layerbits._base import Array, InformationTable, UsageError
+from layerbits.estimators import MeasurementSettings, Problem, measure_layers
+from layerbits.kernels import Devices
+from layerbits.networks import Inputs, NoisyModule
 from layerbits.training.epochs import checked_epochs
 from layerbits.training.history import INFORMATION_FILE, resume_information, write_information
 
@@ -48,11 +46,8 @@ class Monitor:
 
     Raises
     ------
-    NoNoiseError
-        `noisy` is a network without noise.
-    TypeError, ValueError
-        `at` is not a set of whole numbers from 0 on, or `layers` or `devices` is refused by
-        `layerbits.layer_information`.
+    NoNoiseError, LayerSelectionError, TypeError, ValueError
+        As in `layerbits.layer_information`; and if `at` is not a set of whole numbers from 0 on.
     UsageError
         The folder holds measurements with other columns, layers, data or settings, or cannot be written to.
     """
@@ -60,8 +55,8 @@ class Monitor:
     def __init__(
         self,
         noisy: NoisyModule,
-        inputs: Tensor,
-        labels: Tensor | None = None,
+        inputs: Inputs,
+        labels: Array | None = None,
         *,
         at: Iterable[int],
         directory: str | os.PathLike[str],
@@ -69,18 +64,13 @@ class Monitor:
         settings: MeasurementSettings = _DEFAULT_SETTINGS,
         devices: Devices = None,
     ) -> None:
-        if not isinstance(noisy, NoisyModule):
-            raise NoNoiseError(f"noisy: got {type(noisy).__name__}, wanted the result of layerbits.noisify")
         self.at = checked_epochs(at)
-        self._noisy, self._inputs, self._labels = noisy, inputs, labels
-        home = next((parameter.device for parameter in noisy.parameters()), torch.device("cpu"))
-        self._devices = shared_by(devices, home) or None
-        self._layers = wanted_layers(noisy, layers)
+        self._problem = Problem.of(noisy, inputs, labels, layers=layers, devices=devices)
         self._settings = settings
         self._path = Path(directory, INFORMATION_FILE)
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._tables = self._resume()
+            self._tables = self._resume(data={"inputs": _digest(inputs), "labels": _digest(labels)})
         except OSError as error:
             raise UsageError(
                 f"directory: {self._path.parent} cannot be written to ({error.strerror}); name another"
@@ -111,29 +101,22 @@ class Monitor:
         if epoch not in self.at:
             return None
         if epoch not in self._tables:
-            self._tables[epoch] = layer_information(
-                self._noisy,
-                self._inputs,
-                self._labels,
-                layers=list(self._layers),
-                devices=self._devices,
-                **dataclasses.asdict(self._settings),
-            )
+            self._tables[epoch] = measure_layers(self._problem, self._settings)
             write_information(self._path, self._tables)
         return self._tables[epoch]
 
-    def _resume(self) -> dict[int, InformationTable]:
-        settings: dict[str, Any] = {
-            "layers": list(self._layers),
+    def _resume(self, data: dict[str, str]) -> dict[int, InformationTable]:
+        noisy = self._problem.noisy
+        settings = {
+            "layers": list(self._problem.layers),
             **dataclasses.asdict(self._settings),
-            "sigma": self._noisy.sigma or _digest(tuple(noise.scale for noise in self._noisy.noise.values())),
-            "inputs": _digest(self._inputs),
-            "labels": _digest(self._labels),
+            "sigma": noisy.sigma or _digest(tuple(noise.scale for noise in noisy.noise.values())),
+            **data,
         }
         tables = resume_information(self._path.parent, settings)
         # An epoch that lost rows is measured again.
-        complete = len(self._layers) * (3 if self._labels is None else 5)
-        return {epoch: table for epoch, table in tables.items() if len(table) == complete}
+        rows = len(self._problem.layers) * (5 if self._problem.classes.labelled else 3)
+        return {epoch: table for epoch, table in tables.items() if len(table) == rows}
 
 
 def _digest(data: object) -> str:

@@ -7,7 +7,7 @@ import math
 import re
 import typing
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
@@ -63,7 +63,8 @@ def with_settings(config: ConfigT, texts: Mapping[str, str]) -> ConfigT:
     unknown = [name for name in texts if name not in types]
     if unknown:
         raise UsageError(f"{unknown[0]}: no such setting; there are {', '.join(types)}")
-    return dataclasses.replace(config, **{name: _parse(name, types[name], text) for name, text in texts.items()})
+    values: dict[str, Any] = {name: _parse(name, types[name], text) for name, text in texts.items()}
+    return dataclasses.replace(config, **values)
 
 
 def needed(description: str) -> str:

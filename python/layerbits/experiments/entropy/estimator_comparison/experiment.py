@@ -108,10 +108,7 @@ def _summary(config: Config, rows: Sequence[EstimateRow], slopes: Sequence[Slope
     summary: dict[str, float] = {}
     for dim, estimator in itertools.product(config.dims, dict.fromkeys(row.estimator for row in rows)):
         errors = [
-            point
-            for sigma in config.sigmas
-            for point in mean_errors(rows, sigma, dim)
-            if point.estimator == estimator
+            point for sigma in config.sigmas for point in mean_errors(rows, sigma, dim) if point.estimator == estimator
         ]
         samples = max(point.samples for point in errors)
         name = f"{estimator.lower()}_error_d_{dim}_n_{samples}"

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from layerbits.experiments.entropy.bounds import COVERING, FINITE_SUPPORT, PAPER, Bound, risk_bounds
-from layerbits.experiments.entropy.sample_complexity.figures import plot_figure
 from layerbits.experiments.entropy.sample_complexity.errors import Cell, Risk, measure_risk
+from layerbits.experiments.entropy.sample_complexity.figures import plot_figure
 from layerbits.experiments.entropy.sample_complexity.rates import (
     SamplesNeeded,
     Slope,

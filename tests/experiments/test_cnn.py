@@ -1,5 +1,7 @@
-"""What the studies of a convolutional network share: networks, trainings, measures, figures."""
+"""The experiment with a convolutional network: networks, trainings, measures and figures, on few images."""
 
+import dataclasses
+import functools
 import itertools
 import math
 import shutil
@@ -10,16 +12,18 @@ import torch
 
 from layerbits import NoisyModule, binned_entropy, class_separation, layer_activations
 from layerbits._base import UsageError
+from layerbits.data import digits_dataset
 from layerbits.experiments import RunFolder
-from layerbits.experiments.cnn import digits_cnn
-from layerbits.experiments.cnn import measures as cnn_measures
-from layerbits.experiments.cnn import study as cnn
-from layerbits.experiments.cnn.digits_cnn import Config
-from layerbits.experiments.cnn.measures import Clustering, Distances, Similarity
-from layerbits.experiments.cnn.study import Dropout, Errors, Variant, network
+from layerbits.experiments.cnn import representations, training
+from layerbits.experiments.cnn.digits_cnn import DIGITS_CNN, Config
+from layerbits.experiments.cnn.network import Dropout, build_network
+from layerbits.experiments.cnn.representations import Clustering, Distances, Similarity
+from layerbits.experiments.cnn.settings import CnnConfig, Variant
+from layerbits.experiments.cnn.training import Errors
 from layerbits.experiments.framework.tables import read_table
 from layerbits.training import Checkpoints, load_checkpoint, read_training
 
+TRAIN_IMAGES, TEST_IMAGES = 96, 60
 NEAR_ZERO = 1e-30  # noise that changes no value of float32 but a zero
 TINY = Config(
     repeats=2, sigmas=(NEAR_ZERO, 0.3), channels=(2, 3), units=4, epochs=3, evaluations=3, measurements=2, bins=20
@@ -32,14 +36,22 @@ DETERMINISTIC, NOISY, DROPOUT = (
 CSV = ("errors.csv", "clustering.csv", "distances.csv", "similarity.csv")
 
 
+@functools.cache
+def images(config=TINY):
+    train, test = digits_dataset(test_fraction=config.test_fraction, seed=config.seed)
+    return train.first(TRAIN_IMAGES), test.first(TEST_IMAGES)
+
+
+EXPERIMENT = dataclasses.replace(DIGITS_CNN, images=images)
+
+
 def run(path, *, resume=False, figures=False):
     folder = RunFolder(path, experiment="digits-cnn", config=TINY, resume=resume)
     with folder.running():
+        EXPERIMENT.train(TINY, folder)
+        EXPERIMENT.measure(TINY, folder)
         if figures:
-            digits_cnn.run(TINY, folder)
-        else:
-            digits_cnn.train(TINY, folder)
-            digits_cnn.measure(TINY, folder)
+            EXPERIMENT.plot(TINY, path)
     return folder
 
 
@@ -60,7 +72,7 @@ def parameters(model):
 
 
 def test_blocks_are_in_the_order_of_the_paper():
-    names = [name for name, _ in network(Config(), DROPOUT, seed=0, size=(28, 28)).named_children()]
+    names = [name for name, _ in build_network(Config(), DROPOUT, seed=0, size=(28, 28)).named_children()]
     assert names == [
         "conv1", "norm1", "tanh1", "dropout1", "pool1", "conv2", "norm2", "tanh2", "dropout2", "pool2",
         "flatten", "dense", "norm3", "tanh3", "dropout3", "logits",
@@ -68,34 +80,36 @@ def test_blocks_are_in_the_order_of_the_paper():
 
 
 def test_layers_have_the_widths_of_the_paper_on_images_of_its_size():
-    model = network(cnn.CnnConfig(), DETERMINISTIC, seed=0, size=(28, 28))
+    model = build_network(CnnConfig(), DETERMINISTIC, seed=0, size=(28, 28))
     assert [tuple(p.shape) for p in model.parameters() if p.ndim > 1] == [
         (16, 1, 5, 5), (32, 16, 5, 5), (128, 1568), (10, 128),
     ]  # fmt: skip
-    found = layer_activations(model, torch.zeros(2, 1, 28, 28), layers=cnn.CnnConfig().layers)
+    found = layer_activations(model, torch.zeros(2, 1, 28, 28), layers=CnnConfig().layers)
     assert {name: points.shape[1] for name, points in found.items()} == {
         "tanh1": 16 * 28 * 28, "tanh2": 32 * 14 * 14, "tanh3": 128,
     }  # fmt: skip
 
 
 def test_noise_lies_between_tanh_and_pooling_on_every_hidden_layer():
-    noisy = network(Config(), NOISY, seed=0, size=(8, 8))
+    noisy = build_network(Config(), NOISY, seed=0, size=(8, 8))
     assert isinstance(noisy, NoisyModule)
     assert noisy.layer_names == ("tanh1", "tanh2", "tanh3") == Config().layers
     assert noisy.sigma == 0.3
 
 
 def test_all_variants_of_a_seed_begin_with_the_same_weights_and_other_seeds_with_others():
-    of_variants = [parameters(network(Config(), each, seed=3, size=(8, 8))) for each in Config().trained]
+    of_variants = [
+        parameters(build_network(Config(), each, seed=3, size=(8, 8))) for each in Config().training_variants
+    ]
     assert len(of_variants) == 6
     for weights in of_variants[1:]:
         assert all(map(torch.equal, weights, of_variants[0]))
-    other = parameters(network(Config(), DETERMINISTIC, seed=4, size=(8, 8)))
+    other = parameters(build_network(Config(), DETERMINISTIC, seed=4, size=(8, 8)))
     assert not torch.equal(other[0], of_variants[0][0])
 
 
 def test_weights_and_biases_are_uniform_up_to_the_limit_of_torch():
-    model = network(cnn.CnnConfig(), DETERMINISTIC, seed=0, size=(28, 28))
+    model = build_network(CnnConfig(), DETERMINISTIC, seed=0, size=(28, 28))
     for name, inputs in (("conv1", 25), ("conv2", 400), ("dense", 1568), ("logits", 128)):
         layer = model.get_submodule(name)
         limit = 1 / math.sqrt(inputs)
@@ -107,8 +121,8 @@ def test_weights_and_biases_are_uniform_up_to_the_limit_of_torch():
 
 def test_network_is_made_without_the_global_generator():
     before = torch.get_rng_state()
-    network(Config(), NOISY, seed=0, size=(8, 8))(torch.zeros(2, 1, 8, 8))
-    network(Config(), DROPOUT, seed=0, size=(8, 8))(torch.zeros(2, 1, 8, 8))
+    build_network(Config(), NOISY, seed=0, size=(8, 8))(torch.zeros(2, 1, 8, 8))
+    build_network(Config(), DROPOUT, seed=0, size=(8, 8))(torch.zeros(2, 1, 8, 8))
     assert torch.get_rng_state().equal(before)
 
 
@@ -173,7 +187,7 @@ def test_every_layer_of_every_training_is_measured_at_every_chosen_epoch(finishe
         for (seed, variant), epoch, layer in itertools.product(TINY.trainings, (1, 3), TINY.layers)
     }
     assert [row[:4] for row in read_table(finished.path / "clustering.csv", Clustering)] == sorted(
-        cells, key=lambda cell: (cell[1], [v.name for v in TINY.trained].index(cell[0]), *cell[2:])
+        cells, key=lambda cell: (cell[1], [v.name for v in TINY.training_variants].index(cell[0]), *cell[2:])
     )
     similarities = {row[:5] for row in read_table(finished.path / "similarity.csv", Similarity)}
     assert similarities == {(*cell, "off") for cell in cells if cell[0] != "deterministic"} | {
@@ -195,9 +209,9 @@ def test_batches_are_the_same_for_all_variants(finished):
 
 
 def test_learning_rate_falls_geometrically_from_the_first_to_the_last():
-    rates = [cnn._learning_rate(Config(epochs=3), epoch) for epoch in (1, 2, 3)]
+    rates = [training._learning_rate(Config(epochs=3), epoch) for epoch in (1, 2, 3)]
     assert rates == pytest.approx([5e-3, math.sqrt(5e-3 * 5e-4), 5e-4], rel=1e-12)
-    assert cnn._learning_rate(Config(epochs=1), 1) == 5e-3
+    assert training._learning_rate(Config(epochs=1), 1) == 5e-3
 
 
 def test_errors_are_those_of_the_last_epoch(finished):
@@ -205,15 +219,15 @@ def test_errors_are_those_of_the_last_epoch(finished):
     assert [(row.seed, row.variant) for row in errors] == [(seed, variant.name) for seed, variant in TINY.trainings]
     for row in errors:
         last = read_training(finished.path / f"{row.variant}-seed-{row.seed}" / "training.csv")[-1]
-        assert (last.epoch, last.split, row.images) == (3, "test", 898)
-        assert row.errors == pytest.approx((1 - last.accuracy) * 898, abs=1e-6)
+        assert (last.epoch, last.split, row.images) == (3, "test", TEST_IMAGES)
+        assert row.errors == pytest.approx((1 - last.accuracy) * TEST_IMAGES, abs=1e-6)
 
 
 def test_every_pair_of_the_first_seed_is_counted_once(finished):
     rows = read_table(finished.path / "distances.csv", Distances)
-    labels = digits_cnn.data(TINY)[1].labels.bincount()
+    labels = images()[1].labels.bincount()
     expected = {"within": int((labels * (labels - 1)).sum()) // 2}
-    expected["between"] = 898 * 897 // 2 - expected["within"]
+    expected["between"] = TEST_IMAGES * (TEST_IMAGES - 1) // 2 - expected["within"]
     for kind, total in expected.items():
         cells = {}
         for row in rows:
@@ -225,8 +239,8 @@ def test_every_pair_of_the_first_seed_is_counted_once(finished):
 
 
 def test_clustering_is_measured_without_noise_on_the_test_images(finished):
-    _, test = digits_cnn.data(TINY)
-    model = network(TINY, NOISY, seed=1, size=(8, 8))
+    _, test = images()
+    model = build_network(TINY, NOISY, seed=1, size=(8, 8))
     load_checkpoint(finished.path / "noisy-0.3-seed-1", 3, model)
     points = layer_activations(model, test.inputs)["tanh3"]
     rows = read_table(finished.path / "clustering.csv", Clustering)
@@ -237,11 +251,11 @@ def test_clustering_is_measured_without_noise_on_the_test_images(finished):
 
 
 def test_similarities_are_mean_and_quantiles_of_the_cosines_of_the_images(finished):
-    _, test = digits_cnn.data(TINY)
+    _, test = images()
     for layer in TINY.layers:
         of_both = []
         for variant in (DROPOUT, DETERMINISTIC):
-            model = network(TINY, variant, seed=1, size=(8, 8))
+            model = build_network(TINY, variant, seed=1, size=(8, 8))
             load_checkpoint(finished.path / f"{variant.name}-seed-1", 3, model)
             of_both.append(layer_activations(model, test.inputs)[layer].double().numpy())
         one, other = of_both
@@ -275,9 +289,9 @@ def test_run_interrupted_in_training_and_in_measuring_equals_an_uninterrupted_on
 
         return wrapped
 
-    for owner, name, resume in ((Checkpoints, "step", False), (cnn_measures, "_measure_one", True)):
+    for owner, name, resume in ((Checkpoints, "step", False), (representations, "_measure_network", True)):
         with monkeypatch.context() as patched:
-            patched.setattr(cnn_measures, "_SECONDS_BETWEEN_SAVES", 0.0)
+            patched.setattr(representations, "_SECONDS_BETWEEN_SAVES", 0.0)
             patched.setattr(owner, name, interrupting(getattr(owner, name)))
             with pytest.raises(KeyboardInterrupt):
                 run(tmp_path, resume=resume)
@@ -305,7 +319,7 @@ def test_figures_are_drawn_as_far_as_the_tables_go(lost, finished, tmp_path):
         (path / name).unlink()
     for name in ("dropout-seed-0", "dropout-seed-1", "noisy-0.3-seed-1"):
         shutil.rmtree(path / name)
-    digits_cnn.draw(TINY, path)
+    EXPERIMENT.plot(TINY, path)
     assert (path / "digits-cnn.png").stat().st_size > 0
     assert (path / "digits-cnn-epochs.png").exists() == ("distances.csv" not in lost)
 

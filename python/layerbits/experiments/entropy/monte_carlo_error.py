@@ -144,10 +144,10 @@ class MonteCarloError(Experiment[Config]):
         panels = figure.subplots(1, len(config.sigmas), squeeze=False)[0]
         for axes, sigma in zip(panels, config.sigmas, strict=True):
             _plot_errors(axes, config, [row for row in errors if row.sigma == sigma])
-            plots.curve_panel(axes, xlabel="draws, n n_MC")
+            ylabel = "mean square error in nats$^2$" if axes is panels[0] else ""
+            plots.curve_panel(axes, xlabel="draws, n n_MC", ylabel=ylabel)
             axes.set_yscale("log")
             axes.set_title(f"sigma = {sigma:g}", fontsize="medium")
-        panels[0].set_ylabel("mean square error in nats$^2$")
         for label, style in {
             "bound of the paper": _PAPER_BOUND_STYLE,
             "sharp bound": _BOUND_STYLES[_PAPER],

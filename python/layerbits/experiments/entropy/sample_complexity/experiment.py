@@ -71,13 +71,11 @@ def _summary(config: Config, slopes: Sequence[Slope], needed: Sequence[SamplesNe
         if exponents:
             summary[f"slope_{case}"] = float(np.mean(exponents))
         source = measured_source(probability)
-        points = [
-            (row.dim, row.log_samples)
-            for row in needed
-            if (row.sigma, row.source) == (sigma, source) and row.log_samples > 0  # not NaN
-        ]
-        if len(points) >= 2:
-            slope, _ = np.polyfit(*zip(*points, strict=True), 1)
+        measured = [
+            row for row in needed if (row.sigma, row.source) == (sigma, source) and row.log_samples > 0
+        ]  # not NaN
+        if len(measured) >= 2:
+            slope, _ = np.polyfit([row.dim for row in measured], [row.log_samples for row in measured], 1)
             summary[f"growth_{case}"] = math.exp(slope)
     return summary
 

@@ -14,7 +14,7 @@ from layerbits.experiments.entropy.spiral.network import sample_layer
 from layerbits.experiments.entropy.spiral.settings import WIDTHS, Config
 from layerbits.mixtures import mixture_entropy, mixture_log_density, noise_entropy
 from layerbits.networks import NoisyModule
-from layerbits.statistics import rare_share, student_margin, upper_mean_bound
+from layerbits.statistics import student_margin, unseen_probability, upper_mean_bound
 
 _QUERIES = 16_384  # points of the cross-entropy behind the upper end
 _RISK = 0.05  # of the interval; half of it for each end
@@ -60,12 +60,12 @@ def entropy_interval(config: Config, noisy: NoisyModule) -> Reference:
 
 def _cross_entropy_excess(samples: Sequence[tuple[Doubles, Doubles]], sigma: float) -> tuple[float, float]:
     """Estimate E[-log q(T)] - h(Z), and bound it from above."""
-    wide_share = rare_share(_QUERIES, _RISK / 2)
+    wide_share = unseen_probability(_QUERIES, _RISK / 2)
     terms = list(_terms(samples, sigma, wide_share))
     # With |s|^2 <= d, log N(t; s, sigma^2 I) - log N(t; 0, (1 + sigma^2) I) is at most d/2 log(1 + 1/sigma^2) + d/2,
     # where its derivative by t is 0. Each term is at most that plus -log(wide_share).
     ceiling = _DIM / 2 * math.log1p(1 / sigma**2) + _DIM / 2 - math.log(wide_share)
-    upper = upper_mean_bound(terms[:1], terms[1:], floor=0.0, ceiling=ceiling, risk=_RISK / 2)
+    upper = upper_mean_bound(terms, floor=0.0, ceiling=ceiling, risk=_RISK / 2)
     return float(np.mean(terms)), upper
 
 

@@ -81,7 +81,7 @@ def _log_sums(points: Tensor, centers: Tensor, sigma: Tensor, weights: Tensor) -
 def information_calls(
     noisy: NoisyModule, inputs: Tensor, *, draws: int, queries: int, chunk: int
 ) -> dict[str, Callable[[], dict[str, float]]]:
-    """Return the calls that compute the plug-in I(X;T) of every layer; all propagate in the same way and noise."""
+    """Return the calls that compute the plug-in I(X;T) of every layer; all make the same noisy passes."""
     sigma = noisy.sigma
     assert sigma is not None  # the rivals have no other noise
     return {

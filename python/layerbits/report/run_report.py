@@ -67,7 +67,7 @@ def _write(folder: Path, run: RunRecord, snapshot: Path) -> Report:
     written = last_written(folder)
     tables = copy_tables(folder, snapshot)
     if not any(table.rows for table in tables):
-        raise UsageError(f"{folder}: nothing to show yet, for the run has written no table; try again later")
+        raise UsageError(f"{folder}: nothing to show yet, because no table has rows; try again later")
     charts, chart_notes = _make_charts(snapshot)
     notes = [note.replace(str(snapshot), str(folder)) for note in (*_plot(run, snapshot), *chart_notes)]
     for figure in list_files(snapshot, "png"):

@@ -1,1 +1,1 @@
-"""Speed and accuracy beside the rivals, on the same data: `pytest benchmarks`, `python -m benchmarks.compare`."""
+"""Speed and accuracy of layerbits beside other libraries on the same data; README.md lists the commands."""

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile, record_function
 
-from benchmarks.breakdown import trained
+from benchmarks.problems import trained_szt_network
 from layerbits.estimators import layer_information
 from layerbits.estimators import sampling as samples
 from layerbits.kernels import NormalStream
@@ -62,7 +62,7 @@ def host_time(noisy: NoisyModule, inputs: Tensor, labels: Tensor | None) -> dict
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.host_time", description=__doc__.splitlines()[0])
     parser.add_argument("--epochs", type=int, default=200, help="epochs of training before (default: %(default)s)")
-    noisy, inputs, labels = trained(parser.parse_args().epochs)
+    noisy, inputs, labels = trained_szt_network(parser.parse_args().epochs)
     torch.set_num_threads(1)
     for name, given in (("without labels", None), ("with labels", labels)):
         found = min((host_time(noisy, inputs, given) for _ in range(_REPEATS)), key=lambda one: one["host"])

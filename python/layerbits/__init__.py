@@ -1,4 +1,7 @@
-"""How much information each layer of a neural network carries about its input."""
+"""Information in the layers of neural networks about their inputs and labels."""
+
+from importlib.metadata import PackageNotFoundError as _PackageNotFoundError
+from importlib.metadata import version as _version
 
 from layerbits import baselines, calibration, data, theory
 from layerbits._base import (
@@ -12,7 +15,14 @@ from layerbits._base import (
     NoNoiseError,
     UsageError,
 )
-from layerbits.estimators import SigmaProfile, SigmaRow, information_between_layers, layer_information, sigma_profile
+from layerbits.estimators import (
+    MeasurementSettings,
+    SigmaProfile,
+    SigmaRow,
+    information_between_layers,
+    layer_information,
+    sigma_profile,
+)
 from layerbits.geometry import (
     BaselineEstimate,
     ClassSeparation,
@@ -29,6 +39,11 @@ from layerbits.mixtures import mixture_entropy, mixture_entropy_bounds, mixture_
 from layerbits.networks import NoisyModule, layer_activations, noisify, propagate
 from layerbits.training import Monitor, ParsevalRegularizer, log_spaced
 
+try:
+    __version__ = _version("layerbits")
+except _PackageNotFoundError:  # a source tree that is not installed
+    __version__ = "unknown"
+
 __all__ = [
     "Backend",
     "BackendError",
@@ -41,6 +56,7 @@ __all__ = [
     "InformationTable",
     "LayerSelectionError",
     "LayerbitsError",
+    "MeasurementSettings",
     "Monitor",
     "NoNoiseError",
     "NoisyModule",
@@ -48,6 +64,7 @@ __all__ = [
     "SigmaProfile",
     "SigmaRow",
     "UsageError",
+    "__version__",
     "backends",
     "baselines",
     "binned_entropy",

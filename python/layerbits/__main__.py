@@ -1,4 +1,4 @@
-"""``python -m layerbits``: the command line where the script ``layerbits`` is not on the path."""
+"""The command line as ``python -m layerbits``, for use without the script ``layerbits``."""
 
 import sys
 

@@ -1,7 +1,7 @@
-"""The command line: reads arguments, calls the experiments, and turns errors and signals into exit statuses.
+"""The command line: read arguments, run experiments, and turn errors and signals into exit statuses.
 
-Exit status: 0 done, 1 when `check` finds intervals that hold the truth too seldom, 2 for what cannot be carried out as
-written (one line on stderr), 130 when interrupted. Nothing but this file prints.
+Exit statuses: 0 for success; 1 if `check` finds that intervals contain the true value too rarely; 2 for an error, with
+one line on stderr; 130 for an interruption. No other module of the package prints.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     argv : sequence of str, optional
-        Arguments; those of the process by default.
+        Arguments; by default the arguments of the process.
 
     Returns
     -------
@@ -58,48 +58,48 @@ def main(argv: Sequence[str] | None = None) -> int:
         with _termination_as_interrupt():
             return commands[arguments.command](arguments)
     except LayerbitsError as error:
-        return _complain(str(error), 2)
+        return _print_error(str(error), 2)
     except Exception as error:
-        # Arguments that only the work itself finds out to be impossible; the log keeps the way there.
-        _LOG.debug("failed", exc_info=True)
-        return _complain(f"{type(error).__name__}: {error}", 2)
+        # Some impossible settings raise an error only during the computation; the log has the traceback.
+        _LOG.debug("command failed", exc_info=True)
+        return _print_error(f"{type(error).__name__}: {error}", 2)
     except KeyboardInterrupt:
-        return _complain("interrupted", 130)
+        return _print_error("interrupted", 130)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="layerbits", description="Information flow in noisy neural networks.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("list", help="list the experiments")
-    commands.add_parser("info", help="show versions and back ends")
+    commands.add_parser("info", help="show versions and compiled back ends")
     run = commands.add_parser("run", help="run an experiment", description="Run an experiment.")
-    run.add_argument("name", metavar="NAME", help="its name; see `layerbits list`")
-    run.add_argument("--quick", action="store_true", help="settings for a run of about a minute")
+    run.add_argument("name", metavar="NAME", help="name of the experiment; see `layerbits list`")
+    run.add_argument("--quick", action="store_true", help="use the settings of a quick run, which takes about a minute")
     run.add_argument("--out", metavar="DIR", type=Path, help="folder for the results (default: runs/NAME)")
     run.add_argument("--seed", metavar="N", help="seed of all random numbers (default: 0)")
-    run.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="change a setting, repeatedly")
-    run.add_argument("--resume", action="store_true", help="go on with the run in DIR")
+    run.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="change a setting; repeatable")
+    run.add_argument("--resume", action="store_true", help="continue the run in DIR")
     report = commands.add_parser(
         "report",
-        help="draw the figures of a run and make a page of it",
-        description="Draw the figures of a run, finished or not, from its tables, and write DIR/report.html.",
+        help="plot the figures of a run and write an HTML page",
+        description="Plot the figures of a run, finished or not, from its tables, and write DIR/report.html.",
     )
     report.add_argument("directory", metavar="DIR", type=Path, help="folder of the run")
     check = commands.add_parser(
         "check",
-        help="check the intervals against known answers",
-        description="Estimate what is known, seed by seed, and count how often the 95 % interval holds it.",
+        help="check the intervals against true values",
+        description="Estimate quantities with known true values, and count how often the 95 % intervals contain them.",
     )
-    check.add_argument("--seeds", metavar="K", type=int, help=f"estimates of each task (default: {_SEEDS})")
+    check.add_argument("--seeds", metavar="K", type=int, help=f"number of estimates of each task (default: {_SEEDS})")
     check.add_argument("--quick", action="store_true", help=f"{_QUICK_SEEDS} seeds")
-    check.add_argument("--out", metavar="FILE.csv", type=Path, help="write the table, all columns, to this file")
+    check.add_argument("--out", metavar="FILE.csv", type=Path, help="write the table with all columns to this file")
     return parser
 
 
 def _list(_: argparse.Namespace) -> int:
     width = max(map(len, EXPERIMENTS))
     for name, experiment in EXPERIMENTS.items():
-        print(f"{name:<{width}}  {(experiment.__doc__ or '').partition(chr(10))[0]}")
+        print(f"{name:<{width}}  {experiment.description}")
     return 0
 
 
@@ -115,17 +115,18 @@ def _run(arguments: argparse.Namespace) -> int:
     name: str = arguments.name
     if name not in EXPERIMENTS:
         raise UsageError(f"{name}: no such experiment; there are {', '.join(EXPERIMENTS)}")
-    plots.require_matplotlib()  # now, not after the training
-    config = _configuration(EXPERIMENTS[name], arguments)
+    experiment = EXPERIMENTS[name]
+    plots.require_matplotlib()  # before the training, which may take hours
+    config = _configuration(experiment, arguments)
     path = arguments.out or Path("runs", f"{name}-quick" if arguments.quick else name)
-    seconds = EXPERIMENTS[name].expected_seconds(config)  # first: data that the settings name may not be there
+    seconds = experiment.expected_seconds(config)  # before the folder is made: a data set may be missing
     folder = RunFolder(path, experiment=name, config=config, resume=arguments.resume)
     print(f"{name}: about {_duration(seconds)} on two cores, into {path}", flush=True)
     try:
         with folder.running():
-            EXPERIMENTS[name].run(config, folder)
+            experiment.run(config, folder)
     except KeyboardInterrupt:
-        return _complain(f"interrupted; what is done is kept in {path}: add --resume to the command to go on", 130)
+        return _print_error(f"interrupted; results so far are in {path}: add --resume to the command to continue", 130)
     print(f"results are in {path}")
     for key, value in folder.summary.items():
         print(f"  {key.replace('_', ' ')}: {value:.4g}")
@@ -151,17 +152,17 @@ def _check(arguments: argparse.Namespace) -> int:
     rows = coverage(V1, seeds=range(seeds))
     if out is not None:
         write_csv(out, [field.name for field in dataclasses.fields(Coverage)], map(dataclasses.astuple, rows))
-    print(f"{'task':<20} {'quantity':<9}     truth      mean rms error      held half width achievable")
+    print(f"{'task':<20} {'quantity':<9}     truth      mean rms error contained half width achievable")
     for row in rows:
         numbers = f"{row.truth:9.4f} {row.mean_value:9.4f} {row.rms_error:9.4f} {f'{row.hits}/{row.seeds}':>9}"
         line = f"{row.task:<20} {row.quantity:<9} {numbers} {row.half_width:10.4f} {row.achievable:10.4f}"
-        print(line if row.sufficient else f"{line}  too seldom: wanted {row.required_hits}")
-    failing = sum(not row.sufficient for row in rows)
-    print(f"{len(rows)} intervals, {failing} of which hold the truth too seldom")
+        print(line if row.holds else f"{line}  too rarely: wanted {row.wanted}")
+    failing = sum(not row.holds for row in rows)
+    print(f"{len(rows)} quantities, {failing} of them with intervals that contain the true value too rarely")
     return int(failing > 0)
 
 
-def _configuration(experiment: Experiment, arguments: argparse.Namespace) -> Any:
+def _configuration(experiment: Experiment[Any], arguments: argparse.Namespace) -> Any:
     texts: dict[str, str] = {}
     for setting in arguments.set:
         key, equals, value = setting.partition("=")
@@ -170,7 +171,7 @@ def _configuration(experiment: Experiment, arguments: argparse.Namespace) -> Any
         texts[key] = value
     if arguments.seed is not None:
         texts["seed"] = arguments.seed
-    default = dataclasses.replace(experiment.Config(), **(experiment.QUICK if arguments.quick else {}))
+    default = experiment.quick_config() if arguments.quick else experiment.config_type()
     config = with_settings(default, texts)
     require_needed(config)
     require_usable_device(config)
@@ -186,8 +187,8 @@ def _duration(seconds: float) -> str:
 
 @contextlib.contextmanager
 def _termination_as_interrupt() -> Iterator[None]:
-    """Let SIGTERM, which batch systems send, end a run as Ctrl-C does."""
-    if threading.current_thread() is not threading.main_thread():  # where Python allows no handlers
+    """Treat SIGTERM, which batch systems send, like Ctrl-C."""
+    if threading.current_thread() is not threading.main_thread():  # Python allows handlers in the main thread only
         yield
         return
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -197,6 +198,6 @@ def _termination_as_interrupt() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _complain(message: str, status: int) -> int:
+def _print_error(message: str, status: int) -> int:
     print(f"layerbits: {' '.join(message.split())}", file=sys.stderr)
     return status

@@ -1,4 +1,4 @@
-"""Files that are replaced as a whole."""
+"""Tables and JSON files, and their replacement in one step."""
 
 import errno
 import math
@@ -9,13 +9,13 @@ import pytest
 from layerbits._base import UsageError, read_csv, read_json, replacing, write_csv, write_json
 
 
-def test_failed_write_leaves_the_old_file_alone(tmp_path):
+def test_interrupted_write_keeps_the_old_file(tmp_path):
     path = tmp_path / "table.csv"
     path.write_text("old")
 
     def write_and_fail():
         with replacing(path) as draft:
-            draft.write_text("half of the n")
+            draft.write_text("half of the text")
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -24,7 +24,7 @@ def test_failed_write_leaves_the_old_file_alone(tmp_path):
     assert path.read_text() == "old"
 
 
-def test_file_is_not_touched_before_the_write_is_complete(tmp_path):
+def test_file_changes_only_when_the_write_is_complete(tmp_path):
     path = tmp_path / "table.csv"
     path.write_text("old")
     with replacing(path) as draft:
@@ -34,12 +34,12 @@ def test_file_is_not_touched_before_the_write_is_complete(tmp_path):
 
 
 @pytest.mark.parametrize("value", [0.1, 1 / 3, 5e-324, -0.0, 1.7976931348623157e308, math.inf])
-def test_floats_come_back_to_the_bit(tmp_path, value):
+def test_floats_are_read_back_to_the_same_bits(tmp_path, value):
     write_csv(tmp_path / "t.csv", ["x"], [[value]])
     assert float(read_csv(tmp_path / "t.csv", ["x"])[0][0]).hex() == value.hex()
 
 
-def test_text_with_commas_quotes_and_newlines_comes_back(tmp_path):
+def test_text_with_commas_quotes_and_newlines_is_read_back(tmp_path):
     write_csv(tmp_path / "t.csv", ["x", "y"], [['a,"b"\nc', ""]])
     assert read_csv(tmp_path / "t.csv", ["x", "y"]) == [['a,"b"\nc', ""]]
 
@@ -51,7 +51,7 @@ def test_table_with_other_columns_is_refused(tmp_path, content):
         read_csv(tmp_path / "t.csv", ["a", "b"])
 
 
-def test_json_comes_back(tmp_path):
+def test_json_is_read_back(tmp_path):
     write_json(tmp_path / "t.json", {"σ": [0.1, None]})
     assert read_json(tmp_path / "t.json") == {"σ": [0.1, None]}
 
@@ -63,7 +63,7 @@ def test_anything_but_a_json_object_is_refused(tmp_path, content):
         read_json(tmp_path / "t.json")
 
 
-def test_full_disk_names_the_file_and_leaves_the_old_one(tmp_path):
+def test_full_disk_names_the_file_and_keeps_the_old_one(tmp_path):
     def rows():
         yield [2]
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -75,9 +75,9 @@ def test_full_disk_names_the_file_and_leaves_the_old_one(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["t.csv"]
 
 
-def test_writers_of_different_names_do_not_meet(tmp_path):
-    with replacing(tmp_path / "t") as first, replacing(tmp_path / "t", writer="other-") as second:
-        assert first != second
-        first.write_text("first")
-        second.write_text("second")
-    assert (tmp_path / "t").read_text() == "first"  # the outer block ends last
+def test_writers_with_different_names_have_different_drafts(tmp_path):
+    with replacing(tmp_path / "t") as outer, replacing(tmp_path / "t", writer="inner-") as inner:
+        assert outer != inner
+        outer.write_text("outer")
+        inner.write_text("inner")
+    assert (tmp_path / "t").read_text() == "outer"  # the outer block ends last

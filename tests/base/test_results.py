@@ -1,4 +1,4 @@
-"""Results: how they print, convert and refuse to change."""
+"""Results: printed forms, conversion to bits, and immutability."""
 
 import dataclasses
 import math
@@ -23,32 +23,32 @@ def test_level_of_the_interval_prints_without_zeros():
     assert "(99.9 %:" in str(dataclasses.replace(ESTIMATE, confidence=0.999))
 
 
-def test_estimate_says_that_its_budget_ended():
+def test_estimate_that_did_not_converge_says_so():
     text = str(dataclasses.replace(ESTIMATE, converged=False))
-    assert text == "4.123 ± 0.004 nats (95 %: 4.115 to 4.131), budget of 8192 draws ended before the tolerance"
+    assert text == "4.123 ± 0.004 nats (95 %: 4.115 to 4.131), tolerance not reached in 8192 draws"
 
 
-def test_bits_of_an_estimate_print_as_bits():
+def test_estimate_in_bits_prints_bits():
     assert str(ESTIMATE.bits) == "5.948 ± 0.006 bits (95 %: 5.937 to 5.960)"
 
 
 @pytest.mark.parametrize("field", ["value", "standard_error", "lower", "upper"])
-def test_bits_are_nats_over_log_two(field):
+def test_estimate_in_bits_is_nats_over_log_two(field):
     assert getattr(ESTIMATE.bits, field) == pytest.approx(getattr(ESTIMATE, field) / math.log(2), rel=1e-15)
 
 
 @pytest.mark.parametrize("field", ["confidence", "draws", "converged"])
-def test_bits_leave_the_rest_alone(field):
+def test_conversion_to_bits_keeps_the_other_fields(field):
     assert getattr(ESTIMATE.bits, field) == getattr(ESTIMATE, field)
 
 
 @pytest.mark.parametrize("result", [ESTIMATE, ROW, TABLE])
-def test_bits_of_bits_are_bits(result):
+def test_conversion_to_bits_is_idempotent(result):
     assert result.bits.bits == result.bits
 
 
 @pytest.mark.parametrize("field", NATS)
-def test_bits_of_a_row_are_nats_over_log_two(field):
+def test_row_in_bits_is_nats_over_log_two(field):
     assert getattr(ROW.bits, field) == pytest.approx(getattr(ROW, field) / math.log(2), rel=1e-15)
 
 
@@ -62,7 +62,7 @@ def test_table_is_indexed_by_layer_and_quantity():
     assert TABLE["tanh", "h(T)"].value == -1
 
 
-def test_unknown_row_is_named_beside_what_there_is():
+def test_error_for_an_unknown_row_lists_the_rows():
     with pytest.raises(KeyError, match=r"no row \('2', 'h\(T\)'\).*\('1', 'I\(X;T\)'\)"):
         TABLE["2", "h(T)"]
 
@@ -75,14 +75,14 @@ def test_table_in_bits_converts_every_row():
     assert [row.unit for row in TABLE.bits] == ["bits", "bits"]
 
 
-def test_table_prints_a_line_a_row():
+def test_table_prints_a_line_for_each_row():
     assert str(TABLE).splitlines() == [
         "1     I(X;T)       2.0000 nats  [1.0000, 3.0000]  (a note)",
         "tanh  h(T)        -1.0000 nats  [1.0000, 3.0000]",
     ]
 
 
-def test_row_prints_as_in_a_table_but_for_its_layer():
+def test_row_prints_as_in_a_table_without_its_layer():
     assert str(ROW.bits) == "I(X;T)       2.8854 bits  [1.4427, 4.3281]  (a note)"
 
 

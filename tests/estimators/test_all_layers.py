@@ -18,13 +18,13 @@ import math
 import numpy as np
 import pytest
 import torch
+from layerbits.estimators.sampling import sample_layers
 from scipy import stats
 from torch import Tensor, nn
 
 from layerbits import InformationRow, LayerSelectionError, NoNoiseError, layer_information, noisify
 from layerbits.estimators import measurement
 from layerbits.estimators.all_layers import _audited
-from layerbits.estimators.sampling import sample_layers
 from layerbits.kernels import NormalStream
 from layerbits.networks import propagate
 from tests.support.answers import (

@@ -8,9 +8,9 @@ import math
 import numpy as np
 import pytest
 import torch
+from layerbits.estimators.intervals import _between, exact_estimates, sampled_estimates
 from scipy import stats
 
-from layerbits.estimators.intervals import _between, exact_estimates, sampled_estimates
 from layerbits.estimators.log_densities import Queries
 from layerbits.estimators.plug_in_bound import JackknifeMean, plug_in
 from layerbits.statistics import ceilings

@@ -7,11 +7,11 @@ import time
 import numpy as np
 import pytest
 import torch
-
-from layerbits.estimators import refinement
 from layerbits.estimators.measurement import measure
 from layerbits.estimators.refinement import Goal, refine
 from layerbits.estimators.sampling import LayerSample
+
+from layerbits.estimators import refinement
 
 SIGMA, RISK = 0.3, 0.025
 INPUTS = np.linspace(-1, 1, 12)

@@ -6,12 +6,12 @@ import time
 import numpy as np
 import pytest
 import torch
+from layerbits.estimators.sampling import sample_layers
 from torch import nn
 
 from layerbits import layer_information, noisify, propagate
 from layerbits.calibration import V1
 from layerbits.estimators import sampling as samples
-from layerbits.estimators.sampling import sample_layers
 from tests.support.answers import gaussian_mixture_information
 
 TASKS = {task.name: task for task in V1}

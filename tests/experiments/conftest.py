@@ -13,7 +13,7 @@ def quick_run(tmp_path_factory):
     @functools.cache
     def run(name, **settings):
         experiment = EXPERIMENTS[name]
-        config = dataclasses.replace(experiment.Config(), **{**experiment.QUICK, **settings})
+        config = dataclasses.replace(experiment.quick_config(), **settings)
         folder = RunFolder(tmp_path_factory.mktemp(name), experiment=name, config=config, resume=False)
         with folder.running():
             experiment.run(config, folder)

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from layerbits.experiments.entropy.risk_bounds import Bound
 from scipy.signal import fftconvolve
 
 from layerbits._base import UsageError
@@ -13,7 +14,6 @@ from layerbits.experiments import RunFolder
 from layerbits.experiments.entropy import estimator_comparison
 from layerbits.experiments.entropy.entropy_estimators import BINNING, KDE, NEIGHBOURS, PLUG_IN
 from layerbits.experiments.entropy.estimator_comparison import Config, Point, Slope, coordinate_entropy
-from layerbits.experiments.entropy.risk_bounds import Bound
 from layerbits.experiments.framework.tables import read_table, write_table
 from tests.support import answers as known_answers
 

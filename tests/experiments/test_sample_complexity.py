@@ -5,12 +5,12 @@ import math
 
 import numpy as np
 import pytest
+from layerbits.experiments.entropy.risk_bounds import Bound
 
 from layerbits import mixture_information, theory
 from layerbits._base import UsageError
 from layerbits.experiments import RunFolder
 from layerbits.experiments.entropy import cube, sample_complexity
-from layerbits.experiments.entropy.risk_bounds import Bound
 from layerbits.experiments.entropy.sample_complexity import Config, Needed, Risk, plugin_error
 from layerbits.experiments.framework.tables import read_table
 from layerbits.kernels import stream

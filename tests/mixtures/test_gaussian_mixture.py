@@ -416,7 +416,7 @@ def test_budget_is_kept_and_its_end_is_said(budget):
     found = mixture_information(PAIR, 1, tolerance=1e-6, max_draws=budget)
     assert found.draws <= budget
     assert not found.converged
-    assert str(found).endswith(f"budget of {found.draws} draws ended before the tolerance")
+    assert str(found).endswith(f"tolerance not reached in {found.draws} draws")
 
 
 def test_without_tolerance_nothing_is_missed():

@@ -2,95 +2,94 @@
 
 import pytest
 import torch
-from torch import nn
 
 from layerbits._base import UsageError
-from layerbits.networks import noisify
-from layerbits.training import Checkpoints, load_checkpoint, train
-from layerbits.training import checkpoints as module
-
-INPUTS = torch.randn(64, 4, generator=torch.Generator().manual_seed(0))
-LABELS = (INPUTS[:, 0] > 0).long()
+from layerbits.training import Batches, Checkpoints, load_checkpoint, train
+from layerbits.training import checkpoints as checkpoints_module
+from tests.support.trained_classifier import INPUTS, LABELS, adam, noisy_classifier, weights
 
 
-def training(directory, at=(2, 5)):
-    """A noisy network with its optimizer and checkpoints; always the same at the start."""
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        noisy = noisify(nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 2)), sigma=0.1)
-    optimizer = torch.optim.Adam(noisy.parameters(), lr=0.01, fused=True)
-    return noisy, optimizer, Checkpoints(noisy, optimizer, at=at, directory=directory)
+class Training:
+    """A network with its optimizer and checkpoints at chosen epochs."""
 
+    def __init__(self, directory, at=(2, 5)):
+        self.noisy = noisy_classifier()
+        self.optimizer = adam(self.noisy)
+        self.checkpoints = Checkpoints(self.noisy, self.optimizer, at=at, directory=directory)
 
-def go_on(noisy, optimizer, checkpoints, first, last):
-    epochs = range(first, last + 1)
-    for epoch in train(noisy, optimizer, INPUTS, LABELS, epochs=epochs, batch_size=16, seed=0):
-        checkpoints.step(epoch)
+    def run(self, first, last):
+        batches = Batches(INPUTS, LABELS, batch_size=16, seed=0)
+        for epoch in train(self.noisy, self.optimizer, batches, range(first, last + 1)):
+            self.checkpoints.step(epoch)
 
-
-def weights(noisy):
-    return torch.cat([parameter.detach().flatten() for parameter in noisy.parameters()])
+    @property
+    def weights(self):
+        return weights(self.noisy)
 
 
 def test_resumed_training_equals_uninterrupted_training_to_the_bit(tmp_path):
-    whole = training(tmp_path / "whole")
-    go_on(*whole, 1, 8)
-    go_on(*training(tmp_path / "broken"), 1, 6)
-    resumed = training(tmp_path / "broken")
-    epoch = resumed[2].resume()
+    uninterrupted = Training(tmp_path / "uninterrupted")
+    uninterrupted.run(1, 8)
+    Training(tmp_path / "interrupted").run(1, 6)
+    resumed = Training(tmp_path / "interrupted")
+    epoch = resumed.checkpoints.resume()
     assert epoch == 5  # the sixth epoch was lost
-    go_on(*resumed, epoch + 1, 8)
-    assert weights(resumed[0]).equal(weights(whole[0]))
+    resumed.run(epoch + 1, 8)
+    assert resumed.weights.equal(uninterrupted.weights)
 
 
-def test_new_folder_resumes_from_nothing(tmp_path):
-    noisy, _, checkpoints = training(tmp_path)
-    before = weights(noisy)
-    assert checkpoints.resume() == 0
-    assert weights(noisy).equal(before)
+def test_empty_folder_resumes_at_epoch_0_without_a_change(tmp_path):
+    training = Training(tmp_path)
+    before = training.weights
+    assert training.checkpoints.resume() == 0
+    assert training.weights.equal(before)
 
 
 def test_chosen_epochs_are_kept(tmp_path):
-    go_on(*training(tmp_path), 1, 8)
+    Training(tmp_path).run(1, 8)
     names = {file.name for file in (tmp_path / "checkpoints").iterdir()}
     assert names == {"epoch-000002.pt", "epoch-000005.pt", "latest.pt"}
 
 
-def test_kept_epoch_is_loaded_as_it_was(tmp_path):
-    noisy, optimizer, checkpoints = training(tmp_path)
-    go_on(noisy, optimizer, checkpoints, 1, 2)
-    then = weights(noisy)
-    go_on(noisy, optimizer, checkpoints, 3, 5)
-    load_checkpoint(tmp_path, 2, noisy)
-    assert weights(noisy).equal(then)
+def test_kept_epoch_is_loaded_without_a_change_of_the_optimizer(tmp_path):
+    training = Training(tmp_path)
+    training.run(1, 2)
+    at_epoch_2 = training.weights
+    training.run(3, 5)
+    steps = training.optimizer.state_dict()["state"][0]["step"].clone()
+    training.checkpoints.load_model(2)
+    assert training.weights.equal(at_epoch_2)
+    assert training.optimizer.state_dict()["state"][0]["step"].equal(steps)
+    other = noisy_classifier()
+    load_checkpoint(tmp_path, 2, other)
+    assert weights(other).equal(at_epoch_2)
 
 
-def test_latest_state_is_saved_between_the_chosen_epochs_when_time_has_passed(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "_SECONDS_BETWEEN_SAVES", 0.0)
-    go_on(*training(tmp_path, at=()), 1, 3)
-    assert training(tmp_path)[2].resume() == 3
+def test_latest_state_is_saved_between_the_chosen_epochs_after_some_seconds(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints_module, "_SECONDS_BETWEEN_SAVES", 0.0)
+    Training(tmp_path, at=()).run(1, 3)
+    assert Training(tmp_path).checkpoints.resume() == 3
 
 
 def test_damaged_checkpoint_is_named(tmp_path):
-    go_on(*training(tmp_path), 1, 2)
+    Training(tmp_path).run(1, 2)
     (tmp_path / "checkpoints" / "latest.pt").write_bytes(b"PK\x03\x04 half of a file")
     with pytest.raises(UsageError, match=r"latest\.pt"):
-        training(tmp_path)[2].resume()
+        Training(tmp_path).checkpoints.resume()
 
 
 def test_missing_checkpoint_is_named(tmp_path):
-    noisy, _, _ = training(tmp_path)
     with pytest.raises(UsageError, match=r"epoch-000003\.pt"):
-        load_checkpoint(tmp_path, 3, noisy)
+        load_checkpoint(tmp_path, 3, noisy_classifier())
 
 
-def test_checkpoint_that_the_disk_has_no_room_for_is_named_and_the_one_before_is_kept(tmp_path, monkeypatch):
+def test_checkpoint_that_does_not_fit_on_the_disk_is_named_and_the_earlier_one_is_kept(tmp_path, monkeypatch):
     def fail(*_):
         raise RuntimeError("basic_ios::clear: iostream error")
 
-    noisy, optimizer, checkpoints = training(tmp_path)
-    go_on(noisy, optimizer, checkpoints, 1, 2)
+    training = Training(tmp_path)
+    training.run(1, 2)
     monkeypatch.setattr(torch, "save", fail)
     with pytest.raises(UsageError, match=r"epoch-000005\.pt: cannot be written to"):
-        go_on(noisy, optimizer, checkpoints, 3, 5)
-    assert training(tmp_path)[2].resume() == 2
+        training.run(3, 5)
+    assert Training(tmp_path).checkpoints.resume() == 2

@@ -1,4 +1,4 @@
-"""Errors, results, validation of options, files and progress bars; imports nothing else of layerbits."""
+"""Errors, results, checks of options, files and progress bars; imports no other package of layerbits."""
 
 from layerbits._base.errors import (
     BackendError,
@@ -8,8 +8,8 @@ from layerbits._base.errors import (
     NoNoiseError,
     UsageError,
 )
-from layerbits._base.files import DRAFT_PREFIX, damaged, read_csv, read_json, replacing, write_csv, write_json
-from layerbits._base.progress_bar import bar, progress
+from layerbits._base.files import DRAFT_PREFIX, damaged_file, read_csv, read_json, replacing, write_csv, write_json
+from layerbits._base.progress_bars import progress, progress_bar
 from layerbits._base.results import COLUMNS, Estimate, InformationRow, InformationTable
 from layerbits._base.types import Array, Doubles, Integers
 from layerbits._base.validation import check_confidence, check_count, check_positive
@@ -29,12 +29,12 @@ __all__ = [
     "LayerbitsError",
     "NoNoiseError",
     "UsageError",
-    "bar",
     "check_confidence",
     "check_count",
     "check_positive",
-    "damaged",
+    "damaged_file",
     "progress",
+    "progress_bar",
     "read_csv",
     "read_json",
     "replacing",

@@ -1,25 +1,25 @@
-"""The exceptions of layerbits. Each is also the builtin error that it refines; imports nothing of ours."""
+"""The exceptions of layerbits; each is also the builtin exception that it refines."""
 
 
 class LayerbitsError(Exception):
-    """Base of the errors that layerbits raises on purpose."""
+    """Base class of the errors that layerbits raises on purpose."""
 
 
 class NoNoiseError(LayerbitsError, ValueError):
-    """I(X;T) was asked of a network without noise, where it is log N or infinite whatever the network does."""
+    """I(X;T) of a network without noise is log N or infinite for any weights, so it is not estimated."""
 
 
 class LayerSelectionError(LayerbitsError, ValueError):
-    """`layers` names no layer of the network, or one whose output cannot carry noise."""
+    """The argument `layers` names no layer of the network, or a layer whose output cannot carry noise."""
 
 
 class DataError(LayerbitsError, ValueError):
-    """A data set does not have the content that it is known to have."""
+    """The content of a data set differs from its published description."""
 
 
 class UsageError(LayerbitsError, ValueError):
-    """A command line or configuration that cannot be carried out as written."""
+    """A command line, a configuration or a file of a run cannot be used as it is."""
 
 
 class BackendError(LayerbitsError, RuntimeError):
-    """A compiled back end that was asked for is not built or cannot run here."""
+    """A requested compiled back end is not built or not usable on this machine."""

@@ -1,4 +1,4 @@
-"""What the estimators return: frozen values that know their unit and how they print. Imports nothing of ours."""
+"""The results of the estimators: frozen values with a unit, conversion to bits and a printed form."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ class Estimate:
     Attributes
     ----------
     value, standard_error : float
-        In `unit`.
+        Estimate and its standard error, in `unit`.
     lower, upper : float
-        Confidence interval for the estimated quantity, in `unit`.
+        Ends of a confidence interval for the estimated quantity, in `unit`.
     confidence : float
         Level of the interval, in (0, 1).
     draws : int
-        Noise draws that were spent.
+        Number of noise draws.
     unit : str
         ``"nats"`` or ``"bits"``.
     converged : bool
-        False when the budget of draws ended before the tolerance asked for was met.
+        False if the estimate spent all draws before it reached the requested tolerance.
     """
 
     value: float
@@ -45,7 +45,7 @@ class Estimate:
 
     @property
     def bits(self) -> Estimate:
-        """The same estimate in bits."""
+        """The estimate in bits."""
         return _in_bits(self, (*_ESTIMATED, "lower", "upper"))
 
     def __str__(self) -> str:
@@ -53,19 +53,42 @@ class Estimate:
             f"{self.value:.3f} ± {self.standard_error:.3f} {self.unit} "
             f"({100 * self.confidence:g} %: {self.lower:.3f} to {self.upper:.3f})"
         )
-        return text if self.converged else f"{text}, budget of {self.draws} draws ended before the tolerance"
+        return text if self.converged else f"{text}, tolerance not reached in {self.draws} draws"
 
 
 @dataclasses.dataclass(frozen=True)
 class InformationRow:
-    """One quantity of one layer; the columns of `information.csv` without `epoch`, in their order.
+    """One quantity of one layer: the columns of `information.csv` without `epoch`, in their order.
 
-    `quantity` is one of ``I(X;T)``, ``I(T;Y)``, ``I(X;T|Y)``, ``h(T)``, ``h(T|X)``; `value` is the best estimate, and
-    `lower` to `upper` a confidence interval for the true quantity, in `unit`; `draws` counts the noisy passes per input
-    behind the value; `seconds` is what measuring the layer took, the same in all rows of a layer; `note` holds the
-    notices of the audits, empty when there are none. `plug_in` and `decoded`, with their standard errors, are
-    the bounds on the two sides, by draws and by the `decoder`; `limited_by` says what the width of the interval is due
-    to most: ``"queries"``, ``"draws"``, ``"decoder"`` or ``"dimensions"`` that were left out.
+    Attributes
+    ----------
+    layer : str
+        Name of the layer.
+    quantity : str
+        ``I(X;T)``, ``I(T;Y)``, ``I(X;T|Y)``, ``h(T)`` or ``h(T|X)``.
+    estimator : str
+        Name of the estimator.
+    value, standard_error : float
+        Best estimate and its standard error, in `unit`.
+    lower, upper : float
+        Ends of a confidence interval for the true quantity, in `unit`.
+    unit : str
+        ``"nats"`` or ``"bits"``.
+    draws : int
+        Noisy passes of each input behind the value.
+    seconds : float
+        Time in which the layer was measured; equal in all rows of a layer.
+    note : str
+        Notices of the audits; empty if there are none.
+    plug_in, plug_in_error : float
+        Plug-in bound and its standard error, in `unit`.
+    decoded, decoded_error : float
+        Decoder bound and its standard error, in `unit`.
+    decoder : str
+        Name of the decoder.
+    limited_by : str
+        Main cause of the interval's width: ``"queries"``, ``"draws"``, ``"decoder"``, or ``"dimensions"`` that were
+        left out.
     """
 
     layer: str
@@ -88,7 +111,7 @@ class InformationRow:
 
     @property
     def bits(self) -> InformationRow:
-        """The same row in bits."""
+        """The row in bits."""
         return _in_bits(self, (*_ESTIMATED, "lower", "upper", "plug_in", "plug_in_error", "decoded", "decoded_error"))
 
     def __str__(self) -> str:
@@ -98,7 +121,7 @@ class InformationRow:
 
 @dataclasses.dataclass(frozen=True)
 class InformationTable:
-    """Information per layer, a row for each (layer, quantity), in the order in which data meets the layers."""
+    """Information per layer: a row for each (layer, quantity), in the order in which data passes the layers."""
 
     rows: tuple[InformationRow, ...]
 
@@ -109,21 +132,21 @@ class InformationTable:
         return len(self.rows)
 
     def __getitem__(self, key: tuple[str, str]) -> InformationRow:
-        """Return the row of ``(layer, quantity)``; KeyError names what there is."""
+        """Return the row of ``(layer, quantity)``; a KeyError lists the rows of the table."""
         for row in self.rows:
             if (row.layer, row.quantity) == key:
                 return row
-        known = ", ".join(repr((row.layer, row.quantity)) for row in self.rows)
-        raise KeyError(f"no row {key!r}; the table has {known}")
+        keys = ", ".join(repr((row.layer, row.quantity)) for row in self.rows)
+        raise KeyError(f"no row {key!r}; the table has {keys}")
 
     @property
     def bits(self) -> InformationTable:
-        """The same table in bits."""
+        """The table in bits."""
         return InformationTable(tuple(row.bits for row in self.rows))
 
     def to_pandas(self) -> pandas.DataFrame:
         """Return a `pandas.DataFrame` with a column for each field of a row (pandas is in the extra `experiments`)."""
-        import pandas  # optional: only this method needs it
+        import pandas  # an optional dependency of this method alone
 
         return pandas.DataFrame([dataclasses.asdict(row) for row in self.rows], columns=COLUMNS)
 

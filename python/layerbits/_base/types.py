@@ -1,4 +1,4 @@
-"""Names of the array types that public signatures share."""
+"""Names of array types for signatures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks of options that several floors share. Imports nothing of ours; arrays are checked at the core's border."""
+"""Checks of options; arrays are checked by the compiled core."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import math
 import numbers
 
 
-def check_count(name: str, value: object, *, least: int) -> int:
-    """Return the argument `name` as an int; TypeError or ValueError unless it is an integer >= `least`."""
+def check_count(name: str, value: object, *, minimum: int) -> int:
+    """Return `value` as an int; raise TypeError or ValueError unless it is an integer >= `minimum`."""
     if not isinstance(value, numbers.Integral) or isinstance(value, bool):
-        raise TypeError(f"{name}: got {type(value).__name__}, wanted an integer >= {least}")
-    if int(value) < least:
-        raise ValueError(f"{name}: got {value}, wanted an integer >= {least}")
+        raise TypeError(f"{name}: got {type(value).__name__}, wanted an integer >= {minimum}")
+    if int(value) < minimum:
+        raise ValueError(f"{name}: got {value}, wanted an integer >= {minimum}")
     return int(value)
 
 
 def check_positive(name: str, value: object) -> float:
-    """Return the argument `name` as a float; TypeError or ValueError unless it is a positive, finite number."""
+    """Return `value` as a float; raise TypeError or ValueError unless it is a positive, finite number."""
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
         raise TypeError(f"{name}: got {type(value).__name__}, wanted a positive number")
     try:
         number = float(value)
-    except OverflowError:  # an integer beyond all floats
+    except OverflowError:  # an integer too large for a float
         number = math.inf
     if not 0 < number < math.inf:
         raise ValueError(f"{name}: got {value}, wanted a positive, finite number")
@@ -29,7 +29,7 @@ def check_positive(name: str, value: object) -> float:
 
 
 def check_confidence(value: object) -> float:
-    """Return `confidence` as a float; TypeError or ValueError unless it lies strictly between 0 and 1."""
+    """Return `value` as a float; raise TypeError or ValueError unless it lies strictly between 0 and 1."""
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
         raise TypeError(f"confidence: got {type(value).__name__}, wanted a number between 0 and 1, such as 0.95")
     if not 0 < float(value) < 1:

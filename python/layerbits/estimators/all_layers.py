@@ -1,36 +1,19 @@
-"""Information of every layer of a noisy network, as intervals that hold the true values.
-
-For N inputs and r noisy passes of each, the signals s_ij of a layer give p(t|x_i) = mean_j N(t; s_ij, sigma^2 I) and
-p(t) = mean_i p(t|x_i). The plug-in, made of them, is above I(X;T) in expectation, for I is convex in the channel and
-p(t|x) unbiased (Goldfeld et al., Estimating Information Flow in Deep Neural Networks, ICML 2019). A decoder, made of
-some of the passes and asked about the others, is below. Proofs: docs/theory.md.
-"""
+"""Information of every layer of a noisy network, with intervals for the true values."""
 
 from __future__ import annotations
 
-import dataclasses
-import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
-from layerbits._base import Array, InformationRow, InformationTable, bar, check_confidence, check_count, check_positive
-from layerbits.estimators.intervals import TwoSidedEstimate
-from layerbits.estimators.refinement import Goal, refine
-from layerbits.estimators.sampling import Inputs, LayerSample, sample_layers
-from layerbits.kernels import Devices, stream
-from layerbits.networks import NoisyModule
-from layerbits.statistics import ceilings, class_numbers
-
-ESTIMATORS = ("pooled", "paper")
-
-# An I(X;T) this near to log N says only that the inputs are told apart.
-_SATURATED = 1e-3  # nats
-
-# An audit speaks when it fails by so many standard errors.
-_AUDITED = 3
-
-# Stream of random numbers; see `layerbits.estimators.measurement` for the others.
-_SECOND_SEED_STREAM = 3
+from layerbits._base import Array, InformationRow, InformationTable, progress_bar
+from layerbits.estimators.audits import with_notes
+from layerbits.estimators.layer_measurement import LayerMeasurement, LayerTask, sample_seeds
+from layerbits.estimators.layer_sample import sample_layers
+from layerbits.estimators.problem import Problem
+from layerbits.estimators.settings import MeasurementSettings
+from layerbits.kernels import Devices
+from layerbits.networks import Inputs, NoisyModule, check_noisy
 
 
 def layer_information(
@@ -112,118 +95,69 @@ def layer_information(
     upper end is a Student bound for the plug-in's mean, with the jackknife over the draws of each input, each left out
     with the query that it carries.
     """
-    check_options(
-        draws=draws, queries=queries, tolerance=tolerance, confidence=confidence, max_seconds=max_seconds,
-        max_draws=max_draws, seed=seed, estimator=estimator,
-    )  # fmt: skip
-    began = time.monotonic()
+    settings = MeasurementSettings(
+        draws=draws,
+        queries=queries,
+        tolerance=tolerance,
+        confidence=confidence,
+        max_seconds=max_seconds,
+        max_draws=max_draws,
+        seed=seed,
+        estimator=estimator,
+    )
+    return measure_layers(Problem.of(noisy, inputs, labels, layers=layers, devices=devices), settings)
 
-    def sample(
-        some: str | Sequence[str] | None, seed: int, draws: int, queries: int | None
-    ) -> list[dict[str, LayerSample]]:
-        seeds = [seed] if estimator == "pooled" else [seed, int(stream(seed, _SECOND_SEED_STREAM).integers(2**62))]
-        return [
-            sample_layers(noisy, inputs, layers=some, draws=draws, queries=queries, seed=one, devices=devices)
-            for one in seeds
-        ]
 
-    samples = sample(layers, seed, draws, queries)
-    n_inputs = len(next(iter(samples[0].values())).signals)
-    classes = None if labels is None else class_numbers(labels, n_inputs)
-    goal = None if tolerance is None else Goal(float(tolerance), max_draws, float(max_seconds), began + max_seconds)
+def measure_layers(problem: Problem, settings: MeasurementSettings) -> InformationTable:
+    """Measure every layer of a problem; `layer_information` documents the result.
+
+    Raises
+    ------
+    NoNoiseError, LayerSelectionError, TypeError, ValueError
+        The noise is off; the passes fail, or a layer behind noise has a single draw.
+    """
+    check_noisy(problem.noisy)
+    deadline = time.monotonic() + settings.max_seconds
+    samples = [
+        sample_layers(problem, problem.layers, settings.draws, settings.queries, seed)
+        for seed in sample_seeds(settings, settings.seed)
+    ]
     rows: list[InformationRow] = []
-    shown = bar(samples[0], name="information", total=len(samples[0]))
-    for layer in shown:
+    previous = None
+    progress = progress_bar(problem.layers, name="information", total=len(problem.layers))
+    for layer in progress:
         started = time.monotonic()
-
-        def again(seed: int, draws: int, queries: int, layer: str = layer) -> list[LayerSample]:
-            return [one[layer] for one in sample(layer, seed, draws, queries)]
-
-        def report(state: str, layer: str = layer) -> None:
-            shown.set_postfix_str(f"{layer}: {state}")
-
-        key = (seed, noisy.layer_names.index(layer))
-        own, risk = [one[layer] for one in samples], (1 - float(confidence)) / 2
-        last, brackets, shortfall = refine(own, again, classes, goal, risk, key, report)
-        found = _rows(layer, last, brackets, estimator, time.monotonic() - started)
-        before = rows[-len(found)] if rows else None
-        rows += _audited(found, before, ceilings(n_inputs, classes), shortfall)
+        report = partial(_show, progress.set_postfix_str, layer)
+        measurement = LayerTask(problem, settings, layer, deadline).measure(
+            [of_seed[layer] for of_seed in samples], report
+        )
+        layer_rows = list(_rows(layer, measurement, settings.estimator, time.monotonic() - started))
+        rows += with_notes(layer_rows, previous, problem.classes.ceilings, measurement.shortfall)
+        previous = layer_rows[0]  # I(X;T)
     return InformationTable(tuple(rows))
 
 
-def check_options(
-    *,
-    draws: int,
-    queries: int | None,
-    tolerance: float | None,
-    confidence: float,
-    max_seconds: float,
-    max_draws: int,
-    seed: int,
-    estimator: str,
-) -> None:
-    """Raise the TypeError or ValueError that `layer_information` would raise for its options."""
-    check_count("draws", draws, least=1)
-    if queries is not None:
-        check_count("queries", queries, least=2)
-    if tolerance is not None:
-        check_positive("tolerance", tolerance)
-    check_confidence(confidence)
-    check_positive("max_seconds", max_seconds)
-    if check_count("max_draws", max_draws, least=1) < draws and tolerance is not None:
-        raise ValueError(f"max_draws: got {max_draws}, wanted at least draws, {draws}; lower draws or raise it")
-    check_count("seed", seed, least=0)
-    if estimator not in ESTIMATORS:
-        raise ValueError(f"estimator: got {estimator!r}, wanted one of {', '.join(ESTIMATORS)}")
+def _show(show: Callable[[str], object], layer: str, state: str) -> None:
+    show(f"{layer}: {state}")
 
 
-def _rows(
-    layer: str, sample: LayerSample, brackets: Mapping[str, TwoSidedEstimate], estimator: str, seconds: float
-) -> list[InformationRow]:
-    return [
-        InformationRow(
+def _rows(layer: str, measurement: LayerMeasurement, estimator: str, seconds: float) -> Iterator[InformationRow]:
+    for quantity, estimate in measurement.estimates.items():
+        yield InformationRow(
             layer=layer,
             quantity=quantity,
             estimator=estimator,
-            value=bracket.value,
-            standard_error=bracket.standard_error,
-            lower=bracket.lower,
-            upper=bracket.upper,
+            value=estimate.value,
+            standard_error=estimate.standard_error,
+            lower=estimate.interval.lower,
+            upper=estimate.interval.upper,
             unit="nats",
-            draws=sample.signals.shape[1],
+            draws=measurement.draws,
             seconds=seconds,
-            plug_in=bracket.plug_in,
-            plug_in_error=bracket.plug_in_error,
-            decoded=bracket.decoded,
-            decoded_error=bracket.decoded_error,
-            decoder=bracket.decoder,
-            limited_by=bracket.limited_by,
+            plug_in=estimate.plug_in,
+            plug_in_error=estimate.plug_in_error,
+            decoded=estimate.decoded,
+            decoded_error=estimate.decoded_error,
+            decoder=estimate.decoder,
+            limited_by=estimate.limited_by,
         )
-        for quantity, bracket in brackets.items()
-    ]
-
-
-def _audited(
-    rows: Sequence[InformationRow], before: InformationRow | None, most: Mapping[str, float], shortfall: str
-) -> list[InformationRow]:
-    """Note what theory rules out beyond the error, and what says nothing; `most` is what entropies allow."""
-    found = {row.quantity: row for row in rows}
-    notes: dict[str, list[str]] = {quantity: [] for quantity in found}
-    if shortfall:
-        notes["I(X;T)"].append(shortfall)
-    for quantity, row in found.items():
-        if row.lower > row.upper:
-            notes[quantity].append("its bounds exclude each other: raise draws")
-        if row.plug_in - row.plug_in_error * _AUDITED > (ceiling := most.get(quantity, math.inf)) + _SATURATED:
-            notes[quantity].append(f"above its ceiling {ceiling:.4f}: raise draws or queries")
-    whole = found["I(X;T)"]
-    if 0 < most["I(X;T)"] <= min(whole.plug_in, whole.upper) + _SATURATED:
-        notes["I(X;T)"].append("saturated at log N: the inputs are told apart, and no more is known")
-    if before is not None and whole.lower > before.upper + _SATURATED:
-        notes["I(X;T)"].append(f"above {before.layer!r} before it: raise draws, or the layers are no chain")
-    if "I(T;Y)" in found:
-        parts = found["I(T;Y)"], found["I(X;T|Y)"]
-        low, high = (sum(getattr(part, end) for part in parts) for end in ("lower", "upper"))
-        if low > whole.upper + _SATURATED or high < whole.lower - _SATURATED:
-            notes["I(X;T)"].append("not the sum of I(T;Y) and I(X;T|Y): raise draws or queries")
-    return [dataclasses.replace(row, note="; ".join(notes[row.quantity])) for row in rows]

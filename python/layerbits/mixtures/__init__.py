@@ -1,24 +1,23 @@
-"""Gaussian mixtures: density, entropy, information, bounds, and the reduction of dimension."""
+"""Gaussian mixtures and known channels: density, entropy, information, bounds, and the reduction of dimension."""
 
-from layerbits.mixtures.gaussian_mixture import (
-    mixture_entropy,
-    mixture_entropy_bounds,
-    mixture_information,
-    mixture_log_density,
-    noise_entropy,
-    pairwise_information_bounds,
-)
+from layerbits.mixtures.common_noise import common_noise_surprisals
+from layerbits.mixtures.density import mixture_log_density, noise_entropy
+from layerbits.mixtures.information import mixture_entropy, mixture_information
+from layerbits.mixtures.known_channel import ChannelEstimate, KnownChannel
+from layerbits.mixtures.pairwise_bounds import mixture_entropy_bounds
 from layerbits.mixtures.subspaces import NEGLIGIBLE, Subspace, affine_coordinates, fit_subspace
 
 __all__ = [
     "NEGLIGIBLE",
+    "ChannelEstimate",
+    "KnownChannel",
     "Subspace",
     "affine_coordinates",
+    "common_noise_surprisals",
     "fit_subspace",
     "mixture_entropy",
     "mixture_entropy_bounds",
     "mixture_information",
     "mixture_log_density",
     "noise_entropy",
-    "pairwise_information_bounds",
 ]

@@ -1,8 +1,9 @@
-"""The reduction of dimension: a mixture with isotropic noise lives where its centers do.
+"""Reduction of dimension: isotropic noise across the subspace of the centers carries no information.
 
-Centers in a k-dimensional affine subspace of R^d give T = (T inside, T across) with T across pure noise, so that
-I(S;T) is that of the k coordinates inside, and h(T) theirs plus (d - k)/2 log(2 pi e sigma^2). k <= n - 1 always, which
-makes wide layers possible. Of centers that lie near the subspace, the rest is bounded: see `Subspace.coordinates`.
+If all centers lie in a k-dimensional affine subspace of R^d, T = S + Z consists of k coordinates in the subspace and a
+remainder of pure noise. So I(S;T) is that of the k coordinates, and h(T) is theirs plus (d - k)/2 log(2 pi e sigma^2).
+Since k <= n - 1, wide layers of n inputs are reduced without loss. For centers near a subspace, the documentation of
+`Subspace.coordinates` bounds the loss.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import math
 import torch
 from torch import Tensor
 
-# What leaving a direction out may cost in all, in nats: below what any estimate here can resolve.
+# Loss of information, in nats, below the resolution of every estimate here.
 NEGLIGIBLE = 1e-7
 
 
@@ -24,76 +25,126 @@ class Subspace:
     Attributes
     ----------
     origin : Tensor of shape (d,)
-        Noise added far from zero would be rounded to the grid of its place.
+        A point of the subspace near the centers, because noise added to large values would be rounded coarsely.
     directions : Tensor of shape (d, k) or None
-        Orthonormal, of the dtype in which points are projected; None keeps the axes.
+        Orthonormal columns, of the dtype in which points are projected; None: the axes of R^d.
     """
 
     origin: Tensor
     directions: Tensor | None
 
     def coordinates(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        """Return coordinates (..., k) of points (..., d), in their dtype, and their squared distances (...) from it.
+        """Compute the coordinates of points and their squared distances from the subspace.
 
-        With S across the part of S that is left out, I(S;T) exceeds the information of the coordinates by at most
-        E|S across|^2 / (2 sigma^2): by the chain rule, that is I(S; T across | T inside) <= h(T across) - h(Z across),
-        and no law of its power has more entropy than a Gaussian, sum_k log(1 + power_k / sigma^2) / 2.
+        Parameters
+        ----------
+        points : Tensor of shape (..., d)
+
+        Returns
+        -------
+        coordinates : Tensor of shape (..., k)
+            Of the dtype of `points`.
+        squared_distances : Tensor of shape (...)
+
+        Notes
+        -----
+        Let R be the remainder of S across the subspace. I(S;T) exceeds the information of the coordinates by at most
+        E|R|^2 / (2 sigma^2). By the chain rule the excess is I(S; T across | T inside) <= h(T across) - h(Z across). A
+        Gaussian has the largest entropy of all laws of its power, which gives sum_k log(1 + power_k / sigma^2) / 2.
         """
         shifted = points.to(self.origin.dtype) - self.origin
         if self.directions is None:
             return shifted.to(points.dtype), shifted.new_zeros(shifted.shape[:-1])
-        inside = shifted @ self.directions
-        across = (shifted.square().sum(-1) - inside.square().sum(-1)).clamp(min=0)
-        return inside.to(points.dtype), across
+        coordinates = shifted @ self.directions
+        squared_distances = (shifted.square().sum(-1) - coordinates.square().sum(-1)).clamp(min=0)
+        return coordinates.to(points.dtype), squared_distances
 
     def to(self, dtype: torch.dtype) -> Subspace:
-        """Return it in a dtype in which points are to be projected."""
+        """Return the subspace in the dtype in which points are to be projected."""
         return Subspace(self.origin.to(dtype), None if self.directions is None else self.directions.to(dtype))
 
 
-def fit_subspace(centers: Tensor, sigma: float, *, most: int | None = None, cost: float = NEGLIGIBLE) -> Subspace:
-    """Return the smallest affine subspace that finite centers (n, d) leave at a cost in nats of `NEGLIGIBLE`.
+def fit_subspace(
+    centers: Tensor, sigma: float, *, max_dimensions: int | None = None, max_cost: float = NEGLIGIBLE
+) -> Subspace:
+    """Compute the smallest affine subspace whose remainder of the centers costs little information.
 
-    Only where it has more than `most` dimensions, the smallest that they leave at `cost`, and `most` of them where that
-    allows it. With a mean square r^2 in the directions left out, the cost is r^2 / (2 sigma^2). k >= 1; without a
-    direction to leave out, the axes stay.
+    Parameters
+    ----------
+    centers : Tensor of shape (n, d)
+        Finite values.
+    sigma : float
+        Standard deviation of the noise. A remainder of mean square r^2 costs at most r^2 / (2 sigma^2) nats.
+    max_dimensions : int, optional
+        If a cost of `NEGLIGIBLE` leaves more dimensions than this, a cost of up to `max_cost` is accepted to reduce
+        them, but not below `max_dimensions`. None: only the negligible cost.
+    max_cost : float
+        In nats.
+
+    Returns
+    -------
+    Subspace
+        Of at least one dimension; with the axes of R^d if no direction can be left out.
     """
     n, d = centers.shape
     origin = centers.double().mean(0)
     scaled = (centers.double() - origin) / (sigma * math.sqrt(n))
-    is_dual = n < d  # the Gram matrix is the smaller one, with the same eigenvalues
-    axes, _ = _principal_axes(scaled @ scaled.T if is_dual else scaled.T @ scaled, most, cost)
-    if axes is None and not is_dual:
-        return Subspace(origin, None)
-    return Subspace(origin, torch.linalg.qr(scaled.T if axes is None else scaled.T @ axes).Q if is_dual else axes)
+    is_dual = n < d  # The smaller of the two Gram matrices has the same nonzero eigenvalues.
+    gram = scaled @ scaled.T if is_dual else scaled.T @ scaled
+    axes, _ = _principal_axes(gram, max_dimensions, max_cost)
+    if is_dual:
+        return Subspace(origin, torch.linalg.qr(scaled.T if axes is None else scaled.T @ axes).Q)
+    return Subspace(origin, axes)
 
 
 def affine_coordinates(
-    centers: Tensor, sigma: float, *, weights: Tensor | None = None, most: int | None = None, cost: float = NEGLIGIBLE
+    centers: Tensor,
+    sigma: float,
+    *,
+    weights: Tensor | None = None,
+    max_dimensions: int | None = None,
+    max_cost: float = NEGLIGIBLE,
 ) -> tuple[Tensor, float]:
-    """Return finite centers (n, d) in coordinates (n, k) about their mean, as `fit_subspace`; and the cost in nats."""
-    mass = torch.ones_like(centers[:, 0], dtype=torch.float64) if weights is None else weights.double()
-    mass = mass / mass.sum()
+    """Compute the coordinates of centers, relative to their mean, in the subspace that `fit_subspace` finds for them.
+
+    Parameters
+    ----------
+    centers : Tensor of shape (n, d)
+        Finite values.
+    weights : Tensor of shape (n,), optional
+        Nonnegative weights of the centers, of any positive total.
+    sigma, max_dimensions, max_cost
+        As of `fit_subspace`.
+
+    Returns
+    -------
+    coordinates : Tensor of shape (n, k)
+        Of the dtype of the centers.
+    cost : float
+        An upper bound of the information that the remainder carries, in nats.
+    """
+    shares = torch.ones_like(centers[:, 0], dtype=torch.float64) if weights is None else weights.double()
+    shares = shares / shares.sum()
     shifted = centers.double()
-    shifted = shifted - mass @ shifted
+    shifted = shifted - shares @ shifted
     if len(centers) < centers.shape[1]:
-        shifted = torch.linalg.qr(shifted.T, mode="r").R.T  # of the same Gram matrix
-    scaled = shifted * (mass.sqrt() / sigma)[:, None]
-    axes, lost = _principal_axes(scaled.T @ scaled, most, cost)
-    return (shifted if axes is None else shifted @ axes).to(centers.dtype), lost
+        shifted = torch.linalg.qr(shifted.T, mode="r").R.T  # The rows keep their inner products.
+    scaled = shifted * (shares.sqrt() / sigma)[:, None]
+    axes, cost = _principal_axes(scaled.T @ scaled, max_dimensions, max_cost)
+    return (shifted if axes is None else shifted @ axes).to(centers.dtype), cost
 
 
-def _principal_axes(gram: Tensor, most: int | None, cost: float) -> tuple[Tensor | None, float]:
-    """Return the eigenvectors that are kept, as columns, None for all, and what the others cost."""
+def _principal_axes(gram: Tensor, max_dimensions: int | None, max_cost: float) -> tuple[Tensor | None, float]:
+    """Return the eigenvectors to keep, as columns (None: all axes), and the cost of the others in nats."""
     if len(gram) == 1 or not gram.isfinite().all():
         return None, 0.0
-    power, vectors = torch.linalg.eigh(gram)
-    # Eigenvalues are known to about this much; where it is too coarse to tell which are empty, none is.
-    power = power.cpu()  # a handful of numbers, each of which decides something
-    known_to = len(power) * torch.finfo(torch.float64).eps * float(power[-1])
-    lost = power.clamp(min=0).cumsum(0) / 2
-    empty = int((lost <= NEGLIGIBLE).sum()) if known_to <= NEGLIGIBLE else 0
-    if most is not None and len(power) - empty > most:
-        empty = max(empty, min(int((lost <= cost).sum()), len(power) - most))
-    empty = min(empty, len(power) - 1)
-    return (vectors[:, empty:], float(lost[empty - 1])) if empty else (None, 0.0)
+    eigenvalues, eigenvectors = torch.linalg.eigh(gram)
+    eigenvalues = eigenvalues.cpu()  # The choices below read single values.
+    costs = eigenvalues.clamp(min=0).cumsum(0) / 2
+    # If rounding may have changed eigenvalues by more than the negligible cost, no direction is known to be empty.
+    rounding = len(gram) * torch.finfo(torch.float64).eps * float(eigenvalues[-1])
+    n_removed = int((costs <= NEGLIGIBLE).sum()) if rounding <= NEGLIGIBLE else 0
+    if max_dimensions is not None and len(gram) - n_removed > max_dimensions:
+        n_removed = max(n_removed, min(int((costs <= max_cost).sum()), len(gram) - max_dimensions))
+    n_removed = min(n_removed, len(gram) - 1)
+    return (eigenvectors[:, n_removed:], float(costs[n_removed - 1])) if n_removed else (None, 0.0)

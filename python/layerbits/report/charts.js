@@ -1,15 +1,15 @@
-// Draws the chosen view of each chart, once its section is open: a closed one has no width to fit.
-// Plotly's button that sends a chart to its maker's server is left out: a page that needs no network offers none.
+// Plots the chosen view of each chart when its section is open; a closed section has no width.
+// The button that sends a chart to plotly's server is left out, because the page works without a network.
 "use strict";
 for (const section of document.querySelectorAll("details.chart")) {
   const views = JSON.parse(section.querySelector("script").textContent);
   const choice = section.querySelector("select");
   const plot = section.querySelector("div");
-  const draw = () => {
+  const plotView = () => {
     const { data, layout } = views[choice.value];
     Plotly.react(plot, data, layout, { responsive: true, displaylogo: false, showSendToCloud: false });
   };
-  choice.addEventListener("change", draw);
-  section.addEventListener("toggle", () => section.open && draw());
-  if (section.open) draw();
+  choice.addEventListener("change", plotView);
+  section.addEventListener("toggle", () => section.open && plotView());
+  if (section.open) plotView();
 }

@@ -1,4 +1,4 @@
-"""Interactive charts of training.csv and information.csv, in the terms of plotly's JSON; plotly itself draws them."""
+"""Interactive charts of training.csv and information.csv in plotly's JSON."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from layerbits._base import InformationRow
 from layerbits.training import read_information, read_training
 
 Chart = dict[str, dict[str, Any]]
-"""The views of a table, ``{"data": ..., "layout": ...}`` each, by what their curves are of."""
+"""The views of a table by the quantity that they show; a view is ``{"data": ..., "layout": ...}``."""
 
 _GRID = "#e6e6e6"
 
 
 class _Point(NamedTuple):
-    """A point of a curve; `lower` to `upper` is its interval, where it has one."""
+    """A point of a curve; `lower` and `upper` are the ends of its interval, NaN if it has none."""
 
     epoch: int
     value: float
@@ -32,7 +32,7 @@ class _Point(NamedTuple):
 
 
 def training_chart(path: Path) -> Chart:
-    """Return loss and accuracy of each split over the epochs; UsageError if the file is damaged."""
+    """Return loss and accuracy of each split over the epochs; raise UsageError if the file is damaged."""
     curves: dict[str, dict[str, list[_Point]]] = {"loss": {}, "accuracy": {}}
     for row in read_training(path):
         for name, value in (("loss", row.loss), ("accuracy", row.accuracy)):
@@ -43,7 +43,7 @@ def training_chart(path: Path) -> Chart:
 
 
 def information_chart(path: Path) -> Chart:
-    """Return each quantity of each layer over the epochs, with its intervals; UsageError if the file is damaged."""
+    """Return each quantity of each layer over the epochs, with intervals; raise UsageError if the file is damaged."""
     curves: dict[str, dict[str, list[_Point]]] = {}
     units: dict[str, str] = {}
     for epoch, table in read_information(path).items():
@@ -59,7 +59,7 @@ CHARTS: Mapping[str, Callable[[Path], Chart]] = {
     "training.csv": training_chart,
     "information.csv": information_chart,
 }
-"""By the name of the file, what makes a chart of it."""
+"""The function that makes the chart of a table, by the name of its file."""
 
 
 def _information_point(epoch: int, curve: str, row: InformationRow) -> _Point:
@@ -69,41 +69,49 @@ def _information_point(epoch: int, curve: str, row: InformationRow) -> _Point:
 
 
 def _hover(*lines: str) -> str:
-    # Plotly reads a little HTML in its texts.
+    # Plotly interprets some HTML tags in texts.
     wrapped = [part for line in lines for part in textwrap.wrap(line, 60)]
     return "<br>".join(html.escape(part, quote=False) for part in wrapped)
 
 
 def _view(curves: dict[str, list[_Point]], title: str) -> dict[str, Any]:
     traces: list[dict[str, Any]] = []
-    # Curves that coincide: thinner lines go on top of thicker ones.
+    colors = plots.sequence_colors(len(curves))
+    # Later curves are thinner, so that curves that coincide are all visible.
     widths = np.linspace(5, 2, len(curves)).tolist()
-    for (name, points), (*color, _), width in zip(
-        curves.items(), plots.sequence_colors(len(curves)), widths, strict=True
-    ):
+    for (name, points), (*color, _), width in zip(curves.items(), colors, widths, strict=True):
         rgb = ",".join(str(round(255 * part)) for part in color)
-        told = html.escape(name, quote=False)
-        banded = [point for point in points if math.isfinite(point.lower) and math.isfinite(point.upper)]
-        if banded:
-            traces.append(
-                {
-                    "type": "scatter", "mode": "lines", "name": told, "legendgroup": told, "showlegend": False,
-                    "x": [point.epoch for point in banded] + [point.epoch for point in reversed(banded)],
-                    "y": [point.upper for point in banded] + [point.lower for point in reversed(banded)],
-                    "fill": "toself", "fillcolor": f"rgba({rgb},0.3)", "line": {"width": 0}, "hoverinfo": "skip",
-                }
-            )  # fmt: skip
-        traces.append(
-            {
-                "type": "scatter", "mode": "lines+markers", "name": told, "legendgroup": told,
-                "x": [point.epoch for point in points],
-                "y": _finite(point.value for point in points),
-                "text": [point.text for point in points], "hoverinfo": "text",
-                "line": {"color": f"rgb({rgb})", "width": width}, "marker": {"size": width + 2},
-            }
-        )  # fmt: skip
-    first = min(point.epoch for points in curves.values() for point in points)
-    layout = {
+        label = html.escape(name, quote=False)
+        intervals = [point for point in points if math.isfinite(point.lower) and math.isfinite(point.upper)]
+        if intervals:
+            traces.append(_band(label, intervals, rgb))
+        traces.append(_curve(label, points, rgb, width))
+    first_epoch = min(point.epoch for points in curves.values() for point in points)
+    return {"data": traces, "layout": _layout(title, "log" if first_epoch > 0 else "linear")}
+
+
+def _band(label: str, points: list[_Point], rgb: str) -> dict[str, Any]:
+    """Return the area of the intervals: along the upper ends and back along the lower ends."""
+    return {
+        "type": "scatter", "mode": "lines", "name": label, "legendgroup": label, "showlegend": False,
+        "x": [point.epoch for point in points] + [point.epoch for point in reversed(points)],
+        "y": [point.upper for point in points] + [point.lower for point in reversed(points)],
+        "fill": "toself", "fillcolor": f"rgba({rgb},0.3)", "line": {"width": 0}, "hoverinfo": "skip",
+    }  # fmt: skip
+
+
+def _curve(label: str, points: list[_Point], rgb: str, width: float) -> dict[str, Any]:
+    return {
+        "type": "scatter", "mode": "lines+markers", "name": label, "legendgroup": label,
+        "x": [point.epoch for point in points],
+        "y": _finite(point.value for point in points),
+        "text": [point.text for point in points], "hoverinfo": "text",
+        "line": {"color": f"rgb({rgb})", "width": width}, "marker": {"size": width + 2},
+    }  # fmt: skip
+
+
+def _layout(title: str, epoch_scale: str) -> dict[str, Any]:
+    return {
         "height": 460,
         "margin": {"l": 60, "r": 10, "t": 20, "b": 50},
         "paper_bgcolor": "white",
@@ -111,12 +119,11 @@ def _view(curves: dict[str, list[_Point]], title: str) -> dict[str, Any]:
         "font": {"color": "#222222"},
         "hovermode": "closest",
         "legend": {"orientation": "h", "y": -0.2, "yanchor": "top"},
-        "xaxis": {"type": "log" if first > 0 else "linear", "title": {"text": "epoch"}, "gridcolor": _GRID},
+        "xaxis": {"type": epoch_scale, "title": {"text": "epoch"}, "gridcolor": _GRID},
         "yaxis": {"title": {"text": html.escape(title, quote=False)}, "gridcolor": _GRID, "zerolinecolor": _GRID},
     }
-    return {"data": traces, "layout": layout}
 
 
 def _finite(values: Iterable[float]) -> list[float | None]:
-    """Return the values, with None, a gap in the curve, for those that JSON has no word for."""
+    """Return the values with None, a gap in the curve, for NaN and infinity, which JSON does not have."""
     return [value if math.isfinite(value) else None for value in values]

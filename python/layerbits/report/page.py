@@ -1,8 +1,9 @@
-"""The HTML of a report: one page with all that it needs inside, every text escaped. Knows nothing of files."""
+"""The HTML of a report: one page that loads no other file; all texts are escaped."""
 
 from __future__ import annotations
 
 import base64
+import dataclasses
 import datetime
 import html
 import json
@@ -14,73 +15,79 @@ from typing import Any, NamedTuple
 from layerbits.report.charts import Chart
 
 _STATUS = {
-    "running": "running, or killed, for a run that is killed cannot say so",
-    "interrupted": "interrupted; the same command with --resume goes on",
+    "running": "running, or killed: a killed run cannot change its status",
+    "interrupted": "interrupted; the same command with --resume continues",
     "finished": "finished",
 }
-# Nothing is loaded from anywhere, whatever a text in the page may try.
+# Forbids the browser to load anything, even if a text on the page contained a link.
 _POLICY = "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 
 
 class Table(NamedTuple):
-    """A table of a run: its file, number of rows (None where it cannot be read) and columns."""
+    """A table of a run: its file, its number of rows (None if it cannot be read) and its columns."""
 
     name: str
     rows: int | None
     columns: Sequence[str]
 
 
-def page(
-    record: Mapping[str, Any],
-    *,
-    folder: Path,
-    description: str,
-    defaults: Mapping[str, Any],
-    last_written: datetime.datetime,
-    notes: Sequence[str],
-    figures: Mapping[str, bytes],
-    charts: Mapping[str, Chart],
-    tables: Sequence[Table],
-) -> str:
-    """Return the page.
+@dataclasses.dataclass(frozen=True)
+class PageContent:
+    """The content of a report.
 
-    Parameters
+    Attributes
     ----------
     record : mapping
         Content of run.json.
     folder, description, last_written
-        Where the run is, what its experiment does, and when it last wrote.
+        Folder of the run, description of its experiment, and the time at which the run last wrote.
     defaults : mapping
-        Settings of the experiment that are not asked for otherwise.
+        Default settings of the experiment.
     notes : sequence of str
-        What is not on the page, and why.
+        Figures and charts that the page lacks, with reasons.
     figures : mapping of str to bytes
-        PNG files, by name.
+        PNG files by name.
     charts : mapping of str to Chart
-        What can be drawn of tables, by the name of the file; with any, plotly.js is put into the page.
+        Charts by the name of their table. If there are any, the page contains plotly.js.
     tables : sequence of Table
-        All tables.
+        All tables of the run.
     """
-    name = record["experiment"]
+
+    record: Mapping[str, Any]
+    _: dataclasses.KW_ONLY
+    folder: Path
+    description: str
+    defaults: Mapping[str, Any]
+    last_written: datetime.datetime
+    notes: Sequence[str]
+    figures: Mapping[str, bytes]
+    charts: Mapping[str, Chart]
+    tables: Sequence[Table]
+
+
+def render_page(content: PageContent) -> str:
+    """Return the HTML of a report."""
+    record = content.record
     status = _STATUS.get(record["status"], record["status"])
-    settings = [(key, value, defaults.get(key)) for key, value in record["configuration"].items()]
+    settings = [(key, value, content.defaults.get(key)) for key, value in record["configuration"].items()]
+    charts = [_chart(*chart, opened=index == 0) for index, chart in enumerate(content.charts.items())]
     body = [
-        f"<h1>{_text(name)}</h1>",
-        f"<p>{_text(description)}</p>",
-        f'<p class="quiet">Status: {_text(status)}. Last written {last_written:%Y-%m-%d %H:%M:%S} UTC in '
-        f"<code>{_text(folder)}</code>.</p>",
-        *(f'<p class="notice">{_text(note[:1].upper() + note[1:])}.</p>' for note in notes),
+        f"<h1>{_text(record['experiment'])}</h1>",
+        f"<p>{_text(content.description)}</p>",
+        f'<p class="quiet">Status: {_text(status)}. Last written {content.last_written:%Y-%m-%d %H:%M:%S} UTC in '
+        f"<code>{_text(content.folder)}</code>.</p>",
+        *(f'<p class="notice">{_text(note[:1].upper() + note[1:])}.</p>' for note in content.notes),
         *_section("Summary", _pairs({key.replace("_", " "): value for key, value in record["summary"].items()})),
-        *_section("Figures", "".join(_figure(*figure) for figure in figures.items())),
-        *_section("Charts", "".join(_chart(*chart, opened=not place) for place, chart in enumerate(charts.items()))),
-        *_section("Tables", _grid(("file", "rows", "columns"), map(_table_row, tables))),
+        *_section("Figures", "".join(_figure(*figure) for figure in content.figures.items())),
+        *_section("Charts", "".join(charts)),
+        *_section("Tables", _grid(("file", "rows", "columns"), map(_table_row, content.tables))),
         *_section("Configuration", _grid(("setting", "value", "default"), settings)),
         *_section("Timings", _pairs({f"{key}, seconds": value for key, value in record["timings"].items()})),
         *_section("Machine", _pairs(record["machine"])),
         *_section("Versions", _pairs(record["versions"])),
         *(_scripts() if charts else ()),
     ]
-    return _document(f"{name}: {folder.name}", "\n".join(body))
+    return _document(f"{record['experiment']}: {content.folder.name}", "\n".join(body))
 
 
 def _document(title: str, body: str) -> str:
@@ -142,7 +149,7 @@ def _figure(name: str, content: bytes) -> str:
 
 def _chart(name: str, chart: Chart, *, opened: bool) -> str:
     options = "".join(f"<option>{_text(view)}</option>" for view in chart)
-    # "<" would let a text end the script.
+    # Without "<" no text can end the script.
     data = json.dumps(chart, allow_nan=False).replace("<", "\\u003c")
     return (
         f'<details class="chart"{" open" if opened else ""}><summary>{_text(name)}</summary>'
@@ -152,7 +159,7 @@ def _chart(name: str, chart: Chart, *, opened: bool) -> str:
 
 
 def _scripts() -> Iterable[str]:
-    from plotly.offline import get_plotlyjs  # optional: of the extra `report`
+    from plotly.offline import get_plotlyjs  # an optional dependency, of the extra `report`
 
     yield f"<script>{get_plotlyjs()}</script>"
     yield f"<script>\n{_resource('charts.js')}</script>"

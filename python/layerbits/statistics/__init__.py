@@ -1,32 +1,35 @@
 """Confidence bounds for means, class labels, and the limits that entropies set on information."""
 
-from layerbits.statistics.classes import ceilings, class_numbers, largest_terms
-from layerbits.statistics.interval import Interval
-from layerbits.statistics.mean_bounds import (
-    channel_interval,
-    in_passes,
-    lower_mean_bound,
-    rare_share,
-    secured,
-    student_margin,
-    upper_mean_bound,
+from layerbits.statistics.classes import class_numbers
+from layerbits.statistics.information_bounds import (
+    BetPass,
+    InformationBet,
+    mix_with_prior,
+    split_passes,
+    unseen_probability,
 )
+from layerbits.statistics.interval import Interval
+from layerbits.statistics.jackknife import JackknifeMean
+from layerbits.statistics.limits import ceilings, largest_terms
+from layerbits.statistics.mean_bounds import lower_mean_bound, student_margin, upper_mean_bound
 from layerbits.statistics.quantities import QUANTITIES, ByCondition, Condition, Quantity
 
 __all__ = [
     "QUANTITIES",
+    "BetPass",
     "ByCondition",
     "Condition",
+    "InformationBet",
     "Interval",
+    "JackknifeMean",
     "Quantity",
     "ceilings",
-    "channel_interval",
     "class_numbers",
-    "in_passes",
     "largest_terms",
     "lower_mean_bound",
-    "rare_share",
-    "secured",
+    "mix_with_prior",
+    "split_passes",
     "student_margin",
+    "unseen_probability",
     "upper_mean_bound",
 ]

@@ -12,7 +12,7 @@ _Result = TypeVar("_Result")
 
 
 class Condition(enum.Enum):
-    """What the density of T is conditioned on."""
+    """The condition of a density of T: the input, its class, or nothing."""
 
     INPUT = "X"
     CLASS = "Y"

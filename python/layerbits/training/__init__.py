@@ -1,18 +1,24 @@
-"""Training with measurements: monitor, loop, curves, regularizers and checkpoints."""
+"""Training with measurements: session, loop, checkpoints, curves, monitor, files of the history, regularizers."""
 
 from layerbits.training.checkpoints import Checkpoints, load_checkpoint
-from layerbits.training.evaluation import TrainingCurves, read_training
-from layerbits.training.loop import single_threaded, train
-from layerbits.training.monitor import Monitor, log_spaced, read_information
+from layerbits.training.curves import TrainingCurves
+from layerbits.training.epochs import log_spaced, nearest_epochs
+from layerbits.training.history import read_information, read_training
+from layerbits.training.loop import Batches, single_threaded, train
+from layerbits.training.monitor import Monitor
 from layerbits.training.regularizers import ParsevalRegularizer
+from layerbits.training.session import TrainingSession
 
 __all__ = [
+    "Batches",
     "Checkpoints",
     "Monitor",
     "ParsevalRegularizer",
     "TrainingCurves",
+    "TrainingSession",
     "load_checkpoint",
     "log_spaced",
+    "nearest_epochs",
     "read_information",
     "read_training",
     "single_threaded",

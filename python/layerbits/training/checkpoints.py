@@ -1,4 +1,4 @@
-"""Checkpoints: what it takes to go on with a training, or to measure one of its epochs again later, to the bit."""
+"""Checkpoints, from which a training continues, or one of its epochs is measured later, to the same bits."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ from typing import Any
 import torch
 from torch import nn
 
-from layerbits._base import damaged, replacing
+from layerbits._base import damaged_file, replacing
 
 _FOLDER = "checkpoints"
 _SECONDS_BETWEEN_SAVES = 5.0
 
 
 class Checkpoints:
-    """Saves a training in ``directory/checkpoints``: chosen epochs for good, and the latest state every few seconds.
+    """Save a training in ``directory/checkpoints``: chosen epochs for good, and the latest state every few seconds.
 
     Parameters
     ----------
     model : torch.nn.Module
-        Its `state_dict` must hold all that training changes; that of a noisy network holds its noise generator too.
+        Its `state_dict` must hold everything that training changes. That of a noisy network includes the state of its
+        noise generator.
     optimizer : torch.optim.Optimizer
         Over the parameters of `model`.
     at : iterable of int
@@ -45,65 +46,81 @@ class Checkpoints:
         self._model = model
         self._optimizer = optimizer
         self._at = frozenset(at)
-        self._folder = Path(directory, _FOLDER)
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._latest = self._folder / "latest.pt"
+        self._directory = directory
+        self._latest = Path(directory, _FOLDER, "latest.pt")
+        self._latest.parent.mkdir(parents=True, exist_ok=True)
         self._saved = time.monotonic()
 
     def step(self, epoch: int) -> None:
-        """Save the state after `epoch`, if it is one to keep or the last save is some seconds old."""
+        """Save the state after `epoch`, if the epoch is a chosen one or the last save is some seconds old."""
         chosen = epoch in self._at
         if chosen:
-            self._save(_path(self._folder, epoch), epoch)
+            self._save(_epoch_path(self._directory, epoch), epoch)
         if chosen or time.monotonic() - self._saved > _SECONDS_BETWEEN_SAVES:
             self._save(self._latest, epoch)
             self._saved = time.monotonic()
 
     def resume(self) -> int:
-        """Load the latest state into model and optimizer and return its epoch; 0 and no change where there is none."""
+        """Load the latest state into model and optimizer and return its epoch; without a checkpoint return 0.
+
+        Raises
+        ------
+        UsageError
+            The checkpoint is damaged.
+        """
         if not self._latest.exists():
             return 0
-        with _damage_told(self._latest):
+        with _reporting_damage(self._latest):
             state = _load(self._latest)
             self._model.load_state_dict(state["model"])
             self._optimizer.load_state_dict(state["optimizer"])
             return int(state["epoch"])
+
+    def load_model(self, epoch: int) -> None:
+        """Load the state after `epoch`, a chosen one, into the model; leave the optimizer as it is.
+
+        Raises
+        ------
+        UsageError
+            The checkpoint is missing or damaged.
+        """
+        load_checkpoint(self._directory, epoch, self._model)
 
     def _save(self, path: Path, epoch: int) -> None:
         state = {"epoch": epoch, "model": self._model.state_dict(), "optimizer": self._optimizer.state_dict()}
         with replacing(path) as draft:
             try:
                 torch.save(state, draft)
-            except RuntimeError as error:  # how torch tells of a full disk
+            except RuntimeError as error:  # torch reports a full disk by this type
                 raise OSError(errno.EIO, "torch could not save it") from error
 
 
 def load_checkpoint(directory: str | os.PathLike[str], epoch: int, model: nn.Module) -> None:
-    """Load into `model` its state after `epoch`, one of those that `Checkpoints` kept in `directory`.
+    """Load into `model` the state after `epoch`, which `Checkpoints` kept in `directory`.
 
     Raises
     ------
     UsageError
-        If there is no readable checkpoint of that epoch.
+        The checkpoint is missing or damaged.
     """
-    path = _path(Path(directory, _FOLDER), epoch)
-    with _damage_told(path):
+    path = _epoch_path(directory, epoch)
+    with _reporting_damage(path):
         model.load_state_dict(_load(path)["model"])
 
 
 def _load(path: Path) -> dict[str, Any]:
-    # By way of the CPU, for the device that it was saved on need not exist here; model and optimizer take it to theirs.
+    # The tensors go to the CPU first, because the device that they were saved from need not exist on this machine.
     state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
     return state
 
 
-def _path(folder: Path, epoch: int) -> Path:
-    return folder / f"epoch-{epoch:06d}.pt"
+def _epoch_path(directory: str | os.PathLike[str], epoch: int) -> Path:
+    return Path(directory, _FOLDER, f"epoch-{epoch:06d}.pt")
 
 
 @contextlib.contextmanager
-def _damage_told(path: Path) -> Iterator[None]:
+def _reporting_damage(path: Path) -> Iterator[None]:
     try:
         yield
-    except Exception as error:  # a damaged file raises whatever zip, pickle or torch meet first, at length
-        raise damaged(path, "it is no checkpoint of this network") from error
+    except Exception as error:  # zip, pickle and torch raise many types for a damaged file, with long messages
+        raise damaged_file(path, "it is no checkpoint of this network") from error

@@ -1,11 +1,12 @@
-"""The training loop. It only trains: what happens between the epochs is the body of the caller's `for`.
+"""The training loop. It only trains; the caller does the rest in the body of a ``for`` over the epochs.
 
-The whole data lies on the device as two tensors and a batch is a slice of a permuted copy: at 13 batches of a tiny
-network per epoch, a DataLoader would cost more than the network.
+The whole data set lies on the device as two tensors, and a batch is a slice of a permuted copy. With 13 batches of a
+tiny network per epoch, a DataLoader would take longer than the network.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
@@ -19,72 +20,79 @@ Transform = Callable[[Tensor, np.random.Generator], Tensor]
 
 
 def single_threaded(items: Iterable[_Item]) -> Iterator[_Item]:
-    """Yield the items, each made with one thread of torch, for networks so small that threads only wait.
+    """Yield the items, each computed with one thread of torch; the caller keeps its own number of threads.
 
-    Measured on the SZT network and two cores: 5 ms an epoch either way on an idle machine; on a busy one 9 ms with one
-    thread and up to 70 ms with two. It also makes the result independent of the number of cores.
+    For networks so small that threads only wait for each other. Measured on the SZT network and two cores: an epoch
+    takes 5 ms either way on an idle machine; on a busy one 9 ms with one thread and up to 70 ms with two. One thread
+    also makes the result independent of the number of cores.
     """
     iterator = iter(items)
     while True:
-        before = torch.get_num_threads()
+        threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
             item = next(iterator)
         except StopIteration:
             return
         finally:
-            torch.set_num_threads(before)
+            torch.set_num_threads(threads)
         yield item
 
 
-def train(
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    inputs: Tensor,
-    labels: Tensor,
-    *,
-    epochs: Iterable[int],
-    batch_size: int,
-    seed: int,
-    transform: Transform | None = None,
-) -> Iterator[int]:
-    """Train a classifier by cross-entropy and yield each epoch's number when it is over.
+@dataclasses.dataclass(frozen=True)
+class Batches:
+    """The batches of a data set, shuffled anew in each epoch.
 
-    The order of the rows, and what `transform` draws, depend on `seed` and the epoch's number alone, so a run that
-    starts again in the middle meets the same batches.
+    The order of the rows and the random numbers of `transform` depend on `seed` and the epoch's number alone. A resumed
+    training therefore uses the same batches.
+
+    Parameters
+    ----------
+    inputs : torch.Tensor
+        Shape (n, ...).
+    labels : torch.Tensor
+        Shape (n,), int64, on the same device.
+    batch_size : int
+        Rows per batch; the last batch of an epoch may be smaller.
+    seed : int
+        Seed of the order of the rows and of `transform`.
+    transform : callable, optional
+        Returns the inputs of a batch to train on, from (inputs, generator).
+    """
+
+    inputs: Tensor
+    labels: Tensor
+    batch_size: int
+    seed: int
+    transform: Transform | None = None
+
+    def of_epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield inputs and labels of each batch of an epoch."""
+        random = np.random.default_rng((self.seed, epoch))
+        order = torch.from_numpy(random.permutation(len(self.inputs))).to(self.inputs.device)
+        inputs, labels = (torch.split(data[order], self.batch_size) for data in (self.inputs, self.labels))
+        for batch_inputs, batch_labels in zip(inputs, labels, strict=True):
+            yield batch_inputs if self.transform is None else self.transform(batch_inputs, random), batch_labels
+
+
+def train(model: nn.Module, optimizer: torch.optim.Optimizer, batches: Batches, epochs: Iterable[int]) -> Iterator[int]:
+    """Train a classifier by cross-entropy and yield the number of each epoch when the epoch is over.
 
     Parameters
     ----------
     model : torch.nn.Module
-        Gives logits of shape (n, classes); is put into training mode at the start of every epoch.
+        Returns logits of shape (n, classes); put into training mode at the start of every epoch.
     optimizer : torch.optim.Optimizer
         Over the parameters of `model`.
-    inputs : torch.Tensor
-        Shape (n, ...), on the device of `model`.
-    labels : torch.Tensor
-        Shape (n,), int64.
+    batches : Batches
+        Data, on the device of `model`.
     epochs : iterable of int
-        Numbers of the epochs to go through, at least 1 each.
-    batch_size : int
-        Rows per step; the last batch of an epoch may be smaller.
-    seed : int
-        Seed of the order of the rows and of `transform`.
-    transform : callable, optional
-        Makes ``transform(inputs, generator)`` of the inputs of a batch.
-
-    Yields
-    ------
-    int
-        The number of the epoch that has just been trained.
+        Numbers of the epochs to train, each at least 1.
     """
     for epoch in epochs:
         model.train()
-        random = np.random.default_rng((seed, epoch))
-        order = torch.from_numpy(random.permutation(len(inputs))).to(inputs.device)
-        shuffled = torch.split(inputs[order], batch_size), torch.split(labels[order], batch_size)
-        for some_inputs, some_labels in zip(*shuffled, strict=True):
+        for inputs, labels in batches.of_epoch(epoch):
             optimizer.zero_grad()
-            batch = some_inputs if transform is None else transform(some_inputs, random)
-            cross_entropy(model(batch), some_labels).backward()  # type: ignore[no-untyped-call]
+            cross_entropy(model(inputs), labels).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
         yield epoch

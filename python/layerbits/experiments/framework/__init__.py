@@ -1,1 +1,1 @@
-"""Experiments."""
+"""The framework of the experiments: base class, settings, folder of a run, and tables."""

@@ -1,4 +1,4 @@
-"""Settings of an experiment: frozen dataclasses whose fields can be given as text, and the checks on their values."""
+"""Settings of an experiment: frozen dataclasses whose fields can be given as text, and the checks of their values."""
 
 from __future__ import annotations
 
@@ -7,61 +7,87 @@ import math
 import re
 import typing
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, TypeVar
+from typing import Any, TypeVar
 
 import torch
 
 from layerbits._base import UsageError
 from layerbits.kernels import backends, cuda
 
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
+ConfigT = TypeVar("ConfigT", bound="Configuration")
 
-    _Config = TypeVar("_Config", bound=DataclassInstance)
-
-_NEEDED = "needed"  # key of the metadata of a field
+_NEEDED = "needed"  # key in the metadata of a field
 _PARSERS = {int: int, float: float, str: str}
-_LARGEST = 2**31 - 1  # what every library that a setting reaches can count to
+_LARGEST_INTEGER = 2**31 - 1  # the libraries that receive a setting store it in 32 bits at least
 
 
-def with_settings(config: _Config, texts: Mapping[str, str]) -> _Config:
-    """Return `config` with the fields named in `texts` replaced.
-
-    A tuple is written with commas, ``10,7,5``, and None, where a field may be that, ``None``.
+@dataclasses.dataclass(frozen=True)
+class Configuration:
+    """Settings that all experiments have; a subclass adds its own, each with a default.
 
     Raises
     ------
     UsageError
-        If a name is not that of a field, or a text is not a value of the field's type.
+        A value is out of range.
     """
-    kinds = typing.get_type_hints(type(config))
-    unknown = [name for name in texts if name not in kinds]
+
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require(self, "seed", self.seed >= 0, "at least 0")
+
+
+@dataclasses.dataclass(frozen=True)
+class DeviceConfiguration(Configuration):
+    """Settings of an experiment that can run on a GPU. The name of the device is checked, not its presence."""
+
+    device: str = "cpu"  # or cuda, cuda:1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        matches = re.fullmatch(r"cpu|cuda(:\d{1,3})?", self.device) is not None
+        require(self, "device", matches, "cpu, cuda, or cuda:N with N from 0")
+
+
+def with_settings(config: ConfigT, texts: Mapping[str, str]) -> ConfigT:
+    """Return `config` with the fields named in `texts` replaced.
+
+    A tuple is written with commas, ``10,7,5``. A field that may be None takes the text ``None``.
+
+    Raises
+    ------
+    UsageError
+        A name is not that of a field, or a text is not a value of the field's type.
+    """
+    types = typing.get_type_hints(type(config))
+    unknown = [name for name in texts if name not in types]
     if unknown:
-        raise UsageError(f"{unknown[0]}: no such setting; there are {', '.join(kinds)}")
-    return dataclasses.replace(config, **{name: _parse(name, kinds[name], text) for name, text in texts.items()})
+        raise UsageError(f"{unknown[0]}: no such setting; there are {', '.join(types)}")
+    values: dict[str, Any] = {name: _parse(name, types[name], text) for name, text in texts.items()}
+    return dataclasses.replace(config, **values)
 
 
-def needed(what: str) -> str:
-    """Return the default of a field of text that a run cannot do without; `what` says what it is."""
-    return dataclasses.field(default="", metadata={_NEEDED: what})
+def needed(description: str) -> str:
+    """Return the empty default of a text field that a run needs; `description` says what the field holds."""
+    return dataclasses.field(default="", metadata={_NEEDED: description})
 
 
-def require_needed(config: DataclassInstance) -> None:
-    """Raise UsageError, which says how to give it, if a field that is `needed` is left empty."""
+def require_needed(config: Configuration) -> None:
+    """Raise UsageError if a field that is `needed` is empty."""
     for field in dataclasses.fields(config):
         if _NEEDED in field.metadata and not getattr(config, field.name):
             wanted = field.metadata[_NEEDED]
             raise UsageError(f"{field.name}: not given, wanted {wanted}; add --set {field.name}=...")
 
 
-def require(config: DataclassInstance, name: str, holds: bool, wanted: str) -> None:
-    """Raise UsageError, with the value of the field `name` and what was wanted, unless the condition `holds`."""
-    if not holds:
+def require(config: Configuration, name: str, condition: bool, wanted: str) -> None:
+    """Raise UsageError, with the value of the field `name` and the text `wanted`, unless `condition` is true."""
+    if not condition:
         raise UsageError(f"{name}: got {getattr(config, name)}, wanted {wanted}")
 
 
-def require_positive(config: DataclassInstance, *names: str) -> None:
-    """Require each of the fields `names`, or each item where it is a tuple, to be finite and above 0, unless None."""
+def require_positive(config: Configuration, *names: str) -> None:
+    """Require the fields `names` to be finite and above 0; tuples item by item and not empty; None is accepted."""
     for name in names:
         value = getattr(config, name)
         items = value if isinstance(value, tuple) else (value,)
@@ -69,49 +95,43 @@ def require_positive(config: DataclassInstance, *names: str) -> None:
         require(config, name, positive, "more than 0, and finite")
 
 
-def require_within(config: DataclassInstance, **limits: tuple[float, float]) -> None:
-    """Require each of the fields, or each item where it is a tuple, to be from its least to its most, unless None."""
-    for name, (least, most) in limits.items():
+def require_within(config: Configuration, **limits: tuple[float, float]) -> None:
+    """Require fields to be within (lower, upper), ends included; tuples as in `require_positive`, None is accepted."""
+    for name, (lower, upper) in limits.items():
         value = getattr(config, name)
         items = value if isinstance(value, tuple) else (value,)
-        within = value is None or (bool(items) and all(least <= item <= most for item in items))
-        require(config, name, within, f"from {least} to {most}")
+        within = value is None or (bool(items) and all(lower <= item <= upper for item in items))
+        require(config, name, within, f"from {lower} to {upper}")
 
 
-def require_tolerance(config: DataclassInstance) -> None:
-    """Require the field `tolerance` to be one that sampling can meet, whose work grows with its inverse square."""
+def require_tolerance(config: Configuration) -> None:
+    """Require a field `tolerance` that sampling can reach: the work grows with its inverse square."""
     require_within(config, tolerance=(1e-6, 10**6))
 
 
-def require_distinct(config: DataclassInstance, *names: str) -> None:
-    """Require each of the tuples `names` to hold each item once; floats in six digits, for so they stand in names."""
+def require_distinct(config: Configuration, *names: str) -> None:
+    """Require the items of the tuples `names` to differ; floats in six digits, as file names show them."""
     for name in names:
         items = getattr(config, name)
-        told = {f"{item:g}" if isinstance(item, float) else str(item) for item in items}
+        texts = {f"{item:g}" if isinstance(item, float) else str(item) for item in items}
         in_digits = ", in six digits" if any(isinstance(item, float) for item in items) else ""
-        require(config, name, len(told) == len(items), f"each once{in_digits}")
+        require(config, name, len(texts) == len(items), f"each once{in_digits}")
 
 
-def require_device(config: DataclassInstance) -> None:
-    """Require the field `device` to be the name of one, usable here or not."""
-    named = re.fullmatch(r"cpu|cuda(:\d{1,3})?", device_of(config)) is not None
-    require(config, "device", named, "cpu, cuda, or cuda:N with N from 0")
-
-
-def require_usable_device(config: DataclassInstance) -> None:
-    """Raise UsageError, which says why, if there is a field `device` and the device is not usable here."""
-    name = device_of(config)
-    reason = "" if name == "cpu" else _why_not(torch.device(name).index or 0)
+def require_usable_device(config: Configuration) -> None:
+    """Raise UsageError, with the reason, if the device of the configuration is not usable on this machine."""
+    device = device_of(config)
+    reason = "" if device == "cpu" else _unusable_reason(torch.device(device).index or 0)
     if reason:
-        raise UsageError(f"device: got {name}, which is not usable here: {reason}; leave it out, to run on the CPU")
+        raise UsageError(f"device: got {device}, which is not usable here: {reason}; leave it out, to run on the CPU")
 
 
-def device_of(config: DataclassInstance) -> str:
-    """Return the device that a run works on: cpu where its configuration leaves no choice."""
-    return str(vars(config).get("device", "cpu"))
+def device_of(config: Configuration) -> str:
+    """Return the device that a run works on: the CPU if the configuration has no device."""
+    return config.device if isinstance(config, DeviceConfiguration) else "cpu"
 
 
-def _why_not(index: int) -> str:
+def _unusable_reason(index: int) -> str:
     backend = backends()[1]
     if not backend.usable:
         return backend.reason
@@ -131,6 +151,6 @@ def _parse(name: str, kind: type, text: str) -> object:
         value: int | float | str = _PARSERS[kind](text)
     except ValueError as error:
         raise UsageError(f"{name}: got {text!r}, wanted a value of type {kind.__name__}") from error
-    if isinstance(value, int) and value > _LARGEST:
-        raise UsageError(f"{name}: got {text}, wanted at most {_LARGEST}")
+    if isinstance(value, int) and value > _LARGEST_INTEGER:
+        raise UsageError(f"{name}: got {text}, wanted at most {_LARGEST_INTEGER}")
     return value

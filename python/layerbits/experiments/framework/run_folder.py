@@ -1,4 +1,4 @@
-"""The folder of a run: whether it may be used, and `run.json`, which says what was run, where, and how it went."""
+"""The folder of a run and its `run.json`: experiment, settings, seeds, versions, machine, timings and summary."""
 
 from __future__ import annotations
 
@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from layerbits._base import DRAFT_PREFIX, UsageError, read_json, replacing, write_json
-from layerbits.experiments.framework.configuration import device_of
+from layerbits.experiments.framework.configuration import Configuration, device_of
 from layerbits.kernels import backends, cuda
 
 if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
     from matplotlib.figure import Figure
 
 _FIGURE_DPI = 150
@@ -35,37 +34,35 @@ class RunFolder:
         Made if it is missing.
     experiment : str
         Name of the experiment.
-    config : dataclass
-        Its configuration, with a field ``seed``.
+    config : Configuration
+        Its settings.
     resume : bool
-        Whether `path` is to hold an earlier part of the same run; otherwise it must be empty.
+        True: continue the run that `path` holds. False: `path` must be empty.
 
     Attributes
     ----------
     path : pathlib.Path
         The folder.
     summary : dict
-        The numbers that the run comes down to; the experiment fills it in.
+        The main numbers of the run, which the experiment fills in.
 
     Raises
     ------
     UsageError
-        If the folder cannot be written to, is not empty, or holds a run of something else.
+        The folder cannot be written to, is not empty, or holds a run of another experiment or with other settings.
     """
 
-    def __init__(
-        self, path: str | os.PathLike[str], *, experiment: str, config: DataclassInstance, resume: bool
-    ) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, experiment: str, config: Configuration, resume: bool) -> None:
         self.path = Path(path)
         self.summary: dict[str, float] = {}
         self._phases: list[str] = []
-        self._since = 0.0
+        self._phase_started = 0.0
         self._record: dict[str, Any] = {
             "experiment": experiment,
             "status": "running",
-            # As JSON gives it back, tuples being lists, so that it can be compared.
+            # Passed through JSON, which turns tuples into lists, so that it can be compared with an earlier run.json.
             "configuration": json.loads(json.dumps(dataclasses.asdict(config))),
-            "seeds": {"seed": vars(config)["seed"]},
+            "seeds": {"seed": config.seed},
             "versions": versions(),
             "machine": _machine(device_of(config)),
             "timings": {},
@@ -80,7 +77,7 @@ class RunFolder:
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        """Record how the block ends: ``finished``, or ``interrupted`` whatever the reason."""
+        """Record the status ``finished`` if the block ends, ``interrupted`` if it raises."""
         try:
             yield
             self._record["status"] = "finished"
@@ -92,48 +89,48 @@ class RunFolder:
 
     @contextlib.contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Add the seconds that the block takes, but for those of phases within it, to the timing called `name`."""
-        self._charge()
+        """Add the duration of the block, without that of phases inside it, to the timing `name`."""
+        self._add_time()
         self._phases.append(name)
         try:
             yield
         finally:
-            self._charge()
+            self._add_time()
             self._phases.pop()
             self._write()
 
-    def _charge(self) -> None:
+    def _add_time(self) -> None:
         now = time.perf_counter()
         if self._phases:
             timings, name = self._record["timings"], self._phases[-1]
-            timings[name] = timings.get(name, 0.0) + now - self._since
-        self._since = now
+            timings[name] = timings.get(name, 0.0) + now - self._phase_started
+        self._phase_started = now
 
     def _write(self) -> None:
         write_json(self.path / "run.json", self._record)
 
     def _require_empty(self) -> None:
         if any(self.path.iterdir()):
-            raise UsageError(f"{self.path}: not empty; name another folder, or go on with a run in it by --resume")
+            raise UsageError(f"{self.path}: not empty; name another folder, or continue the run in it with --resume")
 
     def _resume(self) -> None:
         if not (self.path / "run.json").exists():
-            # A run that was killed at its very start left no more than a draft, and goes on from nothing.
+            # A run that was killed at its very start left only a draft, and starts anew.
             if all(file.name.startswith(DRAFT_PREFIX) for file in self.path.iterdir()):
                 return
             raise UsageError(f"{self.path}: no run.json, so no run to resume; leave out --resume, or name its folder")
-        before = read_json(self.path / "run.json")
-        _require_equal("experiment", before.get("experiment"), self._record["experiment"])
-        settings = before.get("configuration", {})
+        earlier = read_json(self.path / "run.json")
+        _require_equal("experiment", earlier.get("experiment"), self._record["experiment"])
+        settings = earlier.get("configuration", {})
         for name, value in self._record["configuration"].items():
             _require_equal(name, settings.get(name), value)
-        self._record["timings"] = before.get("timings", {})
+        self._record["timings"] = earlier.get("timings", {})
 
 
 def save_figure(figure: Figure, path: Path) -> None:
     """Save a figure as a PNG file."""
     for axes in figure.axes:
-        # A panel without data, as a run that has just begun may have it: matplotlib does not always find limits for it.
+        # matplotlib does not always choose valid limits for a panel without data, as early in a run.
         if axes.get_xscale() == "log" and axes.get_xlim()[0] <= 0:
             axes.set_xlim(0.1, 1)
         if axes.get_yscale() == "log" and axes.get_ylim()[0] <= 0:
@@ -143,7 +140,7 @@ def save_figure(figure: Figure, path: Path) -> None:
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python, of layerbits, and of what decides on its numbers."""
+    """Return the versions of Python, layerbits, and the packages on which its numbers depend."""
     packages = ("layerbits", "torch", "numpy", "scipy", "matplotlib")
     return {"python": platform.python_version(), **{name: _version(name) for name in packages}}
 
@@ -168,13 +165,13 @@ def _machine(device: str) -> dict[str, Any]:
 
 
 def _processor() -> str:
-    with contextlib.suppress(OSError):  # Linux, where platform.processor() says nothing
+    with contextlib.suppress(OSError):  # on Linux platform.processor() is empty
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
 
 
-def _require_equal(name: str, before: object, now: object) -> None:
-    if before != now:
-        raise UsageError(f"{name}: the run to resume has {before!r}, got {now!r}; give the same, or another folder")
+def _require_equal(name: str, earlier: object, value: object) -> None:
+    if earlier != value:
+        raise UsageError(f"{name}: the run to resume has {earlier!r}, got {value!r}; give the same, or another folder")

@@ -1,1 +1,1 @@
-"""Experiments."""
+"""Experiments on scalar neurons, whose information is known by quadrature."""

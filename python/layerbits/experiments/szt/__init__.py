@@ -1,1 +1,1 @@
-"""Experiments."""
+"""Experiments on the data and the network of Shwartz-Ziv and Tishby (SZT)."""

@@ -1,0 +1,7 @@
+"""Timing, facts of the machine and targets; imports no problem and no method."""
+
+from benchmarks.harness.machine import machine_facts
+from benchmarks.harness.targets import Target
+from benchmarks.harness.timing import CHUNKS, Rounds, Spread, fastest_chunk, measure, page_faults, ratio
+
+__all__ = ["CHUNKS", "Rounds", "Spread", "Target", "fastest_chunk", "machine_facts", "measure", "page_faults", "ratio"]

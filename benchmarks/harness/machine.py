@@ -1,0 +1,41 @@
+"""Facts about the machine that every report of times contains."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+from pathlib import Path
+
+import torch
+
+from layerbits.kernels.back_ends import cpu
+
+_PACKAGES = ("layerbits", "numpy", "scipy", "torch", "pykeops", "scikit-learn", "mlpack")
+
+
+def machine_facts() -> dict[str, str | float]:
+    """Return CPU model, cores, threads, load average of the last minute, ISA level and versions."""
+    return {
+        "cpu": _cpu_model(),
+        "cores": cpu().usable_cores(),
+        "torch_threads": torch.get_num_threads(),
+        "load": os.getloadavg()[0],
+        "isa": cpu().level(),
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+    } | {package: _version(package) for package in _PACKAGES}
+
+
+def _cpu_model() -> str:
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.exists() else []
+    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor() or platform.machine()
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"

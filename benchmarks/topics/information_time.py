@@ -1,0 +1,85 @@
+"""Time of `layer_information` on all layers of the noisy SZT network, beside its plug-in alone in torch and NumPy."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import statistics
+from collections.abc import Iterator
+
+from benchmarks.harness import CHUNKS, Rounds, Spread, measure, ratio
+from benchmarks.methods import ResultError, information_calls
+from benchmarks.problems import noisy_szt_network
+from layerbits.estimators import layer_information
+
+# The allowed difference of two estimates of a layer: standard errors of the difference; a number of queries at which
+# centers overlap in one method alone, each worth at most log N; and nats for float32 at sigma = 0.005.
+_STANDARD_ERRORS, _RARE_QUERIES, _ROUNDING = 5, 10, 1e-4
+
+
+@dataclasses.dataclass(frozen=True)
+class InformationTimeRow:
+    """Results for all layers of the noisy SZT network; rivals compute in float64.
+
+    `information` is the plug-in estimate in nats, by layer and method.
+    """
+
+    inputs: int
+    draws: int
+    queries: int
+    seconds: dict[str, float]
+    over_torch: Spread
+    over_numpy: Spread
+    information: dict[str, dict[str, float]]
+    standard_errors: dict[str, float]
+
+
+def measure_information_time(n_inputs: int, *, draws: int, queries: int, rounds: Rounds) -> InformationTimeRow:
+    """Compare `layer_information`, which has intervals, with rivals that have none; all start at the inputs."""
+    noisy, inputs = noisy_szt_network(n_inputs)
+    table = layer_information(noisy, inputs, draws=draws, queries=queries)
+    errors = {row.layer: row.plug_in_error for row in table if row.quantity == "I(X;T)"}
+    rare = _RARE_QUERIES * math.log(n_inputs) / (n_inputs * queries) + _ROUNDING
+    allowed = {layer: _STANDARD_ERRORS * math.sqrt(2) * error + rare for layer, error in errors.items()}
+    information: dict[str, dict[str, float]] = {}
+
+    def check(results: dict[str, dict[str, float]]) -> None:
+        for method, values in results.items():
+            _check_information(method, values, results["layerbits"], allowed)
+        information.update({layer: {method: results[method][layer] for method in results} for layer in errors})
+
+    calls = information_calls(noisy, inputs, draws=draws, queries=queries, chunk=CHUNKS[1])
+    seconds = measure(calls, check, rounds=rounds)
+    return InformationTimeRow(
+        inputs=n_inputs,
+        draws=draws,
+        queries=queries,
+        seconds={method: statistics.median(times) for method, times in seconds.items()},
+        over_torch=ratio(seconds["torch"], seconds["layerbits"]),
+        over_numpy=ratio(seconds["numpy"], seconds["layerbits"]),
+        information=information,
+        standard_errors=errors,
+    )
+
+
+def _check_information(
+    method: str, values: dict[str, float], ours: dict[str, float], allowed: dict[str, float]
+) -> None:
+    for layer, value in values.items():
+        if not abs(value - ours[layer]) <= allowed[layer]:
+            raise ResultError(
+                f"{method}: I(X;T) of layer {layer} is {value:.5f} nats, layerbits has {ours[layer]:.5f}, "
+                f"wanted a difference of at most {allowed[layer]:.5f}"
+            )
+
+
+def lines(row: InformationTimeRow) -> Iterator[str]:
+    yield (
+        f"layer_information, SZT network, {row.inputs} inputs, {row.draws} draws, {row.queries} queries each: "
+        + ", ".join(f"{method} {seconds:.3g} s" for method, seconds in row.seconds.items())
+    )
+    yield f"x torch (float64) {row.over_torch}, x NumPy {row.over_numpy}"
+    yield f"{'plug-in, nats':<14}{'layerbits':>19}{'torch':>10}{'numpy':>10}"
+    for layer, values in row.information.items():
+        ours = f"{values['layerbits']:.4f} ± {row.standard_errors[layer]:.4f}"
+        yield f"{layer:<14}{ours:>19}{values['torch']:>10.4f}{values['numpy']:>10.4f}"

@@ -1,0 +1,126 @@
+"""The dense kernel beside the roofline of this machine, at every ISA level that the machine runs.
+
+The model: each lane of a vector register computes one query, all data are in registers, and the execution pipes are
+the only limit. A pair needs d subtractions and d multiply-adds for the distance, and the operations of `_BESIDE_DIM`.
+With F multiply-adds, A other operations, and R multiply-adds a second from the probe
+(csrc/cpu/simd/multiply_adds.h), a pair takes at least max(F, (F + A) / p) / R. Here p is 2 if the probe shows that
+additions beside the multiply-adds are free (they have pipes of their own, as on Zen 5), and 1 if they cost as much.
+Loads and loop instructions are not counted.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+
+from benchmarks.harness import Rounds, Target, measure, ratio
+from benchmarks.problems import mixture
+from layerbits.kernels import threads
+from layerbits.kernels.back_ends import cpu
+
+DIM = 10
+
+WANTED_OF_ROOF = 0.7
+WANTED_OF_LANE = 0.5
+
+# Multiply-adds and other operations of a pair beside 2 d, counted in csrc/cpu/simd.
+# Multiply-adds: exponent 1, polynomial 6 (float32) or 11 (float64), sum 1.
+# Others: smallest distance of a block of 8 and two tests of it 9/8, exp2 5 (max, add, two subtractions, shift), the
+# compensated sum of a block 8/8.
+_BESIDE_DIM = {"float32": (8, 7.125), "float64": (13, 7.125)}
+
+_PIECES = 256  # pieces of work of the probe: about 50 ms on one core
+
+
+@dataclasses.dataclass(frozen=True)
+class RoofRow:
+    """Results of one ISA level in one dtype.
+
+    Attributes
+    ----------
+    multiply_adds : float
+        Multiply-adds a second of the probe.
+    pipes : float
+        Values a second of the probe with additions beside the multiply-adds, over those without. 16 registers hold too
+        few chains to reach the limit, so `roof` rounds this number.
+    rate, roof : float
+        Pairs a second of the kernel, and by the model.
+    of_roof : float
+        `rate` over `roof`.
+    lane_rate : float
+        Rate of a lane over that of a lane at the best level.
+    """
+
+    level: str
+    dtype: str
+    multiply_adds: float
+    pipes: float
+    rate: float
+    roof: float
+    of_roof: float
+    lane_rate: float
+
+
+def roof(dim: int, dtype: str, multiply_adds: float, pipes: float) -> float:
+    """Return the pairs a second that the model allows."""
+    products, additions = _BESIDE_DIM[dtype]
+    return multiply_adds / max(dim + products, (2 * dim + products + additions) / max(1, round(pipes)))
+
+
+def measure_roofline(dtype: torch.dtype, *, n: int, m: int, rounds: Rounds) -> list[RoofRow]:
+    """Time kernel and probe in turns; return a row for each ISA level, the best first."""
+    problem, name = mixture(n, m, DIM).to(dtype), str(dtype).removeprefix("torch.")
+    log_sum, bits = torch.empty(m, dtype=torch.float64), torch.finfo(dtype).bits
+
+    def calls_of(level: str) -> dict[tuple[str, str], Callable[[], Any]]:
+        probe = partial(cpu().multiply_adds, _PIECES, bits=bits, threads=threads(), level=level)
+        kernel = partial(
+            cpu().log_sum_exp_isotropic,
+            problem.points, problem.centers, problem.sigma, log_sum,
+            method="dense", threads=threads(), level=level,
+        )  # fmt: skip
+        return {(level, "kernel"): kernel, (level, "products"): probe, (level, "both"): partial(probe, additions=True)}
+
+    levels: list[str] = cpu().levels()
+    values: dict[tuple[str, str], Any] = {}
+    calls = {key: call for level in levels for key, call in calls_of(level).items()}
+    seconds = measure(calls, values.update, rounds=rounds)
+    best = seconds[levels[0], "kernel"]
+
+    def row(level: str) -> RoofRow:
+        products, both = (
+            [values[level, kind] / time for time in seconds[level, kind]] for kind in ("products", "both")
+        )
+        peak, pipes = statistics.median(products), ratio(both, products).median
+        lanes = values[level, "products"] / values[levels[0], "products"]
+        rate = problem.pairs / statistics.median(seconds[level, "kernel"])
+        bound = roof(DIM, name, peak, pipes)
+        lane_rate = ratio(best, seconds[level, "kernel"]).median / lanes
+        return RoofRow(level, name, peak, pipes, rate, bound, rate / bound, lane_rate)
+
+    return [row(level) for level in levels]
+
+
+def targets(rows: Sequence[RoofRow]) -> Iterator[Target]:
+    best = rows[0].level
+    for row in rows:
+        if row.level == best:
+            yield Target(f"{row.level}, {row.dtype}, d = {DIM}, of the roof", row.of_roof, WANTED_OF_ROOF)
+        if row.level == "avx2":
+            yield Target(f"avx2, {row.dtype}, d = {DIM}, rate of a lane", row.lane_rate, WANTED_OF_LANE)
+
+
+def lines(rows: Sequence[RoofRow]) -> Iterator[str]:
+    heads = ("G fma/s", "with additions", "G pairs/s", "roof", "% of roof", "a lane / best")
+    yield f"{f'roofline, d = {DIM}':<31}" + "".join(f"{head:>16}" for head in heads)
+    for row in rows:
+        cells = (
+            f"{row.multiply_adds / 1e9:.1f}", f"x {row.pipes:.2f}", f"{row.rate / 1e9:.3f}", f"{row.roof / 1e9:.3f}",
+            f"{100 * row.of_roof:.0f}", f"{row.lane_rate:.2f}",
+        )  # fmt: skip
+        yield f"{row.level:<22}{row.dtype:<9}" + "".join(f"{cell:>16}" for cell in cells)

@@ -1,0 +1,20 @@
+"""Progress bars on stderr, shown on a terminal alone and after two seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
+
+from tqdm import tqdm
+
+_Item = TypeVar("_Item")
+
+
+def progress(items: Iterable[_Item], *, name: str, total: int) -> Iterator[_Item]:
+    """Yield the items and show their number in a progress bar."""
+    yield from progress_bar(items, name=name, total=total)
+
+
+def progress_bar(items: Iterable[_Item], *, name: str, total: int) -> tqdm[Any]:
+    """Return the progress bar, an iterator over the items that also has tqdm's ``set_postfix_str``."""
+    return tqdm(items, desc=name, total=total, disable=None, delay=2)

@@ -1,0 +1,108 @@
+"""Two layers of a network, and the test that they are a chain: the input acts on the second through the first alone."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from torch import Tensor
+
+from layerbits._base import Integers
+from layerbits.kernels import as_floats, stream
+from layerbits.mixtures import NEGLIGIBLE
+from layerbits.networks import (
+    GaussianNoise,
+    Inputs,
+    NoisyModule,
+    Passes,
+    check_noisy,
+    input_tensors,
+    record,
+    wanted_layers,
+)
+
+# Stream of random numbers under the seed of an estimate; `pair_sample` has the others.
+_ORDER_STREAM = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerPair:
+    """Layers `first` and `second` of a network, in the order of the data; made by `LayerPair.of`."""
+
+    noisy: NoisyModule
+    inputs: tuple[Tensor, ...]
+    first: str
+    second: str
+
+    @classmethod
+    def of(cls, noisy: NoisyModule, inputs: Inputs, first: str, second: str) -> LayerPair:
+        """Check the arguments of `information_between_layers` and return the pair."""
+        check_noisy(noisy)
+        tensors = input_tensors(inputs, noisy)
+        names = wanted_layers(noisy, [first, second])
+        if first == second:
+            raise ValueError(f"second: got {second!r} as for `first`, wanted a later layer, for I(T;T) is infinite")
+        if names[0] == second:
+            raise ValueError(f"first: got {first!r}, which comes after {second!r}; swap them, for I is symmetric")
+        return cls(noisy, tensors, first, second)
+
+    @property
+    def n_inputs(self) -> int:
+        """Number of values of X."""
+        return len(self.inputs[0])
+
+    @property
+    def are_neighbours(self) -> bool:
+        """Whether no noisy layer lies between the two."""
+        names = self.noisy.layer_names
+        return names.index(self.second) == names.index(self.first) + 1
+
+    @property
+    def noise(self) -> GaussianNoise:
+        """The noise of the second layer."""
+        return self.noisy.noise[self.second]
+
+    def signals(self, inputs: Sequence[Tensor], passes: Passes) -> Tensor:
+        """Return the whitened signals (n, r, d) of the second layer in passes that record this layer alone."""
+        signals = record(self.noisy, inputs, passes)[self.second]
+        return self.noise.whiten(as_floats(f"signals of layer {self.second!r}", signals))
+
+
+def check_chain(pair: LayerPair, seed: int) -> None:
+    """Raise a ValueError unless the input acts on the second layer through the first alone.
+
+    The signals of the second layer are recorded twice, with the same values of the first layer and the same later
+    noise; the second time the inputs are permuted, and the earlier layers emit zeros. In a chain nothing changes. A
+    change of mean square r^2 tells at most r^2 / (2 sigma^2) nats, the capacity of a Gaussian channel of that power,
+    and counts as rounding where that is negligible.
+    """
+    names = pair.noisy.layer_names
+    upstream = names[: names.index(pair.first) + 1]
+    plain = record(pair.noisy, pair.inputs, Passes(upstream, range(1), seed))
+    emitted = {pair.first: plain[pair.first][:, 0]}
+    zeros = {layer: 0 * plain[layer][:, 0] for layer in upstream[:-1]}
+    permuted = rows_of(pair.inputs, _derangement(pair.n_inputs, stream(seed, _ORDER_STREAM)))
+    change = _signal(pair, permuted, emitted | zeros, seed) - _signal(pair, pair.inputs, emitted, seed)
+    if float(change.square().sum(-1).mean()) / (2 * pair.noise.sigma**2) > NEGLIGIBLE:
+        raise ValueError(
+            f"first: got {pair.first!r}, but the input acts on {pair.second!r} by another way too, such as a skip "
+            "connection, so that the two are no chain; choose a layer through which all of it goes"
+        )
+
+
+def _signal(pair: LayerPair, inputs: Sequence[Tensor], emitted: Mapping[str, Tensor], seed: int) -> Tensor:
+    return pair.signals(inputs, Passes((pair.second,), range(1), seed, emitted=emitted)).double()
+
+
+def rows_of(inputs: Sequence[Tensor], rows: Integers) -> tuple[Tensor, ...]:
+    """Return the chosen rows of every argument of the network."""
+    return tuple(tensor[rows] for tensor in inputs)
+
+
+def _derangement(n: int, generator: np.random.Generator) -> Integers:
+    """Return a random permutation without a fixed point; a plain one of few inputs often has fixed points."""
+    order = generator.permutation(n)
+    permutation = np.empty_like(order)
+    permutation[order] = np.roll(order, 1)
+    return permutation

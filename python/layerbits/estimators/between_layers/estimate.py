@@ -1,0 +1,115 @@
+"""The interval of I(T_k;T_l).
+
+Where the input acts on T_l through T_k alone, I(T_k;T_l) = h(T_l) - h(T_l|T_k): means of log densities at noisy points
+of T_l. On average, the log density of a mixture that holds the point's own pass is too high, and that of other passes
+too low; a difference of one of each kind is a bound.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from layerbits._base import Estimate, check_confidence, check_count
+from layerbits.estimators.between_layers.chain import LayerPair, check_chain
+from layerbits.estimators.between_layers.conditional_density import conditional_log_densities
+from layerbits.estimators.between_layers.marginal_density import marginal_log_densities
+from layerbits.estimators.between_layers.pair_sample import sample_pair
+from layerbits.kernels import single_threaded_torch, stream
+from layerbits.networks import Inputs, NoisyModule
+from layerbits.statistics import JackknifeMean
+
+# Stream of random numbers under the seed of an estimate; `chain` and `pair_sample` have the others.
+_CHOICE_STREAM = 6
+
+# Smallest number of queries of all inputs: terms are skew, and a Student interval of a few dozen covers too little.
+_MIN_QUERIES = 1024
+
+
+def information_between_layers(
+    noisy: NoisyModule,
+    inputs: Inputs,
+    first: str,
+    second: str,
+    *,
+    draws: int = 32,
+    queries: int = 4,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> Estimate:
+    """Estimate I(T_k;T_l) of two noisy layers k < l of a chain, for X uniform over the inputs, in nats.
+
+    Parameters
+    ----------
+    noisy : NoisyModule
+        What `noisify` returned.
+    inputs : tensor or array of shape (n, ...), or a tuple of them
+        The n values of X; a tuple holds the positional arguments of the network.
+    first, second : str
+        The layers k and l, of ``noisy.layer_names``, in the order data meets them.
+    draws : int
+        Passes per input that make up the density of T_l, and, unless the layers are neighbours, passes per value of T_k
+        that make up the density of T_l given it; at least 2. The interval narrows as it grows.
+    queries : int
+        Points of T_l per input, each with a value of T_k of its own; at least 2. Few inputs have more, 1024 in all.
+    confidence : float
+        Level of the interval.
+    seed : int
+        Seed of all noise.
+
+    Returns
+    -------
+    Estimate
+        `lower` and `upper` enclose the true I(T_k;T_l). `value` is halfway between the bounds, `standard_error` what
+        its queries bring, given the densities, and `draws` counts the passes per input.
+
+    Raises
+    ------
+    NoNoiseError
+        `noisy` has no noise, or it is switched off.
+    LayerSelectionError
+        `first` or `second` is no noisy layer.
+    ValueError
+        The layers are the same or in the wrong order; the input acts on `second` by another way than through `first`,
+        such as a skip connection; signals are not finite; an option is out of range.
+    TypeError
+        An argument has another type than wanted.
+
+    Notes
+    -----
+    For densities q of passes without the point t, and mixtures p^ of passes among which is the one that made t,
+
+        E[log q(t|t_k) - log p^(t)] <= I(T_k;T_l) <= E[log p^(t|t_k) - log q(t)],
+
+    since E[-log q(t)] >= h(T_l) by Gibbs' inequality and E[-log p^(t)] = E h(p^) <= h(T_l) by concavity, and so given
+    any t_k. Between neighbours both densities given t_k are the exact density of the noise. Which q is taken, queries
+    of their own decide. Each end of the interval has half of the risk, by Student's quantile for means over the
+    queries of every input; it knows nothing of what happens more rarely than one query in all. Between neighbours the
+    lower bound cannot exceed log(n (draws + queries)).
+    """
+    check_count("draws", draws, minimum=2)
+    check_count("queries", queries, minimum=2)
+    check_count("seed", seed, minimum=0)
+    level = check_confidence(confidence)
+    risk = (1 - level) / 2
+    pair = LayerPair.of(noisy, inputs, first, second)
+    check_chain(pair, seed)
+    queries = max(queries, -(-_MIN_QUERIES // pair.n_inputs))
+    values = queries + max(1, queries // 4)  # the values of T_k beyond `queries` serve only to choose densities
+    sample = sample_pair(pair, draws, values, seed)
+
+    with single_threaded_torch():
+        choice = stream(seed, _CHOICE_STREAM)
+        with_own, without_own = marginal_log_densities(sample.queries, sample.pool, queries, choice)
+        given_with_own, given_without_own = conditional_log_densities(sample.queries, sample.given, queries)
+    lower_terms, upper_terms = given_without_own - with_own, given_with_own - without_own
+    if lower_terms.mean() < 0:
+        lower_terms = np.zeros_like(lower_terms)  # I >= 0 is the better bound
+    value, lower, upper = map(JackknifeMean.of_terms, ((lower_terms + upper_terms) / 2, lower_terms, upper_terms))
+    return Estimate(
+        value=max(0.0, value.value),
+        standard_error=value.standard_error,
+        lower=max(0.0, lower.value - lower.margin(risk)),
+        upper=max(0.0, upper.value + upper.margin(risk)),
+        confidence=level,
+        draws=draws + values * (2 if pair.are_neighbours else 1 + draws),
+    )

@@ -1,0 +1,77 @@
+"""Passes for two layers: signals of the second, values of the first, and signals of the second given these values."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from layerbits.estimators.between_layers.chain import LayerPair, rows_of
+from layerbits.estimators.log_densities import Queries
+from layerbits.kernels import NormalStream, as_floats, stream
+from layerbits.mixtures import fit_subspace
+from layerbits.networks import Passes, record
+
+# Streams of random numbers under the seed of an estimate; `chain` has stream 0, `estimate` stream 6.
+_POOL_STREAM, _FIRST_STREAM, _EMITTED_STREAM, _GIVEN_STREAM, _QUERY_STREAM = range(1, 6)
+
+# Rows of a pass given values of the first layer, unless the inputs alone are more.
+_ROWS = 4096
+
+
+@dataclasses.dataclass(frozen=True)
+class PairSample:
+    """Signals of the second layer, and queries at some of them.
+
+    Attributes
+    ----------
+    queries : Queries
+        Noisy points T_l of every input, each from a value of T_k of its own.
+    pool : Tensor of shape (n, r, d)
+        Signals of other passes.
+    given : Tensor of shape (n, q, m, d)
+        Further signals given the T_k of each query; m = 0 between neighbours, where the signal is a function of T_k.
+    """
+
+    queries: Queries
+    pool: Tensor
+    given: Tensor
+
+
+def sample_pair(pair: LayerPair, draws: int, values: int, seed: int) -> PairSample:
+    """Run the passes: `draws` for the pool, and for each input that number of `values` of T_k.
+
+    Each value of T_k gets as many passes as the pool has draws, or one pass between neighbours. The first of these
+    passes makes the query.
+    """
+    pool = pair.signals(pair.inputs, Passes((pair.second,), range(draws), _seed(seed, _POOL_STREAM)))
+    emitted = _first_values(pair, values, seed)
+    passes_given = 1 if pair.are_neighbours else draws
+    blocks: list[Tensor] = []
+    for block in torch.split(emitted, max(1, _ROWS // pair.n_inputs), dim=1):
+        repeated = rows_of(pair.inputs, np.arange(pair.n_inputs).repeat(block.shape[1]))
+        block_seed = _seed(seed, _GIVEN_STREAM, len(blocks))
+        emission = {pair.first: block.flatten(0, 1)}
+        signals = pair.signals(repeated, Passes((pair.second,), range(passes_given), block_seed, emitted=emission))
+        blocks.append(signals.view(pair.n_inputs, block.shape[1], passes_given, -1))
+    given = torch.cat(blocks, 1)
+    # Across the subspace of all signals there is noise alone, which has no information.
+    subspace = fit_subspace(torch.cat([pool.flatten(0, 1), given.flatten(0, 2)]), pair.noise.sigma)
+    pool, given = (subspace.coordinates(signals)[0] for signals in (pool, given))
+    bases = given[:, :, 0].contiguous()
+    queries = Queries.around(bases, pair.noise.sigma, NormalStream(seed, _QUERY_STREAM).like(bases))
+    return PairSample(queries, pool, given[:, :, 1:])
+
+
+def _first_values(pair: LayerPair, values: int, seed: int) -> Tensor:
+    """Return values (n, values, d) of the first layer with its noise."""
+    passes = Passes((pair.first,), range(values), _seed(seed, _FIRST_STREAM))
+    signals = as_floats(f"signals of layer {pair.first!r}", record(pair.noisy, pair.inputs, passes)[pair.first])
+    normal = NormalStream(seed, _EMITTED_STREAM).like(signals)
+    return pair.noisy.noise[pair.first].add(signals.flatten(0, 1), normal.flatten(0, 1)).view_as(signals)
+
+
+def _seed(seed: int, *key: int) -> int:
+    return int(stream(seed, *key).integers(2**62))

@@ -1,0 +1,74 @@
+"""The classes of the inputs, and the limits that they set on information."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+
+import numpy as np
+
+from layerbits._base import Array, Doubles, Integers
+from layerbits.statistics import QUANTITIES, Condition, Quantity, ceilings, class_numbers, largest_terms
+
+
+@dataclasses.dataclass(frozen=True)
+class Classes:
+    """The class of each of N inputs; a single class where there are no labels.
+
+    Attributes
+    ----------
+    numbers : integer array of shape (N,)
+        The class of each input: 0, 1, ...
+    labelled : bool
+        Whether Y is measured.
+    """
+
+    numbers: Integers
+    labelled: bool
+
+    @classmethod
+    def of(cls, labels: Array | None, n_inputs: int) -> Classes:
+        """Return the classes of labels (N,); TypeError or ValueError that names `labels`."""
+        if labels is None:
+            return cls(np.zeros(n_inputs, np.int64), labelled=False)
+        return cls(class_numbers(labels, n_inputs), labelled=True)
+
+    @property
+    def labels(self) -> Integers | None:
+        """The class of each input, None without labels."""
+        return self.numbers if self.labelled else None
+
+    @functools.cached_property
+    def members(self) -> tuple[Integers, ...]:
+        """The inputs of each class, in their order."""
+        order = np.argsort(self.numbers, kind="stable")
+        return tuple(np.split(order, np.cumsum(np.bincount(self.numbers))[:-1]))
+
+    @property
+    def n_inputs(self) -> int:
+        """Number of inputs, N."""
+        return len(self.numbers)
+
+    def sizes(self, inputs: Integers) -> Doubles:
+        """Return the sizes (n, 1) of the classes of some inputs (n,)."""
+        return np.bincount(self.numbers)[self.numbers[inputs]][:, None].astype(np.float64)
+
+    @functools.cached_property
+    def ceilings(self) -> Mapping[str, float]:
+        """Upper limits in nats, from the entropies of X and Y, of each information that is measured."""
+        return ceilings(self.n_inputs, self.labels)
+
+    @functools.cached_property
+    def largest_terms(self) -> Mapping[str, float]:
+        """Upper limits in nats of what a single value of T tells, which may exceed the ceilings."""
+        return largest_terms(self.n_inputs, self.labels)
+
+    @property
+    def quantities(self) -> tuple[Quantity, ...]:
+        """The quantities that are measured: without labels none that involves Y."""
+        return tuple(
+            quantity
+            for quantity in QUANTITIES
+            if self.labelled or Condition.CLASS not in (quantity.minuend, quantity.subtrahend)
+        )

@@ -1,0 +1,140 @@
+"""Decoders: densities q(t|x), made of draws, that are evaluated at queries of other draws.
+
+Each decoder is a mixture with equally many components for every input: a Gaussian for each input, with a covariance of
+its own, because tanh makes the covariances of inputs differ, or with a covariance that all inputs share; or the mixture
+of the draws with wider kernels. With one shared covariance alone, the lower bound of the last layers of the SZT network
+is far looser.
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from layerbits._base import Doubles, Integers
+from layerbits.estimators.classes import Classes
+from layerbits.estimators.log_densities import (
+    LogDensities,
+    Queries,
+    log_sums_by_class,
+    mean_densities,
+    mixture_log_sums,
+    own_log_sums,
+)
+from layerbits.kernels import log_sum_exp_full
+from layerbits.statistics import ByCondition
+
+# A covariance for each input takes d^2 multiply-adds a pair, and needs as many draws as dimensions to be of use.
+_MAX_DIMENSIONS = 32
+
+# Share of the variance of an input's draws that widens the kernels of the wide mixture; tried on scalar networks.
+_WIDENING = 0.09
+
+
+class Decoder(abc.ABC):
+    """Densities q(t|x) of all inputs."""
+
+    name: str
+
+    def __init__(self, classes: Classes) -> None:
+        self._classes = classes
+
+    def log_densities(self, queries: Queries) -> LogDensities:
+        """Return the log densities at queries, none of which may come from the draws that made the decoder."""
+        return mean_densities(queries, self._classes, self._log_sums(queries), components=1)
+
+    @abc.abstractmethod
+    def _log_sums(self, queries: Queries) -> ByCondition[Doubles]:
+        """Return log-sums of the densities of the query's input, of the inputs of its class, and of all inputs."""
+
+
+class WhitenedMixture(Decoder):
+    """Components with centers (N, k, d) and one covariance (d, d), in float64."""
+
+    def __init__(self, name: str, centers: Tensor, covariance: Tensor, classes: Classes, sigma: float) -> None:
+        super().__init__(classes)
+        self.name = name
+        inverse_root, log_volume = _inverse_root(covariance)
+        self._whitening = inverse_root.mT
+        self._offset = centers.shape[2] * math.log(sigma) - float(log_volume) - math.log(centers.shape[1])
+        self._centers = self._whitened(centers)
+
+    def _whitened(self, points: Tensor) -> Tensor:
+        return (points.double() @ self._whitening).to(points.dtype)
+
+    def _log_sums(self, queries: Queries) -> ByCondition[Doubles]:
+        whitened = dataclasses.replace(queries, points=self._whitened(queries.points), sigma=1.0)
+        own = own_log_sums(whitened, self._centers[queries.inputs], parts=1)[0]
+        in_class, pooled = mixture_log_sums(whitened, self._centers, self._classes)
+        return ByCondition(own + self._offset, in_class + self._offset, pooled + self._offset)
+
+
+class Gaussians(Decoder):
+    """A Gaussian for each input, with mean (N, d) and covariance (N, d, d) in float64."""
+
+    name = "Gaussian"
+
+    def __init__(self, means: Tensor, covariances: Tensor, classes: Classes, sigma: float) -> None:
+        super().__init__(classes)
+        # The kernel stops at the coordinate where a term becomes 0: coordinates that tell inputs apart come first.
+        variance = covariances.diagonal(dim1=1, dim2=2).sum(0)
+        self._order = (means.var(0, correction=0) / variance).argsort(descending=True, stable=True)
+        self._means = means[:, self._order]
+        self._factors, log_volumes = _inverse_root(covariances[:, self._order[:, None], self._order])
+        self._offsets = means.shape[1] * math.log(sigma) - log_volumes
+
+    def _log_sums(self, queries: Queries) -> ByCondition[Doubles]:
+        points = queries.points[..., self._order].double()
+        ordered = dataclasses.replace(queries, points=points)
+
+        def log_sums_over(inputs: Integers | slice) -> Doubles:
+            return ordered.log_sums(log_sum_exp_full, self._means[inputs], self._factors[inputs], self._offsets[inputs])
+
+        in_class, pooled = log_sums_by_class(ordered, self._classes, log_sums_over)
+        centered = points - self._means[queries.inputs][:, None]
+        whitened = centered @ self._factors[queries.inputs].mT
+        own = self._offsets[queries.inputs][:, None] - whitened.square().sum(-1) / 2
+        return ByCondition(own.numpy(force=True), in_class, pooled)
+
+
+def _inverse_root(covariances: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the inverses (..., d, d) of Cholesky factors of covariances, and the log determinants of the factors.
+
+    The diagonal of a covariance is first raised by the rounding error of its entries.
+    """
+    unit = torch.eye(covariances.shape[-1], dtype=torch.float64, device=covariances.device)
+    trace = covariances.diagonal(dim1=-2, dim2=-1).sum(-1)[..., None, None]
+    roots = torch.linalg.cholesky(covariances + len(unit) * torch.finfo(torch.float64).eps * trace * unit)
+    inverses = torch.linalg.solve_triangular(roots, unit, upper=False)
+    return inverses, roots.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+
+
+def decoders(draws: Tensor, classes: Classes, sigma: float) -> Iterator[Decoder]:
+    """Yield the decoders that draws (N, r, d) allow, each made when the iteration reaches it."""
+    n, r, dim = draws.shape
+    if r < 2:
+        return
+    # Relative to the first draw, equal draws have no spread at all, however small the noise is.
+    origins = draws[:, :1].double()
+    deviations = draws - origins
+    shifts = deviations.mean(1, keepdim=True)
+    means, deviations = (origins + shifts)[:, 0], deviations - shifts
+    noise = sigma**2 * torch.eye(dim, dtype=torch.float64, device=draws.device)
+    # Variance of a fresh draw about the mean of r draws, for a unit sum of squares of these.
+    predictive = (1 + 1 / r) / (r - 1)
+    if dim <= _MAX_DIMENSIONS:
+        scatters = deviations.mT @ deviations
+        scatter = scatters.mean(0)
+        yield Gaussians(means, noise + predictive * scatters, classes, sigma)
+    else:
+        flat = deviations.flatten(0, 1)
+        scatter = flat.mT @ flat / n
+    shared = noise + predictive * scatter
+    yield WhitenedMixture("shared Gaussian", means[:, None].to(draws.dtype), shared, classes, sigma)
+    wide = noise + _WIDENING / (r - 1) * scatter
+    yield WhitenedMixture("wide mixture", draws, wide, classes, sigma)

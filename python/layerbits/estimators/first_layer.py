@@ -1,0 +1,40 @@
+"""A layer behind no noise: T = s(x) + Z is a known channel, so that no bound has a bias.
+
+Both bounds are the value, and the interval is a bet on the mean of independent terms (`layerbits.mixtures`). The first
+noisy layer alone is measured in this way.
+"""
+
+from __future__ import annotations
+
+from layerbits.estimators.classes import Classes
+from layerbits.estimators.layer_sample import LayerSample
+from layerbits.estimators.two_sided_estimate import TwoSidedEstimate, exact_estimate
+from layerbits.kernels import NormalStream
+from layerbits.mixtures import ChannelEstimate, KnownChannel
+from layerbits.statistics import Interval
+
+_NOTHING = ChannelEstimate(mean=0.0, standard_error=0.0, interval=Interval(0.0, 0.0))
+
+
+def first_layer_estimates(
+    sample: LayerSample, classes: Classes, risk: float, stream: NormalStream
+) -> dict[str, TwoSidedEstimate]:
+    """Estimate every quantity of a sample with one signal for each input.
+
+    Parameters
+    ----------
+    risk : float
+        Probability that either end of an interval is wrong.
+    stream : NormalStream
+        Noise of the queries.
+    """
+    channel = KnownChannel(sample.signals[:, 0], sample.sigma, classes=classes.labels, devices=sample.devices)
+    loss = sample.dimension_loss
+    estimates = {
+        name: exact_estimate(estimate, classes.ceilings[name], loss)
+        for name, estimate in channel.estimates(sample.queries, stream, risk).items()
+    }
+    # h(T|X) is the entropy of the noise, and h(T) exceeds it by I(X;T), whose interval accounts for rare events.
+    estimates["h(T|X)"] = exact_estimate(_NOTHING, ceiling=0.0, dimension_loss=0.0)
+    estimates["h(T)"] = estimates["I(X;T)"]
+    return {quantity.name: estimates[quantity.name] for quantity in classes.quantities}

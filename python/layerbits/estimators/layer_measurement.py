@@ -1,0 +1,158 @@
+"""One layer, measured once; and with a tolerance again, with more draws or queries, until its interval is narrow.
+
+Round k of a measurement with a tolerance has 6 / (pi k)^2 of the risk, so that the intervals of all rounds hold at once
+and the rounds may stop anywhere. Each round has a seed of its own, because its size depends on the round before.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from layerbits.estimators.first_layer import first_layer_estimates
+from layerbits.estimators.layer_behind_noise import NoisySample, noisy_layer_estimates
+from layerbits.estimators.layer_sample import LayerSample, sample_layers
+from layerbits.estimators.problem import Problem
+from layerbits.estimators.settings import MeasurementSettings
+from layerbits.estimators.two_sided_estimate import TwoSidedEstimate
+from layerbits.kernels import NormalStream, single_threaded_torch, stream
+
+# Streams of random numbers under one seed; the keys of passes are longer.
+_QUERY_STREAM, _SECOND_QUERY_STREAM, _SECOND_SEED_STREAM, _CHOICE_STREAM, _ROUND_STREAM = range(1, 6)
+
+# Largest number of queries of all inputs at a layer behind no noise, where nothing else limits them: 0.5 GB of terms.
+_MAX_QUERIES = 2**22
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerMeasurement:
+    """The result of the last round.
+
+    Attributes
+    ----------
+    draws : int
+        Noisy passes per input.
+    estimates : mapping of str to TwoSidedEstimate
+        By quantity.
+    shortfall : str
+        Why the tolerance was missed; empty otherwise.
+    """
+
+    draws: int
+    estimates: Mapping[str, TwoSidedEstimate]
+    shortfall: str = ""
+
+
+def sample_seeds(settings: MeasurementSettings, seed: int) -> list[int]:
+    """Return the seeds of a round's samples: one, or for the paper's estimator two."""
+    if settings.estimator == "paper":
+        return [seed, int(stream(seed, _SECOND_SEED_STREAM).integers(2**62))]
+    return [seed]
+
+
+def estimate_layer(
+    problem: Problem, layer: str, samples: Sequence[LayerSample], risk: float, seed: int
+) -> dict[str, TwoSidedEstimate]:
+    """Estimate every quantity of a layer from its samples; `risk` is that of either end of an interval."""
+    index, sample = problem.noisy.layer_names.index(layer), samples[0]
+    with single_threaded_torch():
+        if sample.is_exact:
+            queries = NormalStream(seed, _QUERY_STREAM, index)
+            estimates = first_layer_estimates(sample, problem.classes, risk, queries)
+        else:
+            keys = _QUERY_STREAM, _SECOND_QUERY_STREAM
+            split = [
+                NoisySample(*sample.split(NormalStream(seed, key, index)), sample.dimension_loss)
+                for sample, key in zip(samples, keys, strict=False)
+            ]
+            choice = stream(seed, _CHOICE_STREAM, index)
+            estimates = noisy_layer_estimates(split, problem.classes, risk, choice)
+    entropies = {name: estimates[name].shifted(sample.noise_entropy) for name in ("h(T)", "h(T|X)")}
+    return estimates | entropies
+
+
+@dataclasses.dataclass(frozen=True)
+class Effort:
+    """Noisy passes and queries per input."""
+
+    draws: int
+    queries: int
+
+    def doubled(self, limited_by: str, max_draws: int) -> Effort:
+        """Return the effort behind noise that narrows an interval most; unchanged at a limit."""
+        if limited_by == "dimensions":
+            return self
+        if limited_by == "queries":
+            queries = max(self.queries, min(2 * self.queries, max_draws // 2))
+            return Effort(max(self.draws, 2 * queries), queries)
+        return Effort(max(self.draws, min(2 * self.draws, max_draws)), self.queries)
+
+    def doubled_without_noise(self, n_inputs: int) -> Effort:
+        """Return the effort at a layer behind no noise with twice the queries; unchanged at a limit."""
+        return Effort(1, 2 * self.queries) if 2 * self.queries * n_inputs <= _MAX_QUERIES else self
+
+    def growth_to(self, larger: Effort) -> float:
+        """Return the factor by which a larger effort takes longer."""
+        return larger.draws * larger.queries / (self.draws * self.queries)
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerTask:
+    """A layer to measure.
+
+    Attributes
+    ----------
+    deadline : float
+        Time (`time.monotonic`) by which the last round shall end.
+    """
+
+    problem: Problem
+    settings: MeasurementSettings
+    layer: str
+    deadline: float
+
+    def measure(self, samples: Sequence[LayerSample], report: Callable[[str], object]) -> LayerMeasurement:
+        """Measure the layer in as many rounds as the tolerance takes; `report` gets a line on each round."""
+        settings, seed, began = self.settings, self.settings.seed, time.monotonic()
+        for number in itertools.count(1):
+            share = 1.0 if settings.tolerance is None else 6 / (math.pi * number) ** 2
+            estimates = estimate_layer(self.problem, self.layer, samples, share * settings.risk, seed)
+            sample, information = samples[0], estimates["I(X;T)"]
+            interval = information.interval
+            report(f"{interval.lower:.3f} to {interval.upper:.3f} nats, {sample.draws} draws")
+            if settings.tolerance is None or interval.half_width <= settings.tolerance:
+                break
+            effort = self._next_effort(sample, information.limited_by)
+            limit = self._limit(sample, effort, time.monotonic() - began)
+            if limit:
+                limit = "any number of draws" if information.limited_by == "dimensions" else limit
+                shortfall = f"tolerance {settings.tolerance:g} not reached within {limit}: "
+                return LayerMeasurement(sample.draws, estimates, f"{shortfall}held back by {information.limited_by}")
+            began = time.monotonic()
+            seed = int(stream(settings.seed, _ROUND_STREAM, number + 1).integers(2**62))
+            samples = self._sample(effort, seed)
+        return LayerMeasurement(sample.draws, estimates)
+
+    def _sample(self, effort: Effort, seed: int) -> list[LayerSample]:
+        seeds = sample_seeds(self.settings, seed)
+        layers = (self.layer,)
+        return [sample_layers(self.problem, layers, effort.draws, effort.queries, seed)[self.layer] for seed in seeds]
+
+    def _next_effort(self, sample: LayerSample, limited_by: str) -> Effort:
+        effort = Effort(sample.draws, sample.queries)
+        if sample.is_exact and limited_by != "dimensions":
+            return effort.doubled_without_noise(self.problem.n_inputs)
+        return effort.doubled(limited_by, self.settings.max_draws)
+
+    def _limit(self, sample: LayerSample, larger: Effort, seconds: float) -> str:
+        """Return the limit that forbids a larger round after a round that took `seconds`; empty if none does."""
+        effort = Effort(sample.draws, sample.queries)
+        if larger == effort:
+            return (
+                f"{sample.queries} queries of an input" if sample.is_exact else f"max_draws {self.settings.max_draws}"
+            )
+        late = time.monotonic() + seconds * effort.growth_to(larger) > self.deadline
+        return f"max_seconds {self.settings.max_seconds:g}" if late else ""

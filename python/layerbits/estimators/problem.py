@@ -1,0 +1,69 @@
+"""The data of a measurement: a noisy network, the values of X, their classes, the layers, the devices.
+
+Everything that can be checked without running the network is checked when a `Problem` is made.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from layerbits._base import Array
+from layerbits.estimators.classes import Classes
+from layerbits.kernels import Devices, shared_by
+from layerbits.networks import Inputs, NoisyModule, check_noisy, input_tensors, wanted_layers
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """A noisy network, the N values of X, and the layers to measure; made by `Problem.of`.
+
+    Attributes
+    ----------
+    noisy : NoisyModule
+    inputs : tuple of Tensor of shape (N, ...)
+        The positional arguments of the network.
+    classes : Classes
+        The class Y of each input, and the limits of every information.
+    layers : tuple of str
+        In the order of the data.
+    devices : tuple of torch.device
+        Devices that share the sums over queries; empty for the device of the network alone.
+    """
+
+    noisy: NoisyModule
+    inputs: tuple[Tensor, ...]
+    classes: Classes
+    layers: tuple[str, ...]
+    devices: tuple[torch.device, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        noisy: NoisyModule,
+        inputs: Inputs,
+        labels: Array | None = None,
+        *,
+        layers: str | Sequence[str] | None = None,
+        devices: Devices = None,
+    ) -> Problem:
+        """Check the arguments of `layer_information` that are no settings, and return the problem that they pose.
+
+        Raises
+        ------
+        NoNoiseError, LayerSelectionError, TypeError, ValueError
+            As `layer_information`.
+        """
+        check_noisy(noisy)
+        names = wanted_layers(noisy, layers)
+        tensors = input_tensors(inputs, noisy)
+        home = next((parameter.device for parameter in noisy.parameters()), tensors[0].device)
+        return cls(noisy, tensors, Classes.of(labels, len(tensors[0])), names, shared_by(devices, home))
+
+    @property
+    def n_inputs(self) -> int:
+        """Number of values of X, N."""
+        return len(self.inputs[0])

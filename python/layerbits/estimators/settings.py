@@ -1,0 +1,72 @@
+"""Settings of a measurement: passes, queries, tolerance, limits, confidence, seed and estimator."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from layerbits._base import check_confidence, check_count, check_positive
+
+ESTIMATORS = ("pooled", "paper")
+
+
+@dataclasses.dataclass(frozen=True)
+class MeasurementSettings:
+    """Settings of `layer_information`, which documents each of them; checked when they are made.
+
+    Parameters
+    ----------
+    draws : int
+        Noisy passes per input, at least 1.
+    queries : int, optional
+        Queries per input, at least 2.
+    tolerance : float, optional
+        Half width in nats at which the interval of I(X;T) is narrow enough.
+    confidence : float
+        Level of each interval, between 0 and 1.
+    max_seconds : float
+        With a tolerance: no round begins that would likely end later than this after the start.
+    max_draws : int
+        With a tolerance: largest number of noisy passes per input.
+    seed : int
+        Seed of all noise.
+    estimator : {"pooled", "paper"}
+        Estimator of `value`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A setting has another type or value than wanted.
+    """
+
+    draws: int = 32
+    queries: int | None = None
+    tolerance: float | None = None
+    confidence: float = 0.95
+    max_seconds: float = 300.0
+    max_draws: int = 4096
+    seed: int = 0
+    estimator: str = "pooled"
+
+    def __post_init__(self) -> None:
+        draws = check_count("draws", self.draws, minimum=1)
+        max_draws = check_count("max_draws", self.max_draws, minimum=1)
+        checked = {
+            "draws": draws,
+            "queries": None if self.queries is None else check_count("queries", self.queries, minimum=2),
+            "tolerance": None if self.tolerance is None else check_positive("tolerance", self.tolerance),
+            "confidence": check_confidence(self.confidence),
+            "max_seconds": check_positive("max_seconds", self.max_seconds),
+            "max_draws": max_draws,
+            "seed": check_count("seed", self.seed, minimum=0),
+        }
+        if max_draws < draws and self.tolerance is not None:
+            raise ValueError(f"max_draws: got {max_draws}, wanted at least draws, {draws}; lower draws or raise it")
+        if self.estimator not in ESTIMATORS:
+            raise ValueError(f"estimator: got {self.estimator!r}, wanted one of {', '.join(ESTIMATORS)}")
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def risk(self) -> float:
+        """Probability that either end of an interval is wrong."""
+        return (1 - self.confidence) / 2

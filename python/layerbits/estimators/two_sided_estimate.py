@@ -1,0 +1,150 @@
+"""A quantity between a plug-in bound and a decoder bound: point estimate, interval, and cause of the interval's width.
+
+The point estimate is halfway between the decoder bound and the plug-in bound less half of the plug-in's first-order
+bias: both bounds are off by first-order terms of opposite signs, and the plug-in's is the larger one in many
+dimensions. Halfway between the plain bounds is a little better on scalar networks, and far off in more dimensions
+(`python -m benchmarks.topics.bound_errors`; docs/theory.md has the table).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+from layerbits.estimators.decoder_bound import DecoderBound
+from layerbits.mixtures import ChannelEstimate
+from layerbits.statistics import Interval, JackknifeMean
+
+# Ends of an interval may cross by this much through rounding (nats).
+_ROUNDING = 1e-9
+
+
+@dataclasses.dataclass(frozen=True)
+class TwoSidedEstimate:
+    """A quantity of a layer, in nats; entropies are above the entropy of the noise.
+
+    Attributes
+    ----------
+    value, standard_error : float
+        Point estimate.
+    interval : Interval
+        Confidence interval for the true value.
+    plug_in, plug_in_error : float
+        Plug-in bound and its standard error: above an information, below an entropy, on average.
+    decoded, decoded_error : float
+        Decoder bound and its standard error, on the opposite side. Both bounds are the value of a known channel.
+    decoder : str
+        Name of the decoder; ``"exact"`` for a known channel.
+    limited_by : str
+        Main cause of the interval's width: ``"queries"``, ``"draws"``, ``"decoder"`` or ``"dimensions"``.
+    """
+
+    value: float
+    standard_error: float
+    interval: Interval
+    plug_in: float
+    plug_in_error: float
+    decoded: float
+    decoded_error: float
+    decoder: str
+    limited_by: str
+
+    def shifted(self, constant: float) -> TwoSidedEstimate:
+        """Return the estimate of the quantity plus a constant."""
+        return dataclasses.replace(
+            self,
+            value=self.value + constant,
+            interval=self.interval.shifted(constant),
+            plug_in=self.plug_in + constant,
+            decoded=self.decoded + constant,
+        )
+
+
+def information_estimate(
+    plug_in: JackknifeMean, decoder: DecoderBound, upper_end: float, ceiling: float, dimension_loss: float
+) -> TwoSidedEstimate:
+    """Estimate an information from the plug-in above and a decoder below.
+
+    Parameters
+    ----------
+    upper_end : float
+        Upper end of the interval in the dimensions that were kept; `dimension_loss` is added.
+    ceiling : float
+        Upper limit of the information.
+    """
+    interval = Interval(max(decoder.end, 0.0), upper_end + dimension_loss).clipped(-math.inf, ceiling)
+    interval = _without_rounding(interval)
+    gap = max(0.0, plug_in.value - decoder.mean.value)
+    by_draws = min(abs(plug_in.bias), gap)
+    value = (plug_in.value - plug_in.bias / 2 + decoder.mean.value + decoder.cost) / 2
+    return TwoSidedEstimate(
+        value=_moved_into(interval, value),
+        standard_error=(plug_in.standard_error + decoder.mean.standard_error) / 2,
+        interval=interval,
+        plug_in=max(plug_in.value, min(plug_in.value + dimension_loss, ceiling)),
+        plug_in_error=plug_in.standard_error,
+        decoded=decoder.mean.value,
+        decoded_error=decoder.mean.standard_error,
+        decoder=decoder.decoder,
+        limited_by=_main_cause(interval, by_draws, gap - by_draws, dimension_loss),
+    )
+
+
+def entropy_estimate(
+    plug_in: JackknifeMean, decoder: DecoderBound, lower_end: float, dimension_loss: float
+) -> TwoSidedEstimate:
+    """Estimate an entropy from the plug-in below, with the lower end of the interval, and a decoder above."""
+    interval = _without_rounding(Interval(lower_end, decoder.end + dimension_loss))
+    gap = max(0.0, decoder.mean.value - plug_in.value)
+    by_draws = min(abs(plug_in.bias), gap)
+    value = (plug_in.value - plug_in.bias / 2 + decoder.mean.value - decoder.cost) / 2
+    return TwoSidedEstimate(
+        value=_moved_into(interval, value),
+        standard_error=(plug_in.standard_error + decoder.mean.standard_error) / 2,
+        interval=interval,
+        plug_in=plug_in.value,
+        plug_in_error=plug_in.standard_error,
+        decoded=decoder.mean.value + dimension_loss,
+        decoded_error=decoder.mean.standard_error,
+        decoder=decoder.decoder,
+        limited_by=_main_cause(interval, by_draws, gap - by_draws, dimension_loss),
+    )
+
+
+def exact_estimate(channel: ChannelEstimate, ceiling: float, dimension_loss: float) -> TwoSidedEstimate:
+    """Estimate an information of a known channel, for which both bounds are the value."""
+    interval = Interval(channel.interval.lower, min(channel.interval.upper + dimension_loss, ceiling))
+    interval = _without_rounding(interval)
+    return TwoSidedEstimate(
+        value=_moved_into(interval, channel.mean),
+        standard_error=channel.standard_error,
+        interval=interval,
+        plug_in=max(channel.mean, min(channel.mean + dimension_loss, ceiling)),
+        plug_in_error=channel.standard_error,
+        decoded=channel.mean,
+        decoded_error=channel.standard_error,
+        decoder="exact",
+        limited_by=_main_cause(interval, 0.0, 0.0, dimension_loss),
+    )
+
+
+def _without_rounding(interval: Interval) -> Interval:
+    """Return the interval with ends that do not cross through rounding, and 0.0 in place of -0.0."""
+    lower = interval.upper if 0 < interval.lower - interval.upper < _ROUNDING else interval.lower
+    return Interval(lower + 0.0, interval.upper + 0.0)
+
+
+def _moved_into(interval: Interval, value: float) -> float:
+    return min(max(value, interval.lower), interval.upper) + 0.0  # -0.0 becomes 0.0
+
+
+def _main_cause(interval: Interval, by_draws: float, by_decoder: float, dimension_loss: float) -> str:
+    """Return the largest part of the interval's width, queries being the cause of what remains."""
+    width = interval.upper - interval.lower
+    causes = {
+        "queries": width - by_draws - by_decoder - dimension_loss,
+        "draws": by_draws,
+        "decoder": by_decoder,
+        "dimensions": dimension_loss,
+    }
+    return max(causes, key=causes.__getitem__)

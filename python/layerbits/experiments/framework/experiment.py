@@ -1,0 +1,65 @@
+"""The base class of the experiments."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Generic
+
+from layerbits.experiments.framework.configuration import ConfigT
+from layerbits.experiments.framework.run_folder import RunFolder
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Experiment(abc.ABC, Generic[ConfigT]):
+    """An experiment that `layerbits run` can run.
+
+    A run has three phases: `train`, `measure` and `plot`. Each phase reads the files that the phase before it wrote
+    into the run's folder, and continues from its own files. A run can therefore be resumed wherever it stopped.
+
+    Attributes
+    ----------
+    name : str
+        Name on the command line.
+    description : str
+        One plain sentence.
+    config_type : type
+        Frozen dataclass of the settings; the defaults are the paper's values.
+    quick : mapping of str to value
+        Settings of a quick run, which takes at most 90 seconds on two cores.
+    """
+
+    name: str
+    description: str
+    config_type: type[ConfigT]
+    quick: Mapping[str, Any]
+
+    def quick_config(self) -> ConfigT:
+        """Return the configuration of a quick run."""
+        return dataclasses.replace(self.config_type(), **self.quick)
+
+    @abc.abstractmethod
+    def expected_seconds(self, config: ConfigT) -> float:
+        """Estimate the duration of a run on two Zen 5 cores, in seconds."""
+
+    def run(self, config: ConfigT, folder: RunFolder) -> None:
+        """Train, measure and plot; continue from the files in `folder`."""
+        with folder.phase("training"):
+            self.train(config, folder)
+        with folder.phase("measurements"):
+            self.measure(config, folder)
+        with folder.phase("figures"):
+            self.plot(config, folder.path)
+
+    def train(self, config: ConfigT, folder: RunFolder) -> None:
+        """Train the networks and write their curves and checkpoints; do nothing by default."""
+
+    @abc.abstractmethod
+    def measure(self, config: ConfigT, folder: RunFolder) -> None:
+        """Write the other tables and fill in `folder.summary`."""
+
+    @abc.abstractmethod
+    def plot(self, config: ConfigT, path: Path) -> None:
+        """Save all figures in the folder `path`, from its tables alone; the tables may be missing or incomplete."""

@@ -1,0 +1,64 @@
+"""Settings of the experiments on scalar neurons, and estimates of their durations."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+from layerbits.estimators import MeasurementSettings
+from layerbits.experiments.framework.configuration import (
+    DeviceConfiguration,
+    require,
+    require_positive,
+    require_tolerance,
+    require_within,
+)
+from layerbits.training import log_spaced
+
+# Seconds of a step of the optimizer, and the additional seconds per neuron, on one Zen 5 core.
+_STEP_SECONDS, _NEURON_SECONDS = 7e-5, 5.5e-5
+
+
+@dataclasses.dataclass(frozen=True)
+class ScalarSettings(DeviceConfiguration):
+    """Settings of all experiments on scalar neurons.
+
+    [public code]: of an independent reproduction of the paper, whose own settings are unknown.
+    """
+
+    sigma: float = 0.05  # [public code]
+    learning_rate: float = 1e-3  # [public code] stochastic gradient descent, mean square error
+    momentum: float = 0.0  # [public code] effectively 1, because it never clears its gradients
+    epochs: int = 100_000
+    evaluations: int = 200
+    measurements: int = 60
+    tolerance: float = 0.005
+    max_draws: int = 16_384
+    shown_epochs: tuple[int, ...] = (1, 100_000)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self, "sigma", 1e-3 <= self.sigma < math.inf, "at least 1e-3, for the grid of the quadrature")
+        require_positive(self, "learning_rate", "epochs", "shown_epochs")
+        require_tolerance(self)
+        require_within(self, max_draws=(32, 2**22), evaluations=(2, 10**6), measurements=(2, 10**6))
+        require(self, "momentum", 0 <= self.momentum <= 1, "a number from 0 to 1")
+
+    @property
+    def measured_epochs(self) -> tuple[int, ...]:
+        """Epochs at which the information is measured."""
+        return log_spaced(1, self.epochs, self.measurements)
+
+    @property
+    def evaluated_epochs(self) -> set[int]:
+        """Epochs at which the loss is evaluated."""
+        return {*self.measured_epochs, *log_spaced(1, self.epochs, self.evaluations)}
+
+    @property
+    def measurement(self) -> MeasurementSettings:
+        """Settings of the measurement of one epoch."""
+        return MeasurementSettings(tolerance=self.tolerance, max_draws=self.max_draws, seed=self.seed)
+
+    def training_seconds(self, *, neurons: int) -> float:
+        """Estimate the seconds of a training on one Zen 5 core, without measurements."""
+        return self.epochs * (_STEP_SECONDS + neurons * _NEURON_SECONDS)

@@ -1,0 +1,84 @@
+"""The experiments szt-tanh and szt-linear: one noisy network on the SZT data, layer by layer over its training.
+
+They write training.csv, information.csv, scatter.csv (points of the last hidden layer, one noisy pass) and NAME.png.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from torch import nn
+
+from layerbits.experiments.framework.experiment import Experiment
+from layerbits.experiments.framework.run_folder import RunFolder, save_figure
+from layerbits.experiments.szt.figures import network_figure
+from layerbits.experiments.szt.network import Activation, noisy_network
+from layerbits.experiments.szt.scatter import save_scatter
+from layerbits.experiments.szt.settings import NoisySettings
+from layerbits.experiments.szt.training import summarize, train_network
+from layerbits.networks import NoisyModule
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class NoisyNetworkExperiment(Experiment[NoisySettings]):
+    """Information in one noisy network of a given activation function; None for a linear network."""
+
+    config_type: type[NoisySettings] = NoisySettings
+    activation: Activation | None
+
+    def expected_seconds(self, config: NoisySettings) -> float:
+        """Estimate the duration of a run on two Zen 5 cores, in seconds."""
+        return config.network_seconds
+
+    def network(self, config: NoisySettings) -> NoisyModule:
+        """Make the untrained noisy network."""
+        return noisy_network(config, config.sigma, self.activation)
+
+    def train(self, config: NoisySettings, folder: RunFolder) -> None:
+        """Train and measure the network; write training.csv, information.csv and checkpoints."""
+        train_network(config, self.network(config), folder)
+
+    def measure(self, config: NoisySettings, folder: RunFolder) -> None:
+        """Compute points of the last hidden layer at the epochs to show; write scatter.csv."""
+        save_scatter(config, self.network(config), folder.path)
+        folder.summary.update(summarize(folder.path))
+
+    def plot(self, config: NoisySettings, path: Path) -> None:
+        """Save NAME.png from the tables in a folder."""
+        save_figure(network_figure(config, path), path / f"{self.name}.png")
+
+
+SZT_TANH = NoisyNetworkExperiment(
+    name="szt-tanh",
+    description=(
+        "Compression in a noisy tanh network on the SZT data, layer by layer over training (Figure 5 of the paper)."
+    ),
+    activation=nn.Tanh,
+    # A larger learning rate gives the same curves in fewer epochs.
+    quick={
+        "epochs": 4000,
+        "learning_rate": 1e-3,
+        "batch_size": 256,
+        "evaluations": 100,
+        "measurements": 20,
+        "draws": 16,
+    },
+)
+
+SZT_LINEAR = NoisyNetworkExperiment(
+    name="szt-linear",
+    description=(
+        "Compression in a noisy linear network on the SZT data: it needs no saturation, only directions "
+        "that grow faster."
+    ),
+    activation=None,
+    quick={
+        "epochs": 1000,
+        "learning_rate": 1e-3,
+        "batch_size": 256,
+        "evaluations": 50,
+        "measurements": 15,
+        "draws": 16,
+    },
+)

@@ -1,0 +1,96 @@
+"""The experiment szt-tanh-orthonormal: the network of szt-tanh with and without orthonormal weights.
+
+Writes the files of szt-tanh, without its figure, into the folders plain and orthonormal, and beside them
+singular_values.csv (columns: `SingularValue`), distances.csv (columns: `Distances`; of the points of scatter.csv),
+clustering.csv (columns: `Clustering`), szt-tanh-orthonormal.png and szt-tanh-orthonormal-weights.png.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from layerbits.experiments.framework.experiment import Experiment
+from layerbits.experiments.framework.run_folder import RunFolder, save_figure
+from layerbits.experiments.framework.tables import write_table
+from layerbits.experiments.szt.network import noisy_network
+from layerbits.experiments.szt.orthonormal_figures import information_figure, weights_figure
+from layerbits.experiments.szt.orthonormal_tables import (
+    ORTHONORMAL,
+    VARIANTS,
+    Clustering,
+    Distances,
+    OrthonormalSettings,
+    SingularValue,
+    clustering,
+    distances,
+    singular_values,
+)
+from layerbits.experiments.szt.scatter import save_scatter
+from layerbits.experiments.szt.training import summarize, train_network
+from layerbits.networks import NoisyModule
+from layerbits.training import ParsevalRegularizer
+
+_PARSEVAL_TIME = 0.2  # of the time of a training step without it
+
+
+class OrthonormalExperiment(Experiment[OrthonormalSettings]):
+    """The same network trained without and with a Parseval step, with the same batches and noise."""
+
+    def expected_seconds(self, config: OrthonormalSettings) -> float:
+        """Estimate the duration of a run on two Zen 5 cores, in seconds."""
+        return len(VARIANTS) * config.network_seconds + _PARSEVAL_TIME * config.training_seconds
+
+    def network(self, config: OrthonormalSettings) -> NoisyModule:
+        """Make the untrained noisy network, that of szt-tanh."""
+        return noisy_network(config, config.sigma)
+
+    def parseval(self, config: OrthonormalSettings, noisy: NoisyModule) -> ParsevalRegularizer:
+        """Make the regularizer of the weight matrices of a network."""
+        hidden = [f"linear{number}" for number in range(1, len(config.widths) + 1)]
+        layers = hidden if config.regularized == "hidden" else None
+        return ParsevalRegularizer(noisy, strength=config.strength, layers=layers)
+
+    def train(self, config: OrthonormalSettings, folder: RunFolder) -> None:
+        """Train and measure both networks; write training.csv, information.csv and checkpoints."""
+        for variant in VARIANTS:
+            noisy = self.network(config)
+            step = self.parseval(config, noisy).step if variant == ORTHONORMAL else None
+            train_network(config, noisy, folder, variant=variant, after_step=step)
+
+    def measure(self, config: OrthonormalSettings, folder: RunFolder) -> None:
+        """Measure weights and clusters; write each scatter.csv and the three tables of both networks."""
+        path, noisy = folder.path, self.network(config)
+        for variant in VARIANTS:
+            save_scatter(config, noisy, path / variant)
+            folder.summary.update(summarize(path / variant, prefix=f"{variant}_"))
+        write_table(path / "singular_values.csv", SingularValue, singular_values(config, noisy, path))
+        write_table(path / "distances.csv", Distances, distances(config, path))
+        rows = list(clustering(config, path))
+        write_table(path / "clustering.csv", Clustering, rows)
+        for row in rows:  # ascending epochs, so that the values of the last one stay
+            folder.summary[f"{row.variant}_scatter_ratio"] = row.scatter_ratio
+            folder.summary[f"{row.variant}_binned_entropy"] = row.binned_entropy
+
+    def plot(self, config: OrthonormalSettings, path: Path) -> None:
+        """Save both figures from the tables in a folder."""
+        save_figure(information_figure(config, path), path / f"{self.name}.png")
+        save_figure(weights_figure(path), path / f"{self.name}-weights.png")
+
+
+SZT_TANH_ORTHONORMAL = OrthonormalExperiment(
+    name="szt-tanh-orthonormal",
+    description=(
+        "The network of szt-tanh with and without orthonormal weights, which take compression and clusters away."
+    ),
+    config_type=OrthonormalSettings,
+    # Larger learning rate and strength, by the same factor, give the same curves in fewer epochs.
+    quick={
+        "epochs": 1400,
+        "learning_rate": 1e-3,
+        "strength": 7.5e-4,
+        "batch_size": 256,
+        "evaluations": 100,
+        "measurements": 10,
+        "draws": 16,
+    },
+)

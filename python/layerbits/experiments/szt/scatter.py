@@ -1,0 +1,44 @@
+"""Points of the last hidden layer, from one noisy pass, and their table scatter.csv."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from layerbits._base import read_csv, write_csv
+from layerbits.experiments.szt.settings import SztSettings
+from layerbits.kernels import NormalStream
+from layerbits.networks import NoisyModule, propagate
+from layerbits.training import load_checkpoint
+
+SCATTER_COLUMNS = ("epoch", "label", "t1", "t2", "t3")
+
+_SCATTER_STREAM = (0,)  # differs from the keys of the estimator, which have three numbers
+
+
+def save_scatter(settings: SztSettings, noisy: NoisyModule, path: Path) -> None:
+    """Compute the points at the epochs to show, from the checkpoints in a folder, and write scatter.csv."""
+    data, last_layer = settings.data(), noisy.layer_names[-1]
+    noisy.to(settings.device)
+    rows: list[tuple[float, ...]] = []
+    for epoch in settings.shown_epochs:
+        load_checkpoint(path, epoch, noisy)
+        signals = propagate(noisy, data.inputs, draws=1, seed=settings.seed, layers=last_layer)[last_layer][:, 0]
+        noise = NormalStream(settings.seed, *_SCATTER_STREAM).like(signals)
+        points = noisy.noise[last_layer].add(signals, noise)
+        rows += [(epoch, *row) for row in zip(data.labels.tolist(), *points.T.tolist(), strict=True)]
+    write_csv(path / "scatter.csv", SCATTER_COLUMNS, rows)
+
+
+def read_scatter(path: Path) -> dict[int, tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]]:
+    """Read the scatter.csv in a folder, if any; return labels of shape (n,) and points of shape (n, 3) by epoch."""
+    if not (path / "scatter.csv").exists():
+        return {}
+    table = np.array(read_csv(path / "scatter.csv", SCATTER_COLUMNS), dtype=np.float64)
+    epochs = table[:, 0].astype(np.int64)
+    return {
+        int(epoch): (table[epochs == epoch, 1].astype(np.int64), table[epochs == epoch, 2:])
+        for epoch in np.unique(epochs)
+    }

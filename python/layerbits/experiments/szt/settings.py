@@ -1,0 +1,121 @@
+"""Settings of the experiments on the SZT data, and estimates of their durations.
+
+[B]: the authors' article on the paper. [S]: Shwartz-Ziv and Tishby's code.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+from layerbits.data import SztData, szt_dataset
+from layerbits.estimators import MeasurementSettings
+from layerbits.experiments.framework.configuration import (
+    DeviceConfiguration,
+    require,
+    require_positive,
+    require_tolerance,
+    require_within,
+)
+from layerbits.training import log_spaced, nearest_epochs
+
+# Seconds on two Zen 5 cores: of a step of the optimizer, of measuring all layers with one draw, and of the figures.
+_STEP_SECONDS = 4.7e-4
+_DRAW_SECONDS = 1.3e-2
+_FIGURE_SECONDS = 2.0
+
+
+@dataclasses.dataclass(frozen=True)
+class SztSettings(DeviceConfiguration):
+    """Settings of all experiments on the SZT data."""
+
+    widths: tuple[int, ...] = (10, 7, 5, 4, 3)  # [B]
+    epochs: int = 10_000  # [B]
+    learning_rate: float = 4e-4  # [S] Adam
+    batch_size: int = 512  # [S]
+    test_fraction: float = 0.2  # [S]
+    evaluations: int = 200
+    measurements: int = 40
+    draws: int = 32
+    queries: int | None = None
+    tolerance: float | None = None
+    max_seconds: float = 60.0  # of the measurement of one epoch, with a tolerance
+    max_draws: int = 1024
+    scatter_epochs: tuple[int, ...] = (1, 28, 80, 500, 10_000)  # [B] names 28 and 80; the nearest measured are taken
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        numbers = [field.name for field in dataclasses.fields(SztSettings) if field.name not in ("seed", "device")]
+        require_positive(self, *numbers)
+        require(self, "test_fraction", self.test_fraction < 1, "a number between 0 and 1")
+        require(self, "widths", self.widths[-1] == 3, "3 as the last, because the figure shows that layer in space")
+        require(self, "evaluations", self.evaluations >= 2, "at least 2, the first epoch and the last")
+        require(self, "measurements", self.measurements >= 2, "at least 2, the first epoch and the last")
+        require(self, "draws", self.draws >= 2, "at least 2")
+        require(self, "queries", self.queries is None or self.queries >= 2, "at least 2, or None")
+        require_tolerance(self)
+        # All draws of every input at all units are in memory at the same time.
+        require_within(self, widths=(1, 1024), draws=(2, 2**14), max_draws=(1, 2**14))
+        require_within(self, evaluations=(2, 10**6), measurements=(2, 10**6))
+
+    @property
+    def measured_epochs(self) -> tuple[int, ...]:
+        """Epochs at which the information is measured."""
+        return log_spaced(1, self.epochs, self.measurements)
+
+    @property
+    def shown_epochs(self) -> tuple[int, ...]:
+        """The measured epochs nearest to `scatter_epochs`, on a logarithmic axis."""
+        return nearest_epochs(self.measured_epochs, self.scatter_epochs)
+
+    @property
+    def measurement(self) -> MeasurementSettings:
+        """Settings of the measurement of one epoch."""
+        return MeasurementSettings(
+            draws=self.draws,
+            queries=self.queries,
+            tolerance=self.tolerance,
+            max_seconds=self.max_seconds,
+            max_draws=self.max_draws,
+            seed=self.seed,
+        )
+
+    def data(self) -> SztData:
+        """Return the SZT data on the device of the settings."""
+        return szt_dataset().to(self.device)
+
+    @property
+    def training_seconds(self) -> float:
+        """Expected seconds of a training on two Zen 5 cores, without measurements."""
+        steps_per_epoch = math.ceil(4096 * (1 - self.test_fraction) / self.batch_size)
+        return self.epochs * steps_per_epoch * _STEP_SECONDS
+
+    @property
+    def measuring_seconds(self) -> float:
+        """Expected seconds of the measurements of a training; with a tolerance, the largest number allowed."""
+        per_measurement = _DRAW_SECONDS * self.draws if self.tolerance is None else self.max_seconds
+        return self.measurements * per_measurement
+
+    @property
+    def network_seconds(self) -> float:
+        """Expected seconds to train, measure and plot one noisy network."""
+        return self.training_seconds + self.measuring_seconds + _FIGURE_SECONDS
+
+
+@dataclasses.dataclass(frozen=True)
+class NoisySettings(SztSettings):
+    """Settings of an experiment with one level of noise."""
+
+    sigma: float = 0.005  # [B]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_sigma(self, "sigma")
+
+
+def require_sigma(settings: SztSettings, name: str) -> None:
+    """Require the noise level in the field `name`, or each item of a tuple, to be in the range of float32."""
+    value = getattr(settings, name)
+    items = value if isinstance(value, tuple) else (value,)
+    in_range = bool(items) and all(1e-30 <= item <= 1e30 for item in items)
+    require(settings, name, in_range, "from 1e-30 to 1e30, for float32")

@@ -1,0 +1,35 @@
+"""Checks of the arguments of mixtures, and results in the kind of array that came in."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from torch import Tensor
+
+from layerbits._base import Array
+from layerbits.kernels import as_floats
+
+Points = TypeVar("Points", bound=Array)
+
+
+def as_centers(centers: Array) -> Tensor:
+    """Return centers as a tensor (n, d); TypeError or ValueError unless they are floats with n >= 1 and d >= 1."""
+    tensor = as_floats("centers", centers)
+    if tensor.ndim != 2 or 0 in tensor.shape:
+        raise ValueError(f"centers: got shape {tuple(tensor.shape)}, wanted (n, d) with n >= 1 and d >= 1")
+    return tensor
+
+
+def as_weights(weights: Array | None) -> Tensor | None:
+    """Return weights as a tensor; TypeError or ValueError unless they are floats of a finite total."""
+    if weights is None:
+        return None
+    tensor = as_floats("weights", weights)
+    if tensor.sum().isinf():
+        raise ValueError("weights: got an infinite total, wanted a finite one; scale them down")
+    return tensor
+
+
+def as_given(array: Points, result: Tensor) -> Points:
+    """Return a result as a tensor if `array` is one, otherwise as a NumPy array or scalar."""
+    return result if isinstance(array, Tensor) else result.numpy(force=True)[()]  # type: ignore[return-value]

@@ -1,0 +1,118 @@
+"""Known channels that differ in sigma alone, at queries t = s_i + sigma z that share the noise z.
+
+With the squared distances of centers and the products z . (s_i - s_j), all sigmas need a single pass over the
+coordinates:
+
+    log p(t|x_j) - log p(t|x_i) = -(|s_i - s_j|^2 / (2 sigma) + z . (s_i - s_j)) / sigma.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from layerbits._base import Doubles, progress
+from layerbits.kernels import as_sigma
+from layerbits.mixtures.known_channel import KnownChannel
+from layerbits.mixtures.pairwise_bounds import pairwise_lower_bound
+from layerbits.statistics import ByCondition
+
+# Beside the exponent of the query's own center, which is 0, a center of this exponent adds nothing to a sum. exp takes
+# five times as long below it.
+_SMALLEST_EXPONENT = -700.0
+
+# Pairs of a query and a center that are summed together, so that intermediate arrays stay in the caches.
+_PAIRS_IN_CHUNK = 2**18
+
+
+def common_noise_surprisals(
+    channels: Sequence[KnownChannel], noise: Tensor
+) -> tuple[list[ByCondition[Doubles]], Doubles]:
+    """Compute the surprisals of each channel at its queries, and a lower bound of its I(X;T), in nats.
+
+    Parameters
+    ----------
+    channels : sequence of KnownChannel
+        Equal but for sigma; float64 centers of equal weights, with the classes in ascending order.
+    noise : float64 Tensor of shape (n, q, d)
+        Standard normal values: the queries of a channel are t = s_i + sigma z.
+
+    Returns
+    -------
+    list of ByCondition of arrays of shape (n, q)
+        As of `KnownChannel.surprisals`. In one pass, with e_k the exponents, p_k their softmax and eps of float64, the
+        error is less than d eps (40 sum_k p_k |e_k| + 22 |z|^2), however small sigma is.
+    array of shape (len(channels),)
+        The bounds by pairwise distances (Kolchinsky and Tracey, 2017), which have no Monte Carlo error.
+    """
+    centers = channels[0].centers
+    dim = centers.shape[1]
+    # Nanoseconds for each pair, measured on a core of Zen 5 with AVX-512: 0.0255 d for each sigma by the kernel;
+    # 0.055 d, and 3 for each sigma, in one pass.
+    one_pass_is_faster = len(channels) * (dim - 118) > 2.2 * dim
+    if one_pass_is_faster and bool(centers.square().sum().isfinite()):
+        return _in_one_pass(channels, noise)
+    return _by_kernel(channels, noise)
+
+
+def _by_kernel(channels: Sequence[KnownChannel], noise: Tensor) -> tuple[list[ByCondition[Doubles]], Doubles]:
+    surprisals, lower_bounds = [], []
+    for channel in progress(channels, name="sigmas", total=len(channels)):
+        points = channel.centers[:, None] + channel.sigma * noise
+        surprisals.append(channel.surprisals(np.arange(len(points)), points))
+        lower_bounds.append(float(pairwise_lower_bound(channel.centers, as_sigma(channel.sigma))))
+    return surprisals, np.array(lower_bounds)
+
+
+def _in_one_pass(channels: Sequence[KnownChannel], noise: Tensor) -> tuple[list[ByCondition[Doubles]], Doubles]:
+    centers = channels[0].centers
+    n, queries, _ = noise.shape
+    classes = np.zeros(n, np.int64) if channels[0].classes is None else channels[0].classes
+    # Log-sums of exponents relative to that of the query's own center.
+    pooled, in_class = noise.new_empty(2, len(channels), n, queries)
+    pairs = noise.new_empty(len(channels), n)
+    class_sizes = np.bincount(classes)
+    rows = max(1, _PAIRS_IN_CHUNK // (n * queries))
+    chunks = [
+        (start, stop, slice(row, min(row + rows, stop)))
+        for start, stop in pairwise(np.append(0, class_sizes.cumsum()).tolist())
+        for row in range(start, stop, rows)
+    ]
+    for start, stop, chunk in progress(chunks, name="inputs", total=len(chunks)):
+        squares, products = _squares_and_products(centers[chunk], noise[chunk], centers)
+        for k, sigma in enumerate(channel.sigma for channel in channels):
+            exponents = torch.add(products, squares[:, None], alpha=0.5 / sigma).mul_(-1 / sigma)
+            parts = exponents.clamp_(min=_SMALLEST_EXPONENT).tensor_split([start, stop], -1)
+            log_sums = torch.stack([part.logsumexp(-1) for part in parts])
+            pooled[k, chunk] = log_sums.logsumexp(0)
+            in_class[k, chunk] = log_sums[1]
+            pairs[k, chunk] = (squares / sigma / (-8 * sigma)).logsumexp(-1)
+    log_n, log_sizes = np.log(n), np.log(class_sizes)[classes, None]
+    surprisals = [
+        ByCondition(np.zeros((n, queries)), log_sizes - of_class, log_n - of_all)
+        for of_all, of_class in zip(pooled.numpy(force=True), in_class.numpy(force=True), strict=True)
+    ]
+    return surprisals, log_n - pairs.mean(1).numpy(force=True)
+
+
+def _squares_and_products(rows: Tensor, noise: Tensor, centers: Tensor) -> tuple[Tensor, Tensor]:
+    """Compute |s_i - s_j|^2, shape (m, n), and z . (s_i - s_j), shape (m, queries, n), for m rows of the n centers.
+
+    A matrix product is off by at most d eps |s_i| |s_j|. Where the squared distance is below an eighth of
+    |s_i|^2 + |s_j|^2, this error is too large, and differences are computed directly. Elsewhere the squared distance is
+    off by at most 16 d eps |s_i - s_j|^2 and the product by at most 4 d eps |z| |s_i - s_j|.
+    """
+    norms = rows.square().sum(1)[:, None] + centers.square().sum(1)
+    squares = torch.addmm(norms, rows, centers.mT, alpha=-2)
+    products = (noise * rows[:, None]).sum(-1, keepdim=True) - noise @ centers.mT
+    is_near = squares < norms / 8
+    for i, (row, z) in enumerate(zip(rows, noise, strict=True)):
+        near = is_near[i].nonzero()[:, 0]
+        differences = row - centers[near]
+        squares[i, near] = differences.square().sum(1)
+        products[i][:, near] = z @ differences.mT
+    return squares, products

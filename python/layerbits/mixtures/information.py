@@ -1,0 +1,152 @@
+"""Entropy and information of a Gaussian mixture by Monte Carlo, to a tolerance."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from layerbits._base import Array, Estimate, check_confidence, check_count, check_positive
+from layerbits.kernels import as_sigma, log_sum_exp_isotropic
+from layerbits.mixtures.arguments import as_centers, as_weights
+from layerbits.mixtures.density import noise_entropy
+from layerbits.mixtures.known_channel import KnownChannel
+from layerbits.mixtures.stratified_passes import StratifiedPasses
+from layerbits.mixtures.subspaces import affine_coordinates
+from layerbits.statistics import unseen_probability
+
+# Strata of the first two passes.
+_PILOT_STRATA, _FIRST_STRATA = 1024, 4096
+
+# Largest ratio of the strata of a pass to those of all passes before it, whose spread may mislead the forecast.
+_GROWTH = 4
+
+# A pass is larger than forecast by this factor, so that the tolerance is usually met at once.
+_MARGIN = 1.2
+
+
+def mixture_entropy(
+    centers: Array,
+    sigma: float,
+    *,
+    weights: Array | None = None,
+    tolerance: float | None = 0.01,
+    confidence: float = 0.95,
+    seed: int = 0,
+    max_draws: int = 2**22,
+) -> Estimate:
+    """Estimate the differential entropy of a Gaussian mixture, in nats, by Monte Carlo.
+
+    Parameters, errors and the method are those of `mixture_information`: the entropy is the information plus
+    d/2 log(2 pi e sigma^2), the entropy of the noise.
+
+    Returns
+    -------
+    Estimate
+        In nats.
+
+    Examples
+    --------
+    >>> import numpy as np, layerbits
+    >>> estimate = layerbits.mixture_entropy(np.array([[-1.0], [1.0]]), 0.5)
+    >>> estimate.upper - estimate.lower <= 0.02
+    True
+    """
+    information = mixture_information(
+        centers, sigma, weights=weights, tolerance=tolerance, confidence=confidence, seed=seed, max_draws=max_draws
+    )
+    noise = noise_entropy(as_centers(centers).shape[1], as_sigma(sigma).item())
+    return dataclasses.replace(
+        information,
+        value=information.value + noise,
+        lower=information.lower + noise,
+        upper=information.upper + noise,
+    )
+
+
+def mixture_information(
+    centers: Array,
+    sigma: float,
+    *,
+    weights: Array | None = None,
+    tolerance: float | None = 0.01,
+    confidence: float = 0.95,
+    seed: int = 0,
+    max_draws: int = 2**22,
+) -> Estimate:
+    """Estimate the mutual information I(S; S + Z) of a random center S and Z ~ N(0, sigma^2 I), in nats.
+
+    Parameters
+    ----------
+    centers : tensor or array of shape (n, d)
+        The values of S, n >= 1; float32 or float64. Equal centers count as one center of their joint weight. With
+        tensors on a CUDA device the work is done there.
+    sigma : float
+        Standard deviation of the noise.
+    weights : tensor or array of shape (n,), optional
+        Nonnegative, of any positive total; equal by default.
+    tolerance : float or None
+        Half width of the interval, in nats: draws are added until the interval is as narrow, or until `max_draws` is
+        reached (then ``converged`` is False). None: some ten thousand draws.
+    confidence : float
+        Level of the interval.
+    seed : int
+        Seed of the noise.
+    max_draws : int
+        Largest number of noise draws, at least 64.
+
+    Returns
+    -------
+    Estimate
+        In nats, between 0 and log n.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument has another type, dtype, device, shape or value than wanted; the message names the argument.
+
+    Notes
+    -----
+    The interval is a betting bound at both ends, which holds for any number of draws and whenever they end
+    (`layerbits.statistics`). It is intersected with the bounds of Kolchinsky and Tracey (2017) where their n^2 pairs
+    cost no more than the draws. Draws are stratified and antithetic; the standard error is that of collapsed strata.
+
+    Examples
+    --------
+    >>> import numpy as np, layerbits
+    >>> estimate = layerbits.mixture_information(np.array([[-1.0], [1.0]]), 0.5)
+    >>> estimate.lower <= 0.63272 <= estimate.upper
+    True
+    """
+    centers, sigma, weights = as_centers(centers).detach(), as_sigma(sigma).item(), as_weights(weights)
+    weights = None if weights is None else weights.detach()
+    confidence = check_confidence(confidence)
+    tolerance = None if tolerance is None else check_positive("tolerance", tolerance)
+    seed, max_draws = check_count("seed", seed, minimum=0), check_count("max_draws", max_draws, minimum=64)
+    # Without points, the kernel only checks its arguments.
+    log_sum_exp_isotropic(centers[:0], centers, as_sigma(sigma), weights=weights)
+    if not centers.isfinite().all():
+        raise ValueError("centers: got NaN or infinity, wanted finite numbers")
+
+    channel = KnownChannel(affine_coordinates(centers, sigma, weights=weights)[0], sigma, weights=weights)
+    # Mixing with the prior costs about its weight in nats.
+    prior_weight = min(unseen_probability(2 * _FIRST_STRATA, 1 - confidence), (tolerance or 1.0) / 10)
+    bet = channel.bet("I(X;T)", (1 - confidence) / 2, prior_weight, fixed_count=False)
+    passes = StratifiedPasses(channel, bet, seed)
+    passes.add(min(_PILOT_STRATA, max_draws // 8))
+    passes.add(min(_FIRST_STRATA, max_draws // 2 - passes.strata))
+    interval = passes.interval()
+    while tolerance is not None and interval.half_width > tolerance and 2 * passes.strata + 4 <= max_draws:
+        forecast = _MARGIN * passes.strata * (interval.half_width / tolerance) ** 2
+        strata = min(max(forecast - passes.strata, _FIRST_STRATA), _GROWTH * passes.strata)
+        passes.add(min(int(strata), max_draws // 2 - passes.strata))
+        interval = passes.interval()
+    if len(centers) <= passes.strata:
+        interval = channel.certified(interval, channel.pairwise_bounds())
+    return Estimate(
+        value=min(max(passes.mean, interval.lower), interval.upper),
+        standard_error=passes.standard_error,
+        lower=interval.lower,
+        upper=interval.upper,
+        confidence=confidence,
+        draws=2 * passes.strata,
+        converged=tolerance is None or interval.half_width <= tolerance,
+    )

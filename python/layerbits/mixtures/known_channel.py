@@ -1,0 +1,225 @@
+"""The information of a known channel T = S + Z: S is one of n centers, and Z ~ N(0, sigma^2 I) is independent of S.
+
+The densities p(t|x), p(t|y) and p(t) are Gaussian mixtures. At queries t they give terms such as log p(t|x)/p(t), whose
+expectation is an information. The squared length of the noise cancels in these terms, so that separated centers
+have no variance at all.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from layerbits._base import Doubles, Integers
+from layerbits.kernels import NormalStream, as_sigma, log_sum_exp_isotropic, log_sums
+from layerbits.mixtures.pairwise_bounds import pairwise_lower_bound, pairwise_upper_bound
+from layerbits.statistics import (
+    QUANTITIES,
+    ByCondition,
+    InformationBet,
+    Interval,
+    JackknifeMean,
+    ceilings,
+    largest_terms,
+    split_passes,
+    unseen_probability,
+)
+
+# Up to this number of classes the sum over all centers is put together from sums over classes, which costs no pair more
+# than the sum over all. With more classes, packing the points again for every class costs more than the pairs.
+_MAX_SEPARATE_CLASSES = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class ChannelEstimate:
+    """An estimate of an information of a known channel, in nats.
+
+    Attributes
+    ----------
+    mean, standard_error : float
+        Of the terms.
+    interval : Interval
+        Confidence interval of the information.
+    """
+
+    mean: float
+    standard_error: float
+    interval: Interval
+
+    @property
+    def value(self) -> float:
+        """The mean, moved into the interval."""
+        return min(max(self.mean, self.interval.lower), self.interval.upper)
+
+
+@dataclasses.dataclass(frozen=True)
+class KnownChannel:
+    """A channel S + Z with Z ~ N(0, sigma^2 I).
+
+    Attributes
+    ----------
+    centers : Tensor of shape (n, d)
+        The values of S, one for each input; float32 or float64, on the CPU or a CUDA device.
+    sigma : float
+        Standard deviation of the noise.
+    classes : array of shape (n,) or None
+        Class numbers 0, 1, ... of the inputs.
+    weights : Tensor of shape (n,) or None
+        Weights of the inputs, of the dtype of the centers and of any positive total; None: equal ones.
+    devices : tuple of torch.device
+        CUDA devices that share the sums over all centers; none: the device of the centers.
+    """
+
+    centers: Tensor
+    sigma: float
+    classes: Integers | None = None
+    weights: Tensor | None = None
+    devices: tuple[torch.device, ...] = ()
+
+    @functools.cached_property
+    def masses(self) -> Doubles:
+        """The weights on the host, (n,)."""
+        return np.ones(len(self.centers)) if self.weights is None else self.weights.double().numpy(force=True)
+
+    @functools.cached_property
+    def ceilings(self) -> dict[str, float]:
+        """The largest possible value of each information that the channel has, in nats."""
+        return ceilings(len(self.centers), self.classes, None if self.weights is None else self.masses)
+
+    @functools.cached_property
+    def largest_terms(self) -> dict[str, float]:
+        """The largest possible term of each information, in nats."""
+        return largest_terms(len(self.centers), self.classes, None if self.weights is None else self.masses)
+
+    def pairwise_bounds(self) -> Interval:
+        """Compute certain bounds of I(X;T) from the distances of all pairs of centers."""
+        arguments = self.centers, as_sigma(self.sigma), self.weights
+        return Interval(float(pairwise_lower_bound(*arguments)), float(pairwise_upper_bound(*arguments)))
+
+    def surprisals(self, inputs: Integers, points: Tensor) -> ByCondition[Doubles]:
+        """Compute log p(t|x) - log p(t|condition) at queries t: terms whose differences have information as their mean.
+
+        Parameters
+        ----------
+        inputs : array of shape (m,)
+            The inputs x of the queries.
+        points : Tensor of shape (m, q, d)
+            The queries: noisy values of the centers of these inputs, of the dtype and device of the centers.
+
+        Returns
+        -------
+        ByCondition of arrays of shape (m, q)
+            Zeros given the input. In nats.
+        """
+        # From the points as they were rounded, so that it cancels against the same term of the sums.
+        noise = (points.double() - self.centers[torch.from_numpy(inputs)][:, None]) / self.sigma
+        log_noise = noise.square().sum(-1).div(-2).numpy(force=True)
+        pooled, in_class = self._log_sums(points, inputs)
+        log_total = np.log(self.masses.sum())
+        marginal = log_noise - pooled + log_total
+        if self.classes is None:
+            return ByCondition(np.zeros_like(log_noise), marginal, marginal)
+        log_class_totals = np.log(np.bincount(self.classes, self.masses))[self.classes[inputs], None]
+        return ByCondition(np.zeros_like(log_noise), log_noise - in_class + log_class_totals, marginal)
+
+    def estimates(self, queries: int, stream: NormalStream, risk: float) -> dict[str, ChannelEstimate]:
+        """Estimate every information of inputs of equal weights from queries of every input.
+
+        Parameters
+        ----------
+        queries : int
+            Number of queries of each input, at least 2.
+        stream : NormalStream
+            Source of the noise of the queries.
+        risk : float
+            Probability with which either end of an interval may be wrong.
+
+        Returns
+        -------
+        dict
+            I(X;T) and, with classes, I(T;Y) and I(X;T|Y).
+        """
+        centers = self.centers[:, None].expand(-1, queries, -1)
+        points = torch.add(centers, stream.like(centers), alpha=self.sigma)
+        surprisals = self.surprisals(np.arange(len(points)), points)
+        return self.estimates_at(surprisals, risk, self.pairwise_bounds())
+
+    def estimates_at(
+        self, surprisals: ByCondition[Doubles], risk: float, certain_bounds: Interval
+    ) -> dict[str, ChannelEstimate]:
+        """Estimate every information from the surprisals at independent queries (n, q) of every input.
+
+        `certain_bounds` are bounds of I(X;T) that hold with probability 1; `risk` is that of either end.
+        """
+        estimates = {}
+        for quantity in QUANTITIES:
+            if quantity.subtrahend is None or quantity.name not in self.ceilings:
+                continue
+            terms = surprisals[quantity.minuend] - surprisals[quantity.subtrahend]
+            pilot, *passes = split_passes(terms)
+            count = sum(map(len, passes))
+            bet = self.bet(quantity.name, risk, unseen_probability(count, risk), fixed_count=True)
+            interval = bet.interval([bet.pass_of(x[None]) for x in (pilot, *passes)])
+            if quantity.name == "I(X;T)":
+                interval = self.certified(interval, certain_bounds)
+            mean = JackknifeMean.of_terms(terms)
+            estimates[quantity.name] = ChannelEstimate(mean.value, mean.standard_error, interval)
+        return estimates
+
+    def bet(self, quantity: str, risk: float, prior_weight: float, *, fixed_count: bool) -> InformationBet:
+        """Return a bet on an information of the channel; see `InformationBet`."""
+        ceiling, largest_term = self.ceilings[quantity], self.largest_terms[quantity]
+        return InformationBet(ceiling, largest_term, risk, prior_weight, fixed_count)
+
+    def certified(self, interval: Interval, certain_bounds: Interval) -> Interval:
+        """Return an interval of I(X;T) with both ends moved between bounds that hold with probability 1."""
+        return interval.clipped(certain_bounds.lower, certain_bounds.upper).clipped(0.0, self.ceilings["I(X;T)"])
+
+    def _log_sums(self, points: Tensor, inputs: Integers) -> tuple[Doubles, Doubles]:
+        """Return log-sums of points (m, q, d) over all centers and over the centers of a point's class, each (m, q)."""
+        if self.classes is None:
+            pooled = self._log_sum(points, slice(None))
+            return pooled, pooled
+        classes = self.classes[inputs]
+        n_classes = int(self.classes.max()) + 1
+        if n_classes <= _MAX_SEPARATE_CLASSES:
+            parts = np.stack([self._log_sum(points, np.flatnonzero(self.classes == k)) for k in range(n_classes)])
+            in_class = np.take_along_axis(parts, classes[None, :, None], axis=0)[0]
+            return torch.from_numpy(parts).logsumexp(0).numpy(), in_class
+        in_class = np.empty(points.shape[:2])
+        point_order, center_order = (numbers.argsort(kind="stable") for numbers in (classes, self.classes))
+        in_class[point_order] = (
+            log_sum_exp_isotropic(
+                points[torch.from_numpy(point_order)].flatten(0, 1),
+                self.centers[torch.from_numpy(center_order)],
+                as_sigma(self.sigma),
+                weights=None if self.weights is None else self.weights[torch.from_numpy(center_order)],
+                point_offsets=_offsets(classes, n_classes) * points.shape[1],
+                center_offsets=_offsets(self.classes, n_classes),
+            )
+            .numpy(force=True)
+            .reshape(points.shape[:2])
+        )
+        return self._log_sum(points, slice(None)), in_class
+
+    def _log_sum(self, points: Tensor, components: Integers | slice) -> Doubles:
+        """Return log-sums of points (m, q, d) over some of the centers, (m, q)."""
+        arrays = (
+            (self.centers[components],)
+            if self.weights is None
+            else (self.centers[components], self.weights[components])
+        )
+        operation = functools.partial(_weighted_log_sum, sigma=as_sigma(self.sigma))
+        return log_sums(operation, points.flatten(0, 1), arrays, self.devices).reshape(points.shape[:2])
+
+
+def _weighted_log_sum(points: Tensor, centers: Tensor, weights: Tensor | None = None, *, sigma: Tensor) -> Tensor:
+    return log_sum_exp_isotropic(points, centers, sigma, weights=weights)
+
+
+def _offsets(classes: Integers, n_classes: int) -> Tensor:
+    return torch.from_numpy(np.append(0, np.bincount(classes, minlength=n_classes).cumsum()))

@@ -1,0 +1,71 @@
+"""Passes of stratified, antithetic draws of a known channel, to which further passes can be added."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+
+from layerbits.kernels import NormalStream
+from layerbits.mixtures.known_channel import KnownChannel
+from layerbits.statistics import BetPass, InformationBet, Interval
+
+
+class StratifiedPasses:
+    """Passes over a known channel, and the estimate of I(X;T) from all of them.
+
+    A stratum is an equal part of the total weight of the inputs, in the order of the inputs. A pass has one draw of the
+    noise in each of its strata, and the mirror image of that draw.
+
+    Parameters
+    ----------
+    channel : KnownChannel
+    bet : InformationBet
+        On I(X;T); with `fixed_count` False if passes are added until the interval is narrow.
+    seed : int
+        Seed of the noise.
+    """
+
+    def __init__(self, channel: KnownChannel, bet: InformationBet, seed: int) -> None:
+        self._channel, self._bet, self._seed = channel, bet, seed
+        self._cumulative_weights = channel.masses.cumsum() / channel.masses.sum()
+        self._passes: list[BetPass] = []  # a term for each stratum: the mean of its two draws
+
+    @property
+    def strata(self) -> int:
+        """Number of strata in all passes; each has two draws."""
+        return sum(len(x.terms) for x in self._passes)
+
+    @property
+    def mean(self) -> float:
+        """Mean of all terms, in nats."""
+        return sum(float(x.terms.sum()) for x in self._passes) / self.strata
+
+    @property
+    def standard_error(self) -> float:
+        """Standard error of the mean, in nats, from pairs of neighbouring strata.
+
+        Their difference can only overstate the spread within strata (collapsed strata; Cochran, Sampling Techniques,
+        5A.12).
+        """
+        squares = (float(np.square(x.terms[::2] - x.terms[1::2]).sum()) for x in self._passes)
+        return math.sqrt(sum(squares)) / self.strata
+
+    def interval(self) -> Interval:
+        """Return a confidence interval of I(X;T), in nats; the first pass is the pilot."""
+        return self._bet.interval(self._passes)
+
+    def add(self, strata: int) -> None:
+        """Add a pass of this number of strata, or of one less if it is odd."""
+        strata -= strata % 2
+        stream = NormalStream(self._seed, len(self._passes))
+        weights = (np.arange(strata) + stream.generator.random(strata)) / strata
+        inputs = np.searchsorted(self._cumulative_weights, weights, side="right").clip(
+            max=len(self._cumulative_weights) - 1
+        )
+        centers = self._channel.centers[torch.from_numpy(inputs)]
+        noise = self._channel.sigma * stream.like(centers)
+        surprisals = self._channel.surprisals(inputs, torch.stack([centers + noise, centers - noise], dim=1))
+        terms = np.ascontiguousarray((surprisals.marginal - surprisals.given_input).T)  # fast to average
+        self._passes.append(self._bet.pass_of(terms))

@@ -1,0 +1,98 @@
+"""Checks of the arguments of passes: the network, its layers, and its inputs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor, nn
+
+from layerbits._base import LayerSelectionError, NoNoiseError, check_count
+from layerbits.kernels import as_tensor
+from layerbits.networks.layer_selection import Layers
+from layerbits.networks.noisy_module import NoisyModule
+
+Inputs = Tensor | tuple[Tensor, ...] | npt.NDArray[Any] | tuple[npt.NDArray[Any], ...]
+
+# Limits of a pass: rows, and values of its inputs.
+_PASS_ROWS = 2**15
+_PASS_VALUES = 2**20
+
+
+def check_noisy(noisy: object) -> None:
+    """Raise TypeError or NoNoiseError unless `noisy` is a `NoisyModule` whose noise is on."""
+    if not isinstance(noisy, nn.Module):
+        raise TypeError(f"noisy: got {type(noisy).__name__}, wanted a network made by layerbits.noisify")
+    if not isinstance(noisy, NoisyModule):
+        if any(isinstance(module, NoisyModule) for module in noisy.modules()):
+            raise TypeError(f"noisy: got {type(noisy).__name__} around a NoisyModule, wanted the NoisyModule itself")
+        raise NoNoiseError(
+            f"noisy: got {type(noisy).__name__}, a network without noise. Its I(X;T) is log N for N inputs that stay "
+            "distinct, or infinite, whatever it has learnt; wrap it with layerbits.noisify(model, sigma=...)"
+        )
+    if not noisy.noise_is_on:
+        raise NoNoiseError("noisy: its noise is off, and I(X;T) needs it; call this outside of noise_off")
+
+
+def wanted_layers(noisy: NoisyModule, layers: Layers) -> tuple[str, ...]:
+    """Return the names in `layers`, all by default, in the order of the data; TypeError or LayerSelectionError."""
+    if layers is None:
+        return noisy.layer_names
+    if isinstance(layers, type) or not isinstance(layers, Iterable):
+        raise TypeError(f"layers: got {type(layers).__name__}, wanted a name or a sequence of names")
+    names = [layers] if isinstance(layers, str) else list(layers)
+    unknown = [name for name in names if name not in noisy.layer_names]
+    if unknown or not names:
+        raise LayerSelectionError(
+            f"layers: got {unknown or names}, wanted names among the noisy layers: {', '.join(noisy.layer_names)}"
+        )
+    return tuple(name for name in noisy.layer_names if name in names)
+
+
+def are_arrays(inputs: object) -> bool:
+    """Return whether inputs are arrays, or a tuple that begins with an array."""
+    return isinstance(inputs[0] if isinstance(inputs, tuple) and inputs else inputs, np.ndarray)
+
+
+def input_tensors(inputs: object, model: nn.Module) -> tuple[Tensor, ...]:
+    """Return the positional arguments of a network as tensors that share their first axis, where the network is.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Inputs are neither tensors nor arrays, differ in their number of rows, are empty, or hold NaN.
+    """
+    arguments = inputs if isinstance(inputs, tuple) else (inputs,)
+    kind = np.ndarray if are_arrays(inputs) else Tensor
+    if not arguments or not all(isinstance(argument, kind) for argument in arguments):
+        got = ", ".join(type(argument).__name__ for argument in arguments) or "an empty tuple"
+        raise TypeError(f"inputs: got {got}, wanted a tensor or an array of shape (n, ...), or a tuple of either kind")
+    tensors = tuple(_as_input(argument, model) for argument in arguments)
+    sizes = {tuple(tensor.shape[:1]) for tensor in tensors}
+    if len(sizes) > 1 or sizes & {(), (0,)}:
+        got = ", ".join(str(tuple(tensor.shape)) for tensor in tensors)
+        raise ValueError(f"inputs: got shape {got}, wanted (n, ...) with one n >= 1")
+    if any(tensor.is_meta for tensor in tensors):
+        raise ValueError("inputs: got a tensor on the device meta, wanted a tensor that holds values")
+    if any(tensor.isnan().any() for tensor in tensors):
+        raise ValueError("inputs: got NaN, wanted numbers; leave those rows out")
+    return tensors
+
+
+def _as_input(argument: Tensor | npt.NDArray[Any], model: nn.Module) -> Tensor:
+    if isinstance(argument, Tensor):
+        return argument
+    tensor = as_tensor("inputs", argument)
+    like = next((parameter for parameter in model.parameters() if parameter.is_floating_point()), tensor)
+    return tensor.to(like.device, like.dtype if tensor.is_floating_point() else tensor.dtype)
+
+
+def rows_per_pass(tensors: Sequence[Tensor], chunk: int | None = None) -> int:
+    """Return how many rows a pass has: `chunk`, or by default as many as the size of a row allows."""
+    if chunk is None:
+        width = sum(math.prod(tensor.shape[1:]) for tensor in tensors)
+        chunk = max(1, min(_PASS_ROWS, _PASS_VALUES // max(1, width)))
+    return check_count("chunk", chunk, minimum=1)

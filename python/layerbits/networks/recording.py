@@ -1,0 +1,203 @@
+"""Noisy passes that record the signals of layers.
+
+Noise comes from counter-based streams: a value depends on the seed, the layer, the draw and the row alone, so a range
+of draws can be recorded by itself. The generator with which the network trains is left alone. The passes run in
+evaluation mode: a statistic of a batch must neither depend on the rows of a pass nor be learnt from a measurement.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from layerbits._base import BackendError, LayerSelectionError
+from layerbits.kernels import NormalStream, empty_for_draws, fill_rows, threads
+from layerbits.networks.noisy_module import NoisyModule
+from layerbits.networks.pass_arguments import rows_per_pass
+
+# Smallest number of draws that share a pass, where there are as many: each thread fills the noise of whole draws.
+_DRAWS_PER_PASS = 32
+
+# Reduces the signals (draws, rows, d) of a layer in a pass to the values that are recorded, (draws, rows, k).
+View = Callable[[Tensor], Tensor]
+
+
+@dataclasses.dataclass(frozen=True)
+class Passes:
+    """Noisy passes of every input, and the layers that they record.
+
+    Attributes
+    ----------
+    layers : tuple of str
+        The layers to record, in the order of the data.
+    draws : range
+        Numbers of the draws, each of which has noise of its own.
+    seed : int or None
+        Seed of the noise; None for passes without noise.
+    rows : int, optional
+        Rows of a pass, an input being a row for each draw in the pass.
+    emitted : mapping of str to Tensor of shape (n, d)
+        Layers that emit these values in every draw, in place of signal and noise.
+    views : mapping of str to View
+        Layers of which only the view is recorded.
+    """
+
+    layers: tuple[str, ...]
+    draws: range
+    seed: int | None
+    rows: int | None = None
+    emitted: Mapping[str, Tensor] = dataclasses.field(default_factory=dict)
+    views: Mapping[str, View] = dataclasses.field(default_factory=dict)
+
+
+def record(noisy: NoisyModule, inputs: Sequence[Tensor], passes: Passes) -> dict[str, Tensor]:
+    """Run passes and return the signals of each layer, of shape (n, draws, d).
+
+    Parameters
+    ----------
+    inputs : sequence of Tensor of shape (n, ...)
+        The positional arguments of the network, as `input_tensors` returns them.
+
+    Raises
+    ------
+    LayerSelectionError
+        A layer did not run, ran too often, or returned no row for each input.
+    ValueError
+        The network cannot take the inputs; a signal is NaN or infinite.
+    """
+    n_inputs, n_draws = len(inputs[0]), len(passes.draws)
+    rows = rows_per_pass(inputs, passes.rows)
+    draws_per_pass = min(n_draws, rows, max(_DRAWS_PER_PASS, rows // n_inputs))
+    recorder = _Recorder(noisy, passes, n_inputs)
+    with recorder.pool, evaluating(noisy), torch.no_grad(), noisy.noise_replaced(recorder):
+        for start in range(0, n_draws, draws_per_pass):
+            recorder.begin_draws(passes.draws[start : start + draws_per_pass])
+            for batch in zip(*(torch.split(tensor, rows // draws_per_pass) for tensor in inputs), strict=True):
+                recorder.begin_pass(len(batch[0]))
+                _run(noisy, batch, len(recorder.draws))
+                recorder.end_pass()
+    recorder.check_finite()  # once, after all passes: reading a result waits for the device
+    return {layer: recorder.signals[layer] for layer in passes.layers}
+
+
+def _run(noisy: NoisyModule, batch: Sequence[Tensor], draws: int) -> None:
+    try:
+        noisy(*(torch.cat([tensor] * draws) for tensor in batch))
+    except (BackendError, torch.cuda.OutOfMemoryError):  # subclasses of RuntimeError that the inputs do not cause
+        raise
+    except RuntimeError as error:  # torch's error for a wrong shape or dtype
+        got = ", ".join(f"{tensor.dtype} of shape {tuple(tensor.shape)}" for tensor in batch)
+        raise ValueError(f"inputs: got {got}, which the network cannot take: {error}") from error
+
+
+class _Recorder:
+    """A channel in place of the network's noise: records the wanted signals and adds noise of the passes' streams."""
+
+    def __init__(self, noisy: NoisyModule, passes: Passes, n_inputs: int) -> None:
+        self.noisy = noisy
+        self.passes = passes
+        self.n_inputs = n_inputs
+        self.threads = threads()
+        self.pool = ThreadPoolExecutor(self.threads)
+        self.signals: dict[str, Tensor] = {}
+        self.extremes: dict[str, list[Tensor]] = {}
+        self.begin_draws(range(0))
+        self.begin_pass(0)
+
+    def begin_draws(self, draws: range) -> None:
+        """Start at the first input again, with the draws that the next passes share."""
+        self.draws, self.start, self.rows = draws, 0, 0
+        self.streams: dict[int, list[NormalStream]] = {}
+
+    def begin_pass(self, rows: int) -> None:
+        """Expect the next `rows` inputs, once for each draw: a batch holds all inputs of a draw, then of the next."""
+        self.start, self.rows = self.start + self.rows, rows
+        self.layers_run: set[str] = set()
+
+    def end_pass(self) -> None:
+        """Raise a LayerSelectionError if a wanted layer did not run."""
+        missing = [layer for layer in self.passes.layers if layer not in self.layers_run]
+        if missing:
+            raise LayerSelectionError(f"layers: {', '.join(missing)} did not run in the pass; choose layers that do")
+
+    def check_finite(self) -> None:
+        """Raise a ValueError for the first layer with a signal that is NaN or infinite."""
+        for layer, extremes in self.extremes.items():
+            if not torch.stack(extremes).isfinite().all():
+                raise ValueError(
+                    f"inputs: layer {layer!r} gives NaN or infinity, wanted finite signals; check the network"
+                )
+
+    def __call__(self, index: int, signal: Tensor) -> Tensor:
+        layer, rows = self.noisy.layer_names[index], len(self.draws) * self.rows
+        if layer in self.layers_run:
+            raise LayerSelectionError(
+                f"layers: {layer!r} ran more often in a pass than could be foreseen; make each call a module of its own"
+            )
+        self.layers_run.add(layer)
+        if signal.shape[:1] != (rows,):
+            raise LayerSelectionError(
+                f"layers: {layer!r} returns shape {tuple(signal.shape)} for {rows} rows, wanted as many; "
+                "choose other layers"
+            )
+        if layer in self.passes.layers:
+            self._record(layer, signal.reshape(len(self.draws), self.rows, math.prod(signal.shape[1:])))
+        if self.passes.seed is None or self.layers_run.issuperset(self.passes.layers):
+            return signal  # no noise is wanted, or no layer that is recorded follows
+        if layer in self.passes.emitted:
+            return self._emitted(layer, signal)
+        return self.noisy.noise[layer].add(signal, self._normal(index, signal, self.passes.seed))
+
+    def _record(self, layer: str, signal: Tensor) -> None:
+        self.extremes.setdefault(layer, []).extend(signal.aminmax())  # reads the signal once; isfinite() three times
+        if layer in self.passes.views:
+            signal = self.passes.views[layer](signal)
+        n_draws = len(self.passes.draws)
+        if layer not in self.signals:
+            self.signals[layer] = signal.new_empty((self.n_inputs, n_draws, signal.shape[2]))
+        column = self.draws.start - self.passes.draws.start
+        block = self.signals[layer][self.start : self.start + self.rows, column : column + len(self.draws)]
+        block.copy_(signal.transpose(0, 1))
+
+    def _emitted(self, layer: str, signal: Tensor) -> Tensor:
+        values, dim = self.passes.emitted[layer], math.prod(signal.shape[1:])
+        if values.shape[1:] != (dim,):
+            raise ValueError(f"given: got shape {tuple(values.shape)} for {layer!r}, wanted ({self.n_inputs}, {dim})")
+        batch = values[self.start : self.start + self.rows].to(signal)
+        return batch.repeat(len(self.draws), 1).view_as(signal)
+
+    def _normal(self, index: int, signal: Tensor, seed: int) -> Tensor:
+        if index not in self.streams:
+            self.streams[index] = [NormalStream(seed, index, draw, 0) for draw in self.draws]
+        normal = empty_for_draws((len(self.draws), self.rows, *signal.shape[1:]), signal)
+        streams = self.streams[index]
+        if normal.is_cuda:
+            fill_rows(streams, normal)
+        else:
+            fill = partial(_fill_share, streams, normal, self.threads)
+            list(self.pool.map(fill, range(self.threads)))  # list() raises the errors of the threads
+        return normal.flatten(0, 1).to(signal)
+
+
+def _fill_share(streams: Sequence[NormalStream], normal: Tensor, threads: int, thread: int) -> None:
+    """Fill the draws of one of several threads."""
+    fill_rows(streams[thread::threads], normal[thread::threads])
+
+
+@contextlib.contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Put `model` into evaluation mode for a ``with`` block, then restore the mode of every module."""
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True

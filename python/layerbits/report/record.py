@@ -1,0 +1,80 @@
+"""Reading and checking of run.json, the record of a run."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from layerbits._base import UsageError, read_json
+from layerbits.experiments import EXPERIMENTS, Experiment, with_settings
+
+_FIELDS = {
+    "experiment": str, "status": str, "configuration": dict, "versions": dict, "machine": dict, "timings": dict,
+    "summary": dict,
+}  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class RunRecord:
+    """The content of run.json, with the experiment and the configuration that it names."""
+
+    content: Mapping[str, Any]
+    experiment: Experiment[Any]
+    config: Any
+
+
+def read_record(folder: Path) -> RunRecord:
+    """Read run.json.
+
+    Raises
+    ------
+    UsageError
+        If there is no such file, a field is missing, or experiment or settings are not those of this version.
+    """
+    path = folder / "run.json"
+    try:
+        content = read_json(path)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise UsageError(f"{folder}: no run.json in it, so no run to report on; name the folder of a run") from error
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror})") from error
+    for name, kind in _FIELDS.items():
+        if not isinstance(content.get(name), kind):
+            raise UsageError(f"{path}: {name}: got {content.get(name)!r}, wanted the entry that `layerbits run` writes")
+    if content["experiment"] not in EXPERIMENTS:
+        raise UsageError(f"{path}: experiment: got {content['experiment']!r}, wanted one of {', '.join(EXPERIMENTS)}")
+    experiment = EXPERIMENTS[content["experiment"]]
+    return RunRecord(content, experiment, _configuration(path, experiment, content))
+
+
+def settings_as_json(config: Any) -> dict[str, Any]:
+    """Return the settings as JSON types, as in run.json: tuples become lists."""
+    settings: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(config)))
+    return settings
+
+
+def _configuration(path: Path, experiment: Experiment[Any], content: Mapping[str, Any]) -> Any:
+    """Return the configuration of the run, whose figures depend on it: all settings must be those of this version."""
+    settings: dict[str, Any] = content["configuration"]
+    texts = {name: _as_text(value) for name, value in settings.items()}
+    try:
+        config = with_settings(experiment.config_type(), texts)
+        for name, value in settings_as_json(config).items():
+            if name not in settings:
+                raise UsageError(f"{name}: missing")
+            if value != settings[name]:
+                raise UsageError(f"{name}: got {settings[name]!r}")
+    except UsageError as error:
+        version = content["versions"].get("layerbits", "unknown")
+        raise UsageError(
+            f"{path}: not the settings of {experiment.name} in this version ({error}); "
+            f"use the version of the run, {version}"
+        ) from error
+    return config
+
+
+def _as_text(value: object) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)

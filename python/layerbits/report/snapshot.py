@@ -1,0 +1,57 @@
+"""Copies of the tables of a run, which may write to its folder at the same time."""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import shutil
+from pathlib import Path
+
+from layerbits._base import DRAFT_PREFIX
+from layerbits.report.page import Table
+
+
+def list_files(folder: Path, suffix: str) -> list[Path]:
+    """Return the files of a run and of its variants, those of the run first.
+
+    Drafts are left out, and links, which may lead to files of others.
+    """
+    files = [
+        path
+        for path in folder.rglob(f"*.{suffix}")  # rglob follows no link to a folder
+        if not path.name.startswith(DRAFT_PREFIX) and path.is_file() and not path.is_symlink()
+    ]
+    return sorted(files, key=lambda path: (len(path.parts), path))
+
+
+def copy_tables(folder: Path, snapshot: Path) -> list[Table]:
+    """Copy all tables of a run into `snapshot`, and describe them."""
+    return [_copy_table(folder, path.relative_to(folder), snapshot) for path in list_files(folder, "csv")]
+
+
+def last_written(folder: Path) -> datetime.datetime:
+    """Return the time at which the run last wrote its record or a table."""
+    newest = max(path.stat().st_mtime for path in (folder / "run.json", *list_files(folder, "csv")))
+    return datetime.datetime.fromtimestamp(newest, datetime.timezone.utc)
+
+
+def file_stamp(path: Path) -> tuple[int, int] | None:
+    """Return numbers that change when a file is replaced, or None if there is no file."""
+    try:
+        status = path.lstat()  # lstat, because a link itself would be replaced
+    except FileNotFoundError:
+        return None
+    return status.st_ino, status.st_mtime_ns
+
+
+def _copy_table(folder: Path, name: Path, snapshot: Path) -> Table:
+    copy = snapshot / name
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(folder / name, copy)
+    try:
+        with copy.open(newline="", encoding="utf-8") as file:
+            rows = csv.reader(file)
+            columns = next(rows, [])
+            return Table(name.as_posix(), sum(1 for _ in rows), columns)
+    except (ValueError, csv.Error):
+        return Table(name.as_posix(), None, [])

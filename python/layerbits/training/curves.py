@@ -1,0 +1,106 @@
+"""Loss and accuracy of a network at chosen epochs."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from layerbits._base import UsageError, damaged_file
+from layerbits.networks import evaluating, rows_per_pass
+from layerbits.training.history import TRAINING_FILE, TrainingRow, read_training, write_training
+
+Evaluate = Callable[[nn.Module, Tensor, Tensor], tuple[float, float]]
+
+
+def evaluate_classifier(model: nn.Module, inputs: Tensor, labels: Tensor) -> tuple[float, float]:
+    """Compute mean cross-entropy (nats) and accuracy of `model` in evaluation mode; restore its mode.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Returns logits of shape (n, classes).
+    inputs : torch.Tensor
+        Shape (n, ...).
+    labels : torch.Tensor
+        Shape (n,), int64.
+    """
+    with evaluating(model), torch.no_grad():
+        # The rows are split because the feature maps of a large data set would not fit into memory.
+        logits = torch.cat([model(part) for part in torch.split(inputs, rows_per_pass([inputs]))])
+    accuracy = (logits.argmax(dim=1) == labels).double().mean().item()
+    return cross_entropy(logits, labels).item(), accuracy
+
+
+class TrainingCurves:
+    """Evaluate a network at chosen epochs and write the rows to ``directory/training.csv``.
+
+    Noise stays on during the evaluation, as in the paper, and comes from the network's own generator. `resume`
+    therefore drops the rows after the checkpoint: to evaluate these epochs again brings the generator to the same state
+    as in a run without interruption.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        The network that `evaluate` takes.
+    splits : mapping of str to (inputs, labels)
+        Data to evaluate on; the keys are the values of the column ``split``.
+    at : iterable of int
+        Epochs to evaluate.
+    directory : path
+        An existing folder.
+    evaluate : callable, optional
+        Returns loss and accuracy of (model, inputs, labels).
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        splits: Mapping[str, tuple[Tensor, Tensor]],
+        *,
+        at: Iterable[int],
+        directory: str | os.PathLike[str],
+        evaluate: Evaluate = evaluate_classifier,
+    ) -> None:
+        self._model = model
+        self._splits = splits
+        self._at = frozenset(at)
+        self._path = Path(directory, TRAINING_FILE)
+        self._evaluate = evaluate
+        self._rows: list[TrainingRow] = []
+
+    def resume(self, epoch: int) -> None:
+        """Keep the rows up to `epoch`, that of the checkpoint from which the training continues; 0 for a new run.
+
+        Raises
+        ------
+        UsageError
+            training.csv is missing, is damaged, or lacks rows up to this epoch.
+        """
+        rows = read_training(self._path) if epoch else []
+        self._rows = [row for row in rows if row.epoch <= epoch]
+        wanted = [(chosen, split) for chosen in sorted(self._at) if chosen <= epoch for split in self._splits]
+        if [(row.epoch, row.split) for row in self._rows] != wanted:
+            raise damaged_file(self._path, f"it lacks rows up to epoch {epoch}")
+
+    def step(self, epoch: int) -> None:
+        """Evaluate the network and record the rows, if `epoch` is one of the chosen.
+
+        Raises
+        ------
+        UsageError
+            A loss is not finite.
+        """
+        if epoch not in self._at:
+            return
+        for split, (inputs, labels) in self._splits.items():
+            loss, accuracy = self._evaluate(self._model, inputs, labels)
+            if not math.isfinite(loss):
+                raise UsageError(f"{split} loss: got {loss} in epoch {epoch}, wanted a number; lower the learning rate")
+            self._rows.append(TrainingRow(epoch, split, loss, accuracy))
+        write_training(self._path, self._rows)

@@ -1,0 +1,60 @@
+"""The epochs at which something is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from layerbits._base import check_count
+
+
+def log_spaced(first: int, last: int, count: int) -> tuple[int, ...]:
+    """Return whole numbers from `first` to `last`, evenly spaced on a logarithmic axis.
+
+    Parameters
+    ----------
+    first, last : int
+        The ends, both included; 1 <= first <= last.
+    count : int
+        Largest number of values, at least 2. Neighbours that round to the same number are returned once.
+
+    Returns
+    -------
+    tuple of int
+        Ascending, without repeats.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is not a whole number, or is out of range.
+    """
+    for name, value in (("first", first), ("last", last), ("count", count)):
+        check_count(name, value, minimum=1)
+    if not 1 <= first <= last < 2**53:
+        raise ValueError(f"first, last: got {first}, {last}, wanted 1 <= first <= last < 2^53")
+    if count < 2:
+        raise ValueError(f"count: got {count}, wanted at least 2, because both ends are included")
+    return tuple(np.unique(np.rint(np.geomspace(first, last, count)).astype(int)).tolist())
+
+
+def nearest_epochs(epochs: Sequence[int], wanted: Sequence[int]) -> tuple[int, ...]:
+    """Return the `epochs` that are nearest to the wanted ones on a logarithmic axis, ascending, without repeats."""
+    distance = np.abs(np.log(np.divide.outer(epochs, wanted)))
+    return tuple(np.unique(np.take(epochs, distance.argmin(axis=0))).tolist())
+
+
+def checked_epochs(at: object) -> tuple[int, ...]:
+    """Return the argument `at` as ascending epochs without repeats.
+
+    Raises
+    ------
+    TypeError, ValueError
+        `at` is no iterable of whole numbers from 0 on, or is empty.
+    """
+    if isinstance(at, str) or not isinstance(at, Iterable):
+        raise TypeError(f"at: got {type(at).__name__}, wanted epochs, for instance log_spaced(1, 1000, 20)")
+    epochs = tuple(sorted({check_count("at", epoch, minimum=0) for epoch in at}))
+    if not epochs:
+        raise ValueError("at: got no epoch, wanted at least one")
+    return epochs

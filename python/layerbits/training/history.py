@@ -1,0 +1,103 @@
+"""The files of a training: training.csv, information.csv and the settings in information.json."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from layerbits._base import (
+    COLUMNS,
+    InformationRow,
+    InformationTable,
+    UsageError,
+    damaged_file,
+    read_csv,
+    read_json,
+    write_csv,
+    write_json,
+)
+
+TRAINING_FILE, INFORMATION_FILE, SETTINGS_FILE = "training.csv", "information.csv", "information.json"
+
+_PARSERS = {"str": str, "int": int, "float": float}
+
+
+class TrainingRow(NamedTuple):
+    """A row of training.csv: mean loss per input (of a classifier in nats), accuracy as a share of the inputs."""
+
+    epoch: int
+    split: str
+    loss: float
+    accuracy: float
+
+
+def read_training(path: Path) -> list[TrainingRow]:
+    """Read a training.csv.
+
+    Raises
+    ------
+    UsageError
+        The file is missing or damaged.
+    """
+    rows = read_csv(path, TrainingRow._fields)
+    try:
+        return [TrainingRow(int(epoch), split, float(loss), float(accuracy)) for epoch, split, loss, accuracy in rows]
+    except ValueError as error:
+        raise damaged_file(path, str(error)) from error
+
+
+def write_training(path: Path, rows: Sequence[TrainingRow]) -> None:
+    """Write a training.csv."""
+    write_csv(path, TrainingRow._fields, rows)
+
+
+def read_information(path: Path) -> dict[int, InformationTable]:
+    """Read an information.csv and return the table of each epoch.
+
+    Raises
+    ------
+    UsageError
+        The file is missing or damaged.
+    """
+    rows: dict[int, list[InformationRow]] = {}
+    try:
+        for epoch, *cells in read_csv(path, ["epoch", *COLUMNS]):
+            rows.setdefault(int(epoch), []).append(_parse_row(cells))
+    except UsageError:
+        raise
+    except ValueError as error:
+        raise damaged_file(path, str(error)) from error
+    return {epoch: InformationTable(tuple(epoch_rows)) for epoch, epoch_rows in rows.items()}
+
+
+def write_information(path: Path, tables: Mapping[int, InformationTable]) -> None:
+    """Write an information.csv, one row per epoch, layer and quantity."""
+    rows = [(epoch, *dataclasses.astuple(row)) for epoch in sorted(tables) for row in tables[epoch]]
+    write_csv(path, ["epoch", *COLUMNS], rows)
+
+
+def resume_information(folder: Path, settings: Mapping[str, Any]) -> dict[int, InformationTable]:
+    """Return the tables in a folder, or start its history by writing the settings.
+
+    Raises
+    ------
+    UsageError
+        The tables were measured with other settings, or a file is damaged.
+    """
+    table_path, settings_path = folder / INFORMATION_FILE, folder / SETTINGS_FILE
+    if not table_path.exists():
+        write_json(settings_path, dict(settings))
+        return {}
+    earlier = read_json(settings_path) if settings_path.exists() else {}
+    for name, value in settings.items():
+        if name not in earlier or earlier[name] != value:
+            got = repr(earlier[name]) if name in earlier else "unknown"
+            raise UsageError(f"{name}: {table_path} was measured with {got}, wanted {value!r}; use another folder")
+    return read_information(table_path)
+
+
+def _parse_row(cells: Sequence[str]) -> InformationRow:
+    fields = dataclasses.fields(InformationRow)
+    return InformationRow(*(_PARSERS[str(field.type)](cell) for field, cell in zip(fields, cells, strict=True)))

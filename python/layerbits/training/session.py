@@ -1,0 +1,92 @@
+"""A training with checkpoints, curves and measurements that can be resumed."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+
+from layerbits._base import progress
+from layerbits.training.checkpoints import Checkpoints
+from layerbits.training.curves import TrainingCurves
+from layerbits.training.loop import single_threaded
+from layerbits.training.monitor import Monitor
+
+TrainEpochs = Callable[[Iterable[int]], Iterator[int]]
+
+
+def _untimed(_: str) -> AbstractContextManager[None]:
+    return contextlib.nullcontext()
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingSession:
+    """One training in one folder: the order in which its epochs are trained, evaluated, measured and saved.
+
+    A training that was killed and is run again in the same folder ends with the same numbers.
+
+    Parameters
+    ----------
+    checkpoints : Checkpoints
+        Saves the network and its optimizer. With a monitor, its epochs include those of the monitor.
+    curves : TrainingCurves
+        Evaluates the network.
+    monitor : Monitor, optional
+        Measures the network.
+    phase : callable, optional
+        Returns a context manager that times the phase ``"measurements"``; for example `RunFolder.phase`.
+    """
+
+    checkpoints: Checkpoints
+    curves: TrainingCurves
+    monitor: Monitor | None = None
+    phase: Callable[[str], AbstractContextManager[None]] = _untimed
+
+    def run(
+        self,
+        train_epochs: TrainEpochs,
+        *,
+        epochs: int,
+        name: str = "epochs",
+        after_epoch: Callable[[int], None] | None = None,
+    ) -> None:
+        """Resume the training from its files, then train, evaluate, measure and save epoch by epoch.
+
+        Parameters
+        ----------
+        train_epochs : callable
+            Trains the epochs of the given numbers and yields each number when its epoch is over, as `train` does.
+            It runs with one thread of torch.
+        epochs : int
+            Number of the last epoch; the first is 1.
+        name : str, optional
+            Label of the progress bar.
+        after_epoch : callable, optional
+            Called with the number of each epoch after its checkpoint is saved.
+        """
+        resumed = self._resume()
+        remaining = range(resumed + 1, epochs + 1)
+        trained = single_threaded(train_epochs(remaining))
+        for epoch in progress(trained, name=name, total=len(remaining)):
+            self.curves.step(epoch)
+            self._measure(epoch)
+            # The checkpoint comes last, so that a run killed before this line repeats the whole epoch.
+            self.checkpoints.step(epoch)
+            if after_epoch is not None:
+                after_epoch(epoch)
+
+    def _resume(self) -> int:
+        """Load the last state, measure the epochs whose rows were lost, and return the last epoch."""
+        resumed = self.checkpoints.resume()
+        self.curves.resume(resumed)
+        lost = [] if self.monitor is None else self.monitor.unmeasured(resumed)
+        for epoch in lost:
+            self.checkpoints.load_model(epoch)
+            self._measure(epoch)
+        return self.checkpoints.resume() if lost else resumed
+
+    def _measure(self, epoch: int) -> None:
+        if self.monitor is not None and epoch in self.monitor.at:
+            with self.phase("measurements"):
+                self.monitor.step(epoch)

@@ -1,0 +1,64 @@
+"""Topics of the benchmarks beside the comparison: breakdown, distances and roofline."""
+
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.harness import Rounds
+from benchmarks.methods import ResultError
+from benchmarks.problems import trained_szt_network
+from benchmarks.topics import breakdown, distances, roofline
+from layerbits.kernels.back_ends import cpu
+
+
+@pytest.fixture(scope="module")
+def network():
+    noisy, inputs, labels = trained_szt_network(epochs=0)
+    return noisy, inputs[:100], labels[:100]
+
+
+def test_phases_of_a_measurement_add_up_to_its_time(network):
+    start = time.perf_counter()
+    seconds = breakdown.measure_phases(*network, draws=2, queries=2)
+    assert list(seconds) == ["propagation", "reduction of dimension", "plug-in", "decoders and intervals", "rest"]
+    assert min(seconds.values()) > 0
+    assert sum(seconds.values()) <= time.perf_counter() - start
+
+
+def test_plug_in_alone_equals_that_of_layer_information(network, monkeypatch):
+    seconds, over = breakdown.time_over_plug_in(*network, draws=4, rounds=Rounds(1, min_seconds=0))
+    assert seconds > 0
+    assert over.rounds == 1
+    monkeypatch.setattr(breakdown, "_plug_in", lambda *_: 0.0)
+    with pytest.raises(ResultError, match="the plug-in alone differs"):
+        breakdown.time_over_plug_in(*network, draws=4, rounds=Rounds(1, min_seconds=0))
+
+
+def test_distances_are_checked_and_compared(monkeypatch, capsys):
+    monkeypatch.setattr(distances, "QUICK", 150)
+    monkeypatch.setattr(distances, "Rounds", lambda repeats, **_: Rounds(1, min_seconds=0))
+    assert distances.main(["--quick"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(": ")[0].split(", ")[-1].split()[0] for line in lines] == ["seconds", "over"]
+
+
+def test_wrong_distances_are_refused(monkeypatch):
+    wrong = np.linspace(1, 0, distances.BINS)
+    monkeypatch.setattr(distances, "our_histogram", lambda points: wrong)
+    with pytest.raises(AssertionError, match="shares of pairs differ"):
+        next(distances.targets(50, Rounds(1, min_seconds=0)))
+
+
+def test_roof_is_the_slower_of_multiply_adds_and_all_operations():
+    # In float32, d = 10 needs 18 multiply-adds and 17.125 other operations.
+    assert roofline.roof(10, "float32", 18.0, 2.0) == 1.0
+    assert roofline.roof(10, "float32", 35.125, 1.0) == 1.0
+
+
+def test_roof_of_every_level_is_measured(monkeypatch):
+    monkeypatch.setattr(roofline, "_PIECES", 64)
+    rows = roofline.measure_roofline(torch.float32, n=64, m=64, rounds=Rounds(1, min_seconds=0))
+    assert [row.level for row in rows] == cpu().levels()
+    assert all(0 < row.rate < row.roof for row in rows)

@@ -1,0 +1,116 @@
+"""Interrupted, killed and resumed runs."""
+
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from layerbits.cli import main
+from tests.support.run_files import run_status, run_tables
+from tests.support.tiny_run import TINY_RUN, call_after_epoch
+
+
+@pytest.fixture
+def run_copy(finished_run, tmp_path):
+    """Return a copy of the finished run, to be changed."""
+    return Path(shutil.copytree(finished_run, tmp_path / "run"))
+
+
+def test_folder_with_results_is_not_overwritten(finished_run, assert_one_error_line):
+    before = run_tables(finished_run)
+    assert main([*TINY_RUN, f"--out={finished_run}"]) == 2
+    assert_one_error_line("--resume")
+    assert run_tables(finished_run) == before
+
+
+def test_resuming_with_another_setting_names_it(finished_run, assert_one_error_line):
+    assert main([*TINY_RUN, "--set=sigma=0.01", f"--out={finished_run}", "--resume"]) == 2
+    assert_one_error_line("sigma: the run to resume has 0.005, got 0.01")
+
+
+def test_resuming_a_finished_run_changes_no_result(finished_run):
+    before = run_tables(finished_run)
+    assert main([*TINY_RUN, f"--out={finished_run}", "--resume"]) == 0
+    assert run_tables(finished_run) == before
+    assert run_status(finished_run) == "finished"
+
+
+@pytest.mark.parametrize("name", ["training.csv", "information.csv", "run.json", "checkpoints/latest.pt"])
+@pytest.mark.parametrize("content", [b"", b"abc", b"\xff\xfe\x00"])
+def test_damaged_file_is_named_in_one_line(name, content, run_copy, assert_one_error_line):
+    (run_copy / name).write_bytes(content)
+    assert main([*TINY_RUN, f"--out={run_copy}", "--resume"]) == 2
+    assert_one_error_line(Path(name).name)
+
+
+def test_run_with_missing_rows_of_training_is_not_resumed(run_copy, assert_one_error_line):
+    path = run_copy / "training.csv"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:3]))
+    assert main([*TINY_RUN, f"--out={run_copy}", "--resume"]) == 2
+    assert_one_error_line("training.csv")
+
+
+def test_missing_information_is_measured_again_from_the_checkpoints(run_copy, finished_run):
+    (run_copy / "information.csv").unlink()
+    assert main([*TINY_RUN, f"--out={run_copy}", "--resume"]) == 0
+    assert run_tables(run_copy) == run_tables(finished_run)
+
+
+def test_interrupted_run_names_the_option_that_resumes_it_and_can_be_resumed(
+    tmp_path, assert_one_error_line, finished_run
+):
+    with call_after_epoch(7, lambda: signal.raise_signal(signal.SIGINT)):
+        assert main([*TINY_RUN, f"--out={tmp_path}"]) == 130
+    assert_one_error_line("--resume")
+    assert run_status(tmp_path) == "interrupted"
+    assert main([*TINY_RUN, f"--out={tmp_path}", "--resume"]) == 0
+    assert run_tables(tmp_path) == run_tables(finished_run)
+
+
+def test_sigterm_interrupts_a_run(tmp_path, assert_one_error_line):
+    with call_after_epoch(1, lambda: signal.raise_signal(signal.SIGTERM)):
+        assert main([*TINY_RUN, f"--out={tmp_path}"]) == 130
+    assert_one_error_line("--resume")
+    assert run_status(tmp_path) == "interrupted"
+
+
+def test_handler_of_sigterm_is_restored():
+    before = signal.getsignal(signal.SIGTERM)
+    main(["list"])
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+_KILLED = """
+import os, signal, sys
+from layerbits import training
+from layerbits.cli import main
+
+step = training.{class_name}.step
+calls = iter(range(1, 1000))
+
+def step_or_die(*arguments, **options):
+    if next(calls) == {call}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return step(*arguments, **options)
+
+training.{class_name}.step = step_or_die
+main(sys.argv[1:])
+"""
+
+
+def run_killed_at(class_name, call, arguments):
+    """Run the command line in a process that kills itself at the given call of ``class_name.step``."""
+    script = _KILLED.format(class_name=class_name, call=call)
+    process = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False)
+    assert process.returncode == -signal.SIGKILL, process.stderr
+
+
+def test_run_killed_in_training_and_again_in_a_measurement_equals_an_uninterrupted_run(tmp_path, finished_run):
+    run_killed_at("Checkpoints", 7, [*TINY_RUN, f"--out={tmp_path}"])
+    run_killed_at("Monitor", 1, [*TINY_RUN, f"--out={tmp_path}", "--resume"])
+    assert run_status(tmp_path) == "running"
+    assert main([*TINY_RUN, f"--out={tmp_path}", "--resume"]) == 0
+    assert run_tables(tmp_path) == run_tables(finished_run)

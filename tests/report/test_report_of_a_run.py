@@ -1,0 +1,149 @@
+"""Reports of running, interrupted and finished runs: the written files, and the files that stay unchanged."""
+
+import importlib.util
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+
+from layerbits._base import write_csv
+from layerbits.cli import main
+from layerbits.report import write_report
+from tests.support.html_page import HtmlPage
+from tests.support.run_files import file_contents
+from tests.support.tiny_run import TINY_RUN, call_after_epoch
+
+
+@pytest.fixture(scope="module")
+def interrupted_run(tmp_path_factory):
+    """Interrupt a run of szt-tanh at epoch 7, before any figure is plotted."""
+    path = tmp_path_factory.mktemp("runs") / "interrupted"
+    with call_after_epoch(7, lambda: signal.raise_signal(signal.SIGINT)):
+        assert main([*TINY_RUN, f"--out={path}"]) == 130
+    return path
+
+
+@pytest.fixture
+def szt_run(interrupted_run, tmp_path):
+    """Return a copy of the interrupted run."""
+    return Path(shutil.copytree(interrupted_run, tmp_path / "szt"))
+
+
+def test_command_prints_the_path_of_the_page(run, capsys):
+    assert main(["report", str(run.path)]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == f"report is in {run.path / 'report.html'}\n"
+    assert captured.err == ""
+
+
+def test_report_of_an_interrupted_run_plots_its_tables_and_changes_no_other_file(szt_run):
+    before = file_contents(szt_run)
+    assert write_report(szt_run).notes == ()
+    after = file_contents(szt_run)
+    assert after.keys() - before.keys() == {Path("szt-tanh.png"), Path("report.html")}
+    assert before.items() <= after.items()
+    page = HtmlPage(szt_run / "report.html")
+    assert page.images.keys() == {"szt-tanh.png"}
+    assert "Status: interrupted" in page.text
+    information, training = page.charts
+    assert information.keys() == {"I(X;T)", "I(T;Y)", "I(X;T|Y)", "h(T)", "h(T|X)"}
+    assert training.keys() == {"loss", "accuracy"}
+    curves = [trace for trace in information["I(X;T)"]["data"] if trace.get("hoverinfo") == "text"]
+    assert [curve["name"] for curve in curves] == [f"tanh{number}" for number in range(1, 6)]
+    assert {tuple(curve["x"]) for curve in curves} == {(1, 2, 5)}
+
+
+def test_run_can_be_resumed_after_a_report(szt_run):
+    write_report(szt_run)
+    assert main([*TINY_RUN, f"--out={szt_run}", "--resume"]) == 0
+    write_report(szt_run)
+    page = HtmlPage(szt_run / "report.html")
+    assert "Status: finished" in page.text
+    assert page.charts[0]["I(X;T)"]["data"][1]["x"] == [1, 2, 5, 12]
+
+
+def test_report_of_a_running_run_changes_no_file_of_the_run(run):
+    before = file_contents(run.path)
+    assert "Status: running" in HtmlPage(write_report(run.path).page).text
+    assert file_contents(run.path).items() >= before.items()
+    with run.running():
+        pass
+    assert "Status: finished" in HtmlPage(write_report(run.path).page).text
+
+
+@pytest.mark.parametrize("earlier", [None, b"earlier figure"])
+def test_figure_that_the_run_plots_in_the_meantime_stays(run, experiment, monkeypatch, earlier):
+    plot = type(experiment).plot
+
+    def plot_while_the_run_does(self, config, path):
+        plot(self, config, path)
+        (run.path / "curve.png").write_bytes(b"figure of the run")
+
+    if earlier is not None:
+        (run.path / "curve.png").write_bytes(earlier)
+    monkeypatch.setattr(type(experiment), "plot", plot_while_the_run_does)
+    page = HtmlPage(write_report(run.path).page)
+    assert (run.path / "curve.png").read_bytes() == b"figure of the run"
+    assert page.images["curve.png"].endswith("ZmlndXJlIG9mIHRoZSBydW4=")
+
+
+def test_earlier_figures_and_page_are_replaced(run):
+    (run.path / "curve.png").write_bytes(b"earlier figure")
+    (run.path / "report.html").write_text("earlier page")
+    write_report(run.path)
+    assert (run.path / "curve.png").read_bytes().startswith(b"\x89PNG")
+    assert "earlier page" not in (run.path / "report.html").read_text()
+
+
+def test_links_are_not_followed(run, tmp_path):
+    for name in ("table.csv", "variant/table.csv"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        write_csv(tmp_path / name, ["secret"], [[1]])
+    (tmp_path / "other.png").write_bytes(b"secret")
+    links = {"more.csv": "table.csv", "variant": "variant", "more.png": "other.png", "curve.png": "other.png"}
+    for name, target in links.items():
+        (run.path / name).symlink_to(tmp_path / target)
+    (run.path / "loop.png").symlink_to(run.path / "loop.png")
+    page = HtmlPage(write_report(run.path).page)
+    assert "secret" not in page.text
+    assert page.images.keys() == {"curve.png"}
+    assert not (run.path / "curve.png").is_symlink()
+    assert (tmp_path / "other.png").read_bytes() == b"secret"
+
+
+def test_no_draft_is_left(run):
+    write_report(run.path)
+    assert {file.name for file in run.path.iterdir()} == {"run.json", "curve.csv", "curve.png", "report.html"}
+
+
+def test_note_names_the_figure_that_cannot_be_plotted_and_the_earlier_one_stays(run, capsys):
+    (run.path / "curve.png").write_bytes(b"earlier figure")
+    write_csv(run.path / "curve.csv", ["y"], [[1]])
+    assert main(["report", str(run.path)]) == 0
+    note = f"not all figures could be plotted: {run.path / 'curve.csv'}: "
+    assert note in capsys.readouterr().out
+    page = HtmlPage(run.path / "report.html")
+    assert note[1:] in page.text
+    assert page.images.keys() == {"curve.png"}
+    assert (run.path / "curve.png").read_bytes() == b"earlier figure"
+
+
+def test_notes_name_damaged_tables(run):
+    (run.path / "training.csv").write_text("epoch,split\n1,train\n")
+    (run.path / "information.csv").write_text("")
+    information_note, training_note = write_report(run.path).notes
+    assert str(run.path / "information.csv") in information_note
+    assert str(run.path / "training.csv") in training_note
+
+
+def test_page_without_plotly_names_the_command_that_installs_it(run, write_information, monkeypatch):
+    write_information(run.path / "information.csv")
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "plotly" else find_spec(name))
+    (note,) = write_report(run.path).notes
+    assert "pip install 'layerbits[report]'" in note
+    page = HtmlPage(run.path / "report.html")
+    assert page.images.keys() == {"curve.png"}
+    assert page.attributes("script") == []
+    assert "plotly is not installed" in page.text

@@ -1,0 +1,37 @@
+"""Choice of the epochs at which something is measured."""
+
+import math
+
+import pytest
+
+from layerbits.training import log_spaced, nearest_epochs
+
+
+@pytest.mark.parametrize(("first", "last", "count"), [(1, 10_000, 40), (1, 5, 40), (3, 3, 2), (7, 1000, 2), (1, 2, 9)])
+def test_log_spaced_epochs_ascend_from_first_to_last(first, last, count):
+    epochs = log_spaced(first, last, count)
+    assert (epochs[0], epochs[-1]) == (first, last)
+    assert list(epochs) == sorted(set(epochs))
+    assert len(epochs) <= count
+
+
+def test_log_spaced_epochs_are_plain_integers_at_equal_ratios():
+    assert log_spaced(1, 1000, 4) == (1, 10, 100, 1000)
+    assert {type(epoch) for epoch in log_spaced(1, 1000, 4)} == {int}
+
+
+@pytest.mark.parametrize("arguments", [(0, 10, 5), (5, 4, 3), (1, 10, 1), (1, 2**80, 3)])
+def test_log_spaced_refuses_values_out_of_range(arguments):
+    with pytest.raises(ValueError, match="got"):
+        log_spaced(*arguments)
+
+
+@pytest.mark.parametrize("arguments", [(1.5, 9, 3), (True, 5, 3), (1, math.inf, 3), (1, 9, 2.5)])
+def test_log_spaced_refuses_numbers_that_are_not_whole(arguments):
+    with pytest.raises(TypeError, match="got"):
+        log_spaced(*arguments)
+
+
+def test_nearest_epochs_are_nearest_on_a_logarithmic_axis_without_repeats():
+    # 28 is nearer to 10 than to 100 in ratio, 40 to 100.
+    assert nearest_epochs((1, 10, 100, 1000), (40, 1, 2, 28, 10_000)) == (1, 10, 100, 1000)

@@ -1,0 +1,122 @@
+"""A training session that is interrupted at any step and resumed ends with the same numbers."""
+
+import functools
+
+import pytest
+import torch
+
+from layerbits.estimators import MeasurementSettings
+from layerbits.training import (
+    Batches,
+    Checkpoints,
+    Monitor,
+    TrainingCurves,
+    TrainingSession,
+    read_information,
+    read_training,
+    train,
+)
+from tests.support.trained_classifier import INPUTS, LABELS, adam, noisy_classifier, weights
+
+EPOCHS, MEASURED = 6, (1, 2, 4, 6)
+
+
+class Network:
+    """A network with its session in a folder."""
+
+    def __init__(self, directory, **options):
+        self.noisy = noisy_classifier()
+        optimizer = adam(self.noisy)
+        settings = MeasurementSettings(draws=2, queries=2)
+        self.train = functools.partial(train, self.noisy, optimizer, Batches(INPUTS, LABELS, batch_size=16, seed=0))
+        self.session = TrainingSession(
+            Checkpoints(self.noisy, optimizer, at=MEASURED, directory=directory),
+            TrainingCurves(self.noisy, {"train": (INPUTS, LABELS)}, at=(1, 3, 6), directory=directory),
+            Monitor(self.noisy, INPUTS, at=MEASURED, directory=directory, settings=settings),
+            **options,
+        )
+
+    def run(self, **options):
+        self.session.run(self.train, epochs=EPOCHS, **options)
+        return weights(self.noisy)
+
+
+def information(directory):
+    """Return the values of information.csv by epoch, layer and quantity."""
+    tables = read_information(directory / "information.csv")
+    return {(epoch, row.layer, row.quantity): row.value for epoch, table in tables.items() for row in table}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    path = tmp_path_factory.mktemp("finished")
+    return path, Network(path).run()
+
+
+def assert_same_files(path, finished_path):
+    assert read_training(path / "training.csv") == read_training(finished_path / "training.csv")
+    assert information(path) == information(finished_path)
+
+
+@pytest.mark.parametrize("call", [1, 2, 3])
+@pytest.mark.parametrize("owner", [TrainingCurves, Monitor, Checkpoints])
+def test_session_that_is_interrupted_and_resumed_ends_with_the_same_numbers(
+    tmp_path, monkeypatch, finished, owner, call
+):
+    step, calls = owner.step, []
+
+    def interrupting(self, epoch):
+        calls.append(epoch)
+        if len(calls) == call:
+            raise KeyboardInterrupt
+        return step(self, epoch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, "step", interrupting)
+        with pytest.raises(KeyboardInterrupt):
+            Network(tmp_path).run()
+    assert Network(tmp_path).run().equal(finished[1])
+    assert_same_files(tmp_path, finished[0])
+
+
+def test_lost_rows_of_the_information_are_measured_again_from_the_checkpoints(tmp_path, finished):
+    Network(tmp_path).run()
+    lines = (tmp_path / "information.csv").read_text().splitlines(keepends=True)
+    remaining = [line for line in lines if not line.startswith(("2,", "4,"))]
+    (tmp_path / "information.csv").write_text("".join(remaining))
+    assert Network(tmp_path).run().equal(finished[1])
+    assert_same_files(tmp_path, finished[0])
+
+
+def test_finished_session_trains_no_epoch_again(tmp_path, monkeypatch, finished):
+    Network(tmp_path).run()
+    monkeypatch.setattr(torch.optim.Adam, "step", None)
+    assert Network(tmp_path).run().equal(finished[1])
+
+
+def test_function_after_an_epoch_finds_its_checkpoint(tmp_path):
+    network, epochs = Network(tmp_path), []
+
+    def after_epoch(epoch):
+        epochs.append(epoch)
+        assert (tmp_path / "checkpoints" / f"epoch-{epoch:06d}.pt").exists() == (epoch in MEASURED)
+
+    network.run(after_epoch=after_epoch)
+    assert epochs == list(range(1, EPOCHS + 1))
+
+
+def test_each_measurement_is_timed(tmp_path):
+    phases = []
+
+    class Phase:
+        def __init__(self, name):
+            phases.append(name)
+
+        def __enter__(self):
+            pass
+
+        def __exit__(self, *_):
+            pass
+
+    Network(tmp_path, phase=Phase).run()
+    assert phases == ["measurements"] * len(MEASURED)

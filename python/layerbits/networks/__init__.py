@@ -1,4 +1,4 @@
-"""Noisy networks: selection of layers, their noise, and passes that record signals and activations."""
+"""Noisy networks: the choice of layers, their noise, and noisy passes that record signals."""
 
 from layerbits.networks.gaussian_noise import GaussianNoise
 from layerbits.networks.layer_selection import LayerCall, Layers, choose_layers

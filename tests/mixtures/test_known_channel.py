@@ -141,3 +141,9 @@ def test_weights_set_the_limits():
     channel = KnownChannel(torch.from_numpy(normal_array(3, 1)), 1.0, weights=torch.tensor([2.0, 1.0, 1.0]).double())
     assert channel.ceilings == pytest.approx({"I(X;T)": 1.5 * math.log(2)})
     assert channel.largest_terms == pytest.approx({"I(X;T)": 2 * math.log(2)})
+
+
+def test_weighted_inputs_are_not_estimated_from_equal_numbers_of_queries():
+    channel = KnownChannel(normal_tensor(3, 2), 1.0, weights=torch.ones(3).double())
+    with pytest.raises(ValueError, match="weights: got weights, wanted None"):
+        channel.estimates(2, NormalStream(0), 0.025)

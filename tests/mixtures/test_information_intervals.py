@@ -8,7 +8,8 @@ import torch
 from scipy import stats
 
 from layerbits import mixture_entropy, mixture_information
-from layerbits.mixtures import information
+from layerbits.mixtures import KnownChannel, information
+from layerbits.mixtures.stratified_passes import StratifiedPasses
 from tests.support.answers import BPSK, information_on_line
 from tests.support.random_arrays import normal_array
 
@@ -92,12 +93,15 @@ def test_few_centers_are_certified_by_their_distances():
     assert math.log(20) - 1e-9 <= estimate.lower <= estimate.upper <= math.log(20)
 
 
-def test_added_passes_have_new_draws():
-    """The budget is twice the first passes: the same draws again would leave the mean as it was."""
-    first = mixture_information(PAIR, 1, tolerance=None)
-    doubled = mixture_information(PAIR, 1, tolerance=1e-9, max_draws=2 * first.draws)
-    assert doubled.draws == 2 * first.draws
-    assert doubled.value != first.value
+def test_passes_of_equal_size_have_different_draws():
+    """With the same draws again, the mean would stay."""
+    channel = KnownChannel(torch.from_numpy(PAIR), 1.0)
+    passes = StratifiedPasses(channel, channel.bet("I(X;T)", 0.025, 1e-3, fixed_count=False), seed=0)
+    passes.add(100)
+    first_mean = passes.mean
+    passes.add(100)
+    assert passes.strata == 200
+    assert passes.mean != first_mean
 
 
 @pytest.mark.parametrize("budget", [64, 65, 1000, 20_001])

@@ -5,13 +5,13 @@ import math
 
 import numpy as np
 import pytest
+from layerbits.experiments.scalar.study import Neuron
 
 from layerbits._base import UsageError
 from layerbits.experiments.framework.tables import read_table
 from layerbits.experiments.scalar import leaky_relu_pair
 from layerbits.experiments.scalar import study as scalar
 from layerbits.experiments.scalar.leaky_relu_pair import STUDY, Config
-from layerbits.experiments.scalar.study import Neuron
 from layerbits.training import read_information, read_training
 
 LAYERS = ("neuron1", "neuron2")

@@ -5,12 +5,12 @@ import math
 import shutil
 
 import pytest
+from layerbits.experiments.scalar.study import Settings
 
 from layerbits._base import UsageError
 from layerbits.experiments import RunFolder
 from layerbits.experiments.scalar import leaky_relu_pair
 from layerbits.experiments.scalar import study as scalar
-from layerbits.experiments.scalar.study import Settings
 
 TINY = leaky_relu_pair.Config(
     learning_rate=0.05, epochs=40, evaluations=5, measurements=5, tolerance=0.3, shown_epochs=(1, 10, 40)

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from layerbits.experiments.scalar.study import Neuron
 
 from layerbits._base import UsageError
 from layerbits.calibration import truths_of
@@ -12,7 +13,6 @@ from layerbits.experiments.framework.tables import read_table
 from layerbits.experiments.scalar import single_neuron
 from layerbits.experiments.scalar import study as scalar
 from layerbits.experiments.scalar.single_neuron import STUDY, Config, Point
-from layerbits.experiments.scalar.study import Neuron
 from layerbits.training import read_information, read_training
 
 KNOWN = [

@@ -3,9 +3,9 @@
 import math
 
 import pytest
+from layerbits.experiments.szt.szt_linear import Config
 
 from layerbits.experiments.szt import szt_linear
-from layerbits.experiments.szt.szt_linear import Config
 from layerbits.training import read_information, read_training
 
 

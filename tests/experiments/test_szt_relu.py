@@ -3,10 +3,10 @@
 import math
 
 import pytest
+from layerbits.experiments.szt.szt_relu import Config, network, variants
 
 from layerbits._base import UsageError
 from layerbits.experiments.szt import szt_relu
-from layerbits.experiments.szt.szt_relu import Config, network, variants
 from layerbits.training import read_information, read_training
 
 

@@ -6,12 +6,12 @@ import math
 
 import pytest
 import torch
+from layerbits.experiments.szt.szt_tanh import Config, network
 
 from layerbits._base import UsageError, read_csv
 from layerbits.experiments import RunFolder
 from layerbits.experiments.szt import study as szt
 from layerbits.experiments.szt import szt_tanh
-from layerbits.experiments.szt.szt_tanh import Config, network
 from layerbits.training import read_information, read_training
 
 TINY = Config(epochs=30, evaluations=6, measurements=4, draws=3, queries=3, learning_rate=0.01)

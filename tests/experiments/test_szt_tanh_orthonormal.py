@@ -5,13 +5,13 @@ import json
 import math
 
 import pytest
+from layerbits.experiments.szt.szt_tanh_orthonormal import VARIANTS, Clustering, Config, Distances, SingularValue
 
 from layerbits._base import UsageError
 from layerbits.experiments import RunFolder
 from layerbits.experiments.framework.tables import read_table
 from layerbits.experiments.szt import study as szt
 from layerbits.experiments.szt import szt_tanh_orthonormal
-from layerbits.experiments.szt.szt_tanh_orthonormal import VARIANTS, Clustering, Config, Distances, SingularValue
 from layerbits.training import read_information, read_training
 
 NAME = "szt-tanh-orthonormal"

@@ -27,7 +27,7 @@ REPEATS = 3
 def path(quick_run):
     return quick_run(
         "estimator-comparison",
-        sigmas=SIGMAS, dims=(5, 8), samples=SAMPLES, most_kde=1000, repeats=REPEATS, tolerance=0.02,
+        sigmas=SIGMAS, dims=(5, 8), samples=SAMPLES, max_kde_samples=1000, repeats=REPEATS, tolerance=0.02,
     )  # fmt: skip
 
 
@@ -128,7 +128,7 @@ def test_bounds_hold_and_the_bound_of_the_paper_is_vacuous(path, errors):
 
 
 def test_interrupted_table_is_completed_with_the_same_numbers(tmp_path):
-    config = Config(sigmas=(0.2,), dims=(2,), samples=(10, 20), most_kde=1, repeats=2, tolerance=0.1)
+    config = Config(sigmas=(0.2,), dims=(2,), samples=(10, 20), max_kde_samples=1, repeats=2, tolerance=0.1)
     folder = RunFolder(tmp_path, experiment="estimator-comparison", config=config, resume=False)
     ESTIMATOR_COMPARISON.measure(config, folder)
     table = tmp_path / "estimates.csv"
@@ -142,7 +142,7 @@ def test_interrupted_table_is_completed_with_the_same_numbers(tmp_path):
     "change",
     [
         {"seed": -1}, {"sigmas": ()}, {"sigmas": (0.001,)}, {"dims": (17,)}, {"spread": 0.4}, {"estimators": ()},
-        {"estimators": ("kde",)}, {"samples": (10, 10)}, {"samples": (4, 10)}, {"most_kde": 0}, {"repeats": 1},
+        {"estimators": ("kde",)}, {"samples": (10, 10)}, {"samples": (4, 10)}, {"max_kde_samples": 0}, {"repeats": 1},
         {"tolerance": 0.0}, {"neighbours": 0}, {"folds": 1}, {"bin_size": math.inf},
         {"bin_size": 1e-16}, {"bin_size": 1e7}, {"tolerance": 1e-7}, {"sigmas": (0.1, 0.1)}, {"dims": (5, 5)},
         {"estimators": (PLUG_IN, PLUG_IN)}, {"samples": (10, 2**25)}, {"repeats": 10_001},

@@ -94,7 +94,7 @@ def test_shares_of_decisions_sum_to_one_and_each_class_is_certain_somewhere(path
 
 def test_interrupted_run_is_completed_with_the_same_numbers(tmp_path):
     config = Config(
-        points=60, epochs=4, samples=(8, 16), repeats=2, most_kde=1, reference_samples=64, reference_repeats=3,
+        points=60, epochs=4, samples=(8, 16), repeats=2, max_kde_samples=1, reference_samples=64, reference_repeats=3,
         grid=3, passes=2,
     )  # fmt: skip
     folder = RunFolder(tmp_path, experiment="spiral", config=config, resume=False)
@@ -112,7 +112,7 @@ def test_interrupted_run_is_completed_with_the_same_numbers(tmp_path):
     "change",
     [
         {"seed": -1}, {"sigma": 0.0}, {"points": 0}, {"epochs": 0}, {"learning_rate": 0.0}, {"evaluations": 1},
-        {"samples": (10, 10)}, {"samples": (4, 10)}, {"most_kde": 0}, {"repeats": 1}, {"reference_samples": 1},
+        {"samples": (10, 10)}, {"samples": (4, 10)}, {"max_kde_samples": 0}, {"repeats": 1}, {"reference_samples": 1},
         {"reference_repeats": 2}, {"tolerance": -1.0}, {"folds": 1}, {"grid": 1}, {"passes": 0},
         {"tolerance": 1e-7}, {"points": 2**21}, {"evaluations": 2**24}, {"samples": (10, 2**21)}, {"repeats": 10_001},
         {"reference_samples": 2**24}, {"grid": 2**25}, {"passes": 2**20},

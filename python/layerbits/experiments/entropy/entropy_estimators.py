@@ -39,7 +39,7 @@ class EstimatorSettings(NamedTuple):
 
     tolerance: float  # half width of the interval of a plug-in, in nats
     neighbours: int  # k of the nearest neighbour
-    folds: int  # of the cross-validated bandwidth of a KDE
+    folds: int  # for the cross-validated bandwidth of a KDE
     bin_size: float
 
 

@@ -44,10 +44,10 @@ if TYPE_CHECKING:
 _LARGEST_CODEBOOK = 16  # bits of a message: 2^16 codewords can all be centers at once
 
 # Seconds on two cores of Zen 5.
-_CALL_SECONDS = 0.02  # of an estimate
-_TERM_SECONDS = 3e-11  # of a draw, a center and a dimension of it
-_BIT_SECONDS = 1.3e-7  # to sample and sort a bit of a message
-_DRAWS = 180_000  # of an estimate at a tolerance of 0.01, about
+_CALL_SECONDS = 0.02  # per estimate
+_TERM_SECONDS = 3e-11  # per draw, center and dimension
+_BIT_SECONDS = 1.3e-7  # per bit of a message, to sample and sort it
+_DRAWS = 180_000  # typical number for an estimate at a tolerance of 0.01
 
 
 @dataclasses.dataclass(frozen=True)

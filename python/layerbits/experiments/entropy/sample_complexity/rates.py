@@ -59,8 +59,9 @@ def fit_slopes(risks: Iterable[Risk]) -> Iterator[Slope]:
             x = np.log([risk.samples for risk in points])
             y = np.log([risk.risk for risk in points])
             relative_errors = np.array([risk.standard_error / risk.risk for risk in points])
-            weights = (x - x.mean()) / ((x - x.mean()) ** 2).sum()  # of least squares
-            yield Slope(*curve, float(weights @ y), float(np.linalg.norm(weights * relative_errors)))
+            least_squares = (x - x.mean()) / ((x - x.mean()) ** 2).sum()
+            standard_error = float(np.linalg.norm(least_squares * relative_errors))
+            yield Slope(*curve, float(least_squares @ y), standard_error)
 
 
 def samples_needed(config: Config, risks: Sequence[Risk]) -> Iterator[SamplesNeeded]:

@@ -17,7 +17,7 @@ from layerbits.networks import NoisyModule
 from layerbits.statistics import rare_share, student_margin, upper_mean_bound
 
 _QUERIES = 16_384  # points of the cross-entropy behind the upper end
-_RISK = 0.05  # of the interval; half of it for each end
+_RISK = 0.05  # half for each end of the interval
 _DIM = WIDTHS[-1]
 
 

@@ -23,6 +23,7 @@ from layerbits.experiments.entropy.entropy_estimators import (
     NEIGHBOURS,
     PLUG_IN,
     EstimatorSettings,
+    NoisySample,
     estimate_entropy,
     expected_draws,
 )
@@ -97,9 +98,9 @@ def _cells(config: Config) -> list[_Cell]:
 def _estimate(config: Config, cell: _Cell) -> EstimateRow:
     estimator, sigma, dim, samples, repeat = cell
     settings = EstimatorSettings(config.tolerance, config.neighbours, config.folds, config.bin_size)
-    signals, noise = sample(config, dim, samples, repeat)
+    noisy_sample = NoisySample(*sample(config, dim, samples, repeat), sigma)
     seed = int(stream(config.seed, dim, samples, repeat, 0).integers(2**31))
-    estimate = estimate_entropy(estimator, signals, sigma * noise, sigma, settings, seed=seed)
+    estimate = estimate_entropy(estimator, noisy_sample, settings, seed=seed)
     return EstimateRow(*cell, *estimate, truth=dim * coordinate_entropy(sigma, config.spread))
 
 

@@ -21,6 +21,7 @@ from layerbits.experiments.entropy.entropy_estimators import (
     NEIGHBOURS,
     PLUG_IN,
     EstimatorSettings,
+    NoisySample,
     estimate_entropy,
     expected_draws,
 )
@@ -89,8 +90,8 @@ def _cells(config: Config) -> list[_Cell]:
 def _estimate(config: Config, noisy: NoisyModule, cell: _Cell) -> EstimateRow:
     samples, estimator, repeat = cell
     settings = EstimatorSettings(config.tolerance, config.neighbours, config.folds, bin_size=math.nan)
-    signals, noise = sample_layer(config, noisy, samples, repeat)
-    estimate = estimate_entropy(estimator, signals, config.sigma * noise, config.sigma, settings, seed=config.seed)
+    noisy_sample = NoisySample(*sample_layer(config, noisy, samples, repeat), config.sigma)
+    estimate = estimate_entropy(estimator, noisy_sample, settings, seed=config.seed)
     return EstimateRow(estimator, samples, repeat, *estimate)
 
 

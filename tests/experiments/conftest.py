@@ -8,12 +8,12 @@ from layerbits.experiments import EXPERIMENTS, RunFolder
 
 @pytest.fixture(scope="session")
 def quick_run(tmp_path_factory):
-    """Gives the folder of a finished quick run of an experiment, made once in a session; takes further settings."""
+    """Return a function that runs an experiment with its quick settings and changes to them, once per session."""
 
     @functools.cache
     def run(name, **settings):
         experiment = EXPERIMENTS[name]
-        config = dataclasses.replace(experiment.Config(), **{**experiment.QUICK, **settings})
+        config = dataclasses.replace(experiment.quick_config(), **settings)
         folder = RunFolder(tmp_path_factory.mktemp(name), experiment=name, config=config, resume=False)
         with folder.running():
             experiment.run(config, folder)

@@ -5,12 +5,12 @@ import math
 import numpy as np
 import pytest
 import torch
-from layerbits.experiments.szt.szt_binning import Binned, Config, Tracking
 
 from layerbits._base import UsageError
 from layerbits.experiments import RunFolder
 from layerbits.experiments.framework.tables import read_table
 from layerbits.experiments.szt import szt_binning
+from layerbits.experiments.szt.szt_binning import Binned, Config, Tracking
 from layerbits.training import read_information
 
 LOG_N = math.log(4096)

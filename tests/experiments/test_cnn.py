@@ -24,7 +24,7 @@ from layerbits.experiments.framework.tables import read_table
 from layerbits.training import Checkpoints, load_checkpoint, read_training
 
 TRAIN_IMAGES, TEST_IMAGES = 96, 60
-NEAR_ZERO = 1e-30  # noise that changes no value of float32 but a zero
+NEAR_ZERO = 1e-30  # noise that changes no float32 value except zero
 TINY = Config(
     repeats=2, sigmas=(NEAR_ZERO, 0.3), channels=(2,), units=4, epochs=3, evaluations=3, measurements=2, bins=20
 )
@@ -184,7 +184,8 @@ def test_noise_lowers_similarity(finished):
         assert rows["noisy-0.3", 0, 3, layer, "on"] < rows["noisy-0.3", 0, 3, layer, "off"] - 0.05
 
 
-@pytest.mark.parametrize("calls", [1, 13])
+# The first epoch of all, and the second epochs of a noisy training and of a training with dropout.
+@pytest.mark.parametrize("calls", [1, 8, 11])
 def test_run_interrupted_in_training_and_in_measuring_equals_an_uninterrupted_run(
     calls, finished, tmp_path, monkeypatch
 ):

@@ -113,7 +113,7 @@ def _summary(reference: Reference, rows: Sequence[EstimateRow]) -> dict[str, flo
 
 SPIRAL = Spiral(
     name="spiral",
-    description="Entropy of the last hidden layer of a noisy network that tells the arms of a spiral apart, by three "
+    description="Entropy of the last hidden layer of a noisy network that classifies the arms of a spiral, by three "
     "estimators.",
     config_type=Config,
     quick={

@@ -23,8 +23,8 @@ SMALL = {
     "weights": tuple(sorted(PUBLISHED)),
 }  # fmt: skip
 PUBLIC_CODE = {
-    "momentum": 1.0, "learning_rate": 1e-3, "epochs": 400, "evaluations": 10, "measurements": 20, "shown_epochs": (400,),
-    "weights": (0.3,), "sigmas": (0.1,),
+    "momentum": 1.0, "learning_rate": 1e-3, "epochs": 400, "evaluations": 10, "measurements": 20,
+    "shown_epochs": (400,), "weights": (0.3,), "sigmas": (0.1,),
 }  # fmt: skip
 
 

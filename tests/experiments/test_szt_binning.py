@@ -14,8 +14,8 @@ from layerbits.experiments.szt.binning_tables import Binned, BinningSettings, Tr
 from layerbits.training import read_information
 
 LOG_N = math.log(4096)
-SMALL = {"epochs": 250, "learning_rate": 8e-3, "evaluations": 4, "measurements": 10, "draws": 8, "queries": 4,
-         "scatter_epochs": (250,)}  # fmt: skip
+SMALL = {"epochs": 450, "learning_rate": 8e-3, "batch_size": 1024, "evaluations": 4, "measurements": 10, "draws": 8,
+         "queries": 4, "scatter_epochs": (450,)}  # fmt: skip
 TINY = BinningSettings(
     epochs=5, evaluations=3, measurements=3, draws=2, queries=2, learning_rate=0.01, scatter_epochs=(5,)
 )
@@ -51,8 +51,8 @@ def test_information_of_the_deterministic_network_never_changes(deterministic):
 def test_fine_bins_separate_all_inputs_at_every_layer_at_first(deterministic):
     rows = [row for row in deterministic if row.bin_size == 1e-4 and row.epoch == 1]
     assert {row.layer for row in rows} == {f"tanh{number}" for number in range(1, 6)}
-    # A pair in one bin costs 2 log 2 / 4096. Bins of 0.01 have hundreds of pairs at layer 5. The volume of these bins is
-    # smaller by a factor of 10^6, so that three pairs would be many.
+    # A pair in one bin costs 2 log 2 / 4096. Bins of 0.01 have hundreds of pairs at layer 5. The volume of bins of 1e-4
+    # is smaller by a factor of 10^6, so that three pairs would be many.
     assert min(row.value for row in rows) > LOG_N - 3 * 2 * math.log(2) / 4096
 
 

@@ -165,7 +165,7 @@ def test_every_experiment_checks_seed_and_device(name):
 
 
 def pretend(monkeypatch, *, backend, torch_finds=True, devices=()):
-    """Replace what the configuration asks about CUDA on this machine."""
+    """Replace the information about CUDA on this machine."""
 
     class Module:
         @staticmethod

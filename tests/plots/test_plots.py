@@ -1,5 +1,6 @@
-"""Figures are made without global state."""
+"""Parts of figures: imports, missing matplotlib, colours, tick labels and bands."""
 
+import importlib.util
 import subprocess
 import sys
 from itertools import pairwise
@@ -20,33 +21,33 @@ def test_figures_are_made_without_pyplot():
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
-def test_missing_matplotlib_is_named_with_its_remedy(monkeypatch):
-    monkeypatch.setattr(plots.importlib.util, "find_spec", lambda name: None)
+def test_error_without_matplotlib_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match="pip install"):
         plots.new_figure(width=2, height=2)
 
 
-def test_colours_of_a_sequence_differ_and_darken():
+def test_colours_of_a_sequence_become_darker():
     luminances = [0.2126 * red + 0.7152 * green + 0.0722 * blue for red, green, blue, _ in plots.sequence_colors(6)]
     assert all(after < before for before, after in pairwise(luminances))
 
 
 @pytest.mark.parametrize("ends", [(2, 8), (0.3, 4), (1, 9), (20, 45), (3e-3, 8e-3)])
-def test_labels_of_a_short_logarithmic_axis_are_apart(ends):
+def test_tick_labels_of_a_short_logarithmic_axis_do_not_overlap(ends):
     figure = plots.new_figure(width=3, height=2)
     axes = figure.add_subplot()
     plots.curve_panel(axes, ylabel="y")
     axes.plot(ends, ends)
     figure.canvas.draw()
-    low, high = axes.get_xlim()
+    lower, upper = axes.get_xlim()
     ticks = [*axes.xaxis.get_major_ticks(), *axes.xaxis.get_minor_ticks()]
-    labels = [tick.label1 for tick in ticks if low <= tick.get_loc() <= high and tick.label1.get_text()]
+    labels = [tick.label1 for tick in ticks if lower <= tick.get_loc() <= upper and tick.label1.get_text()]
     boxes = sorted((label.get_window_extent() for label in labels), key=lambda box: box.x0)
     assert len(boxes) >= 3
     assert all(before.x1 < after.x0 for before, after in pairwise(boxes))
 
 
-def test_band_reaches_from_end_to_end_of_the_intervals():
+def test_band_is_bounded_by_the_ends_of_the_intervals():
     axes = plots.new_figure(width=2, height=2).add_subplot()
     plots.band(axes, [1, 2, 3], [0, 1, 0], [1, 2, 2], [2, 5, 4], color=(0, 0, 0, 1), label="a")
     (edge,) = axes.collections[0].get_paths()

@@ -8,6 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from layerbits.experiments.cnn.digits_cnn import DIGITS_CNN
+from layerbits.experiments.cnn.mnist_cnn import MNIST_CNN
+from layerbits.experiments.entropy.estimator_comparison.experiment import ESTIMATOR_COMPARISON
+from layerbits.experiments.entropy.monte_carlo_error import MONTE_CARLO_ERROR
+from layerbits.experiments.entropy.reed_muller import REED_MULLER
+from layerbits.experiments.entropy.sample_complexity.experiment import SAMPLE_COMPLEXITY
+from layerbits.experiments.entropy.spiral.experiment import SPIRAL
 from layerbits.experiments.framework.configuration import (
     Configuration,
     require_needed,
@@ -31,6 +38,13 @@ _ALL: tuple[Experiment[Any], ...] = (
     SZT_BINNING,
     SINGLE_NEURON,
     LEAKY_RELU_PAIR,
+    DIGITS_CNN,
+    MNIST_CNN,
+    ESTIMATOR_COMPARISON,
+    REED_MULLER,
+    SPIRAL,
+    MONTE_CARLO_ERROR,
+    SAMPLE_COMPLEXITY,
 )
 
 EXPERIMENTS: Mapping[str, Experiment[Any]] = {experiment.name: experiment for experiment in _ALL}

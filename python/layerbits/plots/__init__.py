@@ -1,7 +1,8 @@
-"""Figures."""
+"""Parts of figures: panels, bands, lines, legends and colours in the style of all figures of layerbits."""
 
 from layerbits.plots.figures import (
     CLASS_COLORS,
+    Color,
     band,
     curve_panel,
     legend_outside,
@@ -15,6 +16,7 @@ from layerbits.plots.figures import (
 
 __all__ = [
     "CLASS_COLORS",
+    "Color",
     "band",
     "curve_panel",
     "legend_outside",

@@ -1,7 +1,7 @@
-"""The look of the figures: colours, axes and the few kinds of panel that they are made of.
+"""Panels of curves, bands and scatter plots in one style, with colours that colour-blind readers can tell apart.
 
-Figures are made through matplotlib's objects on the Agg canvas; pyplot, with its global state, is never imported, and
-matplotlib itself only when a figure is made. Colours can be told apart by colour-blind readers.
+Figures are made by matplotlib's objects on the Agg canvas. pyplot is never imported, because it has global state, and
+matplotlib is imported only when a figure is made, because it is an optional dependency.
 """
 
 from __future__ import annotations
@@ -11,29 +11,46 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
-from layerbits._base import UsageError
+from layerbits._base import Doubles, Integers, UsageError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from mpl_toolkits.mplot3d import Axes3D  # type: ignore[import-untyped]
 
-CLASS_COLORS = ("#0072B2", "#E69F00")  # of Okabe and Ito
+CLASS_COLORS = ("#0072B2", "#E69F00")  # Okabe and Ito
 _GREY = "#666666"
 
-_Curve = Sequence[float] | npt.NDArray[np.float64]
+Color = str | tuple[float, float, float, float]
+_Curve = Sequence[float] | Doubles
 
 
 def require_matplotlib() -> None:
-    """Raise UsageError, which says what to install, if matplotlib is missing."""
+    """Check that matplotlib is installed.
+
+    Raises
+    ------
+    UsageError
+        If it is missing.
+    """
     if importlib.util.find_spec("matplotlib") is None:
         raise UsageError("matplotlib: not installed, and figures need it; pip install 'layerbits[experiments]'")
 
 
 def new_figure(*, width: float, height: float) -> Figure:
-    """Make an empty figure of so many inches; raises UsageError if matplotlib is missing."""
+    """Return an empty figure.
+
+    Parameters
+    ----------
+    width, height : float
+        Size in inches.
+
+    Raises
+    ------
+    UsageError
+        If matplotlib is missing.
+    """
     require_matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -44,18 +61,18 @@ def new_figure(*, width: float, height: float) -> Figure:
 
 
 def sequence_colors(count: int) -> list[tuple[float, float, float, float]]:
-    """Colours for `count` things that have an order, from light to dark."""
+    """Return `count` colours for an ordered series, from light to dark."""
     from matplotlib import colormaps
 
-    return [colormaps["viridis"](place) for place in np.linspace(0.88, 0.0, count)]
+    return [colormaps["viridis"](position) for position in np.linspace(0.88, 0.0, count)]
 
 
 def curve_panel(axes: Axes, *, ylabel: str, xlabel: str = "") -> None:
-    """Give `axes` the look of a panel of curves over a logarithmic axis."""
+    """Format `axes` for curves over a logarithmic x axis."""
     from matplotlib.ticker import LogFormatter
 
     class PlainNumbers(LogFormatter):
-        """Labels of an axis of about a decade, where 3 x 10^0 and 4 x 10^0 would overlap."""
+        """Labels without powers of ten, because 3 x 10^0 and 4 x 10^0 overlap on an axis of about one decade."""
 
         def __call__(self, x: float, pos: int | None = None) -> str:
             return f"{x:g}" if super().__call__(x, pos) else ""
@@ -77,18 +94,18 @@ def band(
     value: _Curve,
     upper: _Curve,
     *,
-    color: str | tuple[float, float, float, float],
+    color: Color,
     label: str,
     linewidth: float = 1.5,
     linestyle: str = "-",
 ) -> None:
-    """Draw a curve of values, shape (n,), over the band between the ends of their intervals."""
+    """Plot a curve of values, shape (n,), over the band between the lower and upper ends of their intervals."""
     axes.fill_between(x, lower, upper, color=color, alpha=0.3, linewidth=0)
     axes.plot(x, value, color=color, linewidth=linewidth, linestyle=linestyle, label=label)
 
 
 def reference_line(axes: Axes, value: float, label: str) -> None:
-    """Draw a dashed horizontal line at `value`, with its label on it at the right."""
+    """Plot a dashed horizontal line at `value`, with its label above its right end."""
     axes.axhline(value, color=_GREY, linestyle="--", linewidth=1)
     axes.annotate(
         label, (1, value), xycoords=("axes fraction", "data"), xytext=(0, 3), textcoords="offset points",
@@ -97,21 +114,19 @@ def reference_line(axes: Axes, value: float, label: str) -> None:
 
 
 def mark_epochs(axes: Axes, epochs: Sequence[int]) -> None:
-    """Mark epochs in a panel of curves by dotted vertical lines."""
+    """Plot a dotted vertical line at each epoch."""
     for epoch in epochs:
         axes.axvline(epoch, color=_GREY, linestyle=":", linewidth=1)
 
 
 def legend_outside(axes: Axes, title: str | None = None) -> None:
-    """Put the legend of `axes`, if there is anything to say in it, to the right of the panel."""
+    """Place the legend of `axes` to the right of the panel, unless no curve has a label."""
     if axes.get_legend_handles_labels()[1]:
         axes.legend(title=title, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, alignment="left")
 
 
-def scatter_panel(
-    axes: Axes3D, points: npt.NDArray[np.float64], labels: npt.NDArray[np.int64], *, title: str, limit: float = 1.0
-) -> None:
-    """Show points of shape (n, 3) in the cube [-limit, limit]^3, coloured by their labels, shape (n,)."""
+def scatter_panel(axes: Axes3D, points: Doubles, labels: Integers, *, title: str, limit: float = 1.0) -> None:
+    """Plot points of shape (n, 3) in the cube [-limit, limit]^3, coloured by their labels, shape (n,)."""
     colors = np.asarray(CLASS_COLORS)[labels]
     axes.scatter(*points.T, c=colors, s=3, alpha=0.5, linewidths=0)
     ends, ticks = (-limit, limit), (-limit, 0, limit)

@@ -1,1 +1,1 @@
-"""Experiments."""
+"""Deterministic, noisy and dropout convolutional networks on images."""

@@ -1,85 +1,50 @@
-"""Noise in a convolutional network on scikit-learn's digits: errors, similarity and clusters.
+"""The experiment digits-cnn, whose images come with scikit-learn.
 
-The CNN of mnist-cnn for images that come with scikit-learn. Writes the tables of `cnn` and `cnn_measures` in
-`layerbits.experiments`, digits-cnn.png, digits-cnn-epochs.png and digits-cnn-variants.png.
+The files of a run are described in `training` and `representations`; the figures are digits-cnn.png,
+digits-cnn-epochs.png and digits-cnn-variants.png.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
 from layerbits.data import digits_dataset
-from layerbits.experiments.cnn import figures as cnn_figures
-from layerbits.experiments.cnn import measures as cnn_measures
-from layerbits.experiments.cnn import study as cnn
+from layerbits.experiments.cnn.experiment import CnnExperiment, DataSize
+from layerbits.experiments.cnn.settings import CnnConfig
+from layerbits.experiments.cnn.training import TrainTestImages
 from layerbits.experiments.framework.configuration import require
-from layerbits.experiments.framework.run_folder import RunFolder
 
-_IMAGES = 1797
+_IMAGES, _PIXELS = 1797, 8 * 8
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(cnn.CnnConfig):
-    """Settings; see `CnnConfig`. What differs is ours, for images of 8 x 8 pixels, and few of them."""
+class Config(CnnConfig):
+    """Settings as in `CnnConfig`; the defaults below were chosen for few images of 8 x 8 pixels."""
 
-    units: int = 32  # the signs of 128 units tell so few images apart, whatever they have learnt
-    momentum: float = 0.9  # an epoch has 29 steps, where MNIST has 1875
-    shift: float = 0.5  # as large in proportion to the image
+    units: int = 32  # the signs of 128 units distinguish all images, even in an untrained network
+    momentum: float = 0.9  # an epoch has 29 steps, on MNIST 1875
+    shift: float = 0.5  # the same share of the width as on MNIST
     test_fraction: float = 0.5
 
     def __post_init__(self) -> None:
-        """Check the values.
-
-        Raises
-        ------
-        UsageError
-            If one is out of range.
-        """
         super().__post_init__()
         require(self, "test_fraction", 0.05 <= self.test_fraction <= 0.95, "a number from 0.05 to 0.95")
 
 
-QUICK: Mapping[str, Any] = {
-    "repeats": 2,
-    "sigmas": (0.05, 0.5),
-    "epochs": 20,
-    "evaluations": 8,
-    "measurements": 5,
-}
-
-
-def expected_seconds(config: Config) -> float:
-    """Return about how many seconds a run takes on two cores."""
-    test = round(_IMAGES * config.test_fraction)
-    return cnn.expected_seconds(config, train=_IMAGES - test, test=test, pixels=64)
-
-
-def run(config: Config, folder: RunFolder) -> None:
-    """Train, measure and draw, each going on from what `folder` holds."""
-    train(config, folder)
-    measure(config, folder)
-    with folder.phase("figures"):
-        draw(config, folder.path)
-
-
-def data(config: Config) -> cnn.Data:
-    """Return the digits, split."""
+def _images(config: Config) -> TrainTestImages:
     return digits_dataset(test_fraction=config.test_fraction, seed=config.seed)
 
 
-def train(config: Config, folder: RunFolder) -> None:
-    """Train each variant with each seed; leaves the folders of the trainings and errors.csv."""
-    cnn.train(config, folder, data(config))
+def _data_size(config: Config) -> DataSize:
+    test = round(_IMAGES * config.test_fraction)
+    return DataSize(_IMAGES - test, test, _PIXELS)
 
 
-def measure(config: Config, folder: RunFolder) -> None:
-    """Measure the representations of the test images; leaves the other tables."""
-    cnn_measures.measure(config, folder, data(config))
-
-
-def draw(config: Config, path: Path) -> None:
-    """Draw the figures from the tables in a folder, as far as they go."""
-    cnn_figures.draw(config, path, "digits-cnn")
+DIGITS_CNN = CnnExperiment(
+    name="digits-cnn",
+    description="Noise in a convolutional network on scikit-learn's digits: errors, similarity and clusters.",
+    config_type=Config,
+    quick={"repeats": 2, "sigmas": (0.05, 0.5), "epochs": 20, "evaluations": 8, "measurements": 5},
+    images=_images,
+    data_size=_data_size,
+)

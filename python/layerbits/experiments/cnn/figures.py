@@ -1,4 +1,4 @@
-"""Figures of the studies of a convolutional network, from the tables in the folder of a run, as far as they go."""
+"""Figures of the experiments with a convolutional network, from the tables of a finished or unfinished run."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from layerbits import plots
-from layerbits.experiments.cnn.measures import Clustering, Distances, Similarity
-from layerbits.experiments.cnn.study import CnnConfig, Errors, training_folder
+from layerbits.experiments.cnn.distance_figures import plot_distances
+from layerbits.experiments.cnn.representations import Clustering, Distances, Similarity
+from layerbits.experiments.cnn.settings import CnnConfig
+from layerbits.experiments.cnn.training import Errors, training_folder
 from layerbits.experiments.framework.run_folder import save_figure
 from layerbits.experiments.framework.tables import read_table
 from layerbits.training import read_training
@@ -20,93 +22,91 @@ from layerbits.training import read_training
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_Color = tuple[float, float, float, float]
+_Colors = Mapping[str, plots.Color]
 
-_SHOWN_EPOCHS = 4
-_SHOWN_SHARE = 1e-3  # of the pairs of a panel that may lie beyond its ends
-_KINDS = dict(zip(("within", "between"), plots.CLASS_COLORS, strict=True))
+_MOST_EPOCHS = 4  # columns of the figure of distances by epoch
 
 
-def draw(config: CnnConfig, path: Path, name: str) -> None:
-    """Draw NAME.png, and of the first seed's distances NAME-epochs.png and NAME-variants.png."""
-    _draw_curves(config, path, path / f"{name}.png")
+def plot(config: CnnConfig, path: Path, name: str) -> None:
+    """Plot the tables in the folder `path`.
+
+    The figures are NAME.png and, if there are distances, NAME-epochs.png and NAME-variants.png.
+    """
+    _plot_overview(config, path, path / f"{name}.png")
     distances = read_table(path / "distances.csv", Distances)
     epochs = sorted({row.epoch for row in distances if row.variant == "deterministic"})
     if not epochs:
         return
-    places = sorted({round(place) for place in np.linspace(0, len(epochs) - 1, _SHOWN_EPOCHS)})
-    columns = {f"deterministic, epoch {epochs[place]}": ("deterministic", epochs[place]) for place in places}
-    _draw_distances(config, distances, columns, path / f"{name}-epochs.png")
+    indices = sorted({round(index) for index in np.linspace(0, len(epochs) - 1, _MOST_EPOCHS)})
+    columns = [("deterministic", epochs[index]) for index in indices]
+    plot_distances(config.layers, distances, columns, path / f"{name}-epochs.png")
     variants = dict.fromkeys(row.variant for row in distances if row.epoch == epochs[-1])
-    columns = {f"{variant}, epoch {epochs[-1]}": (variant, epochs[-1]) for variant in variants}
-    _draw_distances(config, distances, columns, path / f"{name}-variants.png")
+    columns = [(variant, epochs[-1]) for variant in variants]
+    plot_distances(config.layers, distances, columns, path / f"{name}-variants.png")
 
 
-def _draw_curves(config: CnnConfig, path: Path, to: Path) -> None:
+def _plot_overview(config: CnnConfig, path: Path, figure_path: Path) -> None:
     errors, clustering = read_table(path / "errors.csv", Errors), read_table(path / "clustering.csv", Clustering)
     figure = plots.new_figure(width=14, height=7)
-    grid = figure.add_gridspec(2, 3)
-    ends, curves, similarity, overlap, entropy, last = (figure.add_subplot(grid[place]) for place in np.ndindex(2, 3))
+    panels = figure.subplots(2, 3)
     variants = _variant_colors(config)
     layers = dict(zip(config.layers, plots.sequence_colors(len(config.layers)), strict=True))
     if errors:
-        _draw_errors(ends, errors, variants)
-    _draw_error_curves(curves, config, path, variants)
-    _draw_similarities(similarity, config, read_table(path / "similarity.csv", Similarity), variants)
+        _plot_errors(panels[0, 0], errors, variants)
+    _plot_error_curves(panels[0, 1], config, path, variants)
+    _plot_similarities(panels[0, 2], config, read_table(path / "similarity.csv", Similarity), variants)
+    overlap, entropy, deepest_entropy = panels[1]
     deterministic = [row for row in clustering if row.variant == "deterministic"]
     deepest = [row for row in clustering if row.layer == config.layers[-1]]
-    for axes, title, rows, colors, value in (
-        (overlap, "deterministic", deterministic, layers, lambda row: row.overlap),
-        (entropy, "deterministic", deterministic, layers, lambda row: row.binned_entropy),
-        (last, config.layers[-1], deepest, variants, lambda row: row.binned_entropy),
-    ):
-        _draw_rows(axes, rows, colors, value)
-        axes.set_title(title, fontsize="medium")
+    _plot_clustering(overlap, deterministic, layers, lambda row: row.overlap)
+    _plot_clustering(entropy, deterministic, layers, lambda row: row.binned_entropy)
+    _plot_clustering(deepest_entropy, deepest, variants, lambda row: row.binned_entropy)
+    plots.curve_panel(overlap, xlabel="epoch", ylabel="overlap of the distances\nwithin and between classes")
+    for axes in (entropy, deepest_entropy):
         plots.curve_panel(axes, xlabel="epoch", ylabel="H(Bin(T)), two bins, in nats")
-        if axes is not overlap and errors:
+        if errors:
             plots.reference_line(axes, math.log(errors[0].images), f"log {errors[0].images}")
-    overlap.set_ylabel("overlap of the distances\nwithin and between classes")
-    plots.legend_outside(entropy)
-    plots.legend_outside(last)
-    save_figure(figure, to)
+        plots.legend_outside(axes)
+    for axes, title in zip(panels[1], ("deterministic", "deterministic", config.layers[-1]), strict=True):
+        axes.set_title(title, fontsize="medium")
+    save_figure(figure, figure_path)
 
 
-def _variant_colors(config: CnnConfig) -> dict[str, _Color]:
-    from matplotlib.colors import to_rgba
-
-    noisy = [variant.name for variant in config.trained if variant.sigma]
-    colors = {"deterministic": to_rgba("black")}
+def _variant_colors(config: CnnConfig) -> dict[str, plots.Color]:
+    noisy = [variant.name for variant in config.training_variants if variant.sigma]
+    dropout = [variant.name for variant in config.training_variants if variant.dropout]
+    colors: dict[str, plots.Color] = {"deterministic": "black"}
     colors |= zip(noisy, plots.sequence_colors(len(noisy)), strict=True)
-    return colors | {variant.name: to_rgba(plots.CLASS_COLORS[1]) for variant in config.trained if variant.dropout}
+    return colors | dict.fromkeys(dropout, plots.CLASS_COLORS[1])
 
 
-def _draw_errors(axes: Axes, errors: Sequence[Errors], colors: Mapping[str, _Color]) -> None:
-    """Draw the errors after the last epoch, a dot a seed, with mean and standard deviation."""
-    for place, (variant, color) in enumerate(colors.items()):
+def _plot_errors(axes: Axes, errors: Sequence[Errors], colors: _Colors) -> None:
+    """Plot the test errors after the last epoch: one dot a seed, their mean and their standard deviation."""
+    for position, (variant, color) in enumerate(colors.items()):
         percent = [100 * row.errors / row.images for row in errors if row.variant == variant]
-        axes.plot([place + 0.12] * len(percent), percent, ".", color=color, alpha=0.6)
+        axes.plot([position + 0.12] * len(percent), percent, ".", color=color, alpha=0.6)
         if percent:
-            spread = np.std(percent, ddof=1) if len(percent) > 1 else 0.0
-            axes.errorbar(place - 0.12, np.mean(percent), spread, fmt="o", color=color, capsize=3)
+            deviation = np.std(percent, ddof=1) if len(percent) > 1 else 0.0
+            axes.errorbar(position - 0.12, np.mean(percent), deviation, fmt="o", color=color, capsize=3)
     plots.curve_panel(axes, ylabel="test error in %\nseeds, mean ± standard deviation")
     axes.set_xscale("linear")
     axes.set_xticks(range(len(colors)), list(colors), rotation=30, ha="right")
-    _log_percent(axes)
+    _set_log_percent_scale(axes)
     axes.margins(x=0.1)
 
 
-def _draw_error_curves(axes: Axes, config: CnnConfig, path: Path, colors: Mapping[str, _Color]) -> None:
-    for variant in config.trained:
+def _plot_error_curves(axes: Axes, config: CnnConfig, path: Path, colors: _Colors) -> None:
+    for variant in config.training_variants:
         files = [training_folder(path, variant, seed) / "training.csv" for seed in config.seeds]
         rows = itertools.chain.from_iterable(read_training(file) for file in files if file.exists())
         points = [(row.epoch, 100 * (1 - row.accuracy)) for row in rows if row.split == "test"]
-        _draw_over_seeds(axes, points, color=colors[variant.name], label=variant.name)
+        _plot_over_seeds(axes, points, color=colors[variant.name], label=variant.name)
     plots.curve_panel(axes, xlabel="epoch", ylabel="test error in %\nmean and range over seeds")
-    _log_percent(axes)
+    _set_log_percent_scale(axes)
     plots.legend_outside(axes)
 
 
-def _log_percent(axes: Axes) -> None:
+def _set_log_percent_scale(axes: Axes) -> None:
     from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
     axes.set_yscale("log")
@@ -115,15 +115,13 @@ def _log_percent(axes: Axes) -> None:
     axes.yaxis.set_minor_formatter(NullFormatter())
 
 
-def _draw_similarities(
-    axes: Axes, config: CnnConfig, similarities: Sequence[Similarity], colors: Mapping[str, _Color]
-) -> None:
-    """Draw the mean similarity after the last epoch, layer by layer; noise on as a dashed line."""
+def _plot_similarities(axes: Axes, config: CnnConfig, similarities: Sequence[Similarity], colors: _Colors) -> None:
+    """Plot the mean similarity of each layer after the last epoch; lines are dashed where noise is on."""
     for (variant, color), (noise, style) in itertools.product(colors.items(), {"off": "-o", "on": "--o"}.items()):
         rows = [row for row in similarities if (row.variant, row.noise, row.epoch) == (variant, noise, config.epochs)]
-        means = [[row.mean for row in rows if row.layer == layer] for layer in config.layers]
         if rows:
-            axes.plot(range(len(means)), [np.mean(each) for each in means], style, color=color, markersize=4)
+            means = [np.mean([row.mean for row in rows if row.layer == layer]) for layer in config.layers]
+            axes.plot(range(len(means)), means, style, color=color, markersize=4)
     axes.plot([], [], "-", color="black", label="noise off")
     axes.plot([], [], "--", color="black", label="noise on")
     plots.curve_panel(axes, ylabel="cosine similarity\nto the deterministic network")
@@ -134,66 +132,25 @@ def _draw_similarities(
     plots.legend_outside(axes)
 
 
-def _draw_rows(
-    axes: Axes, rows: Sequence[Clustering], colors: Mapping[str, _Color], value: Callable[[Clustering], float]
+def _plot_clustering(
+    axes: Axes, rows: Sequence[Clustering], colors: _Colors, value: Callable[[Clustering], float]
 ) -> None:
-    # Those at the ceiling coincide: thinner lines go on top of thicker ones.
+    """Plot a curve for each layer or variant in `colors`."""
+    # Curves coincide at the largest entropy, log of the number of images: thinner lines are plotted over thicker ones.
     for (label, color), width in zip(colors.items(), np.linspace(3, 1.5, len(colors)), strict=True):
         points = [(row.epoch, value(row)) for row in rows if label in (row.layer, row.variant)]
-        _draw_over_seeds(axes, points, color=color, label=label, linewidth=width)
+        _plot_over_seeds(axes, points, color=color, label=label, linewidth=width)
 
 
-def _draw_over_seeds(
-    axes: Axes, points: Iterable[tuple[int, float]], *, color: _Color, label: str, linewidth: float = 1.5
+def _plot_over_seeds(
+    axes: Axes, points: Iterable[tuple[int, float]], *, color: plots.Color, label: str, linewidth: float = 1.5
 ) -> None:
-    """Draw the mean of the values at each epoch over the range of them."""
+    """Plot the mean of the values at each epoch over the band between their minimum and maximum."""
     by_epoch: dict[int, list[float]] = {}
-    for epoch, value in points:
-        by_epoch.setdefault(epoch, []).append(value)
-    if not by_epoch:  # a logarithmic axis takes no curve without points
+    for epoch, number in points:
+        by_epoch.setdefault(epoch, []).append(number)
+    if not by_epoch:  # matplotlib finds no limits of a logarithmic axis for an empty curve
         return
     epochs = sorted(by_epoch)
-    ends = ([float(of(by_epoch[epoch])) for epoch in epochs] for of in (min, np.mean, max))
-    plots.band(axes, epochs, *ends, color=color, label=label, linewidth=linewidth)
-
-
-def _draw_distances(
-    config: CnnConfig, distances: Sequence[Distances], columns: Mapping[str, tuple[str, int]], to: Path
-) -> None:
-    """Draw the distributions of the distances, layers by columns; a column is a variant at an epoch."""
-    figure = plots.new_figure(width=1.5 + 3 * len(columns), height=2.3 * len(config.layers))
-    panels = figure.subplots(len(config.layers), len(columns), squeeze=False, sharex="row", sharey="row")
-    for (row, layer), (column, (title, (variant, epoch))) in itertools.product(
-        enumerate(config.layers), enumerate(columns.items())
-    ):
-        axes = panels[row, column]
-        for kind, color in _KINDS.items():
-            bins = [
-                bin_ for bin_ in distances
-                if (bin_.variant, bin_.epoch, bin_.layer, bin_.kind) == (variant, epoch, layer, kind)
-            ]  # fmt: skip
-            _draw_distribution(axes, bins, color=color, label=f"{kind} classes")
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.set(yticks=[], xlabel=f"distance at {layer}")
-        if row == 0:
-            axes.set_title(title, fontsize="medium")
-    for row, layer in enumerate(config.layers):
-        shown = [bin_ for bin_ in distances if bin_.layer == layer and (bin_.variant, bin_.epoch) in columns.values()]
-        panels[row, 0].set_xlim(_reach(shown))
-    figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside right upper", frameon=False)
-    save_figure(figure, to)
-
-
-def _draw_distribution(axes: Axes, bins: Sequence[Distances], *, color: str, label: str) -> None:
-    edges = sorted({edge for bin_ in bins for edge in (bin_.lower, bin_.upper)})
-    places, counts = [(bin_.lower + bin_.upper) / 2 for bin_ in bins], [bin_.pairs for bin_ in bins]
-    axes.hist(places, edges, weights=counts, density=True, histtype="stepfilled", color=color, alpha=0.5, label=label)
-
-
-def _reach(bins: Sequence[Distances]) -> tuple[float, float]:
-    """Return the distances below and above which there are few pairs."""
-    lower, upper, pairs = (np.array([getattr(bin_, name) for bin_ in bins]) for name in ("lower", "upper", "pairs"))
-    order = np.argsort(lower)
-    share = np.cumsum(pairs[order]) / pairs.sum()
-    first, last = np.searchsorted(share, (_SHOWN_SHARE, 1 - _SHOWN_SHARE))
-    return float(lower[order][first]), float(upper[order][min(last, len(share) - 1)])
+    lower, value, upper = ([float(reduce(by_epoch[epoch])) for epoch in epochs] for reduce in (min, np.mean, max))
+    plots.band(axes, epochs, lower, value, upper, color=color, label=label, linewidth=linewidth)

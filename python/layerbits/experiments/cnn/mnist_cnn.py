@@ -1,114 +1,80 @@
-"""Noise in a convolutional network on MNIST: errors, similarity and clusters; needs --set data=FOLDER.
+"""The experiment mnist-cnn, whose images are read from the four IDX files of MNIST.
 
-The folder holds the four IDX files, by their standard names. Writes the tables of `cnn` and `cnn_measures` in
-`layerbits.experiments`, mnist-cnn.png, mnist-cnn-epochs.png and mnist-cnn-variants.png.
+The files of a run are described in `training` and `representations`; the figures are mnist-cnn.png,
+mnist-cnn-epochs.png and mnist-cnn-variants.png.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
 from layerbits._base import DataError
 from layerbits.data import SOURCE, mnist_dataset
-from layerbits.experiments.cnn import figures as cnn_figures
-from layerbits.experiments.cnn import measures as cnn_measures
-from layerbits.experiments.cnn import study as cnn
+from layerbits.experiments.cnn.experiment import CnnExperiment, DataSize
+from layerbits.experiments.cnn.settings import CnnConfig
+from layerbits.experiments.cnn.training import TrainTestImages
 from layerbits.experiments.framework.configuration import needed, require_positive
-from layerbits.experiments.framework.run_folder import RunFolder
+
+_PIXELS = 28 * 28
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(cnn.CnnConfig):
-    """Settings; see `CnnConfig`. Where the folder has fewer images than asked for, it is all of them."""
+class Config(CnnConfig):
+    """Settings as in `CnnConfig`. If the files hold fewer images than the settings say, all are used."""
 
     data: str = needed(f"the folder with the four files of {SOURCE}")
-    train_images: int = 60_000  # the first of the folder
+    train_images: int = 60_000  # the first of the file
     test_images: int = 10_000
 
     def __post_init__(self) -> None:
-        """Check the values.
-
-        Raises
-        ------
-        UsageError
-            If one is out of range.
-        """
         super().__post_init__()
         require_positive(self, "train_images", "test_images")
 
 
-# A part of the images; fewer units, for the signs of 128 tell so few apart; momentum, to learn in few epochs.
-QUICK: Mapping[str, Any] = {
-    "repeats": 1,
-    "sigmas": (0.05, 0.5),
-    "units": 32,
-    "momentum": 0.9,
-    "epochs": 6,
-    "evaluations": 4,
-    "measurements": 3,
-    "train_images": 1000,
-    "test_images": 500,
-}
-
-
-def expected_seconds(config: Config) -> float:
-    """Return about how many seconds a run takes on two cores; of the standard files, if no folder is given yet.
+def _images(config: Config) -> TrainTestImages:
+    """Read the images.
 
     Raises
     ------
     DataError
-        If what the folder holds is not MNIST.
+        The files are missing or damaged, or the test images leave nothing to measure.
     """
-    train, test, pixels = config.train_images, config.test_images, 28 * 28
-    if config.data:
-        train_data, test_data = data(config)
-        train, test, pixels = len(train_data), len(test_data), train_data.inputs[0].numel()
-    return cnn.expected_seconds(config, train=train, test=test, pixels=pixels)
-
-
-def run(config: Config, folder: RunFolder) -> None:
-    """Train, measure and draw, each going on from what `folder` holds."""
-    train(config, folder)
-    measure(config, folder)
-    with folder.phase("figures"):
-        draw(config, folder.path)
-
-
-def data(config: Config) -> cnn.Data:
-    """Return the images that are asked for.
-
-    Raises
-    ------
-    DataError
-        If the folder does not hold MNIST, or there is nothing to measure in its first images.
-    """
-    train_data, test_data = mnist_dataset(config.data)
-    train_data, test_data = train_data.first(config.train_images), test_data.first(config.test_images)
-    least = 2 ** len(config.channels)  # a pooling each
-    if min(test_data.size) < least:
-        raise DataError(f"{config.data}: got images of {test_data.size} pixels, wanted {least} or more either way")
-    sizes = test_data.labels.bincount()
-    if (sizes > 0).sum() < 2 or sizes.max() < 2:
+    train, test = mnist_dataset(config.data)
+    train, test = train.first(config.train_images), test.first(config.test_images)
+    smallest = 2 ** len(config.channels)  # each pooling halves the size
+    if min(test.size) < smallest:
+        raise DataError(f"{config.data}: got images of {test.size} pixels, wanted {smallest} or more either way")
+    class_sizes = test.labels.bincount()
+    if (class_sizes > 0).sum() < 2 or class_sizes.max() < 2:
         raise DataError(
-            f"{config.data}: got {len(test_data)} test images with no pair of one class, or none of two, wanted pairs "
-            "of both kinds to compare; raise test_images, or take other files"
+            f"{config.data}: got {len(test)} test images, wanted pairs of one class and pairs of two classes to "
+            "compare; raise test_images, or use other files"
         )
-    return train_data, test_data
+    return train, test
 
 
-def train(config: Config, folder: RunFolder) -> None:
-    """Train each variant with each seed; leaves the folders of the trainings and errors.csv."""
-    cnn.train(config, folder, data(config))
+def _data_size(config: Config) -> DataSize:
+    if not config.data:
+        return DataSize(config.train_images, config.test_images, _PIXELS)
+    train, test = _images(config)
+    return DataSize(len(train), len(test), train.inputs[0].numel())
 
 
-def measure(config: Config, folder: RunFolder) -> None:
-    """Measure the representations of the test images; leaves the other tables."""
-    cnn_measures.measure(config, folder, data(config))
-
-
-def draw(config: Config, path: Path) -> None:
-    """Draw the figures from the tables in a folder, as far as they go."""
-    cnn_figures.draw(config, path, "mnist-cnn")
+MNIST_CNN = CnnExperiment(
+    name="mnist-cnn",
+    description="Noise in a convolutional network on MNIST: errors, similarity and clusters; needs --set data=FOLDER.",
+    config_type=Config,
+    quick={
+        "repeats": 1,
+        "sigmas": (0.05, 0.5),
+        "units": 32,  # as in digits-cnn: the signs of 128 units distinguish this many images
+        "momentum": 0.9,  # few epochs
+        "epochs": 6,
+        "evaluations": 4,
+        "measurements": 3,
+        "train_images": 1000,
+        "test_images": 500,
+    },
+    images=_images,
+    data_size=_data_size,
+)

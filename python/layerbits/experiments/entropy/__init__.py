@@ -1,1 +1,1 @@
-"""Experiments."""
+"""Experiments on the estimation of entropies and of information."""

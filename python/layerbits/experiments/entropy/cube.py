@@ -1,4 +1,7 @@
-"""Signals at the corners of the cube: independent bits, +1 with a given probability, whose information is known."""
+"""Signals at the corners of a cube: independent bits of +1 and -1, whose information through noise is an integral.
+
+A bit is +1 with a given probability, and T = S + Z with normal noise Z.
+"""
 
 from __future__ import annotations
 
@@ -6,58 +9,57 @@ import functools
 import math
 
 import numpy as np
-import numpy.typing as npt
 from scipy import integrate
 
-_Floats = npt.NDArray[np.float64]
+from layerbits._base import Doubles
 
 
-def corners(dim: int) -> _Floats:
+def corners(dim: int) -> Doubles:
     """Return the corners of [-1, 1]^d, shape (2^d, d)."""
-    signs: _Floats = np.where(np.arange(2**dim)[:, None] >> np.arange(dim) & 1, 1.0, -1.0)
+    signs: Doubles = np.where(np.arange(2**dim)[:, None] >> np.arange(dim) & 1, 1.0, -1.0)
     return signs
 
 
-def law(dim: int, probability: float) -> _Floats:
-    """Return the probability of each corner, shape (2^d,)."""
-    shares: _Floats = np.where(corners(dim) > 0, probability, 1 - probability)
-    product: _Floats = shares.prod(1)
+def corner_probabilities(dim: int, probability: float) -> Doubles:
+    """Return the probability of each corner, shape (2^d,), for bits that are +1 with a given probability."""
+    bits: Doubles = np.where(corners(dim) > 0, probability, 1 - probability)
+    product: Doubles = bits.prod(1)
     return product
 
 
-def surprise(dim: int, probability: float, sigma: float) -> _Floats:
-    """Return the divergence of T = S + Z given the corner S from T, in nats, of each corner, by quadrature: (2^d,).
+def corner_divergences(dim: int, probability: float, sigma: float) -> Doubles:
+    """Compute D(p(t|s) || p(t)) in nats for each corner s by quadrature, shape (2^d,).
 
-    Their mean under `law` is I(S;T).
+    Their mean over the corners is I(S;T).
     """
-    of_plus, of_minus = (_bit_surprise(share, sigma) for share in (probability, 1 - probability))
-    bits: _Floats = np.where(corners(dim) > 0, of_plus, of_minus)
-    total: _Floats = bits.sum(1)
+    plus, minus = (_bit_divergence(value, sigma) for value in (probability, 1 - probability))
+    bits: Doubles = np.where(corners(dim) > 0, plus, minus)
+    total: Doubles = bits.sum(1)
     return total
 
 
 def information(dim: int, probability: float, sigma: float) -> float:
-    """Return I(S;T) in nats."""
-    return float(law(dim, probability) @ surprise(dim, probability, sigma))
+    """Compute I(S;T) in nats."""
+    return float(corner_probabilities(dim, probability) @ corner_divergences(dim, probability, sigma))
 
 
-def log_density(points: _Floats, probability: float, sigma: float) -> _Floats:
-    """Return the log density of T at points of shape (m, d), shape (m,)."""
-    terms = np.stack([-((points - 1) ** 2), -((points + 1) ** 2)]) / (2 * sigma**2)
-    shares = np.log([probability, 1 - probability])[:, None, None]
-    bits = np.logaddexp.reduce(terms + shares, axis=0) - math.log(math.sqrt(2 * math.pi) * sigma)
-    total: _Floats = bits.sum(1)
+def log_density(points: Doubles, probability: float, sigma: float) -> Doubles:
+    """Compute the log density of T at points of shape (m, d); returns shape (m,)."""
+    exponents = np.stack([-((points - 1) ** 2), -((points + 1) ** 2)]) / (2 * sigma**2)
+    log_probabilities = np.log([probability, 1 - probability])[:, None, None]
+    bits = np.logaddexp.reduce(exponents + log_probabilities, axis=0) - math.log(math.sqrt(2 * math.pi) * sigma)
+    total: Doubles = bits.sum(1)
     return total
 
 
 @functools.cache
-def _bit_surprise(share: float, sigma: float) -> float:
-    """Return the divergence of a bit whose value has the probability `share`."""
+def _bit_divergence(probability: float, sigma: float) -> float:
+    """Compute the divergence for one bit, given its value, which has this probability."""
 
     def integrand(z: float) -> float:
-        other = math.log(1 - share) - 2 * (1 + sigma * z) / sigma**2
-        return -math.exp(-(z**2) / 2) / math.sqrt(2 * math.pi) * float(np.logaddexp(math.log(share), other))
+        opposite = math.log(1 - probability) - 2 * (1 + sigma * z) / sigma**2
+        return -math.exp(-(z**2) / 2) / math.sqrt(2 * math.pi) * float(np.logaddexp(math.log(probability), opposite))
 
-    # Beyond 12 standard deviations the density is below 1e-31. Around -1 / sigma, if within, the integrand bends.
+    # The density is below 1e-31 beyond 12 standard deviations. The integrand bends near -1 / sigma.
     value, _ = integrate.quad(integrand, -12, 12, points=(max(-12.0, -1 / sigma),), limit=500, epsabs=1e-12)
     return float(value)

@@ -1,4 +1,4 @@
-"""The plug-in and its rivals on samples of T = S + Z, as one table of functions, and their curves against n."""
+"""Estimators of h(T), T = S + Z, from samples: the plug-in, and three estimators that use the noisy values alone."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from layerbits import plots
+from layerbits._base import Doubles
 from layerbits.baselines import kde_entropy, kozachenko_leonenko_entropy
 from layerbits.geometry import binned_entropy
 from layerbits.mixtures import mixture_entropy
@@ -17,13 +17,24 @@ from layerbits.mixtures import mixture_entropy
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_Floats = npt.NDArray[np.float64]
-
 PLUG_IN, NEIGHBOURS, KDE, BINNING = "plug-in", "Kozachenko-Leonenko", "KDE", "binning"
 
+_SMALLEST_DRAWS, _LARGEST_DRAWS = 10_240, 2**22  # the first two batches of `mixture_entropy`, and its limit
 
-class Value(NamedTuple):
-    """An estimate of h(T) in nats; the error and the ends are of the integration of a plug-in, NaN for rivals."""
+
+class NoisySample(NamedTuple):
+    """A sample of T = S + Z."""
+
+    signals: Doubles  # S, shape (n, d)
+    noise: Doubles  # Z / sigma, standard normal, shape (n, d)
+    sigma: float
+
+
+class EntropyEstimate(NamedTuple):
+    """An estimate of h(T) in nats.
+
+    Standard error and ends are those of the numerical integration of a plug-in; they are NaN for other estimators.
+    """
 
     value: float
     standard_error: float
@@ -31,64 +42,80 @@ class Value(NamedTuple):
     upper: float
 
 
-class Settings(NamedTuple):
-    """Of the estimators: half width of the plug-in's interval, the k of the neighbour, folds, and width of a bin."""
+class EstimatorSettings(NamedTuple):
+    """Settings of the estimators."""
 
-    tolerance: float
-    neighbours: int
-    folds: int
+    tolerance: float  # half width of the interval of a plug-in, in nats
+    neighbours: int  # k of the nearest neighbour
+    folds: int  # for the cross-validated bandwidth of a KDE
     bin_size: float
 
 
-def estimate(name: str, signals: _Floats, noise: _Floats, sigma: float, settings: Settings, *, seed: int) -> Value:
-    """Estimate h(S + Z): the plug-in knows `signals` and the law of the noise, its rivals their sum; both (n, d)."""
+def estimate_entropy(name: str, sample: NoisySample, settings: EstimatorSettings, *, seed: int) -> EntropyEstimate:
+    """Estimate h(T). The plug-in uses the signals and the law of the noise, other estimators use the sums S + Z."""
     if name == PLUG_IN:
-        found = mixture_entropy(signals, sigma, tolerance=settings.tolerance, seed=seed)
-        return Value(found.value, found.standard_error, found.lower, found.upper)
-    return Value(_RIVALS[name](signals + noise, settings, seed), math.nan, math.nan, math.nan)
+        estimate = mixture_entropy(sample.signals, sample.sigma, tolerance=settings.tolerance, seed=seed)
+        return EntropyEstimate(estimate.value, estimate.standard_error, estimate.lower, estimate.upper)
+    points = sample.signals + sample.sigma * sample.noise
+    return EntropyEstimate(_ESTIMATORS[name](points, settings, seed), math.nan, math.nan, math.nan)
 
 
 def expected_draws(tolerance: float, *, at_hundredth: float) -> float:
-    """Return about how many draws a plug-in takes that takes `at_hundredth` for a half width of 0.01 nats."""
-    # Between the first two batches of `mixture_entropy` and its limit.
-    return min(max(at_hundredth * (0.01 / tolerance) ** 2, 10_240), 2**22)
+    """Estimate the number of draws of a plug-in that takes `at_hundredth` draws for a half width of 0.01 nats."""
+    return min(max(at_hundredth * (0.01 / tolerance) ** 2, _SMALLEST_DRAWS), _LARGEST_DRAWS)
 
 
-def _binning(points: _Floats, settings: Settings, _: int) -> float:
-    """Return the entropy of the histogram as a density: log b for each dimension of a bin more than H(Bin(T))."""
+def _neighbours(points: Doubles, settings: EstimatorSettings, _: int) -> float:
+    return kozachenko_leonenko_entropy(points, neighbours=settings.neighbours).value
+
+
+def _kde(points: Doubles, settings: EstimatorSettings, seed: int) -> float:
+    return kde_entropy(points, folds=settings.folds, seed=seed).value
+
+
+def _binning(points: Doubles, settings: EstimatorSettings, _: int) -> float:
+    """Compute the entropy of the histogram as a density: H(Bin(T)) plus the log of the volume of a bin."""
     dim: int = points.shape[1]
     return binned_entropy(points, settings.bin_size) + dim * math.log(settings.bin_size)
 
 
-_RIVALS: Mapping[str, Callable[[_Floats, Settings, int], float]] = {
-    NEIGHBOURS: lambda points, s, _: kozachenko_leonenko_entropy(points, neighbours=s.neighbours).value,
-    KDE: lambda points, s, seed: kde_entropy(points, folds=s.folds, seed=seed).value,
+_ESTIMATORS: Mapping[str, Callable[[Doubles, EstimatorSettings, int], float]] = {
+    NEIGHBOURS: _neighbours,
+    KDE: _kde,
     BINNING: _binning,
 }
-ESTIMATORS = (PLUG_IN, *_RIVALS)
-COLORS = dict(zip(ESTIMATORS, ("#0072B2", "#E69F00", "#009E73", "#CC79A7"), strict=True))  # of Okabe and Ito
+ESTIMATORS = (PLUG_IN, *_ESTIMATORS)
+COLORS = dict(zip(ESTIMATORS, ("#0072B2", "#E69F00", "#009E73", "#CC79A7"), strict=True))  # Okabe and Ito
 
 
-def draw_entropies(axes: Axes, points: Sequence[Any], *, truth: tuple[float, float]) -> None:
-    """Draw mean estimates against n, over the range of the values, or of their intervals where there are.
+def plot_entropies(axes: Axes, rows: Sequence[Any], *, lower: float, upper: float) -> None:
+    """Plot mean estimates against n, over bands from the smallest value or lower end to the largest value or upper end.
 
-    `truth` is an interval, which may be a point. `points` are rows of a table with columns estimator, samples, value,
-    lower and upper. The panel shows what lies as near to the truth as the plug-in does.
+    The y axis reaches as far from the true value as the plug-in does.
+
+    Parameters
+    ----------
+    axes : Axes
+        The panel.
+    rows : sequence of NamedTuple
+        Estimates, with the fields estimator, samples, value, lower and upper.
+    lower, upper : float
+        Interval for the true value; equal where it is known.
     """
-    for name in dict.fromkeys(point.estimator for point in points):
+    for name in dict.fromkeys(row.estimator for row in rows):
         curve: dict[int, list[Any]] = {}
-        for point in points:
-            if point.estimator == name:
-                curve.setdefault(point.samples, []).append(point)
-        value = [float(np.mean([p.value for p in some])) for some in curve.values()]
-        lower = [min(float(np.fmin(p.lower, p.value)) for p in some) for some in curve.values()]
-        upper = [max(float(np.fmax(p.upper, p.value)) for p in some) for some in curve.values()]
-        plots.band(axes, list(curve), lower, value, upper, color=COLORS[name], label=name)
-    if truth[0] < truth[1]:
-        axes.axhspan(*truth, color="black", alpha=0.2, linewidth=0, label="truth, 95 % interval")
+        for row in rows:
+            if row.estimator == name:
+                curve.setdefault(row.samples, []).append(row)
+        means = [float(np.mean([row.value for row in repeats])) for repeats in curve.values()]
+        bottom = [min(float(np.fmin(row.lower, row.value)) for row in repeats) for repeats in curve.values()]
+        top = [max(float(np.fmax(row.upper, row.value)) for row in repeats) for repeats in curve.values()]
+        plots.band(axes, list(curve), bottom, means, top, color=COLORS[name], label=name)
+    if lower < upper:
+        axes.axhspan(lower, upper, color="black", alpha=0.2, linewidth=0, label="true value, 95 % interval")
     else:
-        axes.axhline(truth[0], color="black", linestyle="--", linewidth=1, label="truth")
-    middle = sum(truth) / 2
-    reach = 1.2 * max([abs(p.value - middle) for p in points if p.estimator == PLUG_IN], default=1.0)
+        axes.axhline(lower, color="black", linestyle="--", linewidth=1, label="true value")
+    middle = (lower + upper) / 2
+    reach = 1.2 * max([abs(row.value - middle) for row in rows if row.estimator == PLUG_IN], default=1.0)
     axes.set_ylim(middle - reach, middle + reach)
     plots.curve_panel(axes, ylabel="h(T) in nats")

@@ -1,0 +1,87 @@
+"""The experiment with a convolutional network; its instances differ in their images and settings."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from layerbits._base import UsageError
+from layerbits.experiments.cnn import figures, representations, training
+from layerbits.experiments.cnn.settings import CnnConfig
+from layerbits.experiments.framework.experiment import Experiment
+from layerbits.experiments.framework.run_folder import RunFolder
+
+CnnConfigT = TypeVar("CnnConfigT", bound=CnnConfig)
+
+# Seconds on two cores of Zen 5.
+_STEP_SECONDS = 9e-4  # per training step
+_PIXEL_SECONDS = 6.5e-7  # per pixel in a training step
+_EVALUATED_PIXEL_SECONDS = 2e-7
+_NETWORK_SECONDS = 0.04  # per measured network
+_UNIT_SECONDS = 6e-8  # per unit and measured image
+_PAIR_SECONDS = 2.5e-11  # per unit and pair of measured images
+_FIGURE_SECONDS = 3.0
+
+
+class DataSize(NamedTuple):
+    """Number of training images, of test images, and of pixels of an image."""
+
+    train: int
+    test: int
+    pixels: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class CnnExperiment(Experiment[CnnConfigT]):
+    """Train deterministic, noisy and dropout networks on images; measure their errors and representations.
+
+    Attributes
+    ----------
+    images : callable
+        Returns the training images and the test images.
+    data_size : callable
+        Returns the `DataSize` of `images`, also if a setting that names the data is not given yet.
+    """
+
+    images: Callable[[CnnConfigT], training.TrainTestImages]
+    data_size: Callable[[CnnConfigT], DataSize]
+
+    def expected_seconds(self, config: CnnConfigT) -> float:
+        """Estimate the duration of a run.
+
+        Raises
+        ------
+        UsageError
+            The last batch of an epoch would have one image.
+        DataError
+            The images are not usable.
+        """
+        train, test, pixels = self.data_size(config)
+        if train % config.batch_size == 1:
+            raise UsageError(
+                f"batch_size: got {config.batch_size}, which leaves one of {train} images for the last batch, and "
+                "batch norm needs two; wanted another size"
+            )
+        steps = config.epochs * math.ceil(train / config.batch_size)
+        train_seconds = steps * _STEP_SECONDS + config.epochs * train * pixels * _PIXEL_SECONDS
+        evaluate_seconds = config.evaluations * (train + test) * pixels * _EVALUATED_PIXEL_SECONDS
+        units = config.units + sum(channels * pixels / 4**layer for layer, channels in enumerate(config.channels))
+        pair_seconds = test / 2 * _PAIR_SECONDS
+        measure_seconds = config.measurements * (_NETWORK_SECONDS + test * units * (_UNIT_SECONDS + pair_seconds))
+        seconds = train_seconds + evaluate_seconds + measure_seconds
+        return float(len(config.trainings) * seconds + _FIGURE_SECONDS)
+
+    def train(self, config: CnnConfigT, folder: RunFolder) -> None:
+        """Train each variant with each seed; write a folder for each training, and errors.csv."""
+        training.train(config, folder, self.images(config))
+
+    def measure(self, config: CnnConfigT, folder: RunFolder) -> None:
+        """Measure the representations of the test images; write the other tables."""
+        representations.measure(config, folder, self.images(config)[1])
+
+    def plot(self, config: CnnConfigT, path: Path) -> None:
+        """Plot the tables in the folder `path`."""
+        figures.plot(config, path, self.name)

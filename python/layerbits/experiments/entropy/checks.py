@@ -1,0 +1,21 @@
+"""Checks of settings that several experiments on entropy share."""
+
+from __future__ import annotations
+
+import itertools
+
+from layerbits.experiments.framework.configuration import Configuration, require
+
+
+def require_ascending(config: Configuration, name: str) -> None:
+    """Require each item of the tuple `name` to be above the one before."""
+    items = getattr(config, name)
+    ascending = all(smaller < larger for smaller, larger in itertools.pairwise(items))
+    require(config, name, ascending, "each number above the one before")
+
+
+def require_enough_samples(config: Configuration, *, samples: int, neighbours: int, folds: int) -> None:
+    """Require the smallest number of samples to be enough for the k-th neighbour and for the folds of a KDE."""
+    require(config, "folds", folds >= 2, "at least 2")
+    smallest = max(neighbours + 1, folds)
+    require(config, "samples", samples >= smallest, f"at least {smallest}, for these neighbours and folds")

@@ -1,0 +1,1 @@
+"""Estimators of the entropy of a noisy mixture, compared."""

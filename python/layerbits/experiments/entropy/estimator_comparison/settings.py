@@ -1,0 +1,69 @@
+"""Settings of the experiment estimator-comparison, and the rows of its table of estimates."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import NamedTuple
+
+from layerbits.experiments.entropy.checks import require_ascending, require_enough_samples
+from layerbits.experiments.entropy.entropy_estimators import ESTIMATORS
+from layerbits.experiments.framework.configuration import (
+    Configuration,
+    require,
+    require_distinct,
+    require_positive,
+    require_tolerance,
+    require_within,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(Configuration):
+    """Settings. [T]: arXiv 1810.11589. [D]: chosen for layerbits, because [T] does not say."""
+
+    sigmas: tuple[float, ...] = (0.05, 0.1, 0.2)  # [T]
+    dims: tuple[int, ...] = (5, 10)  # [T]
+    # [T], read as the standard deviation of a normal distribution before it is cut off at the faces of the cube: this
+    # reading gives the entropies per dimension of [T], -.855, -.183 and .505.
+    spread: float = 0.02
+    estimators: tuple[str, ...] = ESTIMATORS
+    samples: tuple[int, ...] = (10, 32, 100, 316, 1000, 3162, 10_000, 31_623, 100_000)  # [T] to 10^7
+    max_neighbour_samples: int = 100_000  # for Kozachenko-Leonenko
+    max_kde_samples: int = 10_000  # for a KDE, whose work grows with the square
+    repeats: int = 5
+    tolerance: float = 0.005  # half width in nats of the interval of a plug-in
+    neighbours: int = 3  # [D]
+    folds: int = 5  # [D]
+    bin_size: float = 0.1  # [D]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        not_numbers = ("seed", "estimators")
+        require_positive(self, *(field.name for field in dataclasses.fields(self) if field.name not in not_numbers))
+        require_distinct(self, "sigmas", "dims", "estimators")
+        require_tolerance(self)
+        require_within(self, sigmas=(0.01, 10), samples=(1, 2**24), repeats=(2, 10_000), bin_size=(1e-15, 10**6))
+        require(self, "dims", max(self.dims) <= 16, "at most 16")
+        require(self, "spread", self.spread <= 0.3, "at most 0.3, so that components are inside the cube")
+        valid = bool(self.estimators) and set(self.estimators) <= set(ESTIMATORS)
+        require(self, "estimators", valid, f"some of {', '.join(ESTIMATORS)}")
+        require_ascending(self, "samples")
+        require_enough_samples(self, samples=self.samples[0], neighbours=self.neighbours, folds=self.folds)
+
+
+class EstimateRow(NamedTuple):
+    """A row of estimates.csv; in nats.
+
+    Standard error and ends are those of the numerical integration of a plug-in, NaN for other estimators.
+    """
+
+    estimator: str
+    sigma: float
+    dim: int
+    samples: int
+    repeat: int
+    value: float
+    standard_error: float
+    lower: float
+    upper: float
+    truth: float

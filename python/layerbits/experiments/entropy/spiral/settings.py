@@ -1,0 +1,71 @@
+"""Settings of the experiment spiral, and the rows of its table of estimates."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import NamedTuple
+
+from layerbits.experiments.entropy.checks import require_ascending, require_enough_samples
+from layerbits.experiments.framework.configuration import (
+    Configuration,
+    require,
+    require_positive,
+    require_tolerance,
+    require_within,
+)
+
+CLASSES = 3
+WIDTHS = (8, 9, 10)  # [T] of the hidden layers
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(Configuration):
+    """Settings. [T]: arXiv 1810.11589. [D]: chosen for layerbits, because [T] does not say."""
+
+    sigma: float = 0.2  # [T]
+    points: int = 3000  # [D] of the training set, and as many of the test set
+    epochs: int = 300  # [D] enough for the 98 % accuracy of [T]
+    learning_rate: float = 0.01  # [D] Adam
+    batch_size: int = 256  # [D]
+    evaluations: int = 30
+    samples: tuple[int, ...] = (10, 32, 100, 316, 1000, 3162, 10_000, 31_623)
+    max_kde_samples: int = 10_000  # for a KDE, whose work grows with the square
+    repeats: int = 4
+    reference_samples: int = 100_000  # per plug-in behind the interval for the true entropy
+    reference_repeats: int = 4
+    tolerance: float = 0.02  # half width in nats of the interval of a plug-in
+    neighbours: int = 3  # [D]
+    folds: int = 5  # [D]
+    grid: int = 80  # points on each axis of the map of decisions
+    passes: int = 64  # noisy passes at each of these points
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_positive(self, *(field.name for field in dataclasses.fields(self) if field.name != "seed"))
+        require_tolerance(self)
+        require_within(
+            self, sigma=(0.01, 100), points=(1, 2**20), evaluations=(2, 10**6), samples=(1, 2**20),
+            repeats=(2, 10_000), reference_samples=(2, 2**24), reference_repeats=(3, 2**24), grid=(2, 2**24),
+            passes=(1, 2**24),
+        )  # fmt: skip
+        fits = self.reference_samples * self.reference_repeats <= 2**24
+        require(self, "reference_samples", fits, "at most 2^24 in all reference_repeats, for memory")
+        fits = self.grid**2 * self.passes <= 2**24
+        require(self, "passes", fits, "at most 2^24 at all grid^2 points, for memory")
+        require_ascending(self, "samples")
+        require_enough_samples(self, samples=self.samples[0], neighbours=self.neighbours, folds=self.folds)
+
+
+class EstimateRow(NamedTuple):
+    """A row of estimates.csv; in nats.
+
+    Standard error and ends are those of the numerical integration of a plug-in, NaN for other estimators.
+    """
+
+    estimator: str
+    samples: int
+    repeat: int
+    value: float
+    standard_error: float
+    lower: float
+    upper: float

@@ -23,8 +23,8 @@ SMALL = {
     "weights": tuple(sorted(PUBLISHED)),
 }  # fmt: skip
 PUBLIC_CODE = {
-    "momentum": 1.0, "learning_rate": 1e-3, "epochs": 400, "evaluations": 10, "measurements": 20, "shown_epochs": (400,),
-    "weights": (0.3,), "sigmas": (0.1,),
+    "momentum": 1.0, "learning_rate": 1e-3, "epochs": 400, "evaluations": 10, "measurements": 20,
+    "shown_epochs": (400,), "weights": (0.3,), "sigmas": (0.1,),
 }  # fmt: skip
 
 
@@ -85,7 +85,7 @@ def test_information_rises_to_log_4_and_falls_to_the_entropy_of_the_class(folder
     assert curve[0].upper < math.log(4) / 2
     # After the peak the information never rises by more than the widths of the intervals.
     assert all(later.lower <= earlier.upper for earlier, later in zip(curve[peak:-1], curve[peak + 1 :], strict=True))
-    # Of the three inputs of one class, one is at most 0.3 sigma away from the others, which adds at most
+    # Three inputs have one class, and one of them is at most 0.3 sigma away from the others, which adds at most
     # 3/4 of 2/9 0.3^2 / 2 = 0.0075 nats.
     assert ENTROPY_OF_QUARTER - 1e-6 <= curve[-1].upper <= ENTROPY_OF_QUARTER + 0.0075 + 0.02
     assert read_table(folder / "neurons.csv", Neuron)[-1].truth < ENTROPY_OF_QUARTER + 0.0075

@@ -1,4 +1,4 @@
-"""The experiment szt-tanh, with a training of a few epochs; tools/ci checks what its quick run shows."""
+"""The experiment szt-tanh, with a training of a few epochs; a check in tools/ tests the claims on its quick run."""
 
 import json
 import math

@@ -1,8 +1,8 @@
-"""Train a classifier that keeps little of its input: minimize cross-entropy + penalty * I(X;T), T its noisy code.
+"""Train a classifier whose code T has little information about its input: minimize cross-entropy + penalty * I(X;T).
 
     python examples/information_penalty.py
 
-The inputs hold log 4096 = 8.32 nats, of which the labels need log 2 = 0.69.
+The inputs have log 4096 = 8.32 nats of information; the labels need log 2 = 0.69.
 """
 
 from collections import OrderedDict
@@ -18,22 +18,23 @@ BATCH = 512
 
 
 def data() -> tuple[Tensor, Tensor]:
-    """Return all 4096 inputs of 12 signs, shape (4096, 12), and the side of a plane on which each lies."""
+    """Return all 4096 vectors of 12 signs, shape (4096, 12), and for each the side of a plane as its label, (4096,)."""
     inputs = torch.cartesian_prod(*[torch.tensor([-1.0, 1.0])] * 12)
     return inputs, (inputs @ torch.linspace(0.5, 1.5, 12) > 0).long()
 
 
 def information(points: Tensor, signals: Tensor) -> Tensor:
-    """Estimate I(X;T) in nats from points t = s + z of the signals s of a batch, (n, d) both; differentiable in both.
+    """Estimate I(X;T) in nats from the signals s and the noisy points t = s + z of a batch, both of shape (n, d).
 
-    The mean of log p(t|x) - log p(t), at most log n, with p(t|x) = N(t; s, sigma^2 I) and p(t) the mixture of these.
+    The estimate is the mean of log p(t|x) - log p(t), where p(t|x) = N(t; s, sigma^2 I) and p(t) is their mixture.
+    It is at most log n, and differentiable in both arguments.
     """
-    own = torch.distributions.Normal(signals, SIGMA).log_prob(points).sum(1)
-    return (own - lb.mixture_log_density(points, signals, SIGMA)).mean()
+    conditional = torch.distributions.Normal(signals, SIGMA).log_prob(points).sum(1)
+    return (conditional - lb.mixture_log_density(points, signals, SIGMA)).mean()
 
 
 def train(inputs: Tensor, labels: Tensor, *, penalty: float, epochs: int, seed: int = 0) -> lb.NoisyModule:
-    """Train a network 12-10-3-2 with noise on its code of 3 units; `penalty` is what a nat of I(X;T) costs."""
+    """Train a network 12-10-3-2 with noise on its code of 3 units; `penalty` is the cost of a nat of I(X;T)."""
     torch.manual_seed(seed)
     encoder = nn.Sequential(nn.Linear(12, 10), nn.Tanh(), nn.Linear(10, 3))
     head = nn.Linear(3, 2)
@@ -43,7 +44,7 @@ def train(inputs: Tensor, labels: Tensor, *, penalty: float, epochs: int, seed: 
         for batch in torch.randperm(len(inputs)).split(BATCH):
             with noisy.noise_off():
                 signals = encoder(inputs[batch])
-            points = signals + SIGMA * torch.randn_like(signals)  # what the rest of the network gets to see
+            points = signals + SIGMA * torch.randn_like(signals)  # the input of the rest of the network
             loss = cross_entropy(head(points), labels[batch]) + penalty * information(points, signals)
             optimizer.zero_grad()
             loss.backward()
@@ -53,15 +54,15 @@ def train(inputs: Tensor, labels: Tensor, *, penalty: float, epochs: int, seed: 
 
 def main() -> None:
     """Train with and without the penalty, and measure."""
-    torch.set_num_threads(1)  # in so small a network, threads only wait for each other
+    torch.set_num_threads(1)  # threads of so small a network only wait for each other
     inputs, labels = data()
     for penalty in (0, 0.1):
         noisy = train(inputs, labels, penalty=penalty, epochs=60)
         with torch.no_grad():
             accuracy = (noisy(inputs).argmax(1) == labels).float().mean()
-        found = lb.layer_information(noisy, inputs, labels)
-        kept, useful = (found["code", quantity] for quantity in ("I(X;T)", "I(T;Y)"))
-        intervals = (f"{row.quantity} {row.lower:.2f} to {row.upper:.2f} nats" for row in (kept, useful))
+        table = lb.layer_information(noisy, inputs, labels)
+        rows = [table["code", quantity] for quantity in ("I(X;T)", "I(T;Y)")]
+        intervals = (f"{row.quantity} {row.lower:.2f} to {row.upper:.2f} nats" for row in rows)
         print(f"penalty {penalty}: accuracy {accuracy:.3f}", *intervals, sep=", ")
 
 

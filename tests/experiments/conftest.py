@@ -8,7 +8,7 @@ from layerbits.experiments import EXPERIMENTS, RunFolder
 
 @pytest.fixture(scope="session")
 def quick_run(tmp_path_factory):
-    """Gives the folder of a finished quick run of an experiment, made once in a session; takes further settings."""
+    """Return a function that runs an experiment with its quick settings and changes to them, once per session."""
 
     @functools.cache
     def run(name, **settings):

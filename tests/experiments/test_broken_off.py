@@ -1,32 +1,41 @@
-"""Every experiment can be reported on while it is under way."""
+"""Every experiment can be interrupted, reported on, and resumed."""
 
 import dataclasses
-import itertools
+import os
 
 import pytest
 
-from layerbits._base import files as records
 from layerbits.experiments import EXPERIMENTS, RunFolder
 from layerbits.experiments.framework import tables
 from layerbits.report import write_report
 
 
-@pytest.mark.parametrize("writes", [1, 5])
-@pytest.mark.parametrize("name", [name for name in EXPERIMENTS if name != "mnist-cnn"])  # which needs files
-def test_run_broken_off_is_drawn_as_far_as_its_tables_go(name, writes, tmp_path, monkeypatch):
-    def replace_and_count(draft, path):
-        replace(draft, path)
-        if path.suffix == ".csv" and next(written) == writes:
+class InterruptingReplace:
+    """Acts as os.replace and raises KeyboardInterrupt after a number of written tables."""
+
+    def __init__(self, writes):
+        self.remaining = writes
+        self.replace = os.replace
+
+    def __call__(self, draft, path):
+        self.replace(draft, path)
+        self.remaining -= path.suffix == ".csv"
+        if self.remaining == 0:
             raise KeyboardInterrupt
 
-    written, replace = itertools.count(1), records.os.replace
+
+@pytest.mark.parametrize("name", [name for name in EXPERIMENTS if name != "mnist-cnn"])  # mnist-cnn needs data files
+def test_interrupted_run_is_plotted_from_its_tables(name, tmp_path, monkeypatch):
     experiment = EXPERIMENTS[name]
-    config = dataclasses.replace(experiment.Config(), **experiment.QUICK)
-    folder = RunFolder(tmp_path, experiment=name, config=config, resume=False)
-    monkeypatch.setattr(records.os, "replace", replace_and_count)
-    monkeypatch.setattr(tables, "_SECONDS_BETWEEN_SAVES", 0.0)
-    with pytest.raises(KeyboardInterrupt), folder.running():
-        experiment.run(config, folder)
-    monkeypatch.undo()
-    assert write_report(tmp_path).notes == ()
-    assert writes == 1 or list(tmp_path.glob("*.png"))
+    config = experiment.quick_config()
+    if hasattr(config, "draws") and isinstance(config.draws, int):
+        config = dataclasses.replace(config, draws=2, queries=2)
+    for writes in (1, 4):
+        folder = RunFolder(tmp_path, experiment=name, config=config, resume=writes > 1)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "replace", InterruptingReplace(writes))
+            patch.setattr(tables, "_SECONDS_BETWEEN_SAVES", 0.0)
+            with pytest.raises(KeyboardInterrupt), folder.running():
+                experiment.run(config, folder)
+        assert write_report(tmp_path).notes == ()
+    assert list(tmp_path.glob("*.png"))

@@ -1,65 +1,67 @@
-"""The experiment monte-carlo-error: its quick run against the bounds, and the estimators against the truth."""
+"""The experiment monte-carlo-error: mean square errors of a short run against their bounds and their expectation."""
 
-import dataclasses
 import math
 
 import numpy as np
 import pytest
 
-from layerbits._base import UsageError, read_csv
-from layerbits.experiments import RunFolder
-from layerbits.experiments.entropy import monte_carlo_error
-from layerbits.experiments.entropy.monte_carlo_error import Config, Point
+from layerbits._base import UsageError
+from layerbits.experiments.entropy.monte_carlo_error import ESTIMATORS, Config, Error
+from layerbits.experiments.framework.tables import read_table
 
-QUICK = dataclasses.replace(Config(), **monte_carlo_error.QUICK)
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    folder = RunFolder(tmp_path_factory.mktemp("run"), experiment="monte-carlo-error", config=QUICK, resume=False)
-    with folder.running():
-        monte_carlo_error.run(QUICK, folder)
-    return folder
+DIMS, DRAWS, REPEATS = (2, 4), (128, 2048, 32_768), 40
 
 
 @pytest.fixture(scope="module")
-def points(finished):
-    rows = read_csv(finished.path / "errors.csv", Point._fields)
-    return [Point(row[0], float(row[1]), int(row[2]), int(row[3]), *map(float, row[4:])) for row in rows]
+def path(quick_run):
+    return quick_run("monte-carlo-error", dims=DIMS, draws=DRAWS, repeats=REPEATS)
 
 
-def test_run_leaves_all_its_files(finished):
-    assert {path.name for path in finished.path.iterdir()} == {"run.json", "errors.csv", "monte-carlo-error.png"}
+@pytest.fixture(scope="module")
+def errors(path):
+    return read_table(path / "errors.csv", Error)
 
 
-def test_mean_square_errors_are_below_their_bounds(points):
-    assert len(points) == 3 * 3 * 3 * 4
-    for point in points:
-        # Five standard errors, on 108 values: by chance once in ten thousand runs.
-        assert point.mean_square_error - 5 * point.standard_error <= point.bound <= point.paper_bound, point
+def test_run_writes_all_its_files(path):
+    assert {file.name for file in path.iterdir()} == {"run.json", "errors.csv", "monte-carlo-error.png"}
 
 
-def test_separated_centers_leave_the_variance_of_the_noise_or_none(points):
-    # -log g(T) is |Z|^2 / 2 sigma^2 then, of variance d / 2, up to confusions: of Q(5), too few to be seen.
-    for point in (point for point in points if point.sigma == 0.2):
-        if point.estimator == "paper":
-            expected = point.dim / 2 / point.draws
-            # A mean of squares of normal errors has the relative variance 2 / repeats.
-            assert point.mean_square_error == pytest.approx(expected, rel=5 * math.sqrt(2 / QUICK.repeats)), point
-        else:
-            assert point.mean_square_error < 1e-3 * point.bound, point
+def test_mean_square_errors_are_below_their_bounds(errors):
+    assert len(errors) == 3 * 3 * 2 * 3
+    for row in errors:
+        # Five standard errors, on 54 values.
+        assert row.mean_square_error - 5 * row.standard_error <= row.bound <= row.paper_bound, row
 
 
-@pytest.mark.parametrize("estimator", monte_carlo_error.ESTIMATORS)
-def test_mean_square_error_falls_like_the_number_of_draws(points, estimator):
-    slopes, variance = [], 2 / QUICK.repeats  # of the logarithm of a mean square error
-    x = np.log(QUICK.draws)
-    lever = (x - x.mean()) / ((x - x.mean()) ** 2).sum()
+@pytest.mark.parametrize("dim", DIMS)
+def test_error_of_the_paper_at_separated_centers_is_the_variance_of_the_noise_term(errors, dim):
+    # -log g(T) is |Z|^2 / 2 sigma^2 there, of variance d / 2; confusions have the probability Q(5).
+    ratios = [
+        row.mean_square_error / (dim / 2 / row.draws)
+        for row in errors
+        if (row.estimator, row.sigma, row.dim) == ("paper", 0.2, dim)
+    ]
+    # A mean of squares of normal errors has the relative variance 2 / repeats.
+    assert np.mean(ratios) == pytest.approx(1, abs=5 * math.sqrt(2 / REPEATS / len(DRAWS)))
+
+
+def test_control_variate_removes_the_error_at_separated_centers(errors):
+    for row in errors:
+        if row.sigma == 0.2 and row.estimator != "paper":
+            assert row.mean_square_error < 1e-3 * row.bound, row
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_mean_square_error_falls_like_the_number_of_draws(errors, estimator):
+    variance = 2 / REPEATS  # of the logarithm of a mean square error
+    x = np.log(DRAWS)
+    weights = (x - x.mean()) / ((x - x.mean()) ** 2).sum()
+    slopes = []
     for sigma in (0.5, 2.0):
-        for dim in QUICK.dims:
-            curve = [p for p in points if (p.estimator, p.sigma, p.dim) == (estimator, sigma, dim)]
-            slopes.append(lever @ np.log([p.mean_square_error for p in curve]))
-    assert abs(np.mean(slopes) + 1) < 5 * math.sqrt(variance * (lever**2).sum() / len(slopes))
+        for dim in DIMS:
+            curve = [row for row in errors if (row.estimator, row.sigma, row.dim) == (estimator, sigma, dim)]
+            slopes.append(weights @ np.log([row.mean_square_error for row in curve]))
+    assert abs(np.mean(slopes) + 1) < 5 * math.sqrt(variance * (weights**2).sum() / len(slopes))
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,11 @@
-"""All experiments have one shape."""
+"""Properties that all experiments have."""
 
 import dataclasses
 import math
 
 import pytest
 
-from layerbits.experiments import EXPERIMENTS
+from layerbits.experiments import EXPERIMENTS, Configuration
 
 
 @pytest.fixture(params=EXPERIMENTS)
@@ -13,37 +13,41 @@ def experiment(request):
     return EXPERIMENTS[request.param]
 
 
+def test_experiments_are_listed_by_their_names():
+    assert all(experiment.name == name for name, experiment in EXPERIMENTS.items())
+
+
 def test_configuration_is_frozen_and_has_a_seed(experiment):
+    config = experiment.config_type()
+    assert isinstance(config, Configuration)
     with pytest.raises(dataclasses.FrozenInstanceError):
-        experiment.Config().seed = 1
+        config.seed = 1
 
 
-def test_quick_settings_make_a_configuration_other_than_the_default(experiment):
-    assert dataclasses.replace(experiment.Config(), **experiment.QUICK) != experiment.Config()
+def test_quick_settings_differ_from_the_default(experiment):
+    assert experiment.quick_config() != experiment.config_type()
 
 
 def test_description_is_one_sentence(experiment):
-    assert experiment.__doc__.partition("\n")[0].endswith(".")
+    assert experiment.description.endswith(".")
+    assert "\n" not in experiment.description
 
 
-def test_module_measures_and_draws(experiment):
-    assert callable(experiment.measure)
-    assert callable(experiment.draw)
-
-
-def test_quick_run_is_expected_to_end_in_a_minute_and_a_half_and_no_later_than_a_full_one(experiment):
-    quick = experiment.expected_seconds(dataclasses.replace(experiment.Config(), **experiment.QUICK))
+def test_quick_run_takes_at_most_90_seconds_and_no_longer_than_a_full_one(experiment):
+    quick = experiment.expected_seconds(experiment.quick_config())
     assert 0 < quick <= 90
-    assert quick <= experiment.expected_seconds(experiment.Config())
+    assert quick <= experiment.expected_seconds(experiment.config_type())
 
 
 @pytest.mark.parametrize("name", ["estimator-comparison", "reed-muller", "spiral"])
-def test_expected_sampling_grows_with_the_inverse_square_of_the_tolerance_up_to_the_most_draws(name):
-    module = EXPERIMENTS[name]
-    # The first three between the first batches and the limit of a plug-in, the last two beyond it.
-    wide, middle, narrow, least, less = (
-        module.expected_seconds(dataclasses.replace(module.Config(), **{**module.QUICK, "tolerance": tolerance}))
-        for tolerance in (0.008, 0.008 / math.sqrt(2), 0.004, 1e-5, 1e-6)
-    )
+def test_expected_time_of_sampling_is_inversely_quadratic_in_the_tolerance_up_to_the_largest_number_of_draws(name):
+    experiment = EXPERIMENTS[name]
+
+    def seconds(tolerance):
+        return experiment.expected_seconds(dataclasses.replace(experiment.quick_config(), tolerance=tolerance))
+
+    # These three tolerances need more draws than the first batches and fewer than the limit of a plug-in.
+    wide, middle, narrow = (seconds(tolerance) for tolerance in (0.008, 0.008 / math.sqrt(2), 0.004))
     assert narrow - middle == pytest.approx(2 * (middle - wide))
-    assert narrow < least == less
+    # These two tolerances need more draws than the limit.
+    assert narrow < seconds(1e-5) == seconds(1e-6)

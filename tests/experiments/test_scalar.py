@@ -1,56 +1,61 @@
-"""What the studies of scalar neurons share: settings, going on after a break, figures of a run that is not over."""
+"""Training of scalar neurons: settings, resumption, figures of an incomplete run; with leaky-relu-pair."""
 
 import dataclasses
 import math
 import shutil
 
 import pytest
-from layerbits.experiments.scalar.study import Settings
 
 from layerbits._base import UsageError
 from layerbits.experiments import RunFolder
-from layerbits.experiments.scalar import leaky_relu_pair
-from layerbits.experiments.scalar import study as scalar
+from layerbits.experiments.scalar import training
+from layerbits.experiments.scalar.leaky_relu_pair import LEAKY_RELU_PAIR, LeakyReluPairSettings
+from layerbits.experiments.scalar.settings import ScalarSettings
+from layerbits.training import Checkpoints, Monitor, TrainingCurves
 
-TINY = leaky_relu_pair.Config(
-    learning_rate=0.05, epochs=40, evaluations=5, measurements=5, tolerance=0.3, shown_epochs=(1, 10, 40)
+TINY = LeakyReluPairSettings(
+    learning_rate=0.05, epochs=40, evaluations=5, measurements=5, tolerance=0.3, shown_epochs=(1, 40)
 )
 TABLES = ("training.csv", "neurons.csv")
+STEPS = {
+    "curves": (TrainingCurves, "step"),
+    "monitor": (Monitor, "step"),
+    "checkpoints": (Checkpoints, "step"),
+    "neurons": (training, "write_neurons"),
+}
 
 
-def run(path, *, resume=False):
-    folder = RunFolder(path, experiment="leaky-relu-pair", config=TINY, resume=resume)
-    with folder.running():
-        leaky_relu_pair.run(TINY, folder)
-    return folder
+def run(path, *, config=TINY, resume=False):
+    """Train and measure without the figures, which take longer than such a short training."""
+    folder = RunFolder(path, experiment="leaky-relu-pair", config=config, resume=resume)
+    LEAKY_RELU_PAIR.train(config, folder)
+    LEAKY_RELU_PAIR.measure(config, folder)
+    return path
 
 
 def values(path):
-    """Give the rows of information.csv without the column of the seconds that they took."""
+    """Return the rows of information.csv up to the column before the seconds."""
     return [line.split(",")[:10] for line in (path / "information.csv").read_text().splitlines()]
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    return run(tmp_path_factory.mktemp("run")).path
+    return run(tmp_path_factory.mktemp("run"))
 
 
-@pytest.mark.parametrize("step", ["TrainingCurves.step", "Monitor.step", "Checkpoints.step", "trace"])
-def test_run_that_breaks_off_ends_with_the_same_tables(tmp_path, monkeypatch, finished, step):
-    calls = 0
-    owner, _, name = step.rpartition(".")
-    where = getattr(scalar, owner) if owner else scalar
-    whole = getattr(where, name)
+@pytest.mark.parametrize("step", STEPS)
+def test_run_that_is_interrupted_and_resumed_ends_with_the_same_tables(tmp_path, monkeypatch, finished, step):
+    owner, name = STEPS[step]
+    function, calls = getattr(owner, name), []
 
-    def breaking(*arguments, **options):
-        nonlocal calls
-        calls += 1
-        if calls == 4:
+    def interrupting(*arguments, **options):
+        calls.append(step)
+        if len(calls) == 4:
             raise KeyboardInterrupt
-        return whole(*arguments, **options)
+        return function(*arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(where, name, breaking)
+        patch.setattr(owner, name, interrupting)
         with pytest.raises(KeyboardInterrupt):
             run(tmp_path)
     run(tmp_path, resume=True)
@@ -60,7 +65,7 @@ def test_run_that_breaks_off_ends_with_the_same_tables(tmp_path, monkeypatch, fi
 
 
 @pytest.mark.parametrize("lost", [["neurons.csv"], ["information.csv"], ["neurons.csv", "information.csv"]])
-def test_lost_tables_are_made_again_from_the_checkpoints(tmp_path, finished, lost):
+def test_lost_tables_are_computed_again_from_the_checkpoints(tmp_path, finished, lost):
     shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
     for name in lost:
         (tmp_path / name).unlink()
@@ -69,22 +74,20 @@ def test_lost_tables_are_made_again_from_the_checkpoints(tmp_path, finished, los
     assert values(tmp_path) == values(finished)
 
 
-@pytest.mark.parametrize("rows", [0, 1, 3])
-def test_run_that_is_not_over_is_drawn_as_far_as_it_is(tmp_path, finished, rows):
-    for name in ("training.csv", "information.csv", "neurons.csv"):
+@pytest.mark.parametrize("epochs", [0, 1, 3])
+def test_incomplete_run_is_plotted_from_the_rows_that_it_has(tmp_path, finished, epochs):
+    for name, rows_per_epoch in {"training.csv": 1, "information.csv": 10, "neurons.csv": 2}.items():
         lines = (finished / name).read_text().splitlines(keepends=True)
-        per_epoch = {"training.csv": 1, "information.csv": 10, "neurons.csv": 2}[name]
-        if rows:
-            (tmp_path / name).write_text("".join(lines[: 1 + rows * per_epoch]))
-    leaky_relu_pair.draw(TINY, tmp_path)
+        if epochs:
+            (tmp_path / name).write_text("".join(lines[: 1 + epochs * rows_per_epoch]))
+    LEAKY_RELU_PAIR.plot(TINY, tmp_path)
     assert (tmp_path / "leaky-relu-pair.png").exists()
 
 
-def test_divergence_is_told_in_a_line(tmp_path):
+def test_divergence_is_reported_in_one_line(tmp_path):
     config = dataclasses.replace(TINY, start=(10.0, 10.0, 10.0, 10.0), learning_rate=1.0)
-    folder = RunFolder(tmp_path, experiment="leaky-relu-pair", config=config, resume=False)
     with pytest.raises(UsageError, match=r"^learning_rate: training diverges"):
-        leaky_relu_pair.run(config, folder)
+        run(tmp_path, config=config)
 
 
 @pytest.mark.parametrize(
@@ -98,4 +101,4 @@ def test_divergence_is_told_in_a_line(tmp_path):
 )  # fmt: skip
 def test_setting_out_of_range_is_refused_by_name(change):
     with pytest.raises(UsageError, match=f"^{next(iter(change))}: got"):
-        Settings(**change)
+        ScalarSettings(**change)

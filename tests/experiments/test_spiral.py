@@ -1,120 +1,118 @@
-"""The experiment spiral: its quick run against what the paper says of it."""
-
-import dataclasses
+"""The experiment spiral: claims of the paper on a short run."""
 
 import numpy as np
 import pytest
 
 from layerbits._base import UsageError
 from layerbits.experiments import RunFolder
-from layerbits.experiments.entropy import spiral
 from layerbits.experiments.entropy.entropy_estimators import KDE, NEIGHBOURS, PLUG_IN
-from layerbits.experiments.entropy.spiral import Config, Decision, Point, Reference, network
+from layerbits.experiments.entropy.spiral.experiment import SPIRAL
+from layerbits.experiments.entropy.spiral.network import Decision, build_network
+from layerbits.experiments.entropy.spiral.reference import Reference
+from layerbits.experiments.entropy.spiral.settings import Config, EstimateRow
 from layerbits.experiments.framework.tables import read_table, write_table
 from layerbits.training import read_training
 
-QUICK = dataclasses.replace(Config(), **spiral.QUICK)
+SAMPLES, GRID = (10, 100, 1000), 30
 
 
 @pytest.fixture(scope="module")
-def folder(quick_run):
-    return quick_run("spiral")
+def path(quick_run):
+    return quick_run(
+        "spiral",
+        epochs=200, evaluations=2, samples=SAMPLES, repeats=3, reference_samples=8192, reference_repeats=3,
+        tolerance=0.04, grid=GRID, passes=32,
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def reference(folder):
-    return read_table(folder / "reference.csv", Reference)[0]
+def reference(path):
+    return read_table(path / "reference.csv", Reference)[0]
 
 
 @pytest.fixture(scope="module")
-def values(folder):
-    """Estimates, shape (repeats,), by estimator and samples."""
-    found = {}
-    for point in read_table(folder / "estimates.csv", Point):
-        found.setdefault((point.estimator, point.samples), []).append(point.value)
-    return {cell: np.array(some) for cell, some in found.items()}
+def values(path):
+    """Estimates, shape (repeats,), by estimator and number of samples."""
+    estimates = {}
+    for row in read_table(path / "estimates.csv", EstimateRow):
+        estimates.setdefault((row.estimator, row.samples), []).append(row.value)
+    return {cell: np.array(repeats) for cell, repeats in estimates.items()}
 
 
-def test_network_is_the_one_of_the_paper():
-    noisy = network(Config())
+def test_network_has_the_layers_of_the_paper():
+    noisy = build_network(Config())
     shapes = [tuple(parameter.shape) for parameter in noisy.parameters() if parameter.ndim == 2]
     assert shapes == [(8, 2), (9, 8), (10, 9), (3, 10)]
     assert len(noisy.layer_names) == 3
 
 
-def test_run_leaves_all_its_files(folder):
-    assert {path.name for path in folder.iterdir()} == {
+def test_run_writes_all_its_files(path):
+    assert {file.name for file in path.iterdir()} == {
         "run.json", "training.csv", "spiral.csv", "decision.csv", "reference.csv", "estimates.csv", "checkpoints",
         "spiral.png",
     }  # fmt: skip
 
 
-def test_network_learns_to_tell_the_arms_apart(folder):
-    # 98 % in the paper; .976 to .984 over seeds here, with a standard error of .003 on 3000 points.
-    assert read_training(folder / "training.csv")[-1].accuracy > 0.96
+def test_network_learns_to_classify_the_arms(path):
+    # 98 % in the paper; .970 to .984 here with other seeds and epochs, with a standard error of .003 on 3000 points.
+    assert read_training(path / "training.csv")[-1].accuracy > 0.96
 
 
 def test_entropy_is_about_a_fifth_of_a_nat_for_each_unit(reference):
-    # As the paper has it, to one digit; another training moves it by some hundredths.
+    # The paper says .2 nats a unit, to one digit; other trainings change the sum by some tenths.
     assert 1.5 < reference.lower < reference.upper < 3.0
 
 
-def test_interval_lies_around_both_bounds_and_is_narrow(reference):
+def test_interval_contains_both_bounds_and_is_narrow(reference):
     assert reference.lower <= reference.plug_in <= reference.cross_entropy <= reference.upper
-    assert reference.upper - reference.lower < 0.3  # .14 here, beside the nats by which estimators differ
+    # .13 to .2 here, while estimators differ by nats.
+    assert reference.upper - reference.lower < 0.3
 
 
-def test_plug_in_comes_from_below(values, reference):
-    means = [values[PLUG_IN, n].mean() for n in QUICK.samples]
+def test_plug_in_rises_to_the_entropy(values, reference):
+    means = [values[PLUG_IN, n].mean() for n in SAMPLES]
     assert means == sorted(means)
-    assert means[0] < reference.lower - 1  # log 10 is all that 10 samples can tell, 4 nats are to be told
+    # The plug-in of 10 samples is at most log 10 above the entropy of the noise; the entropy is 4 nats above it.
+    assert means[0] < reference.lower - 1
     assert reference.lower - 0.3 < means[-1] < reference.upper
 
 
-@pytest.mark.parametrize(("estimator", "samples", "least"), [(NEIGHBOURS, 3162, 0.15), (KDE, 3162, 0.6)])
-def test_rivals_come_from_above_and_are_still_off(values, reference, estimator, samples, least):
-    # .3 and 1.1 above the interval here; their spread over repeats is .07, that over trainings .05.
-    assert values[estimator, samples].min() > reference.upper + least / 2
-    assert values[estimator, samples].mean() > reference.upper + least
-    assert values[estimator, 100].mean() > values[estimator, samples].mean()
+@pytest.mark.parametrize(("estimator", "excess"), [(NEIGHBOURS, 0.25), (KDE, 0.6)])
+def test_other_estimators_fall_and_are_still_above_the_entropy(values, reference, estimator, excess):
+    # At 1000 samples .6 and 1.4 above the interval; the spread is .07 over repeats and .05 over trainings.
+    assert values[estimator, 1000].min() > reference.upper + excess / 2
+    assert values[estimator, 1000].mean() > reference.upper + excess
+    assert values[estimator, 100].mean() > values[estimator, 1000].mean()
 
 
-def test_shares_of_decisions_add_up(folder):
-    shares = np.array([row[2:] for row in read_table(folder / "decision.csv", Decision)])
-    assert shares.shape == (QUICK.grid**2, 3)
+def test_shares_of_decisions_sum_to_one_and_each_class_is_certain_somewhere(path):
+    shares = np.array([row[2:] for row in read_table(path / "decision.csv", Decision)])
+    assert shares.shape == (GRID**2, 3)
     assert shares.sum(1) == pytest.approx(1)
-    assert (shares.max(0) == 1).all()  # there is a place for each class where all passes choose it
+    assert (shares.max(0) == 1).all()
 
 
-def test_run_that_was_broken_off_is_gone_on_with_to_the_same_numbers(tmp_path):
+def test_interrupted_run_is_completed_with_the_same_numbers(tmp_path):
     config = Config(
-        points=60,
-        epochs=4,
-        samples=(8, 16),
-        repeats=2,
-        most_kde=1,
-        reference_samples=64,
-        reference_repeats=3,
-        grid=3,
-        passes=2,
-    )
-    tables = []
-    for name, broken_off in {"whole": False, "parts": True}.items():
-        folder = RunFolder(tmp_path / name, experiment="spiral", config=config, resume=False)
-        spiral.run(config, folder)
-        if broken_off:
-            (folder.path / "reference.csv").unlink()
-            write_table(folder.path / "estimates.csv", Point, read_table(folder.path / "estimates.csv", Point)[:5])
-            spiral.run(config, folder)
-        tables.append([(folder.path / f"{table}.csv").read_text() for table in ("training", "reference", "estimates")])
-    assert tables[0] == tables[1]
+        points=60, epochs=4, samples=(8, 16), repeats=2, max_kde_samples=1, reference_samples=64, reference_repeats=3,
+        grid=3, passes=2,
+    )  # fmt: skip
+    folder = RunFolder(tmp_path, experiment="spiral", config=config, resume=False)
+    names = ("training.csv", "reference.csv", "estimates.csv")
+    SPIRAL.run(config, folder)
+    complete = [(tmp_path / name).read_text() for name in names]
+    (tmp_path / "reference.csv").unlink()
+    table = tmp_path / "estimates.csv"
+    write_table(table, EstimateRow, read_table(table, EstimateRow)[:5])
+    SPIRAL.run(config, folder)
+    assert [(tmp_path / name).read_text() for name in names] == complete
 
 
 @pytest.mark.parametrize(
     "change",
     [
         {"seed": -1}, {"sigma": 0.0}, {"points": 0}, {"epochs": 0}, {"learning_rate": 0.0}, {"evaluations": 1},
-        {"samples": (10, 10)}, {"samples": (4, 10)}, {"most_kde": 0}, {"repeats": 1}, {"reference_samples": 1},
+        {"samples": (10, 10)}, {"samples": (4, 10)}, {"max_kde_samples": 0}, {"repeats": 1}, {"reference_samples": 1},
         {"reference_repeats": 2}, {"tolerance": -1.0}, {"folds": 1}, {"grid": 1}, {"passes": 0},
         {"tolerance": 1e-7}, {"points": 2**21}, {"evaluations": 2**24}, {"samples": (10, 2**21)}, {"repeats": 10_001},
         {"reference_samples": 2**24}, {"grid": 2**25}, {"passes": 2**20},

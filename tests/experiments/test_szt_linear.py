@@ -1,32 +1,41 @@
-"""The experiment szt-linear: compression without any saturation, and the accuracy that a linear network can have."""
+"""The experiment szt-linear: compression without saturation, and the accuracy of a linear network."""
 
 import math
 
 import pytest
-from layerbits.experiments.szt.szt_linear import Config
 
-from layerbits.experiments.szt import szt_linear
+from layerbits.experiments.szt.noisy_network import SZT_LINEAR
+from layerbits.experiments.szt.settings import NoisySettings
 from layerbits.training import read_information, read_training
+
+SMALL = {"epochs": 150, "learning_rate": 5e-3, "evaluations": 4, "measurements": 3, "draws": 8, "queries": 4,
+         "scatter_epochs": (150,)}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(quick_run):
+    return quick_run("szt-linear", **SMALL)
 
 
 def test_network_has_no_activations():
-    assert {type(module).__name__ for module in szt_linear.network(Config()).model.children()} == {"Linear"}
+    modules = SZT_LINEAR.network(NoisySettings()).model.children()
+    assert {type(module).__name__ for module in modules} == {"Linear"}
 
 
-def test_last_layer_is_compressed_without_saturation(quick_run):
-    tables = read_information(quick_run("szt-linear") / "information.csv")
-    last = [table["linear5", "I(X;T)"] for table in tables.values()]
-    # Seen: 1.2 nats from interval to interval with this seed, 1.4 and 0 with the next two: where it goes depends on the
-    # network. Half a nat is more than the intervals' ends move between machines.
-    assert max(row.lower for row in last) - last[-1].upper > 0.5
+def test_last_layer_is_compressed_without_saturation(folder):
+    tables = read_information(folder / "information.csv")
+    last_layer = [table["linear5", "I(X;T)"] for table in tables.values()]
+    # With this seed the fall between the intervals is 0.87 nats; with other seeds it can be 0, as it depends on the
+    # initial network. Differences between machines move the ends of the intervals by less than the remaining 0.37 nats.
+    assert max(row.lower for row in last_layer) - last_layer[-1].upper > 0.5
 
 
-def test_first_layer_loses_nothing(quick_run):
-    tables = read_information(quick_run("szt-linear") / "information.csv")
+def test_first_layer_loses_no_information(folder):
+    tables = read_information(folder / "information.csv")
     assert all(table["linear1", "I(X;T)"].lower > math.log(4096) - 0.01 for table in tables.values())
 
 
-def test_accuracy_is_that_of_a_linear_classifier(quick_run):
-    accuracy = read_training(quick_run("szt-linear") / "training.csv")[-1].accuracy
-    # About 89 %; of 819 test inputs 4 standard errors are 4.4 %. The tanh network is at 97 %.
+def test_accuracy_is_that_of_a_linear_classifier(folder):
+    accuracy = read_training(folder / "training.csv")[-1].accuracy
+    # About 89 %; 4 standard errors of 819 test inputs are 4.4 %. The tanh network reaches 97 %.
     assert accuracy == pytest.approx(0.89, abs=0.044)

@@ -1,4 +1,4 @@
-"""Tables of a study: what is read is what was written, and a table made in parts is the one made at once."""
+"""Tables of an experiment: rows read equal rows written, and a table completed in parts equals one made at once."""
 
 from typing import NamedTuple
 
@@ -30,46 +30,44 @@ def test_missing_table_has_no_rows(tmp_path):
 
 
 @pytest.mark.parametrize("single_thread", [False, True])
-def test_interrupted_table_is_gone_on_with(tmp_path, monkeypatch, single_thread):
+def test_interrupted_table_is_completed_without_measuring_its_rows_again(tmp_path, monkeypatch, single_thread):
     monkeypatch.setattr("layerbits.experiments.framework.tables._SECONDS_BETWEEN_SAVES", -1.0)
-    asked = []
+    measured = []
 
-    def measure(root):
-        if root == 3 and len(asked) == 3:
+    def measure_square(root):
+        if root == 3 and len(measured) == 3:
             raise KeyboardInterrupt
-        asked.append(root)
+        measured.append(root)
         return square(root)
 
     def fill():
-        return fill_table(
-            tmp_path / "squares.csv", Square, range(5), measure, name="squares", single_thread=single_thread
-        )
+        return fill_table(tmp_path / "squares.csv", Square, range(5), measure_square, single_thread=single_thread)
 
     with pytest.raises(KeyboardInterrupt):
         fill()
     assert read_table(tmp_path / "squares.csv", Square) == [square(root) for root in range(3)]
-    asked.append("again")
+    measured.append("again")
     rows = [square(root) for root in range(5)]
     assert fill() == rows == read_table(tmp_path / "squares.csv", Square)
-    assert asked == [0, 1, 2, "again", 3, 4]
+    assert measured == [0, 1, 2, "again", 3, 4]
 
 
 @pytest.mark.parametrize("text", ["name,root\n", "name,root,value\na,1.5,2\n", "name,root,value\na,1,2\nb,2,4\n"])
-def test_table_that_is_not_one_s_own_is_refused(tmp_path, text):
+def test_table_with_other_columns_types_or_rows_is_refused(tmp_path, text):
     path = tmp_path / "squares.csv"
     path.write_text(text)
     with pytest.raises(UsageError, match=r"squares\.csv: cannot go on"):
-        fill_table(path, Square, [1], square, name="squares")
+        fill_table(path, Square, [1], square)
 
 
 @pytest.mark.parametrize(("single_thread", "threads"), [(True, 1), (False, 2)])
-def test_rows_are_measured_with_one_thread_where_asked(tmp_path, single_thread, threads):
+def test_rows_are_measured_with_one_thread_on_request(tmp_path, single_thread, threads):
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
         (row,) = fill_table(
             tmp_path / "squares.csv", Square, [3], lambda root: Square("threads", root, float(torch.get_num_threads())),
-            name="squares", single_thread=single_thread,
+            single_thread=single_thread,
         )  # fmt: skip
     finally:
         torch.set_num_threads(before)

@@ -102,7 +102,7 @@ class ParsevalRegularizer:
             weight.copy_(stepped.reshape(weight.shape))
 
     def _require_convergence(self, name: str, matrix: Tensor, gram: Tensor, bound: float) -> None:
-        """Raise UsageError unless all singular values of `matrix` converge; `bound` is an upper bound of their squares."""
+        """Raise UsageError unless all singular values of `matrix` converge; their squares are at most `bound`."""
         limit = math.sqrt((2 + self._strength) / self._strength)
         if math.sqrt(bound) < limit:
             return

@@ -17,12 +17,12 @@ from layerbits.experiments.framework.run_folder import RunFolder
 CnnConfigT = TypeVar("CnnConfigT", bound=CnnConfig)
 
 # Seconds on two cores of Zen 5.
-_STEP_SECONDS = 9e-4  # of a training step
-_PIXEL_SECONDS = 6.5e-7  # of a pixel in a training step
+_STEP_SECONDS = 9e-4  # per training step
+_PIXEL_SECONDS = 6.5e-7  # per pixel in a training step
 _EVALUATED_PIXEL_SECONDS = 2e-7
-_NETWORK_SECONDS = 0.04  # of a measured network
-_UNIT_SECONDS = 6e-8  # of a unit of a measured image
-_PAIR_SECONDS = 2.5e-11  # of a unit of a pair of measured images
+_NETWORK_SECONDS = 0.04  # per measured network
+_UNIT_SECONDS = 6e-8  # per unit and measured image
+_PAIR_SECONDS = 2.5e-11  # per unit and pair of measured images
 _FIGURE_SECONDS = 3.0
 
 

@@ -131,14 +131,16 @@ def measure(config: CnnConfig, folder: RunFolder, test: LabelledImages) -> None:
 def _finished(config: CnnConfig, tables: _Tables, checkpoints: list[_Checkpoint]) -> list[_Checkpoint]:
     """Return the checkpoints before the first one that lacks rows in a table."""
     keys = {kind: {row[:3] for row in rows} for kind, rows in tables.items()}
-    return list(
-        itertools.takewhile(
-            lambda checkpoint: all(checkpoint.key in keys[kind] for kind in _row_types(config, checkpoint)), checkpoints
-        )
-    )
+    finished = []
+    for checkpoint in checkpoints:
+        if any(checkpoint.key not in keys[kind] for kind in _row_types(config, checkpoint)):
+            break
+        finished.append(checkpoint)
+    return finished
 
 
 def _row_types(config: CnnConfig, checkpoint: _Checkpoint) -> list[type[Any]]:
+    """Return the types of the rows that a network has."""
     kinds: list[type[Any]] = [Clustering]
     if checkpoint.seed == config.seed:
         kinds.append(Distances)
@@ -166,7 +168,7 @@ def _measure_network(
         edges = histogram.edges.tolist()
         for kind in ("within", "between") if Distances in kinds else ():
             bins = zip(edges[:-1], edges[1:], getattr(histogram, kind).tolist(), strict=True)
-            rows += [Distances(*checkpoint.key, layer, kind, *each) for each in bins if each[-1]]
+            rows += [Distances(*checkpoint.key, layer, kind, *bin_) for bin_ in bins if bin_[-1]]
         separation = dataclasses.asdict(class_separation(points, images.labels))
         entropy = binned_entropy(points, edges=np.zeros(1))
         rows.append(Clustering(*checkpoint.key, layer, overlap=histogram.overlap, binned_entropy=entropy, **separation))

@@ -29,7 +29,7 @@ from layerbits.training import (
     read_training,
     single_threaded,
 )
-from layerbits.training import train as train_network
+from layerbits.training import train as train_classifier
 
 TrainTestImages = tuple[LabelledImages, LabelledImages]
 
@@ -81,7 +81,7 @@ def _train_network(config: CnnConfig, path: Path, images: TrainTestImages, varia
     def train_epochs(epochs: Iterable[int]) -> Iterator[int]:
         for epoch in epochs:
             optimizer.param_groups[0]["lr"] = _learning_rate(config, epoch)
-            yield from train_network(model, optimizer, batches, [epoch])
+            yield from train_classifier(model, optimizer, batches, [epoch])
 
     checkpoints = Checkpoints(model, optimizer, at=config.measured_epochs, directory=folder)
     curves = TrainingCurves(

@@ -1,4 +1,4 @@
-"""Estimators of h(S + Z) from samples: the plug-in and three estimators that do not know the noise."""
+"""Estimators of h(T), T = S + Z, from samples: the plug-in, and three estimators that use the noisy values alone."""
 
 from __future__ import annotations
 
@@ -22,6 +22,14 @@ PLUG_IN, NEIGHBOURS, KDE, BINNING = "plug-in", "Kozachenko-Leonenko", "KDE", "bi
 _SMALLEST_DRAWS, _LARGEST_DRAWS = 10_240, 2**22  # the first two batches of `mixture_entropy`, and its limit
 
 
+class NoisySample(NamedTuple):
+    """A sample of T = S + Z."""
+
+    signals: Doubles  # S, shape (n, d)
+    noise: Doubles  # Z / sigma, standard normal, shape (n, d)
+    sigma: float
+
+
 class EntropyEstimate(NamedTuple):
     """An estimate of h(T) in nats.
 
@@ -39,21 +47,17 @@ class EstimatorSettings(NamedTuple):
 
     tolerance: float  # half width of the interval of a plug-in, in nats
     neighbours: int  # k of the nearest neighbour
-    folds: int  # of the cross-validated bandwidth of a KDE
+    folds: int  # for the cross-validated bandwidth of a KDE
     bin_size: float
 
 
-def estimate_entropy(
-    name: str, signals: Doubles, noise: Doubles, sigma: float, settings: EstimatorSettings, *, seed: int
-) -> EntropyEstimate:
-    """Estimate h(S + Z) from `signals` and `noise`, both (n, d).
-
-    The plug-in uses the signals and the law of the noise; the other estimators use the sums S + Z.
-    """
+def estimate_entropy(name: str, sample: NoisySample, settings: EstimatorSettings, *, seed: int) -> EntropyEstimate:
+    """Estimate h(T). The plug-in uses the signals and the law of the noise, other estimators use the sums S + Z."""
     if name == PLUG_IN:
-        estimate = mixture_entropy(signals, sigma, tolerance=settings.tolerance, seed=seed)
+        estimate = mixture_entropy(sample.signals, sample.sigma, tolerance=settings.tolerance, seed=seed)
         return EntropyEstimate(estimate.value, estimate.standard_error, estimate.lower, estimate.upper)
-    return EntropyEstimate(_ESTIMATORS[name](signals + noise, settings, seed), math.nan, math.nan, math.nan)
+    points = sample.signals + sample.sigma * sample.noise
+    return EntropyEstimate(_ESTIMATORS[name](points, settings, seed), math.nan, math.nan, math.nan)
 
 
 def expected_draws(tolerance: float, *, at_hundredth: float) -> float:

@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # Seconds on one thread of Zen 5.
-_CALL_SECONDS = 1.3e-3  # of an estimate
-_PAIR_SECONDS = 1e-9  # of a draw and a center of it
+_CALL_SECONDS = 1.3e-3  # per estimate
+_PAIR_SECONDS = 1e-9  # per draw and center
 
 _PAPER, _CONTROL_VARIATE, _LAYERBITS = "paper", "control variate", "layerbits"
 _MARKERS = {_PAPER: "o", _CONTROL_VARIATE: "^", _LAYERBITS: "s"}

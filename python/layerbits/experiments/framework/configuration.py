@@ -68,7 +68,7 @@ def with_settings(config: ConfigT, texts: Mapping[str, str]) -> ConfigT:
 
 
 def needed(description: str) -> str:
-    """Return the empty default of a text field that a run needs; `description` says what the field holds."""
+    """Return the empty default of a text field that a run needs; messages contain the `description` of its value."""
     return dataclasses.field(default="", metadata={_NEEDED: description})
 
 

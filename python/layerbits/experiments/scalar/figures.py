@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_DENSITY_PASSES, _DENSITY_POINTS = 1024, 1000  # of a density: passes of every input, points at which it is evaluated
+_DENSITY_PASSES, _DENSITY_POINTS = 1024, 1000  # passes of every input behind a density, and its points
 
 _Color = tuple[float, float, float, float]
 
@@ -53,13 +53,13 @@ class TrainingFigure:
         """Plot all panels."""
         neurons = read_table(self.path / "neurons.csv", Neuron)
         epochs = list(dict.fromkeys(neuron.epoch for neuron in neurons))
-        shown = nearest_epochs(epochs, self.settings.shown_epochs) if epochs else ()
+        columns = nearest_epochs(epochs, self.settings.shown_epochs) if epochs else ()
         layers = list(dict.fromkeys(neuron.layer for neuron in neurons))
         figure = plots.new_figure(width=11, height=7.5 + 1.3 * len(layers))
         height_ratios = (*([0.8] * len(layers)), 2, 1, 1)
-        grid = figure.add_gridspec(len(layers) + 3, max(1, len(shown)), height_ratios=height_ratios)
+        grid = figure.add_gridspec(len(layers) + 3, max(1, len(columns)), height_ratios=height_ratios)
         first_column: list[Axes] = []
-        for column, epoch in enumerate(shown):
+        for column, epoch in enumerate(columns):
             panels = [
                 figure.add_subplot(grid[row, column], sharex=first_column[row] if first_column else None)
                 for row in range(len(layers))
@@ -67,7 +67,7 @@ class TrainingFigure:
             first_column = first_column or panels
             self._plot_values(panels, [neuron for neuron in neurons if neuron.epoch == epoch])
             panels[0].set_title(f"epoch {epoch}", fontsize="medium")
-            if epoch == shown[-1]:
+            if epoch == columns[-1]:
                 plots.legend_outside(panels[0])
         for panel, layer in zip(first_column, layers, strict=True):
             panel.set_ylabel(layer)
@@ -78,7 +78,7 @@ class TrainingFigure:
         _plot_parameters(parameters, neurons)
         for axes, title in ((information, "95 % intervals"), (losses, None), (parameters, None)):
             plots.legend_outside(axes, title=title)
-            plots.mark_epochs(axes, list(shown))
+            plots.mark_epochs(axes, list(columns))
             axes.label_outer()
         information.set_xlim(0.9, 5 * self.settings.epochs)  # the right part has space for the labels of the marks
         return figure

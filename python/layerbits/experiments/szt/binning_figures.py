@@ -54,11 +54,10 @@ def plot_deterministic(config: BinningSettings, path: Path, file: Path) -> None:
 
 def plot_noisy(config: BinningSettings, path: Path, file: Path) -> None:
     """Save a figure of the noisy network in a folder: points of its last layer, I(X;T) and binned entropies."""
-    shown = config.shown_epochs
     figure = plots.new_figure(width=12, height=7)
     grid = figure.add_gridspec(2, 1, height_ratios=(1, 1.3))
-    cells = grid[0].subgridspec(1, len(shown))
-    plot_scatter([figure.add_subplot(cells[i], projection="3d") for i in range(len(shown))], path)
+    cells = grid[0].subgridspec(1, len(config.shown_epochs))
+    plot_scatter([figure.add_subplot(cells[i], projection="3d") for i in range(len(config.shown_epochs))], path)
     cells = grid[1].subgridspec(1, 3)
     information = figure.add_subplot(cells[0])
     plot_information(information, path)

@@ -24,10 +24,10 @@ _CUBE_MARGIN = 0.2  # points up to this far outside the cube of tanh are shown i
 
 def network_figure(settings: SztSettings, path: Path) -> Figure:
     """Plot the points of the last hidden layer, the information and the losses of the network in a folder."""
-    shown = settings.shown_epochs
+    epochs = settings.shown_epochs
     figure = plots.new_figure(width=11, height=8.5)
-    grid = figure.add_gridspec(3, len(shown), height_ratios=(1.1, 1.3, 1))
-    plot_scatter([figure.add_subplot(grid[0, column], projection="3d") for column in range(len(shown))], path)
+    grid = figure.add_gridspec(3, len(epochs), height_ratios=(1.1, 1.3, 1))
+    plot_scatter([figure.add_subplot(grid[0, column], projection="3d") for column in range(len(epochs))], path)
     information = figure.add_subplot(grid[1, :])
     losses = figure.add_subplot(grid[2, :], sharex=information)
     plot_information(information, path)
@@ -35,7 +35,7 @@ def network_figure(settings: SztSettings, path: Path) -> Figure:
     plot_losses(losses, path)
     plots.legend_outside(losses)
     for axes in (information, losses):
-        plots.mark_epochs(axes, list(shown))
+        plots.mark_epochs(axes, list(epochs))
         axes.label_outer()
     return figure
 

@@ -53,8 +53,8 @@ class NoiseLevelSettings(SztSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        known = bool(self.activations) and all(name in ACTIVATIONS for name in self.activations)
-        require(self, "activations", known, f"some of {', '.join(ACTIVATIONS)}")
+        valid = bool(self.activations) and set(self.activations) <= ACTIVATIONS.keys()
+        require(self, "activations", valid, f"some of {', '.join(ACTIVATIONS)}")
         require_sigma(self, "sigmas")
         require_distinct(self, "activations", "sigmas")
 

@@ -30,7 +30,7 @@ from layerbits.experiments.szt.training import summarize, train_network
 from layerbits.networks import NoisyModule
 from layerbits.training import ParsevalRegularizer
 
-_PARSEVAL_TIME = 0.2  # of the time of a training step without it
+_PARSEVAL_TIME = 0.2  # relative to the time of a training step without it
 
 
 class OrthonormalExperiment(Experiment[OrthonormalSettings]):

@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
 def information_figure(config: OrthonormalSettings, path: Path) -> Figure:
     """Plot points of the last layer, information, losses and errors of both networks."""
-    shown = config.shown_epochs
+    epochs = config.shown_epochs
     figure = plots.new_figure(width=11, height=13.5)
     *spaces, curves = figure.subfigures(3, 1, squeeze=False, height_ratios=(1, 1, 3.4))[:, 0]
     for variant, space in zip(VARIANTS, spaces, strict=True):
         space.suptitle(f"{variant}: points of the last hidden layer")
-        panels = space.subplots(1, len(shown), subplot_kw={"projection": "3d"}, squeeze=False)
+        panels = space.subplots(1, len(epochs), subplot_kw={"projection": "3d"}, squeeze=False)
         plot_scatter(panels[0], path / variant)
     rows = curves.subplots(3, len(VARIANTS), sharex=True, sharey="row", height_ratios=(1.4, 1, 1))
     for variant, column in zip(VARIANTS, rows.T, strict=True):
@@ -42,7 +42,7 @@ def information_figure(config: OrthonormalSettings, path: Path) -> Figure:
         plot_losses(column[1], path / variant)
         _plot_errors(column[2], config, path / variant)
         for axes in column:
-            plots.mark_epochs(axes, shown)
+            plots.mark_epochs(axes, epochs)
             axes.label_outer()
     curves.align_ylabels()
     _add_legends(rows, ("95 % intervals", None, "one standard error"))

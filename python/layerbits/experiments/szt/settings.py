@@ -39,7 +39,7 @@ class SztSettings(DeviceConfiguration):
     draws: int = 32
     queries: int | None = None
     tolerance: float | None = None
-    max_seconds: float = 60.0  # of the measurement of one epoch, with a tolerance
+    max_seconds: float = 60.0  # limit of the measurement of one epoch, with a tolerance
     max_draws: int = 1024
     scatter_epochs: tuple[int, ...] = (1, 28, 80, 500, 10_000)  # [B] names 28 and 80; the nearest measured are taken
 

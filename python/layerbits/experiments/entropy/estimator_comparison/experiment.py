@@ -23,6 +23,7 @@ from layerbits.experiments.entropy.entropy_estimators import (
     NEIGHBOURS,
     PLUG_IN,
     EstimatorSettings,
+    NoisySample,
     estimate_entropy,
     expected_draws,
 )
@@ -35,13 +36,13 @@ from layerbits.experiments.framework.run_folder import RunFolder
 from layerbits.experiments.framework.tables import fill_table, write_table
 from layerbits.kernels import stream
 
-# Seconds of an estimate on two cores of Zen 5.
-_CALL_SECONDS = 0.01
-_DRAW_SECONDS = 3e-10  # of a plug-in, for a draw and a center
-_NEIGHBOUR_SECONDS = 1e-5  # for a sample
-_PAIR_SECONDS = 4e-9  # of a KDE, for a pair of samples
-_BIN_SECONDS = 6e-7  # for a sample
-_DRAWS = 25_000  # of a plug-in at a tolerance of 0.01, about
+# Seconds on two cores of Zen 5.
+_CALL_SECONDS = 0.01  # per estimate
+_DRAW_SECONDS = 3e-10  # per draw and center of a plug-in
+_NEIGHBOUR_SECONDS = 1e-5  # per sample
+_PAIR_SECONDS = 4e-9  # per pair of samples of a KDE
+_BIN_SECONDS = 6e-7  # per sample
+_DRAWS = 25_000  # typical number for a plug-in at a tolerance of 0.01
 
 
 class _Cell(NamedTuple):
@@ -85,7 +86,7 @@ class EstimatorComparison(Experiment[Config]):
 
 def _cells(config: Config) -> list[_Cell]:
     """Return the estimates to make; small numbers of samples come first."""
-    largest = {NEIGHBOURS: config.most_neighbours, KDE: config.most_kde}
+    largest = {NEIGHBOURS: config.max_neighbour_samples, KDE: config.max_kde_samples}
     grid = itertools.product(config.samples, config.dims, config.sigmas, config.estimators, range(config.repeats))
     return [
         _Cell(estimator, sigma, dim, samples, repeat)
@@ -97,9 +98,9 @@ def _cells(config: Config) -> list[_Cell]:
 def _estimate(config: Config, cell: _Cell) -> EstimateRow:
     estimator, sigma, dim, samples, repeat = cell
     settings = EstimatorSettings(config.tolerance, config.neighbours, config.folds, config.bin_size)
-    signals, noise = sample(config, dim, samples, repeat)
+    noisy_sample = NoisySample(*sample(config, dim, samples, repeat), sigma)
     seed = int(stream(config.seed, dim, samples, repeat, 0).integers(2**31))
-    estimate = estimate_entropy(estimator, signals, sigma * noise, sigma, settings, seed=seed)
+    estimate = estimate_entropy(estimator, noisy_sample, settings, seed=seed)
     return EstimateRow(*cell, *estimate, truth=dim * coordinate_entropy(sigma, config.spread))
 
 
@@ -127,8 +128,8 @@ ESTIMATOR_COMPARISON = EstimatorComparison(
     config_type=Config,
     quick={
         "samples": (10, 32, 100, 316, 1000, 3162, 10_000, 31_623),
-        "most_neighbours": 10_000,
-        "most_kde": 3162,
+        "max_neighbour_samples": 10_000,
+        "max_kde_samples": 3162,
         "repeats": 3,
         "tolerance": 0.01,
     },

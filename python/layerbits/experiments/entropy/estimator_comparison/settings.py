@@ -28,8 +28,8 @@ class Config(Configuration):
     spread: float = 0.02
     estimators: tuple[str, ...] = ESTIMATORS
     samples: tuple[int, ...] = (10, 32, 100, 316, 1000, 3162, 10_000, 31_623, 100_000)  # [T] to 10^7
-    most_neighbours: int = 100_000  # largest number of samples for Kozachenko-Leonenko
-    most_kde: int = 10_000  # largest number of samples for a KDE, whose work grows with the square
+    max_neighbour_samples: int = 100_000  # for Kozachenko-Leonenko
+    max_kde_samples: int = 10_000  # for a KDE, whose work grows with the square
     repeats: int = 5
     tolerance: float = 0.005  # half width in nats of the interval of a plug-in
     neighbours: int = 3  # [D]
@@ -45,8 +45,8 @@ class Config(Configuration):
         require_within(self, sigmas=(0.01, 10), samples=(1, 2**24), repeats=(2, 10_000), bin_size=(1e-15, 10**6))
         require(self, "dims", max(self.dims) <= 16, "at most 16")
         require(self, "spread", self.spread <= 0.3, "at most 0.3, so that components are inside the cube")
-        known = bool(self.estimators) and set(self.estimators) <= set(ESTIMATORS)
-        require(self, "estimators", known, f"some of {', '.join(ESTIMATORS)}")
+        valid = bool(self.estimators) and set(self.estimators) <= set(ESTIMATORS)
+        require(self, "estimators", valid, f"some of {', '.join(ESTIMATORS)}")
         require_ascending(self, "samples")
         require_enough_samples(self, samples=self.samples[0], neighbours=self.neighbours, folds=self.folds)
 

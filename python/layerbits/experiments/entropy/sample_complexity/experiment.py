@@ -31,8 +31,8 @@ from layerbits.experiments.framework.run_folder import RunFolder
 from layerbits.experiments.framework.tables import fill_table, write_table
 
 # Seconds on one thread of Zen 5.
-_CALL_SECONDS = 9e-4  # of a plug-in
-_PAIR_SECONDS = 1e-9  # of a draw and a center of it
+_CALL_SECONDS = 9e-4  # per plug-in
+_PAIR_SECONDS = 1e-9  # per draw and center
 
 
 class SampleComplexity(Experiment[Config]):
@@ -63,7 +63,7 @@ class SampleComplexity(Experiment[Config]):
 
 
 def _summary(config: Config, slopes: Sequence[Slope], needed: Sequence[SamplesNeeded]) -> dict[str, float]:
-    """Return the mean exponent of n over the dimensions, and by what factor a dimension multiplies the samples."""
+    """Return the mean exponent of n over the dimensions, and the factor of the samples per dimension."""
     summary: dict[str, float] = {}
     for sigma, probability in itertools.product(config.sigmas, config.probabilities):
         case = f"at_{probability:g}_sigma_{sigma:g}"
@@ -71,9 +71,8 @@ def _summary(config: Config, slopes: Sequence[Slope], needed: Sequence[SamplesNe
         if exponents:
             summary[f"slope_{case}"] = float(np.mean(exponents))
         source = measured_source(probability)
-        measured = [
-            row for row in needed if (row.sigma, row.source) == (sigma, source) and row.log_samples > 0
-        ]  # not NaN
+        # NaN, where the measured numbers of samples do not reach the error, is not above 0.
+        measured = [row for row in needed if (row.sigma, row.source) == (sigma, source) and row.log_samples > 0]
         if len(measured) >= 2:
             slope, _ = np.polyfit([row.dim for row in measured], [row.log_samples for row in measured], 1)
             summary[f"growth_{case}"] = math.exp(slope)

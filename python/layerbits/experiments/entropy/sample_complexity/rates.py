@@ -59,8 +59,9 @@ def fit_slopes(risks: Iterable[Risk]) -> Iterator[Slope]:
             x = np.log([risk.samples for risk in points])
             y = np.log([risk.risk for risk in points])
             relative_errors = np.array([risk.standard_error / risk.risk for risk in points])
-            weights = (x - x.mean()) / ((x - x.mean()) ** 2).sum()  # of least squares
-            yield Slope(*curve, float(weights @ y), float(np.linalg.norm(weights * relative_errors)))
+            least_squares = (x - x.mean()) / ((x - x.mean()) ** 2).sum()
+            standard_error = float(np.linalg.norm(least_squares * relative_errors))
+            yield Slope(*curve, float(least_squares @ y), standard_error)
 
 
 def samples_needed(config: Config, risks: Sequence[Risk]) -> Iterator[SamplesNeeded]:
@@ -69,11 +70,11 @@ def samples_needed(config: Config, risks: Sequence[Risk]) -> Iterator[SamplesNee
         for probability in config.probabilities:
             curve = [risk for risk in risks if (risk.sigma, risk.probability, risk.dim) == (sigma, probability, dim)]
             yield SamplesNeeded(sigma, dim, measured_source(probability), _log_crossing(curve, config.error))
-        cube = theory.samples_needed(config.error, dim=dim, sigma=sigma)
-        corners = theory.samples_needed(config.error, dim=dim, sigma=sigma, atoms=2**dim)
-        yield SamplesNeeded(sigma, dim, LOWER_BOUND, cube.log_least)
-        yield SamplesNeeded(sigma, dim, FINITE_SUPPORT, corners.log_samples)
-        yield SamplesNeeded(sigma, dim, COVERING, cube.log_samples)
+        cube_needs = theory.samples_needed(config.error, dim=dim, sigma=sigma)
+        corners_need = theory.samples_needed(config.error, dim=dim, sigma=sigma, atoms=2**dim)
+        yield SamplesNeeded(sigma, dim, LOWER_BOUND, cube_needs.log_least)
+        yield SamplesNeeded(sigma, dim, FINITE_SUPPORT, corners_need.log_samples)
+        yield SamplesNeeded(sigma, dim, COVERING, cube_needs.log_samples)
         yield SamplesNeeded(sigma, dim, PAPER, _log_samples_of_paper(config.error, dim, sigma))
 
 

@@ -21,6 +21,7 @@ from layerbits.experiments.entropy.entropy_estimators import (
     NEIGHBOURS,
     PLUG_IN,
     EstimatorSettings,
+    NoisySample,
     estimate_entropy,
     expected_draws,
 )
@@ -38,10 +39,10 @@ _ESTIMATORS = (PLUG_IN, NEIGHBOURS, KDE)
 
 # Seconds on two cores of Zen 5.
 _START_SECONDS = 2.0
-_STEP_SECONDS = 6.5e-4  # of a training step
-_DRAW_SECONDS = 6e-10  # of a draw and a center of a plug-in
-_PAIR_SECONDS = 8e-9  # of a pair of samples of a KDE
-_DRAWS = 600_000  # of a plug-in at a tolerance of 0.01, about
+_STEP_SECONDS = 6.5e-4  # per training step
+_DRAW_SECONDS = 6e-10  # per draw and center of a plug-in
+_PAIR_SECONDS = 8e-9  # per pair of samples of a KDE
+_DRAWS = 600_000  # typical number for a plug-in at a tolerance of 0.01
 
 _Cell = tuple[int, str, int]  # samples, estimator, repeat
 
@@ -53,7 +54,7 @@ class Spiral(Experiment[Config]):
         """Estimate the duration of a run."""
         train_seconds = config.epochs * math.ceil(config.points / config.batch_size) * _STEP_SECONDS
         plug_in_seconds = _DRAW_SECONDS * expected_draws(config.tolerance, at_hundredth=_DRAWS)  # for a sample
-        pairs = sum(samples**2 for samples in config.samples if samples <= config.most_kde)
+        pairs = sum(samples**2 for samples in config.samples if samples <= config.max_kde_samples)
         estimate_seconds = config.repeats * (plug_in_seconds * sum(config.samples) + _PAIR_SECONDS * pairs)
         reference_seconds = config.reference_repeats * plug_in_seconds * config.reference_samples
         return _START_SECONDS + train_seconds + estimate_seconds + reference_seconds
@@ -83,14 +84,14 @@ class Spiral(Experiment[Config]):
 
 def _cells(config: Config) -> list[_Cell]:
     grid = itertools.product(config.samples, _ESTIMATORS, range(config.repeats))
-    return [cell for cell in grid if cell[1] != KDE or cell[0] <= config.most_kde]
+    return [cell for cell in grid if cell[1] != KDE or cell[0] <= config.max_kde_samples]
 
 
 def _estimate(config: Config, noisy: NoisyModule, cell: _Cell) -> EstimateRow:
     samples, estimator, repeat = cell
     settings = EstimatorSettings(config.tolerance, config.neighbours, config.folds, bin_size=math.nan)
-    signals, noise = sample_layer(config, noisy, samples, repeat)
-    estimate = estimate_entropy(estimator, signals, config.sigma * noise, config.sigma, settings, seed=config.seed)
+    noisy_sample = NoisySample(*sample_layer(config, noisy, samples, repeat), config.sigma)
+    estimate = estimate_entropy(estimator, noisy_sample, settings, seed=config.seed)
     return EstimateRow(estimator, samples, repeat, *estimate)
 
 
@@ -112,12 +113,12 @@ def _summary(reference: Reference, rows: Sequence[EstimateRow]) -> dict[str, flo
 
 SPIRAL = Spiral(
     name="spiral",
-    description="Entropy of the last hidden layer of a noisy network that tells the arms of a spiral apart, by three "
+    description="Entropy of the last hidden layer of a noisy network that classifies the arms of a spiral, by three "
     "estimators.",
     config_type=Config,
     quick={
         "samples": (10, 32, 100, 316, 1000, 3162),
-        "most_kde": 3162,
+        "max_kde_samples": 3162,
         "reference_samples": 16_384,
         "grid": 50,
     },

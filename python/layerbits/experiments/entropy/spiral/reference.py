@@ -17,7 +17,7 @@ from layerbits.networks import NoisyModule
 from layerbits.statistics import student_margin, unseen_probability, upper_mean_bound
 
 _QUERIES = 16_384  # points of the cross-entropy behind the upper end
-_RISK = 0.05  # of the interval; half of it for each end
+_RISK = 0.05  # half for each end of the interval
 _DIM = WIDTHS[-1]
 
 
@@ -63,7 +63,7 @@ def _cross_entropy_excess(samples: Sequence[tuple[Doubles, Doubles]], sigma: flo
     wide_share = unseen_probability(_QUERIES, _RISK / 2)
     terms = list(_terms(samples, sigma, wide_share))
     # With |s|^2 <= d, log N(t; s, sigma^2 I) - log N(t; 0, (1 + sigma^2) I) is at most d/2 log(1 + 1/sigma^2) + d/2,
-    # where its derivative by t is 0. Each term is at most that plus -log(wide_share).
+    # its value where the derivative by t is 0. Each term is at most that minus log(wide_share).
     ceiling = _DIM / 2 * math.log1p(1 / sigma**2) + _DIM / 2 - math.log(wide_share)
     upper = upper_mean_bound(terms, floor=0.0, ceiling=ceiling, risk=_RISK / 2)
     return float(np.mean(terms)), upper

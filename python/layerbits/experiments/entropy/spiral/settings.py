@@ -29,9 +29,9 @@ class Config(Configuration):
     batch_size: int = 256  # [D]
     evaluations: int = 30
     samples: tuple[int, ...] = (10, 32, 100, 316, 1000, 3162, 10_000, 31_623)
-    most_kde: int = 10_000  # largest number of samples for a KDE, whose work grows with the square
+    max_kde_samples: int = 10_000  # for a KDE, whose work grows with the square
     repeats: int = 4
-    reference_samples: int = 100_000  # of each plug-in behind the interval for the true entropy
+    reference_samples: int = 100_000  # per plug-in behind the interval for the true entropy
     reference_repeats: int = 4
     tolerance: float = 0.02  # half width in nats of the interval of a plug-in
     neighbours: int = 3  # [D]

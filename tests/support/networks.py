@@ -45,6 +45,13 @@ def tanh_network(sigma=0.1):
     return noisify(nn.Sequential(first, nn.Tanh(), second, nn.Tanh(), dense(normal_tensor(2, 3))), sigma=sigma)
 
 
+def three_tanh_layers(sigma=0.3):
+    """Make a chain of noisy layers "1", "3" and "5" of 3, 3 and 2 units, of 4 inputs."""
+    sizes = [(3, 4), (3, 3), (2, 3)]
+    layers = [(dense(1.5 * normal_tensor(*size, seed=seed)), nn.Tanh()) for seed, size in enumerate(sizes)]
+    return noisify(nn.Sequential(*(module for pair in layers for module in pair)), sigma=sigma, layers=nn.Tanh)
+
+
 # Inputs of `tanh_network` and their classes.
 INPUTS, LABELS = normal_tensor(20, 4, seed=3), torch.arange(20) % 3
 

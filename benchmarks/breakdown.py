@@ -18,16 +18,17 @@ from torch import Tensor
 
 from benchmarks.accuracy import ResultError
 from benchmarks.timing import Rounds, Spread, measure, ratio
-from layerbits._base import Integers
 from layerbits.data import szt_dataset
-from layerbits.estimators import layer_information, measurement
-from layerbits.estimators.log_densities import Queries
-from layerbits.estimators.plug_in_bound import exact_surprisals, plug_in
-from layerbits.estimators.sampling import LayerSample, sample_layers
+from layerbits.estimators import Problem, layer_information
+from layerbits.estimators.classes import Classes
+from layerbits.estimators.layer_measurement import estimate_layer
+from layerbits.estimators.layer_sample import LayerSample, sample_layers
+from layerbits.estimators.plug_in_bound import plug_in
 from layerbits.experiments.szt.szt_tanh import QUICK, Config, network
 from layerbits.kernels import NormalStream
+from layerbits.mixtures import KnownChannel
 from layerbits.networks import NoisyModule, record
-from layerbits.statistics import class_numbers
+from layerbits.statistics import QUANTITIES
 from layerbits.training import single_threaded, train
 
 _REPEATS = 5
@@ -41,7 +42,7 @@ def breakdown(noisy: NoisyModule, inputs: Tensor, labels: Tensor, **options: Any
     seconds = {entry.code: entry.totaltime for entry in profile.getstats()}
     whole, sampling, measuring, propagation, *plug_ins = (
         seconds.get(_code(function), 0.0)
-        for function in (layer_information, sample_layers, measurement.measure, record, plug_in, exact_surprisals)
+        for function in (layer_information, sample_layers, estimate_layer, record, plug_in, KnownChannel.surprisals)
     )
     return {
         "propagation": propagation,
@@ -56,13 +57,13 @@ def over_plug_in(
     noisy: NoisyModule, inputs: Tensor, labels: Tensor, *, draws: int, rounds: Rounds
 ) -> tuple[float, Spread]:
     """Return the median seconds of `layer_information`, and how many times as long as the plug-in alone it takes."""
-    classes = class_numbers(labels, len(inputs))
+    problem = Problem.of(noisy, inputs, labels)
 
     def plug_ins() -> dict[str, float]:
-        samples = sample_layers(noisy, inputs, layers=None, draws=draws, queries=None, seed=0)
+        samples = sample_layers(problem, problem.layers, draws, None, 0)
         return {
-            layer: _plug_in(sample, classes, place) + sample.lost
-            for place, (layer, sample) in enumerate(samples.items())
+            layer: _plug_in(sample, problem.classes, index) + sample.dimension_loss
+            for index, (layer, sample) in enumerate(samples.items())
         }
 
     def intervals() -> dict[str, float]:
@@ -79,15 +80,15 @@ def over_plug_in(
     return statistics.median(seconds["with intervals"]), ratio(seconds["with intervals"], seconds["alone"])
 
 
-def _plug_in(sample: LayerSample, classes: Integers, place: int) -> float:
+def _plug_in(sample: LayerSample, classes: Classes, index: int) -> float:
     """Return the plug-in of I(X;T) in nats at the queries of `layer_information` with seed 0."""
-    signals, others = sample.signals, sample.signals.shape[1] - sample.queries
-    bases = signals.expand(-1, sample.queries, -1) if sample.is_exact else signals[:, others:].contiguous()
-    queries = Queries.around(bases, sample.sigma, NormalStream(0, 1, place).like(bases))
-    if sample.is_exact:
-        return float(exact_surprisals(queries, signals, classes, sample.sigma).terms("I(X;T)").mean())
-    entropies, _ = plug_in(queries, signals[:, :others].contiguous(), classes, sample.sigma)
-    return entropies.marginal.value - entropies.by_input.value
+    stream = NormalStream(0, 1, index)
+    if not sample.is_exact:
+        return plug_in(*sample.split(stream), classes).bound(QUANTITIES[0]).value
+    centers = sample.signals.expand(-1, sample.queries, -1)
+    points = torch.add(centers, stream.like(centers), alpha=sample.sigma)
+    channel = KnownChannel(sample.signals[:, 0], sample.sigma, classes.labels)
+    return float(channel.surprisals(np.arange(len(points)), points).marginal.mean())
 
 
 def _code(function: object) -> CodeType:

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from layerbits.estimators.classes import Classes
-from layerbits.estimators.decoder_bound import DecoderBounds, TrialSplit
+from layerbits.estimators.decoder_bound import DecoderBounds
+from layerbits.estimators.decoder_candidates import TrialSplit
 from layerbits.estimators.log_densities import Queries
 from layerbits.estimators.plug_in_bound import plug_in
 from layerbits.statistics import QUANTITIES

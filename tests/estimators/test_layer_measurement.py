@@ -145,7 +145,7 @@ def test_omitted_dimensions_end_the_rounds(measure):
 
 
 def test_more_queries_take_more_draws_where_half_of_the_draws_carry_queries():
-    assert Effort(16, 8).doubled("queries", 4096) == Effort(32, 16)
+    assert Effort(16, 8).larger("queries", max_draws=4096, max_queries=0) == Effort(32, 16)
 
 
 def test_queries_without_noise_have_a_limit(measure, monkeypatch):

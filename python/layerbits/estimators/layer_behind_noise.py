@@ -15,7 +15,8 @@ import numpy as np
 from torch import Tensor
 
 from layerbits.estimators.classes import Classes
-from layerbits.estimators.decoder_bound import DecoderBounds, TrialSplit
+from layerbits.estimators.decoder_bound import DecoderBounds
+from layerbits.estimators.decoder_candidates import TrialSplit
 from layerbits.estimators.log_densities import Queries
 from layerbits.estimators.plug_in_bound import entropy_lower_end, information_upper_end, plug_in
 from layerbits.estimators.two_sided_estimate import TwoSidedEstimate, entropy_estimate, information_estimate

@@ -51,45 +51,46 @@ def propagate(
     chunk: int | None = None,
     given: Mapping[str, Array] | None = None,
 ) -> dict[str, Tensor] | dict[str, _Array]:
-    """Record the signals of the noisy layers in `draws` noisy passes of every input.
+    """Record the signals of noisy layers in several noisy passes of every input.
 
-    The signal of a layer is its output before its own noise, so it depends on the noise of the layers before it. The
-    passes run in evaluation mode, without gradients, and leave the network and its own noise as they were.
+    The signal of a layer is its output before its own noise; it depends on the noise of earlier layers. The passes run
+    in evaluation mode, without gradients, and change neither the network nor the state of its own noise.
 
     Parameters
     ----------
     noisy : NoisyModule
-        What `noisify` returned.
+        A network with noise, as `noisify` returns it.
     inputs : tensor or array of shape (n, ...), or a tuple of them
-        A tuple holds the positional arguments of the network. Arrays go to the device of the network's parameters, and
-        floating ones to their dtype.
+        A tuple holds the positional arguments of the network. Arrays are moved to the device of the network's
+        parameters, and floating-point arrays to their dtype.
     draws : int
         Noisy passes per input.
     seed : int
-        Seed of the noise. The noise of a row in a draw does not depend on `chunk`, `draws` or `layers`; signals may, by
-        rounding, where a product of matrices does. A CUDA device has other noise than the CPU.
+        Seed of the noise. The noise of a row in a draw does not depend on `chunk`, `draws` or `layers`. Signals may
+        depend on them through the rounding of matrix products. The noise of a CUDA device differs from that of the CPU.
     layers : str or sequence of str, optional
-        Which of ``noisy.layer_names`` to record; all by default.
+        Names of the layers to record, from ``noisy.layer_names``; all by default.
     chunk : int, optional
-        Rows in one pass, an input being a row for each draw that shares the pass. By default 32,768, fewer for wide
-        inputs.
+        Rows of a pass; an input is a row for each draw in the pass. By default 32,768, fewer for wide inputs.
     given : dict of str to tensor or array of shape (n, dim), optional
-        Layers that emit these values in every draw, instead of their signal and noise: draws are then from what
-        follows, given that.
+        Layers that emit these values in every draw, in place of signal and noise. The signals of later layers are then
+        draws given these values.
 
     Returns
     -------
-    dict of str to tensor (to array, when arrays were given) of shape (n, draws, dim)
-        By layer, in the order data meets them; outputs of more dimensions are flattened.
+    dict of str to tensor of shape (n, draws, dim)
+        Signals by layer, in the order of the data, with the units of a layer flattened. Arrays if the inputs are
+        arrays.
 
     Raises
     ------
     NoNoiseError
         `noisy` has no noise, or it is switched off.
     LayerSelectionError
-        `layers` names no noisy layer; a layer did not run, ran too often, or returned no row for each input.
+        `layers` contains no noisy layer, or another name; a layer did not run, ran too often, or returned another
+        number of rows than inputs.
     TypeError, ValueError
-        An argument is of another type or out of range; inputs are empty or NaN; a signal is NaN or infinite.
+        An argument has another type or value than wanted; inputs are empty or NaN; a signal is NaN or infinite.
     """
     check_noisy(noisy)
     passes = range(check_count("draws", draws, least=1))
@@ -122,23 +123,24 @@ def layer_activations(
 def layer_activations(
     model: nn.Module, inputs: Tensor | tuple[Tensor, ...] | _Array | tuple[_Array, ...], *, layers: Layers = None
 ) -> dict[str, Tensor] | dict[str, _Array]:
-    """Record what layers give in a pass without noise.
+    """Record the activations of layers in a pass without noise.
 
-    The pass runs in evaluation mode, without gradients, and leaves the network as it was.
+    The pass runs in evaluation mode, without gradients, and does not change the network.
 
     Parameters
     ----------
     model : torch.nn.Module
-        Any network; noise that `noisify` gave it is off meanwhile.
+        Any network; the noise of a noisy network is off in this pass.
     inputs : tensor or array of shape (n, ...), or a tuple of them
         As in `propagate`.
     layers : None, str, type, callable or a sequence of them
-        As in `noisify`; for what `noisify` returned, names of its noisy layers, all by default.
+        As in `noisify`. Of a noisy network: names of its noisy layers, all by default.
 
     Returns
     -------
-    dict of str to tensor (to array, when arrays were given) of shape (n, d)
-        By layer, in the order data meets them; outputs of more dimensions are flattened.
+    dict of str to tensor of shape (n, d)
+        Activations by layer, in the order of the data, with the units of a layer flattened. Arrays if the inputs are
+        arrays.
 
     Raises
     ------

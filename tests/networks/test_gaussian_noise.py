@@ -1,7 +1,7 @@
-"""Noise of each kind: what it does to a signal, and that whitened signals have the information of isotropic noise.
+"""Noise of each kind: its covariance, whitening, the information behind it and the mapping from layers to noise.
 
-Covariances are compared entry by entry: of n independent draws of N(0, C), the entry jk of the mean of x x^T is off by
-a mean of n terms of variance C_jj C_kk + C_jk^2 (Isserlis), near normal for the n here.
+Covariances are compared entry by entry. The entry jk of the mean of x x^T over n samples of N(0, C) has the variance
+(C_jj C_kk + C_jk^2) / n (Isserlis), and it is close to normal for these n.
 """
 
 import copy
@@ -17,8 +17,10 @@ from torch import nn
 from layerbits import LayerSelectionError, layer_information, noisify, propagate
 from layerbits.networks.gaussian_noise import gaussian_noise
 from tests.support.answers import gaussian_mixture_information, information_in_plane, information_on_line
+from tests.support.networks import Twice, dense, noisy_identities, tanh_mlp
+from tests.support.random_arrays import normal_tensor
 
-Z = 5  # standard errors: a right build fails one comparison in 1.7 million, and seeds are fixed
+Z = 5  # standard errors: a correct build fails one comparison in 1.7 million, and seeds are fixed
 
 DEVIATIONS = torch.tensor([0.1, 0.5, 2.0], dtype=torch.float64)
 COVARIANCE = torch.tensor([[1.0, 0.6, -0.2], [0.6, 0.5, 0.1], [-0.2, 0.1, 0.4]], dtype=torch.float64)
@@ -26,17 +28,12 @@ KINDS = {"deviations": (DEVIATIONS, DEVIATIONS.square().diag()), "covariance": (
 each_kind = pytest.mark.parametrize(("sigma", "covariance"), KINDS.values(), ids=KINDS.keys())
 
 
-def random(*shape, seed=0):
-    return torch.from_numpy(np.random.default_rng(seed).normal(size=shape))
-
-
-def noisy_identity(sigma, count=1):
-    return noisify(nn.Sequential(*(nn.Identity() for _ in range(count))), sigma=sigma, layers=nn.Identity)
+def noisy_identity(sigma):
+    return noisy_identities(1, sigma)
 
 
 def mlp():
-    torch.manual_seed(1)
-    return nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 3), nn.Tanh(), nn.Linear(3, 2)).double()
+    return tanh_mlp(4, 3, 3, 2, dtype=torch.float64)
 
 
 def assert_covariance_is(noise, covariance):
@@ -45,21 +42,21 @@ def assert_covariance_is(noise, covariance):
     assert ((noise.mT @ noise / n - covariance).abs() <= Z * error).all()
 
 
-# What the noise is
+# The covariance
 
 
 @each_kind
-def test_noise_of_training_has_the_covariance(sigma, covariance):
+def test_noise_of_an_ordinary_pass_has_the_covariance(sigma, covariance):
     assert_covariance_is(noisy_identity(sigma)(torch.zeros(100_000, 3).double()), covariance)
 
 
 @each_kind
 def test_noise_of_propagation_has_the_covariance(sigma, covariance):
-    second = propagate(noisy_identity(sigma, count=2), torch.zeros(1, 3).double(), draws=100_000)["1"]
-    assert_covariance_is(second[0], covariance)
+    signals = propagate(noisy_identities(2, sigma), torch.zeros(100, 3).double(), draws=1000)["1"]
+    assert_covariance_is(signals.flatten(0, 1), covariance)
 
 
-def test_noise_of_feature_maps_is_that_of_their_flattened_units():
+def test_noise_of_feature_maps_has_the_covariance_of_their_flattened_units():
     deviations = torch.arange(1.0, 7.0).double()
     maps = noisy_identity(deviations)(torch.zeros(20_000, 2, 3).double())
     assert_covariance_is(maps.flatten(1), deviations.square().diag())
@@ -71,29 +68,29 @@ def test_noise_keeps_the_dtype(sigma, dtype):
     assert noisy_identity(sigma)(torch.zeros(2, 3, dtype=dtype)).dtype == dtype
 
 
-def test_equal_deviations_are_isotropic_noise():
+def test_equal_standard_deviations_are_isotropic_noise():
     x = torch.zeros(5, 3).double()
-    # The noise is one product, rounded once, of the same normal values.
+    # Both noises are one product of the same normal values, rounded once.
     assert torch.equal(noisy_identity(torch.full((3,), 0.7, dtype=torch.float64))(x), noisy_identity(0.7)(x))
 
 
-def test_noise_does_not_follow_the_tensor_that_was_given():
+def test_noise_does_not_depend_on_later_changes_of_the_argument():
     deviations = DEVIATIONS.clone()
-    noisy, twin = noisy_identity(deviations), noisy_identity(DEVIATIONS)
+    noisy, expected = noisy_identity(deviations), noisy_identity(DEVIATIONS)
     deviations.zero_()
-    assert torch.equal(noisy(torch.zeros(2, 3)), twin(torch.zeros(2, 3)))
+    assert torch.equal(noisy(torch.zeros(2, 3)), expected(torch.zeros(2, 3)))
 
 
-@pytest.mark.parametrize("copied", [copy.deepcopy, lambda noisy: pickle.loads(pickle.dumps(noisy))])
+@pytest.mark.parametrize("make_copy", [copy.deepcopy, lambda noisy: pickle.loads(pickle.dumps(noisy))])
 @pytest.mark.parametrize("sigma", [DEVIATIONS, COVARIANCE])
-def test_copy_has_the_same_noise(copied, sigma):
+def test_copy_has_the_same_noise(make_copy, sigma):
     noisy = noisy_identity(sigma)
-    twin = copied(noisy)
-    assert torch.equal(twin(torch.zeros(2, 3)), noisy(torch.zeros(2, 3)))
+    copied = make_copy(noisy)
+    assert torch.equal(copied(torch.zeros(2, 3)), noisy(torch.zeros(2, 3)))
 
 
 @pytest.mark.parametrize("sigma", [0.1, {"1": DEVIATIONS, "3": COVARIANCE}])
-def test_state_dict_holds_no_more_than_before_there_were_kinds(sigma):
+def test_state_dict_holds_the_model_and_the_state_of_the_noise(sigma):
     noisy, file = noisify(mlp(), sigma=sigma), io.BytesIO()
     assert set(noisy.state_dict()) == {f"model.{name}" for name in mlp().state_dict()} | {"_extra_state"}
     torch.save(noisy.state_dict(), file)
@@ -107,7 +104,7 @@ def test_state_dict_holds_no_more_than_before_there_were_kinds(sigma):
 @each_kind
 def test_whitening_makes_the_noise_isotropic(sigma, covariance):
     noise = gaussian_noise(sigma)
-    whitened = noise.whiten(noise.add(torch.zeros(100_000, 3).double(), random(100_000, 3)))
+    whitened = noise.whiten(noise.add(torch.zeros(100_000, 3).double(), normal_tensor(100_000, 3)))
     assert_covariance_is(whitened, noise.sigma**2 * torch.eye(3).double())
 
 
@@ -123,12 +120,12 @@ def test_whitening_is_in_float64_after_passes_in_float32():
 
 
 @each_kind
-def test_information_is_that_of_whitened_signals_with_isotropic_noise(sigma, covariance):
-    signals = random(30, 3)
+def test_information_equals_that_of_whitened_signals_with_isotropic_noise(sigma, covariance):
+    signals = normal_tensor(30, 3)
     root = torch.linalg.inv(torch.linalg.cholesky(covariance))
     measured = layer_information(noisy_identity(sigma), signals)
     whitened = layer_information(noisy_identity(1.0), signals @ root.T)
-    # The same queries; centers differ by the rounding of two ways to solve a triangular system.
+    # The queries are equal; centers differ by the rounding of two ways to solve a triangular system.
     assert measured["0", "I(X;T)"].value == pytest.approx(whitened["0", "I(X;T)"].value, abs=1e-12)
     shift = float(covariance.logdet()) / 2
     assert measured["0", "h(T)"].value == pytest.approx(whitened["0", "h(T)"].value + shift, abs=1e-12)
@@ -136,30 +133,30 @@ def test_information_is_that_of_whitened_signals_with_isotropic_noise(sigma, cov
 
 
 @each_kind
-def test_entropy_of_noise_alone_is_that_of_a_gaussian(sigma, covariance):
+def test_entropy_of_pure_noise_is_that_of_a_gaussian(sigma, covariance):
     row = layer_information(noisy_identity(sigma), torch.ones(4, 3).double())["0", "h(T)"]
     truth = float((2 * math.pi * math.e * covariance).logdet()) / 2
-    # Equal centers: the densities cancel to rounding, of exponents of some tens.
+    # The densities of equal centers cancel up to the rounding of exponents below 100.
     assert row.value == pytest.approx(truth, abs=1e-13)
 
 
 @each_kind
-def test_information_is_that_of_the_mixture(sigma, covariance):
-    means = random(20, 3, seed=3)
+def test_information_agrees_with_monte_carlo(sigma, covariance):
+    means = normal_tensor(20, 3, seed=3)
     row = layer_information(noisy_identity(sigma), means, queries=64)["0", "I(X;T)"]
     truth, error = gaussian_mixture_information(means.numpy(), covariance.numpy(), 200_000, seed=1)
     assert abs(row.value - truth) <= Z * math.hypot(row.standard_error, error)
 
 
-def test_information_on_the_line_is_that_of_quadrature():
+def test_information_on_the_line_agrees_with_quadrature():
     centers = np.array([-1.0, 0.2, 0.4, 3.0])
-    inputs = torch.from_numpy(centers.repeat(500)[:, None])  # copies are queries more
+    inputs = torch.from_numpy(centers.repeat(500)[:, None])  # copies of an input add queries
     row = layer_information(noisy_identity(torch.tensor([[0.36]]).double()), inputs)["0", "I(X;T)"]
     assert abs(row.value - information_on_line(centers, 0.6)) <= Z * row.standard_error
 
 
-def test_information_in_the_plane_is_that_of_quadrature():
-    centers = random(4, 2, seed=5).numpy()
+def test_information_in_the_plane_agrees_with_quadrature():
+    centers = normal_tensor(4, 2, seed=5).numpy()
     covariance = np.array([[1.0, 0.5], [0.5, 0.5]])
     whitened = centers @ np.linalg.inv(np.linalg.cholesky(covariance)).T
     row = layer_information(noisy_identity(covariance), centers.repeat(500, 0))["0", "I(X;T)"]
@@ -167,76 +164,66 @@ def test_information_in_the_plane_is_that_of_quadrature():
 
 
 def test_entropy_behind_noise_is_that_of_a_linear_gaussian_channel():
-    """T_2 given x is N(W x, W C_1 W^T + C_2), C_1 and C_2 of the two kinds.
+    """T_2 given x is N(W x, W C_1 W^T + C_2), where C_1 is a full and C_2 a diagonal covariance.
 
-    r draws estimate its entropy from below, by at most log(1 + (R - 1) / r), with R the ratio of the determinants of
-    its covariance and of C_2 (test_information.py; whitening changes no ratio).
+    The estimate of its entropy from r draws is too small by at most log(1 + (R - 1) / r), where R is the determinant of
+    its covariance divided by that of C_2; whitening does not change R.
     """
-    weight, own, draws = random(2, 3, seed=2), torch.tensor([0.7, 1.1]).double(), 256
-    layer = nn.Linear(3, 2, bias=False, dtype=torch.float64)
-    layer.weight.data.copy_(weight)
-    noisy = noisify(nn.Sequential(nn.Identity(), layer), sigma={"0": COVARIANCE, "1": own}, layers=["0", "1"])
-    covariance = weight @ COVARIANCE @ weight.T + own.square().diag()
-    row = layer_information(noisy, random(40, 3), draws=draws)["1", "h(T|X)"]
+    weight, deviations, draws = normal_tensor(2, 3, seed=2), torch.tensor([0.7, 1.1]).double(), 256
+    model = nn.Sequential(nn.Identity(), dense(weight))
+    noisy = noisify(model, sigma={"0": COVARIANCE, "1": deviations}, layers=["0", "1"])
+    covariance = weight @ COVARIANCE @ weight.T + deviations.square().diag()
+    row = layer_information(noisy, normal_tensor(40, 3), draws=draws)["1", "h(T|X)"]
     truth, error = float((2 * math.pi * math.e * covariance).logdet()) / 2, Z * row.standard_error
-    bias = math.log1p((float(covariance.det() / own.square().prod()) - 1) / draws)
+    bias = math.log1p((float(covariance.det() / deviations.square().prod()) - 1) / draws)
     assert truth - bias - error <= row.value <= truth + error
 
 
-# Which layer has which noise
+# The mapping from layers to noise
 
 
 def scales(noisy):
     return {name: noise.scale for name, noise in noisy.noise.items()}
 
 
-def test_layer_has_the_noise_of_its_name():
+def test_key_may_be_a_name():
     assert scales(noisify(mlp(), sigma={"3": 0.2, "1": 0.1})) == {"1": 0.1, "3": 0.2}
 
 
-def test_layer_has_the_noise_of_its_glob():
+def test_key_may_be_a_glob():
     assert scales(noisify(mlp(), sigma={"[12]": 0.1, "3": 0.2})) == {"1": 0.1, "3": 0.2}
 
 
-def test_key_of_a_module_stands_for_all_its_calls():
-    class Twice(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.act = nn.Tanh()
-            self.head = nn.Linear(3, 2)
-
-        def forward(self, x):
-            return self.head(self.act(self.act(x)))
-
-    assert scales(noisify(Twice(), sigma={"act": 0.1})) == {"act": 0.1, "act@2": 0.1}
+def test_key_of_a_module_applies_to_all_its_calls():
+    assert scales(noisify(Twice(), sigma={"module": 0.1}, layers="module")) == {"module": 0.1, "module@2": 0.1}
 
 
-def test_layers_are_chosen_as_without_a_mapping():
+def test_mapping_does_not_change_the_default_layers():
     assert noisify(mlp(), sigma={"*": 0.1}).layer_names == noisify(mlp()).layer_names
 
 
 @pytest.mark.parametrize(
-    ("sigma", "wanted"), [(0.1, 0.1), ({"1": 0.1, "3": 0.1}, 0.1), ({"1": 0.1, "3": 0.2}, None), (DEVIATIONS, None)]
+    ("sigma", "expected"), [(0.1, 0.1), ({"1": 0.1, "3": 0.1}, 0.1), ({"1": 0.1, "3": 0.2}, None), (DEVIATIONS, None)]
 )
-def test_sigma_is_a_number_where_one_number_says_it_all(sigma, wanted):
-    assert noisify(mlp(), sigma=sigma).sigma == wanted
+def test_sigma_is_a_number_if_the_noise_is_equal_everywhere(sigma, expected):
+    assert noisify(mlp(), sigma=sigma).sigma == expected
 
 
 def test_noisy_network_prints_its_noise():
-    shown = str(noisify(mlp(), sigma={"1": 0.25, "3": COVARIANCE}))
-    assert "sigma={'1': 0.25, '3': covariance of 3 units}, layers=['1', '3']" in shown
+    text = str(noisify(mlp(), sigma={"1": 0.25, "3": COVARIANCE}))
+    assert "sigma={'1': 0.25, '3': covariance of 3 units}, layers=['1', '3']" in text
 
 
 @pytest.mark.parametrize(
     ("sigma", "message"),
     [
-        ({"1": 0.1}, "sigma: '3' has no key"),
-        ({}, "sigma: '1' has no key"),
-        ({"1": 0.1, "3": 0.1, "*": 0.2}, "sigma: '1' has '1' and '\\*'"),
+        ({"1": 0.1}, "sigma: got no key for '3'"),
+        ({}, "sigma: got no key for '1'"),
+        ({"1": 0.1, "3": 0.1, "*": 0.2}, "sigma: got '1' and '\\*' for '1'"),
         ({"*": 0.1, "5": 0.2}, "sigma: '5' matches no noisy layer"),
     ],
 )
-def test_keys_that_do_not_fit_the_layers_are_refused(sigma, message):
+def test_keys_that_do_not_match_the_layers_are_refused(sigma, message):
     with pytest.raises(LayerSelectionError, match=message):
         noisify(mlp(), sigma=sigma)
 
@@ -248,8 +235,8 @@ NOT_SYMMETRIC = torch.tensor([[1.0, 0.1], [0.2, 1.0]])
 @pytest.mark.parametrize(
     ("sigma", "message"),
     [
-        (torch.tensor([0.1, 0.0]), "sigma: got a deviation of 0.0"),
-        (torch.tensor([0.1, -1.0]), "sigma: got a deviation of -1.0"),
+        (torch.tensor([0.1, 0.0]), "sigma: got a standard deviation of 0.0"),
+        (torch.tensor([0.1, -1.0]), "sigma: got a standard deviation of -1.0"),
         (torch.tensor([0.1, math.nan]), "sigma: got NaN"),
         (np.array([[1.0, math.inf], [math.inf, 1.0]]), "sigma: got NaN or infinity"),
         (torch.ones(2, 3), r"sigma: got shape \(2, 3\)"),
@@ -257,35 +244,35 @@ NOT_SYMMETRIC = torch.tensor([[1.0, 0.1], [0.2, 1.0]])
         (torch.ones(0), r"sigma: got shape \(0,\)"),
         (torch.ones(1, 1, 1), r"sigma: got shape \(1, 1, 1\)"),
         (NOT_DEFINITE, "leading 2 x 2 block is not positive definite"),
-        (NOT_SYMMETRIC, "wanted a symmetric one"),
+        (NOT_SYMMETRIC, "differ by 0.1.*, wanted equal"),
         ({"*": -1.0}, r"sigma\['\*'\]: got -1.0"),
     ],
 )
-def test_noise_out_of_range_is_refused(sigma, message):
+def test_invalid_noise_is_named(sigma, message):
     with pytest.raises(ValueError, match=message):
         noisify(mlp(), sigma=sigma)
 
 
 @pytest.mark.parametrize("sigma", [torch.ones(3, dtype=torch.int64), [0.1, 0.1], {"*": "0.1"}, {1: 0.1, "3": 0.1}])
-def test_noise_of_another_type_is_refused(sigma):
+def test_noise_of_a_wrong_type_is_named(sigma):
     with pytest.raises(TypeError, match="sigma"):
         noisify(mlp(), sigma=sigma)
 
 
-def test_covariance_may_be_symmetric_to_rounding_only():
-    root = random(50, 50).float()
+def test_covariance_may_be_symmetric_up_to_rounding():
+    root = normal_tensor(50, 50).float()
     covariance = root @ root.T + torch.eye(50)
     covariance[3, 7] = covariance[3, 7].nextafter(torch.tensor(math.inf))
     assert len(gaussian_noise(covariance).scale) == 50
 
 
 @pytest.mark.parametrize("sigma", [torch.ones(4), torch.eye(4)])
-def test_noise_of_another_width_than_the_layer_is_refused(sigma):
+def test_noise_with_a_wrong_number_of_units_is_refused(sigma):
     noisy = noisify(mlp(), sigma=sigma)
-    with pytest.raises(ValueError, match="sigma: got noise of 4 units for '1', which has 3"):
+    with pytest.raises(ValueError, match="sigma: got noise of 4 units for '1', wanted 3"):
         noisy(torch.zeros(2, 4).double())
 
 
-def test_width_is_checked_before_a_measurement():
+def test_number_of_units_is_checked_before_a_measurement():
     with pytest.raises(ValueError, match="sigma: got noise of 4 units for '1'"):
-        layer_information(noisify(mlp(), sigma=torch.ones(4)), random(5, 4))
+        layer_information(noisify(mlp(), sigma=torch.ones(4)), normal_tensor(5, 4))

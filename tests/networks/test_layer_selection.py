@@ -1,4 +1,4 @@
-"""Which layers a network has, in what order, and which of them a selection names."""
+"""The layers of a network, their order, and selections of them."""
 
 import warnings
 
@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from layerbits._base import LayerSelectionError
+from layerbits import LayerSelectionError
 from layerbits.networks import choose_layers
 from layerbits.networks.layer_selection import layer_calls
 
 
-def chosen(model, layers=None):
+def selected(model, layers=None):
     return [call.name for call in choose_layers(layer_calls(model), layers)]
 
 
@@ -20,7 +20,7 @@ def mlp():
 
 
 class Reversed(nn.Module):
-    """Registers its modules in the reverse of the order in which data meets them."""
+    """Registers its modules in the reverse order of the data."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class Reversed(nn.Module):
 
 
 class Reusing(nn.Module):
-    """Calls one activation three times, the last time for its output."""
+    """Calls one activation function three times; the last call is the output."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class Reusing(nn.Module):
 
 
 class Branching(nn.Module):
-    """Branches on its data, which torch.fx cannot trace."""
+    """Branches on its data, so that torch.fx cannot trace it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -59,18 +59,18 @@ class Branching(nn.Module):
 
 
 class Optional(nn.Module):
-    """Has a flag, and keeps what it computed on itself."""
+    """Has a flag, and stores an activation as an attribute."""
 
     def __init__(self) -> None:
         super().__init__()
         self.first, self.act, self.last = nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2)
-        self.kept = None
+        self.hidden = None
 
     def forward(self, x: Tensor, features_only: bool = False) -> Tensor:
-        self.kept = self.act(self.first(x))
+        self.hidden = self.act(self.first(x))
         if features_only:
-            return self.kept
-        return self.last(self.kept)
+            return self.hidden
+        return self.last(self.hidden)
 
 
 class Squeezing(nn.Module):
@@ -93,78 +93,78 @@ class Functional(nn.Module):
         return self.last(torch.tanh(self.first(x)))
 
 
-def test_every_hidden_activation_is_the_default():
-    assert chosen(mlp()) == ["1", "3"]
+def test_hidden_activation_functions_are_the_default():
+    assert selected(mlp()) == ["1", "3"]
 
 
-def test_order_is_that_of_the_data_not_of_registration():
-    assert chosen(Reversed()) == ["first", "second"]
+def test_order_is_that_of_the_data():
+    assert selected(Reversed()) == ["first", "second"]
 
 
-def test_each_call_of_a_module_is_a_layer_and_the_output_is_none_of_the_default():
-    assert chosen(Reusing()) == ["act", "act@2"]
+def test_each_call_of_a_module_is_a_layer_and_the_output_is_not_selected():
+    assert selected(Reusing()) == ["act", "act@2"]
 
 
-def test_one_call_of_a_reused_module_can_be_named():
-    assert chosen(Reusing(), "act@3") == ["act@3"]
+def test_name_with_a_number_selects_one_call():
+    assert selected(Reusing(), "act@3") == ["act@3"]
 
 
-def test_name_of_a_module_stands_for_all_its_calls():
-    assert chosen(Reusing(), "act") == ["act", "act@2", "act@3"]
+def test_name_of_a_module_selects_all_its_calls():
+    assert selected(Reusing(), "act") == ["act", "act@2", "act@3"]
 
 
 def test_activation_before_a_final_reshape_is_the_output():
-    assert chosen(Squeezing()) == ["act"]
+    assert selected(Squeezing()) == ["act"]
 
 
-def test_activation_that_is_returned_beside_the_output_is_hidden():
-    class Telling(Squeezing):
+def test_activation_that_is_returned_with_the_output_is_hidden():
+    class ReturningHidden(Squeezing):
         def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
             hidden = self.act(self.body(x))
             return self.head(hidden), hidden
 
-    assert chosen(Telling()) == ["act"]
+    assert selected(ReturningHidden()) == ["act"]
 
 
-def test_flags_have_their_defaults():
+def test_network_with_a_flag_is_traced_with_its_default():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert chosen(Optional()) == ["act"]
+        assert selected(Optional()) == ["act"]
 
 
-def test_finding_the_layers_leaves_nothing_on_the_network():
+def test_listing_the_layers_does_not_change_the_network():
     model = Optional()
     layer_calls(model)
-    assert model.kept is None
+    assert model.hidden is None
 
 
-def test_calls_are_of_the_network_itself():
+def test_calls_have_the_modules_of_the_network():
     model = mlp()
     assert [call.module for call in layer_calls(model)] == list(model)
 
 
 def test_nested_modules_are_named_by_their_path():
     model = nn.Sequential(nn.Sequential(nn.Linear(4, 4), nn.Tanh()), nn.Linear(4, 2))
-    assert chosen(model) == ["0.1"]
+    assert selected(model) == ["0.1"]
 
 
-def test_container_ends_after_its_parts():
+def test_container_is_listed_after_its_modules():
     model = nn.Sequential(nn.Sequential(nn.Linear(4, 4), nn.Tanh()), nn.Linear(4, 2))
     assert [call.name for call in layer_calls(model)] == ["0.0", "0.1", "0", "1"]
 
 
-def test_untraceable_network_is_told():
+def test_untraceable_network_is_named_in_a_warning():
     with pytest.warns(UserWarning, match="cannot trace Branching"):
         layer_calls(Branching())
 
 
 @pytest.mark.filterwarnings("ignore:torch.fx cannot trace")
-def test_untraceable_network_falls_back_to_registration_with_the_last_module_as_output():
-    assert chosen(Branching()) == ["blocks.1"]
+def test_layers_of_an_untraceable_network_are_in_the_order_of_registration():
+    assert selected(Branching()) == ["blocks.1"]
 
 
 @pytest.mark.filterwarnings("ignore:torch.fx cannot trace")
-def test_containers_that_are_never_called_are_no_layers():
+def test_module_list_is_not_a_layer():
     assert "blocks" not in [call.name for call in layer_calls(Branching())]
 
 
@@ -175,22 +175,22 @@ def test_module_without_submodules_need_not_be_traceable():
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert chosen(nn.Sequential(nn.Tanh(), Clipping(), nn.Linear(4, 2))) == ["0"]
+        assert selected(nn.Sequential(nn.Tanh(), Clipping(), nn.Linear(4, 2))) == ["0"]
 
 
-def test_parts_of_a_transformer_can_be_named():
+def test_modules_of_a_transformer_can_be_selected():
     block = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
     model = nn.Sequential(nn.TransformerEncoder(block, 2, enable_nested_tensor=False), nn.Linear(8, 2))
-    assert chosen(model, "*.linear1") == ["0.layers.0.linear1", "0.layers.1.linear1"]
+    assert selected(model, "*.linear1") == ["0.layers.0.linear1", "0.layers.1.linear1"]
 
 
-def test_container_inside_a_transformer_is_no_layer():
+def test_module_list_inside_a_transformer_is_not_a_layer():
     block = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
     model = nn.Sequential(nn.TransformerEncoder(block, 2, enable_nested_tensor=False), nn.Linear(8, 2))
     assert "0.layers" not in [call.name for call in layer_calls(model)]
 
 
-def test_attention_is_no_activation():
+def test_attention_is_not_an_activation_function():
     class Attending(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -199,7 +199,7 @@ def test_attention_is_no_activation():
         def forward(self, x: Tensor) -> Tensor:
             return self.head(self.act(self.attention(x, x, x)[0]))
 
-    assert chosen(Attending()) == ["act"]
+    assert selected(Attending()) == ["act"]
 
 
 @pytest.mark.parametrize(
@@ -213,31 +213,31 @@ def test_attention_is_no_activation():
         (("5", "1"), ["1", "5"]),
         ("*", ["0", "1", "2", "3", "4", "5"]),
     ],
-    ids=["name", "glob", "type", "callable", "mixed", "order of the data", "output too"],
+    ids=["name", "glob", "type", "callable", "mixed", "order of the data", "with the output"],
 )
 def test_layers_are_selected_by(layers, names):
-    assert chosen(mlp(), layers) == names
+    assert selected(mlp(), layers) == names
 
 
-def test_name_with_the_brackets_of_a_glob_is_a_name():
+def test_name_with_brackets_is_a_name_before_it_is_a_glob():
     model = nn.Sequential()
     model.add_module("act[1]", nn.Tanh())
     model.add_module("head", nn.Linear(4, 2))
-    assert chosen(model, "act[1]") == ["act[1]"]
+    assert selected(model, "act[1]") == ["act[1]"]
 
 
 @pytest.mark.parametrize("layers", ["tanh", nn.Conv2d, lambda name, module: False, ["1", "absent"], []])
-def test_selection_of_nothing_is_refused_with_the_names_that_there_are(layers):
+def test_selection_without_a_match_is_refused_with_the_available_names(layers):
     with pytest.raises(LayerSelectionError, match="available: 0, 1, 2, 3, 4, 5"):
-        chosen(mlp(), layers)
+        selected(mlp(), layers)
 
 
-def test_functional_network_is_asked_for_names():
-    with pytest.raises(LayerSelectionError, match="name the layers that shall carry noise, available: first, last"):
-        chosen(Functional())
+def test_network_without_modules_for_activations_is_refused_with_a_remedy():
+    with pytest.raises(LayerSelectionError, match="name the layers, available: first, last"):
+        selected(Functional())
 
 
 @pytest.mark.parametrize("layers", [3, [1, 3]])
-def test_selector_of_another_type_is_refused(layers):
+def test_selector_of_a_wrong_type_is_named(layers):
     with pytest.raises(TypeError, match="layers: got int"):
-        chosen(mlp(), layers)
+        selected(mlp(), layers)

@@ -1,14 +1,15 @@
-"""Truth that shares nothing with the package: published values, quadrature, and Monte Carlo in plain NumPy.
+"""Known answers that share no code with the package: published values, quadrature, and Monte Carlo in plain NumPy.
 
-Quadrature is the trapezoidal rule over 12 sigma beyond the centers in steps of sigma / 16: for the smooth, decaying
-integrands here its error falls exponentially in 1 / step and lies below 1e-10 (test_mixture.py holds it to the table).
+Quadrature is the trapezoidal rule up to 12 sigma beyond the centers, in steps of sigma / 16. For the smooth, decaying
+integrands here its error falls exponentially in 1 / step and is below 1e-10; tests/mixtures/test_information_values.py
+compares it with the published values.
 """
 
 import mpmath
 import numpy as np
 from scipy.special import logsumexp
 
-# facts.md, section 5: nats, to the digits given.
+# I of -1 or 1, equally likely, plus sigma z, by sigma; nats, to the digits given.
 BPSK = {
     0.2: 0.693146,
     0.3: 0.691906,
@@ -21,9 +22,10 @@ BPSK = {
     2: 0.111421,
     3: 0.0526716,
 }
+# The same with probabilities 3/4 and 1/4.
 THREE_TO_ONE = {0.1: 0.562335, 0.5: 0.511060, 1: 0.265653}
 
-# facts.md, section 4: I of tanh(w x - 2 w) + sigma z for x in {-3, -1, 1, 3}, nats, to 1e-4.
+# I of tanh(w x - 2 w) + sigma z for x in {-3, -1, 1, 3}, by w and sigma; nats, to 1e-4.
 NEURON_SIGMAS = (0.005, 0.01, 0.05, 0.1, 0.2, 0.5)
 NEURON = {
     0.05: (1.3863, 1.3863, 0.8328, 0.3908, 0.1320, 0.0236),
@@ -39,7 +41,10 @@ NEURON_CELLS = [
 
 
 def exact_log_sum(point, centers, sigma, weights):
-    """log sum_k w_k exp(e_k), e_k = -|point - c_k|^2 / 2 sigma^2, and sum_k p_k |e_k|, p the softmax: in 50 digits."""
+    """Compute log sum_k w_k exp(e_k) and sum_k p_k |e_k| in 50 digits.
+
+    e_k = -|point - c_k|^2 / (2 sigma^2), and p is the softmax of e with the weights.
+    """
     with mpmath.workdps(50):
         exact = [[mpmath.mpf(float(a)) - mpmath.mpf(float(b)) for a, b in zip(point, c, strict=True)] for c in centers]
         exponents = [-mpmath.fsum(x**2 for x in row) / (2 * mpmath.mpf(sigma) ** 2) for row in exact]
@@ -68,20 +73,20 @@ def entropy(density, axis):
 
 
 def information_of_channel(densities, axis, weights=None):
-    """I between an input and an output on the line, from p(t|x), shape (inputs, points), on an axis."""
+    """Compute I(X;T) for T on the line from the densities p(t|x), shape (inputs, points), on an axis of points."""
     weights = np.full(len(densities), 1 / len(densities)) if weights is None else weights / np.sum(weights)
     given = [entropy(density, axis) for density in densities]
     return entropy(weights @ densities, axis) - weights @ given
 
 
 def information_on_line(centers, sigma, weights=None):
-    """I(S; S + Z) of centers (n,) on the line."""
+    """Compute I(S; S + Z) of centers (n,) on the line."""
     axis = grid(min(centers), max(centers), sigma)
     return information_of_channel(normal(axis - np.asarray(centers)[:, None], sigma), axis, weights)
 
 
 def information_in_plane(centers, sigma, weights=None):
-    """I(S; S + Z) of centers (n, 2) in the plane."""
+    """Compute I(S; S + Z) of centers (n, 2) in the plane."""
     weights = np.full(len(centers), 1 / len(centers)) if weights is None else weights / np.sum(weights)
     axes = [grid(min(column), max(column), sigma) for column in centers.T]
     factors = [normal(axis - column[:, None], sigma) for axis, column in zip(axes, centers.T, strict=True)]
@@ -91,7 +96,10 @@ def information_in_plane(centers, sigma, weights=None):
 
 
 def gaussian_mixture_information(means, covariance, draws, seed, classes=None):
-    """I(index; T), or I(class; T), of T ~ N(means[index], covariance) by plain Monte Carlo: (value, standard error)."""
+    """Estimate I(index; T), or I(class; T), of T ~ N(means[index], covariance) by plain Monte Carlo.
+
+    Returns the value and its standard error.
+    """
     generator = np.random.default_rng(seed)
     whitened = means @ np.linalg.inv(np.linalg.cholesky(covariance)).T
     chosen = generator.integers(len(means), size=draws)

@@ -162,11 +162,10 @@ def sigma_profile(
     check_count("queries", queries, least=2)
     risk = (1 - check_confidence(confidence)) / 2
     check_count("seed", seed, least=0)
+    classes = [None if labels is None else class_numbers(labels, len(x)) for x in points.values()]
     rows: list[SigmaRow] = []
     for k, (layer, centers) in enumerate(points.items()):
-        classes = None if labels is None else class_numbers(labels, len(centers))
-        channels = _channels(centers, classes, sigmas)
-        estimates = _estimates(channels, queries, NormalStream(seed, k), risk)
+        estimates = _estimates(_channels(centers, classes[k], sigmas), queries, NormalStream(seed, k), risk)
         rows += _audited(_rows(layer, sigmas, estimates), math.log(len(centers)))
     return SigmaProfile(tuple(rows))
 

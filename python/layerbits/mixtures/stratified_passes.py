@@ -7,6 +7,7 @@ import math
 import numpy as np
 import torch
 
+from layerbits._base import Doubles
 from layerbits.kernels import NormalStream
 from layerbits.mixtures.known_channel import KnownChannel
 from layerbits.statistics import BetPass, InformationBet, Interval
@@ -30,17 +31,18 @@ class StratifiedPasses:
     def __init__(self, channel: KnownChannel, bet: InformationBet, seed: int) -> None:
         self._channel, self._bet, self._seed = channel, bet, seed
         self._cumulative_weights = channel.masses.cumsum() / channel.masses.sum()
-        self._passes: list[BetPass] = []  # a term for each stratum: the mean of its two draws
+        self._passes: list[BetPass] = []
+        self._terms: list[Doubles] = []  # of each pass, the mean of the two draws of each stratum
 
     @property
     def strata(self) -> int:
         """Number of strata in all passes; each has two draws."""
-        return sum(len(x.terms) for x in self._passes)
+        return sum(map(len, self._terms))
 
     @property
     def mean(self) -> float:
         """Mean of all terms, in nats."""
-        return sum(float(x.terms.sum()) for x in self._passes) / self.strata
+        return sum(float(terms.sum()) for terms in self._terms) / self.strata
 
     @property
     def standard_error(self) -> float:
@@ -49,7 +51,7 @@ class StratifiedPasses:
         Their difference can only overstate the spread within strata (collapsed strata; Cochran, Sampling Techniques,
         5A.12).
         """
-        squares = (float(np.square(x.terms[::2] - x.terms[1::2]).sum()) for x in self._passes)
+        squares = (float(np.square(terms[::2] - terms[1::2]).sum()) for terms in self._terms)
         return math.sqrt(sum(squares)) / self.strata
 
     def interval(self) -> Interval:
@@ -68,4 +70,5 @@ class StratifiedPasses:
         noise = self._channel.sigma * stream.like(centers)
         surprisals = self._channel.surprisals(inputs, torch.stack([centers + noise, centers - noise], dim=1))
         terms = np.ascontiguousarray((surprisals.marginal - surprisals.given_input).T)  # fast to average
+        self._terms.append(terms.mean(0))
         self._passes.append(self._bet.pass_of(terms))

@@ -77,7 +77,8 @@ class InformationBet:
 
     def pass_of(self, terms: Doubles) -> BetPass:
         """Return the pass of terms (q, m), independent along the second axis; those along the first are averaged."""
-        return BetPass(terms.mean(0), mix_with_prior(terms, self.prior_weight).mean(0))
+        bounded = np.minimum(terms, self.largest_term)
+        return BetPass(bounded.mean(0), mix_with_prior(bounded, self.prior_weight).mean(0))
 
     def interval(self, passes: Sequence[BetPass]) -> Interval:
         """Compute the interval, within [0, ceiling].
@@ -102,7 +103,7 @@ class InformationBet:
             fixed_count=self.fixed_count,
         )
         upper = upper_mean_bound(
-            [np.minimum(x.terms, self.largest_term) for x in passes],
+            [x.terms for x in passes],
             floor=0.0,
             ceiling=self.largest_term,
             risk=self.risk,

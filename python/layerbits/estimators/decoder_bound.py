@@ -96,14 +96,14 @@ class DecoderBounds:
         """Try the decoders made of draws (N, r, d), until one is close to the plug-in bound of I(X;T)."""
         weight = unseen_probability(math.prod(split.final.shape), risk)
         upper = plug_in.bound(_INFORMATION).value
-        tried: list[Candidate] = []
+        evaluated: list[Candidate] = []
         for candidate in candidates(split, draws, plug_in, classes):
-            tried.append(candidate)
+            evaluated.append(candidate)
             gap = upper - _trial_bound(candidate, _INFORMATION, weight)
-            if len(tried) > 1 and gap < _SMALL_GAP:
+            if len(evaluated) > 1 and gap < _SMALL_GAP:
                 break
         wide = _wide_log_density(split.trial, draws), _wide_log_density(split.final, draws)
-        return cls(tuple(tried), wide, classes, risk, weight)
+        return cls(tuple(evaluated), wide, classes, risk, weight)
 
     def bound(self, quantity: Quantity) -> DecoderBound:
         """Bound an information from below, an entropy from above."""

@@ -57,7 +57,7 @@ def noisy_layer_estimates(
         Chooses the inputs at which decoders are compared.
     """
     sample = samples[0]
-    plug_ins = [plug_in(one.queries, one.draws, classes) for one in samples]
+    plug_ins = [plug_in(sample.queries, sample.draws, classes) for sample in samples]
     split = TrialSplit.random(sample.queries, generator)
     decoders = DecoderBounds.of(split, sample.draws, plug_ins[0], classes, risk)
     combined = plug_ins[0] if len(plug_ins) == 1 else plug_ins[0].with_conditionals_of(plug_ins[1])

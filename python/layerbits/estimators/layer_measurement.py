@@ -82,7 +82,7 @@ class Effort:
     queries: int
 
     def larger(self, limited_by: str, max_draws: int, max_queries: int) -> Effort:
-        """Return the effort of the next round: more of what limits an interval, or the same effort at a limit."""
+        """Return the effort of the next round, with more draws or queries; the same effort at a limit."""
         if limited_by == "dimensions":
             return self
         if self.draws == 1:

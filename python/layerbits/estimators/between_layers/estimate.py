@@ -100,7 +100,7 @@ def information_between_layers(
     with single_threaded_torch():
         choice = stream(seed, _CHOICE_STREAM)
         with_own, without_own = marginal_log_densities(sample.queries, sample.pool, queries, choice)
-        given_with_own, given_without_own = conditional_log_densities(sample.queries, sample.given, queries)
+        given_with_own, given_without_own = conditional_log_densities(sample.queries, sample.conditional, queries)
     lower_terms, upper_terms = given_without_own - with_own, given_with_own - without_own
     if lower_terms.mean() < 0:
         lower_terms = np.zeros_like(lower_terms)  # I >= 0 is the better bound

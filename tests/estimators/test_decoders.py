@@ -72,9 +72,9 @@ def test_densities_are_those_of_scipy(d, index, name, dtype, tolerance):
     points = draws(d, r=6, dtype=dtype).flatten(0, 1)
     decoder = list(decoders(signals, CLASSES, SIGMA))[index]
     assert decoder.name == name
-    own, in_class, pooled = densities(decoder, points, range(4))
+    own_input, in_class, pooled = densities(decoder, points, range(4))
     truth = np.array([density(points.numpy()) for density in scipy_densities(name, signals.numpy())])
-    np.testing.assert_allclose(own, truth, rtol=tolerance, atol=1e-30)
+    np.testing.assert_allclose(own_input, truth, rtol=tolerance, atol=1e-30)
     np.testing.assert_allclose(pooled, np.tile(truth.mean(0), (4, 1)), rtol=tolerance)
     of_class = np.array([truth[NUMBERS[x] == NUMBERS].mean(0) for x in range(4)])
     np.testing.assert_allclose(in_class, of_class, rtol=tolerance, atol=1e-30)

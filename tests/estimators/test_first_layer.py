@@ -73,9 +73,9 @@ def test_interval_of_a_square_grid_contains_the_true_value():
 
 @pytest.mark.parametrize("labels", [[0, 0, 0, 1], [0, 1, 1, 2], [0, 1, 0, 1]])
 def test_intervals_of_all_quantities_contain_the_true_values_for_classes_of_any_size(labels):
-    places, sigma = np.array([-0.5, -0.1, 0.2, 0.9]), 0.3
+    centers, sigma = np.array([-0.5, -0.1, 0.2, 0.9]), 0.3
     axis = grid(-1, 1, sigma)
-    densities = normal(axis - places[:, None], sigma)
+    densities = normal(axis - centers[:, None], sigma)
     sizes = np.bincount(labels)
     of_class = np.array([densities[np.equal(labels, k)].mean(0) for k in range(len(sizes))])
     information = information_of_channel(densities, axis)
@@ -88,7 +88,7 @@ def test_intervals_of_all_quantities_contain_the_true_values_for_classes_of_any_
         "I(T;Y)": of_label,
         "I(X;T|Y)": information - of_label,
     }
-    assert wrong_ends(truths, places[:, None], sigma, labels=labels) == []
+    assert wrong_ends(truths, centers[:, None], sigma, labels=labels) == []
 
 
 def test_inputs_far_apart_are_certified_by_their_distances():
@@ -173,7 +173,7 @@ def test_labels_have_the_information_of_the_mixtures_of_their_classes():
 
 def test_draws_do_not_limit_the_queries():
     """Standard errors fall as the root of the queries: from 8 to 128 by 4, give or take their own error."""
-    few, plenty = (
+    eight, plenty = (
         layer_information(tanh_network(), INPUTS, layers="1", draws=1, queries=queries).rows[0] for queries in (8, 128)
     )
-    assert 3 < few.standard_error / plenty.standard_error < 5
+    assert 3 < eight.standard_error / plenty.standard_error < 5

@@ -94,10 +94,10 @@ def test_intervals_of_a_noisy_chain_contain_the_true_values(name, queries, draws
 
 @pytest.mark.parametrize("queries", [1, 8])
 def test_lower_end_stays_below_the_true_value_for_decoders_that_are_all_wrong(queries):
-    """Draws of other inputs make decoders that are certain of what is false."""
+    """Draws of other inputs make decoders that are certain of wrong inputs."""
     chain = CHAINS["gentle"]
     samples = [chain.sample(seed, queries=queries) for seed in range(SEEDS)]
-    results = [estimates(NoisySample(one.queries, one.draws.flip(0)), chain.classes) for one in samples]
+    results = [estimates(NoisySample(sample.queries, sample.draws.flip(0)), chain.classes) for sample in samples]
     # A decoder mixed with the prior has no term below the logarithm of the prior's weight, 3.0 / n.
     floor = np.log(-np.log(RISK) / (12 * max(1, queries // 2)))
     for quantity in ("I(X;T)", "I(T;Y)", "I(X;T|Y)"):
@@ -130,10 +130,10 @@ def test_one_of_the_parts_is_zero_for_one_class_and_for_a_class_per_input(number
 
 
 def test_more_queries_narrow_an_interval_that_they_limit():
-    plenty, few = (CHAINS["gentle"].estimates(0, queries=queries, draws=200)["I(X;T)"] for queries in (200, 4))
-    assert few.limited_by == "queries"
+    narrow, wide = (CHAINS["gentle"].estimates(0, queries=queries, draws=200)["I(X;T)"] for queries in (200, 4))
+    assert wide.limited_by == "queries"
     # The error falls as the root of the queries, here by a factor of 7.
-    assert plenty.interval.half_width < few.interval.half_width / 3
+    assert narrow.interval.half_width < wide.interval.half_width / 3
 
 
 def test_singular_covariances_give_an_interval():

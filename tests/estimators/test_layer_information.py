@@ -19,9 +19,9 @@ from tests.support.random_arrays import normal_tensor
 Z = 5
 
 
-def distance(one, other):
+def distance(first, second):
     """Return the distance of two independent plug-ins in standard errors."""
-    return abs(one.plug_in - other.plug_in) / math.hypot(one.plug_in_error, other.plug_in_error)
+    return abs(first.plug_in - second.plug_in) / math.hypot(first.plug_in_error, second.plug_in_error)
 
 
 def values(labels=None, **options):
@@ -131,7 +131,7 @@ def test_queries_of_no_two_samples_or_layers_share_their_noise(monkeypatch):
 
     monkeypatch.setattr(layer_measurement, "NormalStream", RecordingStream)
     layer_information(tanh_network(), INPUTS, estimator="paper", draws=4)
-    assert len(set(keys)) == len(keys) == 3  # of layer 1, which is exact, and of both samples of layer 3
+    assert len(set(keys)) == len(keys) == 3  # layer 1, which is exact, and both samples of layer 3
 
 
 # Invariance

@@ -1,4 +1,4 @@
-"""Rounds with more draws or queries until an interval is narrow: what ends them, and how they share the risk."""
+"""Rounds with more draws or queries until an interval is narrow: their end, and their shares of the risk."""
 
 import dataclasses
 import itertools

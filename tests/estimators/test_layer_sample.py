@@ -42,7 +42,7 @@ def squared_distances(sample):
         (20, 40, None, 820, 10),
         (5000, 6, None, 4, 3),
         (20, 8, 3, 3, 3),
-        (20, 8, 100, 100, 4),  # of the draws at most a half
+        (20, 8, 100, 100, 4),  # at most half of the draws
     ],
 )
 def test_queries_are_as_many_as_are_wanted_or_enough(inputs, draws, wanted, exact, behind_noise):
@@ -126,10 +126,10 @@ def test_dimensions_without_signal_are_omitted_at_no_loss(layer):
 
 def test_exact_reduction_keeps_the_information():
     """Points of a subspace of 3 dimensions in R^300, away from zero."""
-    places = normal_tensor(40, 3, seed=3)
+    points = normal_tensor(40, 3, seed=3)
     directions = torch.linalg.qr(normal_tensor(300, 3, seed=1)).Q
-    row = layer_information(noisy_identities(1), places @ directions.T + normal_tensor(300, seed=2))["0", "I(X;T)"]
-    truth, error = gaussian_mixture_information(places.numpy(), 0.25 * np.eye(3), 100_000, seed=1)
+    row = layer_information(noisy_identities(1), points @ directions.T + normal_tensor(300, seed=2))["0", "I(X;T)"]
+    truth, error = gaussian_mixture_information(points.numpy(), 0.25 * np.eye(3), 100_000, seed=1)
     assert abs(row.value - truth) <= Z * math.hypot(row.standard_error, error)
 
 
@@ -150,7 +150,9 @@ def test_omitted_dimensions_lose_no_more_than_they_say(monkeypatch, layer):
     sample = sampled(noisy, inputs, draws=32, layers=layer)[layer]
     dimensions = sample.signals.shape[2]
     assert dimensions < 17
-    assert 0.02 < sample.dimension_loss < 0.4  # of fresh draws it may be more than the limit for the fitted ones
+    assert (
+        0.02 < sample.dimension_loss < 0.4
+    )  # fresh draws may lose more than the draws that the directions were fitted to
     row = layer_information(noisy, inputs, layers=layer, draws=32, confidence=0.999)[layer, "I(X;T)"]
     assert row.lower - Z * error <= truth <= row.upper + Z * error
     if sample.is_exact:
@@ -197,11 +199,11 @@ def test_layer_too_wide_to_hold_has_intervals_from_views(monkeypatch, name, dime
 
 def test_views_of_all_dimensions_are_the_signals(monkeypatch):
     task = TASKS["broadcast-64"]
-    held = sampled(task.network(), task.inputs, layers="3")["3"]
+    full = sampled(task.network(), task.inputs, layers="3")["3"]
     monkeypatch.setattr(layer_sample, "_MAX_VALUES", 1)
     viewed = sampled(task.network(), task.inputs, layers="3")["3"]
     # The subspaces are those of the two probing passes and of the draws without queries.
-    np.testing.assert_allclose(*(np.sqrt(squared_distances(sample)) for sample in (held, viewed)), atol=1e-3)
+    np.testing.assert_allclose(*(np.sqrt(squared_distances(sample)) for sample in (full, viewed)), atol=1e-3)
     assert viewed.dimension_loss <= 1e-3
 
 

@@ -21,9 +21,9 @@ MEMBERS = ByCondition(
 
 def sample(q, r):
     """Return queries (5, q) about bases of their own, and r draws without queries, in two dimensions."""
-    places = normal_tensor(5, 1, 2, seed=1)
-    queries = Queries.around(places + normal_tensor(5, q, 2, seed=2) / 2, SIGMA, normal_tensor(5, q, 2, seed=3))
-    return queries, places + normal_tensor(5, r, 2, seed=4) / 2
+    means = normal_tensor(5, 1, 2, seed=1)
+    queries = Queries.around(means + normal_tensor(5, q, 2, seed=2) / 2, SIGMA, normal_tensor(5, q, 2, seed=3))
+    return queries, means + normal_tensor(5, r, 2, seed=4) / 2
 
 
 def log_density(point, base, centers, weights):
@@ -72,9 +72,9 @@ def test_changes_are_those_of_draws_left_out_with_their_queries(q, r):
         gone = [np.arange(count)[part * count // parts : (part + 1) * count // parts] for count in (r, q)]
         left_out = np.delete(components[x], np.append(gone[0], r + gone[1]), axis=0)
         remaining = brute_force(queries, [*components[:x], left_out, *components[x + 1 :]])
-        asked = np.delete(np.arange(q), gone[1])
+        kept_queries = np.delete(np.arange(q), gone[1])
         for condition in Condition:
-            change = complete[condition][x].mean() - remaining[condition][x, asked].mean()
+            change = complete[condition][x].mean() - remaining[condition][x, kept_queries].mean()
             assert entropies[condition].changes[0][x, part] == pytest.approx(change, abs=1e-12)
 
 

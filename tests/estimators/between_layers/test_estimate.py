@@ -75,11 +75,11 @@ def test_interval_narrows_with_draws_and_queries():
 
 def test_few_inputs_have_more_queries():
     """1024 in all at least, a quarter of them more to choose densities, each with its T_k and draws given it."""
-    few = {
+    counts = {
         last: information_between_layers(noisy_identities(3), INPUTS[:32], "0", last, draws=8).draws for last in "12"
     }
     plenty = information_between_layers(noisy_identities(3), INPUTS, "0", "2", draws=8).draws
-    assert (few, plenty) == ({"1": 8 + 40 * 2, "2": 8 + 40 * 9}, 8 + 5 * 9)
+    assert (counts, plenty) == ({"1": 8 + 40 * 2, "2": 8 + 40 * 9}, 8 + 5 * 9)
 
 
 def test_feature_maps_have_information_in_common():

@@ -37,8 +37,8 @@ def truth(chain, pair):
     first, last = pair
     channel = np.linalg.matrix_power(chain.kernel(1) * chain.step, last - first) / chain.step
     density = chain.densities(first).mean(0)
-    given = density @ [entropy(row, chain.axis) for row in channel] * chain.step
-    return entropy(chain.densities(last).mean(0), chain.axis) - given
+    conditional = density @ [entropy(row, chain.axis) for row in channel] * chain.step
+    return entropy(chain.densities(last).mean(0), chain.axis) - conditional
 
 
 @pytest.mark.parametrize(

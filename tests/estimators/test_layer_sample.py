@@ -162,9 +162,14 @@ def test_omitted_dimensions_lose_no_more_than_they_say(monkeypatch, layer):
         assert part - margin <= truth <= part + sample.dimension_loss + margin
 
 
-def test_directions_do_not_come_from_draws_that_carry_queries(monkeypatch):
-    """Such draws must be fresh for decoders."""
-    monkeypatch.setattr(layer_sample, "_MANY_DIMENSIONS", 1)
+@pytest.mark.parametrize(
+    ("max_values", "draws", "queries", "wanted"),
+    [(2**27, 8, 3, 5), (1, 8, 3, 2), (1, 2, None, 1)],
+    ids=["held", "viewed", "viewed, two draws"],
+)
+def test_directions_do_not_come_from_draws_that_carry_queries(monkeypatch, max_values, draws, queries, wanted):
+    """Such draws must be fresh for decoders. A view is fitted to at most two draws."""
+    monkeypatch.setattr(layer_sample, "_MAX_VALUES", max_values)
     sizes = []
 
     def recording(centers, *args, **options):
@@ -172,8 +177,8 @@ def test_directions_do_not_come_from_draws_that_carry_queries(monkeypatch):
         return fit_subspace(centers, *args, **options)
 
     monkeypatch.setattr(layer_sample, "fit_subspace", recording)
-    sampled(noisy_identities(2), normal_tensor(10, 3), layers="1", draws=8, queries=3)
-    assert sizes == [10 * 5]
+    sampled(noisy_identities(2), normal_tensor(10, 3), layers="1", draws=draws, queries=queries)
+    assert sizes == [10 * wanted]
 
 
 # Too wide to hold

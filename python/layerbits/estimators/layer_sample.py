@@ -104,8 +104,10 @@ def sample_layers(
     behind_noise = tuple(layer for layer in layers if not _is_exact(problem, layer, probes[layer]))
     if behind_noise and draws < 2:
         raise ValueError(f"draws: got {draws}, wanted at least 2, for {behind_noise[0]!r} lies behind noise")
+    # At most half of the draws, the last ones, carry queries; they do not choose the axes of a view.
+    fresh = draws - draws // 2
     views = {
-        layer: _principal_view(problem.noisy.noise[layer], probes[layer])
+        layer: _principal_view(problem.noisy.noise[layer], probes[layer][:, :fresh])
         for layer in behind_noise
         if probes[layer][:, 0].numel() * draws > _MAX_VALUES
     }
@@ -193,7 +195,7 @@ def _fit(centers: Tensor, sigma: float) -> Subspace:
 
 
 def _principal_view(noise: GaussianNoise, probe: Tensor) -> View:
-    """Return a view on the principal axes of a probe (n, 2, d)."""
+    """Return a view on the principal axes of the signals (n, passes, d) of a probe."""
     centers = noise.whiten(probe).flatten(0, 1)
     rows = centers[:: math.ceil(2 * len(centers) / _LARGEST_GRAM)]
     subspace = fit_subspace(rows, noise.sigma, max_dimensions=_MAX_DIMENSIONS, max_cost=math.inf)

@@ -19,12 +19,12 @@ def clusters(n, d):
     return points - points.mean(0)
 
 
-def exact_log_sum(own, z, centers, sigma):
+def exact_log_sum(center, z, centers, sigma):
     """Return in 50 digits log sum_k exp(e_k) less the exponent of the own center, and sum_k p_k |e_k|."""
     with mpmath.workdps(50):
         width = mpmath.mpf(sigma)
         differences = [
-            [mpmath.mpf(float(a)) - mpmath.mpf(float(b)) for a, b in zip(own, c, strict=True)] for c in centers
+            [mpmath.mpf(float(a)) - mpmath.mpf(float(b)) for a, b in zip(center, c, strict=True)] for c in centers
         ]
         noise = [mpmath.mpf(float(value)) for value in z]
         exponents = [

@@ -32,13 +32,13 @@ def brute_force(channel, inputs, points):
     """Return log p(t|x) - log p(t|y) and log p(t|x) - log p(t) of points (m, q, d) from sums over all centers."""
     exponents = -((points[:, :, None] - channel.centers) / channel.sigma).square().sum(-1).numpy() / 2
     weights = np.ones(len(channel.centers)) if channel.weights is None else channel.weights.numpy()
-    own = exponents[np.arange(len(inputs))[:, None], np.arange(points.shape[1]), inputs[:, None]]
+    given_input = exponents[np.arange(len(inputs))[:, None], np.arange(points.shape[1]), inputs[:, None]]
     same = np.ones((len(inputs), 1, len(weights)), bool)
     if channel.classes is not None:
         same = (channel.classes[inputs][:, None] == channel.classes)[:, None]
     in_class = logsumexp(exponents, axis=-1, b=weights * same) - np.log((weights * same).sum(-1))
     pooled = logsumexp(exponents, axis=-1, b=weights) - np.log(weights.sum())
-    return own - in_class, own - pooled
+    return given_input - in_class, given_input - pooled
 
 
 @every_partition
@@ -83,7 +83,7 @@ def test_every_information_is_that_of_quadrature(sigma):
     estimates = channel_on_line(sigma, np.repeat([0, 1], 10)).estimates(200, NormalStream(0), 0.025)
     for quantity, truth in truth_on_line(sigma).items():
         estimate = estimates[quantity]
-        assert abs(estimate.mean - truth) <= Z * estimate.standard_error + 1e-9  # of quadrature
+        assert abs(estimate.mean - truth) <= Z * estimate.standard_error + 1e-9  # the error of quadrature
         assert estimate.interval.lower <= estimate.value <= estimate.interval.upper
 
 
@@ -94,11 +94,11 @@ def test_intervals_contain_the_true_values_and_errors_are_the_spread_over_seeds(
     estimates = [channel.estimates(4, NormalStream(seed), 0.025) for seed in range(n_seeds)]
     smallest, largest = np.sqrt(stats.chi2.ppf([1e-6, 1 - 1e-6], n_seeds - 1) / (n_seeds - 1))
     for quantity, truth in truths.items():
-        found = [by_quantity[quantity] for by_quantity in estimates]
-        hits = sum(x.interval.lower <= truth <= x.interval.upper for x in found)
+        sample = [by_quantity[quantity] for by_quantity in estimates]
+        hits = sum(x.interval.lower <= truth <= x.interval.upper for x in sample)
         assert hits >= stats.binom.ppf(1e-6, n_seeds, 0.95)
-        spread = np.std([x.mean for x in found], ddof=1)
-        assert smallest <= spread / math.sqrt(np.mean([x.standard_error**2 for x in found])) <= largest
+        spread = np.std([x.mean for x in sample], ddof=1)
+        assert smallest <= spread / math.sqrt(np.mean([x.standard_error**2 for x in sample])) <= largest
 
 
 def test_information_about_the_input_is_the_sum_of_its_parts():

@@ -36,7 +36,7 @@ def test_the_true_value_lies_between_the_bounds(sigma, weights):
     centers = normal_array(8, 2)
     truth = information_in_plane(centers, sigma, weights) + math.log(2 * math.pi * math.e * sigma**2)
     lower, upper = mixture_entropy_bounds(centers, sigma, weights=weights)
-    assert lower - 1e-9 <= truth <= upper + 1e-9  # of quadrature
+    assert lower - 1e-9 <= truth <= upper + 1e-9  # the error of quadrature
 
 
 def test_bounds_are_differentiable_in_centers_sigma_and_weights():

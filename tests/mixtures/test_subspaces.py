@@ -1,4 +1,4 @@
-"""The reduction of dimension: distances stay, empty dimensions go, and the cost bounds what is lost."""
+"""The reduction of dimension: distances stay, empty dimensions go, and the cost bounds the loss of information."""
 
 import math
 
@@ -107,7 +107,7 @@ def test_a_small_distance_among_huge_ones_is_not_taken_for_an_empty_direction(se
     centers = 1e7 * normal_tensor(30, 400, seed=seed)
     centers[1] = centers[0]
     centers[1, 0] += 1
-    distance = pdist(reduced(centers, 0.5).numpy())[0]  # of the first two centers
+    distance = pdist(reduced(centers, 0.5).numpy())[0]  # the first two centers
     # Rounding of 400 products of numbers up to 1e7 * 20, in units of 1.1e-16: 1e-5.
     assert distance == pytest.approx(1, abs=1e-4)
 

@@ -7,7 +7,7 @@ import pytest
 
 from layerbits.statistics import ceilings, largest_terms
 
-CLASSES = np.array([0] * 6 + [1] * 2)  # of probabilities 3/4 and 1/4
+CLASSES = np.array([0] * 6 + [1] * 2)  # their probabilities are 3/4 and 1/4
 CLASS_ENTROPY = -0.75 * math.log(0.75) - 0.25 * math.log(0.25)
 
 

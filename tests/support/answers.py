@@ -75,8 +75,8 @@ def entropy(density, axis):
 def information_of_channel(densities, axis, weights=None):
     """Compute I(X;T) for T on the line from the densities p(t|x), shape (inputs, points), on an axis of points."""
     weights = np.full(len(densities), 1 / len(densities)) if weights is None else weights / np.sum(weights)
-    given = [entropy(density, axis) for density in densities]
-    return entropy(weights @ densities, axis) - weights @ given
+    entropies = [entropy(density, axis) for density in densities]
+    return entropy(weights @ densities, axis) - weights @ entropies
 
 
 def information_on_line(centers, sigma, weights=None):
@@ -102,13 +102,13 @@ def gaussian_mixture_information(means, covariance, draws, seed, classes=None):
     """
     generator = np.random.default_rng(seed)
     whitened = means @ np.linalg.inv(np.linalg.cholesky(covariance)).T
-    chosen = generator.integers(len(means), size=draws)
-    points = whitened[chosen] + generator.standard_normal((draws, means.shape[1]))
+    inputs = generator.integers(len(means), size=draws)
+    points = whitened[inputs] + generator.standard_normal((draws, means.shape[1]))
     exponents = -((points[:, None] - whitened) ** 2).sum(-1) / 2
     if classes is None:
-        own = exponents[np.arange(draws), chosen]
+        given_x = exponents[np.arange(draws), inputs]
     else:
-        same = classes[chosen][:, None] == classes
-        own = logsumexp(np.where(same, exponents, -np.inf), axis=1) - np.log(same.sum(1))
-    terms = own - logsumexp(exponents, axis=1) + np.log(len(means))
+        same = classes[inputs][:, None] == classes
+        given_x = logsumexp(np.where(same, exponents, -np.inf), axis=1) - np.log(same.sum(1))
+    terms = given_x - logsumexp(exponents, axis=1) + np.log(len(means))
     return terms.mean(), terms.std(ddof=1) / np.sqrt(draws)

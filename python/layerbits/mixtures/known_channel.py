@@ -29,10 +29,10 @@ from layerbits.statistics import (
     unseen_probability,
 )
 
-# With at most this number of classes, the sum over all centers is put together from those over classes, which needs no
-# further pair. With more, a call for all centers and a call for the classes are faster. Measured with float32 on a core
-# of Zen 4, at 4096 inputs in 10 dimensions and 2000 in 100, with 4 queries each: by 13 to 15 % for 8 classes, while for
-# 4 they are slower by 9 to 22 %.
+# With at most this number of classes, the sum over all centers is put together from the sums over classes, which needs
+# no further pair. With more, a call for all centers and a call for the classes are faster. Measured in float32 on one
+# core (Zen 4), 4 queries each of 4096 inputs in 10 dimensions and of 2000 inputs in 100: with 8 classes the two calls
+# are faster by 13 to 15 %, with 4 classes slower by 9 to 22 %.
 _MAX_SEPARATE_CLASSES = 4
 
 

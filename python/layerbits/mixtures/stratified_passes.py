@@ -32,7 +32,7 @@ class StratifiedPasses:
         self._channel, self._bet, self._seed = channel, bet, seed
         self._cumulative_weights = channel.masses.cumsum() / channel.masses.sum()
         self._passes: list[BetPass] = []
-        self._terms: list[Doubles] = []  # of each pass, the mean of the two draws of each stratum
+        self._terms: list[Doubles] = []  # one array a pass: the mean of the two draws in each stratum
 
     @property
     def strata(self) -> int:

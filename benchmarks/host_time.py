@@ -19,8 +19,7 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile, record_function
 
 from benchmarks.breakdown import trained
-from layerbits.estimators import layer_information
-from layerbits.estimators import sampling as samples
+from layerbits.estimators import layer_information, layer_sample
 from layerbits.kernels import NormalStream
 from layerbits.kernels.back_ends import cpu
 from layerbits.networks import NoisyModule
@@ -37,7 +36,7 @@ def named() -> Iterator[None]:
     places: list[tuple[Any, str, str]] = [
         (cpu(), verb, _KERNELS) for verb in ("log_sum_exp_isotropic", "log_sum_exp_full")
     ]
-    places += [(samples, "record", _PASSES), (NormalStream, "fill", _PASSES)]
+    places += [(layer_sample, "record", _PASSES), (NormalStream, "fill", _PASSES)]
     with contextlib.ExitStack() as stack:
         for owner, name, kind in places:
             stack.enter_context(mock.patch.object(owner, name, record_function(kind)(getattr(owner, name))))

@@ -1,101 +1,69 @@
-"""Decoders are densities: they integrate to one, and equal scipy's."""
+"""The choice of a decoder: by the first half of the queries, evaluated on the second."""
 
 import numpy as np
 import pytest
 import torch
-from scipy import stats
 
-from layerbits.estimators.decoder_bound import decoders
+from layerbits.estimators.classes import Classes
+from layerbits.estimators.decoder_bound import DecoderBounds
+from layerbits.estimators.decoder_candidates import TrialSplit
 from layerbits.estimators.log_densities import Queries
+from layerbits.estimators.plug_in_bound import plug_in
+from layerbits.statistics import QUANTITIES
+from tests.support.random_arrays import normal_tensor
 
-SIGMA, CLASSES = 0.5, np.array([0, 0, 1, 0])
-NAMES = ["Gaussian", "shared Gaussian", "wide mixture"]
-
-
-def draws(d, r=5, dtype=np.float64):
-    random = np.random.default_rng(d)
-    return torch.from_numpy((2 * random.normal(size=(4, 1, d)) + random.normal(size=(4, r, d))).astype(dtype))
+SIGMA, RISK = 0.3, 0.05
+INFORMATION = QUANTITIES[0]
 
 
-def densities(decoder, points, inputs):
-    """q(t|x), q(t|y) and q(t) at points (m, d): queries without noise, whose surprisals lack that of N(0, SIGMA^2)."""
-    some = points.expand(len(inputs), -1, -1)
-    found = decoder.surprisals(Queries(some, some, np.zeros(some.shape[:2]), np.array(inputs)))
-    volume = (2 * np.pi * SIGMA**2) ** (points.shape[1] / 2)
-    return [np.exp(-one) / volume for one in (found.by_input, found.by_class, found.marginal)]
+def sample(*, gain=1.0, copies=1, n_queries=8, n_draws=16):
+    """Return queries and draws of T_2 = tanh(gain T_1) + Z of 12 inputs, each several times."""
+    values = torch.linspace(-1, 1, 12, dtype=torch.float64).repeat(copies)[:, None, None].tanh()
+    signals = (gain * (values + SIGMA * normal_tensor(len(values), n_queries + n_draws, 1))).tanh()
+    bases, draws = signals[:, n_draws:], signals[:, :n_draws]
+    return Queries.around(bases, SIGMA, normal_tensor(*bases.shape, seed=1)), draws
 
 
-@pytest.mark.parametrize("place", range(3), ids=NAMES)
-@pytest.mark.parametrize("d", [1, 2])
-def test_densities_integrate_to_one(d, place):
-    """Grid sums with steps of a half of SIGMA, the least deviation there is: off by exp(-2 pi^2 / 0.25) = 1e-34."""
-    some = draws(d)
-    axis = np.arange(float(some.min()) - 20, float(some.max()) + 20, SIGMA / 2)
-    points = torch.from_numpy(np.stack(np.meshgrid(*[axis] * d, indexing="ij"), axis=-1).reshape(-1, d))
-    for density in densities(list(decoders(some, CLASSES, SIGMA))[place], points, [0, 2]):
-        assert density.sum(1) * (SIGMA / 2) ** d == pytest.approx(1, abs=1e-9)
+def bound(queries, draws):
+    n_inputs, n_queries = queries.shape
+    classes, split = Classes.of(None, n_inputs), TrialSplit(queries, np.arange(n_inputs), n_queries // 2)
+    bounds = DecoderBounds.of(split, draws, plug_in(queries, draws, classes), classes, RISK)
+    return bounds.bound(INFORMATION)
 
 
-def of_scipy(name, some):
-    """q(t|x) of each input, from the formulas of the field."""
-    r, d = some.shape[1:]
-    noise = SIGMA**2 * np.eye(d)
-    spreads = [np.atleast_2d(np.cov(one.T)) for one in some]
-    shared = np.mean(spreads, axis=0)
-    if name == "wide mixture":
-        return [
-            lambda t, one=one: np.mean(
-                [stats.multivariate_normal(c, noise + 0.09 * shared).pdf(t) for c in one], axis=0
-            )
-            for one in some
-        ]
-    return [
-        stats.multivariate_normal(one.mean(0), noise + (1 + 1 / r) * (own if name == "Gaussian" else shared)).pdf
-        for one, own in zip(some, spreads, strict=True)
-    ]
+def moved(queries, passes, distance):
+    points = queries.points.clone()
+    points[:, passes] += distance
+    return Queries.at(points, queries.bases, SIGMA)
 
 
-@pytest.mark.parametrize(("place", "name"), list(enumerate(NAMES)))
-@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-9), (np.float32, 1e-4)])
-@pytest.mark.parametrize("d", [1, 3, 10])
-def test_densities_are_those_of_scipy(d, place, name, dtype, tolerance):
-    """Of all inputs, of classes, and of each: exponents of some tens, by factors that are rounded to their dtype."""
-    some = draws(d, r=2 * d + 3, dtype=dtype)
-    points = draws(d, r=6, dtype=dtype).flatten(0, 1)
-    decoder = list(decoders(some, CLASSES, SIGMA))[place]
-    assert decoder.name == name
-    own, in_class, pooled = densities(decoder, points, range(4))
-    truth = np.array([pdf(points.numpy()) for pdf in of_scipy(name, some.numpy())])
-    np.testing.assert_allclose(own, truth, rtol=tolerance, atol=1e-30)
-    np.testing.assert_allclose(pooled, np.tile(truth.mean(0), (4, 1)), rtol=tolerance)
-    of_class = np.array([truth[CLASSES[x] == CLASSES].mean(0) for x in range(4)])
-    np.testing.assert_allclose(in_class, of_class, rtol=tolerance, atol=1e-30)
+def test_final_queries_do_not_choose_the_decoder():
+    queries, draws = sample()
+    plain, changed = bound(queries, draws), bound(moved(queries, slice(4, None), 0.5), draws)
+    assert plain.decoder == changed.decoder
+    assert plain.mean.value != changed.mean.value
 
 
-def test_without_labels_the_class_is_all():
-    for decoder in decoders(draws(2), None, SIGMA):
-        _, in_class, pooled = densities(decoder, draws(2)[0], range(4))
-        np.testing.assert_array_equal(in_class, pooled)
+def test_trial_queries_do_nothing_but_choose_the_decoder():
+    queries, draws = sample()
+    plain, changed = bound(queries, draws), bound(moved(queries, slice(4), 1e-3), draws)
+    assert (changed.decoder, changed.mean.value) == (plain.decoder, pytest.approx(plain.mean.value, abs=1e-12))
 
 
-def test_some_inputs_are_asked_as_among_all():
-    points = draws(2)[0]
-    for decoder in decoders(draws(2), CLASSES, SIGMA):
-        among, alone = densities(decoder, points, range(4)), densities(decoder, points, [3, 1])
-        for all_found, found in zip(among, alone, strict=True):
-            np.testing.assert_allclose(found, all_found[[3, 1]], rtol=1e-12)
+@pytest.mark.parametrize(
+    ("gain", "names"),
+    [(0.5, ("Gaussian", "shared Gaussian")), (20.0, ("mixture", "wide mixture"))],
+    ids=["nearly linear", "two clusters"],
+)
+def test_decoder_that_fits_is_chosen(gain, names):
+    assert bound(*sample(gain=gain, copies=20, n_queries=20, n_draws=20)).decoder in names
 
 
-@pytest.mark.parametrize(("d", "r", "names"), [(2, 1, []), (32, 2, NAMES), (33, 3, NAMES[1:])])
-def test_decoders_are_those_that_draws_allow(d, r, names):
-    assert [decoder.name for decoder in decoders(draws(d, r), None, SIGMA)] == names
-
-
-@pytest.mark.parametrize("spread", [0.0, 1e-12])
-def test_draws_that_are_all_the_same_leave_the_noise(spread):
-    """Every decoder is then N(mean, SIGMA^2)."""
-    some = draws(2)
-    some = some[:, :1] + spread * some
-    truth = np.array([stats.multivariate_normal(one.mean(0), SIGMA**2).pdf(some[0]) for one in some.numpy()])
-    for decoder in decoders(some, None, SIGMA):
-        np.testing.assert_allclose(densities(decoder, some[0], range(4))[0], truth, rtol=1e-9, atol=1e-30)
+def test_trial_takes_random_inputs_and_half_of_the_passes():
+    queries = Queries.around(normal_tensor(3000, 4, 1), SIGMA, normal_tensor(3000, 4, 1))
+    split = TrialSplit.random(queries, np.random.default_rng(0))
+    assert (split.trial.shape, split.final.shape) == ((1024, 2), (3000, 2))
+    assert (np.diff(split.inputs) > 0).all()
+    assert len(set(np.diff(split.inputs))) > 2
+    np.testing.assert_array_equal(split.trial_values(queries.noise), split.trial.noise)
+    np.testing.assert_array_equal(split.final_values(queries.noise), split.final.noise)

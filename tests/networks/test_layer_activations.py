@@ -1,4 +1,4 @@
-"""Activations without noise, of networks that have some and of networks that have none."""
+"""Activations without noise, of networks with and without noisy layers."""
 
 import numpy as np
 import pytest
@@ -6,20 +6,20 @@ import torch
 from torch import nn
 
 from layerbits import LayerSelectionError, layer_activations, noisify
+from tests.support.networks import tanh_mlp
 
 
 def mlp():
-    torch.manual_seed(1)
-    return nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 3), nn.Tanh(), nn.Linear(3, 2))
+    return tanh_mlp(4, 3, 3, 2)
 
 
 X = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
 
 
-def assert_activations_are_of(model, found):
-    assert list(found) == ["1", "3"]
-    assert torch.equal(found["1"], model[:2](X))
-    assert torch.equal(found["3"], model[:4](X))
+def assert_activations_are_of(model, activations):
+    assert list(activations) == ["1", "3"]
+    assert torch.equal(activations["1"], model[:2](X))
+    assert torch.equal(activations["3"], model[:4](X))
 
 
 def test_network_without_noise_gives_its_hidden_activations():
@@ -44,7 +44,7 @@ def test_network_is_left_without_hooks_after_an_error():
     assert not any(module._forward_hooks for module in model.modules())
 
 
-def test_noise_of_training_is_not_spent():
+def test_noise_of_training_is_not_used_up():
     noisy, twin = noisify(mlp(), sigma=0.5), noisify(mlp(), sigma=0.5)
     layer_activations(noisy, X)
     assert torch.equal(noisy(X), twin(X))
@@ -67,13 +67,13 @@ def test_feature_maps_are_flattened():
 
 
 def test_arrays_come_out_when_arrays_go_in():
-    found = layer_activations(mlp(), X.numpy())["1"]
-    assert isinstance(found, np.ndarray)
-    assert np.array_equal(found, layer_activations(mlp(), X)["1"].numpy())
+    activations = layer_activations(mlp(), X.numpy())["1"]
+    assert isinstance(activations, np.ndarray)
+    assert np.array_equal(activations, layer_activations(mlp(), X)["1"].numpy())
 
 
 @pytest.mark.parametrize("model", [mlp(), noisify(mlp())], ids=["plain", "noisy"])
-def test_layer_that_is_not_there_is_refused(model):
+def test_unknown_layer_is_refused(model):
     with pytest.raises(LayerSelectionError, match="absent"):
         layer_activations(model, X, layers="absent")
 
@@ -84,6 +84,6 @@ def test_layers_of_a_noisy_network_go_by_name(layers):
         layer_activations(noisify(mlp()), X, layers=layers)
 
 
-def test_what_is_no_network_is_refused():
+def test_number_is_no_network():
     with pytest.raises(TypeError, match="model: got int"):
         layer_activations(3, X)

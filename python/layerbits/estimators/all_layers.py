@@ -32,68 +32,68 @@ def layer_information(
     estimator: str = "pooled",
     devices: Devices = None,
 ) -> InformationTable:
-    """Bound I(X;T), h(T) and h(T|X) of every noisy layer, for X uniform over the inputs, in nats.
+    """Measure I(X;T), h(T) and h(T|X) of every noisy layer, for X uniform over the inputs, in nats.
 
     Parameters
     ----------
     noisy : NoisyModule
-        What `noisify` returned.
+        A network with noise, as `noisify` returns it.
     inputs : tensor or array of shape (n, ...), or a tuple of them
         The N = n values of X; a tuple holds the positional arguments of the network.
     labels : integer tensor or array of shape (n,), optional
         Classes Y, a function of X; adds I(T;Y) and I(X;T|Y).
     layers : str or sequence of str, optional
-        Which of ``noisy.layer_names``; all by default.
+        Names of the layers to measure, from ``noisy.layer_names``; all by default.
     draws : int
-        Noisy passes per input, r; at least 2 behind noise, where the gap between the two bounds falls with it. Layers
-        behind no noise need and take one.
+        Noisy passes per input, r. Behind noise at least 2; the gap between the two bounds falls as r grows. A layer
+        behind no noise takes a single pass.
     queries : int, optional
-        Points per input at which densities are compared, at least 2. Behind noise they are the last of the draws, at
-        most half of them. By default 4, or more for less than 4096 inputs: 16,384 in all, but behind noise at most a
+        Points per input at which densities are compared, at least 2. Behind noise the last draws carry them, at most
+        half of the draws. By default 16,384 queries in all and at least 4 of an input, but behind noise at most a
         quarter of the draws.
     tolerance : float, optional
-        Half width in nats that the interval of I(X;T) shall have: draws and queries are doubled, layer by layer,
-        until it has, or a limit is reached, which a note says. None: `draws` and `queries` are left as they are.
+        Wanted half width of the interval of I(X;T), in nats. Draws or queries of a layer are doubled until its interval
+        is as narrow, or until a limit is reached, which is noted. None: one round with `draws` and `queries`.
     confidence : float
-        Level of the intervals from `lower` to `upper`, of each by itself.
+        Level of each interval by itself.
     max_seconds : float
-        With a tolerance: nothing is begun that would likely end later than this after the call.
+        With a tolerance: no round begins that would likely end later than this after the call.
     max_draws : int
-        With a tolerance: noisy passes per input at the most.
+        With a tolerance: largest number of noisy passes per input.
     seed : int
-        Seed of all noise, of which a CUDA device has other values than the CPU.
+        Seed of all noise. The noise of a CUDA device differs from that of the CPU.
     estimator : {"pooled", "paper"}
-        "paper" takes for `value` what the paper does, the plug-in with separate samples for h(T) and h(T|X).
+        With "paper", `value` is the paper's estimate: the plug-in with separate samples for h(T) and h(T|X).
     devices : sequence of torch.device or str, optional
-        CUDA devices that share the queries, of a network on one of them: the numbers are those of one device, where all
-        are of one model. By default that of the network.
+        CUDA devices that share the queries of a network on one of them; by default that device alone. Devices of one
+        model give the numbers of one device.
 
     Returns
     -------
     InformationTable
-        A row for each layer and quantity. `lower` to `upper` is a confidence interval for the true quantity, `value`
-        the best estimate: halfway between the decoder's bound and the plug-in less half of its first-order bias.
-        Notes flag saturation at log N, limits that came before the tolerance, and audits that fail beyond the error:
-        I(X;T) <= log N and I(T;Y) <= H(Y), I(X;T) not above that of the layer before, I(X;T) = I(T;Y) + I(X;T|Y).
+        A row for each layer and quantity. `lower` to `upper` is a confidence interval for the true quantity; `value` is
+        the point estimate, halfway between the decoder bound and the plug-in bound less half of its first-order bias.
+        Notes flag saturation at log N, a missed tolerance, and audits that fail beyond the error: I(X;T) <= log N,
+        I(T;Y) <= H(Y), I(X;T) not above that of the layer before, I(X;T) = I(T;Y) + I(X;T|Y).
 
     Raises
     ------
     NoNoiseError
-        `noisy` has no noise, or it is switched off: I(X;T) is then log N or infinite.
+        `noisy` has no noise, or the noise is switched off: I(X;T) is then log N or infinite.
     LayerSelectionError
-        `layers` names no noisy layer.
+        `layers` contains no noisy layer, or another name.
     TypeError, ValueError
         An argument has another type, shape or value than wanted; signals are not finite.
 
     Notes
     -----
-    Work on values of layers is done where the network and its inputs are, on the CPU or a CUDA device; what comes from
-    there is one number a query.
+    The lower end of an information holds for any number of queries: the decoder bound holds for every decoder, and its
+    terms are independent and bounded (`layerbits.statistics`). So does the upper end at a layer behind no noise. Behind
+    noise the upper end is a Student bound for the plug-in's mean, with an allowance for rare events and an error by the
+    jackknife over the draws of each input.
 
-    The lower end is rigorous for any number of queries: the decoder's bound holds for every decoder, and its terms are
-    independent and bounded (`layerbits.statistics`). So is the upper end at layers behind no noise. Behind noise the
-    upper end is a Student bound for the plug-in's mean, with the jackknife over the draws of each input, each left out
-    with the query that it carries.
+    The network is in evaluation mode in all passes. Signals stay on its device, the CPU or a CUDA device; a number for
+    each query comes to the host.
     """
     settings = MeasurementSettings(
         draws=draws,

@@ -1,4 +1,7 @@
-"""Notes of the audits: estimates that theory rules out beyond the error, and saturation."""
+"""Notes of the audits: estimates that theory rules out beyond the error, and saturation.
+
+A note is a column of the table, because it belongs beside the number that it is about.
+"""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ class Classes:
 
     @functools.cached_property
     def largest_terms(self) -> Mapping[str, float]:
-        """Upper limits in nats of what a single value of T tells, which may exceed the ceilings."""
+        """Upper limits in nats of the information in a single value of T, which may exceed the ceilings."""
         return largest_terms(self.n_inputs, self.labels)
 
     @property

@@ -13,22 +13,20 @@ bounded terms of any law, at 1.4 times the width. There is one stake for each pa
 differ in expectation. Terms are bounded below after `mix_with_prior`: the decoder falls back on p(x) with a small
 weight.
 
-The decoder is chosen by the first half of the passes with queries, and evaluated on the second half.
+The decoder is chosen by one half of the queries and evaluated at the other (`decoder_candidates`).
 """
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
-from collections.abc import Callable, Iterator
 
 import numpy as np
 from torch import Tensor
 
-from layerbits._base import Doubles, Integers
+from layerbits._base import Doubles
 from layerbits.estimators.classes import Classes
-from layerbits.estimators.decoders import decoders
+from layerbits.estimators.decoder_candidates import Candidate, TrialSplit, candidates
 from layerbits.estimators.log_densities import LogDensities, Queries, mixed, terms
 from layerbits.estimators.plug_in_bound import PlugIn
 from layerbits.statistics import (
@@ -43,77 +41,10 @@ from layerbits.statistics import (
     upper_mean_bound,
 )
 
-# Largest number of queries by which decoders are compared: enough to see differences of a few hundredths.
-_MAX_TRIAL_QUERIES = 2048
-
-# Weight of the mixture of draws in the Gaussian decoder that has a share of it: it helps where the Gaussian is far off,
-# and costs little.
-_MIXTURE_WEIGHT = 0.1
-
 # Gap to the plug-in bound, in nats, below which no more decoders are tried.
 _SMALL_GAP = 0.01
 
-
 _INFORMATION = QUANTITIES[0]  # I(X;T)
-
-
-@dataclasses.dataclass(frozen=True)
-class TrialSplit:
-    """Division of queries: the first passes of some inputs choose a decoder, the other passes evaluate it.
-
-    Attributes
-    ----------
-    queries : Queries
-        All queries, (N, q).
-    inputs : integer array
-        Inputs of the trial.
-    passes : int
-        Number of passes of the trial.
-    """
-
-    queries: Queries
-    inputs: Integers
-    passes: int
-
-    @classmethod
-    def random(cls, queries: Queries, generator: np.random.Generator) -> TrialSplit:
-        """Return half of the passes, and inputs chosen at random, because the inputs may be sorted."""
-        n_inputs, n_passes = queries.shape
-        passes = n_passes // 2
-        n_trial = max(1, _MAX_TRIAL_QUERIES // max(1, passes))
-        return cls(queries, np.sort(generator.permutation(n_inputs)[:n_trial]), passes)
-
-    @functools.cached_property
-    def trial(self) -> Queries:
-        """The queries that choose a decoder."""
-        return self.queries.select(self.inputs, slice(self.passes))
-
-    @functools.cached_property
-    def final(self) -> Queries:
-        """The queries that evaluate the decoder."""
-        return self.queries.select(slice(None), slice(self.passes, None))
-
-    def trial_values(self, values: Doubles) -> Doubles:
-        """Return values at the trial queries from values at all queries."""
-        return values[self.inputs][:, : self.passes]
-
-    def final_values(self, values: Doubles) -> Doubles:
-        """Return values at the final queries from values at all queries."""
-        return values[:, self.passes :]
-
-
-@dataclasses.dataclass(frozen=True)
-class Candidate:
-    """A decoder, its log densities at the trial queries, and a function for those at the final queries."""
-
-    name: str
-    at_trial: LogDensities
-    evaluate: Callable[[], LogDensities]
-
-    @functools.cached_property
-    def at_final(self) -> LogDensities:
-        """Log densities at the final queries, computed when they are needed."""
-        return self.evaluate()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,21 +96,23 @@ class DecoderBounds:
         """Try the decoders made of draws (N, r, d), until one is close to the plug-in bound of I(X;T)."""
         weight = unseen_probability(math.prod(split.final.shape), risk)
         upper = plug_in.bound(_INFORMATION).value
-        candidates: list[Candidate] = []
-        for candidate in _candidates(split, draws, plug_in, classes):
-            candidates.append(candidate)
+        evaluated: list[Candidate] = []
+        for candidate in candidates(split, draws, plug_in, classes):
+            evaluated.append(candidate)
             gap = upper - _trial_bound(candidate, _INFORMATION, weight)
-            if len(candidates) > 1 and gap < _SMALL_GAP:
+            if len(evaluated) > 1 and gap < _SMALL_GAP:
                 break
         wide = _wide_log_density(split.trial, draws), _wide_log_density(split.final, draws)
-        return cls(tuple(candidates), wide, classes, risk, weight)
+        return cls(tuple(evaluated), wide, classes, risk, weight)
 
     def bound(self, quantity: Quantity) -> DecoderBound:
         """Bound an information from below, an entropy from above."""
         candidate = max(self.candidates, key=lambda candidate: _trial_bound(candidate, quantity, self.weight))
-        return self._entropy(quantity, candidate) if quantity.is_entropy else self._information(quantity, candidate)
+        if quantity.is_entropy:
+            return self._entropy_upper_bound(quantity, candidate)
+        return self._information_lower_bound(quantity, candidate)
 
-    def _information(self, quantity: Quantity, candidate: Candidate) -> DecoderBound:
+    def _information_lower_bound(self, quantity: Quantity, candidate: Candidate) -> DecoderBound:
         """Bound the mean of log [q(x|t) / p(x)] from below."""
         trial, final = (
             mix_with_prior(terms(quantity, log_densities), self.weight)
@@ -190,12 +123,13 @@ class DecoderBounds:
         end = lower_mean_bound(passes, floor=floor, ceiling=ceiling, risk=self.risk)
         return self._result(candidate, final, end)
 
-    def _entropy(self, quantity: Quantity, candidate: Candidate) -> DecoderBound:
+    def _entropy_upper_bound(self, quantity: Quantity, candidate: Candidate) -> DecoderBound:
         """Bound the mean of -log q(t|A) from above, as far as no value of T lies further out than all queries."""
         trial, final = (
             terms(quantity, _with_priors(log_densities, wide, self.weight))
             for log_densities, wide in zip((candidate.at_trial, candidate.at_final), self.wide, strict=True)
         )
+        # A density given x or y is at least weight^2 times the wide one: by way of p(t).
         ceiling = max(float(-wide.min(initial=0.0)) for wide in self.wide) - 2 * math.log(self.weight)
         passes = [_pilot(trial, 0.0, ceiling), *split_passes(final)]
         end = upper_mean_bound(passes, floor=0.0, ceiling=ceiling, risk=self.risk)
@@ -203,37 +137,6 @@ class DecoderBounds:
 
     def _result(self, candidate: Candidate, final: Doubles, end: float) -> DecoderBound:
         return DecoderBound(candidate.name, JackknifeMean.of_terms(final), end, -math.log1p(-self.weight))
-
-
-def _candidates(split: TrialSplit, draws: Tensor, plug_in: PlugIn, classes: Classes) -> Iterator[Candidate]:
-    mixture = Candidate(
-        "mixture",
-        plug_in.mixture.map(split.trial_values),
-        functools.partial(plug_in.mixture.map, split.final_values),
-    )
-    yield mixture
-    for decoder in decoders(draws, classes, split.queries.sigma):
-        evaluate = functools.partial(decoder.log_densities, split.final)
-        candidate = Candidate(decoder.name, decoder.log_densities(split.trial), evaluate)
-        yield candidate
-        if decoder.name == "Gaussian":
-            yield Candidate(
-                "Gaussian and mixture",
-                _mix(candidate.at_trial, mixture.at_trial),
-                functools.partial(_mix_final, candidate, mixture),
-            )
-
-
-def _mix_final(candidate: Candidate, mixture: Candidate) -> LogDensities:
-    return _mix(candidate.at_final, mixture.at_final)
-
-
-def _mix(log_densities: LogDensities, mixture: LogDensities) -> LogDensities:
-    return ByCondition(
-        given_input=mixed(log_densities.given_input, mixture.given_input, _MIXTURE_WEIGHT),
-        given_class=mixed(log_densities.given_class, mixture.given_class, _MIXTURE_WEIGHT),
-        marginal=mixed(log_densities.marginal, mixture.marginal, _MIXTURE_WEIGHT),
-    )
 
 
 def _trial_bound(candidate: Candidate, quantity: Quantity, weight: float) -> float:

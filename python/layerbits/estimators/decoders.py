@@ -69,9 +69,9 @@ class WhitenedMixture(Decoder):
 
     def _log_sums(self, queries: Queries) -> ByCondition[Doubles]:
         whitened = dataclasses.replace(queries, points=self._whitened(queries.points), sigma=1.0)
-        own = own_log_sums(whitened, self._centers[queries.inputs], parts=1)[0]
+        own_input = own_log_sums(whitened, self._centers[queries.inputs], parts=1)[0]
         in_class, pooled = mixture_log_sums(whitened, self._centers, self._classes)
-        return ByCondition(own + self._offset, in_class + self._offset, pooled + self._offset)
+        return ByCondition(own_input + self._offset, in_class + self._offset, pooled + self._offset)
 
 
 class Gaussians(Decoder):
@@ -98,8 +98,8 @@ class Gaussians(Decoder):
         in_class, pooled = log_sums_by_class(ordered, self._classes, log_sums_over)
         centered = points - self._means[queries.inputs][:, None]
         whitened = centered @ self._factors[queries.inputs].mT
-        own = self._offsets[queries.inputs][:, None] - whitened.square().sum(-1) / 2
-        return ByCondition(own.numpy(force=True), in_class, pooled)
+        own_input = self._offsets[queries.inputs][:, None] - whitened.square().sum(-1) / 2
+        return ByCondition(own_input.numpy(force=True), in_class, pooled)
 
 
 def _inverse_root(covariances: Tensor) -> tuple[Tensor, Tensor]:

@@ -15,7 +15,8 @@ import numpy as np
 from torch import Tensor
 
 from layerbits.estimators.classes import Classes
-from layerbits.estimators.decoder_bound import DecoderBounds, TrialSplit
+from layerbits.estimators.decoder_bound import DecoderBounds
+from layerbits.estimators.decoder_candidates import TrialSplit
 from layerbits.estimators.log_densities import Queries
 from layerbits.estimators.plug_in_bound import entropy_lower_end, information_upper_end, plug_in
 from layerbits.estimators.two_sided_estimate import TwoSidedEstimate, entropy_estimate, information_estimate
@@ -56,7 +57,7 @@ def noisy_layer_estimates(
         Chooses the inputs at which decoders are compared.
     """
     sample = samples[0]
-    plug_ins = [plug_in(one.queries, one.draws, classes) for one in samples]
+    plug_ins = [plug_in(sample.queries, sample.draws, classes) for sample in samples]
     split = TrialSplit.random(sample.queries, generator)
     decoders = DecoderBounds.of(split, sample.draws, plug_ins[0], classes, risk)
     combined = plug_ins[0] if len(plug_ins) == 1 else plug_ins[0].with_conditionals_of(plug_ins[1])

@@ -76,27 +76,21 @@ def estimate_layer(
 
 @dataclasses.dataclass(frozen=True)
 class Effort:
-    """Noisy passes and queries per input."""
+    """Noisy passes and queries per input; a single pass at a layer behind no noise, which needs no other."""
 
     draws: int
     queries: int
 
-    def doubled(self, limited_by: str, max_draws: int) -> Effort:
-        """Return the effort behind noise that narrows an interval most; unchanged at a limit."""
+    def larger(self, limited_by: str, max_draws: int, max_queries: int) -> Effort:
+        """Return the effort of the next round, with more draws or queries; the same effort at a limit."""
         if limited_by == "dimensions":
             return self
+        if self.draws == 1:
+            return Effort(1, 2 * self.queries) if 2 * self.queries <= max_queries else self
         if limited_by == "queries":
             queries = max(self.queries, min(2 * self.queries, max_draws // 2))
             return Effort(max(self.draws, 2 * queries), queries)
         return Effort(max(self.draws, min(2 * self.draws, max_draws)), self.queries)
-
-    def doubled_without_noise(self, n_inputs: int) -> Effort:
-        """Return the effort at a layer behind no noise with twice the queries; unchanged at a limit."""
-        return Effort(1, 2 * self.queries) if 2 * self.queries * n_inputs <= _MAX_QUERIES else self
-
-    def growth_to(self, larger: Effort) -> float:
-        """Return the factor by which a larger effort takes longer."""
-        return larger.draws * larger.queries / (self.draws * self.queries)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,43 +110,40 @@ class LayerTask:
 
     def measure(self, samples: Sequence[LayerSample], report: Callable[[str], object]) -> LayerMeasurement:
         """Measure the layer in as many rounds as the tolerance takes; `report` gets a line on each round."""
-        settings, seed, began = self.settings, self.settings.seed, time.monotonic()
+        settings, seed, start = self.settings, self.settings.seed, time.monotonic()
+        max_queries = _MAX_QUERIES // self.problem.n_inputs
         for number in itertools.count(1):
             share = 1.0 if settings.tolerance is None else 6 / (math.pi * number) ** 2
             estimates = estimate_layer(self.problem, self.layer, samples, share * settings.risk, seed)
-            sample, information = samples[0], estimates["I(X;T)"]
-            interval = information.interval
-            report(f"{interval.lower:.3f} to {interval.upper:.3f} nats, {sample.draws} draws")
+            effort, information = Effort(samples[0].draws, samples[0].queries), estimates["I(X;T)"]
+            interval, cause = information.interval, information.limited_by
+            report(f"{interval.lower:.3f} to {interval.upper:.3f} nats, {effort.draws} draws")
             if settings.tolerance is None or interval.half_width <= settings.tolerance:
                 break
-            effort = self._next_effort(sample, information.limited_by)
-            limit = self._limit(sample, effort, time.monotonic() - began)
+            larger = effort.larger(cause, settings.max_draws, max_queries)
+            limit = self._limit(effort, larger, cause, time.monotonic() - start)
             if limit:
-                limit = "any number of draws" if information.limited_by == "dimensions" else limit
-                shortfall = f"tolerance {settings.tolerance:g} not reached within {limit}: "
-                return LayerMeasurement(sample.draws, estimates, f"{shortfall}held back by {information.limited_by}")
-            began = time.monotonic()
+                shortfall = f"tolerance {settings.tolerance:g} not reached within {limit}: held back by {cause}"
+                return LayerMeasurement(effort.draws, estimates, shortfall)
+            start = time.monotonic()
             seed = int(stream(settings.seed, _ROUND_STREAM, number + 1).integers(2**62))
-            samples = self._sample(effort, seed)
-        return LayerMeasurement(sample.draws, estimates)
+            samples = self._sample(larger, seed)
+        return LayerMeasurement(effort.draws, estimates)
 
     def _sample(self, effort: Effort, seed: int) -> list[LayerSample]:
-        seeds = sample_seeds(self.settings, seed)
-        layers = (self.layer,)
-        return [sample_layers(self.problem, layers, effort.draws, effort.queries, seed)[self.layer] for seed in seeds]
+        return [
+            sample_layers(self.problem, (self.layer,), effort.draws, effort.queries, sample_seed)[self.layer]
+            for sample_seed in sample_seeds(self.settings, seed)
+        ]
 
-    def _next_effort(self, sample: LayerSample, limited_by: str) -> Effort:
-        effort = Effort(sample.draws, sample.queries)
-        if sample.is_exact and limited_by != "dimensions":
-            return effort.doubled_without_noise(self.problem.n_inputs)
-        return effort.doubled(limited_by, self.settings.max_draws)
-
-    def _limit(self, sample: LayerSample, larger: Effort, seconds: float) -> str:
+    def _limit(self, effort: Effort, larger: Effort, cause: str, seconds: float) -> str:
         """Return the limit that forbids a larger round after a round that took `seconds`; empty if none does."""
-        effort = Effort(sample.draws, sample.queries)
+        if cause == "dimensions":
+            return "any number of draws"
         if larger == effort:
             return (
-                f"{sample.queries} queries of an input" if sample.is_exact else f"max_draws {self.settings.max_draws}"
+                f"{effort.queries} queries of an input" if effort.draws == 1 else f"max_draws {self.settings.max_draws}"
             )
-        late = time.monotonic() + seconds * effort.growth_to(larger) > self.deadline
-        return f"max_seconds {self.settings.max_seconds:g}" if late else ""
+        growth = larger.draws * larger.queries / (effort.draws * effort.queries)
+        is_late = time.monotonic() + seconds * growth > self.deadline
+        return f"max_seconds {self.settings.max_seconds:g}" if is_late else ""

@@ -1,4 +1,4 @@
-"""Signals of a layer in few dimensions: whitened, projected on a subspace, with the loss that this may cost.
+"""Signals of a layer: whitened, so that the noise is isotropic, in few dimensions, with a bound of the loss.
 
 No layer but the first is taken to lie behind no noise: two equal passes do not show that it does, because a step or a
 dead unit may differ in another pass.
@@ -104,15 +104,15 @@ def sample_layers(
     behind_noise = tuple(layer for layer in layers if not _is_exact(problem, layer, probes[layer]))
     if behind_noise and draws < 2:
         raise ValueError(f"draws: got {draws}, wanted at least 2, for {behind_noise[0]!r} lies behind noise")
+    # At most half of the draws, the last ones, carry queries; they do not choose the axes of a view.
+    fresh = draws - draws // 2
     views = {
-        layer: _principal_view(problem.noisy.noise[layer], probes[layer])
+        layer: _principal_view(problem.noisy.noise[layer], probes[layer][:, :fresh])
         for layer in behind_noise
         if probes[layer][:, 0].numel() * draws > _MAX_VALUES
     }
-    signals = {layer: views[layer](probes[layer]) if layer in views else probes[layer] for layer in behind_noise}
-    if behind_noise and draws > _PROBING_PASSES:
-        later = _record(problem, Passes(behind_noise, range(_PROBING_PASSES, draws), seed, views=views))
-        signals = {layer: torch.cat([signals[layer], later[layer]], dim=1) for layer in behind_noise}
+    later_passes = Passes(behind_noise, range(_PROBING_PASSES, draws), seed, views=views)
+    signals = _with_later_passes(problem, probes, later_passes)
     samples = {}
     for layer in layers:
         noise = problem.noisy.noise[layer]
@@ -137,6 +137,16 @@ def sample_layers(
 def _record(problem: Problem, passes: Passes) -> dict[str, Tensor]:
     signals = record(problem.noisy, problem.inputs, passes)
     return {layer: as_floats(f"signals of layer {layer!r}", signal) for layer, signal in signals.items()}
+
+
+def _with_later_passes(problem: Problem, probes: dict[str, Tensor], passes: Passes) -> dict[str, Tensor]:
+    """Return the signals of the layers of `passes` in the probing passes and in `passes`, reduced by its views."""
+    views = passes.views
+    signals = {layer: views[layer](probes[layer]) if layer in views else probes[layer] for layer in passes.layers}
+    if not passes.layers or not passes.draws:
+        return signals
+    later = _record(problem, passes)
+    return {layer: torch.cat([signals[layer], later[layer]], dim=1) for layer in passes.layers}
 
 
 def _is_exact(problem: Problem, layer: str, probe: Tensor) -> bool:
@@ -185,7 +195,7 @@ def _fit(centers: Tensor, sigma: float) -> Subspace:
 
 
 def _principal_view(noise: GaussianNoise, probe: Tensor) -> View:
-    """Return a view on the principal axes of a probe (n, 2, d)."""
+    """Return a view on the principal axes of the signals (n, passes, d) of a probe."""
     centers = noise.whiten(probe).flatten(0, 1)
     rows = centers[:: math.ceil(2 * len(centers) / _LARGEST_GRAM)]
     subspace = fit_subspace(rows, noise.sigma, max_dimensions=_MAX_DIMENSIONS, max_cost=math.inf)

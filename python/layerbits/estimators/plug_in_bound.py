@@ -15,6 +15,7 @@ for any number of draws, but is a fifth of a nat wide at N = 4096.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from itertools import pairwise
 
 import numpy as np
@@ -135,14 +136,20 @@ class _Jackknife:
             remaining[part, start:stop] = False
         return cls(own_parts, weights, remaining)
 
+    @functools.cached_property
+    def own_log_sum(self) -> Doubles:
+        """Log-sums over all draws of the query's input, (n, q)."""
+        return log_sum(self.own_log_sums)
+
     def entropy(self, log_sums: Doubles, log_densities: Doubles) -> JackknifeMean:
         """Return minus the mean log density of a mixture that holds the query's input, from its log-sums (n, q)."""
-        other_inputs = -np.expm1(np.minimum(log_sum(self.own_log_sums) - log_sums, 0))
+        share_of_other_inputs = -np.expm1(np.minimum(self.own_log_sum - log_sums, 0))
+        shares_of_parts = np.exp(self.own_log_sums - log_sums)
         # Share of the density that remains. It vanishes at no remaining query, whose own draw remains as well.
-        density = other_inputs + np.tensordot(self.weights, np.exp(self.own_log_sums - log_sums), 1)
-        log_density = log_densities + np.log(np.where(self.remaining[:, None], density, 1))
-        shares = self.remaining / self.remaining.sum(1, keepdims=True)
-        means = -np.einsum("pnq,pq->np", log_density, shares)
+        share = share_of_other_inputs + np.tensordot(self.weights, shares_of_parts, 1)
+        changed = log_densities + np.log(np.where(self.remaining[:, None], share, 1))
+        query_weights = self.remaining / self.remaining.sum(1, keepdims=True)
+        means = -np.einsum("pnq,pq->np", changed, query_weights)
         mean = -log_densities.mean(1, keepdims=True)
         return JackknifeMean(-float(log_densities.mean()), (means - mean,))
 

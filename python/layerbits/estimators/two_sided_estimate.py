@@ -139,7 +139,7 @@ def _moved_into(interval: Interval, value: float) -> float:
 
 
 def _main_cause(interval: Interval, by_draws: float, by_decoder: float, dimension_loss: float) -> str:
-    """Return the largest part of the interval's width, queries being the cause of what remains."""
+    """Return the largest part of the interval's width; the part beyond the gap of the bounds is due to queries."""
     width = interval.upper - interval.lower
     causes = {
         "queries": width - by_draws - by_decoder - dimension_loss,

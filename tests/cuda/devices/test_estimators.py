@@ -7,10 +7,10 @@ from torch import nn
 
 import layerbits as lb
 from layerbits import baselines
-from layerbits.estimators import sampling as samples
+from layerbits.estimators import layer_sample
 from layerbits.kernels import random_streams as randomness
 from layerbits.mixtures import Subspace
-from layerbits.networks import propagation
+from layerbits.networks import recording
 from layerbits.networks.gaussian_noise import gaussian_noise
 
 # Exponents of some hundred in float64, and ends of intervals that are solved for to 1e-9.
@@ -41,7 +41,7 @@ def same_noise(monkeypatch):
         values.copy_(host)
 
     monkeypatch.setattr(randomness, "fill_rows", fill_rows)
-    monkeypatch.setattr(propagation, "fill_rows", fill_rows)
+    monkeypatch.setattr(recording, "fill_rows", fill_rows)
 
 
 @pytest.fixture
@@ -94,8 +94,8 @@ def test_layer_information_is_that_of_the_cpu(same_noise, options):
 
 
 def test_views_of_wide_layers_are_those_of_the_cpu(same_noise, monkeypatch):
-    monkeypatch.setattr(samples, "_MOST_VALUES", 1)
-    monkeypatch.setattr(samples, "_MOST_DIMENSIONS", 3)
+    monkeypatch.setattr(layer_sample, "_MAX_VALUES", 1)
+    monkeypatch.setattr(layer_sample, "_MAX_DIMENSIONS", 3)
     assert_same_rows(on_both(information))
 
 
@@ -104,7 +104,7 @@ def test_views_of_wide_layers_do_not_depend_on_the_precision_of_products_in_floa
     directions = torch.linalg.qr(normal(400, 3)).Q.cuda()
     subspace = Subspace(directions.new_zeros(400), directions)
     signals = (1000 * normal(1, 50, 3).cuda() @ directions.mT).float()
-    assert samples._view(gaussian_noise(0.1), subspace)(signals)[..., -1].max() < 1e-6
+    assert layer_sample._view(gaussian_noise(0.1), subspace, signals)[..., -1].max() < 1e-6
 
 
 def test_information_is_the_same_whether_arrays_or_tensors_are_given():

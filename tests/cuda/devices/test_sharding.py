@@ -31,6 +31,7 @@ def devices_used(monkeypatch):
         return whole(noted, points, components, devices)
 
     monkeypatch.setattr("layerbits.estimators.log_densities.log_sums", log_sums)
+    monkeypatch.setattr("layerbits.mixtures.known_channel.log_sums", log_sums)
     return used
 
 

@@ -15,21 +15,21 @@ from layerbits.estimators.log_densities import Queries, own_log_sums
 _MAX_VARIANCE = 1e10
 
 
-def conditional_log_densities(queries: Queries, given: Tensor, evaluated: int) -> tuple[Doubles, Doubles]:
-    """Return log densities (n, evaluated): of the mixture of a query's base and `given`, and of `given` alone.
+def conditional_log_densities(queries: Queries, signals: Tensor, evaluated: int) -> tuple[Doubles, Doubles]:
+    """Return log densities (n, evaluated): of the mixture of a query's base and `signals`, and of `signals` alone.
 
-    `given` has shape (n, q, m, d): signals given the T_k of each query. Without any, the density of T_l given T_k is
-    that of the noise. The density of `given` alone is a mixture or a Gaussian, chosen by the queries after the first
+    `signals` (n, q, m, d) are signals given the T_k of each query. With m = 0, the density of T_l given T_k is that of
+    the noise. The density of `signals` alone is a mixture or a Gaussian, chosen by the queries after the first
     `evaluated`.
     """
-    (n_inputs, n_queries), n_draws, dim = queries.shape, *given.shape[2:]
+    (n_inputs, n_queries), n_draws, dim = queries.shape, *signals.shape[2:]
     if not n_draws:
         exact = np.zeros((n_inputs, evaluated))
         return exact, exact
     points, bases = (tensor.reshape(-1, 1, dim) for tensor in (queries.points, queries.bases))
     noise = queries.noise.reshape(-1, 1)
     pairs = Queries(points, bases, queries.sigma, noise, np.arange(n_inputs * n_queries))
-    draws = given.reshape(-1, n_draws, dim)
+    draws = signals.reshape(-1, n_draws, dim)
     log_sums = own_log_sums(pairs, draws, parts=1)[0]
     with_base = np.logaddexp(noise, log_sums) - math.log(n_draws + 1) - noise
     mixture = log_sums - math.log(n_draws) - noise

@@ -41,16 +41,16 @@ def information_between_layers(
     Parameters
     ----------
     noisy : NoisyModule
-        What `noisify` returned.
+        A network with noise, as `noisify` returns it.
     inputs : tensor or array of shape (n, ...), or a tuple of them
         The n values of X; a tuple holds the positional arguments of the network.
     first, second : str
-        The layers k and l, of ``noisy.layer_names``, in the order data meets them.
+        The layers k and l, from ``noisy.layer_names``, in the order of the data.
     draws : int
-        Passes per input that make up the density of T_l, and, unless the layers are neighbours, passes per value of T_k
-        that make up the density of T_l given it; at least 2. The interval narrows as it grows.
+        Passes per input for the density of T_l, at least 2. Unless the layers are neighbours, also passes per value of
+        T_k for the density of T_l given T_k. The interval narrows as it grows.
     queries : int
-        Points of T_l per input, each with a value of T_k of its own; at least 2. Few inputs have more, 1024 in all.
+        Points of T_l per input, at least 2, each from a value of T_k of its own; at least 1024 points of all inputs.
     confidence : float
         Level of the interval.
     seed : int
@@ -59,13 +59,13 @@ def information_between_layers(
     Returns
     -------
     Estimate
-        `lower` and `upper` enclose the true I(T_k;T_l). `value` is halfway between the bounds, `standard_error` what
-        its queries bring, given the densities, and `draws` counts the passes per input.
+        `lower` to `upper` is a confidence interval for I(T_k;T_l). `value` is halfway between the two bounds, and
+        `standard_error` its error from the queries, given the densities. `draws` counts the passes per input.
 
     Raises
     ------
     NoNoiseError
-        `noisy` has no noise, or it is switched off.
+        `noisy` has no noise, or the noise is switched off.
     LayerSelectionError
         `first` or `second` is no noisy layer.
     ValueError
@@ -76,15 +76,15 @@ def information_between_layers(
 
     Notes
     -----
-    For densities q of passes without the point t, and mixtures p^ of passes among which is the one that made t,
+    For densities q of passes without the pass of the point t, and mixtures p^ of passes with that pass,
 
         E[log q(t|t_k) - log p^(t)] <= I(T_k;T_l) <= E[log p^(t|t_k) - log q(t)],
 
-    since E[-log q(t)] >= h(T_l) by Gibbs' inequality and E[-log p^(t)] = E h(p^) <= h(T_l) by concavity, and so given
-    any t_k. Between neighbours both densities given t_k are the exact density of the noise. Which q is taken, queries
-    of their own decide. Each end of the interval has half of the risk, by Student's quantile for means over the
-    queries of every input; it knows nothing of what happens more rarely than one query in all. Between neighbours the
-    lower bound cannot exceed log(n (draws + queries)).
+    because E[-log q(t)] >= h(T_l) by Gibbs' inequality and E[-log p^(t)] = E h(p^) <= h(T_l) by concavity, and likewise
+    given any t_k. Between neighbours both densities given t_k are the exact density of the noise. Further queries,
+    which serve for nothing else, choose q. Each end of the interval has half of the risk, by Student's quantile for
+    means over the queries of every input; it does not account for events rarer than one query in all. Between
+    neighbours the lower bound cannot exceed log(n (draws + queries)). Proofs: docs/theory.md.
     """
     check_count("draws", draws, minimum=2)
     check_count("queries", queries, minimum=2)
@@ -100,7 +100,7 @@ def information_between_layers(
     with single_threaded_torch():
         choice = stream(seed, _CHOICE_STREAM)
         with_own, without_own = marginal_log_densities(sample.queries, sample.pool, queries, choice)
-        given_with_own, given_without_own = conditional_log_densities(sample.queries, sample.given, queries)
+        given_with_own, given_without_own = conditional_log_densities(sample.queries, sample.conditional, queries)
     lower_terms, upper_terms = given_without_own - with_own, given_with_own - without_own
     if lower_terms.mean() < 0:
         lower_terms = np.zeros_like(lower_terms)  # I >= 0 is the better bound

@@ -31,13 +31,13 @@ class PairSample:
         Noisy points T_l of every input, each from a value of T_k of its own.
     pool : Tensor of shape (n, r, d)
         Signals of other passes.
-    given : Tensor of shape (n, q, m, d)
+    conditional : Tensor of shape (n, q, m, d)
         Further signals given the T_k of each query; m = 0 between neighbours, where the signal is a function of T_k.
     """
 
     queries: Queries
     pool: Tensor
-    given: Tensor
+    conditional: Tensor
 
 
 def sample_pair(pair: LayerPair, draws: int, values: int, seed: int) -> PairSample:
@@ -56,13 +56,13 @@ def sample_pair(pair: LayerPair, draws: int, values: int, seed: int) -> PairSamp
         emission = {pair.first: block.flatten(0, 1)}
         signals = pair.signals(repeated, Passes((pair.second,), range(passes_given), block_seed, emitted=emission))
         blocks.append(signals.view(pair.n_inputs, block.shape[1], passes_given, -1))
-    given = torch.cat(blocks, 1)
+    conditional = torch.cat(blocks, 1)
     # Across the subspace of all signals there is noise alone, which has no information.
-    subspace = fit_subspace(torch.cat([pool.flatten(0, 1), given.flatten(0, 2)]), pair.noise.sigma)
-    pool, given = (subspace.coordinates(signals)[0] for signals in (pool, given))
-    bases = given[:, :, 0].contiguous()
+    subspace = fit_subspace(torch.cat([pool.flatten(0, 1), conditional.flatten(0, 2)]), pair.noise.sigma)
+    pool, conditional = (subspace.coordinates(signals)[0] for signals in (pool, conditional))
+    bases = conditional[:, :, 0].contiguous()
     queries = Queries.around(bases, pair.noise.sigma, NormalStream(seed, _QUERY_STREAM).like(bases))
-    return PairSample(queries, pool, given[:, :, 1:])
+    return PairSample(queries, pool, conditional[:, :, 1:])
 
 
 def _first_values(pair: LayerPair, values: int, seed: int) -> Tensor:

@@ -1,0 +1,118 @@
+"""Decoders that compete for the bound of a layer, and the division of the queries between choice and evaluation.
+
+The first half of the passes with queries chooses a decoder, the second half evaluates it: given the draws that make the
+decoders and the queries of the first half, those of the second are fresh.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from torch import Tensor
+
+from layerbits._base import Doubles, Integers
+from layerbits.estimators.classes import Classes
+from layerbits.estimators.decoders import decoders
+from layerbits.estimators.log_densities import LogDensities, Queries, mixed
+from layerbits.estimators.plug_in_bound import PlugIn
+from layerbits.statistics import ByCondition
+
+# Largest number of queries by which decoders are compared: enough to see differences of a few hundredths.
+_MAX_TRIAL_QUERIES = 2048
+
+# Weight of the mixture of draws in "Gaussian and mixture": it helps where the Gaussian is far off, and costs little.
+_MIXTURE_WEIGHT = 0.1
+
+
+@dataclasses.dataclass(frozen=True)
+class TrialSplit:
+    """Division of queries: the first passes of some inputs choose a decoder, the other passes evaluate it.
+
+    Attributes
+    ----------
+    queries : Queries
+        All queries, (N, q).
+    inputs : integer array
+        Inputs of the trial.
+    passes : int
+        Number of passes of the trial.
+    """
+
+    queries: Queries
+    inputs: Integers
+    passes: int
+
+    @classmethod
+    def random(cls, queries: Queries, generator: np.random.Generator) -> TrialSplit:
+        """Return half of the passes, and inputs chosen at random, because the inputs may be sorted."""
+        n_inputs, n_passes = queries.shape
+        passes = n_passes // 2
+        n_trial = max(1, _MAX_TRIAL_QUERIES // max(1, passes))
+        return cls(queries, np.sort(generator.permutation(n_inputs)[:n_trial]), passes)
+
+    @functools.cached_property
+    def trial(self) -> Queries:
+        """The queries that choose a decoder."""
+        return self.queries.select(self.inputs, slice(self.passes))
+
+    @functools.cached_property
+    def final(self) -> Queries:
+        """The queries that evaluate the decoder."""
+        return self.queries.select(slice(None), slice(self.passes, None))
+
+    def trial_values(self, values: Doubles) -> Doubles:
+        """Return values at the trial queries from values at all queries."""
+        return values[self.inputs][:, : self.passes]
+
+    def final_values(self, values: Doubles) -> Doubles:
+        """Return values at the final queries from values at all queries."""
+        return values[:, self.passes :]
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """A decoder, its log densities at the trial queries, and a function for those at the final queries."""
+
+    name: str
+    at_trial: LogDensities
+    evaluate: Callable[[], LogDensities]
+
+    @functools.cached_property
+    def at_final(self) -> LogDensities:
+        """Log densities at the final queries, computed when they are needed."""
+        return self.evaluate()
+
+
+def candidates(split: TrialSplit, draws: Tensor, plug_in: PlugIn, classes: Classes) -> Iterator[Candidate]:
+    """Yield the decoders of a layer, each made when the iteration reaches it."""
+    mixture = Candidate(
+        "mixture",
+        plug_in.mixture.map(split.trial_values),
+        functools.partial(plug_in.mixture.map, split.final_values),
+    )
+    yield mixture
+    for decoder in decoders(draws, classes, split.queries.sigma):
+        evaluate = functools.partial(decoder.log_densities, split.final)
+        candidate = Candidate(decoder.name, decoder.log_densities(split.trial), evaluate)
+        yield candidate
+        if decoder.name == "Gaussian":
+            yield Candidate(
+                "Gaussian and mixture",
+                _mix(candidate.at_trial, mixture.at_trial),
+                functools.partial(_mix_final, candidate, mixture),
+            )
+
+
+def _mix_final(candidate: Candidate, mixture: Candidate) -> LogDensities:
+    return _mix(candidate.at_final, mixture.at_final)
+
+
+def _mix(log_densities: LogDensities, mixture: LogDensities) -> LogDensities:
+    return ByCondition(
+        given_input=mixed(log_densities.given_input, mixture.given_input, _MIXTURE_WEIGHT),
+        given_class=mixed(log_densities.given_class, mixture.given_class, _MIXTURE_WEIGHT),
+        marginal=mixed(log_densities.marginal, mixture.marginal, _MIXTURE_WEIGHT),
+    )

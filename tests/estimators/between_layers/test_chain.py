@@ -1,0 +1,72 @@
+"""Layers that are no chain are refused: the input, or earlier noise, acts on the second by another way."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from layerbits import information_between_layers, noisify
+from tests.support.random_arrays import normal_tensor
+
+INPUTS = normal_tensor(300, 4, seed=9)
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+class Skipping(nn.Module):
+    """Layers a, b, c; c sees b and, by the name given, the input, a, or nothing else."""
+
+    def __init__(self, seen: str) -> None:
+        super().__init__()
+        self.seen = seen
+        self.a, self.b, self.c = nn.Tanh(), nn.Tanh(), nn.Tanh()
+
+    def forward(self, x: Tensor) -> Tensor:
+        a = self.a(x)
+        b = self.b(a)
+        return self.c(b + {"input": 1e-2 * x, "a": 1e-2 * a, "nothing": 0 * x}[self.seen])
+
+
+def skipping(seen, sigma=0.1):
+    return noisify(Skipping(seen), sigma=sigma, layers=nn.Tanh)
+
+
+class Skip(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Identity(), nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.second(self.first(x) / 10 + x)
+
+
+@pytest.mark.parametrize(("seen", "first"), [("input", "a"), ("input", "b"), ("a", "b")])
+def test_layers_around_a_skip_connection_are_refused(seen, first):
+    with pytest.raises(ValueError, match=f"first: got '{first}', but the input acts on 'c' by another way"):
+        information_between_layers(skipping(seen), INPUTS, first, "c")
+
+
+def test_noise_of_an_earlier_layer_is_another_way_for_a_single_input_too():
+    with pytest.raises(ValueError, match="another way"):
+        information_between_layers(skipping("a"), INPUTS[:1], "b", "c")
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_skip_connection_is_found_with_two_inputs(seed):
+    """A random permutation of two inputs often changes nothing."""
+    noisy = noisify(Skip(), sigma=0.1, layers=["first", "second"])
+    inputs = torch.tensor([[-1.0], [1.0]], dtype=torch.float64)
+    with pytest.raises(ValueError, match="another way"):
+        information_between_layers(noisy, inputs, "first", "second", draws=2, queries=2, seed=seed)
+
+
+@pytest.mark.parametrize(("seen", "first", "second"), [("a", "a", "c"), ("input", "a", "b"), ("nothing", "b", "c")])
+def test_skip_connection_within_or_beside_the_chain_is_accepted(seen, first, second):
+    estimate = information_between_layers(skipping(seen), INPUTS[:20], first, second, draws=4)
+    assert 0 < estimate.lower < estimate.upper
+
+
+def test_information_of_a_skip_connection_depends_on_the_noise_where_it_ends():
+    estimate = information_between_layers(skipping("a", {"a": 0.1, "b": 0.1, "c": 1e3}), INPUTS, "b", "c")
+    assert estimate.value < 0.1
+    with pytest.raises(ValueError, match="another way"):
+        information_between_layers(skipping("a", {"a": 0.1, "b": 1e3, "c": 0.1}), INPUTS, "b", "c")

@@ -1,0 +1,125 @@
+"""Intervals of I(T_k;T_l): invariance, draws and queries, confidence, arguments."""
+
+import dataclasses
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from torch import nn
+
+from layerbits import NoNoiseError, information_between_layers, noisify
+from tests.support.networks import dense, noisy_identities, three_tanh_layers
+from tests.support.random_arrays import normal_tensor
+
+INPUTS = normal_tensor(300, 4, seed=9)
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+# Units of noise that differ from layer to layer: one deviation, one for each unit, a full covariance.
+ROOTS = [
+    0.3 * torch.eye(3).double(),
+    torch.tensor([0.2, 1.0, 0.5]).double().diag(),
+    normal_tensor(3, 3, seed=6).tril() + 2,
+]
+KINDS = [0.3, ROOTS[1].diagonal(), ROOTS[2] @ ROOTS[2].mT]
+
+
+@pytest.mark.parametrize(("order", "last"), [((0, 1, 2), "1"), ((0, 1, 2), "2"), ((2, 1, 0), "2")])
+def test_information_is_that_of_whitened_layers_with_isotropic_noise(order, last):
+    """From the same random numbers; apart from rounding, of 1e-16 in values a hundred sigmas from the mean."""
+    roots = [torch.linalg.cholesky(ROOTS[kind] @ ROOTS[kind].mT) for kind in order]
+    by_layer = {str(layer): KINDS[kind] for layer, kind in enumerate(order)}
+    inputs = normal_tensor(30, 3)
+    layers = nn.Sequential(*(nn.Identity() for _ in roots))
+    estimate = information_between_layers(noisify(layers, sigma=by_layer, layers=nn.Identity), inputs, "0", last)
+    maps = [torch.linalg.solve(after, before) for before, after in pairwise(roots)]
+    whitened = noisify(nn.Sequential(nn.Identity(), *map(dense, maps)), sigma=1.0, layers=["0", "1", "2"])
+    expected = information_between_layers(whitened, torch.linalg.solve(roots[0], inputs.T).T, "0", last)
+    numbers = {
+        name: pytest.approx(getattr(expected, name), abs=1e-11)
+        for name in ("value", "standard_error", "lower", "upper")
+    }
+    assert estimate == dataclasses.replace(expected, **numbers)
+
+
+def test_orthonormal_map_into_many_dimensions_changes_nothing():
+    """The noise across the subspace has no information; its directions are found from other draws."""
+    wide = nn.Sequential(nn.Identity(), dense(torch.linalg.qr(normal_tensor(200, 3, seed=5)).Q))
+    inputs = normal_tensor(30, 3)
+    embedded = information_between_layers(noisify(wide, sigma=0.5, layers=["0", "1"]), inputs, "0", "1", queries=32)
+    plain = information_between_layers(noisy_identities(2), inputs, "0", "1", queries=32)
+    assert abs(embedded.value - plain.value) <= 5 * math.hypot(embedded.standard_error, plain.standard_error)
+    assert embedded.upper - embedded.lower == pytest.approx(plain.upper - plain.lower, rel=0.2)
+
+
+def test_ends_move_with_the_confidence_as_quantiles_do():
+    """Student's, of 1023 degrees of freedom, whose differences are normal ones to 1 %."""
+    inputs, levels = normal_tensor(1, 3), [0.5, 0.9, 0.99]
+    ends = [
+        information_between_layers(noisy_identities(2), inputs, "0", "1", confidence=level).lower for level in levels
+    ]
+    moves = np.diff(ends) / np.diff(stats.norm.ppf([(1 - level) / 2 for level in levels]))
+    assert moves[0] == pytest.approx(moves[1], rel=0.02)
+
+
+def test_interval_narrows_with_draws_and_queries():
+    wide, narrow = (
+        information_between_layers(three_tanh_layers(), INPUTS[:150], "1", "5", draws=draws, queries=queries)
+        for draws, queries in ((4, 2), (48, 16))
+    )
+    assert wide.lower < narrow.lower < narrow.upper < wide.upper
+
+
+def test_few_inputs_have_more_queries():
+    """1024 in all at least, a quarter of them more to choose densities, each with its T_k and draws given it."""
+    counts = {
+        last: information_between_layers(noisy_identities(3), INPUTS[:32], "0", last, draws=8).draws for last in "12"
+    }
+    plenty = information_between_layers(noisy_identities(3), INPUTS, "0", "2", draws=8).draws
+    assert (counts, plenty) == ({"1": 8 + 40 * 2, "2": 8 + 40 * 9}, 8 + 5 * 9)
+
+
+def test_feature_maps_have_information_in_common():
+    network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Tanh(), nn.Conv2d(2, 2, 2), nn.Tanh(), nn.Flatten(), nn.Linear(8, 1))
+    images = normal_tensor(16, 1, 5, 5, dtype=torch.float32)
+    estimate = information_between_layers(noisify(network, sigma=0.01), images, "1", "3", draws=64)
+    assert math.log(16) < estimate.lower < estimate.upper
+
+
+# Arguments
+
+
+def test_arrays_and_tuples_give_the_values_of_tensors():
+    inputs = INPUTS[:20]
+    wanted = information_between_layers(three_tanh_layers(), inputs, "1", "5", draws=4)
+    for same in (inputs.numpy(), (inputs,), (inputs.numpy(),)):
+        assert information_between_layers(three_tanh_layers(), same, "1", "5", draws=4) == wanted
+
+
+def test_seed_decides_the_estimate():
+    first, again, other = (
+        information_between_layers(three_tanh_layers(), INPUTS[:20], "1", "3", seed=seed) for seed in (1, 1, 2)
+    )
+    assert first == again != other
+
+
+@pytest.mark.parametrize(
+    ("option", "error"),
+    [
+        ({"draws": 1}, ValueError),
+        ({"queries": 1}, ValueError),
+        ({"confidence": 1}, ValueError),
+        ({"seed": "a"}, TypeError),
+    ],
+)
+def test_option_out_of_range_is_refused(option, error):
+    with pytest.raises(error, match=next(iter(option))):
+        information_between_layers(noisy_identities(2), INPUTS, "0", "1", **option)
+
+
+def test_network_without_noise_is_refused():
+    with pytest.raises(NoNoiseError):
+        information_between_layers(nn.Linear(4, 2), INPUTS, "0", "1")

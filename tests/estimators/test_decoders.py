@@ -1,0 +1,112 @@
+"""Decoders are densities: they integrate to one, and equal those of scipy."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from layerbits.estimators.classes import Classes
+from layerbits.estimators.decoders import decoders
+from layerbits.estimators.log_densities import Queries
+from layerbits.statistics import Condition
+
+SIGMA = 0.5
+NUMBERS = np.array([0, 0, 1, 0])
+CLASSES, NO_LABELS = Classes(NUMBERS, labelled=True), Classes.of(None, 4)
+NAMES = ["Gaussian", "shared Gaussian", "wide mixture"]
+
+
+def draws(d, r=5, dtype=np.float64):
+    random = np.random.default_rng(d)
+    return torch.from_numpy((2 * random.normal(size=(4, 1, d)) + random.normal(size=(4, r, d))).astype(dtype))
+
+
+def densities(decoder, points, inputs):
+    """Return q(t|x), q(t|y) and q(t) at points (m, d): queries without noise, so relative to N(0; 0, SIGMA^2)."""
+    repeated = points.expand(len(inputs), -1, -1)
+    queries = Queries(repeated, repeated, SIGMA, np.zeros(repeated.shape[:2]), np.array(inputs))
+    log_densities = decoder.log_densities(queries)
+    volume = (2 * np.pi * SIGMA**2) ** (points.shape[1] / 2)
+    return [np.exp(log_densities[condition]) / volume for condition in Condition]
+
+
+@pytest.mark.parametrize("index", range(3), ids=NAMES)
+@pytest.mark.parametrize("d", [1, 2])
+def test_densities_integrate_to_one(d, index):
+    """Grid sums with steps of half of SIGMA, the smallest deviation: off by exp(-2 pi^2 / 0.25) = 1e-34."""
+    signals = draws(d)
+    axis = np.arange(float(signals.min()) - 20, float(signals.max()) + 20, SIGMA / 2)
+    points = torch.from_numpy(np.stack(np.meshgrid(*[axis] * d, indexing="ij"), axis=-1).reshape(-1, d))
+    for density in densities(list(decoders(signals, CLASSES, SIGMA))[index], points, [0, 2]):
+        assert density.sum(1) * (SIGMA / 2) ** d == pytest.approx(1, abs=1e-9)
+
+
+def scipy_densities(name, signals):
+    """Return the density q(t|x) of each input, from the formulas of the field."""
+    r, d = signals.shape[1:]
+    noise = SIGMA**2 * np.eye(d)
+    covariances = [np.atleast_2d(np.cov(of_input.T)) for of_input in signals]
+    shared = np.mean(covariances, axis=0)
+    if name == "wide mixture":
+        return [partial(mixture_density, of_input, noise + 0.09 * shared) for of_input in signals]
+    if name == "shared Gaussian":
+        covariances = [shared] * len(signals)
+    return [
+        stats.multivariate_normal(of_input.mean(0), noise + (1 + 1 / r) * covariance).pdf
+        for of_input, covariance in zip(signals, covariances, strict=True)
+    ]
+
+
+def mixture_density(centers, covariance, points):
+    return np.mean([stats.multivariate_normal(center, covariance).pdf(points) for center in centers], axis=0)
+
+
+@pytest.mark.parametrize(("index", "name"), list(enumerate(NAMES)))
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-9), (np.float32, 1e-4)])
+@pytest.mark.parametrize("d", [1, 3, 10])
+def test_densities_are_those_of_scipy(d, index, name, dtype, tolerance):
+    """Of all inputs, of classes, and of each input: exponents of some tens, with factors rounded to their dtype."""
+    signals = draws(d, r=2 * d + 3, dtype=dtype)
+    points = draws(d, r=6, dtype=dtype).flatten(0, 1)
+    decoder = list(decoders(signals, CLASSES, SIGMA))[index]
+    assert decoder.name == name
+    own_input, in_class, pooled = densities(decoder, points, range(4))
+    truth = np.array([density(points.numpy()) for density in scipy_densities(name, signals.numpy())])
+    np.testing.assert_allclose(own_input, truth, rtol=tolerance, atol=1e-30)
+    np.testing.assert_allclose(pooled, np.tile(truth.mean(0), (4, 1)), rtol=tolerance)
+    of_class = np.array([truth[NUMBERS[x] == NUMBERS].mean(0) for x in range(4)])
+    np.testing.assert_allclose(in_class, of_class, rtol=tolerance, atol=1e-30)
+
+
+def test_without_labels_the_class_holds_all_inputs():
+    for decoder in decoders(draws(2), NO_LABELS, SIGMA):
+        _, in_class, pooled = densities(decoder, draws(2)[0], range(4))
+        np.testing.assert_array_equal(in_class, pooled)
+
+
+def test_queries_of_some_inputs_have_the_densities_that_they_have_among_all():
+    points = draws(2)[0]
+    for decoder in decoders(draws(2), CLASSES, SIGMA):
+        among_all, alone = densities(decoder, points, range(4)), densities(decoder, points, [3, 1])
+        for wanted, density in zip(among_all, alone, strict=True):
+            np.testing.assert_allclose(density, wanted[[3, 1]], rtol=1e-12)
+
+
+@pytest.mark.parametrize(("d", "r", "names"), [(2, 1, []), (32, 2, NAMES), (33, 3, NAMES[1:])])
+def test_decoders_are_those_that_draws_allow(d, r, names):
+    assert [decoder.name for decoder in decoders(draws(d, r), NO_LABELS, SIGMA)] == names
+
+
+@pytest.mark.parametrize("spread", [0.0, 1e-12])
+def test_draws_that_are_all_the_same_leave_the_noise(spread):
+    """Every decoder is then N(mean, SIGMA^2)."""
+    signals = draws(2)
+    signals = signals[:, :1] + spread * signals
+    points = signals[0]
+    truth = np.array(
+        [stats.multivariate_normal(of_input.mean(0), SIGMA**2).pdf(points) for of_input in signals.numpy()]
+    )
+    for decoder in decoders(signals, NO_LABELS, SIGMA):
+        np.testing.assert_allclose(densities(decoder, points, range(4))[0], truth, rtol=1e-9, atol=1e-30)

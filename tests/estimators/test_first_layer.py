@@ -1,0 +1,179 @@
+"""Layers behind no noise: intervals and values against tables, quadrature and Monte Carlo.
+
+Values are compared within Z standard errors: at Z = 5 a right estimator fails one test in 1.7 million; seeds are fixed.
+"""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from torch import nn
+
+from layerbits import layer_information, noisify, propagate
+from layerbits.estimators.classes import Classes
+from layerbits.estimators.first_layer import first_layer_estimates
+from layerbits.estimators.layer_sample import LayerSample
+from layerbits.kernels import NormalStream
+from tests.support.answers import (
+    BPSK,
+    NEURON_CELLS,
+    NEURON_SIGMAS,
+    entropy,
+    gaussian_mixture_information,
+    grid,
+    information_in_plane,
+    information_of_channel,
+    normal,
+)
+from tests.support.networks import INPUTS, dense, noisy_identities, tanh_network
+from tests.support.random_arrays import normal_tensor
+
+Z = 5
+
+# Either end of an interval may be wrong with probability RISK. Of SEEDS right ends more than MAX_WRONG are wrong with
+# probability 1e-6.
+RISK, SEEDS = 0.05, 100
+MAX_WRONG = stats.binom.ppf(1 - 1e-6, SEEDS, RISK)
+
+
+def estimates(centers, sigma, *, queries=8, labels=None, loss=0.0, seed=0):
+    """Estimate the quantities of centers (n, d)."""
+    signals = torch.from_numpy(np.asarray(centers, float))[:, None]
+    sample = LayerSample(signals, sigma, queries, loss, noise_entropy=0.0)
+    classes = Classes.of(None if labels is None else np.array(labels), len(signals))
+    return first_layer_estimates(sample, classes, RISK, NormalStream(seed, 0))
+
+
+def wrong_ends(truths, centers, sigma, **options):
+    """Return the ends that are on the wrong side of the truth too often; truths are known to 1e-9."""
+    results = [estimates(centers, sigma, seed=seed, **options) for seed in range(SEEDS)]
+    wrong = []
+    for name, truth in truths.items():
+        lower = sum(result[name].interval.lower > truth + 1e-9 for result in results)
+        upper = sum(result[name].interval.upper < truth - 1e-9 for result in results)
+        wrong += [(name, end, count) for end, count in (("lower", lower), ("upper", upper)) if count > MAX_WRONG]
+    return wrong
+
+
+# Intervals
+
+
+@pytest.mark.parametrize(("sigma", "queries"), [(0.3, 2), (0.6, 30), (1, 2), (3, 30)])
+def test_interval_of_one_bit_contains_the_true_value(sigma, queries):
+    assert wrong_ends({"I(X;T)": BPSK[sigma]}, [[-1], [1]], sigma, queries=queries) == []
+
+
+def test_interval_of_a_square_grid_contains_the_true_value():
+    centers = np.stack(np.meshgrid([-3, -1, 1, 3], [-3, -1, 1, 3]), axis=-1).reshape(-1, 2)
+    assert wrong_ends({"I(X;T)": information_in_plane(centers, 0.7)}, centers, 0.7) == []
+
+
+@pytest.mark.parametrize("labels", [[0, 0, 0, 1], [0, 1, 1, 2], [0, 1, 0, 1]])
+def test_intervals_of_all_quantities_contain_the_true_values_for_classes_of_any_size(labels):
+    centers, sigma = np.array([-0.5, -0.1, 0.2, 0.9]), 0.3
+    axis = grid(-1, 1, sigma)
+    densities = normal(axis - centers[:, None], sigma)
+    sizes = np.bincount(labels)
+    of_class = np.array([densities[np.equal(labels, k)].mean(0) for k in range(len(sizes))])
+    information = information_of_channel(densities, axis)
+    of_label = information_of_channel(of_class, axis, sizes)
+    noise = math.log(2 * math.pi * math.e * sigma**2) / 2
+    truths = {
+        "I(X;T)": information,
+        "h(T)": entropy(densities.mean(0), axis) - noise,
+        "h(T|X)": 0.0,
+        "I(T;Y)": of_label,
+        "I(X;T|Y)": information - of_label,
+    }
+    assert wrong_ends(truths, centers[:, None], sigma, labels=labels) == []
+
+
+def test_inputs_far_apart_are_certified_by_their_distances():
+    """From two queries: log n less the sum over pairs of exp(-(10 / 2)^2 / 2) = 4e-6, and nothing for chance."""
+    interval = estimates(10 * np.arange(16.0)[:, None], 1.0, queries=2)["I(X;T)"].interval
+    assert math.log(16) - 1e-5 < interval.lower <= interval.upper == math.log(16)
+
+
+def test_omitted_dimensions_raise_the_upper_end():
+    plain, wide = (estimates([[-1], [1]], 1.0, loss=loss)["I(X;T)"].interval for loss in (0.0, 0.1))
+    assert (wide.lower, wide.upper) == (plain.lower, pytest.approx(plain.upper + 0.1))
+    assert estimates([[-1], [1]], 1.0, loss=5.0)["I(X;T)"].interval.upper == math.log(2)
+    assert estimates([[-1], [1]], 1.0, loss=0.69)["I(X;T)"].limited_by == "dimensions"
+
+
+def test_omitted_dimensions_leave_the_entropy_given_the_input():
+    """A signal is a function of the input in all dimensions."""
+    interval = estimates([[-1], [1]], 1.0, loss=0.1)["h(T|X)"].interval
+    assert (interval.lower, interval.upper) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("labels", [np.zeros(12, int), np.arange(12)], ids=["one class", "class per input"])
+def test_one_of_the_parts_is_zero_for_one_class_and_for_a_class_per_input(labels):
+    result = estimates(np.tanh(np.linspace(-1, 1, 12))[:, None], 0.3, labels=labels)
+    zero, remainder = ("I(T;Y)", "I(X;T|Y)") if labels.max() == 0 else ("I(X;T|Y)", "I(T;Y)")
+    interval = result[zero].interval
+    assert (interval.lower, interval.upper) == (pytest.approx(0, abs=1e-12),) * 2
+    assert result[remainder].plug_in == pytest.approx(result["I(X;T)"].plug_in, abs=1e-12)
+
+
+# Values
+
+
+@pytest.mark.parametrize(("weight", "sigma", "value"), NEURON_CELLS)
+def test_single_neuron_has_the_tabled_information(weight, sigma, value):
+    """Copies of every input are more queries: I(X;T) is that of the four values, on which alone T depends."""
+    model = nn.Sequential(dense(torch.tensor([[weight]]), bias=-2.0 * weight), nn.Tanh())
+    inputs = torch.tensor([[-3.0], [-1], [1], [3]]).double().repeat(100, 1)
+    row = layer_information(noisify(model, sigma=sigma, layers="1"), inputs, queries=400)["1", "I(X;T)"]
+    assert abs(row.value - value) <= Z * row.standard_error + 1e-4  # to which the table is given
+
+
+def test_table_of_the_single_neuron_is_complete():
+    assert len(NEURON_CELLS) == 6 * len(NEURON_SIGMAS) == 36
+
+
+def test_first_layer_is_exact_with_one_draw():
+    row = layer_information(tanh_network(), INPUTS, draws=1, layers="1")["1", "I(X;T)"]
+    means = propagate(tanh_network(), INPUTS, draws=1, layers="1")["1"][:, 0].numpy()
+    truth, error = gaussian_mixture_information(means, 0.01 * np.eye(3), 100_000, seed=1)
+    assert abs(row.value - truth) <= Z * math.hypot(row.standard_error, error)
+
+
+def test_first_layer_uses_one_draw_however_many_are_wanted():
+    tables = [layer_information(tanh_network(), INPUTS, draws=draws, layers="1") for draws in (1, 32)]
+    single, plenty = ([dataclasses.replace(row, seconds=0) for row in table] for table in tables)
+    assert single == plenty
+
+
+def test_entropy_given_the_input_is_that_of_the_noise():
+    row = layer_information(tanh_network(), INPUTS)["1", "h(T|X)"]
+    assert row.value == pytest.approx(3 / 2 * math.log(2 * math.pi * math.e * 0.01), abs=1e-12)
+
+
+def test_separated_inputs_have_log_n():
+    row = layer_information(noisy_identities(1, 1e-3), normal_tensor(50, 2))["0", "I(X;T)"]
+    assert (row.value, row.standard_error) == (pytest.approx(math.log(50), abs=1e-9), pytest.approx(0, abs=1e-9))
+
+
+def test_equal_inputs_have_no_information():
+    row = layer_information(tanh_network(), INPUTS[:1].repeat(9, 1))["1", "I(X;T)"]
+    assert row.value == pytest.approx(0, abs=1e-12)
+
+
+def test_labels_have_the_information_of_the_mixtures_of_their_classes():
+    means, classes = normal_tensor(12, 2).numpy(), np.arange(12) % 3
+    truth, error = gaussian_mixture_information(means, 0.25 * np.eye(2), 200_000, seed=1, classes=classes)
+    row = layer_information(noisy_identities(1), means.repeat(30, axis=0), classes.repeat(30), queries=400)
+    row = row["0", "I(T;Y)"]
+    assert abs(row.value - truth) <= Z * math.hypot(row.standard_error, error)
+
+
+def test_draws_do_not_limit_the_queries():
+    """Standard errors fall as the root of the queries: from 8 to 128 by 4, give or take their own error."""
+    eight, plenty = (
+        layer_information(tanh_network(), INPUTS, layers="1", draws=1, queries=queries).rows[0] for queries in (8, 128)
+    )
+    assert 3 < eight.standard_error / plenty.standard_error < 5

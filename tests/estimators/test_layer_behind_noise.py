@@ -1,0 +1,145 @@
+"""Layers behind noise: both ends of the intervals contain the true values as often as they claim.
+
+Either end may be wrong with a probability of RISK. Of SEEDS right ends more than MAX_WRONG are wrong with probability
+1e-6.
+"""
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from layerbits.estimators.classes import Classes
+from layerbits.estimators.layer_behind_noise import NoisySample, noisy_layer_estimates
+from layerbits.estimators.log_densities import Queries
+from layerbits.estimators.plug_in_bound import plug_in
+from layerbits.statistics import QUANTITIES
+from tests.support.answers import entropy, information_of_channel
+from tests.support.networks import ScalarChain
+from tests.support.random_arrays import normal_tensor
+
+RISK, SEEDS = 0.05, 100
+MAX_WRONG = stats.binom.ppf(1 - 1e-6, SEEDS, RISK)
+SIGMA = 0.3
+
+
+class Chain(ScalarChain):
+    """T = tanh(gain T_1) + Z behind T_1 = tanh(x) + Z, with the inputs above 0.4 as one class and the others as one."""
+
+    def __init__(self, values, gain):
+        super().__init__(values, gains=(1.0, gain), sigma=SIGMA)
+        self.classes = Classes((self.values > 0.4).astype(int), labelled=True)
+
+    @property
+    def truths(self):
+        """All quantities, entropies above that of the noise."""
+        densities, numbers = self.densities(2), self.classes.numbers
+        of_class = np.array([densities[numbers == k].mean(0) for k in range(2)])
+        information = information_of_channel(densities, self.axis)
+        of_label = information_of_channel(of_class, self.axis, np.bincount(numbers))
+        noise = np.log(2 * np.pi * np.e * SIGMA**2) / 2
+        marginal = entropy(densities.mean(0), self.axis) - noise
+        return {
+            "I(X;T)": information,
+            "h(T)": marginal,
+            "h(T|X)": marginal - information,
+            "I(T;Y)": of_label,
+            "I(X;T|Y)": information - of_label,
+        }
+
+    def sample(self, seed, *, queries=8, draws=16, loss=0.0):
+        generator = np.random.default_rng(seed)
+        noise = SIGMA * generator.normal(size=(len(self.values), queries + draws, 1))
+        signals = torch.from_numpy(np.tanh(self.gains[1] * (np.tanh(self.values)[:, None, None] + noise)))
+        normal = torch.from_numpy(generator.normal(size=(len(self.values), queries, 1)))
+        return NoisySample(Queries.around(signals[:, draws:], SIGMA, normal), signals[:, :draws], loss)
+
+    def estimates(self, seed, **options):
+        return estimates(self.sample(seed, **options), self.classes)
+
+
+def estimates(sample, classes, seed=0):
+    return noisy_layer_estimates([sample], classes, RISK, np.random.default_rng(seed))
+
+
+CHAINS = {
+    "gentle": Chain(np.linspace(-1, 1, 12), 1.0),
+    "steep": Chain(np.linspace(-1, 1, 12), 6.0),
+    "few inputs": Chain([-1.0, 0.1, 0.9], 2.0),
+    "uneven": Chain([-0.6, -0.3, 0.0, 1.0], 2.0),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "queries", "draws"),
+    [
+        ("gentle", 8, 16),
+        ("steep", 8, 16),
+        ("few inputs", 8, 16),
+        ("uneven", 8, 16),
+        ("steep", 2, 2),
+        ("few inputs", 2, 2),
+        ("gentle", 20, 60),
+        ("uneven", 20, 60),
+    ],
+)
+def test_intervals_of_a_noisy_chain_contain_the_true_values(name, queries, draws):
+    chain = CHAINS[name]
+    results = [chain.estimates(seed, queries=queries, draws=draws) for seed in range(SEEDS)]
+    for quantity, truth in chain.truths.items():
+        intervals = [result[quantity].interval for result in results]
+        assert sum(interval.lower > truth + 1e-9 for interval in intervals) <= MAX_WRONG, quantity
+        assert sum(interval.upper < truth - 1e-9 for interval in intervals) <= MAX_WRONG, quantity
+
+
+@pytest.mark.parametrize("queries", [1, 8])
+def test_lower_end_stays_below_the_true_value_for_decoders_that_are_all_wrong(queries):
+    """Draws of other inputs make decoders that are certain of wrong inputs."""
+    chain = CHAINS["gentle"]
+    samples = [chain.sample(seed, queries=queries) for seed in range(SEEDS)]
+    results = [estimates(NoisySample(sample.queries, sample.draws.flip(0)), chain.classes) for sample in samples]
+    # A decoder mixed with the prior has no term below the logarithm of the prior's weight, 3.0 / n.
+    floor = np.log(-np.log(RISK) / (12 * max(1, queries // 2)))
+    for quantity in ("I(X;T)", "I(T;Y)", "I(X;T|Y)"):
+        assert sum(result[quantity].interval.lower > chain.truths[quantity] for result in results) <= MAX_WRONG
+        assert min(result[quantity].decoded for result in results) >= floor
+
+
+def test_plug_in_is_made_of_all_draws():
+    chain = CHAINS["uneven"]
+    sample, result = chain.sample(0), chain.estimates(0)
+    bounds = plug_in(sample.queries, sample.draws, chain.classes)
+    for quantity in QUANTITIES:
+        assert result[quantity.name].plug_in == pytest.approx(bounds.bound(quantity).value), quantity.name
+
+
+@pytest.mark.parametrize("name", [quantity.name for quantity in QUANTITIES])
+def test_omitted_dimensions_raise_the_upper_end_alone(name):
+    plain, wide = (CHAINS["gentle"].estimates(0, loss=loss)[name].interval for loss in (0.0, 0.05))
+    assert (wide.lower, wide.upper) == (plain.lower, pytest.approx(plain.upper + 0.05))
+
+
+@pytest.mark.parametrize("numbers", [np.zeros(12, int), np.arange(12)], ids=["one class", "class per input"])
+def test_one_of_the_parts_is_zero_for_one_class_and_for_a_class_per_input(numbers):
+    result = estimates(CHAINS["gentle"].sample(0), Classes(numbers, labelled=True))
+    zero, remainder = ("I(T;Y)", "I(X;T|Y)") if numbers.max() == 0 else ("I(X;T|Y)", "I(T;Y)")
+    interval = result[zero].interval
+    assert (interval.lower, interval.upper) == (pytest.approx(0, abs=1e-12),) * 2
+    assert result[remainder].plug_in == pytest.approx(result["I(X;T)"].plug_in, abs=1e-12)
+    assert result[remainder].decoded == pytest.approx(result["I(X;T)"].decoded, abs=1e-12)
+
+
+def test_more_queries_narrow_an_interval_that_they_limit():
+    narrow, wide = (CHAINS["gentle"].estimates(0, queries=queries, draws=200)["I(X;T)"] for queries in (200, 4))
+    assert wide.limited_by == "queries"
+    # The error falls as the root of the queries, here by a factor of 7.
+    assert narrow.interval.half_width < wide.interval.half_width / 3
+
+
+def test_singular_covariances_give_an_interval():
+    """All units emit the same value, so that the covariances of the draws have rank 1."""
+    signals = 1e9 * normal_tensor(6, 16, 1).expand(-1, -1, 3)
+    queries = Queries.around(signals[:, 12:].contiguous(), 0.5, normal_tensor(6, 4, 3, seed=1))
+    sample = NoisySample(queries, signals[:, :12].contiguous())
+    interval = estimates(sample, Classes.of(None, 6))["I(X;T)"].interval
+    assert 0 <= interval.lower <= interval.upper <= np.log(6) + 1e-12

@@ -1,0 +1,227 @@
+"""Tables of layer_information: rows, labels, the paper's estimator, invariance, seeds, and extreme values.
+
+Independent values are compared within Z standard errors: at Z = 5 a right estimator fails one test in 1.7 million.
+"""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from layerbits import layer_information, noisify
+from layerbits.estimators import layer_measurement
+from layerbits.kernels import NormalStream
+from tests.support.networks import INPUTS, LABELS, dense, noisy_identities, tanh_network
+from tests.support.random_arrays import normal_tensor
+
+Z = 5
+
+
+def distance(first, second):
+    """Return the distance of two independent plug-ins in standard errors."""
+    return abs(first.plug_in - second.plug_in) / math.hypot(first.plug_in_error, second.plug_in_error)
+
+
+def values(labels=None, **options):
+    return [row.value for row in layer_information(tanh_network(), INPUTS, labels, **options)]
+
+
+# Rows
+
+
+def test_rows_come_by_layer_and_quantity():
+    table = layer_information(tanh_network(), INPUTS, LABELS)
+    quantities = ["I(X;T)", "h(T)", "h(T|X)", "I(T;Y)", "I(X;T|Y)"]
+    assert [(row.layer, row.quantity) for row in table] == [(layer, q) for layer in ("1", "3") for q in quantities]
+
+
+def test_rows_say_how_they_were_made():
+    row = layer_information(tanh_network(), INPUTS, draws=8, estimator="paper")["3", "I(X;T)"]
+    assert (row.estimator, row.unit, row.draws) == ("paper", "nats", 8)
+
+
+def test_layer_measured_alone_has_the_value_that_it_has_among_others():
+    alone = layer_information(tanh_network(), INPUTS, layers="3")["3", "I(X;T)"]
+    assert alone.value == layer_information(tanh_network(), INPUTS)["3", "I(X;T)"].value
+
+
+@pytest.mark.parametrize("layer", ["1", "3"])
+def test_entropy_minus_conditional_entropy_is_information(layer):
+    table = layer_information(tanh_network(), INPUTS)
+    difference = table[layer, "h(T)"].plug_in - table[layer, "h(T|X)"].plug_in
+    assert difference == pytest.approx(table[layer, "I(X;T)"].plug_in, abs=1e-12)
+
+
+# Labels
+
+
+@pytest.mark.parametrize("estimator", ["pooled", "paper"])
+@pytest.mark.parametrize("layer", ["1", "3"])
+def test_information_is_that_of_the_class_plus_that_given_the_class(layer, estimator):
+    table = layer_information(tanh_network(), INPUTS, LABELS, estimator=estimator)
+    parts = table[layer, "I(T;Y)"].plug_in + table[layer, "I(X;T|Y)"].plug_in
+    assert parts == pytest.approx(table[layer, "I(X;T)"].plug_in, abs=1e-12)
+
+
+def test_labels_leave_the_other_rows_unchanged():
+    """p(t) is then put together from classes: its logarithm rounds by some eps."""
+    plain, labelled = (layer_information(tanh_network(), INPUTS, labels) for labels in (None, LABELS))
+    for row in plain:
+        assert labelled[row.layer, row.quantity].value == pytest.approx(row.value, abs=1e-12)
+
+
+def test_single_class_has_no_information():
+    row = layer_information(tanh_network(), INPUTS, torch.zeros(20, dtype=torch.int64))["3", "I(T;Y)"]
+    assert (row.value, row.standard_error) == (pytest.approx(0, abs=1e-12), pytest.approx(0, abs=1e-12))
+
+
+def test_class_for_each_input_has_all_information():
+    table = layer_information(tanh_network(), INPUTS, torch.arange(20))
+    assert table["3", "I(T;Y)"].value == pytest.approx(table["3", "I(X;T)"].value, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        1000 * LABELS - 500,
+        LABELS.to(torch.uint8),
+        LABELS.numpy().astype(np.uint16),
+        LABELS.numpy().astype(">i4"),
+    ],
+    ids=["spread", "uint8", "uint16", "big endian"],
+)
+def test_names_and_types_of_the_classes_do_not_count(labels):
+    assert values(labels) == values(LABELS)
+
+
+def test_labels_may_be_booleans():
+    assert values(LABELS == 1) == values((LABELS == 1).long())
+
+
+# The paper's estimator
+
+
+def test_paper_estimator_agrees_with_the_pooled_estimator():
+    """Both are entropies of the same mixtures, from other queries: within combined errors."""
+    pooled, paper = (layer_information(tanh_network(), INPUTS, estimator=name) for name in ("pooled", "paper"))
+    assert distance(pooled["3", "I(X;T)"], paper["3", "I(X;T)"]) <= Z
+
+
+def test_paper_estimator_takes_entropies_given_the_input_from_a_sample_of_their_own():
+    pooled, paper = (layer_information(tanh_network(), INPUTS, estimator=name) for name in ("pooled", "paper"))
+    assert pooled["3", "h(T|X)"].plug_in != paper["3", "h(T|X)"].plug_in
+    assert pooled["3", "h(T)"].plug_in == paper["3", "h(T)"].plug_in
+
+
+@pytest.mark.parametrize("quantity", ["I(X;T)", "h(T)", "I(T;Y)"])
+def test_value_of_the_paper_estimator_is_the_plug_in(quantity):
+    row = layer_information(tanh_network(), INPUTS, LABELS, estimator="paper")["3", quantity]
+    assert row.value == row.plug_in != row.decoded
+
+
+def test_queries_of_no_two_samples_or_layers_share_their_noise(monkeypatch):
+    keys = []
+
+    class RecordingStream(NormalStream):
+        def __init__(self, seed, *key):
+            keys.append((seed, *key))
+            super().__init__(seed, *key)
+
+    monkeypatch.setattr(layer_measurement, "NormalStream", RecordingStream)
+    layer_information(tanh_network(), INPUTS, estimator="paper", draws=4)
+    assert len(set(keys)) == len(keys) == 3  # layer 1, which is exact, and both samples of layer 3
+
+
+# Invariance
+
+
+def test_order_of_inputs_changes_nothing():
+    order = torch.from_numpy(np.random.default_rng(5).permutation(20))
+    here, there = (layer_information(tanh_network(), x, seed=seed) for seed, x in enumerate((INPUTS, INPUTS[order])))
+    assert distance(here["3", "I(X;T)"], there["3", "I(X;T)"]) <= Z
+
+
+def test_rotation_of_a_layer_changes_nothing():
+    rotated = INPUTS @ torch.linalg.qr(normal_tensor(4, 4, seed=9)).Q
+    here, there = (layer_information(noisy_identities(1), x, seed=seed) for seed, x in enumerate((INPUTS, rotated)))
+    assert distance(here["0", "I(X;T)"], there["0", "I(X;T)"]) <= Z
+
+
+def test_translation_of_a_layer_changes_rounding_alone():
+    """Adding 1000 rounds centers by 1e-13, and every term by that times |t - c| / sigma^2 < 100."""
+    here, there = (layer_information(noisy_identities(1), x)["0", "I(X;T)"] for x in (INPUTS, INPUTS + 1000))
+    assert here.value == pytest.approx(there.value, abs=1e-11)
+
+
+def wide_network():
+    return noisify(nn.Sequential(dense(torch.linalg.qr(normal_tensor(2000, 4)).Q)), sigma=0.5, layers="0")
+
+
+def test_wide_layer_has_the_information_of_its_subspace():
+    here, there = layer_information(wide_network(), INPUTS, seed=1), layer_information(noisy_identities(1), INPUTS)
+    assert distance(here["0", "I(X;T)"], there["0", "I(X;T)"]) <= Z
+
+
+def test_entropy_of_a_wide_layer_counts_the_noise_of_every_dimension():
+    row = layer_information(wide_network(), INPUTS)["0", "h(T|X)"]
+    assert row.value == pytest.approx(1000 * math.log(2 * math.pi * math.e * 0.25), rel=1e-14)
+
+
+def test_float32_agrees_with_float64():
+    here = layer_information(tanh_network(), INPUTS)
+    there = layer_information(tanh_network().float(), INPUTS.float(), seed=1)
+    assert distance(here["3", "I(X;T)"], there["3", "I(X;T)"]) <= Z
+
+
+def test_array_and_tensor_give_the_same_values():
+    here, there = layer_information(tanh_network(), INPUTS), layer_information(tanh_network(), INPUTS.numpy())
+    assert [row.value for row in here] == [row.value for row in there]
+
+
+# Seeds
+
+
+def test_same_seed_gives_the_same_values():
+    assert values(LABELS, seed=4) == values(LABELS, seed=4)
+
+
+@pytest.mark.parametrize("layer", ["1", "3"])
+def test_different_seeds_give_different_values(layer):
+    rows = [layer_information(tanh_network(), INPUTS, seed=seed)[layer, "I(X;T)"] for seed in (4, 5)]
+    assert rows[0].value != rows[1].value
+
+
+def test_global_generators_are_left_alone():
+    def states():
+        return torch.random.get_rng_state().tolist(), np.random.get_state()[1].tolist()  # noqa: NPY002
+
+    noisy, before = tanh_network(), states()
+    layer_information(noisy, INPUTS, LABELS, estimator="paper")
+    assert states() == before
+
+
+# Extreme values
+
+
+@pytest.mark.parametrize("sigma", [1e-30, 1e-10, 1e-5, 1e3, 1e18])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_values_are_finite_at_any_noise(dtype, sigma):
+    table = layer_information(tanh_network(sigma).to(dtype), INPUTS.to(dtype), LABELS)
+    assert all(math.isfinite(value) for row in table for value in (row.value, row.standard_error))
+
+
+def test_single_input_has_no_information():
+    table = layer_information(tanh_network(), INPUTS[:1], LABELS[:1])
+    assert table["3", "I(X;T)"].value == pytest.approx(0, abs=1e-12)
+
+
+def test_single_draw_behind_noise_is_refused():
+    with pytest.raises(ValueError, match=r"^draws: got 1, wanted at least 2, for '3' lies behind noise"):
+        layer_information(tanh_network(), INPUTS, draws=1)
+
+
+def test_signals_of_half_precision_are_named():
+    with pytest.raises(TypeError, match=r"^signals of layer '1': got dtype torch.bfloat16, wanted float32 or float64"):
+        layer_information(tanh_network().bfloat16(), INPUTS.bfloat16())

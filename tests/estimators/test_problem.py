@@ -1,0 +1,127 @@
+"""Bad data are refused, by name, before the first pass through the network."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from layerbits import LayerSelectionError, NoNoiseError, information_between_layers, layer_information
+from layerbits.estimators import Problem
+from tests.support.networks import INPUTS, LABELS, tanh_network
+
+
+@pytest.fixture
+def network():
+    """A network that fails in every pass."""
+    noisy = tanh_network()
+    noisy.model.register_forward_pre_hook(fail)
+    return noisy
+
+
+def fail(*_):
+    raise AssertionError("a pass was run")
+
+
+@pytest.mark.parametrize(
+    ("labels", "error"),
+    [
+        (LABELS.tolist(), TypeError),
+        (LABELS.double(), TypeError),
+        (LABELS.to(torch.complex64), TypeError),
+        (LABELS.numpy().astype(str), TypeError),
+        (LABELS[:5], ValueError),
+        (LABELS[:, None], ValueError),
+        (LABELS.to("meta"), ValueError),
+    ],
+)
+def test_bad_labels_are_named(network, labels, error):
+    with pytest.raises(error, match=r"^labels: got .*, wanted "):
+        layer_information(network, INPUTS, labels)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "error"),
+    [
+        (None, TypeError),
+        (3, TypeError),
+        ([[1.0] * 4] * 20, TypeError),
+        ((), TypeError),
+        (INPUTS[:0], ValueError),
+        (INPUTS[0, 0], ValueError),
+        (torch.full((20, 4), math.nan).double(), ValueError),
+    ],
+)
+@pytest.mark.parametrize("labels", [None, LABELS], ids=["no labels", "labels"])
+def test_bad_inputs_are_named_whatever_the_labels(network, inputs, error, labels):
+    with pytest.raises(error, match=r"^inputs: got .*, wanted "):
+        layer_information(network, inputs, labels)
+
+
+@pytest.mark.parametrize("layers", ["2", []])
+def test_unknown_layers_are_named(network, layers):
+    with pytest.raises(LayerSelectionError, match=r"^layers: got \[.*\], wanted names among the noisy layers: 1, 3"):
+        layer_information(network, INPUTS, layers=layers)
+
+
+def test_layers_that_are_no_names_are_refused(network):
+    with pytest.raises(TypeError, match=r"^layers: got int"):
+        layer_information(network, INPUTS, layers=5)
+
+
+@pytest.mark.parametrize(
+    ("devices", "error", "message"),
+    [("cuda:0", TypeError, "sequence"), ([0.5], TypeError, "CUDA devices"), (["cuda:0"], ValueError, "on the cpu")],
+)
+def test_devices_share_the_work_of_a_device_alone(network, devices, error, message):
+    with pytest.raises(error, match=f"^devices: got .*{message}"):
+        layer_information(network, INPUTS, devices=devices)
+
+
+def test_network_without_noise_is_refused_with_the_remedy(network):
+    with pytest.raises(NoNoiseError, match=r"layerbits\.noisify\(model, sigma="):
+        layer_information(network.model, INPUTS)
+
+
+def test_network_with_its_noise_off_is_refused(network):
+    with network.noise_off(), pytest.raises(NoNoiseError, match="noise_off"):
+        layer_information(network, INPUTS)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "error", "message"),
+    [
+        ("3", "3", ValueError, "second: got '3' as for `first`, wanted a later layer"),
+        ("3", "1", ValueError, "first: got '3', which comes after '1'; swap them"),
+        ("1", "2", LayerSelectionError, r"got \['2'\], wanted names among the noisy layers: 1, 3"),
+        (0, "1", LayerSelectionError, r"got \[0\], wanted names"),
+    ],
+)
+def test_bad_pairs_of_layers_are_named(network, first, second, error, message):
+    with pytest.raises(error, match=message):
+        information_between_layers(network, INPUTS, first, second)
+
+
+# Classes
+
+
+def test_limits_are_the_entropies_of_inputs_and_classes():
+    classes = Problem.of(tanh_network(), INPUTS, torch.arange(20) < 5).classes
+    entropy = -0.25 * math.log(0.25) - 0.75 * math.log(0.75)
+    assert classes.ceilings == pytest.approx(
+        {"I(X;T)": math.log(20), "I(T;Y)": entropy, "I(X;T|Y)": math.log(20) - entropy}
+    )
+    assert classes.largest_terms == pytest.approx(
+        {"I(X;T)": math.log(20), "I(T;Y)": math.log(4), "I(X;T|Y)": math.log(15)}
+    )
+
+
+def test_members_of_the_classes_keep_the_order_of_the_inputs():
+    classes = Problem.of(tanh_network(), INPUTS[:6], np.array([7, 3, 7, 9, 3, 7])).classes
+    assert [members.tolist() for members in classes.members] == [[1, 4], [0, 2, 5], [3]]
+    assert classes.sizes(np.array([0, 3])).tolist() == [[3], [1]]
+
+
+def test_without_labels_no_quantity_involves_the_class():
+    names = [quantity.name for quantity in Problem.of(tanh_network(), INPUTS).classes.quantities]
+    assert names == ["I(X;T)", "h(T)", "h(T|X)"]

@@ -1,0 +1,80 @@
+"""Standard errors and intervals of a small network against the spread over seeds."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from layerbits import layer_information
+from tests.support.networks import INPUTS, LABELS, noisy_identities, tanh_network
+
+SEEDS = 60
+QUANTITIES = ["I(X;T)", "h(T)", "h(T|X)", "I(T;Y)", "I(X;T|Y)"]
+
+# (n - 1) s^2 / variance is chi-squared: its 1e-6 quantiles.
+LOWEST, HIGHEST = np.sqrt(stats.chi2.ppf([1e-6, 1 - 1e-6], SEEDS - 1) / (SEEDS - 1))
+
+
+@pytest.fixture(scope="module")
+def rows():
+    """Rows of many seeds, by layer and quantity."""
+    noisy = tanh_network()
+    options = {"draws": 9, "queries": 4}
+    tables = [layer_information(noisy, INPUTS, LABELS, seed=seed, **options) for seed in range(SEEDS)]
+    return {(row.layer, row.quantity): [table[row.layer, row.quantity] for table in tables] for row in tables[0]}
+
+
+def spread_and_claim(rows, column, error):
+    """Return the standard deviation of a column, and the root mean square of the errors that the rows claim."""
+    spread = np.std([getattr(row, column) for row in rows], ddof=1)
+    return spread, math.sqrt(np.mean([getattr(row, error) ** 2 for row in rows]))
+
+
+@pytest.mark.parametrize("quantity", QUANTITIES)
+@pytest.mark.parametrize("layer", ["1", "3"])
+def test_standard_error_is_the_spread_over_seeds(rows, layer, quantity):
+    """At layer 1, h(T|X) is exact."""
+    spread, claimed = spread_and_claim(rows[layer, quantity], "plug_in", "plug_in_error")
+    assert spread / HIGHEST - 1e-12 <= claimed <= spread / LOWEST + 1e-12
+
+
+@pytest.mark.parametrize("quantity", QUANTITIES)
+def test_error_of_the_value_is_not_understated(rows, quantity):
+    """Half the sum of the errors of both bounds: right for bounds that move together, else more."""
+    spread, claimed = spread_and_claim(rows["3", quantity], "value", "standard_error")
+    assert spread <= claimed * HIGHEST
+
+
+@pytest.mark.parametrize("layer", ["1", "3"])
+def test_value_lies_within_its_interval(rows, layer):
+    assert all(row.lower <= row.value <= row.upper for quantity in QUANTITIES for row in rows[layer, quantity])
+
+
+@pytest.mark.parametrize(("draws", "queries"), [(2, None), (9, 2)])
+def test_too_few_parts_for_a_jackknife_of_draws_do_not_understate_the_error(draws, queries):
+    """Inputs are left out instead, whose own differences come on top: only the lower quantile of chi-squared binds."""
+    noisy, options = tanh_network(), {"layers": "3", "draws": draws, "queries": queries}
+    tables = [layer_information(noisy, INPUTS, seed=seed, **options) for seed in range(SEEDS)]
+    for quantity in ("I(X;T)", "h(T)", "h(T|X)"):
+        spread, claimed = spread_and_claim([table["3", quantity] for table in tables], "plug_in", "plug_in_error")
+        assert spread <= claimed * HIGHEST
+
+
+@pytest.mark.parametrize(("draws", "queries"), [(2, None), (5, 2), (7, 3), (40, 20)])
+def test_error_of_a_saturated_layer_is_zero_however_draws_are_cut(draws, queries):
+    row = layer_information(noisy_identities(2, 1e-4), INPUTS, draws=draws, queries=queries)["1", "I(X;T)"]
+    assert (row.plug_in, row.plug_in_error) == (pytest.approx(math.log(20)), pytest.approx(0, abs=1e-12))
+
+
+def test_error_of_entropy_given_the_input_is_not_zero_with_the_fewest_draws():
+    assert layer_information(tanh_network(), INPUTS, draws=2)["3", "h(T|X)"].plug_in_error > 0.01
+
+
+@pytest.mark.parametrize("layer", ["1", "3"])
+def test_more_confidence_takes_a_wider_interval(layer):
+    """From the same draws and queries, for every quantity that is not known exactly."""
+    tables = [layer_information(tanh_network(), INPUTS, LABELS, confidence=level) for level in (0.5, 0.99)]
+    pairs = [pair for pair in zip(*tables, strict=True) if pair[0].layer == layer and pair[0].lower < pair[0].upper]
+    assert len(pairs) == (4 if layer == "1" else 5)
+    assert all(wide.lower < narrow.lower < narrow.value < narrow.upper < wide.upper for narrow, wide in pairs)

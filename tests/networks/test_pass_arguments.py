@@ -1,0 +1,140 @@
+"""Bad networks, layers, inputs and options of passes are refused, by name."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from layerbits._base import LayerSelectionError, NoNoiseError
+from layerbits.networks import noisify, propagate
+from tests.support.networks import noisy_identities, tanh_mlp
+
+SIGMA = 0.3
+INPUTS = torch.linspace(-1, 1, 24).reshape(6, 4)
+
+
+def mlp():
+    return tanh_mlp(4, 3, 5, 2)
+
+
+class Looping(nn.Module):
+    """Calls its activation as often as the first input says, which torch.fx cannot see."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.act, self.head = nn.Tanh(), nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for _ in range(int(x[0, 0])):
+            x = self.act(x)
+        return self.head(x)
+
+
+def test_network_without_noise_is_refused():
+    with pytest.raises(NoNoiseError, match=r"wrap it with layerbits\.noisify"):
+        propagate(mlp(), INPUTS)
+
+
+def test_network_around_a_noisy_network_is_named():
+    with pytest.raises(TypeError, match=r"^noisy: got Sequential around a NoisyModule, wanted the NoisyModule itself"):
+        propagate(nn.Sequential(noisify(mlp())), INPUTS)
+
+
+def test_noise_that_is_off_is_refused():
+    noisy = noisify(mlp())
+    with noisy.noise_off(), pytest.raises(NoNoiseError, match="outside of noise_off"):
+        propagate(noisy, INPUTS)
+
+
+def test_function_is_no_network():
+    with pytest.raises(TypeError, match="noisy: got function"):
+        propagate(lambda x: x, INPUTS)
+
+
+@pytest.mark.parametrize("layers", ["2", ["1", "absent"], []])
+def test_layer_without_noise_is_refused_with_the_noisy_layers_named(layers):
+    with pytest.raises(LayerSelectionError, match="noisy layers: 1, 3"):
+        propagate(noisify(mlp()), INPUTS, layers=layers)
+
+
+def test_layers_that_are_no_names_are_refused():
+    with pytest.raises(TypeError, match=r"^layers: got int"):
+        propagate(noisify(mlp()), INPUTS, layers=5)
+
+
+def test_layer_without_a_row_for_each_input_is_refused():
+    noisy = noisify(nn.Sequential(nn.Flatten(0), nn.Tanh(), nn.Unflatten(0, (-1, 4)), nn.Linear(4, 2)))
+    with pytest.raises(LayerSelectionError, match=r"'1' returns shape \(24,\) for 6 rows"):
+        propagate(noisy, INPUTS, draws=1)
+
+
+@pytest.mark.filterwarnings("ignore:torch.fx cannot trace")
+def test_layer_that_does_not_run_is_refused():
+    with pytest.raises(LayerSelectionError, match="act did not run"):
+        propagate(noisify(Looping()), torch.zeros(3, 4))
+
+
+@pytest.mark.filterwarnings("ignore:torch.fx cannot trace")
+def test_layer_that_runs_more_often_than_foreseen_is_refused():
+    with pytest.raises(LayerSelectionError, match="'act' ran more often"):
+        propagate(noisify(Looping()), torch.full((3, 4), 2.0))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_signal_that_is_not_finite_is_refused_with_its_layer(value):
+    model = mlp()
+    nn.init.constant_(model[2].bias, value)
+    model[3] = nn.ReLU()
+    with pytest.raises(ValueError, match="layer '3' gives NaN or infinity"):
+        propagate(noisify(model), INPUTS)
+
+
+def test_inputs_that_are_nan_are_refused():
+    x = INPUTS.clone()
+    x[2, 1] = float("nan")
+    with pytest.raises(ValueError, match="inputs: got NaN"):
+        propagate(noisify(mlp()), x)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [torch.zeros(0, 4), torch.tensor(1.0), (torch.zeros(3, 4), torch.zeros(2, 4))],
+    ids=["empty", "0-d", "unequal"],
+)
+def test_inputs_of_a_wrong_shape_are_refused(wrong):
+    with pytest.raises(ValueError, match="inputs: got shape"):
+        propagate(noisify(mlp()), wrong)
+
+
+@pytest.mark.parametrize("wrong", [[[1.0] * 4], None, (), (torch.zeros(2, 4), np.zeros((2, 4)))])
+def test_inputs_of_another_type_are_refused(wrong):
+    with pytest.raises(TypeError, match="inputs: got"):
+        propagate(noisify(mlp()), wrong)
+
+
+def test_inputs_without_values_are_refused():
+    with pytest.raises(ValueError, match=r"^inputs: got a tensor on the device meta"):
+        propagate(noisify(mlp()), torch.zeros(3, 4, device="meta"))
+
+
+@pytest.mark.parametrize("shape", [(5, 4), (6, 3), (6,), ()])
+def test_given_values_of_a_wrong_shape_are_refused(shape):
+    with pytest.raises(ValueError, match=r"given: got shape .* for '0', wanted \(6, (4|dim)\)"):
+        propagate(noisy_identities(2, SIGMA), INPUTS, given={"0": torch.zeros(shape)})
+
+
+def test_given_values_of_an_unknown_layer_are_refused():
+    with pytest.raises(LayerSelectionError, match="wanted names among the noisy layers: 0, 1"):
+        propagate(noisy_identities(2, SIGMA), INPUTS, given={"2": INPUTS})
+
+
+@pytest.mark.parametrize("option", [{"draws": 0}, {"seed": -1}, {"chunk": 0}], ids=str)
+def test_option_out_of_range_is_refused(option):
+    with pytest.raises(ValueError, match=f"{next(iter(option))}: got"):
+        propagate(noisify(mlp()), INPUTS, **option)
+
+
+@pytest.mark.parametrize("option", [{"draws": 2.0}, {"seed": None}, {"chunk": True}], ids=str)
+def test_option_of_another_type_is_refused(option):
+    with pytest.raises(TypeError, match=f"{next(iter(option))}: got"):
+        propagate(noisify(mlp()), INPUTS, **option)

@@ -1,0 +1,172 @@
+"""Passes: nothing but seed, layer, draw and row decides the noise, and a measurement leaves the network unchanged."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from layerbits._base import BackendError
+from layerbits.networks import Passes, noisify, propagate, record
+from tests.support.networks import noisy_identities, tanh_mlp
+
+SIGMA = 0.3
+INPUTS = torch.linspace(-1, 1, 24).reshape(6, 4)
+
+
+def mlp():
+    return tanh_mlp(4, 3, 5, 2)
+
+
+def batch_sizes(noisy):
+    """Return a list to which every pass appends its number of rows."""
+    sizes = []
+    noisy.model.register_forward_pre_hook(lambda module, args: sizes.append(len(args[0])))
+    return sizes
+
+
+@pytest.mark.parametrize(
+    ("chunk", "dtype"),
+    [(2, torch.float32), (257, torch.float64), (1200, torch.float32), (10_000, torch.float64)],
+)
+def test_chunk_does_not_change_a_bit(chunk, dtype):
+    noisy, x = noisy_identities(2, SIGMA), torch.linspace(-1, 1, 1803, dtype=dtype).reshape(601, 3)
+    assert torch.equal(propagate(noisy, x, draws=2, chunk=chunk)["1"], propagate(noisy, x, draws=2)["1"])
+
+
+def test_more_draws_begin_with_the_same_draws():
+    noisy = noisify(mlp())
+    assert torch.equal(propagate(noisy, INPUTS, draws=5)["3"][:, :2], propagate(noisy, INPUTS, draws=2)["3"])
+
+
+@pytest.mark.parametrize("draws", [range(2, 5), range(40, 47)])
+def test_range_of_draws_has_the_signals_that_it_has_among_all(draws):
+    noisy = noisy_identities(2, SIGMA)
+    signals = record(noisy, (INPUTS,), Passes(("1",), draws, seed=3, rows=11))["1"]
+    assert torch.equal(signals, propagate(noisy, INPUTS, draws=50, seed=3)["1"][:, draws])
+
+
+def test_more_inputs_begin_with_the_same_rows():
+    noisy, x = noisy_identities(2, SIGMA), torch.ones(300, 3)
+    assert torch.equal(propagate(noisy, x, draws=2)["1"][:70], propagate(noisy, x[:70], draws=2)["1"])
+
+
+def test_layer_recorded_alone_has_the_same_signals():
+    noisy = noisify(mlp())
+    assert torch.equal(propagate(noisy, INPUTS, layers="3")["3"], propagate(noisy, INPUTS)["3"])
+
+
+def test_seed_decides_the_signals():
+    noisy = noisify(mlp())
+    first, again, another = (propagate(noisy, INPUTS, draws=2, seed=seed)["3"] for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, another)
+
+
+def test_threads_do_not_change_a_bit():
+    noisy, x, threads = noisy_identities(2, SIGMA), torch.zeros(600, 4), torch.get_num_threads()
+    signals = []
+    try:
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            signals.append(propagate(noisy, x, draws=3)["1"])
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(*signals)
+
+
+@pytest.mark.parametrize(
+    ("draws", "chunk", "wanted"),
+    [
+        (1, 400, [400, 200]),
+        (5, 1500, [1500, 1500]),
+        (3, 2, [2] * 600 + [1] * 600),
+        (40, 16_000, [16_000, 3200, 4000, 800]),
+    ],
+)
+def test_pass_holds_no_more_rows_than_the_chunk(draws, chunk, wanted):
+    noisy = noisy_identities(1, SIGMA)
+    sizes = batch_sizes(noisy)
+    propagate(noisy, torch.zeros(600, 4), draws=draws, chunk=chunk)
+    assert sizes == wanted
+
+
+def test_pass_holds_fewer_inputs_when_they_are_wide():
+    noisy = noisy_identities(1, SIGMA)
+    sizes = batch_sizes(noisy)
+    propagate(noisy, torch.zeros(600, 2048), draws=1)
+    assert sizes == [512, 88]
+
+
+def test_gradients_are_not_recorded():
+    assert not propagate(noisify(mlp()), INPUTS.clone().requires_grad_())["3"].requires_grad
+
+
+def test_noise_of_training_is_not_used_up():
+    noisy, untouched = noisify(mlp()), noisify(mlp())
+    propagate(noisy, INPUTS)
+    assert torch.equal(noisy(INPUTS), untouched(INPUTS))
+
+
+def test_global_generators_are_not_touched():
+    noisy = noisify(mlp())
+    before = torch.get_rng_state(), np.random.get_state()[1:3]  # noqa: NPY002 - the legacy generator is the point
+    propagate(noisy, INPUTS)
+    after = torch.get_rng_state(), np.random.get_state()[1:3]  # noqa: NPY002
+    assert torch.equal(after[0], before[0])
+    assert after[1][1] == before[1][1]
+    assert np.array_equal(after[1][0], before[1][0])
+
+
+def test_batch_norm_learns_nothing_from_a_measurement():
+    model = nn.Sequential(nn.BatchNorm1d(4), nn.Tanh(), nn.Linear(4, 2))
+    propagate(noisify(model), INPUTS + 5)
+    assert int(model[0].num_batches_tracked) == 0
+
+
+def test_batch_norm_uses_its_running_statistics():
+    model, x = nn.Sequential(nn.BatchNorm1d(4), nn.Tanh(), nn.Linear(4, 2)), INPUTS
+    signal = propagate(noisify(model), x, draws=1)["1"][:, 0]
+    # Untrained statistics are mean 0 and variance 1; the division by sqrt(1 + eps) and tanh round by some float32 ulp.
+    assert torch.allclose(signal, (x / (1 + model[0].eps) ** 0.5).tanh(), rtol=8 * torch.finfo(torch.float32).eps)
+
+
+def test_dropout_is_off():
+    model = nn.Sequential(nn.Dropout(0.5), nn.Tanh(), nn.Linear(4, 2))
+    assert torch.equal(propagate(noisify(model), INPUTS, draws=1)["1"][:, 0], INPUTS.tanh())
+
+
+def test_training_flag_of_each_module_is_restored():
+    noisy = noisify(mlp())
+    noisy.model[2].eval()
+    before = [module.training for module in noisy.modules()]
+    propagate(noisy, INPUTS)
+    assert [module.training for module in noisy.modules()] == before
+
+
+def test_training_flags_are_restored_after_an_exception():
+    noisy = noisify(mlp())
+    with pytest.raises(
+        ValueError, match=r"^inputs: got torch.float32 of shape \(3, 99\), which the network cannot take"
+    ):
+        propagate(noisy, torch.zeros(3, 99))
+    assert all(module.training for module in noisy.modules())
+
+
+def test_noise_is_back_after_an_exception():
+    noisy, untouched = noisify(mlp()), noisify(mlp())
+    with pytest.raises(
+        ValueError, match=r"^inputs: got torch.float32 of shape \(3, 99\), which the network cannot take"
+    ):
+        propagate(noisy, torch.zeros(3, 99))
+    assert torch.equal(noisy(INPUTS), untouched(INPUTS))
+
+
+@pytest.mark.parametrize("error", [BackendError, torch.cuda.OutOfMemoryError])
+def test_errors_that_the_inputs_do_not_cause_are_raised_unchanged(error):
+    class Failing(nn.Module):
+        def forward(self, signal):
+            raise error("nothing is wrong with the inputs")
+
+    noisy = noisify(nn.Sequential(nn.Identity(), Failing(), nn.Identity()), sigma=SIGMA, layers="*")
+    with pytest.raises(error, match=r"^nothing is wrong"):
+        propagate(noisy, INPUTS)

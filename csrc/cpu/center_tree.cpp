@@ -250,15 +250,15 @@ T PackedTree<T>::distance_to_mean(const T* node, const T* query) const {
 
 template <typename T>
 double PackedTree<T>::evaluated_centers(const T* query, T cutoff, T allowance) const {
-  struct Waiting {
+  struct Subtree {
     const T* node;
     int64_t leaves;
   };
-  std::vector<Waiting> waiting = {{nodes_.data(), leaves_}};
+  std::vector<Subtree> stack = {{nodes_.data(), leaves_}};
   double evaluated = 0;
-  while (!waiting.empty()) {
-    const Waiting subtree = waiting.back();
-    waiting.pop_back();
+  while (!stack.empty()) {
+    const Subtree subtree = stack.back();
+    stack.pop_back();
     T distance = 0;
     for (int64_t k = 0; k < dim_; ++k) {
       const T* sides = subtree.node + kNodeExtras + kNodeSides * k;
@@ -272,8 +272,8 @@ double PackedTree<T>::evaluated_centers(const T* query, T cutoff, T allowance) c
       continue;
     }
     const int64_t half = (subtree.leaves + 1) / 2;
-    waiting.push_back({subtree.node + 2 * half * node_size(dim_), subtree.leaves - half});
-    waiting.push_back({subtree.node + node_size(dim_), half});
+    stack.push_back({subtree.node + 2 * half * node_size(dim_), subtree.leaves - half});
+    stack.push_back({subtree.node + node_size(dim_), half});
   }
   return evaluated;
 }

@@ -65,7 +65,10 @@ def test_distances_of_20_000_rows_is_linear(metric):
 
 def test_memory_of_partial_sums_of_few_rows_and_many_columns_is_small():
     # The stored partial sums, a tile for every chunk of 8192 columns, are smaller than the packed columns.
-    script = "_cpu.log_sum_exp_isotropic(points[:5], points, 0.05, log_sum[:5], threads=threads)\nprint(peak() - peak_before)"
+    script = (
+        "_cpu.log_sum_exp_isotropic(points[:5], points, 0.05, log_sum[:5], threads=threads)\n"
+        "print(peak() - peak_before)"
+    )
     assert int(run_fresh(PEAK + script, "float64", 1_000_000, 2)[0]) <= memory_bound(1_000_000, "float64")
 
 

@@ -6,8 +6,8 @@ import textwrap
 
 from layerbits.kernels import _cpu
 
-# Imports the native module without the package, so without torch: the start takes a tenth of a second, and the memory
-# of the process is that of the kernels.
+# Imports the native module without the package and torch: the start takes a tenth of a second, and the process has the
+# memory of the kernels alone.
 NATIVE = """
 import sys
 sys.path.insert(0, sys.argv[1])

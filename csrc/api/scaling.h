@@ -1,5 +1,5 @@
-// The scaling of sigma by a power of two, which is exact and makes kernels independent of the size
-// of sigma; and the errors for values that leave the range of their type.
+// The scaling by a power of two that normalizes sigma while rows are packed: it is exact, and no
+// sigma over- or underflows. Also the errors for values outside the range of their type.
 #pragma once
 
 #include <cmath>
@@ -49,7 +49,7 @@ inline Status bad_weight(double weight, int64_t index) {
 
 inline Status too_far_from_zero(const std::string& name) {
   return Status::bad_value(name +
-                           ": got a finite value too large beside sigma for its dtype, wanted "
+                           ": got a finite value too large relative to sigma for its dtype, wanted "
                            "less than a quarter of the largest number times sigma; "
                            "shift the data towards 0, or use float64");
 }

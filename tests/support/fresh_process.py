@@ -1,4 +1,4 @@
-"""Runs a script in a fresh interpreter: what ends a process, changes its limits, or counts its memory does it there."""
+"""Run a script in a new interpreter, for tests that end a process, change its limits, or measure its memory."""
 
 import subprocess
 import sys
@@ -6,9 +6,11 @@ import textwrap
 
 from layerbits.kernels import _cpu
 
-# Without the package, so without torch: the start takes a tenth of a second, and memory is the core's own.
+# Imports the native module without the package and torch: the start takes a tenth of a second, and the process has the
+# memory of the kernels alone.
 NATIVE = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores SIGINT in background jobs
 sys.path.insert(0, sys.argv[1])
 import numpy as np
 import _cpu
@@ -21,7 +23,7 @@ def native(points, centers, sigma, **options):
 
 
 def run_fresh(script, *arguments, timeout=100):
-    """Printed lines of `script`, after NATIVE, with `arguments` in sys.argv[2:]; fails if the script does."""
+    """Return the printed lines of NATIVE and `script`, run with `arguments` in sys.argv[2:]; asserts success."""
     finished = subprocess.run(
         [
             sys.executable,

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import torch
 
 from layerbits._base import UsageError
-from layerbits.kernels import backends, cuda
+from layerbits.kernels import backends, cuda_devices
 
 ConfigT = TypeVar("ConfigT", bound="Configuration")
 
@@ -137,7 +137,7 @@ def _unusable_reason(index: int) -> str:
         return backend.reason
     if not torch.cuda.is_available():
         return f"torch {torch.__version__} finds no device, or was built without CUDA"
-    devices = cuda().devices()
+    devices = cuda_devices()
     return str(devices[index][1]) if index < len(devices) else f"there are {len(devices)}, counted from 0"
 
 

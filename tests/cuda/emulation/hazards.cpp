@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "../../../csrc/cuda/launch.h"
+#include "../../../csrc/cuda/device.h"
 
 namespace layerbits::cuda {
 namespace {
@@ -218,8 +218,8 @@ Status plant(const std::string& fault) {
   Host host;
   Scratch scratch;
   int *out = nullptr, *behind = nullptr;
-  scratch.want(out, 64);
-  scratch.want(behind, 64);
+  scratch.add(out, 64);
+  scratch.add(behind, 64);
   if (Status status = scratch.allocate(host.stream); !status.ok()) return status;
   if (Status status = status_of(cudaMemsetAsync(out, 0, 64 * sizeof *out, nullptr)); !status.ok())
     return status;

@@ -26,7 +26,8 @@ from torch import Tensor
 from benchmarks.breakdown import trained
 from benchmarks.machine import facts
 from layerbits.estimators import layer_information
-from layerbits.kernels import as_sigma, backends, cuda, distance_histogram, log_sum_exp_isotropic, reference
+from layerbits.kernels import as_sigma, backends, distance_histogram, log_sum_exp_isotropic, reference
+from layerbits.kernels.back_ends import cuda
 from layerbits.kernels.operations import fill_standard_normal
 
 Call = Callable[[Tensor, Tensor], object]

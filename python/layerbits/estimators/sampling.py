@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from layerbits.kernels import Devices, as_floats, shared_by
+from layerbits.kernels import Devices, as_floats, resolve_devices
 from layerbits.mixtures import Subspace, affine_coordinates, fit_subspace, noise_entropy
 from layerbits.networks import GaussianNoise, NoisyModule, View, record
 
@@ -126,7 +126,7 @@ def sample_layers(
             lost=lost,
             entropy=noise_entropy(probe.shape[2], noise.sigma) + noise.log_volume,
             queries=asked,
-            devices=shared_by(devices, probe.device),
+            devices=resolve_devices(devices, probe.device),
         )
     return samples
 

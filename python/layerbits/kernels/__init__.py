@@ -1,16 +1,16 @@
-"""The typed interface to the C++ and CUDA kernels, with arrays, threads, devices and random streams."""
+"""The typed interface to the C++ and CUDA kernels: operations, arrays, threads, devices, random streams, reference.
 
-from layerbits.kernels.back_ends import Backend, backends, cuda
+Other packages use the functions listed here on tensors; only this package imports the native modules.
+"""
+
+from layerbits.kernels.arrays import as_floats, as_sigma, as_tensor
+from layerbits.kernels.back_ends import Backend, backends, cuda_devices
+from layerbits.kernels.cpu_threads import single_threaded_torch, threads
 from layerbits.kernels.operations import (
-    as_floats,
-    as_sigma,
-    as_tensor,
     distance_histogram,
     largest_distance,
     log_sum_exp_full,
     log_sum_exp_isotropic,
-    single_threaded_torch,
-    threads,
 )
 from layerbits.kernels.random_streams import (
     NormalStream,
@@ -20,7 +20,7 @@ from layerbits.kernels.random_streams import (
     stream,
     uniform_like,
 )
-from layerbits.kernels.sharding import Devices, log_sums, shared_by
+from layerbits.kernels.sharding import Devices, log_sums, resolve_devices
 
 __all__ = [
     "Backend",
@@ -30,7 +30,7 @@ __all__ = [
     "as_sigma",
     "as_tensor",
     "backends",
-    "cuda",
+    "cuda_devices",
     "distance_histogram",
     "empty_for_draws",
     "fill_rows",
@@ -38,7 +38,7 @@ __all__ = [
     "log_sum_exp_full",
     "log_sum_exp_isotropic",
     "log_sums",
-    "shared_by",
+    "resolve_devices",
     "single_threaded_torch",
     "standard_normal",
     "stream",

@@ -1,4 +1,4 @@
-"""Finds the compiled back ends and tells the truth about them. Knows no algorithm."""
+"""Detect the compiled back ends: built, usable on this machine, and if not, why."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from layerbits._base import BackendError, UsageError
 
 @dataclasses.dataclass(frozen=True)
 class Backend:
-    """What one compiled back end can do here.
+    """The state of one compiled back end on this machine.
 
     Attributes
     ----------
     name : str
         ``"cpu"`` or ``"cuda"``.
     built, usable : bool
-        Whether this installation has it, and whether this machine can run it.
+        Whether this installation contains the back end, and whether this machine can run it.
     reason : str
-        Why it is not usable; empty when it is.
+        Why the back end is not usable; empty if it is.
     isa : str
-        Instruction set in use, with what else is usable; empty when there is none.
+        Instruction set in use and all usable ones; empty if there is none.
     devices : tuple of str
-        What it runs on.
+        The usable cores or devices.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Backend:
 
 
 def cpu() -> ModuleType:
-    """Return the native module of the CPU; BackendError when it is missing."""
+    """Return the native module of the CPU; BackendError if it cannot be loaded."""
     try:
         return importlib.import_module("layerbits.kernels._cpu")
     except ImportError as error:
@@ -52,11 +52,11 @@ def cpu() -> ModuleType:
 
 
 def cuda() -> ModuleType:
-    """Return the native module of CUDA devices; BackendError when it was not built, or cannot be loaded."""
+    """Return the native module of CUDA; BackendError if it was not built or cannot be loaded."""
     if importlib.util.find_spec("layerbits.kernels._cuda") is None:
         raise BackendError(
-            "this installation has no CUDA kernels: there was no CUDA compiler of version 12 or later, or "
-            "LAYERBITS_CUDA=OFF; install layerbits again where nvcc is found, for instance by CUDACXX"
+            "this installation has no CUDA kernels: it was built without a CUDA compiler of version 12 or later, or "
+            "with LAYERBITS_CUDA=OFF; install layerbits again with nvcc on the PATH or named in CUDACXX"
         )
     try:
         return importlib.import_module("layerbits.kernels._cuda")
@@ -64,8 +64,22 @@ def cuda() -> ModuleType:
         raise BackendError(f"the native module layerbits.kernels._cuda cannot be loaded ({error})") from error
 
 
+def cuda_devices() -> list[tuple[str, str]]:
+    """Return for each CUDA device its name and why it is not usable, or an empty string.
+
+    Raises
+    ------
+    BackendError
+        The CUDA kernels were not built or cannot be loaded.
+    RuntimeError
+        There is no driver or no device.
+    """
+    devices: list[tuple[str, str]] = cuda().devices()
+    return devices
+
+
 def backends() -> tuple[Backend, ...]:
-    """Return what is built, what is usable here, and why something is not.
+    """Return for each back end whether it is built and usable on this machine, and if not, why.
 
     Raises
     ------
@@ -74,7 +88,7 @@ def backends() -> tuple[Backend, ...]:
 
     Notes
     -----
-    Looking for CUDA devices starts CUDA, which no process survives that is forked afterwards.
+    The search for CUDA devices starts CUDA. A process that is forked afterwards cannot use CUDA.
     """
     return (_cpu_backend(), _cuda_backend())
 
@@ -99,9 +113,9 @@ def _cuda_backend() -> Backend:
         return Backend("cuda", built=False, usable=False, reason=str(error))
     isa = f"kernels for {native.architectures()}"
     try:
-        found = native.devices()
+        devices = native.devices()
     except RuntimeError as error:
         return Backend("cuda", built=True, usable=False, reason=str(error), isa=isa)
-    usable = tuple(name for name, reason in found if not reason)
-    reasons = "; ".join(f"{name}: {reason}" for name, reason in found if reason)
+    usable = tuple(name for name, reason in devices if not reason)
+    reasons = "; ".join(f"{name}: {reason}" for name, reason in devices if reason)
     return Backend("cuda", built=True, usable=bool(usable), reason="" if usable else reasons, isa=isa, devices=usable)

@@ -1,7 +1,7 @@
-"""Random numbers from an explicit seed and a named stream. No generator outlives a call; none is shared.
+"""Random numbers from an explicit seed and the key of a stream; no generator is global.
 
-Generators count instead of stepping, so that any block of any stream can be drawn alone, in any order: results do not
-depend on how the work is cut.
+The generators are counter-based (Philox), so that a block of a stream can be generated alone and in any order: results
+do not depend on how the work is divided.
 """
 
 from __future__ import annotations
@@ -24,26 +24,27 @@ def stream(seed: int, *key: int) -> np.random.Generator:
 
 
 def standard_normal(shape: Sequence[int], generator: np.random.Generator, dtype: torch.dtype) -> Tensor:
-    """Draw standard normal values of `shape` on the CPU; fewer rows of one stream begin what more rows would be."""
+    """Return standard normal values of `shape` on the CPU; a smaller number of rows has the same first rows."""
     values = np.empty(tuple(shape), np.float64 if dtype == torch.float64 else np.float32)
     _fill(values, generator)
     return torch.from_numpy(values).to(dtype)
 
 
 class NormalStream:
-    """Standard normal values of the stream `key` under `seed`, one after another, on one device.
+    """Successive standard normal values of the stream `key` under `seed`, on one device.
 
-    The CPU has the values of `stream`. A CUDA device makes values of its own where they lie, of a 64-bit key: a million
-    streams share one with a probability of 3e-8, and no two of them overlap otherwise.
+    On the CPU the values are those of `stream`. A CUDA device generates other values, in its own memory, from a 64-bit
+    key: two of a million streams have the same key with a probability of 3e-8, and streams with different keys do not
+    overlap.
     """
 
     def __init__(self, seed: int, *key: int) -> None:
         self._source = _seeds(seed, key)
-        self._place = 0
+        self._position = 0
 
     @cached_property
     def generator(self) -> np.random.Generator:
-        """The generator of `stream`, for choices of the host. On the CPU normal values go on where it is."""
+        """The generator of `stream`, for random choices on the host; on the CPU it also generates the normal values."""
         return np.random.Generator(np.random.Philox(self._source))
 
     @cached_property
@@ -51,7 +52,7 @@ class NormalStream:
         return int(self._source.generate_state(1, np.uint64)[0])
 
     def fill(self, values: Tensor) -> None:
-        """Fill a contiguous tensor of float32 or float64 with the next values, outside of the interpreter's lock."""
+        """Fill a contiguous tensor of float32 or float64 with the next values; the interpreter's lock is released."""
         fill_rows([self], values.view(1, -1))
 
     def like(self, tensor: Tensor) -> Tensor:
@@ -62,19 +63,22 @@ class NormalStream:
 
 
 def fill_rows(streams: Sequence[NormalStream], values: Tensor) -> None:
-    """Fill each row of a tensor of contiguous rows with the next values of its stream; all are at the same place."""
+    """Fill each row of a tensor of contiguous rows with the next values of its stream.
+
+    All streams are at the same position.
+    """
     if not values.is_cuda:
-        for row, one in zip(values, streams, strict=True):
-            _fill(row.numpy(), one.generator)
+        for row, row_stream in zip(values, streams, strict=True):
+            _fill(row.numpy(), row_stream.generator)
         return
     flat = values.view(len(values), -1)
-    fill_standard_normal(flat, [one._key for one in streams], streams[0]._place)
-    for one in streams:
-        one._place += flat.shape[1]
+    fill_standard_normal(flat, [row_stream._key for row_stream in streams], streams[0]._position)
+    for row_stream in streams:
+        row_stream._position += flat.shape[1]
 
 
 def uniform_like(tensor: Tensor, seed: int, *key: int) -> Tensor:
-    """Return float32 values from [0, 1) in the shape and on the device of a tensor: the first ones of a stream."""
+    """Return the first float32 values from [0, 1) of a stream, in the shape and on the device of a tensor."""
     if not tensor.is_cuda:
         return torch.from_numpy(stream(seed, *key).random(tensor.shape, dtype=np.float32)).to(tensor.device)
     generator = torch.Generator(tensor.device).manual_seed(int(_seeds(seed, key).generate_state(1, np.uint64)[0]))
@@ -82,9 +86,10 @@ def uniform_like(tensor: Tensor, seed: int, *key: int) -> Tensor:
 
 
 def empty_for_draws(shape: Sequence[int], like: Tensor) -> Tensor:
-    """Return an empty tensor of the dtype and the device on which values are drawn that shall become `like`.
+    """Return an empty tensor for normal values that are to be converted to the dtype and device of `like`.
 
-    That is float32 for all but float64, and the CPU for all but CUDA devices.
+    Its dtype is float64 if that of `like` is, and float32 otherwise; its device is that of `like` if that is a CUDA
+    device, and the CPU otherwise.
     """
     dtype = torch.float64 if like.dtype == torch.float64 else torch.float32
     return torch.empty(shape, dtype=dtype, device=like.device if like.is_cuda else "cpu")

@@ -1,7 +1,8 @@
 """Log-sums at many points on several CUDA devices.
 
-The points are cut into the same pieces whatever the devices are, and what is found of a piece depends on it alone: so
-the result is that of one device, wherever they are of one model.
+The points are split into pieces of a fixed size, whatever the devices are, and the result of a piece depends on that
+piece alone: a row's bits on CUDA depend on the batch that contains it, because the number of shares of the centers
+does. So several devices of one model give the bits of one device, and no kernel needs to support several devices.
 """
 
 from __future__ import annotations
@@ -11,83 +12,88 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from itertools import cycle
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
-# Rows that fill a device against some ten thousands of centers, and few enough to be shared.
-_PIECE = 4096
+from layerbits._base import Doubles
+
+# Enough rows to occupy a device for ten thousands of centers, and small enough pieces to be divided among devices.
+_PIECE_ROWS = 4096
 
 Devices = Iterable[str | torch.device] | None
 
 
-def shared_by(devices: Devices, home: torch.device) -> tuple[torch.device, ...]:
-    """Return the devices that share the work on tensors of `home`; none, which stands for itself, if None.
+def resolve_devices(devices: Devices, home: torch.device) -> tuple[torch.device, ...]:
+    """Return the devices that share the work on tensors of the device `home`; an empty tuple for None.
 
     Raises
     ------
     TypeError, ValueError
-        `devices` is no sequence of different CUDA devices of this machine, or `home` is none.
+        `devices` is no sequence of different CUDA devices of this machine, or `home` is no CUDA device.
     """
     if devices is None:
         return ()
     if isinstance(devices, str | torch.device) or not isinstance(devices, Iterable):
         raise TypeError(f"devices: got {devices!r}, wanted a sequence of CUDA devices, for instance ['cuda:0']")
-    given = list(devices)
+    names = list(devices)
     try:
-        chosen = tuple(torch.device(device) for device in given)
+        chosen = [torch.device(name) for name in names]
     except (RuntimeError, TypeError) as error:
-        raise TypeError(f"devices: got {given}, wanted CUDA devices, for instance ['cuda:0']; {error}") from error
+        raise TypeError(f"devices: got {names}, wanted CUDA devices, for instance ['cuda:0']; {error}") from error
     if home.type != "cuda":
-        raise ValueError(f"devices: got {given} for values on the {home.type}; move the network and its inputs to one")
-    chosen = tuple(torch.device("cuda", torch.cuda.current_device()) if str(one) == "cuda" else one for one in chosen)
-    there = [torch.device("cuda", number) for number in range(torch.cuda.device_count())]
-    if not chosen or len(set(chosen)) < len(chosen) or not set(chosen) <= set(there):
-        raise ValueError(f"devices: got {given}, wanted different ones of {', '.join(map(str, there))}")
-    return chosen
+        raise ValueError(f"devices: got {names} for values on the {home.type}; move the network and its inputs to one")
+    current = torch.device("cuda", torch.cuda.current_device())
+    chosen = [current if device == torch.device("cuda") else device for device in chosen]
+    available = [torch.device("cuda", index) for index in range(torch.cuda.device_count())]
+    if not chosen or len(set(chosen)) < len(chosen) or not set(chosen) <= set(available):
+        raise ValueError(f"devices: got {names}, wanted different ones of {', '.join(map(str, available))}")
+    return tuple(chosen)
 
 
 def log_sums(
-    verb: Callable[..., Tensor], points: Tensor, components: Iterable[Tensor], devices: tuple[torch.device, ...]
-) -> npt.NDArray[np.float64]:
-    """Return ``verb(points, *components)``, a number for each row, on the host; the work is done by `devices`.
+    operation: Callable[..., Tensor], points: Tensor, components: Iterable[Tensor], devices: Sequence[torch.device]
+) -> Doubles:
+    """Return ``operation(points, *components)`` on the host, a number for each row, computed by `devices`.
 
-    None of them: by that of the points, which may be the CPU.
+    Without devices the device of the points computes it, which may be the CPU.
     """
-    given = tuple(components)
+    arguments = tuple(components)
     if points.device.type != "cuda":
-        return verb(points, *given).numpy()
-    pieces = torch.split(points, _PIECE)
+        return operation(points, *arguments).numpy()
+    pieces = torch.split(points, _PIECE_ROWS)
     if set(devices) <= {points.device}:
-        found = [verb(piece, *given) for piece in pieces]
+        results = [operation(piece, *arguments) for piece in pieces]
     else:
-        found = _on_devices(verb, pieces, given, devices)
-    log_sum: npt.NDArray[np.float64] = torch.cat(found).numpy(force=True)
+        results = _on_devices(operation, pieces, arguments, devices)
+    log_sum: Doubles = torch.cat(results).numpy(force=True)
     return log_sum
 
 
 def _on_devices(
-    verb: Callable[..., Tensor], pieces: Sequence[Tensor], given: Sequence[Tensor], devices: Sequence[torch.device]
+    operation: Callable[..., Tensor],
+    pieces: Sequence[Tensor],
+    components: Sequence[Tensor],
+    devices: Sequence[torch.device],
 ) -> list[Tensor]:
-    # Streams belong to a thread: those of the caller are where pieces and components come from.
+    # Current streams belong to a thread: the workers use the caller's, on which pieces and components were computed.
     streams = [torch.cuda.current_stream(device) for device in (pieces[0].device, *devices)]
 
-    def on(device: torch.device, piece: Tensor, here: tuple[Tensor, ...]) -> Tensor:
-        return verb(piece.to(device), *here).cpu()
+    def evaluate(device: torch.device, piece: Tensor, copies: tuple[Tensor, ...]) -> Tensor:
+        return operation(piece.to(device), *copies).cpu()
 
     with ExitStack() as stack:
         workers = []
         for device in devices:
-            worker = ThreadPoolExecutor(1, initializer=_enter, initargs=(streams,))
+            worker = ThreadPoolExecutor(1, initializer=_use_streams, initargs=(streams,))
             stack.callback(worker.shutdown, cancel_futures=True)
-            workers.append((worker, device, tuple(one.to(device) for one in given)))
-        futures = []
-        for piece, (worker, device, here) in zip(pieces, cycle(workers), strict=False):
-            futures.append(worker.submit(on, device, piece, here))
+            workers.append((worker, device, tuple(component.to(device) for component in components)))
+        futures = [
+            worker.submit(evaluate, device, piece, copies)
+            for piece, (worker, device, copies) in zip(pieces, cycle(workers), strict=False)
+        ]
         return [future.result() for future in futures]
 
 
-def _enter(streams: Sequence[torch.cuda.Stream]) -> None:
+def _use_streams(streams: Sequence[torch.cuda.Stream]) -> None:
     for stream in streams:
         torch.cuda.set_stream(stream)

@@ -1,4 +1,4 @@
-"""An order of rows in which neighbours are near each other, found on the device of the rows."""
+"""An order of rows that puts rows near each other next to each other, computed on the device of the rows."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from torch import Tensor
 
 
 def near_order(rows: Tensor) -> Tensor:
-    """Return a permutation that brings together rows that are near: the leaves of a k-d tree, one after the other.
+    """Return the order of the rows in the leaves of a k-d tree, a permutation of shape (n,) and dtype int64.
 
-    Parts of equal size are halved at the median of their widest dimension until none has more than 32 rows. (n,) int64.
+    Nodes are halved at the median of their widest dimension until none has more than 32 rows.
     """
     count = len(rows)
     levels = max(0, math.ceil(math.log2(max(count, 1) / 32)))
-    # What fills the last rows up stands for the last row, and is left out in the end.
+    # Nodes have equal sizes: indices beyond the last row stand for it, and are removed at the end.
     order = torch.arange(-(-count >> levels) << levels, device=rows.device)[None]
     for _ in range(levels):
         values = rows[order.clamp(max=count - 1)]

@@ -28,7 +28,7 @@ from layerbits._base import (
     write_json,
 )
 from layerbits.estimators import check_options, layer_information
-from layerbits.kernels import Devices, shared_by
+from layerbits.kernels import Devices, resolve_devices
 from layerbits.networks import NoisyModule, wanted_layers
 
 _PARSERS = {"str": str, "int": int, "float": float}
@@ -120,7 +120,7 @@ class Monitor:
         )  # fmt: skip
         self._noisy, self._inputs, self._labels = noisy, inputs, labels
         home = next((parameter.device for parameter in noisy.parameters()), torch.device("cpu"))
-        self._devices = shared_by(devices, home) or None
+        self._devices = resolve_devices(devices, home) or None
         # One seed for all epochs: what the Monte Carlo noise does to them is then much the same, so curves are smooth.
         self._options: dict[str, Any] = {
             "layers": list(wanted_layers(noisy, layers)),

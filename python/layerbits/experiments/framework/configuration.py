@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 
 from layerbits._base import UsageError
-from layerbits.kernels import backends, cuda
+from layerbits.kernels import backends, cuda_devices
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -117,7 +117,7 @@ def _why_not(index: int) -> str:
         return backend.reason
     if not torch.cuda.is_available():
         return f"torch {torch.__version__} finds no device, or was built without CUDA"
-    devices = cuda().devices()
+    devices = cuda_devices()
     return str(devices[index][1]) if index < len(devices) else f"there are {len(devices)}, counted from 0"
 
 

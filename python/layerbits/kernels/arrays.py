@@ -1,0 +1,63 @@
+"""Conversion of the caller's arrays and of sigma to tensors, with errors that name the argument."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from layerbits._base import check_positive
+
+_DEVICE_TYPES = ("cpu", "cuda")
+
+
+def as_tensor(name: str, array: object) -> Tensor:
+    """Return a tensor that shares memory with `array` where torch and the core allow it.
+
+    Parameters
+    ----------
+    name : str
+        Name of the argument in errors.
+    array : object
+        A tensor on the CPU or a CUDA device, or a NumPy array of numbers of at most 64 bits.
+
+    Raises
+    ------
+    TypeError, ValueError
+        `array` has another type, dtype, layout or device.
+    """
+    if isinstance(array, Tensor):
+        if array.layout != torch.strided or array.device.type not in _DEVICE_TYPES:
+            got = f"a {array.layout} tensor on {array.device}"
+            raise ValueError(
+                f"{name}: got {got}, wanted a torch.strided one on the CPU or a CUDA device; move or convert it"
+            )
+        return array
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"{name}: got {type(array).__name__}, wanted a torch.Tensor or numpy.ndarray")
+    if array.dtype.kind not in "fiub" or array.itemsize > 8:
+        raise TypeError(f"{name}: got dtype {array.dtype}, wanted numbers of at most 64 bits")
+    # torch refuses read-only or byte-swapped memory and negative or fractional strides; the core, unaligned memory.
+    regular_strides = all(step >= 0 and step % array.itemsize == 0 for step in array.strides)
+    shareable = regular_strides and array.flags.writeable and array.flags.aligned and array.dtype.isnative
+    return torch.from_numpy(array if shareable else array.astype(array.dtype.newbyteorder("="), order="C"))
+
+
+def as_floats(name: str, array: object) -> Tensor:
+    """Return `as_tensor`; TypeError unless the dtype is float32 or float64."""
+    tensor = as_tensor(name, array)
+    if tensor.dtype not in (torch.float32, torch.float64):
+        wanted = "float32 or float64; convert it, or its network, by .float()"
+        raise TypeError(f"{name}: got dtype {tensor.dtype}, wanted {wanted}")
+    return tensor
+
+
+def as_sigma(sigma: object) -> Tensor:
+    """Return a positive number as a float64 scalar on the CPU, with its gradient; TypeError or ValueError otherwise."""
+    if isinstance(sigma, Tensor):
+        if sigma.numel() != 1 or not sigma.is_floating_point() or sigma.is_meta:
+            got = f"{sigma.dtype} of shape {tuple(sigma.shape)} on {sigma.device}"
+            raise TypeError(f"sigma: got {got}, wanted one floating-point number")
+        check_positive("sigma", sigma.item())
+        return sigma.reshape(()).to("cpu", torch.float64)
+    return torch.tensor(check_positive("sigma", sigma), dtype=torch.float64, device="cpu")

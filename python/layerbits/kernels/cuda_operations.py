@@ -1,0 +1,130 @@
+"""The adapter of the native module of CUDA: adds stream and scratch memory to every call, and chooses when to prune."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, TypedDict
+
+import torch
+from torch import Tensor
+
+from layerbits.kernels.back_ends import cuda
+from layerbits.kernels.cuda_pruning import PruningOrders, can_prune, is_dense_cheap, orders_of, thinned
+from layerbits.kernels.native_interface import Accuracy, Gradient, Mixture
+
+if TYPE_CHECKING:  # mypy reads _cuda.pyi; at run time a missing module is a BackendError
+    from layerbits.kernels import _cuda
+else:
+    _cuda = cuda()
+
+# "auto" prunes where a trial takes at most this share of the pairs.
+_WORTHWHILE_SHARE = 0.6
+
+
+class Launch(TypedDict):
+    """How a call runs: the caller's current stream, and an allocator of float64 scratch memory on that stream."""
+
+    stream: int
+    allocate: Callable[[int], Tensor]
+
+
+@contextmanager
+def _launch_on(tensor: Tensor) -> Iterator[Launch]:
+    with torch.cuda.device(tensor.device):  # torch exports tensors of the current device alone
+        stream = torch.cuda.current_stream().cuda_stream
+        yield {"stream": stream, "allocate": partial(torch.empty, dtype=torch.float64, device=tensor.device)}
+
+
+class CudaOperations:
+    """The operations on CUDA devices, on the current stream of the device of the points; see NativeOperations."""
+
+    def log_sum_exp_isotropic(self, mixture: Mixture, accuracy: Accuracy, log_sum: Tensor) -> None:
+        """Compute the log-sums from all pairs, or from those that pruning leaves.
+
+        "auto" prunes a tenth of the rows of both sides first, a hundredth of the pairs, where all pairs are expensive
+        enough for the trial. Boxes of fewer rows are larger, so that the trial errs towards "dense".
+        """
+        with _launch_on(mixture.points) as launch:
+            if (
+                accuracy.method == "dense"
+                or not can_prune(mixture)
+                or (
+                    accuracy.method == "auto"
+                    and (is_dense_cheap(mixture) or _pruned_share(mixture, accuracy, launch) > _WORTHWHILE_SHARE)
+                )
+            ):
+                orders = None
+            else:
+                orders = orders_of(mixture)
+            _log_sum_exp_isotropic(mixture, accuracy, orders, log_sum, launch)
+
+    def log_sum_exp_isotropic_gradient(self, mixture: Mixture, gradient: Gradient) -> None:
+        """Compute the gradients from all pairs."""
+        with _launch_on(mixture.points) as launch:
+            _cuda.log_sum_exp_isotropic_gradient(
+                mixture.points,
+                mixture.centers,
+                mixture.sigma,
+                gradient.log_sum,
+                gradient.upstream,
+                weights=mixture.weights,
+                point_offsets=mixture.point_offsets,
+                center_offsets=mixture.center_offsets,
+                d_points=gradient.d_points,
+                d_centers=gradient.d_centers,
+                d_weights=gradient.d_weights,
+                d_sigma=gradient.d_sigma,
+                **launch,
+            )
+
+    def log_sum_exp_full(
+        self, points: Tensor, means: Tensor, factors: Tensor, offsets: Tensor, log_sum: Tensor
+    ) -> None:
+        """Compute the log-sums of Gaussians with covariances of their own."""
+        with _launch_on(points) as launch:
+            _cuda.log_sum_exp_full(points, means, factors, offsets, log_sum, **launch)
+
+    def distance_histogram(
+        self, points: Tensor, edges: Tensor, counts: Tensor, labels: Tensor | None, metric: str
+    ) -> None:
+        """Count the pairs of each bin."""
+        with _launch_on(points) as launch:
+            _cuda.distance_histogram(points, edges, counts, labels=labels, metric=metric, **launch)
+
+    def largest_distance(self, points: Tensor, metric: str) -> float:
+        """Return the largest distance."""
+        with _launch_on(points) as launch:
+            return _cuda.largest_distance(points, metric=metric, **launch)
+
+    def standard_normal(self, values: Tensor, keys: Sequence[int], first: int) -> None:
+        """Fill each row with the values from position `first` of the stream of its key; only CUDA has it."""
+        with _launch_on(values) as launch:
+            _cuda.standard_normal(values, keys, first, **launch)
+
+
+def _log_sum_exp_isotropic(
+    mixture: Mixture, accuracy: Accuracy, orders: PruningOrders | None, log_sum: Tensor, launch: Launch
+) -> float:
+    """Compute the log-sums, pruned if there are orders; return the share of the pairs that were computed."""
+    return _cuda.log_sum_exp_isotropic(
+        mixture.points,
+        mixture.centers,
+        mixture.sigma,
+        log_sum,
+        weights=mixture.weights,
+        point_offsets=mixture.point_offsets,
+        center_offsets=mixture.center_offsets,
+        point_order=None if orders is None else orders.points,
+        center_order=None if orders is None else orders.centers,
+        tolerance=None if orders is None else accuracy.tolerance,
+        **launch,
+    )
+
+
+def _pruned_share(mixture: Mixture, accuracy: Accuracy, launch: Launch) -> float:
+    """Return the share of the pairs that pruning computes for a tenth of the rows of both sides."""
+    trial = thinned(mixture)
+    log_sum = torch.empty(len(trial.points), dtype=torch.float64, device=trial.points.device)
+    return _log_sum_exp_isotropic(trial, accuracy, orders_of(trial), log_sum, launch)

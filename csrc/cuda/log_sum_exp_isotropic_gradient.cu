@@ -240,7 +240,7 @@ class DeviceGradient {
                   sizeof(SourceMemory<T>), stream_, sums);
   }
 
-  WeightExponents exponents() const { return {device_.checks}; }
+  WeightExponents exponents() const { return WeightExponents{device_.checks}; }
   double per_difference() const {
     return device_.scaling.power / (device_.scaling.fraction * device_.scaling.fraction);
   }

@@ -63,7 +63,8 @@ class TiledMixture : public DeviceMixture<typename S::Value> {
                                      .block_rows = S::kTileCenters,
                                      .padding = dim - this->mixture.centers.cols,
                                      .order = center_order};
-    const WeightOffset<T> offsets{this->mixture.weights, {this->checks}, this->scaling.scale};
+    const WeightOffset<T> offsets{this->mixture.weights, WeightExponents{this->checks},
+                                  this->scaling.scale};
     return launch_each(pack_rows<T, WeightOffset<T>>, packed_centers(), stream,
                        this->mixture.centers, center_layout, factor, offsets,
                        &this->checks->centers_too_large, this->nan, centers);

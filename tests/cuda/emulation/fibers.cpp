@@ -7,6 +7,7 @@
 #include <mutex>
 #include <new>
 #include <numeric>
+#include <optional>
 #include <random>
 #include <string>
 #include <vector>
@@ -36,12 +37,14 @@ struct Block {
   std::vector<std::array<char, 8>> exchanged;
 } block;
 
+std::optional<double> exp2_error;  // of approximate_exp2, by LAYERBITS_EMULATED_EXP2
+
 void enter() {
   (*block.kernel)();
   block.fibers[threadIdx.x].done = true;
 }
 
-// Which thread goes first: a new order for each stretch between barriers.
+// The order in which threads run: a new one for each interval between barriers.
 std::vector<unsigned> order_of(unsigned threads, std::mt19937& random) {
   const char* name = getenv("LAYERBITS_EMULATED_ORDER");
   const std::string order = name ? name : "forward";
@@ -78,26 +81,28 @@ void run_block(unsigned threads, std::mt19937& random) {
     }
     block.any = block.any_next;
     block.any_next = false;
-    ++now.stretch;
+    ++now.interval;
   }
 }
 
 }  // namespace
 
 void run(unsigned blocks, unsigned threads, size_t shared, const std::function<void()>& kernel) {
-  static std::mutex one_at_a_time;  // the state is the process's, callers may be several threads
-  const std::lock_guard lock(one_at_a_time);
+  static std::mutex mutex;  // the emulated device is one for the process; several threads may call
+  const std::lock_guard lock(mutex);
+  const char* const bias = getenv("LAYERBITS_EMULATED_EXP2");
+  exp2_error = bias ? std::optional(atof(bias)) : std::nullopt;
   std::mt19937 random(0);
   if (block.fibers.size() < threads) block.fibers = std::vector<Fiber>(threads);
   block.kernel = &kernel;
-  // As it comes on a device, and not a byte more.
+  // Aligned as on a device, without a byte more than requested.
   constexpr std::align_val_t kAlignment{16};
   block.shared = operator new(shared, kAlignment);
   blockDim.x = threads, gridDim.x = blocks;
   ++now.kernel, now.in_kernel = true;
   for (unsigned b = 0; b < blocks; ++b) {
     blockIdx.x = b;
-    memset(block.shared, 0xff, shared);  // NaN: junk, as on a device
+    memset(block.shared, 0xff, shared);  // NaN: uninitialised, as on a device
     watch(block.shared, shared, false);
     run_block(threads, random);
   }
@@ -109,8 +114,8 @@ void run(unsigned blocks, unsigned threads, size_t shared, const std::function<v
 void* shared_memory() { return block.shared; }
 
 void barrier() {
-  const unsigned mine = threadIdx.x;
-  swapcontext(&block.fibers[mine].context, &block.scheduler);
+  const unsigned thread = threadIdx.x;
+  swapcontext(&block.fibers[thread].context, &block.scheduler);
 }
 
 int barrier_or(int predicate) {
@@ -119,23 +124,21 @@ int barrier_or(int predicate) {
   return block.any;
 }
 
-void exchange(const void* mine, size_t size, unsigned thread, void* theirs) {
+void exchange(const void* value, size_t size, unsigned thread, void* result) {
   block.exchanged.resize(block.fibers.size());
-  memcpy(block.exchanged[threadIdx.x].data(), mine, size);
+  memcpy(block.exchanged[threadIdx.x].data(), value, size);
   barrier();
-  memcpy(theirs, block.exchanged[thread].data(), size);
+  memcpy(result, block.exchanged[thread].data(), size);
   barrier();
 }
 
-// Off by up to 2^-22, of which rounding takes a quarter. LAYERBITS_EMULATED_EXP2, from -1 to 1,
-// says how far and to which side; without it the error looks random.
+// The relative error is up to 2^-22; rounding adds a quarter of it. LAYERBITS_EMULATED_EXP2, from
+// -1 to 1, sets its size and sign; without the variable the error is pseudo-random.
 float approximate_exp2(float x) {
-  static const char* const name = getenv("LAYERBITS_EMULATED_EXP2");
-  static const double fixed = name ? atof(name) : 0;
   if (x < -126) return 0;
   if (x == 0) return 1;
   const uint32_t bits = emulated_bits<uint32_t>(x) * 2654435761u;
-  const double error = name ? fixed : double(bits) * 0x1p-31 - 1;
+  const double error = exp2_error ? *exp2_error : double(bits) * 0x1p-31 - 1;
   return float(exp2(double(x)) * (1 + 0x1p-22 * 0.75 * error));
 }
 

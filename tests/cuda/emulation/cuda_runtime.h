@@ -1,7 +1,8 @@
 // The part of the CUDA runtime that csrc/cuda uses, on the host: with this folder first in the
-// include path, a .cu file is plain C++. A thread block is a set of fibers that switch at barriers;
-// thread blocks run one after the other. LAYERBITS_EMULATED_ORDER = forward, backward or shuffled
-// sets the order of the threads between two barriers: a result that depends on it shows a race.
+// include path, a .cu file is plain C++. The threads of a thread block are fibers that switch at
+// barriers; thread blocks run one after the other. LAYERBITS_EMULATED_ORDER = forward, backward or
+// shuffled sets the order of the threads between two barriers: a result that depends on it shows a
+// race.
 //
 // The emulation tests indices, barriers and arithmetic, but no time, no registers and no separate
 // memory. The error of the special-function unit's power of two is as large as CUDA permits.
@@ -35,7 +36,7 @@ extern Index3 threadIdx, blockIdx, blockDim, gridDim;
 
 namespace emulation {
 
-inline constexpr size_t kStack = 1 << 17;  // bytes of a thread
+inline constexpr size_t kStack = 1 << 16;  // bytes of a thread
 
 // Calls `kernel` once for every thread of the grid.
 void run(unsigned blocks, unsigned threads, size_t shared, const std::function<void()>& kernel);
@@ -45,9 +46,10 @@ int barrier_or(int predicate);
 void exchange(const void* value, size_t size, unsigned thread, void* result);
 float approximate_exp2(float x);
 
-// What runs at present: the kernel launch, and the interval between two barriers of a thread block.
+// What runs at present: the kernel launch, the interval between two barriers, and the stack.
 struct Now {
   bool in_kernel = false;
+  const char* stack = nullptr;
   unsigned kernel = 0, interval = 0;
 };
 extern Now now;

@@ -95,8 +95,7 @@ void use_word(Word& word, Use use, uintptr_t address, const Memory& memory) {
 void use_memory(const void* address, size_t size, Use use) {
   if (!now.in_kernel) return;
   const auto begin = reinterpret_cast<uintptr_t>(address);
-  const auto frame = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
-  if (begin - frame < kStack) return;  // the stack of the thread
+  if (begin - reinterpret_cast<uintptr_t>(now.stack) < kStack) return;
   Memory* const memory = find(begin);
   if (memory == nullptr) return;
   for (uintptr_t word = begin; word < begin + size && word < memory->end; word += kWord)

@@ -1,7 +1,7 @@
-# The kernels, compiled once for each ISA level that this compiler can emit: layerbits_add_kernels(target).
+# layerbits_add_kernels(target): adds the SIMD kernels, compiled once for each ISA level that this compiler can emit.
 #
-# The first level of an architecture is its ABI floor and needs no flags. -ffp-contract=off: where a product and a sum are
-# one operation is written in the kernels, so that AVX2 and AVX-512 agree in bits.
+# The first level of an architecture is its ABI baseline and needs no flags. -ffp-contract=off: the kernels state which
+# products and sums are one fma, so that AVX2 and AVX-512 agree in bits.
 include(CheckCXXCompilerFlag)
 
 function(_layerbits_add_level target name)
@@ -14,7 +14,7 @@ function(_layerbits_add_level target name)
     set(CMAKE_REQUIRED_QUIET ON)
     check_cxx_compiler_flag("${joined}" LAYERBITS_COMPILER_EMITS_${upper})
     if(NOT LAYERBITS_COMPILER_EMITS_${upper})
-      message(STATUS "layerbits: this compiler cannot emit ${name}; the level is left out")
+      message(STATUS "layerbits: this compiler cannot emit ${name}; built without this level")
       return()
     endif()
   endif()
@@ -27,7 +27,7 @@ function(_layerbits_add_level target name)
                       LAYERBITS_TABLE=kKernels${head}${tail})
   set_target_properties(${object} PROPERTIES POSITION_INDEPENDENT_CODE ON CXX_VISIBILITY_PRESET hidden)
   layerbits_set_warnings(${object})
-  # Not every kernel file uses every operation of lanes.h; GCC's own AVX-512 headers set off the other two (GCC bug 105593).
+  # No level uses every operation of lanes.h. GCC's AVX-512 headers cause the other two warnings (GCC bug 105593).
   target_compile_options(${object} PRIVATE -Wno-unused-function -Wno-uninitialized
                                            $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
   target_sources(${target} PRIVATE $<TARGET_OBJECTS:${object}>)

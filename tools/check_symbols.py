@@ -1,9 +1,9 @@
-"""Checks that the objects of an ISA level define nothing but their table, and that the module exports only its entry.
+"""Check that the objects of an ISA level define only their table and that the module exports only its entry point.
 
     python tools/check_symbols.py BUILD_FOLDER
 
-A function that two levels shared could be merged by the linker, and then run with instructions that the CPU lacks. What
-the C++ standard library shares between all modules on purpose, templates of std and type descriptions, may be seen.
+The linker could merge a function that two levels define, so that it runs with instructions that the CPU lacks. Symbols
+that the C++ standard library shares between modules on purpose, templates of std and type descriptions, are allowed.
 """
 
 import re
@@ -23,24 +23,24 @@ def defined(path: Path, *flags: str) -> set[str]:
 
 
 def violations(build: Path) -> list[str]:
-    """Return a line for every symbol that should not be seen; ValueError if there is nothing to look at."""
+    """Return a line for every forbidden symbol; ValueError if `build` contains no objects or no module."""
     objects = sorted(build.rglob("layerbits_kernels_*/**/*.o"))
     modules = sorted(build.glob("_cpu*.so"))
     if not objects or not modules:
         raise ValueError(
-            f"{build}: found {len(objects)} kernel objects and {len(modules)} modules, wanted some of each"
+            f"{build}: got {len(objects)} kernel objects and {len(modules)} modules, wanted at least one of each"
         )
     lines = []
     for path in objects:
-        strangers = [name for name in defined(path) if not re.fullmatch(r"_ZN9layerbits\d+kKernels\w+E", name)]
-        lines += [f"{path}: defines {name}" for name in sorted(strangers)]
+        forbidden = [name for name in defined(path) if not re.fullmatch(r"_ZN9layerbits\d+kKernels\w+E", name)]
+        lines += [f"{path}: defines {name}" for name in sorted(forbidden)]
     for path in modules:
-        strangers = [name for name in defined(path, "--dynamic") if "layerbits" in name or not STANDARD.match(name)]
-        lines += [f"{path}: exports {name}" for name in sorted(strangers) if name != "PyInit__cpu"]
+        forbidden = [name for name in defined(path, "--dynamic") if "layerbits" in name or not STANDARD.match(name)]
+        lines += [f"{path}: exports {name}" for name in sorted(forbidden) if name != "PyInit__cpu"]
     return lines
 
 
 if __name__ == "__main__":
-    found = violations(Path(sys.argv[1]))
-    print("\n".join(found) or "symbols: only the tables and the entry are defined")
-    sys.exit(bool(found))
+    lines = violations(Path(sys.argv[1]))
+    print("\n".join(lines) or "symbols: only the tables and the entry point are defined")
+    sys.exit(bool(lines))

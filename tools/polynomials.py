@@ -1,7 +1,7 @@
-"""Prints the coefficients of the polynomials in csrc/cpu/exp2.h and csrc/cpu/logarithm.h, and their error.
+"""Print the coefficients of the polynomials in csrc/cpu/simd/exp2.h and logarithm.h, and their errors.
 
-Each interpolates at Chebyshev nodes, so within a factor of two of the minimax error, which is far below the rounding of
-the type at these degrees.
+Each polynomial interpolates at Chebyshev nodes. Its error is within a factor of two of the minimax error, which at
+these degrees is far below the rounding of the type.
 
     python tools/polynomials.py
 """
@@ -14,28 +14,28 @@ mpmath.mp.dps = 50
 
 
 def interpolated(
-    function: Callable[[mpmath.mpf], mpmath.mpf], low: mpmath.mpf, high: mpmath.mpf, count: int
+    function: Callable[[mpmath.mpf], mpmath.mpf], lower: mpmath.mpf, upper: mpmath.mpf, count: int
 ) -> list[mpmath.mpf]:
-    """Coefficients, the constant first, of the polynomial of `count` terms through `function` at Chebyshev nodes."""
-    middle, half = (low + high) / 2, (high - low) / 2
+    """Return the coefficients, the constant first, of the polynomial that interpolates at `count` Chebyshev nodes."""
+    middle, half = (lower + upper) / 2, (upper - lower) / 2
     nodes = [middle + half * mpmath.cos(mpmath.pi * (2 * k + 1) / (2 * count)) for k in range(count)]
     vandermonde = mpmath.matrix([[node**power for power in range(count)] for node in nodes])
     return list(mpmath.lu_solve(vandermonde, mpmath.matrix([function(node) for node in nodes])))
 
 
 def exp2_quotient(f: mpmath.mpf) -> mpmath.mpf:
-    """(2^f - 1) / f, continued to log 2 at 0: so 2^f = 1 + f q(f) is exact at 0."""
+    """Return (2^f - 1) / f, continued to log 2 at 0, so that 2^f = 1 + f q(f) is exact at 0."""
     return mpmath.expm1(f * mpmath.log(2)) / f if f else mpmath.log(2)
 
 
 def log_remainder(z: mpmath.mpf) -> mpmath.mpf:
-    """(2 artanh(s) - 2 s) / (s z) with z = s^2, continued to 2/3 at 0: log(1 + f) = 2 artanh(s) for s = f / (2 + f)."""
+    """Return (2 artanh(s) - 2 s) / (s z) at z = s^2, continued to 2/3 at 0; log(1 + f) = 2 artanh(f / (2 + f))."""
     s = mpmath.sqrt(z)
     return (2 * mpmath.atanh(s) - 2 * s) / (s * z) if z else mpmath.mpf(2) / 3
 
 
 def print_table(name: str, coefs: list[mpmath.mpf], error: mpmath.mpf) -> None:
-    """Print the coefficients as C++ and in decimals."""
+    """Print the coefficients as C++ literals and in decimals."""
     print(f"{name}: relative error {mpmath.nstr(error, 3)} after rounding")
     for coef in coefs:
         print(f"    {float(coef).hex()},  // {mpmath.nstr(coef, 9)}")

@@ -1,4 +1,9 @@
 // Edges of distances as bins of scaled squares, which every back end counts into.
+//
+// An edge becomes the smallest square whose rounded root reaches the edge, so that comparing
+// squares puts every pair into the bin in which numpy.histogram puts its rounded distance. The
+// cosine distance is half the squared distance of unit vectors: the same kernel serves it, and
+// small angles keep their digits.
 #pragma once
 
 #include <algorithm>
@@ -7,15 +12,15 @@
 #include <string>
 #include <vector>
 
-#include "../cpu/kernel_table.h"
+#include "bin_table.h"
 #include "operations.h"
 #include "status.h"
 #include "views.h"
 
 namespace layerbits {
 
-// The power of two that brings a largest absolute value into [1/2, 1), or near it at the ends of
-// the range: no square over- or underflows then, as far as T reaches.
+// The power of two that scales a largest absolute value into [1/2, 1), or near it at the ends of
+// the range: no scaled square over- or underflows, as far as the range of T allows.
 template <typename T>
 double power_for(double largest) {
   constexpr int kLimit = std::numeric_limits<T>::max_exponent - 2;
@@ -24,7 +29,7 @@ double power_for(double largest) {
   return std::ldexp(1.0, -std::clamp(exponent, -kLimit, kLimit));
 }
 
-// The smallest T that is not less.
+// The smallest T that is not less than `value`.
 template <typename T>
 T round_up(double value) {
   const T rounded = T(value);
@@ -32,36 +37,36 @@ T round_up(double value) {
                                  : rounded;
 }
 
-// The smallest square whose root, rounded to T, is not less.
+// The smallest square whose root, rounded to T, is not less than `root`.
 template <typename T>
 T smallest_square(T root) {
-  constexpr T kUp = std::numeric_limits<T>::infinity();
+  constexpr T kInfinite = std::numeric_limits<T>::infinity();
   if (root <= 0) return 0;
   T square = root * root;
   while (square > 0 && std::sqrt(std::nextafter(square, T(0))) >= root)
     square = std::nextafter(square, T(0));
-  while (std::sqrt(square) < root) square = std::nextafter(square, kUp);
+  while (std::sqrt(square) < root) square = std::nextafter(square, kInfinite);
   return square;
 }
 
-// Bins of squares that hold what the edges say of distances.
+// The first square of every bin, and the NaN that ends the table of bins.
 template <typename T>
 std::vector<T> bins_of_squares(const Vector<const double>& edges, Metric metric, double power) {
-  constexpr T kUp = std::numeric_limits<T>::infinity();
+  constexpr T kInfinite = std::numeric_limits<T>::infinity();
   const auto square_of = [&](T scaled) {
     return metric == Metric::kCosine ? scaled : smallest_square(scaled);
   };
   const double unit = metric == Metric::kCosine ? 2 : power;
-  std::vector<T> first = {-kUp};
+  std::vector<T> first = {-kInfinite};
   for (int64_t i = 0; i < edges.size; ++i) first.push_back(square_of(round_up<T>(edges[i] * unit)));
-  // The last edge is in the range: what follows it is not. No cosine distance exceeds 2, but for
-  // rounding.
-  const double last = edges[edges.size - 1];
-  const T inside = T(last * unit);
-  const bool is_above = double(inside) > last * unit;
-  first.back() = metric == Metric::kCosine && last >= 2
-                     ? kUp
-                     : square_of(is_above ? inside : std::nextafter(inside, kUp));
+  // The last edge belongs to the last bin, which ends just above it. No cosine distance exceeds 2
+  // but by rounding, so a last edge of 2 includes all larger squares.
+  const double last_edge = edges[edges.size - 1];
+  const T rounded = T(last_edge * unit);
+  const bool rounded_up = double(rounded) > last_edge * unit;
+  first.back() = metric == Metric::kCosine && last_edge >= 2
+                     ? kInfinite
+                     : square_of(rounded_up ? rounded : std::nextafter(rounded, kInfinite));
   first.push_back(std::numeric_limits<T>::quiet_NaN());
   return first;
 }
@@ -77,13 +82,17 @@ inline Status check_edges(const Vector<const double>& edges) {
   return {};
 }
 
-// `first` from bins_of_squares, which the result refers to.
+// The table of bins. It refers to `first`, which comes from bins_of_squares.
 template <typename T>
 DistanceBins<T> distance_bins(const std::vector<T>& first, const Vector<const double>& edges,
                               Metric metric, double power) {
   const double low = edges[0] * power;
   const double width = (edges[edges.size - 1] * power - low) / double(edges.size - 1);
-  return {first.data(), edges.size + 1, metric == Metric::kEuclidean, T(low), T(1 / width)};
+  return {.first = first.data(),
+          .count = edges.size + 1,
+          .is_root = metric == Metric::kEuclidean,
+          .low = T(low),
+          .per_unit = T(1 / width)};
 }
 
 }  // namespace layerbits

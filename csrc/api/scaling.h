@@ -1,5 +1,5 @@
-// The scaling of sigma by a power of two, which is exact and makes kernels independent of the size
-// of sigma; and the errors for values that leave the range of their type.
+// The scaling by a power of two that normalizes sigma while rows are packed: it is exact, and no
+// sigma over- or underflows. Also the errors for values outside the range of their type.
 #pragma once
 
 #include <cmath>

@@ -1,4 +1,4 @@
-// Errors of the core are values; the bindings turn one into one Python exception.
+// Errors of the core are values; the bindings convert a status to a Python exception.
 #pragma once
 
 #include <string>

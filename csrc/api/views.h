@@ -1,4 +1,4 @@
-// Views of the caller's arrays. They own nothing; strides are in elements and may be zero or
+// Views of the caller's arrays. They own no memory; strides are in elements and may be zero or
 // negative.
 #pragma once
 
@@ -8,7 +8,7 @@ namespace layerbits {
 
 template <typename T>
 struct Vector {
-  T* data = nullptr;  // null: the argument was not given
+  T* data = nullptr;  // null: the argument is absent
   int64_t size = 0, stride = 1;
 
   T& operator[](int64_t i) const { return data[i * stride]; }
@@ -24,7 +24,7 @@ struct Matrix {
   explicit operator bool() const { return data != nullptr; }
 };
 
-// Matrices of one shape, which the caller knows.
+// Matrices of one shape, which the other arguments determine.
 template <typename T>
 struct Matrices {
   T* data = nullptr;

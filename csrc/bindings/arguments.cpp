@@ -48,26 +48,26 @@ std::string type_name(py::handle value) {
   throw py::value_error(std::string(spec.name) + ": got " + got + ", wanted " + wanted);
 }
 
-std::pair<int, int> announced_device(const Spec& spec, py::handle value) {
-  const py::object answer = value.attr("__dlpack_device__")();
+std::pair<int, int> device_of(const Spec& spec, py::handle value) {
+  const py::object device = value.attr("__dlpack_device__")();
   try {
-    return answer.cast<std::pair<int, int>>();
+    return device.cast<std::pair<int, int>>();
   } catch (const py::cast_error&) {
-    wrong_type(spec, "an unknown answer from __dlpack_device__", "a pair of integers");
+    wrong_type(spec, "an unknown result of __dlpack_device__", "a pair of integers");
   }
 }
 
-// Fake tensors (of torch.compile) have a shape, and no memory.
+// The fake tensors of torch.compile have a shape and no memory.
 void check_memory(const Spec& spec, const DlTensor& tensor) {
   bool empty = false;
   for (int i = 0; i < tensor.ndim; ++i) empty |= tensor.shape[i] == 0;
   if (tensor.data == nullptr && !empty)
-    wrong_value(spec, "an array without memory", "one that holds numbers");
+    wrong_value(spec, "an array without memory", "one with memory");
 }
 
-// Newer producers export read-only arrays only to consumers that name a version; older ones do not
-// know the keyword. Work on a device goes on the stream that the caller names, so that the producer
-// has none to wait for: that is what -1 says.
+// Newer producers export read-only arrays only to consumers that pass a version; older ones do not
+// accept the keyword. Work on a device goes on the stream that the caller passes, so the producer
+// must not synchronize with another one: stream -1.
 py::object export_capsule(const Spec& spec, py::handle value, int device_type) {
   py::dict options;
   if (device_type == kCuda) options["stream"] = -1;
@@ -95,7 +95,7 @@ const DlTensor& open_capsule(const Spec& spec, const py::object& capsule) {
   }
   if (PyCapsule_IsValid(capsule.ptr(), "dltensor"))
     return static_cast<DlManagedTensor*>(PyCapsule_GetPointer(capsule.ptr(), "dltensor"))->tensor;
-  wrong_type(spec, "an unknown answer from __dlpack__", "a DLPack capsule");
+  wrong_type(spec, "an unknown result of __dlpack__", "a DLPack capsule");
 }
 
 }  // namespace
@@ -103,7 +103,7 @@ const DlTensor& open_capsule(const Spec& spec, const py::object& capsule) {
 Array Arguments::take(const Spec& spec, py::handle value) {
   if (!py::hasattr(value, "__dlpack__") || !py::hasattr(value, "__dlpack_device__"))
     wrong_type(spec, type_name(value), "a torch.Tensor or numpy.ndarray");
-  const auto [device_type, device_id] = announced_device(spec, value);
+  const auto [device_type, device_id] = device_of(spec, value);
   check_device(spec, device_type, device_id);
   Array array;
   array.capsule_ = export_capsule(spec, value, device_type);

@@ -1,7 +1,7 @@
-// The one checker of arguments at the border. A verb lists its arguments as a table of Spec; take()
-// reads an array through the standard __dlpack__ protocol and holds it against its row: type,
-// device, dtype, number of dimensions, sizes, alignment. What does not fit becomes a TypeError or
-// ValueError that names the argument, what was got and what was wanted.
+// The check of arrays at the border to Python. An operation has a Spec for each argument; take()
+// reads an array by the standard __dlpack__ protocol and checks type, device, dtype, number of
+// dimensions, sizes and alignment. A violation is a TypeError or ValueError that names the
+// argument, what was got and what was wanted. Must not contain an algorithm.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -14,7 +14,7 @@
 
 namespace layerbits {
 
-// The part of the DLPack ABI (v1) that is read here.
+// The part of the DLPack ABI (v1) that the check reads.
 struct DlTensor {
   void* data;
   int32_t device_type, device_id;
@@ -26,20 +26,21 @@ struct DlTensor {
   uint64_t byte_offset;
 };
 
-enum class Dtype { kFloating, kFloat64, kInt64 };  // kFloating: float32 or float64, the same in all
+// kFloating: float32 or float64, the same in all arguments of a call.
+enum class Dtype { kFloating, kFloat64, kInt64 };
 
 struct Spec {
   const char* name;
   Dtype dtype;
-  std::vector<const char*> sizes;  // equal symbols are equal sizes
+  std::vector<const char*> sizes;  // equal symbols stand for equal sizes
   bool writable = false;
-  bool on_host = false;  // in the memory of the CPU, wherever the others are
+  bool on_host = false;  // in the memory of the CPU, even if other arguments are on a device
 };
 
-// As DLPack numbers the kinds of memory. Pinned memory is the CPU's as well.
+// The kinds of memory as DLPack numbers them. Pinned memory is in the memory of the CPU.
 inline constexpr int kCpu = 1, kCuda = 2, kPinned = 3;
 
-// An array that is kept alive, and the view of it.
+// An array of the caller, kept alive, and views of it.
 class Array {
  public:
   explicit operator bool() const { return data_ != nullptr || sizes_.size() != 0; }
@@ -67,8 +68,8 @@ class Array {
   std::vector<int64_t> sizes_, strides_;
 };
 
-// The arguments of one call: remembers the sizes, the dtype and the device that the first arrays
-// have set.
+// The arguments of one call. The first array with a symbol, a floating dtype or a device sets it
+// for the others.
 class Arguments {
  public:
   explicit Arguments(int device_type = kCpu) : device_type_(device_type) {}
@@ -87,10 +88,10 @@ class Arguments {
   const int device_type_;
   int device_ = 0, floating_bits_ = 0;
   std::string device_owner_, floating_owner_;
-  std::map<std::string, std::pair<int64_t, std::string>> sizes_;  // symbol: size, who set it
+  std::map<std::string, std::pair<int64_t, std::string>> sizes_;  // by symbol: size, argument
 };
 
-// Offsets of ragged groups: from 0 up to `rows`, never falling.
+// The groups of offsets that start at 0, end at `rows` and never fall; a ValueError otherwise.
 Groups groups(const char* name, const Array& offsets, int64_t rows);
 
 }  // namespace layerbits

@@ -1,5 +1,5 @@
-// The module layerbits._cpu: the verbs of core/mixture.h behind checked arguments, with the
-// interpreter's lock released. Private: kernels.py is the door.
+// The module layerbits.kernels._cpu: the operations of cpu/cpu_operations.h with checked arguments,
+// run without the interpreter's lock. Private: Python calls it through kernels/cpu_operations.py.
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
@@ -14,16 +14,26 @@ namespace py = pybind11;
 namespace layerbits {
 namespace {
 
-// Runs `verb` without the interpreter's lock; answers Ctrl-C; turns its status into an exception.
-template <typename Verb>
-void run(const Verb& verb) {
+// Runs operation(execution) without the interpreter's lock, polls for Ctrl-C, and converts the
+// status to an exception.
+template <typename Operation>
+void run(int threads, const std::string& level, const Operation& operation) {
   Cancellation cancellation(signals_arrive_here() ? &signalled : nullptr);
   Status status;
   {
     py::gil_scoped_release release;
-    status = verb(cancellation);
+    status = operation(Execution{.threads = threads, .level = level, .cancellation = cancellation});
   }
   raise(status);
+}
+
+// The same for operation(T{}, execution), with T the dtype of the arguments.
+template <typename Operation>
+void run(const Arguments& arguments, int threads, const std::string& level,
+         const Operation& operation) {
+  run(threads, level, [&](const Execution& execution) {
+    return for_dtype(arguments, [&](auto zero) { return operation(zero, execution); });
+  });
 }
 
 Method method_of(const std::string& name) {
@@ -33,26 +43,26 @@ Method method_of(const std::string& name) {
   throw py::value_error("method: got '" + name + "', wanted one of auto, dense, pruned");
 }
 
-// Returns the method that was taken, "dense" or "pruned".
+// Returns the method that was used, "dense" or "pruned".
 std::string log_sum_exp_isotropic_any(py::object points, py::object centers, double sigma,
                                       py::object log_sum, py::object weights,
                                       py::object point_offsets, py::object center_offsets,
                                       const std::string& method, std::optional<double> tolerance,
                                       int threads, const std::string& level) {
-  const Accuracy accuracy{method_of(method), tolerance_of(tolerance)};
-  Method used = Method::kDense;
+  const Accuracy accuracy{.method = method_of(method), .tolerance = tolerance_of(tolerance)};
   Arguments arguments;
-  const MixtureArrays arrays(arguments, points, centers, weights, sigma, point_offsets,
-                             center_offsets);
-  const Array out = arguments.take({"log_sum", Dtype::kFloat64, {"m"}, true}, log_sum);
-  const auto call = [&]<typename T>(T) {
-    const Mixture<T> mixture = arrays.view<T>();
-    run([&](Cancellation& cancellation) {
-      return log_sum_exp_isotropic(mixture, accuracy, out.vector<double>(),
-                                   {threads, level, cancellation}, used);
-    });
-  };
-  arguments.is_float32() ? call(float{}) : call(double{});
+  const MixtureArrays mixture(arguments, {.points = points,
+                                          .centers = centers,
+                                          .sigma = sigma,
+                                          .weights = weights,
+                                          .point_offsets = point_offsets,
+                                          .center_offsets = center_offsets});
+  const Array out = take_log_sum(arguments, log_sum);
+  Method used = Method::kDense;
+  run(arguments, threads, level, [&]<typename T>(T, const Execution& execution) {
+    return log_sum_exp_isotropic(mixture.view<T>(), accuracy, out.vector<double>(), execution,
+                                 used);
+  });
   return used == Method::kPruned ? "pruned" : "dense";
 }
 
@@ -63,63 +73,62 @@ void log_sum_exp_isotropic_gradient_any(py::object points, py::object centers, d
                                         py::object d_weights, py::object d_sigma, int threads,
                                         const std::string& level) {
   Arguments arguments;
-  const GradientArrays arrays(arguments, points, centers, sigma, log_sum, upstream, weights,
-                              point_offsets, center_offsets, d_points, d_centers, d_weights,
-                              d_sigma);
-  const auto call = [&]<typename T>(T) {
-    const Mixture<T> mixture = arrays.mixture.view<T>();
-    const Gradient<T> gradient = arrays.view<T>();
-    run([&](Cancellation& cancellation) {
-      return log_sum_exp_isotropic_gradient(mixture, gradient, {threads, level, cancellation});
-    });
-  };
-  arguments.is_float32() ? call(float{}) : call(double{});
+  const MixtureArrays mixture(arguments, {.points = points,
+                                          .centers = centers,
+                                          .sigma = sigma,
+                                          .weights = weights,
+                                          .point_offsets = point_offsets,
+                                          .center_offsets = center_offsets});
+  const GradientArrays gradient(arguments, {.log_sum = log_sum,
+                                            .upstream = upstream,
+                                            .d_points = d_points,
+                                            .d_centers = d_centers,
+                                            .d_weights = d_weights,
+                                            .d_sigma = d_sigma});
+  run(arguments, threads, level, [&]<typename T>(T, const Execution& execution) {
+    return log_sum_exp_isotropic_gradient(mixture.view<T>(), gradient.view<T>(), execution);
+  });
 }
 
 void log_sum_exp_full_any(py::object points, py::object means, py::object factors,
                           py::object offsets, py::object log_sum, int threads,
                           const std::string& level) {
   Arguments arguments;
-  const GaussianArrays arrays(arguments, points, means, factors, offsets, log_sum);
-  const auto call = [&]<typename T>(T) {
-    run([&](Cancellation& cancellation) {
-      return log_sum_exp_full(arrays.points.matrix<const T>(), arrays.view<T>(),
-                              arrays.log_sum.vector<double>(), {threads, level, cancellation});
-    });
-  };
-  arguments.is_float32() ? call(float{}) : call(double{});
+  const GaussianArrays arrays(arguments, {.points = points,
+                                          .means = means,
+                                          .factors = factors,
+                                          .offsets = offsets,
+                                          .log_sum = log_sum});
+  run(arguments, threads, level, [&]<typename T>(T, const Execution& execution) {
+    return log_sum_exp_full(arrays.points.matrix<const T>(), arrays.view<T>(),
+                            arrays.log_sum.vector<double>(), execution);
+  });
 }
 
 void distance_histogram_any(py::object points, py::object edges, py::object counts,
                             py::object labels, const std::string& metric, int threads,
                             const std::string& level) {
-  Arguments arguments;
   const Metric chosen = metric_of(metric);
-  const HistogramArrays arrays(arguments, points, edges, counts, labels);
-  const auto call = [&]<typename T>(T) {
-    run([&](Cancellation& cancellation) {
-      return distance_histogram(arrays.points.matrix<const T>(),
-                                arrays.labels.vector<const int64_t>(),
-                                arrays.edges.vector<const double>(), chosen,
-                                arrays.counts.matrix<int64_t>(), {threads, level, cancellation});
-    });
-  };
-  arguments.is_float32() ? call(float{}) : call(double{});
+  Arguments arguments;
+  const HistogramArrays arrays(
+      arguments, {.points = points, .edges = edges, .counts = counts, .labels = labels});
+  run(arguments, threads, level, [&]<typename T>(T, const Execution& execution) {
+    return distance_histogram(
+        arrays.points.matrix<const T>(), arrays.labels.vector<const int64_t>(),
+        arrays.edges.vector<const double>(), chosen, arrays.counts.matrix<int64_t>(), execution);
+  });
 }
 
 double largest_distance_any(py::object points, const std::string& metric, int threads,
                             const std::string& level) {
-  Arguments arguments;
   const Metric chosen = metric_of(metric);
-  const Array rows = arguments.take({"points", Dtype::kFloating, {"n", "d"}}, points);
+  Arguments arguments;
+  const Array rows =
+      arguments.take({.name = "points", .dtype = Dtype::kFloating, .sizes = {"n", "d"}}, points);
   double largest = 0;
-  const auto call = [&]<typename T>(T) {
-    run([&](Cancellation& cancellation) {
-      return largest_distance(rows.matrix<const T>(), chosen, largest,
-                              {threads, level, cancellation});
-    });
-  };
-  arguments.is_float32() ? call(float{}) : call(double{});
+  run(arguments, threads, level, [&]<typename T>(T, const Execution& execution) {
+    return largest_distance(rows.matrix<const T>(), chosen, largest, execution);
+  });
   return largest;
 }
 
@@ -128,9 +137,9 @@ double multiply_adds_any(int64_t pieces, bool additions, int bits, int threads,
   if (bits != 32 && bits != 64)
     throw py::value_error("bits: got " + std::to_string(bits) + ", wanted 32 or 64");
   double operations = 0;
-  run([&](Cancellation& cancellation) {
-    const auto verb = bits == 32 ? &multiply_adds<float> : &multiply_adds<double>;
-    return verb(pieces, additions, operations, {threads, level, cancellation});
+  run(threads, level, [&](const Execution& execution) {
+    const auto operation = bits == 32 ? &multiply_adds<float> : &multiply_adds<double>;
+    return operation(pieces, additions, operations, execution);
   });
   return operations;
 }
@@ -152,7 +161,7 @@ std::string chosen_level() {
 
 PYBIND11_MODULE(_cpu, module) {
   using py::arg;
-  module.doc() = "CPU core of layerbits: see layerbits.kernels.";
+  module.doc() = "Kernels for the CPU; use layerbits.kernels.";
   module.def("log_sum_exp_isotropic", &log_sum_exp_isotropic_any, arg("points"), arg("centers"),
              arg("sigma"), arg("log_sum"), py::kw_only(), arg("weights") = py::none(),
              arg("point_offsets") = py::none(), arg("center_offsets") = py::none(),
@@ -171,9 +180,10 @@ PYBIND11_MODULE(_cpu, module) {
              arg("threads") = 1, arg("level") = "");
   module.def("largest_distance", &largest_distance_any, arg("points"), py::kw_only(),
              arg("metric") = "euclidean", arg("threads") = 1, arg("level") = "");
-  module.def("multiply_adds", &multiply_adds_any, arg("pieces"), py::kw_only(),
-             arg("additions") = false, arg("bits") = 32, arg("threads") = 1, arg("level") = "",
-             "Computes in registers alone; returns how many values. See benchmarks/roofline.py.");
+  module.def(
+      "multiply_adds", &multiply_adds_any, arg("pieces"), py::kw_only(), arg("additions") = false,
+      arg("bits") = 32, arg("threads") = 1, arg("level") = "",
+      "Computes in registers alone; returns the number of values. See benchmarks/roofline.py.");
   module.def("levels", &level_names, "ISA levels that this machine can run, best first.");
   module.def("level", &chosen_level, "The ISA level in use; LAYERBITS_MAX_ISA may lower it.");
   module.def("usable_cores", &usable_cores, "Cores left by the affinity mask and the cgroup.");

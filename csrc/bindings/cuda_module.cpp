@@ -1,5 +1,6 @@
-// The module layerbits._cuda: the verbs of cuda/verbs.h behind checked arguments, with the
-// interpreter's lock released. Private: kernels.py is the door. Knows no header of CUDA.
+// The module layerbits.kernels._cuda: the operations of cuda/cuda_operations.h with checked
+// arguments, run without the interpreter's lock. Private: Python calls it through
+// kernels/cuda_operations.py. Includes no header of CUDA.
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 #include <unistd.h>
@@ -16,25 +17,25 @@ namespace py = pybind11;
 namespace layerbits {
 namespace {
 
-// Where this module is built for tests without a device, its memory is that of the host, under
-// another name if devices are to be emulated too.
+// The kind of memory of the arguments. A build for tests without a device uses the memory of the
+// host, which DLPack calls CUDA memory if the tests emulate torch's devices too.
 #ifdef LAYERBITS_EMULATED
 const int kMemory = getenv("LAYERBITS_EMULATED_DEVICES") ? kCuda : kCpu;
 #else
 constexpr int kMemory = kCuda;
 #endif
 
-// CUDA does not survive a fork: its first use belongs to a process.
+// A forked process cannot use CUDA if its parent has used it before.
 void check_process() {
   static std::atomic<pid_t> first_user{0};
-  pid_t nobody = 0;
-  if (!first_user.compare_exchange_strong(nobody, getpid()) && nobody != getpid())
+  pid_t user = 0;
+  if (!first_user.compare_exchange_strong(user, getpid()) && user != getpid())
     throw std::runtime_error(
-        "CUDA was used before this process was forked, and cannot be used after: start processes "
+        "CUDA was used before this process was forked and cannot be used in it: start processes "
         "by spawn, for instance with multiprocessing.get_context('spawn')");
 }
 
-// Device memory by `allocate(count)`, which returns a float64 array of that size.
+// Device memory from the caller's `allocate(count)`, which returns a float64 array of that size.
 class Memory {
  public:
   Memory(py::object allocate, int device) : allocate_(std::move(allocate)), device_(device) {}
@@ -44,14 +45,17 @@ class Memory {
     try {
       const size_t count = bytes / sizeof(double) + 1;
       Arguments arguments(kMemory);
-      array_ =
-          arguments.take({"allocate(count)", Dtype::kFloat64, {"count"}, true}, allocate_(count));
-      const Vector<double> got = array_.vector<double>();
-      if (size_t(got.size) < count || got.stride != 1 || arguments.device() != device_)
+      array_ = arguments.take({.name = "allocate(count)",
+                               .dtype = Dtype::kFloat64,
+                               .sizes = {"count"},
+                               .writable = true},
+                              allocate_(count));
+      const Vector<double> memory = array_.vector<double>();
+      if (size_t(memory.size) < count || memory.stride != 1 || arguments.device() != device_)
         throw py::value_error(
             "allocate(count): got an array that is too short, has gaps or is on another "
-            "device, wanted a new one beside the arguments");
-      return got.data;
+            "device, wanted a new one on the device of the arguments");
+      return memory.data;
     } catch (py::error_already_set& error) {
       error.restore();
     } catch (py::builtin_exception& error) {
@@ -66,50 +70,55 @@ class Memory {
   Array array_;
 };
 
-template <typename Verb>
-void run(const Arguments& arguments, uintptr_t stream, py::object allocate, const Verb& verb) {
+// Runs operation(T{}, stream) for the dtype T of the arguments without the interpreter's lock,
+// polls for Ctrl-C, and converts the status to an exception.
+template <typename Operation>
+void run(const Arguments& arguments, uintptr_t stream, py::object allocate,
+         const Operation& operation) {
   check_process();
   Memory memory(std::move(allocate), arguments.device());
   const bool polls = signals_arrive_here();
-  const cuda::Stream on{arguments.device(), reinterpret_cast<void*>(stream),
-                        [&](size_t bytes) { return memory(bytes); },
-                        [polls] { return polls && signalled(); }};
+  const cuda::Stream device_stream{arguments.device(), reinterpret_cast<void*>(stream),
+                                   [&](size_t bytes) { return memory(bytes); },
+                                   [polls] { return polls && signalled(); }};
   Status status;
   {
     py::gil_scoped_release release;
-    status = verb(on);
+    status = for_dtype(arguments, [&](auto zero) { return operation(zero, device_stream); });
   }
   raise(status);
 }
 
-// Takes all pairs, or prunes where there are orders; returns the share of the pairs that was taken.
+// Computes all pairs, or prunes if both orders are given; returns the share of the pairs computed.
 double log_sum_exp_isotropic_any(py::object points, py::object centers, double sigma,
                                  py::object log_sum, uintptr_t stream, py::object allocate,
                                  py::object weights, py::object point_offsets,
                                  py::object center_offsets, py::object point_order,
                                  py::object center_order, std::optional<double> tolerance) {
-  Arguments arguments(kMemory);
-  const MixtureArrays arrays(arguments, points, centers, weights, sigma, point_offsets,
-                             center_offsets);
-  const Array out = arguments.take({"log_sum", Dtype::kFloat64, {"m"}, true}, log_sum);
-  const Array of_points =
-      arguments.take_optional({"point_order", Dtype::kInt64, {"m"}}, point_order);
-  const Array of_centers =
-      arguments.take_optional({"center_order", Dtype::kInt64, {"n"}}, center_order);
   const double accuracy = tolerance_of(tolerance);
-  double taken = 1;
-  const auto call = [&]<typename T>(T) {
-    const Mixture<T> mixture = arrays.view<T>();
-    const auto first = of_points.vector<const int64_t>(),
-               second = of_centers.vector<const int64_t>();
-    run(arguments, stream, allocate, [&](const cuda::Stream& on) {
-      return first && second ? cuda::pruned_log_sum_exp(mixture, first, second, accuracy,
-                                                        out.vector<double>(), taken, on)
-                             : cuda::log_sum_exp_isotropic(mixture, out.vector<double>(), on);
-    });
+  Arguments arguments(kMemory);
+  const MixtureArrays mixture(arguments, {.points = points,
+                                          .centers = centers,
+                                          .sigma = sigma,
+                                          .weights = weights,
+                                          .point_offsets = point_offsets,
+                                          .center_offsets = center_offsets});
+  const Array out = take_log_sum(arguments, log_sum);
+  const auto take_order = [&](const char* name, const char* size, py::handle order) {
+    return arguments.take_optional({.name = name, .dtype = Dtype::kInt64, .sizes = {size}}, order);
   };
-  arguments.is_float32() ? call(float{}) : call(double{});
-  return taken;
+  const Array point_rows = take_order("point_order", "m", point_order);
+  const Array center_rows = take_order("center_order", "n", center_order);
+  double share = 1;
+  run(arguments, stream, allocate, [&]<typename T>(T, const cuda::Stream& device_stream) {
+    const auto rows = point_rows.vector<const int64_t>();
+    const auto columns = center_rows.vector<const int64_t>();
+    if (!rows || !columns)
+      return cuda::log_sum_exp_isotropic(mixture.view<T>(), out.vector<double>(), device_stream);
+    return cuda::pruned_log_sum_exp(mixture.view<T>(), rows, columns, accuracy,
+                                    out.vector<double>(), share, device_stream);
+  });
+  return share;
 }
 
 void log_sum_exp_isotropic_gradient_any(py::object points, py::object centers, double sigma,
@@ -119,102 +128,102 @@ void log_sum_exp_isotropic_gradient_any(py::object points, py::object centers, d
                                         py::object d_points, py::object d_centers,
                                         py::object d_weights, py::object d_sigma) {
   Arguments arguments(kMemory);
-  const GradientArrays arrays(arguments, points, centers, sigma, log_sum, upstream, weights,
-                              point_offsets, center_offsets, d_points, d_centers, d_weights,
-                              d_sigma);
-  const auto call = [&]<typename T>(T) {
-    const Mixture<T> mixture = arrays.mixture.view<T>();
-    const Gradient<T> gradient = arrays.view<T>();
-    run(arguments, stream, allocate, [&](const cuda::Stream& on) {
-      return cuda::log_sum_exp_isotropic_gradient(mixture, gradient, on);
-    });
-  };
-  arguments.is_float32() ? call(float{}) : call(double{});
+  const MixtureArrays mixture(arguments, {.points = points,
+                                          .centers = centers,
+                                          .sigma = sigma,
+                                          .weights = weights,
+                                          .point_offsets = point_offsets,
+                                          .center_offsets = center_offsets});
+  const GradientArrays gradient(arguments, {.log_sum = log_sum,
+                                            .upstream = upstream,
+                                            .d_points = d_points,
+                                            .d_centers = d_centers,
+                                            .d_weights = d_weights,
+                                            .d_sigma = d_sigma});
+  run(arguments, stream, allocate, [&]<typename T>(T, const cuda::Stream& device_stream) {
+    return cuda::log_sum_exp_isotropic_gradient(mixture.view<T>(), gradient.view<T>(),
+                                                device_stream);
+  });
 }
 
 void log_sum_exp_full_any(py::object points, py::object means, py::object factors,
                           py::object offsets, py::object log_sum, uintptr_t stream,
                           py::object allocate) {
   Arguments arguments(kMemory);
-  const GaussianArrays arrays(arguments, points, means, factors, offsets, log_sum);
-  const auto call = [&]<typename T>(T) {
-    run(arguments, stream, allocate, [&](const cuda::Stream& on) {
-      return cuda::log_sum_exp_full(arrays.points.matrix<const T>(), arrays.view<T>(),
-                                    arrays.log_sum.vector<double>(), on);
-    });
-  };
-  arguments.is_float32() ? call(float{}) : call(double{});
+  const GaussianArrays arrays(arguments, {.points = points,
+                                          .means = means,
+                                          .factors = factors,
+                                          .offsets = offsets,
+                                          .log_sum = log_sum});
+  run(arguments, stream, allocate, [&]<typename T>(T, const cuda::Stream& device_stream) {
+    return cuda::log_sum_exp_full(arrays.points.matrix<const T>(), arrays.view<T>(),
+                                  arrays.log_sum.vector<double>(), device_stream);
+  });
 }
 
 void distance_histogram_any(py::object points, py::object edges, py::object counts,
                             uintptr_t stream, py::object allocate, py::object labels,
                             const std::string& metric) {
-  Arguments arguments(kMemory);
   const Metric chosen = metric_of(metric);
-  const HistogramArrays arrays(arguments, points, edges, counts, labels);
-  const auto call = [&]<typename T>(T) {
-    run(arguments, stream, allocate, [&](const cuda::Stream& on) {
-      return cuda::distance_histogram(
-          arrays.points.matrix<const T>(), arrays.labels.vector<const int64_t>(),
-          arrays.edges.vector<const double>(), chosen, arrays.counts.matrix<int64_t>(), on);
-    });
-  };
-  arguments.is_float32() ? call(float{}) : call(double{});
+  Arguments arguments(kMemory);
+  const HistogramArrays arrays(
+      arguments, {.points = points, .edges = edges, .counts = counts, .labels = labels});
+  run(arguments, stream, allocate, [&]<typename T>(T, const cuda::Stream& device_stream) {
+    return cuda::distance_histogram(arrays.points.matrix<const T>(),
+                                    arrays.labels.vector<const int64_t>(),
+                                    arrays.edges.vector<const double>(), chosen,
+                                    arrays.counts.matrix<int64_t>(), device_stream);
+  });
 }
 
 double largest_distance_any(py::object points, uintptr_t stream, py::object allocate,
                             const std::string& metric) {
-  Arguments arguments(kMemory);
   const Metric chosen = metric_of(metric);
-  const Array rows = arguments.take({"points", Dtype::kFloating, {"n", "d"}}, points);
+  Arguments arguments(kMemory);
+  const Array rows =
+      arguments.take({.name = "points", .dtype = Dtype::kFloating, .sizes = {"n", "d"}}, points);
   double largest = 0;
-  const auto call = [&]<typename T>(T) {
-    run(arguments, stream, allocate, [&](const cuda::Stream& on) {
-      return cuda::largest_distance(rows.matrix<const T>(), chosen, largest, on);
-    });
-  };
-  arguments.is_float32() ? call(float{}) : call(double{});
+  run(arguments, stream, allocate, [&]<typename T>(T, const cuda::Stream& device_stream) {
+    return cuda::largest_distance(rows.matrix<const T>(), chosen, largest, device_stream);
+  });
   return largest;
 }
 
 void standard_normal_any(py::object values, const std::vector<uint64_t>& keys, int64_t first,
                          uintptr_t stream, py::object allocate) {
   Arguments arguments(kMemory);
-  const Array out = arguments.take({"values", Dtype::kFloating, {"streams", "n"}, true}, values);
+  const Array out = arguments.take(
+      {.name = "values", .dtype = Dtype::kFloating, .sizes = {"streams", "n"}, .writable = true},
+      values);
   if (int64_t(keys.size()) != out.size(0))
     throw py::value_error("keys: got " + std::to_string(keys.size()) + ", wanted " +
                           std::to_string(out.size(0)) + ", one for each row of `values`");
   if (first < 0)
     throw py::value_error("first: got " + std::to_string(first) + ", wanted a number >= 0");
-  const auto call = [&]<typename T>(T) {
-    run(arguments, stream, allocate, [&](const cuda::Stream& on) {
-      return cuda::standard_normal(out.matrix<T>(), keys, first, on);
-    });
-  };
-  arguments.is_float32() ? call(float{}) : call(double{});
+  run(arguments, stream, allocate, [&]<typename T>(T, const cuda::Stream& device_stream) {
+    return cuda::standard_normal(out.matrix<T>(), keys, first, device_stream);
+  });
 }
 
 int64_t peak_any(py::object values, int64_t steps, bool powers, uintptr_t stream,
                  py::object allocate) {
   Arguments arguments(kMemory);
-  const Array out = arguments.take({"values", Dtype::kFloating, {"n"}, true}, values);
+  const Array out = arguments.take(
+      {.name = "values", .dtype = Dtype::kFloating, .sizes = {"n"}, .writable = true}, values);
   int64_t operations = 0;
-  const auto call = [&]<typename T>(T) {
-    run(arguments, stream, allocate, [&](const cuda::Stream& on) {
-      return cuda::peak(out.vector<T>(), steps, powers, operations, on);
-    });
-  };
-  arguments.is_float32() ? call(float{}) : call(double{});
+  run(arguments, stream, allocate, [&]<typename T>(T, const cuda::Stream& device_stream) {
+    return cuda::peak(out.vector<T>(), steps, powers, operations, device_stream);
+  });
   return operations;
 }
 
-// A line a device: what it is, and why it is not usable, or nothing.
+// For each device its name and why it is not usable, or an empty string.
 std::vector<std::pair<std::string, std::string>> devices() {
-  std::vector<cuda::Device> found;
-  raise(cuda::find_devices(found));
-  check_process();  // only now: where there is no device, none is used
+  std::vector<cuda::Device> devices;
+  raise(cuda::find_devices(devices));
+  check_process();  // after the search: without a device the process does not use CUDA
   std::vector<std::pair<std::string, std::string>> lines;
-  for (const cuda::Device& device : found)
+  for (const cuda::Device& device : devices)
     lines.emplace_back(device.name + " (compute capability " + std::to_string(device.major) + "." +
                            std::to_string(device.minor) + ")",
                        device.reason);
@@ -225,7 +234,7 @@ std::vector<std::pair<std::string, std::string>> devices() {
 
 PYBIND11_MODULE(LAYERBITS_MODULE, module) {
   using py::arg;
-  module.doc() = "CUDA core of layerbits: see layerbits.kernels.";
+  module.doc() = "Kernels for CUDA devices; use layerbits.kernels.";
   module.def("log_sum_exp_isotropic", &log_sum_exp_isotropic_any, arg("points"), arg("centers"),
              arg("sigma"), arg("log_sum"), py::kw_only(), arg("stream"), arg("allocate"),
              arg("weights") = py::none(), arg("point_offsets") = py::none(),
@@ -247,13 +256,14 @@ PYBIND11_MODULE(LAYERBITS_MODULE, module) {
   module.def("standard_normal", &standard_normal_any, arg("values"), arg("keys"), arg("first"),
              py::kw_only(), arg("stream"), arg("allocate"));
   module.def("peak", &peak_any, arg("values"), arg("steps"), arg("powers"), py::kw_only(),
-             arg("stream"), arg("allocate"), "How many operations were put on the stream.");
-  module.def("devices", &devices,
-             "What each device is, and why it is not usable, or ''. RuntimeError without a driver "
-             "or a device.");
+             arg("stream"), arg("allocate"), "Number of operations that were put on the stream.");
+  module.def(
+      "devices", &devices,
+      "Name of each device, and why it is not usable, or ''. RuntimeError without a driver or "
+      "a device.");
   module.def(
       "architectures", [] { return std::string(LAYERBITS_ARCHITECTURES); },
-      "What the kernels were built for.");
+      "Architectures that the kernels were built for.");
 }
 
 }  // namespace layerbits

@@ -45,55 +45,73 @@ double tolerance_of(const std::optional<double>& tolerance) {
   return *tolerance;
 }
 
-MixtureArrays::MixtureArrays(Arguments& arguments, py::handle points_, py::handle centers_,
-                             py::handle weights_, double sigma_, py::handle point_offsets_,
-                             py::handle center_offsets_)
-    : points(arguments.take({"points", Dtype::kFloating, {"m", "d"}}, points_)),
-      centers(arguments.take({"centers", Dtype::kFloating, {"n", "d"}}, centers_)),
-      weights(arguments.take_optional({"weights", Dtype::kFloating, {"n"}}, weights_)),
-      sigma(sigma_) {
-  if (point_offsets_.is_none() != center_offsets_.is_none())
+MixtureArrays::MixtureArrays(Arguments& arguments, const MixtureObjects& objects)
+    : points(arguments.take({.name = "points", .dtype = Dtype::kFloating, .sizes = {"m", "d"}},
+                            objects.points)),
+      centers(arguments.take({.name = "centers", .dtype = Dtype::kFloating, .sizes = {"n", "d"}},
+                             objects.centers)),
+      weights(arguments.take_optional(
+          {.name = "weights", .dtype = Dtype::kFloating, .sizes = {"n"}}, objects.weights)),
+      sigma(objects.sigma) {
+  if (objects.point_offsets.is_none() != objects.center_offsets.is_none())
     throw py::type_error("point_offsets: wanted together with center_offsets, got one of them");
   const auto take_offsets = [&](const char* name, py::handle offsets) {
-    return arguments.take_optional({name, Dtype::kInt64, {"groups + 1"}, false, true}, offsets);
+    return arguments.take_optional(
+        {.name = name, .dtype = Dtype::kInt64, .sizes = {"groups + 1"}, .on_host = true}, offsets);
   };
-  point_offsets = take_offsets("point_offsets", point_offsets_);
-  center_offsets = take_offsets("center_offsets", center_offsets_);
+  point_offsets = take_offsets("point_offsets", objects.point_offsets);
+  center_offsets = take_offsets("center_offsets", objects.center_offsets);
 }
 
-GradientArrays::GradientArrays(Arguments& arguments, py::handle points, py::handle centers,
-                               double sigma, py::handle log_sum_, py::handle upstream_,
-                               py::handle weights, py::handle point_offsets,
-                               py::handle center_offsets, py::handle d_points_,
-                               py::handle d_centers_, py::handle d_weights_, py::handle d_sigma_)
-    : mixture(arguments, points, centers, weights, sigma, point_offsets, center_offsets),
-      log_sum(arguments.take({"log_sum", Dtype::kFloat64, {"m"}}, log_sum_)),
-      upstream(arguments.take({"upstream", Dtype::kFloat64, {"m"}}, upstream_)),
-      d_points(
-          arguments.take_optional({"d_points", Dtype::kFloating, {"m", "d"}, true}, d_points_)),
-      d_centers(
-          arguments.take_optional({"d_centers", Dtype::kFloating, {"n", "d"}, true}, d_centers_)),
-      d_weights(arguments.take_optional({"d_weights", Dtype::kFloating, {"n"}, true}, d_weights_)),
-      d_sigma(arguments.take_optional({"d_sigma", Dtype::kFloat64, {"m"}, true}, d_sigma_)) {}
+GradientArrays::GradientArrays(Arguments& arguments, const GradientObjects& objects) {
+  const auto take_input = [&](const char* name, py::handle array) {
+    return arguments.take({.name = name, .dtype = Dtype::kFloat64, .sizes = {"m"}}, array);
+  };
+  const auto take_output = [&](const char* name, Dtype dtype, std::vector<const char*> sizes,
+                               py::handle array) {
+    return arguments.take_optional(
+        {.name = name, .dtype = dtype, .sizes = std::move(sizes), .writable = true}, array);
+  };
+  log_sum = take_input("log_sum", objects.log_sum);
+  upstream = take_input("upstream", objects.upstream);
+  d_points = take_output("d_points", Dtype::kFloating, {"m", "d"}, objects.d_points);
+  d_centers = take_output("d_centers", Dtype::kFloating, {"n", "d"}, objects.d_centers);
+  d_weights = take_output("d_weights", Dtype::kFloating, {"n"}, objects.d_weights);
+  d_sigma = take_output("d_sigma", Dtype::kFloat64, {"m"}, objects.d_sigma);
+}
 
-GaussianArrays::GaussianArrays(Arguments& arguments, py::handle points_, py::handle means_,
-                               py::handle factors_, py::handle offsets_, py::handle log_sum_)
-    : points(arguments.take({"points", Dtype::kFloating, {"m", "d"}}, points_)),
-      means(arguments.take({"means", Dtype::kFloating, {"n", "d"}}, means_)),
-      factors(arguments.take({"factors", Dtype::kFloating, {"n", "d", "d"}}, factors_)),
-      offsets(arguments.take({"offsets", Dtype::kFloating, {"n"}}, offsets_)),
-      log_sum(arguments.take({"log_sum", Dtype::kFloat64, {"m"}, true}, log_sum_)) {}
+GaussianArrays::GaussianArrays(Arguments& arguments, const GaussianObjects& objects) {
+  const auto take = [&](const char* name, std::vector<const char*> sizes, py::handle array) {
+    return arguments.take({.name = name, .dtype = Dtype::kFloating, .sizes = std::move(sizes)},
+                          array);
+  };
+  points = take("points", {"m", "d"}, objects.points);
+  means = take("means", {"n", "d"}, objects.means);
+  factors = take("factors", {"n", "d", "d"}, objects.factors);
+  offsets = take("offsets", {"n"}, objects.offsets);
+  log_sum = take_log_sum(arguments, objects.log_sum);
+}
 
-HistogramArrays::HistogramArrays(Arguments& arguments, py::handle points_, py::handle edges_,
-                                 py::handle counts_, py::handle labels_)
-    : points(arguments.take({"points", Dtype::kFloating, {"n", "d"}}, points_)),
-      edges(arguments.take({"edges", Dtype::kFloat64, {"bins + 1"}, false, true}, edges_)),
-      counts(arguments.take({"counts", Dtype::kInt64, {"bins + 2", "2"}, true}, counts_)),
-      labels(arguments.take_optional({"labels", Dtype::kInt64, {"n"}}, labels_)) {
+HistogramArrays::HistogramArrays(Arguments& arguments, const HistogramObjects& objects)
+    : points(arguments.take({.name = "points", .dtype = Dtype::kFloating, .sizes = {"n", "d"}},
+                            objects.points)),
+      edges(arguments.take(
+          {.name = "edges", .dtype = Dtype::kFloat64, .sizes = {"bins + 1"}, .on_host = true},
+          objects.edges)),
+      counts(arguments.take(
+          {.name = "counts", .dtype = Dtype::kInt64, .sizes = {"bins + 2", "2"}, .writable = true},
+          objects.counts)),
+      labels(arguments.take_optional({.name = "labels", .dtype = Dtype::kInt64, .sizes = {"n"}},
+                                     objects.labels)) {
   if (counts.size(0) != edges.size(0) + 1 || counts.size(1) != 2)
     throw py::value_error("counts: got shape (" + std::to_string(counts.size(0)) + ", " +
                           std::to_string(counts.size(1)) + "), wanted shape (" +
                           std::to_string(edges.size(0) + 1) + ", 2)");
+}
+
+Array take_log_sum(Arguments& arguments, py::handle log_sum) {
+  return arguments.take(
+      {.name = "log_sum", .dtype = Dtype::kFloat64, .sizes = {"m"}, .writable = true}, log_sum);
 }
 
 }  // namespace layerbits

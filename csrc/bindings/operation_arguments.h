@@ -1,5 +1,5 @@
-// What the modules of all back ends have alike: arguments of several verbs, signals, and how a
-// status becomes an exception.
+// The parts that the modules of all back ends share: the arguments of each operation, the dispatch
+// by dtype, signals, and the conversion of a status to an exception.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -12,74 +12,96 @@
 
 namespace layerbits {
 
-// Python answers signals in the main thread alone; other threads must not ask, for a daemon that
-// takes the lock while the interpreter ends is unwound.
+// Whether this is the main thread, which alone handles signals in Python. Other threads must not
+// poll: a daemon thread that takes the interpreter's lock while the interpreter exits is unwound.
 bool signals_arrive_here();
 bool signalled();
 
-// Throws what Python has raised meanwhile, or what the status says; nothing where it is ok.
+// Throws the exception that Python has raised meanwhile, or that of the status, if there is one.
 void raise(const Status& status);
+
+// Returns operation(T{}) for the dtype T of the floating arrays.
+template <typename Operation>
+Status for_dtype(const Arguments& arguments, const Operation& operation) {
+  return arguments.is_float32() ? operation(float{}) : operation(double{});
+}
 
 Metric metric_of(const std::string& name);
 
-// 0 where it is not given.
+// The tolerance, or 0 for none.
 double tolerance_of(const std::optional<double>& tolerance);
 
-// The arrays that say what mixture is meant where.
+// The Python objects of a mixture, by the names of the arguments.
+struct MixtureObjects {
+  pybind11::handle points, centers;
+  double sigma;
+  pybind11::handle weights, point_offsets, center_offsets;
+};
+
 struct MixtureArrays {
   Array points, centers, weights, point_offsets, center_offsets;
   double sigma;
 
-  MixtureArrays(Arguments& arguments, pybind11::handle points, pybind11::handle centers,
-                pybind11::handle weights, double sigma, pybind11::handle point_offsets,
-                pybind11::handle center_offsets);
+  MixtureArrays(Arguments& arguments, const MixtureObjects& objects);
 
   template <typename T>
   Mixture<T> view() const {
-    return {points.matrix<const T>(),
-            centers.matrix<const T>(),
-            weights.vector<const T>(),
-            sigma,
-            groups("point_offsets", point_offsets, points.size(0)),
-            groups("center_offsets", center_offsets, centers.size(0))};
+    return {.points = points.matrix<const T>(),
+            .centers = centers.matrix<const T>(),
+            .weights = weights.vector<const T>(),
+            .sigma = sigma,
+            .point_groups = groups("point_offsets", point_offsets, points.size(0)),
+            .center_groups = groups("center_offsets", center_offsets, centers.size(0))};
   }
 };
 
+struct GradientObjects {
+  pybind11::handle log_sum, upstream, d_points, d_centers, d_weights, d_sigma;
+};
+
 struct GradientArrays {
-  MixtureArrays mixture;
   Array log_sum, upstream, d_points, d_centers, d_weights, d_sigma;
 
-  GradientArrays(Arguments& arguments, pybind11::handle points, pybind11::handle centers,
-                 double sigma, pybind11::handle log_sum, pybind11::handle upstream,
-                 pybind11::handle weights, pybind11::handle point_offsets,
-                 pybind11::handle center_offsets, pybind11::handle d_points,
-                 pybind11::handle d_centers, pybind11::handle d_weights, pybind11::handle d_sigma);
+  GradientArrays(Arguments& arguments, const GradientObjects& objects);
 
   template <typename T>
   Gradient<T> view() const {
-    return {log_sum.vector<const double>(), upstream.vector<const double>(),
-            d_points.matrix<T>(),           d_centers.matrix<T>(),
-            d_weights.vector<T>(),          d_sigma.vector<double>()};
+    return {.log_sum = log_sum.vector<const double>(),
+            .upstream = upstream.vector<const double>(),
+            .d_points = d_points.matrix<T>(),
+            .d_centers = d_centers.matrix<T>(),
+            .d_weights = d_weights.vector<T>(),
+            .d_sigma = d_sigma.vector<double>()};
   }
+};
+
+struct GaussianObjects {
+  pybind11::handle points, means, factors, offsets, log_sum;
 };
 
 struct GaussianArrays {
   Array points, means, factors, offsets, log_sum;
 
-  GaussianArrays(Arguments& arguments, pybind11::handle points, pybind11::handle means,
-                 pybind11::handle factors, pybind11::handle offsets, pybind11::handle log_sum);
+  GaussianArrays(Arguments& arguments, const GaussianObjects& objects);
 
   template <typename T>
   Gaussians<T> view() const {
-    return {means.matrix<const T>(), factors.matrices<const T>(), offsets.vector<const T>()};
+    return {.means = means.matrix<const T>(),
+            .factors = factors.matrices<const T>(),
+            .offsets = offsets.vector<const T>()};
   }
+};
+
+struct HistogramObjects {
+  pybind11::handle points, edges, counts, labels;
 };
 
 struct HistogramArrays {
   Array points, edges, counts, labels;
 
-  HistogramArrays(Arguments& arguments, pybind11::handle points, pybind11::handle edges,
-                  pybind11::handle counts, pybind11::handle labels);
+  HistogramArrays(Arguments& arguments, const HistogramObjects& objects);
 };
+
+Array take_log_sum(Arguments& arguments, pybind11::handle log_sum);
 
 }  // namespace layerbits

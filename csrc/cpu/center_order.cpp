@@ -3,13 +3,13 @@
 namespace layerbits {
 namespace {
 
-// A part of the order that is still to be put under a node.
+// A part of the order that is still to be split.
 struct Part {
   int64_t first = 0, count = 0;
-  int64_t inner = 0;  // its node among the inner ones
+  int64_t inner = 0;  // index of its node among the inner nodes
 
   int64_t leaves() const { return divide_up(count, kLeafColumns); }
-  // Of whole leaves, the first half, rounded up: as kernel_table.h says.
+  // The columns of the first half of the leaves, rounded up, as kernel_table.h requires.
   int64_t half() const { return (leaves() + 1) / 2 * kLeafColumns; }
   Part first_half() const { return {first, half(), inner + 1}; }
   Part second_half() const {
@@ -74,17 +74,17 @@ class Ordering {
   int64_t widest(const Part& part) const {
     const uint32_t* order = order_.data() + part.first;
     const int64_t step = 1 + (part.count - 1) / kSample;
-    int64_t best = 0;
-    T most = -1;
+    int64_t widest_dim = 0;
+    T width = -1;
     for (int64_t k = 0; k < rows_.cols; ++k) {
-      T low = rows_(order[0], k), high = low;
+      T lower = rows_(order[0], k), upper = lower;
       for (int64_t i = step; i < part.count; i += step) {
-        low = std::min(low, rows_(order[i], k));
-        high = std::max(high, rows_(order[i], k));
+        lower = std::min(lower, rows_(order[i], k));
+        upper = std::max(upper, rows_(order[i], k));
       }
-      if (high - low > most) most = high - low, best = k;
+      if (upper - lower > width) width = upper - lower, widest_dim = k;
     }
-    return best;
+    return widest_dim;
   }
 
   const Matrix<const T>& rows_;

@@ -1,5 +1,5 @@
-// The order in which a tree takes centers: parts are halved along the dimension in which a sample
-// of them spreads farthest, down to leaves of kLeafColumns.
+// The order of the centers in a k-d tree: parts are halved along the dimension in which a sample of
+// them is widest, until a part is a leaf of kLeafColumns.
 #pragma once
 
 #include <vector>
@@ -11,15 +11,15 @@ namespace layerbits {
 
 inline constexpr int64_t kLeafColumns = kLeafBlocks * kBlock;
 
-// Where a part was halved: what lies above it came into the second half.
+// The plane that halves a part: the centers above it are in the second half.
 template <typename T>
 struct Plane {
   int64_t dim;
   T value;
 };
 
-// Puts the rows into `order` and the planes of the inner nodes, in the order of the nodes, into
-// `planes`. Coordinates must not be NaN.
+// Computes the order of the rows, and the planes of the inner nodes in the order of the nodes.
+// Coordinates must not be NaN.
 template <typename T>
 Status order_centers(const Matrix<const T>& centers, int threads, Cancellation& cancellation,
                      std::vector<uint32_t>& order, std::vector<Plane<T>>& planes);

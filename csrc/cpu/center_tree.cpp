@@ -7,7 +7,7 @@ namespace {
 
 double square(double x) { return x * x; }
 
-// In an order that compilers can vectorize.
+// Sums in an order that compilers can vectorize.
 double sum_of(const std::array<double, kLeafColumns>& terms) {
   std::array<double, kBlock> partial{};
   for (int64_t i = 0; i < kLeafColumns; i += kBlock)
@@ -17,12 +17,13 @@ double sum_of(const std::array<double, kLeafColumns>& terms) {
   return sum;
 }
 
-// Are all coordinates finite, and small enough beside sigma? Others have no order, or no box.
+// Whether all coordinates are finite and small enough relative to sigma. Other coordinates have no
+// order or no box.
 template <typename T>
-bool all_usual(const Setup<T>& setup) {
-  const Matrix<const T>& rows = setup.mixture.centers;
-  const double power = setup.scaling.power;
-  if (are_usual(*setup.kernels, rows, 0, rows.rows, power)) return true;
+bool are_all_usual(const MixtureProblem<T>& problem) {
+  const Matrix<const T>& rows = problem.mixture.centers;
+  const double power = problem.scaling.power;
+  if (are_usual(*problem.kernels, rows, 0, rows.rows, power)) return true;
   bool usual = true;
   for (int64_t i = 0; i < rows.rows; ++i)
     for (int64_t k = 0; k < rows.cols; ++k)
@@ -30,54 +31,22 @@ bool all_usual(const Setup<T>& setup) {
   return usual;
 }
 
-// Has a center less than 2^-1022 of the largest weight? Moments would lose it.
+// Whether a center has less than 2^-1022 of the largest weight, which would vanish in the moments.
 template <typename T>
-bool any_weight_underflows(const Setup<T>& setup) {
-  const Vector<const T>& weights = setup.mixture.weights;
+bool any_weight_underflows(const MixtureProblem<T>& problem) {
+  const Vector<const T>& weights = problem.mixture.weights;
   for (int64_t j = 0; weights && j < weights.size; ++j)
-    if (weights[j] > 0 && weights[j] / setup.largest_weight < std::numeric_limits<double>::min())
+    if (weights[j] > 0 && weights[j] / problem.largest_weight < std::numeric_limits<double>::min())
       return true;
   return false;
 }
 
 }  // namespace
 
-// Weight, mean and weighted sum of squared distances from it, of the centers of a node; and their
-// scatter, the sums of products for k <= l, where it is of use: it is empty in more than
-// kMomentDims dimensions, and where the centers are far apart.
 template <typename T>
-struct PackedTree<T>::Moments {
-  double weight = 0, spread = 0;
-  std::vector<double> mean, scatter;
-
-  explicit Moments(int64_t dim = 0)
-      : mean(size_t(dim)), scatter(size_t(dim <= kMomentDims ? dim * (dim + 1) / 2 : 0)) {}
-
-  // The mean of equal centers is theirs to the bit, and their spread 0.
-  void add(const Moments& other) {
-    if (other.weight == 0) return;
-    if (weight == 0) {
-      *this = other;
-      return;
-    }
-    const double share = other.weight / (weight + other.weight);
-    std::vector<double> apart(mean.size());
-    for (size_t k = 0; k < mean.size(); ++k) apart[k] = other.mean[k] - mean[k];
-    spread += other.spread;
-    for (const double x : apart) spread += weight * share * x * x;
-    if (other.scatter.empty()) scatter.clear();
-    for (size_t k = 0, i = 0; i < scatter.size(); ++k)
-      for (size_t l = k; l < mean.size(); ++l, ++i)
-        scatter[i] += other.scatter[i] + weight * share * apart[k] * apart[l];
-    for (size_t k = 0; k < mean.size(); ++k) mean[k] += share * apart[k];
-    weight += other.weight;
-  }
-};
-
-template <typename T>
-Status PackedTree<T>::build(const Setup<T>& setup, Cancellation& cancellation) {
-  const Matrix<const T>& centers = setup.mixture.centers;
-  usable_ = all_usual(setup) && !any_weight_underflows(setup);
+Status PackedTree<T>::build(const MixtureProblem<T>& problem, Cancellation& cancellation) {
+  const Matrix<const T>& centers = problem.mixture.centers;
+  usable_ = are_all_usual(problem) && !any_weight_underflows(problem);
   if (!usable_) return {};
   dim_ = centers.cols;
   count_ = centers.rows;
@@ -87,37 +56,39 @@ Status PackedTree<T>::build(const Setup<T>& setup, Cancellation& cancellation) {
   nodes_.resize(size_t((2 * leaves_ - 1) * node_size(dim_)));
 
   std::vector<uint32_t> order;
-  Status status = order_centers(centers, setup.threads, cancellation, order, planes_);
+  Status status = order_centers(centers, problem.threads, cancellation, order, planes_);
   if (!status.ok()) return status;
-  power_ = T(setup.scaling.power);
-  std::vector<Moments> moments(static_cast<size_t>(leaves_), Moments(dim_));
+  power_ = T(problem.scaling.power);
+  std::vector<NodeMoments> moments(static_cast<size_t>(leaves_), NodeMoments(dim_));
   constexpr int64_t kGrain = 64;
-  status = parallel_for(setup.threads, divide_up(leaves_, kGrain), cancellation, [&](int64_t item) {
-    for (int64_t leaf = item * kGrain; leaf < std::min(leaves_, (item + 1) * kGrain); ++leaf) {
-      pack_leaf(leaf, setup, order);
-      finish_leaf(leaf, setup, moments[leaf]);
-    }
-  });
+  status =
+      parallel_for(problem.threads, divide_up(leaves_, kGrain), cancellation, [&](int64_t item) {
+        for (int64_t leaf = item * kGrain; leaf < std::min(leaves_, (item + 1) * kGrain); ++leaf) {
+          pack_leaf(leaf, problem, order);
+          finish_leaf(leaf, problem, moments[leaf]);
+        }
+      });
   if (!status.ok()) return status;
-  nearby_ = T(16 * square(setup.scaling.fraction));
-  total_weight_ = finish_below(nodes_.data(), 0, leaves_, setup, moments).weight;
+  merging_variance_ = T(16 * square(problem.scaling.fraction));
+  total_weight_ = finish_inner_nodes(nodes_.data(), 0, leaves_, problem, moments).weight;
   return {};
 }
 
 template <typename T>
-void PackedTree<T>::pack_leaf(int64_t leaf, const Setup<T>& setup,
+void PackedTree<T>::pack_leaf(int64_t leaf, const MixtureProblem<T>& problem,
                               const std::vector<uint32_t>& order) {
   const int64_t first = leaf * kLeafColumns;
   const auto row_of = [&](int64_t i) { return order[first + i]; };
   pack_rows<NotFinite::kKeep>(
-      *setup.kernels, setup.mixture.centers, row_of, std::min(kLeafColumns, count_ - first), kBlock,
-      setup.scaling.power, std::array<T, 1>{T(kInfinity)},
-      [&](int64_t j) { return setup.offset(j); }, centers_.get() + first * (1 + dim_));
+      *problem.kernels, problem.mixture.centers, row_of, std::min(kLeafColumns, count_ - first),
+      kBlock, problem.scaling.power, std::array<T, 1>{T(kInfinity)},
+      [&](int64_t j) { return problem.offset(j); }, centers_.get() + first * (1 + dim_));
 }
 
-// Box and moments of a leaf.
+// Computes box and moments of a leaf.
 template <typename T>
-void PackedTree<T>::finish_leaf(int64_t leaf, const Setup<T>& setup, Moments& moments) {
+void PackedTree<T>::finish_leaf(int64_t leaf, const MixtureProblem<T>& problem,
+                                NodeMoments& moments) {
   T* node = nodes_.data();
   for (int64_t first = 0, leaves = leaves_; leaves > 1;) {
     const int64_t half = (leaves + 1) / 2;
@@ -133,48 +104,53 @@ void PackedTree<T>::finish_leaf(int64_t leaf, const Setup<T>& setup, Moments& mo
   std::array<double, kLeafColumns> weights{};
   for (int64_t i = 0; i < count; ++i) {
     const double offset = blocks[i / kBlock * kBlock * (1 + dim_) + i % kBlock];
-    weights[i] = setup.mixture.weights ? std::exp2(-setup.scaling.scale * offset) : 1.0;
+    weights[i] = problem.mixture.weights ? std::exp2(-problem.scaling.scale * offset) : 1.0;
     moments.weight += weights[i];
   }
-  // About the first center, so that equal centers have their own mean to the bit, and no spread.
-  std::vector<std::array<double, kLeafColumns>> apart(static_cast<size_t>(dim_));
+  // Relative to the first center, so that equal centers have an exact mean and no spread.
+  std::vector<std::array<double, kLeafColumns>> differences(static_cast<size_t>(dim_));
   std::array<double, kLeafColumns> terms;
   const double total = moments.weight > 0 ? moments.weight : 1;
   for (int64_t k = 0; k < dim_; ++k) {
     const double origin = blocks[(1 + k) * kBlock];
-    T low = T(origin), high = low;
+    T lower = T(origin), upper = lower;
     for (int64_t i = 0; i < kLeafColumns; ++i) {
-      const T x = i < count ? blocks[(i / kBlock * (1 + dim_) + 1 + k) * kBlock + i % kBlock] : low;
-      low = std::min(low, x);
-      high = std::max(high, x);
-      apart[k][i] = x - origin;
+      const T x =
+          i < count ? blocks[(i / kBlock * (1 + dim_) + 1 + k) * kBlock + i % kBlock] : lower;
+      lower = std::min(lower, x);
+      upper = std::max(upper, x);
+      differences[k][i] = x - origin;
     }
-    sides[kNodeSides * k] = low;
-    sides[kNodeSides * k + 1] = high;
-    for (int64_t i = 0; i < kLeafColumns; ++i) terms[i] = weights[i] * apart[k][i];
+    sides[kNodeSides * k] = lower;
+    sides[kNodeSides * k + 1] = upper;
+    for (int64_t i = 0; i < kLeafColumns; ++i) terms[i] = weights[i] * differences[k][i];
     const double shift = sum_of(terms) / total;
     moments.mean[k] = origin + shift;
-    for (int64_t i = 0; i < kLeafColumns; ++i) apart[k][i] -= shift;
-    for (int64_t i = 0; i < kLeafColumns; ++i) terms[i] = weights[i] * apart[k][i] * apart[k][i];
+    for (int64_t i = 0; i < kLeafColumns; ++i) differences[k][i] -= shift;
+    for (int64_t i = 0; i < kLeafColumns; ++i)
+      terms[i] = weights[i] * differences[k][i] * differences[k][i];
     moments.spread += sum_of(terms);
   }
-  if (!(moments.spread < total * square(setup.scaling.fraction))) moments.scatter.clear();
+  if (!(moments.spread < total * square(problem.scaling.fraction))) moments.scatter.clear();
   for (size_t k = 0, s = 0; s < moments.scatter.size(); ++k)
-    for (size_t l = k; l < apart.size(); ++l, ++s) {
-      for (int64_t i = 0; i < kLeafColumns; ++i) terms[i] = weights[i] * apart[k][i] * apart[l][i];
+    for (size_t l = k; l < differences.size(); ++l, ++s) {
+      for (int64_t i = 0; i < kLeafColumns; ++i)
+        terms[i] = weights[i] * differences[k][i] * differences[l][i];
       moments.scatter[s] = sum_of(terms);
     }
-  take_as_one(node, setup, moments);
+  set_merged_center(node, problem, moments);
 }
 
-// Taking centers as one at their mean changes their sum, per unit of weight and with distances in
-// sigmas, by at most half of their mean squared distance from it: the first order of a Taylor
-// series vanishes, and no second derivative of exp(-|u|^2/2) exceeds 1. With the second order taken
-// in, by at most 1.381/6 of that times the largest distance: no third derivative exceeds 1.381, at
-// t^2 = 3 - sqrt 6. What rounding moves the mean by counts with the largest slope, exp(-1/2).
+// The replacement of centers by one center at their mean changes their sum, per unit of weight and
+// with distances in units of sigma, by at most half of their mean squared distance from the mean:
+// the first order of a Taylor series vanishes, and no second derivative of exp(-|u|^2/2) exceeds 1.
+// With the second order included, the change is at most 1.381/6 of the mean squared distance times
+// the largest distance: no third derivative exceeds 1.381, its value at t^2 = 3 - sqrt 6. The
+// rounding error of the mean counts with the largest slope, exp(-1/2).
 template <typename T>
-void PackedTree<T>::take_as_one(T* node, const Setup<T>& setup, const Moments& moments) {
-  const double sigma = setup.scaling.fraction, variance = sigma * sigma;
+void PackedTree<T>::set_merged_center(T* node, const MixtureProblem<T>& problem,
+                                      const NodeMoments& moments) {
+  const double sigma = problem.scaling.fraction, variance = sigma * sigma;
   const double total = moments.weight > 0 ? moments.weight : 1;
   double largest = 0, length = 0;
   T* sides = node + kNodeExtras;
@@ -193,8 +169,8 @@ void PackedTree<T>::take_as_one(T* node, const Setup<T>& setup, const Moments& m
   const double moved = 16 * std::numeric_limits<double>::epsilon() * std::sqrt(length) / sigma;
   const double error = (with_moments ? second_order : half_trace) + std::exp(-0.5) * moved;
   node[0] = half_trace == 0 ? T(0) : std::isfinite(error) ? T(error * (1 + 0x1p-20)) : T(kInfinity);
-  // A weight over 1 is a factor: as an offset its logarithm would have to be rounded to T.
-  const double offset = -std::log2(moments.weight) / setup.scaling.scale;
+  // A weight above 1 is a factor: as an offset its logarithm would be rounded to T.
+  const double offset = -std::log2(moments.weight) / problem.scaling.scale;
   const double factor = std::max(moments.weight, 1.0);
   node[1] = T(std::max(offset, 0.0));
   node[2] = T(factor * (with_moments ? 1 - half_trace : 1));
@@ -207,35 +183,36 @@ void PackedTree<T>::take_as_one(T* node, const Setup<T>& setup, const Moments& m
       sides[i] = T((k == l ? 1 : 2) * factor * moments.scatter[i] / total / (2 * square(variance)));
 }
 
-// Fills in the inner nodes of a subtree, after its leaves.
+// Computes the inner nodes of a subtree whose leaves are finished.
 template <typename T>
-typename PackedTree<T>::Moments PackedTree<T>::finish_below(T* node, int64_t first, int64_t leaves,
-                                                            const Setup<T>& setup,
-                                                            const std::vector<Moments>& of_leaves) {
-  if (leaves == 1) return of_leaves[first];
+NodeMoments PackedTree<T>::finish_inner_nodes(T* node, int64_t first, int64_t leaves,
+                                              const MixtureProblem<T>& problem,
+                                              const std::vector<NodeMoments>& leaf_moments) {
+  if (leaves == 1) return leaf_moments[first];
   const int64_t half = (leaves + 1) / 2;
-  T* a = node + node_size(dim_);
-  T* b = node + 2 * half * node_size(dim_);
-  Moments moments = finish_below(a, first, half, setup, of_leaves);
-  moments.add(finish_below(b, first + half, leaves - half, setup, of_leaves));
+  T* first_child = node + node_size(dim_);
+  T* second_child = node + 2 * half * node_size(dim_);
+  NodeMoments moments = finish_inner_nodes(first_child, first, half, problem, leaf_moments);
+  moments.add(finish_inner_nodes(second_child, first + half, leaves - half, problem, leaf_moments));
   for (int64_t k = kNodeExtras; k < kNodeExtras + kNodeSides * dim_; k += kNodeSides) {
-    node[k] = std::min(a[k], b[k]);
-    node[k + 1] = std::max(a[k + 1], b[k + 1]);
+    node[k] = std::min(first_child[k], second_child[k]);
+    node[k + 1] = std::max(first_child[k + 1], second_child[k + 1]);
   }
-  take_as_one(node, setup, moments);
+  set_merged_center(node, problem, moments);
   return moments;
 }
 
 template <typename T>
-typename PackedTree<T>::Place PackedTree<T>::place(const T* query) const {
+typename PackedTree<T>::Position PackedTree<T>::find_position(const T* query) const {
   const T* node = nodes_.data();
   const Plane<T>* plane = planes_.data();
   int64_t first = 0, leaves = leaves_;
   T bound = T(kInfinity);
   for (;;) {
-    // By Jensen's inequality the centers of a node weigh as much as all of them would at the mean
-    // of their squared distances, which is that of their mean and their variance.
-    if (leaves == leaves_ || node[3] < nearby_)
+    // By Jensen's inequality the sum over the centers of a node is at least the kernel value at the
+    // mean of their squared distances, which is the squared distance of their mean plus their
+    // variance.
+    if (leaves == leaves_ || node[3] < merging_variance_)
       bound = std::min(bound, distance_to_mean(node, query) + node[4]);
     if (leaves == 1) break;
     const int64_t half = (leaves + 1) / 2;
@@ -272,33 +249,33 @@ T PackedTree<T>::distance_to_mean(const T* node, const T* query) const {
 }
 
 template <typename T>
-double PackedTree<T>::centers_taken(const T* query, T cutoff, T allowance) const {
-  struct Waiting {
+double PackedTree<T>::evaluated_centers(const T* query, T cutoff, T allowance) const {
+  struct Subtree {
     const T* node;
     int64_t leaves;
   };
-  std::vector<Waiting> waiting = {{nodes_.data(), leaves_}};
-  double taken = 0;
-  while (!waiting.empty()) {
-    const Waiting at = waiting.back();
-    waiting.pop_back();
+  std::vector<Subtree> stack = {{nodes_.data(), leaves_}};
+  double evaluated = 0;
+  while (!stack.empty()) {
+    const Subtree subtree = stack.back();
+    stack.pop_back();
     T distance = 0;
     for (int64_t k = 0; k < dim_; ++k) {
-      const T* sides = at.node + kNodeExtras + kNodeSides * k;
+      const T* sides = subtree.node + kNodeExtras + kNodeSides * k;
       const T outside = std::max(std::max(sides[0] - query[k], query[k] - sides[1]), T(0));
       distance += outside * outside;
     }
-    taken += 1;  // a look at a node costs about as much as a center
-    if (!(distance < cutoff) || at.node[0] <= allowance) continue;
-    if (at.leaves == 1) {
-      taken += kLeafColumns;
+    evaluated += 1;  // a visit to a node costs about as much as a center
+    if (!(distance < cutoff) || subtree.node[0] <= allowance) continue;
+    if (subtree.leaves == 1) {
+      evaluated += kLeafColumns;
       continue;
     }
-    const int64_t half = (at.leaves + 1) / 2;
-    waiting.push_back({at.node + 2 * half * node_size(dim_), at.leaves - half});
-    waiting.push_back({at.node + node_size(dim_), half});
+    const int64_t half = (subtree.leaves + 1) / 2;
+    stack.push_back({subtree.node + 2 * half * node_size(dim_), subtree.leaves - half});
+    stack.push_back({subtree.node + node_size(dim_), half});
   }
-  return taken;
+  return evaluated;
 }
 
 template class PackedTree<float>;

@@ -1,6 +1,7 @@
-// Rows in runs against columns in chunks, whose size depends on the dimension alone; the chunks of
-// a row are folded in their order. So the bits of a row depend neither on the number of threads nor
-// on the rows that are asked with it.
+// The log-sum-exp from all pairs: runs of rows against chunks of columns. The size of a chunk
+// depends on the dimension alone, and the chunks of a row are added in their order, so that the
+// bits of a row depend neither on the number of threads nor on the other rows of the call. Work is
+// divided by runs, or by chunks if rows are few.
 #include <cmath>
 #include <memory>
 
@@ -11,16 +12,18 @@ namespace {
 
 constexpr int64_t kRunRows = 128;  // rows that share a pass over a panel of columns
 
-// Large enough that folding costs nothing, small enough that Ctrl-C is answered between chunks;
-// sums inside a chunk are compensated.
+// Large enough that adding chunks costs nothing, small enough that Ctrl-C takes effect between
+// chunks; sums inside a chunk are compensated.
 int64_t chunk_blocks(int64_t dim) {
   return std::clamp<int64_t>((int64_t(1) << 20) / (dim + 16), 64, 8192) / kBlock;
 }
 
-// 2^exponent of an integer that is not positive. NaN gives 0: the sum is NaN then by itself.
-double power(double exponent) { return exponent > -2000 ? std::ldexp(1.0, int(exponent)) : 0.0; }
+// 2^exponent of an integer that is not positive. NaN gives 0: the sum itself is NaN in that case.
+double power_of_two(double exponent) {
+  return exponent > -2000 ? std::ldexp(1.0, int(exponent)) : 0.0;
+}
 
-// Adds other = (high + low) 2^reference to a sum of that form, exactly but for the last addition.
+// A sum (high + low) 2^reference. Adding another is exact but for the addition of the low parts.
 struct ScaledSum {
   double &reference, &high, &low;
 
@@ -31,16 +34,17 @@ struct ScaledSum {
       return;
     }
     const double top = std::max(reference, other_reference);
-    const double mine = power(reference - top), theirs = power(other_reference - top);
-    const double a = high * mine, b = other_high * theirs;
+    const double factor = power_of_two(reference - top);
+    const double other_factor = power_of_two(other_reference - top);
+    const double a = high * factor, b = other_high * other_factor;
     high = a + b;
     const double part = high - a;
-    low = low * mine + other_low * theirs + ((a - (high - part)) + (b - part));
+    low = low * factor + other_low * other_factor + ((a - (high - part)) + (b - part));
     reference = top;
   }
 };
 
-// Sums of rows in double, in the tiles that the kernel of logarithms takes.
+// Sums of rows in double, in the tiles that the kernel of logarithms reads.
 class ScaledSums {
  public:
   ScaledSums(int64_t count, int lanes)
@@ -65,32 +69,33 @@ class ScaledSums {
 template <typename T>
 class DenseSum {
  public:
-  DenseSum(const Setup<T>& setup, Vector<double> log_sum)
-      : setup_(setup),
-        mixture_(setup.mixture),
+  DenseSum(const MixtureProblem<T>& problem, Vector<double> log_sum)
+      : problem_(problem),
+        mixture_(problem.mixture),
         log_sum_(log_sum),
-        lanes_(setup.kernels->lanes),
-        chunk_(chunk_blocks(setup.mixture.points.cols)),
-        block_size_(kBlock * (1 + setup.mixture.points.cols)),
-        runs_(split_into_runs(setup.mixture.point_groups, kRunRows)) {}
+        lanes_(problem.kernels->lanes),
+        chunk_(chunk_blocks(problem.mixture.points.cols)),
+        block_size_(kBlock * (1 + problem.mixture.points.cols)),
+        runs_(split_into_runs(problem.mixture.point_groups, kRunRows)) {}
 
   Status run(Cancellation& cancellation) {
     Status status = pack_centers(cancellation);
     if (!status.ok()) return status;
-    const bool many = int64_t(runs_.size()) >= 8 * int64_t(setup_.threads) || setup_.threads == 1;
-    status = many ? sum_by_runs(cancellation) : sum_by_chunks(cancellation);
+    const bool many_runs =
+        int64_t(runs_.size()) >= 8 * int64_t(problem_.threads) || problem_.threads == 1;
+    status = many_runs ? sum_by_runs(cancellation) : sum_by_chunks(cancellation);
     if (!status.ok()) return status;
     return points_too_large_ ? too_far_from_zero("points") : Status{};
   }
 
  private:
-  // Each group starts a block of its own.
+  // Each group starts a new block.
   Status pack_centers(Cancellation& cancellation) {
     const Groups& groups = mixture_.center_groups;
     first_block_.assign(size_t(groups.count()) + 1, 0);
     for (int64_t g = 0; g < groups.count(); ++g)
       first_block_[g + 1] = first_block_[g] + divide_up(groups.end(g) - groups.begin(g), kBlock);
-    // Not zeroed first: that would be slow, on one thread, and deaf to Ctrl-C.
+    // Uninitialised: zeroing is slow, serial and not interruptible.
     centers_ = std::make_unique_for_overwrite<T[]>(size_t(first_block_.back() * block_size_));
     nan_ = std::vector<std::atomic<bool>>(size_t(groups.count()));
     const std::vector<Run> runs = split_into_runs(groups, 64 * kBlock);
@@ -99,12 +104,12 @@ class DenseSum {
       const Run& run = runs[r];
       const int64_t block =
           first_block_[run.group] + (run.first - groups.begin(run.group)) / kBlock;
-      const Found found = pack<NotFinite::kKeep>(
-          *setup_.kernels, mixture_.centers, run.first, run.count, kBlock, setup_.scaling.power,
-          std::array<T, 1>{T(kInfinity)}, [&](int64_t j) { return setup_.offset(j); },
+      const UnusualValues unusual = pack<NotFinite::kKeep>(
+          *problem_.kernels, mixture_.centers, run.first, run.count, kBlock, problem_.scaling.power,
+          std::array<T, 1>{T(kInfinity)}, [&](int64_t j) { return problem_.offset(j); },
           centers_.get() + block * block_size_);
-      if (found.too_large) too_large = true;
-      if (found.nan) nan_[run.group] = true;
+      if (unusual.too_large) too_large = true;
+      if (unusual.nan) nan_[run.group] = true;
     });
     if (!status.ok()) return status;
     return too_large ? too_far_from_zero("centers") : Status{};
@@ -112,8 +117,8 @@ class DenseSum {
 
   template <typename Work>
   Status for_each(int64_t count, Cancellation& cancellation, const Work& work) const {
-    const int64_t grain = 1 + count / (32 * int64_t(setup_.threads));
-    return parallel_for(setup_.threads, divide_up(count, grain), cancellation, [&](int64_t item) {
+    const int64_t grain = 1 + count / (32 * int64_t(problem_.threads));
+    return parallel_for(problem_.threads, divide_up(count, grain), cancellation, [&](int64_t item) {
       for (int64_t i = item * grain; i < std::min(count, (item + 1) * grain); ++i) work(i);
     });
   }
@@ -123,17 +128,18 @@ class DenseSum {
       const Run& run = runs_[r];
       const std::vector<T> tiles = pack_tiles(run);
       std::vector<T> state(static_cast<size_t>(state_size(run)));
-      ScaledSums sums(run.count, setup_.table->f64.lanes);
+      ScaledSums sums(run.count, problem_.table->f64.lanes);
       for (int64_t c = 0; c < chunks(run); ++c) {
         if (cancellation.requested()) return;
         evaluate(run, c, tiles.data(), state.data());
-        fold(run, state.data(), sums);
+        add(run, state.data(), sums);
       }
       finish(run, sums);
     });
   }
 
-  // Few rows against many columns: chunks are the pieces of work, and their sums wait to be folded.
+  // For few rows and many columns: chunks are the pieces of work, and their sums are added at the
+  // end.
   Status sum_by_chunks(Cancellation& cancellation) {
     const int64_t count = int64_t(runs_.size());
     std::vector<int64_t> first_piece(size_t(count) + 1, 0), first_value(size_t(count) + 1, 0);
@@ -146,15 +152,15 @@ class DenseSum {
       return states.data() + first_value[r] + c * state_size(runs_[r]);
     };
     Status status =
-        parallel_for(setup_.threads, first_piece.back(), cancellation, [&](int64_t piece) {
+        parallel_for(problem_.threads, first_piece.back(), cancellation, [&](int64_t piece) {
           const auto after = std::upper_bound(first_piece.begin(), first_piece.end(), piece);
           const int64_t r = after - first_piece.begin() - 1, c = piece - first_piece[r];
           evaluate(runs_[r], c, pack_tiles(runs_[r]).data(), state(r, c));
         });
     if (!status.ok()) return status;
-    return parallel_for(setup_.threads, count, cancellation, [&](int64_t r) {
-      ScaledSums sums(runs_[r].count, setup_.table->f64.lanes);
-      for (int64_t c = 0; c < chunks(runs_[r]); ++c) fold(runs_[r], state(r, c), sums);
+    return parallel_for(problem_.threads, count, cancellation, [&](int64_t r) {
+      ScaledSums sums(runs_[r].count, problem_.table->f64.lanes);
+      for (int64_t c = 0; c < chunks(runs_[r]); ++c) add(runs_[r], state(r, c), sums);
       finish(runs_[r], sums);
     });
   }
@@ -168,35 +174,35 @@ class DenseSum {
 
   std::vector<T> pack_tiles(const Run& run) {
     std::vector<T> packed(size_t(tiles(run) * lanes_ * mixture_.points.cols));
-    const Found found = pack<NotFinite::kKeep>(
-        *setup_.kernels, mixture_.points, run.first, run.count, lanes_, setup_.scaling.power,
+    const UnusualValues unusual = pack<NotFinite::kKeep>(
+        *problem_.kernels, mixture_.points, run.first, run.count, lanes_, problem_.scaling.power,
         std::array<T, 0>{}, [](int64_t) { return std::array<T, 0>{}; }, packed.data());
-    if (found.too_large) points_too_large_ = true;
+    if (unusual.too_large) points_too_large_ = true;
     return packed;
   }
 
   void evaluate(const Run& run, int64_t c, const T* packed, T* state) const {
     const int64_t first = c * chunk_, count = std::min(chunk_, blocks(run) - first);
-    setup_.kernels->log_sum_exp_isotropic(
+    problem_.kernels->log_sum_exp_isotropic(
         packed, tiles(run), centers_.get() + (first_block_[run.group] + first) * block_size_, count,
-        mixture_.points.cols, setup_.scaling.scale, state);
+        mixture_.points.cols, problem_.scaling.scale, state);
   }
 
-  void fold(const Run& run, const T* state, ScaledSums& sums) const {
+  void add(const Run& run, const T* state, ScaledSums& sums) const {
     for (int64_t i = 0; i < run.count; ++i) {
-      const T* of_row = state + (i / lanes_) * 3 * lanes_ + i % lanes_;
-      sums[i].add(of_row[0], of_row[lanes_], of_row[2 * lanes_]);
+      const T* sum = state + (i / lanes_) * 3 * lanes_ + i % lanes_;
+      sums[i].add(sum[0], sum[lanes_], sum[2 * lanes_]);
     }
   }
 
   void finish(const Run& run, const ScaledSums& sums) const {
-    const std::vector<double> found = sums.logarithms(setup_.table->f64);
-    // Kernels may pass over a block, so they cannot tell that a center has NaN.
-    const double shift = nan_[run.group] ? kNan : std::log(setup_.largest_weight);
-    for (int64_t i = 0; i < run.count; ++i) log_sum_[run.first + i] = found[i] + shift;
+    const std::vector<double> logs = sums.logarithms(problem_.table->f64);
+    // A kernel may skip a block, so its sum need not be NaN if a center is.
+    const double shift = nan_[run.group] ? kNan : std::log(problem_.largest_weight);
+    for (int64_t i = 0; i < run.count; ++i) log_sum_[run.first + i] = logs[i] + shift;
   }
 
-  const Setup<T>& setup_;
+  const MixtureProblem<T>& problem_;
   const Mixture<T>& mixture_;
   const Vector<double> log_sum_;
   const int lanes_;
@@ -211,12 +217,12 @@ class DenseSum {
 }  // namespace
 
 template <typename T>
-Status dense_log_sum_exp(const Setup<T>& setup, Vector<double> log_sum,
+Status dense_log_sum_exp(const MixtureProblem<T>& problem, Vector<double> log_sum,
                          Cancellation& cancellation) {
-  return DenseSum<T>(setup, log_sum).run(cancellation);
+  return DenseSum<T>(problem, log_sum).run(cancellation);
 }
 
-template Status dense_log_sum_exp(const Setup<float>&, Vector<double>, Cancellation&);
-template Status dense_log_sum_exp(const Setup<double>&, Vector<double>, Cancellation&);
+template Status dense_log_sum_exp(const MixtureProblem<float>&, Vector<double>, Cancellation&);
+template Status dense_log_sum_exp(const MixtureProblem<double>&, Vector<double>, Cancellation&);
 
 }  // namespace layerbits

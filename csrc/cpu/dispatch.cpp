@@ -40,7 +40,7 @@ std::vector<const KernelTable*> probe() {
   return levels;
 }
 
-// All names, so that a cap above what this machine has is understood.
+// All names: LAYERBITS_MAX_ISA may name a level above those of this machine.
 constexpr std::string_view kX86[] = {"avx512", "avx2", "sse2"};
 constexpr std::string_view kArm[] = {"neon"};
 
@@ -77,8 +77,9 @@ Status find_level(std::string_view level, const KernelTable*& table) {
   const char* cap = std::getenv("LAYERBITS_MAX_ISA");
   if (cap == nullptr || *cap == '\0') return table = levels.front(), Status{};
   if (rank(cap) == 0)
-    return Status::bad_value("LAYERBITS_MAX_ISA: got '" + std::string(cap) +
-                             "', wanted one of avx512, avx2, sse2, neon; unset it for the best");
+    return Status::bad_value(
+        "LAYERBITS_MAX_ISA: got '" + std::string(cap) +
+        "', wanted one of avx512, avx2, sse2, neon; unset it for the best level");
   for (const KernelTable* candidate : levels)
     if (rank(candidate->level) <= rank(cap)) return table = candidate, Status{};
   return table = levels.back(), Status{};

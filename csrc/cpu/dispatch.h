@@ -1,4 +1,4 @@
-// Which kernels this build has and this machine can run, best first.
+// The ISA levels that this build contains and this machine can run.
 #pragma once
 
 #include <string_view>
@@ -12,7 +12,15 @@ namespace layerbits {
 // The levels that the CPU and the operating system support, best first; never empty.
 const std::vector<const KernelTable*>& usable_levels();
 
-// The table for `level`, or for an empty name the best one that LAYERBITS_MAX_ISA allows.
+// The table for `level`; for an empty name the best one that LAYERBITS_MAX_ISA allows.
 Status find_level(std::string_view level, const KernelTable*& table);
+
+template <typename T>
+const Kernels<T>& kernels_of(const KernelTable& table) {
+  if constexpr (sizeof(T) == sizeof(float))
+    return table.f32;
+  else
+    return table.f64;
+}
 
 }  // namespace layerbits

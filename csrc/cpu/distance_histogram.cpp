@@ -1,23 +1,24 @@
-// Runs of rows are the pieces of work; a run meets the columns from its own first row on, cell by
-// cell. Counts and maxima do not depend on who finds them, so threads keep their own and the end
-// joins them.
+// The histogram of pairwise distances and their maximum. A piece of work is a run of rows, which is
+// compared with the columns from its first row on, cell by cell. Counts and maxima do not depend on
+// their order, so each thread has its own, and they are joined at the end.
 #include <memory>
 
 #include "../api/distance_bins.h"
 #include "cpu_operations.h"
-#include "setup.h"
+#include "dispatch.h"
+#include "packing.h"
 
 namespace layerbits {
 namespace {
 
 constexpr int64_t kRunRows = 128;
 
-// So few that Ctrl-C is answered between cells, and that a cell stays in the second-level cache.
+// Few enough that Ctrl-C takes effect between cells and that a cell fits the second-level cache.
 int64_t cell_columns(int64_t dim) {
   return std::clamp<int64_t>((int64_t(1) << 22) / (dim + 16), kBlock, 128) / kBlock * kBlock;
 }
 
-// Sums in partial sums, as the kernels do.
+// In partial sums of 32 dimensions, as in the kernels.
 template <typename T>
 double squared_length(const Matrix<const T>& rows, int64_t i, double factor) {
   double total = 0;
@@ -38,7 +39,7 @@ class Pairs {
   Pairs(const Matrix<const T>& points, Metric metric, Cancellation& cancellation)
       : points_(points), metric_(metric), cancellation_(cancellation) {}
 
-  // Looks at the values, normalizes and packs.
+  // Checks the values, normalizes them for the cosine metric, and packs columns.
   Status prepare(const Execution& execution) {
     const KernelTable* table = nullptr;
     if (Status status = find_level(execution.level, table); !status.ok()) return status;
@@ -47,7 +48,7 @@ class Pairs {
     threads_ = worthwhile_threads(execution.threads, double(points_.rows) * double(points_.rows),
                                   points_.cols);
     threads_ = int(std::clamp<int64_t>(int64_t(runs_.size()), 1, threads_));
-    if (Status status = look_at_values(); !status.ok()) return status;
+    if (Status status = check_values(); !status.ok()) return status;
     blocks_ = divide_up(points_.rows, kBlock);
     columns_ = std::make_unique_for_overwrite<T[]>(size_t(blocks_ * kBlock * points_.cols));
     return for_each_run([&](int64_t r) {
@@ -55,8 +56,8 @@ class Pairs {
     });
   }
 
-  // Calls visit(worker, row, column, columns, squares) for every tile of rows from `row` on and
-  // some columns from `column` on, which leave out no pair of a row with a later column.
+  // Calls visit(worker, row, column, columns, squares) for tiles of rows from `row` on and columns
+  // from `column` on, which together contain every pair of a row with a later column.
   template <typename Visit>
   Status for_each_tile(const Visit& visit) const {
     const int64_t cell = cell_columns(points_.cols) / kBlock, lanes = kernels->lanes;
@@ -64,7 +65,7 @@ class Pairs {
     return parallel_for(threads_, threads_, cancellation_, [&](int64_t worker) {
       std::vector<T> tiles(static_cast<size_t>(kRunRows * points_.cols));
       std::vector<T> squares(static_cast<size_t>(kRunRows * cell * kBlock));
-      // The longest runs come first, so that threads end together.
+      // Runs with the most columns come first, so that threads finish at about the same time.
       for (int64_t r; (r = next.fetch_add(1)) < int64_t(runs_.size());) {
         const Run& run = runs_[r];
         const int64_t count = divide_up(run.count, lanes);
@@ -100,16 +101,16 @@ class Pairs {
         [](int64_t) { return std::array<T, 0>{}; }, out);
   }
 
-  Status look_at_values() {
+  Status check_values() {
     std::vector<double> largest(static_cast<size_t>(points_.rows));
     Status status = for_each_run([&](int64_t r) {
       for (int64_t i = runs_[r].first; i < runs_[r].first + runs_[r].count; ++i) {
-        T most = 0, zero = 0;  // 0 times what is not finite is NaN, and stays it in a sum
+        T size = 0, zero = 0;  // 0 times a value that is not finite is NaN, and so is its sum
         for (int64_t k = 0; k < points_.cols; ++k) {
-          most = std::max(most, std::abs(points_(i, k)));
+          size = std::max(size, std::abs(points_(i, k)));
           zero += points_(i, k) * T(0);
         }
-        largest[i] = double(most + zero);
+        largest[i] = double(size + zero);
       }
     });
     if (!status.ok()) return status;
@@ -119,8 +120,8 @@ class Pairs {
                                  ", wanted finite numbers");
       if (largest[i] == 0 && metric_ == Metric::kCosine)
         return Status::bad_value("points: got only zeros in row " + std::to_string(i) +
-                                 ", which has no direction, wanted none such under the metric "
-                                 "cosine; leave the row out, or take the metric euclidean");
+                                 ", which has no direction, wanted none under the metric "
+                                 "cosine; remove the row, or use the metric euclidean");
     }
     rows_ = points_;
     if (metric_ == Metric::kCosine) return normalize(largest);
@@ -167,17 +168,17 @@ Status distance_histogram(const Matrix<const T>& points, Vector<const int64_t> l
   const DistanceBins<T> bins = distance_bins(first, edges, metric, pairs.power());
   std::vector<int64_t> classes(size_t(points.rows), 0);
   for (int64_t i = 0; labels && i < points.rows; ++i) classes[i] = labels[i];
-  std::vector<std::vector<int64_t>> found(size_t(pairs.threads()),
-                                          std::vector<int64_t>(size_t(2 * size), 0));
+  std::vector<std::vector<int64_t>> worker_counts(size_t(pairs.threads()),
+                                                  std::vector<int64_t>(size_t(2 * size), 0));
   Status status = pairs.for_each_tile(
       [&](int64_t worker, int64_t row, int64_t column, int64_t columns, const T* squares) {
         pairs.kernels->count_pairs(squares, row, column, columns, classes.data(), bins,
-                                   found[worker].data());
+                                   worker_counts[worker].data());
       });
   if (!status.ok()) return status;
   for (int64_t i = 0; i < 2 * size; ++i) {
     int64_t& count = counts(i / 2, i % 2) = 0;
-    for (const std::vector<int64_t>& one : found) count += one[i];
+    for (const std::vector<int64_t>& partial : worker_counts) count += partial[i];
   }
   return {};
 }
@@ -188,18 +189,19 @@ Status largest_distance(const Matrix<const T>& points, Metric metric, double& la
   Pairs<T> pairs(points, metric, execution.cancellation);
   if (Status status = pairs.prepare(execution); !status.ok()) return status;
   const int lanes = pairs.kernels->lanes;
-  std::vector<T> most(size_t(pairs.threads()), T(0));
+  std::vector<T> worker_squares(size_t(pairs.threads()), T(0));
   Status status = pairs.for_each_tile(
       [&](int64_t worker, int64_t row, int64_t, int64_t columns, const T* squares) {
         const int rows = int(std::min<int64_t>(lanes, points.rows - row));
-        std::array<T, kMaxLanes> of_lanes{};
+        std::array<T, kMaxLanes> lane_squares{};
         for (int64_t c = 0; c < columns; ++c, squares += lanes)
           for (int lane = 0; lane < rows; ++lane)
-            of_lanes[lane] = std::max(of_lanes[lane], squares[lane]);
-        most[worker] = std::max(most[worker], *std::max_element(of_lanes.begin(), of_lanes.end()));
+            lane_squares[lane] = std::max(lane_squares[lane], squares[lane]);
+        worker_squares[worker] = std::max(
+            worker_squares[worker], *std::max_element(lane_squares.begin(), lane_squares.end()));
       });
   if (!status.ok()) return status;
-  const T square = *std::max_element(most.begin(), most.end());
+  const T square = *std::max_element(worker_squares.begin(), worker_squares.end());
   largest = metric == Metric::kCosine ? std::min(double(square) / 2, 2.0)
                                       : double(std::sqrt(square)) / pairs.power();
   return {};

@@ -1,14 +1,16 @@
-// Components are packed once, points run by run. A run of points goes over all components in their
-// order, so that a row's bits depend on nothing but its point.
+// The log-sum-exp of Gaussians with covariances of their own. Components are packed once, points
+// run by run. A run of points takes all components in their order, so that the bits of a row depend
+// on its point alone.
 #include <memory>
 
 #include "cpu_operations.h"
-#include "setup.h"
+#include "dispatch.h"
+#include "packing.h"
 
 namespace layerbits {
 namespace {
 
-// The largest size of the finite ones of some values, and what else is among them.
+// The largest size of the finite values, and whether there are infinite values or NaN.
 struct Extent {
   double largest = 0;
   bool infinite = false, nan = false;
@@ -43,11 +45,11 @@ class GaussianSum {
   Status run(Cancellation& cancellation) {
     if (Status status = find_largest_offset(); !status.ok()) return status;
     if (Status status = pack_components(cancellation); !status.ok()) return status;
-    // 16 tiles share a pass over the components; fewer where rows are few for the threads, and
-    // where a block is so much work that Ctrl-C would wait.
-    const int64_t most = std::clamp<int64_t>((1 << 21) / (kBlock * size_), 4, 16);
+    // 16 tiles share a pass over the components: fewer if there are few rows for the threads, or if
+    // a block is so much work that Ctrl-C would have to wait.
+    const int64_t max_tiles = std::clamp<int64_t>((1 << 21) / (kBlock * size_), 4, 16);
     const int64_t share = divide_up(points_.rows, kernels_.lanes) / (4 * threads_);
-    const int64_t run_rows = kernels_.lanes * std::clamp<int64_t>(share, 1, most);
+    const int64_t run_rows = kernels_.lanes * std::clamp<int64_t>(share, 1, max_tiles);
     Status status =
         parallel_for(threads_, divide_up(points_.rows, run_rows), cancellation, [&](int64_t r) {
           const int64_t first = r * run_rows;
@@ -78,22 +80,22 @@ class GaussianSum {
   }
 
   Status pack_components(Cancellation& cancellation) {
-    // Not zeroed first: that would be slow, on one thread, and deaf to Ctrl-C.
+    // Uninitialised: zeroing is slow, serial and not interruptible.
     components_ = std::make_unique_for_overwrite<T[]>(size_t(blocks_ * kBlock * size_));
-    std::vector<Extents> found(static_cast<size_t>(blocks_));
+    std::vector<Extents> block_extents(static_cast<size_t>(blocks_));
     Status status = parallel_for(threads_, blocks_, cancellation, [&](int64_t b) {
-      for (int64_t j = b * kBlock; j < (b + 1) * kBlock; ++j) pack_component(j, found[b]);
+      for (int64_t j = b * kBlock; j < (b + 1) * kBlock; ++j) pack_component(j, block_extents[b]);
     });
-    for (const Extents& some : found) {
-      extents_.means.add(some.means);
-      extents_.factors.add(some.factors);
+    for (const Extents& block : block_extents) {
+      extents_.means.add(block.means);
+      extents_.factors.add(block.factors);
     }
     nan_ |= extents_.means.nan || extents_.factors.nan;
     return status;
   }
 
-  // A place beyond the last component, and one that weighs nothing, get an offset of +inf.
-  void pack_component(int64_t j, Extents& found) const {
+  // Padding and components of no weight get an offset of +inf.
+  void pack_component(int64_t j, Extents& extents) const {
     T* out = components_.get() + j * size_;
     std::fill_n(out, size_, T(0));
     *out = T(kInfinity);
@@ -102,8 +104,8 @@ class GaussianSum {
     for (int64_t k = 0; k < dim_; ++k) mean.add(gaussians_.means(j, k));
     for (int64_t r = 0; r < dim_; ++r)
       for (int64_t k = 0; k <= r; ++k) factor.add(gaussians_.factors(j, r, k));
-    found.means.add(mean);
-    found.factors.add(factor);
+    extents.means.add(mean);
+    extents.factors.add(factor);
     const double offset = 2 * (largest_offset_ - gaussians_.offsets[j]);
     const bool finite = !(mean.infinite || mean.nan || factor.infinite || factor.nan);
     if (!finite || !(offset < std::numeric_limits<T>::max())) return;
@@ -123,7 +125,7 @@ class GaussianSum {
       for (int64_t k = 0; k < dim_; ++k) rows[i].add(points_(first + i, k));
       all.add(rows[i]);
     }
-    // Then no sum of products overflows, so that infinity is never taken from infinity.
+    // Below this limit no sum of products overflows, so infinity is never subtracted from infinity.
     const double reach = all.largest + extents_.means.largest;
     const double limit = std::numeric_limits<T>::max() / 2;
     if (!(reach < limit) || !(reach * extents_.factors.largest * double(dim_) < limit)) {
@@ -146,7 +148,7 @@ class GaussianSum {
         [](int64_t) { return std::array<T, 0>{}; }, packed.data());
     for (int64_t t = 0; t < tiles; ++t)
       std::fill_n(state.data() + 3 * t * lanes, lanes, -std::numeric_limits<T>::max());
-    // Components that stay in the second-level cache while all tiles pass over them.
+    // Blocks that stay in the second-level cache while all tiles take them.
     const int64_t chunk = std::max<int64_t>(1, (1 << 15) / (kBlock * size_));
     for (int64_t b = 0; b < blocks_ && !cancellation.requested(); b += chunk)
       kernels_.log_sum_exp_full(packed.data(), tiles, components_.get() + b * kBlock * size_,
@@ -164,7 +166,7 @@ class GaussianSum {
   const int64_t dim_, size_, blocks_;
   double largest_offset_ = -kInfinity;
   Extents extents_;
-  bool nan_ = false;  // has a component any
+  bool nan_ = false;  // whether a component has NaN
   std::unique_ptr<T[]> components_;
   std::atomic<bool> too_large_{false};
 };

@@ -1,9 +1,10 @@
+// The choice of a method for the log-sum-exp.
 #include "log_sum_exp_methods.h"
 
 namespace layerbits {
 namespace {
 
-bool all_small(const Groups& points, const Groups& centers) {
+bool are_all_small(const Groups& points, const Groups& centers) {
   for (int64_t g = 0; g < points.count(); ++g)
     if (points.end(g) - points.begin(g) > kSmallGroupPoints ||
         centers.end(g) - centers.begin(g) > kSmallGroupCenters)
@@ -11,7 +12,7 @@ bool all_small(const Groups& points, const Groups& centers) {
   return points.count() > 1;
 }
 
-// A tree needs one group that has centers, and counts them in 32 bits.
+// A tree needs one group with centers, which it counts in 32 bits.
 template <typename T>
 bool may_prune(const Mixture<T>& mixture, Method method) {
   return method != Method::kDense && mixture.point_groups.count() == 1 && mixture.points.rows > 0 &&
@@ -23,18 +24,18 @@ bool may_prune(const Mixture<T>& mixture, Method method) {
 template <typename T>
 Status log_sum_exp_isotropic(const Mixture<T>& mixture, const Accuracy& accuracy,
                              Vector<double> log_sum, Execution execution, Method& used) {
-  Setup<T> setup{mixture};
-  if (Status status = setup.prepare(execution); !status.ok()) return status;
+  MixtureProblem<T> problem{mixture};
+  if (Status status = problem.prepare(execution); !status.ok()) return status;
   if (may_prune(mixture, accuracy.method)) {
     bool done = false;
-    Status status = pruned_log_sum_exp(setup, accuracy, log_sum, execution.cancellation, done);
+    Status status = pruned_log_sum_exp(problem, accuracy, log_sum, execution.cancellation, done);
     used = Method::kPruned;
     if (!status.ok() || done) return status;
   }
   used = Method::kDense;
-  return all_small(mixture.point_groups, mixture.center_groups)
-             ? small_groups_log_sum_exp(setup, log_sum, execution.cancellation)
-             : dense_log_sum_exp(setup, log_sum, execution.cancellation);
+  return are_all_small(mixture.point_groups, mixture.center_groups)
+             ? small_groups_log_sum_exp(problem, log_sum, execution.cancellation)
+             : dense_log_sum_exp(problem, log_sum, execution.cancellation);
 }
 
 template Status log_sum_exp_isotropic(const Mixture<float>&, const Accuracy&, Vector<double>,

@@ -1,7 +1,9 @@
+// The peak of multiply-adds of this machine, to which benchmarks compare the kernels.
 #include <algorithm>
+#include <atomic>
 
 #include "cpu_operations.h"
-#include "setup.h"
+#include "dispatch.h"
 
 namespace layerbits {
 

@@ -1,6 +1,5 @@
-// From the caller's arrays to the layouts of kernel_table.h. Copies are made once, in O((n + m) d),
-// straight from strided memory; scaling by a power of two is exact, and makes kernels independent
-// of the size of sigma.
+// Packing of the caller's arrays into the layouts of kernel_table.h: one copy in O((n + m) d), from
+// strided memory, scaled by a power of two. Must not compute anything that rounds.
 #pragma once
 
 #include <algorithm>
@@ -19,7 +18,10 @@
 
 namespace layerbits {
 
-// Rows [first, first + count) of one group, small enough to be one piece of work.
+inline constexpr double kInfinity = std::numeric_limits<double>::infinity();
+inline constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+
+// Rows [first, first + count) of one group, few enough to be one piece of work.
 struct Run {
   int64_t group, first, count;
 };
@@ -32,17 +34,17 @@ inline std::vector<Run> split_into_runs(const Groups& groups, int64_t largest) {
   return runs;
 }
 
-// What becomes of a coordinate that is not finite: the log-sum-exp sees it; a gradient must not
-// multiply it by a weight of 0, and knows by the extra values whether the row is absent or NaN.
+// The treatment of coordinates that are not finite. The log-sum-exp keeps them. A gradient sets
+// them to zero, because it must not multiply them by a weight of 0; extra values mark such rows.
 enum class NotFinite { kKeep, kZero };
 
-// What packing found besides ordinary numbers.
-struct Found {
-  bool too_large = false;  // a finite value that leaves the range
+// The unusual values among packed rows.
+struct UnusualValues {
+  bool too_large = false;  // a finite value whose scaled size exceeds the range
   bool nan = false;
 };
 
-// A tile of kWidth rows, coordinate by coordinate: unrolled, so that it is written in wide stores.
+// Packs a tile of kWidth rows. The inner loop is unrolled, so that the compiler uses wide stores.
 template <int kWidth, typename T>
 void transpose(const Matrix<const T>& rows, int64_t first, T factor, T* out) {
   const T* row = &rows(first, 0);
@@ -50,38 +52,38 @@ void transpose(const Matrix<const T>& rows, int64_t first, T factor, T* out) {
     for (int lane = 0; lane < kWidth; ++lane) out[lane] = row[lane * rows.row_stride] * factor;
 }
 
-// Packs the coordinates of rows row_of(0), ..., row_of(count - 1) as one tile of `width`, with
-// zeros in the places that are left over, and looks closer where kernels find something unusual in
-// it.
+// Packs the coordinates of rows row_of(0), ..., row_of(count - 1) as one tile of `width`, padded
+// with zeros. Examines the values one by one only if a kernel reports an unusual one.
 template <NotFinite kPolicy, typename T, typename RowOf>
-Found pack_tile(const Kernels<T>& kernels, const Matrix<const T>& rows, const RowOf& row_of,
-                int count, int width, T factor, T* out) {
+UnusualValues pack_tile(const Kernels<T>& kernels, const Matrix<const T>& rows, const RowOf& row_of,
+                        int count, int width, T factor, T* out) {
   constexpr T kLimit = std::numeric_limits<T>::max() / 4;  // differences stay finite
-  Found found;
+  UnusualValues unusual;
   if (count < width) std::fill_n(out, width * rows.cols, T(0));
   for (int lane = 0; lane < count; ++lane)
     for (int64_t k = 0; k < rows.cols; ++k) out[k * width + lane] = rows(row_of(lane), k) * factor;
-  if (!kernels.any_unusual(out, width * rows.cols, T(1))) return found;
+  if (!kernels.any_unusual(out, width * rows.cols, T(1))) return unusual;
   for (int lane = 0; lane < count; ++lane)
     for (int64_t k = 0; k < rows.cols; ++k) {
       const T value = rows(row_of(lane), k);
       T& packed = out[k * width + lane];
-      found.nan |= std::isnan(value);
-      found.too_large |= std::isfinite(value) && std::abs(packed) > kLimit;
+      unusual.nan |= std::isnan(value);
+      unusual.too_large |= std::isfinite(value) && std::abs(packed) > kLimit;
       if (!std::isfinite(value) && kPolicy == NotFinite::kZero) packed = 0;
     }
-  return found;
+  return unusual;
 }
 
-// Packs `count` rows in tiles of `width`: per row the kExtras values extras(row), then the
-// coordinates. Places left over in the last tile get `padding` and zeros. The rows are row_of(0),
-// row_of(1), ...; `in_sequence`: they follow each other, and none has an unusual value.
+// Packs `count` rows in tiles of `width`: for each row the kExtras values extras(row), then the
+// coordinates. The last tile is padded with `padding` and zeros. The rows are row_of(0), row_of(1),
+// ...; with `in_sequence` they are consecutive and have no unusual value.
 template <NotFinite kPolicy, typename T, size_t kExtras, typename RowOf, typename ExtrasOf>
-Found pack_rows(const Kernels<T>& kernels, const Matrix<const T>& rows, const RowOf& row_of,
-                int64_t count, int width, double power, const std::array<T, kExtras>& padding,
-                const ExtrasOf& extras, T* out, bool in_sequence = false) {
+UnusualValues pack_rows(const Kernels<T>& kernels, const Matrix<const T>& rows, const RowOf& row_of,
+                        int64_t count, int width, double power,
+                        const std::array<T, kExtras>& padding, const ExtrasOf& extras, T* out,
+                        bool in_sequence = false) {
   const T factor = T(power);
-  Found found;
+  UnusualValues unusual;
   for (int64_t start = 0; start < count; start += width) {
     const int used = int(std::min<int64_t>(width, count - start));
     if (kExtras > 0)
@@ -95,30 +97,30 @@ Found pack_rows(const Kernels<T>& kernels, const Matrix<const T>& rows, const Ro
     } else if (in_sequence && used == 8 && width == 8) {
       transpose<8>(rows, row_of(start), factor, out);
     } else {
-      const Found here = pack_tile<kPolicy>(
+      const UnusualValues in_tile = pack_tile<kPolicy>(
           kernels, rows, [&](int lane) { return row_of(start + lane); }, used, width, factor, out);
-      found.nan |= here.nan;
-      found.too_large |= here.too_large;
+      unusual.nan |= in_tile.nan;
+      unusual.too_large |= in_tile.too_large;
     }
     out += width * rows.cols;
   }
-  return found;
+  return unusual;
 }
 
-// Have rows from `first` on no unusual value? A look at the caller's memory, where it has no gaps:
-// wide loads of what was just stored in narrow pieces wait for it.
+// Whether `count` rows from `first` on are contiguous and have no unusual value. Reads the caller's
+// memory: wide loads from a tile that was just written in narrow stores would wait for the stores.
 template <typename T>
 bool are_usual(const Kernels<T>& kernels, const Matrix<const T>& rows, int64_t first, int64_t count,
                double power) {
-  const bool whole = rows.col_stride == 1 && rows.row_stride == rows.cols && count > 0;
-  return whole && !kernels.any_unusual(&rows(first, 0), count * rows.cols, T(power));
+  const bool contiguous = rows.col_stride == 1 && rows.row_stride == rows.cols && count > 0;
+  return contiguous && !kernels.any_unusual(&rows(first, 0), count * rows.cols, T(power));
 }
 
-// Packs rows from `first` on.
+// Packs `count` rows from `first` on.
 template <NotFinite kPolicy, typename T, size_t kExtras, typename ExtrasOf>
-Found pack(const Kernels<T>& kernels, const Matrix<const T>& rows, int64_t first, int64_t count,
-           int width, double power, const std::array<T, kExtras>& padding, const ExtrasOf& extras,
-           T* out) {
+UnusualValues pack(const Kernels<T>& kernels, const Matrix<const T>& rows, int64_t first,
+                   int64_t count, int width, double power, const std::array<T, kExtras>& padding,
+                   const ExtrasOf& extras, T* out) {
   return pack_rows<kPolicy>(
       kernels, rows, [first](int64_t i) { return first + i; }, count, width, power, padding, extras,
       out, are_usual(kernels, rows, first, count, power));

@@ -1,3 +1,16 @@
+// The log-sum-exp of one group with a tree of its centers, certified row by row.
+//
+// With B a lower bound of the sum S of a row, W the total weight and eps the tolerance, skipping or
+// misjudging a center may cost eps B / W per unit of its weight: in all at most eps B <= eps S, so
+// log S changes by at most eps (the code uses eps / (1 + eps), which makes this exact). A node is
+// skipped where its kernel value is below that share, which is a cutoff of squared distances, and
+// merged into one center where its error is below that share. B comes from the nearest center of
+// one leaf and, by Jensen's inequality, from mean and variance of the nodes above it.
+//
+// Cutoff and allowance belong to a row, not to its tile, and centers that another row of the tile
+// needs add an exact 0, in the order of the tree. So a row has the same bits alone, in any batch
+// and for any number of threads. kAuto may take another method for another batch, and the two
+// differ by rounding.
 #include <cmath>
 
 #include "center_tree.h"
@@ -9,42 +22,42 @@ namespace {
 template <typename T>
 class PrunedSum {
  public:
-  PrunedSum(const Setup<T>& setup, const Accuracy& accuracy, const PackedTree<T>& tree)
-      : setup_(setup), points_(setup.mixture.points), tree_(tree) {
+  PrunedSum(const MixtureProblem<T>& problem, const Accuracy& accuracy, const PackedTree<T>& tree)
+      : problem_(problem), points_(problem.mixture.points), tree_(tree) {
     const double eps = std::numeric_limits<T>::epsilon();
     const double tolerance = accuracy.tolerance > 0 ? std::min(accuracy.tolerance, 1.0) : eps / 2;
-    // An error of this share of a sum S changes log S by no more than the tolerance.
+    // An error of this share of a sum S changes log S by at most the tolerance.
     share_ = tolerance / (1 + tolerance) / tree.total_weight();
-    gap_ = -std::log2(share_) / setup.scaling.scale;
-    slack_ = 4 * double(points_.cols + 4) * eps;  // of the rounding of squared distances
+    gap_ = -std::log2(share_) / problem.scaling.scale;
+    slack_ = 4 * double(points_.cols + 4) * eps;  // bounds the rounding of squared distances
   }
 
-  // The share of the centers that a row takes, from one row of each of some parts.
-  double share_taken() const {
+  // The share of the centers that a row evaluates, estimated from 64 rows.
+  double evaluated_share() const {
     constexpr int64_t kRows = 64;
     const int64_t step = divide_up(points_.rows, kRows);
-    double taken = 0, rows = 0;
+    double evaluated = 0, rows = 0;
     std::vector<T> query(static_cast<size_t>(points_.cols));
     for (int64_t first = 0; first + step <= points_.rows; first += step, ++rows) {
-      // At another place of each part of the rows, which may have a rhythm of their own.
+      // The position within each part varies, because rows may be periodic.
       pack_query(first + int64_t(rows) * 7919 % step, query.data());
-      const T bound = tree_.place(query.data()).bound;
-      taken += tree_.centers_taken(query.data(), cutoff(bound), allowance(bound));
+      const T bound = tree_.find_position(query.data()).bound;
+      evaluated += tree_.evaluated_centers(query.data(), cutoff(bound), allowance(bound));
     }
-    return taken / rows / double(tree_.centers());
+    return evaluated / rows / double(tree_.centers());
   }
 
   Status run(Vector<double> log_sum, Cancellation& cancellation) {
-    places_.resize(size_t(points_.rows));
+    positions_.resize(size_t(points_.rows));
     constexpr int64_t kRows = 256;
-    Status status = parallel_for(setup_.threads, divide_up(points_.rows, kRows), cancellation,
+    Status status = parallel_for(problem_.threads, divide_up(points_.rows, kRows), cancellation,
                                  [&](int64_t item) {
                                    std::vector<T> query(static_cast<size_t>(points_.cols));
                                    const int64_t end = std::min(points_.rows, (item + 1) * kRows);
                                    for (int64_t i = item * kRows; i < end; ++i) {
                                      const bool nan = pack_query(i, query.data());
-                                     places_[i] = tree_.place(query.data());
-                                     if (nan) places_[i].bound = kOfNan;
+                                     positions_[i] = tree_.find_position(query.data());
+                                     if (nan) positions_[i].bound = kNanBound;
                                    }
                                  });
     if (!status.ok()) return status;
@@ -52,138 +65,139 @@ class PrunedSum {
     status = sort_rows(cancellation);
     if (!status.ok()) return status;
     return parallel_for(
-        setup_.threads, divide_up(points_.rows, kPieceRows), cancellation,
+        problem_.threads, divide_up(points_.rows, kPieceRows), cancellation,
         [&](int64_t piece) { evaluate(piece * kPieceRows, log_sum, cancellation); });
   }
 
  private:
   static constexpr int64_t kPieceRows = 64;
-  static constexpr T kOfNan = T(-kInfinity);  // the bound of a row with NaN, which has no order
+  static constexpr T kNanBound = T(-kInfinity);  // the bound of a row with NaN
 
   // Returns whether a coordinate is NaN.
   bool pack_query(int64_t i, T* query) const {
-    const Found found = pack_tile<NotFinite::kKeep>(
-        *setup_.kernels, points_, [i](int) { return i; }, 1, 1, T(setup_.scaling.power), query);
-    if (found.too_large) too_large_ = true;
-    return found.nan;
+    const UnusualValues unusual = pack_tile<NotFinite::kKeep>(
+        *problem_.kernels, points_, [i](int) { return i; }, 1, 1, T(problem_.scaling.power), query);
+    if (unusual.too_large) too_large_ = true;
+    return unusual.nan;
   }
 
   T cutoff(T bound) const { return T((bound + gap_) + slack_ * std::abs(bound + gap_)); }
 
-  // What the kernel is told of a row: the reference to start from, the cutoff, the allowance. A low
-  // reference is moved by the terms; under one that is too high they would be 0, or lose digits.
+  // The extra values of a row: initial reference, cutoff, allowance. Terms raise a reference that
+  // is too low; under a reference that is too high they would be 0 or lose digits.
   std::array<T, 3> limits(int64_t i) const {
-    const T bound = places_[i].bound;
-    if (bound == kOfNan) return kNothing;
-    const double exponent = -double(setup_.scaling.scale) * (bound + slack_ * std::abs(bound));
-    const double least = -double(std::numeric_limits<T>::max());
-    return {T(std::clamp(std::floor(exponent), least, 0.0)), cutoff(bound), allowance(bound)};
+    const T bound = positions_[i].bound;
+    if (bound == kNanBound) return kSkipAll;
+    const double exponent = -double(problem_.scaling.scale) * (bound + slack_ * std::abs(bound));
+    const double lowest = -double(std::numeric_limits<T>::max());
+    return {T(std::clamp(std::floor(exponent), lowest, 0.0)), cutoff(bound), allowance(bound)};
   }
   T allowance(T bound) const {
-    return T(share_ * std::exp2(-double(setup_.scaling.scale) * bound));
+    return T(share_ * std::exp2(-double(problem_.scaling.scale) * bound));
   }
-  static constexpr std::array<T, 3> kNothing = {0, -1, -1};
+  static constexpr std::array<T, 3> kSkipAll = {0, -1, -1};
 
-  // Rows that are near to each other, and to the centers, come together, so that the rows of a tile
-  // visit the same nodes and take the same ones as one.
+  // Sorts rows by leaf and bound, so that the rows of a tile visit and merge the same nodes.
   Status sort_rows(Cancellation& cancellation) {
     constexpr int64_t kLeaves = 8;
     std::vector<int64_t> first(size_t(divide_up(tree_.leaves(), kLeaves)) + 1, 0);
-    for (const auto& place : places_) ++first[place.leaf / kLeaves + 1];
+    for (const auto& position : positions_) ++first[position.leaf / kLeaves + 1];
     for (size_t g = 1; g < first.size(); ++g) first[g] += first[g - 1];
-    order_.resize(places_.size());
+    order_.resize(positions_.size());
     std::vector<int64_t> next = first;
-    for (int64_t i = 0; i < points_.rows; ++i) order_[next[places_[i].leaf / kLeaves]++] = i;
-    return parallel_for(setup_.threads, int64_t(first.size()) - 1, cancellation, [&](int64_t g) {
+    for (int64_t i = 0; i < points_.rows; ++i) order_[next[positions_[i].leaf / kLeaves]++] = i;
+    return parallel_for(problem_.threads, int64_t(first.size()) - 1, cancellation, [&](int64_t g) {
       std::sort(order_.begin() + first[g], order_.begin() + first[g + 1],
-                [&](int64_t a, int64_t b) { return places_[a].bound < places_[b].bound; });
+                [&](int64_t a, int64_t b) { return positions_[a].bound < positions_[b].bound; });
     });
   }
 
   void evaluate(int64_t first, Vector<double> log_sum, Cancellation& cancellation) const {
-    const int lanes = setup_.kernels->lanes;
+    const int lanes = problem_.kernels->lanes;
     const int64_t dim = points_.cols, count = std::min(kPieceRows, points_.rows - first);
     const int64_t tile_size = (3 + dim) * lanes, tiles = divide_up(count, lanes);
     std::vector<T> packed(size_t(tiles * tile_size)), states(size_t(tiles * 3 * lanes));
     pack_rows<NotFinite::kKeep>(
-        *setup_.kernels, points_, [&](int64_t i) { return order_[first + i]; }, count, lanes,
-        setup_.scaling.power, kNothing, [&](int64_t i) { return limits(i); }, packed.data());
+        *problem_.kernels, points_, [&](int64_t i) { return order_[first + i]; }, count, lanes,
+        problem_.scaling.power, kSkipAll, [&](int64_t i) { return limits(i); }, packed.data());
     for (int64_t t = 0; t < tiles; ++t) {
       if (cancellation.requested()) return;
-      setup_.kernels->pruned_log_sum_exp(packed.data() + t * tile_size, tree_.view(), dim,
-                                         setup_.scaling.scale, states.data() + t * 3 * lanes);
+      problem_.kernels->pruned_log_sum_exp(packed.data() + t * tile_size, tree_.view(), dim,
+                                           problem_.scaling.scale, states.data() + t * 3 * lanes);
     }
     std::vector<double> logs(size_t(tiles * lanes));
-    setup_.kernels->log_of_sums(states.data(), tiles, logs.data());
-    const double shift = std::log(setup_.largest_weight);
+    problem_.kernels->log_of_sums(states.data(), tiles, logs.data());
+    const double shift = std::log(problem_.largest_weight);
     for (int64_t i = 0; i < count; ++i) {
       const int64_t row = order_[first + i];
-      log_sum[row] = places_[row].bound == kOfNan ? kNan : logs[i] + shift;
+      log_sum[row] = positions_[row].bound == kNanBound ? kNan : logs[i] + shift;
     }
   }
 
-  const Setup<T>& setup_;
+  const MixtureProblem<T>& problem_;
   const Matrix<const T>& points_;
   const PackedTree<T>& tree_;
   double share_ = 0, gap_ = 0, slack_ = 0;
-  std::vector<typename PackedTree<T>::Place> places_;
+  std::vector<typename PackedTree<T>::Position> positions_;
   std::vector<int64_t> order_;
   mutable std::atomic<bool> too_large_{false};
 };
 
-// Is a tree expected to take less time than all pairs? Costs are in units of what a pair takes for
-// a dimension, measured on Zen 5 with AVX-512: a dense pair (d + 6, without its exponential), a
-// pair in a leaf (d + 10, and 2.5 times as many as of a row alone, for the rows of a tile share
-// them), finding the place of a row, and building the tree, for each center.
+// Whether a tree is expected to be faster than all pairs. Costs are in units of the time of a pair
+// per dimension, measured on Zen 5 with AVX-512: a dense pair (d + 6, without its exponential), a
+// pair in a leaf (d + 10; the rows of a tile together need 2.5 times the pairs of a row alone), the
+// position of a row, and the tree, per center. The estimate is made only where a whole tree costs
+// less than half of all pairs, so that a vain one costs some per cent.
 template <typename T>
-Status is_worthwhile(const Setup<T>& setup, const Accuracy& accuracy, Cancellation& cancellation,
-                     bool& worthwhile) {
-  const Mixture<T>& mixture = setup.mixture;
+Status is_worthwhile(const MixtureProblem<T>& problem, const Accuracy& accuracy,
+                     Cancellation& cancellation, bool& worthwhile) {
+  const Mixture<T>& mixture = problem.mixture;
   const double n = double(mixture.centers.rows), m = double(mixture.points.rows);
   const double d = double(mixture.points.cols);
   const double dense = 0.8 * n * m * (d + 6), build = n * (9000 + 200 * d);
   const double fixed = build + m * (400 + 60 * d);
   worthwhile = false;
-  constexpr int64_t kStep = 7, kFewest = 2048;
-  if (2 * fixed > dense || mixture.centers.rows < kFewest) return {};
+  constexpr int64_t kStep = 7, kMinCenters = 2048;
+  if (2 * fixed > dense || mixture.centers.rows < kMinCenters) return {};
 
-  // A tree of every 7th center, whose leaves are larger, costs a seventh.
+  // A tree of every 7th center costs a seventh. Its leaves are larger than those of the whole tree,
+  // so that the estimate errs towards dense, by up to a small factor at ten thousands of centers.
   Mixture<T> sample = mixture;
   sample.centers.row_stride *= kStep;
   sample.centers.rows = sample.center_groups.rows = divide_up(mixture.centers.rows, kStep);
   sample.weights.stride *= kStep;
   sample.weights.size = sample.centers.rows;
-  const Setup<T> of_sample{sample,        setup.table,          setup.kernels,
-                           setup.scaling, setup.largest_weight, setup.threads};
+  const MixtureProblem<T> sample_problem{sample,          problem.table,          problem.kernels,
+                                         problem.scaling, problem.largest_weight, problem.threads};
   PackedTree<T> tree;
-  if (Status status = tree.build(of_sample, cancellation); !status.ok()) return status;
+  if (Status status = tree.build(sample_problem, cancellation); !status.ok()) return status;
   if (!tree.usable() || tree.total_weight() == 0) return {};
-  const double taken = PrunedSum<T>(of_sample, accuracy, tree).share_taken();
-  worthwhile = fixed + 2.5 * taken * n * m * (d + 10) < dense;
+  const double share = PrunedSum<T>(sample_problem, accuracy, tree).evaluated_share();
+  worthwhile = fixed + 2.5 * share * n * m * (d + 10) < dense;
   return {};
 }
 
 }  // namespace
 
 template <typename T>
-Status pruned_log_sum_exp(const Setup<T>& setup, const Accuracy& accuracy, Vector<double> log_sum,
-                          Cancellation& cancellation, bool& done) {
+Status pruned_log_sum_exp(const MixtureProblem<T>& problem, const Accuracy& accuracy,
+                          Vector<double> log_sum, Cancellation& cancellation, bool& done) {
   done = false;
   if (accuracy.method == Method::kAuto) {
     bool worthwhile = false;
-    Status status = is_worthwhile(setup, accuracy, cancellation, worthwhile);
+    Status status = is_worthwhile(problem, accuracy, cancellation, worthwhile);
     if (!status.ok() || !worthwhile) return status;
   }
   PackedTree<T> tree;
-  if (Status status = tree.build(setup, cancellation); !status.ok()) return status;
+  if (Status status = tree.build(problem, cancellation); !status.ok()) return status;
   if (!tree.usable()) return {};
   done = true;
-  return PrunedSum<T>(setup, accuracy, tree).run(log_sum, cancellation);
+  return PrunedSum<T>(problem, accuracy, tree).run(log_sum, cancellation);
 }
 
-template Status pruned_log_sum_exp(const Setup<float>&, const Accuracy&, Vector<double>,
+template Status pruned_log_sum_exp(const MixtureProblem<float>&, const Accuracy&, Vector<double>,
                                    Cancellation&, bool&);
-template Status pruned_log_sum_exp(const Setup<double>&, const Accuracy&, Vector<double>,
+template Status pruned_log_sum_exp(const MixtureProblem<double>&, const Accuracy&, Vector<double>,
                                    Cancellation&, bool&);
 
 }  // namespace layerbits

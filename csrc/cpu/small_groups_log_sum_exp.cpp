@@ -1,5 +1,5 @@
-// Groups so small that what happens once a row counts: a thread takes many of them, packs each
-// where it is used, and takes their logarithms together.
+// The log-sum-exp of many small groups, whose cost is the work per row and per group: a thread
+// takes many groups, packs each right before its sums, and computes their logarithms together.
 #include <cmath>
 
 #include "log_sum_exp_methods.h"
@@ -10,23 +10,23 @@ namespace {
 template <typename T>
 class SmallGroups {
  public:
-  SmallGroups(const Setup<T>& setup, Vector<double> log_sum)
-      : setup_(setup),
-        mixture_(setup.mixture),
+  SmallGroups(const MixtureProblem<T>& problem, Vector<double> log_sum)
+      : problem_(problem),
+        mixture_(problem.mixture),
         points_(mixture_.point_groups),
         centers_(mixture_.center_groups),
         log_sum_(log_sum),
-        lanes_(setup.kernels->lanes),
+        lanes_(problem.kernels->lanes),
         dim_(mixture_.points.cols),
-        shift_(std::log(setup.largest_weight)) {}
+        shift_(std::log(problem.largest_weight)) {}
 
   Status run(Cancellation& cancellation) {
-    constexpr int64_t kMostGroups = 64;
+    constexpr int64_t kMaxGroups = 64;
     const int64_t count = points_.count();
     const int64_t grain =
-        std::clamp<int64_t>(count / (8 * int64_t(setup_.threads)), 1, kMostGroups);
+        std::clamp<int64_t>(count / (8 * int64_t(problem_.threads)), 1, kMaxGroups);
     Status status =
-        parallel_for(setup_.threads, divide_up(count, grain), cancellation, [&](int64_t item) {
+        parallel_for(problem_.threads, divide_up(count, grain), cancellation, [&](int64_t item) {
           evaluate(item * grain, std::min(count, (item + 1) * grain), cancellation);
         });
     if (!status.ok()) return status;
@@ -37,11 +37,11 @@ class SmallGroups {
  private:
   struct Group {
     int64_t first, rows, tiles, first_center, columns, blocks;
-    int64_t size;  // of the packed tiles and blocks
+    int64_t size;  // number of values of the packed tiles and blocks
     bool nan;
   };
 
-  Group group(int64_t g) const {
+  Group group_of(int64_t g) const {
     const int64_t first = points_.begin(g), rows = points_.end(g) - first;
     const int64_t first_center = centers_.begin(g), columns = centers_.end(g) - first_center;
     const int64_t tiles = divide_up(rows, lanes_), blocks = divide_up(columns, kBlock);
@@ -50,18 +50,18 @@ class SmallGroups {
   }
 
   void evaluate(int64_t first_group, int64_t end_group, Cancellation& cancellation) {
-    constexpr int64_t kBytesTogether = 16384;
+    constexpr int64_t kBatchBytes = 16384;
     Usual usual{is_usual(mixture_.points, points_, first_group, end_group),
                 is_usual(mixture_.centers, centers_, first_group, end_group)};
     std::vector<Group> groups;
     Scratch scratch;
     int64_t size = 0;
     for (int64_t g = first_group; g < end_group; ++g) {
-      groups.push_back(group(g));
+      groups.push_back(group_of(g));
       size += groups.back().size;
-      if (size * int64_t(sizeof(T)) < kBytesTogether && g + 1 < end_group) continue;
+      if (size * int64_t(sizeof(T)) < kBatchBytes && g + 1 < end_group) continue;
       if (cancellation.requested()) return;
-      evaluate_together(groups, size, usual, scratch);
+      evaluate_batch(groups, size, usual, scratch);
       groups.clear();
       size = 0;
     }
@@ -77,62 +77,62 @@ class SmallGroups {
   };
 
   bool is_usual(const Matrix<const T>& rows, const Groups& of, int64_t first, int64_t end) const {
-    return are_usual(*setup_.kernels, rows, of.begin(first), of.end(end - 1) - of.begin(first),
-                     setup_.scaling.power);
+    return are_usual(*problem_.kernels, rows, of.begin(first), of.end(end - 1) - of.begin(first),
+                     problem_.scaling.power);
   }
 
-  // All groups are packed before the first is summed, and all summed before the first logarithm:
-  // loads that follow narrow stores closely wait.
-  void evaluate_together(std::vector<Group>& groups, int64_t size, const Usual& usual,
-                         Scratch& scratch) {
+  // Packs all groups, then sums, then computes logarithms: loads that closely follow narrow stores
+  // wait for them.
+  void evaluate_batch(std::vector<Group>& groups, int64_t size, const Usual& usual,
+                      Scratch& scratch) {
     scratch.packed.resize(std::max(scratch.packed.size(), size_t(size)));
     int64_t tiles = 0;
     T* out = scratch.packed.data();
-    for (Group& one : groups) {
-      pack_group(one, usual, out);
-      out += one.size;
-      tiles += one.tiles;
+    for (Group& group : groups) {
+      pack_group(group, usual, out);
+      out += group.size;
+      tiles += group.tiles;
     }
     scratch.states.resize(std::max(scratch.states.size(), size_t(3 * tiles * lanes_)));
     const T* in = scratch.packed.data();
     T* state = scratch.states.data();
-    for (const Group& one : groups) {
-      setup_.kernels->log_sum_exp_isotropic(in, one.tiles, in + one.tiles * lanes_ * dim_,
-                                            one.blocks, dim_, setup_.scaling.scale, state);
-      in += one.size;
-      state += 3 * one.tiles * lanes_;
+    for (const Group& group : groups) {
+      problem_.kernels->log_sum_exp_isotropic(in, group.tiles, in + group.tiles * lanes_ * dim_,
+                                              group.blocks, dim_, problem_.scaling.scale, state);
+      in += group.size;
+      state += 3 * group.tiles * lanes_;
     }
     scratch.logs.resize(std::max(scratch.logs.size(), size_t(tiles * lanes_)));
-    setup_.kernels->log_of_sums(scratch.states.data(), tiles, scratch.logs.data());
+    problem_.kernels->log_of_sums(scratch.states.data(), tiles, scratch.logs.data());
     const double* log = scratch.logs.data();
-    for (const Group& one : groups) {
-      // Kernels may pass over a block, so they cannot tell that a center has NaN.
-      const double shift = one.nan ? kNan : shift_;
-      for (int64_t i = 0; i < one.rows; ++i) log_sum_[one.first + i] = log[i] + shift;
-      log += one.tiles * lanes_;
+    for (const Group& group : groups) {
+      // A kernel may skip a block, so its sum need not be NaN if a center is.
+      const double shift = group.nan ? kNan : shift_;
+      for (int64_t i = 0; i < group.rows; ++i) log_sum_[group.first + i] = log[i] + shift;
+      log += group.tiles * lanes_;
     }
   }
 
-  void pack_group(Group& one, const Usual& usual, T* out) {
-    const Found of_points = pack_rows<NotFinite::kKeep>(
-        *setup_.kernels, mixture_.points, [&](int64_t i) { return one.first + i; }, one.rows,
-        lanes_, setup_.scaling.power, std::array<T, 0>{},
+  void pack_group(Group& group, const Usual& usual, T* out) {
+    const UnusualValues in_points = pack_rows<NotFinite::kKeep>(
+        *problem_.kernels, mixture_.points, [&](int64_t i) { return group.first + i; }, group.rows,
+        lanes_, problem_.scaling.power, std::array<T, 0>{},
         [](int64_t) { return std::array<T, 0>{}; }, out, usual.points);
     const auto pack_centers = [&](const auto& offset) {
       return pack_rows<NotFinite::kKeep>(
-          *setup_.kernels, mixture_.centers, [&](int64_t i) { return one.first_center + i; },
-          one.columns, kBlock, setup_.scaling.power, std::array<T, 1>{T(kInfinity)}, offset,
-          out + one.tiles * lanes_ * dim_, usual.centers);
+          *problem_.kernels, mixture_.centers, [&](int64_t i) { return group.first_center + i; },
+          group.columns, kBlock, problem_.scaling.power, std::array<T, 1>{T(kInfinity)}, offset,
+          out + group.tiles * lanes_ * dim_, usual.centers);
     };
-    const Found of_centers = mixture_.weights
-                                 ? pack_centers([&](int64_t j) { return setup_.offset(j); })
-                                 : pack_centers([](int64_t) { return std::array<T, 1>{0}; });
-    if (of_points.too_large) points_too_large_ = true;
-    if (of_centers.too_large) centers_too_large_ = true;
-    one.nan = of_centers.nan;
+    const UnusualValues in_centers =
+        mixture_.weights ? pack_centers([&](int64_t j) { return problem_.offset(j); })
+                         : pack_centers([](int64_t) { return std::array<T, 1>{0}; });
+    if (in_points.too_large) points_too_large_ = true;
+    if (in_centers.too_large) centers_too_large_ = true;
+    group.nan = in_centers.nan;
   }
 
-  const Setup<T>& setup_;
+  const MixtureProblem<T>& problem_;
   const Mixture<T>& mixture_;
   const Groups &points_, &centers_;
   const Vector<double> log_sum_;
@@ -145,12 +145,14 @@ class SmallGroups {
 }  // namespace
 
 template <typename T>
-Status small_groups_log_sum_exp(const Setup<T>& setup, Vector<double> log_sum,
+Status small_groups_log_sum_exp(const MixtureProblem<T>& problem, Vector<double> log_sum,
                                 Cancellation& cancellation) {
-  return SmallGroups<T>(setup, log_sum).run(cancellation);
+  return SmallGroups<T>(problem, log_sum).run(cancellation);
 }
 
-template Status small_groups_log_sum_exp(const Setup<float>&, Vector<double>, Cancellation&);
-template Status small_groups_log_sum_exp(const Setup<double>&, Vector<double>, Cancellation&);
+template Status small_groups_log_sum_exp(const MixtureProblem<float>&, Vector<double>,
+                                         Cancellation&);
+template Status small_groups_log_sum_exp(const MixtureProblem<double>&, Vector<double>,
+                                         Cancellation&);
 
 }  // namespace layerbits

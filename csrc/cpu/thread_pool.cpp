@@ -20,8 +20,8 @@
 namespace layerbits {
 namespace {
 
-// A tenth of the 150 ms in which Ctrl-C is to be answered; polling takes the interpreter's lock, so
-// not more often.
+// A tenth of the 150 ms in which Ctrl-C must take effect; polls take the interpreter's lock, so
+// they should be rare.
 constexpr std::int64_t kPollInterval = 15'000'000;  // ns
 
 std::int64_t now() { return std::chrono::steady_clock::now().time_since_epoch().count(); }
@@ -33,8 +33,8 @@ struct Job {
   const int64_t items;
   Cancellation& cancellation;
   std::atomic<int64_t> next{0};
-  int places = 0;   // helpers that may still join; guarded by the pool's mutex
-  int helpers = 0;  // helpers at work; guarded by the pool's mutex
+  int vacancies = 0;  // workers that may still join; guarded by the pool's mutex
+  int workers = 0;    // workers that have joined; guarded by the pool's mutex
   std::atomic<Status::Code> failure{Status::kOk};
 
   void run() {
@@ -57,14 +57,14 @@ class ThreadPool {
     {
       std::lock_guard lock(mutex_);
       grow(threads - 1);
-      job.places = threads - 1;
+      job.vacancies = threads - 1;
       jobs_.push_back(&job);
     }
     wake_.notify_all();
     job.run();
     std::unique_lock lock(mutex_);
     jobs_.erase(std::find(jobs_.begin(), jobs_.end(), &job));
-    done_.wait(lock, [&] { return job.helpers == 0; });
+    done_.wait(lock, [&] { return job.workers == 0; });
   }
 
   const pid_t owner = getpid();
@@ -74,13 +74,13 @@ class ThreadPool {
     try {
       for (; workers_ < workers; ++workers_) std::thread([this] { serve(); }).detach();
     } catch (const std::system_error&) {
-      // The system gives no more threads: those that there are do the work.
+      // The system starts no more threads: the existing ones do the work.
     }
   }
 
   Job* open_job() {
     for (Job* job : jobs_)
-      if (job->places > 0 && job->next < job->items) return job;
+      if (job->vacancies > 0 && job->next < job->items) return job;
     return nullptr;
   }
 
@@ -89,12 +89,12 @@ class ThreadPool {
     for (;;) {
       Job* job = nullptr;
       wake_.wait(lock, [&] { return (job = open_job()) != nullptr; });
-      --job->places;
-      ++job->helpers;
+      --job->vacancies;
+      ++job->workers;
       lock.unlock();
       job->run();
       lock.lock();
-      if (--job->helpers == 0) done_.notify_all();
+      if (--job->workers == 0) done_.notify_all();
     }
   }
 
@@ -104,20 +104,20 @@ class ThreadPool {
   int workers_ = 0;
 };
 
-// Never destroyed: its threads may still sleep in it at exit. A forked child cannot join its
-// parent's threads, nor trust its locks, so it leaves that pool where it is.
+// Never destroyed: its threads may still sleep at exit. A forked child has neither the threads of
+// its parent's pool nor valid locks, so it does not touch that pool.
 ThreadPool& pool() {
   static std::atomic<ThreadPool*> current{nullptr};
-  ThreadPool* found = current.load();
-  while (found == nullptr || found->owner != getpid()) {
+  ThreadPool* existing = current.load();
+  while (existing == nullptr || existing->owner != getpid()) {
     auto* fresh = new ThreadPool;
-    if (current.compare_exchange_strong(found, fresh)) return *fresh;
+    if (current.compare_exchange_strong(existing, fresh)) return *fresh;
     delete fresh;
   }
-  return *found;
+  return *existing;
 }
 
-// The quota of the process's cgroup (v2, else v1) in cores, rounded up; 0 where there is none.
+// The quota of the process's cgroup (v2, else v1) in cores, rounded up; 0 without a quota.
 int cgroup_quota() {
   const auto read = [](const char* path, auto&... values) {
     std::ifstream file(path);
@@ -167,6 +167,10 @@ Status parallel_for(int threads, int64_t items, Cancellation& cancellation,
     default:
       return {Status::kInternal, "a worker thread failed"};
   }
+}
+
+int worthwhile_threads(int threads, double pairs, int64_t dim) {
+  return int(std::clamp(pairs * double(dim + 8) / (1 << 17), 1.0, double(std::max(threads, 1))));
 }
 
 int usable_cores() {

@@ -1,10 +1,10 @@
-// A small pool of our own: OpenMP's child hangs after fork, and torch brings another OpenMP runtime
-// along.
+// The thread pool. It is our own because a child process with OpenMP hangs after fork, and because
+// torch loads another OpenMP runtime.
 //
-// Workers are made at first need and sleep between jobs. After fork the child finds that the pool
-// belongs to its parent, leaves it alone and makes its own. The caller always works on its own job,
-// so that calls from many threads, and calls inside a machine without spare cores, go on. Which
-// thread runs an item never affects a result.
+// Workers start at first need and sleep between jobs. A forked child does not use the pool of its
+// parent but starts its own. The caller always works on its own job, so that concurrent calls, and
+// calls on a machine without spare cores, make progress. A result must not depend on which thread
+// runs an item.
 #pragma once
 
 #include <atomic>
@@ -15,8 +15,8 @@
 
 namespace layerbits {
 
-// Asked between pieces of work. Only the calling thread polls `interrupted` (Python may answer only
-// there); the others see the flag that it leaves.
+// Whether to stop, checked between pieces of work. Only the calling thread polls `interrupted`,
+// because Python handles signals only there; the workers read the flag that the caller sets.
 class Cancellation {
  public:
   explicit Cancellation(std::function<bool()> interrupted);
@@ -29,12 +29,15 @@ class Cancellation {
   std::atomic<bool> requested_{false};
 };
 
-// Calls work(i) once for every i in [0, items), on up to `threads` threads; stops early when
+// Calls work(i) once for every i in [0, items), on up to `threads` threads; stops early if
 // cancelled.
 Status parallel_for(int threads, int64_t items, Cancellation& cancellation,
                     const std::function<void(int64_t)>& work);
 
-// Cores that the affinity mask and the cgroup's quota leave to this process, at least 1.
+// A thread for every 2^17 operations: to wake a worker costs about as much.
+int worthwhile_threads(int threads, double pairs, int64_t dim);
+
+// Cores that the affinity mask and the cgroup's quota grant to this process, at least 1.
 int usable_cores();
 
 }  // namespace layerbits

@@ -1,4 +1,4 @@
-"""torch's DataLoader with workers that call layerbits, under every way to start them."""
+"""The DataLoader of torch with workers that call layerbits, for every start method."""
 
 import multiprocessing
 
@@ -13,7 +13,7 @@ CENTERS = torch.from_numpy(np.random.default_rng(0).standard_normal((2000, 3)))
 
 
 class Densities(Dataset):
-    """Computes its items, as an augmentation would."""
+    """A dataset that computes its items in the worker, like an augmentation."""
 
     def __len__(self):
         return 4
@@ -23,17 +23,17 @@ class Densities(Dataset):
 
 
 def density_of_batch(items):
-    """Computes when items are collated."""
+    """Return points and densities, computed in the worker that collates."""
     points = torch.stack(items)
     return points, mixture_log_density(points[:, :3], points[:, :3], 0.5)
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # fork beside threads is what is tested
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # the test forks a process with threads
 def test_workers_give_the_bits_of_this_process(method):
     if method not in multiprocessing.get_all_start_methods():
         pytest.skip(f"this system has no {method}")
-    here = list(DataLoader(Densities(), batch_size=2, collate_fn=density_of_batch))
+    expected = list(DataLoader(Densities(), batch_size=2, collate_fn=density_of_batch))
     workers = DataLoader(
         Densities(),
         batch_size=2,
@@ -42,5 +42,5 @@ def test_workers_give_the_bits_of_this_process(method):
         multiprocessing_context=method,
         timeout=90,
     )
-    for got, want in zip(workers, here, strict=True):
-        assert all(torch.equal(a, b) for a, b in zip(got, want, strict=True))
+    for batch, expected_batch in zip(workers, expected, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(batch, expected_batch, strict=True))

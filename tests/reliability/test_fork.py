@@ -1,4 +1,4 @@
-"""Results after fork, in child and parent, whether or not the pool was at work before; and multiprocessing."""
+"""Results after a fork in child and parent, with the pool used before or not, and in worker processes."""
 
 import multiprocessing
 import os
@@ -14,82 +14,82 @@ needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has
 FORK = """
     import os, signal, threading
     points = np.random.default_rng(0).standard_normal((3000, 3))
-    want = native(points, points, 0.5)
+    expected = native(points, points, 0.5)
 
-    def right():
-        return bool((native(points, points, 0.5, threads=2) == want).all())
+    def is_correct():
+        return bool((native(points, points, 0.5, threads=2) == expected).all())
 
-    def child(then):
+    def child_status(function):
         pid = os.fork()
         if pid == 0:
-            signal.alarm(60)  # a child that hangs dies
-            os._exit(0 if then() else 1)
+            signal.alarm(60)  # ends a child that hangs
+            os._exit(0 if function() else 1)
         return os.waitpid(pid, 0)[1]
 """
 
 
 @needs_fork
 @pytest.mark.parametrize("used", [False, True], ids=["pool unused before", "pool used before"])
-def test_child_and_parent_give_the_bits_of_before(used):
+def test_child_and_parent_give_the_bits_of_the_parent_before(used):
     script = """
     if sys.argv[2] == "True":
-        assert right()
-    print(child(right), right())
+        assert is_correct()
+    print(child_status(is_correct), is_correct())
     """
     assert run_fresh(FORK + script, used) == ["0 True"]
 
 
 @needs_fork
-def test_child_of_a_child_gives_the_bits_of_before():
+def test_child_of_a_child_gives_the_same_bits():
     script = """
-    right()
-    print(child(lambda: right() and child(right) == 0 and right()))
+    is_correct()
+    print(child_status(lambda: is_correct() and child_status(is_correct) == 0 and is_correct()))
     """
     assert run_fresh(FORK + script) == ["0"]
 
 
 @needs_fork
 @pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="threads are counted in /proc")
-def test_child_makes_threads_of_its_own():
+def test_child_starts_its_own_threads():
     script = """
-    right()
-    print(child(lambda: right() and len(os.listdir("/proc/self/task")) == 2))
+    is_correct()
+    print(child_status(lambda: is_correct() and len(os.listdir("/proc/self/task")) == 2))
     """
     assert run_fresh(FORK + script) == ["0"]
 
 
 @needs_fork
-def test_fork_amid_the_work_of_another_thread_leaves_a_child_that_works():
-    # The fork copies the pool with its lock and queue in whatever state they are in.
+def test_fork_during_the_work_of_other_threads_leaves_a_working_child():
+    # The fork copies the lock and the queue of the pool in an arbitrary state.
     script = """
     stop = False
     def work():
         while not stop:
-            right()
+            is_correct()
     workers = [threading.Thread(target=work) for _ in range(3)]
     for worker in workers:
         worker.start()
-    statuses = {child(right) for _ in range(20)}
+    statuses = {child_status(is_correct) for _ in range(20)}
     stop = True
     for worker in workers:
         worker.join()
-    print(statuses, right())
+    print(statuses, is_correct())
     """
     assert run_fresh(FORK + script) == ["{0} True"]
 
 
 def density(shift):
-    """Called in the workers; large enough for two threads."""
+    """Return log densities in a worker; large enough for two threads."""
     points = np.random.default_rng(0).standard_normal((3000, 3)) + shift
     return mixture_log_density(points, points, 0.5)
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # fork beside threads is what is tested
-def test_worker_processes_give_the_bits_of_this_one(method):
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # the test forks a process with threads
+def test_worker_processes_give_the_bits_of_this_process(method):
     if method not in multiprocessing.get_all_start_methods():
         pytest.skip(f"this system has no {method}")
-    want = [density(0), density(1)]
+    expected = [density(0), density(1)]
     with multiprocessing.get_context(method).Pool(2) as pool:
-        got = pool.map_async(density, [0, 1]).get(timeout=90)
-    np.testing.assert_array_equal(got, want)
+        results = pool.map_async(density, [0, 1]).get(timeout=90)
+    np.testing.assert_array_equal(results, expected)

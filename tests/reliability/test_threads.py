@@ -1,4 +1,4 @@
-"""The pool under many callers, and never more threads than the process may use."""
+"""The thread pool with many callers, and the number of threads."""
 
 import os
 import time
@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 import torch
 
-from layerbits.kernels import _cpu
-from layerbits.kernels import operations as kernels
+from layerbits.kernels import _cpu, single_threaded_torch
+from layerbits.kernels import threads as default_threads
 from tests.support.fresh_process import run_fresh
 
 
 def mixtures(count):
     generator = np.random.default_rng(0)
-    # From 2^17 operations, one thread's worth, to 2^22; and a few rows against many columns.
+    # From 2^17 operations, enough for one thread, to 2^22; and few rows with many columns.
     shapes = [(40, 300), (300, 1000), (3, 20_000), (1000, 400)]
-    return [tuple(generator.standard_normal((k, 3)) for k in shapes[i % len(shapes)]) for i in range(count)]
+    return [tuple(generator.standard_normal((rows, 3)) for rows in shapes[i % len(shapes)]) for i in range(count)]
 
 
 def native(points, centers, threads):
@@ -27,7 +27,7 @@ def native(points, centers, threads):
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
-def test_calls_from_many_threads_at_once_give_the_bits_of_one(threads):
+def test_concurrent_calls_give_the_bits_of_a_single_call(threads):
     work = mixtures(48)
     want = [native(points, centers, 1) for points, centers in work]
     with ThreadPoolExecutor(12) as pool:
@@ -36,8 +36,8 @@ def test_calls_from_many_threads_at_once_give_the_bits_of_one(threads):
         np.testing.assert_array_equal(result, expected)
 
 
-def test_errors_and_results_of_threads_do_not_mix():
-    def ask(i):
+def test_errors_and_results_of_concurrent_calls_do_not_mix():
+    def evaluate(i):
         sigma = -1.0 if i % 3 == 0 else 0.4
         log_sum = np.empty(300)
         try:
@@ -49,43 +49,43 @@ def test_errors_and_results_of_threads_do_not_mix():
     points_and_centers = mixtures(2)[1]
     want = native(*points_and_centers, 1)
     with ThreadPoolExecutor(8) as pool:
-        got = list(pool.map(ask, range(60)))
+        got = list(pool.map(evaluate, range(60)))
     assert [result is None for result in got] == [i % 3 == 0 for i in range(60)]
     assert all((result == want).all() for result in got if result is not None)
 
 
-def test_a_call_lets_other_threads_of_python_run():
-    # Naps of 1 ms in a call of 100 ms and more; were the interpreter's lock held, the first would last as long as it.
+def test_call_releases_the_lock_of_the_interpreter():
+    # Sleeps of 1 ms during a call of at least 100 ms; with the lock held, the first sleep would last until its end.
     points = np.random.default_rng(0).standard_normal((30_000, 10))
-    naps = 0
+    sleeps = 0
     with ThreadPoolExecutor(1) as pool:
         call = pool.submit(native, points, points, 1)
         while not call.done():
             time.sleep(0.001)
-            naps += 1
-    assert naps > 10
+            sleeps += 1
+    assert sleeps > 10
 
 
-def test_kernels_keep_their_threads_where_torch_has_one():
-    before = torch.get_num_threads()
+def test_single_threaded_torch_does_not_change_the_threads_of_kernels():
+    torch_threads = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        wanted = kernels.threads()
-        with kernels.single_threaded_torch(), kernels.single_threaded_torch():
-            assert (torch.get_num_threads(), kernels.threads()) == (1, wanted)
-        assert (torch.get_num_threads(), kernels.threads()) == (2, wanted)
+        expected = default_threads()
+        with single_threaded_torch(), single_threaded_torch():
+            assert (torch.get_num_threads(), default_threads()) == (1, expected)
+        assert (torch.get_num_threads(), default_threads()) == (2, expected)
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(torch_threads)
 
 
-def test_default_is_the_setting_of_torch_within_the_cores(monkeypatch):
+def test_default_is_the_setting_of_torch(monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
-    assert kernels.threads() == 1
+    assert default_threads() == 1
 
 
 def test_default_never_exceeds_the_cores(monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 10_000)
-    assert kernels.threads() == _cpu.usable_cores()
+    assert default_threads() == _cpu.usable_cores()
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no affinity masks")
@@ -100,7 +100,7 @@ def test_affinity_mask_bounds_the_cores():
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="threads are counted in /proc")
 @pytest.mark.parametrize("threads", [1, 2, 3])
-def test_pool_has_no_more_threads_than_asked(threads):
+def test_pool_has_one_thread_less_than_the_argument(threads):
     script = """
         import os
         before = len(os.listdir("/proc/self/task"))
@@ -109,12 +109,12 @@ def test_pool_has_no_more_threads_than_asked(threads):
             native(points, points, 0.5, threads=int(sys.argv[2]))
         print(len(os.listdir("/proc/self/task")) - before)
     """
-    # The caller works too.
+    # The calling thread is one of them.
     assert run_fresh(script, threads) == [str(threads - 1)]
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="threads are counted in /proc")
-def test_small_call_wakes_no_thread():
+def test_small_call_starts_no_thread():
     script = """
         import os
         before = len(os.listdir("/proc/self/task"))
@@ -124,9 +124,9 @@ def test_small_call_wakes_no_thread():
     assert run_fresh(script) == ["0"]
 
 
-@pytest.mark.parametrize("busy", [False, True], ids=["sleep", "work for a daemon"])
-def test_process_ends_while_threads(busy):
-    # The long call of the daemon would last minutes.
+@pytest.mark.parametrize("busy", [False, True], ids=["idle", "busy"])
+def test_process_exits_with_threads_that_are(busy):
+    # The call of the daemon thread would last minutes.
     script = """
         import threading, time
         points = np.random.default_rng(0).standard_normal((3000, 3))

@@ -1,4 +1,4 @@
-"""Runs a script in a fresh interpreter: what ends a process, changes its limits, or counts its memory does it there."""
+"""Run a script in a new interpreter, for tests that end a process, change its limits, or measure its memory."""
 
 import subprocess
 import sys
@@ -6,7 +6,8 @@ import textwrap
 
 from layerbits.kernels import _cpu
 
-# Without the package, so without torch: the start takes a tenth of a second, and memory is the core's own.
+# Imports the native module without the package and torch: the start takes a tenth of a second, and the process has the
+# memory of the kernels alone.
 NATIVE = """
 import sys
 sys.path.insert(0, sys.argv[1])
@@ -21,7 +22,7 @@ def native(points, centers, sigma, **options):
 
 
 def run_fresh(script, *arguments, timeout=100):
-    """Printed lines of `script`, after NATIVE, with `arguments` in sys.argv[2:]; fails if the script does."""
+    """Return the printed lines of NATIVE and `script`, run with `arguments` in sys.argv[2:]; asserts success."""
     finished = subprocess.run(
         [
             sys.executable,

@@ -1,14 +1,14 @@
-// Squared distances of rows and columns as values, and how many of them fall into which bin. Reads
-// packed arrays only; no threads, no allocation.
+// Squared distances of rows and columns as values, and their counts by bin. Reads packed arrays
+// only; no threads, no allocation.
 #pragma once
 
 #include "distances.h"
 
 namespace {
 
-// Dimensions that all tiles and columns of a call go through before the next ones: two blocks of
-// columns stay in the first-level cache then, and a sum over more of them is one of partial sums.
-constexpr int64_t kDims = 256;
+// Dimensions per pass over all tiles and columns: two blocks of columns then stay in the
+// first-level cache, and a sum over more dimensions consists of partial sums.
+constexpr int64_t kPassDims = 256;
 
 template <typename T, int kBlocks>
 inline void add_squared_distances(const T* tile, const T* block, int64_t stride, int64_t dims,
@@ -30,8 +30,8 @@ void squared_distances(const T* rows, int64_t tiles, const T* columns, int64_t b
                        T* out) {
   constexpr int kLanes = Lanes<T>::kCount;
   const int64_t stride = kBlock * dim;
-  for (int64_t first = 0; first < dim; first += kDims) {
-    const int64_t dims = first + kDims < dim ? kDims : dim - first;
+  for (int64_t first = 0; first < dim; first += kPassDims) {
+    const int64_t dims = first + kPassDims < dim ? kPassDims : dim - first;
     const T* block = columns + first * kBlock;
     int64_t b = 0;
     for (; b + kBlocksAtOnce <= blocks; b += kBlocksAtOnce)
@@ -46,22 +46,22 @@ void squared_distances(const T* rows, int64_t tiles, const T* columns, int64_t b
   }
 }
 
-// The bin is found by comparing squares alone, exactly; the arithmetic says only where to begin.
+// The comparison of squares determines the bin exactly; the arithmetic only gives a first guess.
 template <typename T>
 void count_pairs(const T* squares, int64_t row, int64_t column, int64_t columns,
                  const int64_t* labels, const layerbits::DistanceBins<T>& bins, int64_t* counts) {
   constexpr int kLanes = Lanes<T>::kCount;
-  const auto low = broadcast(bins.low), per_unit = broadcast(bins.per_unit);
+  const auto lower = broadcast(bins.low), per_unit = broadcast(bins.per_unit);
   const auto last = broadcast(T(bins.count - 1));
   for (int64_t c = column; c < column + columns; ++c, squares += kLanes) {
     if (c <= row) continue;
     const auto square = load(squares);
     const auto x = bins.is_root ? square_root(square) : square * broadcast(T(0.5));
-    T begin[kLanes];
-    store(begin, max(min(fma(x - low, per_unit, broadcast(T(1))), last), broadcast(T(0))));
+    T guess[kLanes];
+    store(guess, max(min(fma(x - lower, per_unit, broadcast(T(1))), last), broadcast(T(0))));
     const int64_t rows = c - row < kLanes ? c - row : kLanes;
     for (int64_t lane = 0; lane < rows; ++lane) {
-      int64_t bin = int64_t(begin[lane]);
+      int64_t bin = int64_t(guess[lane]);
       while (squares[lane] < bins.first[bin]) --bin;
       while (squares[lane] >= bins.first[bin + 1]) ++bin;
       ++counts[2 * bin + (labels[row + lane] == labels[c])];

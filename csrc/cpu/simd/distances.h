@@ -1,5 +1,5 @@
 // Squared distances of a tile of rows to a block of columns, by direct differences: |a|^2 + |b|^2 -
-// 2ab would lose all digits where sigma is small beside the coordinates.
+// 2ab loses all digits if sigma is small relative to the coordinates.
 #pragma once
 
 #include "../kernel_table.h"
@@ -9,12 +9,11 @@ namespace {
 
 using layerbits::kBlock;
 
-// Partial sums over so many dimensions keep the rounding of a long sum near that of a short one,
-// even where all differences are equal and so all roundings alike.
+// Dimensions of a partial sum. Partial sums keep the rounding error of a long sum close to that of
+// a short one, even if all differences are equal, so that all roundings have one sign.
 constexpr int64_t kPanel = 32;
 
-// Adds |q - c|^2 to `out`, which holds what each sum starts from, for kBlocks blocks whose
-// coordinates are `stride` apart.
+// Adds |q - c|^2 to `out` for kBlocks blocks, whose coordinates are `stride` apart.
 template <typename T, int kBlocks>
 inline void add_distances(const T* tile, const T* block, int64_t stride, int64_t dim,
                           typename Lanes<T>::Register (&out)[kBlocks][kBlock]) {
@@ -42,14 +41,14 @@ inline void add_distances(const T* tile, const T* block, int64_t stride, int64_t
   }
 }
 
-// An exponent so large that its rounding exceeds what 2^x resolves. References move by integers
-// below it.
+// An exponent whose rounding error exceeds the resolution of 2^x. References below it move by
+// integers.
 template <typename T>
 constexpr T kFar = sizeof(T) == 4 ? T(0x1p22) : T(0x1p51);
 
-// distance * minus_scale + shift. Where the shift is far, the product is rounded first, as it was
-// when a reference was made of it: else the nearest term of a row would be 2^(rounding of a huge
-// number), so 0 or overflow.
+// distance * minus_scale + shift. For a far shift the product is rounded first, as it was when the
+// reference was computed from it: otherwise the nearest term of a row would be 2^(rounding error of
+// a huge number), which is 0 or overflows.
 template <typename T>
 inline typename Lanes<T>::Register far_exponent(typename Lanes<T>::Register distance,
                                                 typename Lanes<T>::Register minus_scale,

@@ -1,10 +1,9 @@
-// 2^x for vector registers, in two factors whose product is 2^x, so that a sum takes it in one fma.
+// 2^x for vector registers, as two factors whose product is 2^x, so that a sum adds it by one fma.
 //
-// 2^x = 2^n 2^f with n = round(x) and f = x - n exact. Error of the product: at most 1 ulp (1.5
-// where fma rounds twice, on SSE2), of which the polynomial has less than 0.2
-// (tools/polynomials.py prints coefficients and error; tests/kernels measures the ulps). NaN
-// gives NaN. Below kLowest the result is exactly 0. Above kHighest it is not defined: callers keep
-// x under it.
+// 2^x = 2^n 2^f with n = round(x) and f = x - n exact. Error of the product: at most 1 ulp (1.5 on
+// SSE2, where fma rounds twice), of which the polynomial causes less than 0.2
+// (tools/polynomials.py prints coefficients and error; tests/kernels measures the ulps). NaN gives
+// NaN. Below kLowest the result is exactly 0. Callers keep x at or below kHighest.
 #pragma once
 
 #include "lanes.h"
@@ -16,7 +15,7 @@ struct Exp2;
 
 template <>
 struct Exp2<float> {
-  // Adding 1.5 * 2^23 leaves round(x) in the low bits; the exponent's bias 127 rides along.
+  // Adding 1.5 * 2^23 leaves round(x) in the low bits; 127 is the bias of the exponent.
   static constexpr float kRounder = 12582912.0f + 127.0f;
   static constexpr float kLowest = -127.0f;
   static constexpr float kHighest = 127.0f;

@@ -1,4 +1,4 @@
-// The table of one ISA level. Compiled once for each, with that level's flags and
+// The table of kernels of one ISA level. Compiled once for each level, with its flags and
 // LAYERBITS_LEVEL_<NAME>; exports the table and nothing else (tools/check_symbols.py).
 #include "../kernel_table.h"
 #include "count_pairs.h"
@@ -13,12 +13,22 @@
 namespace {
 template <typename T>
 constexpr layerbits::Kernels<T> kKernels = {
-    Lanes<T>::kCount,    log_sum_exp_isotropic<T>, pruned_log_sum_exp<T>, log_sum_exp_full<T>,
-    softmax_gradient<T>, log_of_sums<T>,           any_unusual<T>,        squared_distances<T>,
-    count_pairs<T>,      multiply_adds<T, false>,  multiply_adds<T, true>};
+    .lanes = Lanes<T>::kCount,
+    .log_sum_exp_isotropic = log_sum_exp_isotropic<T>,
+    .pruned_log_sum_exp = pruned_log_sum_exp<T>,
+    .log_sum_exp_full = log_sum_exp_full<T>,
+    .softmax_gradient = softmax_gradient<T>,
+    .log_of_sums = log_of_sums<T>,
+    .any_unusual = any_unusual<T>,
+    .squared_distances = squared_distances<T>,
+    .count_pairs = count_pairs<T>,
+    .multiply_adds = multiply_adds<T, false>,
+    .multiply_adds_and_additions = multiply_adds<T, true>,
+};
 }  // namespace
 
 namespace layerbits {
 extern const KernelTable LAYERBITS_TABLE;
-const KernelTable LAYERBITS_TABLE = {LAYERBITS_LEVEL, kKernels<float>, kKernels<double>};
+const KernelTable LAYERBITS_TABLE = {
+    .level = LAYERBITS_LEVEL, .f32 = kKernels<float>, .f64 = kKernels<double>};
 }  // namespace layerbits

@@ -1,17 +1,16 @@
-// The few operations on vector registers that the kernels are written in, for the ISA level that
-// this file is compiled for. The operators + - * come with the register types themselves.
+// The operations on vector registers that the kernels use, for the ISA level of this compilation.
+// The operators + - * are those of the register types. Kernels must use no intrinsics.
 //
 //   load, store, broadcast            unaligned memory; one value in all lanes
 //   load_double                       as many floats as there are doubles in a register
 //   fma(a, b, c)                      a * b + c, rounded once (twice on SSE2)
 //   square_root                       rounded once
 //   min, max                          the second operand where either is NaN
-//   any_less, any_not_greater         is there a lane with a < b; with not (a > b), true for NaN
+//   any_less, any_not_greater         whether a lane has a < b; not (a > b), which is true for NaN
 //   where_less(a, b, yes, no)         lane by lane
 //   low_bits_to_exponent(a)           the bits of a, shifted left by the width of the mantissa
-//   exponent_of(a), mantissa_of(a)    a = mantissa 2^exponent, mantissa in [1, 2), for positive
-//   normal
-//                                     doubles
+//   exponent_of(a), mantissa_of(a)    a = mantissa 2^exponent, mantissa in [1, 2), for positive,
+//                                     normal doubles
 #pragma once
 
 #include <float.h>
@@ -28,7 +27,7 @@ constexpr double kLargest<double> = DBL_MAX;
 
 }  // namespace
 
-// GCC keeps an array in registers only where it unrolls the loops over it early.
+// GCC keeps an array in registers only if it unrolls the loops over it early.
 #if defined(__clang__)
 #define LAYERBITS_UNROLL _Pragma("clang loop unroll(full)")
 #else

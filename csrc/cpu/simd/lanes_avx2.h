@@ -1,11 +1,11 @@
-// Registers of AVX2 with FMA behind the names of lanes.h.
+// The operations of lanes.h on registers of AVX2 with FMA.
 #pragma once
 
 #include <immintrin.h>
 
 namespace {
 
-// Of 16 registers, 8 hold the sums of one block.
+// The sums of one block take 8 of 16 registers.
 constexpr int kBlocksAtOnce = 1;
 
 template <>
@@ -64,8 +64,8 @@ inline __m256d low_bits_to_exponent(__m256d a) {
 
 inline __m256d exponent_of(__m256d a) {
   const __m256i biased = _mm256_srli_epi64(_mm256_castpd_si256(a), 52);
-  const __m256i whole = _mm256_or_si256(biased, _mm256_castpd_si256(_mm256_set1_pd(0x1p52)));
-  return _mm256_castsi256_pd(whole) - _mm256_set1_pd(0x1p52 + 1023);
+  const __m256i integer = _mm256_or_si256(biased, _mm256_castpd_si256(_mm256_set1_pd(0x1p52)));
+  return _mm256_castsi256_pd(integer) - _mm256_set1_pd(0x1p52 + 1023);
 }
 inline __m256d mantissa_of(__m256d a) {
   const __m256d bits = _mm256_castsi256_pd(_mm256_set1_epi64x((1LL << 52) - 1));

@@ -1,13 +1,12 @@
-// Registers of NEON, the floor of aarch64, behind the names of lanes.h. min and max select by
-// comparison, because vminq would return NaN where one operand is NaN and lanes.h promises the
-// second operand.
+// The operations of lanes.h on registers of NEON, the baseline of aarch64. min and max compare and
+// select: vminq returns NaN if one operand is NaN, where lanes.h requires the second operand.
 #pragma once
 
 #include <arm_neon.h>
 
 namespace {
 
-// Of 32 registers, 16 hold the sums of two blocks: enough to hide the latency of fma.
+// The sums of two blocks take 16 of 32 registers, enough to hide the latency of fma.
 constexpr int kBlocksAtOnce = 2;
 
 template <>

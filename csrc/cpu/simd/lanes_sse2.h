@@ -1,12 +1,12 @@
-// Registers of SSE2, the floor of x86-64, behind the names of lanes.h. There is no fused
-// multiply-add: fma rounds twice, so this level alone does not agree with the others in bits.
+// The operations of lanes.h on registers of SSE2, the baseline of x86-64. There is no fused
+// multiply-add: fma rounds twice, so only this level differs from the other levels in bits.
 #pragma once
 
 #include <emmintrin.h>
 
 namespace {
 
-// Of 16 registers, 8 hold the sums of one block.
+// The sums of one block take 8 of 16 registers.
 constexpr int kBlocksAtOnce = 1;
 
 template <>
@@ -63,8 +63,8 @@ inline __m128d low_bits_to_exponent(__m128d a) {
 
 inline __m128d exponent_of(__m128d a) {
   const __m128i biased = _mm_srli_epi64(_mm_castpd_si128(a), 52);
-  const __m128i whole = _mm_or_si128(biased, _mm_castpd_si128(_mm_set1_pd(0x1p52)));
-  return _mm_castsi128_pd(whole) - _mm_set1_pd(0x1p52 + 1023);
+  const __m128i integer = _mm_or_si128(biased, _mm_castpd_si128(_mm_set1_pd(0x1p52)));
+  return _mm_castsi128_pd(integer) - _mm_set1_pd(0x1p52 + 1023);
 }
 inline __m128d mantissa_of(__m128d a) {
   const __m128d bits = _mm_castsi128_pd(_mm_set1_epi64x((1LL << 52) - 1));

@@ -1,5 +1,6 @@
-// The log-sum-exp of every query over Gaussians that have a covariance each. Reads packed arrays
-// only; no threads, no allocation.
+// The log-sum-exp of every query over Gaussians with covariances of their own: the product of a
+// triangular factor and a difference, in bands of four rows. Reads packed arrays only; no threads,
+// no allocation.
 #pragma once
 
 #include "running_sum.h"
@@ -9,12 +10,12 @@ namespace {
 using layerbits::component_size;
 using layerbits::kFactorRows;
 
-// Tiles that share what is broadcast of a component: with kFactorRows rows each, as many sums as
-// there are registers for.
+// Tiles that share the broadcast entries of a component. With kFactorRows rows each, their sums fit
+// the registers.
 constexpr int kTilesAtOnce = 2 * kBlocksAtOnce;
 
-// Adds the squares of rows [first, first + kRows) of L (q - m) to `distance`; returns where the
-// next rows are.
+// Adds the squares of rows [first, first + kRows) of L (q - m) to `distance`; returns the address
+// of the next rows.
 template <typename T, int kRows, int kTiles>
 inline const T* add_rows(const T* tile, const T* values, int64_t first, int64_t dim,
                          typename Lanes<T>::Register (&distance)[kTiles]) {
@@ -46,8 +47,11 @@ inline const T* add_rows(const T* tile, const T* values, int64_t first, int64_t 
   return values;
 }
 
-// Squared distances from a component, its offset included. Sums of squares only grow: once they
-// say that all terms are exactly 0, the other rows are left out and false is returned.
+// Squared distances from a component, including its offset. Sums of squares only grow: once all
+// terms are known to be exactly 0, the function skips the other rows and returns false, which
+// changes no bit. The odd band comes first, so that the first check is early. (A closer cutoff,
+// kept for each lane, was 20 % faster on SZT layers of 5 to 10 units and 10 % slower on smaller
+// ones.)
 template <typename T, int kTiles>
 inline bool find_distances(const RunningSum<T> (&sums)[kTiles], const T* tile, const T* component,
                            int64_t dim, typename Lanes<T>::Register (&distance)[kTiles]) {

@@ -6,7 +6,7 @@
 
 namespace {
 
-// Centers are taken in panels that stay in the first-level cache while all tiles pass over them.
+// Size of a panel of centers, which stays in the first-level cache while all tiles use it.
 constexpr int64_t kPanelBytes = 8192;
 
 template <typename T>

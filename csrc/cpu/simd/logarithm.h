@@ -1,8 +1,8 @@
-// Logarithms of running sums, in double whatever the kernels compute in.
+// Logarithms of running sums, in double for float sums too.
 //
 // log(x) = k log 2 + log(m) with m in [sqrt(1/2), sqrt 2), and log(m) = f - s (f - z Q(z)) for
-// f = m - 1, s = f / (2 + f), z = s^2: of the error of s only the part f comes through, so that
-// log(m) is within 1 ulp (1.5 where fma rounds twice), of which the polynomial has less than 0.1
+// f = m - 1, s = f / (2 + f), z = s^2: the error of s is multiplied by f, so that the error of
+// log(m) is at most 1 ulp (1.5 if fma rounds twice), of which the polynomial causes less than 0.1
 // (tools/polynomials.py prints coefficients and error).
 #pragma once
 
@@ -24,7 +24,7 @@ constexpr double kLogCoefficients[] = {
     0x1.2b584aae78a57p-3,  // 0.146164497
 };
 
-// log(x 2^reference) of x that is 0, NaN, or positive, normal and finite.
+// log(x 2^reference) for an x that is 0, NaN, or positive, normal and finite.
 inline Lanes<double>::Register log_of_scaled(Lanes<double>::Register x,
                                              Lanes<double>::Register reference) {
   using R = Lanes<double>::Register;

@@ -1,14 +1,14 @@
-// The most that the pipes of a core can do: multiply-adds, alone or with as many additions beside
-// them, in registers alone. What a kernel reaches is measured against it; no result needs it.
+// The peak of a core: multiply-adds in registers, alone or with as many additions. Benchmarks
+// compare kernels to it; no result needs it.
 #pragma once
 
 #include "lanes.h"
 
 namespace {
 
-// Two pipes of multiply-adds and two of additions, with latencies of 4 and 3 cycles, need 8 and 6
-// chains at least: what 16 registers hold. Only more of them fill all pipes: measured on Zen 5, 3.1
-// operations a cycle with 8 and 6, 4.0 with 12 and 12.
+// Two pipes of multiply-adds and two of additions, with latencies of 4 and 3 cycles, need at least
+// 8 and 6 chains, which fit 16 registers. Only more chains fill all pipes: 3.1 operations a cycle
+// with 8 and 6 chains, 4.0 with 12 and 12, measured on Zen 5.
 template <typename T>
 constexpr bool kManyRegisters = sizeof(typename Lanes<T>::Register) == 64;
 constexpr int kOperations = 24;  // of each kind in a step
@@ -16,7 +16,7 @@ constexpr int kOperations = 24;  // of each kind in a step
 template <typename T, bool kWithAdditions>
 int64_t multiply_adds(int64_t steps, T* out) {
   using R = typename Lanes<T>::Register;
-  const R half = load(out);  // from memory, so that nothing is computed when compiling
+  const R half = load(out);  // from memory, so that the compiler computes nothing in advance
   constexpr int kProducts = kManyRegisters<T> ? 12 : 8, kSums = kManyRegisters<T> ? 12 : 6;
   R products[kProducts], sums[kSums];
   for (R& value : products) value = half;

@@ -1,5 +1,6 @@
-// The log-sum-exp of a tile of queries over a tree of centers, without what does not matter to it.
-// What a query takes depends on that query alone, and comes in the order of the tree.
+// The log-sum-exp of a tile of queries over a tree of centers, without the nodes that are
+// negligible. The terms of a query depend on that query alone, and are added in the order of the
+// tree.
 #pragma once
 
 #include "running_sum.h"
@@ -13,18 +14,18 @@ using layerbits::kNodeExtras;
 using layerbits::kNodeSides;
 using layerbits::node_size;
 
-// Nodes that wait to be visited: one for every level of a tree, which has fewer than 2^63 leaves.
-constexpr int kMostWaiting = 64;
+// Size of the stack of nodes: one for every level of a tree, which has fewer than 2^63 leaves.
+constexpr int kStackSize = 64;
 
 template <typename T>
-struct Waiting {
+struct Subtree {
   const T* node;
   int64_t first_leaf, leaves;
-  typename Lanes<T>::Register cutoff;  // below 0 for queries that are done with it
+  typename Lanes<T>::Register cutoff;  // below 0 for queries that have merged it
 };
 
-// Squared distances of the queries to the box of a node. Rounding is monotone, so that no node
-// seems farther than one inside of it.
+// Squared distances of the queries to the box of a node. Rounding is monotone, so that the computed
+// distance of a node is at most that of its descendants.
 template <typename T>
 inline typename Lanes<T>::Register distance_to_box(const T* tile, const T* node, int64_t dim) {
   using R = typename Lanes<T>::Register;
@@ -38,11 +39,11 @@ inline typename Lanes<T>::Register distance_to_box(const T* tile, const T* node,
   return distance;
 }
 
-// Adds the centers of a node as one at their mean, with the second order of their spread about it;
-// `beyond` is +inf for the queries that pass over it.
+// Adds the centers of a node as one center at their mean, with the second order of their spread;
+// `beyond` is +inf for the queries that skip the node.
 template <typename T>
-inline void add_as_one(RunningSum<T>& sum, const T* tile, const T* node, int64_t dim,
-                       typename Lanes<T>::Register beyond) {
+inline void add_merged_center(RunningSum<T>& sum, const T* tile, const T* node, int64_t dim,
+                              typename Lanes<T>::Register beyond) {
   using R = typename Lanes<T>::Register;
   R differences[kMomentDims];
   R distance = broadcast(node[1]) + beyond, partial = broadcast(T(0));
@@ -64,7 +65,7 @@ inline void add_as_one(RunningSum<T>& sum, const T* tile, const T* node, int64_t
       for (int64_t l = k; l < dim; ++l) row = fma(broadcast(*sides++), differences[l], row);
       factor = fma(row, differences[k], factor);
     }
-  // A term of 0, too: where a query is far, its factor may be infinite.
+  // The factor of a skipping query is 0, because it may be infinite for a distant node.
   const R zero = broadcast(T(0));
   sum.add_one(distance + partial, where_less(beyond, broadcast(T(INFINITY)), factor, zero));
 }
@@ -81,32 +82,32 @@ void pruned_log_sum_exp(const T* points, const CenterTree<T>& tree, int64_t dim,
   RunningSum<T> sum(scale);
   sum.start_from(load(points));
 
-  Waiting<T> waiting[kMostWaiting];
-  waiting[0] = {tree.nodes, 0, tree.leaves, load(points + kLanes)};
+  Subtree<T> stack[kStackSize];
+  stack[0] = {tree.nodes, 0, tree.leaves, load(points + kLanes)};
   for (int count = 1; count > 0;) {
-    Waiting<T> at = waiting[--count];
-    const R distance = distance_to_box<T>(tile, at.node, dim);
-    if (!any_less(distance, at.cutoff)) continue;
+    Subtree<T> subtree = stack[--count];
+    const R distance = distance_to_box<T>(tile, subtree.node, dim);
+    if (!any_less(distance, subtree.cutoff)) continue;
 
-    const R error = broadcast(at.node[0]);
+    const R error = broadcast(subtree.node[0]);
     if (any_not_greater(error, allowance)) {
-      const R beyond =
-          where_less(distance, at.cutoff, where_less(allowance, error, infinity, zero), infinity);
-      add_as_one<T>(sum, tile, at.node, dim, beyond);
-      at.cutoff = where_less(allowance, error, at.cutoff, none);
-      if (!any_less(distance, at.cutoff)) continue;
+      const R beyond = where_less(distance, subtree.cutoff,
+                                  where_less(allowance, error, infinity, zero), infinity);
+      add_merged_center<T>(sum, tile, subtree.node, dim, beyond);
+      subtree.cutoff = where_less(allowance, error, subtree.cutoff, none);
+      if (!any_less(distance, subtree.cutoff)) continue;
     }
 
-    if (at.leaves > 1) {
-      const int64_t half = (at.leaves + 1) / 2;
-      const T* first = at.node + size;
-      waiting[count++] = {first + (2 * half - 1) * size, at.first_leaf + half, at.leaves - half,
-                          at.cutoff};
-      waiting[count++] = {first, at.first_leaf, half, at.cutoff};
+    if (subtree.leaves > 1) {
+      const int64_t half = (subtree.leaves + 1) / 2;
+      const T* first = subtree.node + size;
+      stack[count++] = {first + (2 * half - 1) * size, subtree.first_leaf + half,
+                        subtree.leaves - half, subtree.cutoff};
+      stack[count++] = {first, subtree.first_leaf, half, subtree.cutoff};
       continue;
     }
-    const R beyond = where_less(distance, at.cutoff, zero, infinity);
-    const int64_t first = at.first_leaf * kLeafBlocks;
+    const R beyond = where_less(distance, subtree.cutoff, zero, infinity);
+    const int64_t first = subtree.first_leaf * kLeafBlocks;
     const int64_t last = first + kLeafBlocks < tree.blocks ? first + kLeafBlocks : tree.blocks;
     int64_t b = first;
     for (; b + kBlocksAtOnce <= last; b += kBlocksAtOnce)

@@ -1,5 +1,6 @@
-// The log-sum-exp of a tile of queries while centers are added to it. A lane is a query, so that a
-// row's bits do not depend on its neighbours.
+// The running log-sum-exp of a tile of queries. Kernels broadcast a center to all lanes and keep a
+// query in each lane: the bits of a row depend neither on its neighbours nor on the width of the
+// registers, so that AVX2 and AVX-512 agree, and no horizontal sum is needed.
 #pragma once
 
 #include <math.h>
@@ -8,14 +9,14 @@
 
 namespace {
 
-// A new reference is taken only when a term would exceed 2^kHeadroom: rarely, and far from
-// overflow.
+// The reference changes only if a term would exceed 2^kHeadroom: rarely, and far from overflow.
 constexpr int kHeadroom = 16;
 
 // The scale of exp(-distance / 2).
 constexpr double kHalfLog2E = 0x1.71547652b82fep-1;
 
-// The sum is (high + low) 2^reference. The reference is an integer, so that moving it is exact.
+// The sum is (high + low) 2^reference. The reference is an integer, so that changing it multiplies
+// by a power of two, exactly. Sums are compensated, so that a million equal terms round like one.
 template <typename T>
 struct RunningSum {
   using R = typename Lanes<T>::Register;
@@ -23,12 +24,12 @@ struct RunningSum {
   R reference, high, low;
   R rescale_below;  // a term at a smaller distance exceeds the headroom
   R ignore_above;   // a term at a larger distance is exactly 0
-  bool any_far;     // is a reference of the tile beyond -kFar
+  bool any_far;     // whether a reference of the tile is below -kFar
 
   inline explicit RunningSum(T scale = T(kHalfLog2E))
       : minus_scale(broadcast(-scale)), inverse_scale(broadcast(1 / scale)) {}
 
-  // Before the first term: with a reference that any finite one exceeds.
+  // Resets to an empty sum, whose reference is below any finite one.
   inline void clear() {
     reference = broadcast(-kLargest<T>);
     high = low = broadcast(T(0));
@@ -56,8 +57,8 @@ struct RunningSum {
   }
 
   inline void set_limits() {
-    // The relative slack covers the rounding of the product where the reference is large; the
-    // absolute one, of exp2.
+    // The relative slack covers the rounding of the product for a large reference; the absolute
+    // one, that of exp2.
     const R slack = broadcast(sizeof(T) == 4 ? T(0x1p-20) : T(0x1p-49));
     const R last = (broadcast(1 - Exp2<T>::kLowest) - reference) * inverse_scale;
     ignore_above = fma(last, slack, last);
@@ -79,7 +80,7 @@ struct RunningSum {
     set_limits();
   }
 
-  // Two-sum: low collects what rounding takes from high.
+  // Two-sum: low accumulates the rounding errors of high.
   inline void add_term(R term) {
     const R total = high + term;
     const R part = total - high;
@@ -87,7 +88,8 @@ struct RunningSum {
     high = total;
   }
 
-  // Makes ready for terms of which the nearest is at this squared distance; false if all are 0.
+  // Prepares for terms whose nearest center has this squared distance; false if all terms are
+  // exactly 0, so that skipping them changes no bit.
   inline bool prepare(R nearest) {
     if (any_less(nearest, rescale_below)) move_reference(nearest);
     return any_not_greater(nearest, ignore_above);
@@ -99,7 +101,7 @@ struct RunningSum {
                    : fma(distance, minus_scale, minus_reference);
   }
 
-  // Adds the terms of a block at these squared distances, which it overwrites.
+  // Adds the terms of a block at these squared distances, which are overwritten.
   inline void add_block(R (&distance)[kBlock]) {
     R nearest[kBlock];
     LAYERBITS_UNROLL
@@ -121,7 +123,7 @@ struct RunningSum {
     add_term(even + odd);
   }
 
-  // Adds one term, times a factor of no more than some centers.
+  // Adds one term times a factor, whose size is at most a number of centers.
   inline void add_one(R distance, R factor) {
     if (!prepare(distance)) return;
     const Power<T> power = exp2<T>(exponent(distance));
@@ -129,8 +131,8 @@ struct RunningSum {
   }
 };
 
-// Adds kBlocks blocks of centers; `beyond...` is nothing, or a register that is added to all
-// squared distances: 0, or +inf for the queries that pass over these blocks.
+// Adds kBlocks blocks of centers. `beyond...` is empty or a register that is added to all squared
+// distances: 0, or +inf for the queries that skip these blocks.
 template <typename T, int kBlocks, typename... Beyond>
 inline void add_blocks(RunningSum<T>& sum, const T* tile, const T* blocks, int64_t dim,
                        Beyond... beyond) {

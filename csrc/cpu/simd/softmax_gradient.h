@@ -1,4 +1,4 @@
-// Both sides of the gradients of the log-sum-exp from one pass over the pairs: kernel-weighted
+// The gradients of the log-sum-exp for both sides from one pass over the pairs: kernel-weighted
 // differences, summed over columns for each row and over rows for each column. A lane is a row.
 // Reads packed arrays only; no threads, no allocation.
 #pragma once
@@ -7,21 +7,21 @@
 
 namespace {
 
-// Sums over rows are kept for this many lanes at every level, so that AVX2 and AVX-512 agree.
+// The number of lanes of sums over rows, the same at every level, so that AVX2 and AVX-512 agree.
 template <typename T>
 constexpr int kColumnLanes = layerbits::kMaxLanes * 4 / int(sizeof(T));
 
-// Tiles that share a pass over the columns, while the sums of a column over them stay in registers.
-// 32 registers of each coordinate: 16 are 2 % slower at d = 128, 8 are 6 % (Zen 5).
+// Tiles that share a pass over the columns, during which the sums of a column stay in registers.
+// 32 registers per coordinate: 16 are 2 % slower at d = 128, 8 are 6 % slower (Zen 5).
 template <typename T>
 constexpr int64_t kPassTiles = 32 * kColumnLanes<T> / Lanes<T>::kCount;
 
-// Coordinates that share the loading of a kernel: as many as leave their sums in registers.
+// Coordinates that share a load of K: as many as have sums in registers.
 template <typename T>
-constexpr int kTogether = sizeof(typename Lanes<T>::Register) == 64 ? 2 : 1;
+constexpr int kSharedCoordinates = sizeof(typename Lanes<T>::Register) == 64 ? 2 : 1;
 
-// K of a tile and a block, `kernel[kBlock][lanes]`, and the tile's sums of K |r - c|^2; false where
-// every K is exactly 0.
+// Computes K of a tile and a block, `kernel[kBlock][lanes]`, and adds to the tile's sums of
+// K |r - c|^2; false if every K is exactly 0.
 template <typename T>
 inline bool tile_kernel(const T* tile, const T* block, int64_t dim, T scale, T* kernel,
                         T* moments) {
@@ -46,22 +46,22 @@ inline bool tile_kernel(const T* tile, const T* block, int64_t dim, T scale, T* 
     const Power<T> power = exp2<T>(min(broadcast(Exp2<T>::kHighest), exponent[j]));
     const R k = power.mantissa * (power.scale * factor);
     store(kernel + j * kLanes, k);
-    // A term of no weight may stand at an infinite distance.
+    // The distance of a term without weight may be infinite.
     moment = fma(k, min(broadcast(kLargest<T>), distance[j]), moment);
   }
   if (moments) store(moments, moment);
   return true;
 }
 
-// Keeps the compiler from loading a register's value again at every use, which costs 15 % here.
+// Prevents the compiler from loading the value of a register at every use, which costs 15 % here.
 template <typename R>
-inline void keep([[maybe_unused]] R& value) {
+inline void keep_in_register([[maybe_unused]] R& value) {
 #if defined(__x86_64__)
   asm("" : "+v"(value));
 #endif
 }
 
-// kCoordinates coordinates of `count` tiles against a block.
+// Adds kCoordinates coordinates of `count` tiles and a block.
 template <int kCoordinates, bool kRows, bool kColumns, typename T>
 inline void add_coordinates(const T* const* coordinates, T* const* row_sums, const T* kernels,
                             int64_t count, int64_t offset, const T* block, T* column_sums) {
@@ -74,13 +74,13 @@ inline void add_coordinates(const T* const* coordinates, T* const* row_sums, con
         sums[i][j] = load(column_sums + (i * kBlock + j) * kColumnLanes<T>);
   for (int64_t a = 0; a < count; ++a, kernels += kBlock * kLanes) {
     const T* q = coordinates[a] + offset;
-    R row[kCoordinates][2], here[kCoordinates];
-    for (int i = 0; i < kCoordinates; ++i) here[i] = load(q + i * kLanes);
+    R row[kCoordinates][2], values[kCoordinates];
+    for (int i = 0; i < kCoordinates; ++i) values[i] = load(q + i * kLanes);
     for (int j = 0; j < kBlock; ++j) {
       R k = load(kernels + j * kLanes);
-      keep(k);
+      keep_in_register(k);
       for (int i = 0; i < kCoordinates; ++i) {
-        const R difference = here[i] - broadcast(block[i * kBlock + j]);
+        const R difference = values[i] - broadcast(block[i * kBlock + j]);
         if (j < 2) {
           const R product = k * difference;
           row[i][j] = product;
@@ -103,7 +103,7 @@ inline void add_coordinates(const T* const* coordinates, T* const* row_sums, con
         store(column_sums + (i * kBlock + j) * kColumnLanes<T>, sums[i][j]);
 }
 
-// The kernels themselves of `count` tiles and a block.
+// Adds K of `count` tiles and a block to the sums of the columns.
 template <typename T>
 inline void add_kernels(const T* kernels, int64_t count, T* column_sums) {
   using R = typename Lanes<T>::Register;
@@ -115,7 +115,7 @@ inline void add_kernels(const T* kernels, int64_t count, T* column_sums) {
   for (int j = 0; j < kBlock; ++j) store(column_sums + j * kColumnLanes<T>, sums[j]);
 }
 
-// Tiles [0, tiles) of a pass against a block. Tiles whose turns differ add to different lanes.
+// Adds tiles [0, tiles) of a pass and a block. Tiles of different turns add to different lanes.
 template <bool kRows, bool kColumns, typename T>
 inline void add_block(const T* rows, int64_t tiles, const T* block, int64_t dim, T scale,
                       T* row_sums, T* column_sums) {
@@ -134,21 +134,21 @@ inline void add_block(const T* rows, int64_t tiles, const T* block, int64_t dim,
       sums[count++] = kRows ? moments + kLanes : nullptr;
     }
     if (count == 0) continue;
-    T* mine = kColumns ? column_sums + turn * kLanes : nullptr;
+    T* turn_sums = kColumns ? column_sums + turn * kLanes : nullptr;
     constexpr int kSize = kColumns ? kBlock * kColumnLanes<T> : 0;
-    if (kColumns) add_kernels(buffer, count, mine);
+    if (kColumns) add_kernels(buffer, count, turn_sums);
     int64_t k = 0;
-    for (; k + kTogether<T> <= dim; k += kTogether<T>)
-      add_coordinates<kTogether<T>, kRows, kColumns>(coordinates, sums, buffer, count, k * kLanes,
-                                                     block + (1 + k) * kBlock,
-                                                     mine + (1 + k) * kSize);
+    for (; k + kSharedCoordinates<T> <= dim; k += kSharedCoordinates<T>)
+      add_coordinates<kSharedCoordinates<T>, kRows, kColumns>(coordinates, sums, buffer, count,
+                                                              k * kLanes, block + (1 + k) * kBlock,
+                                                              turn_sums + (1 + k) * kSize);
     for (; k < dim; ++k)
       add_coordinates<1, kRows, kColumns>(coordinates, sums, buffer, count, k * kLanes,
-                                          block + (1 + k) * kBlock, mine + (1 + k) * kSize);
+                                          block + (1 + k) * kBlock, turn_sums + (1 + k) * kSize);
   }
 }
 
-// Sums `count` vectors of kColumnLanes each, by halves.
+// Sums each of `count` vectors of kColumnLanes, by halves.
 template <typename T>
 inline void sum_lanes(const T* lanes, int64_t count, T* sums) {
   constexpr int kHalf = kColumnLanes<T> / 2;
@@ -166,12 +166,12 @@ inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 template <bool kRows, bool kColumns, typename T>
 void softmax_gradient_sides(const T* rows, int64_t tiles, const T* columns, int64_t blocks,
                             int64_t dim, T scale, T* row_sums, T* column_sums, T* scratch,
-                            int64_t together) {
+                            int64_t scratch_blocks) {
   constexpr int kLanes = Lanes<T>::kCount;
   const int64_t row_size = (1 + dim) * kLanes, column_size = (1 + dim) * kBlock;
   for (int64_t i = 0; i < tiles * row_size && kRows; ++i) row_sums[i] = 0;
-  for (int64_t first = 0; first < blocks; first += together) {
-    const int64_t count = smaller(together, blocks - first) * column_size;
+  for (int64_t first = 0; first < blocks; first += scratch_blocks) {
+    const int64_t count = smaller(scratch_blocks, blocks - first) * column_size;
     for (int64_t i = 0; i < count * kColumnLanes<T> && kColumns; ++i) scratch[i] = 0;
     for (int64_t t = 0; t < tiles; t += kPassTiles<T>)
       for (int64_t i = 0; i < count; i += column_size)
@@ -185,11 +185,11 @@ void softmax_gradient_sides(const T* rows, int64_t tiles, const T* columns, int6
 
 template <typename T>
 void softmax_gradient(const T* rows, int64_t tiles, const T* columns, int64_t blocks, int64_t dim,
-                      T scale, T* row_sums, T* column_sums, T* scratch, int64_t together) {
+                      T scale, T* row_sums, T* column_sums, T* scratch, int64_t scratch_blocks) {
   const auto sides = !column_sums ? softmax_gradient_sides<true, false, T>
                      : !row_sums  ? softmax_gradient_sides<false, true, T>
                                   : softmax_gradient_sides<true, true, T>;
-  sides(rows, tiles, columns, blocks, dim, scale, row_sums, column_sums, scratch, together);
+  sides(rows, tiles, columns, blocks, dim, scale, row_sums, column_sums, scratch, scratch_blocks);
 }
 
 }  // namespace

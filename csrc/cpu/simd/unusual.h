@@ -1,4 +1,4 @@
-// A look over values for those that packing has to look at one by one.
+// A check for values that packing must examine one by one.
 #pragma once
 
 #include <stdint.h>
@@ -7,12 +7,12 @@
 
 namespace {
 
-// 0 times what overflows is NaN, and stays it in a sum.
+// 0 times an infinite value is NaN, and so is a sum that contains it.
 template <typename T>
 bool any_unusual(const T* values, int64_t count, T factor) {
   using R = typename Lanes<T>::Register;
   constexpr int kLanes = Lanes<T>::kCount;
-  constexpr int kChains = 4;  // sums that do not wait for each other
+  constexpr int kChains = 4;  // independent sums
   const R four = broadcast(T(4)), zero = broadcast(T(0));
   R zeros[kChains] = {zero, zero, zero, zero};
   int64_t i = 0;

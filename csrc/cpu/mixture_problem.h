@@ -1,4 +1,5 @@
-// What the verbs of mixture.h prepare alike: the choice of kernels, sigma and weights made ready.
+// The preparation that the log-sum-exp and its gradient share: kernels of the ISA level, checked
+// and scaled sigma, checked weights, the number of threads.
 #pragma once
 
 #include "cpu_operations.h"
@@ -7,25 +8,8 @@
 
 namespace layerbits {
 
-inline constexpr double kInfinity = std::numeric_limits<double>::infinity();
-inline constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-
 template <typename T>
-const Kernels<T>& kernels_of(const KernelTable& table) {
-  if constexpr (sizeof(T) == sizeof(float))
-    return table.f32;
-  else
-    return table.f64;
-}
-
-// A thread more for every 2^17 operations: waking one costs about as much.
-inline int worthwhile_threads(int threads, double pairs, int64_t dim) {
-  return int(std::clamp(pairs * double(dim + 8) / (1 << 17), 1.0, double(std::max(threads, 1))));
-}
-
-// Kernels, scaling, the largest weight.
-template <typename T>
-struct Setup {
+struct MixtureProblem {
   const Mixture<T>& mixture;
   const KernelTable* table = nullptr;
   const Kernels<T>* kernels = nullptr;
@@ -59,16 +43,16 @@ struct Setup {
     return {};
   }
 
-  // log2 of the weight beside the largest one: never positive. Their ratio itself might underflow.
+  // log2 of the weight relative to the largest one: never positive. Their ratio might underflow.
   double exponent(int64_t center) const {
     if (!mixture.weights) return 0;
-    int mine = 0, of_largest = 0;
-    const double ratio = std::frexp(double(mixture.weights[center]), &mine) /
-                         std::frexp(largest_weight, &of_largest);
-    return std::log2(ratio) + (mine - of_largest);
+    int weight_exponent = 0, largest_exponent = 0;
+    const double ratio = std::frexp(double(mixture.weights[center]), &weight_exponent) /
+                         std::frexp(largest_weight, &largest_exponent);
+    return std::log2(ratio) + (weight_exponent - largest_exponent);
   }
 
-  // The same as an offset of squared distances.
+  // The weight as an offset of squared distances.
   std::array<T, 1> offset(int64_t center) const { return {T(-exponent(center) / scaling.scale)}; }
 };
 

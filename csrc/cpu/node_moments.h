@@ -1,0 +1,41 @@
+// The moments of the centers of a node of a tree, and how those of two children add up.
+#pragma once
+
+#include <vector>
+
+#include "kernel_table.h"
+
+namespace layerbits {
+
+// The moments of the centers of a node: weight, mean, spread (the weighted sum of squared distances
+// from the mean) and scatter (the weighted sums of products for k <= l). The scatter is empty in
+// more than kMomentDims dimensions and for nodes whose centers are far apart.
+struct NodeMoments {
+  double weight = 0, spread = 0;
+  std::vector<double> mean, scatter;
+
+  explicit NodeMoments(int64_t dim = 0)
+      : mean(size_t(dim)), scatter(size_t(dim <= kMomentDims ? dim * (dim + 1) / 2 : 0)) {}
+
+  // Equal centers have exactly their own value as mean, and a spread of 0.
+  void add(const NodeMoments& other) {
+    if (other.weight == 0) return;
+    if (weight == 0) {
+      *this = other;
+      return;
+    }
+    const double share = other.weight / (weight + other.weight);
+    std::vector<double> difference(mean.size());
+    for (size_t k = 0; k < mean.size(); ++k) difference[k] = other.mean[k] - mean[k];
+    spread += other.spread;
+    for (const double x : difference) spread += weight * share * x * x;
+    if (other.scatter.empty()) scatter.clear();
+    for (size_t k = 0, i = 0; i < scatter.size(); ++k)
+      for (size_t l = k; l < mean.size(); ++l, ++i)
+        scatter[i] += other.scatter[i] + weight * share * difference[k] * difference[l];
+    for (size_t k = 0; k < mean.size(); ++k) mean[k] += share * difference[k];
+    weight += other.weight;
+  }
+};
+
+}  // namespace layerbits

@@ -1,0 +1,157 @@
+"""The log-sum-exp of Gaussians with covariances of their own: special values and refused arguments."""
+
+import math
+import re
+
+import numpy as np
+import pytest
+
+from layerbits.kernels import _cpu
+from tests.support.exact_gaussians import exact_full_log_sums, full_error_ratio, gaussian_problem
+from tests.support.exact_mixture import eps
+from tests.support.native_calls import BOTH_DTYPES, EVERY_LEVEL, log_sum_exp_full
+
+
+@EVERY_LEVEL
+@BOTH_DTYPES
+@pytest.mark.parametrize(("value", "log_sum"), [(np.nan, np.nan), (np.inf, -np.inf), (-np.inf, -np.inf)])
+def test_point_that_is_not_finite_affects_only_its_row(level, dtype, value, log_sum):
+    points, *gaussians = gaussian_problem(33, 21, 5, dtype, scale=30)
+    finite = log_sum_exp_full(points, *gaussians, level=level)
+    for row in (0, 7, 16, 32):
+        changed, expected = points.copy(), finite.copy()
+        changed[row, 4], expected[row] = value, log_sum
+        np.testing.assert_array_equal(log_sum_exp_full(changed, *gaussians, level=level), expected)
+
+
+@EVERY_LEVEL
+@pytest.mark.parametrize("argument", [1, 2, 3], ids=["means", "factors", "offsets"])
+@pytest.mark.parametrize("component", [0, 7, 20])
+def test_nan_in_a_gaussian_makes_every_row_nan(level, argument, component):
+    # Even in a Gaussian so distant that its terms are skipped.
+    arrays = gaussian_problem(9, 21, 5)
+    arrays[1][component] += 1e6
+    arrays[argument][(component, *[-1] * (arrays[argument].ndim - 1))] = np.nan
+    arrays[0][3] = np.inf
+    assert np.isnan(log_sum_exp_full(*arrays, level=level)).all()
+
+
+@EVERY_LEVEL
+@BOTH_DTYPES
+@pytest.mark.parametrize("component", [0, 7, 8, 20])
+@pytest.mark.parametrize(("argument", "value"), [(1, np.inf), (1, -np.inf), (2, np.inf), (2, -np.inf), (3, -np.inf)])
+def test_gaussian_without_weight_has_no_effect(level, dtype, component, argument, value):
+    arrays = gaussian_problem(33, 21, 3, dtype)
+    remaining = [arrays[0], *(np.delete(array, component, axis=0) for array in arrays[1:])]
+    # A whole mean, or the last row of a factor: infinities of both signs meet in a product.
+    arrays[argument][(component, -1)[: max(1, arrays[argument].ndim - 1)]] = value
+    exact, bound = exact_full_log_sums(*remaining)
+    assert (np.abs(log_sum_exp_full(*arrays, level=level) - exact) <= bound * eps(dtype)).all()
+
+
+@EVERY_LEVEL
+@BOTH_DTYPES
+def test_empty_sums_are_minus_infinity(level, dtype):
+    points, means, factors, offsets = gaussian_problem(5, 9, 3, dtype)
+    assert (log_sum_exp_full(points, means[:0], factors[:0], offsets[:0], level=level) == -np.inf).all()
+    assert (log_sum_exp_full(points, means, factors, np.full_like(offsets, -np.inf), level=level) == -np.inf).all()
+    assert log_sum_exp_full(points[:0], means, factors, offsets, level=level).shape == (0,)
+
+
+@EVERY_LEVEL
+@BOTH_DTYPES
+def test_factor_of_zero_gives_the_offset(level, dtype):
+    points, means, factors, offsets = gaussian_problem(5, 1, 3, dtype)
+    assert (log_sum_exp_full(points, means, 0 * factors, offsets, level=level) == offsets.astype(float)).all()
+
+
+@EVERY_LEVEL
+@BOTH_DTYPES
+def test_subnormal_numbers_are_accepted(level, dtype):
+    tiny = np.finfo(dtype).smallest_subnormal
+    points, means, factors, offsets = gaussian_problem(9, 9, 3, dtype)
+    assert full_error_ratio(points, means, factors, offsets * tiny, level=level) <= 1
+    # |factor (point - mean)|^2 underflows, so the terms are 1.
+    log_sum = log_sum_exp_full(np.full_like(points, tiny), 0 * means, factors, 0 * offsets, level=level)
+    assert (np.abs(log_sum - math.log(9)) <= eps(dtype) * 5 * (1 + math.log(9))).all()
+
+
+@EVERY_LEVEL
+@BOTH_DTYPES
+@pytest.mark.parametrize("argument", [0, 1, 2], ids=["points", "means", "factors"])
+def test_products_beyond_the_dtype_are_refused(level, dtype, argument):
+    arrays = gaussian_problem(9, 9, 3, dtype)
+    arrays[argument][(5, *[0] * (arrays[argument].ndim - 1))] = np.finfo(dtype).max
+    with pytest.raises(ValueError, match=r"^points: got finite values whose products with the factors"):
+        log_sum_exp_full(*arrays, level=level)
+
+
+@BOTH_DTYPES
+def test_differences_beyond_the_dtype_are_refused(dtype):
+    points, means, factors, offsets = gaussian_problem(9, 9, 3, dtype, scale=2.0**-60)
+    points[5], means[5] = np.finfo(dtype).max, -np.finfo(dtype).max
+    with pytest.raises(ValueError, match=r"^points: got finite values whose products with the factors"):
+        log_sum_exp_full(points, means, factors, offsets)
+
+
+@EVERY_LEVEL
+@BOTH_DTYPES
+def test_gaussian_whose_squared_distance_overflows_has_no_effect(level, dtype):
+    points, means, factors, offsets = gaussian_problem(9, 9, 3, dtype)
+    means[4] = 2.0 ** (np.finfo(dtype).maxexp * 0.6)
+    remaining = [points, *(np.delete(array, 4, axis=0) for array in (means, factors, offsets))]
+    exact, bound = exact_full_log_sums(*remaining)
+    log_sum = log_sum_exp_full(points, means, factors, offsets, level=level)
+    assert (np.abs(log_sum - exact) <= bound * eps(dtype) * 2).all()
+    assert (log_sum_exp_full(points, means[4:5], factors[4:5], offsets[4:5], level=level) == -np.inf).all()
+
+
+NAMES = ["points", "means", "factors", "offsets", "log_sum"]
+
+
+def assert_refused(error, name, **changes):
+    arguments = dict(zip(NAMES, [*gaussian_problem(5, 4, 3), np.zeros(5)], strict=True))
+    with pytest.raises(error, match=f"^{re.escape(name)}: "):
+        _cpu.log_sum_exp_full(**arguments | changes)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_argument_that_is_no_array_of_floats_is_refused(name):
+    for value in ([[0.0]], None, 3, "text", np.zeros((5, 3), np.int64), np.zeros(5, np.complex128)):
+        assert_refused(TypeError, name, **{name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [("means", (4, 2)), ("factors", (4, 9)), ("factors", (4, 3, 2)), ("factors", (5, 3, 3)), ("offsets", (5,)),
+     ("offsets", (4, 1)), ("log_sum", (4,)), ("points", (5,))],
+)  # fmt: skip
+def test_wrong_shape_is_refused(name, shape):
+    assert_refused(ValueError, name, **{name: np.zeros(shape)})
+
+
+@pytest.mark.parametrize("name", NAMES[1:])
+def test_float32_with_float64_points_is_refused(name):
+    shape = {"means": (4, 3), "factors": (4, 3, 3)}.get(name, 4)
+    assert_refused(TypeError, name, **{name: np.zeros(shape, np.float32)})
+
+
+def test_infinite_offset_is_refused():
+    assert_refused(ValueError, "offsets", offsets=np.array([0, 0, np.inf, 0]))
+
+
+@pytest.mark.host_array("a copy on a device is writable")
+def test_read_only_output_is_refused():
+    log_sum = np.zeros(5)
+    log_sum.flags.writeable = False
+    assert_refused(ValueError, "log_sum", log_sum=log_sum)
+
+
+def test_nothing_but_the_output_is_written():
+    arrays = gaussian_problem(17, 9, 3)
+    copies = [array.copy() for array in arrays]
+    memory = np.full(19, 7.0)
+    _cpu.log_sum_exp_full(*arrays, memory[1:-1])
+    assert memory[0] == memory[-1] == 7
+    for array, copy in zip(arrays, copies, strict=True):
+        np.testing.assert_array_equal(array, copy)

@@ -1,0 +1,49 @@
+"""Arguments of public functions: errors name them, and NumPy arrays in any memory are accepted."""
+
+import numpy as np
+import pytest
+import torch
+
+from layerbits import mixture_log_density
+from layerbits.kernels import as_tensor
+
+POINTS, CENTERS = np.zeros((5, 3)), np.ones((4, 3))
+
+
+@pytest.mark.parametrize("sigma", [True, "1", None, [1.0], 1j, torch.tensor(1), torch.tensor([1.0, 2.0])])
+def test_sigma_that_is_no_number_is_refused(sigma):
+    with pytest.raises(TypeError, match=r"^sigma: "):
+        mixture_log_density(POINTS, CENTERS, sigma)
+
+
+@pytest.mark.parametrize("name", ["points", "centers", "weights"])
+@pytest.mark.parametrize(
+    "value", [[0.0], "x", 3, np.array(["a"]), np.array([1j])], ids=lambda value: type(value).__name__
+)
+def test_argument_that_is_no_array_of_numbers_is_refused(name, value):
+    arguments = {"points": POINTS, "centers": CENTERS, "weights": None} | {name: value}
+    with pytest.raises(TypeError, match=f"^{name}: "):
+        mixture_log_density(arguments["points"], arguments["centers"], 1.0, weights=arguments["weights"])
+
+
+@pytest.mark.parametrize("name", ["points", "centers"])
+def test_none_for_a_required_array_is_refused(name):
+    arguments = {"points": POINTS, "centers": CENTERS} | {name: None}
+    with pytest.raises(TypeError, match=f"^{name}: "):
+        mixture_log_density(arguments["points"], arguments["centers"], 1.0)
+
+
+@pytest.mark.parametrize("layout", ["read-only", "negative", "byte-swapped", "zero stride", "integer"])
+def test_numpy_array_in_any_memory_becomes_a_tensor_of_the_same_values(layout):
+    array = np.arange(12.0).reshape(4, 3)
+    if layout == "read-only":
+        array.flags.writeable = False
+    elif layout == "byte-swapped":
+        array = array.astype(">f8")
+    else:
+        array = {
+            "negative": array[::-1, ::-1],
+            "zero stride": np.broadcast_to(array[0], (4, 3)),
+            "integer": array.astype(np.int16),
+        }[layout]
+    assert as_tensor("points", array).tolist() == array.tolist()

@@ -1,8 +1,7 @@
-"""`python -m benchmarks.host_time [--epochs N]`: what a device leaves to the host of `layer_information`, on szt-tanh.
+"""`python -m benchmarks.host_time [--epochs N]`: the part of `layer_information` that stays on the host, on szt-tanh.
 
-Seen by torch's profiler, on a core of the CPU. Kernels, operators of torch and passes with their noise are what a
-device takes over, for some microseconds of the host a call; the rest is NumPy and Python, and stays on the host. The
-quickest of some runs counts.
+torch's profiler measures it on a core of the CPU. A device takes over kernels, operators of torch, and passes with
+their noise, each for some microseconds of the host; NumPy and Python stay on the host. The fastest run counts.
 """
 
 from __future__ import annotations
@@ -33,30 +32,30 @@ _KERNELS, _PASSES = "kernels", "passes, noise"
 
 @contextlib.contextmanager
 def named() -> Iterator[None]:
-    """Let the profiler see the kernels, the passes and the noise of the queries."""
-    places: list[tuple[Any, str, str]] = [
-        (cpu(), verb, _KERNELS) for verb in ("log_sum_exp_isotropic", "log_sum_exp_full")
+    """Give the kernels, the passes and the noise of the queries a name in the profile."""
+    functions: list[tuple[Any, str, str]] = [
+        (cpu(), operation, _KERNELS) for operation in ("log_sum_exp_isotropic", "log_sum_exp_full")
     ]
-    places += [(samples, "record", _PASSES), (NormalStream, "fill", _PASSES)]
+    functions += [(samples, "record", _PASSES), (NormalStream, "fill", _PASSES)]
     with contextlib.ExitStack() as stack:
-        for owner, name, kind in places:
+        for owner, name, kind in functions:
             stack.enter_context(mock.patch.object(owner, name, record_function(kind)(getattr(owner, name))))
         yield
 
 
 def host_time(noisy: NoisyModule, inputs: Tensor, labels: Tensor | None) -> dict[str, tuple[float, int]]:
-    """Return milliseconds and calls by kind; of torch, calls of operators by no other operator."""
-    with named(), profile(activities=[ProfilerActivity.CPU]) as seen:
+    """Return milliseconds and calls by kind; calls of torch's operators by other operators are not counted."""
+    with named(), profile(activities=[ProfilerActivity.CPU]) as profiler:
         began = time.perf_counter()
         layer_information(noisy, inputs, labels, draws=_DRAWS)
-        whole = 1e3 * (time.perf_counter() - began)
-    found: dict[str, tuple[float, int]] = {}
-    for event in seen.events():
+        total = 1e3 * (time.perf_counter() - began)
+    by_kind: dict[str, tuple[float, int]] = {}
+    for event in profiler.events():
         kind = event.name if event.name in (_KERNELS, _PASSES) else "torch"
-        spent, calls = found.get(kind, (0.0, 0))
+        spent, calls = by_kind.get(kind, (0.0, 0))
         outer = kind != "torch" or event.cpu_parent is None or event.cpu_parent.name == _PASSES
-        found[kind] = spent + event.self_cpu_time_total / 1e3, calls + outer
-    return found | {"host": (whole - sum(spent for spent, _ in found.values()), 1)}
+        by_kind[kind] = spent + event.self_cpu_time_total / 1e3, calls + outer
+    return by_kind | {"host": (total - sum(spent for spent, _ in by_kind.values()), 1)}
 
 
 def main() -> None:
@@ -64,10 +63,10 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=200, help="epochs of training before (default: %(default)s)")
     noisy, inputs, labels = trained(parser.parse_args().epochs)
     torch.set_num_threads(1)
-    for name, given in (("without labels", None), ("with labels", labels)):
-        found = min((host_time(noisy, inputs, given) for _ in range(_REPEATS)), key=lambda one: one["host"])
+    for name, classes in (("without labels", None), ("with labels", labels)):
+        fastest = min((host_time(noisy, inputs, classes) for _ in range(_REPEATS)), key=lambda times: times["host"])
         print(f"five layers, {_DRAWS} draws, {name}:")
-        for kind, (milliseconds, calls) in found.items():
+        for kind, (milliseconds, calls) in fastest.items():
             print(f"{kind:14}{milliseconds:8.1f} ms in {calls:5} calls")
 
 

@@ -49,7 +49,7 @@ inline Status bad_weight(double weight, int64_t index) {
 
 inline Status too_far_from_zero(const std::string& name) {
   return Status::bad_value(name +
-                           ": got a finite value too large beside sigma for its dtype, wanted "
+                           ": got a finite value too large relative to sigma for its dtype, wanted "
                            "less than a quarter of the largest number times sigma; "
                            "shift the data towards 0, or use float64");
 }

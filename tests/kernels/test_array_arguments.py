@@ -187,7 +187,7 @@ def test_weights_that_are_all_zero_are_refused():
 def test_finite_value_that_would_overflow_relative_to_sigma_is_refused(name, dtype):
     arrays = {"points": np.zeros((5, 3), dtype), "centers": np.zeros((4, 3), dtype)}
     arrays[name][1, 1] = np.finfo(dtype).max
-    with pytest.raises(ValueError, match=f"^{name}: got a finite value too large beside sigma"):
+    with pytest.raises(ValueError, match=f"^{name}: got a finite value too large relative to sigma"):
         _cpu.log_sum_exp_isotropic(arrays["points"], arrays["centers"], 1.0, np.zeros(5))
 
 

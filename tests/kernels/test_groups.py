@@ -91,5 +91,5 @@ def test_values_too_large_relative_to_sigma_in_a_small_group_are_refused(dtype, 
     arrays = {"points": np.zeros((6, 2), dtype), "centers": np.zeros((6, 2), dtype)}
     arrays[name][4, 1] = np.finfo(dtype).max
     offsets = {"point_offsets": np.array([0, 3, 6]), "center_offsets": np.array([0, 3, 6])}
-    with pytest.raises(ValueError, match=f"{name}: got a finite value too large beside sigma"):
+    with pytest.raises(ValueError, match=f"{name}: got a finite value too large relative to sigma"):
         log_sum_exp(arrays["points"], arrays["centers"], 1.0, **offsets)

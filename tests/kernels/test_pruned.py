@@ -280,5 +280,5 @@ def test_tolerance_that_is_not_positive_and_finite_is_refused(tolerance):
 def test_values_too_large_relative_to_sigma_are_refused(dtype):
     huge = np.full((50, 2), np.finfo(dtype).max)
     for points, centers, name in ((huge, 0 * huge, "points"), (0 * huge, huge, "centers")):
-        with pytest.raises(ValueError, match=f"{name}: got a finite value too large beside sigma"):
+        with pytest.raises(ValueError, match=f"{name}: got a finite value too large relative to sigma"):
             log_sum_exp(points, centers, 1.0, method="pruned")

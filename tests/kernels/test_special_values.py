@@ -101,5 +101,5 @@ def test_value_that_is_too_large_relative_to_sigma_is_refused(level, dtype, opti
     huge = np.full((40, 2), np.ldexp(1.0, np.finfo(dtype).maxexp - 30), dtype)
     options = {key: np.array([0, 20, 40]) if value == 2 else value for key, value in options.items()}
     for points, centers, name in ((huge, 0 * huge, "points"), (0 * huge, huge, "centers")):
-        with pytest.raises(ValueError, match=f"{name}: got a finite value too large beside sigma"):
+        with pytest.raises(ValueError, match=f"{name}: got a finite value too large relative to sigma"):
             log_sum_exp(points, centers, 2.0**-40, level=level, **options)

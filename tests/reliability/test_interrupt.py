@@ -10,7 +10,7 @@ from tests.support.fresh_process import run_fresh
 LONG_CALL = """
 import os, signal, threading, time
 threads, d, level, operation = int(sys.argv[2]), int(sys.argv[3]), sys.argv[4], sys.argv[5]
-points = np.random.default_rng(0).standard_normal((300_000 if d < 100 else 30_000, d)).astype(np.float32)
+points = np.random.default_rng(0).standard_normal((300_000 if d < 100 else 30_000, d), np.float32)
 components = 20_000 if d < 100 else 1000  # a packed factor has d^2 / 2 values
 small = points[:2000]
 expected = native(small, small, 1.0, level=level)

@@ -9,7 +9,8 @@ from layerbits.kernels import _cpu
 # Imports the native module without the package and torch: the start takes a tenth of a second, and the process has the
 # memory of the kernels alone.
 NATIVE = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores SIGINT in background jobs
 sys.path.insert(0, sys.argv[1])
 import numpy as np
 import _cpu

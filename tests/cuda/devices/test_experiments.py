@@ -41,7 +41,14 @@ def fewer_inputs(monkeypatch):
         monkeypatch.setattr(study, "szt_dataset", lambda: subset)
 
 
-@pytest.mark.usefixtures("fewer_inputs")
+@pytest.fixture
+def without_figures(monkeypatch):
+    """Plot no figures: they need tables only, no device."""
+    for experiment in EXPERIMENTS.values():
+        monkeypatch.setattr(experiment, "draw", lambda config, path: None)
+
+
+@pytest.mark.usefixtures("fewer_inputs", "without_figures")
 @pytest.mark.parametrize("name", SMALL)
 def test_run_writes_the_files_and_columns_of_a_run_on_the_cpu(name, tmp_path, monkeypatch):
     devices = set()
@@ -56,7 +63,6 @@ def test_run_writes_the_files_and_columns_of_a_run_on_the_cpu(name, tmp_path, mo
         path = tmp_path / device
         with monkeypatch.context() as patch:
             patch.setattr(torch.nn.Linear, "forward", recorded_forward)
-            patch.setattr(EXPERIMENTS[name], "draw", lambda config, path: None)  # plots tables, without a device
             assert run(name, device, path) == 0
         assert devices == {device}
         devices.clear()
@@ -71,6 +77,7 @@ def test_run_writes_the_files_and_columns_of_a_run_on_the_cpu(name, tmp_path, mo
     assert record["machine"]["device"].startswith("cuda: ")
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_run_is_not_resumed_on_another_device(tmp_path, capsys):
     assert run("leaky-relu-pair", "cuda", tmp_path) == 0
     assert run("leaky-relu-pair", "cuda", tmp_path, "--resume") == 0

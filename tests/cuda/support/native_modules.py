@@ -51,7 +51,7 @@ class CudaAsCpu:
 
     def __init__(self, module):
         self.module = module
-        self.summed_share = None  # of the pairs, by the last log_sum_exp_isotropic
+        self.summed_share = None  # the share of the pairs that the last log_sum_exp_isotropic summed
 
     def __getattr__(self, operation):
         def call(*arguments, **options):

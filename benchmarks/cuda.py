@@ -175,7 +175,7 @@ def other_rates(size: int, rounds: int) -> dict[str, float]:
         "pairs/s in a histogram": size * (size - 1) / 2
         / seconds(lambda points, _: distance_histogram(points, edges), problems, rounds),
         "pairs/s of 64 points": 64 * size / seconds(by_layerbits, small, rounds),
-        "pairs/s of 64 centers": 64 * size / seconds(lambda points, centers: by_layerbits(centers, points), small, rounds),
+        "pairs/s of 64 centers": 64 * size / seconds(lambda few, many: by_layerbits(many, few), small, rounds),
         "normal values/s": values.numel() / seconds(partial(fill_standard_normal, values, [1], 0), [()], rounds),
         "seconds of a small call": seconds(by_layerbits, [problem(8, 8, 3, torch.float32, 0)], 10 * rounds),
     }  # fmt: skip

@@ -1,9 +1,9 @@
 # The CUDA back end, layerbits.kernels._cuda: layerbits_add_cuda().
 #
 # LAYERBITS_CUDA: AUTO builds the back end if there is a CUDA compiler, ON requires one, OFF does not search for one.
-# CMAKE_CUDA_ARCHITECTURES: by default Ampere, Hopper and Blackwell of data centers, and PTX of the last for newer devices;
-# a single architecture such as "90" builds fastest. LAYERBITS_CUDA_EMULATION builds the same sources by the C++ compiler
-# as _cuda_emulated, and a stand-in for the devices of a torch without CUDA: slow, for tests on machines without a device.
+# CMAKE_CUDA_ARCHITECTURES: by default Ampere, Hopper and Blackwell of data centers, and PTX of the last for newer
+# devices; a single architecture such as "90" builds fastest. LAYERBITS_CUDA_EMULATION builds the same sources by the C++
+# compiler as _cuda_emulated, and a stand-in for the devices of a torch without CUDA, for tests without a device.
 set(LAYERBITS_CUDA AUTO CACHE STRING "Build the CUDA back end: AUTO, ON or OFF")
 set_property(CACHE LAYERBITS_CUDA PROPERTY STRINGS AUTO ON OFF)
 if(NOT LAYERBITS_CUDA MATCHES "^(AUTO|ON|OFF)$")
@@ -40,7 +40,8 @@ endif()
 file(GLOB LAYERBITS_CUDA_SOURCES CONFIGURE_DEPENDS csrc/cuda/*.cu)
 
 function(_layerbits_cuda_module name)
-  pybind11_add_module(${name} csrc/bindings/cuda_module.cpp csrc/bindings/arguments.cpp csrc/bindings/operation_arguments.cpp ${ARGN})
+  pybind11_add_module(${name} csrc/bindings/cuda_module.cpp csrc/bindings/arguments.cpp
+                      csrc/bindings/operation_arguments.cpp ${ARGN})
   target_compile_features(${name} PRIVATE cxx_std_20)
   list(JOIN CMAKE_CUDA_ARCHITECTURES " " architectures)
   target_compile_definitions(${name} PRIVATE LAYERBITS_MODULE=${name} "LAYERBITS_ARCHITECTURES=\"${architectures}\"")
@@ -49,8 +50,8 @@ endfunction()
 function(layerbits_add_cuda)
   if(LAYERBITS_HAS_CUDA)
     _layerbits_cuda_module(_cuda ${LAYERBITS_CUDA_SOURCES})
-    # No contraction: the sources state where a product and a sum are one operation, as for the CPU. Warning 2810 is wrong:
-    # nvcc reports an assigned Status as discarded.
+    # No contraction: the sources state where a product and a sum are one operation, as for the CPU. Warning 2810 is
+    # wrong: nvcc reports an assigned Status as discarded.
     target_compile_options(
       _cuda PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-ffp-contract=off>
                     $<$<COMPILE_LANGUAGE:CUDA>:--fmad=false -diag-suppress=2810 -Xcompiler=-ffp-contract=off>)

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # All checks that need a CUDA device, on a machine that needs no network: tools/gpu_check.sh [FOLDER OF RESULTS]
 # Requires nvcc, cmake, scikit-build-core, pybind11, torch and the packages of ".[test]", because it installs layerbits
-# without isolation, into a folder of its own. Then it runs the tests of CUDA, the tests of the CPU kernels on the device,
-# the benchmark, and compute-sanitizer on small problems. It prints the measurements last, and writes gpu_check.log,
-# build.log and cuda.json. CUDAARCHS: 90 by default. LAYERBITS_GPU_SECONDS: 540 by default, after which the remaining
-# steps are skipped. The benchmark compares with KeOps if it can be imported; for example unpacked by
+# without isolation, into a folder of its own. Then it runs the tests of CUDA, the tests of the CPU kernels on the
+# device, the benchmark, and compute-sanitizer on small problems. It prints the measurements last, and writes
+# gpu_check.log, build.log and cuda.json. CUDAARCHS: 90 by default. LAYERBITS_GPU_SECONDS: 540 by default, after which
+# the remaining steps are skipped. The benchmark compares with KeOps if it can be imported; for example unpacked by
 # pip install --no-index --no-deps --target FOLDER pykeops-*.whl keopscore-*.whl, with FOLDER in PYTHONPATH.
 set -uo pipefail
 cd "$(dirname "$0")/.."

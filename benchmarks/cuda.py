@@ -1,11 +1,11 @@
-"""What layerbits reaches on a CUDA device, beside torch, KeOps and the device's own limits: python -m benchmarks.cuda.
+"""The speed of the CUDA kernels beside torch, KeOps and the peak of the device: python -m benchmarks.cuda.
 
-Times are of events of the device around a call, the median of the rounds, after warm-up and a check against float64 on
-the CPU; points and centers change from round to round. A call of ours includes what it asks of the host at its end.
+Times are medians over the rounds, by events of the device around a call, after a warm-up and a check against float64 on
+the CPU; points and centers change from round to round. A call of layerbits includes its checks on the host at the end.
 
-The roof, in pairs a second: d subtractions and d multiply-adds at the rate F of multiply-adds that `peak` finds, and a
-power of two at the rate P that it finds. In float32 that is another unit's work, which goes on beside: min(F / 2d, P).
-In float64 it is multiply-adds as well: 1 / (2d / F + 1 / P).
+The roofline, in pairs a second, from the rate F of multiply-adds and the rate P of powers of two that `peak` measures:
+a pair costs d subtractions, d multiply-adds and a power of two. In float32 another unit computes the power at the same
+time: min(F / 2d, P). In float64 the power consists of multiply-adds: 1 / (2d / F + 1 / P).
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.harness import machine_facts
-from benchmarks.problems import trained_szt_network
+from benchmarks.breakdown import trained
+from benchmarks.machine import facts
 from layerbits.estimators import layer_information
 from layerbits.kernels import as_sigma, backends, distance_histogram, log_sum_exp_isotropic, reference
 from layerbits.kernels.back_ends import cuda
@@ -37,35 +37,36 @@ SETS = 4
 RIVAL_ROUNDS = 5
 CASES = (*((torch.float32, d) for d in (2, 3, 5, 10, 16, 32, 128)), (torch.float64, 3), (torch.float64, 10))
 DRAWS = 32
+CHAIN_STEPS = 2**14  # of `peak`: about a millisecond
 
-# Least pairs a second on an H200, most seconds of an epoch, least share of the roof.
+# Targets: pairs a second on an H200, seconds of layer_information, share of the roofline.
 TARGETS = {("float32", 2): 2e12, ("float32", 3): 2e12, ("float32", 10): 1e12, ("float64", 10): 3e11}
-MOST_SECONDS = 0.1
-LEAST_OF_ROOF = 0.6
+MAX_SECONDS = 0.1
+MIN_ROOFLINE_SHARE = 0.6
 
 
 def problem(points: int, centers: int, dim: int, dtype: torch.dtype, seed: int) -> tuple[Tensor, Tensor]:
-    """Return points and centers of which no term is known to be 0: every pair costs all that it may."""
+    """Return points and centers without negligible terms, so that every pair has its full cost."""
     generator = torch.Generator().manual_seed(seed)
-    both = [torch.randn(rows, dim, dtype=dtype, generator=generator).cuda() for rows in (points, centers)]
-    return both[0], both[1]
+    sides = [torch.randn(rows, dim, dtype=dtype, generator=generator).cuda() for rows in (points, centers)]
+    return sides[0], sides[1]
 
 
 def clustered(size: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Return as many points as centers, in 256 clusters that are far from each other."""
+    """Return as many points as centers, in 256 clusters far from each other."""
     generator = torch.Generator().manual_seed(seed)
-    places = 20 * torch.randn(256, 10, generator=generator)
-    both = [
-        one + places[torch.randint(256, (size,), generator=generator)].cuda()
-        for one in problem(size, size, 10, torch.float32, seed)
+    cluster_centers = 20 * torch.randn(256, 10, generator=generator)
+    sides = [
+        side + cluster_centers[torch.randint(256, (size,), generator=generator)].cuda()
+        for side in problem(size, size, 10, torch.float32, seed)
     ]
-    return both[0], both[1]
+    return sides[0], sides[1]
 
 
 def seconds(call: Callable[..., object], arguments: Sequence[tuple[Any, ...]], rounds: int) -> float:
-    """Return the median seconds of a call by the clock of the device; the arguments take turns."""
-    for one in arguments:
-        call(*one)
+    """Return the median seconds of a call by the clock of the device; calls take the arguments in turn."""
+    for problem_arguments in arguments:
+        call(*problem_arguments)
     times: list[float] = []
     for i in range(rounds):
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
@@ -78,67 +79,66 @@ def seconds(call: Callable[..., object], arguments: Sequence[tuple[Any, ...]], r
 
 
 def by_torch(points: Tensor, centers: Tensor) -> Tensor:
-    """Return the log-sum-exp in chunks of 1 GiB."""
+    """Compute the log-sum-exp by torch in chunks of 1 GiB."""
     rows = max(1, 2**30 // (len(centers) * centers.element_size()))
-    return torch.cat([(torch.cdist(some, centers) ** 2 / -2).logsumexp(1) for some in torch.split(points, rows)])
+    return torch.cat([(torch.cdist(chunk, centers) ** 2 / -2).logsumexp(1) for chunk in torch.split(points, rows)])
 
 
 def by_keops(points: Tensor, centers: Tensor) -> Tensor:
-    """Return the log-sum-exp by KeOps."""
+    """Compute the log-sum-exp by KeOps."""
     from pykeops.torch import LazyTensor
 
     differences = LazyTensor(points[:, None, :]) - LazyTensor(centers[None, :, :])
-    found: Tensor = (-(differences**2).sum(-1) / 2).logsumexp(1)
-    return found
+    log_sum: Tensor = (-(differences**2).sum(-1) / 2).logsumexp(1)
+    return log_sum
 
 
-def ours(points: Tensor, centers: Tensor) -> Tensor:
-    """Return the log-sum-exp by layerbits, of all pairs."""
+def by_layerbits(points: Tensor, centers: Tensor) -> Tensor:
+    """Compute the log-sum-exp by layerbits from all pairs."""
     return log_sum_exp_isotropic(points, centers, as_sigma(1.0), method="dense")
 
 
 def pruned(points: Tensor, centers: Tensor) -> Tensor:
-    """Return the log-sum-exp by layerbits, of the pairs that matter."""
+    """Compute the log-sum-exp by layerbits with pruning."""
     return log_sum_exp_isotropic(points, centers, as_sigma(1.0), method="pruned")
 
 
 def gradient(points: Tensor, centers: Tensor) -> None:
-    """Take the log-sum-exp and all its gradients but that of the weights."""
+    """Compute the log-sum-exp and its gradients by points, centers and sigma."""
     inputs = [points.requires_grad_(), centers.requires_grad_(), as_sigma(1.0).requires_grad_()]
     torch.autograd.grad(log_sum_exp_isotropic(*inputs, method="dense").sum(), inputs)
 
 
-def excess(points: Tensor, centers: Tensor) -> float:
-    """Return the largest error of ours in units of the contract, on some rows."""
+def relative_error(points: Tensor, centers: Tensor) -> float:
+    """Return the largest error of layerbits on 64 rows, in units of the contract."""
     dim, dtype = points.shape[1], points.dtype
-    got = ours(points, centers)[:64].cpu().numpy()
-    want = reference.log_sum_exp_isotropic(points[:64].cpu().numpy(), centers.cpu().numpy(), 1.0)
-    # sum_k p_k |e_k| is -log_sum and the entropy of p: at least -log_sum.
-    allowed = (4 + dim / 64) * torch.finfo(dtype).eps * (1 + (-want).clip(0))
-    return float((abs(got - want) / allowed).max())
+    log_sum = by_layerbits(points, centers)[:64].cpu().numpy()
+    expected = reference.log_sum_exp_isotropic(points[:64].cpu().numpy(), centers.cpu().numpy(), 1.0)
+    # sum_k p_k |e_k| is -log_sum plus the entropy of p: at least -log_sum.
+    allowed = (4 + dim / 64) * torch.finfo(dtype).eps * (1 + (-expected).clip(0))
+    return float((abs(log_sum - expected) / allowed).max())
 
 
 def peaks(dtype: torch.dtype, threads: int) -> tuple[float, float]:
-    """Return multiply-adds and powers of two a second."""
-    steps = 2**14  # a millisecond
+    """Return multiply-adds and powers of two a second, in registers alone."""
     values = torch.full((threads,), 0.5, dtype=dtype).cuda()
-    how = {"stream": torch.cuda.current_stream().cuda_stream, "allocate": None}
+    launch = {"stream": torch.cuda.current_stream().cuda_stream, "allocate": None}
     rates = []
     for powers in (False, True):
-        operate = partial(cuda().peak, values, steps, powers, **how)
+        operate = partial(cuda().peak, values, CHAIN_STEPS, powers, **launch)
         rates.append(operate() / seconds(operate, [()], RIVAL_ROUNDS))
     return rates[0], rates[1]
 
 
-def roof(dtype: torch.dtype, dim: int, multiply_adds: float, powers: float) -> float:
-    """Return the pairs a second that the model allows."""
+def roofline(dtype: torch.dtype, dim: int, multiply_adds: float, powers: float) -> float:
+    """Return the pairs a second of the roofline."""
     if dtype == torch.float32:
         return min(multiply_adds / (2 * dim), powers)
     return 1 / (2 * dim / multiply_adds + 1 / powers)
 
 
 def dense(points: int, centers: int, rounds: int, limits: dict[torch.dtype, tuple[float, float]]) -> list[Row]:
-    """Time the log-sum-exp of all pairs, print a line a case."""
+    """Time the log-sum-exp of all pairs; print a line for each case."""
     rivals: dict[str, Call] = {"torch": by_torch}
     if importlib.util.find_spec("pykeops"):
         rivals["KeOps"] = by_keops
@@ -148,89 +148,93 @@ def dense(points: int, centers: int, rounds: int, limits: dict[torch.dtype, tupl
     for dtype, dim in CASES:
         problems = [problem(points, centers, dim, dtype, seed) for seed in range(SETS)]
         name, pairs = str(dtype).removeprefix("torch."), points * centers
-        rate = pairs / seconds(ours, problems, rounds)
+        rate = pairs / seconds(by_layerbits, problems, rounds)
         row: Row = {"dtype": name, "d": dim, "pairs/s": rate, "target": TARGETS.get((name, dim))}
-        row |= {"of roof": rate / roof(dtype, dim, *limits[dtype]), "error": excess(*problems[0])}
+        row |= {"roofline share": rate / roofline(dtype, dim, *limits[dtype]), "error": relative_error(*problems[0])}
         for rival, call in rivals.items():
             row[rival] = rate / (pairs / seconds(call, problems, min(rounds, RIVAL_ROUNDS)))
         rows.append(row)
         ratios = ", ".join(f"{row[rival]:.1f} x {rival}" for rival in rivals)
         print(
-            f"{name} d = {dim:3d}: {rate:9.3g} pairs/s, {row['of roof']:4.0%} of the roof, {ratios}; "
+            f"{name} d = {dim:3d}: {rate:9.3g} pairs/s, {row['roofline share']:4.0%} of the roofline, {ratios}; "
             f"error {row['error']:.2f} of the contract"
         )
     return rows
 
 
-def others(size: int, rounds: int) -> dict[str, float]:
-    """Return what the other kernels do a second, at 10 dimensions in float32."""
+def other_rates(size: int, rounds: int) -> dict[str, float]:
+    """Return the rates of the other kernels, in 10 dimensions and float32."""
     problems = [problem(size, size, 10, torch.float32, seed) for seed in range(SETS)]
     edges = torch.linspace(0, 10, 101, dtype=torch.float64)
     values = torch.empty((1, 64 * size), dtype=torch.float32, device="cuda")
-    few = [problem(64, size, 10, torch.float32, seed) for seed in range(SETS)]
+    small = [problem(64, size, 10, torch.float32, seed) for seed in range(SETS)]
     return {
-        "pairs/s pruned, as if of all, in clusters": size**2
+        "pairs/s in clusters, omitted pairs included": size**2
         / seconds(pruned, [clustered(size, seed) for seed in range(SETS)], rounds),
         "pairs/s with gradients": size**2 / seconds(gradient, problems, rounds),
         "pairs/s in a histogram": size * (size - 1) / 2
         / seconds(lambda points, _: distance_histogram(points, edges), problems, rounds),
-        "pairs/s of 64 points": 64 * size / seconds(ours, few, rounds),
-        "pairs/s of 64 centers": 64 * size / seconds(lambda points, centers: ours(centers, points), few, rounds),
+        "pairs/s of 64 points": 64 * size / seconds(by_layerbits, small, rounds),
+        "pairs/s of 64 centers": 64 * size / seconds(lambda few, many: by_layerbits(many, few), small, rounds),
         "normal values/s": values.numel() / seconds(partial(fill_standard_normal, values, [1], 0), [()], rounds),
-        "seconds of a small call": seconds(ours, [problem(8, 8, 3, torch.float32, 0)], 10 * rounds),
+        "seconds of a small call": seconds(by_layerbits, [problem(8, 8, 3, torch.float32, 0)], 10 * rounds),
     }  # fmt: skip
 
 
 def information(epochs: int, rounds: int) -> dict[str, float]:
-    """Return the seconds of `layer_information` on a trained network of szt-tanh, on the device and on the CPU."""
-    noisy, inputs, labels = trained_szt_network(epochs)
+    """Return the seconds of `layer_information` on a trained network of szt-tanh, on the CPU and on the device."""
+    noisy, inputs, labels = trained(epochs)
 
-    def once(*given: Any) -> float:
+    def timed(*data: Any) -> float:
         torch.cuda.synchronize()
         started = time.perf_counter()
-        layer_information(noisy, *given, draws=DRAWS)
+        layer_information(noisy, *data, draws=DRAWS)
         torch.cuda.synchronize()
         return time.perf_counter() - started
 
-    found = {"CPU, with labels": once(inputs, labels)}
+    times = {"CPU, with labels": timed(inputs, labels)}
     noisy, inputs, labels = noisy.to("cuda"), inputs.cuda(), labels.cuda()
-    for name, given in (("without labels", (inputs,)), ("with labels", (inputs, labels))):
-        once(*given)
-        found[name] = statistics.median(once(*given) for _ in range(rounds))
-    return found
+    for name, data in (("without labels", (inputs,)), ("with labels", (inputs, labels))):
+        timed(*data)
+        times[name] = statistics.median(timed(*data) for _ in range(rounds))
+    return times
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the tables, write the JSON; 1 if an error is beyond the contract."""
+    """Print the tables and write the JSON; return 1 if an error exceeds the contract."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cuda", description=__doc__.splitlines()[0])
-    parser.add_argument("json", nargs="?", type=Path, help="where to write the numbers")
+    parser.add_argument("json", nargs="?", type=Path, help="file to write the numbers to")
     parser.add_argument("--points", type=int, default=2**18)
     parser.add_argument("--centers", type=int, default=2**15)
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--epochs", type=int, default=200, help="epochs of training before the information is measured")
     options = parser.parse_args(arguments)
 
-    back_end, name = backends()[1], torch.cuda.get_device_name()
-    print(f"{name}, torch {torch.__version__}, {back_end.isa}")
+    back_end, device = backends()[1], torch.cuda.get_device_name()
+    print(f"{device}, torch {torch.__version__}, {back_end.isa}")
     limits = {dtype: peaks(dtype, options.points) for dtype in (torch.float32, torch.float64)}
     for dtype, (multiply_adds, powers) in limits.items():
         print(f"{dtype}: {multiply_adds:.3g} multiply-adds/s, {powers:.3g} powers/s")
     rows = dense(options.points, options.centers, options.rounds, limits)
-    kernels = others(options.centers, options.rounds)
+    kernels = other_rates(options.centers, options.rounds)
     passes = information(options.epochs, min(options.rounds, RIVAL_ROUNDS))
-    for what, rate in kernels.items():
-        print(f"{what}: {rate:.3g}")
-    for what, took in passes.items():
-        print(f"layer_information, szt-tanh, {DRAWS} draws, {what}: {took:.3f} s")
+    for name, rate in kernels.items():
+        print(f"{name}: {rate:.3g}")
+    for name, time_taken in passes.items():
+        print(f"layer_information, szt-tanh, {DRAWS} draws, {name}: {time_taken:.3f} s")
 
     misses = [f"{row['dtype']} d = {row['d']}: pairs/s" for row in rows if row["pairs/s"] < (row["target"] or 0)]
-    misses += [f"{row['dtype']} d = {row['d']}: share of the roof" for row in rows if row["of roof"] < LEAST_OF_ROOF]
-    misses += ["layer_information, with labels"] * (passes["with labels"] > MOST_SECONDS)
+    misses += [
+        f"{row['dtype']} d = {row['d']}: share of the roofline"
+        for row in rows
+        if row["roofline share"] < MIN_ROOFLINE_SHARE
+    ]
+    misses += ["layer_information, with labels"] * (passes["with labels"] > MAX_SECONDS)
     print("targets missed:", "; ".join(misses) or "none")
     if options.json:
         document = {
-            "machine": machine_facts(), "device": name, "architectures": back_end.isa, "cuda": torch.version.cuda,
-            "peaks": {str(dtype): found for dtype, found in limits.items()}, "dense": rows, "kernels": kernels,
+            "machine": facts(), "device": device, "architectures": back_end.isa, "cuda": torch.version.cuda,
+            "peaks": {str(dtype): rates for dtype, rates in limits.items()}, "dense": rows, "kernels": kernels,
             "layer_information": passes, "missed": misses,
         }  # fmt: skip
         options.json.write_text(json.dumps(document, indent=1))

@@ -1,9 +1,9 @@
 # The CUDA back end, layerbits.kernels._cuda: layerbits_add_cuda().
 #
-# LAYERBITS_CUDA: AUTO builds it where there is a CUDA compiler, ON insists on one, OFF does not look.
-# CMAKE_CUDA_ARCHITECTURES: by default Ampere, Hopper and Blackwell of data centers, and PTX of the last for what comes after;
-# "90" is the fastest way to one of them. LAYERBITS_CUDA_EMULATION builds _cuda_emulated from the same sources by
-# the C++ compiler, and a stand-in for the devices of a torch without CUDA: slow, for the tests of machines without a device.
+# LAYERBITS_CUDA: AUTO builds the back end if there is a CUDA compiler, ON requires one, OFF does not search for one.
+# CMAKE_CUDA_ARCHITECTURES: by default Ampere, Hopper and Blackwell of data centers, and PTX of the last for newer
+# devices; a single architecture such as "90" builds fastest. LAYERBITS_CUDA_EMULATION builds the same sources by the C++
+# compiler as _cuda_emulated, and a stand-in for the devices of a torch without CUDA, for tests without a device.
 set(LAYERBITS_CUDA AUTO CACHE STRING "Build the CUDA back end: AUTO, ON or OFF")
 set_property(CACHE LAYERBITS_CUDA PROPERTY STRINGS AUTO ON OFF)
 if(NOT LAYERBITS_CUDA MATCHES "^(AUTO|ON|OFF)$")
@@ -17,12 +17,12 @@ if(NOT LAYERBITS_CUDA STREQUAL OFF)
   set(_layerbits_chooses OFF)
   if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES AND NOT DEFINED ENV{CUDAARCHS})
     set(_layerbits_chooses ON)
-    set(CMAKE_CUDA_ARCHITECTURES 80) # for the trials: every compiler that can build this knows it
+    set(CMAKE_CUDA_ARCHITECTURES 80) # for check_language: every CUDA compiler since version 11 supports it
   endif()
   check_language(CUDA)
   if(CMAKE_CUDA_COMPILER)
     enable_language(CUDA)
-    if(CMAKE_CUDA_COMPILER_VERSION VERSION_GREATER_EQUAL 12.0) # the first with C++20
+    if(CMAKE_CUDA_COMPILER_VERSION VERSION_GREATER_EQUAL 12.0) # the first version with C++20
       set(LAYERBITS_HAS_CUDA ON)
     endif()
   endif()
@@ -37,11 +37,11 @@ if(NOT LAYERBITS_CUDA STREQUAL OFF)
   endif()
 endif()
 
-set(_layerbits_cuda_sources device distance_histogram log_sum_exp_full log_sum_exp_isotropic
-                            log_sum_exp_isotropic_gradient peak pruned_log_sum_exp sides standard_normal)
+file(GLOB LAYERBITS_CUDA_SOURCES CONFIGURE_DEPENDS csrc/cuda/*.cu)
 
 function(_layerbits_cuda_module name)
-  pybind11_add_module(${name} csrc/bindings/cuda_module.cpp csrc/bindings/arguments.cpp csrc/bindings/operation_arguments.cpp ${ARGN})
+  pybind11_add_module(${name} csrc/bindings/cuda_module.cpp csrc/bindings/arguments.cpp
+                      csrc/bindings/operation_arguments.cpp ${ARGN})
   target_compile_features(${name} PRIVATE cxx_std_20)
   list(JOIN CMAKE_CUDA_ARCHITECTURES " " architectures)
   target_compile_definitions(${name} PRIVATE LAYERBITS_MODULE=${name} "LAYERBITS_ARCHITECTURES=\"${architectures}\"")
@@ -49,13 +49,13 @@ endfunction()
 
 function(layerbits_add_cuda)
   if(LAYERBITS_HAS_CUDA)
-    list(TRANSFORM _layerbits_cuda_sources REPLACE "(.+)" "csrc/cuda/\\1.cu" OUTPUT_VARIABLE sources)
-    _layerbits_cuda_module(_cuda ${sources})
-    # Contraction is off for the reason that it is in the core. 2810: nvcc takes the assignment of a status for its loss.
+    _layerbits_cuda_module(_cuda ${LAYERBITS_CUDA_SOURCES})
+    # No contraction: the sources state where a product and a sum are one operation, as for the CPU. Warning 2810 is
+    # wrong: nvcc reports an assigned Status as discarded.
     target_compile_options(
       _cuda PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-ffp-contract=off>
                     $<$<COMPILE_LANGUAGE:CUDA>:--fmad=false -diag-suppress=2810 -Xcompiler=-ffp-contract=off>)
-    # Static, so that the module can be imported, and say what is missing, where there is no driver.
+    # Static, so that the module can be imported without a driver and report that the driver is missing.
     set_target_properties(_cuda PROPERTIES CUDA_RUNTIME_LIBRARY Static CUDA_STANDARD 20 CUDA_VISIBILITY_PRESET hidden)
     install(TARGETS _cuda LIBRARY DESTINATION layerbits/kernels)
     message(STATUS "layerbits: CUDA kernels for ${CMAKE_CUDA_ARCHITECTURES} by ${CMAKE_CUDA_COMPILER}")
@@ -65,26 +65,28 @@ function(layerbits_add_cuda)
 
   if(LAYERBITS_CUDA_EMULATION)
     set(sources)
-    foreach(source ${_layerbits_cuda_sources})
-      set(copy ${CMAKE_CURRENT_BINARY_DIR}/emulation/${source}.cpp)
-      file(CONFIGURE OUTPUT ${copy} CONTENT "#include \"${CMAKE_CURRENT_SOURCE_DIR}/csrc/cuda/${source}.cu\"\n")
-      list(APPEND sources ${copy})
+    foreach(source ${LAYERBITS_CUDA_SOURCES})
+      get_filename_component(name ${source} NAME_WE)
+      set(wrapper ${CMAKE_CURRENT_BINARY_DIR}/emulation/${name}.cpp)
+      file(CONFIGURE OUTPUT ${wrapper} CONTENT "#include \"${source}\"\n")
+      list(APPEND sources ${wrapper})
     endforeach()
     set(emulation tests/cuda/emulation)
     _layerbits_cuda_module(_cuda_emulated ${emulation}/fibers.cpp ${sources})
     target_compile_definitions(_cuda_emulated PRIVATE LAYERBITS_EMULATED)
-    # Sanitizers look on while every verb is called; races.cpp is the run-time part of the second.
-    set(of_memory -fsanitize=address,undefined -fno-sanitize-recover=all)
+    # Two programs call every operation: one under AddressSanitizer and UBSan, one under the race checker in races.cpp,
+    # which is the run-time part of -fsanitize=thread there.
+    set(memory_checks -fsanitize=address,undefined -fno-sanitize-recover=all)
     add_executable(cuda_memory ${emulation}/hazards.cpp ${emulation}/fibers.cpp ${sources})
-    target_compile_options(cuda_memory PRIVATE ${of_memory} -O1 -g1)
-    target_link_options(cuda_memory PRIVATE ${of_memory})
-    add_library(cuda_watched OBJECT ${emulation}/hazards.cpp ${sources})
-    target_compile_options(cuda_watched PRIVATE -fsanitize=thread)
-    add_executable(cuda_races ${emulation}/races.cpp ${emulation}/fibers.cpp $<TARGET_OBJECTS:cuda_watched>)
-    foreach(target cuda_watched cuda_races)
+    target_compile_options(cuda_memory PRIVATE ${memory_checks} -O1 -g1)
+    target_link_options(cuda_memory PRIVATE ${memory_checks})
+    add_library(cuda_race_objects OBJECT ${emulation}/hazards.cpp ${sources})
+    target_compile_options(cuda_race_objects PRIVATE -fsanitize=thread)
+    add_executable(cuda_races ${emulation}/races.cpp ${emulation}/fibers.cpp $<TARGET_OBJECTS:cuda_race_objects>)
+    foreach(target cuda_race_objects cuda_races)
       target_compile_definitions(${target} PRIVATE LAYERBITS_EMULATED_RACES)
     endforeach()
-    foreach(target _cuda_emulated cuda_memory cuda_watched cuda_races)
+    foreach(target _cuda_emulated cuda_memory cuda_race_objects cuda_races)
       target_compile_features(${target} PRIVATE cxx_std_20)
       target_include_directories(${target} BEFORE PRIVATE ${emulation})
       target_compile_options(${target} PRIVATE -ffp-contract=off -Wno-unknown-pragmas)
@@ -94,7 +96,7 @@ function(layerbits_add_cuda)
   endif()
 endfunction()
 
-# torch is found by the interpreter; its own package for cmake would look for all that torch was built with.
+# Finds torch by the interpreter: torch's own package for cmake would search for all libraries of torch's build.
 function(_layerbits_torch_device)
   execute_process(
     COMMAND ${Python_EXECUTABLE} -c

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Everything that wants a CUDA device, in one go, on a machine without network: tools/gpu_check.sh [FOLDER OF RESULTS]
-# Installs into a folder of its own, without isolation, so that nvcc, cmake, scikit-build-core, pybind11, torch and the
-# packages of ".[test]" must be there; then the tests of CUDA, the tests of the contract of the CPU turned to
-# the device, the benchmark, and compute-sanitizer at small sizes. What was measured comes last. The folder of results
-# gets gpu_check.log, build.log and cuda.json. CUDAARCHS: 90 by default; LAYERBITS_GPU_SECONDS: 540,
-# after which the rest is given up. KeOps is compared with where it can be imported: it may be brought as wheels,
-# unpacked by pip install --no-index --no-deps --target FOLDER pykeops-*.whl keopscore-*.whl, with FOLDER in PYTHONPATH.
+# All checks that need a CUDA device, on a machine that needs no network: tools/gpu_check.sh [FOLDER OF RESULTS]
+# Requires nvcc, cmake, scikit-build-core, pybind11, torch and the packages of ".[test]", because it installs layerbits
+# without isolation, into a folder of its own. Then it runs the tests of CUDA, the tests of the CPU kernels on the
+# device, the benchmark, and compute-sanitizer on small problems. It prints the measurements last, and writes
+# gpu_check.log, build.log and cuda.json. CUDAARCHS: 90 by default. LAYERBITS_GPU_SECONDS: 540 by default, after which
+# the remaining steps are skipped. The benchmark compares with KeOps if it can be imported; for example unpacked by
+# pip install --no-index --no-deps --target FOLDER pykeops-*.whl keopscore-*.whl, with FOLDER in PYTHONPATH.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 out=${1:-gpu-check}
@@ -19,9 +19,9 @@ deadline=$((SECONDS + ${LAYERBITS_GPU_SECONDS:-540}))
 failed=()
 : >"$log"
 
-# step NAME SECONDS COMMAND...: whether it passed is told at the end; what it printed last, at once.
+# step NAME SECONDS COMMAND...: prints the last lines of its output; report() lists the steps that failed.
 step() {
-  local name=$1 most=$2 began=$SECONDS status=0
+  local name=$1 limit=$2 began=$SECONDS status=0
   shift 2
   local left=$((deadline - SECONDS))
   if [ "$left" -lt 1 ]; then
@@ -29,8 +29,8 @@ step() {
     return 1
   fi
   printf '\n== %s\n' "$name" | tee -a "$log"
-  # In the background, for a shell that waits in the foreground hears of Ctrl-C only after.
-  timeout -k 5 "$((most < left ? most : left))" "$@" >"$work/$name.log" 2>&1 &
+  # In the background, because a shell handles Ctrl-C only after its foreground command.
+  timeout -k 5 "$((limit < left ? limit : left))" "$@" >"$work/$name.log" 2>&1 &
   wait $! || failed+=("$name") status=1
   cat "$work/$name.log" >>"$log"
   tail -n 4 "$work/$name.log"
@@ -40,7 +40,7 @@ step() {
 
 report() {
   if [ -e "$work/benchmark.log" ]; then
-    printf '\n== measured\n'
+    printf '\n== measurements\n'
     cat "$work/benchmark.log"
   fi
   printf '\nresults in %s\n' "$out"
@@ -49,24 +49,24 @@ report() {
   exit 1
 }
 
-# Not by plugins of the machine, and not stopped by warnings of other versions than the tested ones.
+# Without pytest plugins of the machine; warnings of versions that were not tested are no errors.
 export PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 PYTHONUNBUFFERED=1
 tests=(python3 -m pytest -o filterwarnings=default -p no:cacheprovider -rf)
 
 sanitize() {
-  # Every tensor an allocation of its own, so that what lies beyond it is nobody's.
+  # Every tensor has an allocation of its own, so that accesses beyond it are detected.
   step "$1" 75 env PYTORCH_NO_CUDA_MEMORY_CACHING=1 compute-sanitizer --tool "$1" --report-api-errors no \
     --error-exitcode 1 "${tests[@]}" -m cuda \
-    -k "groups or weights or density or far or (pairs and 33) or (twin and float32) or repeated_information" \
+    -k "own_group or weight or density or distant or (histogram and 33) or (python_version and float32) or same_bits" \
     tests/cuda/kernels tests/cuda/devices/test_pipeline.py tests/cuda/devices/test_device_pruning.py
 }
 
 step build 180 python3 -m pip install --verbose --no-index --no-deps --no-build-isolation --target "$work/site" \
   -C cmake.define.LAYERBITS_CUDA=ON -C cmake.define.CMAKE_CUDA_FLAGS=-Xptxas=-v \
-  -C "cmake.define.CMAKE_CUDA_ARCHITECTURES=${CUDAARCHS:-90}" . || report  # not of another build that is installed
+  -C "cmake.define.CMAKE_CUDA_ARCHITECTURES=${CUDAARCHS:-90}" . || report  # never tests another installed build
 mv "$work/build.log" "$out/build.log"
 export PYTHONPATH=$work/site:$PWD${PYTHONPATH:+:$PYTHONPATH}
-step registers 20 python3 tools/check_registers.py "$out/build.log"
+step registers 20 python3 tools/gpu/check_registers.py "$out/build.log"
 step back-ends 60 python3 -c 'import layerbits, torch; print(*layerbits.backends(), sep="\n")
 assert layerbits.backends()[1].usable and torch.cuda.is_available()' || report
 step tests 150 "${tests[@]}" -m cuda tests/cuda/kernels tests/cuda/devices

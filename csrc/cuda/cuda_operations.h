@@ -1,8 +1,8 @@
-// The verbs of core/ on a CUDA device. Views are of memory of that device, but for offsets of
-// groups and edges of bins, which the host reads. Each verb puts its work on the caller's stream
-// and returns when it is done, with what it has to say of the values; standard_normal, which has
-// nothing to say, returns at once. Results are the same in all bits whenever a call is repeated on
-// a device of the same kind.
+// The operations of api/operations.h on a CUDA device. Views refer to memory of that device, except
+// offsets of groups and edges of bins, which the host reads. An operation puts its work on the
+// caller's stream, waits for it and returns the result of its checks of the values. standard_normal
+// and peak check no values and return at once. A repeated call on a device of the same model has
+// the same bits.
 #pragma once
 
 #include <cstddef>
@@ -25,25 +25,25 @@ struct Stream {
 struct Device {
   std::string name;
   int major = 0, minor = 0;
-  std::string reason;  // why it is not usable; empty when it is
+  std::string reason;  // why the device is not usable; empty if it is usable
 };
 
-// The devices of this machine. An error where the driver or a device is missing.
+// Lists the devices of this machine. An error if the driver or a device is missing.
 Status find_devices(std::vector<Device>& devices);
 
 template <typename T>
 Status log_sum_exp_isotropic(const Mixture<T>& mixture, Vector<double> log_sum,
                              const Stream& stream);
 
-// The same for a single group, of 1 to kPrunedDims dimensions and with centers, but for what
-// changes no result by more than `tolerance`, in nats; 0: the unit roundoff of T. Orders are
-// permutations of the rows that bring together what is near; `taken` gets the share of all pairs
-// that were taken.
+// As log_sum_exp_isotropic, for a single group with centers and 1 to kPrunedDims dimensions. Omits
+// pairs that change no result by more than `tolerance`, in nats; 0: the unit roundoff of T. The
+// orders are permutations of the rows that bring near rows together. `summed_share` becomes the
+// share of the pairs that were summed.
 inline constexpr int64_t kPrunedDims = 32;
 template <typename T>
 Status pruned_log_sum_exp(const Mixture<T>& mixture, Vector<const int64_t> point_order,
                           Vector<const int64_t> center_order, double tolerance,
-                          Vector<double> log_sum, double& taken, const Stream& stream);
+                          Vector<double> log_sum, double& summed_share, const Stream& stream);
 
 template <typename T>
 Status log_sum_exp_isotropic_gradient(const Mixture<T>& mixture, const Gradient<T>& gradient,
@@ -62,13 +62,14 @@ template <typename T>
 Status largest_distance(const Matrix<const T>& points, Metric metric, double& largest,
                         const Stream& stream);
 
-// Row i becomes the values first, first + 1, ... of the stream keys[i].
+// Fills row i with the values first, first + 1, ... of the random stream keys[i].
 template <typename T>
 Status standard_normal(const Matrix<T>& values, const std::vector<uint64_t>& keys, int64_t first,
                        const Stream& stream);
 
-// Puts many operations on the stream and returns at once: multiply-adds, or powers of two, with
-// each of the values a thread, which it writes so that nothing is left out. `operations`: how many.
+// Puts multiply-adds, or powers of two, on the stream and returns at once; a thread for each value.
+// The results are written to `values`, so that the compiler removes no operation. `operations`
+// becomes their number.
 template <typename T>
 Status peak(Vector<T> values, int64_t steps, bool powers, int64_t& operations,
             const Stream& stream);

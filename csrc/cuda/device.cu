@@ -2,19 +2,19 @@
 #include <chrono>
 #include <thread>
 
-#include "launch.h"
+#include "device.h"
 
 namespace layerbits::cuda {
 namespace {
 
-// Ascending, of the form 900.
+// The architectures of this build in ascending order, for example 900.
 constexpr int kArchitectures[] = {__CUDA_ARCH_LIST__};
 
-// By what it says of itself: to ask whether it has a kernel would start CUDA on each device, which
-// takes some hundred megabytes of every one for as long as the process lives.
-std::string why_not(const cudaDeviceProp& device) {
+// Compares compute capabilities instead of trying a kernel: a kernel would start CUDA on each
+// device, which takes some hundred megabytes of its memory for the life of the process.
+std::string reason_not_usable(const cudaDeviceProp& device) {
   if (100 * device.major + 10 * device.minor >= kArchitectures[0]) return {};
-  return "it is older than the architectures of this build; build for it with "
+  return "it is older than the architectures of this build; add its architecture to "
          "CMAKE_CUDA_ARCHITECTURES";
 }
 
@@ -27,13 +27,13 @@ Status status_of(cudaError_t error) {
   switch (error) {
     case cudaErrorInsufficientDriver:
       return {Status::kUnavailable,
-              "no NVIDIA driver, or one that is older than this build (" + text + ")"};
+              "no NVIDIA driver, or a driver older than this build (" + text + ")"};
     case cudaErrorNoDevice:
       return {Status::kUnavailable, "there is a driver, but no CUDA device (" + text + ")"};
     case cudaErrorInitializationError:
       return {Status::kUnavailable,
               "CUDA cannot be started (" + text +
-                  "); after a fork it never can: start processes by spawn, for instance with "
+                  "); it never starts after a fork: start processes by spawn, for instance with "
                   "multiprocessing.get_context('spawn')"};
     case cudaErrorNoKernelImageForDevice:
       return {Status::kUnavailable, "this build has no code for the device (" + text + ")"};
@@ -61,14 +61,14 @@ CurrentDevice::~CurrentDevice() {
 }
 
 Status Scratch::allocate(const Stream& stream) {
-  const auto got = reinterpret_cast<uintptr_t>(stream.allocate(size_ + kAlignment));
-  if (got == 0) return {Status::kOutOfMemory, "the allocator has no memory on the device"};
-  char* const base = reinterpret_cast<char*>((got + kAlignment - 1) / kAlignment * kAlignment);
-  for (const Place& place : places_) {
-    *place.pointer = base + place.begin;
+  const auto address = reinterpret_cast<uintptr_t>(stream.allocate(size_ + kAlignment));
+  if (address == 0) return {Status::kOutOfMemory, "the allocator has no memory on the device"};
+  char* const base = reinterpret_cast<char*>((address + kAlignment - 1) / kAlignment * kAlignment);
+  for (const Array& array : arrays_) {
+    *array.pointer = base + array.begin;
 #ifndef __CUDACC__
-    emulation::watch(base + place.begin, place.end - place.begin, false);
-    emulation::forbid(base + place.end, kGap);
+    emulation::watch(base + array.begin, array.end - array.begin, false);
+    emulation::forbid(base + array.end, kGap);
 #endif
   }
   return {};
@@ -76,16 +76,16 @@ Status Scratch::allocate(const Stream& stream) {
 
 Status finish(const Stream& stream) {
   using Clock = std::chrono::steady_clock;
-  constexpr std::chrono::milliseconds kPatience{2}, kLongestSleep{10};
+  constexpr std::chrono::milliseconds kBusyWait{2}, kLongestSleep{10};
   const Clock::time_point start = Clock::now();
   while (true) {
     const cudaError_t error = cudaStreamQuery(handle(stream));
     if (error != cudaErrorNotReady) return status_of(error);
-    cudaGetLastError();  // which it is not, but may be taken for by the next launch
-    // Most calls take less than this, and a sleep takes longer than it says; later it may cost a
-    // share of what has passed.
+    cudaGetLastError();  // clears cudaErrorNotReady, which the next launch would report as its own
+    // Most calls end within kBusyWait, and a sleep lasts longer than its argument. After that a
+    // sleep adds at most a small share of the time that has passed.
     const Clock::duration passed = Clock::now() - start;
-    if (passed < kPatience) continue;
+    if (passed < kBusyWait) continue;
     if (stream.interrupted()) return {Status::kInterrupted, {}};
     std::this_thread::sleep_for(std::min<Clock::duration>(passed / 64, kLongestSleep));
   }
@@ -98,7 +98,8 @@ Status find_devices(std::vector<Device>& devices) {
     cudaDeviceProp properties{};
     if (Status status = status_of(cudaGetDeviceProperties(&properties, i)); !status.ok())
       return status;
-    devices.push_back({properties.name, properties.major, properties.minor, why_not(properties)});
+    devices.push_back(
+        {properties.name, properties.major, properties.minor, reason_not_usable(properties)});
   }
   return {};
 }

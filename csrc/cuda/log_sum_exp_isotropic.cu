@@ -1,253 +1,240 @@
 // The log-sum-exp of every point over all centers of its group.
 //
-// A block of threads takes a tile of points and a share of the tiles of centers of their group. Up
-// to kPanel dimensions the points stay in shared memory, and the next centers are copied there
-// while those before are summed; beyond, both sides come panel by panel, and the sums of the panels
-// before are kept in shared memory. A thread keeps the running sums of its points over its own
-// centers; those of the threads are folded in their order at the end, and those of the shares by a
-// second kernel. tools/count_instructions.py says what a pair costs.
-#include "query_tiles.h"
+// A thread block takes a tile of points and a share of the tiles of centers of their group. Up to
+// kPanel dimensions the points stay in shared memory, and the next centers are copied there while
+// the current ones are summed. With more dimensions, both sides are copied panel by panel, and
+// shared memory keeps the distances over the previous panels. The sums of the threads are folded in
+// their order at the end, the sums of the shares by a second kernel.
+// tools/gpu/count_instructions.py counts the instructions of a pair.
+#include "tiled_mixture.h"
 
 namespace layerbits::cuda {
 namespace {
 
 template <typename T>
-using Large = Shape<T, sizeof(T) == 4 ? 8 : 4, 8, 16>;
+using LargeTiles = TileShape<T, sizeof(T) == 4 ? 8 : 4, 8, 16>;
 template <typename T>
-using Small = Shape<T, 2, 4, 8>;
+using SmallTiles = TileShape<T, 2, 4, 8>;
 
 template <typename T>
-struct Work {
+struct Problem {
   const T* points;
   const T* centers;
-  const int64_t* point_rows;  // by group, as the next two
+  const int64_t* point_rows;  // offsets by group, as the next two
   const int64_t* point_tiles;
   const int64_t* center_tiles;
   int64_t groups, dim, tiles, shares;
-  int staged;  // tiles of centers that are copied at once
+  int stage_tiles;  // tiles of centers that are copied at once
   Scale<T> scale;
   double* sums;  // [shares][tiles][3][kTilePoints]
 };
 
-// Where the parts of shared memory are, in values.
+// Offsets of the arrays in shared memory, in values.
 template <typename S>
-struct Layout {
+struct SharedLayout {
   int centers, stage, totals, size;
 
-  __host__ __device__ Layout(int64_t dim, int staged) {
-    const bool wide = dim > kPanel;
-    const int panel = wide ? kPanel : int(dim);
+  __host__ __device__ SharedLayout(int64_t dim, int stage_tiles) {
+    const bool many_dimensions = dim > kPanel;
+    const int panel = many_dimensions ? kPanel : int(dim);
     centers = panel * S::kTilePoints;
-    stage = staged * (1 + panel) * S::kTileCenters;
-    totals = centers + (wide ? 1 : 2) * stage;
-    const int needed = totals + (wide ? S::kQueries * kBlock * S::kThreads : 0);
-    size = needed > kFolding<S> ? needed : kFolding<S>;
+    stage = stage_tiles * (1 + panel) * S::kTileCenters;
+    totals = centers + (many_dimensions ? 1 : 2) * stage;
+    const int needed = totals + (many_dimensions ? S::kPoints * kBlock * S::kThreads : 0);
+    size = needed > kFoldSize<S> ? needed : kFoldSize<S>;
   }
 };
 
-// Sums of the panels before, of each thread; 16 bytes of a thread beside those of the next.
+// Distances over the previous panels. The 16 bytes of a thread are beside those of the next thread.
 template <typename S, typename T>
-__device__ __forceinline__ Vector16<T>* total_of(T* totals, int i, int part) {
+__device__ __forceinline__ Vector16<T>* thread_total(T* totals, int i, int part) {
   return reinterpret_cast<Vector16<T>*>(totals) + (i * (kBlock / kVector<T>)+part) * S::kThreads +
          threadIdx.x;
 }
 
 template <typename S, typename T>
-__device__ __forceinline__ void add_totals(T* totals, T (&distance)[S::kQueries][kBlock]) {
+__device__ __forceinline__ void add_totals(T* totals, T (&distance)[S::kPoints][kBlock]) {
 #pragma unroll
-  for (int i = 0; i < S::kQueries; ++i)
+  for (int i = 0; i < S::kPoints; ++i)
 #pragma unroll
     for (int part = 0; part < kBlock / kVector<T>; ++part) {
-      const Vector16<T> total = *total_of<S>(totals, i, part);
+      const Vector16<T> total = *thread_total<S>(totals, i, part);
 #pragma unroll
       for (int v = 0; v < kVector<T>; ++v) {
-        T& mine = distance[i][part * kVector<T> + v];
-        mine = total.values[v] + mine;
+        T& value = distance[i][part * kVector<T> + v];
+        value = total.values[v] + value;
       }
     }
 }
 
 template <typename S, typename T>
-__device__ __forceinline__ void keep_totals(T* totals, const T (&distance)[S::kQueries][kBlock]) {
+__device__ __forceinline__ void store_totals(T* totals, const T (&distance)[S::kPoints][kBlock]) {
 #pragma unroll
-  for (int i = 0; i < S::kQueries; ++i)
+  for (int i = 0; i < S::kPoints; ++i)
 #pragma unroll
     for (int part = 0; part < kBlock / kVector<T>; ++part) {
       Vector16<T> total;
 #pragma unroll
       for (int v = 0; v < kVector<T>; ++v) total.values[v] = distance[i][part * kVector<T> + v];
-      *total_of<S>(totals, i, part) = total;
+      *thread_total<S>(totals, i, part) = total;
     }
 }
 
-// A share of the centers of few dimensions, `count` tiles.
+// A share of the centers: `count` tiles.
+template <typename T>
+struct Share {
+  const T* points;
+  const T* centers;
+  int count;
+};
+
 template <typename S, int kFirst, typename T>
-__device__ __forceinline__ void sum_narrow(const Work<T>& work, T* memory, const T* points,
-                                           const T* centers, int count, int x, int y,
-                                           RunningSum<T> (&sums)[S::kQueries]) {
-  if (count == 0) return;  // with no copy under way
-  const int dim = int(work.dim), tile_size = (1 + dim) * S::kTileCenters;
-  start_copy(points, dim * S::kTilePoints, memory);
-  sum_stages<S, kFirst>(
-      memory, memory + Layout<S>(work.dim, work.staged).centers, dim, work.staged, count,
-      [&](int first, int tiles, T* to) {
-        start_copy(centers + int64_t(first) * tile_size, tiles * tile_size, to);
-      },
-      work.scale, x, y, sums);
+__device__ __forceinline__ void sum_few_dimensions(const Problem<T>& problem, const Share<T>& share,
+                                                   T* memory, PointSums<S>& sums) {
+  if (share.count == 0) return;  // before a copy is started
+  const int dim = int(problem.dim), tile_size = (1 + dim) * S::kTileCenters;
+  start_copy(share.points, dim * S::kTilePoints, memory);
+  const SharedLayout<S> layout(problem.dim, problem.stage_tiles);
+  sums.template sum_stages<kFirst>(
+      memory, Stages<T>{memory + layout.centers, dim, problem.stage_tiles}, share.count,
+      [&](int first, int tiles, T* buffer) {
+        start_copy(share.centers + int64_t(first) * tile_size, tiles * tile_size, buffer);
+      });
 }
 
-// The same of many dimensions, which are a multiple of kStep.
+// For more than kPanel dimensions, a multiple of kStep.
 template <typename S, typename T>
-__device__ __forceinline__ void sum_wide(const Work<T>& work, T* memory, const T* points,
-                                         const T* centers, int count, int x, int y,
-                                         RunningSum<T> (&sums)[S::kQueries]) {
-  const Layout<S> layout(work.dim, 1);
+__device__ __forceinline__ void sum_many_dimensions(const Problem<T>& problem,
+                                                    const Share<T>& share, T* memory,
+                                                    PointSums<S>& sums) {
+  const SharedLayout<S> layout(problem.dim, 1);
   T *const tile = memory + layout.centers, *const totals = memory + layout.totals;
-  for (int t = 0; t < count; ++t, centers += (1 + work.dim) * S::kTileCenters) {
-    T distance[S::kQueries][kBlock];
-    for (int64_t first = 0; first < work.dim; first += kPanel) {
-      const int dims = int(work.dim - first < kPanel ? work.dim - first : kPanel);
+  const T* centers = share.centers;
+  for (int t = 0; t < share.count; ++t, centers += (1 + problem.dim) * S::kTileCenters) {
+    T distance[S::kPoints][kBlock];
+    for (int64_t first = 0; first < problem.dim; first += kPanel) {
+      const int dims = int(problem.dim - first < kPanel ? problem.dim - first : kPanel);
       __syncthreads();
-      start_copy(points + first * S::kTilePoints, dims * S::kTilePoints, memory);
+      start_copy(share.points + first * S::kTilePoints, dims * S::kTilePoints, memory);
       start_copy(centers + (1 + first) * S::kTileCenters, dims * S::kTileCenters,
                  tile + S::kTileCenters);
       if (first == 0) start_copy(centers, S::kTileCenters, tile);
       wait_for_copies();
       __syncthreads();
-      T start[kBlock];
-      load_row<T, kBlock, S::kX>(tile, x, start);
+      T offset[kBlock];
+      load_row<T, kBlock, S::kX>(tile, sums.x, offset);
 #pragma unroll
-      for (int j = 0; j < kBlock; ++j) start[j] = first > 0 ? T(0) : start[j];
-      find_distances<S, 0>(memory, tile + S::kTileCenters, start, dims, x, y, distance);
+      for (int j = 0; j < kBlock; ++j) offset[j] = first > 0 ? T(0) : offset[j];
+      sums.template compute_distances<0>(memory, tile + S::kTileCenters, offset, dims, distance);
       if (first > 0) add_totals<S>(totals, distance);
-      if (first + kPanel < work.dim) keep_totals<S>(totals, distance);
+      if (first + kPanel < problem.dim) store_totals<S>(totals, distance);
     }
-    add_blocks(distance, work.scale, sums);
-    if ((t & (t + 1)) == 0) share_references<S>(work.scale, sums);
+    add_blocks(distance, sums.scale, sums.sums);
+    if ((t & (t + 1)) == 0) sums.share_references();
   }
 }
 
-// Blocks of an SM, as many as have registers. Two warps for each scheduler are enough in float64,
-// where one instruction of many independent ones takes two cycles.
+// Thread blocks of a multiprocessor, limited by the registers. In float64 two warps for each
+// scheduler are enough, because an instruction takes two cycles and many are independent.
 template <typename S, int kFirst>
-inline constexpr int kBlocksOfSm = S::kThreads == 32                              ? 12
-                                   : kFirst > 0 && sizeof(typename S::Value) == 4 ? 3
-                                                                                  : 2;
+inline constexpr int kBlocksPerSm = S::kThreads == 32                              ? 12
+                                    : kFirst > 0 && sizeof(typename S::Value) == 4 ? 3
+                                                                                   : 2;
 
-// kFirst: of the dimensions; 0: they are many.
+// kFirst: first_dimensions(dim), or 0 for more than kPanel dimensions.
 template <typename S, int kFirst, typename T = typename S::Value>
-__global__ void __launch_bounds__(S::kThreads, kBlocksOfSm<S, kFirst>)
-    sum_powers(const Work<T> work) {
+__global__ void __launch_bounds__(S::kThreads, kBlocksPerSm<S, kFirst>)
+    sum_all_pairs(const Problem<T> problem) {
   T* const memory = shared_memory<T>();
-  const int x = threadIdx.x % S::kX, y = threadIdx.x / S::kX;
-  // No device has memory for more tiles than a grid has blocks.
-  const int64_t share = blockIdx.x / work.tiles, t = blockIdx.x % work.tiles;
-  const int64_t group = find_group(work.point_tiles, work.groups, t);
-  const int64_t first_tile = work.center_tiles[group];
-  const int64_t tiles = work.center_tiles[group + 1] - first_tile;
-  const int64_t begin = tiles * share / work.shares, end = tiles * (share + 1) / work.shares;
-  const T* const points = work.points + t * work.dim * S::kTilePoints;
-  const T* const centers = work.centers + (first_tile + begin) * (1 + work.dim) * S::kTileCenters;
+  // Device memory is too small for more tiles than launch() has blocks, so there is no stride.
+  const int64_t share = blockIdx.x / problem.tiles, t = blockIdx.x % problem.tiles;
+  const int64_t group = find_group(problem.point_tiles, problem.groups, t);
+  const int64_t first_tile = problem.center_tiles[group];
+  const int64_t tiles = problem.center_tiles[group + 1] - first_tile;
+  const int64_t begin = tiles * share / problem.shares, end = tiles * (share + 1) / problem.shares;
+  const Share<T> tiles_of_share{
+      problem.points + t * problem.dim * S::kTilePoints,
+      problem.centers + (first_tile + begin) * (1 + problem.dim) * S::kTileCenters,
+      int(end - begin)};
 
-  RunningSum<T> sums[S::kQueries];
-#pragma unroll
-  for (int i = 0; i < S::kQueries; ++i) sums[i].clear();
+  PointSums<S> sums(problem.scale);
   if constexpr (kFirst > 0)
-    sum_narrow<S, kFirst>(work, memory, points, centers, int(end - begin), x, y, sums);
+    sum_few_dimensions<S, kFirst>(problem, tiles_of_share, memory, sums);
   else
-    sum_wide<S>(work, memory, points, centers, int(end - begin), x, y, sums);
-  fold_sums<S>(sums, x, y, memory, work.sums + 3 * S::kTilePoints * int64_t(blockIdx.x));
+    sum_many_dimensions<S>(problem, tiles_of_share, memory, sums);
+  sums.fold(memory, problem.sums + 3 * S::kTilePoints * int64_t(blockIdx.x));
 }
 
 template <typename S, typename T = typename S::Value>
-__global__ void fold_shares(Work<T> work, Exponents exponents, const unsigned* nan,
+__global__ void fold_shares(Problem<T> problem, WeightExponents exponents, const unsigned* nan,
                             Vector<double> log_sum) {
-  if (!exponents.findings->fine()) return;
+  if (!exponents.checks->passed()) return;
   for (int64_t i = first_index(); i < log_sum.size; i += index_stride()) {
-    const int64_t group = find_group(work.point_rows, work.groups, i);
-    const int64_t row = i - work.point_rows[group];
-    const int64_t tile = work.point_tiles[group] + row / S::kTilePoints;
+    const int64_t group = find_group(problem.point_rows, problem.groups, i);
+    const int64_t row = i - problem.point_rows[group];
+    const int64_t tile = problem.point_tiles[group] + row / S::kTilePoints;
     const ScaledSum sum =
-        add_shares<S>(work.sums, work.shares, work.tiles, tile, row % S::kTilePoints);
+        add_shares<S>(problem.sums, problem.shares, problem.tiles, tile, row % S::kTilePoints);
     log_sum.data[i * log_sum.stride] =
         nan[group] ? double(NAN) : sum.logarithm() + log(exponents.largest());
   }
 }
 
 template <typename S, typename T = typename S::Value>
-auto kernel_for(int64_t dim) -> void (*)(const Work<T>) {
-  if (dim > kPanel) return sum_powers<S, 0>;
+auto kernel_for(int64_t dim) -> void (*)(const Problem<T>) {
+  if (dim > kPanel) return sum_all_pairs<S, 0>;
   switch (first_dimensions(dim)) {
     case 1:
-      return sum_powers<S, 1>;
+      return sum_all_pairs<S, 1>;
     case 2:
-      return sum_powers<S, 2>;
+      return sum_all_pairs<S, 2>;
     case 3:
-      return sum_powers<S, 3>;
+      return sum_all_pairs<S, 3>;
     default:
-      return sum_powers<S, 4>;
+      return sum_all_pairs<S, 4>;
   }
 }
 
 template <typename S, typename T = typename S::Value>
 Status sum(const Mixture<T>& mixture, Vector<double> log_sum, const Stream& stream,
            int multiprocessors) {
-  Mixed<T> mixed(mixture, S::kTilePoints / kBlock, S::kX);
-  if (Status status = mixed.scaling.set(mixture.sigma); !status.ok()) return status;
   const int64_t cols = mixture.points.cols;
   const int64_t dim = cols > kPanel ? divide_up(cols, kStep) * kStep : std::max<int64_t>(cols, 1);
-  const int64_t most_tiles = divide_up(mixed.most_center_blocks, S::kX);
+  TiledMixture<S> tiled(mixture, dim);
+  if (Status status = tiled.scaling.set(mixture.sigma); !status.ok()) return status;
+  const int64_t max_tiles = divide_up(tiled.max_center_blocks, S::kX);
   const int64_t shares =
-      choose_shares(std::max<int64_t>(mixed.point_tiles, 1), most_tiles, multiprocessors);
+      choose_shares(std::max<int64_t>(tiled.point_tiles, 1), max_tiles, multiprocessors);
 
   Scratch scratch;
-  T *points = nullptr, *centers = nullptr;
   double* sums = nullptr;
-  const int64_t packed_points = mixed.point_tiles * S::kTilePoints;
-  const int64_t packed_centers = mixed.center_tiles * S::kTileCenters;
-  mixed.want(scratch);
-  scratch.want(points, packed_points * dim);
-  scratch.want(centers, packed_centers * (1 + dim));
-  scratch.want(sums, 3 * shares * packed_points);
+  tiled.add_to(scratch);
+  scratch.add(sums, 3 * shares * tiled.packed_points());
   if (Status status = scratch.allocate(stream); !status.ok()) return status;
-  if (Status status = mixed.start(stream); !status.ok()) return status;
+  if (Status status = tiled.start(stream); !status.ok()) return status;
 
-  const T factor = T(mixed.scaling.power);
-  const Exponents exponents{mixed.findings};
-  const Side of_points{mixed.table.point_rows, mixed.tiles_of_points, mixed.table.groups,
-                       packed_points,          S::kTilePoints,        dim - cols};
-  Status status = launch_each(pack<T, NoExtras>, packed_points, stream, mixture.points, of_points,
-                              factor, NoExtras{}, &mixed.findings->points_too_large,
-                              static_cast<unsigned*>(nullptr), points);
+  const Problem<T> problem{
+      .points = tiled.points,
+      .centers = tiled.centers,
+      .point_rows = tiled.point_rows,
+      .point_tiles = tiled.point_tile_offsets,
+      .center_tiles = tiled.center_tile_offsets,
+      .groups = tiled.groups,
+      .dim = dim,
+      .tiles = tiled.point_tiles,
+      .shares = shares,
+      .stage_tiles = dim > kPanel ? 1 : tiles_of_stage<S>(dim, divide_up(max_tiles, shares)),
+      .scale = Scale<T>(tiled.scaling.scale),
+      .sums = sums};
+  const size_t shared = size_t(SharedLayout<S>(dim, problem.stage_tiles).size) * sizeof(T);
+  Status status =
+      launch(kernel_for<S>(dim), tiled.point_tiles * shares, S::kThreads, shared, stream, problem);
   if (!status.ok()) return status;
-  const Side of_centers{mixed.table.center_rows, mixed.tiles_of_centers, mixed.table.groups,
-                        packed_centers,          S::kTileCenters,        dim - cols};
-  status =
-      launch_each(pack<T, WeightOffset<T>>, packed_centers, stream, mixture.centers, of_centers,
-                  factor, WeightOffset<T>{mixture.weights, exponents, mixed.scaling.scale},
-                  &mixed.findings->centers_too_large, mixed.nan, centers);
-  if (!status.ok()) return status;
-
-  const int staged = dim > kPanel ? 1 : tiles_of_stage<S>(dim, divide_up(most_tiles, shares));
-  const Work<T> work{points,
-                     centers,
-                     mixed.table.point_rows,
-                     mixed.tiles_of_points,
-                     mixed.tiles_of_centers,
-                     mixed.table.groups,
-                     dim,
-                     mixed.point_tiles,
-                     shares,
-                     staged,
-                     Scale<T>(mixed.scaling.scale),
-                     sums};
-  status = launch(kernel_for<S>(dim), mixed.point_tiles * shares, S::kThreads,
-                  size_t(Layout<S>(dim, staged).size) * sizeof(T), stream, work);
-  if (!status.ok()) return status;
-  status = launch_each(fold_shares<S>, log_sum.size, stream, work, exponents, mixed.nan, log_sum);
+  status = launch_each(fold_shares<S>, log_sum.size, stream, problem, WeightExponents{tiled.checks},
+                       tiled.nan, log_sum);
   if (!status.ok()) return status;
   if (status = finish(stream); !status.ok()) return status;
-  return mixed.verdict(stream);
+  return tiled.check(stream);
 }
 
 }  // namespace
@@ -257,10 +244,11 @@ Status log_sum_exp_isotropic(const Mixture<T>& mixture, Vector<double> log_sum,
                              const Stream& stream) {
   const CurrentDevice current(stream);
   if (!current.status.ok()) return current.status;
-  // Where groups are small, so are the tiles.
-  const bool large = mixture.points.rows > Large<T>::kTilePoints / 2 * mixture.point_groups.count();
-  return large ? sum<Large<T>>(mixture, log_sum, stream, current.multiprocessors)
-               : sum<Small<T>>(mixture, log_sum, stream, current.multiprocessors);
+  // Small groups would leave most of a large tile empty.
+  const bool large =
+      mixture.points.rows > LargeTiles<T>::kTilePoints / 2 * mixture.point_groups.count();
+  return large ? sum<LargeTiles<T>>(mixture, log_sum, stream, current.multiprocessors)
+               : sum<SmallTiles<T>>(mixture, log_sum, stream, current.multiprocessors);
 }
 
 template Status log_sum_exp_isotropic(const Mixture<float>&, Vector<double>, const Stream&);

@@ -1,7 +1,10 @@
-// The gradients of the log-sum-exp. What a point gets is a sum over centers, what a center gets one
-// over points: one kernel sums for targets over sources, and is called once for each side that is
-// wanted. So no two blocks of threads add to the same place, at the price of finding the weights of
-// pairs twice where both sides are wanted.
+// The gradients of the log-sum-exp. The gradient of a point is a sum over centers, the gradient of
+// a center a sum over points: one kernel sums over sources for targets, and runs once for each side
+// that is wanted. So no two thread blocks add to the same address, and a repeated call has the same
+// bits. The price: the weights of the pairs are computed twice where both sides are wanted.
+#include <algorithm>
+
+#include "device_mixture.h"
 #include "source_sums.h"
 
 namespace layerbits::cuda {
@@ -14,65 +17,67 @@ __device__ __forceinline__ bool has_infinity(const Matrix<const T>& rows, const 
   return false;
 }
 
-// u_i p_ij is factor 2^(exponent + exponents of the pair and the center).
+// Exponent and factor of a point: u_i p_ij is factor 2^(exponent + exponents of center and
+// distance).
 template <typename T>
-struct PointExtras {
+struct PointValues {
   static constexpr int kCount = 2;
   static constexpr bool kZeroNotFinite = true;
   Vector<const double> log_sum, upstream;
-  Exponents exponents;
+  WeightExponents exponents;
 
-  __device__ void operator()(int64_t row, const T*, T* out) const {
-    out[0] = -T(INFINITY), out[1] = 0;
+  __device__ void operator()(int64_t row, const T*, T* values) const {
+    values[0] = -T(INFINITY), values[1] = 0;
     if (row < 0) return;
-    const double own = log_sum.data[row * log_sum.stride];
+    const double row_log_sum = log_sum.data[row * log_sum.stride];
     const double factor = upstream.data[row * upstream.stride];
-    if (factor == 0 || own == -INFINITY) return;
-    const double log2_sum = (own - log(exponents.largest())) * kLog2E;
+    if (factor == 0 || row_log_sum == -INFINITY) return;
+    const double log2_sum = (row_log_sum - log(exponents.largest())) * kLog2E;
     const T reference = T(rint(log2_sum));
-    out[1] = T(factor * exp2(double(reference) - log2_sum));
-    // A row of NaN gets an exponent with which it is not left out.
-    out[0] = isnan(out[1]) ? Range<T>::kLargest : -reference;
+    values[1] = T(factor * exp2(double(reference) - log2_sum));
+    // The exponent of a row of NaN keeps its tiles from being omitted.
+    values[0] = isnan(values[1]) ? Range<T>::kLargest : -reference;
   }
 };
 
-// Centers of weight 0 have no part in any gradient but the limit of their own weights': as sources
-// they are absent, as targets they stand as if they weighed as much as the largest.
+// Exponent and factor of a center. A center of weight 0 enters only the gradient of its own weight,
+// as a limit: as a source it is absent, as a target it has the exponent of the largest weight.
 template <typename T>
-struct CenterExtras {
+struct CenterValues {
   static constexpr int kCount = 2;
   static constexpr bool kZeroNotFinite = true;
   Matrix<const T> rows;
   Vector<const T> weights;
-  Exponents exponents;
+  WeightExponents exponents;
   bool are_targets;
 
-  __device__ void operator()(int64_t row, const T* coordinates, T* out) const {
-    out[0] = -T(INFINITY), out[1] = 1;
+  __device__ void operator()(int64_t row, const T* coordinates, T* values) const {
+    values[0] = -T(INFINITY), values[1] = 1;
     if (row < 0 || has_infinity(rows, coordinates)) return;
     const double weight = weights.data ? double(weights.data[row * weights.stride]) : 1.0;
     if (weight == 0)
-      out[0] = are_targets ? T(0) : -T(INFINITY);
+      values[0] = are_targets ? T(0) : -T(INFINITY);
     else
-      out[0] = weights.data ? T(exponents(weight)) : T(0);
+      values[0] = weights.data ? T(exponents(weight)) : T(0);
   }
 };
 
-// Sums of a row over the shares, in their order.
+// Adds the sums of a target over the shares, in their order.
 template <typename T>
 struct Totals {
-  const Findings* findings;
-  Work<T> work;
-  const int64_t* rows;  // by group
+  const ValueChecks* checks;
+  SourceSums<T> problem;
 
-  __device__ int64_t place(int64_t row) const {
-    const int64_t group = find_group(rows, work.groups, row);
-    return work.target_blocks[group] * kBlock + (row - rows[group]);
+  __device__ int64_t packed_row(int64_t row) const {
+    const int64_t group = find_group(problem.target_rows, problem.groups, row);
+    return problem.target_blocks[group] * kBlock + (row - problem.target_rows[group]);
   }
-  __device__ double operator()(int64_t place, int64_t k) const {
+  __device__ double operator()(int64_t packed_row, int64_t k) const {
     double total = 0;
-    for (int64_t share = 0; share < work.shares; ++share)
-      total += work.sums[(share * work.sums_of_target() + k) * work.packed_targets + place];
+    for (int64_t share = 0; share < problem.shares; ++share)
+      total +=
+          problem
+              .sums[(share * problem.sums_per_target() + k) * problem.packed_targets + packed_row];
     return total;
   }
 };
@@ -80,151 +85,173 @@ struct Totals {
 template <typename T>
 __global__ void finish_points(Totals<T> totals, int64_t count, double per_difference,
                               double fraction, Matrix<T> d_points, Vector<double> d_sigma) {
-  if (!totals.findings->fine()) return;
+  if (!totals.checks->passed()) return;
   for (int64_t i = first_index(); i < count; i += index_stride()) {
-    const int64_t place = totals.place(i);
-    if (d_sigma.data)
-      d_sigma.data[i * d_sigma.stride] = totals(place, 0) * per_difference / fraction;
+    const int64_t row = totals.packed_row(i);
+    if (d_sigma.data) d_sigma.data[i * d_sigma.stride] = totals(row, 0) * per_difference / fraction;
     if (d_points.data)
       for (int64_t k = 0; k < d_points.cols; ++k)
         d_points.data[i * d_points.row_stride + k * d_points.col_stride] =
-            T(-totals(place, 1 + k) * per_difference);
+            T(-totals(row, 1 + k) * per_difference);
   }
 }
 
 template <typename T>
 __global__ void finish_centers(Totals<T> totals, int64_t count, double per_difference,
-                               Vector<const T> weights, Exponents exponents, Matrix<T> d_centers,
-                               Vector<T> d_weights) {
-  if (!totals.findings->fine()) return;
+                               Vector<const T> weights, WeightExponents exponents,
+                               Matrix<T> d_centers, Vector<T> d_weights) {
+  if (!totals.checks->passed()) return;
   for (int64_t j = first_index(); j < count; j += index_stride()) {
-    const int64_t place = totals.place(j);
+    const int64_t row = totals.packed_row(j);
     const double weight = weights.data ? double(weights.data[j * weights.stride]) : 1.0;
     if (d_weights.data)
       d_weights.data[j * d_weights.stride] =
-          T(totals(place, 0) / (weight == 0 ? exponents.largest() : weight));
+          T(totals(row, 0) / (weight == 0 ? exponents.largest() : weight));
     if (d_centers.data)
       for (int64_t k = 0; k < d_centers.cols; ++k)
         d_centers.data[j * d_centers.row_stride + k * d_centers.col_stride] =
-            weight == 0 ? T(0) : T(-totals(place, 1 + k) * per_difference);
+            weight == 0 ? T(0) : T(-totals(row, 1 + k) * per_difference);
   }
 }
 
-// Shares of the sources: so many that the device is busy to the end, but none too short, and all
-// their sums within some memory.
-int64_t choose_shares(int64_t target_tiles, int64_t source_tiles, int64_t sums_of_a_share,
+// Returns a number of shares of the sources that keeps the device busy to the end, with kMinTiles
+// tiles in a share at least and kMaxSums sums in all at most.
+int64_t choose_shares(int64_t target_tiles, int64_t source_tiles, int64_t sums_of_share,
                       int multiprocessors) {
-  constexpr int64_t kBlocksPerMultiprocessor = 24, kLeastTiles = 4, kMostSums = 1 << 25;
+  constexpr int64_t kBlocksPerMultiprocessor = 24, kMinTiles = 4, kMaxSums = 1 << 25;
   const int64_t wanted =
       divide_up(kBlocksPerMultiprocessor * multiprocessors, std::max<int64_t>(target_tiles, 1));
-  const int64_t most =
-      std::min(source_tiles / kLeastTiles, kMostSums / std::max<int64_t>(sums_of_a_share, 1));
-  return std::clamp<int64_t>(wanted, 1, std::max<int64_t>(most, 1));
+  const int64_t limit =
+      std::min(source_tiles / kMinTiles, kMaxSums / std::max<int64_t>(sums_of_share, 1));
+  return std::clamp<int64_t>(wanted, 1, std::max<int64_t>(limit, 1));
 }
 
 template <typename T>
-class GradientOnDevice {
+class DeviceGradient {
  public:
-  GradientOnDevice(const Mixture<T>& mixture, const Gradient<T>& out, const Stream& stream)
-      : mixture_(mixture), out_(out), stream_(stream), mixed_(mixture, kTileBlocks, kTileBlocks) {}
+  DeviceGradient(const Mixture<T>& mixture, const Gradient<T>& gradient, const Stream& stream,
+                 int multiprocessors)
+      : mixture_(mixture),
+        gradient_(gradient),
+        stream_(stream),
+        multiprocessors_(multiprocessors),
+        device_(mixture, kTileBlocks, kTileBlocks) {}
 
-  Status run(int multiprocessors) {
-    if (Status status = mixed_.scaling.set(mixture_.sigma); !status.ok()) return status;
-    const int64_t point_rows = mixed_.packed_points(), center_rows = mixed_.packed_centers();
-    const bool wants_points = out_.d_points || out_.d_sigma;
-    const bool wants_centers = out_.d_centers || out_.d_weights;
+  Status compute() {
+    if (Status status = device_.scaling.set(mixture_.sigma); !status.ok()) return status;
+    const bool has_points = gradient_.d_points || gradient_.d_sigma;
+    const bool has_centers = gradient_.d_centers || gradient_.d_weights;
     const int64_t dim = mixture_.points.cols;
-    const auto work_of = [&](bool coordinates, int64_t tiles, int64_t most_source_blocks,
-                             int64_t packed_targets) {
-      Work<T> work{};
-      work.groups = mixed_.table.groups;
-      work.dim = dim;
-      work.target_tiles = tiles;
-      work.minus_scale = -mixed_.scaling.scale;
-      work.coordinates = coordinates;
-      work.packed_targets = packed_targets;
-      work.shares = choose_shares(tiles, divide_up(most_source_blocks, kTileBlocks),
-                                  work.sums_of_target() * packed_targets, multiprocessors);
-      return work;
-    };
-    Work<T> of_points =
-        work_of(bool(out_.d_points), mixed_.point_tiles, mixed_.most_center_blocks, point_rows);
-    Work<T> of_centers =
-        work_of(bool(out_.d_centers), mixed_.center_tiles, mixed_.most_point_blocks, center_rows);
-    const auto size = [](const Work<T>& work) {
-      return work.shares * work.sums_of_target() * work.packed_targets;
-    };
-    // One after the other, so that they take the same memory.
-    const int64_t sums_size =
-        std::max(wants_points ? size(of_points) : 0, wants_centers ? size(of_centers) : 0);
+    SourceSums<T> point_sums = plan_sums(bool(gradient_.d_points), device_.point_tiles,
+                                         device_.point_blocks, device_.max_center_blocks);
+    SourceSums<T> center_sums = plan_sums(bool(gradient_.d_centers), device_.center_tiles,
+                                          device_.center_blocks, device_.max_point_blocks);
 
     Scratch scratch;
-    T *packed_points = nullptr, *packed_centers = nullptr;
-    double* sums = nullptr;
-    mixed_.want(scratch);
-    scratch.want(packed_points, point_rows * (2 + dim));
-    scratch.want(packed_centers, center_rows * (2 + dim));
-    scratch.want(sums, sums_size);
+    device_.add_to(scratch);
+    scratch.add(points_, device_.point_blocks * kBlock * (2 + dim));
+    scratch.add(centers_, device_.center_blocks * kBlock * (2 + dim));
+    // Both sides use the same memory, one after the other.
+    scratch.add(sums_,
+                std::max(has_points ? point_sums.size() : 0, has_centers ? center_sums.size() : 0));
     if (Status status = scratch.allocate(stream_); !status.ok()) return status;
-    if (Status status = mixed_.start(stream_); !status.ok()) return status;
-    const GroupTable& table = mixed_.table;
-    of_points.targets = of_centers.sources = packed_points;
-    of_points.sources = of_centers.targets = packed_centers;
-    of_points.target_blocks = of_centers.source_blocks = table.point_blocks;
-    of_points.source_blocks = of_centers.target_blocks = table.center_blocks;
-    of_points.tiles = mixed_.tiles_of_points;
-    of_centers.tiles = mixed_.tiles_of_centers;
-    of_points.sums = of_centers.sums = sums;
-
-    const Exponents exponents{mixed_.findings};
-    const PointExtras<T> extras{out_.log_sum, out_.upstream, exponents};
-    Status status =
-        launch_each(pack<T, PointExtras<T>>, point_rows, stream_, mixture_.points, mixed_.points(),
-                    T(mixed_.scaling.power), extras, &mixed_.findings->points_too_large,
-                    static_cast<unsigned*>(nullptr), packed_points);
-    const double per_difference =
-        mixed_.scaling.power / (mixed_.scaling.fraction * mixed_.scaling.fraction);
-    if (status.ok() && wants_points) status = pack_centers(false, packed_centers);
-    if (status.ok() && wants_points) status = sum<Moment::kDistance>(of_points, size(of_points));
-    if (status.ok() && wants_points)
-      status =
-          launch_each(finish_points<T>, mixture_.points.rows, stream_,
-                      Totals<T>{mixed_.findings, of_points, table.point_rows}, mixture_.points.rows,
-                      per_difference, mixed_.scaling.fraction, out_.d_points, out_.d_sigma);
-    if (status.ok() && wants_centers) status = pack_centers(true, packed_centers);
-    if (status.ok() && wants_centers) status = sum<Moment::kOne>(of_centers, size(of_centers));
-    if (status.ok() && wants_centers)
-      status = launch_each(finish_centers<T>, mixture_.centers.rows, stream_,
-                           Totals<T>{mixed_.findings, of_centers, table.center_rows},
-                           mixture_.centers.rows, per_difference, mixture_.weights, exponents,
-                           out_.d_centers, out_.d_weights);
+    Status status = device_.start(stream_);
+    if (status.ok()) status = pack_points();
+    if (status.ok() && has_points) status = compute_points(point_sums);
+    if (status.ok() && has_centers) status = compute_centers(center_sums);
     if (status.ok()) status = finish(stream_);
-    return status.ok() ? mixed_.verdict(stream_) : status;
+    return status.ok() ? device_.check(stream_) : status;
   }
 
  private:
-  Status pack_centers(bool are_targets, T* packed) const {
-    const CenterExtras<T> extras{mixture_.centers, mixture_.weights, Exponents{mixed_.findings},
-                                 are_targets};
-    return launch_each(pack<T, CenterExtras<T>>, mixed_.packed_centers(), stream_, mixture_.centers,
-                       mixed_.centers(), T(mixed_.scaling.power), extras,
-                       &mixed_.findings->centers_too_large, static_cast<unsigned*>(nullptr),
-                       packed);
+  // Sets the sizes, which are known before memory is allocated.
+  SourceSums<T> plan_sums(bool has_coordinates, int64_t tiles, int64_t target_blocks,
+                          int64_t max_source_blocks) const {
+    SourceSums<T> sums{};
+    sums.groups = device_.groups;
+    sums.dim = mixture_.points.cols;
+    sums.tiles = tiles;
+    sums.minus_scale = -device_.scaling.scale;
+    sums.has_coordinates = has_coordinates;
+    sums.packed_targets = target_blocks * kBlock;
+    sums.shares = choose_shares(tiles, divide_up(max_source_blocks, kTileBlocks),
+                                sums.sums_per_target() * sums.packed_targets, multiprocessors_);
+    return sums;
+  }
+
+  Status pack_points() const {
+    const PackedLayout layout{device_.point_rows, device_.point_block_offsets, device_.groups,
+                              device_.point_blocks * kBlock};
+    const PointValues<T> values{gradient_.log_sum, gradient_.upstream, exponents()};
+    return launch_each(pack_rows<T, PointValues<T>>, layout.packed_rows, stream_, mixture_.points,
+                       layout, T(device_.scaling.power), values, &device_.checks->points_too_large,
+                       static_cast<unsigned*>(nullptr), points_);
+  }
+
+  Status pack_centers(bool are_targets) const {
+    const PackedLayout layout{device_.center_rows, device_.center_block_offsets, device_.groups,
+                              device_.center_blocks * kBlock};
+    const CenterValues<T> values{mixture_.centers, mixture_.weights, exponents(), are_targets};
+    return launch_each(pack_rows<T, CenterValues<T>>, layout.packed_rows, stream_, mixture_.centers,
+                       layout, T(device_.scaling.power), values, &device_.checks->centers_too_large,
+                       static_cast<unsigned*>(nullptr), centers_);
+  }
+
+  Status compute_points(SourceSums<T> sums) const {
+    sums.targets = points_;
+    sums.sources = centers_;
+    sums.target_rows = device_.point_rows;
+    sums.target_blocks = device_.point_block_offsets;
+    sums.source_blocks = device_.center_block_offsets;
+    sums.target_tiles = device_.point_tile_offsets;
+    Status status = pack_centers(false);
+    if (status.ok()) status = sum<Moment::kDistance>(sums);
+    const Totals<T> totals{device_.checks, sums};
+    return status.ok()
+               ? launch_each(finish_points<T>, mixture_.points.rows, stream_, totals,
+                             mixture_.points.rows, per_difference(), device_.scaling.fraction,
+                             gradient_.d_points, gradient_.d_sigma)
+               : status;
+  }
+
+  Status compute_centers(SourceSums<T> sums) const {
+    sums.targets = centers_;
+    sums.sources = points_;
+    sums.target_rows = device_.center_rows;
+    sums.target_blocks = device_.center_block_offsets;
+    sums.source_blocks = device_.point_block_offsets;
+    sums.target_tiles = device_.center_tile_offsets;
+    Status status = pack_centers(true);
+    if (status.ok()) status = sum<Moment::kOne>(sums);
+    const Totals<T> totals{device_.checks, sums};
+    return status.ok() ? launch_each(finish_centers<T>, mixture_.centers.rows, stream_, totals,
+                                     mixture_.centers.rows, per_difference(), mixture_.weights,
+                                     exponents(), gradient_.d_centers, gradient_.d_weights)
+                       : status;
   }
 
   template <Moment kMoment>
-  Status sum(const Work<T>& work, int64_t size) const {
-    Status status =
-        status_of(cudaMemsetAsync(work.sums, 0, size_t(size) * sizeof(double), handle(stream_)));
+  Status sum(SourceSums<T>& sums) const {
+    sums.sums = sums_;
+    const size_t bytes = size_t(sums.size()) * sizeof(double);
+    Status status = status_of(cudaMemsetAsync(sums_, 0, bytes, handle(stream_)));
     if (!status.ok()) return status;
-    return launch(sum_over_sources<T, kMoment>, work.target_tiles * work.shares, kThreadsOfBlock,
-                  sizeof(Memory<T>), stream_, work);
+    return launch(sum_over_sources<T, kMoment>, sums.tiles * sums.shares, kBlockThreads,
+                  sizeof(SourceMemory<T>), stream_, sums);
+  }
+
+  WeightExponents exponents() const { return WeightExponents{device_.checks}; }
+  double per_difference() const {
+    return device_.scaling.power / (device_.scaling.fraction * device_.scaling.fraction);
   }
 
   const Mixture<T>& mixture_;
-  const Gradient<T>& out_;
+  const Gradient<T>& gradient_;
   const Stream& stream_;
-  Mixed<T> mixed_;
+  const int multiprocessors_;
+  DeviceMixture<T> device_;
+  T *points_ = nullptr, *centers_ = nullptr;
+  double* sums_ = nullptr;
 };
 
 }  // namespace
@@ -234,7 +261,7 @@ Status log_sum_exp_isotropic_gradient(const Mixture<T>& mixture, const Gradient<
                                       const Stream& stream) {
   const CurrentDevice current(stream);
   if (!current.status.ok()) return current.status;
-  return GradientOnDevice<T>(mixture, gradient, stream).run(current.multiprocessors);
+  return DeviceGradient<T>(mixture, gradient, stream, current.multiprocessors).compute();
 }
 
 template Status log_sum_exp_isotropic_gradient(const Mixture<float>&, const Gradient<float>&,

@@ -1,12 +1,12 @@
-// The most that a device can do: multiply-adds, or powers of two, in registers alone. What a kernel
-// reaches is measured against it; no result needs it.
+// The peak rate of a device: multiply-adds, or powers of two, in registers alone. Benchmarks
+// compare kernels with it; no result uses it.
 #include "arithmetic.h"
-#include "launch.h"
+#include "device.h"
 
 namespace layerbits::cuda {
 namespace {
 
-// More independent operations than any latency asks for, beside those of other warps.
+// Independent operations of a thread: with those of the other warps, enough to hide every latency.
 constexpr int kChains = 8;
 
 template <typename T, bool kPowers>

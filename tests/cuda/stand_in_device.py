@@ -1,46 +1,41 @@
-"""Gives a torch without CUDA two devices, and layerbits the emulated kernels, so that tests/cuda/devices run anywhere.
+"""Pytest plugin that gives two devices to a torch without CUDA, and the emulated kernels to layerbits.
 
     export LAYERBITS_CUDA_EMULATED="BUILD/_cuda_emulated*.so" PYTHONPATH=.
     pytest -p tests.cuda.stand_in_device tests/cuda/devices
 
-Built by cmake with LAYERBITS_CUDA_EMULATION=ON, which puts torch_device.so beside the kernels. The devices are the
-process's from then on, and must be there before torch is: an ordinary run skips these tests, or takes a real device.
+cmake builds torch_device.so beside the emulated kernels with LAYERBITS_CUDA_EMULATION=ON. It must be loaded before
+torch, and serves the whole process: an ordinary run skips these tests or uses a real device.
 """
 
 import ctypes
-import glob
-import importlib.util
 import os
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+from tests.cuda.support.emulated_module import load_emulated
+
 DEVICES = 2
 
 
 def _load():
-    found = glob.glob(os.environ.get("LAYERBITS_CUDA_EMULATED", ""))
-    if not found:
-        raise ImportError("LAYERBITS_CUDA_EMULATED names no module: build with LAYERBITS_CUDA_EMULATION=ON and name it")
     if "torch" in sys.modules:
-        raise ImportError("torch was imported before its devices: load it by pytest -p tests.cuda.stand_in_device")
-    ctypes.CDLL(str(Path(found[0]).with_name("torch_device.so")))
+        raise ImportError("torch was imported before its devices: load them by pytest -p tests.cuda.stand_in_device")
     os.environ["LAYERBITS_EMULATED_DEVICES"] = str(DEVICES)
-    spec = importlib.util.spec_from_file_location("_cuda_emulated", found[0])
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = load_emulated()
+    ctypes.CDLL(str(Path(module.__file__).with_name("torch_device.so")))
     sys.modules["layerbits.kernels._cuda"] = module
 
 
 def _complete_torch():
-    """Put in place what torch.cuda asks of the part of torch that is not there."""
+    """Replace functions of torch.cuda that call the part of torch that only a build with CUDA has."""
     import torch
 
-    here, cuda, c = torch.ops.layerbits_stand_in, torch.cuda, torch._C
-    c._cuda_getDevice = lambda: here.exchange_device(-1)
-    c._cuda_setDevice = cuda._exchange_device = cuda._maybe_exchange_device = here.exchange_device
+    stand_in, cuda, native = torch.ops.layerbits_stand_in, torch.cuda, torch._C
+    native._cuda_getDevice = lambda: stand_in.exchange_device(-1)
+    native._cuda_setDevice = cuda._exchange_device = cuda._maybe_exchange_device = stand_in.exchange_device
     cuda._initialized = True
-    cuda.default_generators = tuple(here.default_generator(index) for index in range(DEVICES))
+    cuda.default_generators = tuple(stand_in.default_generator(index) for index in range(DEVICES))
     cuda.device_count = cuda.random.device_count = lambda: DEVICES
     cuda.is_available = lambda: True
     torch.UntypedStorage.__new__ = _new_storage
@@ -51,7 +46,7 @@ def _complete_torch():
 
 
 def _new_storage(kind, *arguments, device="cpu", **options):
-    """Make a storage on any device: a torch without CUDA knows its tensors alone."""
+    """Make a storage on any device; the constructor of a torch without CUDA makes storages of the CPU only."""
     import torch
 
     if torch.device(device).type == "cpu":

@@ -1,4 +1,4 @@
-"""That the benchmark runs to its end, at sizes that say nothing of speed."""
+"""The benchmark of CUDA runs to its end, at sizes too small to measure speed."""
 
 import json
 import time
@@ -10,7 +10,7 @@ from benchmarks import cuda
 
 
 class Event:
-    """The clock of the host in place of a device's."""
+    """A CUDA event by the clock of the host."""
 
     def __init__(self, *, enable_timing):
         self.enable_timing = enable_timing
@@ -32,10 +32,11 @@ def _events(monkeypatch):
 
 
 @pytest.mark.usefixtures("_events")
-def test_numbers_of_every_kind_are_written(tmp_path, monkeypatch, capsys):
+def test_benchmark_writes_all_its_numbers(tmp_path, monkeypatch, capsys):
     noisy, inputs, labels = cuda.trained(1)
-    monkeypatch.setattr(cuda, "trained", lambda epochs: (noisy, inputs[:50], labels[:50]))
+    monkeypatch.setattr(cuda, "trained", lambda epochs: (noisy, inputs[:20], labels[:20]))
     monkeypatch.setattr(cuda, "DRAWS", 2)
+    monkeypatch.setattr(cuda, "CHAIN_STEPS", 4)
     path = tmp_path / "cuda.json"
     sizes = ["--points", "65", "--centers", "40", "--rounds", "1", "--epochs", "1"]
     assert cuda.main([str(path), *sizes]) == 0

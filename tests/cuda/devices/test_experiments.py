@@ -1,4 +1,4 @@
-"""Studies with ``device=cuda``: the files of a run on the CPU, from networks, data and measurements on the device."""
+"""Experiments with ``device=cuda`` write the files of a run on the CPU, and train and measure on the device."""
 
 import json
 
@@ -10,7 +10,7 @@ from layerbits.experiments import EXPERIMENTS
 from layerbits.experiments.szt import study as szt
 from layerbits.experiments.szt import szt_binning
 
-# What the stand-in's mean square error says of an intermediate result.
+# The mean square error of the stand-in resizes an intermediate result.
 pytestmark = pytest.mark.filterwarnings("ignore:An output with one or more elements was resized")
 
 SHORT = {"epochs": 2, "evaluations": 2, "measurements": 2}
@@ -20,57 +20,64 @@ SMALL = {
     "szt-linear": {"widths": "3", "draws": 2, "queries": 2},
     "szt-relu": {"widths": "3", "draws": 2, "queries": 2, "sigmas": "0.1", "activations": "gelu"},
     "szt-binning": {"widths": "3", "draws": 2, "queries": 2},
-    "single-neuron": {"tolerance": 0.5, "weights": "0.5,2", "sigmas": "0.5"},
-    "leaky-relu-pair": {"tolerance": 0.5},
-    "digits-cnn": {"repeats": 1, "sigmas": "0.1", "channels": "3", "units": 8, "bins": 20},
+    "single-neuron": {"tolerance": 0.5, "max_draws": 64, "weights": "0.5,2", "sigmas": "0.5"},
+    "leaky-relu-pair": {"tolerance": 0.5, "max_draws": 64},
+    "digits-cnn": {"repeats": 1, "sigmas": "0.1", "channels": "3", "units": 8, "bins": 20, "batch_size": 256},
 }
 
 
-def run(name, device, path, *more):
+def run(name, device, path, *options):
     settings = SHORT | SMALL[name] | {"device": device}
     texts = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
-    return cli.main(["run", name, "--out", str(path), *texts, *more])
+    return cli.main(["run", name, "--out", str(path), *texts, *options])
 
 
 @pytest.fixture
 def fewer_inputs(monkeypatch):
-    """Every eighth of the SZT data, for pairs of them take time on a stand-in."""
-    whole = szt.szt_dataset()
-    some = type(whole)(whole.inputs[::8], whole.labels[::8])
+    """Use every eighth input of the SZT data, because pairs of inputs are slow on a stand-in."""
+    data = szt.szt_dataset()
+    subset = type(data)(data.inputs[::8], data.labels[::8])
     for study in (szt, szt_binning):
-        monkeypatch.setattr(study, "szt_dataset", lambda: some)
+        monkeypatch.setattr(study, "szt_dataset", lambda: subset)
 
 
-@pytest.mark.usefixtures("fewer_inputs")
+@pytest.fixture
+def without_figures(monkeypatch):
+    """Plot no figures: they need tables only, no device."""
+    for experiment in EXPERIMENTS.values():
+        monkeypatch.setattr(experiment, "draw", lambda config, path: None)
+
+
+@pytest.mark.usefixtures("fewer_inputs", "without_figures")
 @pytest.mark.parametrize("name", SMALL)
-def test_run_leaves_the_files_and_columns_of_one_on_the_cpu(name, tmp_path, monkeypatch):
+def test_run_writes_the_files_and_columns_of_a_run_on_the_cpu(name, tmp_path, monkeypatch):
     devices = set()
     forward = torch.nn.Linear.forward
 
-    def watched(layer, signal):
+    def recorded_forward(layer, signal):
         devices.add(signal.device.type)
         return forward(layer, signal)
 
-    found = {}
+    headers = {}
     for device in ("cpu", "cuda"):
         path = tmp_path / device
         with monkeypatch.context() as patch:
-            patch.setattr(torch.nn.Linear, "forward", watched)
-            patch.setattr(EXPERIMENTS[name], "draw", lambda config, path: None)  # which draws from tables, on the CPU
+            patch.setattr(torch.nn.Linear, "forward", recorded_forward)
             assert run(name, device, path) == 0
         assert devices == {device}
         devices.clear()
         files = [file for file in path.rglob("*") if file.is_file() and file.suffix != ".png"]
-        found[device] = {
+        headers[device] = {
             str(file.relative_to(path)): file.read_text().partition("\n")[0] if file.suffix == ".csv" else ""
             for file in files
         }
-    assert found["cuda"] == found["cpu"]
+    assert headers["cuda"] == headers["cpu"]
     record = json.loads((tmp_path / "cuda" / "run.json").read_text())
     assert record["configuration"]["device"] == "cuda"
     assert record["machine"]["device"].startswith("cuda: ")
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_run_is_not_resumed_on_another_device(tmp_path, capsys):
     assert run("leaky-relu-pair", "cuda", tmp_path) == 0
     assert run("leaky-relu-pair", "cuda", tmp_path, "--resume") == 0

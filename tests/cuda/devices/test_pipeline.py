@@ -1,4 +1,4 @@
-"""What layerbits does with tensors of a device: the same as on the CPU, there, and nothing but results back."""
+"""Tensors of a device give the results of the CPU; they stay on the device, and only results are copied."""
 
 import copy
 import math
@@ -12,7 +12,7 @@ import layerbits
 from layerbits.networks import propagate
 
 EPS = torch.finfo(torch.float64).eps
-Z = 5  # standard errors: a right estimate is farther off once in 1.7 million times, and seeds are fixed
+Z = 5  # standard errors: a right estimate exceeds them with a probability of 6e-7, and seeds are fixed
 
 
 def normal(*shape, seed=0):
@@ -31,35 +31,35 @@ INPUTS, LABELS = normal(24, 4), torch.arange(24) % 2
 def density_and_gradients(device):
     sides = normal(30, 3, seed=1), normal(500, 3, seed=2), normal(500, seed=3).square()
     points, centers, weights = (x.to(device).requires_grad_() for x in sides)
-    sigma = torch.tensor(0.8, dtype=torch.float64, requires_grad=True)  # of the host, whatever the others are of
+    sigma = torch.tensor(0.8, dtype=torch.float64, requires_grad=True)  # on the CPU in every case
     density = layerbits.mixture_log_density(points, centers, sigma, weights=weights)
     density.sum().backward()
     return density.detach(), points.grad, centers.grad, weights.grad, sigma.grad
 
 
 def test_gradients_of_a_density_stay_on_the_device(copies_to_host):
-    found = density_and_gradients("cuda")
-    assert [x.device.type for x in found] == ["cuda"] * 4 + ["cpu"]
+    results = density_and_gradients("cuda")
+    assert [x.device.type for x in results] == ["cuda"] * 4 + ["cpu"]
     assert max(copies_to_host()) <= 8  # whether the weights are finite, and the derivative by sigma
 
 
-def test_density_and_its_gradients_are_those_of_the_cpu():
+def test_density_and_its_gradients_equal_those_of_the_cpu():
     for on_cpu, on_device in zip(*map(density_and_gradients, ("cpu", "cuda")), strict=True):
-        # The kernels' bound, with exponents below 100, for sums of at most 500 terms; that of sigma is of 30 such.
+        # The kernels' bound with exponents below 100, for sums of at most 500 terms; that of sigma adds 30 sums.
         torch.testing.assert_close(on_device.cpu(), on_cpu, rtol=0, atol=30 * 2 * 1000 * EPS)
 
 
-def test_density_is_that_of_its_device(second_device):
+def test_density_is_on_the_device_of_its_points(second_device):
     points = normal(5, 2)
-    want = layerbits.mixture_log_density(points, points, 0.5)
-    got = layerbits.mixture_log_density(points.to(second_device), points.to(second_device), 0.5)
-    assert str(got.device) == second_device
-    torch.testing.assert_close(got.cpu(), want, rtol=0, atol=100 * EPS)
+    expected = layerbits.mixture_log_density(points, points, 0.5)
+    density = layerbits.mixture_log_density(points.to(second_device), points.to(second_device), 0.5)
+    assert str(density.device) == second_device
+    torch.testing.assert_close(density.cpu(), expected, rtol=0, atol=100 * EPS)
     with pytest.raises(ValueError, match="device"):
         layerbits.mixture_log_density(points.to("cuda:0"), points.to(second_device), 0.5)
 
 
-def test_noise_is_drawn_on_the_device_and_goes_on_from_a_checkpoint():
+def test_noise_is_drawn_on_the_device_and_continues_from_a_checkpoint():
     noisy = network().to("cuda")
     inputs = INPUTS.cuda()
     first = noisy(inputs)
@@ -72,21 +72,21 @@ def test_noise_is_drawn_on_the_device_and_goes_on_from_a_checkpoint():
     assert torch.equal(resumed(inputs), second)
 
 
-def test_a_noisy_network_computes_what_it_does_on_the_cpu():
+def test_signals_without_noise_equal_those_of_the_cpu():
     noisy = network()
     with noisy.noise_off():
-        want = noisy(INPUTS)
+        expected = noisy(INPUTS)
     noisy.to("cuda")
     with noisy.noise_off():
-        torch.testing.assert_close(noisy(INPUTS.cuda()).cpu(), want, rtol=0, atol=100 * EPS)
+        torch.testing.assert_close(noisy(INPUTS.cuda()).cpu(), expected, rtol=0, atol=100 * EPS)
 
 
-def test_arrays_come_back_as_arrays():
+def test_arrays_as_inputs_give_arrays():
     signals = propagate(network().to("cuda"), INPUTS.numpy(), draws=6)
     assert {type(signal) for signal in signals.values()} == {np.ndarray}
 
 
-def test_information_is_that_of_the_cpu():
+def test_information_agrees_with_that_of_the_cpu():
     tables = [
         layerbits.layer_information(network().to(device), INPUTS.to(device), LABELS.to(device), draws=16, queries=8)
         for device in ("cpu", "cuda")
@@ -99,20 +99,20 @@ def test_information_is_that_of_the_cpu():
             assert max(on_cpu.lower, on_device.lower) < min(on_cpu.upper, on_device.upper)
 
 
-def test_numbers_of_queries_come_back_and_no_signals(copies_to_host):
+def test_only_numbers_of_queries_are_copied_to_the_host(copies_to_host):
     noisy, inputs, queries, draws, width = network(width=12).to("cuda"), INPUTS.cuda(), 2, 16, 12
     copies_to_host()
     layerbits.layer_information(noisy, inputs, LABELS.cuda(), draws=draws, queries=queries)
-    # At the most a jackknife: a number for each query and each query left out of those of its input.
-    most = 8 * len(INPUTS) * queries**2
-    assert most < 8 * len(INPUTS) * width  # of one draw of the signals
-    assert max(copies_to_host()) <= most
+    # The largest copy is of a jackknife: a number for each query and each omitted query of its input.
+    limit = 8 * len(INPUTS) * queries**2
+    assert limit < 8 * len(INPUTS) * width  # the bytes of one draw of the signals
+    assert max(copies_to_host()) <= limit
 
 
 def test_repeated_information_has_the_same_bits():
     noisy, inputs = network().to("cuda"), INPUTS.cuda()
-    first, second = (layerbits.layer_information(noisy, inputs, draws=8, seed=3) for _ in range(2))
-    assert [row.value for row in first.rows] == [row.value for row in second.rows]
+    table, repeated = (layerbits.layer_information(noisy, inputs, draws=4, seed=3) for _ in range(2))
+    assert [row.value for row in table.rows] == [row.value for row in repeated.rows]
 
 
 def test_inputs_of_another_device_are_refused():

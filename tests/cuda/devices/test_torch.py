@@ -1,4 +1,4 @@
-"""What the tests beside this one take for granted of torch: true of a device, and of what stands in for one."""
+"""Properties of torch that the other tests here rely on, for real devices and for the stand-in."""
 
 import copy
 
@@ -34,10 +34,9 @@ def same(on_device, on_cpu, tolerance=0.0):
     ],
     ids=range(10),
 )
-def test_functions_are_those_of_the_cpu(function):
+def test_functions_equal_those_of_the_cpu(function):
     x = normal(4, 3)
-    want = function(x)
-    same(function(x.cuda()), want, 4 * EPS * x.abs().sum().item())
+    same(function(x.cuda()), function(x), 4 * EPS * x.abs().sum().item())
 
 
 def test_views_share_memory():
@@ -53,7 +52,7 @@ def test_views_share_memory():
     assert part._version == x._version == 5
 
 
-def test_results_are_written_into_what_was_given():
+def test_results_are_written_into_given_tensors():
     x = normal(3, 4).cuda()
     out = torch.empty(0, dtype=torch.float64, device="cuda")
     assert torch.add(x, 1, out=out) is out
@@ -65,22 +64,22 @@ def test_results_are_written_into_what_was_given():
 def test_matrices_are_decomposed(name):
     matrix = normal(6, 4).T @ normal(6, 4) + torch.eye(4, dtype=torch.float64)
     function = torch.linalg.__dict__[name.removeprefix("linalg.")]
-    got, want = function(matrix.cuda()), function(matrix)
-    for one, other in zip(*((x if isinstance(x, tuple) else (x,)) for x in (got, want)), strict=True):
-        # Signs of columns are anybody's; condition below 1e3.
-        same(one.abs(), other.abs(), 1e5 * EPS)
+    results, expected = (x if isinstance(x, tuple) else (x,) for x in (function(matrix.cuda()), function(matrix)))
+    for result, expected_result in zip(results, expected, strict=True):
+        # The signs of columns are arbitrary; the condition number is below 1e3.
+        same(result.abs(), expected_result.abs(), 1e5 * EPS)
 
 
 def test_triangular_systems_are_solved():
     factor = torch.linalg.cholesky(normal(6, 4).T @ normal(6, 4))
-    got = torch.linalg.solve_triangular(factor.cuda(), normal(4, 2).cuda(), upper=False)
-    same(got, torch.linalg.solve_triangular(factor, normal(4, 2), upper=False), 1e4 * EPS)
+    solution = torch.linalg.solve_triangular(factor.cuda(), normal(4, 2).cuda(), upper=False)
+    same(solution, torch.linalg.solve_triangular(factor, normal(4, 2), upper=False), 1e4 * EPS)
 
 
 def network():
     torch.manual_seed(0)
     return nn.Sequential(
-        nn.Conv2d(1, 3, 3, padding=1, bias=False),  # whose gradient would be rounding alone
+        nn.Conv2d(1, 3, 3, padding=1, bias=False),  # the gradient of a bias before batch norm is rounding alone
         nn.BatchNorm2d(3),
         nn.Tanh(),
         nn.MaxPool2d(2),
@@ -92,7 +91,7 @@ def network():
 
 
 @pytest.mark.parametrize("optimizer", [torch.optim.SGD, torch.optim.Adam])
-def test_training_is_that_of_the_cpu(optimizer):
+def test_training_equals_that_of_the_cpu(optimizer):
     on_cpu = network()
     trained = [on_cpu, copy.deepcopy(on_cpu).to("cuda")]
     inputs, classes = normal(8, 1, 4, 4), torch.arange(8) % 2
@@ -105,7 +104,7 @@ def test_training_is_that_of_the_cpu(optimizer):
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             steps.step()
     for name, value in trained[1].state_dict().items():
-        # Adam divides by small roots: a rounding of a gradient of 1e-6 moves a step by 1e-10.
+        # Adam divides by small roots, so that the rounding of a gradient of 1e-6 changes a step by 1e-10.
         same(value, trained[0].state_dict()[name], 1e-9)
 
 
@@ -113,13 +112,13 @@ def test_generators_keep_their_state():
     generator = torch.Generator("cuda").manual_seed(3)
     assert generator.device.type == "cuda"
     state = generator.get_state()
-    first = torch.randn(5, device="cuda", generator=generator)
+    values = torch.randn(5, device="cuda", generator=generator)
     generator.set_state(state)
-    assert torch.equal(torch.randn(5, device="cuda", generator=generator), first)
-    assert not torch.equal(torch.empty(5, device="cuda").normal_(generator=generator), first)
+    assert torch.equal(torch.randn(5, device="cuda", generator=generator), values)
+    assert not torch.equal(torch.empty(5, device="cuda").normal_(generator=generator), values)
 
 
-def test_noise_of_a_device_leaves_the_cpus_alone():
+def test_noise_of_a_device_does_not_change_the_generator_of_the_cpu():
     state = torch.get_rng_state()
     torch.randn(3, device="cuda")
     assert torch.equal(torch.get_rng_state(), state)
@@ -127,26 +126,26 @@ def test_noise_of_a_device_leaves_the_cpus_alone():
         torch.randn(3, device="cuda", generator=torch.Generator())
 
 
-def test_seed_of_all_devices_is_set():
+def test_manual_seed_applies_to_all_devices():
     torch.manual_seed(5)
-    first = torch.randn(3, device="cuda")
+    values = torch.randn(3, device="cuda")
     torch.manual_seed(5)
-    assert torch.equal(torch.randn(3, device="cuda"), first)
+    assert torch.equal(torch.randn(3, device="cuda"), values)
 
 
 @pytest.mark.parametrize(
     "mix",
     [
-        lambda there, here: there + here,
-        lambda there, here: here * there,
-        lambda there, here: there @ here,
-        lambda there, here: here.add_(there),
-        lambda there, here: torch.cat([there, here]),
-        lambda there, here: nn.functional.linear(here, there),
-        lambda there, here: torch.where(there > 0, there, here),
-        lambda there, here: torch.add(there, there, out=here),
-        lambda there, here: there.gather(0, here.long()),
-        lambda there, here: torch.zeros((), dtype=there.dtype).add_(there.sum()),
+        lambda device, host: device + host,
+        lambda device, host: host * device,
+        lambda device, host: device @ host,
+        lambda device, host: host.add_(device),
+        lambda device, host: torch.cat([device, host]),
+        lambda device, host: nn.functional.linear(host, device),
+        lambda device, host: torch.where(device > 0, device, host),
+        lambda device, host: torch.add(device, device, out=host),
+        lambda device, host: device.gather(0, host.long()),
+        lambda device, host: torch.zeros((), dtype=device.dtype).add_(device.sum()),
     ],
     ids=range(10),
 )
@@ -160,7 +159,7 @@ def test_two_devices_do_not_mix(second_device):
         normal(3).to("cuda:0") + normal(3).to(second_device)
 
 
-def test_numbers_may_come_from_the_cpu():
+def test_scalars_of_the_cpu_are_accepted():
     x = normal(3)
     same(x.cuda() * torch.tensor(2.0), x * 2)
     same(x.cuda().index_select(0, torch.tensor([1]).cuda()), x[1:2])
@@ -169,25 +168,25 @@ def test_numbers_may_come_from_the_cpu():
     assert y[1].item() == 4.0
 
 
-def test_arrays_of_numpy_are_of_the_cpu():
+def test_tensor_of_a_device_does_not_become_an_array():
     with pytest.raises(TypeError, match="cuda"):
         normal(3).cuda().numpy()
 
 
 def test_copies_go_both_ways(second_device):
     x = normal(3, 4)
-    there = x.to("cuda")
-    same(there, x)
-    same(there.to(second_device).T, x.T)
-    here = torch.empty(4, 3, dtype=torch.float32)
-    here.copy_(there.T)
-    assert torch.equal(here, x.T.float())
+    on_device = x.to("cuda")
+    same(on_device, x)
+    same(on_device.to(second_device).T, x.T)
+    on_host = torch.empty(4, 3, dtype=torch.float32)
+    on_host.copy_(on_device.T)
+    assert torch.equal(on_host, x.T.float())
     assert torch.cuda.current_device() == 0
     with torch.cuda.device(1):
         assert torch.empty(1, device="cuda").device.index == 1
 
 
-def test_checkpoints_travel(tmp_path):
+def test_checkpoints_load_on_another_device(tmp_path):
     torch.save({"x": normal(3).cuda()}, tmp_path / "x.pt")
     assert torch.load(tmp_path / "x.pt")["x"].device.type == "cuda"
     assert torch.load(tmp_path / "x.pt", map_location="cpu")["x"].device.type == "cpu"

@@ -1,4 +1,4 @@
-"""Training on a device: checkpoints that any device goes on from, regularized weights, and what a step waits for."""
+"""Training on a device: checkpoints that any device can load, regularized weights, and copies to the host."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ LABELS = (INPUTS[:, 0] > 0).long()
 
 
 def training(directory, device, *, kind=torch.optim.Adam, sigma=0.1):
-    """A noisy network with its optimizer and checkpoints; always the same at the start."""
+    """Return a noisy network with its optimizer and checkpoints; the initial weights are always the same."""
     with torch.random.fork_rng(devices=[]):
         torch.random.default_generator.manual_seed(0)
         model = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 2))
@@ -23,7 +23,7 @@ def training(directory, device, *, kind=torch.optim.Adam, sigma=0.1):
     return noisy, optimizer, Checkpoints(noisy, optimizer, at=(2, 5), directory=directory)
 
 
-def go_on(noisy, optimizer, checkpoints, first, last):
+def train_epochs(noisy, optimizer, checkpoints, first, last):
     device = next(noisy.parameters()).device
     epochs = range(first, last + 1)
     for epoch in train(noisy, optimizer, INPUTS.to(device), LABELS.to(device), epochs=epochs, batch_size=16, seed=0):
@@ -35,39 +35,39 @@ def weights(noisy):
 
 
 def test_resumed_training_equals_uninterrupted_training(tmp_path):
-    whole = training(tmp_path / "whole", "cuda")
-    go_on(*whole, 1, 8)
-    go_on(*training(tmp_path / "broken", "cuda"), 1, 6)
-    resumed = training(tmp_path / "broken", "cuda")
-    assert resumed[2].resume() == 5  # the sixth epoch was lost
-    go_on(*resumed, 6, 8)
-    # Other noise would move weights by some 0.01, the steps of the optimizer.
-    torch.testing.assert_close(weights(resumed[0]), weights(whole[0]), rtol=0, atol=1e-5)
+    uninterrupted = training(tmp_path / "uninterrupted", "cuda")
+    train_epochs(*uninterrupted, 1, 8)
+    train_epochs(*training(tmp_path / "interrupted", "cuda"), 1, 6)
+    resumed = training(tmp_path / "interrupted", "cuda")
+    assert resumed[2].resume() == 5  # the sixth epoch has no checkpoint
+    train_epochs(*resumed, 6, 8)
+    # Other noise would move the weights by about 0.01, the steps of the optimizer.
+    torch.testing.assert_close(weights(resumed[0]), weights(uninterrupted[0]), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.SGD])
 @pytest.mark.parametrize(("before", "after"), [("cuda", "cpu"), ("cpu", "cuda")])
-def test_training_goes_on_on_another_device(tmp_path, kind, before, after):
-    """With noise too small to matter, as if it had been there all the time, but for rounding in 32 steps."""
-    whole = training(tmp_path / "whole", after, kind=kind, sigma=1e-30)
-    go_on(*whole, 1, 8)
-    go_on(*training(tmp_path / "moved", before, kind=kind, sigma=1e-30), 1, 5)
+def test_training_resumes_on_another_device(tmp_path, kind, before, after):
+    """With negligible noise, the weights equal those of uninterrupted training up to rounding in 32 steps."""
+    uninterrupted = training(tmp_path / "uninterrupted", after, kind=kind, sigma=1e-30)
+    train_epochs(*uninterrupted, 1, 8)
+    train_epochs(*training(tmp_path / "moved", before, kind=kind, sigma=1e-30), 1, 5)
     moved = training(tmp_path / "moved", after, kind=kind, sigma=1e-30)
     assert moved[2].resume() == 5
-    go_on(*moved, 6, 8)
+    train_epochs(*moved, 6, 8)
     assert weights(moved[0]).device.type == after
-    torch.testing.assert_close(weights(moved[0]), weights(whole[0]), rtol=0, atol=1e-4)
+    torch.testing.assert_close(weights(moved[0]), weights(uninterrupted[0]), rtol=0, atol=1e-4)
 
 
-def test_kept_epoch_of_a_device_is_loaded_where_there_is_none(tmp_path, monkeypatch):
-    kept = training(tmp_path, "cuda")
-    go_on(*kept, 1, 2)
-    here = training(tmp_path / "other", "cpu")[0]
-    with monkeypatch.context() as without:
-        without.setattr(torch.cuda, "is_available", lambda: False)  # which torch asks before it makes a tensor there
-        load_checkpoint(tmp_path, 2, here)
-    assert torch.equal(weights(here), weights(kept[0]).cpu())
-    here(INPUTS)
+def test_checkpoint_of_a_device_loads_without_a_device(tmp_path, monkeypatch):
+    on_device = training(tmp_path, "cuda")
+    train_epochs(*on_device, 1, 2)
+    on_cpu = training(tmp_path / "other", "cpu")[0]
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.cuda, "is_available", lambda: False)  # torch checks it before it makes a tensor
+        load_checkpoint(tmp_path, 2, on_cpu)
+    assert torch.equal(weights(on_cpu), weights(on_device[0]).cpu())
+    on_cpu(INPUTS)
 
 
 def linear_layers(device):
@@ -76,7 +76,7 @@ def linear_layers(device):
         return nn.Sequential(*(nn.Linear(size, size + 1) for size in range(3, 11))).to(device)
 
 
-def test_parseval_step_is_that_of_the_cpu():
+def test_parseval_step_equals_that_of_the_cpu():
     models = [linear_layers(device) for device in ("cpu", "cuda")]
     for model in models:
         layerbits.ParsevalRegularizer(model, strength=0.1).step()
@@ -84,14 +84,14 @@ def test_parseval_step_is_that_of_the_cpu():
         torch.testing.assert_close(on_device.cpu(), on_cpu, rtol=1e-5, atol=1e-6)
 
 
-def test_parseval_step_waits_once(copies_to_host):
+def test_parseval_step_copies_the_norms_at_once(copies_to_host):
     regularizer = layerbits.ParsevalRegularizer(linear_layers("cuda"), strength=0.1)
     copies_to_host()
     regularizer.step()
-    assert copies_to_host() == [8 * 4]  # a norm for each weight
+    assert copies_to_host() == [8 * 4]  # a norm for each weight matrix
 
 
-def test_parseval_step_refuses_what_it_cannot_bring_back():
+def test_parseval_step_refuses_large_singular_values():
     model = linear_layers("cuda")
     with torch.no_grad():
         model[3].weight.mul_(1000)
@@ -99,7 +99,7 @@ def test_parseval_step_refuses_what_it_cannot_bring_back():
         layerbits.ParsevalRegularizer(model, strength=0.1).step()
 
 
-def test_epochs_wait_for_nothing_but_their_evaluation(tmp_path, copies_to_host):
+def test_only_the_evaluation_of_an_epoch_copies_to_the_host(tmp_path, copies_to_host):
     noisy, optimizer, _ = training(tmp_path, "cuda", kind=torch.optim.SGD)
     data = INPUTS.cuda(), LABELS.cuda()
     curves = TrainingCurves(noisy, {"train": data}, at=(1, 2, 3), directory=tmp_path)
@@ -115,8 +115,8 @@ def test_monitor_measures_on_the_device(tmp_path):
     monitor = layerbits.Monitor(noisy, *data, at=(1, 3), directory=tmp_path / "measured", draws=4)
     for epoch in train(noisy, optimizer, *data, epochs=range(1, 4), batch_size=16, seed=0):
         monitor.step(epoch)
-    again = layerbits.Monitor(noisy.cpu(), INPUTS, LABELS, at=(1, 3), directory=tmp_path / "measured", draws=4)
-    assert list(again.tables) == [1, 3]  # the data are the same, wherever they lie
-    for table in again.tables.values():
+    resumed = layerbits.Monitor(noisy.cpu(), INPUTS, LABELS, at=(1, 3), directory=tmp_path / "measured", draws=4)
+    assert list(resumed.tables) == [1, 3]  # equal data count as the same data on any device
+    for table in resumed.tables.values():
         row = table["1", "I(X;T)"]
         assert 0 <= row.lower <= row.value <= row.upper <= np.log(64)

@@ -1,12 +1,13 @@
-// The part of CUDA's runtime that csrc/cuda uses, on the host: compiled with this folder in front,
-// a .cu file is plain C++. A block of threads is a set of fibers that change at barriers; blocks
-// run one after the other. LAYERBITS_EMULATED_ORDER = forward, backward or shuffled says which
-// thread goes first between two barriers: results that depend on it show a race.
+// The part of the CUDA runtime that csrc/cuda uses, on the host: with this folder first in the
+// include path, a .cu file is plain C++. The threads of a thread block are fibers that switch at
+// barriers; thread blocks run one after the other. LAYERBITS_EMULATED_ORDER = forward, backward or
+// shuffled sets the order of the threads between two barriers: a result that depends on it shows a
+// race.
 //
-// It tests indices, barriers and arithmetic; it knows nothing of time, of registers, nor of memory
-// that is not the host's. The special-function unit's power of two is off by as much as it may be.
-// What the kernels do to memory is checked by hazards.cpp, which is built twice: by ASan for
-// bounds, and for races and values that were never written by races.cpp.
+// The emulation tests indices, barriers and arithmetic, but no time, no registers and no separate
+// memory. The error of the special-function unit's power of two is as large as CUDA permits.
+// hazards.cpp checks the memory accesses of the kernels: built with AddressSanitizer for bounds,
+// and with races.cpp for races and uninitialised values.
 #pragma once
 
 #include <float.h>
@@ -35,25 +36,26 @@ extern Index3 threadIdx, blockIdx, blockDim, gridDim;
 
 namespace emulation {
 
-inline constexpr size_t kStack = 1 << 17;  // of a thread
+inline constexpr size_t kStack = 1 << 16;  // bytes of a thread
 
 // Calls `kernel` once for every thread of the grid.
 void run(unsigned blocks, unsigned threads, size_t shared, const std::function<void()>& kernel);
 void* shared_memory();
 void barrier();
 int barrier_or(int predicate);
-void exchange(const void* mine, size_t size, unsigned thread, void* theirs);
+void exchange(const void* value, size_t size, unsigned thread, void* result);
 float approximate_exp2(float x);
 
-// Who is running: blocks are told apart, and what a block does between two barriers.
+// What runs at present: the kernel launch, the interval between two barriers, and the stack.
 struct Now {
   bool in_kernel = false;
-  unsigned kernel = 0, stretch = 0;
+  const char* stack = nullptr;
+  unsigned kernel = 0, interval = 0;
 };
 extern Now now;
 
 #ifdef LAYERBITS_EMULATED_RACES
-// Memory to be watched until it is forgotten; without a value unless `written`.
+// Checks accesses to this memory until forget(); it is uninitialised unless `written`.
 void watch(const void* memory, size_t size, bool written);
 void forget(const void* memory, size_t size);
 void touch_atomically(const void* place, size_t size);
@@ -65,7 +67,7 @@ inline void touch_atomically(const void*, size_t) {}
 inline void write_from_host(const void*, size_t) {}
 #endif
 
-// Memory between arrays, which nobody may touch.
+// Makes every access to the memory between arrays an error.
 inline void forbid([[maybe_unused]] const char* memory, [[maybe_unused]] size_t size) {
 #ifdef __SANITIZE_ADDRESS__
   __asan_poison_memory_region(memory, size);
@@ -80,12 +82,12 @@ inline int __syncthreads_or(int predicate) { return emulation::barrier_or(predic
 // To be called by all threads of a block.
 template <typename T>
 T __shfl_xor_sync(unsigned, T value, int lanes) {
-  T theirs;
-  emulation::exchange(&value, sizeof value, threadIdx.x ^ unsigned(lanes), &theirs);
-  return theirs;
+  T result;
+  emulation::exchange(&value, sizeof value, threadIdx.x ^ unsigned(lanes), &result);
+  return result;
 }
 
-// Fibers change at barriers alone.
+// Atomic without further means, because fibers switch only at barriers.
 #define LAYERBITS_ATOMIC \
   template <typename T>  \
   __attribute__((no_sanitize("thread")))
@@ -139,7 +141,7 @@ inline int __popc(unsigned a) { return __builtin_popcount(a); }
 inline int min(int a, int b) { return a < b ? a : b; }
 inline int __vimin3_s32(int a, int b, int c) { return a < b ? (a < c ? a : c) : (b < c ? b : c); }
 
-// Reduced to an eighth of a turn, so that the product with pi is the only rounding that matters.
+// Reduces x to an eighth of a turn, so that the only large rounding is that of the product with pi.
 inline void sincospi(double x, double* sine, double* cosine) {
   const double quarter = rint(2 * x);
   const long double rest = (x - quarter / 2) * 3.14159265358979323846L;
@@ -185,19 +187,20 @@ struct cudaDeviceProp {
   int major = 8, minor = 0;
 };
 
-// LAYERBITS_EMULATED_ERROR holds the number of what cudaGetDeviceCount shall answer,
-// LAYERBITS_EMULATED_DEVICES how many there are.
-inline int emulated_devices() {
-  const char* devices = getenv("LAYERBITS_EMULATED_DEVICES");
-  return devices ? atoi(devices) : 1;
+// Environment variables set properties of the device: LAYERBITS_EMULATED_DEVICES the number of
+// devices, _ERROR the error of cudaGetDeviceCount, _MULTIPROCESSORS their number, and _MAJOR the
+// major compute capability, by default that of the build.
+inline int emulated_number(const char* variable, int otherwise) {
+  const char* value = getenv(variable);
+  return value ? atoi(value) : otherwise;
 }
+inline int emulated_devices() { return emulated_number("LAYERBITS_EMULATED_DEVICES", 1); }
 inline thread_local int emulated_device = 0;
 inline cudaError_t cudaGetDeviceCount(int* count) {
   *count = emulated_devices();
-  const char* error = getenv("LAYERBITS_EMULATED_ERROR");
-  return cudaError_t(error ? atoi(error) : 0);
+  return cudaError_t(emulated_number("LAYERBITS_EMULATED_ERROR", 0));
 }
-inline const char* cudaGetErrorString(cudaError_t) { return "as emulated"; }
+inline const char* cudaGetErrorString(cudaError_t) { return "emulated"; }
 inline cudaError_t cudaGetLastError() { return cudaSuccess; }
 inline cudaError_t cudaGetDevice(int* device) { return *device = emulated_device, cudaSuccess; }
 inline cudaError_t cudaSetDevice(int device) {
@@ -205,12 +208,11 @@ inline cudaError_t cudaSetDevice(int device) {
   return emulated_device = device, cudaSuccess;
 }
 inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr, int) {
-  return *value = 2, cudaSuccess;
+  return *value = emulated_number("LAYERBITS_EMULATED_MULTIPROCESSORS", 2), cudaSuccess;
 }
-// LAYERBITS_EMULATED_MAJOR is the major compute capability, that of the build by default.
 inline cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
   *properties = {};
-  if (const char* major = getenv("LAYERBITS_EMULATED_MAJOR")) properties->major = atoi(major);
+  properties->major = emulated_number("LAYERBITS_EMULATED_MAJOR", properties->major);
   return cudaSuccess;
 }
 inline cudaError_t cudaFuncSetAttribute(const void*, cudaFuncAttribute, int) { return cudaSuccess; }

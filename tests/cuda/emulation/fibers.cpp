@@ -7,6 +7,7 @@
 #include <mutex>
 #include <new>
 #include <numeric>
+#include <optional>
 #include <random>
 #include <string>
 #include <vector>
@@ -21,27 +22,27 @@ Now now;
 
 namespace {
 
-struct Fiber {
-  ucontext_t context;
-  std::unique_ptr<char[]> stack{new char[kStack]};
+struct Thread {
+  ucontext_t context;  // where it waits at a barrier
+  const char* used_stack = nullptr;
+  std::unique_ptr<char[]> stack{new char[kStack]};  // of the fiber that starts with this thread
   bool done = false;
 };
 
 struct Block {
-  std::vector<Fiber> fibers;
+  std::vector<Thread> threads;
   ucontext_t scheduler;
   const std::function<void()>* kernel = nullptr;
   void* shared = nullptr;
   bool any = false, any_next = false;
+  std::vector<unsigned> order;  // of the threads in this interval
+  unsigned started = 0, done = 0;
   std::vector<std::array<char, 8>> exchanged;
 } block;
 
-void enter() {
-  (*block.kernel)();
-  block.fibers[threadIdx.x].done = true;
-}
+std::optional<double> exp2_error;  // of approximate_exp2, by LAYERBITS_EMULATED_EXP2
 
-// Which thread goes first: a new order for each stretch between barriers.
+// The order in which threads run: a new one for each interval between barriers.
 std::vector<unsigned> order_of(unsigned threads, std::mt19937& random) {
   const char* name = getenv("LAYERBITS_EMULATED_ORDER");
   const std::string order = name ? name : "forward";
@@ -52,52 +53,73 @@ std::vector<unsigned> order_of(unsigned threads, std::mt19937& random) {
   return result;
 }
 
-void run_block(unsigned threads, std::mt19937& random) {
-  for (unsigned t = 0; t < threads; ++t) {
-    Fiber& fiber = block.fibers[t];
-    fiber.done = false;
-    getcontext(&fiber.context);
-    fiber.context.uc_stack.ss_sp = fiber.stack.get();
-    fiber.context.uc_stack.ss_size = kStack;
-    fiber.context.uc_link = &block.scheduler;
-    makecontext(&fiber.context, enter, 0);
+// The function of a fiber: runs threads that have not started, until one of them waits at a
+// barrier. So a kernel without barriers needs a single fiber for all threads.
+void run_threads() {
+  while (block.started < block.order.size()) {
+    threadIdx.x = block.order[block.started++];
+    (*block.kernel)();
+    block.threads[threadIdx.x].done = true;
+    ++block.done;
   }
-  unsigned done = 0;
-  while (done < threads) {
-    unsigned at_barrier = 0;
-    for (const unsigned t : order_of(threads, random)) {
-      Fiber& fiber = block.fibers[t];
-      if (fiber.done) continue;
-      threadIdx.x = t;
-      swapcontext(&block.scheduler, &fiber.context);
-      ++(fiber.done ? done : at_barrier);
-    }
-    if (at_barrier > 0 && done > 0) {
+}
+
+void start_threads() {
+  while (block.started < block.order.size()) {
+    ucontext_t context;
+    getcontext(&context);
+    char* const stack = block.threads[block.order[block.started]].stack.get();
+    now.stack = stack;
+    context.uc_stack.ss_sp = stack;
+    context.uc_stack.ss_size = kStack;
+    context.uc_link = &block.scheduler;
+    makecontext(&context, run_threads, 0);
+    swapcontext(&block.scheduler, &context);
+  }
+}
+
+void resume_threads() {
+  for (const unsigned t : block.order) {
+    if (block.threads[t].done) continue;
+    threadIdx.x = t;
+    swapcontext(&block.scheduler, &block.threads[t].context);
+  }
+}
+
+void run_block(unsigned threads, std::mt19937& random) {
+  for (unsigned t = 0; t < threads; ++t) block.threads[t].done = false;
+  block.started = block.done = 0;
+  while (block.done < threads) {
+    block.order = order_of(threads, random);
+    block.started < threads ? start_threads() : resume_threads();
+    if (block.done > 0 && block.done < threads) {
       std::fputs("a barrier that not all threads of a block reach\n", stderr);
       abort();
     }
     block.any = block.any_next;
     block.any_next = false;
-    ++now.stretch;
+    ++now.interval;
   }
 }
 
 }  // namespace
 
 void run(unsigned blocks, unsigned threads, size_t shared, const std::function<void()>& kernel) {
-  static std::mutex one_at_a_time;  // the state is the process's, callers may be several threads
-  const std::lock_guard lock(one_at_a_time);
+  static std::mutex mutex;  // the emulated device is one for the process; several threads may call
+  const std::lock_guard lock(mutex);
+  const char* const bias = getenv("LAYERBITS_EMULATED_EXP2");
+  exp2_error = bias ? std::optional(atof(bias)) : std::nullopt;
   std::mt19937 random(0);
-  if (block.fibers.size() < threads) block.fibers = std::vector<Fiber>(threads);
+  if (block.threads.size() < threads) block.threads = std::vector<Thread>(threads);
   block.kernel = &kernel;
-  // As it comes on a device, and not a byte more.
+  // Aligned as on a device, without a byte more than requested.
   constexpr std::align_val_t kAlignment{16};
   block.shared = operator new(shared, kAlignment);
   blockDim.x = threads, gridDim.x = blocks;
   ++now.kernel, now.in_kernel = true;
   for (unsigned b = 0; b < blocks; ++b) {
     blockIdx.x = b;
-    memset(block.shared, 0xff, shared);  // NaN: junk, as on a device
+    memset(block.shared, 0xff, shared);  // NaN: uninitialised, as on a device
     watch(block.shared, shared, false);
     run_block(threads, random);
   }
@@ -109,8 +131,10 @@ void run(unsigned blocks, unsigned threads, size_t shared, const std::function<v
 void* shared_memory() { return block.shared; }
 
 void barrier() {
-  const unsigned mine = threadIdx.x;
-  swapcontext(&block.fibers[mine].context, &block.scheduler);
+  Thread& thread = block.threads[threadIdx.x];
+  thread.used_stack = now.stack;
+  swapcontext(&thread.context, &block.scheduler);
+  now.stack = thread.used_stack;
 }
 
 int barrier_or(int predicate) {
@@ -119,23 +143,21 @@ int barrier_or(int predicate) {
   return block.any;
 }
 
-void exchange(const void* mine, size_t size, unsigned thread, void* theirs) {
-  block.exchanged.resize(block.fibers.size());
-  memcpy(block.exchanged[threadIdx.x].data(), mine, size);
+void exchange(const void* value, size_t size, unsigned thread, void* result) {
+  block.exchanged.resize(block.threads.size());
+  memcpy(block.exchanged[threadIdx.x].data(), value, size);
   barrier();
-  memcpy(theirs, block.exchanged[thread].data(), size);
+  memcpy(result, block.exchanged[thread].data(), size);
   barrier();
 }
 
-// Off by up to 2^-22, of which rounding takes a quarter. LAYERBITS_EMULATED_EXP2, from -1 to 1,
-// says how far and to which side; without it the error looks random.
+// The relative error is up to 2^-22; rounding adds a quarter of it. LAYERBITS_EMULATED_EXP2, from
+// -1 to 1, sets its size and sign; without the variable the error is pseudo-random.
 float approximate_exp2(float x) {
-  static const char* const name = getenv("LAYERBITS_EMULATED_EXP2");
-  static const double fixed = name ? atof(name) : 0;
   if (x < -126) return 0;
   if (x == 0) return 1;
   const uint32_t bits = emulated_bits<uint32_t>(x) * 2654435761u;
-  const double error = name ? fixed : double(bits) * 0x1p-31 - 1;
+  const double error = exp2_error ? *exp2_error : double(bits) * 0x1p-31 - 1;
   return float(exp2(double(x)) * (1 + 0x1p-22 * 0.75 * error));
 }
 

@@ -1,18 +1,18 @@
-// Calls every verb on problems of many shapes, each array in memory of its own, for the checkers
-// that this is built with (see cuda_runtime.h) to look on. With the name of a fault it runs a small
-// kernel that has it instead, to show that it would be found.
+// Calls every operation on problems of many shapes, each array in an allocation of its own, under
+// the checker of the build (see cuda_runtime.h). With the name of a fault as argument, the program
+// runs a small kernel with that fault instead, to show that the checker detects it.
 #include <cstdio>
 #include <memory>
 #include <random>
 #include <string>
 #include <vector>
 
-#include "../../../csrc/cuda/launch.h"
+#include "../../../csrc/cuda/device.h"
 
 namespace layerbits::cuda {
 namespace {
 
-// Memory that is watched as long as it lives.
+// An array whose accesses are checked.
 template <typename T>
 class Array {
  public:
@@ -56,18 +56,18 @@ struct Host {
   Host() {
     stream.allocate = [this](size_t bytes) {
       memory = std::make_unique<Array<double>>(bytes / sizeof(double) + 2, false);
-      return memory->data() + 1;  // no more aligned than it must be
+      return memory->data() + 1;  // aligned only to a double
     };
   }
   Stream stream;
   std::unique_ptr<Array<double>> memory;
 };
 
-bool all_done = true;
+bool passed = true;
 
 void expect(const Status& status) {
   if (status.ok()) return;
-  all_done = false;
+  passed = false;
   std::fprintf(stderr, "%s\n", status.message.c_str());
 }
 
@@ -104,11 +104,11 @@ void call_all(const Sizes& sizes, bool weighted, std::mt19937& random) {
     point_order.fill(reversed(m)), center_order.fill([&](int64_t i) { return n - 1 - i / 2; });
     Mixture<T> narrow = mixture;
     narrow.sigma = 0.01;
-    double taken = 0;
-    for (const Mixture<T>& one : {narrow, mixture})
-      expect(pruned_log_sum_exp(one, point_order.vector<const int64_t>(),
-                                center_order.vector<const int64_t>(), 1e-3, log_sum.vector(), taken,
-                                host.stream));
+    double summed_share = 0;
+    for (const Mixture<T>& problem : {narrow, mixture})
+      expect(pruned_log_sum_exp(problem, point_order.vector<const int64_t>(),
+                                center_order.vector<const int64_t>(), 1e-3, log_sum.vector(),
+                                summed_share, host.stream));
   }
   Gradient<T> gradient{log_sum.vector<const double>(),
                        upstream.vector<const double>(),
@@ -121,8 +121,9 @@ void call_all(const Sizes& sizes, bool weighted, std::mt19937& random) {
   expect(log_sum_exp_isotropic_gradient(mixture, gradient, host.stream));
   if (weighted || !point_offsets.empty()) return;
 
-  Rows<T> noise(n, 11, 13, false);
-  const std::vector<uint64_t> keys(size_t(n), 7);
+  const int64_t streams = std::min<int64_t>(n, 130);  // more than a launch takes
+  Rows<T> noise(streams, 11, 13, false);
+  const std::vector<uint64_t> keys(size_t(streams), 7);
   for (const int64_t first : {0, 3})
     expect(standard_normal(noise.matrix(), keys, first, host.stream));
 
@@ -133,11 +134,11 @@ void call_all(const Sizes& sizes, bool weighted, std::mt19937& random) {
     expect(peak(values.vector(), 3, powers, operations, host.stream));
   }
 
-  const int64_t few = std::min<int64_t>(n, 70);
-  Rows<T> factors(few * d, d, d, true), offsets(few, 1, 1, true);
+  const int64_t components = std::min<int64_t>(n, 70);
+  Rows<T> factors(components * d, d, d, true), offsets(components, 1, 1, true);
   factors.fill(draw), offsets.fill(draw);
   const Matrix<const T> rows = factors.template matrix<const T>();
-  const Gaussians<T> gaussians{{centers.matrix().data, few, d, d, 1},
+  const Gaussians<T> gaussians{{centers.matrix().data, components, d, d, 1},
                                {rows.data, d * rows.row_stride, rows.row_stride, 1},
                                offsets.template vector<const T>()};
   expect(log_sum_exp_full(points.template matrix<const T>(), gaussians, log_sum.vector(),
@@ -146,7 +147,7 @@ void call_all(const Sizes& sizes, bool weighted, std::mt19937& random) {
   Rows<int64_t> labels(m, 1, 1, true);
   labels.fill([](int64_t i) { return i % 3; });
   for (const Metric metric : {Metric::kEuclidean, Metric::kCosine})
-    // Counts have several copies in shared memory, one, or none.
+    // The numbers of bins give several copies of the counts in shared memory, one, and none.
     for (const int64_t bins : {3, 2000, 9000}) {
       std::vector<double> edges(size_t(bins) + 1);
       for (int64_t b = 0; b <= bins; ++b) edges[size_t(b)] = 2.0 * double(b) / double(bins);
@@ -174,7 +175,7 @@ void call_all() {
     }
 }
 
-// The faults; each kernel is small enough to see that it has no other.
+// Faults, each in a kernel small enough to show that it has no other fault.
 __global__ void race_in_a_block(int* out) {
   int* const shared = shared_memory<int>();
   shared[threadIdx.x] = int(threadIdx.x);
@@ -218,8 +219,8 @@ Status plant(const std::string& fault) {
   Host host;
   Scratch scratch;
   int *out = nullptr, *behind = nullptr;
-  scratch.want(out, 64);
-  scratch.want(behind, 64);
+  scratch.add(out, 64);
+  scratch.add(behind, 64);
   if (Status status = scratch.allocate(host.stream); !status.ok()) return status;
   if (Status status = status_of(cudaMemsetAsync(out, 0, 64 * sizeof *out, nullptr)); !status.ok())
     return status;
@@ -234,5 +235,5 @@ Status plant(const std::string& fault) {
 int main(int count, char** arguments) {
   using namespace layerbits::cuda;
   count > 1 ? expect(plant(arguments[1])) : call_all();
-  return all_done ? 0 : 2;
+  return passed ? 0 : 2;
 }

@@ -1,6 +1,6 @@
-"""What the emulated kernels do to memory: bounds, alignment, values that were never written, races, barriers.
+"""Memory accesses of the emulated kernels: bounds, alignment, uninitialised values, races, barriers.
 
-emulation/hazards.cpp calls every verb at small sizes; it is built twice, and each build looks for its own faults.
+emulation/hazards.cpp calls every operation on small problems; it is built twice, and each build detects other faults.
 """
 
 import os
@@ -9,24 +9,23 @@ from pathlib import Path
 
 import pytest
 
-from tests.cuda import stand_in
+from tests.cuda.support.emulated_module import load_emulated
+from tests.cuda.support.kernel_tests import needs_emulation
 
-try:
-    FOLDER = Path(stand_in.emulated().__file__).parent
-except ImportError as error:
-    pytest.skip(str(error), allow_module_level=True)
+pytestmark = needs_emulation
 
 
 def run(checker, *fault):
-    # Whether anything leaks is not asked: a sandbox may forbid it.
+    # Leaks are not checked, because a sandbox may forbid it.
     environment = os.environ | {"ASAN_OPTIONS": "detect_leaks=0"}
-    return subprocess.run([FOLDER / checker, *fault], env=environment, capture_output=True, text=True, check=False)
+    program = Path(load_emulated().__file__).with_name(checker)
+    return subprocess.run([program, *fault], env=environment, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize("checker", ["cuda_memory", "cuda_races"])
-def test_kernels_are_free_of(checker):
-    found = run(checker)
-    assert found.returncode == 0, found.stderr
+def test_kernels_have_no_fault(checker):
+    process = run(checker)
+    assert process.returncode == 0, process.stderr
 
 
 @pytest.mark.parametrize(
@@ -42,7 +41,7 @@ def test_kernels_are_free_of(checker):
         ("cuda_races", "never_written", "never written: thread 0 of block 0"),
     ],
 )
-def test_planted_fault_is_found(checker, fault, words):
-    found = run(checker, fault)
-    assert found.returncode != 0
-    assert words in found.stderr
+def test_planted_fault_is_detected(checker, fault, words):
+    process = run(checker, fault)
+    assert process.returncode != 0
+    assert words in process.stderr

@@ -1,5 +1,5 @@
-// The caller's stream, scratch memory from the caller's allocator, and launches whose errors are
-// values.
+// The device and the stream of a call: scratch memory, copies between host and device, and kernel
+// launches. Errors of CUDA become Status values here. Contains no algorithm.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -16,7 +16,7 @@ inline cudaStream_t handle(const Stream& stream) {
   return static_cast<cudaStream_t>(stream.handle);
 }
 
-// Makes the stream's device the current one, and the former one again at the end.
+// Makes the stream's device the current one; the destructor restores the former one.
 class CurrentDevice {
  public:
   explicit CurrentDevice(const Stream& stream);
@@ -27,22 +27,24 @@ class CurrentDevice {
   int multiprocessors = 1;
 
  private:
-  int former_ = -1;  // none where nothing was changed: to name a device may start CUDA on it
+  // -1 where the device was current before: cudaSetDevice may start CUDA on a device, so that it is
+  // called only where the device changes.
+  int former_ = -1;
 };
 
-// Arrays of one allocation.
+// Arrays in a single allocation of device memory. allocate() sets the pointers given to add().
 class Scratch {
  public:
   template <typename T>
-  void want(T*& pointer, int64_t count) {
+  void add(T*& pointer, int64_t count) {
     const size_t end = size_ + size_t(count) * sizeof(T);
-    places_.push_back({reinterpret_cast<void**>(&pointer), size_, end});
+    arrays_.push_back({reinterpret_cast<void**>(&pointer), size_, end});
     size_ = (end + kGap + kAlignment - 1) / kAlignment * kAlignment;
   }
   Status allocate(const Stream& stream);
 
  private:
-  struct Place {
+  struct Array {
     void** pointer;
     size_t begin, end;
   };
@@ -52,33 +54,34 @@ class Scratch {
   static constexpr size_t kGap = 64;
 #endif
   static constexpr size_t kAlignment = 256;
-  std::vector<Place> places_;
+  std::vector<Array> arrays_;
   size_t size_ = 0;
 };
 
-// Waits for what was put on the stream; answers Ctrl-C. The work then goes on by itself: its memory
-// is the caller's, whose allocator knows the stream.
+// Waits for the work on the stream, or until Ctrl-C. After Ctrl-C the device completes the work:
+// its memory belongs to the caller's allocator, which reuses memory in the order of the stream.
 Status finish(const Stream& stream);
 
-// `from` must outlive finish(): whether the copy is made at once is the driver's affair.
+// The driver may delay the copy: `values` must exist until finish() returns.
 template <typename T>
-Status upload(T* to, const std::vector<T>& from, const Stream& stream) {
-  return status_of(cudaMemcpyAsync(to, from.data(), from.size() * sizeof(T), cudaMemcpyHostToDevice,
-                                   handle(stream)));
+Status upload(T* target, const std::vector<T>& values, const Stream& stream) {
+  return status_of(cudaMemcpyAsync(target, values.data(), values.size() * sizeof(T),
+                                   cudaMemcpyHostToDevice, handle(stream)));
 }
 
 // To be called after finish().
 template <typename T>
-Status download(T* to, const T* from, int64_t count, const Stream& stream) {
-  const cudaError_t error =
-      cudaMemcpyAsync(to, from, size_t(count) * sizeof(T), cudaMemcpyDeviceToHost, handle(stream));
+Status download(T* target, const T* source, int64_t count, const Stream& stream) {
+  const cudaError_t error = cudaMemcpyAsync(target, source, size_t(count) * sizeof(T),
+                                            cudaMemcpyDeviceToHost, handle(stream));
   return status_of(error != cudaSuccess ? error : cudaStreamSynchronize(handle(stream)));
 }
 
-// A grid of one dimension has no limit that matters: kernels stride over what exceeds it.
-inline constexpr int64_t kMostBlocks = int64_t(1) << 30;
+// Kernels whose grid is limited by this stride over the remaining elements.
+inline constexpr int64_t kMaxBlocks = int64_t(1) << 30;
 
-// `shared` bytes of dynamic shared memory, which shared_memory() returns in the kernel.
+// Launches with `shared` bytes of dynamic shared memory, which shared_memory() returns in the
+// kernel.
 template <typename... P, typename... A>
 Status launch(void (*kernel)(P...), int64_t blocks, int threads, size_t shared,
               [[maybe_unused]] const Stream& stream, const A&... arguments) {
@@ -89,7 +92,7 @@ Status launch(void (*kernel)(P...), int64_t blocks, int threads, size_t shared,
                              cudaFuncAttributeMaxDynamicSharedMemorySize, int(shared));
     if (error != cudaSuccess) return status_of(error);
   }
-  const unsigned grid = unsigned(blocks < kMostBlocks ? blocks : kMostBlocks);
+  const unsigned grid = unsigned(blocks < kMaxBlocks ? blocks : kMaxBlocks);
 #ifdef __CUDACC__
   kernel<<<grid, threads, shared, handle(stream)>>>(arguments...);
 #else
@@ -98,7 +101,7 @@ Status launch(void (*kernel)(P...), int64_t blocks, int threads, size_t shared,
   return status_of(cudaGetLastError());
 }
 
-// A thread for each of `count` elements.
+// Launches a thread for each of `count` elements.
 inline constexpr int kThreads = 256;
 template <typename... P, typename... A>
 Status launch_each(void (*kernel)(P...), int64_t count, const Stream& stream,

@@ -1,0 +1,154 @@
+// Components with full covariances, packed for the log-sum-exp over them, and the checks of points,
+// means, triangular factors and offsets on the device.
+#pragma once
+
+#include <string.h>
+
+#include "arithmetic.h"
+#include "device.h"
+
+namespace layerbits::cuda {
+
+inline constexpr int kBandRows = 4;
+
+// A packed component is its offset and its mean, then its triangular factor in bands of kBandRows
+// rows. The last column of a band belongs to the diagonal. Where kBandRows does not divide d, the
+// first band begins with rows of zeros.
+__host__ __device__ inline int64_t head_size(int64_t dim) { return (1 + dim + 3) / 4 * 4; }
+__host__ __device__ inline int64_t first_band_columns(int64_t dim) {
+  return (dim - 1) % kBandRows + 1;
+}
+// Returns the columns of all bands that end before row `last`.
+__host__ __device__ inline int64_t columns_before(int64_t dim, int64_t last) {
+  const int64_t first = first_band_columns(dim), bands = (last - first) / kBandRows;
+  return bands * first + kBandRows * bands * (bands - 1) / 2;
+}
+__host__ __device__ inline int64_t component_values(int64_t dim) {
+  return head_size(dim) + kBandRows * columns_before(dim, dim + kBandRows);
+}
+
+// Maps doubles to integers of the same order, so that atomicMax finds the largest; 0 is below all.
+__device__ __forceinline__ unsigned long long ordered_bits(double value) {
+  const auto bits = static_cast<unsigned long long>(__double_as_longlong(value));
+  return bits >> 63 ? ~bits : bits | 1ull << 63;
+}
+__host__ __device__ inline unsigned long long bits_of_ordered(unsigned long long ordered) {
+  return ordered >> 63 ? ordered & ~(1ull << 63) : ~ordered;
+}
+__host__ __device__ inline double double_of(unsigned long long bits) {
+  double value = 0;
+  memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+// Results of the checks on the device, which the host reads at the end of a call.
+struct GaussianChecks {
+  unsigned long long infinite_offset = ~0ull;  // the first index of an infinite offset
+  unsigned long long largest_offset = 0;       // ordered_bits
+  unsigned long long largest_point = 0, largest_mean = 0, largest_factor = 0;  // bits of |finite|
+  unsigned nan = 0;
+
+  // Without components, the offset is -inf.
+  __device__ double offset() const {
+    return largest_offset == 0 ? double(-INFINITY) : double_of(bits_of_ordered(largest_offset));
+  }
+
+  // True if no sum of products overflows, so that no difference of infinities occurs.
+  template <typename T>
+  __host__ __device__ bool in_range(int64_t dim) const {
+    const double reach = double_of(largest_point) + double_of(largest_mean);
+    const double limit = Range<T>::kLargest / 2;
+    return reach < limit && reach * double_of(largest_factor) * double(dim) < limit;
+  }
+};
+
+// The largest finite absolute value of an array, and whether it contains infinities or NaN.
+struct Extent {
+  double largest = 0;
+  bool infinite = false, nan = false;
+
+  __device__ void add(double value) {
+    if (isfinite(value))
+      largest = fmax(largest, fabs(value));
+    else
+      (isnan(value) ? nan : infinite) = true;
+  }
+  __device__ void merge_into(unsigned long long* maximum) const {
+    atomicMax(maximum, static_cast<unsigned long long>(__double_as_longlong(largest)));
+  }
+};
+
+template <typename T>
+__global__ void check_points(Matrix<const T> points, GaussianChecks* checks) {
+  Extent extent;
+  for (int64_t i = first_index(); i < points.rows; i += index_stride())
+    for (int64_t k = 0; k < points.cols; ++k)
+      extent.add(points.data[i * points.row_stride + k * points.col_stride]);
+  extent.merge_into(&checks->largest_point);
+}
+
+// A thread checks a row of a factor and a value of the mean; the thread of row 0 checks the offset.
+template <typename T>
+__global__ void check_components(Gaussians<T> gaussians, GaussianChecks* checks, unsigned* absent) {
+  const int64_t dim = gaussians.means.cols;
+  Extent means, factors;
+  for (int64_t e = first_index(); e < gaussians.means.rows * dim; e += index_stride()) {
+    const int64_t j = e / dim, r = e % dim;
+    Extent mean, factor;
+    const T* row =
+        gaussians.factors.data + j * gaussians.factors.stride + r * gaussians.factors.row_stride;
+    for (int64_t k = 0; k <= r; ++k) factor.add(row[k * gaussians.factors.col_stride]);
+    mean.add(gaussians.means.data[j * gaussians.means.row_stride + r * gaussians.means.col_stride]);
+    if (mean.infinite || mean.nan || factor.infinite || factor.nan) atomicOr(absent + j, 1u);
+    bool nan = mean.nan || factor.nan;
+    if (r == 0) {
+      const double offset = gaussians.offsets.data[j * gaussians.offsets.stride];
+      nan |= isnan(offset);
+      if (offset == INFINITY)
+        atomicMin(&checks->infinite_offset, static_cast<unsigned long long>(j));
+      if (!isnan(offset)) atomicMax(&checks->largest_offset, ordered_bits(offset));
+    }
+    if (nan) atomicOr(&checks->nan, 1u);
+    means.largest = fmax(means.largest, mean.largest);
+    factors.largest = fmax(factors.largest, factor.largest);
+  }
+  means.merge_into(&checks->largest_mean);
+  factors.merge_into(&checks->largest_factor);
+}
+
+// Packs points into tiles: packed[tile][dim][kTile].
+template <int kTile, typename T>
+__global__ void pack_tiles(Matrix<const T> points, int64_t tiles, T* packed) {
+  for (int64_t e = first_index(); e < tiles * points.cols * kTile; e += index_stride()) {
+    const int64_t i = e / (points.cols * kTile) * kTile + e % kTile, k = e / kTile % points.cols;
+    const T value =
+        i < points.rows ? points.data[i * points.row_stride + k * points.col_stride] : T(0);
+    packed[e] = isfinite(value) ? value : T(0);
+  }
+}
+
+// Packs components into `packed`, which is initially 0; a thread takes a row of a factor.
+template <typename T>
+__global__ void pack_components(Gaussians<T> gaussians, const GaussianChecks* checks,
+                                const unsigned* absent, T* packed) {
+  const int64_t dim = gaussians.means.cols, first = first_band_columns(dim);
+  for (int64_t e = first_index(); e < gaussians.means.rows * dim; e += index_stride()) {
+    const int64_t j = e / dim, r = e % dim;
+    T* component = packed + j * component_values(dim);
+    const double offset =
+        2 * (checks->offset() - double(gaussians.offsets.data[j * gaussians.offsets.stride]));
+    const bool is_present = !absent[j] && offset < Range<T>::kLargest;
+    if (r == 0) component[0] = is_present ? T(offset) : T(INFINITY);
+    if (!is_present) continue;
+    component[1 + r] =
+        gaussians.means.data[j * gaussians.means.row_stride + r * gaussians.means.col_stride];
+    const int64_t last = r < first ? first : first + ((r - first) / kBandRows + 1) * kBandRows;
+    T* column = component + head_size(dim) + kBandRows * columns_before(dim, last) +
+                (r - (last - kBandRows));
+    const T* row =
+        gaussians.factors.data + j * gaussians.factors.stride + r * gaussians.factors.row_stride;
+    for (int64_t k = 0; k <= r; ++k) column[k * kBandRows] = row[k * gaussians.factors.col_stride];
+  }
+}
+
+}  // namespace layerbits::cuda

@@ -1,0 +1,76 @@
+"""Forked processes, and machines without a driver or a usable device."""
+
+import re
+import sys
+
+import pytest
+
+import layerbits
+from tests.cuda.support.emulated_module import load_emulated
+from tests.cuda.support.kernel_tests import needs_emulation, printed_by
+
+pytestmark = needs_emulation
+
+USE_AFTER_FORK = """
+    import os
+    import numpy as np
+    from tests.cuda.support.emulated_module import EmulatedModule
+
+    module = EmulatedModule()
+
+    def call():
+        module.call("log_sum_exp_isotropic", np.zeros((1, 1)), np.zeros((1, 1)), 1.0, np.zeros(1))
+
+    call()
+    if os.fork() == 0:
+        try:
+            call()
+        except RuntimeError as error:
+            print(error, flush=True)
+        os._exit(0)
+    os.wait()
+    call()
+"""
+
+FORK_WITHOUT_DRIVER = """
+    import os
+    from tests.cuda.support.emulated_module import load_emulated
+
+    for process in ("parent", "child"):
+        try:
+            load_emulated().devices()
+        except RuntimeError as error:
+            print(process, error, flush=True)
+        if process == "parent" and os.fork():
+            os.wait()
+            break
+"""
+
+
+def test_forked_process_is_told_to_spawn():
+    assert "spawn" in printed_by(USE_AFTER_FORK)
+
+
+def test_forked_process_is_told_that_there_is_no_driver():
+    output = printed_by(FORK_WITHOUT_DRIVER, LAYERBITS_EMULATED_ERROR="35")
+    assert re.fullmatch(r"parent .* driver.*\nchild .* driver.*\n", output)
+
+
+@pytest.mark.parametrize(("number", "words"), [(35, "driver"), (100, "no CUDA device"), (3, "spawn"), (209, "no code")])
+def test_missing_driver_and_missing_device_have_different_messages(number, words, monkeypatch):
+    monkeypatch.setenv("LAYERBITS_EMULATED_ERROR", str(number))
+    with pytest.raises(RuntimeError, match=words):
+        load_emulated().devices()
+
+
+@pytest.mark.parametrize(
+    ("variable", "number", "words"),
+    [("ERROR", 35, "driver"), ("ERROR", 100, "no CUDA device"), ("MAJOR", 7, "older than the architectures")],
+)
+def test_back_end_that_is_built_says_why_it_is_not_usable(variable, number, words, monkeypatch):
+    monkeypatch.setitem(sys.modules, "layerbits.kernels._cuda", load_emulated())
+    assert layerbits.backends()[1].usable
+    monkeypatch.setenv(f"LAYERBITS_EMULATED_{variable}", str(number))
+    back_end = layerbits.backends()[1]
+    assert (back_end.built, back_end.usable) == (True, False)
+    assert words in back_end.reason

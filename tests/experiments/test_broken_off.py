@@ -28,7 +28,7 @@ class InterruptingReplace:
 def test_interrupted_run_is_plotted_from_its_tables(name, tmp_path, monkeypatch):
     experiment = EXPERIMENTS[name]
     config = experiment.quick_config()
-    if hasattr(config, "draws") and isinstance(config.draws, int):
+    if name.startswith("szt"):
         config = dataclasses.replace(config, draws=2, queries=2)
     for writes in (1, 4):
         folder = RunFolder(tmp_path, experiment=name, config=config, resume=writes > 1)

@@ -23,8 +23,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.breakdown import trained
-from benchmarks.machine import facts
+from benchmarks.harness import machine_facts
+from benchmarks.problems import trained_szt_network
 from layerbits.estimators import layer_information
 from layerbits.kernels import as_sigma, backends, distance_histogram, log_sum_exp_isotropic, reference
 from layerbits.kernels.back_ends import cuda
@@ -183,7 +183,7 @@ def other_rates(size: int, rounds: int) -> dict[str, float]:
 
 def information(epochs: int, rounds: int) -> dict[str, float]:
     """Return the seconds of `layer_information` on a trained network of szt-tanh, on the CPU and on the device."""
-    noisy, inputs, labels = trained(epochs)
+    noisy, inputs, labels = trained_szt_network(epochs)
 
     def timed(*data: Any) -> float:
         torch.cuda.synchronize()
@@ -233,7 +233,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print("targets missed:", "; ".join(misses) or "none")
     if options.json:
         document = {
-            "machine": facts(), "device": device, "architectures": back_end.isa, "cuda": torch.version.cuda,
+            "machine": machine_facts(), "device": device, "architectures": back_end.isa, "cuda": torch.version.cuda,
             "peaks": {str(dtype): rates for dtype, rates in limits.items()}, "dense": rows, "kernels": kernels,
             "layer_information": passes, "missed": misses,
         }  # fmt: skip

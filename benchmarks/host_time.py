@@ -17,9 +17,8 @@ import torch
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile, record_function
 
-from benchmarks.breakdown import trained
-from layerbits.estimators import layer_information
-from layerbits.estimators import sampling as samples
+from benchmarks.problems import trained_szt_network
+from layerbits.estimators import layer_information, layer_sample
 from layerbits.kernels import NormalStream
 from layerbits.kernels.back_ends import cpu
 from layerbits.networks import NoisyModule
@@ -36,7 +35,7 @@ def named() -> Iterator[None]:
     functions: list[tuple[Any, str, str]] = [
         (cpu(), operation, _KERNELS) for operation in ("log_sum_exp_isotropic", "log_sum_exp_full")
     ]
-    functions += [(samples, "record", _PASSES), (NormalStream, "fill", _PASSES)]
+    functions += [(layer_sample, "record", _PASSES), (NormalStream, "fill", _PASSES)]
     with contextlib.ExitStack() as stack:
         for owner, name, kind in functions:
             stack.enter_context(mock.patch.object(owner, name, record_function(kind)(getattr(owner, name))))
@@ -61,7 +60,7 @@ def host_time(noisy: NoisyModule, inputs: Tensor, labels: Tensor | None) -> dict
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.host_time", description=__doc__.splitlines()[0])
     parser.add_argument("--epochs", type=int, default=200, help="epochs of training before (default: %(default)s)")
-    noisy, inputs, labels = trained(parser.parse_args().epochs)
+    noisy, inputs, labels = trained_szt_network(parser.parse_args().epochs)
     torch.set_num_threads(1)
     for name, classes in (("without labels", None), ("with labels", labels)):
         fastest = min((host_time(noisy, inputs, classes) for _ in range(_REPEATS)), key=lambda times: times["host"])

@@ -19,7 +19,9 @@ FUNCTIONS = sorted(name for name, value in PUBLIC.items() if inspect.isfunction(
 
 
 def modules():
-    return [module.name for module in pkgutil.walk_packages(layerbits.__path__, "layerbits.") if module.name[-4:] != "main"]
+    return [
+        module.name for module in pkgutil.walk_packages(layerbits.__path__, "layerbits.") if module.name[-4:] != "main"
+    ]
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -33,7 +35,7 @@ def test_example_of_a_public_function_prints_what_its_docstring_shows(name):
 
 @pytest.mark.parametrize("name", modules())
 def test_import_of_a_module_binds_a_module(name):
-    """`import layerbits.a.b as x` binds the attribute b of layerbits.a: a function of that name would hide the module."""
+    """`import layerbits.a.b as x` binds the attribute b of layerbits.a, which a function of that name would replace."""
     parent, _, leaf = name.rpartition(".")
     if leaf in ("_cpu", "_cuda"):
         return

@@ -156,8 +156,8 @@ def _check(arguments: argparse.Namespace) -> int:
     for row in rows:
         numbers = f"{row.truth:9.4f} {row.mean_value:9.4f} {row.rms_error:9.4f} {f'{row.hits}/{row.seeds}':>9}"
         line = f"{row.task:<20} {row.quantity:<9} {numbers} {row.half_width:10.4f} {row.achievable:10.4f}"
-        print(line if row.holds else f"{line}  too rarely: wanted {row.wanted}")
-    failing = sum(not row.holds for row in rows)
+        print(line if row.sufficient else f"{line}  too rarely: wanted {row.required_hits}")
+    failing = sum(not row.sufficient for row in rows)
     print(f"{len(rows)} quantities, {failing} of them with intervals that contain the true value too rarely")
     return int(failing > 0)
 

@@ -109,7 +109,7 @@ def test_budget_is_kept_and_its_end_is_reported(budget):
     estimate = mixture_information(PAIR, 1, tolerance=1e-6, max_draws=budget)
     assert estimate.draws <= budget
     assert not estimate.converged
-    assert str(estimate).endswith(f"budget of {estimate.draws} draws ended before the tolerance")
+    assert str(estimate).endswith(f"tolerance not reached in {estimate.draws} draws")
 
 
 def test_estimate_without_a_tolerance_has_converged():

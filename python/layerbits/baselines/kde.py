@@ -62,8 +62,8 @@ def kde_entropy(activations: Array, *, labels: Array | None = None, folds: int =
     True
     """
     rows = as_rows("activations", activations)
-    folds = check_count("folds", folds, least=2)
-    seed = check_count("seed", seed, least=0)
+    folds = check_count("folds", folds, minimum=2)
+    seed = check_count("seed", seed, minimum=0)
     estimator = f"KDE, {folds}-fold cross-validation"
     return estimate_from_entropy(partial(_entropy, folds=folds, seed=seed), "h(T)", estimator, rows, labels)
 

@@ -56,7 +56,7 @@ def kozachenko_leonenko_entropy(
     True
     """
     rows = as_rows("activations", activations)
-    neighbours = check_count("neighbours", neighbours, least=1)
+    neighbours = check_count("neighbours", neighbours, minimum=1)
     estimator = f"Kozachenko-Leonenko, k = {neighbours}"
     return estimate_from_entropy(partial(_entropy, k=neighbours), "h(T)", estimator, rows, labels)
 
@@ -105,7 +105,7 @@ def ksg_information(
     True
     """
     rows, input_rows = as_rows("activations", activations), as_rows("inputs", inputs)
-    n, k = len(rows), check_count("neighbours", neighbours, least=1)
+    n, k = len(rows), check_count("neighbours", neighbours, minimum=1)
     if len(input_rows) != n:
         raise ValueError(f"inputs: got {len(input_rows)} rows, wanted {n}, one for each row of activations")
     _check_rows(k, n)

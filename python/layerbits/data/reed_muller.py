@@ -64,7 +64,7 @@ def reed_muller_matrix(order: int, variables: int) -> Bits:
     >>> lb.data.reed_muller_matrix(1, 2).tolist()
     [[1, 1, 1, 1], [0, 1, 0, 1], [0, 0, 1, 1]]
     """
-    variables, order = check_count("variables", variables, least=1), check_count("order", order, least=0)
+    variables, order = check_count("variables", variables, minimum=1), check_count("order", order, minimum=0)
     if order > variables:
         raise ValueError(f"order: got {order}, wanted at most {variables}, the number of variables")
     points: Bits = (np.arange(2**variables)[:, None] >> np.arange(variables) & 1).astype(np.uint8)

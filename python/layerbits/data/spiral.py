@@ -60,7 +60,7 @@ def spiral_dataset(
     >>> tuple(inputs.shape), sorted(labels.unique().tolist())
     ((100, 2), [0, 1, 2])
     """
-    samples, classes = check_count("samples", samples, least=1), check_count("classes", classes, least=1)
+    samples, classes = check_count("samples", samples, minimum=1), check_count("classes", classes, minimum=1)
     labels, radius = random.integers(classes, size=samples), random.random(samples)
     angle = 2 * math.pi * labels / classes + turn * radius + spread * random.standard_normal(samples)
     points = radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)

@@ -42,5 +42,5 @@ def split(n: int, *, test_fraction: float = 0.2, seed: int) -> tuple[torch.Tenso
     if not 0 < test_fraction < 1:
         raise ValueError(f"test_fraction: got {test_fraction}, wanted a number between 0 and 1")
     n_test = min(max(round(n * test_fraction), 1), n - 1)
-    permutation = torch.from_numpy(np.random.default_rng(check_count("seed", seed, least=0)).permutation(n))
+    permutation = torch.from_numpy(np.random.default_rng(check_count("seed", seed, minimum=0)).permutation(n))
     return permutation[n_test:], permutation[:n_test]

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from layerbits._base import Array
 from layerbits.estimators.classes import Classes
-from layerbits.kernels import Devices, shared_by
+from layerbits.kernels import Devices, resolve_devices
 from layerbits.networks import Inputs, NoisyModule, check_noisy, input_tensors, wanted_layers
 
 
@@ -61,7 +61,7 @@ class Problem:
         names = wanted_layers(noisy, layers)
         tensors = input_tensors(inputs, noisy)
         home = next((parameter.device for parameter in noisy.parameters()), tensors[0].device)
-        return cls(noisy, tensors, Classes.of(labels, len(tensors[0])), names, shared_by(devices, home))
+        return cls(noisy, tensors, Classes.of(labels, len(tensors[0])), names, resolve_devices(devices, home))
 
     @property
     def n_inputs(self) -> int:

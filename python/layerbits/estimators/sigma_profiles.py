@@ -159,9 +159,9 @@ def sigma_profile(
     sigmas = [check_positive("sigmas", x.item() if isinstance(x, Tensor) else x) for x in sigmas]
     if not sigmas:
         raise ValueError("sigmas: got none, wanted at least one")
-    check_count("queries", queries, least=2)
+    check_count("queries", queries, minimum=2)
     risk = (1 - check_confidence(confidence)) / 2
-    check_count("seed", seed, least=0)
+    check_count("seed", seed, minimum=0)
     classes = [None if labels is None else class_numbers(labels, len(x)) for x in points.values()]
     rows: list[SigmaRow] = []
     for k, (layer, centers) in enumerate(points.items()):

@@ -123,7 +123,7 @@ def szt_edges(bins: int = 30) -> Doubles:
     >>> lb.szt_edges(4).tolist()
     [-0.5, 0.0, 0.5]
     """
-    return np.linspace(-1, 1, check_count("bins", bins, least=1) + 1)[1:-1]
+    return np.linspace(-1, 1, check_count("bins", bins, minimum=1) + 1)[1:-1]
 
 
 def quantile_edges(activations: Array, bins: int = 30) -> Doubles:
@@ -139,7 +139,7 @@ def quantile_edges(activations: Array, bins: int = 30) -> Doubles:
     >>> lb.quantile_edges(np.array([[0.0], [0.0], [1.0], [5.0]]), bins=2).tolist()
     [1.0]
     """
-    levels = np.linspace(0, 1, check_count("bins", bins, least=1) + 1)[1:-1]
+    levels = np.linspace(0, 1, check_count("bins", bins, minimum=1) + 1)[1:-1]
     values = as_finite_matrix("activations", activations).numpy(force=True)
     return np.quantile(np.unique(values).astype(np.float64), levels)
 

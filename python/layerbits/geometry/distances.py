@@ -111,7 +111,7 @@ def pairwise_distance_histogram(
     ([2, 0, 0, 0], [0, 0, 0, 4], 0.0)
     """
     rows = as_matrix("points", points)
-    bin_count = check_count("bins", bins, least=1)
+    bin_count = check_count("bins", bins, minimum=1)
     if bin_count > MAX_BINS:
         raise ValueError(f"bins: got {bin_count}, wanted at most {MAX_BINS}")
     classes = None if labels is None else torch.from_numpy(class_numbers(labels, len(rows))).to(rows.device)

@@ -74,7 +74,7 @@ def cuda_devices() -> list[tuple[str, str]]:
     RuntimeError
         There is no driver or no device.
     """
-    devices: list[tuple[str, str]] = cuda().devices()
+    devices: list[tuple[str, str]] = cuda_devices()
     return devices
 
 

@@ -84,7 +84,7 @@ def noisify(
         raise TypeError(f"model: got {type(model).__name__}, wanted a torch.nn.Module")
     if any(isinstance(hook, _AddNoise) for module in model.modules() for hook in module._forward_hooks.values()):
         raise ValueError("model: got a network that is already noisy, wanted one without noise; use it as it is")
-    noise_by_key, seed = _noise_by_key(sigma), check_count("seed", seed, least=0)
+    noise_by_key, seed = _noise_by_key(sigma), check_count("seed", seed, minimum=0)
     calls = layer_calls(model)
     noise = _noise_of_layers(noise_by_key, choose_layers(calls, layers))
     return NoisyModule(model, noise, seed, calls)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from layerbits._base import Array, check_count
 from layerbits.kernels import as_tensor
 from layerbits.networks.layer_selection import Layers
-from layerbits.networks.noisy_module import NoisyModule, noisy_for_now
+from layerbits.networks.noisy_module import NoisyModule, temporarily_noisy
 from layerbits.networks.pass_arguments import are_arrays, check_noisy, input_tensors, wanted_layers
 from layerbits.networks.recording import Passes, record
 
@@ -93,8 +93,8 @@ def propagate(
         An argument has another type or value than wanted; inputs are empty or NaN; a signal is NaN or infinite.
     """
     check_noisy(noisy)
-    passes = range(check_count("draws", draws, least=1))
-    seed = check_count("seed", seed, least=0)
+    passes = range(check_count("draws", draws, minimum=1))
+    seed = check_count("seed", seed, minimum=0)
     tensors = input_tensors(inputs, noisy)
     names, emitted = wanted_layers(noisy, layers), _emitted_values(given, noisy, len(tensors[0]))
     signals = record(noisy, tensors, Passes(names, passes, seed, rows=chunk, emitted=emitted))
@@ -147,7 +147,7 @@ def layer_activations(
     LayerSelectionError, TypeError, ValueError
         As in `noisify` and `propagate`.
     """
-    with contextlib.nullcontext(model) if isinstance(model, NoisyModule) else noisy_for_now(model, layers) as noisy:
+    with contextlib.nullcontext(model) if isinstance(model, NoisyModule) else temporarily_noisy(model, layers) as noisy:
         tensors = input_tensors(inputs, noisy)
         names = wanted_layers(noisy, layers if noisy is model else None)
         signals = record(noisy, tensors, Passes(names, range(1), seed=None))

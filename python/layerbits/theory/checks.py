@@ -7,7 +7,7 @@ from layerbits._base import check_count, check_positive
 
 def check_setting(dim: int, sigma: float) -> tuple[int, float]:
     """Return the dimension and the noise; TypeError or ValueError if one is out of range."""
-    return check_count("dim", dim, least=1), check_scale("sigma", sigma)
+    return check_count("dim", dim, minimum=1), check_scale("sigma", sigma)
 
 
 def check_scale(name: str, value: float) -> float:

@@ -28,8 +28,8 @@ def finite_support_bias_bound(n: int, atoms: int) -> float:
     >>> round(lb.theory.finite_support_bias_bound(1, 2), 6)
     0.693147
     """
-    log_n = math.log(check_count("n", n, least=1))
-    atoms = check_count("atoms", atoms, least=1)
+    log_n = math.log(check_count("n", n, minimum=1))
+    atoms = check_count("atoms", atoms, minimum=1)
     return log1p_exp(math.log(atoms - 1) - log_n) if atoms > 1 else 0.0
 
 
@@ -44,7 +44,7 @@ def fluctuation_bound(n: int) -> float:
     >>> round(lb.theory.fluctuation_bound(10_000), 4)
     0.0511
     """
-    return _fluctuation(math.log(check_count("n", n, least=1)))
+    return _fluctuation(math.log(check_count("n", n, minimum=1)))
 
 
 def covering_risk_bound(n: int, *, dim: int, sigma: float, atoms: int | None = None) -> float:
@@ -68,7 +68,7 @@ def covering_risk_bound(n: int, *, dim: int, sigma: float, atoms: int | None = N
     True
     """
     dim, sigma = check_setting(dim, sigma)
-    log_n = math.log(check_count("n", n, least=1))
+    log_n = math.log(check_count("n", n, minimum=1))
     return covering_risk_of_log(log_n, dim, sigma, log_covering_number(dim, sigma, atoms))
 
 
@@ -91,7 +91,7 @@ def subgaussian_covering_risk_bound(n: int, *, dim: int, sigma: float, norm: flo
     >>> lb.theory.subgaussian_covering_risk_bound(10**6, dim=1, sigma=1.0, norm=0.8) < 0.01
     True
     """
-    log_n = math.log(check_count("n", n, least=1))
+    log_n = math.log(check_count("n", n, minimum=1))
     dim, sigma = check_setting(dim, sigma)
     norm_in_cubes = check_scale("norm", norm) / sigma * math.sqrt(2)
     # The probability beyond `reach` cubes is below rounding. If `reach` is large, a shell is several cubes thick.
@@ -110,7 +110,7 @@ def log_covering_number(dim: int, sigma: float, atoms: int | None) -> float:
     best = math.sqrt(8) / sigma  # the minimum of log k + 4 / (k sigma)^2 over real k
     candidates = max(1, math.floor(best)), math.ceil(best)
     log_number = dim * min(math.log(k) + (2 / (k * sigma)) ** 2 for k in candidates)
-    return log_number if atoms is None else min(log_number, math.log(check_count("atoms", atoms, least=1)))
+    return log_number if atoms is None else min(log_number, math.log(check_count("atoms", atoms, minimum=1)))
 
 
 def covering_risk_of_log(log_n: float, dim: int, sigma: float, log_number: float) -> float:

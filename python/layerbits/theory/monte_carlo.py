@@ -49,7 +49,7 @@ def sharp_mse_bound(n: int, draws: int, *, dim: int) -> float:
     >>> lb.theory.sharp_mse_bound(10, 5, dim=3)
     0.06
     """
-    return check_count("dim", dim, least=1) / _count_draws(n, draws)
+    return check_count("dim", dim, minimum=1) / _count_draws(n, draws)
 
 
 def information_mse_bound(n: int, draws: int, *, dim: int, sigma: float, mean_square: float = 1.0) -> float:
@@ -78,4 +78,4 @@ def information_mse_bound(n: int, draws: int, *, dim: int, sigma: float, mean_sq
 
 
 def _count_draws(n: int, draws: int) -> int:
-    return check_count("n", n, least=1) * check_count("draws", draws, least=1)
+    return check_count("n", n, minimum=1) * check_count("draws", draws, minimum=1)

@@ -35,7 +35,7 @@ def plugin_risk_bound(n: int, *, dim: int, sigma: float, slack: float = 0.005) -
     >>> round(lb.theory.plugin_risk_bound(10**9, dim=5, sigma=1.0), 4)  # table I of [T]
     0.0179
     """
-    log_n = math.log(check_count("n", n, least=2))
+    log_n = math.log(check_count("n", n, minimum=2))
     dim, sigma = check_setting(dim, sigma)
     variance = sigma**2
     log_side = math.log(2 + 2 * sigma * math.sqrt((2 + check_positive("slack", slack)) * log_n))
@@ -68,7 +68,7 @@ def subgaussian_risk_bound(n: int, *, dim: int, sigma: float, norm: float) -> fl
     >>> lb.theory.subgaussian_risk_bound(10**12, dim=1, sigma=1.0, norm=0.8) < 0.01
     True
     """
-    log_n = math.log(check_count("n", n, least=2))
+    log_n = math.log(check_count("n", n, minimum=2))
     dim, sigma = check_setting(dim, sigma)
     ratio = check_scale("norm", norm) / sigma
     log_w = math.log(2 * (ratio + 1) ** 2 * log_n / ((math.e - 1) * math.pi))
@@ -101,4 +101,4 @@ def information_risk_bound(entropy_risk: float, *, dim: int, sigma: float, n: in
         raise ValueError(f"entropy_risk: got {entropy_risk}, wanted a number >= 0, or infinity")
     entropies = 2 * float(entropy_risk)
     ceiling = information_ceiling(dim=dim, sigma=sigma)
-    return entropies if n is None else entropies + ceiling / (2 * math.sqrt(check_count("n", n, least=1)))
+    return entropies if n is None else entropies + ceiling / (2 * math.sqrt(check_count("n", n, minimum=1)))

@@ -74,7 +74,7 @@ def worst_case_bias(n: int, *, dim: int, sigma: float, confusion: float = 0.01) 
     >>> round(lb.theory.worst_case_bias(20, dim=5, sigma=0.1), 4)
     2.3864
     """
-    log_n = math.log(check_count("n", n, least=1))
+    log_n = math.log(check_count("n", n, minimum=1))
     return max(0.0, _lattice_information(dim, sigma, confusion) - log_n)
 
 

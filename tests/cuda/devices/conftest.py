@@ -7,9 +7,9 @@ import pytest
 import torch
 
 import layerbits
-from layerbits.estimators import sampling as samples
+from layerbits.estimators import layer_sample
 from layerbits.kernels import random_streams, sharding
-from layerbits.networks import propagation
+from layerbits.networks import recording
 
 CUDA = layerbits.backends()[1]
 USABLE = CUDA.usable and torch.cuda.is_available()
@@ -50,14 +50,14 @@ def same_noise(monkeypatch):
         values.copy_(host)
 
     monkeypatch.setattr(random_streams, "fill_rows", fill_rows)
-    monkeypatch.setattr(propagation, "fill_rows", fill_rows)
+    monkeypatch.setattr(recording, "fill_rows", fill_rows)
 
 
 @pytest.fixture
 def wide_layer_limits(monkeypatch):
     """Treat every layer as too wide to be measured in all its dimensions."""
-    monkeypatch.setattr(samples, "_MOST_VALUES", 1)
-    monkeypatch.setattr(samples, "_MOST_DIMENSIONS", 3)
+    monkeypatch.setattr(layer_sample, "_MAX_VALUES", 1)
+    monkeypatch.setattr(layer_sample, "_MAX_DIMENSIONS", 3)
 
 
 @pytest.fixture
@@ -74,6 +74,7 @@ def devices_used(monkeypatch):
         return shared_log_sums(recorded, points, components, devices)
 
     monkeypatch.setattr("layerbits.estimators.log_densities.log_sums", log_sums)
+    monkeypatch.setattr("layerbits.mixtures.known_channel.log_sums", log_sums)
     return names
 
 

@@ -7,7 +7,7 @@ from torch import nn
 
 import layerbits as lb
 from layerbits import baselines
-from layerbits.estimators import sampling as samples
+from layerbits.estimators import layer_sample
 from layerbits.mixtures import Subspace
 from layerbits.networks.gaussian_noise import gaussian_noise
 
@@ -86,7 +86,7 @@ def test_views_of_wide_layers_do_not_depend_on_the_precision_of_products_in_floa
     directions = torch.linalg.qr(normal(400, 3)).Q.cuda()
     subspace = Subspace(directions.new_zeros(400), directions)
     signals = (1000 * normal(1, 50, 3).cuda() @ directions.mT).float()
-    assert samples._view(gaussian_noise(0.1), subspace)(signals)[..., -1].max() < 1e-6
+    assert layer_sample._view(gaussian_noise(0.1), subspace, signals)[..., -1].max() < 1e-6
 
 
 def test_information_is_the_same_whether_arrays_or_tensors_are_given():

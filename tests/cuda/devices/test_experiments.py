@@ -7,8 +7,7 @@ import torch
 
 from layerbits import cli
 from layerbits.experiments import EXPERIMENTS
-from layerbits.experiments.szt import study as szt
-from layerbits.experiments.szt import szt_binning
+from layerbits.experiments.szt import settings as szt_settings
 
 # The mean square error of the stand-in resizes an intermediate result.
 pytestmark = pytest.mark.filterwarnings("ignore:An output with one or more elements was resized")
@@ -35,10 +34,9 @@ def run(name, device, path, *options):
 @pytest.fixture
 def fewer_inputs(monkeypatch):
     """Use every eighth input of the SZT data, because pairs of inputs are slow on a stand-in."""
-    data = szt.szt_dataset()
+    data = szt_settings.szt_dataset()
     subset = type(data)(data.inputs[::8], data.labels[::8])
-    for study in (szt, szt_binning):
-        monkeypatch.setattr(study, "szt_dataset", lambda: subset)
+    monkeypatch.setattr(szt_settings, "szt_dataset", lambda: subset)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 import layerbits
-from layerbits.training import Checkpoints, TrainingCurves, load_checkpoint, train
+from layerbits.training import Batches, Checkpoints, TrainingCurves, load_checkpoint, train
 
 INPUTS = torch.randn(64, 4, generator=torch.Generator().manual_seed(0))
 LABELS = (INPUTS[:, 0] > 0).long()
@@ -26,7 +26,7 @@ def training(directory, device, *, kind=torch.optim.Adam, sigma=0.1):
 def train_epochs(noisy, optimizer, checkpoints, first, last):
     device = next(noisy.parameters()).device
     epochs = range(first, last + 1)
-    for epoch in train(noisy, optimizer, INPUTS.to(device), LABELS.to(device), epochs=epochs, batch_size=16, seed=0):
+    for epoch in train(noisy, optimizer, Batches(INPUTS.to(device), LABELS.to(device), batch_size=16, seed=0), epochs):
         checkpoints.step(epoch)
 
 
@@ -103,7 +103,7 @@ def test_only_the_evaluation_of_an_epoch_copies_to_the_host(tmp_path, copies_to_
     noisy, optimizer, _ = training(tmp_path, "cuda", kind=torch.optim.SGD)
     data = INPUTS.cuda(), LABELS.cuda()
     curves = TrainingCurves(noisy, {"train": data}, at=(1, 2, 3), directory=tmp_path)
-    for epoch in train(noisy, optimizer, *data, epochs=range(1, 4), batch_size=16, seed=0):
+    for epoch in train(noisy, optimizer, Batches(*data, batch_size=16, seed=0), range(1, 4)):
         assert copies_to_host() == []
         curves.step(epoch)
         assert max(copies_to_host()) <= 8  # loss and accuracy
@@ -113,7 +113,7 @@ def test_monitor_measures_on_the_device(tmp_path):
     noisy, optimizer, _ = training(tmp_path, "cuda")
     data = INPUTS[:, :4].cuda(), LABELS.cuda()
     monitor = layerbits.Monitor(noisy, *data, at=(1, 3), directory=tmp_path / "measured", draws=4)
-    for epoch in train(noisy, optimizer, *data, epochs=range(1, 4), batch_size=16, seed=0):
+    for epoch in train(noisy, optimizer, Batches(*data, batch_size=16, seed=0), range(1, 4)):
         monitor.step(epoch)
     resumed = layerbits.Monitor(noisy.cpu(), INPUTS, LABELS, at=(1, 3), directory=tmp_path / "measured", draws=4)
     assert list(resumed.tables) == [1, 3]  # equal data count as the same data on any device

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 
 from layerbits._base import DataError
-from layerbits.data import SOURCE, mnist_dataset
+from layerbits.data import MNIST_SOURCE, mnist_dataset
 from layerbits.experiments.cnn.experiment import CnnExperiment, DataSize
 from layerbits.experiments.cnn.settings import CnnConfig
 from layerbits.experiments.cnn.training import TrainTestImages
@@ -22,7 +22,7 @@ _PIXELS = 28 * 28
 class Config(CnnConfig):
     """Settings as in `CnnConfig`. If the files hold fewer images than the settings say, all are used."""
 
-    data: str = needed(f"the folder with the four files of {SOURCE}")
+    data: str = needed(f"the folder with the four files of {MNIST_SOURCE}")
     train_images: int = 60_000  # the first of the file
     test_images: int = 10_000
 

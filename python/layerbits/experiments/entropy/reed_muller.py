@@ -20,7 +20,7 @@ import numpy as np
 
 from layerbits import plots
 from layerbits._base import Doubles
-from layerbits.data import dimension, encode, generator_matrix
+from layerbits.data import reed_muller_dimension, reed_muller_matrix, reed_muller_signals
 from layerbits.experiments.entropy import cube
 from layerbits.experiments.entropy.checks import require_ascending
 from layerbits.experiments.entropy.entropy_estimators import expected_draws
@@ -73,7 +73,7 @@ class Config(Configuration):
         require_distinct(self, "sigmas")
         require_within(self, sigmas=(0.01, 100), samples=(1, 2**24))
         require_ascending(self, "samples")
-        letters = max(min(self.samples[-1], 2 ** dimension(r, m)) * 2**m for r, m in self.codes)
+        letters = max(min(self.samples[-1], 2 ** reed_muller_dimension(r, m)) * 2**m for r, m in self.codes)
         require(self, "samples", letters <= 2**28, "at most 2^28 letters in the codewords of a sample, for memory")
 
     @property
@@ -114,8 +114,8 @@ class ReedMuller(Experiment[Config]):
         """Estimate the duration of a run."""
         draws = expected_draws(config.tolerance, at_hundredth=_DRAWS)
         sizes = itertools.product(config.codes, (*config.samples, 2**_LARGEST_CODEBOOK))
-        letters: int = sum(min(n, 2 ** dimension(r, m)) * 2**m for (r, m), n in sizes)
-        bits = sum(config.samples) * sum(dimension(*code) for code in config.codes)
+        letters: int = sum(min(n, 2 ** reed_muller_dimension(r, m)) * 2**m for (r, m), n in sizes)
+        bits = sum(config.samples) * sum(reed_muller_dimension(*code) for code in config.codes)
         calls = len(config.codes) * len(config.samples)
         return len(config.sigmas) * (draws * letters * _TERM_SECONDS + bits * _BIT_SECONDS + calls * _CALL_SECONDS)
 
@@ -144,7 +144,9 @@ class ReedMuller(Experiment[Config]):
         for axes, code in zip(panels, config.codes, strict=False):
             code_plug_ins = [row for row in plug_ins if row[:2] == code]
             _plot_code(axes, config, code_plug_ins, [row for row in truths if row[:2] == code])
-            axes.set_title(f"RM{code}, 2^{dimension(*code)} codewords of {2 ** code[1]} letters", fontsize="medium")
+            axes.set_title(
+                f"RM{code}, 2^{reed_muller_dimension(*code)} codewords of {2 ** code[1]} letters", fontsize="medium"
+            )
         legend_axes = panels[columns - 1]
         if not all(truth.source for truth in truths):
             legend_axes.plot([], [], color="black", linestyle="-.", linewidth=1, label="bound on the true value")
@@ -155,22 +157,22 @@ class ReedMuller(Experiment[Config]):
 def sample(config: Config, order: int, variables: int, samples: int) -> tuple[Doubles, Doubles]:
     """Sample codewords; return the distinct ones, shape (k, 2^m), and how often each occurs, shape (k,)."""
     random = stream(config.seed, order, variables)
-    messages = random.integers(0, 2, (samples, dimension(order, variables)), dtype=np.uint8)
+    messages = random.integers(0, 2, (samples, reed_muller_dimension(order, variables)), dtype=np.uint8)
     distinct, counts = np.unique(messages, axis=0, return_counts=True)
-    return encode(distinct, generator_matrix(order, variables)), counts.astype(np.float64)
+    return reed_muller_signals(distinct, reed_muller_matrix(order, variables)), counts.astype(np.float64)
 
 
 def _truth(config: Config, cell: tuple[tuple[int, int], float]) -> Truth:
     """Compute I(S; S + Z) if the letters are independent or all codewords can be centers; otherwise bound it."""
     (order, variables), sigma = cell
-    letters, bits = 2**variables, dimension(order, variables)
+    letters, bits = 2**variables, reed_muller_dimension(order, variables)
     letter_information = letters * cube.information(1, 0.5, sigma)
     if order == variables:  # every word is a codeword
         return Truth(order, variables, sigma, "quadrature", *[letter_information] * 3)
     if bits > _LARGEST_CODEBOOK:
         return Truth(order, variables, sigma, "", math.nan, 0.0, min(letter_information, bits * math.log(2)))
     messages = (np.arange(2**bits)[:, None] >> np.arange(bits) & 1).astype(np.uint8)
-    codewords = encode(messages, generator_matrix(order, variables))
+    codewords = reed_muller_signals(messages, reed_muller_matrix(order, variables))
     estimate = mixture_information(codewords, sigma, tolerance=config.tolerance, seed=config.seed)
     return Truth(order, variables, sigma, "codebook", estimate.value, estimate.lower, estimate.upper)
 

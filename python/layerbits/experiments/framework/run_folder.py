@@ -17,7 +17,7 @@ import torch
 
 from layerbits._base import DRAFT_PREFIX, UsageError, read_json, replacing, write_json
 from layerbits.experiments.framework.configuration import Configuration, device_of
-from layerbits.kernels import backends, cuda
+from layerbits.kernels import backends, cuda_devices
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -159,7 +159,7 @@ def _machine(device: str) -> dict[str, Any]:
         "processor": _processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "device": device if device == "cpu" else f"{device}: {cuda().devices()[index][0]}",
+        "device": device if device == "cpu" else f"{device}: {cuda_devices()[index][0]}",
         "backends": [str(backend) for backend in backends()],
     }
 

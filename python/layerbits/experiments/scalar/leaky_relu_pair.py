@@ -17,7 +17,7 @@ import numpy as np
 from torch import nn
 
 from layerbits._base import Doubles
-from layerbits.calibration import Channel, on_line, through_leaky_relu
+from layerbits.calibration import Channel, leaky_relu_channel, line_channel
 from layerbits.experiments.framework.configuration import require
 from layerbits.experiments.framework.experiment import Experiment
 from layerbits.experiments.framework.run_folder import RunFolder, save_figure
@@ -48,7 +48,7 @@ def _channels(inputs: Doubles, parameters: Parameters, sigma: float) -> Sequence
     (weight, bias), (next_weight, next_bias) = parameters
     linear = weight * inputs + bias
     signals = np.maximum(linear, _SLOPE * linear)
-    return [on_line(signals, sigma), through_leaky_relu(signals, next_weight, next_bias, _SLOPE, sigma)]
+    return [line_channel(signals, sigma), leaky_relu_channel(signals, next_weight, next_bias, _SLOPE, sigma)]
 
 
 TASK = ScalarTask(

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
 from layerbits._base import Doubles
-from layerbits.calibration import Channel, truths_of
+from layerbits.calibration import Channel, quadrature_truths
 from layerbits.networks import NoisyModule, noisify
 
 Parameters = Sequence[tuple[float, float]]  # weight and bias of each neuron, from the first layer to the last
@@ -45,7 +45,7 @@ class ScalarTask:
     def information(self, parameters: Parameters, sigma: float, *, neuron: int = 0) -> float:
         """Compute I(X;T) of a neuron in nats by quadrature."""
         channel = self.channels(np.array(self.inputs), parameters, sigma)[neuron]
-        return truths_of(channel)["I(X;T)"].value
+        return quadrature_truths(channel)["I(X;T)"].value
 
     def network(self, parameters: Parameters, sigma: float, *, seed: int = 0) -> NoisyModule:
         """Make the neurons in float64, each with noise; the layers are called ``neuron1``, ``neuron2``, ..."""

@@ -21,7 +21,7 @@ from torch import nn
 
 from layerbits import plots
 from layerbits._base import Doubles
-from layerbits.calibration import Channel, on_line
+from layerbits.calibration import Channel, line_channel
 from layerbits.estimators import layer_information
 from layerbits.experiments.framework.configuration import require, require_distinct, require_positive
 from layerbits.experiments.framework.experiment import Experiment
@@ -87,7 +87,7 @@ class Point(NamedTuple):
 
 def _channels(inputs: Doubles, parameters: Parameters, sigma: float) -> Sequence[Channel]:
     [(weight, bias)] = parameters
-    return [on_line(np.tanh(weight * inputs + bias), sigma)]
+    return [line_channel(np.tanh(weight * inputs + bias), sigma)]
 
 
 TASK = ScalarTask(

@@ -72,7 +72,7 @@ def samples_needed(config: Config, risks: Sequence[Risk]) -> Iterator[SamplesNee
             yield SamplesNeeded(sigma, dim, measured_source(probability), _log_crossing(curve, config.error))
         cube_needs = theory.samples_needed(config.error, dim=dim, sigma=sigma)
         corners_need = theory.samples_needed(config.error, dim=dim, sigma=sigma, atoms=2**dim)
-        yield SamplesNeeded(sigma, dim, LOWER_BOUND, cube_needs.log_least)
+        yield SamplesNeeded(sigma, dim, LOWER_BOUND, cube_needs.log_necessary)
         yield SamplesNeeded(sigma, dim, FINITE_SUPPORT, corners_need.log_samples)
         yield SamplesNeeded(sigma, dim, COVERING, cube_needs.log_samples)
         yield SamplesNeeded(sigma, dim, PAPER, _log_samples_of_paper(config.error, dim, sigma))

@@ -27,7 +27,8 @@ using LogSumExpKernel = void (*)(const T* points, int64_t tiles, const T* center
 // perhaps fewer. A node over several leaves is followed by its first child, with half of the
 // leaves, rounded up; the second child follows all descendants of the first. A node holds the
 // values of NodeValue; for each dimension the values of NodeSide; and in up to kMomentDims
-// dimensions, for k <= l, the coefficient of u_k u_l in u' covariance u / 2, times kNodeFactor.
+// dimensions, for k <= l, the coefficient of u_k u_l in u' covariance u / 2, times the total weight
+// or 1, whichever is larger.
 inline constexpr int kLeafBlocks = 4;
 enum NodeValue {
   kNodeError,   // of merging the centers, per unit of weight and of the largest kernel value

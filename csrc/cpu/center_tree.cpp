@@ -121,8 +121,8 @@ void PackedTree<T>::finish_leaf(int64_t leaf, const MixtureProblem<T>& problem,
       upper = std::max(upper, x);
       differences[k][i] = x - origin;
     }
-    sides[kNodeSides * k] = lower;
-    sides[kNodeSides * k + 1] = upper;
+    sides[kNodeSides * k + kSideLower] = lower;
+    sides[kNodeSides * k + kSideUpper] = upper;
     for (int64_t i = 0; i < kLeafColumns; ++i) terms[i] = weights[i] * differences[k][i];
     const double shift = sum_of(terms) / total;
     moments.mean[k] = origin + shift;
@@ -156,9 +156,9 @@ void PackedTree<T>::set_merged_center(T* node, const MixtureProblem<T>& problem,
   T* sides = node + kNodeExtras;
   for (int64_t k = 0; k < dim_; ++k, sides += kNodeSides) {
     const double mean = moments.mean[k];
-    sides[2] = T(mean);
-    sides[3] = T(mean - sides[2]);
-    const double reach = std::max(sides[1] - mean, mean - sides[0]);
+    sides[kSideMean] = T(mean);
+    sides[kSideMeanError] = T(mean - sides[kSideMean]);
+    const double reach = std::max(sides[kSideUpper] - mean, mean - sides[kSideLower]);
     largest += reach * reach;
     length += mean * mean;
   }
@@ -168,14 +168,16 @@ void PackedTree<T>::set_merged_center(T* node, const MixtureProblem<T>& problem,
       !moments.scatter.empty() && second_order < half_trace && half_trace < 0.5;
   const double moved = 16 * std::numeric_limits<double>::epsilon() * std::sqrt(length) / sigma;
   const double error = (with_moments ? second_order : half_trace) + std::exp(-0.5) * moved;
-  node[0] = half_trace == 0 ? T(0) : std::isfinite(error) ? T(error * (1 + 0x1p-20)) : T(kInfinity);
+  node[kNodeError] = half_trace == 0        ? T(0)
+                     : std::isfinite(error) ? T(error * (1 + 0x1p-20))
+                                            : T(kInfinity);
   // A weight above 1 is a factor: as an offset its logarithm would be rounded to T.
   const double offset = -std::log2(moments.weight) / problem.scaling.scale;
   const double factor = std::max(moments.weight, 1.0);
-  node[1] = T(std::max(offset, 0.0));
-  node[2] = T(factor * (with_moments ? 1 - half_trace : 1));
-  node[3] = T(moments.spread / total);
-  node[4] = T(offset + moments.spread / total);
+  node[kNodeOffset] = T(std::max(offset, 0.0));
+  node[kNodeFactor] = T(factor * (with_moments ? 1 - half_trace : 1));
+  node[kNodeVariance] = T(moments.spread / total);
+  node[kNodeBoundOffset] = T(offset + moments.spread / total);
   std::fill(sides, node + node_size(dim_), T(0));
   if (!with_moments) return;
   for (int64_t k = 0, i = 0; k < dim_; ++k)
@@ -195,8 +197,8 @@ NodeMoments PackedTree<T>::finish_inner_nodes(T* node, int64_t first, int64_t le
   NodeMoments moments = finish_inner_nodes(first_child, first, half, problem, leaf_moments);
   moments.add(finish_inner_nodes(second_child, first + half, leaves - half, problem, leaf_moments));
   for (int64_t k = kNodeExtras; k < kNodeExtras + kNodeSides * dim_; k += kNodeSides) {
-    node[k] = std::min(first_child[k], second_child[k]);
-    node[k + 1] = std::max(first_child[k + 1], second_child[k + 1]);
+    node[k + kSideLower] = std::min(first_child[k + kSideLower], second_child[k + kSideLower]);
+    node[k + kSideUpper] = std::max(first_child[k + kSideUpper], second_child[k + kSideUpper]);
   }
   set_merged_center(node, problem, moments);
   return moments;
@@ -212,8 +214,8 @@ typename PackedTree<T>::Position PackedTree<T>::find_position(const T* query) co
     // By Jensen's inequality the sum over the centers of a node is at least the kernel value at the
     // mean of their squared distances, which is the squared distance of their mean plus their
     // variance.
-    if (leaves == leaves_ || node[3] < merging_variance_)
-      bound = std::min(bound, distance_to_mean(node, query) + node[4]);
+    if (leaves == leaves_ || node[kNodeVariance] < merging_variance_)
+      bound = std::min(bound, distance_to_mean(node, query) + node[kNodeBoundOffset]);
     if (leaves == 1) break;
     const int64_t half = (leaves + 1) / 2;
     const bool second = query[plane->dim] > plane->value * power_;
@@ -242,7 +244,7 @@ T PackedTree<T>::distance_to_mean(const T* node, const T* query) const {
   T distance = 0;
   for (int64_t k = 0; k < dim_; ++k) {
     const T* sides = node + kNodeExtras + kNodeSides * k;
-    const T difference = query[k] - sides[2] - sides[3];
+    const T difference = query[k] - sides[kSideMean] - sides[kSideMeanError];
     distance += difference * difference;
   }
   return distance;
@@ -262,11 +264,12 @@ double PackedTree<T>::evaluated_centers(const T* query, T cutoff, T allowance) c
     T distance = 0;
     for (int64_t k = 0; k < dim_; ++k) {
       const T* sides = subtree.node + kNodeExtras + kNodeSides * k;
-      const T outside = std::max(std::max(sides[0] - query[k], query[k] - sides[1]), T(0));
+      const T outside =
+          std::max(std::max(sides[kSideLower] - query[k], query[k] - sides[kSideUpper]), T(0));
       distance += outside * outside;
     }
     evaluated += 1;  // a visit to a node costs about as much as a center
-    if (!(distance < cutoff) || subtree.node[0] <= allowance) continue;
+    if (!(distance < cutoff) || subtree.node[kNodeError] <= allowance) continue;
     if (subtree.leaves == 1) {
       evaluated += kLeafColumns;
       continue;

@@ -25,22 +25,24 @@ using LogSumExpKernel = void (*)(const T* points, int64_t tiles, const T* center
 
 // A balanced tree over packed centers. A leaf is kLeafBlocks consecutive blocks, the last leaf
 // perhaps fewer. A node over several leaves is followed by its first child, with half of the
-// leaves, rounded up; the second child follows all descendants of the first. A node holds
-//   kNodeExtras values:
-//     the error of merging its centers, per unit of weight and of the largest kernel value;
-//     the offset of the merged center;
-//     its factor: the total weight or 1, whichever is larger; times one minus half of the trace of
-//     the covariance, in units of sigma^2, if the node has second moments;
-//     the variance: the mean squared distance of the centers from their mean;
-//     the offset, relative to the squared distance from the mean, of one center of weight 1 whose
-//     kernel value bounds the sum of the node from below;
-//   kNodeSides values for each dimension: the smallest and the largest coordinate, the mean, and
-//     the rounding error of the mean;
-//   in up to kMomentDims dimensions, for k <= l, the coefficient of u_k u_l in u' covariance u / 2,
-//     times the factor.
+// leaves, rounded up; the second child follows all descendants of the first. A node holds the
+// values of NodeValue; for each dimension the values of NodeSide; and in up to kMomentDims
+// dimensions, for k <= l, the coefficient of u_k u_l in u' covariance u / 2, times the total weight
+// or 1, whichever is larger.
 inline constexpr int kLeafBlocks = 4;
-inline constexpr int kNodeExtras = 5;
-inline constexpr int kNodeSides = 4;
+enum NodeValue {
+  kNodeError,   // of merging the centers, per unit of weight and of the largest kernel value
+  kNodeOffset,  // of the merged center
+  // The total weight or 1, whichever is larger; with second moments, times one minus half of the
+  // trace of the covariance, in units of sigma^2.
+  kNodeFactor,
+  kNodeVariance,  // the mean squared distance of the centers from their mean
+  // Added to the squared distance from the mean, it gives that of one center of weight 1 whose
+  // kernel value bounds the sum of the node from below.
+  kNodeBoundOffset,
+  kNodeExtras
+};
+enum NodeSide { kSideLower, kSideUpper, kSideMean, kSideMeanError, kNodeSides };
 inline constexpr int kMomentDims = 8;
 
 inline constexpr int64_t node_size(int64_t dim) {

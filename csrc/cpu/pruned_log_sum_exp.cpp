@@ -167,8 +167,12 @@ Status is_worthwhile(const MixtureProblem<T>& problem, const Accuracy& accuracy,
   sample.centers.rows = sample.center_groups.rows = divide_up(mixture.centers.rows, kStep);
   sample.weights.stride *= kStep;
   sample.weights.size = sample.centers.rows;
-  const MixtureProblem<T> sample_problem{sample,          problem.table,          problem.kernels,
-                                         problem.scaling, problem.largest_weight, problem.threads};
+  const MixtureProblem<T> sample_problem{.mixture = sample,
+                                         .table = problem.table,
+                                         .kernels = problem.kernels,
+                                         .scaling = problem.scaling,
+                                         .largest_weight = problem.largest_weight,
+                                         .threads = problem.threads};
   PackedTree<T> tree;
   if (Status status = tree.build(sample_problem, cancellation); !status.ok()) return status;
   if (!tree.usable() || tree.total_weight() == 0) return {};

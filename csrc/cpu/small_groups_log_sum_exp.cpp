@@ -46,7 +46,14 @@ class SmallGroups {
     const int64_t first_center = centers_.begin(g), columns = centers_.end(g) - first_center;
     const int64_t tiles = divide_up(rows, lanes_), blocks = divide_up(columns, kBlock);
     const int64_t size = tiles * lanes_ * dim_ + blocks * kBlock * (1 + dim_);
-    return {first, rows, tiles, first_center, columns, blocks, size, false};
+    return {.first = first,
+            .rows = rows,
+            .tiles = tiles,
+            .first_center = first_center,
+            .columns = columns,
+            .blocks = blocks,
+            .size = size,
+            .nan = false};
   }
 
   void evaluate(int64_t first_group, int64_t end_group, Cancellation& cancellation) {

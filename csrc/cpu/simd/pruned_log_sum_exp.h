@@ -8,11 +8,11 @@
 namespace {
 
 using layerbits::CenterTree;
+using layerbits::node_size;
+using enum layerbits::NodeValue;
+using enum layerbits::NodeSide;
 using layerbits::kLeafBlocks;
 using layerbits::kMomentDims;
-using layerbits::kNodeExtras;
-using layerbits::kNodeSides;
-using layerbits::node_size;
 
 // Size of the stack of nodes: one for every level of a tree, which has fewer than 2^63 leaves.
 constexpr int kStackSize = 64;
@@ -33,7 +33,8 @@ inline typename Lanes<T>::Register distance_to_box(const T* tile, const T* node,
   const T* sides = node + kNodeExtras;
   for (int64_t k = 0; k < dim; ++k, sides += kNodeSides) {
     const R q = load(tile + k * Lanes<T>::kCount);
-    const R outside = max(max(broadcast(sides[0]) - q, q - broadcast(sides[1])), broadcast(T(0)));
+    const R outside = max(max(broadcast(sides[kSideLower]) - q, q - broadcast(sides[kSideUpper])),
+                          broadcast(T(0)));
     distance = fma(outside, outside, distance);
   }
   return distance;
@@ -46,11 +47,11 @@ inline void add_merged_center(RunningSum<T>& sum, const T* tile, const T* node, 
                               typename Lanes<T>::Register beyond) {
   using R = typename Lanes<T>::Register;
   R differences[kMomentDims];
-  R distance = broadcast(node[1]) + beyond, partial = broadcast(T(0));
+  R distance = broadcast(node[kNodeOffset]) + beyond, partial = broadcast(T(0));
   const T* sides = node + kNodeExtras;
   for (int64_t k = 0; k < dim; ++k, sides += kNodeSides) {
-    const R difference =
-        load(tile + k * Lanes<T>::kCount) - broadcast(sides[2]) - broadcast(sides[3]);
+    const R difference = load(tile + k * Lanes<T>::kCount) - broadcast(sides[kSideMean]) -
+                         broadcast(sides[kSideMeanError]);
     partial = fma(difference, difference, partial);
     if (k % kPanel == kPanel - 1) {
       distance = distance + partial;
@@ -58,7 +59,7 @@ inline void add_merged_center(RunningSum<T>& sum, const T* tile, const T* node, 
     }
     if (dim <= kMomentDims) differences[k] = difference;
   }
-  R factor = broadcast(node[2]);
+  R factor = broadcast(node[kNodeFactor]);
   if (dim <= kMomentDims)
     for (int64_t k = 0; k < dim; ++k) {
       R row = broadcast(T(0));
@@ -89,7 +90,7 @@ void pruned_log_sum_exp(const T* points, const CenterTree<T>& tree, int64_t dim,
     const R distance = distance_to_box<T>(tile, subtree.node, dim);
     if (!any_less(distance, subtree.cutoff)) continue;
 
-    const R error = broadcast(subtree.node[0]);
+    const R error = broadcast(subtree.node[kNodeError]);
     if (any_not_greater(error, allowance)) {
       const R beyond = where_less(distance, subtree.cutoff,
                                   where_less(allowance, error, infinity, zero), infinity);

@@ -1,5 +1,13 @@
+import os
+
 import pytest
 import torch
+
+
+def pytest_configure():
+    """Share the cores among the processes of pytest-xdist: threads that wait for busy cores take most of the time."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    torch.set_num_threads(max(1, torch.get_num_threads() // workers))
 
 
 @pytest.fixture

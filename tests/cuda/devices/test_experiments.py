@@ -43,7 +43,7 @@ def fewer_inputs(monkeypatch):
 def without_figures(monkeypatch):
     """Plot no figures: they need tables only, no device."""
     for experiment in EXPERIMENTS.values():
-        monkeypatch.setattr(experiment, "draw", lambda config, path: None)
+        monkeypatch.setattr(type(experiment), "plot", lambda experiment, config, path: None)
 
 
 @pytest.mark.usefixtures("fewer_inputs", "without_figures")

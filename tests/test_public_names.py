@@ -19,9 +19,8 @@ FUNCTIONS = sorted(name for name, value in PUBLIC.items() if inspect.isfunction(
 
 
 def modules():
-    return [
-        module.name for module in pkgutil.walk_packages(layerbits.__path__, "layerbits.") if module.name[-4:] != "main"
-    ]
+    names = [module.name for module in pkgutil.walk_packages(layerbits.__path__, "layerbits.")]
+    return [name for name in names if not name.endswith("__main__")]
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -37,7 +36,8 @@ def test_example_of_a_public_function_prints_what_its_docstring_shows(name):
 def test_import_of_a_module_binds_a_module(name):
     """`import layerbits.a.b as x` binds the attribute b of layerbits.a, which a function of that name would replace."""
     parent, _, leaf = name.rpartition(".")
-    if leaf in ("_cpu", "_cuda"):
+    try:
+        importlib.import_module(name)
+    except layerbits.BackendError:  # the adapter of a back end that is not built
         return
-    importlib.import_module(name)
     assert inspect.ismodule(getattr(importlib.import_module(parent), leaf))

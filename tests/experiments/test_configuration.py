@@ -166,14 +166,8 @@ def test_every_experiment_checks_seed_and_device(name):
 
 def pretend(monkeypatch, *, backend, torch_finds=True, devices=()):
     """Replace the information about CUDA on this machine."""
-
-    class Module:
-        @staticmethod
-        def devices():
-            return list(devices)
-
     monkeypatch.setattr(configuration, "backends", lambda: (None, backend))
-    monkeypatch.setattr(configuration, "cuda", lambda: Module)
+    monkeypatch.setattr(configuration, "cuda_devices", lambda: list(devices))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: torch_finds)
 
 

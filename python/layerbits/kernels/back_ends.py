@@ -89,6 +89,12 @@ def backends() -> tuple[Backend, ...]:
     Notes
     -----
     The search for CUDA devices starts CUDA. A process that is forked afterwards cannot use CUDA.
+
+    Examples
+    --------
+    >>> import layerbits as lb
+    >>> [backend.name for backend in lb.backends()]
+    ['cpu', 'cuda']
     """
     return (_cpu_backend(), _cuda_backend())
 

@@ -91,6 +91,16 @@ def propagate(
         number of rows than inputs.
     TypeError, ValueError
         An argument has another type or value than wanted; inputs are empty or NaN; a signal is NaN or infinite.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import layerbits as lb
+    >>> model = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Tanh(), torch.nn.Linear(3, 2), torch.nn.Tanh())
+    >>> noisy = lb.noisify(model, sigma=0.1, layers=torch.nn.Tanh)
+    >>> inputs = torch.eye(2)
+    >>> {layer: tuple(signals.shape) for layer, signals in lb.propagate(noisy, inputs, draws=5).items()}
+    {'1': (2, 5, 3), '3': (2, 5, 2)}
     """
     check_noisy(noisy)
     passes = range(check_count("draws", draws, minimum=1))
@@ -146,6 +156,14 @@ def layer_activations(
     ------
     LayerSelectionError, TypeError, ValueError
         As in `noisify` and `propagate`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import layerbits as lb
+    >>> model = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Tanh(), torch.nn.Linear(3, 2))
+    >>> tuple(lb.layer_activations(model, torch.eye(2))["1"].shape)
+    (2, 3)
     """
     with contextlib.nullcontext(model) if isinstance(model, NoisyModule) else temporarily_noisy(model, layers) as noisy:
         tensors = input_tensors(inputs, noisy)

@@ -28,6 +28,12 @@ def log_spaced(first: int, last: int, count: int) -> tuple[int, ...]:
     ------
     TypeError, ValueError
         An argument is not a whole number, or is out of range.
+
+    Examples
+    --------
+    >>> import layerbits as lb
+    >>> lb.log_spaced(1, 100, 5)
+    (1, 3, 10, 32, 100)
     """
     for name, value in (("first", first), ("last", last), ("count", count)):
         check_count(name, value, minimum=1)

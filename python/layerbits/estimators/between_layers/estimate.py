@@ -85,6 +85,17 @@ def information_between_layers(
     which serve for nothing else, choose q. Each end of the interval has half of the risk, by Student's quantile for
     means over the queries of every input; it does not account for events rarer than one query in all. Between
     neighbours the lower bound cannot exceed log(n (draws + queries)). Proofs: docs/theory.md.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import layerbits as lb
+    >>> model = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Tanh(), torch.nn.Linear(3, 2), torch.nn.Tanh())
+    >>> noisy = lb.noisify(model, sigma=0.1, layers=torch.nn.Tanh)
+    >>> inputs = torch.eye(2)
+    >>> estimate = lb.information_between_layers(noisy, inputs, "1", "3", draws=4)
+    >>> 0 <= estimate.lower <= estimate.value <= estimate.upper
+    True
     """
     check_count("draws", draws, minimum=2)
     check_count("queries", queries, minimum=2)

@@ -23,7 +23,7 @@ from layerbits.estimators.first_layer import first_layer_estimates
 from layerbits.estimators.layer_measurement import estimate_layer
 from layerbits.estimators.layer_sample import LayerSample, sample_layers
 from layerbits.estimators.plug_in_bound import plug_in
-from layerbits.kernels import NormalStream
+from layerbits.kernels import NormalStream, RandomStream
 from layerbits.networks import NoisyModule, record
 
 _REPEATS = 5
@@ -68,7 +68,7 @@ def _plug_in_information(noisy: NoisyModule, inputs: Tensor, labels: Tensor, dra
 
 def _plug_in(problem: Problem, sample: LayerSample, index: int) -> float:
     """Return the plug-in I(X;T) in nats at the queries that `layer_information` has with seed 0."""
-    stream = NormalStream(0, 1, index)
+    stream = NormalStream(0, RandomStream.QUERIES, index)
     if sample.is_exact:
         return first_layer_estimates(sample, problem.classes, 0.5, stream)["I(X;T)"].plug_in
     entropies = plug_in(*sample.split(stream), problem.classes).entropies

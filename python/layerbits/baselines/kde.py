@@ -10,7 +10,7 @@ import numpy as np
 from layerbits._base import Array, Doubles, Integers, check_count
 from layerbits.baselines.label_information import as_rows, estimate_from_entropy
 from layerbits.geometry import BaselineEstimate
-from layerbits.kernels import stream
+from layerbits.kernels import RandomStream, stream
 from layerbits.mixtures import mixture_log_density
 
 # Candidate bandwidths in units of Scott's rule. Tight clusters need bandwidths far below it.
@@ -75,7 +75,7 @@ def _entropy(rows: Doubles, folds: int, seed: int) -> float:
     deviation = math.sqrt(float(rows.var(axis=0).mean()))
     if deviation == 0:
         return -math.inf
-    fold = stream(seed, n).permutation(n) % folds
+    fold = stream(seed, RandomStream.FOLDS, n).permutation(n) % folds
     return min(_cross_entropy(rows, fold, factor * deviation * n ** (-1 / (d + 4))) for factor in _BANDWIDTH_FACTORS)
 
 

@@ -18,10 +18,7 @@ from layerbits.estimators.layer_sample import LayerSample, sample_layers
 from layerbits.estimators.problem import Problem
 from layerbits.estimators.settings import MeasurementSettings
 from layerbits.estimators.two_sided_estimate import TwoSidedEstimate
-from layerbits.kernels import NormalStream, single_threaded_torch, stream
-
-# Streams of random numbers under one seed; the keys of passes are longer.
-_QUERY_STREAM, _SECOND_QUERY_STREAM, _SECOND_SEED_STREAM, _CHOICE_STREAM, _ROUND_STREAM = range(1, 6)
+from layerbits.kernels import NormalStream, RandomStream, derived_seed, single_threaded_torch, stream
 
 # Largest number of queries of all inputs at a layer behind no noise, where nothing else limits them: 0.5 GB of terms.
 _MAX_QUERIES = 2**22
@@ -49,7 +46,7 @@ class LayerMeasurement:
 def sample_seeds(settings: MeasurementSettings, seed: int) -> list[int]:
     """Return the seeds of a round's samples: one, or for the paper's estimator two."""
     if settings.estimator == "paper":
-        return [seed, int(stream(seed, _SECOND_SEED_STREAM).integers(2**62))]
+        return [seed, derived_seed(seed, RandomStream.SEPARATE_SEED)]
     return [seed]
 
 
@@ -60,15 +57,15 @@ def estimate_layer(
     index, sample = problem.noisy.layer_names.index(layer), samples[0]
     with single_threaded_torch():
         if sample.is_exact:
-            queries = NormalStream(seed, _QUERY_STREAM, index)
+            queries = NormalStream(seed, RandomStream.QUERIES, index)
             estimates = first_layer_estimates(sample, problem.classes, risk, queries)
         else:
-            keys = _QUERY_STREAM, _SECOND_QUERY_STREAM
+            keys = RandomStream.QUERIES, RandomStream.SEPARATE_QUERIES
             split = [
                 NoisySample(*sample.split(NormalStream(seed, key, index)), sample.dimension_loss)
                 for sample, key in zip(samples, keys, strict=False)
             ]
-            choice = stream(seed, _CHOICE_STREAM, index)
+            choice = stream(seed, RandomStream.TRIAL_INPUTS, index)
             estimates = noisy_layer_estimates(split, problem.classes, risk, choice)
     entropies = {name: estimates[name].shifted(sample.noise_entropy) for name in ("h(T)", "h(T|X)")}
     return estimates | entropies
@@ -126,7 +123,7 @@ class LayerTask:
                 shortfall = f"tolerance {settings.tolerance:g} not reached within {limit}: held back by {cause}"
                 return LayerMeasurement(effort.draws, estimates, shortfall)
             start = time.monotonic()
-            seed = int(stream(settings.seed, _ROUND_STREAM, number + 1).integers(2**62))
+            seed = derived_seed(settings.seed, RandomStream.ROUND_SEED, number + 1)
             samples = self._sample(larger, seed)
         return LayerMeasurement(effort.draws, estimates)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from layerbits._base import Array, Integers, check_confidence, check_count, check_positive
-from layerbits.kernels import NormalStream, as_floats
+from layerbits.kernels import NormalStream, RandomStream, as_floats
 from layerbits.mixtures import ChannelEstimate, KnownChannel, affine_coordinates, common_noise_surprisals
 from layerbits.statistics import Interval, class_numbers
 
@@ -165,7 +165,9 @@ def sigma_profile(
     classes = [None if labels is None else class_numbers(labels, len(x)) for x in points.values()]
     rows: list[SigmaRow] = []
     for k, (layer, centers) in enumerate(points.items()):
-        estimates = _estimates(_channels(centers, classes[k], sigmas), queries, NormalStream(seed, k), risk)
+        estimates = _estimates(
+            _channels(centers, classes[k], sigmas), queries, NormalStream(seed, RandomStream.PROFILE_QUERIES, k), risk
+        )
         rows += _audited(_rows(layer, sigmas, estimates), math.log(len(centers)))
     return SigmaProfile(tuple(rows))
 

@@ -14,6 +14,8 @@ from layerbits.kernels.operations import (
 )
 from layerbits.kernels.random_streams import (
     NormalStream,
+    RandomStream,
+    derived_seed,
     empty_for_draws,
     fill_rows,
     standard_normal,
@@ -26,11 +28,13 @@ __all__ = [
     "Backend",
     "Devices",
     "NormalStream",
+    "RandomStream",
     "as_floats",
     "as_sigma",
     "as_tensor",
     "backends",
     "cuda_devices",
+    "derived_seed",
     "distance_histogram",
     "empty_for_draws",
     "fill_rows",

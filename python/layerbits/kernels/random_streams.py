@@ -1,11 +1,14 @@
 """Random numbers from an explicit seed and the key of a stream; no generator is global.
 
 The generators are counter-based (Philox), so that a block of a stream can be generated alone and in any order: results
-do not depend on how the work is divided.
+do not depend on how the work is divided. The first number of a key is a member of `RandomStream`, the registry of all
+uses. Only the noise of training, initial weights, and the order of batches and splits come from other generators
+(torch's, and NumPy's PCG64), by seed and epoch.
 """
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -18,9 +21,56 @@ from torch import Tensor
 from layerbits.kernels.operations import fill_standard_normal
 
 
+@enum.unique
+class RandomStream(enum.IntEnum):
+    """The uses of random numbers. A member is the first number of the keys of one use, so no two uses share a stream.
+
+    The comment beside a member names the numbers that follow it in a key.
+    """
+
+    # Passes and estimators of layers.
+    PASS_NOISE = 0  # layer, draw
+    QUERIES = 1  # layer
+    SEPARATE_QUERIES = 2  # layer
+    SEPARATE_SEED = 3
+    TRIAL_INPUTS = 4  # layer
+    ROUND_SEED = 5  # round
+    # Mixtures and profiles.
+    MIXTURE_PASS = 6  # pass
+    PROFILE_QUERIES = 7  # layer
+    # Information between layers.
+    PERMUTED_INPUTS = 8
+    POOL_SEED = 9
+    FIRST_LAYER_SEED = 10
+    FIRST_LAYER_NOISE = 11
+    CONDITIONAL_SEED = 12  # block
+    PAIR_QUERIES = 13
+    PAIR_TRIAL_INPUTS = 14
+    # Baselines.
+    FOLDS = 15  # samples
+    # Experiments.
+    SCATTER_NOISE = 16
+    BINNED_NOISE = 17  # layer
+    DROPOUT = 18  # layer, pass
+    SIMILARITY_NOISE = 19  # batch
+    CORNER_SAMPLES = 20  # dimension, samples, repeat
+    ESTIMATOR_SEED = 21  # dimension, samples, repeat
+    CODEWORDS = 22  # order, variables
+    SPIRAL_SPLIT = 23  # split
+    SPIRAL_SAMPLES = 24  # samples, repeat
+    SPIRAL_DECISIONS = 25
+    RISK_SAMPLES = 26  # cell, repeat
+    INTEGRATION = 27  # cell, repeat
+
+
 def stream(seed: int, *key: int) -> np.random.Generator:
     """Return the generator of the stream `key` (integers >= 0) under `seed`; different keys are independent."""
     return np.random.Generator(np.random.Philox(_seeds(seed, key)))
+
+
+def derived_seed(seed: int, *key: int) -> int:
+    """Return a seed of 62 bits from the stream `key` under `seed`."""
+    return int(stream(seed, *key).integers(2**62))
 
 
 def standard_normal(shape: Sequence[int], generator: np.random.Generator, dtype: torch.dtype) -> Tensor:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from layerbits._base import Doubles
-from layerbits.kernels import NormalStream
+from layerbits.kernels import NormalStream, RandomStream
 from layerbits.mixtures.known_channel import KnownChannel
 from layerbits.statistics import BetPass, InformationBet, Interval
 
@@ -61,7 +61,7 @@ class StratifiedPasses:
     def add(self, strata: int) -> None:
         """Add a pass of this number of strata, or of one less if it is odd."""
         strata -= strata % 2
-        stream = NormalStream(self._seed, len(self._passes))
+        stream = NormalStream(self._seed, RandomStream.MIXTURE_PASS, len(self._passes))
         weights = (np.arange(strata) + stream.generator.random(strata)) / strata
         inputs = np.searchsorted(self._cumulative_weights, weights, side="right").clip(
             max=len(self._cumulative_weights) - 1

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from layerbits._base import BackendError, LayerSelectionError
-from layerbits.kernels import NormalStream, empty_for_draws, fill_rows, threads
+from layerbits.kernels import NormalStream, RandomStream, empty_for_draws, fill_rows, threads
 from layerbits.networks.noisy_module import NoisyModule
 from layerbits.networks.pass_arguments import rows_per_pass
 
@@ -175,7 +175,7 @@ class _Recorder:
 
     def _normal(self, index: int, signal: Tensor, seed: int) -> Tensor:
         if index not in self.streams:
-            self.streams[index] = [NormalStream(seed, index, draw, 0) for draw in self.draws]
+            self.streams[index] = [NormalStream(seed, RandomStream.PASS_NOISE, index, draw) for draw in self.draws]
         normal = empty_for_draws((len(self.draws), self.rows, *signal.shape[1:]), signal)
         streams = self.streams[index]
         if normal.is_cuda:

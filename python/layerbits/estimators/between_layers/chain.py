@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from layerbits._base import Integers
-from layerbits.kernels import as_floats, stream
+from layerbits.kernels import RandomStream, as_floats, stream
 from layerbits.mixtures import NEGLIGIBLE
 from layerbits.networks import (
     GaussianNoise,
@@ -21,9 +21,6 @@ from layerbits.networks import (
     record,
     wanted_layers,
 )
-
-# Stream of random numbers under the seed of an estimate; `pair_sample` has the others.
-_ORDER_STREAM = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +79,7 @@ def check_chain(pair: LayerPair, seed: int) -> None:
     plain = record(pair.noisy, pair.inputs, Passes(upstream, range(1), seed))
     emitted = {pair.first: plain[pair.first][:, 0]}
     zeros = {layer: 0 * plain[layer][:, 0] for layer in upstream[:-1]}
-    permuted = rows_of(pair.inputs, _derangement(pair.n_inputs, stream(seed, _ORDER_STREAM)))
+    permuted = rows_of(pair.inputs, _derangement(pair.n_inputs, stream(seed, RandomStream.PERMUTED_INPUTS)))
     change = _signal(pair, permuted, emitted | zeros, seed) - _signal(pair, pair.inputs, emitted, seed)
     if float(change.square().sum(-1).mean()) / (2 * pair.noise.sigma**2) > NEGLIGIBLE:
         raise ValueError(

@@ -14,12 +14,11 @@ from layerbits.estimators.between_layers.chain import LayerPair, check_chain
 from layerbits.estimators.between_layers.conditional_density import conditional_log_densities
 from layerbits.estimators.between_layers.marginal_density import marginal_log_densities
 from layerbits.estimators.between_layers.pair_sample import sample_pair
-from layerbits.kernels import single_threaded_torch, stream
+from layerbits.kernels import RandomStream, single_threaded_torch, stream
 from layerbits.networks import Inputs, NoisyModule
 from layerbits.statistics import JackknifeMean
 
 # Stream of random numbers under the seed of an estimate; `chain` and `pair_sample` have the others.
-_CHOICE_STREAM = 6
 
 # Smallest number of queries of all inputs: terms are skew, and a Student interval of a few dozen covers too little.
 _MIN_QUERIES = 1024
@@ -109,7 +108,7 @@ def information_between_layers(
     sample = sample_pair(pair, draws, values, seed)
 
     with single_threaded_torch():
-        choice = stream(seed, _CHOICE_STREAM)
+        choice = stream(seed, RandomStream.PAIR_TRIAL_INPUTS)
         with_own, without_own = marginal_log_densities(sample.queries, sample.pool, queries, choice)
         given_with_own, given_without_own = conditional_log_densities(sample.queries, sample.conditional, queries)
     lower_terms, upper_terms = given_without_own - with_own, given_with_own - without_own

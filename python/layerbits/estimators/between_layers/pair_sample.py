@@ -10,12 +10,9 @@ from torch import Tensor
 
 from layerbits.estimators.between_layers.chain import LayerPair, rows_of
 from layerbits.estimators.log_densities import Queries
-from layerbits.kernels import NormalStream, as_floats, stream
+from layerbits.kernels import NormalStream, RandomStream, as_floats, derived_seed
 from layerbits.mixtures import fit_subspace
 from layerbits.networks import Passes, record
-
-# Streams of random numbers under the seed of an estimate; `chain` has stream 0, `estimate` stream 6.
-_POOL_STREAM, _FIRST_STREAM, _EMITTED_STREAM, _GIVEN_STREAM, _QUERY_STREAM = range(1, 6)
 
 # Rows of a pass given values of the first layer, unless the inputs alone are more.
 _ROWS = 4096
@@ -46,13 +43,13 @@ def sample_pair(pair: LayerPair, draws: int, values: int, seed: int) -> PairSamp
     Each value of T_k gets as many passes as the pool has draws, or one pass between neighbours. The first of these
     passes makes the query.
     """
-    pool = pair.signals(pair.inputs, Passes((pair.second,), range(draws), _seed(seed, _POOL_STREAM)))
+    pool = pair.signals(pair.inputs, Passes((pair.second,), range(draws), derived_seed(seed, RandomStream.POOL_SEED)))
     emitted = _first_values(pair, values, seed)
     passes_given = 1 if pair.are_neighbours else draws
     blocks: list[Tensor] = []
     for block in torch.split(emitted, max(1, _ROWS // pair.n_inputs), dim=1):
         repeated = rows_of(pair.inputs, np.arange(pair.n_inputs).repeat(block.shape[1]))
-        block_seed = _seed(seed, _GIVEN_STREAM, len(blocks))
+        block_seed = derived_seed(seed, RandomStream.CONDITIONAL_SEED, len(blocks))
         emission = {pair.first: block.flatten(0, 1)}
         signals = pair.signals(repeated, Passes((pair.second,), range(passes_given), block_seed, emitted=emission))
         blocks.append(signals.view(pair.n_inputs, block.shape[1], passes_given, -1))
@@ -61,17 +58,13 @@ def sample_pair(pair: LayerPair, draws: int, values: int, seed: int) -> PairSamp
     subspace = fit_subspace(torch.cat([pool.flatten(0, 1), conditional.flatten(0, 2)]), pair.noise.sigma)
     pool, conditional = (subspace.coordinates(signals)[0] for signals in (pool, conditional))
     bases = conditional[:, :, 0].contiguous()
-    queries = Queries.around(bases, pair.noise.sigma, NormalStream(seed, _QUERY_STREAM).like(bases))
+    queries = Queries.around(bases, pair.noise.sigma, NormalStream(seed, RandomStream.PAIR_QUERIES).like(bases))
     return PairSample(queries, pool, conditional[:, :, 1:])
 
 
 def _first_values(pair: LayerPair, values: int, seed: int) -> Tensor:
     """Return values (n, values, d) of the first layer with its noise."""
-    passes = Passes((pair.first,), range(values), _seed(seed, _FIRST_STREAM))
+    passes = Passes((pair.first,), range(values), derived_seed(seed, RandomStream.FIRST_LAYER_SEED))
     signals = as_floats(f"signals of layer {pair.first!r}", record(pair.noisy, pair.inputs, passes)[pair.first])
-    normal = NormalStream(seed, _EMITTED_STREAM).like(signals)
+    normal = NormalStream(seed, RandomStream.FIRST_LAYER_NOISE).like(signals)
     return pair.noisy.noise[pair.first].add(signals.flatten(0, 1), normal.flatten(0, 1)).view_as(signals)
-
-
-def _seed(seed: int, *key: int) -> int:
-    return int(stream(seed, *key).integers(2**62))

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
 from layerbits.experiments.cnn.settings import CnnConfig, Variant
-from layerbits.kernels import uniform_like
+from layerbits.kernels import RandomStream, uniform_like
 from layerbits.networks import noisify
 
 _CLASSES = 10
@@ -43,7 +43,7 @@ class Dropout(nn.Module):
         """Drop units in training mode; return the signal unchanged in evaluation mode."""
         if not self.training:
             return signal
-        keep = uniform_like(signal, self.seed, self.layer, int(self.passes)) >= self.probability
+        keep = uniform_like(signal, self.seed, RandomStream.DROPOUT, self.layer, int(self.passes)) >= self.probability
         self.passes += 1
         return signal * keep.to(signal) / (1 - self.probability)
 

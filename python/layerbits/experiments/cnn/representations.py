@@ -33,7 +33,7 @@ from layerbits.experiments.cnn.training import training_folder
 from layerbits.experiments.framework.run_folder import RunFolder
 from layerbits.experiments.framework.tables import read_table, write_table
 from layerbits.geometry import binned_entropy, class_separation, pairwise_distance_histogram
-from layerbits.kernels import NormalStream
+from layerbits.kernels import NormalStream, RandomStream
 from layerbits.networks import NoisyModule, layer_activations, propagate
 from layerbits.training import load_checkpoint, single_threaded
 
@@ -188,7 +188,9 @@ def _similarities(
         reference = layer_activations(deterministic, batch, layers=config.layers)
         points_by_noise = {"off": layer_activations(model, batch, layers=config.layers)}
         if isinstance(model, NoisyModule):
-            points_by_noise["on"] = _noisy_pass(model, batch, NormalStream(checkpoint.seed, number))
+            points_by_noise["on"] = _noisy_pass(
+                model, batch, NormalStream(checkpoint.seed, RandomStream.SIMILARITY_NOISE, number)
+            )
         for (noise, points), layer in itertools.product(points_by_noise.items(), config.layers):
             cosines.setdefault((layer, noise), []).append(cosine_similarity(points[layer], reference[layer]))
     for (layer, noise), batches in cosines.items():

@@ -31,7 +31,7 @@ from layerbits.experiments.framework.configuration import (
 from layerbits.experiments.framework.experiment import Experiment
 from layerbits.experiments.framework.run_folder import RunFolder, save_figure
 from layerbits.experiments.framework.tables import fill_table, read_table
-from layerbits.kernels import standard_normal, stream
+from layerbits.kernels import RandomStream, standard_normal, stream
 from layerbits.mixtures import mixture_information, mixture_log_density, noise_entropy
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ def _measure_error(config: Config, cell: _Cell) -> Error:
     number, estimator, sigma, dim, draws = cell
     centers = cube.corners(dim)
     estimates = [
-        ESTIMATORS[estimator](centers, sigma, draws, stream(config.seed, number, repeat))
+        ESTIMATORS[estimator](centers, sigma, draws, stream(config.seed, RandomStream.INTEGRATION, number, repeat))
         for repeat in range(config.repeats)
     ]
     squares = (np.array(estimates) - cube.information(dim, 0.5, sigma)) ** 2

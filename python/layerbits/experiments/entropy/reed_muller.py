@@ -35,7 +35,7 @@ from layerbits.experiments.framework.configuration import (
 from layerbits.experiments.framework.experiment import Experiment
 from layerbits.experiments.framework.run_folder import RunFolder, save_figure
 from layerbits.experiments.framework.tables import fill_table, read_table
-from layerbits.kernels import stream
+from layerbits.kernels import RandomStream, stream
 from layerbits.mixtures import mixture_information
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ class ReedMuller(Experiment[Config]):
 
 def sample(config: Config, order: int, variables: int, samples: int) -> tuple[Doubles, Doubles]:
     """Sample codewords; return the distinct ones, shape (k, 2^m), and how often each occurs, shape (k,)."""
-    random = stream(config.seed, order, variables)
+    random = stream(config.seed, RandomStream.CODEWORDS, order, variables)
     messages = random.integers(0, 2, (samples, reed_muller_dimension(order, variables)), dtype=np.uint8)
     distinct, counts = np.unique(messages, axis=0, return_counts=True)
     return reed_muller_signals(distinct, reed_muller_matrix(order, variables)), counts.astype(np.float64)

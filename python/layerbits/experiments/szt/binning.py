@@ -43,11 +43,10 @@ from layerbits.experiments.szt.network import noisy_network, plain_network
 from layerbits.experiments.szt.scatter import save_scatter
 from layerbits.experiments.szt.training import final_accuracy, train_network
 from layerbits.geometry import binned_entropy, quantile_edges, szt_edges
-from layerbits.kernels import NormalStream
+from layerbits.kernels import NormalStream, RandomStream
 from layerbits.networks import NoisyModule, layer_activations, propagate
 from layerbits.training import load_checkpoint
 
-_NOISE_STREAM = 1  # first number of the key of the noise stream, before the number of the layer
 # Seconds of the entropies of one epoch in both networks, and of the figures, on Zen 5.
 _BINNING_SECONDS = 0.14
 _FIGURE_SECONDS = 3.0
@@ -132,7 +131,7 @@ def _points(config: BinningSettings, model: nn.Module) -> Iterator[tuple[tuple[s
         return
     for number, (layer, signals) in enumerate(propagate(model, inputs, draws=1, seed=config.seed).items()):
         signal = signals[:, 0]
-        noise = NormalStream(config.seed, _NOISE_STREAM, number).like(signal)
+        noise = NormalStream(config.seed, RandomStream.BINNED_NOISE, number).like(signal)
         yield (layer, OF_S), signal.numpy(force=True)
         yield (layer, OF_T), model.noise[layer].add(signal, noise).numpy(force=True)
 

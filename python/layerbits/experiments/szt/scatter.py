@@ -9,13 +9,11 @@ import numpy.typing as npt
 
 from layerbits._base import read_csv, write_csv
 from layerbits.experiments.szt.settings import SztSettings
-from layerbits.kernels import NormalStream
+from layerbits.kernels import NormalStream, RandomStream
 from layerbits.networks import NoisyModule, propagate
 from layerbits.training import load_checkpoint
 
 SCATTER_COLUMNS = ("epoch", "label", "t1", "t2", "t3")
-
-_SCATTER_STREAM = (0,)  # differs from the keys of the estimator, which have three numbers
 
 
 def save_scatter(settings: SztSettings, noisy: NoisyModule, path: Path) -> None:
@@ -26,7 +24,7 @@ def save_scatter(settings: SztSettings, noisy: NoisyModule, path: Path) -> None:
     for epoch in settings.shown_epochs:
         load_checkpoint(path, epoch, noisy)
         signals = propagate(noisy, data.inputs, draws=1, seed=settings.seed, layers=last_layer)[last_layer][:, 0]
-        noise = NormalStream(settings.seed, *_SCATTER_STREAM).like(signals)
+        noise = NormalStream(settings.seed, RandomStream.SCATTER_NOISE).like(signals)
         points = noisy.noise[last_layer].add(signals, noise)
         rows += [(epoch, *row) for row in zip(data.labels.tolist(), *points.T.tolist(), strict=True)]
     write_csv(path / "scatter.csv", SCATTER_COLUMNS, rows)

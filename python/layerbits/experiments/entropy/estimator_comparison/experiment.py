@@ -34,7 +34,7 @@ from layerbits.experiments.entropy.estimator_comparison.settings import Config, 
 from layerbits.experiments.framework.experiment import Experiment
 from layerbits.experiments.framework.run_folder import RunFolder
 from layerbits.experiments.framework.tables import fill_table, write_table
-from layerbits.kernels import stream
+from layerbits.kernels import RandomStream, derived_seed
 
 # Seconds on two cores of Zen 5.
 _CALL_SECONDS = 0.01  # per estimate
@@ -99,7 +99,7 @@ def _estimate(config: Config, cell: _Cell) -> EstimateRow:
     estimator, sigma, dim, samples, repeat = cell
     settings = EstimatorSettings(config.tolerance, config.neighbours, config.folds, config.bin_size)
     noisy_sample = NoisySample(*sample(config, dim, samples, repeat), sigma)
-    seed = int(stream(config.seed, dim, samples, repeat, 0).integers(2**31))
+    seed = derived_seed(config.seed, RandomStream.ESTIMATOR_SEED, dim, samples, repeat)
     estimate = estimate_entropy(estimator, noisy_sample, settings, seed=seed)
     return EstimateRow(*cell, *estimate, truth=dim * coordinate_entropy(sigma, config.spread))
 

@@ -15,12 +15,12 @@ from scipy.stats import skewnorm
 
 from layerbits._base import Doubles
 from layerbits.experiments.entropy.estimator_comparison.settings import Config
-from layerbits.kernels import standard_normal, stream
+from layerbits.kernels import RandomStream, standard_normal, stream
 
 
 def sample(config: Config, dim: int, samples: int, repeat: int) -> tuple[Doubles, Doubles]:
     """Sample signals and standard normal noise, both (samples, dim); the same for every estimator and sigma."""
-    random = stream(config.seed, dim, samples, repeat)
+    random = stream(config.seed, RandomStream.CORNER_SAMPLES, dim, samples, repeat)
     depth = config.spread * np.abs(random.standard_normal((samples, dim)))
     corners = np.where(random.random((samples, dim)) < 0.5, 1.0, -1.0)
     return corners * (1 - depth), standard_normal((samples, dim), random, torch.float64).numpy()

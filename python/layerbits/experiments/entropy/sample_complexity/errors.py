@@ -11,7 +11,7 @@ import torch
 from layerbits._base import Doubles, Integers
 from layerbits.experiments.entropy import cube
 from layerbits.experiments.entropy.sample_complexity.settings import Config
-from layerbits.kernels import standard_normal, stream
+from layerbits.kernels import RandomStream, standard_normal, stream
 from layerbits.mixtures import mixture_log_density
 
 
@@ -41,7 +41,7 @@ def measure_risk(config: Config, cell: Cell) -> Risk:
     """Compute the errors of the plug-in on repeated samples, and their means."""
     errors = []
     for repeat in range(config.repeats):
-        random = stream(config.seed, cell.number, repeat)
+        random = stream(config.seed, RandomStream.RISK_SAMPLES, cell.number, repeat)
         counts = sample(cell.dim, cell.probability, cell.samples, random)
         errors.append(plug_in_error(counts, cell.probability, cell.sigma, config.draws, random))
     sizes = np.abs(errors)

@@ -16,14 +16,13 @@ from layerbits._base import Doubles
 from layerbits.data import SpiralData, spiral_dataset
 from layerbits.experiments.entropy.spiral.settings import CLASSES, WIDTHS, Config
 from layerbits.experiments.framework.tables import write_table
-from layerbits.kernels import standard_normal, stream
+from layerbits.kernels import RandomStream, standard_normal, stream
 from layerbits.networks import NoisyModule, noisify, propagate
 from layerbits.training import Batches, Checkpoints, TrainingCurves, TrainingSession, log_spaced, train
 
 GRID_EDGE = 1.15  # half width of the map of decisions; the data are in the unit disc
 
 # First numbers of the keys of random streams.
-_TRAIN, _TEST, _LAYER = range(3)
 
 
 class LabelledPoint(NamedTuple):
@@ -61,8 +60,8 @@ def train_network(config: Config, path: Path) -> None:
     """Train the network; write training.csv, spiral.csv and the checkpoint of the last epoch to the folder `path`."""
     noisy = build_network(config)
     splits: dict[str, SpiralData] = {
-        name: spiral_dataset(config.points, stream(config.seed, key), classes=CLASSES)
-        for name, key in {"train": _TRAIN, "test": _TEST}.items()
+        name: spiral_dataset(config.points, stream(config.seed, RandomStream.SPIRAL_SPLIT, key), classes=CLASSES)
+        for key, name in enumerate(("train", "test"))
     }
     inputs, labels = splits["train"]
     points = (LabelledPoint(*point) for point in zip(*inputs.T.tolist(), labels.tolist(), strict=True))
@@ -78,7 +77,7 @@ def train_network(config: Config, path: Path) -> None:
 
 def sample_layer(config: Config, noisy: NoisyModule, samples: int, repeat: int) -> tuple[Doubles, Doubles]:
     """Sample inputs; return signals of the last hidden layer and standard normal noise for it, both (samples, d)."""
-    random = stream(config.seed, _LAYER, samples, repeat)
+    random = stream(config.seed, RandomStream.SPIRAL_SAMPLES, samples, repeat)
     inputs, layer = spiral_dataset(samples, random, classes=CLASSES).inputs, noisy.layer_names[-1]
     seed = int(random.integers(2**31))
     signals = propagate(noisy, inputs, draws=1, seed=seed, layers=layer)[layer][:, 0].double().numpy()
@@ -92,7 +91,7 @@ def decisions(config: Config, noisy: NoisyModule) -> list[Decision]:
     layer, logits = noisy.layer_names[-1], noisy.model.get_submodule(str(2 * len(WIDTHS)))
     inputs = torch.from_numpy(points).float()
     signals = propagate(noisy, inputs, draws=config.passes, seed=config.seed, layers=layer)[layer]
-    noise = standard_normal(signals.shape, stream(config.seed, _LAYER), signals.dtype)
+    noise = standard_normal(signals.shape, stream(config.seed, RandomStream.SPIRAL_DECISIONS), signals.dtype)
     with torch.no_grad():
         classes = logits(signals + config.sigma * noise).argmax(-1)
     shares = torch.nn.functional.one_hot(classes, CLASSES).double().mean(1)

@@ -7,13 +7,13 @@ import pytest
 from scipy.special import logsumexp
 
 from layerbits.baselines import kde_entropy
-from layerbits.kernels import stream
+from layerbits.kernels import RandomStream, stream
 from tests.support.random_arrays import normal_array
 
 
 def test_value_is_the_smallest_cross_entropy_over_all_pairs():
     rows, folds = normal_array(30, 2), 3
-    fold = stream(0, 30).permutation(30) % folds
+    fold = stream(0, RandomStream.FOLDS, 30).permutation(30) % folds
     squares = ((rows[:, None] - rows[None]) ** 2).sum(-1)
     entropies = []
     for factor in 2.0 ** np.arange(-8, 2.25, 0.5):

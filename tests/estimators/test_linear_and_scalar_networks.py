@@ -82,9 +82,9 @@ def scalar_bias(draws):
 
 @functools.cache
 def scalar_rows(draws):
-    """Return the rows of I(X;T_2) of 8 seeds."""
+    """Return the rows of I(X;T_2) of 16 seeds."""
     options = {"draws": draws, "queries": max(2, min(draws // 2, 24)), "layers": "3"}
-    tables = [layer_information(SCALAR.noisy(), SCALAR.inputs(100), seed=seed, **options) for seed in range(8)]
+    tables = [layer_information(SCALAR.noisy(), SCALAR.inputs(100), seed=seed, **options) for seed in range(16)]
     return [table["3", "I(X;T)"] for table in tables]
 
 

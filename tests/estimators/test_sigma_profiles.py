@@ -67,10 +67,15 @@ def test_information_about_inputs_and_classes_is_that_of_plain_monte_carlo(d):
 
 @narrow_and_wide
 def test_information_about_the_input_is_the_sum_of_its_parts(d):
-    profile = sigma_profile(normal_tensor(150, d), 10 * SIGMAS, labels=torch.arange(150) % 4)
+    profile = sigma_profile(normal_tensor(150, d), 3 * SIGMAS, labels=torch.arange(150) % 4)
     quantities = ("I(X;T)", "I(T;Y)", "I(X;T|Y)")
-    for about_input, about_class, given_class in zip(*(rows_of(profile, name) for name in quantities), strict=True):
-        assert about_input.value == pytest.approx(about_class.value + given_class.value, abs=1e-12)
+    compared = 0
+    for rows in zip(*(rows_of(profile, name) for name in quantities), strict=True):
+        if all(row.lower < row.value < row.upper for row in rows):  # no mean was moved into its interval
+            about_input, about_class, given_class = (row.value for row in rows)
+            assert about_input == pytest.approx(about_class + given_class, abs=1e-12)
+            compared += 1
+    assert compared >= len(SIGMAS) / 4
 
 
 def test_single_input_has_no_information():

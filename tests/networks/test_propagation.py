@@ -6,7 +6,7 @@ import torch
 from scipy import stats
 from torch import Tensor, nn
 
-from layerbits.kernels import standard_normal, stream
+from layerbits.kernels import RandomStream, standard_normal, stream
 from layerbits.networks import noisify, propagate
 from tests.support.networks import noisy_identities, tanh_mlp
 
@@ -73,7 +73,7 @@ def test_first_signal_is_the_activation_without_noise_in_every_draw():
 def test_later_signal_is_the_activation_of_the_noisy_layer_before():
     model, x = mlp(), INPUTS
     with torch.no_grad():
-        noise = standard_normal((6, 3), stream(9, 0, 1, 0), torch.float32)
+        noise = standard_normal((6, 3), stream(9, RandomStream.PASS_NOISE, 0, 1), torch.float32)
         expected = model[2:4](torch.add(model[:2](x), noise, alpha=SIGMA))
     assert torch.equal(propagate(noisify(model, sigma=SIGMA), x, draws=2, seed=9)["3"][:, 1], expected)
 

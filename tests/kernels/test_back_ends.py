@@ -2,11 +2,12 @@
 
 import importlib
 import os
+from types import SimpleNamespace
 
 import pytest
 
 from layerbits import BackendError
-from layerbits.kernels import Backend, backends
+from layerbits.kernels import Backend, back_ends, backends, cuda_devices
 from layerbits.kernels.back_ends import cpu
 
 
@@ -28,6 +29,12 @@ def test_device_of_the_cpu_is_at_most_the_cores_of_this_process():
 @pytest.mark.parametrize("backend", backends(), ids=lambda backend: backend.name)
 def test_reason_is_empty_if_and_only_if_a_back_end_is_usable(backend):
     assert bool(backend.reason) != backend.usable
+
+
+def test_cuda_devices_are_those_of_the_native_module(monkeypatch):
+    devices = [("first", ""), ("second", "no driver")]
+    monkeypatch.setattr(back_ends, "cuda", lambda: SimpleNamespace(devices=lambda: devices))
+    assert cuda_devices() == devices
 
 
 def test_usable_back_end_prints_devices_and_level():

@@ -65,7 +65,7 @@ def cuda() -> ModuleType:
 
 
 def cuda_devices() -> list[tuple[str, str]]:
-    """Return for each CUDA device its name and why it is not usable, or an empty string.
+    """Return the name of each CUDA device, and why it is not usable (empty if it is).
 
     Raises
     ------
@@ -74,12 +74,17 @@ def cuda_devices() -> list[tuple[str, str]]:
     RuntimeError
         There is no driver or no device.
     """
-    devices: list[tuple[str, str]] = cuda_devices()
+    devices: list[tuple[str, str]] = cuda().devices()
     return devices
 
 
 def backends() -> tuple[Backend, ...]:
     """Return for each back end whether it is built and usable on this machine, and if not, why.
+
+    Returns
+    -------
+    tuple of Backend
+        The CPU, then CUDA.
 
     Raises
     ------

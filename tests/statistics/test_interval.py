@@ -14,11 +14,6 @@ def test_clipping_moves_both_ends():
     assert Interval(-2.0, -1.0).clipped(0.0, 3.0) == Interval(0.0, 0.0)
 
 
-def test_ends_of_an_empty_intersection_cross():
-    assert Interval(0.0, 2.0).intersection(Interval(1.0, 3.0)) == Interval(1.0, 2.0)
-    assert Interval(0.0, 1.0).intersection(Interval(2.0, 3.0)) == Interval(2.0, 1.0)
-
-
 def test_values_are_found_by_condition():
     values = ByCondition(given_input=1, given_class=2, marginal=3)
     assert [values[condition] for condition in (Condition.INPUT, Condition.CLASS, Condition.NONE)] == [1, 2, 3]

@@ -20,8 +20,8 @@ def test_values_are_found_by_condition():
     assert values.map(lambda value: 10 * value) == ByCondition(10, 20, 30)
 
 
-def test_information_about_the_input_is_that_about_the_class_and_the_rest():
-    """The difference of surprisals of I(X;T) is the sum of those of I(T;Y) and I(X;T|Y)."""
+def test_information_about_the_input_is_the_sum_of_its_parts():
+    """The difference of surprisals of I(X;T) is the sum of the differences of I(T;Y) and I(X;T|Y)."""
     surprisals = ByCondition(given_input=0.25, given_class=1.0, marginal=4.0)
     terms = {x.name: surprisals[x.minuend] - surprisals[x.subtrahend] for x in QUANTITIES if x.subtrahend is not None}
     assert terms == {"I(X;T)": 3.75, "I(T;Y)": 3.0, "I(X;T|Y)": 0.75}

@@ -47,19 +47,19 @@ def test_unusable_back_end_prints_why():
 
 
 @pytest.fixture
-def _failing_imports(monkeypatch):
+def _missing_modules(monkeypatch):
     def missing(name):
         raise ImportError(f"No module named {name!r}")
 
     monkeypatch.setattr(importlib, "import_module", missing)
 
 
-@pytest.mark.usefixtures("_failing_imports")
+@pytest.mark.usefixtures("_missing_modules")
 def test_error_of_a_missing_native_module_says_how_to_install_it():
     with pytest.raises(BackendError, match=r"layerbits\.kernels\._cpu cannot be loaded .*pip install"):
         cpu()
 
 
-@pytest.mark.usefixtures("_failing_imports")
+@pytest.mark.usefixtures("_missing_modules")
 def test_missing_native_module_is_listed_as_not_usable():
     assert (backends()[0].built, backends()[0].usable) == (False, False)

@@ -1,4 +1,4 @@
-"""Ragged groups: a row depends on the centers of its own group alone, and has the bits of a separate call."""
+"""Groups of different sizes: a row depends on the centers of its own group alone, with the bits of a separate call."""
 
 import numpy as np
 import pytest

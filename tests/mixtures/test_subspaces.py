@@ -70,7 +70,7 @@ def test_equal_centers_keep_one_coordinate_of_zero(n, d):
 
 @pytest.mark.parametrize(("power", "dimension"), [(1.5, 1), (2.5, 2)])
 def test_a_direction_of_negligible_cost_is_left_out(power, dimension):
-    """A direction with mean square r^2 has at most r^2 / (2 sigma^2) nats, negligible if r^2 <= 2 sigma^2 NEGLIGIBLE."""
+    """A direction of mean square r^2 has at most r^2 / (2 sigma^2) nats, negligible at r^2 <= 2 sigma^2 NEGLIGIBLE."""
     sigma = 0.3
     signs = torch.tensor([[1.0, 1], [1, -1], [-1, 1], [-1, -1]]).double()
     centers = signs * torch.tensor([1.0, sigma * (power * NEGLIGIBLE) ** 0.5])

@@ -1,8 +1,8 @@
 """Random numbers from an explicit seed and the key of a stream; no generator is global.
 
-The generators are counter-based (Philox), so that a block of a stream can be generated alone and in any order: results
-do not depend on how the work is divided. The first number of a key is a member of `RandomStream`, the registry of all
-uses. Only the noise of training, initial weights, and the order of batches and splits come from other generators
+The generators are counter-based (Philox): streams can be generated in any order, so results do not depend on how the
+work is divided. The first number of a key is a member of `RandomStream`, the registry of all uses. Only the noise of
+training, initial weights, the order of batches, and the split into training and test data come from other generators
 (torch's, and NumPy's PCG64), by seed and epoch.
 """
 

@@ -58,7 +58,7 @@ def log_sums(
 ) -> Doubles:
     """Return ``operation(points, *components)``, shape (m,), on the host, computed by `devices`.
 
-    Without devices, the device of the points, or the CPU, computes it.
+    Without devices, the device of the points computes it, which may be the CPU.
     """
     arguments = tuple(components)
     if points.device.type != "cuda":

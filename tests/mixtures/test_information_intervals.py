@@ -87,7 +87,7 @@ def test_interval_stays_within_its_limits(sigma):
         assert 0 <= estimate.lower <= estimate.value <= estimate.upper <= math.log(2)
 
 
-def test_few_centers_are_certified_by_their_distances():
+def test_pairwise_bounds_narrow_the_interval_of_few_centers():
     """Without the distances the interval would be wider by 0.9 log(20) log(40) / 400, some hundredths of a nat."""
     estimate = mixture_information(1e4 * normal_array(20, 2), 1.0, tolerance=None, max_draws=1024)
     assert math.log(20) - 1e-9 <= estimate.lower <= estimate.upper <= math.log(20)

@@ -31,7 +31,7 @@ def test_quadrature_agrees_with_the_published_values_of_two_points(sigma, value)
 
 
 @pytest.mark.parametrize("sigma", [0.3, 0.6, 3])
-def test_information_of_two_points(sigma):
+def test_information_of_two_points_is_the_published_value(sigma):
     estimate = mixture_information(PAIR, sigma, tolerance=0.002)
     assert abs(estimate.value - BPSK[sigma]) <= Z * estimate.standard_error + 5.1e-7
 
@@ -42,7 +42,7 @@ def test_information_of_two_distant_points_is_nearly_log_two():
 
 
 @pytest.mark.parametrize("sigma", [0.1, 1])
-def test_information_of_two_points_of_weights_three_and_one(sigma):
+def test_information_of_weights_three_and_one_is_the_published_value(sigma):
     estimate = mixture_information(PAIR, sigma, weights=np.array([3.0, 1.0]), tolerance=0.002)
     assert abs(estimate.value - THREE_TO_ONE[sigma]) <= Z * estimate.standard_error + 5.1e-7
 
@@ -55,7 +55,7 @@ def test_information_of_a_cube_is_that_of_its_edges(sigma):
 
 
 @pytest.mark.parametrize(("weight", "sigma"), [(0.05, 0.05), (0.2, 0.2), (0.5, 0.005), (1, 0.1), (2, 0.5), (5, 0.01)])
-def test_information_of_a_single_neuron(weight, sigma):
+def test_information_of_a_single_neuron_is_the_published_value(weight, sigma):
     centers = np.tanh(weight * np.array([[-3.0], [-1], [1], [3]]) - 2 * weight)
     estimate = mixture_information(centers, sigma, tolerance=0.004)
     value = NEURON[weight][NEURON_SIGMAS.index(sigma)]

@@ -78,12 +78,12 @@ def test_single_threaded_torch_does_not_change_the_threads_of_kernels():
         torch.set_num_threads(torch_threads)
 
 
-def test_default_is_the_setting_of_torch(monkeypatch):
+def test_default_number_of_threads_is_the_setting_of_torch(monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     assert default_threads() == 1
 
 
-def test_default_never_exceeds_the_cores(monkeypatch):
+def test_default_number_of_threads_never_exceeds_the_cores(monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 10_000)
     assert default_threads() == _cpu.usable_cores()
 

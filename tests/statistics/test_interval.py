@@ -3,7 +3,7 @@
 from layerbits.statistics import QUANTITIES, ByCondition, Condition, Interval
 
 
-def test_half_width_and_shift():
+def test_shift_moves_both_ends_and_half_width_is_half_their_distance():
     assert Interval(1.0, 4.0).half_width == 1.5
     assert Interval(1.0, 4.0).shifted(2.0) == Interval(3.0, 6.0)
 

@@ -28,7 +28,7 @@ def test_margin_of_a_single_value_is_infinite():
     assert JackknifeMean.of_terms(np.ones((1, 1))).margin(0.025) == math.inf
 
 
-def test_margin_of_one_input_is_students():
+def test_margin_of_one_input_is_that_of_student():
     terms = normal_array(1, 12)
     margin = JackknifeMean.of_terms(terms).margin(0.025)
     assert margin == pytest.approx(stats.t.ppf(0.975, 11) * stats.sem(terms[0]))

@@ -12,7 +12,7 @@ _DEVICE_TYPES = ("cpu", "cuda")
 
 
 def as_tensor(name: str, array: object) -> Tensor:
-    """Return a tensor that shares memory with `array` where torch and the core allow it.
+    """Return a tensor that shares memory with `array` if torch and the core allow it.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
 """The operations that every back end offers on tensors, as a protocol, and the dataclasses of their arguments.
 
-The names are those of csrc/api/operations.h, which holds the contracts of values. The native modules check types,
-dtypes, devices and shapes, and raise TypeError or ValueError with the name of the argument. Tensors here require no
-gradient. Outputs are tensors that the operation fills.
+The names are those of csrc/api/operations.h, which documents the values. The native modules check types, dtypes,
+devices and shapes, and raise TypeError or ValueError with the name of the argument. Tensors here require no gradient.
+Outputs are tensors that the operation fills.
 """
 
 from __future__ import annotations

@@ -138,10 +138,10 @@ def distance_histogram(
     -------
     Tensor of shape (bins + 2, 2), int64
         Column 0 counts the pairs of different labels, column 1 the pairs of equal labels. The first row counts the
-        pairs below all edges, the last row the pairs above. The bin is that of the distance rounded to the dtype of the
-        points. With eps of that dtype, |error| <= (11 + d/1024) eps distance for distances that exceed 1e-17 (float64:
-        1e-150) times the largest coordinate; under "cosine" |error| <= (40 + d/60) eps c + 2 eps sqrt(c) + eps^2 at a
-        distance of c.
+        pairs below all edges, the last row the pairs above. Distances are rounded to the dtype of the points before
+        they are compared with the edges. With eps of that dtype, |error| <= (11 + d/1024) eps distance for distances
+        that exceed 1e-17 (float64: 1e-150) times the largest coordinate; under "cosine"
+        |error| <= (40 + d/60) eps c + 2 eps sqrt(c) + eps^2 at a distance of c.
 
     Raises
     ------

@@ -138,8 +138,8 @@ def uniform_like(tensor: Tensor, seed: int, *key: int) -> Tensor:
 def empty_for_draws(shape: Sequence[int], like: Tensor) -> Tensor:
     """Return an empty tensor for normal values that are later converted to the dtype and device of `like`.
 
-    Its dtype is float64 if that of `like` is, and float32 otherwise; its device is that of `like` if that is a CUDA
-    device, and the CPU otherwise.
+    The dtype is float64 if `like` is float64, and float32 otherwise; the device is that of `like` if it is a CUDA
+    tensor, and the CPU otherwise.
     """
     dtype = torch.float64 if like.dtype == torch.float64 else torch.float32
     return torch.empty(shape, dtype=dtype, device=like.device if like.is_cuda else "cpu")

@@ -1,4 +1,4 @@
-"""The epochs at which something is measured."""
+"""Choice and check of the epochs at which a network is measured."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def log_spaced(first: int, last: int, count: int) -> tuple[int, ...]:
 
 
 def nearest_epochs(epochs: Sequence[int], wanted: Sequence[int]) -> tuple[int, ...]:
-    """Return the `epochs` that are nearest to the wanted ones on a logarithmic axis, ascending, without repeats."""
+    """Return, for each wanted epoch, the nearest of `epochs` on a logarithmic axis; ascending, without repeats."""
     distance = np.abs(np.log(np.divide.outer(epochs, wanted)))
     return tuple(np.unique(np.take(epochs, distance.argmin(axis=0))).tolist())
 
@@ -56,7 +56,7 @@ def checked_epochs(at: object) -> tuple[int, ...]:
     Raises
     ------
     TypeError, ValueError
-        `at` is no iterable of whole numbers from 0 on, or is empty.
+        `at` is not an iterable of integers of at least 0, or is empty.
     """
     if isinstance(at, str) or not isinstance(at, Iterable):
         raise TypeError(f"at: got {type(at).__name__}, wanted epochs, for instance log_spaced(1, 1000, 20)")

@@ -29,15 +29,15 @@ _Color = tuple[float, float, float, float]
 
 @dataclasses.dataclass(frozen=True)
 class TrainingFigure:
-    """Plots a training from the tables in a folder, which may be incomplete.
+    """The figure of a training, from the tables in a folder, which may be incomplete.
 
-    The upper panels show, at some epochs, the values that the neurons give to the inputs, with the density of T. The
+    The upper panels show, at some epochs, the activations of the neurons for all inputs, and the density of T. The
     lower panels show information, loss and parameters over the epochs.
 
     Attributes
     ----------
     settings, task
-        Of the experiment.
+        Settings and task of the experiment.
     path : pathlib.Path
         The folder.
     marks : mapping of float to str
@@ -84,7 +84,7 @@ class TrainingFigure:
         return figure
 
     def _plot_values(self, panels: Sequence[Axes], neurons: Sequence[Neuron]) -> None:
-        """Plot the value of each layer for each input, and the density of T, in the colors of the classes."""
+        """Plot the activation of each layer for each input, and the density of T, in the colours of the classes."""
         sigma = self.settings.sigma
         noisy = self.task.network([(neuron.weight, neuron.bias) for neuron in neurons], sigma)
         inputs, targets, labels = self.task.data()
@@ -139,7 +139,7 @@ def _plot_parameters(axes: Axes, neurons: Sequence[Neuron]) -> None:
 
 
 def _colors(layers: Sequence[str]) -> list[_Color]:
-    return plots.sequence_colors(len(layers) + 1)[1:]  # without the lightest
+    return plots.sequence_colors(len(layers) + 1)[1:]  # without the lightest colour
 
 
 def _scale(noisy: NoisyModule, layer: str) -> float:

@@ -24,12 +24,12 @@ class LayerProblem:
 
 
 def szt_layer(n: int, m: int, *, layer: int, seed: int = 0) -> LogSumProblem:
-    """Return the problem of `m` queries at a layer, counted from 0, of a network with random weights and `n` inputs.
+    """Return the problem of `m` queries at a layer, counted from 1, of a network with random weights and `n` inputs.
 
     Few pairs contribute to the result, and rounding errors of distances are large in units of sigma.
     """
     noisy, inputs = noisy_szt_network(n, sigma=PAPER_SIGMA, seed=seed)
-    centers = propagate(noisy, inputs, draws=1, seed=seed)[noisy.layer_names[layer]][:, 0]
+    centers = propagate(noisy, inputs, draws=1, seed=seed)[noisy.layer_names[layer - 1]][:, 0]
     generator = torch.Generator().manual_seed(seed)
     name = f"SZT layer, d = {centers.shape[1]}"
     return LogSumProblem(name, sample_queries(centers, m, PAPER_SIGMA, generator), centers, PAPER_SIGMA)

@@ -22,7 +22,7 @@ class Plan:
         Problems of the dense kernels: dimensions, numbers of centers and of points. `wide` has pairs of a large
         dimension and its number of points.
     szt_layers : tuple of int
-        Layers, counted from 0, of the SZT network with random weights.
+        Layers, counted from 1, of the SZT network with random weights.
     packages : tuple of str
         Packages of the extra `bench` to compare with.
     groups : int
@@ -41,7 +41,7 @@ class Plan:
     rounds: Rounds
     dims: tuple[int, ...] = (2, 5, 10, 16, 32, 128)
     wide: tuple[tuple[int, int], ...] = ((784, 1024), (4096, 256))
-    szt_layers: tuple[int, ...] = (2, 0)
+    szt_layers: tuple[int, ...] = (3, 1)
     packages: tuple[str, ...] = PACKAGES
     centers: int = 4096
     points: int = 20_000

@@ -28,7 +28,7 @@ def digits_dataset(*, test_fraction: float = 0.5, seed: int = 0) -> tuple[Labell
     DataError
         scikit-learn is not installed.
     TypeError, ValueError
-        `test_fraction` or `seed` is out of range, or `seed` is not an integer.
+        `seed` is not an integer, or an argument is out of range.
 
     References
     ----------

@@ -35,12 +35,10 @@ def log_spaced(first: int, last: int, count: int) -> tuple[int, ...]:
     >>> lb.log_spaced(1, 100, 5)
     (1, 3, 10, 32, 100)
     """
-    for name, value in (("first", first), ("last", last), ("count", count)):
-        check_count(name, value, minimum=1)
-    if not 1 <= first <= last < 2**53:
+    for name, value, minimum in (("first", first, 1), ("last", last, 1), ("count", count, 2)):
+        check_count(name, value, minimum=minimum)
+    if not first <= last < 2**53:
         raise ValueError(f"first, last: got {first}, {last}, wanted 1 <= first <= last < 2^53")
-    if count < 2:
-        raise ValueError(f"count: got {count}, wanted at least 2, because both ends are included")
     return tuple(np.unique(np.rint(np.geomspace(first, last, count)).astype(int)).tolist())
 
 

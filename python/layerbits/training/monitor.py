@@ -121,7 +121,9 @@ class Monitor:
 
 def _digest(data: object) -> str:
     """Return a hash of the values of a tensor, an array, or a tuple of them; empty for None."""
+    if data is None:
+        return ""
     digest = hashlib.sha256()
     for part in data if isinstance(data, tuple) else (data,):
         digest.update(np.asarray(part.cpu() if isinstance(part, Tensor) else part).tobytes())
-    return "" if data is None else digest.hexdigest()
+    return digest.hexdigest()

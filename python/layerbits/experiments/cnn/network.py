@@ -38,13 +38,13 @@ class Dropout(nn.Module):
         self.passes: Tensor
         self.register_buffer("passes", torch.zeros((), dtype=torch.int64))
 
-    def forward(self, signal: Tensor) -> Tensor:
-        """Drop units in training mode; return the signal unchanged in evaluation mode."""
+    def forward(self, activations: Tensor) -> Tensor:
+        """Drop units in training mode; return the activations unchanged in evaluation mode."""
         if not self.training:
-            return signal
-        keep = uniform_like(signal, self.seed, RandomStream.DROPOUT, self.layer, int(self.passes)) >= self.probability
+            return activations
+        uniform = uniform_like(activations, self.seed, RandomStream.DROPOUT, self.layer, int(self.passes))
         self.passes += 1
-        return signal * keep.to(signal) / (1 - self.probability)
+        return activations * (uniform >= self.probability).to(activations) / (1 - self.probability)
 
 
 def build_network(config: CnnConfig, variant: Variant, *, seed: int, size: tuple[int, int]) -> nn.Module:

@@ -21,6 +21,7 @@ from layerbits.training import nearest_epochs, read_information, read_training
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.gridspec import GridSpec
 
 _DENSITY_PASSES, _DENSITY_POINTS = 1024, 1000  # passes of every input behind a density, and its points
 
@@ -58,19 +59,7 @@ class TrainingFigure:
         figure = plots.new_figure(width=11, height=7.5 + 1.3 * len(layers))
         height_ratios = (*([0.8] * len(layers)), 2, 1, 1)
         grid = figure.add_gridspec(len(layers) + 3, max(1, len(columns)), height_ratios=height_ratios)
-        first_column: list[Axes] = []
-        for column, epoch in enumerate(columns):
-            panels = [
-                figure.add_subplot(grid[row, column], sharex=first_column[row] if first_column else None)
-                for row in range(len(layers))
-            ]
-            first_column = first_column or panels
-            self._plot_values(panels, [neuron for neuron in neurons if neuron.epoch == epoch])
-            panels[0].set_title(f"epoch {epoch}", fontsize="medium")
-            if epoch == columns[-1]:
-                plots.legend_outside(panels[0])
-        for panel, layer in zip(first_column, layers, strict=True):
-            panel.set_ylabel(layer)
+        self._plot_epochs(figure, grid, neurons, columns)
         information = figure.add_subplot(grid[-3, :])
         losses, parameters = (figure.add_subplot(grid[row, :], sharex=information) for row in (-2, -1))
         self._plot_information(information, neurons)
@@ -82,6 +71,23 @@ class TrainingFigure:
             axes.label_outer()
         information.set_xlim(0.9, 5 * self.settings.epochs)  # the right part has space for the labels of the marks
         return figure
+
+    def _plot_epochs(self, figure: Figure, grid: GridSpec, neurons: Sequence[Neuron], epochs: Sequence[int]) -> None:
+        """Plot activations and the density of T: a row of panels for each layer, a column for each epoch."""
+        layers = list(dict.fromkeys(neuron.layer for neuron in neurons))
+        first_column: list[Axes] = []
+        for column, epoch in enumerate(epochs):
+            panels = [
+                figure.add_subplot(grid[row, column], sharex=first_column[row] if first_column else None)
+                for row in range(len(layers))
+            ]
+            first_column = first_column or panels
+            self._plot_values(panels, [neuron for neuron in neurons if neuron.epoch == epoch])
+            panels[0].set_title(f"epoch {epoch}", fontsize="medium")
+            if epoch == epochs[-1]:
+                plots.legend_outside(panels[0])
+        for panel, layer in zip(first_column, layers, strict=True):
+            panel.set_ylabel(layer)
 
     def _plot_values(self, panels: Sequence[Axes], neurons: Sequence[Neuron]) -> None:
         """Plot the activation of each layer for each input, and the density of T, in the colours of the classes."""

@@ -37,7 +37,7 @@ SETS = 4
 RIVAL_ROUNDS = 5
 CASES = (*((torch.float32, d) for d in (2, 3, 5, 10, 16, 32, 128)), (torch.float64, 3), (torch.float64, 10))
 DRAWS = 32
-CHAIN_STEPS = 2**14  # of `peak`: about a millisecond
+CHAIN_STEPS = 2**14  # dependent steps of `peak`, about a millisecond
 
 # Targets: pairs a second on an H200, seconds of layer_information, and share of the roofline.
 TARGETS = {("float32", 2): 2e12, ("float32", 3): 2e12, ("float32", 10): 1e12, ("float64", 10): 3e11}
@@ -175,7 +175,8 @@ def other_rates(size: int, rounds: int) -> dict[str, float]:
         "pairs/s in a histogram": size * (size - 1) / 2
         / seconds(lambda points, _: distance_histogram(points, edges), problems, rounds),
         "pairs/s of 64 points": 64 * size / seconds(by_layerbits, small, rounds),
-        "pairs/s of 64 centers": 64 * size / seconds(lambda few, many: by_layerbits(many, few), small, rounds),
+        "pairs/s of 64 centers": 64 * size
+        / seconds(lambda centers, points: by_layerbits(points, centers), small, rounds),
         "normal values/s": values.numel() / seconds(partial(fill_standard_normal, values, [1], 0), [()], rounds),
         "seconds of a small call": seconds(by_layerbits, [problem(8, 8, 3, torch.float32, 0)], 10 * rounds),
     }  # fmt: skip

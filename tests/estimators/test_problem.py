@@ -91,8 +91,8 @@ def test_network_with_its_noise_off_is_refused(network):
 @pytest.mark.parametrize(
     ("first", "second", "error", "message"),
     [
-        ("3", "3", ValueError, "second: got '3' as for `first`, wanted a later layer"),
-        ("3", "1", ValueError, "first: got '3', which comes after '1'; swap them"),
+        ("3", "3", ValueError, "second: got '3', as for `first`, wanted a later layer"),
+        ("3", "1", ValueError, "first: got '3', wanted a layer before '1'; swap them"),
         ("1", "2", LayerSelectionError, r"got \['2'\], wanted names among the noisy layers: 1, 3"),
         (0, "1", LayerSelectionError, r"got \[0\], wanted names"),
     ],

@@ -19,7 +19,7 @@ Channel = Callable[[int], tuple[Doubles, float]]
 
 
 class TanhUnit(NamedTuple):
-    """A tanh layer along one line: t -> scale tanh(gain t + bias)."""
+    """A tanh layer whose signals lie on a line: t -> scale tanh(gain t + bias)."""
 
     gain: float
     bias: float = 0.0
@@ -64,7 +64,7 @@ def plane_channel(centers: Doubles, sigma: float) -> Channel:
 
 
 def tanh_chain_channel(inputs: Doubles, units: Sequence[TanhUnit], sigma: float) -> Channel:
-    """Return the channel from inputs (n,) through a chain of units, each followed by noise."""
+    """Return the channel from inputs (n,) through a chain of tanh units, each followed by noise."""
 
     def channel(steps: int) -> tuple[Doubles, float]:
         signals, density = units[0](inputs), None
@@ -116,7 +116,10 @@ def leaky_relu_channel(signals: Doubles, weight: float, bias: float, slope: floa
 
 
 def _propagate(density: Doubles | None, distances: Doubles, sigma: float) -> Doubles:
-    """Add noise to signals with these distances to grid points; `density` weights the signals, None for inputs."""
+    """Return densities of signals plus noise from the distances (signals, points) of signals and grid points.
+
+    `density` (inputs, signals) weights the signals; None if there is a signal for each input.
+    """
     kernel = _normal_density(distances, sigma)
     return kernel if density is None else density @ kernel
 

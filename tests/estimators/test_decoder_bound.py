@@ -1,4 +1,4 @@
-"""The choice of a decoder: by the first half of the queries, evaluated on the second."""
+"""The choice of a decoder by the first half of the queries, and its evaluation at the second half."""
 
 import numpy as np
 import pytest

@@ -66,7 +66,7 @@ def test_information_is_that_of_the_class_plus_that_given_the_class(layer, estim
 
 
 def test_labels_leave_the_other_rows_unchanged():
-    """p(t) is then put together from classes: its logarithm rounds by some eps."""
+    """With labels, p(t) is a sum over classes, whose logarithm is rounded by some eps."""
     plain, labelled = (layer_information(tanh_network(), INPUTS, labels) for labels in (None, LABELS))
     for row in plain:
         assert labelled[row.layer, row.quantity].value == pytest.approx(row.value, abs=1e-12)
@@ -104,7 +104,7 @@ def test_labels_may_be_booleans():
 
 
 def test_paper_estimator_agrees_with_the_pooled_estimator():
-    """Both are entropies of the same mixtures, from other queries: within combined errors."""
+    """Both estimate the same quantity from different queries, so they agree within their combined errors."""
     pooled, paper = (layer_information(tanh_network(), INPUTS, estimator=name) for name in ("pooled", "paper"))
     assert distance(pooled["3", "I(X;T)"], paper["3", "I(X;T)"]) <= Z
 

@@ -44,7 +44,7 @@ class Run:
 
 @pytest.fixture
 def measure(monkeypatch):
-    """Returns a function that measures a layer of the chain and records the rounds."""
+    """Return a function that measures a layer of the chain and records the rounds."""
 
     def measure(layer=SECOND, *, draws=16, queries=4, limited_by=None, max_seconds=60.0, **options):
         run = Run()
@@ -88,7 +88,7 @@ def test_interval_that_is_narrow_enough_ends_the_rounds(measure):
 
 
 def test_rounds_share_the_risk(measure):
-    """Infinitely many rounds spend it all: the sum of 6 / (pi k)^2 is 1."""
+    """Infinitely many rounds use all of it: the sum of 6 / (pi k)^2 is 1."""
     run = measure(tolerance=0.1)
     assert run.risks == pytest.approx([0.025 * 6 / (math.pi * k) ** 2 for k in range(1, len(run.risks) + 1)])
     assert len(run.risks) > 2
@@ -114,7 +114,7 @@ def test_limit_of_draws_is_kept_and_named(measure, max_draws):
 
 @pytest.mark.parametrize(("layer", "draws"), [(SECOND, 16), (FIRST, 1)], ids=["behind noise", "exact"])
 def test_no_round_begins_that_would_end_too_late(measure, monkeypatch, layer, draws):
-    """On a clock by which a round takes a second for each draw and query."""
+    """On the clock of this test, a round takes draws * queries seconds."""
     clock = SimpleNamespace(now=0.0)
     monkeypatch.setattr(layer_measurement, "time", SimpleNamespace(monotonic=lambda: clock.now))
 

@@ -46,7 +46,7 @@ def test_numbers_become_those_of_python():
     ]
 
 
-def test_risk_is_half_of_what_the_confidence_leaves():
+def test_risk_is_half_of_one_minus_the_confidence():
     assert MeasurementSettings(confidence=0.9).risk == pytest.approx(0.05)
 
 

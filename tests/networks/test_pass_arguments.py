@@ -18,7 +18,7 @@ def mlp():
 
 
 class Looping(nn.Module):
-    """Calls its activation as often as the first input says, which torch.fx cannot see."""
+    """Calls its activation function a number of times that the first input sets, which torch.fx cannot trace."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -75,7 +75,7 @@ def test_layer_that_does_not_run_is_refused():
 
 
 @pytest.mark.filterwarnings("ignore:torch.fx cannot trace")
-def test_layer_that_runs_more_often_than_foreseen_is_refused():
+def test_layer_that_runs_more_often_than_the_trace_shows_is_refused():
     with pytest.raises(LayerSelectionError, match="'act' ran more often"):
         propagate(noisify(Looping()), torch.full((3, 4), 2.0))
 

@@ -144,8 +144,8 @@ def test_first_layer_is_exact_with_one_draw():
 
 def test_first_layer_uses_one_draw_however_many_are_wanted():
     tables = [layer_information(tanh_network(), INPUTS, draws=draws, layers="1") for draws in (1, 32)]
-    single, plenty = ([dataclasses.replace(row, seconds=0) for row in table] for table in tables)
-    assert single == plenty
+    one_draw, many_draws = ([dataclasses.replace(row, seconds=0) for row in table] for table in tables)
+    assert one_draw == many_draws
 
 
 def test_entropy_given_the_input_is_that_of_the_noise():
@@ -173,7 +173,7 @@ def test_labels_have_the_information_of_the_mixtures_of_their_classes():
 
 def test_draws_do_not_limit_the_queries():
     """Standard errors fall as the root of the queries: from 8 to 128 by a factor of 4, up to their own error."""
-    eight, plenty = (
+    few_queries, many_queries = (
         layer_information(tanh_network(), INPUTS, layers="1", draws=1, queries=queries).rows[0] for queries in (8, 128)
     )
-    assert 3 < eight.standard_error / plenty.standard_error < 5
+    assert 3 < few_queries.standard_error / many_queries.standard_error < 5

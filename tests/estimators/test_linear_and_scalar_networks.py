@@ -105,8 +105,8 @@ def test_plug_in_of_a_scalar_network_is_above_the_true_value_by_no_more_than_its
 
 def test_plug_in_falls_towards_the_true_value_as_draws_grow():
     """The bias at r = 3 and at r = 24 differ by more than both errors."""
-    (three, three_error), (plenty, error) = scalar_mean(3, "plug_in"), scalar_mean(24, "plug_in")
-    assert SCALAR_TRUTH - error <= plenty < three - three_error - error
+    (few_draws, few_error), (many_draws, many_error) = scalar_mean(3, "plug_in"), scalar_mean(24, "plug_in")
+    assert SCALAR_TRUTH - many_error <= many_draws < few_draws - few_error - many_error
 
 
 @pytest.mark.parametrize("draws", [3, 24])

@@ -98,14 +98,14 @@ class DecoderBounds:
         """Try the decoders made of draws (N, r, d), at least two, until one is close to the plug-in bound of I(X;T)."""
         weight = unseen_probability(math.prod(split.final.shape), risk)
         plug_in_bound = plug_in.bound(_INFORMATION).value
-        tried: list[Candidate] = []
+        tried_candidates: list[Candidate] = []
         for candidate in candidates(split, draws, plug_in, classes):
-            tried.append(candidate)
+            tried_candidates.append(candidate)
             gap = plug_in_bound - _trial_bound(candidate, _INFORMATION, weight)
-            if len(tried) > 1 and gap < _SMALL_GAP:
+            if len(tried_candidates) > 1 and gap < _SMALL_GAP:
                 break
         wide_log_densities = _wide_log_density(split.trial, draws), _wide_log_density(split.final, draws)
-        return cls(tuple(tried), wide_log_densities, classes, risk, weight)
+        return cls(tuple(tried_candidates), wide_log_densities, classes, risk, weight)
 
     def bound(self, quantity: Quantity) -> DecoderBound:
         """Bound an information from below, an entropy from above."""

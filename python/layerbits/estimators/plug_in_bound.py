@@ -86,25 +86,26 @@ def plug_in(queries: Queries, draws: Tensor, classes: Classes) -> PlugIn:
         The draws without queries, r >= q.
     """
     n_parts = min(queries.shape[1], _MAX_PARTS)
-    own_of_draws, own_of_bases = (own_log_sums(queries, centers, n_parts) for centers in (draws, queries.bases))
-    of_draws = mixture_log_sums(queries, draws, classes)
-    of_bases = mixture_log_sums(queries, queries.bases, classes)
-    by_draws = ByCondition(log_sum(own_of_draws), *of_draws)
-    own_parts = np.logaddexp(own_of_draws, own_of_bases)
-    by_all = ByCondition(log_sum(own_parts), *(np.logaddexp(*pair) for pair in zip(of_draws, of_bases, strict=True)))
+    own_draw_sums, own_base_sums = (own_log_sums(queries, centers, n_parts) for centers in (draws, queries.bases))
+    draw_sums = mixture_log_sums(queries, draws, classes)
+    base_sums = mixture_log_sums(queries, queries.bases, classes)
+    # A sum over all draws is the sum over the draws without queries plus the sum over the bases of the queries.
+    own_sums = np.logaddexp(own_draw_sums, own_base_sums)
+    log_sums = ByCondition(log_sum(own_sums), *map(np.logaddexp, draw_sums, base_sums))
+    log_sums_without_queries = ByCondition(log_sum(own_draw_sums), *draw_sums)
 
     n_draws, n_queries = draws.shape[1], queries.shape[1]
-    log_densities = mixture_log_densities(queries, classes, by_all, n_draws + n_queries)
+    log_densities = mixture_log_densities(queries, classes, log_sums, n_draws + n_queries)
     if n_queries < _MIN_PARTS:
         entropies = log_densities.map(lambda values: JackknifeMean.of_terms(-values.mean(1, keepdims=True)))
     else:
-        jackknife = _Jackknife.of(n_draws, n_queries, own_parts)
+        jackknife = _Jackknife.of(n_draws, n_queries, own_sums)
         entropies = ByCondition(
-            given_input=jackknife.entropy(by_all.given_input, log_densities.given_input),
-            given_class=jackknife.entropy(by_all.given_class, log_densities.given_class),
-            marginal=jackknife.entropy(by_all.marginal, log_densities.marginal),
+            given_input=jackknife.entropy(log_sums.given_input, log_densities.given_input),
+            given_class=jackknife.entropy(log_sums.given_class, log_densities.given_class),
+            marginal=jackknife.entropy(log_sums.marginal, log_densities.marginal),
         )
-    return PlugIn(entropies, mixture=mixture_log_densities(queries, classes, by_draws, n_draws))
+    return PlugIn(entropies, mixture_log_densities(queries, classes, log_sums_without_queries, n_draws))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,9 +127,9 @@ class _Jackknife:
     remaining: npt.NDArray[np.bool_]
 
     @classmethod
-    def of(cls, n_draws: int, n_queries: int, own_parts: Doubles) -> _Jackknife:
-        """Make the weights for draws without and with queries, cut as `own_log_sums` cuts them."""
-        n_parts = len(own_parts)
+    def of(cls, n_draws: int, n_queries: int, own_log_sums: Doubles) -> _Jackknife:
+        """Return the parts of draws without and with queries, cut as in the function `own_log_sums`."""
+        n_parts = len(own_log_sums)
         cuts = np.arange(n_parts + 1) * n_queries // n_parts
         sizes = np.diff(np.arange(n_parts + 1) * n_draws // n_parts) + np.diff(cuts)
         total = n_draws + n_queries
@@ -136,7 +137,7 @@ class _Jackknife:
         remaining = np.ones((n_parts, n_queries), bool)
         for part, (start, stop) in enumerate(pairwise(cuts)):
             remaining[part, start:stop] = False
-        return cls(own_parts, weights, remaining)
+        return cls(own_log_sums, weights, remaining)
 
     @functools.cached_property
     def own_log_sum(self) -> Doubles:

@@ -36,6 +36,12 @@ class MeasurementSettings:
     ------
     TypeError, ValueError
         A setting has another type or value than wanted.
+
+    Examples
+    --------
+    >>> import layerbits as lb
+    >>> lb.MeasurementSettings(draws=8, confidence=0.5).risk
+    0.25
     """
 
     draws: int = 32

@@ -149,7 +149,7 @@ def _moved_into(interval: Interval, value: float) -> float:
 
 
 def _main_cause(interval: Interval, by_draws: float, by_decoder: float, dimension_loss: float) -> str:
-    """Return the cause of the largest part of the interval's width; queries cause what exceeds the bounds' gap."""
+    """Return the cause of the largest part of the interval's width; queries cause the part beyond the bounds' gap."""
     width = interval.upper - interval.lower
     causes = {
         "queries": width - by_draws - by_decoder - dimension_loss,

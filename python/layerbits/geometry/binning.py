@@ -114,6 +114,8 @@ def binned_information(
 def szt_edges(bins: int = 30) -> Doubles:
     """Return the inner edges, shape (bins - 1,), of equal bins on [-1, 1]; the outer bins are unbounded.
 
+    `bins` is an integer of at least 1; TypeError or ValueError otherwise.
+
     Source: Shwartz-Ziv and Tishby, Opening the Black Box of Deep Neural Networks via Information (2017), with 30 bins.
 
     Examples
@@ -128,6 +130,20 @@ def szt_edges(bins: int = 30) -> Doubles:
 def quantile_edges(activations: Array, bins: int = 30) -> Doubles:
     """Return inner edges, shape (bins - 1,), at equally spaced quantiles of the distinct activations of a layer.
 
+    Parameters
+    ----------
+    activations : tensor or array of shape (n, d)
+        float32 or float64, finite; n >= 1.
+    bins : int
+        Number of bins, at least 1.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument has the wrong type, dtype, device, shape or value; the message names the argument.
+
+    Notes
+    -----
     Source: Chelombiev, Houghton and O'Donnell, Adaptive Estimators Show Information Compression in Deep Neural Networks
     (ICLR 2019).
 

@@ -78,8 +78,8 @@ def test_few_inputs_have_more_queries():
     counts = {
         last: information_between_layers(noisy_identities(3), INPUTS[:32], "0", last, draws=8).draws for last in "12"
     }
-    plenty = information_between_layers(noisy_identities(3), INPUTS, "0", "2", draws=8).draws
-    assert (counts, plenty) == ({"1": 8 + 40 * 2, "2": 8 + 40 * 9}, 8 + 5 * 9)
+    many_inputs = information_between_layers(noisy_identities(3), INPUTS, "0", "2", draws=8).draws
+    assert (counts, many_inputs) == ({"1": 8 + 40 * 2, "2": 8 + 40 * 9}, 8 + 5 * 9)
 
 
 def test_feature_maps_have_information_in_common():

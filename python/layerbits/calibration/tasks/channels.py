@@ -33,6 +33,9 @@ class TanhUnit(NamedTuple):
 def line_channel(centers: Sequence[float] | Doubles, sigma: float) -> Channel:
     """Return the channel T = S + Z for centers (n,) on the line.
 
+    The channel is a function of a number of grid steps per sigma. It returns the densities p(t|x) on the grid, shape
+    (n, points), and the step.
+
     Examples
     --------
     >>> import layerbits as lb
@@ -86,7 +89,7 @@ def leaky_relu_channel(signals: Doubles, weight: float, bias: float, slope: floa
 
     On either side of the kink U and T are jointly normal. So p(t|s) is the sum over the two sides of
     N(t; a m, sigma^2 + a^2 tau^2) P(U on that side | t), where a is the slope on that side and m and tau are the mean
-    and the standard deviation of U; no hidden integral is needed.
+    and the standard deviation of U; no hidden integral is needed. The channel is called as that of `line_channel`.
 
     Examples
     --------

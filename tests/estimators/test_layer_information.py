@@ -218,7 +218,7 @@ def test_single_input_has_no_information():
 
 
 def test_single_draw_behind_noise_is_refused():
-    with pytest.raises(ValueError, match=r"^draws: got 1, wanted at least 2, for '3' lies behind noise"):
+    with pytest.raises(ValueError, match=r"^draws: got 1, wanted at least 2, because '3' lies behind noise"):
         layer_information(tanh_network(), INPUTS, draws=1)
 
 

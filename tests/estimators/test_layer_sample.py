@@ -72,7 +72,7 @@ def test_signals_are_those_of_all_draws_in_their_order(monkeypatch, max_values):
 
 
 def test_single_draw_behind_noise_is_refused():
-    with pytest.raises(ValueError, match=r"^draws: got 1, wanted at least 2, for '1' lies behind noise"):
+    with pytest.raises(ValueError, match=r"^draws: got 1, wanted at least 2, because '1' lies behind noise"):
         sampled(noisy_identities(2), normal_tensor(5, 2), draws=1)
 
 

@@ -105,7 +105,7 @@ def test_bad_pairs_of_layers_are_named(network, first, second, error, message):
 # Classes
 
 
-def test_limits_are_the_entropies_of_inputs_and_classes():
+def test_ceilings_are_the_entropies_of_inputs_and_classes():
     classes = Problem.of(tanh_network(), INPUTS, torch.arange(20) < 5).classes
     entropy = -0.25 * math.log(0.25) - 0.75 * math.log(0.75)
     assert classes.ceilings == pytest.approx(

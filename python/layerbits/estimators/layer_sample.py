@@ -103,7 +103,7 @@ def sample_layers(
     probes = _record(problem, Passes(layers, range(_PROBING_PASSES), seed))
     behind_noise = tuple(layer for layer in layers if not _is_exact(problem, layer, probes[layer]))
     if behind_noise and draws < 2:
-        raise ValueError(f"draws: got {draws}, wanted at least 2, for {behind_noise[0]!r} lies behind noise")
+        raise ValueError(f"draws: got {draws}, wanted at least 2, because {behind_noise[0]!r} lies behind noise")
     # The last draws, at most half of them, carry queries, so they must not choose the axes of a view.
     without_queries = draws - draws // 2
     views = {

@@ -102,8 +102,8 @@ def choose_layers(calls: Sequence[LayerCall], layers: Layers) -> list[LayerCall]
         hidden = [call for call in calls if isinstance(call.module, _ACTIVATIONS) and not call.is_output]
         if not hidden:
             raise LayerSelectionError(
-                "layers: got None, wanted layers to select, for no module is a hidden activation function "
-                f"(torch.tanh is not a module); name the layers, {available}"
+                "layers: got None, which selects hidden activation functions, but no module is one (torch.tanh is not "
+                f"a module); name the layers, {available}"
             )
         return hidden
     selectors = list(layers) if isinstance(layers, Iterable) and not isinstance(layers, str | type) else [layers]

@@ -38,7 +38,7 @@ class Passes:
     layers : tuple of str
         The layers to record, in the order of the data.
     draws : range
-        Numbers of the draws, each of which has noise of its own.
+        Numbers of the draws; each draw has its own noise.
     seed : int or None
         Seed of the noise; None for passes without noise.
     rows : int, optional

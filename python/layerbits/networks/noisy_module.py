@@ -232,13 +232,14 @@ class NoisyModule(nn.Module):
         return self.__dict__ | replaced
 
     def _add_noise(self, layer: int, signal: object) -> Tensor:
+        name = self.layer_names[layer]
         if not isinstance(signal, Tensor) or not signal.is_floating_point():
             got = f"a tensor of {signal.dtype}" if isinstance(signal, Tensor) else type(signal).__name__
             raise LayerSelectionError(
-                f"layers: {self.layer_names[layer]!r} returns {got}, wanted floating-point values; select other layers"
+                f"layers: got {name!r}, which returns {got}, wanted floating-point values; select other layers"
             )
-        noise = self.noise[self.layer_names[layer]]
-        noise.check(self.layer_names[layer], signal)
+        noise = self.noise[name]
+        noise.check(name, signal)
         if self._channel is not None:
             return self._channel(layer, signal)
         generator = self._generator(signal.device)

@@ -129,7 +129,9 @@ class _Recorder:
         """Raise a LayerSelectionError if a wanted layer did not run."""
         missing = [layer for layer in self.passes.layers if layer not in self.layers_run]
         if missing:
-            raise LayerSelectionError(f"layers: {', '.join(missing)} did not run in the pass; choose layers that do")
+            raise LayerSelectionError(
+                f"layers: got {', '.join(missing)}, which did not run in the pass; choose layers that do"
+            )
 
     def check_finite(self) -> None:
         """Raise a ValueError for the first layer with a signal that is NaN or infinite."""
@@ -143,12 +145,12 @@ class _Recorder:
         layer, rows = self.noisy.layer_names[index], len(self.draws) * self.rows
         if layer in self.layers_run:
             raise LayerSelectionError(
-                f"layers: {layer!r} ran more often in a pass than the trace shows; make each call a module of its own"
+                f"layers: got {layer!r}, which ran more often than the trace shows; make each call a module of its own"
             )
         self.layers_run.add(layer)
         if signal.shape[:1] != (rows,):
             raise LayerSelectionError(
-                f"layers: {layer!r} returns shape {tuple(signal.shape)} for {rows} rows, wanted as many; "
+                f"layers: got {layer!r}, which returns shape {tuple(signal.shape)} for {rows} rows, wanted as many; "
                 "choose other layers"
             )
         if layer in self.passes.layers:

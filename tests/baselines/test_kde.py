@@ -53,8 +53,9 @@ def test_seed_determines_the_estimate():
 
 
 def test_label_information_of_two_separate_classes_is_log_2():
-    """The density of the mixture over both classes is half the density of a row's class in every fold, except that the
-    classes of a fold may differ in size: with 400 rows in 5 folds that moves log 2 by a factor of about 1/sqrt(80 * 5).
+    """The density of both classes is half the density of a row's class in every fold, if both have as many rows there.
+
+    The classes of a fold may differ in size: with 400 rows in 5 folds this changes log 2 by about 1/sqrt(80 * 5).
     """
     cluster = normal_array(200, 1)
     rows, labels = np.concatenate([cluster, cluster + 10]), np.repeat([0, 1], 200)

@@ -71,7 +71,7 @@ def plogp(density):
 def test_true_values_of_a_chain_agree_with_gauss_legendre(task):
     """The oracle uses the matrices alone: each maps a line along `direction` to a line and removes other noise.
 
-    The error of both rules is below 1e-10; half or twice the panels change the result by less.
+    Its error is below 1e-10: half or twice the number of panels changes the result by less.
     """
     sigma, direction, density, nodes = task.sigma, None, None, None
     for matrix, bias, after in zip(task.matrices, task.biases, [*task.matrices[1:], np.eye(1)], strict=True):

@@ -25,7 +25,7 @@ def test_saturation_is_noted():
 
 
 def test_uncertain_value_is_not_called_saturated():
-    """Two inputs 3.3 sigma apart and few draws: log 2 lies within the error of many a value, and is not the truth."""
+    """Two inputs lie 3.3 sigma apart: with few draws, log 2 is within the error of many values, but it is not true."""
     noisy, inputs = noisy_identities(2, 0.6 / math.sqrt(2)), torch.tensor([[-1.0], [1.0]]).double()
     rows = [layer_information(noisy, inputs, layers="1", seed=seed).rows[0] for seed in range(20)]
     assert any(row.upper == math.log(2) for row in rows)
@@ -37,7 +37,7 @@ def test_sound_network_has_no_notes():
 
 
 class Branches(nn.Module):
-    """The second layer sees the input itself, while the first sees none of it: no chain."""
+    """The second layer depends on the input directly, and the first layer not at all: no chain."""
 
     def __init__(self) -> None:
         super().__init__()

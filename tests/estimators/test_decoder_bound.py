@@ -1,4 +1,4 @@
-"""The choice of a decoder: by the first half of the queries, evaluated on the second."""
+"""The choice of a decoder by the first half of the queries, and its evaluation at the second half."""
 
 import numpy as np
 import pytest
@@ -65,5 +65,5 @@ def test_trial_takes_random_inputs_and_half_of_the_passes():
     assert (split.trial.shape, split.final.shape) == ((1024, 2), (3000, 2))
     assert (np.diff(split.inputs) > 0).all()
     assert len(set(np.diff(split.inputs))) > 2
-    np.testing.assert_array_equal(split.trial_values(queries.noise), split.trial.noise)
-    np.testing.assert_array_equal(split.final_values(queries.noise), split.final.noise)
+    np.testing.assert_array_equal(split.trial_values(queries.noise_log_density), split.trial.noise_log_density)
+    np.testing.assert_array_equal(split.final_values(queries.noise_log_density), split.final.noise_log_density)

@@ -67,7 +67,7 @@ def mixture_density(centers, covariance, points):
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-9), (np.float32, 1e-4)])
 @pytest.mark.parametrize("d", [1, 3, 10])
 def test_densities_are_those_of_scipy(d, index, name, dtype, tolerance):
-    """Of all inputs, of classes, and of each input: exponents of some tens, with factors rounded to their dtype."""
+    """For all inputs, classes and each input. Exponents are some tens, and factors are rounded to their dtype."""
     signals = draws(d, r=2 * d + 3, dtype=dtype)
     points = draws(d, r=6, dtype=dtype).flatten(0, 1)
     decoder = list(decoders(signals, CLASSES, SIGMA))[index]

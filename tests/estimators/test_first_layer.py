@@ -33,7 +33,7 @@ from tests.support.random_arrays import normal_tensor
 
 Z = 5
 
-# Either end of an interval may be wrong with probability RISK. Of SEEDS right ends more than MAX_WRONG are wrong with
+# Each end of an interval may be wrong with probability RISK. More than MAX_WRONG of SEEDS correct ends are wrong with
 # probability 1e-6.
 RISK, SEEDS = 0.05, 100
 MAX_WRONG = stats.binom.ppf(1 - 1e-6, SEEDS, RISK)
@@ -92,7 +92,7 @@ def test_intervals_of_all_quantities_contain_the_true_values_for_classes_of_any_
 
 
 def test_inputs_far_apart_are_certified_by_their_distances():
-    """From two queries: log n less the sum over pairs of exp(-(10 / 2)^2 / 2) = 4e-6, and nothing for chance."""
+    """The lower end is log n less a sum over pairs, exp(-(10 / 2)^2 / 2) = 4e-6, without Monte Carlo error."""
     interval = estimates(10 * np.arange(16.0)[:, None], 1.0, queries=2)["I(X;T)"].interval
     assert math.log(16) - 1e-5 < interval.lower <= interval.upper == math.log(16)
 
@@ -124,11 +124,11 @@ def test_one_of_the_parts_is_zero_for_one_class_and_for_a_class_per_input(labels
 
 @pytest.mark.parametrize(("weight", "sigma", "value"), NEURON_CELLS)
 def test_single_neuron_has_the_tabled_information(weight, sigma, value):
-    """Copies of every input are more queries: I(X;T) is that of the four values, on which alone T depends."""
+    """Copies of every input add queries; I(X;T) is that of the four values, because T depends on them alone."""
     model = nn.Sequential(dense(torch.tensor([[weight]]), bias=-2.0 * weight), nn.Tanh())
     inputs = torch.tensor([[-3.0], [-1], [1], [3]]).double().repeat(100, 1)
     row = layer_information(noisify(model, sigma=sigma, layers="1"), inputs, queries=400)["1", "I(X;T)"]
-    assert abs(row.value - value) <= Z * row.standard_error + 1e-4  # to which the table is given
+    assert abs(row.value - value) <= Z * row.standard_error + 1e-4  # the precision of the table
 
 
 def test_table_of_the_single_neuron_is_complete():
@@ -144,8 +144,8 @@ def test_first_layer_is_exact_with_one_draw():
 
 def test_first_layer_uses_one_draw_however_many_are_wanted():
     tables = [layer_information(tanh_network(), INPUTS, draws=draws, layers="1") for draws in (1, 32)]
-    single, plenty = ([dataclasses.replace(row, seconds=0) for row in table] for table in tables)
-    assert single == plenty
+    one_draw, many_draws = ([dataclasses.replace(row, seconds=0) for row in table] for table in tables)
+    assert one_draw == many_draws
 
 
 def test_entropy_given_the_input_is_that_of_the_noise():
@@ -172,8 +172,8 @@ def test_labels_have_the_information_of_the_mixtures_of_their_classes():
 
 
 def test_draws_do_not_limit_the_queries():
-    """Standard errors fall as the root of the queries: from 8 to 128 by 4, give or take their own error."""
-    eight, plenty = (
+    """Standard errors fall as the root of the queries: from 8 to 128 by a factor of 4, up to their own error."""
+    few_queries, many_queries = (
         layer_information(tanh_network(), INPUTS, layers="1", draws=1, queries=queries).rows[0] for queries in (8, 128)
     )
-    assert 3 < eight.standard_error / plenty.standard_error < 5
+    assert 3 < few_queries.standard_error / many_queries.standard_error < 5

@@ -1,7 +1,6 @@
 """Layers behind noise: both ends of the intervals contain the true values as often as they claim.
 
-Either end may be wrong with a probability of RISK. Of SEEDS right ends more than MAX_WRONG are wrong with probability
-1e-6.
+Each end may be wrong with probability RISK. More than MAX_WRONG of SEEDS correct ends are wrong with probability 1e-6.
 """
 
 import numpy as np
@@ -24,7 +23,7 @@ SIGMA = 0.3
 
 
 class Chain(ScalarChain):
-    """T = tanh(gain T_1) + Z behind T_1 = tanh(x) + Z, with the inputs above 0.4 as one class and the others as one."""
+    """T = tanh(gain T_1) + Z behind T_1 = tanh(x) + Z; the inputs above 0.4 are a class, and so are the others."""
 
     def __init__(self, values, gain):
         super().__init__(values, gains=(1.0, gain), sigma=SIGMA)
@@ -32,7 +31,7 @@ class Chain(ScalarChain):
 
     @property
     def truths(self):
-        """All quantities, entropies above that of the noise."""
+        """The true values of all quantities; entropies are less that of the noise."""
         densities, numbers = self.densities(2), self.classes.numbers
         of_class = np.array([densities[numbers == k].mean(0) for k in range(2)])
         information = information_of_channel(densities, self.axis)

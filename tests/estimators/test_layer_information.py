@@ -66,7 +66,7 @@ def test_information_is_that_of_the_class_plus_that_given_the_class(layer, estim
 
 
 def test_labels_leave_the_other_rows_unchanged():
-    """p(t) is then put together from classes: its logarithm rounds by some eps."""
+    """With labels, p(t) is a sum over classes, whose logarithm is rounded by some eps."""
     plain, labelled = (layer_information(tanh_network(), INPUTS, labels) for labels in (None, LABELS))
     for row in plain:
         assert labelled[row.layer, row.quantity].value == pytest.approx(row.value, abs=1e-12)
@@ -104,7 +104,7 @@ def test_labels_may_be_booleans():
 
 
 def test_paper_estimator_agrees_with_the_pooled_estimator():
-    """Both are entropies of the same mixtures, from other queries: within combined errors."""
+    """Both estimate the same quantity from different queries, so they agree within their combined errors."""
     pooled, paper = (layer_information(tanh_network(), INPUTS, estimator=name) for name in ("pooled", "paper"))
     assert distance(pooled["3", "I(X;T)"], paper["3", "I(X;T)"]) <= Z
 
@@ -139,20 +139,20 @@ def test_queries_of_no_two_samples_or_layers_share_their_noise(monkeypatch):
 
 def test_order_of_inputs_changes_nothing():
     order = torch.from_numpy(np.random.default_rng(5).permutation(20))
-    here, there = (layer_information(tanh_network(), x, seed=seed) for seed, x in enumerate((INPUTS, INPUTS[order])))
-    assert distance(here["3", "I(X;T)"], there["3", "I(X;T)"]) <= Z
+    tables = [layer_information(tanh_network(), x, seed=seed) for seed, x in enumerate((INPUTS, INPUTS[order]))]
+    assert distance(*(table["3", "I(X;T)"] for table in tables)) <= Z
 
 
 def test_rotation_of_a_layer_changes_nothing():
     rotated = INPUTS @ torch.linalg.qr(normal_tensor(4, 4, seed=9)).Q
-    here, there = (layer_information(noisy_identities(1), x, seed=seed) for seed, x in enumerate((INPUTS, rotated)))
-    assert distance(here["0", "I(X;T)"], there["0", "I(X;T)"]) <= Z
+    tables = [layer_information(noisy_identities(1), x, seed=seed) for seed, x in enumerate((INPUTS, rotated))]
+    assert distance(*(table["0", "I(X;T)"] for table in tables)) <= Z
 
 
 def test_translation_of_a_layer_changes_rounding_alone():
     """Adding 1000 rounds centers by 1e-13, and every term by that times |t - c| / sigma^2 < 100."""
-    here, there = (layer_information(noisy_identities(1), x)["0", "I(X;T)"] for x in (INPUTS, INPUTS + 1000))
-    assert here.value == pytest.approx(there.value, abs=1e-11)
+    original, shifted = (layer_information(noisy_identities(1), x)["0", "I(X;T)"] for x in (INPUTS, INPUTS + 1000))
+    assert original.value == pytest.approx(shifted.value, abs=1e-11)
 
 
 def wide_network():
@@ -160,8 +160,8 @@ def wide_network():
 
 
 def test_wide_layer_has_the_information_of_its_subspace():
-    here, there = layer_information(wide_network(), INPUTS, seed=1), layer_information(noisy_identities(1), INPUTS)
-    assert distance(here["0", "I(X;T)"], there["0", "I(X;T)"]) <= Z
+    wide, narrow = layer_information(wide_network(), INPUTS, seed=1), layer_information(noisy_identities(1), INPUTS)
+    assert distance(wide["0", "I(X;T)"], narrow["0", "I(X;T)"]) <= Z
 
 
 def test_entropy_of_a_wide_layer_counts_the_noise_of_every_dimension():
@@ -170,14 +170,14 @@ def test_entropy_of_a_wide_layer_counts_the_noise_of_every_dimension():
 
 
 def test_float32_agrees_with_float64():
-    here = layer_information(tanh_network(), INPUTS)
-    there = layer_information(tanh_network().float(), INPUTS.float(), seed=1)
-    assert distance(here["3", "I(X;T)"], there["3", "I(X;T)"]) <= Z
+    double = layer_information(tanh_network(), INPUTS)
+    single = layer_information(tanh_network().float(), INPUTS.float(), seed=1)
+    assert distance(double["3", "I(X;T)"], single["3", "I(X;T)"]) <= Z
 
 
 def test_array_and_tensor_give_the_same_values():
-    here, there = layer_information(tanh_network(), INPUTS), layer_information(tanh_network(), INPUTS.numpy())
-    assert [row.value for row in here] == [row.value for row in there]
+    tensors, arrays = layer_information(tanh_network(), INPUTS), layer_information(tanh_network(), INPUTS.numpy())
+    assert [row.value for row in tensors] == [row.value for row in arrays]
 
 
 # Seeds
@@ -218,7 +218,7 @@ def test_single_input_has_no_information():
 
 
 def test_single_draw_behind_noise_is_refused():
-    with pytest.raises(ValueError, match=r"^draws: got 1, wanted at least 2, for '3' lies behind noise"):
+    with pytest.raises(ValueError, match=r"^draws: got 1, wanted at least 2, because '3' lies behind noise"):
         layer_information(tanh_network(), INPUTS, draws=1)
 
 

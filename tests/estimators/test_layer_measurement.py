@@ -44,7 +44,7 @@ class Run:
 
 @pytest.fixture
 def measure(monkeypatch):
-    """Returns a function that measures a layer of the chain and records the rounds."""
+    """Return a function that measures a layer of the chain and records the rounds."""
 
     def measure(layer=SECOND, *, draws=16, queries=4, limited_by=None, max_seconds=60.0, **options):
         run = Run()
@@ -88,7 +88,7 @@ def test_interval_that_is_narrow_enough_ends_the_rounds(measure):
 
 
 def test_rounds_share_the_risk(measure):
-    """Infinitely many rounds spend it all: the sum of 6 / (pi k)^2 is 1."""
+    """Infinitely many rounds use all of it: the sum of 6 / (pi k)^2 is 1."""
     run = measure(tolerance=0.1)
     assert run.risks == pytest.approx([0.025 * 6 / (math.pi * k) ** 2 for k in range(1, len(run.risks) + 1)])
     assert len(run.risks) > 2
@@ -107,14 +107,14 @@ def test_limit_of_draws_is_kept_and_named(measure, max_draws):
     run = measure(tolerance=1e-4, max_draws=max_draws)
     limit = run.measurement.estimates["I(X;T)"].limited_by
     assert run.measurement.shortfall == (
-        f"tolerance 0.0001 not reached within max_draws {max_draws}: held back by {limit}"
+        f"tolerance 0.0001 not reached within max_draws {max_draws}: limited by {limit}"
     )
     assert max(draws for draws, _ in run.efforts) <= max_draws < 2 * run.measurement.draws
 
 
 @pytest.mark.parametrize(("layer", "draws"), [(SECOND, 16), (FIRST, 1)], ids=["behind noise", "exact"])
 def test_no_round_begins_that_would_end_too_late(measure, monkeypatch, layer, draws):
-    """On a clock by which a round takes a second for each draw and query."""
+    """On the clock of this test, a round takes draws * queries seconds."""
     clock = SimpleNamespace(now=0.0)
     monkeypatch.setattr(layer_measurement, "time", SimpleNamespace(monotonic=lambda: clock.now))
 
@@ -124,7 +124,7 @@ def test_no_round_begins_that_would_end_too_late(measure, monkeypatch, layer, dr
 
     monkeypatch.setattr(Run, "estimate", lambda run, *arguments: estimate(*arguments))
     run = measure(layer, draws=draws, tolerance=1e-5, max_seconds=1000.0)
-    assert run.measurement.shortfall.startswith("tolerance 1e-05 not reached within max_seconds 1000: held back by ")
+    assert run.measurement.shortfall.startswith("tolerance 1e-05 not reached within max_seconds 1000: limited by ")
     assert len(run.efforts) > 1
     assert clock.now <= 1000 < clock.now + 2 * math.prod(run.efforts[-1])
 
@@ -133,14 +133,14 @@ def test_no_round_begins_that_would_end_too_late(measure, monkeypatch, layer, dr
 def test_main_cause_of_the_width_grows(measure, limited_by, more):
     run = measure(tolerance=1e-4, max_draws=63, limited_by=limited_by)
     assert run.efforts[1] == more
-    assert run.measurement.shortfall.endswith(f"held back by {limited_by}")
+    assert run.measurement.shortfall.endswith(f"limited by {limited_by}")
 
 
 def test_omitted_dimensions_end_the_rounds(measure):
     run = measure(tolerance=1e-4, limited_by="dimensions")
     assert (len(run.efforts), run.measurement.shortfall) == (
         1,
-        "tolerance 0.0001 not reached within any number of draws: held back by dimensions",
+        "tolerance 0.0001 not reached within any number of draws: limited by dimensions",
     )
 
 
@@ -152,9 +152,7 @@ def test_queries_without_noise_have_a_limit(measure, monkeypatch):
     monkeypatch.setattr(layer_measurement, "_MAX_QUERIES", 12 * 64)
     run = measure(FIRST, draws=1, tolerance=1e-5)
     assert run.efforts == [(1, 4), (1, 8), (1, 16), (1, 32), (1, 64)]
-    assert (
-        run.measurement.shortfall == "tolerance 1e-05 not reached within 64 queries of an input: held back by queries"
-    )
+    assert run.measurement.shortfall == "tolerance 1e-05 not reached within 64 queries of an input: limited by queries"
 
 
 def test_second_sample_of_the_paper_estimator_has_another_seed(monkeypatch):
@@ -178,4 +176,4 @@ def test_tolerance_is_that_of_each_layer():
 
 def test_missed_tolerance_is_noted():
     row = layer_information(tanh_network(), INPUTS, layers="3", tolerance=1e-4, max_draws=64).rows[0]
-    assert row.note == f"tolerance 0.0001 not reached within max_draws 64: held back by {row.limited_by}"
+    assert row.note == f"tolerance 0.0001 not reached within max_draws 64: limited by {row.limited_by}"

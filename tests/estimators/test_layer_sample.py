@@ -72,7 +72,7 @@ def test_signals_are_those_of_all_draws_in_their_order(monkeypatch, max_values):
 
 
 def test_single_draw_behind_noise_is_refused():
-    with pytest.raises(ValueError, match=r"^draws: got 1, wanted at least 2, for '1' lies behind noise"):
+    with pytest.raises(ValueError, match=r"^draws: got 1, wanted at least 2, because '1' lies behind noise"):
         sampled(noisy_identities(2), normal_tensor(5, 2), draws=1)
 
 
@@ -115,7 +115,7 @@ def test_whitened_signals_have_the_distances_of_mahalanobis(monkeypatch, sigma, 
 
 @pytest.mark.parametrize("layer", ["0", "1"])
 def test_dimensions_without_signal_are_omitted_at_no_loss(layer):
-    """Signals of rank 3 in 200 units; behind noise the second layer sees it in 3 directions too."""
+    """Signals have rank 3 in 200 units; the noise of the first layer enters the second in 3 directions too."""
     first = torch.linalg.qr(normal_tensor(200, 3)).Q
     second = torch.linalg.qr(normal_tensor(200, 3, seed=1)).Q @ normal_tensor(3, 200, seed=2) / 10
     noisy = noisify(nn.Sequential(dense(first), dense(second)), sigma=0.5, layers=nn.Linear)
@@ -168,7 +168,7 @@ def test_omitted_dimensions_lose_no_more_than_they_say(monkeypatch, layer):
     ids=["held", "viewed", "viewed, two draws"],
 )
 def test_directions_do_not_come_from_draws_that_carry_queries(monkeypatch, max_values, draws, queries, wanted):
-    """Such draws must be fresh for decoders. A view is fitted to at most two draws."""
+    """Decoders must not depend on such draws. A view is fitted to at most two draws."""
     monkeypatch.setattr(layer_sample, "_MAX_VALUES", max_values)
     sizes = []
 

@@ -1,6 +1,6 @@
-"""Layers behind noise against networks of which all densities are known.
+"""Layers behind noise against networks whose densities are known.
 
-`plug_in`, of r draws, is biased: with p^ the mixture of r draws from p(t|x),
+`plug_in` of r draws is biased: with p^ the mixture of r draws from p(t|x),
 
     0 <= h(T|X) - E h^(T|X) = E KL(p^ || p) <= E log(1 + (R_x - 1) / r),   R_x = E int N(t; S, sigma^2 I)^2 / p(t|x) dt
 
@@ -37,7 +37,7 @@ def linear_information(layer, classes=None):
 
 
 def linear_bias(layer, draws):
-    """R_x = det(C) / sigma^2d: for Gaussians, R is the product of c_k / sigma^2 over the axes of C."""
+    """Return the bound of the bias: R_x = det(C) / sigma^2d is the product of c_k / sigma^2 over the axes of C."""
     covariance = LINEAR.covariance(0, layer)
     ratio = np.linalg.det(covariance) / LINEAR.sigma ** (2 * len(covariance))
     return math.log1p((ratio - 1) / draws)
@@ -105,8 +105,8 @@ def test_plug_in_of_a_scalar_network_is_above_the_true_value_by_no_more_than_its
 
 def test_plug_in_falls_towards_the_true_value_as_draws_grow():
     """The bias at r = 3 and at r = 24 differ by more than both errors."""
-    (three, three_error), (plenty, error) = scalar_mean(3, "plug_in"), scalar_mean(24, "plug_in")
-    assert SCALAR_TRUTH - error <= plenty < three - three_error - error
+    (few_draws, few_error), (many_draws, many_error) = scalar_mean(3, "plug_in"), scalar_mean(24, "plug_in")
+    assert SCALAR_TRUTH - many_error <= many_draws < few_draws - few_error - many_error
 
 
 @pytest.mark.parametrize("draws", [3, 24])
@@ -132,9 +132,9 @@ def test_draws_that_have_nothing_in_common_leave_an_interval_with_the_true_value
     network = nn.Sequential(nn.Identity(), dense(1e6 * torch.ones(1, 1)), nn.Identity())
     noisy = noisify(network, sigma=0.5, layers=nn.Identity)
     row = layer_information(noisy, normal_tensor(20, 1), draws=8)["2", "I(X;T)"]
-    # Sums of one term 1 and of nothing else: rounded logarithms of some tens, at most.
+    # Each sum has a single term, 1: the error is the rounding of logarithms of at most some tens.
     assert abs(row.plug_in - math.log(20)) < 1e-12
-    # The second noise is nothing beside the first, of sigma 0.5.
+    # The second noise is negligible beside the first, whose sigma is 0.5.
     truth = information_on_line(normal_tensor(20, 1).numpy()[:, 0], 0.5)
     assert row.lower <= truth < row.upper == pytest.approx(math.log(20), abs=1e-12)
 
@@ -150,7 +150,7 @@ def test_signs_that_are_equal_in_two_passes_are_not_taken_to_be_exact():
     truth = math.log(2) + flip * math.log(flip) + (1 - flip) * math.log(1 - flip)
     inputs = torch.tensor([[-1.0], [1.0]], dtype=torch.float64)
     rows = [layer_information(noisy, inputs, layers="1", draws=512, seed=seed)["1", "I(X;T)"] for seed in range(20)]
-    # Signs five sigmas from the border are hardly confused.
+    # Signs lie five sigmas from zero, so the second noise hardly confuses them.
     assert sum(row.lower < truth < row.upper for row in rows) >= 18
 
 

@@ -69,10 +69,10 @@ def test_changes_are_those_of_draws_left_out_with_their_queries(q, r):
     components = all_draws(queries, draws)
     complete = brute_force(queries, components)
     for x, part in np.ndindex(2, parts):  # two inputs show as much as five
-        gone = [np.arange(count)[part * count // parts : (part + 1) * count // parts] for count in (r, q)]
-        left_out = np.delete(components[x], np.append(gone[0], r + gone[1]), axis=0)
-        remaining = brute_force(queries, [*components[:x], left_out, *components[x + 1 :]])
-        kept_queries = np.delete(np.arange(q), gone[1])
+        omitted = [np.arange(count)[part * count // parts : (part + 1) * count // parts] for count in (r, q)]
+        kept_components = np.delete(components[x], np.append(omitted[0], r + omitted[1]), axis=0)
+        remaining = brute_force(queries, [*components[:x], kept_components, *components[x + 1 :]])
+        kept_queries = np.delete(np.arange(q), omitted[1])
         for condition in Condition:
             change = complete[condition][x].mean() - remaining[condition][x, kept_queries].mean()
             assert entropies[condition].changes[0][x, part] == pytest.approx(change, abs=1e-12)
@@ -112,13 +112,13 @@ def test_errors_of_separate_samples_add_up():
 
 
 def test_upper_end_allows_for_events_that_no_query_has_met():
-    """Terms without any spread: an event of probability 3 / 100, missed with a risk of 1/20, may tell log 8."""
-    plugged = JackknifeMean(0.5, (np.zeros((10, 4)),))
+    """Terms have no spread. An event of probability 3 / 100 is missed with a risk of 1/20, and may carry log 8 nats."""
+    bound = JackknifeMean(0.5, (np.zeros((10, 4)),))
     unseen = -np.log(0.05) / 100
-    assert information_upper_end(plugged, np.log(8), 100, 0.05) == pytest.approx(0.5 + unseen * (np.log(8) - 0.5))
-    assert information_upper_end(plugged, 0.4, 100, 0.05) == 0.5
+    assert information_upper_end(bound, np.log(8), 100, 0.05) == pytest.approx(0.5 + unseen * (np.log(8) - 0.5))
+    assert information_upper_end(bound, 0.4, 100, 0.05) == 0.5
 
 
 def test_lower_end_of_an_entropy_is_students():
-    plugged = JackknifeMean.of_terms(np.array([[1.0, 2.0, 4.0]]))
-    assert entropy_lower_end(plugged, 0.05) == plugged.value - plugged.margin(0.05)
+    bound = JackknifeMean.of_terms(np.array([[1.0, 2.0, 4.0]]))
+    assert entropy_lower_end(bound, 0.05) == bound.value - bound.margin(0.05)

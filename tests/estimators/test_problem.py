@@ -91,8 +91,8 @@ def test_network_with_its_noise_off_is_refused(network):
 @pytest.mark.parametrize(
     ("first", "second", "error", "message"),
     [
-        ("3", "3", ValueError, "second: got '3' as for `first`, wanted a later layer"),
-        ("3", "1", ValueError, "first: got '3', which comes after '1'; swap them"),
+        ("3", "3", ValueError, "second: got '3', as for `first`, wanted a later layer"),
+        ("3", "1", ValueError, "first: got '3', wanted a layer before '1'; swap them"),
         ("1", "2", LayerSelectionError, r"got \['2'\], wanted names among the noisy layers: 1, 3"),
         (0, "1", LayerSelectionError, r"got \[0\], wanted names"),
     ],
@@ -105,7 +105,7 @@ def test_bad_pairs_of_layers_are_named(network, first, second, error, message):
 # Classes
 
 
-def test_limits_are_the_entropies_of_inputs_and_classes():
+def test_ceilings_are_the_entropies_of_inputs_and_classes():
     classes = Problem.of(tanh_network(), INPUTS, torch.arange(20) < 5).classes
     entropy = -0.25 * math.log(0.25) - 0.75 * math.log(0.75)
     assert classes.ceilings == pytest.approx(

@@ -30,7 +30,9 @@ def test_bad_settings_are_named(options, error):
 
 def test_max_draws_below_draws_is_refused_where_it_counts():
     MeasurementSettings(draws=32, max_draws=8)
-    with pytest.raises(ValueError, match=r"^max_draws: got 8, wanted at least draws, 32; lower draws or raise it"):
+    with pytest.raises(
+        ValueError, match=r"^max_draws: got 8, wanted at least draws, 32; lower draws or raise max_draws"
+    ):
         MeasurementSettings(draws=32, max_draws=8, tolerance=0.1)
 
 
@@ -44,7 +46,7 @@ def test_numbers_become_those_of_python():
     ]
 
 
-def test_risk_is_half_of_what_the_confidence_leaves():
+def test_risk_is_half_of_one_minus_the_confidence():
     assert MeasurementSettings(confidence=0.9).risk == pytest.approx(0.05)
 
 

@@ -94,7 +94,7 @@ def test_argument_out_of_range_is_refused(arguments, options, message):
     [
         ((POINTS.long(), [1.0]), {}, "activations: got dtype"),
         (([[1.0]], [1.0]), {}, "activations: got list"),
-        (({1: POINTS}, [1.0]), {}, "activations: got a mapping with keys that are no str"),
+        (({1: POINTS}, [1.0]), {}, "activations: got a mapping with keys that are not str"),
         ((POINTS, ["1"]), {}, "sigmas: got str"),
         ((POINTS, 1.0), {}, "sigmas: got float"),
         ((POINTS, [1.0]), {"labels": torch.ones(8)}, "labels: got dtype"),

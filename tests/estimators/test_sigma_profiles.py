@@ -1,8 +1,8 @@
 """Profiles over sigma against quadrature, published values and plain Monte Carlo; intervals and audits.
 
-Values are compared within Z standard errors; seeds are fixed. The published values have six digits, and at their
-smallest sigma a query is mistaken once in millions, which costs 1.2e-6 that a standard error may not show: 2.2e-6 in
-all.
+Values are compared within Z standard errors; seeds are fixed. The published values have six digits. At the smallest
+sigma one query in millions is confused: this changes the value by 1.2e-6, which a standard error may not show. Together
+the tolerance is 2.2e-6.
 """
 
 import math
@@ -107,13 +107,13 @@ def test_interval_contains_the_true_value(sigma):
 
 @pytest.mark.parametrize("d", [3, 600])
 def test_inputs_far_apart_are_certified_by_their_distances(d):
-    """By the kernel and in one pass; the Monte Carlo interval of 80 queries alone would be .4 nats wide."""
+    """For both methods; the Monte Carlo interval of 80 queries alone would be .4 nats wide."""
     for row in sigma_profile(normal_tensor(20, d), np.geomspace(1e-6, 1e-3, 5)):
         assert math.log(20) - 1e-9 <= row.lower <= row.value <= row.upper <= math.log(20)
 
 
 def test_interval_narrows_with_queries():
-    """64 times the queries: an eighth of the width, and a smaller part of it for the stakes of the first passes."""
+    """64 times the queries leave an eighth of the width, or less: the stakes of the first passes matter less."""
     wide, narrow = (sigma_profile(normal_tensor(50, 2), [1.0], queries=queries).rows[0] for queries in (4, 256))
     assert narrow.upper - narrow.lower < (wide.upper - wide.lower) / 4
 

@@ -41,7 +41,7 @@ def test_standard_error_is_the_spread_over_seeds(rows, layer, quantity):
 
 @pytest.mark.parametrize("quantity", QUANTITIES)
 def test_error_of_the_value_is_not_understated(rows, quantity):
-    """Half the sum of the errors of both bounds: right for bounds that move together, else more."""
+    """The error is half the sum of the errors of both bounds: right for bounds that move together, else too large."""
     spread, claimed = spread_and_claim(rows["3", quantity], "value", "standard_error")
     assert spread <= claimed * HIGHEST
 
@@ -53,7 +53,7 @@ def test_value_lies_within_its_interval(rows, layer):
 
 @pytest.mark.parametrize(("draws", "queries"), [(2, None), (9, 2)])
 def test_too_few_parts_for_a_jackknife_of_draws_do_not_understate_the_error(draws, queries):
-    """Inputs are left out instead, whose own differences come on top: only the lower quantile of chi-squared binds."""
+    """The error then comes from the spread over inputs, which differ by themselves: it may only be too large."""
     noisy, options = tanh_network(), {"layers": "3", "draws": draws, "queries": queries}
     tables = [layer_information(noisy, INPUTS, seed=seed, **options) for seed in range(SEEDS)]
     for quantity in ("I(X;T)", "h(T)", "h(T|X)"):
@@ -73,7 +73,7 @@ def test_error_of_entropy_given_the_input_is_not_zero_with_the_fewest_draws():
 
 @pytest.mark.parametrize("layer", ["1", "3"])
 def test_more_confidence_takes_a_wider_interval(layer):
-    """From the same draws and queries, for every quantity that is not known exactly."""
+    """Draws and queries are the same; quantities that are known exactly are left out."""
     tables = [layer_information(tanh_network(), INPUTS, LABELS, confidence=level) for level in (0.5, 0.99)]
     pairs = [pair for pair in zip(*tables, strict=True) if pair[0].layer == layer and pair[0].lower < pair[0].upper]
     assert len(pairs) == (4 if layer == "1" else 5)

@@ -10,7 +10,7 @@ from layerbits.geometry.bins import edge_bins, even_bins
 
 
 def with_neighbours(edges, dtype):
-    """Values of a dtype next to each edge."""
+    """Return the edges in a dtype, and the values next to each."""
     rounded = edges.astype(dtype)
     return np.concatenate([rounded, np.nextafter(rounded, dtype(-9e9)), np.nextafter(rounded, dtype(9e9))])
 

@@ -220,7 +220,7 @@ def test_noisy_network_prints_its_noise():
         ({"1": 0.1}, "sigma: got no key for '3'"),
         ({}, "sigma: got no key for '1'"),
         ({"1": 0.1, "3": 0.1, "*": 0.2}, "sigma: got '1' and '\\*' for '1'"),
-        ({"*": 0.1, "5": 0.2}, "sigma: '5' matches no noisy layer"),
+        ({"*": 0.1, "5": 0.2}, "sigma: got the key '5', which matches no noisy layer"),
     ],
 )
 def test_keys_that_do_not_match_the_layers_are_refused(sigma, message):

@@ -50,7 +50,7 @@ def test_noise_of_training_is_not_used_up():
     assert torch.equal(noisy(X), twin(X))
 
 
-def test_network_is_in_evaluation_mode_meanwhile_only():
+def test_network_is_in_evaluation_mode_during_the_pass_only():
     model = nn.Sequential(nn.Linear(4, 3), nn.Dropout(0.5), nn.Tanh(), nn.Linear(3, 2))
     assert torch.equal(layer_activations(model, X)["2"], torch.tanh(model[0](X)))
     assert model[1].training

@@ -20,7 +20,7 @@ def mlp():
 
 
 class Reversed(nn.Module):
-    """Registers its modules in the reverse order of the data."""
+    """A network that registers its modules in the reverse order of the data."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class Reversed(nn.Module):
 
 
 class Reusing(nn.Module):
-    """Calls one activation function three times; the last call is the output."""
+    """A network that calls one activation function three times; the last call is the output."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class Reusing(nn.Module):
 
 
 class Branching(nn.Module):
-    """Branches on its data, so that torch.fx cannot trace it."""
+    """A network that branches on its data, so that torch.fx cannot trace it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ class Branching(nn.Module):
 
 
 class Optional(nn.Module):
-    """Has a flag, and stores an activation as an attribute."""
+    """A network with a flag that stores an activation as an attribute."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -155,7 +155,7 @@ def test_noisy_network_prints_its_noise():
 )
 def test_output_that_is_not_a_floating_point_tensor_is_refused(layer, x):
     noisy = noisify(nn.Sequential(layer), layers="0")
-    with pytest.raises(LayerSelectionError, match="'0' returns"):
+    with pytest.raises(LayerSelectionError, match="'0', which returns"):
         noisy(x)
 
 

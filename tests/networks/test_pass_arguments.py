@@ -18,7 +18,7 @@ def mlp():
 
 
 class Looping(nn.Module):
-    """Calls its activation as often as the first input says, which torch.fx cannot see."""
+    """Calls its activation function a number of times that the first input sets, which torch.fx cannot trace."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -64,19 +64,19 @@ def test_layers_that_are_no_names_are_refused():
 
 def test_layer_without_a_row_for_each_input_is_refused():
     noisy = noisify(nn.Sequential(nn.Flatten(0), nn.Tanh(), nn.Unflatten(0, (-1, 4)), nn.Linear(4, 2)))
-    with pytest.raises(LayerSelectionError, match=r"'1' returns shape \(24,\) for 6 rows"):
+    with pytest.raises(LayerSelectionError, match=r"'1', which returns shape \(24,\) for 6 rows"):
         propagate(noisy, INPUTS, draws=1)
 
 
 @pytest.mark.filterwarnings("ignore:torch.fx cannot trace")
 def test_layer_that_does_not_run_is_refused():
-    with pytest.raises(LayerSelectionError, match="act did not run"):
+    with pytest.raises(LayerSelectionError, match="act, which did not run"):
         propagate(noisify(Looping()), torch.zeros(3, 4))
 
 
 @pytest.mark.filterwarnings("ignore:torch.fx cannot trace")
-def test_layer_that_runs_more_often_than_foreseen_is_refused():
-    with pytest.raises(LayerSelectionError, match="'act' ran more often"):
+def test_layer_that_runs_more_often_than_the_trace_shows_is_refused():
+    with pytest.raises(LayerSelectionError, match="'act', which ran more often"):
         propagate(noisify(Looping()), torch.full((3, 4), 2.0))
 
 

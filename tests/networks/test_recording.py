@@ -1,4 +1,4 @@
-"""Passes: nothing but seed, layer, draw and row decides the noise, and a measurement leaves the network unchanged."""
+"""The noise of a pass depends on seed, layer, draw and row alone; a measurement leaves the network unchanged."""
 
 import numpy as np
 import pytest

@@ -2,10 +2,10 @@
 
 Each is called as ``name(activations, *, labels=None, ...)`` and returns a `BaselineEstimate` (`pairwise_bounds` returns
 two): an entropy or information of the rows and, with labels, the method's estimate of I(T;Y). `binned_information` of
-`layerbits.geometry` has the same form.
+`layerbits.geometry` has the same interface.
 
-No baseline uses the noise of the network, and it is the noise that makes I(X;T) finite. So none of them estimates the
-I(X;T) of `layer_information`. They run on the host; tensors on a device are copied there.
+No baseline uses the noise of the network, without which I(X;T) is not finite. So none of them estimates the I(X;T) of
+`layer_information`. They run on the host; tensors on a device are copied there.
 """
 
 from layerbits.baselines.kde import kde_entropy

@@ -20,16 +20,16 @@ _BANDWIDTH_FACTORS = 2.0 ** np.arange(-8, 2.25, 0.5)
 def kde_entropy(activations: Array, *, labels: Array | None = None, folds: int = 5, seed: int = 0) -> BaselineEstimate:
     """Estimate the differential entropy h(T), in nats, by the mean log density of held-out rows.
 
-    The kernel is an isotropic Gaussian. Of 21 bandwidths the estimate takes the one that maximises the density of the
-    held-out rows. For a fixed bandwidth the expectation is a cross-entropy and so too large; it remains too large in
-    high dimension, where every bandwidth fits badly. For a deterministic network on a finite data set the value has no
-    meaning, because the rows have no density: if many rows coincide the smallest bandwidth determines the value, and if
-    all coincide it is -inf.
+    The kernel is an isotropic Gaussian. The estimate uses the one of 21 bandwidths that maximises the mean log density
+    of held-out rows. For a fixed bandwidth its expectation is a cross-entropy and so too large; in high dimension it
+    stays too large, because no bandwidth fits well. For a deterministic network on a finite data set the value has no
+    meaning, because the rows have no density: if many rows coincide, the smallest bandwidth determines the value, and
+    if all coincide, it is -inf.
 
     Parameters
     ----------
     activations : tensor or array of shape (n, d)
-        float32 or float64, finite; n >= `folds`, in every class.
+        float32 or float64, finite; at least `folds` rows, and with labels at least `folds` rows of every class.
     labels : integer tensor or array of shape (n,), optional
         Classes Y, for I(T;Y) = h(T) - h(T|Y).
     folds : int

@@ -21,12 +21,12 @@ def kozachenko_leonenko_entropy(
 
     The estimate is asymptotically unbiased for rows sampled from a density; its error falls roughly as n^(-1/d) in d
     dimensions. For a deterministic network on a finite data set the value has no meaning, because the rows have no
-    density. It is -inf if a row coincides with `neighbours` or more further rows.
+    density. It is -inf if a row coincides with `neighbours` or more other rows.
 
     Parameters
     ----------
     activations : tensor or array of shape (n, d)
-        float32 or float64, finite; n > `neighbours`, in every class.
+        float32 or float64, finite; more than `neighbours` rows, with labels in every class.
     labels : integer tensor or array of shape (n,), optional
         Classes Y, for I(T;Y) = h(T) - h(T|Y), which is NaN if both entropies are -inf.
     neighbours : int
@@ -67,12 +67,12 @@ def ksg_information(
     """Estimate I(X;T), in nats, of inputs and activations sampled from a joint density, by counts of neighbours.
 
     With labels it also estimates I(T;Y), by Ross's variant for classes. If T is a function of X, as in a deterministic
-    network, I(X;T) is infinite and the estimate only grows with log n. Strong dependence needs very many rows.
+    network, I(X;T) is infinite and the estimate only grows with log n. A strong dependence needs very many rows.
 
     Parameters
     ----------
     activations : tensor or array of shape (n, d)
-        float32 or float64, finite; n > `neighbours`, in every class.
+        float32 or float64, finite; more than `neighbours` rows, with labels in every class.
     inputs : tensor or array of shape (n, e)
         X, float32 or float64, finite.
     labels : integer tensor or array of shape (n,), optional
@@ -136,7 +136,7 @@ def _ross_information(rows: Doubles, classes: Integers, k: int) -> float:
 def _check_rows(neighbours: int, rows: int) -> None:
     if rows <= neighbours:
         raise ValueError(
-            f"neighbours: got {neighbours}, wanted less than {rows}, the number of rows of the sample or of a class"
+            f"neighbours: got {neighbours}, wanted fewer than {rows}, the number of rows of the sample or of a class"
         )
 
 
@@ -146,8 +146,8 @@ def _radii(rows: Doubles, k: int) -> Doubles:
 
 
 def _digamma_counts(rows: Doubles, radii: Doubles) -> Doubles:
-    """Return digamma(1 + number of further rows strictly within the radius) of each row, shape (n,)."""
+    """Return digamma(1 + number of other rows strictly within the radius) of each row, shape (n,)."""
     counts = cKDTree(rows).query_ball_point(rows, np.nextafter(radii, 0), p=np.inf, return_length=True)
-    # The tree counts the row itself. At radius 0 it counts coinciding rows too, which are not strictly within.
+    # The tree counts the row itself. At radius 0 it also counts coinciding rows, which are not strictly within.
     values: Doubles = digamma(np.where(radii > 0, counts, 1))
     return values

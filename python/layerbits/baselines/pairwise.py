@@ -20,8 +20,8 @@ def pairwise_bounds(
     """Bound I(T;T+Z), in nats, from below and above, for T uniform over the rows and Z ~ N(0, sigma^2 I).
 
     For a deterministic network this is I(X;T+Z). The noise belongs to the measurement, and the value depends on sigma
-    as that of binning depends on the size of the bins. Both bounds are certain for the mixture of these rows and say
-    nothing about further inputs; they lie far apart where clusters overlap.
+    as a binned entropy depends on the size of the bins. Both bounds are certain for the mixture of these rows and do
+    not cover further inputs; they lie far apart where clusters overlap.
 
     Parameters
     ----------
@@ -30,8 +30,8 @@ def pairwise_bounds(
     sigma : float
         Standard deviation of the noise. Saxe et al. used variances of 1e-3 and 0.1.
     labels : integer tensor or array of shape (n,), optional
-        Classes Y, for bounds on I(T+Z;Y) between 0 and H(Y). (Saxe et al. subtract two upper bounds, and the difference
-        is no bound.)
+        Classes Y, for bounds on I(T+Z;Y) between 0 and H(Y). (Saxe et al. subtract two upper bounds; the difference is
+        not a bound.)
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Coverage of the estimators' intervals over tasks whose information is known."""
+"""Coverage: how often the estimators' intervals contain the true value, on tasks whose information is known."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from layerbits.estimators import layer_information
 from layerbits.mixtures import mixture_information
 
 _CONFIDENCE = 0.95
-# Probability that correct intervals of one quantity have too few hits.
+# Probability that correct intervals of one quantity have too few hits by chance.
 _FALSE_ALARM = 1e-4
 # Bound on the rounding of sums and logarithms in float64 up to 1000 dimensions; an interval may have width 0.
 _ROUNDING = 1e-9
@@ -51,11 +51,11 @@ class Coverage:
     seeds, hits : int
         Number of intervals, and number of intervals that contain the true value.
     required_hits : int
-        Hits that correct intervals reach with probability 0.9999: 95 % of the seeds less the binomial margin.
+        Number of hits that correct intervals reach with probability 0.9999: 95 % of the seeds less a binomial margin.
     half_width : float
         Mean half width of the intervals.
     achievable : float
-        Half width of the normal interval of an estimator that knows the densities and uses as many queries.
+        Half width of a normal interval from as many queries with known densities.
     seconds : float
         Time of one estimate of all quantities of the task.
     """
@@ -98,7 +98,7 @@ def coverage(
     tolerance : float
         Tolerance of `mixture_information` for mixtures, in nats.
     queries : int
-        Queries over all inputs of a network. An input has twice as many draws as queries.
+        Number of queries of all inputs of a network. An input has twice as many draws as queries.
 
     Returns
     -------
@@ -123,8 +123,7 @@ def coverage(
         estimates = [estimate(seed) for seed in seeds]
         seconds = (time.perf_counter() - started) / len(estimates)
         for quantity in estimates[0]:
-            of_quantity = [by_quantity[quantity] for by_quantity in estimates]
-            rows.append(_summarise(task, quantity, of_quantity, seconds))
+            rows.append(_summarise(task, quantity, [by_quantity[quantity] for by_quantity in estimates], seconds))
     return rows
 
 

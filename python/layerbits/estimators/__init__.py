@@ -1,28 +1,29 @@
 """Estimators of the information of layers, with confidence intervals. Proofs: docs/theory.md.
 
 X is uniform over N inputs, and T = S + Z is a noisy layer. r noisy passes of every input give signals s_xj and the
-mixtures p^(t|x) = mean_j N(t; s_xj, sigma^2 I), p^(t) = mean_x p^(t|x). An information is the mean of a difference of
-two log densities at the same queries t. It lies between two bounds: the plug-in, made of all passes, and a decoder,
-made of some passes and evaluated at queries of the others.
+mixtures p^(t|x) = mean_j N(t; s_xj, sigma^2 I), p^(t) = mean_x p^(t|x). An information is the mean difference of two
+log densities at the same queries t. It lies between two bounds: the plug-in bound, made of all passes, and a decoder
+bound, whose decoder is made of some passes and evaluated at queries of the others.
 
     problem, settings       the checked arguments: Problem, MeasurementSettings, Classes
     layer_sample            passes through the network -> signals in few dimensions
     log_densities           queries, and log densities of mixtures at queries
     plug_in_bound           the bound above an information, below an entropy
-    decoders                densities q(t|x) made of draws
-    decoder_candidates      the decoders of a layer, and the queries that choose one
+    decoders                decoders: densities q(t|x) made of draws
+    decoder_candidates      the decoders that compete at a layer, and the queries that choose one
     decoder_bound           the bound below an information, above an entropy
     two_sided_estimate      point estimate and interval between the two bounds
     first_layer             all quantities of a layer behind no noise
     layer_behind_noise      all quantities of any other layer
-    layer_measurement       a layer once, or in rounds until a tolerance is met
+    layer_measurement       one layer, measured once or in rounds until a tolerance is met
     audits                  notes on estimates that theory rules out
     all_layers              layer_information, measure_layers
     between_layers/         information_between_layers
     sigma_profiles          sigma_profile
 
-`layer_information` makes a `Problem` and `MeasurementSettings`. `measure_layers` samples all layers in common passes;
-then each layer is split into queries and draws, bounded, and with a tolerance sampled again; audits add the notes.
+`layer_information` makes a `Problem` and `MeasurementSettings`. `measure_layers` samples all layers in common passes.
+Then each sample is split into queries and draws, and every quantity is bounded. With a tolerance, a layer is sampled
+again until its interval is narrow. Audits add the notes.
 """
 
 from layerbits.estimators.all_layers import layer_information, measure_layers

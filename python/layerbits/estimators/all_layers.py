@@ -45,17 +45,16 @@ def layer_information(
     layers : str or sequence of str, optional
         Names of the layers to measure, from ``noisy.layer_names``; all by default.
     draws : int
-        Noisy passes per input, r. Behind noise at least 2; the gap between the two bounds falls as r grows. A layer
-        behind no noise takes a single pass.
+        Noisy passes per input, r; at least 2 for a layer behind noise. The gap between the two bounds falls as r grows.
+        A layer behind no noise uses a single pass.
     queries : int, optional
-        Points per input at which densities are compared, at least 2. Behind noise the last draws carry them, at most
-        half of the draws. By default 16,384 queries in all and at least 4 of an input, but behind noise at most a
-        quarter of the draws.
+        Queries per input, at least 2. Behind noise the last draws carry one each, so at most half of the draws do. By
+        default 16,384 queries in all and at least 4 of an input, but behind noise at most a quarter of the draws.
     tolerance : float, optional
         Wanted half width of the interval of I(X;T), in nats. Draws or queries of a layer are doubled until its interval
-        is as narrow, or until a limit is reached, which is noted. None: one round with `draws` and `queries`.
+        is that narrow, or until a limit is reached, which is noted. None: one round with `draws` and `queries`.
     confidence : float
-        Level of each interval by itself.
+        Level of each single interval.
     max_seconds : float
         With a tolerance: no round begins that would likely end later than this after the call.
     max_draws : int
@@ -65,35 +64,35 @@ def layer_information(
     estimator : {"pooled", "paper"}
         With "paper", `value` is the paper's estimate: the plug-in with separate samples for h(T) and h(T|X).
     devices : sequence of torch.device or str, optional
-        CUDA devices that share the queries of a network on one of them; by default that device alone. Devices of one
-        model give the numbers of one device.
+        CUDA devices that share the queries of a network on one of them; by default that device alone. Devices of the
+        same model give the same numbers as one device.
 
     Returns
     -------
     InformationTable
-        A row for each layer and quantity. `lower` to `upper` is a confidence interval for the true quantity; `value` is
-        the point estimate, halfway between the decoder bound and the plug-in bound less half of its first-order bias.
-        Notes flag saturation at log N, a missed tolerance, and audits that fail beyond the error: I(X;T) <= log N,
-        I(T;Y) <= H(Y), I(X;T) not above that of the layer before, I(X;T) = I(T;Y) + I(X;T|Y).
+        A row for each layer and quantity. `lower` to `upper` is a confidence interval for the true quantity. `value` is
+        the mean of the decoder bound and of the plug-in bound less half of its first-order bias. Notes flag saturation
+        at log N, a missed tolerance, and violations, by more than the error, of I(X;T) <= log N, I(T;Y) <= H(Y),
+        I(X;T) <= I(X;T) of the layer before, and I(X;T) = I(T;Y) + I(X;T|Y).
 
     Raises
     ------
     NoNoiseError
         `noisy` has no noise, or the noise is switched off: I(X;T) is then log N or infinite.
     LayerSelectionError
-        `layers` contains no noisy layer, or another name.
+        `layers` is empty or contains a name that is not a noisy layer; a layer does not run once in a pass.
     TypeError, ValueError
         An argument has another type, shape or value than wanted; signals are not finite.
 
     Notes
     -----
     The lower end of an information holds for any number of queries: the decoder bound holds for every decoder, and its
-    terms are independent and bounded (`layerbits.statistics`). So does the upper end at a layer behind no noise. Behind
-    noise the upper end is a Student bound for the plug-in's mean, with an allowance for rare events and an error by the
+    terms are independent and bounded (`layerbits.statistics`). The upper end holds likewise at a layer behind no noise.
+    Behind noise it is a Student bound for the mean of the plug-in, with an allowance for rare events; its error is a
     jackknife over the draws of each input.
 
-    The network is in evaluation mode in all passes. Signals stay on its device, the CPU or a CUDA device; a number for
-    each query comes to the host.
+    All passes run in evaluation mode. Signals stay on the network's device, the CPU or a CUDA device; arrays with a
+    number for each query are copied to the host.
 
     Examples
     --------
@@ -126,7 +125,7 @@ def measure_layers(problem: Problem, settings: MeasurementSettings) -> Informati
     Raises
     ------
     NoNoiseError, LayerSelectionError, TypeError, ValueError
-        The noise is off; the passes fail, or a layer behind noise has a single draw.
+        The noise is off; a pass fails; a layer behind noise has a single draw.
     """
     check_noisy(problem.noisy)
     deadline = time.monotonic() + settings.max_seconds
@@ -141,7 +140,7 @@ def measure_layers(problem: Problem, settings: MeasurementSettings) -> Informati
         started = time.monotonic()
         report = partial(_show, progress.set_postfix_str, layer)
         measurement = LayerTask(problem, settings, layer, deadline).measure(
-            [of_seed[layer] for of_seed in samples], report
+            [by_layer[layer] for by_layer in samples], report
         )
         layer_rows = list(_rows(layer, measurement, settings.estimator, time.monotonic() - started))
         rows += with_notes(layer_rows, previous, problem.classes.ceilings, measurement.shortfall)

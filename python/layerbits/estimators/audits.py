@@ -1,7 +1,4 @@
-"""Notes of the audits: estimates that theory rules out beyond the error, and saturation.
-
-A note is a column of the table, because it belongs beside the number that it is about.
-"""
+"""Notes of the audits: estimates that violate theory by more than the error, and saturation."""
 
 from __future__ import annotations
 
@@ -11,10 +8,12 @@ from collections.abc import Mapping, Sequence
 
 from layerbits._base import InformationRow
 
-# An I(X;T) this near to log N shows only that the inputs are told apart (nats).
-_SATURATED = 1e-3
+# An I(X;T) this near to log N is saturated; a violation of theory below this is not noted (nats).
+MARGIN = 1e-3
 
-# Number of standard errors beyond which a plug-in bound counts as above its ceiling.
+SATURATED = "saturated at log N: the inputs are told apart, and no more is known"
+
+# A plug-in bound counts as above its ceiling from this number of standard errors on.
 _STANDARD_ERRORS = 3
 
 
@@ -28,9 +27,9 @@ def with_notes(
     previous : InformationRow or None
         I(X;T) of the layer before.
     ceilings : mapping of str to float
-        Upper limits of every information, from the entropies of X and Y.
+        Largest value that the entropies of X and Y allow, for each information.
     shortfall : str
-        Why a tolerance was missed; empty otherwise.
+        Why the tolerance was missed; empty otherwise.
     """
     by_quantity = {row.quantity: row for row in rows}
     notes: dict[str, list[str]] = {quantity: [] for quantity in by_quantity}
@@ -40,7 +39,7 @@ def with_notes(
         if row.lower > row.upper:
             notes[quantity].append("its bounds exclude each other: raise draws")
         ceiling = ceilings.get(quantity, math.inf)
-        if row.plug_in - row.plug_in_error * _STANDARD_ERRORS > ceiling + _SATURATED:
+        if row.plug_in - row.plug_in_error * _STANDARD_ERRORS > ceiling + MARGIN:
             notes[quantity].append(f"above its ceiling {ceiling:.4f}: raise draws or queries")
     notes["I(X;T)"] += _notes_on_information(by_quantity, previous, ceilings["I(X;T)"])
     return [dataclasses.replace(row, note="; ".join(notes[row.quantity])) for row in rows]
@@ -49,15 +48,15 @@ def with_notes(
 def _notes_on_information(
     rows: Mapping[str, InformationRow], previous: InformationRow | None, log_n: float
 ) -> list[str]:
-    """Return the notes on I(X;T) beside log N, the layer before, and the parts I(T;Y) + I(X;T|Y)."""
+    """Return the notes on I(X;T) from comparisons with log N, the layer before, and the sum I(T;Y) + I(X;T|Y)."""
     information, notes = rows["I(X;T)"], []
-    if 0 < log_n <= min(information.plug_in, information.upper) + _SATURATED:
-        notes.append("saturated at log N: the inputs are told apart, and no more is known")
-    if previous is not None and information.lower > previous.upper + _SATURATED:
+    if 0 < log_n <= min(information.plug_in, information.upper) + MARGIN:
+        notes.append(SATURATED)
+    if previous is not None and information.lower > previous.upper + MARGIN:
         notes.append(f"above {previous.layer!r} before it: raise draws, or the layers are no chain")
     if "I(T;Y)" in rows:
         parts = rows["I(T;Y)"], rows["I(X;T|Y)"]
         lower, upper = sum(part.lower for part in parts), sum(part.upper for part in parts)
-        if lower > information.upper + _SATURATED or upper < information.lower - _SATURATED:
+        if lower > information.upper + MARGIN or upper < information.lower - MARGIN:
             notes.append("not the sum of I(T;Y) and I(X;T|Y): raise draws or queries")
     return notes

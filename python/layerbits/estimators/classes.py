@@ -1,4 +1,4 @@
-"""The classes of the inputs, and the limits that they set on information."""
+"""The classes of the inputs, and the ceilings of information that follow from them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Classes:
 
     @classmethod
     def of(cls, labels: Array | None, n_inputs: int) -> Classes:
-        """Return the classes of labels (N,); TypeError or ValueError that names `labels`."""
+        """Return the classes of labels (N,), a single class without labels; TypeError or ValueError name `labels`."""
         if labels is None:
             return cls(np.zeros(n_inputs, np.int64), labelled=False)
         return cls(class_numbers(labels, n_inputs), labelled=True)
@@ -41,7 +41,7 @@ class Classes:
 
     @functools.cached_property
     def members(self) -> tuple[Integers, ...]:
-        """The inputs of each class, in their order."""
+        """The inputs of each class, in ascending order."""
         order = np.argsort(self.numbers, kind="stable")
         return tuple(np.split(order, np.cumsum(np.bincount(self.numbers))[:-1]))
 
@@ -56,17 +56,17 @@ class Classes:
 
     @functools.cached_property
     def ceilings(self) -> Mapping[str, float]:
-        """Upper limits in nats, from the entropies of X and Y, of each information that is measured."""
+        """Largest value in nats that the entropies of X and Y allow, for each measured information."""
         return ceilings(self.n_inputs, self.labels)
 
     @functools.cached_property
     def largest_terms(self) -> Mapping[str, float]:
-        """Upper limits in nats of the information in a single value of T, which may exceed the ceilings."""
+        """Largest information in nats that a single value of T can carry; it may exceed the ceiling."""
         return largest_terms(self.n_inputs, self.labels)
 
     @property
     def quantities(self) -> tuple[Quantity, ...]:
-        """The quantities that are measured: without labels none that involves Y."""
+        """The measured quantities; without labels, those that do not involve Y."""
         return tuple(
             quantity
             for quantity in QUANTITIES

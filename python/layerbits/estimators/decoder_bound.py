@@ -1,19 +1,19 @@
 """Decoder bounds: information from below, entropies from above, each with the certified end of an interval.
 
-For any decoder q(x|t) that the query T did not help to make (Barber and Agakov, The IM Algorithm, 2003),
+For any decoder q(x|t) that does not depend on the query T (Barber and Agakov, The IM Algorithm, 2003),
 
-    I(X;T) >= E log [q(X|T) / p(X)],
+    I(X;T) >= E log [q(X|T) / p(X)].
 
-and with densities q(t|x), q(x|t) = q(t|x) / sum_x' q(t|x'). Likewise h(T|X) <= -E log q(T|x) and h(T) <= -E log q(T).
-The terms at queries of fresh passes are independent, so a confidence bound for their mean is the end of an interval.
+Densities q(t|x) define the decoder q(x|t) = q(t|x) / sum_x' q(t|x'). Likewise h(T|X) <= -E log q(T|X) and
+h(T) <= -E log q(T). The terms at queries of fresh passes are independent, so a confidence bound for their mean is the
+end of an interval.
 
 The end is a bet (`layerbits.statistics`), not a normal interval: a normal interval misses confusions rarer than one
-query in all, and such confusions are all the uncertainty of a saturated layer. A betting bound holds for any number of
-bounded terms of any law, at 1.4 times the width. There is one stake for each pass, not for each term, because inputs
-differ in expectation. Terms are bounded below after `mix_with_prior`: the decoder falls back on p(x) with a small
-weight.
+query in all, and a saturated layer has no other uncertainty. A bet holds for any number of bounded terms of any law, at
+1.4 times the width. There is one stake for each pass, not for each term, because the terms of different inputs have
+different expectations. `mix_with_prior` bounds the terms from below: it mixes the decoder with p(x), at a small weight.
 
-The decoder is chosen by one half of the queries and evaluated at the other (`decoder_candidates`).
+One half of the queries chooses the decoder, and the other half evaluates it (`decoder_candidates`).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from layerbits.statistics import (
     upper_mean_bound,
 )
 
-# Gap to the plug-in bound, in nats, below which no more decoders are tried.
+# No more decoders are tried once the gap to the plug-in bound is below this (nats).
 _SMALL_GAP = 0.01
 
 _INFORMATION = QUANTITIES[0]  # I(X;T)
@@ -49,18 +49,18 @@ _INFORMATION = QUANTITIES[0]  # I(X;T)
 
 @dataclasses.dataclass(frozen=True)
 class DecoderBound:
-    """The bound of a quantity by the decoder that was best on trial.
+    """The bound of a quantity by the decoder that is best at the trial queries.
 
     Attributes
     ----------
     decoder : str
         Name of the decoder.
     mean : JackknifeMean
-        Mean of the final terms: below an information, above an entropy, in expectation.
+        Mean of the terms at the final queries: below an information, above an entropy, in expectation.
     end : float
-        Confidence bound of that mean: the lower end of an information, the upper end of an entropy.
+        Confidence bound for that mean: the lower end of an information, the upper end of an entropy.
     cost : float
-        Largest loss of the mean, in nats, to the prior that bounds its terms.
+        Largest change of the mean, in nats, by the prior that bounds its terms.
     """
 
     decoder: str
@@ -76,9 +76,11 @@ class DecoderBounds:
     Attributes
     ----------
     candidates : tuple of Candidate
-    wide : tuple of two arrays
-        Log densities of one wide Gaussian at the trial queries and at the final ones: a prior for T.
+        The decoders that were tried.
+    wide_log_densities : tuple of two arrays
+        Log densities of a wide Gaussian, the prior of T, at the trial queries and at the final queries.
     classes : Classes
+        The classes of the inputs.
     risk : float
         Probability with which a bound may be wrong.
     weight : float
@@ -86,24 +88,24 @@ class DecoderBounds:
     """
 
     candidates: tuple[Candidate, ...]
-    wide: tuple[Doubles, Doubles]
+    wide_log_densities: tuple[Doubles, Doubles]
     classes: Classes
     risk: float
     weight: float
 
     @classmethod
     def of(cls, split: TrialSplit, draws: Tensor, plug_in: PlugIn, classes: Classes, risk: float) -> DecoderBounds:
-        """Try the decoders made of draws (N, r, d), until one is close to the plug-in bound of I(X;T)."""
+        """Try the decoders made of draws (N, r, d), at least two, until one is close to the plug-in bound of I(X;T)."""
         weight = unseen_probability(math.prod(split.final.shape), risk)
-        upper = plug_in.bound(_INFORMATION).value
-        evaluated: list[Candidate] = []
+        plug_in_bound = plug_in.bound(_INFORMATION).value
+        tried_candidates: list[Candidate] = []
         for candidate in candidates(split, draws, plug_in, classes):
-            evaluated.append(candidate)
-            gap = upper - _trial_bound(candidate, _INFORMATION, weight)
-            if len(evaluated) > 1 and gap < _SMALL_GAP:
+            tried_candidates.append(candidate)
+            gap = plug_in_bound - _trial_bound(candidate, _INFORMATION, weight)
+            if len(tried_candidates) > 1 and gap < _SMALL_GAP:
                 break
-        wide = _wide_log_density(split.trial, draws), _wide_log_density(split.final, draws)
-        return cls(tuple(evaluated), wide, classes, risk, weight)
+        wide_log_densities = _wide_log_density(split.trial, draws), _wide_log_density(split.final, draws)
+        return cls(tuple(tried_candidates), wide_log_densities, classes, risk, weight)
 
     def bound(self, quantity: Quantity) -> DecoderBound:
         """Bound an information from below, an entropy from above."""
@@ -124,13 +126,15 @@ class DecoderBounds:
         return self._result(candidate, final, end)
 
     def _entropy_upper_bound(self, quantity: Quantity, candidate: Candidate) -> DecoderBound:
-        """Bound the mean of -log q(t|A) from above, as far as no value of T lies further out than all queries."""
+        """Bound the mean of -log q(t|A) from above, provided that no value of T lies further out than all queries."""
+        pairs = zip((candidate.at_trial, candidate.at_final), self.wide_log_densities, strict=True)
         trial, final = (
-            terms(quantity, _with_priors(log_densities, wide, self.weight))
-            for log_densities, wide in zip((candidate.at_trial, candidate.at_final), self.wide, strict=True)
+            terms(quantity, _with_priors(log_densities, wide_log_density, self.weight))
+            for log_densities, wide_log_density in pairs
         )
-        # A density given x or y is at least weight^2 times the wide one: by way of p(t).
-        ceiling = max(float(-wide.min(initial=0.0)) for wide in self.wide) - 2 * math.log(self.weight)
+        # A density given x or y contains p(t) with this weight, and so the wide Gaussian with its square.
+        largest_surprisal = max(float(-wide.min(initial=0.0)) for wide in self.wide_log_densities)
+        ceiling = largest_surprisal - 2 * math.log(self.weight)
         passes = [_pilot(trial, 0.0, ceiling), *split_passes(final)]
         end = upper_mean_bound(passes, floor=0.0, ceiling=ceiling, risk=self.risk)
         return self._result(candidate, final, end)
@@ -140,7 +144,7 @@ class DecoderBounds:
 
 
 def _trial_bound(candidate: Candidate, quantity: Quantity, weight: float) -> float:
-    """Return the bound of an information on trial, or minus that of an entropy: larger is tighter."""
+    """Return the bound of an information, or minus that of an entropy, at the trial queries: larger is tighter."""
     trial = terms(quantity, candidate.at_trial)
     if not trial.size:
         return 0.0
@@ -148,13 +152,13 @@ def _trial_bound(candidate: Candidate, quantity: Quantity, weight: float) -> flo
 
 
 def _pilot(trial: Doubles, floor: float, ceiling: float) -> Doubles:
-    """Return terms that set the first stake: those of the trial, or without any the two extremes."""
+    """Return terms that set the first stake: those of the trial, or the two extremes if it has fewer than two."""
     return trial.ravel() if trial.size > 1 else np.array([floor, ceiling])
 
 
-def _with_priors(log_densities: LogDensities, wide: Doubles, weight: float) -> LogDensities:
-    """Mix, with weight `weight`, p(t|x) and p(t|y) with p(t), and p(t) with a wide Gaussian: no density is tiny."""
-    marginal = mixed(log_densities.marginal, wide, weight)
+def _with_priors(log_densities: LogDensities, wide_log_density: Doubles, weight: float) -> LogDensities:
+    """Mix, with weight `weight`, p(t|x) and p(t|y) with p(t), and p(t) with a wide Gaussian: this bounds surprisals."""
+    marginal = mixed(log_densities.marginal, wide_log_density, weight)
     return ByCondition(
         given_input=mixed(log_densities.given_input, marginal, weight),
         given_class=mixed(log_densities.given_class, marginal, weight),
@@ -163,9 +167,9 @@ def _with_priors(log_densities: LogDensities, wide: Doubles, weight: float) -> L
 
 
 def _wide_log_density(queries: Queries, draws: Tensor) -> Doubles:
-    """Return the log density of one Gaussian with the noise and twice the mean variance of draws (N, r, d)."""
-    centers = draws[:, 0].double()  # a draw of each input shows the variance
+    """Return the log density (n, q) of a Gaussian with the noise plus twice the mean variance of draws (N, r, d)."""
+    centers = draws[:, 0].double()  # one draw of each input suffices
     mean, variance = centers.mean(0), queries.sigma**2 + 2 * centers.var(0, correction=0).mean()
     squares = (queries.points - mean).square().sum(-1)
-    surprise = squares / variance + draws.shape[2] * (variance / queries.sigma**2).log()
-    return -surprise.numpy(force=True) / 2 - queries.noise
+    twice_surprisal = squares / variance + draws.shape[2] * (variance / queries.sigma**2).log()
+    return -twice_surprisal.numpy(force=True) / 2 - queries.noise_log_density

@@ -1,7 +1,7 @@
 """Decoders that compete for the bound of a layer, and the division of the queries between choice and evaluation.
 
-The first half of the passes with queries chooses a decoder, the second half evaluates it: given the draws that make the
-decoders and the queries of the first half, those of the second are fresh.
+The first half of the passes with queries chooses a decoder, and the second half evaluates it: neither the decoders nor
+the choice depend on the second half.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from layerbits.estimators.log_densities import LogDensities, Queries, mixed
 from layerbits.estimators.plug_in_bound import PlugIn
 from layerbits.statistics import ByCondition
 
-# Largest number of queries by which decoders are compared: enough to see differences of a few hundredths.
+# Largest number of queries that compare decoders: enough to see differences of a few hundredths of a nat.
 _MAX_TRIAL_QUERIES = 2048
 
 # Weight of the mixture of draws in "Gaussian and mixture": it helps where the Gaussian is far off, and costs little.
@@ -35,10 +35,10 @@ class TrialSplit:
     ----------
     queries : Queries
         All queries, (N, q).
-    inputs : integer array
-        Inputs of the trial.
+    inputs : integer array of shape (n,)
+        The inputs whose queries choose.
     passes : int
-        Number of passes of the trial.
+        Number of passes whose queries choose.
     """
 
     queries: Queries
@@ -47,7 +47,7 @@ class TrialSplit:
 
     @classmethod
     def random(cls, queries: Queries, generator: np.random.Generator) -> TrialSplit:
-        """Return half of the passes, and inputs chosen at random, because the inputs may be sorted."""
+        """Choose by half of the passes, at random inputs, because the inputs may be sorted."""
         n_inputs, n_passes = queries.shape
         passes = n_passes // 2
         n_trial = max(1, _MAX_TRIAL_QUERIES // max(1, passes))
@@ -74,7 +74,7 @@ class TrialSplit:
 
 @dataclasses.dataclass(frozen=True)
 class Candidate:
-    """A decoder, its log densities at the trial queries, and a function for those at the final queries."""
+    """A decoder: its log densities at the trial queries, and a function that computes those at the final queries."""
 
     name: str
     at_trial: LogDensities

@@ -1,9 +1,12 @@
 """Decoders: densities q(t|x), made of draws, that are evaluated at queries of other draws.
 
-Each decoder is a mixture with equally many components for every input: a Gaussian for each input, with a covariance of
-its own, because tanh makes the covariances of inputs differ, or with a covariance that all inputs share; or the mixture
-of the draws with wider kernels. With one shared covariance alone, the lower bound of the last layers of the SZT network
-is far looser.
+Each decoder is a mixture with equally many components for every input:
+
+- a Gaussian for each input with a covariance of its own, because tanh makes the covariances of inputs differ;
+- a Gaussian for each input with a covariance that all inputs share;
+- the mixture of the draws with wider kernels.
+
+With one shared covariance alone, the lower bound of the last layers of the SZT network is far looser.
 """
 
 from __future__ import annotations
@@ -22,22 +25,22 @@ from layerbits.estimators.log_densities import (
     LogDensities,
     Queries,
     log_sums_by_class,
-    mean_densities,
+    mixture_log_densities,
     mixture_log_sums,
     own_log_sums,
 )
 from layerbits.kernels import log_sum_exp_full
 from layerbits.statistics import ByCondition
 
-# A covariance for each input takes d^2 multiply-adds a pair, and needs as many draws as dimensions to be of use.
+# A covariance for each input costs d^2 multiply-adds a pair, and helps only with at least as many draws as dimensions.
 _MAX_DIMENSIONS = 32
 
-# Share of the variance of an input's draws that widens the kernels of the wide mixture; tried on scalar networks.
+# The kernels are widened by this share of the covariance of an input's draws; tried on scalar networks.
 _WIDENING = 0.09
 
 
 class Decoder(abc.ABC):
-    """Densities q(t|x) of all inputs."""
+    """Densities q(t|x) for all inputs x."""
 
     name: str
 
@@ -45,16 +48,16 @@ class Decoder(abc.ABC):
         self._classes = classes
 
     def log_densities(self, queries: Queries) -> LogDensities:
-        """Return the log densities at queries, none of which may come from the draws that made the decoder."""
-        return mean_densities(queries, self._classes, self._log_sums(queries), components=1)
+        """Return the log densities at queries; no query may start from a draw that made the decoder."""
+        return mixture_log_densities(queries, self._classes, self._log_sums(queries), components=1)
 
     @abc.abstractmethod
     def _log_sums(self, queries: Queries) -> ByCondition[Doubles]:
-        """Return log-sums of the densities of the query's input, of the inputs of its class, and of all inputs."""
+        """Return log-sums over the densities of the query's input, of its class, and of all inputs, each (n, q)."""
 
 
 class WhitenedMixture(Decoder):
-    """Components with centers (N, k, d) and one covariance (d, d), in float64."""
+    """Components with centers (N, k, d) and one covariance (d, d) in float64, whitened to unit covariance."""
 
     def __init__(self, name: str, centers: Tensor, covariance: Tensor, classes: Classes, sigma: float) -> None:
         super().__init__(classes)
@@ -81,7 +84,7 @@ class Gaussians(Decoder):
 
     def __init__(self, means: Tensor, covariances: Tensor, classes: Classes, sigma: float) -> None:
         super().__init__(classes)
-        # The kernel stops at the coordinate where a term becomes 0: coordinates that tell inputs apart come first.
+        # The kernel skips the other coordinates once a term is 0, so those that tell inputs apart come first.
         variance = covariances.diagonal(dim1=1, dim2=2).sum(0)
         self._order = (means.var(0, correction=0) / variance).argsort(descending=True, stable=True)
         self._means = means[:, self._order]
@@ -107,10 +110,10 @@ def _inverse_root(covariances: Tensor) -> tuple[Tensor, Tensor]:
 
     The diagonal of a covariance is first raised by the rounding error of its entries.
     """
-    unit = torch.eye(covariances.shape[-1], dtype=torch.float64, device=covariances.device)
+    identity = torch.eye(covariances.shape[-1], dtype=torch.float64, device=covariances.device)
     trace = covariances.diagonal(dim1=-2, dim2=-1).sum(-1)[..., None, None]
-    roots = torch.linalg.cholesky(covariances + len(unit) * torch.finfo(torch.float64).eps * trace * unit)
-    inverses = torch.linalg.solve_triangular(roots, unit, upper=False)
+    roots = torch.linalg.cholesky(covariances + len(identity) * torch.finfo(torch.float64).eps * trace * identity)
+    inverses = torch.linalg.solve_triangular(roots, identity, upper=False)
     return inverses, roots.diagonal(dim1=-2, dim2=-1).log().sum(-1)
 
 
@@ -119,13 +122,13 @@ def decoders(draws: Tensor, classes: Classes, sigma: float) -> Iterator[Decoder]
     n, r, dim = draws.shape
     if r < 2:
         return
-    # Relative to the first draw, equal draws have no spread at all, however small the noise is.
+    # Deviations from the first draw are exactly 0 for equal draws, so rounding adds no spread, however small the noise.
     origins = draws[:, :1].double()
     deviations = draws - origins
     shifts = deviations.mean(1, keepdim=True)
     means, deviations = (origins + shifts)[:, 0], deviations - shifts
     noise = sigma**2 * torch.eye(dim, dtype=torch.float64, device=draws.device)
-    # Variance of a fresh draw about the mean of r draws, for a unit sum of squares of these.
+    # A fresh draw has, around the mean of r draws, the covariance of a draw times 1 + 1/r.
     predictive = (1 + 1 / r) / (r - 1)
     if dim <= _MAX_DIMENSIONS:
         scatters = deviations.mT @ deviations
@@ -134,7 +137,7 @@ def decoders(draws: Tensor, classes: Classes, sigma: float) -> Iterator[Decoder]
     else:
         flat = deviations.flatten(0, 1)
         scatter = flat.mT @ flat / n
-    shared = noise + predictive * scatter
-    yield WhitenedMixture("shared Gaussian", means[:, None].to(draws.dtype), shared, classes, sigma)
-    wide = noise + _WIDENING / (r - 1) * scatter
-    yield WhitenedMixture("wide mixture", draws, wide, classes, sigma)
+    shared_covariance = noise + predictive * scatter
+    yield WhitenedMixture("shared Gaussian", means[:, None].to(draws.dtype), shared_covariance, classes, sigma)
+    wide_covariance = noise + _WIDENING / (r - 1) * scatter
+    yield WhitenedMixture("wide mixture", draws, wide_covariance, classes, sigma)

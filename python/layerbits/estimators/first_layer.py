@@ -1,7 +1,6 @@
-"""A layer behind no noise: T = s(x) + Z is a known channel, so that no bound has a bias.
+"""The first noisy layer, behind no noise: T = s(x) + Z is a known channel, so that no bound has a bias.
 
-Both bounds are the value, and the interval is a bet on the mean of independent terms (`layerbits.mixtures`). The first
-noisy layer alone is measured in this way.
+Both bounds are the value, and the interval is a bet on the mean of independent terms (`layerbits.mixtures`).
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from layerbits.kernels import NormalStream
 from layerbits.mixtures import ChannelEstimate, KnownChannel
 from layerbits.statistics import Interval
 
-_NOTHING = ChannelEstimate(mean=0.0, standard_error=0.0, interval=Interval(0.0, 0.0))
+_ZERO = ChannelEstimate(mean=0.0, standard_error=0.0, interval=Interval(0.0, 0.0))
 
 
 def first_layer_estimates(
@@ -24,7 +23,7 @@ def first_layer_estimates(
     Parameters
     ----------
     risk : float
-        Probability that either end of an interval is wrong.
+        Probability with which each end of an interval may be wrong.
     stream : NormalStream
         Noise of the queries.
     """
@@ -34,7 +33,7 @@ def first_layer_estimates(
         name: exact_estimate(estimate, classes.ceilings[name], loss)
         for name, estimate in channel.estimates(sample.queries, stream, risk).items()
     }
-    # h(T|X) is the entropy of the noise, and h(T) exceeds it by I(X;T), whose interval accounts for rare events.
-    estimates["h(T|X)"] = exact_estimate(_NOTHING, ceiling=0.0, dimension_loss=0.0)
+    # Less the entropy of the noise, h(T|X) is 0, and h(T) is I(X;T), whose interval accounts for rare events.
+    estimates["h(T|X)"] = exact_estimate(_ZERO, ceiling=0.0, dimension_loss=0.0)
     estimates["h(T)"] = estimates["I(X;T)"]
     return {quantity.name: estimates[quantity.name] for quantity in classes.quantities}

@@ -1,8 +1,7 @@
 """A layer behind noise: every quantity between the plug-in bound and a decoder bound.
 
-Both bounds use the same passes: the plug-in is made of all draws; decoders are made of the draws without queries, for
-which the queries are fresh. A log-sum over all draws is put together from the two parts, so the decoder bound costs
-hardly more than its Gaussian kernel.
+Both bounds use the same passes: the plug-in is made of all draws, the decoders of the draws without queries. A log-sum
+over all draws is the sum of the two parts, so the decoder bound costs hardly more than its Gaussian kernel.
 """
 
 from __future__ import annotations
@@ -29,11 +28,11 @@ class NoisySample:
     Attributes
     ----------
     queries : Queries
-        Of all inputs, q of each; their bases are draws.
+        q queries of each of all N inputs; their bases are draws too.
     draws : Tensor of shape (N, r, d)
         The draws without queries, r >= q.
     dimension_loss : float
-        As in `LayerSample`.
+        Upper bound in nats of what the omitted dimensions would add, as in `LayerSample`.
     """
 
     queries: Queries
@@ -49,30 +48,30 @@ def noisy_layer_estimates(
     Parameters
     ----------
     samples : sequence of NoisySample
-        One sample, or two for the paper's estimator: the plug-in, which is then the value, takes h(T|X) and h(T|Y)
-        from the second.
+        One sample, or two for the paper's estimator. With two, the plug-in bound takes h(T|X) and h(T|Y) from the
+        second, and is the value.
     risk : float
-        Probability that either end of an interval is wrong.
+        Probability with which each end of an interval may be wrong.
     generator : numpy.random.Generator
         Chooses the inputs at which decoders are compared.
     """
-    sample = samples[0]
+    first = samples[0]
     plug_ins = [plug_in(sample.queries, sample.draws, classes) for sample in samples]
-    split = TrialSplit.random(sample.queries, generator)
-    decoders = DecoderBounds.of(split, sample.draws, plug_ins[0], classes, risk)
+    split = TrialSplit.random(first.queries, generator)
+    decoders = DecoderBounds.of(split, first.draws, plug_ins[0], classes, risk)
     combined = plug_ins[0] if len(plug_ins) == 1 else plug_ins[0].with_conditionals_of(plug_ins[1])
-    n_queries = math.prod(sample.queries.shape)
+    n_queries = math.prod(first.queries.shape)
     estimates = {}
     for quantity in classes.quantities:
-        plugged, decoded = combined.bound(quantity), decoders.bound(quantity)
+        plug_in_bound, decoder_bound = combined.bound(quantity), decoders.bound(quantity)
         if quantity.is_entropy:
-            lower = entropy_lower_end(plugged, risk)
-            estimate = entropy_estimate(plugged, decoded, lower, sample.dimension_loss)
+            lower = entropy_lower_end(plug_in_bound, risk)
+            estimate = entropy_estimate(plug_in_bound, decoder_bound, lower, first.dimension_loss)
         else:
-            upper = information_upper_end(plugged, classes.largest_terms[quantity.name], n_queries, risk)
+            upper = information_upper_end(plug_in_bound, classes.largest_terms[quantity.name], n_queries, risk)
             ceiling = classes.ceilings[quantity.name]
-            estimate = information_estimate(plugged, decoded, upper, ceiling, sample.dimension_loss)
+            estimate = information_estimate(plug_in_bound, decoder_bound, upper, ceiling, first.dimension_loss)
         if len(samples) > 1:
-            estimate = dataclasses.replace(estimate, value=plugged.value)
+            estimate = dataclasses.replace(estimate, value=plug_in_bound.value)
         estimates[quantity.name] = estimate
     return estimates

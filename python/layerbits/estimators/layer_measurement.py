@@ -1,7 +1,7 @@
-"""One layer, measured once; and with a tolerance again, with more draws or queries, until its interval is narrow.
+"""One layer, measured once or, with a tolerance, in rounds of more and more draws or queries.
 
 Round k of a measurement with a tolerance has 6 / (pi k)^2 of the risk, so that the intervals of all rounds hold at once
-and the rounds may stop anywhere. Each round has a seed of its own, because its size depends on the round before.
+and the rounds may stop anywhere. Each round has its own seed, because its size depends on the round before.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from layerbits.estimators.settings import MeasurementSettings
 from layerbits.estimators.two_sided_estimate import TwoSidedEstimate
 from layerbits.kernels import NormalStream, RandomStream, derived_seed, single_threaded_torch, stream
 
-# Largest number of queries of all inputs at a layer behind no noise, where nothing else limits them: 0.5 GB of terms.
+# Largest number of queries of all inputs at a layer behind no noise, where draws do not limit them: 0.5 GB of terms.
 _MAX_QUERIES = 2**22
 
 
@@ -53,7 +53,7 @@ def sample_seeds(settings: MeasurementSettings, seed: int) -> list[int]:
 def estimate_layer(
     problem: Problem, layer: str, samples: Sequence[LayerSample], risk: float, seed: int
 ) -> dict[str, TwoSidedEstimate]:
-    """Estimate every quantity of a layer from its samples; `risk` is that of either end of an interval."""
+    """Estimate every quantity of a layer from its samples; `risk` is that of each end of an interval."""
     index, sample = problem.noisy.layer_names.index(layer), samples[0]
     with single_threaded_torch():
         if sample.is_exact:
@@ -61,25 +61,25 @@ def estimate_layer(
             estimates = first_layer_estimates(sample, problem.classes, risk, queries)
         else:
             keys = RandomStream.QUERIES, RandomStream.SEPARATE_QUERIES
-            split = [
+            noisy_samples = [
                 NoisySample(*sample.split(NormalStream(seed, key, index)), sample.dimension_loss)
                 for sample, key in zip(samples, keys, strict=False)
             ]
             choice = stream(seed, RandomStream.TRIAL_INPUTS, index)
-            estimates = noisy_layer_estimates(split, problem.classes, risk, choice)
+            estimates = noisy_layer_estimates(noisy_samples, problem.classes, risk, choice)
     entropies = {name: estimates[name].shifted(sample.noise_entropy) for name in ("h(T)", "h(T|X)")}
     return estimates | entropies
 
 
 @dataclasses.dataclass(frozen=True)
 class Effort:
-    """Noisy passes and queries per input; a single pass at a layer behind no noise, which needs no other."""
+    """Noisy passes and queries per input; a layer behind no noise needs a single pass."""
 
     draws: int
     queries: int
 
     def larger(self, limited_by: str, max_draws: int, max_queries: int) -> Effort:
-        """Return the effort of the next round, with more draws or queries; the same effort at a limit."""
+        """Return the effort of the next round, with more draws or queries; the same effort if a limit forbids more."""
         if limited_by == "dimensions":
             return self
         if self.draws == 1:
@@ -92,12 +92,12 @@ class Effort:
 
 @dataclasses.dataclass(frozen=True)
 class LayerTask:
-    """A layer to measure.
+    """A layer to measure with some settings, by a deadline.
 
     Attributes
     ----------
     deadline : float
-        Time (`time.monotonic`) by which the last round shall end.
+        No round begins that is likely to end after this time (`time.monotonic`).
     """
 
     problem: Problem
@@ -106,7 +106,7 @@ class LayerTask:
     deadline: float
 
     def measure(self, samples: Sequence[LayerSample], report: Callable[[str], object]) -> LayerMeasurement:
-        """Measure the layer in as many rounds as the tolerance takes; `report` gets a line on each round."""
+        """Measure the layer in as many rounds as the tolerance needs; call `report` with a line about each round."""
         settings, seed, start = self.settings, self.settings.seed, time.monotonic()
         max_queries = _MAX_QUERIES // self.problem.n_inputs
         for number in itertools.count(1):
@@ -120,7 +120,7 @@ class LayerTask:
             larger = effort.larger(cause, settings.max_draws, max_queries)
             limit = self._limit(effort, larger, cause, time.monotonic() - start)
             if limit:
-                shortfall = f"tolerance {settings.tolerance:g} not reached within {limit}: held back by {cause}"
+                shortfall = f"tolerance {settings.tolerance:g} not reached within {limit}: limited by {cause}"
                 return LayerMeasurement(effort.draws, estimates, shortfall)
             start = time.monotonic()
             seed = derived_seed(settings.seed, RandomStream.ROUND_SEED, number + 1)
@@ -137,10 +137,10 @@ class LayerTask:
         """Return the limit that forbids a larger round after a round that took `seconds`; empty if none does."""
         if cause == "dimensions":
             return "any number of draws"
+        if larger == effort and effort.draws == 1:
+            return f"{effort.queries} queries of an input"
         if larger == effort:
-            return (
-                f"{effort.queries} queries of an input" if effort.draws == 1 else f"max_draws {self.settings.max_draws}"
-            )
+            return f"max_draws {self.settings.max_draws}"
         growth = larger.draws * larger.queries / (effort.draws * effort.queries)
         is_late = time.monotonic() + seconds * growth > self.deadline
         return f"max_seconds {self.settings.max_seconds:g}" if is_late else ""

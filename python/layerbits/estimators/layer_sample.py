@@ -1,10 +1,10 @@
 """Signals of a layer: whitened, so that the noise is isotropic, in few dimensions, with a bound of the loss.
 
-No layer but the first is taken to lie behind no noise: two equal passes do not show that it does, because a step or a
-dead unit may differ in another pass.
+Only the first noisy layer can lie behind no noise. Two equal passes of a later layer prove nothing: a step or a dead
+unit may differ in a third pass.
 
-A layer of many values is never held in full: from 2^27 values on, its passes are projected as they are recorded, on
-the principal axes of two probing passes. Behind noise such a layer may lose its upper bound (log N), not its lower one.
+More than 2^27 values behind noise are never held in full: each pass is projected, as it is recorded, on the principal
+axes of two probing passes. The upper bound of such a layer may rise to log N; its lower bound stays valid.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from layerbits.kernels import NormalStream, as_floats
 from layerbits.mixtures import Subspace, affine_coordinates, fit_subspace, noise_entropy
 from layerbits.networks import GaussianNoise, Passes, View, record
 
-# Default number of queries: of an input at least, and of all inputs.
+# Default numbers of queries: the least of an input, and the total of all inputs.
 _MIN_QUERIES, _TOTAL_QUERIES = 4, 2**14
 
-# Above this many dimensions, some are left out where all together cost less than `_DIMENSION_LOSS` nats.
+# With more dimensions than this, those are left out that together cost less than `_DIMENSION_LOSS` nats.
 _MANY_DIMENSIONS = 64
 _DIMENSION_LOSS = 1e-3
 
-# Above this many values, signals are recorded in a subspace of at most this many dimensions.
+# With more values than `_MAX_VALUES`, signals are recorded in a subspace of at most `_MAX_DIMENSIONS`.
 _MAX_VALUES = 2**27
 _MAX_DIMENSIONS = 256
 
-# Size of a Gram matrix whose eigenvectors take some seconds.
+# Rows of the largest Gram matrix whose eigenvectors are computed, in some seconds.
 _LARGEST_GRAM = 4096
 
-# Passes that show which layers lie behind no noise, and where the signals of wide layers lie.
+# Number of passes that show whether the first layer lies behind no noise, and the principal axes of wide layers.
 _PROBING_PASSES = 2
 
 
@@ -47,18 +47,18 @@ class LayerSample:
     Attributes
     ----------
     signals : Tensor of shape (n, r, k)
-        A layer behind no noise has one signal for each input, r = 1.
+        Coordinates of the whitened signals. A layer behind no noise has one signal for each input, r = 1.
     sigma : float
-        Standard deviation of their noise.
+        Standard deviation of the noise of each coordinate.
     queries : int
-        Queries of each input. Behind noise the last draws carry them, and are fresh for decoders made of the others;
-        without noise the one signal serves any number of queries.
+        Queries of each input. Behind noise, the last draws carry one query each, and decoders are made of the other
+        draws. Behind no noise, the one signal serves any number of queries.
     dimension_loss : float
         Upper bound in nats of the information, and of the entropy, that the omitted dimensions would add.
     noise_entropy : float
         Entropy of the noise in all dimensions of the layer, in nats.
     devices : tuple of torch.device
-        Devices that share the work on the queries; empty for that of the signals.
+        Devices that share the work on the queries; empty if the device of the signals does it alone.
     """
 
     signals: Tensor
@@ -75,13 +75,13 @@ class LayerSample:
 
     @property
     def is_exact(self) -> bool:
-        """Whether p(t|x) is known: a Gaussian about the one signal."""
+        """Whether p(t|x) is known: a Gaussian around the one signal."""
         return self.draws == 1
 
     def split(self, stream: NormalStream) -> tuple[Queries, Tensor]:
-        """Return queries at the last draws, with noise of a stream, and the other draws (n, r, k)."""
-        fresh = self.draws - self.queries
-        bases, draws = self.signals[:, fresh:].contiguous(), self.signals[:, :fresh].contiguous()
+        """Return queries at the last draws, with noise of a stream, and the draws without queries (n, r, k)."""
+        n_draws = self.draws - self.queries
+        draws, bases = (part.contiguous() for part in self.signals.tensor_split([n_draws], dim=1))
         return Queries.around(bases, self.sigma, stream.like(bases), self.devices), draws
 
 
@@ -98,16 +98,16 @@ def sample_layers(
     Raises
     ------
     LayerSelectionError, TypeError, ValueError
-        As `layer_information`; and with a single draw for a layer behind noise.
+        As `layer_information`; a layer behind noise has a single draw.
     """
     probes = _record(problem, Passes(layers, range(_PROBING_PASSES), seed))
     behind_noise = tuple(layer for layer in layers if not _is_exact(problem, layer, probes[layer]))
     if behind_noise and draws < 2:
-        raise ValueError(f"draws: got {draws}, wanted at least 2, for {behind_noise[0]!r} lies behind noise")
-    # At most half of the draws, the last ones, carry queries; they do not choose the axes of a view.
-    fresh = draws - draws // 2
+        raise ValueError(f"draws: got {draws}, wanted at least 2, because {behind_noise[0]!r} lies behind noise")
+    # The last draws, at most half of them, carry queries, so they must not choose the axes of a view.
+    without_queries = draws - draws // 2
     views = {
-        layer: _principal_view(problem.noisy.noise[layer], probes[layer][:, :fresh])
+        layer: _principal_view(problem.noisy.noise[layer], probes[layer][:, :without_queries])
         for layer in behind_noise
         if probes[layer][:, 0].numel() * draws > _MAX_VALUES
     }
@@ -122,7 +122,7 @@ def sample_layers(
         elif layer in views:
             coordinates, loss = signals[layer][..., :-1], _loss(signals[layer][..., -1], noise.sigma)
         else:
-            coordinates, loss = _coordinates(noise, signals[layer], fresh=draws - n_queries)
+            coordinates, loss = _coordinates(noise, signals[layer], fitted_draws=draws - n_queries)
         samples[layer] = LayerSample(
             signals=coordinates.contiguous(),
             sigma=noise.sigma,
@@ -172,30 +172,32 @@ def _exact_coordinates(noise: GaussianNoise, signals: Tensor) -> tuple[Tensor, f
     return coordinates[:, None], loss
 
 
-def _coordinates(noise: GaussianNoise, signals: Tensor, *, fresh: int) -> tuple[Tensor, float]:
+def _coordinates(noise: GaussianNoise, signals: Tensor, *, fitted_draws: int) -> tuple[Tensor, float]:
     """Return coordinates (n, r, k) of signals (n, r, d), and the loss in nats.
 
-    The directions come from the first draws alone, `fresh` of them: the other draws carry queries, and must be fresh
-    for decoders.
+    The subspace is fitted to the first `fitted_draws` draws. The others carry queries, which decoders must not depend
+    on.
     """
     whitened = noise.whiten(signals)
-    coordinates, across = _fit(whitened[:, :fresh].flatten(0, 1), noise.sigma).coordinates(whitened)
-    return coordinates, _loss(across, noise.sigma)
+    subspace = _fit(whitened[:, :fitted_draws].flatten(0, 1), noise.sigma)
+    coordinates, squared_distances = subspace.coordinates(whitened)
+    return coordinates, _loss(squared_distances, noise.sigma)
 
 
-def _loss(across: Tensor, sigma: float) -> float:
-    """Return the loss in nats from squared distances to the subspace."""
-    return float(across.double().mean()) / (2 * sigma**2)
+def _loss(squared_distances: Tensor, sigma: float) -> float:
+    """Return the loss in nats from squared distances of signals to the subspace."""
+    return float(squared_distances.double().mean()) / (2 * sigma**2)
 
 
 def _fit(centers: Tensor, sigma: float) -> Subspace:
+    """Return a subspace for centers (m, d); all dimensions where the Gram matrix would be too large."""
     if min(centers.shape) > _LARGEST_GRAM:
         return Subspace(centers.double().mean(0), None)
     return fit_subspace(centers, sigma, max_dimensions=_MANY_DIMENSIONS, max_cost=_DIMENSION_LOSS)
 
 
 def _principal_view(noise: GaussianNoise, probe: Tensor) -> View:
-    """Return a view on the principal axes of the signals (n, passes, d) of a probe."""
+    """Return a view on the principal axes of signals (n, passes, d) of the probing passes."""
     centers = noise.whiten(probe).flatten(0, 1)
     rows = centers[:: math.ceil(2 * len(centers) / _LARGEST_GRAM)]
     subspace = fit_subspace(rows, noise.sigma, max_dimensions=_MAX_DIMENSIONS, max_cost=math.inf)
@@ -205,7 +207,7 @@ def _principal_view(noise: GaussianNoise, probe: Tensor) -> View:
 def _view(noise: GaussianNoise, subspace: Subspace, signals: Tensor) -> Tensor:
     """Return coordinates of signals (..., d), with the squared distance to the subspace as a last coordinate."""
     whitened = noise.whiten(signals)
-    # A device may round float32 products to ten bits (TF32), which would be an error of nats in the distance.
+    # A CUDA device may round float32 products to ten bits (TF32), an error of nats in the distance.
     dtype = torch.float64 if whitened.is_cuda else whitened.dtype
-    coordinates, across = subspace.to(dtype).coordinates(whitened)
-    return torch.cat([coordinates, across[..., None].to(coordinates.dtype)], -1)
+    coordinates, squared_distances = subspace.to(dtype).coordinates(whitened)
+    return torch.cat([coordinates, squared_distances[..., None].to(coordinates.dtype)], -1)

@@ -4,13 +4,13 @@ A query t = s + z is a signal plus noise. Every log density here is relative to 
 
     log p(t|A) - log N(z; 0, sigma^2 I),
 
-in which |z|^2 cancels. So their means are entropies above the entropy of the noise, and an information, a difference of
-log densities at the same queries, is log N without any variance where all inputs are told apart.
+in which |z|^2 cancels. Minus its mean is h(T|A) less the entropy of the noise. An information is the mean difference of
+two such terms at the same queries: where all inputs are told apart, it is log N without any variance.
 
-Arrays in the layer's units (signals, queries, covariances) are tensors on the network's device. A number for each query
-is a NumPy array on the host, where jackknife and bets cost little; so one code path serves CPU and CUDA. Around the
-kernels torch keeps to one thread (`single_threaded_torch`): on a busy machine each of its operators waits for the other
-threads, and with two threads on two busy cores, five SZT layers took twice the CPU time.
+Arrays in the layer's units (signals, queries, covariances) are tensors on the network's device. Arrays with a number
+for each query are NumPy arrays on the host, where jackknife and bets cost little; so one code path serves CPU and CUDA.
+Around the kernels torch uses one thread (`single_threaded_torch`): on a busy machine each of its operators waits for
+the other threads. With two threads on two busy cores, five SZT layers took twice the CPU time.
 """
 
 from __future__ import annotations
@@ -29,47 +29,48 @@ from layerbits.estimators.classes import Classes
 from layerbits.kernels import as_sigma, log_sum_exp_isotropic, log_sums
 from layerbits.statistics import ByCondition, Quantity
 
-# Log densities at queries, arrays of shape (n, q), relative to those of their noise.
+# Log densities at queries, shape (n, q), relative to the log density of the noise.
 LogDensities = ByCondition[Doubles]
 
 
 @dataclasses.dataclass(frozen=True)
 class Queries:
-    """Noisy points of n inputs, q of each.
+    """Queries of n inputs, q of each.
 
     Attributes
     ----------
     points : Tensor of shape (n, q, d)
+        The queries t = s + z.
     bases : Tensor of shape (n, q, d)
-        The signals to which noise was added.
+        The signals s.
     sigma : float
         Standard deviation of the noise.
-    noise : array of shape (n, q)
-        Log densities of the noise, without the term -d/2 log(2 pi sigma^2).
+    noise_log_density : array of shape (n, q)
+        Log density of the noise z, without the term -d/2 log(2 pi sigma^2).
     inputs : integer array of shape (n,)
-        Numbers of the inputs among all N.
+        Indices of the inputs among all N.
     devices : tuple of torch.device
-        Devices that share the sums over many components; empty for that of the points.
+        Devices that share the sums over many components; empty if the device of the points computes them alone.
     """
 
     points: Tensor
     bases: Tensor
     sigma: float
-    noise: Doubles
+    noise_log_density: Doubles
     inputs: Integers
     devices: tuple[torch.device, ...] = ()
 
     @classmethod
     def around(cls, bases: Tensor, sigma: float, normal: Tensor, devices: tuple[torch.device, ...] = ()) -> Queries:
-        """Return queries of all inputs: bases plus sigma times standard normal values."""
+        """Return queries of all inputs: bases plus sigma times standard normal values, all of shape (N, q, d)."""
         return cls.at(torch.add(bases, normal, alpha=sigma), bases, sigma, devices)
 
     @classmethod
     def at(cls, points: Tensor, bases: Tensor, sigma: float, devices: tuple[torch.device, ...] = ()) -> Queries:
         """Return queries of all inputs at given points."""
-        # The noise of points after their rounding, so that it cancels against the same term of the log-sums.
-        noise = ((points.double() - bases) / sigma).square().sum(-1).div(-2).numpy(force=True)
-        return cls(points, bases, sigma, noise, np.arange(len(bases)), devices)
+        # From the rounded points, so that it cancels against the same term of the log-sums.
+        noise_log_density = ((points.double() - bases) / sigma).square().sum(-1).div(-2).numpy(force=True)
+        return cls(points, bases, sigma, noise_log_density, np.arange(len(bases)), devices)
 
     def select(self, inputs: Integers | slice, passes: slice) -> Queries:
         """Return the queries of some inputs in some passes."""
@@ -77,33 +78,35 @@ class Queries:
             self,
             points=self.points[inputs][:, passes],
             bases=self.bases[inputs][:, passes],
-            noise=self.noise[inputs][:, passes],
+            noise_log_density=self.noise_log_density[inputs][:, passes],
             inputs=self.inputs[inputs],
         )
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Numbers of inputs and of queries of each."""
+        """Number of inputs and number of queries of each, (n, q)."""
         return self.points.shape[0], self.points.shape[1]
 
     def log_sums(self, operation: Callable[..., Tensor], *components: Tensor) -> Doubles:
-        """Return ``operation(points, *components)``, a number for each query, (n, q)."""
+        """Return ``operation(points, *components)`` for each query, (n, q)."""
         return log_sums(operation, self.points.flatten(0, 1), components, self.devices).reshape(self.shape)
 
 
 def terms(quantity: Quantity, log_densities: LogDensities) -> Doubles:
-    """Return the terms (n, q) of which a quantity is the mean: for I(X;T), log p(t|x) - log p(t)."""
+    """Return the terms (n, q) whose mean is a quantity: for I(X;T), log p(t|x) - log p(t)."""
     minuend = log_densities[quantity.minuend]
     return -minuend if quantity.subtrahend is None else log_densities[quantity.subtrahend] - minuend
 
 
-def mean_densities(queries: Queries, classes: Classes, log_sums: ByCondition[Doubles], components: int) -> LogDensities:
-    """Return log densities of mixtures from log-sums over components, of which each input has equally many."""
+def mixture_log_densities(
+    queries: Queries, classes: Classes, log_sums: ByCondition[Doubles], components: int
+) -> LogDensities:
+    """Return log densities of mixtures from log-sums over their components, `components` for each input."""
     sizes = classes.sizes(queries.inputs)
     return ByCondition(
-        given_input=log_sums.given_input - math.log(components) - queries.noise,
-        given_class=log_sums.given_class - np.log(sizes * components) - queries.noise,
-        marginal=log_sums.marginal - math.log(classes.n_inputs * components) - queries.noise,
+        given_input=log_sums.given_input - math.log(components) - queries.noise_log_density,
+        given_class=log_sums.given_class - np.log(sizes * components) - queries.noise_log_density,
+        marginal=log_sums.marginal - math.log(classes.n_inputs * components) - queries.noise_log_density,
     )
 
 
@@ -114,7 +117,7 @@ def mixed(log_density: Doubles, admixture: Doubles, weight: float) -> Doubles:
 
 
 def log_sum(parts: Doubles) -> Doubles:
-    """Return log-sums over the first axis, several times as fast as `numpy.logaddexp.reduce`."""
+    """Return the log-sum-exp over the first axis, several times as fast as `numpy.logaddexp.reduce`."""
     largest = parts.max(axis=0)
     largest = np.where(largest > -math.inf, largest, 0.0)
     with np.errstate(divide="ignore"):
@@ -127,8 +130,8 @@ def log_sums_by_class(
 ) -> tuple[Doubles, Doubles]:
     """Return log-sums (n, q) over the components of the query's class, and over those of all inputs.
 
-    `log_sums_over` takes inputs and returns the log-sums of all queries over their components. The sum over all inputs
-    is put together from the classes, so that labels cost no further pair.
+    `log_sums_over(inputs)` returns the log-sums of all queries over the components of these inputs. The sum over all
+    inputs is the sum over the classes, so that labels cost no further pairs.
     """
     if len(classes.members) == 1:
         over_all = log_sums_over(slice(None))
@@ -147,7 +150,7 @@ def mixture_log_sums(queries: Queries, centers: Tensor, classes: Classes) -> tup
 
 
 def own_log_sums(queries: Queries, centers: Tensor, parts: int) -> Doubles:
-    """Return log-sums over the centers (n, r, d) of the query's input, cut into parts: (parts, n, q)."""
+    """Return log-sums over parts of the centers (n, r, d) of the query's input, (parts, n, q)."""
     n, draws = centers.shape[:2]
     starts = np.arange(n)[:, None] * draws + np.arange(parts) * draws // parts
     log_sums = log_sum_exp_isotropic(

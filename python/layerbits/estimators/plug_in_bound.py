@@ -1,12 +1,12 @@
-"""The plug-in bound: densities replaced by mixtures of the draws, at queries made of these draws.
+"""The plug-in bound: densities replaced by mixtures of the draws, at queries that start from these draws.
 
 With p^(t|x) = (1/r) sum_j N(t; s_xj, sigma^2 I) of r draws, unbiased at every t, and p^(t) its mean over x,
 
     E I^(X;T) >= I(X;T),  E h(p^) <= h(T),  E h(p^(.|x)) <= h(T|x)
 
 by Jensen's inequality: information is convex in the channel, entropy concave (Goldfeld et al., Estimating Information
-Flow in Deep Neural Networks, ICML 2019). Errors are jackknives over the draws of an input, each left out together with
-the query that it carries: queries of an input share draws, and an error that ignored that would be too small.
+Flow in Deep Neural Networks, ICML 2019). Standard errors are jackknives over the draws of an input; a draw is left out
+together with its query. The queries of an input share draws, so errors of independent queries would be too small.
 
 The end of an interval on this side is a Student bound, which is asymptotic. A bound by bounded differences would hold
 for any number of draws, but is a fifth of a nat wide at N = 4096.
@@ -28,30 +28,31 @@ from layerbits.estimators.log_densities import (
     LogDensities,
     Queries,
     log_sum,
-    mean_densities,
+    mixture_log_densities,
     mixture_log_sums,
     own_log_sums,
 )
 from layerbits.statistics import ByCondition, Condition, JackknifeMean, Quantity, unseen_probability
 
-# The draws of an input are cut into parts, of which the jackknife leaves one out. The others must be at least two: a
-# single part does not show how p^(t|x) varies. With fewer parts the jackknife leaves out inputs, which can only
-# overstate the error, for inputs are not drawn and differ by themselves.
+# The draws of an input are cut into parts, and the jackknife leaves out one part at a time. At least two must remain: a
+# single part does not show how p^(t|x) varies. With fewer parts the error comes from the spread over inputs, which can
+# only overstate it: inputs are fixed and differ by themselves.
 _MIN_PARTS = 3
 
-# More parts refine only the error of the error, at a cost that grows with their number.
+# More parts make the standard error only a little more precise, at a cost that grows with their number.
 _MAX_PARTS = 8
 
 
 @dataclasses.dataclass(frozen=True)
 class PlugIn:
-    """Plug-in entropies h(T|A), above the entropy of the noise.
+    """Plug-in entropies h(T|A) less the entropy of the noise, in nats.
 
     Attributes
     ----------
     entropies : ByCondition[JackknifeMean]
+        Entropies of the mixture of all draws.
     mixture : LogDensities
-        Log densities at the queries by the mixture of the draws that carry no query: it can serve as a decoder.
+        Log densities, at the queries, of the mixture of the draws without queries, which can serve as a decoder.
     separate_marginal : bool
         Whether h(T) comes from another sample than h(T|X) and h(T|Y), as in the paper's estimator.
     """
@@ -75,49 +76,50 @@ class PlugIn:
 
 
 def plug_in(queries: Queries, draws: Tensor, classes: Classes) -> PlugIn:
-    """Estimate the entropies from all draws, those that carry queries and those that carry none.
+    """Estimate the entropies from all draws, with queries and without.
 
     Parameters
     ----------
     queries : Queries
-        Of all inputs, q of each; their bases are draws as well.
+        q queries of each of all N inputs; their bases are draws too.
     draws : Tensor of shape (N, r, d)
-        The draws that carry no query, r >= q.
+        The draws without queries, r >= q.
     """
     n_parts = min(queries.shape[1], _MAX_PARTS)
-    own_of_draws, own_of_bases = (own_log_sums(queries, centers, n_parts) for centers in (draws, queries.bases))
-    of_draws = mixture_log_sums(queries, draws, classes)
-    of_bases = mixture_log_sums(queries, queries.bases, classes)
-    by_draws = ByCondition(log_sum(own_of_draws), *of_draws)
-    own_parts = np.logaddexp(own_of_draws, own_of_bases)
-    by_all = ByCondition(log_sum(own_parts), *(np.logaddexp(*pair) for pair in zip(of_draws, of_bases, strict=True)))
+    own_draw_sums, own_base_sums = (own_log_sums(queries, centers, n_parts) for centers in (draws, queries.bases))
+    draw_sums = mixture_log_sums(queries, draws, classes)
+    base_sums = mixture_log_sums(queries, queries.bases, classes)
+    # A sum over all draws is the sum over the draws without queries plus the sum over the bases of the queries.
+    own_sums = np.logaddexp(own_draw_sums, own_base_sums)
+    log_sums = ByCondition(log_sum(own_sums), *map(np.logaddexp, draw_sums, base_sums))
+    log_sums_without_queries = ByCondition(log_sum(own_draw_sums), *draw_sums)
 
     n_draws, n_queries = draws.shape[1], queries.shape[1]
-    log_densities = mean_densities(queries, classes, by_all, n_draws + n_queries)
+    log_densities = mixture_log_densities(queries, classes, log_sums, n_draws + n_queries)
     if n_queries < _MIN_PARTS:
         entropies = log_densities.map(lambda values: JackknifeMean.of_terms(-values.mean(1, keepdims=True)))
     else:
-        jackknife = _Jackknife.of(n_draws, n_queries, own_parts)
+        jackknife = _Jackknife.of(n_draws, n_queries, own_sums)
         entropies = ByCondition(
-            given_input=jackknife.entropy(by_all.given_input, log_densities.given_input),
-            given_class=jackknife.entropy(by_all.given_class, log_densities.given_class),
-            marginal=jackknife.entropy(by_all.marginal, log_densities.marginal),
+            given_input=jackknife.entropy(log_sums.given_input, log_densities.given_input),
+            given_class=jackknife.entropy(log_sums.given_class, log_densities.given_class),
+            marginal=jackknife.entropy(log_sums.marginal, log_densities.marginal),
         )
-    return PlugIn(entropies, mixture=mean_densities(queries, classes, by_draws, n_draws))
+    return PlugIn(entropies, mixture_log_densities(queries, classes, log_sums_without_queries, n_draws))
 
 
 @dataclasses.dataclass(frozen=True)
 class _Jackknife:
-    """Parts of the draws of an input, each left out in turn with the queries that it carries.
+    """Parts of the draws of an input; each part is left out in turn, together with its queries.
 
     Attributes
     ----------
     own_log_sums : array of shape (parts, n, q)
-        Log-sums over each part of the query's input.
+        Log-sums over each part of the draws of the query's input.
     weights : array of shape (parts, parts)
-        Weight of part k where part p is left out: the input keeps its weight in the mixture.
+        weights[p, k]: weight of part k when part p is left out; the input keeps its total weight.
     remaining : bool array of shape (parts, q)
-        Whether query j remains where part p is left out.
+        remaining[p, j]: whether query j remains when part p is left out.
     """
 
     own_log_sums: Doubles
@@ -125,8 +127,9 @@ class _Jackknife:
     remaining: npt.NDArray[np.bool_]
 
     @classmethod
-    def of(cls, n_draws: int, n_queries: int, own_parts: Doubles) -> _Jackknife:
-        n_parts = len(own_parts)
+    def of(cls, n_draws: int, n_queries: int, own_log_sums: Doubles) -> _Jackknife:
+        """Return the parts of draws without and with queries, cut as in the function `own_log_sums`."""
+        n_parts = len(own_log_sums)
         cuts = np.arange(n_parts + 1) * n_queries // n_parts
         sizes = np.diff(np.arange(n_parts + 1) * n_draws // n_parts) + np.diff(cuts)
         total = n_draws + n_queries
@@ -134,7 +137,7 @@ class _Jackknife:
         remaining = np.ones((n_parts, n_queries), bool)
         for part, (start, stop) in enumerate(pairwise(cuts)):
             remaining[part, start:stop] = False
-        return cls(own_parts, weights, remaining)
+        return cls(own_log_sums, weights, remaining)
 
     @functools.cached_property
     def own_log_sum(self) -> Doubles:
@@ -142,10 +145,10 @@ class _Jackknife:
         return log_sum(self.own_log_sums)
 
     def entropy(self, log_sums: Doubles, log_densities: Doubles) -> JackknifeMean:
-        """Return minus the mean log density of a mixture that holds the query's input, from its log-sums (n, q)."""
+        """Return minus the mean log density (n, q) of a mixture with these log-sums (n, q) and its jackknife."""
         share_of_other_inputs = -np.expm1(np.minimum(self.own_log_sum - log_sums, 0))
         shares_of_parts = np.exp(self.own_log_sums - log_sums)
-        # Share of the density that remains. It vanishes at no remaining query, whose own draw remains as well.
+        # The density without a part, as a share of the whole. It is positive at remaining queries: their draws remain.
         share = share_of_other_inputs + np.tensordot(self.weights, shares_of_parts, 1)
         changed = log_densities + np.log(np.where(self.remaining[:, None], share, 1))
         query_weights = self.remaining / self.remaining.sum(1, keepdims=True)
@@ -154,16 +157,16 @@ class _Jackknife:
         return JackknifeMean(-float(log_densities.mean()), (means - mean,))
 
 
-def information_upper_end(plugged: JackknifeMean, largest_term: float, n_queries: int, risk: float) -> float:
-    """Return the upper end of an interval for an information, above `plugged` by Student's margin and an allowance.
+def information_upper_end(bound: JackknifeMean, largest_term: float, n_queries: int, risk: float) -> float:
+    """Return the upper end of an interval for an information: its plug-in bound, Student's margin and an allowance.
 
-    Student's margin misses events that no query has met. Such events have a probability of at most -log(risk) / n but
-    for that risk, and tell at most `largest_term`.
+    The allowance is for events that no query has met. With probability 1 - risk, such events have a probability of at
+    most -log(risk) / n_queries; they carry at most `largest_term` nats.
     """
-    upper = plugged.value + plugged.margin(risk)
+    upper = bound.value + bound.margin(risk)
     return upper + unseen_probability(n_queries, risk) * max(0.0, largest_term - upper)
 
 
-def entropy_lower_end(plugged: JackknifeMean, risk: float) -> float:
-    """Return the lower end of an interval for an entropy, below `plugged` by Student's margin."""
-    return plugged.value - plugged.margin(risk)
+def entropy_lower_end(bound: JackknifeMean, risk: float) -> float:
+    """Return the lower end of an interval for an entropy: its plug-in bound less Student's margin."""
+    return bound.value - bound.margin(risk)

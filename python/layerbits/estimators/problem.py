@@ -24,14 +24,15 @@ class Problem:
     Attributes
     ----------
     noisy : NoisyModule
+        The noisy network.
     inputs : tuple of Tensor of shape (N, ...)
         The positional arguments of the network.
     classes : Classes
         The class Y of each input, and the limits of every information.
     layers : tuple of str
-        In the order of the data.
+        The layers to measure, in the order of the data.
     devices : tuple of torch.device
-        Devices that share the sums over queries; empty for the device of the network alone.
+        Devices that share the work on the queries; empty if the device of the network does it alone.
     """
 
     noisy: NoisyModule
@@ -50,7 +51,7 @@ class Problem:
         layers: str | Sequence[str] | None = None,
         devices: Devices = None,
     ) -> Problem:
-        """Check the arguments of `layer_information` that are no settings, and return the problem that they pose.
+        """Check the arguments that `layer_information` documents, and return the problem.
 
         Raises
         ------
@@ -60,10 +61,11 @@ class Problem:
         check_noisy(noisy)
         names = wanted_layers(noisy, layers)
         tensors = input_tensors(inputs, noisy)
-        home = next((parameter.device for parameter in noisy.parameters()), tensors[0].device)
-        return cls(noisy, tensors, Classes.of(labels, len(tensors[0])), names, resolve_devices(devices, home))
+        network_device = next((parameter.device for parameter in noisy.parameters()), tensors[0].device)
+        classes = Classes.of(labels, len(tensors[0]))
+        return cls(noisy, tensors, classes, names, resolve_devices(devices, network_device))
 
     @property
     def n_inputs(self) -> int:
-        """Number of values of X, N."""
+        """Number N of values of X."""
         return len(self.inputs[0])

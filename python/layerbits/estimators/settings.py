@@ -11,7 +11,7 @@ ESTIMATORS = ("pooled", "paper")
 
 @dataclasses.dataclass(frozen=True)
 class MeasurementSettings:
-    """Settings of `layer_information`, which documents each of them; checked when they are made.
+    """Settings of `layer_information`, checked when they are made.
 
     Parameters
     ----------
@@ -36,6 +36,12 @@ class MeasurementSettings:
     ------
     TypeError, ValueError
         A setting has another type or value than wanted.
+
+    Examples
+    --------
+    >>> import layerbits as lb
+    >>> lb.MeasurementSettings(draws=8, confidence=0.5).risk
+    0.25
     """
 
     draws: int = 32
@@ -60,7 +66,9 @@ class MeasurementSettings:
             "seed": check_count("seed", self.seed, minimum=0),
         }
         if max_draws < draws and self.tolerance is not None:
-            raise ValueError(f"max_draws: got {max_draws}, wanted at least draws, {draws}; lower draws or raise it")
+            raise ValueError(
+                f"max_draws: got {max_draws}, wanted at least draws, {draws}; lower draws or raise max_draws"
+            )
         if self.estimator not in ESTIMATORS:
             raise ValueError(f"estimator: got {self.estimator!r}, wanted one of {', '.join(ESTIMATORS)}")
         for name, value in checked.items():
@@ -68,5 +76,5 @@ class MeasurementSettings:
 
     @property
     def risk(self) -> float:
-        """Probability that either end of an interval is wrong."""
+        """Probability with which each end of an interval may be wrong."""
         return (1 - self.confidence) / 2

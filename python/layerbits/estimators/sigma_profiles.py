@@ -1,4 +1,4 @@
-"""Profiles over sigma: the information that a representation without noise keeps when noise is added to it."""
+"""Profiles over sigma: the information that activations without noise keep when noise is added to them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from layerbits._base import Array, Integers, check_confidence, check_count, check_positive
+from layerbits.estimators.audits import MARGIN, SATURATED
 from layerbits.kernels import NormalStream, RandomStream, as_floats
 from layerbits.mixtures import ChannelEstimate, KnownChannel, affine_coordinates, common_noise_surprisals
 from layerbits.statistics import Interval, class_numbers
@@ -17,30 +18,27 @@ from layerbits.statistics import Interval, class_numbers
 if TYPE_CHECKING:
     import pandas
 
-# I(X;T) this near to log N, in nats, says only that the inputs are told apart.
-_SATURATED = 1e-3
-
 
 @dataclasses.dataclass(frozen=True)
 class SigmaRow:
-    """One quantity of one layer at one sigma.
+    """A quantity of a layer at one sigma.
 
     Attributes
     ----------
     layer : str
-        Name of the layer; empty for a single representation.
+        Name of the layer; empty if there is a single, unnamed layer.
     sigma : float
         Standard deviation of the noise.
     quantity : str
         ``"I(X;T)"``, ``"I(T;Y)"`` or ``"I(X;T|Y)"``.
     value, standard_error : float
-        In `unit`.
+        Point estimate and its standard error, in `unit`.
     lower, upper : float
         Confidence interval, in `unit`.
     unit : str
         ``"nats"`` or ``"bits"``.
     note : str
-        Findings of the audits; empty if there are none.
+        Notes of the audits; empty if there are none.
     """
 
     layer: str
@@ -104,18 +102,18 @@ def sigma_profile(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> SigmaProfile:
-    """Estimate I(X; S + sigma Z) of a representation S of X without noise, for each of several sigmas, in nats.
+    """Estimate I(X; S + sigma Z), in nats, for activations S of a network without noise and each of several sigmas.
 
     Parameters
     ----------
     activations : tensor or array of shape (n, ...), or a mapping of layer names to them
-        The value of S at each of the N = n values of X, flattened. Of a network: ``layer_activations(model, inputs)``.
+        The value of S at each of the N = n values of X, flattened; ``layer_activations(model, inputs)`` returns them.
     sigmas : iterable of float
         Standard deviations of the noise, in any order.
     labels : integer tensor or array of shape (n,), optional
         Classes Y, a function of X; adds I(T;Y) and I(X;T|Y).
     queries : int
-        Noisy points T of each input, at least 2.
+        Queries T of each input, at least 2.
     confidence : float
         Level of each interval.
     seed : int
@@ -125,7 +123,7 @@ def sigma_profile(
     -------
     SigmaProfile
         A row for each layer, sigma and quantity. Notes flag saturation at log N, and an information that rises with
-        sigma beyond its error, which is impossible.
+        sigma by more than its error, which theory rules out.
 
     Raises
     ------
@@ -134,10 +132,10 @@ def sigma_profile(
 
     Notes
     -----
-    The density p(t|x) is known, so that no mixture is approximated, and intervals hold for any number of inputs and
-    queries (`layerbits.statistics`). The lower end is a bet on a decoder (Barber and Agakov, The IM Algorithm, 2003).
-    Up to some 120 dimensions, or with few sigmas, each sigma has its own sums over pairs of a query and a center;
-    otherwise two numbers for each pair serve all sigmas.
+    The density p(t|x) is known, so intervals hold for any number of inputs and queries (`layerbits.statistics`). The
+    lower end is a bet on a decoder (Barber and Agakov, The IM Algorithm, 2003). Up to some 120 dimensions, or with few
+    sigmas, each sigma has its own sums over pairs of a query and a center; otherwise two numbers for each pair serve
+    all sigmas.
 
     Examples
     --------
@@ -148,7 +146,7 @@ def sigma_profile(
     """
     layers = activations if isinstance(activations, Mapping) else {"": activations}
     if not all(isinstance(name, str) for name in layers):
-        raise TypeError("activations: got a mapping with keys that are no str, wanted names of layers")
+        raise TypeError("activations: got a mapping with keys that are not str, wanted names of layers")
     if not layers:
         raise ValueError("activations: got an empty mapping, wanted at least one layer")
     points = {layer: _as_points(layer, array) for layer, array in layers.items()}
@@ -156,24 +154,24 @@ def sigma_profile(
         raise TypeError(
             f"sigmas: got {type(sigmas).__name__}, wanted positive numbers, for instance np.geomspace(0.01, 1)"
         )
-    sigmas = [check_positive("sigmas", x.item() if isinstance(x, Tensor) else x) for x in sigmas]
+    sigmas = [check_positive("sigmas", sigma.item() if isinstance(sigma, Tensor) else sigma) for sigma in sigmas]
     if not sigmas:
         raise ValueError("sigmas: got none, wanted at least one")
     check_count("queries", queries, minimum=2)
     risk = (1 - check_confidence(confidence)) / 2
     check_count("seed", seed, minimum=0)
-    classes = [None if labels is None else class_numbers(labels, len(x)) for x in points.values()]
+    classes = [None if labels is None else class_numbers(labels, len(centers)) for centers in points.values()]
     rows: list[SigmaRow] = []
-    for k, (layer, centers) in enumerate(points.items()):
-        estimates = _estimates(
-            _channels(centers, classes[k], sigmas), queries, NormalStream(seed, RandomStream.PROFILE_QUERIES, k), risk
-        )
+    for index, (layer, centers) in enumerate(points.items()):
+        channels = _channels(centers, classes[index], sigmas)
+        stream = NormalStream(seed, RandomStream.PROFILE_QUERIES, index)
+        estimates = _estimates(channels, queries, stream, risk)
         rows += _audited(_rows(layer, sigmas, estimates), math.log(len(centers)))
     return SigmaProfile(tuple(rows))
 
 
 def _channels(points: Tensor, classes: Integers | None, sigmas: Sequence[float]) -> list[KnownChannel]:
-    """Return a channel for each sigma, with equal centers in as few dimensions as possible, sorted by class."""
+    """Return a channel for each sigma; they share centers, reduced in dimension and sorted by class."""
     centers = affine_coordinates(points, min(sigmas))[0]
     if classes is not None:
         order = classes.argsort(kind="stable")
@@ -184,7 +182,7 @@ def _channels(points: Tensor, classes: Integers | None, sigmas: Sequence[float])
 def _estimates(
     channels: Sequence[KnownChannel], queries: int, stream: NormalStream, risk: float
 ) -> list[dict[str, ChannelEstimate]]:
-    """Estimate every information of each channel; `risk` is that of either end of an interval."""
+    """Estimate every information of each channel; `risk` is that of each end of an interval."""
     noise = stream.like(channels[0].centers[:, None].expand(-1, queries, -1))
     surprisals, lower_bounds = common_noise_surprisals(channels, noise)
     return [
@@ -210,13 +208,17 @@ def _rows(layer: str, sigmas: Sequence[float], estimates: Sequence[Mapping[str, 
 
 
 def _audited(rows: Sequence[SigmaRow], log_n: float) -> list[SigmaRow]:
-    """Return the rows of a layer with notes on violations of theory beyond the error, and on saturation."""
+    """Return the rows of a layer with notes on saturation and on violations of theory by more than the error."""
     audited = []
     for row in rows:
-        noisier = [x for x in rows if x.quantity == row.quantity and x.sigma > row.sigma]
-        notes = [f"below that at sigma = {x.sigma:g}: raise queries" for x in noisier if x.lower > row.upper]
-        if row.quantity == "I(X;T)" and row.value >= log_n - _SATURATED:
-            notes.append("saturated at log N: the inputs are told apart, and no more is known")
+        noisier_rows = [other for other in rows if other.quantity == row.quantity and other.sigma > row.sigma]
+        notes = [
+            f"below that at sigma = {noisier.sigma:g}: raise queries"
+            for noisier in noisier_rows
+            if noisier.lower > row.upper
+        ]
+        if row.quantity == "I(X;T)" and row.value >= log_n - MARGIN:
+            notes.append(SATURATED)
         audited.append(dataclasses.replace(row, note="; ".join(notes)))
     return audited
 

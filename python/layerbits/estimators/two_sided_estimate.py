@@ -1,8 +1,8 @@
 """A quantity between a plug-in bound and a decoder bound: point estimate, interval, and cause of the interval's width.
 
-The point estimate is halfway between the decoder bound and the plug-in bound less half of the plug-in's first-order
-bias: both bounds are off by first-order terms of opposite signs, and the plug-in's is the larger one in many
-dimensions. Halfway between the plain bounds is a little better on scalar networks, and far off in more dimensions
+The point estimate is the mean of two numbers: the decoder bound, and the plug-in bound less half of its first-order
+bias. The errors of the two bounds have first-order terms of opposite signs; in many dimensions the plug-in's is the
+larger one. The mean of the plain bounds is a little better on scalar networks, and far off in more dimensions
 (`python -m benchmarks.topics.bound_errors`; docs/theory.md has the table).
 """
 
@@ -21,18 +21,20 @@ _ROUNDING = 1e-9
 
 @dataclasses.dataclass(frozen=True)
 class TwoSidedEstimate:
-    """A quantity of a layer, in nats; entropies are above the entropy of the noise.
+    """A quantity of a layer, in nats.
+
+    The functions of this module return entropies less the entropy of the noise.
 
     Attributes
     ----------
     value, standard_error : float
-        Point estimate.
+        Point estimate and its standard error.
     interval : Interval
         Confidence interval for the true value.
     plug_in, plug_in_error : float
         Plug-in bound and its standard error: above an information, below an entropy, on average.
     decoded, decoded_error : float
-        Decoder bound and its standard error, on the opposite side. Both bounds are the value of a known channel.
+        Decoder bound and its standard error, on the opposite side. For a known channel both bounds are the value.
     decoder : str
         Name of the decoder; ``"exact"`` for a known channel.
     limited_by : str
@@ -61,52 +63,60 @@ class TwoSidedEstimate:
 
 
 def information_estimate(
-    plug_in: JackknifeMean, decoder: DecoderBound, upper_end: float, ceiling: float, dimension_loss: float
+    plug_in: JackknifeMean, decoder_bound: DecoderBound, upper_end: float, ceiling: float, dimension_loss: float
 ) -> TwoSidedEstimate:
-    """Estimate an information from the plug-in above and a decoder below.
+    """Estimate an information from the plug-in bound above and a decoder bound below.
 
     Parameters
     ----------
     upper_end : float
         Upper end of the interval in the dimensions that were kept; `dimension_loss` is added.
     ceiling : float
-        Upper limit of the information.
+        Largest possible value of the information.
     """
-    interval = Interval(max(decoder.end, 0.0), upper_end + dimension_loss).clipped(-math.inf, ceiling)
+    decoded = decoder_bound.mean
+    interval = Interval(max(decoder_bound.end, 0.0), upper_end + dimension_loss).clipped(-math.inf, ceiling)
     interval = _without_rounding(interval)
-    gap = max(0.0, plug_in.value - decoder.mean.value)
+    gap = max(0.0, plug_in.value - decoded.value)
     by_draws = min(abs(plug_in.bias), gap)
-    value = (plug_in.value - plug_in.bias / 2 + decoder.mean.value + decoder.cost) / 2
+    value = (plug_in.value - plug_in.bias / 2 + decoded.value + decoder_bound.cost) / 2
     return TwoSidedEstimate(
         value=_moved_into(interval, value),
-        standard_error=(plug_in.standard_error + decoder.mean.standard_error) / 2,
+        standard_error=(plug_in.standard_error + decoded.standard_error) / 2,
         interval=interval,
         plug_in=max(plug_in.value, min(plug_in.value + dimension_loss, ceiling)),
         plug_in_error=plug_in.standard_error,
-        decoded=decoder.mean.value,
-        decoded_error=decoder.mean.standard_error,
-        decoder=decoder.decoder,
+        decoded=decoded.value,
+        decoded_error=decoded.standard_error,
+        decoder=decoder_bound.decoder,
         limited_by=_main_cause(interval, by_draws, gap - by_draws, dimension_loss),
     )
 
 
 def entropy_estimate(
-    plug_in: JackknifeMean, decoder: DecoderBound, lower_end: float, dimension_loss: float
+    plug_in: JackknifeMean, decoder_bound: DecoderBound, lower_end: float, dimension_loss: float
 ) -> TwoSidedEstimate:
-    """Estimate an entropy from the plug-in below, with the lower end of the interval, and a decoder above."""
-    interval = _without_rounding(Interval(lower_end, decoder.end + dimension_loss))
-    gap = max(0.0, decoder.mean.value - plug_in.value)
+    """Estimate an entropy from the plug-in bound below and a decoder bound above.
+
+    Parameters
+    ----------
+    lower_end : float
+        Lower end of the interval; the upper end is that of the decoder bound plus `dimension_loss`.
+    """
+    decoded = decoder_bound.mean
+    interval = _without_rounding(Interval(lower_end, decoder_bound.end + dimension_loss))
+    gap = max(0.0, decoded.value - plug_in.value)
     by_draws = min(abs(plug_in.bias), gap)
-    value = (plug_in.value - plug_in.bias / 2 + decoder.mean.value - decoder.cost) / 2
+    value = (plug_in.value - plug_in.bias / 2 + decoded.value - decoder_bound.cost) / 2
     return TwoSidedEstimate(
         value=_moved_into(interval, value),
-        standard_error=(plug_in.standard_error + decoder.mean.standard_error) / 2,
+        standard_error=(plug_in.standard_error + decoded.standard_error) / 2,
         interval=interval,
         plug_in=plug_in.value,
         plug_in_error=plug_in.standard_error,
-        decoded=decoder.mean.value + dimension_loss,
-        decoded_error=decoder.mean.standard_error,
-        decoder=decoder.decoder,
+        decoded=decoded.value + dimension_loss,
+        decoded_error=decoded.standard_error,
+        decoder=decoder_bound.decoder,
         limited_by=_main_cause(interval, by_draws, gap - by_draws, dimension_loss),
     )
 
@@ -139,7 +149,7 @@ def _moved_into(interval: Interval, value: float) -> float:
 
 
 def _main_cause(interval: Interval, by_draws: float, by_decoder: float, dimension_loss: float) -> str:
-    """Return the largest part of the interval's width; the part beyond the gap of the bounds is due to queries."""
+    """Return the cause of the largest part of the interval's width; queries cause the part beyond the bounds' gap."""
     width = interval.upper - interval.lower
     causes = {
         "queries": width - by_draws - by_decoder - dimension_loss,

@@ -1,7 +1,6 @@
 """Entropy of binned activations, H(Bin(T)), which is not I(X;T).
 
-Activations are binned on the host; tensors on a device are copied there. `layerbits.geometry.bins` has the rule by
-which a value falls into a bin.
+Activations are binned on the host; tensors on a device are copied there. `layerbits.geometry.bins` defines the bins.
 """
 
 from __future__ import annotations
@@ -19,8 +18,8 @@ from layerbits.geometry.bins import Bins, edge_bins, even_bins
 from layerbits.geometry.matrices import as_finite_matrix
 from layerbits.statistics import class_numbers
 
-_CHUNK = 2**16  # activations that are binned together, so that temporary arrays stay in the cache
-_BIN_SIZE = 0.1
+_CHUNK = 2**16  # number of activations that are binned at once: temporary arrays stay in the cache
+_BIN_SIZE = 0.1  # the default
 
 
 def binned_entropy(activations: Array, bin_size: float | None = None, *, edges: Array | None = None) -> float:
@@ -40,7 +39,7 @@ def binned_entropy(activations: Array, bin_size: float | None = None, *, edges: 
     Returns
     -------
     float
-        Between 0 and log n. At log n every row is alone in its bin, and finer bins change nothing.
+        Between 0 and log n nats. At log n every row is alone in its bin, and finer bins change nothing.
 
     Raises
     ------
@@ -115,6 +114,8 @@ def binned_information(
 def szt_edges(bins: int = 30) -> Doubles:
     """Return the inner edges, shape (bins - 1,), of equal bins on [-1, 1]; the outer bins are unbounded.
 
+    `bins` is an integer of at least 1; TypeError or ValueError otherwise.
+
     Source: Shwartz-Ziv and Tishby, Opening the Black Box of Deep Neural Networks via Information (2017), with 30 bins.
 
     Examples
@@ -129,6 +130,20 @@ def szt_edges(bins: int = 30) -> Doubles:
 def quantile_edges(activations: Array, bins: int = 30) -> Doubles:
     """Return inner edges, shape (bins - 1,), at equally spaced quantiles of the distinct activations of a layer.
 
+    Parameters
+    ----------
+    activations : tensor or array of shape (n, d)
+        float32 or float64, finite; n >= 1.
+    bins : int
+        Number of bins, at least 1.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument has the wrong type, dtype, device, shape or value; the message names the argument.
+
+    Notes
+    -----
     Source: Chelombiev, Houghton and O'Donnell, Adaptive Estimators Show Information Compression in Deep Neural Networks
     (ICLR 2019).
 
@@ -145,16 +160,16 @@ def quantile_edges(activations: Array, bins: int = 30) -> Doubles:
 
 
 def _row_numbers(activations: Array, bin_size: float | None, edges: Array | None) -> npt.NDArray[Any]:
-    """Return a number for each row, shape (n,), that is the same for rows with the same bins in every unit."""
+    """Return a number for each row, shape (n,); rows with the same bins in every unit have the same number."""
     rows = as_finite_matrix("activations", activations).numpy(force=True)
     if bin_size is not None and edges is not None:
-        raise ValueError("bin_size: got bin_size and edges, wanted only one of them")
+        raise ValueError("bin_size: got bin_size and edges, wanted one of them; leave one out")
     bins: Bins
     if edges is None:
         bins = even_bins(_BIN_SIZE if bin_size is None else check_positive("bin_size", bin_size), rows)
     else:
         bins = edge_bins(edges, rows.dtype)
-    # Digests save an array of all bin numbers. At 128 bits, two of a million rows collide with probability < 1e-26.
+    # Digests take less memory than bin numbers. At 128 bits, two of a million rows collide with probability < 1e-26.
     step = max(1, _CHUNK // rows.shape[1])
     digests = [
         hashlib.blake2b(row, digest_size=16).digest()
@@ -168,5 +183,5 @@ def _row_numbers(activations: Array, bin_size: float | None, edges: Array | None
 def _entropy(numbers: npt.NDArray[Any]) -> float:
     """Compute the entropy of the empirical distribution of integers, in nats."""
     counts = np.unique(numbers, return_counts=True)[1]
-    # Subtracting a mean from log n makes the entropy of distinct rows exactly log n.
+    # In this form the entropy of distinct rows is exactly log n.
     return float(math.log(len(numbers)) - (counts * np.log(counts)).sum() / len(numbers))

@@ -1,7 +1,7 @@
-"""Numbers of the bins in which activations lie.
+"""Bins, and the number of the bin of each activation.
 
-Every bin is (lower, upper], open below and closed above. A zero therefore lies in the bin that ends at 0, which the two
-bins (-inf, 0] and (0, inf) require; `np.floor` and `np.digitize` would put it into the bin that begins at 0. A value is
+Every bin is (lower, upper], open below and closed above. A zero therefore lies in the bin that ends at 0, as the two
+bins (-inf, 0] and (0, inf) require; `np.floor` and `np.digitize` would put it into the bin that begins at 0. Values are
 compared without rounding: float32(0.1) exceeds 0.1 and lies above an edge at 0.1.
 """
 
@@ -46,7 +46,7 @@ class EvenBins:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class EdgeBins:
-    """The bins between explicit edges, numbered by the count of edges below them; made by `edge_bins`."""
+    """The bins between explicit edges, numbered by the number of edges below them; made by `edge_bins`."""
 
     edges: Floats
 
@@ -65,7 +65,7 @@ def even_bins(size: float, values: Floats) -> EvenBins:
     """Return bins of one size whose numbers are exact for these values."""
     largest = max(abs(float(values.min())), abs(float(values.max()))) / size
     if not largest < 2**52:
-        raise ValueError(f"bin_size: got {size}, wanted at least 2^-52 of the largest activation")
+        raise ValueError(f"bin_size: got {size}, wanted more than 2^-52 times the largest activation")
     dtypes = (np.int8, np.int16, np.int32, np.int64)
     return EvenBins(size, np.dtype(next(dtype for dtype in dtypes if largest + 2 < np.iinfo(dtype).max)))
 
@@ -74,8 +74,10 @@ def edge_bins(edges: Array, dtype: np.dtype[Any]) -> EdgeBins:
     """Return bins with these inner edges, for values of a dtype."""
     exact = as_floats("edges", edges).detach().double().numpy(force=True)
     if exact.ndim != 1 or not np.isfinite(exact).all() or (np.diff(exact) < 0).any():
-        raise ValueError(f"edges: got shape {exact.shape}, wanted one row of finite numbers in ascending order")
-    # A value exceeds an edge if and only if it exceeds the largest number of its dtype that is at most the edge.
+        raise ValueError(
+            f"edges: got shape {exact.shape}, wanted shape (bins - 1,) with finite numbers in ascending order"
+        )
+    # A value exceeds an edge if and only if it exceeds the largest number of its dtype that does not exceed the edge.
     with np.errstate(over="ignore"):
         rounded = exact.astype(dtype)
     return EdgeBins(np.where(rounded > exact, np.nextafter(rounded, dtype.type(-np.inf)), rounded))

@@ -51,8 +51,8 @@ class DistanceHistogram:
     def overlap(self) -> float:
         """Overlap of the two distributions of distances: 0 if they share no bin, 1 if they are equal.
 
-        The histogram intersection (Swain and Ballard, Color Indexing, 1991) of the counts, each divided by its sum.
-        Finer bins can only lower it. NaN if no pair lies within a class or none between classes.
+        This is the histogram intersection (Swain and Ballard, Color Indexing, 1991) of the counts, each divided by its
+        sum. Finer bins can only lower it. It is NaN if no pair lies within a class or no pair between classes.
         """
         if not self.within.any() or not self.between.any():
             return math.nan
@@ -75,14 +75,14 @@ def pairwise_distance_histogram(
         Activations, one row for each input; float32 or float64, finite. Fewer than two rows have no pairs. The
         distances of a tensor on a CUDA device are computed there.
     labels : integer tensor or array of shape (n,), optional
-        Classes; without them all rows are of one class.
+        Classes; without labels, all rows are in one class.
     bins : int
         Number of evenly spaced bins, at least 1.
     metric : {"euclidean", "cosine"}
         "cosine" is one minus the cosine of the angle; no row may be zero.
     range : (float, float), optional
         First and last edge. The default is 0 to 2 for "cosine", and otherwise 0 to the largest distance (to 1 if all
-        rows are equal), which takes a second pass over all pairs. Pass a range to compare layers or epochs.
+        rows are equal), whose computation visits all pairs once more. Pass a range to compare layers or epochs.
 
     Returns
     -------
@@ -138,7 +138,7 @@ def _default_range(rows: Tensor, metric: str) -> tuple[float, float]:
 
 def _check_range(range_: Sequence[float]) -> tuple[float, float]:
     if isinstance(range_, str) or not isinstance(range_, Sequence) or len(range_) != 2:
-        raise TypeError(f"range: got {range_!r}, wanted a pair of numbers")
+        raise TypeError(f"range: got {range_!r}, wanted a pair of numbers (first edge, last edge)")
     if not all(isinstance(end, numbers.Real) and not isinstance(end, bool) for end in range_):
         raise TypeError(f"range: got {range_!r}, wanted a pair of numbers")
     lower, upper = range_

@@ -1,4 +1,4 @@
-"""Conversion and checks of arguments of shape (n, d)."""
+"""Conversion and checks of arrays of shape (n, d)."""
 
 from __future__ import annotations
 

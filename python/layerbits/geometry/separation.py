@@ -75,8 +75,8 @@ def class_separation(points: Array, labels: Array) -> ClassSeparation:
     sizes = np.bincount(classes)
     if len(sizes) < 2:
         raise ValueError(f"labels: got {len(sizes)} class, wanted at least 2")
-    # Each class is converted to float64 alone, because a copy of a wide layer in float64 may not fit in memory. The
-    # means are those of deviations from one origin, because means far from zero lose digits.
+    # Classes are converted to float64 one at a time, because a copy of a whole wide layer may not fit in memory. Means
+    # are taken relative to one origin, because means far from zero lose digits.
     members = [np.flatnonzero(classes == label) for label in np.arange(len(sizes))]
     origin = torch.stack([rows[indices].double().sum(0) for indices in members]).sum(0) / len(rows)
     means = torch.stack([(rows[indices] - origin).mean(0) for indices in members])
@@ -106,7 +106,7 @@ def _whitening_axes(means: Tensor) -> Tensor:
     """Return axes (d, k) along which class means (classes, d) have unit scatter, k the rank of their differences."""
     _, spread, directions = torch.linalg.svd(means - means.mean(0), full_matrices=False)
     threshold = max(means.shape) * torch.finfo(torch.float64).eps * spread[0]
-    # The rank of centred means is below their number. A further singular value is rounding, whose size depends on the
+    # The rank of centered means is below their number. A further singular value is rounding; its size depends on the
     # SVD routine and may exceed the threshold.
     rank = min(int((spread > threshold).sum()), len(means) - 1)
     axes: Tensor = directions[:rank].mT / spread[:rank]

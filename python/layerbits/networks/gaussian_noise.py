@@ -1,7 +1,7 @@
 """Gaussian noise of a layer: isotropic, with a standard deviation for each unit, or with a full covariance.
 
-Noise of covariance A A^T is A times isotropic noise. So A^-1 T is a signal plus isotropic noise, and it has the
-information of T because A is invertible. Estimators therefore need whitened signals only.
+Noise of covariance A A^T is A times isotropic noise. So A^-1 T is a signal plus isotropic noise, with the same
+information as T because A is invertible. Estimators therefore need whitened signals only.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class GaussianNoise:
         return float((self.scale if self.scale.ndim == 1 else self.scale.diagonal()).log().sum())
 
     def check(self, layer: str, signal: Tensor) -> None:
-        """Raise ValueError if a signal (n, ...) of the layer and the noise differ in their number of units."""
+        """Raise ValueError if a signal (n, ...) of the layer has another number of units than the noise."""
         units = math.prod(signal.shape[1:])
         if isinstance(self.scale, Tensor) and units != len(self.scale):
             raise ValueError(
@@ -69,7 +69,7 @@ class GaussianNoise:
         return signal + noise.view(signal.shape)
 
     def whiten(self, signals: Tensor) -> Tensor:
-        """Map signals (..., d) so that their noise is isotropic with `sigma`, in float64; isotropic ones stay as is."""
+        """Map signals (..., d) to float64 signals with isotropic noise; return them unchanged if it is isotropic."""
         if not isinstance(self.scale, Tensor):
             return signals
         scale = self._scale_of(signals.device, torch.float64)
@@ -117,9 +117,12 @@ def gaussian_noise(sigma: Deviations, *, name: str = "sigma") -> GaussianNoise:
             raise ValueError(f"{name}: got a standard deviation of {float(scale.min())}, wanted positive numbers")
         return GaussianNoise(scale)
     asymmetry, largest = float((scale - scale.mT).abs().max()), float(scale.abs().max())
-    # A matrix product of d terms rounds its entries ij and ji independently, with at most d rounding errors.
+    # A matrix product of d terms rounds its entries ij and ji independently, with at most d rounding errors each.
     if asymmetry > len(scale) * torch.finfo(tensor.dtype).eps * largest:
-        raise ValueError(f"{name}: got a covariance with entries ij and ji that differ by {asymmetry}, wanted equal")
+        raise ValueError(
+            f"{name}: got a covariance with entries ij and ji that differ by {asymmetry}, wanted equal entries; "
+            "pass the mean of the matrix and its transpose"
+        )
     factor, failed = torch.linalg.cholesky_ex((scale + scale.mT) / 2)
     if failed:
         raise ValueError(

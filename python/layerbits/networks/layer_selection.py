@@ -25,7 +25,7 @@ Layers = LayerSelector | Sequence[LayerSelector] | None
 
 _ACTIVATIONS = tuple(getattr(activation, name) for name in activation.__all__ if name != "MultiheadAttention")
 
-# Modules and functions that leave an activation function the output layer if they follow it.
+# Modules and functions that only reshape: a layer followed by these alone is still the output.
 _RESHAPES = {
     "contiguous", "flatten", "getitem", "identity", "permute", "reshape", "squeeze", "transpose", "unflatten",
     "unsqueeze", "view",
@@ -34,7 +34,19 @@ _RESHAPES = {
 
 @dataclasses.dataclass(frozen=True)
 class LayerCall:
-    """One call of a module in a pass; `name` ends with ``@2``, ``@3``, ... from the second call of the module on."""
+    """One call of a module in a pass.
+
+    Attributes
+    ----------
+    name : str
+        Name of the layer: `module_name`, followed by ``@2``, ``@3``, ... from the second call on.
+    module_name : str
+        Name of the module in the network.
+    module : torch.nn.Module
+        The module that is called.
+    is_output : bool
+        Whether the call returns the output of the network, apart from reshapes.
+    """
 
     name: str
     module_name: str
@@ -43,10 +55,10 @@ class LayerCall:
 
 
 def layer_calls(model: nn.Module) -> list[LayerCall]:
-    """List the calls of the modules inside `model` in one pass, in the order in which they end.
+    """List the calls of modules inside `model` in one pass, in the order in which they return.
 
     `torch.fx` traces a copy of `model`. If that fails, for instance because forward branches on the data, a UserWarning
-    is issued and the calls are guessed: each module once, in the order of registration, the last as the output.
+    is issued and the calls are assumed: each module once, in the order of registration, the last one as the output.
     """
     try:
         names_and_outputs = _traced_calls(model)
@@ -83,15 +95,15 @@ def choose_layers(calls: Sequence[LayerCall], layers: Layers) -> list[LayerCall]
     LayerSelectionError
         A selector matches no layer; the message lists the layers.
     TypeError
-        A selector has a different type.
+        A selector has another type.
     """
     available = f"available: {', '.join(call.name for call in calls) or 'none'}"
     if layers is None:
         hidden = [call for call in calls if isinstance(call.module, _ACTIVATIONS) and not call.is_output]
         if not hidden:
             raise LayerSelectionError(
-                "layers: got None, which selects modules that are hidden activation functions, and there are none "
-                f"(torch.tanh is not a module); name the layers, {available}"
+                "layers: got None, which selects hidden activation functions, but no module is one (torch.tanh is not "
+                f"a module); name the layers, {available}"
             )
         return hidden
     selectors = list(layers) if isinstance(layers, Iterable) and not isinstance(layers, str | type) else [layers]
@@ -107,7 +119,7 @@ def choose_layers(calls: Sequence[LayerCall], layers: Layers) -> list[LayerCall]
 
 
 def is_named(call: LayerCall, selector: str) -> bool:
-    """Tell whether a name or a glob matches the layer or its module."""
+    """Return whether a name or a glob matches the layer or its module."""
     # Equality comes first because the name of a module may contain the brackets of a glob.
     return any(name == selector or fnmatch.fnmatchcase(name, selector) for name in (call.name, call.module_name))
 
@@ -126,7 +138,7 @@ def _matches(selector: object, call: LayerCall) -> bool:
 
 
 class _CallTracer(torch.fx.Tracer):
-    """Records every call of a module, including modules with submodules, and its result."""
+    """A tracer that records every call of a module, including modules with submodules, and its result."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -148,7 +160,7 @@ class _CallTracer(torch.fx.Tracer):
 
 
 def _traced_calls(model: nn.Module) -> list[tuple[str, bool]]:
-    # Parameters are shared. Attributes that forward sets are set on the copy alone.
+    # The copy shares the parameters, but forward may set attributes, which must not change the network.
     copied = copy.deepcopy(model, {id(parameter): parameter for parameter in model.parameters()})
     parameters = inspect.signature(copied.forward).parameters.values()
     defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
@@ -162,7 +174,7 @@ def _traced_calls(model: nn.Module) -> list[tuple[str, bool]]:
 
 
 def _is_output(node: torch.fx.Node, root: nn.Module) -> bool:
-    """Tell whether only the output of the network uses the value of `node`, directly or reshaped."""
+    """Return whether only the output of the network uses the value of `node`, directly or reshaped."""
     return all(user.op == "output" or (_reshapes(user, root) and _is_output(user, root)) for user in node.users)
 
 
@@ -185,6 +197,6 @@ def _registered_parts(module: nn.Module) -> list[nn.Module]:
 
 
 def _inner_first(module: nn.Module) -> list[nn.Module]:
-    """List the modules of `module`, each once, in the order in which their calls end; `module` itself is last."""
+    """List the modules of `module`, each once, in the order in which their calls return; `module` itself is last."""
     inner = [part for child in module.children() for part in _inner_first(child)]
     return list(dict.fromkeys([*inner, module]))

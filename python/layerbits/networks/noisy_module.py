@@ -3,9 +3,9 @@
 The noise is part of the network, in training and in evaluation; only `noise_off` turns it off. No global random
 generator is read or written.
 
-Noise comes from two kinds of generator. Ordinary passes use one `torch.Generator` for each device; `state_dict` holds
-their states, so that a resumed training sees the noise of an uninterrupted one. Measurements use counter-based streams
-(Philox, by seed, layer and draw), so that their noise does not depend on how the work is divided.
+Ordinary passes use one `torch.Generator` for each device. `state_dict` holds their states, so that a resumed training
+has the noise of an uninterrupted one. Measurements use counter-based streams (Philox, by seed, layer and draw), so that
+their noise does not depend on how the work is divided.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ def noisify(
         standard deviations of the d units of a layer, an array (d, d) their covariance, which is positive definite.
         Units are those of the flattened output. A mapping has one key for each noisy layer: its name or a glob.
     layers : None, str, type, callable or a sequence of them
-        The layers whose output gets noise. None selects every hidden activation function: every call of a module of
+        The layers that get noise. None selects every hidden activation function: every call of a module of
         `torch.nn.modules.activation` that is not the output of the network. A str is a name or a glob
         (``"features.*"``), a type selects all modules of the type, and a callable has the signature
-        ``(name, module) -> bool``; these may select any module and the output. The calls of a module in a pass are the
+        ``(name, module) -> bool``; these may select any module, the output too. The calls of a module in a pass are the
         layers ``name``, ``name@2``, ...
     seed : int
-        Seed of the noise of ordinary passes, whose generators are separate for every device. Processes that train one
-        network together need different seeds.
+        Seed of the noise of ordinary passes; each device has its own generator. Processes that train one network
+        together need different seeds.
 
     Returns
     -------
@@ -110,14 +110,15 @@ def _noise_of_layers(by_key: Mapping[str, GaussianNoise], calls: Sequence[LayerC
     unused = [key for key in by_key if [key] not in keys_of_layers.values()]
     if unused:
         raise LayerSelectionError(
-            f"sigma: {unused[0]!r} matches no noisy layer, wanted keys for {', '.join(keys_of_layers)}"
+            f"sigma: got the key {unused[0]!r}, which matches no noisy layer, wanted keys for "
+            f"{', '.join(keys_of_layers)}"
         )
     return {name: by_key[keys[0]] for name, keys in keys_of_layers.items()}
 
 
 @contextlib.contextmanager
 def temporarily_noisy(model: nn.Module, layers: Layers) -> Iterator[NoisyModule]:
-    """Noisify a network for a ``with`` block and remove its hooks afterwards."""
+    """Add noise to a network for a ``with`` block and remove its hooks afterwards."""
     noisy = noisify(model, layers=layers)
     try:
         yield noisy
@@ -130,7 +131,7 @@ class NoisyModule(nn.Module):
     """A network with Gaussian noise at selected layers, made by `noisify`.
 
     Copies and pickles continue independently from the same state of the noise. `state_dict` holds that state, so a
-    resumed training sees the noise of an uninterrupted one.
+    resumed training has the noise of an uninterrupted one.
 
     Attributes
     ----------
@@ -199,7 +200,7 @@ class NoisyModule(nn.Module):
 
     @property
     def noise_is_on(self) -> bool:
-        """False within `noise_off` and `noise_replaced`."""
+        """Whether passes add the noise: False within `noise_off` and `noise_replaced`."""
         return self._channel is None
 
     @property
@@ -231,13 +232,14 @@ class NoisyModule(nn.Module):
         return self.__dict__ | replaced
 
     def _add_noise(self, layer: int, signal: object) -> Tensor:
+        name = self.layer_names[layer]
         if not isinstance(signal, Tensor) or not signal.is_floating_point():
             got = f"a tensor of {signal.dtype}" if isinstance(signal, Tensor) else type(signal).__name__
             raise LayerSelectionError(
-                f"layers: {self.layer_names[layer]!r} returns {got}, wanted floating-point values; select other layers"
+                f"layers: got {name!r}, which returns {got}, wanted floating-point values; select other layers"
             )
-        noise = self.noise[self.layer_names[layer]]
-        noise.check(self.layer_names[layer], signal)
+        noise = self.noise[name]
+        noise.check(name, signal)
         if self._channel is not None:
             return self._channel(layer, signal)
         generator = self._generator(signal.device)

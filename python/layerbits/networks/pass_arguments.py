@@ -17,7 +17,7 @@ from layerbits.networks.noisy_module import NoisyModule
 
 Inputs = Tensor | tuple[Tensor, ...] | npt.NDArray[Any] | tuple[npt.NDArray[Any], ...]
 
-# Limits of a pass: rows, and values of its inputs.
+# Default limits of a pass: number of rows, and number of input values.
 _PASS_ROWS = 2**15
 _PASS_VALUES = 2**20
 
@@ -30,11 +30,12 @@ def check_noisy(noisy: object) -> None:
         if any(isinstance(module, NoisyModule) for module in noisy.modules()):
             raise TypeError(f"noisy: got {type(noisy).__name__} around a NoisyModule, wanted the NoisyModule itself")
         raise NoNoiseError(
-            f"noisy: got {type(noisy).__name__}, a network without noise. Its I(X;T) is log N for N inputs that stay "
-            "distinct, or infinite, whatever it has learnt; wrap it with layerbits.noisify(model, sigma=...)"
+            f"noisy: got {type(noisy).__name__}, wanted a network with noise: without noise, I(X;T) is log N for N "
+            "inputs that stay distinct, or infinite, whatever the network has learnt; wrap it with "
+            "layerbits.noisify(model, sigma=...)"
         )
     if not noisy.noise_is_on:
-        raise NoNoiseError("noisy: its noise is off, and I(X;T) needs it; call this outside of noise_off")
+        raise NoNoiseError("noisy: got a network whose noise is off, wanted it on; call this outside of noise_off")
 
 
 def wanted_layers(noisy: NoisyModule, layers: Layers) -> tuple[str, ...]:
@@ -58,7 +59,7 @@ def are_arrays(inputs: object) -> bool:
 
 
 def input_tensors(inputs: object, model: nn.Module) -> tuple[Tensor, ...]:
-    """Return the positional arguments of a network as tensors that share their first axis, where the network is.
+    """Return the positional arguments of a network as tensors that share their first axis; move arrays to its device.
 
     Raises
     ------
@@ -91,7 +92,7 @@ def _as_input(argument: Tensor | npt.NDArray[Any], model: nn.Module) -> Tensor:
 
 
 def rows_per_pass(tensors: Sequence[Tensor], chunk: int | None = None) -> int:
-    """Return how many rows a pass has: `chunk`, or by default as many as the size of a row allows."""
+    """Return the number of rows of a pass: `chunk`, or by default as many as the size of a row allows."""
     if chunk is None:
         width = sum(math.prod(tensor.shape[1:]) for tensor in tensors)
         chunk = max(1, min(_PASS_ROWS, _PASS_VALUES // max(1, width)))

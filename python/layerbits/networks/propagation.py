@@ -71,10 +71,10 @@ def propagate(
     layers : str or sequence of str, optional
         Names of the layers to record, from ``noisy.layer_names``; all by default.
     chunk : int, optional
-        Rows of a pass; an input is a row for each draw in the pass. By default 32,768, fewer for wide inputs.
+        Rows of a pass; an input has a row for each draw of the pass. By default 32,768, fewer for wide inputs.
     given : dict of str to tensor or array of shape (n, dim), optional
-        Layers that emit these values in every draw, in place of signal and noise. The signals of later layers are then
-        draws given these values.
+        Values that layers emit in every draw, in place of signal plus noise. The signals of later layers are then those
+        given these values.
 
     Returns
     -------
@@ -85,10 +85,10 @@ def propagate(
     Raises
     ------
     NoNoiseError
-        `noisy` has no noise, or it is switched off.
+        `noisy` has no noise, or the noise is switched off.
     LayerSelectionError
-        `layers` contains no noisy layer, or another name; a layer did not run, ran too often, or returned another
-        number of rows than inputs.
+        `layers` is empty or contains a name that is not a noisy layer; a layer did not run, ran too often, or returned
+        another number of rows than it got.
     TypeError, ValueError
         An argument has another type or value than wanted; inputs are empty or NaN; a signal is NaN or infinite.
 
@@ -144,7 +144,7 @@ def layer_activations(
     inputs : tensor or array of shape (n, ...), or a tuple of them
         As in `propagate`.
     layers : None, str, type, callable or a sequence of them
-        As in `noisify`. Of a noisy network: names of its noisy layers, all by default.
+        As in `noisify`; for a noisy network, names of its noisy layers, all by default.
 
     Returns
     -------

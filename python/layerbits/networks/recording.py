@@ -1,8 +1,8 @@
 """Noisy passes that record the signals of layers.
 
 Noise comes from counter-based streams: a value depends on the seed, the layer, the draw and the row alone, so a range
-of draws can be recorded by itself. The generator with which the network trains is left alone. The passes run in
-evaluation mode: a statistic of a batch must neither depend on the rows of a pass nor be learnt from a measurement.
+of draws can be recorded by itself. The network's own generators are not used. The passes run in evaluation mode: batch
+statistics must neither depend on the rows of a pass nor be learnt from a measurement.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from layerbits.kernels import NormalStream, RandomStream, empty_for_draws, fill_
 from layerbits.networks.noisy_module import NoisyModule
 from layerbits.networks.pass_arguments import rows_per_pass
 
-# Smallest number of draws that share a pass, where there are as many: each thread fills the noise of whole draws.
+# At least this many draws share a pass, if there are as many, because each thread fills the noise of whole draws.
 _DRAWS_PER_PASS = 32
 
-# Reduces the signals (draws, rows, d) of a layer in a pass to the values that are recorded, (draws, rows, k).
+# Maps the signals (draws, rows, d) of a layer in a pass to the values that are recorded, (draws, rows, k).
 View = Callable[[Tensor], Tensor]
 
 
@@ -38,15 +38,15 @@ class Passes:
     layers : tuple of str
         The layers to record, in the order of the data.
     draws : range
-        Numbers of the draws, each of which has noise of its own.
+        Numbers of the draws; each draw has its own noise.
     seed : int or None
         Seed of the noise; None for passes without noise.
     rows : int, optional
-        Rows of a pass, an input being a row for each draw in the pass.
+        Rows of a pass; an input has a row for each draw of the pass.
     emitted : mapping of str to Tensor of shape (n, d)
-        Layers that emit these values in every draw, in place of signal and noise.
+        Values that layers emit in every draw, in place of signal plus noise.
     views : mapping of str to View
-        Layers of which only the view is recorded.
+        Views through which layers are recorded.
     """
 
     layers: tuple[str, ...]
@@ -58,17 +58,21 @@ class Passes:
 
 
 def record(noisy: NoisyModule, inputs: Sequence[Tensor], passes: Passes) -> dict[str, Tensor]:
-    """Run passes and return the signals of each layer, of shape (n, draws, d).
+    """Run passes and return the signals (n, draws, d) of each layer, or the values (n, draws, k) of its view.
 
     Parameters
     ----------
+    noisy : NoisyModule
+        The noisy network.
     inputs : sequence of Tensor of shape (n, ...)
         The positional arguments of the network, as `input_tensors` returns them.
+    passes : Passes
+        The draws, the layers to record, and the noise.
 
     Raises
     ------
     LayerSelectionError
-        A layer did not run, ran too often, or returned no row for each input.
+        A layer did not run, ran too often, or returned another number of rows than it got.
     ValueError
         The network cannot take the inputs; a signal is NaN or infinite.
     """
@@ -117,7 +121,7 @@ class _Recorder:
         self.streams: dict[int, list[NormalStream]] = {}
 
     def begin_pass(self, rows: int) -> None:
-        """Expect the next `rows` inputs, once for each draw: a batch holds all inputs of a draw, then of the next."""
+        """Expect the next `rows` inputs, repeated for each draw: draw by draw, all inputs of a draw together."""
         self.start, self.rows = self.start + self.rows, rows
         self.layers_run: set[str] = set()
 
@@ -125,7 +129,9 @@ class _Recorder:
         """Raise a LayerSelectionError if a wanted layer did not run."""
         missing = [layer for layer in self.passes.layers if layer not in self.layers_run]
         if missing:
-            raise LayerSelectionError(f"layers: {', '.join(missing)} did not run in the pass; choose layers that do")
+            raise LayerSelectionError(
+                f"layers: got {', '.join(missing)}, which did not run in the pass; choose layers that do"
+            )
 
     def check_finite(self) -> None:
         """Raise a ValueError for the first layer with a signal that is NaN or infinite."""
@@ -139,12 +145,12 @@ class _Recorder:
         layer, rows = self.noisy.layer_names[index], len(self.draws) * self.rows
         if layer in self.layers_run:
             raise LayerSelectionError(
-                f"layers: {layer!r} ran more often in a pass than could be foreseen; make each call a module of its own"
+                f"layers: got {layer!r}, which ran more often than the trace shows; make each call a module of its own"
             )
         self.layers_run.add(layer)
         if signal.shape[:1] != (rows,):
             raise LayerSelectionError(
-                f"layers: {layer!r} returns shape {tuple(signal.shape)} for {rows} rows, wanted as many; "
+                f"layers: got {layer!r}, which returns shape {tuple(signal.shape)} for {rows} rows, wanted as many; "
                 "choose other layers"
             )
         if layer in self.passes.layers:
@@ -156,7 +162,8 @@ class _Recorder:
         return self.noisy.noise[layer].add(signal, self._normal(index, signal, self.passes.seed))
 
     def _record(self, layer: str, signal: Tensor) -> None:
-        self.extremes.setdefault(layer, []).extend(signal.aminmax())  # reads the signal once; isfinite() three times
+        # aminmax reads the signal once; isfinite would read it three times.
+        self.extremes.setdefault(layer, []).extend(signal.aminmax())
         if layer in self.passes.views:
             signal = self.passes.views[layer](signal)
         n_draws = len(self.passes.draws)
@@ -187,7 +194,7 @@ class _Recorder:
 
 
 def _fill_share(streams: Sequence[NormalStream], normal: Tensor, threads: int, thread: int) -> None:
-    """Fill the draws of one of several threads."""
+    """Fill the draws that are the share of one of several threads."""
     fill_rows(streams[thread::threads], normal[thread::threads])
 
 

@@ -1,4 +1,4 @@
-"""Bounds on the error of plug-in entropy and information, in nats: pure functions of numbers, which estimate nothing.
+"""Bounds on the error of plug-in entropy and information, in nats: pure functions of numbers.
 
 S has a law P on R^d, Z ~ N(0, sigma^2 I_d) and T = S + Z. The plug-in of n samples of S is the entropy of the Gaussian
 mixture with these samples as centers; its risk is E|plug-in - h(T)|. In every function
@@ -10,7 +10,7 @@ mixture with these samples as centers; its risk is E|plug-in - h(T)|. In every f
 A bound too large for a float is returned as infinity. TypeError or ValueError name an argument that is out of range.
 
 [T] is Goldfeld, Greenewald and Polyanskiy, Estimating Differential Entropy under Gaussian Convolutions (arXiv
-1810.11589). docs/theory.md proves the bounds that are not from there.
+1810.11589). docs/theory.md proves all other bounds.
 """
 
 from layerbits.theory.covering_risk import (

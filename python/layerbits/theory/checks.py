@@ -6,7 +6,7 @@ from layerbits._base import check_count, check_positive
 
 
 def check_setting(dim: int, sigma: float) -> tuple[int, float]:
-    """Return the dimension and the noise; TypeError or ValueError if one is out of range."""
+    """Return the dimension and sigma; raise TypeError or ValueError if one is out of range."""
     return check_count("dim", dim, minimum=1), check_scale("sigma", sigma)
 
 

@@ -20,7 +20,7 @@ def finite_support_bias_bound(n: int, atoms: int) -> float:
     n
         See `layerbits.theory`.
     atoms : int
-        m, of any size.
+        m, at least 1.
 
     Examples
     --------
@@ -36,7 +36,7 @@ def finite_support_bias_bound(n: int, atoms: int) -> float:
 def fluctuation_bound(n: int) -> float:
     """Compute sqrt(n) H_b(1/n) / 2 <= (1 + log n) / (2 sqrt n), H_b the binary entropy, in nats.
 
-    For every law of S it bounds the standard deviation of the plug-in entropy over samples.
+    The standard deviation of the plug-in entropy over samples is at most this, for every law of S.
 
     Examples
     --------
@@ -50,9 +50,9 @@ def fluctuation_bound(n: int) -> float:
 def covering_risk_bound(n: int, *, dim: int, sigma: float, atoms: int | None = None) -> float:
     """Bound the risk of the plug-in entropy for S in [-1, 1]^d and every n, in nats.
 
-    The bound is log(1 + (A - 1) / n) + min{`fluctuation_bound`, d / (sigma^2 sqrt n)}: the first term bounds the bias
-    and the second the standard deviation. A = (k exp(4 / (k sigma)^2))^d, where k is the best number of intervals into
-    which to divide each axis; A is at most (ceil(2 sqrt 2 / sigma) sqrt e)^d.
+    The bound is log(1 + (A - 1) / n) + min{`fluctuation_bound`, d / (sigma^2 sqrt n)}: the first term bounds the bias,
+    the second the standard deviation. A = (k exp(4 / (k sigma)^2))^d for the best number k of intervals of an axis; A
+    is at most (ceil(2 sqrt 2 / sigma) sqrt e)^d.
 
     Parameters
     ----------
@@ -75,8 +75,8 @@ def covering_risk_bound(n: int, *, dim: int, sigma: float, atoms: int | None = N
 def subgaussian_covering_risk_bound(n: int, *, dim: int, sigma: float, norm: float) -> float:
     """Bound the risk of the plug-in entropy for sub-Gaussian S and every n, in nats.
 
-    With cubes of side s = sigma / sqrt 2, a = e^(d/2) / n and t_j = min{1, d sqrt e exp(-((j - 1) s)^2 / (2 e K^2))} it
-    is log(1 + (2 J)^d a) + sum_{j > J} t_j log(1 + (2 j)^d a / t_j) + `fluctuation_bound`, for the best J.
+    With cubes of side s = sigma / sqrt 2, a = e^(d/2) / n and t_j = min{1, d sqrt e exp(-((j - 1) s)^2 / (2 e K^2))},
+    the bound is log(1 + (2 J)^d a) + sum_{j > J} t_j log(1 + (2 j)^d a / t_j) + `fluctuation_bound`, for the best J.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def subgaussian_covering_risk_bound(n: int, *, dim: int, sigma: float, norm: flo
 
 def log_covering_number(dim: int, sigma: float, atoms: int | None) -> float:
     """Compute log A of `covering_risk_bound`."""
-    best = math.sqrt(8) / sigma  # the minimum of log k + 4 / (k sigma)^2 over real k
+    best = math.sqrt(8) / sigma  # minimises log k + 4 / (k sigma)^2 over real k
     candidates = max(1, math.floor(best)), math.ceil(best)
     log_number = dim * min(math.log(k) + (2 / (k * sigma)) ** 2 for k in candidates)
     return log_number if atoms is None else min(log_number, math.log(check_count("atoms", atoms, minimum=1)))
@@ -121,6 +121,6 @@ def covering_risk_of_log(log_n: float, dim: int, sigma: float, log_number: float
 
 def _fluctuation(log_n: float) -> float:
     probability = math.exp(-log_n)
-    # H_b(p) / p = -log p - (1 - p) log(1 - p) / p, whose last term tends to 1 as p falls to 0.
+    # H_b(p) / p = -log p - (1 - p) log(1 - p) / p, and the last term tends to 1 as p falls to 0.
     remainder = -float(xlog1py(1 - probability, -probability)) / probability if probability > 0 else 1.0
     return math.exp(-log_n / 2) * (log_n + remainder) / 2

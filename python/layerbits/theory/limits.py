@@ -1,4 +1,4 @@
-"""The largest possible information of a noisy layer."""
+"""The ceiling of the information of a noisy layer, and bounds that exceed it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from layerbits.theory.checks import check_scale, check_setting
 
 
 def information_ceiling(*, dim: int, sigma: float, inputs: int | None = None, mean_square: float = 1.0) -> float:
-    """Compute min{log N, d/2 log(1 + M / sigma^2)}, which I(X;T) cannot exceed, in nats.
+    """Compute min{log N, d/2 log(1 + M / sigma^2)}, an upper bound on I(X;T), in nats.
 
     Parameters
     ----------
@@ -18,7 +18,7 @@ def information_ceiling(*, dim: int, sigma: float, inputs: int | None = None, me
     inputs : int, optional
         The number N of equally likely inputs; without it the ceiling is the second term.
     mean_square : float
-        M, the mean over coordinates of E S_i^2 or an upper bound on it: 1 for tanh.
+        M, the mean over coordinates of E S_i^2, or an upper bound on M: 1 for tanh.
 
     Examples
     --------
@@ -32,10 +32,10 @@ def information_ceiling(*, dim: int, sigma: float, inputs: int | None = None, me
 
 
 def is_vacuous(bound: float, *, dim: int, sigma: float, inputs: int | None = None, mean_square: float = 1.0) -> bool:
-    """Tell whether a bound on the error of an entropy or of I(X;T) holds without any sample.
+    """Return whether a bound on the error of an entropy or of I(X;T) would hold without any sample.
 
     I(X;T) and its plug-in both lie between 0 and the `information_ceiling`, and h(T) and its plug-in lie in an interval
-    of the same length above h(Z). So a bound of at least the ceiling says nothing.
+    of the same length above h(Z). So every error is at most the ceiling.
 
     Parameters
     ----------

@@ -11,7 +11,7 @@ from layerbits.theory.checks import check_scale, check_setting
 def monte_carlo_mse_bound(n: int, draws: int, *, dim: int, sigma: float, mean_square: float | None = None) -> float:
     """Compute the bound of [T] on the mean squared error of the integration of the plug-in entropy, in nats^2.
 
-    For S in [-1, 1]^d (tanh) it is 2 d (2 + sigma^2) / (sigma^2 n n_MC). With M = E|S|^2 and any S it is
+    For S in [-1, 1]^d (tanh) the bound is 2 d (2 + sigma^2) / (sigma^2 n n_MC). For any S, with M = E|S|^2, it is
     (9 (M + d sigma^2) + 24 sqrt(M (M + d sigma^2)) + 16 M) / (sigma^2 n n_MC). `sharp_mse_bound` is below both.
 
     Parameters
@@ -38,10 +38,10 @@ def monte_carlo_mse_bound(n: int, draws: int, *, dim: int, sigma: float, mean_sq
 
 
 def sharp_mse_bound(n: int, draws: int, *, dim: int) -> float:
-    """Compute d / (n n_MC), which bounds the mean squared error of the integration for any S, in nats^2.
+    """Compute d / (n n_MC), a bound on the mean squared error of the integration for any S, in nats^2.
 
-    It bounds the error of the mean of -log g(T), g the density of the plug-in mixture, over `draws` independent draws
-    of the noise for each sample (n_MC).
+    The error is that of the mean of -log g(T), g the density of the plug-in mixture, over `draws` independent draws of
+    the noise for each sample (n_MC).
 
     Examples
     --------
@@ -55,7 +55,7 @@ def sharp_mse_bound(n: int, draws: int, *, dim: int) -> float:
 def information_mse_bound(n: int, draws: int, *, dim: int, sigma: float, mean_square: float = 1.0) -> float:
     """Compute d min{1, M / sigma^2} / (n n_MC), the bound of `sharp_mse_bound` with a control variate, in nats^2.
 
-    The control variate is the log density of the noise: the bound is that of the mean of
+    The control variate is the log density of the noise: the error is that of the mean of
     log N(T; S, sigma^2 I) - log g(T), g the density of the plug-in mixture.
 
     Parameters
@@ -65,7 +65,7 @@ def information_mse_bound(n: int, draws: int, *, dim: int, sigma: float, mean_sq
     draws : int
         Independent draws of the noise for each sample, n_MC.
     mean_square : float
-        M, the mean over coordinates and samples of S_i^2, about any point; at most 1 for tanh.
+        M, the mean over coordinates and samples of (S_i - c_i)^2 for any point c; at most 1 for tanh.
 
     Examples
     --------

@@ -1,6 +1,6 @@
 """The bounds of [T] on the risk of the plug-in, which hold for n large enough.
 
-[T] does not say how large. The bounds in `layerbits.theory.covering_risk` hold for every n.
+[T] gives no threshold for n. The bounds in `layerbits.theory.covering_risk` hold for every n.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from layerbits.theory.limits import information_ceiling
 def plugin_risk_bound(n: int, *, dim: int, sigma: float, slack: float = 0.005) -> float:
     """Compute the bound of [T] on the risk of the plug-in entropy for S in [-1, 1]^d and n large enough, in nats.
 
-    With L = 2 + 2 sigma sqrt((2 + slack) log n) and c = d/2 log(2 pi sigma^2) + d / sigma^2 it is
+    With L = 2 + 2 sigma sqrt((2 + slack) log n) and c = d/2 log(2 pi sigma^2) + d / sigma^2, the bound is
     log(n L^d / (pi sigma^2)^(d/2)) L^(d/2) / (2 (4 pi sigma^2)^(d/4) sqrt n)
     + (c^2 + 2 c d (1 + sigma^2) / sigma^2 + 8 d (d + 2 sigma^4 + d sigma^4) / sigma^4) 2 / n.
 
-    Where `covering_risk_bound`, which holds for every n, is smaller, this bound holds too and serves only to compare.
+    `covering_risk_bound` holds for every n. Where it is smaller, this bound holds too, and serves only for comparison.
 
     Parameters
     ----------
@@ -49,10 +49,11 @@ def plugin_risk_bound(n: int, *, dim: int, sigma: float, slack: float = 0.005) -
 def subgaussian_risk_bound(n: int, *, dim: int, sigma: float, norm: float) -> float:
     """Compute the bound of [T] on the risk of the plug-in entropy for sub-Gaussian S and n large enough, in nats.
 
-    With K the norm, w = 2 (K + sigma)^2 log n / ((e - 1) pi sigma^2), c = d/2 log(2 pi sigma^2) and k = K^2 / sigma^2
-    it is log(sqrt n (4 w)^(d/4)) w^(d/4) / sqrt n
+    With K the norm, w = 2 (K + sigma)^2 log n / ((e - 1) pi sigma^2), c = d/2 log(2 pi sigma^2) and k = K^2 / sigma^2,
+    the bound is log(sqrt n (4 w)^(d/4)) w^(d/4) / sqrt n
     + ((c + 2 d k) (c + 2 d + 6 d k) + 8 (16 d^2 k^2 + 2 d + d^2)) 2 e d / n.
-    The last factor in [T] is e d / n. `subgaussian_covering_risk_bound` holds for every n.
+    The last factor in [T] is e d / n; docs/theory.md says why it is doubled. `subgaussian_covering_risk_bound` holds
+    for every n.
 
     Parameters
     ----------
@@ -88,8 +89,8 @@ def information_risk_bound(entropy_risk: float, *, dim: int, sigma: float, n: in
     dim, sigma
         See `layerbits.theory`.
     n : int, optional
-        The number of inputs over which h(T|X = x) is averaged, if they are a sample. If the average is over all inputs,
-        leave it out: the second term is then 0.
+        The number of inputs over which h(T|X = x) is averaged, if they are a sample. None if the average is over all
+        inputs: the second term is then 0.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Numbers of samples that suffice for an accuracy of the plug-in entropy, and numbers that are necessary."""
+"""Numbers of samples that are sufficient, and numbers that are necessary, for an error of the plug-in entropy."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from layerbits.theory.exponentials import exp
 
 @dataclasses.dataclass(frozen=True)
 class SampleSize:
-    """Numbers of samples for an accuracy, as logarithms because the numbers may be too large for a float.
+    """Numbers of samples for an error, as logarithms because the numbers may be too large for a float.
 
     Attributes
     ----------
@@ -48,8 +48,8 @@ class SampleSize:
 def separable_levels(*, dim: int, sigma: float, confusion: float = 0.01) -> int:
     """Compute k* = floor(1 / (sigma Q^-1((1 - (1 - epsilon)^(1/d)) / 2))), Q the upper tail of N(0, 1).
 
-    With k* equally spaced levels in each coordinate of [-1, 1]^d, the noise confuses the k*^d points of the lattice
-    with probability at most epsilon = `confusion`. There is no such lattice if k* is below 2. Source: [T].
+    With k* equally spaced levels in each coordinate of [-1, 1]^d, the noise confuses points of the lattice of k*^d
+    points with probability at most epsilon = `confusion`. There is no such lattice if k* is below 2. Source: [T].
 
     Examples
     --------
@@ -65,8 +65,8 @@ def separable_levels(*, dim: int, sigma: float, confusion: float = 0.01) -> int:
 def worst_case_bias(n: int, *, dim: int, sigma: float, confusion: float = 0.01) -> float:
     """Compute max{0, d (1 - epsilon) log k* - log n - H_b(epsilon)}, a lower bound on the worst-case bias, in nats.
 
-    The bias is h(T) - E[plug-in]. It is at least as large for the uniform law on the lattice of `separable_levels`,
-    which lies in [-1, 1]^d. Source: [T].
+    The bias is h(T) - E[plug-in]. For the uniform law on the lattice of `separable_levels`, which lies in [-1, 1]^d,
+    it is at least this bound. Source: [T].
 
     Examples
     --------
@@ -96,7 +96,7 @@ def log_necessary_samples(bias: float, *, dim: int, sigma: float, confusion: flo
 def samples_needed(
     error: float, *, dim: int, sigma: float, atoms: int | None = None, monte_carlo_share: float = 0.1
 ) -> SampleSize:
-    """Count the samples, and draws of the noise, for an expected error of the plug-in entropy of at most `error` nats.
+    """Compute the samples, and draws of the noise, for an expected error of the plug-in of at most `error` nats.
 
     `covering_risk_bound` and `sharp_mse_bound` give the sufficient numbers, for S in [-1, 1]^d, and
     `log_necessary_samples` the number that is necessary in the worst case.
@@ -115,7 +115,8 @@ def samples_needed(
     Returns
     -------
     SampleSize
-        The smallest number of samples that satisfies the bound: exact up to 2^50, and beyond to 2^-30 of its logarithm.
+        The smallest number of samples that satisfies the bound: exact up to 2^50; beyond, its logarithm is exact to
+        2^-30.
 
     Examples
     --------

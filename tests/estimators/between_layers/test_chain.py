@@ -13,7 +13,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class Skipping(nn.Module):
-    """Layers a, b, c; c sees b and, by the name given, the input, a, or nothing else."""
+    """Layers a, b, c; the signal of c is b plus a share of the input, of a, or of nothing, as `seen` says."""
 
     def __init__(self, seen: str) -> None:
         super().__init__()

@@ -18,7 +18,7 @@ INPUTS = normal_tensor(300, 4, seed=9)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-# Units of noise that differ from layer to layer: one deviation, one for each unit, a full covariance.
+# Noise that differs from layer to layer: one standard deviation, one for each unit, a full covariance.
 ROOTS = [
     0.3 * torch.eye(3).double(),
     torch.tensor([0.2, 1.0, 0.5]).double().diag(),
@@ -29,7 +29,7 @@ KINDS = [0.3, ROOTS[1].diagonal(), ROOTS[2] @ ROOTS[2].mT]
 
 @pytest.mark.parametrize(("order", "last"), [((0, 1, 2), "1"), ((0, 1, 2), "2"), ((2, 1, 0), "2")])
 def test_information_is_that_of_whitened_layers_with_isotropic_noise(order, last):
-    """From the same random numbers; apart from rounding, of 1e-16 in values a hundred sigmas from the mean."""
+    """Random numbers are the same; values a hundred sigmas from the mean are rounded by 1e-16."""
     roots = [torch.linalg.cholesky(ROOTS[kind] @ ROOTS[kind].mT) for kind in order]
     by_layer = {str(layer): KINDS[kind] for layer, kind in enumerate(order)}
     inputs = normal_tensor(30, 3)
@@ -56,7 +56,7 @@ def test_orthonormal_map_into_many_dimensions_changes_nothing():
 
 
 def test_ends_move_with_the_confidence_as_quantiles_do():
-    """Student's, of 1023 degrees of freedom, whose differences are normal ones to 1 %."""
+    """Student's quantiles have 1023 degrees of freedom; their differences are those of normal quantiles to 1 %."""
     inputs, levels = normal_tensor(1, 3), [0.5, 0.9, 0.99]
     ends = [
         information_between_layers(noisy_identities(2), inputs, "0", "1", confidence=level).lower for level in levels
@@ -74,12 +74,12 @@ def test_interval_narrows_with_draws_and_queries():
 
 
 def test_few_inputs_have_more_queries():
-    """1024 in all at least, a quarter of them more to choose densities, each with its T_k and draws given it."""
+    """At least 1024 in all, and a quarter more that choose densities; each has its own T_k and draws given that T_k."""
     counts = {
         last: information_between_layers(noisy_identities(3), INPUTS[:32], "0", last, draws=8).draws for last in "12"
     }
-    plenty = information_between_layers(noisy_identities(3), INPUTS, "0", "2", draws=8).draws
-    assert (counts, plenty) == ({"1": 8 + 40 * 2, "2": 8 + 40 * 9}, 8 + 5 * 9)
+    many_inputs = information_between_layers(noisy_identities(3), INPUTS, "0", "2", draws=8).draws
+    assert (counts, many_inputs) == ({"1": 8 + 40 * 2, "2": 8 + 40 * 9}, 8 + 5 * 9)
 
 
 def test_feature_maps_have_information_in_common():

@@ -1,6 +1,6 @@
-"""I(T_k;T_l) against networks of which it is known: by quadrature, for Gaussian channels, for separated inputs.
+"""I(T_k;T_l) of networks where it is known: by quadrature, for Gaussian channels, for separated inputs.
 
-At the confidence SURE a right interval misses the true value in one of a million tests, if terms were normal; seeds are
+At the confidence SURE a correct interval of normal terms misses the true value in one of a million tests; seeds are
 fixed.
 """
 
@@ -33,7 +33,7 @@ def estimate(chain, pair, copies=1, **options):
 
 
 def truth(chain, pair):
-    """h(T_l) - h(T_l|T_k) by quadrature."""
+    """Return h(T_l) - h(T_l|T_k) by quadrature."""
     first, last = pair
     channel = np.linalg.matrix_power(chain.kernel(1) * chain.step, last - first) / chain.step
     density = chain.densities(first).mean(0)
@@ -71,7 +71,7 @@ def test_interval_of_a_scalar_network_contains_the_true_value(chain, copies, pai
 
 @pytest.mark.parametrize("pair", [(1, 2), (1, 3)], ids=["neighbours", "apart"])
 def test_intervals_of_several_seeds_miss_the_true_value_no_more_often_than_they_may(pair):
-    """Misses of 30 at 95 % are binomial; a right interval has more than this once in a million suites."""
+    """Misses of 30 intervals at 95 % are binomial; correct intervals miss more often once in a million runs."""
     chain = scalar_chain()
     intervals = [estimate(chain, pair, draws=8, seed=seed) for seed in range(30)]
     misses = sum(not interval.lower <= truth(chain, pair) <= interval.upper for interval in intervals)
@@ -79,7 +79,7 @@ def test_intervals_of_several_seeds_miss_the_true_value_no_more_often_than_they_
 
 
 def test_interval_between_neighbours_is_nearly_as_narrow_as_with_known_densities():
-    """Known densities leave the spread of the queries of an input, by quadrature here: at most a quarter is added."""
+    """With known densities the spread of the queries of an input remains (by quadrature); a quarter more is allowed."""
     chain, copies, queries = scalar_chain(), 100, 4
     channel = chain.kernel(1)
     firsts = normal(chain.axis - np.tanh(2 * chain.values)[:, None], chain.sigma)
@@ -92,7 +92,7 @@ def test_interval_between_neighbours_is_nearly_as_narrow_as_with_known_densities
 
 @pytest.mark.parametrize(("pair", "draws"), [((1, 2), 2), ((2, 3), 64), ((1, 3), 2), ((1, 3), 64)])
 def test_interval_of_a_linear_chain_contains_the_true_value(pair, draws):
-    """h(T_l) - h(T_l|X) by Monte Carlo, h(T_l|X) - h(T_l|T_k) of Gaussians."""
+    """The truth is h(T_l) - h(T_l|X) by Monte Carlo plus h(T_l|X) - h(T_l|T_k) of Gaussians."""
     chain, (first, last) = LinearChain(), pair
     total = chain.covariance(0, last)
     value, error = gaussian_mixture_information(chain.means(last), total, 100_000, seed=1)
@@ -129,7 +129,7 @@ def test_upper_end_stands_where_too_few_draws_would_make_a_plug_in_too_low():
 
 
 def test_gaussian_serves_where_draws_given_the_first_layer_lie_apart():
-    """Seven of them, ten noise widths wide: their mixture would give a lower end of 0, nats below the truth of 3.34."""
+    """The mixture of seven draws that spread over ten sigmas would give a lower end of 0; the truth is 3.34."""
     network = nn.Sequential(nn.Identity(), nn.Identity(), dense(torch.full((1, 1), 10.0)))
     noisy = noisify(network, sigma=0.5, layers=["0", "1", "2"])
     inputs = 1e4 * torch.arange(20)[:, None].double()
@@ -138,7 +138,7 @@ def test_gaussian_serves_where_draws_given_the_first_layer_lie_apart():
 
 
 def test_bounds_without_information_leave_a_value_between_them():
-    """Draws given T_k are a million noise widths apart: their mixture gives no better lower bound than 0."""
+    """Draws given T_k are a million sigmas apart: their mixture gives no better lower bound than 0."""
     network = nn.Sequential(nn.Identity(), nn.Identity(), dense(torch.full((1, 1), 1e6)))
     noisy = noisify(network, layers=["0", "1", "2"])
     interval = information_between_layers(noisy, normal_tensor(20, 1), "0", "2", draws=4)

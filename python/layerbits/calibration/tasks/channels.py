@@ -19,7 +19,7 @@ Channel = Callable[[int], tuple[Doubles, float]]
 
 
 class TanhUnit(NamedTuple):
-    """A tanh layer along one line: t -> scale tanh(gain t + bias)."""
+    """A tanh layer whose signals lie on a line: t -> scale tanh(gain t + bias)."""
 
     gain: float
     bias: float = 0.0
@@ -32,6 +32,9 @@ class TanhUnit(NamedTuple):
 
 def line_channel(centers: Sequence[float] | Doubles, sigma: float) -> Channel:
     """Return the channel T = S + Z for centers (n,) on the line.
+
+    The channel is a function of a number of grid steps per sigma. It returns the densities p(t|x) on the grid, shape
+    (n, points), and the step.
 
     Examples
     --------
@@ -64,7 +67,7 @@ def plane_channel(centers: Doubles, sigma: float) -> Channel:
 
 
 def tanh_chain_channel(inputs: Doubles, units: Sequence[TanhUnit], sigma: float) -> Channel:
-    """Return the channel from inputs (n,) through a chain of units, each followed by noise."""
+    """Return the channel from inputs (n,) through a chain of tanh units, each followed by noise."""
 
     def channel(steps: int) -> tuple[Doubles, float]:
         signals, density = units[0](inputs), None
@@ -86,7 +89,7 @@ def leaky_relu_channel(signals: Doubles, weight: float, bias: float, slope: floa
 
     On either side of the kink U and T are jointly normal. So p(t|s) is the sum over the two sides of
     N(t; a m, sigma^2 + a^2 tau^2) P(U on that side | t), where a is the slope on that side and m and tau are the mean
-    and the standard deviation of U; no hidden integral is needed.
+    and the standard deviation of U; no hidden integral is needed. The channel is called as that of `line_channel`.
 
     Examples
     --------
@@ -116,7 +119,10 @@ def leaky_relu_channel(signals: Doubles, weight: float, bias: float, slope: floa
 
 
 def _propagate(density: Doubles | None, distances: Doubles, sigma: float) -> Doubles:
-    """Add noise to signals with these distances to grid points; `density` weights the signals, None for inputs."""
+    """Return densities of signals plus noise from the distances (signals, points) of signals and grid points.
+
+    `density` (inputs, signals) weights the signals; None if there is a signal for each input.
+    """
     kernel = _normal_density(distances, sigma)
     return kernel if density is None else density @ kernel
 

@@ -28,9 +28,9 @@ class Truth:
     error : float
         Bound on the distance of `value` from the exact value.
     spread : float
-        Standard deviation of the information density given the input: of log p(T|X) - log p(T) for I(X;T), of
-        log p(T|Y) - log p(T) for I(T;Y), of log p(T|X) - log p(T|Y) for I(X;T|Y). An estimator that knows the densities
-        has the standard error ``spread / sqrt(n)`` with n queries divided evenly among the inputs. NaN for entropies.
+        Standard deviation, given the input, of log p(T|X) - log p(T) for I(X;T), of log p(T|Y) - log p(T) for I(T;Y),
+        of log p(T|X) - log p(T|Y) for I(X;T|Y). With known densities, n queries divided evenly among the inputs have
+        the standard error ``spread / sqrt(n)``. NaN for entropies.
     source : str
         ``"closed form"``, ``"quadrature"`` (`error` is the change from a coarser grid) or ``"limit"`` (`error` has a
         proof).
@@ -47,12 +47,12 @@ Truths = Mapping[str, Truth]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Task:
-    """A channel whose information is known.
+    """A channel X -> T whose information is known.
 
     Attributes
     ----------
     name, description : str
-        Name of the task, and the case that it tests.
+        Name of the task, and the case that the task tests.
     sigma : float
         Standard deviation of the noise.
     compute_truths : callable

@@ -25,7 +25,7 @@ from layerbits.networks import (
 
 @dataclasses.dataclass(frozen=True)
 class LayerPair:
-    """Layers `first` and `second` of a network, in the order of the data; made by `LayerPair.of`."""
+    """Layers `first` and `second` of a noisy network, in the order of the data; made by `LayerPair.of`."""
 
     noisy: NoisyModule
     inputs: tuple[Tensor, ...]
@@ -39,14 +39,14 @@ class LayerPair:
         tensors = input_tensors(inputs, noisy)
         names = wanted_layers(noisy, [first, second])
         if first == second:
-            raise ValueError(f"second: got {second!r} as for `first`, wanted a later layer, for I(T;T) is infinite")
+            raise ValueError(f"second: got {second!r}, as for `first`, wanted a later layer: I(T;T) is infinite")
         if names[0] == second:
-            raise ValueError(f"first: got {first!r}, which comes after {second!r}; swap them, for I is symmetric")
+            raise ValueError(f"first: got {first!r}, wanted a layer before {second!r}; swap them: I is symmetric")
         return cls(noisy, tensors, first, second)
 
     @property
     def n_inputs(self) -> int:
-        """Number of values of X."""
+        """Number n of values of X."""
         return len(self.inputs[0])
 
     @property
@@ -61,7 +61,7 @@ class LayerPair:
         return self.noisy.noise[self.second]
 
     def signals(self, inputs: Sequence[Tensor], passes: Passes) -> Tensor:
-        """Return the whitened signals (n, r, d) of the second layer in passes that record this layer alone."""
+        """Return the whitened signals (n, r, d) of the second layer; `passes` must record it."""
         signals = record(self.noisy, inputs, passes)[self.second]
         return self.noise.whiten(as_floats(f"signals of layer {self.second!r}", signals))
 
@@ -71,20 +71,20 @@ def check_chain(pair: LayerPair, seed: int) -> None:
 
     The signals of the second layer are recorded twice, with the same values of the first layer and the same later
     noise; the second time the inputs are permuted, and the earlier layers emit zeros. In a chain nothing changes. A
-    change of mean square r^2 tells at most r^2 / (2 sigma^2) nats, the capacity of a Gaussian channel of that power,
-    and counts as rounding where that is negligible.
+    change of mean square r^2 carries at most r^2 / (2 sigma^2) nats, the capacity of a Gaussian channel of that power.
+    A negligible capacity counts as rounding.
     """
     names = pair.noisy.layer_names
     upstream = names[: names.index(pair.first) + 1]
     plain = record(pair.noisy, pair.inputs, Passes(upstream, range(1), seed))
     emitted = {pair.first: plain[pair.first][:, 0]}
     zeros = {layer: 0 * plain[layer][:, 0] for layer in upstream[:-1]}
-    permuted = rows_of(pair.inputs, _derangement(pair.n_inputs, stream(seed, RandomStream.PERMUTED_INPUTS)))
-    change = _signal(pair, permuted, emitted | zeros, seed) - _signal(pair, pair.inputs, emitted, seed)
+    permuted_inputs = rows_of(pair.inputs, _derangement(pair.n_inputs, stream(seed, RandomStream.PERMUTED_INPUTS)))
+    change = _signal(pair, permuted_inputs, emitted | zeros, seed) - _signal(pair, pair.inputs, emitted, seed)
     if float(change.square().sum(-1).mean()) / (2 * pair.noise.sigma**2) > NEGLIGIBLE:
         raise ValueError(
             f"first: got {pair.first!r}, but the input acts on {pair.second!r} by another way too, such as a skip "
-            "connection, so that the two are no chain; choose a layer through which all of it goes"
+            "connection; wanted a layer through which every way goes"
         )
 
 
@@ -98,7 +98,7 @@ def rows_of(inputs: Sequence[Tensor], rows: Integers) -> tuple[Tensor, ...]:
 
 
 def _derangement(n: int, generator: np.random.Generator) -> Integers:
-    """Return a random permutation without a fixed point; a plain one of few inputs often has fixed points."""
+    """Return a random permutation without fixed points, if n > 1; a plain one often has some when n is small."""
     order = generator.permutation(n)
     permutation = np.empty_like(order)
     permutation[order] = np.roll(order, 1)

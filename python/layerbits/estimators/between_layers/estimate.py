@@ -1,8 +1,8 @@
 """The interval of I(T_k;T_l).
 
-Where the input acts on T_l through T_k alone, I(T_k;T_l) = h(T_l) - h(T_l|T_k): means of log densities at noisy points
-of T_l. On average, the log density of a mixture that holds the point's own pass is too high, and that of other passes
-too low; a difference of one of each kind is a bound.
+Where the input acts on T_l through T_k alone, I(T_k;T_l) = h(T_l) - h(T_l|T_k). Both entropies are means of log
+densities at queries T_l. On average, the log density of a mixture that holds the query's own signal is too high, and a
+log density made of other passes is too low. So the difference of one of each kind is a bound.
 """
 
 from __future__ import annotations
@@ -18,9 +18,7 @@ from layerbits.kernels import RandomStream, single_threaded_torch, stream
 from layerbits.networks import Inputs, NoisyModule
 from layerbits.statistics import JackknifeMean
 
-# Stream of random numbers under the seed of an estimate; `chain` and `pair_sample` have the others.
-
-# Smallest number of queries of all inputs: terms are skew, and a Student interval of a few dozen covers too little.
+# Smallest number of queries of all inputs: terms are skewed, so a Student interval of a few dozen covers too little.
 _MIN_QUERIES = 1024
 
 
@@ -46,10 +44,10 @@ def information_between_layers(
     first, second : str
         The layers k and l, from ``noisy.layer_names``, in the order of the data.
     draws : int
-        Passes per input for the density of T_l, at least 2. Unless the layers are neighbours, also passes per value of
-        T_k for the density of T_l given T_k. The interval narrows as it grows.
+        Passes per input for the density of T_l, at least 2; unless the layers are neighbours, also passes per value of
+        T_k for the density of T_l given T_k. The interval narrows as `draws` grows.
     queries : int
-        Points of T_l per input, at least 2, each from a value of T_k of its own; at least 1024 points of all inputs.
+        Queries T_l per input, at least 2, each with its own value of T_k. Few inputs get more, at least 1024 in all.
     confidence : float
         Level of the interval.
     seed : int
@@ -58,15 +56,15 @@ def information_between_layers(
     Returns
     -------
     Estimate
-        `lower` to `upper` is a confidence interval for I(T_k;T_l). `value` is halfway between the two bounds, and
-        `standard_error` its error from the queries, given the densities. `draws` counts the passes per input.
+        `lower` to `upper` is a confidence interval for I(T_k;T_l). `value` is the mean of the two bounds, and
+        `standard_error` its error from the queries, given the densities. `draws` is the number of passes per input.
 
     Raises
     ------
     NoNoiseError
         `noisy` has no noise, or the noise is switched off.
     LayerSelectionError
-        `first` or `second` is no noisy layer.
+        `first` or `second` is not a noisy layer.
     ValueError
         The layers are the same or in the wrong order; the input acts on `second` by another way than through `first`,
         such as a skip connection; signals are not finite; an option is out of range.
@@ -75,14 +73,14 @@ def information_between_layers(
 
     Notes
     -----
-    For densities q of passes without the pass of the point t, and mixtures p^ of passes with that pass,
+    For densities q made of passes other than the query's own, and mixtures p^ of passes with the query's own,
 
         E[log q(t|t_k) - log p^(t)] <= I(T_k;T_l) <= E[log p^(t|t_k) - log q(t)],
 
     because E[-log q(t)] >= h(T_l) by Gibbs' inequality and E[-log p^(t)] = E h(p^) <= h(T_l) by concavity, and likewise
     given any t_k. Between neighbours both densities given t_k are the exact density of the noise. Further queries,
-    which serve for nothing else, choose q. Each end of the interval has half of the risk, by Student's quantile for
-    means over the queries of every input; it does not account for events rarer than one query in all. Between
+    which serve only this purpose, choose q. Each end of the interval is a Student bound at half of the risk, from the
+    spread over the queries of each input; it does not account for events rarer than one query in all. Between
     neighbours the lower bound cannot exceed log(n (draws + queries)). Proofs: docs/theory.md.
 
     Examples
@@ -109,9 +107,9 @@ def information_between_layers(
 
     with single_threaded_torch():
         choice = stream(seed, RandomStream.PAIR_TRIAL_INPUTS)
-        with_own, without_own = marginal_log_densities(sample.queries, sample.pool, queries, choice)
-        given_with_own, given_without_own = conditional_log_densities(sample.queries, sample.conditional, queries)
-    lower_terms, upper_terms = given_without_own - with_own, given_with_own - without_own
+        log_p, log_q = marginal_log_densities(sample.queries, sample.pool, queries, choice)
+        log_p_given, log_q_given = conditional_log_densities(sample.queries, sample.conditional, queries)
+    lower_terms, upper_terms = log_q_given - log_p, log_p_given - log_q
     if lower_terms.mean() < 0:
         lower_terms = np.zeros_like(lower_terms)  # I >= 0 is the better bound
     value, lower, upper = map(JackknifeMean.of_terms, ((lower_terms + upper_terms) / 2, lower_terms, upper_terms))

@@ -1,4 +1,4 @@
-"""Passes for two layers: signals of the second, values of the first, and signals of the second given these values."""
+"""Passes for two layers: signals of the second, noisy values of the first, and signals of the second given these."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from layerbits.kernels import NormalStream, RandomStream, as_floats, derived_see
 from layerbits.mixtures import fit_subspace
 from layerbits.networks import Passes, record
 
-# Rows of a pass given values of the first layer, unless the inputs alone are more.
+# Number of rows of a pass given values of the first layer; more if there are more inputs.
 _ROWS = 4096
 
 
@@ -25,9 +25,9 @@ class PairSample:
     Attributes
     ----------
     queries : Queries
-        Noisy points T_l of every input, each from a value of T_k of its own.
+        Queries T_l of every input, (n, q), each with its own value of T_k.
     pool : Tensor of shape (n, r, d)
-        Signals of other passes.
+        Signals of T_l in other passes.
     conditional : Tensor of shape (n, q, m, d)
         Further signals given the T_k of each query; m = 0 between neighbours, where the signal is a function of T_k.
     """
@@ -38,9 +38,9 @@ class PairSample:
 
 
 def sample_pair(pair: LayerPair, draws: int, values: int, seed: int) -> PairSample:
-    """Run the passes: `draws` for the pool, and for each input that number of `values` of T_k.
+    """Run `draws` passes for the pool, and `values` passes for values of T_k.
 
-    Each value of T_k gets as many passes as the pool has draws, or one pass between neighbours. The first of these
+    Given each value of T_k, `draws` further passes record T_l, or one pass between neighbours. The first of these
     passes makes the query.
     """
     pool = pair.signals(pair.inputs, Passes((pair.second,), range(draws), derived_seed(seed, RandomStream.POOL_SEED)))
@@ -54,7 +54,7 @@ def sample_pair(pair: LayerPair, draws: int, values: int, seed: int) -> PairSamp
         signals = pair.signals(repeated, Passes((pair.second,), range(passes_given), block_seed, emitted=emission))
         blocks.append(signals.view(pair.n_inputs, block.shape[1], passes_given, -1))
     conditional = torch.cat(blocks, 1)
-    # Across the subspace of all signals there is noise alone, which has no information.
+    # Orthogonal to the subspace of all signals, T_l is noise alone, which carries no information.
     subspace = fit_subspace(torch.cat([pool.flatten(0, 1), conditional.flatten(0, 2)]), pair.noise.sigma)
     pool, conditional = (subspace.coordinates(signals)[0] for signals in (pool, conditional))
     bases = conditional[:, :, 0].contiguous()
@@ -63,7 +63,7 @@ def sample_pair(pair: LayerPair, draws: int, values: int, seed: int) -> PairSamp
 
 
 def _first_values(pair: LayerPair, values: int, seed: int) -> Tensor:
-    """Return values (n, values, d) of the first layer with its noise."""
+    """Return noisy values (n, values, d) of the first layer."""
     passes = Passes((pair.first,), range(values), derived_seed(seed, RandomStream.FIRST_LAYER_SEED))
     signals = as_floats(f"signals of layer {pair.first!r}", record(pair.noisy, pair.inputs, passes)[pair.first])
     normal = NormalStream(seed, RandomStream.FIRST_LAYER_NOISE).like(signals)

@@ -1,4 +1,4 @@
-"""Training on a device: checkpoints that any device can load, regularized weights, and copies to the host."""
+"""Training on a device: checkpoints for any device, Parseval steps, and copies to the host."""
 
 import numpy as np
 import pytest

@@ -7,7 +7,7 @@ import pytest
 
 import layerbits
 from tests.cuda.support.emulated_module import load_emulated
-from tests.cuda.support.kernel_tests import needs_emulation, printed_by
+from tests.cuda.support.kernel_tests import needs_emulation, output_of
 
 pytestmark = needs_emulation
 
@@ -48,11 +48,11 @@ FORK_WITHOUT_DRIVER = """
 
 
 def test_forked_process_is_told_to_spawn():
-    assert "spawn" in printed_by(USE_AFTER_FORK)
+    assert "spawn" in output_of(USE_AFTER_FORK)
 
 
 def test_forked_process_is_told_that_there_is_no_driver():
-    output = printed_by(FORK_WITHOUT_DRIVER, LAYERBITS_EMULATED_ERROR="35")
+    output = output_of(FORK_WITHOUT_DRIVER, LAYERBITS_EMULATED_ERROR="35")
     assert re.fullmatch(r"parent .* driver.*\nchild .* driver.*\n", output)
 
 

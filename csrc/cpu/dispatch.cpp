@@ -40,7 +40,7 @@ std::vector<const KernelTable*> probe() {
   return levels;
 }
 
-// All names: LAYERBITS_MAX_ISA may name a level above those of this machine.
+// The levels of all builds, because LAYERBITS_MAX_ISA may name a level that this machine lacks.
 constexpr std::string_view kX86[] = {"avx512", "avx2", "sse2"};
 constexpr std::string_view kArm[] = {"neon"};
 

@@ -33,8 +33,8 @@ def _events(monkeypatch):
 
 @pytest.mark.usefixtures("_events")
 def test_benchmark_writes_all_its_numbers(tmp_path, monkeypatch, capsys):
-    noisy, inputs, labels = cuda.trained(1)
-    monkeypatch.setattr(cuda, "trained", lambda epochs: (noisy, inputs[:20], labels[:20]))
+    noisy, inputs, labels = cuda.trained_szt_network(1)
+    monkeypatch.setattr(cuda, "trained_szt_network", lambda epochs: (noisy, inputs[:20], labels[:20]))
     monkeypatch.setattr(cuda, "DRAWS", 2)
     monkeypatch.setattr(cuda, "CHAIN_STEPS", 4)
     path = tmp_path / "cuda.json"

@@ -41,8 +41,9 @@ def test_error_on_another_device_is_raised(second_device, devices_used, failing_
 def test_monitor_shares_its_measurements(second_device, devices_used, tmp_path):
     noisy = lb.noisify(nn.Sequential(nn.Linear(3, 2), nn.Tanh(), nn.Linear(2, 2)), sigma=0.3).to("cuda")
     inputs = torch.randn(60, 3, device="cuda")
-    monitor = lb.Monitor(noisy, inputs, at=[1], directory=tmp_path, draws=4, devices=["cuda:0", "cuda:1"])
+    arguments = {"at": [1], "directory": tmp_path, "settings": lb.MeasurementSettings(draws=4)}
+    monitor = lb.Monitor(noisy, inputs, **arguments, devices=["cuda:0", "cuda:1"])
     monitor.step(1)
     assert devices_used == {"cuda:0", "cuda:1"}
-    resumed = lb.Monitor(noisy, inputs, at=[1], directory=tmp_path, draws=4)
+    resumed = lb.Monitor(noisy, inputs, **arguments)
     assert list(resumed.tables) == [1]  # the devices are not part of the measurement's identity

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 import layerbits
+from layerbits.kernels.back_ends import cuda_devices
 from tests.cuda.support.emulated_module import load_emulated
 from tests.cuda.support.kernel_tests import needs_emulation, output_of
 
@@ -45,6 +46,14 @@ FORK_WITHOUT_DRIVER = """
             os.wait()
             break
 """
+
+
+def test_devices_are_listed_with_the_reason_against_each(monkeypatch):
+    monkeypatch.setitem(sys.modules, "layerbits.kernels._cuda", load_emulated())
+    monkeypatch.setenv("LAYERBITS_EMULATED_DEVICES", "2")
+    assert [reason for _, reason in cuda_devices()] == ["", ""]
+    monkeypatch.setenv("LAYERBITS_EMULATED_MAJOR", "7")
+    assert all("older than the architectures" in reason for _, reason in cuda_devices())
 
 
 def test_forked_process_is_told_to_spawn():

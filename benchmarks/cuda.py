@@ -37,23 +37,23 @@ SETS = 4
 RIVAL_ROUNDS = 5
 CASES = (*((torch.float32, d) for d in (2, 3, 5, 10, 16, 32, 128)), (torch.float64, 3), (torch.float64, 10))
 DRAWS = 32
-CHAIN_STEPS = 2**14  # of `peak`: about a millisecond
+CHAIN_STEPS = 2**14  # dependent steps of `peak`, about a millisecond
 
-# Targets: pairs a second on an H200, seconds of layer_information, share of the roofline.
+# Targets: pairs a second on an H200, seconds of layer_information, and share of the roofline.
 TARGETS = {("float32", 2): 2e12, ("float32", 3): 2e12, ("float32", 10): 1e12, ("float64", 10): 3e11}
 MAX_SECONDS = 0.1
 MIN_ROOFLINE_SHARE = 0.6
 
 
 def problem(points: int, centers: int, dim: int, dtype: torch.dtype, seed: int) -> tuple[Tensor, Tensor]:
-    """Return points and centers without negligible terms, so that every pair has its full cost."""
+    """Return random points and centers without negligible terms, so that every pair has its full cost."""
     generator = torch.Generator().manual_seed(seed)
     sides = [torch.randn(rows, dim, dtype=dtype, generator=generator).cuda() for rows in (points, centers)]
     return sides[0], sides[1]
 
 
-def clustered(size: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Return as many points as centers, in 256 clusters far from each other."""
+def clustered_problem(size: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Return `size` points and `size` centers in 256 clusters far from each other."""
     generator = torch.Generator().manual_seed(seed)
     cluster_centers = 20 * torch.randn(256, 10, generator=generator)
     sides = [
@@ -64,7 +64,7 @@ def clustered(size: int, seed: int) -> tuple[Tensor, Tensor]:
 
 
 def seconds(call: Callable[..., object], arguments: Sequence[tuple[Any, ...]], rounds: int) -> float:
-    """Return the median seconds of a call by the clock of the device; calls take the arguments in turn."""
+    """Return the median seconds of a call by the clock of the device; successive calls take the arguments in turn."""
     for problem_arguments in arguments:
         call(*problem_arguments)
     times: list[float] = []
@@ -98,7 +98,7 @@ def by_layerbits(points: Tensor, centers: Tensor) -> Tensor:
     return log_sum_exp_isotropic(points, centers, as_sigma(1.0), method="dense")
 
 
-def pruned(points: Tensor, centers: Tensor) -> Tensor:
+def by_layerbits_pruned(points: Tensor, centers: Tensor) -> Tensor:
     """Compute the log-sum-exp by layerbits with pruning."""
     return log_sum_exp_isotropic(points, centers, as_sigma(1.0), method="pruned")
 
@@ -110,7 +110,7 @@ def gradient(points: Tensor, centers: Tensor) -> None:
 
 
 def relative_error(points: Tensor, centers: Tensor) -> float:
-    """Return the largest error of layerbits on 64 rows, in units of the contract."""
+    """Return the largest error of layerbits on 64 rows, as a multiple of the error that the contract allows."""
     dim, dtype = points.shape[1], points.dtype
     log_sum = by_layerbits(points, centers)[:64].cpu().numpy()
     expected = reference.log_sum_exp_isotropic(points[:64].cpu().numpy(), centers.cpu().numpy(), 1.0)
@@ -120,7 +120,7 @@ def relative_error(points: Tensor, centers: Tensor) -> float:
 
 
 def peaks(dtype: torch.dtype, threads: int) -> tuple[float, float]:
-    """Return multiply-adds and powers of two a second, in registers alone."""
+    """Return the multiply-adds and the powers of two a second, with all values in registers."""
     values = torch.full((threads,), 0.5, dtype=dtype).cuda()
     launch = {"stream": torch.cuda.current_stream().cuda_stream, "allocate": None}
     rates = []
@@ -137,7 +137,7 @@ def roofline(dtype: torch.dtype, dim: int, multiply_adds: float, powers: float) 
     return 1 / (2 * dim / multiply_adds + 1 / powers)
 
 
-def dense(points: int, centers: int, rounds: int, limits: dict[torch.dtype, tuple[float, float]]) -> list[Row]:
+def dense_rows(points: int, centers: int, rounds: int, limits: dict[torch.dtype, tuple[float, float]]) -> list[Row]:
     """Time the log-sum-exp of all pairs; print a line for each case."""
     rivals: dict[str, Call] = {"torch": by_torch}
     if importlib.util.find_spec("pykeops"):
@@ -163,25 +163,26 @@ def dense(points: int, centers: int, rounds: int, limits: dict[torch.dtype, tupl
 
 
 def other_rates(size: int, rounds: int) -> dict[str, float]:
-    """Return the rates of the other kernels, in 10 dimensions and float32."""
+    """Return the rates of other kernels and cases, in 10 dimensions and float32."""
     problems = [problem(size, size, 10, torch.float32, seed) for seed in range(SETS)]
     edges = torch.linspace(0, 10, 101, dtype=torch.float64)
     values = torch.empty((1, 64 * size), dtype=torch.float32, device="cuda")
     small = [problem(64, size, 10, torch.float32, seed) for seed in range(SETS)]
     return {
         "pairs/s in clusters, omitted pairs included": size**2
-        / seconds(pruned, [clustered(size, seed) for seed in range(SETS)], rounds),
+        / seconds(by_layerbits_pruned, [clustered_problem(size, seed) for seed in range(SETS)], rounds),
         "pairs/s with gradients": size**2 / seconds(gradient, problems, rounds),
         "pairs/s in a histogram": size * (size - 1) / 2
         / seconds(lambda points, _: distance_histogram(points, edges), problems, rounds),
         "pairs/s of 64 points": 64 * size / seconds(by_layerbits, small, rounds),
-        "pairs/s of 64 centers": 64 * size / seconds(lambda few, many: by_layerbits(many, few), small, rounds),
+        "pairs/s of 64 centers": 64 * size
+        / seconds(lambda centers, points: by_layerbits(points, centers), small, rounds),
         "normal values/s": values.numel() / seconds(partial(fill_standard_normal, values, [1], 0), [()], rounds),
         "seconds of a small call": seconds(by_layerbits, [problem(8, 8, 3, torch.float32, 0)], 10 * rounds),
     }  # fmt: skip
 
 
-def information(epochs: int, rounds: int) -> dict[str, float]:
+def information_seconds(epochs: int, rounds: int) -> dict[str, float]:
     """Return the seconds of `layer_information` on a trained network of szt-tanh, on the CPU and on the device."""
     noisy, inputs, labels = trained_szt_network(epochs)
 
@@ -215,12 +216,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     limits = {dtype: peaks(dtype, options.points) for dtype in (torch.float32, torch.float64)}
     for dtype, (multiply_adds, powers) in limits.items():
         print(f"{dtype}: {multiply_adds:.3g} multiply-adds/s, {powers:.3g} powers/s")
-    rows = dense(options.points, options.centers, options.rounds, limits)
+    rows = dense_rows(options.points, options.centers, options.rounds, limits)
     kernels = other_rates(options.centers, options.rounds)
-    passes = information(options.epochs, min(options.rounds, RIVAL_ROUNDS))
+    information_times = information_seconds(options.epochs, min(options.rounds, RIVAL_ROUNDS))
     for name, rate in kernels.items():
         print(f"{name}: {rate:.3g}")
-    for name, time_taken in passes.items():
+    for name, time_taken in information_times.items():
         print(f"layer_information, szt-tanh, {DRAWS} draws, {name}: {time_taken:.3f} s")
 
     misses = [f"{row['dtype']} d = {row['d']}: pairs/s" for row in rows if row["pairs/s"] < (row["target"] or 0)]
@@ -229,13 +230,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for row in rows
         if row["roofline share"] < MIN_ROOFLINE_SHARE
     ]
-    misses += ["layer_information, with labels"] * (passes["with labels"] > MAX_SECONDS)
+    misses += ["layer_information, with labels"] * (information_times["with labels"] > MAX_SECONDS)
     print("targets missed:", "; ".join(misses) or "none")
     if options.json:
         document = {
             "machine": machine_facts(), "device": device, "architectures": back_end.isa, "cuda": torch.version.cuda,
             "peaks": {str(dtype): rates for dtype, rates in limits.items()}, "dense": rows, "kernels": kernels,
-            "layer_information": passes, "missed": misses,
+            "layer_information": information_times, "missed": misses,
         }  # fmt: skip
         options.json.write_text(json.dumps(document, indent=1))
     return int(any(row["error"] > 1 for row in rows))

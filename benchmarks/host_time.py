@@ -1,7 +1,8 @@
 """`python -m benchmarks.host_time [--epochs N]`: the part of `layer_information` that stays on the host, on szt-tanh.
 
-torch's profiler measures it on a core of the CPU. A device takes over kernels, operators of torch, and passes with
-their noise, each for some microseconds of the host; NumPy and Python stay on the host. The fastest run counts.
+torch's profiler measures this part on one core of the CPU. A device takes over the kernels, torch's operators and the
+passes with their noise; each call still takes some microseconds of the host. NumPy and Python stay on the host. The
+fastest of several runs is printed.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _KERNELS, _PASSES = "kernels", "passes, noise"
 
 
 @contextlib.contextmanager
-def named() -> Iterator[None]:
+def profile_names() -> Iterator[None]:
     """Give the kernels, the passes and the noise of the queries a name in the profile."""
     functions: list[tuple[Any, str, str]] = [
         (cpu(), operation, _KERNELS) for operation in ("log_sum_exp_isotropic", "log_sum_exp_full")
@@ -43,8 +44,8 @@ def named() -> Iterator[None]:
 
 
 def host_time(noisy: NoisyModule, inputs: Tensor, labels: Tensor | None) -> dict[str, tuple[float, int]]:
-    """Return milliseconds and calls by kind; calls of torch's operators by other operators are not counted."""
-    with named(), profile(activities=[ProfilerActivity.CPU]) as profiler:
+    """Return milliseconds and calls by kind; operators of torch that other operators call are not counted."""
+    with profile_names(), profile(activities=[ProfilerActivity.CPU]) as profiler:
         began = time.perf_counter()
         layer_information(noisy, inputs, labels, draws=_DRAWS)
         total = 1e3 * (time.perf_counter() - began)
@@ -59,7 +60,7 @@ def host_time(noisy: NoisyModule, inputs: Tensor, labels: Tensor | None) -> dict
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.host_time", description=__doc__.splitlines()[0])
-    parser.add_argument("--epochs", type=int, default=200, help="epochs of training before (default: %(default)s)")
+    parser.add_argument("--epochs", type=int, default=200, help="epochs of training beforehand (default: %(default)s)")
     noisy, inputs, labels = trained_szt_network(parser.parse_args().epochs)
     torch.set_num_threads(1)
     for name, classes in (("without labels", None), ("with labels", labels)):

@@ -1,9 +1,9 @@
 # The CUDA back end, layerbits.kernels._cuda: layerbits_add_cuda().
 #
 # LAYERBITS_CUDA: AUTO builds the back end if there is a CUDA compiler, ON requires one, OFF does not search for one.
-# CMAKE_CUDA_ARCHITECTURES: by default Ampere, Hopper and Blackwell of data centers, and PTX of the last for newer
-# devices; a single architecture such as "90" builds fastest. LAYERBITS_CUDA_EMULATION builds the same sources by the C++
-# compiler as _cuda_emulated, and a stand-in for the devices of a torch without CUDA, for tests without a device.
+# CMAKE_CUDA_ARCHITECTURES: by default Ampere, Hopper and Blackwell of data centers, and Blackwell's PTX for newer
+# devices; a single architecture such as "90" builds fastest. LAYERBITS_CUDA_EMULATION compiles the same sources by the
+# C++ compiler as _cuda_emulated, and a stand-in for the devices of a torch without CUDA, for tests without a device.
 set(LAYERBITS_CUDA AUTO CACHE STRING "Build the CUDA back end: AUTO, ON or OFF")
 set_property(CACHE LAYERBITS_CUDA PROPERTY STRINGS AUTO ON OFF)
 if(NOT LAYERBITS_CUDA MATCHES "^(AUTO|ON|OFF)$")
@@ -14,9 +14,9 @@ option(LAYERBITS_CUDA_EMULATION "Build the CUDA kernels for the host, for tests"
 set(LAYERBITS_HAS_CUDA OFF)
 if(NOT LAYERBITS_CUDA STREQUAL OFF)
   include(CheckLanguage)
-  set(_layerbits_chooses OFF)
+  set(_layerbits_default_architectures OFF)
   if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES AND NOT DEFINED ENV{CUDAARCHS})
-    set(_layerbits_chooses ON)
+    set(_layerbits_default_architectures ON)
     set(CMAKE_CUDA_ARCHITECTURES 80) # for check_language: every CUDA compiler since version 11 supports it
   endif()
   check_language(CUDA)
@@ -30,9 +30,9 @@ if(NOT LAYERBITS_CUDA STREQUAL OFF)
     message(FATAL_ERROR "LAYERBITS_CUDA is ON, but there is no CUDA compiler of version 12 or later: "
                         "install one, name it in CUDACXX, or set AUTO")
   endif()
-  if(_layerbits_chooses AND CMAKE_CUDA_COMPILER_VERSION VERSION_LESS 12.8)
+  if(_layerbits_default_architectures AND CMAKE_CUDA_COMPILER_VERSION VERSION_LESS 12.8)
     set(CMAKE_CUDA_ARCHITECTURES 80-real 90)
-  elseif(_layerbits_chooses)
+  elseif(_layerbits_default_architectures)
     set(CMAKE_CUDA_ARCHITECTURES 80-real 90-real 100)
   endif()
 endif()
@@ -40,8 +40,7 @@ endif()
 file(GLOB LAYERBITS_CUDA_SOURCES CONFIGURE_DEPENDS csrc/cuda/*.cu)
 
 function(_layerbits_cuda_module name)
-  pybind11_add_module(${name} csrc/bindings/cuda_module.cpp csrc/bindings/arguments.cpp
-                      csrc/bindings/operation_arguments.cpp ${ARGN})
+  pybind11_add_module(${name} csrc/bindings/cuda_module.cpp ${LAYERBITS_BINDING_SOURCES} ${ARGN})
   target_compile_features(${name} PRIVATE cxx_std_20)
   list(JOIN CMAKE_CUDA_ARCHITECTURES " " architectures)
   target_compile_definitions(${name} PRIVATE LAYERBITS_MODULE=${name} "LAYERBITS_ARCHITECTURES=\"${architectures}\"")
@@ -74,8 +73,8 @@ function(layerbits_add_cuda)
     set(emulation tests/cuda/emulation)
     _layerbits_cuda_module(_cuda_emulated ${emulation}/fibers.cpp ${sources})
     target_compile_definitions(_cuda_emulated PRIVATE LAYERBITS_EMULATED)
-    # Two programs call every operation: one under AddressSanitizer and UBSan, one under the race checker in races.cpp,
-    # which is the run-time part of -fsanitize=thread there.
+    # Two programs call every operation: cuda_memory under AddressSanitizer and UBSan, cuda_races under the race checker
+    # in races.cpp, which replaces the runtime of -fsanitize=thread.
     set(memory_checks -fsanitize=address,undefined -fno-sanitize-recover=all)
     add_executable(cuda_memory ${emulation}/hazards.cpp ${emulation}/fibers.cpp ${sources})
     target_compile_options(cuda_memory PRIVATE ${memory_checks} -O1 -g1)
@@ -96,7 +95,7 @@ function(layerbits_add_cuda)
   endif()
 endfunction()
 
-# Finds torch by the interpreter: torch's own package for cmake would search for all libraries of torch's build.
+# Finds torch through the interpreter, because torch's CMake package would search for all libraries of torch's build.
 function(_layerbits_torch_device)
   execute_process(
     COMMAND ${Python_EXECUTABLE} -c

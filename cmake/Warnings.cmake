@@ -1,4 +1,4 @@
-# layerbits_set_warnings(target): enables the warnings of which our sources are free.
+# layerbits_set_warnings(target): enables warnings; the sources cause none.
 function(layerbits_set_warnings target)
   target_compile_options(${target} PRIVATE -Wall -Wextra -Wshadow)
 endfunction()

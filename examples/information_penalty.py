@@ -18,7 +18,7 @@ BATCH = 512
 
 
 def data() -> tuple[Tensor, Tensor]:
-    """Return all 4096 vectors of 12 signs, shape (4096, 12), and for each the side of a plane as its label, (4096,)."""
+    """Return all 4096 vectors of 12 signs, shape (4096, 12), and labels, shape (4096,): the side of a plane."""
     inputs = torch.cartesian_prod(*[torch.tensor([-1.0, 1.0])] * 12)
     return inputs, (inputs @ torch.linspace(0.5, 1.5, 12) > 0).long()
 
@@ -54,7 +54,7 @@ def train(inputs: Tensor, labels: Tensor, *, penalty: float, epochs: int, seed: 
 
 def main() -> None:
     """Train with and without the penalty, and measure."""
-    torch.set_num_threads(1)  # threads of so small a network only wait for each other
+    torch.set_num_threads(1)  # threads of a small network only wait for each other
     inputs, labels = data()
     for penalty in (0, 0.1):
         noisy = train(inputs, labels, penalty=penalty, epochs=60)

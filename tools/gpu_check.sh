@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
 # All checks that need a CUDA device, on a machine that needs no network: tools/gpu_check.sh [FOLDER OF RESULTS]
-# Requires nvcc, cmake, scikit-build-core, pybind11, torch and the packages of ".[test]", because it installs layerbits
-# without isolation, into a folder of its own. Then it runs the tests of CUDA, the tests of the CPU kernels on the
-# device, the benchmark, and compute-sanitizer on small problems. It prints the measurements last, and writes
-# gpu_check.log, build.log and cuda.json. CUDAARCHS: 90 by default. LAYERBITS_GPU_SECONDS: 540 by default, after which
-# the remaining steps are skipped. The benchmark compares with KeOps if it can be imported; for example unpacked by
-# pip install --no-index --no-deps --target FOLDER pykeops-*.whl keopscore-*.whl, with FOLDER in PYTHONPATH.
+#
+# The script requires nvcc, cmake, scikit-build-core, pybind11, torch and the packages of ".[test]", because it installs
+# layerbits without isolation, into a folder of its own. Then it runs the tests of CUDA, the tests of the CPU kernels on
+# the device, the benchmark, and compute-sanitizer on small problems. It prints the measurements last, and writes
+# gpu_check.log, build.log and cuda.json.
+#
+# Variables: CUDAARCHS is 90 by default. After LAYERBITS_GPU_SECONDS, 540 by default, the remaining steps are skipped.
+# The benchmark compares with KeOps if it can be imported. Without a network, unpack its wheels into a folder of
+# PYTHONPATH: pip install --no-index --no-deps --target FOLDER pykeops-*.whl keopscore-*.whl
 set -uo pipefail
 cd "$(dirname "$0")/.."
 out=${1:-gpu-check}
@@ -19,7 +22,7 @@ deadline=$((SECONDS + ${LAYERBITS_GPU_SECONDS:-540}))
 failed=()
 : >"$log"
 
-# step NAME SECONDS COMMAND...: prints the last lines of its output; report() lists the steps that failed.
+# step NAME SECONDS COMMAND...: run a command, print its last lines, and note its name for report() if it fails.
 step() {
   local name=$1 limit=$2 began=$SECONDS status=0
   shift 2
@@ -49,12 +52,12 @@ report() {
   exit 1
 }
 
-# Without pytest plugins of the machine; warnings of versions that were not tested are no errors.
+# Plugins of the machine are not loaded. Warnings are not errors, because untested versions of packages may warn.
 export PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 PYTHONUNBUFFERED=1
 tests=(python3 -m pytest -o filterwarnings=default -p no:cacheprovider -rf)
 
 sanitize() {
-  # Every tensor has an allocation of its own, so that accesses beyond it are detected.
+  # Without caching, every tensor has an allocation of its own, so that accesses beyond it are detected.
   step "$1" 75 env PYTORCH_NO_CUDA_MEMORY_CACHING=1 compute-sanitizer --tool "$1" --report-api-errors no \
     --error-exitcode 1 "${tests[@]}" -m cuda \
     -k "own_group or weight or density or distant or (histogram and 33) or (python_version and float32) or same_bits" \

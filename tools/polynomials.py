@@ -12,6 +12,8 @@ import mpmath
 
 mpmath.mp.dps = 50
 
+GRID = [mpmath.mpf(k) / 2000 for k in range(2001)]  # fractions of an interval, for its largest error
+
 
 def interpolated(
     function: Callable[[mpmath.mpf], mpmath.mpf], lower: mpmath.mpf, upper: mpmath.mpf, count: int
@@ -47,22 +49,27 @@ def rounded(coefs: list[mpmath.mpf], bits: int) -> list[mpmath.mpf]:
         return [+c for c in coefs]
 
 
-GRID = [mpmath.mpf(k) / 2000 for k in range(2001)]
-
-for name, degree, bits in (("exp2, float", 6, 24), ("exp2, double", 11, 53)):
+def print_exp2(name: str, count: int, bits: int) -> None:
+    """Print the `count` coefficients of q in 2^f = 1 + f q(f), |f| <= 1/2, and the relative error of 2^f."""
     half = mpmath.mpf(1) / 2
-    coefs = rounded(interpolated(exp2_quotient, -half, half, degree), bits)
-    print_table(
-        name,
-        coefs,
-        max(abs((1 + (x - half) * mpmath.polyval(coefs[::-1], x - half)) / 2 ** (x - half) - 1) for x in GRID),
-    )
+    coefs = rounded(interpolated(exp2_quotient, -half, half, count), bits)
+    errors = [abs((1 + f * mpmath.polyval(coefs[::-1], f)) / 2**f - 1) for f in (x - half for x in GRID)]
+    print_table(name, coefs, max(errors))
 
-largest = ((mpmath.sqrt(2) - 1) / (mpmath.sqrt(2) + 1)) ** 2
-coefs = rounded(interpolated(log_remainder, mpmath.mpf(0), largest, 7), 53)
-error = max(
-    abs(s * z * (mpmath.polyval(coefs[::-1], z) - log_remainder(z)) / (2 * mpmath.atanh(s)))
-    for z in (x * largest for x in GRID[1:])
-    for s in [mpmath.sqrt(z)]
-)
-print_table("log, double", coefs, error)
+
+def print_log(name: str, count: int, bits: int) -> None:
+    """Print the `count` coefficients of `log_remainder` for z from 0 to its largest value, and the error of the log."""
+    largest = ((mpmath.sqrt(2) - 1) / (mpmath.sqrt(2) + 1)) ** 2
+    coefs = rounded(interpolated(log_remainder, mpmath.mpf(0), largest, count), bits)
+    errors = [
+        abs(s * z * (mpmath.polyval(coefs[::-1], z) - log_remainder(z)) / (2 * mpmath.atanh(s)))
+        for z in (x * largest for x in GRID[1:])
+        for s in [mpmath.sqrt(z)]
+    ]
+    print_table(name, coefs, max(errors))
+
+
+if __name__ == "__main__":
+    print_exp2("exp2, float", 6, 24)
+    print_exp2("exp2, double", 11, 53)
+    print_log("log, double", 7, 53)

@@ -1,6 +1,6 @@
 """Timing of several methods in turns.
 
-Every round runs all methods, so that a disturbance of the machine meets all of them.
+Every round runs all methods, so that a disturbance of the machine affects all of them.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def measure(
     """Return the seconds per call of each method in each round.
 
     Every method runs once before the first round. `check` receives these results and raises an error if they are
-    wrong, so no wrong method is timed.
+    wrong; then no method is timed.
     """
     results: dict[Name, Result] = {}
     loops: dict[Name, int] = {}

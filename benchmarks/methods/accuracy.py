@@ -64,7 +64,7 @@ def measure_accuracy(
 
 
 def check_gradients(gradients: Sequence[Tensor], expected: Sequence[Tensor], problem: LogSumProblem) -> None:
-    """Raise ResultError if gradients of points and centers differ too much from the expected ones.
+    """Raise ResultError if gradients of points and centers differ too much from the expected gradients.
 
     The bound, relative to the largest gradient, is twice the error of the exponents.
     """
@@ -80,7 +80,7 @@ def check_gradients(gradients: Sequence[Tensor], expected: Sequence[Tensor], pro
 
 
 def log_normalizer(problem: LogSumProblem) -> float:
-    """Return the log density's difference from its log-sum; 0 for groups, which are compared by their log-sums."""
+    """Return log-sum minus log density; 0 for groups, whose log-sums are compared."""
     return sum(_normalizers(problem))
 
 
@@ -97,7 +97,7 @@ def _contract(problem: LogSumProblem, true: TrueLogSums) -> Doubles:
 
 
 def _bound_of_expanded_squares(problem: LogSumProblem, true: TrueLogSums) -> Doubles:
-    """Return an error bound for distances by |a|^2 + |b|^2 - 2ab, in units of eps; direct distances meet it as well.
+    """Return an error bound for distances by |a|^2 + |b|^2 - 2ab, in units of eps; it also holds for direct distances.
 
     Three sums of d products have an error of at most d eps (|a| + |b|)^2 / 2 each; 32 covers exp and the sums of terms.
     """

@@ -1,4 +1,4 @@
-"""Calls without arguments: every method, layerbits and its rivals, on the same problem."""
+"""Calls without arguments of layerbits and its rivals on the same problem."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ METHODS = (NUMPY, *((name, dtype) for name in ("layerbits", "torch", "tuned torc
 
 
 def log_density_calls(problem: LogSumProblem, chunks: dict[Method, int], names: Sequence[str]) -> Calls:
-    """Return the calls that compute every pair; `names` are packages, of which only KeOps does."""
+    """Return the calls that compute every pair; KeOps is included if it is in `names` and installed."""
     calls: Calls = {NUMPY: partial(numpy_torch.numpy_log_density, problem, chunk=chunks[NUMPY])}
     for dtype in DTYPES:
         cast = problem.to(dtype)
@@ -50,7 +50,7 @@ def fastest_chunks(problem: LogSumProblem) -> dict[Method, int]:
 
 
 def group_call(problem: LogSumProblem) -> Callable[[], Tensor]:
-    """Return our call that computes the log-sums of groups."""
+    """Return the call of layerbits that computes the log-sums of groups."""
     return partial(
         log_sum_exp_isotropic,
         problem.points,
@@ -62,7 +62,7 @@ def group_call(problem: LogSumProblem) -> Callable[[], Tensor]:
 
 
 def gradient_calls(problem: LogSumProblem) -> tuple[Callable[[], Tensor], Callable[[], tuple[Tensor, ...]]]:
-    """Return our forward call, and the call of forward and gradients of points, centers, weights and sigma."""
+    """Return two calls of layerbits: forward, and forward with the gradients of points, centers, weights and sigma."""
     weights = torch.ones(len(problem.centers), dtype=problem.points.dtype)
     arguments = [problem.points, problem.centers, as_sigma(problem.sigma), weights]
     variables = [tensor.detach().clone().requires_grad_() for tensor in arguments]
@@ -81,7 +81,7 @@ def _log_sums(points: Tensor, centers: Tensor, sigma: Tensor, weights: Tensor) -
 def information_calls(
     noisy: NoisyModule, inputs: Tensor, *, draws: int, queries: int, chunk: int
 ) -> dict[str, Callable[[], dict[str, float]]]:
-    """Return the calls that compute the plug-in I(X;T) of every layer; all make the same noisy passes."""
+    """Return the calls that compute the plug-in I(X;T) of every layer, with the same noisy passes."""
     sigma = noisy.sigma
     assert sigma is not None  # the rivals have no other noise
     return {

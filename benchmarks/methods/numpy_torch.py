@@ -82,7 +82,7 @@ def numpy_information(signals: dict[str, Tensor], sigma: float, *, queries: int)
 def torch_information(signals: dict[str, Tensor], sigma: float, *, queries: int, chunk: int) -> dict[str, float]:
     """Estimate I(X;T) of every layer in torch.
 
-    In float64, because cdist in float32 loses the small distances that matter at a small sigma.
+    The signals are converted to float64, because cdist in float32 loses small distances, which matter at a small sigma.
     """
     return {
         layer: _torch_layer_information(signal.double(), sigma, queries, chunk) for layer, signal in signals.items()

@@ -1,6 +1,6 @@
 """The packages of the extra `bench`: KeOps, scikit-learn and mlpack, each called as its users would.
 
-Every call returns log densities in nats. The trees of scikit-learn and mlpack are built within the call, as ours are.
+Every call returns log densities in nats and includes the construction of its trees, as in layerbits.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from layerbits._base import Doubles
 TOLERANCE = 1e-4
 """Relative error of a density that the trees may have."""
 MLPACK_DEFAULT = 0.05
-"""The same in mlpack's defaults."""
+"""The default relative error of mlpack."""
 
 _MODULES = {"KeOps": "pykeops", "scikit-learn": "sklearn", "mlpack": "mlpack", "mlpack 5%": "mlpack"}
 PACKAGES = tuple(_MODULES)
@@ -66,7 +66,7 @@ def _scikit_learn_log_density(problem: LogSumProblem) -> Doubles:
 
 
 def _mlpack_log_density(problem: LogSumProblem, relative_error: float) -> Doubles:
-    """Compute log densities by two trees. `kde` reorders arrays that own their memory and copies those of a tensor."""
+    """Compute log densities by two trees; `kde` reorders arrays that own their memory, and copies a tensor's array."""
     from mlpack import kde
 
     output = kde(

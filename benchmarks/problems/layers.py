@@ -1,4 +1,4 @@
-"""Log-sum problems from layers of SZT networks: signals as centers, noisy signals as points, sigma = 0.005."""
+"""Log-sum problems from layers of SZT networks: signals as centers, noisy values as points, sigma = 0.005."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-from benchmarks.problems.log_sums import PAPER_SIGMA, LogSumProblem, draw_queries
+from benchmarks.problems.log_sums import PAPER_SIGMA, LogSumProblem, sample_queries
 from benchmarks.problems.networks import noisy_szt_network, train_szt_network
 from layerbits.data import szt_dataset
 from layerbits.experiments.szt.noisy_network import SZT_TANH
@@ -16,7 +16,7 @@ from layerbits.networks import propagate
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class LayerProblem:
-    """A layer, counted from 1, after some epochs of training: all signals as centers, noisy signals as points."""
+    """A layer, counted from 1, after some epochs of training: all signals as centers, noisy values as points."""
 
     layer: int
     epoch: int
@@ -24,15 +24,15 @@ class LayerProblem:
 
 
 def szt_layer(n: int, m: int, *, layer: int, seed: int = 0) -> LogSumProblem:
-    """Return `m` queries of a layer, counted from 0, of a network with random weights and `n` inputs.
+    """Return the problem of `m` queries at a layer, counted from 1, of a network with random weights and `n` inputs.
 
     Few pairs contribute to the result, and rounding errors of distances are large in units of sigma.
     """
     noisy, inputs = noisy_szt_network(n, sigma=PAPER_SIGMA, seed=seed)
-    centers = propagate(noisy, inputs, draws=1, seed=seed)[noisy.layer_names[layer]][:, 0]
+    centers = propagate(noisy, inputs, draws=1, seed=seed)[noisy.layer_names[layer - 1]][:, 0]
     generator = torch.Generator().manual_seed(seed)
     name = f"SZT layer, d = {centers.shape[1]}"
-    return LogSumProblem(name, draw_queries(centers, m, PAPER_SIGMA, generator), centers, PAPER_SIGMA)
+    return LogSumProblem(name, sample_queries(centers, m, PAPER_SIGMA, generator), centers, PAPER_SIGMA)
 
 
 def trained_layers(epochs: Sequence[int], *, draws: int, queries: int, layers: Sequence[int]) -> Iterator[LayerProblem]:

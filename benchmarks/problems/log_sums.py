@@ -50,19 +50,19 @@ class LogSumProblem:
 
 
 def mixture(n: int, m: int, d: int, *, seed: int = 0) -> LogSumProblem:
-    """Draw `m` queries of a Gaussian mixture of `n` components in which every pair contributes to the result.
+    """Sample `m` queries of a Gaussian mixture of `n` components in which every pair contributes to the result.
 
-    With sigma = sqrt(d)/3 the exponents of other centers are about 9 nats below that of the query's own center, in any
-    dimension, so no method may skip a pair.
+    With sigma = sqrt(d)/3 the exponents of other centers are about 9 nats below the exponent of the query's own center,
+    in any dimension, so that no method may skip a pair.
     """
     generator = torch.Generator().manual_seed(seed)
     centers = torch.randn(n, d, generator=generator)
     sigma = math.sqrt(d) / 3
-    return LogSumProblem(f"mixture, d = {d}", draw_queries(centers, m, sigma, generator), centers, sigma)
+    return LogSumProblem(f"mixture, d = {d}", sample_queries(centers, m, sigma, generator), centers, sigma)
 
 
 def groups(count: int, *, size: int = 32, d: int = 3, seed: int = 0) -> LogSumProblem:
-    """Draw `count` groups of `size` points and `size` centers, as in the conditional entropies of a layer."""
+    """Sample `count` groups of `size` points and `size` centers, as in the conditional entropies of a layer."""
     generator = torch.Generator().manual_seed(seed)
     points, centers = (torch.randn(count * size, d, generator=generator) for _ in range(2))
     offsets = torch.arange(0, count * size + 1, size)
@@ -70,13 +70,13 @@ def groups(count: int, *, size: int = 32, d: int = 3, seed: int = 0) -> LogSumPr
 
 
 def cube(n: int, *, d: int = 3, seed: int = 0) -> LogSumProblem:
-    """Draw `n` centers uniformly from the cube [-1, 1]^d, the range of a tanh layer, and `n` queries."""
+    """Sample `n` centers uniformly in the cube [-1, 1]^d, the range of a tanh layer, and `n` queries."""
     generator = torch.Generator().manual_seed(seed)
     centers = 2 * torch.rand(n, d, generator=generator) - 1
-    return LogSumProblem(f"cube, n = m = {n}", draw_queries(centers, n, PAPER_SIGMA, generator), centers, PAPER_SIGMA)
+    return LogSumProblem(f"cube, n = m = {n}", sample_queries(centers, n, PAPER_SIGMA, generator), centers, PAPER_SIGMA)
 
 
-def draw_queries(centers: Tensor, m: int, sigma: float, generator: torch.Generator) -> Tensor:
-    """Draw `m` noisy copies of random centers."""
+def sample_queries(centers: Tensor, m: int, sigma: float, generator: torch.Generator) -> Tensor:
+    """Sample `m` noisy copies of random centers."""
     chosen = centers[torch.randint(len(centers), (m,), generator=generator)]
     return chosen + sigma * torch.randn(chosen.shape, generator=generator)

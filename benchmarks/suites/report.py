@@ -16,28 +16,32 @@ class Plan:
 
     Attributes
     ----------
+    rounds : Rounds
+        Limits of each measurement.
     dims, wide, centers, points
-        Dimensions, numbers of centers and of points of the dense kernels; `wide` are (dimension, points).
+        Problems of the dense kernels: dimensions, numbers of centers and of points. `wide` has pairs of a large
+        dimension and its number of points.
     szt_layers : tuple of int
-        Layers, counted from 0, of the SZT network with random weights.
+        Layers, counted from 1, of the SZT network with random weights.
     packages : tuple of str
         Packages of the extra `bench` to compare with.
     groups : int
         Number of groups.
-    epochs, layers, layer_draws, queries
-        Epochs and layers, counted from 1, of a training; centers and points for each input.
+    epochs, layers, layer_draws
+        Problems of the pruned kernels: epochs of a training, layers counted from 1, centers for each input. Each input
+        has `queries` points.
     sizes : tuple of int
         Numbers of centers at which the growth of time is measured.
     inputs, draws, queries
         Arguments of `layer_information`.
     memory_rows, memory_methods
-        Number of points and of centers at which memory is measured; methods that are measured.
+        Number of points and of centers for the measurement of memory, and its methods.
     """
 
     rounds: Rounds
     dims: tuple[int, ...] = (2, 5, 10, 16, 32, 128)
     wide: tuple[tuple[int, int], ...] = ((784, 1024), (4096, 256))
-    szt_layers: tuple[int, ...] = (2, 0)
+    szt_layers: tuple[int, ...] = (3, 1)
     packages: tuple[str, ...] = PACKAGES
     centers: int = 4096
     points: int = 20_000
@@ -101,7 +105,7 @@ def to_lines(report: Report) -> Iterator[str]:
     """Yield the lines of the tables of a report."""
     yield "  ".join(f"{name} {value}" for name, value in report.machine.items())
     if float(report.machine["load"]) > float(report.machine["cores"]) / 2:
-        yield "The machine was busy: the ratios to rivals, whose threads wait for each other, are too high. Repeat it."
+        yield "The machine was busy: the ratios to rivals, whose threads wait for each other, are too high."
     if report.missing:
         yield f"Not installed, so left out: {', '.join(report.missing)}; pip install '.[bench]' installs them."
     plan = report.plan

@@ -1,6 +1,7 @@
-"""`python -m benchmarks.guard`: fail if a kernel has lost half of its wanted lead over torch; takes about 20 seconds.
+"""`python -m benchmarks.guard`: fail if a kernel has less than half of its wanted lead over torch.
 
-Kernel and torch run in turns in one process. A case fails only if it is too slow twice, since a machine may be busy.
+The guard takes about 20 seconds. Kernel and torch run in turns in one process. A case fails only if it is too slow
+twice, because the machine may be busy.
 The wanted ratios are for AVX-512; at a level with fewer lanes they are smaller in proportion.
 """
 
@@ -49,7 +50,7 @@ def cases(level: str) -> Iterator[Case]:
 
 
 def verdict(case: Case, rounds: Rounds = _ROUNDS) -> tuple[bool, str]:
-    """Return whether the case has its wanted ratio, in a second trial at the latest, and a line that says so."""
+    """Return whether the case has its wanted ratio in one of two trials, and a line with the result."""
     over = _over_torch(case, rounds)
     if over.median < case.wanted:
         over = _over_torch(case, rounds)

@@ -1,4 +1,4 @@
-"""`pytest benchmarks`: log densities, log-sums of groups and gradients; all methods of a problem form a group."""
+"""`pytest benchmarks`: log densities, log-sums of groups and gradients; the methods of a problem form a group."""
 
 from __future__ import annotations
 

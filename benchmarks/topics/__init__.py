@@ -1,1 +1,1 @@
-"""One module for each topic that is measured; modules with a `main` are commands, see README.md."""
+"""One module for each measured topic; modules with a `main` are commands, see README.md."""

@@ -1,7 +1,7 @@
 """`python -m benchmarks.topics.bound_errors [--quick]`: errors of the bounds of I(X;T) and of rules between them.
 
-Scalar networks of `layerbits.calibration` are compared with their true values. Layers of the SZT network are compared
-with the middle of the two bounds at 512 draws, which are printed as well.
+Networks of `layerbits.calibration` are compared with their true values. Layers of the SZT network are compared with the
+middle of the two bounds at 512 draws; these bounds are printed as well.
 """
 
 from __future__ import annotations

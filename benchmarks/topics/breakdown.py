@@ -1,7 +1,7 @@
 """`python -m benchmarks.topics.breakdown [--epochs N]`: the time of each phase of `layer_information` on szt-tanh.
 
 Python's profiler gives the phases; the fastest of several runs is printed. A second measurement, without the profiler
-and in turns, gives the ratio of the whole time to that of the plug-in estimate alone with its jackknife.
+and in turns, gives the time of `layer_information` over the time of the plug-in estimate alone with its jackknife.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def _check_equal(results: dict[str, dict[str, float]]) -> None:
     alone, with_intervals = ([*values.values()] for values in results.values())
     # Both compute the same sums, in different orders.
     if not np.allclose(alone, with_intervals, rtol=0, atol=1e-9):
-        raise ResultError(f"the plug-in alone differs from that of layer_information: {results}")
+        raise ResultError(f"the plug-in alone differs from the plug-in of layer_information: {results}")
 
 
 def _code(function: object) -> CodeType:

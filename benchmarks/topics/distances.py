@@ -38,7 +38,7 @@ def our_histogram(points: npt.NDArray[np.float32]) -> Doubles:
 
 
 def targets(n: int, rounds: Rounds) -> Iterator[Target]:
-    """Compare shares, then times, on standard normal points."""
+    """Check the shares of standard normal points, then yield the targets of time and ratio."""
     points = np.random.default_rng(0).standard_normal((n, DIM), dtype=np.float32)
     calls = {"ours": partial(our_histogram, points), "scipy": partial(scipy_histogram, points)}
     seconds = measure(calls, _check, rounds)

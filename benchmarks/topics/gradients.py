@@ -22,7 +22,7 @@ _CHECKED_ROWS = 64  # the reference that computes the true gradients is slow
 class GradientRow:
     """Time of backward, and of forward and backward, over forward; and torch's time over ours.
 
-    Ours are the gradients of all arguments, torch's those of points and centers.
+    layerbits computes the gradients of all arguments, torch only those of points and centers.
     """
 
     problem: str

@@ -1,4 +1,4 @@
-"""Log-sums of groups, in which each query meets the centers of its own group alone, beside our dense kernel."""
+"""Log-sums of groups, in which each query has the centers of its own group alone, beside our dense kernel."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WANTED_OF_DENSE = 0.5
 
 @dataclasses.dataclass(frozen=True)
 class GroupRow:
-    """Our pairs per second over those of the dense kernel in the same dimension; time of the rivals over ours."""
+    """Pairs per second in groups over the dense kernel's in the same dimension; time of each rival over ours."""
 
     problem: str
     dtype: str

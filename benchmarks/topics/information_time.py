@@ -12,8 +12,8 @@ from benchmarks.methods import ResultError, information_calls
 from benchmarks.problems import noisy_szt_network
 from layerbits.estimators import layer_information
 
-# The allowed difference of two estimates of a layer: standard errors of the difference; a number of queries at which
-# centers overlap in one method alone, each worth at most log N; and nats for float32 at sigma = 0.005.
+# The allowed difference of two estimates of a layer is the sum of: standard errors of the difference; queries at which
+# centers overlap in one method alone, each worth at most log N; and the error of float32 at sigma = 0.005 in nats.
 _STANDARD_ERRORS, _RARE_QUERIES, _ROUNDING = 5, 10, 1e-4
 
 

@@ -17,7 +17,7 @@ from layerbits.kernels import as_sigma, log_sum_exp_isotropic
 
 @dataclasses.dataclass(frozen=True)
 class PeakMemory:
-    """Bytes of `log_sum_exp_isotropic` in float32 beyond its inputs, of its inputs, and of a matrix of all pairs."""
+    """Bytes of `log_sum_exp_isotropic` in float32 beyond its inputs, of the inputs, and of a matrix of all pairs."""
 
     method: str
     n: int

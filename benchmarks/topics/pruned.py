@@ -29,8 +29,8 @@ _METHODS = ("dense", "pruned", "auto")
 class PrunedRow:
     """Results of one layer at one epoch.
 
-    `over_dense` is the time of our dense kernel over that of pruned and auto; `over_trees` is the time of the other
-    packages over that of auto.
+    `over_dense` is the time of our dense kernel over the times of pruned and auto; `over_trees` is the time of each
+    tree over the time of auto.
     """
 
     layer: int
@@ -76,8 +76,8 @@ def measure_pruned(layer: LayerProblem, packages: Sequence[str], *, rounds: Roun
 def true_log_sums_of_all_rows(problem: LogSumProblem) -> TrueLogSums:
     """Return log-sums of all rows by our dense kernel in float64, which is checked against long double in some rows.
 
-    All rows are needed because pruning may fail in few of them. With H the entropy of the softmax weights p,
-    sum_k p_k |e_k| = H - log-sum <= log n - log-sum.
+    All rows are needed because pruning may fail in few of them. The exponents e_k with softmax weights p_k of entropy H
+    have sum_k p_k |e_k| = H - log-sum <= log n - log-sum.
     """
     doubles = problem.to(torch.float64)
     density = mixture_log_density(doubles.points, doubles.centers, doubles.sigma, method="dense")

@@ -46,14 +46,14 @@ class RoofRow:
     multiply_adds : float
         Multiply-adds a second of the probe.
     pipes : float
-        Values a second of the probe with additions beside the multiply-adds, over those without. 16 registers hold too
-        few chains to reach the limit, so `roof` rounds this number.
+        Values a second of the probe with additions beside the multiply-adds, over its rate without additions. 16
+        registers hold too few chains to reach the limit, so `roof` rounds this number.
     rate, roof : float
         Pairs a second of the kernel, and by the model.
     of_roof : float
         `rate` over `roof`.
     lane_rate : float
-        Rate of a lane over that of a lane at the best level.
+        Rate of a lane over the rate of a lane at the best level.
     """
 
     level: str

@@ -1,8 +1,8 @@
-// Edges of distances as bins of scaled squares, which every back end counts into.
+// Converts edges of distances to bins of scaled squared distances, for every back end.
 //
 // An edge becomes the smallest square whose rounded root reaches the edge, so that comparing
 // squares puts every pair into the bin in which numpy.histogram puts its rounded distance. The
-// cosine distance is half the squared distance of unit vectors: the same kernel serves it, and
+// cosine distance is half the squared distance of unit vectors, so that it has the same kernel, and
 // small angles keep their digits.
 #pragma once
 
@@ -19,8 +19,8 @@
 
 namespace layerbits {
 
-// The power of two that scales a largest absolute value into [1/2, 1), or near it at the ends of
-// the range: no scaled square over- or underflows, as far as the range of T allows.
+// The power of two that scales the largest absolute value into [1/2, 1), or near it at the ends of
+// the range of T, so that scaled squares neither over- nor underflow.
 template <typename T>
 double power_for(double largest) {
   constexpr int kLimit = std::numeric_limits<T>::max_exponent - 2;
@@ -73,12 +73,12 @@ std::vector<T> bins_of_squares(const Vector<const double>& edges, Metric metric,
 
 inline Status check_edges(const Vector<const double>& edges) {
   if (edges.size < 2 || edges.size > kMaxBins - 2)
-    return Status::bad_value("edges: got " + std::to_string(edges.size) + ", wanted from 2 to " +
+    return Status::bad_value("edges: got " + std::to_string(edges.size) + " edges, wanted 2 to " +
                              std::to_string(kMaxBins - 2));
   for (int64_t i = 0; i < edges.size; ++i)
     if (!std::isfinite(edges[i]) || (i > 0 && edges[i] < edges[i - 1]))
-      return Status::bad_value("edges: got " + std::to_string(edges[i]) + " at index " +
-                               std::to_string(i) + ", wanted finite numbers that never fall");
+      return Status::bad_value("edges: got " + number_text(edges[i]) + " at index " +
+                               std::to_string(i) + ", wanted finite numbers in ascending order");
   return {};
 }
 

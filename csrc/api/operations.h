@@ -1,9 +1,9 @@
 // The arguments of the operations that every back end offers, and their contract.
 //
 // The caller has checked types and shapes of all views; an operation checks values. A row of
-// `points` is compared with the rows of `centers` of its own group only. Squared distances are sums
-// of squared differences, rounded to T: |a|^2 + |b|^2 - 2ab would be wrong by whole nats at sigma =
-// 0.005.
+// `points` is compared only with the rows of `centers` of its own group. Squared distances are sums
+// of squared differences, rounded to T: |a|^2 + |b|^2 - 2ab would be wrong by whole nats at
+// sigma = 0.005.
 #pragma once
 
 #include "views.h"
@@ -21,9 +21,9 @@ struct Mixture {
 enum class Method { kAuto, kDense, kPruned };
 
 // How to evaluate a sum. kDense computes all pairs. kPruned skips and merges centers of a single
-// group where that changes no result by more than `tolerance`, in nats; it falls back to kDense for
+// group if that changes no result by more than `tolerance`, in nats; it falls back to kDense for
 // several groups, for a center that is not finite, and for a weight below 2^-1022 of the largest.
-// kAuto takes the method that it expects to be faster.
+// kAuto estimates which method is faster.
 struct Accuracy {
   Method method = Method::kAuto;
   double tolerance = 0;  // 0: the unit roundoff of T

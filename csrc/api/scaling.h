@@ -1,10 +1,9 @@
 // The scaling by a power of two that normalizes sigma while rows are packed: it is exact, and no
-// sigma over- or underflows. Also the errors for values outside the range of their type.
+// sigma over- or underflows. Errors for values outside the range of their type.
 #pragma once
 
 #include <cmath>
 #include <cstdint>
-#include <cstdio>
 #include <limits>
 #include <string>
 
@@ -25,8 +24,7 @@ struct Scaling {
   Status set(double value) {
     sigma = value;
     if (!(sigma > 0) || !std::isfinite(sigma))
-      return Status::bad_value("sigma: got " + std::to_string(sigma) +
-                               ", wanted a finite number > 0");
+      return Status::bad_value("sigma: got " + number_text(sigma) + ", wanted a finite number > 0");
     int exponent = 0;
     fraction = std::frexp(sigma, &exponent);
     const int limit = std::numeric_limits<T>::max_exponent - 3;
@@ -41,9 +39,7 @@ struct Scaling {
 };
 
 inline Status bad_weight(double weight, int64_t index) {
-  char digits[32];
-  std::snprintf(digits, sizeof digits, "%g", weight);
-  return Status::bad_value("weights: got " + std::string(digits) + " at index " +
+  return Status::bad_value("weights: got " + number_text(weight) + " at index " +
                            std::to_string(index) + ", wanted finite numbers >= 0");
 }
 

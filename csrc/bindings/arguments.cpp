@@ -65,9 +65,9 @@ void check_memory(const Spec& spec, const DlTensor& tensor) {
     wrong_value(spec, "an array without memory", "one with memory");
 }
 
-// Newer producers export read-only arrays only to consumers that pass a version; older ones do not
-// accept the keyword. Work on a device goes on the stream that the caller passes, so the producer
-// must not synchronize with another one: stream -1.
+// Newer producers export read-only arrays only to consumers that pass a version; older producers do
+// not accept the keyword. Work on a device is put on the stream that the caller passes, so the
+// producer must not synchronize with another stream: -1.
 py::object export_capsule(const Spec& spec, py::handle value, int device_type) {
   py::dict options;
   if (device_type == kCuda) options["stream"] = -1;

@@ -1,7 +1,7 @@
-// The check of arrays at the border to Python. An operation has a Spec for each argument; take()
-// reads an array by the standard __dlpack__ protocol and checks type, device, dtype, number of
-// dimensions, sizes and alignment. A violation is a TypeError or ValueError that names the
-// argument, what was got and what was wanted. Must not contain an algorithm.
+// The check of arrays from Python. An operation has a Spec for each argument; take() reads an array
+// by the standard __dlpack__ protocol and checks type, device, dtype, number of dimensions, sizes
+// and alignment. A violation is a TypeError or ValueError that names the argument and says what was
+// got and wanted. Must not contain an algorithm.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -37,7 +37,7 @@ struct Spec {
   bool on_host = false;  // in the memory of the CPU, even if other arguments are on a device
 };
 
-// The kinds of memory as DLPack numbers them. Pinned memory is in the memory of the CPU.
+// The kinds of memory, by their numbers in DLPack. Pinned memory belongs to the CPU.
 inline constexpr int kCpu = 1, kCuda = 2, kPinned = 3;
 
 // An array of the caller, kept alive, and views of it.
@@ -68,8 +68,8 @@ class Array {
   std::vector<int64_t> sizes_, strides_;
 };
 
-// The arguments of one call. The first array with a symbol, a floating dtype or a device sets it
-// for the others.
+// The arguments of one call. The first array with a symbol, a floating dtype or a device determines
+// the size, dtype or device of the other arrays.
 class Arguments {
  public:
   explicit Arguments(int device_type = kCpu) : device_type_(device_type) {}

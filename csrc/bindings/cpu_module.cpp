@@ -27,7 +27,7 @@ void run(int threads, const std::string& level, const Operation& operation) {
   raise(status);
 }
 
-// The same for operation(T{}, execution), with T the dtype of the arguments.
+// Runs operation(T{}, execution) likewise, with T the dtype of the arguments.
 template <typename Operation>
 void run(const Arguments& arguments, int threads, const std::string& level,
          const Operation& operation) {
@@ -183,7 +183,7 @@ PYBIND11_MODULE(_cpu, module) {
   module.def(
       "multiply_adds", &multiply_adds_any, arg("pieces"), py::kw_only(), arg("additions") = false,
       arg("bits") = 32, arg("threads") = 1, arg("level") = "",
-      "Computes in registers alone; returns the number of values. See benchmarks/roofline.py.");
+      "Computes in registers alone; returns the number of values, for benchmarks of the peak.");
   module.def("levels", &level_names, "ISA levels that this machine can run, best first.");
   module.def("level", &chosen_level, "The ISA level in use; LAYERBITS_MAX_ISA may lower it.");
   module.def("usable_cores", &usable_cores, "Cores left by the affinity mask and the cgroup.");

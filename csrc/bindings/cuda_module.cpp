@@ -18,7 +18,7 @@ namespace layerbits {
 namespace {
 
 // The kind of memory of the arguments. A build for tests without a device uses the memory of the
-// host, which DLPack calls CUDA memory if the tests emulate torch's devices too.
+// host; DLPack reports it as CUDA memory if the tests emulate torch's devices too.
 #ifdef LAYERBITS_EMULATED
 const int kMemory = getenv("LAYERBITS_EMULATED_DEVICES") ? kCuda : kCpu;
 #else

@@ -40,7 +40,7 @@ Metric metric_of(const std::string& name) {
 double tolerance_of(const std::optional<double>& tolerance) {
   if (!tolerance) return 0;
   if (!(*tolerance > 0) || !std::isfinite(*tolerance))
-    throw py::value_error("tolerance: got " + std::to_string(*tolerance) +
+    throw py::value_error("tolerance: got " + number_text(*tolerance) +
                           ", wanted a positive, finite number");
   return *tolerance;
 }
@@ -54,7 +54,8 @@ MixtureArrays::MixtureArrays(Arguments& arguments, const MixtureObjects& objects
           {.name = "weights", .dtype = Dtype::kFloating, .sizes = {"n"}}, objects.weights)),
       sigma(objects.sigma) {
   if (objects.point_offsets.is_none() != objects.center_offsets.is_none())
-    throw py::type_error("point_offsets: wanted together with center_offsets, got one of them");
+    throw py::type_error(
+        "point_offsets: got only one of point_offsets and center_offsets, wanted both or neither");
   const auto take_offsets = [&](const char* name, py::handle offsets) {
     return arguments.take_optional(
         {.name = name, .dtype = Dtype::kInt64, .sizes = {"groups + 1"}, .on_host = true}, offsets);

@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except LayerbitsError as error:
         return _print_error(str(error), 2)
     except Exception as error:
-        # Some impossible settings raise an error only during the computation; the log has the traceback.
+        # Some invalid settings raise an error only during the computation; the log has the traceback.
         _LOG.debug("command failed", exc_info=True)
         return _print_error(f"{type(error).__name__}: {error}", 2)
     except KeyboardInterrupt:
@@ -119,7 +119,7 @@ def _run(arguments: argparse.Namespace) -> int:
     plots.require_matplotlib()  # before the training, which may take hours
     config = _configuration(experiment, arguments)
     path = arguments.out or Path("runs", f"{name}-quick" if arguments.quick else name)
-    seconds = experiment.expected_seconds(config)  # before the folder is made: a data set may be missing
+    seconds = experiment.expected_seconds(config)  # before the folder is made, because a data set may be missing
     folder = RunFolder(path, experiment=name, config=config, resume=arguments.resume)
     print(f"{name}: about {_duration(seconds)} on two cores, into {path}", flush=True)
     try:

@@ -1,4 +1,4 @@
-"""Checks of options: valid values become plain numbers, errors name the argument."""
+"""Checks of options: valid values become plain numbers, and errors name the argument."""
 
 import math
 from fractions import Fraction

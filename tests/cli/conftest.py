@@ -1,3 +1,5 @@
+"""A finished run, and the check of error messages."""
+
 import pytest
 
 from layerbits.cli import main

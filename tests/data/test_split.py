@@ -28,9 +28,10 @@ def test_fraction_out_of_range_is_refused(fraction):
         split(10, test_fraction=fraction, seed=0)
 
 
-def test_single_row_cannot_be_split():
-    with pytest.raises(ValueError, match="n: got 1"):
-        split(1, seed=0)
+@pytest.mark.parametrize(("n", "error"), [(1, ValueError), (2.5, TypeError)])
+def test_invalid_number_of_rows_is_named(n, error):
+    with pytest.raises(error, match="n: got"):
+        split(n, seed=0)
 
 
 @pytest.mark.parametrize(("seed", "error"), [(-1, ValueError), (1.5, TypeError), (None, TypeError)])

@@ -59,7 +59,7 @@ def test_shear_shifts_rows_in_proportion_to_their_height():
 
 def test_amounts_vary_between_images_within_their_limits():
     wide = torch.zeros(500, 1, 41, 41)
-    wide[..., 20, 30] = 1  # a dot 10 pixels to the right of the centre
+    wide[..., 20, 30] = 1  # a dot 10 pixels to the right of the center
     warped = warp(wide, np.random.default_rng(0), degrees=10, shear=10, shift=2)
     offsets = torch.arange(41.0) - 20
     brightness = warped.sum((1, 2, 3))

@@ -1,3 +1,5 @@
+"""Short runs of the experiments."""
+
 import dataclasses
 import functools
 

@@ -81,9 +81,9 @@ def test_run_writes_all_its_files(finished):
 
 
 def test_cudnn_is_deterministic_and_without_tf32_in_training_and_measuring(tmp_path, monkeypatch):
-    def watched(layer, signal):
+    def watched(layer, inputs):
         flags.add((torch.backends.cudnn.deterministic, torch.backends.cudnn.allow_tf32))
-        return forward(layer, signal)
+        return forward(layer, inputs)
 
     flags, forward = set(), torch.nn.Conv2d.forward
     before = torch.backends.cudnn.deterministic, torch.backends.cudnn.allow_tf32

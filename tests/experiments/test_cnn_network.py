@@ -83,10 +83,10 @@ def test_dropout_drops_its_share_of_units_and_scales_the_rest():
     assert (values == 0).double().mean().item() == pytest.approx(0.2, abs=5 * math.sqrt(0.2 * 0.8 / 1e5))
 
 
-def test_dropout_returns_the_signal_in_evaluation():
-    signal = torch.rand(3, 4)
+def test_dropout_returns_the_activations_in_evaluation():
+    activations = torch.rand(3, 4)
     layer = Dropout(0.2, seed=0, layer=1).eval()
-    assert layer(signal) is signal
+    assert layer(activations) is activations
     assert layer.passes == 0
 
 

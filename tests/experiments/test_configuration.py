@@ -189,7 +189,7 @@ def test_device_that_is_not_usable_is_refused_with_the_reason(name, backend, tor
     pretend(monkeypatch, backend=backend, torch_finds=torch_finds, devices=TWO)
     with pytest.raises(UsageError) as caught:
         require_usable_device(DeviceConfiguration(device=name))
-    message = f"device: got {name}, which is not usable here: {reason}; leave it out, to run on the CPU"
+    message = f"device: got {name}, which is not usable here: {reason}; leave it out to run on the CPU"
     assert str(caught.value) == message
 
 

@@ -79,7 +79,8 @@ def test_plug_in_rises_to_the_truth_within_about_thirty_samples_a_corner(errors,
 @pytest.mark.parametrize("sigma", SIGMAS)
 def test_other_estimators_start_far_above_the_truth_and_converge_later(errors, sigma):
     # 100 samples are three a corner: the third neighbour is at another corner, at a distance of 2 instead of a few
-    # sigma. That adds 5 log(2 / .7) = 5 nats at sigma = .2 and more below. A kernel density has the same error.
+    # sigma. This adds 5 log(2 / .7) = 5 nats at sigma = .2, and more at smaller sigma. A kernel density has the same
+    # error.
     assert min(errors[NEIGHBOURS, 5, sigma, 100].min(), errors[KDE, 5, sigma, 100].min()) > 1
     # The plug-in is within .1 at 30 samples a corner; the other estimators have at least twice this error there, and
     # at 4 and 12 samples a corner in 8 dimensions.
@@ -89,7 +90,7 @@ def test_other_estimators_start_far_above_the_truth_and_converge_later(errors, s
 
 
 @pytest.mark.parametrize("sigma", SIGMAS)
-def test_binning_returns_log_n_and_the_volume_of_a_bin_whatever_the_truth(errors, sigma):
+def test_binning_returns_log_n_and_the_log_volume_of_a_bin_for_every_truth(errors, sigma):
     # In 8 dimensions hardly any two of 316 samples share a bin of width .1. A shared bin costs (2 log 2) / 316 nats.
     values = errors[BINNING, 8, sigma, 316] + 8 * coordinate_entropy(sigma, 0.02)
     shared_bins = 5

@@ -12,7 +12,7 @@ from layerbits.experiments.scalar.training import Neuron
 from layerbits.training import read_information, read_training
 
 LAYERS = ("neuron1", "neuron2")
-# Momentum 0.8 takes a fifth of the steps: 1500 go as far as 7500 of the 20,000 of a quick run.
+# With momentum 0.8 a fifth of the steps suffices: 1500 correspond to 7500 of the 20,000 steps of a quick run.
 SMALL = {"momentum": 0.8, "epochs": 1500, "evaluations": 16, "measurements": 12, "shown_epochs": (1, 1500)}
 
 
@@ -57,7 +57,7 @@ def test_intervals_contain_the_true_value(folder, layer):
 def test_first_neuron_separates_all_inputs_before_it_compresses(folder):
     rows, truths = intervals(folder, "neuron1"), true_values(folder, "neuron1")
     assert rows[0].upper < 0.2  # the weight starts at 0, which gives no information
-    assert max(row.lower for row in rows) > math.log(8) - 1e-3  # neighbors are at least 0.36 apart, 7 sigmas
+    assert max(row.lower for row in rows) > math.log(8) - 1e-3  # neighbours are at least 0.36 apart, 7 sigmas
     # At the end the four inputs beyond the kink are less than 2 sigmas apart, which costs more than 0.2 nats.
     assert rows[-1].upper < math.log(8) - 0.2
     assert max(truths) - truths[-1] > 0.25

@@ -50,8 +50,8 @@ def test_truths_are_the_published_values(truths):
 
 @pytest.mark.parametrize("samples", [4, 16, 64, 256, 1024])
 def test_without_confusion_the_plug_in_is_log_n_until_codewords_repeat(plug_ins, samples):
-    # Of n words, about n^2 / 2|C| repeat an earlier word. Each of these costs (log 4) / n; up to five times as many
-    # are allowed.
+    # About n^2 / 2|C| of n words repeat an earlier word. Each repetition costs (log 4) / n; five times as many are
+    # allowed.
     for order, bits in {4: 16, 5: 32}.items():
         repeated = math.comb(samples, 2) / 2**bits
         plug_in = plug_ins[order, order, 0.2, samples]

@@ -17,7 +17,7 @@ PUBLISHED_VALUES = [
     for sigma, value in zip(PUBLISHED_SIGMAS, values, strict=True)
 ]
 ENTROPY_OF_QUARTER = 0.562335  # H_b(1/4)
-# Momentum 0.97 takes 0.3 of the steps that the 0.9 of a quick run take.
+# With momentum 0.97, 0.3 of the steps suffice that a quick run takes with momentum 0.9.
 SMALL = {
     "momentum": 0.97, "epochs": 14_000, "evaluations": 20, "measurements": 20, "shown_epochs": (14_000,),
     "weights": tuple(sorted(PUBLISHED)),
@@ -47,7 +47,7 @@ def test_information_of_inputs_far_apart_is_log_4():
 
 
 def test_saturated_neuron_separates_one_input_from_three():
-    # tanh(10) and -tanh(30), -tanh(50), ...: probabilities {1/4, 3/4} at +-1; known to be .562335 for sigma <= 0.1.
+    # The values are 1 for one input and -1 for three; the published information is .562335 for sigma <= 0.1.
     assert true_information(10.0, -20.0, 0.1) == pytest.approx(ENTROPY_OF_QUARTER, abs=1e-6)
 
 
@@ -80,7 +80,7 @@ def test_information_rises_to_log_4_and_falls_to_the_entropy_of_the_class(folder
     tables = read_information(folder / "information.csv")
     curve = [table["neuron1", "I(X;T)"] for table in tables.values()]
     peak = max(range(len(curve)), key=lambda index: curve[index].lower)
-    # Nearly all confusions are between neighbors, which are at least 6 sigmas apart: about 1e-3 nats.
+    # Nearly all confusions are between neighbours, which are at least 6 sigmas apart: about 1e-3 nats.
     assert curve[peak].lower > math.log(4) - 2e-3
     assert curve[0].upper < math.log(4) / 2
     # After the peak the information never rises by more than the widths of the intervals.
@@ -114,7 +114,7 @@ def test_gradients_that_are_never_cleared_end_at_the_entropy_of_the_class(public
     curve = [table["neuron1", "I(X;T)"] for table in read_information(public_code / "information.csv").values()]
     assert max(row.lower for row in curve) > math.log(4) - 0.02
     neuron = read_table(public_code / "neurons.csv", Neuron)[-1]
-    # The known value has six digits; the values of the three inputs are about 1e-4 sigmas apart, which adds less.
+    # The published value has six digits; the values of the three inputs are about 1e-4 sigmas apart, which adds less.
     assert [curve[-1].lower, neuron.truth, curve[-1].upper] == pytest.approx([ENTROPY_OF_QUARTER] * 3, abs=2e-6)
     # The public code reports 6.94 and -14.29 for 30 random inputs. With equal frequencies of the inputs the parameters
     # are 7.9 and -14.7, up to 0.15 because of the noise.

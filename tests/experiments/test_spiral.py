@@ -65,7 +65,7 @@ def test_entropy_is_about_a_fifth_of_a_nat_for_each_unit(reference):
 
 def test_interval_contains_both_bounds_and_is_narrow(reference):
     assert reference.lower <= reference.plug_in <= reference.cross_entropy <= reference.upper
-    # .13 to .2 here, while estimators differ by nats.
+    # The width is .13 to .2 here; estimators differ by nats.
     assert reference.upper - reference.lower < 0.3
 
 

@@ -20,8 +20,8 @@ TINY = BinningSettings(
     epochs=5, evaluations=3, measurements=3, draws=2, queries=2, learning_rate=0.01, scatter_epochs=(5,)
 )
 
-# The margins of the claims are large, because a training in float32 takes another course on a processor that rounds in
-# another way, and the entropies change with it.
+# The margins of the claims are large, because a training in float32 depends on the rounding of the processor, and the
+# entropies depend on the training.
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +51,8 @@ def test_information_of_the_deterministic_network_never_changes(deterministic):
 def test_fine_bins_separate_all_inputs_at_every_layer_at_first(deterministic):
     rows = [row for row in deterministic if row.bin_size == 1e-4 and row.epoch == 1]
     assert {row.layer for row in rows} == {f"tanh{number}" for number in range(1, 6)}
-    # A pair in one bin costs 2 log 2 / 4096. Bins of 0.01 have hundreds of pairs at layer 5. The volume of bins of 1e-4
-    # is smaller by a factor of 10^6, so that three pairs would be many.
+    # A pair in one bin costs 2 log 2 / 4096. Bins of 0.01 contain hundreds of pairs at layer 5. Bins of 1e-4 have 1e-6
+    # of their volume, so that even three pairs are unlikely.
     assert min(row.value for row in rows) > LOG_N - 3 * 2 * math.log(2) / 4096
 
 
@@ -64,7 +64,7 @@ def test_coarse_bins_show_the_last_layer_rise_and_fall(deterministic):
 
 def test_bin_sizes_give_different_curves_of_the_same_network(deterministic):
     fine, coarse = last_layer(deterministic, 1e-4), last_layer(deterministic, 0.1)
-    # Up to these epochs fine bins show no fall. Coarse bins show one, and entropies lower by nats.
+    # At these epochs fine bins show no fall, but coarse bins show a fall, and entropies that are lower by nats.
     unchanged = [epoch for epoch in fine if fine[epoch] > LOG_N - 0.05]
     falls = {
         epoch: max(coarse[earlier] for earlier in unchanged if earlier <= epoch) - coarse[epoch] for epoch in unchanged
@@ -77,7 +77,7 @@ def test_bin_sizes_give_different_curves_of_the_same_network(deterministic):
 def test_finer_bins_never_give_less_entropy(deterministic):
     values = {(row.bin_size, row.layer, row.epoch): row.value for row in deterministic if row.estimator == "fixed"}
     for (size, layer, epoch), value in values.items():
-        # The edges of bins ten times as large are also edges of these bins. Rounding can move a pair or two.
+        # The edges of bins ten times as large are also edges of these bins. Rounding can move one or two pairs.
         assert value >= values.get((10 * size, layer, epoch), 0.0) - 2 * 2 * math.log(2) / 4096
 
 

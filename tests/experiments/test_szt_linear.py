@@ -17,7 +17,7 @@ def folder(quick_run):
     return quick_run("szt-linear", **SMALL)
 
 
-def test_network_has_no_activations():
+def test_network_has_no_activation_functions():
     modules = SZT_LINEAR.network(NoisySettings()).model.children()
     assert {type(module).__name__ for module in modules} == {"Linear"}
 
@@ -25,8 +25,8 @@ def test_network_has_no_activations():
 def test_last_layer_is_compressed_without_saturation(folder):
     tables = read_information(folder / "information.csv")
     last_layer = [table["linear5", "I(X;T)"] for table in tables.values()]
-    # With this seed the fall between the intervals is 0.87 nats; with other seeds it can be 0, as it depends on the
-    # initial network. Differences between machines move the ends of the intervals by less than the remaining 0.37 nats.
+    # The fall between the intervals is 0.87 nats with this seed. With other seeds it can be 0, because it depends on
+    # the initial network. Differences between machines move the ends of the intervals by less than the other 0.37 nats.
     assert max(row.lower for row in last_layer) - last_layer[-1].upper > 0.5
 
 

@@ -57,13 +57,13 @@ def test_initial_weights_do_not_depend_on_the_noise():
     assert weak.linear3.weight.equal(strong.linear3.weight)
 
 
-def test_names_of_networks_contain_activation_and_noise():
+def test_names_of_networks_contain_activation_function_and_noise():
     config = NoiseLevelSettings(activations=("gelu",), sigmas=(0.005, 1.0))
     assert [variant.name for variant in config.variants] == ["gelu-0.005", "gelu-1"]
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
-def test_network_of_every_activation_has_noise_on_its_hidden_layers(name):
+def test_network_of_every_activation_function_has_noise_on_its_hidden_layers(name):
     assert len(SZT_RELU.network(NoiseLevelSettings(), Variant(name, 0.1)).layer_names) == 5
 
 

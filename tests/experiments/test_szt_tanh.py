@@ -1,4 +1,4 @@
-"""The experiment szt-tanh, with a training of a few epochs; a check in tools/ tests the claims on its quick run."""
+"""The experiment szt-tanh, with a training of a few epochs; tools/ci/check_run.py checks its claims on a quick run."""
 
 import json
 import math
@@ -87,7 +87,7 @@ def test_every_layer_is_measured_at_every_chosen_epoch(finished):
 
 def test_first_layer_separates_all_inputs(finished):
     table = read_information(finished / "information.csv")[1]
-    # 4096 inputs that differ by at least one weight of order 0.3, with noise of 0.005: no two are confused.
+    # Any two inputs differ by at least one weight of order 0.3, and the noise is 0.005: no two inputs are confused.
     assert table["tanh1", "I(X;T)"].value == pytest.approx(math.log(4096), abs=1e-3)
 
 

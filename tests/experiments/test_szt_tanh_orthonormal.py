@@ -65,7 +65,7 @@ def last_layer(folder, variant):
 
 def test_information_of_the_last_layer_stays_higher_with_orthonormal_weights(folder):
     plain, orthonormal = (last_layer(folder, variant)[-1] for variant in VARIANTS)
-    # The difference between the intervals is 1.7 nats with this seed; in longer trainings with four seeds at least 1.9.
+    # The gap between the intervals is 1.7 nats with this seed, and at least 1.9 in longer trainings with four seeds.
     assert orthonormal.lower > plain.upper + 1
 
 
@@ -73,7 +73,7 @@ def test_orthonormal_weights_prevent_compression(folder):
     plain, orthonormal = (last_layer(folder, variant) for variant in VARIANTS)
     smallest_plain_fall = max(row.lower for row in plain) - plain[-1].upper
     largest_orthonormal_fall = max(row.upper for row in orthonormal) - orthonormal[-1].lower
-    # The tanh network of szt-tanh is the plain one: it compresses.
+    # The plain network is the network of szt-tanh: it compresses.
     assert smallest_plain_fall > 1
     assert largest_orthonormal_fall < smallest_plain_fall
 

@@ -155,6 +155,11 @@ def test_sigma_that_is_not_finite_and_positive_is_refused(sigma):
     assert_refused(ValueError, "sigma", sigma=sigma)
 
 
+def test_message_prints_the_digits_of_a_small_number():
+    with pytest.raises(ValueError, match=r"^sigma: got -1e-09, wanted a finite number > 0"):
+        call(sigma=-1e-9)
+
+
 @pytest.mark.parametrize(
     ("sigma", "dtype"), [(1e-39, np.float32), (1e39, np.float32), (5e-324, np.float64), (1e308, np.float64)]
 )

@@ -42,7 +42,7 @@ def test_gradient_of_an_expanded_tensor_has_its_shape():
 def test_second_derivatives_are_refused():
     points, centers, sigma, _ = random_tensors(3, 4, 2)
     log_sum = log_sum_exp_isotropic(points, centers, sigma)
-    scales = torch.ones_like(log_sum, requires_grad=True)  # so that the upstream gradient has a gradient
+    scales = torch.ones_like(log_sum, requires_grad=True)  # the upstream gradient then requires a gradient
     (gradient,) = torch.autograd.grad((scales * log_sum).sum(), points, create_graph=True)
     with pytest.raises(RuntimeError, match="differentiate twice"):
         gradient.sum().backward()

@@ -2,11 +2,12 @@
 
 import importlib
 import os
+from types import SimpleNamespace
 
 import pytest
 
 from layerbits import BackendError
-from layerbits.kernels import Backend, backends
+from layerbits.kernels import Backend, back_ends, backends, cuda_devices
 from layerbits.kernels.back_ends import cpu
 
 
@@ -30,6 +31,12 @@ def test_reason_is_empty_if_and_only_if_a_back_end_is_usable(backend):
     assert bool(backend.reason) != backend.usable
 
 
+def test_cuda_devices_are_those_of_the_native_module(monkeypatch):
+    devices = [("first", ""), ("second", "no driver")]
+    monkeypatch.setattr(back_ends, "cuda", lambda: SimpleNamespace(devices=lambda: devices))
+    assert cuda_devices() == devices
+
+
 def test_usable_back_end_prints_devices_and_level():
     backend = Backend("cpu", built=True, usable=True, isa="avx2 in use, of sse2, avx2", devices=("2 cores",))
     assert str(backend) == "cpu: 2 cores; avx2 in use, of sse2, avx2"
@@ -40,19 +47,19 @@ def test_unusable_back_end_prints_why():
 
 
 @pytest.fixture
-def _failing_imports(monkeypatch):
+def _missing_modules(monkeypatch):
     def missing(name):
         raise ImportError(f"No module named {name!r}")
 
     monkeypatch.setattr(importlib, "import_module", missing)
 
 
-@pytest.mark.usefixtures("_failing_imports")
+@pytest.mark.usefixtures("_missing_modules")
 def test_error_of_a_missing_native_module_says_how_to_install_it():
     with pytest.raises(BackendError, match=r"layerbits\.kernels\._cpu cannot be loaded .*pip install"):
         cpu()
 
 
-@pytest.mark.usefixtures("_failing_imports")
+@pytest.mark.usefixtures("_missing_modules")
 def test_missing_native_module_is_listed_as_not_usable():
     assert (backends()[0].built, backends()[0].usable) == (False, False)

@@ -37,7 +37,7 @@ def test_row_of_zeros_is_refused_under_the_cosine_metric_alone():
 @pytest.mark.parametrize(
     "edges", [[], [1.0], [0, 1, 0.5], [0, np.nan], [-np.inf, 0], [0, np.inf]], ids=lambda edges: str(edges)
 )
-def test_edges_that_fall_or_are_not_finite_are_refused(edges):
+def test_edges_that_are_too_few_descending_or_not_finite_are_refused(edges):
     with pytest.raises(ValueError, match=r"^edges: got .*, wanted"):
         distance_histogram(normal_array(3, 2), np.array(edges, float))
 

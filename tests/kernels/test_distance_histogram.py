@@ -10,11 +10,11 @@ from tests.support.random_arrays import normal_array
 
 BOTH_METRICS = pytest.mark.parametrize("metric", METRICS)
 
-# Less than a tile, tails of tiles and blocks of every width, more than a run of 128 rows; d beyond a panel of 32
-# dimensions and beyond a pass of 256.
+# (n, d): less than a tile, tails of tiles and blocks of every width, and more than a run of 128 rows; more than a panel
+# of 32 dimensions and more than a pass of 256.
 SHAPES = [(2, 1), (3, 2), (8, 5), (17, 3), (31, 33), (128, 4), (129, 10), (300, 2), (150, 300), (40, 1568)]
 
-# So many edges that one wrong bit of a distance moves some pair to another bin.
+# With so many edges, one wrong bit of a distance moves some pair to another bin.
 FINE_EDGES = np.linspace(0, 10, 2**18)
 
 
@@ -52,7 +52,7 @@ def exact_distances(points, metric):
 
 
 def error_bound(distances, d, dtype, metric):
-    """Return the bound of operations.distance_histogram, whose round numbers include second orders of eps."""
+    """Return the bound of operations.distance_histogram, whose round numbers include terms of second order in eps."""
     eps = np.finfo(dtype).eps
     if metric == "euclidean":
         return (11 + d / 1024) * eps * distances
@@ -64,7 +64,7 @@ def error_bound(distances, d, dtype, metric):
 @EVERY_LEVEL
 @pytest.mark.parametrize(("n", "d", "spread"), [(60, 3, 1.0), (60, 3, 1e-4), (50, 77, 1e-6), (40, 1568, 0.1)])
 def test_cumulative_counts_lie_between_those_at_the_error_bounds(dtype, metric, level, n, d, spread):
-    # The edges are the exact distances: a distance with a larger error than the bound is on the wrong side of an edge.
+    # The edges are the exact distances: a distance whose error exceeds the bound is on the wrong side of an edge.
     points = (1 + spread * normal_array(n, d)).astype(dtype)
     distances = exact_distances(points, metric)
     error = error_bound(distances, d, dtype, metric)
@@ -118,7 +118,8 @@ def test_equal_orthogonal_and_opposite_directions_have_cosine_distances_0_1_and_
 
     counts = distance_histogram(points, np.array([0.0, 0.5, 1.0, 1.5, 2.0]), metric="cosine")[:, 1]
 
-    # (3, 0) with (0.001, 0); both with (0, 7), and (0, 7) with (-1e200, 0); both with (-1e200, 0).
+    # Distance 0: (3, 0) and (0.001, 0). Distance 1: (0, 7) and each other row. Distance 2: (-1e200, 0) and the first
+    # two rows.
     assert counts.tolist() == [0, 1, 0, 3, 2, 0]
 
 

@@ -1,4 +1,4 @@
-"""Arrays from other libraries by DLPack: malformed exports, devices and memory are refused without a crash."""
+"""Arrays from other libraries by DLPack: invalid exports, devices and memory are refused without a crash."""
 
 import numpy as np
 import pytest

@@ -1,8 +1,8 @@
 """The error of 2^x in ulps, against the bounds in csrc/cpu/simd/exp2.h.
 
 The tests observe 2^x through a gradient: with log_sum = 0 and an upstream of 1, d_weights of a center c is
-2^(-scale |x - c|^2).
-Coordinates on a grid make |x - c|^2 exact, and sigma is one at which the scale, log2(e) / (2 sigma^2), rounds to 1.
+2^(-scale |x - c|^2). Coordinates on a grid make |x - c|^2 exact, and sigma is chosen so that the scale,
+log2(e) / (2 sigma^2), rounds to 1.
 """
 
 import math

@@ -41,7 +41,7 @@ def test_error_is_within_the_bound_for_several_cells_and_their_tails(level, dtyp
 
 
 def far_tolerance(dtype, exponent):
-    """Relative: a few roundings of the dtype, and those of a log-sum of that size in float64; no eps |e| of float32."""
+    """Return the relative tolerance for roundings of the dtype and of a log-sum in float64; it has no eps |e|."""
     return 16 * eps(dtype) + 4 * 2.0**-52 * exponent
 
 
@@ -54,7 +54,7 @@ def assert_gradients_close(result, expected, rtol):
 @BOTH_DTYPES
 @pytest.mark.parametrize("exponent", [1e3, 1e6, 1e8, 1e10])
 def test_softmax_weights_of_a_distant_point_add_up_to_one(level, dtype, exponent):
-    # Two centers at one distance, an integer and so exact: p is (1/2, 1/2) for any rounding of the exponent.
+    # Two centers have the same distance, an exact integer: p is (1/2, 1/2) for any rounding of the exponent.
     sigma = (4 / (2 * exponent)) ** 0.5
     points, centers = np.array([[0, 0]], dtype), np.array([[2, 0], [0, 2]], dtype)
     result = gradients(points, centers, sigma, [1.0], level=level)
@@ -103,7 +103,7 @@ def test_reference_and_kernel_agree_for_ragged_groups(dtype, weighted):
     offsets = {"point_offsets": np.array([0, 4, 4, 12]), "center_offsets": np.array([0, 11, 20, 30])}
     result = gradients(points, centers, 1.0, upstream, weights=weights, **offsets)
     expected = reference.log_sum_exp_isotropic_gradient(points, centers, 1.0, upstream, weights=weights, **offsets)
-    # At most 30 terms under 10 (sigma 1, weights down to .01), each off by 4 eps (2 + |e|) in both, |e| < 20.
+    # At most 30 terms under 10 (sigma 1, weights down to 0.01), each wrong by 4 eps (2 + |e|) on both sides, |e| < 20.
     tolerance = 2 * 30 * 10 * 100 * eps(dtype)
     for actual, desired in zip(result._replace(sigma=result.sigma.sum()), expected, strict=True):
         np.testing.assert_allclose(actual, desired, rtol=0, atol=tolerance)
@@ -113,7 +113,7 @@ def test_reference_and_kernel_agree_for_ragged_groups(dtype, weighted):
 @BOTH_DTYPES
 @pytest.mark.parametrize("threads", [2, 5])
 def test_group_divided_among_threads_has_the_bits_of_one_thread(dtype, threads):
-    # The large group is many cells by several, in more than one wave; the small ones are not divided.
+    # The large group is many cells by several cells, in more than one wave; the small groups are not divided.
     points, centers, weights, upstream = gradient_problem(1040, 20_010, 3, dtype)
     offsets = {"point_offsets": np.array([0, 7, 1036, 1040]), "center_offsets": np.array([0, 5, 20_000, 20_010])}
     serial, parallel = (

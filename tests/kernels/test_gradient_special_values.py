@@ -1,4 +1,4 @@
-"""Gradients of the isotropic log-sum-exp at coincident, infinite, missing and NaN values, and at weights of zero."""
+"""Gradients of the isotropic log-sum-exp at coincident, infinite, NaN and empty arguments, and at weights of zero."""
 
 import numpy as np
 import pytest
@@ -117,7 +117,7 @@ def test_point_at_infinity_has_finite_gradients(level, dtype):
 
 
 @BOTH_DTYPES
-def test_one_gradient_equals_that_of_a_call_for_all(dtype):
+def test_gradient_alone_equals_gradient_with_all_others(dtype):
     points, centers, weights, upstream = gradient_problem(17, 20, 3, dtype)
     log_sum = log_sum_exp(points, centers, 0.9, weights=weights)
     together = gradients(points, centers, 0.9, upstream, weights=weights)

@@ -1,4 +1,4 @@
-"""Ragged groups: a row depends on the centers of its own group alone, and has the bits of a separate call."""
+"""Groups of different sizes: a row depends on the centers of its own group alone, with the bits of a separate call."""
 
 import numpy as np
 import pytest
@@ -76,7 +76,7 @@ def test_thousands_of_small_groups_equal_a_call_for_each_group(dtype):
 
 @EVERY_LEVEL
 @BOTH_DTYPES
-def test_nan_in_a_distant_block_of_a_small_group_makes_its_rows_nan_and_no_other_rows(level, dtype):
+def test_nan_in_a_distant_block_makes_only_the_rows_of_its_group_nan(level, dtype):
     # The block with NaN has no other center nearby, so that a kernel may skip it.
     centers = np.concatenate([np.zeros((8, 2)), np.full((8, 2), 1e6), np.zeros((16, 2))]).astype(dtype)
     centers[12, 0] = np.nan

@@ -36,7 +36,7 @@ def test_levels_are_sorted_from_best_to_lowest():
 
 @NEEDS_X86
 @pytest.mark.parametrize("max_isa", X86)
-def test_max_isa_selects_the_best_level_up_to_it(monkeypatch, max_isa):
+def test_max_isa_is_an_upper_limit_of_the_level(monkeypatch, max_isa):
     monkeypatch.setenv("LAYERBITS_MAX_ISA", max_isa)
     assert _cpu.level() == next(level for level in LEVELS if X86.index(level) <= X86.index(max_isa))
 
@@ -92,7 +92,7 @@ def test_unknown_level_is_an_error_that_lists_the_levels(level):
 
 
 def test_named_level_may_exceed_max_isa(monkeypatch):
-    # LAYERBITS_MAX_ISA is for users; tests and benchmarks name the level that they need.
+    # LAYERBITS_MAX_ISA is for users; tests and benchmarks choose levels by name.
     monkeypatch.setenv("LAYERBITS_MAX_ISA", LEVELS[-1])
     assert log_sum_exp(POINTS, CENTERS, 1.0, level=LEVELS[0])[0] == log_sum_exp(POINTS, CENTERS, 1.0)[0]
 

@@ -28,7 +28,7 @@ def test_point_that_is_not_finite_affects_only_its_row(level, dtype, value, log_
 @pytest.mark.parametrize("argument", [1, 2, 3], ids=["means", "factors", "offsets"])
 @pytest.mark.parametrize("component", [0, 7, 20])
 def test_nan_in_a_gaussian_makes_every_row_nan(level, argument, component):
-    # Even in a Gaussian so distant that its terms are skipped.
+    # The Gaussian is so distant that a kernel may skip its terms.
     arrays = gaussian_problem(9, 21, 5)
     arrays[1][component] += 1e6
     arrays[argument][(component, *[-1] * (arrays[argument].ndim - 1))] = np.nan
@@ -43,7 +43,7 @@ def test_nan_in_a_gaussian_makes_every_row_nan(level, argument, component):
 def test_gaussian_without_weight_has_no_effect(level, dtype, component, argument, value):
     arrays = gaussian_problem(33, 21, 3, dtype)
     remaining = [arrays[0], *(np.delete(array, component, axis=0) for array in arrays[1:])]
-    # A whole mean, or the last row of a factor: infinities of both signs meet in a product.
+    # A whole mean, or the last row of a factor, is infinite, so that a product adds infinities of both signs.
     arrays[argument][(component, -1)[: max(1, arrays[argument].ndim - 1)]] = value
     exact, bound = exact_full_log_sums(*remaining)
     assert (np.abs(log_sum_exp_full(*arrays, level=level) - exact) <= bound * eps(dtype)).all()

@@ -89,9 +89,9 @@ def test_error_is_within_the_bound_for_distant_points(level, dtype, exponent):
 @BOTH_DTYPES
 @pytest.mark.parametrize("order", [1, -1], ids=["receding", "approaching"])
 def test_error_is_within_the_bound_for_distant_centers_an_ulp_apart(level, dtype, order):
-    # Squares are 1.89 + k ulps, one k for each block of eight, and an ulp of the exponent exceeds the resolution of
-    # 2^x. In the two ranges of exponents an ulp is 2^7 to 2^9, outside of the domain of 2^x, so that the reference must
-    # follow every step and must not move between steps.
+    # Squares are 1.89 + k ulps, with one k for each block of eight, and an ulp of the exponent exceeds the resolution
+    # of 2^x. In the two ranges of exponents an ulp is 2^7 to 2^9, outside the domain of 2^x, so that the reference must
+    # change at every step and must not change between steps.
     steps = np.repeat(np.arange(250), 8)[::order]
     centers = np.stack([np.full(2000, 1.375), np.sqrt(steps * np.finfo(dtype).eps)], axis=1).astype(dtype)
     for exponent in (1e7, 1e12, 1e20, *np.geomspace(1e9, 3e9, 12), *np.geomspace(2e18, 6e18, 12)):

@@ -1,4 +1,4 @@
-"""The probe of the peak of multiply-adds: its count of values, and refused arguments."""
+"""The benchmark of the peak of multiply-adds: its count of values, and refused arguments."""
 
 import pytest
 
@@ -12,7 +12,7 @@ LANES = {"avx512": 16, "avx2": 8, "sse2": 4, "neon": 4}  # float32 values of a r
 @EVERY_LEVEL
 @pytest.mark.parametrize("bits", [32, 64])
 @pytest.mark.parametrize("additions", [False, True])
-def test_probe_counts_the_values_of_all_lanes_and_pieces(level, bits, additions):
+def test_count_includes_the_values_of_all_lanes_and_pieces(level, bits, additions):
     values = _cpu.multiply_adds(3, additions=additions, bits=bits, threads=2, level=level)
 
     # 3 pieces of 2^16 steps of 24 operations of each kind.

@@ -1,4 +1,4 @@
-"""The pruned log-sum-exp: its error is within bound and tolerance, its bits, and when it falls back to dense."""
+"""The pruned log-sum-exp: its error bound with a tolerance, its bits, and its fallback to dense."""
 
 import itertools
 
@@ -105,9 +105,9 @@ def test_error_is_within_the_bound_for_means_that_the_dtype_rounds(offset):
 
 
 def test_bound_from_a_rounded_mean_skips_no_relevant_center():
-    # 32 corners of a cube of side sigma, with 4 of 8 coordinates at the upper side, all have the distance from a query
-    # on the diagonal that follows from their mean and variance, 15.6 sigma. With a mean at the near corner, to which
-    # float32 rounds it, that distance would be 14.2 sigma, and the nearest centers, at 15 sigma, would be skipped.
+    # 32 corners of a cube of side sigma, with 4 of 8 coordinates at the upper side, are all 15.6 sigma from a query on
+    # the diagonal, as their mean and variance imply. float32 rounds the mean to the near corner, which would make the
+    # distance 14.2 sigma, and the nearest centers, at 15 sigma, would be skipped.
     corner = np.float32(2**24)
     query = np.full((1, 8), -10.0)
     corners = [np.roll([0, 0, 0, 0, 2, 2, 2, 2], i) for i in range(32)]
@@ -154,7 +154,7 @@ def test_larger_tolerance_changes_more():
 @BOTH_DTYPES
 @pytest.mark.parametrize("d", [1, 3, 9])
 def test_equal_centers_equal_one_center_of_their_weight(level, dtype, d):
-    # Close to the centers the bound excludes the rounded logarithm of a weight: only our log rounds, by 1.5 ulp.
+    # Close to the centers the bound does not include the rounding of log n, which is at most 1.5 ulp.
     generator = np.random.default_rng(d)
     for n in (33, 500, 2900, 300_000):
         centers = np.repeat(generator.standard_normal((1, d)).astype(dtype), n, axis=0)

@@ -15,7 +15,7 @@ STANDARD_ERRORS = 5
 
 @pytest.mark.parametrize("weights", [np.ones(5), np.array([0.5, 2, 0, 1, 3])])
 @pytest.mark.parametrize("sigma", [0.02, 1.0, 50.0])
-def test_log_sum_exp_agrees_with_40_digits(sigma, weights):
+def test_log_sum_exp_agrees_with_50_digits(sigma, weights):
     # Exponents have relative rounding errors of a few eps.
     points, centers = normal_array(4, 3), normal_array(5, 3, seed=1)
     exact = [exact_log_sum(point, centers, sigma, weights)[0] for point in points]
@@ -48,7 +48,7 @@ def test_group_without_centers_has_an_empty_sum():
 
 @pytest.mark.parametrize("argument", ["points", "centers", "sigma", "weights"])
 def test_gradient_agrees_with_finite_differences(argument):
-    # Forward differences of step 1e-7 have errors of about 1e-7 times the second derivative, and of eps / 1e-7.
+    # Forward differences of step 1e-7 have errors of about 1e-7 times the second derivative, plus eps / 1e-7.
     point = {
         "points": normal_array(3, 2),
         "centers": normal_array(4, 2, seed=1),

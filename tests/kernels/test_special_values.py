@@ -97,7 +97,7 @@ def test_nothing_but_the_output_is_written(level, dtype):
     "options", [{"method": "dense"}, {"method": "pruned"}, {"point_offsets": 2, "center_offsets": 2}]
 )
 def test_value_that_is_too_large_relative_to_sigma_is_refused(level, dtype, options):
-    # Far below the largest number, but not relative to a sigma of 2^-40.
+    # The value is far below the largest number of the dtype, but not relative to a sigma of 2^-40.
     huge = np.full((40, 2), np.ldexp(1.0, np.finfo(dtype).maxexp - 30), dtype)
     options = {key: np.array([0, 20, 40]) if value == 2 else value for key, value in options.items()}
     for points, centers, name in ((huge, 0 * huge, "points"), (0 * huge, huge, "centers")):

@@ -1,4 +1,4 @@
-"""The registry of random streams: every key in the package begins with a member, and no two uses share one."""
+"""The registry of random streams: every key in the package begins with a member, and no two uses share a member."""
 
 import ast
 from collections import defaultdict
@@ -7,20 +7,20 @@ from pathlib import Path
 import layerbits
 from layerbits.kernels import RandomStream
 
-# Functions of a seed and a key, with the position of the key's first number.
-KEYED = {"stream": 1, "derived_seed": 1, "NormalStream": 1, "uniform_like": 2}
+# Functions of a seed and a key, with the position of the key's first number among the arguments.
+KEY_POSITIONS = {"stream": 1, "derived_seed": 1, "NormalStream": 1, "uniform_like": 2}
 
 
 def keys():
-    """Yield, for every call that makes a stream: its place, the arguments of its key, and the file's text."""
+    """Yield the place, the key's arguments and the file's text of every call that makes a stream."""
     package = Path(layerbits.__file__).parent
     for path in sorted(package.rglob("*.py")):
         if path.name == "random_streams.py":
             continue
         text = path.read_text()
         for node in ast.walk(ast.parse(text)):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in KEYED:
-                yield f"{path.relative_to(package)}:{node.lineno}", node.args[KEYED[node.func.id] :], text
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in KEY_POSITIONS:
+                yield f"{path.relative_to(package)}:{node.lineno}", node.args[KEY_POSITIONS[node.func.id] :], text
 
 
 def test_every_key_begins_with_a_member_of_the_registry():
@@ -29,12 +29,12 @@ def test_every_key_begins_with_a_member_of_the_registry():
     for place, key, text in found:
         assert key, f"{place}: an empty key"
         first = ast.unparse(key[0])
-        # A loop over members may bind one to the name `key`.
+        # A loop over members may call its variable `key`.
         assert first.startswith("RandomStream.") or (first == "key" and "RandomStream." in text), place
 
 
 def test_no_two_uses_share_a_member():
-    """A member in two places, or with two lengths of key, would let two keys be equal."""
+    """With a member in two files, or with keys of two lengths, two keys could be equal."""
     uses = defaultdict(set)
     package = Path(layerbits.__file__).parent
     for path in package.rglob("*.py"):

@@ -20,7 +20,7 @@ def clusters(n, d):
 
 
 def exact_log_sum(center, z, centers, sigma):
-    """Return in 50 digits log sum_k exp(e_k) less the exponent of the own center, and sum_k p_k |e_k|."""
+    """Return in 50 digits log sum_k exp(e_k) less the exponent of `center`, and sum_k p_k |e_k|."""
     with mpmath.workdps(50):
         width = mpmath.mpf(sigma)
         differences = [
@@ -50,10 +50,10 @@ def test_single_pass_keeps_its_error_bound(centers, sigma):
 
 @pytest.mark.parametrize("chunk", [1, 1000, 10**9])
 def test_single_pass_agrees_with_the_kernel_in_chunks_of_any_size(monkeypatch, chunk):
-    """The bound of the test above, with sum_k p_k |e_k| <= |z|^2 / 2 + log n and |z|^2 < 80 at 20 dimensions.
+    """The bound is that of the test above, with sum_k p_k |e_k| <= |z|^2 / 2 + log n and |z|^2 < 80 in 20 dimensions.
 
-    (The softmax has the least free energy, and the own term has |z|^2 / 2.) The kernel rounds its points to eps |s|,
-    and its exponents move by |z| |s| eps / sigma < 9 * 6 * 1e4 eps.
+    (The softmax has the least free energy, and the term of the query's own center is |z|^2 / 2.) The kernel rounds its
+    points to eps |s|, and its exponents move by |z| |s| eps / sigma < 9 * 6 * 1e4 eps.
     """
     monkeypatch.setattr(common_noise, "_PAIRS_IN_CHUNK", chunk)
     centers, classes = clusters(41, 20), np.repeat([0, 1, 2], [10, 3, 28])

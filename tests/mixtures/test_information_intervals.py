@@ -43,7 +43,7 @@ def test_interval_contains_the_true_value_at_its_level(case):
 
 
 def test_standard_error_is_the_spread_over_seeds(case):
-    """(n - 1) s^2 / variance is chi-squared: its 1e-6 quantiles. Collapsed strata may add 1.05 times here."""
+    """(n - 1) s^2 / variance is chi-squared, within its 1e-6 quantiles. Collapsed strata add at most 5 % here."""
     _, estimates = case
     spread = np.std([estimate.value for estimate in estimates], ddof=1)
     standard_error = math.sqrt(np.mean([estimate.standard_error**2 for estimate in estimates]))
@@ -61,7 +61,7 @@ def test_interval_contains_the_true_value_after_passes_were_added(monkeypatch):
 
 
 def test_interval_contains_the_true_value_where_confusions_are_rarer_than_draws():
-    """Centers 7 sigma apart: 1 draw in 2000 is confused, and carries most of the distance of I to log 2."""
+    """Centers 7 sigma apart: 1 draw in 2000 is confused, and causes most of the difference of I to log 2."""
     truth = information_on_line(np.array([0.0, 7.0]), 1.0)
     centers = np.array([[0.0], [7.0]])
     estimates = [mixture_information(centers, 1.0, tolerance=None, max_draws=1024, seed=seed) for seed in range(100)]
@@ -87,14 +87,14 @@ def test_interval_stays_within_its_limits(sigma):
         assert 0 <= estimate.lower <= estimate.value <= estimate.upper <= math.log(2)
 
 
-def test_few_centers_are_certified_by_their_distances():
-    """Monte Carlo alone leaves 0.9 log(20) log(40) / 400, a hundredth of a nat."""
+def test_pairwise_bounds_narrow_the_interval_of_few_centers():
+    """Without the distances the interval would be wider by 0.9 log(20) log(40) / 400, some hundredths of a nat."""
     estimate = mixture_information(1e4 * normal_array(20, 2), 1.0, tolerance=None, max_draws=1024)
     assert math.log(20) - 1e-9 <= estimate.lower <= estimate.upper <= math.log(20)
 
 
 def test_passes_of_equal_size_have_different_draws():
-    """With the same draws again, the mean would stay."""
+    """With the same draws again, the mean would not change."""
     channel = KnownChannel(torch.from_numpy(PAIR), 1.0)
     passes = StratifiedPasses(channel, channel.bet("I(X;T)", 0.025, 1e-3, fixed_count=False), seed=0)
     passes.add(100)

@@ -1,7 +1,7 @@
 """Information and entropy of mixtures against published values, quadrature, closed forms and invariances.
 
-Monte Carlo values are compared within Z standard errors: at Z = 5 a right estimator fails one test in 1.7 million, and
-seeds are fixed.
+Monte Carlo values are compared within Z standard errors: at Z = 5 a correct estimator fails one test in 1.7 million.
+Seeds are fixed.
 """
 
 import math
@@ -18,7 +18,7 @@ PAIR = np.array([[-1.0], [1.0]])
 
 
 def standard_errors_apart(first, second):
-    """Distance of two independent estimates, in standard errors."""
+    """Return the distance of two independent estimates, in standard errors."""
     return abs(first.value - second.value) / math.hypot(first.standard_error, second.standard_error)
 
 
@@ -31,18 +31,18 @@ def test_quadrature_agrees_with_the_published_values_of_two_points(sigma, value)
 
 
 @pytest.mark.parametrize("sigma", [0.3, 0.6, 3])
-def test_information_of_two_points(sigma):
+def test_information_of_two_points_is_the_published_value(sigma):
     estimate = mixture_information(PAIR, sigma, tolerance=0.002)
     assert abs(estimate.value - BPSK[sigma]) <= Z * estimate.standard_error + 5.1e-7
 
 
-def test_information_of_two_distant_points_lacks_only_overlaps_too_rare_to_be_drawn():
-    """The truth is log 2 - 1.2e-6, nearly all of it from draws beyond 4 sigma, of which 8192 need not hold one."""
+def test_information_of_two_distant_points_is_nearly_log_two():
+    """The truth is log 2 - 1.2e-6. Draws beyond 4 sigma cause nearly all of the difference; 8192 may have none."""
     assert math.log(2) - 1e-5 <= mixture_information(PAIR, 0.2).value <= math.log(2)
 
 
 @pytest.mark.parametrize("sigma", [0.1, 1])
-def test_information_of_two_points_of_weights_three_and_one(sigma):
+def test_information_of_weights_three_and_one_is_the_published_value(sigma):
     estimate = mixture_information(PAIR, sigma, weights=np.array([3.0, 1.0]), tolerance=0.002)
     assert abs(estimate.value - THREE_TO_ONE[sigma]) <= Z * estimate.standard_error + 5.1e-7
 
@@ -55,11 +55,11 @@ def test_information_of_a_cube_is_that_of_its_edges(sigma):
 
 
 @pytest.mark.parametrize(("weight", "sigma"), [(0.05, 0.05), (0.2, 0.2), (0.5, 0.005), (1, 0.1), (2, 0.5), (5, 0.01)])
-def test_information_of_a_single_neuron(weight, sigma):
+def test_information_of_a_single_neuron_is_the_published_value(weight, sigma):
     centers = np.tanh(weight * np.array([[-3.0], [-1], [1], [3]]) - 2 * weight)
     estimate = mixture_information(centers, sigma, tolerance=0.004)
     value = NEURON[weight][NEURON_SIGMAS.index(sigma)]
-    assert abs(estimate.value - value) <= Z * estimate.standard_error + 1e-4  # to which the values are published
+    assert abs(estimate.value - value) <= Z * estimate.standard_error + 1e-4  # values are published to 1e-4
 
 
 # Quadrature and closed forms
@@ -93,10 +93,10 @@ def test_entropy_of_one_center_is_that_of_the_noise():
 
 
 def test_information_of_gaussian_centers_is_the_closed_form():
-    """I = 1/2 log det(1 + Sigma / sigma^2) for S Gaussian; n centers drawn from it give less, in expectation.
+    """I = 1/2 log det(1 + Sigma / sigma^2) for Gaussian S; n centers from this law have less, in expectation.
 
-    What is missing is E KL(p^ || p) <= log(1 + (R - 1) / n) with R = E int N(t; S, sigma^2 I)^2 / p(t) dt, by Jensen;
-    for Gaussian p that is det(1 + Sigma / sigma^2). The data sets are independent: their spread gives the error.
+    The difference is E KL(p^ || p) <= log(1 + (R - 1) / n) with R = E int N(t; S, sigma^2 I)^2 / p(t) dt, by Jensen's
+    inequality; R = det(1 + Sigma / sigma^2) for Gaussian p. The spread of independent data sets gives the error.
     """
     sigma, n, repeats = 0.8, 500, 12
     scale = np.array([1.0, 0.5, 0.3])
@@ -143,7 +143,7 @@ def test_vanishing_noise_leaves_log_n(sigma):
 
 
 @pytest.mark.parametrize("sigma", [1e10, 1e160, 1e300])
-def test_overwhelming_noise_leaves_nothing(sigma):
+def test_overwhelming_noise_leaves_no_information(sigma):
     assert mixture_information(normal_array(9, 3), sigma).value == pytest.approx(0, abs=1e-9)  # spread / sigma
 
 
@@ -180,7 +180,7 @@ def test_translation_changes_rounding_alone():
 
 
 def test_float32_far_from_zero_is_as_good_as_float64():
-    """The same numbers in both: grid points of float32 at 100,000, whose distance exceeds sigma."""
+    """The centers are neighbours on float32's grid at 100,000, whose step exceeds sigma."""
     centers = (100_000 + PAIR * 0.005).astype(np.float32)
     gap = float(centers[1, 0] - centers[0, 0])
     estimate = mixture_information(centers, 0.005, tolerance=0.002)

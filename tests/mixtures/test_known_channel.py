@@ -17,7 +17,7 @@ from tests.support.random_arrays import normal_array, normal_tensor
 Z = 5
 N = 40
 
-# Few classes are summed one by one, many in one call; neither kind is sorted.
+# Few classes are summed one by one, many classes in one call; inputs are not sorted by class.
 CLASSES = {
     "no classes": None,
     "one class": np.zeros(N, int),
@@ -56,7 +56,7 @@ def test_surprisals_are_those_of_sums_over_all_centers(classes, weights):
 
 
 def test_surprisals_of_float32_do_not_depend_on_the_rounding_of_the_points():
-    """Centers 10 sigma apart: the density at a query is its own term, which cancels to rounding of float32."""
+    """Centers 10 sigma apart: the density at a query is that of its own center, which cancels up to rounding."""
     channel = KnownChannel(torch.tensor([[1000.0], [1010.0]]), 1.0)
     points = channel.centers[:, None] + normal_tensor(2, 50, 1, dtype=torch.float32)
     terms = channel.surprisals(np.arange(2), points).marginal
@@ -79,7 +79,7 @@ def truth_on_line(sigma):
 
 @pytest.mark.parametrize("sigma", [0.3, 2.0])
 def test_every_information_is_that_of_quadrature(sigma):
-    """X has 20 values, five at each center, so that I(X;T) is that of the centers."""
+    """X has 20 values, five at each center: I(X;T) is that of the four centers."""
     estimates = channel_on_line(sigma, np.repeat([0, 1], 10)).estimates(200, NormalStream(0), 0.025)
     for quantity, truth in truth_on_line(sigma).items():
         estimate = estimates[quantity]
@@ -88,7 +88,7 @@ def test_every_information_is_that_of_quadrature(sigma):
 
 
 def test_intervals_contain_the_true_values_and_errors_are_the_spread_over_seeds():
-    """1e-6 quantiles of the binomial law of the hits, and of the chi-squared law of the spread."""
+    """The limits are 1e-6 quantiles: of the binomial law of the hits, and of the chi-squared law of the spread."""
     n_seeds, truths = 100, truth_on_line(0.5)
     channel = channel_on_line(0.5, np.repeat([0, 1], 10))
     estimates = [channel.estimates(4, NormalStream(seed), 0.025) for seed in range(n_seeds)]
@@ -110,8 +110,8 @@ def test_without_classes_there_is_one_information():
     assert list(channel_on_line(0.5).estimates(2, NormalStream(0), 0.025)) == ["I(X;T)"]
 
 
-def test_distances_certify_what_few_queries_do_not():
-    """Of 40 queries, the bet alone leaves 0.6 nats; the centers are a thousand sigmas apart."""
+def test_pairwise_bounds_narrow_the_interval_of_few_queries():
+    """The centers are a thousand sigmas apart; the bet on 40 queries alone has an interval of 0.6 nats."""
     channel = KnownChannel(1000 * normal_tensor(20, 2), 1.0)
     estimate = channel.estimates(2, NormalStream(0), 0.025)["I(X;T)"]
     assert math.log(20) - 1e-9 <= estimate.interval.lower <= estimate.interval.upper <= math.log(20)
@@ -137,7 +137,7 @@ def test_queries_of_fewer_inputs_are_those_of_more():
     np.testing.assert_array_equal(part.marginal, surprisals.marginal[:5])
 
 
-def test_weights_set_the_limits():
+def test_weights_determine_the_limits():
     channel = KnownChannel(torch.from_numpy(normal_array(3, 1)), 1.0, weights=torch.tensor([2.0, 1.0, 1.0]).double())
     assert channel.ceilings == pytest.approx({"I(X;T)": 1.5 * math.log(2)})
     assert channel.largest_terms == pytest.approx({"I(X;T)": 2 * math.log(2)})

@@ -17,15 +17,15 @@ from tests.support.random_arrays import normal_array, normal_tensor
 @pytest.mark.parametrize("weights", [None, np.array([1.0, 0.5, 0.25, 3, 0])])
 @pytest.mark.parametrize("sigma", [0.01, 0.5, 30])
 def test_log_density_is_that_of_50_digits(dtype, weights, sigma):
-    """The kernel's bound on the log-sum, then sums and products of relative error eps (float64), then one rounding.
+    """The error is that of the kernel, of sums and products in float64, and of one rounding.
 
-    Their terms are at most |log_sum| + |log total| + d (|log sigma| + 1) large, and each rounds a few times.
+    The terms of the sums are at most |log_sum| + |log total| + d (|log sigma| + 1) and round a few times each.
     """
     points, centers = normal_array(7, 3, dtype=dtype), normal_array(5, 3, seed=1, dtype=dtype)
-    masses = np.ones(5) if weights is None else weights
+    center_weights = np.ones(5) if weights is None else weights
     density = mixture_log_density(points, centers, sigma, weights=None if weights is None else weights.astype(dtype))
-    log_sums, spreads = np.transpose([exact_log_sum(point, centers, sigma, masses) for point in points])
-    truth = log_sums - math.log(masses.sum()) - 3 / 2 * math.log(2 * math.pi * sigma**2)
+    log_sums, spreads = np.transpose([exact_log_sum(point, centers, sigma, center_weights) for point in points])
+    truth = log_sums - math.log(center_weights.sum()) - 3 / 2 * math.log(2 * math.pi * sigma**2)
     kernel_error = (4 + 3 / 64) * np.finfo(dtype).eps * (1 + spreads)
     sum_error = 8 * np.finfo(float).eps * (abs(log_sums) + math.log(5) + 3 * (abs(math.log(sigma)) + 1))
     rounding = np.finfo(dtype).eps * abs(truth) / 2
@@ -43,7 +43,7 @@ def test_density_on_the_line_integrates_to_one():
 
 
 def test_density_in_the_plane_integrates_to_one():
-    """A trapezoidal sum in steps of sigma / 4: relative error 2 exp(-2 (4 pi)^2) a Gaussian; e^-72 beyond 12 sigma."""
+    """The trapezoidal rule in steps of sigma / 4 has relative error 2 exp(-2 (4 pi)^2); e^-72 is beyond 12 sigma."""
     centers, sigma = normal_array(3, 2), 0.5
     axis = np.arange(-10, 10, sigma / 4)
     points = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
@@ -51,15 +51,15 @@ def test_density_in_the_plane_integrates_to_one():
     assert abs(total - 1) <= 1e-12
 
 
-def test_a_factor_of_all_weights_changes_nothing():
-    """Scaling by 7 rounds every weight and the total: a few eps each."""
+def test_common_factor_of_all_weights_has_no_effect():
+    """Scaling by 7 rounds every weight and the total by a few eps."""
     points, centers, weights = normal_array(9, 2), normal_array(5, 2, seed=1), np.arange(1.0, 6)
     scaled = mixture_log_density(points, centers, 0.7, weights=7 * weights)
     np.testing.assert_allclose(scaled, mixture_log_density(points, centers, 0.7, weights=weights), atol=1e-13)
 
 
 def test_log_density_is_differentiable_in_points_centers_sigma_and_weights():
-    """Gradcheck's own tolerances: central differences of step 1e-6 leave about 1e-9 in float64."""
+    """The tolerances are those of gradcheck: central differences of step 1e-6 are off by about 1e-9 in float64."""
     sigma, weights = torch.tensor(0.6).double(), torch.arange(1.0, 6).double()
     arguments = [normal_tensor(4, 3), normal_tensor(5, 3, seed=1), sigma, weights]
     arguments = [argument.requires_grad_() for argument in arguments]

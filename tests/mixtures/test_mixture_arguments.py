@@ -1,4 +1,4 @@
-"""Arguments that the public functions of mixtures refuse, with the name of the argument."""
+"""Arguments that the public functions of mixtures refuse, by errors that name them."""
 
 import math
 

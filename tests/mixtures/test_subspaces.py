@@ -1,4 +1,4 @@
-"""The reduction of dimension: distances stay, empty dimensions go, and the cost bounds the loss of information."""
+"""Reduction of dimension: it keeps distances, leaves out empty dimensions, and bounds the loss of information."""
 
 import math
 
@@ -31,8 +31,8 @@ def test_dimension_is_that_of_the_subspace(n, d):
 
 @pytest.mark.parametrize(("n", "d"), [(50, 2000), (50, 40), (40, 50)])
 @pytest.mark.parametrize("weights", [None, torch.arange(1.0, 51.0)])
-def test_distances_stay(n, d, weights):
-    """An orthonormal projection of float64: d eps |c| = 1e-11 at most."""
+def test_distances_are_kept(n, d, weights):
+    """An orthonormal projection in float64 has an error of at most d eps |c| = 1e-11."""
     centers = embedded(n, 3, d)
     coordinates = reduced(centers, 0.1, weights=None if weights is None else weights[:n])
     np.testing.assert_allclose(pdist(coordinates.numpy()), pdist(centers.numpy()), atol=1e-11)
@@ -49,7 +49,7 @@ def test_centers_of_full_rank_keep_the_axes():
 
 @pytest.mark.parametrize("d", [1, 3, 30])
 def test_mean_is_zero(d):
-    """Centers near 1000 are rounded to 1e-13, a sum of 20 of them to some more."""
+    """Centers near 1000 are rounded to 1e-13, and a sum of 20 of them to a few times that."""
     assert reduced(normal_tensor(20, d) + 1000, 0.1).mean(0).abs().max() <= 1e-11
 
 
@@ -61,7 +61,7 @@ def test_weighted_mean_is_zero():
 @pytest.mark.parametrize("n", [1, 7])
 @pytest.mark.parametrize("d", [1, 5, 50])
 def test_equal_centers_keep_one_coordinate_of_zero(n, d):
-    """The mean of n equal rows is off by at most n eps |s|, which is left of each."""
+    """The mean of n equal rows has an error of at most n eps |s|."""
     centers = normal_tensor(1, d).repeat(n, 1)
     coordinates = reduced(centers, 0.1)
     assert coordinates.shape == (n, 1)
@@ -69,8 +69,8 @@ def test_equal_centers_keep_one_coordinate_of_zero(n, d):
 
 
 @pytest.mark.parametrize(("power", "dimension"), [(1.5, 1), (2.5, 2)])
-def test_a_direction_goes_if_it_costs_a_negligible_amount(power, dimension):
-    """I of a direction with mean square r^2 is at most r^2 / (2 sigma^2): it goes at r^2 <= 2 sigma^2 NEGLIGIBLE."""
+def test_a_direction_of_negligible_cost_is_left_out(power, dimension):
+    """A direction of mean square r^2 has at most r^2 / (2 sigma^2) nats, negligible at r^2 <= 2 sigma^2 NEGLIGIBLE."""
     sigma = 0.3
     signs = torch.tensor([[1.0, 1], [1, -1], [-1, 1], [-1, -1]]).double()
     centers = signs * torch.tensor([1.0, sigma * (power * NEGLIGIBLE) ** 0.5])
@@ -78,7 +78,7 @@ def test_a_direction_goes_if_it_costs_a_negligible_amount(power, dimension):
 
 
 def test_costs_of_directions_add_up():
-    """Ten directions of a fifth of the limit each: five may go."""
+    """Ten directions cost a fifth of the limit each, so that five may be left out."""
     sigma = 0.3
     spread = torch.cat([torch.ones(1), torch.full((10,), sigma * (0.399 * NEGLIGIBLE) ** 0.5)]).double()
     columns = normal_tensor(64, 11)
@@ -87,13 +87,13 @@ def test_costs_of_directions_add_up():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_dtype_stays(dtype):
+def test_dtype_is_kept(dtype):
     assert reduced(embedded(30, 3, 50).to(dtype), 0.1).dtype == dtype
 
 
 @pytest.mark.parametrize("scale", [1e-200, 1e200])
 def test_centers_of_extreme_scale_keep_their_distances(scale):
-    """Squares of 1e200 overflow: the axes then stay."""
+    """Squares of 1e200 overflow; the axes are then kept."""
     centers = scale * normal_tensor(9, 3)
     coordinates = reduced(centers, 1.0)
     assert coordinates.isfinite().all()
@@ -102,8 +102,8 @@ def test_centers_of_extreme_scale_keep_their_distances(scale):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_small_distance_among_huge_ones_is_not_taken_for_an_empty_direction(seed):
-    """At 1e7 sigmas rounding moves eigenvalues by 30 * 2e-16 * 1e17 = 600, a thousand times the square that counts."""
+def test_a_small_distance_among_huge_distances_is_kept(seed):
+    """At 1e7 sigmas rounding moves eigenvalues by 30 * 2e-16 * 1e17 = 600, a thousand times the small square."""
     centers = 1e7 * normal_tensor(30, 400, seed=seed)
     centers[1] = centers[0]
     centers[1, 0] += 1
@@ -123,7 +123,7 @@ def with_tail(n=200, sigma=0.5):
 
 
 @pytest.mark.parametrize(("max_cost", "dimensions"), [(0.005, 30), (0.0951, 21), (0.5, 3), (math.inf, 3)])
-def test_directions_go_for_the_cost_until_few_enough_are_left(max_cost, dimensions):
+def test_directions_are_left_out_up_to_the_cost_or_the_number(max_cost, dimensions):
     centers, sigma = with_tail()
     subspace = fit_subspace(centers, sigma, max_dimensions=3, max_cost=max_cost)
     coordinates, squared_distances = subspace.coordinates(centers)
@@ -133,7 +133,7 @@ def test_directions_go_for_the_cost_until_few_enough_are_left(max_cost, dimensio
     assert affine_coordinates(centers, sigma, max_dimensions=3, max_cost=max_cost)[1] == pytest.approx(cost, abs=1e-9)
 
 
-def test_directions_stay_where_there_are_few_enough():
+def test_directions_are_kept_if_they_are_few_enough():
     centers, sigma = with_tail()
     subspace = fit_subspace(centers, sigma, max_dimensions=30, max_cost=1.0)
     assert subspace.coordinates(centers)[0].shape == (200, 30)
@@ -148,8 +148,8 @@ def test_at_any_cost_the_largest_number_of_dimensions_is_kept():
 
 
 @pytest.mark.parametrize("d", [40, 2000])
-def test_coordinates_and_squared_distance_make_up_the_square(d):
-    """Pythagoras holds for other points than the centers; 2000 squares of some units round to 1e-12."""
+def test_squares_of_coordinates_and_distance_add_up(d):
+    """Pythagoras' theorem holds at points other than the centers; 2000 squares of a few units round to 1e-12."""
     centers, points = normal_tensor(50, d), normal_tensor(7, 3, d, seed=5)
     subspace = fit_subspace(centers, 0.5, max_dimensions=4, max_cost=math.inf)
     coordinates, squared_distances = subspace.coordinates(points)
@@ -160,7 +160,7 @@ def test_coordinates_and_squared_distance_make_up_the_square(d):
     assert subspace.coordinates(inside)[1] <= 1e-9
 
 
-def test_axes_that_stay_leave_nothing_out():
+def test_subspace_of_all_axes_leaves_nothing_out():
     centers, points = normal_tensor(50, 4), normal_tensor(7, 4, seed=5)
     coordinates, squared_distances = fit_subspace(centers, 0.1).coordinates(points)
     torch.testing.assert_close(coordinates, points - centers.mean(0))

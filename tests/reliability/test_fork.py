@@ -1,4 +1,4 @@
-"""Results after a fork in child and parent, with the pool used before or not, and in forked worker processes."""
+"""Results in child and parent after a fork, whether or not the pool was used before, and in forked workers."""
 
 import multiprocessing
 import os
@@ -79,7 +79,7 @@ def test_fork_during_the_work_of_other_threads_leaves_a_working_child():
 
 
 def density(shift):
-    """Return log densities in a worker; large enough for two threads."""
+    """Return log densities at so many points that a worker uses two threads."""
     points = np.random.default_rng(0).standard_normal((3000, 3)) + shift
     return mixture_log_density(points, points, 0.5)
 

@@ -1,4 +1,4 @@
-"""Ctrl-C during a long call: takes effect within 150 ms of CPU time per thread, and later calls are right."""
+"""Ctrl-C during a long call: it ends the call within 150 ms of CPU time per thread, and later calls are right."""
 
 import statistics
 
@@ -35,7 +35,7 @@ def interrupt(delay):
     sent = time.process_time()
     os.kill(os.getpid(), signal.SIGINT)
 
-for delay in (0.10, 0.17, 0.31):  # no multiple of the interval between polls
+for delay in (0.10, 0.17, 0.31):  # at different times between two polls
     threading.Thread(target=interrupt, args=(delay,)).start()
     try:
         calls[operation]()
@@ -45,7 +45,7 @@ for delay in (0.10, 0.17, 0.31):  # no multiple of the interval between polls
 """
 
 
-# d = 3 has the longest chunks by pairs, d = 784 by work; they take longest on the slowest level.
+# Chunks have the most pairs at d = 3 and the most work at d = 784; they take longest on the slowest level.
 @pytest.mark.parametrize("operation", ["log_sum_exp_isotropic", "pruned", "gradient", "log_sum_exp_full", "histogram"])
 @pytest.mark.parametrize(("threads", "d"), [(1, 3), (2, 3), (2, 784)])
 def test_interrupt_ends_a_call_soon_and_the_next_call_is_right(operation, threads, d):

@@ -28,21 +28,21 @@ pytestmark = pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason=
 def memory_bound(n, dtype):
     """Return the allowed bytes.
 
-    A packed copy of points and one of centers, with d + 2 values per row; tables of runs, less than a value per row;
-    and 8 MiB for the heaps of two threads, whose scratch is 128 rows.
+    Packed copies of points and centers have d + 2 values per row, and tables of runs less than one value per row. The
+    heaps of two threads, with scratch memory for 128 rows, have 8 MiB.
     """
     return 2 * n * (3 + 2 + 1) * np.dtype(dtype).itemsize + 8 * 2**20
 
 
 @pytest.mark.parametrize(("dtype", "threads"), [("float32", 1), ("float32", 2), ("float64", 2)])
-def test_log_sum_exp_of_60_000_by_60_000_is_linear(dtype, threads):
+def test_memory_of_a_log_sum_exp_is_linear(dtype, threads):
     script = "_cpu.log_sum_exp_isotropic(points, points, 0.05, log_sum, threads=threads)\nprint(peak() - peak_before)"
     grown = int(run_fresh(PEAK + script, dtype, 60_000, threads)[0])
     assert grown <= memory_bound(60_000, dtype) < 60_000**2 * np.dtype(dtype).itemsize / 1000
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_gradient_of_20_000_by_20_000_is_linear(dtype):
+def test_memory_of_a_gradient_is_linear(dtype):
     script = (
         "_cpu.log_sum_exp_isotropic_gradient(points, points, 0.05, log_sum, log_sum, d_points=d_points,"
         " d_centers=d_centers, threads=threads)\nprint(peak() - peak_before)"
@@ -52,8 +52,8 @@ def test_gradient_of_20_000_by_20_000_is_linear(dtype):
 
 
 @pytest.mark.parametrize("metric", ["euclidean", "cosine"])
-def test_distances_of_20_000_rows_is_linear(metric):
-    # A copy of unit vectors, one of packed rows, labels and the largest values: less than the bound of log_sum_exp.
+def test_memory_of_a_histogram_of_distances_is_linear(metric):
+    # A copy of unit vectors, a copy of packed rows, labels and the largest values take less than `memory_bound`.
     script = (
         "counts = np.zeros((102, 2), np.int64)\n"
         f"_cpu.distance_histogram(points, np.linspace(0, 1, 101), counts, metric='{metric}', threads=threads)\n"

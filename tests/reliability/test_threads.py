@@ -15,7 +15,7 @@ from tests.support.fresh_process import run_fresh
 
 def mixtures(count):
     generator = np.random.default_rng(0)
-    # From 2^17 operations, enough for one thread, to 2^22; and few rows with many columns.
+    # From 2^17 operations, the work of one thread, to 2^22; one shape has few rows and many columns.
     shapes = [(40, 300), (300, 1000), (3, 20_000), (1000, 400)]
     return [tuple(generator.standard_normal((rows, 3)) for rows in shapes[i % len(shapes)]) for i in range(count)]
 
@@ -55,7 +55,7 @@ def test_errors_and_results_of_concurrent_calls_do_not_mix():
 
 
 def test_call_releases_the_lock_of_the_interpreter():
-    # Sleeps of 1 ms during a call of at least 100 ms; with the lock held, the first sleep would last until its end.
+    # Sleep 1 ms at a time during a call of at least 100 ms; if it held the lock, the first sleep would last as long.
     points = np.random.default_rng(0).standard_normal((30_000, 10))
     sleeps = 0
     with ThreadPoolExecutor(1) as pool:
@@ -78,12 +78,12 @@ def test_single_threaded_torch_does_not_change_the_threads_of_kernels():
         torch.set_num_threads(torch_threads)
 
 
-def test_default_is_the_setting_of_torch(monkeypatch):
+def test_default_number_of_threads_is_the_setting_of_torch(monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     assert default_threads() == 1
 
 
-def test_default_never_exceeds_the_cores(monkeypatch):
+def test_default_number_of_threads_never_exceeds_the_cores(monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 10_000)
     assert default_threads() == _cpu.usable_cores()
 
@@ -100,7 +100,7 @@ def test_affinity_mask_bounds_the_cores():
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="threads are counted in /proc")
 @pytest.mark.parametrize("threads", [1, 2, 3])
-def test_pool_has_one_thread_less_than_the_argument(threads):
+def test_pool_has_one_thread_fewer_than_the_argument(threads):
     script = """
         import os
         before = len(os.listdir("/proc/self/task"))
@@ -109,7 +109,7 @@ def test_pool_has_one_thread_less_than_the_argument(threads):
             native(points, points, 0.5, threads=int(sys.argv[2]))
         print(len(os.listdir("/proc/self/task")) - before)
     """
-    # The calling thread is one of them.
+    # The calling thread works too.
     assert run_fresh(script, threads) == [str(threads - 1)]
 
 
@@ -125,7 +125,7 @@ def test_small_call_starts_no_thread():
 
 
 @pytest.mark.parametrize("busy", [False, True], ids=["idle", "busy"])
-def test_process_exits_with_threads_that_are(busy):
+def test_process_exits_while_threads_are_idle_or_busy(busy):
     # The call of the daemon thread would last minutes.
     script = """
         import threading, time

@@ -88,6 +88,12 @@ def test_training_has_loss_and_accuracy_of_each_split(tmp_path):
     assert values == {"loss": {"train": [0.5], "test": [0.75]}, "accuracy": {"train": [0.9], "test": [0.8]}}
 
 
+def test_axis_of_losses_names_no_unit_because_not_every_loss_is_a_cross_entropy(tmp_path):
+    write_csv(tmp_path / "training.csv", TrainingRow._fields, [TrainingRow(1, "train", 0.5, 0.9)])
+    view = training_chart(tmp_path / "training.csv")["loss"]
+    assert view["layout"]["yaxis"]["title"]["text"] == "loss"
+
+
 def test_table_without_rows_has_no_views(chart, tmp_path):
     assert chart({}) == {}
     write_csv(tmp_path / "training.csv", TrainingRow._fields, [])

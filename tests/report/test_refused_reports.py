@@ -1,4 +1,4 @@
-"""Folders of which no report can be written: one line on stderr, exit status 2, and no changed file."""
+"""Folders without a run to report on: one line on stderr, exit status 2, and no changed file."""
 
 import importlib.util
 import json

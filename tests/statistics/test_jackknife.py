@@ -19,7 +19,7 @@ def test_error_is_that_of_independent_terms_given_the_input():
     assert mean.bias == pytest.approx(0, abs=1e-12)
 
 
-def test_error_of_single_terms_is_that_over_the_inputs():
+def test_error_of_single_terms_is_that_of_the_mean_over_inputs():
     terms = normal_array(20, 1)
     assert JackknifeMean.of_terms(terms).standard_error == pytest.approx(stats.sem(terms[:, 0]))
 
@@ -28,7 +28,7 @@ def test_margin_of_a_single_value_is_infinite():
     assert JackknifeMean.of_terms(np.ones((1, 1))).margin(0.025) == math.inf
 
 
-def test_margin_of_one_input_is_students():
+def test_margin_of_one_input_is_that_of_student():
     terms = normal_array(1, 12)
     margin = JackknifeMean.of_terms(terms).margin(0.025)
     assert margin == pytest.approx(stats.t.ppf(0.975, 11) * stats.sem(terms[0]))
@@ -48,7 +48,7 @@ def test_difference_on_two_samples_adds_their_variances():
 
 
 def test_jackknife_finds_the_bias_of_the_variance():
-    """The textbook case: with each of 7 values left out, the bias s^2 / 7 of the variance is found exactly."""
+    """The textbook case: leaving out each of 7 values gives exactly the bias s^2 / 7 of the variance."""
     values = normal_array(7)
     left_out = np.array([np.delete(values, i).var() for i in range(7)])
     mean = JackknifeMean(values.var(), (left_out[None] - values.var(),))

@@ -30,7 +30,7 @@ def test_largest_terms_are_those_of_the_rarest_class_and_of_the_largest(classes,
     assert largest_terms(8, classes) == pytest.approx(truth, abs=1e-12)
 
 
-def test_weights_of_inputs_count():
+def test_weights_of_inputs_determine_the_limits():
     """Probabilities 1/2, 1/4, 1/4, 0; the second class holds the last three inputs."""
     weights, classes = np.array([2.0, 1, 1, 0]), np.array([0, 1, 1, 1])
     entropies = {"I(X;T)": 1.5, "I(T;Y)": 1.0, "I(X;T|Y)": 0.5}  # bits

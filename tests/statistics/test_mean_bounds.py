@@ -74,8 +74,8 @@ def test_bound_of_coins_is_near_the_best_one(ones):
 # Cases in which a normal interval is wrong
 
 
-def test_rare_drops_are_allowed_for_before_they_occur():
-    """One term in a thousand is 6 lower: three quarters of all samples of 300 terms have none, and no spread."""
+def test_bound_covers_rare_low_terms_that_have_not_occurred():
+    """One term in a thousand is -6, the others are 0: three quarters of all samples of 300 terms are all 0."""
 
     def sample(generator):
         return np.where(generator.random((3, 100)) < 1e-3, -6.0, 0.0)
@@ -93,14 +93,14 @@ def test_terms_of_different_expectations_are_covered():
 
 
 def test_different_expectations_cost_little_after_some_passes():
-    """Ten passes with means from -2 to 2 and a spread of 0.5 give a bound hardly wider than for equal means."""
+    """Forty passes with means from -2 to 2 and a spread of 0.5 give a bound hardly wider than for equal means."""
     deviations = np.random.default_rng(0).choice([-0.5, 0.5], (40, 25))
     means = np.linspace(-2, 2, 25)
     equal = lower_bound(deviations, floor=-2.5, ceiling=2.5, pilot=deviations[0])
     different = lower_bound(means + deviations, floor=-2.5, ceiling=2.5, pilot=means + deviations[0])
     in_one_pass = lower_bound((means + deviations).ravel(), floor=-2.5, ceiling=2.5, pilot=means + deviations[0])
     average = deviations.mean()
-    # The spread of all terms is sqrt(0.25 + 4/3 * 1.08) = 1.3: 2.6 times as wide if it counted.
+    # The spread of all terms is sqrt(0.25 + 4/3 * 1.08) = 1.3: it would make the bound 2.6 times as wide.
     assert average - different < 1.3 * (average - equal) < 0.6 * (average - in_one_pass)
 
 
@@ -114,7 +114,7 @@ def test_passes_of_different_sizes_are_covered():
 
 
 def test_passes_may_end_at_any_time_if_their_count_is_not_fixed():
-    """Stop at the first of 8 passes whose bound exceeds the mean: bounds of fixed counts would fail more often."""
+    """The largest bound after any of 8 passes still holds; bounds of fixed counts would fail more often."""
 
     def largest_bound(seed):
         passes = [np.array([0.0, 1.0]), *np.random.default_rng(seed).choice([0.0, 1.0], (8, 20))]

@@ -12,12 +12,12 @@ RISK = 0.05
 
 
 @pytest.mark.parametrize(("freedom", "count"), [(1, 5), (3, 1), (30, 5)])
-def test_margin_of_equal_variances_is_students(freedom, count):
+def test_margin_of_equal_variances_is_that_of_student(freedom, count):
     margin = student_margin(np.full(count, 0.5), freedom, RISK)
     assert margin == pytest.approx(stats.t.ppf(1 - RISK, freedom * count) * math.sqrt(0.5 * count), rel=1e-12)
 
 
-def test_margin_of_one_variance_among_zeros_is_students_for_that_variance():
+def test_variances_of_zero_do_not_change_the_margin():
     margin = student_margin(np.array([0.0, 2.0, 0.0]), 4, RISK)
     assert margin == pytest.approx(stats.t.ppf(1 - RISK, 4) * math.sqrt(2), rel=1e-12)
 

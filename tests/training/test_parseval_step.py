@@ -93,7 +93,7 @@ def test_every_dtype_is_stepped(dtype):
 def test_singular_value_below_the_limit_converges_to_one_or_minus_one(strength):
     layer = linear(torch.tensor([[0.99 * math.sqrt((2 + strength) / strength)]], dtype=torch.float64))
     parseval = lb.ParsevalRegularizer(layer, strength=strength)
-    # Its square shrinks by the factor 1 - 4 (1 - 0.99^2) = 0.92 per step or faster, until the recursion near 1 applies.
+    # The square shrinks at least by the factor 1 - 4 (1 - 0.99^2) = 0.92 per step, until the recursion near 1 applies.
     for _ in range(math.ceil(40 / strength)):
         parseval.step()
     assert layer.weight.abs().item() == pytest.approx(1, abs=1e-9)

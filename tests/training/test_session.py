@@ -1,4 +1,4 @@
-"""A training session that is interrupted at any step and resumed ends with the same numbers."""
+"""The training session: interruption at any step, resumption with the same numbers, and timing."""
 
 import functools
 

@@ -29,7 +29,7 @@ def failures(folder: Path) -> list[str]:
 
 
 def check_files(folder: Path) -> dict[str, bool]:
-    """Return whether columns, status and figure are as wanted, by the line to print if not."""
+    """Return the checks of columns, status and figure: whether each passes, by the line to print if it fails."""
     checks = {}
     for name, wanted in COLUMNS.items():
         header = (folder / name).read_text().partition("\n")[0]
@@ -42,9 +42,10 @@ def check_files(folder: Path) -> dict[str, bool]:
 
 
 def check_numbers(folder: Path) -> dict[str, bool]:
-    """Return whether information and accuracy are as in the paper, by the line to print if not.
+    """Return the checks of information and accuracy: whether each passes, by the line to print if it fails.
 
-    Layer 1 contains log N at every epoch; the information of the last layer rises, then falls by more than 2 nats.
+    As in the paper, the interval of layer 1 contains log N at every epoch, and the information of the last layer rises,
+    then falls by more than 2 nats.
     """
     rows = [row for row in read(folder / "information.csv") if row["quantity"] == "I(X;T)"]
     layers = list(dict.fromkeys(row["layer"] for row in rows))

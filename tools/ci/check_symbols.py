@@ -2,8 +2,8 @@
 
     python tools/ci/check_symbols.py BUILD_FOLDER
 
-The linker could merge a function that two levels define, so that it runs with instructions that the CPU lacks. Symbols
-that the C++ standard library shares between modules on purpose, templates of std and type descriptions, are allowed.
+The linker may merge functions of the same name from two levels, so that one runs with instructions that the CPU lacks.
+The symbols that C++ shares between modules on purpose are allowed: templates of std and type descriptions.
 """
 
 import re
@@ -23,7 +23,7 @@ def defined(path: Path, *flags: str) -> set[str]:
 
 
 def violations(build: Path) -> list[str]:
-    """Return a line for every forbidden symbol; ValueError if `build` contains no objects or no module."""
+    """Return a line for every forbidden symbol; raise ValueError if `build` contains no objects or no module."""
     objects = sorted(build.rglob("layerbits_kernels_*/**/*.o"))
     modules = sorted(build.glob("_cpu*.so"))
     if not objects or not modules:

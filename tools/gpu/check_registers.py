@@ -1,8 +1,8 @@
-"""Checks that no kernel on the critical path spills registers, by the output of ptxas.
+"""Check that no kernel on the critical path spills registers, by the output of ptxas.
 
     cmake ... -DCMAKE_CUDA_FLAGS=-Xptxas=-v && cmake --build BUILD > LOG 2>&1 && python tools/gpu/check_registers.py LOG
 
-Prints a line for each of these kernels and each architecture.
+The script prints a line for each of these kernels and each architecture.
 """
 
 import re

@@ -1,12 +1,12 @@
-"""Counts the instructions of a pair in the log-sum-exp kernels of CUDA from their machine code: a bound on the speed.
+"""Count the instructions of a pair in the log-sum-exp kernels of CUDA from their machine code: a bound on the speed.
 
     python tools/gpu/count_instructions.py MODULE_OR_CUBIN [ARCHITECTURE]
 
-Disassembles the module _cuda, or a cubin of csrc/cuda/log_sum_exp_isotropic.cu, with cuobjdump. Follows the loop over
-tiles of centers on the path of most tiles: terms matter, and no reference moves. For each kernel it prints the
-instructions of a pair by unit, the pairs a second at which the busiest unit of an H200 is always busy, and their share
-of the roofline of d subtractions and d multiply-adds (in float32 the exponential is on the special-function unit).
-Work once a stage (copies, barriers) or once a tile of points is not counted.
+cuobjdump disassembles the module _cuda, or a cubin of csrc/cuda/log_sum_exp_isotropic.cu. The script follows the loop
+over tiles of centers on the path of most tiles, where terms matter and no reference moves. For each kernel it prints
+the instructions of a pair by unit, the pairs a second at which the busiest unit of an H200 is always busy, and their
+share of the roofline of d subtractions and d multiply-adds (in float32 the exponential is on the special-function
+unit). Work once a stage (copies, barriers) or once a tile of points is not counted.
 """
 
 import re
@@ -109,7 +109,7 @@ def rows(text: str) -> Iterator[str]:
                 continue
             per_pair = {unit: (tile[unit] + (dim - first) // STEP * step[unit]) / pairs for unit in (*LANES, "other")}
             clocks = {unit: per_pair[unit] / LANES[unit] for unit in LANES}
-            busiest = max(clocks, key=lambda unit: clocks[unit])
+            busiest = max(clocks, key=clocks.__getitem__)
             bound = SMS * CLOCK / clocks[busiest]
             roof = SMS * CLOCK / max(2 * dim / LANES[dtype], 1 / LANES["special"] if dtype == "float32" else 0)
             cells = "".join(f"{per_pair[unit]:9.2f}" for unit in (*LANES, "other"))

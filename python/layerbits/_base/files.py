@@ -1,4 +1,4 @@
-"""Reading and writing of the files of a run.
+"""Read and write the files of a run.
 
 A file is replaced in one step, so that a killed run leaves either the old version or the new one.
 """
@@ -89,7 +89,7 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises
     ------
     UsageError
-        If the file contains anything else.
+        If the file contains no JSON object.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

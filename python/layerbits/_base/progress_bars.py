@@ -1,4 +1,4 @@
-"""Progress bars on stderr, shown on a terminal alone and after two seconds."""
+"""Progress bars on stderr, shown only on a terminal and only after two seconds."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _Item = TypeVar("_Item")
 
 
 def progress(items: Iterable[_Item], *, name: str, total: int) -> Iterator[_Item]:
-    """Yield the items and show their number in a progress bar."""
+    """Yield the items, and count them in a progress bar."""
     yield from progress_bar(items, name=name, total=total)
 
 
 def progress_bar(items: Iterable[_Item], *, name: str, total: int) -> tqdm[Any]:
-    """Return the progress bar, an iterator over the items that also has tqdm's ``set_postfix_str``."""
+    """Return an iterator over the items that is also a progress bar, for instance with ``set_postfix_str``."""
     return tqdm(items, desc=name, total=total, disable=None, delay=2)

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     import pandas
 
 _NATS_PER_BIT = math.log(2.0)
-_ESTIMATED = ("value", "standard_error")
+_VALUES = ("value", "standard_error", "lower", "upper")  # the fields in `unit`
+_BOUNDS = ("plug_in", "plug_in_error", "decoded", "decoded_error")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Estimate:
     unit : str
         ``"nats"`` or ``"bits"``.
     converged : bool
-        False if the estimate spent all draws before it reached the requested tolerance.
+        False if all draws were used before the interval reached the requested tolerance.
     """
 
     value: float
@@ -46,7 +47,7 @@ class Estimate:
     @property
     def bits(self) -> Estimate:
         """The estimate in bits."""
-        return _in_bits(self, (*_ESTIMATED, "lower", "upper"))
+        return _in_bits(self, _VALUES)
 
     def __str__(self) -> str:
         text = (
@@ -77,9 +78,9 @@ class InformationRow:
     draws : int
         Noisy passes of each input behind the value.
     seconds : float
-        Time in which the layer was measured; equal in all rows of a layer.
+        Time to measure the layer; equal in all rows of the layer.
     note : str
-        Notices of the audits; empty if there are none.
+        Notes of the audits; empty if there are none.
     plug_in, plug_in_error : float
         Plug-in bound and its standard error, in `unit`.
     decoded, decoded_error : float
@@ -87,8 +88,8 @@ class InformationRow:
     decoder : str
         Name of the decoder.
     limited_by : str
-        Main cause of the interval's width: ``"queries"``, ``"draws"``, ``"decoder"``, or ``"dimensions"`` that were
-        left out.
+        Main cause of the interval's width: ``"queries"``, ``"draws"``, ``"decoder"``, or ``"dimensions"`` (those that
+        were left out).
     """
 
     layer: str
@@ -112,7 +113,7 @@ class InformationRow:
     @property
     def bits(self) -> InformationRow:
         """The row in bits."""
-        return _in_bits(self, (*_ESTIMATED, "lower", "upper", "plug_in", "plug_in_error", "decoded", "decoded_error"))
+        return _in_bits(self, (*_VALUES, *_BOUNDS))
 
     def __str__(self) -> str:
         text = f"{self.quantity:<8}  {self.value:9.4f} {self.unit}  [{self.lower:.4f}, {self.upper:.4f}]"
@@ -145,7 +146,7 @@ class InformationTable:
         return InformationTable(tuple(row.bits for row in self.rows))
 
     def to_pandas(self) -> pandas.DataFrame:
-        """Return a `pandas.DataFrame` with a column for each field of a row (pandas is in the extra `experiments`)."""
+        """Return a `pandas.DataFrame` with a column for each field of a row; pandas is in the extra `experiments`."""
         import pandas  # an optional dependency of this method alone
 
         return pandas.DataFrame([dataclasses.asdict(row) for row in self.rows], columns=COLUMNS)

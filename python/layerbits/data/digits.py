@@ -28,7 +28,7 @@ def digits_dataset(*, test_fraction: float = 0.5, seed: int = 0) -> tuple[Labell
     DataError
         scikit-learn is not installed.
     TypeError, ValueError
-        `test_fraction` or `seed` is out of range, or `seed` is not an integer.
+        `seed` is not an integer, or an argument is out of range.
 
     References
     ----------
@@ -42,12 +42,12 @@ def digits_dataset(*, test_fraction: float = 0.5, seed: int = 0) -> tuple[Labell
     (899, 898, (1, 8, 8))
     """
     if importlib.util.find_spec("sklearn") is None:
-        raise DataError("digits: scikit-learn is not installed; run pip install 'layerbits[experiments]'")
+        raise DataError("scikit-learn: not installed, and the digits need it; pip install 'layerbits[experiments]'")
     from sklearn.datasets import load_digits
 
-    bunch = load_digits()
-    inputs = torch.from_numpy(bunch.images).float()[:, None] / 16
-    labels = torch.from_numpy(bunch.target).long()
+    digits = load_digits()
+    inputs = torch.from_numpy(digits.images).float()[:, None] / 16
+    labels = torch.from_numpy(digits.target).long()
     train, test = (
         LabelledImages(inputs[rows], labels[rows])
         for rows in split(len(labels), test_fraction=test_fraction, seed=seed)

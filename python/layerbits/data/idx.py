@@ -28,7 +28,7 @@ _CHUNK = 2**20
 
 
 def read_idx(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
-    """Read an IDX file, plain or compressed by gzip; the content decides, not the name.
+    """Read an IDX file, plain or compressed by gzip, whatever its name.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def read_idx(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
     """
     try:
         with Path(path).open("rb") as file:
-            # Decompressed as it is read, because a small gzip file may expand to any size.
+            # A stream, because a small gzip file may expand to any size.
             return _parse(path, gzip.open(file) if file.peek(2).startswith(_GZIP) else file)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"{path}: damaged gzip file ({error}); get it from its source again") from error
@@ -93,7 +93,7 @@ def read_labelled_images(
     Raises
     ------
     DataError
-        `read_idx` fails, an array has a wrong type, shape or value, or the numbers of images and labels differ.
+        A file cannot be read, an array has a wrong type, shape or value, or the numbers of images and labels differ.
 
     Examples
     --------
@@ -139,7 +139,7 @@ def _parse(path: str | os.PathLike[str], file: io.BufferedReader | gzip.GzipFile
     shape = struct.unpack(f">{magic[3]}I", lengths)
     size = math.prod(shape) * dtype.itemsize
     content = bytearray()
-    # Chunks, because the size in a damaged header may exceed the memory.
+    # In chunks, because the size in a damaged header may exceed the memory.
     while chunk := file.read(min(_CHUNK, size + 1 - len(content))):
         content += chunk
     if len(content) != size:
@@ -150,5 +150,5 @@ def _parse(path: str | os.PathLike[str], file: io.BufferedReader | gzip.GzipFile
         )
     try:
         return np.frombuffer(content, dtype).reshape(shape).astype(dtype.newbyteorder("="))
-    except ValueError as error:  # an axis of length 0, and a product of the lengths that overflows
+    except ValueError as error:  # an axis of length 0, and other axes whose product overflows
         raise DataError(f"{path}: got the shape {shape}, which is too large; name a different file") from error

@@ -14,7 +14,9 @@ Bits = npt.NDArray[np.uint8]
 
 
 def reed_muller_dimension(order: int, variables: int) -> int:
-    """Compute the dimension k of RM(r, m), the sum of binomial(m, i) over i <= r; the code has 2^k codewords.
+    """Compute the dimension k of RM(r, m); the code has 2^k codewords.
+
+    k is the sum of binomial(m, i) over i <= r.
 
     Parameters
     ----------
@@ -73,14 +75,18 @@ def reed_muller_matrix(order: int, variables: int) -> Bits:
 
 
 def reed_muller_signals(messages: Bits, generator: Bits) -> Doubles:
-    """Encode messages (n, k) and return the codewords as signals, shape (n, 2^m): 1 for a zero and -1 for a one.
+    """Encode messages as signals, 1 for a zero of the codeword and -1 for a one.
 
     Parameters
     ----------
     messages : uint8 array of shape (n, k)
         Zeros and ones.
     generator : uint8 array of shape (k, 2^m)
-        Generator matrix, such as `reed_muller_matrix`.
+        Generator matrix, for example from `reed_muller_matrix`.
+
+    Returns
+    -------
+    array of shape (n, 2^m), float64
 
     Examples
     --------

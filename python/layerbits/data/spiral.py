@@ -31,8 +31,8 @@ def spiral_dataset(
 ) -> SpiralData:
     """Sample independent points of a spiral.
 
-    The arm is uniform and the radius r is uniform on [0, 1]. The angle is that of the arm, plus `turn` times r, plus
-    normal noise.
+    The arm is uniform and the radius r is uniform on [0, 1]. The angle is the sum of the arm's angle, `turn` times r,
+    and normal noise.
 
     Parameters
     ----------
@@ -45,7 +45,11 @@ def spiral_dataset(
     turn : float
         Angle in radians by which an arm turns from the center to the rim.
     spread : float
-        Standard deviation of the angle in radians.
+        Standard deviation of the normal noise in radians.
+
+    Returns
+    -------
+    SpiralData
 
     Raises
     ------

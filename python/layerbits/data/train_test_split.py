@@ -28,7 +28,7 @@ def split(n: int, *, test_fraction: float = 0.2, seed: int) -> tuple[torch.Tenso
     Raises
     ------
     TypeError, ValueError
-        `n`, `test_fraction` or `seed` is out of range, or `seed` is not an integer.
+        `n` or `seed` is not an integer, or an argument is out of range.
 
     Examples
     --------
@@ -37,10 +37,9 @@ def split(n: int, *, test_fraction: float = 0.2, seed: int) -> tuple[torch.Tenso
     >>> len(train_rows), len(test_rows)
     (8, 2)
     """
-    if n < 2:
-        raise ValueError(f"n: got {n}, wanted at least 2, a row for each part")
+    n, seed = check_count("n", n, minimum=2), check_count("seed", seed, minimum=0)
     if not 0 < test_fraction < 1:
         raise ValueError(f"test_fraction: got {test_fraction}, wanted a number between 0 and 1")
     n_test = min(max(round(n * test_fraction), 1), n - 1)
-    permutation = torch.from_numpy(np.random.default_rng(check_count("seed", seed, minimum=0)).permutation(n))
+    permutation = torch.from_numpy(np.random.default_rng(seed).permutation(n))
     return permutation[n_test:], permutation[:n_test]

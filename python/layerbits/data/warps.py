@@ -11,12 +11,12 @@ from torch.nn.functional import affine_grid, grid_sample
 
 
 def warp(images: Tensor, random: np.random.Generator, *, degrees: float, shear: float, shift: float) -> Tensor:
-    """Rotate, shear and shift each image about its centre by random amounts, with bilinear interpolation.
+    """Rotate, shear and shift each image about its center by random amounts, with bilinear interpolation.
 
     Parameters
     ----------
     images : torch.Tensor
-        Shape (n, channels, h, w), floating point. Pixels from outside the image are 0.
+        Shape (n, channels, h, w), floating point. Pixels outside the image count as 0.
     random : numpy.random.Generator
         Source of four random numbers for each image.
     degrees, shear : float

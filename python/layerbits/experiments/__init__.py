@@ -1,6 +1,6 @@
 """The experiments of the paper, by name.
 
-To add one, derive a class from `Experiment`, make an instance of it, and list the instance here.
+To add an experiment, derive a class from `Experiment`, make an instance, and list the instance here.
 """
 
 from __future__ import annotations

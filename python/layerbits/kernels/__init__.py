@@ -1,6 +1,6 @@
 """The typed interface to the C++ and CUDA kernels: operations, arrays, threads, devices, random streams, reference.
 
-Other packages use the functions listed here on tensors; only this package imports the native modules.
+Other packages call the functions listed here; only this package imports the native modules.
 """
 
 from layerbits.kernels.arrays import as_floats, as_sigma, as_tensor

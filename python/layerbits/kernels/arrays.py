@@ -12,7 +12,7 @@ _DEVICE_TYPES = ("cpu", "cuda")
 
 
 def as_tensor(name: str, array: object) -> Tensor:
-    """Return a tensor that shares memory with `array` where torch and the core allow it.
+    """Return a tensor that shares memory with `array` if torch and the core allow it.
 
     Parameters
     ----------
@@ -37,14 +37,15 @@ def as_tensor(name: str, array: object) -> Tensor:
         raise TypeError(f"{name}: got {type(array).__name__}, wanted a torch.Tensor or numpy.ndarray")
     if array.dtype.kind not in "fiub" or array.itemsize > 8:
         raise TypeError(f"{name}: got dtype {array.dtype}, wanted numbers of at most 64 bits")
-    # torch refuses read-only or byte-swapped memory and negative or fractional strides; the core, unaligned memory.
+    # torch refuses read-only or byte-swapped memory and negative or fractional strides; the core refuses unaligned
+    # memory.
     regular_strides = all(step >= 0 and step % array.itemsize == 0 for step in array.strides)
     shareable = regular_strides and array.flags.writeable and array.flags.aligned and array.dtype.isnative
     return torch.from_numpy(array if shareable else array.astype(array.dtype.newbyteorder("="), order="C"))
 
 
 def as_floats(name: str, array: object) -> Tensor:
-    """Return `as_tensor`; TypeError unless the dtype is float32 or float64."""
+    """Return the tensor of `as_tensor`; TypeError unless its dtype is float32 or float64."""
     tensor = as_tensor(name, array)
     if tensor.dtype not in (torch.float32, torch.float64):
         wanted = "float32 or float64; convert it, or its network, by .float()"

@@ -23,7 +23,7 @@ class Backend:
     reason : str
         Why the back end is not usable; empty if it is.
     isa : str
-        Instruction set in use and all usable ones; empty if there is none.
+        CPU: the instruction set in use, and all usable ones. CUDA: the architectures of this build. Empty if not built.
     devices : tuple of str
         The usable cores or devices.
     """
@@ -65,7 +65,7 @@ def cuda() -> ModuleType:
 
 
 def cuda_devices() -> list[tuple[str, str]]:
-    """Return for each CUDA device its name and why it is not usable, or an empty string.
+    """Return the name of each CUDA device, and why it is not usable (empty if it is).
 
     Raises
     ------
@@ -74,12 +74,17 @@ def cuda_devices() -> list[tuple[str, str]]:
     RuntimeError
         There is no driver or no device.
     """
-    devices: list[tuple[str, str]] = cuda_devices()
+    devices: list[tuple[str, str]] = cuda().devices()
     return devices
 
 
 def backends() -> tuple[Backend, ...]:
     """Return for each back end whether it is built and usable on this machine, and if not, why.
+
+    Returns
+    -------
+    tuple of Backend
+        The CPU, then CUDA.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The adapter of the native module of the CPU: adds the number of threads to every call."""
+"""The adapter of the native module of the CPU, which adds the number of threads to every call."""
 
 from __future__ import annotations
 

@@ -25,8 +25,8 @@ def single_threaded_torch() -> Iterator[None]:
 
     Notes
     -----
-    The operators around the kernels gain little from threads on an idle machine, and wait for each other on a busy
-    one: with two threads on two busy cores, the measurement of five SZT layers took twice as long as with one.
+    The operators around the kernels gain little from threads on an idle machine, and their threads wait for each other
+    on a busy machine: with two threads on two busy cores, five SZT layers took twice as long to measure as with one.
     """
     torch_threads = torch.get_num_threads()
     token = _kernel_threads.set(threads())

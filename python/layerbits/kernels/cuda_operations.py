@@ -1,4 +1,4 @@
-"""The adapter of the native module of CUDA: adds stream and scratch memory to every call, and chooses when to prune."""
+"""The adapter of the native module of CUDA, which adds stream and scratch memory, and chooses when to prune."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from layerbits.kernels.back_ends import cuda
-from layerbits.kernels.cuda_pruning import PruningOrders, can_prune, is_dense_cheap, orders_of, thinned
+from layerbits.kernels.cuda_pruning import PruningOrders, can_prune, every_tenth, is_dense_cheap, orders_of
 from layerbits.kernels.native_interface import Accuracy, Gradient, Mixture
 
 if TYPE_CHECKING:  # mypy reads _cuda.pyi; at run time a missing module is a BackendError
@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # mypy reads _cuda.pyi; at run time a missing module is a Bac
 else:
     _cuda = cuda()
 
-# "auto" prunes where a trial takes at most this share of the pairs.
+# "auto" prunes if a trial computes at most this share of the pairs.
 _WORTHWHILE_SHARE = 0.6
 
 
@@ -32,7 +32,7 @@ class Launch(TypedDict):
 
 @contextmanager
 def _launch_on(tensor: Tensor) -> Iterator[Launch]:
-    with torch.cuda.device(tensor.device):  # torch exports tensors of the current device alone
+    with torch.cuda.device(tensor.device):  # torch exports only tensors of the current device
         stream = torch.cuda.current_stream().cuda_stream
         yield {"stream": stream, "allocate": partial(torch.empty, dtype=torch.float64, device=tensor.device)}
 
@@ -41,23 +41,9 @@ class CudaOperations:
     """The operations on CUDA devices, on the current stream of the device of the points; see NativeOperations."""
 
     def log_sum_exp_isotropic(self, mixture: Mixture, accuracy: Accuracy, log_sum: Tensor) -> None:
-        """Compute the log-sums from all pairs, or from those that pruning leaves.
-
-        "auto" prunes a tenth of the rows of both sides first, a hundredth of the pairs, where all pairs are expensive
-        enough for the trial. Boxes of fewer rows are larger, so that the trial errs towards "dense".
-        """
+        """Compute the log-sums by the method of `accuracy`."""
         with _launch_on(mixture.points) as launch:
-            if (
-                accuracy.method == "dense"
-                or not can_prune(mixture)
-                or (
-                    accuracy.method == "auto"
-                    and (is_dense_cheap(mixture) or _pruned_share(mixture, accuracy, launch) > _WORTHWHILE_SHARE)
-                )
-            ):
-                orders = None
-            else:
-                orders = orders_of(mixture)
+            orders = orders_of(mixture) if _should_prune(mixture, accuracy, launch) else None
             _log_sum_exp_isotropic(mixture, accuracy, orders, log_sum, launch)
 
     def log_sum_exp_isotropic_gradient(self, mixture: Mixture, gradient: Gradient) -> None:
@@ -99,9 +85,22 @@ class CudaOperations:
             return _cuda.largest_distance(points, metric=metric, **launch)
 
     def standard_normal(self, values: Tensor, keys: Sequence[int], first: int) -> None:
-        """Fill each row with the values from position `first` of the stream of its key; only CUDA has it."""
+        """Fill each row with the values of its key's stream from position `first`; the CPU has no such operation."""
         with _launch_on(values) as launch:
             _cuda.standard_normal(values, keys, first, **launch)
+
+
+def _should_prune(mixture: Mixture, accuracy: Accuracy, launch: Launch) -> bool:
+    """Return whether to prune the pairs.
+
+    If all pairs cost enough, "auto" first tries a tenth of the rows of both sides, a hundredth of the pairs. Bounding
+    boxes of fewer rows are larger, so the trial errs towards "dense".
+    """
+    if accuracy.method == "dense" or not can_prune(mixture):
+        return False
+    if accuracy.method == "pruned":
+        return True
+    return not is_dense_cheap(mixture) and _pruned_share(mixture, accuracy, launch) <= _WORTHWHILE_SHARE
 
 
 def _log_sum_exp_isotropic(
@@ -125,6 +124,6 @@ def _log_sum_exp_isotropic(
 
 def _pruned_share(mixture: Mixture, accuracy: Accuracy, launch: Launch) -> float:
     """Return the share of the pairs that pruning computes for a tenth of the rows of both sides."""
-    trial = thinned(mixture)
+    trial = every_tenth(mixture)
     log_sum = torch.empty(len(trial.points), dtype=torch.float64, device=trial.points.device)
     return _log_sum_exp_isotropic(trial, accuracy, orders_of(trial), log_sum, launch)

@@ -1,4 +1,4 @@
-"""When the CUDA kernels can prune pairs, and the orders of rows that they need for it; runs without a device."""
+"""Decide whether the CUDA kernels can prune pairs, and order the rows for it; runs without a device."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from layerbits.kernels.native_interface import Mixture
 from layerbits.kernels.spatial_order import near_order
 
 PRUNED_DIMS = 32  # kPrunedDims of csrc/cuda/cuda_operations.h
-# Instructions of all pairs above which a trial of pruning is cheap beside them: 40 ms of an H200 at 3/4 of its peak.
+# If all pairs take more instructions than this, a trial of pruning is cheap: 40 ms of an H200 at 3/4 of its peak.
 TRIAL_INSTRUCTIONS = 1e12
 _TRIAL_STEP = 10  # a trial takes every tenth row of both sides
 
 
 @dataclasses.dataclass(frozen=True)
 class PruningOrders:
-    """Permutations, int64 of shape (m,) and (n,), that put rows near each other next to each other."""
+    """Orders from `near_order` of the m points and the n centers: int64 of shape (m,) and (n,)."""
 
     points: Tensor
     centers: Tensor
 
 
 def can_prune(mixture: Mixture) -> bool:
-    """Return whether the CUDA kernels can prune this mixture; False for wrong shapes, which the core reports."""
+    """Return whether the CUDA kernels can prune pairs; False for wrong shapes, which the core refuses."""
     points, centers = mixture.points, mixture.centers
     return (
         mixture.point_offsets is None
@@ -35,7 +35,7 @@ def can_prune(mixture: Mixture) -> bool:
 
 
 def is_dense_cheap(mixture: Mixture) -> bool:
-    """Return whether all pairs cost too few instructions for a trial of pruning."""
+    """Return whether all pairs take too few instructions for a trial of pruning."""
     pairs = len(mixture.points) * len(mixture.centers)
     return pairs * (2 * mixture.points.shape[1] + 6) < TRIAL_INSTRUCTIONS
 
@@ -45,6 +45,6 @@ def orders_of(mixture: Mixture) -> PruningOrders:
     return PruningOrders(near_order(mixture.points), near_order(mixture.centers))
 
 
-def thinned(mixture: Mixture) -> Mixture:
+def every_tenth(mixture: Mixture) -> Mixture:
     """Return every tenth point and center, with equal weights."""
     return Mixture(mixture.points[::_TRIAL_STEP], mixture.centers[::_TRIAL_STEP], mixture.sigma)

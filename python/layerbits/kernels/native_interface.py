@@ -1,8 +1,8 @@
 """The operations that every back end offers on tensors, as a protocol, and the dataclasses of their arguments.
 
-The names are those of csrc/api/operations.h, which holds the contracts of values. The native modules check types,
-dtypes, devices and shapes, and raise TypeError or ValueError with the name of the argument. Tensors here require no
-gradient. Outputs are tensors that the operation fills.
+The names are those of csrc/api/operations.h, which documents the values. The native modules check types, dtypes,
+devices and shapes, and raise TypeError or ValueError with the name of the argument. Tensors here require no gradient.
+Outputs are tensors that the operation fills.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor
 
 @dataclasses.dataclass(frozen=True)
 class Mixture:
-    """Points, and centers with one sigma; with offsets, points of a group meet only the centers of that group.
+    """Points, and centers with one sigma; with offsets, the points of a group have only the centers of that group.
 
     Attributes
     ----------
@@ -49,11 +49,11 @@ class Gradient:
     Attributes
     ----------
     log_sum, upstream : float64 Tensor of shape (m,)
-        The log-sums, and the derivative of the loss by each of them.
+        The log-sums, and the derivative of the loss by each log-sum.
     d_points, d_centers, d_weights : Tensor, optional
         Outputs of the shapes of the arguments.
     d_sigma : float64 Tensor of shape (m,), optional
-        Output: the contribution of each row.
+        Output: the contribution of each row to the derivative by sigma.
     """
 
     log_sum: Tensor
@@ -65,7 +65,7 @@ class Gradient:
 
 
 class NativeOperations(Protocol):
-    """The operations of one back end. An adapter adds how a call runs: threads, or a stream and scratch memory."""
+    """The operations of one back end. Its adapter adds the threads of a call, or its stream and scratch memory."""
 
     def log_sum_exp_isotropic(self, mixture: Mixture, accuracy: Accuracy, log_sum: Tensor) -> None:
         """Compute log sum_j w_j exp(-|points_i - centers_j|^2 / (2 sigma^2)) into the float64 (m,) `log_sum`."""

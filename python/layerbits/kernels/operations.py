@@ -39,22 +39,21 @@ def log_sum_exp_isotropic(
         float32 or float64, of one dtype; any strides. All tensors are on one device, the CPU or a CUDA device, whose
         current stream is used.
     sigma : Tensor of shape ()
-        From `as_sigma`.
+        float64 on the CPU, from `as_sigma`.
     weights : Tensor of shape (n,), optional
         Not negative, with a positive total; all one by default.
     point_offsets, center_offsets : int64 Tensor of shape (groups + 1,), optional
-        Points of group g meet only the centers of group g. Both or neither. On any device; the host reads them.
+        The sums of points of group g are over the centers of group g. Give both or neither, on any device.
     method : {"auto", "dense", "pruned"}
-        "dense" computes every pair. "pruned" skips pairs of a single group whose terms are negligible. The CPU does so
-        with a tree of centers, and evaluates a node whose centers are close together as one center; a CUDA device does
-        so with bounding boxes of tiles, in up to 32 dimensions, and computes every pair in more. "auto" takes the
-        method that it expects to be faster; a CUDA device considers pruning where all pairs take some hundredths of a
-        second.
+        "dense" computes every pair. "pruned" skips pairs with negligible terms, unless there are several groups. The
+        CPU uses a tree of centers, and replaces centers that are close together by one center; a CUDA device uses
+        bounding boxes of tiles in up to 32 dimensions, and computes every pair in more dimensions. "auto" estimates
+        which method is faster; a CUDA device computes every pair if that takes less than some hundredths of a second.
         On the CPU a row has the same bits in every batch within a method; on a CUDA device a repeated call has the
         same bits.
     tolerance : float, optional
         Largest change of a log-sum by "pruned", in nats; by default half an eps of the dtype. Gradients use every pair,
-        with softmax weights that are off by a factor of at most e^tolerance.
+        with softmax weights that are wrong by a factor of at most e^tolerance.
 
     Returns
     -------
@@ -90,7 +89,7 @@ def log_sum_exp_full(points: Tensor, means: Tensor, factors: Tensor, offsets: Te
         float32 or float64, of one dtype; any strides.
     factors : Tensor of shape (n, d, d)
         Lower triangular, such as the inverse of the Cholesky factor of C_j; entries above the diagonal are not read.
-        The kernel takes rows in their order and stops once the term is known to be 0, so it is fastest where the first
+        The kernel multiplies row by row and stops once the term is certainly 0, so it is fastest if the first
         coordinates separate points from means.
     offsets : Tensor of shape (n,)
         In nats, -inf for a weight of 0.
@@ -128,7 +127,8 @@ def distance_histogram(
     points : Tensor of shape (n, d)
         float32 or float64, finite; any strides.
     edges : Tensor of shape (bins + 1,), float64
-        Finite, never falling. Bin b holds edges[b] <= distance < edges[b + 1]; the last bin includes its upper edge.
+        Finite, in ascending order; equal edges are allowed. Bin b counts edges[b] <= distance < edges[b + 1]; the last
+        bin includes its upper edge.
     labels : int64 Tensor of shape (n,), optional
         All equal by default.
     metric : {"euclidean", "cosine"}
@@ -138,10 +138,10 @@ def distance_histogram(
     -------
     Tensor of shape (bins + 2, 2), int64
         Column 0 counts the pairs of different labels, column 1 the pairs of equal labels. The first row counts the
-        pairs below all edges, the last row the pairs above. The bin is that of the distance rounded to the dtype of the
-        points. With eps of that dtype, |error| <= (11 + d/1024) eps distance, for distances that exceed 1e-17 (float64:
-        1e-150) times the largest coordinate; under "cosine" |error| <= (40 + d/60) eps c + 2 eps sqrt(c) + eps^2 at a
-        distance of c.
+        pairs below all edges, the last row the pairs above. Distances are rounded to the dtype of the points before
+        they are compared with the edges. With eps of that dtype, |error| <= (11 + d/1024) eps distance for distances
+        that exceed 1e-17 (float64: 1e-150) times the largest coordinate; under "cosine"
+        |error| <= (40 + d/60) eps c + 2 eps sqrt(c) + eps^2 at a distance of c.
 
     Raises
     ------

@@ -1,8 +1,8 @@
 """Random numbers from an explicit seed and the key of a stream; no generator is global.
 
-The generators are counter-based (Philox), so that a block of a stream can be generated alone and in any order: results
-do not depend on how the work is divided. The first number of a key is a member of `RandomStream`, the registry of all
-uses. Only the noise of training, initial weights, and the order of batches and splits come from other generators
+The generators are counter-based (Philox): streams can be generated in any order, so results do not depend on how the
+work is divided. The first number of a key is a member of `RandomStream`, the registry of all uses. Only the noise of
+training, initial weights, the order of batches, and the split into training and test data come from other generators
 (torch's, and NumPy's PCG64), by seed and epoch.
 """
 
@@ -23,9 +23,9 @@ from layerbits.kernels.operations import fill_standard_normal
 
 @enum.unique
 class RandomStream(enum.IntEnum):
-    """The uses of random numbers. A member is the first number of the keys of one use, so no two uses share a stream.
+    """The uses of random numbers: the first number of a key, so that no two uses share a stream.
 
-    The comment beside a member names the numbers that follow it in a key.
+    The comment beside a member names the other numbers of its keys.
     """
 
     # Passes and estimators of layers.
@@ -69,12 +69,12 @@ def stream(seed: int, *key: int) -> np.random.Generator:
 
 
 def derived_seed(seed: int, *key: int) -> int:
-    """Return a seed of 62 bits from the stream `key` under `seed`."""
+    """Return the first 62 bits of the stream `key` under `seed`, as a seed."""
     return int(stream(seed, *key).integers(2**62))
 
 
 def standard_normal(shape: Sequence[int], generator: np.random.Generator, dtype: torch.dtype) -> Tensor:
-    """Return standard normal values of `shape` on the CPU; a smaller number of rows has the same first rows."""
+    """Return standard normal values of `shape` on the CPU; the first rows do not depend on the number of rows."""
     values = np.empty(tuple(shape), np.float64 if dtype == torch.float64 else np.float32)
     _fill(values, generator)
     return torch.from_numpy(values).to(dtype)
@@ -113,9 +113,9 @@ class NormalStream:
 
 
 def fill_rows(streams: Sequence[NormalStream], values: Tensor) -> None:
-    """Fill each row of a tensor of contiguous rows with the next values of its stream.
+    """Fill each row of a tensor (streams, ...) of contiguous rows with the next values of its stream.
 
-    All streams are at the same position.
+    All streams must be at the same position.
     """
     if not values.is_cuda:
         for row, row_stream in zip(values, streams, strict=True):
@@ -128,7 +128,7 @@ def fill_rows(streams: Sequence[NormalStream], values: Tensor) -> None:
 
 
 def uniform_like(tensor: Tensor, seed: int, *key: int) -> Tensor:
-    """Return the first float32 values from [0, 1) of a stream, in the shape and on the device of a tensor."""
+    """Return the first uniform values in [0, 1) of a stream, float32, in the shape and on the device of a tensor."""
     if not tensor.is_cuda:
         return torch.from_numpy(stream(seed, *key).random(tensor.shape, dtype=np.float32)).to(tensor.device)
     generator = torch.Generator(tensor.device).manual_seed(int(_seeds(seed, key).generate_state(1, np.uint64)[0]))
@@ -136,10 +136,10 @@ def uniform_like(tensor: Tensor, seed: int, *key: int) -> Tensor:
 
 
 def empty_for_draws(shape: Sequence[int], like: Tensor) -> Tensor:
-    """Return an empty tensor for normal values that are to be converted to the dtype and device of `like`.
+    """Return an empty tensor for normal values that are later converted to the dtype and device of `like`.
 
-    Its dtype is float64 if that of `like` is, and float32 otherwise; its device is that of `like` if that is a CUDA
-    device, and the CPU otherwise.
+    The dtype is float64 if `like` is float64, and float32 otherwise; the device is that of `like` if it is a CUDA
+    tensor, and the CPU otherwise.
     """
     dtype = torch.float64 if like.dtype == torch.float64 else torch.float32
     return torch.empty(shape, dtype=dtype, device=like.device if like.is_cuda else "cpu")

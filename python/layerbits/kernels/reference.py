@@ -1,6 +1,6 @@
 """Slow, readable references of all kernels in NumPy and SciPy, in float64: oracles of tests, rivals in benchmarks.
 
-The module shares nothing with the core: direct sums, no blocks, scaled references or polynomials.
+The module shares nothing with the core: it sums directly, without blocks, scaling or polynomials.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def log_sum_exp_full(points: Floats, means: Floats, factors: Floats, offsets: Fl
 def distance_histogram(
     points: Floats, edges: Doubles, *, labels: Integers | None = None, metric: str = "euclidean"
 ) -> Integers:
-    """Return the counts (bins + 2, 2) of pairs below, in and above the bins, with different and with equal labels."""
+    """Return the counts (bins + 2, 2) of pairs below, in and above the bins; columns: different and equal labels."""
     rows = np.asarray(points, dtype=np.float64)
     classes = np.zeros(len(rows), np.int64) if labels is None else labels
     if metric == "cosine":
@@ -117,7 +117,7 @@ def philox(key: tuple[int, int], counters: Words) -> Words:
 
 
 def standard_normal(count: int, dtype: npt.DTypeLike, key: int, first: int) -> Doubles:
-    """Return the values first, first + 1, ... of the stream of a 64-bit key, by Box and Muller's transform of Philox.
+    """Return `count` values of the stream of a 64-bit key, from position `first`: Box and Muller's transform of Philox.
 
     The words of a counter give two values in float64 and four in float32. The uniform numbers are rounded to the dtype;
     everything else is float64.

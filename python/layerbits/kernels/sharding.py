@@ -1,8 +1,8 @@
 """Log-sums at many points on several CUDA devices.
 
-The points are split into pieces of a fixed size, whatever the devices are, and the result of a piece depends on that
-piece alone: a row's bits on CUDA depend on the batch that contains it, because the number of shares of the centers
-does. So several devices of one model give the bits of one device, and no kernel needs to support several devices.
+The points are split into pieces of a fixed size, for any number of devices. A CUDA kernel divides the centers into
+shares, and their number depends on the number of points; with fixed pieces, several devices of one model give the bits
+of one device. No kernel needs to support several devices.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from torch import Tensor
 
 from layerbits._base import Doubles
 
-# Enough rows to occupy a device for ten thousands of centers, and small enough pieces to be divided among devices.
+# Enough rows to occupy a device with tens of thousands of centers, and few enough for pieces on every device.
 _PIECE_ROWS = 4096
 
 Devices = Iterable[str | torch.device] | None
 
 
 def resolve_devices(devices: Devices, home: torch.device) -> tuple[torch.device, ...]:
-    """Return the devices that share the work on tensors of the device `home`; an empty tuple for None.
+    """Return the devices that share the work on tensors of the device `home`; an empty tuple for no `devices`.
 
     Raises
     ------
     TypeError, ValueError
-        `devices` is no sequence of different CUDA devices of this machine, or `home` is no CUDA device.
+        `devices` is not a sequence of different CUDA devices of this machine, or `home` is not a CUDA device.
     """
     if devices is None:
         return ()
@@ -41,7 +41,10 @@ def resolve_devices(devices: Devices, home: torch.device) -> tuple[torch.device,
     except (RuntimeError, TypeError) as error:
         raise TypeError(f"devices: got {names}, wanted CUDA devices, for instance ['cuda:0']; {error}") from error
     if home.type != "cuda":
-        raise ValueError(f"devices: got {names} for values on the {home.type}; move the network and its inputs to one")
+        raise ValueError(
+            f"devices: got {names} for values on the {home.type}, wanted values on a CUDA device; move the network and "
+            "its inputs there"
+        )
     current = torch.device("cuda", torch.cuda.current_device())
     chosen = [current if device == torch.device("cuda") else device for device in chosen]
     available = [torch.device("cuda", index) for index in range(torch.cuda.device_count())]
@@ -53,9 +56,9 @@ def resolve_devices(devices: Devices, home: torch.device) -> tuple[torch.device,
 def log_sums(
     operation: Callable[..., Tensor], points: Tensor, components: Iterable[Tensor], devices: Sequence[torch.device]
 ) -> Doubles:
-    """Return ``operation(points, *components)`` on the host, a number for each row, computed by `devices`.
+    """Return ``operation(points, *components)``, shape (m,), on the host, computed by `devices`.
 
-    Without devices the device of the points computes it, which may be the CPU.
+    Without devices, the device of the points computes it, which may be the CPU.
     """
     arguments = tuple(components)
     if points.device.type != "cuda":
@@ -75,7 +78,7 @@ def _on_devices(
     components: Sequence[Tensor],
     devices: Sequence[torch.device],
 ) -> list[Tensor]:
-    # Current streams belong to a thread: the workers use the caller's, on which pieces and components were computed.
+    # Each thread has its own current streams: the workers use the caller's, on which the tensors were computed.
     streams = [torch.cuda.current_stream(device) for device in (pieces[0].device, *devices)]
 
     def evaluate(device: torch.device, piece: Tensor, copies: tuple[Tensor, ...]) -> Tensor:

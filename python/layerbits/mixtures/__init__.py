@@ -1,4 +1,4 @@
-"""Gaussian mixtures and known channels: density, entropy, information, bounds, and the reduction of dimension."""
+"""Gaussian mixtures and known channels: density, entropy, information, bounds, and reduction of dimension."""
 
 from layerbits.mixtures.common_noise import common_noise_surprisals
 from layerbits.mixtures.density import mixture_log_density, noise_entropy

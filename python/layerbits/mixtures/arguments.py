@@ -1,4 +1,4 @@
-"""Checks of the arguments of mixtures, and results in the kind of array that came in."""
+"""Checks of the arguments of mixtures, and conversion of results to the caller's type of array."""
 
 from __future__ import annotations
 
@@ -30,6 +30,6 @@ def as_weights(weights: Array | None) -> Tensor | None:
     return tensor
 
 
-def as_given(array: Points, result: Tensor) -> Points:
-    """Return a result as a tensor if `array` is one, otherwise as a NumPy array or scalar."""
+def as_type_of(array: Points, result: Tensor) -> Points:
+    """Return a result as a tensor if `array` is a tensor, otherwise as a NumPy array or scalar."""
     return result if isinstance(array, Tensor) else result.numpy(force=True)[()]  # type: ignore[return-value]

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from layerbits._base import Array
 from layerbits.kernels import as_floats, as_sigma, log_sum_exp_isotropic
-from layerbits.mixtures.arguments import Points, as_centers, as_given, as_weights
+from layerbits.mixtures.arguments import Points, as_centers, as_type_of, as_weights
 
 
 def mixture_log_density(
@@ -34,9 +34,9 @@ def mixture_log_density(
     weights : tensor or array of shape (n,), optional
         Nonnegative, of any positive total; equal by default.
     method : {"auto", "dense", "pruned"}
-        "dense" sums over every pair of a point and a center. "pruned" puts the centers into a tree, and skips or merges
-        centers where this changes the result by less than the tolerance. "auto" chooses the method that it expects to
-        be faster. Within a method, the result at a point has the same bits in every batch of points.
+        "dense" sums over every pair of a point and a center. "pruned" skips or merges centers if this changes the
+        result by less than the tolerance. "auto" estimates which method is faster. Within a method, the result at a
+        point has the same bits in every batch of points on the CPU; on a CUDA device a repeated call has the same bits.
     tolerance : float, optional
         Largest change of a log density by "pruned", in nats; by default half an eps of the dtype, less than the
         rounding of the result. Gradients always sum over every pair.
@@ -44,9 +44,9 @@ def mixture_log_density(
     Returns
     -------
     tensor or array of shape (m,)
-        Of the kind and dtype of `points`. With e_k the exponents (weights in them relative to the largest weight), p_k
-        their softmax and eps of the dtype, |error| <= (4 + d/64) eps (1 + sum_k p_k |e_k|), plus the tolerance and the
-        rounding of the result.
+        In nats, with the type and dtype of `points`. With e_k the exponents (they include the weights relative to the
+        largest weight), p_k their softmax and eps of the dtype, |error| <= (4 + d/64) eps (1 + sum_k p_k |e_k|), plus
+        the tolerance and the rounding of the result.
 
     Raises
     ------
@@ -64,7 +64,7 @@ def mixture_log_density(
         as_floats("points", points), centers, sigma, weights=weights, method=method, tolerance=tolerance
     )
     log_volume = centers.shape[1] * (math.log(2 * math.pi) / 2 + sigma.log())
-    return as_given(points, (log_sum - log_total(centers, weights) - log_volume).to(centers.dtype))
+    return as_type_of(points, (log_sum - log_total(centers, weights) - log_volume).to(centers.dtype))
 
 
 def noise_entropy(dim: int, sigma: float) -> float:

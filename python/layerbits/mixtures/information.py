@@ -16,10 +16,10 @@ from layerbits.statistics import unseen_probability
 # Strata of the first two passes.
 _PILOT_STRATA, _FIRST_STRATA = 1024, 4096
 
-# Largest ratio of the strata of a pass to those of all passes before it, whose spread may mislead the forecast.
+# Largest ratio of the strata of a pass to the strata of all earlier passes, whose forecast may be wrong.
 _GROWTH = 4
 
-# A pass is larger than forecast by this factor, so that the tolerance is usually met at once.
+# A pass is larger than the forecast by this factor, so that it usually meets the tolerance.
 _MARGIN = 1.2
 
 
@@ -35,8 +35,8 @@ def mixture_entropy(
 ) -> Estimate:
     """Estimate the differential entropy of a Gaussian mixture, in nats, by Monte Carlo.
 
-    Parameters, errors and the method are those of `mixture_information`: the entropy is the information plus
-    d/2 log(2 pi e sigma^2), the entropy of the noise.
+    Parameters, errors and method are those of `mixture_information`: the entropy is the information plus the entropy of
+    the noise, d/2 log(2 pi e sigma^2).
 
     Returns
     -------
@@ -77,15 +77,15 @@ def mixture_information(
     Parameters
     ----------
     centers : tensor or array of shape (n, d)
-        The values of S, n >= 1; float32 or float64. Equal centers count as one center of their joint weight. With
-        tensors on a CUDA device the work is done there.
+        The values of S, n >= 1; float32 or float64. Equal centers count as one center of their total weight. Tensors
+        on a CUDA device are evaluated there.
     sigma : float
         Standard deviation of the noise.
     weights : tensor or array of shape (n,), optional
         Nonnegative, of any positive total; equal by default.
     tolerance : float or None
-        Half width of the interval, in nats: draws are added until the interval is as narrow, or until `max_draws` is
-        reached (then ``converged`` is False). None: some ten thousand draws.
+        Half width of the interval, in nats: draws are added until the interval is as narrow as this, or until
+        `max_draws` is reached (then ``converged`` is False). None: some ten thousand draws.
     confidence : float
         Level of the interval.
     seed : int
@@ -105,8 +105,8 @@ def mixture_information(
 
     Notes
     -----
-    The interval is a betting bound at both ends, which holds for any number of draws and whenever they end
-    (`layerbits.statistics`). It is intersected with the bounds of Kolchinsky and Tracey (2017) where their n^2 pairs
+    Both ends of the interval are betting bounds, which hold for any number of draws and any rule of stopping
+    (`layerbits.statistics`). They are moved into the bounds of Kolchinsky and Tracey (2017) if the n^2 pairs of these
     cost no more than the draws. Draws are stratified and antithetic; the standard error is that of collapsed strata.
 
     Examples
@@ -127,7 +127,7 @@ def mixture_information(
         raise ValueError("centers: got NaN or infinity, wanted finite numbers")
 
     channel = KnownChannel(affine_coordinates(centers, sigma, weights=weights)[0], sigma, weights=weights)
-    # Mixing with the prior costs about its weight in nats.
+    # Mixing with the prior costs about `prior_weight` nats.
     prior_weight = min(unseen_probability(2 * _FIRST_STRATA, 1 - confidence), (tolerance or 1.0) / 10)
     bet = channel.bet("I(X;T)", (1 - confidence) / 2, prior_weight, fixed_count=False)
     passes = StratifiedPasses(channel, bet, seed)

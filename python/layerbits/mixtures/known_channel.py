@@ -1,8 +1,8 @@
 """The information of a known channel T = S + Z: S is one of n centers, and Z ~ N(0, sigma^2 I) is independent of S.
 
-The densities p(t|x), p(t|y) and p(t) are Gaussian mixtures. At queries t they give terms such as log p(t|x)/p(t), whose
-expectation is an information. The squared length of the noise cancels in these terms, so that separated centers
-have no variance at all.
+The densities p(t|x), p(t|y) and p(t) are Gaussian mixtures. The mean over queries t of terms such as log p(t|x)/p(t) is
+an information. The squared length of the noise cancels in these terms, so that they have no variance if the centers are
+separated.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from layerbits.statistics import (
     unseen_probability,
 )
 
-# With at most this number of classes, the sum over all centers is put together from the sums over classes, which needs
-# no further pair. With more, a call for all centers and a call for the classes are faster. Measured in float32 on one
-# core (Zen 4), 4 queries each of 4096 inputs in 10 dimensions and of 2000 inputs in 100: with 8 classes the two calls
-# are faster by 13 to 15 %, with 4 classes slower by 9 to 22 %.
+# With at most this number of classes, the sum over all centers is computed from the sums over the classes, without
+# further pairs. With more classes, a call for all centers and a call for the classes are faster. Measured in float32 on
+# one core (Zen 4), 4 queries each of 4096 inputs in 10 dimensions and of 2000 inputs in 100: with 8 classes the two
+# calls are faster by 13 to 15 %, with 4 classes slower by 9 to 22 %.
 _MAX_SEPARATE_CLASSES = 4
 
 
@@ -43,7 +43,7 @@ class ChannelEstimate:
     Attributes
     ----------
     mean, standard_error : float
-        Of the terms.
+        Mean of the terms, and its standard error.
     interval : Interval
         Confidence interval of the information.
     """
@@ -71,9 +71,9 @@ class KnownChannel:
     classes : array of shape (n,) or None
         Class numbers 0, 1, ... of the inputs.
     weights : Tensor of shape (n,) or None
-        Weights of the inputs, of the dtype of the centers and of any positive total; None: equal ones.
+        Weights of the inputs, of the dtype of the centers and of any positive total; None: equal weights.
     devices : tuple of torch.device
-        CUDA devices that share the sums over all centers; none: the device of the centers.
+        CUDA devices that share the sums over all centers; empty: the device of the centers.
     """
 
     centers: Tensor
@@ -83,27 +83,29 @@ class KnownChannel:
     devices: tuple[torch.device, ...] = ()
 
     @functools.cached_property
-    def masses(self) -> Doubles:
-        """The weights on the host, (n,)."""
+    def host_weights(self) -> Doubles:
+        """The weights on the host, shape (n,); ones for equal weights."""
         return np.ones(len(self.centers)) if self.weights is None else self.weights.double().numpy(force=True)
 
     @functools.cached_property
     def ceilings(self) -> dict[str, float]:
         """The largest possible value of each information that the channel has, in nats."""
-        return ceilings(len(self.centers), self.classes, None if self.weights is None else self.masses)
+        return ceilings(len(self.centers), self.classes, None if self.weights is None else self.host_weights)
 
     @functools.cached_property
     def largest_terms(self) -> dict[str, float]:
         """The largest possible term of each information, in nats."""
-        return largest_terms(len(self.centers), self.classes, None if self.weights is None else self.masses)
+        return largest_terms(len(self.centers), self.classes, None if self.weights is None else self.host_weights)
 
     def pairwise_bounds(self) -> Interval:
-        """Compute certain bounds of I(X;T) from the distances of all pairs of centers."""
+        """Compute bounds of I(X;T) that hold with probability 1, from the distances of all pairs of centers."""
         arguments = self.centers, as_sigma(self.sigma), self.weights
         return Interval(float(pairwise_lower_bound(*arguments)), float(pairwise_upper_bound(*arguments)))
 
     def surprisals(self, inputs: Integers, points: Tensor) -> ByCondition[Doubles]:
-        """Compute log p(t|x) - log p(t|condition) at queries t: terms whose differences have information as their mean.
+        """Compute the surprisals log p(t|x) - log p(t|condition) at queries t.
+
+        The mean of the difference of two surprisals is an information.
 
         Parameters
         ----------
@@ -115,21 +117,21 @@ class KnownChannel:
         Returns
         -------
         ByCondition of arrays of shape (m, q)
-            Zeros given the input. In nats.
+            In nats; 0 given the input.
         """
-        # The noise of the rounded points, so that its log density cancels against the same term of the sums.
+        # The noise of the rounded points, so that its log density cancels with the same term of the sums.
         noise = (points.double() - self.centers[torch.from_numpy(inputs)][:, None]) / self.sigma
         log_noise = noise.square().sum(-1).div(-2).numpy(force=True)
         pooled, in_class = self._log_sums(points, inputs)
-        log_total = np.log(self.masses.sum())
+        log_total = np.log(self.host_weights.sum())
         marginal = log_noise - pooled + log_total
         if self.classes is None:
             return ByCondition(np.zeros_like(log_noise), marginal, marginal)
-        log_class_totals = np.log(np.bincount(self.classes, self.masses))[self.classes[inputs], None]
+        log_class_totals = np.log(np.bincount(self.classes, self.host_weights))[self.classes[inputs], None]
         return ByCondition(np.zeros_like(log_noise), log_noise - in_class + log_class_totals, marginal)
 
     def estimates(self, queries: int, stream: NormalStream, risk: float) -> dict[str, ChannelEstimate]:
-        """Estimate every information of inputs of equal weights from queries of every input.
+        """Estimate every information from queries of every input; inputs must have equal weights.
 
         Parameters
         ----------
@@ -138,11 +140,11 @@ class KnownChannel:
         stream : NormalStream
             Source of the noise of the queries.
         risk : float
-            Probability with which either end of an interval may be wrong.
+            Probability with which each end of an interval may be wrong.
 
         Returns
         -------
-        dict
+        dict of str to ChannelEstimate
             I(X;T) and, with classes, I(T;Y) and I(X;T|Y).
         """
         centers = self.centers[:, None].expand(-1, queries, -1)
@@ -155,11 +157,11 @@ class KnownChannel:
     ) -> dict[str, ChannelEstimate]:
         """Estimate every information from the surprisals at independent queries (n, q) of every input.
 
-        Inputs have equal weights; `certain_bounds` are bounds of I(X;T) that hold with probability 1; `risk` is that of
-        either end.
+        Inputs must have equal weights; `certain_bounds` are bounds of I(X;T) that hold with probability 1; `risk` is
+        that of each end.
         """
         if self.weights is not None:
-            raise ValueError("weights: got weights, wanted None, since every input has the same number of queries")
+            raise ValueError("weights: got weights, wanted None, because every input has the same number of queries")
         estimates = {}
         for quantity in QUANTITIES:
             if quantity.subtrahend is None or quantity.name not in self.ceilings:
@@ -181,7 +183,7 @@ class KnownChannel:
         return InformationBet(ceiling, largest_term, risk, prior_weight, fixed_count)
 
     def certified(self, interval: Interval, certain_bounds: Interval) -> Interval:
-        """Return an interval of I(X;T) with both ends moved between bounds that hold with probability 1."""
+        """Return an interval of I(X;T) with both ends moved into bounds that hold with probability 1."""
         return interval.clipped(certain_bounds.lower, certain_bounds.upper).clipped(0.0, self.ceilings["I(X;T)"])
 
     def _log_sums(self, points: Tensor, inputs: Integers) -> tuple[Doubles, Doubles]:
@@ -208,13 +210,13 @@ class KnownChannel:
         return self._log_sum(points, slice(None)), in_class
 
     def _log_sum(self, points: Tensor, components: Integers | slice) -> Doubles:
-        """Return log-sums of points (m, q, d) over some of the centers, (m, q)."""
+        """Return log-sums of points (m, q, d) over the centers of the given components, (m, q)."""
         operation = functools.partial(_log_sum_exp, sigma=as_sigma(self.sigma))
         log_sum = log_sums(operation, points.flatten(0, 1), self._arrays(components), self.devices)
         return log_sum.reshape(points.shape[:2])
 
     def _arrays(self, components: Integers | slice) -> tuple[Tensor, ...]:
-        """Return the centers of some components, and their weights if there are weights."""
+        """Return the centers of the given components, and their weights if there are weights."""
         arrays = (self.centers,) if self.weights is None else (self.centers, self.weights)
         return tuple(array[components] for array in arrays)
 
@@ -235,5 +237,5 @@ def _log_sum_exp(
 
 
 def _offsets(classes: Integers, n_classes: int) -> Tensor:
-    """Return the first position of each class among sorted classes, and the number of all."""
+    """Return the offsets of the classes among inputs in the order of their classes, shape (n_classes + 1,)."""
     return torch.from_numpy(np.append(0, np.bincount(classes, minlength=n_classes).cumsum()))

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from layerbits._base import Array
 from layerbits.kernels import as_sigma, log_sum_exp_isotropic
-from layerbits.mixtures.arguments import Points, as_centers, as_given, as_weights
+from layerbits.mixtures.arguments import Points, as_centers, as_type_of, as_weights
 from layerbits.mixtures.density import log_total
 
 
@@ -29,7 +29,7 @@ def mixture_entropy_bounds(
     Returns
     -------
     (lower, upper)
-        Tensors of shape () of the dtype of `centers`, or NumPy scalars for an array.
+        In nats: tensors of shape () for a tensor `centers`, NumPy scalars for an array; of the dtype of `centers`.
 
     Raises
     ------
@@ -38,8 +38,8 @@ def mixture_entropy_bounds(
 
     Notes
     -----
-    Source: Kolchinsky and Tracey, Estimating Mixture Entropy with Pairwise Distances (2017). The lower bound takes the
-    Chernoff divergence with alpha = 1/2, the upper bound the Kullback-Leibler divergence.
+    Source: Kolchinsky and Tracey, Estimating Mixture Entropy with Pairwise Distances (2017). The lower bound uses the
+    Chernoff divergence with alpha = 1/2, the upper bound uses the Kullback-Leibler divergence.
 
     Examples
     --------
@@ -52,16 +52,16 @@ def mixture_entropy_bounds(
     noise = tensor.shape[1] * (math.log(2 * math.pi * math.e) / 2 + sigma.log())
     lower = noise + pairwise_lower_bound(tensor, sigma, weights)
     upper = noise + pairwise_upper_bound(tensor, sigma, weights)
-    return as_given(centers, lower.to(tensor.dtype)), as_given(centers, upper.to(tensor.dtype))
+    return as_type_of(centers, lower.to(tensor.dtype)), as_type_of(centers, upper.to(tensor.dtype))
 
 
 def pairwise_lower_bound(centers: Tensor, sigma: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Compute the lower bound of `mixture_entropy_bounds` for I(S; S + Z), in float64."""
+    """Compute the lower bound of `mixture_entropy_bounds` less h(Z): a bound of I(S; S + Z) in nats, float64."""
     return _pairwise_information(centers, 2 * sigma, weights)
 
 
 def pairwise_upper_bound(centers: Tensor, sigma: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Compute the upper bound of `mixture_entropy_bounds` for I(S; S + Z), in float64."""
+    """Compute the upper bound of `mixture_entropy_bounds` less h(Z): a bound of I(S; S + Z) in nats, float64."""
     return _pairwise_information(centers, sigma, weights)
 
 

@@ -1,4 +1,4 @@
-"""Passes of stratified, antithetic draws of a known channel, to which further passes can be added."""
+"""Passes of stratified, antithetic draws of a known channel, as many as a tolerance needs."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from layerbits.statistics import BetPass, InformationBet, Interval
 class StratifiedPasses:
     """Passes over a known channel, and the estimate of I(X;T) from all of them.
 
-    A stratum is an equal part of the total weight of the inputs, in the order of the inputs. A pass has one draw of the
-    noise in each of its strata, and the mirror image of that draw.
+    The strata of a pass are equal parts of the total weight of the inputs, in the order of the inputs. A pass has one
+    draw of the noise in each stratum, and the mirror image of that draw.
 
     Parameters
     ----------
     channel : KnownChannel
     bet : InformationBet
-        On I(X;T); with `fixed_count` False if passes are added until the interval is narrow.
+        Bet on I(X;T); `fixed_count` is False if passes are added until the interval is narrow.
     seed : int
         Seed of the noise.
     """
 
     def __init__(self, channel: KnownChannel, bet: InformationBet, seed: int) -> None:
         self._channel, self._bet, self._seed = channel, bet, seed
-        self._cumulative_weights = channel.masses.cumsum() / channel.masses.sum()
+        self._cumulative_weights = channel.host_weights.cumsum() / channel.host_weights.sum()
         self._passes: list[BetPass] = []
         self._terms: list[Doubles] = []  # one array a pass: the mean of the two draws in each stratum
 
@@ -59,13 +59,12 @@ class StratifiedPasses:
         return self._bet.interval(self._passes)
 
     def add(self, strata: int) -> None:
-        """Add a pass of this number of strata, or of one less if it is odd."""
+        """Add a pass of this number of strata, or of one stratum less if the number is odd."""
         strata -= strata % 2
         stream = NormalStream(self._seed, RandomStream.MIXTURE_PASS, len(self._passes))
-        weights = (np.arange(strata) + stream.generator.random(strata)) / strata
-        inputs = np.searchsorted(self._cumulative_weights, weights, side="right").clip(
-            max=len(self._cumulative_weights) - 1
-        )
+        levels = (np.arange(strata) + stream.generator.random(strata)) / strata
+        last = len(self._cumulative_weights) - 1
+        inputs = np.searchsorted(self._cumulative_weights, levels, side="right").clip(max=last)
         centers = self._channel.centers[torch.from_numpy(inputs)]
         noise = self._channel.sigma * stream.like(centers)
         surprisals = self._channel.surprisals(inputs, torch.stack([centers + noise, centers - noise], dim=1))

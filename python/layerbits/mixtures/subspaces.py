@@ -1,9 +1,9 @@
 """Reduction of dimension: isotropic noise across the subspace of the centers carries no information.
 
 If all centers lie in a k-dimensional affine subspace of R^d, T = S + Z consists of k coordinates in the subspace and a
-remainder of pure noise. So I(S;T) is that of the k coordinates, and h(T) is theirs plus (d - k)/2 log(2 pi e sigma^2).
-Since k <= n - 1, wide layers of n inputs are reduced without loss. For centers near a subspace, the documentation of
-`Subspace.coordinates` bounds the loss.
+remainder of pure noise. So I(S;T) is that of the k coordinates, and h(T) is that of the k coordinates plus
+(d - k)/2 log(2 pi e sigma^2). Since k <= n - 1, wide layers of n inputs are reduced without loss. For centers near a
+subspace, `Subspace.coordinates` documents a bound of the loss.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Subspace:
     Attributes
     ----------
     origin : Tensor of shape (d,)
-        A point of the subspace near the centers, because noise added to large values would be rounded coarsely.
+        A point of the subspace near the centers, so that coordinates are small: large values round the noise coarsely.
     directions : Tensor of shape (d, k) or None
         Orthonormal columns, of the dtype in which points are projected; None: the axes of R^d.
     """
@@ -67,7 +67,7 @@ class Subspace:
 def fit_subspace(
     centers: Tensor, sigma: float, *, max_dimensions: int | None = None, max_cost: float = NEGLIGIBLE
 ) -> Subspace:
-    """Compute the smallest affine subspace whose remainder of the centers costs little information.
+    """Compute the smallest affine subspace that loses little information of the centers.
 
     Parameters
     ----------
@@ -76,15 +76,15 @@ def fit_subspace(
     sigma : float
         Standard deviation of the noise. A remainder of mean square r^2 costs at most r^2 / (2 sigma^2) nats.
     max_dimensions : int, optional
-        If a cost of `NEGLIGIBLE` leaves more dimensions than this, a cost of up to `max_cost` is accepted to reduce
-        them, but not below `max_dimensions`. None: only the negligible cost.
+        If a cost of `NEGLIGIBLE` leaves more dimensions than this, a cost of up to `max_cost` may reduce them, to no
+        fewer than `max_dimensions`. None: only the negligible cost.
     max_cost : float
         In nats.
 
     Returns
     -------
     Subspace
-        Of at least one dimension; with the axes of R^d if no direction can be left out.
+        A subspace of at least one dimension; with the axes of R^d if no direction can be left out.
     """
     n, d = centers.shape
     origin = centers.double().mean(0)
@@ -114,7 +114,7 @@ def affine_coordinates(
     weights : Tensor of shape (n,), optional
         Nonnegative weights of the centers, of any positive total.
     sigma, max_dimensions, max_cost
-        As of `fit_subspace`.
+        See `fit_subspace`.
 
     Returns
     -------

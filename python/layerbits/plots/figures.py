@@ -32,7 +32,7 @@ def require_matplotlib() -> None:
     Raises
     ------
     UsageError
-        If it is missing.
+        matplotlib is missing.
     """
     if importlib.util.find_spec("matplotlib") is None:
         raise UsageError("matplotlib: not installed, and figures need it; pip install 'layerbits[experiments]'")
@@ -49,7 +49,7 @@ def new_figure(*, width: float, height: float) -> Figure:
     Raises
     ------
     UsageError
-        If matplotlib is missing.
+        matplotlib is missing.
     """
     require_matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg

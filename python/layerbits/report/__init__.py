@@ -1,4 +1,4 @@
-"""The report of a run: its figures, plotted from its tables, and one HTML page with all of its results."""
+"""The report of a run: figures from its tables, and one HTML page with all results."""
 
 from layerbits.report.run_report import write_report
 

@@ -16,7 +16,7 @@ from layerbits._base import InformationRow
 from layerbits.training import read_information, read_training
 
 Chart = dict[str, dict[str, Any]]
-"""The views of a table by the quantity that they show; a view is ``{"data": ..., "layout": ...}``."""
+"""The views of a table, by quantity; a view is ``{"data": ..., "layout": ...}``."""
 
 _GRID = "#e6e6e6"
 
@@ -32,27 +32,26 @@ class _Point(NamedTuple):
 
 
 def training_chart(path: Path) -> Chart:
-    """Return loss and accuracy of each split over the epochs; raise UsageError if the file is damaged."""
+    """Return the views of loss and accuracy over the epochs; raise UsageError if the file is damaged."""
     curves: dict[str, dict[str, list[_Point]]] = {"loss": {}, "accuracy": {}}
     for row in read_training(path):
         for name, value in (("loss", row.loss), ("accuracy", row.accuracy)):
             text = _hover(f"{row.split}, epoch {row.epoch}", f"{name} {value:.4f}")
             curves[name].setdefault(row.split, []).append(_Point(row.epoch, value, text))
-    titles = {"loss": "cross-entropy in nats", "accuracy": "accuracy"}
-    return {name: _view(of_split, titles[name]) for name, of_split in curves.items() if of_split}
+    return {name: _view(split_curves, name) for name, split_curves in curves.items() if split_curves}
 
 
 def information_chart(path: Path) -> Chart:
-    """Return each quantity of each layer over the epochs, with intervals; raise UsageError if the file is damaged."""
+    """Return a view of each quantity over the epochs, with intervals; raise UsageError if the file is damaged."""
     curves: dict[str, dict[str, list[_Point]]] = {}
     units: dict[str, str] = {}
     for epoch, table in read_information(path).items():
-        several = len({(row.layer, row.quantity) for row in table}) < len(table)
+        several_estimators = len({(row.layer, row.quantity) for row in table}) < len(table)
         for row in table:
-            curve = f"{row.layer}, {row.estimator}" if several else row.layer
+            curve = f"{row.layer}, {row.estimator}" if several_estimators else row.layer
             curves.setdefault(row.quantity, {}).setdefault(curve, []).append(_information_point(epoch, curve, row))
             units[row.quantity] = row.unit
-    return {quantity: _view(of_layer, f"{quantity} in {units[quantity]}") for quantity, of_layer in curves.items()}
+    return {quantity: _view(layers, f"{quantity} in {units[quantity]}") for quantity, layers in curves.items()}
 
 
 CHARTS: Mapping[str, Callable[[Path], Chart]] = {
@@ -77,7 +76,7 @@ def _hover(*lines: str) -> str:
 def _view(curves: dict[str, list[_Point]], title: str) -> dict[str, Any]:
     traces: list[dict[str, Any]] = []
     colors = plots.sequence_colors(len(curves))
-    # Later curves are thinner, so that curves that coincide are all visible.
+    # Later curves are thinner, so that coinciding curves are all visible.
     widths = np.linspace(5, 2, len(curves)).tolist()
     for (name, points), (*color, _), width in zip(curves.items(), colors, widths, strict=True):
         rgb = ",".join(str(round(255 * part)) for part in color)
@@ -125,5 +124,5 @@ def _layout(title: str, epoch_scale: str) -> dict[str, Any]:
 
 
 def _finite(values: Iterable[float]) -> list[float | None]:
-    """Return the values with None, a gap in the curve, for NaN and infinity, which JSON does not have."""
+    """Replace NaN and infinity, which JSON lacks, by None, which leaves a gap in the curve."""
     return [value if math.isfinite(value) else None for value in values]

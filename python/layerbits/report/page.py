@@ -1,4 +1,4 @@
-"""The HTML of a report: one page that loads no other file; all texts are escaped."""
+"""The HTML of a report: one page that loads no other file and escapes all texts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _STATUS = {
     "interrupted": "interrupted; the same command with --resume continues",
     "finished": "finished",
 }
-# Forbids the browser to load anything, even if a text on the page contained a link.
+# The browser must not load anything, even if a text on the page contained a link.
 _POLICY = "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 
 
@@ -48,7 +48,7 @@ class PageContent:
     figures : mapping of str to bytes
         PNG files by name.
     charts : mapping of str to Chart
-        Charts by the name of their table. If there are any, the page contains plotly.js.
+        Charts by the name of their table. A page with charts contains plotly.js.
     tables : sequence of Table
         All tables of the run.
     """

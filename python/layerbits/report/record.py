@@ -19,7 +19,7 @@ _FIELDS = {
 
 @dataclasses.dataclass(frozen=True)
 class RunRecord:
-    """The content of run.json, with the experiment and the configuration that it names."""
+    """The content of run.json, and its experiment and configuration as objects."""
 
     content: Mapping[str, Any]
     experiment: Experiment[Any]
@@ -32,7 +32,7 @@ def read_record(folder: Path) -> RunRecord:
     Raises
     ------
     UsageError
-        If there is no such file, a field is missing, or experiment or settings are not those of this version.
+        The file or a field is missing, or this version has no such experiment or other settings.
     """
     path = folder / "run.json"
     try:
@@ -57,7 +57,7 @@ def settings_as_json(config: Any) -> dict[str, Any]:
 
 
 def _configuration(path: Path, experiment: Experiment[Any], content: Mapping[str, Any]) -> Any:
-    """Return the configuration of the run, whose figures depend on it: all settings must be those of this version."""
+    """Return the configuration of the run; raise UsageError if this version has other settings."""
     settings: dict[str, Any] = content["configuration"]
     texts = {name: _as_text(value) for name, value in settings.items()}
     try:

@@ -1,7 +1,7 @@
 """Plot the figures of a run and write its report.
 
-A report reads the files that the run has written so far, while the run may continue in another process. It writes
-figures and report.html, and no file that a run reads.
+The run may continue in another process. The report is made from the files that exist, and writes figures and
+report.html, but no file that a run reads.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ def write_report(directory: str | os.PathLike[str]) -> Report:
     Raises
     ------
     UsageError
-        If the folder contains no run of this version or no table with rows, in which case no file is written; or if
-        the folder cannot be written to.
+        The folder contains no run of this version or no table with rows; no file is written then. Or the folder cannot
+        be written to.
     """
     plots.require_matplotlib()
     folder = Path(directory)
@@ -62,7 +62,7 @@ def write_report(directory: str | os.PathLike[str]) -> Report:
 
 
 def _write(folder: Path, run: RunRecord, snapshot: Path) -> Report:
-    """Write the report with the help of `snapshot`, an empty folder; the run may write to its own at the same time."""
+    """Write the report from copies of the tables in `snapshot`, an empty folder, because the run may change its own."""
     stamps = {path: file_stamp(path) for path in folder.rglob("*.png")}
     written = last_written(folder)
     tables = copy_tables(folder, snapshot)
@@ -72,7 +72,7 @@ def _write(folder: Path, run: RunRecord, snapshot: Path) -> Report:
     notes = [note.replace(str(snapshot), str(folder)) for note in (*_plot(run, snapshot), *chart_notes)]
     for figure in list_files(snapshot, "png"):
         path = folder / figure.relative_to(snapshot)
-        # If the file has changed, the run itself has plotted it in the meantime, from newer tables.
+        # If the file has changed, the run has plotted the figure in the meantime, from newer tables.
         if file_stamp(path) == stamps.get(path):
             _replace(path, figure.read_bytes())
     content = PageContent(
@@ -102,10 +102,10 @@ def _plot(run: RunRecord, snapshot: Path) -> list[str]:
 
 
 def _make_charts(folder: Path) -> tuple[dict[str, Chart], list[str]]:
-    """Return the charts of training and information by file, and notes on those that could not be made."""
+    """Return the charts of training and information by file, and notes on the missing charts."""
     paths = [path for path in list_files(folder, "csv") if path.name in CHARTS]
     if paths and importlib.util.find_spec("plotly") is None:
-        return {}, ["no interactive charts, for plotly is not installed; pip install 'layerbits[report]'"]
+        return {}, ["no interactive charts, because plotly is not installed; pip install 'layerbits[report]'"]
     charts: dict[str, Chart] = {}
     notes: list[str] = []
     for path in paths:

@@ -12,9 +12,9 @@ from layerbits.report.page import Table
 
 
 def list_files(folder: Path, suffix: str) -> list[Path]:
-    """Return the files of a run and of its variants, those of the run first.
+    """Return the files of a run and of its variants, the files of the run first.
 
-    Drafts are left out, and links, which may lead to files of others.
+    Drafts and links are left out; a link may lead to a file outside the folder.
     """
     files = [
         path

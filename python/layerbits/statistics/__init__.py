@@ -1,4 +1,4 @@
-"""Confidence bounds for means, class labels, and the limits that entropies set on information."""
+"""Confidence bounds for means and information, the jackknife, quantities and their limits, and class numbers."""
 
 from layerbits.statistics.classes import class_numbers
 from layerbits.statistics.information_bounds import (

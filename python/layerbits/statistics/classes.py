@@ -14,6 +14,8 @@ def class_numbers(labels: Array, n_inputs: int) -> Integers:
     Parameters
     ----------
     labels : integer tensor or array of shape (n_inputs,)
+    n_inputs : int
+        Number of inputs.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Confidence intervals of an information from terms of a known channel, and the tools of bets on decoders."""
+"""Confidence intervals of an information by betting, and decoders mixed with the prior."""
 
 from __future__ import annotations
 
@@ -12,39 +12,39 @@ from layerbits._base import Doubles
 from layerbits.statistics.interval import Interval
 from layerbits.statistics.mean_bounds import lower_mean_bound, upper_mean_bound
 
-# More passes would improve the stakes of later ones, and narrow an interval by some two hundredths only.
+# More passes would improve the stakes of later passes, but narrow an interval by only some 2 %.
 _MAX_PASSES = 64
 
 
 def unseen_probability(n: int, risk: float) -> float:
-    """Return the probability -log(risk) / n, at most 1/2, of an event that n trials miss with probability `risk`."""
+    """Return -log(risk) / n, at most 1/2: the probability of an event that n trials miss with probability `risk`."""
     return min(0.5, -math.log(risk) / n)
 
 
 def mix_with_prior(terms: Doubles, weight: float) -> Doubles:
-    """Compute the terms log(q(x|t) / p(x)) of a decoder q after mixing it, with a weight, with the prior p(x).
+    """Compute the terms log(q(x|t) / p(x)) of a decoder q that is mixed with the prior p(x) of this weight.
 
-    The terms are then at least log(weight), and smaller by -log(1 - weight), about `weight` nats, at most.
+    The mixed terms are at least log(weight). A term loses at most -log(1 - weight), about `weight` nats.
     """
     mixed: Doubles = np.logaddexp(terms + math.log1p(-weight), math.log(weight))
     return mixed
 
 
 def split_passes(terms: Doubles) -> list[Doubles]:
-    """Split terms (n, q) into passes over all n inputs, each of one column, or of several where q exceeds 64."""
+    """Split terms (n, q) into at most 64 passes over all n inputs: arrays of shape (n k,) from k columns each."""
     return [columns.ravel() for columns in np.array_split(terms, min(terms.shape[1], _MAX_PASSES), axis=1)]
 
 
 @dataclasses.dataclass(frozen=True)
 class BetPass:
-    """The independent terms of one pass, in nats, as made by `InformationBet.pass_of`.
+    """The independent terms of one pass, in nats, from `InformationBet.pass_of`.
 
     Attributes
     ----------
     terms : array of shape (m,)
-        Terms log(p(t|x) / p(t)), or those of another information.
+        Terms of an information, for instance log(p(t|x) / p(t)) for I(X;T).
     decoder_terms : array of shape (m,)
-        The same after mixing the posterior with the prior, which bounds them from below.
+        The terms of the posterior mixed with the prior, which have a lower bound.
     """
 
     terms: Doubles
@@ -60,13 +60,14 @@ class InformationBet:
     ceiling : float
         An upper bound of the information, in nats.
     largest_term : float
-        An upper bound of every term, but for rounding.
+        An upper bound of every term, up to rounding.
     risk : float
-        Probability with which either end may be wrong.
+        Probability with which each end may be wrong.
     prior_weight : float
         Weight of the prior in the decoder of the lower end.
     fixed_count : bool
-        Whether the number of terms is fixed too. Otherwise the passes may end at any time, for any reason.
+        Whether the number of terms is fixed before the first pass. Otherwise the passes may end at any time, for any
+        reason.
     """
 
     ceiling: float
@@ -76,7 +77,7 @@ class InformationBet:
     fixed_count: bool
 
     def pass_of(self, terms: Doubles) -> BetPass:
-        """Return the pass of terms (q, m), independent along the second axis; those along the first are averaged."""
+        """Return the pass of terms (q, m): averages over the first axis, independent along the second axis."""
         bounded = np.minimum(terms, self.largest_term)
         return BetPass(bounded.mean(0), mix_with_prior(bounded, self.prior_weight).mean(0))
 

@@ -12,7 +12,7 @@ class Interval:
     Attributes
     ----------
     lower, upper : float
-        Its ends.
+        Ends of the interval.
     """
 
     lower: float
@@ -30,7 +30,3 @@ class Interval:
     def clipped(self, lower: float, upper: float) -> Interval:
         """Return the interval with both ends moved into [lower, upper]."""
         return Interval(min(max(self.lower, lower), upper), max(min(self.upper, upper), lower))
-
-    def intersection(self, other: Interval) -> Interval:
-        """Return the values that lie in both intervals; the ends cross where there are none."""
-        return Interval(max(self.lower, other.lower), min(self.upper, other.upper))

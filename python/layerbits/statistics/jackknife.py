@@ -1,4 +1,4 @@
-"""Means with an error by the jackknife."""
+"""Means with a standard error and a bias by the jackknife."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class JackknifeMean:
     value : float
         The mean.
     changes : tuple of arrays of shape (n, parts)
-        Change of the mean term of each of the n inputs when a part of its draws is left out. There is an array for each
+        changes[i, p] is the change of the mean term of input i when part p of its draws is left out; one array for each
         independent sample from which the value is computed.
     """
 
@@ -30,13 +30,13 @@ class JackknifeMean:
 
     @classmethod
     def of_terms(cls, terms: Doubles) -> JackknifeMean:
-        """Return the mean of terms (n, q) that are independent given the input; if q = 1, the error is over inputs."""
+        """Return the mean of terms (n, q), independent given the input; for q = 1 its error is that over the inputs."""
         values = terms if terms.shape[1] > 1 else terms.T
         changes = (values.mean(1, keepdims=True) - values) / max(1, values.shape[1] - 1)
         return cls(float(terms.mean()), (changes,))
 
     def minus(self, other: JackknifeMean, *, same_sample: bool) -> JackknifeMean:
-        """Return the difference of two means, of one sample or of two independent ones."""
+        """Return the difference of the means of one sample, or of two independent samples."""
         if same_sample:
             pairs = zip(self.changes, other.changes, strict=True)
             return JackknifeMean(self.value - other.value, tuple(a - b for a, b in pairs))
@@ -44,7 +44,7 @@ class JackknifeMean:
 
     @functools.cached_property
     def _variances(self) -> Doubles:
-        """The share of each input of each sample in the variance of the value."""
+        """Contribution of each input of each sample to the variance of the value."""
         return np.concatenate([x.var(axis=1) * ((x.shape[1] - 1) / len(x) ** 2) for x in self.changes])
 
     @property

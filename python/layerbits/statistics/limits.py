@@ -27,31 +27,32 @@ def ceilings(n_inputs: int, classes: Integers | None, weights: Doubles | None = 
     dict
         H(X) for ``"I(X;T)"`` and, with classes, H(Y) for ``"I(T;Y)"`` and H(X|Y) for ``"I(X;T|Y)"``.
     """
-    of_input = math.log(n_inputs) if weights is None else float(entr(weights / weights.sum()).sum())
+    input_entropy = math.log(n_inputs) if weights is None else float(entr(weights / weights.sum()).sum())
     if classes is None:
-        return {"I(X;T)": of_input}
-    masses = np.bincount(classes, weights)
-    of_class = float(entr(masses / masses.sum()).sum())
-    return {"I(X;T)": of_input, "I(T;Y)": of_class, "I(X;T|Y)": max(0.0, of_input - of_class)}
+        return {"I(X;T)": input_entropy}
+    class_weights = np.bincount(classes, weights)
+    class_entropy = float(entr(class_weights / class_weights.sum()).sum())
+    return {"I(X;T)": input_entropy, "I(T;Y)": class_entropy, "I(X;T|Y)": max(0.0, input_entropy - class_entropy)}
 
 
 def largest_terms(n_inputs: int, classes: Integers | None, weights: Doubles | None = None) -> dict[str, float]:
     """Compute the largest information that a single value of T can carry; parameters are those of `ceilings`.
 
-    The largest term exceeds the ceiling where inputs or classes have different probabilities: -log of the smallest
-    probability of an input, of a class, and of an input given its class.
+    It is -log of the smallest probability of an input, of a class, or of an input given its class, and exceeds the
+    ceiling if these probabilities differ.
     """
-    masses = np.ones(n_inputs) if weights is None else weights
+    weights = np.ones(n_inputs) if weights is None else weights
     if classes is None:
-        return {"I(X;T)": _surprisal_of_rarest(masses, masses.sum())}
-    class_masses = np.bincount(classes, masses).astype(np.float64)
+        return {"I(X;T)": _largest_log_ratio(weights.sum(), weights)}
+    class_weights = np.bincount(classes, weights).astype(np.float64)
     return {
-        "I(X;T)": _surprisal_of_rarest(masses, masses.sum()),
-        "I(T;Y)": _surprisal_of_rarest(class_masses, masses.sum()),
-        "I(X;T|Y)": _surprisal_of_rarest(masses, class_masses[classes]),
+        "I(X;T)": _largest_log_ratio(weights.sum(), weights),
+        "I(T;Y)": _largest_log_ratio(weights.sum(), class_weights),
+        "I(X;T|Y)": _largest_log_ratio(class_weights[classes], weights),
     }
 
 
-def _surprisal_of_rarest(masses: Doubles, totals: Doubles | float) -> float:
-    possible = masses > 0
-    return float(np.log(np.broadcast_to(totals, masses.shape)[possible] / masses[possible]).max())
+def _largest_log_ratio(totals: Doubles | float, weights: Doubles) -> float:
+    """Return the largest log(total / weight) of the positive weights."""
+    positive = weights > 0
+    return float(np.log(np.broadcast_to(totals, weights.shape)[positive] / weights[positive]).max())

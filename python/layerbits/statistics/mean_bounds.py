@@ -11,7 +11,7 @@ from scipy.special import stdtrit
 
 from layerbits._base import Doubles
 
-# Largest stake, as a share of the one at which a single term at the floor would end the bet.
+# Largest stake, as a share of the stake that a single term at the floor would turn into a wealth of 0.
 _LARGEST_STAKE = 0.9
 
 
@@ -24,8 +24,8 @@ def lower_mean_bound(
     ----------
     passes : sequence of arrays of shape (n_k,)
         The first pass is the pilot: at least two terms that only set the stake of the second pass. The terms of each
-        later pass are at least `floor`, and independent within the pass given the earlier passes. The mean over a pass
-        of their expectations is at most the mean in question.
+        later pass are at least `floor`, and independent within the pass given the earlier passes. The average of the
+        expectations of a pass is at most the mean.
     floor : float
         A lower bound of every term.
     ceiling : float
@@ -43,12 +43,12 @@ def lower_mean_bound(
 
     Notes
     -----
-    Betting (Waudby-Smith and Ramdas, Estimating Means of Bounded Random Variables by Betting, 2023), with one stake for
-    each pass, so that the terms of a pass may differ in expectation. If the mean were m or less, the wealth
+    The method is betting (Waudby-Smith and Ramdas, Estimating Means of Bounded Random Variables by Betting, 2023). Each
+    pass has one stake, so that the terms of a pass may differ in expectation. If the mean were m or less, the wealth
     prod (1 + stake_k (term - center + mean center - m)) would have expectation at most 1, by the inequality of the
-    arithmetic and the geometric mean. So the wealth exceeds 1 / risk with probability `risk` at most. The bound is the
-    smallest m that the wealth does not refute. Centers (predictions of the terms) and stakes depend on earlier passes
-    alone. Proof: docs/theory.md.
+    arithmetic and the geometric mean, and would exceed 1 / risk with probability `risk` at most. The bound is the
+    smallest m at which the wealth does not exceed 1 / risk. Centers (predictions of the terms) and stakes depend on
+    earlier passes alone. Proof: docs/theory.md.
     """
     target = -math.log(risk)
     sizes = [len(terms) for terms in passes]
@@ -86,7 +86,7 @@ def upper_mean_bound(
 
 
 def student_margin(variances: Doubles, freedom: int, risk: float) -> float:
-    """Compute the margin of a one-sided Student bound of a sum of independent estimates.
+    """Compute the margin of a one-sided Student bound for a sum of independent estimates.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def student_margin(variances: Doubles, freedom: int, risk: float) -> float:
     Returns
     -------
     float
-        Infinite without degrees of freedom.
+        The distance of the bound from the sum; infinite without degrees of freedom.
     """
     if freedom < 1:
         return math.inf
@@ -112,7 +112,7 @@ def student_margin(variances: Doubles, freedom: int, risk: float) -> float:
 
 
 def _forecast(passes: Sequence[Doubles], n: int) -> tuple[Doubles, float]:
-    """Predict the n terms of the next pass, shape (n,), and the mean square of the prediction error."""
+    """Return predictions of the n terms of the next pass, shape (n,), and their mean squared error."""
     if len(passes) < 2:
         return np.full(n, passes[0].mean()), float(passes[0].var())
     # A pass of another length holds the inputs in the same order, so its terms at the same relative position are alike.
@@ -121,6 +121,6 @@ def _forecast(passes: Sequence[Doubles], n: int) -> tuple[Doubles, float]:
     within = float(aligned.var(axis=0, ddof=1).mean())
     means = aligned.mean(0)
     between = max(0.0, float(means.var()) - within / len(aligned))
-    # Shrinks the mean of each position towards the mean of all.
+    # Predictions are the means at each position, moved towards the overall mean.
     shrinkage = between / (between + within / len(aligned)) if between > 0 else 0.0
     return means.mean() + shrinkage * (means - means.mean()), within + between * (1 - shrinkage)

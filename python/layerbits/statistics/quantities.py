@@ -12,7 +12,7 @@ _Result = TypeVar("_Result")
 
 
 class Condition(enum.Enum):
-    """The condition of a density of T: the input, its class, or nothing."""
+    """The condition of a density of T: the input, the class of the input, or none."""
 
     INPUT = "X"
     CLASS = "Y"
@@ -34,7 +34,7 @@ class ByCondition(Generic[_Value]):
         return self.given_class if condition is Condition.CLASS else self.marginal
 
     def map(self, function: Callable[[_Value], _Result]) -> ByCondition[_Result]:
-        """Return the function of each value."""
+        """Apply a function to each value."""
         return ByCondition(function(self.given_input), function(self.given_class), function(self.marginal))
 
 
@@ -45,11 +45,11 @@ class Quantity:
     Attributes
     ----------
     name : str
-        As in the tables, for instance ``"I(X;T)"``.
+        Name in the tables, for instance ``"I(X;T)"``.
     minuend : Condition
-        A.
+        Condition A.
     subtrahend : Condition or None
-        B; None for an entropy.
+        Condition B; None for an entropy.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Checkpoints, from which a training continues, or one of its epochs is measured later, to the same bits."""
+"""Checkpoints of a training. A resumed training and a later measurement give the same bits as an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -25,14 +25,13 @@ class Checkpoints:
     Parameters
     ----------
     model : torch.nn.Module
-        Its `state_dict` must hold everything that training changes. That of a noisy network includes the state of its
-        noise generator.
+        Its `state_dict` must hold everything that training changes; a noisy network's includes the state of the noise.
     optimizer : torch.optim.Optimizer
         Over the parameters of `model`.
     at : iterable of int
         Epochs to keep, as ``epoch-000123.pt``.
     directory : path
-        Folder of the run; made if it is missing.
+        Folder of the training; made if it is missing.
     """
 
     def __init__(
@@ -52,7 +51,7 @@ class Checkpoints:
         self._saved = time.monotonic()
 
     def step(self, epoch: int) -> None:
-        """Save the state after `epoch`, if the epoch is a chosen one or the last save is some seconds old."""
+        """Save the state after `epoch` if the epoch is chosen or the last save is some seconds old."""
         chosen = epoch in self._at
         if chosen:
             self._save(_epoch_path(self._directory, epoch), epoch)
@@ -61,7 +60,7 @@ class Checkpoints:
             self._saved = time.monotonic()
 
     def resume(self) -> int:
-        """Load the latest state into model and optimizer and return its epoch; without a checkpoint return 0.
+        """Load the latest state into model and optimizer; return its epoch, or 0 without a checkpoint.
 
         Raises
         ------
@@ -77,7 +76,7 @@ class Checkpoints:
             return int(state["epoch"])
 
     def load_model(self, epoch: int) -> None:
-        """Load the state after `epoch`, a chosen one, into the model; leave the optimizer as it is.
+        """Load the model's state after the chosen epoch `epoch`; the optimizer does not change.
 
         Raises
         ------
@@ -91,8 +90,8 @@ class Checkpoints:
         with replacing(path) as draft:
             try:
                 torch.save(state, draft)
-            except RuntimeError as error:  # torch reports a full disk by this type
-                raise OSError(errno.EIO, "torch could not save it") from error
+            except RuntimeError as error:  # torch raises this type for a full disk
+                raise OSError(errno.EIO, "torch could not save the checkpoint") from error
 
 
 def load_checkpoint(directory: str | os.PathLike[str], epoch: int, model: nn.Module) -> None:
@@ -109,7 +108,7 @@ def load_checkpoint(directory: str | os.PathLike[str], epoch: int, model: nn.Mod
 
 
 def _load(path: Path) -> dict[str, Any]:
-    # The tensors go to the CPU first, because the device that they were saved from need not exist on this machine.
+    # The tensors go to the CPU first, because this machine may lack the device from which they were saved.
     state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
     return state
 
@@ -123,4 +122,4 @@ def _reporting_damage(path: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # zip, pickle and torch raise many types for a damaged file, with long messages
-        raise damaged_file(path, "it is no checkpoint of this network") from error
+        raise damaged_file(path, "it is not a checkpoint of this network") from error

@@ -41,8 +41,8 @@ class TrainingCurves:
     """Evaluate a network at chosen epochs and write the rows to ``directory/training.csv``.
 
     Noise stays on during the evaluation, as in the paper, and comes from the network's own generator. `resume`
-    therefore drops the rows after the checkpoint: to evaluate these epochs again brings the generator to the same state
-    as in a run without interruption.
+    therefore drops the rows after the checkpoint: evaluating these epochs again brings the generator to the state of an
+    uninterrupted training.
 
     Parameters
     ----------
@@ -75,12 +75,12 @@ class TrainingCurves:
         self._rows: list[TrainingRow] = []
 
     def resume(self, epoch: int) -> None:
-        """Keep the rows up to `epoch`, that of the checkpoint from which the training continues; 0 for a new run.
+        """Keep the rows up to `epoch`, the epoch of the loaded checkpoint; 0 begins a new table.
 
         Raises
         ------
         UsageError
-            training.csv is missing, is damaged, or lacks rows up to this epoch.
+            training.csv is missing or damaged, or lacks rows up to this epoch.
         """
         rows = read_training(self._path) if epoch else []
         self._rows = [row for row in rows if row.epoch <= epoch]
@@ -89,7 +89,7 @@ class TrainingCurves:
             raise damaged_file(self._path, f"it lacks rows up to epoch {epoch}")
 
     def step(self, epoch: int) -> None:
-        """Evaluate the network and record the rows, if `epoch` is one of the chosen.
+        """Evaluate the network and write the rows if `epoch` is chosen.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""The epochs at which something is measured."""
+"""Choice and check of the epochs at which a network is measured."""
 
 from __future__ import annotations
 
@@ -35,17 +35,15 @@ def log_spaced(first: int, last: int, count: int) -> tuple[int, ...]:
     >>> lb.log_spaced(1, 100, 5)
     (1, 3, 10, 32, 100)
     """
-    for name, value in (("first", first), ("last", last), ("count", count)):
-        check_count(name, value, minimum=1)
-    if not 1 <= first <= last < 2**53:
+    for name, value, minimum in (("first", first, 1), ("last", last, 1), ("count", count, 2)):
+        check_count(name, value, minimum=minimum)
+    if not first <= last < 2**53:
         raise ValueError(f"first, last: got {first}, {last}, wanted 1 <= first <= last < 2^53")
-    if count < 2:
-        raise ValueError(f"count: got {count}, wanted at least 2, because both ends are included")
     return tuple(np.unique(np.rint(np.geomspace(first, last, count)).astype(int)).tolist())
 
 
 def nearest_epochs(epochs: Sequence[int], wanted: Sequence[int]) -> tuple[int, ...]:
-    """Return the `epochs` that are nearest to the wanted ones on a logarithmic axis, ascending, without repeats."""
+    """Return, for each wanted epoch, the nearest of `epochs` on a logarithmic axis; ascending, without repeats."""
     distance = np.abs(np.log(np.divide.outer(epochs, wanted)))
     return tuple(np.unique(np.take(epochs, distance.argmin(axis=0))).tolist())
 
@@ -56,7 +54,7 @@ def checked_epochs(at: object) -> tuple[int, ...]:
     Raises
     ------
     TypeError, ValueError
-        `at` is no iterable of whole numbers from 0 on, or is empty.
+        `at` is not an iterable of integers of at least 0, or is empty.
     """
     if isinstance(at, str) or not isinstance(at, Iterable):
         raise TypeError(f"at: got {type(at).__name__}, wanted epochs, for instance log_spaced(1, 1000, 20)")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,11 +22,11 @@ from layerbits._base import (
 
 TRAINING_FILE, INFORMATION_FILE, SETTINGS_FILE = "training.csv", "information.csv", "information.json"
 
-_PARSERS = {"str": str, "int": int, "float": float}
+_PARSERS = tuple(typing.get_type_hints(InformationRow).values())
 
 
 class TrainingRow(NamedTuple):
-    """A row of training.csv: mean loss per input (of a classifier in nats), accuracy as a share of the inputs."""
+    """A row of training.csv: mean loss per input, in nats for a classifier; accuracy: share of correct outputs."""
 
     epoch: int
     split: str
@@ -73,13 +74,13 @@ def read_information(path: Path) -> dict[int, InformationTable]:
 
 
 def write_information(path: Path, tables: Mapping[int, InformationTable]) -> None:
-    """Write an information.csv, one row per epoch, layer and quantity."""
+    """Write an information.csv with one row for each epoch, layer and quantity."""
     rows = [(epoch, *dataclasses.astuple(row)) for epoch in sorted(tables) for row in tables[epoch]]
     write_csv(path, ["epoch", *COLUMNS], rows)
 
 
 def resume_information(folder: Path, settings: Mapping[str, Any]) -> dict[int, InformationTable]:
-    """Return the tables in a folder, or start its history by writing the settings.
+    """Return the tables in a folder; if there is no information.csv, write the settings and return no tables.
 
     Raises
     ------
@@ -99,5 +100,4 @@ def resume_information(folder: Path, settings: Mapping[str, Any]) -> dict[int, I
 
 
 def _parse_row(cells: Sequence[str]) -> InformationRow:
-    fields = dataclasses.fields(InformationRow)
-    return InformationRow(*(_PARSERS[str(field.type)](cell) for field, cell in zip(fields, cells, strict=True)))
+    return InformationRow(*(parse(cell) for parse, cell in zip(_PARSERS, cells, strict=True)))

@@ -1,7 +1,7 @@
-"""The training loop. It only trains; the caller does the rest in the body of a ``for`` over the epochs.
+"""The training loop, an iterator over epochs: the caller evaluates and saves in the body of its ``for``.
 
-The whole data set lies on the device as two tensors, and a batch is a slice of a permuted copy. With 13 batches of a
-tiny network per epoch, a DataLoader would take longer than the network.
+The whole data set is on the device as two tensors, and a batch is a slice of a permuted copy. For 13 batches of a
+small network per epoch, a DataLoader would take longer than the network.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ Transform = Callable[[Tensor, np.random.Generator], Tensor]
 def single_threaded(items: Iterable[_Item]) -> Iterator[_Item]:
     """Yield the items, each computed with one thread of torch; the caller keeps its own number of threads.
 
-    For networks so small that threads only wait for each other. Measured on the SZT network and two cores: an epoch
-    takes 5 ms either way on an idle machine; on a busy one 9 ms with one thread and up to 70 ms with two. One thread
-    also makes the result independent of the number of cores.
+    Threads of a small network only wait for each other. Measured on the SZT network and two cores: an epoch takes 5 ms
+    with one thread or two on an idle machine; on a busy machine 9 ms with one thread and up to 70 ms with two. One
+    thread also makes the result independent of the number of cores.
     """
     iterator = iter(items)
     while True:
@@ -43,8 +43,8 @@ def single_threaded(items: Iterable[_Item]) -> Iterator[_Item]:
 class Batches:
     """The batches of a data set, shuffled anew in each epoch.
 
-    The order of the rows and the random numbers of `transform` depend on `seed` and the epoch's number alone. A resumed
-    training therefore uses the same batches.
+    The order of the rows and the random numbers of `transform` depend on `seed` and the epoch alone, so that a resumed
+    training uses the same batches.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ class Batches:
     seed : int
         Seed of the order of the rows and of `transform`.
     transform : callable, optional
-        Returns the inputs of a batch to train on, from (inputs, generator).
+        Maps the inputs of a batch and a generator to the inputs to train on.
     """
 
     inputs: Tensor
@@ -76,7 +76,7 @@ class Batches:
 
 
 def train(model: nn.Module, optimizer: torch.optim.Optimizer, batches: Batches, epochs: Iterable[int]) -> Iterator[int]:
-    """Train a classifier by cross-entropy and yield the number of each epoch when the epoch is over.
+    """Train a classifier by cross-entropy and yield each epoch after its training.
 
     Parameters
     ----------

@@ -25,13 +25,13 @@ _DEFAULT_SETTINGS = MeasurementSettings()
 class Monitor:
     """Measure the information of each layer at chosen epochs and write it to ``directory/information.csv``.
 
-    A folder that already holds measurements is resumed: its epochs are not measured again. So every training needs a
-    folder of its own. The settings are written to ``information.json`` beside the table.
+    Epochs that the folder already has are not measured again, so every training needs a folder of its own. The settings
+    are written to ``information.json`` beside the table.
 
     Parameters
     ----------
     noisy : NoisyModule
-        The network, which may be trained further between the steps.
+        The network; training may change it between the steps.
     inputs, labels, layers
         As in `layerbits.layer_information`.
     at : iterable of int
@@ -39,15 +39,15 @@ class Monitor:
     directory : path
         Folder for the files; made if it is missing.
     settings : MeasurementSettings, optional
-        Settings of the measurement of one epoch. All epochs use the same seed: their Monte Carlo errors are then
-        similar, and the curves over the epochs smooth.
+        Settings of each measurement. All epochs use the same seed, so that their Monte Carlo errors are similar and the
+        curves over the epochs smooth.
     devices : sequence of torch.device or str, optional
         As in `layerbits.layer_information`; a resumed run may use other devices.
 
     Raises
     ------
     NoNoiseError, LayerSelectionError, TypeError, ValueError
-        As in `layerbits.layer_information`; and if `at` is not a set of whole numbers from 0 on.
+        As in `layerbits.layer_information`; or `at` is not an iterable of integers of at least 0, or is empty.
     UsageError
         The folder holds measurements with other columns, layers, data or settings, or cannot be written to.
     """
@@ -78,7 +78,7 @@ class Monitor:
 
     @property
     def tables(self) -> Mapping[int, InformationTable]:
-        """Tables of the measured epochs, those of earlier runs in the folder included."""
+        """Tables of the measured epochs, including earlier runs in the folder."""
         return MappingProxyType(self._tables)
 
     def unmeasured(self, last: int) -> list[int]:
@@ -86,7 +86,7 @@ class Monitor:
         return [epoch for epoch in self.at if epoch <= last and epoch not in self._tables]
 
     def step(self, epoch: int) -> InformationTable | None:
-        """Measure and record `epoch`, if it is a chosen epoch that has no table.
+        """Measure the network and write its table if `epoch` is chosen and has no table.
 
         Parameters
         ----------
@@ -96,7 +96,7 @@ class Monitor:
         Returns
         -------
         InformationTable or None
-            The table of this epoch, also when the folder already had it; None if `epoch` is not in `at`.
+            The table of this epoch, whether new or already in the folder; None if `epoch` is not in `at`.
         """
         if epoch not in self.at:
             return None
@@ -121,7 +121,9 @@ class Monitor:
 
 def _digest(data: object) -> str:
     """Return a hash of the values of a tensor, an array, or a tuple of them; empty for None."""
+    if data is None:
+        return ""
     digest = hashlib.sha256()
     for part in data if isinstance(data, tuple) else (data,):
         digest.update(np.asarray(part.cpu() if isinstance(part, Tensor) else part).tobytes())
-    return "" if data is None else digest.hexdigest()
+    return digest.hexdigest()

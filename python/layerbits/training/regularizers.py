@@ -21,9 +21,9 @@ class ParsevalRegularizer:
     """Move weight matrices towards orthonormal ones: W <- (1 + strength) W - strength W W^T W.
 
     Rows become orthonormal if a layer has fewer outputs than inputs, columns if it has more. Each singular value s of W
-    becomes |(1 + strength) s - strength s^3|, whose only stable fixed point is 1; the singular vectors do not change,
-    except for their signs. The matrix of a convolution has shape (outputs, inputs x positions), that of a transposed
-    convolution (inputs, outputs x positions); every group has its own matrix.
+    becomes |(1 + strength) s - strength s^3|; the only stable fixed point is 1. The singular vectors do not change,
+    except for their signs. The matrix of a convolution has shape (outputs, inputs x positions), the matrix of a
+    transposed convolution (inputs, outputs x positions); every group has its own matrix.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class ParsevalRegularizer:
     Raises
     ------
     LayerSelectionError
-        `layers` matches no such layer, or a layer whose weight is computed from other parameters.
+        `layers` matches no such layer, or a layer with a weight that is computed from other parameters.
     TypeError, ValueError
         `model` is no module, or `strength` is out of range.
 
@@ -68,10 +68,10 @@ class ParsevalRegularizer:
         self._strength = check_positive("strength", strength)
         if self._strength > 0.5:
             raise ValueError(f"strength: got {strength}, wanted at most 0.5; with more, singular values overshoot 1")
-        # The keys are the parameters, so that a shared one occurs once.
+        # The keys are the parameters, so that a shared weight occurs once.
         self._names: dict[nn.Parameter, str] = {}
         self._groups: list[int] = []
-        for call in _chosen(model.model if isinstance(model, NoisyModule) else model, layers):
+        for call in _selected_layers(model.model if isinstance(model, NoisyModule) else model, layers):
             weight = dict(call.module.named_parameters(recurse=False)).get("weight")
             if weight is None or nn.parameter.is_lazy(weight):
                 raise LayerSelectionError(
@@ -89,16 +89,16 @@ class ParsevalRegularizer:
         Raises
         ------
         UsageError
-            A singular value is not finite, or is so large that it would grow in every step, which is the case from
-            sqrt((2 + strength) / strength) on. No weight has changed then.
+            A singular value is not finite, or is at least sqrt((2 + strength) / strength), where it would grow in every
+            step. No weight has changed then.
         """
         matrices = list(starmap(_matrices, zip(self._names, self._groups, strict=True)))
-        grams = [m @ m.mH if m.shape[-2] <= m.shape[-1] else m.mH @ m for m in matrices]
-        for name, m, gram, bound in zip(self._names.values(), matrices, grams, _norms(grams), strict=True):
-            self._require_convergence(name, m, gram, bound)
-        for weight, m, gram in zip(self._names, matrices, grams, strict=True):
-            factors = (gram, m) if m.shape[-2] <= m.shape[-1] else (m, gram)
-            stepped = torch.baddbmm(m, *factors, beta=1 + self._strength, alpha=-self._strength)
+        grams = [w @ w.mH if w.shape[-2] <= w.shape[-1] else w.mH @ w for w in matrices]
+        for name, w, gram, bound in zip(self._names.values(), matrices, grams, _norms(grams), strict=True):
+            self._require_convergence(name, w, gram, bound)
+        for weight, w, gram in zip(self._names, matrices, grams, strict=True):
+            factors = (gram, w) if w.shape[-2] <= w.shape[-1] else (w, gram)
+            stepped = torch.baddbmm(w, *factors, beta=1 + self._strength, alpha=-self._strength)
             weight.copy_(stepped.reshape(weight.shape))
 
     def _require_convergence(self, name: str, matrix: Tensor, gram: Tensor, bound: float) -> None:
@@ -120,7 +120,7 @@ class ParsevalRegularizer:
 
 
 def _norms(grams: Sequence[Tensor]) -> list[float]:
-    """Return the largest absolute row sum of each matrix, which no eigenvalue exceeds; synchronize a device once."""
+    """Return the largest absolute row sum of each matrix, a bound of its eigenvalues; synchronize a device once."""
     norms = [torch.linalg.matrix_norm(gram, math.inf).max() for gram in grams]
     return torch.stack([norm.to(norms[0]) for norm in norms]).tolist() if norms else []
 
@@ -129,7 +129,7 @@ def _spectral_norm(matrices: Tensor) -> float:
     return float(torch.linalg.matrix_norm(matrices.cpu().to(torch.complex128), 2).max())
 
 
-def _chosen(model: nn.Module, layers: Layers) -> list[LayerCall]:
+def _selected_layers(model: nn.Module, layers: Layers) -> list[LayerCall]:
     # The layers are taken from the modules, without a pass, because their calls in forward do not matter.
     candidates = [
         LayerCall(name, name, module, is_output=False)

@@ -1,4 +1,4 @@
-"""A training with checkpoints, curves and measurements that can be resumed."""
+"""A training that can be resumed, with checkpoints, curves and measurements."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class TrainingSession:
     Parameters
     ----------
     checkpoints : Checkpoints
-        Saves the network and its optimizer. With a monitor, its epochs include those of the monitor.
+        Saves the network and its optimizer, at least at the epochs of the monitor.
     curves : TrainingCurves
         Evaluates the network.
     monitor : Monitor, optional
@@ -56,14 +56,14 @@ class TrainingSession:
         Parameters
         ----------
         train_epochs : callable
-            Trains the epochs of the given numbers and yields each number when its epoch is over, as `train` does.
-            It runs with one thread of torch.
+            Trains the given epochs and yields each epoch after its training, as `train` does. It runs with one thread
+            of torch.
         epochs : int
             Number of the last epoch; the first is 1.
         name : str, optional
             Label of the progress bar.
         after_epoch : callable, optional
-            Called with the number of each epoch after its checkpoint is saved.
+            Called with each epoch after its checkpoint is saved.
         """
         resumed = self._resume()
         remaining = range(resumed + 1, epochs + 1)
@@ -71,13 +71,13 @@ class TrainingSession:
         for epoch in progress(trained, name=name, total=len(remaining)):
             self.curves.step(epoch)
             self._measure(epoch)
-            # The checkpoint comes last, so that a run killed before this line repeats the whole epoch.
+            # The checkpoint comes last, so that a training killed before this line repeats the whole epoch.
             self.checkpoints.step(epoch)
             if after_epoch is not None:
                 after_epoch(epoch)
 
     def _resume(self) -> int:
-        """Load the last state, measure the epochs whose rows were lost, and return the last epoch."""
+        """Load the last state, measure the epochs that lost their rows, and return the last epoch."""
         resumed = self.checkpoints.resume()
         self.curves.resume(resumed)
         lost = [] if self.monitor is None else self.monitor.unmeasured(resumed)

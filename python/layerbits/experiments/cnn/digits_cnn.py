@@ -1,4 +1,4 @@
-"""The experiment digits-cnn, whose images come with scikit-learn.
+"""The experiment digits-cnn, on the digits of scikit-learn.
 
 The files of a run are described in `training` and `representations`; the figures are digits-cnn.png,
 digits-cnn-epochs.png and digits-cnn-variants.png.

@@ -43,7 +43,7 @@ class CnnExperiment(Experiment[CnnConfigT]):
     images : callable
         Returns the training images and the test images.
     data_size : callable
-        Returns the `DataSize` of `images`, also if a setting that names the data is not given yet.
+        Returns the `DataSize` of `images`, or its default if the setting that names the files is empty.
     """
 
     images: Callable[[CnnConfigT], training.TrainTestImages]
@@ -57,7 +57,7 @@ class CnnExperiment(Experiment[CnnConfigT]):
         UsageError
             The last batch of an epoch would have one image.
         DataError
-            The images are not usable.
+            The images cannot be read or measured.
         """
         train, test, pixels = self.data_size(config)
         if train % config.batch_size == 1:

@@ -1,4 +1,4 @@
-"""The experiment mnist-cnn, whose images are read from the four IDX files of MNIST.
+"""The experiment mnist-cnn, on images from the four IDX files of MNIST.
 
 The files of a run are described in `training` and `representations`; the figures are mnist-cnn.png,
 mnist-cnn-epochs.png and mnist-cnn-variants.png.
@@ -37,7 +37,7 @@ def _images(config: Config) -> TrainTestImages:
     Raises
     ------
     DataError
-        The files are missing or damaged, or the test images leave nothing to measure.
+        The files are missing or damaged, the images are too small, or the test images have no pairs to compare.
     """
     train, test = mnist_dataset(config.data)
     train, test = train.first(config.train_images), test.first(config.test_images)

@@ -20,10 +20,9 @@ _KERNEL_SIZE = 5
 
 
 class Dropout(nn.Module):
-    """Dropout whose random numbers are a function of the seed, the layer and the number of earlier passes.
+    """Dropout by random numbers that depend on the seed, the layer and the number of earlier passes alone.
 
-    torch's dropout takes its numbers from the global generator, and checkpoints do not contain the state of that
-    generator. Here the number of passes is a buffer.
+    torch's dropout uses the global generator, which checkpoints do not contain. Here the number of passes is a buffer.
 
     Parameters
     ----------
@@ -39,21 +38,21 @@ class Dropout(nn.Module):
         self.passes: Tensor
         self.register_buffer("passes", torch.zeros((), dtype=torch.int64))
 
-    def forward(self, signal: Tensor) -> Tensor:
-        """Drop units in training mode; return the signal unchanged in evaluation mode."""
+    def forward(self, activations: Tensor) -> Tensor:
+        """Drop units in training mode; return the activations unchanged in evaluation mode."""
         if not self.training:
-            return signal
-        keep = uniform_like(signal, self.seed, RandomStream.DROPOUT, self.layer, int(self.passes)) >= self.probability
+            return activations
+        uniform = uniform_like(activations, self.seed, RandomStream.DROPOUT, self.layer, int(self.passes))
         self.passes += 1
-        return signal * keep.to(signal) / (1 - self.probability)
+        return activations * (uniform >= self.probability).to(activations) / (1 - self.probability)
 
 
 def build_network(config: CnnConfig, variant: Variant, *, seed: int, size: tuple[int, int]) -> nn.Module:
     """Return the untrained network.
 
-    It consists of blocks of convolution, batch norm, tanh and pooling, then of a dense layer with batch norm and tanh,
-    and ends in ten logits. Noise or dropout follows each tanh. Weights and biases are uniform up to
-    1 / sqrt(inputs of a unit), as torch initializes them, and are the same for all variants.
+    Blocks of convolution, batch norm, tanh and pooling are followed by a dense layer with batch norm and tanh, and by
+    ten logits. Noise or dropout follows each tanh. Weights and biases are uniform between -l and l, where
+    l = 1 / sqrt(inputs of a unit), as in torch, and are the same for all variants.
 
     Parameters
     ----------

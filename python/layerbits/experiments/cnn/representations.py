@@ -4,8 +4,9 @@ Networks are loaded from the checkpoints that `training` saved. An interrupted m
 
 - clustering.csv: variant, seed, epoch, layer, within, between, scatter_ratio, collapse (of `class_separation`), overlap
   (of the distance histograms), binned_entropy (two bins, nats). Noise is off.
-- distances.csv: variant, seed, epoch, layer, kind (within, between), lower, upper, pairs. Histograms of Euclidean
-  distances between images of one class and of two classes, for the first seed, with noise off. Empty bins are omitted.
+- distances.csv: variant, seed, epoch, layer, kind (within, between), lower, upper, pairs. Histograms of the Euclidean
+  distances between representations, within and between classes, for the first seed, with noise off. Empty bins are
+  omitted.
 - similarity.csv: variant, seed, epoch, layer, noise (off, on), mean, q05, median, q95. Cosine similarity between each
   image's representation and its representation in the deterministic network of the same seed and epoch.
 """
@@ -92,7 +93,7 @@ _FILES: Mapping[type[Any], str] = {
 
 
 class _Checkpoint(NamedTuple):
-    """A network to measure."""
+    """The checkpoint of a network to measure."""
 
     seed: int
     variant: Variant
@@ -100,13 +101,13 @@ class _Checkpoint(NamedTuple):
 
     @property
     def key(self) -> tuple[str, int, int]:
-        """First three fields of its rows."""
+        """The first three fields of its rows."""
         return self.variant.name, self.seed, self.epoch
 
 
 def measure(config: CnnConfig, folder: RunFolder, test: LabelledImages) -> None:
     """Measure the representations of the test images; write clustering.csv, distances.csv and similarity.csv."""
-    tables = {kind: read_table(folder.path / name, kind) for kind, name in _FILES.items()}
+    tables = {row_type: read_table(folder.path / name, row_type) for row_type, name in _FILES.items()}
     grid = itertools.product(config.trainings, config.measured_epochs)
     checkpoints = [_Checkpoint(seed, variant, epoch) for (seed, variant), epoch in grid]
     finished = _finished(config, tables, checkpoints)
@@ -118,8 +119,8 @@ def measure(config: CnnConfig, folder: RunFolder, test: LabelledImages) -> None:
     measured = (_measure_network(config, folder.path, images, checkpoint) for checkpoint in remaining)
     saved = time.monotonic()
     with deterministic_convolutions():
-        for rows in progress(single_threaded(measured), name="representations", total=len(remaining)):
-            for row in rows:
+        for network_rows in progress(single_threaded(measured), name="representations", total=len(remaining)):
+            for row in network_rows:
                 tables[type(row)].append(row)
             if time.monotonic() - saved > _SECONDS_BETWEEN_SAVES:
                 _save(folder.path, tables)
@@ -130,49 +131,49 @@ def measure(config: CnnConfig, folder: RunFolder, test: LabelledImages) -> None:
 
 def _finished(config: CnnConfig, tables: _Tables, checkpoints: list[_Checkpoint]) -> list[_Checkpoint]:
     """Return the checkpoints before the first one that lacks rows in a table."""
-    keys = {kind: {row[:3] for row in rows} for kind, rows in tables.items()}
+    keys = {row_type: {row[:3] for row in rows} for row_type, rows in tables.items()}
     finished = []
     for checkpoint in checkpoints:
-        if any(checkpoint.key not in keys[kind] for kind in _row_types(config, checkpoint)):
+        if any(checkpoint.key not in keys[row_type] for row_type in _row_types(config, checkpoint)):
             break
         finished.append(checkpoint)
     return finished
 
 
 def _row_types(config: CnnConfig, checkpoint: _Checkpoint) -> list[type[Any]]:
-    """Return the types of the rows that a network has."""
-    kinds: list[type[Any]] = [Clustering]
+    """Return the types of the rows that the tables have for a network."""
+    row_types: list[type[Any]] = [Clustering]
     if checkpoint.seed == config.seed:
-        kinds.append(Distances)
+        row_types.append(Distances)
     if checkpoint.variant.name != "deterministic":
-        kinds.append(Similarity)
-    return kinds
+        row_types.append(Similarity)
+    return row_types
 
 
 def _save(path: Path, tables: _Tables) -> None:
-    for kind, name in _FILES.items():
-        write_table(path / name, kind, tables[kind])
+    for row_type, name in _FILES.items():
+        write_table(path / name, row_type, tables[row_type])
 
 
 def _measure_network(
     config: CnnConfig, path: Path, images: LabelledImages, checkpoint: _Checkpoint
 ) -> list[Clustering | Distances | Similarity]:
-    kinds = _row_types(config, checkpoint)
+    row_types = _row_types(config, checkpoint)
     model = _load_network(config, path, images, checkpoint)
     rows: list[Clustering | Distances | Similarity] = []
     for layer in config.layers:  # one layer at a time: the first layer takes half a gigabyte on MNIST
         points = layer_activations(model, images.inputs, layers=layer)[layer]
-        # tanh is within [-1, 1], so that the bins are the same at all epochs.
+        # The largest distance of values of tanh, so that the bins are the same at all epochs.
         diameter = 2 * math.sqrt(points.shape[1])
         histogram = pairwise_distance_histogram(points, images.labels, config.bins, range=(0, diameter))
         edges = histogram.edges.tolist()
-        for kind in ("within", "between") if Distances in kinds else ():
+        for kind in ("within", "between") if Distances in row_types else ():
             bins = zip(edges[:-1], edges[1:], getattr(histogram, kind).tolist(), strict=True)
             rows += [Distances(*checkpoint.key, layer, kind, *bin_) for bin_ in bins if bin_[-1]]
         separation = dataclasses.asdict(class_separation(points, images.labels))
         entropy = binned_entropy(points, edges=np.zeros(1))
         rows.append(Clustering(*checkpoint.key, layer, overlap=histogram.overlap, binned_entropy=entropy, **separation))
-    if Similarity in kinds:
+    if Similarity in row_types:
         deterministic = _load_network(config, path, images, checkpoint._replace(variant=config.training_variants[0]))
         rows += _similarities(config, checkpoint, (model, deterministic), images.inputs)
     return rows
@@ -181,7 +182,7 @@ def _measure_network(
 def _similarities(
     config: CnnConfig, checkpoint: _Checkpoint, models: tuple[nn.Module, nn.Module], inputs: Tensor
 ) -> Iterator[Similarity]:
-    """Yield the similarities of the first model's layers to those of the second model, the deterministic network."""
+    """Yield the similarities of each layer of the first model and of the second, the deterministic network."""
     model, deterministic = models
     cosines: dict[tuple[str, str], list[Tensor]] = {}
     for number, batch in enumerate(torch.split(inputs, _IMAGES_PER_PASS)):
@@ -213,7 +214,7 @@ def _load_network(config: CnnConfig, path: Path, images: LabelledImages, checkpo
 
 
 def _summary(config: CnnConfig, tables: _Tables) -> dict[str, float]:
-    """Return means over the seeds after the last epoch; clustering is that of the deterministic network."""
+    """Return means over the seeds after the last epoch: clusters of the deterministic network, and similarities."""
     summary = {}
     for layer, field in itertools.product(config.layers, ("overlap", "binned_entropy")):
         values = [

@@ -1,7 +1,4 @@
-"""Settings of the experiments with a convolutional network on images, and the variants of its training.
-
-A run trains deterministic, noisy and dropout networks. Training is in `training`, measuring in `representations`.
-"""
+"""Settings of the experiments with a convolutional network on images, and the variants of its training."""
 
 from __future__ import annotations
 
@@ -22,7 +19,7 @@ _VARIANTS = ("deterministic", "noisy", "dropout")
 
 
 class Variant(NamedTuple):
-    """A kind of training; `sigma` is 0 without noise, and `dropout` is 0 without dropout."""
+    """A variant of the training; `sigma` is 0 without noise, and `dropout` is 0 without dropout."""
 
     name: str
     sigma: float = 0.0
@@ -31,7 +28,7 @@ class Variant(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class CnnConfig(DeviceConfiguration):
-    """Settings. [S]: from a secondary account of the paper; the others were chosen for layerbits."""
+    """Settings. [S]: from a secondary account of the paper; the other values were chosen for layerbits."""
 
     repeats: int = 3  # trainings of each variant, with consecutive seeds from `seed`
     variants: tuple[str, ...] = _VARIANTS

@@ -1,8 +1,8 @@
 """Training of the convolutional networks: every variant with every seed.
 
-All trainings of a seed start from the same weights and see the same warped batches. Each training has its own folder,
+All trainings of a seed have the same initial weights and the same warped batches. Each training has its own folder,
 for instance noisy-0.05-seed-0, with training.csv and checkpoints. errors.csv has a row for each training: variant,
-sigma, seed, errors, images. Its errors are those on the test images after the last epoch, with noise on.
+sigma, seed, errors, images. The errors are counted on the test images after the last epoch, with noise on.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Checks of settings that several experiments on entropy share."""
+"""Checks of settings for several experiments on entropy."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from layerbits.experiments.framework.configuration import Configuration, require
 
 
 def require_ascending(config: Configuration, name: str) -> None:
-    """Require each item of the tuple `name` to be above the one before."""
+    """Require the items of the tuple `name` to ascend."""
     items = getattr(config, name)
     ascending = all(smaller < larger for smaller, larger in itertools.pairwise(items))
     require(config, name, ascending, "each number above the one before")

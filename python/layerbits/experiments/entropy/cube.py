@@ -1,6 +1,6 @@
-"""Signals at the corners of a cube: independent bits of +1 and -1, whose information through noise is an integral.
+"""Signals S at the corners of a cube, and the information of T = S + Z by quadrature.
 
-A bit is +1 with a given probability, and T = S + Z with normal noise Z.
+The coordinates are independent bits, +1 with a given probability and otherwise -1. Z is normal noise.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def log_density(points: Doubles, probability: float, sigma: float) -> Doubles:
 
 @functools.cache
 def _bit_divergence(probability: float, sigma: float) -> float:
-    """Compute the divergence for one bit, given its value, which has this probability."""
+    """Compute D(p(t|s) || p(t)) in nats for one bit, at a value s of this probability."""
 
     def integrand(z: float) -> float:
         opposite = math.log(1 - probability) - 2 * (1 + sigma * z) / sigma**2

@@ -52,7 +52,7 @@ class EstimatorSettings(NamedTuple):
 
 
 def estimate_entropy(name: str, sample: NoisySample, settings: EstimatorSettings, *, seed: int) -> EntropyEstimate:
-    """Estimate h(T). The plug-in uses the signals and the law of the noise, other estimators use the sums S + Z."""
+    """Estimate h(T): the plug-in from the signals and sigma, the other estimators from the noisy values S + Z."""
     if name == PLUG_IN:
         estimate = mixture_entropy(sample.signals, sample.sigma, tolerance=settings.tolerance, seed=seed)
         return EntropyEstimate(estimate.value, estimate.standard_error, estimate.lower, estimate.upper)

@@ -1,4 +1,4 @@
-"""The experiment monte-carlo-error.
+"""The experiment monte-carlo-error: mean square errors of the Monte Carlo integration of a plug-in.
 
 The mixture has a center at every corner of the cube, so that its information is known. A run writes errors.csv
 (estimator, sigma, dim, draws, mean_square_error, standard_error, bound, paper_bound; in nats^2) and
@@ -67,7 +67,7 @@ class Config(Configuration):
 
 
 class Error(NamedTuple):
-    """A row of errors.csv; `bound` is the sharp bound for the estimator, `paper_bound` that of the paper."""
+    """A row of errors.csv; `bound` is the sharp bound for the estimator, `paper_bound` the bound of the paper."""
 
     estimator: str
     sigma: float

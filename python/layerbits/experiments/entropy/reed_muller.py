@@ -1,4 +1,4 @@
-"""The experiment reed-muller.
+"""The experiment reed-muller: information that codewords carry through Gaussian noise.
 
 Signals are codewords of the Reed-Muller code RM(r, m) in {-1, 1}^(2^m), uniform over the code. A run writes
 plug_ins.csv (order, variables, sigma, samples, value, standard_error, lower, upper: the plug-in of a sample, with an
@@ -68,7 +68,7 @@ class Config(Configuration):
         paired = len(self.orders) == len(self.variables)
         require(self, "orders", paired, f"one for each of the {len(self.variables)} variables")
         in_range = all(0 <= r <= m for r, m in self.codes)
-        require(self, "orders", in_range, f"numbers from 0 to those of variables, {self.variables}")
+        require(self, "orders", in_range, f"numbers from 0 to the numbers of variables, {self.variables}")
         require(self, "orders", len(set(self.codes)) == len(self.codes), "every code once")
         require_distinct(self, "sigmas")
         require_within(self, sigmas=(0.01, 100), samples=(1, 2**24))
@@ -163,7 +163,7 @@ def sample(config: Config, order: int, variables: int, samples: int) -> tuple[Do
 
 
 def _truth(config: Config, cell: tuple[tuple[int, int], float]) -> Truth:
-    """Compute I(S; S + Z) if the letters are independent or all codewords can be centers; otherwise bound it."""
+    """Compute I(S; S + Z) for independent letters, estimate it from all codewords of a small code, or bound it."""
     (order, variables), sigma = cell
     letters, bits = 2**variables, reed_muller_dimension(order, variables)
     letter_information = letters * cube.information(1, 0.5, sigma)

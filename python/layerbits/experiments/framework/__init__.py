@@ -1,1 +1,1 @@
-"""The framework of the experiments: base class, settings, folder of a run, and tables."""
+"""The framework of the experiments: base class, settings, folder of a run, tables."""

@@ -1,4 +1,4 @@
-"""Settings of an experiment: frozen dataclasses whose fields can be given as text, and the checks of their values."""
+"""Settings of an experiment: frozen dataclasses, replacement of fields by texts, and checks of values."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ from layerbits.kernels import backends, cuda_devices
 ConfigT = TypeVar("ConfigT", bound="Configuration")
 
 _NEEDED = "needed"  # key in the metadata of a field
-_PARSERS = {int: int, float: float, str: str}
-_LARGEST_INTEGER = 2**31 - 1  # the libraries that receive a setting store it in 32 bits at least
+_LARGEST_INTEGER = 2**31 - 1  # libraries may store a setting in 32 bits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +56,7 @@ def with_settings(config: ConfigT, texts: Mapping[str, str]) -> ConfigT:
     Raises
     ------
     UsageError
-        A name is not that of a field, or a text is not a value of the field's type.
+        A name is not a field, or a text is not a value of the field's type.
     """
     types = typing.get_type_hints(type(config))
     unknown = [name for name in texts if name not in types]
@@ -68,7 +67,7 @@ def with_settings(config: ConfigT, texts: Mapping[str, str]) -> ConfigT:
 
 
 def needed(description: str) -> str:
-    """Return the empty default of a text field that a run needs; messages contain the `description` of its value."""
+    """Return the default, empty, of a text field that a run needs; messages contain the `description` of its value."""
     return dataclasses.field(default="", metadata={_NEEDED: description})
 
 
@@ -105,7 +104,7 @@ def require_within(config: Configuration, **limits: tuple[float, float]) -> None
 
 
 def require_tolerance(config: Configuration) -> None:
-    """Require a field `tolerance` that sampling can reach: the work grows with its inverse square."""
+    """Require the field `tolerance` to be large enough for sampling, whose work grows with its inverse square."""
     require_within(config, tolerance=(1e-6, 10**6))
 
 
@@ -123,7 +122,7 @@ def require_usable_device(config: Configuration) -> None:
     device = device_of(config)
     reason = "" if device == "cpu" else _unusable_reason(torch.device(device).index or 0)
     if reason:
-        raise UsageError(f"device: got {device}, which is not usable here: {reason}; leave it out, to run on the CPU")
+        raise UsageError(f"device: got {device}, which is not usable here: {reason}; leave it out to run on the CPU")
 
 
 def device_of(config: Configuration) -> str:
@@ -148,7 +147,7 @@ def _parse(name: str, kind: type, text: str) -> object:
         item = typing.get_args(kind)[0]
         return tuple(_parse(name, item, part) for part in text.split(",") if part.strip())
     try:
-        value: int | float | str = _PARSERS[kind](text)
+        value: int | float | str = kind(text)
     except ValueError as error:
         raise UsageError(f"{name}: got {text!r}, wanted a value of type {kind.__name__}") from error
     if isinstance(value, int) and value > _LARGEST_INTEGER:

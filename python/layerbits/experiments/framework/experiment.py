@@ -24,7 +24,7 @@ class Experiment(abc.ABC, Generic[ConfigT]):
     name : str
         Name on the command line.
     description : str
-        One plain sentence.
+        One sentence for `layerbits list`.
     config_type : type
         Frozen dataclass of the settings; the defaults are the paper's values.
     quick : mapping of str to value

@@ -60,7 +60,7 @@ class RunFolder:
         self._record: dict[str, Any] = {
             "experiment": experiment,
             "status": "running",
-            # Passed through JSON, which turns tuples into lists, so that it can be compared with an earlier run.json.
+            # JSON turns tuples into lists, as in an earlier run.json, with which the configuration is compared.
             "configuration": json.loads(json.dumps(dataclasses.asdict(config))),
             "seeds": {"seed": config.seed},
             "versions": versions(),
@@ -70,7 +70,10 @@ class RunFolder:
         }
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self._resume() if resume else self._require_empty()
+            if resume:
+                self._resume()
+            else:
+                self._require_empty()
             self._write()
         except OSError as error:
             raise UsageError(f"{self.path}: cannot be written to ({error.strerror}); name another folder") from error
@@ -89,7 +92,7 @@ class RunFolder:
 
     @contextlib.contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Add the duration of the block, without that of phases inside it, to the timing `name`."""
+        """Add the duration of the block, less the phases inside it, to the timing `name`."""
         self._add_time()
         self._phases.append(name)
         try:
@@ -115,7 +118,7 @@ class RunFolder:
 
     def _resume(self) -> None:
         if not (self.path / "run.json").exists():
-            # A run that was killed at its very start left only a draft, and starts anew.
+            # A run that was killed at its start left only a draft, and begins again.
             if all(file.name.startswith(DRAFT_PREFIX) for file in self.path.iterdir()):
                 return
             raise UsageError(f"{self.path}: no run.json, so no run to resume; leave out --resume, or name its folder")
@@ -130,7 +133,7 @@ class RunFolder:
 def save_figure(figure: Figure, path: Path) -> None:
     """Save a figure as a PNG file."""
     for axes in figure.axes:
-        # matplotlib does not always choose valid limits for a panel without data, as early in a run.
+        # matplotlib may choose invalid limits for a panel without data, for example early in a run.
         if axes.get_xscale() == "log" and axes.get_xlim()[0] <= 0:
             axes.set_xlim(0.1, 1)
         if axes.get_yscale() == "log" and axes.get_ylim()[0] <= 0:

@@ -1,4 +1,4 @@
-"""Tables of an experiment: a row is a named tuple, a column a field; an incomplete table can be completed."""
+"""CSV tables of an experiment: each row is a named tuple, and an incomplete table can be completed."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ def fill_table(
     *,
     single_thread: bool = False,
 ) -> list[_Row]:
-    """Compute a row for each cell and write the table, which is saved every few seconds.
+    """Compute a row for each cell and write the table, also every few seconds in between.
 
     Parameters
     ----------
     path : pathlib.Path
-        The CSV file. Rows that it already has are kept as those of the first cells.
+        The CSV file. Rows that it already has are the rows of the first cells, which are not measured again.
     row_type : type of NamedTuple
         Type of the rows.
     cells : sequence
@@ -61,7 +61,7 @@ def fill_table(
     measure : callable
         Returns the row of a cell. It must depend on the cell alone, so that a resumed table has the same rows.
     single_thread : bool, optional
-        Whether a cell is so little work that threads would only wait for each other.
+        Whether to use one thread of torch, for cells with so little work that threads would only wait for each other.
 
     Returns
     -------

@@ -1,1 +1,1 @@
-"""Experiments on scalar neurons, whose information is known by quadrature."""
+"""Experiments on scalar neurons, with their true information by quadrature."""

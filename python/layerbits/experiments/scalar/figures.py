@@ -21,6 +21,7 @@ from layerbits.training import nearest_epochs, read_information, read_training
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.gridspec import GridSpec
 
 _DENSITY_PASSES, _DENSITY_POINTS = 1024, 1000  # passes of every input behind a density, and its points
 
@@ -29,15 +30,15 @@ _Color = tuple[float, float, float, float]
 
 @dataclasses.dataclass(frozen=True)
 class TrainingFigure:
-    """Plots a training from the tables in a folder, which may be incomplete.
+    """The figure of a training, from the tables in a folder, which may be incomplete.
 
-    The upper panels show, at some epochs, the values that the neurons give to the inputs, with the density of T. The
+    The upper panels show, at some epochs, the activations of the neurons for all inputs, and the density of T. The
     lower panels show information, loss and parameters over the epochs.
 
     Attributes
     ----------
     settings, task
-        Of the experiment.
+        Settings and task of the experiment.
     path : pathlib.Path
         The folder.
     marks : mapping of float to str
@@ -58,19 +59,7 @@ class TrainingFigure:
         figure = plots.new_figure(width=11, height=7.5 + 1.3 * len(layers))
         height_ratios = (*([0.8] * len(layers)), 2, 1, 1)
         grid = figure.add_gridspec(len(layers) + 3, max(1, len(columns)), height_ratios=height_ratios)
-        first_column: list[Axes] = []
-        for column, epoch in enumerate(columns):
-            panels = [
-                figure.add_subplot(grid[row, column], sharex=first_column[row] if first_column else None)
-                for row in range(len(layers))
-            ]
-            first_column = first_column or panels
-            self._plot_values(panels, [neuron for neuron in neurons if neuron.epoch == epoch])
-            panels[0].set_title(f"epoch {epoch}", fontsize="medium")
-            if epoch == columns[-1]:
-                plots.legend_outside(panels[0])
-        for panel, layer in zip(first_column, layers, strict=True):
-            panel.set_ylabel(layer)
+        self._plot_epochs(figure, grid, neurons, columns)
         information = figure.add_subplot(grid[-3, :])
         losses, parameters = (figure.add_subplot(grid[row, :], sharex=information) for row in (-2, -1))
         self._plot_information(information, neurons)
@@ -83,8 +72,25 @@ class TrainingFigure:
         information.set_xlim(0.9, 5 * self.settings.epochs)  # the right part has space for the labels of the marks
         return figure
 
+    def _plot_epochs(self, figure: Figure, grid: GridSpec, neurons: Sequence[Neuron], epochs: Sequence[int]) -> None:
+        """Plot activations and the density of T: a row of panels for each layer, a column for each epoch."""
+        layers = list(dict.fromkeys(neuron.layer for neuron in neurons))
+        first_column: list[Axes] = []
+        for column, epoch in enumerate(epochs):
+            panels = [
+                figure.add_subplot(grid[row, column], sharex=first_column[row] if first_column else None)
+                for row in range(len(layers))
+            ]
+            first_column = first_column or panels
+            self._plot_values(panels, [neuron for neuron in neurons if neuron.epoch == epoch])
+            panels[0].set_title(f"epoch {epoch}", fontsize="medium")
+            if epoch == epochs[-1]:
+                plots.legend_outside(panels[0])
+        for panel, layer in zip(first_column, layers, strict=True):
+            panel.set_ylabel(layer)
+
     def _plot_values(self, panels: Sequence[Axes], neurons: Sequence[Neuron]) -> None:
-        """Plot the value of each layer for each input, and the density of T, in the colors of the classes."""
+        """Plot the activation of each layer for each input, and the density of T, in the colours of the classes."""
         sigma = self.settings.sigma
         noisy = self.task.network([(neuron.weight, neuron.bias) for neuron in neurons], sigma)
         inputs, targets, labels = self.task.data()
@@ -139,7 +145,7 @@ def _plot_parameters(axes: Axes, neurons: Sequence[Neuron]) -> None:
 
 
 def _colors(layers: Sequence[str]) -> list[_Color]:
-    return plots.sequence_colors(len(layers) + 1)[1:]  # without the lightest
+    return plots.sequence_colors(len(layers) + 1)[1:]  # without the lightest colour
 
 
 def _scale(noisy: NoisyModule, layer: str) -> float:

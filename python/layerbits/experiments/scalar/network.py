@@ -51,7 +51,7 @@ class ScalarTask:
         """Make the neurons in float64, each with noise; the layers are called ``neuron1``, ``neuron2``, ..."""
         layers: OrderedDict[str, nn.Module] = OrderedDict()
         for number, (weight, bias) in enumerate(parameters, start=1):
-            # skip_init, because torch's own initialization would draw from the global generator.
+            # skip_init, because torch's own initialization would use the global generator.
             linear: nn.Linear = skip_init(nn.Linear, 1, 1, dtype=torch.float64)  # type: ignore[no-untyped-call]
             nn.init.constant_(linear.weight, weight)
             nn.init.constant_(linear.bias, bias)
@@ -60,6 +60,6 @@ class ScalarTask:
 
 
 def parameters_of(noisy: NoisyModule) -> Parameters:
-    """Return weight and bias of each neuron of a network that `ScalarTask.network` made."""
+    """Return weight and bias of each neuron of a network from `ScalarTask.network`."""
     values = [parameter.item() for parameter in noisy.parameters()]
     return list(zip(values[::2], values[1::2], strict=True))

@@ -23,12 +23,12 @@ _STEP_SECONDS, _NEURON_SECONDS = 7e-5, 5.5e-5
 class ScalarSettings(DeviceConfiguration):
     """Settings of all experiments on scalar neurons.
 
-    [public code]: of an independent reproduction of the paper, whose own settings are unknown.
+    [public code]: from an independent reproduction of the paper; the settings of the paper are unknown.
     """
 
     sigma: float = 0.05  # [public code]
     learning_rate: float = 1e-3  # [public code] stochastic gradient descent, mean square error
-    momentum: float = 0.0  # [public code] effectively 1, because it never clears its gradients
+    momentum: float = 0.0  # [public code] in effect 1, because gradients are never cleared
     epochs: int = 100_000
     evaluations: int = 200
     measurements: int = 60

@@ -2,8 +2,8 @@
 
 The neuron learns to separate the input 3 from -3, -1 and 1. The four values move apart and I(X;T) rises to log 4; then
 saturation joins three of them and I(X;T) falls to H_b(1/4). A full run takes minutes, because the fall is logarithmic
-in time. Writes training.csv, information.csv, neurons.csv (columns: `Neuron`), curves.csv (columns: `Point`; of the
-neuron with bias -2 weight), single-neuron.png and curves.png.
+in time. It writes training.csv, information.csv, neurons.csv (columns: `Neuron`), curves.csv (columns: `Point`; neurons
+with bias -2 weight), single-neuron.png and curves.png.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PUBLISHED_SIGMAS = (0.005, 0.01, 0.05, 0.1, 0.2, 0.5)
-# Published values of I(X;T), to 1e-4 nats, by weight; in the order of PUBLISHED_SIGMAS.
+# Published values of I(X;T), to 1e-4 nats, by weight and in the order of PUBLISHED_SIGMAS.
 PUBLISHED = {
     0.05: (1.3863, 1.3863, 0.8328, 0.3908, 0.1320, 0.0236),
     0.2: (1.3863, 1.3863, 1.3689, 1.1454, 0.6859, 0.2099),
@@ -55,9 +55,9 @@ _ENTROPY_OF_QUARTER = math.log(4) - 0.75 * math.log(3)  # H_b(1/4)
 class SingleNeuronSettings(ScalarSettings):
     """Settings; see `ScalarSettings`. The default weights and sigmas of the curves include the published ones."""
 
-    weight: float = 0.0  # [public code] at the start
-    bias: float = 0.0  # [public code] at the start
-    momentum: float = 0.9  # without momentum, the same curve takes 10 times the steps; [public code] 1
+    weight: float = 0.0  # [public code] initial value
+    bias: float = 0.0  # [public code] initial value
+    momentum: float = 0.9  # without momentum, the same curve takes 10 times the steps; [public code] in effect 1
     epochs: int = 1_000_000
     shown_epochs: tuple[int, ...] = (2, 30, 300, 3000, 30_000, 1_000_000)
     weights: tuple[float, ...] = tuple(sorted((*PUBLISHED, *_CURVE_WEIGHTS)))
@@ -73,7 +73,7 @@ class SingleNeuronSettings(ScalarSettings):
 
 
 class Point(NamedTuple):
-    """A row of curves.csv; information in nats, `published` is NaN if there is no published value."""
+    """A row of curves.csv, in nats; `published` is NaN if there is no published value."""
 
     weight: float
     sigma: float
@@ -120,7 +120,7 @@ class SingleNeuron(Experiment[SingleNeuronSettings]):
         }
 
     def plot(self, config: SingleNeuronSettings, path: Path) -> None:
-        """Save single-neuron.png, the training, and curves.png from the tables in a folder."""
+        """Save single-neuron.png, which shows the training, and curves.png from the tables in a folder."""
         # I(X;T) if all four values are separate, if two of them coincide, and if three of them coincide.
         marks = {math.log(4): "log 4", 1.5 * math.log(2): "3/2 log 2", _ENTROPY_OF_QUARTER: "$H_b(1/4)$"}
         save_figure(TrainingFigure(config, TASK, path, marks).plot(), path / f"{self.name}.png")

@@ -1,6 +1,6 @@
 """Training of scalar neurons, with measurements and the true information by quadrature.
 
-The table neurons.csv has the columns of `Neuron`. The figures make the networks again from its parameters.
+neurons.csv has the columns of `Neuron`; the figures make the networks again from its parameters.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Neuron(NamedTuple):
 def train_neurons(settings: ScalarSettings, task: ScalarTask, start: Parameters, folder: RunFolder) -> None:
     """Train and measure the neurons, or resume their training.
 
-    An epoch is one step on the mean square error over all inputs, with fresh noise. Writes training.csv,
+    An epoch is one step on the mean square error over all inputs, with new noise. The training writes training.csv,
     information.csv, neurons.csv and a checkpoint at each measured epoch. Loss and accuracy are means over many passes;
     an output is correct if it is nearer to its own target than to the other target.
     """
@@ -75,7 +75,7 @@ def train_neurons(settings: ScalarSettings, task: ScalarTask, start: Parameters,
         name=f"epochs, {len(at)} measured",
         after_epoch=after_epoch,
     )
-    write_neurons(settings, task, start, path, last_epoch=settings.epochs)  # for a resumed run whose table was lost
+    write_neurons(settings, task, start, path, last_epoch=settings.epochs)  # for a resumed run that lost the table
 
 
 def write_neurons(
@@ -90,7 +90,7 @@ def write_neurons(
     path : pathlib.Path
         Folder of the run, with the checkpoints.
     last_epoch : int
-        Number of an epoch whose training is over.
+        A trained epoch.
     """
     noisy = task.network(start, settings.sigma)
 
@@ -106,7 +106,7 @@ def write_neurons(
 
 
 def summarize(settings: ScalarSettings, path: Path) -> dict[str, float]:
-    """Return the main numbers of a training: interval and true value of each layer, at the peak and at the end."""
+    """Return the interval and the true value of I(X;T) of each layer, at the peak and after the last epoch."""
     tables, neurons = read_information(path / "information.csv"), read_table(path / "neurons.csv", Neuron)
     numbers: dict[str, float] = {}
     for layer in dict.fromkeys(neuron.layer for neuron in neurons):

@@ -1,11 +1,12 @@
 """The experiment szt-binning: binned entropies of a tanh network on the SZT data (Figure 1 of the paper).
 
-The I(X;T) of a deterministic network is H(T) = log 4096, or infinite for continuous X, while H(Bin(T)) differs from one
-bin size to the next. In a noisy network H(Bin(T)) is compared with I(X;T), as a measure of clusters. The networks are
+The I(X;T) of a deterministic network is H(T) = log 4096, or infinite for continuous X, while H(Bin(T)) changes with the
+size of the bins. In a noisy network H(Bin(T)), as a measure of clusters, is compared with I(X;T). The networks are
 trained in float32 and binned in float64, so that rounding does not act as bins.
 
-Writes training.csv and binned.csv (columns: `Binned`) into the folders deterministic and noisy, information.csv and
-scatter.csv into the folder noisy, and tracking.csv (columns: `Tracking`), szt-binning.png and szt-binning-noisy.png.
+A run writes training.csv and binned.csv (columns: `Binned`) into the folders deterministic and noisy, information.csv
+and scatter.csv into the folder noisy, and tracking.csv (columns: `Tracking`), szt-binning.png and
+szt-binning-noisy.png.
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ from layerbits.experiments.framework.tables import fill_table, read_table, write
 from layerbits.experiments.szt.binning_figures import plot_deterministic, plot_noisy
 from layerbits.experiments.szt.binning_tables import (
     DETERMINISTIC,
+    ENTROPY_OF_S,
+    ENTROPY_OF_T,
     NOISY,
-    OF_S,
-    OF_T,
     Binned,
     BinningSettings,
     Bins,
@@ -87,7 +88,7 @@ class BinningExperiment(Experiment[BinningSettings]):
     def _bin(self, config: BinningSettings, path: Path) -> None:
         """Compute the binned entropies of the network in a folder and write binned.csv."""
         noisy = path.name == NOISY
-        quantities = (OF_T, OF_S) if noisy else (OF_T,)
+        quantities = (ENTROPY_OF_T, ENTROPY_OF_S) if noisy else (ENTROPY_OF_T,)
         kinds = config.noisy_bins if noisy else config.deterministic_bins
         cells = list(itertools.product(config.measured_epochs, config.layers, quantities, kinds))
         model = self.network(config, path.name).double().to(config.device)
@@ -123,17 +124,17 @@ def _clouds(config: BinningSettings, path: Path, model: nn.Module, epoch: int) -
 
 
 def _points(config: BinningSettings, model: nn.Module) -> Iterator[tuple[tuple[str, str], Doubles]]:
-    """Yield layer and quantity, and its points, shape (4096, d)."""
+    """Yield each pair of layer and quantity with its points, shape (4096, d)."""
     inputs = config.data().inputs.double()
     if not isinstance(model, NoisyModule):
         for layer, activations in layer_activations(model, inputs).items():
-            yield (layer, OF_T), activations.numpy(force=True)
+            yield (layer, ENTROPY_OF_T), activations.numpy(force=True)
         return
     for number, (layer, signals) in enumerate(propagate(model, inputs, draws=1, seed=config.seed).items()):
         signal = signals[:, 0]
         noise = NormalStream(config.seed, RandomStream.BINNED_NOISE, number).like(signal)
-        yield (layer, OF_S), signal.numpy(force=True)
-        yield (layer, OF_T), model.noise[layer].add(signal, noise).numpy(force=True)
+        yield (layer, ENTROPY_OF_S), signal.numpy(force=True)
+        yield (layer, ENTROPY_OF_T), model.noise[layer].add(signal, noise).numpy(force=True)
 
 
 def _binned_value(config: BinningSettings, points: Doubles, bins: Bins) -> float:
@@ -148,7 +149,7 @@ def _summarize_deterministic(config: BinningSettings, folder: RunFolder) -> None
     rows = read_table(folder.path / DETERMINISTIC / "binned.csv", Binned)
     for bins in config.deterministic_bins:
         if bins.estimator == "fixed":
-            values = [value for _, value in binned_curve(rows, config.layers[-1], OF_T, bins)]
+            values = [value for _, value in binned_curve(rows, config.layers[-1], ENTROPY_OF_T, bins)]
             for name, value in {"first": values[0], "peak": max(values), "final": values[-1]}.items():
                 folder.summary[f"last_layer_{name}_at_{bins.size:g}"] = value
     folder.summary["least_true_information"] = min(row.ceiling for row in rows)
@@ -157,16 +158,16 @@ def _summarize_deterministic(config: BinningSettings, folder: RunFolder) -> None
 def _track(config: BinningSettings, folder: RunFolder) -> None:
     """Correlate the binned entropies of the noisy network with its I(X;T) and write tracking.csv."""
     pairs, epochs = read_pairs(folder.path / NOISY), config.measured_epochs
-    # The second start is the middle of the logarithmic axis. In the epochs before it the weights grow, and points
-    # spread over more bins without a change of the noise.
+    # The second start is the middle of the logarithmic axis. In earlier epochs the weights grow, and points spread over
+    # more bins without a change of the noise.
     starts = dict.fromkeys((epochs[0], epochs[len(epochs) // 2]))
     rows = [
         _tracking(pairs, quantity, layer, start)
-        for quantity, layer, start in itertools.product((OF_T, OF_S), ("all", *config.layers), starts)
+        for quantity, layer, start in itertools.product((ENTROPY_OF_T, ENTROPY_OF_S), ("all", *config.layers), starts)
     ]
     write_table(folder.path / "tracking.csv", Tracking, rows)
     for row in rows:
-        if row.quantity == OF_T and row.layer in ("all", config.layers[-1]):
+        if row.quantity == ENTROPY_OF_T and row.layer in ("all", config.layers[-1]):
             folder.summary[f"rank_correlation_of_{row.layer}_from_epoch_{row.from_epoch}"] = row.rank_correlation
 
 

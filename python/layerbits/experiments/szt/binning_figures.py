@@ -13,8 +13,8 @@ from layerbits import plots
 from layerbits.experiments.framework.run_folder import save_figure
 from layerbits.experiments.framework.tables import read_table
 from layerbits.experiments.szt.binning_tables import (
-    OF_S,
-    OF_T,
+    ENTROPY_OF_S,
+    ENTROPY_OF_T,
     Binned,
     BinningSettings,
     Curve,
@@ -36,7 +36,7 @@ def plot_deterministic(config: BinningSettings, path: Path, file: Path) -> None:
     figure = plots.new_figure(width=14, height=3.2 * height)
     panels: list[Axes] = list(figure.subplots(height, _COLUMNS, squeeze=False).flat)
     for axes, bins in zip(panels, kinds, strict=False):
-        curves = {layer: binned_curve(rows, layer, OF_T, bins) for layer in config.layers}
+        curves = {layer: binned_curve(rows, layer, ENTROPY_OF_T, bins) for layer in config.layers}
         _plot_curves(axes, curves, title=bins.title, ylabel="H(Bin(T)) in nats")
     panels[0].legend(loc="lower left", frameon=False)
     information, losses, *unused = panels[len(kinds) :]
@@ -70,7 +70,7 @@ def plot_noisy(config: BinningSettings, path: Path, file: Path) -> None:
 
 def _plot_noisy_entropies(axes: Axes, config: BinningSettings, path: Path) -> None:
     rows, (bins,) = read_table(path / "binned.csv", Binned), config.noisy_bins
-    for quantity, style in ((OF_T, "-"), (OF_S, ":")):
+    for quantity, style in ((ENTROPY_OF_T, "-"), (ENTROPY_OF_S, ":")):
         curves = {layer: binned_curve(rows, layer, quantity, bins) for layer in config.layers}
         _plot_curves(axes, curves, title=bins.title, ylabel="binned entropy in nats", style=style)
 
@@ -79,7 +79,7 @@ def _plot_pairs(axes: Axes, config: BinningSettings, path: Path) -> None:
     """Plot the binned entropies against I(X;T), a point per epoch and layer."""
     pairs, colors = read_pairs(path), plots.sequence_colors(len(config.layers))
     axes.axline((math.log(4096), math.log(4096)), slope=1, color="#cccccc", linewidth=1)
-    for quantity, marker in ((OF_T, "o"), (OF_S, "x")):
+    for quantity, marker in ((ENTROPY_OF_T, "o"), (ENTROPY_OF_S, "x")):
         for layer, color in zip(config.layers, colors, strict=True):
             points = [(p.information, p.entropy) for p in pairs if (p.quantity, p.layer) == (quantity, layer)]
             axes.plot(*np.reshape(points, (-1, 2)).T, marker, color=color, markersize=4)
@@ -88,7 +88,7 @@ def _plot_pairs(axes: Axes, config: BinningSettings, path: Path) -> None:
     axes.set_xscale("linear")
     for layer, color in zip(config.layers, colors, strict=True):
         axes.plot([], [], color=color, label=layer, linewidth=4)
-    for quantity, style in ((OF_T, "-o"), (OF_S, ":x")):
+    for quantity, style in ((ENTROPY_OF_T, "-o"), (ENTROPY_OF_S, ":x")):
         axes.plot([], [], style, color="black", label=quantity, markersize=4)
     plots.legend_outside(axes)
 

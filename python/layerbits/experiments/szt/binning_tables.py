@@ -14,18 +14,18 @@ from layerbits.experiments.szt.settings import NoisySettings
 from layerbits.training import read_information
 
 DETERMINISTIC, NOISY = "deterministic", "noisy"
-OF_T, OF_S = "H(Bin(T))", "H(Bin(S))"
+ENTROPY_OF_T, ENTROPY_OF_S = "H(Bin(T))", "H(Bin(S))"
 
 Curve = list[tuple[float, float]]  # epochs and entropies in nats
 
 
 @dataclasses.dataclass(frozen=True)
 class BinningSettings(NoisySettings):
-    """Settings; sigma is that of the noisy network. [F]: read off the paper's Figure 1. [R]: recalled."""
+    """Settings; the noisy network has `sigma`. [F]: read from the paper's Figure 1. [R]: recalled."""
 
     bin_sizes: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1)  # [F]
-    szt_bins: int = 30  # Shwartz-Ziv and Tishby's
-    quantile_bins: int = 30  # unknown
+    szt_bins: int = 30  # as in the article of Shwartz-Ziv and Tishby
+    quantile_bins: int = 30  # the value of the paper is unknown
     noisy_bin: float = 10.0  # [R] in sigmas
 
     def __post_init__(self) -> None:
@@ -63,7 +63,7 @@ class BinningSettings(NoisySettings):
 
 
 class Bins(NamedTuple):
-    """How values are binned."""
+    """Bins of an estimator of binned entropy."""
 
     estimator: str  # fixed, szt or quantile
     size: float  # NaN for quantiles
@@ -87,7 +87,7 @@ class Tracking(NamedTuple):
     """A row of tracking.csv: the correlation of I(X;T) and a binned entropy of the noisy network."""
 
     quantity: str
-    layer: str  # or all
+    layer: str  # "all" for all layers
     from_epoch: int
     points: int
     rank_correlation: float  # Spearman's; NaN if I(X;T) or the entropy is constant

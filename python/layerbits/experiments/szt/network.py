@@ -19,16 +19,16 @@ Activation = Callable[[], nn.Module]  # makes the module of an activation functi
 def plain_network(settings: SztSettings, activation: Activation | None = nn.Tanh) -> nn.Sequential:
     """Make the untrained network without noise: hidden layers of the given widths, and two logits.
 
-    Its modules are ``linear1``, ``tanh1``, ``linear2`` and so on, by the lower-case name of the activation's class.
-    Without an activation, the hidden layers are linear. Weights are normal with standard deviation
-    1 / sqrt(inputs of the layer), truncated at two standard deviations, and biases are zero: the initialization in the
-    code of Shwartz-Ziv and Tishby.
+    The modules are ``linear1``, ``tanh1``, ``linear2`` and so on, with the lower-case name of the class of the
+    activation function. Without an activation function, the hidden layers are linear. Weights are normal with standard
+    deviation 1 / sqrt(inputs of the layer), truncated at two standard deviations, and biases are zero, as in the code
+    of Shwartz-Ziv and Tishby.
     """
     sizes = (12, *settings.widths, 2)
     generator = torch.Generator().manual_seed(settings.seed)
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     for number, (inputs, outputs) in enumerate(pairwise(sizes), start=1):
-        # skip_init, because torch's own initialization would draw from the global generator.
+        # skip_init, because torch's own initialization would use the global generator.
         linear: nn.Linear = skip_init(nn.Linear, inputs, outputs)  # type: ignore[no-untyped-call]
         std = inputs**-0.5
         nn.init.trunc_normal_(linear.weight, std=std, a=-2 * std, b=2 * std, generator=generator)
@@ -43,7 +43,7 @@ def plain_network(settings: SztSettings, activation: Activation | None = nn.Tanh
 def noisy_network(settings: SztSettings, sigma: float, activation: Activation | None = nn.Tanh) -> NoisyModule:
     """Make the untrained network with noise on every hidden unit."""
     plain = plain_network(settings, activation)
-    # The modules alternate between linear maps and activations; the last one gives the logits.
+    # Linear maps and activation functions alternate; the last module gives the logits.
     names = [name for name, _ in plain.named_children()][:-1]
     hidden = names if activation is None else names[1::2]
     return noisify(plain, sigma=sigma, layers=hidden, seed=settings.seed)

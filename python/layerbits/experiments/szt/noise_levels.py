@@ -1,6 +1,6 @@
 """The experiment szt-relu: noisy networks of several activation functions and levels of noise on the SZT data.
 
-Each network has a folder ACTIVATION-SIGMA with training.csv and information.csv. Writes szt-relu.png.
+A run writes a folder ACTIVATION-SIGMA for each network, with training.csv and information.csv, and szt-relu.png.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Variant(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class NoiseLevelSettings(SztSettings):
-    """Settings of `NoiseLevelsExperiment`. The paper's levels of noise for these activations are unknown."""
+    """Settings. The paper's levels of noise for these activation functions are unknown."""
 
     activations: tuple[str, ...] = ("relu", "leaky-relu")
     sigmas: tuple[float, ...] = (0.005, 0.02, 0.1)
@@ -104,7 +104,7 @@ class NoiseLevelsExperiment(Experiment[NoiseLevelSettings]):
 
 SZT_RELU = NoiseLevelsExperiment(
     name="szt-relu",
-    description="Information in noisy networks of other activations on the SZT data, each at several levels of noise.",
+    description="Information in noisy networks of other activation functions on the SZT data, at several noise levels.",
     config_type=NoiseLevelSettings,
     # A larger learning rate gives the same curves in fewer epochs.
     quick={

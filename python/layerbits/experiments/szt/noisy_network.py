@@ -1,6 +1,7 @@
 """The experiments szt-tanh and szt-linear: one noisy network on the SZT data, layer by layer over its training.
 
-They write training.csv, information.csv, scatter.csv (points of the last hidden layer, one noisy pass) and NAME.png.
+A run writes training.csv, information.csv, scatter.csv (points of the last hidden layer in one noisy pass) and
+NAME.png, the figure named after the experiment.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from layerbits.networks import NoisyModule
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class NoisyNetworkExperiment(Experiment[NoisySettings]):
-    """Information in one noisy network of a given activation function; None for a linear network."""
+    """Information in one noisy network; `activation` is None for a linear network."""
 
     config_type: type[NoisySettings] = NoisySettings
     activation: Activation | None

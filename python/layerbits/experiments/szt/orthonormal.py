@@ -1,7 +1,7 @@
 """The experiment szt-tanh-orthonormal: the network of szt-tanh with and without orthonormal weights.
 
-Writes the files of szt-tanh, without its figure, into the folders plain and orthonormal, and beside them
-singular_values.csv (columns: `SingularValue`), distances.csv (columns: `Distances`; of the points of scatter.csv),
+A run writes the files of szt-tanh, without its figure, into the folders plain and orthonormal, and beside them
+singular_values.csv (columns: `SingularValue`), distances.csv (columns: `Distances`; between the points of scatter.csv),
 clustering.csv (columns: `Clustering`), szt-tanh-orthonormal.png and szt-tanh-orthonormal-weights.png.
 """
 
@@ -41,7 +41,7 @@ class OrthonormalExperiment(Experiment[OrthonormalSettings]):
         return len(VARIANTS) * config.network_seconds + _PARSEVAL_TIME * config.training_seconds
 
     def network(self, config: OrthonormalSettings) -> NoisyModule:
-        """Make the untrained noisy network, that of szt-tanh."""
+        """Make the untrained noisy network of szt-tanh."""
         return noisy_network(config, config.sigma)
 
     def parseval(self, config: OrthonormalSettings, noisy: NoisyModule) -> ParsevalRegularizer:
@@ -67,7 +67,7 @@ class OrthonormalExperiment(Experiment[OrthonormalSettings]):
         write_table(path / "distances.csv", Distances, distances(config, path))
         rows = list(clustering(config, path))
         write_table(path / "clustering.csv", Clustering, rows)
-        for row in rows:  # ascending epochs, so that the values of the last one stay
+        for row in rows:  # in ascending epochs, so that the values of the last epoch stay
             folder.summary[f"{row.variant}_scatter_ratio"] = row.scatter_ratio
             folder.summary[f"{row.variant}_binned_entropy"] = row.binned_entropy
 

@@ -30,10 +30,10 @@ def information_figure(config: OrthonormalSettings, path: Path) -> Figure:
     """Plot points of the last layer, information, losses and errors of both networks."""
     epochs = config.shown_epochs
     figure = plots.new_figure(width=11, height=13.5)
-    *spaces, curves = figure.subfigures(3, 1, squeeze=False, height_ratios=(1, 1, 3.4))[:, 0]
-    for variant, space in zip(VARIANTS, spaces, strict=True):
-        space.suptitle(f"{variant}: points of the last hidden layer")
-        panels = space.subplots(1, len(epochs), subplot_kw={"projection": "3d"}, squeeze=False)
+    *scatters, curves = figure.subfigures(3, 1, squeeze=False, height_ratios=(1, 1, 3.4))[:, 0]
+    for variant, scatter in zip(VARIANTS, scatters, strict=True):
+        scatter.suptitle(f"{variant}: points of the last hidden layer")
+        panels = scatter.subplots(1, len(epochs), subplot_kw={"projection": "3d"}, squeeze=False)
         plot_scatter(panels[0], path / variant)
     rows = curves.subplots(3, len(VARIANTS), sharex=True, sharey="row", height_ratios=(1.4, 1, 1))
     for variant, column in zip(VARIANTS, rows.T, strict=True):
@@ -106,7 +106,7 @@ def _plot_distances(axes: Axes, distances: Sequence[Distances]) -> None:
 
 
 def _add_legends(rows: npt.NDArray[Any], titles: tuple[str | None, ...]) -> None:
-    """Add a legend of the first panel of each row to the right of its last panel."""
+    """Add the legend of the first panel of each row, to the right of the last panel."""
     for row, title in zip(rows, titles, strict=True):
         handles, labels = row[0].get_legend_handles_labels()
         row[-1].legend(

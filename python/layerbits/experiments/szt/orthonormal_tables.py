@@ -27,7 +27,7 @@ class OrthonormalSettings(NoisySettings):
     """Settings. [R]: recalled from public code."""
 
     strength: float = 3e-4  # [R] of the Parseval step
-    regularized: str = "all"  # weight matrices, unspecified in the article; "hidden": without those of the output layer
+    regularized: str = "all"  # weight matrices; "hidden" leaves out the output layer; the article does not say
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -57,7 +57,7 @@ class Distances(NamedTuple):
 
 
 class Clustering(NamedTuple):
-    """A row of clustering.csv: root mean square distances, the ratio of scatters, and H(Bin(T)) in nats."""
+    """A row of clustering.csv: root mean square distances, ratio of scatters, and H(Bin(T)) in nats."""
 
     variant: str
     epoch: int

@@ -41,7 +41,7 @@ class SztSettings(DeviceConfiguration):
     tolerance: float | None = None
     max_seconds: float = 60.0  # limit of the measurement of one epoch, with a tolerance
     max_draws: int = 1024
-    scatter_epochs: tuple[int, ...] = (1, 28, 80, 500, 10_000)  # [B] names 28 and 80; the nearest measured are taken
+    scatter_epochs: tuple[int, ...] = (1, 28, 80, 500, 10_000)  # [B] for 28 and 80; see `shown_epochs`
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -92,7 +92,7 @@ class SztSettings(DeviceConfiguration):
 
     @property
     def measuring_seconds(self) -> float:
-        """Expected seconds of the measurements of a training; with a tolerance, the largest number allowed."""
+        """Expected seconds of the measurements of a training; with a tolerance, the limit of these seconds."""
         per_measurement = _DRAW_SECONDS * self.draws if self.tolerance is None else self.max_seconds
         return self.measurements * per_measurement
 

@@ -1,4 +1,4 @@
-"""Training of a network on the SZT data, with measurements of a noisy one."""
+"""Training of a network on the SZT data, with measurements if the network is noisy."""
 
 from __future__ import annotations
 
@@ -36,20 +36,20 @@ def train_network(
 ) -> None:
     """Train a network, or resume its training, and measure a noisy network at the chosen epochs.
 
-    Writes training.csv, a checkpoint at each measured epoch and, for a noisy network, information.csv.
+    The training writes training.csv, a checkpoint at each measured epoch and, for a noisy network, information.csv.
 
     Parameters
     ----------
     settings : SztSettings
-        Of the experiment.
+        Settings of the experiment.
     model : torch.nn.Module
         The untrained network. It is moved to the device of the settings and ends in its state after the last epoch.
     folder : RunFolder
-        Of the run.
+        Folder of the run.
     variant : str, optional
-        Name of the network, and of its folder within that of the run, if the run has several.
+        If the run has several networks: name of the network and of its folder inside `folder`.
     after_step : callable, optional
-        Called after each step of the optimizer, for instance a regularizer of the weights.
+        Called after each step of the optimizer, for instance the step of a regularizer.
     """
     path = folder.path / variant
     model.to(settings.device)
@@ -76,7 +76,7 @@ def final_accuracy(path: Path) -> float:
 
 
 def summarize(path: Path, *, prefix: str = "") -> dict[str, float]:
-    """Return the main numbers of a training: final test accuracy, information of the first and last hidden layers."""
+    """Return the final test accuracy and the information of the first and the last hidden layer."""
     tables = read_information(path / "information.csv")
     final = max(tables)
     layers = [row.layer for row in tables[final]]

@@ -1,1 +1,1 @@
-"""Estimators of the entropy of a noisy mixture, compared."""
+"""Comparison of estimators of the entropy of a noisy mixture."""

@@ -1,4 +1,4 @@
-"""The experiment estimator-comparison.
+"""The experiment estimator-comparison: estimators of the entropy of a noisy mixture with known entropy.
 
 A run writes estimates.csv (estimator, sigma, dim, samples, repeat, value, standard_error, lower, upper, truth),
 bounds.csv (sigma, dim, samples, bound, value, vacuous), slopes.csv (estimator, sigma, dim, first_samples, last_samples,
@@ -54,7 +54,7 @@ class _Cell(NamedTuple):
 
 
 class EstimatorComparison(Experiment[Config]):
-    """Compare estimators of the entropy of a noisy mixture, whose true entropy is known."""
+    """Compare estimators of the entropy of a noisy mixture with its true entropy."""
 
     def expected_seconds(self, config: Config) -> float:
         """Estimate the duration of a run."""

@@ -1,6 +1,6 @@
 """The mixture of estimator-comparison: a component at every corner of the cube [-1, 1]^d, cut off at its faces.
 
-The coordinates are independent, so that the entropy of a noisy point is an integral over one of them.
+The coordinates are independent, so that the entropy of T is d times the entropy of one coordinate, an integral.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def sample(config: Config, dim: int, samples: int, repeat: int) -> tuple[Doubles
 def coordinate_entropy(sigma: float, spread: float) -> float:
     """Compute the entropy of a coordinate of T in nats, by quadrature.
 
-    Near a corner a coordinate is normal noise minus the modulus of a normal variable, which is skew-normal
-    (Azzalini, 1985).
+    Near a corner a coordinate is normal noise minus the absolute value of a normal variable. This difference is
+    skew-normal (Azzalini, 1985).
     """
     scale = math.hypot(spread, sigma)
     component = skewnorm(-spread / sigma, 0, scale)

@@ -12,12 +12,12 @@ from scipy.stats import linregress
 
 from layerbits.experiments.entropy.estimator_comparison.settings import Config, EstimateRow
 
-_SAMPLES_PER_CORNER = 3  # a fit begins where most corners have samples
+_SAMPLES_PER_CORNER = 3  # at the first point of a fit, so that most corners have samples
 _SMALLEST_FIT = 3  # points
 
 
 class MeanError(NamedTuple):
-    """Mean absolute error over the repeats; `integration` is the part that the integration of plug-ins may add."""
+    """Mean absolute error over the repeats; `integration` is the part that the integration of plug-ins may cause."""
 
     estimator: str
     samples: int

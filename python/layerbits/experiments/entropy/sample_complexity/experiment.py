@@ -1,4 +1,4 @@
-"""The experiment sample-complexity.
+"""The experiment sample-complexity: the error of the plug-in entropy by number of samples and dimension.
 
 Signals are corners of the cube, so that the true entropy is known. A run writes risk.csv (sigma, probability, dim,
 samples, mean_error, risk, standard_error), bounds.csv (sigma, dim, samples, bound, value, vacuous), slopes.csv (sigma,
@@ -63,7 +63,7 @@ class SampleComplexity(Experiment[Config]):
 
 
 def _summary(config: Config, slopes: Sequence[Slope], needed: Sequence[SamplesNeeded]) -> dict[str, float]:
-    """Return the mean exponent of n over the dimensions, and the factor of the samples per dimension."""
+    """Return the mean exponent of n over the dimensions, and the growth of the needed samples per dimension."""
     summary: dict[str, float] = {}
     for sigma, probability in itertools.product(config.sigmas, config.probabilities):
         case = f"at_{probability:g}_sigma_{sigma:g}"
@@ -71,7 +71,7 @@ def _summary(config: Config, slopes: Sequence[Slope], needed: Sequence[SamplesNe
         if exponents:
             summary[f"slope_{case}"] = float(np.mean(exponents))
         source = measured_source(probability)
-        # NaN, where the measured numbers of samples do not reach the error, is not above 0.
+        # The condition excludes NaN, which is there if the measured numbers of samples do not reach the error.
         measured = [row for row in needed if (row.sigma, row.source) == (sigma, source) and row.log_samples > 0]
         if len(measured) >= 2:
             slope, _ = np.polyfit([row.dim for row in measured], [row.log_samples for row in measured], 1)

@@ -59,14 +59,16 @@ def _plot_risks(axes: Axes, risks: Sequence[Risk], bounds: Sequence[Bound]) -> N
     axes.set_yscale("log")
     axes.set_ylim(bottom=min([risk.risk for risk in risks], default=0.01) / 2)
     vacuous = {name: [dim for dim in dims if _is_vacuous(bounds, dim, name)] for name in LINE_STYLES}
-    notes = [f"{name} for d = {', '.join(map(str, dims))}" for name, dims in vacuous.items() if dims]
+    notes = [
+        f"{name} for d = {', '.join(map(str, vacuous_dims))}" for name, vacuous_dims in vacuous.items() if vacuous_dims
+    ]
     if notes:
         text = "\n".join(["vacuous at every n shown:", *notes])
         axes.text(0.01, 0.02, text, transform=axes.transAxes, fontsize="small")
 
 
 def _is_vacuous(bounds: Sequence[Bound], dim: int, name: str) -> bool:
-    """Tell whether a bound is vacuous at every number of samples."""
+    """Return whether a bound is vacuous at every number of samples."""
     return all(bound.vacuous for bound in bounds if (bound.dim, bound.bound) == (dim, name))
 
 

@@ -44,7 +44,7 @@ class SamplesNeeded(NamedTuple):
 
 
 def measured_source(probability: float) -> str:
-    """Return the column `source` of a number of samples that was measured with bits of this probability."""
+    """Return the `source` of a number of samples that was measured with bits of this probability."""
     return f"measured at {probability:g}"
 
 

@@ -1,4 +1,4 @@
-"""The experiment spiral.
+"""The experiment spiral: the entropy of a layer of a noisy network that classifies the arms of a spiral.
 
 A noisy tanh network is trained on points of the plane. Then the entropy of its last hidden layer is estimated from
 samples, each with new inputs and new noise. A run writes training.csv, checkpoints/, spiral.csv (x, y, label: the
@@ -69,7 +69,7 @@ class Spiral(Experiment[Config]):
         load_checkpoint(folder.path, config.epochs, noisy)
         write_table(folder.path / "decision.csv", Decision, decisions(config, noisy))
         (reference,) = fill_table(
-            folder.path / "reference.csv", Reference, [config], lambda config: entropy_interval(config, noisy)
+            folder.path / "reference.csv", Reference, [config], functools.partial(entropy_interval, noisy=noisy)
         )
         rows = fill_table(
             folder.path / "estimates.csv", EstimateRow, _cells(config), functools.partial(_estimate, config, noisy)

@@ -20,9 +20,7 @@ from layerbits.kernels import RandomStream, standard_normal, stream
 from layerbits.networks import NoisyModule, noisify, propagate
 from layerbits.training import Batches, Checkpoints, TrainingCurves, TrainingSession, log_spaced, train
 
-GRID_EDGE = 1.15  # half width of the map of decisions; the data are in the unit disc
-
-# First numbers of the keys of random streams.
+GRID_EDGE = 1.15  # half of the side of the map of decisions; the data are in the unit disc
 
 
 class LabelledPoint(NamedTuple):
@@ -48,7 +46,7 @@ def build_network(config: Config) -> NoisyModule:
     generator = torch.Generator().manual_seed(config.seed)
     layers: list[nn.Module] = []
     for inputs, outputs in itertools.pairwise((2, *WIDTHS, CLASSES)):
-        # torch's own initialization, which is skipped, would use the global generator.
+        # skip_init, because torch's own initialization would use the global generator.
         linear: nn.Linear = skip_init(nn.Linear, inputs, outputs)  # type: ignore[no-untyped-call]
         nn.init.normal_(linear.weight, std=inputs**-0.5, generator=generator)
         nn.init.zeros_(linear.bias)

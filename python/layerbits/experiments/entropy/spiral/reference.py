@@ -22,7 +22,7 @@ _DIM = WIDTHS[-1]
 
 
 class Reference(NamedTuple):
-    """The row of reference.csv: a 95 % interval for h(T), and the two bounds behind its ends; in nats."""
+    """The row of reference.csv: a 95 % interval for h(T), and the mean plug-in and cross-entropy; in nats."""
 
     samples: int
     lower: float
@@ -63,7 +63,7 @@ def _cross_entropy_excess(samples: Sequence[tuple[Doubles, Doubles]], sigma: flo
     wide_share = unseen_probability(_QUERIES, _RISK / 2)
     terms = list(_terms(samples, sigma, wide_share))
     # With |s|^2 <= d, log N(t; s, sigma^2 I) - log N(t; 0, (1 + sigma^2) I) is at most d/2 log(1 + 1/sigma^2) + d/2,
-    # its value where the derivative by t is 0. Each term is at most that minus log(wide_share).
+    # its value where the derivative by t is 0. Each term is at most this value minus log(wide_share).
     ceiling = _DIM / 2 * math.log1p(1 / sigma**2) + _DIM / 2 - math.log(wide_share)
     upper = upper_mean_bound(terms, floor=0.0, ceiling=ceiling, risk=_RISK / 2)
     return float(np.mean(terms)), upper

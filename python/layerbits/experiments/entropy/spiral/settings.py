@@ -23,7 +23,7 @@ class Config(Configuration):
     """Settings. [T]: arXiv 1810.11589. [D]: chosen for layerbits, because [T] does not say."""
 
     sigma: float = 0.2  # [T]
-    points: int = 3000  # [D] of the training set, and as many of the test set
+    points: int = 3000  # [D] in the training set, and in the test set
     epochs: int = 300  # [D] enough for the 98 % accuracy of [T]
     learning_rate: float = 0.01  # [D] Adam
     batch_size: int = 256  # [D]

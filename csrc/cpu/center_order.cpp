@@ -6,10 +6,10 @@ namespace {
 // A part of the order that is still to be split.
 struct Part {
   int64_t first = 0, count = 0;
-  int64_t inner = 0;  // index of its node among the inner nodes
+  int64_t inner = 0;  // index of the part's node among the inner nodes
 
   int64_t leaves() const { return divide_up(count, kLeafColumns); }
-  // The columns of the first half of the leaves, rounded up, as kernel_table.h requires.
+  // The number of centers of the first half of the leaves, rounded up, as kernel_table.h requires.
   int64_t half() const { return (leaves() + 1) / 2 * kLeafColumns; }
   Part first_half() const { return {first, half(), inner + 1}; }
   Part second_half() const {

@@ -1,5 +1,5 @@
-// The order of the centers in a k-d tree: parts are halved along the dimension in which a sample of
-// them is widest, until a part is a leaf of kLeafColumns.
+// The order of the centers in a k-d tree: each part is halved along the dimension in which a sample
+// of its centers is widest, until it is a leaf of at most kLeafColumns centers.
 #pragma once
 
 #include <vector>
@@ -11,7 +11,7 @@ namespace layerbits {
 
 inline constexpr int64_t kLeafColumns = kLeafBlocks * kBlock;
 
-// The plane that halves a part: the centers above it are in the second half.
+// The plane that halves a part: centers above it are in the second half.
 template <typename T>
 struct Plane {
   int64_t dim;

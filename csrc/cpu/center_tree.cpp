@@ -17,8 +17,8 @@ double sum_of(const std::array<double, kLeafColumns>& terms) {
   return sum;
 }
 
-// Whether all coordinates are finite and small enough relative to sigma. Other coordinates have no
-// order or no box.
+// Whether all coordinates are finite and small enough relative to sigma, as order and boxes
+// require.
 template <typename T>
 bool are_all_usual(const MixtureProblem<T>& problem) {
   const Matrix<const T>& rows = problem.mixture.centers;
@@ -79,13 +79,14 @@ void PackedTree<T>::pack_leaf(int64_t leaf, const MixtureProblem<T>& problem,
                               const std::vector<uint32_t>& order) {
   const int64_t first = leaf * kLeafColumns;
   const auto row_of = [&](int64_t i) { return order[first + i]; };
-  pack_rows<NotFinite::kKeep>(
-      *problem.kernels, problem.mixture.centers, row_of, std::min(kLeafColumns, count_ - first),
-      kBlock, problem.scaling.power, std::array<T, 1>{T(kInfinity)},
-      [&](int64_t j) { return problem.offset(j); }, centers_.get() + first * (1 + dim_));
+  const Packer<NotFinite::kKeep, T, 1> packer{
+      *problem.kernels, problem.mixture.centers, kBlock, problem.scaling.power, {T(kInfinity)}};
+  packer.pack_selected(
+      row_of, std::min(kLeafColumns, count_ - first), [&](int64_t j) { return problem.offset(j); },
+      centers_.get() + first * (1 + dim_));
 }
 
-// Computes box and moments of a leaf.
+// Computes box, moments and merged center of a leaf.
 template <typename T>
 void PackedTree<T>::finish_leaf(int64_t leaf, const MixtureProblem<T>& problem,
                                 NodeMoments& moments) {

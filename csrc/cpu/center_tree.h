@@ -25,8 +25,8 @@ class PackedTree {
   int64_t centers() const { return count_; }
   double total_weight() const { return total_weight_; }  // relative to the largest weight
 
-  // The leaf of a query, and a lower bound of its sum: the kernel value of one center of the
-  // largest weight at the squared distance `bound`.
+  // The leaf of a query, and a lower bound of its sum: the term of a center of the largest weight
+  // whose squared distance is `bound`.
   struct Position {
     int64_t leaf;
     T bound;
@@ -49,7 +49,7 @@ class PackedTree {
 
   int64_t dim_ = 0, count_ = 0, blocks_ = 0, leaves_ = 0;
   bool usable_ = false;
-  T merging_variance_ = 0;  // a variance below which a node may bound the sum better than a center
+  T merging_variance_ = 0;  // nodes of a larger variance hardly bound a sum better than a center
   double total_weight_ = 0;
   std::unique_ptr<T[]> centers_;
   std::vector<T> nodes_;

@@ -1,6 +1,6 @@
-// The operations on the CPU. Results depend neither on the number of threads nor on the other rows
-// of the call. The .cpp files check values, pack, divide the work and call kernels; they must not
-// contain arithmetic on pairs.
+// The operations on the CPU. Within a method, a row depends neither on the number of threads nor on
+// the other rows of the call. The .cpp files check values, pack, divide the work and call kernels;
+// they must not contain arithmetic on pairs.
 #pragma once
 
 #include <string_view>
@@ -12,12 +12,12 @@ namespace layerbits {
 
 struct Execution {
   int threads = 1;
-  std::string_view level;  // empty: the best one of this machine
+  std::string_view level;  // empty: the best one that find_level() allows
   Cancellation& cancellation;
 };
 
 // log_sum[i] = log sum_j w_j exp(-|points_i - centers_j|^2 / (2 sigma^2)); -infinity for an empty
-// sum. `used` is set to the method that was used.
+// sum. `used` becomes the method that was chosen.
 template <typename T>
 Status log_sum_exp_isotropic(const Mixture<T>& mixture, const Accuracy& accuracy,
                              Vector<double> log_sum, Execution execution, Method& used);
@@ -34,8 +34,8 @@ Status log_sum_exp_full(const Matrix<const T>& points, const Gaussians<T>& gauss
 
 // counts[1 + b][s] is the number of pairs with edges[b] <= distance < edges[b + 1], where the last
 // bin includes its upper edge; s = 1 for pairs of equal labels, 0 for pairs of different labels.
-// counts[0] and counts[bins + 1] are the pairs below and above all edges. Without labels all are
-// equal. Edges never fall; even spacing makes the search for a bin one step.
+// counts[0] and counts[bins + 1] are the pairs below and above all edges. Without labels all labels
+// are equal. Edges never fall; with even spacing, finding a bin takes at most one step.
 template <typename T>
 Status distance_histogram(const Matrix<const T>& points, Vector<const int64_t> labels,
                           Vector<const double> edges, Metric metric, Matrix<int64_t> counts,
@@ -46,9 +46,9 @@ template <typename T>
 Status largest_distance(const Matrix<const T>& points, Metric metric, double& largest,
                         Execution execution);
 
-// Runs `pieces` equal pieces of independent operations in registers, of about 0.2 ms each on one
-// core: multiply-adds, and with `additions` as many additions. `operations` is the number of values
-// computed; a multiply-add computes one. The caller measures the time.
+// Computes multiply-adds in registers, and as many additions if `additions`, in `pieces` pieces of
+// about 0.2 ms each on one core. `operations` becomes the number of values computed, one by each
+// multiply-add or addition. The caller measures the time.
 template <typename T>
 Status multiply_adds(int64_t pieces, bool additions, double& operations, Execution execution);
 

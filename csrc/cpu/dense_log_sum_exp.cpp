@@ -23,7 +23,7 @@ double power_of_two(double exponent) {
   return exponent > -2000 ? std::ldexp(1.0, int(exponent)) : 0.0;
 }
 
-// A sum (high + low) 2^reference. Adding another is exact but for the addition of the low parts.
+// A sum (high + low) 2^reference. Only the addition of the low parts rounds.
 struct ScaledSum {
   double &reference, &high, &low;
 
@@ -99,14 +99,15 @@ class DenseSum {
     centers_ = std::make_unique_for_overwrite<T[]>(size_t(first_block_.back() * block_size_));
     nan_ = std::vector<std::atomic<bool>>(size_t(groups.count()));
     const std::vector<Run> runs = split_into_runs(groups, 64 * kBlock);
+    const Packer<NotFinite::kKeep, T, 1> packer{
+        *problem_.kernels, mixture_.centers, kBlock, problem_.scaling.power, {T(kInfinity)}};
     std::atomic<bool> too_large{false};
     Status status = for_each(int64_t(runs.size()), cancellation, [&](int64_t r) {
       const Run& run = runs[r];
       const int64_t block =
           first_block_[run.group] + (run.first - groups.begin(run.group)) / kBlock;
-      const UnusualValues unusual = pack<NotFinite::kKeep>(
-          *problem_.kernels, mixture_.centers, run.first, run.count, kBlock, problem_.scaling.power,
-          std::array<T, 1>{T(kInfinity)}, [&](int64_t j) { return problem_.offset(j); },
+      const UnusualValues unusual = packer.pack(
+          run.first, run.count, [&](int64_t j) { return problem_.offset(j); },
           centers_.get() + block * block_size_);
       if (unusual.too_large) too_large = true;
       if (unusual.nan) nan_[run.group] = true;
@@ -117,10 +118,7 @@ class DenseSum {
 
   template <typename Work>
   Status for_each(int64_t count, Cancellation& cancellation, const Work& work) const {
-    const int64_t grain = 1 + count / (32 * int64_t(problem_.threads));
-    return parallel_for(problem_.threads, divide_up(count, grain), cancellation, [&](int64_t item) {
-      for (int64_t i = item * grain; i < std::min(count, (item + 1) * grain); ++i) work(i);
-    });
+    return parallel_for_short(problem_.threads, count, cancellation, work);
   }
 
   Status sum_by_runs(Cancellation& cancellation) {
@@ -174,10 +172,9 @@ class DenseSum {
 
   std::vector<T> pack_tiles(const Run& run) {
     std::vector<T> packed(size_t(tiles(run) * lanes_ * mixture_.points.cols));
-    const UnusualValues unusual = pack<NotFinite::kKeep>(
-        *problem_.kernels, mixture_.points, run.first, run.count, lanes_, problem_.scaling.power,
-        std::array<T, 0>{}, [](int64_t) { return std::array<T, 0>{}; }, packed.data());
-    if (unusual.too_large) points_too_large_ = true;
+    const Packer<NotFinite::kKeep, T, 0> packer{*problem_.kernels, mixture_.points, lanes_,
+                                                problem_.scaling.power};
+    if (packer.pack(run.first, run.count, packed.data()).too_large) points_too_large_ = true;
     return packed;
   }
 
@@ -197,7 +194,7 @@ class DenseSum {
 
   void finish(const Run& run, const ScaledSums& sums) const {
     const std::vector<double> logs = sums.logarithms(problem_.table->f64);
-    // A kernel may skip a block, so its sum need not be NaN if a center is.
+    // A kernel may skip the block of a center with NaN, so its sum need not be NaN.
     const double shift = nan_[run.group] ? kNan : std::log(problem_.largest_weight);
     for (int64_t i = 0; i < run.count; ++i) log_sum_[run.first + i] = logs[i] + shift;
   }
@@ -208,7 +205,7 @@ class DenseSum {
   const int lanes_;
   const int64_t chunk_, block_size_;
   const std::vector<Run> runs_;
-  std::vector<int64_t> first_block_;  // by group, and the end
+  std::vector<int64_t> first_block_;  // of each group; then the end
   std::unique_ptr<T[]> centers_;
   std::vector<std::atomic<bool>> nan_;  // by group
   std::atomic<bool> points_too_large_{false};

@@ -40,7 +40,7 @@ std::vector<const KernelTable*> probe() {
   return levels;
 }
 
-// All names: LAYERBITS_MAX_ISA may name a level above those of this machine.
+// The levels of all builds, because LAYERBITS_MAX_ISA may name a level that this machine lacks.
 constexpr std::string_view kX86[] = {"avx512", "avx2", "sse2"};
 constexpr std::string_view kArm[] = {"neon"};
 
@@ -70,19 +70,25 @@ Status find_level(std::string_view level, const KernelTable*& table) {
   const auto& levels = usable_levels();
   if (!level.empty()) {
     for (const KernelTable* candidate : levels)
-      if (candidate->level == level) return table = candidate, Status{};
+      if (candidate->level == level) {
+        table = candidate;
+        return {};
+      }
     return Status::bad_value("level: got '" + std::string(level) + "', wanted one of " +
                              names_of(levels));
   }
+  table = levels.front();
   const char* cap = std::getenv("LAYERBITS_MAX_ISA");
-  if (cap == nullptr || *cap == '\0') return table = levels.front(), Status{};
+  if (cap == nullptr || *cap == '\0') return {};
   if (rank(cap) == 0)
     return Status::bad_value(
         "LAYERBITS_MAX_ISA: got '" + std::string(cap) +
         "', wanted one of avx512, avx2, sse2, neon; unset it for the best level");
-  for (const KernelTable* candidate : levels)
-    if (rank(candidate->level) <= rank(cap)) return table = candidate, Status{};
-  return table = levels.back(), Status{};
+  for (const KernelTable* candidate : levels) {
+    table = candidate;
+    if (rank(candidate->level) <= rank(cap)) break;
+  }
+  return {};
 }
 
 }  // namespace layerbits

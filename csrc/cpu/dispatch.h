@@ -12,7 +12,8 @@ namespace layerbits {
 // The levels that the CPU and the operating system support, best first; never empty.
 const std::vector<const KernelTable*>& usable_levels();
 
-// The table for `level`; for an empty name the best one that LAYERBITS_MAX_ISA allows.
+// Finds the table for `level`; for an empty name the best one that LAYERBITS_MAX_ISA allows, or the
+// lowest one of this machine if it allows none.
 Status find_level(std::string_view level, const KernelTable*& table);
 
 template <typename T>

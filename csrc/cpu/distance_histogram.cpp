@@ -18,7 +18,7 @@ int64_t cell_columns(int64_t dim) {
   return std::clamp<int64_t>((int64_t(1) << 22) / (dim + 16), kBlock, 128) / kBlock * kBlock;
 }
 
-// In partial sums of 32 dimensions, as in the kernels.
+// The sum of squares in partial sums over 32 dimensions, as in the kernels.
 template <typename T>
 double squared_length(const Matrix<const T>& rows, int64_t i, double factor) {
   double total = 0;
@@ -96,16 +96,15 @@ class Pairs {
   }
 
   void pack_run(const Run& run, int width, T* out) const {
-    pack<NotFinite::kKeep>(
-        *kernels, rows_, run.first, run.count, width, power_, std::array<T, 0>{},
-        [](int64_t) { return std::array<T, 0>{}; }, out);
+    const Packer<NotFinite::kKeep, T, 0> packer{*kernels, rows_, width, power_};
+    packer.pack(run.first, run.count, out);
   }
 
   Status check_values() {
     std::vector<double> largest(static_cast<size_t>(points_.rows));
     Status status = for_each_run([&](int64_t r) {
       for (int64_t i = runs_[r].first; i < runs_[r].first + runs_[r].count; ++i) {
-        T size = 0, zero = 0;  // 0 times a value that is not finite is NaN, and so is its sum
+        T size = 0, zero = 0;  // 0 times a nonfinite value is NaN, and so is every sum with it
         for (int64_t k = 0; k < points_.cols; ++k) {
           size = std::max(size, std::abs(points_(i, k)));
           zero += points_(i, k) * T(0);

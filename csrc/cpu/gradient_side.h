@@ -1,5 +1,4 @@
-// One side of the pairs of a gradient: its packed rows, and the sums of each row over the other
-// side.
+// One side of the pairs of a gradient: packed rows, and sums of each row over the other side.
 #pragma once
 
 #include <memory>
@@ -11,8 +10,8 @@
 
 namespace layerbits {
 
-// Memory aligned to registers, because an access across two cache lines costs two. Uninitialised:
-// zeroing is slow, serial and not interruptible.
+// Memory aligned to registers, because an access across two cache lines costs twice as much.
+// Uninitialised: zeroing is slow, serial and not interruptible.
 struct AlignedDelete {
   void operator()(void* memory) const { ::operator delete(memory, std::align_val_t{64}); }
 };
@@ -24,14 +23,14 @@ AlignedArray<T> make_aligned(int64_t size) {
       static_cast<T*>(::operator new(size_t(size) * sizeof(T), std::align_val_t{64})));
 }
 
-// Packed points or centers, and for each row the sums over the other side. Each run, and so each
-// group, starts a new pack.
+// Packed points or centers, and for each row its sums over the other side. A pack is a tile of
+// points or a block of centers; each run, and so each group, starts a new pack.
 template <typename T, size_t kExtras>
 struct GradientSide {
   const Matrix<const T>& rows;
   int64_t width, pack_size, sums_size;  // rows, values and sums of a pack
   std::vector<Run> runs;
-  std::vector<int64_t> first_run, first_pack;  // by group, by run; with an end
+  std::vector<int64_t> first_run, first_pack;  // of each group, of each run; then the end
   AlignedArray<T> values;
   AlignedArray<double> sums;
 
@@ -62,29 +61,23 @@ struct GradientSide {
 
   template <typename Work>
   Status for_each_run(int threads, Cancellation& cancellation, const Work& work) const {
-    const int64_t count = int64_t(runs.size()), grain = 1 + count / (32 * int64_t(threads));
-    return parallel_for(threads, divide_up(count, grain), cancellation, [&](int64_t item) {
-      for (int64_t r = item * grain; r < std::min(count, (item + 1) * grain); ++r) work(r);
-    });
+    return parallel_for_short(threads, int64_t(runs.size()), cancellation, work);
   }
 
+  // Packs all rows with the extra values extras(i), and sets the sums to 0.
   template <typename ExtrasOf>
-  Status pack_all(const Kernels<T>& kernels, const char* name, double power,
-                  const std::array<T, kExtras>& padding, const ExtrasOf& extras, int threads,
-                  Cancellation& cancellation) {
+  Status pack_all(const Packer<NotFinite::kZero, T, kExtras>& packer, const char* name,
+                  const ExtrasOf& extras, int threads, Cancellation& cancellation) {
     std::atomic<bool> too_large{false};
     Status status = for_each_run(threads, cancellation, [&](int64_t r) {
-      if (pack<NotFinite::kZero>(kernels, rows, runs[r].first, runs[r].count, int(width), power,
-                                 padding, extras, packed(r))
-              .too_large)
-        too_large = true;
+      if (packer.pack(runs[r].first, runs[r].count, extras, packed(r)).too_large) too_large = true;
       std::fill_n(sums_of(r), packs(r) * sums_size, 0.0);
     });
     if (!status.ok()) return status;
     return too_large ? too_far_from_zero(name) : Status{};
   }
 
-  // Adds the sums of a cell; no-op for sums that are not computed.
+  // Adds the sums of a cell to those of a run; an empty cell has no sums.
   void add(int64_t run, const AlignedArray<T>& cell) const {
     double* total = sums_of(run);
     const int64_t size = cell ? packs(run) * sums_size : 0;

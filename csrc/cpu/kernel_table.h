@@ -11,7 +11,7 @@ namespace layerbits {
 
 // Columns are packed in blocks of kBlock: first the extra values of a column, then its coordinates,
 // kBlock of each. Rows are packed in tiles of `lanes` in the same way. Packed coordinates are
-// scaled by a power of two, so exactly.
+// scaled by a power of two, which is exact.
 inline constexpr int kBlock = 8;
 inline constexpr int kMaxLanes = 16;
 
@@ -27,8 +27,8 @@ using LogSumExpKernel = void (*)(const T* points, int64_t tiles, const T* center
 // perhaps fewer. A node over several leaves is followed by its first child, with half of the
 // leaves, rounded up; the second child follows all descendants of the first. A node holds the
 // values of NodeValue; for each dimension the values of NodeSide; and in up to kMomentDims
-// dimensions, for k <= l, the coefficient of u_k u_l in u' covariance u / 2, times the total weight
-// or 1, whichever is larger.
+// dimensions, for k <= l, the coefficient of u_k u_l in u^T C u / (2 sigma^4), where C is the
+// covariance of the centers, times the total weight or 1, whichever is larger.
 inline constexpr int kLeafBlocks = 4;
 enum NodeValue {
   kNodeError,   // of merging the centers, per unit of weight and of the largest kernel value
@@ -37,8 +37,8 @@ enum NodeValue {
   // trace of the covariance, in units of sigma^2.
   kNodeFactor,
   kNodeVariance,  // the mean squared distance of the centers from their mean
-  // Added to the squared distance from the mean, it gives that of one center of weight 1 whose
-  // kernel value bounds the sum of the node from below.
+  // A center of weight 1 whose squared distance is that of the mean plus this offset has a term
+  // that bounds the sum of the node from below.
   kNodeBoundOffset,
   kNodeExtras
 };
@@ -57,10 +57,9 @@ struct CenterTree {
   int64_t leaves;
 };
 
-// The sums of log_sum_exp_isotropic for one tile, without the centers of nodes beyond the query's
-// cutoff, and with merged centers where the error of a node is within the query's allowance.
-// points: three extra values, the initial reference, the cutoff of squared distances, and the
-// allowance.
+// The sums of log_sum_exp_isotropic for one tile. Skips nodes beyond the query's cutoff, and merges
+// the centers of a node if its error is within the query's allowance. points: three extra values,
+// the initial reference, the cutoff of squared distances, and the allowance.
 template <typename T>
 using PrunedLogSumExpKernel = void (*)(const T* points, const CenterTree<T>& tree, int64_t dim,
                                        T scale, T* state);
@@ -86,7 +85,7 @@ using GaussianLogSumExpKernel = void (*)(const T* points, int64_t tiles, const T
 
 // With K_rc = factor_r 2^(-scale |r - c|^2 + exponent_r + exponent_c):
 // row_sums[tile][1 + dim][lanes], the sums over columns of K |r - c|^2 and of K (r - c);
-// column_sums[block][1 + dim][kBlock], the sums over rows of K and of K (r - c). Either may be
+// column_sums[block][1 + dim][kBlock], the sums over rows of K and of K (r - c). One of them may be
 // null. rows: two extra values, exponent_r and factor_r. columns: one, exponent_c. scratch, for
 // column_sums: [scratch_blocks][1 + dim][kBlock][lanes of 64 bytes].
 template <typename T>
@@ -100,7 +99,8 @@ using SquaredDistancesKernel = void (*)(const T* rows, int64_t tiles, const T* c
                                         int64_t blocks, int64_t dim, T* out);
 
 // Adds to counts[bin][2] the pairs of a tile, whose first row is `row`, with `columns` columns from
-// `column` on; a pair counts only if its column comes after its row. [1] is for equal labels.
+// `column` on; a pair counts only if its column comes after its row. counts[bin][1] is for pairs of
+// equal labels.
 // squares[columns][lanes] come from squared_distances.
 template <typename T>
 using CountPairsKernel = void (*)(const T* squares, int64_t row, int64_t column, int64_t columns,

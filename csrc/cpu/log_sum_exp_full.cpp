@@ -45,8 +45,8 @@ class GaussianSum {
   Status run(Cancellation& cancellation) {
     if (Status status = find_largest_offset(); !status.ok()) return status;
     if (Status status = pack_components(cancellation); !status.ok()) return status;
-    // 16 tiles share a pass over the components: fewer if there are few rows for the threads, or if
-    // a block is so much work that Ctrl-C would have to wait.
+    // 16 tiles are summed together over the components; fewer if there are few rows for the
+    // threads, or if a block is so much work that Ctrl-C would have to wait.
     const int64_t max_tiles = std::clamp<int64_t>((1 << 21) / (kBlock * size_), 4, 16);
     const int64_t share = divide_up(points_.rows, kernels_.lanes) / (4 * threads_);
     const int64_t run_rows = kernels_.lanes * std::clamp<int64_t>(share, 1, max_tiles);
@@ -94,7 +94,8 @@ class GaussianSum {
     return status;
   }
 
-  // Padding and components of no weight get an offset of +inf.
+  // Padding, and components without weight or with values that are not finite, get an offset of
+  // +inf.
   void pack_component(int64_t j, Extents& extents) const {
     T* out = components_.get() + j * size_;
     std::fill_n(out, size_, T(0));
@@ -143,12 +144,10 @@ class GaussianSum {
     const int lanes = kernels_.lanes;
     const int64_t tiles = divide_up(count, lanes);
     std::vector<T> packed(size_t(tiles * lanes * dim_)), state(size_t(3 * tiles * lanes), T(0));
-    pack<NotFinite::kZero>(
-        kernels_, points_, first, count, lanes, 1, std::array<T, 0>{},
-        [](int64_t) { return std::array<T, 0>{}; }, packed.data());
+    Packer<NotFinite::kZero, T, 0>{kernels_, points_, lanes, 1}.pack(first, count, packed.data());
     for (int64_t t = 0; t < tiles; ++t)
       std::fill_n(state.data() + 3 * t * lanes, lanes, -std::numeric_limits<T>::max());
-    // Blocks that stay in the second-level cache while all tiles take them.
+    // The blocks that stay in the second-level cache while all tiles use them.
     const int64_t chunk = std::max<int64_t>(1, (1 << 15) / (kBlock * size_));
     for (int64_t b = 0; b < blocks_ && !cancellation.requested(); b += chunk)
       kernels_.log_sum_exp_full(packed.data(), tiles, components_.get() + b * kBlock * size_,

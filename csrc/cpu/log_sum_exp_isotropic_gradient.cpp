@@ -1,4 +1,4 @@
-// All gradients from one pass over the pairs: a kernel visits a pair once and sums K, K |r - c|^2
+// All gradients of the log-sum-exp at once: a kernel visits a pair once and sums K, K |r - c|^2
 // and K (r - c) over centers, for points and sigma, and over points, for centers and weights. The
 // pairs of a group are divided into cells of points by centers, whose size depends on the dimension
 // alone; the sums of cells are added in double and in the order of the cells, so that neither
@@ -18,21 +18,22 @@ bool has_infinity(const Matrix<const T>& rows, int64_t i) {
   return infinite;
 }
 
-// The sides of a cell. Long, because adding its sums costs as much as more points or centers; short
-// enough that plain sums keep their digits and Ctrl-C takes effect between cells.
+// The numbers of points and centers of a cell: large, because the sums of each cell are added at a
+// cost; small enough that plain sums keep their digits and Ctrl-C takes effect between cells.
 int64_t cell_points(int64_t dim) {
   return std::clamp<int64_t>((1 << 18) / (dim + 16), 64, 1024) / 64 * 64;
 }
 int64_t cell_centers(int64_t dim) {
   return std::clamp<int64_t>((1 << 16) / (dim + 16), 32, 256) / kBlock * kBlock;
 }
-// Blocks whose sums by lane stay in the second-level cache.
+// The number of blocks whose sums by lane stay in the second-level cache.
 int64_t scratch_blocks(int64_t dim) {
   return std::clamp<int64_t>((1 << 13) / (dim + 16), kBlock, 256) / kBlock;
 }
 
+// The two sides of a gradient, and the sums between them.
 template <typename T>
-struct Pass {
+struct PairSums {
   const MixtureProblem<T>& problem;
   const GradientSide<T, 2>& points;
   const GradientSide<T, 1>& centers;
@@ -128,30 +129,31 @@ struct Pass {
   }
 };
 
-// The centers to sum over: those with a positive weight, or those of weight 0 as if they had the
-// largest weight, which give the limits of the gradients of their own weights and no other
-// gradient.
-enum class Over { kPresent, kAbsent };
+// The centers of a sum. kWeighted: the centers with a positive weight. kWeightless: the centers of
+// weight 0, each with the largest weight instead; their sums give the limits of the gradients by
+// their own weights, and no other gradient.
+enum class CenterSet { kWeighted, kWeightless };
 
 template <typename T>
-Status gradient_over(Over over, const MixtureProblem<T>& problem, const Gradient<T>& out,
-                     Cancellation& cancellation) {
+Status sum_gradient(CenterSet set, const MixtureProblem<T>& problem, const Gradient<T>& out,
+                    Cancellation& cancellation) {
   const Mixture<T>& mixture = problem.mixture;
   const Scaling<T>& scaling = problem.scaling;
   const int64_t dim = mixture.points.cols;
 
-  const auto absent = [&](int64_t j) { return mixture.weights && mixture.weights[j] == 0; };
+  const auto is_weightless = [&](int64_t j) { return mixture.weights && mixture.weights[j] == 0; };
   const auto exponent = [&](int64_t j) {
-    if (has_infinity(mixture.centers, j) || absent(j) != (over == Over::kAbsent))
+    if (has_infinity(mixture.centers, j) || is_weightless(j) != (set == CenterSet::kWeightless))
       return std::array<T, 1>{T(-kInfinity)};
-    return std::array<T, 1>{T(absent(j) ? 0 : problem.exponent(j))};
+    return std::array<T, 1>{T(is_weightless(j) ? 0 : problem.exponent(j))};
   };
   GradientSide<T, 1> centers(mixture.centers, mixture.center_groups, cell_centers(dim), kBlock);
-  Status status = centers.pack_all(*problem.kernels, "centers", scaling.power, {T(-kInfinity)},
-                                   exponent, problem.threads, cancellation);
+  Status status =
+      centers.pack_all({*problem.kernels, mixture.centers, kBlock, scaling.power, {T(-kInfinity)}},
+                       "centers", exponent, problem.threads, cancellation);
   if (!status.ok()) return status;
 
-  // u_i p_ij is factor 2^(exponent + exponents of the pair and the center).
+  // u_i p_ij = factor 2^(exponent + exponents of the pair and the center).
   const double shift = std::log(problem.largest_weight);
   const auto exponent_and_factor = [&](int64_t i) {
     if (out.upstream[i] == 0 || out.log_sum[i] == -kInfinity)
@@ -165,31 +167,35 @@ Status gradient_over(Over over, const MixtureProblem<T>& problem, const Gradient
   };
   GradientSide<T, 2> points(mixture.points, mixture.point_groups, cell_points(dim),
                             problem.kernels->lanes);
-  status = points.pack_all(*problem.kernels, "points", scaling.power, {T(-kInfinity), T(0)},
-                           exponent_and_factor, problem.threads, cancellation);
+  status = points.pack_all({*problem.kernels,
+                            mixture.points,
+                            problem.kernels->lanes,
+                            scaling.power,
+                            {T(-kInfinity), T(0)}},
+                           "points", exponent_and_factor, problem.threads, cancellation);
   if (!status.ok()) return status;
 
-  const Pass<T> pass{problem, points, centers, out.d_points || out.d_sigma,
-                     out.d_centers || out.d_weights};
-  status = pass.run(cancellation);
+  const PairSums<T> sums{problem, points, centers, out.d_points || out.d_sigma,
+                         out.d_centers || out.d_weights};
+  status = sums.run(cancellation);
   if (!status.ok()) return status;
 
   const double per_difference = scaling.power / (scaling.fraction * scaling.fraction);
-  if (pass.needs_points)
+  if (sums.needs_points)
     status = points.finish_all(problem.threads, cancellation, [&](int64_t i, const auto& sum) {
       if (out.d_sigma) out.d_sigma[i] = sum(0) * per_difference / scaling.fraction;
       if (out.d_points)
         for (int64_t k = 0; k < dim; ++k) out.d_points(i, k) = T(-sum(1 + k) * per_difference);
     });
-  if (!status.ok() || !pass.needs_centers) return status;
+  if (!status.ok() || !sums.needs_centers) return status;
   return centers.finish_all(problem.threads, cancellation, [&](int64_t j, const auto& sum) {
-    if (out.d_weights && absent(j) == (over == Over::kAbsent)) {
+    if (out.d_weights && is_weightless(j) == (set == CenterSet::kWeightless)) {
       const double weight = mixture.weights ? double(mixture.weights[j]) : 1.0;
-      out.d_weights[j] = T(sum(0) / (absent(j) ? problem.largest_weight : weight));
+      out.d_weights[j] = T(sum(0) / (is_weightless(j) ? problem.largest_weight : weight));
     }
     if (out.d_centers)
       for (int64_t k = 0; k < dim; ++k)
-        out.d_centers(j, k) = absent(j) ? T(0) : T(sum(1 + k) * per_difference);
+        out.d_centers(j, k) = is_weightless(j) ? T(0) : T(sum(1 + k) * per_difference);
   });
 }
 
@@ -200,18 +206,18 @@ Status log_sum_exp_isotropic_gradient(const Mixture<T>& mixture, const Gradient<
                                       Execution execution) {
   MixtureProblem<T> problem{mixture};
   if (Status status = problem.prepare(execution); !status.ok()) return status;
-  Status status = gradient_over(Over::kPresent, problem, gradient, execution.cancellation);
-  bool any_absent = false;
+  Status status = sum_gradient(CenterSet::kWeighted, problem, gradient, execution.cancellation);
+  bool any_weightless = false;
   for (int64_t j = 0; j < mixture.weights.size && mixture.weights; ++j)
-    any_absent |= mixture.weights[j] == 0;
-  if (!status.ok() || !gradient.d_weights || !any_absent) return status;
+    any_weightless |= mixture.weights[j] == 0;
+  if (!status.ok() || !gradient.d_weights || !any_weightless) return status;
   const Gradient<T> limits{.log_sum = gradient.log_sum,
                            .upstream = gradient.upstream,
                            .d_points = {},
                            .d_centers = {},
                            .d_weights = gradient.d_weights,
                            .d_sigma = {}};
-  return gradient_over(Over::kAbsent, problem, limits, execution.cancellation);
+  return sum_gradient(CenterSet::kWeightless, problem, limits, execution.cancellation);
 }
 
 template Status log_sum_exp_isotropic_gradient(const Mixture<float>&, const Gradient<float>&,

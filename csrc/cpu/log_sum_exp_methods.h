@@ -1,4 +1,4 @@
-// The methods of log_sum_exp_isotropic, between which the operation chooses.
+// The methods of log_sum_exp_isotropic. The operation chooses one of them.
 #pragma once
 
 #include "mixture_problem.h"
@@ -17,9 +17,8 @@ template <typename T>
 Status small_groups_log_sum_exp(const MixtureProblem<T>& problem, Vector<double> log_sum,
                                 Cancellation& cancellation);
 
-// The one group of the mixture, with a tree of its centers. `done` is set to false, and nothing is
-// computed, if the tree is not usable or, for Method::kAuto, if all pairs are expected to be
-// faster.
+// The only group of the mixture, with a tree of its centers. If the tree is not usable, or
+// Method::kAuto expects all pairs to be faster, computes nothing and sets `done` to false.
 template <typename T>
 Status pruned_log_sum_exp(const MixtureProblem<T>& problem, const Accuracy& accuracy,
                           Vector<double> log_sum, Cancellation& cancellation, bool& done);

@@ -43,7 +43,7 @@ struct MixtureProblem {
     return {};
   }
 
-  // log2 of the weight relative to the largest one: never positive. Their ratio might underflow.
+  // log2 of the weight over the largest weight: never positive. The ratio itself might underflow.
   double exponent(int64_t center) const {
     if (!mixture.weights) return 0;
     int weight_exponent = 0, largest_exponent = 0;

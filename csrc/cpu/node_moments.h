@@ -1,4 +1,4 @@
-// The moments of the centers of a node of a tree, and how those of two children add up.
+// The moments of the centers of a node of a tree, added up from its children.
 #pragma once
 
 #include <vector>
@@ -7,9 +7,9 @@
 
 namespace layerbits {
 
-// The moments of the centers of a node: weight, mean, spread (the weighted sum of squared distances
-// from the mean) and scatter (the weighted sums of products for k <= l). The scatter is empty in
-// more than kMomentDims dimensions and for nodes whose centers are far apart.
+// Weight, mean, spread (the weighted sum of squared distances from the mean) and scatter (for
+// dimensions k <= l, the weighted sums of products of differences from the mean). The scatter is
+// empty in more than kMomentDims dimensions, and for nodes whose centers are far apart.
 struct NodeMoments {
   double weight = 0, spread = 0;
   std::vector<double> mean, scatter;
@@ -17,7 +17,7 @@ struct NodeMoments {
   explicit NodeMoments(int64_t dim = 0)
       : mean(size_t(dim)), scatter(size_t(dim <= kMomentDims ? dim * (dim + 1) / 2 : 0)) {}
 
-  // Equal centers have exactly their own value as mean, and a spread of 0.
+  // The mean of equal centers is exactly their value, and their spread 0.
   void add(const NodeMoments& other) {
     if (other.weight == 0) return;
     if (weight == 0) {

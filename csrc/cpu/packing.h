@@ -6,7 +6,6 @@
 #include <array>
 #include <atomic>
 #include <cmath>
-#include <cstdio>
 #include <limits>
 #include <string>
 #include <vector>
@@ -34,11 +33,12 @@ inline std::vector<Run> split_into_runs(const Groups& groups, int64_t largest) {
   return runs;
 }
 
-// The treatment of coordinates that are not finite. The log-sum-exp keeps them. A gradient sets
-// them to zero, because it must not multiply them by a weight of 0; extra values mark such rows.
+// The treatment of coordinates that are not finite. log_sum_exp_isotropic keeps them. kZero is for
+// sums of products: a gradient must not multiply them by a weight of 0, so it marks such rows by
+// their extra values.
 enum class NotFinite { kKeep, kZero };
 
-// The unusual values among packed rows.
+// Whether packed rows have unusual values.
 struct UnusualValues {
   bool too_large = false;  // a finite value whose scaled size exceeds the range
   bool nan = false;
@@ -52,61 +52,6 @@ void transpose(const Matrix<const T>& rows, int64_t first, T factor, T* out) {
     for (int lane = 0; lane < kWidth; ++lane) out[lane] = row[lane * rows.row_stride] * factor;
 }
 
-// Packs the coordinates of rows row_of(0), ..., row_of(count - 1) as one tile of `width`, padded
-// with zeros. Examines the values one by one only if a kernel reports an unusual one.
-template <NotFinite kPolicy, typename T, typename RowOf>
-UnusualValues pack_tile(const Kernels<T>& kernels, const Matrix<const T>& rows, const RowOf& row_of,
-                        int count, int width, T factor, T* out) {
-  constexpr T kLimit = std::numeric_limits<T>::max() / 4;  // differences stay finite
-  UnusualValues unusual;
-  if (count < width) std::fill_n(out, width * rows.cols, T(0));
-  for (int lane = 0; lane < count; ++lane)
-    for (int64_t k = 0; k < rows.cols; ++k) out[k * width + lane] = rows(row_of(lane), k) * factor;
-  if (!kernels.any_unusual(out, width * rows.cols, T(1))) return unusual;
-  for (int lane = 0; lane < count; ++lane)
-    for (int64_t k = 0; k < rows.cols; ++k) {
-      const T value = rows(row_of(lane), k);
-      T& packed = out[k * width + lane];
-      unusual.nan |= std::isnan(value);
-      unusual.too_large |= std::isfinite(value) && std::abs(packed) > kLimit;
-      if (!std::isfinite(value) && kPolicy == NotFinite::kZero) packed = 0;
-    }
-  return unusual;
-}
-
-// Packs `count` rows in tiles of `width`: for each row the kExtras values extras(row), then the
-// coordinates. The last tile is padded with `padding` and zeros. The rows are row_of(0), row_of(1),
-// ...; with `in_sequence` they are consecutive and have no unusual value.
-template <NotFinite kPolicy, typename T, size_t kExtras, typename RowOf, typename ExtrasOf>
-UnusualValues pack_rows(const Kernels<T>& kernels, const Matrix<const T>& rows, const RowOf& row_of,
-                        int64_t count, int width, double power,
-                        const std::array<T, kExtras>& padding, const ExtrasOf& extras, T* out,
-                        bool in_sequence = false) {
-  const T factor = T(power);
-  UnusualValues unusual;
-  for (int64_t start = 0; start < count; start += width) {
-    const int used = int(std::min<int64_t>(width, count - start));
-    if (kExtras > 0)
-      for (int lane = 0; lane < width; ++lane) {
-        const std::array<T, kExtras> values = lane < used ? extras(row_of(start + lane)) : padding;
-        for (size_t e = 0; e < kExtras; ++e) out[e * width + lane] = values[e];
-      }
-    out += kExtras * width;
-    if (in_sequence && used == 16) {
-      transpose<16>(rows, row_of(start), factor, out);
-    } else if (in_sequence && used == 8 && width == 8) {
-      transpose<8>(rows, row_of(start), factor, out);
-    } else {
-      const UnusualValues in_tile = pack_tile<kPolicy>(
-          kernels, rows, [&](int lane) { return row_of(start + lane); }, used, width, factor, out);
-      unusual.nan |= in_tile.nan;
-      unusual.too_large |= in_tile.too_large;
-    }
-    out += width * rows.cols;
-  }
-  return unusual;
-}
-
 // Whether `count` rows from `first` on are contiguous and have no unusual value. Reads the caller's
 // memory: wide loads from a tile that was just written in narrow stores would wait for the stores.
 template <typename T>
@@ -116,14 +61,94 @@ bool are_usual(const Kernels<T>& kernels, const Matrix<const T>& rows, int64_t f
   return contiguous && !kernels.any_unusual(&rows(first, 0), count * rows.cols, T(power));
 }
 
-// Packs `count` rows from `first` on.
-template <NotFinite kPolicy, typename T, size_t kExtras, typename ExtrasOf>
-UnusualValues pack(const Kernels<T>& kernels, const Matrix<const T>& rows, int64_t first,
-                   int64_t count, int width, double power, const std::array<T, kExtras>& padding,
-                   const ExtrasOf& extras, T* out) {
-  return pack_rows<kPolicy>(
-      kernels, rows, [first](int64_t i) { return first + i; }, count, width, power, padding, extras,
-      out, are_usual(kernels, rows, first, count, power));
-}
+// Packs rows in tiles of `width`: for each row kExtras values, then its coordinates times `power`.
+// The unused rows of the last tile have the extra values `padding` and coordinates 0.
+template <NotFinite kPolicy, typename T, size_t kExtras>
+struct Packer {
+  const Kernels<T>& kernels;
+  const Matrix<const T>& rows;
+  int width;
+  double power;
+  std::array<T, kExtras> padding = {};
+
+  // Packs rows [first, first + count), whose extra values are extras(row).
+  template <typename ExtrasOf>
+  UnusualValues pack(int64_t first, int64_t count, const ExtrasOf& extras, T* out) const {
+    return pack_range(first, count, are_usual(kernels, rows, first, count, power), extras, out);
+  }
+  UnusualValues pack(int64_t first, int64_t count, T* out) const {
+    return pack(first, count, no_extras, out);
+  }
+
+  // The same, where the caller knows whether the rows are `usual`.
+  template <typename ExtrasOf>
+  UnusualValues pack_range(int64_t first, int64_t count, bool usual, const ExtrasOf& extras,
+                           T* out) const {
+    return pack_tiles([first](int64_t i) { return first + i; }, count, usual, extras, out);
+  }
+
+  // Packs the rows row_of(0), ..., row_of(count - 1).
+  template <typename RowOf, typename ExtrasOf>
+  UnusualValues pack_selected(const RowOf& row_of, int64_t count, const ExtrasOf& extras,
+                              T* out) const {
+    return pack_tiles(row_of, count, false, extras, out);
+  }
+
+  // Packs the coordinates of rows row_of(0), ..., row_of(count - 1) as one tile. Examines the
+  // values one by one only if a kernel reports an unusual one.
+  template <typename RowOf>
+  UnusualValues pack_coordinates(const RowOf& row_of, int count, T* out) const {
+    constexpr T kLimit = std::numeric_limits<T>::max() / 4;  // differences stay finite
+    const T factor = T(power);
+    UnusualValues unusual;
+    if (count < width) std::fill_n(out, width * rows.cols, T(0));
+    for (int lane = 0; lane < count; ++lane)
+      for (int64_t k = 0; k < rows.cols; ++k)
+        out[k * width + lane] = rows(row_of(lane), k) * factor;
+    if (!kernels.any_unusual(out, width * rows.cols, T(1))) return unusual;
+    for (int lane = 0; lane < count; ++lane)
+      for (int64_t k = 0; k < rows.cols; ++k) {
+        const T value = rows(row_of(lane), k);
+        T& packed = out[k * width + lane];
+        unusual.nan |= std::isnan(value);
+        unusual.too_large |= std::isfinite(value) && std::abs(packed) > kLimit;
+        if (!std::isfinite(value) && kPolicy == NotFinite::kZero) packed = 0;
+      }
+    return unusual;
+  }
+
+ private:
+  static std::array<T, kExtras> no_extras(int64_t) { return {}; }
+
+  // `usual`: the rows are consecutive and have no unusual value.
+  template <typename RowOf, typename ExtrasOf>
+  UnusualValues pack_tiles(const RowOf& row_of, int64_t count, bool usual, const ExtrasOf& extras,
+                           T* out) const {
+    const T factor = T(power);
+    UnusualValues unusual;
+    for (int64_t start = 0; start < count; start += width) {
+      const int used = int(std::min<int64_t>(width, count - start));
+      if (kExtras > 0)
+        for (int lane = 0; lane < width; ++lane) {
+          const std::array<T, kExtras> values =
+              lane < used ? extras(row_of(start + lane)) : padding;
+          for (size_t e = 0; e < kExtras; ++e) out[e * width + lane] = values[e];
+        }
+      out += kExtras * width;
+      if (usual && used == 16) {
+        transpose<16>(rows, row_of(start), factor, out);
+      } else if (usual && used == 8 && width == 8) {
+        transpose<8>(rows, row_of(start), factor, out);
+      } else {
+        const UnusualValues in_tile =
+            pack_coordinates([&](int lane) { return row_of(start + lane); }, used, out);
+        unusual.nan |= in_tile.nan;
+        unusual.too_large |= in_tile.too_large;
+      }
+      out += width * rows.cols;
+    }
+    return unusual;
+  }
+};
 
 }  // namespace layerbits

@@ -75,8 +75,9 @@ class PrunedSum {
 
   // Returns whether a coordinate is NaN.
   bool pack_query(int64_t i, T* query) const {
-    const UnusualValues unusual = pack_tile<NotFinite::kKeep>(
-        *problem_.kernels, points_, [i](int) { return i; }, 1, 1, T(problem_.scaling.power), query);
+    const Packer<NotFinite::kKeep, T, 0> packer{*problem_.kernels, points_, 1,
+                                                problem_.scaling.power};
+    const UnusualValues unusual = packer.pack_coordinates([i](int) { return i; }, 1, query);
     if (unusual.too_large) too_large_ = true;
     return unusual.nan;
   }
@@ -95,6 +96,7 @@ class PrunedSum {
   T allowance(T bound) const {
     return T(share_ * std::exp2(-double(problem_.scaling.scale) * bound));
   }
+  // The limits of padding and of rows with NaN: no node is within the cutoff.
   static constexpr std::array<T, 3> kSkipAll = {0, -1, -1};
 
   // Sorts rows by leaf and bound, so that the rows of a tile visit and merge the same nodes.
@@ -117,9 +119,10 @@ class PrunedSum {
     const int64_t dim = points_.cols, count = std::min(kPieceRows, points_.rows - first);
     const int64_t tile_size = (3 + dim) * lanes, tiles = divide_up(count, lanes);
     std::vector<T> packed(size_t(tiles * tile_size)), states(size_t(tiles * 3 * lanes));
-    pack_rows<NotFinite::kKeep>(
-        *problem_.kernels, points_, [&](int64_t i) { return order_[first + i]; }, count, lanes,
-        problem_.scaling.power, kSkipAll, [&](int64_t i) { return limits(i); }, packed.data());
+    const Packer<NotFinite::kKeep, T, 3> packer{*problem_.kernels, points_, lanes,
+                                                problem_.scaling.power, kSkipAll};
+    packer.pack_selected([&](int64_t i) { return order_[first + i]; }, count,
+                         [&](int64_t i) { return limits(i); }, packed.data());
     for (int64_t t = 0; t < tiles; ++t) {
       if (cancellation.requested()) return;
       problem_.kernels->pruned_log_sum_exp(packed.data() + t * tile_size, tree_.view(), dim,
@@ -147,7 +150,7 @@ class PrunedSum {
 // per dimension, measured on Zen 5 with AVX-512: a dense pair (d + 6, without its exponential), a
 // pair in a leaf (d + 10; the rows of a tile together need 2.5 times the pairs of a row alone), the
 // position of a row, and the tree, per center. The estimate is made only where a whole tree costs
-// less than half of all pairs, so that a vain one costs some per cent.
+// less than half of all pairs, so that an estimate in vain costs some per cent.
 template <typename T>
 Status is_worthwhile(const MixtureProblem<T>& problem, const Accuracy& accuracy,
                      Cancellation& cancellation, bool& worthwhile) {

@@ -1,5 +1,5 @@
-// The log-sum-exp of many small groups, whose cost is the work per row and per group: a thread
-// takes many groups, packs each right before its sums, and computes their logarithms together.
+// The log-sum-exp of many small groups, which cost more work per row and per group than per pair. A
+// thread takes a batch of groups, packs all of them, sums, and computes all logarithms together.
 #include <cmath>
 
 #include "log_sum_exp_methods.h"
@@ -74,6 +74,7 @@ class SmallGroups {
     }
   }
 
+  // Whether the points and the centers of some groups have no unusual value.
   struct Usual {
     bool points, centers;
   };
@@ -83,13 +84,13 @@ class SmallGroups {
     std::vector<double> logs;
   };
 
-  bool is_usual(const Matrix<const T>& rows, const Groups& of, int64_t first, int64_t end) const {
-    return are_usual(*problem_.kernels, rows, of.begin(first), of.end(end - 1) - of.begin(first),
-                     problem_.scaling.power);
+  bool is_usual(const Matrix<const T>& rows, const Groups& groups, int64_t first_group,
+                int64_t end_group) const {
+    const int64_t first = groups.begin(first_group), end = groups.end(end_group - 1);
+    return are_usual(*problem_.kernels, rows, first, end - first, problem_.scaling.power);
   }
 
-  // Packs all groups, then sums, then computes logarithms: loads that closely follow narrow stores
-  // wait for them.
+  // Packs all groups before the first sum, because loads wait for narrow stores just before them.
   void evaluate_batch(std::vector<Group>& groups, int64_t size, const Usual& usual,
                       Scratch& scratch) {
     scratch.packed.resize(std::max(scratch.packed.size(), size_t(size)));
@@ -113,7 +114,7 @@ class SmallGroups {
     problem_.kernels->log_of_sums(scratch.states.data(), tiles, scratch.logs.data());
     const double* log = scratch.logs.data();
     for (const Group& group : groups) {
-      // A kernel may skip a block, so its sum need not be NaN if a center is.
+      // A kernel may skip the block of a center with NaN, so its sum need not be NaN.
       const double shift = group.nan ? kNan : shift_;
       for (int64_t i = 0; i < group.rows; ++i) log_sum_[group.first + i] = log[i] + shift;
       log += group.tiles * lanes_;
@@ -121,15 +122,15 @@ class SmallGroups {
   }
 
   void pack_group(Group& group, const Usual& usual, T* out) {
-    const UnusualValues in_points = pack_rows<NotFinite::kKeep>(
-        *problem_.kernels, mixture_.points, [&](int64_t i) { return group.first + i; }, group.rows,
-        lanes_, problem_.scaling.power, std::array<T, 0>{},
-        [](int64_t) { return std::array<T, 0>{}; }, out, usual.points);
+    const Packer<NotFinite::kKeep, T, 0> point_packer{*problem_.kernels, mixture_.points, lanes_,
+                                                      problem_.scaling.power};
+    const Packer<NotFinite::kKeep, T, 1> center_packer{
+        *problem_.kernels, mixture_.centers, kBlock, problem_.scaling.power, {T(kInfinity)}};
+    const UnusualValues in_points = point_packer.pack_range(
+        group.first, group.rows, usual.points, [](int64_t) { return std::array<T, 0>{}; }, out);
     const auto pack_centers = [&](const auto& offset) {
-      return pack_rows<NotFinite::kKeep>(
-          *problem_.kernels, mixture_.centers, [&](int64_t i) { return group.first_center + i; },
-          group.columns, kBlock, problem_.scaling.power, std::array<T, 1>{T(kInfinity)}, offset,
-          out + group.tiles * lanes_ * dim_, usual.centers);
+      return center_packer.pack_range(group.first_center, group.columns, usual.centers, offset,
+                                      out + group.tiles * lanes_ * dim_);
     };
     const UnusualValues in_centers =
         mixture_.weights ? pack_centers([&](int64_t j) { return problem_.offset(j); })

@@ -1,5 +1,5 @@
-// The thread pool. It is our own because a child process with OpenMP hangs after fork, and because
-// torch loads another OpenMP runtime.
+// A thread pool without OpenMP: a child process with OpenMP hangs after fork, and torch loads
+// another OpenMP runtime.
 //
 // Workers start at first need and sleep between jobs. A forked child does not use the pool of its
 // parent but starts its own. The caller always works on its own job, so that concurrent calls, and
@@ -7,6 +7,7 @@
 // runs an item.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <functional>
@@ -34,7 +35,17 @@ class Cancellation {
 Status parallel_for(int threads, int64_t items, Cancellation& cancellation,
                     const std::function<void(int64_t)>& work);
 
-// A thread for every 2^17 operations: to wake a worker costs about as much.
+// parallel_for for short work: a piece of work consists of many consecutive items.
+template <typename Work>
+Status parallel_for_short(int threads, int64_t items, Cancellation& cancellation,
+                          const Work& work) {
+  const int64_t grain = 1 + items / (32 * int64_t(threads));
+  return parallel_for(threads, (items + grain - 1) / grain, cancellation, [&](int64_t piece) {
+    for (int64_t i = piece * grain; i < std::min(items, (piece + 1) * grain); ++i) work(i);
+  });
+}
+
+// Returns a thread for every 2^17 operations, which cost about as much as waking a worker.
 int worthwhile_threads(int threads, double pairs, int64_t dim);
 
 // Cores that the affinity mask and the cgroup's quota grant to this process, at least 1.

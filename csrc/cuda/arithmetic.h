@@ -23,8 +23,8 @@ __device__ __forceinline__ double round_to_integer(double a) { return rint(a); }
 __device__ __forceinline__ float square_root(float a) { return sqrtf(a); }
 __device__ __forceinline__ double square_root(double a) { return sqrt(a); }
 
-// Maps nonnegative numbers to integers of the same order; uses only the upper half of a double. NaN
-// comes last, and NaN with a sign comes first.
+// Maps nonnegative numbers to integers of the same order, by the upper half of a double only. NaN
+// is the largest, and NaN with a sign bit the smallest.
 __device__ __forceinline__ int order_key(float a) { return __float_as_int(a); }
 __device__ __forceinline__ int order_key(double a) { return __double2hiint(a); }
 __device__ __forceinline__ int smallest(int a, int b, int c) { return __vimin3_s32(a, b, c); }
@@ -37,7 +37,7 @@ struct Range<float> {
   static constexpr float kLargest = FLT_MAX;
   static constexpr float kLowest = -127;  // 2^x is exactly 0 here
   static constexpr float kHighest = 127;
-  // The rounding of larger exponents exceeds the resolution of 2^x.
+  // The rounding error of larger exponents exceeds the resolution of 2^x.
   static constexpr float kFar = 0x1p22f;
   static constexpr float kSlack = 0x1p-20f;
   // NaN: comparisons with it are false, and its order_key exceeds all others.
@@ -61,7 +61,7 @@ inline constexpr int kBlock = 8;  // rows packed together, and terms added toget
 // Squared distances are sums of partial sums over kPanel dimensions, as on the CPU.
 inline constexpr int kPanel = 32;
 
-// 2^n of an integer n from kLowest, whose power is 0, to kHighest.
+// Returns 2^n for an integer n from kLowest to kHighest, and 0 for kLowest.
 __device__ __forceinline__ float power_of_two(float n) {
   return __int_as_float((int(n) + 127) << 23);
 }
@@ -69,8 +69,8 @@ __device__ __forceinline__ double power_of_two(double n) {
   return __longlong_as_double((static_cast<long long>(n) + 1023) << 52);
 }
 
-// 2^x of x <= kHighest. The relative error of the special-function unit is at most 2^-22, two units
-// of the last place; it returns 0 below -126.
+// Returns 2^x for x <= kHighest. The relative error of the special-function unit is at most 2^-22,
+// two units of the last place; it returns 0 below -126.
 __device__ __forceinline__ float exp2_or_zero(float x) {
 #ifdef __CUDACC__
   float y;
@@ -89,8 +89,9 @@ struct Power {
 
 __device__ __forceinline__ Power exp2_parts(double x) {
   constexpr double kRounder = 6755399441055744.0 + 1023.0;
-  // True from -1023 (by its upper half, so within one unit of it) to -inf, but not for NaN. The
-  // comparison is of integers, because the double-precision unit limits the speed.
+  // True for x from -inf to -1023, but not for NaN. Compares the upper halves, so the limit is
+  // exact within one unit of the upper half; compares integers, because the double-precision unit
+  // limits the speed.
   const unsigned high = unsigned(__double2hiint(x));
   const bool is_lowest = high - 0xc08ff800u <= 0xfff00000u - 0xc08ff800u;
   x = __hiloint2double(int(is_lowest ? 0xc08ff800u : high), __double2loint(x));

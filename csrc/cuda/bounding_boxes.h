@@ -6,9 +6,9 @@
 
 namespace layerbits::cuda {
 
-// Boxes of tiles of centers: boxes[1 + 2 dim][tiles] holds the least offset of a tile, then its
-// smallest and largest coordinates, of the centers with weight. Boxes contain no NaN: callers
-// detect it themselves.
+// Computes the boxes of tiles of centers, boxes[1 + 2 dim][tiles]: the least offset of a tile, then
+// its smallest and largest coordinate in each dimension. Centers without weight are left out. Boxes
+// contain no NaN: callers detect NaN themselves.
 template <typename S, typename T = typename S::Value>
 __global__ void compute_center_boxes(const T* centers, int64_t tiles, int dim, T* boxes) {
   constexpr int kTile = S::kTileCenters;

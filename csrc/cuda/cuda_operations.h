@@ -1,8 +1,7 @@
 // The operations of api/operations.h on a CUDA device. Views refer to memory of that device, except
 // offsets of groups and edges of bins, which the host reads. An operation puts its work on the
-// caller's stream, waits for it and returns the result of its checks of the values. standard_normal
-// and peak check no values and return at once. A repeated call on a device of the same model has
-// the same bits.
+// caller's stream, waits for its end and reports bad values. standard_normal and peak check no
+// values and return at once. A repeated call on a device of the same model has the same bits.
 #pragma once
 
 #include <cstddef>
@@ -28,17 +27,17 @@ struct Device {
   std::string reason;  // why the device is not usable; empty if it is usable
 };
 
-// Lists the devices of this machine. An error if the driver or a device is missing.
+// Lists the devices of this machine. Fails if the driver or every device is missing.
 Status find_devices(std::vector<Device>& devices);
 
 template <typename T>
 Status log_sum_exp_isotropic(const Mixture<T>& mixture, Vector<double> log_sum,
                              const Stream& stream);
 
-// As log_sum_exp_isotropic, for a single group with centers and 1 to kPrunedDims dimensions. Omits
-// pairs that change no result by more than `tolerance`, in nats; 0: the unit roundoff of T. The
-// orders are permutations of the rows that bring near rows together. `summed_share` becomes the
-// share of the pairs that were summed.
+// log_sum_exp_isotropic for a single group with centers and 1 to kPrunedDims dimensions. Omits
+// pairs that together change no result by more than `tolerance`, in nats; 0: the unit roundoff of
+// T. The orders are permutations of the rows that bring near rows together. `summed_share` becomes
+// the share of the pairs that are summed.
 inline constexpr int64_t kPrunedDims = 32;
 template <typename T>
 Status pruned_log_sum_exp(const Mixture<T>& mixture, Vector<const int64_t> point_order,
@@ -67,9 +66,9 @@ template <typename T>
 Status standard_normal(const Matrix<T>& values, const std::vector<uint64_t>& keys, int64_t first,
                        const Stream& stream);
 
-// Puts multiply-adds, or powers of two, on the stream and returns at once; a thread for each value.
-// The results are written to `values`, so that the compiler removes no operation. `operations`
-// becomes their number.
+// Computes multiply-adds, or powers of two if `powers`, in a thread for each value; returns at
+// once. Writes the results to `values`, so that the compiler removes no operation. `operations`
+// becomes the number of operations.
 template <typename T>
 Status peak(Vector<T> values, int64_t steps, bool powers, int64_t& operations,
             const Stream& stream);

@@ -27,8 +27,8 @@ class CurrentDevice {
   int multiprocessors = 1;
 
  private:
-  // -1 where the device was current before: cudaSetDevice may start CUDA on a device, so that it is
-  // called only where the device changes.
+  // -1 if the stream's device was current already. cudaSetDevice may start CUDA on a device, so it
+  // is called only for a change.
   int former_ = -1;
 };
 
@@ -48,6 +48,7 @@ class Scratch {
     void** pointer;
     size_t begin, end;
   };
+  // Bytes between arrays, to which the emulation forbids access.
 #ifdef __CUDACC__
   static constexpr size_t kGap = 0;
 #else
@@ -58,18 +59,19 @@ class Scratch {
   size_t size_ = 0;
 };
 
-// Waits for the work on the stream, or until Ctrl-C. After Ctrl-C the device completes the work:
-// its memory belongs to the caller's allocator, which reuses memory in the order of the stream.
+// Waits for the work on the stream, or until Ctrl-C. After Ctrl-C the device still completes the
+// work. Its scratch memory stays valid, because the caller's allocator reuses memory in the order
+// of the stream.
 Status finish(const Stream& stream);
 
-// The driver may delay the copy: `values` must exist until finish() returns.
+// Copies to the device. The driver may delay the copy: `values` must exist until finish() returns.
 template <typename T>
 Status upload(T* target, const std::vector<T>& values, const Stream& stream) {
   return status_of(cudaMemcpyAsync(target, values.data(), values.size() * sizeof(T),
                                    cudaMemcpyHostToDevice, handle(stream)));
 }
 
-// To be called after finish().
+// Copies to the host; to be called after finish().
 template <typename T>
 Status download(T* target, const T* source, int64_t count, const Stream& stream) {
   const cudaError_t error = cudaMemcpyAsync(target, source, size_t(count) * sizeof(T),
@@ -77,7 +79,7 @@ Status download(T* target, const T* source, int64_t count, const Stream& stream)
   return status_of(error != cudaSuccess ? error : cudaStreamSynchronize(handle(stream)));
 }
 
-// Kernels whose grid is limited by this stride over the remaining elements.
+// The largest grid. The threads of a kernel stride over more elements.
 inline constexpr int64_t kMaxBlocks = int64_t(1) << 30;
 
 // Launches with `shared` bytes of dynamic shared memory, which shared_memory() returns in the

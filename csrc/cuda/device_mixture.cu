@@ -7,6 +7,17 @@ namespace {
 
 constexpr int64_t kCheckValues = sizeof(ValueChecks) / sizeof(int64_t);
 
+// The arrays of offsets by group, in their order in memory.
+enum Offsets {
+  kPointRows,
+  kCenterRows,
+  kPointBlocks,
+  kCenterBlocks,
+  kPointTiles,
+  kCenterTiles,
+  kOffsetArrays
+};
+
 template <typename T>
 __global__ void check_weights(Vector<const T> weights, ValueChecks* checks) {
   unsigned long long largest = 0;
@@ -33,25 +44,27 @@ DeviceMixture<T>::DeviceMixture(const Mixture<T>& mixture_, int point_tile_block
     : mixture(mixture_), groups(mixture_.point_groups.count()) {
   const Groups &points = mixture.point_groups, &centers = mixture.center_groups;
   const int64_t size = groups + 1;
-  host_values_.assign(size_t(6 * size + kCheckValues + divide_up(groups, 2)), 0);
-  int64_t* columns[6];
-  for (int c = 0; c < 6; ++c) columns[c] = host_values_.data() + c * size;
+  host_values_.assign(size_t(kOffsetArrays * size + kCheckValues + divide_up(groups, 2)), 0);
+  int64_t* offsets[kOffsetArrays];
+  for (int c = 0; c < kOffsetArrays; ++c) offsets[c] = host_values_.data() + c * size;
   for (int64_t g = 0; g < groups; ++g) {
     const int64_t group_point_blocks = divide_up(points.end(g) - points.begin(g), kBlock);
     const int64_t group_center_blocks = divide_up(centers.end(g) - centers.begin(g), kBlock);
     max_point_blocks = std::max(max_point_blocks, group_point_blocks);
     max_center_blocks = std::max(max_center_blocks, group_center_blocks);
-    columns[0][g + 1] = points.end(g);
-    columns[1][g + 1] = centers.end(g);
-    columns[2][g + 1] = columns[2][g] + group_point_blocks;
-    columns[3][g + 1] = columns[3][g] + group_center_blocks;
-    columns[4][g + 1] = columns[4][g] + divide_up(group_point_blocks, point_tile_blocks);
-    columns[5][g + 1] = columns[5][g] + divide_up(group_center_blocks, center_tile_blocks);
+    const int64_t group_point_tiles = divide_up(group_point_blocks, point_tile_blocks);
+    const int64_t group_center_tiles = divide_up(group_center_blocks, center_tile_blocks);
+    offsets[kPointRows][g + 1] = points.end(g);
+    offsets[kCenterRows][g + 1] = centers.end(g);
+    offsets[kPointBlocks][g + 1] = offsets[kPointBlocks][g] + group_point_blocks;
+    offsets[kCenterBlocks][g + 1] = offsets[kCenterBlocks][g] + group_center_blocks;
+    offsets[kPointTiles][g + 1] = offsets[kPointTiles][g] + group_point_tiles;
+    offsets[kCenterTiles][g + 1] = offsets[kCenterTiles][g] + group_center_tiles;
   }
-  point_blocks = columns[2][groups];
-  center_blocks = columns[3][groups];
-  point_tiles = columns[4][groups];
-  center_tiles = columns[5][groups];
+  point_blocks = offsets[kPointBlocks][groups];
+  center_blocks = offsets[kCenterBlocks][groups];
+  point_tiles = offsets[kPointTiles][groups];
+  center_tiles = offsets[kCenterTiles][groups];
 }
 
 template <typename T>
@@ -62,20 +75,20 @@ void DeviceMixture<T>::add_to(Scratch& scratch) {
 template <typename T>
 Status DeviceMixture<T>::start(const Stream& stream) {
   const int64_t size = groups + 1;
-  point_rows = device_values_;
-  center_rows = device_values_ + size;
-  point_block_offsets = device_values_ + 2 * size;
-  center_block_offsets = device_values_ + 3 * size;
-  point_tile_offsets = device_values_ + 4 * size;
-  center_tile_offsets = device_values_ + 5 * size;
-  checks = reinterpret_cast<ValueChecks*>(device_values_ + 6 * size);
+  point_rows = device_values_ + kPointRows * size;
+  center_rows = device_values_ + kCenterRows * size;
+  point_block_offsets = device_values_ + kPointBlocks * size;
+  center_block_offsets = device_values_ + kCenterBlocks * size;
+  point_tile_offsets = device_values_ + kPointTiles * size;
+  center_tile_offsets = device_values_ + kCenterTiles * size;
+  checks = reinterpret_cast<ValueChecks*>(device_values_ + kOffsetArrays * size);
   nan = reinterpret_cast<unsigned*>(checks + 1);
   ValueChecks initial;
   if (!mixture.weights || mixture.weights.size == 0) {
     const double one = 1;
     std::memcpy(&initial.largest_weight, &one, sizeof one);
   }
-  std::memcpy(host_values_.data() + 6 * size, &initial, sizeof initial);
+  std::memcpy(host_values_.data() + kOffsetArrays * size, &initial, sizeof initial);
   const Status status = upload(device_values_, host_values_, stream);
   if (!status.ok() || !mixture.weights) return status;
   // Few threads, because the atomic operations of all of them access the same address.

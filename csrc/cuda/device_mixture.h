@@ -9,8 +9,8 @@ namespace layerbits::cuda {
 // Results of checks on the device, which the host reads at the end of a call.
 struct ValueChecks {
   unsigned long long bad_weight = ~0ull;  // the first index of a negative or nonfinite weight
-  // The bits of a positive double. Bits of positive doubles have the order of the doubles, so that
-  // atomicMax finds the largest.
+  // The bits of a positive double. The bits of positive doubles have the order of the doubles, so
+  // that atomicMax finds the largest weight.
   unsigned long long largest_weight = 0;
   unsigned points_too_large = 0, centers_too_large = 0;
 
@@ -24,7 +24,7 @@ struct ValueChecks {
 template <typename T>
 class DeviceMixture {
  public:
-  // Divides points, and centers, into tiles of this number of blocks.
+  // A tile has `point_tile_blocks` blocks of points, or `center_tile_blocks` blocks of centers.
   DeviceMixture(const Mixture<T>& mixture, int point_tile_blocks, int center_tile_blocks);
 
   // Adds the mixture's arrays to the scratch memory; start() fills them once it is allocated.
@@ -60,7 +60,7 @@ struct WeightExponents {
   __device__ double largest() const {
     return __longlong_as_double(static_cast<long long>(checks->largest_weight));
   }
-  // Divides the fractions only: the ratio of the weights may underflow.
+  // Divides fractions only, because the ratio of the weights may underflow.
   __device__ double operator()(double weight) const {
     int exponent = 0, largest_exponent = 0;
     const double ratio = frexp(weight, &exponent) / frexp(largest(), &largest_exponent);

@@ -79,8 +79,8 @@ class Pairs {
     bins.first = first_squares_;
     problem_.labels = labels;
     problem_.bins = bins;
-    // A copy of the counts for each warp where they are few, so that atomic operations collide
-    // less.
+    // Each warp has its own copy of the counts if there are few bins, so that atomic operations
+    // collide less. Too many bins for shared memory are counted in global memory.
     const size_t bytes = size_t(2 * bins.count) * sizeof(unsigned);
     problem_.copies = bytes <= 8192 ? kBlockThreads / 32 : bytes <= 65536 ? 1 : 0;
     Status status = visit<true>(size_t(problem_.copies) * bytes);
@@ -117,8 +117,8 @@ class Pairs {
                                std::to_string(checks.not_finite) + ", wanted finite numbers");
     if (checks.zero != ~0ull && metric_ == Metric::kCosine)
       return Status::bad_value("points: got only zeros in row " + std::to_string(checks.zero) +
-                               ", which has no direction, wanted none such under the metric "
-                               "cosine; leave the row out, or take the metric euclidean");
+                               ", which has no direction, wanted none under the metric "
+                               "cosine; remove the row, or use the metric euclidean");
     return {};
   }
 

@@ -27,7 +27,8 @@ __host__ __device__ inline int64_t component_values(int64_t dim) {
   return head_size(dim) + kBandRows * columns_before(dim, dim + kBandRows);
 }
 
-// Maps doubles to integers of the same order, so that atomicMax finds the largest; 0 is below all.
+// Maps doubles to integers of the same order, so that atomicMax finds the largest double. No number
+// maps to 0.
 __device__ __forceinline__ unsigned long long ordered_bits(double value) {
   const auto bits = static_cast<unsigned long long>(__double_as_longlong(value));
   return bits >> 63 ? ~bits : bits | 1ull << 63;
@@ -44,7 +45,7 @@ __host__ __device__ inline double double_of(unsigned long long bits) {
 // Results of the checks on the device, which the host reads at the end of a call.
 struct GaussianChecks {
   unsigned long long infinite_offset = ~0ull;  // the first index of an infinite offset
-  unsigned long long largest_offset = 0;       // ordered_bits
+  unsigned long long largest_offset = 0;       // ordered_bits; 0 without components
   unsigned long long largest_point = 0, largest_mean = 0, largest_factor = 0;  // bits of |finite|
   unsigned nan = 0;
 
@@ -88,6 +89,7 @@ __global__ void check_points(Matrix<const T> points, GaussianChecks* checks) {
 }
 
 // A thread checks a row of a factor and a value of the mean; the thread of row 0 checks the offset.
+// absent[j] becomes nonzero if component j has a mean or a factor that is not finite.
 template <typename T>
 __global__ void check_components(Gaussians<T> gaussians, GaussianChecks* checks, unsigned* absent) {
   const int64_t dim = gaussians.means.cols;

@@ -2,8 +2,8 @@
 //
 // A lane has kPoints points; the warps of a thread block share the components. A triangular factor
 // is read in bands of kBandRows rows, each value once for all points of the warp, from the
-// first-level cache, so that the dimension has no limit. The sums of squares only grow: where a
-// band shows that the terms are exactly 0, the remaining bands are skipped.
+// first-level cache, so that the dimension has no limit. The sums of squares only grow: once they
+// show that all terms are exactly 0, the remaining bands are skipped.
 #include <algorithm>
 
 #include "../api/scaling.h"
@@ -133,8 +133,8 @@ Status check_values(const GaussianChecks& checks, int64_t dim) {
   return {};
 }
 
-// Returns a number of shares that keeps the device busy, with kMinComponents components each at
-// least.
+// Returns a number of shares that keeps the device busy, with at least kMinComponents components in
+// a share.
 int64_t choose_shares(int64_t tiles, int64_t components, int multiprocessors) {
   constexpr int64_t kBlocksPerMultiprocessor = 24, kMinComponents = 32;
   const int64_t wanted =

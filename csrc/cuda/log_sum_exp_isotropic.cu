@@ -20,7 +20,7 @@ template <typename T>
 struct Problem {
   const T* points;
   const T* centers;
-  const int64_t* point_rows;  // offsets by group, as the next two
+  const int64_t* point_rows;  // offsets by group, like the next two
   const int64_t* point_tiles;
   const int64_t* center_tiles;
   int64_t groups, dim, tiles, shares;
@@ -45,7 +45,8 @@ struct SharedLayout {
   }
 };
 
-// Distances over the previous panels. The 16 bytes of a thread are beside those of the next thread.
+// The thread's distances over the previous panels. The 16 bytes of neighbouring threads are side by
+// side, so that a warp reads without bank conflicts.
 template <typename S, typename T>
 __device__ __forceinline__ Vector16<T>* thread_total(T* totals, int i, int part) {
   return reinterpret_cast<Vector16<T>*>(totals) + (i * (kBlock / kVector<T>)+part) * S::kThreads +
@@ -102,7 +103,7 @@ __device__ __forceinline__ void sum_few_dimensions(const Problem<T>& problem, co
       });
 }
 
-// For more than kPanel dimensions, a multiple of kStep.
+// For more than kPanel dimensions; their number is a multiple of kStep.
 template <typename S, typename T>
 __device__ __forceinline__ void sum_many_dimensions(const Problem<T>& problem,
                                                     const Share<T>& share, T* memory,
@@ -141,7 +142,7 @@ inline constexpr int kBlocksPerSm = S::kThreads == 32                           
                                     : kFirst > 0 && sizeof(typename S::Value) == 4 ? 3
                                                                                    : 2;
 
-// kFirst: first_dimensions(dim), or 0 for more than kPanel dimensions.
+// kFirst is first_dimensions(dim), or 0 for more than kPanel dimensions.
 template <typename S, int kFirst, typename T = typename S::Value>
 __global__ void __launch_bounds__(S::kThreads, kBlocksPerSm<S, kFirst>)
     sum_all_pairs(const Problem<T> problem) {

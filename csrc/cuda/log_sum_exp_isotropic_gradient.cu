@@ -1,7 +1,7 @@
 // The gradients of the log-sum-exp. The gradient of a point is a sum over centers, the gradient of
-// a center a sum over points: one kernel sums over sources for targets, and runs once for each side
-// that is wanted. So no two thread blocks add to the same address, and a repeated call has the same
-// bits. The price: the weights of the pairs are computed twice where both sides are wanted.
+// a center a sum over points. One kernel serves both: it sums over sources for each target, and
+// runs once for each side that is wanted. So no two thread blocks add to the same address, and a
+// repeated call has the same bits. The price: for both sides the kernel values are computed twice.
 #include <algorithm>
 
 #include "device_mixture.h"
@@ -35,7 +35,7 @@ struct PointValues {
     const double log2_sum = (row_log_sum - log(exponents.largest())) * kLog2E;
     const T reference = T(rint(log2_sum));
     values[1] = T(factor * exp2(double(reference) - log2_sum));
-    // The exponent of a row of NaN keeps its tiles from being omitted.
+    // The exponent of a row with NaN prevents the omission of its tiles.
     values[0] = isnan(values[1]) ? Range<T>::kLargest : -reference;
   }
 };
@@ -114,8 +114,8 @@ __global__ void finish_centers(Totals<T> totals, int64_t count, double per_diffe
   }
 }
 
-// Returns a number of shares of the sources that keeps the device busy to the end, with kMinTiles
-// tiles in a share at least and kMaxSums sums in all at most.
+// Returns a number of shares of the sources that keeps the device busy to the end, with at least
+// kMinTiles tiles in a share and at most kMaxSums sums in all.
 int64_t choose_shares(int64_t target_tiles, int64_t source_tiles, int64_t sums_of_share,
                       int multiprocessors) {
   constexpr int64_t kBlocksPerMultiprocessor = 24, kMinTiles = 4, kMaxSums = 1 << 25;

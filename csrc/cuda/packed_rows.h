@@ -1,7 +1,7 @@
 // Rows of points or centers, packed on the device in blocks: the extra values of the rows of a
-// block, then its coordinates, scaled by a power of two, each as an array over the rows. A block
-// starts at the begin of each group, so that kernels copy 16 bytes at a time and never test where a
-// group ends: unused rows have coordinates 0 and extra values without weight.
+// block, then their coordinates, scaled by a power of two, each as an array over the rows. Each
+// group starts a new block, so that kernels copy 16 bytes at a time and never test where a group
+// ends: unused rows have coordinates 0 and extra values without weight.
 #pragma once
 
 #include "arithmetic.h"
@@ -9,7 +9,8 @@
 
 namespace layerbits::cuda {
 
-// Returns the last g with offsets[g] <= i. Of groups with equal offsets, the last is not empty.
+// Returns the last g with offsets[g] <= i: the last of several groups with equal offsets, which is
+// the only one that is not empty.
 __device__ __forceinline__ int64_t find_group(const int64_t* offsets, int64_t groups, int64_t i) {
   int64_t lower = 0, upper = groups;
   while (upper - lower > 1) {
@@ -26,7 +27,7 @@ struct PackedLayout {
   int64_t packed_rows;  // block_rows for each block
   int block_rows = kBlock;
   int64_t padding = 0;               // dimensions of zeros after the coordinates
-  Vector<const int64_t> order = {};  // a permutation of the rows; not given: the identity
+  Vector<const int64_t> order = {};  // a permutation of the rows; absent: the identity
 };
 
 // Packs rows. ExtraValues is a functor with constants kCount and kZeroNotFinite; it is called with

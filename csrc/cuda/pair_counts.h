@@ -10,8 +10,8 @@
 
 namespace layerbits::cuda {
 
-// A thread has few pairs: it holds three sums for each, and in double more would not fit into its
-// registers.
+// A thread has few pairs: it holds three sums for each, and its registers hold no more sums in
+// double.
 constexpr int kBlockThreads = 256, kRows = 4, kColumns = 4, kX = 16, kY = 16;
 constexpr int kTile = kRows * kY, kTileBlocks = kTile / kBlock;
 static_assert(kTile == kColumns * kX && kX * kY == kBlockThreads);
@@ -72,7 +72,8 @@ __device__ __forceinline__ void compute_squares(const PairProblem<T>& problem,
   }
 }
 
-// Returns the bin of a square by exact comparisons; the arithmetic only predicts where to begin.
+// Returns the bin of a square by exact comparisons; the arithmetic only predicts the first bin to
+// compare.
 template <typename T>
 __device__ __forceinline__ int64_t bin_of(const DistanceBins<T>& bins, T square) {
   const T x = bins.is_root ? square_root(square) : square * T(0.5);
@@ -91,7 +92,7 @@ __device__ __forceinline__ PairTile tile_of(int64_t t, int64_t tiles) {
   r = r < 0 ? 0 : r > tiles - 1 ? tiles - 1 : r;
   while (tiles_before(r) > t) --r;
   while (tiles_before(r + 1) <= t) ++r;
-  return {r * kTile, (t - (r * tiles - r * (r - 1) / 2) + r) * kTile};
+  return {r * kTile, (t - tiles_before(r) + r) * kTile};
 }
 
 template <typename T>
@@ -144,7 +145,7 @@ __global__ void __launch_bounds__(kBlockThreads, sizeof(T) == 4 ? 2 : 1)
     visit_pairs(const PairProblem<T> problem) {
   PairMemory<T>& memory = *shared_memory<PairMemory<T>>();
   unsigned* const shared_counts = reinterpret_cast<unsigned*>(&memory + 1);
-  constexpr int64_t kMaxTiles = (int64_t(1) << 32) / (kTile * kTile) - 1;  // 32 bits count so many
+  constexpr int64_t kMaxTiles = (int64_t(1) << 32) / (kTile * kTile) - 1;  // no 32-bit overflow
   const int y = threadIdx.x % kY, x = threadIdx.x / kY;
   const int64_t size = kCounts ? 2 * problem.bins.count : 0;
   for (int64_t i = threadIdx.x; i < size * problem.copies; i += kBlockThreads) shared_counts[i] = 0;

@@ -1,12 +1,12 @@
-// The peak rate of a device: multiply-adds, or powers of two, in registers alone. Benchmarks
-// compare kernels with it; no result uses it.
+// The peak rate of a device: multiply-adds, or powers of two, in registers. Benchmarks compare
+// kernels with it; no result uses it.
 #include "arithmetic.h"
 #include "device.h"
 
 namespace layerbits::cuda {
 namespace {
 
-// Independent operations of a thread: with those of the other warps, enough to hide every latency.
+// Independent operations of a thread: enough, with the other warps, to hide every latency.
 constexpr int kChains = 8;
 
 template <typename T, bool kPowers>

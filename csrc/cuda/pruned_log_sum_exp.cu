@@ -1,4 +1,4 @@
-// The log-sum-exp of one group, without tiles of centers that are too far to change a result.
+// The log-sum-exp of one group, without tiles of centers that are too far away to change a result.
 //
 // Points and centers come in an order that brings near rows together. A thread block takes a tile
 // of points. One sampled center of each tile gives every row a lower bound of its sum, and from it
@@ -6,8 +6,8 @@
 // centers, and sums the tiles within the largest cutoff of its rows, in the order of the tiles.
 //
 // Error: let 2^b be a lower bound of a row's sum, n the number of centers and eps the tolerance.
-// Every omitted term is below 2^b eps / (1 + eps) / n, so that the omitted terms together are below
-// that share eps / (1 + eps) of the sum.
+// Every omitted term is below 2^b eps / (1 + eps) / n. Together they are below eps / (1 + eps) of
+// the sum, so that its logarithm changes by at most eps.
 #include "bounding_boxes.h"
 #include "tiled_mixture.h"
 
@@ -35,7 +35,7 @@ struct Problem {
   unsigned long long* summed_tiles;
 };
 
-// Samples the center in the middle of each tile, or the first where the middle one has no weight.
+// Samples the middle center of each tile, or the first if the middle one has no weight.
 template <typename T>
 __global__ void sample_centers(const T* centers, int64_t tiles, int dim, int64_t sample_tiles,
                                T* samples) {
@@ -51,9 +51,9 @@ __global__ void sample_centers(const T* centers, int64_t tiles, int dim, int64_t
   }
 }
 
-// Returns the largest cutoff of the rows of the tile. A reference is within 1 of a lower bound,
-// which allowed_gap + 1 covers: it was rounded from the exponent of a term. Rows of NaN have no
-// cutoff.
+// Returns the largest cutoff of the rows of the tile. A reference is the rounded exponent of a
+// term, so that it exceeds a lower bound by less than 1; allowed_gap + 1 covers that. Rows with NaN
+// have no cutoff.
 template <typename S, typename T>
 __device__ __forceinline__ T compute_cutoff(const Problem<T>& problem, const PointSums<S>& sums,
                                             int rows, T* bounds) {
@@ -130,7 +130,7 @@ __global__ void __launch_bounds__(Tiles<T>::kThreads, sizeof(T) == 4 ? 4 : 2)
   compute_point_box<S>(memory, rows, problem.dim, box);
   __syncthreads();
 
-  // The sums over the samples serve only for their references, and to detect NaN.
+  // The sums over the samples give only references, and detect NaN.
   PointSums<S> sums(problem.scale);
   sums.template sum_stages<kFirst>(
       memory, stages, problem.sample_tiles, [&](int first, int tiles, T* buffer) {

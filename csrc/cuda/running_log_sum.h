@@ -1,6 +1,6 @@
-// Sums of exponentials of a thread: the log-sum-exp of a point while centers are added to it, and
-// the sum of the results of many threads. The order of the roundings follows
-// cpu/simd/running_sum.h. Contains no indices and no memory access.
+// Sums of exponentials: the log-sum-exp of a point while a thread adds centers to it, and the sum
+// of the results of many threads. The order of the roundings follows cpu/simd/running_sum.h.
+// Contains no indices and no memory access.
 #pragma once
 
 #include "arithmetic.h"
@@ -99,8 +99,8 @@ struct RunningSum {
 
 // Adds the terms of kBlock squared distances to each sum; overwrites the distances. May ignore NaN
 // once a sum has terms: callers detect NaN themselves. A single test covers all sums, because a
-// test of each would cost as much as a dimension. References move seldom; a reference below -kFar
-// is moved by every block.
+// test of each would cost as much as a dimension. References move seldom, but those below -kFar at
+// every block.
 template <int kSums, typename T>
 __device__ __forceinline__ void add_blocks(T (&distance)[kSums][kBlock], Scale<T> scale,
                                            RunningSum<T> (&sums)[kSums]) {
@@ -151,16 +151,16 @@ __device__ __forceinline__ void add_blocks(T (&distance)[kSums][kBlock], Scale<T
 struct ScaledSum {
   double reference = 0, high = 0, low = 0;
 
-  // Adds (high_ + low_) 2^reference_; only the last addition rounds.
-  __device__ __forceinline__ void add(double reference_, double high_, double low_) {
-    if (high_ == 0) return;
+  // Adds (other_high + other_low) 2^other_reference; only the sum of the low parts rounds.
+  __device__ __forceinline__ void add(double other_reference, double other_high, double other_low) {
+    if (other_high == 0) return;
     if (high == 0) {
-      reference = reference_, high = high_, low = low_;
+      reference = other_reference, high = other_high, low = other_low;
       return;
     }
-    const double top = fmax(reference, reference_);
-    const double a = high * power(reference - top), b = high_ * power(reference_ - top);
-    const double scaled_low = low_ * power(reference_ - top);
+    const double top = fmax(reference, other_reference);
+    const double a = high * power(reference - top), b = other_high * power(other_reference - top);
+    const double scaled_low = other_low * power(other_reference - top);
     low = low * power(reference - top) + scaled_low;
     high = a + b;
     const double part = high - a;

@@ -1,5 +1,5 @@
-// Tiles of packed rows in shared memory: asynchronous copies, and loads without bank conflicts of
-// the part of a row that belongs to a thread.
+// Tiles of packed rows in shared memory: asynchronous copies, and loads of a thread's part of a row
+// without bank conflicts.
 #pragma once
 
 #include "arithmetic.h"

@@ -1,5 +1,6 @@
-// Sums over sources, for each target, of kernel values K and of K (target - source). The gradients
-// of points and of centers are such sums: each side is once the targets and once the sources.
+// For each target, the sums over sources of kernel values K and of K (target - source). The
+// gradients of points and of centers are such sums: for points the sources are the centers, and for
+// centers the sources are the points.
 //
 // A thread block takes a tile of targets and tiles of sources. It computes the kernel values K of
 // all pairs of two tiles into shared memory; then its threads divide the work by targets and
@@ -18,7 +19,8 @@ constexpr int kBlockThreads = 128, kTargets = 4, kX = 8, kY = 16;
 constexpr int kTile = kTargets * kY, kTileBlocks = kTile / kBlock;
 static_assert(kTile == kBlock * kX && kX * kY == kBlockThreads);
 
-// The sum beside the coordinates: of K |target - source|^2 for d_sigma, of K for d_weights.
+// The sum beside those of the coordinates: of K |target - source|^2 for d_sigma, of K for
+// d_weights.
 enum class Moment { kDistance, kOne };
 
 template <typename T>
@@ -26,7 +28,7 @@ struct SourceSums {
   const T* targets;
   const T* sources;
   int64_t groups;
-  const int64_t* target_rows;  // offsets by group, as the next three
+  const int64_t* target_rows;  // offsets by group, like the next three
   const int64_t* target_blocks;
   const int64_t* source_blocks;
   const int64_t* target_tiles;

@@ -9,7 +9,7 @@
 namespace layerbits::cuda {
 namespace {
 
-constexpr int kMaxKeys = 128;  // of a launch: its arguments are limited to 4096 bytes
+constexpr int kMaxKeys = 128;  // of a launch, whose arguments are limited to 4096 bytes
 
 struct Keys {
   uint64_t key[kMaxKeys];
@@ -36,7 +36,7 @@ __device__ __forceinline__ Words philox(uint64_t key, uint64_t counter) {
   return {{a, b, c, d}};
 }
 
-// Values for each counter.
+// The number of values of a counter.
 template <typename T>
 inline constexpr int kPerCounter = int(16 / sizeof(T));
 
@@ -68,7 +68,7 @@ __device__ __forceinline__ void to_normal(const Words& words, double (&values)[2
              words.word[2] | uint64_t(words.word[3]) << 32, values);
 }
 
-// row_blocks thread blocks for each stream, a thread for each counter.
+// Each stream has row_blocks thread blocks, and each counter a thread.
 template <typename T>
 __global__ void __launch_bounds__(kThreads)
     fill_normal(Matrix<T> values, Keys keys, int64_t first, int64_t row_blocks) {

@@ -72,7 +72,8 @@ struct PointSums {
       add_dimensions<kStep>(points + k * S::kTilePoints, centers + k * S::kTileCenters, distance);
   }
 
-  // Keeps the compiler from holding points in registers from tile to tile: there are too few.
+  // Prevents the compiler from keeping points in registers from tile to tile: registers are too
+  // few.
   static __device__ __forceinline__ void reload_memory() { asm volatile("" ::: "memory"); }
 
   // Adds the terms of `tiles` tiles of centers in shared memory.

@@ -77,15 +77,16 @@ class TiledMixture : public DeviceMixture<typename S::Value> {
   T *points = nullptr, *centers = nullptr;
 };
 
-// Returns a number of shares of the centers that keeps the device busy to the end, with kMinTiles
-// tiles in a share at least.
+// Returns a number of shares of the centers that keeps the device busy to the end, with at least
+// kMinTiles tiles in a share.
 inline int64_t choose_shares(int64_t point_tiles, int64_t center_tiles, int multiprocessors) {
   constexpr int64_t kBlocksPerMultiprocessor = 32, kMinTiles = 4;
   const int64_t wanted = divide_up(kBlocksPerMultiprocessor * multiprocessors, point_tiles);
   return std::clamp<int64_t>(wanted, 1, std::max<int64_t>(center_tiles / kMinTiles, 1));
 }
 
-// Returns the tiles of a stage: enough, with few dimensions, that a stage is worth its barrier.
+// Returns the number of tiles of a stage: many in few dimensions, so that a stage is worth its
+// barrier.
 template <typename S>
 int tiles_of_stage(int64_t dim, int64_t max_tiles) {
   constexpr int64_t kBytes = 16384;

@@ -2,15 +2,15 @@
 
     LAYERBITS_STAND_IN=device PYTHONPATH=. pytest -p tests.cuda.stand_in tests/kernels
 
-LAYERBITS_STAND_IN=emulated takes the emulated kernels at the path in LAYERBITS_CUDA_EMULATED instead. Tests with the
-marker cpu_only(reason) are skipped, and on a device those with host_array(reason).
+LAYERBITS_STAND_IN=emulated uses the emulated kernels at the path in LAYERBITS_CUDA_EMULATED instead. Tests with the
+marker cpu_only(reason) are skipped; on a device, tests with the marker host_array(reason) too.
 """
 
 import os
 
 import pytest
 
-import layerbits.kernels.cpu_operations  # keeps the native module of the CPU, which the import binds
+import layerbits.kernels.cpu_operations  # binds the native module of the CPU before it is replaced
 from tests.cuda.support.emulated_module import EmulatedModule
 from tests.cuda.support.native_modules import CudaAsCpu, DeviceModule
 

@@ -4,7 +4,7 @@
     pytest -p tests.cuda.stand_in_device tests/cuda/devices
 
 cmake builds torch_device.so beside the emulated kernels with LAYERBITS_CUDA_EMULATION=ON. It must be loaded before
-torch, and serves the whole process: an ordinary run skips these tests or uses a real device.
+torch, and serves the whole process. Without this plugin, pytest skips these tests or uses a real device.
 """
 
 import ctypes
@@ -28,7 +28,7 @@ def _load():
 
 
 def _complete_torch():
-    """Replace functions of torch.cuda that call the part of torch that only a build with CUDA has."""
+    """Replace functions of torch.cuda that need a torch with CUDA."""
     import torch
 
     stand_in, cuda, native = torch.ops.layerbits_stand_in, torch.cuda, torch._C

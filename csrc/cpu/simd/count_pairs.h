@@ -6,9 +6,9 @@
 
 namespace {
 
-// Dimensions per pass over all tiles and columns: two blocks of columns then stay in the
-// first-level cache, and a sum over more dimensions consists of partial sums.
-constexpr int64_t kPassDims = 256;
+// Dimensions that are summed before the next: two blocks of columns then stay in the first-level
+// cache, and a sum over more dimensions consists of partial sums.
+constexpr int64_t kChunkDims = 256;
 
 template <typename T, int kBlocks>
 inline void add_squared_distances(const T* tile, const T* block, int64_t stride, int64_t dims,
@@ -30,8 +30,8 @@ void squared_distances(const T* rows, int64_t tiles, const T* columns, int64_t b
                        T* out) {
   constexpr int kLanes = Lanes<T>::kCount;
   const int64_t stride = kBlock * dim;
-  for (int64_t first = 0; first < dim; first += kPassDims) {
-    const int64_t dims = first + kPassDims < dim ? kPassDims : dim - first;
+  for (int64_t first = 0; first < dim; first += kChunkDims) {
+    const int64_t dims = first + kChunkDims < dim ? kChunkDims : dim - first;
     const T* block = columns + first * kBlock;
     int64_t b = 0;
     for (; b + kBlocksAtOnce <= blocks; b += kBlocksAtOnce)

@@ -1,5 +1,5 @@
 // The table of kernels of one ISA level. Compiled once for each level, with its flags and
-// LAYERBITS_LEVEL_<NAME>; exports the table and nothing else (tools/check_symbols.py).
+// LAYERBITS_LEVEL_<NAME>; exports the table and nothing else (tools/ci/check_symbols.py).
 #include "../kernel_table.h"
 #include "count_pairs.h"
 #include "log_sum_exp_full.h"

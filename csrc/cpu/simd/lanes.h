@@ -2,7 +2,7 @@
 // The operators + - * are those of the register types. Kernels must use no intrinsics.
 //
 //   load, store, broadcast            unaligned memory; one value in all lanes
-//   load_double                       as many floats as there are doubles in a register
+//   load_double                       as many floats as a register holds doubles, converted
 //   fma(a, b, c)                      a * b + c, rounded once (twice on SSE2)
 //   square_root                       rounded once
 //   min, max                          the second operand where either is NaN

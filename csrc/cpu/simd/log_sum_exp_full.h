@@ -49,7 +49,7 @@ inline const T* add_rows(const T* tile, const T* values, int64_t first, int64_t 
 
 // Squared distances from a component, including its offset. Sums of squares only grow: once all
 // terms are known to be exactly 0, the function skips the other rows and returns false, which
-// changes no bit. The odd band comes first, so that the first check is early. (A closer cutoff,
+// changes no bit. The short band comes first, so that the first check is early. (A closer cutoff,
 // kept for each lane, was 20 % faster on SZT layers of 5 to 10 units and 10 % slower on smaller
 // ones.)
 template <typename T, int kTiles>
@@ -57,11 +57,11 @@ inline bool find_distances(const RunningSum<T> (&sums)[kTiles], const T* tile, c
                            int64_t dim, typename Lanes<T>::Register (&distance)[kTiles]) {
   LAYERBITS_UNROLL
   for (int t = 0; t < kTiles; ++t) distance[t] = broadcast(component[0]);
-  const auto any_matters = [&] {
-    bool matters = false;
+  const auto has_terms = [&] {
+    bool any_term = false;
     LAYERBITS_UNROLL
-    for (int t = 0; t < kTiles; ++t) matters |= any_not_greater(distance[t], sums[t].ignore_above);
-    return matters;
+    for (int t = 0; t < kTiles; ++t) any_term |= any_not_greater(distance[t], sums[t].ignore_above);
+    return any_term;
   };
   const T* values = component + 1;
   int64_t first = dim % kFactorRows;
@@ -71,12 +71,12 @@ inline bool find_distances(const RunningSum<T> (&sums)[kTiles], const T* tile, c
     values = add_rows<T, 2, kTiles>(tile, values, 0, dim, distance);
   else if (first == 3)
     values = add_rows<T, 3, kTiles>(tile, values, 0, dim, distance);
-  bool matters = first == 0 || any_matters();
-  for (; first < dim && matters; first += kFactorRows) {
+  bool any_term = first == 0 || has_terms();
+  for (; first < dim && any_term; first += kFactorRows) {
     values = add_rows<T, kFactorRows, kTiles>(tile, values, first, dim, distance);
-    matters = any_matters();
+    any_term = has_terms();
   }
-  return matters;
+  return any_term;
 }
 
 template <typename T, int kTiles>
@@ -89,14 +89,14 @@ inline void add_components(const T* tile, const T* components, int64_t blocks, i
   for (int t = 0; t < kTiles; ++t) sums[t].restore(state + 3 * t * kLanes);
   for (int64_t b = 0; b < blocks; ++b, components += kBlock * size) {
     R distances[kTiles][kBlock];
-    bool matter = false;
+    bool any_term = false;
     for (int j = 0; j < kBlock; ++j) {
       R distance[kTiles];
-      matter |= find_distances<T, kTiles>(sums, tile, components + j * size, dim, distance);
+      any_term |= find_distances<T, kTiles>(sums, tile, components + j * size, dim, distance);
       LAYERBITS_UNROLL
       for (int t = 0; t < kTiles; ++t) distances[t][j] = distance[t];
     }
-    if (!matter) continue;
+    if (!any_term) continue;
     for (int t = 0; t < kTiles; ++t) sums[t].add_block(distances[t]);
   }
   for (int t = 0; t < kTiles; ++t) sums[t].save(state + 3 * t * kLanes);

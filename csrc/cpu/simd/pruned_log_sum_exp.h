@@ -1,6 +1,5 @@
-// The log-sum-exp of a tile of queries over a tree of centers, without the nodes that are
-// negligible. The terms of a query depend on that query alone, and are added in the order of the
-// tree.
+// The log-sum-exp of a tile of queries over a tree of centers, without negligible nodes. The terms
+// of a query depend on that query alone, and are added in the order of the tree.
 #pragma once
 
 #include "running_sum.h"
@@ -14,7 +13,7 @@ using enum layerbits::NodeSide;
 using layerbits::kLeafBlocks;
 using layerbits::kMomentDims;
 
-// Size of the stack of nodes: one for every level of a tree, which has fewer than 2^63 leaves.
+// Size of the stack of nodes: one for each depth of a tree, which has fewer than 2^63 leaves.
 constexpr int kStackSize = 64;
 
 template <typename T>

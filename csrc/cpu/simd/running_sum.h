@@ -58,7 +58,7 @@ struct RunningSum {
 
   inline void set_limits() {
     // The relative slack covers the rounding of the product for a large reference; the absolute
-    // one, that of exp2.
+    // slack of 1 covers the rounding of exp2.
     const R slack = broadcast(sizeof(T) == 4 ? T(0x1p-20) : T(0x1p-49));
     const R last = (broadcast(1 - Exp2<T>::kLowest) - reference) * inverse_scale;
     ignore_above = fma(last, slack, last);
@@ -123,7 +123,7 @@ struct RunningSum {
     add_term(even + odd);
   }
 
-  // Adds one term times a factor, whose size is at most a number of centers.
+  // Adds one term times a factor that is at most the number of centers in size.
   inline void add_one(R distance, R factor) {
     if (!prepare(distance)) return;
     const Power<T> power = exp2<T>(exponent(distance));

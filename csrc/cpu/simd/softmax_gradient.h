@@ -1,5 +1,5 @@
-// The gradients of the log-sum-exp for both sides from one pass over the pairs: kernel-weighted
-// differences, summed over columns for each row and over rows for each column. A lane is a row.
+// The gradients of the log-sum-exp for both sides at once: kernel-weighted differences, summed over
+// columns for each row and over rows for each column. A lane is a row.
 // Reads packed arrays only; no threads, no allocation.
 #pragma once
 
@@ -11,12 +11,12 @@ namespace {
 template <typename T>
 constexpr int kColumnLanes = layerbits::kMaxLanes * 4 / int(sizeof(T));
 
-// Tiles that share a pass over the columns, during which the sums of a column stay in registers.
-// 32 registers per coordinate: 16 are 2 % slower at d = 128, 8 are 6 % slower (Zen 5).
+// Tiles that are summed together over the columns: the sums of a column stay in registers
+// meanwhile. 32 registers per coordinate: 16 are 2 % slower at d = 128, 8 are 6 % slower (Zen 5).
 template <typename T>
-constexpr int64_t kPassTiles = 32 * kColumnLanes<T> / Lanes<T>::kCount;
+constexpr int64_t kTilesTogether = 32 * kColumnLanes<T> / Lanes<T>::kCount;
 
-// Coordinates that share a load of K: as many as have sums in registers.
+// Coordinates that share a load of K: as many as keep their sums in registers.
 template <typename T>
 constexpr int kSharedCoordinates = sizeof(typename Lanes<T>::Register) == 64 ? 2 : 1;
 
@@ -115,15 +115,15 @@ inline void add_kernels(const T* kernels, int64_t count, T* column_sums) {
   for (int j = 0; j < kBlock; ++j) store(column_sums + j * kColumnLanes<T>, sums[j]);
 }
 
-// Adds tiles [0, tiles) of a pass and a block. Tiles of different turns add to different lanes.
+// Adds the pairs of `tiles` tiles and a block. Tiles of different turns add to different lanes.
 template <bool kRows, bool kColumns, typename T>
 inline void add_block(const T* rows, int64_t tiles, const T* block, int64_t dim, T scale,
                       T* row_sums, T* column_sums) {
   constexpr int kLanes = Lanes<T>::kCount, kTurns = kColumns ? kColumnLanes<T> / kLanes : 1;
-  alignas(64) T buffer[kPassTiles<T> * kBlock * kLanes];
+  alignas(64) T buffer[kTilesTogether<T> * kBlock * kLanes];
   for (int64_t turn = 0; turn < kTurns; ++turn) {
-    const T* coordinates[kPassTiles<T>];
-    T* sums[kPassTiles<T>];
+    const T* coordinates[kTilesTogether<T>];
+    T* sums[kTilesTogether<T>];
     int64_t count = 0;
     for (int64_t t = turn; t < tiles; t += kTurns) {
       const T* tile = rows + t * (2 + dim) * kLanes;
@@ -173,9 +173,10 @@ void softmax_gradient_sides(const T* rows, int64_t tiles, const T* columns, int6
   for (int64_t first = 0; first < blocks; first += scratch_blocks) {
     const int64_t count = smaller(scratch_blocks, blocks - first) * column_size;
     for (int64_t i = 0; i < count * kColumnLanes<T> && kColumns; ++i) scratch[i] = 0;
-    for (int64_t t = 0; t < tiles; t += kPassTiles<T>)
+    for (int64_t t = 0; t < tiles; t += kTilesTogether<T>)
       for (int64_t i = 0; i < count; i += column_size)
-        add_block<kRows, kColumns>(rows + t * (2 + dim) * kLanes, smaller(kPassTiles<T>, tiles - t),
+        add_block<kRows, kColumns>(rows + t * (2 + dim) * kLanes,
+                                   smaller(kTilesTogether<T>, tiles - t),
                                    columns + first * column_size + i, dim, scale,
                                    kRows ? row_sums + t * row_size : nullptr,
                                    kColumns ? scratch + i * kColumnLanes<T> : nullptr);

@@ -1,4 +1,4 @@
-"""Fixtures for tests on devices. Private names of layerbits that these tests replace occur only here."""
+"""Fixtures for tests on devices. The private names of layerbits that they replace occur only here."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,14 +18,14 @@ REASON = f"no device for layerbits and torch, and no stand-in: {CUDA.reason or '
 
 def pytest_collection_modifyitems(items):
     for item in items:
-        if Path(__file__).parent in item.path.parents:  # pytest passes the tests of all folders
+        if Path(__file__).parent in item.path.parents:  # pytest passes the tests of other folders too
             item.add_marker(pytest.mark.cuda)
             item.add_marker(pytest.mark.skipif(not USABLE, reason=REASON))
 
 
 @pytest.fixture
 def copies_to_host():
-    """Return a function that returns the bytes of each copy from a device to the host since its last call."""
+    """Return a function that lists the bytes of each copy from a device to the host since its last call."""
     if not hasattr(torch.ops.layerbits_stand_in, "copies_to_host"):
         pytest.skip("only the stand-in counts copies")
     torch.ops.layerbits_stand_in.copies_to_host()
@@ -62,7 +62,7 @@ def wide_layer_limits(monkeypatch):
 
 @pytest.fixture
 def devices_used(monkeypatch):
-    """Return the devices that computed pieces of queries; pieces are so small that each device gets several."""
+    """Return the devices that computed log-sums; pieces are so small that each device gets several."""
     monkeypatch.setattr(sharding, "_PIECE_ROWS", 50)
     names, shared_log_sums = set(), sharding.log_sums
 
@@ -80,7 +80,7 @@ def devices_used(monkeypatch):
 
 @pytest.fixture
 def failing_second_device(monkeypatch):
-    """Raise RuntimeError("no") from every sum on another device than cuda:0."""
+    """Make every log-sum-exp on another device than cuda:0 raise RuntimeError("no")."""
 
     def fail(points, *arguments, **options):
         if points.device.index:

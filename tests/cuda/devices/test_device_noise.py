@@ -1,4 +1,4 @@
-"""Noise on a device: its values depend on seed, key and position alone, and none of it comes from the host."""
+"""Noise on a device depends on seed, key and position alone, and is not copied from the host."""
 
 import copy
 import pickle

@@ -11,10 +11,10 @@ from layerbits.estimators import layer_sample
 from layerbits.mixtures import Subspace
 from layerbits.networks.gaussian_noise import gaussian_noise
 
-# Exponents of some hundred in float64, and limits of intervals that are computed to 1e-9.
+# Exponents reach some hundred in float64, and the ends of intervals are computed to 1e-9.
 ROUNDING = 1e-8
 
-# Rows of arrays over units have this many numbers; the size of no other array is a multiple of it.
+# The number of units, the length of their rows. The size of no other array is a multiple of it.
 WIDTH = 7
 N = 48
 
@@ -44,7 +44,7 @@ def network(device, sigma=0.3):
 
 
 def on_both(estimate):
-    """Return the estimates on the CPU and on a device."""
+    """Return the estimate on the CPU and the estimate on a device."""
     return [estimate(device) for device in ("cpu", "cuda")]
 
 
@@ -82,7 +82,7 @@ def test_views_of_wide_layers_equal_those_of_the_cpu(same_noise, wide_layer_limi
 
 
 def test_views_of_wide_layers_do_not_depend_on_the_precision_of_products_in_float32():
-    """Signals of length 2e3 in float32 have a residual of 1e-8; with squares rounded to float32 it would be 0.1."""
+    """Signals of length 2e3 in float32 have a residual of 1e-8; squares rounded to float32 would make it 0.1."""
     directions = torch.linalg.qr(normal(400, 3)).Q.cuda()
     subspace = Subspace(directions.new_zeros(400), directions)
     signals = (1000 * normal(1, 50, 3).cuda() @ directions.mT).float()
@@ -135,7 +135,7 @@ def test_neither_centers_nor_samples_are_copied_to_the_host(copies_to_host):
     lb.mixture_information(centers, 0.8, weights=weights, tolerance=None)
     sizes = {size for size in copies_to_host() if size > 8 * N}
     assert 8 * N * WIDTH not in sizes
-    # A number for each sample is copied; its point would be WIDTH times as much.
+    # A number for each sample is copied; the samples themselves would be WIDTH times as large.
     assert sizes.isdisjoint({WIDTH * size for size in sizes})
 
 

@@ -41,7 +41,7 @@ def fewer_inputs(monkeypatch):
 
 @pytest.fixture
 def without_figures(monkeypatch):
-    """Plot no figures: they need tables only, no device."""
+    """Plot no figures, because they use only tables and no device."""
     for experiment in EXPERIMENTS.values():
         monkeypatch.setattr(type(experiment), "plot", lambda experiment, config, path: None)
 

@@ -103,7 +103,7 @@ def test_only_numbers_of_queries_are_copied_to_the_host(copies_to_host):
     noisy, inputs, queries, draws, width = network(width=12).to("cuda"), INPUTS.cuda(), 2, 16, 12
     copies_to_host()
     layerbits.layer_information(noisy, inputs, LABELS.cuda(), draws=draws, queries=queries)
-    # The largest copy is of a jackknife: a number for each query and each omitted query of its input.
+    # The jackknife copies most: a number for each query and each omitted query of its input.
     limit = 8 * len(INPUTS) * queries**2
     assert limit < 8 * len(INPUTS) * width  # the bytes of one draw of the signals
     assert max(copies_to_host()) <= limit

@@ -13,7 +13,7 @@ def normal(*shape):
     return torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 
 
-def same(on_device, on_cpu, tolerance=0.0):
+def assert_same(on_device, on_cpu, tolerance=0.0):
     assert on_device.device.type == "cuda"
     torch.testing.assert_close(on_device.cpu(), on_cpu, rtol=tolerance, atol=tolerance)
 
@@ -36,7 +36,7 @@ def same(on_device, on_cpu, tolerance=0.0):
 )
 def test_functions_equal_those_of_the_cpu(function):
     x = normal(4, 3)
-    same(function(x.cuda()), function(x), 4 * EPS * x.abs().sum().item())
+    assert_same(function(x.cuda()), function(x), 4 * EPS * x.abs().sum().item())
 
 
 def test_views_share_memory():
@@ -56,7 +56,7 @@ def test_results_are_written_into_given_tensors():
     x = normal(3, 4).cuda()
     out = torch.empty(0, dtype=torch.float64, device="cuda")
     assert torch.add(x, 1, out=out) is out
-    same(out, x.cpu() + 1)
+    assert_same(out, x.cpu() + 1)
     assert x.resize_(2).shape == (2,)
 
 
@@ -67,13 +67,13 @@ def test_matrices_are_decomposed(name):
     results, expected = (x if isinstance(x, tuple) else (x,) for x in (function(matrix.cuda()), function(matrix)))
     for result, expected_result in zip(results, expected, strict=True):
         # The signs of columns are arbitrary; the condition number is below 1e3.
-        same(result.abs(), expected_result.abs(), 1e5 * EPS)
+        assert_same(result.abs(), expected_result.abs(), 1e5 * EPS)
 
 
 def test_triangular_systems_are_solved():
     factor = torch.linalg.cholesky(normal(6, 4).T @ normal(6, 4))
     solution = torch.linalg.solve_triangular(factor.cuda(), normal(4, 2).cuda(), upper=False)
-    same(solution, torch.linalg.solve_triangular(factor, normal(4, 2), upper=False), 1e4 * EPS)
+    assert_same(solution, torch.linalg.solve_triangular(factor, normal(4, 2), upper=False), 1e4 * EPS)
 
 
 def network():
@@ -105,7 +105,7 @@ def test_training_equals_that_of_the_cpu(optimizer):
             steps.step()
     for name, value in trained[1].state_dict().items():
         # Adam divides by small roots, so that the rounding of a gradient of 1e-6 changes a step by 1e-10.
-        same(value, trained[0].state_dict()[name], 1e-9)
+        assert_same(value, trained[0].state_dict()[name], 1e-9)
 
 
 def test_generators_keep_their_state():
@@ -161,8 +161,8 @@ def test_two_devices_do_not_mix(second_device):
 
 def test_scalars_of_the_cpu_are_accepted():
     x = normal(3)
-    same(x.cuda() * torch.tensor(2.0), x * 2)
-    same(x.cuda().index_select(0, torch.tensor([1]).cuda()), x[1:2])
+    assert_same(x.cuda() * torch.tensor(2.0), x * 2)
+    assert_same(x.cuda().index_select(0, torch.tensor([1]).cuda()), x[1:2])
     y = x.cuda()
     y[1] = torch.tensor(4.0)
     assert y[1].item() == 4.0
@@ -176,8 +176,8 @@ def test_tensor_of_a_device_does_not_become_an_array():
 def test_copies_go_both_ways(second_device):
     x = normal(3, 4)
     on_device = x.to("cuda")
-    same(on_device, x)
-    same(on_device.to(second_device).T, x.T)
+    assert_same(on_device, x)
+    assert_same(on_device.to(second_device).T, x.T)
     on_host = torch.empty(4, 3, dtype=torch.float32)
     on_host.copy_(on_device.T)
     assert torch.equal(on_host, x.T.float())

@@ -1,4 +1,4 @@
-"""Training on a device: checkpoints that any device can load, regularized weights, and copies to the host."""
+"""Training on a device: checkpoints for any device, Parseval steps, and copies to the host."""
 
 import numpy as np
 import pytest
@@ -112,10 +112,12 @@ def test_only_the_evaluation_of_an_epoch_copies_to_the_host(tmp_path, copies_to_
 def test_monitor_measures_on_the_device(tmp_path):
     noisy, optimizer, _ = training(tmp_path, "cuda")
     data = INPUTS[:, :4].cuda(), LABELS.cuda()
-    monitor = layerbits.Monitor(noisy, *data, at=(1, 3), directory=tmp_path / "measured", draws=4)
+    settings = layerbits.MeasurementSettings(draws=4)
+    arguments = {"at": (1, 3), "directory": tmp_path / "measured", "settings": settings}
+    monitor = layerbits.Monitor(noisy, *data, **arguments)
     for epoch in train(noisy, optimizer, Batches(*data, batch_size=16, seed=0), range(1, 4)):
         monitor.step(epoch)
-    resumed = layerbits.Monitor(noisy.cpu(), INPUTS, LABELS, at=(1, 3), directory=tmp_path / "measured", draws=4)
+    resumed = layerbits.Monitor(noisy.cpu(), INPUTS, LABELS, **arguments)
     assert list(resumed.tables) == [1, 3]  # equal data count as the same data on any device
     for table in resumed.tables.values():
         row = table["1", "I(X;T)"]

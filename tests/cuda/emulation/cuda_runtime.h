@@ -4,10 +4,10 @@
 // shuffled sets the order of the threads between two barriers: a result that depends on it shows a
 // race.
 //
-// The emulation tests indices, barriers and arithmetic, but no time, no registers and no separate
-// memory. The error of the special-function unit's power of two is as large as CUDA permits.
-// hazards.cpp checks the memory accesses of the kernels: built with AddressSanitizer for bounds,
-// and with races.cpp for races and uninitialised values.
+// The emulation has indices, barriers and arithmetic, but no time, no registers and no separate
+// memory. The special-function unit's power of two errs by as much as CUDA permits. hazards.cpp
+// checks the memory accesses of the kernels: built with AddressSanitizer it checks bounds, built
+// with races.cpp it checks races and uninitialised values.
 #pragma once
 
 #include <float.h>
@@ -27,7 +27,7 @@
 #define __host__
 #define __forceinline__ inline
 #define __launch_bounds__(...)
-#define __CUDA_ARCH_LIST__ 800  // of the device below
+#define __CUDA_ARCH_LIST__ 800  // the compute capability of cudaDeviceProp, times 100
 
 struct Index3 {
   unsigned x = 0, y = 0, z = 0;
@@ -46,16 +46,16 @@ int barrier_or(int predicate);
 void exchange(const void* value, size_t size, unsigned thread, void* result);
 float approximate_exp2(float x);
 
-// What runs at present: the kernel launch, the interval between two barriers, and the stack.
-struct Now {
+// The present position of the emulation: kernel launch, interval between two barriers, and stack.
+struct Position {
   bool in_kernel = false;
   const char* stack = nullptr;
   unsigned kernel = 0, interval = 0;
 };
-extern Now now;
+extern Position position;
 
 #ifdef LAYERBITS_EMULATED_RACES
-// Checks accesses to this memory until forget(); it is uninitialised unless `written`.
+// Checks accesses to this memory until forget(). The memory is uninitialised unless `written`.
 void watch(const void* memory, size_t size, bool written);
 void forget(const void* memory, size_t size);
 void touch_atomically(const void* place, size_t size);
@@ -79,7 +79,7 @@ inline void forbid([[maybe_unused]] const char* memory, [[maybe_unused]] size_t 
 inline void __syncthreads() { emulation::barrier(); }
 inline int __syncthreads_or(int predicate) { return emulation::barrier_or(predicate); }
 
-// To be called by all threads of a block.
+// All threads of a thread block call it.
 template <typename T>
 T __shfl_xor_sync(unsigned, T value, int lanes) {
   T result;
@@ -87,7 +87,7 @@ T __shfl_xor_sync(unsigned, T value, int lanes) {
   return result;
 }
 
-// Atomic without further means, because fibers switch only at barriers.
+// These functions are atomic, because fibers switch only at barriers.
 #define LAYERBITS_ATOMIC \
   template <typename T>  \
   __attribute__((no_sanitize("thread")))
@@ -187,9 +187,9 @@ struct cudaDeviceProp {
   int major = 8, minor = 0;
 };
 
-// Environment variables set properties of the device: LAYERBITS_EMULATED_DEVICES the number of
-// devices, _ERROR the error of cudaGetDeviceCount, _MULTIPROCESSORS their number, and _MAJOR the
-// major compute capability, by default that of the build.
+// Environment variables whose names begin with LAYERBITS_EMULATED_ set properties of the device:
+// DEVICES the number of devices, ERROR the error of cudaGetDeviceCount, MULTIPROCESSORS the number
+// of multiprocessors, and MAJOR the major compute capability, by default that of the build.
 inline int emulated_number(const char* variable, int otherwise) {
   const char* value = getenv(variable);
   return value ? atoi(value) : otherwise;

@@ -1,6 +1,5 @@
-// Calls of operators on emulated devices. The kernel of the CPU runs on the memory of the
-// arguments, after a check that all arguments are on one device; its results are relabelled as
-// tensors of that device.
+// Calls of operators on emulated devices. After a check that all arguments are on one device, the
+// kernel of the CPU runs on their memory; its results are relabelled as tensors of that device.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -104,7 +103,7 @@ class Call {
     if (value.isDevice()) device_ = on(value.toDevice().index());
   }
 
-  // As torch does: one scalar of the CPU is allowed, unless it is written.
+  // Allows one scalar of the CPU, unless it is written, as torch does.
   void check_devices() const {
     const bool indexes = name_.find("index") != std::string::npos;
     int scalars = 0;

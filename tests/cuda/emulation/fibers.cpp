@@ -1,3 +1,5 @@
+// The threads of emulated kernels as fibers, their barriers and exchanges of values, and the
+// emulated special-function unit.
 #include <ucontext.h>
 
 #include <algorithm>
@@ -18,7 +20,7 @@ Index3 threadIdx, blockIdx, blockDim, gridDim;
 
 namespace emulation {
 
-Now now;
+Position position;
 
 namespace {
 
@@ -40,9 +42,9 @@ struct Block {
   std::vector<std::array<char, 8>> exchanged;
 } block;
 
-std::optional<double> exp2_error;  // of approximate_exp2, by LAYERBITS_EMULATED_EXP2
+std::optional<double> exp2_error;  // of approximate_exp2, from LAYERBITS_EMULATED_EXP2
 
-// The order in which threads run: a new one for each interval between barriers.
+// Returns an order of the threads, for an interval between two barriers.
 std::vector<unsigned> order_of(unsigned threads, std::mt19937& random) {
   const char* name = getenv("LAYERBITS_EMULATED_ORDER");
   const std::string order = name ? name : "forward";
@@ -69,7 +71,7 @@ void start_threads() {
     ucontext_t context;
     getcontext(&context);
     char* const stack = block.threads[block.order[block.started]].stack.get();
-    now.stack = stack;
+    position.stack = stack;
     context.uc_stack.ss_sp = stack;
     context.uc_stack.ss_size = kStack;
     context.uc_link = &block.scheduler;
@@ -91,21 +93,24 @@ void run_block(unsigned threads, std::mt19937& random) {
   block.started = block.done = 0;
   while (block.done < threads) {
     block.order = order_of(threads, random);
-    block.started < threads ? start_threads() : resume_threads();
+    if (block.started < threads)
+      start_threads();
+    else
+      resume_threads();
     if (block.done > 0 && block.done < threads) {
       std::fputs("a barrier that not all threads of a block reach\n", stderr);
       abort();
     }
     block.any = block.any_next;
     block.any_next = false;
-    ++now.interval;
+    ++position.interval;
   }
 }
 
 }  // namespace
 
 void run(unsigned blocks, unsigned threads, size_t shared, const std::function<void()>& kernel) {
-  static std::mutex mutex;  // the emulated device is one for the process; several threads may call
+  static std::mutex mutex;  // threads of the process share the emulated device
   const std::lock_guard lock(mutex);
   const char* const bias = getenv("LAYERBITS_EMULATED_EXP2");
   exp2_error = bias ? std::optional(atof(bias)) : std::nullopt;
@@ -116,14 +121,14 @@ void run(unsigned blocks, unsigned threads, size_t shared, const std::function<v
   constexpr std::align_val_t kAlignment{16};
   block.shared = operator new(shared, kAlignment);
   blockDim.x = threads, gridDim.x = blocks;
-  ++now.kernel, now.in_kernel = true;
+  ++position.kernel, position.in_kernel = true;
   for (unsigned b = 0; b < blocks; ++b) {
     blockIdx.x = b;
-    memset(block.shared, 0xff, shared);  // NaN: uninitialised, as on a device
+    memset(block.shared, 0xff, shared);  // NaN, because the memory is uninitialised on a device
     watch(block.shared, shared, false);
     run_block(threads, random);
   }
-  now.in_kernel = false;
+  position.in_kernel = false;
   forget(block.shared, shared);
   operator delete(block.shared, kAlignment);
 }
@@ -132,9 +137,9 @@ void* shared_memory() { return block.shared; }
 
 void barrier() {
   Thread& thread = block.threads[threadIdx.x];
-  thread.used_stack = now.stack;
+  thread.used_stack = position.stack;
   swapcontext(&thread.context, &block.scheduler);
-  now.stack = thread.used_stack;
+  position.stack = thread.used_stack;
 }
 
 int barrier_or(int predicate) {
@@ -151,8 +156,9 @@ void exchange(const void* value, size_t size, unsigned thread, void* result) {
   barrier();
 }
 
-// The relative error is up to 2^-22; rounding adds a quarter of it. LAYERBITS_EMULATED_EXP2, from
-// -1 to 1, sets its size and sign; without the variable the error is pseudo-random.
+// The relative error is at most 2^-22: three quarters come from this function, a quarter from
+// rounding. LAYERBITS_EMULATED_EXP2, from -1 to 1, sets the error's size and sign; without the
+// variable the error is pseudo-random.
 float approximate_exp2(float x) {
   if (x < -126) return 0;
   if (x == 0) return 1;

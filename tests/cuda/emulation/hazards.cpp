@@ -1,5 +1,5 @@
-// Calls every operation on problems of many shapes, each array in an allocation of its own, under
-// the checker of the build (see cuda_runtime.h). With the name of a fault as argument, the program
+// A program that calls every operation on problems of many shapes, under the checker of the build
+// (see cuda_runtime.h); each array has its own allocation. With the name of a fault as argument, it
 // runs a small kernel with that fault instead, to show that the checker detects it.
 #include <cstdio>
 #include <memory>
@@ -27,7 +27,7 @@ class Array {
   std::unique_ptr<T[]> values_;
 };
 
-// Rows, with gaps between them where the stride is more than their length.
+// Rows, with gaps between them if the stride is larger than their length.
 template <typename T>
 class Rows {
  public:
@@ -80,10 +80,10 @@ template <typename T>
 void call_all(const Sizes& sizes, bool weighted, std::mt19937& random) {
   const auto [m, n, d, point_offsets, center_offsets] = sizes;
   std::normal_distribution<double> normal;
-  const auto draw = [&](int64_t) { return T(normal(random)); };
+  const auto random_value = [&](int64_t) { return T(normal(random)); };
   Host host;
   Rows<T> points(m, d, d + 1, true), centers(n, d, d, true), weights(n, 1, 2, true);
-  points.fill(draw), centers.fill(draw);
+  points.fill(random_value), centers.fill(random_value);
   weights.fill([](int64_t j) { return T((j + 1) % 3); });
   Rows<double> log_sum(m, 1, 1, false), upstream(m, 1, 1, true), d_sigma(m, 1, 1, false);
   upstream.fill([](int64_t i) { return double(i % 4) - 1; });
@@ -136,7 +136,7 @@ void call_all(const Sizes& sizes, bool weighted, std::mt19937& random) {
 
   const int64_t components = std::min<int64_t>(n, 70);
   Rows<T> factors(components * d, d, d, true), offsets(components, 1, 1, true);
-  factors.fill(draw), offsets.fill(draw);
+  factors.fill(random_value), offsets.fill(random_value);
   const Matrix<const T> rows = factors.template matrix<const T>();
   const Gaussians<T> gaussians{{centers.matrix().data, components, d, d, 1},
                                {rows.data, d * rows.row_stride, rows.row_stride, 1},
@@ -175,7 +175,7 @@ void call_all() {
     }
 }
 
-// Faults, each in a kernel small enough to show that it has no other fault.
+// Kernels with one fault each, so small that they obviously have no other fault.
 __global__ void race_in_a_block(int* out) {
   int* const shared = shared_memory<int>();
   shared[threadIdx.x] = int(threadIdx.x);
@@ -234,6 +234,9 @@ Status plant(const std::string& fault) {
 
 int main(int count, char** arguments) {
   using namespace layerbits::cuda;
-  count > 1 ? expect(plant(arguments[1])) : call_all();
+  if (count > 1)
+    expect(plant(arguments[1]));
+  else
+    call_all();
   return passed ? 0 : 2;
 }

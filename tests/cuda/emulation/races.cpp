@@ -1,10 +1,10 @@
 // Detects races, and reads of uninitialised values, in emulated kernels. The kernels are compiled
-// with -fsanitize=thread, whose calls before every access come to this file instead of
-// ThreadSanitizer's runtime: that runtime cannot know that the threads of two thread blocks, which
-// run one after the other here, run at the same time on a device.
+// with -fsanitize=thread, which calls a function before every access. This file defines these
+// functions instead of ThreadSanitizer's runtime, which would miss races of thread blocks: they run
+// one after the other here, and at the same time on a device.
 //
-// Two accesses of a word race if one of them writes, they are not both atomic, and they are of
-// different thread blocks of a kernel, or of different threads of a thread block between the same
+// Two accesses to a word race if at least one writes, at most one is atomic, and they come from
+// different thread blocks of a kernel, or from different threads of a thread block between the same
 // barriers.
 #include <cstdio>
 #include <map>
@@ -23,35 +23,36 @@ struct Users {
   bool several_blocks = false, several_threads = false;
 
   bool are_this_thread() const {
-    return kernel == now.kernel && block == blockIdx.x && interval == now.interval &&
+    return kernel == position.kernel && block == blockIdx.x && interval == position.interval &&
            thread == threadIdx.x && !several_blocks && !several_threads;
   }
   bool race_with_this_thread() const {
-    if (kernel != now.kernel) return false;
+    if (kernel != position.kernel) return false;
     if (several_blocks || block != blockIdx.x) return true;
-    return interval == now.interval && (several_threads || thread != threadIdx.x);
+    return interval == position.interval && (several_threads || thread != threadIdx.x);
   }
   void add_this_thread() {
-    if (kernel != now.kernel)
+    if (kernel != position.kernel)
       *this = {};
     else if (block != blockIdx.x)
       several_blocks = true;
-    const bool same_interval = kernel == now.kernel && interval == now.interval;
+    const bool same_interval = kernel == position.kernel && interval == position.interval;
     several_threads = same_interval && (several_threads || thread != threadIdx.x);
-    kernel = now.kernel, block = blockIdx.x, interval = now.interval, thread = threadIdx.x;
+    kernel = position.kernel, block = blockIdx.x, interval = position.interval,
+    thread = threadIdx.x;
   }
 };
 
 struct Word {
   Users readers, writers, atomics;
-  unsigned life = 0;  // of the memory, at the last access
+  unsigned life = 0;  // the life of the memory at the last access
   bool written = false;
 };
 
 struct Memory {
   uintptr_t begin = 0, end = 0;
   std::vector<Word> words;
-  unsigned life = 0;
+  unsigned life = 0;  // the number of times that the memory became uninitialised again
 
   Word& word_at(uintptr_t address) {
     Word& word = words[(address - begin) / kWord];
@@ -59,11 +60,11 @@ struct Memory {
     return word;
   }
 };
-std::map<uintptr_t, Memory> watched;  // by begin
+std::map<uintptr_t, Memory> watched;  // by address
 
-[[noreturn]] void report(const char* what, uintptr_t address, const Memory& memory) {
-  std::fprintf(stderr, "%s: thread %u of block %u in the %u. kernel, byte %zu of %zu\n", what,
-               threadIdx.x, blockIdx.x, now.kernel, size_t(address - memory.begin),
+[[noreturn]] void report(const char* fault, uintptr_t address, const Memory& memory) {
+  std::fprintf(stderr, "%s: thread %u of block %u in the %u. kernel, byte %zu of %zu\n", fault,
+               threadIdx.x, blockIdx.x, position.kernel, size_t(address - memory.begin),
                size_t(memory.end - memory.begin));
   std::_Exit(1);
 }
@@ -82,7 +83,7 @@ void use_word(Word& word, Use use, uintptr_t address, const Memory& memory) {
   Users& users = use == Use::kRead    ? word.readers
                  : use == Use::kWrite ? word.writers
                                       : word.atomics;
-  if (users.are_this_thread()) return;  // a race in between has been reported already
+  if (users.are_this_thread()) return;  // a race since then has been reported already
   if (!word.written && use != Use::kWrite) report("never written", address, memory);
   if (word.writers.race_with_this_thread() ||
       (use != Use::kAtomic && word.atomics.race_with_this_thread()) ||
@@ -93,9 +94,9 @@ void use_word(Word& word, Use use, uintptr_t address, const Memory& memory) {
 }
 
 void use_memory(const void* address, size_t size, Use use) {
-  if (!now.in_kernel) return;
+  if (!position.in_kernel) return;
   const auto begin = reinterpret_cast<uintptr_t>(address);
-  if (begin - reinterpret_cast<uintptr_t>(now.stack) < kStack) return;
+  if (begin - reinterpret_cast<uintptr_t>(position.stack) < kStack) return;
   Memory* const memory = find(begin);
   if (memory == nullptr) return;
   for (uintptr_t word = begin; word < begin + size && word < memory->end; word += kWord)

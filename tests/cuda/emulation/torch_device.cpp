@@ -1,9 +1,9 @@
-// Two CUDA devices, in memory of the host, for a torch without CUDA: for tests of code that passes
-// tensors to devices. Loaded before torch checks for CUDA, it serves the whole process.
+// Two CUDA devices in host memory, which let a torch without CUDA test code that passes tensors to
+// devices. The library must be loaded before torch checks for CUDA, and serves the whole process.
 //
 // An operator that consists of other operators stays as it is. An operator with a kernel for the
-// CPU runs that kernel, by device_call.h. The emulation tests devices, copies and errors, but no
-// time, no streams and no arithmetic of CUDA.
+// CPU runs that kernel (device_call.h). The emulation has devices, copies and errors, but no time,
+// no streams and no arithmetic of CUDA.
 #include <ATen/detail/CUDAHooksInterface.h>
 #include <c10/core/impl/DeviceGuardImplInterface.h>
 #include <torch/library.h>

@@ -60,16 +60,16 @@ const Generator& default_generator(DeviceIndex index) {
 }
 
 std::mutex mutex;
-std::vector<int64_t> to_host;  // bytes of each copy
+std::vector<int64_t> copy_sizes;  // bytes of each copy to the host
 
 void count_copy_to_host(size_t bytes) {
   const std::lock_guard lock(mutex);
-  to_host.push_back(int64_t(bytes));
+  copy_sizes.push_back(int64_t(bytes));
 }
 
 std::vector<int64_t> copies_to_host() {
   const std::lock_guard lock(mutex);
-  return std::exchange(to_host, {});
+  return std::exchange(copy_sizes, {});
 }
 
 }  // namespace

@@ -40,9 +40,9 @@ def test_philox_gives_the_published_words(counter, key, words):
 @BOTH_DTYPES
 @pytest.mark.parametrize("first", [0, 1, 2, 3, 4, 2**34 + 3, 2**62 + 5])
 def test_kernel_computes_the_values_of_the_python_version(kind, dtype, first):
-    """3.5 eps: an ulp of the logarithm halved by the root, half an ulp of root and product, two of sine and cosine.
+    """The kernel errs by 3.5 eps: half an ulp each from logarithm, root and product, two from sine or cosine.
 
-    In float64 the Python version adds half an ulp of each, and one of the product with pi.
+    In float64 the Python version adds half an ulp from each of them, and one from the product with pi.
     """
     values = values_of(kind, dtype, 3001, KEYS, first)
     for row, key in zip(values, KEYS, strict=True):
@@ -93,9 +93,9 @@ def test_no_streams_are_accepted(kind):
 @BOTH_KINDS
 @BOTH_DTYPES
 def test_values_are_standard_normal(kind, dtype):
-    """Kolmogorov-Smirnov tests at 1e-6 of values, squared lengths of pairs, and sums at distances 1, 2 and 4.
+    """Values, squared lengths of pairs, and sums at distances 1, 2 and 4 pass Kolmogorov-Smirnov tests at 1e-6.
 
-    Four moments lie within the quantile at 1e-6 of their standard errors.
+    Four moments err by less than their standard errors times the normal quantile at 1e-6.
     """
     values = values_of(kind, dtype, 400_000, [42])[0].astype(np.float64)
     pairs = values.reshape(-1, 2)

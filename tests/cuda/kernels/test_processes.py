@@ -6,8 +6,9 @@ import sys
 import pytest
 
 import layerbits
+from layerbits.kernels.back_ends import cuda_devices
 from tests.cuda.support.emulated_module import load_emulated
-from tests.cuda.support.kernel_tests import needs_emulation, printed_by
+from tests.cuda.support.kernel_tests import needs_emulation, output_of
 
 pytestmark = needs_emulation
 
@@ -47,12 +48,20 @@ FORK_WITHOUT_DRIVER = """
 """
 
 
+def test_devices_are_listed_with_the_reason_against_each(monkeypatch):
+    monkeypatch.setitem(sys.modules, "layerbits.kernels._cuda", load_emulated())
+    monkeypatch.setenv("LAYERBITS_EMULATED_DEVICES", "2")
+    assert [reason for _, reason in cuda_devices()] == ["", ""]
+    monkeypatch.setenv("LAYERBITS_EMULATED_MAJOR", "7")
+    assert all("older than the architectures" in reason for _, reason in cuda_devices())
+
+
 def test_forked_process_is_told_to_spawn():
-    assert "spawn" in printed_by(USE_AFTER_FORK)
+    assert "spawn" in output_of(USE_AFTER_FORK)
 
 
 def test_forked_process_is_told_that_there_is_no_driver():
-    output = printed_by(FORK_WITHOUT_DRIVER, LAYERBITS_EMULATED_ERROR="35")
+    output = output_of(FORK_WITHOUT_DRIVER, LAYERBITS_EMULATED_ERROR="35")
     assert re.fullmatch(r"parent .* driver.*\nchild .* driver.*\n", output)
 
 

@@ -1,4 +1,4 @@
-"""Pruning by tiles: it omits pairs, and no omission exceeds the tolerance.
+"""Pruning by tiles omits pairs, and changes no result by more than the tolerance.
 
 The contract is that of tests/kernels/test_pruned.py, which tests.cuda.stand_in runs on these kernels.
 """
@@ -23,14 +23,14 @@ def clusters(dtype, *, n=4096, m=300, d=5, count=64):
     return points.astype(dtype), centers.astype(dtype)
 
 
-def pruned(kind, points, centers, sigma=SIGMA, *, tolerance=None):
+def pruned_log_sums(kind, points, centers, sigma=SIGMA, *, tolerance=None):
     """Return the log-sums, and the share of the pairs that were summed."""
     kernels, log_sum = kernels_of(kind), np.full(len(points), 7.0)
     kernels.log_sum_exp_isotropic(points, centers, sigma, log_sum, method="pruned", tolerance=tolerance)
     return log_sum, kernels.summed_share
 
 
-def allowed(expected, dtype, d, tolerance=0.0):
+def error_limit(expected, dtype, d, tolerance=0.0):
     """Return the contract's bound: sum_k p_k |e_k| is at most -expected plus the entropy of p, below log 1e5."""
     return (4 + d / 64) * np.finfo(dtype).eps * (1 + np.abs(expected) + np.log(1e5)) + tolerance
 
@@ -39,35 +39,37 @@ def allowed(expected, dtype, d, tolerance=0.0):
 @BOTH_DTYPES
 def test_distant_clusters_are_omitted(kind, dtype):
     points, centers = clusters(dtype, m=4096)
-    log_sum, share = pruned(kind, points, centers)
+    log_sum, share = pruned_log_sums(kind, points, centers)
     expected = reference.log_sum_exp_isotropic(points[::16], centers, SIGMA)
-    assert (np.abs(log_sum[::16] - expected) <= allowed(expected, dtype, 5, np.finfo(dtype).eps / 2)).all()
+    assert (np.abs(log_sum[::16] - expected) <= error_limit(expected, dtype, 5, np.finfo(dtype).eps / 2)).all()
     # Tiles and clusters have 64 rows on average: a tile of either side overlaps a few clusters of 64.
     assert share < 1 / 4
     # The centers of a cluster overlap three tiles at most, if the cluster is not much larger than the average.
-    assert pruned(kind, np.repeat(centers[:1], 64, axis=0), centers)[1] <= 3 / 64
+    assert pruned_log_sums(kind, np.repeat(centers[:1], 64, axis=0), centers)[1] <= 3 / 64
 
 
 @BOTH_KINDS
 def test_larger_tolerance_sums_fewer_pairs(kind):
     generator = np.random.default_rng(1)
     points, centers = (generator.uniform(0, 1, (rows, 2)) for rows in (64, 4000))
-    default, half = (pruned(kind, points[:20] / 8, centers, 0.02, tolerance=tolerance)[1] for tolerance in (None, 0.5))
+    default, half = (
+        pruned_log_sums(kind, points[:20] / 8, centers, 0.02, tolerance=tolerance)[1] for tolerance in (None, 0.5)
+    )
     assert half < default < 1
 
 
 @BOTH_KINDS
 @BOTH_DTYPES
-def test_small_terms_are_summed_that_matter_together(kind, dtype):
-    # 4096 terms of 2^-15.49 are an eighth of one term of 2^-0.49: log 1.125 > 0.1. The row's bound is its reference,
-    # which rounds 2^-0.49 up to 1; the kernel takes half of it.
+def test_small_terms_that_matter_together_are_summed(kind, dtype):
+    # 4096 terms of 2^-15.49 are an eighth of one term of 2^-0.49: log 1.125 > 0.1. The row's lower bound comes from its
+    # reference, which rounds 2^-0.49 up to 1; the kernel therefore takes half of it.
     exponents = np.append(np.full(4096, 15.49), 0.49)
     centers = np.sqrt(2 * np.log(2) * exponents)[:, None].astype(dtype)
     points, log_sum = np.zeros((1, 1), dtype), np.full(1, 7.0)
     orders = {"point_order": np.arange(1), "center_order": np.arange(4097)}
     module_of(kind).call("log_sum_exp_isotropic", points, centers, 1.0, log_sum, tolerance=0.1, **orders)
     expected = reference.log_sum_exp_isotropic(points, centers, 1.0)
-    assert (np.abs(log_sum - expected) <= allowed(expected, dtype, 1, 0.1)).all()
+    assert (np.abs(log_sum - expected) <= error_limit(expected, dtype, 1, 0.1)).all()
 
 
 @BOTH_KINDS
@@ -79,7 +81,7 @@ def test_result_is_right_in_any_order_of_the_rows(kind, dtype):
     log_sum = np.full(150, 7.0)
     module_of(kind).call("log_sum_exp_isotropic", points, centers, SIGMA, log_sum, **orders)
     expected = reference.log_sum_exp_isotropic(points, centers, SIGMA)
-    assert (np.abs(log_sum - expected) <= allowed(expected, dtype, 5, np.finfo(dtype).eps / 2)).all()
+    assert (np.abs(log_sum - expected) <= error_limit(expected, dtype, 5, np.finfo(dtype).eps / 2)).all()
 
 
 @BOTH_KINDS
@@ -87,42 +89,42 @@ def test_result_is_right_in_any_order_of_the_rows(kind, dtype):
 @pytest.mark.parametrize("index", [0, 70, 299])
 def test_nonfinite_values_affect_only_their_row(kind, dtype, index):
     points, centers = clusters(dtype, n=300, m=130)
-    clean, _ = pruned(kind, points, centers)
+    clean, _ = pruned_log_sums(kind, points, centers)
     points[3], points[100, 2], points[64, 1] = np.nan, np.inf, -np.inf
-    log_sum, _ = pruned(kind, points, centers)
+    log_sum, _ = pruned_log_sums(kind, points, centers)
     assert np.isnan(log_sum[3])
     assert (log_sum[[100, 64]] == -np.inf).all()
     finite = np.delete(np.arange(130), [3, 64, 100])
     # Tiles with other boxes have other cutoffs, and sum in another order.
-    assert (np.abs(log_sum - clean)[finite] <= allowed(clean[finite], dtype, 5)).all()
+    assert (np.abs(log_sum - clean)[finite] <= error_limit(clean[finite], dtype, 5)).all()
     centers[index, 0] = -np.inf
     expected = reference.log_sum_exp_isotropic(points[finite], np.delete(centers, index, axis=0), SIGMA)
-    log_sum, _ = pruned(kind, points[finite], centers)
-    assert (np.abs(log_sum - expected) <= allowed(expected, dtype, 5, np.finfo(dtype).eps / 2)).all()
+    log_sum, _ = pruned_log_sums(kind, points[finite], centers)
+    assert (np.abs(log_sum - expected) <= error_limit(expected, dtype, 5, np.finfo(dtype).eps / 2)).all()
     centers[index, 0] = np.nan
-    assert np.isnan(pruned(kind, points, centers)[0]).all()
+    assert np.isnan(pruned_log_sums(kind, points, centers)[0]).all()
 
 
 @needs_emulation
 def test_more_near_tiles_than_the_list_holds_are_summed(monkeypatch):
-    # All centers matter: 640 tiles, and the list holds 512. Without multiprocessors there is one share of the centers.
+    # All 640 tiles of centers matter, and the list holds 512. With 0 multiprocessors the centers have one share.
     monkeypatch.setenv("LAYERBITS_EMULATED_MULTIPROCESSORS", "0")
     generator = np.random.default_rng(3)
     points, centers = (generator.standard_normal((rows, 1)).astype(np.float32) for rows in (70, 64 * 640))
-    log_sum, share = pruned("emulated", points, centers, 10.0)
+    log_sum, share = pruned_log_sums("emulated", points, centers, 10.0)
     assert share == 1
     expected = reference.log_sum_exp_isotropic(points, centers, 10.0)
-    assert (np.abs(log_sum - expected) <= allowed(expected, np.float32, 1, 2.0**-24)).all()
+    assert (np.abs(log_sum - expected) <= error_limit(expected, np.float32, 1, 2.0**-24)).all()
 
 
 @BOTH_KINDS
 def test_distant_row_has_the_density_of_its_nearest_center(kind):
-    # Beyond 2^22 the reference is made of rounded products; all tiles but one are farther away by more than that.
+    # Beyond 2^22 the reference comes from a rounded product; all tiles but one are farther away by more than that.
     centers = np.arange(640, dtype=np.float64)[:, None]
     points = np.array([[-1e9], [1e10]])
-    log_sum, share = pruned(kind, points, centers, 1.0)
+    log_sum, share = pruned_log_sums(kind, points, centers, 1.0)
     expected = -((points[:, 0] - [0, 639]) ** 2) / 2
-    assert (np.abs(log_sum - expected) <= allowed(expected, np.float64, 1)).all()
+    assert (np.abs(log_sum - expected) <= error_limit(expected, np.float64, 1)).all()
     assert share == 1  # both rows are in one tile, whose box contains all centers
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from tests.cuda.support.emulated_module import all_results
-from tests.cuda.support.kernel_tests import BOTH_DTYPES, BOTH_KINDS, module_of, needs_emulation, printed_by
+from tests.cuda.support.kernel_tests import BOTH_DTYPES, BOTH_KINDS, module_of, needs_emulation, output_of
 
 PRINT_HASHES = """
     import hashlib
@@ -19,7 +19,7 @@ PRINT_HASHES = """
 
 @needs_emulation
 def test_order_of_threads_between_barriers_changes_no_bit():
-    outputs = [printed_by(PRINT_HASHES, LAYERBITS_EMULATED_ORDER=name) for name in ("forward", "backward", "shuffled")]
+    outputs = [output_of(PRINT_HASHES, LAYERBITS_EMULATED_ORDER=name) for name in ("forward", "backward", "shuffled")]
     assert outputs[0].count("\n") == 28
     assert outputs[0] == outputs[1] == outputs[2]
 

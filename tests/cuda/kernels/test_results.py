@@ -19,9 +19,9 @@ def largest_error(kernels, points, centers, sigma, weights=None):
 
 @pytest.fixture(params=[-1, 1], ids=["too small", "too large"])
 def biased_kernels(request, monkeypatch):
-    """Return kernels whose powers of two all err by the bound of the special-function unit, 2^-22, to one side.
+    """Return kernels whose powers of two all err to one side by 2^-22, the bound of the special-function unit.
 
-    That is two of the four units that the contract allows.
+    This error is two of the four units that the contract allows.
     """
     monkeypatch.setenv("LAYERBITS_EMULATED_EXP2", str(request.param))
     return kernels_of("emulated")
@@ -88,14 +88,14 @@ def test_bad_weights_are_refused(kind):
 @BOTH_KINDS
 @BOTH_DTYPES
 def test_weight_of_minus_zero_is_a_weight_of_zero(kind, dtype):
-    # The largest weight is found by its bits as an unsigned integer, and -0 has the largest bits.
+    # The kernel compares weights by their bits as unsigned integers, and the bits of -0 exceed all others.
     points, log_sum = np.zeros((2, 2), dtype), np.full(2, 7.0)
     kernels_of(kind).log_sum_exp_isotropic(points, points, 1.0, log_sum, weights=np.array([-0.0, 2.0], dtype))
     np.testing.assert_allclose(log_sum, np.log(2), rtol=2 * np.finfo(dtype).eps)
 
 
 class EmulatedOperations:
-    """An adapter as CudaOperations, on tensors of the CPU."""
+    """An adapter like CudaOperations, for tensors of the CPU."""
 
     def __init__(self):
         self.module = module_of("emulated")
@@ -134,5 +134,5 @@ def test_autograd_uses_the_gradients_of_the_kernels(monkeypatch):
 def test_peak_returns_its_number_of_operations(kind, dtype):
     values = np.full(100, 0.5, dtype)
     assert kernels_of(kind).peak(values, 3, False) == 100 * 3 * 8
-    # Chain c begins with 1/2 + c: three times x / 2 + 1/2 is x / 8 + 7/8.
+    # Chain c begins with 1/2 + c; three steps x -> x / 2 + 1/2 give x / 8 + 7/8.
     np.testing.assert_array_equal(values, sum((0.5 + c) / 8 + 7 / 8 for c in range(8)))

@@ -21,7 +21,7 @@ def load_emulated():
 
 
 class EmulatedModule:
-    """Calls the emulated module; the scratch memory is full of NaN, so that a read before a write shows."""
+    """Calls the emulated module, with scratch memory full of NaN, so that reads before writes show in results."""
 
     def __init__(self):
         self.module = load_emulated()

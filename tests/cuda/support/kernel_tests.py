@@ -41,7 +41,7 @@ def kernels_of(kind):
     return CudaAsCpu(module_of(kind))
 
 
-def printed_by(script, **variables):
+def output_of(script, **variables):
     """Return the output of a script in a process of its own with these environment variables."""
     process = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(script)],

@@ -1,4 +1,4 @@
-"""The native module of CUDA on a device, called with NumPy arrays, and the interface of the CPU's module for it."""
+"""Adapters of native CUDA modules for tests: calls with NumPy arrays, and the interface of the CPU's module."""
 
 from typing import ClassVar
 
@@ -29,8 +29,9 @@ class DeviceModule:
             if name in self.HOST_ARGUMENTS or not isinstance(value, np.ndarray | torch.Tensor):
                 return value
             tensor = torch.from_numpy(np.array(value)) if isinstance(value, np.ndarray) else value
-            copies.append((value, tensor.cuda()))
-            return copies[-1][1]
+            copy = tensor.cuda()
+            copies.append((value, copy))
+            return copy
 
         def allocate(count):
             return torch.full((count,), torch.nan, dtype=torch.float64, device="cuda")
@@ -40,14 +41,14 @@ class DeviceModule:
         options = {name: on_device(name, value) for name, value in options.items()}
         stream = torch.cuda.current_stream().cuda_stream
         result = getattr(self.module, operation)(*arguments, **options, stream=stream, allocate=allocate)
-        for value, tensor in copies:
+        for value, copy in copies:
             if isinstance(value, np.ndarray) and value.flags.writeable:
-                value[...] = tensor.cpu().numpy()
+                value[...] = copy.cpu().numpy()
         return result
 
 
 class CudaAsCpu:
-    """The operations of a CUDA module with the interface of layerbits.kernels._cpu; ignores options of the CPU."""
+    """Offers a CUDA module through the interface of layerbits.kernels._cpu; ignores the CPU's options."""
 
     def __init__(self, module):
         self.module = module

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from layerbits import LayerSelectionError, NoNoiseError, information_between_layers, layer_information
 from layerbits.estimators import Problem
@@ -78,9 +79,9 @@ def test_devices_share_the_work_of_a_device_alone(network, devices, error, messa
         layer_information(network, INPUTS, devices=devices)
 
 
-def test_network_without_noise_is_refused_with_the_remedy(network):
+def test_network_without_noise_is_refused_with_the_remedy():
     with pytest.raises(NoNoiseError, match=r"layerbits\.noisify\(model, sigma="):
-        layer_information(network.model, INPUTS)
+        layer_information(nn.Linear(4, 2), INPUTS)
 
 
 def test_network_with_its_noise_off_is_refused(network):
@@ -125,3 +126,35 @@ def test_members_of_the_classes_keep_the_order_of_the_inputs():
 def test_without_labels_no_quantity_involves_the_class():
     names = [quantity.name for quantity in Problem.of(tanh_network(), INPUTS).classes.quantities]
     assert names == ["I(X;T)", "h(T)", "h(T|X)"]
+
+
+def test_single_draw_behind_noise_is_refused(network):
+    with pytest.raises(ValueError, match=r"^draws: got 1, wanted at least 2, because '3' lies behind noise"):
+        layer_information(network, INPUTS, draws=1)
+
+
+def test_network_inside_a_noisy_module_is_not_called_a_network_without_noise():
+    with pytest.raises(TypeError, match=r"^noisy: got the network inside a NoisyModule"):
+        layer_information(tanh_network().model, INPUTS)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"draws": 10**12}, MemoryError, "draws: got "),
+        ({"layers": "1", "queries": 10**12}, ValueError, "queries: got 1000000000000, wanted at most "),
+    ],
+)
+def test_option_beyond_all_memory_is_named(options, error, message):
+    with pytest.raises(error, match=f"^{message}"):
+        layer_information(tanh_network(), INPUTS, **options)
+
+
+def test_sigma_beyond_the_range_of_the_arrays_is_named():
+    with pytest.raises(ValueError, match=r"^sigma: got"):
+        layer_information(tanh_network(sigma=1e-310), INPUTS, draws=2)
+
+
+def test_wrong_number_of_inputs_is_named():
+    with pytest.raises(ValueError, match=r"^inputs: got .* which the network cannot take"):
+        layer_information(tanh_network(), (INPUTS, INPUTS))

@@ -143,6 +143,10 @@ def test_network_without_noise_is_refused(tmp_path):
         ({"devices": ["cuda:0"]}, ValueError, "devices"),
         ({"inputs": INPUTS[:0]}, ValueError, "inputs"),
         ({"labels": LABELS[:3]}, ValueError, "labels"),
+        ({"settings": {"draws": 4}}, TypeError, "settings"),
+        ({"settings": MeasurementSettings}, TypeError, "settings"),
+        ({"settings": MeasurementSettings(draws=1), "layers": None}, ValueError, "draws"),
+        ({"directory": None}, TypeError, "directory"),
     ],
 )
 def test_invalid_argument_is_named_before_anything_is_written(options, error, name, tmp_path):
@@ -153,7 +157,14 @@ def test_invalid_argument_is_named_before_anything_is_written(options, error, na
 
 
 def test_epochs_may_be_numbers_of_numpy(tmp_path):
-    assert monitor(tmp_path, at=np.array([1])).step(1) is not None
+    assert monitor(tmp_path, at=np.array([1])).step(np.int64(1)) is not None
+    assert list(monitor(tmp_path).tables) == [1]
+
+
+@pytest.mark.parametrize("epoch", [1.0, True, "1", torch.tensor(1)])
+def test_epoch_that_is_no_integer_is_refused(tmp_path, epoch):
+    with pytest.raises(TypeError, match=r"^epoch: got"):
+        monitor(tmp_path).step(epoch)
 
 
 def test_folder_measured_with_other_inputs_is_refused(tmp_path):
@@ -164,8 +175,18 @@ def test_folder_measured_with_other_inputs_is_refused(tmp_path):
 
 def test_folder_that_cannot_be_written_to_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UsageError, match=r"^directory: "):
-        monitor(tmp_path / "file")
+    for directory in (tmp_path / "file", f"{tmp_path}/a\0b"):
+        with pytest.raises(UsageError, match=r"^directory: "):
+            monitor(directory)
+
+
+def test_folder_that_vanished_is_named(tmp_path):
+    monitored = monitor(tmp_path / "run")
+    (tmp_path / "run" / "information.json").unlink()
+    (tmp_path / "run").rmdir()
+    (tmp_path / "run").write_text("")
+    with pytest.raises(UsageError, match=r"information\.csv: cannot be written to"):
+        monitored.step(1)
 
 
 def test_epoch_that_lost_rows_is_measured_again(tmp_path):

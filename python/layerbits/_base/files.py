@@ -41,7 +41,8 @@ def replacing(path: Path, *, writer: str = "") -> Iterator[Path]:
     except OSError as error:
         raise UsageError(f"{path}: cannot be written to ({error.strerror}); make room or use another folder") from error
     finally:
-        draft.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the folder itself may be gone
+            draft.unlink(missing_ok=True)
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

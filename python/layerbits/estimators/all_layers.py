@@ -128,6 +128,7 @@ def measure_layers(problem: Problem, settings: MeasurementSettings) -> Informati
         The noise is off; a pass fails; a layer behind noise has a single draw.
     """
     check_noisy(problem.noisy)
+    problem.check_settings(settings)
     deadline = time.monotonic() + settings.max_seconds
     samples = [
         sample_layers(problem, problem.layers, settings.draws, settings.queries, seed)

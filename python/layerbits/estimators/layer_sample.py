@@ -25,6 +25,9 @@ from layerbits.networks import GaussianNoise, Passes, View, record
 # Default numbers of queries: the least of an input, and the total of all inputs.
 _MIN_QUERIES, _TOTAL_QUERIES = 4, 2**14
 
+# Largest number of queries of all inputs: 10 GB of points in ten dimensions.
+_LARGEST_TOTAL = 2**28
+
 # With more dimensions than this, those are left out that together cost less than `_DIMENSION_LOSS` nats.
 _MANY_DIMENSIONS = 64
 _DIMENSION_LOSS = 1e-3
@@ -157,6 +160,8 @@ def _is_exact(problem: Problem, layer: str, probe: Tensor) -> bool:
 def _number_of_queries(n_inputs: int, draws: int | None, wanted: int | None) -> int:
     """Return the queries per input; `draws` limits them behind noise and is None elsewhere."""
     queries = wanted or max(_MIN_QUERIES, math.ceil(_TOTAL_QUERIES / n_inputs))
+    if draws is None and queries * n_inputs > _LARGEST_TOTAL:
+        raise ValueError(f"queries: got {queries}, wanted at most {_LARGEST_TOTAL // n_inputs} for {n_inputs} inputs")
     if draws is None:
         return queries
     largest = draws // 2 if wanted else max(draws // 4, min(_MIN_QUERIES, draws // 2))
@@ -186,7 +191,7 @@ def _coordinates(noise: GaussianNoise, signals: Tensor, *, fitted_draws: int) ->
 
 def _loss(squared_distances: Tensor, sigma: float) -> float:
     """Return the loss in nats from squared distances of signals to the subspace."""
-    return float(squared_distances.double().mean()) / (2 * sigma**2)
+    return float(squared_distances.double().mean()) / 2 / sigma / sigma  # the square of a tiny sigma would be 0
 
 
 def _fit(centers: Tensor, sigma: float) -> Subspace:

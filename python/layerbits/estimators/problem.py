@@ -13,6 +13,7 @@ from torch import Tensor
 
 from layerbits._base import Array
 from layerbits.estimators.classes import Classes
+from layerbits.estimators.settings import MeasurementSettings
 from layerbits.kernels import Devices, resolve_devices
 from layerbits.networks import Inputs, NoisyModule, check_noisy, input_tensors, wanted_layers
 
@@ -64,6 +65,12 @@ class Problem:
         network_device = next((parameter.device for parameter in noisy.parameters()), tensors[0].device)
         classes = Classes.of(labels, len(tensors[0]))
         return cls(noisy, tensors, classes, names, resolve_devices(devices, network_device))
+
+    def check_settings(self, settings: MeasurementSettings) -> None:
+        """Raise a ValueError if the settings cannot measure these layers: only the first layer can do with one draw."""
+        later = [layer for layer in self.layers if layer != self.noisy.layer_names[0]]
+        if later and settings.draws < 2:
+            raise ValueError(f"draws: got {settings.draws}, wanted at least 2, because {later[0]!r} lies behind noise")
 
     @property
     def n_inputs(self) -> int:

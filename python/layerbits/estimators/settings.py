@@ -69,7 +69,7 @@ class MeasurementSettings:
             raise ValueError(
                 f"max_draws: got {max_draws}, wanted at least draws, {draws}; lower draws or raise max_draws"
             )
-        if self.estimator not in ESTIMATORS:
+        if not isinstance(self.estimator, str) or self.estimator not in ESTIMATORS:
             raise ValueError(f"estimator: got {self.estimator!r}, wanted one of {', '.join(ESTIMATORS)}")
         for name, value in checked.items():
             object.__setattr__(self, name, value)

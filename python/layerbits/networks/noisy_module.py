@@ -82,7 +82,7 @@ def noisify(
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"model: got {type(model).__name__}, wanted a torch.nn.Module")
-    if any(isinstance(hook, _AddNoise) for module in model.modules() for hook in module._forward_hooks.values()):
+    if is_wrapped(model):
         raise ValueError("model: got a network that is already noisy, wanted one without noise; use it as it is")
     noise_by_key, seed = _noise_by_key(sigma), check_count("seed", seed, minimum=0)
     calls = layer_calls(model)
@@ -258,6 +258,11 @@ class NoisyModule(nn.Module):
                 generator.manual_seed(int(entropy.generate_state(1, np.uint64)[0]))
             self._generators[key] = generator
         return self._generators[key]
+
+
+def is_wrapped(model: nn.Module) -> bool:
+    """Return whether `noisify` has added noise to a network."""
+    return any(isinstance(hook, _AddNoise) for module in model.modules() for hook in module._forward_hooks.values())
 
 
 class _AddNoise:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from layerbits._base import LayerSelectionError, NoNoiseError, check_count
 from layerbits.kernels import as_tensor
 from layerbits.networks.layer_selection import Layers
-from layerbits.networks.noisy_module import NoisyModule
+from layerbits.networks.noisy_module import NoisyModule, is_wrapped
 
 Inputs = Tensor | tuple[Tensor, ...] | npt.NDArray[Any] | tuple[npt.NDArray[Any], ...]
 
@@ -29,6 +29,8 @@ def check_noisy(noisy: object) -> None:
     if not isinstance(noisy, NoisyModule):
         if any(isinstance(module, NoisyModule) for module in noisy.modules()):
             raise TypeError(f"noisy: got {type(noisy).__name__} around a NoisyModule, wanted the NoisyModule itself")
+        if is_wrapped(noisy):
+            raise TypeError("noisy: got the network inside a NoisyModule, wanted the NoisyModule that noisify returned")
         raise NoNoiseError(
             f"noisy: got {type(noisy).__name__}, wanted a network with noise: without noise, I(X;T) is log N for N "
             "inputs that stay distinct, or infinite, whatever the network has learnt; wrap it with "

@@ -96,7 +96,7 @@ def _run(noisy: NoisyModule, batch: Sequence[Tensor], draws: int) -> None:
         noisy(*(torch.cat([tensor] * draws) for tensor in batch))
     except (BackendError, torch.cuda.OutOfMemoryError):  # subclasses of RuntimeError that the inputs do not cause
         raise
-    except RuntimeError as error:  # torch's error for a wrong shape or dtype
+    except (RuntimeError, TypeError) as error:  # a wrong shape or dtype; a wrong number of arguments
         got = ", ".join(f"{tensor.dtype} of shape {tuple(tensor.shape)}" for tensor in batch)
         raise ValueError(f"inputs: got {got}, which the network cannot take: {error}") from error
 
@@ -161,6 +161,13 @@ class _Recorder:
             return self._emitted(layer, signal)
         return self.noisy.noise[layer].add(signal, self._normal(index, signal, self.passes.seed))
 
+    def _allocate(self, layer: str, signal: Tensor, n_draws: int) -> Tensor:
+        shape = (self.n_inputs, n_draws, signal.shape[2])
+        try:
+            return signal.new_empty(shape)
+        except RuntimeError as error:
+            raise MemoryError(f"draws: got {n_draws}, no memory for signals {shape} of {layer!r}; lower it") from error
+
     def _record(self, layer: str, signal: Tensor) -> None:
         # aminmax reads the signal once; isfinite would read it three times.
         self.extremes.setdefault(layer, []).extend(signal.aminmax())
@@ -168,7 +175,7 @@ class _Recorder:
             signal = self.passes.views[layer](signal)
         n_draws = len(self.passes.draws)
         if layer not in self.signals:
-            self.signals[layer] = signal.new_empty((self.n_inputs, n_draws, signal.shape[2]))
+            self.signals[layer] = self._allocate(layer, signal, n_draws)
         column = self.draws.start - self.passes.draws.start
         block = self.signals[layer][self.start : self.start + self.rows, column : column + len(self.draws)]
         block.copy_(signal.transpose(0, 1))

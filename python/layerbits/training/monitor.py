@@ -12,7 +12,7 @@ from types import MappingProxyType
 import numpy as np
 from torch import Tensor
 
-from layerbits._base import Array, InformationTable, UsageError
+from layerbits._base import Array, InformationTable, UsageError, check_count
 from layerbits.estimators import MeasurementSettings, Problem, measure_layers
 from layerbits.kernels import Devices
 from layerbits.networks import Inputs, NoisyModule
@@ -65,16 +65,21 @@ class Monitor:
         devices: Devices = None,
     ) -> None:
         self.at = checked_epochs(at)
+        if not isinstance(settings, MeasurementSettings):
+            raise TypeError(f"settings: got {type(settings).__name__}, wanted a layerbits.MeasurementSettings")
+        if not isinstance(directory, str | os.PathLike):
+            raise TypeError(f"directory: got {type(directory).__name__}, wanted the path of a folder")
         self._problem = Problem.of(noisy, inputs, labels, layers=layers, devices=devices)
+        self._problem.check_settings(settings)
         self._settings = settings
         self._path = Path(directory, INFORMATION_FILE)
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._tables = self._resume(data={"inputs": _digest(inputs), "labels": _digest(labels)})
-        except OSError as error:
-            raise UsageError(
-                f"directory: {self._path.parent} cannot be written to ({error.strerror}); name another"
-            ) from error
+        except (OSError, ValueError) as error:  # ValueError: a path with a null byte
+            if isinstance(error, UsageError):
+                raise
+            raise UsageError(f"directory: {str(directory)!r} cannot be written to ({error}); name another") from error
 
     @property
     def tables(self) -> Mapping[int, InformationTable]:
@@ -91,13 +96,19 @@ class Monitor:
         Parameters
         ----------
         epoch : int
-            Number of the epoch that has just ended.
+            Number of the epoch that has just ended, at least 0.
 
         Returns
         -------
         InformationTable or None
             The table of this epoch, whether new or already in the folder; None if `epoch` is not in `at`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            `epoch` is not an integer of at least 0.
         """
+        epoch = check_count("epoch", epoch, minimum=0)
         if epoch not in self.at:
             return None
         if epoch not in self._tables:

@@ -14,9 +14,9 @@ from layerbits.kernels import reference
 def test_true_log_sums_of_groups_equal_the_numpy_reference():
     problem = groups(7)
     true = true_log_sums(problem)
-    offsets = {"point_offsets": problem.point_offsets.numpy(), "center_offsets": problem.center_offsets.numpy()}
+    point_and_center_offsets = problem.point_offsets.numpy(), problem.center_offsets.numpy()
     expected = reference.log_sum_exp_isotropic(
-        problem.points.numpy(), problem.centers.numpy(), problem.sigma, **offsets
+        problem.points.numpy(), problem.centers.numpy(), problem.sigma, groups=point_and_center_offsets
     )
     # Exponents are below 100, so float64 rounds them by less than 100 * 2^-53 * (d + 3).
     np.testing.assert_allclose(true.log_sums.astype(float), expected[true.rows], rtol=0, atol=1e-12)

@@ -1,5 +1,7 @@
 """Gradients of the isotropic log-sum-exp: their error bound, and agreement with the reference."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -100,9 +102,19 @@ def test_error_of_the_reference_is_within_the_bound(weighted):
 def test_reference_and_kernel_agree_for_ragged_groups(dtype, weighted):
     points, centers, weights, upstream = gradient_problem(12, 30, 3, dtype)
     weights = weights if weighted else None
-    offsets = {"point_offsets": np.array([0, 4, 4, 12]), "center_offsets": np.array([0, 11, 20, 30])}
-    result = gradients(points, centers, 1.0, upstream, weights=weights, **offsets)
-    expected = reference.log_sum_exp_isotropic_gradient(points, centers, 1.0, upstream, weights=weights, **offsets)
+    point_offsets, center_offsets = [0, 4, 4, 12], [0, 11, 20, 30]
+    result = gradients(
+        points, centers, 1.0, upstream, weights=weights,
+        point_offsets=np.array(point_offsets), center_offsets=np.array(center_offsets),
+    )  # fmt: skip
+    groups = [
+        reference.log_sum_exp_isotropic_gradient(
+            points[i:j], centers[k:n], 1.0, upstream[i:j], weights=None if weights is None else weights[k:n]
+        )
+        for (i, j), (k, n) in zip(pairwise(point_offsets), pairwise(center_offsets), strict=True)
+    ]
+    *tensor_gradients, sigma_gradients = zip(*groups, strict=True)
+    expected = *map(np.concatenate, tensor_gradients), sum(sigma_gradients)
     # At most 30 terms under 10 (sigma 1, weights down to 0.01), each wrong by 4 eps (2 + |e|) on both sides, |e| < 20.
     tolerance = 2 * 30 * 10 * 100 * eps(dtype)
     for actual, desired in zip(result._replace(sigma=result.sigma.sum()), expected, strict=True):

@@ -25,9 +25,7 @@ def test_log_sum_exp_agrees_with_50_digits(sigma, weights):
 
 def test_points_depend_on_the_centers_of_their_group_alone():
     points, centers = normal_array(5, 2), normal_array(7, 2, seed=1)
-    log_sum = reference.log_sum_exp_isotropic(
-        points, centers, 0.5, point_offsets=np.array([0, 2, 5]), center_offsets=np.array([0, 3, 7])
-    )
+    log_sum = reference.log_sum_exp_isotropic(points, centers, 0.5, groups=(np.array([0, 2, 5]), np.array([0, 3, 7])))
     separate = [
         reference.log_sum_exp_isotropic(points[:2], centers[:3], 0.5),
         reference.log_sum_exp_isotropic(points[2:], centers[3:], 0.5),
@@ -37,11 +35,7 @@ def test_points_depend_on_the_centers_of_their_group_alone():
 
 def test_group_without_centers_has_an_empty_sum():
     log_sum = reference.log_sum_exp_isotropic(
-        normal_array(2, 2),
-        normal_array(3, 2),
-        0.5,
-        point_offsets=np.array([0, 1, 2]),
-        center_offsets=np.array([0, 0, 3]),
+        normal_array(2, 2), normal_array(3, 2), 0.5, groups=(np.array([0, 1, 2]), np.array([0, 0, 3]))
     )
     assert (log_sum[0], np.isfinite(log_sum[1])) == (-np.inf, True)
 

@@ -49,7 +49,8 @@ def test_tick_labels_of_a_short_logarithmic_axis_do_not_overlap(ends):
 
 def test_band_is_bounded_by_the_ends_of_the_intervals():
     axes = plots.new_figure(width=2, height=2).add_subplot()
-    plots.band(axes, [1, 2, 3], [0, 1, 0], [1, 2, 2], [2, 5, 4], color=(0, 0, 0, 1), label="a")
+    curves = [0, 1, 0], [1, 2, 2], [2, 5, 4]
+    plots.band(axes, [1, 2, 3], curves, plots.CurveStyle(color=(0, 0, 0, 1), label="a"))
     (edge,) = axes.collections[0].get_paths()
     corners = {tuple(point) for point in edge.vertices.tolist()}
     assert corners == {(1, 0), (2, 1), (3, 0), (1, 2), (2, 5), (3, 4)}

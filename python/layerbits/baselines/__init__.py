@@ -2,7 +2,8 @@
 
 Each is called as ``name(activations, *, labels=None, ...)`` and returns a `BaselineEstimate` (`pairwise_bounds` returns
 two): an entropy or information of the rows and, with labels, the method's estimate of I(T;Y). `binned_information` of
-`layerbits.geometry` has the same interface.
+`layerbits.geometry` has the same interface, so `BaselineEstimate` is defined there, in geometry/baseline_estimate.py.
+`estimate_from_entropy` in label_information.py makes a `BaselineEstimate` from any entropy of rows.
 
 No baseline uses the noise of the network, without which I(X;T) is not finite. So none of them estimates the I(X;T) of
 `layer_information`. They run on the host; tensors on a device are copied there.

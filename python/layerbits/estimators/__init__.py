@@ -8,10 +8,10 @@ bound, whose decoder is made of some passes and evaluated at queries of the othe
     problem, settings       the checked arguments: Problem, MeasurementSettings, Classes
     layer_sample            passes through the network -> signals in few dimensions
     log_densities           queries, and log densities of mixtures at queries
-    plug_in_bound           the bound above an information, below an entropy
+    plug_in_bound           the upper bound of an information, lower bound of an entropy
     decoders                decoders: densities q(t|x) made of draws
     decoder_candidates      the decoders that compete at a layer, and the queries that choose one
-    decoder_bound           the bound below an information, above an entropy
+    decoder_bound           the lower bound of an information, upper bound of an entropy
     two_sided_estimate      point estimate and interval between the two bounds
     first_layer             all quantities of a layer behind no noise
     layer_behind_noise      all quantities of any other layer

@@ -55,15 +55,17 @@ def estimate_layer(
 ) -> dict[str, TwoSidedEstimate]:
     """Estimate every quantity of a layer from its samples; `risk` is that of each end of an interval."""
     index, sample = problem.noisy.layer_names.index(layer), samples[0]
+    streams = (
+        NormalStream(seed, RandomStream.QUERIES, index),
+        NormalStream(seed, RandomStream.SEPARATE_QUERIES, index),
+    )
     with single_threaded_torch():
         if sample.is_exact:
-            queries = NormalStream(seed, RandomStream.QUERIES, index)
-            estimates = first_layer_estimates(sample, problem.classes, risk, queries)
+            estimates = first_layer_estimates(sample, problem.classes, risk, streams[0])
         else:
-            keys = RandomStream.QUERIES, RandomStream.SEPARATE_QUERIES
             noisy_samples = [
-                NoisySample(*sample.split(NormalStream(seed, key, index)), sample.dimension_loss)
-                for sample, key in zip(samples, keys, strict=False)
+                NoisySample(*sample.split(queries), sample.dimension_loss)
+                for sample, queries in zip(samples, streams, strict=False)
             ]
             choice = stream(seed, RandomStream.TRIAL_INPUTS, index)
             estimates = noisy_layer_estimates(noisy_samples, problem.classes, risk, choice)

@@ -5,7 +5,8 @@ The module shares nothing with the core: it sums directly, without blocks, scali
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -25,12 +26,15 @@ def log_sum_exp_isotropic(
     sigma: float,
     *,
     weights: Floats | None = None,
-    point_offsets: Integers | None = None,
-    center_offsets: Integers | None = None,
+    groups: tuple[Integers, Integers] | None = None,
 ) -> Doubles:
-    """Return log sum_j w_j exp(-|points_i - centers_j|^2 / (2 sigma^2)), shape (m,), over the centers of i's group."""
+    """Return log sum_j w_j exp(-|points_i - centers_j|^2 / (2 sigma^2)), shape (m,), over the centers of i's group.
+
+    `groups` are the offsets of the groups among the points and among the centers; without them, there is one group.
+    """
     result = np.empty(len(points))
-    for rows, columns in _groups(points, centers, point_offsets, center_offsets):
+    point_offsets, center_offsets = ((0, len(points)), (0, len(centers))) if groups is None else groups
+    for rows, columns in zip(_slices(point_offsets), _slices(center_offsets), strict=True):
         group = np.asarray(centers[columns], dtype=np.float64)
         group_weights = None if weights is None else np.asarray(weights[columns], dtype=np.float64)
         for i in range(rows.start, rows.stop):
@@ -41,31 +45,26 @@ def log_sum_exp_isotropic(
 
 
 def log_sum_exp_isotropic_gradient(
-    points: Floats,
-    centers: Floats,
-    sigma: float,
-    upstream: Floats,
-    *,
-    weights: Floats | None = None,
-    point_offsets: Integers | None = None,
-    center_offsets: Integers | None = None,
+    points: Floats, centers: Floats, sigma: float, upstream: Floats, *, weights: Floats | None = None
 ) -> tuple[Doubles, Doubles, Doubles, float]:
-    """Return the gradients of sum_i upstream_i log_sum_exp_i: of points (m, d), centers (n, d), weights (n,), sigma."""
+    """Return the gradients of sum_i upstream_i log_sum_exp_i: of points (m, d), centers (n, d), weights (n,), sigma.
+
+    All points are in one group.
+    """
     d_points, d_centers = np.zeros(points.shape), np.zeros(centers.shape)
     d_weights, d_sigma = np.zeros(len(centers)), 0.0
-    for rows, columns in _groups(points, centers, point_offsets, center_offsets):
-        group = np.asarray(centers[columns], dtype=np.float64)
-        group_weights = np.ones(len(group)) if weights is None else np.asarray(weights[columns], np.float64)
-        for i in range(rows.start, rows.stop):
-            difference = np.asarray(points[i], dtype=np.float64) - group
-            squares = (difference**2).sum(axis=1)
-            exponents = -squares / (2 * sigma**2)
-            per_weight = upstream[i] * np.exp(exponents - logsumexp(exponents, b=group_weights))
-            terms = group_weights * per_weight
-            d_points[i] = -(terms @ difference) / sigma**2
-            d_centers[columns] += terms[:, None] * difference / sigma**2
-            d_weights[columns] += per_weight
-            d_sigma += float(terms @ squares) / sigma**3
+    exact_centers = np.asarray(centers, dtype=np.float64)
+    all_weights = np.ones(len(centers)) if weights is None else np.asarray(weights, np.float64)
+    for i in range(len(points)):
+        difference = np.asarray(points[i], dtype=np.float64) - exact_centers
+        squares = (difference**2).sum(axis=1)
+        exponents = -squares / (2 * sigma**2)
+        per_weight = upstream[i] * np.exp(exponents - logsumexp(exponents, b=all_weights))
+        terms = all_weights * per_weight
+        d_points[i] = -(terms @ difference) / sigma**2
+        d_centers += terms[:, None] * difference / sigma**2
+        d_weights += per_weight
+        d_sigma += float(terms @ squares) / sigma**3
     return d_points, d_centers, d_weights, d_sigma
 
 
@@ -179,11 +178,5 @@ def layer_information(signals: Floats, sigma: float, *, queries: int = 1, seed: 
     return float(total / n_inputs)
 
 
-def _groups(
-    points: Floats, centers: Floats, point_offsets: Integers | None, center_offsets: Integers | None
-) -> Iterator[tuple[slice, slice]]:
-    if point_offsets is None or center_offsets is None:
-        yield slice(0, len(points)), slice(0, len(centers))
-        return
-    for g in range(len(point_offsets) - 1):
-        yield slice(point_offsets[g], point_offsets[g + 1]), slice(center_offsets[g], center_offsets[g + 1])
+def _slices(offsets: Iterable[int]) -> Iterator[slice]:
+    return (slice(start, stop) for start, stop in pairwise(offsets))

@@ -198,10 +198,12 @@ class KnownChannel:
             in_class = np.take_along_axis(parts, classes[None, :, None], axis=0)[0]
             return torch.from_numpy(parts).logsumexp(0).numpy(), in_class
         order = classes.argsort(kind="stable")
-        sorted_log_sum = _log_sum_exp(
+        centers, weights = self._components(self.classes.argsort(kind="stable"))
+        sorted_log_sum = log_sum_exp_isotropic(
             points[torch.from_numpy(order)].flatten(0, 1),
-            *self._arrays(self.classes.argsort(kind="stable")),
-            sigma=as_sigma(self.sigma),
+            centers,
+            as_sigma(self.sigma),
+            weights=weights,
             point_offsets=_offsets(classes, n_classes) * points.shape[1],
             center_offsets=_offsets(self.classes, n_classes),
         )
@@ -211,29 +213,19 @@ class KnownChannel:
 
     def _log_sum(self, points: Tensor, components: Integers | slice) -> Doubles:
         """Return log-sums of points (m, q, d) over the centers of the given components, (m, q)."""
+        centers, weights = self._components(components)
+        tensors = (centers,) if weights is None else (centers, weights)
         operation = functools.partial(_log_sum_exp, sigma=as_sigma(self.sigma))
-        log_sum = log_sums(operation, points.flatten(0, 1), self._arrays(components), self.devices)
-        return log_sum.reshape(points.shape[:2])
+        return log_sums(operation, points.flatten(0, 1), tensors, self.devices).reshape(points.shape[:2])
 
-    def _arrays(self, components: Integers | slice) -> tuple[Tensor, ...]:
-        """Return the centers of the given components, and their weights if there are weights."""
-        arrays = (self.centers,) if self.weights is None else (self.centers, self.weights)
-        return tuple(array[components] for array in arrays)
+    def _components(self, numbers: Integers | slice) -> tuple[Tensor, Tensor | None]:
+        """Return the centers and, unless they are equal, the weights of the components of these numbers."""
+        return self.centers[numbers], None if self.weights is None else self.weights[numbers]
 
 
-def _log_sum_exp(
-    points: Tensor,
-    centers: Tensor,
-    weights: Tensor | None = None,
-    *,
-    sigma: Tensor,
-    point_offsets: Tensor | None = None,
-    center_offsets: Tensor | None = None,
-) -> Tensor:
+def _log_sum_exp(points: Tensor, centers: Tensor, weights: Tensor | None = None, *, sigma: Tensor) -> Tensor:
     """Call the kernel with the weights as a positional argument, as `log_sums` passes them."""
-    return log_sum_exp_isotropic(
-        points, centers, sigma, weights=weights, point_offsets=point_offsets, center_offsets=center_offsets
-    )
+    return log_sum_exp_isotropic(points, centers, sigma, weights=weights)
 
 
 def _offsets(classes: Integers, n_classes: int) -> Tensor:

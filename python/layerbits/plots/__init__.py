@@ -3,6 +3,7 @@
 from layerbits.plots.figures import (
     CLASS_COLORS,
     Color,
+    CurveStyle,
     band,
     curve_panel,
     legend_outside,
@@ -17,6 +18,7 @@ from layerbits.plots.figures import (
 __all__ = [
     "CLASS_COLORS",
     "Color",
+    "CurveStyle",
     "band",
     "curve_panel",
     "legend_outside",

@@ -6,8 +6,9 @@ matplotlib is imported only when a figure is made, because it is an optional dep
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +25,16 @@ _GREY = "#666666"
 
 Color = str | tuple[float, float, float, float]
 _Curve = Sequence[float] | Doubles
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CurveStyle:
+    """Colour and label of a curve; width in points and style of its line. The names are matplotlib's."""
+
+    color: Color
+    label: str
+    linewidth: float = 1.5
+    linestyle: str = "-"
 
 
 def require_matplotlib() -> None:
@@ -87,21 +98,14 @@ def curve_panel(axes: Axes, *, ylabel: str, xlabel: str = "") -> None:
     axes.set_axisbelow(True)
 
 
-def band(
-    axes: Axes,
-    x: _Curve,
-    lower: _Curve,
-    value: _Curve,
-    upper: _Curve,
-    *,
-    color: Color,
-    label: str,
-    linewidth: float = 1.5,
-    linestyle: str = "-",
-) -> None:
-    """Plot a curve of values, shape (n,), over the band between the lower and upper ends of their intervals."""
-    axes.fill_between(x, lower, upper, color=color, alpha=0.3, linewidth=0)
-    axes.plot(x, value, color=color, linewidth=linewidth, linestyle=linestyle, label=label)
+def band(axes: Axes, x: _Curve, curves: Iterable[_Curve], style: CurveStyle) -> None:
+    """Plot a curve of values over the band between the ends of their intervals.
+
+    `curves` are the lower ends, the values and the upper ends at the positions x, each of shape (n,).
+    """
+    lower, value, upper = curves
+    axes.fill_between(x, lower, upper, color=style.color, alpha=0.3, linewidth=0)
+    axes.plot(x, value, **dataclasses.asdict(style))
 
 
 def reference_line(axes: Axes, value: float, label: str) -> None:

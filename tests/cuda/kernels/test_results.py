@@ -67,9 +67,8 @@ def test_points_are_summed_over_their_own_group(kind, sizes):
     offsets = np.append(0, np.cumsum(sizes))
     points, centers = (generator.standard_normal((offsets[-1], 3)) for _ in range(2))
     log_sum = np.full(len(points), 7.0)
-    options = {"point_offsets": offsets, "center_offsets": offsets}
-    kernels_of(kind).log_sum_exp_isotropic(points, centers, 0.7, log_sum, **options)
-    expected = reference.log_sum_exp_isotropic(points, centers, 0.7, **options)
+    kernels_of(kind).log_sum_exp_isotropic(points, centers, 0.7, log_sum, point_offsets=offsets, center_offsets=offsets)
+    expected = reference.log_sum_exp_isotropic(points, centers, 0.7, groups=(offsets, offsets))
     np.testing.assert_allclose(log_sum, expected, rtol=0, atol=5 * 2.0**-52 * (1 + np.abs(expected).max()))
 
 

@@ -100,7 +100,7 @@ def _plot_error_curves(axes: Axes, config: CnnConfig, path: Path, colors: _Color
         files = [training_folder(path, variant, seed) / "training.csv" for seed in config.seeds]
         rows = itertools.chain.from_iterable(read_training(file) for file in files if file.exists())
         points = [(row.epoch, 100 * (1 - row.accuracy)) for row in rows if row.split == "test"]
-        _plot_over_seeds(axes, points, color=colors[variant.name], label=variant.name)
+        _plot_over_seeds(axes, points, plots.CurveStyle(color=colors[variant.name], label=variant.name))
     plots.curve_panel(axes, xlabel="epoch", ylabel="test error in %\nmean and range over seeds")
     _set_log_percent_scale(axes)
     plots.legend_outside(axes)
@@ -139,12 +139,10 @@ def _plot_clustering(
     # Curves coincide at the largest entropy, log of the number of images: thinner lines are plotted over thicker ones.
     for (label, color), width in zip(colors.items(), np.linspace(3, 1.5, len(colors)), strict=True):
         points = [(row.epoch, value(row)) for row in rows if label in (row.layer, row.variant)]
-        _plot_over_seeds(axes, points, color=color, label=label, linewidth=width)
+        _plot_over_seeds(axes, points, plots.CurveStyle(color=color, label=label, linewidth=width))
 
 
-def _plot_over_seeds(
-    axes: Axes, points: Iterable[tuple[int, float]], *, color: plots.Color, label: str, linewidth: float = 1.5
-) -> None:
+def _plot_over_seeds(axes: Axes, points: Iterable[tuple[int, float]], style: plots.CurveStyle) -> None:
     """Plot the mean of the values at each epoch over the band between their minimum and maximum."""
     by_epoch: dict[int, list[float]] = {}
     for epoch, number in points:
@@ -152,5 +150,5 @@ def _plot_over_seeds(
     if not by_epoch:  # matplotlib finds no limits of a logarithmic axis for an empty curve
         return
     epochs = sorted(by_epoch)
-    lower, value, upper = ([float(reduce(by_epoch[epoch])) for epoch in epochs] for reduce in (min, np.mean, max))
-    plots.band(axes, epochs, lower, value, upper, color=color, label=label, linewidth=linewidth)
+    curves = ([float(reduce(by_epoch[epoch])) for epoch in epochs] for reduce in (min, np.mean, max))
+    plots.band(axes, epochs, curves, style)

@@ -110,7 +110,7 @@ def plot_entropies(axes: Axes, rows: Sequence[Any], *, lower: float, upper: floa
         means = [float(np.mean([row.value for row in repeats])) for repeats in curve.values()]
         bottom = [min(float(np.fmin(row.lower, row.value)) for row in repeats) for repeats in curve.values()]
         top = [max(float(np.fmax(row.upper, row.value)) for row in repeats) for repeats in curve.values()]
-        plots.band(axes, list(curve), bottom, means, top, color=COLORS[name], label=name)
+        plots.band(axes, list(curve), (bottom, means, top), plots.CurveStyle(color=COLORS[name], label=name))
     if lower < upper:
         axes.axhspan(lower, upper, color="black", alpha=0.2, linewidth=0, label="true value, 95 % interval")
     else:

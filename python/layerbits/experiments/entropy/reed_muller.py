@@ -188,8 +188,9 @@ def _plug_in(config: Config, cell: tuple[int, tuple[int, int], float]) -> PlugIn
 def _plot_code(axes: Axes, config: Config, plug_ins: Sequence[PlugIn], truths: Sequence[Truth]) -> None:
     for sigma, color in zip(config.sigmas, plots.sequence_colors(len(config.sigmas)), strict=True):
         curve = [row for row in plug_ins if row.sigma == sigma]
-        lower, value, upper = ([getattr(row, name) for row in curve] for name in ("lower", "value", "upper"))
-        plots.band(axes, [row.samples for row in curve], lower, value, upper, color=color, label=f"sigma = {sigma:g}")
+        ends = ([getattr(row, name) for row in curve] for name in ("lower", "value", "upper"))
+        band_style = plots.CurveStyle(color=color, label=f"sigma = {sigma:g}")
+        plots.band(axes, [row.samples for row in curve], ends, band_style)
         for truth in truths:
             if truth.sigma == sigma:
                 height, style = (truth.value, "--") if truth.source else (truth.upper, "-.")

@@ -116,10 +116,11 @@ class TrainingFigure:
         tables = read_information(file) if file.exists() else {}
         layers = list(dict.fromkeys(row.layer for table in tables.values() for row in table))
         for layer, color in zip(layers, _colors(layers), strict=True):
-            for quantity, style in (("I(X;T)", "-"), ("I(T;Y)", ":")):
+            for quantity, linestyle in (("I(X;T)", "-"), ("I(T;Y)", ":")):
                 rows = [table[layer, quantity] for table in tables.values()]
                 ends = ([getattr(row, name) for row in rows] for name in ("lower", "value", "upper"))
-                plots.band(axes, list(tables), *ends, color=color, label=f"{quantity}, {layer}", linestyle=style)
+                style = plots.CurveStyle(color=color, label=f"{quantity}, {layer}", linestyle=linestyle)
+                plots.band(axes, list(tables), ends, style)
         epochs, truths = [neuron.epoch for neuron in neurons], [neuron.truth for neuron in neurons]
         axes.plot(epochs, truths, "k.", markersize=3, label="I(X;T) by quadrature")
         plots.curve_panel(axes, ylabel="information in nats")

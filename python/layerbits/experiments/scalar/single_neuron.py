@@ -147,7 +147,8 @@ def _curves_figure(config: SingleNeuronSettings, path: Path) -> Figure:
         curve = sorted(point for point in points if point.sigma == sigma)
         columns = {name: [getattr(point, name) for point in curve] for name in Point._fields}
         weights = columns["weight"]
-        plots.band(axes, weights, columns["lower"], columns["value"], columns["upper"], color=color, label=f"{sigma:g}")
+        curves = [columns[name] for name in ("lower", "value", "upper")]
+        plots.band(axes, weights, curves, plots.CurveStyle(color=color, label=f"{sigma:g}"))
         axes.plot(weights, columns["truth"], "k.", markersize=2)
     axes.plot([], [], "k.", markersize=2, label="by quadrature")
     plots.curve_panel(axes, xlabel="weight", ylabel="I(X;T) in nats, 95 % interval")

@@ -57,7 +57,8 @@ def plot_information(axes: Axes, path: Path) -> None:
     for layer, color, line_width in zip(layers, plots.sequence_colors(len(layers)), line_widths, strict=True):
         rows = [table[layer, "I(X;T)"] for table in tables.values()]
         ends = ([getattr(row, name) for row in rows] for name in ("lower", "value", "upper"))
-        plots.band(axes, list(tables), *ends, color=color, label=layer, linewidth=line_width)
+        style = plots.CurveStyle(color=color, label=layer, linewidth=line_width)
+        plots.band(axes, list(tables), ends, style)
     plots.curve_panel(axes, ylabel="I(X;T) in nats")
     plots.reference_line(axes, math.log(2**12), "log 4096")
 

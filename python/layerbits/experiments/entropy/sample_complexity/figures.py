@@ -50,7 +50,8 @@ def _plot_risks(axes: Axes, risks: Sequence[Risk], bounds: Sequence[Bound]) -> N
     for dim, color in zip(dims, plots.sequence_colors(len(dims)), strict=True):
         curve = [(risk.samples, risk.risk, risk.standard_error) for risk in risks if risk.dim == dim]
         samples, value, error = np.array(curve).T
-        plots.band(axes, samples, value - 2 * error, value, value + 2 * error, color=color, label=f"d = {dim}")
+        curves = value - 2 * error, value, value + 2 * error
+        plots.band(axes, samples, curves, plots.CurveStyle(color=color, label=f"d = {dim}"))
         for name, style in LINE_STYLES.items():
             useful = [bound for bound in bounds if (bound.dim, bound.bound, bound.vacuous) == (dim, name, 0)]
             x, y = [bound.samples for bound in useful], [bound.value for bound in useful]

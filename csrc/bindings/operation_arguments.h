@@ -17,7 +17,7 @@ namespace layerbits {
 bool signals_arrive_here();
 bool signalled();
 
-// Throws the exception that Python has raised during the call, or else that of a bad status.
+// Throws the exception that Python raised during the call; without one, that of a bad status.
 void raise(const Status& status);
 
 // Returns operation(T{}) for the dtype T of the floating arrays.

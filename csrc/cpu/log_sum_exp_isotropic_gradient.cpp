@@ -130,8 +130,8 @@ struct PairSums {
 };
 
 // The centers of a sum. kWeighted: the centers with a positive weight. kWeightless: the centers of
-// weight 0, each with the largest weight instead; their sums give the limits of the gradients by
-// their own weights, and no other gradient.
+// weight 0, summed as if each had the largest weight. These sums give the gradients by the weights
+// of these centers, as limits, and no other gradient.
 enum class CenterSet { kWeighted, kWeightless };
 
 template <typename T>

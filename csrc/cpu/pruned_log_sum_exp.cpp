@@ -150,7 +150,7 @@ class PrunedSum {
 // per dimension, measured on Zen 5 with AVX-512: a dense pair (d + 6, without its exponential), a
 // pair in a leaf (d + 10; the rows of a tile together need 2.5 times the pairs of a row alone), the
 // position of a row, and the tree, per center. The estimate is made only where a whole tree costs
-// less than half of all pairs, so that an estimate in vain costs some per cent.
+// less than half of all pairs, so an estimate that rejects the tree costs a few per cent.
 template <typename T>
 Status is_worthwhile(const MixtureProblem<T>& problem, const Accuracy& accuracy,
                      Cancellation& cancellation, bool& worthwhile) {
@@ -164,7 +164,7 @@ Status is_worthwhile(const MixtureProblem<T>& problem, const Accuracy& accuracy,
   if (2 * fixed > dense || mixture.centers.rows < kMinCenters) return {};
 
   // A tree of every 7th center costs a seventh. Its leaves are larger than those of the whole tree,
-  // so that the estimate errs towards dense, by up to a small factor at ten thousands of centers.
+  // so the estimate errs towards dense, by up to a small factor at tens of thousands of centers.
   Mixture<T> sample = mixture;
   sample.centers.row_stride *= kStep;
   sample.centers.rows = sample.center_groups.rows = divide_up(mixture.centers.rows, kStep);

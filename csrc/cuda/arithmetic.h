@@ -89,9 +89,9 @@ struct Power {
 
 __device__ __forceinline__ Power exp2_parts(double x) {
   constexpr double kRounder = 6755399441055744.0 + 1023.0;
-  // True for x from -inf to -1023, but not for NaN. Compares the upper halves, so the limit is
-  // exact within one unit of the upper half; compares integers, because the double-precision unit
-  // limits the speed.
+  // Whether x <= -1023; false for NaN. Only the upper 32 bits are compared, so the limit is off by
+  // at most one unit of these bits. They are compared as integers, because the double-precision
+  // unit limits the speed.
   const unsigned high = unsigned(__double2hiint(x));
   const bool is_lowest = high - 0xc08ff800u <= 0xfff00000u - 0xc08ff800u;
   x = __hiloint2double(int(is_lowest ? 0xc08ff800u : high), __double2loint(x));

@@ -74,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("info", help="show versions and compiled back ends")
     run = commands.add_parser("run", help="run an experiment", description="Run an experiment.")
     run.add_argument("name", metavar="NAME", help="name of the experiment; see `layerbits list`")
-    run.add_argument("--quick", action="store_true", help="use the settings of a quick run, which takes about a minute")
+    run.add_argument("--quick", action="store_true", help="run at most 90 seconds (on two cores), with quick settings")
     run.add_argument("--out", metavar="DIR", type=Path, help="folder for the results (default: runs/NAME)")
     run.add_argument("--seed", metavar="N", help="seed of all random numbers (default: 0)")
     run.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="change a setting; repeatable")
@@ -158,7 +158,7 @@ def _check(arguments: argparse.Namespace) -> int:
         line = f"{row.task:<20} {row.quantity:<9} {numbers} {row.half_width:10.4f} {row.achievable:10.4f}"
         print(line if row.sufficient else f"{line}  too rarely: wanted {row.required_hits}")
     failing = sum(not row.sufficient for row in rows)
-    print(f"{len(rows)} quantities, {failing} of them with intervals that contain the true value too rarely")
+    print(f"{failing} of {len(rows)} quantities have intervals that contain the true value too rarely")
     return int(failing > 0)
 
 

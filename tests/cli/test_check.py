@@ -27,7 +27,7 @@ def test_check_prints_a_row_for_each_known_quantity(tmp_path, capsys):
     assert head.split()[:2] == ["task", "quantity"]
     assert [line.split()[:2] for line in lines] == quantities
     assert all("3/3" in line for line in lines)
-    assert last == "6 quantities, 0 of them with intervals that contain the true value too rarely"
+    assert last == "0 of 6 quantities have intervals that contain the true value too rarely"
     with (tmp_path / "check.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [[row["task"], row["quantity"]] for row in rows] == quantities
@@ -51,7 +51,7 @@ def test_check_ends_with_status_1_if_intervals_fail(monkeypatch, capsys):
     assert main(["check", "--seeds=10"]) == 1
     out = capsys.readouterr().out
     assert "0/10" in out
-    assert "1 of them with intervals that contain the true value too rarely" in out
+    assert "quantities have intervals that contain the true value too rarely" in out
 
 
 @pytest.mark.parametrize(

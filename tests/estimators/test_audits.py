@@ -10,7 +10,7 @@ from layerbits import InformationRow, layer_information, noisify
 from layerbits.estimators.audits import with_notes
 from tests.support.networks import INPUTS, LABELS, noisy_identities, tanh_network
 
-SATURATED = "saturated at log N: the inputs are told apart, and no more is known"
+SATURATED = "saturated at log N: the inputs are separated, and no more is known"
 CEILINGS = {"I(X;T)": math.log(4), "I(T;Y)": math.log(2), "I(X;T|Y)": math.log(2)}  # 4 inputs in 2 equal classes
 
 

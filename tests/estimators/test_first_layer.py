@@ -1,4 +1,4 @@
-"""Layers behind no noise: intervals and values against tables, quadrature and Monte Carlo.
+"""First layers: intervals and values against tables, quadrature and Monte Carlo.
 
 Values are compared within Z standard errors: at Z = 5 a right estimator fails one test in 1.7 million; seeds are fixed.
 """
@@ -48,7 +48,7 @@ def estimates(centers, sigma, *, queries=8, labels=None, loss=0.0, seed=0):
 
 
 def wrong_ends(truths, centers, sigma, **options):
-    """Return the ends that are on the wrong side of the truth too often; truths are known to 1e-9."""
+    """Return the ends that are on the wrong side of the true value too often; true values are known to 1e-9."""
     results = [estimates(centers, sigma, seed=seed, **options) for seed in range(SEEDS)]
     wrong = []
     for name, truth in truths.items():

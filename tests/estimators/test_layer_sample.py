@@ -135,7 +135,7 @@ def test_exact_reduction_keeps_the_information():
 
 @pytest.mark.parametrize("layer", ["0", "1"])
 def test_omitted_dimensions_lose_no_more_than_they_say(monkeypatch, layer):
-    """15 weak directions may be omitted for 0.2 nats: the truth exceeds the information of the others by no more.
+    """15 weak directions may be omitted for 0.2 nats: the true value exceeds the information of the others by no more.
 
     The second layer makes S = D (X + Z) with weak directions in D, so that T given x is N(D x, sigma^2 (D^2 + I)).
     """
@@ -216,6 +216,6 @@ def test_views_of_all_dimensions_are_the_signals(monkeypatch):
 def test_wide_layer_is_saturated(layer, units):
     row = layer_information(noisy_identities(2), normal_tensor(300, units), layers=layer, draws=8)[layer, "I(X;T)"]
     assert (row.upper, row.plug_in) == (pytest.approx(math.log(300), abs=1e-9),) * 2
-    assert row.note == "saturated at log N: the inputs are told apart, and no more is known"
+    assert row.note == "saturated at log N: the inputs are separated, and no more is known"
     if layer == "0":
         assert row.lower == pytest.approx(math.log(300), abs=1e-9)

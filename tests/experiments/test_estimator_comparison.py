@@ -33,7 +33,7 @@ def path(quick_run):
 
 @pytest.fixture(scope="module")
 def errors(path):
-    """Estimate minus truth, shape (repeats,), by estimator, dimension, sigma and number of samples."""
+    """Estimate minus true value, shape (repeats,), by estimator, dimension, sigma and number of samples."""
     differences = {}
     for row in read_table(path / "estimates.csv", EstimateRow):
         cell = row.estimator, row.dim, row.sigma, row.samples

@@ -37,7 +37,7 @@ def test_information_of_two_points_is_the_published_value(sigma):
 
 
 def test_information_of_two_distant_points_is_nearly_log_two():
-    """The truth is log 2 - 1.2e-6. Draws beyond 4 sigma cause nearly all of the difference; 8192 may have none."""
+    """The true value is log 2 - 1.2e-6. Draws beyond 4 sigma cause nearly all of the difference; 8192 may have none."""
     assert math.log(2) - 1e-5 <= mixture_information(PAIR, 0.2).value <= math.log(2)
 
 

@@ -37,14 +37,16 @@ def write_record(run, record):
     (run.path / "run.json").write_text(json.dumps(record))
 
 
-@pytest.mark.parametrize("name", ["nonesuch", "file", "."])
-def test_folder_without_a_run_is_refused(name, tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("name", "problem"), [("nonesuch", "no such folder"), ("file", "not a folder"), (".", "no run.json")]
+)
+def test_folder_without_a_run_is_refused(name, problem, tmp_path, capsys):
     (tmp_path / "file").write_text("text")
     assert main(["report", str(tmp_path / name)]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.count("\n") == 1
-    assert "no run.json" in captured.err
+    assert problem in captured.err
     assert file_contents(tmp_path).keys() == {Path("file")}
 
 

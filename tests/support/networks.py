@@ -40,7 +40,7 @@ def dense(weight, bias=None):
 
 
 def tanh_network(sigma=0.1):
-    """Make a network of 4 inputs with noisy layers "1", behind no noise, and "3", behind noise."""
+    """Make a network of 4 inputs with noisy layers "1", the first layer, and "3", behind noise."""
     first, second = dense(normal_tensor(3, 4, seed=7) / 2), dense(normal_tensor(3, 3, seed=8) / 2)
     return noisify(nn.Sequential(first, nn.Tanh(), second, nn.Tanh(), dense(normal_tensor(2, 3))), sigma=sigma)
 

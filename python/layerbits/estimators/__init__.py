@@ -13,7 +13,7 @@ bound, whose decoder is made of some passes and evaluated at queries of the othe
     decoder_candidates      the decoders that compete at a layer, and the queries that choose one
     decoder_bound           the lower bound of an information, upper bound of an entropy
     two_sided_estimate      point estimate and interval between the two bounds
-    first_layer             all quantities of a layer behind no noise
+    first_layer             all quantities of the first layer
     layer_behind_noise      all quantities of any other layer
     layer_measurement       one layer, measured once or in rounds until a tolerance is met
     audits                  notes on estimates that theory rules out

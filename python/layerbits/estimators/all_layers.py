@@ -46,7 +46,7 @@ def layer_information(
         Names of the layers to measure, from ``noisy.layer_names``; all by default.
     draws : int
         Noisy passes per input, r; at least 2 for a layer behind noise. The gap between the two bounds falls as r grows.
-        A layer behind no noise uses a single pass.
+        The first layer uses a single pass.
     queries : int, optional
         Queries per input, at least 2. Behind noise the last draws carry one each, so at most half of the draws do. By
         default 16,384 queries in all and at least 4 of an input, but behind noise at most a quarter of the draws.
@@ -87,8 +87,8 @@ def layer_information(
     Notes
     -----
     The lower end of an information holds for any number of queries: the decoder bound holds for every decoder, and its
-    terms are independent and bounded (`layerbits.statistics`). The upper end holds likewise at a layer behind no noise.
-    Behind noise it is a Student bound for the mean of the plug-in, with an allowance for rare events; its error is a
+    terms are independent and bounded (`layerbits.statistics`). The upper end holds likewise at the first layer. At
+    later layers it is a Student bound for the mean of the plug-in, with an allowance for rare events; its error is a
     jackknife over the draws of each input.
 
     All passes run in evaluation mode. Signals stay on the network's device, the CPU or a CUDA device; arrays with a

@@ -11,7 +11,7 @@ from layerbits._base import InformationRow
 # An I(X;T) this near to log N is saturated; a violation of theory below this is not noted (nats).
 MARGIN = 1e-3
 
-SATURATED = "saturated at log N: the inputs are told apart, and no more is known"
+SATURATED = "saturated at log N: the inputs are separated, and no more is known"
 
 # A plug-in bound counts as above its ceiling from this number of standard errors on.
 _STANDARD_ERRORS = 3

@@ -8,7 +8,7 @@ Densities q(t|x) define the decoder q(x|t) = q(t|x) / sum_x' q(t|x'). Likewise h
 h(T) <= -E log q(T). The terms at queries of fresh passes are independent, so a confidence bound for their mean is the
 end of an interval.
 
-The end is a bet (`layerbits.statistics`), not a normal interval: a normal interval misses confusions rarer than one
+The end is a bet (`layerbits.statistics`), not a normal interval: a normal interval misses events rarer than one
 query in all, and a saturated layer has no other uncertainty. A bet holds for any number of bounded terms of any law, at
 1.4 times the width. There is one stake for each pass, not for each term, because the terms of different inputs have
 different expectations. `mix_with_prior` bounds the terms from below: it mixes the decoder with p(x), at a small weight.
@@ -60,7 +60,7 @@ class DecoderBound:
     end : float
         Confidence bound for that mean: the lower end of an information, the upper end of an entropy.
     cost : float
-        Largest change of the mean, in nats, by the prior that bounds its terms.
+        Largest amount, in nats, by which the mixing with a prior can worsen the mean.
     """
 
     decoder: str

@@ -1,4 +1,4 @@
-"""The first noisy layer, behind no noise: T = s(x) + Z is a known channel, so that no bound has a bias.
+"""The first layer: its signal s is a function of the input, so T = s(x) + Z is a known channel and no bound has a bias.
 
 Both bounds are the value, and the interval is a bet on the mean of independent terms (`layerbits.mixtures`).
 """

@@ -28,7 +28,7 @@ class NoisySample:
     Attributes
     ----------
     queries : Queries
-        q queries of each of all N inputs; their bases are draws too.
+        q queries of each of the N inputs. Their bases, the signals before the noise, are the other draws.
     draws : Tensor of shape (N, r, d)
         The draws without queries, r >= q.
     dimension_loss : float

@@ -20,7 +20,7 @@ from layerbits.estimators.settings import MeasurementSettings
 from layerbits.estimators.two_sided_estimate import TwoSidedEstimate
 from layerbits.kernels import NormalStream, RandomStream, derived_seed, single_threaded_torch, stream
 
-# Largest number of queries of all inputs at a layer behind no noise, where draws do not limit them: 0.5 GB of terms.
+# Largest number of queries of all inputs at the first layer, where draws do not limit them: 0.5 GB of terms.
 _MAX_QUERIES = 2**22
 
 
@@ -75,7 +75,7 @@ def estimate_layer(
 
 @dataclasses.dataclass(frozen=True)
 class Effort:
-    """Noisy passes and queries per input; a layer behind no noise needs a single pass."""
+    """Noisy passes and queries per input; the first layer needs a single pass."""
 
     draws: int
     queries: int

@@ -5,7 +5,7 @@ A query t = s + z is a signal plus noise. Every log density here is relative to 
     log p(t|A) - log N(z; 0, sigma^2 I),
 
 in which |z|^2 cancels. Minus its mean is h(T|A) less the entropy of the noise. An information is the mean difference of
-two such terms at the same queries: where all inputs are told apart, it is log N without any variance.
+two such terms at the same queries: where all inputs are separated, it is log N without any variance.
 
 Arrays in the layer's units (signals, queries, covariances) are tensors on the network's device. Arrays with a number
 for each query are NumPy arrays on the host, where jackknife and bets cost little; so one code path serves CPU and CUDA.

@@ -81,7 +81,7 @@ def plug_in(queries: Queries, draws: Tensor, classes: Classes) -> PlugIn:
     Parameters
     ----------
     queries : Queries
-        q queries of each of all N inputs; their bases are draws too.
+        q queries of each of the N inputs. Their bases, the signals before the noise, are the other draws.
     draws : Tensor of shape (N, r, d)
         The draws without queries, r >= q.
     """

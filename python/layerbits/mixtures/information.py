@@ -84,14 +84,14 @@ def mixture_information(
     weights : tensor or array of shape (n,), optional
         Nonnegative, of any positive total; equal by default.
     tolerance : float or None
-        Half width of the interval, in nats: draws are added until the interval is as narrow as this, or until
-        `max_draws` is reached (then ``converged`` is False). None: some ten thousand draws.
+        Half width of the interval, in nats: queries are added until the interval is as narrow as this, or until
+        `max_draws` is reached (then ``converged`` is False). None: about ten thousand queries.
     confidence : float
         Level of the interval.
     seed : int
         Seed of the noise.
     max_draws : int
-        Largest number of noise draws, at least 64.
+        Largest number of queries, at least 64.
 
     Returns
     -------
@@ -105,9 +105,10 @@ def mixture_information(
 
     Notes
     -----
-    Both ends of the interval are betting bounds, which hold for any number of draws and any rule of stopping
+    Both ends of the interval are betting bounds, which hold for any number of queries and any rule of stopping
     (`layerbits.statistics`). They are moved into the bounds of Kolchinsky and Tracey (2017) if the n^2 pairs of these
-    cost no more than the draws. Draws are stratified and antithetic; the standard error is that of collapsed strata.
+    cost no more than the queries. The queries are stratified and antithetic; the standard error is that of collapsed
+    strata.
 
     Examples
     --------

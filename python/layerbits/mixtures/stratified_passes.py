@@ -1,4 +1,4 @@
-"""Passes of stratified, antithetic draws of a known channel, as many as a tolerance needs."""
+"""Passes of stratified, antithetic queries of a known channel, as many as a tolerance needs."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from layerbits.statistics import BetPass, InformationBet, Interval
 class StratifiedPasses:
     """Passes over a known channel, and the estimate of I(X;T) from all of them.
 
-    The strata of a pass are equal parts of the total weight of the inputs, in the order of the inputs. A pass has one
-    draw of the noise in each stratum, and the mirror image of that draw.
+    The strata of a pass are equal parts of the total weight of the inputs, in the order of the inputs. A pass has two
+    queries in each stratum: a center plus noise, and the same center minus the same noise.
 
     Parameters
     ----------
@@ -32,11 +32,11 @@ class StratifiedPasses:
         self._channel, self._bet, self._seed = channel, bet, seed
         self._cumulative_weights = channel.host_weights.cumsum() / channel.host_weights.sum()
         self._passes: list[BetPass] = []
-        self._terms: list[Doubles] = []  # one array a pass: the mean of the two draws in each stratum
+        self._terms: list[Doubles] = []  # one array for each pass: the mean of the two terms in each stratum
 
     @property
     def strata(self) -> int:
-        """Number of strata in all passes; each has two draws."""
+        """Number of strata in all passes; each has two queries."""
         return sum(map(len, self._terms))
 
     @property

@@ -43,7 +43,7 @@ class Subspace:
         Returns
         -------
         coordinates : Tensor of shape (..., k)
-            Of the dtype of `points`.
+            Coordinates in the subspace, in the dtype of `points`.
         squared_distances : Tensor of shape (...)
 
         Notes
@@ -119,7 +119,7 @@ def affine_coordinates(
     Returns
     -------
     coordinates : Tensor of shape (n, k)
-        Of the dtype of the centers.
+        Coordinates in the subspace, in the dtype of the centers.
     cost : float
         An upper bound of the information that the remainder carries, in nats.
     """

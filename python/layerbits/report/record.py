@@ -32,12 +32,15 @@ def read_record(folder: Path) -> RunRecord:
     Raises
     ------
     UsageError
-        The file or a field is missing, or this version has no such experiment or other settings.
+        The folder, the file or a field is missing, or this version has no such experiment or other settings.
     """
+    if not folder.is_dir():
+        problem = "not a folder" if folder.exists() else "no such folder"
+        raise UsageError(f"{folder}: {problem}, wanted the folder of a run")
     path = folder / "run.json"
     try:
         content = read_json(path)
-    except (FileNotFoundError, NotADirectoryError) as error:
+    except FileNotFoundError as error:
         raise UsageError(f"{folder}: no run.json in it, so no run to report on; name the folder of a run") from error
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror})") from error

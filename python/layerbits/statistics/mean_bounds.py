@@ -11,7 +11,7 @@ from scipy.special import stdtrit
 
 from layerbits._base import Doubles
 
-# Largest stake, as a share of the stake that a single term at the floor would turn into a wealth of 0.
+# Largest stake, relative to the stake at which a single term at the floor makes the wealth 0.
 _LARGEST_STAKE = 0.9
 
 

@@ -92,7 +92,7 @@ def test_interval_between_neighbours_is_nearly_as_narrow_as_with_known_densities
 
 @pytest.mark.parametrize(("pair", "draws"), [((1, 2), 2), ((2, 3), 64), ((1, 3), 2), ((1, 3), 64)])
 def test_interval_of_a_linear_chain_contains_the_true_value(pair, draws):
-    """The truth is h(T_l) - h(T_l|X) by Monte Carlo plus h(T_l|X) - h(T_l|T_k) of Gaussians."""
+    """The true value is h(T_l) - h(T_l|X) by Monte Carlo plus h(T_l|X) - h(T_l|T_k) of Gaussians."""
     chain, (first, last) = LinearChain(), pair
     total = chain.covariance(0, last)
     value, error = gaussian_mixture_information(chain.means(last), total, 100_000, seed=1)
@@ -129,7 +129,7 @@ def test_upper_end_stands_where_too_few_draws_would_make_a_plug_in_too_low():
 
 
 def test_gaussian_serves_where_draws_given_the_first_layer_lie_apart():
-    """The mixture of seven draws that spread over ten sigmas would give a lower end of 0; the truth is 3.34."""
+    """The mixture of seven draws that spread over ten sigmas would give a lower end of 0; the value is 3.34."""
     network = nn.Sequential(nn.Identity(), nn.Identity(), dense(torch.full((1, 1), 10.0)))
     noisy = noisify(network, sigma=0.5, layers=["0", "1", "2"])
     inputs = 1e4 * torch.arange(20)[:, None].double()

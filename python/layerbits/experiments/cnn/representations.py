@@ -101,7 +101,7 @@ class _Checkpoint(NamedTuple):
 
     @property
     def key(self) -> tuple[str, int, int]:
-        """The first three fields of its rows."""
+        """The first three fields of the rows of this checkpoint."""
         return self.variant.name, self.seed, self.epoch
 
 

@@ -120,7 +120,7 @@ class ReedMuller(Experiment[Config]):
         return len(config.sigmas) * (draws * letters * _TERM_SECONDS + bits * _BIT_SECONDS + calls * _CALL_SECONDS)
 
     def measure(self, config: Config, folder: RunFolder) -> None:
-        """Compute the truths and the plug-ins; write both tables."""
+        """Compute the true values and the plug-ins; write both tables."""
         cells = list(itertools.product(config.codes, config.sigmas))
         truths = fill_table(folder.path / "truth.csv", Truth, cells, functools.partial(_truth, config))
         sample_cells = list(itertools.product(config.samples, config.codes, config.sigmas))

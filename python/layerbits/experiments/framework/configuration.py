@@ -33,7 +33,7 @@ class Configuration:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        require(self, "seed", self.seed >= 0, "at least 0")
+        require(self, "seed", self.seed >= 0, "an integer >= 0")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,19 +88,26 @@ def require(config: Configuration, name: str, condition: bool, wanted: str) -> N
 def require_positive(config: Configuration, *names: str) -> None:
     """Require the fields `names` to be finite and above 0; tuples item by item and not empty; None is accepted."""
     for name in names:
-        value = getattr(config, name)
-        items = value if isinstance(value, tuple) else (value,)
-        positive = value is None or (bool(items) and all(0 < item < math.inf for item in items))
-        require(config, name, positive, "more than 0, and finite")
+        items = _items(config, name)
+        wanted = "an integer >= 1" if all(isinstance(item, int) for item in items) else "a positive, finite number"
+        each = " for each item" if isinstance(getattr(config, name), tuple) else ""
+        require(config, name, all(0 < item < math.inf for item in items), wanted + each)
 
 
 def require_within(config: Configuration, **limits: tuple[float, float]) -> None:
     """Require fields to be within (lower, upper), ends included; tuples as in `require_positive`, None is accepted."""
     for name, (lower, upper) in limits.items():
-        value = getattr(config, name)
-        items = value if isinstance(value, tuple) else (value,)
-        within = value is None or (bool(items) and all(lower <= item <= upper for item in items))
+        within = all(lower <= item <= upper for item in _items(config, name))
         require(config, name, within, f"from {lower} to {upper}")
+
+
+def _items(config: Configuration, name: str) -> tuple[float, ...]:
+    """Return the numbers in the field `name`, none for None; UsageError if the field is an empty tuple."""
+    value = getattr(config, name)
+    if not isinstance(value, tuple):
+        return () if value is None else (value,)
+    require(config, name, bool(value), "at least one number")
+    return value
 
 
 def require_tolerance(config: Configuration) -> None:

@@ -162,7 +162,7 @@ def _curves_figure(config: SingleNeuronSettings, path: Path) -> Figure:
 SINGLE_NEURON = SingleNeuron(
     name="single-neuron",
     description=(
-        "Information in one noisy tanh neuron: over its training, and as its weight grows, around the truth by "
+        "Information in one noisy tanh neuron: over its training, and as its weight grows, around the true value by "
         "quadrature."
     ),
     config_type=SingleNeuronSettings,

@@ -70,7 +70,7 @@ def plug_in_error(counts: Doubles, probability: float, sigma: float, draws: int,
     sigma : float
         Standard deviation of the noise.
     draws : int
-        Number of points of the integration.
+        Number of queries: the points of the integration.
     random : numpy.random.Generator
         Source of these points.
     """

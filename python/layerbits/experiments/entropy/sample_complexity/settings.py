@@ -23,7 +23,7 @@ class Config(Configuration):
     dims: tuple[int, ...] = (1, 2, 4, 6, 8, 10)
     samples: tuple[int, ...] = tuple(2**power for power in range(2, 23))
     repeats: int = 64
-    draws: int = 8192  # points at which the density of a plug-in is compared with the true density
+    draws: int = 8192  # queries, at which the density of a plug-in is compared with the true density
     error: float = 0.1  # nats; the number of samples for this mean error is computed
 
     def __post_init__(self) -> None:

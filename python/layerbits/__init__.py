@@ -36,7 +36,17 @@ from layerbits.geometry import (
 )
 from layerbits.kernels import Backend, backends
 from layerbits.mixtures import mixture_entropy, mixture_entropy_bounds, mixture_information, mixture_log_density
-from layerbits.networks import NoisyModule, layer_activations, noisify, propagate
+from layerbits.networks import (
+    LayerRow,
+    LayerTable,
+    layer_activations,
+    layers,
+    noise_of,
+    noise_off,
+    noisify,
+    propagate,
+    remove_noise,
+)
 from layerbits.training import Monitor, ParsevalRegularizer, log_spaced
 
 try:
@@ -54,12 +64,13 @@ __all__ = [
     "Estimate",
     "InformationRow",
     "InformationTable",
+    "LayerRow",
     "LayerSelectionError",
+    "LayerTable",
     "LayerbitsError",
     "MeasurementSettings",
     "Monitor",
     "NoNoiseError",
-    "NoisyModule",
     "ParsevalRegularizer",
     "SigmaProfile",
     "SigmaRow",
@@ -75,15 +86,19 @@ __all__ = [
     "information_between_layers",
     "layer_activations",
     "layer_information",
+    "layers",
     "log_spaced",
     "mixture_entropy",
     "mixture_entropy_bounds",
     "mixture_information",
     "mixture_log_density",
+    "noise_of",
+    "noise_off",
     "noisify",
     "pairwise_distance_histogram",
     "propagate",
     "quantile_edges",
+    "remove_noise",
     "sigma_profile",
     "szt_edges",
     "theory",

@@ -14,7 +14,7 @@ NUMPY_SOURCES = {"default_rng", "SeedSequence", "Philox", "PCG64", "PCG64DXSM", 
 
 # The files that use a generator of NumPy without the registry, and why.
 OTHER_GENERATORS = {
-    "networks/noisy_module.py": "the noise of training comes from torch, and each device has a seed of its own",
+    "training/session.py": "the noise of training comes from torch's generators",
     "training/loop.py": "the order of batches depends on the seed and the epoch alone",
     "data/train_test_split.py": "the caller's seed alone chooses the test data",
     "kernels/reference.py": "an oracle shares nothing with the package",

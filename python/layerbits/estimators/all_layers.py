@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
+
+from torch import nn
 
 from layerbits._base import Array, InformationRow, InformationTable, progress_bar
 from layerbits.estimators.audits import with_notes
@@ -13,15 +15,15 @@ from layerbits.estimators.layer_sample import sample_layers
 from layerbits.estimators.problem import Problem
 from layerbits.estimators.settings import MeasurementSettings
 from layerbits.kernels import Devices
-from layerbits.networks import Inputs, NoisyModule, check_noisy
+from layerbits.networks import Inputs, Layers
 
 
 def layer_information(
-    noisy: NoisyModule,
+    model: nn.Module,
     inputs: Inputs,
     labels: Array | None = None,
     *,
-    layers: str | Sequence[str] | None = None,
+    layers: Layers = None,
     draws: int = 32,
     queries: int | None = None,
     tolerance: float | None = None,
@@ -36,14 +38,14 @@ def layer_information(
 
     Parameters
     ----------
-    noisy : NoisyModule
+    model : torch.nn.Module
         A network with noise, as `noisify` returns it.
     inputs : tensor or array of shape (n, ...), or a tuple of them
         The N = n values of X; a tuple holds the positional arguments of the network.
     labels : integer tensor or array of shape (n,), optional
         Classes Y, a function of X; adds I(T;Y) and I(X;T|Y).
     layers : str or sequence of str, optional
-        Names of the layers to measure, from ``noisy.layer_names``; all by default.
+        The noisy layers to measure, as in `noisify`; all by default.
     draws : int
         Noisy passes per input, r; at least 2 for a layer behind noise. The gap between the two bounds falls as r grows.
         The first layer uses a single pass.
@@ -78,9 +80,9 @@ def layer_information(
     Raises
     ------
     NoNoiseError
-        `noisy` has no noise, or the noise is switched off: I(X;T) is then log N or infinite.
+        `model` has no noise, or the noise is switched off: I(X;T) is then log N or infinite.
     LayerSelectionError
-        `layers` is empty or contains a name that is not a noisy layer; a layer does not run once in a pass.
+        `layers` is empty or matches no noisy layer; a layer does not run once in a pass.
     TypeError, ValueError
         An argument has another type, shape or value than wanted; signals are not finite.
 
@@ -116,7 +118,7 @@ def layer_information(
         seed=seed,
         estimator=estimator,
     )
-    return measure_layers(Problem.of(noisy, inputs, labels, layers=layers, devices=devices), settings)
+    return measure_layers(Problem.of(model, inputs, labels, layers=layers, devices=devices), settings)
 
 
 def measure_layers(problem: Problem, settings: MeasurementSettings) -> InformationTable:
@@ -127,7 +129,6 @@ def measure_layers(problem: Problem, settings: MeasurementSettings) -> Informati
     NoNoiseError, LayerSelectionError, TypeError, ValueError
         The noise is off; a pass fails; a layer behind noise has a single draw.
     """
-    check_noisy(problem.noisy)
     problem.check_settings(settings)
     deadline = time.monotonic() + settings.max_seconds
     samples = [

@@ -54,7 +54,7 @@ def estimate_layer(
     problem: Problem, layer: str, samples: Sequence[LayerSample], risk: float, seed: int
 ) -> dict[str, TwoSidedEstimate]:
     """Estimate every quantity of a layer from its samples; `risk` is that of each end of an interval."""
-    index, sample = problem.noisy.layer_names.index(layer), samples[0]
+    index, sample = problem.network.layer_names.index(layer), samples[0]
     streams = (
         NormalStream(seed, RandomStream.QUERIES, index),
         NormalStream(seed, RandomStream.SEPARATE_QUERIES, index),

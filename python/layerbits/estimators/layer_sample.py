@@ -110,7 +110,7 @@ def sample_layers(
     # The last draws, at most half of them, carry queries, so they must not choose the axes of a view.
     without_queries = draws - draws // 2
     views = {
-        layer: _principal_view(problem.noisy.noise[layer], probes[layer][:, :without_queries])
+        layer: _principal_view(problem.network.noise[layer], probes[layer][:, :without_queries])
         for layer in behind_noise
         if probes[layer][:, 0].numel() * draws > _MAX_VALUES
     }
@@ -118,7 +118,7 @@ def sample_layers(
     signals = _with_later_passes(problem, probes, later_passes)
     samples = {}
     for layer in layers:
-        noise = problem.noisy.noise[layer]
+        noise = problem.network.noise[layer]
         n_queries = _number_of_queries(problem.n_inputs, draws if layer in behind_noise else None, queries)
         if layer not in behind_noise:
             coordinates, loss = _exact_coordinates(noise, probes[layer][:, :1])
@@ -138,7 +138,7 @@ def sample_layers(
 
 
 def _record(problem: Problem, passes: Passes) -> dict[str, Tensor]:
-    signals = record(problem.noisy, problem.inputs, passes)
+    signals = record(problem.network, problem.inputs, passes)
     return {layer: as_floats(f"signals of layer {layer!r}", signal) for layer, signal in signals.items()}
 
 
@@ -154,7 +154,7 @@ def _with_later_passes(problem: Problem, probes: dict[str, Tensor], passes: Pass
 
 def _is_exact(problem: Problem, layer: str, probe: Tensor) -> bool:
     """Return whether a layer is the first one and its signals are equal in two passes."""
-    return layer == problem.noisy.layer_names[0] and torch.equal(probe[:, 0], probe[:, 1])
+    return layer == problem.network.layer_names[0] and torch.equal(probe[:, 0], probe[:, 1])
 
 
 def _number_of_queries(n_inputs: int, draws: int | None, wanted: int | None) -> int:

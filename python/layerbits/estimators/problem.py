@@ -1,21 +1,20 @@
 """The data of a measurement: a noisy network, the values of X, their classes, the layers, the devices.
 
-Everything that can be checked without running the network is checked when a `Problem` is made.
+Everything that can be checked before the first measured pass is checked when a `Problem` is made.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from layerbits._base import Array
 from layerbits.estimators.classes import Classes
 from layerbits.estimators.settings import MeasurementSettings
 from layerbits.kernels import Devices, resolve_devices
-from layerbits.networks import Inputs, NoisyModule, check_noisy, input_tensors, wanted_layers
+from layerbits.networks import Inputs, Layers, MeasuredNetwork, check_module, input_tensors, noisy_network
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,8 +23,10 @@ class Problem:
 
     Attributes
     ----------
-    noisy : NoisyModule
+    model : torch.nn.Module
         The noisy network.
+    network : MeasuredNetwork
+        The network as the measurement runs it.
     inputs : tuple of Tensor of shape (N, ...)
         The positional arguments of the network.
     classes : Classes
@@ -36,7 +37,8 @@ class Problem:
         Devices that share the work on the queries; empty if the device of the network does it alone.
     """
 
-    noisy: NoisyModule
+    model: nn.Module
+    network: MeasuredNetwork
     inputs: tuple[Tensor, ...]
     classes: Classes
     layers: tuple[str, ...]
@@ -45,11 +47,11 @@ class Problem:
     @classmethod
     def of(
         cls,
-        noisy: NoisyModule,
+        model: nn.Module,
         inputs: Inputs,
         labels: Array | None = None,
         *,
-        layers: str | Sequence[str] | None = None,
+        layers: Layers = None,
         devices: Devices = None,
     ) -> Problem:
         """Check the arguments that `layer_information` documents, and return the problem.
@@ -59,16 +61,29 @@ class Problem:
         NoNoiseError, LayerSelectionError, TypeError, ValueError
             As `layer_information`.
         """
-        check_noisy(noisy)
-        names = wanted_layers(noisy, layers)
-        tensors = input_tensors(inputs, noisy)
-        network_device = next((parameter.device for parameter in noisy.parameters()), tensors[0].device)
+        check_module(model)
+        tensors = input_tensors(inputs, model)
+        network = noisy_network(model, tensors)
+        names = network.choose(layers)
+        network_device = next((parameter.device for parameter in model.parameters()), tensors[0].device)
         classes = Classes.of(labels, len(tensors[0]))
-        return cls(noisy, tensors, classes, names, resolve_devices(devices, network_device))
+        return cls(model, network, tensors, classes, names, resolve_devices(devices, network_device))
+
+    def of_now(self) -> Problem:
+        """Return the problem for the network as it is now: its noise and its buffers may have changed.
+
+        Raises
+        ------
+        NoNoiseError, LayerSelectionError, ValueError
+            The network has no noise now, or a layer of the problem is not noisy.
+        """
+        network = noisy_network(self.model, self.inputs)
+        network.choose(self.layers)
+        return dataclasses.replace(self, network=network)
 
     def check_settings(self, settings: MeasurementSettings) -> None:
         """Raise a ValueError if the settings cannot measure these layers: only the first layer can do with one draw."""
-        later = [layer for layer in self.layers if layer != self.noisy.layer_names[0]]
+        later = [layer for layer in self.layers if layer != self.network.layer_names[0]]
         if later and settings.draws < 2:
             raise ValueError(f"draws: got {settings.draws}, wanted at least 2, because {later[0]!r} lies behind noise")
 

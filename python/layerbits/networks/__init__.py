@@ -1,9 +1,13 @@
-"""Noisy networks: the choice of layers, their noise, and noisy passes that record signals."""
+"""Noisy networks: their layers, the noise of layers, and noisy passes that record signals."""
 
 from layerbits.networks.gaussian_noise import GaussianNoise
-from layerbits.networks.layer_selection import LayerCall, Layers, choose_layers
-from layerbits.networks.noisy_module import NoisyModule, noisify
-from layerbits.networks.pass_arguments import Inputs, check_noisy, input_tensors, rows_per_pass, wanted_layers
+from layerbits.networks.layer_calls import LayerCall
+from layerbits.networks.layer_selection import Layers, choose_layers
+from layerbits.networks.layer_table import LayerRow, LayerTable, layers
+from layerbits.networks.measured_network import MeasuredNetwork, noisy_network
+from layerbits.networks.noise_hooks import is_noisy
+from layerbits.networks.noisy_layers import check_module, noise_of, noise_off, noisify, remove_noise
+from layerbits.networks.pass_arguments import Inputs, input_tensors, rows_per_pass
 from layerbits.networks.propagation import layer_activations, propagate
 from layerbits.networks.recording import Passes, View, evaluating, record
 
@@ -11,18 +15,25 @@ __all__ = [
     "GaussianNoise",
     "Inputs",
     "LayerCall",
+    "LayerRow",
+    "LayerTable",
     "Layers",
-    "NoisyModule",
+    "MeasuredNetwork",
     "Passes",
     "View",
-    "check_noisy",
+    "check_module",
     "choose_layers",
     "evaluating",
     "input_tensors",
+    "is_noisy",
     "layer_activations",
+    "layers",
+    "noise_of",
+    "noise_off",
     "noisify",
+    "noisy_network",
     "propagate",
     "record",
+    "remove_noise",
     "rows_per_pass",
-    "wanted_layers",
 ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -51,22 +52,26 @@ class GaussianNoise:
             return 0.0
         return float((self.scale if self.scale.ndim == 1 else self.scale.diagonal()).log().sum())
 
-    def check(self, layer: str, signal: Tensor) -> None:
-        """Raise ValueError if a signal (n, ...) of the layer has another number of units than the noise."""
-        units = math.prod(signal.shape[1:])
+    def check(self, layer: str, shape: Sequence[int]) -> None:
+        """Raise ValueError if signals of shape (n, ...) of the layer have another number of units than the noise."""
+        units = math.prod(shape[1:])
         if isinstance(self.scale, Tensor) and units != len(self.scale):
             raise ValueError(
                 f"sigma: got noise of {len(self.scale)} units for {layer!r}, wanted {units} for its signal of shape "
-                f"{tuple(signal.shape)}"
+                f"{tuple(shape)}"
             )
 
     def add(self, signal: Tensor, normal: Tensor) -> Tensor:
-        """Add noise to a signal (n, ...), from standard normal values of the same shape, dtype and device."""
+        """Add noise to a signal (n, ...), from standard normal values of the same shape and device.
+
+        The sum is computed in the dtype of `normal` and rounded to that of the signal.
+        """
+        wide = signal.to(normal.dtype)
         if not isinstance(self.scale, Tensor):
-            return torch.add(signal, normal, alpha=self.scale)
-        scale = self._scale_of(signal.device, signal.dtype)
+            return torch.add(wide, normal, alpha=self.scale).to(signal.dtype)
+        scale = self._scale_of(signal.device, normal.dtype)
         noise = normal.flatten(1) * scale if scale.ndim == 1 else normal.flatten(1) @ scale.mT
-        return signal + noise.view(signal.shape)
+        return (wide + noise.view(signal.shape)).to(signal.dtype)
 
     def whiten(self, signals: Tensor) -> Tensor:
         """Map signals (..., d) to float64 signals with isotropic noise; return them unchanged if it is isotropic."""

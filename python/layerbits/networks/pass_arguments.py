@@ -1,19 +1,17 @@
-"""Checks of the arguments of passes: the network, its layers, and its inputs."""
+"""The arguments of passes: their checks, and the number of rows of a pass."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor, nn
 
-from layerbits._base import LayerSelectionError, NoNoiseError, check_count
+from layerbits._base import check_count
 from layerbits.kernels import as_tensor
-from layerbits.networks.layer_selection import Layers
-from layerbits.networks.noisy_module import NoisyModule, is_wrapped
 
 Inputs = Tensor | tuple[Tensor, ...] | npt.NDArray[Any] | tuple[npt.NDArray[Any], ...]
 
@@ -22,37 +20,17 @@ _PASS_ROWS = 2**15
 _PASS_VALUES = 2**20
 
 
-def check_noisy(noisy: object) -> None:
-    """Raise TypeError or NoNoiseError unless `noisy` is a `NoisyModule` whose noise is on."""
-    if not isinstance(noisy, nn.Module):
-        raise TypeError(f"noisy: got {type(noisy).__name__}, wanted a network made by layerbits.noisify")
-    if not isinstance(noisy, NoisyModule):
-        if any(isinstance(module, NoisyModule) for module in noisy.modules()):
-            raise TypeError(f"noisy: got {type(noisy).__name__} around a NoisyModule, wanted the NoisyModule itself")
-        if is_wrapped(noisy):
-            raise TypeError("noisy: got the network inside a NoisyModule, wanted the NoisyModule that noisify returned")
-        raise NoNoiseError(
-            f"noisy: got {type(noisy).__name__}, wanted a network with noise: without noise, I(X;T) is log N for N "
-            "inputs that stay distinct, or infinite, whatever the network has learnt; wrap it with "
-            "layerbits.noisify(model, sigma=...)"
-        )
-    if not noisy.noise_is_on:
-        raise NoNoiseError("noisy: got a network whose noise is off, wanted it on; call this outside of noise_off")
+def call_arguments(inputs: object, model: nn.Module) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return the positional arguments and the arguments by name of a pass: those of `input_tensors`, or of a mapping.
 
-
-def wanted_layers(noisy: NoisyModule, layers: Layers) -> tuple[str, ...]:
-    """Return the names in `layers`, all by default, in the order of the data; TypeError or LayerSelectionError."""
-    if layers is None:
-        return noisy.layer_names
-    if isinstance(layers, type) or not isinstance(layers, Iterable):
-        raise TypeError(f"layers: got {type(layers).__name__}, wanted a name or a sequence of names")
-    names = [layers] if isinstance(layers, str) else list(layers)
-    unknown = [name for name in names if name not in noisy.layer_names]
-    if unknown or not names:
-        raise LayerSelectionError(
-            f"layers: got {unknown or names}, wanted names among the noisy layers: {', '.join(noisy.layer_names)}"
-        )
-    return tuple(name for name in noisy.layer_names if name in names)
+    Raises
+    ------
+    TypeError, ValueError
+        As `input_tensors`.
+    """
+    if isinstance(inputs, Mapping):
+        return (), {name: input_tensors(value, model)[0] for name, value in inputs.items()}
+    return input_tensors(inputs, model), {}
 
 
 def are_arrays(inputs: object) -> bool:

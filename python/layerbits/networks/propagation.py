@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, overload
 
 import numpy.typing as npt
 from torch import Tensor, nn
 
-from layerbits._base import Array, check_count
+from layerbits._base import Array, LayerSelectionError, check_count
 from layerbits.kernels import as_tensor
 from layerbits.networks.layer_selection import Layers
-from layerbits.networks.noisy_module import NoisyModule, temporarily_noisy
-from layerbits.networks.pass_arguments import are_arrays, check_noisy, input_tensors, wanted_layers
+from layerbits.networks.measured_network import MeasuredNetwork, network_without_noise, noisy_network
+from layerbits.networks.noise_hooks import AddNoise, noise_hooks
+from layerbits.networks.noisy_layers import check_module
+from layerbits.networks.pass_arguments import are_arrays, input_tensors
 from layerbits.networks.recording import Passes, record
 
 _Array = npt.NDArray[Any]
@@ -21,33 +22,33 @@ _Array = npt.NDArray[Any]
 
 @overload
 def propagate(
-    noisy: NoisyModule,
+    noisy: nn.Module,
     inputs: Tensor | tuple[Tensor, ...],
     *,
     draws: int = ...,
     seed: int = ...,
-    layers: str | Sequence[str] | None = ...,
+    layers: Layers = ...,
     chunk: int | None = ...,
     given: Mapping[str, Array] | None = ...,
 ) -> dict[str, Tensor]: ...
 @overload
 def propagate(
-    noisy: NoisyModule,
+    noisy: nn.Module,
     inputs: _Array | tuple[_Array, ...],
     *,
     draws: int = ...,
     seed: int = ...,
-    layers: str | Sequence[str] | None = ...,
+    layers: Layers = ...,
     chunk: int | None = ...,
     given: Mapping[str, Array] | None = ...,
 ) -> dict[str, _Array]: ...
 def propagate(
-    noisy: NoisyModule,
+    noisy: nn.Module,
     inputs: Tensor | tuple[Tensor, ...] | _Array | tuple[_Array, ...],
     *,
     draws: int = 32,
     seed: int = 0,
-    layers: str | Sequence[str] | None = None,
+    layers: Layers = None,
     chunk: int | None = None,
     given: Mapping[str, Array] | None = None,
 ) -> dict[str, Tensor] | dict[str, _Array]:
@@ -58,7 +59,7 @@ def propagate(
 
     Parameters
     ----------
-    noisy : NoisyModule
+    noisy : torch.nn.Module
         A network with noise, as `noisify` returns it.
     inputs : tensor or array of shape (n, ...), or a tuple of them
         A tuple holds the positional arguments of the network. Arrays are moved to the device of the network's
@@ -68,8 +69,8 @@ def propagate(
     seed : int
         Seed of the noise. The noise of a row in a draw does not depend on `chunk`, `draws` or `layers`. Signals may
         depend on them through the rounding of matrix products. The noise of a CUDA device differs from that of the CPU.
-    layers : str or sequence of str, optional
-        Names of the layers to record, from ``noisy.layer_names``; all by default.
+    layers : None, str, type, callable or a sequence of them
+        The noisy layers to record, as in `noisify`; all by default.
     chunk : int, optional
         Rows of a pass; an input has a row for each draw of the pass. By default 32,768, fewer for wide inputs.
     given : dict of str to tensor or array of shape (n, dim), optional
@@ -87,8 +88,8 @@ def propagate(
     NoNoiseError
         `noisy` has no noise, or the noise is switched off.
     LayerSelectionError
-        `layers` is empty or contains a name that is not a noisy layer; a layer did not run, ran too often, or returned
-        another number of rows than it got.
+        `layers` is empty or matches no noisy layer; a layer did not run, ran too often, or returned another number of
+        rows than it got.
     TypeError, ValueError
         An argument has another type or value than wanted; inputs are empty or NaN; a signal is NaN or infinite.
 
@@ -102,20 +103,25 @@ def propagate(
     >>> {layer: tuple(signals.shape) for layer, signals in lb.propagate(noisy, inputs, draws=5).items()}
     {'1': (2, 5, 3), '3': (2, 5, 2)}
     """
-    check_noisy(noisy)
+    check_module(noisy)
     passes = range(check_count("draws", draws, minimum=1))
     seed = check_count("seed", seed, minimum=0)
     tensors = input_tensors(inputs, noisy)
-    names, emitted = wanted_layers(noisy, layers), _emitted_values(given, noisy, len(tensors[0]))
-    signals = record(noisy, tensors, Passes(names, passes, seed, rows=chunk, emitted=emitted))
+    network = noisy_network(noisy, tensors)
+    names, emitted = network.choose(layers), _emitted_values(given, network, len(tensors[0]))
+    signals = record(network, tensors, Passes(names, passes, seed, rows=chunk, emitted=emitted))
     return {layer: signal.numpy(force=True) for layer, signal in signals.items()} if are_arrays(inputs) else signals
 
 
-def _emitted_values(given: Mapping[str, Array] | None, noisy: NoisyModule, n_inputs: int) -> dict[str, Tensor]:
+def _emitted_values(given: Mapping[str, Array] | None, network: MeasuredNetwork, n_inputs: int) -> dict[str, Tensor]:
     if given is not None and not isinstance(given, Mapping):
         raise TypeError(f"given: got {type(given).__name__}, wanted a mapping from layers to values")
     values = {layer: as_tensor("given", value) for layer, value in (given or {}).items()}
-    wanted_layers(noisy, list(values) or None)
+    unknown = [layer for layer in values if layer not in network.layer_names]
+    if unknown:
+        raise LayerSelectionError(
+            f"given: got {unknown[0]!r}, wanted names among the noisy layers: {', '.join(network.layer_names)}"
+        )
     for layer, value in values.items():
         if value.shape[:1] != (n_inputs,):
             raise ValueError(f"given: got shape {tuple(value.shape)} for {layer!r}, wanted ({n_inputs}, dim)")
@@ -144,7 +150,7 @@ def layer_activations(
     inputs : tensor or array of shape (n, ...), or a tuple of them
         As in `propagate`.
     layers : None, str, type, callable or a sequence of them
-        As in `noisify`; for a noisy network, names of its noisy layers, all by default.
+        As in `noisify`; None selects the noisy layers of a noisy network.
 
     Returns
     -------
@@ -165,9 +171,12 @@ def layer_activations(
     >>> tuple(lb.layer_activations(model, torch.eye(2))["1"].shape)
     (2, 3)
     """
-    with contextlib.nullcontext(model) if isinstance(model, NoisyModule) else temporarily_noisy(model, layers) as noisy:
-        tensors = input_tensors(inputs, noisy)
-        names = wanted_layers(noisy, layers if noisy is model else None)
-        signals = record(noisy, tensors, Passes(names, range(1), seed=None))
+    check_module(model)
+    tensors = input_tensors(inputs, model)
+    noisy = any(isinstance(hook, AddNoise) for hook in noise_hooks(model))
+    if layers is None and noisy:
+        layers = list(noisy_network(model, tensors).layer_names)
+    network = network_without_noise(model, tensors, layers)
+    signals = record(network, tensors, Passes(network.layer_names, range(1), seed=None))
     flat = {layer: signal[:, 0] for layer, signal in signals.items()}
     return {layer: signal.numpy(force=True) for layer, signal in flat.items()} if are_arrays(inputs) else flat

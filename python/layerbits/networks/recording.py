@@ -1,8 +1,8 @@
 """Noisy passes that record the signals of layers.
 
 Noise comes from counter-based streams: a value depends on the seed, the layer, the draw and the row alone, so a range
-of draws can be recorded by itself. The network's own generators are not used. The passes run in evaluation mode: batch
-statistics must neither depend on the rows of a pass nor be learnt from a measurement.
+of draws can be recorded by itself. Torch's generators are not used. The passes run in evaluation mode: batch statistics
+must neither depend on the rows of a pass nor be learnt from a measurement.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from layerbits._base import BackendError, LayerSelectionError
+from layerbits._base import LayerSelectionError
 from layerbits.kernels import NormalStream, RandomStream, empty_for_draws, fill_rows, threads
-from layerbits.networks.noisy_module import NoisyModule
+from layerbits.networks.measured_network import MeasuredNetwork
 from layerbits.networks.pass_arguments import rows_per_pass
 
 # At least this many draws share a pass, if there are as many, because each thread fills the noise of whole draws.
@@ -57,13 +57,13 @@ class Passes:
     views: Mapping[str, View] = dataclasses.field(default_factory=dict)
 
 
-def record(noisy: NoisyModule, inputs: Sequence[Tensor], passes: Passes) -> dict[str, Tensor]:
+def record(network: MeasuredNetwork, inputs: Sequence[Tensor], passes: Passes) -> dict[str, Tensor]:
     """Run passes and return the signals (n, draws, d) of each layer, or the values (n, draws, k) of its view.
 
     Parameters
     ----------
-    noisy : NoisyModule
-        The noisy network.
+    network : MeasuredNetwork
+        The network.
     inputs : sequence of Tensor of shape (n, ...)
         The positional arguments of the network, as `input_tensors` returns them.
     passes : Passes
@@ -79,33 +79,23 @@ def record(noisy: NoisyModule, inputs: Sequence[Tensor], passes: Passes) -> dict
     n_inputs, n_draws = len(inputs[0]), len(passes.draws)
     rows = rows_per_pass(inputs, passes.rows)
     draws_per_pass = min(n_draws, rows, max(_DRAWS_PER_PASS, rows // n_inputs))
-    recorder = _Recorder(noisy, passes, n_inputs)
-    with recorder.pool, evaluating(noisy), torch.no_grad(), noisy.noise_replaced(recorder):
+    recorder = _Recorder(network, passes, n_inputs)
+    with recorder.pool:
         for start in range(0, n_draws, draws_per_pass):
             recorder.begin_draws(passes.draws[start : start + draws_per_pass])
             for batch in zip(*(torch.split(tensor, rows // draws_per_pass) for tensor in inputs), strict=True):
                 recorder.begin_pass(len(batch[0]))
-                _run(noisy, batch, len(recorder.draws))
+                network.run(recorder, [torch.cat([tensor] * len(recorder.draws)) for tensor in batch])
                 recorder.end_pass()
     recorder.check_finite()  # once, after all passes: reading a result waits for the device
     return {layer: recorder.signals[layer] for layer in passes.layers}
 
 
-def _run(noisy: NoisyModule, batch: Sequence[Tensor], draws: int) -> None:
-    try:
-        noisy(*(torch.cat([tensor] * draws) for tensor in batch))
-    except (BackendError, torch.cuda.OutOfMemoryError):  # subclasses of RuntimeError that the inputs do not cause
-        raise
-    except (RuntimeError, TypeError) as error:  # a wrong shape or dtype; a wrong number of arguments
-        got = ", ".join(f"{tensor.dtype} of shape {tuple(tensor.shape)}" for tensor in batch)
-        raise ValueError(f"inputs: got {got}, which the network cannot take: {error}") from error
-
-
 class _Recorder:
     """A channel in place of the network's noise: records the wanted signals and adds noise of the passes' streams."""
 
-    def __init__(self, noisy: NoisyModule, passes: Passes, n_inputs: int) -> None:
-        self.noisy = noisy
+    def __init__(self, network: MeasuredNetwork, passes: Passes, n_inputs: int) -> None:
+        self.network = network
         self.passes = passes
         self.n_inputs = n_inputs
         self.threads = threads()
@@ -142,11 +132,7 @@ class _Recorder:
                 )
 
     def __call__(self, index: int, signal: Tensor) -> Tensor:
-        layer, rows = self.noisy.layer_names[index], len(self.draws) * self.rows
-        if layer in self.layers_run:
-            raise LayerSelectionError(
-                f"layers: got {layer!r}, which ran more often than the trace shows; make each call a module of its own"
-            )
+        layer, rows = self.network.layer_names[index], len(self.draws) * self.rows
         self.layers_run.add(layer)
         if signal.shape[:1] != (rows,):
             raise LayerSelectionError(
@@ -159,7 +145,7 @@ class _Recorder:
             return signal  # no noise is wanted, or no layer that is recorded follows
         if layer in self.passes.emitted:
             return self._emitted(layer, signal)
-        return self.noisy.noise[layer].add(signal, self._normal(index, signal, self.passes.seed))
+        return self.network.noise[layer].add(signal, self._normal(index, signal, self.passes.seed))
 
     def _allocate(self, layer: str, signal: Tensor, n_draws: int) -> Tensor:
         shape = (self.n_inputs, n_draws, signal.shape[2])

@@ -25,7 +25,7 @@ class Checkpoints:
     Parameters
     ----------
     model : torch.nn.Module
-        Its `state_dict` must hold everything that training changes; a noisy network's includes the state of the noise.
+        Its `state_dict` must hold everything that training changes, beside the optimizer and torch's generators.
     optimizer : torch.optim.Optimizer
         Over the parameters of `model`.
     at : iterable of int
@@ -60,7 +60,7 @@ class Checkpoints:
             self._saved = time.monotonic()
 
     def resume(self) -> int:
-        """Load the latest state into model and optimizer; return its epoch, or 0 without a checkpoint.
+        """Load the latest state into model, optimizer and torch's generators; return its epoch, 0 without a checkpoint.
 
         Raises
         ------
@@ -73,6 +73,9 @@ class Checkpoints:
             state = _load(self._latest)
             self._model.load_state_dict(state["model"])
             self._optimizer.load_state_dict(state["optimizer"])
+            torch.set_rng_state(state["generators"]["cpu"])
+            for device in self.cuda_devices():
+                torch.cuda.set_rng_state(state["generators"][str(device)], device)
             return int(state["epoch"])
 
     def load_model(self, epoch: int) -> None:
@@ -85,8 +88,18 @@ class Checkpoints:
         """
         load_checkpoint(self._directory, epoch, self._model)
 
+    def cuda_devices(self) -> list[torch.device]:
+        """List the CUDA devices of the model."""
+        return sorted({parameter.device for parameter in self._model.parameters() if parameter.is_cuda}, key=str)
+
     def _save(self, path: Path, epoch: int) -> None:
-        state = {"epoch": epoch, "model": self._model.state_dict(), "optimizer": self._optimizer.state_dict()}
+        generators = {str(device): torch.cuda.get_rng_state(device) for device in self.cuda_devices()}
+        state = {
+            "epoch": epoch,
+            "model": self._model.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "generators": generators | {"cpu": torch.get_rng_state()},
+        }
         with replacing(path) as draft:
             try:
                 torch.save(state, draft)

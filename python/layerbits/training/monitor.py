@@ -5,17 +5,17 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
 
 from layerbits._base import Array, InformationTable, UsageError, check_count
 from layerbits.estimators import MeasurementSettings, Problem, measure_layers
 from layerbits.kernels import Devices
-from layerbits.networks import Inputs, NoisyModule
+from layerbits.networks import Inputs, Layers
 from layerbits.training.epochs import checked_epochs
 from layerbits.training.history import INFORMATION_FILE, resume_information, write_information
 
@@ -30,7 +30,7 @@ class Monitor:
 
     Parameters
     ----------
-    noisy : NoisyModule
+    model : torch.nn.Module
         The network; training may change it between the steps.
     inputs, labels, layers
         As in `layerbits.layer_information`.
@@ -54,13 +54,13 @@ class Monitor:
 
     def __init__(
         self,
-        noisy: NoisyModule,
+        model: nn.Module,
         inputs: Inputs,
         labels: Array | None = None,
         *,
         at: Iterable[int],
         directory: str | os.PathLike[str],
-        layers: str | Sequence[str] | None = None,
+        layers: Layers = None,
         settings: MeasurementSettings = _DEFAULT_SETTINGS,
         devices: Devices = None,
     ) -> None:
@@ -69,7 +69,7 @@ class Monitor:
             raise TypeError(f"settings: got {type(settings).__name__}, wanted a layerbits.MeasurementSettings")
         if not isinstance(directory, str | os.PathLike):
             raise TypeError(f"directory: got {type(directory).__name__}, wanted the path of a folder")
-        self._problem = Problem.of(noisy, inputs, labels, layers=layers, devices=devices)
+        self._problem = Problem.of(model, inputs, labels, layers=layers, devices=devices)
         self._problem.check_settings(settings)
         self._settings = settings
         self._path = Path(directory, INFORMATION_FILE)
@@ -112,16 +112,17 @@ class Monitor:
         if epoch not in self.at:
             return None
         if epoch not in self._tables:
-            self._tables[epoch] = measure_layers(self._problem, self._settings)
+            self._tables[epoch] = measure_layers(self._problem.of_now(), self._settings)
             write_information(self._path, self._tables)
         return self._tables[epoch]
 
     def _resume(self, data: dict[str, str]) -> dict[int, InformationTable]:
-        noisy = self._problem.noisy
+        scales = [noise.scale for noise in self._problem.network.noise.values()]
+        isotropic = len(set(map(str, scales))) == 1 and isinstance(scales[0], float)
         settings = {
             "layers": list(self._problem.layers),
             **dataclasses.asdict(self._settings),
-            "sigma": noisy.sigma or _digest(tuple(noise.scale for noise in noisy.noise.values())),
+            "sigma": scales[0] if isotropic else _digest(tuple(scales)),
             **data,
         }
         tables = resume_information(self._path.parent, settings)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from layerbits._base import LayerSelectionError, UsageError, check_positive
-from layerbits.networks import LayerCall, Layers, NoisyModule, choose_layers
+from layerbits.networks import LayerCall, Layers, choose_layers
 
 _KINDS = (
     nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d,
@@ -71,7 +71,7 @@ class ParsevalRegularizer:
         # The keys are the parameters, so that a shared weight occurs once.
         self._names: dict[nn.Parameter, str] = {}
         self._groups: list[int] = []
-        for call in _selected_layers(model.model if isinstance(model, NoisyModule) else model, layers):
+        for call in _selected_layers(model, layers):
             weight = dict(call.module.named_parameters(recurse=False)).get("weight")
             if weight is None or nn.parameter.is_lazy(weight):
                 raise LayerSelectionError(
@@ -132,7 +132,7 @@ def _spectral_norm(matrices: Tensor) -> float:
 def _selected_layers(model: nn.Module, layers: Layers) -> list[LayerCall]:
     # The layers are taken from the modules, without a pass, because their calls in forward do not matter.
     candidates = [
-        LayerCall(name, name, module, is_output=False)
+        LayerCall(name, name, module)
         for name, module in model.named_modules(remove_duplicate=False)
         if isinstance(module, _KINDS)
     ]

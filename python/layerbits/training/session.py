@@ -1,4 +1,8 @@
-"""A training that can be resumed, with checkpoints, curves and measurements."""
+"""A training that can be resumed, with checkpoints, curves and measurements.
+
+Noise and dropout draw from torch's generators. A session seeds them, saves their states in its checkpoints, and
+restores the caller's states in the end.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,9 @@ import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 
+import numpy as np
+import torch
+
 from layerbits._base import progress
 from layerbits.training.checkpoints import Checkpoints
 from layerbits.training.curves import TrainingCurves
@@ -14,6 +21,11 @@ from layerbits.training.loop import single_threaded
 from layerbits.training.monitor import Monitor
 
 TrainEpochs = Callable[[Iterable[int]], Iterator[int]]
+
+
+def _generator_seed(seed: int) -> int:
+    """Return a seed of torch's generators whose numbers differ from those of initial weights, which have `seed`."""
+    return int(np.random.SeedSequence(seed, spawn_key=(0,)).generate_state(1, np.uint64)[0])
 
 
 def _untimed(_: str) -> AbstractContextManager[None]:
@@ -34,6 +46,8 @@ class TrainingSession:
         Evaluates the network.
     monitor : Monitor, optional
         Measures the network.
+    seed : int
+        Seed of torch's generators, from which the training draws its noise.
     phase : callable, optional
         Returns a context manager that times the phase ``"measurements"``; for example `RunFolder.phase`.
     """
@@ -42,6 +56,7 @@ class TrainingSession:
     curves: TrainingCurves
     monitor: Monitor | None = None
     phase: Callable[[str], AbstractContextManager[None]] = _untimed
+    seed: int = 0
 
     def run(
         self,
@@ -65,6 +80,13 @@ class TrainingSession:
         after_epoch : callable, optional
             Called with each epoch after its checkpoint is saved.
         """
+        with torch.random.fork_rng(devices=self.checkpoints.cuda_devices()):
+            torch.manual_seed(_generator_seed(self.seed))
+            self._run(train_epochs, epochs, name, after_epoch)
+
+    def _run(
+        self, train_epochs: TrainEpochs, epochs: int, name: str, after_epoch: Callable[[int], None] | None
+    ) -> None:
         resumed = self._resume()
         remaining = range(resumed + 1, epochs + 1)
         trained = single_threaded(train_epochs(remaining))

@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn.utils import skip_init
 
 from layerbits._base import Doubles, Integers
-from layerbits.networks import NoisyModule, noisify
+from layerbits.networks import noisify
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,7 +119,7 @@ class NetworkTask(Task):
     --------
     >>> import layerbits as lb
     >>> task = next(task for task in lb.calibration.V1 if task.name == "neuron-1")
-    >>> task.network().layer_names, task.layer, round(task.truths["I(X;T)"].value, 4)
+    >>> tuple(lb.noise_of(task.network())), task.layer, round(task.truths["I(X;T)"].value, 4)
     (('1',), '1', 0.845)
     """
 
@@ -129,7 +129,7 @@ class NetworkTask(Task):
     biases: tuple[Doubles, ...]
     activation: type[nn.Module]
 
-    def network(self) -> NoisyModule:
+    def network(self) -> nn.Module:
         """Build the network in float64."""
         modules: list[nn.Module] = []
         for matrix, bias in zip(self.matrices, self.biases, strict=True):
@@ -139,7 +139,9 @@ class NetworkTask(Task):
                 linear.weight.copy_(torch.tensor(matrix))
                 linear.bias.copy_(torch.tensor(bias))
             modules += [linear, self.activation()]
-        return noisify(nn.Sequential(*modules), sigma=self.sigma, layers=self.activation)
+        return noisify(
+            nn.Sequential(*modules), sigma=self.sigma, layers=self.activation, inputs=torch.from_numpy(self.inputs[:1])
+        )
 
     @property
     def layer(self) -> str:

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
 
 from layerbits._base import Integers
 from layerbits.kernels import RandomStream, as_floats, stream
@@ -14,12 +14,12 @@ from layerbits.mixtures import NEGLIGIBLE
 from layerbits.networks import (
     GaussianNoise,
     Inputs,
-    NoisyModule,
+    MeasuredNetwork,
     Passes,
-    check_noisy,
+    check_module,
     input_tensors,
+    noisy_network,
     record,
-    wanted_layers,
 )
 
 
@@ -27,22 +27,23 @@ from layerbits.networks import (
 class LayerPair:
     """Layers `first` and `second` of a noisy network, in the order of the data; made by `LayerPair.of`."""
 
-    noisy: NoisyModule
+    network: MeasuredNetwork
     inputs: tuple[Tensor, ...]
     first: str
     second: str
 
     @classmethod
-    def of(cls, noisy: NoisyModule, inputs: Inputs, first: str, second: str) -> LayerPair:
+    def of(cls, model: nn.Module, inputs: Inputs, first: str, second: str) -> LayerPair:
         """Check the arguments of `information_between_layers` and return the pair."""
-        check_noisy(noisy)
-        tensors = input_tensors(inputs, noisy)
-        names = wanted_layers(noisy, [first, second])
+        check_module(model)
+        tensors = input_tensors(inputs, model)
+        network = noisy_network(model, tensors)
+        names = network.choose([first, second])
         if first == second:
             raise ValueError(f"second: got {second!r}, as for `first`, wanted a later layer: I(T;T) is infinite")
         if names[0] == second:
             raise ValueError(f"first: got {first!r}, wanted a layer before {second!r}; swap them: I is symmetric")
-        return cls(noisy, tensors, first, second)
+        return cls(network, tensors, first, second)
 
     @property
     def n_inputs(self) -> int:
@@ -52,17 +53,17 @@ class LayerPair:
     @property
     def are_neighbours(self) -> bool:
         """Whether no noisy layer lies between the two."""
-        names = self.noisy.layer_names
+        names = self.network.layer_names
         return names.index(self.second) == names.index(self.first) + 1
 
     @property
     def noise(self) -> GaussianNoise:
         """The noise of the second layer."""
-        return self.noisy.noise[self.second]
+        return self.network.noise[self.second]
 
     def signals(self, inputs: Sequence[Tensor], passes: Passes) -> Tensor:
         """Return the whitened signals (n, r, d) of the second layer; `passes` must record it."""
-        signals = record(self.noisy, inputs, passes)[self.second]
+        signals = record(self.network, inputs, passes)[self.second]
         return self.noise.whiten(as_floats(f"signals of layer {self.second!r}", signals))
 
 
@@ -74,9 +75,9 @@ def check_chain(pair: LayerPair, seed: int) -> None:
     change of mean square r^2 carries at most r^2 / (2 sigma^2) nats, the capacity of a Gaussian channel of that power.
     A negligible capacity counts as rounding.
     """
-    names = pair.noisy.layer_names
+    names = pair.network.layer_names
     upstream = names[: names.index(pair.first) + 1]
-    plain = record(pair.noisy, pair.inputs, Passes(upstream, range(1), seed))
+    plain = record(pair.network, pair.inputs, Passes(upstream, range(1), seed))
     emitted = {pair.first: plain[pair.first][:, 0]}
     zeros = {layer: 0 * plain[layer][:, 0] for layer in upstream[:-1]}
     permuted_inputs = rows_of(pair.inputs, _derangement(pair.n_inputs, stream(seed, RandomStream.PERMUTED_INPUTS)))

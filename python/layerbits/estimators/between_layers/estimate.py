@@ -8,6 +8,7 @@ log density made of other passes is too low. So the difference of one of each ki
 from __future__ import annotations
 
 import numpy as np
+from torch import nn
 
 from layerbits._base import Estimate, check_confidence, check_count
 from layerbits.estimators.between_layers.chain import LayerPair, check_chain
@@ -15,7 +16,7 @@ from layerbits.estimators.between_layers.conditional_density import conditional_
 from layerbits.estimators.between_layers.marginal_density import marginal_log_densities
 from layerbits.estimators.between_layers.pair_sample import sample_pair
 from layerbits.kernels import RandomStream, single_threaded_torch, stream
-from layerbits.networks import Inputs, NoisyModule
+from layerbits.networks import Inputs
 from layerbits.statistics import JackknifeMean
 
 # Smallest number of queries of all inputs: terms are skewed, so a Student interval of a few dozen covers too little.
@@ -23,7 +24,7 @@ _MIN_QUERIES = 1024
 
 
 def information_between_layers(
-    noisy: NoisyModule,
+    model: nn.Module,
     inputs: Inputs,
     first: str,
     second: str,
@@ -37,12 +38,12 @@ def information_between_layers(
 
     Parameters
     ----------
-    noisy : NoisyModule
+    model : torch.nn.Module
         A network with noise, as `noisify` returns it.
     inputs : tensor or array of shape (n, ...), or a tuple of them
         The n values of X; a tuple holds the positional arguments of the network.
     first, second : str
-        The layers k and l, from ``noisy.layer_names``, in the order of the data.
+        The layers k and l, as `noise_of` names them, in the order of the data.
     draws : int
         Passes per input for the density of T_l, at least 2; unless the layers are neighbours, also passes per value of
         T_k for the density of T_l given T_k. The interval narrows as `draws` grows.
@@ -62,7 +63,7 @@ def information_between_layers(
     Raises
     ------
     NoNoiseError
-        `noisy` has no noise, or the noise is switched off.
+        `model` has no noise, or the noise is switched off.
     LayerSelectionError
         `first` or `second` is not a noisy layer.
     ValueError
@@ -99,7 +100,7 @@ def information_between_layers(
     check_count("seed", seed, minimum=0)
     level = check_confidence(confidence)
     risk = (1 - level) / 2
-    pair = LayerPair.of(noisy, inputs, first, second)
+    pair = LayerPair.of(model, inputs, first, second)
     check_chain(pair, seed)
     queries = max(queries, -(-_MIN_QUERIES // pair.n_inputs))
     values = queries + max(1, queries // 4)  # the values of T_k beyond `queries` serve only to choose densities

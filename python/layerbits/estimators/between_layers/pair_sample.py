@@ -65,6 +65,6 @@ def sample_pair(pair: LayerPair, draws: int, values: int, seed: int) -> PairSamp
 def _first_values(pair: LayerPair, values: int, seed: int) -> Tensor:
     """Return noisy values (n, values, d) of the first layer."""
     passes = Passes((pair.first,), range(values), derived_seed(seed, RandomStream.FIRST_LAYER_SEED))
-    signals = as_floats(f"signals of layer {pair.first!r}", record(pair.noisy, pair.inputs, passes)[pair.first])
+    signals = as_floats(f"signals of layer {pair.first!r}", record(pair.network, pair.inputs, passes)[pair.first])
     normal = NormalStream(seed, RandomStream.FIRST_LAYER_NOISE).like(signals)
-    return pair.noisy.noise[pair.first].add(signals.flatten(0, 1), normal.flatten(0, 1)).view_as(signals)
+    return pair.network.noise[pair.first].add(signals.flatten(0, 1), normal.flatten(0, 1)).view_as(signals)

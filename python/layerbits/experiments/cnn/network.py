@@ -61,14 +61,14 @@ def build_network(config: CnnConfig, variant: Variant, *, seed: int, size: tuple
     variant : Variant
         Noise and dropout.
     seed : int
-        Seed of the weights, the noise and the dropout.
+        Seed of the weights and the dropout.
     size : tuple of int
         Height and width of an image.
 
     Returns
     -------
     torch.nn.Module
-        A `NoisyModule` for a noisy variant.
+        Noisy for a noisy variant.
     """
     generator = torch.Generator().manual_seed(seed)
     layers: dict[str, nn.Module] = {}
@@ -86,7 +86,9 @@ def build_network(config: CnnConfig, variant: Variant, *, seed: int, size: tuple
     layers |= _normalized_tanh(len(config.channels) + 1, nn.BatchNorm1d(config.units), variant, seed)
     layers["logits"] = _initialized(logits, generator)
     model = nn.Sequential(OrderedDict(layers))
-    return noisify(model, sigma=variant.sigma, layers=config.layers, seed=seed) if variant.sigma else model
+    if variant.sigma:
+        noisify(model, sigma=variant.sigma, layers=config.layers, inputs=torch.zeros(1, 1, *size))
+    return model
 
 
 def deterministic_convolutions() -> AbstractContextManager[None]:

@@ -35,7 +35,7 @@ from layerbits.experiments.framework.run_folder import RunFolder
 from layerbits.experiments.framework.tables import read_table, write_table
 from layerbits.geometry import binned_entropy, class_separation, pairwise_distance_histogram
 from layerbits.kernels import NormalStream, RandomStream
-from layerbits.networks import NoisyModule, layer_activations, propagate
+from layerbits.networks import is_noisy, layer_activations, noise_of, propagate
 from layerbits.training import load_checkpoint, single_threaded
 
 _IMAGES_PER_PASS = 1000  # limits memory: the representations of two networks are compared at once
@@ -188,7 +188,7 @@ def _similarities(
     for number, batch in enumerate(torch.split(inputs, _IMAGES_PER_PASS)):
         reference = layer_activations(deterministic, batch, layers=config.layers)
         points_by_noise = {"off": layer_activations(model, batch, layers=config.layers)}
-        if isinstance(model, NoisyModule):
+        if is_noisy(model):
             points_by_noise["on"] = _noisy_pass(
                 model, batch, NormalStream(checkpoint.seed, RandomStream.SIMILARITY_NOISE, number)
             )
@@ -200,10 +200,11 @@ def _similarities(
         yield Similarity(*checkpoint.key, layer, noise, float(values.mean()), *quantiles)
 
 
-def _noisy_pass(noisy: NoisyModule, inputs: Tensor, random: NormalStream) -> dict[str, Tensor]:
+def _noisy_pass(noisy: nn.Module, inputs: Tensor, random: NormalStream) -> dict[str, Tensor]:
     """Return the noisy value T of each layer; the noise of earlier layers is included."""
     signals = propagate(noisy, inputs, draws=1, seed=int(random.generator.integers(2**31)))
-    return {layer: noisy.noise[layer].add(signal[:, 0], random.like(signal[:, 0])) for layer, signal in signals.items()}
+    noise = noise_of(noisy)
+    return {layer: noise[layer].add(signal[:, 0], random.like(signal[:, 0])) for layer, signal in signals.items()}
 
 
 def _load_network(config: CnnConfig, path: Path, images: LabelledImages, checkpoint: _Checkpoint) -> nn.Module:

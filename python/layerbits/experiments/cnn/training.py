@@ -90,7 +90,7 @@ def _train_network(config: CnnConfig, path: Path, images: TrainTestImages, varia
         at=log_spaced(1, config.epochs, config.evaluations),
         directory=folder,
     )
-    TrainingSession(checkpoints, curves).run(train_epochs, epochs=config.epochs, name=folder.name)
+    TrainingSession(checkpoints, curves, seed=seed).run(train_epochs, epochs=config.epochs, name=folder.name)
     accuracy = read_training(folder / "training.csv")[-1].accuracy
     count = len(test_images)
     return Errors(variant.name, variant.sigma, seed, round((1 - accuracy) * count), count)

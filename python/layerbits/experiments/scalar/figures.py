@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from torch import nn
 
 from layerbits import plots
 from layerbits.experiments.framework.tables import read_table
@@ -15,7 +16,7 @@ from layerbits.experiments.scalar.network import ScalarTask
 from layerbits.experiments.scalar.settings import ScalarSettings
 from layerbits.experiments.scalar.training import Neuron
 from layerbits.mixtures import mixture_log_density
-from layerbits.networks import NoisyModule, layer_activations, propagate
+from layerbits.networks import layer_activations, noise_of, propagate
 from layerbits.training import nearest_epochs, read_information, read_training
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ class TrainingFigure:
         noisy = self.task.network([(neuron.weight, neuron.bias) for neuron in neurons], sigma)
         inputs, targets, labels = self.task.data()
         signals, activations = propagate(noisy, inputs, draws=_DENSITY_PASSES), layer_activations(noisy, inputs)
-        for axes, layer in zip(panels, noisy.layer_names, strict=True):
+        for axes, layer in zip(panels, noise_of(noisy), strict=True):
             margin = 4 * _scale(noisy, layer)
             lower, upper = signals[layer].min().item() - margin, signals[layer].max().item() + margin
             points = torch.linspace(lower, upper, _DENSITY_POINTS, dtype=torch.float64)
@@ -149,5 +150,5 @@ def _colors(layers: Sequence[str]) -> list[_Color]:
     return plots.sequence_colors(len(layers) + 1)[1:]  # without the lightest colour
 
 
-def _scale(noisy: NoisyModule, layer: str) -> float:
-    return float(noisy.noise[layer].scale)
+def _scale(noisy: nn.Module, layer: str) -> float:
+    return float(noise_of(noisy)[layer].scale)

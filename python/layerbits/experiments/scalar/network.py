@@ -13,7 +13,7 @@ from torch.nn.utils import skip_init
 
 from layerbits._base import Doubles
 from layerbits.calibration import Channel, quadrature_truths
-from layerbits.networks import NoisyModule, noisify
+from layerbits.networks import noisify
 
 Parameters = Sequence[tuple[float, float]]  # weight and bias of each neuron, from the first layer to the last
 
@@ -47,7 +47,7 @@ class ScalarTask:
         channel = self.channels(np.array(self.inputs), parameters, sigma)[neuron]
         return quadrature_truths(channel)["I(X;T)"].value
 
-    def network(self, parameters: Parameters, sigma: float, *, seed: int = 0) -> NoisyModule:
+    def network(self, parameters: Parameters, sigma: float) -> nn.Module:
         """Make the neurons in float64, each with noise; the layers are called ``neuron1``, ``neuron2``, ..."""
         layers: OrderedDict[str, nn.Module] = OrderedDict()
         for number, (weight, bias) in enumerate(parameters, start=1):
@@ -56,10 +56,11 @@ class ScalarTask:
             nn.init.constant_(linear.weight, weight)
             nn.init.constant_(linear.bias, bias)
             layers |= {f"linear{number}": linear, f"neuron{number}": self.activation()}
-        return noisify(nn.Sequential(layers), sigma=sigma, layers="neuron*", seed=seed)
+        inputs, _, _ = self.data()
+        return noisify(nn.Sequential(layers), sigma=sigma, layers="neuron*", inputs=inputs)
 
 
-def parameters_of(noisy: NoisyModule) -> Parameters:
+def parameters_of(noisy: nn.Module) -> Parameters:
     """Return weight and bias of each neuron of a network from `ScalarTask.network`."""
     values = [parameter.item() for parameter in noisy.parameters()]
     return list(zip(values[::2], values[1::2], strict=True))

@@ -20,7 +20,7 @@ from layerbits.experiments.framework.run_folder import RunFolder
 from layerbits.experiments.framework.tables import fill_table, read_table
 from layerbits.experiments.scalar.network import Parameters, ScalarTask, parameters_of
 from layerbits.experiments.scalar.settings import ScalarSettings
-from layerbits.networks import NoisyModule, evaluating
+from layerbits.networks import evaluating, noise_of
 from layerbits.training import (
     Checkpoints,
     Monitor,
@@ -51,7 +51,7 @@ def train_neurons(settings: ScalarSettings, task: ScalarTask, start: Parameters,
     information.csv, neurons.csv and a checkpoint at each measured epoch. Loss and accuracy are means over many passes;
     an output is correct if it is nearer to its own target than to the other target.
     """
-    noisy = task.network(start, settings.sigma, seed=settings.seed).to(settings.device)
+    noisy = task.network(start, settings.sigma).to(settings.device)
     inputs, targets, labels = (data.to(settings.device) for data in task.data())
     optimizer = torch.optim.SGD(noisy.parameters(), lr=settings.learning_rate, momentum=settings.momentum)
     repeated = inputs.repeat(_EVALUATION_PASSES, 1), targets.repeat(_EVALUATION_PASSES, 1)
@@ -67,7 +67,8 @@ def train_neurons(settings: ScalarSettings, task: ScalarTask, start: Parameters,
             noisy, {"train": repeated}, at=settings.evaluated_epochs, directory=path, evaluate=_evaluate_regression
         ),
         Monitor(noisy, inputs, labels, at=at, directory=path, settings=settings.measurement),
-        folder.phase,
+        phase=folder.phase,
+        seed=settings.seed,
     )
     session.run(
         functools.partial(_train, noisy, optimizer, inputs, targets),
@@ -93,13 +94,14 @@ def write_neurons(
         A trained epoch.
     """
     noisy = task.network(start, settings.sigma)
+    layers = list(noise_of(noisy))
 
     def neuron_row(cell: tuple[int, int]) -> Neuron:
         epoch, number = cell
         load_checkpoint(path, epoch, noisy)
         parameters = parameters_of(noisy)
         truth = task.information(parameters, settings.sigma, neuron=number)
-        return Neuron(epoch, noisy.layer_names[number], *parameters[number], truth)
+        return Neuron(epoch, layers[number], *parameters[number], truth)
 
     epochs = [epoch for epoch in settings.measured_epochs if epoch <= last_epoch]
     fill_table(path / "neurons.csv", Neuron, list(itertools.product(epochs, range(len(start)))), neuron_row)
@@ -123,7 +125,7 @@ def summarize(settings: ScalarSettings, path: Path) -> dict[str, float]:
 
 
 def _train(
-    noisy: NoisyModule, optimizer: torch.optim.Optimizer, inputs: Tensor, targets: Tensor, epochs: Iterable[int]
+    noisy: nn.Module, optimizer: torch.optim.Optimizer, inputs: Tensor, targets: Tensor, epochs: Iterable[int]
 ) -> Iterator[int]:
     for epoch in epochs:
         optimizer.zero_grad()

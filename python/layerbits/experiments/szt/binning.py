@@ -45,7 +45,7 @@ from layerbits.experiments.szt.scatter import save_scatter
 from layerbits.experiments.szt.training import final_accuracy, train_network
 from layerbits.geometry import binned_entropy, quantile_edges, szt_edges
 from layerbits.kernels import NormalStream, RandomStream
-from layerbits.networks import NoisyModule, layer_activations, propagate
+from layerbits.networks import is_noisy, layer_activations, noise_of, propagate
 from layerbits.training import load_checkpoint
 
 # Seconds of the entropies of one epoch in both networks, and of the figures, on Zen 5.
@@ -126,7 +126,7 @@ def _clouds(config: BinningSettings, path: Path, model: nn.Module, epoch: int) -
 def _points(config: BinningSettings, model: nn.Module) -> Iterator[tuple[tuple[str, str], Doubles]]:
     """Yield each pair of layer and quantity with its points, shape (4096, d)."""
     inputs = config.data().inputs.double()
-    if not isinstance(model, NoisyModule):
+    if not is_noisy(model):
         for layer, activations in layer_activations(model, inputs).items():
             yield (layer, ENTROPY_OF_T), activations.numpy(force=True)
         return
@@ -134,7 +134,7 @@ def _points(config: BinningSettings, model: nn.Module) -> Iterator[tuple[tuple[s
         signal = signals[:, 0]
         noise = NormalStream(config.seed, RandomStream.BINNED_NOISE, number).like(signal)
         yield (layer, ENTROPY_OF_S), signal.numpy(force=True)
-        yield (layer, ENTROPY_OF_T), model.noise[layer].add(signal, noise).numpy(force=True)
+        yield (layer, ENTROPY_OF_T), noise_of(model)[layer].add(signal, noise).numpy(force=True)
 
 
 def _binned_value(config: BinningSettings, points: Doubles, bins: Bins) -> float:

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.utils import skip_init
 
 from layerbits.experiments.szt.settings import SztSettings
-from layerbits.networks import NoisyModule, noisify
+from layerbits.networks import noisify
 
 Activation = Callable[[], nn.Module]  # makes the module of an activation function
 
@@ -40,10 +40,10 @@ def plain_network(settings: SztSettings, activation: Activation | None = nn.Tanh
     return nn.Sequential(layers)
 
 
-def noisy_network(settings: SztSettings, sigma: float, activation: Activation | None = nn.Tanh) -> NoisyModule:
+def noisy_network(settings: SztSettings, sigma: float, activation: Activation | None = nn.Tanh) -> nn.Module:
     """Make the untrained network with noise on every hidden unit."""
     plain = plain_network(settings, activation)
     # Linear maps and activation functions alternate; the last module gives the logits.
     names = [name for name, _ in plain.named_children()][:-1]
     hidden = names if activation is None else names[1::2]
-    return noisify(plain, sigma=sigma, layers=hidden, seed=settings.seed)
+    return noisify(plain, sigma=sigma, layers=hidden, inputs=torch.zeros(1, 12))

@@ -20,7 +20,6 @@ from layerbits.experiments.szt.figures import plot_information
 from layerbits.experiments.szt.network import Activation, noisy_network
 from layerbits.experiments.szt.settings import SztSettings, require_sigma
 from layerbits.experiments.szt.training import final_accuracy, summarize, train_network
-from layerbits.networks import NoisyModule
 
 ACTIVATIONS: Mapping[str, Activation] = {
     "relu": nn.ReLU,
@@ -71,7 +70,7 @@ class NoiseLevelsExperiment(Experiment[NoiseLevelSettings]):
         """Estimate the duration of a run on two Zen 5 cores, in seconds."""
         return len(config.variants) * config.network_seconds
 
-    def network(self, config: NoiseLevelSettings, variant: Variant) -> NoisyModule:
+    def network(self, config: NoiseLevelSettings, variant: Variant) -> nn.Module:
         """Make an untrained noisy network; the initial weights are the same for all variants."""
         return noisy_network(config, variant.sigma, ACTIVATIONS[variant.activation])
 

@@ -18,7 +18,6 @@ from layerbits.experiments.szt.network import Activation, noisy_network
 from layerbits.experiments.szt.scatter import save_scatter
 from layerbits.experiments.szt.settings import NoisySettings
 from layerbits.experiments.szt.training import summarize, train_network
-from layerbits.networks import NoisyModule
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -32,7 +31,7 @@ class NoisyNetworkExperiment(Experiment[NoisySettings]):
         """Estimate the duration of a run on two Zen 5 cores, in seconds."""
         return config.network_seconds
 
-    def network(self, config: NoisySettings) -> NoisyModule:
+    def network(self, config: NoisySettings) -> nn.Module:
         """Make the untrained noisy network."""
         return noisy_network(config, config.sigma, self.activation)
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from torch import nn
+
 from layerbits.experiments.framework.experiment import Experiment
 from layerbits.experiments.framework.run_folder import RunFolder, save_figure
 from layerbits.experiments.framework.tables import write_table
@@ -27,7 +29,6 @@ from layerbits.experiments.szt.orthonormal_tables import (
 )
 from layerbits.experiments.szt.scatter import save_scatter
 from layerbits.experiments.szt.training import summarize, train_network
-from layerbits.networks import NoisyModule
 from layerbits.training import ParsevalRegularizer
 
 _PARSEVAL_TIME = 0.2  # relative to the time of a training step without it
@@ -40,11 +41,11 @@ class OrthonormalExperiment(Experiment[OrthonormalSettings]):
         """Estimate the duration of a run on two Zen 5 cores, in seconds."""
         return len(VARIANTS) * config.network_seconds + _PARSEVAL_TIME * config.training_seconds
 
-    def network(self, config: OrthonormalSettings) -> NoisyModule:
+    def network(self, config: OrthonormalSettings) -> nn.Module:
         """Make the untrained noisy network of szt-tanh."""
         return noisy_network(config, config.sigma)
 
-    def parseval(self, config: OrthonormalSettings, noisy: NoisyModule) -> ParsevalRegularizer:
+    def parseval(self, config: OrthonormalSettings, noisy: nn.Module) -> ParsevalRegularizer:
         """Make the regularizer of the weight matrices of a network."""
         hidden = [f"linear{number}" for number in range(1, len(config.widths) + 1)]
         layers = hidden if config.regularized == "hidden" else None

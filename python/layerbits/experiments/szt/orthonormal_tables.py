@@ -13,7 +13,6 @@ from layerbits.experiments.framework.configuration import require
 from layerbits.experiments.szt.scatter import read_scatter
 from layerbits.experiments.szt.settings import NoisySettings
 from layerbits.geometry import binned_entropy, class_separation, pairwise_distance_histogram
-from layerbits.networks import NoisyModule
 from layerbits.training import load_checkpoint
 
 VARIANTS = PLAIN, ORTHONORMAL = ("plain", "orthonormal")
@@ -67,12 +66,12 @@ class Clustering(NamedTuple):
     binned_entropy: float
 
 
-def singular_values(config: OrthonormalSettings, noisy: NoisyModule, path: Path) -> Iterator[SingularValue]:
+def singular_values(config: OrthonormalSettings, noisy: torch.nn.Module, path: Path) -> Iterator[SingularValue]:
     """Yield the singular values of each weight matrix, from the checkpoints in the folder of a run."""
     for variant in VARIANTS:
         for epoch in config.measured_epochs:
             load_checkpoint(path / variant, epoch, noisy)
-            for layer, module in noisy.model.named_children():
+            for layer, module in noisy.named_children():
                 if isinstance(module, torch.nn.Linear):
                     values = torch.linalg.svdvals(module.weight.detach().double()).tolist()
                     for number, value in enumerate(values, start=1):

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from layerbits.data import split
 from layerbits.experiments.framework.run_folder import RunFolder
 from layerbits.experiments.szt.settings import SztSettings
-from layerbits.networks import NoisyModule
+from layerbits.networks import is_noisy
 from layerbits.training import (
     Batches,
     Checkpoints,
@@ -61,9 +61,9 @@ def train_network(
     checkpoints = Checkpoints(model, optimizer, at=settings.measured_epochs, directory=path)
     evaluated_epochs = log_spaced(1, settings.epochs, settings.evaluations)
     curves = TrainingCurves(model, splits, at=evaluated_epochs, directory=path)
-    monitor = _monitor(settings, model, path) if isinstance(model, NoisyModule) else None
+    monitor = _monitor(settings, model, path) if is_noisy(model) else None
     batches = Batches(*splits["train"], batch_size=settings.batch_size, seed=settings.seed)
-    TrainingSession(checkpoints, curves, monitor, folder.phase).run(
+    TrainingSession(checkpoints, curves, monitor, phase=folder.phase, seed=settings.seed).run(
         functools.partial(train, model, optimizer, batches),
         epochs=settings.epochs,
         name=f"{variant} epochs, {len(settings.measured_epochs)} measured".lstrip(),
@@ -104,7 +104,7 @@ def _splits(settings: SztSettings) -> dict[str, tuple[Tensor, Tensor]]:
     return {name: (data.inputs[rows], data.labels[rows]) for name, rows in (("train", train_rows), ("test", test_rows))}
 
 
-def _monitor(settings: SztSettings, noisy: NoisyModule, path: Path) -> Monitor:
+def _monitor(settings: SztSettings, noisy: nn.Module, path: Path) -> Monitor:
     data = settings.data()
     return Monitor(
         noisy, data.inputs, data.labels, at=settings.measured_epochs, directory=path, settings=settings.measurement

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from torch import nn
 
 from layerbits.experiments.entropy.entropy_estimators import (
     KDE,
@@ -32,7 +33,6 @@ from layerbits.experiments.entropy.spiral.settings import WIDTHS, Config, Estima
 from layerbits.experiments.framework.experiment import Experiment
 from layerbits.experiments.framework.run_folder import RunFolder
 from layerbits.experiments.framework.tables import fill_table, write_table
-from layerbits.networks import NoisyModule
 from layerbits.training import load_checkpoint, read_training
 
 _ESTIMATORS = (PLUG_IN, NEIGHBOURS, KDE)
@@ -87,7 +87,7 @@ def _cells(config: Config) -> list[_Cell]:
     return [cell for cell in grid if cell[1] != KDE or cell[0] <= config.max_kde_samples]
 
 
-def _estimate(config: Config, noisy: NoisyModule, cell: _Cell) -> EstimateRow:
+def _estimate(config: Config, noisy: nn.Module, cell: _Cell) -> EstimateRow:
     samples, estimator, repeat = cell
     settings = EstimatorSettings(config.tolerance, config.neighbours, config.folds, bin_size=math.nan)
     noisy_sample = NoisySample(*sample_layer(config, noisy, samples, repeat), config.sigma)

@@ -17,7 +17,7 @@ from layerbits.data import SpiralData, spiral_dataset
 from layerbits.experiments.entropy.spiral.settings import CLASSES, WIDTHS, Config
 from layerbits.experiments.framework.tables import write_table
 from layerbits.kernels import RandomStream, standard_normal, stream
-from layerbits.networks import NoisyModule, noisify, propagate
+from layerbits.networks import noise_of, noisify, propagate
 from layerbits.training import Batches, Checkpoints, TrainingCurves, TrainingSession, log_spaced, train
 
 GRID_EDGE = 1.15  # half of the side of the map of decisions; the data are in the unit disc
@@ -41,7 +41,7 @@ class Decision(NamedTuple):
     p2: float
 
 
-def build_network(config: Config) -> NoisyModule:
+def build_network(config: Config) -> nn.Module:
     """Return the untrained network: two inputs, tanh layers of 8, 9 and 10 units with noise, three logits."""
     generator = torch.Generator().manual_seed(config.seed)
     layers: list[nn.Module] = []
@@ -51,7 +51,7 @@ def build_network(config: Config) -> NoisyModule:
         nn.init.normal_(linear.weight, std=inputs**-0.5, generator=generator)
         nn.init.zeros_(linear.bias)
         layers += [linear, nn.Tanh()]
-    return noisify(nn.Sequential(*layers[:-1]), sigma=config.sigma, seed=config.seed)
+    return noisify(nn.Sequential(*layers[:-1]), sigma=config.sigma, inputs=torch.zeros(1, 2))
 
 
 def train_network(config: Config, path: Path) -> None:
@@ -69,24 +69,24 @@ def train_network(config: Config, path: Path) -> None:
     checkpoints = Checkpoints(noisy, optimizer, at=(config.epochs,), directory=path)
     evaluated_epochs = log_spaced(1, config.epochs, config.evaluations)
     curves = TrainingCurves(noisy, splits, at=evaluated_epochs, directory=path)
-    session = TrainingSession(checkpoints, curves)
+    session = TrainingSession(checkpoints, curves, seed=config.seed)
     session.run(functools.partial(train, noisy, optimizer, batches), epochs=config.epochs)
 
 
-def sample_layer(config: Config, noisy: NoisyModule, samples: int, repeat: int) -> tuple[Doubles, Doubles]:
+def sample_layer(config: Config, noisy: nn.Module, samples: int, repeat: int) -> tuple[Doubles, Doubles]:
     """Sample inputs; return signals of the last hidden layer and standard normal noise for it, both (samples, d)."""
     random = stream(config.seed, RandomStream.SPIRAL_SAMPLES, samples, repeat)
-    inputs, layer = spiral_dataset(samples, random, classes=CLASSES).inputs, noisy.layer_names[-1]
+    inputs, layer = spiral_dataset(samples, random, classes=CLASSES).inputs, list(noise_of(noisy))[-1]
     seed = int(random.integers(2**31))
     signals = propagate(noisy, inputs, draws=1, seed=seed, layers=layer)[layer][:, 0].double().numpy()
     return signals, standard_normal(signals.shape, random, torch.float64).numpy()
 
 
-def decisions(config: Config, noisy: NoisyModule) -> list[Decision]:
+def decisions(config: Config, noisy: nn.Module) -> list[Decision]:
     """Compute, at the points of a grid, the share of noisy passes that choose each class."""
     axis = np.linspace(-GRID_EDGE, GRID_EDGE, config.grid)
     points = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
-    layer, logits = noisy.layer_names[-1], noisy.model.get_submodule(str(2 * len(WIDTHS)))
+    layer, logits = list(noise_of(noisy))[-1], noisy.get_submodule(str(2 * len(WIDTHS)))
     inputs = torch.from_numpy(points).float()
     signals = propagate(noisy, inputs, draws=config.passes, seed=config.seed, layers=layer)[layer]
     noise = standard_normal(signals.shape, stream(config.seed, RandomStream.SPIRAL_DECISIONS), signals.dtype)

@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from torch import nn
 
 from layerbits._base import Doubles
 from layerbits.experiments.entropy.spiral.network import sample_layer
 from layerbits.experiments.entropy.spiral.settings import WIDTHS, Config
 from layerbits.mixtures import mixture_entropy, mixture_log_density, noise_entropy
-from layerbits.networks import NoisyModule
 from layerbits.statistics import student_margin, unseen_probability, upper_mean_bound
 
 _QUERIES = 16_384  # points of the cross-entropy behind the upper end
@@ -31,7 +31,7 @@ class Reference(NamedTuple):
     upper: float
 
 
-def entropy_interval(config: Config, noisy: NoisyModule) -> Reference:
+def entropy_interval(config: Config, noisy: nn.Module) -> Reference:
     """Compute an interval for h(T): plug-ins are too small on average, and cross-entropies are too large.
 
     The lower end is Student's for the mean of plug-ins. The upper end follows from E[-log q(T)] >= h(T), which holds

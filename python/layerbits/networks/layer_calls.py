@@ -1,0 +1,173 @@
+"""The calls of modules in one real pass: their order, their results, and which of them is the output of the network."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules import activation
+from torch.utils import _pytree as pytree
+
+from layerbits.networks.noise_hooks import delete_noise_hooks
+from layerbits.networks.output_tensor import find_tensor
+from layerbits.networks.shadow import shadow
+
+_ACTIVATIONS = tuple(getattr(activation, name) for name in activation.__all__ if name != "MultiheadAttention")
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerCall:
+    """One call of a module in a pass.
+
+    Attributes
+    ----------
+    name : str
+        Name of the layer: `module_name`, followed by ``@2``, ``@3``, ... from the second call on.
+    module_name : str
+        Name of the module in the network.
+    module : torch.nn.Module
+        The module that is called.
+    number : int
+        Number of the call among those of the module, from 1.
+    shape : tuple of int
+        Shape of the first floating-point tensor that the call returns; empty if there is none.
+    is_output : bool
+        Whether the call returns the output of the network, or a view of it.
+    is_activation : bool
+        Whether the module is an activation function: of `torch.nn`, or one without parameters that acts value by value.
+    acts_value_by_value : bool
+        Whether the module is not of `torch.nn` and acts value by value, with or without parameters.
+    """
+
+    name: str
+    module_name: str
+    module: nn.Module
+    number: int = 1
+    shape: tuple[int, ...] = ()
+    is_output: bool = False
+    is_activation: bool = False
+    acts_value_by_value: bool = False
+
+
+def call_name(module_name: str, number: int) -> str:
+    """Return the name of the layer that is call `number` of a module."""
+    return module_name if number == 1 else f"{module_name}@{number}"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Result:
+    """What one call got and returned."""
+
+    module: nn.Module
+    argument: object
+    output: object
+
+
+def observe(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[LayerCall]:
+    """List the calls of the modules inside `model` in one pass, in the order in which they return.
+
+    The pass runs through a shadow of the network, in evaluation mode, without gradients and without noise. Torch's
+    generators have the same states afterwards.
+    """
+    copied = shadow(model)
+    delete_noise_hooks(copied)
+    names = {module: name for name, module in copied.named_modules()}
+    originals = dict(model.named_modules())
+    results: list[_Result] = []
+    for module in names:
+        if module is not copied:
+            module.register_forward_hook(
+                lambda module, args, output: results.append(_Result(module, args[0] if args else None, output))
+            )
+    with torch.no_grad(), generators_restored(model):
+        returned = copied(*args, **kwargs)
+        returned_tensors = list(_tensors(returned))
+        calls, counts = [], dict.fromkeys(names, 0)
+        for result in results:
+            counts[result.module] += 1
+            module, name, number = result.module, names[result.module], counts[result.module]
+            tensor = find_tensor(result.output)
+            value_by_value = _acts_value_by_value(result)
+            calls.append(
+                LayerCall(
+                    name=call_name(name, number),
+                    module_name=name,
+                    module=originals[name],
+                    number=number,
+                    shape=() if tensor is None else tuple(tensor.shape),
+                    is_output=tensor is not None and any(_is_view(tensor, other) for other in returned_tensors),
+                    is_activation=isinstance(module, _ACTIVATIONS) or (value_by_value and not _has_parameters(module)),
+                    acts_value_by_value=value_by_value,
+                )
+            )
+    return calls
+
+
+@contextlib.contextmanager
+def generators_restored(model: nn.Module) -> Iterator[None]:
+    """Restore torch's generators of the CPU and of the network's CUDA devices after a ``with`` block."""
+    devices = {tensor.device for tensor in (*model.parameters(), *model.buffers()) if tensor.is_cuda}
+    with torch.random.fork_rng(devices=sorted(devices, key=str)):
+        yield
+
+
+def _tensors(returned: object) -> Iterator[Tensor]:
+    for leaf in pytree.tree_leaves(returned):
+        if isinstance(leaf, Tensor):
+            yield leaf
+        elif dataclasses.is_dataclass(leaf) and not isinstance(leaf, type):
+            yield from _tensors(dict(vars(leaf)))
+
+
+def _is_view(tensor: Tensor, other: Tensor) -> bool:
+    """Return whether two tensors hold the same values in the same memory, perhaps in another shape."""
+    if tensor is other:
+        return True
+    if tensor.is_nested or other.is_nested or tensor.numel() != other.numel():
+        return False
+    return tensor.untyped_storage().data_ptr() == other.untyped_storage().data_ptr()
+
+
+def _has_parameters(module: nn.Module) -> bool:
+    return next(module.parameters(), None) is not None
+
+
+def _acts_value_by_value(result: _Result) -> bool:
+    """Return whether a module that is not of torch.nn maps each value by one function that is not the identity.
+
+    Three passes decide: of random values, of the same values in another order, and of values of which every other one
+    is replaced. A function of several values, such as a normalization, fails one of them.
+    """
+    module, argument, output = result.module, result.argument, result.output
+    # A module with buffers or parts may treat all values alike only in its initial state.
+    if type(module).__module__.startswith("torch.nn.") or any(True for _ in (*module.children(), *module.buffers())):
+        return False
+    if not isinstance(argument, Tensor) or not isinstance(output, Tensor) or argument.shape != output.shape:
+        return False
+    if not output.is_floating_point() or argument.is_nested:
+        return False
+    shape, device = argument[:1].shape if argument.ndim else argument.shape, argument.device
+    n_values = shape.numel()
+    generator = torch.Generator().manual_seed(0)
+
+    def values() -> Tensor:
+        return torch.randn(n_values, generator=generator).to(device, argument.dtype)
+
+    points, others = values(), values()
+    order = torch.randperm(n_values, generator=generator).to(device)
+    kept = torch.arange(n_values, device=device) % 2 == 0
+    try:
+        mapped = module(points.reshape(shape)).flatten()
+        in_order = module(points[order].reshape(shape)).flatten()
+        replaced = module(torch.where(kept, points, others).reshape(shape)).flatten()
+    except Exception:  # the module may refuse these values in any way; then it is no activation function
+        return False
+    return (
+        torch.allclose(mapped[order], in_order, rtol=1e-2)
+        and torch.allclose(mapped[kept], replaced[kept], rtol=1e-2)
+        and not torch.allclose(mapped, points, rtol=1e-2)
+    )

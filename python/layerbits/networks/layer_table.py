@@ -1,0 +1,134 @@
+"""The table of the layers of a network, from one observed pass."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+from torch import nn
+
+from layerbits.networks.layer_calls import observe
+from layerbits.networks.noise_hooks import AddNoise, noise_hooks
+from layerbits.networks.noisy_layers import LayerNoise, check_module, waiting_noise
+from layerbits.networks.pass_arguments import call_arguments
+from layerbits.networks.shadow import unwrapped
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerRow:
+    """A layer: one call of a module in a pass.
+
+    Attributes
+    ----------
+    name : str
+        Name of the module, followed by ``@2``, ``@3``, ... from its second call on.
+    type : str
+        Class of the module.
+    shape : tuple of int
+        Shape of the first floating-point tensor that the call returns; empty if there is none.
+    noisy : bool
+        Whether the layer has noise.
+    output : bool
+        Whether the call returns the output of the network, or a view of it.
+    """
+
+    name: str
+    type: str
+    shape: tuple[int, ...]
+    noisy: bool
+    output: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerTable:
+    """The layers of a network in the order of the data, made by `layers`.
+
+    Attributes
+    ----------
+    rows : tuple of LayerRow
+        A row for each call of a module.
+    """
+
+    rows: tuple[LayerRow, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the layers."""
+        return tuple(row.name for row in self.rows)
+
+    @property
+    def noisy(self) -> tuple[str, ...]:
+        """Names of the layers with noise."""
+        return tuple(row.name for row in self.rows if row.noisy)
+
+    def __iter__(self) -> Iterator[LayerRow]:
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, name: str) -> LayerRow:
+        for row in self.rows:
+            if row.name == name:
+                return row
+        raise KeyError(f"layer: got {name!r}, wanted one of {', '.join(self.names)}")
+
+    def __str__(self) -> str:
+        cells = [("name", "type", "shape", "noisy", "output")]
+        for row in self.rows:
+            cells.append((row.name, row.type, str(row.shape), _mark(row.noisy), _mark(row.output)))
+        widths = [max(len(line[column]) for line in cells) for column in range(5)]
+        lines = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in cells)
+        return "\n".join(line.rstrip() for line in lines)
+
+
+def layers(model: nn.Module, inputs: object) -> LayerTable:
+    """List the layers of a network, observed in one pass of `inputs`, in the order in which they return.
+
+    The pass runs in evaluation mode, without gradients and without noise; it changes neither the network nor the states
+    of torch's generators.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Any network, noisy or not.
+    inputs : tensor, array, tuple or mapping
+        One argument, positional arguments, or arguments by name.
+
+    Returns
+    -------
+    LayerTable
+        A row for each call of a module inside the network.
+
+    Raises
+    ------
+    TypeError, ValueError
+        `model` is not a module, is a TorchScript module or is sharded; `inputs` are not arguments of it.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import layerbits as lb
+    >>> model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.Tanh(), torch.nn.Linear(3, 2))
+    >>> print(lb.layers(model, torch.zeros(5, 4)))
+    name  type    shape   noisy  output
+    0     Linear  (5, 3)
+    1     Tanh    (5, 3)
+    2     Linear  (5, 2)         yes
+    """
+    check_module(model)
+    root = unwrapped(model)
+    args, kwargs = call_arguments(inputs, root)
+    for waiting in waiting_noise(root):
+        waiting.observe(args, kwargs)
+    noisy = set(LayerNoise(root)) if any(isinstance(hook, AddNoise) for hook in noise_hooks(root)) else set()
+    return LayerTable(
+        tuple(
+            LayerRow(call.name, type(call.module).__name__, call.shape, call.name in noisy, call.is_output)
+            for call in observe(root, args, kwargs)
+        )
+    )
+
+
+def _mark(value: bool) -> str:
+    return "yes" if value else ""

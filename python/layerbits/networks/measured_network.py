@@ -1,0 +1,190 @@
+"""A network as a measurement runs it: a shadow in which a channel takes the place of the noise of each layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from layerbits._base import BackendError, LayerSelectionError, NoNoiseError
+from layerbits.networks.gaussian_noise import GaussianNoise
+from layerbits.networks.layer_calls import LayerCall, call_name, observe
+from layerbits.networks.layer_selection import Layers, choose_layers
+from layerbits.networks.noise_hooks import AddNoise, delete_noise_hooks, noise_hooks
+from layerbits.networks.noisy_layers import check_module, waiting_noise
+from layerbits.networks.output_tensor import replace_tensor, signal_of
+from layerbits.networks.shadow import shadow, unwrapped
+
+# Maps the index of a layer and its signal to the value with which the network continues.
+Channel = Callable[[int, Tensor], Tensor]
+
+# Rows of the pass that shows which layers a network has.
+_OBSERVED_ROWS = 2
+
+
+class MeasuredNetwork:
+    """A shadow of a network whose layers call a channel, made by `noisy_network` or `network_without_noise`.
+
+    Attributes
+    ----------
+    calls : list of LayerCall
+        The layers, in the order of the data.
+    noise : dict of str to GaussianNoise
+        Noise of each layer by its name; empty for `network_without_noise`.
+    """
+
+    def __init__(self, copied: nn.Module) -> None:
+        self.calls: list[LayerCall] = []
+        self.noise: dict[str, GaussianNoise] = {}
+        self._copied = copied
+        self._channel: Channel | None = None
+        self._counts: dict[str, int] = {}
+
+    @property
+    def layer_names(self) -> tuple[str, ...]:
+        """Names of the layers, in the order of the data."""
+        return tuple(call.name for call in self.calls)
+
+    def choose(self, layers: Layers) -> tuple[str, ...]:
+        """Return the names of the layers that match `layers`, all by default, in the order of the data.
+
+        Raises
+        ------
+        LayerSelectionError, TypeError
+            As `choose_layers`.
+        """
+        return self.layer_names if layers is None else tuple(call.name for call in choose_layers(self.calls, layers))
+
+    def run(self, channel: Channel | None, inputs: Sequence[Tensor]) -> None:
+        """Run a pass without gradients, in which the layers call `channel`.
+
+        Raises
+        ------
+        LayerSelectionError
+            A layer ran more often than in the observed pass, or returned no floating-point tensor.
+        ValueError
+            The network cannot take the inputs.
+        """
+        self._channel = channel
+        self._counts.clear()
+        try:
+            with torch.no_grad():
+                self._copied(*inputs)
+        except (BackendError, torch.cuda.OutOfMemoryError):  # subclasses of RuntimeError that the inputs do not cause
+            raise
+        except (RuntimeError, TypeError) as error:  # a wrong shape or dtype; a wrong number of arguments
+            got = ", ".join(f"{tensor.dtype} of shape {tuple(tensor.shape)}" for tensor in inputs)
+            raise ValueError(f"inputs: got {got}, which the network cannot take: {error}") from error
+
+    def next_name(self, module_name: str) -> str:
+        """Count a call of a module in the running pass, and return its name."""
+        self._counts[module_name] = self._counts.get(module_name, 0) + 1
+        return call_name(module_name, self._counts[module_name])
+
+    def pass_on(self, name: str, output: Any) -> Any:
+        """Return the output of a layer after the channel."""
+        if self._channel is None:
+            return output
+        index = next((index for index, call in enumerate(self.calls) if call.name == name), None)
+        if index is None:
+            raise LayerSelectionError(
+                f"layers: got {name!r}, which did not run in the pass that showed the layers; wanted a network whose "
+                "layers run equally often for all inputs"
+            )
+        signal = signal_of(name, output)
+        value = self._channel(index, signal)
+        return output if value is signal else replace_tensor(output, signal, value)
+
+
+class _NoisyTap:
+    """Takes the place of an `AddNoise` in a shadow: observes a layer in the first pass, then calls the channel."""
+
+    def __init__(self, network: MeasuredNetwork, hook: AddNoise, module_name: str, original: nn.Module) -> None:
+        self.network, self.hook, self.module_name, self.original = network, hook, module_name, original
+
+    def __call__(self, module: nn.Module, args: tuple[Any, ...], output: object) -> object:
+        name, noise = self.network.next_name(self.module_name), self.hook.next_noise()
+        if noise is None:
+            return output
+        if self.network._channel is None:
+            number = self.network._counts[self.module_name]
+            self.network.calls.append(LayerCall(name, self.module_name, self.original, number))
+            self.network.noise[name] = noise
+            noise.check(name, signal_of(name, output).shape)
+        return self.network.pass_on(name, output)
+
+
+class _PlainTap:
+    """A hook of a shadow without noise: calls the channel for the chosen calls of a module."""
+
+    def __init__(self, network: MeasuredNetwork, module_name: str) -> None:
+        self.network, self.module_name = network, module_name
+
+    def __call__(self, module: nn.Module, args: tuple[Any, ...], output: object) -> object:
+        name = self.network.next_name(self.module_name)
+        return self.network.pass_on(name, output) if name in self.network.layer_names else output
+
+
+def noisy_network(model: object, inputs: Sequence[Tensor]) -> MeasuredNetwork:
+    """Return a noisy network as a measurement runs it; a pass of the first inputs shows its layers.
+
+    Raises
+    ------
+    NoNoiseError
+        The network has no noise, or its noise is off.
+    LayerSelectionError, TypeError, ValueError
+        The first pass fails.
+    """
+    root = _checked(model)
+    for waiting in waiting_noise(root):
+        waiting.observe(_first_rows(inputs), {})
+    hooks = [hook for hook in noise_hooks(root) if isinstance(hook, AddNoise)]
+    if not hooks:
+        raise NoNoiseError(
+            f"model: got {type(model).__name__}, wanted a network with noise: without noise, I(X;T) is log N for N "
+            "inputs that stay distinct, or infinite, whatever the network has learnt; add noise with "
+            "layerbits.noisify(model, sigma=...)"
+        )
+    if any(hook.switch.is_off for hook in hooks):
+        raise NoNoiseError("model: got a network whose noise is off, wanted it on; call this outside of noise_off")
+    copied, originals = shadow(root), dict(root.named_modules())
+    network = MeasuredNetwork(copied)
+    for name, module in copied.named_modules():
+        for key, hook in module._forward_hooks.items():
+            if isinstance(hook, AddNoise):
+                module._forward_hooks[key] = _NoisyTap(network, hook, name, originals[name])
+    network.run(None, _first_rows(inputs))
+    if not network.calls:
+        raise LayerSelectionError("layers: got a network of which no noisy layer runs in a pass; noisify it again")
+    return network
+
+
+def network_without_noise(model: object, inputs: Sequence[Tensor], layers: Layers) -> MeasuredNetwork:
+    """Return a network as a measurement runs it, without noise; the channel gets the layers that match `layers`.
+
+    Raises
+    ------
+    LayerSelectionError, TypeError, ValueError
+        As `choose_layers`; the first pass fails.
+    """
+    root = _checked(model)
+    chosen = choose_layers(observe(root, _first_rows(inputs), {}), layers)
+    copied = shadow(root)
+    network = MeasuredNetwork(copied)
+    network.calls = chosen
+    delete_noise_hooks(copied)
+    for name in dict.fromkeys(call.module_name for call in chosen):
+        copied.get_submodule(name).register_forward_hook(_PlainTap(network, name))
+    return network
+
+
+def _checked(model: object) -> nn.Module:
+    check_module(model)
+    assert isinstance(model, nn.Module)
+    return unwrapped(model)
+
+
+def _first_rows(inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    return tuple(tensor[:_OBSERVED_ROWS] for tensor in inputs)

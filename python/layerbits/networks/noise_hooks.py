@@ -1,0 +1,224 @@
+"""The forward hook that adds the noise of a layer, T = S + Z, and the switch that turns it off.
+
+The noise of an ordinary pass comes from torch's own generators, as that of dropout does. So whatever handles dropout
+handles the noise: activation checkpointing, compilation, `torch.func.vmap`, saved states of the generators.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import threading
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from layerbits._base import LayerSelectionError
+from layerbits.networks.checkpointing import RecomputedCalls, has_second_run, is_second_run
+from layerbits.networks.gaussian_noise import GaussianNoise
+from layerbits.networks.output_tensor import find_tensor, replace_tensor, signal_of
+
+_keys = itertools.count()
+
+# How many blocks of `noise_off` this thread or task is in, by the key of a network's `NoiseSwitch`.
+_blocks_off: ContextVar[Mapping[int, int]] = ContextVar("_blocks_off", default=MappingProxyType({}))
+
+
+class _Counts(threading.local):
+    """The number of calls so far, in the pass of this thread, of each module by its name."""
+
+    def __init__(self) -> None:
+        self.calls: dict[str, int] = {}
+
+
+class NoiseSwitch:
+    """What the hooks of one network share: the key that turns its noise off, and the counts of calls in a pass.
+
+    Copies and pickles have keys and counts of their own.
+    """
+
+    def __init__(self) -> None:
+        self.key = next(_keys)
+        self.counts = _Counts()
+
+    def __reduce__(self) -> tuple[type[NoiseSwitch], tuple[()]]:
+        """Pickle neither the key nor the counts."""
+        return NoiseSwitch, ()
+
+    @property
+    def is_off(self) -> bool:
+        """Whether the noise is off in this thread or task."""
+        return _is_off(self.key)
+
+
+def _is_off(key: int) -> bool:
+    return _blocks_off.get().get(key, 0) > 0
+
+
+@contextlib.contextmanager
+def switched_off(switches: set[NoiseSwitch]) -> Iterator[None]:
+    """Turn noise off in this thread or task within a ``with`` block; blocks may overlap."""
+    _add_blocks(switches, 1)
+    try:
+        yield
+    finally:
+        _add_blocks(switches, -1)
+
+
+def _add_blocks(switches: set[NoiseSwitch], change: int) -> None:
+    blocks = dict(_blocks_off.get())
+    for switch in switches:
+        blocks[switch.key] = blocks.get(switch.key, 0) + change
+    _blocks_off.set({key: count for key, count in blocks.items() if count})
+
+
+# Compiled code calls this operator as it is: so the noise is that of an uncompiled pass, and `noise_off` has effect.
+@torch.library.custom_op(
+    "layerbits::standard_normal",
+    mutates_args=(),
+    schema="(Tensor signal, ScalarType dtype, int key) -> Tensor",
+    tags=(torch.Tag.nondeterministic_seeded,),
+)
+def _standard_normal(signal: Tensor, dtype: torch.dtype, key: int) -> Tensor:
+    """Return standard normal values of the shape of a signal; zeros if the noise of the key is off."""
+    if _is_off(key):
+        return torch.zeros_like(signal, dtype=dtype)
+    has_second_run()  # refuses a second run with other noise
+    return torch.randn_like(signal, dtype=dtype)
+
+
+@_standard_normal.register_fake
+def _(signal: Tensor, dtype: torch.dtype, key: int) -> Tensor:
+    return torch.empty_like(signal, dtype=dtype)
+
+
+class NoiseHook:
+    """Base class of the hooks that make a network noisy."""
+
+    def __init__(self, switch: NoiseSwitch) -> None:
+        self.switch = switch
+        # The handle is pickled too: unpickling a handle makes torch number later hooks above it.
+        self.handle: RemovableHandle | None = None
+
+
+def noise_hooks(model: nn.Module) -> list[NoiseHook]:
+    """Return the hooks that make a network, or a module inside it, noisy."""
+    hooks: Iterator[tuple[object, ...]] = (
+        (*module._forward_hooks.values(), *module._forward_pre_hooks.values()) for module in model.modules()
+    )
+    return [hook for hooks_of_module in hooks for hook in hooks_of_module if isinstance(hook, NoiseHook)]
+
+
+def is_noisy(model: nn.Module) -> bool:
+    """Return whether a network has noise, or will have it in its first call."""
+    return bool(noise_hooks(model))
+
+
+def delete_noise_hooks(model: nn.Module) -> None:
+    """Delete the hooks that make a network noisy; in a shadow, those of the shadow alone."""
+    for module in model.modules():
+        for hooks in (module._forward_hooks, module._forward_pre_hooks):
+            for key in [key for key, hook in hooks.items() if isinstance(hook, NoiseHook)]:
+                del hooks[key]
+                module._forward_pre_hooks_with_kwargs.pop(key, None)
+
+
+class PassStart(NoiseHook):
+    """A forward pre-hook of a noisy network: start to count the calls of its modules."""
+
+    def __call__(self, module: nn.Module, args: tuple[Any, ...]) -> None:
+        """Forget the counts of the last pass."""
+        self.switch.counts.calls = {}
+
+
+class AddNoise(NoiseHook):
+    """The forward hook of a noisy module.
+
+    Attributes
+    ----------
+    switch : NoiseSwitch
+        The switch of the network.
+    name : str
+        Name of the module.
+    noise : tuple of GaussianNoise or None
+        Noise of each call of the module in a pass, None for a call without noise. If all calls have the same noise,
+        they are not counted, and a pass may have any number of them.
+    positions : tuple of int
+        Position of each call among all calls of the network in a pass.
+    """
+
+    def __init__(
+        self, switch: NoiseSwitch, name: str, noise: tuple[GaussianNoise | None, ...], positions: tuple[int, ...]
+    ) -> None:
+        super().__init__(switch)
+        self.name, self.noise, self.positions = name, noise, positions
+        self._recomputed = RecomputedCalls()
+
+    @property
+    def is_uniform(self) -> bool:
+        """Whether all calls have the same noise."""
+        return all(noise is self.noise[0] for noise in self.noise)
+
+    def __call__(self, module: nn.Module, args: tuple[Any, ...], output: object) -> object:
+        """Return the output of a call with its noise."""
+        noise = self.next_noise() if torch.compiler.is_compiling() else self._noise_of_run(find_tensor(output))
+        if noise is None:
+            return output
+        signal = signal_of(self.name, output)
+        noise.check(self.name, signal.shape)
+        dtype = torch.promote_types(signal.dtype, torch.float32)
+        if torch.compiler.is_compiling():
+            normal = torch.ops.layerbits.standard_normal(signal.detach(), dtype, self.switch.key)
+        else:
+            normal = torch.randn_like(signal, dtype=dtype)
+        return replace_tensor(output, signal, noise.add(signal, normal))
+
+    def next_noise(self) -> GaussianNoise | None:
+        """Count a call, if calls differ, and return its noise.
+
+        Raises
+        ------
+        LayerSelectionError
+            The pass has more calls than were observed.
+        """
+        if self.is_uniform:
+            return self.noise[0]
+        calls = self.switch.counts.calls
+        index = calls.get(self.name, 0)
+        calls[self.name] = index + 1
+        if index >= len(self.noise):
+            raise LayerSelectionError(
+                f"layers: got call {index + 1} of {self.name!r}, of which {len(self.noise)} calls were observed and "
+                "have noise that differs; call the whole network, or noisify again with inputs= that call it as often"
+            )
+        return self.noise[index]
+
+    def _noise_of_run(self, signal: Tensor | None) -> GaussianNoise | None:
+        """Return the noise of a call, which is None if the noise is off."""
+        if is_second_run() and signal is not None:
+            return self._recalled(signal)
+        noise = self.next_noise()
+        if self.switch.is_off:
+            noise = None
+        if signal is not None and has_second_run():
+            self._recomputed.remember(signal, noise)
+        return noise
+
+    def _recalled(self, signal: Tensor) -> GaussianNoise | None:
+        noise: GaussianNoise | None = self._recomputed.recall(self.name, signal, otherwise=_NOT_KEPT)
+        if noise is not _NOT_KEPT:
+            return noise
+        if not self.is_uniform:
+            raise LayerSelectionError(
+                f"layers: got {self.name!r}, whose calls have noise that differs, in a backward pass, wanted "
+                "checkpoints made by torch.utils.checkpoint; give all its calls the same sigma"
+            )
+        return None if self.switch.is_off else self.noise[0]
+
+
+_NOT_KEPT: Any = object()

@@ -1,0 +1,68 @@
+"""The tensor in the output of a layer that carries its noise."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
+
+from layerbits._base import LayerSelectionError
+
+
+def find_tensor(output: object) -> Tensor | None:
+    """Return the first floating-point tensor in a tensor, tuple, list, mapping or dataclass; None if there is none."""
+    if isinstance(output, Tensor):
+        return output if output.is_floating_point() else None
+    for item in _items(output):
+        tensor = find_tensor(item)
+        if tensor is not None:
+            return tensor
+    return None
+
+
+def replace_tensor(output: Any, tensor: Tensor, replacement: Tensor) -> Any:
+    """Return an output in which `replacement` stands for its first floating-point tensor `tensor`."""
+    if output is tensor:
+        return replacement
+    if isinstance(output, Mapping):
+        key = next(key for key, item in output.items() if find_tensor(item) is tensor)
+        changed: Any = copy.copy(output)
+        changed[key] = replace_tensor(output[key], tensor, replacement)
+        return changed
+    if isinstance(output, tuple | list):
+        items = list(output)
+        index = next(index for index, item in enumerate(items) if find_tensor(item) is tensor)
+        items[index] = replace_tensor(items[index], tensor, replacement)
+        return type(output)(*items) if hasattr(output, "_fields") else type(output)(items)
+    name = next(name for name, item in vars(output).items() if find_tensor(item) is tensor)
+    return dataclasses.replace(output, **{name: replace_tensor(getattr(output, name), tensor, replacement)})
+
+
+def signal_of(layer: str, output: object) -> Tensor:
+    """Return the signal of a layer: the first floating-point tensor of its output.
+
+    Raises
+    ------
+    LayerSelectionError
+        The output has no such tensor, or is a packed sequence.
+    """
+    signal = None if isinstance(output, PackedSequence) else find_tensor(output)
+    if signal is None:
+        got = f"a tensor of {output.dtype}" if isinstance(output, Tensor) else type(output).__name__
+        remedy = "; pass padded sequences" if isinstance(output, PackedSequence) else "; select other layers"
+        raise LayerSelectionError(f"layers: got {layer!r}, which returns {got}, wanted floating-point values{remedy}")
+    return signal
+
+
+def _items(output: object) -> tuple[object, ...]:
+    if isinstance(output, Mapping):
+        return tuple(output.values())
+    if isinstance(output, tuple | list):
+        return tuple(output)
+    if dataclasses.is_dataclass(output) and not isinstance(output, type):
+        return tuple(vars(output).values())
+    return ()

@@ -1,0 +1,124 @@
+"""Shadows: copies of a network that share its parameters, on which layerbits runs its own passes.
+
+A shadow has modules, buffers and hooks of its own. So a pass of layerbits, in evaluation mode and with hooks, neither
+changes the network nor is seen by passes of other threads, and it runs the layers of a compiled network uncompiled.
+"""
+
+from __future__ import annotations
+
+import collections
+import functools
+import types
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+# Attributes of a module of which a shadow has its own; `dynamo_ctx` compiles a network.
+_MADE_ANEW = {"_parameters", "_buffers", "dynamo_ctx"}
+
+# Classes of networks whose parameters are divided among processes.
+_SHARDED = {"FSDPModule", "FullyShardedDataParallel"}
+_CONTAINERS = (dict, list, set, collections.OrderedDict, collections.defaultdict, collections.deque)
+
+
+def shadow(model: nn.Module) -> nn.Module:
+    """Return a shadow of `model` in evaluation mode.
+
+    Modules, standard containers, bound methods and partial functions are copied, buffers are cloned, and everything
+    else is shared: parameters, settings, and modules that only an object of another kind refers to.
+
+    Raises
+    ------
+    TypeError
+        The network is a TorchScript module or is sharded.
+    ValueError
+        A parameter has no shape before the first pass.
+    """
+    check_can_run(model)
+    copied: nn.Module = _copy(model, {})
+    return copied.eval()
+
+
+def check_can_run(model: nn.Module) -> None:
+    """Raise a TypeError or a ValueError if layerbits cannot run passes of its own through the network."""
+    for name, module in model.named_modules():
+        place = f"model: got {type(module).__name__} at {name!r}" if name else f"model: got {type(module).__name__}"
+        if isinstance(module, torch.jit.ScriptModule):
+            raise TypeError(f"{place}, a TorchScript module, wanted the Python network from which it was made")
+        if any(base.__name__ in _SHARDED for base in type(module).__mro__):
+            raise TypeError(
+                f"{place}, which is sharded, wanted the whole network: call noisify(model, inputs=batch, ...) before "
+                "the network is sharded, and measure an unsharded copy"
+            )
+    for name, parameter in model.named_parameters():
+        if is_lazy(parameter):
+            raise ValueError(f"model: got the parameter {name!r} without a shape; run the network once before")
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """Return the network inside `torch.compile`, `DataParallel` and `DistributedDataParallel`."""
+    while True:
+        if _is_compiled(model):
+            inner: nn.Module = model._orig_mod  # type: ignore[assignment]
+            model = inner
+        elif isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
+            model = model.module
+        else:
+            return model
+
+
+def _is_compiled(value: object) -> bool:
+    # The class stands in torch._dynamo, whose import takes seconds.
+    return type(value).__name__ == "OptimizedModule" and isinstance(value, nn.Module)
+
+
+def _copy(value: Any, copies: dict[int, Any]) -> Any:
+    """Copy a value and what it contains, once: `copies` maps the id of an original to its copy."""
+    if id(value) in copies:
+        return copies[id(value)]
+    if isinstance(value, nn.Module):
+        return _copy_module(value, copies)
+    if isinstance(value, types.MethodType) and isinstance(value.__self__, nn.Module):
+        return types.MethodType(value.__func__, _copy(value.__self__, copies))
+    if type(value) is functools.partial:
+        positional = [_copy(argument, copies) for argument in value.args]
+        keywords = {key: _copy(argument, copies) for key, argument in value.keywords.items()}
+        return functools.partial(_copy(value.func, copies), *positional, **keywords)
+    if type(value) is tuple:
+        return tuple(_copy(item, copies) for item in value)
+    if type(value) in _CONTAINERS:
+        return _copy_container(value, copies)
+    compiled_from = getattr(value, "_torchdynamo_orig_callable", None)
+    return value if compiled_from is None else _copy(compiled_from, copies)
+
+
+def _copy_module(module: nn.Module, copies: dict[int, Any]) -> nn.Module:
+    copied = module.__new__(type(module))
+    copies[id(module)] = copied
+    copied.__dict__ = {key: _copy(value, copies) for key, value in vars(module).items() if key not in _MADE_ANEW}
+    copied.__dict__["_parameters"] = dict(module._parameters)
+    copied.__dict__["_buffers"] = {
+        name: buffer.detach().clone() if isinstance(buffer, Tensor) else buffer
+        for name, buffer in module._buffers.items()
+    }
+    if _is_compiled(module):
+        copied.__dict__["forward"] = copied.get_submodule("_orig_mod").__call__
+    if vars(module).get("_compiled_call_impl") is not None:
+        copied.__dict__["_compiled_call_impl"] = None
+    return copied
+
+
+def _copy_container(container: Any, copies: dict[int, Any]) -> Any:
+    copied = copies[id(container)] = type(container)()
+    if isinstance(container, Mapping):
+        if isinstance(container, collections.defaultdict):
+            copied.default_factory = container.default_factory
+        copied.update({key: _copy(item, copies) for key, item in container.items()})
+    elif isinstance(container, set):
+        copied.update(_copy(item, copies) for item in container)
+    else:
+        copied.extend(_copy(item, copies) for item in container)
+    return copied

@@ -90,6 +90,8 @@ class InformationRow:
     limited_by : str
         Main cause of the interval's width: ``"queries"``, ``"draws"``, ``"decoder"``, or ``"dimensions"`` (those that
         were left out).
+    flags : tuple of str
+        ``"measurement_noise"``: the measurement adds the noise, the network runs without it.
     """
 
     layer: str
@@ -109,6 +111,7 @@ class InformationRow:
     decoded_error: float = math.nan
     decoder: str = ""
     limited_by: str = ""
+    flags: tuple[str, ...] = ()
 
     @property
     def bits(self) -> InformationRow:
@@ -157,6 +160,8 @@ class InformationTable:
 
 
 _Result = TypeVar("_Result", Estimate, InformationRow)
+
+MEASUREMENT_NOISE = "measurement_noise"
 
 COLUMNS = [field.name for field in dataclasses.fields(InformationRow)]
 

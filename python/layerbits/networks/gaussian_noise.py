@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,9 @@ from layerbits._base import check_positive
 
 # A standard deviation, the standard deviations (d,) of the units, or the covariance (d, d) of the flattened units.
 Deviations = float | Tensor | npt.NDArray[np.floating]
+
+# The noise of all layers, or of each layer by its name or a glob.
+Sigma = Deviations | Mapping[str, Deviations]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

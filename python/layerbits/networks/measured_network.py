@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from layerbits._base import BackendError, LayerSelectionError, NoNoiseError
-from layerbits.networks.gaussian_noise import GaussianNoise
+from layerbits.networks.gaussian_noise import GaussianNoise, Sigma
 from layerbits.networks.layer_calls import LayerCall, call_name, observe
 from layerbits.networks.layer_selection import Layers, choose_layers
 from layerbits.networks.noise_hooks import AddNoise, delete_noise_hooks, noise_hooks
-from layerbits.networks.noisy_layers import check_module, waiting_noise
+from layerbits.networks.noisy_layers import check_module, noise_by_key, noise_of_layers, waiting_noise
 from layerbits.networks.output_tensor import replace_tensor, signal_of
 from layerbits.networks.shadow import shadow, unwrapped
 
@@ -32,10 +32,13 @@ class MeasuredNetwork:
     calls : list of LayerCall
         The layers, in the order of the data.
     noise : dict of str to GaussianNoise
-        Noise of each layer by its name; empty for `network_without_noise`.
+        Noise of each layer by its name; empty if `network_without_noise` got no sigma.
+    adds_noise : bool
+        Whether the network itself adds the noise, so that later layers lie behind it.
     """
 
-    def __init__(self, copied: nn.Module) -> None:
+    def __init__(self, copied: nn.Module, *, adds_noise: bool) -> None:
+        self.adds_noise = adds_noise
         self.calls: list[LayerCall] = []
         self.noise: dict[str, GaussianNoise] = {}
         self._copied = copied
@@ -145,12 +148,12 @@ def noisy_network(model: object, inputs: Sequence[Tensor]) -> MeasuredNetwork:
         raise NoNoiseError(
             f"model: got {type(model).__name__}, wanted a network with noise: without noise, I(X;T) is log N for N "
             "inputs that stay distinct, or infinite, whatever the network has learnt; add noise with "
-            "layerbits.noisify(model, sigma=...)"
+            "layerbits.noisify(model, sigma=...), or in the measurement alone with sigma="
         )
     if any(hook.switch.is_off for hook in hooks):
         raise NoNoiseError("model: got a network whose noise is off, wanted it on; call this outside of noise_off")
     copied, originals = shadow(root), dict(root.named_modules())
-    network = MeasuredNetwork(copied)
+    network = MeasuredNetwork(copied, adds_noise=True)
     for name, module in copied.named_modules():
         for key, hook in module._forward_hooks.items():
             if isinstance(hook, AddNoise):
@@ -161,19 +164,28 @@ def noisy_network(model: object, inputs: Sequence[Tensor]) -> MeasuredNetwork:
     return network
 
 
-def network_without_noise(model: object, inputs: Sequence[Tensor], layers: Layers) -> MeasuredNetwork:
+def network_without_noise(
+    model: object, inputs: Sequence[Tensor], layers: Layers, sigma: Sigma | None = None
+) -> MeasuredNetwork:
     """Return a network as a measurement runs it, without noise; the channel gets the layers that match `layers`.
+
+    Parameters
+    ----------
+    sigma : float, tensor, array or mapping of str to them, optional
+        The noise that the measurement adds to the signals of the layers, as in `noisify`.
 
     Raises
     ------
     LayerSelectionError, TypeError, ValueError
-        As `choose_layers`; the first pass fails.
+        As `noisify`; the first pass fails.
     """
     root = _checked(model)
-    chosen = choose_layers(observe(root, _first_rows(inputs), {}), layers)
+    by_key = {} if sigma is None else noise_by_key(sigma)
+    chosen = choose_layers(observe(root, _first_rows(inputs), {}), layers, named=by_key)
     copied = shadow(root)
-    network = MeasuredNetwork(copied)
+    network = MeasuredNetwork(copied, adds_noise=False)
     network.calls = chosen
+    network.noise = noise_of_layers(by_key, chosen) if by_key else {}
     delete_noise_hooks(copied)
     for name in dict.fromkeys(call.module_name for call in chosen):
         copied.get_submodule(name).register_forward_hook(_PlainTap(network, name))

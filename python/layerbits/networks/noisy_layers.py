@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from layerbits._base import LayerSelectionError, NoNoiseError
-from layerbits.networks.gaussian_noise import Deviations, GaussianNoise, gaussian_noise
+from layerbits.networks.gaussian_noise import Deviations, GaussianNoise, Sigma, gaussian_noise
 from layerbits.networks.layer_calls import LayerCall, call_name, observe
 from layerbits.networks.layer_selection import Layers, choose_layers, is_exact_name, matches_name
 from layerbits.networks.noise_hooks import (
@@ -34,9 +34,7 @@ Model = TypeVar("Model", bound=nn.Module)
 NoiseByKey = Mapping[str, GaussianNoise]
 
 
-def noisify(
-    model: Model, *, sigma: Deviations | Mapping[str, Deviations], layers: Layers = None, inputs: object = None
-) -> Model:
+def noisify(model: Model, *, sigma: Sigma, layers: Layers = None, inputs: object = None) -> Model:
     """Add Gaussian noise to layers of a network, in place: T = S + Z in every pass, in training and in evaluation.
 
     Ordinary passes draw the noise from torch's own generators, as dropout does: set it by `torch.manual_seed`. A
@@ -96,7 +94,7 @@ def noisify(
     check_module(model)
     root = unwrapped(model)
     check_can_run(root)
-    waiting = WaitingNoise(root, _noise_by_key(sigma), layers)
+    waiting = WaitingNoise(root, noise_by_key(sigma), layers)
     if inputs is not None:
         args, kwargs = call_arguments(inputs, root)
         waiting.observe(args, kwargs)
@@ -263,9 +261,7 @@ class WaitingNoise(NoiseHook):
         """Observe the layers in a pass with these arguments, and give them their noise in place of any other."""
         calls = observe(self.root, args, kwargs)
         chosen = choose_layers(calls, self.layers, named=self.noise)
-        noise = _noise_of_layers(self.noise, chosen)
-        for call in chosen:
-            noise[call.name].check(call.name, call.shape)
+        noise = noise_of_layers(self.noise, chosen)
         remove_noise(self.root)
         for name, module in self.root.named_modules():
             numbered = [(position, call) for position, call in enumerate(calls) if call.module_name == name]
@@ -298,7 +294,14 @@ def _compile_again() -> None:
         torch.compiler.reset()
 
 
-def _noise_by_key(sigma: Deviations | Mapping[str, Deviations]) -> dict[str, GaussianNoise]:
+def noise_by_key(sigma: Sigma) -> dict[str, GaussianNoise]:
+    """Return the noise of each key of `sigma`; a single value has the glob of all layers.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `gaussian_noise`.
+    """
     if not isinstance(sigma, Mapping):
         return {"**": gaussian_noise(sigma)}
     for key in sigma:
@@ -307,8 +310,16 @@ def _noise_by_key(sigma: Deviations | Mapping[str, Deviations]) -> dict[str, Gau
     return {key: gaussian_noise(value, name=f"sigma[{key!r}]") for key, value in sigma.items()}
 
 
-def _noise_of_layers(by_key: NoiseByKey, calls: list[LayerCall]) -> dict[str, GaussianNoise]:
-    """Return the noise of every layer by its name; LayerSelectionError unless each layer has exactly one key."""
+def noise_of_layers(by_key: NoiseByKey, calls: list[LayerCall]) -> dict[str, GaussianNoise]:
+    """Return the noise of every layer by its name.
+
+    Raises
+    ------
+    LayerSelectionError
+        A layer does not have exactly one key, or a key has no layer.
+    ValueError
+        The noise and the layer differ in the number of units.
+    """
     noise, used = {}, set()
     for call in calls:
         exact = [key for key in by_key if is_exact_name(call, key)]
@@ -319,6 +330,7 @@ def _noise_of_layers(by_key: NoiseByKey, calls: list[LayerCall]) -> dict[str, Ga
                 "layer"
             )
         noise[call.name] = by_key[keys[0]]
+        noise[call.name].check(call.name, call.shape)
         used |= {key for key in by_key if matches_name(call, key)}
     unused = [key for key in by_key if key not in used]
     if unused:

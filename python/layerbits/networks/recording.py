@@ -141,8 +141,12 @@ class _Recorder:
             )
         if layer in self.passes.layers:
             self._record(layer, signal.reshape(len(self.draws), self.rows, math.prod(signal.shape[1:])))
-        if self.passes.seed is None or self.layers_run.issuperset(self.passes.layers):
-            return signal  # no noise is wanted, or no layer that is recorded follows
+        if (
+            self.passes.seed is None
+            or not self.network.adds_noise
+            or self.layers_run.issuperset(self.passes.layers)  # no layer that is recorded follows
+        ):
+            return signal
         if layer in self.passes.emitted:
             return self._emitted(layer, signal)
         return self.network.noise[layer].add(signal, self._normal(index, signal, self.passes.seed))

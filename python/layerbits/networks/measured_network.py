@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from layerbits._base import BackendError, LayerSelectionError, NoNoiseError
+from layerbits.networks.functional_layers import EnterFunctions, add_function_hooks
 from layerbits.networks.gaussian_noise import GaussianNoise, Sigma
 from layerbits.networks.layer_calls import LayerCall, call_name, observe
 from layerbits.networks.layer_selection import Layers, choose_layers
-from layerbits.networks.noise_hooks import AddNoise, delete_noise_hooks, noise_hooks
+from layerbits.networks.noise_hooks import AddNoise, NoiseSwitch, delete_noise_hooks, noise_hooks
 from layerbits.networks.noisy_layers import check_module, noise_by_key, noise_of_layers, waiting_noise
 from layerbits.networks.output_tensor import replace_tensor, signal_of
 from layerbits.networks.shadow import shadow, unwrapped
@@ -81,10 +83,10 @@ class MeasuredNetwork:
             got = ", ".join(f"{tensor.dtype} of shape {tuple(tensor.shape)}" for tensor in inputs)
             raise ValueError(f"inputs: got {got}, which the network cannot take: {error}") from error
 
-    def next_name(self, module_name: str) -> str:
-        """Count a call of a module in the running pass, and return its name."""
-        self._counts[module_name] = self._counts.get(module_name, 0) + 1
-        return call_name(module_name, self._counts[module_name])
+    def next_number(self, called: str) -> int:
+        """Count a call of a module or function in the running pass, and return its number."""
+        self._counts[called] = self._counts.get(called, 0) + 1
+        return self._counts[called]
 
     def pass_on(self, name: str, output: Any) -> Any:
         """Return the output of a layer after the channel."""
@@ -104,29 +106,29 @@ class MeasuredNetwork:
 class _NoisyTap:
     """Takes the place of an `AddNoise` in a shadow: observes a layer in the first pass, then calls the channel."""
 
-    def __init__(self, network: MeasuredNetwork, hook: AddNoise, module_name: str, original: nn.Module) -> None:
-        self.network, self.hook, self.module_name, self.original = network, hook, module_name, original
+    def __init__(self, network: MeasuredNetwork, hook: AddNoise, call: LayerCall) -> None:
+        self.network, self.hook, self.call = network, hook, call
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], output: object) -> object:
-        name, noise = self.network.next_name(self.module_name), self.hook.next_noise()
+        number, noise = self.network.next_number(self.call.called), self.hook.next_noise()
         if noise is None:
             return output
+        name = call_name(self.call.called, number)
         if self.network._channel is None:
-            number = self.network._counts[self.module_name]
-            self.network.calls.append(LayerCall(name, self.module_name, self.original, number))
+            self.network.calls.append(dataclasses.replace(self.call, name=name, number=number))
             self.network.noise[name] = noise
             noise.check(name, signal_of(name, output).shape)
         return self.network.pass_on(name, output)
 
 
 class _PlainTap:
-    """A hook of a shadow without noise: calls the channel for the chosen calls of a module."""
+    """A hook of a shadow without noise: calls the channel for the chosen calls of a module or function."""
 
-    def __init__(self, network: MeasuredNetwork, module_name: str) -> None:
-        self.network, self.module_name = network, module_name
+    def __init__(self, network: MeasuredNetwork, called: str) -> None:
+        self.network, self.called = network, called
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], output: object) -> object:
-        name = self.network.next_name(self.module_name)
+        name = call_name(self.called, self.network.next_number(self.called))
         return self.network.pass_on(name, output) if name in self.network.layer_names else output
 
 
@@ -143,7 +145,7 @@ def noisy_network(model: object, inputs: Sequence[Tensor]) -> MeasuredNetwork:
     root = _checked(model)
     for waiting in waiting_noise(root):
         waiting.observe(_first_rows(inputs), {})
-    hooks = [hook for hook in noise_hooks(root) if isinstance(hook, AddNoise)]
+    hooks = noise_hooks(root)
     if not hooks:
         raise NoNoiseError(
             f"model: got {type(model).__name__}, wanted a network with noise: without noise, I(X;T) is log N for N "
@@ -157,7 +159,17 @@ def noisy_network(model: object, inputs: Sequence[Tensor]) -> MeasuredNetwork:
     for name, module in copied.named_modules():
         for key, hook in module._forward_hooks.items():
             if isinstance(hook, AddNoise):
-                module._forward_hooks[key] = _NoisyTap(network, hook, name, originals[name])
+                module._forward_hooks[key] = _NoisyTap(network, hook, LayerCall("", name, originals[name]))
+        for key, hook in module._forward_pre_hooks.items():
+            if isinstance(hook, EnterFunctions):
+                module._forward_pre_hooks[key] = EnterFunctions(
+                    hook.switch,
+                    {
+                        function: _NoisyTap(network, layer, LayerCall("", name, originals[name], function=function))
+                        for function, layer in hook.layers.items()
+                        if isinstance(layer, AddNoise)
+                    },
+                )
     network.run(None, _first_rows(inputs))
     if not network.calls:
         raise LayerSelectionError("layers: got a network of which no noisy layer runs in a pass; noisify it again")
@@ -187,8 +199,15 @@ def network_without_noise(
     network.calls = chosen
     network.noise = noise_of_layers(by_key, chosen) if by_key else {}
     delete_noise_hooks(copied)
-    for name in dict.fromkeys(call.module_name for call in chosen):
-        copied.get_submodule(name).register_forward_hook(_PlainTap(network, name))
+    functions: dict[nn.Module, dict[str, _PlainTap]] = {}
+    for call in {call.called: call for call in chosen}.values():
+        module, tap = copied.get_submodule(call.module_name), _PlainTap(network, call.called)
+        if call.function:
+            functions.setdefault(module, {})[call.function] = tap
+        else:
+            module.register_forward_hook(tap)
+    for module, taps in functions.items():
+        add_function_hooks(module, NoiseSwitch(), taps)
     return network
 
 

@@ -15,8 +15,9 @@ import torch
 from torch import nn
 
 from layerbits._base import LayerSelectionError, NoNoiseError
+from layerbits.networks.functional_layers import EnterFunctions, add_function_hooks
 from layerbits.networks.gaussian_noise import Deviations, GaussianNoise, Sigma, gaussian_noise
-from layerbits.networks.layer_calls import LayerCall, call_name, observe
+from layerbits.networks.layer_calls import LayerCall, call_name, function_name, observe
 from layerbits.networks.layer_selection import Layers, choose_layers, is_exact_name, matches_name
 from layerbits.networks.noise_hooks import (
     AddNoise,
@@ -201,10 +202,9 @@ class LayerNoise(Mapping[str, GaussianNoise]):
 
     def __init__(self, model: nn.Module) -> None:
         self._hooks = {
-            name: hook
+            function_name(name, function) if function else name: hook
             for name, module in model.named_modules()
-            for hook in module._forward_hooks.values()
-            if isinstance(hook, AddNoise)
+            for function, hook in hooks_of_layers(module).items()
         }
 
     def __iter__(self) -> Iterator[str]:
@@ -256,6 +256,10 @@ class WaitingNoise(NoiseHook):
                 "noisify, or call the network once before"
             )
         self.observe(args, kwargs)
+        # torch has already listed the pre-hooks of this call, without those that observe() has just added.
+        for hook in list(module._forward_pre_hooks.values()):
+            if isinstance(hook, PassStart | EnterFunctions):
+                hook(module, args)
 
     def observe(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """Observe the layers in a pass with these arguments, and give them their noise in place of any other."""
@@ -263,16 +267,22 @@ class WaitingNoise(NoiseHook):
         chosen = choose_layers(calls, self.layers, named=self.noise)
         noise = noise_of_layers(self.noise, chosen)
         remove_noise(self.root)
-        for name, module in self.root.named_modules():
-            numbered = [(position, call) for position, call in enumerate(calls) if call.module_name == name]
-            if any(call.name in noise for _, call in numbered):
-                hook = AddNoise(
-                    self.switch,
-                    name,
-                    tuple(noise.get(call.name) for _, call in numbered),
-                    tuple(position for position, _ in numbered),
-                )
+        functions: dict[nn.Module, dict[str, AddNoise]] = {}
+        for called in dict.fromkeys(call.called for call in chosen):
+            numbered = [(position, call) for position, call in enumerate(calls) if call.called == called]
+            hook = AddNoise(
+                self.switch,
+                called,
+                tuple(noise.get(call.name) for _, call in numbered),
+                tuple(position for position, _ in numbered),
+            )
+            module, function = numbered[0][1].module, numbered[0][1].function
+            if function:
+                functions.setdefault(module, {})[function] = hook
+            else:
                 hook.handle = module.register_forward_hook(hook)
+        for module, layers in functions.items():
+            add_function_hooks(module, self.switch, layers)
         start = PassStart(self.switch)
         start.handle = self.root.register_forward_pre_hook(start)
 
@@ -281,6 +291,17 @@ def check_module(model: object) -> None:
     """Raise a TypeError unless `model` is a network."""
     if not isinstance(model, nn.Module):
         raise TypeError(f"model: got {type(model).__name__}, wanted a torch.nn.Module")
+
+
+def hooks_of_layers(module: nn.Module) -> dict[str, AddNoise]:
+    """Return the hooks that add noise to functions that a module calls, by their names, and to its output, by ""."""
+    layers: dict[str, AddNoise] = {}
+    for hook in (*module._forward_hooks.values(), *module._forward_pre_hooks.values()):
+        if isinstance(hook, AddNoise):
+            layers[""] = hook
+        elif isinstance(hook, EnterFunctions):
+            layers |= {name: layer for name, layer in hook.layers.items() if isinstance(layer, AddNoise)}
+    return layers
 
 
 def waiting_noise(model: nn.Module) -> list[WaitingNoise]:

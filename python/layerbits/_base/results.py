@@ -91,7 +91,8 @@ class InformationRow:
         Main cause of the interval's width: ``"queries"``, ``"draws"``, ``"decoder"``, or ``"dimensions"`` (those that
         were left out).
     flags : tuple of str
-        ``"measurement_noise"``: the measurement adds the noise, the network runs without it.
+        ``"measurement_noise"``: the measurement adds the noise, the network runs without it. ``"before_rounding"``: T
+        is the sum of signal and noise before its rounding to float16 or bfloat16, which carries no more information.
     """
 
     layer: str
@@ -161,7 +162,7 @@ class InformationTable:
 
 _Result = TypeVar("_Result", Estimate, InformationRow)
 
-MEASUREMENT_NOISE = "measurement_noise"
+MEASUREMENT_NOISE, BEFORE_ROUNDING = "measurement_noise", "before_rounding"
 
 COLUMNS = [field.name for field in dataclasses.fields(InformationRow)]
 

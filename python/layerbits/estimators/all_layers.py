@@ -8,7 +8,7 @@ from functools import partial
 
 from torch import nn
 
-from layerbits._base import MEASUREMENT_NOISE, Array, InformationRow, InformationTable, progress_bar
+from layerbits._base import Array, InformationRow, InformationTable, progress_bar
 from layerbits.estimators.audits import with_notes
 from layerbits.estimators.layer_measurement import LayerMeasurement, LayerTask, sample_seeds
 from layerbits.estimators.layer_sample import sample_layers
@@ -151,7 +151,7 @@ def measure_layers(problem: Problem, settings: MeasurementSettings) -> Informati
         measurement = LayerTask(problem, settings, layer, deadline).measure(
             [by_layer[layer] for by_layer in samples], report
         )
-        flags = () if problem.network.adds_noise else (MEASUREMENT_NOISE,)
+        flags = problem.network.flags(layer)
         layer_rows = list(_rows(layer, measurement, settings.estimator, flags, time.monotonic() - started))
         rows += with_notes(layer_rows, previous, problem.classes.ceilings, measurement.shortfall)
         previous = layer_rows[0] if problem.network.adds_noise else None  # I(X;T)

@@ -1,13 +1,13 @@
 """Noisy networks: their layers, the noise of layers, and noisy passes that record signals."""
 
-from layerbits.networks.gaussian_noise import GaussianNoise, Sigma
+from layerbits.networks.gaussian_noise import GaussianNoise, RelativeSigma, Sigma
 from layerbits.networks.layer_calls import LayerCall
 from layerbits.networks.layer_selection import Layers, choose_layers
 from layerbits.networks.layer_table import LayerRow, LayerTable, layers
 from layerbits.networks.measured_network import MeasuredNetwork, network_without_noise, noisy_network
 from layerbits.networks.noise_hooks import is_noisy
-from layerbits.networks.noisy_layers import check_module, noise_of, noise_off, noisify, remove_noise
-from layerbits.networks.pass_arguments import Inputs, input_tensors, rows_per_pass
+from layerbits.networks.noisy_layers import noise_of, noise_off, noisify, remove_noise
+from layerbits.networks.pass_arguments import Inputs, check_module, input_tensors, rows_per_pass
 from layerbits.networks.propagation import layer_activations, propagate
 from layerbits.networks.recording import Passes, View, evaluating, record
 
@@ -20,6 +20,7 @@ __all__ = [
     "Layers",
     "MeasuredNetwork",
     "Passes",
+    "RelativeSigma",
     "Sigma",
     "View",
     "check_module",

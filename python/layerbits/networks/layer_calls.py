@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch.utils import _pytree as pytree
 
 from layerbits._base import LayerSelectionError
 from layerbits.networks.functional_layers import FUNCTIONS, calling_module
+from layerbits.networks.gaussian_noise import root_mean_square, rounding_step
 from layerbits.networks.noise_hooks import delete_noise_hooks
 from layerbits.networks.output_tensor import find_tensor
 from layerbits.networks.shadow import shadow
@@ -43,6 +45,10 @@ class LayerCall:
         Whether the call returns the output of the network, or a view of it.
     is_activation : bool
         Whether the module is an activation function: of `torch.nn`, or one without parameters that acts value by value.
+    root_mean_square : float
+        Of that tensor; NaN if there is none.
+    rounding_step : float
+        The unit in the last place of the largest value of that tensor, in float16 or bfloat16; 0 otherwise.
     function : str
         Name of the function, if the module's forward calls it as a layer; empty for a call of the module.
     acts_value_by_value : bool
@@ -57,6 +63,8 @@ class LayerCall:
     is_output: bool = False
     is_activation: bool = False
     acts_value_by_value: bool = False
+    root_mean_square: float = math.nan
+    rounding_step: float = 0.0
     function: str = ""
 
     @property
@@ -144,6 +152,8 @@ def observe(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) 
                     or isinstance(module, _ACTIVATIONS)
                     or (value_by_value[module] and not _has_parameters(module)),
                     acts_value_by_value=not result.function and value_by_value[module],
+                    root_mean_square=math.nan if tensor is None else root_mean_square(tensor),
+                    rounding_step=0.0 if tensor is None else rounding_step(tensor),
                     function=result.function,
                 )
             )

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 
 from torch import nn
 
+from layerbits.networks.first_call import waiting_noise
 from layerbits.networks.layer_calls import observe
-from layerbits.networks.noisy_layers import LayerNoise, check_module, waiting_noise
-from layerbits.networks.pass_arguments import call_arguments
+from layerbits.networks.layer_noise import LayerNoise
+from layerbits.networks.pass_arguments import call_arguments, check_module
 from layerbits.networks.shadow import unwrapped
 
 

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from layerbits._base import BackendError, LayerSelectionError, NoNoiseError
+from layerbits._base import BEFORE_ROUNDING, MEASUREMENT_NOISE, BackendError, LayerSelectionError, NoNoiseError
+from layerbits.networks.first_call import waiting_noise
 from layerbits.networks.functional_layers import EnterFunctions, add_function_hooks
-from layerbits.networks.gaussian_noise import GaussianNoise, Sigma
+from layerbits.networks.gaussian_noise import GaussianNoise, RelativeSigma, Sigma, rounding_step
 from layerbits.networks.layer_calls import LayerCall, call_name, observe
 from layerbits.networks.layer_selection import Layers, choose_layers
+from layerbits.networks.noise_by_layer import noise_by_key, noise_of_layers
 from layerbits.networks.noise_hooks import AddNoise, NoiseSwitch, delete_noise_hooks, noise_hooks
-from layerbits.networks.noisy_layers import check_module, noise_by_key, noise_of_layers, waiting_noise
 from layerbits.networks.output_tensor import replace_tensor, signal_of
+from layerbits.networks.pass_arguments import check_module, rows_per_pass
 from layerbits.networks.shadow import shadow, unwrapped
 
 # Maps the index of a layer and its signal to the value with which the network continues.
@@ -61,6 +64,11 @@ class MeasuredNetwork:
             As `choose_layers`.
         """
         return self.layer_names if layers is None else tuple(call.name for call in choose_layers(self.calls, layers))
+
+    def flags(self, layer: str) -> tuple[str, ...]:
+        """Return the flags of a layer in an information table."""
+        rounded = any(call.name == layer and call.rounding_step > 0 for call in self.calls)
+        return (MEASUREMENT_NOISE,) * (not self.adds_noise) + (BEFORE_ROUNDING,) * rounded
 
     def run(self, channel: Channel | None, inputs: Sequence[Tensor]) -> None:
         """Run a pass without gradients, in which the layers call `channel`.
@@ -115,9 +123,11 @@ class _NoisyTap:
             return output
         name = call_name(self.call.called, number)
         if self.network._channel is None:
-            self.network.calls.append(dataclasses.replace(self.call, name=name, number=number))
-            self.network.noise[name] = noise
-            noise.check(name, signal_of(name, output).shape)
+            signal = signal_of(name, output)
+            noise.check(name, signal.shape)
+            self.network.noise[name] = noise.per_unit(signal.shape)
+            call = dataclasses.replace(self.call, name=name, number=number, rounding_step=rounding_step(signal))
+            self.network.calls.append(call)
         return self.network.pass_on(name, output)
 
 
@@ -197,7 +207,6 @@ def network_without_noise(
     copied = shadow(root)
     network = MeasuredNetwork(copied, adds_noise=False)
     network.calls = chosen
-    network.noise = noise_of_layers(by_key, chosen) if by_key else {}
     delete_noise_hooks(copied)
     functions: dict[nn.Module, dict[str, _PlainTap]] = {}
     for call in {call.called: call for call in chosen}.values():
@@ -208,7 +217,29 @@ def network_without_noise(
             module.register_forward_hook(tap)
     for module, taps in functions.items():
         add_function_hooks(module, NoiseSwitch(), taps)
+    if any(isinstance(noise, RelativeSigma) for noise in by_key.values()):
+        network.calls = _with_root_mean_squares(network, inputs)
+    noise = noise_of_layers(by_key, network.calls) if by_key else {}
+    network.noise = {call.name: noise[call.name].per_unit(call.shape) for call in network.calls if by_key}
     return network
+
+
+def _with_root_mean_squares(network: MeasuredNetwork, inputs: Sequence[Tensor]) -> list[LayerCall]:
+    """Return the layers with their root mean squares over all inputs."""
+    squares, counts = [0.0] * len(network.calls), [0] * len(network.calls)
+
+    def add(index: int, signal: Tensor) -> Tensor:
+        squares[index] += float(signal.double().square().sum())
+        counts[index] += signal.numel()
+        return signal
+
+    rows = rows_per_pass(inputs)
+    for batch in zip(*(torch.split(tensor, rows) for tensor in inputs), strict=True):
+        network.run(add, batch)
+    return [
+        dataclasses.replace(call, root_mean_square=math.sqrt(total / count) if count else math.nan)
+        for call, total, count in zip(network.calls, squares, counts, strict=True)
+    ]
 
 
 def _checked(model: object) -> nn.Module:

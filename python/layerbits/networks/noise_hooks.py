@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
@@ -137,6 +138,12 @@ def delete_noise_hooks(model: nn.Module) -> None:
                 del hooks[key]
                 module._forward_pre_hooks_with_kwargs.pop(key, None)
                 module._forward_hooks_always_called.pop(key, None)
+
+
+def compile_again() -> None:
+    """Make compiled networks compile again in their next call: compiled code does not look for changed hooks."""
+    if "torch._dynamo" in sys.modules:
+        torch.compiler.reset()
 
 
 class PassStart(NoiseHook):

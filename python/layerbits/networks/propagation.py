@@ -13,8 +13,7 @@ from layerbits.kernels import as_tensor
 from layerbits.networks.layer_selection import Layers
 from layerbits.networks.measured_network import MeasuredNetwork, network_without_noise, noisy_network
 from layerbits.networks.noise_hooks import is_noisy
-from layerbits.networks.noisy_layers import check_module
-from layerbits.networks.pass_arguments import are_arrays, input_tensors
+from layerbits.networks.pass_arguments import are_arrays, check_module, input_tensors
 from layerbits.networks.recording import Passes, record
 
 _Array = npt.NDArray[Any]

@@ -56,7 +56,15 @@ class GaussianNoise:
         return float((self.scale if self.scale.ndim == 1 else self.scale.diagonal()).log().sum())
 
     def check(self, layer: str, shape: Sequence[int]) -> None:
-        """Raise ValueError unless signals (n, ...) have as many units, or channels in axis 1, as the noise."""
+        """Raise ValueError unless signals (n, ...) have as many units, or channels in axis 1, as the noise.
+
+        The shape is empty if the rows of a signal differ in their shapes.
+        """
+        if isinstance(self.scale, Tensor) and not shape:
+            raise ValueError(
+                f"sigma: got noise of {len(self.scale)} units for {layer!r}, which returns nested tensors, wanted one "
+                "standard deviation"
+            )
         if not isinstance(self.scale, Tensor) or math.prod(shape[1:]) == len(self.scale) or self._has_channels(shape):
             return
         channels = f", or {shape[1]} for its channels," if len(shape) > 2 else ""

@@ -40,7 +40,7 @@ class LayerCall:
     number : int
         Number of the call among those of the module or function, from 1.
     shape : tuple of int
-        Shape of the first floating-point tensor that the call returns; empty if there is none.
+        Shape of the first floating-point tensor that the call returns; empty if there is none, or a nested one.
     is_output : bool
         Whether the call returns the output of the network, or a view of it.
     is_activation : bool
@@ -140,20 +140,21 @@ def observe(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) 
             called = function_name(name, result.function) if result.function else name
             counts[called] += 1
             tensor = find_tensor(result.output)
+            values = None if tensor is None or tensor.is_nested else tensor
             calls.append(
                 LayerCall(
                     name=call_name(called, counts[called]),
                     module_name=name,
                     module=originals[name],
                     number=counts[called],
-                    shape=() if tensor is None else tuple(tensor.shape),
+                    shape=() if values is None else tuple(values.shape),
                     is_output=tensor is not None and any(_is_view(tensor, other) for other in returned_tensors),
                     is_activation=bool(result.function)
                     or isinstance(module, _ACTIVATIONS)
                     or (value_by_value[module] and not _has_parameters(module)),
                     acts_value_by_value=not result.function and value_by_value[module],
-                    root_mean_square=math.nan if tensor is None else root_mean_square(tensor),
-                    rounding_step=0.0 if tensor is None else rounding_step(tensor),
+                    root_mean_square=math.nan if values is None else root_mean_square(values),
+                    rounding_step=0.0 if values is None else rounding_step(values),
                     function=result.function,
                 )
             )

@@ -18,7 +18,7 @@ from layerbits.networks.layer_calls import LayerCall, call_name, observe
 from layerbits.networks.layer_selection import Layers, choose_layers
 from layerbits.networks.noise_by_layer import noise_by_key, noise_of_layers
 from layerbits.networks.noise_hooks import AddNoise, NoiseSwitch, delete_noise_hooks, noise_hooks
-from layerbits.networks.output_tensor import replace_tensor, signal_of
+from layerbits.networks.output_tensor import measured_signal, replace_tensor
 from layerbits.networks.pass_arguments import check_module, rows_per_pass
 from layerbits.networks.shadow import shadow, unwrapped
 
@@ -106,7 +106,7 @@ class MeasuredNetwork:
                 f"layers: got {name!r}, which did not run in the pass that showed the layers; wanted a network whose "
                 "layers run equally often for all inputs"
             )
-        signal = signal_of(name, output)
+        signal = measured_signal(name, output)
         value = self._channel(index, signal)
         return output if value is signal else replace_tensor(output, signal, value)
 
@@ -123,7 +123,7 @@ class _NoisyTap:
             return output
         name = call_name(self.call.called, number)
         if self.network._channel is None:
-            signal = signal_of(name, output)
+            signal = measured_signal(name, output)
             noise.check(name, signal.shape)
             self.network.noise[name] = noise.per_unit(signal.shape)
             call = dataclasses.replace(self.call, name=name, number=number, rounding_step=rounding_step(signal))

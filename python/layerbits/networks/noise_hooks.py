@@ -188,7 +188,7 @@ class AddNoise(NoiseHook):
         if noise is None:
             return output
         signal = signal_of(self.name, output)
-        noise.check(self.name, signal.shape)
+        noise.check(self.name, () if signal.is_nested else signal.shape)
         dtype = torch.promote_types(signal.dtype, torch.float32)
         if torch.compiler.is_compiling():
             normal = torch.ops.layerbits.standard_normal(signal.detach(), dtype, self.switch.key)

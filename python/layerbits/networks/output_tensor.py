@@ -58,6 +58,23 @@ def signal_of(layer: str, output: object) -> Tensor:
     return signal
 
 
+def measured_signal(layer: str, output: object) -> Tensor:
+    """Return the signal of a layer for a measurement.
+
+    Raises
+    ------
+    LayerSelectionError
+        As `signal_of`; or the signal is a nested tensor.
+    """
+    signal = signal_of(layer, output)
+    if signal.is_nested:
+        raise LayerSelectionError(
+            f"layers: got {layer!r}, which returns a nested tensor, wanted rows of one shape; make the "
+            "TransformerEncoder with enable_nested_tensor=False"
+        )
+    return signal
+
+
 def _items(output: object) -> tuple[object, ...]:
     if isinstance(output, Mapping):
         return tuple(output.values())

@@ -3,9 +3,12 @@
 Other packages call the functions listed here; only this package imports the native modules.
 """
 
+import os as _os
+
 from layerbits.kernels.arrays import as_floats, as_sigma, as_tensor
 from layerbits.kernels.back_ends import Backend, backends, cuda_devices
 from layerbits.kernels.cpu_threads import single_threaded_torch, threads
+from layerbits.kernels.forked_child import prepare_forked_child as _prepare_forked_child
 from layerbits.kernels.operations import (
     distance_histogram,
     largest_distance,
@@ -49,3 +52,5 @@ __all__ = [
     "threads",
     "uniform_like",
 ]
+
+_os.register_at_fork(after_in_child=_prepare_forked_child)

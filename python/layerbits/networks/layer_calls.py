@@ -130,9 +130,10 @@ def observe(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) 
         with _FunctionRecorder(results):
             returned = copied(*args, **kwargs)
         returned_tensors = list(_tensors(returned))
-        value_by_value = {result.module: _acts_value_by_value(result) for result in results if not result.function}
+        observed = tuple(results)  # the tests below call modules once more
+        value_by_value = {result.module: _acts_value_by_value(result) for result in observed if not result.function}
         calls, counts = [], collections.Counter[str]()
-        for result in results:
+        for result in observed:
             module, name = result.module, names[result.module]
             # A module that is an activation function is the layer, not the functions that it calls.
             if result.function and value_by_value.get(module, False):

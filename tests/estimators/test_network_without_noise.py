@@ -22,7 +22,8 @@ def test_a_deep_layer_has_the_information_of_its_activations_as_a_mixture(model)
     row = lb.layer_information(model, INPUTS, sigma=0.2, queries=100)["3", "I(X;T)"]
     activations = lb.layer_activations(model, INPUTS)["3"]
     known = lb.mixture_information(activations, 0.2, tolerance=0.005)
-    assert row.lower <= known.upper and known.lower <= row.upper
+    assert row.lower <= known.upper
+    assert known.lower <= row.upper
     assert row.upper - row.lower < 0.1
 
 
@@ -43,7 +44,8 @@ def test_rows_have_the_flag_and_no_audit_against_the_layer_before(model):
 def test_the_network_stays_as_it_was(model):
     before = model(INPUTS)
     lb.layer_information(model.train(), INPUTS, sigma=0.2)
-    assert model.training and not any(module._forward_hooks for module in model.modules())
+    assert model.training
+    assert not any(module._forward_hooks for module in model.modules())
     assert torch.equal(model(INPUTS), before)
 
 

@@ -6,7 +6,7 @@ import pickle
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional as F
+from torch.nn import functional
 from torch.overrides import _get_current_function_mode
 from torch.utils.checkpoint import checkpoint
 
@@ -19,7 +19,7 @@ class Block(nn.Module):
         self.linear = nn.Linear(width, width)
 
     def forward(self, x):
-        return x + F.relu(self.linear(x))
+        return x + functional.relu(self.linear(x))
 
 
 class Network(nn.Module):
@@ -34,7 +34,7 @@ class Network(nn.Module):
         x = torch.tanh(self.first(x))
         for block in self.blocks:
             x = block(x)
-        F.relu(x, inplace=True)
+        functional.relu(x, inplace=True)
         return self.last(x.tanh())
 
 
@@ -57,7 +57,7 @@ def test_functions_are_layers_named_by_the_module_that_calls_them(inputs):
 def test_the_function_of_a_module_is_not_a_layer_beside_the_module(inputs):
     class Activation(nn.Module):
         def forward(self, x):
-            return F.gelu(x) + 0.1
+            return functional.gelu(x) + 0.1
 
     model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), Activation(), nn.Linear(4, 2))
     assert lb.layers(lb.noisify(model, sigma=0.1, inputs=inputs), inputs).noisy == ("1", "2")
@@ -81,7 +81,7 @@ def test_an_in_place_function_changes_its_argument_with_the_noise(inputs):
 
         def forward(self, x):
             y = self.linear(x)
-            F.relu(y, inplace=True)
+            functional.relu(y, inplace=True)
             return y
 
     model = nn.Sequential(InPlace(), nn.Linear(4, 2))
@@ -96,7 +96,7 @@ def test_an_in_place_function_has_the_gradient_of_the_plain_one(inputs):
             self.linear, self.in_place = nn.Linear(3, 4), in_place
 
         def forward(self, x):
-            return F.relu(self.linear(x), self.in_place)
+            return functional.relu(self.linear(x), self.in_place)
 
     gradients = []
     for in_place in (True, False):
@@ -114,14 +114,15 @@ def test_calls_of_one_function_can_have_different_noise(inputs):
 
 def test_functions_are_measured(inputs):
     table = lb.layer_information(noisy_network(inputs), inputs, draws=4)
-    assert table.rows[0].layer == "tanh" and len(table) == 3 * len(LAYERS)
+    assert table.rows[0].layer == "tanh"
+    assert len(table) == 3 * len(LAYERS)
 
 
 def test_signals_and_activations_of_functions_are_recorded(inputs):
     model = noisy_network(inputs)
     assert tuple(lb.propagate(model, inputs, draws=2)) == LAYERS
     activations = lb.layer_activations(lb.remove_noise(model), inputs, layers="blocks.0.relu")["blocks.0.relu"]
-    expected = F.relu(model.blocks[0].linear(torch.tanh(model.first(inputs))))
+    expected = functional.relu(model.blocks[0].linear(torch.tanh(model.first(inputs))))
     assert torch.equal(activations, expected.detach())
 
 
@@ -185,7 +186,7 @@ def test_a_checkpointed_block_has_the_gradient_of_the_plain_one(inputs, reentran
 def test_a_function_in_a_checkpointed_method_is_refused(inputs, reentrant):
     class Checkpointed(Block):
         def body(self, x):
-            return F.relu(self.linear(x))
+            return functional.relu(self.linear(x))
 
         def forward(self, x):
             return checkpoint(self.body, x, use_reentrant=reentrant)
@@ -221,7 +222,7 @@ def test_a_module_with_the_name_of_a_function_is_refused(inputs):
             self.relu = nn.ReLU()
 
         def forward(self, x):
-            return F.relu(self.relu(x) - 1) * 2
+            return functional.relu(self.relu(x) - 1) * 2
 
     with pytest.raises(lb.LayerSelectionError, match="'relu' in Ambiguous"):
         lb.layers(nn.Sequential(Ambiguous()), inputs)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from torch import Tensor
 
 from layerbits.kernels.arrays import check_plain
 from layerbits.kernels.batches import map_batch
+from layerbits.kernels.cpu_threads import single_threaded_torch
 from layerbits.kernels.native_interface import Accuracy, Gradient, Mixture, operations_for
 from layerbits.kernels.second_derivatives import Direction, Problem, Wanted, second_derivatives
 
@@ -153,7 +155,10 @@ class SecondDerivatives(torch.autograd.Function):
     @staticmethod
     def forward(*arguments: Any) -> tuple[Tensor, ...]:
         """Compute the derivatives in blocks."""
-        return _second_derivatives(*arguments)
+        # Two threads of torch on two busy cores took 10 to 20 times as long as one (m = 10,000, n = 1,000, d = 10).
+        on_host = arguments[0].device.type == "cpu"
+        with single_threaded_torch() if on_host else nullcontext():
+            return _second_derivatives(*arguments)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:

@@ -39,6 +39,7 @@ from layerbits.mixtures import mixture_entropy, mixture_entropy_bounds, mixture_
 from layerbits.networks import (
     LayerRow,
     LayerTable,
+    RelativeSigma,
     layer_activations,
     layers,
     noise_of,
@@ -72,6 +73,7 @@ __all__ = [
     "Monitor",
     "NoNoiseError",
     "ParsevalRegularizer",
+    "RelativeSigma",
     "SigmaProfile",
     "SigmaRow",
     "UsageError",

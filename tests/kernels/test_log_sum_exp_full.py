@@ -179,5 +179,5 @@ def test_entries_above_the_diagonal_change_nothing(dtype):
 @pytest.mark.cpu_only("the public function uses its own back end")
 def test_public_function_equals_the_native_one():
     arrays = gaussian_problem(17, 9, 3)
-    log_sum = public_log_sum_exp_full(*(torch.from_numpy(array).requires_grad_() for array in arrays))
+    log_sum = public_log_sum_exp_full(*(torch.from_numpy(array) for array in arrays))
     np.testing.assert_array_equal(log_sum.numpy(), log_sum_exp_full(*arrays))

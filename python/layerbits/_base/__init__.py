@@ -10,13 +10,22 @@ from layerbits._base.errors import (
 )
 from layerbits._base.files import DRAFT_PREFIX, damaged_file, read_csv, read_json, replacing, write_csv, write_json
 from layerbits._base.progress_bars import progress, progress_bar
-from layerbits._base.results import COLUMNS, Estimate, InformationRow, InformationTable
+from layerbits._base.results import (
+    BEFORE_ROUNDING,
+    COLUMNS,
+    MEASUREMENT_NOISE,
+    Estimate,
+    InformationRow,
+    InformationTable,
+)
 from layerbits._base.types import Array, Doubles, Integers
 from layerbits._base.validation import check_confidence, check_count, check_positive
 
 __all__ = [
+    "BEFORE_ROUNDING",
     "COLUMNS",
     "DRAFT_PREFIX",
+    "MEASUREMENT_NOISE",
     "Array",
     "BackendError",
     "DataError",

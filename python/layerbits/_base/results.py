@@ -90,6 +90,9 @@ class InformationRow:
     limited_by : str
         Main cause of the interval's width: ``"queries"``, ``"draws"``, ``"decoder"``, or ``"dimensions"`` (those that
         were left out).
+    flags : tuple of str
+        ``"measurement_noise"``: the measurement adds the noise, the network runs without it. ``"before_rounding"``: T
+        is the sum of signal and noise before its rounding to float16 or bfloat16, which carries no more information.
     """
 
     layer: str
@@ -109,6 +112,7 @@ class InformationRow:
     decoded_error: float = math.nan
     decoder: str = ""
     limited_by: str = ""
+    flags: tuple[str, ...] = ()
 
     @property
     def bits(self) -> InformationRow:
@@ -157,6 +161,8 @@ class InformationTable:
 
 
 _Result = TypeVar("_Result", Estimate, InformationRow)
+
+MEASUREMENT_NOISE, BEFORE_ROUNDING = "measurement_noise", "before_rounding"
 
 COLUMNS = [field.name for field in dataclasses.fields(InformationRow)]
 

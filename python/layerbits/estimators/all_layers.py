@@ -15,7 +15,7 @@ from layerbits.estimators.layer_sample import sample_layers
 from layerbits.estimators.problem import Problem
 from layerbits.estimators.settings import MeasurementSettings
 from layerbits.kernels import Devices
-from layerbits.networks import Inputs, Layers
+from layerbits.networks import Inputs, Layers, Sigma
 
 
 def layer_information(
@@ -23,6 +23,7 @@ def layer_information(
     inputs: Inputs,
     labels: Array | None = None,
     *,
+    sigma: Sigma | None = None,
     layers: Layers = None,
     draws: int = 32,
     queries: int | None = None,
@@ -34,18 +35,24 @@ def layer_information(
     estimator: str = "pooled",
     devices: Devices = None,
 ) -> InformationTable:
-    """Measure I(X;T), h(T) and h(T|X) of every noisy layer, for X uniform over the inputs, in nats.
+    """Measure I(X;T), h(T) and h(T|X) of layers, for X uniform over the inputs, in nats.
 
     Parameters
     ----------
     model : torch.nn.Module
-        A network with noise, as `noisify` returns it.
+        A network with noise, as `noisify` returns it; or, with `sigma`, one without.
     inputs : tensor or array of shape (n, ...), or a tuple of them
         The N = n values of X; a tuple holds the positional arguments of the network.
     labels : integer tensor or array of shape (n,), optional
         Classes Y, a function of X; adds I(T;Y) and I(X;T|Y).
-    layers : str or sequence of str, optional
-        The noisy layers to measure, as in `noisify`; all by default.
+    sigma : float, tensor, array or mapping of str to them, optional
+        For a network without noise: the noise that the measurement adds to each layer, as in `noisify`. The network
+        runs without it, so p(t|x) is known at every layer and intervals are tight at any depth. T of a later layer is
+        then no function of T of an earlier one. For unbounded activation functions, I at a fixed sigma also measures
+        the growth of the weights. Rows have the flag ``"measurement_noise"``.
+    layers : None, str, type, callable or a sequence of them
+        The layers to measure, as in `noisify`. None selects all noisy layers, or with `sigma` every hidden activation
+        function.
     draws : int
         Noisy passes per input, r; at least 2 for a layer behind noise. The gap between the two bounds falls as r grows.
         The first layer uses a single pass.
@@ -118,7 +125,7 @@ def layer_information(
         seed=seed,
         estimator=estimator,
     )
-    return measure_layers(Problem.of(model, inputs, labels, layers=layers, devices=devices), settings)
+    return measure_layers(Problem.of(model, inputs, labels, layers=layers, sigma=sigma, devices=devices), settings)
 
 
 def measure_layers(problem: Problem, settings: MeasurementSettings) -> InformationTable:
@@ -144,9 +151,10 @@ def measure_layers(problem: Problem, settings: MeasurementSettings) -> Informati
         measurement = LayerTask(problem, settings, layer, deadline).measure(
             [by_layer[layer] for by_layer in samples], report
         )
-        layer_rows = list(_rows(layer, measurement, settings.estimator, time.monotonic() - started))
+        flags = problem.network.flags(layer)
+        layer_rows = list(_rows(layer, measurement, settings.estimator, flags, time.monotonic() - started))
         rows += with_notes(layer_rows, previous, problem.classes.ceilings, measurement.shortfall)
-        previous = layer_rows[0]  # I(X;T)
+        previous = layer_rows[0] if problem.network.adds_noise else None  # I(X;T)
     return InformationTable(tuple(rows))
 
 
@@ -154,7 +162,9 @@ def _show(show: Callable[[str], object], layer: str, state: str) -> None:
     show(f"{layer}: {state}")
 
 
-def _rows(layer: str, measurement: LayerMeasurement, estimator: str, seconds: float) -> Iterator[InformationRow]:
+def _rows(
+    layer: str, measurement: LayerMeasurement, estimator: str, flags: tuple[str, ...], seconds: float
+) -> Iterator[InformationRow]:
     for quantity, estimate in measurement.estimates.items():
         yield InformationRow(
             layer=layer,
@@ -173,4 +183,5 @@ def _rows(layer: str, measurement: LayerMeasurement, estimator: str, seconds: fl
             decoded_error=estimate.decoded_error,
             decoder=estimate.decoder,
             limited_by=estimate.limited_by,
+            flags=flags,
         )

@@ -1,7 +1,7 @@
 """Signals of a layer: whitened, so that the noise is isotropic, in few dimensions, with a bound of the loss.
 
-Only the first noisy layer can lie behind no noise. Two equal passes of a later layer prove nothing: a step or a dead
-unit may differ in a third pass.
+Only the first noisy layer can lie behind no noise, and every layer of a network to which the measurement alone adds
+noise. Two equal passes of another layer prove nothing: a step or a dead unit may differ in a third pass.
 
 More than 2^27 values behind noise are never held in full: each pass is projected, as it is recorded, on the principal
 axes of two probing passes. The upper bound of such a layer may rise to log N; its lower bound stays valid.
@@ -153,8 +153,9 @@ def _with_later_passes(problem: Problem, probes: dict[str, Tensor], passes: Pass
 
 
 def _is_exact(problem: Problem, layer: str, probe: Tensor) -> bool:
-    """Return whether a layer is the first one and its signals are equal in two passes."""
-    return layer == problem.network.layer_names[0] and torch.equal(probe[:, 0], probe[:, 1])
+    """Return whether a layer lies behind no noise of the network, and its signals are equal in two passes."""
+    behind_no_noise = not problem.network.adds_noise or layer == problem.network.layer_names[0]
+    return behind_no_noise and torch.equal(probe[:, 0], probe[:, 1])
 
 
 def _number_of_queries(n_inputs: int, draws: int | None, wanted: int | None) -> int:

@@ -6,6 +6,7 @@ Everything that can be checked before the first measured pass is checked when a 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +15,17 @@ from layerbits._base import Array
 from layerbits.estimators.classes import Classes
 from layerbits.estimators.settings import MeasurementSettings
 from layerbits.kernels import Devices, resolve_devices
-from layerbits.networks import Inputs, Layers, MeasuredNetwork, check_module, input_tensors, noisy_network
+from layerbits.networks import (
+    Inputs,
+    Layers,
+    MeasuredNetwork,
+    Sigma,
+    check_module,
+    input_tensors,
+    is_noisy,
+    network_without_noise,
+    noisy_network,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +35,7 @@ class Problem:
     Attributes
     ----------
     model : torch.nn.Module
-        The noisy network.
+        The network.
     network : MeasuredNetwork
         The network as the measurement runs it.
     inputs : tuple of Tensor of shape (N, ...)
@@ -33,6 +44,8 @@ class Problem:
         The class Y of each input, and the limits of every information.
     layers : tuple of str
         The layers to measure, in the order of the data.
+    sigma : float, tensor, array, mapping or None
+        Noise that the measurement adds; None for a noisy network.
     devices : tuple of torch.device
         Devices that share the work on the queries; empty if the device of the network does it alone.
     """
@@ -42,6 +55,7 @@ class Problem:
     inputs: tuple[Tensor, ...]
     classes: Classes
     layers: tuple[str, ...]
+    sigma: Sigma | None = None
     devices: tuple[torch.device, ...] = ()
 
     @classmethod
@@ -52,6 +66,7 @@ class Problem:
         labels: Array | None = None,
         *,
         layers: Layers = None,
+        sigma: Sigma | None = None,
         devices: Devices = None,
     ) -> Problem:
         """Check the arguments that `layer_information` documents, and return the problem.
@@ -63,11 +78,11 @@ class Problem:
         """
         check_module(model)
         tensors = input_tensors(inputs, model)
-        network = noisy_network(model, tensors)
+        network = _measured_network(model, tensors, layers, sigma)
         names = network.choose(layers)
         network_device = next((parameter.device for parameter in model.parameters()), tensors[0].device)
         classes = Classes.of(labels, len(tensors[0]))
-        return cls(model, network, tensors, classes, names, resolve_devices(devices, network_device))
+        return cls(model, network, tensors, classes, names, sigma, resolve_devices(devices, network_device))
 
     def of_now(self) -> Problem:
         """Return the problem for the network as it is now: its noise and its buffers may have changed.
@@ -77,17 +92,30 @@ class Problem:
         NoNoiseError, LayerSelectionError, ValueError
             The network has no noise now, or a layer of the problem is not noisy.
         """
-        network = noisy_network(self.model, self.inputs)
+        network = _measured_network(self.model, self.inputs, self.layers, self.sigma)
         network.choose(self.layers)
         return dataclasses.replace(self, network=network)
 
     def check_settings(self, settings: MeasurementSettings) -> None:
         """Raise a ValueError if the settings cannot measure these layers: only the first layer can do with one draw."""
         later = [layer for layer in self.layers if layer != self.network.layer_names[0]]
-        if later and settings.draws < 2:
+        if later and self.network.adds_noise and settings.draws < 2:
             raise ValueError(f"draws: got {settings.draws}, wanted at least 2, because {later[0]!r} lies behind noise")
 
     @property
     def n_inputs(self) -> int:
         """Number N of values of X."""
         return len(self.inputs[0])
+
+
+def _measured_network(
+    model: nn.Module, inputs: Sequence[Tensor], layers: Layers, sigma: Sigma | None
+) -> MeasuredNetwork:
+    if sigma is None:
+        return noisy_network(model, inputs)
+    if is_noisy(model):
+        raise ValueError(
+            "sigma: got a value for a network that has noise of its own, wanted None; or remove the noise with "
+            "layerbits.remove_noise(model)"
+        )
+    return network_without_noise(model, inputs, layers, sigma)

@@ -3,9 +3,12 @@
 Other packages call the functions listed here; only this package imports the native modules.
 """
 
-from layerbits.kernels.arrays import as_floats, as_sigma, as_tensor
+import os as _os
+
+from layerbits.kernels.arrays import as_floats, as_number, as_sigma, as_tensor, check_plain
 from layerbits.kernels.back_ends import Backend, backends, cuda_devices
 from layerbits.kernels.cpu_threads import single_threaded_torch, threads
+from layerbits.kernels.forked_child import prepare_forked_child as _prepare_forked_child
 from layerbits.kernels.operations import (
     distance_histogram,
     largest_distance,
@@ -30,9 +33,11 @@ __all__ = [
     "NormalStream",
     "RandomStream",
     "as_floats",
+    "as_number",
     "as_sigma",
     "as_tensor",
     "backends",
+    "check_plain",
     "cuda_devices",
     "derived_seed",
     "distance_histogram",
@@ -49,3 +54,5 @@ __all__ = [
     "threads",
     "uniform_like",
 ]
+
+_os.register_at_fork(after_in_child=_prepare_forked_child)

@@ -53,12 +53,54 @@ def as_floats(name: str, array: object) -> Tensor:
     return tensor
 
 
+def as_number(name: str, value: Tensor) -> float:
+    """Return the value of a tensor of one element.
+
+    Parameters
+    ----------
+    name : str
+        Name of the argument that determines the value.
+    value : Tensor
+        Of one element.
+
+    Raises
+    ------
+    TypeError
+        torch.func.vmap maps over the argument, so there is a value for each element of a batch.
+    """
+    try:
+        return float(value.item())
+    except RuntimeError as error:
+        if "vmap" not in str(error):
+            raise
+        wanted = "one for the whole batch; map over points or centers, and loop over the others"
+        raise TypeError(f"{name}: got a batch under torch.func.vmap, wanted {wanted}") from error
+
+
+def check_plain(function: str, *tensors: Tensor | None) -> None:
+    """Raise NotImplementedError if torch transforms a call: its tensors then have no memory for a native module.
+
+    Parameters
+    ----------
+    function : str
+        Name of the function in the error.
+    *tensors : Tensor or None
+    """
+    for tensor in tensors:
+        try:
+            if tensor is not None:
+                tensor.data_ptr()
+        except RuntimeError as error:
+            wanted = "a plain tensor; loop over a batch, and call the function outside of torch.func"
+            raise NotImplementedError(f"{function}: got a tensor that torch transforms, wanted {wanted}") from error
+
+
 def as_sigma(sigma: object) -> Tensor:
     """Return a positive number as a float64 scalar on the CPU, with its gradient; TypeError or ValueError otherwise."""
     if isinstance(sigma, Tensor):
         if sigma.numel() != 1 or not sigma.is_floating_point() or sigma.is_meta:
             got = f"{sigma.dtype} of shape {tuple(sigma.shape)} on {sigma.device}"
             raise TypeError(f"sigma: got {got}, wanted one floating-point number")
-        check_positive("sigma", sigma.item())
+        check_positive("sigma", as_number("sigma", sigma))
         return sigma.reshape(()).to("cpu", torch.float64)
     return torch.tensor(check_positive("sigma", sigma), dtype=torch.float64, device="cpu")

@@ -1,22 +1,31 @@
-"""The number of threads of a kernel on the CPU."""
+"""The number of threads of a kernel on the CPU, and of torch around the kernels."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
 import torch
+from torch.utils.data import get_worker_info
 
 from layerbits.kernels.back_ends import cpu
 
 # Threads of the kernels inside single_threaded_torch, where torch's own setting is 1.
 _kernel_threads: ContextVar[int | None] = ContextVar("kernel_threads", default=None)
 
+# Threads of the kernels in a forked child, where torch's own setting is 1. A ContextVar would be empty in new threads.
+_kernel_threads_of_child: int | None = None
+
 
 def threads() -> int:
-    """Return the number of threads of a kernel: torch's setting, at most the cores that this process may use."""
-    return min(_kernel_threads.get() or torch.get_num_threads(), int(cpu().usable_cores()))
+    """Return the number of threads of a kernel: torch's setting, at most the cores that this process may use.
+
+    In a forked child it is the setting at the fork, unless the child has chosen more than one thread of torch. In a
+    worker of a DataLoader it is one: several workers share the cores with the training.
+    """
+    return min(_wanted_threads(), int(cpu().usable_cores()))
 
 
 @contextmanager
@@ -28,11 +37,25 @@ def single_threaded_torch() -> Iterator[None]:
     The operators around the kernels gain little from threads on an idle machine, and their threads wait for each other
     on a busy machine: with two threads on two busy cores, five SZT layers took twice as long to measure as with one.
     """
-    torch_threads = torch.get_num_threads()
+    process, torch_threads = os.getpid(), torch.get_num_threads()
     token = _kernel_threads.set(threads())
     torch.set_num_threads(1)
     try:
         yield
     finally:
-        torch.set_num_threads(torch_threads)
+        if os.getpid() == process:  # not in a child that was forked inside the block
+            torch.set_num_threads(torch_threads)
         _kernel_threads.reset(token)
+
+
+def _wanted_threads() -> int:
+    torch_threads = torch.get_num_threads()
+    is_limited_by_fork = torch_threads == 1 and _kernel_threads_of_child is not None and get_worker_info() is None
+    return _kernel_threads.get() or (_kernel_threads_of_child if is_limited_by_fork else None) or torch_threads
+
+
+def use_one_torch_thread_in_forked_child() -> None:
+    """Set torch to one thread and keep the number of threads of the kernels; see `forked_child`."""
+    global _kernel_threads_of_child
+    _kernel_threads_of_child = _wanted_threads()
+    torch.set_num_threads(1)

@@ -85,3 +85,15 @@ class NativeOperations(Protocol):
 
     def largest_distance(self, points: Tensor, metric: str) -> float:
         """Return the largest distance of two rows; 0 for fewer than two rows."""
+
+
+def operations_for(tensor: Tensor) -> NativeOperations:
+    """Return the operations of the back end of a tensor's device; BackendError if it is not built."""
+    # The adapters are imported at first use: importing layerbits must not need a native module, nor start CUDA.
+    if tensor.device.type == "cuda":
+        from layerbits.kernels.cuda_operations import CudaOperations
+
+        return CudaOperations()
+    from layerbits.kernels.cpu_operations import CpuOperations
+
+    return CpuOperations()

@@ -1,20 +1,20 @@
-"""The operations on Gaussian kernels and distances, as functions of tensors; the log-sum-exp is differentiable.
+"""The operations on Gaussian kernels and distances, as functions of tensors.
 
 The native modules check types, dtypes, devices and shapes, and name the argument in errors. This module checks names of
-methods and metrics, chooses the back end by the device of the points, and connects gradients to torch.autograd.
+methods and metrics and chooses the back end by the device of the points. The isotropic log-sum-exp is differentiable.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from layerbits._base import check_positive
-from layerbits.kernels.native_interface import Accuracy, Gradient, Mixture, NativeOperations
+from layerbits.kernels.arrays import check_plain
+from layerbits.kernels.log_sum_exp import LogSumExp, empty_log_sum
+from layerbits.kernels.native_interface import Accuracy, operations_for
 
 METHODS = ("auto", "dense", "pruned")
 METRICS = ("euclidean", "cosine")
@@ -67,12 +67,20 @@ def log_sum_exp_isotropic(
     ------
     TypeError, ValueError
         An argument has another type, dtype, device, shape or value than wanted; the message names it.
+    NotImplementedError
+        A derivative in forward mode of a second derivative, or of a derivative in forward mode; or a batch of upstream
+        gradients by ``is_grads_batched`` or ``vectorize`` of torch.autograd, in place of torch.func.
+
+    Notes
+    -----
+    Derivatives of every order exist; third ones take memory O(m n d). torch.func.vmap computes the points of a batch in
+    one call; with a batch of other arguments, each element has a call.
     """
     if not isinstance(method, str) or method not in METHODS:
         raise ValueError(f"method: got {method!r}, wanted one of {', '.join(METHODS)}")
     accuracy = Accuracy(method, None if tolerance is None else check_positive("tolerance", tolerance))
-    log_sum: Tensor = _LogSumExp.apply(  # type: ignore[no-untyped-call]
-        points, centers, sigma, weights, (point_offsets, center_offsets), accuracy
+    log_sum: Tensor = LogSumExp.apply(  # type: ignore[no-untyped-call]
+        points, centers, sigma, weights, point_offsets, center_offsets, accuracy
     )
     return log_sum
 
@@ -109,9 +117,16 @@ def log_sum_exp_full(points: Tensor, means: Tensor, factors: Tensor, offsets: Te
     TypeError, ValueError
         An argument has another type, dtype, device or shape than wanted, an offset is +inf, or products of finite
         points and factors might leave the range of the dtype; the message names it.
+    NotImplementedError
+        A tensor requires a gradient, or torch.func transforms the call.
     """
-    log_sum = _empty_log_sum(points)
-    _operations_for(points).log_sum_exp_full(
+    check_plain("log_sum_exp_full", points, means, factors, offsets)
+    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (points, means, factors, offsets)):
+        raise NotImplementedError(
+            "log_sum_exp_full: got a tensor that requires a gradient, wanted constants; detach the tensor"
+        )
+    log_sum = empty_log_sum(points)
+    operations_for(points).log_sum_exp_full(
         points.detach(), means.detach(), factors.detach(), offsets.detach(), log_sum
     )
     return log_sum
@@ -148,8 +163,9 @@ def distance_histogram(
     TypeError, ValueError
         An argument has another type, dtype, device, shape or value than wanted; the message names it.
     """
+    check_plain("distance_histogram", points, edges, labels)
     counts = torch.empty((edges.numel() + 1, 2), dtype=torch.int64, device=points.device)
-    _operations_for(points).distance_histogram(
+    operations_for(points).distance_histogram(
         points.detach(), edges.detach().cpu(), counts, _detached(labels), _checked_metric(metric)
     )
     return counts
@@ -157,7 +173,8 @@ def distance_histogram(
 
 def largest_distance(points: Tensor, *, metric: str = "euclidean") -> float:
     """Return the largest distance of two rows as `distance_histogram` computes it; 0 for fewer than two rows."""
-    return _operations_for(points).largest_distance(points.detach(), _checked_metric(metric))
+    check_plain("largest_distance", points)
+    return operations_for(points).largest_distance(points.detach(), _checked_metric(metric))
 
 
 def fill_standard_normal(values: Tensor, keys: Sequence[int], first: int) -> None:
@@ -183,72 +200,10 @@ def fill_standard_normal(values: Tensor, keys: Sequence[int], first: int) -> Non
         CudaOperations().standard_normal(values, keys, first)
 
 
-def _operations_for(tensor: Tensor) -> NativeOperations:
-    # The adapters are imported at first use: importing layerbits must not need a native module, nor start CUDA.
-    if tensor.device.type == "cuda":
-        from layerbits.kernels.cuda_operations import CudaOperations
-
-        return CudaOperations()
-    from layerbits.kernels.cpu_operations import CpuOperations
-
-    return CpuOperations()
-
-
-class _LogSumExp(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any,
-        points: Tensor,
-        centers: Tensor,
-        sigma: Tensor,
-        weights: Tensor | None,
-        offsets: tuple[Tensor | None, Tensor | None],
-        accuracy: Accuracy,
-    ) -> Tensor:
-        log_sum = _empty_log_sum(points)
-        mixture = _mixture(points, centers, sigma, weights, offsets)
-        _operations_for(points).log_sum_exp_isotropic(mixture, accuracy, log_sum)
-        ctx.save_for_backward(points, centers, sigma, weights, *offsets, log_sum)
-        return log_sum
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
-        points, centers, sigma, weights, point_offsets, center_offsets, log_sum = ctx.saved_tensors
-        needs_points, needs_centers, needs_sigma, needs_weights = ctx.needs_input_grad[:4]
-        gradient = Gradient(
-            log_sum=log_sum.detach(),
-            upstream=upstream.detach().contiguous(),
-            d_points=torch.empty_like(points) if needs_points else None,
-            d_centers=torch.empty_like(centers) if needs_centers else None,
-            d_weights=torch.empty_like(weights) if needs_weights else None,
-            d_sigma=torch.empty_like(log_sum) if needs_sigma else None,
-        )
-        mixture = _mixture(points, centers, sigma, weights, (point_offsets, center_offsets))
-        _operations_for(points).log_sum_exp_isotropic_gradient(mixture, gradient)
-        d_sigma = None if gradient.d_sigma is None else gradient.d_sigma.sum().to(sigma.device)
-        return gradient.d_points, gradient.d_centers, d_sigma, gradient.d_weights, None, None
-
-
-def _mixture(
-    points: Tensor,
-    centers: Tensor,
-    sigma: Tensor,
-    weights: Tensor | None,
-    offsets: tuple[Tensor | None, Tensor | None],
-) -> Mixture:
-    point_offsets, center_offsets = (None if offset is None else offset.detach().cpu() for offset in offsets)
-    return Mixture(points.detach(), centers.detach(), sigma.item(), _detached(weights), point_offsets, center_offsets)
-
-
 def _checked_metric(metric: object) -> str:
     if not isinstance(metric, str) or metric not in METRICS:
         raise ValueError(f"metric: got {metric!r}, wanted one of {', '.join(METRICS)}")
     return metric
-
-
-def _empty_log_sum(points: Tensor) -> Tensor:
-    return torch.empty(len(points) if points.ndim else 0, dtype=torch.float64, device=points.device)
 
 
 def _detached(tensor: Tensor | None) -> Tensor | None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import TypeVar
 
 from torch import Tensor
 
 from layerbits._base import Array
-from layerbits.kernels import as_floats
+from layerbits.kernels import as_floats, as_number
 
 Points = TypeVar("Points", bound=Array)
 
@@ -25,7 +26,7 @@ def as_weights(weights: Array | None) -> Tensor | None:
     if weights is None:
         return None
     tensor = as_floats("weights", weights)
-    if tensor.sum().isinf():
+    if math.isinf(as_number("weights", tensor.detach().sum())):
         raise ValueError("weights: got an infinite total, wanted a finite one; scale them down")
     return tensor
 

@@ -52,12 +52,28 @@ def mixture_log_density(
     ------
     TypeError, ValueError
         An argument has another type, dtype, device, shape or value than wanted; the message names the argument.
+    NotImplementedError
+        Two derivatives are in forward mode, or forward mode differentiates a second derivative: use reverse mode.
+
+    Notes
+    -----
+    Derivatives of every order are those of the exact sum over every pair. The second ones are computed in float64, in
+    memory O((m + n) d); third ones take O(m n d). `torch.func` (vmap over points or centers, grad, jvp, hessian, ...)
+    and forward-mode differentiation work.
 
     Examples
     --------
     >>> import numpy as np, layerbits
     >>> layerbits.mixture_log_density(np.zeros((1, 1)), np.array([[-1.0], [1.0]]), 0.5).round(4)
     array([-2.2258])
+
+    The Hessians at two points, d^2 log N / dt^2 = -1 / sigma^2 in each:
+
+    >>> import torch
+    >>> centers = torch.zeros(1, 1)
+    >>> log_density = lambda point: layerbits.mixture_log_density(point[None], centers, 0.5)[0]
+    >>> torch.func.vmap(torch.func.hessian(log_density))(torch.ones(2, 1)).flatten()
+    tensor([-4., -4.])
     """
     centers, sigma, weights = as_centers(centers), as_sigma(sigma), as_weights(weights)
     log_sum = log_sum_exp_isotropic(

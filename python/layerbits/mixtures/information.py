@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from layerbits._base import Array, Estimate, check_confidence, check_count, check_positive
-from layerbits.kernels import as_sigma, log_sum_exp_isotropic
+from layerbits.kernels import as_sigma, check_plain, log_sum_exp_isotropic
 from layerbits.mixtures.arguments import as_centers, as_weights
 from layerbits.mixtures.density import noise_entropy
 from layerbits.mixtures.known_channel import KnownChannel
@@ -117,7 +117,9 @@ def mixture_information(
     >>> estimate.lower <= 0.63272 <= estimate.upper
     True
     """
-    centers, sigma, weights = as_centers(centers).detach(), as_sigma(sigma).item(), as_weights(weights)
+    centers, weights = as_centers(centers), as_weights(weights)
+    check_plain("mixture_information", centers, weights)
+    centers, sigma = centers.detach(), as_sigma(sigma).item()
     weights = None if weights is None else weights.detach()
     confidence = check_confidence(confidence)
     tolerance = None if tolerance is None else check_positive("tolerance", tolerance)

@@ -35,9 +35,13 @@ def mixture_entropy_bounds(
     ------
     TypeError, ValueError
         An argument has another type, dtype, device, shape or value than wanted; the message names the argument.
+    NotImplementedError
+        Two derivatives are in forward mode, or forward mode differentiates a second derivative: use reverse mode.
 
     Notes
     -----
+    Derivatives of every order exist, as for `mixture_log_density`.
+
     Source: Kolchinsky and Tracey, Estimating Mixture Entropy with Pairwise Distances (2017). The lower bound uses the
     Chernoff divergence with alpha = 1/2, the upper bound uses the Kullback-Leibler divergence.
 

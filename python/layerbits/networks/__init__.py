@@ -1,13 +1,22 @@
-"""Noisy networks: their layers, the noise of layers, and noisy passes that record signals."""
+"""Noisy networks: their layers, the noise of layers, and noisy passes that record signals.
 
-from layerbits.networks.gaussian_noise import GaussianNoise
+Noise is added by forward hooks, as torch's own hooks and parametrizations are: a network stays the object, the class
+and the `state_dict` that it was. Ordinary passes draw from torch's generators. A measurement runs a shadow of the
+network, a copy that shares its parameters, in which a channel takes the place of the noise of each layer; so it changes
+nothing that another thread could see.
+
+Layers are observed in a real pass rather than traced, because any code may stand in a forward method. A layer is one
+call of a module, or of an activation function that forward calls.
+"""
+
+from layerbits.networks.gaussian_noise import GaussianNoise, RelativeSigma, Sigma
 from layerbits.networks.layer_calls import LayerCall
 from layerbits.networks.layer_selection import Layers, choose_layers
 from layerbits.networks.layer_table import LayerRow, LayerTable, layers
-from layerbits.networks.measured_network import MeasuredNetwork, noisy_network
+from layerbits.networks.measured_network import MeasuredNetwork, network_without_noise, noisy_network
 from layerbits.networks.noise_hooks import is_noisy
-from layerbits.networks.noisy_layers import check_module, noise_of, noise_off, noisify, remove_noise
-from layerbits.networks.pass_arguments import Inputs, input_tensors, rows_per_pass
+from layerbits.networks.noisy_layers import noise_of, noise_off, noisify, remove_noise
+from layerbits.networks.pass_arguments import Inputs, check_module, input_tensors, rows_per_pass
 from layerbits.networks.propagation import layer_activations, propagate
 from layerbits.networks.recording import Passes, View, evaluating, record
 
@@ -20,6 +29,8 @@ __all__ = [
     "Layers",
     "MeasuredNetwork",
     "Passes",
+    "RelativeSigma",
+    "Sigma",
     "View",
     "check_module",
     "choose_layers",
@@ -28,6 +39,7 @@ __all__ = [
     "is_noisy",
     "layer_activations",
     "layers",
+    "network_without_noise",
     "noise_of",
     "noise_off",
     "noisify",

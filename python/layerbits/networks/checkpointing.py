@@ -41,15 +41,23 @@ def has_second_run() -> bool:
         return False
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
-        if frame.f_code.co_filename == _FILE and _is_checkpoint(frame, with_gradients):
+        if is_checkpoint_frame(frame):
             return True
         frame = frame.f_back
     return with_gradients
 
 
-def _is_checkpoint(frame: FrameType, with_gradients: bool) -> bool:
-    """Return whether a frame of torch.utils.checkpoint runs layers that a backward pass will run again."""
-    if frame.f_code.co_name == "checkpoint" and with_gradients:
+def is_checkpoint_frame(frame: FrameType) -> bool:
+    """Return whether a frame belongs to torch.utils.checkpoint and runs layers that a backward pass will run again.
+
+    Raises
+    ------
+    ValueError
+        As `has_second_run`.
+    """
+    if frame.f_code.co_filename != _FILE:
+        return False
+    if frame.f_code.co_name == "checkpoint" and torch.is_grad_enabled():
         preserved = frame.f_locals.get("preserve", True)
     elif frame.f_code.co_name == "forward" and any(frame.f_locals["ctx"].needs_input_grad):
         preserved = frame.f_locals["preserve_rng_state"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,10 @@ from torch import Tensor
 
 from layerbits._base import check_positive
 
-# A standard deviation, the standard deviations (d,) of the units, or the covariance (d, d) of the flattened units.
+# The least standard deviation of noise in float16 and bfloat16, in units in the last place of the largest signal.
+_LEAST_STEPS = 8
+
+# A standard deviation, the standard deviations of the d units or C channels, or the covariance (d, d) of the units.
 Deviations = float | Tensor | npt.NDArray[np.floating]
 
 
@@ -28,8 +31,8 @@ class GaussianNoise:
     Attributes
     ----------
     scale : float or float64 Tensor
-        The standard deviation, the standard deviations of the units, shape (d,), or the lower Cholesky factor of the
-        covariance, shape (d, d).
+        The standard deviation, the standard deviations of the units, shape (d,), those of the channels of a feature
+        map, shape (C,), or the lower Cholesky factor of the covariance, shape (d, d).
     """
 
     scale: float | Tensor
@@ -53,13 +56,48 @@ class GaussianNoise:
         return float((self.scale if self.scale.ndim == 1 else self.scale.diagonal()).log().sum())
 
     def check(self, layer: str, shape: Sequence[int]) -> None:
-        """Raise ValueError if signals of shape (n, ...) of the layer have another number of units than the noise."""
-        units = math.prod(shape[1:])
-        if isinstance(self.scale, Tensor) and units != len(self.scale):
+        """Raise ValueError unless signals (n, ...) have as many units, or channels in axis 1, as the noise.
+
+        The shape is empty if the rows of a signal differ in their shapes.
+        """
+        if isinstance(self.scale, Tensor) and not shape:
             raise ValueError(
-                f"sigma: got noise of {len(self.scale)} units for {layer!r}, wanted {units} for its signal of shape "
-                f"{tuple(shape)}"
+                f"sigma: got noise of {len(self.scale)} units for {layer!r}, which returns nested tensors, wanted one "
+                "standard deviation"
             )
+        if not isinstance(self.scale, Tensor) or math.prod(shape[1:]) == len(self.scale) or self._has_channels(shape):
+            return
+        channels = f", or {shape[1]} for its channels," if len(shape) > 2 else ""
+        raise ValueError(
+            f"sigma: got noise of {len(self.scale)} units for {layer!r}, wanted {math.prod(shape[1:])}{channels} for "
+            f"its signal of shape {tuple(shape)}"
+        )
+
+    def check_resolution(self, layer: str, step: float) -> None:
+        """Raise ValueError if rounding to multiples of `step`, as `rounding_step` returns it, distorts the noise."""
+        if self._least_deviation() < _LEAST_STEPS * step:
+            raise ValueError(
+                f"sigma: got {self._least_deviation():g} for {layer!r}, whose largest values are {step:g} apart in "
+                f"half precision, wanted at least {_LEAST_STEPS * step:g}; or run the layer in float32"
+            )
+
+    def per_unit(self, shape: Sequence[int]) -> GaussianNoise:
+        """Return the noise by units of signals (n, ...), if it has a standard deviation for each channel."""
+        if not self._has_channels(shape):
+            return self
+        assert isinstance(self.scale, Tensor)
+        return GaussianNoise(self.scale.repeat_interleave(math.prod(shape[2:])))
+
+    def _has_channels(self, shape: Sequence[int]) -> bool:
+        """Return whether the noise has a standard deviation for each channel, axis 1, of signals (n, C, ...)."""
+        if not isinstance(self.scale, Tensor) or self.scale.ndim != 1 or len(shape) < 3:
+            return False
+        return len(self.scale) == shape[1] and len(self.scale) != math.prod(shape[1:])
+
+    def _least_deviation(self) -> float:
+        if not isinstance(self.scale, Tensor):
+            return self.scale
+        return float((self.scale if self.scale.ndim == 1 else torch.linalg.vector_norm(self.scale, dim=1)).min())
 
     def add(self, signal: Tensor, normal: Tensor) -> Tensor:
         """Add noise to a signal (n, ...), from standard normal values of the same shape and device.
@@ -70,6 +108,8 @@ class GaussianNoise:
         if not isinstance(self.scale, Tensor):
             return torch.add(wide, normal, alpha=self.scale).to(signal.dtype)
         scale = self._scale_of(signal.device, normal.dtype)
+        if self._has_channels(signal.shape):
+            return (wide + normal * scale.view(-1, *[1] * (signal.ndim - 2))).to(signal.dtype)
         noise = normal.flatten(1) * scale if scale.ndim == 1 else normal.flatten(1) @ scale.mT
         return (wide + noise.view(signal.shape)).to(signal.dtype)
 
@@ -93,6 +133,63 @@ class GaussianNoise:
         if not isinstance(self.scale, Tensor):
             return str(self.scale)
         return f"{'deviations' if self.scale.ndim == 1 else 'covariance'} of {len(self.scale)} units"
+
+
+@dataclasses.dataclass(frozen=True)
+class RelativeSigma:
+    """A standard deviation of noise relative to a layer: a share of the root mean square of its signals.
+
+    With unbounded activation functions, information at a fixed sigma also measures the growth of the weights; a
+    relative sigma does not.
+
+    Parameters
+    ----------
+    share : float
+        Positive.
+
+    Raises
+    ------
+    TypeError, ValueError
+        `share` is not a positive finite number.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import layerbits as lb
+    >>> model = torch.nn.Sequential(torch.nn.Identity(), torch.nn.Linear(1, 1))
+    >>> model = lb.noisify(model, sigma=lb.RelativeSigma(0.1), layers="0", inputs=torch.tensor([[3.0], [-3.0]]))
+    >>> round(lb.noise_of(model)["0"].sigma, 6)
+    0.3
+    """
+
+    share: float
+
+    def __post_init__(self) -> None:
+        check_positive("share", self.share)
+
+    def of_layer(self, layer: str, root_mean_square: float) -> GaussianNoise:
+        """Return the noise of a layer.
+
+        Raises
+        ------
+        ValueError
+            The signals are zero or not finite.
+        """
+        if not 0 < root_mean_square < math.inf:
+            raise ValueError(
+                f"sigma: got a RelativeSigma for {layer!r}, whose root mean square is {root_mean_square}, wanted "
+                "signals that are finite and not all zero; pass a number"
+            )
+        return GaussianNoise(self.share * root_mean_square)
+
+
+# The noise of all layers, or of each layer by its name or a glob.
+Sigma = Deviations | RelativeSigma | Mapping[str, Deviations | RelativeSigma]
+
+
+def root_mean_square(signal: Tensor) -> float:
+    """Return the root of the mean square of the values of a tensor; NaN if it has none."""
+    return float(signal.double().square().mean().sqrt())
 
 
 def gaussian_noise(sigma: Deviations, *, name: str = "sigma") -> GaussianNoise:
@@ -135,3 +232,12 @@ def gaussian_noise(sigma: Deviations, *, name: str = "sigma") -> GaussianNoise:
             "wanted a positive definite matrix; add a small number to its diagonal"
         )
     return GaussianNoise(factor)
+
+
+def rounding_step(signal: Tensor) -> float:
+    """Return the unit in the last place of the largest value of a signal in float16 or bfloat16; 0 for other dtypes."""
+    if torch.finfo(signal.dtype).bits > 16 or not signal.numel():
+        return 0.0
+    largest = float(signal.abs().max())
+    # Numbers in [2^k, 2^(k+1)) are eps 2^k apart.
+    return torch.finfo(signal.dtype).eps * 2.0 ** math.floor(math.log2(largest)) if largest else 0.0

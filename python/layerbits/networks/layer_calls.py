@@ -1,17 +1,23 @@
-"""The calls of modules in one real pass: their order, their results, and which of them is the output of the network."""
+"""The calls of modules and activation functions in one real pass, in their order, and which of them is the output."""
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules import activation
+from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
+from layerbits._base import LayerSelectionError
+from layerbits.networks.functional_layers import FUNCTIONS, calling_module
+from layerbits.networks.gaussian_noise import root_mean_square, rounding_step
 from layerbits.networks.noise_hooks import delete_noise_hooks
 from layerbits.networks.output_tensor import find_tensor
 from layerbits.networks.shadow import shadow
@@ -21,24 +27,30 @@ _ACTIVATIONS = tuple(getattr(activation, name) for name in activation.__all__ if
 
 @dataclasses.dataclass(frozen=True)
 class LayerCall:
-    """One call of a module in a pass.
+    """One call of a module, or of an activation function, in a pass.
 
     Attributes
     ----------
     name : str
-        Name of the layer: `module_name`, followed by ``@2``, ``@3``, ... from the second call on.
+        Name of the layer: `called`, followed by ``@2``, ``@3``, ... from the second call on.
     module_name : str
         Name of the module in the network.
     module : torch.nn.Module
-        The module that is called.
+        The module that is called, or that calls the function.
     number : int
-        Number of the call among those of the module, from 1.
+        Number of the call among those of the module or function, from 1.
     shape : tuple of int
-        Shape of the first floating-point tensor that the call returns; empty if there is none.
+        Shape of the first floating-point tensor that the call returns; empty if there is none, or a nested one.
     is_output : bool
         Whether the call returns the output of the network, or a view of it.
     is_activation : bool
         Whether the module is an activation function: of `torch.nn`, or one without parameters that acts value by value.
+    root_mean_square : float
+        Of that tensor; NaN if there is none.
+    rounding_step : float
+        The unit in the last place of the largest value of that tensor, in float16 or bfloat16; 0 otherwise.
+    function : str
+        Name of the function, if the module's forward calls it as a layer; empty for a call of the module.
     acts_value_by_value : bool
         Whether the module is not of `torch.nn` and acts value by value, with or without parameters.
     """
@@ -51,24 +63,55 @@ class LayerCall:
     is_output: bool = False
     is_activation: bool = False
     acts_value_by_value: bool = False
+    root_mean_square: float = math.nan
+    rounding_step: float = 0.0
+    function: str = ""
+
+    @property
+    def called(self) -> str:
+        """Name of the module, or of the function in the module that calls it."""
+        return function_name(self.module_name, self.function) if self.function else self.module_name
 
 
-def call_name(module_name: str, number: int) -> str:
-    """Return the name of the layer that is call `number` of a module."""
-    return module_name if number == 1 else f"{module_name}@{number}"
+def call_name(called: str, number: int) -> str:
+    """Return the name of the layer that is call `number` of a module or function."""
+    return called if number == 1 else f"{called}@{number}"
+
+
+def function_name(module_name: str, function: str) -> str:
+    """Return the name of a function that a module calls."""
+    return f"{module_name}.{function}" if module_name else function
 
 
 @dataclasses.dataclass(frozen=True)
 class _Result:
-    """What one call got and returned."""
+    """What one call got and returned; `function` is empty for a call of the module itself."""
 
     module: nn.Module
     argument: object
     output: object
+    function: str = ""
+
+
+class _FunctionRecorder(TorchFunctionMode):
+    """Records the calls of activation functions, with the module whose forward calls them."""
+
+    def __init__(self, results: list[_Result]) -> None:
+        super().__init__()
+        self.results = results
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        output = func(*args, **(kwargs or {}))
+        module, _ = calling_module()
+        if func in FUNCTIONS and module is not None and not isinstance(module, _ACTIVATIONS):
+            self.results.append(_Result(module, args[0] if args else None, output, FUNCTIONS[func].name))
+        return output
 
 
 def observe(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[LayerCall]:
-    """List the calls of the modules inside `model` in one pass, in the order in which they return.
+    """List the calls of the modules inside `model`, and of activation functions, in one pass, as they return.
 
     The pass runs through a shadow of the network, in evaluation mode, without gradients and without noise. Torch's
     generators have the same states afterwards.
@@ -84,27 +127,50 @@ def observe(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) 
                 lambda module, args, output: results.append(_Result(module, args[0] if args else None, output))
             )
     with torch.no_grad(), generators_restored(model):
-        returned = copied(*args, **kwargs)
+        with _FunctionRecorder(results):
+            returned = copied(*args, **kwargs)
         returned_tensors = list(_tensors(returned))
-        calls, counts = [], dict.fromkeys(names, 0)
-        for result in results:
-            counts[result.module] += 1
-            module, name, number = result.module, names[result.module], counts[result.module]
+        observed = tuple(results)  # the tests below call modules once more
+        value_by_value = {result.module: _acts_value_by_value(result) for result in observed if not result.function}
+        calls, counts = [], collections.Counter[str]()
+        for result in observed:
+            module, name = result.module, names[result.module]
+            # A module that is an activation function is the layer, not the functions that it calls.
+            if result.function and value_by_value.get(module, False):
+                continue
+            called = function_name(name, result.function) if result.function else name
+            counts[called] += 1
             tensor = find_tensor(result.output)
-            value_by_value = _acts_value_by_value(result)
+            values = None if tensor is None or tensor.is_nested else tensor
             calls.append(
                 LayerCall(
-                    name=call_name(name, number),
+                    name=call_name(called, counts[called]),
                     module_name=name,
                     module=originals[name],
-                    number=number,
-                    shape=() if tensor is None else tuple(tensor.shape),
+                    number=counts[called],
+                    shape=() if values is None else tuple(values.shape),
                     is_output=tensor is not None and any(_is_view(tensor, other) for other in returned_tensors),
-                    is_activation=isinstance(module, _ACTIVATIONS) or (value_by_value and not _has_parameters(module)),
-                    acts_value_by_value=value_by_value,
+                    is_activation=bool(result.function)
+                    or isinstance(module, _ACTIVATIONS)
+                    or (value_by_value[module] and not _has_parameters(module)),
+                    acts_value_by_value=not result.function and value_by_value[module],
+                    root_mean_square=math.nan if values is None else root_mean_square(values),
+                    rounding_step=0.0 if values is None else rounding_step(values),
+                    function=result.function,
                 )
             )
+    _check_names(calls)
     return calls
+
+
+def _check_names(calls: Sequence[LayerCall]) -> None:
+    """Raise a LayerSelectionError if a module and a function that its parent calls have the same name."""
+    for call in calls:
+        if call.function and any(other.called == call.called and not other.function for other in calls):
+            raise LayerSelectionError(
+                f"layers: got the function {call.function!r} in {type(call.module).__name__}, which has a module of "
+                f"that name ({call.called!r}); wanted another name for the module"
+            )
 
 
 @contextlib.contextmanager

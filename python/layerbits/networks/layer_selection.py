@@ -1,4 +1,4 @@
-"""The selection of layers, which are calls of modules in a pass, by name, glob, type or callable."""
+"""The selection of layers, which are calls of modules or functions in a pass, by name, glob, type or callable."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def choose_layers(calls: Sequence[LayerCall], layers: Layers, *, named: Iterable
     layers : None, str, type, callable or a sequence of them
         None selects every hidden activation function, and the calls with a name in `named`. A str is the name of a
         layer or a glob; a type selects all calls of modules of the type; a callable has the signature
-        ``(module_name, module) -> bool``.
+        ``(name, module) -> bool``.
     named : iterable of str, optional
         Names of further layers for `layers` None.
 
@@ -53,7 +53,7 @@ def choose_layers(calls: Sequence[LayerCall], layers: Layers, *, named: Iterable
 
 def is_exact_name(call: LayerCall, name: str) -> bool:
     """Return whether a name is that of a call; ``name@1`` is the first call too."""
-    return name in (call.name, f"{call.module_name}@{call.number}")
+    return name in (call.name, f"{call.called}@{call.number}")
 
 
 def matches_name(call: LayerCall, selector: str) -> bool:
@@ -62,7 +62,7 @@ def matches_name(call: LayerCall, selector: str) -> bool:
     if is_exact_name(call, selector):
         return True
     pattern = re.compile(_expression(selector))
-    return any(pattern.fullmatch(name) for name in (call.name, f"{call.module_name}@{call.number}"))
+    return any(pattern.fullmatch(name) for name in (call.name, f"{call.called}@{call.number}"))
 
 
 def _default_layers(calls: Sequence[LayerCall], named: Sequence[str], available: str) -> list[LayerCall]:
@@ -73,8 +73,8 @@ def _default_layers(calls: Sequence[LayerCall], named: Sequence[str], available:
     ]
     if not chosen:
         raise LayerSelectionError(
-            "layers: got None, which selects hidden activation functions, but no module is one (torch.tanh is not a "
-            f"module); name the layers, {available}"
+            f"layers: got None, which selects hidden activation functions, but no layer is one; name the layers, "
+            f"{available}"
         )
     left_out = [call.name for call in calls if call.acts_value_by_value and call not in chosen]
     if left_out:
@@ -90,9 +90,9 @@ def _matches(selector: object, call: LayerCall) -> bool:
     if isinstance(selector, str):
         return matches_name(call, selector)
     if isinstance(selector, type):
-        return isinstance(call.module, selector)
+        return not call.function and isinstance(call.module, selector)
     if callable(selector):
-        return bool(selector(call.module_name, call.module))
+        return bool(selector(call.called, call.module))
     raise TypeError(
         f"layers: got {type(selector).__name__}, wanted a name, a glob, a module type, a callable "
         "(name, module) -> bool, or a sequence of them"

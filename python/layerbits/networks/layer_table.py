@@ -7,23 +7,24 @@ from collections.abc import Iterator
 
 from torch import nn
 
+from layerbits.networks.first_call import waiting_noise
 from layerbits.networks.layer_calls import observe
-from layerbits.networks.noise_hooks import AddNoise, noise_hooks
-from layerbits.networks.noisy_layers import LayerNoise, check_module, waiting_noise
-from layerbits.networks.pass_arguments import call_arguments
+from layerbits.networks.layer_noise import LayerNoise
+from layerbits.networks.pass_arguments import call_arguments, check_module
 from layerbits.networks.shadow import unwrapped
 
 
 @dataclasses.dataclass(frozen=True)
 class LayerRow:
-    """A layer: one call of a module in a pass.
+    """A layer: one call of a module, or of an activation function, in a pass.
 
     Attributes
     ----------
     name : str
-        Name of the module, followed by ``@2``, ``@3``, ... from its second call on.
+        Name of the module, or of the function in the module that calls it (``block.relu``), followed by ``@2``,
+        ``@3``, ... from its second call on.
     type : str
-        Class of the module.
+        Class of the module, or name of the activation function.
     shape : tuple of int
         Shape of the first floating-point tensor that the call returns; empty if there is none.
     noisy : bool
@@ -46,7 +47,7 @@ class LayerTable:
     Attributes
     ----------
     rows : tuple of LayerRow
-        A row for each call of a module.
+        A row for each call of a module or of an activation function.
     """
 
     rows: tuple[LayerRow, ...]
@@ -98,7 +99,7 @@ def layers(model: nn.Module, inputs: object) -> LayerTable:
     Returns
     -------
     LayerTable
-        A row for each call of a module inside the network.
+        A row for each call of a module inside the network, and of an activation function.
 
     Raises
     ------
@@ -121,10 +122,12 @@ def layers(model: nn.Module, inputs: object) -> LayerTable:
     args, kwargs = call_arguments(inputs, root)
     for waiting in waiting_noise(root):
         waiting.observe(args, kwargs)
-    noisy = set(LayerNoise(root)) if any(isinstance(hook, AddNoise) for hook in noise_hooks(root)) else set()
+    noisy = set(LayerNoise(root))
     return LayerTable(
         tuple(
-            LayerRow(call.name, type(call.module).__name__, call.shape, call.name in noisy, call.is_output)
+            LayerRow(
+                call.name, call.function or type(call.module).__name__, call.shape, call.name in noisy, call.is_output
+            )
             for call in observe(root, args, kwargs)
         )
     )

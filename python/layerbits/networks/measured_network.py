@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from layerbits._base import BackendError, LayerSelectionError, NoNoiseError
-from layerbits.networks.gaussian_noise import GaussianNoise
+from layerbits._base import BEFORE_ROUNDING, MEASUREMENT_NOISE, BackendError, LayerSelectionError, NoNoiseError
+from layerbits.networks.first_call import waiting_noise
+from layerbits.networks.functional_layers import EnterFunctions, add_function_hooks
+from layerbits.networks.gaussian_noise import GaussianNoise, RelativeSigma, Sigma, rounding_step
 from layerbits.networks.layer_calls import LayerCall, call_name, observe
 from layerbits.networks.layer_selection import Layers, choose_layers
-from layerbits.networks.noise_hooks import AddNoise, delete_noise_hooks, noise_hooks
-from layerbits.networks.noisy_layers import check_module, waiting_noise
-from layerbits.networks.output_tensor import replace_tensor, signal_of
+from layerbits.networks.noise_by_layer import noise_by_key, noise_of_layers
+from layerbits.networks.noise_hooks import AddNoise, NoiseSwitch, delete_noise_hooks, noise_hooks
+from layerbits.networks.output_tensor import measured_signal, replace_tensor
+from layerbits.networks.pass_arguments import check_module, rows_per_pass
 from layerbits.networks.shadow import shadow, unwrapped
 
 # Maps the index of a layer and its signal to the value with which the network continues.
@@ -32,10 +37,13 @@ class MeasuredNetwork:
     calls : list of LayerCall
         The layers, in the order of the data.
     noise : dict of str to GaussianNoise
-        Noise of each layer by its name; empty for `network_without_noise`.
+        Noise of each layer by its name; empty if `network_without_noise` got no sigma.
+    adds_noise : bool
+        Whether the network itself adds the noise, so that later layers lie behind it.
     """
 
-    def __init__(self, copied: nn.Module) -> None:
+    def __init__(self, copied: nn.Module, *, adds_noise: bool) -> None:
+        self.adds_noise = adds_noise
         self.calls: list[LayerCall] = []
         self.noise: dict[str, GaussianNoise] = {}
         self._copied = copied
@@ -56,6 +64,11 @@ class MeasuredNetwork:
             As `choose_layers`.
         """
         return self.layer_names if layers is None else tuple(call.name for call in choose_layers(self.calls, layers))
+
+    def flags(self, layer: str) -> tuple[str, ...]:
+        """Return the flags of a layer in an information table."""
+        rounded = any(call.name == layer and call.rounding_step > 0 for call in self.calls)
+        return (MEASUREMENT_NOISE,) * (not self.adds_noise) + (BEFORE_ROUNDING,) * rounded
 
     def run(self, channel: Channel | None, inputs: Sequence[Tensor]) -> None:
         """Run a pass without gradients, in which the layers call `channel`.
@@ -78,10 +91,10 @@ class MeasuredNetwork:
             got = ", ".join(f"{tensor.dtype} of shape {tuple(tensor.shape)}" for tensor in inputs)
             raise ValueError(f"inputs: got {got}, which the network cannot take: {error}") from error
 
-    def next_name(self, module_name: str) -> str:
-        """Count a call of a module in the running pass, and return its name."""
-        self._counts[module_name] = self._counts.get(module_name, 0) + 1
-        return call_name(module_name, self._counts[module_name])
+    def next_number(self, called: str) -> int:
+        """Count a call of a module or function in the running pass, and return its number."""
+        self._counts[called] = self._counts.get(called, 0) + 1
+        return self._counts[called]
 
     def pass_on(self, name: str, output: Any) -> Any:
         """Return the output of a layer after the channel."""
@@ -93,7 +106,7 @@ class MeasuredNetwork:
                 f"layers: got {name!r}, which did not run in the pass that showed the layers; wanted a network whose "
                 "layers run equally often for all inputs"
             )
-        signal = signal_of(name, output)
+        signal = measured_signal(name, output)
         value = self._channel(index, signal)
         return output if value is signal else replace_tensor(output, signal, value)
 
@@ -101,29 +114,31 @@ class MeasuredNetwork:
 class _NoisyTap:
     """Takes the place of an `AddNoise` in a shadow: observes a layer in the first pass, then calls the channel."""
 
-    def __init__(self, network: MeasuredNetwork, hook: AddNoise, module_name: str, original: nn.Module) -> None:
-        self.network, self.hook, self.module_name, self.original = network, hook, module_name, original
+    def __init__(self, network: MeasuredNetwork, hook: AddNoise, call: LayerCall) -> None:
+        self.network, self.hook, self.call = network, hook, call
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], output: object) -> object:
-        name, noise = self.network.next_name(self.module_name), self.hook.next_noise()
+        number, noise = self.network.next_number(self.call.called), self.hook.next_noise()
         if noise is None:
             return output
+        name = call_name(self.call.called, number)
         if self.network._channel is None:
-            number = self.network._counts[self.module_name]
-            self.network.calls.append(LayerCall(name, self.module_name, self.original, number))
-            self.network.noise[name] = noise
-            noise.check(name, signal_of(name, output).shape)
+            signal = measured_signal(name, output)
+            noise.check(name, signal.shape)
+            self.network.noise[name] = noise.per_unit(signal.shape)
+            call = dataclasses.replace(self.call, name=name, number=number, rounding_step=rounding_step(signal))
+            self.network.calls.append(call)
         return self.network.pass_on(name, output)
 
 
 class _PlainTap:
-    """A hook of a shadow without noise: calls the channel for the chosen calls of a module."""
+    """A hook of a shadow without noise: calls the channel for the chosen calls of a module or function."""
 
-    def __init__(self, network: MeasuredNetwork, module_name: str) -> None:
-        self.network, self.module_name = network, module_name
+    def __init__(self, network: MeasuredNetwork, called: str) -> None:
+        self.network, self.called = network, called
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], output: object) -> object:
-        name = self.network.next_name(self.module_name)
+        name = call_name(self.called, self.network.next_number(self.called))
         return self.network.pass_on(name, output) if name in self.network.layer_names else output
 
 
@@ -140,44 +155,91 @@ def noisy_network(model: object, inputs: Sequence[Tensor]) -> MeasuredNetwork:
     root = _checked(model)
     for waiting in waiting_noise(root):
         waiting.observe(_first_rows(inputs), {})
-    hooks = [hook for hook in noise_hooks(root) if isinstance(hook, AddNoise)]
+    hooks = noise_hooks(root)
     if not hooks:
         raise NoNoiseError(
             f"model: got {type(model).__name__}, wanted a network with noise: without noise, I(X;T) is log N for N "
             "inputs that stay distinct, or infinite, whatever the network has learnt; add noise with "
-            "layerbits.noisify(model, sigma=...)"
+            "layerbits.noisify(model, sigma=...), or in the measurement alone with sigma="
         )
     if any(hook.switch.is_off for hook in hooks):
         raise NoNoiseError("model: got a network whose noise is off, wanted it on; call this outside of noise_off")
     copied, originals = shadow(root), dict(root.named_modules())
-    network = MeasuredNetwork(copied)
+    network = MeasuredNetwork(copied, adds_noise=True)
     for name, module in copied.named_modules():
         for key, hook in module._forward_hooks.items():
             if isinstance(hook, AddNoise):
-                module._forward_hooks[key] = _NoisyTap(network, hook, name, originals[name])
+                module._forward_hooks[key] = _NoisyTap(network, hook, LayerCall("", name, originals[name]))
+        for key, hook in module._forward_pre_hooks.items():
+            if isinstance(hook, EnterFunctions):
+                module._forward_pre_hooks[key] = EnterFunctions(
+                    hook.switch,
+                    {
+                        function: _NoisyTap(network, layer, LayerCall("", name, originals[name], function=function))
+                        for function, layer in hook.layers.items()
+                        if isinstance(layer, AddNoise)
+                    },
+                )
     network.run(None, _first_rows(inputs))
     if not network.calls:
         raise LayerSelectionError("layers: got a network of which no noisy layer runs in a pass; noisify it again")
     return network
 
 
-def network_without_noise(model: object, inputs: Sequence[Tensor], layers: Layers) -> MeasuredNetwork:
+def network_without_noise(
+    model: object, inputs: Sequence[Tensor], layers: Layers, sigma: Sigma | None = None
+) -> MeasuredNetwork:
     """Return a network as a measurement runs it, without noise; the channel gets the layers that match `layers`.
+
+    Parameters
+    ----------
+    sigma : float, tensor, array or mapping of str to them, optional
+        The noise that the measurement adds to the signals of the layers, as in `noisify`.
 
     Raises
     ------
     LayerSelectionError, TypeError, ValueError
-        As `choose_layers`; the first pass fails.
+        As `noisify`; the first pass fails.
     """
     root = _checked(model)
-    chosen = choose_layers(observe(root, _first_rows(inputs), {}), layers)
+    by_key = {} if sigma is None else noise_by_key(sigma)
+    chosen = choose_layers(observe(root, _first_rows(inputs), {}), layers, named=by_key)
     copied = shadow(root)
-    network = MeasuredNetwork(copied)
+    network = MeasuredNetwork(copied, adds_noise=False)
     network.calls = chosen
     delete_noise_hooks(copied)
-    for name in dict.fromkeys(call.module_name for call in chosen):
-        copied.get_submodule(name).register_forward_hook(_PlainTap(network, name))
+    functions: dict[nn.Module, dict[str, _PlainTap]] = {}
+    for call in {call.called: call for call in chosen}.values():
+        module, tap = copied.get_submodule(call.module_name), _PlainTap(network, call.called)
+        if call.function:
+            functions.setdefault(module, {})[call.function] = tap
+        else:
+            module.register_forward_hook(tap)
+    for module, taps in functions.items():
+        add_function_hooks(module, NoiseSwitch(), taps)
+    if any(isinstance(noise, RelativeSigma) for noise in by_key.values()):
+        network.calls = _with_root_mean_squares(network, inputs)
+    noise = noise_of_layers(by_key, network.calls) if by_key else {}
+    network.noise = {call.name: noise[call.name].per_unit(call.shape) for call in network.calls if by_key}
     return network
+
+
+def _with_root_mean_squares(network: MeasuredNetwork, inputs: Sequence[Tensor]) -> list[LayerCall]:
+    """Return the layers with their root mean squares over all inputs."""
+    squares, counts = [0.0] * len(network.calls), [0] * len(network.calls)
+
+    def add(index: int, signal: Tensor) -> Tensor:
+        squares[index] += float(signal.double().square().sum())
+        counts[index] += signal.numel()
+        return signal
+
+    rows = rows_per_pass(inputs)
+    for batch in zip(*(torch.split(tensor, rows) for tensor in inputs), strict=True):
+        network.run(add, batch)
+    return [
+        dataclasses.replace(call, root_mean_square=math.sqrt(total / count) if count else math.nan)
+        for call, total, count in zip(network.calls, squares, counts, strict=True)
+    ]
 
 
 def _checked(model: object) -> nn.Module:

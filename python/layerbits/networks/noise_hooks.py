@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
@@ -16,6 +17,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
 from layerbits._base import LayerSelectionError
@@ -30,10 +32,19 @@ _blocks_off: ContextVar[Mapping[int, int]] = ContextVar("_blocks_off", default=M
 
 
 class _Counts(threading.local):
-    """The number of calls so far, in the pass of this thread, of each module by its name."""
+    """The state of the pass of this thread.
+
+    Attributes
+    ----------
+    calls : dict of str to int
+        The number of calls so far of each module or function, by its name.
+    modes : list of TorchFunctionMode
+        The modes of the running modules whose functions are layers, outermost first.
+    """
 
     def __init__(self) -> None:
         self.calls: dict[str, int] = {}
+        self.modes: list[TorchFunctionMode] = []
 
 
 class NoiseSwitch:
@@ -126,6 +137,13 @@ def delete_noise_hooks(model: nn.Module) -> None:
             for key in [key for key, hook in hooks.items() if isinstance(hook, NoiseHook)]:
                 del hooks[key]
                 module._forward_pre_hooks_with_kwargs.pop(key, None)
+                module._forward_hooks_always_called.pop(key, None)
+
+
+def compile_again() -> None:
+    """Make compiled networks compile again in their next call: compiled code does not look for changed hooks."""
+    if "torch._dynamo" in sys.modules:
+        torch.compiler.reset()
 
 
 class PassStart(NoiseHook):
@@ -137,14 +155,14 @@ class PassStart(NoiseHook):
 
 
 class AddNoise(NoiseHook):
-    """The forward hook of a noisy module.
+    """The forward hook of a noisy module, or the hook of a noisy function (`EnterFunctions`).
 
     Attributes
     ----------
     switch : NoiseSwitch
         The switch of the network.
     name : str
-        Name of the module.
+        Name of the module, or of the function with the name of the module that calls it.
     noise : tuple of GaussianNoise or None
         Noise of each call of the module in a pass, None for a call without noise. If all calls have the same noise,
         they are not counted, and a pass may have any number of them.
@@ -170,7 +188,7 @@ class AddNoise(NoiseHook):
         if noise is None:
             return output
         signal = signal_of(self.name, output)
-        noise.check(self.name, signal.shape)
+        noise.check(self.name, () if signal.is_nested else signal.shape)
         dtype = torch.promote_types(signal.dtype, torch.float32)
         if torch.compiler.is_compiling():
             normal = torch.ops.layerbits.standard_normal(signal.detach(), dtype, self.switch.key)

@@ -7,36 +7,25 @@ so copies and pickles of the network are noisy too.
 from __future__ import annotations
 
 import contextlib
-import sys
-from collections.abc import Iterator, Mapping
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from typing import TypeVar
 
-import torch
 from torch import nn
 
-from layerbits._base import LayerSelectionError, NoNoiseError
-from layerbits.networks.gaussian_noise import Deviations, GaussianNoise, gaussian_noise
-from layerbits.networks.layer_calls import LayerCall, call_name, observe
-from layerbits.networks.layer_selection import Layers, choose_layers, is_exact_name, matches_name
-from layerbits.networks.noise_hooks import (
-    AddNoise,
-    NoiseHook,
-    NoiseSwitch,
-    PassStart,
-    delete_noise_hooks,
-    noise_hooks,
-    switched_off,
-)
-from layerbits.networks.pass_arguments import call_arguments
+from layerbits._base import NoNoiseError
+from layerbits.networks.first_call import WaitingNoise, waiting_noise
+from layerbits.networks.gaussian_noise import Sigma
+from layerbits.networks.layer_noise import LayerNoise
+from layerbits.networks.layer_selection import Layers
+from layerbits.networks.noise_by_layer import noise_by_key
+from layerbits.networks.noise_hooks import compile_again, delete_noise_hooks, noise_hooks, switched_off
+from layerbits.networks.pass_arguments import call_arguments, check_module
 from layerbits.networks.shadow import check_can_run, unwrapped
 
 Model = TypeVar("Model", bound=nn.Module)
-NoiseByKey = Mapping[str, GaussianNoise]
 
 
-def noisify(
-    model: Model, *, sigma: Deviations | Mapping[str, Deviations], layers: Layers = None, inputs: object = None
-) -> Model:
+def noisify(model: Model, *, sigma: Sigma, layers: Layers = None, inputs: object = None) -> Model:
     """Add Gaussian noise to layers of a network, in place: T = S + Z in every pass, in training and in evaluation.
 
     Ordinary passes draw the noise from torch's own generators, as dropout does: set it by `torch.manual_seed`. A
@@ -46,11 +35,12 @@ def noisify(
     ----------
     model : torch.nn.Module
         Any network. It stays the same object, with the same class, parameters and `state_dict`.
-    sigma : float, tensor, array or mapping of str to them
+    sigma : float, tensor, array, RelativeSigma or mapping of str to them
         A float is the standard deviation of the noise (beta in the paper, which uses 0.005). An array (d,) has the
-        standard deviations of the d units of a layer, an array (d, d) their covariance, which is positive definite.
-        Units are those of the flattened output. A mapping has a key for each noisy layer: its name or a glob; an exact
-        name wins over a glob.
+        standard deviations of the d units of a layer, an array (C,) those of the C channels of a feature map
+        (n, C, ...), an array (d, d) the covariance of the units, which is positive definite. Units are those of the
+        flattened output. A `RelativeSigma` is a share of the root mean square of the layer in the pass that observes
+        the layers. A mapping has a key for each noisy layer: its name or a glob; an exact name wins over a glob.
     layers : None, str, type, callable or a sequence of them
         The layers that get noise. None selects every hidden activation function (and the layers that `sigma` names): a
         module of `torch.nn.modules.activation`, or one without parameters that acts value by value, unless it returns
@@ -82,7 +72,8 @@ def noisify(
     Source: Goldfeld et al., Estimating Information Flow in Deep Neural Networks (ICML 2019). In a convolutional block,
     select the layer before the pooling: a pooled noisy map is not a signal plus isotropic noise.
 
-    If all calls of a module that `inputs` shows have the same noise, every call has it.
+    If all calls of a module that `inputs` shows have the same noise, every call has it. In float16 and bfloat16, noise
+    is drawn and added in float32, and the sum is rounded; noise so small that this distorts it is refused.
 
     Examples
     --------
@@ -96,7 +87,7 @@ def noisify(
     check_module(model)
     root = unwrapped(model)
     check_can_run(root)
-    waiting = WaitingNoise(root, _noise_by_key(sigma), layers)
+    waiting = WaitingNoise(root, noise_by_key(sigma), layers)
     if inputs is not None:
         args, kwargs = call_arguments(inputs, root)
         waiting.observe(args, kwargs)
@@ -126,7 +117,7 @@ def remove_noise(model: Model) -> Model:
     """
     check_module(model)
     delete_noise_hooks(model)
-    _compile_again()
+    compile_again()
     return model
 
 
@@ -195,134 +186,4 @@ def noise_of(model: nn.Module) -> LayerNoise:
     noise = LayerNoise(root)
     if not noise:
         raise NoNoiseError(f"model: got {type(model).__name__} without noise, wanted a network from layerbits.noisify")
-    return noise
-
-
-class LayerNoise(Mapping[str, GaussianNoise]):
-    """The noise of the noisy layers of a network, made by `noise_of`."""
-
-    def __init__(self, model: nn.Module) -> None:
-        self._hooks = {
-            name: hook
-            for name, module in model.named_modules()
-            for hook in module._forward_hooks.values()
-            if isinstance(hook, AddNoise)
-        }
-
-    def __iter__(self) -> Iterator[str]:
-        calls = [
-            (position, call_name(name, number))
-            for name, hook in self._hooks.items()
-            for number, (position, noise) in enumerate(zip(hook.positions, hook.noise, strict=True), start=1)
-            if noise is not None
-        ]
-        return iter([name for _, name in sorted(calls)])
-
-    def __len__(self) -> int:
-        return sum(noise is not None for hook in self._hooks.values() for noise in hook.noise)
-
-    def __getitem__(self, layer: str) -> GaussianNoise:
-        hook, index = self._find(layer)
-        noise = hook.noise[index]
-        assert noise is not None
-        return noise
-
-    def __setitem__(self, layer: str, sigma: Deviations) -> None:
-        hook, index = self._find(layer)
-        noise = gaussian_noise(sigma, name=f"sigma[{layer!r}]")
-        hook.noise = (*hook.noise[:index], noise, *hook.noise[index + 1 :])
-        _compile_again()
-
-    def __repr__(self) -> str:
-        return repr(dict(self))
-
-    def _find(self, layer: str) -> tuple[AddNoise, int]:
-        if layer not in list(self):
-            raise KeyError(f"layer: got {layer!r}, wanted one of {', '.join(self)}")
-        name, _, number = layer.rpartition("@")
-        return (self._hooks[name], int(number) - 1) if layer not in self._hooks else (self._hooks[layer], 0)
-
-
-class WaitingNoise(NoiseHook):
-    """A forward pre-hook that observes the layers in the first call of a network and gives them their noise."""
-
-    def __init__(self, root: nn.Module, noise: NoiseByKey, layers: Layers) -> None:
-        super().__init__(NoiseSwitch())
-        self.root, self.noise, self.layers = root, noise, layers
-
-    def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Observe the layers in a pass with the arguments of the first call."""
-        if torch.compiler.is_compiling() or module is not self.root:
-            raise RuntimeError(
-                "model: got a compiled or replicated network whose layers have not been observed; pass inputs= to "
-                "noisify, or call the network once before"
-            )
-        self.observe(args, kwargs)
-
-    def observe(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        """Observe the layers in a pass with these arguments, and give them their noise in place of any other."""
-        calls = observe(self.root, args, kwargs)
-        chosen = choose_layers(calls, self.layers, named=self.noise)
-        noise = _noise_of_layers(self.noise, chosen)
-        for call in chosen:
-            noise[call.name].check(call.name, call.shape)
-        remove_noise(self.root)
-        for name, module in self.root.named_modules():
-            numbered = [(position, call) for position, call in enumerate(calls) if call.module_name == name]
-            if any(call.name in noise for _, call in numbered):
-                hook = AddNoise(
-                    self.switch,
-                    name,
-                    tuple(noise.get(call.name) for _, call in numbered),
-                    tuple(position for position, _ in numbered),
-                )
-                hook.handle = module.register_forward_hook(hook)
-        start = PassStart(self.switch)
-        start.handle = self.root.register_forward_pre_hook(start)
-
-
-def check_module(model: object) -> None:
-    """Raise a TypeError unless `model` is a network."""
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model: got {type(model).__name__}, wanted a torch.nn.Module")
-
-
-def waiting_noise(model: nn.Module) -> list[WaitingNoise]:
-    """Return the noise of a network, and of modules inside it, that waits for the first call."""
-    return [hook for hook in noise_hooks(model) if isinstance(hook, WaitingNoise)]
-
-
-def _compile_again() -> None:
-    """Make compiled networks compile again in their next call: compiled code does not look for changed hooks."""
-    if "torch._dynamo" in sys.modules:
-        torch.compiler.reset()
-
-
-def _noise_by_key(sigma: Deviations | Mapping[str, Deviations]) -> dict[str, GaussianNoise]:
-    if not isinstance(sigma, Mapping):
-        return {"**": gaussian_noise(sigma)}
-    for key in sigma:
-        if not isinstance(key, str):
-            raise TypeError(f"sigma: got a key of {type(key).__name__}, wanted the name of a layer or a glob")
-    return {key: gaussian_noise(value, name=f"sigma[{key!r}]") for key, value in sigma.items()}
-
-
-def _noise_of_layers(by_key: NoiseByKey, calls: list[LayerCall]) -> dict[str, GaussianNoise]:
-    """Return the noise of every layer by its name; LayerSelectionError unless each layer has exactly one key."""
-    noise, used = {}, set()
-    for call in calls:
-        exact = [key for key in by_key if is_exact_name(call, key)]
-        keys = exact or [key for key in by_key if matches_name(call, key)]
-        if len(keys) != 1:
-            raise LayerSelectionError(
-                f"sigma: got {' and '.join(map(repr, keys)) or 'no key'} for {call.name!r}, wanted one key for each "
-                "layer"
-            )
-        noise[call.name] = by_key[keys[0]]
-        used |= {key for key in by_key if matches_name(call, key)}
-    unused = [key for key in by_key if key not in used]
-    if unused:
-        raise LayerSelectionError(
-            f"sigma: got the key {unused[0]!r}, which matches no noisy layer, wanted keys for {', '.join(noise)}"
-        )
     return noise

@@ -53,8 +53,29 @@ def signal_of(layer: str, output: object) -> Tensor:
     signal = None if isinstance(output, PackedSequence) else find_tensor(output)
     if signal is None:
         got = f"a tensor of {output.dtype}" if isinstance(output, Tensor) else type(output).__name__
-        remedy = "; pass padded sequences" if isinstance(output, PackedSequence) else "; select other layers"
-        raise LayerSelectionError(f"layers: got {layer!r}, which returns {got}, wanted floating-point values{remedy}")
+        remedy = "select other layers"
+        if isinstance(output, PackedSequence):
+            remedy = "pass padded sequences"
+        elif isinstance(output, Tensor) and output.is_quantized:
+            remedy = "pass the network as it was before quantization"
+        raise LayerSelectionError(f"layers: got {layer!r}, which returns {got}, wanted floating-point values; {remedy}")
+    return signal
+
+
+def measured_signal(layer: str, output: object) -> Tensor:
+    """Return the signal of a layer for a measurement.
+
+    Raises
+    ------
+    LayerSelectionError
+        As `signal_of`; or the signal is a nested tensor.
+    """
+    signal = signal_of(layer, output)
+    if signal.is_nested:
+        raise LayerSelectionError(
+            f"layers: got {layer!r}, which returns a nested tensor, wanted rows of one shape; make the "
+            "TransformerEncoder with enable_nested_tensor=False"
+        )
     return signal
 
 

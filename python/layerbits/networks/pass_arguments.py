@@ -20,6 +20,12 @@ _PASS_ROWS = 2**15
 _PASS_VALUES = 2**20
 
 
+def check_module(model: object) -> None:
+    """Raise a TypeError unless `model` is a network."""
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model: got {type(model).__name__}, wanted a torch.nn.Module")
+
+
 def call_arguments(inputs: object, model: nn.Module) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Return the positional arguments and the arguments by name of a pass: those of `input_tensors`, or of a mapping.
 

@@ -12,9 +12,8 @@ from layerbits._base import Array, LayerSelectionError, check_count
 from layerbits.kernels import as_tensor
 from layerbits.networks.layer_selection import Layers
 from layerbits.networks.measured_network import MeasuredNetwork, network_without_noise, noisy_network
-from layerbits.networks.noise_hooks import AddNoise, noise_hooks
-from layerbits.networks.noisy_layers import check_module
-from layerbits.networks.pass_arguments import are_arrays, input_tensors
+from layerbits.networks.noise_hooks import is_noisy
+from layerbits.networks.pass_arguments import are_arrays, check_module, input_tensors
 from layerbits.networks.recording import Passes, record
 
 _Array = npt.NDArray[Any]
@@ -173,8 +172,7 @@ def layer_activations(
     """
     check_module(model)
     tensors = input_tensors(inputs, model)
-    noisy = any(isinstance(hook, AddNoise) for hook in noise_hooks(model))
-    if layers is None and noisy:
+    if layers is None and is_noisy(model):
         layers = list(noisy_network(model, tensors).layer_names)
     network = network_without_noise(model, tensors, layers)
     signals = record(network, tensors, Passes(network.layer_names, range(1), seed=None))

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from layerbits._base import LayerSelectionError
 from layerbits.kernels import NormalStream, RandomStream, empty_for_draws, fill_rows, threads
+from layerbits.networks.gaussian_noise import rounding_step
 from layerbits.networks.measured_network import MeasuredNetwork
 from layerbits.networks.pass_arguments import rows_per_pass
 
@@ -87,7 +88,7 @@ def record(network: MeasuredNetwork, inputs: Sequence[Tensor], passes: Passes) -
                 recorder.begin_pass(len(batch[0]))
                 network.run(recorder, [torch.cat([tensor] * len(recorder.draws)) for tensor in batch])
                 recorder.end_pass()
-    recorder.check_finite()  # once, after all passes: reading a result waits for the device
+    recorder.check_signals()  # once, after all passes: reading a result waits for the device
     return {layer: recorder.signals[layer] for layer in passes.layers}
 
 
@@ -123,13 +124,16 @@ class _Recorder:
                 f"layers: got {', '.join(missing)}, which did not run in the pass; choose layers that do"
             )
 
-    def check_finite(self) -> None:
-        """Raise a ValueError for the first layer with a signal that is NaN or infinite."""
+    def check_signals(self) -> None:
+        """Raise a ValueError for a signal that is NaN or infinite, or too large for its dtype and noise."""
         for layer, extremes in self.extremes.items():
-            if not torch.stack(extremes).isfinite().all():
+            values = torch.stack(extremes)
+            if not values.isfinite().all():
                 raise ValueError(
                     f"inputs: layer {layer!r} gives NaN or infinity, wanted finite signals; check the network"
                 )
+            if layer in self.network.noise:
+                self.network.noise[layer].check_resolution(layer, rounding_step(values))
 
     def __call__(self, index: int, signal: Tensor) -> Tensor:
         layer, rows = self.network.layer_names[index], len(self.draws) * self.rows
@@ -141,8 +145,12 @@ class _Recorder:
             )
         if layer in self.passes.layers:
             self._record(layer, signal.reshape(len(self.draws), self.rows, math.prod(signal.shape[1:])))
-        if self.passes.seed is None or self.layers_run.issuperset(self.passes.layers):
-            return signal  # no noise is wanted, or no layer that is recorded follows
+        if (
+            self.passes.seed is None
+            or not self.network.adds_noise
+            or self.layers_run.issuperset(self.passes.layers)  # no layer that is recorded follows
+        ):
+            return signal
         if layer in self.passes.emitted:
             return self._emitted(layer, signal)
         return self.network.noise[layer].add(signal, self._normal(index, signal, self.passes.seed))
@@ -157,6 +165,7 @@ class _Recorder:
     def _record(self, layer: str, signal: Tensor) -> None:
         # aminmax reads the signal once; isfinite would read it three times.
         self.extremes.setdefault(layer, []).extend(signal.aminmax())
+        signal = signal.to(torch.promote_types(signal.dtype, torch.float32))
         if layer in self.passes.views:
             signal = self.passes.views[layer](signal)
         n_draws = len(self.passes.draws)
@@ -183,7 +192,7 @@ class _Recorder:
         else:
             fill = partial(_fill_share, streams, normal, self.threads)
             list(self.pool.map(fill, range(self.threads)))  # list() raises the errors of the threads
-        return normal.flatten(0, 1).to(signal)
+        return normal.flatten(0, 1).to(signal.device, torch.promote_types(signal.dtype, torch.float32))
 
 
 def _fill_share(streams: Sequence[NormalStream], normal: Tensor, threads: int, thread: int) -> None:

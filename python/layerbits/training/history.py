@@ -22,7 +22,8 @@ from layerbits._base import (
 
 TRAINING_FILE, INFORMATION_FILE, SETTINGS_FILE = "training.csv", "information.csv", "information.json"
 
-_PARSERS = tuple(typing.get_type_hints(InformationRow).values())
+# The last column holds the flags, separated by spaces.
+_PARSERS = (*tuple(typing.get_type_hints(InformationRow).values())[:-1], lambda cell: tuple(cell.split()))
 
 
 class TrainingRow(NamedTuple):
@@ -75,7 +76,11 @@ def read_information(path: Path) -> dict[int, InformationTable]:
 
 def write_information(path: Path, tables: Mapping[int, InformationTable]) -> None:
     """Write an information.csv with one row for each epoch, layer and quantity."""
-    rows = [(epoch, *dataclasses.astuple(row)) for epoch in sorted(tables) for row in tables[epoch]]
+    rows = [
+        (epoch, *dataclasses.astuple(row)[:-1], " ".join(row.flags))
+        for epoch in sorted(tables)
+        for row in tables[epoch]
+    ]
     write_csv(path, ["epoch", *COLUMNS], rows)
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from layerbits._base import Array, InformationTable, UsageError, check_count
 from layerbits.estimators import MeasurementSettings, Problem, measure_layers
 from layerbits.kernels import Devices
-from layerbits.networks import Inputs, Layers
+from layerbits.networks import Inputs, Layers, Sigma
 from layerbits.training.epochs import checked_epochs
 from layerbits.training.history import INFORMATION_FILE, resume_information, write_information
 
@@ -32,7 +32,7 @@ class Monitor:
     ----------
     model : torch.nn.Module
         The network; training may change it between the steps.
-    inputs, labels, layers
+    inputs, labels, layers, sigma
         As in `layerbits.layer_information`.
     at : iterable of int
         Epochs to measure, for instance from `log_spaced`.
@@ -61,6 +61,7 @@ class Monitor:
         at: Iterable[int],
         directory: str | os.PathLike[str],
         layers: Layers = None,
+        sigma: Sigma | None = None,
         settings: MeasurementSettings = _DEFAULT_SETTINGS,
         devices: Devices = None,
     ) -> None:
@@ -69,7 +70,7 @@ class Monitor:
             raise TypeError(f"settings: got {type(settings).__name__}, wanted a layerbits.MeasurementSettings")
         if not isinstance(directory, str | os.PathLike):
             raise TypeError(f"directory: got {type(directory).__name__}, wanted the path of a folder")
-        self._problem = Problem.of(model, inputs, labels, layers=layers, devices=devices)
+        self._problem = Problem.of(model, inputs, labels, layers=layers, sigma=sigma, devices=devices)
         self._problem.check_settings(settings)
         self._settings = settings
         self._path = Path(directory, INFORMATION_FILE)
@@ -123,6 +124,7 @@ class Monitor:
             "layers": list(self._problem.layers),
             **dataclasses.asdict(self._settings),
             "sigma": scales[0] if isotropic else _digest(tuple(scales)),
+            "measurement_noise": not self._problem.network.adds_noise,
             **data,
         }
         tables = resume_information(self._path.parent, settings)

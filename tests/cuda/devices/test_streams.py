@@ -16,7 +16,7 @@ def call_every_operation():
     for method in ("dense", "pruned"):
         operations.log_sum_exp_isotropic(points, centers, sigma, method=method).sum().backward()
     factors = torch.eye(2, device="cuda").expand(6, 2, 2)
-    operations.log_sum_exp_full(points, centers, factors, offsets)
+    operations.log_sum_exp_full(points.detach(), centers.detach(), factors, offsets)
     operations.distance_histogram(points, torch.linspace(0, 1, 3, dtype=torch.float64))
     operations.largest_distance(points)
     operations.fill_standard_normal(torch.empty(1, 3, device="cuda"), [0], 0)

@@ -1,0 +1,75 @@
+"""Noise that waits for the first call of a network, which shows its layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from layerbits.networks.functional_layers import EnterFunctions, add_function_hooks
+from layerbits.networks.layer_calls import observe
+from layerbits.networks.layer_selection import Layers, choose_layers
+from layerbits.networks.noise_by_layer import NoiseByKey, noise_of_layers
+from layerbits.networks.noise_hooks import (
+    AddNoise,
+    NoiseHook,
+    NoiseSwitch,
+    PassStart,
+    compile_again,
+    delete_noise_hooks,
+    noise_hooks,
+)
+
+
+class WaitingNoise(NoiseHook):
+    """A forward pre-hook that observes the layers in the first call of a network and gives them their noise."""
+
+    def __init__(self, root: nn.Module, noise: NoiseByKey, layers: Layers) -> None:
+        super().__init__(NoiseSwitch())
+        self.root, self.noise, self.layers = root, noise, layers
+
+    def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Observe the layers in a pass with the arguments of the first call."""
+        if torch.compiler.is_compiling() or module is not self.root:
+            raise RuntimeError(
+                "model: got a compiled or replicated network whose layers have not been observed; pass inputs= to "
+                "noisify, or call the network once before"
+            )
+        self.observe(args, kwargs)
+        # torch has already listed the pre-hooks of this call, without those that observe() has just added.
+        for hook in list(module._forward_pre_hooks.values()):
+            if isinstance(hook, PassStart | EnterFunctions):
+                hook(module, args)
+
+    def observe(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        """Observe the layers in a pass with these arguments, and give them their noise in place of any other."""
+        calls = observe(self.root, args, kwargs)
+        chosen = choose_layers(calls, self.layers, named=self.noise)
+        noise = noise_of_layers(self.noise, chosen)
+        delete_noise_hooks(self.root)
+        compile_again()
+        functions: dict[nn.Module, dict[str, AddNoise]] = {}
+        for called in dict.fromkeys(call.called for call in chosen):
+            numbered = [(position, call) for position, call in enumerate(calls) if call.called == called]
+            hook = AddNoise(
+                self.switch,
+                called,
+                tuple(noise.get(call.name) for _, call in numbered),
+                tuple(position for position, _ in numbered),
+            )
+            module, function = numbered[0][1].module, numbered[0][1].function
+            if function:
+                functions.setdefault(module, {})[function] = hook
+            else:
+                hook.handle = module.register_forward_hook(hook)
+        for module, layers in functions.items():
+            add_function_hooks(module, self.switch, layers)
+        start = PassStart(self.switch)
+        start.handle = self.root.register_forward_pre_hook(start)
+
+
+def waiting_noise(model: nn.Module) -> list[WaitingNoise]:
+    """Return the noise of a network, and of modules inside it, that waits for the first call."""
+    return [hook for hook in noise_hooks(model) if isinstance(hook, WaitingNoise)]

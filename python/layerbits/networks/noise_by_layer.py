@@ -1,0 +1,65 @@
+"""The noise that `sigma` gives to each layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from layerbits._base import LayerSelectionError
+from layerbits.networks.gaussian_noise import GaussianNoise, RelativeSigma, Sigma, gaussian_noise
+from layerbits.networks.layer_calls import LayerCall
+from layerbits.networks.layer_selection import is_exact_name, matches_name
+
+NoiseByKey = Mapping[str, GaussianNoise | RelativeSigma]
+
+
+def noise_by_key(sigma: Sigma) -> dict[str, GaussianNoise | RelativeSigma]:
+    """Return the noise of each key of `sigma`; a single value has the glob of all layers.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `gaussian_noise`.
+    """
+    if not isinstance(sigma, Mapping):
+        return {"**": sigma if isinstance(sigma, RelativeSigma) else gaussian_noise(sigma)}
+    for key in sigma:
+        if not isinstance(key, str):
+            raise TypeError(f"sigma: got a key of {type(key).__name__}, wanted the name of a layer or a glob")
+    return {
+        key: value if isinstance(value, RelativeSigma) else gaussian_noise(value, name=f"sigma[{key!r}]")
+        for key, value in sigma.items()
+    }
+
+
+def noise_of_layers(by_key: NoiseByKey, calls: Sequence[LayerCall]) -> dict[str, GaussianNoise]:
+    """Return the noise of every layer by its name.
+
+    Raises
+    ------
+    LayerSelectionError
+        A layer does not have exactly one key, or a key has no layer.
+    ValueError
+        The noise and the layer differ in the number of units.
+    """
+    noise, used = {}, set()
+    for call in calls:
+        exact = [key for key in by_key if is_exact_name(call, key)]
+        keys = exact or [key for key in by_key if matches_name(call, key)]
+        if len(keys) != 1:
+            raise LayerSelectionError(
+                f"sigma: got {' and '.join(map(repr, keys)) or 'no key'} for {call.name!r}, wanted one key for each "
+                "layer"
+            )
+        chosen = by_key[keys[0]]
+        noise[call.name] = (
+            chosen.of_layer(call.name, call.root_mean_square) if isinstance(chosen, RelativeSigma) else chosen
+        )
+        noise[call.name].check(call.name, call.shape)
+        noise[call.name].check_resolution(call.name, call.rounding_step)
+        used |= {key for key in by_key if matches_name(call, key)}
+    unused = [key for key in by_key if key not in used]
+    if unused:
+        raise LayerSelectionError(
+            f"sigma: got the key {unused[0]!r}, which matches no noisy layer, wanted keys for {', '.join(noise)}"
+        )
+    return noise

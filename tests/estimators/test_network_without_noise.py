@@ -1,0 +1,96 @@
+"""Networks without noise: the measurement alone adds noise to each layer, so that each channel is known."""
+
+import dataclasses
+
+import pytest
+import torch
+from torch import nn
+
+import layerbits as lb
+from tests.support.networks import tanh_mlp
+from tests.support.random_arrays import normal_tensor
+
+INPUTS, LABELS = normal_tensor(60, 4, seed=3).float(), torch.arange(60) % 3
+
+
+@pytest.fixture
+def model():
+    return tanh_mlp(4, 3, 3, 2)
+
+
+def test_a_deep_layer_has_the_information_of_its_activations_as_a_mixture(model):
+    row = lb.layer_information(model, INPUTS, sigma=0.2, queries=100)["3", "I(X;T)"]
+    activations = lb.layer_activations(model, INPUTS)["3"]
+    known = lb.mixture_information(activations, 0.2, tolerance=0.005)
+    assert row.lower <= known.upper
+    assert known.lower <= row.upper
+    assert row.upper - row.lower < 0.1
+
+
+def test_a_later_layer_does_not_depend_on_the_noise_of_an_earlier_one(model):
+    """With much noise at layer 1, layer 3 of a noisy network keeps almost nothing; here it keeps what it had."""
+    quiet = lb.layer_information(model, INPUTS, sigma={"1": 0.01, "3": 0.2})["3", "I(X;T)"]
+    loud = lb.layer_information(model, INPUTS, sigma={"1": 100.0, "3": 0.2})["3", "I(X;T)"]
+    assert dataclasses.replace(quiet, seconds=0) == dataclasses.replace(loud, seconds=0)
+
+
+def test_rows_have_the_flag_and_no_audit_against_the_layer_before(model):
+    table = lb.layer_information(model, INPUTS, sigma={"1": 100.0, "3": 0.01})
+    assert {row.flags for row in table} == {("measurement_noise",)}
+    assert table["3", "I(X;T)"].lower > table["1", "I(X;T)"].upper
+    assert "before it" not in table["3", "I(X;T)"].note
+
+
+def test_the_network_stays_as_it_was(model):
+    before = model(INPUTS)
+    lb.layer_information(model.train(), INPUTS, sigma=0.2)
+    assert model.training
+    assert not any(module._forward_hooks for module in model.modules())
+    assert torch.equal(model(INPUTS), before)
+
+
+def test_the_output_and_any_layer_can_be_measured(model):
+    table = lb.layer_information(model, INPUTS, LABELS, sigma=0.2, layers=["0", "4"])
+    assert [(row.layer, row.quantity) for row in table][::5] == [("0", "I(X;T)"), ("4", "I(X;T)")]
+
+
+def test_one_draw_is_enough(model):
+    assert len(lb.layer_information(model, INPUTS, sigma=0.2, draws=1)) == 6
+
+
+def test_a_relative_sigma_is_the_share_of_the_root_mean_square_over_all_inputs():
+    """The first rows, which show the layers, are zero: their root mean square would be zero."""
+    inputs = torch.cat([torch.zeros(50, 1), torch.ones(50, 1)])
+    model = nn.Sequential(nn.Identity())
+    relative = lb.layer_information(model, inputs, sigma=lb.RelativeSigma(0.5), layers="0")
+    absolute = lb.layer_information(model, inputs, sigma=0.5 * 0.5**0.5, layers="0")
+    assert relative["0", "I(X;T)"].value == pytest.approx(absolute["0", "I(X;T)"].value, abs=1e-6)
+
+
+def test_a_noisy_network_takes_no_sigma(model):
+    lb.noisify(model, sigma=0.1)
+    with pytest.raises(ValueError, match=r"sigma: got a value for a network that has noise .*remove_noise"):
+        lb.layer_information(model, INPUTS, sigma=0.2)
+
+
+def test_without_sigma_the_error_offers_it(model):
+    with pytest.raises(lb.NoNoiseError, match="sigma="):
+        lb.layer_information(model, INPUTS)
+
+
+def test_a_monitor_measures_while_an_ordinary_network_trains(model, tmp_path):
+    monitor = lb.Monitor(model, INPUTS, LABELS, at=[0, 1], directory=tmp_path, sigma=0.2)
+    monitor.step(0)
+    with torch.no_grad():
+        model[0].weight.zero_()
+    final = monitor.step(1)
+    assert final["1", "I(X;T)"].upper < 0.01  # without weights the layer is constant
+    resumed = lb.Monitor(model, INPUTS, LABELS, at=[0, 1], directory=tmp_path, sigma=0.2)
+    assert resumed.tables[1] == final
+
+
+def test_a_folder_of_a_noisy_network_is_not_continued_without_noise(model, tmp_path):
+    lb.Monitor(model, INPUTS, at=[0], directory=tmp_path, sigma=0.2).step(0)
+    lb.noisify(model, sigma=0.2)
+    with pytest.raises(lb.UsageError, match="measurement_noise"):
+        lb.Monitor(model, INPUTS, at=[0], directory=tmp_path)

@@ -58,7 +58,7 @@ def test_columns_are_the_documented_ones(tmp_path):
     monitor(tmp_path).step(1)
     assert (tmp_path / "information.csv").read_text().splitlines()[0] == (
         "epoch,layer,quantity,estimator,value,standard_error,lower,upper,unit,draws,seconds,note,"
-        "plug_in,plug_in_error,decoded,decoded_error,decoder,limited_by"
+        "plug_in,plug_in_error,decoded,decoded_error,decoder,limited_by,flags"
     )
 
 

@@ -18,7 +18,7 @@ def training(directory, device, *, kind=torch.optim.Adam, sigma=0.1):
         torch.random.default_generator.manual_seed(0)
         model = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 2))
     torch.manual_seed(0)
-    noisy = layerbits.noisify(model, sigma=sigma).to(device)
+    noisy = layerbits.noisify(model, sigma=sigma, inputs=INPUTS).to(device)
     options = {"fused": True} if kind is torch.optim.Adam else {"momentum": 0.9}
     optimizer = kind(noisy.parameters(), lr=0.01, **options)
     return noisy, optimizer, Checkpoints(noisy, optimizer, at=(2, 5), directory=directory)

@@ -57,7 +57,7 @@ class ScalarTask:
             nn.init.constant_(linear.bias, bias)
             layers |= {f"linear{number}": linear, f"neuron{number}": self.activation()}
         inputs, _, _ = self.data()
-        return noisify(nn.Sequential(layers), sigma=sigma, layers="neuron*", inputs=inputs)
+        return noisify(nn.Sequential(layers), sigma=sigma, layers="neuron*", inputs=inputs[:1])
 
 
 def parameters_of(noisy: nn.Module) -> Parameters:

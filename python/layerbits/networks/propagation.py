@@ -21,7 +21,7 @@ _Array = npt.NDArray[Any]
 
 @overload
 def propagate(
-    noisy: nn.Module,
+    model: nn.Module,
     inputs: Tensor | tuple[Tensor, ...],
     *,
     draws: int = ...,
@@ -32,7 +32,7 @@ def propagate(
 ) -> dict[str, Tensor]: ...
 @overload
 def propagate(
-    noisy: nn.Module,
+    model: nn.Module,
     inputs: _Array | tuple[_Array, ...],
     *,
     draws: int = ...,
@@ -42,7 +42,7 @@ def propagate(
     given: Mapping[str, Array] | None = ...,
 ) -> dict[str, _Array]: ...
 def propagate(
-    noisy: nn.Module,
+    model: nn.Module,
     inputs: Tensor | tuple[Tensor, ...] | _Array | tuple[_Array, ...],
     *,
     draws: int = 32,
@@ -58,7 +58,7 @@ def propagate(
 
     Parameters
     ----------
-    noisy : torch.nn.Module
+    model : torch.nn.Module
         A network with noise, as `noisify` returns it.
     inputs : tensor or array of shape (n, ...), or a tuple of them
         A tuple holds the positional arguments of the network. Arrays are moved to the device of the network's
@@ -85,7 +85,7 @@ def propagate(
     Raises
     ------
     NoNoiseError
-        `noisy` has no noise, or the noise is switched off.
+        `model` has no noise, or the noise is switched off.
     LayerSelectionError
         `layers` is empty or matches no noisy layer; a layer did not run, ran too often, or returned another number of
         rows than it got.
@@ -102,11 +102,11 @@ def propagate(
     >>> {layer: tuple(signals.shape) for layer, signals in lb.propagate(noisy, inputs, draws=5).items()}
     {'1': (2, 5, 3), '3': (2, 5, 2)}
     """
-    check_module(noisy)
+    check_module(model)
     passes = range(check_count("draws", draws, minimum=1))
     seed = check_count("seed", seed, minimum=0)
-    tensors = input_tensors(inputs, noisy)
-    network = noisy_network(noisy, tensors)
+    tensors = input_tensors(inputs, model)
+    network = noisy_network(model, tensors)
     names, emitted = network.choose(layers), _emitted_values(given, network, len(tensors[0]))
     signals = record(network, tensors, Passes(names, passes, seed, rows=chunk, emitted=emitted))
     return {layer: signal.numpy(force=True) for layer, signal in signals.items()} if are_arrays(inputs) else signals

@@ -22,7 +22,7 @@ _KERNEL_SIZE = 5
 class Dropout(nn.Module):
     """Dropout by random numbers that depend on the seed, the layer and the number of earlier passes alone.
 
-    torch's dropout uses the global generator, which checkpoints do not contain. Here the number of passes is a buffer.
+    So the passes of a measurement, or of another network, change nothing. The number of passes is a buffer.
 
     Parameters
     ----------

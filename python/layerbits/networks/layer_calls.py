@@ -226,10 +226,10 @@ def _acts_value_by_value(result: _Result) -> bool:
     points, others = values(), values()
     order = torch.randperm(n_values, generator=generator).to(device)
     kept = torch.arange(n_values, device=device) % 2 == 0
-    try:
-        mapped = module(points.reshape(shape)).flatten()
-        in_order = module(points[order].reshape(shape)).flatten()
-        replaced = module(torch.where(kept, points, others).reshape(shape)).flatten()
+    try:  # forward, because a call would run the hooks of the observed pass
+        mapped = module.forward(points.reshape(shape)).flatten()
+        in_order = module.forward(points[order].reshape(shape)).flatten()
+        replaced = module.forward(torch.where(kept, points, others).reshape(shape)).flatten()
     except Exception:  # the module may refuse these values in any way; then it is no activation function
         return False
     return (

@@ -20,7 +20,7 @@ from layerbits.networks.functional_layers import FUNCTIONS, calling_module
 from layerbits.networks.gaussian_noise import root_mean_square, rounding_step
 from layerbits.networks.noise_hooks import delete_noise_hooks
 from layerbits.networks.output_tensor import find_tensor
-from layerbits.networks.shadow import shadow
+from layerbits.networks.shadow import copy_arguments, shadow
 
 _ACTIVATIONS = tuple(getattr(activation, name) for name in activation.__all__ if name != "MultiheadAttention")
 
@@ -113,8 +113,8 @@ class _FunctionRecorder(TorchFunctionMode):
 def observe(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[LayerCall]:
     """List the calls of the modules inside `model`, and of activation functions, in one pass, as they return.
 
-    The pass runs through a shadow of the network, in evaluation mode, without gradients and without noise. Torch's
-    generators have the same states afterwards.
+    The pass runs through a shadow of the network on copies of the arguments, in evaluation mode, without gradients and
+    without noise. Torch's generators have the same states afterwards.
     """
     copied = shadow(model)
     delete_noise_hooks(copied)
@@ -127,6 +127,7 @@ def observe(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) 
                 lambda module, args, output: results.append(_Result(module, args[0] if args else None, output))
             )
     with torch.no_grad(), generators_restored(model):
+        args, kwargs = copy_arguments((args, dict(kwargs)))
         with _FunctionRecorder(results):
             returned = copied(*args, **kwargs)
         returned_tensors = list(_tensors(returned))

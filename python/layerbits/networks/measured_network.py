@@ -249,4 +249,4 @@ def _checked(model: object) -> nn.Module:
 
 
 def _first_rows(inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    return tuple(tensor[:_OBSERVED_ROWS] for tensor in inputs)
+    return tuple(tensor[:_OBSERVED_ROWS].clone() for tensor in inputs)  # a network may write into its arguments

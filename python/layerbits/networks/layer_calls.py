@@ -13,13 +13,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules import activation
 from torch.overrides import TorchFunctionMode
-from torch.utils import _pytree as pytree
 
 from layerbits._base import LayerSelectionError
 from layerbits.networks.functional_layers import FUNCTIONS, calling_module
 from layerbits.networks.gaussian_noise import root_mean_square, rounding_step
 from layerbits.networks.noise_hooks import delete_noise_hooks
-from layerbits.networks.output_tensor import find_tensor
+from layerbits.networks.output_tensor import all_tensors, find_tensor
 from layerbits.networks.shadow import copy_arguments, shadow
 
 _ACTIVATIONS = tuple(getattr(activation, name) for name in activation.__all__ if name != "MultiheadAttention")
@@ -85,12 +84,20 @@ def function_name(module_name: str, function: str) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class _Result:
-    """What one call got and returned; `function` is empty for a call of the module itself."""
+    """What one call got and returned, and how often the memory of its tensor was written by then.
+
+    `function` is empty for a call of the module itself.
+    """
 
     module: nn.Module
     argument: object
     output: object
+    version: int | None
     function: str = ""
+
+
+def _result(module: nn.Module, args: tuple[Any, ...], output: object, function: str = "") -> _Result:
+    return _Result(module, args[0] if args else None, output, _version(find_tensor(output)), function)
 
 
 class _FunctionRecorder(TorchFunctionMode):
@@ -106,7 +113,7 @@ class _FunctionRecorder(TorchFunctionMode):
         output = func(*args, **(kwargs or {}))
         module, _ = calling_module()
         if func in FUNCTIONS and module is not None and not isinstance(module, _ACTIVATIONS):
-            self.results.append(_Result(module, args[0] if args else None, output, FUNCTIONS[func].name))
+            self.results.append(_result(module, args, output, FUNCTIONS[func].name))
         return output
 
 
@@ -115,6 +122,11 @@ def observe(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) 
 
     The pass runs through a shadow of the network on copies of the arguments, in evaluation mode, without gradients and
     without noise. Torch's generators have the same states afterwards.
+
+    Raises
+    ------
+    LayerSelectionError
+        Two calls have one name.
     """
     copied = shadow(model)
     delete_noise_hooks(copied)
@@ -123,18 +135,16 @@ def observe(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) 
     results: list[_Result] = []
     for module in names:
         if module is not copied:
-            module.register_forward_hook(
-                lambda module, args, output: results.append(_Result(module, args[0] if args else None, output))
-            )
-    with torch.no_grad(), generators_restored(model):
+            module.register_forward_hook(lambda module, args, output: results.append(_result(module, args, output)))
+    # Outside of inference mode torch counts the writes into memory.
+    with torch.inference_mode(False), torch.no_grad(), generators_restored(model):
         args, kwargs = copy_arguments((args, dict(kwargs)))
         with _FunctionRecorder(results):
             returned = copied(*args, **kwargs)
-        returned_tensors = list(_tensors(returned))
-        observed = tuple(results)  # the tests below call modules once more
-        value_by_value = {result.module: _acts_value_by_value(result) for result in observed if not result.function}
+        returned_tensors = list(all_tensors(returned))
+        value_by_value = {result.module: _acts_value_by_value(result) for result in results if not result.function}
         calls, counts = [], collections.Counter[str]()
-        for result in observed:
+        for result in results:
             module, name = result.module, names[result.module]
             # A module that is an activation function is the layer, not the functions that it calls.
             if result.function and value_by_value.get(module, False):
@@ -150,7 +160,7 @@ def observe(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) 
                     module=originals[name],
                     number=counts[called],
                     shape=() if values is None else tuple(values.shape),
-                    is_output=tensor is not None and any(_is_view(tensor, other) for other in returned_tensors),
+                    is_output=tensor is not None and any(_is_view(result, tensor, other) for other in returned_tensors),
                     is_activation=bool(result.function)
                     or isinstance(module, _ACTIVATIONS)
                     or (value_by_value[module] and not _has_parameters(module)),
@@ -165,8 +175,16 @@ def observe(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) 
 
 
 def _check_names(calls: Sequence[LayerCall]) -> None:
-    """Raise a LayerSelectionError if a module and a function that its parent calls have the same name."""
+    """Raise a LayerSelectionError if a name is that of two calls, or of a module and a function of its parent."""
+    names: set[str] = set()
     for call in calls:
+        own = {call.name, f"{call.called}@{call.number}"}
+        if own & names:
+            raise LayerSelectionError(
+                f"model: got a module with the name {min(own & names)!r}, which is that of a call of another module; "
+                "wanted another name for the module"
+            )
+        names |= own
         if call.function and any(other.called == call.called and not other.function for other in calls):
             raise LayerSelectionError(
                 f"layers: got the function {call.function!r} in {type(call.module).__name__}, which has a module of "
@@ -182,21 +200,23 @@ def generators_restored(model: nn.Module) -> Iterator[None]:
         yield
 
 
-def _tensors(returned: object) -> Iterator[Tensor]:
-    for leaf in pytree.tree_leaves(returned):
-        if isinstance(leaf, Tensor):
-            yield leaf
-        elif dataclasses.is_dataclass(leaf) and not isinstance(leaf, type):
-            yield from _tensors(dict(vars(leaf)))
-
-
-def _is_view(tensor: Tensor, other: Tensor) -> bool:
-    """Return whether two tensors hold the same values in the same memory, perhaps in another shape."""
+def _is_view(result: _Result, tensor: Tensor, other: Tensor) -> bool:
+    """Return whether `other` holds the tensor of a result in the same memory, unchanged, perhaps in another shape."""
+    if result.version != _version(tensor):
+        return False
     if tensor is other:
         return True
-    if tensor.is_nested or other.is_nested or tensor.numel() != other.numel():
+    if any(value.is_nested or value.layout != torch.strided for value in (tensor, other)):
         return False
-    return tensor.untyped_storage().data_ptr() == other.untyped_storage().data_ptr()
+    if tensor.numel() != other.numel() or tensor.storage_offset() != other.storage_offset():
+        return False
+    same_memory: bool = tensor.untyped_storage()._cdata == other.untyped_storage()._cdata
+    return same_memory
+
+
+def _version(tensor: Tensor | None) -> int | None:
+    """Return how often the memory of a tensor was written; None if it is not counted."""
+    return None if tensor is None or tensor.is_inference() else tensor._version
 
 
 def _has_parameters(module: nn.Module) -> bool:

@@ -110,7 +110,8 @@ class GaussianNoise:
         scale = self._scale_of(signal.device, normal.dtype)
         if self._has_channels(signal.shape):
             return (wide + normal * scale.view(-1, *[1] * (signal.ndim - 2))).to(signal.dtype)
-        noise = normal.flatten(1) * scale if scale.ndim == 1 else normal.flatten(1) @ scale.mT
+        units = normal.reshape(-1, len(scale))
+        noise = units * scale if scale.ndim == 1 else units @ scale.mT
         return (wide + noise.view(signal.shape)).to(signal.dtype)
 
     def whiten(self, signals: Tensor) -> Tensor:

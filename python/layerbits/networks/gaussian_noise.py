@@ -236,9 +236,14 @@ def gaussian_noise(sigma: Deviations, *, name: str = "sigma") -> GaussianNoise:
 
 
 def rounding_step(signal: Tensor) -> float:
-    """Return the unit in the last place of the largest value of a signal in float16 or bfloat16; 0 for other dtypes."""
+    """Return the unit in the last place of the largest value of a signal in float16 or bfloat16; 0 for other dtypes.
+
+    It is infinite if a value is NaN or infinite.
+    """
     if torch.finfo(signal.dtype).bits > 16 or not signal.numel():
         return 0.0
     largest = float(signal.abs().max())
+    if not math.isfinite(largest):
+        return math.inf
     # Numbers in [2^k, 2^(k+1)) are eps 2^k apart.
     return torch.finfo(signal.dtype).eps * 2.0 ** math.floor(math.log2(largest)) if largest else 0.0

@@ -84,20 +84,31 @@ def function_name(module_name: str, function: str) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class _Result:
-    """What one call got and returned, and how often the memory of its tensor was written by then.
+    """What one call got and returned, with properties of its tensor that later calls may change in place.
 
-    `function` is empty for a call of the module itself.
+    `version` is how often the memory of the tensor was written; `function` is empty for a call of the module itself.
     """
 
     module: nn.Module
     argument: object
     output: object
     version: int | None
-    function: str = ""
+    root_mean_square: float
+    rounding_step: float
+    function: str
 
 
 def _result(module: nn.Module, args: tuple[Any, ...], output: object, function: str = "") -> _Result:
-    return _Result(module, args[0] if args else None, output, _version(find_tensor(output)), function)
+    tensor = find_tensor(output)
+    return _Result(
+        module,
+        args[0] if args else None,
+        output,
+        version=_version(tensor),
+        root_mean_square=math.nan if tensor is None or tensor.is_nested else root_mean_square(tensor),
+        rounding_step=0.0 if tensor is None or tensor.is_nested else rounding_step(tensor),
+        function=function,
+    )
 
 
 class _FunctionRecorder(TorchFunctionMode):
@@ -152,21 +163,20 @@ def observe(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) 
             called = function_name(name, result.function) if result.function else name
             counts[called] += 1
             tensor = find_tensor(result.output)
-            values = None if tensor is None or tensor.is_nested else tensor
             calls.append(
                 LayerCall(
                     name=call_name(called, counts[called]),
                     module_name=name,
                     module=originals[name],
                     number=counts[called],
-                    shape=() if values is None else tuple(values.shape),
+                    shape=() if tensor is None or tensor.is_nested else tuple(tensor.shape),
                     is_output=tensor is not None and any(_is_view(result, tensor, other) for other in returned_tensors),
                     is_activation=bool(result.function)
                     or isinstance(module, _ACTIVATIONS)
                     or (value_by_value[module] and not _has_parameters(module)),
                     acts_value_by_value=not result.function and value_by_value[module],
-                    root_mean_square=math.nan if values is None else root_mean_square(values),
-                    rounding_step=0.0 if values is None else rounding_step(values),
+                    root_mean_square=result.root_mean_square,
+                    rounding_step=result.rounding_step,
                     function=result.function,
                 )
             )

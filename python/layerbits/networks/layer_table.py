@@ -122,11 +122,15 @@ def layers(model: nn.Module, inputs: object) -> LayerTable:
     args, kwargs = call_arguments(inputs, root)
     for waiting in waiting_noise(root):
         waiting.observe(args, kwargs)
-    noisy = set(LayerNoise(root))
+    noise = LayerNoise(root)
     return LayerTable(
         tuple(
             LayerRow(
-                call.name, call.function or type(call.module).__name__, call.shape, call.name in noisy, call.is_output
+                call.name,
+                call.function or type(call.module).__name__,
+                call.shape,
+                noise.is_noisy(call),
+                call.is_output,
             )
             for call in observe(root, args, kwargs)
         )

@@ -70,6 +70,23 @@ class WaitingNoise(NoiseHook):
         start.handle = self.root.register_forward_pre_hook(start)
 
 
+def observe_waiting(root: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    """Observe a network whose layers wait for the first call, in a pass with these arguments.
+
+    Raises
+    ------
+    ValueError
+        A network inside `root` waits for its first call, whose arguments are not known.
+    """
+    for waiting in waiting_noise(root):
+        if waiting.root is not root:
+            raise ValueError(
+                "model: got a network that contains one whose layers are observed in its first call, wanted one whose "
+                "layers are known; run it once, or pass inputs= to noisify"
+            )
+        waiting.observe(args, kwargs)
+
+
 def waiting_noise(model: nn.Module) -> list[WaitingNoise]:
     """Return the noise of a network, and of modules inside it, that waits for the first call."""
     return [hook for hook in noise_hooks(model) if isinstance(hook, WaitingNoise)]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from torch import nn
 
-from layerbits.networks.first_call import waiting_noise
+from layerbits.networks.first_call import observe_waiting
 from layerbits.networks.layer_calls import observe
 from layerbits.networks.layer_noise import LayerNoise
 from layerbits.networks.pass_arguments import call_arguments, check_module
@@ -120,8 +120,7 @@ def layers(model: nn.Module, inputs: object) -> LayerTable:
     check_module(model)
     root = unwrapped(model)
     args, kwargs = call_arguments(inputs, root)
-    for waiting in waiting_noise(root):
-        waiting.observe(args, kwargs)
+    observe_waiting(root, args, kwargs)
     noise = LayerNoise(root)
     return LayerTable(
         tuple(

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from layerbits._base import BEFORE_ROUNDING, MEASUREMENT_NOISE, BackendError, LayerSelectionError, NoNoiseError
-from layerbits.networks.first_call import waiting_noise
+from layerbits.networks.first_call import observe_waiting
 from layerbits.networks.functional_layers import EnterFunctions, add_function_hooks
 from layerbits.networks.gaussian_noise import GaussianNoise, RelativeSigma, Sigma, rounding_step
 from layerbits.networks.layer_calls import LayerCall, call_name, observe
@@ -153,8 +153,7 @@ def noisy_network(model: object, inputs: Sequence[Tensor]) -> MeasuredNetwork:
         The first pass fails.
     """
     root = _checked(model)
-    for waiting in waiting_noise(root):
-        waiting.observe(_first_rows(inputs), {})
+    observe_waiting(root, _first_rows(inputs), {})
     hooks = noise_hooks(root)
     if not hooks:
         raise NoNoiseError(

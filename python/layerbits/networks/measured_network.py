@@ -153,7 +153,7 @@ def noisy_network(model: object, inputs: Sequence[Tensor]) -> MeasuredNetwork:
         The first pass fails.
     """
     root = _checked(model)
-    observe_waiting(root, _first_rows(inputs), {})
+    observe_waiting(root, _first_rows(inputs, rows_per_pass(inputs)), {})  # a relative sigma is read from them
     hooks = noise_hooks(root)
     if not hooks:
         raise NoNoiseError(
@@ -234,7 +234,7 @@ def _with_root_mean_squares(network: MeasuredNetwork, inputs: Sequence[Tensor]) 
 
     rows = rows_per_pass(inputs)
     for batch in zip(*(torch.split(tensor, rows) for tensor in inputs), strict=True):
-        network.run(add, batch)
+        network.run(add, _first_rows(batch, rows))
     return [
         dataclasses.replace(call, root_mean_square=math.sqrt(total / count) if count else math.nan)
         for call, total, count in zip(network.calls, squares, counts, strict=True)
@@ -247,5 +247,6 @@ def _checked(model: object) -> nn.Module:
     return unwrapped(model)
 
 
-def _first_rows(inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    return tuple(tensor[:_OBSERVED_ROWS].clone() for tensor in inputs)  # a network may write into its arguments
+def _first_rows(inputs: Sequence[Tensor], rows: int = _OBSERVED_ROWS) -> tuple[Tensor, ...]:
+    """Return copies of the first rows of the inputs: a network may write into its arguments."""
+    return tuple(tensor[:rows].clone() for tensor in inputs)

@@ -142,15 +142,17 @@ class _PlainTap:
         return self.network.pass_on(name, output) if name in self.network.layer_names else output
 
 
-def noisy_network(model: object, inputs: Sequence[Tensor]) -> MeasuredNetwork:
+def noisy_network(model: object, inputs: Sequence[Tensor], *, may_be_off: bool = False) -> MeasuredNetwork:
     """Return a noisy network as a measurement runs it; a pass of the first inputs shows its layers.
+
+    `may_be_off` accepts a network whose noise is off.
 
     Raises
     ------
     NoNoiseError
         The network has no noise, or its noise is off.
     LayerSelectionError, TypeError, ValueError
-        The first pass fails.
+        The first pass fails; a network inside this one waits for its first call.
     """
     root = _checked(model)
     observe_waiting(root, _first_rows(inputs, rows_per_pass(inputs)), {})  # a relative sigma is read from them
@@ -161,7 +163,7 @@ def noisy_network(model: object, inputs: Sequence[Tensor]) -> MeasuredNetwork:
             "inputs that stay distinct, or infinite, whatever the network has learnt; add noise with "
             "layerbits.noisify(model, sigma=...), or in the measurement alone with sigma="
         )
-    if any(hook.switch.is_off for hook in hooks):
+    if not may_be_off and any(hook.switch.is_off for hook in hooks):
         raise NoNoiseError("model: got a network whose noise is off, wanted it on; call this outside of noise_off")
     copied, originals = shadow(root), dict(root.named_modules())
     network = MeasuredNetwork(copied, adds_noise=True)

@@ -190,7 +190,7 @@ Sigma = Deviations | RelativeSigma | Mapping[str, Deviations | RelativeSigma]
 
 def root_mean_square(signal: Tensor) -> float:
     """Return the root of the mean square of the values of a tensor; NaN if it has none."""
-    return float(signal.double().square().mean().sqrt())
+    return float(_dense_values(signal).double().square().mean().sqrt())
 
 
 def gaussian_noise(sigma: Deviations, *, name: str = "sigma") -> GaussianNoise:
@@ -242,8 +242,14 @@ def rounding_step(signal: Tensor) -> float:
     """
     if torch.finfo(signal.dtype).bits > 16 or not signal.numel():
         return 0.0
-    largest = float(signal.abs().max())
+    largest = float(_dense_values(signal).abs().max())
     if not math.isfinite(largest):
         return math.inf
     # Numbers in [2^k, 2^(k+1)) are eps 2^k apart.
     return torch.finfo(signal.dtype).eps * 2.0 ** math.floor(math.log2(largest)) if largest else 0.0
+
+
+def _dense_values(signal: Tensor) -> Tensor:
+    if signal.is_nested:
+        return torch.cat([part.flatten() for part in signal.unbind()])
+    return signal if signal.layout == torch.strided else signal.to_dense()

@@ -105,7 +105,7 @@ def _names_selected(calls: Sequence[LayerCall], selector: object) -> set[str]:
         return names_matching(calls, selector)
     if isinstance(selector, type):
         return {call.name for call in calls if not call.function and isinstance(call.module, selector)}
-    if callable(selector):
+    if callable(selector) and not isinstance(selector, nn.Module):
         return {call.name for call in calls if selector(call.called, call.module)}
     raise TypeError(
         f"layers: got {type(selector).__name__}, wanted a name, a glob, a module type, a callable "

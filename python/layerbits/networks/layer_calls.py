@@ -21,6 +21,9 @@ from layerbits.networks.noise_hooks import delete_noise_hooks
 from layerbits.networks.output_tensor import all_tensors, find_tensor
 from layerbits.networks.shadow import copy_arguments, shadow
 
+# The least number of values that a module gets when it is probed.
+_PROBED_VALUES = 64
+
 _ACTIVATIONS = tuple(getattr(activation, name) for name in activation.__all__ if name != "MultiheadAttention")
 
 
@@ -247,24 +250,29 @@ def _acts_value_by_value(result: _Result) -> bool:
         return False
     if not output.is_floating_point() or argument.is_nested:
         return False
-    shape, device = argument[:1].shape if argument.ndim else argument.shape, argument.device
-    n_values = shape.numel()
+    row = argument.shape[1:]
+    # One row may hide a function of the batch; few values may agree by chance, or keep their order.
+    n_rows = max(2, -(-_PROBED_VALUES // max(1, row.numel())))
+    n_values, device = n_rows * row.numel(), argument.device
     generator = torch.Generator().manual_seed(0)
 
     def values() -> Tensor:
         return torch.randn(n_values, generator=generator).to(device, argument.dtype)
 
+    def image(values: Tensor) -> Tensor:
+        # A copy, because the module may act in place; forward, because a call would run the hooks of the observed pass.
+        mapped: Tensor = module.forward(values.clone().reshape(n_rows, *row))
+        return mapped.double().reshape(n_values)
+
     points, others = values(), values()
     order = torch.randperm(n_values, generator=generator).to(device)
     kept = torch.arange(n_values, device=device) % 2 == 0
-    try:  # forward, because a call would run the hooks of the observed pass
-        mapped = module.forward(points.reshape(shape)).flatten()
-        in_order = module.forward(points[order].reshape(shape)).flatten()
-        replaced = module.forward(torch.where(kept, points, others).reshape(shape)).flatten()
+    try:
+        mapped, in_order, replaced = image(points), image(points[order]), image(torch.where(kept, points, others))
     except Exception:  # the module may refuse these values in any way; then it is no activation function
         return False
     return (
         torch.allclose(mapped[order], in_order, rtol=1e-2)
         and torch.allclose(mapped[kept], replaced[kept], rtol=1e-2)
-        and not torch.allclose(mapped, points, rtol=1e-2)
+        and not torch.allclose(mapped, points.double(), rtol=1e-2)
     )

@@ -55,15 +55,16 @@ def signal_of(layer: str, output: object) -> Tensor:
     LayerSelectionError
         The output has no such tensor, or is a packed sequence.
     """
-    signal = None if isinstance(output, PackedSequence) else find_tensor(output)
+    signal = find_tensor(output)
     if signal is None:
         got = f"a tensor of {output.dtype}" if isinstance(output, Tensor) else type(output).__name__
-        remedy = "select other layers"
-        if isinstance(output, PackedSequence):
-            remedy = "pass padded sequences"
-        elif isinstance(output, Tensor) and output.is_quantized:
-            remedy = "pass the network as it was before quantization"
+        quantized = isinstance(output, Tensor) and output.is_quantized
+        remedy = "pass the network as it was before quantization" if quantized else "select other layers"
         raise LayerSelectionError(f"layers: got {layer!r}, which returns {got}, wanted floating-point values; {remedy}")
+    if _is_packed(output, signal):
+        raise LayerSelectionError(
+            f"layers: got {layer!r}, which returns a PackedSequence, wanted rows for the inputs; pass padded sequences"
+        )
     return signal
 
 
@@ -82,6 +83,13 @@ def measured_signal(layer: str, output: object) -> Tensor:
             "TransformerEncoder with enable_nested_tensor=False"
         )
     return signal
+
+
+def _is_packed(output: object, signal: Tensor) -> bool:
+    """Return whether the signal of an output stands in a packed sequence."""
+    if find_tensor(output) is not signal:
+        return False
+    return isinstance(output, PackedSequence) or any(_is_packed(item, signal) for item in _items(output))
 
 
 def _items(output: object) -> tuple[object, ...]:

@@ -177,9 +177,7 @@ class Packed(nn.Module):
 def test_packed_sequence_is_refused_by_name(layer):
     model = nn.Sequential(Packed(), nn.GRU(4, 3, batch_first=True))
     noisify(model, sigma=0.1, layers=layer)
-    with pytest.raises(
-        LayerSelectionError, match=f"^layers: got '{layer}', which returns a PackedSequence.*pass padded"
-    ):
+    with pytest.raises(LayerSelectionError, match=f"^layers: got '{layer}', which returns a PackedSequence"):
         model(torch.ones(2, 3, 4))
 
 

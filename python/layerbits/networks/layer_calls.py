@@ -19,7 +19,8 @@ from layerbits.networks.functional_layers import FUNCTIONS, calling_module
 from layerbits.networks.gaussian_noise import root_mean_square, rounding_step
 from layerbits.networks.noise_hooks import delete_noise_hooks
 from layerbits.networks.output_tensor import all_tensors, find_tensor
-from layerbits.networks.shadow import copy_arguments, shadow
+from layerbits.networks.pass_arguments import naming_inputs
+from layerbits.networks.shadow import check_can_run, copy_arguments, shadow
 
 # The least number of values that a module gets when it is probed.
 _PROBED_VALUES = 64
@@ -187,6 +188,21 @@ def observe(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) 
     return calls
 
 
+def observe_inputs(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[LayerCall]:
+    """List the calls of a pass as `observe` does, of inputs that the caller gave to layerbits.
+
+    Raises
+    ------
+    LayerSelectionError
+        Two calls have one name.
+    TypeError, ValueError
+        The network cannot be observed, as `shadow` says, or cannot take the inputs.
+    """
+    check_can_run(model)
+    with naming_inputs((args, dict(kwargs))):
+        return observe(model, args, kwargs)
+
+
 def _check_names(calls: Sequence[LayerCall]) -> None:
     """Raise a LayerSelectionError if a name is that of two calls, or of a module and a function of its parent."""
     names: set[str] = set()
@@ -246,9 +262,9 @@ def _acts_value_by_value(result: _Result) -> bool:
     # A module with buffers or parts may treat all values alike only in its initial state.
     if type(module).__module__.startswith("torch.nn.") or any(True for _ in (*module.children(), *module.buffers())):
         return False
-    if not isinstance(argument, Tensor) or not isinstance(output, Tensor) or argument.shape != output.shape:
+    if not isinstance(argument, Tensor) or not isinstance(output, Tensor) or not output.is_floating_point():
         return False
-    if not output.is_floating_point() or argument.is_nested:
+    if argument.is_nested or output.is_nested or argument.shape != output.shape:
         return False
     row = argument.shape[1:]
     # One row may hide a function of the batch; few values may agree by chance, or keep their order.

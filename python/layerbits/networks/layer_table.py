@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from torch import nn
 
 from layerbits.networks.first_call import observe_waiting
-from layerbits.networks.layer_calls import observe
+from layerbits.networks.layer_calls import observe_inputs
 from layerbits.networks.layer_noise import LayerNoise
 from layerbits.networks.pass_arguments import call_arguments, check_module
 from layerbits.networks.shadow import unwrapped
@@ -104,7 +104,7 @@ def layers(model: nn.Module, inputs: object) -> LayerTable:
     Raises
     ------
     TypeError, ValueError
-        `model` is not a module, is a TorchScript module or is sharded; `inputs` are not arguments of it.
+        `model` is not a module, is a TorchScript module or is sharded; it cannot take `inputs`.
 
     Examples
     --------
@@ -131,7 +131,7 @@ def layers(model: nn.Module, inputs: object) -> LayerTable:
                 noise.is_noisy(call),
                 call.is_output,
             )
-            for call in observe(root, args, kwargs)
+            for call in observe_inputs(root, args, kwargs)
         )
     )
 

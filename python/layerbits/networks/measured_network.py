@@ -10,16 +10,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from layerbits._base import BEFORE_ROUNDING, MEASUREMENT_NOISE, BackendError, LayerSelectionError, NoNoiseError
+from layerbits._base import BEFORE_ROUNDING, MEASUREMENT_NOISE, LayerSelectionError, NoNoiseError
 from layerbits.networks.first_call import observe_waiting
 from layerbits.networks.functional_layers import EnterFunctions, add_function_hooks
 from layerbits.networks.gaussian_noise import GaussianNoise, RelativeSigma, Sigma, rounding_step
-from layerbits.networks.layer_calls import LayerCall, call_name, observe
+from layerbits.networks.layer_calls import LayerCall, call_name, observe_inputs
 from layerbits.networks.layer_selection import Layers, choose_layers
 from layerbits.networks.noise_by_layer import noise_by_key, noise_of_layers
 from layerbits.networks.noise_hooks import AddNoise, NoiseSwitch, delete_noise_hooks, noise_hooks
 from layerbits.networks.output_tensor import measured_signal, replace_tensor
-from layerbits.networks.pass_arguments import check_module, rows_per_pass
+from layerbits.networks.pass_arguments import check_module, naming_inputs, rows_per_pass
 from layerbits.networks.shadow import shadow, unwrapped
 
 # Maps the index of a layer and its signal to the value with which the network continues.
@@ -82,14 +82,8 @@ class MeasuredNetwork:
         """
         self._channel = channel
         self._counts.clear()
-        try:
-            with torch.no_grad():
-                self._copied(*inputs)
-        except (BackendError, torch.cuda.OutOfMemoryError):  # subclasses of RuntimeError that the inputs do not cause
-            raise
-        except (RuntimeError, TypeError) as error:  # a wrong shape or dtype; a wrong number of arguments
-            got = ", ".join(f"{tensor.dtype} of shape {tuple(tensor.shape)}" for tensor in inputs)
-            raise ValueError(f"inputs: got {got}, which the network cannot take: {error}") from error
+        with torch.no_grad(), naming_inputs(inputs):
+            self._copied(*inputs)
 
     def next_number(self, called: str) -> int:
         """Count a call of a module or function in the running pass, and return its number."""
@@ -204,7 +198,7 @@ def network_without_noise(
     """
     root = _checked(model)
     by_key = {} if sigma is None else noise_by_key(sigma)
-    chosen = choose_layers(observe(root, _first_rows(inputs), {}), layers, named=by_key)
+    chosen = choose_layers(observe_inputs(root, _first_rows(inputs), {}), layers, named=by_key)
     copied = shadow(root)
     network = MeasuredNetwork(copied, adds_noise=False)
     network.calls = chosen

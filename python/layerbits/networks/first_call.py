@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from layerbits.networks.functional_layers import EnterFunctions, add_function_hooks
+from layerbits.networks.gaussian_noise import RelativeSigma
 from layerbits.networks.layer_calls import LayerCall, observe, observe_inputs
 from layerbits.networks.layer_selection import Layers, choose_layers
 from layerbits.networks.noise_by_layer import NoiseByKey, noise_of_layers
@@ -29,6 +30,11 @@ class WaitingNoise(NoiseHook):
     def __init__(self, root: nn.Module, noise: NoiseByKey, layers: Layers) -> None:
         super().__init__(NoiseSwitch())
         self.root, self.noise, self.layers = root, noise, layers
+
+    @property
+    def is_relative(self) -> bool:
+        """Whether the noise of a layer depends on its signals."""
+        return any(isinstance(noise, RelativeSigma) for noise in self.noise.values())
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Observe the layers in a pass with the arguments of the first call."""

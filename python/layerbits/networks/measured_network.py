@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from layerbits._base import BEFORE_ROUNDING, MEASUREMENT_NOISE, LayerSelectionError, NoNoiseError
-from layerbits.networks.first_call import observe_waiting
+from layerbits.networks.first_call import observe_waiting, waiting_noise
 from layerbits.networks.functional_layers import EnterFunctions, add_function_hooks
 from layerbits.networks.gaussian_noise import GaussianNoise, RelativeSigma, Sigma, rounding_step
 from layerbits.networks.layer_calls import LayerCall, call_name, observe_inputs
@@ -149,7 +149,12 @@ def noisy_network(model: object, inputs: Sequence[Tensor], *, may_be_off: bool =
         The first pass fails; a network inside this one waits for its first call.
     """
     root = _checked(model)
-    observe_waiting(root, _first_rows(inputs, rows_per_pass(inputs)), {})  # a relative sigma is read from them
+    if any(waiting.is_relative for waiting in waiting_noise(root)):
+        raise ValueError(
+            "model: got a RelativeSigma of layers that are observed in the first call, wanted inputs over which to "
+            "take the root mean square; pass inputs= to noisify"
+        )
+    observe_waiting(root, _first_rows(inputs), {})
     hooks = noise_hooks(root)
     if not hooks:
         raise NoNoiseError(

@@ -209,11 +209,10 @@ def test_relative_sigma_is_read_before_a_later_module_acts_in_place():
     assert noise_of(model)["0"].sigma == 1.5
 
 
-def test_relative_sigma_of_a_measurement_uses_all_inputs():
-    x = torch.tensor([[1.0], [1.0], [1.0], [5.0]]).double()
+def test_relative_sigma_is_not_read_from_the_few_rows_that_a_measurement_observes():
     model = noisify(mlp_of_identity(), sigma=RelativeSigma(0.5), layers="0")
-    propagate(model, x, draws=1)
-    assert noise_of(model)["0"].sigma == 0.5 * 7**0.5
+    with pytest.raises(ValueError, match=r"^model: got a RelativeSigma of layers that .* pass inputs= to noisify"):
+        propagate(model, torch.ones(4, 1), draws=1)
 
 
 @pytest.mark.parametrize("value", [0.0, math.inf, math.nan])

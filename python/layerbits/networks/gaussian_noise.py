@@ -250,6 +250,4 @@ def rounding_step(signal: Tensor) -> float:
 
 
 def _dense_values(signal: Tensor) -> Tensor:
-    if signal.is_nested:
-        return torch.cat([part.flatten() for part in signal.unbind()])
     return signal if signal.layout == torch.strided else signal.to_dense()

@@ -10,16 +10,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from layerbits._base import BEFORE_ROUNDING, MEASUREMENT_NOISE, BackendError, LayerSelectionError, NoNoiseError
-from layerbits.networks.first_call import waiting_noise
+from layerbits._base import BEFORE_ROUNDING, MEASUREMENT_NOISE, LayerSelectionError, NoNoiseError
+from layerbits.networks.first_call import observe_waiting, waiting_noise
 from layerbits.networks.functional_layers import EnterFunctions, add_function_hooks
 from layerbits.networks.gaussian_noise import GaussianNoise, RelativeSigma, Sigma, rounding_step
-from layerbits.networks.layer_calls import LayerCall, call_name, observe
+from layerbits.networks.layer_calls import LayerCall, call_name, observe_inputs
 from layerbits.networks.layer_selection import Layers, choose_layers
 from layerbits.networks.noise_by_layer import noise_by_key, noise_of_layers
 from layerbits.networks.noise_hooks import AddNoise, NoiseSwitch, delete_noise_hooks, noise_hooks
 from layerbits.networks.output_tensor import measured_signal, replace_tensor
-from layerbits.networks.pass_arguments import check_module, rows_per_pass
+from layerbits.networks.pass_arguments import check_module, naming_inputs, rows_per_pass
 from layerbits.networks.shadow import shadow, unwrapped
 
 # Maps the index of a layer and its signal to the value with which the network continues.
@@ -82,14 +82,8 @@ class MeasuredNetwork:
         """
         self._channel = channel
         self._counts.clear()
-        try:
-            with torch.no_grad():
-                self._copied(*inputs)
-        except (BackendError, torch.cuda.OutOfMemoryError):  # subclasses of RuntimeError that the inputs do not cause
-            raise
-        except (RuntimeError, TypeError) as error:  # a wrong shape or dtype; a wrong number of arguments
-            got = ", ".join(f"{tensor.dtype} of shape {tuple(tensor.shape)}" for tensor in inputs)
-            raise ValueError(f"inputs: got {got}, which the network cannot take: {error}") from error
+        with torch.no_grad(), naming_inputs(inputs):
+            self._copied(*inputs)
 
     def next_number(self, called: str) -> int:
         """Count a call of a module or function in the running pass, and return its number."""
@@ -142,19 +136,25 @@ class _PlainTap:
         return self.network.pass_on(name, output) if name in self.network.layer_names else output
 
 
-def noisy_network(model: object, inputs: Sequence[Tensor]) -> MeasuredNetwork:
+def noisy_network(model: object, inputs: Sequence[Tensor], *, may_be_off: bool = False) -> MeasuredNetwork:
     """Return a noisy network as a measurement runs it; a pass of the first inputs shows its layers.
+
+    `may_be_off` accepts a network whose noise is off.
 
     Raises
     ------
     NoNoiseError
         The network has no noise, or its noise is off.
     LayerSelectionError, TypeError, ValueError
-        The first pass fails.
+        The first pass fails; a network inside this one waits for its first call.
     """
     root = _checked(model)
-    for waiting in waiting_noise(root):
-        waiting.observe(_first_rows(inputs), {})
+    if any(waiting.is_relative for waiting in waiting_noise(root)):
+        raise ValueError(
+            "model: got a RelativeSigma of layers that are observed in the first call, wanted inputs over which to "
+            "take the root mean square; pass inputs= to noisify"
+        )
+    observe_waiting(root, _first_rows(inputs), {})
     hooks = noise_hooks(root)
     if not hooks:
         raise NoNoiseError(
@@ -162,7 +162,7 @@ def noisy_network(model: object, inputs: Sequence[Tensor]) -> MeasuredNetwork:
             "inputs that stay distinct, or infinite, whatever the network has learnt; add noise with "
             "layerbits.noisify(model, sigma=...), or in the measurement alone with sigma="
         )
-    if any(hook.switch.is_off for hook in hooks):
+    if not may_be_off and any(hook.switch.is_off for hook in hooks):
         raise NoNoiseError("model: got a network whose noise is off, wanted it on; call this outside of noise_off")
     copied, originals = shadow(root), dict(root.named_modules())
     network = MeasuredNetwork(copied, adds_noise=True)
@@ -203,7 +203,7 @@ def network_without_noise(
     """
     root = _checked(model)
     by_key = {} if sigma is None else noise_by_key(sigma)
-    chosen = choose_layers(observe(root, _first_rows(inputs), {}), layers, named=by_key)
+    chosen = choose_layers(observe_inputs(root, _first_rows(inputs), {}), layers, named=by_key)
     copied = shadow(root)
     network = MeasuredNetwork(copied, adds_noise=False)
     network.calls = chosen
@@ -235,7 +235,7 @@ def _with_root_mean_squares(network: MeasuredNetwork, inputs: Sequence[Tensor]) 
 
     rows = rows_per_pass(inputs)
     for batch in zip(*(torch.split(tensor, rows) for tensor in inputs), strict=True):
-        network.run(add, batch)
+        network.run(add, _first_rows(batch, rows))
     return [
         dataclasses.replace(call, root_mean_square=math.sqrt(total / count) if count else math.nan)
         for call, total, count in zip(network.calls, squares, counts, strict=True)
@@ -248,5 +248,6 @@ def _checked(model: object) -> nn.Module:
     return unwrapped(model)
 
 
-def _first_rows(inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    return tuple(tensor[:_OBSERVED_ROWS] for tensor in inputs)
+def _first_rows(inputs: Sequence[Tensor], rows: int = _OBSERVED_ROWS) -> tuple[Tensor, ...]:
+    """Return copies of the first rows of the inputs: a network may write into its arguments."""
+    return tuple(tensor[:rows].clone() for tensor in inputs)

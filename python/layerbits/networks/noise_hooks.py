@@ -182,6 +182,11 @@ class AddNoise(NoiseHook):
         """Whether all calls have the same noise."""
         return all(noise is self.noise[0] for noise in self.noise)
 
+    def is_noisy_call(self, number: int) -> bool:
+        """Return whether a call has noise, by its number in a pass, from 1."""
+        # A network that a larger one calls several times counts its own calls anew each time.
+        return self.noise[0 if self.is_uniform else (number - 1) % len(self.noise)] is not None
+
     def __call__(self, module: nn.Module, args: tuple[Any, ...], output: object) -> object:
         """Return the output of a call with its noise."""
         noise = self.next_noise() if torch.compiler.is_compiling() else self._noise_of_run(find_tensor(output))

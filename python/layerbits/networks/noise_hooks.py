@@ -156,7 +156,7 @@ class PassStart(NoiseHook):
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         """Forget the counts of the last pass."""
-        self.switch.counts.calls = {}
+        self.switch.counts.calls.clear()  # compiled code loses an assignment to an attribute of a `threading.local`
 
 
 class AddNoise(NoiseHook):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -37,7 +38,9 @@ class WaitingNoise(NoiseHook):
                 "model: got a compiled or replicated network whose layers have not been observed; pass inputs= to "
                 "noisify, or call the network once before"
             )
-        self.observe(args, kwargs)
+        # Without this, torch.compile would compile the observing pass, which takes seconds.
+        uncompiled: Any = torch.compiler.disable if "torch._dynamo" in sys.modules else lambda function: function
+        uncompiled(self.observe)(args, kwargs)
         # torch has already listed the pre-hooks of this call, without those that observe() has just added.
         for hook in list(module._forward_pre_hooks.values()):
             if isinstance(hook, PassStart | EnterFunctions):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -43,7 +44,9 @@ class WaitingNoise(NoiseHook):
                 "model: got a compiled or replicated network whose layers have not been observed; pass inputs= to "
                 "noisify, or call the network once before"
             )
-        self.give_noise(observe(self.root, args, kwargs))
+        # Without this, torch.compile would compile the observing pass, which takes seconds.
+        uncompiled: Any = torch.compiler.disable if "torch._dynamo" in sys.modules else lambda function: function
+        self.give_noise(uncompiled(observe)(self.root, args, kwargs, relative=self.is_relative))
         # torch has already listed the pre-hooks of this call, without those that have just been added.
         for hook in list(module._forward_pre_hooks.values()):
             if isinstance(hook, PassStart | EnterFunctions):
@@ -89,7 +92,7 @@ def observe_waiting(root: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str,
                 "model: got a network that contains one whose layers are observed in its first call, wanted one whose "
                 "layers are known; run it once, or pass inputs= to noisify"
             )
-        waiting.give_noise(observe_inputs(root, args, kwargs))
+        waiting.give_noise(observe_inputs(root, args, kwargs, relative=waiting.is_relative))
 
 
 def waiting_noise(model: nn.Module) -> list[WaitingNoise]:

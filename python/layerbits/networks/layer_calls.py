@@ -49,7 +49,7 @@ class LayerCall:
     is_activation : bool
         Whether the module is an activation function: of `torch.nn`, or one without parameters that acts value by value.
     root_mean_square : float
-        Of that tensor; NaN if there is none.
+        Of that tensor; NaN if there is none, or nobody asked for it.
     rounding_step : float
         The unit in the last place of the largest value of that tensor, in float16 or bfloat16; 0 otherwise.
     function : str
@@ -102,14 +102,16 @@ class _Result:
     function: str
 
 
-def _result(module: nn.Module, args: tuple[Any, ...], output: object, function: str = "") -> _Result:
+def _result(module: nn.Module, args: tuple[Any, ...], output: object, function: str = "", *, relative: bool) -> _Result:
     tensor = find_tensor(output)
+    # Reading a number from a device takes time, and under `torch.func.vmap` it is not possible.
+    squares_wanted = relative and tensor is not None and not tensor.is_nested
     return _Result(
         module,
         args[0] if args else None,
         output,
         version=_version(tensor),
-        root_mean_square=math.nan if tensor is None or tensor.is_nested else root_mean_square(tensor),
+        root_mean_square=root_mean_square(tensor) if tensor is not None and squares_wanted else math.nan,
         rounding_step=0.0 if tensor is None or tensor.is_nested else rounding_step(tensor),
         function=function,
     )
@@ -118,9 +120,9 @@ def _result(module: nn.Module, args: tuple[Any, ...], output: object, function: 
 class _FunctionRecorder(TorchFunctionMode):
     """Records the calls of activation functions, with the module whose forward calls them."""
 
-    def __init__(self, results: list[_Result]) -> None:
+    def __init__(self, results: list[_Result], *, relative: bool) -> None:
         super().__init__()
-        self.results = results
+        self.results, self.relative = results, relative
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -128,15 +130,17 @@ class _FunctionRecorder(TorchFunctionMode):
         output = func(*args, **(kwargs or {}))
         module, _ = calling_module()
         if func in FUNCTIONS and module is not None and not isinstance(module, _ACTIVATIONS):
-            self.results.append(_result(module, args, output, FUNCTIONS[func].name))
+            self.results.append(_result(module, args, output, FUNCTIONS[func].name, relative=self.relative))
         return output
 
 
-def observe(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[LayerCall]:
+def observe(
+    model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, relative: bool = False
+) -> list[LayerCall]:
     """List the calls of the modules inside `model`, and of activation functions, in one pass, as they return.
 
     The pass runs through a shadow of the network on copies of the arguments, in evaluation mode, without gradients and
-    without noise. Torch's generators have the same states afterwards.
+    without noise. Torch's generators have the same states afterwards. `relative` asks for the root mean squares.
 
     Raises
     ------
@@ -150,11 +154,13 @@ def observe(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) 
     results: list[_Result] = []
     for module in names:
         if module is not copied:
-            module.register_forward_hook(lambda module, args, output: results.append(_result(module, args, output)))
+            module.register_forward_hook(
+                lambda module, args, output: results.append(_result(module, args, output, relative=relative))
+            )
     # Outside of inference mode torch counts the writes into memory.
     with torch.inference_mode(False), torch.no_grad(), generators_restored(model):
         args, kwargs = copy_arguments((args, dict(kwargs)))
-        with _FunctionRecorder(results):
+        with _FunctionRecorder(results, relative=relative):
             returned = copied(*args, **kwargs)
         returned_tensors = list(all_tensors(returned))
         value_by_value = {result.module: _acts_value_by_value(result) for result in results if not result.function}
@@ -188,7 +194,9 @@ def observe(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) 
     return calls
 
 
-def observe_inputs(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[LayerCall]:
+def observe_inputs(
+    model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, relative: bool = False
+) -> list[LayerCall]:
     """List the calls of a pass as `observe` does, of inputs that the caller gave to layerbits.
 
     Raises
@@ -200,7 +208,7 @@ def observe_inputs(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str,
     """
     check_can_run(model)
     with naming_inputs((args, dict(kwargs))):
-        return observe(model, args, kwargs)
+        return observe(model, args, kwargs, relative=relative)
 
 
 def _check_names(calls: Sequence[LayerCall]) -> None:

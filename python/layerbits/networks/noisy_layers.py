@@ -91,7 +91,7 @@ def noisify(model: Model, *, sigma: Sigma, layers: Layers = None, inputs: object
     waiting = WaitingNoise(root, noise_by_key(sigma), layers)
     if inputs is not None:
         args, kwargs = call_arguments(inputs, root)
-        waiting.give_noise(observe_inputs(root, args, kwargs))
+        waiting.give_noise(observe_inputs(root, args, kwargs, relative=waiting.is_relative))
     else:
         remove_noise(root)
         waiting.handle = root.register_forward_pre_hook(waiting, with_kwargs=True)

@@ -116,7 +116,9 @@ def test_dataclass_is_not_made_again():
     assert replace_tensor(output, SIGNAL, NEW).made == 7
 
 
-@pytest.mark.parametrize("output", [None, 3, "text", COUNTS, (COUNTS, None), {}, Plain, object()], ids=str)
+@pytest.mark.parametrize(
+    "output", [None, 3, "text", COUNTS, (COUNTS, None), {}, Plain, pytest.param(object(), id="object")], ids=str
+)
 def test_output_without_floating_point_tensor_has_none(output):
     assert find_tensor(output) is None
 

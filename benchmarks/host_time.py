@@ -15,14 +15,13 @@ from typing import Any
 from unittest import mock
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile, record_function
 
 from benchmarks.problems import trained_szt_network
 from layerbits.estimators import layer_information, layer_sample
 from layerbits.kernels import NormalStream
 from layerbits.kernels.back_ends import cpu
-from layerbits.networks import NoisyModule
 
 _REPEATS = 10
 _DRAWS = 32
@@ -43,7 +42,7 @@ def profile_names() -> Iterator[None]:
         yield
 
 
-def host_time(noisy: NoisyModule, inputs: Tensor, labels: Tensor | None) -> dict[str, tuple[float, int]]:
+def host_time(noisy: nn.Module, inputs: Tensor, labels: Tensor | None) -> dict[str, tuple[float, int]]:
     """Return milliseconds and calls by kind; operators of torch that other operators call are not counted."""
     with profile_names(), profile(activities=[ProfilerActivity.CPU]) as profiler:
         began = time.perf_counter()

@@ -33,16 +33,16 @@ def information(points: Tensor, signals: Tensor) -> Tensor:
     return (conditional - lb.mixture_log_density(points, signals, SIGMA)).mean()
 
 
-def train(inputs: Tensor, labels: Tensor, *, penalty: float, epochs: int, seed: int = 0) -> lb.NoisyModule:
+def train(inputs: Tensor, labels: Tensor, *, penalty: float, epochs: int, seed: int = 0) -> nn.Module:
     """Train a network 12-10-3-2 with noise on its code of 3 units; `penalty` is the cost of a nat of I(X;T)."""
     torch.manual_seed(seed)
     encoder = nn.Sequential(nn.Linear(12, 10), nn.Tanh(), nn.Linear(10, 3))
     head = nn.Linear(3, 2)
-    noisy = lb.noisify(nn.Sequential(OrderedDict(code=encoder, logits=head)), sigma=SIGMA, layers="code")
+    noisy = lb.noisify(nn.Sequential(OrderedDict(code=encoder, logits=head)), sigma=SIGMA, layers="code", inputs=inputs)
     optimizer = torch.optim.Adam(noisy.parameters(), lr=0.01)
     for _ in range(epochs):
         for batch in torch.randperm(len(inputs)).split(BATCH):
-            with noisy.noise_off():
+            with lb.noise_off(noisy):
                 signals = encoder(inputs[batch])
             points = signals + SIGMA * torch.randn_like(signals)  # the input of the rest of the network
             loss = cross_entropy(head(points), labels[batch]) + penalty * information(points, signals)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmarks.harness import CHUNKS, fastest_chunk
 from benchmarks.methods import numpy_torch, packages
@@ -15,7 +15,7 @@ from layerbits._base import Doubles
 from layerbits.estimators import layer_information
 from layerbits.kernels import as_sigma, log_sum_exp_isotropic
 from layerbits.mixtures import mixture_log_density
-from layerbits.networks import NoisyModule, propagate
+from layerbits.networks import noise_of, propagate
 
 Method = tuple[str, torch.dtype]
 Calls = dict[Method, Callable[[], Tensor | Doubles]]
@@ -79,11 +79,11 @@ def _log_sums(points: Tensor, centers: Tensor, sigma: Tensor, weights: Tensor) -
 
 
 def information_calls(
-    noisy: NoisyModule, inputs: Tensor, *, draws: int, queries: int, chunk: int
+    noisy: nn.Module, inputs: Tensor, *, draws: int, queries: int, chunk: int
 ) -> dict[str, Callable[[], dict[str, float]]]:
     """Return the calls that compute the plug-in I(X;T) of every layer, with the same noisy passes."""
-    sigma = noisy.sigma
-    assert sigma is not None  # the rivals have no other noise
+    (sigma,) = {noise.scale for noise in noise_of(noisy).values()}
+    assert isinstance(sigma, float)  # the rivals have no other noise
     return {
         "numpy": lambda: numpy_torch.numpy_information(propagate(noisy, inputs, draws=draws), sigma, queries=queries),
         "torch": lambda: numpy_torch.torch_information(

@@ -29,7 +29,8 @@ def szt_layer(n: int, m: int, *, layer: int, seed: int = 0) -> LogSumProblem:
     Few pairs contribute to the result, and rounding errors of distances are large in units of sigma.
     """
     noisy, inputs = noisy_szt_network(n, sigma=PAPER_SIGMA, seed=seed)
-    centers = propagate(noisy, inputs, draws=1, seed=seed)[noisy.layer_names[layer - 1]][:, 0]
+    signals = propagate(noisy, inputs, draws=1, seed=seed)
+    centers = signals[list(signals)[layer - 1]][:, 0]
     generator = torch.Generator().manual_seed(seed)
     name = f"SZT layer, d = {centers.shape[1]}"
     return LogSumProblem(name, sample_queries(centers, m, PAPER_SIGMA, generator), centers, PAPER_SIGMA)
@@ -48,7 +49,7 @@ def trained_layers(epochs: Sequence[int], *, draws: int, queries: int, layers: S
             continue
         signals = propagate(noisy, inputs, draws=draws, seed=config.seed)
         for layer in layers:
-            centers = signals[noisy.layer_names[layer - 1]]
+            centers = signals[list(signals)[layer - 1]]
             bases = centers[:, torch.arange(queries) % draws].flatten(0, 1)
             points = bases + config.sigma * torch.randn(bases.shape, generator=generator)
             name = f"layer {layer}, epoch {epoch}"

@@ -13,13 +13,13 @@ from benchmarks.problems.log_sums import PAPER_SIGMA
 from layerbits.data import szt_dataset
 from layerbits.experiments.szt.noisy_network import SZT_TANH
 from layerbits.experiments.szt.settings import NoisySettings
-from layerbits.networks import NoisyModule, noisify
-from layerbits.training import Batches, single_threaded, train
+from layerbits.networks import noisify
+from layerbits.training import Batches, generator_seed, single_threaded, train
 
 SZT_WIDTHS = (12, 10, 7, 5, 4, 3, 2)
 
 
-def noisy_szt_network(n_inputs: int, *, sigma: float = PAPER_SIGMA, seed: int = 0) -> tuple[NoisyModule, Tensor]:
+def noisy_szt_network(n_inputs: int, *, sigma: float = PAPER_SIGMA, seed: int = 0) -> tuple[nn.Module, Tensor]:
     """Return the tanh network of the SZT task with random weights, and `n_inputs` of its inputs.
 
     The weights are so large that layers lose information without training.
@@ -32,19 +32,36 @@ def noisy_szt_network(n_inputs: int, *, sigma: float = PAPER_SIGMA, seed: int = 
         nn.init.zeros_(linear.bias)
         modules += [linear, nn.Tanh()]
     inputs = szt_dataset().inputs
-    chosen = torch.randperm(len(inputs), generator=generator)[:n_inputs]
-    return noisify(nn.Sequential(*modules[:-1]), sigma=sigma, seed=seed), inputs[chosen]
+    chosen = inputs[torch.randperm(len(inputs), generator=generator)[:n_inputs]]
+    return noisify(nn.Sequential(*modules[:-1]), sigma=sigma, inputs=chosen), chosen
 
 
-def train_szt_network(config: NoisySettings, epochs: Iterable[int]) -> tuple[NoisyModule, Iterator[int]]:
-    """Return the network of szt-tanh and an iterator that trains it for one epoch at each step."""
+def train_szt_network(config: NoisySettings, epochs: Iterable[int]) -> tuple[nn.Module, Iterator[int]]:
+    """Return the network of szt-tanh and an iterator that trains it for one epoch at each step.
+
+    The noise is that of a run of szt-tanh.
+    """
     noisy, data = SZT_TANH.network(config), szt_dataset()
     optimizer = torch.optim.Adam(noisy.parameters(), lr=config.learning_rate, fused=True)
     batches = Batches(data.inputs, data.labels, batch_size=config.batch_size, seed=config.seed)
-    return noisy, single_threaded(train(noisy, optimizer, batches, epochs))
+    return noisy, _seeded(single_threaded(train(noisy, optimizer, batches, epochs)), generator_seed(config.seed))
 
 
-def trained_szt_network(epochs: int) -> tuple[NoisyModule, Tensor, Tensor]:
+def _seeded(epochs: Iterable[int], seed: int) -> Iterator[int]:
+    """Yield the epochs, each computed with random numbers of this seed; the caller keeps its own generator."""
+    iterator, state = iter(epochs), torch.Generator().manual_seed(seed).get_state()
+    while True:
+        with torch.random.fork_rng(devices=[]):
+            torch.set_rng_state(state)
+            try:
+                epoch = next(iterator)
+            except StopIteration:
+                return
+            state = torch.get_rng_state()
+        yield epoch
+
+
+def trained_szt_network(epochs: int) -> tuple[nn.Module, Tensor, Tensor]:
     """Train the network of szt-tanh with the settings of its quick run; return network, inputs and labels."""
     noisy, training = train_szt_network(SZT_TANH.quick_config(), range(epochs))
     for _ in training:

@@ -13,7 +13,7 @@ from functools import partial
 from types import CodeType, FunctionType
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmarks.harness import Rounds, Spread, measure, ratio
 from benchmarks.methods import ResultError
@@ -24,14 +24,14 @@ from layerbits.estimators.layer_measurement import estimate_layer
 from layerbits.estimators.layer_sample import LayerSample, sample_layers
 from layerbits.estimators.plug_in_bound import plug_in
 from layerbits.kernels import NormalStream, RandomStream
-from layerbits.networks import NoisyModule, record
+from layerbits.networks import record
 
 _REPEATS = 5
 _DRAWS = 32
 
 
 def measure_phases(
-    noisy: NoisyModule, inputs: Tensor, labels: Tensor, *, draws: int, queries: int | None = None
+    noisy: nn.Module, inputs: Tensor, labels: Tensor, *, draws: int, queries: int | None = None
 ) -> dict[str, float]:
     """Return the seconds of each phase of `layer_information`; they add up to its time."""
     profile = cProfile.Profile()
@@ -49,7 +49,7 @@ def measure_phases(
 
 
 def time_over_plug_in(
-    noisy: NoisyModule, inputs: Tensor, labels: Tensor, *, draws: int, rounds: Rounds
+    noisy: nn.Module, inputs: Tensor, labels: Tensor, *, draws: int, rounds: Rounds
 ) -> tuple[float, Spread]:
     """Return the median seconds of `layer_information` and their ratio to the seconds of the plug-in alone."""
     calls = {
@@ -60,7 +60,7 @@ def time_over_plug_in(
     return statistics.median(seconds["with intervals"]), ratio(seconds["with intervals"], seconds["alone"])
 
 
-def _plug_in_information(noisy: NoisyModule, inputs: Tensor, labels: Tensor, draws: int) -> dict[str, float]:
+def _plug_in_information(noisy: nn.Module, inputs: Tensor, labels: Tensor, draws: int) -> dict[str, float]:
     problem = Problem.of(noisy, inputs, labels)
     samples = sample_layers(problem, problem.layers, draws, None, seed=0)
     return {layer: _plug_in(problem, sample, index) for index, (layer, sample) in enumerate(samples.items())}
@@ -75,7 +75,7 @@ def _plug_in(problem: Problem, sample: LayerSample, index: int) -> float:
     return entropies.marginal.value - entropies.given_input.value + sample.dimension_loss
 
 
-def _information_with_intervals(noisy: NoisyModule, inputs: Tensor, labels: Tensor, draws: int) -> dict[str, float]:
+def _information_with_intervals(noisy: nn.Module, inputs: Tensor, labels: Tensor, draws: int) -> dict[str, float]:
     table = layer_information(noisy, inputs, labels, draws=draws)
     return {row.layer: row.plug_in for row in table if row.quantity == "I(X;T)"}
 

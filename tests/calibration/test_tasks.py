@@ -8,6 +8,7 @@ import pytest
 from scipy.spatial.distance import pdist
 from torch import nn
 
+from layerbits import noise_of
 from layerbits.calibration import V1, MixtureTask, NetworkTask
 from layerbits.calibration.tasks.quadrature import separated_truths
 from tests.support.answers import BPSK, NEURON, NEURON_SIGMAS, THREE_TO_ONE
@@ -47,7 +48,7 @@ def test_networks_are_new_and_have_the_layer():
     for task in (task for task in V1 if isinstance(task, NetworkTask) and task.activation is nn.Tanh):
         network = task.network()
         assert network is not task.network()
-        assert network.layer_names[-1] == task.layer
+        assert list(noise_of(network))[-1] == task.layer
 
 
 def test_true_values_are_precise():

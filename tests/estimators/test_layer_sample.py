@@ -56,10 +56,10 @@ def test_queries_are_as_many_as_are_wanted_or_enough(inputs, draws, wanted, exac
 
 @pytest.mark.parametrize(("layers", "draws", "wanted"), [(None, 8, [2, 6]), ("0", 8, [2]), (None, 2, [2])])
 def test_probing_passes_are_part_of_the_draws(layers, draws, wanted):
-    noisy, rows = noisy_identities(2), []
-    noisy.model.register_forward_pre_hook(lambda _, inputs: rows.append(len(inputs[0])))
+    noisy, rows = noisy_identities(2, inputs=torch.zeros(1, 2)), []
+    noisy.register_forward_pre_hook(lambda _, inputs: rows.append(len(inputs[0])))
     sampled(noisy, normal_tensor(5, 2), layers=layers, draws=draws)
-    assert rows == [5 * count for count in wanted]
+    assert rows == [2] + [5 * count for count in wanted]  # a pass of two inputs shows the layers
 
 
 @pytest.mark.parametrize("max_values", [2**27, 1], ids=["held", "viewed"])

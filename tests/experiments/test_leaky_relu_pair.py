@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from layerbits import noise_off
 from layerbits._base import UsageError
 from layerbits.experiments.framework.tables import read_table
 from layerbits.experiments.scalar.leaky_relu_pair import TASK, LeakyReluPairSettings
@@ -33,7 +34,7 @@ def test_initial_parameters_are_those_of_the_public_code():
     config = LeakyReluPairSettings()
     noisy = TASK.network([config.start[:2], config.start[2:]], config.sigma)
     assert [parameter.item() for parameter in noisy.parameters()] == [0.0, 4.5, -1.0, 0.0]
-    with noisy.noise_off():
+    with noise_off(noisy):
         signals = noisy(TASK.data()[0])
     # The first neuron gives 4.5, the second a tenth of -4.5.
     np.testing.assert_allclose(signals.detach().numpy(), -0.45, rtol=1e-14)

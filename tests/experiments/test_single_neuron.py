@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from layerbits import noise_off
 from layerbits._base import UsageError
 from layerbits.experiments.framework.tables import read_table
 from layerbits.experiments.scalar.single_neuron import PUBLISHED, PUBLISHED_SIGMAS, TASK, Point, SingleNeuronSettings
@@ -128,7 +129,7 @@ def test_weight_without_a_published_value_has_none(public_code):
 
 def test_network_gives_the_signals_that_the_quadrature_assumes():
     noisy = TASK.network([(0.7, -1.1)], 0.05)
-    with noisy.noise_off():
+    with noise_off(noisy):
         signals = noisy(TASK.data()[0])[:, 0].detach().numpy()
     np.testing.assert_allclose(signals, np.tanh(0.7 * np.array(TASK.inputs) - 1.1), rtol=1e-14)
 

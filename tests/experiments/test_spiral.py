@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from layerbits import noise_of
 from layerbits._base import UsageError
 from layerbits.experiments import RunFolder
 from layerbits.experiments.entropy.entropy_estimators import KDE, NEIGHBOURS, PLUG_IN
@@ -43,7 +44,7 @@ def test_network_has_the_layers_of_the_paper():
     noisy = build_network(Config())
     shapes = [tuple(parameter.shape) for parameter in noisy.parameters() if parameter.ndim == 2]
     assert shapes == [(8, 2), (9, 8), (10, 9), (3, 10)]
-    assert len(noisy.layer_names) == 3
+    assert len(noise_of(noisy)) == 3
 
 
 def test_run_writes_all_its_files(path):

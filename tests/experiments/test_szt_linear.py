@@ -18,7 +18,7 @@ def folder(quick_run):
 
 
 def test_network_has_no_activation_functions():
-    modules = SZT_LINEAR.network(NoisySettings()).model.children()
+    modules = SZT_LINEAR.network(NoisySettings()).children()
     assert {type(module).__name__ for module in modules} == {"Linear"}
 
 

@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from layerbits import noise_of
 from layerbits._base import UsageError
 from layerbits.experiments.szt.noise_levels import ACTIVATIONS, SZT_RELU, NoiseLevelSettings, Variant
 from layerbits.training import read_information, read_training
@@ -53,7 +54,7 @@ def test_run_writes_all_its_files(folder):
 
 
 def test_initial_weights_do_not_depend_on_the_noise():
-    weak, strong = (SZT_RELU.network(NoiseLevelSettings(), Variant("relu", sigma)).model for sigma in (0.005, 0.1))
+    weak, strong = (SZT_RELU.network(NoiseLevelSettings(), Variant("relu", sigma)) for sigma in (0.005, 0.1))
     assert weak.linear3.weight.equal(strong.linear3.weight)
 
 
@@ -64,7 +65,7 @@ def test_names_of_networks_contain_activation_function_and_noise():
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_network_of_every_activation_function_has_noise_on_its_hidden_layers(name):
-    assert len(SZT_RELU.network(NoiseLevelSettings(), Variant(name, 0.1)).layer_names) == 5
+    assert len(noise_of(SZT_RELU.network(NoiseLevelSettings(), Variant(name, 0.1)))) == 5
 
 
 @pytest.mark.parametrize(

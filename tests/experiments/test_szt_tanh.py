@@ -6,6 +6,7 @@ import math
 import pytest
 import torch
 
+from layerbits import noise_of
 from layerbits._base import UsageError, read_csv
 from layerbits.experiments import RunFolder
 from layerbits.experiments.szt.network import noisy_network
@@ -29,13 +30,14 @@ def test_network_is_the_one_of_the_paper():
     noisy = SZT_TANH.network(NoisySettings())
     shapes = [tuple(parameter.shape) for parameter in noisy.parameters() if parameter.ndim == 2]
     assert shapes == [(10, 12), (7, 10), (5, 7), (4, 5), (3, 4), (2, 3)]
-    assert noisy.layer_names == ("tanh1", "tanh2", "tanh3", "tanh4", "tanh5")
-    assert noisy.sigma == 0.005
+    sigmas = {layer: noise.scale for layer, noise in noise_of(noisy).items()}
+    assert list(sigmas) == ["tanh1", "tanh2", "tanh3", "tanh4", "tanh5"]
+    assert set(sigmas.values()) == {0.005}
 
 
 def test_initial_weights_have_the_spread_of_a_truncated_normal():
     networks = [SZT_TANH.network(NoisySettings(seed=seed)) for seed in range(50)]
-    weights = torch.cat([noisy.model.linear1.weight.flatten() for noisy in networks])
+    weights = torch.cat([noisy.linear1.weight.flatten() for noisy in networks])
     # Truncation at two standard deviations leaves 1 - 4 phi(2) / (2 Phi(2) - 1) = .7737 of the variance.
     # The standard error of the standard deviation of 6000 such values is below 1 / sqrt(2 * 6000) of it, .9 %.
     assert weights.std().item() == pytest.approx(math.sqrt(0.7737 / 12), rel=0.04)
@@ -57,7 +59,7 @@ def test_network_is_made_without_the_global_generator():
     ],
 )
 def test_noise_is_on_every_hidden_layer_and_not_on_the_logits(activation, noisy_layers):
-    assert noisy_network(NoisySettings(), 0.1, activation).layer_names == noisy_layers
+    assert tuple(noise_of(noisy_network(NoisySettings(), 0.1, activation))) == noisy_layers
 
 
 def test_run_writes_all_its_files(finished):
@@ -81,7 +83,7 @@ def test_every_layer_is_measured_at_every_chosen_epoch(finished):
     tables = read_information(finished / "information.csv")
     assert tuple(tables) == TINY.measured_epochs == (1, 3, 10, 30)
     for table in tables.values():
-        assert {row.layer for row in table} == set(SZT_TANH.network(TINY).layer_names)
+        assert {row.layer for row in table} == set(noise_of(SZT_TANH.network(TINY)))
         assert {row.quantity for row in table} == {"I(X;T)", "h(T)", "h(T|X)", "I(T;Y)", "I(X;T|Y)"}
 
 

@@ -140,9 +140,9 @@ def test_training_is_the_same_for_both_variants_without_a_parseval_step(tmp_path
 def test_output_layer_can_be_excluded(regularized, output_changes):
     config = dataclasses.replace(TINY, regularized=regularized)
     noisy = SZT_TANH_ORTHONORMAL.network(config)
-    before = {name: value.clone() for name, value in noisy.model.named_parameters()}
+    before = {name: value.clone() for name, value in noisy.named_parameters()}
     SZT_TANH_ORTHONORMAL.parseval(config, noisy).step()
-    changed = {name for name, value in noisy.model.named_parameters() if not value.equal(before[name])}
+    changed = {name for name, value in noisy.named_parameters() if not value.equal(before[name])}
     assert changed == {f"linear{number}.weight" for number in range(1, 7 if output_changes else 6)}
 
 

@@ -9,10 +9,17 @@ from layerbits.training import checkpoints as checkpoints_module
 from tests.support.trained_classifier import INPUTS, LABELS, adam, noisy_classifier, weights
 
 
+@pytest.fixture(autouse=True)
+def generator_restored():
+    with torch.random.fork_rng(devices=[]):
+        yield
+
+
 class Training:
-    """A network with its optimizer and checkpoints at chosen epochs."""
+    """A network with its optimizer and checkpoints at chosen epochs; each starts with the same noise."""
 
     def __init__(self, directory, at=(2, 5)):
+        torch.manual_seed(0)
         self.noisy = noisy_classifier()
         self.optimizer = adam(self.noisy)
         self.checkpoints = Checkpoints(self.noisy, self.optimizer, at=at, directory=directory)

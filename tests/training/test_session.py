@@ -1,5 +1,6 @@
 """The training session: interruption at any step, resumption with the same numbers, and timing."""
 
+import contextlib
 import functools
 
 import pytest
@@ -77,6 +78,26 @@ def test_session_that_is_interrupted_and_resumed_ends_with_the_same_numbers(
             Network(tmp_path).run()
     assert Network(tmp_path).run().equal(finished[1])
     assert_same_files(tmp_path, finished[0])
+
+
+def test_noise_depends_on_the_seed_of_the_session_alone(tmp_path, finished):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(7)
+        assert Network(tmp_path / "same").run().equal(finished[1])
+    assert not Network(tmp_path / "other", seed=1).run().equal(finished[1])
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_session_restores_the_generator_of_its_caller(tmp_path, monkeypatch, interrupted):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    if interrupted:
+        monkeypatch.setattr(TrainingCurves, "step", interrupt)
+    before = torch.get_rng_state()
+    with pytest.raises(KeyboardInterrupt) if interrupted else contextlib.nullcontext():
+        Network(tmp_path).run()
+    assert torch.get_rng_state().equal(before)
 
 
 def test_lost_rows_of_the_information_are_measured_again_from_the_checkpoints(tmp_path, finished):

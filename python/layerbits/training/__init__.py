@@ -7,7 +7,7 @@ from layerbits.training.history import read_information, read_training
 from layerbits.training.loop import Batches, single_threaded, train
 from layerbits.training.monitor import Monitor
 from layerbits.training.regularizers import ParsevalRegularizer
-from layerbits.training.session import TrainingSession
+from layerbits.training.session import TrainingSession, generator_seed
 
 __all__ = [
     "Batches",
@@ -16,6 +16,7 @@ __all__ = [
     "ParsevalRegularizer",
     "TrainingCurves",
     "TrainingSession",
+    "generator_seed",
     "load_checkpoint",
     "log_spaced",
     "nearest_epochs",

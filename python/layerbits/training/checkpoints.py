@@ -75,7 +75,9 @@ class Checkpoints:
             self._optimizer.load_state_dict(state["optimizer"])
             torch.set_rng_state(state["generators"]["cpu"])
             for device in self.cuda_devices():
-                torch.cuda.set_rng_state(state["generators"][str(device)], device)
+                # A training that moves to another device has other noise, as it has no state for that device.
+                if str(device) in state["generators"]:
+                    torch.cuda.set_rng_state(state["generators"][str(device)], device)
             return int(state["epoch"])
 
     def load_model(self, epoch: int) -> None:

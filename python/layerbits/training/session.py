@@ -23,9 +23,20 @@ from layerbits.training.monitor import Monitor
 TrainEpochs = Callable[[Iterable[int]], Iterator[int]]
 
 
-def _generator_seed(seed: int) -> int:
-    """Return a seed of torch's generators whose numbers differ from those of initial weights, which have `seed`."""
-    return int(np.random.SeedSequence(seed, spawn_key=(0,)).generate_state(1, np.uint64)[0])
+def generator_seed(seed: int, device: int = 0) -> int:
+    """Return the seed of the generator of a device by its index.
+
+    Its numbers differ from those of initial weights, which have `seed`, and from those of other devices.
+    """
+    return int(np.random.SeedSequence(seed, spawn_key=(device,)).generate_state(1, np.uint64)[0])
+
+
+def _seed_generators(seed: int, cuda_devices: Iterable[torch.device]) -> None:
+    """Seed torch's generators of the CPU and of these devices alone: `torch.manual_seed` would seed all devices."""
+    torch.default_generator.manual_seed(generator_seed(seed))
+    for device in cuda_devices:
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(generator_seed(seed, device.index))
 
 
 def _untimed(_: str) -> AbstractContextManager[None]:
@@ -80,8 +91,9 @@ class TrainingSession:
         after_epoch : callable, optional
             Called with each epoch after its checkpoint is saved.
         """
-        with torch.random.fork_rng(devices=self.checkpoints.cuda_devices()):
-            torch.manual_seed(_generator_seed(self.seed))
+        cuda_devices = self.checkpoints.cuda_devices()
+        with torch.random.fork_rng(devices=cuda_devices):
+            _seed_generators(self.seed, cuda_devices)
             self._run(train_epochs, epochs, name, after_epoch)
 
     def _run(

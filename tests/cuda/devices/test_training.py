@@ -6,17 +6,18 @@ import torch
 from torch import nn
 
 import layerbits
-from layerbits.training import Batches, Checkpoints, TrainingCurves, load_checkpoint, train
+from layerbits.training import Batches, Checkpoints, TrainingCurves, TrainingSession, load_checkpoint, train
 
 INPUTS = torch.randn(64, 4, generator=torch.Generator().manual_seed(0))
 LABELS = (INPUTS[:, 0] > 0).long()
 
 
 def training(directory, device, *, kind=torch.optim.Adam, sigma=0.1):
-    """Return a noisy network with its optimizer and checkpoints; the initial weights are always the same."""
+    """Return a noisy network with its optimizer and checkpoints; initial weights and noise are always the same."""
     with torch.random.fork_rng(devices=[]):
         torch.random.default_generator.manual_seed(0)
         model = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 2))
+    torch.manual_seed(0)
     noisy = layerbits.noisify(model, sigma=sigma).to(device)
     options = {"fused": True} if kind is torch.optim.Adam else {"momentum": 0.9}
     optimizer = kind(noisy.parameters(), lr=0.01, **options)
@@ -68,6 +69,33 @@ def test_checkpoint_of_a_device_loads_without_a_device(tmp_path, monkeypatch):
         load_checkpoint(tmp_path, 2, on_cpu)
     assert torch.equal(weights(on_cpu), weights(on_device[0]).cpu())
     on_cpu(INPUTS)
+
+
+def test_session_gives_each_device_its_own_noise_and_restores_the_generators(tmp_path, second_device):
+    devices = ("cuda:0", second_device)
+    model = nn.Sequential(*(nn.Linear(4, 4, device=device) for device in devices))
+    checkpoints = Checkpoints(model, torch.optim.SGD(model.parameters()), at=(1,), directory=tmp_path)
+    values = []
+
+    def train_epochs(epochs):
+        for epoch in epochs:
+            values.extend(torch.randn(4, device=device).cpu() for device in devices)
+            yield epoch
+
+    def states():
+        return torch.stack([torch.get_rng_state(), *(torch.cuda.get_rng_state(device) for device in devices)])
+
+    before = states()
+    TrainingSession(checkpoints, TrainingCurves(model, {}, at=(9,), directory=tmp_path)).run(train_epochs, epochs=1)
+    assert not torch.equal(*values)
+    assert torch.equal(states(), before)
+
+
+def test_session_on_the_cpu_leaves_the_generators_of_devices_alone(tmp_path):
+    model, before = nn.Linear(4, 4), torch.cuda.get_rng_state()
+    checkpoints = Checkpoints(model, torch.optim.SGD(model.parameters()), at=(1,), directory=tmp_path)
+    TrainingSession(checkpoints, TrainingCurves(model, {}, at=(9,), directory=tmp_path)).run(iter, epochs=1)
+    assert torch.equal(torch.cuda.get_rng_state(), before)
 
 
 def linear_layers(device):

@@ -140,7 +140,7 @@ def test_gaussian_serves_where_draws_given_the_first_layer_lie_apart():
 def test_bounds_without_information_leave_a_value_between_them():
     """Draws given T_k are a million sigmas apart: their mixture gives no better lower bound than 0."""
     network = nn.Sequential(nn.Identity(), nn.Identity(), dense(torch.full((1, 1), 1e6)))
-    noisy = noisify(network, layers=["0", "1", "2"])
+    noisy = noisify(network, sigma=0.005, layers=["0", "1", "2"])
     interval = information_between_layers(noisy, normal_tensor(20, 1), "0", "2", draws=4)
     assert 0 == interval.lower < interval.value < interval.upper
     assert interval.standard_error < interval.upper

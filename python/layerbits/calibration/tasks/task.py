@@ -140,7 +140,7 @@ class NetworkTask(Task):
                 linear.bias.copy_(torch.tensor(bias))
             modules += [linear, self.activation()]
         return noisify(
-            nn.Sequential(*modules), sigma=self.sigma, layers=self.activation, inputs=torch.from_numpy(self.inputs[:1])
+            nn.Sequential(*modules), sigma=self.sigma, layers=self.activation, inputs=torch.tensor(self.inputs[:1])
         )
 
     @property

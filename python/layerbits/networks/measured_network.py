@@ -10,15 +10,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from layerbits._base import BEFORE_ROUNDING, MEASUREMENT_NOISE, LayerSelectionError, NoNoiseError
+from layerbits._base import BEFORE_ROUNDING, MEASUREMENT_NOISE, OTHER_OUTPUT, LayerSelectionError, NoNoiseError
 from layerbits.networks.first_call import observe_waiting, waiting_noise
 from layerbits.networks.functional_layers import EnterFunctions, add_function_hooks
 from layerbits.networks.gaussian_noise import GaussianNoise, RelativeSigma, Sigma, rounding_step
-from layerbits.networks.layer_calls import LayerCall, call_name, observe_inputs
+from layerbits.networks.layer_calls import LayerCall, call_name, generators_restored, observe_inputs
 from layerbits.networks.layer_selection import Layers, choose_layers
 from layerbits.networks.noise_by_layer import noise_by_key, noise_of_layers
 from layerbits.networks.noise_hooks import AddNoise, NoiseSwitch, delete_noise_hooks, noise_hooks
-from layerbits.networks.output_tensor import measured_signal, replace_tensor
+from layerbits.networks.output_tensor import all_tensors, measured_signal, other_tensors, replace_tensor
 from layerbits.networks.pass_arguments import check_module, naming_inputs, rows_per_pass
 from layerbits.networks.shadow import shadow, unwrapped
 
@@ -40,14 +40,18 @@ class MeasuredNetwork:
         Noise of each layer by its name; empty if `network_without_noise` got no sigma.
     adds_noise : bool
         Whether the network itself adds the noise, so that later layers lie behind it.
+    other_outputs : dict of str to bool
+        For each layer with an output of several tensors, of which the first has the noise: whether another is used.
     """
 
     def __init__(self, copied: nn.Module, *, adds_noise: bool) -> None:
         self.adds_noise = adds_noise
         self.calls: list[LayerCall] = []
         self.noise: dict[str, GaussianNoise] = {}
+        self.other_outputs: dict[str, bool] = {}
         self._copied = copied
         self._channel: Channel | None = None
+        self._moved = ""  # the layer whose other tensors are moved in the running pass
         self._counts: dict[str, int] = {}
 
     @property
@@ -68,10 +72,11 @@ class MeasuredNetwork:
     def flags(self, layer: str) -> tuple[str, ...]:
         """Return the flags of a layer in an information table."""
         rounded = any(call.name == layer and call.rounding_step > 0 for call in self.calls)
-        return (MEASUREMENT_NOISE,) * (not self.adds_noise) + (BEFORE_ROUNDING,) * rounded
+        other = self.other_outputs.get(layer, False)
+        return (MEASUREMENT_NOISE,) * (not self.adds_noise) + (BEFORE_ROUNDING,) * rounded + (OTHER_OUTPUT,) * other
 
-    def run(self, channel: Channel | None, inputs: Sequence[Tensor]) -> None:
-        """Run a pass without gradients, in which the layers call `channel`.
+    def run(self, channel: Channel | None, inputs: Sequence[Tensor]) -> object:
+        """Run a pass without gradients, in which the layers call `channel`, and return its output.
 
         Raises
         ------
@@ -83,7 +88,27 @@ class MeasuredNetwork:
         self._channel = channel
         self._counts.clear()
         with torch.no_grad(), naming_inputs(inputs):
-            self._copied(*inputs)
+            return self._copied(*inputs)
+
+    def find_other_output(self, layer: str, inputs: Sequence[Tensor]) -> None:
+        """Find out whether the other tensors of a layer's output are used, by a pass in which they are moved."""
+        unmoved = self._values_of_pass("", inputs)
+        moved = self._values_of_pass(layer, inputs)
+        self.other_outputs[layer] = any(not torch.equal(*pair) for pair in zip(unmoved, moved, strict=True))
+
+    def _values_of_pass(self, moved: str, inputs: Sequence[Tensor]) -> list[Tensor]:
+        """Return signals and output of a pass without noise, in which the other tensors of a layer are moved."""
+        values: list[Tensor] = []
+
+        def keep(_: int, signal: Tensor) -> Tensor:
+            values.append(signal.clone())
+            return signal
+
+        self._moved = moved
+        with generators_restored(self._copied):
+            output = self.run(keep, [tensor.clone() for tensor in inputs])
+        self._moved = ""
+        return [*values, *all_tensors(output)]
 
     def next_number(self, called: str) -> int:
         """Count a call of a module or function in the running pass, and return its number."""
@@ -101,6 +126,9 @@ class MeasuredNetwork:
                 "layers run equally often for all inputs"
             )
         signal = measured_signal(name, output)
+        if name == self._moved:
+            for tensor in other_tensors(output):
+                output = replace_tensor(output, tensor, tensor + 1)
         value = self._channel(index, signal)
         return output if value is signal else replace_tensor(output, signal, value)
 
@@ -122,6 +150,8 @@ class _NoisyTap:
             self.network.noise[name] = noise.per_unit(signal.shape)
             call = dataclasses.replace(self.call, name=name, number=number, rounding_step=rounding_step(signal))
             self.network.calls.append(call)
+            if other_tensors(output):
+                self.network.other_outputs[name] = False
         return self.network.pass_on(name, output)
 
 
@@ -183,6 +213,8 @@ def noisy_network(model: object, inputs: Sequence[Tensor], *, may_be_off: bool =
     network.run(None, _first_rows(inputs))
     if not network.calls:
         raise LayerSelectionError("layers: got a network of which no noisy layer runs in a pass; noisify it again")
+    for layer in network.other_outputs:
+        network.find_other_output(layer, _first_rows(inputs))
     return network
 
 

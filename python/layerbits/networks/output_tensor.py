@@ -27,24 +27,29 @@ def all_tensors(output: object) -> Iterator[Tensor]:
 
 
 def replace_tensor(output: Any, tensor: Tensor, replacement: Tensor) -> Any:
-    """Return an output in which `replacement` stands for its first floating-point tensor `tensor`."""
+    """Return an output in which `replacement` stands for one of its tensors, `tensor`."""
     if output is tensor:
         return replacement
     if isinstance(output, Mapping):
-        key = next(key for key, item in output.items() if find_tensor(item) is tensor)
+        key = next(key for key, item in output.items() if _holds(item, tensor))
         changed: Any = copy.copy(output)
         changed[key] = replace_tensor(output[key], tensor, replacement)
         return changed
     if isinstance(output, tuple | list):
         items = list(output)
-        index = next(index for index, item in enumerate(items) if find_tensor(item) is tensor)
+        index = next(index for index, item in enumerate(items) if _holds(item, tensor))
         items[index] = replace_tensor(items[index], tensor, replacement)
         return type(output)(*items) if hasattr(output, "_fields") else type(output)(items)
-    name = next(name for name in _field_names(output) if find_tensor(getattr(output, name)) is tensor)
+    name = next(name for name in _field_names(output) if _holds(getattr(output, name), tensor))
     changed = copy.copy(output)
     # dataclasses.replace would run __post_init__ again; object.__setattr__ sets fields of frozen classes too.
     object.__setattr__(changed, name, replace_tensor(getattr(output, name), tensor, replacement))
     return changed
+
+
+def other_tensors(output: object) -> list[Tensor]:
+    """Return the floating-point tensors of an output, without the first."""
+    return [tensor for tensor in all_tensors(output) if tensor.is_floating_point()][1:]
 
 
 def signal_of(layer: str, output: object) -> Tensor:
@@ -83,6 +88,10 @@ def measured_signal(layer: str, output: object) -> Tensor:
             "TransformerEncoder with enable_nested_tensor=False"
         )
     return signal
+
+
+def _holds(output: object, tensor: Tensor) -> bool:
+    return any(other is tensor for other in all_tensors(output))
 
 
 def _is_packed(output: object, signal: Tensor) -> bool:

@@ -1,11 +1,10 @@
-"""Noise of each kind: its covariance, whitening, the information behind it and the mapping from layers to noise.
+"""Noise of each kind: its covariance, whitening, the information behind it, and kinds that are refused.
 
 Covariances are compared entry by entry. The entry jk of the mean of x x^T over n samples of N(0, C) has the variance
 (C_jj C_kk + C_jk^2) / n (Isserlis), and it is close to normal for these n.
 """
 
 import copy
-import io
 import math
 import pickle
 
@@ -14,10 +13,10 @@ import pytest
 import torch
 from torch import nn
 
-from layerbits import LayerSelectionError, layer_information, noisify, propagate
+from layerbits import RelativeSigma, layer_information, noise_of, noisify, propagate
 from layerbits.networks.gaussian_noise import gaussian_noise
 from tests.support.answers import gaussian_mixture_information, information_in_plane, information_on_line
-from tests.support.networks import Twice, dense, noisy_identities, tanh_mlp
+from tests.support.networks import dense, noisy_identities, tanh_mlp
 from tests.support.random_arrays import normal_tensor
 
 Z = 5  # standard errors: a correct build fails one comparison in 1.7 million, and seeds are fixed
@@ -34,6 +33,10 @@ def noisy_identity(sigma):
 
 def mlp():
     return tanh_mlp(4, 3, 3, 2, dtype=torch.float64)
+
+
+def mlp_of_identity():
+    return nn.Sequential(nn.Identity(), nn.Identity())
 
 
 def assert_covariance_is(noise, covariance):
@@ -62,40 +65,51 @@ def test_noise_of_feature_maps_has_the_covariance_of_their_flattened_units():
     assert_covariance_is(maps.flatten(1), deviations.square().diag())
 
 
-@pytest.mark.parametrize("sigma", [DEVIATIONS, COVARIANCE])
-@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
-def test_noise_keeps_the_dtype(sigma, dtype):
-    assert noisy_identity(sigma)(torch.zeros(2, 3, dtype=dtype)).dtype == dtype
+def seeded(model, x):
+    torch.manual_seed(1)
+    return model(x)
+
+
+def test_noise_of_channels_has_a_standard_deviation_for_each_channel():
+    maps = noisy_identity(torch.tensor([0.5, 2.0]).double())(torch.zeros(20_000, 2, 3).double())
+    assert_covariance_is(maps.flatten(1), torch.tensor([0.5, 0.5, 0.5, 2.0, 2.0, 2.0]).double().square().diag())
+
+
+def test_noise_of_channels_is_that_of_its_units_in_a_measurement():
+    x = normal_tensor(5, 6).reshape(5, 2, 3)
+    channels, units = torch.tensor([0.5, 2.0]).double(), torch.tensor([0.5, 0.5, 0.5, 2.0, 2.0, 2.0]).double()
+    rows = [layer_information(noisy_identity(sigma), x)["0", "h(T)"].value for sigma in (channels, units)]
+    assert rows[0] == rows[1]
 
 
 def test_equal_standard_deviations_are_isotropic_noise():
     x = torch.zeros(5, 3).double()
     # Both noises are one product of the same normal values, rounded once.
-    assert torch.equal(noisy_identity(torch.full((3,), 0.7, dtype=torch.float64))(x), noisy_identity(0.7)(x))
+    deviations = torch.full((3,), 0.7, dtype=torch.float64)
+    assert torch.equal(seeded(noisy_identity(deviations), x), seeded(noisy_identity(0.7), x))
+
+
+def test_noise_of_one_unit_may_lack_the_axis_of_units():
+    assert noisy_identity(torch.ones(1))(torch.zeros(5)).shape == (5,)
+    assert noisy_identity(torch.ones(1, 1))(torch.zeros(5)).shape == (5,)
 
 
 def test_noise_does_not_depend_on_later_changes_of_the_argument():
     deviations = DEVIATIONS.clone()
     noisy, expected = noisy_identity(deviations), noisy_identity(DEVIATIONS)
     deviations.zero_()
-    assert torch.equal(noisy(torch.zeros(2, 3)), expected(torch.zeros(2, 3)))
+    assert torch.equal(seeded(noisy, torch.zeros(2, 3)), seeded(expected, torch.zeros(2, 3)))
 
 
 @pytest.mark.parametrize("make_copy", [copy.deepcopy, lambda noisy: pickle.loads(pickle.dumps(noisy))])
+@pytest.mark.parametrize("observed", [False, True])
 @pytest.mark.parametrize("sigma", [DEVIATIONS, COVARIANCE])
-def test_copy_has_the_same_noise(make_copy, sigma):
+def test_copy_has_the_same_noise(make_copy, observed, sigma):
     noisy = noisy_identity(sigma)
+    if observed:
+        noisy(torch.zeros(2, 3))
     copied = make_copy(noisy)
-    assert torch.equal(copied(torch.zeros(2, 3)), noisy(torch.zeros(2, 3)))
-
-
-@pytest.mark.parametrize("sigma", [0.1, {"1": DEVIATIONS, "3": COVARIANCE}])
-def test_state_dict_holds_the_model_and_the_state_of_the_noise(sigma):
-    noisy, file = noisify(mlp(), sigma=sigma), io.BytesIO()
-    assert set(noisy.state_dict()) == {f"model.{name}" for name in mlp().state_dict()} | {"_extra_state"}
-    torch.save(noisy.state_dict(), file)
-    file.seek(0)
-    noisy.load_state_dict(torch.load(file, weights_only=True))
+    assert torch.equal(seeded(copied, torch.zeros(2, 3)), seeded(noisy, torch.zeros(2, 3)))
 
 
 # Whitening
@@ -179,53 +193,45 @@ def test_entropy_behind_noise_is_that_of_a_linear_gaussian_channel():
     assert truth - bias - error <= row.value <= truth + error
 
 
-# The mapping from layers to noise
+# A share of the root mean square
 
 
-def scales(noisy):
-    return {name: noise.scale for name, noise in noisy.noise.items()}
+def test_relative_sigma_is_a_share_of_the_root_mean_square_over_the_inputs():
+    x = normal_tensor(50, 3)
+    model = noisify(mlp_of_identity(), sigma=RelativeSigma(0.1), layers="0", inputs=x)
+    # The mean of n squares is summed with at most n rounding errors, each below an ulp of the sum.
+    assert noise_of(model)["0"].sigma == pytest.approx(0.1 * float(x.square().mean().sqrt()), rel=150 * 2**-52)
 
 
-def test_key_may_be_a_name():
-    assert scales(noisify(mlp(), sigma={"3": 0.2, "1": 0.1})) == {"1": 0.1, "3": 0.2}
+def test_relative_sigma_is_read_before_a_later_module_acts_in_place():
+    model = nn.Sequential(nn.Identity(), nn.ReLU(inplace=True), nn.Linear(2, 1))
+    noisify(model, sigma=RelativeSigma(0.5), layers="0", inputs=-3 * torch.ones(4, 2))
+    assert noise_of(model)["0"].sigma == 1.5
 
 
-def test_key_may_be_a_glob():
-    assert scales(noisify(mlp(), sigma={"[12]": 0.1, "3": 0.2})) == {"1": 0.1, "3": 0.2}
+def test_relative_sigma_is_not_read_from_the_few_rows_that_a_measurement_observes():
+    model = noisify(mlp_of_identity(), sigma=RelativeSigma(0.5), layers="0")
+    with pytest.raises(ValueError, match=r"^model: got a RelativeSigma of layers that .* pass inputs= to noisify"):
+        propagate(model, torch.ones(4, 1), draws=1)
 
 
-def test_key_of_a_module_applies_to_all_its_calls():
-    assert scales(noisify(Twice(), sigma={"module": 0.1}, layers="module")) == {"module": 0.1, "module@2": 0.1}
+@pytest.mark.parametrize("value", [0.0, math.inf, math.nan])
+def test_relative_sigma_of_signals_without_a_size_is_refused(value):
+    class Constant(nn.Module):
+        def forward(self, x):
+            return torch.full_like(x, value)
+
+    with pytest.raises(ValueError, match=r"^sigma: got a RelativeSigma for '0', whose root mean square is"):
+        noisify(nn.Sequential(Constant()), sigma=RelativeSigma(0.1), layers="0", inputs=torch.ones(2, 3))
 
 
-def test_mapping_does_not_change_the_default_layers():
-    assert noisify(mlp(), sigma={"*": 0.1}).layer_names == noisify(mlp()).layer_names
+@pytest.mark.parametrize("share", [0.0, -0.1, math.nan, math.inf])
+def test_share_that_is_not_positive_is_refused(share):
+    with pytest.raises(ValueError, match="share: got"):
+        RelativeSigma(share)
 
 
-@pytest.mark.parametrize(
-    ("sigma", "expected"), [(0.1, 0.1), ({"1": 0.1, "3": 0.1}, 0.1), ({"1": 0.1, "3": 0.2}, None), (DEVIATIONS, None)]
-)
-def test_sigma_is_a_number_if_the_noise_is_equal_everywhere(sigma, expected):
-    assert noisify(mlp(), sigma=sigma).sigma == expected
-
-
-def test_noisy_network_prints_its_noise():
-    text = str(noisify(mlp(), sigma={"1": 0.25, "3": COVARIANCE}))
-    assert "sigma={'1': 0.25, '3': covariance of 3 units}, layers=['1', '3']" in text
-
-
-@pytest.mark.parametrize(
-    ("sigma", "message"),
-    [
-        ({"1": 0.1}, "sigma: got no key for '3'"),
-        ({}, "sigma: got no key for '1'"),
-        ({"1": 0.1, "3": 0.1, "*": 0.2}, "sigma: got '1' and '\\*' for '1'"),
-        ({"*": 0.1, "5": 0.2}, "sigma: got the key '5', which matches no noisy layer"),
-    ],
-)
-def test_keys_that_do_not_match_the_layers_are_refused(sigma, message):
-    with pytest.raises(LayerSelectionError, match=message):
-        noisify(mlp(), sigma=sigma)
+# Noise that is refused
 
 
 NOT_DEFINITE = torch.tensor([[1.0, 2.0], [2.0, 1.0]])
@@ -253,12 +259,6 @@ def test_invalid_noise_is_named(sigma, message):
         noisify(mlp(), sigma=sigma)
 
 
-@pytest.mark.parametrize("sigma", [torch.ones(3, dtype=torch.int64), [0.1, 0.1], {"*": "0.1"}, {1: 0.1, "3": 0.1}])
-def test_noise_of_a_wrong_type_is_named(sigma):
-    with pytest.raises(TypeError, match="sigma"):
-        noisify(mlp(), sigma=sigma)
-
-
 def test_covariance_may_be_symmetric_up_to_rounding():
     root = normal_tensor(50, 50).float()
     covariance = root @ root.T + torch.eye(50)
@@ -267,10 +267,15 @@ def test_covariance_may_be_symmetric_up_to_rounding():
 
 
 @pytest.mark.parametrize("sigma", [torch.ones(4), torch.eye(4)])
-def test_noise_with_a_wrong_number_of_units_is_refused(sigma):
-    noisy = noisify(mlp(), sigma=sigma)
+@pytest.mark.parametrize("inputs", [None, torch.zeros(2, 4).double()])
+def test_noise_with_a_wrong_number_of_units_is_refused(sigma, inputs):
     with pytest.raises(ValueError, match="sigma: got noise of 4 units for '1', wanted 3"):
-        noisy(torch.zeros(2, 4).double())
+        noisify(mlp(), sigma=sigma, inputs=inputs)(torch.zeros(2, 4).double())
+
+
+def test_noise_with_a_wrong_number_of_channels_is_refused():
+    with pytest.raises(ValueError, match="sigma: got noise of 4 units for '0', wanted 6, or 2 for its channels,"):
+        noisy_identity(torch.ones(4))(torch.zeros(5, 2, 3))
 
 
 def test_number_of_units_is_checked_before_a_measurement():

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from layerbits import LayerSelectionError, layer_activations, noisify
-from tests.support.networks import tanh_mlp
+from layerbits import LayerSelectionError, layer_activations, noise_of, noise_off, noisify
+from tests.support.networks import Twice, tanh_mlp
 
 
 def mlp():
@@ -44,10 +44,29 @@ def test_network_is_left_without_hooks_after_an_error():
     assert not any(module._forward_hooks for module in model.modules())
 
 
-def test_noise_of_training_is_not_used_up():
-    noisy, twin = noisify(mlp(), sigma=0.5), noisify(mlp(), sigma=0.5)
+def test_generators_are_not_touched():
+    noisy, before = noisify(mlp(), sigma=0.5), torch.get_rng_state()
     layer_activations(noisy, X)
-    assert torch.equal(noisy(X), twin(X))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_noise_may_be_off():
+    noisy = noisify(mlp(), sigma=0.5, inputs=X)
+    with noise_off(noisy):
+        assert_activations_are_of(mlp(), layer_activations(noisy, X))
+
+
+def test_noise_stays_on():
+    noisy = noisify(mlp(), sigma=0.5)
+    layer_activations(noisy, X)
+    assert list(noise_of(noisy)) == ["1", "3"]
+    assert not torch.equal(noisy(X), noisy(X))
+
+
+@pytest.mark.parametrize("inputs", [None, X])
+def test_layers_of_a_noisy_network_are_the_noisy_ones(inputs):
+    noisy = noisify(mlp(), sigma=0.5, layers=["0", "3"], inputs=inputs)
+    assert list(layer_activations(noisy, X)) == ["0", "3"]
 
 
 def test_network_is_in_evaluation_mode_during_the_pass_only():
@@ -58,7 +77,21 @@ def test_network_is_in_evaluation_mode_during_the_pass_only():
 
 def test_layers_may_be_chosen():
     assert list(layer_activations(mlp(), X, layers=nn.Linear)) == ["0", "2", "4"]
-    assert list(layer_activations(noisify(mlp()), X, layers="3")) == ["3"]
+    noisy = noisify(mlp(), sigma=0.5, inputs=X)
+    assert list(layer_activations(noisy, X, layers=nn.Linear)) == ["0", "2", "4"]
+    assert list(layer_activations(noisy, X, layers="4")) == ["4"]
+
+
+def test_each_call_of_a_module_has_its_activations():
+    activations = layer_activations(Twice(), X, layers="module@*")
+    assert torch.equal(activations["module"], X.tanh())
+    assert torch.equal(activations["module@2"], X.tanh().tanh())
+
+
+def test_inputs_are_not_changed_in_place():
+    x = -torch.ones(1, 4)
+    layer_activations(nn.Sequential(nn.ReLU(inplace=True), nn.Linear(4, 2)), x)
+    assert torch.equal(x, -torch.ones(1, 4))
 
 
 def test_feature_maps_are_flattened():
@@ -72,16 +105,16 @@ def test_arrays_come_out_when_arrays_go_in():
     assert np.array_equal(activations, layer_activations(mlp(), X)["1"].numpy())
 
 
-@pytest.mark.parametrize("model", [mlp(), noisify(mlp())], ids=["plain", "noisy"])
-def test_unknown_layer_is_refused(model):
+@pytest.mark.parametrize("noisy", [False, True])
+def test_unknown_layer_is_refused(noisy):
+    model = noisify(mlp(), sigma=0.5, inputs=X) if noisy else mlp()
     with pytest.raises(LayerSelectionError, match="absent"):
         layer_activations(model, X, layers="absent")
 
 
-@pytest.mark.parametrize("layers", [nn.Tanh, 3])
-def test_layers_of_a_noisy_network_go_by_name(layers):
-    with pytest.raises(TypeError, match="layers: got"):
-        layer_activations(noisify(mlp()), X, layers=layers)
+def test_selector_of_a_wrong_type_is_refused():
+    with pytest.raises(TypeError, match="layers: got int"):
+        layer_activations(mlp(), X, layers=3)
 
 
 def test_number_is_no_network():

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from layerbits._base import LayerSelectionError, NoNoiseError
-from layerbits.networks import noisify, propagate
+from layerbits.networks import noise_off, noisify, propagate
 from tests.support.networks import noisy_identities, tanh_mlp
 
 SIGMA = 0.3
@@ -18,7 +18,7 @@ def mlp():
 
 
 class Looping(nn.Module):
-    """Calls its activation function a number of times that the first input sets, which torch.fx cannot trace."""
+    """Calls its activation function a number of times that the first input sets."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -31,53 +31,65 @@ class Looping(nn.Module):
 
 
 def test_network_without_noise_is_refused():
-    with pytest.raises(NoNoiseError, match=r"wrap it with layerbits\.noisify"):
+    with pytest.raises(NoNoiseError, match=r"^model: got Sequential, wanted .* add noise with layerbits\.noisify"):
         propagate(mlp(), INPUTS)
 
 
-def test_network_around_a_noisy_network_is_named():
-    with pytest.raises(TypeError, match=r"^noisy: got Sequential around a NoisyModule, wanted the NoisyModule itself"):
-        propagate(nn.Sequential(noisify(mlp())), INPUTS)
-
-
 def test_noise_that_is_off_is_refused():
-    noisy = noisify(mlp())
-    with noisy.noise_off(), pytest.raises(NoNoiseError, match="outside of noise_off"):
+    noisy = noisify(mlp(), sigma=SIGMA)
+    with noise_off(noisy), pytest.raises(NoNoiseError, match="outside of noise_off"):
         propagate(noisy, INPUTS)
 
 
+def test_noise_of_a_layer_that_no_longer_runs_is_refused():
+    noisy = noisify(mlp(), sigma=SIGMA, layers="1", inputs=INPUTS)
+    with pytest.raises(LayerSelectionError, match="no noisy layer runs in a pass; noisify it again"):
+        propagate(noisy_without(noisy), INPUTS)
+
+
+def noisy_without(noisy):
+    """Let a network skip its noisy layer."""
+    noisy.forward = lambda x: noisy[4](noisy[2](noisy[0](x)))
+    return noisy
+
+
 def test_function_is_no_network():
-    with pytest.raises(TypeError, match="noisy: got function"):
+    with pytest.raises(TypeError, match="model: got function"):
         propagate(lambda x: x, INPUTS)
 
 
 @pytest.mark.parametrize("layers", ["2", ["1", "absent"], []])
 def test_layer_without_noise_is_refused_with_the_noisy_layers_named(layers):
-    with pytest.raises(LayerSelectionError, match="noisy layers: 1, 3"):
-        propagate(noisify(mlp()), INPUTS, layers=layers)
-
-
-def test_layers_that_are_no_names_are_refused():
-    with pytest.raises(TypeError, match=r"^layers: got int"):
-        propagate(noisify(mlp()), INPUTS, layers=5)
+    with pytest.raises(LayerSelectionError, match="available: 1, 3"):
+        propagate(noisify(mlp(), sigma=SIGMA), INPUTS, layers=layers)
 
 
 def test_layer_without_a_row_for_each_input_is_refused():
-    noisy = noisify(nn.Sequential(nn.Flatten(0), nn.Tanh(), nn.Unflatten(0, (-1, 4)), nn.Linear(4, 2)))
+    noisy = noisify(nn.Sequential(nn.Flatten(0), nn.Tanh(), nn.Unflatten(0, (-1, 4)), nn.Linear(4, 2)), sigma=SIGMA)
     with pytest.raises(LayerSelectionError, match=r"'1', which returns shape \(24,\) for 6 rows"):
         propagate(noisy, INPUTS, draws=1)
 
 
-@pytest.mark.filterwarnings("ignore:torch.fx cannot trace")
-def test_layer_that_does_not_run_is_refused():
-    with pytest.raises(LayerSelectionError, match="act, which did not run"):
-        propagate(noisify(Looping()), torch.zeros(3, 4))
+def looping(times):
+    inputs = torch.full((3, 4), float(times))
+    return noisify(Looping(), sigma=SIGMA, inputs=torch.full((3, 4), 2.0)), inputs
 
 
-@pytest.mark.filterwarnings("ignore:torch.fx cannot trace")
-def test_layer_that_runs_more_often_than_the_trace_shows_is_refused():
-    with pytest.raises(LayerSelectionError, match="'act', which ran more often"):
-        propagate(noisify(Looping()), torch.full((3, 4), 2.0))
+def test_layer_that_runs_more_often_for_later_inputs_is_refused():
+    noisy, inputs = looping(2)
+    with pytest.raises(LayerSelectionError, match="got 'act@3', which did not run in the pass that showed the layers"):
+        propagate(noisy, torch.cat([inputs, inputs + 1]), draws=1, chunk=3)
+
+
+def test_layer_that_does_not_run_for_later_inputs_is_refused():
+    noisy, inputs = looping(2)
+    with pytest.raises(LayerSelectionError, match="got act@2, which did not run in the pass"):
+        propagate(noisy, torch.cat([inputs, inputs - 1]), draws=1, chunk=3)
+
+
+def test_layer_that_runs_more_often_than_noisify_observed_is_measured():
+    noisy, inputs = looping(3)
+    assert list(propagate(noisy, inputs, draws=1)) == ["act", "act@2", "act@3"]
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -86,14 +98,14 @@ def test_signal_that_is_not_finite_is_refused_with_its_layer(value):
     nn.init.constant_(model[2].bias, value)
     model[3] = nn.ReLU()
     with pytest.raises(ValueError, match="layer '3' gives NaN or infinity"):
-        propagate(noisify(model), INPUTS)
+        propagate(noisify(model, sigma=SIGMA), INPUTS)
 
 
 def test_inputs_that_are_nan_are_refused():
     x = INPUTS.clone()
     x[2, 1] = float("nan")
     with pytest.raises(ValueError, match="inputs: got NaN"):
-        propagate(noisify(mlp()), x)
+        propagate(noisify(mlp(), sigma=SIGMA), x)
 
 
 @pytest.mark.parametrize(
@@ -103,18 +115,28 @@ def test_inputs_that_are_nan_are_refused():
 )
 def test_inputs_of_a_wrong_shape_are_refused(wrong):
     with pytest.raises(ValueError, match="inputs: got shape"):
-        propagate(noisify(mlp()), wrong)
+        propagate(noisify(mlp(), sigma=SIGMA), wrong)
 
 
 @pytest.mark.parametrize("wrong", [[[1.0] * 4], None, (), (torch.zeros(2, 4), np.zeros((2, 4)))])
 def test_inputs_of_another_type_are_refused(wrong):
     with pytest.raises(TypeError, match="inputs: got"):
-        propagate(noisify(mlp()), wrong)
+        propagate(noisify(mlp(), sigma=SIGMA), wrong)
+
+
+@pytest.mark.parametrize("inputs", [None, INPUTS], ids=["first pass", "later pass"])
+@pytest.mark.parametrize(
+    "wrong", [torch.zeros(3, 99), INPUTS.double(), (INPUTS, INPUTS)], ids=["units", "dtype", "two"]
+)
+def test_inputs_that_the_network_cannot_take_are_named(wrong, inputs):
+    noisy = noisify(mlp(), sigma=SIGMA, inputs=inputs)
+    with pytest.raises(ValueError, match=r"^inputs: got torch\.float.* of shape .*, which the network cannot take: "):
+        propagate(noisy, wrong)
 
 
 def test_inputs_without_values_are_refused():
     with pytest.raises(ValueError, match=r"^inputs: got a tensor on the device meta"):
-        propagate(noisify(mlp()), torch.zeros(3, 4, device="meta"))
+        propagate(noisify(mlp(), sigma=SIGMA), torch.zeros(3, 4, device="meta"))
 
 
 @pytest.mark.parametrize("shape", [(5, 4), (6, 3), (6,), ()])
@@ -131,10 +153,10 @@ def test_given_values_of_an_unknown_layer_are_refused():
 @pytest.mark.parametrize("option", [{"draws": 0}, {"seed": -1}, {"chunk": 0}], ids=str)
 def test_option_out_of_range_is_refused(option):
     with pytest.raises(ValueError, match=f"{next(iter(option))}: got"):
-        propagate(noisify(mlp()), INPUTS, **option)
+        propagate(noisify(mlp(), sigma=SIGMA), INPUTS, **option)
 
 
 @pytest.mark.parametrize("option", [{"draws": 2.0}, {"seed": None}, {"chunk": True}], ids=str)
 def test_option_of_another_type_is_refused(option):
     with pytest.raises(TypeError, match=f"{next(iter(option))}: got"):
-        propagate(noisify(mlp()), INPUTS, **option)
+        propagate(noisify(mlp(), sigma=SIGMA), INPUTS, **option)

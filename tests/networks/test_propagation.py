@@ -37,36 +37,36 @@ class Sum(nn.Module):
 
 
 def test_signals_have_a_row_for_each_input_and_draw():
-    signals = propagate(noisify(mlp()), INPUTS, draws=7)
+    signals = propagate(noisify(mlp(), sigma=SIGMA), INPUTS, draws=7)
     assert {name: tuple(signal.shape) for name, signal in signals.items()} == {"1": (6, 7, 3), "3": (6, 7, 5)}
 
 
 def test_signals_come_in_the_order_of_the_data():
-    assert list(propagate(noisify(mlp()), INPUTS, draws=1, layers=["3", "1"])) == ["1", "3"]
+    assert list(propagate(noisify(mlp(), sigma=SIGMA), INPUTS, draws=1, layers=["3", "1"])) == ["1", "3"]
 
 
 def test_feature_maps_are_flattened():
     model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Tanh(), nn.Flatten(), nn.Linear(32, 2))
     images = torch.linspace(-1, 1, 3 * 36).reshape(3, 1, 6, 6)
-    signal = propagate(noisify(model), images, draws=2)["1"]
+    signal = propagate(noisify(model, sigma=SIGMA), images, draws=2)["1"]
     with torch.no_grad():
         assert torch.equal(signal[:, 1], model[0](images).tanh().flatten(1))
 
 
 def test_single_unit_without_an_axis_has_dimension_one():
     model = nn.Sequential(nn.Flatten(0), nn.Tanh(), nn.Unflatten(0, (-1, 1)), nn.Linear(1, 2))
-    assert propagate(noisify(model), torch.zeros(5, 1), draws=2)["1"].shape == (5, 2, 1)
+    assert propagate(noisify(model, sigma=SIGMA), torch.zeros(5, 1), draws=2)["1"].shape == (5, 2, 1)
 
 
 def test_double_precision_is_kept():
-    assert propagate(noisify(mlp().double()), INPUTS.double())["3"].dtype == torch.float64
+    assert propagate(noisify(mlp().double(), sigma=SIGMA), INPUTS.double())["3"].dtype == torch.float64
 
 
 def test_first_signal_is_the_activation_without_noise_in_every_draw():
     model, x = mlp(), INPUTS
     with torch.no_grad():
         activation = model[:2](x)
-    signal = propagate(noisify(model), x, draws=3)["1"]
+    signal = propagate(noisify(model, sigma=SIGMA), x, draws=3)["1"]
     assert torch.equal(signal, activation[:, None].expand(-1, 3, -1))
 
 
@@ -80,7 +80,9 @@ def test_later_signal_is_the_activation_of_the_noisy_layer_before():
 
 def test_each_call_of_a_module_has_its_signal():
     model, x = Twice(), INPUTS
-    signals = propagate(noisify(model, sigma=1e-30), x, draws=1)  # noise below half an ulp of every activation here
+    signals = propagate(
+        noisify(model, sigma=1e-30, layers="act@*"), x, draws=1
+    )  # noise below half an ulp of every activation here
     with torch.no_grad():
         first = x.tanh()
         assert torch.equal(signals["act"][:, 0], first)
@@ -121,34 +123,34 @@ def test_feature_maps_may_be_given_flat():
     network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Tanh(), nn.Flatten(1), nn.Tanh(), nn.Linear(18, 1))
     values = torch.linspace(-1, 1, 54).reshape(3, 18)
     images = np.zeros((3, 1, 5, 5), np.float32)
-    signals = propagate(noisify(network), images, draws=2, given={"1": values})
+    signals = propagate(noisify(network, sigma=SIGMA), images, draws=2, given={"1": values})
     assert np.array_equal(signals["3"][:, 1], values.tanh().numpy())
 
 
 def test_arrays_come_out_when_arrays_go_in():
-    signals = propagate(noisify(mlp()), INPUTS.numpy())
+    signals = propagate(noisify(mlp(), sigma=SIGMA), INPUTS.numpy())
     assert all(isinstance(signal, np.ndarray) for signal in signals.values())
 
 
 def test_arrays_give_the_values_of_tensors():
-    noisy = noisify(mlp())
+    noisy = noisify(mlp(), sigma=SIGMA)
     assert np.array_equal(propagate(noisy, INPUTS.numpy())["3"], propagate(noisy, INPUTS)["3"].numpy())
 
 
 def test_arrays_take_the_dtype_of_the_network():
-    assert propagate(noisify(mlp()), INPUTS.double().numpy())["3"].dtype == np.float32
+    assert propagate(noisify(mlp(), sigma=SIGMA), INPUTS.double().numpy())["3"].dtype == np.float32
 
 
 def test_integer_arrays_stay_indices():
-    noisy = noisify(nn.Sequential(nn.Embedding(5, 3), nn.Flatten(), nn.Linear(6, 2)), layers="0")
+    noisy = noisify(nn.Sequential(nn.Embedding(5, 3), nn.Flatten(), nn.Linear(6, 2)), sigma=SIGMA, layers="0")
     assert propagate(noisy, np.array([[0, 1], [2, 4]]), draws=1)["0"].shape == (2, 1, 6)
 
 
 @pytest.mark.parametrize("array", [np.ones((3, 4))[::-1], np.asfortranarray(np.ones((3, 4)))], ids=["reversed", "F"])
 def test_arrays_may_have_any_strides(array):
-    assert propagate(noisify(mlp()), array, draws=1)["1"].shape == (3, 1, 3)
+    assert propagate(noisify(mlp(), sigma=SIGMA), array, draws=1)["1"].shape == (3, 1, 3)
 
 
 def test_tuple_holds_the_arguments_of_the_network():
     x = INPUTS
-    assert torch.equal(propagate(noisify(Sum()), (x, 2 * x), draws=1)["act"][:, 0], (x + 2 * x).tanh())
+    assert torch.equal(propagate(noisify(Sum(), sigma=SIGMA), (x, 2 * x), draws=1)["act"][:, 0], (x + 2 * x).tanh())

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from layerbits._base import BackendError
-from layerbits.networks import Passes, noisify, propagate, record
+from layerbits.networks import Passes, noise_of, noisify, noisy_network, propagate, record
 from tests.support.networks import noisy_identities, tanh_mlp
 
 SIGMA = 0.3
@@ -20,8 +20,11 @@ def mlp():
 def batch_sizes(noisy):
     """Return a list to which every pass appends its number of rows."""
     sizes = []
-    noisy.model.register_forward_pre_hook(lambda module, args: sizes.append(len(args[0])))
+    noisy.register_forward_pre_hook(lambda module, args: sizes.append(len(args[0])))
     return sizes
+
+
+FIRST = [2]  # the pass that shows the layers
 
 
 @pytest.mark.parametrize(
@@ -34,14 +37,14 @@ def test_chunk_does_not_change_a_bit(chunk, dtype):
 
 
 def test_more_draws_begin_with_the_same_draws():
-    noisy = noisify(mlp())
+    noisy = noisify(mlp(), sigma=SIGMA)
     assert torch.equal(propagate(noisy, INPUTS, draws=5)["3"][:, :2], propagate(noisy, INPUTS, draws=2)["3"])
 
 
 @pytest.mark.parametrize("draws", [range(2, 5), range(40, 47)])
 def test_range_of_draws_has_the_signals_that_it_has_among_all(draws):
     noisy = noisy_identities(2, SIGMA)
-    signals = record(noisy, (INPUTS,), Passes(("1",), draws, seed=3, rows=11))["1"]
+    signals = record(noisy_network(noisy, (INPUTS,)), (INPUTS,), Passes(("1",), draws, seed=3, rows=11))["1"]
     assert torch.equal(signals, propagate(noisy, INPUTS, draws=50, seed=3)["1"][:, draws])
 
 
@@ -51,12 +54,12 @@ def test_more_inputs_begin_with_the_same_rows():
 
 
 def test_layer_recorded_alone_has_the_same_signals():
-    noisy = noisify(mlp())
+    noisy = noisify(mlp(), sigma=SIGMA)
     assert torch.equal(propagate(noisy, INPUTS, layers="3")["3"], propagate(noisy, INPUTS)["3"])
 
 
 def test_seed_decides_the_signals():
-    noisy = noisify(mlp())
+    noisy = noisify(mlp(), sigma=SIGMA)
     first, again, another = (propagate(noisy, INPUTS, draws=2, seed=seed)["3"] for seed in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, another)
@@ -84,31 +87,25 @@ def test_threads_do_not_change_a_bit():
     ],
 )
 def test_pass_holds_no_more_rows_than_the_chunk(draws, chunk, wanted):
-    noisy = noisy_identities(1, SIGMA)
+    noisy = noisy_identities(1, SIGMA, inputs=torch.zeros(1, 4))
     sizes = batch_sizes(noisy)
     propagate(noisy, torch.zeros(600, 4), draws=draws, chunk=chunk)
-    assert sizes == wanted
+    assert sizes == FIRST + wanted
 
 
 def test_pass_holds_fewer_inputs_when_they_are_wide():
-    noisy = noisy_identities(1, SIGMA)
+    noisy = noisy_identities(1, SIGMA, inputs=torch.zeros(1, 4))
     sizes = batch_sizes(noisy)
     propagate(noisy, torch.zeros(600, 2048), draws=1)
-    assert sizes == [512, 88]
+    assert sizes == [*FIRST, 512, 88]
 
 
 def test_gradients_are_not_recorded():
-    assert not propagate(noisify(mlp()), INPUTS.clone().requires_grad_())["3"].requires_grad
-
-
-def test_noise_of_training_is_not_used_up():
-    noisy, untouched = noisify(mlp()), noisify(mlp())
-    propagate(noisy, INPUTS)
-    assert torch.equal(noisy(INPUTS), untouched(INPUTS))
+    assert not propagate(noisify(mlp(), sigma=SIGMA), INPUTS.clone().requires_grad_())["3"].requires_grad
 
 
 def test_global_generators_are_not_touched():
-    noisy = noisify(mlp())
+    noisy = noisify(mlp(), sigma=SIGMA)
     before = torch.get_rng_state(), np.random.get_state()[1:3]  # noqa: NPY002 - the legacy generator is the point
     propagate(noisy, INPUTS)
     after = torch.get_rng_state(), np.random.get_state()[1:3]  # noqa: NPY002
@@ -119,46 +116,72 @@ def test_global_generators_are_not_touched():
 
 def test_batch_norm_learns_nothing_from_a_measurement():
     model = nn.Sequential(nn.BatchNorm1d(4), nn.Tanh(), nn.Linear(4, 2))
-    propagate(noisify(model), INPUTS + 5)
+    propagate(noisify(model, sigma=SIGMA), INPUTS + 5)
     assert int(model[0].num_batches_tracked) == 0
 
 
 def test_batch_norm_uses_its_running_statistics():
     model, x = nn.Sequential(nn.BatchNorm1d(4), nn.Tanh(), nn.Linear(4, 2)), INPUTS
-    signal = propagate(noisify(model), x, draws=1)["1"][:, 0]
+    signal = propagate(noisify(model, sigma=SIGMA), x, draws=1)["1"][:, 0]
     # Untrained statistics are mean 0 and variance 1; the division by sqrt(1 + eps) and tanh round by some float32 ulp.
     assert torch.allclose(signal, (x / (1 + model[0].eps) ** 0.5).tanh(), rtol=8 * torch.finfo(torch.float32).eps)
 
 
 def test_dropout_is_off():
     model = nn.Sequential(nn.Dropout(0.5), nn.Tanh(), nn.Linear(4, 2))
-    assert torch.equal(propagate(noisify(model), INPUTS, draws=1)["1"][:, 0], INPUTS.tanh())
+    assert torch.equal(propagate(noisify(model, sigma=SIGMA), INPUTS, draws=1)["1"][:, 0], INPUTS.tanh())
 
 
 def test_training_flag_of_each_module_is_restored():
-    noisy = noisify(mlp())
-    noisy.model[2].eval()
+    noisy = noisify(mlp(), sigma=SIGMA)
+    noisy[2].eval()
     before = [module.training for module in noisy.modules()]
     propagate(noisy, INPUTS)
     assert [module.training for module in noisy.modules()] == before
 
 
 def test_training_flags_are_restored_after_an_exception():
-    noisy = noisify(mlp())
+    noisy = noisify(mlp(), sigma=SIGMA)
     with pytest.raises(
-        ValueError, match=r"^inputs: got torch.float32 of shape \(3, 99\), which the network cannot take"
+        ValueError, match=r"^inputs: got torch.float32 of shape \(\d, 99\), which the network cannot take"
     ):
         propagate(noisy, torch.zeros(3, 99))
     assert all(module.training for module in noisy.modules())
 
 
-def test_noise_is_back_after_an_exception():
-    noisy, untouched = noisify(mlp()), noisify(mlp())
-    with pytest.raises(
-        ValueError, match=r"^inputs: got torch.float32 of shape \(3, 99\), which the network cannot take"
-    ):
+def test_noise_stays_after_an_exception():
+    noisy = noisify(mlp(), sigma=SIGMA, inputs=INPUTS)
+    with pytest.raises(ValueError, match="which the network cannot take"):
         propagate(noisy, torch.zeros(3, 99))
-    assert torch.equal(noisy(INPUTS), untouched(INPUTS))
+    assert list(noise_of(noisy)) == ["1", "3"]
+    assert not torch.equal(noisy(INPUTS), noisy(INPUTS))
+
+
+def test_inputs_are_not_changed_by_a_network_that_acts_in_place():
+    noisy, x = noisify(nn.Sequential(nn.ReLU(inplace=True), nn.Linear(4, 2)), sigma=SIGMA), -torch.ones(3, 4)
+    propagate(noisy, x, draws=1)
+    assert torch.equal(x, -torch.ones(3, 4))
+
+
+def test_hooks_of_the_network_stay():
+    noisy = noisify(mlp(), sigma=SIGMA, inputs=INPUTS)
+    hooks = [dict(module._forward_hooks) for module in noisy.modules()]
+    propagate(noisy, INPUTS)
+    assert [dict(module._forward_hooks) for module in noisy.modules()] == hooks
+
+
+def test_hook_that_changes_an_output_acts_in_a_measurement():
+    noisy = noisify(mlp(), sigma=SIGMA, layers="1", inputs=INPUTS)
+    noisy[0].register_forward_hook(lambda module, args, output: output + 1)
+    with torch.no_grad():
+        expected = (noisy[0].forward(INPUTS) + 1).tanh()
+    assert torch.equal(propagate(noisy, INPUTS, draws=1)["1"][:, 0], expected)
+
+
+def test_compiled_network_is_measured():
+    noisy = noisify(mlp(), sigma=SIGMA, inputs=INPUTS)
+    expected = propagate(noisy, INPUTS, draws=2)
+    assert torch.equal(propagate(torch.compile(noisy, backend="eager"), INPUTS, draws=2)["3"], expected["3"])
 
 
 @pytest.mark.parametrize("error", [BackendError, torch.cuda.OutOfMemoryError])

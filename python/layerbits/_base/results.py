@@ -93,6 +93,8 @@ class InformationRow:
     flags : tuple of str
         ``"measurement_noise"``: the measurement adds the noise, the network runs without it. ``"before_rounding"``: T
         is the sum of signal and noise before its rounding to float16 or bfloat16, which carries no more information.
+        ``"other_output"``: the layer returns several tensors, of which the first has the noise and another is used
+        later, so that the layer is in no chain.
     """
 
     layer: str
@@ -162,7 +164,7 @@ class InformationTable:
 
 _Result = TypeVar("_Result", Estimate, InformationRow)
 
-MEASUREMENT_NOISE, BEFORE_ROUNDING = "measurement_noise", "before_rounding"
+MEASUREMENT_NOISE, BEFORE_ROUNDING, OTHER_OUTPUT = "measurement_noise", "before_rounding", "other_output"
 
 COLUMNS = [field.name for field in dataclasses.fields(InformationRow)]
 

@@ -8,7 +8,7 @@ from functools import partial
 
 from torch import nn
 
-from layerbits._base import Array, InformationRow, InformationTable, progress_bar
+from layerbits._base import MEASUREMENT_NOISE, OTHER_OUTPUT, Array, InformationRow, InformationTable, progress_bar
 from layerbits.estimators.audits import with_notes
 from layerbits.estimators.layer_measurement import LayerMeasurement, LayerTask, sample_seeds
 from layerbits.estimators.layer_sample import sample_layers
@@ -154,7 +154,8 @@ def measure_layers(problem: Problem, settings: MeasurementSettings) -> Informati
         flags = problem.network.flags(layer)
         layer_rows = list(_rows(layer, measurement, settings.estimator, flags, time.monotonic() - started))
         rows += with_notes(layer_rows, previous, problem.classes.ceilings, measurement.shortfall)
-        previous = layer_rows[0] if problem.network.adds_noise else None  # I(X;T)
+        # An audit compares I(X;T) with that of the next layer, if the layer is in a chain.
+        previous = layer_rows[0] if not {MEASUREMENT_NOISE, OTHER_OUTPUT} & set(flags) else None
     return InformationTable(tuple(rows))
 
 

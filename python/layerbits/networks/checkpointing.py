@@ -1,50 +1,76 @@
-"""Activation checkpointing: recognize passes that will be run again in the backward pass, and those second runs.
+"""Activation checkpointing: recognize passes that a backward pass will run again, and give second runs the same noise.
 
-`torch.utils.checkpoint` restores torch's generators before the second run. So a call in a second run is recognized by
-the state of the generator from which it draws, however the calls are counted by then.
+Torch makes one object for each checkpointed pass and has it again in the second run: the saved state of the generator,
+or the context of the autograd function. The noise of a pass is kept by that object, and for as long as it lives.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import sys
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.utils import checkpoint
+from torch.utils.weak import WeakIdKeyDictionary
 
 from layerbits._base import LayerSelectionError
 
-# The states of this many calls are kept: those of the passes whose backward pass is still to come.
-_MOST_CALLS = 2**16
-
 _FILE = checkpoint.__file__
+# The autograd function of code that torch.compile made, whose backward pass may compute noise again.
+_COMPILED_FILE = "_aot_autograd/runtime_wrappers.py"
 
 
-def is_second_run() -> bool:
-    """Return whether this thread runs a backward pass, in which checkpointing runs layers again."""
+@dataclasses.dataclass(frozen=True)
+class RunningPasses:
+    """The checkpointed passes that this thread is in, from the inner to the outer.
+
+    Attributes
+    ----------
+    first : tuple
+        The object of each pass that runs for the first time.
+    second : object
+        The object of the pass that runs again around those of `first`; None if there is none.
+    run : tuple
+        Tells one second run of a pass from another.
+    """
+
+    first: tuple[object, ...] = ()
+    second: object = None
+    run: tuple[int, int] = (-1, 0)
+
+
+_NO_PASSES = RunningPasses()
+
+
+def in_backward_pass() -> bool:
+    """Return whether this thread runs a backward pass."""
     return torch._C._current_graph_task_id() != -1
 
 
-def has_second_run() -> bool:
-    """Return whether the backward pass will run again what this thread runs now.
+def running_passes() -> RunningPasses:
+    """Return the checkpointed passes that this thread is in.
 
     Raises
     ------
     ValueError
-        The second run would draw other noise, because the generators are not restored.
+        The second run of one would draw other noise, because the generators are not restored.
     """
-    with_gradients = torch.is_grad_enabled()
     # Checkpointing either installs hooks of saved tensors or runs layers without gradients.
-    if with_gradients and torch._C._autograd._top_saved_tensors_default_hooks(True) is None:
-        return False
+    if torch.is_grad_enabled() and not _saves_by_hooks() and not in_backward_pass():
+        return _NO_PASSES
+    first: list[object] = []
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
-        if is_checkpoint_frame(frame):
-            return True
+        checkpointed = _pass_of(frame)
+        if checkpointed is not None and frame.f_code.co_name in _SECOND_RUNS:
+            return RunningPasses(tuple(first), checkpointed, (torch._C._current_graph_task_id(), id(frame)))
+        if checkpointed is not None:
+            first.append(checkpointed)
         frame = frame.f_back
-    return with_gradients
+    return RunningPasses(tuple(first))
 
 
 def is_checkpoint_frame(frame: FrameType) -> bool:
@@ -53,66 +79,108 @@ def is_checkpoint_frame(frame: FrameType) -> bool:
     Raises
     ------
     ValueError
-        As `has_second_run`.
+        As `running_passes`.
     """
-    if frame.f_code.co_filename != _FILE:
-        return False
-    if frame.f_code.co_name == "checkpoint" and torch.is_grad_enabled():
-        preserved = frame.f_locals.get("preserve", True)
-    elif frame.f_code.co_name == "forward" and any(frame.f_locals["ctx"].needs_input_grad):
-        preserved = frame.f_locals["preserve_rng_state"]
-    else:
-        return False
-    if not preserved:
-        raise ValueError(
-            "checkpoint: got preserve_rng_state=False around a noisy layer, wanted True: without it the gradient is "
-            "that of other noise"
-        )
-    return True
+    code = frame.f_code
+    return code.co_filename == _FILE and code.co_name not in _SECOND_RUNS and _pass_of(frame) is not None
+
+
+def _pass_of(frame: FrameType) -> object:
+    """Return the object of the pass that a frame of torch runs; None if it runs no checkpointed pass."""
+    code = frame.f_code
+    if code.co_name not in _READERS or not code.co_filename.endswith((_FILE, _COMPILED_FILE)):
+        return None
+    return _READERS[code.co_name](frame.f_locals)
+
+
+def _saves_by_hooks() -> bool:
+    return torch._C._autograd._top_saved_tensors_default_hooks(True) is not None
+
+
+def _first_run(variables: dict[str, Any]) -> object:
+    """Return the object of a pass of `checkpoint(use_reentrant=False)`, which has no second run without hooks."""
+    if "gen" not in variables or not _saves_by_hooks():
+        return None
+    if not variables.get("preserve", True):
+        raise _other_noise()
+    return variables["gen"].gi_frame.f_locals.get("fwd_cpu_state")
+
+
+def _first_run_of_function(variables: dict[str, Any]) -> object:
+    """Return the object of a pass of `checkpoint(use_reentrant=True)`, or of compiled code."""
+    context = variables.get("ctx")
+    if context is None or not any(context.needs_input_grad):
+        return None
+    if not variables.get("preserve_rng_state", True):
+        raise _other_noise()
+    return context
+
+
+def _other_noise() -> ValueError:
+    return ValueError(
+        "checkpoint: got preserve_rng_state=False around a noisy layer, wanted True: without it the gradient is that "
+        "of other noise"
+    )
+
+
+# The functions of torch that run a pass, and how to read the object of the pass from their variables.
+_READERS: dict[str, Callable[[dict[str, Any]], object]] = {
+    "checkpoint": _first_run,
+    "forward": _first_run_of_function,
+    "recompute_fn": lambda variables: variables.get("fwd_cpu_state"),
+    "backward": lambda variables: variables.get("ctx"),
+}
+_SECOND_RUNS = ("recompute_fn", "backward")
+
+
+@dataclasses.dataclass
+class _Calls:
+    """The noise of the calls of one pass, and how many of them the second run has repeated."""
+
+    noise: list[Any] = dataclasses.field(default_factory=list)
+    run: tuple[int, int] = (-1, 0)
+    repeated: int = 0
 
 
 class RecomputedCalls:
-    """The noise of calls in checkpointed passes, by the state of the generator from which each call draws.
+    """The noise of the calls of a layer in checkpointed passes, in their order.
 
     Copies and pickles are empty: a copy has run no pass.
     """
 
     def __init__(self) -> None:
-        self._noise_by_state: dict[int, Any] = {}
+        self._calls: WeakIdKeyDictionary = WeakIdKeyDictionary()
 
     def __reduce__(self) -> tuple[type[RecomputedCalls], tuple[()]]:
-        """Pickle no states."""
+        """Pickle no calls."""
         return RecomputedCalls, ()
 
-    def remember(self, signal: Tensor, noise: object) -> None:
-        """Keep the noise of a call, None for a call without noise; `signal` tells the device of the generator."""
-        state = _generator_state(signal)
-        if self._noise_by_state.get(state, noise) is not noise:
-            noise = _AMBIGUOUS
-        self._noise_by_state[state] = noise
-        if len(self._noise_by_state) > _MOST_CALLS:
-            del self._noise_by_state[next(iter(self._noise_by_state))]
+    def remember(self, passes: RunningPasses, noise: object) -> None:
+        """Keep the noise of a call, None for a call without noise."""
+        for checkpointed in passes.first:
+            self._calls_of(checkpointed).noise.append(noise)
 
-    def recall(self, layer: str, signal: Tensor, otherwise: object) -> Any:
-        """Return the noise of the call that this second run repeats; `otherwise` if the call was not kept.
+    def recall(self, layer: str, passes: RunningPasses) -> Any:
+        """Return the noise of the call that this second run repeats.
 
         Raises
         ------
         LayerSelectionError
-            Calls with other noise, or without, drew from the same state.
+            The first run had no such call.
         """
-        noise = self._noise_by_state.get(_generator_state(signal), otherwise)
-        if noise is _AMBIGUOUS:
+        calls = self._calls_of(passes.second)
+        if calls.run != passes.run:
+            calls.run, calls.repeated = passes.run, 0
+        if calls.repeated >= len(calls.noise):
             raise LayerSelectionError(
-                f"layers: got {layer!r} in a checkpointed pass, but passes with and without its noise, or with two "
-                "noises, began from one state of torch's generator; wanted a backward pass before the noise changes"
+                f"layers: got {layer!r} in the second run of a checkpointed pass, but not in its first run; wanted a "
+                "backward pass before noisify changes the noise"
             )
-        return noise
+        calls.repeated += 1
+        return calls.noise[calls.repeated - 1]
 
-
-_AMBIGUOUS = object()
-
-
-def _generator_state(signal: Tensor) -> int:
-    state = torch.cuda.get_rng_state(signal.device) if signal.is_cuda else torch.get_rng_state()
-    return hash(state.numpy().tobytes())
+    def _calls_of(self, checkpointed: object) -> _Calls:
+        if checkpointed not in self._calls:
+            self._calls[checkpointed] = _Calls()
+        calls: _Calls = self._calls[checkpointed]
+        return calls

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
 from layerbits.networks.functional_layers import EnterFunctions, add_function_hooks
-from layerbits.networks.layer_calls import observe
+from layerbits.networks.gaussian_noise import RelativeSigma
+from layerbits.networks.layer_calls import LayerCall, observe, observe_inputs
 from layerbits.networks.layer_selection import Layers, choose_layers
 from layerbits.networks.noise_by_layer import NoiseByKey, noise_of_layers
 from layerbits.networks.noise_hooks import (
@@ -30,6 +32,11 @@ class WaitingNoise(NoiseHook):
         super().__init__(NoiseSwitch())
         self.root, self.noise, self.layers = root, noise, layers
 
+    @property
+    def is_relative(self) -> bool:
+        """Whether the noise of a layer depends on its signals."""
+        return any(isinstance(noise, RelativeSigma) for noise in self.noise.values())
+
     def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Observe the layers in a pass with the arguments of the first call."""
         if torch.compiler.is_compiling() or module is not self.root:
@@ -37,15 +44,16 @@ class WaitingNoise(NoiseHook):
                 "model: got a compiled or replicated network whose layers have not been observed; pass inputs= to "
                 "noisify, or call the network once before"
             )
-        self.observe(args, kwargs)
-        # torch has already listed the pre-hooks of this call, without those that observe() has just added.
+        # Without this, torch.compile would compile the observing pass, which takes seconds.
+        uncompiled: Any = torch.compiler.disable if "torch._dynamo" in sys.modules else lambda function: function
+        self.give_noise(uncompiled(observe)(self.root, args, kwargs, relative=self.is_relative))
+        # torch has already listed the pre-hooks of this call, without those that have just been added.
         for hook in list(module._forward_pre_hooks.values()):
             if isinstance(hook, PassStart | EnterFunctions):
                 hook(module, args)
 
-    def observe(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        """Observe the layers in a pass with these arguments, and give them their noise in place of any other."""
-        calls = observe(self.root, args, kwargs)
+    def give_noise(self, calls: Sequence[LayerCall]) -> None:
+        """Give the layers that a pass has shown their noise, in place of any other."""
         chosen = choose_layers(calls, self.layers, named=self.noise)
         noise = noise_of_layers(self.noise, chosen)
         delete_noise_hooks(self.root)
@@ -68,6 +76,23 @@ class WaitingNoise(NoiseHook):
             add_function_hooks(module, self.switch, layers)
         start = PassStart(self.switch)
         start.handle = self.root.register_forward_pre_hook(start)
+
+
+def observe_waiting(root: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    """Observe a network whose layers wait for the first call, in a pass with these arguments.
+
+    Raises
+    ------
+    ValueError
+        A network inside `root` waits for its first call, whose arguments are not known.
+    """
+    for waiting in waiting_noise(root):
+        if waiting.root is not root:
+            raise ValueError(
+                "model: got a network that contains one whose layers are observed in its first call, wanted one whose "
+                "layers are known; run it once, or pass inputs= to noisify"
+            )
+        waiting.give_noise(observe_inputs(root, args, kwargs, relative=waiting.is_relative))
 
 
 def waiting_noise(model: nn.Module) -> list[WaitingNoise]:

@@ -110,7 +110,8 @@ class GaussianNoise:
         scale = self._scale_of(signal.device, normal.dtype)
         if self._has_channels(signal.shape):
             return (wide + normal * scale.view(-1, *[1] * (signal.ndim - 2))).to(signal.dtype)
-        noise = normal.flatten(1) * scale if scale.ndim == 1 else normal.flatten(1) @ scale.mT
+        units = normal.reshape(-1, len(scale))
+        noise = units * scale if scale.ndim == 1 else units @ scale.mT
         return (wide + noise.view(signal.shape)).to(signal.dtype)
 
     def whiten(self, signals: Tensor) -> Tensor:
@@ -189,7 +190,7 @@ Sigma = Deviations | RelativeSigma | Mapping[str, Deviations | RelativeSigma]
 
 def root_mean_square(signal: Tensor) -> float:
     """Return the root of the mean square of the values of a tensor; NaN if it has none."""
-    return float(signal.double().square().mean().sqrt())
+    return float(_dense_values(signal).double().square().mean().sqrt())
 
 
 def gaussian_noise(sigma: Deviations, *, name: str = "sigma") -> GaussianNoise:
@@ -235,9 +236,18 @@ def gaussian_noise(sigma: Deviations, *, name: str = "sigma") -> GaussianNoise:
 
 
 def rounding_step(signal: Tensor) -> float:
-    """Return the unit in the last place of the largest value of a signal in float16 or bfloat16; 0 for other dtypes."""
+    """Return the unit in the last place of the largest value of a signal in float16 or bfloat16; 0 for other dtypes.
+
+    It is infinite if a value is NaN or infinite.
+    """
     if torch.finfo(signal.dtype).bits > 16 or not signal.numel():
         return 0.0
-    largest = float(signal.abs().max())
+    largest = float(_dense_values(signal).abs().max())
+    if not math.isfinite(largest):
+        return math.inf
     # Numbers in [2^k, 2^(k+1)) are eps 2^k apart.
     return torch.finfo(signal.dtype).eps * 2.0 ** math.floor(math.log2(largest)) if largest else 0.0
+
+
+def _dense_values(signal: Tensor) -> Tensor:
+    return signal if signal.layout == torch.strided else signal.to_dense()

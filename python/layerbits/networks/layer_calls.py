@@ -13,14 +13,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules import activation
 from torch.overrides import TorchFunctionMode
-from torch.utils import _pytree as pytree
 
 from layerbits._base import LayerSelectionError
 from layerbits.networks.functional_layers import FUNCTIONS, calling_module
 from layerbits.networks.gaussian_noise import root_mean_square, rounding_step
 from layerbits.networks.noise_hooks import delete_noise_hooks
-from layerbits.networks.output_tensor import find_tensor
-from layerbits.networks.shadow import shadow
+from layerbits.networks.output_tensor import all_tensors, find_tensor
+from layerbits.networks.pass_arguments import naming_inputs
+from layerbits.networks.shadow import check_can_run, copy_arguments, shadow
+
+# The least number of values that a module gets when it is probed.
+_PROBED_VALUES = 64
 
 _ACTIVATIONS = tuple(getattr(activation, name) for name in activation.__all__ if name != "MultiheadAttention")
 
@@ -46,7 +49,7 @@ class LayerCall:
     is_activation : bool
         Whether the module is an activation function: of `torch.nn`, or one without parameters that acts value by value.
     root_mean_square : float
-        Of that tensor; NaN if there is none.
+        Of that tensor; NaN if there is none, or nobody asked for it.
     rounding_step : float
         The unit in the last place of the largest value of that tensor, in float16 or bfloat16; 0 otherwise.
     function : str
@@ -85,20 +88,41 @@ def function_name(module_name: str, function: str) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class _Result:
-    """What one call got and returned; `function` is empty for a call of the module itself."""
+    """What one call got and returned, with properties of its tensor that later calls may change in place.
+
+    `version` is how often the memory of the tensor was written; `function` is empty for a call of the module itself.
+    """
 
     module: nn.Module
     argument: object
     output: object
-    function: str = ""
+    version: int | None
+    root_mean_square: float
+    rounding_step: float
+    function: str
+
+
+def _result(module: nn.Module, args: tuple[Any, ...], output: object, function: str = "", *, relative: bool) -> _Result:
+    tensor = find_tensor(output)
+    # Reading a number from a device takes time, and under `torch.func.vmap` it is not possible.
+    squares_wanted = relative and tensor is not None and not tensor.is_nested
+    return _Result(
+        module,
+        args[0] if args else None,
+        output,
+        version=_version(tensor),
+        root_mean_square=root_mean_square(tensor) if tensor is not None and squares_wanted else math.nan,
+        rounding_step=0.0 if tensor is None or tensor.is_nested else rounding_step(tensor),
+        function=function,
+    )
 
 
 class _FunctionRecorder(TorchFunctionMode):
     """Records the calls of activation functions, with the module whose forward calls them."""
 
-    def __init__(self, results: list[_Result]) -> None:
+    def __init__(self, results: list[_Result], *, relative: bool) -> None:
         super().__init__()
-        self.results = results
+        self.results, self.relative = results, relative
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -106,15 +130,22 @@ class _FunctionRecorder(TorchFunctionMode):
         output = func(*args, **(kwargs or {}))
         module, _ = calling_module()
         if func in FUNCTIONS and module is not None and not isinstance(module, _ACTIVATIONS):
-            self.results.append(_Result(module, args[0] if args else None, output, FUNCTIONS[func].name))
+            self.results.append(_result(module, args, output, FUNCTIONS[func].name, relative=self.relative))
         return output
 
 
-def observe(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[LayerCall]:
+def observe(
+    model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, relative: bool = False
+) -> list[LayerCall]:
     """List the calls of the modules inside `model`, and of activation functions, in one pass, as they return.
 
-    The pass runs through a shadow of the network, in evaluation mode, without gradients and without noise. Torch's
-    generators have the same states afterwards.
+    The pass runs through a shadow of the network on copies of the arguments, in evaluation mode, without gradients and
+    without noise. Torch's generators have the same states afterwards. `relative` asks for the root mean squares.
+
+    Raises
+    ------
+    LayerSelectionError
+        Two calls have one name.
     """
     copied = shadow(model)
     delete_noise_hooks(copied)
@@ -124,16 +155,17 @@ def observe(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) 
     for module in names:
         if module is not copied:
             module.register_forward_hook(
-                lambda module, args, output: results.append(_Result(module, args[0] if args else None, output))
+                lambda module, args, output: results.append(_result(module, args, output, relative=relative))
             )
-    with torch.no_grad(), generators_restored(model):
-        with _FunctionRecorder(results):
+    # Outside of inference mode torch counts the writes into memory.
+    with torch.inference_mode(False), torch.no_grad(), generators_restored(model):
+        args, kwargs = copy_arguments((args, dict(kwargs)))
+        with _FunctionRecorder(results, relative=relative):
             returned = copied(*args, **kwargs)
-        returned_tensors = list(_tensors(returned))
-        observed = tuple(results)  # the tests below call modules once more
-        value_by_value = {result.module: _acts_value_by_value(result) for result in observed if not result.function}
+        returned_tensors = list(all_tensors(returned))
+        value_by_value = {result.module: _acts_value_by_value(result) for result in results if not result.function}
         calls, counts = [], collections.Counter[str]()
-        for result in observed:
+        for result in results:
             module, name = result.module, names[result.module]
             # A module that is an activation function is the layer, not the functions that it calls.
             if result.function and value_by_value.get(module, False):
@@ -141,21 +173,20 @@ def observe(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) 
             called = function_name(name, result.function) if result.function else name
             counts[called] += 1
             tensor = find_tensor(result.output)
-            values = None if tensor is None or tensor.is_nested else tensor
             calls.append(
                 LayerCall(
                     name=call_name(called, counts[called]),
                     module_name=name,
                     module=originals[name],
                     number=counts[called],
-                    shape=() if values is None else tuple(values.shape),
-                    is_output=tensor is not None and any(_is_view(tensor, other) for other in returned_tensors),
+                    shape=() if tensor is None or tensor.is_nested else tuple(tensor.shape),
+                    is_output=tensor is not None and any(_is_view(result, tensor, other) for other in returned_tensors),
                     is_activation=bool(result.function)
                     or isinstance(module, _ACTIVATIONS)
                     or (value_by_value[module] and not _has_parameters(module)),
                     acts_value_by_value=not result.function and value_by_value[module],
-                    root_mean_square=math.nan if values is None else root_mean_square(values),
-                    rounding_step=0.0 if values is None else rounding_step(values),
+                    root_mean_square=result.root_mean_square,
+                    rounding_step=result.rounding_step,
                     function=result.function,
                 )
             )
@@ -163,9 +194,34 @@ def observe(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) 
     return calls
 
 
+def observe_inputs(
+    model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, relative: bool = False
+) -> list[LayerCall]:
+    """List the calls of a pass as `observe` does, of inputs that the caller gave to layerbits.
+
+    Raises
+    ------
+    LayerSelectionError
+        Two calls have one name.
+    TypeError, ValueError
+        The network cannot be observed, as `shadow` says, or cannot take the inputs.
+    """
+    check_can_run(model)
+    with naming_inputs((args, dict(kwargs))):
+        return observe(model, args, kwargs, relative=relative)
+
+
 def _check_names(calls: Sequence[LayerCall]) -> None:
-    """Raise a LayerSelectionError if a module and a function that its parent calls have the same name."""
+    """Raise a LayerSelectionError if a name is that of two calls, or of a module and a function of its parent."""
+    names: set[str] = set()
     for call in calls:
+        own = {call.name, f"{call.called}@{call.number}"}
+        if own & names:
+            raise LayerSelectionError(
+                f"model: got a module with the name {min(own & names)!r}, which is that of a call of another module; "
+                "wanted another name for the module"
+            )
+        names |= own
         if call.function and any(other.called == call.called and not other.function for other in calls):
             raise LayerSelectionError(
                 f"layers: got the function {call.function!r} in {type(call.module).__name__}, which has a module of "
@@ -181,21 +237,23 @@ def generators_restored(model: nn.Module) -> Iterator[None]:
         yield
 
 
-def _tensors(returned: object) -> Iterator[Tensor]:
-    for leaf in pytree.tree_leaves(returned):
-        if isinstance(leaf, Tensor):
-            yield leaf
-        elif dataclasses.is_dataclass(leaf) and not isinstance(leaf, type):
-            yield from _tensors(dict(vars(leaf)))
-
-
-def _is_view(tensor: Tensor, other: Tensor) -> bool:
-    """Return whether two tensors hold the same values in the same memory, perhaps in another shape."""
+def _is_view(result: _Result, tensor: Tensor, other: Tensor) -> bool:
+    """Return whether `other` holds the tensor of a result in the same memory, unchanged, perhaps in another shape."""
+    if result.version != _version(tensor):
+        return False
     if tensor is other:
         return True
-    if tensor.is_nested or other.is_nested or tensor.numel() != other.numel():
+    if any(value.is_nested or value.layout != torch.strided for value in (tensor, other)):
         return False
-    return tensor.untyped_storage().data_ptr() == other.untyped_storage().data_ptr()
+    if tensor.numel() != other.numel() or tensor.storage_offset() != other.storage_offset():
+        return False
+    same_memory: bool = tensor.untyped_storage()._cdata == other.untyped_storage()._cdata
+    return same_memory
+
+
+def _version(tensor: Tensor | None) -> int | None:
+    """Return how often the memory of a tensor was written; None if it is not counted."""
+    return None if tensor is None or tensor.is_inference() else tensor._version
 
 
 def _has_parameters(module: nn.Module) -> bool:
@@ -212,28 +270,33 @@ def _acts_value_by_value(result: _Result) -> bool:
     # A module with buffers or parts may treat all values alike only in its initial state.
     if type(module).__module__.startswith("torch.nn.") or any(True for _ in (*module.children(), *module.buffers())):
         return False
-    if not isinstance(argument, Tensor) or not isinstance(output, Tensor) or argument.shape != output.shape:
+    if not isinstance(argument, Tensor) or not isinstance(output, Tensor) or not output.is_floating_point():
         return False
-    if not output.is_floating_point() or argument.is_nested:
+    if argument.is_nested or output.is_nested or argument.shape != output.shape:
         return False
-    shape, device = argument[:1].shape if argument.ndim else argument.shape, argument.device
-    n_values = shape.numel()
+    row = argument.shape[1:]
+    # One row may hide a function of the batch; few values may agree by chance, or keep their order.
+    n_rows = max(2, -(-_PROBED_VALUES // max(1, row.numel())))
+    n_values, device = n_rows * row.numel(), argument.device
     generator = torch.Generator().manual_seed(0)
 
     def values() -> Tensor:
         return torch.randn(n_values, generator=generator).to(device, argument.dtype)
 
+    def image(values: Tensor) -> Tensor:
+        # A copy, because the module may act in place; forward, because a call would run the hooks of the observed pass.
+        mapped: Tensor = module.forward(values.clone().reshape(n_rows, *row))
+        return mapped.double().reshape(n_values)
+
     points, others = values(), values()
     order = torch.randperm(n_values, generator=generator).to(device)
     kept = torch.arange(n_values, device=device) % 2 == 0
     try:
-        mapped = module(points.reshape(shape)).flatten()
-        in_order = module(points[order].reshape(shape)).flatten()
-        replaced = module(torch.where(kept, points, others).reshape(shape)).flatten()
+        mapped, in_order, replaced = image(points), image(points[order]), image(torch.where(kept, points, others))
     except Exception:  # the module may refuse these values in any way; then it is no activation function
         return False
     return (
         torch.allclose(mapped[order], in_order, rtol=1e-2)
         and torch.allclose(mapped[kept], replaced[kept], rtol=1e-2)
-        and not torch.allclose(mapped, points, rtol=1e-2)
+        and not torch.allclose(mapped, points.double(), rtol=1e-2)
     )

@@ -8,7 +8,7 @@ from torch import nn
 
 from layerbits.networks.functional_layers import EnterFunctions
 from layerbits.networks.gaussian_noise import Deviations, GaussianNoise, gaussian_noise
-from layerbits.networks.layer_calls import call_name, function_name
+from layerbits.networks.layer_calls import LayerCall, call_name, function_name
 from layerbits.networks.noise_hooks import AddNoise, compile_again
 
 
@@ -45,6 +45,10 @@ class LayerNoise(Mapping[str, GaussianNoise]):
         noise = gaussian_noise(sigma, name=f"sigma[{layer!r}]")
         hook.noise = (*hook.noise[:index], noise, *hook.noise[index + 1 :])
         compile_again()
+
+    def is_noisy(self, call: LayerCall) -> bool:
+        """Return whether a call of the network has noise."""
+        return call.called in self._hooks and self._hooks[call.called].is_noisy_call(call.number)
 
     def __repr__(self) -> str:
         return repr(dict(self))

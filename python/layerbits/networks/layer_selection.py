@@ -42,7 +42,7 @@ def choose_layers(calls: Sequence[LayerCall], layers: Layers, *, named: Iterable
     selectors = list(layers) if isinstance(layers, Iterable) and not isinstance(layers, str | type) else [layers]
     chosen: set[str] = set()
     for selector in selectors:
-        matches = {call.name for call in calls if _matches(selector, call)}
+        matches = _names_selected(calls, selector)
         if not matches:
             raise LayerSelectionError(f"layers: {selector!r} matches no layer of the network; {available}")
         chosen |= matches
@@ -56,13 +56,27 @@ def is_exact_name(call: LayerCall, name: str) -> bool:
     return name in (call.name, f"{call.called}@{call.number}")
 
 
-def matches_name(call: LayerCall, selector: str) -> bool:
-    """Return whether a name or a glob matches a call; in a glob ``*`` does not cross a dot and ``**`` does."""
-    # Equality comes first because the name of a module may contain the characters of a glob.
-    if is_exact_name(call, selector):
-        return True
-    pattern = re.compile(_expression(selector))
-    return any(pattern.fullmatch(name) for name in (call.name, f"{call.called}@{call.number}"))
+def names_matching(calls: Sequence[LayerCall], selector: str, *, argument: str = "layers") -> set[str]:
+    """Return the names of the calls with a name, or without one, of those that match a glob.
+
+    In a glob ``*`` does not cross a dot and ``**`` does. `argument` is the name of the selector in errors.
+
+    Raises
+    ------
+    LayerSelectionError
+        No call has the name, and it is no valid glob.
+    """
+    # The name of a module may contain the characters of a glob.
+    exact = {call.name for call in calls if is_exact_name(call, selector)}
+    if exact:
+        return exact
+    try:
+        pattern = re.compile(_expression(selector))
+    except re.error as error:
+        raise LayerSelectionError(f"{argument}: got {selector!r}, wanted a name or a glob: {error}") from error
+    return {
+        call.name for call in calls if pattern.fullmatch(call.name) or pattern.fullmatch(f"{call.called}@{call.number}")
+    }
 
 
 def _default_layers(calls: Sequence[LayerCall], named: Sequence[str], available: str) -> list[LayerCall]:
@@ -86,13 +100,13 @@ def _default_layers(calls: Sequence[LayerCall], named: Sequence[str], available:
     return chosen
 
 
-def _matches(selector: object, call: LayerCall) -> bool:
+def _names_selected(calls: Sequence[LayerCall], selector: object) -> set[str]:
     if isinstance(selector, str):
-        return matches_name(call, selector)
+        return names_matching(calls, selector)
     if isinstance(selector, type):
-        return not call.function and isinstance(call.module, selector)
-    if callable(selector):
-        return bool(selector(call.called, call.module))
+        return {call.name for call in calls if not call.function and isinstance(call.module, selector)}
+    if callable(selector) and not isinstance(selector, nn.Module):
+        return {call.name for call in calls if selector(call.called, call.module)}
     raise TypeError(
         f"layers: got {type(selector).__name__}, wanted a name, a glob, a module type, a callable "
         "(name, module) -> bool, or a sequence of them"

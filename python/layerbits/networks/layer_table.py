@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from torch import nn
 
-from layerbits.networks.first_call import waiting_noise
-from layerbits.networks.layer_calls import observe
+from layerbits.networks.first_call import observe_waiting
+from layerbits.networks.layer_calls import observe_inputs
 from layerbits.networks.layer_noise import LayerNoise
 from layerbits.networks.pass_arguments import call_arguments, check_module
 from layerbits.networks.shadow import unwrapped
@@ -104,7 +104,7 @@ def layers(model: nn.Module, inputs: object) -> LayerTable:
     Raises
     ------
     TypeError, ValueError
-        `model` is not a module, is a TorchScript module or is sharded; `inputs` are not arguments of it.
+        `model` is not a module, is a TorchScript module or is sharded; it cannot take `inputs`.
 
     Examples
     --------
@@ -120,15 +120,18 @@ def layers(model: nn.Module, inputs: object) -> LayerTable:
     check_module(model)
     root = unwrapped(model)
     args, kwargs = call_arguments(inputs, root)
-    for waiting in waiting_noise(root):
-        waiting.observe(args, kwargs)
-    noisy = set(LayerNoise(root))
+    observe_waiting(root, args, kwargs)
+    noise = LayerNoise(root)
     return LayerTable(
         tuple(
             LayerRow(
-                call.name, call.function or type(call.module).__name__, call.shape, call.name in noisy, call.is_output
+                call.name,
+                call.function or type(call.module).__name__,
+                call.shape,
+                noise.is_noisy(call),
+                call.is_output,
             )
-            for call in observe(root, args, kwargs)
+            for call in observe_inputs(root, args, kwargs)
         )
     )
 

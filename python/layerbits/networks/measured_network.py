@@ -10,16 +10,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from layerbits._base import BEFORE_ROUNDING, MEASUREMENT_NOISE, BackendError, LayerSelectionError, NoNoiseError
-from layerbits.networks.first_call import waiting_noise
+from layerbits._base import BEFORE_ROUNDING, MEASUREMENT_NOISE, OTHER_OUTPUT, LayerSelectionError, NoNoiseError
+from layerbits.networks.first_call import observe_waiting, waiting_noise
 from layerbits.networks.functional_layers import EnterFunctions, add_function_hooks
 from layerbits.networks.gaussian_noise import GaussianNoise, RelativeSigma, Sigma, rounding_step
-from layerbits.networks.layer_calls import LayerCall, call_name, observe
+from layerbits.networks.layer_calls import LayerCall, call_name, generators_restored, observe_inputs
 from layerbits.networks.layer_selection import Layers, choose_layers
 from layerbits.networks.noise_by_layer import noise_by_key, noise_of_layers
 from layerbits.networks.noise_hooks import AddNoise, NoiseSwitch, delete_noise_hooks, noise_hooks
-from layerbits.networks.output_tensor import measured_signal, replace_tensor
-from layerbits.networks.pass_arguments import check_module, rows_per_pass
+from layerbits.networks.output_tensor import all_tensors, measured_signal, other_tensors, replace_tensor
+from layerbits.networks.pass_arguments import check_module, naming_inputs, rows_per_pass
 from layerbits.networks.shadow import shadow, unwrapped
 
 # Maps the index of a layer and its signal to the value with which the network continues.
@@ -40,14 +40,18 @@ class MeasuredNetwork:
         Noise of each layer by its name; empty if `network_without_noise` got no sigma.
     adds_noise : bool
         Whether the network itself adds the noise, so that later layers lie behind it.
+    other_outputs : dict of str to bool
+        For each layer with an output of several tensors, of which the first has the noise: whether another is used.
     """
 
     def __init__(self, copied: nn.Module, *, adds_noise: bool) -> None:
         self.adds_noise = adds_noise
         self.calls: list[LayerCall] = []
         self.noise: dict[str, GaussianNoise] = {}
+        self.other_outputs: dict[str, bool] = {}
         self._copied = copied
         self._channel: Channel | None = None
+        self._moved = ""  # the layer whose other tensors are moved in the running pass
         self._counts: dict[str, int] = {}
 
     @property
@@ -68,10 +72,11 @@ class MeasuredNetwork:
     def flags(self, layer: str) -> tuple[str, ...]:
         """Return the flags of a layer in an information table."""
         rounded = any(call.name == layer and call.rounding_step > 0 for call in self.calls)
-        return (MEASUREMENT_NOISE,) * (not self.adds_noise) + (BEFORE_ROUNDING,) * rounded
+        other = self.other_outputs.get(layer, False)
+        return (MEASUREMENT_NOISE,) * (not self.adds_noise) + (BEFORE_ROUNDING,) * rounded + (OTHER_OUTPUT,) * other
 
-    def run(self, channel: Channel | None, inputs: Sequence[Tensor]) -> None:
-        """Run a pass without gradients, in which the layers call `channel`.
+    def run(self, channel: Channel | None, inputs: Sequence[Tensor]) -> object:
+        """Run a pass without gradients, in which the layers call `channel`, and return its output.
 
         Raises
         ------
@@ -82,14 +87,28 @@ class MeasuredNetwork:
         """
         self._channel = channel
         self._counts.clear()
-        try:
-            with torch.no_grad():
-                self._copied(*inputs)
-        except (BackendError, torch.cuda.OutOfMemoryError):  # subclasses of RuntimeError that the inputs do not cause
-            raise
-        except (RuntimeError, TypeError) as error:  # a wrong shape or dtype; a wrong number of arguments
-            got = ", ".join(f"{tensor.dtype} of shape {tuple(tensor.shape)}" for tensor in inputs)
-            raise ValueError(f"inputs: got {got}, which the network cannot take: {error}") from error
+        with torch.no_grad(), naming_inputs(inputs):
+            return self._copied(*inputs)
+
+    def find_other_output(self, layer: str, inputs: Sequence[Tensor]) -> None:
+        """Find out whether the other tensors of a layer's output are used, by a pass in which they are moved."""
+        unmoved = self._values_of_pass("", inputs)
+        moved = self._values_of_pass(layer, inputs)
+        self.other_outputs[layer] = any(not torch.equal(*pair) for pair in zip(unmoved, moved, strict=True))
+
+    def _values_of_pass(self, moved: str, inputs: Sequence[Tensor]) -> list[Tensor]:
+        """Return signals and output of a pass without noise, in which the other tensors of a layer are moved."""
+        values: list[Tensor] = []
+
+        def keep(_: int, signal: Tensor) -> Tensor:
+            values.append(signal.clone())
+            return signal
+
+        self._moved = moved
+        with generators_restored(self._copied):
+            output = self.run(keep, [tensor.clone() for tensor in inputs])
+        self._moved = ""
+        return [*values, *all_tensors(output)]
 
     def next_number(self, called: str) -> int:
         """Count a call of a module or function in the running pass, and return its number."""
@@ -107,6 +126,9 @@ class MeasuredNetwork:
                 "layers run equally often for all inputs"
             )
         signal = measured_signal(name, output)
+        if name == self._moved:
+            for tensor in other_tensors(output):
+                output = replace_tensor(output, tensor, tensor + 1)
         value = self._channel(index, signal)
         return output if value is signal else replace_tensor(output, signal, value)
 
@@ -128,6 +150,8 @@ class _NoisyTap:
             self.network.noise[name] = noise.per_unit(signal.shape)
             call = dataclasses.replace(self.call, name=name, number=number, rounding_step=rounding_step(signal))
             self.network.calls.append(call)
+            if other_tensors(output):
+                self.network.other_outputs[name] = False
         return self.network.pass_on(name, output)
 
 
@@ -142,19 +166,25 @@ class _PlainTap:
         return self.network.pass_on(name, output) if name in self.network.layer_names else output
 
 
-def noisy_network(model: object, inputs: Sequence[Tensor]) -> MeasuredNetwork:
+def noisy_network(model: object, inputs: Sequence[Tensor], *, may_be_off: bool = False) -> MeasuredNetwork:
     """Return a noisy network as a measurement runs it; a pass of the first inputs shows its layers.
+
+    `may_be_off` accepts a network whose noise is off.
 
     Raises
     ------
     NoNoiseError
         The network has no noise, or its noise is off.
     LayerSelectionError, TypeError, ValueError
-        The first pass fails.
+        The first pass fails; a network inside this one waits for its first call.
     """
     root = _checked(model)
-    for waiting in waiting_noise(root):
-        waiting.observe(_first_rows(inputs), {})
+    if any(waiting.is_relative for waiting in waiting_noise(root)):
+        raise ValueError(
+            "model: got a RelativeSigma of layers that are observed in the first call, wanted inputs over which to "
+            "take the root mean square; pass inputs= to noisify"
+        )
+    observe_waiting(root, _first_rows(inputs), {})
     hooks = noise_hooks(root)
     if not hooks:
         raise NoNoiseError(
@@ -162,7 +192,7 @@ def noisy_network(model: object, inputs: Sequence[Tensor]) -> MeasuredNetwork:
             "inputs that stay distinct, or infinite, whatever the network has learnt; add noise with "
             "layerbits.noisify(model, sigma=...), or in the measurement alone with sigma="
         )
-    if any(hook.switch.is_off for hook in hooks):
+    if not may_be_off and any(hook.switch.is_off for hook in hooks):
         raise NoNoiseError("model: got a network whose noise is off, wanted it on; call this outside of noise_off")
     copied, originals = shadow(root), dict(root.named_modules())
     network = MeasuredNetwork(copied, adds_noise=True)
@@ -183,6 +213,8 @@ def noisy_network(model: object, inputs: Sequence[Tensor]) -> MeasuredNetwork:
     network.run(None, _first_rows(inputs))
     if not network.calls:
         raise LayerSelectionError("layers: got a network of which no noisy layer runs in a pass; noisify it again")
+    for layer in network.other_outputs:
+        network.find_other_output(layer, _first_rows(inputs))
     return network
 
 
@@ -203,7 +235,7 @@ def network_without_noise(
     """
     root = _checked(model)
     by_key = {} if sigma is None else noise_by_key(sigma)
-    chosen = choose_layers(observe(root, _first_rows(inputs), {}), layers, named=by_key)
+    chosen = choose_layers(observe_inputs(root, _first_rows(inputs), {}), layers, named=by_key)
     copied = shadow(root)
     network = MeasuredNetwork(copied, adds_noise=False)
     network.calls = chosen
@@ -235,7 +267,7 @@ def _with_root_mean_squares(network: MeasuredNetwork, inputs: Sequence[Tensor]) 
 
     rows = rows_per_pass(inputs)
     for batch in zip(*(torch.split(tensor, rows) for tensor in inputs), strict=True):
-        network.run(add, batch)
+        network.run(add, _first_rows(batch, rows))
     return [
         dataclasses.replace(call, root_mean_square=math.sqrt(total / count) if count else math.nan)
         for call, total, count in zip(network.calls, squares, counts, strict=True)
@@ -248,5 +280,6 @@ def _checked(model: object) -> nn.Module:
     return unwrapped(model)
 
 
-def _first_rows(inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    return tuple(tensor[:_OBSERVED_ROWS] for tensor in inputs)
+def _first_rows(inputs: Sequence[Tensor], rows: int = _OBSERVED_ROWS) -> tuple[Tensor, ...]:
+    """Return copies of the first rows of the inputs: a network may write into its arguments."""
+    return tuple(tensor[:rows].clone() for tensor in inputs)

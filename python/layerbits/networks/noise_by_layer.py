@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from layerbits._base import LayerSelectionError
 from layerbits.networks.gaussian_noise import GaussianNoise, RelativeSigma, Sigma, gaussian_noise
 from layerbits.networks.layer_calls import LayerCall
-from layerbits.networks.layer_selection import is_exact_name, matches_name
+from layerbits.networks.layer_selection import is_exact_name, names_matching
 
 NoiseByKey = Mapping[str, GaussianNoise | RelativeSigma]
 
@@ -41,10 +41,10 @@ def noise_of_layers(by_key: NoiseByKey, calls: Sequence[LayerCall]) -> dict[str,
     ValueError
         The noise and the layer differ in the number of units.
     """
-    noise, used = {}, set()
+    noise, matched = {}, {key: names_matching(calls, key, argument="sigma") for key in by_key}
     for call in calls:
-        exact = [key for key in by_key if is_exact_name(call, key)]
-        keys = exact or [key for key in by_key if matches_name(call, key)]
+        matching = [key for key, names in matched.items() if call.name in names]
+        keys = [key for key in matching if is_exact_name(call, key)] or matching
         if len(keys) != 1:
             raise LayerSelectionError(
                 f"sigma: got {' and '.join(map(repr, keys)) or 'no key'} for {call.name!r}, wanted one key for each "
@@ -56,8 +56,7 @@ def noise_of_layers(by_key: NoiseByKey, calls: Sequence[LayerCall]) -> dict[str,
         )
         noise[call.name].check(call.name, call.shape)
         noise[call.name].check_resolution(call.name, call.rounding_step)
-        used |= {key for key in by_key if matches_name(call, key)}
-    unused = [key for key in by_key if key not in used]
+    unused = [key for key, names in matched.items() if not names]
     if unused:
         raise LayerSelectionError(
             f"sigma: got the key {unused[0]!r}, which matches no noisy layer, wanted keys for {', '.join(noise)}"

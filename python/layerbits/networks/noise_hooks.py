@@ -6,6 +6,7 @@ handles the noise: activation checkpointing, compilation, `torch.func.vmap`, sav
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import itertools
 import sys
@@ -21,9 +22,9 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
 from layerbits._base import LayerSelectionError
-from layerbits.networks.checkpointing import RecomputedCalls, has_second_run, is_second_run
+from layerbits.networks.checkpointing import RecomputedCalls, in_backward_pass, running_passes
 from layerbits.networks.gaussian_noise import GaussianNoise
-from layerbits.networks.output_tensor import find_tensor, replace_tensor, signal_of
+from layerbits.networks.output_tensor import replace_tensor, signal_of
 
 _keys = itertools.count()
 
@@ -88,6 +89,10 @@ def _add_blocks(switches: set[NoiseSwitch], change: int) -> None:
     _blocks_off.set({key: count for key, count in blocks.items() if count})
 
 
+# Whether the noise was off in the checkpointed passes of compiled code, by the key of a network's `NoiseSwitch`.
+_compiled_calls: dict[int, RecomputedCalls] = collections.defaultdict(RecomputedCalls)
+
+
 # Compiled code calls this operator as it is: so the noise is that of an uncompiled pass, and `noise_off` has effect.
 @torch.library.custom_op(
     "layerbits::standard_normal",
@@ -97,10 +102,10 @@ def _add_blocks(switches: set[NoiseSwitch], change: int) -> None:
 )
 def _standard_normal(signal: Tensor, dtype: torch.dtype, key: int) -> Tensor:
     """Return standard normal values of the shape of a signal; zeros if the noise of the key is off."""
-    if _is_off(key):
-        return torch.zeros_like(signal, dtype=dtype)
-    has_second_run()  # refuses a second run with other noise
-    return torch.randn_like(signal, dtype=dtype)
+    passes, calls = running_passes(), _compiled_calls[key]
+    is_off = _is_off(key) if passes.second is None else calls.recall("a layer of compiled code", passes)
+    calls.remember(passes, is_off)
+    return torch.zeros_like(signal, dtype=dtype) if is_off else torch.randn_like(signal, dtype=dtype)
 
 
 @_standard_normal.register_fake
@@ -151,7 +156,7 @@ class PassStart(NoiseHook):
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         """Forget the counts of the last pass."""
-        self.switch.counts.calls = {}
+        self.switch.counts.calls.clear()  # compiled code loses an assignment to an attribute of a `threading.local`
 
 
 class AddNoise(NoiseHook):
@@ -182,9 +187,14 @@ class AddNoise(NoiseHook):
         """Whether all calls have the same noise."""
         return all(noise is self.noise[0] for noise in self.noise)
 
+    def is_noisy_call(self, number: int) -> bool:
+        """Return whether a call has noise, by its number in a pass, from 1."""
+        # A network that a larger one calls several times counts its own calls anew each time.
+        return self.noise[0 if self.is_uniform else (number - 1) % len(self.noise)] is not None
+
     def __call__(self, module: nn.Module, args: tuple[Any, ...], output: object) -> object:
         """Return the output of a call with its noise."""
-        noise = self.next_noise() if torch.compiler.is_compiling() else self._noise_of_run(find_tensor(output))
+        noise = self.next_noise() if torch.compiler.is_compiling() else self._noise_of_run()
         if noise is None:
             return output
         signal = signal_of(self.name, output)
@@ -216,27 +226,19 @@ class AddNoise(NoiseHook):
             )
         return self.noise[index]
 
-    def _noise_of_run(self, signal: Tensor | None) -> GaussianNoise | None:
+    def _noise_of_run(self) -> GaussianNoise | None:
         """Return the noise of a call, which is None if the noise is off."""
-        if is_second_run() and signal is not None:
-            return self._recalled(signal)
-        noise = self.next_noise()
-        if self.switch.is_off:
-            noise = None
-        if signal is not None and has_second_run():
-            self._recomputed.remember(signal, noise)
-        return noise
-
-    def _recalled(self, signal: Tensor) -> GaussianNoise | None:
-        noise: GaussianNoise | None = self._recomputed.recall(self.name, signal, otherwise=_NOT_KEPT)
-        if noise is not _NOT_KEPT:
-            return noise
-        if not self.is_uniform:
+        passes = running_passes()
+        if passes.second is not None:
+            noise: GaussianNoise | None = self._recomputed.recall(self.name, passes)
+        elif in_backward_pass() and not self.is_uniform:
             raise LayerSelectionError(
                 f"layers: got {self.name!r}, whose calls have noise that differs, in a backward pass, wanted "
                 "checkpoints made by torch.utils.checkpoint; give all its calls the same sigma"
             )
-        return None if self.switch.is_off else self.noise[0]
-
-
-_NOT_KEPT: Any = object()
+        else:
+            noise = self.next_noise()
+            if self.switch.is_off:
+                noise = None
+        self._recomputed.remember(passes, noise)
+        return noise

@@ -15,6 +15,7 @@ from torch import nn
 from layerbits._base import NoNoiseError
 from layerbits.networks.first_call import WaitingNoise, waiting_noise
 from layerbits.networks.gaussian_noise import Sigma
+from layerbits.networks.layer_calls import observe_inputs
 from layerbits.networks.layer_noise import LayerNoise
 from layerbits.networks.layer_selection import Layers
 from layerbits.networks.noise_by_layer import noise_by_key
@@ -64,8 +65,8 @@ def noisify(model: Model, *, sigma: Sigma, layers: Layers = None, inputs: object
         or a key matches no noisy layer. In a pass: the output of a noisy layer has no floating-point tensor.
     TypeError, ValueError
         `model` is not a module, is a TorchScript module or is sharded; `sigma` is not positive, positive definite or
-        finite, or differs from the layer in the number of units. Without `inputs`, the errors that need observed layers
-        come from the first call.
+        finite, or differs from the layer in the number of units; the network cannot take `inputs`. Without `inputs`,
+        the errors that need observed layers come from the first call.
 
     Notes
     -----
@@ -90,7 +91,7 @@ def noisify(model: Model, *, sigma: Sigma, layers: Layers = None, inputs: object
     waiting = WaitingNoise(root, noise_by_key(sigma), layers)
     if inputs is not None:
         args, kwargs = call_arguments(inputs, root)
-        waiting.observe(args, kwargs)
+        waiting.give_noise(observe_inputs(root, args, kwargs, relative=waiting.is_relative))
     else:
         remove_noise(root)
         waiting.handle = root.register_forward_pre_hook(waiting, with_kwargs=True)

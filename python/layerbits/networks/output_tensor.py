@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from torch import Tensor
@@ -15,31 +15,41 @@ from layerbits._base import LayerSelectionError
 
 def find_tensor(output: object) -> Tensor | None:
     """Return the first floating-point tensor in a tensor, tuple, list, mapping or dataclass; None if there is none."""
+    return next((tensor for tensor in all_tensors(output) if tensor.is_floating_point()), None)
+
+
+def all_tensors(output: object) -> Iterator[Tensor]:
+    """Yield the tensors in a tensor, tuple, list, mapping or dataclass, in their order."""
     if isinstance(output, Tensor):
-        return output if output.is_floating_point() else None
+        yield output
     for item in _items(output):
-        tensor = find_tensor(item)
-        if tensor is not None:
-            return tensor
-    return None
+        yield from all_tensors(item)
 
 
 def replace_tensor(output: Any, tensor: Tensor, replacement: Tensor) -> Any:
-    """Return an output in which `replacement` stands for its first floating-point tensor `tensor`."""
+    """Return an output in which `replacement` stands for one of its tensors, `tensor`."""
     if output is tensor:
         return replacement
     if isinstance(output, Mapping):
-        key = next(key for key, item in output.items() if find_tensor(item) is tensor)
+        key = next(key for key, item in output.items() if _holds(item, tensor))
         changed: Any = copy.copy(output)
         changed[key] = replace_tensor(output[key], tensor, replacement)
         return changed
     if isinstance(output, tuple | list):
         items = list(output)
-        index = next(index for index, item in enumerate(items) if find_tensor(item) is tensor)
+        index = next(index for index, item in enumerate(items) if _holds(item, tensor))
         items[index] = replace_tensor(items[index], tensor, replacement)
         return type(output)(*items) if hasattr(output, "_fields") else type(output)(items)
-    name = next(name for name, item in vars(output).items() if find_tensor(item) is tensor)
-    return dataclasses.replace(output, **{name: replace_tensor(getattr(output, name), tensor, replacement)})
+    name = next(name for name in _field_names(output) if _holds(getattr(output, name), tensor))
+    changed = copy.copy(output)
+    # dataclasses.replace would run __post_init__ again; object.__setattr__ sets fields of frozen classes too.
+    object.__setattr__(changed, name, replace_tensor(getattr(output, name), tensor, replacement))
+    return changed
+
+
+def other_tensors(output: object) -> list[Tensor]:
+    """Return the floating-point tensors of an output, without the first."""
+    return [tensor for tensor in all_tensors(output) if tensor.is_floating_point()][1:]
 
 
 def signal_of(layer: str, output: object) -> Tensor:
@@ -50,15 +60,16 @@ def signal_of(layer: str, output: object) -> Tensor:
     LayerSelectionError
         The output has no such tensor, or is a packed sequence.
     """
-    signal = None if isinstance(output, PackedSequence) else find_tensor(output)
+    signal = find_tensor(output)
     if signal is None:
         got = f"a tensor of {output.dtype}" if isinstance(output, Tensor) else type(output).__name__
-        remedy = "select other layers"
-        if isinstance(output, PackedSequence):
-            remedy = "pass padded sequences"
-        elif isinstance(output, Tensor) and output.is_quantized:
-            remedy = "pass the network as it was before quantization"
+        quantized = isinstance(output, Tensor) and output.is_quantized
+        remedy = "pass the network as it was before quantization" if quantized else "select other layers"
         raise LayerSelectionError(f"layers: got {layer!r}, which returns {got}, wanted floating-point values; {remedy}")
+    if _is_packed(output, signal):
+        raise LayerSelectionError(
+            f"layers: got {layer!r}, which returns a PackedSequence, wanted rows for the inputs; pass padded sequences"
+        )
     return signal
 
 
@@ -79,11 +90,27 @@ def measured_signal(layer: str, output: object) -> Tensor:
     return signal
 
 
+def _holds(output: object, tensor: Tensor) -> bool:
+    return any(other is tensor for other in all_tensors(output))
+
+
+def _is_packed(output: object, signal: Tensor) -> bool:
+    """Return whether the signal of an output stands in a packed sequence."""
+    if find_tensor(output) is not signal:
+        return False
+    return isinstance(output, PackedSequence) or any(_is_packed(item, signal) for item in _items(output))
+
+
 def _items(output: object) -> tuple[object, ...]:
     if isinstance(output, Mapping):
         return tuple(output.values())
     if isinstance(output, tuple | list):
         return tuple(output)
     if dataclasses.is_dataclass(output) and not isinstance(output, type):
-        return tuple(vars(output).values())
+        return tuple(getattr(output, name) for name in _field_names(output))
     return ()
+
+
+def _field_names(output: Any) -> list[str]:
+    # An instance may lack the attribute of a field that has no default and is not an argument.
+    return [field.name for field in dataclasses.fields(output) if hasattr(output, field.name)]

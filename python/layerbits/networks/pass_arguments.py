@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor, nn
 
-from layerbits._base import check_count
+from layerbits._base import BackendError, check_count
 from layerbits.kernels import as_tensor
+from layerbits.networks.output_tensor import all_tensors
 
 Inputs = Tensor | tuple[Tensor, ...] | npt.NDArray[Any] | tuple[npt.NDArray[Any], ...]
 
@@ -37,6 +40,21 @@ def call_arguments(inputs: object, model: nn.Module) -> tuple[tuple[Any, ...], d
     if isinstance(inputs, Mapping):
         return (), {name: input_tensors(value, model)[0] for name, value in inputs.items()}
     return input_tensors(inputs, model), {}
+
+
+@contextlib.contextmanager
+def naming_inputs(arguments: object) -> Iterator[None]:
+    """Raise a ValueError that names the inputs if a network cannot take them as arguments."""
+    try:
+        yield
+    except (BackendError, torch.cuda.OutOfMemoryError):  # subclasses of RuntimeError that the inputs do not cause
+        raise
+    except (RuntimeError, TypeError) as error:  # a wrong shape or dtype; a wrong number or name of arguments
+        got = ", ".join(
+            f"{tensor.dtype} of shape {'nested' if tensor.is_nested else tuple(tensor.shape)}"
+            for tensor in all_tensors(arguments)
+        )
+        raise ValueError(f"inputs: got {got}, which the network cannot take: {error}") from error
 
 
 def are_arrays(inputs: object) -> bool:

@@ -173,7 +173,7 @@ def layer_activations(
     check_module(model)
     tensors = input_tensors(inputs, model)
     if layers is None and is_noisy(model):
-        layers = list(noisy_network(model, tensors).layer_names)
+        layers = list(noisy_network(model, tensors, may_be_off=True).layer_names)
     network = network_without_noise(model, tensors, layers)
     signals = record(network, tensors, Passes(network.layer_names, range(1), seed=None))
     flat = {layer: signal[:, 0] for layer, signal in signals.items()}

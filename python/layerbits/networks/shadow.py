@@ -7,6 +7,7 @@ changes the network nor is seen by passes of other threads, and it runs the laye
 from __future__ import annotations
 
 import collections
+import copy
 import functools
 import types
 from collections.abc import Mapping
@@ -16,8 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-# Attributes of a module of which a shadow has its own; `dynamo_ctx` compiles a network.
-_MADE_ANEW = {"_parameters", "_buffers", "dynamo_ctx"}
+# Attributes of a module that a shadow does not copy by `_copy`; `dynamo_ctx` compiles a network.
+_MADE_ANEW = {"_parameters", "dynamo_ctx"}
 
 # Classes of networks whose parameters are divided among processes.
 _SHARDED = {"FSDPModule", "FullyShardedDataParallel"}
@@ -27,19 +28,27 @@ _CONTAINERS = (dict, list, set, collections.OrderedDict, collections.defaultdict
 def shadow(model: nn.Module) -> nn.Module:
     """Return a shadow of `model` in evaluation mode.
 
-    Modules, standard containers, bound methods and partial functions are copied, buffers are cloned, and everything
-    else is shared: parameters, settings, and modules that only an object of another kind refers to.
+    Modules, standard containers, bound methods and partial functions are copied, buffers and other tensors are cloned,
+    and everything else is shared: parameters, settings, and modules that only an object of another kind refers to.
 
     Raises
     ------
     TypeError
         The network is a TorchScript module or is sharded.
     ValueError
-        A parameter has no shape before the first pass.
+        A parameter or a buffer has no shape before the first pass.
     """
     check_can_run(model)
     copied: nn.Module = _copy(model, {})
     return copied.eval()
+
+
+def copy_arguments(arguments: Any) -> Any:
+    """Return a copy of the arguments of a pass, without gradients: a network may write into its arguments.
+
+    Objects such as a cache of keys and values are copied too, unless their class refuses copies.
+    """
+    return _copy(arguments, {}, objects=True)
 
 
 def check_can_run(model: nn.Module) -> None:
@@ -53,9 +62,9 @@ def check_can_run(model: nn.Module) -> None:
                 f"{place}, which is sharded, wanted the whole network: call noisify(model, inputs=batch, ...) before "
                 "the network is sharded, and measure an unsharded copy"
             )
-    for name, parameter in model.named_parameters():
-        if is_lazy(parameter):
-            raise ValueError(f"model: got the parameter {name!r} without a shape; run the network once before")
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        if is_lazy(tensor):
+            raise ValueError(f"model: got {name!r} without a shape; run the network once before")
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
@@ -75,12 +84,18 @@ def _is_compiled(value: object) -> bool:
     return type(value).__name__ == "OptimizedModule" and isinstance(value, nn.Module)
 
 
-def _copy(value: Any, copies: dict[int, Any]) -> Any:
-    """Copy a value and what it contains, once: `copies` maps the id of an original to its copy."""
+def _copy(value: Any, copies: dict[int, Any], *, objects: bool = False) -> Any:
+    """Copy a value and what it contains, once: `copies` maps the id of an original to its copy.
+
+    `objects` tells whether objects of other classes are copied with their attributes.
+    """
     if id(value) in copies:
         return copies[id(value)]
     if isinstance(value, nn.Module):
         return _copy_module(value, copies)
+    if isinstance(value, Tensor) and not isinstance(value, nn.Parameter):
+        copies[id(value)] = value.detach().clone()
+        return copies[id(value)]
     if isinstance(value, types.MethodType) and isinstance(value.__self__, nn.Module):
         return types.MethodType(value.__func__, _copy(value.__self__, copies))
     if type(value) is functools.partial:
@@ -88,11 +103,13 @@ def _copy(value: Any, copies: dict[int, Any]) -> Any:
         keywords = {key: _copy(argument, copies) for key, argument in value.keywords.items()}
         return functools.partial(_copy(value.func, copies), *positional, **keywords)
     if type(value) is tuple:
-        return tuple(_copy(item, copies) for item in value)
+        return tuple(_copy(item, copies, objects=objects) for item in value)
     if type(value) in _CONTAINERS:
-        return _copy_container(value, copies)
+        return _copy_container(value, copies, objects=objects)
     compiled_from = getattr(value, "_torchdynamo_orig_callable", None)
-    return value if compiled_from is None else _copy(compiled_from, copies)
+    if compiled_from is not None:
+        return _copy(compiled_from, copies)
+    return _copy_object(value, copies) if objects and hasattr(value, "__dict__") else value
 
 
 def _copy_module(module: nn.Module, copies: dict[int, Any]) -> nn.Module:
@@ -100,10 +117,6 @@ def _copy_module(module: nn.Module, copies: dict[int, Any]) -> nn.Module:
     copies[id(module)] = copied
     copied.__dict__ = {key: _copy(value, copies) for key, value in vars(module).items() if key not in _MADE_ANEW}
     copied.__dict__["_parameters"] = dict(module._parameters)
-    copied.__dict__["_buffers"] = {
-        name: buffer.detach().clone() if isinstance(buffer, Tensor) else buffer
-        for name, buffer in module._buffers.items()
-    }
     if _is_compiled(module):
         copied.__dict__["forward"] = copied.get_submodule("_orig_mod").__call__
     if vars(module).get("_compiled_call_impl") is not None:
@@ -111,14 +124,26 @@ def _copy_module(module: nn.Module, copies: dict[int, Any]) -> nn.Module:
     return copied
 
 
-def _copy_container(container: Any, copies: dict[int, Any]) -> Any:
+def _copy_container(container: Any, copies: dict[int, Any], *, objects: bool) -> Any:
     copied = copies[id(container)] = type(container)()
     if isinstance(container, Mapping):
         if isinstance(container, collections.defaultdict):
             copied.default_factory = container.default_factory
-        copied.update({key: _copy(item, copies) for key, item in container.items()})
+        copied.update({key: _copy(item, copies, objects=objects) for key, item in container.items()})
     elif isinstance(container, set):
-        copied.update(_copy(item, copies) for item in container)
+        copied.update(_copy(item, copies, objects=objects) for item in container)
     else:
-        copied.extend(_copy(item, copies) for item in container)
+        copied.extend(_copy(item, copies, objects=objects) for item in container)
+    return copied
+
+
+def _copy_object(value: Any, copies: dict[int, Any]) -> Any:
+    try:
+        copied = copy.copy(value)
+    except Exception:  # a class may refuse copies in any way
+        return value
+    if copied is not value:  # functions and classes are their own copies
+        copies[id(value)] = copied
+        for name, item in vars(value).items():
+            copied.__dict__[name] = _copy(item, copies, objects=True)
     return copied

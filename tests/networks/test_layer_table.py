@@ -1,0 +1,73 @@
+"""The table of layers: its rows, columns and text."""
+
+import pytest
+import torch
+from torch import nn
+
+from layerbits import layers, noisify, remove_noise
+from tests.support.networks import Twice, tanh_mlp
+
+INPUTS = torch.linspace(-1, 1, 24).reshape(6, 4)
+
+
+def table():
+    return layers(noisify(tanh_mlp(4, 3, 3, 2), sigma=0.1, layers="1", inputs=INPUTS), INPUTS)
+
+
+def test_row_has_the_properties_of_a_layer():
+    row = table()["3"]
+    assert (row.name, row.type, row.shape, row.noisy, row.output) == ("3", "Tanh", (6, 3), False, False)
+    assert table()["1"].noisy
+    assert table()["4"].output
+
+
+def test_table_lists_names_and_noisy_layers():
+    assert table().names == ("0", "1", "2", "3", "4")
+    assert table().noisy == ("1",)
+    assert len(table()) == 5
+    assert [row.name for row in table()] == list(table().names)
+
+
+def test_table_prints_a_line_for_each_layer():
+    assert str(table()).splitlines() == [
+        "name  type    shape   noisy  output",
+        "0     Linear  (6, 3)",
+        "1     Tanh    (6, 3)  yes",
+        "2     Linear  (6, 3)",
+        "3     Tanh    (6, 3)",
+        "4     Linear  (6, 2)         yes",
+    ]
+
+
+def test_name_of_no_layer_is_refused_with_the_names():
+    with pytest.raises(KeyError, match="layer: got '9', wanted one of 0, 1, 2, 3, 4"):
+        table()["9"]
+
+
+def test_calls_that_have_noise_are_marked_one_by_one():
+    model = noisify(Twice(), sigma=0.1, layers="module@2", inputs=INPUTS)
+    assert [(row.name, row.noisy) for row in layers(model, INPUTS)] == [("module", False), ("module@2", True)]
+
+
+def test_network_without_noise_has_no_noisy_layer():
+    assert layers(tanh_mlp(4, 3, 2), INPUTS).noisy == ()
+    assert layers(remove_noise(noisify(tanh_mlp(4, 3, 2), sigma=0.1)), INPUTS).noisy == ()
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [INPUTS, INPUTS.numpy(), INPUTS.double().numpy(), (INPUTS,), {"input": INPUTS}, {"input": INPUTS.numpy()}],
+    ids=["tensor", "array", "wide array", "tuple", "mapping", "mapping of arrays"],
+)
+def test_inputs_may_be(inputs):
+    assert layers(tanh_mlp(4, 3, 2), inputs)["0"].shape == (6, 3)
+
+
+@pytest.mark.parametrize("inputs", [None, [INPUTS], (), "text"], ids=str)
+def test_inputs_of_another_type_are_refused(inputs):
+    with pytest.raises(TypeError, match=r"^inputs: got"):
+        layers(tanh_mlp(4, 3, 2), inputs)
+
+
+def test_layers_inside_a_wrapper_have_their_own_names():
+    assert layers(torch.compile(nn.DataParallel(tanh_mlp(4, 3, 2)), backend="eager"), INPUTS).names == ("0", "1", "2")

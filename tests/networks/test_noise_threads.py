@@ -1,0 +1,254 @@
+"""Noise, `noise_off` and measurements of one network in several threads and asyncio tasks."""
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+from torch import nn
+
+from layerbits import layer_information, layers, noise_off, noisify
+from tests.support.networks import tanh_mlp
+
+INPUTS = torch.randn(6, 4, generator=torch.Generator().manual_seed(1))
+TIMEOUT = 60  # seconds until a test that waits for another thread fails
+
+
+def noisy():
+    return noisify(tanh_mlp(4, 3, 3, 2), sigma=0.3, inputs=INPUTS)
+
+
+def is_noisy(model):
+    return not torch.equal(model(INPUTS), model(INPUTS))
+
+
+def in_thread(function, *args):
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(function, *args).result(TIMEOUT)
+
+
+def test_noise_off_holds_for_the_thread_that_entered_it():
+    model = noisy()
+    with noise_off(model):
+        assert in_thread(is_noisy, model)
+        assert not is_noisy(model)
+
+
+def test_noise_off_in_another_thread_leaves_this_one_noisy():
+    model, entered, finish = noisy(), threading.Event(), threading.Event()
+
+    def block():
+        with noise_off(model):
+            entered.set()
+            assert finish.wait(TIMEOUT)
+            return is_noisy(model)
+
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(block)
+        assert entered.wait(TIMEOUT)
+        noisy_here = is_noisy(model)
+        finish.set()
+        assert (noisy_here, other.result(TIMEOUT)) == (True, False)
+    assert is_noisy(model)
+
+
+def test_noise_off_holds_for_the_task_that_entered_it():
+    model = noisy()
+
+    async def block(entered, finish):
+        with noise_off(model):
+            entered.set()
+            await finish.wait()
+            return is_noisy(model)
+
+    async def both():
+        entered, finish = asyncio.Event(), asyncio.Event()
+        task = asyncio.create_task(block(entered, finish))
+        await entered.wait()
+        noisy_here = is_noisy(model)
+        finish.set()
+        return noisy_here, await task, is_noisy(model)
+
+    assert asyncio.run(asyncio.wait_for(both(), TIMEOUT)) == (True, False, True)
+
+
+def test_task_started_within_noise_off_has_no_noise():
+    model = noisy()
+
+    async def run():
+        return is_noisy(model)
+
+    async def start_within():
+        with noise_off(model):
+            task = asyncio.create_task(run())
+        return await task, is_noisy(model)
+
+    assert asyncio.run(asyncio.wait_for(start_within(), TIMEOUT)) == (False, True)
+
+
+def test_overlapping_blocks_of_one_thread_end_with_noise():
+    model = noisy()
+    first, second = noise_off(model), noise_off(model)
+    states = []
+    for change in (first.__enter__, second.__enter__, lambda: first.__exit__(None, None, None)):
+        change()
+        states.append(is_noisy(model))
+    second.__exit__(None, None, None)
+    assert [*states, is_noisy(model)] == [False, False, False, True]
+
+
+def test_overlapping_blocks_of_two_threads_end_with_noise():
+    model, barrier = noisy(), threading.Barrier(2, timeout=TIMEOUT)
+
+    def run(order):
+        states = []
+        for step in range(4):
+            if step == order:
+                block = noise_off(model)
+                block.__enter__()
+            if step == order + 2:
+                block.__exit__(None, None, None)
+            barrier.wait()
+            states.append(is_noisy(model))
+            barrier.wait()
+        return states
+
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(run, (0, 1), timeout=TIMEOUT)
+    assert first == [False, False, True, True]
+    assert second == [True, False, False, True]
+    assert is_noisy(model)
+
+
+def test_overlapping_blocks_of_two_tasks_end_with_noise():
+    model = noisy()
+
+    async def run(before, within):
+        await asyncio.sleep(before)
+        with noise_off(model):
+            await asyncio.sleep(within)
+            clean = not is_noisy(model)
+        return clean and is_noisy(model)
+
+    async def both():
+        return await asyncio.gather(run(0, 0.02), run(0.01, 0.02)), is_noisy(model)
+
+    assert asyncio.run(asyncio.wait_for(both(), TIMEOUT)) == ([True, True], True)
+
+
+class Trained(nn.Module):
+    """Has a buffer that training changes, dropout, and noise."""
+
+    def __init__(self):
+        super().__init__()
+        mlp = tanh_mlp(4, 8, 8, 2)
+        self.layers = nn.Sequential(mlp[0], nn.BatchNorm1d(8), nn.Tanh(), nn.Dropout(0.2), *list(mlp)[2:])
+
+    def forward(self, x):
+        return self.layers(x)
+
+
+def trained():
+    return noisify(Trained(), sigma=0.3, inputs=INPUTS)
+
+
+def losses(model, steps=60):
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    torch.manual_seed(3)
+    values = []
+    for _ in range(steps):
+        optimizer.zero_grad()
+        loss = model(INPUTS).square().mean()
+        loss.backward()
+        optimizer.step()
+        values.append(loss.item())
+    return values
+
+
+def state_of(model):
+    """Return what a measurement must leave: modes, hooks and buffers."""
+    hooks = [(list(module._forward_hooks), list(module._forward_pre_hooks)) for module in model.modules()]
+    return [module.training for module in model.modules()], hooks, [buffer.tolist() for buffer in model.buffers()]
+
+
+def measure(model):
+    return [(row.value, row.lower, row.upper) for row in layer_information(model, INPUTS, draws=4)]
+
+
+def repeat_until(finished, function, *args):
+    count = 0
+    while not finished.is_set() or count == 0:
+        function(*args)
+        count += 1
+    return count
+
+
+@pytest.mark.parametrize("observation", [measure, lambda model: layers(model, INPUTS)], ids=["information", "layers"])
+def test_training_has_the_same_losses_beside_measurements(observation):
+    model, alone, finished = trained(), trained(), threading.Event()
+    expected = losses(alone)
+    with ThreadPoolExecutor(1) as pool:
+        count = pool.submit(repeat_until, finished, observation, model)
+        try:
+            beside = losses(model)
+        finally:
+            finished.set()
+        assert count.result(TIMEOUT) > 0
+    assert beside == expected
+    assert state_of(model) == state_of(alone)
+
+
+def test_two_threads_measure_one_network_in_50_rounds():
+    model = trained()
+    before, generator, expected = state_of(model), torch.get_rng_state(), measure(trained())
+
+    def rounds():
+        return [measure(model) for _ in range(25)]
+
+    with ThreadPoolExecutor(2) as pool:
+        results = [pool.submit(rounds) for _ in range(2)]
+        measured = [table for result in results for table in result.result(TIMEOUT)]
+    assert measured == [expected] * 50
+    assert state_of(model) == before
+    assert torch.equal(torch.get_rng_state(), generator)
+
+
+def test_failed_measurement_leaves_the_network():
+    model = trained()
+    before, generator = state_of(model), torch.get_rng_state()
+    for inputs in (torch.ones(6, 5), torch.full((6, 4), torch.finfo(torch.float32).max)):
+        with pytest.raises(ValueError, match="inputs"):
+            layer_information(model, inputs, draws=4)
+        with pytest.raises((ValueError, RuntimeError)):
+            layers(model, torch.ones(6, 5))
+    assert state_of(model) == before
+    assert torch.equal(torch.get_rng_state(), generator)
+    assert is_noisy(model)
+
+
+def test_measurement_within_noise_off_of_another_thread_is_noisy():
+    model = noisy()
+    with noise_off(model):
+        assert in_thread(measure, model) == measure(noisy())
+
+
+def test_calls_are_counted_by_thread():
+    class Reused(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.activation, self.barrier = nn.Tanh(), None
+
+        def forward(self, x):
+            x = self.activation(x)
+            if self.barrier:
+                self.barrier.wait()
+            return self.activation(x)
+
+    model = noisify(Reused(), sigma={"activation": 1e-3, "activation@2": 1.0}, inputs=INPUTS)
+    model.barrier = threading.Barrier(2, timeout=TIMEOUT)
+    with ThreadPoolExecutor(2) as pool:
+        outputs = pool.map(model, [torch.zeros(1000)] * 2, timeout=TIMEOUT)
+    for output in outputs:
+        # The squares of 1000 values have standard deviations 1 +- 1e-6: their mean is 1 +- 6 * (2 / 1000) ** 0.5.
+        assert abs(output.square().mean() - 1) < 0.27

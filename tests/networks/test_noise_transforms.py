@@ -1,0 +1,229 @@
+"""Noisy networks in torch.func, mixed precision, averaged copies and saved states."""
+
+import copy
+import functools
+import pickle
+import subprocess
+import sys
+
+import pytest
+import torch
+from scipy import stats
+from torch import nn
+from torch.distributed import checkpoint as distributed_checkpoint
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from layerbits import layer_information, layers, noise_of, noise_off, noisify
+from tests.support.networks import tanh_mlp
+
+INPUTS = torch.randn(6, 4, generator=torch.Generator().manual_seed(1))
+SIGMA = 0.3
+# A transform may add the at most 6 terms of each product of matrices in another order, in 3 layers and their gradients:
+# some 40 roundings of values below 10.
+assert_close = functools.partial(torch.testing.assert_close, rtol=1e-5, atol=400 * torch.finfo(torch.float32).eps)
+
+
+def mlp(seed=1):
+    return tanh_mlp(4, 3, 3, 2, seed=seed)
+
+
+def noisy(seed=1, sigma=SIGMA):
+    return noisify(mlp(seed), sigma=sigma, inputs=INPUTS)
+
+
+def noise_alone(sigma=SIGMA):
+    """Return a network that only adds noise to its input."""
+    return noisify(nn.Sequential(nn.Identity(), nn.Identity()), sigma=sigma, layers="0", inputs=INPUTS)
+
+
+def output(model, seed=3):
+    torch.manual_seed(seed)
+    return model(INPUTS)
+
+
+def test_vmap_with_different_randomness_gives_each_example_its_noise():
+    n = 4000
+    torch.manual_seed(0)
+    noise = torch.func.vmap(noise_alone(), randomness="different")(torch.zeros(n, 1, 4))[:, 0].double() / SIGMA
+    correlation = noise[: n // 2].flatten() @ noise[n // 2 :].flatten() / (2 * n)
+    assert abs(correlation) < stats.norm.isf(1e-6) / (2 * n) ** 0.5  # a mean of 2 n products of variance 1
+    assert stats.kstest(noise.flatten().numpy(), "norm").pvalue > 1e-4  # other seeds would fail once in 10,000
+
+
+def test_vmap_with_the_same_randomness_gives_examples_the_same_noise():
+    noise = torch.func.vmap(noise_alone(), randomness="same")(torch.zeros(5, 2, 4))
+    assert torch.equal(noise, noise[:1].expand(5, 2, 4))
+    assert noise.all()
+
+
+def test_vmap_that_expects_no_randomness_raises():
+    with pytest.raises(RuntimeError, match="randomness"):
+        torch.func.vmap(noisy(), randomness="error")(INPUTS[:, None])
+
+
+def test_vmap_within_noise_off_needs_no_randomness():
+    model = noisy()
+    with noise_off(model):
+        outputs = torch.func.vmap(model, randomness="error")(INPUTS[:, None])[:, 0]
+        assert_close(outputs, model(INPUTS))
+
+
+def test_functional_call_adds_the_noise_to_other_parameters():
+    parameters = dict(mlp(seed=2).named_parameters())
+    model = noisy()
+    torch.manual_seed(3)
+    assert torch.equal(torch.func.functional_call(model, parameters, INPUTS), output(noisy(seed=2)))
+
+
+def test_functional_gradient_equals_the_gradient_of_a_backward_pass():
+    model, parameters = noisy(), dict(mlp().named_parameters())
+
+    def loss(values):
+        return torch.func.functional_call(model, values, INPUTS).square().sum()
+
+    torch.manual_seed(3)
+    gradients = torch.func.grad(loss)(parameters)
+    output(model).square().sum().backward()
+    for name, parameter in model.named_parameters():
+        assert_close(gradients[name], parameter.grad)
+
+
+def test_gradients_of_examples_have_the_noise_of_each_example():
+    model, parameters = noisy(), dict(mlp().named_parameters())
+
+    def loss(values, x):
+        return torch.func.functional_call(model, values, x[None]).square().sum()
+
+    gradients = torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0), randomness="different")
+    examples = gradients(parameters, INPUTS[:1].expand(2, 4))["4.weight"]
+    assert not torch.equal(examples[0], examples[1])
+
+
+def test_noise_under_autocast_is_that_without_rounded_to_its_dtype():
+    model = noise_alone()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(output(model), output(noise_alone()))  # no product of matrices: nothing is rounded
+        half = output(noisy())
+    assert half.dtype == torch.bfloat16
+
+
+def test_noise_of_autocast_signals_has_the_values_of_full_precision():
+    linear = nn.Sequential(nn.Linear(4, 4, bias=False), nn.Identity())
+    nn.init.eye_(linear[0].weight)
+    noisify(linear, sigma=SIGMA, layers="0", inputs=INPUTS)
+    signals = torch.zeros(6, 4)
+    torch.manual_seed(3)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        noise = linear(signals)
+    torch.manual_seed(3)
+    assert torch.equal(noise, (SIGMA * torch.randn(6, 4)).to(torch.bfloat16))
+
+
+def test_gradients_under_a_scaler_equal_those_without():
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10)
+    scaled, plain = noisy(), noisy()
+    optimizer = torch.optim.SGD(scaled.parameters(), lr=0.1)
+    scaler.scale(output(scaled).square().sum()).backward()
+    scaler.unscale_(optimizer)
+    output(plain).square().sum().backward()
+    for parameter, expected in zip(scaled.parameters(), plain.parameters(), strict=True):
+        assert torch.equal(parameter.grad, expected.grad)  # a power of two scales without rounding
+
+
+def train(model, steps=3):
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        model(INPUTS).square().sum().backward()
+        optimizer.step()
+
+
+AVERAGES = {"mean": {}, "exponential": {"multi_avg_fn": get_ema_multi_avg_fn(0.9)}}
+
+
+@pytest.mark.parametrize("options", AVERAGES.values(), ids=AVERAGES)
+def test_averaged_copy_is_noisy_and_can_be_measured(options):
+    model = noisy()
+    averaged = AveragedModel(model, **options)
+    train(model)
+    averaged.update_parameters(model)
+    assert torch.equal(output(averaged), output(noisify(copy.deepcopy(averaged), sigma=SIGMA, inputs=INPUTS)))
+    assert layers(averaged, INPUTS).noisy == ("module.1", "module.3")
+    information = layer_information(averaged, INPUTS, draws=4)
+    assert {row.layer for row in information} == {"module.1", "module.3"}
+
+
+def test_deep_copy_has_noise_of_its_own():
+    model = noisy()
+    copied = copy.deepcopy(model)
+    noise_of(copied)["1"] = 0.7
+    with noise_off(copied):
+        assert torch.equal(output(model), output(noisy()))
+    assert torch.equal(output(model), output(noisy()))
+    assert torch.equal(output(copied), output(noisy(sigma={"1": 0.7, "3": SIGMA})))
+
+
+UNPICKLE = """
+import pickle, sys, torch
+model = pickle.load(open(sys.argv[1], "rb"))
+for module in model.modules():
+    module.register_forward_hook(lambda module, args, output: None)
+    module.register_forward_pre_hook(lambda module, args: None)
+torch.manual_seed(3)
+torch.save(model(torch.load(sys.argv[2])), sys.argv[3])
+"""
+
+
+def test_pickled_network_keeps_its_noise_under_later_hooks_of_a_new_process(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.utils.hooks.RemovableHandle, "next_id", 0)  # hooks of both processes get these numbers
+    files = [tmp_path / name for name in ("model", "inputs", "output")]
+    files[0].write_bytes(pickle.dumps(noisy()))
+    torch.save(INPUTS, files[1])
+    subprocess.run([sys.executable, "-c", UNPICKLE, *map(str, files)], check=True, timeout=60)
+    assert torch.equal(torch.load(files[2]), output(noisy()))
+
+
+def test_state_of_a_noisy_network_is_that_of_the_network():
+    state, expected = noisy().state_dict(), mlp().state_dict()
+    assert list(state) == list(expected)
+    assert state._metadata == expected._metadata
+
+
+def test_noisy_and_plain_networks_load_each_other_strictly():
+    plain, model = mlp(seed=5), noisy(seed=6)
+    plain.load_state_dict(noisy().state_dict(), strict=True)
+    model.load_state_dict(mlp().state_dict(), strict=True)
+    assert torch.equal(plain(INPUTS), mlp()(INPUTS))
+    assert torch.equal(output(model), output(noisy()))
+
+
+def test_safetensors_save_and_load_noisy_networks(tmp_path):
+    safetensors = pytest.importorskip("safetensors.torch")
+    safetensors.save_model(noisy(), str(tmp_path / "model.safetensors"))
+    model, plain = noisy(seed=6), mlp(seed=6)
+    for loaded in (model, plain):
+        safetensors.load_model(loaded, str(tmp_path / "model.safetensors"), strict=True)
+    assert torch.equal(output(model), output(noisy()))
+    assert torch.equal(plain(INPUTS), mlp()(INPUTS))
+
+
+@pytest.mark.filterwarnings("ignore")  # torch warns of checkpoints in one process
+def test_training_resumed_from_a_distributed_checkpoint_meets_the_same_noise(tmp_path):
+    def state(model):
+        return {"model": model.state_dict(), "generator": torch.get_rng_state()}
+
+    save = functools.partial(distributed_checkpoint.save, checkpoint_id=tmp_path, no_dist=True)
+    load = functools.partial(distributed_checkpoint.load, checkpoint_id=tmp_path, no_dist=True)
+    model, resumed = noisy(), noisy(seed=6)
+    torch.manual_seed(3)
+    train(model)
+    save(state(model))
+    train(model)
+    torch.manual_seed(4)
+    loaded = state(resumed)
+    load(loaded)
+    resumed.load_state_dict(loaded["model"])
+    torch.set_rng_state(loaded["generator"])
+    train(resumed)
+    for parameter, expected in zip(resumed.parameters(), model.parameters(), strict=True):
+        assert torch.equal(parameter, expected)

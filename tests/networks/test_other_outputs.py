@@ -1,0 +1,56 @@
+"""Layers that return several tensors: the first has the noise, and a flag says whether another is used later."""
+
+import pytest
+import torch
+from torch import nn
+
+import layerbits as lb
+
+
+class Recurrent(nn.Module):
+    """An LSTM, of which the head reads the outputs, the last hidden state, or both."""
+
+    def __init__(self, reads):
+        super().__init__()
+        torch.manual_seed(0)
+        self.lstm, self.head, self.tanh = nn.LSTM(3, 4, batch_first=True), nn.Linear(4, 2), nn.Tanh()
+        self.last, self.reads = nn.Linear(2, 2), reads
+
+    def forward(self, x):
+        outputs, (hidden, _) = self.lstm(x)
+        values = {"outputs": outputs[:, -1], "hidden": hidden[0], "both": outputs[:, -1] + hidden[0]}[self.reads]
+        return self.last(self.tanh(self.head(values)))
+
+
+@pytest.fixture
+def inputs():
+    return torch.randn(30, 5, 3, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize(
+    ("reads", "flags"), [("outputs", ()), ("hidden", ("other_output",)), ("both", ("other_output",))]
+)
+def test_the_flag_says_whether_another_tensor_is_used(inputs, reads, flags):
+    model = lb.noisify(Recurrent(reads), sigma=0.1, layers=["lstm", "tanh"], inputs=inputs)
+    table = lb.layer_information(model, inputs, draws=4)
+    assert {row.flags for row in table if row.layer == "lstm"} == {flags}
+    assert {row.flags for row in table if row.layer == "tanh"} == {()}
+
+
+def test_there_is_no_audit_against_a_layer_that_is_in_no_chain(inputs):
+    """With much noise at the outputs, which nothing reads, the later layer knows more than they tell."""
+    model = lb.noisify(
+        Recurrent("hidden"), sigma={"lstm": 100.0, "tanh": 0.001}, layers=["lstm", "tanh"], inputs=inputs
+    )
+    table = lb.layer_information(model, inputs, draws=4)
+    assert table["tanh", "I(X;T)"].lower > table["lstm", "I(X;T)"].upper
+    assert "before it" not in table["tanh", "I(X;T)"].note
+
+
+def test_a_network_with_randomness_of_its_own_is_not_taken_for_one_that_uses_another_tensor(inputs):
+    class Random(Recurrent):
+        def forward(self, x):
+            return super().forward(x) + torch.randn(2)
+
+    model = lb.noisify(Random("outputs"), sigma=0.1, layers=["lstm", "tanh"], inputs=inputs)
+    assert {row.flags for row in lb.layer_information(model, inputs, draws=4)} == {()}

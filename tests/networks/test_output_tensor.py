@@ -1,0 +1,245 @@
+"""The tensor of an output that carries noise: the first floating-point tensor, wherever it stands."""
+
+import dataclasses
+import typing
+from collections import OrderedDict, namedtuple
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence
+
+from layerbits import LayerSelectionError, layers, noise_of, noise_off, noisify, propagate
+from layerbits.networks.output_tensor import find_tensor, replace_tensor
+
+SIGNAL, OTHER, NEW = torch.zeros(2), torch.ones(2), torch.full((2,), 5.0)
+COUNTS = torch.arange(2)
+
+Pair = namedtuple("Pair", "first second")
+
+
+class Typed(typing.NamedTuple):
+    value: Tensor
+    note: str
+
+
+@dataclasses.dataclass
+class Plain:
+    value: Tensor
+    note: str = "note"
+
+
+@dataclasses.dataclass(frozen=True)
+class Frozen:
+    value: Tensor
+
+
+@dataclasses.dataclass(slots=True)
+class Slots:
+    value: Tensor
+
+
+@dataclasses.dataclass
+class Checked:
+    """Counts how often it is made."""
+
+    value: Tensor
+    made: int = dataclasses.field(init=False, default=0)
+
+    def __post_init__(self) -> None:
+        self.made += 1
+
+
+class OwnDict(dict):
+    pass
+
+
+class OwnList(list):
+    pass
+
+
+FORMS = {
+    "tensor": (lambda x: x, lambda y: y),
+    "tuple": (lambda x: (x, OTHER), lambda y: y[0]),
+    "second of a tuple": (lambda x: (COUNTS, x, OTHER), lambda y: y[1]),
+    "list": (lambda x: [None, x], lambda y: y[1]),
+    "own list": (lambda x: OwnList([x]), lambda y: y[0]),
+    "nested": (lambda x: ({"a": [3, x]}, OTHER), lambda y: y[0]["a"][1]),
+    "dict": (lambda x: {"n": COUNTS, "x": x}, lambda y: y["x"]),
+    "own dict": (lambda x: OwnDict(x=x), lambda y: y["x"]),
+    "OrderedDict": (lambda x: OrderedDict(x=x, y=OTHER), lambda y: y["x"]),
+    "namedtuple": (lambda x: Pair(x, OTHER), lambda y: y.first),
+    "NamedTuple": (lambda x: Typed(x, "note"), lambda y: y.value),
+    "dataclass": (Plain, lambda y: y.value),
+    "frozen dataclass": (Frozen, lambda y: y.value),
+    "dataclass with slots": (Slots, lambda y: y.value),
+    "dataclass in a dict": (lambda x: {"a": Plain(x)}, lambda y: y["a"].value),
+}
+each_form = pytest.mark.parametrize(("make", "get"), FORMS.values(), ids=FORMS.keys())
+
+
+@each_form
+def test_first_floating_point_tensor_is_found(make, get):
+    assert find_tensor(make(SIGNAL)) is SIGNAL
+
+
+@each_form
+def test_replacement_stands_in_its_place_in_an_output_of_the_same_type(make, get):
+    output = make(SIGNAL)
+    replaced = replace_tensor(output, SIGNAL, NEW)
+    assert get(replaced) is NEW
+    assert type(replaced) is type(output)
+
+
+@each_form
+def test_original_output_is_not_changed(make, get):
+    output = make(SIGNAL)
+    replace_tensor(output, SIGNAL, NEW)
+    assert get(output) is SIGNAL
+
+
+def test_other_entries_stay():
+    assert replace_tensor({"n": COUNTS, "x": SIGNAL, "y": OTHER}, SIGNAL, NEW) == {"n": COUNTS, "x": NEW, "y": OTHER}
+    assert replace_tensor(Plain(SIGNAL, "kept"), SIGNAL, NEW).note == "kept"
+
+
+def test_result_type_of_torch_is_kept():
+    output = torch.max(torch.eye(2), 1)
+    replaced = replace_tensor(output, output.values, NEW)
+    assert replaced.values is NEW
+    assert replaced.indices is output.indices
+
+
+def test_dataclass_is_not_made_again():
+    output = Checked(SIGNAL)
+    output.made = 7
+    assert replace_tensor(output, SIGNAL, NEW).made == 7
+
+
+@pytest.mark.parametrize(
+    "output", [None, 3, "text", COUNTS, (COUNTS, None), {}, Plain, pytest.param(object(), id="object")], ids=str
+)
+def test_output_without_floating_point_tensor_has_none(output):
+    assert find_tensor(output) is None
+
+
+# Layers of torch
+
+
+def noisy_and_clean(module, inputs):
+    """Return the outputs with and without noise."""
+    noisify(module, sigma=1.0, layers="0", inputs=inputs)
+    noisy = module(*inputs)
+    with noise_off(module):
+        return noisy, module(*inputs)
+
+
+class Chain(nn.Sequential):
+    """Passes all arguments to its first module, and returns what that returns."""
+
+    def forward(self, *args, **kwargs):
+        return self[0](*args, **kwargs)
+
+
+@pytest.mark.parametrize("recurrent", [nn.LSTM, nn.GRU, nn.RNN])
+def test_noise_of_a_recurrent_layer_is_in_its_outputs_not_in_its_last_state(recurrent):
+    noisy, clean = noisy_and_clean(Chain(recurrent(4, 3)), (torch.ones(5, 2, 4),))
+    assert (noisy[0] != clean[0]).all()
+    if recurrent is nn.LSTM:
+        assert all(torch.equal(*states) for states in zip(noisy[1], clean[1], strict=True))
+    else:
+        assert torch.equal(noisy[1], clean[1])
+
+
+def test_noise_of_attention_is_in_its_output_not_in_its_weights():
+    x = torch.ones(5, 2, 4)
+    noisy, clean = noisy_and_clean(Chain(nn.MultiheadAttention(4, 1)), (x, x, x))
+    assert (noisy[0] != clean[0]).all()
+    assert torch.equal(noisy[1], clean[1])
+
+
+class LastStep(nn.Module):
+    def forward(self, output):
+        return output[0][:, -1]
+
+
+def test_recurrent_layer_is_measured():
+    model = nn.Sequential(nn.LSTM(4, 3, batch_first=True), LastStep(), nn.Linear(3, 2))
+    signal = propagate(noisify(model, sigma=0.1, layers="0"), torch.ones(6, 5, 4), draws=2)["0"]
+    with torch.no_grad():
+        assert torch.equal(signal[:, 0], model[0].forward(torch.ones(6, 5, 4))[0].flatten(1))
+
+
+class Packed(nn.Module):
+    def forward(self, x):
+        return pack_padded_sequence(x, torch.full((len(x),), x.shape[1]), batch_first=True)
+
+
+@pytest.mark.parametrize("layer", ["0", "1"])
+def test_packed_sequence_is_refused_by_name(layer):
+    model = nn.Sequential(Packed(), nn.GRU(4, 3, batch_first=True))
+    noisify(model, sigma=0.1, layers=layer)
+    with pytest.raises(LayerSelectionError, match=f"^layers: got '{layer}', which returns a PackedSequence"):
+        model(torch.ones(2, 3, 4))
+
+
+def test_layer_without_floating_point_values_is_refused():
+    model = noisify(nn.Sequential(nn.Identity(), nn.Embedding(5, 2)), sigma=0.1, layers="0")
+    with pytest.raises(LayerSelectionError, match=r"^layers: got '0', which returns a tensor of torch.int64, wanted"):
+        model(COUNTS)
+
+
+def test_layer_without_tensors_is_refused():
+    class Nothing(nn.Module):
+        def forward(self, x):
+            return None
+
+    model = noisify(nn.Sequential(nn.Linear(2, 2), Nothing()), sigma=0.1, layers="1")
+    with pytest.raises(LayerSelectionError, match=r"^layers: got '1', which returns NoneType, wanted"):
+        model(torch.ones(2, 2))
+
+
+def test_layer_of_indices_is_listed_without_a_shape():
+    rows = list(layers(nn.Sequential(nn.Identity(), nn.Embedding(5, 2)), COUNTS))
+    assert [row.shape for row in rows] == [(), (2, 2)]
+
+
+# Nested tensors
+
+
+class Encoder(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding, self.head = nn.Embedding(20, 8, padding_idx=0), nn.Linear(8, 2)
+        self.encoder = nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), 2)
+
+    def forward(self, tokens):
+        hidden = self.encoder(self.embedding(tokens), src_key_padding_mask=tokens == 0)
+        return self.head(hidden.mean(1))
+
+
+TOKENS = torch.tensor([[1, 2, 3, 0], [4, 5, 0, 0], [6, 7, 8, 0]])
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors is in prototype")
+@pytest.mark.parametrize("layer", ["encoder.layers.0.linear1", "encoder.layers.0", "encoder"])
+def test_padded_tokens_of_an_encoder_run_in_evaluation_mode(layer):
+    model = noisify(Encoder().eval(), sigma=0.5, layers=layer)
+    with torch.no_grad():
+        assert not torch.equal(model(TOKENS), model(TOKENS))
+        assert list(noise_of(model)) == [layer]
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors is in prototype")
+def test_nested_signal_is_not_measured():
+    model = noisify(Encoder().eval(), sigma=0.5, layers="encoder.layers.0.linear1")
+    with pytest.raises(LayerSelectionError, match=r"returns a nested tensor.*enable_nested_tensor=False"):
+        propagate(model, TOKENS, draws=2)
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors is in prototype")
+@pytest.mark.parametrize("layout", [torch.strided, torch.jagged])
+def test_nested_signal_has_noise_at_every_value(layout):
+    model = noisify(nn.Sequential(nn.Identity(), nn.Identity()), sigma=1.0, layers="0")
+    nested = torch.nested.nested_tensor([torch.zeros(3, 4), torch.zeros(2, 4)], layout=layout)
+    assert all(part.all() for part in model(nested).unbind())

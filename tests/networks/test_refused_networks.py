@@ -1,0 +1,52 @@
+"""Networks through which no pass of layerbits can run are refused, by name and with a remedy."""
+
+import pytest
+import torch
+from torch import nn
+
+from layerbits import layers, noisify
+from tests.support.networks import tanh_mlp
+
+
+def mlp():
+    return tanh_mlp(4, 3, 2)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_torchscript_module_is_refused():
+    with pytest.raises(TypeError, match=r"^model: got RecursiveScriptModule, a TorchScript module, wanted the Python"):
+        noisify(torch.jit.script(mlp()), sigma=0.1)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_torchscript_module_inside_is_refused_with_its_place():
+    with pytest.raises(TypeError, match=r"^model: got RecursiveScriptModule at '0', a TorchScript module"):
+        noisify(nn.Sequential(torch.jit.script(mlp())), sigma=0.1)
+
+
+@pytest.mark.parametrize("base", ["FSDPModule", "FullyShardedDataParallel"])
+def test_sharded_network_is_refused_with_a_remedy(base):
+    sharded = type("ShardedLinear", (type(base, (nn.Linear,), {}),), {})  # the names by which torch marks them
+    with pytest.raises(TypeError, match=r"ShardedLinear at '0', which is sharded.*noisify\(model, inputs=batch"):
+        noisify(nn.Sequential(sharded(4, 3), nn.Tanh()), sigma=0.1)
+
+
+@pytest.mark.parametrize("module", [nn.LazyLinear(3), nn.LazyBatchNorm1d(affine=False)], ids=["parameter", "buffer"])
+def test_tensor_without_a_shape_is_refused_with_its_name(module):
+    with pytest.raises(ValueError, match=r"^model: got '0\.\w+' without a shape; run the network once before"):
+        noisify(nn.Sequential(module), sigma=0.1)
+
+
+@pytest.mark.parametrize("call", [layers, lambda model, x: noisify(model, sigma=0.1)], ids=["layers", "noisify"])
+@pytest.mark.parametrize("model", [3, None, len, nn.Tanh, torch.zeros(2)], ids=lambda model: type(model).__name__)
+def test_model_that_is_no_network_is_named(model, call):
+    with pytest.raises(TypeError, match=f"^model: got {type(model).__name__}, wanted a torch.nn.Module"):
+        call(model, torch.zeros(2, 4))
+
+
+def test_network_around_one_that_waits_for_its_first_call_is_refused():
+    model = nn.Sequential(nn.Flatten(), noisify(mlp(), sigma=0.1))
+    with pytest.raises(ValueError, match=r"contains one whose layers are observed.*run it once"):
+        layers(model, torch.zeros(3, 2, 2))
+    model(torch.zeros(3, 2, 2))
+    assert layers(model, torch.zeros(3, 2, 2)).noisy == ("1.1",)

@@ -92,7 +92,7 @@ def test_empty_table_prints_nothing():
 
 COLUMNS = [
     "layer", "quantity", "estimator", "value", "standard_error", "lower", "upper", "unit", "draws", "seconds", "note",
-    "plug_in", "plug_in_error", "decoded", "decoded_error", "decoder", "limited_by",
+    "plug_in", "plug_in_error", "decoded", "decoded_error", "decoder", "limited_by", "flags",
 ]  # fmt: skip
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from layerbits import layer_information, noisify
+from layerbits import layer_activations, layer_information, noisify
 from layerbits.estimators import layer_measurement
 from layerbits.kernels import NormalStream
 from tests.support.networks import INPUTS, LABELS, dense, noisy_identities, tanh_network
@@ -222,6 +222,25 @@ def test_single_draw_behind_noise_is_refused():
         layer_information(tanh_network(), INPUTS, draws=1)
 
 
-def test_signals_of_half_precision_are_named():
-    with pytest.raises(TypeError, match=r"^signals of layer '1': got dtype torch.bfloat16, wanted float32 or float64"):
-        layer_information(tanh_network().bfloat16(), INPUTS.bfloat16())
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_agrees_with_float64_up_to_rounded_signals_and_is_flagged(dtype):
+    """Signals that move by r change I(X;T) by at most r sqrt(d) / sigma.
+
+    The derivative by the signals is the mean score of T, whose mean square, the Fisher information, is at most that of
+    the noise, d / sigma^2.
+    """
+    half, inputs = tanh_network().to(dtype), INPUTS.to(dtype)
+    double = tanh_network().to(dtype).double()  # the same weights and inputs
+    moves = layer_activations(half, inputs)["1"].double() - layer_activations(double, inputs.double())["1"]
+    half_table, double_table = layer_information(half, inputs, seed=1), layer_information(double, inputs.double())
+    first, second = (table["1", "I(X;T)"] for table in (half_table, double_table))
+    rounding = moves.norm(dim=1).max().item() * math.sqrt(3) / 0.1
+    margin = Z * math.hypot(first.plug_in_error, second.plug_in_error) + rounding
+    assert abs(first.plug_in - second.plug_in) <= margin < 0.2
+    assert {row.flags for row in half_table} == {("before_rounding",)}
+    assert not any("before_rounding" in row.flags for row in double_table)
+
+
+def test_sigma_that_half_precision_cannot_hold_is_named():
+    with pytest.raises(ValueError, match=r"^sigma: got 0\.01 for '1', .* apart in half precision, wanted at least"):
+        layer_information(tanh_network(0.01).bfloat16(), INPUTS.bfloat16())

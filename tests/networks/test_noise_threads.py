@@ -172,8 +172,8 @@ def state_of(model):
     return [module.training for module in model.modules()], hooks, [buffer.tolist() for buffer in model.buffers()]
 
 
-def measure(model):
-    return [(row.value, row.lower, row.upper) for row in layer_information(model, INPUTS, draws=4)]
+def measure(model, **options):
+    return [(row.value, row.lower, row.upper) for row in layer_information(model, INPUTS, draws=4, **options)]
 
 
 def repeat_until(finished, function, *args):
@@ -184,24 +184,37 @@ def repeat_until(finished, function, *args):
     return count
 
 
-@pytest.mark.parametrize("observation", [measure, lambda model: layers(model, INPUTS)], ids=["information", "layers"])
-def test_training_has_the_same_losses_beside_measurements(observation):
-    model, alone, finished = trained(), trained(), threading.Event()
+OBSERVATIONS = {"layers": lambda model: layers(model, INPUTS), "information": measure}
+
+
+def assert_same_training(observe, make):
+    """Assert that a network has the same losses and buffers beside observations in another thread."""
+    model, alone, finished = make(), make(), threading.Event()
+    modes, hooks, _ = state_of(model)
     expected = losses(alone)
     with ThreadPoolExecutor(1) as pool:
-        count = pool.submit(repeat_until, finished, observation, model)
+        count = pool.submit(repeat_until, finished, observe, model)
         try:
             beside = losses(model)
         finally:
             finished.set()
         assert count.result(TIMEOUT) > 0
     assert beside == expected
-    assert state_of(model) == state_of(alone)
+    assert state_of(model) == (modes, hooks, state_of(alone)[2])
+
+
+@pytest.mark.parametrize("observe", OBSERVATIONS.values(), ids=OBSERVATIONS)
+def test_noisy_training_has_the_same_losses_beside_observations(observe):
+    assert_same_training(observe, trained)
+
+
+def test_training_without_noise_has_the_same_losses_beside_measurements():
+    assert_same_training(lambda model: measure(model, sigma=0.3), Trained)
 
 
 def test_two_threads_measure_one_network_in_50_rounds():
-    model = trained()
-    before, generator, expected = state_of(model), torch.get_rng_state(), measure(trained())
+    model, expected = trained(), measure(trained())
+    before, generator = state_of(model), torch.get_rng_state()
 
     def rounds():
         return [measure(model) for _ in range(25)]
@@ -217,11 +230,12 @@ def test_two_threads_measure_one_network_in_50_rounds():
 def test_failed_measurement_leaves_the_network():
     model = trained()
     before, generator = state_of(model), torch.get_rng_state()
-    for inputs in (torch.ones(6, 5), torch.full((6, 4), torch.finfo(torch.float32).max)):
+    wrong_shape, infinite = torch.ones(6, 5), torch.full((6, 4), torch.inf)
+    for inputs in (wrong_shape, infinite):
         with pytest.raises(ValueError, match="inputs"):
             layer_information(model, inputs, draws=4)
-        with pytest.raises((ValueError, RuntimeError)):
-            layers(model, torch.ones(6, 5))
+    with pytest.raises(ValueError, match="inputs"):
+        layers(model, wrong_shape)
     assert state_of(model) == before
     assert torch.equal(torch.get_rng_state(), generator)
     assert is_noisy(model)

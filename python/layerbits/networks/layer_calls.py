@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import collections
-import contextlib
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -17,6 +16,7 @@ from torch.overrides import TorchFunctionMode
 from layerbits._base import LayerSelectionError
 from layerbits.networks.functional_layers import FUNCTIONS, calling_module
 from layerbits.networks.gaussian_noise import root_mean_square, rounding_step
+from layerbits.networks.generators import generators_restored
 from layerbits.networks.noise_hooks import delete_noise_hooks
 from layerbits.networks.output_tensor import all_tensors, find_tensor
 from layerbits.networks.pass_arguments import naming_inputs
@@ -227,14 +227,6 @@ def _check_names(calls: Sequence[LayerCall]) -> None:
                 f"layers: got the function {call.function!r} in {type(call.module).__name__}, which has a module of "
                 f"that name ({call.called!r}); wanted another name for the module"
             )
-
-
-@contextlib.contextmanager
-def generators_restored(model: nn.Module) -> Iterator[None]:
-    """Restore torch's generators of the CPU and of the network's CUDA devices after a ``with`` block."""
-    devices = {tensor.device for tensor in (*model.parameters(), *model.buffers()) if tensor.is_cuda}
-    with torch.random.fork_rng(devices=sorted(devices, key=str)):
-        yield
 
 
 def _is_view(result: _Result, tensor: Tensor, other: Tensor) -> bool:

@@ -14,7 +14,8 @@ from layerbits._base import BEFORE_ROUNDING, MEASUREMENT_NOISE, OTHER_OUTPUT, La
 from layerbits.networks.first_call import observe_waiting, waiting_noise
 from layerbits.networks.functional_layers import EnterFunctions, add_function_hooks
 from layerbits.networks.gaussian_noise import GaussianNoise, RelativeSigma, Sigma, rounding_step
-from layerbits.networks.layer_calls import LayerCall, call_name, generators_restored, observe_inputs
+from layerbits.networks.generators import generators_restored
+from layerbits.networks.layer_calls import LayerCall, call_name, observe_inputs
 from layerbits.networks.layer_selection import Layers, choose_layers
 from layerbits.networks.noise_by_layer import noise_by_key, noise_of_layers
 from layerbits.networks.noise_hooks import AddNoise, NoiseSwitch, delete_noise_hooks, noise_hooks

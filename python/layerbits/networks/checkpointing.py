@@ -179,6 +179,11 @@ class RecomputedCalls:
         calls.repeated += 1
         return calls.noise[calls.repeated - 1]
 
+    def is_waiting(self) -> bool:
+        """Return whether the second run of a pass is still to come."""
+        passes = self._calls.items()  # type: ignore[no-untyped-call]
+        return any(calls.repeated < len(calls.noise) for _, calls in passes)
+
     def _calls_of(self, checkpointed: object) -> _Calls:
         if checkpointed not in self._calls:
             self._calls[checkpointed] = _Calls()

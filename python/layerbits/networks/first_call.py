@@ -19,6 +19,7 @@ from layerbits.networks.noise_hooks import (
     NoiseHook,
     NoiseSwitch,
     PassStart,
+    check_no_pass_waits,
     compile_again,
     delete_noise_hooks,
     noise_hooks,
@@ -56,6 +57,7 @@ class WaitingNoise(NoiseHook):
         """Give the layers that a pass has shown their noise, in place of any other."""
         chosen = choose_layers(calls, self.layers, named=self.noise)
         noise = noise_of_layers(self.noise, chosen)
+        check_no_pass_waits(self.root)
         delete_noise_hooks(self.root)
         compile_again()
         functions: dict[nn.Module, dict[str, AddNoise]] = {}

@@ -94,6 +94,10 @@ class EnterFunctions(NoiseHook):
         super().__init__(switch)
         self.layers = dict(layers)
 
+    def is_waiting(self) -> bool:
+        """Return whether a second run of a function is still to come."""
+        return any(isinstance(layer, NoiseHook) and layer.is_waiting() for layer in self.layers.values())
+
     def __call__(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         """Put a mode on torch's stack, and on the stack of the switch."""
         mode = _FunctionMode(self, module)

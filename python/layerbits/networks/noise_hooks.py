@@ -121,6 +121,10 @@ class NoiseHook:
         # The handle is pickled too: unpickling a handle makes torch number later hooks above it.
         self.handle: RemovableHandle | None = None
 
+    def is_waiting(self) -> bool:
+        """Return whether the backward pass of a checkpointed pass, which needs this hook, is still to come."""
+        return False
+
 
 def noise_hooks(model: nn.Module) -> list[NoiseHook]:
     """Return the hooks that make a network, or a module inside it, noisy."""
@@ -135,6 +139,15 @@ def is_noisy(model: nn.Module) -> bool:
     return bool(noise_hooks(model))
 
 
+def check_no_pass_waits(model: nn.Module) -> None:
+    """Raise a ValueError if the hooks of a network are needed in the backward pass of a checkpointed pass."""
+    if any(hook.is_waiting() for hook in noise_hooks(model)):
+        raise ValueError(
+            "model: got a network with a checkpointed pass whose backward pass is still to come and would run with "
+            "other noise; run it before the noise changes, or delete the output of the pass"
+        )
+
+
 def delete_noise_hooks(model: nn.Module) -> None:
     """Delete the hooks that make a network noisy; in a shadow, those of the shadow alone."""
     for module in model.modules():
@@ -147,7 +160,9 @@ def delete_noise_hooks(model: nn.Module) -> None:
 
 def compile_again() -> None:
     """Make compiled networks compile again in their next call: compiled code does not look for changed hooks."""
-    if "torch._dynamo" in sys.modules:
+    compiler = sys.modules.get("torch._dynamo.convert_frame")
+    # Every optimizer imports the compiler, and a reset imports more of it, so it must have compiled something.
+    if compiler is not None and getattr(compiler, "FRAME_COUNTER", 1) > 0:
         torch.compiler.reset()
 
 
@@ -205,6 +220,10 @@ class AddNoise(NoiseHook):
         else:
             normal = torch.randn_like(signal, dtype=dtype)
         return replace_tensor(output, signal, noise.add(signal, normal))
+
+    def is_waiting(self) -> bool:
+        """Return whether a second run of the layer is still to come."""
+        return self._recomputed.is_waiting()
 
     def next_noise(self) -> GaussianNoise | None:
         """Count a call, if calls differ, and return its noise.

@@ -19,7 +19,13 @@ from layerbits.networks.layer_calls import observe_inputs
 from layerbits.networks.layer_noise import LayerNoise
 from layerbits.networks.layer_selection import Layers
 from layerbits.networks.noise_by_layer import noise_by_key
-from layerbits.networks.noise_hooks import compile_again, delete_noise_hooks, noise_hooks, switched_off
+from layerbits.networks.noise_hooks import (
+    check_no_pass_waits,
+    compile_again,
+    delete_noise_hooks,
+    noise_hooks,
+    switched_off,
+)
 from layerbits.networks.pass_arguments import call_arguments, check_module
 from layerbits.networks.shadow import check_can_run, unwrapped
 
@@ -105,6 +111,8 @@ def remove_noise(model: Model) -> Model:
     ------
     TypeError
         `model` is not a module.
+    ValueError
+        The backward pass of a checkpointed pass is still to come.
 
     Examples
     --------
@@ -117,6 +125,7 @@ def remove_noise(model: Model) -> Model:
     True
     """
     check_module(model)
+    check_no_pass_waits(model)
     delete_noise_hooks(model)
     compile_again()
     return model

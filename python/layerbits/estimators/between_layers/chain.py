@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from torch import Tensor, nn
 
-from layerbits._base import Integers
+from layerbits._base import Integers, LayerSelectionError
 from layerbits.kernels import RandomStream, as_floats, stream
 from layerbits.mixtures import NEGLIGIBLE
 from layerbits.networks import (
@@ -38,10 +38,10 @@ class LayerPair:
         check_module(model)
         tensors = input_tensors(inputs, model)
         network = noisy_network(model, tensors)
-        names = network.choose([first, second])
+        first, second = _one_layer("first", first, network), _one_layer("second", second, network)
         if first == second:
             raise ValueError(f"second: got {second!r}, as for `first`, wanted a later layer: I(T;T) is infinite")
-        if names[0] == second:
+        if network.layer_names.index(second) < network.layer_names.index(first):
             raise ValueError(f"first: got {first!r}, wanted a layer before {second!r}; swap them: I is symmetric")
         return cls(network, tensors, first, second)
 
@@ -65,6 +65,14 @@ class LayerPair:
         """Return the whitened signals (n, r, d) of the second layer; `passes` must record it."""
         signals = record(self.network, inputs, passes)[self.second]
         return self.noise.whiten(as_floats(f"signals of layer {self.second!r}", signals))
+
+
+def _one_layer(argument: str, layer: object, network: MeasuredNetwork) -> str:
+    if layer not in network.layer_names:
+        raise LayerSelectionError(
+            f"{argument}: got {layer!r}, wanted the name of a noisy layer: {', '.join(network.layer_names)}"
+        )
+    return str(layer)
 
 
 def check_chain(pair: LayerPair, seed: int) -> None:

@@ -1,0 +1,33 @@
+"""Changes of noise before the backward pass of a checkpointed pass, which would run with other noise."""
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+import layerbits as lb
+
+INPUTS = torch.randn(6, 3, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize(
+    "change", [lb.remove_noise, lambda model: lb.noisify(model, sigma=0.1, layers="2", inputs=INPUTS)]
+)
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_noise_does_not_change_before_the_backward_pass(change, reentrant):
+    model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1))
+    lb.noisify(model, sigma=0.5, inputs=INPUTS)
+    loss = checkpoint(model, INPUTS.clone().requires_grad_(), use_reentrant=reentrant).sum()
+    with pytest.raises(ValueError, match="backward pass is still to come"):
+        change(model)
+    loss.backward()
+    change(model)
+
+
+def test_noise_changes_if_the_output_of_the_pass_is_deleted():
+    model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1))
+    lb.noisify(model, sigma=0.5, inputs=INPUTS)
+    output = checkpoint(model, INPUTS, use_reentrant=False)
+    del output
+    lb.remove_noise(model)
+    assert torch.equal(model(INPUTS), model(INPUTS))

@@ -116,6 +116,13 @@ def _first_run_of_function(variables: dict[str, Any]) -> object:
     return context
 
 
+def _second_run(variables: dict[str, Any]) -> object:
+    """Return the object of the pass that a backward pass runs again."""
+    if not variables.get("preserve_rng_state", True):
+        raise _other_noise()
+    return variables.get("fwd_cpu_state")
+
+
 def _other_noise() -> ValueError:
     return ValueError(
         "checkpoint: got preserve_rng_state=False around a noisy layer, wanted True: without it the gradient is that "
@@ -126,8 +133,9 @@ def _other_noise() -> ValueError:
 # The functions of torch that run a pass, and how to read the object of the pass from their variables.
 _READERS: dict[str, Callable[[dict[str, Any]], object]] = {
     "checkpoint": _first_run,
+    "_checkpoint_impl": _first_run,  # torch >= 2.14
     "forward": _first_run_of_function,
-    "recompute_fn": lambda variables: variables.get("fwd_cpu_state"),
+    "recompute_fn": _second_run,
     "backward": lambda variables: variables.get("ctx"),
 }
 _SECOND_RUNS = ("recompute_fn", "backward")

@@ -56,7 +56,8 @@ def running_passes() -> RunningPasses:
     Raises
     ------
     ValueError
-        The second run of one would draw other noise, because the generators are not restored.
+        The second run of one would draw other noise, because the generators are not restored; this version of torch
+        runs checkpointed passes in another function.
     """
     # Checkpointing either installs hooks of saved tensors or runs layers without gradients.
     if torch.is_grad_enabled() and not _saves_by_hooks() and not in_backward_pass():
@@ -70,6 +71,11 @@ def running_passes() -> RunningPasses:
         if checkpointed is not None:
             first.append(checkpointed)
         frame = frame.f_back
+    if not first and _saves_for_checkpoint():
+        raise ValueError(
+            f"checkpoint: got a pass around a noisy layer that torch {torch.__version__} began in an unknown way, "
+            "wanted torch.utils.checkpoint.checkpoint of torch <= 2.14; keep noisy layers out of the checkpoint"
+        )
     return RunningPasses(tuple(first))
 
 
@@ -95,6 +101,12 @@ def _pass_of(frame: FrameType) -> object:
 
 def _saves_by_hooks() -> bool:
     return torch._C._autograd._top_saved_tensors_default_hooks(True) is not None
+
+
+def _saves_for_checkpoint() -> bool:
+    """Return whether torch saves tensors for the second run of a checkpointed pass."""
+    hooks = torch._C._autograd._top_saved_tensors_default_hooks(True)
+    return hooks is not None and getattr(hooks[0], "__qualname__", "").startswith("_checkpoint_hook.")
 
 
 def _first_run(variables: dict[str, Any]) -> object:

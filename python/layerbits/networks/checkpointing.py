@@ -56,7 +56,8 @@ def running_passes() -> RunningPasses:
     Raises
     ------
     ValueError
-        The second run of one would draw other noise, because the generators are not restored.
+        The second run of one would draw other noise, because the generators are not restored; this version of torch
+        runs checkpointed passes in another function.
     """
     # Checkpointing either installs hooks of saved tensors or runs layers without gradients.
     if torch.is_grad_enabled() and not _saves_by_hooks() and not in_backward_pass():
@@ -70,6 +71,11 @@ def running_passes() -> RunningPasses:
         if checkpointed is not None:
             first.append(checkpointed)
         frame = frame.f_back
+    if not first and _saves_for_checkpoint():
+        raise ValueError(
+            f"checkpoint: got a pass around a noisy layer that torch {torch.__version__} began in an unknown way, "
+            "wanted torch.utils.checkpoint.checkpoint of torch <= 2.14; keep noisy layers out of the checkpoint"
+        )
     return RunningPasses(tuple(first))
 
 
@@ -97,6 +103,12 @@ def _saves_by_hooks() -> bool:
     return torch._C._autograd._top_saved_tensors_default_hooks(True) is not None
 
 
+def _saves_for_checkpoint() -> bool:
+    """Return whether torch saves tensors for the second run of a checkpointed pass."""
+    hooks = torch._C._autograd._top_saved_tensors_default_hooks(True)
+    return hooks is not None and getattr(hooks[0], "__qualname__", "").startswith("_checkpoint_hook.")
+
+
 def _first_run(variables: dict[str, Any]) -> object:
     """Return the object of a pass of `checkpoint(use_reentrant=False)`, which has no second run without hooks."""
     if "gen" not in variables or not _saves_by_hooks():
@@ -116,6 +128,13 @@ def _first_run_of_function(variables: dict[str, Any]) -> object:
     return context
 
 
+def _second_run(variables: dict[str, Any]) -> object:
+    """Return the object of the pass that a backward pass runs again."""
+    if not variables.get("preserve_rng_state", True):
+        raise _other_noise()
+    return variables.get("fwd_cpu_state")
+
+
 def _other_noise() -> ValueError:
     return ValueError(
         "checkpoint: got preserve_rng_state=False around a noisy layer, wanted True: without it the gradient is that "
@@ -126,8 +145,9 @@ def _other_noise() -> ValueError:
 # The functions of torch that run a pass, and how to read the object of the pass from their variables.
 _READERS: dict[str, Callable[[dict[str, Any]], object]] = {
     "checkpoint": _first_run,
+    "_checkpoint_impl": _first_run,  # torch >= 2.14
     "forward": _first_run_of_function,
-    "recompute_fn": lambda variables: variables.get("fwd_cpu_state"),
+    "recompute_fn": _second_run,
     "backward": lambda variables: variables.get("ctx"),
 }
 _SECOND_RUNS = ("recompute_fn", "backward")

@@ -1,11 +1,15 @@
 import os
+import signal
 
 import pytest
 import torch
 
 
 def pytest_configure():
-    """Share the cores among the processes of pytest-xdist: threads that wait for busy cores take most of the time."""
+    # A shell starts background jobs with SIGINT ignored, which would hide the interrupts of the tests.
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Threads of pytest-xdist's processes that wait for busy cores would take most of the time.
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     torch.set_num_threads(max(1, torch.get_num_threads() // workers))
 

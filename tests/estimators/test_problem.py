@@ -115,8 +115,9 @@ def test_network_with_its_noise_off_is_refused(network):
     [
         ("3", "3", ValueError, "second: got '3', as for `first`, wanted a later layer"),
         ("3", "1", ValueError, "first: got '3', wanted a layer before '1'; swap them"),
-        ("1", "2", LayerSelectionError, "layers: '2' matches no layer .*; available: 1, 3"),
-        (0, "1", TypeError, "layers: got int, wanted a name"),
+        ("1", "2", LayerSelectionError, "second: got '2', wanted the name of a noisy layer: 1, 3"),
+        ("*", "3", LayerSelectionError, r"first: got '\*', wanted the name of a noisy layer"),
+        (0, "1", LayerSelectionError, "first: got 0, wanted the name of a noisy layer"),
     ],
 )
 def test_bad_pairs_of_layers_are_named(network, first, second, error, message):

@@ -22,6 +22,7 @@ from layerbits.networks.noise_hooks import (
     check_no_pass_waits,
     compile_again,
     delete_noise_hooks,
+    guard_hooks,
     noise_hooks,
 )
 
@@ -59,7 +60,10 @@ class WaitingNoise(NoiseHook):
         noise = noise_of_layers(self.noise, chosen)
         check_no_pass_waits(self.root)
         delete_noise_hooks(self.root)
+        guard_hooks()
         compile_again()
+        start = PassStart(self.switch)
+        start.handle = self.root.register_forward_pre_hook(start)
         functions: dict[nn.Module, dict[str, AddNoise]] = {}
         for called in dict.fromkeys(call.called for call in chosen):
             numbered = [(position, call) for position, call in enumerate(calls) if call.called == called]
@@ -74,10 +78,7 @@ class WaitingNoise(NoiseHook):
                 functions.setdefault(module, {})[function] = hook
             else:
                 hook.handle = module.register_forward_hook(hook)
-        for module, layers in functions.items():
-            add_function_hooks(module, self.switch, layers)
-        start = PassStart(self.switch)
-        start.handle = self.root.register_forward_pre_hook(start)
+        add_function_hooks(self.root, self.switch, functions)
 
 
 def observe_waiting(root: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:

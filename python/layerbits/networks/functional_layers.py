@@ -10,9 +10,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import itertools
-import sys
 from collections.abc import Callable, Mapping
-from types import FrameType
 from typing import Any
 
 import torch
@@ -21,8 +19,9 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from layerbits._base import LayerSelectionError
+from layerbits.networks.call_stack import frames, runs_module
 from layerbits.networks.checkpointing import is_checkpoint_frame
-from layerbits.networks.noise_hooks import NoiseHook, NoiseSwitch
+from layerbits.networks.noise_hooks import NoiseHook, NoiseSwitch, RunningModule, not_compiled_alone
 
 _NAMES = (
     "celu", "elu", "gelu", "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "logsigmoid", "mish",
@@ -87,7 +86,7 @@ class EnterFunctions(NoiseHook):
     Attributes
     ----------
     layers : mapping of str to callable
-        A hook for each function by its name.
+        A hook for each function by its name; empty for a module whose functions are no layers.
     """
 
     def __init__(self, switch: NoiseSwitch, layers: Mapping[str, OutputHook]) -> None:
@@ -98,26 +97,40 @@ class EnterFunctions(NoiseHook):
         """Return whether a second run of a function is still to come."""
         return any(isinstance(layer, NoiseHook) and layer.is_waiting() for layer in self.layers.values())
 
+    @not_compiled_alone
     def __call__(self, module: nn.Module, args: tuple[Any, ...]) -> None:
-        """Put a mode on torch's stack, and on the stack of the switch."""
-        mode = _FunctionMode(self, module)
-        self.switch.counts.modes.append(mode)
-        mode.__enter__()  # type: ignore[no-untyped-call]
+        """Put the module on the stack of the switch, and a mode on torch's stack if functions of it are layers."""
+        mode = _FunctionMode(self, module) if self.layers else None
+        self.switch.counts.running.append(RunningModule(module, mode))
+        if mode is not None:
+            mode.__enter__()  # type: ignore[no-untyped-call]
 
 
 class LeaveFunctions(NoiseHook):
     """The forward hook that ends what `EnterFunctions` began; it is called after errors too."""
 
+    @not_compiled_alone
     def __call__(self, module: nn.Module, args: tuple[Any, ...], output: object) -> None:
-        """Take the mode from both stacks."""
-        self.switch.counts.modes.pop().__exit__(None, None, None)  # type: ignore[no-untyped-call]
+        """Take the module from both stacks; it may not be there, if the pass began before it became noisy."""
+        running = self.switch.counts.running
+        if running and running[-1].owner is module:
+            mode = running.pop().mode
+            if mode is not None:
+                mode.__exit__(None, None, None)  # type: ignore[no-untyped-call]
 
 
-def add_function_hooks(module: nn.Module, switch: NoiseSwitch, layers: Mapping[str, OutputHook]) -> None:
-    """Make functions that a module calls layers, with a hook for each function by its name."""
-    enter, leave = EnterFunctions(switch, layers), LeaveFunctions(switch)
-    enter.handle = module.register_forward_pre_hook(enter)
-    leave.handle = module.register_forward_hook(leave, always_call=True)
+def add_function_hooks(
+    root: nn.Module, switch: NoiseSwitch, layers_of_modules: Mapping[nn.Module, Mapping[str, OutputHook]]
+) -> None:
+    """Make functions that modules of a network call layers, with a hook for each function by its name.
+
+    All modules get the hooks, so that a compiled pass, which cannot look at the stack of Python, tells the functions of
+    a module from those of its parts.
+    """
+    for module in root.modules() if layers_of_modules else ():
+        enter, leave = EnterFunctions(switch, layers_of_modules.get(module, {})), LeaveFunctions(switch)
+        enter.handle = module.register_forward_pre_hook(enter)
+        leave.handle = module.register_forward_hook(leave, always_call=True)
 
 
 class _FunctionMode(TorchFunctionMode):
@@ -127,6 +140,7 @@ class _FunctionMode(TorchFunctionMode):
         super().__init__()
         self.hook, self.owner = hook, owner
 
+    @not_compiled_alone
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
@@ -139,9 +153,13 @@ class _FunctionMode(TorchFunctionMode):
         noisy = layer(self.owner, args, output)
         return argument.copy_(noisy) if in_place else noisy
 
+    @not_compiled_alone
     def _is_called_by_owner(self, name: str) -> bool:
+        # A module that calls itself has several modes, of which the innermost serves.
+        if self.hook.switch.counts.running[-1].mode is not self:
+            return False
         if torch.compiler.is_compiling():
-            return self.hook.switch.counts.modes[-1] is self
+            return True
         owner, in_checkpoint = calling_module()
         if owner is self.owner and in_checkpoint:
             raise LayerSelectionError(
@@ -152,18 +170,13 @@ class _FunctionMode(TorchFunctionMode):
         return owner is self.owner
 
 
+@not_compiled_alone
 def calling_module() -> tuple[nn.Module | None, bool]:
     """Return the module whose forward runs, and whether a part of that forward is checkpointed."""
     in_checkpoint = False
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
+    for frame in frames():
         # torch.compile may run a graph, which has its noise already, within the forward of the module.
-        if frame.f_code is _CALL or frame.f_code.co_filename.startswith(_GRAPH):
+        if runs_module(frame):
             return frame.f_locals.get("self"), in_checkpoint
         in_checkpoint = in_checkpoint or is_checkpoint_frame(frame)
-        frame = frame.f_back
     return None, in_checkpoint
-
-
-_CALL = nn.Module._call_impl.__code__
-_GRAPH = "<eval_with_key>"

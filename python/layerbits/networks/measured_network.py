@@ -43,6 +43,8 @@ class MeasuredNetwork:
         Whether the network itself adds the noise, so that later layers lie behind it.
     other_outputs : dict of str to bool
         For each layer with an output of several tensors, of which the first has the noise: whether another is used.
+    switches : set of NoiseSwitch
+        Those of the hooks of the shadow.
     """
 
     def __init__(self, copied: nn.Module, *, adds_noise: bool) -> None:
@@ -50,6 +52,7 @@ class MeasuredNetwork:
         self.calls: list[LayerCall] = []
         self.noise: dict[str, GaussianNoise] = {}
         self.other_outputs: dict[str, bool] = {}
+        self.switches = {hook.switch for hook in noise_hooks(copied)}
         self._copied = copied
         self._channel: Channel | None = None
         self._moved = ""  # the layer whose other tensors are moved in the running pass
@@ -88,8 +91,12 @@ class MeasuredNetwork:
         """
         self._channel = channel
         self._counts.clear()
-        with torch.no_grad(), naming_inputs(inputs):
-            return self._copied(*inputs)
+        try:
+            with torch.no_grad(), naming_inputs(inputs):
+                return self._copied(*inputs)
+        finally:
+            for switch in self.switches:
+                switch.counts.drop_interrupted()
 
     def find_other_output(self, layer: str, inputs: Sequence[Tensor]) -> None:
         """Find out whether the other tensors of a layer's output are used, by a pass in which they are moved."""
@@ -237,10 +244,11 @@ def network_without_noise(
     root = _checked(model)
     by_key = {} if sigma is None else noise_by_key(sigma)
     chosen = choose_layers(observe_inputs(root, _first_rows(inputs), {}), layers, named=by_key)
-    copied = shadow(root)
-    network = MeasuredNetwork(copied, adds_noise=False)
-    network.calls = chosen
+    copied, switch = shadow(root), NoiseSwitch()
     delete_noise_hooks(copied)
+    network = MeasuredNetwork(copied, adds_noise=False)
+    network.switches = {switch}
+    network.calls = chosen
     functions: dict[nn.Module, dict[str, _PlainTap]] = {}
     for call in {call.called: call for call in chosen}.values():
         module, tap = copied.get_submodule(call.module_name), _PlainTap(network, call.called)
@@ -248,8 +256,7 @@ def network_without_noise(
             functions.setdefault(module, {})[call.function] = tap
         else:
             module.register_forward_hook(tap)
-    for module, taps in functions.items():
-        add_function_hooks(module, NoiseSwitch(), taps)
+    add_function_hooks(copied, switch, functions)
     if any(isinstance(noise, RelativeSigma) for noise in by_key.values()):
         network.calls = _with_root_mean_squares(network, inputs)
     noise = noise_of_layers(by_key, network.calls) if by_key else {}

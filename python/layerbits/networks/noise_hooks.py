@@ -8,28 +8,40 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import inspect
 import itertools
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
+from torch.overrides import TorchFunctionMode, _pop_mode, _push_mode
 from torch.utils.hooks import RemovableHandle
 
 from layerbits._base import LayerSelectionError
+from layerbits.networks import call_stack, checkpointing
+from layerbits.networks.call_stack import running_modules
 from layerbits.networks.checkpointing import RecomputedCalls, in_backward_pass, running_passes
 from layerbits.networks.gaussian_noise import GaussianNoise
 from layerbits.networks.output_tensor import replace_tensor, signal_of
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 _keys = itertools.count()
 
 # How many blocks of `noise_off` this thread or task is in, by the key of a network's `NoiseSwitch`.
 _blocks_off: ContextVar[Mapping[int, int]] = ContextVar("_blocks_off", default=MappingProxyType({}))
+
+
+class RunningModule:
+    """A module whose forward runs, and the mode that sees its function calls, if they are layers."""
+
+    def __init__(self, owner: nn.Module, mode: TorchFunctionMode | None) -> None:
+        self.owner, self.mode = owner, mode
 
 
 class _Counts(threading.local):
@@ -39,13 +51,30 @@ class _Counts(threading.local):
     ----------
     calls : dict of str to int
         The number of calls so far of each module or function, by its name.
-    modes : list of TorchFunctionMode
-        The modes of the running modules whose functions are layers, outermost first.
+    running : list of RunningModule
+        The running modules of a network in which functions are layers, outermost first.
     """
 
     def __init__(self) -> None:
         self.calls: dict[str, int] = {}
-        self.modes: list[TorchFunctionMode] = []
+        self.running: list[RunningModule] = []
+
+    def drop_interrupted(self, starting: nn.Module | None = None) -> None:
+        """Forget modules whose forward was interrupted: torch calls no hook after a KeyboardInterrupt.
+
+        `starting` is a network whose forward has not begun, although its call is on the stack.
+        """
+        if not self.running:
+            return
+        modules = running_modules() - {starting}
+        interrupted = [entry.mode for entry in self.running if entry.owner not in modules]
+        if not interrupted:
+            return
+        self.running = [entry for entry in self.running if entry.owner in modules]
+        modes = [_pop_mode() for _ in range(torch._C._len_torch_function_stack())]  # type: ignore[no-untyped-call]
+        for mode in reversed(modes):
+            if mode not in interrupted:
+                _push_mode(mode)  # type: ignore[no-untyped-call]
 
 
 class NoiseSwitch:
@@ -58,14 +87,49 @@ class NoiseSwitch:
         self.key = next(_keys)
         self.counts = _Counts()
 
-    def __reduce__(self) -> tuple[type[NoiseSwitch], tuple[()]]:
+    def __reduce__(self) -> tuple[Callable[[], NoiseSwitch], tuple[()]]:
         """Pickle neither the key nor the counts."""
-        return NoiseSwitch, ()
+        return _copied_switch, ()
 
     @property
     def is_off(self) -> bool:
         """Whether the noise is off in this thread or task."""
         return _is_off(self.key)
+
+
+_not_compiled_alone: list[Any] = [
+    function
+    for place in (call_stack, checkpointing, RecomputedCalls)
+    for function in vars(place).values()
+    if inspect.isfunction(function)
+]
+
+
+def not_compiled_alone(function: _Function) -> _Function:
+    """Mark a function that torch.compile may compile as a part of a pass, but not by itself: it inspects the stack."""
+    _not_compiled_alone.append(function)
+    return function
+
+
+def _copied_switch() -> NoiseSwitch:
+    guard_hooks()
+    return NoiseSwitch()
+
+
+def guard_hooks() -> None:
+    """Make torch.compile look for hooks before it runs compiled code, also that of another module of the same class.
+
+    By default, code that was compiled for a module without noise serves a noisy one too, which then has no noise.
+    """
+    from torch._dynamo import config  # takes a second, as in making an optimizer
+    from torch._dynamo.eval_frame import skip_code
+
+    # Outside of compiled code torch.compile would compile these functions by themselves.
+    for function in _not_compiled_alone:
+        skip_code(function.__code__)
+    if config.skip_nnmodule_hook_guards:
+        config.skip_nnmodule_hook_guards = False
+        compile_again()
 
 
 def _is_off(key: int) -> bool:
@@ -169,8 +233,11 @@ def compile_again() -> None:
 class PassStart(NoiseHook):
     """A forward pre-hook of a noisy network: start to count the calls of its modules."""
 
+    @not_compiled_alone
     def __call__(self, module: nn.Module, args: tuple[Any, ...]) -> None:
-        """Forget the counts of the last pass."""
+        """Forget the counts of the last pass, and modules whose forward was interrupted."""
+        if self.switch.counts.running:
+            self.switch.counts.drop_interrupted(module)
         self.switch.counts.calls.clear()  # compiled code loses an assignment to an attribute of a `threading.local`
 
 
@@ -207,6 +274,7 @@ class AddNoise(NoiseHook):
         # A network that a larger one calls several times counts its own calls anew each time.
         return self.noise[0 if self.is_uniform else (number - 1) % len(self.noise)] is not None
 
+    @not_compiled_alone
     def __call__(self, module: nn.Module, args: tuple[Any, ...], output: object) -> object:
         """Return the output of a call with its noise."""
         noise = self.next_noise() if torch.compiler.is_compiling() else self._noise_of_run()
@@ -245,6 +313,7 @@ class AddNoise(NoiseHook):
             )
         return self.noise[index]
 
+    @not_compiled_alone
     def _noise_of_run(self) -> GaussianNoise | None:
         """Return the noise of a call, which is None if the noise is off."""
         passes = running_passes()

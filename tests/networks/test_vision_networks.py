@@ -1,0 +1,285 @@
+"""Networks of torchvision and timm: their layers, the noise of each, training, a measurement, and the way back.
+
+Forward hooks give the names of the activation functions in the order of their calls; the operators that torch's
+dispatcher runs give their values. Neither uses layerbits.
+"""
+
+import collections
+import copy
+import functools
+import itertools
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import layerbits as lb
+
+torchvision = pytest.importorskip("torchvision")
+
+CLASSES = 5
+# Activation functions as operators, and the ends of the names of their modules.
+OPERATORS = ("gelu", "hardsigmoid", "hardswish", "hardtanh", "relu", "sigmoid", "silu", "tanh")
+NAMES = ("GELU", "Hardsigmoid", "Hardswish", "ReLU", "ReLU6", "SiLU", "Sigmoid", "Tanh")
+
+
+def with_small_head(build):
+    """Build a network whose linear layers would hold nearly all of its weights, with 8 hidden units in them."""
+    with torch.device("meta"):
+        model = build(num_classes=CLASSES)
+    linear = [index for index, module in enumerate(model.classifier) if isinstance(module, nn.Linear)]
+    widths = (model.classifier[linear[0]].in_features, *[8] * (len(linear) - 1), CLASSES)
+    for index, (inputs, outputs) in zip(linear, itertools.pairwise(widths), strict=True):
+        model.classifier[index] = nn.Linear(inputs, outputs, device="meta")
+    model.to_empty(device="cpu")
+    for module in model.modules():
+        if hasattr(module, "reset_parameters"):
+            module.reset_parameters()
+    return model
+
+
+def build(name):
+    models, classes = torchvision.models, {"num_classes": CLASSES}
+    if name.startswith("timm"):
+        timm = pytest.importorskip("timm")
+        if name == "timm vit":
+            options = {"img_size": 32, "patch_size": 8, "embed_dim": 32, "depth": 3, "num_heads": 2}
+            return timm.create_model("vit_tiny_patch16_224", **options, **classes)
+        return timm.create_model("mobilenetv3_small_050", **classes)
+    if name in ("alexnet", "vgg11_bn"):
+        return with_small_head(getattr(models, name))
+    if name == "convnext":
+        settings = [models.convnext.CNBlockConfig(8, 16, 1), models.convnext.CNBlockConfig(16, None, 2)]
+        return models.ConvNeXt(settings, stochastic_depth_prob=0.1, layer_scale=1.0, **classes)
+    if name == "maxvit":
+        sizes = {"stem_channels": 8, "block_channels": [8, 16], "block_layers": [1, 2], "head_dim": 4}
+        return models.MaxVit((32, 32), partition_size=4, stochastic_depth_prob=0.1, **sizes, **classes)
+    if name == "swin":
+        return models.SwinTransformer([4, 4], 12, [2, 2], [2, 2], [4, 4], **classes)
+    if name == "vit":
+        return models.VisionTransformer(32, 8, num_layers=3, num_heads=2, hidden_dim=16, mlp_dim=32, **classes)
+    if name in ("googlenet", "inception_v3"):
+        # The auxiliary head of Inception v3 needs images of 299 pixels.
+        classes |= {"init_weights": False, "aux_logits": name == "googlenet"}
+    return getattr(models, name)(**classes)
+
+
+NETWORKS = (
+    "alexnet", "convnext", "densenet121", "efficientnet_b0", "googlenet", "inception_v3", "maxvit", "mnasnet0_5",
+    "mobilenet_v3_small", "regnet_y_400mf", "resnet18", "resnext50_32x4d", "shufflenet_v2_x0_5", "squeezenet1_1",
+    "swin", "timm mobilenet", "timm vit", "vgg11_bn", "vit",
+)  # fmt: skip
+# The least sizes of images that their pooling allows; 32 pixels otherwise.
+SIZES = {"alexnet": 64, "inception_v3": 80}
+
+
+@functools.cache
+def built(name):
+    torch.manual_seed(0)
+    model, size = build(name).eval(), SIZES.get(name, 32)
+    for parameter in model.parameters():
+        if parameter.ndim > 1 and not parameter.any():  # the last layer of a transformer; it would hide all noise
+            nn.init.normal_(parameter, std=0.1)
+    return model, torch.randn(4, 3, size, size)
+
+
+@pytest.fixture(params=NETWORKS)
+def name(request):
+    return request.param
+
+
+@pytest.fixture
+def model(name, one_thread):
+    return copy.deepcopy(built(name)[0])
+
+
+@pytest.fixture
+def images(name):
+    return built(name)[1].clone()
+
+
+def is_activation(module):
+    place = type(module).__module__
+    return place in ("torch.nn.modules.activation", "timm.layers.activations") and type(module).__name__.endswith(NAMES)
+
+
+def hook_signals(model, see):
+    """Call a function with the name of each activation function and its output; call this before noise is added.
+
+    `BasicConv2d` ends in `relu(self.bn(x))`; torchvision's DenseNet has a `relu` between its features and a mean.
+    """
+    for name, module in model.named_modules():
+        if is_activation(module):
+            module.register_forward_hook(lambda _, args, output, name=name: see(name, output.clone()))
+        elif type(module).__name__ == "BasicConv2d":
+            module.bn.register_forward_hook(lambda _, args, output, name=name: see(f"{name}.relu", output.clamp(min=0)))
+        elif isinstance(module, torchvision.models.DenseNet):
+            module.features.register_forward_hook(lambda _, args, output: see("relu", output.clamp(min=0)))
+
+
+def hook_noisy_values(model, see):
+    """Call a function with the name of each activation function and its noisy value; call this after noise is added.
+
+    The mean in DenseNet is one of a single pixel.
+    """
+    for name, module in model.named_modules():
+        if is_activation(module):
+            module.register_forward_hook(lambda _, args, output, name=name: see(name, output.clone()))
+        elif type(module).__name__ == "BasicConv2d":
+            module.register_forward_hook(lambda _, args, output, name=name: see(f"{name}.relu", output.clone()))
+        elif isinstance(module, torchvision.models.DenseNet):
+            module.classifier.register_forward_hook(lambda _, args, output: see("relu", args[0]))
+
+
+class Calls:
+    """The calls of layers in a pass, by the names ``layer``, ``layer@2``, ..."""
+
+    def __init__(self):
+        self.clear()
+
+    def clear(self):
+        self.values, self.counts = {}, collections.Counter()
+
+    def __call__(self, name, tensor):
+        self.counts[name] += 1
+        self.values[name if self.counts[name] == 1 else f"{name}@{self.counts[name]}"] = tensor
+
+
+def signals_of_pass(model, images):
+    """Return the outputs of the activation functions of a network without noise, in the order of their calls."""
+    calls, watched = Calls(), copy.deepcopy(model)
+    hook_signals(watched, calls)
+    with torch.no_grad():
+        watched(images)
+    return calls.values
+
+
+class ActivationOperators(TorchDispatchMode):
+    """Records the results of the operators that are activation functions."""
+
+    def __init__(self):
+        super().__init__()
+        self.values = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        output = func(*args, **(kwargs or {}))
+        if func.overloadpacket.__name__.removesuffix("_") in OPERATORS:
+            self.values.append(output.flatten(1).clone())  # the network may change it in place
+        return output
+
+
+def output_of(model, images):
+    with torch.no_grad():
+        return model(images)
+
+
+def gradients_of_step(model, images):
+    """Take one step of gradient descent in training mode, and return the gradients."""
+    model.train()
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
+    torch.manual_seed(1)
+    output = model(images)
+    logits = output if isinstance(output, torch.Tensor) else output.logits
+    logits.square().sum().backward()
+    optimizer.step()
+    return {name: parameter.grad for name, parameter in model.named_parameters() if parameter.grad is not None}
+
+
+class TestVisionNetwork:
+    def test_hidden_activation_functions_are_layers_in_the_order_of_the_data(self, model, images):
+        names = list(signals_of_pass(model, images))
+        lb.noisify(model, sigma=0.1, inputs=images)
+        assert list(lb.noise_of(model)) == names
+        assert list(lb.layers(model, images).noisy) == names
+
+    def test_each_layer_has_the_values_of_its_operator(self, model, images):
+        with ActivationOperators() as operators:
+            output_of(model, images)
+        activations = lb.layer_activations(lb.noisify(model, sigma=0.1, inputs=images), images)
+        assert len(activations) == len(operators.values)
+        assert all(map(torch.equal, activations.values(), operators.values))
+
+    def test_an_activation_function_that_returns_the_output_has_no_noise(self, model, images):
+        names = list(signals_of_pass(model, images))
+        classifier = lb.noisify(nn.Sequential(model, nn.Sigmoid()), sigma=0.1, inputs=images)
+        assert list(lb.noise_of(classifier)) == [f"0.{name}" for name in names]
+
+    def test_each_call_has_its_own_noise(self, model, images):
+        names = list(lb.noise_of(lb.noisify(model, sigma=0.1, inputs=images)))
+        sigma = {name: 0.05 * (1 + index % 3) for index, name in enumerate(names)}
+        signals, noisy_values = Calls(), Calls()
+        hook_signals(lb.remove_noise(model), signals)
+        hook_noisy_values(lb.noisify(model, sigma=sigma, inputs=images), noisy_values)
+        assert {name: noise.sigma for name, noise in lb.noise_of(model).items()} == sigma
+        for training in (False, True):
+            signals.clear()
+            noisy_values.clear()
+            torch.manual_seed(2)
+            output_of(model.train(training), images)
+            for name in names:
+                noise = noisy_values.values[name].flatten() - signals.values[name].flatten()
+                # The root mean square has a standard error of sigma / sqrt(2 n); there are about 2000 of them.
+                bound = 6 * sigma[name] / math.sqrt(2 * len(noise))
+                assert abs(float(noise.square().mean().sqrt()) - sigma[name]) < bound, name
+
+    def test_network_trains_with_noise(self, model, images):
+        plain = gradients_of_step(copy.deepcopy(model), images)
+        weights = {name: parameter.clone() for name, parameter in model.named_parameters()}
+        gradients = gradients_of_step(lb.noisify(model, sigma=0.1, inputs=images), images)
+        assert gradients.keys() == plain.keys()
+        assert all(gradient.isfinite().all() for gradient in gradients.values())
+        assert all(gradients[name].any() for name, gradient in plain.items() if gradient.any())
+        assert not all(torch.equal(parameter, weights[name]) for name, parameter in model.named_parameters())
+
+    def test_measurement_uses_the_signals_of_the_network_and_does_not_change_it(self, model, images):
+        signals = signals_of_pass(model, images)
+        first, last = next(iter(signals)), list(signals)[-1]
+        signal = signals[first].flatten(1)
+        # With noise of a third of the distances, the information is between 0 and log 4.
+        sigma = float(torch.pdist(signal).mean()) / 3
+        lb.noisify(model, layers=[first, last], sigma={first: sigma, last: 0.1}, inputs=images)
+        state, generator = copy.deepcopy(model.state_dict()), torch.get_rng_state()
+        table = lb.layer_information(model, images, layers=[first, last], draws=4)
+        assert torch.equal(torch.get_rng_state(), generator)
+        assert all(torch.equal(tensor, state[name]) for name, tensor in model.state_dict().items())
+        rows = {row.layer: row for row in table if row.quantity == "I(X;T)"}
+        assert list(rows) == [first, last]
+        known = lb.mixture_information(signal, sigma)
+        assert 0.1 < known.value < math.log(4) - 0.1
+        assert rows[first].lower <= known.upper
+        assert known.lower <= rows[first].upper
+        assert 0 <= rows[last].lower <= rows[last].upper <= math.log(4) + 1e-12
+
+    def test_network_is_as_before_after_its_noise_is_removed(self, model, images):
+        before, keys = output_of(model, images), list(model.state_dict())
+        lb.noisify(model, sigma=0.1, inputs=images)
+        assert list(model.state_dict()) == keys
+        assert not torch.equal(output_of(model, images), before)
+        with lb.noise_off(model):
+            assert torch.equal(output_of(model, images), before)
+        lb.remove_noise(model)
+        assert torch.equal(output_of(model, images), before)
+        assert list(model.state_dict()) == keys
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("name", ["densenet121", "timm mobilenet", "timm vit"])
+def test_checkpointed_network_has_the_gradients_of_the_plain_one(name):
+    model, images = built(name)
+    model = lb.noisify(copy.deepcopy(model), sigma=0.1, inputs=images)
+    checkpointed, calls = copy.deepcopy(model), []
+    for module in checkpointed.modules():
+        if hasattr(module, "memory_efficient"):
+            module.memory_efficient = True
+        if is_activation(module):
+            module.register_forward_hook(lambda module, args, output: calls.append(module))
+    if hasattr(checkpointed, "set_grad_checkpointing"):
+        checkpointed.set_grad_checkpointing()
+    gradients = gradients_of_step(checkpointed, images)
+    plain = gradients_of_step(model, images)
+    assert len(calls) > len(set(calls))
+    assert gradients.keys() == plain.keys()
+    for name, gradient in gradients.items():
+        assert torch.equal(gradient, plain[name]), name

@@ -21,9 +21,7 @@ from layerbits.networks.noise_hooks import delete_noise_hooks
 from layerbits.networks.output_tensor import all_tensors, find_tensor
 from layerbits.networks.pass_arguments import naming_inputs
 from layerbits.networks.shadow import check_can_run, copy_arguments, shadow
-
-# The least number of values that a module gets when it is probed.
-_PROBED_VALUES = 64
+from layerbits.networks.value_by_value import acts_value_by_value
 
 _ACTIVATIONS = tuple(getattr(activation, name) for name in activation.__all__ if name != "MultiheadAttention")
 
@@ -163,7 +161,11 @@ def observe(
         with _FunctionRecorder(results, relative=relative):
             returned = copied(*args, **kwargs)
         returned_tensors = list(all_tensors(returned))
-        value_by_value = {result.module: _acts_value_by_value(result) for result in results if not result.function}
+        value_by_value = {
+            result.module: acts_value_by_value(result.module, result.argument, result.output)
+            for result in results
+            if not result.function
+        }
         calls, counts = [], collections.Counter[str]()
         for result in results:
             module, name = result.module, names[result.module]
@@ -183,7 +185,7 @@ def observe(
                     is_output=tensor is not None and any(_is_view(result, tensor, other) for other in returned_tensors),
                     is_activation=bool(result.function)
                     or isinstance(module, _ACTIVATIONS)
-                    or (value_by_value[module] and not _has_parameters(module)),
+                    or (value_by_value[module] and next(module.parameters(), None) is None),
                     acts_value_by_value=not result.function and value_by_value[module],
                     root_mean_square=result.root_mean_square,
                     rounding_step=result.rounding_step,
@@ -246,49 +248,3 @@ def _is_view(result: _Result, tensor: Tensor, other: Tensor) -> bool:
 def _version(tensor: Tensor | None) -> int | None:
     """Return how often the memory of a tensor was written; None if it is not counted."""
     return None if tensor is None or tensor.is_inference() else tensor._version
-
-
-def _has_parameters(module: nn.Module) -> bool:
-    return next(module.parameters(), None) is not None
-
-
-def _acts_value_by_value(result: _Result) -> bool:
-    """Return whether a module that is not of torch.nn maps each value by one function that is not the identity.
-
-    Three passes decide: of random values, of the same values in another order, and of values of which every other one
-    is replaced. A function of several values, such as a normalization, fails one of them.
-    """
-    module, argument, output = result.module, result.argument, result.output
-    # A module with buffers or parts may treat all values alike only in its initial state.
-    if type(module).__module__.startswith("torch.nn.") or any(True for _ in (*module.children(), *module.buffers())):
-        return False
-    if not isinstance(argument, Tensor) or not isinstance(output, Tensor) or not output.is_floating_point():
-        return False
-    if argument.is_nested or output.is_nested or argument.shape != output.shape:
-        return False
-    row = argument.shape[1:]
-    # One row may hide a function of the batch; few values may agree by chance, or keep their order.
-    n_rows = max(2, -(-_PROBED_VALUES // max(1, row.numel())))
-    n_values, device = n_rows * row.numel(), argument.device
-    generator = torch.Generator().manual_seed(0)
-
-    def values() -> Tensor:
-        return torch.randn(n_values, generator=generator).to(device, argument.dtype)
-
-    def image(values: Tensor) -> Tensor:
-        # A copy, because the module may act in place; forward, because a call would run the hooks of the observed pass.
-        mapped: Tensor = module.forward(values.clone().reshape(n_rows, *row))
-        return mapped.double().reshape(n_values)
-
-    points, others = values(), values()
-    order = torch.randperm(n_values, generator=generator).to(device)
-    kept = torch.arange(n_values, device=device) % 2 == 0
-    try:
-        mapped, in_order, replaced = image(points), image(points[order]), image(torch.where(kept, points, others))
-    except Exception:  # the module may refuse these values in any way; then it is no activation function
-        return False
-    return (
-        torch.allclose(mapped[order], in_order, rtol=1e-2)
-        and torch.allclose(mapped[kept], replaced[kept], rtol=1e-2)
-        and not torch.allclose(mapped, points.double(), rtol=1e-2)
-    )

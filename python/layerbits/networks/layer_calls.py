@@ -10,20 +10,15 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules import activation
-from torch.overrides import TorchFunctionMode
 
 from layerbits._base import LayerSelectionError
-from layerbits.networks.functional_layers import FUNCTIONS, calling_module
-from layerbits.networks.gaussian_noise import root_mean_square, rounding_step
+from layerbits.networks.call_recorders import ACTIVATIONS, FunctionRecorder, ModuleRecorder, Result, memory_version
 from layerbits.networks.generators import generators_restored
 from layerbits.networks.noise_hooks import delete_noise_hooks
 from layerbits.networks.output_tensor import all_tensors, find_tensor
 from layerbits.networks.pass_arguments import naming_inputs
 from layerbits.networks.shadow import check_can_run, copy_arguments, shadow
 from layerbits.networks.value_by_value import acts_value_by_value
-
-_ACTIVATIONS = tuple(getattr(activation, name) for name in activation.__all__ if name != "MultiheadAttention")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +49,10 @@ class LayerCall:
         Name of the function, if the module's forward calls it as a layer; empty for a call of the module.
     acts_value_by_value : bool
         Whether the module is not of `torch.nn` and acts value by value, with or without parameters.
+    acts_in_place : bool
+        Whether the module writes its output into its argument and returns the argument.
+    writes_inputs : bool
+        Whether that argument is an argument of the network.
     """
 
     name: str
@@ -64,6 +63,8 @@ class LayerCall:
     is_output: bool = False
     is_activation: bool = False
     acts_value_by_value: bool = False
+    acts_in_place: bool = False
+    writes_inputs: bool = False
     root_mean_square: float = math.nan
     rounding_step: float = 0.0
     function: str = ""
@@ -84,54 +85,6 @@ def function_name(module_name: str, function: str) -> str:
     return f"{module_name}.{function}" if module_name else function
 
 
-@dataclasses.dataclass(frozen=True)
-class _Result:
-    """What one call got and returned, with properties of its tensor that later calls may change in place.
-
-    `version` is how often the memory of the tensor was written; `function` is empty for a call of the module itself.
-    """
-
-    module: nn.Module
-    argument: object
-    output: object
-    version: int | None
-    root_mean_square: float
-    rounding_step: float
-    function: str
-
-
-def _result(module: nn.Module, args: tuple[Any, ...], output: object, function: str = "", *, relative: bool) -> _Result:
-    tensor = find_tensor(output)
-    # Reading a number from a device takes time, and under `torch.func.vmap` it is not possible.
-    squares_wanted = relative and tensor is not None and not tensor.is_nested
-    return _Result(
-        module,
-        args[0] if args else None,
-        output,
-        version=_version(tensor),
-        root_mean_square=root_mean_square(tensor) if tensor is not None and squares_wanted else math.nan,
-        rounding_step=0.0 if tensor is None or tensor.is_nested else rounding_step(tensor),
-        function=function,
-    )
-
-
-class _FunctionRecorder(TorchFunctionMode):
-    """Records the calls of activation functions, with the module whose forward calls them."""
-
-    def __init__(self, results: list[_Result], *, relative: bool) -> None:
-        super().__init__()
-        self.results, self.relative = results, relative
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        output = func(*args, **(kwargs or {}))
-        module, _ = calling_module()
-        if func in FUNCTIONS and module is not None and not isinstance(module, _ACTIVATIONS):
-            self.results.append(_result(module, args, output, FUNCTIONS[func].name, relative=self.relative))
-        return output
-
-
 def observe(
     model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, relative: bool = False
 ) -> list[LayerCall]:
@@ -149,16 +102,16 @@ def observe(
     delete_noise_hooks(copied)
     names = {module: name for name, module in copied.named_modules()}
     originals = dict(model.named_modules())
-    results: list[_Result] = []
+    results: list[Result] = []
+    recorder = ModuleRecorder(results, relative=relative)
     for module in names:
         if module is not copied:
-            module.register_forward_hook(
-                lambda module, args, output: results.append(_result(module, args, output, relative=relative))
-            )
+            recorder.add_hooks(module)
     # Outside of inference mode torch counts the writes into memory.
     with torch.inference_mode(False), torch.no_grad(), generators_restored(model):
         args, kwargs = copy_arguments((args, dict(kwargs)))
-        with _FunctionRecorder(results, relative=relative):
+        inputs = {_memory(tensor) for tensor in all_tensors((args, kwargs))}
+        with FunctionRecorder(results, relative=relative):
             returned = copied(*args, **kwargs)
         returned_tensors = list(all_tensors(returned))
         value_by_value = {
@@ -184,8 +137,10 @@ def observe(
                     shape=() if tensor is None or tensor.is_nested else tuple(tensor.shape),
                     is_output=tensor is not None and any(_is_view(result, tensor, other) for other in returned_tensors),
                     is_activation=bool(result.function)
-                    or isinstance(module, _ACTIVATIONS)
+                    or isinstance(module, ACTIVATIONS)
                     or (value_by_value[module] and next(module.parameters(), None) is None),
+                    acts_in_place=result.acts_in_place,
+                    writes_inputs=result.acts_in_place and _memory(tensor) in inputs,
                     acts_value_by_value=not result.function and value_by_value[module],
                     root_mean_square=result.root_mean_square,
                     rounding_step=result.rounding_step,
@@ -231,9 +186,9 @@ def _check_names(calls: Sequence[LayerCall]) -> None:
             )
 
 
-def _is_view(result: _Result, tensor: Tensor, other: Tensor) -> bool:
+def _is_view(result: Result, tensor: Tensor, other: Tensor) -> bool:
     """Return whether `other` holds the tensor of a result in the same memory, unchanged, perhaps in another shape."""
-    if result.version != _version(tensor):
+    if result.version != memory_version(tensor):
         return False
     if tensor is other:
         return True
@@ -241,10 +196,12 @@ def _is_view(result: _Result, tensor: Tensor, other: Tensor) -> bool:
         return False
     if tensor.numel() != other.numel() or tensor.storage_offset() != other.storage_offset():
         return False
-    same_memory: bool = tensor.untyped_storage()._cdata == other.untyped_storage()._cdata
-    return same_memory
+    return _memory(tensor) == _memory(other)
 
 
-def _version(tensor: Tensor | None) -> int | None:
-    """Return how often the memory of a tensor was written; None if it is not counted."""
-    return None if tensor is None or tensor.is_inference() else tensor._version
+def _memory(tensor: Tensor | None) -> int:
+    """Return an identifier of the memory of a tensor, which its views share."""
+    if tensor is None or tensor.is_nested or tensor.layout != torch.strided:
+        return id(tensor)
+    memory: int = tensor.untyped_storage()._cdata
+    return memory

@@ -157,12 +157,6 @@ def test_noise_does_not_change_the_gradient(sigma):
     assert torch.equal(x.grad, torch.ones(2, 5))
 
 
-def test_noise_is_not_written_into_the_activation():
-    x = torch.ones(8)
-    noisify(nn.Sequential(nn.ReLU(inplace=True), nn.Linear(8, 1)), sigma=SIGMA)(x)
-    assert torch.equal(x, torch.ones(8))
-
-
 def test_network_trains_through_an_in_place_activation():
     model = noisify(nn.Sequential(nn.Linear(4, 3), nn.ReLU(inplace=True), nn.Linear(3, 2)), sigma=SIGMA)
     model(torch.ones(2, 4)).sum().backward()

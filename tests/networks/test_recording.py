@@ -158,7 +158,8 @@ def test_noise_stays_after_an_exception():
 
 
 def test_inputs_are_not_changed_by_a_network_that_acts_in_place():
-    noisy, x = noisify(nn.Sequential(nn.ReLU(inplace=True), nn.Linear(4, 2)), sigma=SIGMA), -torch.ones(3, 4)
+    model, x = nn.Sequential(nn.ReLU(inplace=True), nn.Linear(4, 2)), -torch.ones(3, 4)
+    noisy = noisify(model, sigma=SIGMA, layers="1")
     propagate(noisy, x, draws=1)
     assert torch.equal(x, -torch.ones(3, 4))
 

@@ -9,8 +9,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from layerbits._base import LayerSelectionError
 from layerbits.networks.functional_layers import EnterFunctions, add_function_hooks
 from layerbits.networks.gaussian_noise import RelativeSigma
+from layerbits.networks.in_place import add_in_place_hooks
 from layerbits.networks.layer_calls import LayerCall, observe, observe_inputs
 from layerbits.networks.layer_selection import Layers, choose_layers
 from layerbits.networks.noise_by_layer import NoiseByKey, noise_of_layers
@@ -56,8 +58,9 @@ class WaitingNoise(NoiseHook):
 
     def give_noise(self, calls: Sequence[LayerCall]) -> None:
         """Give the layers that a pass has shown their noise, in place of any other."""
-        chosen = choose_layers(calls, self.layers, named=self.noise)
+        chosen = choose_layers(calls, self.layers, named=self.noise, network=self.root)
         noise = noise_of_layers(self.noise, chosen)
+        in_place = {call.called for call in chosen if _acts_in_place(call, calls)}
         check_no_pass_waits(self.root)
         delete_noise_hooks(self.root)
         guard_hooks()
@@ -78,7 +81,32 @@ class WaitingNoise(NoiseHook):
                 functions.setdefault(module, {})[function] = hook
             else:
                 hook.handle = module.register_forward_hook(hook)
+                if called in in_place:
+                    add_in_place_hooks(module, self.switch)
         add_function_hooks(self.root, self.switch, functions)
+
+
+def _acts_in_place(layer: LayerCall, calls: Sequence[LayerCall]) -> bool:
+    """Return whether the module of a layer acts in place.
+
+    Raises
+    ------
+    LayerSelectionError
+        It does so in some of its calls only, or writes into an argument of the network.
+    """
+    if layer.writes_inputs:
+        raise LayerSelectionError(
+            f"layers: got {layer.name!r}, which acts in place on an argument of the network, wanted a layer that "
+            "leaves it: noise would be written into the caller's data; make the module return a new tensor "
+            "(inplace=False)"
+        )
+    in_place = {call.acts_in_place for call in calls if call.called == layer.called}
+    if len(in_place) > 1:
+        raise LayerSelectionError(
+            f"layers: got {layer.called!r}, which acts in place in some of its calls only, wanted all or none; make "
+            "the module return a new tensor"
+        )
+    return in_place.pop()
 
 
 def observe_waiting(root: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:

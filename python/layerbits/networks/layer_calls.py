@@ -10,22 +10,15 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules import activation
-from torch.overrides import TorchFunctionMode
 
 from layerbits._base import LayerSelectionError
-from layerbits.networks.functional_layers import FUNCTIONS, calling_module
-from layerbits.networks.gaussian_noise import root_mean_square, rounding_step
+from layerbits.networks.call_recorders import ACTIVATIONS, FunctionRecorder, ModuleRecorder, Result, memory_version
 from layerbits.networks.generators import generators_restored
 from layerbits.networks.noise_hooks import delete_noise_hooks
 from layerbits.networks.output_tensor import all_tensors, find_tensor
 from layerbits.networks.pass_arguments import naming_inputs
 from layerbits.networks.shadow import check_can_run, copy_arguments, shadow
-
-# The least number of values that a module gets when it is probed.
-_PROBED_VALUES = 64
-
-_ACTIVATIONS = tuple(getattr(activation, name) for name in activation.__all__ if name != "MultiheadAttention")
+from layerbits.networks.value_by_value import acts_value_by_value
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +39,8 @@ class LayerCall:
         Shape of the first floating-point tensor that the call returns; empty if there is none, or a nested one.
     is_output : bool
         Whether the call returns the output of the network, or a view of it.
+    output_index : int
+        Position of that output among the tensors that the network returns; -1 if the call does not return one.
     is_activation : bool
         Whether the module is an activation function: of `torch.nn`, or one without parameters that acts value by value.
     root_mean_square : float
@@ -56,6 +51,10 @@ class LayerCall:
         Name of the function, if the module's forward calls it as a layer; empty for a call of the module.
     acts_value_by_value : bool
         Whether the module is not of `torch.nn` and acts value by value, with or without parameters.
+    acts_in_place : bool
+        Whether the module writes its output into its argument and returns the argument.
+    writes_inputs : bool
+        Whether that argument is an argument of the network.
     """
 
     name: str
@@ -64,8 +63,11 @@ class LayerCall:
     number: int = 1
     shape: tuple[int, ...] = ()
     is_output: bool = False
+    output_index: int = -1
     is_activation: bool = False
     acts_value_by_value: bool = False
+    acts_in_place: bool = False
+    writes_inputs: bool = False
     root_mean_square: float = math.nan
     rounding_step: float = 0.0
     function: str = ""
@@ -86,54 +88,6 @@ def function_name(module_name: str, function: str) -> str:
     return f"{module_name}.{function}" if module_name else function
 
 
-@dataclasses.dataclass(frozen=True)
-class _Result:
-    """What one call got and returned, with properties of its tensor that later calls may change in place.
-
-    `version` is how often the memory of the tensor was written; `function` is empty for a call of the module itself.
-    """
-
-    module: nn.Module
-    argument: object
-    output: object
-    version: int | None
-    root_mean_square: float
-    rounding_step: float
-    function: str
-
-
-def _result(module: nn.Module, args: tuple[Any, ...], output: object, function: str = "", *, relative: bool) -> _Result:
-    tensor = find_tensor(output)
-    # Reading a number from a device takes time, and under `torch.func.vmap` it is not possible.
-    squares_wanted = relative and tensor is not None and not tensor.is_nested
-    return _Result(
-        module,
-        args[0] if args else None,
-        output,
-        version=_version(tensor),
-        root_mean_square=root_mean_square(tensor) if tensor is not None and squares_wanted else math.nan,
-        rounding_step=0.0 if tensor is None or tensor.is_nested else rounding_step(tensor),
-        function=function,
-    )
-
-
-class _FunctionRecorder(TorchFunctionMode):
-    """Records the calls of activation functions, with the module whose forward calls them."""
-
-    def __init__(self, results: list[_Result], *, relative: bool) -> None:
-        super().__init__()
-        self.results, self.relative = results, relative
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        output = func(*args, **(kwargs or {}))
-        module, _ = calling_module()
-        if func in FUNCTIONS and module is not None and not isinstance(module, _ACTIVATIONS):
-            self.results.append(_result(module, args, output, FUNCTIONS[func].name, relative=self.relative))
-        return output
-
-
 def observe(
     model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, relative: bool = False
 ) -> list[LayerCall]:
@@ -145,25 +99,29 @@ def observe(
     Raises
     ------
     LayerSelectionError
-        Two calls have one name.
+        Two calls have one name; forward reaches a module through a closure or another object.
     """
     copied = shadow(model)
     delete_noise_hooks(copied)
     names = {module: name for name, module in copied.named_modules()}
     originals = dict(model.named_modules())
-    results: list[_Result] = []
+    results: list[Result] = []
+    recorder = ModuleRecorder(results, relative=relative)
     for module in names:
         if module is not copied:
-            module.register_forward_hook(
-                lambda module, args, output: results.append(_result(module, args, output, relative=relative))
-            )
+            recorder.add_hooks(module)
     # Outside of inference mode torch counts the writes into memory.
     with torch.inference_mode(False), torch.no_grad(), generators_restored(model):
         args, kwargs = copy_arguments((args, dict(kwargs)))
-        with _FunctionRecorder(results, relative=relative):
+        inputs = {_memory(tensor) for tensor in all_tensors((args, kwargs))}
+        with FunctionRecorder(model, copied, results, relative=relative):
             returned = copied(*args, **kwargs)
         returned_tensors = list(all_tensors(returned))
-        value_by_value = {result.module: _acts_value_by_value(result) for result in results if not result.function}
+        value_by_value = {
+            result.module: acts_value_by_value(result.module, result.argument, result.output)
+            for result in results
+            if not result.function
+        }
         calls, counts = [], collections.Counter[str]()
         for result in results:
             module, name = result.module, names[result.module]
@@ -173,6 +131,7 @@ def observe(
             called = function_name(name, result.function) if result.function else name
             counts[called] += 1
             tensor = find_tensor(result.output)
+            output_index = _output_index(result, tensor, returned_tensors)
             calls.append(
                 LayerCall(
                     name=call_name(called, counts[called]),
@@ -180,10 +139,13 @@ def observe(
                     module=originals[name],
                     number=counts[called],
                     shape=() if tensor is None or tensor.is_nested else tuple(tensor.shape),
-                    is_output=tensor is not None and any(_is_view(result, tensor, other) for other in returned_tensors),
+                    is_output=output_index >= 0,
+                    output_index=output_index,
                     is_activation=bool(result.function)
-                    or isinstance(module, _ACTIVATIONS)
-                    or (value_by_value[module] and not _has_parameters(module)),
+                    or isinstance(module, ACTIVATIONS)
+                    or (value_by_value[module] and next(module.parameters(), None) is None),
+                    acts_in_place=result.acts_in_place,
+                    writes_inputs=result.acts_in_place and _memory(tensor) in inputs,
                     acts_value_by_value=not result.function and value_by_value[module],
                     root_mean_square=result.root_mean_square,
                     rounding_step=result.rounding_step,
@@ -202,7 +164,7 @@ def observe_inputs(
     Raises
     ------
     LayerSelectionError
-        Two calls have one name.
+        Two calls have one name; forward reaches a module through a closure or another object.
     TypeError, ValueError
         The network cannot be observed, as `shadow` says, or cannot take the inputs.
     """
@@ -229,9 +191,15 @@ def _check_names(calls: Sequence[LayerCall]) -> None:
             )
 
 
-def _is_view(result: _Result, tensor: Tensor, other: Tensor) -> bool:
+def _output_index(result: Result, tensor: Tensor | None, returned: Sequence[Tensor]) -> int:
+    """Return the position of the first returned tensor that is the tensor of a result, or a view of it; -1 if none."""
+    views = (index for index, other in enumerate(returned) if tensor is not None and _is_view(result, tensor, other))
+    return next(views, -1)
+
+
+def _is_view(result: Result, tensor: Tensor, other: Tensor) -> bool:
     """Return whether `other` holds the tensor of a result in the same memory, unchanged, perhaps in another shape."""
-    if result.version != _version(tensor):
+    if result.version != memory_version(tensor):
         return False
     if tensor is other:
         return True
@@ -239,56 +207,12 @@ def _is_view(result: _Result, tensor: Tensor, other: Tensor) -> bool:
         return False
     if tensor.numel() != other.numel() or tensor.storage_offset() != other.storage_offset():
         return False
-    same_memory: bool = tensor.untyped_storage()._cdata == other.untyped_storage()._cdata
-    return same_memory
+    return _memory(tensor) == _memory(other)
 
 
-def _version(tensor: Tensor | None) -> int | None:
-    """Return how often the memory of a tensor was written; None if it is not counted."""
-    return None if tensor is None or tensor.is_inference() else tensor._version
-
-
-def _has_parameters(module: nn.Module) -> bool:
-    return next(module.parameters(), None) is not None
-
-
-def _acts_value_by_value(result: _Result) -> bool:
-    """Return whether a module that is not of torch.nn maps each value by one function that is not the identity.
-
-    Three passes decide: of random values, of the same values in another order, and of values of which every other one
-    is replaced. A function of several values, such as a normalization, fails one of them.
-    """
-    module, argument, output = result.module, result.argument, result.output
-    # A module with buffers or parts may treat all values alike only in its initial state.
-    if type(module).__module__.startswith("torch.nn.") or any(True for _ in (*module.children(), *module.buffers())):
-        return False
-    if not isinstance(argument, Tensor) or not isinstance(output, Tensor) or not output.is_floating_point():
-        return False
-    if argument.is_nested or output.is_nested or argument.shape != output.shape:
-        return False
-    row = argument.shape[1:]
-    # One row may hide a function of the batch; few values may agree by chance, or keep their order.
-    n_rows = max(2, -(-_PROBED_VALUES // max(1, row.numel())))
-    n_values, device = n_rows * row.numel(), argument.device
-    generator = torch.Generator().manual_seed(0)
-
-    def values() -> Tensor:
-        return torch.randn(n_values, generator=generator).to(device, argument.dtype)
-
-    def image(values: Tensor) -> Tensor:
-        # A copy, because the module may act in place; forward, because a call would run the hooks of the observed pass.
-        mapped: Tensor = module.forward(values.clone().reshape(n_rows, *row))
-        return mapped.double().reshape(n_values)
-
-    points, others = values(), values()
-    order = torch.randperm(n_values, generator=generator).to(device)
-    kept = torch.arange(n_values, device=device) % 2 == 0
-    try:
-        mapped, in_order, replaced = image(points), image(points[order]), image(torch.where(kept, points, others))
-    except Exception:  # the module may refuse these values in any way; then it is no activation function
-        return False
-    return (
-        torch.allclose(mapped[order], in_order, rtol=1e-2)
-        and torch.allclose(mapped[kept], replaced[kept], rtol=1e-2)
-        and not torch.allclose(mapped, points.double(), rtol=1e-2)
-    )
+def _memory(tensor: Tensor | None) -> int:
+    """Return an identifier of the memory of a tensor, which its views share."""
+    if tensor is None or tensor.is_nested or tensor.layout != torch.strided:
+        return id(tensor)
+    memory: int = tensor.untyped_storage()._cdata
+    return memory

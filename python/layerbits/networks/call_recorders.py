@@ -1,0 +1,151 @@
+"""The recorders of the calls of modules and activation functions in an observed pass."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn.modules import activation
+from torch.overrides import TorchFunctionMode
+
+from layerbits._base import LayerSelectionError
+from layerbits.networks.functional_layers import FUNCTIONS, calling_module
+from layerbits.networks.gaussian_noise import root_mean_square, rounding_step
+from layerbits.networks.in_place import first_argument
+from layerbits.networks.output_tensor import find_tensor
+
+ACTIVATIONS = tuple(getattr(activation, name) for name in activation.__all__ if name != "MultiheadAttention")
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What one call got and returned, with properties of its tensor that later calls may change in place.
+
+    `version` is how often the memory of the tensor was written; `function` is empty for a call of the module itself.
+    """
+
+    module: nn.Module
+    argument: object
+    output: object
+    version: int | None
+    root_mean_square: float
+    rounding_step: float
+    function: str
+    acts_in_place: bool
+
+
+def _result(
+    module: nn.Module,
+    argument: object,
+    output: object,
+    function: str = "",
+    *,
+    acts_in_place: bool = False,
+    relative: bool,
+) -> Result:
+    tensor = find_tensor(output)
+    # Reading a number from a device takes time, and under `torch.func.vmap` it is not possible.
+    squares_wanted = relative and tensor is not None and not tensor.is_nested
+    return Result(
+        module,
+        argument,
+        output,
+        version=memory_version(tensor),
+        root_mean_square=root_mean_square(tensor) if tensor is not None and squares_wanted else math.nan,
+        rounding_step=0.0 if tensor is None or tensor.is_nested else rounding_step(tensor),
+        function=function,
+        acts_in_place=acts_in_place,
+    )
+
+
+class ModuleRecorder:
+    """Records the calls of modules, by a pre-hook and a hook of each.
+
+    Attributes
+    ----------
+    started : list of tuple
+        The running calls, outermost first: the module, its first argument, and how often its memory was written.
+    """
+
+    def __init__(self, results: list[Result], *, relative: bool) -> None:
+        self.results, self.relative = results, relative
+        self.started: list[tuple[nn.Module, object, int | None]] = []
+
+    def add_hooks(self, module: nn.Module) -> None:
+        """Record the calls of a module from now on."""
+        module.register_forward_pre_hook(self._start, with_kwargs=True)
+        module.register_forward_hook(self._end)
+
+    def _start(self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        argument = first_argument(args, kwargs)
+        self.started.append((module, argument, memory_version(argument) if isinstance(argument, Tensor) else None))
+
+    def _end(self, module: nn.Module, args: tuple[Any, ...], output: object) -> None:
+        # A forward method may catch an error of a module, which then has started alone.
+        while self.started[-1][0] is not module:
+            self.started.pop()
+        _, first, version = self.started.pop()
+        # Dropout writes in training alone, but its output and its argument are one memory in evaluation too.
+        in_place = (
+            isinstance(output, Tensor)
+            and output is first
+            and (memory_version(output) != version or getattr(module, "inplace", False))
+        )
+        argument = args[0] if args else None
+        self.results.append(_result(module, argument, output, acts_in_place=in_place, relative=self.relative))
+
+
+class RefuseOriginals(TorchFunctionMode):
+    """Refuses functions that a module of the network itself calls in a pass of a shadow.
+
+    A closure, or an object that the shadow shares, may refer to such a module, which has neither the hooks nor the
+    evaluation mode of the shadow.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.names = {module: name for name, module in network.named_modules()}
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        self.check(calling_module()[0])
+        return func(*args, **(kwargs or {}))
+
+    def check(self, module: nn.Module | None) -> None:
+        """Raise a LayerSelectionError if a module that calls a function is one of the network itself."""
+        if module in self.names:
+            name = self.names[module]
+            attribute = f", such as self.{name.split('.')[0]}" if name else ""
+            raise LayerSelectionError(
+                f"model: got {type(module).__name__} at {name!r}, which forward reaches through a closure or another "
+                f"object, wanted access by attributes of the module that runs{attribute}: layerbits runs a copy of the "
+                "network, and a closure runs the network itself"
+            )
+
+
+class FunctionRecorder(RefuseOriginals):
+    """Records the calls of activation functions, with the module of a shadow whose forward calls them."""
+
+    def __init__(self, network: nn.Module, copied: nn.Module, results: list[Result], *, relative: bool) -> None:
+        super().__init__(network)
+        self.modules = set(copied.modules())
+        self.results, self.relative = results, relative
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        module, _ = calling_module()
+        self.check(module)
+        output = func(*args, **(kwargs or {}))
+        if func in FUNCTIONS and module in self.modules and not isinstance(module, ACTIVATIONS):
+            self.results.append(_result(module, None, output, FUNCTIONS[func].name, relative=self.relative))
+        return output
+
+
+def memory_version(tensor: Tensor | None) -> int | None:
+    """Return how often the memory of a tensor was written; None if it is not counted."""
+    return None if tensor is None or tensor.is_inference() else tensor._version

@@ -1,0 +1,186 @@
+"""Noise of modules that act in place: that of the modules out of place, whether or not forward uses the result."""
+
+import copy
+import pickle
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from layerbits import LayerSelectionError, noise_of, noise_off, noisify, propagate, remove_noise
+from layerbits.networks.in_place import CloneArgument
+from layerbits.networks.noise_hooks import noise_hooks
+
+INPUTS = torch.randn(6, 4, generator=torch.Generator().manual_seed(1))
+
+
+class Block(nn.Module):
+    """Calls an activation function whose argument is used after the call; its twin uses the result there."""
+
+    def __init__(self, activation: nn.Module, *, twin: bool = False, by_name: bool = False) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.body, self.act, self.head = nn.Linear(4, 4), activation, nn.Linear(4, 4)
+        self.twin, self.by_name = twin, by_name
+        for parameter in self.parameters():
+            nn.init.normal_(parameter, generator=generator)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = self.body(x)
+        output = self.act(input=hidden) if self.by_name else self.act(hidden)
+        if self.twin:
+            hidden = output
+        return self.head(output) + self.head(hidden).square()
+
+
+class Ignoring(Block):
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = self.body(x)
+        output = self.act(hidden)
+        return self.head(output if self.twin else hidden)
+
+
+class Checkpointed(Block):
+    """Runs `Block` in a checkpoint."""
+
+    reentrant = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        return checkpoint(super().forward, x, use_reentrant=self.reentrant)
+
+
+class Reentrant(Checkpointed):
+    reentrant = True
+
+
+ACTIVATIONS = {
+    "ReLU": nn.ReLU,
+    "LeakyReLU": nn.LeakyReLU,
+    "Sequential": lambda inplace=False: nn.Sequential(nn.ReLU(inplace=inplace)),
+}
+BLOCKS = [Block, Ignoring, Checkpointed, Reentrant]
+any_activation = pytest.mark.parametrize("activation", ACTIVATIONS.values(), ids=ACTIVATIONS)
+
+
+def pair(block, activation=nn.ReLU, sigma=0.3):
+    """Return a noisy network in place and its twin out of place."""
+    networks = block(activation(inplace=True)), block(activation(), twin=True)
+    return [noisify(network, sigma=sigma, layers="act", inputs=INPUTS) for network in networks]
+
+
+def run(model, inputs=INPUTS):
+    """Return the output of a pass with a fixed seed and the gradients of the parameters and inputs."""
+    torch.manual_seed(3)
+    inputs = inputs.clone().requires_grad_()
+    output = model(inputs)
+    output.square().sum().backward()
+    return [output.detach(), inputs.grad, *(parameter.grad for parameter in model.parameters())]
+
+
+def same(one, other):
+    return len(one) == len(other) and all(torch.equal(*values) for values in zip(one, other, strict=True))
+
+
+@pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")
+@any_activation
+@pytest.mark.parametrize("block", BLOCKS)
+def test_output_and_gradients_are_those_of_the_network_out_of_place(block, activation):
+    in_place, out_of_place = pair(block, activation)
+    assert same(run(in_place), run(out_of_place))
+
+
+def test_argument_by_name_has_the_noise():
+    in_place = noisify(Block(nn.ReLU(inplace=True), by_name=True), sigma=0.3, inputs=INPUTS)
+    assert same(run(in_place), run(pair(Block)[1]))
+
+
+def test_network_that_ignores_the_result_is_noisy():
+    model, _ = pair(Ignoring)
+    assert not torch.equal(model(INPUTS), model(INPUTS))
+
+
+def test_noise_that_is_off_leaves_the_values_of_the_network():
+    model, _ = pair(Block)
+    with noise_off(model):
+        assert torch.equal(model(INPUTS), Block(nn.ReLU(inplace=True))(INPUTS))
+
+
+def test_signals_of_later_layers_have_the_noise_in_a_measurement():
+    networks = [
+        nn.Sequential(Ignoring(nn.ReLU(inplace=True)), nn.Tanh(), nn.Linear(4, 2)),
+        nn.Sequential(Ignoring(nn.ReLU(), twin=True), nn.Tanh(), nn.Linear(4, 2)),
+    ]
+    signals = [propagate(noisify(network, sigma=0.3, inputs=INPUTS), INPUTS, draws=4) for network in networks]
+    assert list(signals[0]) == ["0.act", "1"]
+    assert all(torch.equal(signals[0][layer], signals[1][layer]) for layer in signals[1])
+    assert signals[0]["1"].std(dim=1).min() > 0
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # of what torch's own code calls
+@pytest.mark.parametrize("block", [Block, Ignoring])
+@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
+def test_compiled_output_and_gradients_are_those_of_the_uncompiled_network(backend, block):
+    torch.compiler.reset()
+    in_place, _ = pair(block)
+    expected = run(in_place)
+    in_place.zero_grad()
+    compiled = torch.compile(in_place, fullgraph=True, backend=backend)
+    torch.testing.assert_close(run(compiled), expected)
+    with noise_off(in_place):
+        assert torch.equal(compiled(INPUTS), compiled(INPUTS))
+    torch.compiler.reset()
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+def test_copies_have_the_same_noise(duplicate):
+    model, _ = pair(Block)
+    assert same(run(duplicate(model)), run(model))
+
+
+def test_removed_noise_leaves_the_network_as_it_was():
+    model = remove_noise(pair(Block)[0])
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+    assert torch.equal(model(INPUTS), Block(nn.ReLU(inplace=True))(INPUTS))
+
+
+def test_error_in_the_module_leaves_no_argument_behind():
+    model, _ = pair(Block)
+    (hook,) = (hook for hook in noise_hooks(model) if isinstance(hook, CloneArgument))
+    with pytest.raises(RuntimeError, match="Boolean inputs not supported"):
+        model.act(torch.zeros(2, 4, dtype=torch.bool))
+    assert not hook.arguments.pairs
+
+
+def test_identity_does_not_write_its_argument():
+    model = noisify(Ignoring(nn.Identity()), sigma=0.3, layers="act", inputs=INPUTS)
+    assert torch.equal(model(INPUTS), model(INPUTS))
+
+
+def test_dropout_in_place_writes_its_argument_in_training_and_in_evaluation():
+    model = noisify(Ignoring(nn.Dropout(0.5, inplace=True)), sigma=0.3, layers="act", inputs=INPUTS)
+    model.eval()
+    assert not torch.equal(model(INPUTS), model(INPUTS))
+    assert list(noise_of(model)) == ["act"]
+
+
+class Alternating(nn.Module):
+    """Acts in place on wide tensors alone."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.relu_() if x.shape[1] > 3 else x.relu()
+
+
+def test_module_that_acts_in_place_in_some_calls_only_is_refused():
+    act = Alternating()
+    model = nn.Sequential(nn.Linear(4, 4), act, nn.Linear(4, 3), act, nn.Linear(3, 2))
+    with pytest.raises(LayerSelectionError, match="layers: got '1', which acts in place in some of its calls only"):
+        noisify(model, sigma=0.3, layers="1", inputs=INPUTS)
+
+
+@pytest.mark.parametrize("first", [nn.Identity(), nn.Flatten(0)], ids=["the argument", "a view"])
+def test_noise_in_an_argument_of_the_network_is_refused(first):
+    model, x = nn.Sequential(first, nn.ReLU(inplace=True), nn.Linear(8, 1)), torch.ones(8)
+    with pytest.raises(LayerSelectionError, match=r"^layers: got '1', which acts in place on an argument.*inplace=Fal"):
+        noisify(model, sigma=0.3)(x)
+    assert torch.equal(x, torch.ones(8))

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules import activation
 from torch.overrides import TorchFunctionMode
 
+from layerbits._base import LayerSelectionError
 from layerbits.networks.functional_layers import FUNCTIONS, calling_module
 from layerbits.networks.gaussian_noise import root_mean_square, rounding_step
 from layerbits.networks.in_place import first_argument
@@ -97,19 +98,51 @@ class ModuleRecorder:
         self.results.append(_result(module, argument, output, acts_in_place=in_place, relative=self.relative))
 
 
-class FunctionRecorder(TorchFunctionMode):
-    """Records the calls of activation functions, with the module whose forward calls them."""
+class RefuseOriginals(TorchFunctionMode):
+    """Refuses functions that a module of the network itself calls in a pass of a shadow.
 
-    def __init__(self, results: list[Result], *, relative: bool) -> None:
+    A closure, or an object that the shadow shares, may refer to such a module, which has neither the hooks nor the
+    evaluation mode of the shadow.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
         super().__init__()
+        self.names = {module: name for name, module in network.named_modules()}
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        self.check(calling_module()[0])
+        return func(*args, **(kwargs or {}))
+
+    def check(self, module: nn.Module | None) -> None:
+        """Raise a LayerSelectionError if a module that calls a function is one of the network itself."""
+        if module in self.names:
+            name = self.names[module]
+            first, _, _ = name.partition(".")
+            attribute = f", such as self.{first}" if first.isidentifier() else ""
+            raise LayerSelectionError(
+                f"model: got {type(module).__name__} at {name!r}, which forward reaches through a closure or another "
+                f"object, wanted access by attributes of the module that runs{attribute}: layerbits runs a copy of the "
+                "network, and a closure runs the network itself"
+            )
+
+
+class FunctionRecorder(RefuseOriginals):
+    """Records the calls of activation functions, with the module of a shadow whose forward calls them."""
+
+    def __init__(self, network: nn.Module, copied: nn.Module, results: list[Result], *, relative: bool) -> None:
+        super().__init__(network)
+        self.modules = set(copied.modules())
         self.results, self.relative = results, relative
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        output = func(*args, **(kwargs or {}))
         module, _ = calling_module()
-        if func in FUNCTIONS and module is not None and not isinstance(module, ACTIVATIONS):
+        self.check(module)
+        output = func(*args, **(kwargs or {}))
+        if func in FUNCTIONS and module in self.modules and not isinstance(module, ACTIVATIONS):
             self.results.append(_result(module, None, output, FUNCTIONS[func].name, relative=self.relative))
         return output
 

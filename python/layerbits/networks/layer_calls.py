@@ -96,7 +96,7 @@ def observe(
     Raises
     ------
     LayerSelectionError
-        Two calls have one name.
+        Two calls have one name; forward reaches a module through a closure or another object.
     """
     copied = shadow(model)
     delete_noise_hooks(copied)
@@ -111,7 +111,7 @@ def observe(
     with torch.inference_mode(False), torch.no_grad(), generators_restored(model):
         args, kwargs = copy_arguments((args, dict(kwargs)))
         inputs = {_memory(tensor) for tensor in all_tensors((args, kwargs))}
-        with FunctionRecorder(results, relative=relative):
+        with FunctionRecorder(model, copied, results, relative=relative):
             returned = copied(*args, **kwargs)
         returned_tensors = list(all_tensors(returned))
         value_by_value = {
@@ -159,7 +159,7 @@ def observe_inputs(
     Raises
     ------
     LayerSelectionError
-        Two calls have one name.
+        Two calls have one name; forward reaches a module through a closure or another object.
     TypeError, ValueError
         The network cannot be observed, as `shadow` says, or cannot take the inputs.
     """

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from layerbits._base import BEFORE_ROUNDING, MEASUREMENT_NOISE, OTHER_OUTPUT, LayerSelectionError, NoNoiseError
+from layerbits.networks.call_recorders import RefuseOriginals
 from layerbits.networks.first_call import observe_waiting, waiting_noise
 from layerbits.networks.functional_layers import EnterFunctions, add_function_hooks
 from layerbits.networks.gaussian_noise import GaussianNoise, RelativeSigma, Sigma, rounding_step
@@ -211,7 +212,8 @@ def noisy_network(model: object, inputs: Sequence[Tensor], *, may_be_off: bool =
                         if isinstance(layer, AddNoise)
                     },
                 )
-    network.run(None, _first_rows(inputs))
+    with RefuseOriginals(root):
+        network.run(None, _first_rows(inputs))
     if not network.calls:
         raise LayerSelectionError("layers: got a network of which no noisy layer runs in a pass; noisify it again")
     for layer in network.other_outputs:

@@ -30,6 +30,7 @@ def shadow(model: nn.Module) -> nn.Module:
 
     Modules, standard containers, bound methods and partial functions are copied, buffers and other tensors are cloned,
     and everything else is shared: parameters, settings, and modules that only an object of another kind refers to.
+    Closures and such objects still refer to modules of the network itself, which `RefuseOriginals` refuses.
 
     Raises
     ------

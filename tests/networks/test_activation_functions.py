@@ -202,7 +202,7 @@ def test_module_of_two_arguments_is_no_activation_function():
 
 def test_activation_function_with_learnt_parameters_is_left_out_with_a_warning():
     model = nn.Sequential(nn.Linear(4, 3), Swish(), nn.Tanh(), nn.Linear(3, 2))
-    with pytest.warns(UserWarning, match=r"^layers: None leaves out 1, which act value by value"):
+    with pytest.warns(UserWarning, match=r"^layers: None leaves out 1, which acts value by value"):
         noisify(model, sigma=0.1, inputs=INPUTS)
     assert layers(model, INPUTS).noisy == ("2",)
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from layerbits import LayerSelectionError, layers, noise_of, noisify
+from layerbits import LayerSelectionError, layer_activations, layers, noise_of, noisify
 from tests.support.networks import tanh_mlp
 
 INPUTS = torch.linspace(-1, 1, 24).reshape(6, 4)
@@ -66,8 +66,72 @@ def test_nested_modules_are_named_by_their_path():
 
 
 def test_network_without_activation_functions_is_refused_with_a_remedy():
-    with pytest.raises(LayerSelectionError, match="name the layers, available: 0, 1"):
+    with pytest.raises(LayerSelectionError, match="but no layer is one; name the layers, available: 0, 1"):
         selected(nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2)))
+
+
+def test_network_whose_activation_functions_return_the_output_is_refused_with_their_names():
+    with pytest.raises(LayerSelectionError, match=r"but every one returns an output of the network \(1\); name the"):
+        selected(nn.Sequential(nn.Linear(4, 3), nn.Tanh()))
+
+
+class Features(nn.Module):
+    """Returns the features beside the logits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.act, self.act2, self.head = nn.Linear(4, 4), nn.Tanh(), nn.ReLU(), nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        features = self.act2(self.act(self.body(x)))
+        return {"logits": self.head(features), "features": features.flatten(1)}
+
+
+def test_activation_function_that_returns_one_of_several_outputs_is_left_out_with_a_warning():
+    with pytest.warns(UserWarning, match=r"^layers: None leaves out act2, which returns one of several outputs"):
+        assert selected(Features()) == ["act"]
+
+
+def test_activation_function_that_returns_one_of_several_outputs_has_no_warning_if_it_is_named():
+    assert selected(Features(), ["act", "act2"]) == ["act", "act2"]
+    assert selected(Features(), sigma={"act": 0.1, "act2": 0.2}) == ["act", "act2"]
+
+
+def test_activation_function_that_returns_the_only_output_twice_has_no_warning():
+    class Same(Features):
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            output = super().forward(x)["features"]
+            return output, output.view(-1)
+
+    assert selected(Same()) == ["act"]
+
+
+class Experts(nn.Module):
+    """Runs the expert of the sign of the first value."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.act, self.experts, self.head = nn.Tanh(), nn.ModuleList([nn.ReLU(), nn.GELU()]), nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.experts[int(x[0, 0] > 0)](self.act(x)))
+
+
+@pytest.mark.parametrize("inputs", [INPUTS, None], ids=["inputs", "first call"])
+def test_activation_function_that_does_not_run_is_left_out_with_a_warning(inputs):
+    model = Experts()
+    with pytest.warns(UserWarning, match=r"^layers: None leaves out experts.1, which did not run in the observed pass"):
+        noisify(model, sigma=0.1, inputs=inputs)(INPUTS)
+    assert list(noise_of(model)) == ["act", "experts.0"]
+
+
+def test_activation_function_that_does_not_run_has_no_warning_if_layers_are_named():
+    assert selected(Experts(), nn.ReLU) == ["experts.0"]
+
+
+def test_measurement_without_noise_warns_of_activation_functions_that_do_not_run():
+    with pytest.warns(UserWarning, match=r"^layers: None leaves out experts.1, which did not run in the observed pass"):
+        assert list(layer_activations(Experts(), INPUTS)) == ["act", "experts.0"]
 
 
 # Names, globs, types, callables and sequences

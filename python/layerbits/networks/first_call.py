@@ -57,7 +57,7 @@ class WaitingNoise(NoiseHook):
 
     def give_noise(self, calls: Sequence[LayerCall]) -> None:
         """Give the layers that a pass has shown their noise, in place of any other."""
-        chosen = choose_layers(calls, self.layers, named=self.noise)
+        chosen = choose_layers(calls, self.layers, named=self.noise, network=self.root)
         noise = noise_of_layers(self.noise, chosen)
         in_place = {call.called for call in chosen if _acts_in_place(call, calls)}
         check_no_pass_waits(self.root)

@@ -39,6 +39,8 @@ class LayerCall:
         Shape of the first floating-point tensor that the call returns; empty if there is none, or a nested one.
     is_output : bool
         Whether the call returns the output of the network, or a view of it.
+    output_index : int
+        Position of that output among the tensors that the network returns; -1 if the call does not return one.
     is_activation : bool
         Whether the module is an activation function: of `torch.nn`, or one without parameters that acts value by value.
     root_mean_square : float
@@ -61,6 +63,7 @@ class LayerCall:
     number: int = 1
     shape: tuple[int, ...] = ()
     is_output: bool = False
+    output_index: int = -1
     is_activation: bool = False
     acts_value_by_value: bool = False
     acts_in_place: bool = False
@@ -128,6 +131,7 @@ def observe(
             called = function_name(name, result.function) if result.function else name
             counts[called] += 1
             tensor = find_tensor(result.output)
+            output_index = _output_index(result, tensor, returned_tensors)
             calls.append(
                 LayerCall(
                     name=call_name(called, counts[called]),
@@ -135,7 +139,8 @@ def observe(
                     module=originals[name],
                     number=counts[called],
                     shape=() if tensor is None or tensor.is_nested else tuple(tensor.shape),
-                    is_output=tensor is not None and any(_is_view(result, tensor, other) for other in returned_tensors),
+                    is_output=output_index >= 0,
+                    output_index=output_index,
                     is_activation=bool(result.function)
                     or isinstance(module, ACTIVATIONS)
                     or (value_by_value[module] and next(module.parameters(), None) is None),
@@ -184,6 +189,12 @@ def _check_names(calls: Sequence[LayerCall]) -> None:
                 f"layers: got the function {call.function!r} in {type(call.module).__name__}, which has a module of "
                 f"that name ({call.called!r}); wanted another name for the module"
             )
+
+
+def _output_index(result: Result, tensor: Tensor | None, returned: Sequence[Tensor]) -> int:
+    """Return the position of the first returned tensor that is the tensor of a result, or a view of it; -1 if none."""
+    views = (index for index, other in enumerate(returned) if tensor is not None and _is_view(result, tensor, other))
+    return next(views, -1)
 
 
 def _is_view(result: Result, tensor: Tensor, other: Tensor) -> bool:

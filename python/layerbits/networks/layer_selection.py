@@ -9,13 +9,16 @@ from collections.abc import Callable, Iterable, Sequence
 from torch import nn
 
 from layerbits._base import LayerSelectionError
+from layerbits.networks.call_recorders import ACTIVATIONS
 from layerbits.networks.layer_calls import LayerCall
 
 LayerSelector = str | type[nn.Module] | Callable[[str, nn.Module], bool]
 Layers = LayerSelector | Sequence[LayerSelector] | None
 
 
-def choose_layers(calls: Sequence[LayerCall], layers: Layers, *, named: Iterable[str] = ()) -> list[LayerCall]:
+def choose_layers(
+    calls: Sequence[LayerCall], layers: Layers, *, named: Iterable[str] = (), network: nn.Module | None = None
+) -> list[LayerCall]:
     """Select the calls that match `layers`, in the order of `calls`.
 
     Parameters
@@ -28,6 +31,8 @@ def choose_layers(calls: Sequence[LayerCall], layers: Layers, *, named: Iterable
         ``(name, module) -> bool``.
     named : iterable of str, optional
         Names of further layers for `layers` None.
+    network : torch.nn.Module, optional
+        The network, for a warning of activation functions that `layers` None leaves out because they did not run.
 
     Raises
     ------
@@ -38,7 +43,7 @@ def choose_layers(calls: Sequence[LayerCall], layers: Layers, *, named: Iterable
     """
     available = f"available: {', '.join(call.name for call in calls) or 'none'}"
     if layers is None:
-        return _default_layers(calls, list(named), available)
+        return _default_layers(calls, list(named), available, network)
     selectors = list(layers) if isinstance(layers, Iterable) and not isinstance(layers, str | type) else [layers]
     chosen: set[str] = set()
     for selector in selectors:
@@ -79,25 +84,49 @@ def names_matching(calls: Sequence[LayerCall], selector: str, *, argument: str =
     }
 
 
-def _default_layers(calls: Sequence[LayerCall], named: Sequence[str], available: str) -> list[LayerCall]:
+def _default_layers(
+    calls: Sequence[LayerCall], named: Sequence[str], available: str, network: nn.Module | None
+) -> list[LayerCall]:
     chosen = [
         call
         for call in calls
         if (call.is_activation and not call.is_output) or any(is_exact_name(call, name) for name in named)
     ]
     if not chosen:
+        outputs = ", ".join(call.name for call in calls if call.is_activation)
+        reason = f"every one returns an output of the network ({outputs})" if outputs else "no layer is one"
         raise LayerSelectionError(
-            f"layers: got None, which selects hidden activation functions, but no layer is one; name the layers, "
-            f"{available}"
+            f"layers: got None, which selects hidden activation functions, but {reason}; name the layers, {available}"
         )
-    left_out = [call.name for call in calls if call.acts_value_by_value and call not in chosen]
+    left_out = [reason for call in calls if call not in chosen for reason in _reasons_to_leave_out(call, calls)]
+    left_out += _not_run(network, calls)
     if left_out:
         warnings.warn(
-            f"layers: None leaves out {', '.join(left_out)}, which act value by value like activation functions; name "
-            "the layers to include them",
+            f"layers: None leaves out {'; '.join(left_out)}; name the layers to include them, with inputs that run "
+            "them",
             stacklevel=2,
         )
     return chosen
+
+
+def _reasons_to_leave_out(call: LayerCall, calls: Sequence[LayerCall]) -> list[str]:
+    """Return why the default leaves out a layer that a user may expect to have noise; empty if it is no such layer."""
+    several_outputs = len({other.output_index for other in calls if other.is_output}) > 1
+    if call.is_activation and call.is_output:
+        return [f"{call.name}, which returns one of several outputs of the network"] if several_outputs else []
+    return [f"{call.name}, which acts value by value like an activation function"] if call.acts_value_by_value else []
+
+
+def _not_run(network: nn.Module | None, calls: Sequence[LayerCall]) -> list[str]:
+    """Return why the default leaves out the activation functions of torch.nn that did not run in the observed pass."""
+    if network is None:
+        return []
+    run = {call.module for call in calls if not call.function}
+    return [
+        f"{name}, which did not run in the observed pass"
+        for name, module in network.named_modules()
+        if isinstance(module, ACTIVATIONS) and module not in run
+    ]
 
 
 def _names_selected(calls: Sequence[LayerCall], selector: object) -> set[str]:

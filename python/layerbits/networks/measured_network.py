@@ -238,7 +238,7 @@ def network_without_noise(
     """
     root = _checked(model)
     by_key = {} if sigma is None else noise_by_key(sigma)
-    chosen = choose_layers(observe_inputs(root, _first_rows(inputs), {}), layers, named=by_key)
+    chosen = choose_layers(observe_inputs(root, _first_rows(inputs), {}), layers, named=by_key, network=root)
     copied = shadow(root)
     network = MeasuredNetwork(copied, adds_noise=False)
     network.calls = chosen

@@ -51,10 +51,10 @@ def noisify(model: Model, *, sigma: Sigma, layers: Layers = None, inputs: object
     layers : None, str, type, callable or a sequence of them
         The layers that get noise. None selects every hidden activation function (and the layers that `sigma` names): a
         module of `torch.nn.modules.activation`, or one without parameters that acts value by value, unless it returns
-        the output of the network. A str is a name or a glob (``*`` does not cross a dot, ``**`` does), a type selects
-        all modules of the type, and a callable has the signature ``(name, module) -> bool``; these may select any
-        module, the output too. The calls of a module in a pass are the layers ``name``, ``name@2``, ..., and
-        ``name@*`` is all of them.
+        the output of the network; a warning names those that return one of several outputs or do not run. A str is a
+        name or a glob (``*`` does not cross a dot, ``**`` does), a type selects all modules of the type, and a callable
+        has the signature ``(name, module) -> bool``; these may select any module, the output too. The calls of a module
+        in a pass are the layers ``name``, ``name@2``, ..., and ``name@*`` is all of them.
     inputs : tensor, array, tuple or mapping, optional
         Arguments of a pass in which the layers are observed now: one argument, positional arguments, or arguments by
         name. Without it, the first call of the network is preceded by such a pass on its arguments.

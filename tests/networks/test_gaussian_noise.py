@@ -274,7 +274,9 @@ def test_noise_with_a_wrong_number_of_units_is_refused(sigma, inputs):
 
 
 def test_noise_with_a_wrong_number_of_channels_is_refused():
-    with pytest.raises(ValueError, match="sigma: got noise of 4 units for '0', wanted 6, or 2 for its channels,"):
+    with pytest.raises(
+        ValueError, match=r"got noise of 4 units for '0', wanted 6, or 2 for its channels \(axis 1\), for"
+    ):
         noisy_identity(torch.ones(4))(torch.zeros(5, 2, 3))
 
 

@@ -58,16 +58,27 @@ class GaussianNoise:
     def check(self, layer: str, shape: Sequence[int]) -> None:
         """Raise ValueError unless signals (n, ...) have as many units, or channels in axis 1, as the noise.
 
-        The shape is empty if the rows of a signal differ in their shapes.
+        The shape is empty if the rows of a signal differ in their shapes. Deviations of the C channels of signals
+        (n, C, C) are refused: they may be meant for the last axis, as the features of tokens.
         """
         if isinstance(self.scale, Tensor) and not shape:
             raise ValueError(
                 f"sigma: got noise of {len(self.scale)} units for {layer!r}, which returns nested tensors, wanted one "
                 "standard deviation"
             )
-        if not isinstance(self.scale, Tensor) or math.prod(shape[1:]) == len(self.scale) or self._has_channels(shape):
+        if not isinstance(self.scale, Tensor):
             return
-        channels = f", or {shape[1]} for its channels," if len(shape) > 2 else ""
+        if self._has_channels(shape) and len(shape) == 3 and shape[1] == shape[2]:
+            n_channels, n_units = shape[1], shape[1] ** 2
+            raise ValueError(
+                f"sigma: got {n_channels} deviations for {layer!r}, whose signal of shape {tuple(shape)} has as many "
+                f"in axis 1 as in axis 2, wanted one for each unit, shape ({n_units},): "
+                f"torch.repeat_interleave(sigma, {n_channels}) for axis 1, or torch.tile(sigma, ({n_channels},)) for "
+                "axis 2"
+            )
+        if math.prod(shape[1:]) == len(self.scale) or self._has_channels(shape):
+            return
+        channels = f", or {shape[1]} for its channels (axis 1)," if len(shape) > 2 else ""
         raise ValueError(
             f"sigma: got noise of {len(self.scale)} units for {layer!r}, wanted {math.prod(shape[1:])}{channels} for "
             f"its signal of shape {tuple(shape)}"

@@ -44,10 +44,11 @@ def noisify(model: Model, *, sigma: Sigma, layers: Layers = None, inputs: object
         Any network. It stays the same object, with the same class, parameters and `state_dict`.
     sigma : float, tensor, array, RelativeSigma or mapping of str to them
         A float is the standard deviation of the noise (beta in the paper, which uses 0.005). An array (d,) has the
-        standard deviations of the d units of a layer, an array (C,) those of the C channels of a feature map
-        (n, C, ...), an array (d, d) the covariance of the units, which is positive definite. Units are those of the
-        flattened output. A `RelativeSigma` is a share of the root mean square of the layer in the pass that observes
-        the layers. A mapping has a key for each noisy layer: its name or a glob; an exact name wins over a glob.
+        standard deviations of the d units of a layer, an array (C,) those of the C channels of a feature map (n, C,
+        ...), an array (d, d) the covariance of the units, which is positive definite. Units are those of the flattened
+        output. An array (C,) for signals (n, C, C) is ambiguous and refused. A `RelativeSigma` is a share of the root
+        mean square of the layer in the pass that observes the layers. A mapping has a key for each noisy layer: its
+        name or a glob; an exact name wins over a glob.
     layers : None, str, type, callable or a sequence of them
         The layers that get noise. None selects every hidden activation function (and the layers that `sigma` names): a
         module of `torch.nn.modules.activation`, or one without parameters that acts value by value, unless it returns

@@ -1,0 +1,70 @@
+"""Standard deviations that may be those of axis 1 or of the last axis of signals (n, C, C) are refused."""
+
+import re
+
+import pytest
+import torch
+from torch import nn
+
+from layerbits import layer_information, noise_of, noisify, propagate
+from layerbits.networks import is_noisy
+from tests.support.networks import noisy_identities
+
+
+def noisy_identity(sigma):
+    return noisy_identities(1, sigma)
+
+
+TOKENS = torch.zeros(2, 3, 3)
+DEVIATIONS = torch.tensor([0.1, 0.2, 5.0])
+AMBIGUOUS = re.escape(
+    "sigma: got 3 deviations for '1', whose signal of shape (2, 3, 3) has as many in axis 1 as in axis 2, wanted one "
+    "for each unit, shape (9,): torch.repeat_interleave(sigma, 3) for axis 1, or torch.tile(sigma, (3,)) for axis 2"
+)
+
+
+def network():
+    return nn.Sequential(nn.Linear(3, 3), nn.Tanh(), nn.Linear(3, 2))
+
+
+def test_deviations_of_either_axis_are_refused():
+    with pytest.raises(ValueError, match=AMBIGUOUS):
+        noisify(network(), sigma=DEVIATIONS, inputs=TOKENS)
+
+
+def test_deviations_of_either_axis_are_refused_in_the_first_call():
+    with pytest.raises(ValueError, match=AMBIGUOUS):
+        noisify(network(), sigma=DEVIATIONS)(TOKENS)
+
+
+def test_deviations_of_either_axis_are_refused_after_a_change_of_the_noise():
+    model = noisify(network(), sigma=0.1, inputs=TOKENS)
+    noise_of(model)["1"] = DEVIATIONS
+    for run in (model, lambda inputs: propagate(model, inputs, draws=1)):
+        with pytest.raises(ValueError, match=AMBIGUOUS):
+            run(TOKENS)
+
+
+def test_deviations_of_either_axis_are_refused_in_a_measurement_without_noise():
+    model = network()
+    with pytest.raises(ValueError, match=AMBIGUOUS):
+        layer_information(model, TOKENS, sigma=DEVIATIONS, draws=1)
+    assert not is_noisy(model)
+
+
+@pytest.mark.parametrize(
+    ("sigma", "axis"),
+    [(torch.repeat_interleave(DEVIATIONS, 3), 1), (torch.tile(DEVIATIONS, (3,)), 2)],
+    ids=["axis 1", "axis 2"],
+)
+def test_remedy_gives_the_deviations_to_the_axis(sigma, axis):
+    zeros = torch.zeros(5, 3, 3)
+    torch.manual_seed(1)
+    values = noisy_identity(sigma)(zeros)
+    torch.manual_seed(1)
+    assert torch.equal(values.movedim(axis, 2), torch.randn_like(zeros).movedim(axis, 2) * DEVIATIONS)
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (2, 3, 4), (2, 3, 3, 3)], ids=str)
+def test_deviations_of_one_axis_are_not_refused(shape):
+    assert noisy_identity(DEVIATIONS)(torch.zeros(shape)).shape == shape

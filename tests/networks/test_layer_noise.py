@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from layerbits import NoNoiseError, noise_of, noise_off, noisify, propagate
+from layerbits import NoNoiseError, noise_of, noise_off, noisify, propagate, remove_noise
 from tests.support.networks import Twice, tanh_mlp
 
 INPUTS = torch.linspace(-1, 1, 24).reshape(6, 4)
@@ -98,13 +98,42 @@ def test_mapping_sees_later_changes():
     assert noise["1"].sigma == 0.7
 
 
+def test_key_that_is_no_name_is_refused():
+    with pytest.raises(KeyError, match=r"layer: got 1, wanted one of 1, 3"):
+        noise_of(noisy_mlp())[1] = 0.1
+
+
+def test_mapping_follows_another_noisify():
+    model = noisy_mlp()
+    noise = noise_of(model)
+    noisify(model, sigma=0.2, layers="3", inputs=INPUTS)
+    noise["3"] = 0.5
+    assert {name: value.sigma for name, value in noise_of(model).items()} == {"3": 0.5}
+    assert list(noise) == ["3"]
+
+
+def test_mapping_of_a_network_whose_noise_is_removed_cannot_be_set():
+    model = noisy_mlp()
+    noise = noise_of(model)
+    remove_noise(model)
+    with pytest.raises(KeyError, match="layer: got '1', wanted one of no layers: there is no noise"):
+        noise["1"] = 0.5
+
+
+def test_first_call_may_be_named_with_its_number():
+    model = noisify(Twice(), sigma=0.1, layers="module@*", inputs=torch.ones(1, 3))
+    noise_of(model)["module@1"] = 0.3
+    assert noise_of(model)["module@1"] is noise_of(model)["module"]
+    assert {name: noise.sigma for name, noise in noise_of(model).items()} == {"module": 0.3, "module@2": 0.1}
+
+
 def test_change_of_a_copy_leaves_the_original():
     model = noisy_mlp()
     noise_of(copy.deepcopy(model))["1"] = 0.7
     assert noise_of(model)["1"].sigma == 0.1
 
 
-@pytest.mark.parametrize("name", ["0", "absent", "1@2", "1@x"])
+@pytest.mark.parametrize("name", ["0", "absent", "1@2", "1@x", "0@1"])
 def test_layer_without_noise_cannot_be_set(name):
     with pytest.raises(KeyError, match=rf"layer: got '{name}', wanted one of 1, 3"):
         noise_of(noisy_mlp())[name] = 0.1

@@ -134,6 +134,11 @@ def test_measurement_without_noise_warns_of_activation_functions_that_do_not_run
         assert list(layer_activations(Experts(), INPUTS)) == ["act", "experts.0"]
 
 
+def test_mapping_of_layers_is_refused():
+    with pytest.raises(TypeError, match=r"^layers: got dict, wanted names .* the noise of each layer as sigma"):
+        selected(mlp(), {"1": 0.1})
+
+
 # Names, globs, types, callables and sequences
 
 
@@ -269,7 +274,6 @@ def test_key_of_a_module_whose_name_has_brackets_is_no_glob():
     ("sigma", "message"),
     [
         ({"1": 0.1}, "sigma: got no key for '3'"),
-        ({}, "sigma: got no key for '1'"),
         ({"[13]": 0.1, "*": 0.2}, r"sigma: got '\[13\]' and '\*' for '1'"),
         ({"1": 0.1, "1@1": 0.1, "*": 0.2}, "sigma: got '1' and '1@1' for '1'"),
         ({"*": 0.1, "7": 0.2}, "sigma: got the key '7', which matches no noisy layer, wanted keys for 1, 3"),

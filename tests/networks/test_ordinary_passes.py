@@ -7,7 +7,7 @@ import torch
 from scipy import stats
 from torch import nn
 
-from layerbits import layers, noise_off, noisify
+from layerbits import LayerSelectionError, layer_information, layers, noise_off, noisify
 from layerbits.networks.gaussian_noise import rounding_step
 from tests.support.networks import noisy_identities, tanh_mlp
 
@@ -195,3 +195,20 @@ def test_sigma_out_of_range_is_named(sigma):
 def test_sigma_of_a_wrong_type_is_named(sigma):
     with pytest.raises(TypeError, match="sigma"):
         noisify(tanh_mlp(4, 3, 2), sigma=sigma)
+
+
+@pytest.mark.parametrize("value", [torch.full((3,), 0.1), torch.tensor(0.1).expand(3, 3)], ids=["deviations", "matrix"])
+@pytest.mark.parametrize("sigma", [lambda value: value, lambda value: {"1": value}], ids=["value", "mapping"])
+def test_sigma_that_requires_gradients_is_named(sigma, value):
+    with pytest.raises(ValueError, match=r"^sigma(\['1'\])?: got a tensor that requires gradients, wanted constants"):
+        noisify(tanh_mlp(4, 3, 2), sigma=sigma(value.clone().requires_grad_()))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [noisify, lambda model, sigma: layer_information(model, torch.ones(2, 4), sigma=sigma)],
+    ids=["noisify", "measurement"],
+)
+def test_empty_mapping_of_sigma_is_named(call):
+    with pytest.raises(LayerSelectionError, match=r"^sigma: got an empty mapping, wanted a key for each noisy layer"):
+        call(tanh_mlp(4, 3, 2), sigma={})

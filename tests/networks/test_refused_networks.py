@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from layerbits import layers, noisify
+from layerbits import layers, noise_of, noisify, propagate
 from tests.support.networks import tanh_mlp
 
 
@@ -50,3 +50,37 @@ def test_network_around_one_that_waits_for_its_first_call_is_refused():
         layers(model, torch.zeros(3, 2, 2))
     model(torch.zeros(3, 2, 2))
     assert layers(model, torch.zeros(3, 2, 2)).noisy == ("1.1",)
+
+
+def network_with_a_part():
+    """Return a network whose noise waits for the first call, and a part of it."""
+    part = mlp()
+    return noisify(nn.Sequential(nn.Flatten(), part, nn.Tanh(), nn.Linear(2, 2)), sigma=0.1), part
+
+
+@pytest.mark.parametrize("inputs", [torch.zeros(2, 4), None], ids=["known", "waiting"])
+@pytest.mark.parametrize("call", [lambda model, x: model(x), layers, propagate], ids=["first call", "layers", "record"])
+def test_noise_of_a_part_is_not_replaced_by_older_noise_of_the_whole(call, inputs):
+    model, part = network_with_a_part()
+    noisify(part, sigma=0.2, inputs=inputs)
+    with pytest.raises(
+        ValueError, match=r"^model: got (noise of '1' after the noise of the whole|a network that cont)"
+    ):
+        call(model, torch.zeros(3, 2, 2))
+    part(torch.zeros(2, 4))
+    assert noise_of(part)["1"].sigma == 0.2
+
+
+def test_noise_of_the_whole_is_given_before_that_of_a_part():
+    model, part = network_with_a_part()
+    model(torch.zeros(3, 2, 2))
+    noisify(part, sigma=0.2, inputs=torch.zeros(2, 4))
+    model(torch.zeros(3, 2, 2))
+    assert {name: noise.sigma for name, noise in noise_of(model).items()} == {"1.1": 0.2, "2": 0.1}
+
+
+def test_noise_of_a_part_is_replaced_by_newer_noise_of_the_whole():
+    part = noisify(mlp(), sigma=0.2, inputs=torch.zeros(2, 4))
+    model = noisify(nn.Sequential(nn.Flatten(), part, nn.Tanh(), nn.Linear(2, 2)), sigma=0.1)
+    model(torch.zeros(3, 2, 2))
+    assert {name: noise.sigma for name, noise in noise_of(model).items()} == {"1.1": 0.1, "2": 0.1}

@@ -119,7 +119,8 @@ class RefuseOriginals(TorchFunctionMode):
         """Raise a LayerSelectionError if a module that calls a function is one of the network itself."""
         if module in self.names:
             name = self.names[module]
-            attribute = f", such as self.{name.split('.')[0]}" if name else ""
+            first, _, _ = name.partition(".")
+            attribute = f", such as self.{first}" if first.isidentifier() else ""
             raise LayerSelectionError(
                 f"model: got {type(module).__name__} at {name!r}, which forward reaches through a closure or another "
                 f"object, wanted access by attributes of the module that runs{attribute}: layerbits runs a copy of the "

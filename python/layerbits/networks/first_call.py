@@ -48,6 +48,7 @@ class WaitingNoise(NoiseHook):
                 "model: got a compiled or replicated network whose layers have not been observed; pass inputs= to "
                 "noisify, or call the network once before"
             )
+        self.check_alone()
         # Without this, torch.compile would compile the observing pass, which takes seconds.
         uncompiled: Any = torch.compiler.disable if "torch._dynamo" in sys.modules else lambda function: function
         self.give_noise(uncompiled(observe)(self.root, args, kwargs, relative=self.is_relative))
@@ -55,6 +56,17 @@ class WaitingNoise(NoiseHook):
         for hook in list(module._forward_pre_hooks.values()):
             if isinstance(hook, PassStart | EnterFunctions):
                 hook(module, args)
+
+    def check_alone(self) -> None:
+        """Raise a ValueError if a part of the network got noise of its own after this noise."""
+        for name, part in self.root.named_modules():
+            hooks = (*part._forward_hooks.values(), *part._forward_pre_hooks.values())
+            if any(isinstance(hook, NoiseHook) and hook is not self for hook in hooks):
+                raise ValueError(
+                    f"model: got noise of {name!r} after the noise of the whole network, which waits for its first "
+                    "call and would replace it, wanted one before the other; pass inputs= to the noisify of the whole, "
+                    "then noisify the part"
+                )
 
     def give_noise(self, calls: Sequence[LayerCall]) -> None:
         """Give the layers that a pass has shown their noise, in place of any other."""
@@ -115,7 +127,7 @@ def observe_waiting(root: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str,
     Raises
     ------
     ValueError
-        A network inside `root` waits for its first call, whose arguments are not known.
+        A network inside `root` waits for its first call, whose arguments are not known, or got noise after `root`.
     """
     for waiting in waiting_noise(root):
         if waiting.root is not root:
@@ -123,6 +135,7 @@ def observe_waiting(root: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str,
                 "model: got a network that contains one whose layers are observed in its first call, wanted one whose "
                 "layers are known; run it once, or pass inputs= to noisify"
             )
+        waiting.check_alone()
         waiting.give_noise(observe_inputs(root, args, kwargs, relative=waiting.is_relative))
 
 

@@ -212,12 +212,17 @@ def gaussian_noise(sigma: Deviations, *, name: str = "sigma") -> GaussianNoise:
     Raises
     ------
     TypeError, ValueError
-        `sigma` has the wrong type or shape, deviations are not positive and finite, or a covariance is not symmetric to
-        the rounding of its dtype or not positive definite.
+        `sigma` has the wrong type or shape or requires gradients, deviations are not positive and finite, or a
+        covariance is not symmetric to the rounding of its dtype or not positive definite.
     """
     if not isinstance(sigma, Tensor | np.ndarray):
         return GaussianNoise(check_positive(name, sigma))
-    tensor = torch.as_tensor(sigma).detach()
+    tensor = torch.as_tensor(sigma)
+    if tensor.requires_grad:
+        raise ValueError(
+            f"{name}: got a tensor that requires gradients, wanted constants, because noise is not trained; pass "
+            f"{name}.detach()"
+        )
     if not tensor.is_floating_point():
         raise TypeError(f"{name}: got dtype {tensor.dtype}, wanted floating-point numbers")
     scale = tensor.to("cpu", torch.float64, copy=True)

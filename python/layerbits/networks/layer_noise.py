@@ -13,26 +13,19 @@ from layerbits.networks.noise_hooks import AddNoise, compile_again
 
 
 class LayerNoise(Mapping[str, GaussianNoise]):
-    """The noise of the noisy layers of a network, made by `noise_of`."""
+    """The noise of the noisy layers of a network, made by `noise_of`.
+
+    It follows the network: after another `noisify` it has the new noise, and after `remove_noise` it is empty.
+    """
 
     def __init__(self, model: nn.Module) -> None:
-        self._hooks = {
-            function_name(name, function) if function else name: hook
-            for name, module in model.named_modules()
-            for function, hook in _hooks_of_layers(module).items()
-        }
+        self._model = model
 
     def __iter__(self) -> Iterator[str]:
-        calls = [
-            (position, call_name(name, number))
-            for name, hook in self._hooks.items()
-            for number, (position, noise) in enumerate(zip(hook.positions, hook.noise, strict=True), start=1)
-            if noise is not None
-        ]
-        return iter([name for _, name in sorted(calls)])
+        return iter(self._calls())
 
     def __len__(self) -> int:
-        return sum(noise is not None for hook in self._hooks.values() for noise in hook.noise)
+        return len(self._calls())
 
     def __getitem__(self, layer: str) -> GaussianNoise:
         hook, index = self._find(layer)
@@ -48,16 +41,30 @@ class LayerNoise(Mapping[str, GaussianNoise]):
 
     def is_noisy(self, call: LayerCall) -> bool:
         """Return whether a call of the network has noise."""
-        return call.called in self._hooks and self._hooks[call.called].is_noisy_call(call.number)
+        hook = _hooks_of_layers(call.module).get(call.function)
+        return hook is not None and hook.is_noisy_call(call.number)
 
     def __repr__(self) -> str:
         return repr(dict(self))
 
+    def _calls(self) -> dict[str, tuple[AddNoise, int]]:
+        """Return the hook and the index in its noise of each noisy call, by the name of the layer."""
+        calls = [
+            (position, number, function_name(name, function) if function else name, hook)
+            for name, module in self._model.named_modules()
+            for function, hook in _hooks_of_layers(module).items()
+            for number, (position, noise) in enumerate(zip(hook.positions, hook.noise, strict=True), start=1)
+            if noise is not None
+        ]
+        in_order = sorted(calls, key=lambda call: (call[0], call_name(call[2], call[1])))
+        return {call_name(name, number): (hook, number - 1) for _, number, name, hook in in_order}
+
     def _find(self, layer: str) -> tuple[AddNoise, int]:
-        if layer not in list(self):
-            raise KeyError(f"layer: got {layer!r}, wanted one of {', '.join(self)}")
-        name, _, number = layer.rpartition("@")
-        return (self._hooks[name], int(number) - 1) if layer not in self._hooks else (self._hooks[layer], 0)
+        calls = self._calls()
+        name = layer.removesuffix("@1") if isinstance(layer, str) and layer not in calls else layer
+        if name not in calls:
+            raise KeyError(f"layer: got {layer!r}, wanted one of {', '.join(calls) or 'no layers: there is no noise'}")
+        return calls[name]
 
 
 def _hooks_of_layers(module: nn.Module) -> dict[str, AddNoise]:

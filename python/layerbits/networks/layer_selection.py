@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from torch import nn
 
@@ -44,6 +44,11 @@ def choose_layers(
     available = f"available: {', '.join(call.name for call in calls) or 'none'}"
     if layers is None:
         return _default_layers(calls, list(named), available, network)
+    if isinstance(layers, Mapping):
+        raise TypeError(
+            f"layers: got {type(layers).__name__}, wanted names or other selectors without values; pass "
+            "layers=list(...), and the noise of each layer as sigma"
+        )
     selectors = list(layers) if isinstance(layers, Iterable) and not isinstance(layers, str | type) else [layers]
     chosen: set[str] = set()
     for selector in selectors:

@@ -17,11 +17,15 @@ def noise_by_key(sigma: Sigma) -> dict[str, GaussianNoise | RelativeSigma]:
 
     Raises
     ------
+    LayerSelectionError
+        `sigma` is an empty mapping.
     TypeError, ValueError
         As `gaussian_noise`.
     """
     if not isinstance(sigma, Mapping):
         return {"**": sigma if isinstance(sigma, RelativeSigma) else gaussian_noise(sigma)}
+    if not sigma:
+        raise LayerSelectionError("sigma: got an empty mapping, wanted a key for each noisy layer: its name or a glob")
     for key in sigma:
         if not isinstance(key, str):
             raise TypeError(f"sigma: got a key of {type(key).__name__}, wanted the name of a layer or a glob")

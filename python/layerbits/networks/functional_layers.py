@@ -1,8 +1,8 @@
 """Activation functions that a forward method calls as functions, such as `F.relu` and `torch.tanh`.
 
-A function is a layer of the module whose forward calls it. While that module runs, a `TorchFunctionMode` sees its
-function calls. A function that forward calls within `checkpoint(self.method)` would be run again without the mode, so
-it is refused.
+A function is a layer of the module whose forward calls it. While that module runs, a `TorchFunctionMode`
+intercepts the function calls of the module. A function that forward calls within `checkpoint(self.method)` would run
+again without the mode, so such a call is refused.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class ActivationFunction:
     in_place_index: int
 
     def call(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Tensor, bool]:
-        """Return the output, and whether the call would have changed its argument in place; the argument stays."""
+        """Return the output, and whether the call would have changed its argument, which is not modified."""
         if self.in_place_index < 0:
             return self.plain(*args, **kwargs), self.in_place
         index = self.in_place_index
@@ -76,12 +76,12 @@ def _activation_functions() -> dict[Any, ActivationFunction]:
 
 FUNCTIONS = _activation_functions()
 
-# Adds noise to the output of a function, or records it.
+# Hook of a function call: adds noise to the output or records the output.
 OutputHook = Callable[[nn.Module, tuple[Any, ...], Any], Any]
 
 
 class EnterFunctions(NoiseHook):
-    """A forward pre-hook of a module: from now on its function calls are layers.
+    """Start treating the listed functions of this module as layers, until `LeaveFunctions`.
 
     Attributes
     ----------
@@ -111,7 +111,7 @@ class LeaveFunctions(NoiseHook):
 
     @not_compiled_alone
     def __call__(self, module: nn.Module, args: tuple[Any, ...], output: object) -> None:
-        """Take the module from both stacks; it may not be there, if the pass began before it became noisy."""
+        """Take the module from both stacks; the module is absent if the pass began before `noisify`."""
         running = self.switch.counts.running
         if running and running[-1].owner is module:
             mode = running.pop().mode
@@ -122,7 +122,9 @@ class LeaveFunctions(NoiseHook):
 def add_function_hooks(
     root: nn.Module, switch: NoiseSwitch, layers_of_modules: Mapping[nn.Module, Mapping[str, OutputHook]]
 ) -> None:
-    """Make functions that modules of a network call layers, with a hook for each function by its name.
+    """Register hooks that treat the listed functions of each module as layers.
+
+    `layers_of_modules` maps a module to the hooks of its functions, by the names of the functions.
 
     All modules get the hooks, so that a compiled pass, which cannot look at the stack of Python, tells the functions of
     a module from those of its parts.
@@ -134,7 +136,7 @@ def add_function_hooks(
 
 
 class _FunctionMode(TorchFunctionMode):
-    """Gives the output of activation functions that `owner` calls to the hooks of its functions."""
+    """Pass the output of each activation function in `owner`'s forward to that function's hook."""
 
     def __init__(self, hook: EnterFunctions, owner: nn.Module) -> None:
         super().__init__()

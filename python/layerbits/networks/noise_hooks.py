@@ -38,7 +38,7 @@ _blocks_off: ContextVar[Mapping[int, int]] = ContextVar("_blocks_off", default=M
 
 
 class RunningModule:
-    """A module whose forward runs, and the mode that sees its function calls, if they are layers."""
+    """A module whose forward runs, and the mode that intercepts its function calls, if they are layers."""
 
     def __init__(self, owner: nn.Module, mode: TorchFunctionMode | None) -> None:
         self.owner, self.mode = owner, mode
@@ -78,7 +78,7 @@ class _Counts(threading.local):
 
 
 class NoiseSwitch:
-    """What the hooks of one network share: the key that turns its noise off, and the counts of calls in a pass.
+    """State shared by the hooks of a network: the key that turns its noise off, and the counts of calls in a pass.
 
     Copies and pickles have keys and counts of their own.
     """
@@ -117,11 +117,14 @@ def _copied_switch() -> NoiseSwitch:
 
 
 def guard_hooks() -> None:
-    """Make torch.compile look for hooks before it runs compiled code, also that of another module of the same class.
+    """Make torch.compile guard the hooks of modules.
 
-    By default, code that was compiled for a module without noise serves a noisy one too, which then has no noise.
+    Compiled code with these guards detects that a hook is added, removed or replaced, or that an attribute of a hook
+    changes. By default torch does not guard hooks: code that was compiled for a module without noise serves a noisy
+    module of the same class too, which then has no noise. Code that was compiled by default does not get guards
+    afterwards, so the first call discards that code.
     """
-    from torch._dynamo import config  # takes a second, as in making an optimizer
+    from torch._dynamo import config  # imported here because the import takes one second
     from torch._dynamo.eval_frame import skip_code
 
     # Outside of compiled code torch.compile would compile these functions by themselves.
@@ -157,7 +160,8 @@ def _add_blocks(switches: set[NoiseSwitch], change: int) -> None:
 _compiled_calls: dict[int, RecomputedCalls] = collections.defaultdict(RecomputedCalls)
 
 
-# Compiled code calls this operator as it is: so the noise is that of an uncompiled pass, and `noise_off` has effect.
+# torch.compile does not trace into a custom operator, so the noise equals that of an uncompiled pass, and `noise_off`
+# has an effect.
 @torch.library.custom_op(
     "layerbits::standard_normal",
     mutates_args=(),
@@ -182,7 +186,7 @@ class NoiseHook:
 
     def __init__(self, switch: NoiseSwitch) -> None:
         self.switch = switch
-        # The handle is pickled too: unpickling a handle makes torch number later hooks above it.
+        # Unpickling a handle advances torch's hook counter, so that later hooks get new ids.
         self.handle: RemovableHandle | None = None
 
     def is_waiting(self) -> bool:
@@ -223,9 +227,13 @@ def delete_noise_hooks(model: nn.Module) -> None:
 
 
 def compile_again() -> None:
-    """Make compiled networks compile again in their next call: compiled code does not look for changed hooks."""
+    """Discard compiled code, so that compiled networks compile again in their next call.
+
+    The guards of `guard_hooks` detect changed hooks too. But code that was compiled under torch's default setting lacks
+    these guards, and each recompilation counts towards torch's `recompile_limit`, beyond which torch does not compile.
+    """
     compiler = sys.modules.get("torch._dynamo.convert_frame")
-    # Every optimizer imports the compiler, and a reset imports more of it, so it must have compiled something.
+    # Reset only if torch.compile has compiled a frame: an optimizer imports torch._dynamo without compiling.
     if compiler is not None and getattr(compiler, "FRAME_COUNTER", 1) > 0:
         torch.compiler.reset()
 
@@ -271,7 +279,7 @@ class AddNoise(NoiseHook):
 
     def is_noisy_call(self, number: int) -> bool:
         """Return whether a call has noise, by its number in a pass, from 1."""
-        # A network that a larger one calls several times counts its own calls anew each time.
+        # Call numbers restart at each call of the noisy network inside a larger network.
         return self.noise[0 if self.is_uniform else (number - 1) % len(self.noise)] is not None
 
     @not_compiled_alone
@@ -309,7 +317,8 @@ class AddNoise(NoiseHook):
         if index >= len(self.noise):
             raise LayerSelectionError(
                 f"layers: got call {index + 1} of {self.name!r}, of which {len(self.noise)} calls were observed and "
-                "have noise that differs; call the whole network, or noisify again with inputs= that call it as often"
+                "have noise that differs; call the whole network, or noisify again with inputs= for which the network "
+                "calls this layer equally often"
             )
         return self.noise[index]
 

@@ -191,8 +191,8 @@ Groups groups(const char* name, const Array& offsets, int64_t rows) {
   const Groups result{offsets.vector<const int64_t>(), rows};
   if (!offsets) return result;
   const auto bad = [&](const std::string& got) {
-    throw py::value_error(std::string(name) + ": got " + got + ", wanted offsets from 0 to " +
-                          std::to_string(rows) + " that never fall");
+    throw py::value_error(std::string(name) + ": got " + got +
+                          ", wanted nondecreasing offsets from 0 to " + std::to_string(rows));
   };
   const Vector<const int64_t>& values = result.offsets;
   if (values.size == 0) bad("no offsets");

@@ -217,11 +217,12 @@ int64_t peak_any(py::object values, int64_t steps, bool powers, uintptr_t stream
   return operations;
 }
 
-// For each device its name and why it is not usable, or an empty string.
+// Returns (name, reason) for each device; the reason is empty if the device is usable.
 std::vector<std::pair<std::string, std::string>> devices() {
   std::vector<cuda::Device> devices;
   raise(cuda::find_devices(devices));
-  check_process();  // after the search: without a device the process does not use CUDA
+  // Checked after the search, so that a process without a device is not recorded as a CUDA user.
+  check_process();
   std::vector<std::pair<std::string, std::string>> lines;
   for (const cuda::Device& device : devices)
     lines.emplace_back(device.name + " (compute capability " + std::to_string(device.major) + "." +

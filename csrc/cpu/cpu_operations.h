@@ -1,6 +1,6 @@
-// The operations on the CPU. Within a method, a row depends neither on the number of threads nor on
-// the other rows of the call. The .cpp files check values, pack, divide the work and call kernels;
-// they must not contain arithmetic on pairs.
+// The operations on the CPU. Within a method, the result of a row depends neither on the number of
+// threads nor on the other rows of the call. The .cpp files check values, pack, divide the work and
+// call kernels; they must not contain arithmetic on pairs.
 #pragma once
 
 #include <string_view>
@@ -35,7 +35,7 @@ Status log_sum_exp_full(const Matrix<const T>& points, const Gaussians<T>& gauss
 // counts[1 + b][s] is the number of pairs with edges[b] <= distance < edges[b + 1], where the last
 // bin includes its upper edge; s = 1 for pairs of equal labels, 0 for pairs of different labels.
 // counts[0] and counts[bins + 1] are the pairs below and above all edges. Without labels all labels
-// are equal. Edges never fall; with even spacing, finding a bin takes at most one step.
+// are equal. Edges are nondecreasing; with even spacing, finding a bin takes at most one step.
 template <typename T>
 Status distance_histogram(const Matrix<const T>& points, Vector<const int64_t> labels,
                           Vector<const double> edges, Metric metric, Matrix<int64_t> counts,

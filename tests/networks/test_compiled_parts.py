@@ -157,3 +157,29 @@ def test_an_interrupted_measurement_leaves_no_mode():
     with pytest.raises(KeyboardInterrupt):
         lb.layer_information(model, INPUTS, draws=2)
     assert _len_torch_function_stack() == 0
+
+
+class Spelled(nn.Module):
+    def __init__(self, function):
+        super().__init__()
+        self.linear, self.last, self.function = nn.Linear(4, 4), nn.Linear(4, 2), function
+
+    def forward(self, x):
+        return self.last(self.function(self.linear(x)))
+
+
+@pytest.mark.parametrize("function", [functional.tanh, functional.sigmoid, functional.hardswish, torch.relu_])
+def test_functions_that_the_compiler_hides_are_refused(function):
+    """Compiled without a word, they would have no noise."""
+    torch.compiler.reset()
+    model = lb.noisify(Spelled(function), sigma=0.5, inputs=INPUTS)
+    assert is_noisy(model)
+    with pytest.raises(lb.LayerSelectionError, match="got fewer calls of .* in a compiled pass of Spelled"):
+        torch.compile(model, backend="eager")(INPUTS)
+
+
+@pytest.mark.parametrize("function", [torch.tanh, torch.Tensor.tanh, torch.sigmoid, functional.relu])
+def test_functions_that_the_compiler_shows_are_noisy_in_every_compiled_pass(function):
+    torch.compiler.reset()
+    model = lb.noisify(Spelled(function), sigma=0.5, inputs=INPUTS)
+    assert is_noisy(torch.compile(model, backend="eager"))

@@ -21,12 +21,12 @@ def kozachenko_leonenko_entropy(
 
     The estimate is asymptotically unbiased for rows sampled from a density; its error falls roughly as n^(-1/d) in d
     dimensions. For a deterministic network on a finite data set the value has no meaning, because the rows have no
-    density. It is -inf if a row coincides with `neighbours` or more other rows.
+    density. The estimate is -inf if a row coincides with `neighbours` or more other rows.
 
     Parameters
     ----------
     activations : tensor or array of shape (n, d)
-        float32 or float64, finite; more than `neighbours` rows, with labels in every class.
+        float32 or float64, finite; more than `neighbours` rows; with `labels`, in every class.
     labels : integer tensor or array of shape (n,), optional
         Classes Y, for I(T;Y) = h(T) - h(T|Y), which is NaN if both entropies are -inf.
     neighbours : int
@@ -66,13 +66,13 @@ def ksg_information(
 ) -> BaselineEstimate:
     """Estimate I(X;T), in nats, of inputs and activations sampled from a joint density, by counts of neighbours.
 
-    With labels it also estimates I(T;Y), by Ross's variant for classes. If T is a function of X, as in a deterministic
+    With labels, also estimate I(T;Y), by Ross's variant for classes. If T is a function of X, as in a deterministic
     network, I(X;T) is infinite and the estimate only grows with log n. A strong dependence needs very many rows.
 
     Parameters
     ----------
     activations : tensor or array of shape (n, d)
-        float32 or float64, finite; more than `neighbours` rows, with labels in every class.
+        float32 or float64, finite; more than `neighbours` rows; with `labels`, in every class.
     inputs : tensor or array of shape (n, e)
         X, float32 or float64, finite.
     labels : integer tensor or array of shape (n,), optional

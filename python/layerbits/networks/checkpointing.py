@@ -1,7 +1,9 @@
-"""Activation checkpointing: recognize passes that a backward pass will run again, and give second runs the same noise.
+"""Activation checkpointing: recognize passes that a backward pass will run again, and store their noise.
 
-Torch makes one object for each checkpointed pass and has it again in the second run: the saved state of the generator,
-or the context of the autograd function. The noise of a pass is kept by that object, and for as long as it lives.
+Torch creates one object for each checkpointed pass and uses the same object in the second run: the saved state of the
+generator, or the context of the autograd function. A weak dictionary maps that object to the distribution of each
+call's noise (in compiled code, to whether the noise was off), so that recomputation uses the same one; torch restores
+the generator.
 """
 
 from __future__ import annotations
@@ -32,9 +34,9 @@ class RunningPasses:
     first : tuple
         The object of each pass that runs for the first time.
     second : object
-        The object of the pass that runs again around those of `first`; None if there is none.
+        The object of the pass being recomputed that encloses `first`; None if there is none.
     run : tuple
-        Tells one second run of a pass from another.
+        Identifier of a second run: graph task and frame.
     """
 
     first: tuple[object, ...] = ()
@@ -56,8 +58,8 @@ def running_passes() -> RunningPasses:
     Raises
     ------
     ValueError
-        The second run of one would draw other noise, because the generators are not restored; this version of torch
-        runs checkpointed passes in another function.
+        A checkpointed pass does not restore the generators, so its second run would draw different noise; or this
+        version of torch runs checkpointed passes in another function.
     """
     # Checkpointing either installs hooks of saved tensors or runs layers without gradients.
     if torch.is_grad_enabled() and not _saves_by_hooks() and not in_backward_pass():
@@ -85,7 +87,7 @@ def is_checkpoint_frame(frame: FrameType) -> bool:
     Raises
     ------
     ValueError
-        As `running_passes`.
+        The checkpointed pass does not restore the generators.
     """
     code = frame.f_code
     return code.co_filename == _FILE and code.co_name not in _SECOND_RUNS and _pass_of(frame) is not None
@@ -110,7 +112,7 @@ def _saves_for_checkpoint() -> bool:
 
 
 def _first_run(variables: dict[str, Any]) -> object:
-    """Return the object of a pass of `checkpoint(use_reentrant=False)`, which has no second run without hooks."""
+    """Return the object of a non-reentrant pass; None without saved-tensor hooks, as there is then no second run."""
     if "gen" not in variables or not _saves_by_hooks():
         return None
     if not variables.get("preserve", True):
@@ -155,7 +157,7 @@ _SECOND_RUNS = ("recompute_fn", "backward")
 
 @dataclasses.dataclass
 class _Calls:
-    """The noise of the calls of one pass, and how many of them the second run has repeated."""
+    """The distribution of each call's noise in one pass, and how many calls the second run has repeated."""
 
     noise: list[Any] = dataclasses.field(default_factory=list)
     run: tuple[int, int] = (-1, 0)
@@ -163,9 +165,11 @@ class _Calls:
 
 
 class RecomputedCalls:
-    """The noise of the calls of a layer in checkpointed passes, in their order.
+    """The distribution of the noise of each call of a layer in checkpointed passes, in the order of the calls.
 
-    Copies and pickles are empty: a copy has run no pass.
+    The distribution is a `GaussianNoise`, or None for a call without noise; for compiled code, whether the noise was
+    off. Recomputation uses the same distribution, and torch restores the generator. Copies and pickles are empty: a
+    copy has run no pass.
     """
 
     def __init__(self) -> None:
@@ -176,12 +180,12 @@ class RecomputedCalls:
         return RecomputedCalls, ()
 
     def remember(self, passes: RunningPasses, noise: object) -> None:
-        """Keep the noise of a call, None for a call without noise."""
+        """Store the distribution of the noise of a call, in the order of the calls."""
         for checkpointed in passes.first:
             self._calls_of(checkpointed).noise.append(noise)
 
     def recall(self, layer: str, passes: RunningPasses) -> Any:
-        """Return the noise of the call that this second run repeats.
+        """Return the stored distribution of the noise of the call that this second run repeats.
 
         Raises
         ------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from torch import nn
 
 from layerbits._base import LayerSelectionError
+from layerbits.networks.compilation import compile_again, guard_hooks
 from layerbits.networks.functional_layers import EnterFunctions, add_function_hooks
 from layerbits.networks.gaussian_noise import RelativeSigma
 from layerbits.networks.in_place import add_in_place_hooks
@@ -19,14 +21,12 @@ from layerbits.networks.noise_by_layer import NoiseByKey, noise_of_layers
 from layerbits.networks.noise_hooks import (
     AddNoise,
     NoiseHook,
-    NoiseSwitch,
     PassStart,
     check_no_pass_waits,
-    compile_again,
     delete_noise_hooks,
-    guard_hooks,
     noise_hooks,
 )
+from layerbits.networks.noise_switch import NoiseSwitch
 
 
 class WaitingNoise(NoiseHook):
@@ -95,7 +95,15 @@ class WaitingNoise(NoiseHook):
                 hook.handle = module.register_forward_hook(hook)
                 if called in in_place:
                     add_in_place_hooks(module, self.switch)
-        add_function_hooks(self.root, self.switch, functions)
+        observed = {module: _calls_of_functions(module, self.root, calls) for module in functions}
+        add_function_hooks(self.root, self.switch, functions, observed)
+
+
+def _calls_of_functions(module: nn.Module, root: nn.Module, calls: Sequence[LayerCall]) -> dict[str, int]:
+    """Return how often a module calls each function in one of its calls, at least."""
+    functions = Counter(call.function for call in calls if call.module is module)
+    n_calls = functions.pop("", 0) + (module is root)
+    return {name: number // max(1, n_calls) for name, number in functions.items()}
 
 
 def _acts_in_place(layer: LayerCall, calls: Sequence[LayerCall]) -> bool:

@@ -1,8 +1,8 @@
 """Activation functions that a forward method calls as functions, such as `F.relu` and `torch.tanh`.
 
-A function is a layer of the module whose forward calls it. While that module runs, a `TorchFunctionMode` sees its
-function calls. A function that forward calls within `checkpoint(self.method)` would be run again without the mode, so
-it is refused.
+A function is a layer of the module whose forward calls it. While that module runs, a `TorchFunctionMode`
+intercepts the function calls of the module. A function that forward calls within `checkpoint(self.method)` would run
+again without the mode, so such a call is refused.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import dataclasses
 import inspect
 import itertools
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -21,7 +22,9 @@ from torch.overrides import TorchFunctionMode
 from layerbits._base import LayerSelectionError
 from layerbits.networks.call_stack import frames, runs_module
 from layerbits.networks.checkpointing import is_checkpoint_frame
-from layerbits.networks.noise_hooks import NoiseHook, NoiseSwitch, RunningModule, not_compiled_alone
+from layerbits.networks.compilation import is_compiled, not_compiled_alone
+from layerbits.networks.noise_hooks import NoiseHook
+from layerbits.networks.noise_switch import NoiseSwitch, RunningModule
 
 _NAMES = (
     "celu", "elu", "gelu", "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "logsigmoid", "mish",
@@ -52,7 +55,7 @@ class ActivationFunction:
     in_place_index: int
 
     def call(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Tensor, bool]:
-        """Return the output, and whether the call would have changed its argument in place; the argument stays."""
+        """Return the output, and whether the call would have changed its argument, which is not modified."""
         if self.in_place_index < 0:
             return self.plain(*args, **kwargs), self.in_place
         index = self.in_place_index
@@ -76,12 +79,12 @@ def _activation_functions() -> dict[Any, ActivationFunction]:
 
 FUNCTIONS = _activation_functions()
 
-# Adds noise to the output of a function, or records it.
+# Hook of a function call: adds noise to the output or records the output.
 OutputHook = Callable[[nn.Module, tuple[Any, ...], Any], Any]
 
 
 class EnterFunctions(NoiseHook):
-    """A forward pre-hook of a module: from now on its function calls are layers.
+    """Start treating the listed functions of this module as layers, until `LeaveFunctions`.
 
     Attributes
     ----------
@@ -107,34 +110,66 @@ class EnterFunctions(NoiseHook):
 
 
 class LeaveFunctions(NoiseHook):
-    """The forward hook that ends what `EnterFunctions` began; it is called after errors too."""
+    """The forward hook that ends what `EnterFunctions` began; it is called after errors too.
+
+    Attributes
+    ----------
+    observed : mapping of str to int
+        The number of observed calls of each function in a call of the module.
+    """
+
+    def __init__(self, switch: NoiseSwitch, observed: Mapping[str, int]) -> None:
+        super().__init__(switch)
+        self.observed = dict(observed)
 
     @not_compiled_alone
     def __call__(self, module: nn.Module, args: tuple[Any, ...], output: object) -> None:
-        """Take the module from both stacks; it may not be there, if the pass began before it became noisy."""
+        """Take the module from both stacks; the module is absent if the pass began before `noisify`."""
         running = self.switch.counts.running
         if running and running[-1].owner is module:
-            mode = running.pop().mode
-            if mode is not None:
-                mode.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+            ended = running.pop()
+            if ended.mode is not None:
+                ended.mode.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+            if output is not None and is_compiled():
+                self._check_calls(ended)
+
+    def _check_calls(self, ended: RunningModule) -> None:
+        """Raise a LayerSelectionError if torch.compile hid a call of a function from the mode.
+
+        It hides some spellings, such as `F.tanh`.
+        """
+        for name, number in self.observed.items():
+            if ended.calls.get(name, 0) < number:
+                raise LayerSelectionError(
+                    f"layers: got fewer calls of {name!r} in a compiled pass of {type(ended.owner).__name__} than the "
+                    f"{number} observed, wanted all of them; call torch.{name}, or noisify with inputs= like these"
+                )
 
 
 def add_function_hooks(
-    root: nn.Module, switch: NoiseSwitch, layers_of_modules: Mapping[nn.Module, Mapping[str, OutputHook]]
+    root: nn.Module,
+    switch: NoiseSwitch,
+    layers_of_modules: Mapping[nn.Module, Mapping[str, OutputHook]],
+    observed: Mapping[nn.Module, Mapping[str, int]] = MappingProxyType({}),
 ) -> None:
-    """Make functions that modules of a network call layers, with a hook for each function by its name.
+    """Register hooks that treat the listed functions of each module as layers.
+
+    `layers_of_modules` maps a module to the hooks of its functions, by the names of the functions.
 
     All modules get the hooks, so that a compiled pass, which cannot look at the stack of Python, tells the functions of
     a module from those of its parts.
     """
     for module in root.modules() if layers_of_modules else ():
-        enter, leave = EnterFunctions(switch, layers_of_modules.get(module, {})), LeaveFunctions(switch)
+        enter, leave = (
+            EnterFunctions(switch, layers_of_modules.get(module, {})),
+            LeaveFunctions(switch, observed.get(module, {})),
+        )
         enter.handle = module.register_forward_pre_hook(enter)
         leave.handle = module.register_forward_hook(leave, always_call=True)
 
 
 class _FunctionMode(TorchFunctionMode):
-    """Gives the output of activation functions that `owner` calls to the hooks of its functions."""
+    """Pass the output of each activation function in `owner`'s forward to that function's hook."""
 
     def __init__(self, hook: EnterFunctions, owner: nn.Module) -> None:
         super().__init__()
@@ -148,6 +183,8 @@ class _FunctionMode(TorchFunctionMode):
         layer = None if function is None else self.hook.layers.get(function.name)
         if function is None or layer is None or not self._is_called_by_owner(function.name):
             return func(*args, **kwargs)
+        calls = self.hook.switch.counts.running[-1].calls
+        calls[function.name] = calls.get(function.name, 0) + 1
         argument = args[0] if args else kwargs["input"]
         output, in_place = function.call(args, kwargs)
         noisy = layer(self.owner, args, output)

@@ -1,4 +1,4 @@
-"""Torch's global generators around a pass that must not advance them."""
+"""Restore torch's global generators after a pass."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 @contextlib.contextmanager
 def generators_restored(model: nn.Module) -> Iterator[None]:
-    """Restore torch's generators of the CPU and of the network's CUDA devices after a ``with`` block that draws.
+    """Restore torch's generators of the CPU and of the network's CUDA devices after a ``with`` block.
 
-    If this thread draws nothing, nothing is restored: another thread may have drawn meanwhile.
+    If this thread uses no generator in the block, nothing is restored: another thread may have used one meanwhile.
     """
     devices = {tensor.device for tensor in (*model.parameters(), *model.buffers()) if tensor.is_cuda}
     states = _StatesBeforeDraws(devices)
@@ -30,7 +30,7 @@ def generators_restored(model: nn.Module) -> Iterator[None]:
 
 
 class _StatesBeforeDraws(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Keeps the states of the generators before the first operator of this thread that draws from one."""
+    """Keeps the states of the generators before the first operator of this thread that uses one."""
 
     def __init__(self, devices: set[torch.device]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

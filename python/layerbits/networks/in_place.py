@@ -12,7 +12,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from layerbits.networks.noise_hooks import NoiseHook, NoiseSwitch
+from layerbits.networks.noise_hooks import NoiseHook
+from layerbits.networks.noise_switch import NoiseSwitch
 
 
 class _Arguments(threading.local):

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping
 
 from torch import nn
 
+from layerbits.networks.compilation import compile_again
 from layerbits.networks.functional_layers import EnterFunctions
 from layerbits.networks.gaussian_noise import Deviations, GaussianNoise, gaussian_noise
 from layerbits.networks.layer_calls import LayerCall, call_name, function_name
-from layerbits.networks.noise_hooks import AddNoise, compile_again
+from layerbits.networks.noise_hooks import AddNoise
 
 
 class LayerNoise(Mapping[str, GaussianNoise]):

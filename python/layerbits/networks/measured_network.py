@@ -19,7 +19,8 @@ from layerbits.networks.generators import generators_restored
 from layerbits.networks.layer_calls import LayerCall, call_name, observe_inputs
 from layerbits.networks.layer_selection import Layers, choose_layers
 from layerbits.networks.noise_by_layer import noise_by_key, noise_of_layers
-from layerbits.networks.noise_hooks import AddNoise, NoiseSwitch, delete_noise_hooks, noise_hooks
+from layerbits.networks.noise_hooks import AddNoise, delete_noise_hooks, noise_hooks
+from layerbits.networks.noise_switch import NoiseSwitch
 from layerbits.networks.output_tensor import all_tensors, measured_signal, other_tensors, replace_tensor
 from layerbits.networks.pass_arguments import check_module, naming_inputs, rows_per_pass
 from layerbits.networks.shadow import shadow, unwrapped

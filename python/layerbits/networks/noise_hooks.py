@@ -1,4 +1,4 @@
-"""The forward hook that adds the noise of a layer, T = S + Z, and the switch that turns it off.
+"""The forward hook that adds the noise of a layer, T = S + Z.
 
 The noise of an ordinary pass comes from torch's own generators, as that of dropout does. So whatever handles dropout
 handles the noise: activation checkpointing, compilation, `torch.func.vmap`, saved states of the generators.
@@ -6,175 +6,19 @@ handles the noise: activation checkpointing, compilation, `torch.func.vmap`, sav
 
 from __future__ import annotations
 
-import collections
-import contextlib
-import inspect
-import itertools
-import sys
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextvars import ContextVar
-from types import MappingProxyType
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode, _pop_mode, _push_mode
+from torch import nn
 from torch.utils.hooks import RemovableHandle
 
 from layerbits._base import LayerSelectionError
-from layerbits.networks import call_stack, checkpointing
-from layerbits.networks.call_stack import running_modules
 from layerbits.networks.checkpointing import RecomputedCalls, in_backward_pass, running_passes
+from layerbits.networks.compilation import not_compiled_alone
 from layerbits.networks.gaussian_noise import GaussianNoise
+from layerbits.networks.noise_switch import NoiseSwitch
 from layerbits.networks.output_tensor import replace_tensor, signal_of
-
-_Function = TypeVar("_Function", bound=Callable[..., Any])
-
-_keys = itertools.count()
-
-# How many blocks of `noise_off` this thread or task is in, by the key of a network's `NoiseSwitch`.
-_blocks_off: ContextVar[Mapping[int, int]] = ContextVar("_blocks_off", default=MappingProxyType({}))
-
-
-class RunningModule:
-    """A module whose forward runs, and the mode that sees its function calls, if they are layers."""
-
-    def __init__(self, owner: nn.Module, mode: TorchFunctionMode | None) -> None:
-        self.owner, self.mode = owner, mode
-
-
-class _Counts(threading.local):
-    """The state of the pass of this thread.
-
-    Attributes
-    ----------
-    calls : dict of str to int
-        The number of calls so far of each module or function, by its name.
-    running : list of RunningModule
-        The running modules of a network in which functions are layers, outermost first.
-    """
-
-    def __init__(self) -> None:
-        self.calls: dict[str, int] = {}
-        self.running: list[RunningModule] = []
-
-    def drop_interrupted(self, starting: nn.Module | None = None) -> None:
-        """Forget modules whose forward was interrupted: torch calls no hook after a KeyboardInterrupt.
-
-        `starting` is a network whose forward has not begun, although its call is on the stack.
-        """
-        if not self.running:
-            return
-        modules = running_modules() - {starting}
-        interrupted = [entry.mode for entry in self.running if entry.owner not in modules]
-        if not interrupted:
-            return
-        self.running = [entry for entry in self.running if entry.owner in modules]
-        modes = [_pop_mode() for _ in range(torch._C._len_torch_function_stack())]  # type: ignore[no-untyped-call]
-        for mode in reversed(modes):
-            if mode not in interrupted:
-                _push_mode(mode)  # type: ignore[no-untyped-call]
-
-
-class NoiseSwitch:
-    """What the hooks of one network share: the key that turns its noise off, and the counts of calls in a pass.
-
-    Copies and pickles have keys and counts of their own.
-    """
-
-    def __init__(self) -> None:
-        self.key = next(_keys)
-        self.counts = _Counts()
-
-    def __reduce__(self) -> tuple[Callable[[], NoiseSwitch], tuple[()]]:
-        """Pickle neither the key nor the counts."""
-        return _copied_switch, ()
-
-    @property
-    def is_off(self) -> bool:
-        """Whether the noise is off in this thread or task."""
-        return _is_off(self.key)
-
-
-_not_compiled_alone: list[Any] = [
-    function
-    for place in (call_stack, checkpointing, RecomputedCalls)
-    for function in vars(place).values()
-    if inspect.isfunction(function)
-]
-
-
-def not_compiled_alone(function: _Function) -> _Function:
-    """Mark a function that torch.compile may compile as a part of a pass, but not by itself: it inspects the stack."""
-    _not_compiled_alone.append(function)
-    return function
-
-
-def _copied_switch() -> NoiseSwitch:
-    guard_hooks()
-    return NoiseSwitch()
-
-
-def guard_hooks() -> None:
-    """Make torch.compile look for hooks before it runs compiled code, also that of another module of the same class.
-
-    By default, code that was compiled for a module without noise serves a noisy one too, which then has no noise.
-    """
-    from torch._dynamo import config  # takes a second, as in making an optimizer
-    from torch._dynamo.eval_frame import skip_code
-
-    # Outside of compiled code torch.compile would compile these functions by themselves.
-    for function in _not_compiled_alone:
-        skip_code(function.__code__)
-    if config.skip_nnmodule_hook_guards:
-        config.skip_nnmodule_hook_guards = False
-        compile_again()
-
-
-def _is_off(key: int) -> bool:
-    return _blocks_off.get().get(key, 0) > 0
-
-
-@contextlib.contextmanager
-def switched_off(switches: set[NoiseSwitch]) -> Iterator[None]:
-    """Turn noise off in this thread or task within a ``with`` block; blocks may overlap."""
-    _add_blocks(switches, 1)
-    try:
-        yield
-    finally:
-        _add_blocks(switches, -1)
-
-
-def _add_blocks(switches: set[NoiseSwitch], change: int) -> None:
-    blocks = dict(_blocks_off.get())
-    for switch in switches:
-        blocks[switch.key] = blocks.get(switch.key, 0) + change
-    _blocks_off.set({key: count for key, count in blocks.items() if count})
-
-
-# Whether the noise was off in the checkpointed passes of compiled code, by the key of a network's `NoiseSwitch`.
-_compiled_calls: dict[int, RecomputedCalls] = collections.defaultdict(RecomputedCalls)
-
-
-# Compiled code calls this operator as it is: so the noise is that of an uncompiled pass, and `noise_off` has effect.
-@torch.library.custom_op(
-    "layerbits::standard_normal",
-    mutates_args=(),
-    schema="(Tensor signal, ScalarType dtype, int key) -> Tensor",
-    tags=(torch.Tag.nondeterministic_seeded,),
-)
-def _standard_normal(signal: Tensor, dtype: torch.dtype, key: int) -> Tensor:
-    """Return standard normal values of the shape of a signal; zeros if the noise of the key is off."""
-    passes, calls = running_passes(), _compiled_calls[key]
-    is_off = _is_off(key) if passes.second is None else calls.recall("a layer of compiled code", passes)
-    calls.remember(passes, is_off)
-    return torch.zeros_like(signal, dtype=dtype) if is_off else torch.randn_like(signal, dtype=dtype)
-
-
-@_standard_normal.register_fake
-def _(signal: Tensor, dtype: torch.dtype, key: int) -> Tensor:
-    return torch.empty_like(signal, dtype=dtype)
 
 
 class NoiseHook:
@@ -182,7 +26,7 @@ class NoiseHook:
 
     def __init__(self, switch: NoiseSwitch) -> None:
         self.switch = switch
-        # The handle is pickled too: unpickling a handle makes torch number later hooks above it.
+        # Unpickling a handle advances torch's hook counter, so that later hooks get new ids.
         self.handle: RemovableHandle | None = None
 
     def is_waiting(self) -> bool:
@@ -220,14 +64,6 @@ def delete_noise_hooks(model: nn.Module) -> None:
                 del hooks[key]
                 module._forward_pre_hooks_with_kwargs.pop(key, None)
                 module._forward_hooks_always_called.pop(key, None)
-
-
-def compile_again() -> None:
-    """Make compiled networks compile again in their next call: compiled code does not look for changed hooks."""
-    compiler = sys.modules.get("torch._dynamo.convert_frame")
-    # Every optimizer imports the compiler, and a reset imports more of it, so it must have compiled something.
-    if compiler is not None and getattr(compiler, "FRAME_COUNTER", 1) > 0:
-        torch.compiler.reset()
 
 
 class PassStart(NoiseHook):
@@ -271,7 +107,7 @@ class AddNoise(NoiseHook):
 
     def is_noisy_call(self, number: int) -> bool:
         """Return whether a call has noise, by its number in a pass, from 1."""
-        # A network that a larger one calls several times counts its own calls anew each time.
+        # Call numbers restart at each call of the noisy network inside a larger network.
         return self.noise[0 if self.is_uniform else (number - 1) % len(self.noise)] is not None
 
     @not_compiled_alone
@@ -309,7 +145,8 @@ class AddNoise(NoiseHook):
         if index >= len(self.noise):
             raise LayerSelectionError(
                 f"layers: got call {index + 1} of {self.name!r}, of which {len(self.noise)} calls were observed and "
-                "have noise that differs; call the whole network, or noisify again with inputs= that call it as often"
+                "have noise that differs; call the whole network, or noisify again with inputs= for which the network "
+                "calls this layer equally often"
             )
         return self.noise[index]
 

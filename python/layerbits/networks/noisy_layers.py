@@ -1,7 +1,8 @@
 """Noise in place: add noise to the layers of a network, change it, turn it off, and remove it.
 
-The network stays the object, the class and the `state_dict` that it was. Noise is a forward hook of each noisy module,
-so copies and pickles of the network are noisy too.
+The network stays the object, the class and the `state_dict` that it was. A forward hook adds noise to the output of a
+module; a function mode adds noise to the output of a function. Hooks start and end the mode, so copies and pickles of
+the network are noisy too.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TypeVar
 from torch import nn
 
 from layerbits._base import NoNoiseError
+from layerbits.networks.compilation import compile_again
 from layerbits.networks.first_call import WaitingNoise, waiting_noise
 from layerbits.networks.gaussian_noise import Sigma
 from layerbits.networks.layer_calls import observe_inputs
@@ -21,11 +23,10 @@ from layerbits.networks.layer_selection import Layers
 from layerbits.networks.noise_by_layer import noise_by_key
 from layerbits.networks.noise_hooks import (
     check_no_pass_waits,
-    compile_again,
     delete_noise_hooks,
     noise_hooks,
-    switched_off,
 )
+from layerbits.networks.noise_switch import switched_off
 from layerbits.networks.pass_arguments import call_arguments, check_module
 from layerbits.networks.shadow import check_can_run, unwrapped
 
@@ -50,12 +51,14 @@ def noisify(model: Model, *, sigma: Sigma, layers: Layers = None, inputs: object
         mean square of the layer in the pass that observes the layers. A mapping has a key for each noisy layer: its
         name or a glob; an exact name wins over a glob.
     layers : None, str, type, callable or a sequence of them
-        The layers that get noise. None selects every hidden activation function (and the layers that `sigma` names): a
-        module of `torch.nn.modules.activation`, or one without parameters that acts value by value, unless it returns
-        the output of the network; a warning names those that return one of several outputs or do not run. A str is a
-        name or a glob (``*`` does not cross a dot, ``**`` does), a type selects all modules of the type, and a callable
-        has the signature ``(name, module) -> bool``; these may select any module, the output too. The calls of a module
-        in a pass are the layers ``name``, ``name@2``, ..., and ``name@*`` is all of them.
+        The layers that get noise. None selects every hidden activation function, and the layers that `sigma` names. An
+        activation function is a module of `torch.nn.modules.activation` other than `MultiheadAttention`, a module
+        without parameters that acts value by value, or a function such as `F.relu` in the forward method of ``block``,
+        which is the layer ``block.relu``; it is hidden unless it returns the output of the network. A warning names
+        those that return one of several outputs or do not run. A str is a name or a glob (``*`` does not cross a dot,
+        ``**`` does), a type selects all modules of the type, and a callable has the signature ``(name, module) ->
+        bool``; these may select any module, the output too. The calls of a module in a pass are the layers ``name``,
+        ``name@2``, ..., and ``name@*`` is all of them.
     inputs : tensor, array, tuple or mapping, optional
         Arguments of a pass in which the layers are observed now: one argument, positional arguments, or arguments by
         name. Without it, the first call of the network is preceded by such a pass on its arguments.
@@ -80,8 +83,9 @@ def noisify(model: Model, *, sigma: Sigma, layers: Layers = None, inputs: object
     Source: Goldfeld et al., Estimating Information Flow in Deep Neural Networks (ICML 2019). In a convolutional block,
     select the layer before the pooling: a pooled noisy map is not a signal plus isotropic noise.
 
-    If all calls of a module that `inputs` shows have the same noise, every call has it. In float16 and bfloat16, noise
-    is drawn and added in float32, and the sum is rounded; noise so small that this distorts it is refused.
+    If all observed calls of a module have the same noise, further calls get that noise too. In float16 and bfloat16,
+    noise is drawn and added in float32, and the sum is rounded; noise that the rounding would distort raises a
+    ValueError.
 
     Examples
     --------
@@ -166,7 +170,7 @@ def noise_of(model: nn.Module) -> LayerNoise:
     -------
     LayerNoise
         A mapping from names of layers to noise. ``noise_of(model)["fc1"] = 0.2`` changes the noise of a layer: the
-        value is a float, an array (d,) or (d, d) as in `noisify`.
+        value is a float, an array (d,), (C,) or (d, d) as in `noisify`.
 
     Raises
     ------

@@ -30,7 +30,9 @@ def check_module(model: object) -> None:
 
 
 def call_arguments(inputs: object, model: nn.Module) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Return the positional arguments and the arguments by name of a pass: those of `input_tensors`, or of a mapping.
+    """Split inputs into positional and keyword arguments.
+
+    A mapping gives keyword arguments; other inputs are positional arguments.
 
     Raises
     ------
@@ -47,7 +49,7 @@ def naming_inputs(arguments: object) -> Iterator[None]:
     """Raise a ValueError that names the inputs if a network cannot take them as arguments."""
     try:
         yield
-    except (BackendError, torch.cuda.OutOfMemoryError):  # subclasses of RuntimeError that the inputs do not cause
+    except (BackendError, torch.cuda.OutOfMemoryError):  # RuntimeErrors, but none of a wrong shape or dtype
         raise
     except (RuntimeError, TypeError) as error:  # a wrong shape or dtype; a wrong number or name of arguments
         got = ", ".join(

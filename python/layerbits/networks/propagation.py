@@ -54,7 +54,9 @@ def propagate(
     """Record the signals of noisy layers in several noisy passes of every input.
 
     The signal of a layer is its output before its own noise; it depends on the noise of earlier layers. The passes run
-    in evaluation mode, without gradients, and change neither the network nor the state of its own noise.
+    in evaluation mode, without gradients. They change neither the network nor, unless the network uses random numbers
+    in evaluation too, torch's generators. If the layers have not been observed yet, the call first installs their
+    noise.
 
     Parameters
     ----------
@@ -71,7 +73,7 @@ def propagate(
     layers : None, str, type, callable or a sequence of them
         The noisy layers to record, as in `noisify`; all by default.
     chunk : int, optional
-        Rows of a pass; an input has a row for each draw of the pass. By default 32,768, fewer for wide inputs.
+        Largest number of rows of a pass; rows = inputs x draws in the pass. By default 32,768, fewer for wide inputs.
     given : dict of str to tensor or array of shape (n, dim), optional
         Values that layers emit in every draw, in place of signal plus noise. The signals of later layers are then those
         given these values.
@@ -140,7 +142,8 @@ def layer_activations(
 ) -> dict[str, Tensor] | dict[str, _Array]:
     """Record the activations of layers in a pass without noise.
 
-    The pass runs in evaluation mode, without gradients, and does not change the network.
+    The pass runs in evaluation mode, without gradients, and does not change the network. If `layers` is None and the
+    layers of a noisy network have not been observed yet, the call first installs their noise.
 
     Parameters
     ----------

@@ -23,7 +23,8 @@ from layerbits.networks.gaussian_noise import rounding_step
 from layerbits.networks.measured_network import MeasuredNetwork
 from layerbits.networks.pass_arguments import rows_per_pass
 
-# At least this many draws share a pass, if there are as many, because each thread fills the noise of whole draws.
+# Smallest number of draws in a pass (fewer if fewer draws or rows are requested): a thread fills the noise of whole
+# draws.
 _DRAWS_PER_PASS = 32
 
 # Maps the signals (draws, rows, d) of a layer in a pass to the values that are recorded, (draws, rows, k).
@@ -43,7 +44,7 @@ class Passes:
     seed : int or None
         Seed of the noise; None for passes without noise.
     rows : int, optional
-        Rows of a pass; an input has a row for each draw of the pass.
+        Largest number of rows of a pass; rows = inputs x draws in the pass.
     emitted : mapping of str to Tensor of shape (n, d)
         Values that layers emit in every draw, in place of signal plus noise.
     views : mapping of str to View
@@ -107,7 +108,7 @@ class _Recorder:
         self.begin_pass(0)
 
     def begin_draws(self, draws: range) -> None:
-        """Start at the first input again, with the draws that the next passes share."""
+        """Restart at input 0 for the next block of draws."""
         self.draws, self.start, self.rows = draws, 0, 0
         self.streams: dict[int, list[NormalStream]] = {}
 
@@ -140,8 +141,8 @@ class _Recorder:
         self.layers_run.add(layer)
         if signal.shape[:1] != (rows,):
             raise LayerSelectionError(
-                f"layers: got {layer!r}, which returns shape {tuple(signal.shape)} for {rows} rows, wanted as many; "
-                "choose other layers"
+                f"layers: got {layer!r}, which returns shape {tuple(signal.shape)}, wanted {rows} rows; choose other "
+                "layers"
             )
         if layer in self.passes.layers:
             self._record(layer, signal.reshape(len(self.draws), self.rows, math.prod(signal.shape[1:])))
@@ -160,7 +161,9 @@ class _Recorder:
         try:
             return signal.new_empty(shape)
         except RuntimeError as error:
-            raise MemoryError(f"draws: got {n_draws}, no memory for signals {shape} of {layer!r}; lower it") from error
+            raise MemoryError(
+                f"draws: got {n_draws}, no memory for signals {shape} of {layer!r}; lower `draws`"
+            ) from error
 
     def _record(self, layer: str, signal: Tensor) -> None:
         # aminmax reads the signal once; isfinite would read it three times.

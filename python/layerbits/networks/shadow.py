@@ -1,7 +1,8 @@
 """Shadows: copies of a network that share its parameters, on which layerbits runs its own passes.
 
-A shadow has modules, buffers and hooks of its own. So a pass of layerbits, in evaluation mode and with hooks, neither
-changes the network nor is seen by passes of other threads, and it runs the layers of a compiled network uncompiled.
+A shadow has modules, buffers and hooks of its own. So a pass through the shadow, in evaluation mode and with hooks,
+neither changes the network nor affects passes of other threads, and it runs the layers of a compiled network
+uncompiled. If the layers have not been observed yet, the measurement first installs their noise in the network itself.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-# Attributes of a module that a shadow does not copy by `_copy`; `dynamo_ctx` compiles a network.
+# Attributes of a module that `_copy` does not copy: parameters are shared, and `dynamo_ctx`, which compiles a network,
+# is dropped.
 _MADE_ANEW = {"_parameters", "dynamo_ctx"}
 
 # Classes of networks whose parameters are divided among processes.
@@ -29,7 +31,7 @@ def shadow(model: nn.Module) -> nn.Module:
     """Return a shadow of `model` in evaluation mode.
 
     Modules, standard containers, bound methods and partial functions are copied, buffers and other tensors are cloned,
-    and everything else is shared: parameters, settings, and modules that only an object of another kind refers to.
+    and everything else is shared: parameters, settings, and modules reachable only through other objects.
     Closures and such objects still refer to modules of the network itself, which `RefuseOriginals` refuses.
 
     Raises

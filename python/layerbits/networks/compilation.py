@@ -1,0 +1,63 @@
+"""torch.compile and the hooks of noise: guards, and code that must compile again."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import torch
+
+from layerbits.networks import call_stack, checkpointing
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+_not_compiled_alone: list[Any] = [
+    function
+    for place in (call_stack, checkpointing, checkpointing.RecomputedCalls)
+    for function in vars(place).values()
+    if inspect.isfunction(function)
+]
+
+
+def not_compiled_alone(function: _Function) -> _Function:
+    """Mark a function that torch.compile may compile as a part of a pass, but not by itself: it inspects the stack."""
+    _not_compiled_alone.append(function)
+    return function
+
+
+def guard_hooks() -> None:
+    """Make torch.compile guard the hooks of modules.
+
+    Compiled code with these guards detects that a hook is added, removed or replaced, or that an attribute of a hook
+    changes. By default torch does not guard hooks: code that was compiled for a module without noise serves a noisy
+    module of the same class too, which then has no noise. Code that was compiled by default does not get guards
+    afterwards, so the first call discards that code.
+    """
+    from torch._dynamo import config  # imported here because the import takes one second
+    from torch._dynamo.eval_frame import skip_code
+
+    # Outside of compiled code torch.compile would compile these functions by themselves.
+    for function in _not_compiled_alone:
+        skip_code(function.__code__)
+    if config.skip_nnmodule_hook_guards:
+        config.skip_nnmodule_hook_guards = False
+        compile_again()
+
+
+def is_compiled() -> bool:
+    """Return whether torch.compile traces this code, or runs it, uncompiled, within a compiled call."""
+    return torch.compiler.is_compiling() or callable(torch._C._dynamo.eval_frame.get_eval_frame_callback())
+
+
+def compile_again() -> None:
+    """Discard compiled code, so that compiled networks compile again in their next call.
+
+    The guards of `guard_hooks` detect changed hooks too. But code that was compiled under torch's default setting lacks
+    these guards, and each recompilation counts towards torch's `recompile_limit`, beyond which torch does not compile.
+    """
+    compiler = sys.modules.get("torch._dynamo.convert_frame")
+    # Reset only if torch.compile has compiled a frame: an optimizer imports torch._dynamo without compiling.
+    if compiler is not None and getattr(compiler, "FRAME_COUNTER", 1) > 0:
+        torch.compiler.reset()

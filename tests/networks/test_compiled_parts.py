@@ -174,7 +174,7 @@ def test_functions_that_the_compiler_hides_are_refused(function):
     torch.compiler.reset()
     model = lb.noisify(Spelled(function), sigma=0.5, inputs=INPUTS)
     assert is_noisy(model)
-    with pytest.raises(lb.LayerSelectionError, match="got fewer calls of .* in a compiled pass of Spelled"):
+    with pytest.raises(lb.LayerSelectionError, match=r"got fewer calls of .* in a compiled pass of Spelled"):
         torch.compile(model, backend="eager")(INPUTS)
 
 

@@ -13,7 +13,7 @@ COLUMNS = {
     "training.csv": "epoch,split,loss,accuracy",
     "information.csv": (
         "epoch,layer,quantity,estimator,value,standard_error,lower,upper,unit,draws,seconds,note,"
-        "plug_in,plug_in_error,decoded,decoded_error,decoder,limited_by"
+        "plug_in,plug_in_error,decoded,decoded_error,decoder,limited_by,flags"
     ),
     "scatter.csv": "epoch,label,t1,t2,t3",
 }

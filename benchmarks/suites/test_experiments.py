@@ -1,4 +1,4 @@
-"""`pytest benchmarks`: parts of the experiments; `layerbits run` writes the times of a full run into run.json."""
+"""Time parts of the experiment szt-tanh under `pytest benchmarks`; run.json has the times of a full run."""
 
 from __future__ import annotations
 

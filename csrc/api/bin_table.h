@@ -6,10 +6,11 @@
 
 namespace layerbits {
 
-// Bin b has the squared distances s with first[b] <= s < first[b + 1]. The first and the last bin
-// have the pairs below and above all edges: first[0] is -inf, and first[count] is NaN, which no
-// square reaches. For evenly spaced edges (x - low) * per_unit + 1 is the bin or its neighbour,
-// where x is the root of the square if `is_root`, and half of the square otherwise.
+// A squared distance s is in bin b if s >= first[b] and not s >= first[b + 1]. The first and the
+// last bin have the pairs below and above all edges: first[0] is -inf, and first[count] is NaN, so
+// that the comparison with it is false for every s. The kernels begin their search at the integer
+// part of (x - low) * per_unit + 1, clamped to the bins, which is the bin or its neighbour if the
+// edges are evenly spaced; x is the root of the square if `is_root`, and half of it otherwise.
 template <typename T>
 struct DistanceBins {
   const T* first;

@@ -1,9 +1,9 @@
 // Converts edges of distances to bins of scaled squared distances, for every back end.
 //
-// An edge becomes the smallest square whose rounded root reaches the edge, so that comparing
-// squares puts every pair into the bin in which numpy.histogram puts its rounded distance. The
-// cosine distance is half the squared distance of unit vectors, so that it has the same kernel, and
-// small angles keep their digits.
+// For the euclidean metric an edge becomes the smallest square whose rounded root is at least the
+// edge, so that comparing squares puts every pair into the bin in which numpy.histogram puts its
+// rounded distance. The cosine distance is computed as half the squared distance of unit vectors:
+// the same kernel serves, and small angles lose no digits to cancellation.
 #pragma once
 
 #include <algorithm>
@@ -19,8 +19,9 @@
 
 namespace layerbits {
 
-// The power of two that scales the largest absolute value into [1/2, 1), or near it at the ends of
-// the range of T, so that scaled squares neither over- nor underflow.
+// The power of two that scales the largest absolute value into [1/2, 1); below 4 for the largest T,
+// and below 1/2 for subnormal values. Squares of scaled differences do not overflow, and only those
+// that are negligible beside the largest value underflow.
 template <typename T>
 double power_for(double largest) {
   constexpr int kLimit = std::numeric_limits<T>::max_exponent - 2;
@@ -59,8 +60,9 @@ std::vector<T> bins_of_squares(const Vector<const double>& edges, Metric metric,
   const double unit = metric == Metric::kCosine ? 2 : power;
   std::vector<T> first = {-kInfinite};
   for (int64_t i = 0; i < edges.size; ++i) first.push_back(square_of(round_up<T>(edges[i] * unit)));
-  // The last edge belongs to the last bin, which ends just above it. No cosine distance exceeds 2
-  // but by rounding, so a last edge of 2 includes all larger squares.
+  // As in numpy.histogram, a distance equal to the last edge counts below that edge, so the bin of
+  // the pairs above all edges begins just above it. A cosine distance exceeds 2 only by rounding,
+  // so no pair lies above a last edge of 2 or more.
   const double last_edge = edges[edges.size - 1];
   const T rounded = T(last_edge * unit);
   const bool rounded_up = double(rounded) > last_edge * unit;

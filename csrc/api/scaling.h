@@ -1,5 +1,6 @@
-// The scaling by a power of two that normalizes sigma while rows are packed: it is exact, and no
-// sigma over- or underflows. Errors for values outside the range of their type.
+// The scaling by a power of two that brings sigma into [1/2, 1) when rows are packed. It adds no
+// rounding error to coordinates that stay in the normal range, and the square of the scaled sigma
+// neither over- nor underflows. Also the errors for bad sigmas, weights and coordinates.
 #pragma once
 
 #include <cmath>
@@ -29,9 +30,9 @@ struct Scaling {
     fraction = std::frexp(sigma, &exponent);
     const int limit = std::numeric_limits<T>::max_exponent - 3;
     if (exponent < -limit || exponent > limit)
-      return Status::bad_value("sigma: got 2^" + std::to_string(exponent) + ", wanted from 2^-" +
-                               std::to_string(limit) + " to 2^" + std::to_string(limit) +
-                               ", the range of the arrays' dtype");
+      return Status::bad_value("sigma: got " + number_text(sigma) + ", wanted from 2^-" +
+                               std::to_string(limit + 1) + " to 2^" + std::to_string(limit) +
+                               " for the dtype of the arrays");
     power = std::ldexp(1.0, -exponent);
     scale = T(kLog2E / (2 * fraction * fraction));
     return {};
@@ -45,8 +46,9 @@ inline Status bad_weight(double weight, int64_t index) {
 
 inline Status too_far_from_zero(const std::string& name) {
   return Status::bad_value(name +
-                           ": got a finite value too large relative to sigma for its dtype, wanted "
-                           "less than a quarter of the largest number times sigma; "
+                           ": got a value too large for its dtype after division by sigma, wanted "
+                           "absolute values below a quarter of sigma times the dtype's largest "
+                           "number; "
                            "shift the data towards 0, or use float64");
 }
 

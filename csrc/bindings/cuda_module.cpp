@@ -17,8 +17,8 @@ namespace py = pybind11;
 namespace layerbits {
 namespace {
 
-// The kind of memory of the arguments. A build for tests without a device uses the memory of the
-// host; DLPack reports it as CUDA memory if the tests emulate torch's devices too.
+// The kind of memory of the arguments. An emulated build runs on host memory; if the tests also
+// emulate torch's devices, DLPack labels that memory as CUDA memory.
 #ifdef LAYERBITS_EMULATED
 const int kMemory = getenv("LAYERBITS_EMULATED_DEVICES") ? kCuda : kCpu;
 #else
@@ -70,8 +70,8 @@ class Memory {
   Array array_;
 };
 
-// Runs operation(T{}, stream) for the dtype T of the arguments without the interpreter's lock,
-// polls for Ctrl-C, and converts the status to an exception.
+// Runs operation(T{}, stream) for the dtype T of the arguments, without the interpreter's lock.
+// Polls for Ctrl-C on the main thread, and converts the status to an exception.
 template <typename Operation>
 void run(const Arguments& arguments, uintptr_t stream, py::object allocate,
          const Operation& operation) {
@@ -257,11 +257,11 @@ PYBIND11_MODULE(LAYERBITS_MODULE, module) {
   module.def("standard_normal", &standard_normal_any, arg("values"), arg("keys"), arg("first"),
              py::kw_only(), arg("stream"), arg("allocate"));
   module.def("peak", &peak_any, arg("values"), arg("steps"), arg("powers"), py::kw_only(),
-             arg("stream"), arg("allocate"), "Number of operations that were put on the stream.");
+             arg("stream"), arg("allocate"), "Number of arithmetic operations of the kernel that was put on the stream.");
   module.def(
       "devices", &devices,
-      "Name of each device, and why it is not usable, or ''. RuntimeError without a driver or "
-      "a device.");
+      "Return (name, reason) for each device; the reason is '' if the device is usable. Raise "
+      "RuntimeError without a driver or a device.");
   module.def(
       "architectures", [] { return std::string(LAYERBITS_ARCHITECTURES); },
       "Architectures that the kernels were built for.");

@@ -12,12 +12,14 @@
 
 namespace layerbits {
 
-// Whether this is the main thread, which alone handles signals in Python. Other threads must not
-// poll: a daemon thread that takes the interpreter's lock while the interpreter exits is unwound.
+// Whether the calling thread is the main thread, which alone handles signals in Python. Other
+// threads must not poll: Python ends a daemon thread that asks for the interpreter's lock during
+// shutdown by unwinding its stack.
 bool signals_arrive_here();
+// Runs pending signal handlers; true if one raised an exception, as for Ctrl-C.
 bool signalled();
 
-// Throws the exception that Python raised during the call; without one, that of a bad status.
+// Throws the pending Python exception if there is one, and otherwise the exception of a bad status.
 void raise(const Status& status);
 
 // Returns operation(T{}) for the dtype T of the floating arrays.
@@ -31,7 +33,7 @@ Metric metric_of(const std::string& name);
 // The tolerance, or 0 for none.
 double tolerance_of(const std::optional<double>& tolerance);
 
-// The Python objects of a mixture, by the names of the arguments.
+// The arguments of a mixture before they are checked; each member has the name of its argument.
 struct MixtureObjects {
   pybind11::handle points, centers;
   double sigma;

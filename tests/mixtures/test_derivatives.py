@@ -1,4 +1,4 @@
-"""Second derivatives and transforms of torch.func of the log density and of the pairwise bounds."""
+"""Second derivatives of the log density and of the pairwise bounds, and their use under torch.func."""
 
 import pytest
 import torch
@@ -26,10 +26,10 @@ def arguments(dtype=torch.float64):
 
 
 def assert_agree(actual, expected, unit=2.0**-52):
-    """Assert agreement within 1e4 units of the largest result.
+    """Assert that each tensor agrees within 1e4 `unit` (1 + its largest value); `unit` is a relative rounding error.
 
-    The results are sums of at most 5 * 4 * 2 terms of both signs, with at most 30 roundings each: this allows terms
-    that are 8 times as large as the result.
+    A result is a sum of at most 5 * 4 * 2 terms of both signs, with at most 30 roundings each. So the tolerance
+    suffices if no term exceeds 8 times that largest value.
     """
     for value, truth in zip(actual, expected, strict=True):
         tolerance = 1e4 * unit * (1 + float(truth.abs().max()))
@@ -130,7 +130,7 @@ def test_vmap_over_sigma_or_weights_is_refused_by_name(name):
 
 @pytest.mark.parametrize("function", [mixture_information, mixture_entropy])
 @pytest.mark.parametrize("transform", [vmap, grad])
-def test_estimates_are_refused_by_name_under_torch_func(function, transform):
+def test_estimates_are_refused_under_torch_func(function, transform):
     centers = torch.stack([normal_tensor(4, 2)] * 2)
-    with pytest.raises(NotImplementedError, match=r"^mixture_information: got a tensor that torch transforms"):
+    with pytest.raises(NotImplementedError, match=r"^mixture_information and mixture_entropy: got a tensor that torch"):
         transform(lambda rows: torch.tensor(function(rows, 0.5).value))(centers if transform is vmap else centers[0])

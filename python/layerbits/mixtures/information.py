@@ -118,7 +118,7 @@ def mixture_information(
     True
     """
     centers, weights = as_centers(centers), as_weights(weights)
-    check_plain("mixture_information", centers, weights)
+    check_plain("mixture_information and mixture_entropy", centers, weights)
     centers, sigma = centers.detach(), as_sigma(sigma).item()
     weights = None if weights is None else weights.detach()
     confidence = check_confidence(confidence)

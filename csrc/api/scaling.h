@@ -45,11 +45,11 @@ inline Status bad_weight(double weight, int64_t index) {
 }
 
 inline Status too_far_from_zero(const std::string& name) {
-  return Status::bad_value(name +
-                           ": got a value too large for its dtype after division by sigma, wanted "
-                           "absolute values below a quarter of sigma times the dtype's largest "
-                           "number; "
-                           "shift the data towards 0, or use float64");
+  return Status::bad_value(
+      name +
+      ": got a finite value too large relative to sigma, wanted absolute values "
+      "below a quarter of sigma times the largest number of its dtype; "
+      "shift the data towards 0, or use float64");
 }
 
 }  // namespace layerbits

@@ -257,7 +257,8 @@ PYBIND11_MODULE(LAYERBITS_MODULE, module) {
   module.def("standard_normal", &standard_normal_any, arg("values"), arg("keys"), arg("first"),
              py::kw_only(), arg("stream"), arg("allocate"));
   module.def("peak", &peak_any, arg("values"), arg("steps"), arg("powers"), py::kw_only(),
-             arg("stream"), arg("allocate"), "Number of arithmetic operations of the kernel that was put on the stream.");
+             arg("stream"), arg("allocate"),
+             "Number of arithmetic operations of the kernel that was put on the stream.");
   module.def(
       "devices", &devices,
       "Return (name, reason) for each device; the reason is '' if the device is usable. Raise "

@@ -94,3 +94,18 @@ def test_a_folder_of_a_noisy_network_is_not_continued_without_noise(model, tmp_p
     lb.noisify(model, sigma=0.2)
     with pytest.raises(lb.UsageError, match="measurement_noise"):
         lb.Monitor(model, INPUTS, at=[0], directory=tmp_path)
+
+
+def test_a_relative_sigma_is_resumed_after_the_weights_have_changed(model, tmp_path):
+    options = {"at": [0, 1], "directory": tmp_path, "sigma": lb.RelativeSigma(0.2)}
+    table = lb.Monitor(model, INPUTS, **options).step(0)
+    with torch.no_grad():
+        model[0].weight.mul_(2)
+    assert lb.Monitor(model, INPUTS, **options).tables[0] == table
+    with pytest.raises(lb.UsageError, match="sigma"):
+        lb.Monitor(model, INPUTS, **options | {"sigma": lb.RelativeSigma(0.3)})
+
+
+def test_a_monitor_takes_inputs_in_bfloat16(model, tmp_path):
+    table = lb.Monitor(model.bfloat16(), INPUTS.bfloat16(), at=[0], directory=tmp_path, sigma=0.5).step(0)
+    assert table.rows[0].flags == ("measurement_noise", "before_rounding")

@@ -220,7 +220,7 @@ def test_empty_batch_has_no_output_by_accident():
     assert layers(model, INPUTS).noisy == ("1",)
 
 
-# What the observed pass leaves as it is
+# State that the observed pass leaves unchanged
 
 
 @pytest.mark.parametrize("inference", [False, True])

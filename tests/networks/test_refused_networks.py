@@ -46,7 +46,7 @@ def test_model_that_is_no_network_is_named(model, call):
 
 def test_network_around_one_that_waits_for_its_first_call_is_refused():
     model = nn.Sequential(nn.Flatten(), noisify(mlp(), sigma=0.1))
-    with pytest.raises(ValueError, match=r"contains one whose layers are observed.*run it once"):
+    with pytest.raises(ValueError, match=r"contains one whose layers have not been observed.*run that inner"):
         layers(model, torch.zeros(3, 2, 2))
     model(torch.zeros(3, 2, 2))
     assert layers(model, torch.zeros(3, 2, 2)).noisy == ("1.1",)

@@ -22,7 +22,7 @@ ACTIVATIONS = tuple(getattr(activation, name) for name in activation.__all__ if 
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """What one call got and returned, with properties of its tensor that later calls may change in place.
+    """Argument and output of one call, and properties of the output that later calls may change in place.
 
     `version` is how often the memory of the tensor was written; `function` is empty for a call of the module itself.
     """

@@ -1,4 +1,4 @@
-"""Noise that waits for the first call of a network, which shows its layers."""
+"""Noise that is installed in the first call of a network, after a pass that observes the layers."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class WaitingNoise(NoiseHook):
                 )
 
     def give_noise(self, calls: Sequence[LayerCall]) -> None:
-        """Give the layers that a pass has shown their noise, in place of any other."""
+        """Replace the noise of the network by the noise of the observed layers."""
         chosen = choose_layers(calls, self.layers, named=self.noise, network=self.root)
         noise = noise_of_layers(self.noise, chosen)
         in_place = {call.called for call in chosen if _acts_in_place(call, calls)}
@@ -140,8 +140,8 @@ def observe_waiting(root: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str,
     for waiting in waiting_noise(root):
         if waiting.root is not root:
             raise ValueError(
-                "model: got a network that contains one whose layers are observed in its first call, wanted one whose "
-                "layers are known; run it once, or pass inputs= to noisify"
+                "model: got a network that contains one whose layers have not been observed, wanted observed layers; "
+                "run that inner network once, or pass inputs= to its noisify"
             )
         waiting.check_alone()
         waiting.give_noise(observe_inputs(root, args, kwargs, relative=waiting.is_relative))

@@ -17,7 +17,8 @@ from torch import Tensor
 
 from layerbits._base import check_positive
 
-# The least standard deviation of noise in float16 and bfloat16, in units in the last place of the largest signal.
+# The least standard deviation of noise in float16 and bfloat16, in units in the last place of the largest signal: its
+# rounding then adds a variance of 1 / 12 of a squared unit, 0.13 % of that of the noise.
 _LEAST_STEPS = 8
 
 # A standard deviation, the standard deviations of the d units or C channels, or the covariance (d, d) of the units.

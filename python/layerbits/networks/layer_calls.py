@@ -44,7 +44,7 @@ class LayerCall:
     is_activation : bool
         Whether the module is an activation function: of `torch.nn`, or one without parameters that acts value by value.
     root_mean_square : float
-        Of that tensor; NaN if there is none, or nobody asked for it.
+        Root mean square of that tensor; NaN if there is none, or if `observe` was called without `relative`.
     rounding_step : float
         The unit in the last place of the largest value of that tensor, in float16 or bfloat16; 0 otherwise.
     function : str
@@ -94,7 +94,7 @@ def observe(
     """List the calls of the modules inside `model`, and of activation functions, in one pass, as they return.
 
     The pass runs through a shadow of the network on copies of the arguments, in evaluation mode, without gradients and
-    without noise. Torch's generators have the same states afterwards. `relative` asks for the root mean squares.
+    without noise. Torch's generators have the same states afterwards. If `relative`, compute root mean squares.
 
     Raises
     ------
@@ -125,7 +125,7 @@ def observe(
         calls, counts = [], collections.Counter[str]()
         for result in results:
             module, name = result.module, names[result.module]
-            # A module that is an activation function is the layer, not the functions that it calls.
+            # If a module is itself an activation function, omit the functions that it calls.
             if result.function and value_by_value.get(module, False):
                 continue
             called = function_name(name, result.function) if result.function else name
@@ -159,14 +159,14 @@ def observe(
 def observe_inputs(
     model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, relative: bool = False
 ) -> list[LayerCall]:
-    """List the calls of a pass as `observe` does, of inputs that the caller gave to layerbits.
+    """List the calls of a pass as `observe` does, with errors that name the caller's inputs.
 
     Raises
     ------
     LayerSelectionError
         Two calls have one name; forward reaches a module through a closure or another object.
     TypeError, ValueError
-        The network cannot be observed, as `shadow` says, or cannot take the inputs.
+        The network cannot be observed (see `shadow`), or cannot take the inputs.
     """
     check_can_run(model)
     with naming_inputs((args, dict(kwargs))):

@@ -69,7 +69,7 @@ class LayerNoise(Mapping[str, GaussianNoise]):
 
 
 def _hooks_of_layers(module: nn.Module) -> dict[str, AddNoise]:
-    """Return the hooks that add noise to functions that a module calls, by their names, and to its output, by ""."""
+    """Return the noise hooks of a module by function name; the key "" is the output of the module."""
     layers: dict[str, AddNoise] = {}
     for hook in (*module._forward_hooks.values(), *module._forward_pre_hooks.values()):
         if isinstance(hook, AddNoise):

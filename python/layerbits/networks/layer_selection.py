@@ -67,7 +67,7 @@ def is_exact_name(call: LayerCall, name: str) -> bool:
 
 
 def names_matching(calls: Sequence[LayerCall], selector: str, *, argument: str = "layers") -> set[str]:
-    """Return the names of the calls with a name, or without one, of those that match a glob.
+    """Return the names of the calls with exactly this name, or, if there are none, of those that match it as a glob.
 
     In a glob ``*`` does not cross a dot and ``**`` does. `argument` is the name of the selector in errors.
 

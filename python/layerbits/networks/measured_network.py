@@ -44,9 +44,9 @@ class MeasuredNetwork:
     adds_noise : bool
         Whether the network itself adds the noise, so that later layers lie behind it.
     other_outputs : dict of str to bool
-        For each layer with an output of several tensors, of which the first has the noise: whether another is used.
+        For each layer that returns several tensors, of which the first has the noise: whether the network uses another.
     switches : set of NoiseSwitch
-        Those of the hooks of the shadow.
+        Switches of the hooks of the shadow.
     """
 
     def __init__(self, copied: nn.Module, *, adds_noise: bool) -> None:
@@ -101,13 +101,14 @@ class MeasuredNetwork:
                 switch.counts.drop_interrupted()
 
     def find_other_output(self, layer: str, inputs: Sequence[Tensor]) -> None:
-        """Find out whether the other tensors of a layer's output are used, by a pass in which they are moved."""
+        """Find out whether the network uses the other tensors of a layer, from a pass in which 1 is added to them."""
         unmoved = self._values_of_pass("", inputs)
         moved = self._values_of_pass(layer, inputs)
-        self.other_outputs[layer] = any(not torch.equal(*pair) for pair in zip(unmoved, moved, strict=True))
+        same = len(unmoved) == len(moved) and all(map(torch.equal, unmoved, moved))
+        self.other_outputs[layer] = not same
 
     def _values_of_pass(self, moved: str, inputs: Sequence[Tensor]) -> list[Tensor]:
-        """Return signals and output of a pass without noise, in which the other tensors of a layer are moved."""
+        """Return signals and output of a pass without noise, in which 1 is added to the other tensors of a layer."""
         values: list[Tensor] = []
 
         def keep(_: int, signal: Tensor) -> Tensor:

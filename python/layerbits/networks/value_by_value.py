@@ -24,7 +24,7 @@ def acts_value_by_value(module: nn.Module, argument: object, output: object) -> 
     if argument.is_nested or output.is_nested or argument.shape != output.shape:
         return False
     row = argument.shape[1:]
-    # One row may hide a function of the batch; few values may agree by chance, or keep their order.
+    # With one row a statistic of the batch is not detectable; with few values, outputs may agree by chance.
     n_rows = max(2, -(-_PROBED_VALUES // max(1, row.numel())))
     n_values, device = n_rows * row.numel(), argument.device
     generator = torch.Generator().manual_seed(0)

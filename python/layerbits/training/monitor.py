@@ -10,12 +10,13 @@ from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from layerbits._base import Array, InformationTable, UsageError, check_count
 from layerbits.estimators import MeasurementSettings, Problem, measure_layers
 from layerbits.kernels import Devices
-from layerbits.networks import Inputs, Layers, Sigma
+from layerbits.networks import Inputs, Layers, RelativeSigma, Sigma
 from layerbits.training.epochs import checked_epochs
 from layerbits.training.history import INFORMATION_FILE, resume_information, write_information
 
@@ -118,12 +119,10 @@ class Monitor:
         return self._tables[epoch]
 
     def _resume(self, data: dict[str, str]) -> dict[int, InformationTable]:
-        scales = [noise.scale for noise in self._problem.network.noise.values()]
-        isotropic = len(set(map(str, scales))) == 1 and isinstance(scales[0], float)
         settings = {
             "layers": list(self._problem.layers),
             **dataclasses.asdict(self._settings),
-            "sigma": scales[0] if isotropic else _digest(tuple(scales)),
+            "sigma": _described(self._problem),
             "measurement_noise": not self._problem.network.adds_noise,
             **data,
         }
@@ -133,11 +132,29 @@ class Monitor:
         return {epoch: table for epoch, table in tables.items() if len(table) == rows}
 
 
+def _described(problem: Problem) -> object:
+    """Return the noise of a problem, as it stands in information.json."""
+    sigmas = problem.sigma.values() if isinstance(problem.sigma, Mapping) else [problem.sigma]
+    if any(isinstance(sigma, RelativeSigma) for sigma in sigmas):
+        # The noise of the layers changes with the weights; the shares do not.
+        keys = list(problem.sigma) if isinstance(problem.sigma, Mapping) else ["**"]
+        return {
+            key: repr(sigma) if isinstance(sigma, RelativeSigma) else _digest(sigma)
+            for key, sigma in zip(keys, sigmas, strict=True)
+        }
+    scales = [noise.scale for noise in problem.network.noise.values()]
+    isotropic = len(set(map(str, scales))) == 1 and isinstance(scales[0], float)
+    return scales[0] if isotropic else _digest(tuple(scales))
+
+
 def _digest(data: object) -> str:
     """Return a hash of the values of a tensor, an array, or a tuple of them; empty for None."""
     if data is None:
         return ""
     digest = hashlib.sha256()
     for part in data if isinstance(data, tuple) else (data,):
-        digest.update(np.asarray(part.cpu() if isinstance(part, Tensor) else part).tobytes())
+        if isinstance(part, Tensor):
+            # The bytes, because NumPy has no bfloat16.
+            part = part.detach().cpu().reshape(-1).view(torch.uint8)
+        digest.update(np.asarray(part).tobytes())
     return digest.hexdigest()

@@ -218,3 +218,10 @@ def test_damaged_cell_is_named(tmp_path):
     path.write_text(path.read_text().replace("pooled,", "pooled,x", 1))
     with pytest.raises(UsageError, match=r"information.csv: cannot resume from this file: could not convert"):
         monitor(tmp_path)
+
+
+def test_labels_may_be_a_column_of_a_table(tmp_path):
+    column = torch.stack([LABELS, LABELS], dim=1)[:, 0]
+    assert not column.is_contiguous()
+    rows = Monitor(noisy_classifier(), INPUTS, column, at=[1], directory=tmp_path, settings=SETTINGS).step(1)
+    assert {row.quantity for row in rows} >= {"I(T;Y)"}

@@ -155,6 +155,6 @@ def _digest(data: object) -> str:
     for part in data if isinstance(data, tuple) else (data,):
         if isinstance(part, Tensor):
             # The bytes, because NumPy has no bfloat16.
-            part = part.detach().cpu().reshape(-1).view(torch.uint8)
+            part = part.detach().cpu().flatten().contiguous().view(torch.uint8)
         digest.update(np.asarray(part).tobytes())
     return digest.hexdigest()

@@ -12,10 +12,12 @@ from layerbits import MeasurementSettings, layer_information
 from layerbits.estimators import Problem, layer_measurement
 from layerbits.estimators.layer_measurement import Effort, LayerTask, estimate_layer
 from layerbits.estimators.layer_sample import sample_layers
+from layerbits.networks import read_inputs
 from tests.support.networks import INPUTS, ScalarChain, tanh_network
 
 CHAIN = ScalarChain(np.linspace(-1, 1, 12), gains=(1.0, 2.0), sigma=0.3)
-PROBLEM = Problem.of(CHAIN.noisy(), CHAIN.inputs())
+NETWORK = CHAIN.noisy()
+PROBLEM = Problem.of(NETWORK, read_inputs(CHAIN.inputs(), NETWORK))
 FIRST, SECOND = PROBLEM.layers
 
 

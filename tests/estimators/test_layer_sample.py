@@ -12,6 +12,7 @@ from layerbits.calibration import V1
 from layerbits.estimators import Problem, layer_sample
 from layerbits.estimators.layer_sample import sample_layers
 from layerbits.mixtures import fit_subspace
+from layerbits.networks import read_inputs
 from tests.support.answers import gaussian_mixture_information
 from tests.support.networks import dense, noisy_identities
 from tests.support.random_arrays import normal_tensor
@@ -21,7 +22,7 @@ Z = 5
 
 
 def sampled(noisy, inputs, *, layers=None, draws=8, queries=None, seed=0):
-    problem = Problem.of(noisy, inputs, layers=layers)
+    problem = Problem.of(noisy, read_inputs(inputs, noisy), layers=layers)
     return sample_layers(problem, problem.layers, draws, queries, seed)
 
 

@@ -9,6 +9,7 @@ from torch import nn
 
 from layerbits import LayerSelectionError, NoNoiseError, information_between_layers, layer_information, noise_off
 from layerbits.estimators import Problem
+from layerbits.networks import read_inputs
 from tests.support.networks import INPUTS, LABELS, tanh_network
 
 
@@ -46,10 +47,10 @@ def test_networks_of_these_tests_fail_in_their_passes(network, network_without_p
 @pytest.mark.parametrize(
     ("labels", "error"),
     [
-        (LABELS.tolist(), TypeError),
-        (LABELS.double(), TypeError),
+        (LABELS + 0.5, ValueError),
+        (LABELS.double() / 0, ValueError),
         (LABELS.to(torch.complex64), TypeError),
-        (LABELS.numpy().astype(str), TypeError),
+        ([None] * 20, TypeError),
         (LABELS[:5], ValueError),
         (LABELS[:, None], ValueError),
         (LABELS.to("meta"), ValueError),
@@ -125,11 +126,13 @@ def test_bad_pairs_of_layers_are_named(network, first, second, error, message):
         information_between_layers(network, INPUTS, first, second)
 
 
-# Classes
+def problem(inputs, labels=None):
+    network = tanh_network()
+    return Problem.of(network, read_inputs(inputs, network, labels))
 
 
 def test_ceilings_are_the_entropies_of_inputs_and_classes():
-    classes = Problem.of(tanh_network(), INPUTS, torch.arange(20) < 5).classes
+    classes = problem(INPUTS, torch.arange(20) < 5).classes
     entropy = -0.25 * math.log(0.25) - 0.75 * math.log(0.75)
     assert classes.ceilings == pytest.approx(
         {"I(X;T)": math.log(20), "I(T;Y)": entropy, "I(X;T|Y)": math.log(20) - entropy}
@@ -140,13 +143,13 @@ def test_ceilings_are_the_entropies_of_inputs_and_classes():
 
 
 def test_members_of_the_classes_keep_the_order_of_the_inputs():
-    classes = Problem.of(tanh_network(), INPUTS[:6], np.array([7, 3, 7, 9, 3, 7])).classes
+    classes = problem(INPUTS[:6], np.array([7, 3, 7, 9, 3, 7])).classes
     assert [members.tolist() for members in classes.members] == [[1, 4], [0, 2, 5], [3]]
     assert classes.sizes(np.array([0, 3])).tolist() == [[3], [1]]
 
 
 def test_without_labels_no_quantity_involves_the_class():
-    names = [quantity.name for quantity in Problem.of(tanh_network(), INPUTS).classes.quantities]
+    names = [quantity.name for quantity in problem(INPUTS).classes.quantities]
     assert names == ["I(X;T)", "h(T)", "h(T|X)"]
 
 

@@ -133,7 +133,7 @@ def test_quantile_bins_hold_equal_shares_of_the_distinct_activations():
         ("edges", {"edges": np.array([1.0, 0.0])}, ValueError),
         ("edges", {"edges": np.array([0.0, np.nan])}, ValueError),
         ("labels", {"labels": np.zeros(2, int)}, ValueError),
-        ("labels", {"labels": np.zeros(3)}, TypeError),
+        ("labels", {"labels": np.full(3, 0.5)}, ValueError),
     ],
 )
 def test_invalid_argument_is_named(name, changes, error):

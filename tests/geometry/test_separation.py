@@ -77,7 +77,7 @@ def test_classes_of_one_row_have_no_distance_within():
         ("points", np.full((4, 2), np.inf), ValueError),
         ("points", np.ones((4, 2), int), TypeError),
         ("labels", np.zeros(4, int), ValueError),
-        ("labels", np.zeros(4), TypeError),
+        ("labels", np.full(4, 0.5), ValueError),
         ("labels", np.arange(3), ValueError),
     ],
 )

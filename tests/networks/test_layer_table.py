@@ -63,7 +63,7 @@ def test_inputs_may_be(inputs):
     assert layers(tanh_mlp(4, 3, 2), inputs)["0"].shape == (6, 3)
 
 
-@pytest.mark.parametrize("inputs", [None, [INPUTS], (), "text"], ids=str)
+@pytest.mark.parametrize("inputs", [None, [1.0], (), "text"], ids=str)
 def test_inputs_of_another_type_are_refused(inputs):
     with pytest.raises(TypeError, match=r"^inputs: got"):
         layers(tanh_mlp(4, 3, 2), inputs)

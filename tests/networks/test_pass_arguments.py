@@ -2,7 +2,6 @@
 
 import types
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -120,7 +119,7 @@ def test_inputs_of_a_wrong_shape_are_refused(wrong):
         propagate(noisify(mlp(), sigma=SIGMA), wrong)
 
 
-@pytest.mark.parametrize("wrong", [[[1.0] * 4], None, (), (torch.zeros(2, 4), np.zeros((2, 4)))])
+@pytest.mark.parametrize("wrong", [[[1.0] * 4], None, (), "text", ("text",)])
 def test_inputs_of_another_type_are_refused(wrong):
     with pytest.raises(TypeError, match="inputs: got"):
         propagate(noisify(mlp(), sigma=SIGMA), wrong)

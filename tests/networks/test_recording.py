@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from layerbits._base import BackendError
-from layerbits.networks import Passes, noise_of, noisify, noisy_network, propagate, record
+from layerbits.networks import Passes, noise_of, noisify, noisy_network, propagate, read_inputs, record
 from tests.support.networks import noisy_identities, tanh_mlp
 
 SIGMA = 0.3
@@ -44,7 +44,9 @@ def test_more_draws_begin_with_the_same_draws():
 @pytest.mark.parametrize("draws", [range(2, 5), range(40, 47)])
 def test_range_of_draws_has_the_signals_that_it_has_among_all(draws):
     noisy = noisy_identities(2, SIGMA)
-    signals = record(noisy_network(noisy, (INPUTS,)), (INPUTS,), Passes(("1",), draws, seed=3, rows=11))["1"]
+    signals = record(
+        noisy_network(noisy, read_inputs(INPUTS, noisy)), (INPUTS,), Passes(("1",), draws, seed=3, rows=11)
+    )["1"]
     assert torch.equal(signals, propagate(noisy, INPUTS, draws=50, seed=3)["1"][:, draws])
 
 

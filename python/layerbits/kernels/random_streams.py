@@ -61,6 +61,8 @@ class RandomStream(enum.IntEnum):
     SPIRAL_DECISIONS = 25
     RISK_SAMPLES = 26  # cell, repeat
     INTEGRATION = 27  # cell, repeat
+    # Data.
+    INPUT_SUBSET = 28
 
 
 def stream(seed: int, *key: int) -> np.random.Generator:

@@ -32,7 +32,7 @@ def class_numbers(labels: object, n_inputs: int) -> Integers:
     TypeError, ValueError
         `labels` has another type, dtype or shape; a label is missing; numbers are not whole.
     """
-    values = _as_array(labels)
+    values = label_array(labels)
     if values.ndim == 2 and _are_one_hot(values):
         values = values.argmax(axis=1)
     if values.shape != (n_inputs,):
@@ -53,13 +53,23 @@ def class_numbers(labels: object, n_inputs: int) -> Integers:
     return numbers
 
 
-def _as_array(labels: object) -> npt.NDArray[Any]:
+def label_array(labels: Any) -> npt.NDArray[Any]:
+    """Return labels as an array.
+
+    Raises
+    ------
+    TypeError
+        They are neither numbers nor strings.
+    ValueError
+        They are a tensor that is sparse, quantized or on the device meta.
+    """
     if isinstance(labels, Tensor):
         if labels.layout != torch.strided or labels.is_meta or labels.is_quantized:
-            raise TypeError("labels: got a tensor that is not dense, wanted a dense tensor or an array")
-        wide = labels.float() if labels.dtype in (torch.float16, torch.bfloat16) else labels
-        return wide.numpy(force=True)
-    values = np.asarray(labels.to_numpy() if hasattr(labels, "to_numpy") else labels)
+            raise ValueError("labels: got a tensor that is sparse, quantized or on the device meta, wanted a dense one")
+        # NumPy has no bfloat16.
+        values = (labels.float() if labels.dtype == torch.bfloat16 else labels).numpy(force=True)
+    else:
+        values = np.asarray(labels.to_numpy() if hasattr(labels, "to_numpy") else labels)
     if values.dtype.kind not in "iubfUOS":
         raise TypeError(f"labels: got dtype {values.dtype}, wanted integers, booleans or strings")
     return values

@@ -12,6 +12,7 @@ from layerbits._base import BEFORE_ROUNDING, MEASUREMENT_NOISE, OTHER_OUTPUT, La
 from layerbits.networks.execution.arguments import naming_inputs
 from layerbits.networks.execution.generators import generators_restored
 from layerbits.networks.execution.output_tensor import all_tensors, measured_signal, other_tensors, replace_tensor
+from layerbits.networks.inputs.pass_inputs import PassInputs
 from layerbits.networks.noise.gaussian import GaussianNoise
 from layerbits.networks.noise.hooks import noise_hooks
 from layerbits.networks.observation.layer_calls import LayerCall
@@ -38,13 +39,14 @@ class MeasuredNetwork:
         Switches of the hooks of the shadow.
     """
 
-    def __init__(self, copied: nn.Module, *, adds_noise: bool) -> None:
+    def __init__(self, copied: nn.Module, inputs: PassInputs, *, adds_noise: bool) -> None:
         self.adds_noise = adds_noise
         self.calls: list[LayerCall] = []
         self.noise: dict[str, GaussianNoise] = {}
         self.other_outputs: dict[str, bool] = {}
         self.switches = {hook.switch for hook in noise_hooks(copied)}
         self._copied = copied
+        self._inputs = inputs
         self._channel: Channel | None = None
         self._moved = ""  # the layer whose other tensors are moved in the running pass
         self._counts: dict[str, int] = {}
@@ -83,8 +85,9 @@ class MeasuredNetwork:
         self._channel = channel
         self._counts.clear()
         try:
+            args, kwargs = self._inputs.arguments(inputs)
             with torch.no_grad(), naming_inputs(inputs):
-                return self._copied(*inputs)
+                return self._copied(*args, **kwargs)
         finally:
             for switch in self.switches:
                 switch.counts.drop_interrupted()

@@ -60,7 +60,8 @@ def test_probing_passes_are_part_of_the_draws(layers, draws, wanted):
     noisy, rows = noisy_identities(2, inputs=torch.zeros(1, 2)), []
     noisy.register_forward_pre_hook(lambda _, inputs: rows.append(len(inputs[0])))
     sampled(noisy, normal_tensor(5, 2), layers=layers, draws=draws)
-    assert rows == [2] + [5 * count for count in wanted]  # a pass of two inputs shows the layers
+    # A pass of two inputs shows the layers, and three more show their rows.
+    assert rows == [2, 3, 2, 3] + [5 * count for count in wanted]
 
 
 @pytest.mark.parametrize("max_values", [2**27, 1], ids=["held", "viewed"])

@@ -1,4 +1,4 @@
-"""Bad data are refused, by name, before the first measured pass; a pass of two rows shows the layers."""
+"""Bad data are refused, by name, before the first measured pass; passes of few rows show the layers."""
 
 import math
 
@@ -28,7 +28,7 @@ def network_for(rows):
 @pytest.fixture
 def network():
     """A network that fails in measured passes."""
-    return network_for(rows=2)
+    return network_for(rows=3)
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def network_without_passes():
 
 
 def test_networks_of_these_tests_fail_in_their_passes(network, network_without_passes):
-    for rows, refusing in ((20, network), (2, network_without_passes)):
+    for rows, refusing in ((20, network), (3, network_without_passes)):
         with pytest.raises(AssertionError, match=f"a pass of {rows} rows was run"):
             refusing(INPUTS[:rows])
     with pytest.raises(AssertionError, match=r"a pass of \d+ rows was run"):

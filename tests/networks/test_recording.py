@@ -24,7 +24,7 @@ def batch_sizes(noisy):
     return sizes
 
 
-FIRST = [2]  # the pass that shows the layers
+FIRST = [2, 3, 2, 3]  # the pass that shows the layers
 
 
 @pytest.mark.parametrize(

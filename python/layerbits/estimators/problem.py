@@ -19,6 +19,7 @@ from layerbits.networks import (
     MeasuredNetwork,
     PassInputs,
     Sigma,
+    check_rows,
     is_noisy,
     network_without_noise,
     noisy_network,
@@ -79,6 +80,7 @@ class Problem:
         """
         network = _measured_network(model, inputs, layers, sigma)
         names = network.choose(layers)
+        check_rows(network, inputs.tensors, names)
         network_device = next((parameter.device for parameter in model.parameters()), inputs.tensors[0].device)
         label_sets = {name: Classes(numbers, labelled=True) for name, numbers in inputs.labels.items()}
         label_sets = label_sets or {"Y": Classes.of(None, len(inputs))}
@@ -102,7 +104,7 @@ class Problem:
             The network has no noise now, or a layer of the problem is not noisy.
         """
         network = _measured_network(self.model, self.inputs, self.layers, self.sigma)
-        network.choose(self.layers)
+        check_rows(network, self.inputs.tensors, network.choose(self.layers))
         return dataclasses.replace(self, network=network)
 
     def check_settings(self, settings: MeasurementSettings) -> None:

@@ -30,6 +30,7 @@ from layerbits.networks.passes.layer_table import LayerRow, LayerTable, layers
 from layerbits.networks.passes.measured_network import MeasuredNetwork
 from layerbits.networks.passes.propagation import layer_activations, propagate
 from layerbits.networks.passes.recording import Passes, View, evaluating, record
+from layerbits.networks.passes.rows import check_rows
 
 __all__ = [
     "GaussianNoise",
@@ -46,6 +47,7 @@ __all__ = [
     "Sigma",
     "View",
     "check_module",
+    "check_rows",
     "choose_layers",
     "evaluating",
     "is_noisy",

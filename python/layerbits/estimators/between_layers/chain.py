@@ -17,6 +17,7 @@ from layerbits.networks import (
     MeasuredNetwork,
     Passes,
     check_module,
+    check_rows,
     noisy_network,
     read_inputs,
     record,
@@ -43,6 +44,7 @@ class LayerPair:
             raise ValueError(f"second: got {second!r}, as for `first`, wanted a later layer: I(T;T) is infinite")
         if network.layer_names.index(second) < network.layer_names.index(first):
             raise ValueError(f"first: got {first!r}, wanted a layer before {second!r}; swap them: I is symmetric")
+        check_rows(network, data.tensors, (second,))
         return cls(network, data.tensors, first, second)
 
     @property

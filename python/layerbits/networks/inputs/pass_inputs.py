@@ -37,6 +37,9 @@ _Y = "Y"
 class _TensorLeaf:
     """Stands for a tensor among the constants."""
 
+    def __repr__(self) -> str:
+        return "a tensor"
+
 
 _TENSOR = _TensorLeaf()
 
@@ -140,10 +143,11 @@ class _Subset:
 
     def add(self, n_rows: int) -> Integers | None:
         """Return the positions to keep among the kept rows and `n_rows` new ones; None for all."""
-        rows = np.concatenate([self.rows, np.arange(self.n_read, self.n_read + n_rows)])
+        new_rows = np.arange(self.n_read, self.n_read + n_rows)
         self.n_read += n_rows
         if self.limit is None:
             return None
+        rows = np.concatenate([self.rows, new_rows])
         numbers = np.concatenate([self._numbers, self._generator.random(n_rows)])
         kept = np.sort(np.argsort(numbers)[: self.limit])
         self.rows, self._numbers = rows[kept], numbers[kept]

@@ -37,6 +37,10 @@ class MeasuredNetwork:
         For each layer that returns several tensors, of which the first has the noise: whether the network uses another.
     switches : set of NoiseSwitch
         Switches of the hooks of the shadow.
+    row_axes : dict of str to int
+        For each layer, the axis of its signal that belongs to the rows of a pass; 0 if it is not known.
+    module : torch.nn.Module
+        The shadow.
     """
 
     def __init__(self, copied: nn.Module, inputs: PassInputs, *, adds_noise: bool) -> None:
@@ -45,7 +49,8 @@ class MeasuredNetwork:
         self.noise: dict[str, GaussianNoise] = {}
         self.other_outputs: dict[str, bool] = {}
         self.switches = {hook.switch for hook in noise_hooks(copied)}
-        self._copied = copied
+        self.row_axes: dict[str, int] = {}
+        self.module = copied
         self._inputs = inputs
         self._channel: Channel | None = None
         self._moved = ""  # the layer whose other tensors are moved in the running pass
@@ -87,7 +92,7 @@ class MeasuredNetwork:
         try:
             args, kwargs = self._inputs.arguments(inputs)
             with torch.no_grad(), naming_inputs(inputs):
-                return self._copied(*args, **kwargs)
+                return self.module(*args, **kwargs)
         finally:
             for switch in self.switches:
                 switch.counts.drop_interrupted()
@@ -108,7 +113,7 @@ class MeasuredNetwork:
             return signal
 
         self._moved = moved
-        with generators_restored(self._copied):
+        with generators_restored(self.module):
             output = self.run(keep, [tensor.clone() for tensor in inputs])
         self._moved = ""
         return [*values, *all_tensors(output)]
@@ -132,5 +137,9 @@ class MeasuredNetwork:
         if name == self._moved:
             for tensor in other_tensors(output):
                 output = replace_tensor(output, tensor, tensor + 1)
-        value = self._channel(index, signal)
-        return output if value is signal else replace_tensor(output, signal, value)
+        axis = self.row_axes.get(name, 0)
+        rows_first = signal.movedim(axis, 0) if axis else signal
+        value = self._channel(index, rows_first)
+        if value is rows_first:
+            return output
+        return replace_tensor(output, signal, value.movedim(0, axis) if axis else value)

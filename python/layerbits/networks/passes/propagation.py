@@ -17,6 +17,7 @@ from layerbits.networks.observation.layer_selection import Layers
 from layerbits.networks.passes.channel_hooks import network_without_noise, noisy_network
 from layerbits.networks.passes.measured_network import MeasuredNetwork
 from layerbits.networks.passes.recording import Passes, record
+from layerbits.networks.passes.rows import check_rows
 
 _Array = npt.NDArray[Any]
 
@@ -112,6 +113,7 @@ def propagate(
     data = read_inputs(inputs, model)
     network = noisy_network(model, data)
     names, emitted = network.choose(layers), _emitted_values(given, network, len(data))
+    check_rows(network, data.tensors, names)
     signals = record(network, data.tensors, Passes(names, passes, seed, rows=chunk, emitted=emitted))
     return {layer: signal.numpy(force=True) for layer, signal in signals.items()} if data.are_arrays else signals
 
@@ -180,6 +182,7 @@ def layer_activations(
     if layers is None and is_noisy(model):
         layers = list(noisy_network(model, data, may_be_off=True).layer_names)
     network = network_without_noise(model, data, layers)
+    check_rows(network, data.tensors, network.layer_names)
     signals = record(network, data.tensors, Passes(network.layer_names, range(1), seed=None))
     flat = {layer: signal[:, 0] for layer, signal in signals.items()}
     return {layer: signal.numpy(force=True) for layer, signal in flat.items()} if data.are_arrays else flat

@@ -74,6 +74,7 @@ def test_thousands_of_small_groups_equal_a_call_for_each_group(dtype):
     np.testing.assert_array_equal(log_sum, expected)
 
 
+@pytest.mark.cpu_only("batches")
 def test_large_group_changes_no_bit_of_a_small_group_in_2000_dimensions():
     # In 2000 dimensions the 1000 centers of the small group are summed in several chunks.
     generator = np.random.default_rng(0)

@@ -43,7 +43,7 @@ def test_options_set_the_number_of_seeds(options, seeds, monkeypatch):
 
 
 @pytest.mark.usefixtures("two_tasks")
-def test_check_ends_with_status_1_if_intervals_fail(monkeypatch, capsys):
+def test_check_ends_with_status_1_if_intervals_miss_the_true_value(monkeypatch, capsys):
     def estimate(*_, **__):
         return Estimate(0.1, 0.01, 0.09, 0.11, 0.95, 100)
 

@@ -12,7 +12,7 @@ from layerbits.kernels import backends
 from tests.support.run_files import run_status
 from tests.support.tiny_run import TINY_RUN
 
-# The neuron at one weight and after a few steps.
+# The experiment with one weight and a training of ten steps.
 NEURON = ["run", "single-neuron", "--set=tolerance=0.1", "--set=weights=1", "--set=epochs=10"]
 
 
@@ -28,7 +28,7 @@ def test_info_prints_versions_and_back_ends(capsys):
     assert "cpu: " in out
 
 
-def test_run_prints_its_folder_and_its_summary(tmp_path, capsys):
+def test_run_prints_its_folder_and_summary_and_records_its_seed(tmp_path, capsys):
     assert main([*NEURON, "--seed=7", f"--out={tmp_path / 'run'}"]) == 0
     captured = capsys.readouterr()
     assert str(tmp_path / "run") in captured.out
@@ -98,7 +98,7 @@ def test_unknown_commands_and_options_end_with_status_2(arguments):
     assert raised.value.code == 2
 
 
-def test_settings_that_fail_during_the_computation_end_with_one_line(tmp_path, assert_one_error_line):
+def test_training_that_diverges_ends_with_one_line(tmp_path, assert_one_error_line):
     diverging = ["--set=start=10,10,10,10", "--set=learning_rate=1"]
     assert main(["run", "leaky-relu-pair", *diverging, f"--out={tmp_path}"]) == 2
     assert_one_error_line()

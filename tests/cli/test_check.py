@@ -55,7 +55,12 @@ def test_check_ends_with_status_1_if_intervals_miss_the_true_value(monkeypatch, 
 
 
 @pytest.mark.parametrize(
-    ("options", "text"), [(["--seeds=0"], "--seeds"), (["--out=nowhere/check.csv"], "--out"), (["--out=."], "--out")]
+    ("options", "text"),
+    [
+        (["--seeds=0"], "--seeds: got 0"),
+        (["--out=nowhere/check.csv"], "--out: got nowhere/check.csv"),
+        (["--out=."], "--out: got ."),
+    ],
 )
 def test_wrong_option_is_named_in_one_line(options, text, tmp_path, monkeypatch, assert_one_error_line):
     monkeypatch.chdir(tmp_path)

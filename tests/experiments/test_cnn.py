@@ -251,5 +251,5 @@ def test_figures_are_plotted_from_incomplete_tables(lost_tables, finished, tmp_p
     ],
 )  # fmt: skip
 def test_setting_out_of_range_is_refused_by_name(change):
-    with pytest.raises(UsageError, match=next(iter(change))):
+    with pytest.raises(UsageError, match=f"^{next(iter(change))}: got"):
         Config(**change)

@@ -72,5 +72,5 @@ def test_mean_square_error_falls_like_one_over_the_number_of_draws(errors, estim
     ],
 )  # fmt: skip
 def test_setting_out_of_range_is_refused_by_name(change):
-    with pytest.raises(UsageError, match=next(iter(change))):
+    with pytest.raises(UsageError, match=f"^{next(iter(change))}: got"):
         Config(**change)

@@ -118,7 +118,7 @@ def test_bounds_above_the_ceiling_are_vacuous_as_is_the_bound_of_the_paper_in_si
     ],
 )  # fmt: skip
 def test_setting_out_of_range_is_refused_by_name(change):
-    with pytest.raises(UsageError, match=next(iter(change))):
+    with pytest.raises(UsageError, match=f"^{next(iter(change))}: got"):
         Config(**change)
 
 

@@ -120,5 +120,5 @@ def test_interrupted_run_is_completed_with_the_same_numbers(tmp_path):
     ],
 )  # fmt: skip
 def test_setting_out_of_range_is_refused_by_name(change):
-    with pytest.raises(UsageError, match=next(iter(change))):
+    with pytest.raises(UsageError, match=f"^{next(iter(change))}: got"):
         Config(**change)

@@ -175,5 +175,5 @@ def test_incomplete_run_is_plotted(tiny, tmp_path, parts):
     ],
 )  # fmt: skip
 def test_setting_out_of_range_is_refused_by_name(change):
-    with pytest.raises(UsageError, match=next(iter(change))):
+    with pytest.raises(UsageError, match=f"^{next(iter(change))}: got"):
         BinningSettings(**change)

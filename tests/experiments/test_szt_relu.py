@@ -78,5 +78,5 @@ def test_network_of_every_activation_function_has_noise_on_its_hidden_layers(nam
     ],
 )  # fmt: skip
 def test_setting_out_of_range_is_refused_by_name(change):
-    with pytest.raises(UsageError, match=next(iter(change))):
+    with pytest.raises(UsageError, match=f"^{next(iter(change))}: got"):
         NoiseLevelSettings(**change)

@@ -4,9 +4,10 @@ Times of kernels are medians over the rounds, by events of the device around a c
 change from round to round. A call of layerbits checks values on the device, and ends when the host has the result of
 the checks. Errors are those of the log-sum-exp of all pairs against float64 on the CPU.
 
-The roofline has the rate F of multiply-adds and the rate P of powers of two that `peak` measures: a pair costs d
-subtractions, d multiply-adds and a power of two. In float32 another unit computes the power at the same time, so the
-roofline is min(F / 2d, P) pairs a second. In float64 the power consists of multiply-adds: 1 / (2d / F + 1 / P).
+The roofline follows from the rate F of multiply-adds and the rate P of powers of two, which `peak` measures: a pair
+costs d subtractions, d multiply-adds and a power of two. In float32 another unit computes the power at the same time,
+so the roofline is min(F / 2d, P) pairs a second. In float64 the power consists of multiply-adds, so the roofline is
+1 / (2d / F + 1 / P).
 """
 
 from __future__ import annotations
@@ -118,7 +119,7 @@ def relative_error(points: Tensor, centers: Tensor) -> float:
     dim, dtype = points.shape[1], points.dtype
     log_sum = by_layerbits(points, centers)[:64].cpu().numpy()
     expected = reference.log_sum_exp_isotropic(points[:64].cpu().numpy(), centers.cpu().numpy(), 1.0)
-    # The entropy is at least 0.
+    # The entropy is at least 0, so the contract allows at least this error.
     allowed = (4 + dim / 64) * torch.finfo(dtype).eps * (1 + (-expected).clip(0))
     return float((abs(log_sum - expected) / allowed).max())
 
@@ -187,9 +188,9 @@ def other_rates(size: int, rounds: int) -> dict[str, float]:
 
 
 def information_seconds(epochs: int, rounds: int) -> dict[str, float]:
-    """Return the seconds of `layer_information` on a trained network of szt-tanh: of one call on the CPU, and medians.
+    """Return the seconds of `layer_information` on a trained network of szt-tanh.
 
-    The medians are over the rounds on the device.
+    The time on the CPU is that of one call. The times on the device are medians over the rounds.
     """
     noisy, inputs, labels = trained_szt_network(epochs)
 

@@ -2,7 +2,7 @@
 
 torch's profiler measures this part on one core of the CPU. A device takes over the kernels, torch's operators and the
 passes with their noise; each call still takes time of the host. NumPy and Python stay on the host. The run with the
-least time on the host, of several, is printed.
+least host time of several is printed.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# All checks that need a CUDA device, also without a network: tools/gpu_check.sh [FOLDER OF RESULTS]
+# All checks that need a CUDA device, on a machine with or without a network: tools/gpu_check.sh [FOLDER OF RESULTS]
 #
 # The script requires nvcc, cmake, scikit-build-core, pybind11, torch and the packages of ".[test]", because it installs
 # layerbits without isolation, into a temporary folder. Then it runs the tests of CUDA, the tests of the CPU kernels on

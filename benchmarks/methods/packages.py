@@ -68,7 +68,7 @@ def _scikit_learn_log_density(problem: LogSumProblem) -> Doubles:
 def _mlpack_log_density(problem: LogSumProblem, relative_error: float) -> Doubles:
     """Compute log densities by two trees.
 
-    `kde` reorders an array that owns its memory in place; it copies an array that shares the memory of a tensor.
+    `kde` reorders an array in place if the array owns its memory, and copies an array that shares memory with a tensor.
     """
     from mlpack import kde
 

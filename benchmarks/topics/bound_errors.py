@@ -1,7 +1,7 @@
 """`python -m benchmarks.topics.bound_errors [--quick]`: errors of the bounds of I(X;T) and of rules between them.
 
-The reference is the true value for networks of `layerbits.calibration`, and the middle of the two bounds at 512 draws,
-which are printed too, for layers of the SZT network.
+For networks of `layerbits.calibration` the reference is the true value. For layers of the SZT network the reference is
+the middle of the two bounds at 512 draws, which are printed too.
 """
 
 from __future__ import annotations

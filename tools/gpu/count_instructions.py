@@ -67,7 +67,7 @@ class Code:
         return path[::-1]
 
     def count(self, instructions: list[int]) -> Counter[str]:
-        """Return the number of instructions by unit; of the unit of shared memory, the number of words of a lane."""
+        """Return the number of instructions by unit, and for shared memory the number of words that a lane loads."""
         counts: Counter[str] = Counter()
         for i in instructions:
             name = self.names[i]

@@ -64,9 +64,9 @@ def test_probing_passes_are_part_of_the_draws(layers, draws, wanted):
     assert rows == [2, 3, 2, 3] + [5 * count for count in wanted]
 
 
-@pytest.mark.parametrize("max_values", [2**27, 1], ids=["held", "viewed"])
-def test_signals_are_those_of_all_draws_in_their_order(monkeypatch, max_values):
-    monkeypatch.setattr(layer_sample, "_MAX_VALUES", max_values)
+@pytest.mark.parametrize("budget_per_value", [8, 2**40], ids=["held", "viewed"])
+def test_signals_are_those_of_all_draws_in_their_order(monkeypatch, budget_per_value):
+    monkeypatch.setattr(layer_sample, "_BUDGET_PER_VALUE", budget_per_value)
     noisy, inputs = noisy_identities(2), normal_tensor(5, 2)
     signals = propagate(noisy, inputs, draws=8, layers="1")["1"].flatten(0, 1).numpy()
     truth = np.square(signals - signals[0]).sum(1)
@@ -97,10 +97,10 @@ COVARIANCE = torch.tensor([[0.5, 0.2], [0.2, 0.3]]).double()
     ],
     ids=["isotropic", "deviations", "covariance"],
 )
-@pytest.mark.parametrize(("layer", "max_values"), [("0", 2**27), ("1", 2**27), ("1", 1)])
-def test_whitened_signals_have_the_distances_of_mahalanobis(monkeypatch, sigma, covariance, layer, max_values):
+@pytest.mark.parametrize(("layer", "budget_per_value"), [("0", 8), ("1", 8), ("1", 2**40)])
+def test_whitened_signals_have_the_distances_of_mahalanobis(monkeypatch, sigma, covariance, layer, budget_per_value):
     """The information depends on these distances alone."""
-    monkeypatch.setattr(layer_sample, "_MAX_VALUES", max_values)
+    monkeypatch.setattr(layer_sample, "_BUDGET_PER_VALUE", budget_per_value)
     noisy, inputs = noisy_identities(2, sigma), normal_tensor(6, 2)
     sample = sampled(noisy, inputs, layers=layer)[layer]
     signals = propagate(noisy, inputs, draws=sample.draws, layers=layer)[layer].flatten(0, 1).numpy()
@@ -165,13 +165,13 @@ def test_omitted_dimensions_lose_no_more_than_they_say(monkeypatch, layer):
 
 
 @pytest.mark.parametrize(
-    ("max_values", "draws", "queries", "wanted"),
-    [(2**27, 8, 3, 5), (1, 8, 3, 2), (1, 2, None, 1)],
+    ("budget_per_value", "draws", "queries", "wanted"),
+    [(8, 8, 3, 5), (2**40, 8, 3, 2), (2**40, 2, None, 1)],
     ids=["held", "viewed", "viewed, two draws"],
 )
-def test_directions_do_not_come_from_draws_that_carry_queries(monkeypatch, max_values, draws, queries, wanted):
+def test_directions_do_not_come_from_draws_that_carry_queries(monkeypatch, budget_per_value, draws, queries, wanted):
     """Decoders must not depend on such draws. A view is fitted to at most two draws."""
-    monkeypatch.setattr(layer_sample, "_MAX_VALUES", max_values)
+    monkeypatch.setattr(layer_sample, "_BUDGET_PER_VALUE", budget_per_value)
     sizes = []
 
     def recording(centers, *args, **options):
@@ -192,7 +192,7 @@ def test_directions_do_not_come_from_draws_that_carry_queries(monkeypatch, max_v
 )
 def test_layer_too_wide_to_hold_has_intervals_from_views(monkeypatch, name, dimensions):
     """Seeds are fixed; an interval at 99.9 % that misses is a fault."""
-    monkeypatch.setattr(layer_sample, "_MAX_VALUES", 1)
+    monkeypatch.setattr(layer_sample, "_BUDGET_PER_VALUE", 2**40)
     monkeypatch.setattr(layer_sample, "_MAX_DIMENSIONS", dimensions)
     task = TASKS[name]
     network = task.network()
@@ -207,7 +207,7 @@ def test_layer_too_wide_to_hold_has_intervals_from_views(monkeypatch, name, dime
 def test_views_of_all_dimensions_are_the_signals(monkeypatch):
     task = TASKS["broadcast-64"]
     full = sampled(task.network(), task.inputs, layers="3")["3"]
-    monkeypatch.setattr(layer_sample, "_MAX_VALUES", 1)
+    monkeypatch.setattr(layer_sample, "_BUDGET_PER_VALUE", 2**40)
     viewed = sampled(task.network(), task.inputs, layers="3")["3"]
     # The subspaces are those of the two probing passes and of the draws without queries.
     np.testing.assert_allclose(*(np.sqrt(squared_distances(sample)) for sample in (full, viewed)), atol=1e-3)

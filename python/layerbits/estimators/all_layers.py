@@ -12,11 +12,11 @@ from torch import nn
 from layerbits._base import MEASUREMENT_NOISE, OTHER_OUTPUT, InformationRow, InformationTable, progress_bar
 from layerbits.estimators.audits import with_notes
 from layerbits.estimators.layer_measurement import LayerMeasurement, LayerTask, sample_seeds
-from layerbits.estimators.layer_sample import sample_layers
+from layerbits.estimators.layer_sample import LayerSample, layer_groups, sample_layers
 from layerbits.estimators.problem import Problem
 from layerbits.estimators.settings import MeasurementSettings
 from layerbits.kernels import Devices
-from layerbits.networks import Inputs, Labels, Layers, Sigma, read_inputs
+from layerbits.networks import MAX_MEMORY, Inputs, Labels, Layers, Sigma, read_inputs
 
 
 def layer_information(
@@ -36,6 +36,7 @@ def layer_information(
     seed: int = 0,
     estimator: str = "pooled",
     devices: Devices = None,
+    max_memory: int = MAX_MEMORY,
 ) -> InformationTable:
     """Measure I(X;T), h(T) and h(T|X) of layers, for X uniform over the inputs, in nats.
 
@@ -87,6 +88,12 @@ def layer_information(
     devices : sequence of torch.device or str, optional
         CUDA devices that share the queries of a network on one of them; by default that device alone. Devices of the
         same model give the same numbers as one device.
+    max_memory : int
+        Budget in bytes for the passes and the recorded signals; 1 GiB by default. It sets the number of rows of a pass,
+        together with the bytes that a row takes, as observed, and not with the memory that happens to be free: results
+        repeat. Layers whose signals do not fit together are measured in turn, with passes of their own and the same
+        noise. A single layer behind noise that does not fit is projected on its principal axes, which may raise its
+        upper bound. Another budget may change the rounding of torch's matrix products.
 
     Returns
     -------
@@ -104,6 +111,8 @@ def layer_information(
         `layers` is empty or matches no noisy layer; a layer does not run once in a pass.
     TypeError, ValueError
         An argument has another type, shape or value than wanted; signals are not finite.
+    MemoryError
+        The system has no memory for a pass or for signals.
 
     Notes
     -----
@@ -136,9 +145,11 @@ def layer_information(
         max_draws=max_draws,
         seed=seed,
         estimator=estimator,
+        max_memory=max_memory,
     )
     data = read_inputs(inputs, model, labels, limit=limit, seed=settings.seed)
-    return measure_layers(Problem.of(model, data, layers=layers, sigma=sigma, devices=devices), settings)
+    problem = Problem.of(model, data, layers=layers, sigma=sigma, devices=devices, max_memory=settings.max_memory)
+    return measure_layers(problem, settings)
 
 
 def measure_layers(problem: Problem, settings: MeasurementSettings) -> InformationTable:
@@ -151,17 +162,13 @@ def measure_layers(problem: Problem, settings: MeasurementSettings) -> Informati
     """
     problem.check_settings(settings)
     deadline = time.monotonic() + settings.max_seconds
-    samples = [
-        sample_layers(problem, problem.layers, settings.draws, settings.queries, seed)
-        for seed in sample_seeds(settings, settings.seed)
-    ]
+    samples = _samples(problem, settings)
     rows: list[InformationRow] = []
     previous = None
     progress = progress_bar(problem.layers, name="information", total=len(problem.layers))
     for layer in progress:
-        started = time.monotonic()
+        layer_samples, started = next(samples), time.monotonic()
         report = partial(_show, progress.set_postfix_str, layer)
-        layer_samples = [by_layer[layer] for by_layer in samples]
         flags = problem.network.flags(layer)
         layer_rows: list[InformationRow] = []
         for name, classes in problem.label_sets.items():
@@ -175,9 +182,19 @@ def measure_layers(problem: Problem, settings: MeasurementSettings) -> Informati
                 if not layer_rows or "Y" in row.quantity
             ]
         rows += layer_rows
+        layer_samples.clear()  # freed before the passes of the next group
         # An audit compares I(X;T) with that of the next layer, if the layer is in a chain.
         previous = layer_rows[0] if not {MEASUREMENT_NOISE, OTHER_OUTPUT} & set(flags) else None
     return InformationTable(tuple(rows))
+
+
+def _samples(problem: Problem, settings: MeasurementSettings) -> Iterator[list[LayerSample]]:
+    """Yield the samples of each layer, of which no more than a group is held."""
+    seeds = sample_seeds(settings, settings.seed)
+    for group in layer_groups(problem, settings.draws * len(seeds)):
+        samples = [sample_layers(problem, group, settings.draws, settings.queries, seed) for seed in seeds]
+        for layer in group:
+            yield [by_layer.pop(layer) for by_layer in samples]
 
 
 def _show(show: Callable[[str], object], layer: str, state: str) -> None:

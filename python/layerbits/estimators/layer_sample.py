@@ -3,14 +3,16 @@
 Only the first noisy layer can lie behind no noise, and every layer of a network to which the measurement alone adds
 noise. Two equal passes of another layer prove nothing: a step or a dead unit may differ in a third pass.
 
-More than 2^27 values behind noise are never held in full: each pass is projected, as it is recorded, on the principal
-axes of two probing passes. The upper bound of such a layer may rise to log N; its lower bound stays valid.
+Where the values of a layer behind noise exceed the budget, they are never held in full: each pass is projected, as it
+is recorded, on the principal axes of two probing passes. The upper bound of such a layer may rise to log N; its lower
+bound stays valid. Layers whose values exceed the budget together are sampled in groups, each with passes of its own.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import torch
@@ -20,7 +22,7 @@ from layerbits.estimators.log_densities import Queries
 from layerbits.estimators.problem import Problem
 from layerbits.kernels import NormalStream, as_floats
 from layerbits.mixtures import Subspace, affine_coordinates, fit_subspace, noise_entropy
-from layerbits.networks import GaussianNoise, Passes, View, record
+from layerbits.networks import GaussianNoise, Passes, View, record_draws
 
 # Default numbers of queries: the least of an input, and the total of all inputs.
 _MIN_QUERIES, _TOTAL_QUERIES = 4, 2**14
@@ -32,8 +34,9 @@ _LARGEST_TOTAL = 2**28
 _MANY_DIMENSIONS = 64
 _DIMENSION_LOSS = 1e-3
 
-# With more values than `_MAX_VALUES`, signals are recorded in a subspace of at most `_MAX_DIMENSIONS`.
-_MAX_VALUES = 2**27
+# Bytes of the budget for each value that a group of layers holds: half for the value, in float32, and half for its use.
+# Signals of a single layer with more values are recorded in a subspace of at most `_MAX_DIMENSIONS`.
+_BUDGET_PER_VALUE = 8
 _MAX_DIMENSIONS = 256
 
 # Rows of the largest Gram matrix whose eigenvectors are computed, in some seconds.
@@ -103,59 +106,109 @@ def sample_layers(
     LayerSelectionError, TypeError, ValueError
         As `layer_information`; a layer behind noise has a single draw.
     """
-    probes = _record(problem, Passes(layers, range(_PROBING_PASSES), seed))
-    behind_noise = tuple(layer for layer in layers if not _is_exact(problem, layer, probes[layer]))
-    if behind_noise and draws < 2:
-        raise ValueError(f"draws: got {draws}, wanted at least 2, because {behind_noise[0]!r} lies behind noise")
+    exact = _layers_behind_no_noise(problem, layers)
+    if draws < 2:
+        _refuse_single_draw([layer for layer in layers if layer not in exact])
+    probes, differing = _probes(problem, layers, exact, draws, seed)
+    _refuse_single_draw([layer for layer in differing if draws < 2])
+    behind_noise = tuple(layer for layer in layers if layer not in exact or layer in differing)
     # The last draws, at most half of them, carry queries, so they must not choose the axes of a view.
     without_queries = draws - draws // 2
     views = {
         layer: _principal_view(problem.network.noise[layer], probes[layer][:, :without_queries])
         for layer in behind_noise
-        if probes[layer][:, 0].numel() * draws > _MAX_VALUES
+        if _is_wide(problem, layer, draws)
     }
-    later_passes = Passes(behind_noise, range(_PROBING_PASSES, draws), seed, views=views)
-    signals = _with_later_passes(problem, probes, later_passes)
+    dimensions = {layer: probes[layer].shape[2] for layer in layers}
+    _record_later_draws(problem, probes, Passes(behind_noise, range(_PROBING_PASSES, draws), seed, views=views))
     samples = {}
     for layer in layers:
-        noise = problem.network.noise[layer]
+        noise, signals = problem.network.noise[layer], probes.pop(layer)  # freed once the coordinates are known
         n_queries = _number_of_queries(problem.n_inputs, draws if layer in behind_noise else None, queries)
         if layer not in behind_noise:
-            coordinates, loss = _exact_coordinates(noise, probes[layer][:, :1])
+            coordinates, loss = _exact_coordinates(noise, signals)
         elif layer in views:
-            coordinates, loss = signals[layer][..., :-1], _loss(signals[layer][..., -1], noise.sigma)
+            coordinates, loss = signals[..., :-1], _loss(signals[..., -1], noise.sigma)
         else:
-            coordinates, loss = _coordinates(noise, signals[layer], fitted_draws=draws - n_queries)
+            coordinates, loss = _coordinates(noise, signals, fitted_draws=draws - n_queries)
         samples[layer] = LayerSample(
             signals=coordinates.contiguous(),
             sigma=noise.sigma,
             queries=n_queries,
             dimension_loss=loss,
-            noise_entropy=noise_entropy(probes[layer].shape[2], noise.sigma) + noise.log_volume,
+            noise_entropy=noise_entropy(dimensions[layer], noise.sigma) + noise.log_volume,
             devices=problem.devices,
         )
     return samples
 
 
-def _record(problem: Problem, passes: Passes) -> dict[str, Tensor]:
-    signals = record(problem.network, problem.inputs.tensors, passes)
-    return {layer: as_floats(f"signals of layer {layer!r}", signal) for layer, signal in signals.items()}
+def layer_groups(problem: Problem, draws: int) -> Iterator[tuple[str, ...]]:
+    """Yield the layers of a problem in groups, in their order, whose signals fit into the budget together.
+
+    A layer that does not fit by itself is a group of its own. Each group has its passes, with the same noise.
+    """
+    exact, group, n_values = _layers_behind_no_noise(problem, problem.layers), list[str](), 0
+    for layer in problem.layers:
+        held = 1 if layer in exact else _PROBING_PASSES if _is_wide(problem, layer, draws) else draws
+        added = _n_values(problem, layer, held)
+        if group and (n_values + added) * _BUDGET_PER_VALUE > problem.max_memory:
+            yield tuple(group)
+            group, n_values = [], 0
+        group.append(layer)
+        n_values += added
+    if group:
+        yield tuple(group)
 
 
-def _with_later_passes(problem: Problem, probes: dict[str, Tensor], passes: Passes) -> dict[str, Tensor]:
-    """Return the signals of the layers of `passes` in the probing passes and in `passes`, reduced by its views."""
-    views = passes.views
-    signals = {layer: views[layer](probes[layer]) if layer in views else probes[layer] for layer in passes.layers}
-    if not passes.layers or not passes.draws:
-        return signals
-    later = _record(problem, passes)
-    return {layer: torch.cat([signals[layer], later[layer]], dim=1) for layer in passes.layers}
+def _layers_behind_no_noise(problem: Problem, layers: Sequence[str]) -> set[str]:
+    """Return the layers that lie behind no noise of layerbits; a network may have random numbers of its own."""
+    first = problem.network.layer_names[0]
+    return {layer for layer in layers if not problem.network.adds_noise or layer == first}
 
 
-def _is_exact(problem: Problem, layer: str, probe: Tensor) -> bool:
-    """Return whether a layer lies behind no noise of the network, and its signals are equal in two passes."""
-    behind_no_noise = not problem.network.adds_noise or layer == problem.network.layer_names[0]
-    return behind_no_noise and torch.equal(probe[:, 0], probe[:, 1])
+def _n_values(problem: Problem, layer: str, draws: int) -> int:
+    return problem.n_inputs * draws * problem.network.units.get(layer, 0)
+
+
+def _is_wide(problem: Problem, layer: str, draws: int) -> bool:
+    """Return whether the signals of a layer behind noise are too many to be held in full."""
+    return _n_values(problem, layer, draws) * _BUDGET_PER_VALUE > problem.max_memory
+
+
+def _refuse_single_draw(layers: Sequence[str]) -> None:
+    if layers:
+        raise ValueError(f"draws: got 1, wanted at least 2, because {layers[0]!r} lies behind noise")
+
+
+def _probes(
+    problem: Problem, layers: tuple[str, ...], exact: set[str], draws: int, seed: int
+) -> tuple[dict[str, Tensor], frozenset[str]]:
+    """Return the signals of the probing passes, and the layers behind no noise whose two draws differ.
+
+    The signals are (n, draws, d), of which the first two are recorded; (n, 2, d) where a layer is wide; or (n, 1, d)
+    where two draws are equal.
+    """
+    columns = {layer: _PROBING_PASSES if _is_wide(problem, layer, draws) else max(draws, 2) for layer in layers}
+    compared = columns | dict.fromkeys(exact, 1)
+    passes = Passes(layers, range(_PROBING_PASSES), seed, columns=compared)
+    recording = record_draws(problem.network, problem.inputs.tensors, passes)
+    signals, differing = recording.signals, recording.differing
+    if differing:
+        again = dataclasses.replace(passes, layers=tuple(sorted(differing, key=layers.index)), columns=columns)
+        signals |= record_draws(problem.network, problem.inputs.tensors, again).signals
+    return {layer: as_floats(f"signals of layer {layer!r}", signals[layer]) for layer in layers}, differing
+
+
+def _record_later_draws(problem: Problem, probes: dict[str, Tensor], passes: Passes) -> None:
+    """Record the draws of `passes` beside the probing draws; replace signals of layers with a view by its values."""
+    viewed = {layer: view(probes.pop(layer)) for layer, view in passes.views.items()}
+    if passes.layers and passes.draws:
+        passes = dataclasses.replace(passes, columns=dict.fromkeys(passes.layers, passes.draws.stop))
+        probes |= record_draws(problem.network, problem.inputs.tensors, passes, probes).signals
+        for layer, values in viewed.items():
+            probes[layer][:, :_PROBING_PASSES] = values
+    else:
+        probes |= viewed
 
 
 def _number_of_queries(n_inputs: int, draws: int | None, wanted: int | None) -> int:

@@ -15,6 +15,7 @@ from layerbits.estimators.classes import Classes
 from layerbits.estimators.settings import MeasurementSettings
 from layerbits.kernels import Devices, resolve_devices
 from layerbits.networks import (
+    MAX_MEMORY,
     Layers,
     MeasuredNetwork,
     PassInputs,
@@ -48,6 +49,8 @@ class Problem:
         Noise that the measurement adds; None for a noisy network.
     devices : tuple of torch.device
         Devices that share the work on the queries; empty if the device of the network does it alone.
+    max_memory : int
+        Budget of passes and recorded signals in bytes.
     """
 
     model: nn.Module
@@ -58,6 +61,7 @@ class Problem:
     layers: tuple[str, ...]
     sigma: Sigma | None = None
     devices: tuple[torch.device, ...] = ()
+    max_memory: int = MAX_MEMORY
 
     @classmethod
     def of(
@@ -68,6 +72,7 @@ class Problem:
         layers: Layers = None,
         sigma: Sigma | None = None,
         devices: Devices = None,
+        max_memory: int = MAX_MEMORY,
     ) -> Problem:
         """Check the arguments that `layer_information` documents, and return the problem.
 
@@ -78,7 +83,7 @@ class Problem:
         NoNoiseError, LayerSelectionError, TypeError, ValueError
             As `layer_information`.
         """
-        network = _measured_network(model, inputs, layers, sigma)
+        network = _measured_network(model, inputs, layers, sigma, max_memory)
         names = network.choose(layers)
         check_rows(network, inputs.tensors, names)
         network_device = next((parameter.device for parameter in model.parameters()), inputs.tensors[0].device)
@@ -93,6 +98,7 @@ class Problem:
             names,
             sigma,
             resolve_devices(devices, network_device),
+            max_memory,
         )
 
     def of_now(self) -> Problem:
@@ -103,7 +109,7 @@ class Problem:
         NoNoiseError, LayerSelectionError, ValueError
             The network has no noise now, or a layer of the problem is not noisy.
         """
-        network = _measured_network(self.model, self.inputs, self.layers, self.sigma)
+        network = _measured_network(self.model, self.inputs, self.layers, self.sigma, self.max_memory)
         check_rows(network, self.inputs.tensors, network.choose(self.layers))
         return dataclasses.replace(self, network=network)
 
@@ -119,12 +125,14 @@ class Problem:
         return len(self.inputs)
 
 
-def _measured_network(model: nn.Module, inputs: PassInputs, layers: Layers, sigma: Sigma | None) -> MeasuredNetwork:
+def _measured_network(
+    model: nn.Module, inputs: PassInputs, layers: Layers, sigma: Sigma | None, max_memory: int
+) -> MeasuredNetwork:
     if sigma is None:
-        return noisy_network(model, inputs)
+        return noisy_network(model, inputs, max_memory=max_memory)
     if is_noisy(model):
         raise ValueError(
             "sigma: got a value for a network that has noise of its own, wanted None; or remove the noise with "
             "layerbits.remove_noise(model)"
         )
-    return network_without_noise(model, inputs, layers, sigma)
+    return network_without_noise(model, inputs, layers, sigma, max_memory=max_memory)

@@ -18,7 +18,7 @@ A subpackage imports only subpackages below it in this list:
     execution     how torch runs a network: arguments, copies, checkpoints, compilation
 """
 
-from layerbits.networks.execution.arguments import check_module, rows_per_pass
+from layerbits.networks.execution.arguments import MAX_MEMORY, check_max_memory, check_module, rows_per_pass
 from layerbits.networks.inputs.pass_inputs import Inputs, Labels, PassInputs, read_inputs
 from layerbits.networks.noise.gaussian import GaussianNoise, RelativeSigma, Sigma
 from layerbits.networks.noise.hooks import is_noisy
@@ -29,10 +29,11 @@ from layerbits.networks.passes.channel_hooks import network_without_noise, noisy
 from layerbits.networks.passes.layer_table import LayerRow, LayerTable, layers
 from layerbits.networks.passes.measured_network import MeasuredNetwork
 from layerbits.networks.passes.propagation import layer_activations, propagate
-from layerbits.networks.passes.recording import Passes, View, evaluating, record
+from layerbits.networks.passes.recording import Passes, Recording, View, evaluating, record, record_draws
 from layerbits.networks.passes.rows import check_rows
 
 __all__ = [
+    "MAX_MEMORY",
     "GaussianNoise",
     "Inputs",
     "Labels",
@@ -43,9 +44,11 @@ __all__ = [
     "MeasuredNetwork",
     "PassInputs",
     "Passes",
+    "Recording",
     "RelativeSigma",
     "Sigma",
     "View",
+    "check_max_memory",
     "check_module",
     "check_rows",
     "choose_layers",
@@ -61,6 +64,7 @@ __all__ = [
     "propagate",
     "read_inputs",
     "record",
+    "record_draws",
     "remove_noise",
     "rows_per_pass",
 ]

@@ -56,7 +56,7 @@ def same_noise(monkeypatch):
 @pytest.fixture
 def wide_layer_limits(monkeypatch):
     """Treat every layer as too wide to be measured in all its dimensions."""
-    monkeypatch.setattr(layer_sample, "_MAX_VALUES", 1)
+    monkeypatch.setattr(layer_sample, "_BUDGET_PER_VALUE", 2**40)
     monkeypatch.setattr(layer_sample, "_MAX_DIMENSIONS", 3)
 
 

@@ -1,4 +1,4 @@
-"""Restore torch's global generators after a pass."""
+"""Restore torch's global generators after a pass, which may use a seed of its own."""
 
 from __future__ import annotations
 
@@ -12,16 +12,26 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 
 @contextlib.contextmanager
-def generators_restored(model: nn.Module) -> Iterator[None]:
+def generators_restored(model: nn.Module, seed: int | None = None) -> Iterator[GeneratorUse]:
     """Restore torch's generators of the CPU and of the network's CUDA devices after a ``with`` block.
 
     If this thread uses no generator in the block, nothing is restored: another thread may have used one meanwhile.
+
+    Parameters
+    ----------
+    seed : int, optional
+        Seed of the random numbers in the block; None continues the generators.
+
+    Yields
+    ------
+    GeneratorUse
+        Whether this thread has used a generator in the block.
     """
     devices = {tensor.device for tensor in (*model.parameters(), *model.buffers()) if tensor.is_cuda}
-    states = _StatesBeforeDraws(devices)
+    states = GeneratorUse(devices, seed)
     try:
         with states:
-            yield
+            yield states
     finally:
         if states.cpu is not None:
             torch.set_rng_state(states.cpu)
@@ -29,14 +39,20 @@ def generators_restored(model: nn.Module) -> Iterator[None]:
             torch.cuda.set_rng_state(state, device)
 
 
-class _StatesBeforeDraws(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class GeneratorUse(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Keeps the states of the generators before the first operator of this thread that uses one."""
 
-    def __init__(self, devices: set[torch.device]) -> None:
+    def __init__(self, devices: set[torch.device], seed: int | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.devices = devices
+        self.seed = seed
         self.cpu: torch.Tensor | None = None
         self.cuda: dict[torch.device, torch.Tensor] = {}
+
+    @property
+    def was_seen(self) -> bool:
+        """Whether an operator has used a generator."""
+        return self.cpu is not None
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
@@ -46,4 +62,8 @@ class _StatesBeforeDraws(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if draws and self.cpu is None:
             self.cpu = torch.get_rng_state()
             self.cuda = {device: torch.cuda.get_rng_state(device) for device in self.devices}
+            if self.seed is not None:
+                torch.default_generator.manual_seed(self.seed)
+                for device in self.devices:
+                    torch.cuda.default_generators[device.index].manual_seed(self.seed)
         return func(*args, **kwargs)

@@ -1,8 +1,9 @@
 """`record`: noisy passes of a measurement that record the signals of layers.
 
 Noise comes from counter-based streams: a value depends on the seed, the layer, the draw and the row alone, so a range
-of draws can be recorded by itself. Torch's generators are not used. The passes run in evaluation mode: batch statistics
-must neither depend on the rows of a pass nor be learnt from a measurement.
+of draws can be recorded by itself. Torch's generators are not used, unless the network draws random numbers of its own,
+which then come from the seed; the generators get their states back. The passes run in evaluation mode: batch statistics
+must neither depend on the rows of a pass nor be learnt from a measurement. A pass ends after the last wanted layer.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ import torch
 from torch import Tensor, nn
 
 from layerbits._base import LayerSelectionError
-from layerbits.kernels import NormalStream, RandomStream, empty_for_draws, fill_rows, threads
-from layerbits.networks.execution.arguments import rows_per_pass
+from layerbits.kernels import NormalStream, RandomStream, derived_seed, empty_for_draws, fill_rows, threads
+from layerbits.networks.execution.arguments import is_memory_error
 from layerbits.networks.observation.signal_values import rounding_step
-from layerbits.networks.passes.measured_network import MeasuredNetwork
+from layerbits.networks.passes.measured_network import EndOfPass, MeasuredNetwork
 
 # Smallest number of draws in a pass (fewer if fewer draws or rows are requested): a thread fills the noise of whole
 # draws.
@@ -49,6 +50,9 @@ class Passes:
         Values that layers emit in every draw, in place of signal plus noise.
     views : mapping of str to View
         Views through which layers are recorded.
+    columns : mapping of str to int
+        Numbers of draws of the tensors of layers, if these have a place for each draw at its number. Draws with higher
+        numbers are compared with draw 0 and not recorded. By default tensors have the draws of the passes alone.
     """
 
     layers: tuple[str, ...]
@@ -57,10 +61,29 @@ class Passes:
     rows: int | None = None
     emitted: Mapping[str, Tensor] = dataclasses.field(default_factory=dict)
     views: Mapping[str, View] = dataclasses.field(default_factory=dict)
+    columns: Mapping[str, int] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Recording:
+    """Signals by layer, in the order of the passes' layers, and the layers in which a compared draw differs."""
+
+    signals: dict[str, Tensor]
+    differing: frozenset[str]
 
 
 def record(network: MeasuredNetwork, inputs: Sequence[Tensor], passes: Passes) -> dict[str, Tensor]:
     """Run passes and return the signals (n, draws, d) of each layer, or the values (n, draws, k) of its view.
+
+    `record_draws` documents parameters and errors.
+    """
+    return record_draws(network, inputs, passes).signals
+
+
+def record_draws(
+    network: MeasuredNetwork, inputs: Sequence[Tensor], passes: Passes, signals: Mapping[str, Tensor] | None = None
+) -> Recording:
+    """Run passes and record the signals (n, draws, d) of each layer, or the values (n, draws, k) of its view.
 
     Parameters
     ----------
@@ -70,6 +93,8 @@ def record(network: MeasuredNetwork, inputs: Sequence[Tensor], passes: Passes) -
         The positional arguments of the network, as `input_tensors` returns them.
     passes : Passes
         The draws, the layers to record, and the noise.
+    signals : mapping of str to Tensor of shape (n, columns, d) or (n, columns, k), optional
+        Tensors of earlier passes, with places for these draws, into which layers with `columns` are recorded.
 
     Raises
     ------
@@ -77,32 +102,39 @@ def record(network: MeasuredNetwork, inputs: Sequence[Tensor], passes: Passes) -
         A layer did not run, ran too often, or returned another number of rows than it got.
     ValueError
         The network cannot take the inputs; a signal is NaN or infinite.
+    MemoryError
+        The system has no memory for a pass, or for the signals.
     """
     n_inputs, n_draws = len(inputs[0]), len(passes.draws)
-    rows = rows_per_pass(inputs, passes.rows)
+    rows = network.rows_per_pass(inputs, passes.rows)
     draws_per_pass = min(n_draws, rows, max(_DRAWS_PER_PASS, rows // n_inputs))
-    recorder = _Recorder(network, passes, n_inputs)
+    recorder = _Recorder(network, passes, n_inputs, signals or {})
     with recorder.pool:
         for start in range(0, n_draws, draws_per_pass):
             recorder.begin_draws(passes.draws[start : start + draws_per_pass])
             for batch in zip(*(torch.split(tensor, rows // draws_per_pass) for tensor in inputs), strict=True):
                 recorder.begin_pass(len(batch[0]))
-                network.run(recorder, [torch.cat([tensor] * len(recorder.draws)) for tensor in batch])
+                key = (recorder.draws.start, recorder.start)
+                seed = derived_seed(passes.seed or 0, RandomStream.NETWORK_RANDOMNESS, *key)
+                with network.own_randomness(seed):
+                    network.run(recorder, [torch.cat([tensor] * len(recorder.draws)) for tensor in batch])
                 recorder.end_pass()
     recorder.check_signals()  # once, after all passes: reading a result waits for the device
-    return {layer: recorder.signals[layer] for layer in passes.layers}
+    differing = frozenset(layer for layer, found in recorder.differences.items() if torch.stack(found).any())
+    return Recording({layer: recorder.signals[layer] for layer in passes.layers}, differing)
 
 
 class _Recorder:
     """A channel in place of the network's noise: records the wanted signals and adds noise of the passes' streams."""
 
-    def __init__(self, network: MeasuredNetwork, passes: Passes, n_inputs: int) -> None:
+    def __init__(self, network: MeasuredNetwork, passes: Passes, n_inputs: int, signals: Mapping[str, Tensor]) -> None:
         self.network = network
         self.passes = passes
         self.n_inputs = n_inputs
         self.threads = threads()
         self.pool = ThreadPoolExecutor(self.threads)
-        self.signals: dict[str, Tensor] = {}
+        self.signals = dict(signals)
+        self.differences: dict[str, list[Tensor]] = {}
         self.extremes: dict[str, list[Tensor]] = {}
         self.begin_draws(range(0))
         self.begin_pass(0)
@@ -146,11 +178,9 @@ class _Recorder:
             )
         if layer in self.passes.layers:
             self._record(layer, signal.reshape(len(self.draws), self.rows, math.prod(signal.shape[1:])))
-        if (
-            self.passes.seed is None
-            or not self.network.adds_noise
-            or self.layers_run.issuperset(self.passes.layers)  # no layer that is recorded follows
-        ):
+        if self.layers_run.issuperset(self.passes.layers):
+            raise EndOfPass
+        if self.passes.seed is None or not self.network.adds_noise:
             return signal
         if layer in self.passes.emitted:
             return self._emitted(layer, signal)
@@ -158,25 +188,33 @@ class _Recorder:
 
     def _allocate(self, layer: str, signal: Tensor, n_draws: int) -> Tensor:
         shape = (self.n_inputs, n_draws, signal.shape[2])
+        dtype = torch.promote_types(signal.dtype, torch.float32)
         try:
-            return signal.new_empty(shape)
+            return signal.new_empty(shape, dtype=dtype)
         except RuntimeError as error:
+            if not is_memory_error(error):
+                raise
+            n_bytes = math.prod(shape) * dtype.itemsize
             raise MemoryError(
-                f"draws: got {n_draws}, no memory for signals {shape} of {layer!r}; lower `draws`"
+                f"draws: got {n_draws}, for which the signals {shape} of {layer!r} take {n_bytes} bytes, more than the "
+                "system has; lower `draws` or `max_memory`, or take fewer inputs (`limit`)"
             ) from error
 
     def _record(self, layer: str, signal: Tensor) -> None:
         # aminmax reads the signal once; isfinite would read it three times.
         self.extremes.setdefault(layer, []).extend(signal.aminmax())
-        signal = signal.to(torch.promote_types(signal.dtype, torch.float32))
         if layer in self.passes.views:
-            signal = self.passes.views[layer](signal)
-        n_draws = len(self.passes.draws)
+            signal = self.passes.views[layer](signal.to(torch.promote_types(signal.dtype, torch.float32)))
+        n_draws = self.passes.columns.get(layer, len(self.passes.draws))
         if layer not in self.signals:
             self.signals[layer] = self._allocate(layer, signal, n_draws)
-        column = self.draws.start - self.passes.draws.start
-        block = self.signals[layer][self.start : self.start + self.rows, column : column + len(self.draws)]
-        block.copy_(signal.transpose(0, 1))
+        column = self.draws.start - (0 if layer in self.passes.columns else self.passes.draws.start)
+        n_recorded = min(len(self.draws), max(0, n_draws - column))
+        rows = self.signals[layer][self.start : self.start + self.rows]
+        rows[:, column : column + n_recorded].copy_(signal[:n_recorded].transpose(0, 1))
+        if n_recorded < len(self.draws):
+            difference = signal[n_recorded:] != rows[:, 0]
+            self.differences.setdefault(layer, []).append(difference.any())
 
     def _emitted(self, layer: str, signal: Tensor) -> Tensor:
         values, dim = self.passes.emitted[layer], math.prod(signal.shape[1:])

@@ -120,7 +120,7 @@ def record_draws(
                     network.run(recorder, [torch.cat([tensor] * len(recorder.draws)) for tensor in batch])
                 recorder.end_pass()
     recorder.check_signals()  # once, after all passes: reading a result waits for the device
-    differing = frozenset(layer for layer, found in recorder.differences.items() if torch.stack(found).any())
+    differing = frozenset(layer for layer, differs in recorder.differences.items() if differs)
     return Recording({layer: recorder.signals[layer] for layer in passes.layers}, differing)
 
 
@@ -134,8 +134,10 @@ class _Recorder:
         self.threads = threads()
         self.pool = ThreadPoolExecutor(self.threads)
         self.signals = dict(signals)
-        self.differences: dict[str, list[Tensor]] = {}
-        self.extremes: dict[str, list[Tensor]] = {}
+        self.differences: dict[str, Tensor] = {}
+        # Updated in place: small tensors that stay from each pass would keep the system from using the memory of the
+        # pass again.
+        self.extremes: dict[str, Tensor] = {}
         self.begin_draws(range(0))
         self.begin_pass(0)
 
@@ -159,8 +161,7 @@ class _Recorder:
 
     def check_signals(self) -> None:
         """Raise a ValueError for a signal that is NaN or infinite, or too large for its dtype and noise."""
-        for layer, extremes in self.extremes.items():
-            values = torch.stack(extremes)
+        for layer, values in self.extremes.items():
             if not values.isfinite().all():
                 raise ValueError(
                     f"inputs: layer {layer!r} gives NaN or infinity, wanted finite signals; check the network"
@@ -202,7 +203,11 @@ class _Recorder:
 
     def _record(self, layer: str, signal: Tensor) -> None:
         # aminmax reads the signal once; isfinite would read it three times.
-        self.extremes.setdefault(layer, []).extend(signal.aminmax())
+        least, largest = signal.aminmax()
+        if layer not in self.extremes:
+            self.extremes[layer] = torch.stack([least, largest])
+        torch.minimum(self.extremes[layer][0], least, out=self.extremes[layer][0])
+        torch.maximum(self.extremes[layer][1], largest, out=self.extremes[layer][1])
         if layer in self.passes.views:
             signal = self.passes.views[layer](signal.to(torch.promote_types(signal.dtype, torch.float32)))
         n_draws = self.passes.columns.get(layer, len(self.passes.draws))
@@ -213,8 +218,10 @@ class _Recorder:
         rows = self.signals[layer][self.start : self.start + self.rows]
         rows[:, column : column + n_recorded].copy_(signal[:n_recorded].transpose(0, 1))
         if n_recorded < len(self.draws):
-            difference = signal[n_recorded:] != rows[:, 0]
-            self.differences.setdefault(layer, []).append(difference.any())
+            difference = (signal[n_recorded:] != rows[:, 0]).any()
+            if layer not in self.differences:
+                self.differences[layer] = torch.zeros_like(difference)
+            self.differences[layer] |= difference
 
     def _emitted(self, layer: str, signal: Tensor) -> Tensor:
         values, dim = self.passes.emitted[layer], math.prod(signal.shape[1:])

@@ -21,7 +21,7 @@ from torch import Tensor
 from layerbits.estimators.log_densities import Queries
 from layerbits.estimators.problem import Problem
 from layerbits.kernels import NormalStream, as_floats
-from layerbits.mixtures import Subspace, affine_coordinates, fit_subspace, noise_entropy
+from layerbits.mixtures import Subspace, affine_coordinates, coordinates_in_blocks, fit_subspace, noise_entropy
 from layerbits.networks import GaussianNoise, Passes, View, record_draws
 
 # Default numbers of queries: the least of an input, and the total of all inputs.
@@ -38,6 +38,9 @@ _DIMENSION_LOSS = 1e-3
 # Signals of a single layer with more values are recorded in a subspace of at most `_MAX_DIMENSIONS`.
 _BUDGET_PER_VALUE = 8
 _MAX_DIMENSIONS = 256
+
+# With more values than this, signals are reduced in blocks.
+_WHOLE_VALUES = 2**20
 
 # Rows of the largest Gram matrix whose eigenvectors are computed, in some seconds.
 _LARGEST_GRAM = 4096
@@ -224,7 +227,13 @@ def _number_of_queries(n_inputs: int, draws: int | None, wanted: int | None) -> 
 
 def _exact_coordinates(noise: GaussianNoise, signals: Tensor) -> tuple[Tensor, float]:
     """Return coordinates (n, 1, k) of signals (n, 1, d), and the loss in nats."""
-    whitened = noise.whiten(signals[:, 0])
+    whitened = noise.whiten(signals)
+    if whitened.numel() > _WHOLE_VALUES:
+        coordinates, squared_distances = coordinates_in_blocks(
+            whitened, noise.sigma, fitted=1, max_dimensions=_MANY_DIMENSIONS, max_cost=_DIMENSION_LOSS
+        )
+        return coordinates, _loss(squared_distances, noise.sigma)
+    whitened = whitened[:, 0]
     coordinates, loss = affine_coordinates(
         whitened, noise.sigma, max_dimensions=_MANY_DIMENSIONS, max_cost=_DIMENSION_LOSS
     )
@@ -238,6 +247,16 @@ def _coordinates(noise: GaussianNoise, signals: Tensor, *, fitted_draws: int) ->
     on.
     """
     whitened = noise.whiten(signals)
+    if whitened.numel() > _WHOLE_VALUES:
+        coordinates, squared_distances = coordinates_in_blocks(
+            whitened,
+            noise.sigma,
+            fitted=fitted_draws,
+            max_gram=_LARGEST_GRAM,
+            max_dimensions=_MANY_DIMENSIONS,
+            max_cost=_DIMENSION_LOSS,
+        )
+        return coordinates, _loss(squared_distances, noise.sigma)
     subspace = _fit(whitened[:, :fitted_draws].flatten(0, 1), noise.sigma)
     coordinates, squared_distances = subspace.coordinates(whitened)
     return coordinates, _loss(squared_distances, noise.sigma)
@@ -257,8 +276,8 @@ def _fit(centers: Tensor, sigma: float) -> Subspace:
 
 def _principal_view(noise: GaussianNoise, probe: Tensor) -> View:
     """Return a view on the principal axes of signals (n, passes, d) of the probing passes."""
-    centers = noise.whiten(probe).flatten(0, 1)
-    rows = centers[:: math.ceil(2 * len(centers) / _LARGEST_GRAM)]
+    centers = probe.flatten(0, 1)
+    rows = noise.whiten(centers[:: math.ceil(2 * len(centers) / _LARGEST_GRAM)])
     subspace = fit_subspace(rows, noise.sigma, max_dimensions=_MAX_DIMENSIONS, max_cost=math.inf)
     return partial(_view, noise, subspace)
 

@@ -4,6 +4,7 @@ from layerbits.mixtures.common_noise import common_noise_surprisals
 from layerbits.mixtures.density import mixture_log_density, noise_entropy
 from layerbits.mixtures.information import mixture_entropy, mixture_information
 from layerbits.mixtures.known_channel import ChannelEstimate, KnownChannel
+from layerbits.mixtures.large_subspaces import coordinates_in_blocks
 from layerbits.mixtures.pairwise_bounds import mixture_entropy_bounds
 from layerbits.mixtures.subspaces import NEGLIGIBLE, Subspace, affine_coordinates, fit_subspace
 
@@ -14,6 +15,7 @@ __all__ = [
     "Subspace",
     "affine_coordinates",
     "common_noise_surprisals",
+    "coordinates_in_blocks",
     "fit_subspace",
     "mixture_entropy",
     "mixture_entropy_bounds",

@@ -91,7 +91,7 @@ def fit_subspace(
     scaled = (centers.double() - origin) / (sigma * math.sqrt(n))
     is_dual = n < d  # The smaller of the two Gram matrices has the same nonzero eigenvalues.
     gram = scaled @ scaled.T if is_dual else scaled.T @ scaled
-    axes, _ = _principal_axes(gram, max_dimensions, max_cost)
+    axes, _ = principal_axes(gram, max_dimensions, max_cost)
     if is_dual:
         return Subspace(origin, torch.linalg.qr(scaled.T if axes is None else scaled.T @ axes).Q)
     return Subspace(origin, axes)
@@ -130,11 +130,11 @@ def affine_coordinates(
     if len(centers) < centers.shape[1]:
         shifted = torch.linalg.qr(shifted.T, mode="r").R.T  # The rows keep their inner products.
     scaled = shifted * (shares.sqrt() / sigma)[:, None]
-    axes, cost = _principal_axes(scaled.T @ scaled, max_dimensions, max_cost)
+    axes, cost = principal_axes(scaled.T @ scaled, max_dimensions, max_cost)
     return (shifted if axes is None else shifted @ axes).to(centers.dtype), cost
 
 
-def _principal_axes(gram: Tensor, max_dimensions: int | None, max_cost: float) -> tuple[Tensor | None, float]:
+def principal_axes(gram: Tensor, max_dimensions: int | None, max_cost: float) -> tuple[Tensor | None, float]:
     """Return the eigenvectors to keep, as columns (None: all axes), and the cost of the others in nats."""
     if len(gram) == 1 or not gram.isfinite().all():
         return None, 0.0

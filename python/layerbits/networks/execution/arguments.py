@@ -19,9 +19,9 @@ _PASS_VALUES = 2**20
 
 # Default budget of a measurement in bytes, and the share of a budget that the tensors of a pass take. The rest serves
 # the recorded signals, the estimator, and temporary memory inside operators, such as the columns of a convolution,
-# which a pass does not show. 64 MiB for a pass: larger passes are not faster, because the caches hold less.
+# which a pass does not show. 32 MiB for a pass: larger ones are not faster, because the caches hold less.
 MAX_MEMORY = 2**30
-_SHARE_OF_A_PASS = 1 / 16
+_SHARE_OF_A_PASS = 1 / 32
 
 # Parts of the messages of torch's allocator on the CPU.
 _NO_MEMORY = ("can't allocate memory", "not enough memory", "bad allocation")

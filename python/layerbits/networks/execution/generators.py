@@ -25,7 +25,7 @@ def generators_restored(model: nn.Module, seed: int | None = None) -> Iterator[G
     Yields
     ------
     GeneratorUse
-        Whether this thread has used a generator in the block.
+        Its `changed` tells after the block whether this thread has drawn random numbers in it.
     """
     devices = {tensor.device for tensor in (*model.parameters(), *model.buffers()) if tensor.is_cuda}
     states = GeneratorUse(devices, seed)
@@ -34,6 +34,7 @@ def generators_restored(model: nn.Module, seed: int | None = None) -> Iterator[G
             yield states
     finally:
         if states.cpu is not None:
+            states.changed = states.differ_from_first()
             torch.set_rng_state(states.cpu)
         for device, state in states.cuda.items():
             torch.cuda.set_rng_state(state, device)
@@ -46,13 +47,14 @@ class GeneratorUse(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self.devices = devices
         self.seed = seed
+        self.changed = False  # whether random numbers were drawn; attention with a dropout of 0 draws none
         self.cpu: torch.Tensor | None = None
         self.cuda: dict[torch.device, torch.Tensor] = {}
 
-    @property
-    def was_seen(self) -> bool:
-        """Whether an operator has used a generator."""
-        return self.cpu is not None
+    def differ_from_first(self) -> bool:
+        """Return whether the generators have moved since the first operator that may use one."""
+        now = [torch.get_rng_state(), *map(torch.cuda.get_rng_state, self.devices)]
+        return not all(map(torch.equal, now, self.first))
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
@@ -66,4 +68,5 @@ class GeneratorUse(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 torch.default_generator.manual_seed(self.seed)
                 for device in self.devices:
                     torch.cuda.default_generators[device.index].manual_seed(self.seed)
+            self.first = [torch.get_rng_state(), *map(torch.cuda.get_rng_state, self.devices)]
         return func(*args, **kwargs)

@@ -86,7 +86,7 @@ def _signals(
     batch = [tensor[[row % n_inputs for row in rows]] for tensor in inputs]
     with generators_restored(network.module, _PROBING_SEED) as generators, memory or contextlib.nullcontext():
         network.run(keep, batch)
-    network.uses_random_numbers = network.uses_random_numbers or generators.was_seen
+    network.uses_random_numbers = network.uses_random_numbers or generators.changed
     return signals
 
 

@@ -67,10 +67,11 @@ def coordinates_in_blocks(
     own = products.view(n, -1, n_fitted)[:, :fitted].flatten(0, 1)
     axes = principal_axes(own / (sigma**2 * n_fitted), max_dimensions, max_cost)[0]
     if axes is not None:
-        eigenvalues = ((own @ axes) * axes).sum(0)
+        coordinates = products @ axes
+        eigenvalues = (coordinates.view(n, r, -1)[:, :fitted].flatten(0, 1) * axes).sum(0)
         rounding = n_fitted * torch.finfo(torch.float64).eps * float(eigenvalues.max())
         if rounding <= _LARGEST_ERROR * sigma * math.sqrt(max(0.0, float(eigenvalues.min()))):
-            coordinates = products @ (axes / eigenvalues.sqrt())
+            coordinates /= eigenvalues.sqrt()
             squared_distances = (squares - coordinates.square().sum(1)).clamp(min=0)
             return coordinates.to(points.dtype).view(n, r, -1), squared_distances.view(n, r)
     centers = points[:, :fitted].flatten(0, 1)

@@ -124,6 +124,7 @@ class MeasuredNetwork:
             self._state.restore()
             return None
         finally:
+            self._channel = None  # it holds the recorded signals
             for switch in self.switches:
                 switch.counts.drop_interrupted()
 

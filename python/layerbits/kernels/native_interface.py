@@ -2,7 +2,7 @@
 
 The names are those of csrc/api/operations.h, which documents the values. The native modules check types, dtypes,
 devices and shapes, and raise TypeError or ValueError with the name of the argument. Tensors here require no gradient.
-Outputs are tensors that the operation fills.
+An operation fills its output tensors, and returns None or a number.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor
 
 @dataclasses.dataclass(frozen=True)
 class Mixture:
-    """Points, and centers with one sigma; with offsets, the points of a group have only the centers of that group.
+    """Points, and centers with one sigma. With offsets, sums at the points of a group are over the group's centers.
 
     Attributes
     ----------
@@ -65,13 +65,13 @@ class Gradient:
 
 
 class NativeOperations(Protocol):
-    """The operations of one back end. Its adapter adds the threads of a call, or its stream and scratch memory."""
+    """The operations of one back end; an adapter adds the number of threads, or the stream and scratch memory."""
 
     def log_sum_exp_isotropic(self, mixture: Mixture, accuracy: Accuracy, log_sum: Tensor) -> None:
         """Compute log sum_j w_j exp(-|points_i - centers_j|^2 / (2 sigma^2)) into the float64 (m,) `log_sum`."""
 
     def log_sum_exp_isotropic_gradient(self, mixture: Mixture, gradient: Gradient) -> None:
-        """Compute the gradients of sum_i upstream_i log_sum_i that have an output."""
+        """Compute those gradients of sum_i upstream_i log_sum_i for which `gradient` has an output tensor."""
 
     def log_sum_exp_full(
         self, points: Tensor, means: Tensor, factors: Tensor, offsets: Tensor, log_sum: Tensor

@@ -1,7 +1,8 @@
 """A layer behind noise: every quantity between the plug-in bound and a decoder bound.
 
-Both bounds use the same passes: the plug-in is made of all draws, the decoders of the draws without queries. A log-sum
-over all draws is the sum of the two parts, so the decoder bound costs hardly more than its Gaussian kernel.
+Both bounds use the same passes: the plug-in is made of all draws, the decoders of the draws without queries. A sum over
+all draws is the sum over the draws without queries, which is the mixture decoder, plus the sum over the other draws. So
+the decoder bound adds only the sums of the other decoders.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class NoisySample:
     draws : Tensor of shape (N, r, d)
         The draws without queries, r >= q.
     dimension_loss : float
-        Upper bound in nats of what the omitted dimensions would add, as in `LayerSample`.
+        Upper bound, in nats, of the information that the omitted dimensions would add, as in `LayerSample`.
     """
 
     queries: Queries
@@ -49,7 +50,7 @@ def noisy_layer_estimates(
     ----------
     samples : sequence of NoisySample
         One sample, or two for the paper's estimator. With two, the plug-in bound takes h(T|X) and h(T|Y) from the
-        second, and is the value.
+        second sample, and `value` is the plug-in bound.
     risk : float
         Probability with which each end of an interval may be wrong.
     generator : numpy.random.Generator

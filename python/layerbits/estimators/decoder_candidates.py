@@ -20,7 +20,7 @@ from layerbits.estimators.log_densities import LogDensities, Queries, mixed
 from layerbits.estimators.plug_in_bound import PlugIn
 from layerbits.statistics import ByCondition
 
-# Largest number of queries that compare decoders: enough to see differences of a few hundredths of a nat.
+# Largest number of queries that compare decoders: enough to resolve differences of a few hundredths of a nat.
 _MAX_TRIAL_QUERIES = 2048
 
 # Weight of the mixture of draws in "Gaussian and mixture": the mixture helps where the Gaussian is far off, and costs

@@ -56,22 +56,22 @@ def noisy_layer_estimates(
     generator : numpy.random.Generator
         Chooses the inputs at which decoders are compared.
     """
-    first = samples[0]
+    decoder_sample = samples[0]
     plug_ins = [plug_in(sample.queries, sample.draws, classes) for sample in samples]
-    split = TrialSplit.random(first.queries, generator)
-    decoders = DecoderBounds.of(split, first.draws, plug_ins[0], classes, risk)
+    split = TrialSplit.random(decoder_sample.queries, generator)
+    decoders = DecoderBounds.of(split, decoder_sample.draws, plug_ins[0], classes, risk)
     combined = plug_ins[0] if len(plug_ins) == 1 else plug_ins[0].with_conditionals_of(plug_ins[1])
-    n_queries = math.prod(first.queries.shape)
+    n_queries = math.prod(decoder_sample.queries.shape)
     estimates = {}
     for quantity in classes.quantities:
         plug_in_bound, decoder_bound = combined.bound(quantity), decoders.bound(quantity)
         if quantity.is_entropy:
             lower = entropy_lower_end(plug_in_bound, risk)
-            estimate = entropy_estimate(plug_in_bound, decoder_bound, lower, first.dimension_loss)
+            estimate = entropy_estimate(plug_in_bound, decoder_bound, lower, decoder_sample.dimension_loss)
         else:
             upper = information_upper_end(plug_in_bound, classes.largest_terms[quantity.name], n_queries, risk)
             ceiling = classes.ceilings[quantity.name]
-            estimate = information_estimate(plug_in_bound, decoder_bound, upper, ceiling, first.dimension_loss)
+            estimate = information_estimate(plug_in_bound, decoder_bound, upper, ceiling, decoder_sample.dimension_loss)
         if len(samples) > 1:
             estimate = dataclasses.replace(estimate, value=plug_in_bound.value)
         estimates[quantity.name] = estimate

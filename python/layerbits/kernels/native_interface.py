@@ -1,8 +1,8 @@
 """The operations that every back end offers on tensors, as a protocol, and the dataclasses of their arguments.
 
-The names are those of csrc/api/operations.h, which documents the values. The native modules check types, dtypes,
-devices and shapes, and raise TypeError or ValueError with the name of the argument. Tensors here require no gradient.
-An operation fills its output tensors, and returns None or a number.
+The arguments have the names of csrc/api/operations.h, which documents their values. The native modules check types,
+dtypes, devices and shapes, and raise TypeError or ValueError with the name of the argument. Tensors here require no
+gradient. An operation fills its output tensors, and returns None or a number.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Mixture:
 
 @dataclasses.dataclass(frozen=True)
 class Accuracy:
-    """How to evaluate a log-sum-exp: `method` as `operations.log_sum_exp_isotropic` documents it, tolerance in nats."""
+    """The `method` of a log-sum-exp, as in `operations.log_sum_exp_isotropic`, and the error tolerance in nats."""
 
     method: str
     tolerance: float | None

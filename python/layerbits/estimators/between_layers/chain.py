@@ -38,7 +38,7 @@ class LayerPair:
         check_module(model)
         tensors = input_tensors(inputs, model)
         network = noisy_network(model, tensors)
-        first, second = _one_layer("first", first, network), _one_layer("second", second, network)
+        first, second = _noisy_layer("first", first, network), _noisy_layer("second", second, network)
         if first == second:
             raise ValueError(f"second: got {second!r}, as for `first`, wanted a later layer: I(T;T) is infinite")
         if network.layer_names.index(second) < network.layer_names.index(first):
@@ -67,7 +67,7 @@ class LayerPair:
         return self.noise.whiten(as_floats(f"signals of layer {self.second!r}", signals))
 
 
-def _one_layer(argument: str, layer: object, network: MeasuredNetwork) -> str:
+def _noisy_layer(argument: str, layer: object, network: MeasuredNetwork) -> str:
     if layer not in network.layer_names:
         raise LayerSelectionError(
             f"{argument}: got {layer!r}, wanted the name of a noisy layer: {', '.join(network.layer_names)}"

@@ -14,7 +14,7 @@ from layerbits.estimators.classes import Classes
 from layerbits.estimators.decoders import Decoder, decoders
 from layerbits.estimators.log_densities import Queries, mixture_log_sums
 
-# Number of queries that choose a density: enough to see differences that matter, at a fraction of the cost.
+# Number of queries that choose a density: enough to compare the densities, at a fraction of the cost.
 _CHOOSING_QUERIES = 1024
 
 

@@ -1,4 +1,4 @@
-"""Information of every layer of a noisy network, with intervals for the true values."""
+"""Information of every layer of a network, with intervals for the true values."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def layer_information(
     queries : int, optional
         Queries per input, at least 2. Behind noise the last draws carry one query each, at most half of the draws. By
         default 16,384 queries in all and at least 4 of an input, but behind noise at most a quarter of the draws, or 4
-        if a quarter is fewer.
+        if that is more.
     tolerance : float, optional
         Wanted half width of the interval of I(X;T), in nats. Draws or queries of a layer are doubled until its interval
         is that narrow, or until a limit is reached, which is noted. None: one round with `draws` and `queries`.

@@ -11,8 +11,7 @@ terms is the end of an interval.
 The end is a bet (`layerbits.statistics`), not a normal interval: a normal interval neglects events that occur in none
 of the queries, which are the only uncertainty of a saturated layer. A bet holds for any number of bounded terms of any
 law, at 1.4 times the width. There is one stake for each pass, not for each term, because the terms of different inputs
-have different expectations. `mix_with_prior` bounds the terms from below: it mixes the decoder with p(x), at a small
-weight.
+have different expectations. `mix_with_prior` bounds the terms from below: it mixes the decoder with a little p(x).
 
 Queries of half of the passes choose the decoder, and the other queries evaluate it (`decoder_candidates`).
 """

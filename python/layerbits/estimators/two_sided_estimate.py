@@ -3,8 +3,7 @@
 The point estimate is the mean of two numbers: the decoder bound without the cost of its prior, and the plug-in bound
 less half of its first-order bias. The errors of the two bounds have first-order terms of opposite signs; in many
 dimensions the error of the plug-in is the larger one. The mean of the plain bounds is a little better on scalar
-networks, and worse in more dimensions
-(`python -m benchmarks.topics.bound_errors`; docs/theory.md has the table).
+networks, and worse in more dimensions (`python -m benchmarks.topics.bound_errors`; docs/theory.md has the table).
 """
 
 from __future__ import annotations

@@ -80,9 +80,9 @@ def information_between_layers(
 
     because E[-log q(t)] >= h(T_l) by Gibbs' inequality and E[-log p^(t)] = E h(p^) <= h(T_l) by concavity, and likewise
     given any t_k. Between neighbours both densities given t_k are the exact density of the noise. Further queries, used
-    for nothing else, choose q. Each end of the interval is a Student bound at half of the risk, from the
-    spread over the queries of each input; the spread does not show events that occur in none of the queries. Between
-    neighbours the lower bound cannot exceed log(n (draws + queries)). Proofs: docs/theory.md.
+    for nothing else, choose q. Each end of the interval is a Student bound at half of the risk, from the spread over
+    the queries of each input; the spread does not show events that occur in none of the queries. Between neighbours the
+    lower bound cannot exceed log(n (draws + queries)). Proofs: docs/theory.md.
 
     Examples
     --------

@@ -22,7 +22,7 @@ from layerbits.geometry.matrices import as_matrix
 from layerbits.kernels import distance_histogram, largest_distance
 from layerbits.statistics import class_numbers
 
-MAX_BINS = 2**23  # the kernel takes at most 2^24 - 2 bins
+MAX_BINS = 2**23  # the kernel takes at most 2^24 - 2 edges
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

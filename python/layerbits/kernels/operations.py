@@ -98,7 +98,7 @@ def log_sum_exp_full(points: Tensor, centers: Tensor, factors: Tensor, offsets: 
     factors : Tensor of shape (n, d, d)
         Lower triangular, such as the inverse of the Cholesky factor of C_j; entries above the diagonal are not read.
         The kernel multiplies row by row and stops once the term is certainly 0, so it is fastest if the first
-        coordinates of points and means differ most.
+        coordinates of points and centers differ most.
     offsets : Tensor of shape (n,)
         In nats, -inf for a weight of 0.
 
@@ -106,8 +106,8 @@ def log_sum_exp_full(points: Tensor, centers: Tensor, factors: Tensor, offsets: 
     -------
     Tensor of shape (m,), float64
         In nats. -inf for an empty sum and for a point at infinity; NaN for a row with NaN, and for all rows if there is
-        NaN among the Gaussians. Gaussians with an infinite mean or factor add nothing. With e_k the exponents with
-        the offsets relative to the largest one, p_k their softmax, y_k = factors_k (point - mean_k), and a_k the same
+        NaN among the Gaussians. Gaussians with an infinite center or factor add nothing. With e_k the exponents with
+        the offsets relative to the largest one, p_k their softmax, y_k = factors_k (point - center_k), and a_k the same
         product of absolute values,
         |error| <= eps ((5 + d/2) (1 + sum_k p_k |e_k|) + (1 + d/2) sum_k p_k |y_k| . a_k), eps of the dtype, plus the
         rounding of the result: the product loses digits where its terms cancel, as for nearly singular covariances.

@@ -68,11 +68,11 @@ def log_sum_exp_isotropic_gradient(
     return d_points, d_centers, d_weights, d_sigma
 
 
-def log_sum_exp_full(points: Floats, means: Floats, factors: Floats, offsets: Floats) -> Doubles:
-    """Return log sum_j exp(offsets_j - |factors_j (points_i - means_j)|^2 / 2), (m,), for lower triangular factors."""
+def log_sum_exp_full(points: Floats, centers: Floats, factors: Floats, offsets: Floats) -> Doubles:
+    """Return log sum_j exp(offsets_j - |factors_j (points_i - centers_j)|^2 / 2) with lower triangular factors."""
     triangles, result = np.tril(np.asarray(factors, dtype=np.float64)), np.empty(len(points))
     for i in range(len(points)):
-        difference = np.asarray(points[i], dtype=np.float64) - np.asarray(means, dtype=np.float64)
+        difference = np.asarray(points[i], dtype=np.float64) - np.asarray(centers, dtype=np.float64)
         whitened = (triangles @ difference[:, :, None])[:, :, 0]
         exponents = np.asarray(offsets, dtype=np.float64) - (whitened**2).sum(axis=1) / 2
         result[i] = logsumexp(exponents) if len(exponents) else -np.inf

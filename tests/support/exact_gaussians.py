@@ -1,4 +1,4 @@
-"""Log-sums of Gaussians with covariances of their own with more digits than the kernels, and the allowed errors."""
+"""Log-sums of Gaussians with a full covariance each, in np.longdouble, and the error bound of the kernels."""
 
 import numpy as np
 
@@ -7,7 +7,10 @@ from tests.support.native_calls import log_sum_exp_full
 
 
 def gaussian_problem(m, n, d, dtype=np.float64, *, scale=1.0, seed=0):
-    """Return points, means, factors with 1e9 above the diagonal, and offsets; exponents are of order d scale^2."""
+    """Return points, means, factors and offsets; exponents are of order d scale^2.
+
+    Entries of the factors above the diagonal, which kernels must not read, are 1e9.
+    """
     generator = np.random.default_rng(seed)
     factors = generator.standard_normal((n, d, d)) / d**0.5 + np.eye(d)
     factors = scale * np.where(np.tri(d, dtype=bool), factors, 1e9)
@@ -16,7 +19,7 @@ def gaussian_problem(m, n, d, dtype=np.float64, *, scale=1.0, seed=0):
 
 
 def exact_full_log_sums(points, means, factors, offsets):
-    """Return the log-sums (m,) and their allowed errors (m,) in units of eps."""
+    """Return the log-sums (m,) and their error bounds (m,) in units of eps; see `operations.log_sum_exp_full`."""
     d = points.shape[1]
     points, means, factors, offsets = (array.astype(np.longdouble) for array in (points, means, factors, offsets))
     differences = points[:, None] - means

@@ -1,4 +1,4 @@
-"""The log-sum-exp of Gaussians with covariances of their own: its error bound, and its bits."""
+"""The log-sum-exp of Gaussians with a full covariance each: error bound and bits."""
 
 import itertools
 import math
@@ -24,7 +24,7 @@ def test_error_is_within_the_bound_at_every_width(level, dtype, d):
 
 @EVERY_LEVEL
 @BOTH_DTYPES
-def test_error_is_within_the_bound_for_every_tail_of_rows_and_components(level, dtype):
+def test_error_is_within_the_bound_for_every_tail_of_points_and_components(level, dtype):
     for m, n in itertools.product([1, 7, 8, 9, 31, 32, 33, 63, 65, 129], [1, 7, 8, 9, 17]):
         assert full_error_ratio(*gaussian_problem(m, n, 3, dtype), level=level) <= 1, (m, n)
 
@@ -40,8 +40,8 @@ def test_error_is_within_the_bound_for_the_tail_of_a_chunk(d):
 @pytest.mark.parametrize("scale", [0.01, 1, 30, 1e3, 1e5])
 @pytest.mark.parametrize("d", [2, 5, 10])
 def test_error_is_within_the_bound_for_distant_components(level, dtype, scale, d):
-    # The larger the scale, the fewer rows of a factor are needed to find that a term is 0. Above 2^22 and 2^51
-    # exponents round to integers.
+    # The larger the scale, the fewer rows of a factor show that a term is 0. Exponents beyond 2^22 (float32) and 2^51
+    # (float64) have rounding errors above 1.
     points, means, factors, offsets = gaussian_problem(40, 60, d, dtype, scale=scale)
     points[::2] = means[: len(points[::2])]
     assert full_error_ratio(points, means, factors, offsets, level=level) <= 1
@@ -118,7 +118,7 @@ def test_log_sum_of_one_gaussian_is_its_log_density():
     offset = -1.5 * math.log(2 * math.pi) - math.log(36) / 2
     log_density = log_sum_exp_full(points, np.zeros((1, 3)), factor[None], np.array([offset]))
     expected = offset - ((points @ rotation) ** 2 / [1, 4, 9]).sum(1) / 2
-    # Factors and products of condition 9 in about ten operations each.
+    # Factors and products have condition 9 and about ten roundings each.
     tolerance = 2**-52 * 9 * 10 * (1 + np.abs(expected).max())
     np.testing.assert_allclose(log_density, expected, rtol=0, atol=tolerance)
 
@@ -177,7 +177,7 @@ def test_entries_above_the_diagonal_change_nothing(dtype):
 
 
 @pytest.mark.cpu_only("the public function uses its own back end")
-def test_public_function_equals_the_native_one():
+def test_public_function_equals_the_native_function():
     arrays = gaussian_problem(17, 9, 3)
     log_sum = public_log_sum_exp_full(*(torch.from_numpy(array) for array in arrays))
     np.testing.assert_array_equal(log_sum.numpy(), log_sum_exp_full(*arrays))

@@ -116,7 +116,7 @@ def test_error_is_within_the_bound_at_a_sigma_of_1e_minus_30_in_float64(level):
 @BOTH_DTYPES
 @pytest.mark.parametrize("order", ["near first", "near last"])
 def test_error_is_within_the_bound_for_any_order_of_near_and_distant_centers(level, dtype, order):
-    # "near last" makes the reference change at every block; "near first" lets the kernel skip all blocks but one.
+    # "near last" makes the reference change at every block; "near first" makes the kernel skip all blocks but one.
     radii = np.linspace(0.01, 60, 200)[:: 1 if order == "near first" else -1]
     directions = normal((200, 3), np.float64)
     centers = radii[:, None] * directions / np.linalg.norm(directions, axis=1, keepdims=True)

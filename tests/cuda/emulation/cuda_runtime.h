@@ -144,8 +144,8 @@ inline int __vimin3_s32(int a, int b, int c) { return a < b ? (a < c ? a : c) : 
 // Reduces x to an eighth of a turn, so that the only large rounding is that of the product with pi.
 inline void sincospi(double x, double* sine, double* cosine) {
   const double quarter = rint(2 * x);
-  const long double rest = (x - quarter / 2) * 3.14159265358979323846L;
-  const double s = double(sinl(rest)), c = double(cosl(rest));
+  const long double angle = (x - quarter / 2) * 3.14159265358979323846L;
+  const double s = double(sinl(angle)), c = double(cosl(angle));
   switch (static_cast<long long>(quarter) & 3) {
     case 0:
       *sine = s, *cosine = c;

@@ -52,10 +52,10 @@ def gradients(points, centers, sigma, upstream, *, log_sum=None, weights=None, *
     return Gradients(*outputs.values())
 
 
-def log_sum_exp_full(points, means, factors, offsets, **options):
+def log_sum_exp_full(points, centers, factors, offsets, **options):
     """Return log_sum_exp_full, (m,) float64."""
     log_sum = np.full(len(points), 7.0)
-    _cpu.log_sum_exp_full(points, means, factors, offsets, log_sum, **options)
+    _cpu.log_sum_exp_full(points, centers, factors, offsets, log_sum, **options)
     return log_sum
 
 

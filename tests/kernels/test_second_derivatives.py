@@ -165,7 +165,7 @@ def test_nan_in_a_row_makes_its_second_derivatives_and_those_by_centers_nan():
     assert d_centers.isnan().all()
 
 
-def test_coincident_points_have_finite_second_derivatives():
+def test_gradient_of_a_squared_score_at_coincident_points_is_zero():
     """All differences are zero, so the score is zero, and so is the gradient of its square."""
     rows = torch.full((3, 2), 0.3).double()
     assert not any(value.any() for value in score_products(rows, rows, 1e-3))

@@ -98,8 +98,8 @@ def test_inputs_far_apart_are_certified_by_their_distances():
 
 
 def test_omitted_dimensions_raise_the_upper_end():
-    plain, wide = (estimates([[-1], [1]], 1.0, loss=loss)["I(X;T)"].interval for loss in (0.0, 0.1))
-    assert (wide.lower, wide.upper) == (plain.lower, pytest.approx(plain.upper + 0.1))
+    complete, reduced = (estimates([[-1], [1]], 1.0, loss=loss)["I(X;T)"].interval for loss in (0.0, 0.1))
+    assert (reduced.lower, reduced.upper) == (complete.lower, pytest.approx(complete.upper + 0.1))
     assert estimates([[-1], [1]], 1.0, loss=5.0)["I(X;T)"].interval.upper == math.log(2)
     assert estimates([[-1], [1]], 1.0, loss=0.69)["I(X;T)"].limited_by == "dimensions"
 

@@ -114,8 +114,8 @@ def test_estimate_holds_the_plug_in_bound():
 
 @pytest.mark.parametrize("name", [quantity.name for quantity in QUANTITIES])
 def test_omitted_dimensions_raise_the_upper_end_alone(name):
-    plain, wide = (CHAINS["gentle"].estimates(0, loss=loss)[name].interval for loss in (0.0, 0.05))
-    assert (wide.lower, wide.upper) == (plain.lower, pytest.approx(plain.upper + 0.05))
+    complete, reduced = (CHAINS["gentle"].estimates(0, loss=loss)[name].interval for loss in (0.0, 0.05))
+    assert (reduced.lower, reduced.upper) == (complete.lower, pytest.approx(complete.upper + 0.05))
 
 
 @pytest.mark.parametrize("numbers", [np.zeros(12, int), np.arange(12)], ids=["one class", "class per input"])
@@ -129,10 +129,12 @@ def test_single_class_has_no_information_and_class_for_each_input_has_all(number
 
 
 def test_more_queries_narrow_an_interval_limited_by_queries():
-    narrow, wide = (CHAINS["gentle"].estimates(0, queries=queries, draws=200)["I(X;T)"] for queries in (200, 4))
-    assert wide.limited_by == "queries"
+    few_queries, many_queries = (
+        CHAINS["gentle"].estimates(0, queries=queries, draws=200)["I(X;T)"] for queries in (4, 200)
+    )
+    assert few_queries.limited_by == "queries"
     # The error falls as the root of the queries, here by a factor of 7; the other causes of the width stay.
-    assert narrow.interval.half_width < wide.interval.half_width / 3
+    assert many_queries.interval.half_width < few_queries.interval.half_width / 3
 
 
 def test_singular_covariances_give_an_interval():

@@ -43,8 +43,9 @@ def test_rows_hold_the_estimator_the_unit_and_the_draws():
 
 
 def test_layer_has_the_same_value_alone_and_with_other_layers():
-    alone = layer_information(tanh_network(), INPUTS, layers="3")["3", "I(X;T)"]
-    assert alone.value == layer_information(tanh_network(), INPUTS)["3", "I(X;T)"].value
+    tables = (layer_information(tanh_network(), INPUTS, layers=layers) for layers in ("3", None))
+    single_layer, all_layers = (table["3", "I(X;T)"].value for table in tables)
+    assert single_layer == all_layers
 
 
 @pytest.mark.parametrize("layer", ["1", "3"])
@@ -67,9 +68,9 @@ def test_information_is_the_sum_of_class_information_and_information_given_the_c
 
 def test_labels_leave_the_other_rows_unchanged():
     """With labels, p(t) is a sum over classes, whose logarithm is rounded by some eps."""
-    plain, labelled = (layer_information(tanh_network(), INPUTS, labels) for labels in (None, LABELS))
-    for row in plain:
-        assert labelled[row.layer, row.quantity].value == pytest.approx(row.value, abs=1e-12)
+    table, labelled_table = (layer_information(tanh_network(), INPUTS, labels) for labels in (None, LABELS))
+    for row in table:
+        assert labelled_table[row.layer, row.quantity].value == pytest.approx(row.value, abs=1e-12)
 
 
 def test_single_class_has_no_information():

@@ -116,9 +116,9 @@ def test_distances_of_whitened_signals_are_mahalanobis_distances(monkeypatch, si
 @pytest.mark.parametrize("layer", ["0", "1"])
 def test_dimensions_without_signal_are_omitted_at_no_loss(layer):
     """Signals have rank 3 in 200 units; the noise of the first layer enters the second in 3 directions too."""
-    first = torch.linalg.qr(normal_tensor(200, 3)).Q
-    second = torch.linalg.qr(normal_tensor(200, 3, seed=1)).Q @ normal_tensor(3, 200, seed=2) / 10
-    noisy = noisify(nn.Sequential(dense(first), dense(second)), sigma=0.5, layers=nn.Linear)
+    first_weight = torch.linalg.qr(normal_tensor(200, 3)).Q
+    second_weight = torch.linalg.qr(normal_tensor(200, 3, seed=1)).Q @ normal_tensor(3, 200, seed=2) / 10
+    noisy = noisify(nn.Sequential(dense(first_weight), dense(second_weight)), sigma=0.5, layers=nn.Linear)
     sample = sampled(noisy, normal_tensor(30, 3), layers=layer)[layer]
     assert sample.signals.shape[2] == 3
     assert sample.dimension_loss <= 1e-7
@@ -204,9 +204,10 @@ def test_views_of_all_dimensions_are_the_signals(monkeypatch):
     full = sampled(task.network(), task.inputs, layers="3")["3"]
     monkeypatch.setattr(layer_sample, "_MAX_VALUES", 1)
     viewed = sampled(task.network(), task.inputs, layers="3")["3"]
-    # The view is fitted to the two probing passes, the other subspace to all draws without queries.
-    np.testing.assert_allclose(*(np.sqrt(squared_distances(sample)) for sample in (full, viewed)), atol=1e-3)
-    assert viewed.dimension_loss <= 1e-3
+    # The view is fitted to the two probing passes, the other subspace to all draws without queries. All signals lie on
+    # one line, at distances below 12 and with 64 units, so only the rounding of float64 differs.
+    np.testing.assert_allclose(*(np.sqrt(squared_distances(sample)) for sample in (full, viewed)), rtol=0, atol=1e-12)
+    assert viewed.dimension_loss <= 1e-12
 
 
 @pytest.mark.parametrize(("layer", "units"), [("0", 6000), ("1", 500)])

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 from scipy.special import logsumexp
 
 from layerbits.estimators.classes import Classes
@@ -121,5 +122,6 @@ def test_upper_end_includes_events_that_no_query_has():
 
 
 def test_lower_end_of_an_entropy_is_a_student_bound():
-    bound = JackknifeMean.of_terms(np.array([[1.0, 2.0, 4.0]]))
-    assert entropy_lower_end(bound, 0.05) == bound.value - bound.margin(0.05)
+    terms = np.array([[1.0, 2.0, 4.0]])
+    expected = terms.mean() - stats.t.isf(0.05, 2) * stats.sem(terms[0])
+    assert entropy_lower_end(JackknifeMean.of_terms(terms), 0.05) == pytest.approx(expected)

@@ -113,8 +113,10 @@ def test_inputs_far_apart_are_certified_by_their_distances(d):
 
 def test_interval_narrows_with_queries():
     """64 times the queries leave an eighth of the width, or less: the stakes of the first passes matter less."""
-    wide, narrow = (sigma_profile(normal_tensor(50, 2), [1.0], queries=queries).rows[0] for queries in (4, 256))
-    assert narrow.upper - narrow.lower < (wide.upper - wide.lower) / 4
+    few_queries, many_queries = (
+        sigma_profile(normal_tensor(50, 2), [1.0], queries=queries).rows[0] for queries in (4, 256)
+    )
+    assert many_queries.upper - many_queries.lower < (few_queries.upper - few_queries.lower) / 4
 
 
 def test_interval_stays_between_zero_and_log_n():

@@ -47,9 +47,9 @@ def test_information_is_that_of_whitened_layers_with_isotropic_noise(order, last
 
 def test_orthonormal_map_into_many_dimensions_does_not_change_the_information():
     """Orthogonal to the signals, T is noise alone, which carries no information."""
-    wide = nn.Sequential(nn.Identity(), dense(torch.linalg.qr(normal_tensor(200, 3, seed=5)).Q))
+    network = nn.Sequential(nn.Identity(), dense(torch.linalg.qr(normal_tensor(200, 3, seed=5)).Q))
     inputs = normal_tensor(30, 3)
-    embedded = information_between_layers(noisify(wide, sigma=0.5, layers=["0", "1"]), inputs, "0", "1", queries=32)
+    embedded = information_between_layers(noisify(network, sigma=0.5, layers=["0", "1"]), inputs, "0", "1", queries=32)
     plain = information_between_layers(noisy_identities(2), inputs, "0", "1", queries=32)
     assert abs(embedded.value - plain.value) <= 5 * math.hypot(embedded.standard_error, plain.standard_error)
     assert embedded.upper - embedded.lower == pytest.approx(plain.upper - plain.lower, rel=0.2)
@@ -66,11 +66,11 @@ def test_lower_end_follows_the_quantiles_of_the_confidence():
 
 
 def test_interval_narrows_with_draws_and_queries():
-    wide, narrow = (
+    few_draws, many_draws = (
         information_between_layers(three_tanh_layers(), INPUTS[:150], "1", "5", draws=draws, queries=queries)
         for draws, queries in ((4, 2), (48, 16))
     )
-    assert wide.lower < narrow.lower < narrow.upper < wide.upper
+    assert few_draws.lower < many_draws.lower < many_draws.upper < few_draws.upper
 
 
 def test_few_inputs_have_more_queries():
@@ -100,10 +100,10 @@ def test_arrays_and_tuples_give_the_values_of_tensors():
 
 
 def test_seed_decides_the_estimate():
-    first, again, other = (
+    estimate, repeated, different = (
         information_between_layers(three_tanh_layers(), INPUTS[:20], "1", "3", seed=seed) for seed in (1, 1, 2)
     )
-    assert first == again != other
+    assert estimate == repeated != different
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def test_one_draw_is_enough(model):
 
 
 def test_a_relative_sigma_is_the_share_of_the_root_mean_square_over_all_inputs():
-    """The first rows, which a pass that finds the layers takes, are zero: so would be their root mean square."""
+    """The rows of the pass that finds the layers are zero, and so is their root mean square."""
     inputs = torch.cat([torch.zeros(50, 1), torch.ones(50, 1)])
     model = nn.Sequential(nn.Identity())
     relative = lb.layer_information(model, inputs, sigma=lb.RelativeSigma(0.5), layers="0")

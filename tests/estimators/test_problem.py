@@ -1,6 +1,6 @@
-"""Bad arguments are refused by name, most of them before the first measured pass; a pass of two rows comes before it.
+"""Bad arguments are refused by name, most of them before the first measured pass.
 
-The pass of two rows finds the layers.
+A pass of two rows finds the layers; the measured passes here have more rows.
 """
 
 import math

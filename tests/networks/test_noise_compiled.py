@@ -233,7 +233,7 @@ def test_checkpoint_for_which_compiled_code_saves_no_generator_state_is_refused(
 
 def test_checkpoint_in_compiled_code_with_noise_that_differs_by_call_is_refused():
     model = reused(SIGMA_OF_CALLS, reentrant=False)
-    with pytest.raises(Exception, match=r"torch\.utils\.checkpoint"):  # a class of torch._dynamo
+    with pytest.raises(Exception, match=r"torch\.utils\.checkpoint"):  # the error has a class of torch._dynamo
         gradient(compiled(model, "aot_eager"), model)
 
 
@@ -269,5 +269,5 @@ def test_first_call_of_a_compiled_network_adds_noise():
 
 def test_first_call_in_one_graph_is_refused_with_the_remedy():
     model = noisify(compiled(tanh_mlp(*WIDTHS)), sigma=0.3)
-    with pytest.raises(Exception, match="pass inputs= to noisify"):  # a class of torch._dynamo
+    with pytest.raises(Exception, match="pass inputs= to noisify"):  # the error has a class of torch._dynamo
         output(model)

@@ -40,9 +40,9 @@ def evaluate_classifier(model: nn.Module, inputs: Tensor, labels: Tensor) -> tup
 class TrainingCurves:
     """Evaluate a network at chosen epochs and write the rows to ``directory/training.csv``.
 
-    Noise stays on during the evaluation, as in the paper, and comes from the network's own generator. `resume`
-    therefore drops the rows after the checkpoint: evaluating these epochs again brings the generator to the state of an
-    uninterrupted training.
+    Noise stays on during the evaluation, as in the paper, and comes from torch's generators. `resume` drops the rows
+    after the checkpoint, because the generators must advance as in an uninterrupted training: these epochs are
+    evaluated again.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ class TrainingCurves:
     directory : path
         An existing folder.
     evaluate : callable, optional
-        Returns loss and accuracy of (model, inputs, labels).
+        Computes loss and accuracy from (model, inputs, labels).
     """
 
     def __init__(

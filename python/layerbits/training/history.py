@@ -96,10 +96,10 @@ def resume_information(folder: Path, settings: Mapping[str, Any]) -> dict[int, I
     if not table_path.exists():
         write_json(settings_path, dict(settings))
         return {}
-    earlier = read_json(settings_path) if settings_path.exists() else {}
+    earlier_settings = read_json(settings_path) if settings_path.exists() else {}
     for name, value in settings.items():
-        if name not in earlier or earlier[name] != value:
-            got = repr(earlier[name]) if name in earlier else "unknown"
+        if name not in earlier_settings or earlier_settings[name] != value:
+            got = repr(earlier_settings[name]) if name in earlier_settings else "unknown"
             raise UsageError(f"{name}: {table_path} was measured with {got}, wanted {value!r}; use another folder")
     return read_information(table_path)
 

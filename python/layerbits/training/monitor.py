@@ -108,7 +108,10 @@ class Monitor:
         Raises
         ------
         TypeError, ValueError
-            `epoch` is not an integer of at least 0.
+            `epoch` is not an integer of at least 0; or as in `layerbits.layer_information`, for a network that has
+            changed.
+        UsageError
+            The table cannot be written.
         """
         epoch = check_count("epoch", epoch, minimum=0)
         if epoch not in self.at:
@@ -148,7 +151,7 @@ def _described(problem: Problem) -> object:
 
 
 def _digest(data: object) -> str:
-    """Return a hash of the values of a tensor, an array, or a tuple of them; empty for None."""
+    """Return a hash of the values of a tensor, an array or a number, or of a tuple of them; empty for None."""
     if data is None:
         return ""
     digest = hashlib.sha256()

@@ -1,7 +1,7 @@
 """Plot the figures of a run and write its report.
 
-The run may continue in another process. The report is made from the files that exist, and writes figures and
-report.html, but no file that a run reads.
+The run may continue in another process: `write_report` uses the files that exist, and writes only figures and
+report.html, which no run reads.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ def write_report(directory: str | os.PathLike[str]) -> Report:
     Raises
     ------
     UsageError
-        The folder contains no run of this version or no table with rows; no file is written then. Or the folder cannot
-        be written to.
+        matplotlib is not installed, or the folder contains no run of this version or no table with rows; no file is
+        written then. Or the folder cannot be written to.
     """
     plots.require_matplotlib()
     folder = Path(directory)

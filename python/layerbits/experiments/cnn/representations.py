@@ -7,8 +7,9 @@ Networks are loaded from the checkpoints that `training` saved. An interrupted m
 - distances.csv: variant, seed, epoch, layer, kind (within, between), lower, upper, pairs. Histograms of the Euclidean
   distances between representations, within and between classes, for the first seed, with noise off. Empty bins are
   omitted.
-- similarity.csv: variant, seed, epoch, layer, noise (off, on), mean, q05, median, q95. Cosine similarity between each
-  image's representation and its representation in the deterministic network of the same seed and epoch.
+- similarity.csv: variant, seed, epoch, layer, noise (off, on), mean, q05, median, q95. Mean and quantiles, over the
+  images, of the cosine similarity between an image's representations in the network and in the deterministic network of
+  the same seed and epoch.
 """
 
 from __future__ import annotations
@@ -163,7 +164,7 @@ def _measure_network(
     rows: list[Clustering | Distances | Similarity] = []
     for layer in config.layers:  # one layer at a time: the first layer takes half a gigabyte on MNIST
         points = layer_activations(model, images.inputs, layers=layer)[layer]
-        # The largest distance of values of tanh, so that the bins are the same at all epochs.
+        # The largest distance of two vectors of tanh, so that the bins are the same at all epochs.
         diameter = 2 * math.sqrt(points.shape[1])
         histogram = pairwise_distance_histogram(points, images.labels, config.bins, range=(0, diameter))
         edges = histogram.edges.tolist()
@@ -182,7 +183,7 @@ def _measure_network(
 def _similarities(
     config: CnnConfig, checkpoint: _Checkpoint, models: tuple[nn.Module, nn.Module], inputs: Tensor
 ) -> Iterator[Similarity]:
-    """Yield the similarities of each layer of the first model and of the second, the deterministic network."""
+    """Yield the similarities of the first model to the second, the deterministic network, at each layer."""
     model, deterministic = models
     cosines: dict[tuple[str, str], list[Tensor]] = {}
     for number, batch in enumerate(torch.split(inputs, _IMAGES_PER_PASS)):
@@ -215,7 +216,11 @@ def _load_network(config: CnnConfig, path: Path, images: LabelledImages, checkpo
 
 
 def _summary(config: CnnConfig, tables: _Tables) -> dict[str, float]:
-    """Return means over the seeds after the last epoch: clusters of the deterministic network, and similarities."""
+    """Return means over the seeds after the last epoch, with noise off.
+
+    They are overlap and binned entropy at each layer of the deterministic network, and the similarity of each other
+    variant to it at the last layer.
+    """
     summary = {}
     for layer, field in itertools.product(config.layers, ("overlap", "binned_entropy")):
         values = [

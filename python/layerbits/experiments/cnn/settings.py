@@ -94,5 +94,5 @@ class CnnConfig(DeviceConfiguration):
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """Names of the measured layers; each is measured before its pooling."""
+        """Names of the measured layers; convolution layers are measured before their pooling."""
         return tuple(f"tanh{number}" for number in range(1, len(self.channels) + 2))

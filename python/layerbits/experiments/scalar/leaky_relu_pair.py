@@ -1,8 +1,8 @@
 """The experiment leaky-relu-pair: two scalar leaky-ReLU neurons in series.
 
-The pair learns a step: 0 for the inputs 1 to 4, a quarter for 5 to 8. The flat side of the first neuron compresses the
-inputs 5 to 8, the flat side of the second neuron 1 to 4. A run writes training.csv, information.csv, neurons.csv
-(columns: `Neuron`) and leaky-relu-pair.png.
+The pair learns a step: 0 for the inputs 1 to 4, a quarter for 5 to 8. The shallow side of the first neuron compresses
+inputs from 5 to 8, the shallow side of the second neuron inputs from 1 to 4. A run writes training.csv,
+information.csv, neurons.csv (columns: `Neuron`) and leaky-relu-pair.png.
 """
 
 from __future__ import annotations

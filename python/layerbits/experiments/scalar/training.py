@@ -49,7 +49,7 @@ def train_neurons(settings: ScalarSettings, task: ScalarTask, start: Parameters,
 
     An epoch is one step on the mean square error over all inputs, with new noise. The training writes training.csv,
     information.csv, neurons.csv and a checkpoint at each measured epoch. Loss and accuracy are means over many passes;
-    an output is correct if it is nearer to its own target than to the other target.
+    an output is correct if it lies on the same side of the mean of all targets as its own target.
     """
     noisy = task.network(start, settings.sigma).to(settings.device)
     inputs, targets, labels = (data.to(settings.device) for data in task.data())

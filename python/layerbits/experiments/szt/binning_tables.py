@@ -21,7 +21,7 @@ Curve = list[tuple[float, float]]  # epochs and entropies in nats
 
 @dataclasses.dataclass(frozen=True)
 class BinningSettings(NoisySettings):
-    """Settings; the noisy network has `sigma`. [F]: read from the paper's Figure 1. [R]: recalled."""
+    """Settings; the noisy network has `sigma`. [F]: read from the paper's Figure 1. [R]: from memory."""
 
     bin_sizes: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1)  # [F]
     szt_bins: int = 30  # as in the article of Shwartz-Ziv and Tishby

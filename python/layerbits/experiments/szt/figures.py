@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from mpl_toolkits.mplot3d import Axes3D  # type: ignore[import-untyped]
 
-_CUBE_MARGIN = 0.2  # points up to this far outside the cube of tanh are shown in the cube
+_CUBE_MARGIN = 0.2  # points up to this far outside the cube of tanh do not enlarge the axes
 
 
 def network_figure(settings: SztSettings, path: Path) -> Figure:

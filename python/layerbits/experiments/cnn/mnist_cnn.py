@@ -43,7 +43,7 @@ def _images(config: Config) -> TrainTestImages:
     train, test = train.first(config.train_images), test.first(config.test_images)
     smallest = 2 ** len(config.channels)  # each pooling halves the size
     if min(test.size) < smallest:
-        raise DataError(f"{config.data}: got images of {test.size} pixels, wanted at least {smallest} both ways")
+        raise DataError(f"{config.data}: got images of {test.size} pixels, wanted {smallest} x {smallest} or more")
     class_sizes = test.labels.bincount()
     if (class_sizes > 0).sum() < 2 or class_sizes.max() < 2:
         raise DataError(

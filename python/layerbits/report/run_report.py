@@ -64,7 +64,7 @@ def write_report(directory: str | os.PathLike[str]) -> Report:
 def _write(folder: Path, run: RunRecord, snapshot: Path) -> Report:
     """Write the report from copies of the tables in `snapshot`, an empty folder, because the run may change its own."""
     stamps = {path: file_stamp(path) for path in folder.rglob("*.png")}
-    written = last_written(folder)
+    last_write = last_written(folder)
     tables = copy_tables(folder, snapshot)
     if not any(table.rows for table in tables):
         raise UsageError(f"{folder}: nothing to show yet, because no table has rows; try again later")
@@ -80,7 +80,7 @@ def _write(folder: Path, run: RunRecord, snapshot: Path) -> Report:
         folder=folder.absolute(),
         description=run.experiment.description,
         defaults=settings_as_json(run.experiment.config_type()),
-        last_written=written,
+        last_written=last_write,
         notes=notes,
         figures={path.relative_to(folder).as_posix(): path.read_bytes() for path in list_files(folder, "png")},
         charts=charts,

@@ -52,10 +52,10 @@ class Checkpoints:
 
     def step(self, epoch: int) -> None:
         """Save the state after `epoch` if the epoch is chosen or the last save is some seconds old."""
-        chosen = epoch in self._at
-        if chosen:
+        is_chosen = epoch in self._at
+        if is_chosen:
             self._save(_epoch_path(self._directory, epoch), epoch)
-        if chosen or time.monotonic() - self._saved > _SECONDS_BETWEEN_SAVES:
+        if is_chosen or time.monotonic() - self._saved > _SECONDS_BETWEEN_SAVES:
             self._save(self._latest, epoch)
             self._saved = time.monotonic()
 

@@ -84,8 +84,8 @@ class TrainingCurves:
         """
         rows = read_training(self._path) if epoch else []
         self._rows = [row for row in rows if row.epoch <= epoch]
-        wanted = [(chosen, split) for chosen in sorted(self._at) if chosen <= epoch for split in self._splits]
-        if [(row.epoch, row.split) for row in self._rows] != wanted:
+        expected_rows = [(chosen, split) for chosen in sorted(self._at) if chosen <= epoch for split in self._splits]
+        if [(row.epoch, row.split) for row in self._rows] != expected_rows:
             raise damaged_file(self._path, f"it lacks rows up to epoch {epoch}")
 
     def step(self, epoch: int) -> None:

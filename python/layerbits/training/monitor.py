@@ -128,7 +128,7 @@ class Monitor:
             write_information(self._path, self._tables)
         elif self._weights[epoch] != weights:
             raise UsageError(
-                f"epoch: got {epoch}, which {self._path} has of a network with other weights; use another folder"
+                f"epoch: got {epoch}, which {self._path} holds for a network with other weights; use another folder"
             )
         return self._tables[epoch]
 
@@ -149,8 +149,8 @@ class Monitor:
             write_settings(self._path.parent, self._provenance, {})
         # An epoch that lost rows is measured again.
         rows = len(self._problem.layers) * (5 if self._problem.classes.labelled else 3)
-        whole = {epoch: table for epoch, table in tables.items() if len(table) == rows and epoch in weights}
-        return whole, {epoch: weights[epoch] for epoch in whole}
+        complete_tables = {epoch: table for epoch, table in tables.items() if len(table) == rows and epoch in weights}
+        return complete_tables, {epoch: weights[epoch] for epoch in complete_tables}
 
 
 def _described(problem: Problem) -> object:

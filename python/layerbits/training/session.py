@@ -100,10 +100,10 @@ class TrainingSession:
     def _run(
         self, train_epochs: TrainEpochs, epochs: int, name: str, after_epoch: Callable[[int], None] | None
     ) -> None:
-        resumed = self._resume()
-        remaining = range(resumed + 1, epochs + 1)
-        trained = single_threaded(train_epochs(remaining))
-        for epoch in progress(trained, name=name, total=len(remaining)):
+        last_epoch = self._resume()
+        remaining_epochs = range(last_epoch + 1, epochs + 1)
+        trained_epochs = single_threaded(train_epochs(remaining_epochs))
+        for epoch in progress(trained_epochs, name=name, total=len(remaining_epochs)):
             self.curves.step(epoch)
             self._measure(epoch)
             # The checkpoint comes last, so that a training killed before this line repeats the whole epoch.
@@ -113,13 +113,13 @@ class TrainingSession:
 
     def _resume(self) -> int:
         """Load the last state, measure the epochs that lost their rows, and return the last epoch."""
-        resumed = self.checkpoints.resume()
-        self.curves.resume(resumed)
-        lost = [] if self.monitor is None else self.monitor.unmeasured(resumed)
-        for epoch in lost:
+        last_epoch = self.checkpoints.resume()
+        self.curves.resume(last_epoch)
+        lost_epochs = [] if self.monitor is None else self.monitor.unmeasured(last_epoch)
+        for epoch in lost_epochs:
             self.checkpoints.load_model(epoch)
             self._measure(epoch)
-        return self.checkpoints.resume() if lost else resumed
+        return self.checkpoints.resume() if lost_epochs else last_epoch
 
     def _measure(self, epoch: int) -> None:
         if self.monitor is not None and epoch in self.monitor.at:

@@ -56,11 +56,11 @@ def _plot_overview(config: CnnConfig, path: Path, figure_path: Path) -> None:
     _plot_error_curves(panels[0, 1], config, path, variant_colors)
     _plot_similarities(panels[0, 2], config, read_table(path / "similarity.csv", Similarity), variant_colors)
     overlap, entropy, deepest_entropy = panels[1]
-    deterministic = [row for row in clustering if row.variant == "deterministic"]
-    deepest = [row for row in clustering if row.layer == config.layers[-1]]
-    _plot_clustering(overlap, deterministic, layer_colors, lambda row: row.overlap)
-    _plot_clustering(entropy, deterministic, layer_colors, lambda row: row.binned_entropy)
-    _plot_clustering(deepest_entropy, deepest, variant_colors, lambda row: row.binned_entropy)
+    deterministic_rows = [row for row in clustering if row.variant == "deterministic"]
+    deepest_rows = [row for row in clustering if row.layer == config.layers[-1]]
+    _plot_clustering(overlap, deterministic_rows, layer_colors, lambda row: row.overlap)
+    _plot_clustering(entropy, deterministic_rows, layer_colors, lambda row: row.binned_entropy)
+    _plot_clustering(deepest_entropy, deepest_rows, variant_colors, lambda row: row.binned_entropy)
     plots.curve_panel(overlap, xlabel="epoch", ylabel="overlap of the distances\nwithin and between classes")
     for axes in (entropy, deepest_entropy):
         plots.curve_panel(axes, xlabel="epoch", ylabel="H(Bin(T)), two bins, in nats")

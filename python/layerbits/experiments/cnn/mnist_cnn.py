@@ -41,9 +41,9 @@ def _images(config: Config) -> TrainTestImages:
     """
     train, test = mnist_dataset(config.data)
     train, test = train.first(config.train_images), test.first(config.test_images)
-    smallest = 2 ** len(config.channels)  # each pooling halves the size
-    if min(test.size) < smallest:
-        raise DataError(f"{config.data}: got images of {test.size} pixels, wanted {smallest} x {smallest} or more")
+    min_side = 2 ** len(config.channels)  # each pooling halves the size
+    if min(test.size) < min_side:
+        raise DataError(f"{config.data}: got images of {test.size} pixels, wanted {min_side} x {min_side} or more")
     class_sizes = test.labels.bincount()
     if (class_sizes > 0).sum() < 2 or class_sizes.max() < 2:
         raise DataError(

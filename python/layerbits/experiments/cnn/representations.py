@@ -111,21 +111,22 @@ def measure(config: CnnConfig, folder: RunFolder, test: LabelledImages) -> None:
     tables = {row_type: read_table(folder.path / name, row_type) for row_type, name in _FILES.items()}
     grid = itertools.product(config.trainings, config.measured_epochs)
     checkpoints = [_Checkpoint(seed, variant, epoch) for (seed, variant), epoch in grid]
-    finished = _finished(config, tables, checkpoints)
-    keys = {checkpoint.key for checkpoint in finished}
+    finished_checkpoints = _finished(config, tables, checkpoints)
+    keys = {checkpoint.key for checkpoint in finished_checkpoints}
     for rows in tables.values():
         rows[:] = [row for row in rows if row[:3] in keys]
-    remaining = checkpoints[len(finished) :]
+    remaining_checkpoints = checkpoints[len(finished_checkpoints) :]
     images = test.to(config.device)
-    measured = (_measure_network(config, folder.path, images, checkpoint) for checkpoint in remaining)
-    saved = time.monotonic()
+    measured = (_measure_network(config, folder.path, images, checkpoint) for checkpoint in remaining_checkpoints)
+    bar = progress(single_threaded(measured), name="representations", total=len(remaining_checkpoints))
+    last_save = time.monotonic()
     with deterministic_convolutions():
-        for network_rows in progress(single_threaded(measured), name="representations", total=len(remaining)):
+        for network_rows in bar:
             for row in network_rows:
                 tables[type(row)].append(row)
-            if time.monotonic() - saved > _SECONDS_BETWEEN_SAVES:
+            if time.monotonic() - last_save > _SECONDS_BETWEEN_SAVES:
                 _save(folder.path, tables)
-                saved = time.monotonic()
+                last_save = time.monotonic()
         _save(folder.path, tables)
     folder.summary.update(_summary(config, tables))
 
@@ -133,12 +134,12 @@ def measure(config: CnnConfig, folder: RunFolder, test: LabelledImages) -> None:
 def _finished(config: CnnConfig, tables: _Tables, checkpoints: list[_Checkpoint]) -> list[_Checkpoint]:
     """Return the checkpoints before the first one that lacks rows in a table."""
     keys = {row_type: {row[:3] for row in rows} for row_type, rows in tables.items()}
-    finished = []
+    finished_checkpoints = []
     for checkpoint in checkpoints:
         if any(checkpoint.key not in keys[row_type] for row_type in _row_types(config, checkpoint)):
             break
-        finished.append(checkpoint)
-    return finished
+        finished_checkpoints.append(checkpoint)
+    return finished_checkpoints
 
 
 def _row_types(config: CnnConfig, checkpoint: _Checkpoint) -> list[type[Any]]:

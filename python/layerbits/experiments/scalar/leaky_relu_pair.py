@@ -40,8 +40,8 @@ class LeakyReluPairSettings(ScalarSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        small = all(abs(value) <= 10 for value in self.start)
-        require(self, "start", len(self.start) == 4 and small, "4 numbers from -10 to 10")
+        in_range = all(abs(value) <= 10 for value in self.start)
+        require(self, "start", len(self.start) == 4 and in_range, "4 numbers from -10 to 10")
 
 
 def _channels(inputs: Doubles, parameters: Parameters, sigma: float) -> Sequence[Channel]:

@@ -177,8 +177,8 @@ def _tracking(pairs: Sequence[Pair], quantity: str, layer: str, start: int) -> T
         for pair in pairs
         if pair.quantity == quantity and layer in ("all", pair.layer) and pair.epoch >= start
     ]
-    constant = np.ptp(points, axis=0).min() == 0
-    correlation = math.nan if constant else float(stats.spearmanr(np.array(points)).statistic)
+    is_constant = np.ptp(points, axis=0).min() == 0
+    correlation = math.nan if is_constant else float(stats.spearmanr(np.array(points)).statistic)
     return Tracking(quantity, layer, start, len(points), correlation)
 
 

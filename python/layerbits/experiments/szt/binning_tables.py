@@ -115,7 +115,7 @@ def read_pairs(path: Path) -> list[Pair]:
 def binned_curve(rows: Iterable[Binned], layer: str, quantity: str, bins: Bins) -> Curve:
     """Return epochs and binned entropies of one layer."""
     # The bin sizes are compared as texts, because NaN is not equal to itself.
-    wanted = (layer, quantity, bins.estimator, str(bins.size))
+    key = (layer, quantity, bins.estimator, str(bins.size))
     return [
-        (row.epoch, row.value) for row in rows if (row.layer, row.quantity, row.estimator, str(row.bin_size)) == wanted
+        (row.epoch, row.value) for row in rows if (row.layer, row.quantity, row.estimator, str(row.bin_size)) == key
     ]

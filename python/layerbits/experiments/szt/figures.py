@@ -43,8 +43,8 @@ def network_figure(settings: SztSettings, path: Path) -> Figure:
 def plot_scatter(panels: Sequence[Axes3D], path: Path) -> None:
     """Plot the points of the last hidden layer in the scatter.csv of a folder, one epoch per panel."""
     for panel, (epoch, (labels, points)) in zip(panels, read_scatter(path).items(), strict=False):
-        largest = np.abs(points).max()
-        limit = 1.0 if largest < 1 + _CUBE_MARGIN else math.ceil(largest)
+        largest_coordinate = np.abs(points).max()
+        limit = 1.0 if largest_coordinate < 1 + _CUBE_MARGIN else math.ceil(largest_coordinate)
         plots.scatter_panel(panel, points, labels, title=f"epoch {epoch}", limit=limit)
 
 

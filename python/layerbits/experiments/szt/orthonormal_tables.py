@@ -15,7 +15,8 @@ from layerbits.experiments.szt.settings import NoisySettings
 from layerbits.geometry import binned_entropy, class_separation, pairwise_distance_histogram
 from layerbits.training import load_checkpoint
 
-VARIANTS = PLAIN, ORTHONORMAL = ("plain", "orthonormal")
+ORTHONORMAL = "orthonormal"
+VARIANTS = ("plain", ORTHONORMAL)
 PAIR_KINDS = ("within", "between")
 
 _HISTOGRAM_BINS = 60

@@ -12,7 +12,7 @@ ESTIMATORS = ("pooled", "paper")
 
 @dataclasses.dataclass(frozen=True)
 class MeasurementSettings:
-    """Settings of `layer_information`, checked when they are made.
+    """Settings of `layer_information`, checked at construction.
 
     Parameters
     ----------
@@ -21,7 +21,7 @@ class MeasurementSettings:
     queries : int, optional
         Queries per input, at least 2.
     tolerance : float, optional
-        Half width in nats at which the interval of I(X;T) is narrow enough.
+        Wanted half width of the interval of I(X;T), in nats.
     confidence : float
         Level of each interval, between 0 and 1.
     max_seconds : float
@@ -31,7 +31,7 @@ class MeasurementSettings:
     seed : int
         Seed of all noise.
     estimator : {"pooled", "paper"}
-        Estimator of `value`.
+        Estimator of `value`, as in `layer_information`.
     max_memory : int
         Budget in bytes, at least 1 MiB, for passes and recorded signals.
 

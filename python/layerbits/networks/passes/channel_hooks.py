@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from layerbits._base import LayerSelectionError, NoNoiseError
 from layerbits.networks.execution.arguments import MAX_MEMORY, check_module
+from layerbits.networks.execution.generators import generators_restored
 from layerbits.networks.execution.output_tensor import measured_signal, other_tensors
 from layerbits.networks.execution.own_hooks import delete_own_hooks
 from layerbits.networks.execution.shadow import shadow, unwrapped
@@ -115,7 +116,7 @@ def noisy_network(
                         if isinstance(layer, AddNoise)
                     },
                 )
-    with RefuseOriginals(root):
+    with RefuseOriginals(root), generators_restored(copied):
         network.run(None, _first_rows(inputs.tensors))
     if not network.calls:
         raise LayerSelectionError("layers: got a network of which no noisy layer runs in a pass; noisify it again")

@@ -178,7 +178,7 @@ class _Recorder:
                 "layers"
             )
         if layer in self.passes.layers:
-            self._record(layer, signal.reshape(len(self.draws), self.rows, math.prod(signal.shape[1:])))
+            self._record(layer, signal.detach().reshape(len(self.draws), self.rows, math.prod(signal.shape[1:])))
         if self.layers_run.issuperset(self.passes.layers):
             raise EndOfPass
         if self.passes.seed is None or not self.network.adds_noise:

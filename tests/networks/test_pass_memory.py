@@ -1,6 +1,7 @@
 """Passes have as many rows as the bytes of a row allow, end at the last wanted layer, and name a lack of memory."""
 
 import collections
+import weakref
 
 import pytest
 import torch
@@ -9,6 +10,8 @@ from torch.overrides import _len_torch_function_stack
 from torch.utils.checkpoint import checkpoint
 
 import layerbits as lb
+from layerbits.estimators import all_layers, layer_groups
+from layerbits.estimators.layer_sample import sample_layers
 from layerbits.networks import check_rows, noisy_network, read_inputs
 from layerbits.networks.execution.live_memory import LiveMemory, bytes_of_a_row
 from tests.support.networks import noisy_identities, tanh_mlp
@@ -222,17 +225,39 @@ def test_attributes_that_a_forward_method_sets_are_restored_after_the_end():
 # Layers in turn
 
 
-def test_layers_that_do_not_fit_together_are_measured_in_turn():
+def test_layers_that_do_not_fit_together_are_measured_in_turn(monkeypatch):
     """Each group has passes of its own, with the same noise."""
+    groups = []
+
+    def sampled(problem, layers, *args):
+        groups.append(layers)
+        return sample_layers(problem, layers, *args)
+
+    monkeypatch.setattr(all_layers, "sample_layers", sampled)
     inputs = normal_tensor(300, 64, seed=5).float()
     noisy = lb.noisify(nn.Sequential(*(nn.Identity() for _ in range(4))), sigma=0.5, layers=nn.Identity, inputs=inputs)
-    sizes = pass_sizes(noisy)
-    options = {"draws": 4, "queries": 2}
-    together = lb.layer_information(noisy, inputs, **options)
-    n_together = len(sizes)
-    # Three layers of 300 * 4 * 64 values of 8 bytes of the budget: two fit, beside the first layer.
-    in_turn = lb.layer_information(noisy, inputs, max_memory=1_400_000, **options)
-    assert len(sizes) > 2 * n_together
+    together = lb.layer_information(noisy, inputs, draws=4, queries=2)
+    assert groups == [("0", "1", "2", "3")]
+    groups.clear()
+    # The first layer holds 300 * 64 values of 8 bytes of the budget, the others four times as many: three, 1,382,400.
+    in_turn = lb.layer_information(noisy, inputs, draws=4, queries=2, max_memory=1_400_000)
+    assert groups == [("0", "1", "2"), ("3",)]
     assert [(row.layer, row.quantity, row.lower, row.upper) for row in in_turn] == [
         (row.layer, row.quantity, row.lower, row.upper) for row in together
     ]
+
+
+def test_signals_of_a_group_are_freed_before_the_next(monkeypatch):
+    alive = []
+
+    def sampled(problem, layers, *args):
+        alive.append([layer for layer, sample in samples if sample() is not None])
+        found = sample_layers(problem, layers, *args)
+        samples.extend((layer, weakref.ref(sample)) for layer, sample in found.items())
+        return found
+
+    samples = []
+    monkeypatch.setattr(all_layers, "sample_layers", sampled)
+    monkeypatch.setattr(layer_groups, "_BUDGET_PER_VALUE", 2**40)
+    lb.layer_information(noisy_identities(3), INPUTS, draws=4)
+    assert alive == [[], [], []]

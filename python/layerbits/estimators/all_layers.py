@@ -11,8 +11,9 @@ from torch import nn
 
 from layerbits._base import MEASUREMENT_NOISE, OTHER_OUTPUT, InformationRow, InformationTable, progress_bar
 from layerbits.estimators.audits import with_notes
+from layerbits.estimators.layer_groups import layer_groups
 from layerbits.estimators.layer_measurement import LayerMeasurement, LayerTask, sample_seeds
-from layerbits.estimators.layer_sample import LayerSample, layer_groups, sample_layers
+from layerbits.estimators.layer_sample import LayerSample, sample_layers
 from layerbits.estimators.problem import Problem
 from layerbits.estimators.settings import MeasurementSettings
 from layerbits.kernels import Devices

@@ -12,16 +12,24 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import torch
 from torch import Tensor
 
+from layerbits.estimators.layer_groups import PROBING_PASSES, is_wide, layers_behind_no_noise
 from layerbits.estimators.log_densities import Queries
 from layerbits.estimators.problem import Problem
 from layerbits.kernels import NormalStream, as_floats
-from layerbits.mixtures import Subspace, affine_coordinates, coordinates_in_blocks, fit_subspace, noise_entropy
+from layerbits.mixtures import (
+    Subspace,
+    affine_coordinates,
+    as_points,
+    coordinates_in_blocks,
+    fit_subspace,
+    noise_entropy,
+)
 from layerbits.networks import GaussianNoise, Passes, View, record_draws
 
 # Default numbers of queries: the smallest number of an input, and the total of all inputs.
@@ -34,9 +42,7 @@ _LARGEST_TOTAL = 2**28
 _MANY_DIMENSIONS = 64
 _DIMENSION_LOSS = 1e-3
 
-# Bytes of the budget for each value that a group of layers holds: half for the value, in float32, and half for its use.
-# Signals of a single layer with more values are recorded in a subspace of at most `_MAX_DIMENSIONS`.
-_BUDGET_PER_VALUE = 8
+# A layer that is too wide to be held is recorded in a subspace of at most this number of dimensions.
 _MAX_DIMENSIONS = 256
 
 # With more values than this, signals are reduced in blocks.
@@ -44,9 +50,6 @@ _WHOLE_VALUES = 2**20
 
 # Rows of the largest Gram matrix whose eigenvectors are computed, in some seconds.
 _LARGEST_GRAM = 4096
-
-# Number of passes that show whether the first layer has a single signal, and the principal axes of wide layers.
-_PROBING_PASSES = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,7 +112,7 @@ def sample_layers(
     LayerSelectionError, TypeError, ValueError
         As in `layer_information`; a layer behind noise has a single draw.
     """
-    exact = _layers_behind_no_noise(problem, layers)
+    exact = layers_behind_no_noise(problem, layers)
     if draws < 2:
         _refuse_single_draw([layer for layer in layers if layer not in exact])
     probes, differing = _probes(problem, layers, exact, draws, seed)
@@ -120,10 +123,10 @@ def sample_layers(
     views = {
         layer: _principal_view(problem.network.noise[layer], probes[layer][:, :without_queries])
         for layer in behind_noise
-        if _is_wide(problem, layer, draws)
+        if is_wide(problem, layer, draws)
     }
     dimensions = {layer: probes[layer].shape[2] for layer in layers}
-    _record_later_draws(problem, probes, Passes(behind_noise, range(_PROBING_PASSES, draws), seed, views=views))
+    _record_later_draws(problem, probes, Passes(behind_noise, range(PROBING_PASSES, draws), seed, views=views))
     samples = {}
     for layer in layers:
         noise, signals = problem.network.noise[layer], probes.pop(layer)  # freed once the coordinates are known
@@ -145,39 +148,6 @@ def sample_layers(
     return samples
 
 
-def layer_groups(problem: Problem, draws: int) -> Iterator[tuple[str, ...]]:
-    """Yield the layers of a problem in groups, in their order, whose signals fit into the budget together.
-
-    A layer that does not fit by itself is a group of its own. Each group has its passes, with the same noise.
-    """
-    exact, group, n_values = _layers_behind_no_noise(problem, problem.layers), list[str](), 0
-    for layer in problem.layers:
-        held = 1 if layer in exact else _PROBING_PASSES if _is_wide(problem, layer, draws) else draws
-        added = _n_values(problem, layer, held)
-        if group and (n_values + added) * _BUDGET_PER_VALUE > problem.max_memory:
-            yield tuple(group)
-            group, n_values = [], 0
-        group.append(layer)
-        n_values += added
-    if group:
-        yield tuple(group)
-
-
-def _layers_behind_no_noise(problem: Problem, layers: Sequence[str]) -> set[str]:
-    """Return the layers that lie behind no noise of layerbits; a network may have random numbers of its own."""
-    first = problem.network.layer_names[0]
-    return {layer for layer in layers if not problem.network.adds_noise or layer == first}
-
-
-def _n_values(problem: Problem, layer: str, draws: int) -> int:
-    return problem.n_inputs * draws * problem.network.units.get(layer, 0)
-
-
-def _is_wide(problem: Problem, layer: str, draws: int) -> bool:
-    """Return whether the signals of a layer behind noise are too many to be held in full."""
-    return _n_values(problem, layer, draws) * _BUDGET_PER_VALUE > problem.max_memory
-
-
 def _refuse_single_draw(layers: Sequence[str]) -> None:
     if layers:
         raise ValueError(f"draws: got 1, wanted at least 2, because {layers[0]!r} lies behind noise")
@@ -191,25 +161,32 @@ def _probes(
     The signals are (n, draws, d), of which the first two are recorded; (n, 2, d) where a layer is wide; or (n, 1, d)
     where two draws are equal.
     """
-    columns = {layer: _PROBING_PASSES if _is_wide(problem, layer, draws) else max(draws, 2) for layer in layers}
+    columns = {layer: PROBING_PASSES if is_wide(problem, layer, draws) else max(draws, 2) for layer in layers}
     compared = columns | dict.fromkeys(exact, 1)
-    passes = Passes(layers, range(_PROBING_PASSES), seed, columns=compared)
+    passes = Passes(layers, range(PROBING_PASSES), seed, columns=compared, keeps_half=True)
     recording = record_draws(problem.network, problem.inputs.tensors, passes)
     signals, differing = recording.signals, recording.differing
     if differing:
         again = dataclasses.replace(passes, layers=tuple(sorted(differing, key=layers.index)), columns=columns)
         signals |= record_draws(problem.network, problem.inputs.tensors, again).signals
-    return {layer: as_floats(f"signals of layer {layer!r}", signals[layer]) for layer in layers}, differing
+    return {layer: _floats_if_few(layer, signals[layer]) for layer in layers}, differing
+
+
+def _floats_if_few(layer: str, signals: Tensor) -> Tensor:
+    """Return signals in half precision in float32, unless they are so many that they are reduced in blocks."""
+    if signals.dtype in (torch.float16, torch.bfloat16):
+        return signals if signals.numel() > _WHOLE_VALUES else signals.float()
+    return as_floats(f"signals of layer {layer!r}", signals)
 
 
 def _record_later_draws(problem: Problem, probes: dict[str, Tensor], passes: Passes) -> None:
     """Record the draws of `passes` beside the probing draws; replace signals of layers with a view by its values."""
-    viewed = {layer: view(probes.pop(layer)) for layer, view in passes.views.items()}
+    viewed = {layer: view(as_points(probes.pop(layer))) for layer, view in passes.views.items()}
     if passes.layers and passes.draws:
         passes = dataclasses.replace(passes, columns=dict.fromkeys(passes.layers, passes.draws.stop))
         probes |= record_draws(problem.network, problem.inputs.tensors, passes, probes).signals
         for layer, values in viewed.items():
-            probes[layer][:, :_PROBING_PASSES] = values
+            probes[layer][:, :PROBING_PASSES] = values
     else:
         probes |= viewed
 
@@ -277,7 +254,7 @@ def _fit(centers: Tensor, sigma: float) -> Subspace:
 def _principal_view(noise: GaussianNoise, probe: Tensor) -> View:
     """Return a view on the principal axes of signals (n, passes, d) of the probing passes."""
     centers = probe.flatten(0, 1)
-    rows = noise.whiten(centers[:: math.ceil(2 * len(centers) / _LARGEST_GRAM)])
+    rows = noise.whiten(as_points(centers[:: math.ceil(2 * len(centers) / _LARGEST_GRAM)]))
     subspace = fit_subspace(rows, noise.sigma, max_dimensions=_MAX_DIMENSIONS, max_cost=math.inf)
     return partial(_view, noise, subspace)
 

@@ -4,7 +4,7 @@ from layerbits.mixtures.common_noise import common_noise_surprisals
 from layerbits.mixtures.density import mixture_log_density, noise_entropy
 from layerbits.mixtures.information import mixture_entropy, mixture_information
 from layerbits.mixtures.known_channel import ChannelEstimate, KnownChannel
-from layerbits.mixtures.large_subspaces import coordinates_in_blocks
+from layerbits.mixtures.large_subspaces import as_points, coordinates_in_blocks
 from layerbits.mixtures.pairwise_bounds import mixture_entropy_bounds
 from layerbits.mixtures.subspaces import NEGLIGIBLE, Subspace, affine_coordinates, fit_subspace
 
@@ -14,6 +14,7 @@ __all__ = [
     "KnownChannel",
     "Subspace",
     "affine_coordinates",
+    "as_points",
     "common_noise_surprisals",
     "coordinates_in_blocks",
     "fit_subspace",

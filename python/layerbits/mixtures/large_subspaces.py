@@ -16,6 +16,11 @@ _BLOCK_VALUES = 2**19
 _LARGEST_ERROR = 1e-6
 
 
+def as_points(values: Tensor) -> Tensor:
+    """Return values in half precision in float32, and others as they are."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
 def coordinates_in_blocks(
     points: Tensor,
     sigma: float,
@@ -30,7 +35,7 @@ def coordinates_in_blocks(
     Parameters
     ----------
     points : Tensor of shape (n, r, d)
-        Finite values.
+        Finite values; those in half precision are converted block by block.
     sigma, max_dimensions, max_cost
         As in `fit_subspace`.
     fitted : int
@@ -41,7 +46,7 @@ def coordinates_in_blocks(
     Returns
     -------
     coordinates : Tensor of shape (n, r, k)
-        In the dtype of the points.
+        In the dtype of the points, or in float32 for half precision.
     squared_distances : Tensor of shape (n, r)
         Squared distances of the points from the subspace, in float64.
 
@@ -73,7 +78,8 @@ def coordinates_in_blocks(
         if rounding <= _LARGEST_ERROR * sigma * math.sqrt(max(0.0, float(eigenvalues.min()))):
             coordinates /= eigenvalues.sqrt()
             squared_distances = (squares - coordinates.square().sum(1)).clamp(min=0)
-            return coordinates.to(points.dtype).view(n, r, -1), squared_distances.view(n, r)
+            dtype = torch.promote_types(points.dtype, torch.float32)
+            return coordinates.to(dtype).view(n, r, -1), squared_distances.view(n, r)
     centers = points[:, :fitted].flatten(0, 1)
     return _in_row_blocks(points, fit_subspace(centers, sigma, max_dimensions=max_dimensions, max_cost=max_cost))
 
@@ -92,12 +98,12 @@ def _mean(points: Tensor, fitted: int) -> Tensor:
 def _in_row_blocks(points: Tensor, subspace: Subspace) -> tuple[Tensor, Tensor]:
     n, r, d = points.shape
     n_axes = d if subspace.directions is None else subspace.directions.shape[1]
-    coordinates = points.new_empty(n, r, n_axes)
+    coordinates = points.new_empty(n, r, n_axes, dtype=torch.promote_types(points.dtype, torch.float32))
     squared_distances = points.new_empty(n, r, dtype=torch.float64)
     start = 0
     for block in _row_blocks(points):
         rows = slice(start, start + len(block))
-        coordinates[rows], squared_distances[rows] = subspace.coordinates(block)
+        coordinates[rows], squared_distances[rows] = subspace.coordinates(as_points(block))
         start = rows.stop
     return coordinates, squared_distances
 

@@ -53,6 +53,8 @@ class Passes:
     columns : mapping of str to int
         Numbers of draws of the tensors of layers, if these have a place for each draw at its number. Draws with higher
         numbers are compared with draw 0 and not recorded. By default tensors have the draws of the passes alone.
+    keeps_half : bool
+        Whether signals in half precision, without a view, stay so; by default they are recorded in float32.
     """
 
     layers: tuple[str, ...]
@@ -62,6 +64,7 @@ class Passes:
     emitted: Mapping[str, Tensor] = dataclasses.field(default_factory=dict)
     views: Mapping[str, View] = dataclasses.field(default_factory=dict)
     columns: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    keeps_half: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -189,7 +192,7 @@ class _Recorder:
 
     def _allocate(self, layer: str, signal: Tensor, n_draws: int) -> Tensor:
         shape = (self.n_inputs, n_draws, signal.shape[2])
-        dtype = torch.promote_types(signal.dtype, torch.float32)
+        dtype = signal.dtype if self.passes.keeps_half else torch.promote_types(signal.dtype, torch.float32)
         try:
             return signal.new_empty(shape, dtype=dtype)
         except RuntimeError as error:

@@ -60,9 +60,9 @@ def propagate(
     """Record the signals of noisy layers in several noisy passes of every input.
 
     The signal of a layer is its output before its own noise; it depends on the noise of earlier layers. The passes run
-    in evaluation mode, without gradients. They change neither the network nor, unless the network uses random numbers
-    in evaluation too, torch's generators. If the layers have not been observed yet, the call first installs their
-    noise.
+    in evaluation mode, without gradients, and end after the last layer that is recorded. They change neither the
+    network nor the states of torch's generators: random numbers of the network itself have the seed of the noise. If
+    the layers have not been observed yet, the call first installs their noise.
 
     Parameters
     ----------
@@ -157,8 +157,9 @@ def layer_activations(
 ) -> dict[str, Tensor] | dict[str, _Array]:
     """Record the activations of layers in a pass without noise.
 
-    The pass runs in evaluation mode, without gradients, and does not change the network. If `layers` is None and the
-    layers of a noisy network have not been observed yet, the call first installs their noise.
+    The pass runs in evaluation mode, without gradients, and does not change the network. Random numbers of the network
+    itself have a fixed seed. If `layers` is None and the layers of a noisy network have not been observed yet, the call
+    first installs their noise.
 
     Parameters
     ----------

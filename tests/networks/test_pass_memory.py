@@ -11,6 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 import layerbits as lb
 from layerbits.estimators import all_layers, layer_groups
+from layerbits.estimators import layer_sample as sampling
 from layerbits.estimators.layer_sample import sample_layers
 from layerbits.networks import check_rows, noisy_network, read_inputs
 from layerbits.networks.execution.live_memory import LiveMemory, bytes_of_a_row
@@ -121,6 +122,15 @@ def test_lack_of_memory_in_a_pass_is_named():
 
     with pytest.raises(MemoryError, match=r"^max_memory: got more than the system has for a pass .* lower"):
         lb.layer_activations(nn.Sequential(Huge(), nn.Tanh(), nn.Linear(4, 2)), INPUTS)
+
+
+def test_lack_of_memory_in_the_estimator_is_named(monkeypatch):
+    def reduced(*args, **options):
+        return torch.empty(2**50)
+
+    monkeypatch.setattr(sampling, "affine_coordinates", reduced)
+    with pytest.raises(MemoryError, match=r"^max_memory: got more than the system has .* lower .* or `queries`"):
+        lb.layer_information(noisy_identities(1), INPUTS)
 
 
 # The end of a pass

@@ -17,7 +17,7 @@ from layerbits.estimators.layer_sample import LayerSample, sample_layers
 from layerbits.estimators.problem import Problem
 from layerbits.estimators.settings import MeasurementSettings
 from layerbits.kernels import Devices
-from layerbits.networks import MAX_MEMORY, Inputs, Labels, Layers, Sigma, read_inputs
+from layerbits.networks import MAX_MEMORY, Inputs, Labels, Layers, Sigma, naming_memory, read_inputs
 
 
 def layer_information(
@@ -155,6 +155,7 @@ def layer_information(
     return measure_layers(problem, settings)
 
 
+@naming_memory()
 def measure_layers(problem: Problem, settings: MeasurementSettings) -> InformationTable:
     """Measure every layer of a problem; `layer_information` documents the result.
 

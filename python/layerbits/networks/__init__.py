@@ -18,7 +18,13 @@ A subpackage imports only subpackages below it in this list:
     execution     how torch runs a network: arguments, copies, checkpoints, compilation
 """
 
-from layerbits.networks.execution.arguments import MAX_MEMORY, check_max_memory, check_module, rows_per_pass
+from layerbits.networks.execution.arguments import (
+    MAX_MEMORY,
+    check_max_memory,
+    check_module,
+    naming_memory,
+    rows_per_pass,
+)
 from layerbits.networks.inputs.pass_inputs import Inputs, Labels, PassInputs, read_inputs
 from layerbits.networks.noise.gaussian import GaussianNoise, RelativeSigma, Sigma
 from layerbits.networks.noise.hooks import is_noisy
@@ -56,6 +62,7 @@ __all__ = [
     "is_noisy",
     "layer_activations",
     "layers",
+    "naming_memory",
     "network_without_noise",
     "noise_of",
     "noise_off",

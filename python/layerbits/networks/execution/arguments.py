@@ -70,6 +70,20 @@ def is_memory_error(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY)
 
 
+@contextlib.contextmanager
+def naming_memory() -> Iterator[None]:
+    """Raise a MemoryError that says what to lower if torch has no memory on the CPU in a ``with`` block."""
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error, torch.cuda.OutOfMemoryError) or not is_memory_error(error):
+            raise
+        raise MemoryError(
+            f"max_memory: got more than the system has ({error}); lower `max_memory`, `draws` or `queries`, or take fewer "
+            "inputs or narrower layers"
+        ) from error
+
+
 def check_max_memory(max_memory: object) -> int:
     """Return a budget in bytes; raise a TypeError or a ValueError unless it is a whole number of at least 1 MiB."""
     return check_count("max_memory", max_memory, minimum=2**20)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from layerbits._base import check_positive
+from layerbits.networks.noise.sigma_checks import check_range, dense_tensor
 
 # The least standard deviation of noise in float16 and bfloat16, in units in the last place of the largest signal: its
 # rounding then adds a variance of 1 / 12 of a squared unit, 0.13 % of that of the noise.
@@ -208,28 +209,29 @@ def gaussian_noise(sigma: Deviations, *, name: str = "sigma") -> GaussianNoise:
     Raises
     ------
     TypeError, ValueError
-        `sigma` has the wrong type or shape or requires gradients, deviations are not positive and finite, or a
+        `sigma` has the wrong type or shape or requires gradients, a standard deviation is not from 1e-37 to 1e37, or a
         covariance is not symmetric to the rounding of its dtype or not positive definite.
     """
+    if isinstance(sigma, list | tuple):
+        raise TypeError(f"{name}: got {type(sigma).__name__}, wanted a number, a tensor or an array; use torch.tensor")
     if not isinstance(sigma, Tensor | np.ndarray):
-        return GaussianNoise(check_positive(name, sigma))
-    tensor = torch.as_tensor(sigma)
-    if tensor.requires_grad:
-        raise ValueError(
-            f"{name}: got a tensor that requires gradients, wanted constants, because noise is not trained; pass "
-            f"{name}.detach()"
-        )
-    if not tensor.is_floating_point():
-        raise TypeError(f"{name}: got dtype {tensor.dtype}, wanted floating-point numbers")
+        number = check_positive(name, sigma)
+        check_range(name, number, number)
+        return GaussianNoise(number)
+    tensor = dense_tensor(name, sigma)
     scale = tensor.to("cpu", torch.float64, copy=True)
     shape = tuple(scale.shape)
     if scale.ndim not in (1, 2) or scale.numel() == 0 or shape[0] != shape[-1]:
-        raise ValueError(f"{name}: got shape {shape}, wanted a float, standard deviations (d,) or a covariance (d, d)")
+        remedy = f"; pass float({name})" if scale.numel() == 1 else ""
+        raise ValueError(
+            f"{name}: got shape {shape}, wanted a float, standard deviations (d,) or a covariance (d, d){remedy}"
+        )
     if not scale.isfinite().all():
         raise ValueError(f"{name}: got NaN or infinity, wanted finite numbers")
     if scale.ndim == 1:
         if not (scale > 0).all():
             raise ValueError(f"{name}: got a standard deviation of {float(scale.min())}, wanted positive numbers")
+        check_range(name, float(scale.min()), float(scale.max()))
         return GaussianNoise(scale)
     asymmetry, largest = float((scale - scale.mT).abs().max()), float(scale.abs().max())
     # A matrix product of d terms rounds its entries ij and ji independently, with at most d rounding errors each.
@@ -244,4 +246,6 @@ def gaussian_noise(sigma: Deviations, *, name: str = "sigma") -> GaussianNoise:
             f"{name}: got a covariance whose leading {int(failed)} x {int(failed)} block is not positive definite; "
             "wanted a positive definite matrix; add a small number to its diagonal"
         )
+    deviations = scale.diagonal().sqrt()
+    check_range(name, float(deviations.min()), float(deviations.max()))
     return GaussianNoise(factor)

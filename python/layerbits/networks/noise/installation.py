@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from layerbits._base import LayerSelectionError
+from layerbits.networks.execution.call_stack import in_function_transform
 from layerbits.networks.execution.compilation import compile_again, guard_hooks
 from layerbits.networks.execution.own_hooks import delete_own_hooks
 from layerbits.networks.noise.add_noise import AddNoise
@@ -19,7 +20,7 @@ from layerbits.networks.noise.gaussian import RelativeSigma
 from layerbits.networks.noise.hooks import NoiseHook, PassStart, check_no_pass_waits, noise_hooks
 from layerbits.networks.noise.in_place import add_in_place_hooks
 from layerbits.networks.noise.sigma_by_layer import NoiseByKey, noise_of_layers
-from layerbits.networks.noise.switch import NoiseSwitch
+from layerbits.networks.noise.switch import NoiseSwitch, join_open_blocks
 from layerbits.networks.observation.layer_calls import LayerCall, observe, observe_inputs
 from layerbits.networks.observation.layer_selection import Layers, choose_layers
 
@@ -42,6 +43,11 @@ class WaitingNoise(NoiseHook):
             raise RuntimeError(
                 "model: got a compiled or replicated network whose layers have not been observed; pass inputs= to "
                 "noisify, or call the network once before"
+            )
+        if in_function_transform():
+            raise ValueError(
+                "model: got a first call within a torch.func transform, wanted a network whose layers have been "
+                "observed; pass inputs= to noisify, or call the network once before"
             )
         self.check_alone()
         # Without this, torch.compile would compile the observing pass, which takes seconds.
@@ -69,10 +75,11 @@ class WaitingNoise(NoiseHook):
         noise = noise_of_layers(self.noise, chosen)
         in_place = {call.called for call in chosen if _acts_in_place(call, calls)}
         check_no_pass_waits(self.root)
+        join_open_blocks(self.root, self.switch)
         delete_own_hooks(self.root)
         guard_hooks()
         compile_again()
-        start = PassStart(self.switch)
+        start = PassStart(self.switch, calls_itself=any(call.network_calls_itself for call in calls))
         start.handle = self.root.register_forward_pre_hook(start)
         functions: dict[nn.Module, dict[str, AddNoise]] = {}
         for called in dict.fromkeys(call.called for call in chosen):

@@ -137,7 +137,8 @@ def remove_noise(model: Model) -> Model:
 def noise_off(model: nn.Module) -> Iterator[None]:
     """Turn the noise of a network off within a ``with`` block, in the thread or task that runs it.
 
-    Blocks may be nested and may overlap. Copies made within the block are noisy.
+    Blocks may be nested and may overlap. Noise that `noisify` adds within the block is off until the block ends. Copies
+    made within the block are noisy.
 
     Raises
     ------
@@ -156,7 +157,7 @@ def noise_off(model: nn.Module) -> Iterator[None]:
     True
     """
     check_module(model)
-    with switched_off({hook.switch for hook in noise_hooks(model)}):
+    with switched_off(unwrapped(model), {hook.switch for hook in noise_hooks(model)}):
         yield
 
 

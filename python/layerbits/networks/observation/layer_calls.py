@@ -61,6 +61,8 @@ class LayerCall:
         Whether the module writes its output into its argument and returns the argument.
     writes_inputs : bool
         Whether that argument is an argument of the network.
+    network_calls_itself : bool
+        Whether the forward method of the network calls the network itself, so that the pass has several such calls.
     """
 
     name: str
@@ -74,6 +76,7 @@ class LayerCall:
     acts_value_by_value: bool = False
     acts_in_place: bool = False
     writes_inputs: bool = False
+    network_calls_itself: bool = False
     root_mean_square: float = math.nan
     rounding_step: float = 0.0
     function: str = ""
@@ -113,6 +116,8 @@ def observe(
     originals = dict(model.named_modules())
     results: list[Result] = []
     recorder = ModuleRecorder(results, relative=relative)
+    root_calls: list[nn.Module] = []
+    copied.register_forward_pre_hook(lambda module, args: root_calls.append(module))
     for module in names:
         if module is not copied:
             recorder.add_hooks(module)
@@ -156,6 +161,7 @@ def observe(
                     root_mean_square=result.root_mean_square,
                     rounding_step=result.rounding_step,
                     function=result.function,
+                    network_calls_itself=len(root_calls) > 1,
                 )
             )
     _check_names(calls)

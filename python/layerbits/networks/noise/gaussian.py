@@ -16,11 +16,7 @@ import torch
 from torch import Tensor
 
 from layerbits._base import check_positive
-from layerbits.networks.noise.sigma_checks import check_range, dense_tensor
-
-# The least standard deviation of noise in float16 and bfloat16, in units in the last place of the largest signal: its
-# rounding then adds a variance of 1 / 12 of a squared unit, 0.13 % of that of the noise.
-_LEAST_STEPS = 8
+from layerbits.networks.noise.sigma_checks import check_range, check_resolution, dense_tensor
 
 # A standard deviation, the standard deviations of the d units or C channels, or the covariance (d, d) of the units.
 Deviations = float | Tensor | npt.NDArray[np.floating]
@@ -35,11 +31,20 @@ class GaussianNoise:
     scale : float or float64 Tensor
         The standard deviation, the standard deviations of the units, shape (d,), those of the channels of a feature
         map, shape (C,), or the lower Cholesky factor of the covariance, shape (d, d).
+    least_deviation : float
+        The smallest standard deviation of a unit.
     """
 
     scale: float | Tensor
     # Copies of the scale on the devices of signals: a copy in each pass would make the device wait for the host.
     _copies: dict[tuple[torch.device, torch.dtype], Tensor] = dataclasses.field(default_factory=dict, init=False)
+
+    least_deviation: float = dataclasses.field(init=False)
+
+    def __post_init__(self) -> None:
+        scale = self.scale
+        deviations = torch.linalg.vector_norm(scale, dim=1) if isinstance(scale, Tensor) and scale.ndim == 2 else scale
+        object.__setattr__(self, "least_deviation", float(torch.as_tensor(deviations, dtype=torch.float64).min()))
 
     def __reduce__(self) -> tuple[type[GaussianNoise], tuple[float | Tensor]]:
         """Pickle the scale without its copies, because the target machine may lack the device."""
@@ -88,11 +93,7 @@ class GaussianNoise:
 
     def check_resolution(self, layer: str, step: float) -> None:
         """Raise ValueError if rounding to multiples of `step`, as `rounding_step` returns it, distorts the noise."""
-        if self._least_deviation() < _LEAST_STEPS * step:
-            raise ValueError(
-                f"sigma: got {self._least_deviation():g} for {layer!r}, whose largest values are {step:g} apart in "
-                f"half precision, wanted at least {_LEAST_STEPS * step:g}; or run the layer in float32"
-            )
+        check_resolution(layer, self.least_deviation, step)
 
     def per_unit(self, shape: Sequence[int]) -> GaussianNoise:
         """Return the noise by units of signals (n, ...), if it has a standard deviation for each channel."""
@@ -106,11 +107,6 @@ class GaussianNoise:
         if not isinstance(self.scale, Tensor) or self.scale.ndim != 1 or len(shape) < 3:
             return False
         return len(self.scale) == shape[1] and len(self.scale) != math.prod(shape[1:])
-
-    def _least_deviation(self) -> float:
-        if not isinstance(self.scale, Tensor):
-            return self.scale
-        return float((self.scale if self.scale.ndim == 1 else torch.linalg.vector_norm(self.scale, dim=1)).min())
 
     def add(self, signal: Tensor, normal: Tensor) -> Tensor:
         """Add noise to a signal (n, ...), from standard normal values of the same shape and device.

@@ -82,7 +82,7 @@ def noisify(model: Model, *, sigma: Sigma, layers: Layers = None, inputs: object
 
     If all observed calls of a module have the same noise, further calls get that noise too. In float16 and bfloat16,
     noise is drawn and added in float32, and the sum is rounded; noise that the rounding would distort raises a
-    ValueError.
+    ValueError, in the observed pass or, for other noise or another dtype, in the first pass with it.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Checks of a user's sigma: the kind of tensor or array, and the range of standard deviations."""
+"""Checks of sigma: the kind of tensor or array, the range of standard deviations, and half precision."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+
+# The least standard deviation of noise in float16 and bfloat16, in units in the last place of the largest signal: its
+# rounding then adds a variance of 1 / 12 of a squared unit, 0.13 % of that of the noise.
+_LEAST_STEPS = 8
 
 # The smallest and the largest standard deviation of noise. Float32 has normal numbers from 1.2e-38 to 3.4e38, and the
 # normal values that torch makes are below 10.
@@ -43,6 +47,15 @@ def dense_tensor(name: str, sigma: Tensor | npt.NDArray[Any]) -> Tensor:
     if sigma.layout != torch.strided:
         raise TypeError(f"{name}: got a tensor of layout {sigma.layout}, wanted a dense one; pass {name}.to_dense()")
     return sigma
+
+
+def check_resolution(layer: str, least_deviation: float, step: float) -> None:
+    """Raise ValueError if rounding to multiples of `step` distorts noise of a layer with this standard deviation."""
+    if least_deviation < _LEAST_STEPS * step:
+        raise ValueError(
+            f"sigma: got {least_deviation:g} for {layer!r}, whose largest values are {step:g} apart in half precision, "
+            f"wanted at least {_LEAST_STEPS * step:g}; or run the layer in float32"
+        )
 
 
 def check_range(name: str, least: float, largest: float) -> None:

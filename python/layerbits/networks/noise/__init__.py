@@ -9,6 +9,7 @@ normal_values    standard normal values from torch's generators
 add_noise        `AddNoise`, the hook that adds the noise of a layer
 resolution       check once for each dtype that half precision resolves the noise
 function_hooks   call a hook for each activation function that a module calls
+unobserved       warnings of functions that run without noise, because the observed pass did not run them
 in_place         hooks around a module that acts in place
 installation     install the hooks, after a pass that observes the layers
 mapping          `LayerNoise`, the mapping that `noise_of` returns

@@ -15,12 +15,13 @@ from layerbits.networks.execution.call_stack import in_function_transform
 from layerbits.networks.execution.compilation import compile_again, guard_hooks
 from layerbits.networks.execution.own_hooks import delete_own_hooks
 from layerbits.networks.noise.add_noise import AddNoise
-from layerbits.networks.noise.function_hooks import EnterFunctions, add_function_hooks
+from layerbits.networks.noise.function_hooks import EnterFunctions, OutputHook, add_function_hooks
 from layerbits.networks.noise.gaussian import RelativeSigma
 from layerbits.networks.noise.hooks import NoiseHook, PassStart, check_no_pass_waits, noise_hooks
 from layerbits.networks.noise.in_place import add_in_place_hooks
 from layerbits.networks.noise.sigma_by_layer import NoiseByKey, noise_of_layers
 from layerbits.networks.noise.switch import NoiseSwitch, join_open_blocks
+from layerbits.networks.noise.unobserved import unobserved_functions
 from layerbits.networks.observation.layer_calls import LayerCall, observe, observe_inputs
 from layerbits.networks.observation.layer_selection import Layers, choose_layers
 
@@ -98,7 +99,11 @@ class WaitingNoise(NoiseHook):
                 if called in in_place:
                     add_in_place_hooks(module, self.switch)
         observed = {module: _calls_of_functions(module, self.root, calls) for module in functions}
-        add_function_hooks(self.root, self.switch, functions, observed)
+        hooks: dict[nn.Module, Mapping[str, OutputHook]] = dict(functions)
+        if self.layers is None:
+            for module, unobserved in unobserved_functions(self.root, calls, list(functions)).items():
+                hooks[module] = {**unobserved, **functions.get(module, {})}
+        add_function_hooks(self.root, self.switch, hooks, observed)
 
 
 def _calls_of_functions(module: nn.Module, root: nn.Module, calls: Sequence[LayerCall]) -> dict[str, int]:

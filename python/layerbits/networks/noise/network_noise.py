@@ -51,8 +51,9 @@ def noisify(model: Model, *, sigma: Sigma, layers: Layers = None, inputs: object
         The layers that get noise. None selects every hidden activation function, and the layers that `sigma` names. An
         activation function is a module of `torch.nn.modules.activation` other than `MultiheadAttention`, a module
         without parameters that acts value by value, or a function such as `F.relu` in the forward method of ``block``,
-        which is the layer ``block.relu``; it is hidden unless it returns the output of the network. A warning names
-        those that return one of several outputs or do not run. A str is a name or a glob (``*`` does not cross a dot,
+        which is the layer ``block.relu``; it is hidden unless it returns the output of the network or, as a function of
+        parameters alone, does not depend on the input. A warning names those that return one of several outputs, do not
+        depend on the input or do not run. A str is a name or a glob (``*`` does not cross a dot,
         ``**`` does), a type selects all modules of the type, and a callable has the signature ``(name, module) ->
         bool``; these may select any module, the output too. The calls of a module in a pass are the layers ``name``,
         ``name@2``, ..., and ``name@*`` is all of them.
@@ -80,7 +81,13 @@ def noisify(model: Model, *, sigma: Sigma, layers: Layers = None, inputs: object
     Source: Goldfeld et al., Estimating Information Flow in Deep Neural Networks (ICML 2019). In a convolutional block,
     select the layer before the pooling: a pooled noisy map is not a signal plus isotropic noise.
 
-    If all observed calls of a module have the same noise, further calls get that noise too. In float16 and bfloat16,
+    The layers are those of the observed pass, which runs in evaluation mode. With `layers` None, an activation function
+    that only a later pass runs has no noise, and a warning names it. If all observed calls of a module have the same
+    noise, further calls get that noise too. The observed pass, which may run twice, calls the forward hooks of the
+    network: a hook that counts calls counts these too. A generator that yields within a `noise_off` block leaves the
+    noise off for its caller.
+
+    In float16 and bfloat16,
     noise is drawn and added in float32, and the sum is rounded; noise that the rounding would distort raises a
     ValueError, in the observed pass or, for other noise or another dtype, in the first pass with it.
 

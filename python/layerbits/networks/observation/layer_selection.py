@@ -95,11 +95,14 @@ def _default_layers(
     chosen = [
         call
         for call in calls
-        if (call.is_activation and not call.is_output) or any(is_exact_name(call, name) for name in named)
+        if (call.is_activation and not call.is_output and call.depends_on_input)
+        or any(is_exact_name(call, name) for name in named)
     ]
     if not chosen:
         outputs = ", ".join(call.name for call in calls if call.is_activation)
-        reason = f"every one returns an output of the network ({outputs})" if outputs else "no layer is one"
+        reason = "no layer is one"
+        if outputs:
+            reason = f"every one returns an output of the network or does not depend on its input ({outputs})"
         raise LayerSelectionError(
             f"layers: got None, which selects hidden activation functions, but {reason}; name the layers, {available}"
         )
@@ -117,6 +120,8 @@ def _default_layers(
 def _reasons_to_leave_out(call: LayerCall, calls: Sequence[LayerCall]) -> list[str]:
     """Return why the default leaves out a layer that a user may expect to have noise; empty if it is no such layer."""
     several_outputs = len({other.output_index for other in calls if other.is_output}) > 1
+    if call.is_activation and not call.depends_on_input:
+        return [f"{call.name}, which does not depend on the input of the network"]
     if call.is_activation and call.is_output:
         return [f"{call.name}, which returns one of several outputs of the network"] if several_outputs else []
     return [f"{call.name}, which acts value by value like an activation function"] if call.acts_value_by_value else []

@@ -81,15 +81,14 @@ def noisify(model: Model, *, sigma: Sigma, layers: Layers = None, inputs: object
     Source: Goldfeld et al., Estimating Information Flow in Deep Neural Networks (ICML 2019). In a convolutional block,
     select the layer before the pooling: a pooled noisy map is not a signal plus isotropic noise.
 
-    The layers are those of the observed pass, which runs in evaluation mode. With `layers` None, an activation function
-    that only a later pass runs has no noise, and a warning names it. If all observed calls of a module have the same
-    noise, further calls get that noise too. The observed pass, which may run twice, calls the forward hooks of the
-    network: a hook that counts calls counts these too. A generator that yields within a `noise_off` block leaves the
-    noise off for its caller.
+    The layers are those of the observed pass, which runs in evaluation mode. A function that only a later pass calls has
+    no noise. With `layers` None a warning names the function if its module did not run in the observed pass, or has
+    other functions with noise. If all observed calls of a module have the same noise, further calls get that noise too.
+    The observed pass, which may run twice, calls the forward hooks of the network: a hook that counts calls counts
+    these too.
 
-    In float16 and bfloat16,
-    noise is drawn and added in float32, and the sum is rounded; noise that the rounding would distort raises a
-    ValueError, in the observed pass or, for other noise or another dtype, in the first pass with it.
+    In float16 and bfloat16, noise is drawn and added in float32, and the sum is rounded. Noise that the rounding would
+    distort raises a ValueError: in the observed pass, or for another dtype or other noise in the first pass with it.
 
     Examples
     --------
@@ -145,7 +144,7 @@ def noise_off(model: nn.Module) -> Iterator[None]:
     """Turn the noise of a network off within a ``with`` block, in the thread or task that runs it.
 
     Blocks may be nested and may overlap. Noise that `noisify` adds within the block is off until the block ends. Copies
-    made within the block are noisy.
+    made within the block are noisy. A generator that yields within the block leaves the noise off for its caller.
 
     Raises
     ------

@@ -81,8 +81,8 @@ def noisify(model: Model, *, sigma: Sigma, layers: Layers = None, inputs: object
     Source: Goldfeld et al., Estimating Information Flow in Deep Neural Networks (ICML 2019). In a convolutional block,
     select the layer before the pooling: a pooled noisy map is not a signal plus isotropic noise.
 
-    The layers are those of the observed pass, which runs in evaluation mode. A function that only a later pass calls has
-    no noise. With `layers` None a warning names the function if its module did not run in the observed pass, or has
+    The layers are those of the observed pass, which runs in evaluation mode. A function that only a later pass calls
+    has no noise. With `layers` None a warning names the function if its module did not run in the observed pass, or has
     other functions with noise. If all observed calls of a module have the same noise, further calls get that noise too.
     The observed pass, which may run twice, calls the forward hooks of the network: a hook that counts calls counts
     these too.

@@ -1,4 +1,4 @@
-"""The images of mnist-cnn: files, size, checks. The claims of the paper are tested on the digits."""
+"""The experiment mnist-cnn on enlarged digits; test_digits_cnn.py has the claims of the paper."""
 
 import json
 
@@ -39,7 +39,7 @@ def test_run_records_the_folder_of_its_images(path, files):
 
 @pytest.mark.parametrize("layer", ["tanh1", "tanh2"])
 def test_two_bins_distinguish_all_images_in_the_first_layers(path, layer):
-    # An image has 12,544 and 6272 signs: no two images have equal signs.
+    # The layers have 12,544 and 6272 signs for an image: no two images have equal signs.
     entropy = clustering(path, "binned_entropy", epoch=LAST, layer=layer)
     assert entropy == pytest.approx(log_test_images(path), abs=1e-9)
 
@@ -59,7 +59,11 @@ def test_expected_duration_depends_on_the_images_in_the_files(files):
 
 @pytest.mark.parametrize(
     ("size", "labels", "message"),
-    [((2, 3), range(10), "wanted 4 or more"), ((8, 8), [1] * 10, "wanted pairs"), ((8, 8), range(10), "wanted pairs")],
+    [
+        ((2, 3), range(10), "wanted 4 x 4 or more"),
+        ((8, 8), [1] * 10, "wanted pairs"),
+        ((8, 8), range(10), "wanted pairs"),
+    ],
 )
 def test_images_that_cannot_be_measured_are_refused_before_the_run(tmp_path, size, labels, message):
     part = np.zeros((10, *size)), np.array(labels)

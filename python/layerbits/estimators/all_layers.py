@@ -1,28 +1,30 @@
-"""Information of every layer of a noisy network, with intervals for the true values."""
+"""Information of every layer of a network, with intervals for the true values."""
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
 
 from torch import nn
 
-from layerbits._base import MEASUREMENT_NOISE, OTHER_OUTPUT, Array, InformationRow, InformationTable, progress_bar
+from layerbits._base import MEASUREMENT_NOISE, OTHER_OUTPUT, InformationRow, InformationTable, progress_bar
 from layerbits.estimators.audits import with_notes
 from layerbits.estimators.layer_measurement import LayerMeasurement, LayerTask, sample_seeds
 from layerbits.estimators.layer_sample import sample_layers
 from layerbits.estimators.problem import Problem
 from layerbits.estimators.settings import MeasurementSettings
 from layerbits.kernels import Devices
-from layerbits.networks import Inputs, Layers, Sigma
+from layerbits.networks import Inputs, Labels, Layers, Sigma, read_inputs
 
 
 def layer_information(
     model: nn.Module,
     inputs: Inputs,
-    labels: Array | None = None,
+    labels: Labels | None = None,
     *,
+    limit: int | None = None,
     sigma: Sigma | None = None,
     layers: Layers = None,
     draws: int = 32,
@@ -41,10 +43,20 @@ def layer_information(
     ----------
     model : torch.nn.Module
         A network with noise, as `noisify` returns it; or, with `sigma`, one without.
-    inputs : tensor or array of shape (n, ...), or a tuple of them
-        The N = n values of X; a tuple holds the positional arguments of the network.
-    labels : integer tensor or array of shape (n,), optional
-        Classes Y, a function of X; adds I(T;Y) and I(X;T|Y).
+    inputs : tensor, array, tuple, mapping, data frame, Dataset, DataLoader or iterable of batches
+        The N = n values of X: a tensor, array or data frame of shape (n, ...); a tuple of positional arguments; or a
+        mapping of arguments by name, such as a ``BatchEncoding``. Arguments are tensors and arrays that share their
+        first axis, and tuples, lists and dicts of them; None, numbers and strings are the same in every pass. A data
+        set, a loader, a list or another iterable of such batches is read once. Arrays are moved to the device of the
+        network and floating-point arrays to its dtype; the tensors of loaders, lists and data sets are moved pass by
+        pass.
+    labels : array-like of shape (n,), one-hot rows, str, int, callable or mapping of str to them, optional
+        Classes Y, a function of X: integers, booleans or strings; or the key, the position or the function that finds
+        them in a batch, and then the network does not get them. Adds I(T;Y) and I(X;T|Y). A mapping has several label
+        sets by name; ``{"digit": ...}`` adds I(T;digit) and I(X;T|digit). All use the same passes.
+    limit : int, optional
+        Number of inputs, chosen at random by `seed`; by default all. E I(X;T) over random subsets is at most that of
+        all inputs.
     sigma : float, tensor, array or mapping of str to them, optional
         For a network without noise: the noise that the measurement adds to each layer, as in `noisify`. The network
         runs without it, so p(t|x) is known at every layer and intervals are tight at any depth. T of a later layer is
@@ -57,8 +69,9 @@ def layer_information(
         Noisy passes per input, r; at least 2 for a layer behind noise. The gap between the two bounds falls as r grows.
         The first layer uses a single pass.
     queries : int, optional
-        Queries per input, at least 2. Behind noise the last draws carry one each, so at most half of the draws do. By
-        default 16,384 queries in all and at least 4 of an input, but behind noise at most a quarter of the draws.
+        Queries per input, at least 2. Behind noise the last draws carry one query each, at most half of the draws. By
+        default 16,384 queries in all and at least 4 of an input, but behind noise at most a quarter of the draws, or 4
+        if that is more.
     tolerance : float, optional
         Wanted half width of the interval of I(X;T), in nats. Draws or queries of a layer are doubled until its interval
         is that narrow, or until a limit is reached, which is noted. None: one round with `draws` and `queries`.
@@ -73,16 +86,17 @@ def layer_information(
     estimator : {"pooled", "paper"}
         With "paper", `value` is the paper's estimate: the plug-in with separate samples for h(T) and h(T|X).
     devices : sequence of torch.device or str, optional
-        CUDA devices that share the queries of a network on one of them; by default that device alone. Devices of the
-        same model give the same numbers as one device.
+        CUDA devices that share the queries of a network on a CUDA device; by default that device computes them alone.
+        Devices of the same model give the same numbers as one device.
 
     Returns
     -------
     InformationTable
         A row for each layer and quantity. `lower` to `upper` is a confidence interval for the true quantity. `value` is
-        the mean of the decoder bound and of the plug-in bound less half of its first-order bias. Notes flag saturation
-        at log N, a missed tolerance, and violations, by more than the error, of I(X;T) <= log N, I(T;Y) <= H(Y),
-        I(X;T) <= I(X;T) of the layer before, and I(X;T) = I(T;Y) + I(X;T|Y).
+        the mean of the decoder bound and of the plug-in bound less half of its first-order bias, moved into the
+        interval. Notes name saturation at log N, a missed tolerance, bounds that exclude each other, and violations, by
+        more than the error, of I(X;T) <= log N, I(T;Y) <= H(Y), I(X;T|Y) <= H(X|Y), I(X;T) <= I(X;T) of the layer
+        before, and I(X;T) = I(T;Y) + I(X;T|Y).
 
     Raises
     ------
@@ -92,13 +106,15 @@ def layer_information(
         `layers` is empty or matches no noisy layer; a layer does not run once in a pass.
     TypeError, ValueError
         An argument has another type, shape or value than wanted; signals are not finite.
+    MemoryError
+        The signals of `draws` passes do not fit into memory.
 
     Notes
     -----
     The lower end of an information holds for any number of queries: the decoder bound holds for every decoder, and its
-    terms are independent and bounded (`layerbits.statistics`). The upper end holds likewise at the first layer. At
-    later layers it is a Student bound for the mean of the plug-in, with an allowance for rare events; its error is a
-    jackknife over the draws of each input.
+    terms are independent and bounded (`layerbits.statistics`). The upper end holds likewise at the first layer, and
+    with `sigma` at every layer. Behind noise the upper end is a Student bound for the mean of the plug-in, with an
+    allowance for rare events; the error of the plug-in is a jackknife over the draws of each input.
 
     All passes run in evaluation mode. Signals stay on the network's device, the CPU or a CUDA device; arrays with a
     number for each query are copied to the host.
@@ -125,7 +141,8 @@ def layer_information(
         seed=seed,
         estimator=estimator,
     )
-    return measure_layers(Problem.of(model, inputs, labels, layers=layers, sigma=sigma, devices=devices), settings)
+    data = read_inputs(inputs, model, labels, limit=limit, seed=settings.seed)
+    return measure_layers(Problem.of(model, data, layers=layers, sigma=sigma, devices=devices), settings)
 
 
 def measure_layers(problem: Problem, settings: MeasurementSettings) -> InformationTable:
@@ -133,8 +150,9 @@ def measure_layers(problem: Problem, settings: MeasurementSettings) -> Informati
 
     Raises
     ------
-    NoNoiseError, LayerSelectionError, TypeError, ValueError
-        The noise is off; a pass fails; a layer behind noise has a single draw.
+    LayerSelectionError, TypeError, ValueError, MemoryError
+        A layer does not run in a pass or gives no finite signals; a layer behind noise has a single draw; the signals
+        do not fit into memory.
     """
     problem.check_settings(settings)
     deadline = time.monotonic() + settings.max_seconds
@@ -148,12 +166,20 @@ def measure_layers(problem: Problem, settings: MeasurementSettings) -> Informati
     for layer in progress:
         started = time.monotonic()
         report = partial(_show, progress.set_postfix_str, layer)
-        measurement = LayerTask(problem, settings, layer, deadline).measure(
-            [by_layer[layer] for by_layer in samples], report
-        )
+        layer_samples = [by_layer[layer] for by_layer in samples]
         flags = problem.network.flags(layer)
-        layer_rows = list(_rows(layer, measurement, settings.estimator, flags, time.monotonic() - started))
-        rows += with_notes(layer_rows, previous, problem.classes.ceilings, measurement.shortfall)
+        layer_rows: list[InformationRow] = []
+        for name, classes in problem.label_sets.items():
+            labelled = dataclasses.replace(problem, classes=classes)
+            measurement = LayerTask(labelled, settings, layer, deadline).measure(layer_samples, report)
+            label_rows = list(_rows(layer, measurement, settings.estimator, flags, time.monotonic() - started))
+            label_rows = with_notes(label_rows, previous, classes.ceilings, measurement.shortfall)
+            layer_rows += [
+                dataclasses.replace(row, quantity=row.quantity.replace("Y", name))
+                for row in label_rows
+                if not layer_rows or "Y" in row.quantity
+            ]
+        rows += layer_rows
         # An audit compares I(X;T) with that of the next layer, if the layer is in a chain.
         previous = layer_rows[0] if not {MEASUREMENT_NOISE, OTHER_OUTPUT} & set(flags) else None
     return InformationTable(tuple(rows))

@@ -36,8 +36,8 @@ def log_sum_exp_isotropic(
     Parameters
     ----------
     points, centers : Tensor of shape (m, d) and (n, d)
-        float32 or float64, of one dtype; any strides. All tensors are on one device, the CPU or a CUDA device, whose
-        current stream is used.
+        float32 or float64, of one dtype; any strides. Points, centers and weights are on one device: the CPU, or a CUDA
+        device, whose current stream runs the kernels.
     sigma : Tensor of shape ()
         float64 on the CPU, from `as_sigma`.
     weights : Tensor of shape (n,), optional
@@ -47,10 +47,10 @@ def log_sum_exp_isotropic(
     method : {"auto", "dense", "pruned"}
         "dense" computes every pair. "pruned" skips pairs with negligible terms, unless there are several groups. The
         CPU uses a tree of centers, and replaces centers that are close together by one center; a CUDA device uses
-        bounding boxes of tiles in up to 32 dimensions, and computes every pair in more dimensions. "auto" estimates
-        which method is faster; a CUDA device computes every pair if that takes less than some hundredths of a second.
-        On the CPU a row has the same bits in every batch within a method; on a CUDA device a repeated call has the
-        same bits.
+        bounding boxes of tiles in up to 32 dimensions, and computes every pair with groups or in more dimensions.
+        "auto" estimates which method is faster; a CUDA device computes every pair if that takes less than some
+        hundredths of a second. On the CPU a row has the same bits in every batch within a method; on a CUDA device a
+        repeated call has the same bits.
     tolerance : float, optional
         Largest change of a log-sum by "pruned", in nats; by default half an eps of the dtype. Gradients use every pair,
         with softmax weights that are wrong by a factor of at most e^tolerance.
@@ -85,20 +85,20 @@ def log_sum_exp_isotropic(
     return log_sum
 
 
-def log_sum_exp_full(points: Tensor, means: Tensor, factors: Tensor, offsets: Tensor) -> Tensor:
-    """Return log sum_j exp(offsets_j - |factors_j (points_i - means_j)|^2 / 2) for every row i; not differentiable.
+def log_sum_exp_full(points: Tensor, centers: Tensor, factors: Tensor, offsets: Tensor) -> Tensor:
+    """Return log sum_j exp(offsets_j - |factors_j (points_i - centers_j)|^2 / 2) for every row i; not differentiable.
 
     This is the log density of a mixture of Gaussians with weights w_j and covariances C_j if factors_j^T factors_j is
     the inverse of C_j and offsets_j = log w_j - log det(2 pi C_j) / 2.
 
     Parameters
     ----------
-    points, means : Tensor of shape (m, d) and (n, d)
+    points, centers : Tensor of shape (m, d) and (n, d)
         float32 or float64, of one dtype; any strides.
     factors : Tensor of shape (n, d, d)
         Lower triangular, such as the inverse of the Cholesky factor of C_j; entries above the diagonal are not read.
         The kernel multiplies row by row and stops once the term is certainly 0, so it is fastest if the first
-        coordinates separate points from means.
+        coordinates of points and centers differ most.
     offsets : Tensor of shape (n,)
         In nats, -inf for a weight of 0.
 
@@ -106,8 +106,8 @@ def log_sum_exp_full(points: Tensor, means: Tensor, factors: Tensor, offsets: Te
     -------
     Tensor of shape (m,), float64
         In nats. -inf for an empty sum and for a point at infinity; NaN for a row with NaN, and for all rows if there is
-        NaN among the Gaussians. Gaussians with an infinite mean or factor weigh nothing. With e_k the exponents with
-        the offsets relative to the largest one, p_k their softmax, y_k = factors_k (point - mean_k), and a_k the same
+        NaN among the Gaussians. Gaussians with an infinite center or factor add nothing. With e_k the exponents with
+        the offsets relative to the largest one, p_k their softmax, y_k = factors_k (point - center_k), and a_k the same
         product of absolute values,
         |error| <= eps ((5 + d/2) (1 + sum_k p_k |e_k|) + (1 + d/2) sum_k p_k |y_k| . a_k), eps of the dtype, plus the
         rounding of the result: the product loses digits where its terms cancel, as for nearly singular covariances.
@@ -120,14 +120,14 @@ def log_sum_exp_full(points: Tensor, means: Tensor, factors: Tensor, offsets: Te
     NotImplementedError
         A tensor requires a gradient, or torch.func transforms the call.
     """
-    check_plain("log_sum_exp_full", points, means, factors, offsets)
-    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (points, means, factors, offsets)):
+    check_plain("log_sum_exp_full", points, centers, factors, offsets)
+    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (points, centers, factors, offsets)):
         raise NotImplementedError(
             "log_sum_exp_full: got a tensor that requires a gradient, wanted constants; detach the tensor"
         )
     log_sum = empty_log_sum(points)
     operations_for(points).log_sum_exp_full(
-        points.detach(), means.detach(), factors.detach(), offsets.detach(), log_sum
+        points.detach(), centers.detach(), factors.detach(), offsets.detach(), log_sum
     )
     return log_sum
 
@@ -192,7 +192,7 @@ def fill_standard_normal(values: Tensor, keys: Sequence[int], first: int) -> Non
     Notes
     -----
     Box and Muller's transform of Philox4x32-10; `reference.standard_normal` computes the same values. No value exceeds
-    6.67 in float32 and 9.42 in float64, which leaves out 3e-11 and 5e-21 of the normal law.
+    6.67 in float32 and 9.42 in float64; a normal value lies further out with a probability of 3e-11 and 5e-21.
     """
     from layerbits.kernels.cuda_operations import CudaOperations
 

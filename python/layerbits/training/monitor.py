@@ -8,17 +8,18 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from layerbits._base import Array, InformationTable, UsageError, check_count
+from layerbits._base import InformationTable, UsageError
 from layerbits.estimators import MeasurementSettings, Problem, measure_layers
 from layerbits.kernels import Devices
-from layerbits.networks import Inputs, Layers, RelativeSigma, Sigma
-from layerbits.training.epochs import checked_epochs
-from layerbits.training.history import INFORMATION_FILE, resume_information, write_information
+from layerbits.networks import Inputs, Labels, Layers, PassInputs, RelativeSigma, Sigma, read_inputs
+from layerbits.training.epochs import checked_epoch, checked_epochs
+from layerbits.training.history import INFORMATION_FILE, resume_information, write_information, write_settings
 
 _DEFAULT_SETTINGS = MeasurementSettings()
 
@@ -26,14 +27,15 @@ _DEFAULT_SETTINGS = MeasurementSettings()
 class Monitor:
     """Measure the information of each layer at chosen epochs and write it to ``directory/information.csv``.
 
-    Epochs that the folder already has are not measured again, so every training needs a folder of its own. The settings
-    are written to ``information.json`` beside the table.
+    An epoch that the folder already has is not measured again if the network has the same weights as then, and is
+    refused if they differ: every training needs a folder of its own. The settings and a hash of the weights at each
+    epoch are written to ``information.json`` beside the table.
 
     Parameters
     ----------
     model : torch.nn.Module
         The network; training may change it between the steps.
-    inputs, labels, layers, sigma
+    inputs, labels, limit, layers, sigma
         As in `layerbits.layer_information`.
     at : iterable of int
         Epochs to measure, for instance from `log_spaced`.
@@ -48,7 +50,7 @@ class Monitor:
     Raises
     ------
     NoNoiseError, LayerSelectionError, TypeError, ValueError
-        As in `layerbits.layer_information`; or `at` is not an iterable of integers of at least 0, or is empty.
+        As in `layerbits.layer_information`; or `at` is not an iterable of whole numbers of at least 0, or is empty.
     UsageError
         The folder holds measurements with other columns, layers, data or settings, or cannot be written to.
     """
@@ -57,10 +59,11 @@ class Monitor:
         self,
         model: nn.Module,
         inputs: Inputs,
-        labels: Array | None = None,
+        labels: Labels | None = None,
         *,
         at: Iterable[int],
         directory: str | os.PathLike[str],
+        limit: int | None = None,
         layers: Layers = None,
         sigma: Sigma | None = None,
         settings: MeasurementSettings = _DEFAULT_SETTINGS,
@@ -71,13 +74,15 @@ class Monitor:
             raise TypeError(f"settings: got {type(settings).__name__}, wanted a layerbits.MeasurementSettings")
         if not isinstance(directory, str | os.PathLike):
             raise TypeError(f"directory: got {type(directory).__name__}, wanted the path of a folder")
-        self._problem = Problem.of(model, inputs, labels, layers=layers, sigma=sigma, devices=devices)
+        data = read_inputs(inputs, model, labels, limit=limit, seed=settings.seed)
+        self._problem = Problem.of(model, data, layers=layers, sigma=sigma, devices=devices)
         self._problem.check_settings(settings)
         self._settings = settings
         self._path = Path(directory, INFORMATION_FILE)
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._tables = self._resume(data={"inputs": _digest(inputs), "labels": _digest(labels)})
+            self._provenance = self._provenance_of(data)
+            self._tables, self._weights = self._resume()
         except (OSError, ValueError) as error:  # ValueError: a path with a null byte
             if isinstance(error, UsageError):
                 raise
@@ -98,7 +103,7 @@ class Monitor:
         Parameters
         ----------
         epoch : int
-            Number of the epoch that has just ended, at least 0.
+            Number of the epoch that has just ended, at least 0; a float that is a whole number is taken too.
 
         Returns
         -------
@@ -108,28 +113,47 @@ class Monitor:
         Raises
         ------
         TypeError, ValueError
-            `epoch` is not an integer of at least 0.
+            `epoch` is not a whole number of at least 0; or as in `layerbits.layer_information`, for a network that has
+            changed.
+        UsageError
+            The folder has this epoch of a network with other weights, or a file cannot be written.
         """
-        epoch = check_count("epoch", epoch, minimum=0)
+        epoch = checked_epoch("epoch", epoch)
         if epoch not in self.at:
             return None
+        weights = _digest((*self._problem.model.parameters(), *self._problem.model.buffers()))
         if epoch not in self._tables:
             self._tables[epoch] = measure_layers(self._problem.of_now(), self._settings)
+            self._weights[epoch] = weights
+            # The table comes last: rows always have the hash of their weights.
+            write_settings(self._path.parent, self._provenance, self._weights)
             write_information(self._path, self._tables)
+        elif self._weights[epoch] != weights:
+            raise UsageError(
+                f"epoch: got {epoch}, which {self._path} holds for a network with other weights; use another folder"
+            )
         return self._tables[epoch]
 
-    def _resume(self, data: dict[str, str]) -> dict[int, InformationTable]:
-        settings = {
+    def _provenance_of(self, data: PassInputs) -> dict[str, Any]:
+        """Return the settings, the noise and hashes of the data, as they stand in information.json."""
+        return {
             "layers": list(self._problem.layers),
             **dataclasses.asdict(self._settings),
             "sigma": _described(self._problem),
             "measurement_noise": not self._problem.network.adds_noise,
-            **data,
+            "inputs": _digest(data.tensors),
+            "labels": _digest(tuple(data.labels.values())),
+            "label_sets": list(data.labels),
         }
-        tables = resume_information(self._path.parent, settings)
+
+    def _resume(self) -> tuple[dict[int, InformationTable], dict[int, str]]:
+        tables, weights = resume_information(self._path.parent, self._provenance)
+        if not tables:
+            write_settings(self._path.parent, self._provenance, {})
         # An epoch that lost rows is measured again.
-        rows = len(self._problem.layers) * (5 if self._problem.classes.labelled else 3)
-        return {epoch: table for epoch, table in tables.items() if len(table) == rows}
+        rows = len(self._problem.layers) * (3 + 2 * len(self._problem.inputs.labels))
+        complete_tables = {epoch: table for epoch, table in tables.items() if len(table) == rows and epoch in weights}
+        return complete_tables, {epoch: weights[epoch] for epoch in complete_tables}
 
 
 def _described(problem: Problem) -> object:
@@ -148,11 +172,12 @@ def _described(problem: Problem) -> object:
 
 
 def _digest(data: object) -> str:
-    """Return a hash of the values of a tensor, an array, or a tuple of them; empty for None."""
+    """Return a hash of the values of a tensor, an array or a number, or of a tuple of them; empty for None."""
     if data is None:
         return ""
     digest = hashlib.sha256()
     for part in data if isinstance(data, tuple) else (data,):
+        digest.update(str(np.shape(part)).encode())
         if isinstance(part, Tensor):
             # The bytes, because NumPy has no bfloat16.
             part = part.detach().cpu().flatten().contiguous().view(torch.uint8)

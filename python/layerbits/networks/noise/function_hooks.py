@@ -100,8 +100,7 @@ def add_function_hooks(
 
     `layers_of_modules` maps a module to the hooks of its functions, by the names of the functions.
 
-    All modules get the hooks, so that a compiled pass, which cannot look at the stack of Python, tells the functions of
-    a module from those of its parts.
+    All modules get the hooks: a compiled pass has no stack of Python, so the hooks alone show which module runs.
     """
     for module in root.modules() if layers_of_modules else ():
         enter, leave = (
@@ -113,7 +112,7 @@ def add_function_hooks(
 
 
 class _FunctionMode(TorchFunctionMode):
-    """Pass the output of each activation function in `owner`'s forward to that function's hook."""
+    """Pass the output of each activation function in the owner's forward to the hook of that function."""
 
     def __init__(self, hook: EnterFunctions, owner: nn.Module) -> None:
         super().__init__()

@@ -54,7 +54,7 @@ class WaitingNoise(NoiseHook):
         # Without this, torch.compile would compile the observing pass, which takes seconds.
         uncompiled: Any = torch.compiler.disable if "torch._dynamo" in sys.modules else lambda function: function
         self.give_noise(uncompiled(observe)(self.root, args, kwargs, relative=self.is_relative))
-        # torch has already listed the pre-hooks of this call, without those that have just been added.
+        # torch calls the pre-hooks that the network had at the start of this call, so not the new ones.
         for hook in list(module._forward_pre_hooks.values()):
             if isinstance(hook, PassStart | EnterFunctions):
                 hook(module, args)

@@ -34,7 +34,7 @@ Model = TypeVar("Model", bound=nn.Module)
 def noisify(model: Model, *, sigma: Sigma, layers: Layers = None, inputs: object = None) -> Model:
     """Add Gaussian noise to layers of a network, in place: T = S + Z in every pass, in training and in evaluation.
 
-    Ordinary passes draw the noise from torch's own generators, as dropout does: set it by `torch.manual_seed`. A
+    Ordinary passes take the noise from torch's own generators, as dropout does: set it by `torch.manual_seed`. A
     network that is noisy already gets this noise in place of the old one.
 
     Parameters
@@ -88,8 +88,9 @@ def noisify(model: Model, *, sigma: Sigma, layers: Layers = None, inputs: object
     The observed pass, which may run twice, calls the forward hooks of the network: a hook that counts calls counts
     these too.
 
-    In float16 and bfloat16, noise is drawn and added in float32, and the sum is rounded. Noise that the rounding would
-    distort raises a ValueError: in the observed pass, or for another dtype or other noise in the first pass with it.
+    In float16 and bfloat16, noise is generated and added in float32, and the sum is rounded. Noise that the rounding
+    would distort raises a ValueError: in the observed pass, or for another dtype or other noise in the first pass with
+    it.
 
     Examples
     --------

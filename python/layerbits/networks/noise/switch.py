@@ -1,4 +1,4 @@
-"""The switch of a network's noise, and its state in the pass of each thread."""
+"""The switch that turns a network's noise off, and the counts of calls in the pass of each thread."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class _Block:
     keys : set of int
         Keys of the switches that the block turns off.
     is_open : bool
-        False after the block was closed in another thread or task than it began in, where it is still listed.
+        False if the block was closed in another thread or task than the one that entered it.
     """
 
     def __init__(self, model: nn.Module, keys: set[int]) -> None:
@@ -40,7 +40,7 @@ _blocks: ContextVar[tuple[_Block, ...]] = ContextVar("_blocks", default=())
 
 
 class RunningModule:
-    """A module whose forward runs, the mode that intercepts its function calls, if they are layers, and their numbers.
+    """A module whose forward runs, the mode that intercepts its function calls, if any function is a layer, and counts.
 
     `calls` is the number of intercepted calls of each function so far.
     """

@@ -101,7 +101,7 @@ class ModuleRecorder:
         while self.started[-1][0] is not module:
             self.started.pop()
         _, first, version = self.started.pop()
-        # Dropout writes in training alone, but its output and its argument are one memory in evaluation too.
+        # Dropout(inplace=True) writes in training alone, but returns its argument in evaluation too.
         in_place = (
             isinstance(output, Tensor)
             and output is first

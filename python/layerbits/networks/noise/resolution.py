@@ -1,8 +1,8 @@
 """Check in ordinary passes, once for each dtype, that half precision resolves the noise of a layer.
 
-The observed pass checks the noise that `noisify` gives. This check serves a network that changes to half precision
-afterwards, or under autocast, and noise that `noise_of` changes. It reads the largest value of the signal, for which a
-device must finish its work; so a pass of a layer, its noise and its dtype that has succeeded is not checked again.
+The observed pass checks the noise that `noisify` gives. This check covers a network that changes to half precision
+afterwards or runs under autocast, and noise that `noise_of` changes. It reads the largest value of the signal, for
+which a device must finish its work. So after a success it omits the same layer, noise and dtype.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from layerbits.networks.observation.signal_values import rounding_step
 
 _HALF = (torch.float16, torch.bfloat16)
 
-# What has been checked: the key of the network's switch, the layer, the smallest standard deviation, and the dtype.
+# Checks that succeeded: the key of the network's switch, the layer, the smallest standard deviation, and the dtype.
 _checked: set[tuple[int, str, float, torch.dtype]] = set()
 
 

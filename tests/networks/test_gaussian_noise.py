@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from layerbits import RelativeSigma, layer_information, noise_of, noisify, propagate
-from layerbits.networks.gaussian_noise import gaussian_noise
+from layerbits.networks.noise.gaussian import gaussian_noise
 from tests.support.answers import gaussian_mixture_information, information_in_plane, information_on_line
 from tests.support.networks import dense, noisy_identities, tanh_mlp
 from tests.support.random_arrays import normal_tensor

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from layerbits import LayerSelectionError, noise_of, noise_off, noisify, propagate, remove_noise
-from layerbits.networks.in_place import CloneArgument
-from layerbits.networks.noise_hooks import noise_hooks
+from layerbits.networks.noise.hooks import noise_hooks
+from layerbits.networks.noise.in_place import CloneArgument
 
 INPUTS = torch.randn(6, 4, generator=torch.Generator().manual_seed(1))
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from layerbits import layers, noisify, propagate
-from layerbits.networks.layer_calls import observe
+from layerbits.networks.observation.layer_calls import observe
 
 INPUTS = torch.linspace(-1, 1, 24).reshape(6, 4)
 

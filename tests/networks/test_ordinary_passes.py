@@ -8,7 +8,7 @@ from scipy import stats
 from torch import nn
 
 from layerbits import LayerSelectionError, layer_information, layers, noise_off, noisify
-from layerbits.networks.gaussian_noise import rounding_step
+from layerbits.networks.observation.signal_values import rounding_step
 from tests.support.networks import noisy_identities, tanh_mlp
 
 SIGMA = 0.3

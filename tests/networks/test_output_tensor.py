@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from layerbits import LayerSelectionError, layers, noise_of, noise_off, noisify, propagate
-from layerbits.networks.output_tensor import find_tensor, replace_tensor
+from layerbits.networks.execution.output_tensor import find_tensor, replace_tensor
 
 SIGNAL, OTHER, NEW = torch.zeros(2), torch.ones(2), torch.full((2,), 5.0)
 COUNTS = torch.arange(2)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
 from layerbits import layers, noisify, propagate
-from layerbits.networks.shadow import copy_arguments, shadow, unwrapped
+from layerbits.networks.execution.shadow import copy_arguments, shadow, unwrapped
 from tests.support.networks import tanh_mlp
 
 INPUTS = torch.linspace(-1, 1, 24).reshape(6, 4)

@@ -6,7 +6,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 import layerbits as lb
-from layerbits.networks import checkpointing
+from layerbits.networks.execution import checkpointing
 
 INPUTS = torch.ones(5, 4)
 

@@ -8,18 +8,26 @@ observed yet, the call first installs their noise.
 
 Layers are observed in a real pass rather than traced, because any code may stand in a forward method. A layer is one
 call of a module, or of an activation function that forward calls.
+
+A subpackage imports only subpackages below it in this list:
+
+    passes        the passes of layerbits: the table of layers, `propagate`, recorded signals
+    noise         the distribution of a layer's noise, and the hooks that add it to ordinary passes
+    observation   the layers: calls in a real pass, and their selection
+    execution     how torch runs a network: arguments, copies, checkpoints, compilation
 """
 
-from layerbits.networks.gaussian_noise import GaussianNoise, RelativeSigma, Sigma
-from layerbits.networks.layer_calls import LayerCall
-from layerbits.networks.layer_selection import Layers, choose_layers
-from layerbits.networks.layer_table import LayerRow, LayerTable, layers
-from layerbits.networks.measured_network import MeasuredNetwork, network_without_noise, noisy_network
-from layerbits.networks.noise_hooks import is_noisy
-from layerbits.networks.noisy_layers import noise_of, noise_off, noisify, remove_noise
-from layerbits.networks.pass_arguments import Inputs, check_module, input_tensors, rows_per_pass
-from layerbits.networks.propagation import layer_activations, propagate
-from layerbits.networks.recording import Passes, View, evaluating, record
+from layerbits.networks.execution.arguments import Inputs, check_module, input_tensors, rows_per_pass
+from layerbits.networks.noise.gaussian import GaussianNoise, RelativeSigma, Sigma
+from layerbits.networks.noise.hooks import is_noisy
+from layerbits.networks.noise.network_noise import noise_of, noise_off, noisify, remove_noise
+from layerbits.networks.observation.layer_calls import LayerCall
+from layerbits.networks.observation.layer_selection import Layers, choose_layers
+from layerbits.networks.passes.channel_hooks import network_without_noise, noisy_network
+from layerbits.networks.passes.layer_table import LayerRow, LayerTable, layers
+from layerbits.networks.passes.measured_network import MeasuredNetwork
+from layerbits.networks.passes.propagation import layer_activations, propagate
+from layerbits.networks.passes.recording import Passes, View, evaluating, record
 
 __all__ = [
     "GaussianNoise",

@@ -9,7 +9,7 @@ import torch
 import layerbits
 from layerbits.estimators import layer_sample
 from layerbits.kernels import random_streams, sharding
-from layerbits.networks import recording
+from layerbits.networks.passes import recording
 
 CUDA = layerbits.backends()[1]
 USABLE = CUDA.usable and torch.cuda.is_available()

@@ -9,7 +9,7 @@ import layerbits as lb
 from layerbits import baselines
 from layerbits.estimators import layer_sample
 from layerbits.mixtures import Subspace
-from layerbits.networks.gaussian_noise import gaussian_noise
+from layerbits.networks.noise.gaussian import gaussian_noise
 
 # Exponents reach some hundred in float64, and the ends of intervals are computed to 1e-9.
 ROUNDING = 1e-8

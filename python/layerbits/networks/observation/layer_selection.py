@@ -1,4 +1,4 @@
-"""The selection of layers, which are calls of modules or functions in a pass, by name, glob, type or callable."""
+"""`choose_layers`: select observed layers by name, glob, type or callable; by default, hidden activation functions."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from torch import nn
 
 from layerbits._base import LayerSelectionError
-from layerbits.networks.call_recorders import ACTIVATIONS
-from layerbits.networks.layer_calls import LayerCall
+from layerbits.networks.observation.call_recorders import ACTIVATIONS
+from layerbits.networks.observation.layer_calls import LayerCall
 
 LayerSelector = str | type[nn.Module] | Callable[[str, nn.Module], bool]
 Layers = LayerSelector | Sequence[LayerSelector] | None

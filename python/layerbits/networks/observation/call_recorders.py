@@ -1,4 +1,4 @@
-"""The recorders of the calls of modules and activation functions in an observed pass."""
+"""The hooks and the function modes that record calls of modules and activation functions in an observed pass."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from torch.nn.modules import activation
 from torch.overrides import TorchFunctionMode
 
 from layerbits._base import LayerSelectionError
-from layerbits.networks.functional_layers import FUNCTIONS, calling_module
-from layerbits.networks.gaussian_noise import root_mean_square, rounding_step
-from layerbits.networks.in_place import first_argument
-from layerbits.networks.output_tensor import find_tensor
+from layerbits.networks.execution.arguments import first_argument
+from layerbits.networks.execution.checkpointing import calling_module
+from layerbits.networks.execution.output_tensor import find_tensor
+from layerbits.networks.observation.activation_functions import FUNCTIONS
+from layerbits.networks.observation.signal_values import root_mean_square, rounding_step
 
 ACTIVATIONS = tuple(getattr(activation, name) for name in activation.__all__ if name != "MultiheadAttention")
 

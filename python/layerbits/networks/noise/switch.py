@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import itertools
 import threading
@@ -11,12 +10,11 @@ from contextvars import ContextVar
 from types import MappingProxyType
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.overrides import TorchFunctionMode, _pop_mode, _push_mode
 
-from layerbits.networks.call_stack import running_modules
-from layerbits.networks.checkpointing import RecomputedCalls, running_passes
-from layerbits.networks.compilation import guard_hooks
+from layerbits.networks.execution.call_stack import running_modules
+from layerbits.networks.execution.compilation import guard_hooks
 
 _keys = itertools.count()
 
@@ -85,7 +83,7 @@ class NoiseSwitch:
     @property
     def is_off(self) -> bool:
         """Whether the noise is off in this thread or task."""
-        return _is_off(self.key)
+        return is_off(self.key)
 
 
 def _copied_switch() -> NoiseSwitch:
@@ -93,7 +91,8 @@ def _copied_switch() -> NoiseSwitch:
     return NoiseSwitch()
 
 
-def _is_off(key: int) -> bool:
+def is_off(key: int) -> bool:
+    """Return whether the noise of a switch, by its key, is off in this thread or task."""
     return _blocks_off.get().get(key, 0) > 0
 
 
@@ -112,28 +111,3 @@ def _add_blocks(switches: set[NoiseSwitch], change: int) -> None:
     for switch in switches:
         blocks[switch.key] = blocks.get(switch.key, 0) + change
     _blocks_off.set({key: count for key, count in blocks.items() if count})
-
-
-# Whether the noise was off in the checkpointed passes of compiled code, by the key of a network's `NoiseSwitch`.
-_compiled_calls: dict[int, RecomputedCalls] = collections.defaultdict(RecomputedCalls)
-
-
-# torch.compile does not trace into a custom operator, so the noise equals that of an uncompiled pass, and `noise_off`
-# has an effect.
-@torch.library.custom_op(
-    "layerbits::standard_normal",
-    mutates_args=(),
-    schema="(Tensor signal, ScalarType dtype, int key) -> Tensor",
-    tags=(torch.Tag.nondeterministic_seeded,),
-)
-def _standard_normal(signal: Tensor, dtype: torch.dtype, key: int) -> Tensor:
-    """Return standard normal values of the shape of a signal; zeros if the noise of the key is off."""
-    passes, calls = running_passes(), _compiled_calls[key]
-    is_off = _is_off(key) if passes.second is None else calls.recall("a layer of compiled code", passes)
-    calls.remember(passes, is_off)
-    return torch.zeros_like(signal, dtype=dtype) if is_off else torch.randn_like(signal, dtype=dtype)
-
-
-@_standard_normal.register_fake
-def _(signal: Tensor, dtype: torch.dtype, key: int) -> Tensor:
-    return torch.empty_like(signal, dtype=dtype)

@@ -1,4 +1,4 @@
-"""Noise that is installed in the first call of a network, after a pass that observes the layers."""
+"""Install the hooks of noise in a network, after a pass that observes its layers: at once, or in its first call."""
 
 from __future__ import annotations
 
@@ -11,22 +11,17 @@ import torch
 from torch import nn
 
 from layerbits._base import LayerSelectionError
-from layerbits.networks.compilation import compile_again, guard_hooks
-from layerbits.networks.functional_layers import EnterFunctions, add_function_hooks
-from layerbits.networks.gaussian_noise import RelativeSigma
-from layerbits.networks.in_place import add_in_place_hooks
-from layerbits.networks.layer_calls import LayerCall, observe, observe_inputs
-from layerbits.networks.layer_selection import Layers, choose_layers
-from layerbits.networks.noise_by_layer import NoiseByKey, noise_of_layers
-from layerbits.networks.noise_hooks import (
-    AddNoise,
-    NoiseHook,
-    PassStart,
-    check_no_pass_waits,
-    delete_noise_hooks,
-    noise_hooks,
-)
-from layerbits.networks.noise_switch import NoiseSwitch
+from layerbits.networks.execution.compilation import compile_again, guard_hooks
+from layerbits.networks.execution.own_hooks import delete_own_hooks
+from layerbits.networks.noise.add_noise import AddNoise
+from layerbits.networks.noise.function_hooks import EnterFunctions, add_function_hooks
+from layerbits.networks.noise.gaussian import RelativeSigma
+from layerbits.networks.noise.hooks import NoiseHook, PassStart, check_no_pass_waits, noise_hooks
+from layerbits.networks.noise.in_place import add_in_place_hooks
+from layerbits.networks.noise.sigma_by_layer import NoiseByKey, noise_of_layers
+from layerbits.networks.noise.switch import NoiseSwitch
+from layerbits.networks.observation.layer_calls import LayerCall, observe, observe_inputs
+from layerbits.networks.observation.layer_selection import Layers, choose_layers
 
 
 class WaitingNoise(NoiseHook):
@@ -74,7 +69,7 @@ class WaitingNoise(NoiseHook):
         noise = noise_of_layers(self.noise, chosen)
         in_place = {call.called for call in chosen if _acts_in_place(call, calls)}
         check_no_pass_waits(self.root)
-        delete_noise_hooks(self.root)
+        delete_own_hooks(self.root)
         guard_hooks()
         compile_again()
         start = PassStart(self.switch)

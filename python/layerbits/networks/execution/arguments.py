@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from layerbits._base import BackendError, check_count
 from layerbits.kernels import as_tensor
-from layerbits.networks.output_tensor import all_tensors
+from layerbits.networks.execution.output_tensor import all_tensors
 
 Inputs = Tensor | tuple[Tensor, ...] | npt.NDArray[Any] | tuple[npt.NDArray[Any], ...]
 
@@ -42,6 +42,11 @@ def call_arguments(inputs: object, model: nn.Module) -> tuple[tuple[Any, ...], d
     if isinstance(inputs, Mapping):
         return (), {name: input_tensors(value, model)[0] for name, value in inputs.items()}
     return input_tensors(inputs, model), {}
+
+
+def first_argument(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """Return the first argument of a call, by position or else by name; None if it has none."""
+    return args[0] if args else next(iter(kwargs.values()), None)
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Public passes through a network: signals of noisy layers, and activations without noise."""
+"""The public passes: `propagate` records noisy layers, `layer_activations` records layers without noise."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from torch import Tensor, nn
 
 from layerbits._base import Array, LayerSelectionError, check_count
 from layerbits.kernels import as_tensor
-from layerbits.networks.layer_selection import Layers
-from layerbits.networks.measured_network import MeasuredNetwork, network_without_noise, noisy_network
-from layerbits.networks.noise_hooks import is_noisy
-from layerbits.networks.pass_arguments import are_arrays, check_module, input_tensors
-from layerbits.networks.recording import Passes, record
+from layerbits.networks.execution.arguments import are_arrays, check_module, input_tensors
+from layerbits.networks.noise.hooks import is_noisy
+from layerbits.networks.observation.layer_selection import Layers
+from layerbits.networks.passes.channel_hooks import network_without_noise, noisy_network
+from layerbits.networks.passes.measured_network import MeasuredNetwork
+from layerbits.networks.passes.recording import Passes, record
 
 _Array = npt.NDArray[Any]
 

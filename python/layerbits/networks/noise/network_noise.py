@@ -1,4 +1,4 @@
-"""Noise in place: add noise to the layers of a network, change it, turn it off, and remove it.
+"""The public functions of noise: add it to the layers of a network, change it, turn it off, and remove it.
 
 The network stays the object, the class and the `state_dict` that it was. A forward hook adds noise to the output of a
 module; a function mode adds noise to the output of a function. Hooks start and end the mode, so copies and pickles of
@@ -14,21 +14,18 @@ from typing import TypeVar
 from torch import nn
 
 from layerbits._base import NoNoiseError
-from layerbits.networks.compilation import compile_again
-from layerbits.networks.first_call import WaitingNoise, waiting_noise
-from layerbits.networks.gaussian_noise import Sigma
-from layerbits.networks.layer_calls import observe_inputs
-from layerbits.networks.layer_noise import LayerNoise
-from layerbits.networks.layer_selection import Layers
-from layerbits.networks.noise_by_layer import noise_by_key
-from layerbits.networks.noise_hooks import (
-    check_no_pass_waits,
-    delete_noise_hooks,
-    noise_hooks,
-)
-from layerbits.networks.noise_switch import switched_off
-from layerbits.networks.pass_arguments import call_arguments, check_module
-from layerbits.networks.shadow import check_can_run, unwrapped
+from layerbits.networks.execution.arguments import call_arguments, check_module
+from layerbits.networks.execution.compilation import compile_again
+from layerbits.networks.execution.own_hooks import delete_own_hooks
+from layerbits.networks.execution.shadow import check_can_run, unwrapped
+from layerbits.networks.noise.gaussian import Sigma
+from layerbits.networks.noise.hooks import check_no_pass_waits, noise_hooks
+from layerbits.networks.noise.installation import WaitingNoise, waiting_noise
+from layerbits.networks.noise.mapping import LayerNoise
+from layerbits.networks.noise.sigma_by_layer import noise_by_key
+from layerbits.networks.noise.switch import switched_off
+from layerbits.networks.observation.layer_calls import observe_inputs
+from layerbits.networks.observation.layer_selection import Layers
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -131,7 +128,7 @@ def remove_noise(model: Model) -> Model:
     """
     check_module(model)
     check_no_pass_waits(model)
-    delete_noise_hooks(model)
+    delete_own_hooks(model)
     compile_again()
     return model
 

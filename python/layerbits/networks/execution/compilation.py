@@ -1,4 +1,4 @@
-"""torch.compile and the hooks of noise: guards, and code that must compile again."""
+"""torch.compile: guards of the hooks of modules, and code that must compile again."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from layerbits.networks import call_stack, checkpointing
+from layerbits.networks.execution import call_stack, checkpointing
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 

@@ -1,4 +1,4 @@
-"""The noise of the layers of a noisy network, by their names."""
+"""`LayerNoise`: a mapping from the names of a network's noisy layers to their noise, which can be set."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 
 from torch import nn
 
-from layerbits.networks.compilation import compile_again
-from layerbits.networks.functional_layers import EnterFunctions
-from layerbits.networks.gaussian_noise import Deviations, GaussianNoise, gaussian_noise
-from layerbits.networks.layer_calls import LayerCall, call_name, function_name
-from layerbits.networks.noise_hooks import AddNoise
+from layerbits.networks.execution.compilation import compile_again
+from layerbits.networks.noise.add_noise import AddNoise
+from layerbits.networks.noise.function_hooks import EnterFunctions
+from layerbits.networks.noise.gaussian import Deviations, GaussianNoise, gaussian_noise
+from layerbits.networks.observation.layer_calls import LayerCall, call_name, function_name
 
 
 class LayerNoise(Mapping[str, GaussianNoise]):

@@ -1,4 +1,4 @@
-"""The calls of modules and activation functions in one real pass, in their order, and which of them is the output."""
+"""`observe`: list the calls of modules and activation functions in one real pass, and which of them is the output."""
 
 from __future__ import annotations
 
@@ -12,13 +12,19 @@ import torch
 from torch import Tensor, nn
 
 from layerbits._base import LayerSelectionError
-from layerbits.networks.call_recorders import ACTIVATIONS, FunctionRecorder, ModuleRecorder, Result, memory_version
-from layerbits.networks.generators import generators_restored
-from layerbits.networks.noise_hooks import delete_noise_hooks
-from layerbits.networks.output_tensor import all_tensors, find_tensor
-from layerbits.networks.pass_arguments import naming_inputs
-from layerbits.networks.shadow import check_can_run, copy_arguments, shadow
-from layerbits.networks.value_by_value import acts_value_by_value
+from layerbits.networks.execution.arguments import naming_inputs
+from layerbits.networks.execution.generators import generators_restored
+from layerbits.networks.execution.output_tensor import all_tensors, find_tensor
+from layerbits.networks.execution.own_hooks import delete_own_hooks
+from layerbits.networks.execution.shadow import check_can_run, copy_arguments, shadow
+from layerbits.networks.observation.call_recorders import (
+    ACTIVATIONS,
+    FunctionRecorder,
+    ModuleRecorder,
+    Result,
+    memory_version,
+)
+from layerbits.networks.observation.value_by_value import acts_value_by_value
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +108,7 @@ def observe(
         Two calls have one name; forward reaches a module through a closure or another object.
     """
     copied = shadow(model)
-    delete_noise_hooks(copied)
+    delete_own_hooks(copied)
     names = {module: name for name, module in copied.named_modules()}
     originals = dict(model.named_modules())
     results: list[Result] = []

@@ -1,13 +1,13 @@
-"""The noise that `sigma` gives to each layer."""
+"""The noise that the argument `sigma` gives to each layer: a value for all, or a mapping from names and globs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
 from layerbits._base import LayerSelectionError
-from layerbits.networks.gaussian_noise import GaussianNoise, RelativeSigma, Sigma, gaussian_noise
-from layerbits.networks.layer_calls import LayerCall
-from layerbits.networks.layer_selection import is_exact_name, names_matching
+from layerbits.networks.noise.gaussian import GaussianNoise, RelativeSigma, Sigma, gaussian_noise
+from layerbits.networks.observation.layer_calls import LayerCall
+from layerbits.networks.observation.layer_selection import is_exact_name, names_matching
 
 NoiseByKey = Mapping[str, GaussianNoise | RelativeSigma]
 

@@ -1,4 +1,4 @@
-"""Noise of modules that act in place, such as `nn.ReLU(inplace=True)`.
+"""Hooks that make the noise right for modules that act in place, such as `nn.ReLU(inplace=True)`.
 
 A module that acts in place returns its argument, and later code may use either. So both must have the noise. The module
 acts on a clone: the backward pass of a ReLU needs its result without noise.
@@ -7,13 +7,13 @@ acts on a clone: the backward pass of a ReLU needs its result without noise.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
 
-from layerbits.networks.noise_hooks import NoiseHook
-from layerbits.networks.noise_switch import NoiseSwitch
+from layerbits.networks.execution.arguments import first_argument
+from layerbits.networks.noise.hooks import NoiseHook
+from layerbits.networks.noise.switch import NoiseSwitch
 
 
 class _Arguments(threading.local):
@@ -63,11 +63,6 @@ class WriteArgument(NoiseHook):
         if output is None or (args and args[0] is not clone):
             return output
         return argument.copy_(output)
-
-
-def first_argument(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    """Return the first argument of a call, by position or else by name; None if it has none."""
-    return args[0] if args else next(iter(kwargs.values()), None)
 
 
 def add_in_place_hooks(module: nn.Module, switch: NoiseSwitch) -> None:

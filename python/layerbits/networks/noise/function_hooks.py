@@ -1,4 +1,4 @@
-"""Activation functions that a forward method calls as functions, such as `F.relu` and `torch.tanh`.
+"""Hooks for the activation functions that a forward method calls as functions, such as `F.relu` and `torch.tanh`.
 
 A function is a layer of the module whose forward calls it. While that module runs, a `TorchFunctionMode`
 intercepts the function calls of the module. A function that forward calls within `checkpoint(self.method)` would run
@@ -7,77 +7,20 @@ again without the mode, so such a call is refused.
 
 from __future__ import annotations
 
-import dataclasses
-import inspect
-import itertools
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from layerbits._base import LayerSelectionError
-from layerbits.networks.call_stack import frames, runs_module
-from layerbits.networks.checkpointing import is_checkpoint_frame
-from layerbits.networks.compilation import is_compiled, not_compiled_alone
-from layerbits.networks.noise_hooks import NoiseHook
-from layerbits.networks.noise_switch import NoiseSwitch, RunningModule
-
-_NAMES = (
-    "celu", "elu", "gelu", "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "logsigmoid", "mish",
-    "relu", "relu6", "rrelu", "selu", "sigmoid", "silu", "softplus", "softshrink", "softsign", "tanh", "tanhshrink",
-    "threshold",
-)  # fmt: skip
-
-
-@dataclasses.dataclass(frozen=True)
-class ActivationFunction:
-    """An activation function.
-
-    Attributes
-    ----------
-    name : str
-        Its name, without the underscore of a function that changes its argument in place.
-    plain : callable
-        The function that leaves its argument as it is.
-    in_place : bool
-        Whether it changes its argument in place.
-    in_place_index : int
-        Position of the argument `inplace`; -1 if it has none.
-    """
-
-    name: str
-    plain: Callable[..., Tensor]
-    in_place: bool
-    in_place_index: int
-
-    def call(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Tensor, bool]:
-        """Return the output, and whether the call would have changed its argument, which is not modified."""
-        if self.in_place_index < 0:
-            return self.plain(*args, **kwargs), self.in_place
-        index = self.in_place_index
-        in_place = bool(args[index] if len(args) > index else kwargs.get("inplace", False))
-        others = {name: value for name, value in kwargs.items() if name != "inplace"}
-        return self.plain(*args[:index], **others), in_place
-
-
-def _activation_functions() -> dict[Any, ActivationFunction]:
-    functions: dict[Any, ActivationFunction] = {}
-    for place, name, suffix in itertools.product((functional, torch, Tensor), _NAMES, ("", "_")):
-        function = getattr(place, name + suffix, None)
-        if function is None:
-            continue
-        plain = function if not suffix else getattr(functional if hasattr(functional, name) else torch, name)
-        parameters = list(inspect.signature(function).parameters) if inspect.isfunction(function) else []
-        index = parameters.index("inplace") if "inplace" in parameters else -1
-        functions[function] = ActivationFunction(name, plain, bool(suffix), index)
-    return functions
-
-
-FUNCTIONS = _activation_functions()
+from layerbits.networks.execution.checkpointing import calling_module
+from layerbits.networks.execution.compilation import is_compiled, not_compiled_alone
+from layerbits.networks.noise.hooks import NoiseHook
+from layerbits.networks.noise.switch import NoiseSwitch, RunningModule
+from layerbits.networks.observation.activation_functions import FUNCTIONS
 
 # Hook of a function call: adds noise to the output or records the output.
 OutputHook = Callable[[nn.Module, tuple[Any, ...], Any], Any]
@@ -205,15 +148,3 @@ class _FunctionMode(TorchFunctionMode):
                 "or the method a module"
             )
         return owner is self.owner
-
-
-@not_compiled_alone
-def calling_module() -> tuple[nn.Module | None, bool]:
-    """Return the module whose forward runs, and whether a part of that forward is checkpointed."""
-    in_checkpoint = False
-    for frame in frames():
-        # torch.compile may run a graph, which has its noise already, within the forward of the module.
-        if runs_module(frame):
-            return frame.f_locals.get("self"), in_checkpoint
-        in_checkpoint = in_checkpoint or is_checkpoint_frame(frame)
-    return None, in_checkpoint

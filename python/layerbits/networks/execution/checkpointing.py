@@ -15,10 +15,12 @@ from types import FrameType
 from typing import Any
 
 import torch
+from torch import nn
 from torch.utils import checkpoint
 from torch.utils.weak import WeakIdKeyDictionary
 
 from layerbits._base import LayerSelectionError
+from layerbits.networks.execution.call_stack import frames, runs_module
 
 _FILE = checkpoint.__file__
 # The autograd function of code that torch.compile made, whose backward pass may compute noise again.
@@ -91,6 +93,17 @@ def is_checkpoint_frame(frame: FrameType) -> bool:
     """
     code = frame.f_code
     return code.co_filename == _FILE and code.co_name not in _SECOND_RUNS and _pass_of(frame) is not None
+
+
+def calling_module() -> tuple[nn.Module | None, bool]:
+    """Return the module whose forward runs, and whether a part of that forward is checkpointed."""
+    in_checkpoint = False
+    for frame in frames():
+        # torch.compile may run a graph, which has its noise already, within the forward of the module.
+        if runs_module(frame):
+            return frame.f_locals.get("self"), in_checkpoint
+        in_checkpoint = in_checkpoint or is_checkpoint_frame(frame)
+    return None, in_checkpoint
 
 
 def _pass_of(frame: FrameType) -> object:

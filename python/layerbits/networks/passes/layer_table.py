@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 from torch import nn
 
-from layerbits.networks.first_call import observe_waiting
-from layerbits.networks.layer_calls import observe_inputs
-from layerbits.networks.layer_noise import LayerNoise
-from layerbits.networks.pass_arguments import call_arguments, check_module
-from layerbits.networks.shadow import unwrapped
+from layerbits.networks.execution.arguments import call_arguments, check_module
+from layerbits.networks.execution.shadow import unwrapped
+from layerbits.networks.noise.installation import observe_waiting
+from layerbits.networks.noise.mapping import LayerNoise
+from layerbits.networks.observation.layer_calls import observe_inputs
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,75 +6,19 @@ handles the noise: activation checkpointing, compilation, `torch.func.vmap`, sav
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.hooks import RemovableHandle
 
 from layerbits._base import LayerSelectionError
-from layerbits.networks.checkpointing import RecomputedCalls, in_backward_pass, running_passes
-from layerbits.networks.compilation import not_compiled_alone
-from layerbits.networks.gaussian_noise import GaussianNoise
-from layerbits.networks.noise_switch import NoiseSwitch
-from layerbits.networks.output_tensor import replace_tensor, signal_of
-
-
-class NoiseHook:
-    """Base class of the hooks that make a network noisy."""
-
-    def __init__(self, switch: NoiseSwitch) -> None:
-        self.switch = switch
-        # Unpickling a handle advances torch's hook counter, so that later hooks get new ids.
-        self.handle: RemovableHandle | None = None
-
-    def is_waiting(self) -> bool:
-        """Return whether the backward pass of a checkpointed pass, which needs this hook, is still to come."""
-        return False
-
-
-def noise_hooks(model: nn.Module) -> list[NoiseHook]:
-    """Return the hooks that make a network, or a module inside it, noisy."""
-    hooks: Iterator[tuple[object, ...]] = (
-        (*module._forward_hooks.values(), *module._forward_pre_hooks.values()) for module in model.modules()
-    )
-    return [hook for hooks_of_module in hooks for hook in hooks_of_module if isinstance(hook, NoiseHook)]
-
-
-def is_noisy(model: nn.Module) -> bool:
-    """Return whether a network has noise, or will have it in its first call."""
-    return bool(noise_hooks(model))
-
-
-def check_no_pass_waits(model: nn.Module) -> None:
-    """Raise a ValueError if the hooks of a network are needed in the backward pass of a checkpointed pass."""
-    if any(hook.is_waiting() for hook in noise_hooks(model)):
-        raise ValueError(
-            "model: got a network with a checkpointed pass whose backward pass is still to come and would run with "
-            "other noise; run it before the noise changes, or delete the output of the pass"
-        )
-
-
-def delete_noise_hooks(model: nn.Module) -> None:
-    """Delete the hooks that make a network noisy; in a shadow, those of the shadow alone."""
-    for module in model.modules():
-        for hooks in (module._forward_hooks, module._forward_pre_hooks):
-            for key in [key for key, hook in hooks.items() if isinstance(hook, NoiseHook)]:
-                del hooks[key]
-                module._forward_pre_hooks_with_kwargs.pop(key, None)
-                module._forward_hooks_always_called.pop(key, None)
-
-
-class PassStart(NoiseHook):
-    """A forward pre-hook of a noisy network: start to count the calls of its modules."""
-
-    @not_compiled_alone
-    def __call__(self, module: nn.Module, args: tuple[Any, ...]) -> None:
-        """Forget the counts of the last pass, and modules whose forward was interrupted."""
-        if self.switch.counts.running:
-            self.switch.counts.drop_interrupted(module)
-        self.switch.counts.calls.clear()  # compiled code loses an assignment to an attribute of a `threading.local`
+from layerbits.networks.execution.checkpointing import RecomputedCalls, in_backward_pass, running_passes
+from layerbits.networks.execution.compilation import not_compiled_alone
+from layerbits.networks.execution.output_tensor import replace_tensor, signal_of
+from layerbits.networks.noise.gaussian import GaussianNoise
+from layerbits.networks.noise.hooks import NoiseHook
+from layerbits.networks.noise.normal_values import standard_normal
+from layerbits.networks.noise.switch import NoiseSwitch
 
 
 class AddNoise(NoiseHook):
@@ -118,11 +62,7 @@ class AddNoise(NoiseHook):
             return output
         signal = signal_of(self.name, output)
         noise.check(self.name, () if signal.is_nested else signal.shape)
-        dtype = torch.promote_types(signal.dtype, torch.float32)
-        if torch.compiler.is_compiling():
-            normal = torch.ops.layerbits.standard_normal(signal.detach(), dtype, self.switch.key)
-        else:
-            normal = torch.randn_like(signal, dtype=dtype)
+        normal = standard_normal(signal, self.switch)
         return replace_tensor(output, signal, noise.add(signal, normal))
 
     def is_waiting(self) -> bool:

@@ -200,11 +200,6 @@ class RelativeSigma:
 Sigma = Deviations | RelativeSigma | Mapping[str, Deviations | RelativeSigma]
 
 
-def root_mean_square(signal: Tensor) -> float:
-    """Return the root of the mean square of the values of a tensor; NaN if it has none."""
-    return float(_dense_values(signal).double().square().mean().sqrt())
-
-
 def gaussian_noise(sigma: Deviations, *, name: str = "sigma") -> GaussianNoise:
     """Make noise from a standard deviation, standard deviations (d,) of the units or a covariance (d, d).
 
@@ -250,21 +245,3 @@ def gaussian_noise(sigma: Deviations, *, name: str = "sigma") -> GaussianNoise:
             "wanted a positive definite matrix; add a small number to its diagonal"
         )
     return GaussianNoise(factor)
-
-
-def rounding_step(signal: Tensor) -> float:
-    """Return the unit in the last place of the largest value of a signal in float16 or bfloat16; 0 for other dtypes.
-
-    It is infinite if a value is NaN or infinite.
-    """
-    if torch.finfo(signal.dtype).bits > 16 or not signal.numel():
-        return 0.0
-    largest = float(_dense_values(signal).abs().max())
-    if not math.isfinite(largest):
-        return math.inf
-    # Numbers in [2^k, 2^(k+1)) are eps 2^k apart.
-    return torch.finfo(signal.dtype).eps * 2.0 ** math.floor(math.log2(largest)) if largest else 0.0
-
-
-def _dense_values(signal: Tensor) -> Tensor:
-    return signal if signal.layout == torch.strided else signal.to_dense()

@@ -1,4 +1,4 @@
-"""Noisy passes that record the signals of layers.
+"""`record`: noisy passes of a measurement that record the signals of layers.
 
 Noise comes from counter-based streams: a value depends on the seed, the layer, the draw and the row alone, so a range
 of draws can be recorded by itself. Torch's generators are not used. The passes run in evaluation mode: batch statistics
@@ -19,9 +19,9 @@ from torch import Tensor, nn
 
 from layerbits._base import LayerSelectionError
 from layerbits.kernels import NormalStream, RandomStream, empty_for_draws, fill_rows, threads
-from layerbits.networks.gaussian_noise import rounding_step
-from layerbits.networks.measured_network import MeasuredNetwork
-from layerbits.networks.pass_arguments import rows_per_pass
+from layerbits.networks.execution.arguments import rows_per_pass
+from layerbits.networks.observation.signal_values import rounding_step
+from layerbits.networks.passes.measured_network import MeasuredNetwork
 
 # Smallest number of draws in a pass (fewer if fewer draws or rows are requested): a thread fills the noise of whole
 # draws.

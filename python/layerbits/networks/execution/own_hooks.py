@@ -1,0 +1,34 @@
+"""The hooks that layerbits adds to modules: their base class, which tells them from hooks of the user, and a list."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from torch import nn
+from torch.utils.hooks import RemovableHandle
+
+
+class OwnHook:
+    """Base class of the hooks of layerbits."""
+
+    def __init__(self) -> None:
+        # Unpickling a handle advances torch's hook counter, so that later hooks get new ids.
+        self.handle: RemovableHandle | None = None
+
+
+def own_hooks(model: nn.Module) -> list[OwnHook]:
+    """Return the hooks of layerbits in a network."""
+    hooks: Iterator[tuple[object, ...]] = (
+        (*module._forward_hooks.values(), *module._forward_pre_hooks.values()) for module in model.modules()
+    )
+    return [hook for hooks_of_module in hooks for hook in hooks_of_module if isinstance(hook, OwnHook)]
+
+
+def delete_own_hooks(model: nn.Module) -> None:
+    """Delete the hooks of layerbits in a network; in a shadow, those of the shadow alone."""
+    for module in model.modules():
+        for hooks in (module._forward_hooks, module._forward_pre_hooks):
+            for key in [key for key, hook in hooks.items() if isinstance(hook, OwnHook)]:
+                del hooks[key]
+                module._forward_pre_hooks_with_kwargs.pop(key, None)
+                module._forward_hooks_always_called.pop(key, None)

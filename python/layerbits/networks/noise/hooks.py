@@ -1,0 +1,53 @@
+"""The hooks that make a network noisy: their base class, a list of them, and the hook that begins a pass."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from layerbits.networks.execution.compilation import not_compiled_alone
+from layerbits.networks.execution.own_hooks import OwnHook, own_hooks
+from layerbits.networks.noise.switch import NoiseSwitch
+
+
+class NoiseHook(OwnHook):
+    """Base class of the hooks that make a network noisy."""
+
+    def __init__(self, switch: NoiseSwitch) -> None:
+        super().__init__()
+        self.switch = switch
+
+    def is_waiting(self) -> bool:
+        """Return whether the backward pass of a checkpointed pass, which needs this hook, is still to come."""
+        return False
+
+
+def noise_hooks(model: nn.Module) -> list[NoiseHook]:
+    """Return the hooks that make a network, or a module inside it, noisy."""
+    return [hook for hook in own_hooks(model) if isinstance(hook, NoiseHook)]
+
+
+def is_noisy(model: nn.Module) -> bool:
+    """Return whether a network has noise, or will have it in its first call."""
+    return bool(noise_hooks(model))
+
+
+def check_no_pass_waits(model: nn.Module) -> None:
+    """Raise a ValueError if the hooks of a network are needed in the backward pass of a checkpointed pass."""
+    if any(hook.is_waiting() for hook in noise_hooks(model)):
+        raise ValueError(
+            "model: got a network with a checkpointed pass whose backward pass is still to come and would run with "
+            "other noise; run it before the noise changes, or delete the output of the pass"
+        )
+
+
+class PassStart(NoiseHook):
+    """A forward pre-hook of a noisy network: start to count the calls of its modules."""
+
+    @not_compiled_alone
+    def __call__(self, module: nn.Module, args: tuple[Any, ...]) -> None:
+        """Forget the counts of the last pass, and modules whose forward was interrupted."""
+        if self.switch.counts.running:
+            self.switch.counts.drop_interrupted(module)
+        self.switch.counts.calls.clear()  # compiled code loses an assignment to an attribute of a `threading.local`

@@ -1,0 +1,46 @@
+"""Standard normal values for the noise of an ordinary pass, from torch's own generators, as dropout uses them."""
+
+from __future__ import annotations
+
+import collections
+
+import torch
+from torch import Tensor
+
+from layerbits.networks.execution.checkpointing import RecomputedCalls, running_passes
+from layerbits.networks.execution.compilation import not_compiled_alone
+from layerbits.networks.noise.switch import NoiseSwitch, is_off
+
+# Whether the noise was off in the checkpointed passes of compiled code, by the key of a network's `NoiseSwitch`.
+_compiled_calls: dict[int, RecomputedCalls] = collections.defaultdict(RecomputedCalls)
+
+
+@not_compiled_alone
+def standard_normal(signal: Tensor, switch: NoiseSwitch) -> Tensor:
+    """Return standard normal values of the shape of a signal, in float32 or the signal's wider dtype."""
+    dtype = torch.promote_types(signal.dtype, torch.float32)
+    if torch.compiler.is_compiling():
+        normal: Tensor = torch.ops.layerbits.standard_normal(signal.detach(), dtype, switch.key)
+        return normal
+    return torch.randn_like(signal, dtype=dtype)
+
+
+# torch.compile does not trace into a custom operator, so the noise equals that of an uncompiled pass, and `noise_off`
+# has an effect.
+@torch.library.custom_op(
+    "layerbits::standard_normal",
+    mutates_args=(),
+    schema="(Tensor signal, ScalarType dtype, int key) -> Tensor",
+    tags=(torch.Tag.nondeterministic_seeded,),
+)
+def _standard_normal(signal: Tensor, dtype: torch.dtype, key: int) -> Tensor:
+    """Return standard normal values of the shape of a signal; zeros if the noise of the key is off."""
+    passes, calls = running_passes(), _compiled_calls[key]
+    off = is_off(key) if passes.second is None else calls.recall("a layer of compiled code", passes)
+    calls.remember(passes, off)
+    return torch.zeros_like(signal, dtype=dtype) if off else torch.randn_like(signal, dtype=dtype)
+
+
+@_standard_normal.register_fake
+def _(signal: Tensor, dtype: torch.dtype, key: int) -> Tensor:
+    return torch.empty_like(signal, dtype=dtype)

@@ -1,0 +1,66 @@
+"""The activation functions of torch that a forward method may call, such as `F.relu` and `torch.tanh`."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import itertools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+_NAMES = (
+    "celu", "elu", "gelu", "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "logsigmoid", "mish",
+    "relu", "relu6", "rrelu", "selu", "sigmoid", "silu", "softplus", "softshrink", "softsign", "tanh", "tanhshrink",
+    "threshold",
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class ActivationFunction:
+    """An activation function.
+
+    Attributes
+    ----------
+    name : str
+        Its name, without the underscore of a function that changes its argument in place.
+    plain : callable
+        The function that leaves its argument as it is.
+    in_place : bool
+        Whether it changes its argument in place.
+    in_place_index : int
+        Position of the argument `inplace`; -1 if it has none.
+    """
+
+    name: str
+    plain: Callable[..., Tensor]
+    in_place: bool
+    in_place_index: int
+
+    def call(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Tensor, bool]:
+        """Return the output, and whether the call would have changed its argument, which is not modified."""
+        if self.in_place_index < 0:
+            return self.plain(*args, **kwargs), self.in_place
+        index = self.in_place_index
+        in_place = bool(args[index] if len(args) > index else kwargs.get("inplace", False))
+        others = {name: value for name, value in kwargs.items() if name != "inplace"}
+        return self.plain(*args[:index], **others), in_place
+
+
+def _activation_functions() -> dict[Any, ActivationFunction]:
+    functions: dict[Any, ActivationFunction] = {}
+    for place, name, suffix in itertools.product((functional, torch, Tensor), _NAMES, ("", "_")):
+        function = getattr(place, name + suffix, None)
+        if function is None:
+            continue
+        plain = function if not suffix else getattr(functional if hasattr(functional, name) else torch, name)
+        parameters = list(inspect.signature(function).parameters) if inspect.isfunction(function) else []
+        index = parameters.index("inplace") if "inplace" in parameters else -1
+        functions[function] = ActivationFunction(name, plain, bool(suffix), index)
+    return functions
+
+
+FUNCTIONS = _activation_functions()

@@ -1,0 +1,31 @@
+"""Numbers computed from the values of a signal: its root mean square and its unit in the last place."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def root_mean_square(signal: Tensor) -> float:
+    """Return the root of the mean square of the values of a tensor; NaN if it has none."""
+    return float(_dense_values(signal).double().square().mean().sqrt())
+
+
+def rounding_step(signal: Tensor) -> float:
+    """Return the unit in the last place of the largest value of a signal in float16 or bfloat16; 0 for other dtypes.
+
+    It is infinite if a value is NaN or infinite.
+    """
+    if torch.finfo(signal.dtype).bits > 16 or not signal.numel():
+        return 0.0
+    largest = float(_dense_values(signal).abs().max())
+    if not math.isfinite(largest):
+        return math.inf
+    # Numbers in [2^k, 2^(k+1)) are eps 2^k apart.
+    return torch.finfo(signal.dtype).eps * 2.0 ** math.floor(math.log2(largest)) if largest else 0.0
+
+
+def _dense_values(signal: Tensor) -> Tensor:
+    return signal if signal.layout == torch.strided else signal.to_dense()

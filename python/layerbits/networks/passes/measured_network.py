@@ -1,0 +1,133 @@
+"""A network as a measurement runs it: a shadow in which a channel takes the place of the noise of each layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from layerbits._base import BEFORE_ROUNDING, MEASUREMENT_NOISE, OTHER_OUTPUT, LayerSelectionError
+from layerbits.networks.execution.arguments import naming_inputs
+from layerbits.networks.execution.generators import generators_restored
+from layerbits.networks.execution.output_tensor import all_tensors, measured_signal, other_tensors, replace_tensor
+from layerbits.networks.noise.gaussian import GaussianNoise
+from layerbits.networks.noise.hooks import noise_hooks
+from layerbits.networks.observation.layer_calls import LayerCall
+from layerbits.networks.observation.layer_selection import Layers, choose_layers
+
+# Maps the index of a layer and its signal to the value with which the network continues.
+Channel = Callable[[int, Tensor], Tensor]
+
+
+class MeasuredNetwork:
+    """A shadow of a network whose layers call a channel, made by `noisy_network` or `network_without_noise`.
+
+    Attributes
+    ----------
+    calls : list of LayerCall
+        The layers, in the order of the data.
+    noise : dict of str to GaussianNoise
+        Noise of each layer by its name; empty if `network_without_noise` got no sigma.
+    adds_noise : bool
+        Whether the network itself adds the noise, so that later layers lie behind it.
+    other_outputs : dict of str to bool
+        For each layer that returns several tensors, of which the first has the noise: whether the network uses another.
+    switches : set of NoiseSwitch
+        Switches of the hooks of the shadow.
+    """
+
+    def __init__(self, copied: nn.Module, *, adds_noise: bool) -> None:
+        self.adds_noise = adds_noise
+        self.calls: list[LayerCall] = []
+        self.noise: dict[str, GaussianNoise] = {}
+        self.other_outputs: dict[str, bool] = {}
+        self.switches = {hook.switch for hook in noise_hooks(copied)}
+        self._copied = copied
+        self._channel: Channel | None = None
+        self._moved = ""  # the layer whose other tensors are moved in the running pass
+        self._counts: dict[str, int] = {}
+
+    @property
+    def layer_names(self) -> tuple[str, ...]:
+        """Names of the layers, in the order of the data."""
+        return tuple(call.name for call in self.calls)
+
+    def choose(self, layers: Layers) -> tuple[str, ...]:
+        """Return the names of the layers that match `layers`, all by default, in the order of the data.
+
+        Raises
+        ------
+        LayerSelectionError, TypeError
+            As `choose_layers`.
+        """
+        return self.layer_names if layers is None else tuple(call.name for call in choose_layers(self.calls, layers))
+
+    def flags(self, layer: str) -> tuple[str, ...]:
+        """Return the flags of a layer in an information table."""
+        rounded = any(call.name == layer and call.rounding_step > 0 for call in self.calls)
+        other = self.other_outputs.get(layer, False)
+        return (MEASUREMENT_NOISE,) * (not self.adds_noise) + (BEFORE_ROUNDING,) * rounded + (OTHER_OUTPUT,) * other
+
+    def run(self, channel: Channel | None, inputs: Sequence[Tensor]) -> object:
+        """Run a pass without gradients, in which the layers call `channel`, and return its output.
+
+        Raises
+        ------
+        LayerSelectionError
+            A layer ran more often than in the observed pass, or returned no floating-point tensor.
+        ValueError
+            The network cannot take the inputs.
+        """
+        self._channel = channel
+        self._counts.clear()
+        try:
+            with torch.no_grad(), naming_inputs(inputs):
+                return self._copied(*inputs)
+        finally:
+            for switch in self.switches:
+                switch.counts.drop_interrupted()
+
+    def find_other_output(self, layer: str, inputs: Sequence[Tensor]) -> None:
+        """Find out whether the network uses the other tensors of a layer, from a pass in which 1 is added to them."""
+        unmoved = self._values_of_pass("", inputs)
+        moved = self._values_of_pass(layer, inputs)
+        same = len(unmoved) == len(moved) and all(map(torch.equal, unmoved, moved))
+        self.other_outputs[layer] = not same
+
+    def _values_of_pass(self, moved: str, inputs: Sequence[Tensor]) -> list[Tensor]:
+        """Return signals and output of a pass without noise, in which 1 is added to the other tensors of a layer."""
+        values: list[Tensor] = []
+
+        def keep(_: int, signal: Tensor) -> Tensor:
+            values.append(signal.clone())
+            return signal
+
+        self._moved = moved
+        with generators_restored(self._copied):
+            output = self.run(keep, [tensor.clone() for tensor in inputs])
+        self._moved = ""
+        return [*values, *all_tensors(output)]
+
+    def next_number(self, called: str) -> int:
+        """Count a call of a module or function in the running pass, and return its number."""
+        self._counts[called] = self._counts.get(called, 0) + 1
+        return self._counts[called]
+
+    def pass_on(self, name: str, output: Any) -> Any:
+        """Return the output of a layer after the channel."""
+        if self._channel is None:
+            return output
+        index = next((index for index, call in enumerate(self.calls) if call.name == name), None)
+        if index is None:
+            raise LayerSelectionError(
+                f"layers: got {name!r}, which did not run in the pass that showed the layers; wanted a network whose "
+                "layers run equally often for all inputs"
+            )
+        signal = measured_signal(name, output)
+        if name == self._moved:
+            for tensor in other_tensors(output):
+                output = replace_tensor(output, tensor, tensor + 1)
+        value = self._channel(index, signal)
+        return output if value is signal else replace_tensor(output, signal, value)

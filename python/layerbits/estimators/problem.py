@@ -80,6 +80,7 @@ class Problem:
         tensors = input_tensors(inputs, model)
         network = _measured_network(model, tensors, layers, sigma)
         names = network.choose(layers)
+        _check_distributions(network, names)
         network_device = next((parameter.device for parameter in model.parameters()), tensors[0].device)
         classes = Classes.of(labels, len(tensors[0]))
         return cls(model, network, tensors, classes, names, sigma, resolve_devices(devices, network_device))
@@ -93,7 +94,7 @@ class Problem:
             The network has no noise now, or a layer of the problem is not noisy.
         """
         network = _measured_network(self.model, self.inputs, self.layers, self.sigma)
-        network.choose(self.layers)
+        _check_distributions(network, network.choose(self.layers))
         return dataclasses.replace(self, network=network)
 
     def check_settings(self, settings: MeasurementSettings) -> None:
@@ -106,6 +107,13 @@ class Problem:
     def n_inputs(self) -> int:
         """Number N of values of X."""
         return len(self.inputs[0])
+
+
+def _check_distributions(network: MeasuredNetwork, layers: Sequence[str]) -> None:
+    """Raise a ValueError for a layer behind noise whose own noise is not Gaussian."""
+    for layer in layers:
+        if network.adds_noise and layer != network.layer_names[0]:
+            network.gaussian_noise("layers", layer)
 
 
 def _measured_network(

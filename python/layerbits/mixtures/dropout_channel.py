@@ -32,6 +32,9 @@ _VALUES = 2**22
 # Largest signal and largest standard deviation in units of sigma, so that their squares and sums stay finite.
 _LARGEST = 1e140
 
+# Binary exponent that products of variances must not exceed; float64 ends at 1024.
+_LARGEST_EXPONENT = 1000
+
 
 @dataclasses.dataclass(frozen=True)
 class DropoutChannel:
@@ -93,6 +96,13 @@ class DropoutChannel:
         largest = float((self._scaled.square() / self._variances).sum(1).max())
         rounding = (self.signals.shape[1] + 2) * torch.finfo(torch.float64).eps
         return 6 * largest * rounding <= NEGLIGIBLE
+
+    @functools.cached_property
+    def _coefficients(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Coefficients 1 / v and s / v, shape (n, d), and sum_j s_j^2 / v_j, shape (n,), of mean squares."""
+        weights = 1 / self._variances
+        weighted = self._scaled * weights
+        return weights, weighted, (weighted * self._scaled).sum(1)
 
     @property
     def conditional_entropy(self) -> float:
@@ -176,11 +186,18 @@ class DropoutChannel:
         """Return the Bhattacharyya distances of p(t|x) for the x in `rows` from those of all inputs, (rows, n)."""
         log_variances = self._log_variances
         distances = (log_variances[rows, None] + log_variances).mul_(-0.25)
-        for signals, variances in zip(self._scaled.mT.contiguous(), self._variances.mT.contiguous(), strict=True):
+        # A logarithm takes as long as all other operations, so it is computed for products of `factors` variances.
+        factors = int(_LARGEST_EXPONENT / max(1.0, math.log2(float(self._variances.max()))))
+        products = torch.ones_like(distances)
+        columns = zip(self._scaled.mT.contiguous(), self._variances.mT.contiguous(), strict=True)
+        for number, (signals, variances) in enumerate(columns, start=1):
             mean = (variances[rows, None] + variances).mul_(0.5)
-            squares = (signals[rows, None] - signals).square_()
-            distances += squares.div_(mean).mul_(0.25).add_(mean.log_()).mul_(0.5)
-        return distances
+            products *= mean
+            distances.addcdiv_((signals[rows, None] - signals).square_(), mean, value=0.125)
+            if number % factors == 0:
+                distances.add_(products.log_(), alpha=0.5)
+                products.fill_(1.0)
+        return distances.add_(products.log_(), alpha=0.5)
 
     def _divergences(self, rows: slice) -> Tensor:
         """Return the divergences D(p(t|x) || p(t|x')) for the x in `rows` and all inputs x', (rows, n)."""
@@ -190,11 +207,9 @@ class DropoutChannel:
     def _mean_squares(self, means: Tensor, variances: Tensor) -> Tensor:
         """Return E |(T - s_k) / sqrt(v_k)|^2 of Gaussian T with these means and variances (m, d), for all k: (m, n)."""
         if self._products_suffice:
-            weights = 1 / self._variances
-            scaled = self._scaled * weights
-            offsets = (scaled * self._scaled).sum(1)
+            weights, weighted, offsets = self._coefficients
             squares = torch.addmm(offsets, means.square().add_(variances), weights.mT)
-            return squares.addmm_(means, scaled.mT, alpha=-2)
+            return squares.addmm_(means, weighted.mT, alpha=-2)
         mean_squares = means.new_zeros(len(means), len(self.signals))
         columns = (tensor.mT.contiguous() for tensor in (means, variances, self._scaled, self._variances))
         for mean, variance, signals, signal_variances in zip(*columns, strict=True):

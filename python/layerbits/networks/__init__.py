@@ -18,9 +18,11 @@ A subpackage imports only subpackages below it in this list:
 """
 
 from layerbits.networks.execution.arguments import Inputs, check_module, input_tensors, rows_per_pass
-from layerbits.networks.noise.gaussian import GaussianNoise, RelativeSigma, Sigma
+from layerbits.networks.noise.dropout import DropoutNoise, Noise
+from layerbits.networks.noise.gaussian import GaussianNoise, RelativeSigma
 from layerbits.networks.noise.hooks import is_noisy
 from layerbits.networks.noise.network_noise import noise_of, noise_off, noisify, remove_noise
+from layerbits.networks.noise.sigma_by_layer import Sigma
 from layerbits.networks.observation.layer_calls import LayerCall
 from layerbits.networks.observation.layer_selection import Layers, choose_layers
 from layerbits.networks.passes.channel_hooks import network_without_noise, noisy_network
@@ -30,6 +32,7 @@ from layerbits.networks.passes.propagation import layer_activations, propagate
 from layerbits.networks.passes.recording import Passes, View, evaluating, record
 
 __all__ = [
+    "DropoutNoise",
     "GaussianNoise",
     "Inputs",
     "LayerCall",
@@ -37,6 +40,7 @@ __all__ = [
     "LayerTable",
     "Layers",
     "MeasuredNetwork",
+    "Noise",
     "Passes",
     "RelativeSigma",
     "Sigma",

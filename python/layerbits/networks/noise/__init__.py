@@ -1,6 +1,7 @@
 """The noise of ordinary passes, T = S + Z: its distribution, and the hooks that add it.
 
 gaussian         the distribution of a layer's noise: `GaussianNoise`, `RelativeSigma`
+dropout          noise that grows with the signal: `DropoutNoise`
 sigma_by_layer   the noise that the argument `sigma` gives to each layer
 switch           turns the noise of a network off in one thread, and counts calls in a pass
 hooks            the base class of the hooks, and the list of a network's hooks

@@ -1,6 +1,7 @@
 """The monitor and its information.csv."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -143,7 +144,7 @@ def test_network_without_noise_is_refused(tmp_path):
         ({"layers": []}, ValueError, "layers"),
         ({"at": "abc"}, TypeError, "at"),
         ({"at": 5}, TypeError, "at"),
-        ({"at": [0.5]}, TypeError, "at"),
+        ({"at": [0.5]}, ValueError, "at"),
         ({"at": []}, ValueError, "at"),
         ({"devices": ["cuda:0"]}, ValueError, "devices"),
         ({"inputs": INPUTS[:0]}, ValueError, "inputs"),
@@ -166,9 +167,16 @@ def test_epochs_may_be_numbers_of_numpy(tmp_path):
     assert list(monitor(tmp_path).tables) == [1]
 
 
-@pytest.mark.parametrize("epoch", [1.0, True, "1", torch.tensor(1)])
-def test_epoch_that_is_no_integer_is_refused(tmp_path, epoch):
-    with pytest.raises(TypeError, match=r"^epoch: got"):
+def test_an_epoch_may_be_a_float_that_is_a_whole_number(tmp_path):
+    monitored = monitor(tmp_path, at=[1.0, 2])
+    assert monitored.step(1) == monitored.step(1.0)
+    assert list(monitored.tables) == [1]
+    assert list(monitor(tmp_path, at=[1, 2]).tables) == [1]
+
+
+@pytest.mark.parametrize("epoch", [0.9999999, float("nan"), float("inf"), True, "1", torch.tensor(1)])
+def test_an_epoch_that_is_not_a_whole_number_is_refused(tmp_path, epoch):
+    with pytest.raises((TypeError, ValueError), match=r"^epoch: got"):
         monitor(tmp_path).step(epoch)
 
 
@@ -176,6 +184,33 @@ def test_folder_measured_with_other_inputs_is_refused(tmp_path):
     monitor(tmp_path).step(1)
     with pytest.raises(UsageError, match=r"^inputs: "):
         Monitor(noisy_classifier(), INPUTS[:10], at=[1], directory=tmp_path, settings=SETTINGS)
+
+
+def test_an_epoch_of_other_weights_is_refused(tmp_path):
+    model = noisy_classifier()
+    options = {"at": [1, 2], "directory": tmp_path, "settings": SETTINGS}
+    Monitor(model, INPUTS, **options).step(1)
+    with torch.no_grad():
+        model[0].weight[0, 0] += 1
+    another_training = Monitor(model, INPUTS, **options)
+    with pytest.raises(UsageError, match=r"^epoch: got 1, .*other weights; use another folder"):
+        another_training.step(1)
+
+
+def test_an_epoch_without_a_hash_of_its_weights_is_measured_again(tmp_path):
+    monitor(tmp_path).step(1)
+    path = tmp_path / "information.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"weights": {}}))
+    assert not monitor(tmp_path).tables
+
+
+def test_damaged_hashes_are_refused(tmp_path):
+    monitor(tmp_path).step(1)
+    path = tmp_path / "information.json"
+    for weights in ([], {"one": "0"}):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"weights": weights}))
+        with pytest.raises(UsageError, match=r"information.json: cannot resume from this file"):
+            monitor(tmp_path)
 
 
 def test_folder_that_cannot_be_written_to_is_named(tmp_path):
@@ -190,7 +225,7 @@ def test_folder_that_vanished_is_named(tmp_path):
     (tmp_path / "run" / "information.json").unlink()
     (tmp_path / "run").rmdir()
     (tmp_path / "run").write_text("")
-    with pytest.raises(UsageError, match=r"information\.csv: cannot be written to"):
+    with pytest.raises(UsageError, match=r"information\.json: cannot be written to"):
         monitored.step(1)
 
 

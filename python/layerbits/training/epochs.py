@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -54,11 +55,26 @@ def checked_epochs(at: object) -> tuple[int, ...]:
     Raises
     ------
     TypeError, ValueError
-        `at` is not an iterable of integers of at least 0, or is empty.
+        `at` is not an iterable of whole numbers of at least 0, or is empty.
     """
     if isinstance(at, str) or not isinstance(at, Iterable):
         raise TypeError(f"at: got {type(at).__name__}, wanted epochs, for instance log_spaced(1, 1000, 20)")
-    epochs = tuple(sorted({check_count("at", epoch, minimum=0) for epoch in at}))
+    epochs = tuple(sorted({checked_epoch("at", epoch) for epoch in at}))
     if not epochs:
         raise ValueError("at: got no epoch, wanted at least one")
     return epochs
+
+
+def checked_epoch(name: str, epoch: object) -> int:
+    """Return an epoch as an int; some training loops count in floats.
+
+    Raises
+    ------
+    TypeError, ValueError
+        The epoch is not a whole number of at least 0; `name` is its name in the error.
+    """
+    if isinstance(epoch, numbers.Real) and not isinstance(epoch, numbers.Integral):
+        if not float(epoch).is_integer():
+            raise ValueError(f"{name}: got {epoch}, wanted a whole number of epochs")
+        epoch = int(float(epoch))
+    return check_count(name, epoch, minimum=0)

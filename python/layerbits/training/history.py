@@ -22,6 +22,9 @@ from layerbits._base import (
 
 TRAINING_FILE, INFORMATION_FILE, SETTINGS_FILE = "training.csv", "information.csv", "information.json"
 
+# Key of information.json.
+WEIGHTS = "weights"
+
 # The last column holds the flags, separated by spaces.
 _PARSERS = (*tuple(typing.get_type_hints(InformationRow).values())[:-1], lambda cell: tuple(cell.split()))
 
@@ -84,8 +87,8 @@ def write_information(path: Path, tables: Mapping[int, InformationTable]) -> Non
     write_csv(path, ["epoch", *COLUMNS], rows)
 
 
-def resume_information(folder: Path, settings: Mapping[str, Any]) -> dict[int, InformationTable]:
-    """Return the tables in a folder; if there is no information.csv, write the settings and return no tables.
+def resume_information(folder: Path, settings: Mapping[str, Any]) -> tuple[dict[int, InformationTable], dict[int, str]]:
+    """Return the tables in a folder and the hashes of the weights by epoch, empty if there is no information.csv.
 
     Raises
     ------
@@ -94,14 +97,21 @@ def resume_information(folder: Path, settings: Mapping[str, Any]) -> dict[int, I
     """
     table_path, settings_path = folder / INFORMATION_FILE, folder / SETTINGS_FILE
     if not table_path.exists():
-        write_json(settings_path, dict(settings))
-        return {}
+        return {}, {}
     earlier = read_json(settings_path) if settings_path.exists() else {}
     for name, value in settings.items():
         if name not in earlier or earlier[name] != value:
             got = repr(earlier[name]) if name in earlier else "unknown"
             raise UsageError(f"{name}: {table_path} was measured with {got}, wanted {value!r}; use another folder")
-    return read_information(table_path)
+    weights = earlier.get(WEIGHTS, {})
+    if not isinstance(weights, dict) or not all(map(str.isdecimal, weights)):
+        raise damaged_file(settings_path, f"{WEIGHTS} has keys that are not epochs")
+    return read_information(table_path), {int(epoch): str(digest) for epoch, digest in weights.items()}
+
+
+def write_settings(folder: Path, settings: Mapping[str, Any], weights: Mapping[int, str]) -> None:
+    """Write the settings of measurements, and the hash of the weights at each measured epoch."""
+    write_json(folder / SETTINGS_FILE, {**settings, WEIGHTS: {str(epoch): weights[epoch] for epoch in sorted(weights)}})
 
 
 def _parse_row(cells: Sequence[str]) -> InformationRow:

@@ -8,17 +8,18 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from layerbits._base import Array, InformationTable, UsageError, check_count
+from layerbits._base import Array, InformationTable, UsageError
 from layerbits.estimators import MeasurementSettings, Problem, measure_layers
 from layerbits.kernels import Devices
 from layerbits.networks import DropoutNoise, Inputs, Layers, RelativeSigma, Sigma
-from layerbits.training.epochs import checked_epochs
-from layerbits.training.history import INFORMATION_FILE, resume_information, write_information
+from layerbits.training.epochs import checked_epoch, checked_epochs
+from layerbits.training.history import INFORMATION_FILE, resume_information, write_information, write_settings
 
 _DEFAULT_SETTINGS = MeasurementSettings()
 
@@ -26,8 +27,9 @@ _DEFAULT_SETTINGS = MeasurementSettings()
 class Monitor:
     """Measure the information of each layer at chosen epochs and write it to ``directory/information.csv``.
 
-    Epochs that the folder already has are not measured again, so every training needs a folder of its own. The settings
-    are written to ``information.json`` beside the table.
+    An epoch that the folder already has is not measured again if the network has the same weights as then, and is
+    refused if they differ: every training needs a folder of its own. The settings and a hash of the weights at each
+    epoch are written to ``information.json`` beside the table.
 
     Parameters
     ----------
@@ -48,7 +50,7 @@ class Monitor:
     Raises
     ------
     NoNoiseError, LayerSelectionError, TypeError, ValueError
-        As in `layerbits.layer_information`; or `at` is not an iterable of integers of at least 0, or is empty.
+        As in `layerbits.layer_information`; or `at` is not an iterable of whole numbers of at least 0, or is empty.
     UsageError
         The folder holds measurements with other columns, layers, data or settings, or cannot be written to.
     """
@@ -77,7 +79,8 @@ class Monitor:
         self._path = Path(directory, INFORMATION_FILE)
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._tables = self._resume(data={"inputs": _digest(inputs), "labels": _digest(labels)})
+            self._provenance = self._provenance_of(inputs, labels)
+            self._tables, self._weights = self._resume()
         except (OSError, ValueError) as error:  # ValueError: a path with a null byte
             if isinstance(error, UsageError):
                 raise
@@ -98,7 +101,7 @@ class Monitor:
         Parameters
         ----------
         epoch : int
-            Number of the epoch that has just ended, at least 0.
+            Number of the epoch that has just ended, at least 0; a float that is a whole number is taken too.
 
         Returns
         -------
@@ -108,28 +111,45 @@ class Monitor:
         Raises
         ------
         TypeError, ValueError
-            `epoch` is not an integer of at least 0.
+            `epoch` is not a whole number of at least 0.
+        UsageError
+            The folder has this epoch of a network with other weights.
         """
-        epoch = check_count("epoch", epoch, minimum=0)
+        epoch = checked_epoch("epoch", epoch)
         if epoch not in self.at:
             return None
+        weights = _digest((*self._problem.model.parameters(), *self._problem.model.buffers()))
         if epoch not in self._tables:
             self._tables[epoch] = measure_layers(self._problem.of_now(), self._settings)
+            self._weights[epoch] = weights
+            # The table comes last: rows always have the hash of their weights.
+            write_settings(self._path.parent, self._provenance, self._weights)
             write_information(self._path, self._tables)
+        elif self._weights[epoch] != weights:
+            raise UsageError(
+                f"epoch: got {epoch}, which {self._path} has of a network with other weights; use another folder"
+            )
         return self._tables[epoch]
 
-    def _resume(self, data: dict[str, str]) -> dict[int, InformationTable]:
-        settings = {
+    def _provenance_of(self, inputs: Inputs, labels: Array | None) -> dict[str, Any]:
+        """Return the settings, the noise and hashes of the data, as they stand in information.json."""
+        return {
             "layers": list(self._problem.layers),
             **dataclasses.asdict(self._settings),
             "sigma": _described(self._problem),
             "measurement_noise": not self._problem.network.adds_noise,
-            **data,
+            "inputs": _digest(inputs),
+            "labels": _digest(labels),
         }
-        tables = resume_information(self._path.parent, settings)
+
+    def _resume(self) -> tuple[dict[int, InformationTable], dict[int, str]]:
+        tables, weights = resume_information(self._path.parent, self._provenance)
+        if not tables:
+            write_settings(self._path.parent, self._provenance, {})
         # An epoch that lost rows is measured again.
         rows = len(self._problem.layers) * (5 if self._problem.classes.labelled else 3)
-        return {epoch: table for epoch, table in tables.items() if len(table) == rows}
+        whole = {epoch: table for epoch, table in tables.items() if len(table) == rows and epoch in weights}
+        return whole, {epoch: weights[epoch] for epoch in whole}
 
 
 def _described(problem: Problem) -> object:
@@ -156,6 +176,7 @@ def _digest(data: object) -> str:
         return ""
     digest = hashlib.sha256()
     for part in data if isinstance(data, tuple) else (data,):
+        digest.update(str(np.shape(part)).encode())
         if isinstance(part, Tensor):
             # The bytes, because NumPy has no bfloat16.
             part = part.detach().cpu().flatten().contiguous().view(torch.uint8)

@@ -15,6 +15,8 @@ from layerbits import DropoutNoise, RelativeSigma, noise_of, noise_off, noisify,
 from tests.support.networks import noisy_identities, tanh_mlp
 from tests.support.random_arrays import normal_tensor
 
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # of what torch's own code calls
+
 Z = 5  # standard errors: a correct build fails one comparison in 1.7 million, and seeds are fixed
 
 NOISE = DropoutNoise(0.5, 0.3)
@@ -96,9 +98,11 @@ def test_noise_is_off_in_a_block():
         assert torch.equal(model(INPUTS), tanh_mlp(4, 3, 3, 2)(INPUTS))
 
 
-def test_noise_is_added_to_nested_tensors_of_rows():
+@pytest.mark.filterwarnings("ignore:.*nested tensors")
+@pytest.mark.parametrize("layout", [torch.strided, torch.jagged])
+def test_noise_is_added_to_nested_tensors_of_rows(layout):
     rows = [torch.ones(2, 3), torch.ones(4, 3)]
-    values = output(noisy_identities(1, NOISE), torch.nested.nested_tensor(rows))
+    values = output(noisy_identities(1, NOISE), torch.nested.nested_tensor(rows, layout=layout))
     assert [tuple(value.shape) for value in values.unbind()] == [(2, 3), (4, 3)]
     assert not torch.equal(values.unbind()[0], rows[0])
 
@@ -148,7 +152,8 @@ def test_gradients_of_a_checkpointed_network_are_the_same_to_the_bit(reentrant):
 def test_vmap_gives_each_example_its_noise():
     n = 20_000
     torch.manual_seed(0)
-    values = torch.func.vmap(noisy_identities(1, NOISE), randomness="different")(SIGNAL.expand(n, 1, 4))[:, 0]
+    model = noisy_identities(1, NOISE, inputs=SIGNAL[None])
+    values = torch.func.vmap(model, randomness="different")(SIGNAL.expand(n, 1, 4))[:, 0]
     assert_moments(values, SIGNAL)
 
 
@@ -165,6 +170,17 @@ def test_functional_gradient_equals_the_gradient_of_a_backward_pass():
 
 
 # Compiled code
+
+
+class Checkpointed(nn.Module):
+    """Runs a network in a checkpoint, or without."""
+
+    def __init__(self, has_checkpoint):
+        super().__init__()
+        self.inner, self.has_checkpoint = tanh_mlp(4, 3, 3, 2), has_checkpoint
+
+    def forward(self, x):
+        return checkpoint(self.inner, x, use_reentrant=False) if self.has_checkpoint else self.inner(x)
 
 
 needs_compiler = pytest.mark.skipif(shutil.which("c++") is None, reason="needs a C++ compiler")
@@ -193,11 +209,10 @@ def test_compiled_passes_and_gradients_equal_uncompiled_ones(compiler, backend):
     assert_close(gradients(model, lambda _, x: compiled(x)), gradients(noisy()))
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # of what torch's own code calls
 def test_gradients_of_a_checkpoint_in_compiled_code_equal_those_without(compiler):
-    model = noisy()
-    function = compiler(lambda x: checkpoint(model, x, use_reentrant=False), "aot_eager")
-    assert_close(gradients(model, lambda _, x: function(x.clone().requires_grad_())), gradients(noisy()))
+    models = [noisify(Checkpointed(parts), sigma=NOISE, inputs=INPUTS) for parts in (True, False)]
+    compiled = compiler(models[0], "aot_eager")
+    assert_close(gradients(models[0], lambda _, x: compiled(x)), gradients(models[1]))
 
 
 @backends
@@ -227,14 +242,14 @@ def test_noise_is_a_value():
 
 @pytest.mark.parametrize("value", [-1, math.nan, math.inf, "1", None, True, torch.tensor(1.0), RelativeSigma(0.1)])
 def test_a_value_that_is_not_a_positive_number_is_refused_by_name(value):
-    with pytest.raises((TypeError, ValueError), match="^alpha: got .*wanted a positive"):
+    with pytest.raises((TypeError, ValueError), match=r"^alpha: got .*wanted a positive"):
         DropoutNoise(value, 1.0)
-    with pytest.raises((TypeError, ValueError), match="^sigma: got .*wanted a positive"):
+    with pytest.raises((TypeError, ValueError), match=r"^sigma: got .*wanted a positive"):
         DropoutNoise(1.0, value)
 
 
 def test_a_zero_is_refused_with_the_reason():
     with pytest.raises(ValueError, match="alpha: got 0, wanted a positive"):
         DropoutNoise(0, 1.0)
-    with pytest.raises(ValueError, match="sigma: got 0, .*signal is 0 would have no noise"):
+    with pytest.raises(ValueError, match=r"sigma: got 0, .*signal is 0 would have no noise"):
         DropoutNoise(1.0, 0)

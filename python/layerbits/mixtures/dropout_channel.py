@@ -227,7 +227,7 @@ class DropoutChannel:
         classes = torch.from_numpy(self.classes).to(inputs.device)
         is_other = classes[inputs][:, None] != classes
         sizes = len(self.signals) - is_other.sum(1)
-        given_class = sizes.log() - log_ratios.masked_fill_(is_other, -math.inf).logsumexp(1)
+        given_class = sizes.double().log() - log_ratios.masked_fill_(is_other, -math.inf).logsumexp(1)
         return given_class.numpy(force=True), marginal.numpy(force=True)
 
     def _blocks(self, rows: int) -> Iterator[slice]:

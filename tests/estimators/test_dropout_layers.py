@@ -204,10 +204,12 @@ def test_information_of_two_layers_around_dropout():
 BEHIND = r"got '1', which has DropoutNoise\(alpha=0.5, sigma=0.2\) and lies behind other randomness, wanted Gaussian"
 
 
-def test_dropout_behind_noise_is_refused_with_the_remedy():
+def test_dropout_behind_noise_is_refused_with_the_remedy(tmp_path):
     model = noisy_identities(2, NOISE, inputs=line_inputs())
     with pytest.raises(ValueError, match=f"layers: {BEHIND}.*noise_of.*sigma="):
         lb.layer_information(model, line_inputs())
+    with pytest.raises(ValueError, match=f"layers: {BEHIND}"):
+        lb.Monitor(model, line_inputs(), at=[0], directory=tmp_path)
     with pytest.raises(ValueError, match=f"second: {BEHIND}"):
         lb.information_between_layers(model, line_inputs(), "0", "1")
     assert len(lb.layer_information(model, line_inputs(), layers="0")) == 3

@@ -1,11 +1,13 @@
 """The speed of the CUDA kernels beside torch, KeOps and the peak of the device: python -m benchmarks.cuda.
 
-Times are medians over the rounds, by events of the device around a call, after a warm-up and a check against float64 on
-the CPU; points and centers change from round to round. A call of layerbits includes its checks on the host at the end.
+Times of kernels are medians over the rounds, by events of the device around a call, after a warm-up; points and centers
+change from round to round. A call of layerbits checks values on the device, and ends when the host has the result of
+the checks. Errors are those of the log-sum-exp of all pairs against float64 on the CPU.
 
-The roofline, in pairs a second, from the rate F of multiply-adds and the rate P of powers of two that `peak` measures:
-a pair costs d subtractions, d multiply-adds and a power of two. In float32 another unit computes the power at the same
-time: min(F / 2d, P). In float64 the power consists of multiply-adds: 1 / (2d / F + 1 / P).
+The roofline follows from the rate F of multiply-adds and the rate P of powers of two, which `peak` measures: a pair
+costs d subtractions, d multiply-adds and a power of two. In float32 another unit computes the power at the same time,
+so the roofline is min(F / 2d, P) pairs a second. In float64 the power consists of multiply-adds, so the roofline is
+1 / (2d / F + 1 / P).
 """
 
 from __future__ import annotations
@@ -79,7 +81,7 @@ def seconds(call: Callable[..., object], arguments: Sequence[tuple[Any, ...]], r
 
 
 def by_torch(points: Tensor, centers: Tensor) -> Tensor:
-    """Compute the log-sum-exp by torch in chunks of 1 GiB."""
+    """Compute the log-sum-exp by torch, in chunks of 1 GiB of exponents."""
     rows = max(1, 2**30 // (len(centers) * centers.element_size()))
     return torch.cat([(torch.cdist(chunk, centers) ** 2 / -2).logsumexp(1) for chunk in torch.split(points, rows)])
 
@@ -104,17 +106,20 @@ def by_layerbits_pruned(points: Tensor, centers: Tensor) -> Tensor:
 
 
 def gradient(points: Tensor, centers: Tensor) -> None:
-    """Compute the log-sum-exp and its gradients by points, centers and sigma."""
+    """Compute the log-sum-exp and its gradients with respect to points, centers and sigma."""
     inputs = [points.requires_grad_(), centers.requires_grad_(), as_sigma(1.0).requires_grad_()]
     torch.autograd.grad(log_sum_exp_isotropic(*inputs, method="dense").sum(), inputs)
 
 
 def relative_error(points: Tensor, centers: Tensor) -> float:
-    """Return the largest error of layerbits on 64 rows, as a multiple of the error that the contract allows."""
+    """Return a bound of the largest error of layerbits on 64 rows, as a multiple of the error that the contract allows.
+
+    With the exponents e_k and their softmax weights p_k, sum_k p_k |e_k| is the entropy of p minus the log-sum-exp.
+    """
     dim, dtype = points.shape[1], points.dtype
     log_sum = by_layerbits(points, centers)[:64].cpu().numpy()
     expected = reference.log_sum_exp_isotropic(points[:64].cpu().numpy(), centers.cpu().numpy(), 1.0)
-    # sum_k p_k |e_k| is -log_sum plus the entropy of p: at least -log_sum.
+    # The entropy is at least 0, so the contract allows at least this error.
     allowed = (4 + dim / 64) * torch.finfo(dtype).eps * (1 + (-expected).clip(0))
     return float((abs(log_sum - expected) / allowed).max())
 
@@ -163,7 +168,7 @@ def dense_rows(points: int, centers: int, rounds: int, limits: dict[torch.dtype,
 
 
 def other_rates(size: int, rounds: int) -> dict[str, float]:
-    """Return the rates of other kernels and cases, in 10 dimensions and float32."""
+    """Return rates of other kernels and cases in float32 with d = 10, and the seconds of a small call with d = 3."""
     problems = [problem(size, size, 10, torch.float32, seed) for seed in range(SETS)]
     edges = torch.linspace(0, 10, 101, dtype=torch.float64)
     values = torch.empty((1, 64 * size), dtype=torch.float32, device="cuda")
@@ -183,7 +188,10 @@ def other_rates(size: int, rounds: int) -> dict[str, float]:
 
 
 def information_seconds(epochs: int, rounds: int) -> dict[str, float]:
-    """Return the seconds of `layer_information` on a trained network of szt-tanh, on the CPU and on the device."""
+    """Return the seconds of `layer_information` on a trained network of szt-tanh.
+
+    The time on the CPU is that of one call. The times on the device are medians over the rounds.
+    """
     noisy, inputs, labels = trained_szt_network(epochs)
 
     def timed(*data: Any) -> float:
@@ -202,7 +210,7 @@ def information_seconds(epochs: int, rounds: int) -> dict[str, float]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the tables and write the JSON; return 1 if an error exceeds the contract."""
+    """Print the tables and, on request, write the JSON; return 1 if an error exceeds the contract."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cuda", description=__doc__.splitlines()[0])
     parser.add_argument("json", nargs="?", type=Path, help="file to write the numbers to")
     parser.add_argument("--points", type=int, default=2**18)

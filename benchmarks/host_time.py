@@ -1,8 +1,8 @@
 """`python -m benchmarks.host_time [--epochs N]`: the part of `layer_information` that stays on the host, on szt-tanh.
 
 torch's profiler measures this part on one core of the CPU. A device takes over the kernels, torch's operators and the
-passes with their noise; each call still takes some microseconds of the host. NumPy and Python stay on the host. The
-fastest of several runs is printed.
+passes with their noise; each call still takes time of the host. NumPy and Python stay on the host. The run with the
+least host time of several is printed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _KERNELS, _PASSES = "kernels", "passes, noise"
 
 @contextlib.contextmanager
 def profile_names() -> Iterator[None]:
-    """Give the kernels, the passes and the noise of the queries a name in the profile."""
+    """Name the kernels, the passes and the noise of the queries in the profile."""
     functions: list[tuple[Any, str, str]] = [
         (cpu(), operation, _KERNELS) for operation in ("log_sum_exp_isotropic", "log_sum_exp_full")
     ]
@@ -43,7 +43,10 @@ def profile_names() -> Iterator[None]:
 
 
 def host_time(noisy: nn.Module, inputs: Tensor, labels: Tensor | None) -> dict[str, tuple[float, int]]:
-    """Return milliseconds and calls by kind; operators of torch that other operators call are not counted."""
+    """Return milliseconds and number of calls by kind.
+
+    The time of torch includes operators that other operators call; the number of calls does not.
+    """
     with profile_names(), profile(activities=[ProfilerActivity.CPU]) as profiler:
         began = time.perf_counter()
         layer_information(noisy, inputs, labels, draws=_DRAWS)

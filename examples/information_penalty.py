@@ -44,7 +44,7 @@ def train(inputs: Tensor, labels: Tensor, *, penalty: float, epochs: int, seed: 
         for batch in torch.randperm(len(inputs)).split(BATCH):
             with lb.noise_off(noisy):
                 signals = encoder(inputs[batch])
-            points = signals + SIGMA * torch.randn_like(signals)  # the input of the rest of the network
+            points = signals + SIGMA * torch.randn_like(signals)
             loss = cross_entropy(head(points), labels[batch]) + penalty * information(points, signals)
             optimizer.zero_grad()
             loss.backward()

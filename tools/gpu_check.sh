@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# All checks that need a CUDA device, on a machine that needs no network: tools/gpu_check.sh [FOLDER OF RESULTS]
+# All checks that need a CUDA device, on a machine with or without a network: tools/gpu_check.sh [FOLDER OF RESULTS]
 #
 # The script requires nvcc, cmake, scikit-build-core, pybind11, torch and the packages of ".[test]", because it installs
-# layerbits without isolation, into a folder of its own. Then it runs the tests of CUDA, the tests of the CPU kernels on
+# layerbits without isolation, into a temporary folder. Then it runs the tests of CUDA, the tests of the CPU kernels on
 # the device, the benchmark, and compute-sanitizer on small problems. It prints the measurements last, and writes
 # gpu_check.log, build.log and cuda.json.
 #
-# Variables: CUDAARCHS is 90 by default. After LAYERBITS_GPU_SECONDS, 540 by default, the remaining steps are skipped.
+# Variables: CUDAARCHS is 90 by default. After LAYERBITS_GPU_SECONDS, 540 by default, the remaining steps are skipped
+# and count as failed.
 # The benchmark compares with KeOps if it can be imported. Without a network, unpack its wheels into a folder of
 # PYTHONPATH: pip install --no-index --no-deps --target FOLDER pykeops-*.whl keopscore-*.whl
 set -uo pipefail
@@ -32,7 +33,7 @@ step() {
     return 1
   fi
   printf '\n== %s\n' "$name" | tee -a "$log"
-  # In the background, because a shell handles Ctrl-C only after its foreground command.
+  # The command runs in the background, because a shell handles Ctrl-C only after its foreground command.
   timeout -k 5 "$((limit < left ? limit : left))" "$@" >"$work/$name.log" 2>&1 &
   wait $! || failed+=("$name") status=1
   cat "$work/$name.log" >>"$log"
@@ -52,12 +53,12 @@ report() {
   exit 1
 }
 
-# Plugins of the machine are not loaded. Warnings are not errors, because untested versions of packages may warn.
+# Installed plugins of pytest are not loaded. Warnings are not errors, because untested versions of packages may warn.
 export PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 PYTHONUNBUFFERED=1
 tests=(python3 -m pytest -o filterwarnings=default -p no:cacheprovider -rf)
 
 sanitize() {
-  # Without caching, every tensor has an allocation of its own, so that accesses beyond it are detected.
+  # Without caching, every tensor has a separate allocation, so that accesses beyond a tensor are detected.
   step "$1" 75 env PYTORCH_NO_CUDA_MEMORY_CACHING=1 compute-sanitizer --tool "$1" --report-api-errors no \
     --error-exitcode 1 "${tests[@]}" -m cuda \
     -k "own_group or weight or density or distant or (histogram and 33) or (python_version and float32) or same_bits" \
@@ -66,7 +67,7 @@ sanitize() {
 
 step build 180 python3 -m pip install --verbose --no-index --no-deps --no-build-isolation --target "$work/site" \
   -C cmake.define.LAYERBITS_CUDA=ON -C cmake.define.CMAKE_CUDA_FLAGS=-Xptxas=-v \
-  -C "cmake.define.CMAKE_CUDA_ARCHITECTURES=${CUDAARCHS:-90}" . || report  # never tests another installed build
+  -C "cmake.define.CMAKE_CUDA_ARCHITECTURES=${CUDAARCHS:-90}" . || report  # or another installed build would be tested
 mv "$work/build.log" "$out/build.log"
 export PYTHONPATH=$work/site:$PWD${PYTHONPATH:+:$PYTHONPATH}
 step registers 20 python3 tools/gpu/check_registers.py "$out/build.log"

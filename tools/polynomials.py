@@ -12,7 +12,7 @@ import mpmath
 
 mpmath.mp.dps = 50
 
-GRID = [mpmath.mpf(k) / 2000 for k in range(2001)]  # fractions of an interval, for its largest error
+GRID = [mpmath.mpf(k) / 2000 for k in range(2001)]  # fractions of an interval at which errors are computed
 
 
 def interpolated(
@@ -37,7 +37,7 @@ def log_remainder(z: mpmath.mpf) -> mpmath.mpf:
 
 
 def print_table(name: str, coefs: list[mpmath.mpf], error: mpmath.mpf) -> None:
-    """Print the coefficients as C++ literals and in decimals."""
+    """Print the relative error, and the coefficients as C++ literals and in decimals."""
     print(f"{name}: relative error {mpmath.nstr(error, 3)} after rounding")
     for coef in coefs:
         print(f"    {float(coef).hex()},  // {mpmath.nstr(coef, 9)}")

@@ -1,4 +1,4 @@
-"""Facts about the machine that every report of times contains."""
+"""Facts about the machine, for reports of times."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PACKAGES = ("layerbits", "numpy", "scipy", "torch", "pykeops", "scikit-learn", 
 
 
 def machine_facts() -> dict[str, str | float]:
-    """Return CPU model, cores, threads, load average of the last minute, ISA level and versions."""
+    """Return CPU model, cores, threads, load average of the last minute, ISA level, platform and versions."""
     return {
         "cpu": _cpu_model(),
         "cores": cpu().usable_cores(),

@@ -1,7 +1,4 @@
-"""Timing of several methods in turns.
-
-Every round runs all methods, so that a disturbance of the machine affects all of them.
-"""
+"""Timing of several methods in turns: every round runs all methods, so that a busy machine slows all of them."""
 
 from __future__ import annotations
 
@@ -30,10 +27,10 @@ class Rounds:
     repeats : int
         Largest number of rounds; in each round every method runs once or several times.
     min_seconds : float
-        Shortest turn of a method. After a call, threads of other libraries spin for about 0.2 s, and a turn must be
-        longer than that.
+        Length of a turn of a method, by the time of its first call. After a call, threads of other libraries spin for
+        about 0.2 s, and a turn must be longer than that.
     max_seconds : float
-        No round begins after this time: on a busy machine torch's threads wait for each other.
+        After this time no round begins except the first: on a busy machine torch's threads wait for each other.
     """
 
     repeats: int

@@ -1,6 +1,7 @@
 """The error that each method promises, and the comparison of results with true values.
 
-An error of ours beyond the contract of the core ends a run; an error of a rival beyond its own promise is marked.
+A log-sum of ours with an error beyond the contract of the core ends a run. A log-sum of a rival with an error beyond
+the promise of the rival is marked.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _RELATIVE_ERRORS = {"scikit-learn": TOLERANCE, "mlpack": TOLERANCE, "mlpack 5%":
 
 
 class ResultError(AssertionError):
-    """A method of ours returned a value with a larger error than its contract allows."""
+    """A result differs from its expected value by more than its bound."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,9 +51,9 @@ def measure_accuracy(
     error = np.abs(computed - (true.log_sums - log_normalizer(problem))).astype(np.float64)
     eps = float(torch.finfo(dtype).eps)
     bound = _contract(problem, true) if method in _OURS else _bound_of_expanded_squares(problem, true)
-    # The result and the two normalizers are rounded as well; the normalizers may cancel.
-    subtracted = sum(map(abs, _normalizers(problem)))
-    allowed = eps * (bound + np.abs(computed).astype(np.float64) + 2 * subtracted)
+    # The result and the two normalizers are rounded too; the normalizers may cancel.
+    normalizers = sum(map(abs, _normalizers(problem)))
+    allowed = eps * (bound + np.abs(computed).astype(np.float64) + 2 * normalizers)
     allowed += -math.log1p(-_RELATIVE_ERRORS.get(method, 0.0))
     if method in _OURS and not (error <= allowed).all():
         worst = int(np.argmax(error / allowed))
@@ -64,9 +65,9 @@ def measure_accuracy(
 
 
 def check_gradients(gradients: Sequence[Tensor], expected: Sequence[Tensor], problem: LogSumProblem) -> None:
-    """Raise ResultError if gradients of points and centers differ too much from the expected gradients.
+    """Raise ResultError if gradients of points and centers differ from the expected ones by more than a bound.
 
-    The bound, relative to the largest gradient, is twice the error of the exponents.
+    The bound, relative to the largest gradient, is twice the error bound of the exponents.
     """
     eps = float(torch.finfo(problem.points.dtype).eps)
     allowed = 2 * eps * float(_bound_of_expanded_squares(problem, true_log_sums(problem)).max())
@@ -91,7 +92,7 @@ def _normalizers(problem: LogSumProblem) -> tuple[float, float]:
 
 
 def _contract(problem: LogSumProblem, true: TrueLogSums) -> Doubles:
-    """Return the error that the contract of the core allows at its default tolerance, in units of eps."""
+    """Return the error that the contract of the core allows at its default error tolerance, in units of eps."""
     bound: Doubles = (4 + problem.dim / 64) * (1 + true.mean_exponent) + 0.5
     return bound
 
@@ -99,7 +100,8 @@ def _contract(problem: LogSumProblem, true: TrueLogSums) -> Doubles:
 def _bound_of_expanded_squares(problem: LogSumProblem, true: TrueLogSums) -> Doubles:
     """Return an error bound for distances by |a|^2 + |b|^2 - 2ab, in units of eps; it also holds for direct distances.
 
-    Three sums of d products have an error of at most d eps (|a| + |b|)^2 / 2 each; 32 covers exp and the sums of terms.
+    Each of the three sums of d products has an error of at most d eps (|a| + |b|)^2 / 2; 32 covers exp and the sum of
+    terms.
     """
     a = problem.points.double().norm(dim=1)[torch.from_numpy(true.rows)].numpy()
     b = float(problem.centers.double().norm(dim=1).max())

@@ -26,7 +26,10 @@ METHODS = (NUMPY, *((name, dtype) for name in ("layerbits", "torch", "tuned torc
 
 
 def log_density_calls(problem: LogSumProblem, chunks: dict[Method, int], names: Sequence[str]) -> Calls:
-    """Return the calls that compute every pair; KeOps is included if it is in `names` and installed."""
+    """Return the calls that compute every pair.
+
+    KeOps is included if it is in `names` and installed, up to `KEOPS_MAX_DIM` dimensions.
+    """
     calls: Calls = {NUMPY: partial(numpy_torch.numpy_log_density, problem, chunk=chunks[NUMPY])}
     for dtype in DTYPES:
         cast = problem.to(dtype)
@@ -81,7 +84,7 @@ def _log_sums(points: Tensor, centers: Tensor, sigma: Tensor, weights: Tensor) -
 def information_calls(
     noisy: nn.Module, inputs: Tensor, *, draws: int, queries: int, chunk: int
 ) -> dict[str, Callable[[], dict[str, float]]]:
-    """Return the calls that compute the plug-in I(X;T) of every layer, with the same noisy passes."""
+    """Return the calls that compute the plug-in I(X;T) of every layer, with noisy passes of the same seed."""
     (sigma,) = {noise.scale if isinstance(noise, GaussianNoise) else None for noise in noise_of(noisy).values()}
     assert isinstance(sigma, float)  # the rivals have no other noise
     return {

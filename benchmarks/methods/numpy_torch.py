@@ -14,7 +14,7 @@ from benchmarks.problems import LogSumProblem
 from layerbits._base import Doubles
 from layerbits.kernels import reference
 
-_PLAIN_CHUNK = 4096  # 64 MB of exponents at 4096 centers in float32
+_PLAIN_CHUNK = 4096  # 64 MiB of exponents at 4096 centers in float32
 
 
 def numpy_log_density(problem: LogSumProblem, chunk: int) -> Doubles:
@@ -41,7 +41,7 @@ def tuned_torch_log_density(problem: LogSumProblem, chunk: int) -> Tensor:
 
 
 def numpy_log_sums_of_groups(problem: LogSumProblem) -> Doubles:
-    """Compute the log-sums of groups by one call for each group."""
+    """Compute the log-sums of groups by a loop over the groups."""
     assert problem.point_offsets is not None
     assert problem.center_offsets is not None
     points = np.split(problem.points.numpy(), problem.point_offsets[1:-1].numpy())
@@ -62,7 +62,7 @@ def torch_log_sums_of_groups(problem: LogSumProblem) -> Tensor:
 
 
 def torch_gradient(problem: LogSumProblem, upstream: Tensor, *, chunk: int) -> tuple[Tensor, Tensor]:
-    """Compute the gradients of points and centers, forward and backward a chunk at a time to limit the memory."""
+    """Compute the gradients of points and centers, forward and backward for one chunk at a time to limit the memory."""
     points, centers = (tensor.detach().clone().requires_grad_() for tensor in (problem.points, problem.centers))
     for rows in torch.split(torch.arange(len(points)), chunk):
         exponents = torch.cdist(points[rows], centers).square() * (-0.5 / problem.sigma**2)

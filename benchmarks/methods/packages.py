@@ -1,6 +1,6 @@
 """The packages of the extra `bench`: KeOps, scikit-learn and mlpack, each called as its users would.
 
-Every call returns log densities in nats and includes the construction of its trees, as in layerbits.
+Every call returns log densities in nats and includes the construction of trees, as a pruned call of layerbits does.
 """
 
 from __future__ import annotations
@@ -66,7 +66,10 @@ def _scikit_learn_log_density(problem: LogSumProblem) -> Doubles:
 
 
 def _mlpack_log_density(problem: LogSumProblem, relative_error: float) -> Doubles:
-    """Compute log densities by two trees; `kde` reorders arrays that own their memory, and copies a tensor's array."""
+    """Compute log densities by two trees.
+
+    `kde` reorders an array in place if the array owns its memory, and copies an array that shares memory with a tensor.
+    """
     from mlpack import kde
 
     output = kde(

@@ -37,10 +37,7 @@ def noisy_szt_network(n_inputs: int, *, sigma: float = PAPER_SIGMA, seed: int = 
 
 
 def train_szt_network(config: NoisySettings, epochs: Iterable[int]) -> tuple[nn.Module, Iterator[int]]:
-    """Return the network of szt-tanh and an iterator that trains it for one epoch at each step.
-
-    The noise is that of a run of szt-tanh.
-    """
+    """Return the network of szt-tanh and an iterator that trains it for one epoch at each step, with a run's noise."""
     noisy, data = SZT_TANH.network(config), szt_dataset()
     optimizer = torch.optim.Adam(noisy.parameters(), lr=config.learning_rate, fused=True)
     batches = Batches(data.inputs, data.labels, batch_size=config.batch_size, seed=config.seed)
@@ -48,7 +45,7 @@ def train_szt_network(config: NoisySettings, epochs: Iterable[int]) -> tuple[nn.
 
 
 def _seeded(epochs: Iterable[int], seed: int) -> Iterator[int]:
-    """Yield the epochs, each computed with random numbers of this seed; the caller keeps its own generator."""
+    """Yield the epochs, computed with random numbers of this seed; torch's generator keeps the state of the caller."""
     iterator, state = iter(epochs), torch.Generator().manual_seed(seed).get_state()
     while True:
         with torch.random.fork_rng(devices=[]):

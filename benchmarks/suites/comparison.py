@@ -22,7 +22,7 @@ from layerbits._base import write_json
 
 def compare(plan: Plan) -> Report:
     """Check and time all topics, one after another."""
-    machine = machine_facts()  # before any work, so that its load average is that of other processes
+    machine = machine_facts()  # before the measurements, so that the load average is that of other processes
     n, m, rounds = plan.centers, plan.points, plan.rounds
     problems = [mixture(n, m, d) for d in plan.dims] + [mixture(n, min(m, points), d) for d, points in plan.wide]
     problems += [szt_layer(n, m, layer=layer) for layer in plan.szt_layers]
@@ -58,11 +58,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, metavar="PATH", help="write the report to this file as well")
     parser.add_argument("--figure", type=Path, metavar="PATH", help="plot it to this .svg or .png; needs matplotlib")
     options = parser.parse_args(arguments)
-    for path in filter(None, (options.json, options.figure)):  # before the measurements, which take minutes
-        if not path.absolute().parent.is_dir():
-            parser.error(f"{path}: got a folder that does not exist, wanted one that exists; make it first")
-        if path.is_dir():
-            parser.error(f"{path}: got a folder, wanted the name of a file")
+    for option, path in (("--json", options.json), ("--figure", options.figure)):
+        if path is not None and not path.absolute().parent.is_dir():
+            parser.error(f"{option}: got {path}, wanted a file in a folder that exists; make the folder first")
+        if path is not None and path.is_dir():
+            parser.error(f"{option}: got the folder {path}, wanted the name of a file")
     if options.figure and options.figure.suffix not in SUFFIXES:
         parser.error(f"--figure: got {options.figure}, wanted a name that ends in {' or '.join(SUFFIXES)}")
     report = compare(QUICK if options.quick else FULL)

@@ -43,7 +43,7 @@ def _plot_dense(axes: Axes, report: Report) -> None:
 
 
 def _plot_layers(axes: Axes, report: Report) -> None:
-    """Plot the speed of each method on whole layers relative to our dense kernel."""
+    """Plot the speed of each method on layers, relative to our dense kernel."""
     positions, rows = range(len(report.pruned)), report.pruned
     for method, marker in (("pruned", "o"), ("auto", "x")):
         axes.plot(positions, [row.over_dense[method].median for row in rows], marker, label=method)

@@ -1,8 +1,8 @@
-"""`python -m benchmarks.guard`: fail if a kernel has less than half of its wanted lead over torch.
+"""`python -m benchmarks.guard`: fail if a kernel reaches less than half of its wanted ratio to torch.
 
 The guard takes about 20 seconds. Kernel and torch run in turns in one process. A case fails only if it is too slow
-twice, because the machine may be busy.
-The wanted ratios are for AVX-512; at a level with fewer lanes they are smaller in proportion.
+twice, because the machine may be busy. The wanted ratios are for AVX-512; at a level with fewer lanes they are smaller
+in proportion.
 """
 
 from __future__ import annotations

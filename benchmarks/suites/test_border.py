@@ -1,4 +1,4 @@
-"""`pytest benchmarks`: the fixed cost of a call, for each kind of input array."""
+"""`pytest benchmarks`: the time of a call with few centers, for each kind of input array."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Time parts of the experiment szt-tanh under `pytest benchmarks`; run.json has the times of a full run."""
+"""`pytest benchmarks`: parts of the experiment szt-tanh; run.json has the times of a full run."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def test_dimensions(benchmark: BenchmarkFixture, d: int) -> None:
 
 @pytest.mark.parametrize("method", ["dense", "pruned"])
 @pytest.mark.parametrize("n", [4096, 16_384, 65_536])
-def test_both(benchmark: BenchmarkFixture, n: int, method: str) -> None:
+def test_centers_and_points(benchmark: BenchmarkFixture, n: int, method: str) -> None:
     _run(benchmark, f"by n = m; d = 3, {method}", cube(n), method)
 
 

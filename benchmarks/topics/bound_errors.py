@@ -1,7 +1,7 @@
 """`python -m benchmarks.topics.bound_errors [--quick]`: errors of the bounds of I(X;T) and of rules between them.
 
-Networks of `layerbits.calibration` are compared with their true values. Layers of the SZT network are compared with the
-middle of the two bounds at 512 draws; these bounds are printed as well.
+For networks of `layerbits.calibration` the reference is the true value. For layers of the SZT network the reference is
+the middle of the two bounds at 512 draws, which are printed too.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _RULES: Mapping[str, Callable[[InformationRow], float]] = {
     "halfway": lambda row: (row.plug_in + row.decoded) / 2,
     "value": lambda row: row.value,
 }
-_INPUTS = 512  # the inputs of a task are repeated to have more queries; repetition changes no information
+_INPUTS = 512  # the inputs of a task are repeated for more queries, which does not change the information
 _DRAWS = (16, 32, 64, 128)
 
 
@@ -60,7 +60,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.topics.bound_errors", description=__doc__.splitlines()[0]
     )
-    parser.add_argument("--quick", action="store_true", help="one seed, two epochs")
+    parser.add_argument("--quick", action="store_true", help="one seed, two numbers of draws, two epochs")
     quick = parser.parse_args().quick
     header = f"{'':24}" + "".join(f"{rule:>10}" for rule in _RULES)
     print(f"{header}   root mean square error")

@@ -20,7 +20,7 @@ WANTED_OF_DENSE = 0.5
 
 @dataclasses.dataclass(frozen=True)
 class GroupRow:
-    """Pairs per second in groups over the dense kernel's in the same dimension; time of each rival over ours."""
+    """Pairs per second in groups over those of the dense kernel in the same dimension; time of each rival over ours."""
 
     problem: str
     dtype: str

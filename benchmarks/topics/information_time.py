@@ -12,8 +12,8 @@ from benchmarks.methods import ResultError, information_calls
 from benchmarks.problems import noisy_szt_network
 from layerbits.estimators import layer_information
 
-# The allowed difference of two estimates of a layer is the sum of: standard errors of the difference; queries at which
-# centers overlap in one method alone, each worth at most log N; and the error of float32 at sigma = 0.005 in nats.
+# Two estimates of a layer may differ by the sum of these standard errors of the difference, of the terms of this number
+# of queries at which centers overlap in one method alone (at most log N each), and of the error of float32 in nats.
 _STANDARD_ERRORS, _RARE_QUERIES, _ROUNDING = 5, 10, 1e-4
 
 
@@ -35,12 +35,14 @@ class InformationTimeRow:
 
 
 def measure_information_time(n_inputs: int, *, draws: int, queries: int, rounds: Rounds) -> InformationTimeRow:
-    """Compare `layer_information`, which has intervals, with rivals that have none; all start at the inputs."""
+    """Compare `layer_information`, which computes intervals, with rivals that do not; all begin with the passes."""
     noisy, inputs = noisy_szt_network(n_inputs)
     table = layer_information(noisy, inputs, draws=draws, queries=queries)
     errors = {row.layer: row.plug_in_error for row in table if row.quantity == "I(X;T)"}
-    rare = _RARE_QUERIES * math.log(n_inputs) / (n_inputs * queries) + _ROUNDING
-    allowed = {layer: _STANDARD_ERRORS * math.sqrt(2) * error + rare for layer, error in errors.items()}
+    rare_queries = _RARE_QUERIES * math.log(n_inputs) / (n_inputs * queries)
+    allowed = {
+        layer: _STANDARD_ERRORS * math.sqrt(2) * error + rare_queries + _ROUNDING for layer, error in errors.items()
+    }
     information: dict[str, dict[str, float]] = {}
 
     def check(results: dict[str, dict[str, float]]) -> None:

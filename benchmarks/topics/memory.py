@@ -1,4 +1,4 @@
-"""Peak memory of a call, measured in a process of its own."""
+"""Peak memory of a call, measured in a separate process."""
 
 from __future__ import annotations
 
@@ -58,6 +58,6 @@ def _growth(n: int, m: int, dim: int, method: str) -> int:
 
 
 def _status(field: str) -> int:
-    """Return bytes from /proc/self/status: its peak, unlike ru_maxrss, begins with the process."""
+    """Return a field of /proc/self/status in bytes; unlike ru_maxrss, VmHWM does not include an earlier process."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(1024 * int(line.split()[1]) for line in lines if line.startswith(f"{field}:"))

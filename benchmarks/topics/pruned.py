@@ -77,7 +77,7 @@ def true_log_sums_of_all_rows(problem: LogSumProblem) -> TrueLogSums:
     """Return log-sums of all rows by our dense kernel in float64, which is checked against long double in some rows.
 
     All rows are needed because pruning may fail in few of them. The exponents e_k with softmax weights p_k of entropy H
-    have sum_k p_k |e_k| = H - log-sum <= log n - log-sum.
+    have sum_k p_k |e_k| = H - log-sum <= log n - log-sum. This bound stands for the largest exponent too.
     """
     doubles = problem.to(torch.float64)
     density = mixture_log_density(doubles.points, doubles.centers, doubles.sigma, method="dense")

@@ -1,10 +1,10 @@
 """The dense kernel beside the roofline of this machine, at every ISA level that the machine runs.
 
-The model: each lane of a vector register computes one query, all data are in registers, and the execution pipes are
-the only limit. A pair needs d subtractions and d multiply-adds for the distance, and the operations of `_BESIDE_DIM`.
-With F multiply-adds, A other operations, and R multiply-adds a second from the probe
-(csrc/cpu/simd/multiply_adds.h), a pair takes at least max(F, (F + A) / p) / R. Here p is 2 if the probe shows that
-additions beside the multiply-adds are free (they have pipes of their own, as on Zen 5), and 1 if they cost as much.
+In the model each lane of a vector register computes one query, all data are in registers, and the execution pipes are
+the only limit. A pair needs d subtractions and d multiply-adds for the distance, and the instructions of `_BESIDE_DIM`.
+With F multiply-adds and A other instructions a pair, and R multiply-adds a second of the probe
+(csrc/cpu/simd/multiply_adds.h), a pair takes at least max(F, (F + A) / p) / R seconds. Here p is 2 if the probe shows
+that additions beside the multiply-adds are free (they have separate pipes, as on Zen 5), and 1 if they cost as much.
 Loads and loop instructions are not counted.
 """
 
@@ -28,10 +28,10 @@ DIM = 10
 WANTED_OF_ROOF = 0.7
 WANTED_OF_LANE = 0.5
 
-# Multiply-adds and other operations of a pair beside 2 d, counted in csrc/cpu/simd.
+# Multiply-adds and other instructions of a pair beside the 2 d of the distance, counted in csrc/cpu/simd.
 # Multiply-adds: exponent 1, polynomial 6 (float32) or 11 (float64), sum 1.
-# Others: smallest distance of a block of 8 and two tests of it 9/8, exp2 5 (max, add, two subtractions, shift), the
-# compensated sum of a block 8/8.
+# Others: smallest distance of a block of 8 and two tests of this distance 9/8, exp2 5 (max, add, two subtractions,
+# shift), compensated sum of a block 8/8.
 _BESIDE_DIM = {"float32": (8, 7.125), "float64": (13, 7.125)}
 
 _PIECES = 256  # pieces of work of the probe: about 50 ms on one core
@@ -46,10 +46,10 @@ class RoofRow:
     multiply_adds : float
         Multiply-adds a second of the probe.
     pipes : float
-        Values a second of the probe with additions beside the multiply-adds, over its rate without additions. 16
-        registers hold too few chains to reach the limit, so `roof` rounds this number.
+        Values a second of the probe with additions beside the multiply-adds, over its rate without additions. With 16
+        registers the probe has too few chains to reach the limit, so `roof` rounds this number.
     rate, roof : float
-        Pairs a second of the kernel, and by the model.
+        Pairs a second of the kernel and of the model.
     of_roof : float
         `rate` over `roof`.
     lane_rate : float

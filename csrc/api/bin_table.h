@@ -8,9 +8,9 @@ namespace layerbits {
 
 // A squared distance s is in bin b if s >= first[b] and not s >= first[b + 1]. The first and the
 // last bin have the pairs below and above all edges: first[0] is -inf, and first[count] is NaN, so
-// that the comparison with it is false for every s. The kernels begin their search at the integer
-// part of (x - low) * per_unit + 1, clamped to the bins, which is the bin or its neighbour if the
-// edges are evenly spaced; x is the root of the square if `is_root`, and half of it otherwise.
+// that its comparison with every s is false. With x the root of s if `is_root`, and s / 2
+// otherwise, a kernel begins its search at the integer part of (x - low) * per_unit + 1, clamped to
+// the bins. If the edges are evenly spaced, this is the bin or its neighbour.
 template <typename T>
 struct DistanceBins {
   const T* first;

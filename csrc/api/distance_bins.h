@@ -19,9 +19,10 @@
 
 namespace layerbits {
 
-// The power of two that scales the largest absolute value into [1/2, 1); below 4 for the largest T,
-// and below 1/2 for subnormal values. Squares of scaled differences do not overflow, and only those
-// that are negligible beside the largest value underflow.
+// The power of two that scales the largest absolute value into [1/2, 1); its exponent is limited,
+// so that the largest T are scaled into [1, 4), and the smallest subnormal values below 1/2.
+// Squares of scaled differences do not overflow, and underflow only if they are negligible beside
+// the square of the largest value.
 template <typename T>
 double power_for(double largest) {
   constexpr int kLimit = std::numeric_limits<T>::max_exponent - 2;
@@ -50,7 +51,7 @@ T smallest_square(T root) {
   return square;
 }
 
-// The first square of every bin, and the NaN that ends the table of bins.
+// The first square of every bin, and the NaN at the end of the table.
 template <typename T>
 std::vector<T> bins_of_squares(const Vector<const double>& edges, Metric metric, double power) {
   constexpr T kInfinite = std::numeric_limits<T>::infinity();

@@ -20,13 +20,13 @@ struct Mixture {
 
 enum class Method { kAuto, kDense, kPruned };
 
-// How to evaluate a sum. kDense computes all pairs. kPruned skips and merges centers of a single
-// group if that changes no result by more than `tolerance`, in nats; it falls back to kDense for
-// several groups, for a center that is not finite, and for a weight below 2^-1022 of the largest.
-// kAuto estimates which method is faster.
+// How the CPU evaluates log_sum_exp_isotropic. kDense computes all pairs. kPruned skips and merges
+// centers of a single group if that changes no result by more than the error tolerance. It falls
+// back to kDense for several groups, without points or centers, for a center that is not finite,
+// and for a positive weight below 2^-1022 of the largest. kAuto estimates which method is faster.
 struct Accuracy {
   Method method = Method::kAuto;
-  double tolerance = 0;  // 0: the unit roundoff of T
+  double error_tolerance = 0;  // in nats; 0: the unit roundoff of T
 };
 
 // With p_ij the softmax weights of the terms of `log_sum` and u_i = upstream[i]:
@@ -34,8 +34,8 @@ struct Accuracy {
 //   d_centers[j] =  sum_i u_i p_ij (points_i - centers_j) / sigma^2
 //   d_weights[j] =  sum_i u_i p_ij / w_j, its limit where w_j = 0
 //   d_sigma[i]   =  sum_j u_i p_ij |points_i - centers_j|^2 / sigma^3
-// Absent outputs are not computed. Rows with u_i = 0 add nothing, even if they hold NaN; the other
-// u_i are rounded to T.
+// Absent outputs are not computed. Rows with u_i = 0 or an empty sum add nothing, even if they hold
+// NaN; the other u_i are rounded to T.
 template <typename T>
 struct Gradient {
   Vector<const double> log_sum, upstream;
@@ -44,9 +44,10 @@ struct Gradient {
   Vector<double> d_sigma;
 };
 
+// The components of log_sum_exp_full, each with a triangular factor in place of sigma.
 template <typename T>
-struct Gaussians {
-  Matrix<const T> means;
+struct Components {
+  Matrix<const T> centers;
   Matrices<const T> factors;  // entries above the diagonals are not read
   Vector<const T> offsets;
 };

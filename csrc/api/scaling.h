@@ -1,6 +1,7 @@
 // The scaling by a power of two that brings sigma into [1/2, 1) when rows are packed. It adds no
 // rounding error to coordinates that stay in the normal range, and the square of the scaled sigma
-// neither over- nor underflows. Also the errors for bad sigmas, weights and coordinates.
+// neither over- nor underflows. Errors for bad sigmas, weights
+// and coordinates.
 #pragma once
 
 #include <cmath>

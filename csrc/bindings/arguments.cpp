@@ -66,8 +66,8 @@ void check_memory(const Spec& spec, const DlTensor& tensor) {
 }
 
 // Newer producers export read-only arrays only to consumers that pass a version; older producers do
-// not accept the keyword. Work on a device is put on the stream that the caller passes, so the
-// producer must not synchronize with another stream: -1.
+// not accept the keyword. An operation runs on the stream that its caller passes; stream = -1 keeps
+// the producer from synchronizing with another stream.
 py::object export_capsule(const Spec& spec, py::handle value, int device_type) {
   py::dict options;
   if (device_type == kCuda) options["stream"] = -1;

@@ -1,7 +1,7 @@
-// The check of arrays from Python. An operation has a Spec for each argument; take() reads an array
-// by the standard __dlpack__ protocol and checks type, device, dtype, number of dimensions, sizes
-// and alignment. A violation is a TypeError or ValueError that names the argument and says what was
-// got and wanted. Must not contain an algorithm.
+// The check of arrays from Python. An operation has a Spec for each array; take() reads an array by
+// the standard __dlpack__ protocol and checks type, device, dtype, number of dimensions, sizes and
+// alignment. A violation is a TypeError or ValueError that names the argument and says what was got
+// and wanted. Contains no algorithm.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -26,7 +26,7 @@ struct DlTensor {
   uint64_t byte_offset;
 };
 
-// kFloating: float32 or float64, the same in all arguments of a call.
+// kFloating: float32 or float64, the same for all kFloating arrays of a call.
 enum class Dtype { kFloating, kFloat64, kInt64 };
 
 struct Spec {
@@ -91,7 +91,7 @@ class Arguments {
   std::map<std::string, std::pair<int64_t, std::string>> sizes_;  // by symbol: size, argument
 };
 
-// The groups of offsets that start at 0, end at `rows` and never fall; a ValueError otherwise.
+// Returns the groups of nondecreasing offsets from 0 to `rows`. Other offsets are a ValueError.
 Groups groups(const char* name, const Array& offsets, int64_t rows);
 
 }  // namespace layerbits

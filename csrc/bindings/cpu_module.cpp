@@ -18,7 +18,7 @@ namespace {
 // status to an exception.
 template <typename Operation>
 void run(int threads, const std::string& level, const Operation& operation) {
-  Cancellation cancellation(signals_arrive_here() ? &signalled : nullptr);
+  Cancellation cancellation(is_main_thread() ? &is_interrupted : nullptr);
   Status status;
   {
     py::gil_scoped_release release;
@@ -27,7 +27,7 @@ void run(int threads, const std::string& level, const Operation& operation) {
   raise(status);
 }
 
-// Runs operation(T{}, execution) likewise, with T the dtype of the arguments.
+// Runs operation(T{}, execution) likewise, with T the dtype of the floating arrays.
 template <typename Operation>
 void run(const Arguments& arguments, int threads, const std::string& level,
          const Operation& operation) {
@@ -49,7 +49,8 @@ std::string log_sum_exp_isotropic_any(py::object points, py::object centers, dou
                                       py::object point_offsets, py::object center_offsets,
                                       const std::string& method, std::optional<double> tolerance,
                                       int threads, const std::string& level) {
-  const Accuracy accuracy{.method = method_of(method), .tolerance = tolerance_of(tolerance)};
+  const Accuracy accuracy{.method = method_of(method),
+                          .error_tolerance = error_tolerance_of(tolerance)};
   Arguments arguments;
   const MixtureArrays mixture(arguments, {.points = points,
                                           .centers = centers,
@@ -90,15 +91,15 @@ void log_sum_exp_isotropic_gradient_any(py::object points, py::object centers, d
   });
 }
 
-void log_sum_exp_full_any(py::object points, py::object means, py::object factors,
+void log_sum_exp_full_any(py::object points, py::object centers, py::object factors,
                           py::object offsets, py::object log_sum, int threads,
                           const std::string& level) {
   Arguments arguments;
-  const GaussianArrays arrays(arguments, {.points = points,
-                                          .means = means,
-                                          .factors = factors,
-                                          .offsets = offsets,
-                                          .log_sum = log_sum});
+  const ComponentArrays arrays(arguments, {.points = points,
+                                           .centers = centers,
+                                           .factors = factors,
+                                           .offsets = offsets,
+                                           .log_sum = log_sum});
   run(arguments, threads, level, [&]<typename T>(T, const Execution& execution) {
     return log_sum_exp_full(arrays.points.matrix<const T>(), arrays.view<T>(),
                             arrays.log_sum.vector<double>(), execution);
@@ -136,12 +137,12 @@ double multiply_adds_any(int64_t pieces, bool additions, int bits, int threads,
                          const std::string& level) {
   if (bits != 32 && bits != 64)
     throw py::value_error("bits: got " + std::to_string(bits) + ", wanted 32 or 64");
-  double operations = 0;
+  double values = 0;
   run(threads, level, [&](const Execution& execution) {
     const auto operation = bits == 32 ? &multiply_adds<float> : &multiply_adds<double>;
-    return operation(pieces, additions, operations, execution);
+    return operation(pieces, additions, values, execution);
   });
-  return operations;
+  return values;
 }
 
 std::vector<std::string> level_names() {
@@ -173,20 +174,23 @@ PYBIND11_MODULE(_cpu, module) {
              arg("center_offsets") = py::none(), arg("d_points") = py::none(),
              arg("d_centers") = py::none(), arg("d_weights") = py::none(),
              arg("d_sigma") = py::none(), arg("threads") = 1, arg("level") = "");
-  module.def("log_sum_exp_full", &log_sum_exp_full_any, arg("points"), arg("means"), arg("factors"),
-             arg("offsets"), arg("log_sum"), py::kw_only(), arg("threads") = 1, arg("level") = "");
+  module.def("log_sum_exp_full", &log_sum_exp_full_any, arg("points"), arg("centers"),
+             arg("factors"), arg("offsets"), arg("log_sum"), py::kw_only(), arg("threads") = 1,
+             arg("level") = "");
   module.def("distance_histogram", &distance_histogram_any, arg("points"), arg("edges"),
              arg("counts"), py::kw_only(), arg("labels") = py::none(), arg("metric") = "euclidean",
              arg("threads") = 1, arg("level") = "");
   module.def("largest_distance", &largest_distance_any, arg("points"), py::kw_only(),
              arg("metric") = "euclidean", arg("threads") = 1, arg("level") = "");
-  module.def(
-      "multiply_adds", &multiply_adds_any, arg("pieces"), py::kw_only(), arg("additions") = false,
-      arg("bits") = 32, arg("threads") = 1, arg("level") = "",
-      "Computes in registers alone; returns the number of values, for benchmarks of the peak.");
+  module.def("multiply_adds", &multiply_adds_any, arg("pieces"), py::kw_only(),
+             arg("additions") = false, arg("bits") = 32, arg("threads") = 1, arg("level") = "",
+             "Computes multiply-adds in registers; returns the number of values computed, for "
+             "benchmarks.");
   module.def("levels", &level_names, "ISA levels that this machine can run, best first.");
-  module.def("level", &chosen_level, "The ISA level in use; LAYERBITS_MAX_ISA may lower it.");
-  module.def("usable_cores", &usable_cores, "Cores left by the affinity mask and the cgroup.");
+  module.def("level", &chosen_level,
+             "The ISA level of calls that name none; LAYERBITS_MAX_ISA may lower it.");
+  module.def("usable_cores", &usable_cores,
+             "Cores that the affinity mask and the cgroup grant this process.");
 }
 
 }  // namespace layerbits

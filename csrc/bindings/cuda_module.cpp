@@ -25,7 +25,7 @@ const int kMemory = getenv("LAYERBITS_EMULATED_DEVICES") ? kCuda : kCpu;
 constexpr int kMemory = kCuda;
 #endif
 
-// A forked process cannot use CUDA if its parent has used it before.
+// A forked process cannot use CUDA if its parent used CUDA before the fork.
 void check_process() {
   static std::atomic<pid_t> first_user{0};
   pid_t user = 0;
@@ -70,17 +70,17 @@ class Memory {
   Array array_;
 };
 
-// Runs operation(T{}, stream) for the dtype T of the arguments, without the interpreter's lock.
-// Polls for Ctrl-C on the main thread, and converts the status to an exception.
+// Runs operation(T{}, stream) for the dtype T of the floating arrays, without the interpreter's
+// lock. Polls for Ctrl-C on the main thread, and converts the status to an exception.
 template <typename Operation>
 void run(const Arguments& arguments, uintptr_t stream, py::object allocate,
          const Operation& operation) {
   check_process();
   Memory memory(std::move(allocate), arguments.device());
-  const bool polls = signals_arrive_here();
+  const bool polls = is_main_thread();
   const cuda::Stream device_stream{arguments.device(), reinterpret_cast<void*>(stream),
                                    [&](size_t bytes) { return memory(bytes); },
-                                   [polls] { return polls && signalled(); }};
+                                   [polls] { return polls && is_interrupted(); }};
   Status status;
   {
     py::gil_scoped_release release;
@@ -89,13 +89,13 @@ void run(const Arguments& arguments, uintptr_t stream, py::object allocate,
   raise(status);
 }
 
-// Computes all pairs, or prunes if both orders are given; returns the share of the pairs computed.
+// Computes all pairs, or prunes if both orders are given; returns the share of computed pairs.
 double log_sum_exp_isotropic_any(py::object points, py::object centers, double sigma,
                                  py::object log_sum, uintptr_t stream, py::object allocate,
                                  py::object weights, py::object point_offsets,
                                  py::object center_offsets, py::object point_order,
                                  py::object center_order, std::optional<double> tolerance) {
-  const double accuracy = tolerance_of(tolerance);
+  const double error_tolerance = error_tolerance_of(tolerance);
   Arguments arguments(kMemory);
   const MixtureArrays mixture(arguments, {.points = points,
                                           .centers = centers,
@@ -107,16 +107,16 @@ double log_sum_exp_isotropic_any(py::object points, py::object centers, double s
   const auto take_order = [&](const char* name, const char* size, py::handle order) {
     return arguments.take_optional({.name = name, .dtype = Dtype::kInt64, .sizes = {size}}, order);
   };
-  const Array point_rows = take_order("point_order", "m", point_order);
-  const Array center_rows = take_order("center_order", "n", center_order);
+  const Array point_permutation = take_order("point_order", "m", point_order);
+  const Array center_permutation = take_order("center_order", "n", center_order);
   double share = 1;
   run(arguments, stream, allocate, [&]<typename T>(T, const cuda::Stream& device_stream) {
-    const auto rows = point_rows.vector<const int64_t>();
-    const auto columns = center_rows.vector<const int64_t>();
-    if (!rows || !columns)
+    const auto point_indices = point_permutation.vector<const int64_t>();
+    const auto center_indices = center_permutation.vector<const int64_t>();
+    if (!point_indices || !center_indices)
       return cuda::log_sum_exp_isotropic(mixture.view<T>(), out.vector<double>(), device_stream);
-    return cuda::pruned_log_sum_exp(mixture.view<T>(), rows, columns, accuracy,
-                                    out.vector<double>(), share, device_stream);
+    return cuda::pruned_log_sum_exp(mixture.view<T>(), point_indices, center_indices,
+                                    error_tolerance, out.vector<double>(), share, device_stream);
   });
   return share;
 }
@@ -146,15 +146,15 @@ void log_sum_exp_isotropic_gradient_any(py::object points, py::object centers, d
   });
 }
 
-void log_sum_exp_full_any(py::object points, py::object means, py::object factors,
+void log_sum_exp_full_any(py::object points, py::object centers, py::object factors,
                           py::object offsets, py::object log_sum, uintptr_t stream,
                           py::object allocate) {
   Arguments arguments(kMemory);
-  const GaussianArrays arrays(arguments, {.points = points,
-                                          .means = means,
-                                          .factors = factors,
-                                          .offsets = offsets,
-                                          .log_sum = log_sum});
+  const ComponentArrays arrays(arguments, {.points = points,
+                                           .centers = centers,
+                                           .factors = factors,
+                                           .offsets = offsets,
+                                           .log_sum = log_sum});
   run(arguments, stream, allocate, [&]<typename T>(T, const cuda::Stream& device_stream) {
     return cuda::log_sum_exp_full(arrays.points.matrix<const T>(), arrays.view<T>(),
                                   arrays.log_sum.vector<double>(), device_stream);
@@ -210,25 +210,26 @@ int64_t peak_any(py::object values, int64_t steps, bool powers, uintptr_t stream
   Arguments arguments(kMemory);
   const Array out = arguments.take(
       {.name = "values", .dtype = Dtype::kFloating, .sizes = {"n"}, .writable = true}, values);
-  int64_t operations = 0;
+  int64_t count = 0;
   run(arguments, stream, allocate, [&]<typename T>(T, const cuda::Stream& device_stream) {
-    return cuda::peak(out.vector<T>(), steps, powers, operations, device_stream);
+    return cuda::peak(out.vector<T>(), steps, powers, count, device_stream);
   });
-  return operations;
+  return count;
 }
 
 // Returns (name, reason) for each device; the reason is empty if the device is usable.
 std::vector<std::pair<std::string, std::string>> devices() {
   std::vector<cuda::Device> devices;
   raise(cuda::find_devices(devices));
-  // Checked after the search, so that a process without a device is not recorded as a CUDA user.
+  // After the search, so that a process without a device is not recorded as a user of CUDA.
   check_process();
-  std::vector<std::pair<std::string, std::string>> lines;
+  std::vector<std::pair<std::string, std::string>> names_and_reasons;
   for (const cuda::Device& device : devices)
-    lines.emplace_back(device.name + " (compute capability " + std::to_string(device.major) + "." +
-                           std::to_string(device.minor) + ")",
-                       device.reason);
-  return lines;
+    names_and_reasons.emplace_back(device.name + " (compute capability " +
+                                       std::to_string(device.major) + "." +
+                                       std::to_string(device.minor) + ")",
+                                   device.reason);
+  return names_and_reasons;
 }
 
 }  // namespace
@@ -247,8 +248,9 @@ PYBIND11_MODULE(LAYERBITS_MODULE, module) {
              arg("point_offsets") = py::none(), arg("center_offsets") = py::none(),
              arg("d_points") = py::none(), arg("d_centers") = py::none(),
              arg("d_weights") = py::none(), arg("d_sigma") = py::none());
-  module.def("log_sum_exp_full", &log_sum_exp_full_any, arg("points"), arg("means"), arg("factors"),
-             arg("offsets"), arg("log_sum"), py::kw_only(), arg("stream"), arg("allocate"));
+  module.def("log_sum_exp_full", &log_sum_exp_full_any, arg("points"), arg("centers"),
+             arg("factors"), arg("offsets"), arg("log_sum"), py::kw_only(), arg("stream"),
+             arg("allocate"));
   module.def("distance_histogram", &distance_histogram_any, arg("points"), arg("edges"),
              arg("counts"), py::kw_only(), arg("stream"), arg("allocate"),
              arg("labels") = py::none(), arg("metric") = "euclidean");
@@ -258,7 +260,7 @@ PYBIND11_MODULE(LAYERBITS_MODULE, module) {
              py::kw_only(), arg("stream"), arg("allocate"));
   module.def("peak", &peak_any, arg("values"), arg("steps"), arg("powers"), py::kw_only(),
              arg("stream"), arg("allocate"),
-             "Number of arithmetic operations of the kernel that was put on the stream.");
+             "Puts a kernel on the stream; returns its number of multiply-adds or powers of two.");
   module.def(
       "devices", &devices,
       "Return (name, reason) for each device; the reason is '' if the device is usable. Raise "

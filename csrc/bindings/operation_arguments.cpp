@@ -6,12 +6,12 @@ namespace py = pybind11;
 
 namespace layerbits {
 
-bool signals_arrive_here() {
+bool is_main_thread() {
   const py::module_ threading = py::module_::import("threading");
   return threading.attr("get_ident")().equal(threading.attr("main_thread")().attr("ident"));
 }
 
-bool signalled() {
+bool is_interrupted() {
   py::gil_scoped_acquire acquire;
   return PyErr_CheckSignals() != 0;
 }
@@ -37,7 +37,7 @@ Metric metric_of(const std::string& name) {
   throw py::value_error("metric: got '" + name + "', wanted one of euclidean, cosine");
 }
 
-double tolerance_of(const std::optional<double>& tolerance) {
+double error_tolerance_of(const std::optional<double>& tolerance) {
   if (!tolerance) return 0;
   if (!(*tolerance > 0) || !std::isfinite(*tolerance))
     throw py::value_error("tolerance: got " + number_text(*tolerance) +
@@ -81,13 +81,13 @@ GradientArrays::GradientArrays(Arguments& arguments, const GradientObjects& obje
   d_sigma = take_output("d_sigma", Dtype::kFloat64, {"m"}, objects.d_sigma);
 }
 
-GaussianArrays::GaussianArrays(Arguments& arguments, const GaussianObjects& objects) {
+ComponentArrays::ComponentArrays(Arguments& arguments, const ComponentObjects& objects) {
   const auto take = [&](const char* name, std::vector<const char*> sizes, py::handle array) {
     return arguments.take({.name = name, .dtype = Dtype::kFloating, .sizes = std::move(sizes)},
                           array);
   };
   points = take("points", {"m", "d"}, objects.points);
-  means = take("means", {"n", "d"}, objects.means);
+  centers = take("centers", {"n", "d"}, objects.centers);
   factors = take("factors", {"n", "d", "d"}, objects.factors);
   offsets = take("offsets", {"n"}, objects.offsets);
   log_sum = take_log_sum(arguments, objects.log_sum);

@@ -1,5 +1,5 @@
-// The parts that the modules of all back ends share: the arguments of each operation, the dispatch
-// by dtype, signals, and the conversion of a status to an exception.
+// The parts that the modules of all back ends share: the arguments of operations, the dispatch by
+// dtype, POSIX signals, and the conversion of a status to an exception.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -12,12 +12,12 @@
 
 namespace layerbits {
 
-// Whether the calling thread is the main thread, which alone handles signals in Python. Other
-// threads must not poll: Python ends a daemon thread that asks for the interpreter's lock during
-// shutdown by unwinding its stack.
-bool signals_arrive_here();
-// Runs pending signal handlers; true if one raised an exception, as for Ctrl-C.
-bool signalled();
+// Whether the calling thread is Python's main thread, the only one that handles POSIX signals.
+// Other threads must not poll: Python unwinds the stack of a daemon thread that requests the
+// interpreter's lock during shutdown.
+bool is_main_thread();
+// Runs the handlers of pending POSIX signals; true if a handler raised an exception, as for Ctrl-C.
+bool is_interrupted();
 
 // Throws the pending Python exception if there is one, and otherwise the exception of a bad status.
 void raise(const Status& status);
@@ -30,8 +30,9 @@ Status for_dtype(const Arguments& arguments, const Operation& operation) {
 
 Metric metric_of(const std::string& name);
 
-// The tolerance, or 0 for none.
-double tolerance_of(const std::optional<double>& tolerance);
+// Returns the error tolerance, or 0 if it is absent; throws a ValueError unless it is positive and
+// finite.
+double error_tolerance_of(const std::optional<double>& tolerance);
 
 // The arguments of a mixture before they are checked; each member has the name of its argument.
 struct MixtureObjects {
@@ -77,18 +78,18 @@ struct GradientArrays {
   }
 };
 
-struct GaussianObjects {
-  pybind11::handle points, means, factors, offsets, log_sum;
+struct ComponentObjects {
+  pybind11::handle points, centers, factors, offsets, log_sum;
 };
 
-struct GaussianArrays {
-  Array points, means, factors, offsets, log_sum;
+struct ComponentArrays {
+  Array points, centers, factors, offsets, log_sum;
 
-  GaussianArrays(Arguments& arguments, const GaussianObjects& objects);
+  ComponentArrays(Arguments& arguments, const ComponentObjects& objects);
 
   template <typename T>
-  Gaussians<T> view() const {
-    return {.means = means.matrix<const T>(),
+  Components<T> view() const {
+    return {.centers = centers.matrix<const T>(),
             .factors = factors.matrices<const T>(),
             .offsets = offsets.vector<const T>()};
   }

@@ -3,13 +3,13 @@
 namespace layerbits {
 namespace {
 
-// A part of the order that is still to be split.
+// A part of the order; a part of several leaves is still to be split.
 struct Part {
   int64_t first = 0, count = 0;
   int64_t inner = 0;  // index of the part's node among the inner nodes
 
   int64_t leaves() const { return divide_up(count, kLeafColumns); }
-  // The number of centers of the first half of the leaves, rounded up, as kernel_table.h requires.
+  // The number of centers in the first half of the leaves; kernel_table.h requires this rounding.
   int64_t half() const { return (leaves() + 1) / 2 * kLeafColumns; }
   Part first_half() const { return {first, half(), inner + 1}; }
   Part second_half() const {
@@ -60,7 +60,7 @@ class Ordering {
   }
 
   void split(const Part& part) {
-    const int64_t dim = widest(part);
+    const int64_t dim = find_widest_dim(part);
     Key<T>* keys = keys_.data() + part.first;
     uint32_t* order = order_.data() + part.first;
     for (int64_t i = 0; i < part.count; ++i) keys[i] = {rows_(order[i], dim), order[i]};
@@ -71,7 +71,7 @@ class Ordering {
     for (int64_t i = 0; i < part.count; ++i) order[i] = keys[i].row;
   }
 
-  int64_t widest(const Part& part) const {
+  int64_t find_widest_dim(const Part& part) const {
     const uint32_t* order = order_.data() + part.first;
     const int64_t step = 1 + (part.count - 1) / kSample;
     int64_t widest_dim = 0;

@@ -11,14 +11,14 @@ namespace layerbits {
 
 inline constexpr int64_t kLeafColumns = kLeafBlocks * kBlock;
 
-// The plane that halves a part: centers above it are in the second half.
+// The plane that halves a part: centers above the plane are in the second half.
 template <typename T>
 struct Plane {
   int64_t dim;
   T value;
 };
 
-// Computes the order of the rows, and the planes of the inner nodes in the order of the nodes.
+// Computes the order of the centers, and the planes of the inner nodes in the order of the nodes.
 // Coordinates must not be NaN.
 template <typename T>
 Status order_centers(const Matrix<const T>& centers, int threads, Cancellation& cancellation,

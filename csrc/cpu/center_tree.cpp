@@ -31,7 +31,7 @@ bool are_all_usual(const MixtureProblem<T>& problem) {
   return usual;
 }
 
-// Whether a center has less than 2^-1022 of the largest weight, which would vanish in the moments.
+// Whether a positive weight is below 2^-1022 of the largest weight, too small for the moments.
 template <typename T>
 bool any_weight_underflows(const MixtureProblem<T>& problem) {
   const Vector<const T>& weights = problem.mixture.weights;
@@ -69,7 +69,7 @@ Status PackedTree<T>::build(const MixtureProblem<T>& problem, Cancellation& canc
         }
       });
   if (!status.ok()) return status;
-  merging_variance_ = T(16 * square(problem.scaling.fraction));
+  bounding_variance_ = T(16 * square(problem.scaling.fraction));
   total_weight_ = finish_inner_nodes(nodes_.data(), 0, leaves_, problem, moments).weight;
   return {};
 }
@@ -108,7 +108,7 @@ void PackedTree<T>::finish_leaf(int64_t leaf, const MixtureProblem<T>& problem,
     weights[i] = problem.mixture.weights ? std::exp2(-problem.scaling.scale * offset) : 1.0;
     moments.weight += weights[i];
   }
-  // Relative to the first center, so that equal centers have an exact mean and no spread.
+  // Differences from the first center, so that equal centers have an exact mean and no spread.
   std::vector<std::array<double, kLeafColumns>> differences(static_cast<size_t>(dim_));
   std::array<double, kLeafColumns> terms;
   const double total = moments.weight > 0 ? moments.weight : 1;
@@ -146,29 +146,30 @@ void PackedTree<T>::finish_leaf(int64_t leaf, const MixtureProblem<T>& problem,
 // with distances in units of sigma, by at most half of their mean squared distance from the mean:
 // the first order of a Taylor series vanishes, and no second derivative of exp(-|u|^2/2) exceeds 1.
 // With the second order included, the change is at most 1.381/6 of the mean squared distance times
-// the largest distance: no third derivative exceeds 1.381, its value at t^2 = 3 - sqrt 6. The
-// rounding error of the mean counts with the largest slope, exp(-1/2).
+// the largest distance: no third derivative exceeds 1.381, the largest one of exp(-t^2/2), at
+// t^2 = 3 - sqrt 6. The rounding error of the mean counts with the largest slope, exp(-1/2).
 template <typename T>
 void PackedTree<T>::set_merged_center(T* node, const MixtureProblem<T>& problem,
                                       const NodeMoments& moments) {
   const double sigma = problem.scaling.fraction, variance = sigma * sigma;
   const double total = moments.weight > 0 ? moments.weight : 1;
-  double largest = 0, length = 0;
+  double largest_square = 0, mean_square = 0;
   T* sides = node + kNodeExtras;
   for (int64_t k = 0; k < dim_; ++k, sides += kNodeSides) {
     const double mean = moments.mean[k];
     sides[kSideMean] = T(mean);
     sides[kSideMeanError] = T(mean - sides[kSideMean]);
     const double reach = std::max(sides[kSideUpper] - mean, mean - sides[kSideLower]);
-    largest += reach * reach;
-    length += mean * mean;
+    largest_square += reach * reach;
+    mean_square += mean * mean;
   }
   const double half_trace = moments.spread / total / (2 * variance);
-  const double second_order = 1.381 / 3 * half_trace * std::sqrt(largest) / sigma;
+  const double second_order = 1.381 / 3 * half_trace * std::sqrt(largest_square) / sigma;
   const bool with_moments =
       !moments.scatter.empty() && second_order < half_trace && half_trace < 0.5;
-  const double moved = 16 * std::numeric_limits<double>::epsilon() * std::sqrt(length) / sigma;
-  const double error = (with_moments ? second_order : half_trace) + std::exp(-0.5) * moved;
+  const double mean_error =
+      16 * std::numeric_limits<double>::epsilon() * std::sqrt(mean_square) / sigma;
+  const double error = (with_moments ? second_order : half_trace) + std::exp(-0.5) * mean_error;
   node[kNodeError] = half_trace == 0        ? T(0)
                      : std::isfinite(error) ? T(error * (1 + 0x1p-20))
                                             : T(kInfinity);
@@ -212,10 +213,10 @@ typename PackedTree<T>::Position PackedTree<T>::find_position(const T* query) co
   int64_t first = 0, leaves = leaves_;
   T bound = T(kInfinity);
   for (;;) {
-    // By Jensen's inequality the sum over the centers of a node is at least the kernel value at the
-    // mean of their squared distances, which is the squared distance of their mean plus their
-    // variance.
-    if (leaves == leaves_ || node[kNodeVariance] < merging_variance_)
+    // By Jensen's inequality the sum over the centers of a node is at least their total weight
+    // times the kernel value at their mean squared distance, which is the squared distance of their
+    // mean plus their variance.
+    if (leaves == leaves_ || node[kNodeVariance] < bounding_variance_)
       bound = std::min(bound, distance_to_mean(node, query) + node[kNodeBoundOffset]);
     if (leaves == 1) break;
     const int64_t half = (leaves + 1) / 2;

@@ -1,6 +1,6 @@
 // A balanced k-d tree over the centers of one mixture, in the layout that the pruned kernel reads.
-// It depends on centers, weights and sigma alone, so that the result of a row does not depend on
-// the other rows.
+// The tree depends on centers, weights and sigma alone, so that the result of a row does not depend
+// on the other rows.
 #pragma once
 
 #include <memory>
@@ -15,8 +15,8 @@ namespace layerbits {
 template <typename T>
 class PackedTree {
  public:
-  // Builds the tree, which is not usable() if a center is not finite, is too large relative to
-  // sigma, or has less than 2^-1022 of the largest weight.
+  // Builds the tree. It is not usable() if a center is not finite or too large relative to sigma,
+  // or if a positive weight is below 2^-1022 of the largest weight.
   Status build(const MixtureProblem<T>& problem, Cancellation& cancellation);
 
   bool usable() const { return usable_; }
@@ -25,8 +25,8 @@ class PackedTree {
   int64_t centers() const { return count_; }
   double total_weight() const { return total_weight_; }  // relative to the largest weight
 
-  // The leaf of a query, and a lower bound of its sum: the term of a center of the largest weight
-  // whose squared distance is `bound`.
+  // The leaf of a query, and a lower bound of its sum: the term of a center that has the largest
+  // weight and the squared distance `bound`.
   struct Position {
     int64_t leaf;
     T bound;
@@ -49,12 +49,13 @@ class PackedTree {
 
   int64_t dim_ = 0, count_ = 0, blocks_ = 0, leaves_ = 0;
   bool usable_ = false;
-  T merging_variance_ = 0;  // nodes of a larger variance hardly bound a sum better than a center
+  // A node of a larger variance rarely gives a better bound than a center.
+  T bounding_variance_ = 0;
   double total_weight_ = 0;
   std::unique_ptr<T[]> centers_;
   std::vector<T> nodes_;
   std::vector<Plane<T>> planes_;
-  T power_ = 1;  // the scaling of packed coordinates
+  T power_ = 1;  // the factor of packed coordinates
 };
 
 }  // namespace layerbits

@@ -1,6 +1,6 @@
-// The operations on the CPU. Within a method, the result of a row depends neither on the number of
+// The operations on the CPU. Within a method, the log-sum of a row depends neither on the number of
 // threads nor on the other rows of the call. The .cpp files check values, pack, divide the work and
-// call kernels; they must not contain arithmetic on pairs.
+// call kernels, which compute all pairs; center_tree.cpp computes distances for its bounds.
 #pragma once
 
 #include <string_view>
@@ -12,7 +12,7 @@ namespace layerbits {
 
 struct Execution {
   int threads = 1;
-  std::string_view level;  // empty: the best one that find_level() allows
+  std::string_view level;  // empty: find_level() chooses it
   Cancellation& cancellation;
 };
 
@@ -26,16 +26,17 @@ template <typename T>
 Status log_sum_exp_isotropic_gradient(const Mixture<T>& mixture, const Gradient<T>& gradient,
                                       Execution execution);
 
-// log_sum[i] = log sum_j exp(offset_j - |factor_j (points_i - mean_j)|^2 / 2); -infinity for an
-// empty sum.
+// log_sum[i] = log sum_j exp(offsets_j - |factors_j (points_i - centers_j)|^2 / 2); -infinity for
+// an empty sum.
 template <typename T>
-Status log_sum_exp_full(const Matrix<const T>& points, const Gaussians<T>& gaussians,
+Status log_sum_exp_full(const Matrix<const T>& points, const Components<T>& components,
                         Vector<double> log_sum, Execution execution);
 
 // counts[1 + b][s] is the number of pairs with edges[b] <= distance < edges[b + 1], where the last
 // bin includes its upper edge; s = 1 for pairs of equal labels, 0 for pairs of different labels.
 // counts[0] and counts[bins + 1] are the pairs below and above all edges. Without labels all labels
-// are equal. Edges are nondecreasing; with even spacing, finding a bin takes at most one step.
+// are equal. Edges are nondecreasing; if they are evenly spaced, a bin is found in at most one
+// step.
 template <typename T>
 Status distance_histogram(const Matrix<const T>& points, Vector<const int64_t> labels,
                           Vector<const double> edges, Metric metric, Matrix<int64_t> counts,
@@ -47,9 +48,9 @@ Status largest_distance(const Matrix<const T>& points, Metric metric, double& la
                         Execution execution);
 
 // Computes multiply-adds in registers, and as many additions if `additions`, in `pieces` pieces of
-// about 0.2 ms each on one core. `operations` becomes the number of values computed, one by each
+// about 0.2 ms each on one core. `values` becomes the number of values computed, one by each
 // multiply-add or addition. The caller measures the time.
 template <typename T>
-Status multiply_adds(int64_t pieces, bool additions, double& operations, Execution execution);
+Status multiply_adds(int64_t pieces, bool additions, double& values, Execution execution);
 
 }  // namespace layerbits

@@ -10,13 +10,7 @@
 namespace layerbits {
 namespace {
 
-constexpr int64_t kRunRows = 128;  // rows that share a pass over a panel of columns
-
-// Large enough that adding chunks costs nothing, small enough that Ctrl-C takes effect between
-// chunks; sums inside a chunk are compensated.
-int64_t chunk_blocks(int64_t dim) {
-  return std::clamp<int64_t>((int64_t(1) << 20) / (dim + 16), 64, 8192) / kBlock;
-}
+constexpr int64_t kRunRows = 128;  // rows that share a panel of columns in the cache
 
 // 2^exponent of an integer that is not positive. NaN gives 0: the sum itself is NaN in that case.
 double power_of_two(double exponent) {
@@ -74,7 +68,7 @@ class DenseSum {
         mixture_(problem.mixture),
         log_sum_(log_sum),
         lanes_(problem.kernels->lanes),
-        chunk_(chunk_blocks(problem.mixture.points.cols)),
+        chunk_(chunk_centers(problem.mixture.points.cols) / kBlock),
         block_size_(kBlock * (1 + problem.mixture.points.cols)),
         runs_(split_into_runs(problem.mixture.point_groups, kRunRows)) {}
 
@@ -136,8 +130,8 @@ class DenseSum {
     });
   }
 
-  // For few rows and many columns: chunks are the pieces of work, and their sums are added at the
-  // end.
+  // For few rows and many columns: a piece of work is a chunk, and the sums of chunks are added at
+  // the end.
   Status sum_by_chunks(Cancellation& cancellation) {
     const int64_t count = int64_t(runs_.size());
     std::vector<int64_t> first_piece(size_t(count) + 1, 0), first_value(size_t(count) + 1, 0);

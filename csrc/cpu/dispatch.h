@@ -9,11 +9,11 @@
 
 namespace layerbits {
 
-// The levels that the CPU and the operating system support, best first; never empty.
+// The levels of this build that the CPU and the operating system support, best first; never empty.
 const std::vector<const KernelTable*>& usable_levels();
 
-// Finds the table for `level`; for an empty name the best one that LAYERBITS_MAX_ISA allows, or the
-// lowest one of this machine if it allows none.
+// Finds the table for `level`. For an empty name this is the best level up to LAYERBITS_MAX_ISA, or
+// the lowest level of this machine if all levels exceed LAYERBITS_MAX_ISA.
 Status find_level(std::string_view level, const KernelTable*& table);
 
 template <typename T>

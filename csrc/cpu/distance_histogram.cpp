@@ -1,6 +1,6 @@
 // The histogram of pairwise distances and their maximum. A piece of work is a run of rows, which is
 // compared with the columns from its first row on, cell by cell. Counts and maxima do not depend on
-// their order, so each thread has its own, and they are joined at the end.
+// the order of the pairs, so each thread has its own, and they are combined at the end.
 #include <memory>
 
 #include "../api/distance_bins.h"
@@ -13,7 +13,8 @@ namespace {
 
 constexpr int64_t kRunRows = 128;
 
-// Few enough that Ctrl-C takes effect between cells and that a cell fits the second-level cache.
+// The columns of a cell: so few that Ctrl-C takes effect between cells, and that a cell fits the
+// second-level cache.
 int64_t cell_columns(int64_t dim) {
   return std::clamp<int64_t>((int64_t(1) << 22) / (dim + 16), kBlock, 128) / kBlock * kBlock;
 }
@@ -39,7 +40,7 @@ class Pairs {
   Pairs(const Matrix<const T>& points, Metric metric, Cancellation& cancellation)
       : points_(points), metric_(metric), cancellation_(cancellation) {}
 
-  // Checks the values, normalizes them for the cosine metric, and packs columns.
+  // Checks the points, normalizes them for the cosine metric, and packs them as columns.
   Status prepare(const Execution& execution) {
     const KernelTable* table = nullptr;
     if (Status status = find_level(execution.level, table); !status.ok()) return status;
@@ -119,7 +120,7 @@ class Pairs {
                                  ", wanted finite numbers");
       if (largest[i] == 0 && metric_ == Metric::kCosine)
         return Status::bad_value("points: got only zeros in row " + std::to_string(i) +
-                                 ", which has no direction, wanted none under the metric "
+                                 ", which has no direction, wanted a nonzero row under the metric "
                                  "cosine; remove the row, or use the metric euclidean");
     }
     rows_ = points_;

@@ -30,7 +30,7 @@ struct GradientSide {
   const Matrix<const T>& rows;
   int64_t width, pack_size, sums_size;  // rows, values and sums of a pack
   std::vector<Run> runs;
-  std::vector<int64_t> first_run, first_pack;  // of each group, of each run; then the end
+  std::vector<int64_t> first_run, first_pack;  // of each group and of each run; then the end
   AlignedArray<T> values;
   AlignedArray<double> sums;
 
@@ -77,7 +77,7 @@ struct GradientSide {
     return too_large ? too_far_from_zero(name) : Status{};
   }
 
-  // Adds the sums of a cell to those of a run; an empty cell has no sums.
+  // Adds the sums of a cell, if it has sums of this side, to those of a run.
   void add(int64_t run, const AlignedArray<T>& cell) const {
     double* total = sums_of(run);
     const int64_t size = cell ? packs(run) * sums_size : 0;

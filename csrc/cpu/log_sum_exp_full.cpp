@@ -1,6 +1,6 @@
-// The log-sum-exp of Gaussians with covariances of their own. Components are packed once, points
-// run by run. A run of points takes all components in their order, so that the bits of a row depend
-// on its point alone.
+// The log-sum-exp over components with full covariances. Components are packed once, points run by
+// run. A run of points takes all components in their order, so that the bits of a row do not depend
+// on the other rows.
 #include <memory>
 
 #include "cpu_operations.h"
@@ -10,7 +10,7 @@
 namespace layerbits {
 namespace {
 
-// The largest size of the finite values, and whether there are infinite values or NaN.
+// The largest absolute value of the finite values, and whether there are infinite values or NaN.
 struct Extent {
   double largest = 0;
   bool infinite = false, nan = false;
@@ -29,24 +29,24 @@ struct Extent {
 };
 
 template <typename T>
-class GaussianSum {
+class FullSum {
  public:
-  GaussianSum(const Matrix<const T>& points, const Gaussians<T>& gaussians, Vector<double> log_sum,
-              const KernelTable& table, int threads)
+  FullSum(const Matrix<const T>& points, const Components<T>& components, Vector<double> log_sum,
+          const KernelTable& table, int threads)
       : points_(points),
-        gaussians_(gaussians),
+        components_(components),
         log_sum_(log_sum),
         kernels_(kernels_of<T>(table)),
         threads_(threads),
         dim_(points.cols),
         size_(component_size(dim_)),
-        blocks_(divide_up(gaussians.means.rows, kBlock)) {}
+        blocks_(divide_up(components.centers.rows, kBlock)) {}
 
   Status run(Cancellation& cancellation) {
     if (Status status = find_largest_offset(); !status.ok()) return status;
     if (Status status = pack_components(cancellation); !status.ok()) return status;
     // 16 tiles are summed together over the components; fewer if there are few rows for the
-    // threads, or if a block is so much work that Ctrl-C would have to wait.
+    // threads, or if a block is so much work that Ctrl-C would take effect late.
     const int64_t max_tiles = std::clamp<int64_t>((1 << 21) / (kBlock * size_), 4, 16);
     const int64_t share = divide_up(points_.rows, kernels_.lanes) / (4 * threads_);
     const int64_t run_rows = kernels_.lanes * std::clamp<int64_t>(share, 1, max_tiles);
@@ -58,16 +58,16 @@ class GaussianSum {
     if (!status.ok() || !too_large_) return status;
     return Status::bad_value(
         "points: got finite values whose products with the factors may leave the range of the "
-        "dtype; shift points and means towards 0, or use float64");
+        "dtype; shift points and centers towards 0, or use float64");
   }
 
  private:
   struct Extents {
-    Extent means, factors;
+    Extent centers, factors;
   };
 
   Status find_largest_offset() {
-    const Vector<const T>& offsets = gaussians_.offsets;
+    const Vector<const T>& offsets = components_.offsets;
     for (int64_t j = 0; j < offsets.size; ++j) {
       const double offset = offsets[j];
       if (offset == kInfinity)
@@ -81,41 +81,41 @@ class GaussianSum {
 
   Status pack_components(Cancellation& cancellation) {
     // Uninitialised: zeroing is slow, serial and not interruptible.
-    components_ = std::make_unique_for_overwrite<T[]>(size_t(blocks_ * kBlock * size_));
+    packed_components_ = std::make_unique_for_overwrite<T[]>(size_t(blocks_ * kBlock * size_));
     std::vector<Extents> block_extents(static_cast<size_t>(blocks_));
     Status status = parallel_for(threads_, blocks_, cancellation, [&](int64_t b) {
       for (int64_t j = b * kBlock; j < (b + 1) * kBlock; ++j) pack_component(j, block_extents[b]);
     });
     for (const Extents& block : block_extents) {
-      extents_.means.add(block.means);
+      extents_.centers.add(block.centers);
       extents_.factors.add(block.factors);
     }
-    nan_ |= extents_.means.nan || extents_.factors.nan;
+    nan_ |= extents_.centers.nan || extents_.factors.nan;
     return status;
   }
 
   // Padding, and components without weight or with values that are not finite, get an offset of
   // +inf.
   void pack_component(int64_t j, Extents& extents) const {
-    T* out = components_.get() + j * size_;
+    T* out = packed_components_.get() + j * size_;
     std::fill_n(out, size_, T(0));
     *out = T(kInfinity);
-    if (j >= gaussians_.means.rows) return;
-    Extent mean, factor;
-    for (int64_t k = 0; k < dim_; ++k) mean.add(gaussians_.means(j, k));
+    if (j >= components_.centers.rows) return;
+    Extent center, factor;
+    for (int64_t k = 0; k < dim_; ++k) center.add(components_.centers(j, k));
     for (int64_t r = 0; r < dim_; ++r)
-      for (int64_t k = 0; k <= r; ++k) factor.add(gaussians_.factors(j, r, k));
-    extents.means.add(mean);
+      for (int64_t k = 0; k <= r; ++k) factor.add(components_.factors(j, r, k));
+    extents.centers.add(center);
     extents.factors.add(factor);
-    const double offset = 2 * (largest_offset_ - gaussians_.offsets[j]);
-    const bool finite = !(mean.infinite || mean.nan || factor.infinite || factor.nan);
+    const double offset = 2 * (largest_offset_ - components_.offsets[j]);
+    const bool finite = !(center.infinite || center.nan || factor.infinite || factor.nan);
     if (!finite || !(offset < std::numeric_limits<T>::max())) return;
     *out++ = T(offset);
     for (int64_t first = 0, last = (dim_ - 1) % kFactorRows + 1; first < dim_;
          first = last, last += kFactorRows)
       for (int64_t k = 0; k < last; ++k) {
-        *out++ = gaussians_.means(j, k);
-        for (int64_t r = std::max(first, k); r < last; ++r) *out++ = gaussians_.factors(j, r, k);
+        *out++ = components_.centers(j, k);
+        for (int64_t r = std::max(first, k); r < last; ++r) *out++ = components_.factors(j, r, k);
       }
   }
 
@@ -127,7 +127,7 @@ class GaussianSum {
       all.add(rows[i]);
     }
     // Below this limit no sum of products overflows, so infinity is never subtracted from infinity.
-    const double reach = all.largest + extents_.means.largest;
+    const double reach = all.largest + extents_.centers.largest;
     const double limit = std::numeric_limits<T>::max() / 2;
     if (!(reach < limit) || !(reach * extents_.factors.largest * double(dim_) < limit)) {
       too_large_ = true;
@@ -150,7 +150,7 @@ class GaussianSum {
     // A chunk of blocks stays in the second-level cache while all tiles use it.
     const int64_t chunk = std::max<int64_t>(1, (1 << 15) / (kBlock * size_));
     for (int64_t b = 0; b < blocks_ && !cancellation.requested(); b += chunk)
-      kernels_.log_sum_exp_full(packed.data(), tiles, components_.get() + b * kBlock * size_,
+      kernels_.log_sum_exp_full(packed.data(), tiles, packed_components_.get() + b * kBlock * size_,
                                 std::min(chunk, blocks_ - b), dim_, state.data());
     std::vector<double> logs(size_t(tiles * lanes));
     kernels_.log_of_sums(state.data(), tiles, logs.data());
@@ -158,7 +158,7 @@ class GaussianSum {
   }
 
   const Matrix<const T>& points_;
-  const Gaussians<T>& gaussians_;
+  const Components<T>& components_;
   const Vector<double> log_sum_;
   const Kernels<T>& kernels_;
   const int threads_;
@@ -166,25 +166,25 @@ class GaussianSum {
   double largest_offset_ = -kInfinity;
   Extents extents_;
   bool nan_ = false;  // whether a component has NaN
-  std::unique_ptr<T[]> components_;
+  std::unique_ptr<T[]> packed_components_;
   std::atomic<bool> too_large_{false};
 };
 
 }  // namespace
 
 template <typename T>
-Status log_sum_exp_full(const Matrix<const T>& points, const Gaussians<T>& gaussians,
+Status log_sum_exp_full(const Matrix<const T>& points, const Components<T>& components,
                         Vector<double> log_sum, Execution execution) {
   const KernelTable* table = nullptr;
   if (Status status = find_level(execution.level, table); !status.ok()) return status;
-  const double pairs = double(points.rows) * double(gaussians.means.rows);
+  const double pairs = double(points.rows) * double(components.centers.rows);
   const int threads = worthwhile_threads(execution.threads, pairs, component_size(points.cols));
-  return GaussianSum<T>(points, gaussians, log_sum, *table, threads).run(execution.cancellation);
+  return FullSum<T>(points, components, log_sum, *table, threads).run(execution.cancellation);
 }
 
-template Status log_sum_exp_full(const Matrix<const float>&, const Gaussians<float>&,
+template Status log_sum_exp_full(const Matrix<const float>&, const Components<float>&,
                                  Vector<double>, Execution);
-template Status log_sum_exp_full(const Matrix<const double>&, const Gaussians<double>&,
+template Status log_sum_exp_full(const Matrix<const double>&, const Components<double>&,
                                  Vector<double>, Execution);
 
 }  // namespace layerbits

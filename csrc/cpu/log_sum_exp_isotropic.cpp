@@ -4,15 +4,16 @@
 namespace layerbits {
 namespace {
 
-bool are_all_small(const Groups& points, const Groups& centers) {
+bool are_all_small(const Groups& points, const Groups& centers, int64_t dim) {
+  const int64_t max_centers = std::min(kSmallGroupCenters, chunk_centers(dim));
   for (int64_t g = 0; g < points.count(); ++g)
     if (points.end(g) - points.begin(g) > kSmallGroupPoints ||
-        centers.end(g) - centers.begin(g) > kSmallGroupCenters)
+        centers.end(g) - centers.begin(g) > max_centers)
       return false;
   return points.count() > 1;
 }
 
-// A tree needs one group with centers, which it counts in 32 bits.
+// A tree needs one group with centers, whose indices fit 32 bits.
 template <typename T>
 bool may_prune(const Mixture<T>& mixture, Method method) {
   return method != Method::kDense && mixture.point_groups.count() == 1 && mixture.points.rows > 0 &&
@@ -33,7 +34,7 @@ Status log_sum_exp_isotropic(const Mixture<T>& mixture, const Accuracy& accuracy
     if (!status.ok() || done) return status;
   }
   used = Method::kDense;
-  return are_all_small(mixture.point_groups, mixture.center_groups)
+  return are_all_small(mixture.point_groups, mixture.center_groups, mixture.points.cols)
              ? small_groups_log_sum_exp(problem, log_sum, execution.cancellation)
              : dense_log_sum_exp(problem, log_sum, execution.cancellation);
 }

@@ -1,8 +1,8 @@
-// All gradients of the log-sum-exp at once: a kernel visits a pair once and sums K, K |r - c|^2
-// and K (r - c) over centers, for points and sigma, and over points, for centers and weights. The
-// pairs of a group are divided into cells of points by centers, whose size depends on the dimension
-// alone; the sums of cells are added in double and in the order of the cells, so that neither
-// threads nor other groups change a bit.
+// All gradients of the log-sum-exp at once: a kernel visits a pair once, and sums K |r - c|^2 and
+// K (r - c) over centers, for sigma and points, and K and K (r - c) over points, for weights and
+// centers. The pairs of a group are divided into cells of points by centers, whose size depends on
+// the dimension alone; the sums of cells are added in double and in the order of the cells, so that
+// neither threads nor other groups change a bit.
 #include <cmath>
 
 #include "gradient_side.h"
@@ -18,8 +18,8 @@ bool has_infinity(const Matrix<const T>& rows, int64_t i) {
   return infinite;
 }
 
-// The numbers of points and centers of a cell: large, because the sums of each cell are added at a
-// cost; small enough that plain sums keep their digits and Ctrl-C takes effect between cells.
+// The numbers of points and centers of a cell: so large that adding the sums of cells costs little,
+// so small that sums without compensation keep their digits and Ctrl-C takes effect between cells.
 int64_t cell_points(int64_t dim) {
   return std::clamp<int64_t>((1 << 18) / (dim + 16), 64, 1024) / 64 * 64;
 }
@@ -31,7 +31,7 @@ int64_t scratch_blocks(int64_t dim) {
   return std::clamp<int64_t>((1 << 13) / (dim + 16), kBlock, 256) / kBlock;
 }
 
-// The two sides of a gradient, and the sums between them.
+// The two sides of a gradient, and the sums over the pairs between them.
 template <typename T>
 struct PairSums {
   const MixtureProblem<T>& problem;
@@ -70,7 +70,7 @@ struct PairSums {
       }
   }
 
-  // Sums a group on all threads: in waves of cells, whose sums are added after each wave.
+  // Sums a group on all threads, in waves of cells, whose sums are added after each wave.
   Status sum_group_in_waves(int64_t g, Cancellation& cancellation) const {
     const int64_t end_p = points.first_run[g + 1], end_c = centers.first_run[g + 1];
     const int64_t wave = 8 * int64_t(problem.threads);
@@ -99,7 +99,7 @@ struct PairSums {
   }
 
   // A group that is a large part of the work is divided among the threads; small groups are
-  // combined into items.
+  // combined into pieces of work.
   Status run(Cancellation& cancellation) const {
     if (!needs_points && !needs_centers) return {};
     const int64_t groups = int64_t(points.first_run.size()) - 1;

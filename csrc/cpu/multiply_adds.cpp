@@ -8,19 +8,19 @@
 namespace layerbits {
 
 template <typename T>
-Status multiply_adds(int64_t pieces, bool additions, double& operations, Execution execution) {
+Status multiply_adds(int64_t pieces, bool additions, double& values, Execution execution) {
   const KernelTable* table = nullptr;
   if (Status status = find_level(execution.level, table); !status.ok()) return status;
   const Kernels<T>& kernels = kernels_of<T>(*table);
   const auto kernel = additions ? kernels.multiply_adds_and_additions : kernels.multiply_adds;
-  std::atomic<int64_t> done{0};
+  std::atomic<int64_t> computed{0};
   Status status = parallel_for(execution.threads, pieces, execution.cancellation, [&](int64_t) {
     constexpr int64_t kSteps = int64_t(1) << 16;
-    T values[kMaxLanes];
-    std::fill_n(values, kMaxLanes, T(0.5));
-    done += kernel(kSteps, values);
+    T lanes[kMaxLanes];
+    std::fill_n(lanes, kMaxLanes, T(0.5));
+    computed += kernel(kSteps, lanes);
   });
-  operations = double(done);
+  values = double(computed);
   return status;
 }
 

@@ -1,4 +1,4 @@
-// The moments of the centers of a node of a tree, added up from its children.
+// The moments of the centers of a node of a tree; an inner node adds the moments of its children.
 #pragma once
 
 #include <vector>
@@ -17,7 +17,7 @@ struct NodeMoments {
   explicit NodeMoments(int64_t dim = 0)
       : mean(size_t(dim)), scatter(size_t(dim <= kMomentDims ? dim * (dim + 1) / 2 : 0)) {}
 
-  // The mean of equal centers is exactly their value, and their spread 0.
+  // Equal centers keep an exact mean and a spread of 0.
   void add(const NodeMoments& other) {
     if (other.weight == 0) return;
     if (weight == 0) {

@@ -1,5 +1,5 @@
 // Packing of the caller's arrays into the layouts of kernel_table.h: one copy in O((n + m) d), from
-// strided memory, scaled by a power of two. Must not compute anything that rounds.
+// strided memory, scaled by a power of two. Contains no arithmetic but this scaling.
 #pragma once
 
 #include <algorithm>
@@ -33,14 +33,13 @@ inline std::vector<Run> split_into_runs(const Groups& groups, int64_t largest) {
   return runs;
 }
 
-// The treatment of coordinates that are not finite. log_sum_exp_isotropic keeps them. kZero is for
-// sums of products: a gradient must not multiply them by a weight of 0, so it marks such rows by
-// their extra values.
+// The treatment of coordinates that are not finite. kKeep packs them as they are. kZero packs 0,
+// for sums of products, where 0 times infinity would be NaN; the caller handles such rows itself.
 enum class NotFinite { kKeep, kZero };
 
 // Whether packed rows have unusual values.
 struct UnusualValues {
-  bool too_large = false;  // a finite value whose scaled size exceeds the range
+  bool too_large = false;  // a finite value whose scaled size exceeds a quarter of the range
   bool nan = false;
 };
 
@@ -53,7 +52,7 @@ void transpose(const Matrix<const T>& rows, int64_t first, T factor, T* out) {
 }
 
 // Whether `count` rows from `first` on are contiguous and have no unusual value. Reads the caller's
-// memory: wide loads from a tile that was just written in narrow stores would wait for the stores.
+// memory: wide loads from a tile that narrow stores have just written would wait for the stores.
 template <typename T>
 bool are_usual(const Kernels<T>& kernels, const Matrix<const T>& rows, int64_t first, int64_t count,
                double power) {
@@ -80,7 +79,7 @@ struct Packer {
     return pack(first, count, no_extras, out);
   }
 
-  // The same, where the caller knows whether the rows are `usual`.
+  // Like pack(), with the result of are_usual() for these rows or for a range that contains them.
   template <typename ExtrasOf>
   UnusualValues pack_range(int64_t first, int64_t count, bool usual, const ExtrasOf& extras,
                            T* out) const {

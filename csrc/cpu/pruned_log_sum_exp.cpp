@@ -1,16 +1,17 @@
 // The log-sum-exp of one group with a tree of its centers, certified row by row.
 //
-// With B a lower bound of the sum S of a row, W the total weight and eps the tolerance, skipping or
-// misjudging a center may cost eps B / W per unit of its weight: in all at most eps B <= eps S, so
-// log S changes by at most eps (the code uses eps / (1 + eps), which makes this exact). A node is
-// skipped where its kernel value is below that share, which is a cutoff of squared distances, and
-// merged into one center where its error is below that share. B comes from the nearest center of
-// one leaf and, by Jensen's inequality, from mean and variance of the nodes above it.
+// Let B be a lower bound of the sum S of a row, W the total weight, eps the error tolerance and
+// delta = eps / (1 + eps). Skipping or merging a center may change S by delta B / W per unit of its
+// weight: in total by at most delta B <= delta S, so that log S changes by at most eps. A node is
+// skipped if its largest kernel value is below delta B / W, which is a cutoff of squared distances,
+// and merged into one center if its error is at most delta B / W, the allowance. B comes from the
+// nearest center of one leaf and, by Jensen's inequality, from mean and variance of the nodes
+// above.
 //
-// Cutoff and allowance belong to a row, not to its tile, and centers that another row of the tile
-// needs add an exact 0, in the order of the tree. So a row has the same bits alone, in any batch
-// and for any number of threads. kAuto may take another method for another batch, and the two
-// differ by rounding.
+// Cutoff and allowance belong to a row, not to its tile, and centers that only another row of the
+// tile needs add an exact 0, in the order of the tree. So a row has the same bits alone, in any
+// batch and for any number of threads. kAuto may choose another method for another batch, and the
+// methods differ by rounding and by the error tolerance.
 #include <cmath>
 
 #include "center_tree.h"
@@ -25,21 +26,21 @@ class PrunedSum {
   PrunedSum(const MixtureProblem<T>& problem, const Accuracy& accuracy, const PackedTree<T>& tree)
       : problem_(problem), points_(problem.mixture.points), tree_(tree) {
     const double eps = std::numeric_limits<T>::epsilon();
-    const double tolerance = accuracy.tolerance > 0 ? std::min(accuracy.tolerance, 1.0) : eps / 2;
-    // An error of this share of a sum S changes log S by at most the tolerance.
+    const double tolerance =
+        accuracy.error_tolerance > 0 ? std::min(accuracy.error_tolerance, 1.0) : eps / 2;
     share_ = tolerance / (1 + tolerance) / tree.total_weight();
     gap_ = -std::log2(share_) / problem.scaling.scale;
     slack_ = 4 * double(points_.cols + 4) * eps;  // bounds the rounding of squared distances
   }
 
-  // The share of the centers that a row evaluates, estimated from 64 rows.
+  // The share of the centers that the kernel evaluates for a row, estimated from at most 64 rows.
   double evaluated_share() const {
     constexpr int64_t kRows = 64;
     const int64_t step = divide_up(points_.rows, kRows);
     double evaluated = 0, rows = 0;
     std::vector<T> query(static_cast<size_t>(points_.cols));
     for (int64_t first = 0; first + step <= points_.rows; first += step, ++rows) {
-      // The position within each part varies, because rows may be periodic.
+      // The position in each interval of `step` rows varies, because rows may be periodic.
       pack_query(first + int64_t(rows) * 7919 % step, query.data());
       const T bound = tree_.find_position(query.data()).bound;
       evaluated += tree_.evaluated_centers(query.data(), cutoff(bound), allowance(bound));
@@ -85,7 +86,7 @@ class PrunedSum {
   T cutoff(T bound) const { return T((bound + gap_) + slack_ * std::abs(bound + gap_)); }
 
   // The extra values of a row: initial reference, cutoff, allowance. Terms raise a reference that
-  // is too low; under a reference that is too high they would be 0 or lose digits.
+  // is too low; with a reference that is too high, terms would be 0 or lose digits.
   std::array<T, 3> limits(int64_t i) const {
     const T bound = positions_[i].bound;
     if (bound == kNanBound) return kSkipAll;
@@ -99,7 +100,8 @@ class PrunedSum {
   // The limits of padding and of rows with NaN: no node is within the cutoff.
   static constexpr std::array<T, 3> kSkipAll = {0, -1, -1};
 
-  // Sorts rows by leaf and bound, so that the rows of a tile visit and merge the same nodes.
+  // Sorts rows by groups of kLeaves leaves and, in a group, by bound, so that the rows of a tile
+  // visit and merge similar nodes.
   Status sort_rows(Cancellation& cancellation) {
     constexpr int64_t kLeaves = 8;
     std::vector<int64_t> first(size_t(divide_up(tree_.leaves(), kLeaves)) + 1, 0);
@@ -140,17 +142,19 @@ class PrunedSum {
   const MixtureProblem<T>& problem_;
   const Matrix<const T>& points_;
   const PackedTree<T>& tree_;
-  double share_ = 0, gap_ = 0, slack_ = 0;
+  double share_ = 0;  // delta / W
+  double gap_ = 0, slack_ = 0;
   std::vector<typename PackedTree<T>::Position> positions_;
   std::vector<int64_t> order_;
   mutable std::atomic<bool> too_large_{false};
 };
 
-// Whether a tree is expected to be faster than all pairs. Costs are in units of the time of a pair
-// per dimension, measured on Zen 5 with AVX-512: a dense pair (d + 6, without its exponential), a
+// Estimates whether a tree is faster than all pairs. Costs are in units of the time of a pair per
+// dimension, measured on Zen 5 with AVX-512: a dense pair (0.8 (d + 6), without its exponential), a
 // pair in a leaf (d + 10; the rows of a tile together need 2.5 times the pairs of a row alone), the
-// position of a row, and the tree, per center. The estimate is made only where a whole tree costs
-// less than half of all pairs, so an estimate that rejects the tree costs a few per cent.
+// position of a row, and the tree, per center. The estimate is made only if a whole tree and the
+// positions of all rows cost less than half of all pairs, so that an estimate that rejects the tree
+// costs about a fourteenth of all pairs at most.
 template <typename T>
 Status is_worthwhile(const MixtureProblem<T>& problem, const Accuracy& accuracy,
                      Cancellation& cancellation, bool& worthwhile) {

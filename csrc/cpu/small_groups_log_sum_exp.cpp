@@ -1,5 +1,5 @@
-// The log-sum-exp of many small groups, which cost more work per row and per group than per pair. A
-// thread takes a batch of groups, packs all of them, sums, and computes all logarithms together.
+// The log-sum-exp of many small groups, where rows and groups cost more time than pairs. A thread
+// takes a batch of groups, packs all of them, sums, and computes all logarithms together.
 #include <cmath>
 
 #include "log_sum_exp_methods.h"

@@ -75,7 +75,7 @@ class ThreadPool {
     try {
       for (; workers_ < workers; ++workers_) std::thread([this] { serve(); }).detach();
     } catch (const std::system_error&) {
-      // The system starts no more threads: the existing ones do the work.
+      // The system starts no more threads; the existing threads do the work.
     }
   }
 
@@ -105,8 +105,8 @@ class ThreadPool {
   int workers_ = 0;
 };
 
-// Never destroyed: its threads may still sleep at exit. A forked child has neither the threads of
-// its parent's pool nor valid locks, so it does not touch that pool.
+// The pool is never destroyed, because its threads may still sleep at exit. A forked child has
+// neither the threads of its parent's pool nor valid locks, so it does not touch that pool.
 ThreadPool& pool() {
   static std::atomic<ThreadPool*> current{nullptr};
   ThreadPool* existing = current.load();

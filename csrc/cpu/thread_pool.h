@@ -17,7 +17,8 @@
 namespace layerbits {
 
 // Whether to stop, checked between pieces of work. Only the calling thread polls `interrupted`,
-// because Python handles signals only there; the workers read the flag that the caller sets.
+// because Python runs handlers of POSIX signals on its main thread only; the workers read the flag
+// that the caller sets.
 class Cancellation {
  public:
   explicit Cancellation(std::function<bool()> interrupted);
@@ -30,12 +31,12 @@ class Cancellation {
   std::atomic<bool> requested_{false};
 };
 
-// Calls work(i) once for every i in [0, items), on up to `threads` threads; stops early if
-// cancelled.
+// Calls work(i) once for every i in [0, items), on up to `threads` threads; stops early if a
+// cancellation is requested or a call of `work` throws.
 Status parallel_for(int threads, int64_t items, Cancellation& cancellation,
                     const std::function<void(int64_t)>& work);
 
-// parallel_for for short work: a piece of work consists of many consecutive items.
+// parallel_for for short work: a piece of work is a range of consecutive items.
 template <typename Work>
 Status parallel_for_short(int threads, int64_t items, Cancellation& cancellation,
                           const Work& work) {
@@ -45,7 +46,8 @@ Status parallel_for_short(int threads, int64_t items, Cancellation& cancellation
   });
 }
 
-// Returns a thread for every 2^17 operations, which cost about as much as waking a worker.
+// Returns one thread for every 2^17 multiply-adds, d + 8 for a pair, which cost about as much as
+// waking a worker; at least 1 and at most `threads`.
 int worthwhile_threads(int threads, double pairs, int64_t dim);
 
 // Cores that the affinity mask and the cgroup's quota grant to this process, at least 1.

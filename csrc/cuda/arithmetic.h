@@ -1,6 +1,6 @@
 // Arithmetic of a thread: functions overloaded for float and double, limits of both types, and
 // powers of two. The kernels are compiled without contraction, so that the code states the order of
-// every rounding; the order is that of cpu/simd. Contains no indices and no memory access.
+// every rounding. Contains no indices and no memory access.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -23,8 +23,8 @@ __device__ __forceinline__ double round_to_integer(double a) { return rint(a); }
 __device__ __forceinline__ float square_root(float a) { return sqrtf(a); }
 __device__ __forceinline__ double square_root(double a) { return sqrt(a); }
 
-// Maps nonnegative numbers to integers of the same order, by the upper half of a double only. NaN
-// is the largest, and NaN with a sign bit the smallest.
+// Maps nonnegative numbers to integers in the same order; doubles with the same upper 32 bits have
+// the same key. NaN has the largest key, and NaN with a sign bit the smallest.
 __device__ __forceinline__ int order_key(float a) { return __float_as_int(a); }
 __device__ __forceinline__ int order_key(double a) { return __double2hiint(a); }
 __device__ __forceinline__ int smallest(int a, int b, int c) { return __vimin3_s32(a, b, c); }
@@ -35,11 +35,11 @@ struct Range;
 template <>
 struct Range<float> {
   static constexpr float kLargest = FLT_MAX;
-  static constexpr float kLowest = -127;  // 2^x is exactly 0 here
+  static constexpr float kLowest = -127;  // 2^x is computed as exactly 0 here and below
   static constexpr float kHighest = 127;
-  // The rounding error of larger exponents exceeds the resolution of 2^x.
+  // The rounding error of exponents beyond this size may be a quarter or more.
   static constexpr float kFar = 0x1p22f;
-  static constexpr float kSlack = 0x1p-20f;
+  static constexpr float kSlack = 0x1p-20f;  // exceeds the relative rounding error of an exponent
   // NaN: comparisons with it are false, and its order_key exceeds all others.
   static __device__ __forceinline__ float above_all() { return __int_as_float(0x7fffffff); }
 };
@@ -61,7 +61,7 @@ inline constexpr int kBlock = 8;  // rows packed together, and terms added toget
 // Squared distances are sums of partial sums over kPanel dimensions, as on the CPU.
 inline constexpr int kPanel = 32;
 
-// Returns 2^n for an integer n from kLowest to kHighest, and 0 for kLowest.
+// Returns 2^n for an integer n above kLowest and up to kHighest, and 0 for kLowest.
 __device__ __forceinline__ float power_of_two(float n) {
   return __int_as_float((int(n) + 127) << 23);
 }
@@ -69,8 +69,8 @@ __device__ __forceinline__ double power_of_two(double n) {
   return __longlong_as_double((static_cast<long long>(n) + 1023) << 52);
 }
 
-// Returns 2^x for x <= kHighest. The relative error of the special-function unit is at most 2^-22,
-// two units of the last place; it returns 0 below -126.
+// Returns 2^x for x <= kHighest, and 0 below -126. The relative error of the special-function unit
+// is at most 2^-22.
 __device__ __forceinline__ float exp2_or_zero(float x) {
 #ifdef __CUDACC__
   float y;
@@ -89,9 +89,9 @@ struct Power {
 
 __device__ __forceinline__ Power exp2_parts(double x) {
   constexpr double kRounder = 6755399441055744.0 + 1023.0;
-  // Whether x <= -1023; false for NaN. Only the upper 32 bits are compared, so the limit is off by
-  // at most one unit of these bits. They are compared as integers, because the double-precision
-  // unit limits the speed.
+  // Whether x <= -1023; false for NaN. The upper 32 bits are compared as integers and replaced,
+  // because the double-precision unit limits the speed. So x becomes -1023 up to one unit of these
+  // bits.
   const unsigned high = unsigned(__double2hiint(x));
   const bool is_lowest = high - 0xc08ff800u <= 0xfff00000u - 0xc08ff800u;
   x = __hiloint2double(int(is_lowest ? 0xc08ff800u : high), __double2loint(x));

@@ -1,5 +1,5 @@
-// Bounding boxes of tiles of points and centers, from which the pruned log-sum-exp finds the tiles
-// of centers near a tile of points.
+// Bounding boxes of tiles of points and centers, by which the pruned log-sum-exp finds the tiles of
+// centers near a tile of points.
 #pragma once
 
 #include "tile_log_sums.h"
@@ -40,7 +40,7 @@ __device__ __forceinline__ void compute_point_box(const T* points, int rows, int
   }
 }
 
-// Returns the least squared distance plus offset between a box of points and the box of a tile of
+// Returns a lower bound of the squared distance plus offset between a box of points and a tile of
 // centers. Differences of infinite coordinates may be NaN, which `larger` replaces by the other
 // argument.
 template <typename T>

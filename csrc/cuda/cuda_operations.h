@@ -1,7 +1,8 @@
 // The operations of api/operations.h on a CUDA device. Views refer to memory of that device, except
-// offsets of groups and edges of bins, which the host reads. An operation puts its work on the
-// caller's stream, waits for its end and reports bad values. standard_normal and peak check no
-// values and return at once. A repeated call on a device of the same model has the same bits.
+// offsets of groups and edges of bins, which the host reads. An operation puts its kernels on the
+// caller's stream, waits for them and reports bad values, except standard_normal and peak, which
+// check no values and return at once. A repeated call on a device of the same model has the same
+// bits.
 #pragma once
 
 #include <cstddef>
@@ -27,21 +28,21 @@ struct Device {
   std::string reason;  // why the device is not usable; empty if it is usable
 };
 
-// Lists the devices of this machine. Fails if the driver or every device is missing.
+// Lists the devices of this machine. Fails without a driver or a device.
 Status find_devices(std::vector<Device>& devices);
 
 template <typename T>
 Status log_sum_exp_isotropic(const Mixture<T>& mixture, Vector<double> log_sum,
                              const Stream& stream);
 
-// log_sum_exp_isotropic for a single group with centers and 1 to kPrunedDims dimensions. Omits
-// pairs that together change no result by more than `tolerance`, in nats; 0: the unit roundoff of
-// T. The orders are permutations of the rows that bring near rows together. `summed_share` becomes
-// the share of the pairs that are summed.
+// log_sum_exp_isotropic for a single group with points and centers, in 1 to kPrunedDims dimensions.
+// Omits pairs that together change no result by more than the error tolerance, in nats; 0 stands
+// for the unit roundoff of T. The orders are permutations of the rows that bring near rows
+// together. `summed_share` becomes the share of the pairs of tiles that are summed.
 inline constexpr int64_t kPrunedDims = 32;
 template <typename T>
 Status pruned_log_sum_exp(const Mixture<T>& mixture, Vector<const int64_t> point_order,
-                          Vector<const int64_t> center_order, double tolerance,
+                          Vector<const int64_t> center_order, double error_tolerance,
                           Vector<double> log_sum, double& summed_share, const Stream& stream);
 
 template <typename T>
@@ -49,7 +50,7 @@ Status log_sum_exp_isotropic_gradient(const Mixture<T>& mixture, const Gradient<
                                       const Stream& stream);
 
 template <typename T>
-Status log_sum_exp_full(const Matrix<const T>& points, const Gaussians<T>& gaussians,
+Status log_sum_exp_full(const Matrix<const T>& points, const Components<T>& components,
                         Vector<double> log_sum, const Stream& stream);
 
 template <typename T>
@@ -61,16 +62,15 @@ template <typename T>
 Status largest_distance(const Matrix<const T>& points, Metric metric, double& largest,
                         const Stream& stream);
 
-// Fills row i with the values first, first + 1, ... of the random stream keys[i].
+// Fills row i with the values at positions first, first + 1, ... of the random stream keys[i].
 template <typename T>
 Status standard_normal(const Matrix<T>& values, const std::vector<uint64_t>& keys, int64_t first,
                        const Stream& stream);
 
 // Computes multiply-adds, or powers of two if `powers`, in a thread for each value; returns at
-// once. Writes the results to `values`, so that the compiler removes no operation. `operations`
-// becomes the number of operations.
+// once. Writes the results to `values`, so that the compiler removes no arithmetic. `count` becomes
+// the number of multiply-adds or powers.
 template <typename T>
-Status peak(Vector<T> values, int64_t steps, bool powers, int64_t& operations,
-            const Stream& stream);
+Status peak(Vector<T> values, int64_t steps, bool powers, int64_t& count, const Stream& stream);
 
 }  // namespace layerbits::cuda

@@ -10,7 +10,7 @@ namespace {
 // The architectures of this build in ascending order, for example 900.
 constexpr int kArchitectures[] = {__CUDA_ARCH_LIST__};
 
-// Compares compute capabilities instead of trying a kernel: a kernel would start CUDA on each
+// Compares compute capabilities instead of launching a kernel: a launch would start CUDA on every
 // device, which takes some hundred megabytes of its memory for the life of the process.
 std::string reason_not_usable(const cudaDeviceProp& device) {
   if (100 * device.major + 10 * device.minor >= kArchitectures[0]) return {};
@@ -33,8 +33,8 @@ Status status_of(cudaError_t error) {
     case cudaErrorInitializationError:
       return {Status::kUnavailable,
               "CUDA cannot be started (" + text +
-                  "); it never starts after a fork: start processes by spawn, for instance with "
-                  "multiprocessing.get_context('spawn')"};
+                  "), as in a process that was forked after CUDA was used: start processes by "
+                  "spawn, for instance with multiprocessing.get_context('spawn')"};
     case cudaErrorNoKernelImageForDevice:
       return {Status::kUnavailable, "this build has no code for the device (" + text + ")"};
     case cudaErrorMemoryAllocation:

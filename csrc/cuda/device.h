@@ -16,7 +16,7 @@ inline cudaStream_t handle(const Stream& stream) {
   return static_cast<cudaStream_t>(stream.handle);
 }
 
-// Makes the stream's device the current one; the destructor restores the former one.
+// Makes the stream's device the current device; the destructor restores the former device.
 class CurrentDevice {
  public:
   explicit CurrentDevice(const Stream& stream);
@@ -59,8 +59,8 @@ class Scratch {
   size_t size_ = 0;
 };
 
-// Waits for the work on the stream, or until Ctrl-C. After Ctrl-C the device still completes the
-// work. Its scratch memory stays valid, because the caller's allocator reuses memory in the order
+// Waits until the work on the stream ends, or until Ctrl-C. After Ctrl-C the device still completes
+// the work. Scratch memory stays valid, because the caller's allocator reuses memory in the order
 // of the stream.
 Status finish(const Stream& stream);
 
@@ -79,7 +79,7 @@ Status download(T* target, const T* source, int64_t count, const Stream& stream)
   return status_of(error != cudaSuccess ? error : cudaStreamSynchronize(handle(stream)));
 }
 
-// The largest grid. The threads of a kernel stride over more elements.
+// The largest grid. Kernels stride over more elements, or have fewer thread blocks.
 inline constexpr int64_t kMaxBlocks = int64_t(1) << 30;
 
 // Launches with `shared` bytes of dynamic shared memory, which shared_memory() returns in the

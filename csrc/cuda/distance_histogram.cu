@@ -79,8 +79,8 @@ class Pairs {
     bins.first = first_squares_;
     problem_.labels = labels;
     problem_.bins = bins;
-    // Each warp has its own copy of the counts if there are few bins, so that atomic operations
-    // collide less. Too many bins for shared memory are counted in global memory.
+    // If there are few bins, each warp has its own copy of the counts, so that atomic operations
+    // collide less. Counts that do not fit shared memory are in global memory.
     const size_t bytes = size_t(2 * bins.count) * sizeof(unsigned);
     problem_.copies = bytes <= 8192 ? kBlockThreads / 32 : bytes <= 65536 ? 1 : 0;
     Status status = visit<true>(size_t(problem_.copies) * bytes);
@@ -117,7 +117,7 @@ class Pairs {
                                std::to_string(checks.not_finite) + ", wanted finite numbers");
     if (checks.zero != ~0ull && metric_ == Metric::kCosine)
       return Status::bad_value("points: got only zeros in row " + std::to_string(checks.zero) +
-                               ", which has no direction, wanted none under the metric "
+                               ", which has no direction, wanted a nonzero row under the metric "
                                "cosine; remove the row, or use the metric euclidean");
     return {};
   }

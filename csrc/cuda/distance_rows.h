@@ -1,4 +1,4 @@
-// Checks of the rows of a distance histogram, and their normalization for the cosine distance.
+// Checks of rows before their distances are computed, and normalization for the cosine distance.
 #pragma once
 
 #include "arithmetic.h"

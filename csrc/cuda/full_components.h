@@ -1,5 +1,5 @@
 // Components with full covariances, packed for the log-sum-exp over them, and the checks of points,
-// means, triangular factors and offsets on the device.
+// centers, triangular factors and offsets on the device.
 #pragma once
 
 #include <string.h>
@@ -11,14 +11,14 @@ namespace layerbits::cuda {
 
 inline constexpr int kBandRows = 4;
 
-// A packed component is its offset and its mean, then its triangular factor in bands of kBandRows
-// rows. The last column of a band belongs to the diagonal. Where kBandRows does not divide d, the
-// first band begins with rows of zeros.
+// A packed component is its offset and its center, then its triangular factor in bands of kBandRows
+// rows; a band has the columns up to its last row. If kBandRows does not divide d, the first band
+// begins with rows of zeros.
 __host__ __device__ inline int64_t head_size(int64_t dim) { return (1 + dim + 3) / 4 * 4; }
 __host__ __device__ inline int64_t first_band_columns(int64_t dim) {
   return (dim - 1) % kBandRows + 1;
 }
-// Returns the columns of all bands that end before row `last`.
+// Returns the number of columns of all bands before the band that ends at row `last`, exclusive.
 __host__ __device__ inline int64_t columns_before(int64_t dim, int64_t last) {
   const int64_t first = first_band_columns(dim), bands = (last - first) / kBandRows;
   return bands * first + kBandRows * bands * (bands - 1) / 2;
@@ -27,7 +27,7 @@ __host__ __device__ inline int64_t component_values(int64_t dim) {
   return head_size(dim) + kBandRows * columns_before(dim, dim + kBandRows);
 }
 
-// Maps doubles to integers of the same order, so that atomicMax finds the largest double. No number
+// Maps doubles to integers in the same order, so that atomicMax finds the largest double. No number
 // maps to 0.
 __device__ __forceinline__ unsigned long long ordered_bits(double value) {
   const auto bits = static_cast<unsigned long long>(__double_as_longlong(value));
@@ -43,10 +43,10 @@ __host__ __device__ inline double double_of(unsigned long long bits) {
 }
 
 // Results of the checks on the device, which the host reads at the end of a call.
-struct GaussianChecks {
+struct ComponentChecks {
   unsigned long long infinite_offset = ~0ull;  // the first index of an infinite offset
   unsigned long long largest_offset = 0;       // ordered_bits; 0 without components
-  unsigned long long largest_point = 0, largest_mean = 0, largest_factor = 0;  // bits of |finite|
+  unsigned long long largest_point = 0, largest_center = 0, largest_factor = 0;  // bits of |finite|
   unsigned nan = 0;
 
   // Without components, the offset is -inf.
@@ -54,16 +54,16 @@ struct GaussianChecks {
     return largest_offset == 0 ? double(-INFINITY) : double_of(bits_of_ordered(largest_offset));
   }
 
-  // True if no sum of products overflows, so that no difference of infinities occurs.
+  // Whether no sum of products overflows, so that infinity is never subtracted from infinity.
   template <typename T>
   __host__ __device__ bool in_range(int64_t dim) const {
-    const double reach = double_of(largest_point) + double_of(largest_mean);
+    const double reach = double_of(largest_point) + double_of(largest_center);
     const double limit = Range<T>::kLargest / 2;
     return reach < limit && reach * double_of(largest_factor) * double(dim) < limit;
   }
 };
 
-// The largest finite absolute value of an array, and whether it contains infinities or NaN.
+// The largest absolute value of the finite values, and whether there are infinite values or NaN.
 struct Extent {
   double largest = 0;
   bool infinite = false, nan = false;
@@ -80,7 +80,7 @@ struct Extent {
 };
 
 template <typename T>
-__global__ void check_points(Matrix<const T> points, GaussianChecks* checks) {
+__global__ void check_points(Matrix<const T> points, ComponentChecks* checks) {
   Extent extent;
   for (int64_t i = first_index(); i < points.rows; i += index_stride())
     for (int64_t k = 0; k < points.cols; ++k)
@@ -88,37 +88,39 @@ __global__ void check_points(Matrix<const T> points, GaussianChecks* checks) {
   extent.merge_into(&checks->largest_point);
 }
 
-// A thread checks a row of a factor and a value of the mean; the thread of row 0 checks the offset.
-// absent[j] becomes nonzero if component j has a mean or a factor that is not finite.
+// A thread checks a row of a factor and a coordinate of the center; the thread of row 0 checks the
+// offset. absent[j] becomes nonzero if component j has a center or a factor that is not finite.
 template <typename T>
-__global__ void check_components(Gaussians<T> gaussians, GaussianChecks* checks, unsigned* absent) {
-  const int64_t dim = gaussians.means.cols;
-  Extent means, factors;
-  for (int64_t e = first_index(); e < gaussians.means.rows * dim; e += index_stride()) {
+__global__ void check_components(Components<T> components, ComponentChecks* checks,
+                                 unsigned* absent) {
+  const Matrix<const T> rows = components.centers;
+  const int64_t dim = rows.cols;
+  Extent centers, factors;
+  for (int64_t e = first_index(); e < rows.rows * dim; e += index_stride()) {
     const int64_t j = e / dim, r = e % dim;
-    Extent mean, factor;
+    Extent center, factor;
     const T* row =
-        gaussians.factors.data + j * gaussians.factors.stride + r * gaussians.factors.row_stride;
-    for (int64_t k = 0; k <= r; ++k) factor.add(row[k * gaussians.factors.col_stride]);
-    mean.add(gaussians.means.data[j * gaussians.means.row_stride + r * gaussians.means.col_stride]);
-    if (mean.infinite || mean.nan || factor.infinite || factor.nan) atomicOr(absent + j, 1u);
-    bool nan = mean.nan || factor.nan;
+        components.factors.data + j * components.factors.stride + r * components.factors.row_stride;
+    for (int64_t k = 0; k <= r; ++k) factor.add(row[k * components.factors.col_stride]);
+    center.add(rows.data[j * rows.row_stride + r * rows.col_stride]);
+    if (center.infinite || center.nan || factor.infinite || factor.nan) atomicOr(absent + j, 1u);
+    bool nan = center.nan || factor.nan;
     if (r == 0) {
-      const double offset = gaussians.offsets.data[j * gaussians.offsets.stride];
+      const double offset = components.offsets.data[j * components.offsets.stride];
       nan |= isnan(offset);
       if (offset == INFINITY)
         atomicMin(&checks->infinite_offset, static_cast<unsigned long long>(j));
       if (!isnan(offset)) atomicMax(&checks->largest_offset, ordered_bits(offset));
     }
     if (nan) atomicOr(&checks->nan, 1u);
-    means.largest = fmax(means.largest, mean.largest);
+    centers.largest = fmax(centers.largest, center.largest);
     factors.largest = fmax(factors.largest, factor.largest);
   }
-  means.merge_into(&checks->largest_mean);
+  centers.merge_into(&checks->largest_center);
   factors.merge_into(&checks->largest_factor);
 }
 
-// Packs points into tiles: packed[tile][dim][kTile].
+// Packs points into tiles, packed[tile][dim][kTile], with 0 for values that are not finite.
 template <int kTile, typename T>
 __global__ void pack_tiles(Matrix<const T> points, int64_t tiles, T* packed) {
   for (int64_t e = first_index(); e < tiles * points.cols * kTile; e += index_stride()) {
@@ -131,25 +133,25 @@ __global__ void pack_tiles(Matrix<const T> points, int64_t tiles, T* packed) {
 
 // Packs components into `packed`, which is initially 0; a thread takes a row of a factor.
 template <typename T>
-__global__ void pack_components(Gaussians<T> gaussians, const GaussianChecks* checks,
+__global__ void pack_components(Components<T> components, const ComponentChecks* checks,
                                 const unsigned* absent, T* packed) {
-  const int64_t dim = gaussians.means.cols, first = first_band_columns(dim);
-  for (int64_t e = first_index(); e < gaussians.means.rows * dim; e += index_stride()) {
+  const Matrix<const T> rows = components.centers;
+  const int64_t dim = rows.cols, first = first_band_columns(dim);
+  for (int64_t e = first_index(); e < rows.rows * dim; e += index_stride()) {
     const int64_t j = e / dim, r = e % dim;
     T* component = packed + j * component_values(dim);
     const double offset =
-        2 * (checks->offset() - double(gaussians.offsets.data[j * gaussians.offsets.stride]));
+        2 * (checks->offset() - double(components.offsets.data[j * components.offsets.stride]));
     const bool is_present = !absent[j] && offset < Range<T>::kLargest;
     if (r == 0) component[0] = is_present ? T(offset) : T(INFINITY);
     if (!is_present) continue;
-    component[1 + r] =
-        gaussians.means.data[j * gaussians.means.row_stride + r * gaussians.means.col_stride];
+    component[1 + r] = rows.data[j * rows.row_stride + r * rows.col_stride];
     const int64_t last = r < first ? first : first + ((r - first) / kBandRows + 1) * kBandRows;
     T* column = component + head_size(dim) + kBandRows * columns_before(dim, last) +
                 (r - (last - kBandRows));
     const T* row =
-        gaussians.factors.data + j * gaussians.factors.stride + r * gaussians.factors.row_stride;
-    for (int64_t k = 0; k <= r; ++k) column[k * kBandRows] = row[k * gaussians.factors.col_stride];
+        components.factors.data + j * components.factors.stride + r * components.factors.row_stride;
+    for (int64_t k = 0; k <= r; ++k) column[k * kBandRows] = row[k * components.factors.col_stride];
   }
 }
 

@@ -1,9 +1,9 @@
-// The log-sum-exp of every point over Gaussians with a full covariance each.
+// The log-sum-exp of every point over components with full covariances.
 //
 // A lane has kPoints points; the warps of a thread block share the components. A triangular factor
 // is read in bands of kBandRows rows, each value once for all points of the warp, from the
-// first-level cache, so that the dimension has no limit. The sums of squares only grow: once they
-// show that all terms are exactly 0, the remaining bands are skipped.
+// first-level cache, so that the dimension has no limit. Sums of squares only grow: once all terms
+// of a thread are certain to be exactly 0, the remaining bands are skipped.
 #include <algorithm>
 
 #include "../api/scaling.h"
@@ -39,12 +39,12 @@ __device__ __forceinline__ void add_component(const Problem<T>& problem, const T
        last += kBandRows) {
     T product[kBandRows][kPoints] = {};
     for (int64_t k = 0; k < last; ++k, column += kBandRows) {
-      const T mean = component[1 + k];
+      const T center = component[1 + k];
       T difference[kPoints], factor[kBandRows];
       load_row<T, kPoints, kLanes>(points + k * kTile, lane, difference);
       load_row<T, kBandRows, 1>(column, 0, factor);
 #pragma unroll
-      for (int i = 0; i < kPoints; ++i) difference[i] = difference[i] - mean;
+      for (int i = 0; i < kPoints; ++i) difference[i] = difference[i] - center;
 #pragma unroll
       for (int r = 0; r < kBandRows; ++r)
 #pragma unroll
@@ -105,7 +105,7 @@ __global__ void __launch_bounds__(kWarps* kLanes, 3) sum_components(const Proble
 
 template <typename T>
 __global__ void fold_shares(Problem<T> problem, Matrix<const T> points,
-                            const GaussianChecks* checks, Vector<double> log_sum) {
+                            const ComponentChecks* checks, Vector<double> log_sum) {
   if (checks->infinite_offset != ~0ull || !checks->template in_range<T>(problem.dim)) return;
   for (int64_t i = first_index(); i < log_sum.size; i += index_stride()) {
     ScaledSum total;
@@ -122,14 +122,14 @@ __global__ void fold_shares(Problem<T> problem, Matrix<const T> points,
 }
 
 template <typename T>
-Status check_values(const GaussianChecks& checks, int64_t dim) {
+Status check_values(const ComponentChecks& checks, int64_t dim) {
   if (checks.infinite_offset != ~0ull)
     return Status::bad_value("offsets: got inf at index " + std::to_string(checks.infinite_offset) +
                              ", wanted numbers below it");
   if (!checks.in_range<T>(dim))
     return Status::bad_value(
         "points: got finite values whose products with the factors may leave the range of the "
-        "dtype; shift points and means towards 0, or use float64");
+        "dtype; shift points and centers towards 0, or use float64");
   return {};
 }
 
@@ -145,45 +145,46 @@ int64_t choose_shares(int64_t tiles, int64_t components, int multiprocessors) {
 }  // namespace
 
 template <typename T>
-Status log_sum_exp_full(const Matrix<const T>& points, const Gaussians<T>& gaussians,
+Status log_sum_exp_full(const Matrix<const T>& points, const Components<T>& components,
                         Vector<double> log_sum, const Stream& stream) {
   const CurrentDevice current(stream);
   if (!current.status.ok()) return current.status;
-  const int64_t dim = points.cols, count = gaussians.means.rows;
+  const int64_t dim = points.cols, count = components.centers.rows;
   const int64_t tiles = divide_up(points.rows, kTile);
   const int64_t shares = choose_shares(tiles, count, current.multiprocessors);
   const int64_t size = count * component_values(dim);
 
   Scratch scratch;
-  GaussianChecks* checks = nullptr;
+  ComponentChecks* checks = nullptr;
   unsigned* absent = nullptr;
-  T *packed_points = nullptr, *components = nullptr;
+  T *packed_points = nullptr, *packed_components = nullptr;
   double* sums = nullptr;
   scratch.add(checks, 1);
   scratch.add(absent, count);
   scratch.add(packed_points, tiles * kTile * dim);
-  scratch.add(components, size);
+  scratch.add(packed_components, size);
   scratch.add(sums, 3 * shares * tiles * kTile);
   if (Status status = scratch.allocate(stream); !status.ok()) return status;
-  const std::vector<GaussianChecks> initial(1);
+  const std::vector<ComponentChecks> initial(1);
   Status status = upload(checks, initial, stream);
   if (status.ok())
     status = status_of(cudaMemsetAsync(absent, 0, size_t(count) * sizeof *absent, handle(stream)));
   if (status.ok())
-    status = status_of(cudaMemsetAsync(components, 0, size_t(size) * sizeof(T), handle(stream)));
+    status =
+        status_of(cudaMemsetAsync(packed_components, 0, size_t(size) * sizeof(T), handle(stream)));
   if (status.ok())
     status = launch_each(check_points<T>, std::min<int64_t>(points.rows, 1 << 18), stream, points,
                          checks);
   if (status.ok())
-    status = launch_each(check_components<T>, count * dim, stream, gaussians, checks, absent);
+    status = launch_each(check_components<T>, count * dim, stream, components, checks, absent);
   if (status.ok())
     status = launch_each(pack_tiles<kTile, T>, tiles * dim * kTile, stream, points, tiles,
                          packed_points);
   if (status.ok())
-    status =
-        launch_each(pack_components<T>, count * dim, stream, gaussians, checks, absent, components);
+    status = launch_each(pack_components<T>, count * dim, stream, components, checks, absent,
+                         packed_components);
   const Problem<T> problem{.points = packed_points,
-                           .components = components,
+                           .components = packed_components,
                            .rows = points.rows,
                            .dim = dim,
                            .count = count,
@@ -197,14 +198,14 @@ Status log_sum_exp_full(const Matrix<const T>& points, const Gaussians<T>& gauss
   if (status.ok())
     status = launch_each(fold_shares<T>, log_sum.size, stream, problem, points, checks, log_sum);
   if (status.ok()) status = finish(stream);
-  GaussianChecks result;
+  ComponentChecks result;
   if (status.ok()) status = download(&result, checks, 1, stream);
   return status.ok() ? check_values<T>(result, dim) : status;
 }
 
-template Status log_sum_exp_full(const Matrix<const float>&, const Gaussians<float>&,
+template Status log_sum_exp_full(const Matrix<const float>&, const Components<float>&,
                                  Vector<double>, const Stream&);
-template Status log_sum_exp_full(const Matrix<const double>&, const Gaussians<double>&,
+template Status log_sum_exp_full(const Matrix<const double>&, const Components<double>&,
                                  Vector<double>, const Stream&);
 
 }  // namespace layerbits::cuda

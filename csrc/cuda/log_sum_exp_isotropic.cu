@@ -81,7 +81,7 @@ __device__ __forceinline__ void store_totals(T* totals, const T (&distance)[S::k
     }
 }
 
-// A share of the centers: `count` tiles.
+// The tile of points of a thread block, and its share of the centers: `count` tiles.
 template <typename T>
 struct Share {
   const T* points;
@@ -136,7 +136,8 @@ __device__ __forceinline__ void sum_many_dimensions(const Problem<T>& problem,
 }
 
 // Thread blocks of a multiprocessor, limited by the registers. In float64 two warps for each
-// scheduler are enough, because an instruction takes two cycles and many are independent.
+// scheduler are enough, because an instruction takes two cycles and many instructions are
+// independent.
 template <typename S, int kFirst>
 inline constexpr int kBlocksPerSm = S::kThreads == 32                              ? 12
                                     : kFirst > 0 && sizeof(typename S::Value) == 4 ? 3
@@ -147,7 +148,7 @@ template <typename S, int kFirst, typename T = typename S::Value>
 __global__ void __launch_bounds__(S::kThreads, kBlocksPerSm<S, kFirst>)
     sum_all_pairs(const Problem<T> problem) {
   T* const memory = shared_memory<T>();
-  // Device memory is too small for more tiles than launch() has blocks, so there is no stride.
+  // A grid of kMaxBlocks exceeds every problem that fits device memory, so there is no stride.
   const int64_t share = blockIdx.x / problem.tiles, t = blockIdx.x % problem.tiles;
   const int64_t group = find_group(problem.point_tiles, problem.groups, t);
   const int64_t first_tile = problem.center_tiles[group];

@@ -1,7 +1,7 @@
 // The gradients of the log-sum-exp. The gradient of a point is a sum over centers, the gradient of
 // a center a sum over points. One kernel serves both: it sums over sources for each target, and
 // runs once for each side that is wanted. So no two thread blocks add to the same address, and a
-// repeated call has the same bits. The price: for both sides the kernel values are computed twice.
+// repeated call has the same bits. Gradients of both sides cost two computations of kernel values.
 #include <algorithm>
 
 #include "device_mixture.h"

@@ -1,8 +1,8 @@
-// Counts of pairs of rows by distance, and the largest distance. Squared distances have the bits of
-// the CPU's, and bins are counted in integers, so that CPU and CUDA agree exactly.
+// Counts of pairs of rows by distance, and the largest distance. Squared distances have the same
+// bits as on a CPU with fma, and counts are integers, so that CPU and CUDA agree exactly.
 //
 // A thread block takes tiles of pairs on and above the diagonal, one after the other, and counts in
-// shared memory where the bins fit there.
+// shared memory if the counts fit there.
 #pragma once
 
 #include "../api/distance_bins.h"
@@ -125,8 +125,8 @@ __device__ __forceinline__ void flush_counts(unsigned* shared_counts, int copies
   __syncthreads();
 }
 
-// Merges the largest squares of the threads by one atomic operation for each thread block, because
-// all of them access the same address.
+// Merges the largest squares of the threads. A thread block has one atomic operation, because all
+// atomic operations access the same address.
 template <typename T>
 __device__ __forceinline__ void merge_largest(T largest, T* thread_largest,
                                               unsigned long long* result) {

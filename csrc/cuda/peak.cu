@@ -6,11 +6,11 @@
 namespace layerbits::cuda {
 namespace {
 
-// Independent operations of a thread: enough, with the other warps, to hide every latency.
+// Independent chains of a thread: enough, with the other warps, to hide every latency.
 constexpr int kChains = 8;
 
 template <typename T, bool kPowers>
-__global__ void __launch_bounds__(kThreads) operate(Vector<T> values, int64_t steps) {
+__global__ void __launch_bounds__(kThreads) compute_chains(Vector<T> values, int64_t steps) {
   for (int64_t i = first_index(); i < values.size; i += index_stride()) {
     const T half = values.data[i * values.stride];
     T chain[kChains];
@@ -31,13 +31,12 @@ __global__ void __launch_bounds__(kThreads) operate(Vector<T> values, int64_t st
 }  // namespace
 
 template <typename T>
-Status peak(Vector<T> values, int64_t steps, bool powers, int64_t& operations,
-            const Stream& stream) {
+Status peak(Vector<T> values, int64_t steps, bool powers, int64_t& count, const Stream& stream) {
   const CurrentDevice current(stream);
-  operations = values.size * steps * kChains;
+  count = values.size * steps * kChains;
   if (!current.status.ok()) return current.status;
-  return launch_each(powers ? operate<T, true> : operate<T, false>, values.size, stream, values,
-                     steps);
+  return launch_each(powers ? compute_chains<T, true> : compute_chains<T, false>, values.size,
+                     stream, values, steps);
 }
 
 template Status peak(Vector<float>, int64_t, bool, int64_t&, const Stream&);

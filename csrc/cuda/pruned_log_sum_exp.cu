@@ -5,9 +5,9 @@
 // a cutoff of squared distances. Then the thread block compares the bounding boxes of all tiles of
 // centers, and sums the tiles within the largest cutoff of its rows, in the order of the tiles.
 //
-// Error: let 2^b be a lower bound of a row's sum, n the number of centers and eps the tolerance.
-// Every omitted term is below 2^b eps / (1 + eps) / n. Together they are below eps / (1 + eps) of
-// the sum, so that its logarithm changes by at most eps.
+// Error: let 2^b be a lower bound of a row's sum, n the number of centers and eps the error
+// tolerance. Every omitted term is below 2^b eps / (1 + eps) / n. Together the omitted terms are
+// below eps / (1 + eps) of the sum, so that its logarithm changes by at most eps.
 #include "bounding_boxes.h"
 #include "tiled_mixture.h"
 
@@ -35,7 +35,7 @@ struct Problem {
   unsigned long long* summed_tiles;
 };
 
-// Samples the middle center of each tile, or the first if the middle one has no weight.
+// Samples the middle center of each tile, or the first center if the middle one has no weight.
 template <typename T>
 __global__ void sample_centers(const T* centers, int64_t tiles, int dim, int64_t sample_tiles,
                                T* samples) {
@@ -52,8 +52,8 @@ __global__ void sample_centers(const T* centers, int64_t tiles, int dim, int64_t
 }
 
 // Returns the largest cutoff of the rows of the tile. A reference is the rounded exponent of a
-// term, so that it exceeds a lower bound by less than 1; allowed_gap + 1 covers that. Rows with NaN
-// have no cutoff.
+// term, so that it exceeds the logarithm of a lower bound by less than 1; allowed_gap + 1 covers
+// that. Rows with NaN have no cutoff.
 template <typename S, typename T>
 __device__ __forceinline__ T compute_cutoff(const Problem<T>& problem, const PointSums<S>& sums,
                                             int rows, T* bounds) {
@@ -66,7 +66,7 @@ __device__ __forceinline__ T compute_cutoff(const Problem<T>& problem, const Poi
   T least = T(INFINITY);
   for (int q = 0; q < rows; ++q) least = smaller(least, bounds[q]);
   __syncthreads();
-  if (least <= -Range<T>::kLargest) return T(INFINITY);  // a row is too far even from its nearest
+  if (least <= -Range<T>::kLargest) return T(INFINITY);  // a row is too far from every sample
   const T cutoff = (problem.allowed_gap + 1 - least) * problem.scale.inverse;
   return multiply_add(problem.slack, larger(cutoff, T(0)), cutoff);
 }
@@ -196,7 +196,7 @@ auto kernel_for(int64_t dim) -> void (*)(const Problem<T>) {
 
 template <typename T>
 Status pruned_log_sum_exp(const Mixture<T>& mixture, Vector<const int64_t> point_order,
-                          Vector<const int64_t> center_order, double tolerance,
+                          Vector<const int64_t> center_order, double error_tolerance,
                           Vector<double> log_sum, double& summed_share, const Stream& stream) {
   using S = Tiles<T>;
   const CurrentDevice current(stream);
@@ -230,8 +230,8 @@ Status pruned_log_sum_exp(const Mixture<T>& mixture, Vector<const int64_t> point
   if (!status.ok()) return status;
 
   const double eps = std::numeric_limits<T>::epsilon();
-  const double share_allowed = tolerance > 0 ? std::min(tolerance, 1.0) : eps / 2;
-  const double bound_over_term = double(mixture.centers.rows) * (1 + share_allowed) / share_allowed;
+  const double tolerance = error_tolerance > 0 ? std::min(error_tolerance, 1.0) : eps / 2;
+  const double bound_over_term = double(mixture.centers.rows) * (1 + tolerance) / tolerance;
   const Problem<T> problem{.points = tiled.points,
                            .centers = tiled.centers,
                            .samples = samples,

@@ -1,6 +1,6 @@
 // Sums of exponentials: the log-sum-exp of a point while a thread adds centers to it, and the sum
-// of the results of many threads. The order of the roundings follows cpu/simd/running_sum.h.
-// Contains no indices and no memory access.
+// of the results of many threads. In double, the order of the roundings is that of
+// cpu/simd/running_sum.h. Contains no indices and no memory access.
 #pragma once
 
 #include "arithmetic.h"
@@ -34,7 +34,7 @@ __device__ __forceinline__ double sum_of_powers(const double (&x)[kBlock]) {
   return even + odd;
 }
 
-// The scale in a running sum of exp2(-scale distance).
+// The scale of the terms exp2(-scale distance) of a running sum.
 template <typename T>
 struct Scale {
   T minus, inverse;
@@ -42,10 +42,10 @@ struct Scale {
   __host__ __device__ explicit Scale(T scale) : minus(-scale), inverse(1 / scale) {}
 };
 
-// The sum is (high + low) 2^reference. The reference is an integer, so that moving it is exact. It
-// moves as soon as a term would exceed 2: exponents near 0 have small rounding errors, which
-// offsets the error of the special-function unit. The CPU, whose power of two is accurate to an
-// ulp, moves its reference at 2^16.
+// The sum is (high + low) 2^reference. The reference is an integer, so that moving the reference is
+// exact. It moves as soon as a term would exceed 2: exponents near 0 have small rounding errors,
+// which compensates for the error of the special-function unit. The CPU, whose power of two is
+// accurate to an ulp, moves its reference at 2^16.
 template <typename T>
 struct RunningSum {
   T reference, high, low;
@@ -99,8 +99,8 @@ struct RunningSum {
 
 // Adds the terms of kBlock squared distances to each sum; overwrites the distances. May ignore NaN
 // once a sum has terms: callers detect NaN themselves. A single test covers all sums, because a
-// test of each would cost as much as a dimension. References move seldom, but those below -kFar at
-// every block.
+// test of each would cost as much as a dimension. References rarely move; references below -kFar
+// are updated at every block.
 template <int kSums, typename T>
 __device__ __forceinline__ void add_blocks(T (&distance)[kSums][kBlock], Scale<T> scale,
                                            RunningSum<T> (&sums)[kSums]) {
@@ -168,7 +168,7 @@ struct ScaledSum {
     reference = top;
   }
 
-  // The log of the sum; -inf for an empty sum.
+  // Returns the logarithm of the sum; -inf for an empty sum.
   __device__ __forceinline__ double logarithm() const {
     constexpr double kLog2 = 0x1.62e42fefa39efp-1, kLog2Low = 0x1.abc9e3b39803fp-56;
     if (high == 0) return -INFINITY;

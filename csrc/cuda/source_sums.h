@@ -1,6 +1,6 @@
-// For each target, the sums over sources of kernel values K and of K (target - source). The
-// gradients of points and of centers are such sums: for points the sources are the centers, and for
-// centers the sources are the points.
+// For each target, the sums over sources of K (target - source), and of K or K |target - source|^2,
+// where K are kernel values. The gradients of points and of centers are such sums: for points the
+// sources are the centers, and for centers the sources are the points.
 //
 // A thread block takes a tile of targets and tiles of sources. It computes the kernel values K of
 // all pairs of two tiles into shared memory; then its threads divide the work by targets and
@@ -85,8 +85,8 @@ __device__ __forceinline__ void load_extra_values(const T* packed, int64_t dim, 
   load_tile<T, kTileBlocks>(packed, kBlock * (2 + dim), blocks, 0, 2, tile[0]);
 }
 
-// Sums K (target - source) for the `count` coordinates in shared memory. The fewer coordinates, the
-// more threads share the sources of a target.
+// Adds K (target - source) in the `count` coordinates that are in shared memory. The fewer
+// coordinates, the more threads share the sources of a target.
 template <typename T>
 __device__ __forceinline__ void add_coordinates(SourceMemory<T>& memory, int count,
                                                 int64_t target_blocks, double* sums,
@@ -201,7 +201,7 @@ __global__ void __launch_bounds__(kBlockThreads, 2) sum_over_sources(const Sourc
       if (threadIdx.x < kTile)
         for (int thread = 0; thread < kX; ++thread)
           target_moment += double(memory.partial_sums[thread][threadIdx.x]);
-      // Begins with the panel that is still in shared memory.
+      // The loop begins with the panel that is still in shared memory.
       const int64_t last = (dim - 1) / kPanel * kPanel;
       for (int64_t first = last; first >= 0 && problem.has_coordinates; first -= kPanel) {
         __syncthreads();

@@ -1,7 +1,7 @@
 // Standard normal values from a counter-based generator. Philox4x32-10 computes four words from a
 // key and a counter (Salmon, Moraes, Dror and Shaw, Parallel random numbers: as easy as 1, 2, 3, SC
 // 2011). The Box-Muller transform computes two values from two words (float) or from four (double).
-// So a value depends only on the key and on its position in the stream.
+// A value depends only on the key and on its position in the stream.
 #include <algorithm>
 
 #include "device.h"
@@ -40,7 +40,7 @@ __device__ __forceinline__ Words philox(uint64_t key, uint64_t counter) {
 template <typename T>
 inline constexpr int kPerCounter = int(16 / sizeof(T));
 
-// The argument of the logarithm is in (0, 1], never 0. No value exceeds 6.67 in float, which a
+// The argument of the logarithm is in (0, 1]. No value exceeds 6.67 in size in float, which a
 // normal variable exceeds with probability 3e-11, and 9.42 in double (5e-21).
 __device__ __forceinline__ void box_muller(uint32_t radius, uint32_t angle, float* values) {
   const float length = sqrtf(-2 * logf((float(radius) + 1) * 0x1p-32f));

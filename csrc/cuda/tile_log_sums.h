@@ -1,5 +1,5 @@
-// Sums of powers of two for a tile of points over tiles of centers: the part that the dense and the
-// pruned log-sum-exp have in common.
+// Sums of powers of two for a tile of points over tiles of centers, which the dense and the pruned
+// log-sum-exp share.
 //
 // A thread takes a rectangle of kPoints points by kBlock centers of a tile, as in a product of
 // matrices: each value that it loads from shared memory serves many pairs, in any dimension.
@@ -20,7 +20,7 @@ struct TileShape {
   static constexpr int kTilePoints = kPoints * kY, kTileCenters = kBlock * kX;
 };
 
-// A loop takes kStep dimensions at a time, after the first 1 to kStep.
+// A loop over dimensions takes kStep at a time, after the first 1 to kStep dimensions.
 inline constexpr int kStep = 4;
 inline int first_dimensions(int64_t dim) { return int((dim - 1) % kStep) + 1; }
 
@@ -72,8 +72,8 @@ struct PointSums {
       add_dimensions<kStep>(points + k * S::kTilePoints, centers + k * S::kTileCenters, distance);
   }
 
-  // Prevents the compiler from keeping points in registers from tile to tile: registers are too
-  // few.
+  // Prevents the compiler from keeping points in registers from tile to tile; there are too few
+  // registers for that.
   static __device__ __forceinline__ void reload_memory() { asm volatile("" ::: "memory"); }
 
   // Adds the terms of `tiles` tiles of centers in shared memory.

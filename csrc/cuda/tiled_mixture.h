@@ -1,4 +1,4 @@
-// Points and centers of a mixture, packed on the device in the tiles of tile_log_sums.h.
+// Points and centers of a mixture, packed on the device into the tiles of tile_log_sums.h.
 #pragma once
 
 #include <algorithm>
@@ -77,8 +77,8 @@ class TiledMixture : public DeviceMixture<typename S::Value> {
   T *points = nullptr, *centers = nullptr;
 };
 
-// Returns a number of shares of the centers that keeps the device busy to the end, with at least
-// kMinTiles tiles in a share.
+// Returns a number of shares of the centers that keeps the device busy to the end. Several shares
+// have at least kMinTiles tiles each.
 inline int64_t choose_shares(int64_t point_tiles, int64_t center_tiles, int multiprocessors) {
   constexpr int64_t kBlocksPerMultiprocessor = 32, kMinTiles = 4;
   const int64_t wanted = divide_up(kBlocksPerMultiprocessor * multiprocessors, point_tiles);

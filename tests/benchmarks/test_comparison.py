@@ -49,11 +49,11 @@ def test_every_layer_is_measured_at_every_epoch(report):
     assert [(row.epoch, row.layer, row.dim) for row in report.pruned] == [(1, 1, 10), (1, 5, 3), (2, 1, 10), (2, 5, 3)]
 
 
-def test_memory_beyond_the_inputs_is_measured(report):
-    (memory,) = report.memory
-    assert memory.method == "pruned"
-    assert memory.beyond_inputs >= 0
-    assert memory.all_pairs == 4 * TINY.memory_rows**2
+def test_memory_is_reported_with_the_bytes_of_the_inputs_and_of_all_pairs(report):
+    (peak,) = report.memory
+    assert peak.method == "pruned"
+    assert peak.inputs == 4 * 2 * TINY.memory_rows * 10
+    assert peak.all_pairs == 4 * TINY.memory_rows**2
 
 
 def test_every_wanted_ratio_is_a_target(report):
@@ -77,14 +77,14 @@ def test_every_wanted_ratio_is_a_target(report):
     assert names[-1] == "pruned, exponent of n = m"
 
 
-def test_report_survives_json(report):
+def test_json_has_ratios_machine_and_targets(report):
     content = json.loads(json.dumps(to_json(report)))
     assert content["dense"][0]["over"]["torch"]["median"] == report.dense[0].over["torch"].median
     assert content["machine"]["isa"] == report.machine["isa"]
     assert [target["met"] for target in content["targets"]] == [target.met for target in report.targets]
 
 
-def test_tables_name_every_problem_and_layer(report):
+def test_tables_have_a_row_for_every_problem_and_layer(report):
     text = "\n".join(to_lines(report))
     names = [row.problem for row in report.dense] + list(report.information_time.information)
     names += [f"layer {row.layer}, epoch {row.epoch}" for row in report.pruned]
@@ -97,7 +97,7 @@ def test_missing_package_is_named(report):
 
 
 @pytest.mark.parametrize(("load", "warned"), [(0.0, False), (1.5, True)])
-def test_busy_machine_is_named(report, load, warned):
+def test_report_has_a_warning_if_the_machine_was_busy(report, load, warned):
     busy = dataclasses.replace(report, machine=report.machine | {"load": load, "cores": 2})
     assert ("The machine was busy" in "\n".join(to_lines(busy))) == warned
 
@@ -112,8 +112,18 @@ def test_main_writes_tables_json_and_figure(monkeypatch, tmp_path, capsys, repor
     assert capsys.readouterr().out == "\n".join(to_lines(report)) + "\n"
 
 
-@pytest.mark.parametrize("options", [["--json", "nowhere/report.json"], ["--json", "."], ["--figure", "report.jpg"]])
-def test_path_that_cannot_be_written_is_refused_before_measuring(monkeypatch, options):
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [
+        (["--json", "nowhere/report.json"], "a file in a folder that exists"),
+        (["--json", "."], "the name of a file"),
+        (["--figure", "report.jpg"], "a name that ends in .svg or .png"),
+    ],
+)
+def test_path_that_cannot_be_written_is_refused_before_measuring(monkeypatch, capsys, options, wanted):
     monkeypatch.setattr(comparison, "compare", pytest.fail)
     with pytest.raises(SystemExit):
         comparison.main(options)
+    message = capsys.readouterr().err
+    assert f"{options[0]}: got " in message
+    assert f"wanted {wanted}" in message

@@ -9,7 +9,7 @@ from benchmarks.suites.speed_guard import Case, cases, main, verdict
 
 @pytest.fixture
 def ratios(monkeypatch):
-    """Let each trial of a case take the next ratio of a list."""
+    """Replace the measured ratios by those of a list, one for each trial of a case."""
     pending = []
     monkeypatch.setattr(speed_guard, "ratio", lambda theirs, ours: Spread(*[pending.pop(0)] * 3, 1))
     return pending
@@ -22,7 +22,7 @@ def case(wanted):
 @pytest.mark.parametrize(
     ("trials", "status", "line"), [([2], 0, "fast enough: kernel"), ([1, 1], 1, "TOO SLOW: kernel")]
 )
-def test_guard_fails_if_a_kernel_is_slow(monkeypatch, capsys, ratios, trials, status, line):
+def test_status_is_1_if_a_kernel_is_too_slow_in_both_trials(monkeypatch, capsys, ratios, trials, status, line):
     ratios += trials
     monkeypatch.setattr(speed_guard, "cases", lambda level: [case(1.5)])
     monkeypatch.setattr(speed_guard, "_ROUNDS", Rounds(1, min_seconds=0))

@@ -23,7 +23,7 @@ def test_methods_run_in_turns():
     assert order == ["a", "b", "a", "b"]
 
 
-def test_no_round_begins_after_the_time_limit():
+def test_no_second_round_begins_after_the_time_limit():
     seconds = measure({"a": lambda: None}, lambda results: None, Rounds(3, min_seconds=0, max_seconds=0))
     assert len(seconds["a"]) == 1
 

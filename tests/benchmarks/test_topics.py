@@ -1,4 +1,4 @@
-"""Topics of the benchmarks beside the comparison: breakdown, distances and roofline."""
+"""Topics of the benchmarks: breakdown, distances, memory and roofline."""
 
 import time
 
@@ -9,7 +9,7 @@ import torch
 from benchmarks.harness import Rounds
 from benchmarks.methods import ResultError
 from benchmarks.problems import trained_szt_network
-from benchmarks.topics import breakdown, distances, roofline
+from benchmarks.topics import breakdown, distances, memory, roofline
 from layerbits.kernels.back_ends import cpu
 
 
@@ -19,7 +19,7 @@ def network():
     return noisy, inputs[:100], labels[:100]
 
 
-def test_phases_of_a_measurement_add_up_to_its_time(network):
+def test_sum_of_the_phases_is_at_most_the_time_of_the_measurement(network):
     start = time.perf_counter()
     seconds = breakdown.measure_phases(*network, draws=2, queries=2)
     assert list(seconds) == ["propagation", "reduction of dimension", "plug-in", "decoders and intervals", "rest"]
@@ -27,7 +27,7 @@ def test_phases_of_a_measurement_add_up_to_its_time(network):
     assert sum(seconds.values()) <= time.perf_counter() - start
 
 
-def test_plug_in_alone_equals_that_of_layer_information(network, monkeypatch):
+def test_plug_in_is_compared_with_that_of_layer_information(network, monkeypatch):
     seconds, over = breakdown.time_over_plug_in(*network, draws=4, rounds=Rounds(1, min_seconds=0))
     assert seconds > 0
     assert over.rounds == 1
@@ -36,7 +36,7 @@ def test_plug_in_alone_equals_that_of_layer_information(network, monkeypatch):
         breakdown.time_over_plug_in(*network, draws=4, rounds=Rounds(1, min_seconds=0))
 
 
-def test_distances_are_checked_and_compared(monkeypatch, capsys):
+def test_targets_of_distances_are_seconds_and_the_ratio_to_scipy(monkeypatch, capsys):
     monkeypatch.setattr(distances, "QUICK", 150)
     monkeypatch.setattr(distances, "Rounds", lambda repeats, **_: Rounds(1, min_seconds=0))
     assert distances.main(["--quick"]) == 0
@@ -51,8 +51,19 @@ def test_wrong_distances_are_refused(monkeypatch):
         next(distances.targets(50, Rounds(1, min_seconds=0)))
 
 
-def test_roof_is_the_slower_of_multiply_adds_and_all_operations():
-    # In float32, d = 10 needs 18 multiply-adds and 17.125 other operations.
+def test_memory_beyond_the_inputs_includes_temporary_arrays(monkeypatch):
+    def log_sums(points, **_):
+        torch.ones(len(points), 2**10)
+        return torch.zeros(len(points))
+
+    monkeypatch.setattr(memory, "log_sum_exp_isotropic", log_sums)
+    temporary = 4 * 2**14 * 2**10
+    # Memory that earlier tests freed may raise the result, and the system counts pages in batches below a megabyte.
+    assert memory._growth(8, 2**14, 2, "dense") > temporary - 2**20
+
+
+def test_roof_is_the_slower_of_multiply_adds_and_all_instructions():
+    # In float32, d = 10 needs 18 multiply-adds and 17.125 other instructions.
     assert roofline.roof(10, "float32", 18.0, 2.0) == 1.0
     assert roofline.roof(10, "float32", 35.125, 1.0) == 1.0
 

@@ -10,7 +10,7 @@ from layerbits.calibration import V1, Coverage, coverage, coverage_check
 
 BPSK = next(task for task in V1 if task.name == "bpsk-1")
 NEURON = next(task for task in V1 if task.name == "neuron-1")
-# Tasks that differ only in parameters from tasks of the ordinary run. `-m stress` runs all tasks.
+# Tasks that differ only in parameters from other tasks; only `-m stress` runs them.
 VARIANTS = {
     *("bpsk-0.3", "bpsk-0.5", "bpsk-2", "gap-5", "gap-7", "three-to-one-0.5", "cube-2", "cube-10"),
     *("neuron-0.2", "neuron-1", "scalar-2", "scalar-2-of-32", "scalar-3-of-32", "scalar-3-steep"),
@@ -22,7 +22,8 @@ def by_name(tasks):
     return pytest.mark.parametrize("task", tasks, ids=[task.name for task in tasks])
 
 
-def insufficient(task, seeds, **options):
+def insufficient_coverage(task, seeds, **options):
+    """Return a line for each quantity whose intervals contain the true value too rarely."""
     rows = coverage([task], seeds=range(seeds), **options)
     return [
         f"{row.quantity}: {row.hits} of {row.seeds}, required {row.required_hits}" for row in rows if not row.sufficient
@@ -32,20 +33,20 @@ def insufficient(task, seeds, **options):
 @pytest.mark.usefixtures("one_thread")
 @by_name([task for task in V1 if task.name not in VARIANTS])
 def test_intervals_contain_the_true_value(task):
-    """Correct intervals fail for one quantity in 10,000, and seeds are fixed. Few queries are the harder case."""
-    assert insufficient(task, 100, tolerance=0.03, queries=64) == []
+    """With correct intervals the test fails for one quantity in 10,000. Few queries are the harder case."""
+    assert insufficient_coverage(task, 100, tolerance=0.03, queries=64) == []
 
 
 @pytest.mark.stress
 @pytest.mark.usefixtures("one_thread")
 @by_name(V1)
 def test_intervals_contain_the_true_value_over_a_thousand_seeds(task):
-    assert insufficient(task, 1000) == []
-    assert insufficient(task, 1000, tolerance=0.03, queries=64) == []
+    assert insufficient_coverage(task, 1000) == []
+    assert insufficient_coverage(task, 1000, tolerance=0.03, queries=64) == []
 
 
-def stand_in(half_width, *, misses=0, side=1):
-    """Make an estimator whose interval misses the true value for seeds below `misses` and contains it otherwise."""
+def estimator_with(half_width, *, misses=0, side=1):
+    """Return an estimator whose interval misses the true value for seeds below `misses` and contains it otherwise."""
 
     def estimate(*_, seed, **__):
         value = BPSK.truths["I(X;T)"].value + (2 * side * half_width if seed < misses else 0)
@@ -58,13 +59,13 @@ def stand_in(half_width, *, misses=0, side=1):
 @pytest.mark.parametrize(("misses", "sufficient"), [(5, True), (15, True), (16, False)])
 def test_misses_beyond_the_binomial_margin_are_detected(monkeypatch, misses, sufficient, side):
     """At a miss probability of 5 %, P(more than 15 misses of 100) = 3.7e-5 < 1e-4 < P(more than 14) = 1.4e-4."""
-    monkeypatch.setattr(coverage_check, "mixture_information", stand_in(0.01, misses=misses, side=side))
+    monkeypatch.setattr(coverage_check, "mixture_information", estimator_with(0.01, misses=misses, side=side))
     (row,) = coverage([BPSK], seeds=range(100))
     assert (row.hits, row.required_hits, row.sufficient) == (100 - misses, 85, sufficient)
 
 
-def test_row_has_mean_error_and_width(monkeypatch):
-    monkeypatch.setattr(coverage_check, "mixture_information", stand_in(0.01, misses=1))
+def test_row_has_mean_value_error_hits_and_half_width(monkeypatch):
+    monkeypatch.setattr(coverage_check, "mixture_information", estimator_with(0.01, misses=1))
     (row,) = coverage([BPSK], seeds=range(4))
     truth = BPSK.truths["I(X;T)"]
     assert dataclasses.replace(row, seconds=0) == Coverage(
@@ -84,7 +85,7 @@ def test_row_has_mean_error_and_width(monkeypatch):
     )
 
 
-def test_networks_have_a_row_for_each_quantity():
+def test_network_has_a_row_for_each_quantity():
     rows = coverage([NEURON], seeds=[0, 1])
     assert [row.quantity for row in rows] == list(NEURON.truths)
     assert {row.task for row in rows} == {"neuron-1"}

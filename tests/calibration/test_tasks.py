@@ -26,7 +26,7 @@ def test_names_are_unique():
 
 
 def test_list_is_frozen():
-    """A change would invalidate earlier comparisons; make a new list instead. The digest has 6 digits."""
+    """A change would invalidate earlier comparisons; make a new list instead. The digest rounds to six digits."""
     digest = hashlib.sha256()
     for task in V1:
         parts = [value for field in vars(task).values() for value in (field if isinstance(field, tuple) else (field,))]
@@ -37,21 +37,21 @@ def test_list_is_frozen():
     assert digest.hexdigest() == "ff49b123368baaf0abed1f1df46b8d072fa6166769049cb9380534e27ca28e16"
 
 
-def test_arrays_are_read_only():
+def test_first_array_of_every_task_is_read_only():
     for task in V1:
         array = task.centers if isinstance(task, MixtureTask) else task.matrices[0]
         with pytest.raises(ValueError, match="read-only"):
             array[0, 0] = 1
 
 
-def test_networks_are_new_and_have_the_layer():
+def test_tanh_networks_are_new_and_end_with_the_measured_layer():
     for task in (task for task in V1 if isinstance(task, NetworkTask) and task.activation is nn.Tanh):
         network = task.network()
         assert network is not task.network()
         assert list(noise_of(network))[-1] == task.layer
 
 
-def test_true_values_are_precise():
+def test_errors_of_the_true_values_are_at_most_a_billionth_of_a_nat():
     """An estimate with a million queries cannot distinguish errors of 1e-9 from 0."""
     for task in V1:
         assert all(truth.error <= 1e-9 for truth in task.truths.values()), task.name

@@ -8,7 +8,7 @@ from tests.support.tiny_run import TINY_RUN
 
 @pytest.fixture(scope="session")
 def finished_run(tmp_path_factory):
-    """Return the folder of a finished tiny run; tests do not change it."""
+    """Return the folder of a finished tiny run; tests do not change its tables."""
     path = tmp_path_factory.mktemp("runs") / "finished"
     assert main([*TINY_RUN, f"--out={path}"]) == 0
     return path

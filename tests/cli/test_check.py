@@ -43,7 +43,7 @@ def test_options_set_the_number_of_seeds(options, seeds, monkeypatch):
 
 
 @pytest.mark.usefixtures("two_tasks")
-def test_check_ends_with_status_1_if_intervals_fail(monkeypatch, capsys):
+def test_check_ends_with_status_1_if_intervals_miss_the_true_value(monkeypatch, capsys):
     def estimate(*_, **__):
         return Estimate(0.1, 0.01, 0.09, 0.11, 0.95, 100)
 
@@ -55,7 +55,12 @@ def test_check_ends_with_status_1_if_intervals_fail(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    ("options", "text"), [(["--seeds=0"], "--seeds"), (["--out=nowhere/check.csv"], "--out"), (["--out=."], "--out")]
+    ("options", "text"),
+    [
+        (["--seeds=0"], "--seeds: got 0"),
+        (["--out=nowhere/check.csv"], "--out: got nowhere/check.csv"),
+        (["--out=."], "--out: got ."),
+    ],
 )
 def test_wrong_option_is_named_in_one_line(options, text, tmp_path, monkeypatch, assert_one_error_line):
     monkeypatch.chdir(tmp_path)

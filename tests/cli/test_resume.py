@@ -15,7 +15,7 @@ from tests.support.tiny_run import TINY_RUN, call_after_epoch
 
 @pytest.fixture
 def run_copy(finished_run, tmp_path):
-    """Return a copy of the finished run, to be changed."""
+    """Return a copy of the finished run, which a test may change."""
     return Path(shutil.copytree(finished_run, tmp_path / "run"))
 
 
@@ -26,7 +26,7 @@ def test_folder_with_results_is_not_overwritten(finished_run, assert_one_error_l
     assert run_tables(finished_run) == before
 
 
-def test_resuming_with_another_setting_names_it(finished_run, assert_one_error_line):
+def test_run_is_not_resumed_with_another_setting(finished_run, assert_one_error_line):
     assert main([*TINY_RUN, "--set=sigma=0.01", f"--out={finished_run}", "--resume"]) == 2
     assert_one_error_line("sigma: the run to resume has 0.005, got 0.01")
 
@@ -59,7 +59,7 @@ def test_missing_information_is_measured_again_from_the_checkpoints(run_copy, fi
     assert run_tables(run_copy) == run_tables(finished_run)
 
 
-def test_interrupted_run_names_the_option_that_resumes_it_and_can_be_resumed(
+def test_message_of_an_interrupted_run_has_the_option_that_resumes_the_run(
     tmp_path, assert_one_error_line, finished_run
 ):
     with call_after_epoch(7, lambda: signal.raise_signal(signal.SIGINT)):
@@ -83,7 +83,7 @@ def test_handler_of_sigterm_is_restored():
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-_KILLED = """
+_KILLED_RUN = """
 import os, signal, sys
 from layerbits import training
 from layerbits.cli import main
@@ -91,24 +91,24 @@ from layerbits.cli import main
 step = training.{class_name}.step
 calls = iter(range(1, 1000))
 
-def step_or_die(*arguments, **options):
+def step_or_kill(*arguments, **options):
     if next(calls) == {call}:
         os.kill(os.getpid(), signal.SIGKILL)
     return step(*arguments, **options)
 
-training.{class_name}.step = step_or_die
+training.{class_name}.step = step_or_kill
 main(sys.argv[1:])
 """
 
 
 def run_killed_at(class_name, call, arguments):
     """Run the command line in a process that kills itself at the given call of ``class_name.step``."""
-    script = _KILLED.format(class_name=class_name, call=call)
+    script = _KILLED_RUN.format(class_name=class_name, call=call)
     process = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False)
     assert process.returncode == -signal.SIGKILL, process.stderr
 
 
-def test_run_killed_in_training_and_again_in_a_measurement_equals_an_uninterrupted_run(tmp_path, finished_run):
+def test_run_killed_at_a_checkpoint_and_at_a_step_of_the_monitor_equals_an_uninterrupted_run(tmp_path, finished_run):
     run_killed_at("Checkpoints", 7, [*TINY_RUN, f"--out={tmp_path}"])
     run_killed_at("Monitor", 1, [*TINY_RUN, f"--out={tmp_path}", "--resume"])
     assert run_status(tmp_path) == "running"

@@ -12,7 +12,7 @@ from layerbits.kernels import backends
 from tests.support.run_files import run_status
 from tests.support.tiny_run import TINY_RUN
 
-# The neuron at one weight and after a few steps.
+# The experiment with one weight and a training of ten steps.
 NEURON = ["run", "single-neuron", "--set=tolerance=0.1", "--set=weights=1", "--set=epochs=10"]
 
 
@@ -28,7 +28,7 @@ def test_info_prints_versions_and_back_ends(capsys):
     assert "cpu: " in out
 
 
-def test_run_prints_its_folder_and_its_summary(tmp_path, capsys):
+def test_run_prints_its_folder_and_summary_and_records_its_seed(tmp_path, capsys):
     assert main([*NEURON, "--seed=7", f"--out={tmp_path / 'run'}"]) == 0
     captured = capsys.readouterr()
     assert str(tmp_path / "run") in captured.out
@@ -46,21 +46,21 @@ def test_default_folder_has_the_name_of_the_experiment(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["nonesuch"], "szt-tanh"),
-        (["szt-tanh", "--set=epochs"], "KEY=VALUE"),
-        (["szt-tanh", "--set=beta=1"], "sigma"),
-        (["szt-tanh", "--set=epochs=many"], "epochs"),
-        (["szt-tanh", "--set=epochs=1.5"], "epochs"),
-        (["szt-tanh", "--set=epochs=0"], "epochs"),
-        (["szt-tanh", f"--set=batch_size={10**30}"], "batch_size"),
-        (["szt-tanh", "--set=sigma=-1"], "sigma"),
-        (["szt-tanh", "--set=sigma=nan"], "sigma"),
-        (["szt-tanh", "--set=widths="], "widths"),
-        (["szt-tanh", "--set=widths=10,0,3"], "widths"),
-        (["szt-tanh", "--set=test_fraction=1"], "test_fraction"),
-        (["szt-tanh", "--seed=-1"], "seed"),
-        (["szt-tanh", "--seed=x"], "seed"),
-        (["szt-tanh", "--resume"], "resume"),
+        (["nonesuch"], "nonesuch: no such experiment; there are szt-tanh, "),
+        (["szt-tanh", "--set=epochs"], "--set: got 'epochs', wanted KEY=VALUE"),
+        (["szt-tanh", "--set=beta=1"], "beta: no such setting; there are seed, "),
+        (["szt-tanh", "--set=epochs=many"], "epochs: got 'many'"),
+        (["szt-tanh", "--set=epochs=1.5"], "epochs: got '1.5'"),
+        (["szt-tanh", "--set=epochs=0"], "epochs: got 0"),
+        (["szt-tanh", f"--set=batch_size={10**30}"], "batch_size: got 1000"),
+        (["szt-tanh", "--set=sigma=-1"], "sigma: got -1.0"),
+        (["szt-tanh", "--set=sigma=nan"], "sigma: got nan"),
+        (["szt-tanh", "--set=widths="], "widths: got ()"),
+        (["szt-tanh", "--set=widths=10,0,3"], "widths: got (10, 0, 3)"),
+        (["szt-tanh", "--set=test_fraction=1"], "test_fraction: got 1.0"),
+        (["szt-tanh", "--seed=-1"], "seed: got -1"),
+        (["szt-tanh", "--seed=x"], "seed: got 'x'"),
+        (["szt-tanh", "--resume"], "no run.json, so no run to resume"),
         (["digits-cnn", "--set=variants=deterministic,loud"], "some of deterministic, noisy, dropout"),
         (["digits-cnn", "--set=batch_size=2"], "batch_size: got 2"),
         (["mnist-cnn"], "data: not given, wanted the folder with the four files"),
@@ -98,7 +98,7 @@ def test_unknown_commands_and_options_end_with_status_2(arguments):
     assert raised.value.code == 2
 
 
-def test_settings_that_fail_during_the_computation_end_with_one_line(tmp_path, assert_one_error_line):
+def test_training_that_diverges_ends_with_one_line(tmp_path, assert_one_error_line):
     diverging = ["--set=start=10,10,10,10", "--set=learning_rate=1"]
     assert main(["run", "leaky-relu-pair", *diverging, f"--out={tmp_path}"]) == 2
     assert_one_error_line()

@@ -10,7 +10,7 @@ from layerbits.experiments import EXPERIMENTS, RunFolder
 
 @pytest.fixture(scope="session")
 def quick_run(tmp_path_factory):
-    """Return a function that runs an experiment with its quick settings and changes to them, once per session."""
+    """Return a function that runs an experiment with changed quick settings, once a session for each change."""
 
     @functools.cache
     def run(name, **settings):

@@ -24,7 +24,7 @@ from layerbits.experiments.framework.tables import read_table
 from layerbits.training import Checkpoints, load_checkpoint, read_training
 
 TRAIN_IMAGES, TEST_IMAGES = 96, 60
-NEAR_ZERO = 1e-30  # noise that changes no float32 value except zero
+NEAR_ZERO = 1e-30  # noise that changes no float32 value above 1e-22
 TINY = Config(
     repeats=2, sigmas=(NEAR_ZERO, 0.3), channels=(2,), units=4, epochs=3, evaluations=3, measurements=2, bins=20
 )
@@ -81,13 +81,13 @@ def test_run_writes_all_its_files(finished):
 
 
 def test_cudnn_is_deterministic_and_without_tf32_in_training_and_measuring(tmp_path, monkeypatch):
-    def watched(layer, inputs):
+    def recording_forward(layer, inputs):
         flags.add((torch.backends.cudnn.deterministic, torch.backends.cudnn.allow_tf32))
         return forward(layer, inputs)
 
     flags, forward = set(), torch.nn.Conv2d.forward
     before = torch.backends.cudnn.deterministic, torch.backends.cudnn.allow_tf32
-    monkeypatch.setattr(torch.nn.Conv2d, "forward", watched)
+    monkeypatch.setattr(torch.nn.Conv2d, "forward", recording_forward)
     run(tmp_path, config=dataclasses.replace(TINY, repeats=1, variants=("deterministic",)))
     assert flags == {(True, False)}
     assert (torch.backends.cudnn.deterministic, torch.backends.cudnn.allow_tf32) == before
@@ -107,8 +107,7 @@ def test_every_layer_of_every_training_is_measured_at_every_chosen_epoch(finishe
     }
 
 
-def test_all_variants_train_on_the_same_batches(finished):
-    # A noisy training with negligible noise equals the deterministic training.
+def test_training_with_negligible_noise_equals_the_deterministic_training(finished):
     for seed in TINY.seeds:
         noisy, deterministic = (
             read_training(finished / f"{name}-seed-{seed}" / "training.csv")
@@ -137,8 +136,8 @@ def test_errors_are_those_of_the_last_epoch(finished):
 
 def test_every_pair_of_the_first_seed_is_counted_once(finished):
     rows = read_table(finished / "distances.csv", Distances)
-    labels = images()[1].labels.bincount()
-    expected = {"within": int((labels * (labels - 1)).sum()) // 2}
+    class_sizes = images()[1].labels.bincount()
+    expected = {"within": int((class_sizes * (class_sizes - 1)).sum()) // 2}
     expected["between"] = TEST_IMAGES * (TEST_IMAGES - 1) // 2 - expected["within"]
     for kind, total in expected.items():
         cells = {}
@@ -173,18 +172,19 @@ def test_similarities_are_mean_and_quantiles_of_cosines(finished):
         ranks = np.array([0.05, 0.5, 0.95]) * (len(cosines) - 1)
         quantiles = np.interp(ranks, range(len(cosines)), cosines)
         (row,) = (row for row in rows if row[:5] == ("dropout", 1, 3, layer, "off"))
-        # The cosines are float32 sums of at most 128 products.
+        # The cosines and their norms are float32 sums of at most 128 products.
         assert row[5:] == pytest.approx([cosines.mean(), *quantiles], abs=256 * 2**-23)
 
 
 def test_noise_lowers_similarity(finished):
     rows = {row[:5]: row.mean for row in read_table(finished / "similarity.csv", Similarity)}
     for layer in TINY.layers:
-        # Noise of 0.3 added to tanh values with a standard deviation of at most 0.6 leaves a cosine of at most .9.
+        # Noise of .3 multiplies the cosine by at most .9 if the values have a root mean square of at most .6.
         assert rows["noisy-0.3", 0, 3, layer, "on"] < rows["noisy-0.3", 0, 3, layer, "off"] - 0.05
 
 
-# The first epoch of all, and the second epochs of a noisy training and of a training with dropout.
+# These calls of Checkpoints.step are the first epoch of all and the second epochs of noisy-0.3 and dropout. These calls
+# of _measure_network measure the first network, the last one of seed 0 and the third one of seed 1.
 @pytest.mark.parametrize("calls", [1, 8, 11])
 def test_run_interrupted_in_training_and_in_measuring_equals_an_uninterrupted_run(
     calls, finished, tmp_path, monkeypatch
@@ -192,12 +192,12 @@ def test_run_interrupted_in_training_and_in_measuring_equals_an_uninterrupted_ru
     def interrupting(function):
         count = itertools.count(1)
 
-        def wrapped(*arguments):
+        def interrupted(*arguments):
             if next(count) == calls:
                 raise KeyboardInterrupt
             return function(*arguments)
 
-        return wrapped
+        return interrupted
 
     for owner, name, resume in ((Checkpoints, "step", False), (representations, "_measure_network", True)):
         with monkeypatch.context() as patched:
@@ -251,5 +251,5 @@ def test_figures_are_plotted_from_incomplete_tables(lost_tables, finished, tmp_p
     ],
 )  # fmt: skip
 def test_setting_out_of_range_is_refused_by_name(change):
-    with pytest.raises(UsageError, match=next(iter(change))):
+    with pytest.raises(UsageError, match=f"^{next(iter(change))}: got"):
         Config(**change)

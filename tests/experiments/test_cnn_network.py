@@ -57,13 +57,13 @@ def test_initial_weights_depend_on_the_seed_and_not_on_the_variant():
     assert not torch.equal(next_seed[0], deterministic[0])
 
 
-def test_weights_and_biases_are_uniform_up_to_the_limit_that_torch_uses():
+def test_parameters_are_within_the_limit_of_torch_and_weights_have_the_spread_of_uniform_values():
     model = build_network(CnnConfig(), DETERMINISTIC, seed=0, size=(28, 28))
     for name, inputs in (("conv1", 25), ("conv2", 400), ("dense", 1568), ("logits", 128)):
         layer = model.get_submodule(name)
         limit = 1 / math.sqrt(inputs)
         for values in layer.parameters():
-            assert values.abs().max() <= torch.tensor(limit)  # rounded to float32
+            assert values.abs().max() <= torch.tensor(limit)  # the limit is rounded to float32
         # The standard deviation of n uniform values has the relative standard error sqrt(.2 / n): 2 % for n = 400.
         assert layer.weight.std().item() == pytest.approx(limit / math.sqrt(3), rel=0.1)
 
@@ -75,7 +75,7 @@ def test_network_is_made_and_drops_units_without_the_global_generator():
     assert torch.get_rng_state().equal(before)
 
 
-def test_dropout_drops_its_share_of_units_and_scales_the_rest():
+def test_dropout_drops_its_share_of_units_and_scales_the_others():
     values = Dropout(0.2, seed=0, layer=1)(torch.ones(100, 1000))
     assert set(values.unique().tolist()) == {0.0, 1.25}
     # Five standard errors of a share of 100,000 units.

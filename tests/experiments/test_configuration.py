@@ -74,7 +74,7 @@ def test_number_that_is_not_positive_and_finite_is_refused(sigma):
         require_positive(Settings(sigma=sigma), "sigma")
 
 
-def test_none_is_not_out_of_range():
+def test_none_is_accepted_in_place_of_a_positive_number():
     require_positive(Settings(queries=None), "queries")
 
 
@@ -83,7 +83,7 @@ def test_tuple_with_an_item_that_is_not_positive_is_refused():
         require_positive(Settings(widths=(3, 0)), "widths")
 
 
-def test_count_of_zero_is_refused_as_in_the_library():
+def test_count_of_zero_is_refused():
     with pytest.raises(UsageError, match=r"^queries: got 0, wanted an integer >= 1$"):
         require_positive(Settings(queries=0), "queries")
 
@@ -97,7 +97,7 @@ def test_empty_tuple_is_refused():
 
 
 @pytest.mark.parametrize(("widths", "wanted"), [((3, 2, 3), "each once"), ((0.1, 0.1000000001), ".*in six digits")])
-def test_tuple_with_an_item_twice_is_refused(widths, wanted):
+def test_tuple_with_equal_items_is_refused(widths, wanted):
     with pytest.raises(UsageError, match=rf"^widths: got \(.*\), wanted {wanted}$"):
         require_distinct(Settings(widths=widths), "widths")
 
@@ -128,7 +128,7 @@ def test_tolerance_that_sampling_cannot_reach_is_refused():
         require_tolerance(WithTolerance(tolerance=9e-7))
 
 
-def test_message_of_a_false_condition_has_the_value_and_the_wanted_values():
+def test_message_of_a_false_condition_has_the_value_and_what_was_wanted():
     with pytest.raises(UsageError, match=r"sigma: got -1\.0, wanted at least 0"):
         require(Settings(sigma=-1.0), "sigma", False, "at least 0")
 
@@ -176,29 +176,29 @@ def test_every_experiment_checks_seed_and_device(name):
             config_type(device="gpu")
 
 
-def pretend(monkeypatch, *, backend, torch_finds=True, devices=()):
+def replace_cuda(monkeypatch, *, backend, torch_available=True, devices=()):
     """Replace the information about CUDA on this machine."""
     monkeypatch.setattr(configuration, "backends", lambda: (None, backend))
     monkeypatch.setattr(configuration, "cuda_devices", lambda: list(devices))
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: torch_finds)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: torch_available)
 
 
-USABLE = Backend("cuda", built=True, usable=True)
-TWO = (("first", ""), ("second", "it is older than the architectures of this build"))
+USABLE_BACKEND = Backend("cuda", built=True, usable=True)
+TWO_DEVICES = (("first", ""), ("second", "it is older than the architectures of this build"))
 
 
 @pytest.mark.parametrize(
-    ("name", "backend", "torch_finds", "reason"),
+    ("name", "backend", "torch_available", "reason"),
     [
         ("cuda", Backend("cuda", built=False, usable=False, reason="not built, build it"), True, "not built, build it"),
         ("cuda", Backend("cuda", built=True, usable=False, reason="no NVIDIA driver"), False, "no NVIDIA driver"),
-        ("cuda", USABLE, False, f"torch {torch.__version__} finds no device, or was built without CUDA"),
-        ("cuda:1", USABLE, True, "it is older than the architectures of this build"),
-        ("cuda:2", USABLE, True, "there are 2, counted from 0"),
+        ("cuda", USABLE_BACKEND, False, f"torch {torch.__version__} finds no device, or was built without CUDA"),
+        ("cuda:1", USABLE_BACKEND, True, "it is older than the architectures of this build"),
+        ("cuda:2", USABLE_BACKEND, True, "there are 2, counted from 0"),
     ],
 )
-def test_device_that_is_not_usable_is_refused_with_the_reason(name, backend, torch_finds, reason, monkeypatch):
-    pretend(monkeypatch, backend=backend, torch_finds=torch_finds, devices=TWO)
+def test_device_that_is_not_usable_is_refused_with_the_reason(name, backend, torch_available, reason, monkeypatch):
+    replace_cuda(monkeypatch, backend=backend, torch_available=torch_available, devices=TWO_DEVICES)
     with pytest.raises(UsageError) as caught:
         require_usable_device(DeviceConfiguration(device=name))
     message = f"device: got {name}, which is not usable here: {reason}; leave it out to run on the CPU"
@@ -207,7 +207,7 @@ def test_device_that_is_not_usable_is_refused_with_the_reason(name, backend, tor
 
 @pytest.mark.parametrize("name", ["cuda", "cuda:0"])
 def test_usable_device_is_accepted(name, monkeypatch):
-    pretend(monkeypatch, backend=USABLE, devices=TWO)
+    replace_cuda(monkeypatch, backend=USABLE_BACKEND, devices=TWO_DEVICES)
     require_usable_device(DeviceConfiguration(device=name))
 
 

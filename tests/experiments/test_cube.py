@@ -9,7 +9,7 @@ from tests.support import answers as known_answers
 
 @pytest.mark.parametrize(("sigma", "value"), known_answers.BPSK.items())
 def test_fair_bits_carry_the_published_information(sigma, value):
-    assert cube.information(3, 0.5, sigma) == pytest.approx(3 * value, abs=3 * 0.6e-6)  # rounded to six digits
+    assert cube.information(3, 0.5, sigma) == pytest.approx(3 * value, abs=3 * 0.6e-6)  # published with six digits
 
 
 @pytest.mark.parametrize(("sigma", "value"), known_answers.THREE_TO_ONE.items())

@@ -21,7 +21,7 @@ def path(quick_run):
 @pytest.mark.parametrize("layer", LAYERS[:2])
 @pytest.mark.parametrize("epoch", [1, LAST])
 def test_two_bins_distinguish_all_images_in_the_first_layers(path, layer, epoch):
-    # An image has 1024 and 512 signs. Each pair of images with equal signs would cost (2 log 2) / 898 nats.
+    # The layers have 1024 and 512 signs for an image. A pair of images with equal signs costs (2 log 2) / 898 nats.
     entropy = clustering(path, "binned_entropy", epoch=epoch, layer=layer)
     assert entropy == pytest.approx(log_test_images(path), abs=0.01)
 
@@ -54,7 +54,7 @@ def test_classes_separate_most_in_the_deepest_layer(path):
 
 
 @pytest.mark.parametrize("layer", LAYERS)
-def test_little_noise_keeps_representations_and_much_noise_changes_them(path, layer):
+def test_representations_are_similar_with_little_noise_and_less_similar_with_much_noise(path, layer):
     little, much = (similarities(path, f"noisy-{sigma}", epoch=LAST, layer=layer) for sigma in (0.05, 0.5))
     # With little noise the similarity of two trainings is .78 to .99, depending on the seed. With much noise it is .04
     # to .41 lower.
@@ -62,10 +62,10 @@ def test_little_noise_keeps_representations_and_much_noise_changes_them(path, la
     assert much.mean() < little.mean() - 0.03
 
 
-def test_little_noise_costs_no_accuracy_and_much_noise_costs_accuracy(path):
+def test_accuracy_is_nearly_equal_with_little_noise_and_lower_with_much_noise(path):
     deterministic, little, much = (
         error_shares(path, variant).mean() for variant in ("deterministic", "noisy-0.05", "noisy-0.5")
     )
-    # A share of 4 % of 898 images has a standard error of 0.65 %, the difference of two shares 0.9 % at most.
+    # A share of 4 % of 898 images has a standard error of 0.65 %; the difference of two such shares has 0.9 %.
     assert abs(little - deterministic) < 0.03
     assert much > 3 * little

@@ -13,7 +13,7 @@ from layerbits.experiments.scalar.training import Neuron
 from layerbits.training import read_information, read_training
 
 LAYERS = ("neuron1", "neuron2")
-# With momentum 0.8 a fifth of the steps suffices: 1500 correspond to 7500 of the 20,000 steps of a quick run.
+# With momentum 0.8 a step moves five times as far: 1500 steps correspond to 7500 of the 20,000 steps of a quick run.
 SMALL = {"momentum": 0.8, "epochs": 1500, "evaluations": 16, "measurements": 12, "shown_epochs": (1, 1500)}
 
 
@@ -30,13 +30,13 @@ def true_values(folder, layer):
     return [neuron.truth for neuron in read_table(folder / "neurons.csv", Neuron) if neuron.layer == layer]
 
 
-def test_initial_parameters_are_those_of_the_public_code():
+def test_initial_parameters_and_signals_are_those_of_the_public_code():
     config = LeakyReluPairSettings()
     noisy = TASK.network([config.start[:2], config.start[2:]], config.sigma)
     assert [parameter.item() for parameter in noisy.parameters()] == [0.0, 4.5, -1.0, 0.0]
     with noise_off(noisy):
         signals = noisy(TASK.data()[0])
-    # The first neuron gives 4.5, the second a tenth of -4.5.
+    # The signal of the first neuron is 4.5, that of the second a tenth of -4.5.
     np.testing.assert_allclose(signals.detach().numpy(), -0.45, rtol=1e-14)
 
 
@@ -80,7 +80,7 @@ def test_no_input_is_on_the_flat_side_of_both_neurons(folder):
     (weight1, bias1), (weight2, bias2) = ((neuron.weight, neuron.bias) for neuron in final)
     first_linear = weight1 * np.array(TASK.inputs) + bias1
     second_linear = weight2 * np.maximum(first_linear, 0.1 * first_linear) + bias2
-    # The kinks are near the inputs 5 and 4, on either side of them.
+    # The first kink is near the input 5 and the second near the input 4; both inputs may lie on either side.
     assert (first_linear < 0)[5:].all()
     assert (second_linear < 0)[:3].all()
     assert not ((first_linear < 0) & (second_linear < 0)).any()

@@ -1,4 +1,4 @@
-"""The images of mnist-cnn: files, size, checks. The claims of the paper are tested on the digits."""
+"""The experiment mnist-cnn on enlarged digits; test_digits_cnn.py has the claims of the paper."""
 
 import json
 
@@ -39,7 +39,7 @@ def test_run_records_the_folder_of_its_images(path, files):
 
 @pytest.mark.parametrize("layer", ["tanh1", "tanh2"])
 def test_two_bins_distinguish_all_images_in_the_first_layers(path, layer):
-    # An image has 12,544 and 6272 signs: no two images have equal signs.
+    # The layers have 12,544 and 6272 signs for an image: no two images have equal signs.
     entropy = clustering(path, "binned_entropy", epoch=LAST, layer=layer)
     assert entropy == pytest.approx(log_test_images(path), abs=1e-9)
 

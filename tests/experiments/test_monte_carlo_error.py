@@ -29,13 +29,13 @@ def test_run_writes_all_its_files(path):
 def test_mean_square_errors_are_below_their_bounds(errors):
     assert len(errors) == 3 * 3 * 2 * 3
     for row in errors:
-        # Five standard errors, on 54 values.
+        # Five standard errors for each of the 54 values.
         assert row.mean_square_error - 5 * row.standard_error <= row.bound <= row.paper_bound, row
 
 
 @pytest.mark.parametrize("dim", DIMS)
 def test_error_of_the_paper_at_separated_centers_is_the_variance_of_the_noise_term(errors, dim):
-    # -log g(T) is |Z|^2 / 2 sigma^2 there, of variance d / 2; confusions have the probability Q(5).
+    # There -log g(T) is |Z|^2 / 2 sigma^2 plus a constant, with variance d / 2; confusions have the probability Q(5).
     ratios = [
         row.mean_square_error / (dim / 2 / row.draws)
         for row in errors
@@ -52,7 +52,7 @@ def test_control_variate_removes_the_error_at_separated_centers(errors):
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
-def test_mean_square_error_falls_like_the_number_of_draws(errors, estimator):
+def test_mean_square_error_falls_like_one_over_the_number_of_draws(errors, estimator):
     variance = 2 / REPEATS  # of the logarithm of a mean square error
     x = np.log(DRAWS)
     weights = (x - x.mean()) / ((x - x.mean()) ** 2).sum()
@@ -72,5 +72,5 @@ def test_mean_square_error_falls_like_the_number_of_draws(errors, estimator):
     ],
 )  # fmt: skip
 def test_setting_out_of_range_is_refused_by_name(change):
-    with pytest.raises(UsageError, match=next(iter(change))):
+    with pytest.raises(UsageError, match=f"^{next(iter(change))}: got"):
         Config(**change)

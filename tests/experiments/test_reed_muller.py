@@ -42,7 +42,7 @@ def test_run_writes_all_its_files(path):
 
 
 def test_truths_are_the_published_values(truths):
-    # Published to the digits given: 16 and 32 times the information of one letter.
+    # The published values are 16 and 32 times the information of one letter, rounded to these digits.
     assert truths[4, 4, 0.2].value == pytest.approx(16 * known_answers.BPSK[0.2], abs=16 * 0.6e-6)
     assert truths[4, 4, 0.2].value == pytest.approx(11.09, abs=0.6e-2)
     assert truths[5, 5, 2.0].value == pytest.approx(3.565487, abs=0.6e-6)
@@ -50,8 +50,8 @@ def test_truths_are_the_published_values(truths):
 
 @pytest.mark.parametrize("samples", [4, 16, 64, 256, 1024])
 def test_without_confusion_the_plug_in_is_log_n_until_codewords_repeat(plug_ins, samples):
-    # About n^2 / 2|C| of n words repeat an earlier word. Each repetition costs (log 4) / n; five times as many are
-    # allowed.
+    # About n^2 / 2|C| of n words repeat an earlier word. Each repetition costs (log 4) / n. Five times as many and five
+    # more are allowed.
     for order, bits in {4: 16, 5: 32}.items():
         repeated = math.comb(samples, 2) / 2**bits
         plug_in = plug_ins[order, order, 0.2, samples]
@@ -61,7 +61,7 @@ def test_without_confusion_the_plug_in_is_log_n_until_codewords_repeat(plug_ins,
 
 @pytest.mark.parametrize(("order", "bits"), [(1, 5), (2, 11)])
 def test_without_confusion_the_plug_in_is_the_log_size_of_a_code_that_is_covered(plug_ins, order, bits):
-    # The bias is about (|C| - 1) / 2n, with the relative standard deviation sqrt(2 / |C|); the next order is a tenth.
+    # The bias is about (|C| - 1) / 2n, with the relative standard deviation sqrt(2 / |C|). The next order adds a tenth.
     n, codewords = SAMPLES[-1], 2**bits
     bias, spread = (codewords - 1) / (2 * n), 5 * math.sqrt(2 / codewords)
     plug_in = plug_ins[order, 4, 0.2, n]
@@ -69,10 +69,10 @@ def test_without_confusion_the_plug_in_is_the_log_size_of_a_code_that_is_covered
     assert plug_in.upper >= bits * math.log(2) - bias * (1.1 + spread)
 
 
-def test_plug_in_is_never_above_the_truth_and_reaches_it_at_large_noise(plug_ins, truths):
+def test_plug_in_is_not_above_the_truth_and_reaches_the_truth_at_large_noise(plug_ins, truths):
     for plug_in in plug_ins.values():
-        # The plug-in is too small on average; .03 allows for its fluctuation, at most sqrt(2 A) / 2n, and for intervals
-        # that do not contain the true value.
+        # On average the plug-in is too small. The .03 is for its fluctuation, at most sqrt(2 A) / 2n, and for intervals
+        # that miss the true value.
         assert plug_in.lower <= truths[plug_in[:3]].upper + 0.03, plug_in
     for code in Config().codes:
         # The bias at sigma = 2 is at most log(1 + A / n), where 1 + A = 1.204^32 = 381 for 32 letters: .023.
@@ -129,5 +129,5 @@ def test_expected_duration_includes_sampling_and_sorting_of_messages():
     ],
 )  # fmt: skip
 def test_setting_out_of_range_is_refused_by_name(change):
-    with pytest.raises(UsageError, match=next(iter(change))):
+    with pytest.raises(UsageError, match=f"^{next(iter(change))}: got"):
         Config(**change)

@@ -1,4 +1,4 @@
-"""Properties that all experiments have."""
+"""Properties of all experiments."""
 
 import dataclasses
 import math
@@ -13,7 +13,7 @@ def experiment(request):
     return EXPERIMENTS[request.param]
 
 
-def test_experiments_are_listed_by_their_names():
+def test_registry_has_the_experiments_by_name():
     assert all(experiment.name == name for name, experiment in EXPERIMENTS.items())
 
 
@@ -28,12 +28,12 @@ def test_quick_settings_differ_from_the_default(experiment):
     assert experiment.quick_config() != experiment.config_type()
 
 
-def test_description_is_one_sentence(experiment):
+def test_description_is_one_line_and_ends_with_a_period(experiment):
     assert experiment.description.endswith(".")
     assert "\n" not in experiment.description
 
 
-def test_quick_run_takes_at_most_90_seconds_and_no_longer_than_a_full_one(experiment):
+def test_expected_time_of_a_quick_run_is_at_most_90_seconds_and_that_of_a_full_run(experiment):
     quick = experiment.expected_seconds(experiment.quick_config())
     assert 0 < quick <= 90
     assert quick <= experiment.expected_seconds(experiment.config_type())
@@ -46,8 +46,8 @@ def test_expected_time_of_sampling_is_inversely_quadratic_in_the_tolerance_up_to
     def seconds(tolerance):
         return experiment.expected_seconds(dataclasses.replace(experiment.quick_config(), tolerance=tolerance))
 
-    # These three tolerances need more draws than the first batches and fewer than the limit of a plug-in.
+    # These three tolerances need more draws than the smallest number of a plug-in and fewer than the largest.
     wide, middle, narrow = (seconds(tolerance) for tolerance in (0.008, 0.008 / math.sqrt(2), 0.004))
     assert narrow - middle == pytest.approx(2 * (middle - wide))
-    # These two tolerances need more draws than the limit.
+    # These two tolerances need more draws than the largest number.
     assert narrow < seconds(1e-5) == seconds(1e-6)

@@ -56,19 +56,19 @@ def test_run_that_raises_is_recorded_as_interrupted(tmp_path, error):
 
 
 def test_timings_add_up_over_resumed_parts(tmp_path):
-    first = folder(tmp_path)
-    with first.running(), first.phase("training"):
+    run = folder(tmp_path)
+    with run.running(), run.phase("training"):
         pass
     before = record(tmp_path)["timings"]["training"]
-    second = folder(tmp_path, resume=True)
-    with second.running(), second.phase("training"):
+    resumed_run = folder(tmp_path, resume=True)
+    with resumed_run.running(), resumed_run.phase("training"):
         pass
     assert record(tmp_path)["timings"]["training"] > before
 
 
-def test_time_of_an_inner_phase_is_not_added_to_the_outer_one(tmp_path, monkeypatch):
+def test_time_of_an_inner_phase_is_not_added_to_the_outer_phase(tmp_path, monkeypatch):
     run = folder(tmp_path)
-    clock = iter([0.0, 1.0, 3.0, 7.0])  # start of the outer phase, start and end of the inner one, end of the outer one
+    clock = iter([0.0, 1.0, 3.0, 7.0])  # the outer phase begins, the inner phase begins and ends, the outer phase ends
     with monkeypatch.context() as patch:
         patch.setattr(time, "perf_counter", lambda: next(clock))
         with run.phase("training"), run.phase("measurements"):

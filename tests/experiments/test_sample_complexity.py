@@ -36,7 +36,7 @@ def test_error_is_that_of_the_entropy_of_the_sample(dim, sigma, probability, n):
     plug_in = mixture_information(cube.corners(dim)[sampled], sigma, weights=counts[sampled], tolerance=1e-3)
     standard_error = math.hypot(np.std(errors, ddof=1) / math.sqrt(20), plug_in.standard_error)
     expected = plug_in.value - cube.information(dim, probability, sigma)
-    # Five standard errors: exceeded by chance once in a million runs.
+    # By chance the difference exceeds five standard errors once in a million runs.
     assert abs(np.mean(errors) - expected) < 5 * standard_error
 
 
@@ -63,20 +63,21 @@ def test_plug_in_is_too_small_on_average(path):
 
 
 @pytest.mark.parametrize(("probability", "exponent"), [(0.75, -0.5), (0.5, -1.0)])
-def test_risk_falls_like_the_root_of_n_and_like_n_only_for_fair_bits(path, probability, exponent):
+def test_risk_falls_like_one_over_the_root_of_n_and_for_fair_bits_like_one_over_n(path, probability, exponent):
     slopes = [row for row in read_table(path / "slopes.csv", Slope) if row.probability == probability]
     assert len(slopes) == 2 * 3  # d = 1, 2, 4 at both sigmas
     for row in slopes:
-        # At 16 4^d samples the bias, at most 2^d / 2n, is a share b of the standard deviation sqrt(d v / n), where
-        # v > .19 is the variance of the surprise of a bit. It adds b^2 / 2 to the logarithm of the risk at the first
-        # point and almost nothing at the others. A line through three points, the fewest, changes by b^2 / 4 log 4.
+        # The bias is at most 2^d / 2n. At n = 16 * 4^d samples it is at most a share b of the standard deviation
+        # sqrt(d v / n), where v > .19 is the variance of the surprisal of a bit. The bias adds b^2 / 2 to the logarithm
+        # of the risk at the first n and almost nothing at the others. A fit has three n or more, so that the slope
+        # changes by at most b^2 / (4 log 4).
         share = 1 / (8 * math.sqrt(0.19 * row.dim))
         assert abs(row.slope - exponent) < 5 * row.standard_error + share**2 / (4 * math.log(4)), row
 
 
 @pytest.fixture(scope="module")
 def log_samples(path):
-    """The logarithm of the number of samples needed, by sigma, dimension and source."""
+    """Return the logarithm of the number of samples needed, by sigma, dimension and source."""
     return {row[:3]: row.log_samples for row in read_table(path / "needed.csv", SamplesNeeded)}
 
 
@@ -84,21 +85,21 @@ def log_samples(path):
 @pytest.mark.parametrize("dim", DIMS)
 def test_number_of_samples_needed_is_between_its_bounds(log_samples, sigma, dim):
     measured = log_samples[sigma, dim, measured_source(0.5)]
-    # Between the n of the grid, a factor of 4 apart, the risk is interpolated. For fair bits it is nearly straight on
-    # logarithmic axes, so that .1 is ample.
+    # The risk is interpolated between numbers of samples a factor of 4 apart. For fair bits the risk is nearly a power
+    # of n, so that .1 is more than the error.
     assert log_samples[sigma, dim, LOWER_BOUND] - 0.1 <= measured <= log_samples[sigma, dim, FINITE_SUPPORT] + 0.1
     assert log_samples[sigma, dim, FINITE_SUPPORT] <= log_samples[sigma, dim, COVERING]
 
 
 def test_number_of_samples_needed_grows_exponentially_with_the_dimension(log_samples):
-    # The bias at separated fair corners is (2^d - 1) / 2n to first order, so that two more bits take about four times
-    # the samples. The divergence of one sample has the relative variance 2 / (2^d - 1).
+    # The bias at separated corners of fair bits is (2^d - 1) / 2n to first order, so that two more bits need about four
+    # times as many samples. The error of one repeat has the relative variance 2 / (2^d - 1), about 2 / 2^d.
     growth = log_samples[0.15, 6, measured_source(0.5)] - log_samples[0.15, 4, measured_source(0.5)]
     expected = math.log((2**6 - 1) / (2**4 - 1))
     assert abs(growth - expected) < 5 * math.sqrt(2 * (1 / 2**4 + 1 / 2**6) / REPEATS)
 
 
-def test_bound_of_the_paper_is_vacuous_at_every_number_of_samples(path):
+def test_bounds_above_the_ceiling_are_vacuous_as_is_the_bound_of_the_paper_in_six_dimensions(path):
     bounds = read_table(path / "bounds.csv", Bound)
     for bound in bounds:
         ceiling = bound.dim / 2 * math.log(1 + 1 / bound.sigma**2)
@@ -117,7 +118,7 @@ def test_bound_of_the_paper_is_vacuous_at_every_number_of_samples(path):
     ],
 )  # fmt: skip
 def test_setting_out_of_range_is_refused_by_name(change):
-    with pytest.raises(UsageError, match=next(iter(change))):
+    with pytest.raises(UsageError, match=f"^{next(iter(change))}: got"):
         Config(**change)
 
 

@@ -1,4 +1,4 @@
-"""Training of scalar neurons: settings, resumption, figures of an incomplete run; with leaky-relu-pair."""
+"""Training of the scalar neurons of leaky-relu-pair: settings, resumption and figures of an incomplete run."""
 
 import dataclasses
 import math
@@ -26,7 +26,7 @@ STEPS = {
 
 
 def run(path, *, config=TINY, resume=False):
-    """Train and measure without the figures, which take longer than such a short training."""
+    """Train and measure without figures, which take longer than such a short training."""
     folder = RunFolder(path, experiment="leaky-relu-pair", config=config, resume=resume)
     LEAKY_RELU_PAIR.train(config, folder)
     LEAKY_RELU_PAIR.measure(config, folder)
@@ -34,7 +34,7 @@ def run(path, *, config=TINY, resume=False):
 
 
 def values(path):
-    """Return the rows of information.csv up to the column before the seconds."""
+    """Return the columns of information.csv before the seconds."""
     return [line.split(",")[:10] for line in (path / "information.csv").read_text().splitlines()]
 
 
@@ -64,10 +64,10 @@ def test_run_that_is_interrupted_and_resumed_ends_with_the_same_tables(tmp_path,
     assert values(tmp_path) == values(finished)
 
 
-@pytest.mark.parametrize("lost", [["neurons.csv"], ["information.csv"], ["neurons.csv", "information.csv"]])
-def test_lost_tables_are_computed_again_from_the_checkpoints(tmp_path, finished, lost):
+@pytest.mark.parametrize("lost_tables", [["neurons.csv"], ["information.csv"], ["neurons.csv", "information.csv"]])
+def test_lost_tables_are_computed_again_from_the_checkpoints(tmp_path, finished, lost_tables):
     shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
-    for name in lost:
+    for name in lost_tables:
         (tmp_path / name).unlink()
     run(tmp_path, resume=True)
     assert (tmp_path / "neurons.csv").read_text() == (finished / "neurons.csv").read_text()

@@ -33,7 +33,7 @@ TABLES = (
 
 
 def run(path, config, *, resume=False):
-    """Train and measure without the figures, which take longer than such a short training."""
+    """Train and measure without figures, which take longer than such a short training."""
     folder = RunFolder(path, experiment="szt-tanh-orthonormal", config=config, resume=resume)
     with folder.running():
         SZT_TANH_ORTHONORMAL.train(config, folder)
@@ -69,11 +69,11 @@ def test_information_of_the_last_layer_stays_higher_with_orthonormal_weights(fol
     assert orthonormal.lower > plain.upper + 1
 
 
-def test_orthonormal_weights_prevent_compression(folder):
+def test_information_falls_less_with_orthonormal_weights(folder):
     plain, orthonormal = (last_layer(folder, variant) for variant in VARIANTS)
     smallest_plain_fall = max(row.lower for row in plain) - plain[-1].upper
     largest_orthonormal_fall = max(row.upper for row in orthonormal) - orthonormal[-1].lower
-    # The plain network is the network of szt-tanh: it compresses.
+    # The plain network is that of szt-tanh, which compresses.
     assert smallest_plain_fall > 1
     assert largest_orthonormal_fall < smallest_plain_fall
 
@@ -85,12 +85,12 @@ def test_accuracy_is_not_lower_with_orthonormal_weights(folder):
     assert orthonormal > plain - 2 * standard_error
 
 
-def test_orthonormal_weights_prevent_clusters(folder):
+def test_fewer_pairs_are_in_a_cluster_with_orthonormal_weights(folder):
     share_in_cluster = {}
     for variant, rows in final_rows(folder, "distances.csv", Distances).items():
         within = [row for row in rows if row.kind == "within"]
         share_in_cluster[variant] = within[0].pairs / sum(row.pairs for row in within)
-        # Noise separates two copies of a point by sqrt(6) sigma = 0.012, so the first bin contains a cluster.
+        # Noise separates two copies of a point by sqrt(6) sigma = 0.012, so the first bin has the pairs of a cluster.
         assert within[0].upper > 4 * math.sqrt(6) * 0.005
     # The ratio is 0.17 with this seed, and was at most 0.26 in longer trainings with three seeds.
     assert share_in_cluster["orthonormal"] < share_in_cluster["plain"] / 2
@@ -98,11 +98,11 @@ def test_orthonormal_weights_prevent_clusters(folder):
     assert orthonormal.binned_entropy > plain.binned_entropy + 1  # nats
 
 
-def test_weights_are_nearer_to_orthonormal_ones(folder):
+def test_largest_singular_value_is_bounded_with_the_parseval_step(folder):
     rows_by_variant = final_rows(folder, "singular_values.csv", SingularValue)
     largest = {variant: max(row.value for row in rows) for variant, rows in rows_by_variant.items()}
-    # At equilibrium with strength (s^3 - s), the change of s by the loss is at most a step of Adam in each entry, which
-    # is 0.01 sqrt(120) = 0.11 for the largest layer: s < 2.6. Without the Parseval step nothing bounds s.
+    # A Parseval step lowers a singular value s by strength (s^3 - s). A step of Adam raises s by at most 0.01 sqrt(120)
+    # = 0.11 in the largest layer. The two are equal at s < 2.6. Without the Parseval step nothing bounds s.
     assert largest["orthonormal"] < 2.6 < largest["plain"]
 
 
@@ -116,7 +116,7 @@ def test_run_writes_all_its_files(folder):
         assert names == {"training.csv", "information.csv", "information.json", "scatter.csv", "checkpoints"}
 
 
-def test_distances_are_those_of_every_pair_of_inputs(tiny):
+def test_every_pair_of_inputs_has_a_distance(tiny):
     for rows in final_rows(tiny, "distances.csv", Distances).values():
         assert sum(row.pairs for row in rows if row.kind == "within") == (2118 * 2117 + 1978 * 1977) // 2
         assert sum(row.pairs for row in rows if row.kind == "between") == 2118 * 1978
@@ -128,7 +128,7 @@ def test_every_singular_value_is_in_the_table(tiny):
 
 
 def test_training_is_the_same_for_both_variants_without_a_parseval_step(tmp_path):
-    # This strength is below the rounding of float32, so that only initial weights, data and noise could differ.
+    # This strength changes no float32 weight, so that only initial weights, data and noise could differ.
     config = dataclasses.replace(TINY, strength=1e-12)
     SZT_TANH_ORTHONORMAL.train(
         config, RunFolder(tmp_path, experiment="szt-tanh-orthonormal", config=config, resume=False)
@@ -137,7 +137,7 @@ def test_training_is_the_same_for_both_variants_without_a_parseval_step(tmp_path
 
 
 @pytest.mark.parametrize(("regularized", "output_changes"), [("hidden", False), ("all", True)])
-def test_output_layer_can_be_excluded(regularized, output_changes):
+def test_parseval_step_includes_the_output_layer_on_request(regularized, output_changes):
     config = dataclasses.replace(TINY, regularized=regularized)
     noisy = SZT_TANH_ORTHONORMAL.network(config)
     before = {name: value.clone() for name, value in noisy.named_parameters()}
@@ -162,7 +162,7 @@ def test_run_that_is_interrupted_between_the_networks_and_resumed_ends_with_the_
         assert (tmp_path / name).read_bytes() == (tiny / name).read_bytes()
 
 
-def test_figures_are_plotted_for_a_run_that_has_just_begun(tiny, tmp_path):
+def test_figure_is_plotted_for_a_run_with_one_table(tiny, tmp_path):
     (tmp_path / "plain").mkdir()
     shutil.copy(tiny / "plain/training.csv", tmp_path / "plain/training.csv")
     SZT_TANH_ORTHONORMAL.plot(TINY, tmp_path)
@@ -173,5 +173,5 @@ def test_figures_are_plotted_for_a_run_that_has_just_begun(tiny, tmp_path):
     "change", [{"strength": 0.0}, {"strength": 0.6}, {"regularized": "output"}, {"sigma": 0.0}, {"seed": -1}]
 )
 def test_setting_out_of_range_is_refused_by_name(change):
-    with pytest.raises(UsageError, match=next(iter(change))):
+    with pytest.raises(UsageError, match=f"^{next(iter(change))}: got"):
         OrthonormalSettings(**change)

@@ -74,6 +74,19 @@ def test_thousands_of_small_groups_equal_a_call_for_each_group(dtype):
     np.testing.assert_array_equal(log_sum, expected)
 
 
+@pytest.mark.cpu_only("batches")
+def test_large_group_changes_no_bit_of_a_small_group_in_2000_dimensions():
+    # In 2000 dimensions the 1000 centers of the small group are summed in several chunks.
+    generator = np.random.default_rng(0)
+    points, centers = (generator.standard_normal((n, 2000)).astype(np.float32) for n in (130, 2100))
+    point_offsets = np.array([0, 128, 130])
+    small, large = (
+        log_sum_exp(points, centers[:n], 5.0, point_offsets=point_offsets, center_offsets=np.array([0, 1000, n]))
+        for n in (1001, 2100)
+    )
+    np.testing.assert_array_equal(small[:128], large[:128])
+
+
 @EVERY_LEVEL
 @BOTH_DTYPES
 def test_nan_in_a_distant_block_makes_only_the_rows_of_its_group_nan(level, dtype):

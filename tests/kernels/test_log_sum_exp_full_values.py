@@ -25,7 +25,7 @@ def test_point_that_is_not_finite_affects_only_its_row(level, dtype, value, log_
 
 
 @EVERY_LEVEL
-@pytest.mark.parametrize("argument", [1, 2, 3], ids=["means", "factors", "offsets"])
+@pytest.mark.parametrize("argument", [1, 2, 3], ids=["centers", "factors", "offsets"])
 @pytest.mark.parametrize("component", [0, 7, 20])
 def test_nan_in_a_gaussian_makes_every_row_nan(level, argument, component):
     # The Gaussian is so distant that a kernel may skip its terms.
@@ -78,7 +78,7 @@ def test_subnormal_numbers_are_accepted(level, dtype):
 
 @EVERY_LEVEL
 @BOTH_DTYPES
-@pytest.mark.parametrize("argument", [0, 1, 2], ids=["points", "means", "factors"])
+@pytest.mark.parametrize("argument", [0, 1, 2], ids=["points", "centers", "factors"])
 def test_products_beyond_the_dtype_are_refused(level, dtype, argument):
     arrays = gaussian_problem(9, 9, 3, dtype)
     arrays[argument][(5, *[0] * (arrays[argument].ndim - 1))] = np.finfo(dtype).max
@@ -106,7 +106,7 @@ def test_gaussian_whose_squared_distance_overflows_has_no_effect(level, dtype):
     assert (log_sum_exp_full(points, means[4:5], factors[4:5], offsets[4:5], level=level) == -np.inf).all()
 
 
-NAMES = ["points", "means", "factors", "offsets", "log_sum"]
+NAMES = ["points", "centers", "factors", "offsets", "log_sum"]
 
 
 def assert_refused(error, name, **changes):
@@ -123,7 +123,7 @@ def test_argument_that_is_no_array_of_floats_is_refused(name):
 
 @pytest.mark.parametrize(
     ("name", "shape"),
-    [("means", (4, 2)), ("factors", (4, 9)), ("factors", (4, 3, 2)), ("factors", (5, 3, 3)), ("offsets", (5,)),
+    [("centers", (4, 2)), ("factors", (4, 9)), ("factors", (4, 3, 2)), ("factors", (5, 3, 3)), ("offsets", (5,)),
      ("offsets", (4, 1)), ("log_sum", (4,)), ("points", (5,))],
 )  # fmt: skip
 def test_wrong_shape_is_refused(name, shape):
@@ -132,7 +132,7 @@ def test_wrong_shape_is_refused(name, shape):
 
 @pytest.mark.parametrize("name", NAMES[1:])
 def test_float32_with_float64_points_is_refused(name):
-    shape = {"means": (4, 3), "factors": (4, 3, 3)}.get(name, 4)
+    shape = {"centers": (4, 3), "factors": (4, 3, 3)}.get(name, 4)
     assert_refused(TypeError, name, **{name: np.zeros(shape, np.float32)})
 
 

@@ -23,7 +23,7 @@ def test_figures_are_made_without_pyplot():
 
 def test_error_without_matplotlib_says_what_to_install(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UsageError, match="pip install"):
+    with pytest.raises(UsageError, match=r"^matplotlib: not installed.* pip install"):
         plots.new_figure(width=2, height=2)
 
 

@@ -25,7 +25,7 @@ class Curve(Experiment[Config]):
         write_csv(folder.path / "curve.csv", ["x"], [[1], [2]])
 
     def plot(self, config, path):
-        """Plot the first value of the table into the title."""
+        """Plot a figure that has the first value of the table as its title."""
         (row, *_) = read_csv(path / "curve.csv", ["x"])
         figure = plots.new_figure(width=1, height=1)
         figure.add_subplot().set_title(row[0])

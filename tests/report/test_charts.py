@@ -16,12 +16,14 @@ def row(layer="tanh1", quantity="I(X;T)", estimator="pooled", value=1.0, lower=0
 
 @pytest.fixture
 def chart(tmp_path):
-    def of(tables):
+    """Return a function that makes the chart of rows by epoch."""
+
+    def chart_of(rows_by_epoch):
         path = tmp_path / "information.csv"
-        write_information(path, {epoch: InformationTable(tuple(rows)) for epoch, rows in tables.items()})
+        write_information(path, {epoch: InformationTable(tuple(rows)) for epoch, rows in rows_by_epoch.items()})
         return information_chart(path)
 
-    return of
+    return chart_of
 
 
 def curves(view):
@@ -88,7 +90,8 @@ def test_training_has_loss_and_accuracy_of_each_split(tmp_path):
     assert values == {"loss": {"train": [0.5], "test": [0.75]}, "accuracy": {"train": [0.9], "test": [0.8]}}
 
 
-def test_axis_of_losses_names_no_unit_because_not_every_loss_is_a_cross_entropy(tmp_path):
+def test_axis_of_losses_has_no_unit(tmp_path):
+    """A loss is not always a cross-entropy in nats."""
     write_csv(tmp_path / "training.csv", TrainingRow._fields, [TrainingRow(1, "train", 0.5, 0.9)])
     view = training_chart(tmp_path / "training.csv")["loss"]
     assert view["layout"]["yaxis"]["title"]["text"] == "loss"

@@ -1,4 +1,4 @@
-"""The page of a report: its content, and the escaping of texts."""
+"""The page of a report: content, and escaping of texts with markup."""
 
 from layerbits._base import DRAFT_PREFIX, write_csv
 from layerbits.report import write_report

@@ -1,4 +1,4 @@
-"""Folders without a run to report on: one line on stderr, exit status 2, and no changed file."""
+"""Reports that are refused: one line on stderr, exit status 2, and no changed file."""
 
 import importlib.util
 import json
@@ -108,7 +108,7 @@ def test_page_that_cannot_be_written_is_refused(run, capsys):
     assert not list(run.path.glob(f"{DRAFT_PREFIX}*"))
 
 
-def test_missing_matplotlib_is_named_with_its_remedy(run, monkeypatch):
+def test_report_without_matplotlib_is_refused_with_the_remedy(run, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UsageError, match="pip install"):
+    with pytest.raises(UsageError, match=r"^matplotlib: not installed.* pip install"):
         write_report(run.path)

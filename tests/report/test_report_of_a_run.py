@@ -1,4 +1,4 @@
-"""Reports of running, interrupted and finished runs: the written files, and the files that stay unchanged."""
+"""Reports of running, interrupted and finished runs: the files that are written, and those that stay unchanged."""
 
 import importlib.util
 import shutil
@@ -17,7 +17,7 @@ from tests.support.tiny_run import TINY_RUN, call_after_epoch
 
 @pytest.fixture(scope="module")
 def interrupted_run(tmp_path_factory):
-    """Interrupt a run of szt-tanh at epoch 7, before any figure is plotted."""
+    """Interrupt a run of szt-tanh at epoch 7, before any figure is plotted; return its folder."""
     path = tmp_path_factory.mktemp("runs") / "interrupted"
     with call_after_epoch(7, lambda: signal.raise_signal(signal.SIGINT)):
         assert main([*TINY_RUN, f"--out={path}"]) == 130
@@ -117,7 +117,7 @@ def test_no_draft_is_left(run):
     assert {file.name for file in run.path.iterdir()} == {"run.json", "curve.csv", "curve.png", "report.html"}
 
 
-def test_note_names_the_figure_that_cannot_be_plotted_and_the_earlier_one_stays(run, capsys):
+def test_note_names_the_table_that_cannot_be_plotted_and_the_earlier_figure_stays(run, capsys):
     (run.path / "curve.png").write_bytes(b"earlier figure")
     write_csv(run.path / "curve.csv", ["y"], [[1]])
     assert main(["report", str(run.path)]) == 0

@@ -65,7 +65,7 @@ def check_numbers(folder: Path) -> dict[str, bool]:
 
 
 def read(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a table by column."""
+    """Return the rows of a table, each a dict by column."""
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
 

@@ -2,8 +2,9 @@
 
     python tools/ci/check_symbols.py BUILD_FOLDER
 
-The linker may merge functions of the same name from two levels, so that one runs with instructions that the CPU lacks.
-The symbols that C++ shares between modules on purpose are allowed: templates of std and type descriptions.
+The linker may merge functions of the same name from two levels, so that a function runs with instructions that the CPU
+lacks. The module may also export symbols that C++ shares between modules on purpose: templates of std and type
+descriptions.
 """
 
 import re
@@ -42,5 +43,5 @@ def violations(build: Path) -> list[str]:
 
 if __name__ == "__main__":
     lines = violations(Path(sys.argv[1]))
-    print("\n".join(lines) or "symbols: only the tables and the entry point are defined")
+    print("\n".join(lines) or "symbols: objects define only their tables, the module exports only its entry point")
     sys.exit(bool(lines))

@@ -1,4 +1,4 @@
-"""Check that no kernel on the critical path spills registers, by the output of ptxas.
+"""Check that no kernel on the critical path spills registers or uses a stack, by the output of ptxas.
 
     cmake ... -DCMAKE_CUDA_FLAGS=-Xptxas=-v && cmake --build BUILD > LOG 2>&1 && python tools/gpu/check_registers.py LOG
 
@@ -21,22 +21,22 @@ ENTRY = re.compile(
 
 
 def critical_kernels(log: str) -> Iterator[tuple[str, str, int, int]]:
-    """Yield name, architecture, registers, and bytes of spills and stack of each critical kernel in the output."""
+    """Yield name, architecture, registers, and bytes of stack and spills of each critical kernel in the log."""
     for entry in ENTRY.finditer(log):
         if any(name in entry["name"] for name in CRITICAL):
-            spilled = sum(int(entry[key]) for key in ("stack", "stores", "loads"))
-            yield entry["name"], entry["architecture"], int(entry["registers"]), spilled
+            memory = sum(int(entry[key]) for key in ("stack", "stores", "loads"))
+            yield entry["name"], entry["architecture"], int(entry["registers"]), memory
 
 
 def main() -> int:
-    """Return 1 if a critical kernel spills registers or is absent from the log."""
+    """Return 1 if a critical kernel spills registers, uses a stack or is absent from the log."""
     kernels = list(critical_kernels(Path(sys.argv[1]).read_text()))
-    for name, architecture, registers, spilled in sorted(kernels):
-        print(f"{architecture}  {registers:3d} registers, {spilled} bytes spilled  {name}")
+    for name, architecture, registers, memory in sorted(kernels):
+        print(f"{architecture}  {registers:3d} registers, {memory} bytes of stack and spills  {name}")
     missing = [critical for critical in CRITICAL if not any(critical in name for name, *_ in kernels)]
     for name in missing:
         print(f"{name}: got no entry in the log; build with -Xptxas=-v")
-    return int(bool(missing) or any(spilled for *_, spilled in kernels))
+    return int(bool(missing) or any(memory for *_, memory in kernels))
 
 
 if __name__ == "__main__":

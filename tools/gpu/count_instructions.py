@@ -3,10 +3,10 @@
     python tools/gpu/count_instructions.py MODULE_OR_CUBIN [ARCHITECTURE]
 
 cuobjdump disassembles the module _cuda, or a cubin of csrc/cuda/log_sum_exp_isotropic.cu. The script follows the loop
-over tiles of centers on the path of most tiles, where terms matter and no reference moves. For each kernel it prints
-the instructions of a pair by unit, the pairs a second at which the busiest unit of an H200 is always busy, and their
-share of the roofline of d subtractions and d multiply-adds (in float32 the exponential is on the special-function
-unit). Work once a stage (copies, barriers) or once a tile of points is not counted.
+over tiles of centers on the path of most tiles, which adds terms and does not move a reference. For each kernel it
+prints the instructions of a pair by unit, the pairs a second at which the busiest unit of an H200 is always busy, and
+their share of the roofline of d subtractions and d multiply-adds (in float32 the exponential is on the special-function
+unit). Instructions that run once a stage (copies, barriers) or once a tile of points are not counted.
 """
 
 import re
@@ -16,7 +16,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 
-CLOCK, SMS = 1.98e9, 132  # maximum of an H200
+CLOCK, SMS = 1.98e9, 132  # highest clock rate and multiprocessors of an H200
 LANES = {"all": 128, "float32": 128, "float64": 64, "special": 16, "integer": 64, "shared": 32}  # for each SM and clock
 UNITS = {
     "float64": ("DADD", "DMUL", "DFMA", "DSETP", "DMNMX"),
@@ -26,7 +26,7 @@ UNITS = {
     "other": ("BRA", "BSSY", "BSYNC", "BAR", "U", "NOP", "S2", "LDC", "R2UR", "CS2R"),
 }
 DIMENSIONS = (1, 2, 3, 5, 8, 10, 16, 32)
-STEP, BLOCK = 4, 8  # kStep, kBlock of csrc/cuda
+STEP, BLOCK = 4, 8  # kStep of csrc/cuda/tile_log_sums.h, kBlock of csrc/cuda/arithmetic.h
 
 KERNEL = re.compile(r"sum_all_pairsINS\w+?9TileShapeI([fd])Li(\d+)ELi(\d+)ELi(\d+)EEELi([1-4])E")
 INSTRUCTION = re.compile(r"^\s+/\*([0-9a-f]{4,5})\*/\s+(?:@!?U?P\w+ )?(\S+)(.*?);", re.MULTILINE)
@@ -41,24 +41,24 @@ class Code:
         instructions = list(INSTRUCTION.finditer(text))
         self.names = [match[2] for match in instructions]
         index_of = {int(match[1], 16): i for i, match in enumerate(instructions)}
-        self.next: list[list[int]] = []
+        self.successors: list[list[int]] = []
         for i, match in enumerate(instructions):
             target = re.search(r"0x([0-9a-f]+)\s*$", match[3]) if match[2] == "BRA" else None
             unconditional = target and "@" not in match[0] and "P" not in match[3]
             following = [] if unconditional else [i + 1]
-            self.next.append(following + ([index_of[int(target[1], 16)]] if target else []))
+            self.successors.append(following + ([index_of[int(target[1], 16)]] if target else []))
 
     def loops(self) -> list[Loop]:
         """Return the first and last instruction of each loop, sorted by length."""
-        loops = [(target, i) for i, targets in enumerate(self.next) for target in targets if target < i]
+        loops = [(target, i) for i, targets in enumerate(self.successors) for target in targets if target < i]
         return sorted(loops, key=lambda loop: loop[1] - loop[0])
 
-    def shortest(self, start: int, end: int) -> list[int]:
+    def shortest_path(self, start: int, end: int) -> list[int]:
         """Return the shortest path from `start` to `end`, both included, without a jump backwards."""
         previous = {start: -1}
         length = {start: 0}
         for i in range(start, end):
-            for target in self.next[i]:
+            for target in self.successors[i]:
                 if i in length and i < target <= end and length[i] + 1 < length.get(target, sys.maxsize):
                     length[target], previous[target] = length[i] + 1, i
         path = [end]
@@ -67,7 +67,7 @@ class Code:
         return path[::-1]
 
     def count(self, instructions: list[int]) -> Counter[str]:
-        """Return the number of instructions by unit; for shared memory, the number of words that a lane loads."""
+        """Return the number of instructions by unit, and for shared memory the number of words that a lane loads."""
         counts: Counter[str] = Counter()
         for i in instructions:
             name = self.names[i]
@@ -89,10 +89,12 @@ def count_tile(code: Code) -> tuple[Counter[str], Counter[str]]:
     )
     # The code adds terms in two branches; the shorter one is for references that are not below -kFar.
     tile_powers = [i for i in powers if step[1] < i < tile[1]]
-    paths = [code.shortest(tile[0], i) + code.shortest(i, tile[1])[1:] for i in (tile_powers[0], tile_powers[-1])]
+    paths = [
+        code.shortest_path(tile[0], i) + code.shortest_path(i, tile[1])[1:] for i in (tile_powers[0], tile_powers[-1])
+    ]
     step_instructions = set(range(step[0], step[1] + 1))
     outside = [i for i in min(paths, key=len) if i not in step_instructions]
-    return code.count(outside), code.count(code.shortest(*step))
+    return code.count(outside), code.count(code.shortest_path(*step))
 
 
 def rows(text: str) -> Iterator[str]:

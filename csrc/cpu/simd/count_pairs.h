@@ -1,13 +1,13 @@
-// Squared distances of rows and columns as values, and their counts by bin. Reads packed arrays
-// only; no threads, no allocation.
+// Squared distances of rows and columns, and counts of the pairs by bin. Reads packed arrays only;
+// no threads, no allocation.
 #pragma once
 
 #include "distances.h"
 
 namespace {
 
-// Dimensions that are summed before the next: two blocks of columns then stay in the first-level
-// cache, and a sum over more dimensions consists of partial sums.
+// Dimensions of a chunk, so few that a chunk of two blocks of columns stays in the first-level
+// cache. A sum over more dimensions consists of partial sums.
 constexpr int64_t kChunkDims = 256;
 
 template <typename T, int kBlocks>
@@ -46,7 +46,7 @@ void squared_distances(const T* rows, int64_t tiles, const T* columns, int64_t b
   }
 }
 
-// The comparison of squares determines the bin exactly; the arithmetic only gives a first guess.
+// Comparisons of squares determine the bin exactly; the arithmetic only gives a first guess.
 template <typename T>
 void count_pairs(const T* squares, int64_t row, int64_t column, int64_t columns,
                  const int64_t* labels, const layerbits::DistanceBins<T>& bins, int64_t* counts) {

@@ -13,7 +13,7 @@ using layerbits::kBlock;
 // a short one, even if all differences are equal, so that all roundings have one sign.
 constexpr int64_t kPanel = 32;
 
-// Adds |q - c|^2 to `out` for kBlocks blocks, whose coordinates are `stride` apart.
+// Adds |q - c|^2 to `out` for kBlocks blocks, which are `stride` values apart.
 template <typename T, int kBlocks>
 inline void add_distances(const T* tile, const T* block, int64_t stride, int64_t dim,
                           typename Lanes<T>::Register (&out)[kBlocks][kBlock]) {
@@ -41,14 +41,13 @@ inline void add_distances(const T* tile, const T* block, int64_t stride, int64_t
   }
 }
 
-// An exponent whose rounding error exceeds the resolution of 2^x. References below it move by
-// integers.
+// The rounding error of exponents beyond this size may be a quarter or more.
 template <typename T>
 constexpr T kFar = sizeof(T) == 4 ? T(0x1p22) : T(0x1p51);
 
-// distance * minus_scale + shift. For a far shift the product is rounded first, as it was when the
-// reference was computed from it: otherwise the nearest term of a row would be 2^(rounding error of
-// a huge number), which is 0 or overflows.
+// distance * minus_scale + shift. For a shift beyond kFar the product is rounded first, as it was
+// when the reference was computed from the product: otherwise the nearest term of a row would be
+// 2^(rounding error of a huge number), which is 0 or overflows.
 template <typename T>
 inline typename Lanes<T>::Register far_exponent(typename Lanes<T>::Register distance,
                                                 typename Lanes<T>::Register minus_scale,

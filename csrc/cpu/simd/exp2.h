@@ -1,9 +1,10 @@
-// 2^x for vector registers, as two factors whose product is 2^x, so that a sum adds it by one fma.
+// 2^x for vector registers, as two factors whose product is 2^x, so that one fma adds 2^x to a sum.
 //
 // 2^x = 2^n 2^f with n = round(x) and f = x - n exact. Error of the product: at most 1 ulp (1.5 on
 // SSE2, where fma rounds twice), of which the polynomial causes less than 0.2
-// (tools/polynomials.py prints coefficients and error; tests/kernels measures the ulps). NaN gives
-// NaN. Below kLowest the result is exactly 0. Callers keep x at or below kHighest.
+// (tools/polynomials.py prints coefficients and error; tests/kernels/test_exp2.py measures the
+// ulps). NaN gives NaN. At and below kLowest the result is exactly 0. Callers keep x at or below
+// kHighest.
 #pragma once
 
 #include "lanes.h"

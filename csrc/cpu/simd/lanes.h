@@ -1,13 +1,15 @@
-// The operations on vector registers that the kernels use, for the ISA level of this compilation.
-// The operators + - * are those of the register types. Kernels must use no intrinsics.
+// The functions of vector registers that the kernels use, for the ISA level of this compilation.
+// The operators + - * / are those of the register types. Kernels contain no intrinsics.
 //
-//   load, store, broadcast            unaligned memory; one value in all lanes
+//   load, store                       from and to unaligned memory
+//   broadcast                         one value in all lanes
 //   load_double                       as many floats as a register holds doubles, converted
 //   fma(a, b, c)                      a * b + c, rounded once (twice on SSE2)
 //   square_root                       rounded once
 //   min, max                          the second operand where either is NaN
-//   any_less, any_not_greater         whether a lane has a < b; not (a > b), which is true for NaN
-//   where_less(a, b, yes, no)         lane by lane
+//   any_less(a, b)                    whether a < b in a lane
+//   any_not_greater(a, b)             whether a > b is false in a lane, as for NaN
+//   where_less(a, b, yes, no)         yes in lanes with a < b, no in the other lanes
 //   low_bits_to_exponent(a)           the bits of a, shifted left by the width of the mantissa
 //   exponent_of(a), mantissa_of(a)    a = mantissa 2^exponent, mantissa in [1, 2), for positive,
 //                                     normal doubles

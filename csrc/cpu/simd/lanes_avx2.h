@@ -1,4 +1,4 @@
-// The operations of lanes.h on registers of AVX2 with FMA.
+// The functions of lanes.h for registers of AVX2 with FMA.
 #pragma once
 
 #include <immintrin.h>

@@ -1,4 +1,4 @@
-// The operations of lanes.h on registers of AVX-512 (F, DQ, VL).
+// The functions of lanes.h for registers of AVX-512 (F, DQ, VL).
 #pragma once
 
 #include <immintrin.h>

@@ -1,4 +1,4 @@
-// The operations of lanes.h on registers of NEON, the baseline of aarch64. min and max compare and
+// The functions of lanes.h for registers of NEON, the baseline of aarch64. min and max compare and
 // select: vminq returns NaN if one operand is NaN, where lanes.h requires the second operand.
 #pragma once
 

@@ -1,4 +1,4 @@
-// The operations of lanes.h on registers of SSE2, the baseline of x86-64. There is no fused
+// The functions of lanes.h for registers of SSE2, the baseline of x86-64. SSE2 has no fused
 // multiply-add: fma rounds twice, so only this level differs from the other levels in bits.
 #pragma once
 

@@ -1,6 +1,6 @@
-// The log-sum-exp of every query over Gaussians with covariances of their own: the product of a
-// triangular factor and a difference, in bands of four rows. Reads packed arrays only; no threads,
-// no allocation.
+// The log-sum-exp of every query over components with full covariances: products of a triangular
+// factor and a difference, in bands of four rows. Reads packed arrays only; no threads, no
+// allocation.
 #pragma once
 
 #include "running_sum.h"
@@ -14,8 +14,8 @@ using layerbits::kFactorRows;
 // the registers.
 constexpr int kTilesAtOnce = 2 * kBlocksAtOnce;
 
-// Adds the squares of rows [first, first + kRows) of L (q - m) to `distance`; returns the address
-// of the next rows.
+// Adds the squares of rows [first, first + kRows) of factor (q - center) to `distance`; returns the
+// address of the next band.
 template <typename T, int kRows, int kTiles>
 inline const T* add_rows(const T* tile, const T* values, int64_t first, int64_t dim,
                          typename Lanes<T>::Register (&distance)[kTiles]) {
@@ -47,11 +47,11 @@ inline const T* add_rows(const T* tile, const T* values, int64_t first, int64_t 
   return values;
 }
 
-// Squared distances from a component, including its offset. Sums of squares only grow: once all
-// terms are known to be exactly 0, the function skips the other rows and returns false, which
+// Computes squared distances from a component, plus its offset. Sums of squares only grow: once all
+// terms are certain to be exactly 0, the function skips the other rows and returns false, which
 // changes no bit. The short band comes first, so that the first check is early. (A closer cutoff,
 // kept for each lane, was 20 % faster on SZT layers of 5 to 10 units and 10 % slower on smaller
-// ones.)
+// layers.)
 template <typename T, int kTiles>
 inline bool find_distances(const RunningSum<T> (&sums)[kTiles], const T* tile, const T* component,
                            int64_t dim, typename Lanes<T>::Register (&distance)[kTiles]) {

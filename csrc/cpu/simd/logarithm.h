@@ -29,10 +29,10 @@ inline Lanes<double>::Register log_of_scaled(Lanes<double>::Register x,
                                              Lanes<double>::Register reference) {
   using R = Lanes<double>::Register;
   const R one = broadcast(1.0);
-  const R above = mantissa_of(x);
-  const R root = broadcast(1.41421356237309504880);
-  const R f = where_less(root, above, above * broadcast(0.5), above) - one;
-  const R k = exponent_of(x) + where_less(root, above, one, broadcast(0.0)) + reference;
+  const R mantissa = mantissa_of(x);
+  const R root_of_two = broadcast(1.41421356237309504880);
+  const R f = where_less(root_of_two, mantissa, mantissa * broadcast(0.5), mantissa) - one;
+  const R k = exponent_of(x) + where_less(root_of_two, mantissa, one, broadcast(0.0)) + reference;
   const R s = f / (broadcast(2.0) + f), z = s * s;
   R q = broadcast(kLogCoefficients[6]);
   for (int i = 5; i >= 0; --i) q = fma(q, z, broadcast(kLogCoefficients[i]));

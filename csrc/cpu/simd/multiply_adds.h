@@ -7,11 +7,11 @@
 namespace {
 
 // Two pipes of multiply-adds and two of additions, with latencies of 4 and 3 cycles, need at least
-// 8 and 6 chains, which fit 16 registers. Only more chains fill all pipes: 3.1 operations a cycle
+// 8 and 6 chains, which fit 16 registers. Only more chains fill all pipes: 3.1 instructions a cycle
 // with 8 and 6 chains, 4.0 with 12 and 12, measured on Zen 5.
 template <typename T>
 constexpr bool kManyRegisters = sizeof(typename Lanes<T>::Register) == 64;
-constexpr int kOperations = 24;  // of each kind in a step
+constexpr int kPerStep = 24;  // multiply-adds in a step, and additions
 
 template <typename T, bool kWithAdditions>
 int64_t multiply_adds(int64_t steps, T* out) {
@@ -22,7 +22,7 @@ int64_t multiply_adds(int64_t steps, T* out) {
   for (R& value : products) value = half;
   for (R& value : sums) value = half;
   for (int64_t step = 0; step < steps; ++step) {
-    for (int first = 0; first < kOperations; first += kSums) {
+    for (int first = 0; first < kPerStep; first += kSums) {
       for (int i = 0; i < kSums; ++i) {
         R& product = products[(first + i) % kProducts];
         product = fma(product, half, half);
@@ -34,7 +34,7 @@ int64_t multiply_adds(int64_t steps, T* out) {
   for (const R value : products) total = total + value;
   for (const R value : sums) total = total + value;
   store(out, total);
-  return steps * kOperations * (kWithAdditions ? 2 : 1) * Lanes<T>::kCount;
+  return steps * kPerStep * (kWithAdditions ? 2 : 1) * Lanes<T>::kCount;
 }
 
 }  // namespace

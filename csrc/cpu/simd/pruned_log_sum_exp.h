@@ -13,14 +13,14 @@ using enum layerbits::NodeSide;
 using layerbits::kLeafBlocks;
 using layerbits::kMomentDims;
 
-// Size of the stack of nodes: one for each depth of a tree, which has fewer than 2^63 leaves.
+// Size of the stack of nodes: a node for each depth of a tree, which has fewer than 2^63 leaves.
 constexpr int kStackSize = 64;
 
 template <typename T>
 struct Subtree {
   const T* node;
   int64_t first_leaf, leaves;
-  typename Lanes<T>::Register cutoff;  // below 0 for queries that have merged it
+  typename Lanes<T>::Register cutoff;  // below 0 for queries that have merged the subtree
 };
 
 // Squared distances of the queries to the box of a node. Rounding is monotone, so that the computed
@@ -39,8 +39,8 @@ inline typename Lanes<T>::Register distance_to_box(const T* tile, const T* node,
   return distance;
 }
 
-// Adds the centers of a node as one center at their mean, with the second order of their spread;
-// `beyond` is +inf for the queries that skip the node.
+// Adds the centers of a node as one center at their mean, times the factor of their second moments;
+// `beyond` is 0, or +inf for the queries that skip the node.
 template <typename T>
 inline void add_merged_center(RunningSum<T>& sum, const T* tile, const T* node, int64_t dim,
                               typename Lanes<T>::Register beyond) {
@@ -65,9 +65,9 @@ inline void add_merged_center(RunningSum<T>& sum, const T* tile, const T* node, 
       for (int64_t l = k; l < dim; ++l) row = fma(broadcast(*sides++), differences[l], row);
       factor = fma(row, differences[k], factor);
     }
-  // The factor of a skipping query is 0, because it may be infinite for a distant node.
+  // The factor is 0 for queries that skip the node, because it may be infinite for distant queries.
   const R zero = broadcast(T(0));
-  sum.add_one(distance + partial, where_less(beyond, broadcast(T(INFINITY)), factor, zero));
+  sum.add_merged(distance + partial, where_less(beyond, broadcast(T(INFINITY)), factor, zero));
 }
 
 template <typename T>
@@ -77,7 +77,7 @@ void pruned_log_sum_exp(const T* points, const CenterTree<T>& tree, int64_t dim,
   constexpr int kLanes = Lanes<T>::kCount;
   const T* tile = points + 3 * kLanes;
   const R allowance = load(points + 2 * kLanes);
-  const R zero = broadcast(T(0)), none = broadcast(T(-1)), infinity = broadcast(T(INFINITY));
+  const R zero = broadcast(T(0)), merged = broadcast(T(-1)), infinity = broadcast(T(INFINITY));
   const int64_t size = node_size(dim), block_size = kBlock * (1 + dim);
   RunningSum<T> sum(scale);
   sum.start_from(load(points));
@@ -94,7 +94,7 @@ void pruned_log_sum_exp(const T* points, const CenterTree<T>& tree, int64_t dim,
       const R beyond = where_less(distance, subtree.cutoff,
                                   where_less(allowance, error, infinity, zero), infinity);
       add_merged_center<T>(sum, tile, subtree.node, dim, beyond);
-      subtree.cutoff = where_less(allowance, error, subtree.cutoff, none);
+      subtree.cutoff = where_less(allowance, error, subtree.cutoff, merged);
       if (!any_less(distance, subtree.cutoff)) continue;
     }
 

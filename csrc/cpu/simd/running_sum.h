@@ -9,14 +9,16 @@
 
 namespace {
 
-// The reference changes only if a term would exceed 2^kHeadroom: rarely, and far from overflow.
+// The reference changes only if a term would exceed 2^kHeadroom, which is rare and far from
+// overflow.
 constexpr int kHeadroom = 16;
 
 // The scale of exp(-distance / 2).
 constexpr double kHalfLog2E = 0x1.71547652b82fep-1;
 
-// The sum is (high + low) 2^reference. The reference is an integer, so that changing it multiplies
-// by a power of two, exactly. Sums are compensated, so that a million equal terms round like one.
+// The sum is (high + low) 2^reference. The reference is an integer, so that a change of the
+// reference multiplies the sum by a power of two, exactly. Sums are compensated, so that a million
+// equal terms round like one.
 template <typename T>
 struct RunningSum {
   using R = typename Lanes<T>::Register;
@@ -123,8 +125,8 @@ struct RunningSum {
     add_term(even + odd);
   }
 
-  // Adds one term times a factor that is at most the number of centers in size.
-  inline void add_one(R distance, R factor) {
+  // Adds the term of a merged center.
+  inline void add_merged(R distance, R factor) {
     if (!prepare(distance)) return;
     const Power<T> power = exp2<T>(exponent(distance));
     add_term(power.mantissa * power.scale * factor);

@@ -1,6 +1,6 @@
-// The gradients of the log-sum-exp for both sides at once: kernel-weighted differences, summed over
-// columns for each row and over rows for each column. A lane is a row.
-// Reads packed arrays only; no threads, no allocation.
+// The gradients of the log-sum-exp for both sides at once: differences weighted by the kernel,
+// summed over columns for each row and over rows for each column. A lane is a row. Reads packed
+// arrays only; no threads, no allocation.
 #pragma once
 
 #include "distances.h"
@@ -11,12 +11,13 @@ namespace {
 template <typename T>
 constexpr int kColumnLanes = layerbits::kMaxLanes * 4 / int(sizeof(T));
 
-// Tiles that are summed together over the columns: the sums of a column stay in registers
-// meanwhile. 32 registers per coordinate: 16 are 2 % slower at d = 128, 8 are 6 % slower (Zen 5).
+// Tiles whose pairs with a block are summed together, while the sums of the columns stay in
+// registers: 32 registers of 64 bytes for a coordinate. At d = 128, 16 are 2 % slower and 8 are 6 %
+// slower (Zen 5).
 template <typename T>
 constexpr int64_t kTilesTogether = 32 * kColumnLanes<T> / Lanes<T>::kCount;
 
-// Coordinates that share a load of K: as many as keep their sums in registers.
+// Coordinates that share a load of K, so few that their sums stay in registers.
 template <typename T>
 constexpr int kSharedCoordinates = sizeof(typename Lanes<T>::Register) == 64 ? 2 : 1;
 
@@ -46,7 +47,7 @@ inline bool tile_kernel(const T* tile, const T* block, int64_t dim, T scale, T* 
     const Power<T> power = exp2<T>(min(broadcast(Exp2<T>::kHighest), exponent[j]));
     const R k = power.mantissa * (power.scale * factor);
     store(kernel + j * kLanes, k);
-    // The distance of a term without weight may be infinite.
+    // The distance of a pair with K = 0 may be infinite.
     moment = fma(k, min(broadcast(kLargest<T>), distance[j]), moment);
   }
   if (moments) store(moments, moment);
@@ -61,7 +62,7 @@ inline void keep_in_register([[maybe_unused]] R& value) {
 #endif
 }
 
-// Adds kCoordinates coordinates of `count` tiles and a block.
+// Adds K (r - c) in kCoordinates coordinates for the pairs of `count` tiles and a block.
 template <int kCoordinates, bool kRows, bool kColumns, typename T>
 inline void add_coordinates(const T* const* coordinates, T* const* row_sums, const T* kernels,
                             int64_t count, int64_t offset, const T* block, T* column_sums) {
@@ -115,7 +116,8 @@ inline void add_kernels(const T* kernels, int64_t count, T* column_sums) {
   for (int j = 0; j < kBlock; ++j) store(column_sums + j * kColumnLanes<T>, sums[j]);
 }
 
-// Adds the pairs of `tiles` tiles and a block. Tiles of different turns add to different lanes.
+// Adds the pairs of `tiles` tiles and a block to both sums. Tiles of different turns add to
+// different lanes of the sums of columns.
 template <bool kRows, bool kColumns, typename T>
 inline void add_block(const T* rows, int64_t tiles, const T* block, int64_t dim, T scale,
                       T* row_sums, T* column_sums) {

@@ -45,7 +45,7 @@ def layer_information(
         The N = n values of X; a tuple holds the positional arguments of the network.
     labels : integer tensor or array of shape (n,), optional
         Classes Y, a function of X; adds I(T;Y) and I(X;T|Y).
-    sigma : float, tensor, array or mapping of str to them, optional
+    sigma : float, tensor, array, DropoutNoise, RelativeSigma or mapping of str to them, optional
         For a network without noise: the noise that the measurement adds to each layer, as in `noisify`. The network
         runs without it, so p(t|x) is known at every layer and intervals are tight at any depth. T of a later layer is
         then no function of T of an earlier one. For unbounded activation functions, I at a fixed sigma also measures
@@ -91,7 +91,8 @@ def layer_information(
     LayerSelectionError
         `layers` is empty or matches no noisy layer; a layer does not run once in a pass.
     TypeError, ValueError
-        An argument has another type, shape or value than wanted; signals are not finite.
+        An argument has another type, shape or value than wanted; signals are not finite; a layer with a `DropoutNoise`
+        lies behind noise.
 
     Notes
     -----

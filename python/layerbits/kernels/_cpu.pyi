@@ -35,7 +35,7 @@ def log_sum_exp_isotropic_gradient(
 ) -> None: ...
 def log_sum_exp_full(
     points: Array,
-    means: Array,
+    centers: Array,
     factors: Array,
     offsets: Array,
     log_sum: Array,

@@ -53,10 +53,10 @@ class CpuOperations:
         )
 
     def log_sum_exp_full(
-        self, points: Tensor, means: Tensor, factors: Tensor, offsets: Tensor, log_sum: Tensor
+        self, points: Tensor, centers: Tensor, factors: Tensor, offsets: Tensor, log_sum: Tensor
     ) -> None:
-        """Compute the log-sums of Gaussians with covariances of their own."""
-        _cpu.log_sum_exp_full(points, means, factors, offsets, log_sum, threads=threads())
+        """Compute the log-sums of components with full covariances."""
+        _cpu.log_sum_exp_full(points, centers, factors, offsets, log_sum, threads=threads())
 
     def distance_histogram(
         self, points: Tensor, edges: Tensor, counts: Tensor, labels: Tensor | None, metric: str

@@ -66,11 +66,11 @@ class CudaOperations:
             )
 
     def log_sum_exp_full(
-        self, points: Tensor, means: Tensor, factors: Tensor, offsets: Tensor, log_sum: Tensor
+        self, points: Tensor, centers: Tensor, factors: Tensor, offsets: Tensor, log_sum: Tensor
     ) -> None:
-        """Compute the log-sums of Gaussians with covariances of their own."""
+        """Compute the log-sums of components with full covariances."""
         with _launch_on(points) as launch:
-            _cuda.log_sum_exp_full(points, means, factors, offsets, log_sum, **launch)
+            _cuda.log_sum_exp_full(points, centers, factors, offsets, log_sum, **launch)
 
     def distance_histogram(
         self, points: Tensor, edges: Tensor, counts: Tensor, labels: Tensor | None, metric: str

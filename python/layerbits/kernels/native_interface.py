@@ -74,9 +74,9 @@ class NativeOperations(Protocol):
         """Compute the gradients of sum_i upstream_i log_sum_i that have an output."""
 
     def log_sum_exp_full(
-        self, points: Tensor, means: Tensor, factors: Tensor, offsets: Tensor, log_sum: Tensor
+        self, points: Tensor, centers: Tensor, factors: Tensor, offsets: Tensor, log_sum: Tensor
     ) -> None:
-        """Compute log sum_j exp(offsets_j - |factors_j (points_i - means_j)|^2 / 2) into the float64 (m,) `log_sum`."""
+        """Compute log sum_j exp(offsets_j - |factors_j (points_i - centers_j)|^2 / 2) into `log_sum`, float64 (m,)."""
 
     def distance_histogram(
         self, points: Tensor, edges: Tensor, counts: Tensor, labels: Tensor | None, metric: str

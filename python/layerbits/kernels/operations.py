@@ -85,15 +85,15 @@ def log_sum_exp_isotropic(
     return log_sum
 
 
-def log_sum_exp_full(points: Tensor, means: Tensor, factors: Tensor, offsets: Tensor) -> Tensor:
-    """Return log sum_j exp(offsets_j - |factors_j (points_i - means_j)|^2 / 2) for every row i; not differentiable.
+def log_sum_exp_full(points: Tensor, centers: Tensor, factors: Tensor, offsets: Tensor) -> Tensor:
+    """Return log sum_j exp(offsets_j - |factors_j (points_i - centers_j)|^2 / 2) for every row i; not differentiable.
 
     This is the log density of a mixture of Gaussians with weights w_j and covariances C_j if factors_j^T factors_j is
     the inverse of C_j and offsets_j = log w_j - log det(2 pi C_j) / 2.
 
     Parameters
     ----------
-    points, means : Tensor of shape (m, d) and (n, d)
+    points, centers : Tensor of shape (m, d) and (n, d)
         float32 or float64, of one dtype; any strides.
     factors : Tensor of shape (n, d, d)
         Lower triangular, such as the inverse of the Cholesky factor of C_j; entries above the diagonal are not read.
@@ -120,14 +120,14 @@ def log_sum_exp_full(points: Tensor, means: Tensor, factors: Tensor, offsets: Te
     NotImplementedError
         A tensor requires a gradient, or torch.func transforms the call.
     """
-    check_plain("log_sum_exp_full", points, means, factors, offsets)
-    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (points, means, factors, offsets)):
+    check_plain("log_sum_exp_full", points, centers, factors, offsets)
+    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (points, centers, factors, offsets)):
         raise NotImplementedError(
             "log_sum_exp_full: got a tensor that requires a gradient, wanted constants; detach the tensor"
         )
     log_sum = empty_log_sum(points)
     operations_for(points).log_sum_exp_full(
-        points.detach(), means.detach(), factors.detach(), offsets.detach(), log_sum
+        points.detach(), centers.detach(), factors.detach(), offsets.detach(), log_sum
     )
     return log_sum
 

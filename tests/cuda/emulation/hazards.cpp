@@ -138,10 +138,10 @@ void call_all(const Sizes& sizes, bool weighted, std::mt19937& random) {
   Rows<T> factors(components * d, d, d, true), offsets(components, 1, 1, true);
   factors.fill(random_value), offsets.fill(random_value);
   const Matrix<const T> rows = factors.template matrix<const T>();
-  const Gaussians<T> gaussians{{centers.matrix().data, components, d, d, 1},
-                               {rows.data, d * rows.row_stride, rows.row_stride, 1},
-                               offsets.template vector<const T>()};
-  expect(log_sum_exp_full(points.template matrix<const T>(), gaussians, log_sum.vector(),
+  const Components<T> mixture_components{{centers.matrix().data, components, d, d, 1},
+                                         {rows.data, d * rows.row_stride, rows.row_stride, 1},
+                                         offsets.template vector<const T>()};
+  expect(log_sum_exp_full(points.template matrix<const T>(), mixture_components, log_sum.vector(),
                           host.stream));
 
   Rows<int64_t> labels(m, 1, 1, true);

@@ -1,6 +1,6 @@
 """The data of a measurement: a noisy network, the values of X, their classes, the layers, the devices.
 
-Everything that can be checked before the first measured pass is checked when a `Problem` is made.
+`Problem.of` checks its arguments before the first measured pass; `check_settings` checks settings against the layers.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Problem:
     inputs : tuple of Tensor of shape (N, ...)
         The positional arguments of the network.
     classes : Classes
-        The class Y of each input, and the limits of every information.
+        The class Y of each input, and the ceiling of every information.
     layers : tuple of str
         The layers to measure, in the order of the data.
     sigma : float, tensor, array, mapping or None
@@ -74,7 +74,7 @@ class Problem:
         Raises
         ------
         NoNoiseError, LayerSelectionError, TypeError, ValueError
-            As `layer_information`.
+            As in `layer_information`.
         """
         check_module(model)
         tensors = input_tensors(inputs, model)
@@ -98,7 +98,7 @@ class Problem:
         return dataclasses.replace(self, network=network)
 
     def check_settings(self, settings: MeasurementSettings) -> None:
-        """Raise a ValueError if the settings cannot measure these layers: only the first layer can do with one draw."""
+        """Raise a ValueError if the settings have a single draw and a layer lies behind noise, which takes two."""
         later = [layer for layer in self.layers if layer != self.network.layer_names[0]]
         if later and self.network.adds_noise and settings.draws < 2:
             raise ValueError(f"draws: got {settings.draws}, wanted at least 2, because {later[0]!r} lies behind noise")

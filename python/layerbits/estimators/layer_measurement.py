@@ -61,7 +61,7 @@ def estimate_layer(
     )
     with single_threaded_torch():
         if sample.is_exact:
-            factors = NormalStream(seed, RandomStream.QUERY_FACTORS, index)
+            factors = NormalStream(seed, RandomStream.QUERY_FACTORS, index) if sample.alpha else None
             estimates = first_layer_estimates(sample, problem.classes, risk, streams[0], factors)
         else:
             noisy_samples = [

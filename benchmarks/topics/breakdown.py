@@ -24,7 +24,7 @@ from layerbits.estimators.layer_measurement import estimate_layer
 from layerbits.estimators.layer_sample import LayerSample, sample_layers
 from layerbits.estimators.plug_in_bound import plug_in
 from layerbits.kernels import NormalStream, RandomStream
-from layerbits.networks import record
+from layerbits.networks import read_inputs, record
 
 _REPEATS = 5
 _DRAWS = 32
@@ -61,7 +61,7 @@ def time_over_plug_in(
 
 
 def _plug_in_information(noisy: nn.Module, inputs: Tensor, labels: Tensor, draws: int) -> dict[str, float]:
-    problem = Problem.of(noisy, inputs, labels)
+    problem = Problem.of(noisy, read_inputs(inputs, noisy, labels))
     samples = sample_layers(problem, problem.layers, draws, None, seed=0)
     return {layer: _plug_in(problem, sample, index) for index, (layer, sample) in enumerate(samples.items())}
 

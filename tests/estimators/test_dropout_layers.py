@@ -230,6 +230,18 @@ def test_dropout_of_a_random_signal_is_refused():
         lb.layer_information(model, line_inputs(), sigma=NOISE, layers="1")
 
 
+class Centered(nn.Module):
+    """Subtracts the mean of the rows of a pass."""
+
+    def forward(self, x):
+        return x - x.mean(0)
+
+
+def test_rows_that_act_on_one_another_are_refused():
+    with pytest.raises(ValueError, match="inputs: got rows that act on one another"):
+        lb.layer_information(nn.Sequential(Centered()), line_inputs(), sigma=NOISE, layers="0")
+
+
 def test_a_monitor_refuses_dropout_that_comes_to_lie_behind_noise(tmp_path):
     model = noisy_identities(2, {"0": NOISE, "1": 0.3}, inputs=line_inputs())
     monitor = lb.Monitor(model, line_inputs(), at=[0, 1], directory=tmp_path)

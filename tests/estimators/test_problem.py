@@ -1,4 +1,7 @@
-"""Bad data are refused, by name, before the first measured pass; a pass of two rows shows the layers."""
+"""Bad arguments are refused by name, most of them before the first measured pass.
+
+Passes of two and three rows find the layers and their rows; the measured passes here have more rows.
+"""
 
 import math
 
@@ -9,6 +12,7 @@ from torch import nn
 
 from layerbits import LayerSelectionError, NoNoiseError, information_between_layers, layer_information, noise_off
 from layerbits.estimators import Problem
+from layerbits.networks import read_inputs
 from tests.support.networks import INPUTS, LABELS, tanh_network
 
 
@@ -27,7 +31,7 @@ def network_for(rows):
 @pytest.fixture
 def network():
     """A network that fails in measured passes."""
-    return network_for(rows=2)
+    return network_for(rows=3)
 
 
 @pytest.fixture
@@ -36,9 +40,9 @@ def network_without_passes():
 
 
 def test_networks_of_these_tests_fail_in_their_passes(network, network_without_passes):
-    for rows, refusing in ((20, network), (2, network_without_passes)):
+    for rows, failing_network in ((20, network), (3, network_without_passes)):
         with pytest.raises(AssertionError, match=f"a pass of {rows} rows was run"):
-            refusing(INPUTS[:rows])
+            failing_network(INPUTS[:rows])
     with pytest.raises(AssertionError, match=r"a pass of \d+ rows was run"):
         layer_information(network, INPUTS)
 
@@ -46,10 +50,10 @@ def test_networks_of_these_tests_fail_in_their_passes(network, network_without_p
 @pytest.mark.parametrize(
     ("labels", "error"),
     [
-        (LABELS.tolist(), TypeError),
-        (LABELS.double(), TypeError),
+        (LABELS + 0.5, ValueError),
+        (LABELS.double() / 0, ValueError),
         (LABELS.to(torch.complex64), TypeError),
-        (LABELS.numpy().astype(str), TypeError),
+        ([None] * 20, TypeError),
         (LABELS[:5], ValueError),
         (LABELS[:, None], ValueError),
         (LABELS.to("meta"), ValueError),
@@ -95,7 +99,7 @@ def test_layers_that_are_no_names_are_refused(network):
     ("devices", "error", "message"),
     [("cuda:0", TypeError, "sequence"), ([0.5], TypeError, "CUDA devices"), (["cuda:0"], ValueError, "on the cpu")],
 )
-def test_devices_share_the_work_of_a_device_alone(network, devices, error, message):
+def test_bad_devices_are_named(network, devices, error, message):
     with pytest.raises(error, match=f"^devices: got .*{message}"):
         layer_information(network, INPUTS, devices=devices)
 
@@ -125,11 +129,13 @@ def test_bad_pairs_of_layers_are_named(network, first, second, error, message):
         information_between_layers(network, INPUTS, first, second)
 
 
-# Classes
+def problem(inputs, labels=None):
+    network = tanh_network()
+    return Problem.of(network, read_inputs(inputs, network, labels))
 
 
-def test_ceilings_are_the_entropies_of_inputs_and_classes():
-    classes = Problem.of(tanh_network(), INPUTS, torch.arange(20) < 5).classes
+def test_ceilings_and_largest_terms_follow_from_the_numbers_of_inputs_and_classes():
+    classes = problem(INPUTS, torch.arange(20) < 5).classes
     entropy = -0.25 * math.log(0.25) - 0.75 * math.log(0.75)
     assert classes.ceilings == pytest.approx(
         {"I(X;T)": math.log(20), "I(T;Y)": entropy, "I(X;T|Y)": math.log(20) - entropy}
@@ -140,13 +146,13 @@ def test_ceilings_are_the_entropies_of_inputs_and_classes():
 
 
 def test_members_of_the_classes_keep_the_order_of_the_inputs():
-    classes = Problem.of(tanh_network(), INPUTS[:6], np.array([7, 3, 7, 9, 3, 7])).classes
+    classes = problem(INPUTS[:6], np.array([7, 3, 7, 9, 3, 7])).classes
     assert [members.tolist() for members in classes.members] == [[1, 4], [0, 2, 5], [3]]
     assert classes.sizes(np.array([0, 3])).tolist() == [[3], [1]]
 
 
 def test_without_labels_no_quantity_involves_the_class():
-    names = [quantity.name for quantity in Problem.of(tanh_network(), INPUTS).classes.quantities]
+    names = [quantity.name for quantity in problem(INPUTS).classes.quantities]
     assert names == ["I(X;T)", "h(T)", "h(T|X)"]
 
 
@@ -162,7 +168,7 @@ def test_single_draw_behind_noise_is_refused(network):
         ({"layers": "1", "queries": 10**12}, ValueError, "queries: got 1000000000000, wanted at most "),
     ],
 )
-def test_option_beyond_all_memory_is_named(options, error, message):
+def test_option_that_needs_too_much_memory_is_named(options, error, message):
     with pytest.raises(error, match=f"^{message}"):
         layer_information(tanh_network(), INPUTS, **options)
 

@@ -1,9 +1,12 @@
 """`sigma_profile` of a network: the activations of its layers, other arguments, and refused networks."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
 import layerbits as lb
 from tests.support.networks import tanh_mlp
@@ -38,6 +41,21 @@ def test_intervals_agree_with_those_of_the_table(model):
 def test_layers_may_be_chosen(model):
     profile = lb.sigma_profile(model, INPUTS, sigmas=[0.5], layers=["0", "4"])
     assert [row.layer for row in profile] == ["0", "4"]
+
+
+def test_inputs_may_be_a_loader_with_labels(model):
+    loader = DataLoader(TensorDataset(INPUTS, LABELS), batch_size=7)
+    assert lb.sigma_profile(model, loader, 1, sigmas=SIGMAS) == lb.sigma_profile(model, INPUTS, LABELS, sigmas=SIGMAS)
+
+
+def test_a_limit_takes_that_many_inputs(model):
+    row = lb.sigma_profile(model, INPUTS, sigmas=[1e-6], limit=10).rows[0]
+    assert row.upper == pytest.approx(math.log(10), abs=1e-9)
+
+
+def test_several_label_sets_are_refused(model):
+    with pytest.raises(ValueError, match="labels: got 2 label sets"):
+        lb.sigma_profile(model, INPUTS, {"A": LABELS, "B": LABELS}, sigmas=SIGMAS)
 
 
 def test_network_and_generators_stay_as_they_were(model):
@@ -81,6 +99,7 @@ def test_a_sigma_that_half_precision_would_distort_is_refused(model):
         (("network", INPUTS), {}, "sigmas: got NoneType"),
         (("network", SIGMAS), {"sigmas": SIGMAS}, "inputs: got"),
         (("network",), {"sigmas": SIGMAS}, "inputs: got NoneType"),
+        ((INPUTS, SIGMAS), {"limit": 2}, "limit: got a value beside activations"),
         ((INPUTS, INPUTS), {"sigmas": SIGMAS}, "inputs: got values beside activations"),
         ((INPUTS, SIGMAS), {"layers": "1"}, "layers: got a value beside activations"),
         ((INPUTS,), {}, "sigmas: got NoneType"),

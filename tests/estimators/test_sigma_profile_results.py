@@ -97,7 +97,7 @@ def test_argument_out_of_range_is_refused(arguments, options, message):
         (({1: POINTS}, [1.0]), {}, "activations: got a mapping with keys that are not str"),
         ((POINTS, ["1"]), {}, "sigmas: got str"),
         ((POINTS, 1.0), {}, "sigmas: got float"),
-        ((POINTS, [1.0]), {"labels": torch.ones(8)}, "labels: got dtype"),
+        ((POINTS, [1.0]), {"labels": torch.ones(8) * 1j}, "labels: got dtype"),
     ],
 )
 def test_argument_of_another_type_is_refused(arguments, options, message):

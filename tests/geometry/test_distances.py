@@ -99,7 +99,7 @@ def test_tensor_that_requires_grad_is_accepted():
         ("points", np.ones(3), ValueError),
         ("points", np.full((4, 2), np.nan), ValueError),
         ("points", np.array([[-1.7e308]] * 3 + [[1.7e308]]), ValueError),
-        ("labels", np.zeros(4), TypeError),
+        ("labels", np.full(4, 0.5), ValueError),
         ("labels", np.zeros(3, int), ValueError),
         ("bins", 0, ValueError),
         ("bins", 2**24, ValueError),

@@ -9,6 +9,7 @@ import pytest
 import torch
 from scipy import stats
 from torch import nn
+from torch.distributions import Normal, kl_divergence
 from torch.utils.checkpoint import checkpoint
 
 from layerbits import DropoutNoise, RelativeSigma, noise_of, noise_off, noisify, propagate
@@ -232,6 +233,18 @@ def test_changes_take_effect_after_a_compiled_call(compiler, backend):
 def test_copies_have_the_same_noise(make_copy):
     assert make_copy(NOISE) == NOISE
     assert torch.equal(output(make_copy(noisy())), output(noisy()))
+
+
+def test_divergence_is_that_of_the_gaussians():
+    """The rows differ from little, where a difference of variances would cancel, to much."""
+    signals = normal_tensor(5, 4)
+    others = signals + torch.tensor([0.0, 1e-6, 1e-2, 1.0, 10.0], dtype=torch.float64)[:, None] * normal_tensor(
+        5, 4, seed=1
+    )
+    gaussians = [Normal(values, (0.25 * values**2 + 0.09).sqrt()) for values in (signals, others)]
+    expected = kl_divergence(*gaussians).sum(1)
+    # kl_divergence subtracts ratios of variances near 1: four units round by 4 eps each.
+    torch.testing.assert_close(NOISE.divergence(signals, others), expected, rtol=1e-12, atol=16 * 2.3e-16)
 
 
 def test_noise_is_a_value():

@@ -1,20 +1,53 @@
 """Class numbers from labels."""
 
 import numpy as np
+import pandas
 import pytest
 import torch
 
 from layerbits.statistics import class_numbers
 
 
-@pytest.mark.parametrize("labels", [torch.tensor([7, -2, 7, 9]), np.array([1, 0, 1, 5], np.uint8)])
+@pytest.mark.parametrize(
+    "labels",
+    [
+        torch.tensor([7, -2, 7, 9]),
+        np.array([1, 0, 1, 5], np.uint8),
+        [7, -2, 7, 9],
+        [True, False, True, 2],
+        torch.tensor([1.0, 0.0, 1.0, 5.0]),
+        torch.tensor([1.0, 0.0, 1.0, 5.0], dtype=torch.bfloat16),
+        ["dog", "cat", "dog", "eel"],
+        np.array(["dog", "cat", "dog", "eel"], object),
+        pandas.Series([7, -2, 7, 9], index=[3, 1, 2, 0]),
+        pandas.Series(["dog", "cat", "dog", "eel"], dtype="category"),
+        torch.tensor([[0, 1, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]),
+        np.array([[0, 1.0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]),
+    ],
+    ids=[
+        "tensor", "array", "list", "booleans", "whole floats", "bfloat16", "strings", "objects", "series", "categories",
+        "one-hot rows", "one-hot floats",
+    ],
+)  # fmt: skip
 def test_classes_are_numbered_from_zero_without_gaps(labels):
     assert class_numbers(labels, 4).tolist() == [1, 0, 1, 2]
 
 
-def test_labels_that_are_no_integers_are_refused():
-    with pytest.raises(TypeError, match=r"labels: got dtype torch\.float32, wanted integers"):
-        class_numbers(torch.ones(3), 3)
+@pytest.mark.parametrize(
+    ("labels", "error", "message"),
+    [
+        (torch.full((3,), 0.5), ValueError, "not whole, wanted classes; for a continuous Y, bin it"),
+        (np.array([0, np.nan, 1]), ValueError, "got NaN or infinity"),
+        (["cat", None, "dog"], TypeError, "got objects that are not all strings"),
+        (torch.ones(3) * 1j, TypeError, "got dtype complex64"),
+        (torch.ones(3).to_sparse(), ValueError, "sparse"),
+        (np.array([[0, 1], [1, 1], [1, 0]]), ValueError, r"got shape \(3, 2\), .*one-hot"),
+        (np.array([[0, 2], [2, 0], [2, 0]]), ValueError, r"got shape \(3, 2\), .*one-hot"),
+    ],
+)
+def test_labels_that_are_no_classes_are_refused(labels, error, message):
+    with pytest.raises(error, match=f"^labels: .*{message}"):
+        class_numbers(labels, 3)
 
 
 @pytest.mark.parametrize("shape", [(2,), (3, 1)])

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
 
 from torch import nn
 
-from layerbits._base import MEASUREMENT_NOISE, OTHER_OUTPUT, Array, InformationRow, InformationTable, progress_bar
+from layerbits._base import MEASUREMENT_NOISE, OTHER_OUTPUT, InformationRow, InformationTable, progress_bar
 from layerbits.estimators.audits import with_notes
 from layerbits.estimators.layer_measurement import LayerMeasurement, LayerTask, sample_seeds
 from layerbits.estimators.layer_sample import sample_layers
 from layerbits.estimators.problem import Problem
 from layerbits.estimators.settings import MeasurementSettings
 from layerbits.kernels import Devices
-from layerbits.networks import Inputs, Layers, Sigma
+from layerbits.networks import Inputs, Labels, Layers, Sigma, read_inputs
 
 
 def layer_information(
     model: nn.Module,
     inputs: Inputs,
-    labels: Array | None = None,
+    labels: Labels | None = None,
     *,
+    limit: int | None = None,
     sigma: Sigma | None = None,
     layers: Layers = None,
     draws: int = 32,
@@ -41,10 +43,20 @@ def layer_information(
     ----------
     model : torch.nn.Module
         A network with noise, as `noisify` returns it; or, with `sigma`, one without.
-    inputs : tensor or array of shape (n, ...), or a tuple of them
-        The N = n values of X; a tuple holds the positional arguments of the network.
-    labels : integer tensor or array of shape (n,), optional
-        Classes Y, a function of X; adds I(T;Y) and I(X;T|Y).
+    inputs : tensor, array, tuple, mapping, data frame, Dataset, DataLoader or iterable of batches
+        The N = n values of X: a tensor, array or data frame of shape (n, ...); a tuple of positional arguments; or a
+        mapping of arguments by name, such as a ``BatchEncoding``. Arguments are tensors and arrays that share their
+        first axis, and tuples, lists and dicts of them; None, numbers and strings are the same in every pass. A data
+        set, a loader, a list or another iterable of such batches is read once. Arrays are moved to the device of the
+        network and floating-point arrays to its dtype; the tensors of loaders, lists and data sets are moved pass by
+        pass.
+    labels : array-like of shape (n,), one-hot rows, str, int, callable or mapping of str to them, optional
+        Classes Y, a function of X: integers, booleans or strings; or the key, the position or the function that finds
+        them in a batch, and then the network does not get them. Adds I(T;Y) and I(X;T|Y). A mapping has several label
+        sets by name; ``{"digit": ...}`` adds I(T;digit) and I(X;T|digit). All use the same passes.
+    limit : int, optional
+        Number of inputs, chosen at random by `seed`; by default all. E I(X;T) over random subsets is at most that of
+        all inputs.
     sigma : float, tensor, array, DropoutNoise, RelativeSigma or mapping of str to them, optional
         For a network without noise: the noise that the measurement adds to each layer, as in `noisify`. The network
         runs without it, so p(t|x) is known at every layer and intervals are tight at any depth. T of a later layer is
@@ -130,7 +142,8 @@ def layer_information(
         seed=seed,
         estimator=estimator,
     )
-    return measure_layers(Problem.of(model, inputs, labels, layers=layers, sigma=sigma, devices=devices), settings)
+    data = read_inputs(inputs, model, labels, limit=limit, seed=settings.seed)
+    return measure_layers(Problem.of(model, data, layers=layers, sigma=sigma, devices=devices), settings)
 
 
 def measure_layers(problem: Problem, settings: MeasurementSettings) -> InformationTable:
@@ -154,12 +167,20 @@ def measure_layers(problem: Problem, settings: MeasurementSettings) -> Informati
     for layer in progress:
         started = time.monotonic()
         report = partial(_show, progress.set_postfix_str, layer)
-        measurement = LayerTask(problem, settings, layer, deadline).measure(
-            [by_layer[layer] for by_layer in samples], report
-        )
+        layer_samples = [by_layer[layer] for by_layer in samples]
         flags = problem.network.flags(layer)
-        layer_rows = list(_rows(layer, measurement, settings.estimator, flags, time.monotonic() - started))
-        rows += with_notes(layer_rows, previous, problem.classes.ceilings, measurement.shortfall)
+        layer_rows: list[InformationRow] = []
+        for name, classes in problem.label_sets.items():
+            labelled = dataclasses.replace(problem, classes=classes)
+            measurement = LayerTask(labelled, settings, layer, deadline).measure(layer_samples, report)
+            label_rows = list(_rows(layer, measurement, settings.estimator, flags, time.monotonic() - started))
+            label_rows = with_notes(label_rows, previous, classes.ceilings, measurement.shortfall)
+            layer_rows += [
+                dataclasses.replace(row, quantity=row.quantity.replace("Y", name))
+                for row in label_rows
+                if not layer_rows or "Y" in row.quantity
+            ]
+        rows += layer_rows
         # An audit compares I(X;T) with that of the next layer, if the layer is in a chain.
         previous = layer_rows[0] if not {MEASUREMENT_NOISE, OTHER_OUTPUT} & set(flags) else None
     return InformationTable(tuple(rows))

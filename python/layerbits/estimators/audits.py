@@ -43,22 +43,24 @@ def with_notes(
         ceiling = ceilings.get(quantity, math.inf)
         if row.plug_in - row.plug_in_error * _STANDARD_ERRORS > ceiling + MARGIN:
             notes[quantity].append(f"above its ceiling {ceiling:.4f}: raise draws or queries")
-    notes["I(X;T)"] += _notes_on_information(by_quantity, previous, ceilings["I(X;T)"])
+    notes["I(X;T)"] += _notes_on_information(by_quantity["I(X;T)"], previous, ceilings["I(X;T)"])
+    if "I(X;T|Y)" in by_quantity and not _is_sum(by_quantity):
+        notes["I(X;T|Y)"].append("I(X;T) is not the sum of I(T;Y) and this: raise draws or queries")
     return [dataclasses.replace(row, note="; ".join(notes[row.quantity])) for row in rows]
 
 
-def _notes_on_information(
-    rows: Mapping[str, InformationRow], previous: InformationRow | None, log_n: float
-) -> list[str]:
-    """Return the notes on I(X;T) from comparisons with log N, the layer before, and the sum I(T;Y) + I(X;T|Y)."""
-    information, notes = rows["I(X;T)"], []
+def _notes_on_information(information: InformationRow, previous: InformationRow | None, log_n: float) -> list[str]:
+    """Return the notes on I(X;T) from comparisons with log N and the layer before."""
+    notes = []
     if 0 < log_n <= min(information.plug_in, information.upper) + MARGIN:
         notes.append(SATURATED)
     if previous is not None and information.lower > previous.upper + MARGIN:
         notes.append(f"above {previous.layer!r} before it: raise draws, or the layers are no chain")
-    if "I(T;Y)" in rows:
-        parts = rows["I(T;Y)"], rows["I(X;T|Y)"]
-        lower, upper = sum(part.lower for part in parts), sum(part.upper for part in parts)
-        if lower > information.upper + MARGIN or upper < information.lower - MARGIN:
-            notes.append("not the sum of I(T;Y) and I(X;T|Y): raise draws or queries")
     return notes
+
+
+def _is_sum(rows: Mapping[str, InformationRow]) -> bool:
+    """Return whether I(X;T) can be the sum of I(T;Y) and I(X;T|Y), by their intervals."""
+    information, parts = rows["I(X;T)"], (rows["I(T;Y)"], rows["I(X;T|Y)"])
+    lower, upper = sum(part.lower for part in parts), sum(part.upper for part in parts)
+    return lower <= information.upper + MARGIN and information.lower - MARGIN <= upper

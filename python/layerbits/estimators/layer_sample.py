@@ -148,7 +148,7 @@ def sample_layers(
 
 
 def _record(problem: Problem, passes: Passes) -> dict[str, Tensor]:
-    signals = record(problem.network, problem.inputs, passes)
+    signals = record(problem.network, problem.inputs.tensors, passes)
     return {layer: as_floats(f"signals of layer {layer!r}", signal) for layer, signal in signals.items()}
 
 

@@ -6,22 +6,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from layerbits._base import Array
 from layerbits.estimators.classes import Classes
 from layerbits.estimators.settings import MeasurementSettings
 from layerbits.kernels import Devices, resolve_devices
 from layerbits.networks import (
-    Inputs,
     Layers,
     MeasuredNetwork,
+    PassInputs,
     Sigma,
-    check_module,
-    input_tensors,
+    check_rows,
     is_noisy,
     network_without_noise,
     noisy_network,
@@ -38,10 +36,12 @@ class Problem:
         The network.
     network : MeasuredNetwork
         The network as the measurement runs it.
-    inputs : tuple of Tensor of shape (N, ...)
-        The positional arguments of the network.
+    inputs : PassInputs
+        The N inputs.
     classes : Classes
-        The class Y of each input, and the ceiling of every information.
+        The class Y of each input, by the first label set, and the ceiling of every information.
+    label_sets : mapping of str to Classes
+        The classes by the name of the label set; a single class without labels.
     layers : tuple of str
         The layers to measure, in the order of the data.
     sigma : float, tensor, array, mapping or None
@@ -52,8 +52,9 @@ class Problem:
 
     model: nn.Module
     network: MeasuredNetwork
-    inputs: tuple[Tensor, ...]
+    inputs: PassInputs
     classes: Classes
+    label_sets: Mapping[str, Classes]
     layers: tuple[str, ...]
     sigma: Sigma | None = None
     devices: tuple[torch.device, ...] = ()
@@ -62,8 +63,7 @@ class Problem:
     def of(
         cls,
         model: nn.Module,
-        inputs: Inputs,
-        labels: Array | None = None,
+        inputs: PassInputs,
         *,
         layers: Layers = None,
         sigma: Sigma | None = None,
@@ -71,19 +71,30 @@ class Problem:
     ) -> Problem:
         """Check the arguments that `layer_information` documents, and return the problem.
 
+        `inputs` are those that `read_inputs` returns.
+
         Raises
         ------
         NoNoiseError, LayerSelectionError, TypeError, ValueError
             As in `layer_information`.
         """
-        check_module(model)
-        tensors = input_tensors(inputs, model)
-        network = _measured_network(model, tensors, layers, sigma)
+        network = _measured_network(model, inputs, layers, sigma)
         names = network.choose(layers)
         _check_distributions(network, names)
-        network_device = next((parameter.device for parameter in model.parameters()), tensors[0].device)
-        classes = Classes.of(labels, len(tensors[0]))
-        return cls(model, network, tensors, classes, names, sigma, resolve_devices(devices, network_device))
+        check_rows(network, inputs.tensors, names)
+        network_device = next((parameter.device for parameter in model.parameters()), inputs.tensors[0].device)
+        label_sets = {name: Classes(numbers, labelled=True) for name, numbers in inputs.labels.items()}
+        label_sets = label_sets or {"Y": Classes.of(None, len(inputs))}
+        return cls(
+            model,
+            network,
+            inputs,
+            next(iter(label_sets.values())),
+            label_sets,
+            names,
+            sigma,
+            resolve_devices(devices, network_device),
+        )
 
     def of_now(self) -> Problem:
         """Return the problem for the network as it is now: its noise and its buffers may have changed.
@@ -94,7 +105,9 @@ class Problem:
             The network has no noise now, or a layer of the problem is not noisy.
         """
         network = _measured_network(self.model, self.inputs, self.layers, self.sigma)
-        _check_distributions(network, network.choose(self.layers))
+        names = network.choose(self.layers)
+        _check_distributions(network, names)
+        check_rows(network, self.inputs.tensors, names)
         return dataclasses.replace(self, network=network)
 
     def check_settings(self, settings: MeasurementSettings) -> None:
@@ -106,7 +119,7 @@ class Problem:
     @property
     def n_inputs(self) -> int:
         """Number N of values of X."""
-        return len(self.inputs[0])
+        return len(self.inputs)
 
 
 def _check_distributions(network: MeasuredNetwork, layers: Sequence[str]) -> None:
@@ -116,9 +129,7 @@ def _check_distributions(network: MeasuredNetwork, layers: Sequence[str]) -> Non
             network.gaussian_noise("layers", layer)
 
 
-def _measured_network(
-    model: nn.Module, inputs: Sequence[Tensor], layers: Layers, sigma: Sigma | None
-) -> MeasuredNetwork:
+def _measured_network(model: nn.Module, inputs: PassInputs, layers: Layers, sigma: Sigma | None) -> MeasuredNetwork:
     if sigma is None:
         return noisy_network(model, inputs)
     if is_noisy(model):

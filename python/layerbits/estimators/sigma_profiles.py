@@ -15,7 +15,7 @@ from layerbits.estimators.known_activations import known_activations
 from layerbits.estimators.sigma_profile_table import SigmaProfile, SigmaRow
 from layerbits.kernels import NormalStream, RandomStream, as_floats
 from layerbits.mixtures import ChannelEstimate, KnownChannel, affine_coordinates, common_noise_surprisals
-from layerbits.networks import Inputs, Layers
+from layerbits.networks import Inputs, Labels, Layers, read_inputs
 from layerbits.statistics import Interval, class_numbers
 
 
@@ -46,9 +46,10 @@ def sigma_profile(
     model: nn.Module,
     inputs: Inputs,
     /,
-    labels: Array | None = ...,
+    labels: Labels | None = ...,
     *,
     sigmas: Iterable[float],
+    limit: int | None = ...,
     layers: Layers = ...,
     queries: int = ...,
     confidence: float = ...,
@@ -58,9 +59,10 @@ def sigma_profile(
     model: nn.Module | Array | Mapping[str, Array],
     inputs: Inputs | Iterable[float] | None = None,
     /,
-    labels: Array | None = None,
+    labels: Labels | None = None,
     *,
     sigmas: Iterable[float] | None = None,
+    limit: int | None = None,
     layers: Layers = None,
     queries: int = 4,
     confidence: float = 0.95,
@@ -75,14 +77,16 @@ def sigma_profile(
     ----------
     model : torch.nn.Module
         A network without noise, whose activations are functions of the input.
-    inputs : tensor or array of shape (n, ...), or a tuple of them
-        The N = n values of X, as in `layer_information`.
+    inputs : tensor, array, tuple, mapping, data frame, Dataset, DataLoader or iterable of batches
+        The N values of X, as in `layer_information`.
     activations : tensor or array of shape (n, ...), or a mapping of layer names to tensors or arrays
         In place of a network, the value of S at each of the N = n values of X, flattened.
     sigmas : iterable of float
         Standard deviations of the noise, in any order.
-    labels : integer tensor or array of shape (n,), optional
-        Classes Y, a function of X; adds I(T;Y) and I(X;T|Y).
+    labels : array-like of shape (n,), one-hot rows, str, int or callable, optional
+        Classes Y, a function of X, as in `layer_information`; adds I(T;Y) and I(X;T|Y).
+    limit : int, optional
+        Number of inputs of a network, chosen at random by `seed`; by default all.
     layers : None, str, type, callable or a sequence of them
         The layers of a network, as in `noisify`; None selects every hidden activation function.
     queries : int
@@ -124,22 +128,27 @@ def sigma_profile(
     >>> [(row.layer, row.sigma) for row in profile]
     [('1', 0.1), ('1', 1.0)]
     """
+    check_count("queries", queries, minimum=2)
+    risk = (1 - check_confidence(confidence)) / 2
+    check_count("seed", seed, minimum=0)
     if isinstance(model, nn.Module):
         sigmas = _checked_sigmas(sigmas)
-        activations: Mapping[str, Array] = known_activations(model, inputs, layers, min(sigmas))
-    elif layers is not None:
-        raise TypeError(
-            "layers: got a value beside activations, wanted None; pass the activations of the chosen layers"
-        )
+        data = read_inputs(inputs, model, labels, limit=limit, seed=seed)
+        if len(data.labels) > 1:
+            raise ValueError(
+                f"labels: got {len(data.labels)} label sets, wanted one; call sigma_profile for each of them"
+            )
+        labels = next(iter(data.labels.values()), None)
+        activations: Mapping[str, Array] = known_activations(model, data, layers, min(sigmas))
+    elif layers is not None or limit is not None:
+        name = "limit" if layers is None else "layers"
+        raise TypeError(f"{name}: got a value beside activations, wanted None; pass the chosen activations")
     elif sigmas is not None and inputs is not None:
         raise TypeError("inputs: got values beside activations and sigmas, wanted None, or a network in place of them")
     else:
         activations = _layers_of(model)
         sigmas = _checked_sigmas(inputs if sigmas is None else sigmas)
     points = {layer: _as_points(layer, array) for layer, array in activations.items()}
-    check_count("queries", queries, minimum=2)
-    risk = (1 - check_confidence(confidence)) / 2
-    check_count("seed", seed, minimum=0)
     classes = [None if labels is None else class_numbers(labels, len(centers)) for centers in points.values()]
     rows: list[SigmaRow] = []
     for index, (layer, centers) in enumerate(points.items()):

@@ -14,10 +14,12 @@ A subpackage imports only subpackages below it in this list:
     passes        the passes of layerbits: the table of layers, `propagate`, recorded signals
     noise         the distribution of a layer's noise, and the hooks that add it to ordinary passes
     observation   the layers: calls in a real pass, and their selection
+    inputs        inputs and labels in the forms in which people have them
     execution     how torch runs a network: arguments, copies, checkpoints, compilation
 """
 
-from layerbits.networks.execution.arguments import Inputs, check_module, input_tensors, rows_per_pass
+from layerbits.networks.execution.arguments import check_module, rows_per_pass
+from layerbits.networks.inputs.pass_inputs import Inputs, Labels, PassInputs, read_inputs
 from layerbits.networks.noise.dropout import DropoutNoise, Noise
 from layerbits.networks.noise.gaussian import GaussianNoise, RelativeSigma
 from layerbits.networks.noise.hooks import is_noisy
@@ -30,25 +32,28 @@ from layerbits.networks.passes.layer_table import LayerRow, LayerTable, layers
 from layerbits.networks.passes.measured_network import MeasuredNetwork
 from layerbits.networks.passes.propagation import layer_activations, propagate
 from layerbits.networks.passes.recording import Passes, View, evaluating, record
+from layerbits.networks.passes.rows import check_rows
 
 __all__ = [
     "DropoutNoise",
     "GaussianNoise",
     "Inputs",
+    "Labels",
     "LayerCall",
     "LayerRow",
     "LayerTable",
     "Layers",
     "MeasuredNetwork",
     "Noise",
+    "PassInputs",
     "Passes",
     "RelativeSigma",
     "Sigma",
     "View",
     "check_module",
+    "check_rows",
     "choose_layers",
     "evaluating",
-    "input_tensors",
     "is_noisy",
     "layer_activations",
     "layers",
@@ -58,6 +63,7 @@ __all__ = [
     "noisify",
     "noisy_network",
     "propagate",
+    "read_inputs",
     "record",
     "remove_noise",
     "rows_per_pass",

@@ -1,6 +1,6 @@
 """Confidence bounds for means and information, the jackknife, quantities and their limits, and class numbers."""
 
-from layerbits.statistics.classes import class_numbers
+from layerbits.statistics.classes import class_numbers, label_array
 from layerbits.statistics.information_bounds import (
     BetPass,
     InformationBet,
@@ -25,6 +25,7 @@ __all__ = [
     "Quantity",
     "ceilings",
     "class_numbers",
+    "label_array",
     "largest_terms",
     "lower_mean_bound",
     "mix_with_prior",

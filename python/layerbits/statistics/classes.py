@@ -1,19 +1,25 @@
-"""Class numbers from labels."""
+"""Class numbers from labels in the forms in which people have them."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
 
-from layerbits._base import Array, Integers
-from layerbits.kernels import as_tensor
+from layerbits._base import Integers
 
 
-def class_numbers(labels: Array, n_inputs: int) -> Integers:
+def class_numbers(labels: object, n_inputs: int) -> Integers:
     """Return labels as class numbers 0, 1, ... without gaps.
 
     Parameters
     ----------
-    labels : integer tensor or array of shape (n_inputs,)
+    labels : array-like of shape (n_inputs,) or (n_inputs, classes)
+        Integers, booleans, strings, or one-hot rows of zeros and a single one: a tensor, an array, a list, or a pandas
+        Series.
     n_inputs : int
         Number of inputs.
 
@@ -24,12 +30,53 @@ def class_numbers(labels: Array, n_inputs: int) -> Integers:
     Raises
     ------
     TypeError, ValueError
-        `labels` has another type, dtype or shape.
+        `labels` has another type, dtype or shape; a label is missing; numbers are not whole.
     """
-    tensor = as_tensor("labels", labels)
-    if tensor.is_floating_point() or tensor.is_complex():
-        raise TypeError(f"labels: got dtype {tensor.dtype}, wanted integers")
-    if tensor.shape != (n_inputs,):
-        raise ValueError(f"labels: got shape {tuple(tensor.shape)}, wanted ({n_inputs},), one label for each input")
-    numbers: Integers = np.unique(tensor.numpy(force=True), return_inverse=True)[1]
+    values = label_array(labels)
+    if values.ndim == 2 and _are_one_hot(values):
+        values = values.argmax(axis=1)
+    if values.shape != (n_inputs,):
+        raise ValueError(
+            f"labels: got shape {values.shape}, wanted ({n_inputs},), one label for each input, or one-hot rows "
+            f"({n_inputs}, classes)"
+        )
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise ValueError("labels: got NaN or infinity, wanted the class of every input; leave those inputs out")
+    if values.dtype.kind == "f" and (values != np.rint(values)).any():
+        raise ValueError(
+            "labels: got numbers that are not whole, wanted classes; for a continuous Y, bin it, for instance "
+            "numpy.digitize(y, numpy.quantile(y, [.25, .5, .75]))"
+        )
+    if values.dtype.kind == "O" and not all(isinstance(value, str) for value in values):
+        raise TypeError("labels: got objects that are not all strings, wanted integers, booleans or strings")
+    numbers: Integers = np.unique(values, return_inverse=True)[1]
     return numbers
+
+
+def label_array(labels: Any) -> npt.NDArray[Any]:
+    """Return labels as an array.
+
+    Raises
+    ------
+    TypeError
+        They are neither numbers nor strings.
+    ValueError
+        They are a tensor that is sparse, quantized or on the device meta.
+    """
+    if isinstance(labels, Tensor):
+        if labels.layout != torch.strided or labels.is_meta or labels.is_quantized:
+            raise ValueError("labels: got a tensor that is sparse, quantized or on the device meta, wanted a dense one")
+        # NumPy has no bfloat16.
+        values = (labels.float() if labels.dtype == torch.bfloat16 else labels).numpy(force=True)
+    else:
+        values = np.asarray(labels.to_numpy() if hasattr(labels, "to_numpy") else labels)
+    if values.dtype.kind not in "iubfUOS":
+        raise TypeError(f"labels: got dtype {values.dtype}, wanted integers, booleans or strings")
+    return values
+
+
+def _are_one_hot(values: npt.NDArray[Any]) -> bool:
+    """Return whether every row has zeros and a single one, in at least two columns."""
+    if values.dtype.kind not in "iubf" or values.shape[1] < 2:
+        return False
+    return bool(((values == 0) | (values == 1)).all() and ((values == 1).sum(axis=1) == 1).all())

@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from layerbits._base import Array, InformationTable, UsageError
+from layerbits._base import InformationTable, UsageError
 from layerbits.estimators import MeasurementSettings, Problem, measure_layers
 from layerbits.kernels import Devices
-from layerbits.networks import DropoutNoise, Inputs, Layers, RelativeSigma, Sigma
+from layerbits.networks import DropoutNoise, Inputs, Labels, Layers, PassInputs, RelativeSigma, Sigma, read_inputs
 from layerbits.training.epochs import checked_epoch, checked_epochs
 from layerbits.training.history import INFORMATION_FILE, resume_information, write_information, write_settings
 
@@ -35,7 +35,7 @@ class Monitor:
     ----------
     model : torch.nn.Module
         The network; training may change it between the steps.
-    inputs, labels, layers, sigma
+    inputs, labels, limit, layers, sigma
         As in `layerbits.layer_information`.
     at : iterable of int
         Epochs to measure, for instance from `log_spaced`.
@@ -59,10 +59,11 @@ class Monitor:
         self,
         model: nn.Module,
         inputs: Inputs,
-        labels: Array | None = None,
+        labels: Labels | None = None,
         *,
         at: Iterable[int],
         directory: str | os.PathLike[str],
+        limit: int | None = None,
         layers: Layers = None,
         sigma: Sigma | None = None,
         settings: MeasurementSettings = _DEFAULT_SETTINGS,
@@ -73,13 +74,14 @@ class Monitor:
             raise TypeError(f"settings: got {type(settings).__name__}, wanted a layerbits.MeasurementSettings")
         if not isinstance(directory, str | os.PathLike):
             raise TypeError(f"directory: got {type(directory).__name__}, wanted the path of a folder")
-        self._problem = Problem.of(model, inputs, labels, layers=layers, sigma=sigma, devices=devices)
+        data = read_inputs(inputs, model, labels, limit=limit, seed=settings.seed)
+        self._problem = Problem.of(model, data, layers=layers, sigma=sigma, devices=devices)
         self._problem.check_settings(settings)
         self._settings = settings
         self._path = Path(directory, INFORMATION_FILE)
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._provenance = self._provenance_of(inputs, labels)
+            self._provenance = self._provenance_of(data)
             self._tables, self._weights = self._resume()
         except (OSError, ValueError) as error:  # ValueError: a path with a null byte
             if isinstance(error, UsageError):
@@ -111,9 +113,10 @@ class Monitor:
         Raises
         ------
         TypeError, ValueError
-            `epoch` is not a whole number of at least 0.
+            `epoch` is not a whole number of at least 0; or as in `layerbits.layer_information`, for a network that has
+            changed.
         UsageError
-            The folder has this epoch of a network with other weights.
+            The folder has this epoch of a network with other weights, or a file cannot be written.
         """
         epoch = checked_epoch("epoch", epoch)
         if epoch not in self.at:
@@ -127,19 +130,20 @@ class Monitor:
             write_information(self._path, self._tables)
         elif self._weights[epoch] != weights:
             raise UsageError(
-                f"epoch: got {epoch}, which {self._path} has of a network with other weights; use another folder"
+                f"epoch: got {epoch}, which {self._path} holds for a network with other weights; use another folder"
             )
         return self._tables[epoch]
 
-    def _provenance_of(self, inputs: Inputs, labels: Array | None) -> dict[str, Any]:
+    def _provenance_of(self, data: PassInputs) -> dict[str, Any]:
         """Return the settings, the noise and hashes of the data, as they stand in information.json."""
         return {
             "layers": list(self._problem.layers),
             **dataclasses.asdict(self._settings),
             "sigma": _described(self._problem),
             "measurement_noise": not self._problem.network.adds_noise,
-            "inputs": _digest(inputs),
-            "labels": _digest(labels),
+            "inputs": _digest(data.tensors),
+            "labels": _digest(tuple(data.labels.values())),
+            "label_sets": list(data.labels),
         }
 
     def _resume(self) -> tuple[dict[int, InformationTable], dict[int, str]]:
@@ -147,9 +151,9 @@ class Monitor:
         if not tables:
             write_settings(self._path.parent, self._provenance, {})
         # An epoch that lost rows is measured again.
-        rows = len(self._problem.layers) * (5 if self._problem.classes.labelled else 3)
-        whole = {epoch: table for epoch, table in tables.items() if len(table) == rows and epoch in weights}
-        return whole, {epoch: weights[epoch] for epoch in whole}
+        rows = len(self._problem.layers) * (3 + 2 * len(self._problem.inputs.labels))
+        complete_tables = {epoch: table for epoch, table in tables.items() if len(table) == rows and epoch in weights}
+        return complete_tables, {epoch: weights[epoch] for epoch in complete_tables}
 
 
 def _described(problem: Problem) -> object:
@@ -171,7 +175,7 @@ def _described(problem: Problem) -> object:
 
 
 def _digest(data: object) -> str:
-    """Return a hash of the values of a tensor, an array, or a tuple of them; empty for None."""
+    """Return a hash of the values of a tensor, an array or a number, or of a tuple of them; empty for None."""
     if data is None:
         return ""
     digest = hashlib.sha256()

@@ -17,8 +17,9 @@ from layerbits.networks import (
     MeasuredNetwork,
     Passes,
     check_module,
-    input_tensors,
+    check_rows,
     noisy_network,
+    read_inputs,
     record,
 )
 
@@ -36,15 +37,16 @@ class LayerPair:
     def of(cls, model: nn.Module, inputs: Inputs, first: str, second: str) -> LayerPair:
         """Check the arguments of `information_between_layers` and return the pair."""
         check_module(model)
-        tensors = input_tensors(inputs, model)
-        network = noisy_network(model, tensors)
+        data = read_inputs(inputs, model)
+        network = noisy_network(model, data)
         first, second = _noisy_layer("first", first, network), _noisy_layer("second", second, network)
         if first == second:
             raise ValueError(f"second: got {second!r}, as for `first`, wanted a later layer: I(T;T) is infinite")
         if network.layer_names.index(second) < network.layer_names.index(first):
             raise ValueError(f"first: got {first!r}, wanted a layer before {second!r}; swap them: I is symmetric")
         network.gaussian_noise("second", second)
-        return cls(network, tensors, first, second)
+        check_rows(network, data.tensors, (second,))
+        return cls(network, data.tensors, first, second)
 
     @property
     def n_inputs(self) -> int:

@@ -82,6 +82,14 @@ class DropoutNoise:
         """Return the noise itself, which is the same for every unit."""
         return self
 
+    def divergence(self, signals: Tensor, others: Tensor) -> Tensor:
+        """Compute D(p(t|s) || p(t|s')), in nats, of each row s of signals (n, d) and the same row s' of others."""
+        variances = (self.alpha * others).square() + self.sigma**2
+        change = signals - others
+        # The relative change of the variance without cancellation.
+        relative = self.alpha**2 * change * (signals + others) / variances
+        return (change.square() / variances + relative - relative.log1p()).sum(1) / 2
+
     def add(self, signal: Tensor, *normals: Tensor) -> Tensor:
         """Add noise to a signal, from the values of E and those of Z, of the same shape and device.
 

@@ -14,10 +14,11 @@ from typing import TypeVar
 from torch import nn
 
 from layerbits._base import NoNoiseError
-from layerbits.networks.execution.arguments import call_arguments, check_module
+from layerbits.networks.execution.arguments import check_module
 from layerbits.networks.execution.compilation import compile_again
 from layerbits.networks.execution.own_hooks import delete_own_hooks
 from layerbits.networks.execution.shadow import check_can_run, unwrapped
+from layerbits.networks.inputs.pass_inputs import first_arguments
 from layerbits.networks.noise.hooks import check_no_pass_waits, noise_hooks
 from layerbits.networks.noise.installation import WaitingNoise, waiting_noise
 from layerbits.networks.noise.mapping import LayerNoise
@@ -55,9 +56,9 @@ def noisify(model: Model, *, sigma: Sigma, layers: Layers = None, inputs: object
         ``**`` does), a type selects all modules of the type, and a callable has the signature ``(name, module) ->
         bool``; these may select any module, the output too. The calls of a module in a pass are the layers ``name``,
         ``name@2``, ..., and ``name@*`` is all of them.
-    inputs : tensor, array, tuple or mapping, optional
-        Arguments of a pass in which the layers are observed now: one argument, positional arguments, or arguments by
-        name. Without it, the first call of the network is preceded by such a pass on its arguments.
+    inputs : optional
+        Arguments of a pass in which the layers are observed now, in any form that `layer_information` takes; of several
+        batches, the first. Without it, the first call of the network is preceded by such a pass on its arguments.
 
     Returns
     -------
@@ -97,7 +98,7 @@ def noisify(model: Model, *, sigma: Sigma, layers: Layers = None, inputs: object
     check_can_run(root)
     waiting = WaitingNoise(root, noise_by_key(sigma), layers)
     if inputs is not None:
-        args, kwargs = call_arguments(inputs, root)
+        args, kwargs = first_arguments(inputs, root)
         waiting.give_noise(observe_inputs(root, args, kwargs, relative=waiting.is_relative))
     else:
         remove_noise(root)

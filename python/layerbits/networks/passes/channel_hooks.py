@@ -15,6 +15,7 @@ from layerbits.networks.execution.arguments import check_module, rows_per_pass
 from layerbits.networks.execution.output_tensor import measured_signal, other_tensors
 from layerbits.networks.execution.own_hooks import delete_own_hooks
 from layerbits.networks.execution.shadow import shadow, unwrapped
+from layerbits.networks.inputs.pass_inputs import PassInputs
 from layerbits.networks.noise.add_noise import AddNoise
 from layerbits.networks.noise.function_hooks import EnterFunctions, add_function_hooks
 from layerbits.networks.noise.gaussian import RelativeSigma
@@ -65,7 +66,7 @@ class _PlainTap:
         return self.network.pass_on(name, output) if name in self.network.layer_names else output
 
 
-def noisy_network(model: object, inputs: Sequence[Tensor], *, may_be_off: bool = False) -> MeasuredNetwork:
+def noisy_network(model: object, inputs: PassInputs, *, may_be_off: bool = False) -> MeasuredNetwork:
     """Return a noisy network as a measurement runs it; a pass of the first inputs shows its layers.
 
     `may_be_off` accepts a network whose noise is off.
@@ -83,7 +84,8 @@ def noisy_network(model: object, inputs: Sequence[Tensor], *, may_be_off: bool =
             "model: got a RelativeSigma of layers that are observed in the first call, wanted inputs over which to "
             "take the root mean square; pass inputs= to noisify"
         )
-    observe_waiting(root, _first_rows(inputs), {})
+    first_rows = _first_rows(inputs.tensors)
+    observe_waiting(root, *inputs.arguments(first_rows))
     hooks = noise_hooks(root)
     if not hooks:
         raise NoNoiseError(
@@ -94,7 +96,7 @@ def noisy_network(model: object, inputs: Sequence[Tensor], *, may_be_off: bool =
     if not may_be_off and any(hook.switch.is_off for hook in hooks):
         raise NoNoiseError("model: got a network whose noise is off, wanted it on; call this outside of noise_off")
     copied, originals = shadow(root), dict(root.named_modules())
-    network = MeasuredNetwork(copied, adds_noise=True)
+    network = MeasuredNetwork(copied, inputs, adds_noise=True)
     for name, module in copied.named_modules():
         for key, hook in module._forward_hooks.items():
             if isinstance(hook, AddNoise):
@@ -110,16 +112,16 @@ def noisy_network(model: object, inputs: Sequence[Tensor], *, may_be_off: bool =
                     },
                 )
     with RefuseOriginals(root):
-        network.run(None, _first_rows(inputs))
+        network.run(None, _first_rows(inputs.tensors))
     if not network.calls:
         raise LayerSelectionError("layers: got a network of which no noisy layer runs in a pass; noisify it again")
     for layer in network.other_outputs:
-        network.find_other_output(layer, _first_rows(inputs))
+        network.find_other_output(layer, _first_rows(inputs.tensors))
     return network
 
 
 def network_without_noise(
-    model: object, inputs: Sequence[Tensor], layers: Layers, sigma: Sigma | None = None
+    model: object, inputs: PassInputs, layers: Layers, sigma: Sigma | None = None
 ) -> MeasuredNetwork:
     """Return a network as a measurement runs it, without noise; the channel gets the layers that match `layers`.
 
@@ -135,10 +137,11 @@ def network_without_noise(
     """
     root = _checked(model)
     by_key = {} if sigma is None else noise_by_key(sigma)
-    chosen = choose_layers(observe_inputs(root, _first_rows(inputs), {}), layers, named=by_key, network=root)
+    arguments = inputs.arguments(_first_rows(inputs.tensors))
+    chosen = choose_layers(observe_inputs(root, *arguments), layers, named=by_key, network=root)
     copied, switch = shadow(root), NoiseSwitch()
     delete_own_hooks(copied)
-    network = MeasuredNetwork(copied, adds_noise=False)
+    network = MeasuredNetwork(copied, inputs, adds_noise=False)
     network.switches = {switch}
     network.calls = chosen
     functions: dict[nn.Module, dict[str, _PlainTap]] = {}
@@ -150,7 +153,7 @@ def network_without_noise(
             module.register_forward_hook(tap)
     add_function_hooks(copied, switch, functions)
     if any(isinstance(noise, RelativeSigma) for noise in by_key.values()):
-        network.calls = _with_root_mean_squares(network, inputs)
+        network.calls = _with_root_mean_squares(network, inputs.tensors)
     noise = noise_of_layers(by_key, network.calls) if by_key else {}
     network.noise = {call.name: noise[call.name].per_unit(call.shape) for call in network.calls if by_key}
     return network

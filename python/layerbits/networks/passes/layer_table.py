@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 from torch import nn
 
-from layerbits.networks.execution.arguments import call_arguments, check_module
+from layerbits.networks.execution.arguments import check_module
 from layerbits.networks.execution.shadow import unwrapped
+from layerbits.networks.inputs.pass_inputs import first_arguments
 from layerbits.networks.noise.installation import observe_waiting
 from layerbits.networks.noise.mapping import LayerNoise
 from layerbits.networks.observation.layer_calls import observe_inputs
@@ -93,8 +94,8 @@ def layers(model: nn.Module, inputs: object) -> LayerTable:
     ----------
     model : torch.nn.Module
         Any network, noisy or not.
-    inputs : tensor, array, tuple or mapping
-        One argument, positional arguments, or arguments by name.
+    inputs
+        In any form that `layer_information` takes; of several batches, the first.
 
     Returns
     -------
@@ -119,7 +120,7 @@ def layers(model: nn.Module, inputs: object) -> LayerTable:
     """
     check_module(model)
     root = unwrapped(model)
-    args, kwargs = call_arguments(inputs, root)
+    args, kwargs = first_arguments(inputs, root)
     observe_waiting(root, args, kwargs)
     noise = LayerNoise(root)
     return LayerTable(

@@ -12,6 +12,7 @@ from layerbits._base import BEFORE_ROUNDING, MEASUREMENT_NOISE, OTHER_OUTPUT, La
 from layerbits.networks.execution.arguments import naming_inputs
 from layerbits.networks.execution.generators import generators_restored
 from layerbits.networks.execution.output_tensor import all_tensors, measured_signal, other_tensors, replace_tensor
+from layerbits.networks.inputs.pass_inputs import PassInputs
 from layerbits.networks.noise.dropout import DropoutNoise, Noise
 from layerbits.networks.noise.gaussian import GaussianNoise
 from layerbits.networks.noise.hooks import noise_hooks
@@ -37,15 +38,21 @@ class MeasuredNetwork:
         For each layer that returns several tensors, of which the first has the noise: whether the network uses another.
     switches : set of NoiseSwitch
         Switches of the hooks of the shadow.
+    row_axes : dict of str to int
+        For each layer, the axis of its signal that belongs to the rows of a pass; 0 if it is not known.
+    module : torch.nn.Module
+        The shadow.
     """
 
-    def __init__(self, copied: nn.Module, *, adds_noise: bool) -> None:
+    def __init__(self, copied: nn.Module, inputs: PassInputs, *, adds_noise: bool) -> None:
         self.adds_noise = adds_noise
         self.calls: list[LayerCall] = []
         self.noise: dict[str, Noise] = {}
         self.other_outputs: dict[str, bool] = {}
         self.switches = {hook.switch for hook in noise_hooks(copied)}
-        self._copied = copied
+        self.row_axes: dict[str, int] = {}
+        self.module = copied
+        self._inputs = inputs
         self._channel: Channel | None = None
         self._moved = ""  # the layer whose other tensors are moved in the running pass
         self._counts: dict[str, int] = {}
@@ -101,8 +108,9 @@ class MeasuredNetwork:
         self._channel = channel
         self._counts.clear()
         try:
+            args, kwargs = self._inputs.arguments(inputs)
             with torch.no_grad(), naming_inputs(inputs):
-                return self._copied(*inputs)
+                return self.module(*args, **kwargs)
         finally:
             for switch in self.switches:
                 switch.counts.drop_interrupted()
@@ -123,7 +131,7 @@ class MeasuredNetwork:
             return signal
 
         self._moved = moved
-        with generators_restored(self._copied):
+        with generators_restored(self.module):
             output = self.run(keep, [tensor.clone() for tensor in inputs])
         self._moved = ""
         return [*values, *all_tensors(output)]
@@ -147,5 +155,9 @@ class MeasuredNetwork:
         if name == self._moved:
             for tensor in other_tensors(output):
                 output = replace_tensor(output, tensor, tensor + 1)
-        value = self._channel(index, signal)
-        return output if value is signal else replace_tensor(output, signal, value)
+        axis = self.row_axes.get(name, 0)
+        rows_first = signal.movedim(axis, 0) if axis else signal
+        value = self._channel(index, rows_first)
+        if value is rows_first:
+            return output
+        return replace_tensor(output, signal, value.movedim(0, axis) if axis else value)

@@ -10,12 +10,14 @@ from torch import Tensor, nn
 
 from layerbits._base import Array, LayerSelectionError, check_count
 from layerbits.kernels import as_tensor
-from layerbits.networks.execution.arguments import are_arrays, check_module, input_tensors
+from layerbits.networks.execution.arguments import check_module
+from layerbits.networks.inputs.pass_inputs import read_inputs
 from layerbits.networks.noise.hooks import is_noisy
 from layerbits.networks.observation.layer_selection import Layers
 from layerbits.networks.passes.channel_hooks import network_without_noise, noisy_network
 from layerbits.networks.passes.measured_network import MeasuredNetwork
 from layerbits.networks.passes.recording import Passes, record
+from layerbits.networks.passes.rows import check_rows
 
 _Array = npt.NDArray[Any]
 
@@ -108,11 +110,12 @@ def propagate(
     check_module(model)
     passes = range(check_count("draws", draws, minimum=1))
     seed = check_count("seed", seed, minimum=0)
-    tensors = input_tensors(inputs, model)
-    network = noisy_network(model, tensors)
-    names, emitted = network.choose(layers), _emitted_values(given, network, len(tensors[0]))
-    signals = record(network, tensors, Passes(names, passes, seed, rows=chunk, emitted=emitted))
-    return {layer: signal.numpy(force=True) for layer, signal in signals.items()} if are_arrays(inputs) else signals
+    data = read_inputs(inputs, model)
+    network = noisy_network(model, data)
+    names, emitted = network.choose(layers), _emitted_values(given, network, len(data))
+    check_rows(network, data.tensors, names)
+    signals = record(network, data.tensors, Passes(names, passes, seed, rows=chunk, emitted=emitted))
+    return {layer: signal.numpy(force=True) for layer, signal in signals.items()} if data.are_arrays else signals
 
 
 def _emitted_values(given: Mapping[str, Array] | None, network: MeasuredNetwork, n_inputs: int) -> dict[str, Tensor]:
@@ -175,10 +178,11 @@ def layer_activations(
     (2, 3)
     """
     check_module(model)
-    tensors = input_tensors(inputs, model)
+    data = read_inputs(inputs, model)
     if layers is None and is_noisy(model):
-        layers = list(noisy_network(model, tensors, may_be_off=True).layer_names)
-    network = network_without_noise(model, tensors, layers)
-    signals = record(network, tensors, Passes(network.layer_names, range(1), seed=None))
+        layers = list(noisy_network(model, data, may_be_off=True).layer_names)
+    network = network_without_noise(model, data, layers)
+    check_rows(network, data.tensors, network.layer_names)
+    signals = record(network, data.tensors, Passes(network.layer_names, range(1), seed=None))
     flat = {layer: signal[:, 0] for layer, signal in signals.items()}
-    return {layer: signal.numpy(force=True) for layer, signal in flat.items()} if are_arrays(inputs) else flat
+    return {layer: signal.numpy(force=True) for layer, signal in flat.items()} if data.are_arrays else flat

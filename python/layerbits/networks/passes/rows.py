@@ -1,0 +1,96 @@
+"""Which axis of a layer's signal belongs to the rows of a pass, and whether the rows act on one another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from layerbits._base import LayerSelectionError
+from layerbits.mixtures import NEGLIGIBLE
+from layerbits.networks.execution.generators import generators_restored
+from layerbits.networks.noise.dropout import DropoutNoise
+from layerbits.networks.passes.measured_network import MeasuredNetwork
+
+# The rows of the probing passes: positions among the inputs, to be taken modulo their number. The third pass replaces
+# row 1 of the first, and the second has another number of rows.
+_ROWS, _FEWER_ROWS, _OTHER_ROWS = (0, 1, 0), (0, 1), (0, -1, 0)
+_REPLACED = 1
+
+
+def check_rows(network: MeasuredNetwork, inputs: Sequence[Tensor], wanted: Sequence[str]) -> None:
+    """Find the axis of the rows in the signals of the wanted layers, and of noisy layers before them.
+
+    The result stands in `network.row_axes`. The axis has the size of the rows in passes of two and of three rows.
+    Replacing a row must not change the signals of the other rows, unless two equal passes differ too.
+
+    Raises
+    ------
+    LayerSelectionError
+        No axis, or one of several other than the first, belongs to the rows.
+    ValueError
+        The signal of a row depends on the other rows of the pass.
+    """
+    signals, fewer, replaced = (_signals(network, inputs, rows) for rows in (_ROWS, _FEWER_ROWS, _OTHER_ROWS))
+    last = max(network.layer_names.index(layer) for layer in wanted)
+    for layer in network.layer_names[: last + 1] if network.adds_noise else wanted:
+        if layer in signals and layer in fewer and layer in replaced:
+            axis = _row_axis(layer, tuple(signals[layer].shape), tuple(fewer[layer].shape))
+            network.row_axes[layer] = axis
+            if _rows_interact(network, layer, signals[layer].movedim(axis, 0), replaced[layer].movedim(axis, 0)):
+                again = _signals(network, inputs, _ROWS)
+                if torch.equal(again[layer], signals[layer]):
+                    raise ValueError(_interaction(layer))
+
+
+def _signals(network: MeasuredNetwork, inputs: Sequence[Tensor], rows: Sequence[int]) -> dict[str, Tensor]:
+    """Return the signals of all layers in a pass of some rows without noise."""
+    signals: dict[str, Tensor] = {}
+
+    def keep(index: int, signal: Tensor) -> Tensor:
+        signals[network.layer_names[index]] = signal.clone()
+        return signal
+
+    n_inputs = len(inputs[0])
+    with generators_restored(network.module):
+        network.run(keep, [tensor[[row % n_inputs for row in rows]] for tensor in inputs])
+    return signals
+
+
+def _row_axis(layer: str, shape: tuple[int, ...], fewer: tuple[int, ...]) -> int:
+    n_rows, n_fewer = len(_ROWS), len(_FEWER_ROWS)
+    if len(shape) == len(fewer):
+        axes = [axis for axis, sizes in enumerate(zip(shape, fewer, strict=True)) if sizes == (n_rows, n_fewer)]
+        n_equal = sum(size == other for size, other in zip(shape, fewer, strict=True))
+        if n_equal + len(axes) == len(shape) and axes and (axes[0] == 0 or len(axes) == 1):
+            return axes[0]
+    raise LayerSelectionError(
+        f"layers: got {layer!r}, which returns shape {shape} for {n_rows} rows and {fewer} for {n_fewer}, wanted one "
+        "axis for the rows of the pass; choose other layers"
+    )
+
+
+def _rows_interact(network: MeasuredNetwork, layer: str, signals: Tensor, replaced: Tensor) -> bool:
+    """Return whether rows that were not replaced differ by more than rounding.
+
+    A change r of the whitened signal carries at most |r|^2 / (2 sigma^2) nats, the divergence of both noisy values; a
+    negligible divergence counts as rounding. Without noise, every change counts.
+    """
+    kept = [row for row in range(len(signals)) if row != _REPLACED]
+    left, right = (values[kept].reshape(len(kept), -1).double() for values in (signals, replaced))
+    if torch.equal(left, right) or layer not in network.noise:
+        return not torch.equal(left, right)
+    noise = network.noise[layer]
+    if isinstance(noise, DropoutNoise):
+        return bool(noise.divergence(left, right).max() > NEGLIGIBLE)
+    change = noise.whiten(left) - noise.whiten(right)
+    return bool(change.square().sum(1).max() / (2 * noise.sigma**2) > NEGLIGIBLE)
+
+
+def _interaction(layer: str) -> str:
+    return (
+        f"inputs: got rows that act on one another: in {layer!r} the signal of a row changes with the other rows of "
+        "the pass, wanted a network that treats each row alone; give batch normalization running statistics "
+        "(track_running_stats=True), and recurrent and attention layers batch_first=True"
+    )

@@ -1,0 +1,120 @@
+"""Rows of a layer belong to rows of the input: the axis is found, and rows that act on one another are refused."""
+
+import pytest
+import torch
+from torch import nn
+
+import layerbits as lb
+from tests.support.networks import tanh_mlp
+from tests.support.random_arrays import normal_tensor
+
+TOKENS = normal_tensor(6, 5, 4, seed=1).float()
+
+
+class TokensFirst(nn.Module):
+    """A network that moves the axis of tokens to the front."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear, self.tanh, self.head = nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 2)
+
+    def forward(self, x):
+        return self.head(self.tanh(self.linear(x.movedim(1, 0)))).mean(0)
+
+
+class RowsFirst(TokensFirst):
+    def forward(self, x):
+        return self.head(self.tanh(self.linear(x))).mean(1)
+
+
+@pytest.fixture
+def networks():
+    """Two networks with the same weights, of which the first has tokens in front."""
+    first, rows = TokensFirst(), RowsFirst()
+    rows.load_state_dict(first.state_dict())
+    return first, rows
+
+
+@pytest.mark.parametrize("n_rows", [1, 2, 5, 6], ids=["one row", "two", "as many as tokens", "more"])
+def test_an_axis_of_rows_behind_the_tokens_is_found(networks, n_rows):
+    inputs = TOKENS[:n_rows]
+    found, expected = (lb.layer_activations(model, inputs)["tanh"] for model in networks)
+    assert found.shape == (n_rows, 15)
+    assert found.equal(expected)
+
+
+def test_noise_reaches_the_layers_behind_a_moved_axis(networks):
+    found, expected = (lb.layer_information(model, TOKENS, sigma=0.3, queries=4) for model in networks)
+    assert [(row.quantity, row.lower, row.upper) for row in found] == [
+        (row.quantity, row.lower, row.upper) for row in expected
+    ]
+    noisy = [lb.noisify(model, sigma=0.3, layers=["tanh", "head"], inputs=TOKENS) for model in networks]
+    signals = [lb.propagate(model, TOKENS, draws=2)["head"] for model in noisy]
+    assert signals[0].equal(signals[1])
+    assert not signals[0][:, 0].equal(signals[0][:, 1])
+
+
+class Attention(nn.Module):
+    def __init__(self, *, batch_first):
+        super().__init__()
+        self.attention, self.tanh = nn.MultiheadAttention(4, 2, batch_first=batch_first), nn.Tanh()
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, x):
+        return self.head(self.tanh(self.attention(x, x, x)[0])).mean(1)
+
+
+@pytest.mark.parametrize(
+    ("model", "inputs"),
+    [
+        (nn.Sequential(nn.BatchNorm1d(4, track_running_stats=False), nn.Tanh(), nn.Linear(4, 2)), TOKENS[:, 0]),
+        (Attention(batch_first=False), TOKENS),
+        (nn.Sequential(nn.Softmax(dim=0), nn.Tanh(), nn.Linear(4, 2)), TOKENS[:, 0]),
+    ],
+    ids=["batch statistics", "attention over the rows", "softmax over the rows"],
+)
+def test_rows_that_act_on_one_another_are_refused(model, inputs, tmp_path):
+    for measure in (
+        lambda: lb.layer_information(model, inputs, sigma=0.2),
+        lambda: lb.layer_activations(model, inputs),
+        lambda: lb.Monitor(model, inputs, at=[0], directory=tmp_path, sigma=0.2),
+    ):
+        with pytest.raises(ValueError, match=r"^inputs: got rows that act on one another: in '\w+' the signal"):
+            measure()
+    noisy = lb.noisify(model, sigma=0.2, inputs=inputs)
+    with pytest.raises(ValueError, match=r"^inputs: got rows that act on one another"):
+        lb.propagate(noisy, inputs)
+
+
+def test_attention_over_the_tokens_of_each_row_is_measured():
+    model = Attention(batch_first=True)
+    assert lb.layer_information(model, TOKENS, sigma=0.2, queries=3)["tanh", "I(X;T)"].upper > 0
+
+
+def test_layers_before_the_one_that_mixes_rows_are_measured():
+    model = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.BatchNorm1d(3, track_running_stats=False), nn.Tanh())
+    table = lb.layer_information(model, TOKENS[:, 0], sigma=0.2, layers="1", queries=3)
+    assert {row.layer for row in table} == {"1"}
+    noisy = lb.noisify(model, sigma=0.2, layers=["1", "3"], inputs=TOKENS[:, 0])
+    assert {row.layer for row in lb.layer_information(noisy, TOKENS[:, 0], layers="1", draws=4)} == {"1"}
+
+
+def test_a_network_with_randomness_of_its_own_is_not_mistaken():
+    class Random(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.mlp = tanh_mlp(4, 3, 2)
+
+        def forward(self, x):
+            return self.mlp(x + torch.randn_like(x))
+
+    noisy = lb.noisify(Random(), sigma=0.2, inputs=TOKENS[:, 0])
+    assert lb.layer_information(noisy, TOKENS[:, 0], draws=4)["mlp.1", "I(X;T)"].upper > 0
+
+
+def test_a_probe_leaves_the_generators_and_the_buffers():
+    model = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3), nn.Tanh(), nn.Dropout(), nn.Linear(3, 2))
+    state, before = torch.get_rng_state(), {name: value.clone() for name, value in model.state_dict().items()}
+    lb.layer_information(model, TOKENS[:, 0], sigma=0.2, queries=3)
+    assert torch.get_rng_state().equal(state)
+    assert all(value.equal(before[name]) for name, value in model.state_dict().items())

@@ -38,6 +38,7 @@ from layerbits.geometry import (
 from layerbits.kernels import Backend, backends
 from layerbits.mixtures import mixture_entropy, mixture_entropy_bounds, mixture_information, mixture_log_density
 from layerbits.networks import (
+    DropoutNoise,
     LayerRow,
     LayerTable,
     RelativeSigma,
@@ -63,6 +64,7 @@ __all__ = [
     "ClassSeparation",
     "DataError",
     "DistanceHistogram",
+    "DropoutNoise",
     "Estimate",
     "InformationRow",
     "InformationTable",

@@ -22,6 +22,8 @@ a decoder bound, whose decoder is made of some passes and evaluated at queries o
     between_layers/         information_between_layers
     sigma_profiles          sigma_profile
     suggested_sigma         suggest_sigma
+    sigma_profile_table     its result
+    known_activations       the activations of a network for sigma_profile
 
 `layer_information` makes a `Problem` and `MeasurementSettings`. `measure_layers` samples all layers in common passes.
 Then each sample behind noise is split into queries and draws, and every quantity is bounded. With a tolerance, a layer
@@ -32,7 +34,8 @@ from layerbits.estimators.all_layers import layer_information, measure_layers
 from layerbits.estimators.between_layers import information_between_layers
 from layerbits.estimators.problem import Problem
 from layerbits.estimators.settings import MeasurementSettings
-from layerbits.estimators.sigma_profiles import SigmaProfile, SigmaRow, sigma_profile
+from layerbits.estimators.sigma_profile_table import SigmaProfile, SigmaRow
+from layerbits.estimators.sigma_profiles import sigma_profile
 from layerbits.estimators.suggested_sigma import suggest_sigma
 
 __all__ = [

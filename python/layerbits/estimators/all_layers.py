@@ -57,7 +57,7 @@ def layer_information(
     limit : int, optional
         Number of inputs, chosen at random by `seed`; by default all. E I(X;T) over random subsets is at most that of
         all inputs.
-    sigma : float, tensor, array or mapping of str to them, optional
+    sigma : float, tensor, array, DropoutNoise, RelativeSigma or mapping of str to them, optional
         For a network without noise: the noise that the measurement adds to each layer, as in `noisify`. The network
         runs without it, so p(t|x) is known at every layer and intervals are tight at any depth. T of a later layer is
         then no function of T of an earlier one. For unbounded activation functions, I at a fixed sigma also measures
@@ -105,7 +105,8 @@ def layer_information(
     LayerSelectionError
         `layers` is empty or matches no noisy layer; a layer does not run once in a pass.
     TypeError, ValueError
-        An argument has another type, shape or value than wanted; signals are not finite.
+        An argument has another type, shape or value than wanted; signals are not finite; a layer with a `DropoutNoise`
+        lies behind noise.
     MemoryError
         The signals of `draws` passes do not fit into memory.
 

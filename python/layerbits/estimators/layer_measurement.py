@@ -61,7 +61,8 @@ def estimate_layer(
     )
     with single_threaded_torch():
         if sample.is_exact:
-            estimates = first_layer_estimates(sample, problem.classes, risk, streams[0])
+            factors = NormalStream(seed, RandomStream.QUERY_FACTORS, index) if sample.alpha else None
+            estimates = first_layer_estimates(sample, problem.classes, risk, streams[0], factors)
         else:
             noisy_samples = [
                 NoisySample(*sample.split(queries), sample.dimension_loss)

@@ -19,8 +19,8 @@ from torch import Tensor
 from layerbits.estimators.log_densities import Queries
 from layerbits.estimators.problem import Problem
 from layerbits.kernels import NormalStream, as_floats
-from layerbits.mixtures import Subspace, affine_coordinates, fit_subspace, noise_entropy
-from layerbits.networks import GaussianNoise, Passes, View, record
+from layerbits.mixtures import DropoutChannel, Subspace, affine_coordinates, fit_subspace, noise_entropy
+from layerbits.networks import DropoutNoise, GaussianNoise, Passes, View, record
 
 # Default numbers of queries: the smallest number of an input, and the total of all inputs.
 _MIN_QUERIES, _TOTAL_QUERIES = 4, 2**14
@@ -50,18 +50,22 @@ class LayerSample:
     Attributes
     ----------
     signals : Tensor of shape (n, r, k)
-        Coordinates of the whitened signals. A layer behind no noise has one signal for each input, r = 1.
+        Coordinates of the whitened signals; with `alpha`, the signals in all dimensions. A layer behind no noise has
+        one signal for each input, r = 1.
     sigma : float
-        Standard deviation of the noise of each coordinate.
+        Standard deviation of the noise of each coordinate; with `alpha`, that of a signal of 0.
     queries : int
         Queries of each input. Behind noise, the last draws carry one query each, and decoders are made of the other
         draws. Behind no noise, the single signal serves any number of queries.
     dimension_loss : float
         Upper bound in nats of the information, and of the entropy, that the omitted dimensions would add.
     noise_entropy : float
-        Entropy of the noise in all dimensions of the layer, in nats.
+        Entropy of the noise in all dimensions of the layer, in nats; with `alpha`, its mean over the inputs.
     devices : tuple of torch.device
         Devices that share the work on the queries; empty if the device of the signals does it alone.
+    alpha : float
+        Standard deviation of the noise relative to the signal, for a layer behind no noise: `DropoutNoise`. 0 if all
+        signals have the same noise.
     """
 
     signals: Tensor
@@ -70,6 +74,7 @@ class LayerSample:
     dimension_loss: float
     noise_entropy: float
     devices: tuple[torch.device, ...] = ()
+    alpha: float = 0.0
 
     @property
     def draws(self) -> int:
@@ -83,6 +88,7 @@ class LayerSample:
 
     def split(self, stream: NormalStream) -> tuple[Queries, Tensor]:
         """Return queries at the last draws, with noise of a stream, and the draws without queries (n, r, k)."""
+        assert not self.alpha, "the mixtures behind noise have one covariance"
         n_draws = self.draws - self.queries
         draws, bases = (part.contiguous() for part in self.signals.tensor_split([n_draws], dim=1))
         return Queries.around(bases, self.sigma, stream.like(bases), self.devices), draws
@@ -107,10 +113,11 @@ def sample_layers(
     behind_noise = tuple(layer for layer in layers if not _is_exact(problem, layer, probes[layer]))
     if behind_noise and draws < 2:
         raise ValueError(f"draws: got {draws}, wanted at least 2, because {behind_noise[0]!r} lies behind noise")
+    gaussian = {layer: problem.network.gaussian_noise("layers", layer) for layer in behind_noise}
     # The last draws, at most half of all, carry queries, so they must not choose the axes of a view.
     without_queries = draws - draws // 2
     views = {
-        layer: _principal_view(problem.network.noise[layer], probes[layer][:, :without_queries])
+        layer: _principal_view(gaussian[layer], probes[layer][:, :without_queries])
         for layer in behind_noise
         if probes[layer][:, 0].numel() * draws > _MAX_VALUES
     }
@@ -120,6 +127,9 @@ def sample_layers(
     for layer in layers:
         noise = problem.network.noise[layer]
         n_queries = _number_of_queries(problem.n_inputs, draws if layer in behind_noise else None, queries)
+        if isinstance(noise, DropoutNoise):
+            samples[layer] = _dropout_sample(noise, probes[layer][:, :1], n_queries)
+            continue
         if layer not in behind_noise:
             coordinates, loss = _exact_coordinates(noise, probes[layer][:, :1])
         elif layer in views:
@@ -167,6 +177,12 @@ def _number_of_queries(n_inputs: int, draws: int | None, wanted: int | None) -> 
         return queries
     largest = draws // 2 if wanted else max(draws // 4, min(_MIN_QUERIES, draws // 2))
     return max(1, min(queries, largest))
+
+
+def _dropout_sample(noise: DropoutNoise, signals: Tensor, queries: int) -> LayerSample:
+    """Return the sample of signals (n, 1, d), which have no common covariance of the noise: all units are kept."""
+    entropy = DropoutChannel(signals[:, 0], noise.alpha, noise.sigma).conditional_entropy
+    return LayerSample(signals.contiguous(), noise.sigma, queries, 0.0, entropy, alpha=noise.alpha)
 
 
 def _exact_coordinates(noise: GaussianNoise, signals: Tensor) -> tuple[Tensor, float]:

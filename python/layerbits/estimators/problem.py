@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import nn
@@ -80,6 +80,7 @@ class Problem:
         """
         network = _measured_network(model, inputs, layers, sigma)
         names = network.choose(layers)
+        _check_distributions(network, names)
         check_rows(network, inputs.tensors, names)
         network_device = next((parameter.device for parameter in model.parameters()), inputs.tensors[0].device)
         label_sets = {name: Classes(numbers, labelled=True) for name, numbers in inputs.labels.items()}
@@ -104,7 +105,9 @@ class Problem:
             The network has no noise now, or a layer of the problem is not noisy.
         """
         network = _measured_network(self.model, self.inputs, self.layers, self.sigma)
-        check_rows(network, self.inputs.tensors, network.choose(self.layers))
+        names = network.choose(self.layers)
+        _check_distributions(network, names)
+        check_rows(network, self.inputs.tensors, names)
         return dataclasses.replace(self, network=network)
 
     def check_settings(self, settings: MeasurementSettings) -> None:
@@ -117,6 +120,13 @@ class Problem:
     def n_inputs(self) -> int:
         """Number N of values of X."""
         return len(self.inputs)
+
+
+def _check_distributions(network: MeasuredNetwork, layers: Sequence[str]) -> None:
+    """Raise a ValueError for a layer behind noise whose own noise is not Gaussian."""
+    for layer in layers:
+        if network.adds_noise and layer != network.layer_names[0]:
+            network.gaussian_noise("layers", layer)
 
 
 def _measured_network(model: nn.Module, inputs: PassInputs, layers: Layers, sigma: Sigma | None) -> MeasuredNetwork:

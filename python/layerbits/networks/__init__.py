@@ -20,9 +20,11 @@ A subpackage imports only subpackages below it in this list:
 
 from layerbits.networks.execution.arguments import check_module, rows_per_pass
 from layerbits.networks.inputs.pass_inputs import Inputs, Labels, PassInputs, read_inputs
-from layerbits.networks.noise.gaussian import GaussianNoise, RelativeSigma, Sigma
+from layerbits.networks.noise.dropout import DropoutNoise, Noise
+from layerbits.networks.noise.gaussian import GaussianNoise, RelativeSigma
 from layerbits.networks.noise.hooks import is_noisy
 from layerbits.networks.noise.network_noise import noise_of, noise_off, noisify, remove_noise
+from layerbits.networks.noise.sigma_by_layer import Sigma
 from layerbits.networks.observation.layer_calls import LayerCall
 from layerbits.networks.observation.layer_selection import Layers, choose_layers
 from layerbits.networks.passes.channel_hooks import network_without_noise, noisy_network
@@ -33,6 +35,7 @@ from layerbits.networks.passes.recording import Passes, View, evaluating, record
 from layerbits.networks.passes.rows import check_rows
 
 __all__ = [
+    "DropoutNoise",
     "GaussianNoise",
     "Inputs",
     "Labels",
@@ -41,6 +44,7 @@ __all__ = [
     "LayerTable",
     "Layers",
     "MeasuredNetwork",
+    "Noise",
     "PassInputs",
     "Passes",
     "RelativeSigma",

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from layerbits._base import InformationTable, UsageError
 from layerbits.estimators import MeasurementSettings, Problem, measure_layers
 from layerbits.kernels import Devices
-from layerbits.networks import Inputs, Labels, Layers, PassInputs, RelativeSigma, Sigma, read_inputs
+from layerbits.networks import DropoutNoise, Inputs, Labels, Layers, PassInputs, RelativeSigma, Sigma, read_inputs
 from layerbits.training.epochs import checked_epoch, checked_epochs
 from layerbits.training.history import INFORMATION_FILE, resume_information, write_information, write_settings
 
@@ -163,10 +163,13 @@ def _described(problem: Problem) -> object:
         # The noise of the layers changes with the weights; the shares do not.
         keys = list(problem.sigma) if isinstance(problem.sigma, Mapping) else ["**"]
         return {
-            key: repr(sigma) if isinstance(sigma, RelativeSigma) else _digest(sigma)
+            key: repr(sigma) if isinstance(sigma, DropoutNoise | RelativeSigma) else _digest(sigma)
             for key, sigma in zip(keys, sigmas, strict=True)
         }
-    scales = [noise.scale for noise in problem.network.noise.values()]
+    noise_of_layers = problem.network.noise.values()
+    if any(isinstance(noise, DropoutNoise) for noise in noise_of_layers):
+        return [repr(noise) if isinstance(noise, DropoutNoise) else _digest(noise.scale) for noise in noise_of_layers]
+    scales = [noise.scale for noise in noise_of_layers if not isinstance(noise, DropoutNoise)]
     isotropic = len(set(map(str, scales))) == 1 and isinstance(scales[0], float)
     return scales[0] if isotropic else _digest(tuple(scales))
 

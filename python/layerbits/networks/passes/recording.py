@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from layerbits._base import LayerSelectionError
 from layerbits.kernels import NormalStream, RandomStream, empty_for_draws, fill_rows, threads
 from layerbits.networks.execution.arguments import rows_per_pass
+from layerbits.networks.noise.dropout import DropoutNoise
 from layerbits.networks.observation.signal_values import rounding_step
 from layerbits.networks.passes.measured_network import MeasuredNetwork
 
@@ -110,7 +111,7 @@ class _Recorder:
     def begin_draws(self, draws: range) -> None:
         """Restart at input 0 for the next block of draws."""
         self.draws, self.start, self.rows = draws, 0, 0
-        self.streams: dict[int, list[NormalStream]] = {}
+        self.streams: dict[int, list[list[NormalStream]]] = {}
 
     def begin_pass(self, rows: int) -> None:
         """Expect the next `rows` inputs, repeated for each draw: draw by draw, all inputs of a draw together."""
@@ -154,7 +155,7 @@ class _Recorder:
             return signal
         if layer in self.passes.emitted:
             return self._emitted(layer, signal)
-        return self.network.noise[layer].add(signal, self._normal(index, signal, self.passes.seed))
+        return self.network.noise[layer].add(signal, *self._normals(index, signal, self.passes.seed))
 
     def _allocate(self, layer: str, signal: Tensor, n_draws: int) -> Tensor:
         shape = (self.n_inputs, n_draws, signal.shape[2])
@@ -185,11 +186,21 @@ class _Recorder:
         batch = values[self.start : self.start + self.rows].to(signal)
         return batch.repeat(len(self.draws), 1).view_as(signal)
 
-    def _normal(self, index: int, signal: Tensor, seed: int) -> Tensor:
+    def _normals(self, index: int, signal: Tensor, seed: int) -> list[Tensor]:
+        """Return the standard normal values that the noise of a layer takes."""
         if index not in self.streams:
-            self.streams[index] = [NormalStream(seed, RandomStream.PASS_NOISE, index, draw) for draw in self.draws]
+            self.streams[index] = self._streams_of(index, seed)
+        return [self._normal(streams, signal) for streams in self.streams[index]]
+
+    def _streams_of(self, index: int, seed: int) -> list[list[NormalStream]]:
+        """Return the streams of each draw for each argument of the noise of a layer."""
+        streams = [[NormalStream(seed, RandomStream.PASS_NOISE, index, draw) for draw in self.draws]]
+        if isinstance(self.network.noise[self.network.layer_names[index]], DropoutNoise):
+            streams.insert(0, [NormalStream(seed, RandomStream.PASS_FACTORS, index, draw) for draw in self.draws])
+        return streams
+
+    def _normal(self, streams: Sequence[NormalStream], signal: Tensor) -> Tensor:
         normal = empty_for_draws((len(self.draws), self.rows, *signal.shape[1:]), signal)
-        streams = self.streams[index]
         if normal.is_cuda:
             fill_rows(streams, normal)
         else:

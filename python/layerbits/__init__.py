@@ -22,6 +22,7 @@ from layerbits.estimators import (
     information_between_layers,
     layer_information,
     sigma_profile,
+    suggest_sigma,
 )
 from layerbits.geometry import (
     BaselineEstimate,
@@ -104,6 +105,7 @@ __all__ = [
     "quantile_edges",
     "remove_noise",
     "sigma_profile",
+    "suggest_sigma",
     "szt_edges",
     "theory",
 ]

@@ -23,6 +23,7 @@ a decoder bound, whose decoder is made of some passes and evaluated at queries o
     sigma_profiles          sigma_profile
     sigma_profile_table     its result
     known_activations       the activations of a network for sigma_profile
+    suggested_sigma         suggest_sigma
 
 `layer_information` makes a `Problem` and `MeasurementSettings`. `measure_layers` samples all layers in common passes.
 Then each sample behind noise is split into queries and draws, and every quantity is bounded. With a tolerance, a layer
@@ -35,6 +36,7 @@ from layerbits.estimators.problem import Problem
 from layerbits.estimators.settings import MeasurementSettings
 from layerbits.estimators.sigma_profile_table import SigmaProfile, SigmaRow
 from layerbits.estimators.sigma_profiles import sigma_profile
+from layerbits.estimators.suggested_sigma import suggest_sigma
 
 __all__ = [
     "MeasurementSettings",
@@ -45,4 +47,5 @@ __all__ = [
     "layer_information",
     "measure_layers",
     "sigma_profile",
+    "suggest_sigma",
 ]

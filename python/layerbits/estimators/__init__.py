@@ -21,9 +21,9 @@ a decoder bound, whose decoder is made of some passes and evaluated at queries o
     all_layers              layer_information, measure_layers
     between_layers/         information_between_layers
     sigma_profiles          sigma_profile
-    suggested_sigma         suggest_sigma
     sigma_profile_table     its result
     known_activations       the activations of a network for sigma_profile
+    suggested_sigma         suggest_sigma
 
 `layer_information` makes a `Problem` and `MeasurementSettings`. `measure_layers` samples all layers in common passes.
 Then each sample behind noise is split into queries and draws, and every quantity is bounded. With a tolerance, a layer

@@ -26,8 +26,9 @@ from layerbits.statistics import ByCondition, Interval, ceilings, largest_terms
 # CUDA device needs more of them to be busy.
 _PAIRS_ON_CPU, _PAIRS_ON_CUDA = 2**16, 2**24
 
-# Largest number of values of the queries that are held at once.
-_VALUES = 2**22
+# Largest number of values of the queries that are held at once, and smallest number of queries: each block reads the
+# coefficients of all signals.
+_VALUES, _LEAST_ROWS = 2**22, 32
 
 # Largest signal and largest standard deviation in units of sigma, so that their squares and sums stay finite.
 _LARGEST = 1e140
@@ -173,7 +174,7 @@ class DropoutChannel:
 
         Notes
         -----
-        Source: Kolchinsky and Tracey, Estimating Mixture Entropy with Pairwise Distances (2017), equations 10 and 13.
+        Source: Kolchinsky and Tracey, Estimating Mixture Entropy with Pairwise Distances (2017).
         For any D, let I_D = -(1/n) sum_i log (1/n) sum_j exp(-D(p_i, p_j)). Then I_D <= I(X;T) for D the Bhattacharyya
         distance, and I(X;T) <= I_D for D the Kullback-Leibler divergence.
         """
@@ -191,8 +192,7 @@ class DropoutChannel:
         # A logarithm takes as long as all other operations, so it is computed for products of `factors` variances.
         factors = int(_LARGEST_EXPONENT / max(1.0, math.log2(float(self._variances.max()))))
         products = torch.ones_like(distances)
-        columns = zip(self._scaled.mT.contiguous(), self._variances.mT.contiguous(), strict=True)
-        for number, (signals, variances) in enumerate(columns, start=1):
+        for number, (signals, variances) in enumerate(_columns(self._scaled, self._variances), start=1):
             mean = (variances[rows, None] + variances).mul_(0.5)
             products *= mean
             distances.addcdiv_((signals[rows, None] - signals).square_(), mean, value=0.125)
@@ -213,8 +213,7 @@ class DropoutChannel:
             squares = torch.addmm(offsets, means.square().add_(variances), weights.mT)
             return squares.addmm_(means, weighted.mT, alpha=-2)
         mean_squares = means.new_zeros(len(means), len(self.signals))
-        columns = (tensor.mT.contiguous() for tensor in (means, variances, self._scaled, self._variances))
-        for mean, variance, signals, signal_variances in zip(*columns, strict=True):
+        for mean, variance, signals, signal_variances in _columns(means, variances, self._scaled, self._variances):
             squares = (mean[:, None] - signals).square_().add_(variance[:, None])
             mean_squares += squares.div_(signal_variances)
         return mean_squares
@@ -235,6 +234,12 @@ class DropoutChannel:
     def _blocks(self, rows: int) -> Iterator[slice]:
         """Yield ranges of rows whose pairs with all signals are summed together."""
         pairs = _PAIRS_ON_CUDA if self.signals.is_cuda else _PAIRS_ON_CPU
-        size = max(1, min(pairs // len(self.signals), _VALUES // self.signals.shape[1]))
+        size = max(_LEAST_ROWS, min(pairs // len(self.signals), _VALUES // self.signals.shape[1]))
         for start in range(0, rows, size):
             yield slice(start, min(start + size, rows))
+
+
+def _columns(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Yield the same column of each tensor, contiguous; a transposed copy of wide signals would not fit into memory."""
+    for columns in zip(*(tensor.unbind(1) for tensor in tensors), strict=True):
+        yield tuple(column.contiguous() for column in columns)

@@ -17,7 +17,9 @@ bound, whose decoder is made of some passes and evaluated at queries of the othe
     layer_behind_noise      all quantities of any other layer
     layer_measurement       one layer, measured once or in rounds until a tolerance is met
     audits                  notes on estimates that theory rules out
+    layer_rows              the rows of a table from the measurements of a layer
     all_layers              layer_information, measure_layers
+    recorded_signals        information
     between_layers/         information_between_layers
     sigma_profiles          sigma_profile
 
@@ -29,6 +31,7 @@ again until its interval is narrow. Audits add the notes.
 from layerbits.estimators.all_layers import layer_information, measure_layers
 from layerbits.estimators.between_layers import information_between_layers
 from layerbits.estimators.problem import Problem
+from layerbits.estimators.recorded_signals import information
 from layerbits.estimators.settings import MeasurementSettings
 from layerbits.estimators.sigma_profiles import SigmaProfile, SigmaRow, sigma_profile
 
@@ -37,6 +40,7 @@ __all__ = [
     "Problem",
     "SigmaProfile",
     "SigmaRow",
+    "information",
     "information_between_layers",
     "layer_information",
     "measure_layers",

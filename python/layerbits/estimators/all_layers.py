@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 
 from torch import nn
 
 from layerbits._base import MEASUREMENT_NOISE, OTHER_OUTPUT, InformationRow, InformationTable, progress_bar
-from layerbits.estimators.audits import with_notes
-from layerbits.estimators.layer_measurement import LayerMeasurement, LayerTask, sample_seeds
+from layerbits.estimators.layer_measurement import LayerTask, sample_seeds
+from layerbits.estimators.layer_rows import layer_rows
 from layerbits.estimators.layer_sample import sample_layers
 from layerbits.estimators.problem import Problem
 from layerbits.estimators.settings import MeasurementSettings
@@ -163,47 +163,19 @@ def measure_layers(problem: Problem, settings: MeasurementSettings) -> Informati
         report = partial(_show, progress.set_postfix_str, layer)
         layer_samples = [by_layer[layer] for by_layer in samples]
         flags = problem.network.flags(layer)
-        layer_rows: list[InformationRow] = []
-        for name, classes in problem.label_sets.items():
-            labelled = dataclasses.replace(problem, classes=classes)
-            measurement = LayerTask(labelled, settings, layer, deadline).measure(layer_samples, report)
-            label_rows = list(_rows(layer, measurement, settings.estimator, flags, time.monotonic() - started))
-            label_rows = with_notes(label_rows, previous, classes.ceilings, measurement.shortfall)
-            layer_rows += [
-                dataclasses.replace(row, quantity=row.quantity.replace("Y", name))
-                for row in label_rows
-                if not layer_rows or "Y" in row.quantity
-            ]
-        rows += layer_rows
+        measurements = {
+            name: LayerTask(dataclasses.replace(problem, classes=classes), settings, layer, deadline).measure(
+                layer_samples, report
+            )
+            for name, classes in problem.label_sets.items()
+        }
+        seconds = time.monotonic() - started
+        rows += layer_rows(layer, problem.label_sets, measurements, settings.estimator, seconds, flags, previous)
         # An audit compares I(X;T) with that of the next layer, if the layer is in a chain.
-        previous = layer_rows[0] if not {MEASUREMENT_NOISE, OTHER_OUTPUT} & set(flags) else None
+        in_chain = not {MEASUREMENT_NOISE, OTHER_OUTPUT} & set(flags)
+        previous = next(row for row in rows if row.layer == layer) if in_chain else None
     return InformationTable(tuple(rows))
 
 
 def _show(show: Callable[[str], object], layer: str, state: str) -> None:
     show(f"{layer}: {state}")
-
-
-def _rows(
-    layer: str, measurement: LayerMeasurement, estimator: str, flags: tuple[str, ...], seconds: float
-) -> Iterator[InformationRow]:
-    for quantity, estimate in measurement.estimates.items():
-        yield InformationRow(
-            layer=layer,
-            quantity=quantity,
-            estimator=estimator,
-            value=estimate.value,
-            standard_error=estimate.standard_error,
-            lower=estimate.interval.lower,
-            upper=estimate.interval.upper,
-            unit="nats",
-            draws=measurement.draws,
-            seconds=seconds,
-            plug_in=estimate.plug_in,
-            plug_in_error=estimate.plug_in_error,
-            decoded=estimate.decoded,
-            decoded_error=estimate.decoded_error,
-            decoder=estimate.decoder,
-            limited_by=estimate.limited_by,
-            flags=flags,
-        )

@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+from layerbits.estimators.classes import Classes
 from layerbits.estimators.first_layer import first_layer_estimates
 from layerbits.estimators.layer_behind_noise import NoisySample, noisy_layer_estimates
 from layerbits.estimators.layer_sample import LayerSample, sample_layers
@@ -54,21 +55,28 @@ def estimate_layer(
     problem: Problem, layer: str, samples: Sequence[LayerSample], risk: float, seed: int
 ) -> dict[str, TwoSidedEstimate]:
     """Estimate every quantity of a layer from its samples; `risk` is that of each end of an interval."""
-    index, sample = problem.network.layer_names.index(layer), samples[0]
+    return estimate_samples(samples, problem.classes, problem.network.layer_names.index(layer), risk, seed)
+
+
+def estimate_samples(
+    samples: Sequence[LayerSample], classes: Classes, index: int, risk: float, seed: int
+) -> dict[str, TwoSidedEstimate]:
+    """Estimate every quantity from samples of a layer; its index selects the streams of random numbers."""
+    sample = samples[0]
     streams = (
         NormalStream(seed, RandomStream.QUERIES, index),
         NormalStream(seed, RandomStream.SEPARATE_QUERIES, index),
     )
     with single_threaded_torch():
         if sample.is_exact:
-            estimates = first_layer_estimates(sample, problem.classes, risk, streams[0])
+            estimates = first_layer_estimates(sample, classes, risk, streams[0])
         else:
             noisy_samples = [
                 NoisySample(*sample.split(queries), sample.dimension_loss)
                 for sample, queries in zip(samples, streams, strict=False)
             ]
             choice = stream(seed, RandomStream.TRIAL_INPUTS, index)
-            estimates = noisy_layer_estimates(noisy_samples, problem.classes, risk, choice)
+            estimates = noisy_layer_estimates(noisy_samples, classes, risk, choice)
     entropies = {name: estimates[name].shifted(sample.noise_entropy) for name in ("h(T)", "h(T|X)")}
     return estimates | entropies
 

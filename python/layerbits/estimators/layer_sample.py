@@ -119,22 +119,44 @@ def sample_layers(
     samples = {}
     for layer in layers:
         noise = problem.network.noise[layer]
-        n_queries = _number_of_queries(problem.n_inputs, draws if layer in behind_noise else None, queries)
-        if layer not in behind_noise:
-            coordinates, loss = _exact_coordinates(noise, probes[layer][:, :1])
-        elif layer in views:
+        if layer in views:
+            n_queries = _number_of_queries(problem.n_inputs, draws, queries)
             coordinates, loss = signals[layer][..., :-1], _loss(signals[layer][..., -1], noise.sigma)
+            entropy = _noise_entropy(noise, probes[layer].shape[2])
+            coordinates = coordinates.contiguous()
+            samples[layer] = LayerSample(coordinates, noise.sigma, n_queries, loss, entropy, problem.devices)
         else:
-            coordinates, loss = _coordinates(noise, signals[layer], fitted_draws=draws - n_queries)
-        samples[layer] = LayerSample(
-            signals=coordinates.contiguous(),
-            sigma=noise.sigma,
-            queries=n_queries,
-            dimension_loss=loss,
-            noise_entropy=noise_entropy(probes[layer].shape[2], noise.sigma) + noise.log_volume,
-            devices=problem.devices,
-        )
+            of_layer = signals[layer] if layer in behind_noise else probes[layer][:, :1]
+            samples[layer] = sample_of_signals(noise, of_layer, queries, problem.devices)
     return samples
+
+
+def sample_of_signals(
+    noise: GaussianNoise, signals: Tensor, queries: int | None, devices: tuple[torch.device, ...] = ()
+) -> LayerSample:
+    """Return the sample of signals (n, r, d); r = 1 says that the signal is a function of the input.
+
+    `queries` is the number of queries per input, as in `layer_information`.
+
+    Raises
+    ------
+    ValueError
+        More queries are wanted than memory can hold.
+    """
+    n_inputs, draws, dim = signals.shape
+    is_exact = draws == 1
+    n_queries = _number_of_queries(n_inputs, None if is_exact else draws, queries)
+    if is_exact:
+        coordinates, loss = _exact_coordinates(noise, signals)
+    else:
+        coordinates, loss = _coordinates(noise, signals, fitted_draws=draws - n_queries)
+    coordinates = coordinates.contiguous()
+    return LayerSample(coordinates, noise.sigma, n_queries, loss, _noise_entropy(noise, dim), devices)
+
+
+def _noise_entropy(noise: GaussianNoise, dim: int) -> float:
+    """Return the entropy of the noise of `dim` units, in nats."""
+    return noise_entropy(dim, noise.sigma) + noise.log_volume
 
 
 def _record(problem: Problem, passes: Passes) -> dict[str, Tensor]:

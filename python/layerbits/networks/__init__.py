@@ -20,7 +20,7 @@ A subpackage imports only subpackages below it in this list:
 
 from layerbits.networks.execution.arguments import check_module, rows_per_pass
 from layerbits.networks.inputs.pass_inputs import Inputs, Labels, PassInputs, read_inputs
-from layerbits.networks.noise.gaussian import GaussianNoise, RelativeSigma, Sigma
+from layerbits.networks.noise.gaussian import Deviations, GaussianNoise, RelativeSigma, Sigma, gaussian_noise
 from layerbits.networks.noise.hooks import is_noisy
 from layerbits.networks.noise.network_noise import noise_of, noise_off, noisify, remove_noise
 from layerbits.networks.observation.layer_calls import LayerCall
@@ -33,6 +33,7 @@ from layerbits.networks.passes.recording import Passes, View, evaluating, record
 from layerbits.networks.passes.rows import check_rows
 
 __all__ = [
+    "Deviations",
     "GaussianNoise",
     "Inputs",
     "Labels",
@@ -50,6 +51,7 @@ __all__ = [
     "check_rows",
     "choose_layers",
     "evaluating",
+    "gaussian_noise",
     "is_noisy",
     "layer_activations",
     "layers",

@@ -1,3 +1,5 @@
+"""Settings of all tests: interrupts reach them, and torch uses few threads."""
+
 import os
 import signal
 
@@ -9,7 +11,7 @@ def pytest_configure():
     # A shell starts background jobs with SIGINT ignored, which would hide the interrupts of the tests.
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    # Threads of pytest-xdist's processes that wait for busy cores would take most of the time.
+    # The processes of pytest-xdist share the cores; more threads would wait for each other most of the time.
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     torch.set_num_threads(max(1, torch.get_num_threads() // workers))
 

@@ -19,7 +19,7 @@ def test_estimate_prints_value_error_and_interval():
     assert str(ESTIMATE) == "4.123 ± 0.004 nats (95 %: 4.115 to 4.131)"
 
 
-def test_level_of_the_interval_prints_without_zeros():
+def test_level_of_the_interval_prints_without_trailing_zeros():
     assert "(99.9 %:" in str(dataclasses.replace(ESTIMATE, confidence=0.999))
 
 
@@ -97,11 +97,11 @@ COLUMNS = [
 
 
 @pytest.mark.parametrize("table", [TABLE, InformationTable(())])
-def test_frame_has_the_columns_of_information_csv(table):
+def test_data_frame_has_a_column_for_each_field(table):
     assert list(table.to_pandas().columns) == COLUMNS
 
 
-def test_frame_has_the_values_of_the_rows():
+def test_data_frame_has_the_values_of_the_rows():
     assert [tuple(row) for row in TABLE.to_pandas().itertuples(index=False)] == [
         dataclasses.astuple(row) for row in TABLE
     ]

@@ -3,14 +3,14 @@
     LAYERBITS_STAND_IN=device PYTHONPATH=. pytest -p tests.cuda.stand_in tests/kernels
 
 LAYERBITS_STAND_IN=emulated uses the emulated kernels at the path in LAYERBITS_CUDA_EMULATED instead. Tests with the
-marker cpu_only(reason) are skipped; on a device, tests with the marker host_array(reason) too.
+marker cpu_only(reason) are skipped; on a device, tests with the marker host_array(reason) are skipped too.
 """
 
 import os
 
 import pytest
 
-import layerbits.kernels.cpu_operations  # binds the native module of the CPU before it is replaced
+import layerbits.kernels.cpu_operations  # imports the native module of the CPU before the tests' name is replaced
 from tests.cuda.support.emulated_module import EmulatedModule
 from tests.cuda.support.native_modules import CudaAsCpu, DeviceModule
 

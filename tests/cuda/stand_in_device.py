@@ -3,8 +3,8 @@
     export LAYERBITS_CUDA_EMULATED="BUILD/_cuda_emulated*.so" PYTHONPATH=.
     pytest -p tests.cuda.stand_in_device tests/cuda/devices
 
-cmake builds torch_device.so beside the emulated kernels with LAYERBITS_CUDA_EMULATION=ON. It must be loaded before
-torch, and serves the whole process. Without this plugin, pytest skips these tests or uses a real device.
+cmake builds torch_device.so beside the emulated kernels with LAYERBITS_CUDA_EMULATION=ON. The library must be loaded
+before torch is imported, and cannot be unloaded. Without this plugin, pytest skips these tests or uses a real device.
 """
 
 import ctypes

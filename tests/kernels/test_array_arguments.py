@@ -1,4 +1,4 @@
-"""Refused arrays: each wrong type, dtype, shape or value is a TypeError or ValueError that names the argument."""
+"""Refused arguments: an array of a wrong type, dtype, shape or value is a TypeError or ValueError that names it."""
 
 import re
 
@@ -208,13 +208,13 @@ def test_failed_call_does_not_change_outputs():
 
 @pytest.mark.cpu_only("threads")
 @pytest.mark.parametrize("threads", [0, -1, -(2**31), 2**31 - 1])
-def test_any_number_of_threads_is_accepted(threads):
+def test_any_32_bit_number_of_threads_is_accepted(threads):
     call(threads=threads)
 
 
 @pytest.mark.cpu_only("threads")
 @pytest.mark.parametrize("threads", [2**31, 1.5, "2", None])
-def test_threads_that_are_no_int_are_refused(threads):
+def test_threads_that_are_no_32_bit_integer_are_refused(threads):
     with pytest.raises(TypeError):
         call(threads=threads)
 

@@ -21,7 +21,7 @@ def test_cpu_is_usable_with_the_level_in_use():
     assert backend.isa.startswith(f"{cpu().level()} in use, of ")
 
 
-def test_device_of_the_cpu_is_at_most_the_cores_of_this_process():
+def test_cpu_lists_at_most_the_cores_of_this_process():
     cores = len(os.sched_getaffinity(0))
     assert int(backends()[0].devices[0].split()[0]) <= cores
 
@@ -42,7 +42,7 @@ def test_usable_back_end_prints_devices_and_level():
     assert str(backend) == "cpu: 2 cores; avx2 in use, of sse2, avx2"
 
 
-def test_unusable_back_end_prints_why():
+def test_unusable_back_end_prints_the_reason():
     assert str(Backend("cuda", built=False, usable=False, reason="none")) == "cuda: not usable: none"
 
 

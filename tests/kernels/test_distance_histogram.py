@@ -1,4 +1,4 @@
-"""Histograms of pairwise distances and the largest distance: their error bounds, and their bits."""
+"""Histograms of pairwise distances and the largest distance: error bounds and bits."""
 
 import numpy as np
 import pytest
@@ -10,12 +10,9 @@ from tests.support.random_arrays import normal_array
 
 BOTH_METRICS = pytest.mark.parametrize("metric", METRICS)
 
-# (n, d): less than a tile, tails of tiles and blocks of every width, and more than a run of 128 rows; more than a panel
-# of 32 dimensions and more than a pass of 256.
+# (n, d): less than a tile, tails of tiles and blocks, and more than a run of 128 rows; fewer and more dimensions than a
+# panel of 32.
 SHAPES = [(2, 1), (3, 2), (8, 5), (17, 3), (31, 33), (128, 4), (129, 10), (300, 2), (150, 300), (40, 1568)]
-
-# With so many edges, one wrong bit of a distance moves some pair to another bin.
-FINE_EDGES = np.linspace(0, 10, 2**18)
 
 
 @BOTH_DTYPES
@@ -51,8 +48,14 @@ def exact_distances(points, metric):
     return np.sqrt(squares) if metric == "euclidean" else squares / 2
 
 
+def edges_at_distances(points, metric="euclidean"):
+    """Return edges at the rounded distances, so that a wrong last bit moves many pairs to another bin."""
+    distances = exact_distances(points, metric).astype(points.dtype).astype(np.float64)
+    return np.unique([0.0, *distances, 2 * distances.max()])
+
+
 def error_bound(distances, d, dtype, metric):
-    """Return the bound of operations.distance_histogram, whose round numbers include terms of second order in eps."""
+    """Return the bound of `operations.distance_histogram`, which includes terms of second order in eps."""
     eps = np.finfo(dtype).eps
     if metric == "euclidean":
         return (11 + d / 1024) * eps * distances
@@ -90,10 +93,10 @@ def test_distance_at_or_next_to_an_edge_is_in_the_bin_of_numpy(dtype, level, sca
 
 
 @BOTH_DTYPES
-@pytest.mark.parametrize("range_", [(0.0, 3.0), (2.5, 2.500001), (-5.0, 100.0), (1.0, 1.0)])
-def test_every_pair_is_counted_for_bins_finer_than_the_dtype_and_beyond_the_data(dtype, range_):
-    points, edges = normal_array(70, 2, dtype=dtype), np.linspace(*range_, 500)
-    # The reference computes in float64, so only counts from rounded distances can be compared.
+@pytest.mark.parametrize("ends", [(0.0, 3.0), (2.5, 2.500001), (-5.0, 100.0), (1.0, 1.0)])
+def test_every_pair_is_counted_for_bins_finer_than_the_dtype_and_beyond_the_data(dtype, ends):
+    points, edges = normal_array(70, 2, dtype=dtype), np.linspace(*ends, 500)
+    # Distances are rounded to the dtype, as in the kernel; the reference would compute in float64.
     i, j = np.triu_indices(70, 1)
     difference = points[i] - points[j]
     distances = np.sqrt(difference[:, 0] ** 2 + difference[:, 1] ** 2)
@@ -159,7 +162,7 @@ def test_power_of_two_scales_distances_exactly(dtype, exponent):
 
 @BOTH_DTYPES
 @pytest.mark.parametrize("end", ["largest", "smallest"])
-def test_distances_at_the_ends_of_the_range_neither_over_nor_underflow(dtype, end):
+def test_distances_at_the_ends_of_the_range_of_the_dtype_are_counted(dtype, end):
     limits = np.finfo(dtype)
     unit = limits.max / 4 if end == "largest" else limits.tiny
     points = np.array([[0, 0], [3, 0], [0, 4]], dtype) * unit / 4
@@ -176,12 +179,11 @@ def test_distance_of_0_is_below_an_edge_whose_square_underflows(dtype, edge):
 @NEEDS_AVX2_AND_AVX512
 @BOTH_DTYPES
 @BOTH_METRICS
-def test_avx2_and_avx512_agree_on_every_pair(dtype, metric):
+def test_avx2_and_avx512_have_equal_counts(dtype, metric):
     for n, d in SHAPES:
         points = normal_array(n, d, dtype=dtype)
-        avx512, avx2 = (
-            distance_histogram(points, FINE_EDGES, metric=metric, level=level) for level in ("avx512", "avx2")
-        )
+        edges = edges_at_distances(points, metric)
+        avx512, avx2 = (distance_histogram(points, edges, metric=metric, level=level) for level in ("avx512", "avx2"))
         np.testing.assert_array_equal(avx512, avx2, err_msg=f"{n} {d}")
 
 
@@ -189,9 +191,10 @@ def test_avx2_and_avx512_agree_on_every_pair(dtype, metric):
 @BOTH_DTYPES
 def test_number_of_threads_changes_no_count(dtype):
     points, labels = normal_array(700, 12, dtype=dtype), np.arange(700) % 5
-    expected, largest = distance_histogram(points, FINE_EDGES, labels=labels), _cpu.largest_distance(points)
+    edges = edges_at_distances(points)
+    expected, largest = distance_histogram(points, edges, labels=labels), _cpu.largest_distance(points)
     for threads in (2, 3, 8):
-        counts = distance_histogram(points, FINE_EDGES, labels=labels, threads=threads)
+        counts = distance_histogram(points, edges, labels=labels, threads=threads)
         np.testing.assert_array_equal(counts, expected)
         assert _cpu.largest_distance(points, threads=threads) == largest
 
@@ -201,9 +204,9 @@ def test_number_of_threads_changes_no_count(dtype):
 @EVERY_LEVEL
 def test_order_of_the_rows_changes_no_count(dtype, metric, level):
     points, labels = normal_array(201, 37, dtype=dtype), np.arange(201) % 3
-    order = np.random.default_rng(5).permutation(201)
+    order, edges = np.random.default_rng(5).permutation(201), edges_at_distances(points, metric)
     original, permuted = (
-        distance_histogram(points[rows], FINE_EDGES, labels=labels[rows], metric=metric, level=level)
+        distance_histogram(points[rows], edges, labels=labels[rows], metric=metric, level=level)
         for rows in (slice(None), order)
     )
     np.testing.assert_array_equal(permuted, original)
@@ -213,20 +216,21 @@ def test_order_of_the_rows_changes_no_count(dtype, metric, level):
 @pytest.mark.parametrize("layout", ["transposed", "every other", "reversed"])
 def test_memory_layout_changes_no_count(metric, layout):
     points, labels = normal_array(45, 9), np.arange(45) % 2
+    edges = edges_at_distances(points, metric)
     strided = {
         "transposed": np.ascontiguousarray(points.T).T,
         "every other": np.repeat(points, 2, axis=0)[::2],
         "reversed": np.ascontiguousarray(points[::-1])[::-1],
     }[layout]
-    counts = distance_histogram(strided, FINE_EDGES, labels=np.repeat(labels, 2)[::2], metric=metric)
-    np.testing.assert_array_equal(counts, distance_histogram(points, FINE_EDGES, labels=labels, metric=metric))
+    counts = distance_histogram(strided, edges, labels=np.repeat(labels, 2)[::2], metric=metric)
+    np.testing.assert_array_equal(counts, distance_histogram(points, edges, labels=labels, metric=metric))
 
 
 def test_labels_may_have_any_values():
-    points, labels = normal_array(60, 3), np.arange(60) % 3
+    points, labels, edges = normal_array(60, 3), np.arange(60) % 3, np.linspace(0, 6, 100)
     extreme = np.array([-(2**63), 2**63 - 1, 0])[labels]
     np.testing.assert_array_equal(
-        distance_histogram(points, FINE_EDGES, labels=extreme), distance_histogram(points, FINE_EDGES, labels=labels)
+        distance_histogram(points, edges, labels=extreme), distance_histogram(points, edges, labels=labels)
     )
 
 

@@ -1,6 +1,6 @@
 """The error of 2^x in ulps, against the bounds in csrc/cpu/simd/exp2.h.
 
-The tests observe 2^x through a gradient: with log_sum = 0 and an upstream of 1, d_weights of a center c is
+The values of 2^x come from a gradient: with log_sum = 0 and an upstream of 1, d_weights of a center c is
 2^(-scale |x - c|^2). Coordinates on a grid make |x - c|^2 exact, and sigma is chosen so that the scale,
 log2(e) / (2 sigma^2), rounds to 1.
 """
@@ -69,9 +69,9 @@ def test_integer_exponents_are_exact(level, dtype):
 
 @EVERY_LEVEL
 @BOTH_DTYPES
-@pytest.mark.parametrize("beyond", [2.0, 1e3, 1e9])
-def test_exponent_below_the_lowest_gives_exactly_zero(level, dtype, beyond):
-    points = np.array([[math.sqrt(-LOWEST[dtype] + beyond)]], dtype)
+@pytest.mark.parametrize("excess", [2.0, 1e3, 1e9])
+def test_exponent_below_the_lowest_gives_exactly_zero(level, dtype, excess):
+    points = np.array([[math.sqrt(-LOWEST[dtype] + excess)]], dtype)
     assert powers(points, level)[0] == 0
 
 

@@ -1,4 +1,4 @@
-"""Gradients of the isotropic log-sum-exp: their error bound, and agreement with the reference."""
+"""Gradients of the isotropic log-sum-exp: error bound, agreement with the reference, and bits of several threads."""
 
 from itertools import pairwise
 
@@ -43,7 +43,7 @@ def test_error_is_within_the_bound_for_several_cells_and_their_tails(level, dtyp
 
 
 def far_tolerance(dtype, exponent):
-    """Return the relative tolerance for roundings of the dtype and of a log-sum in float64; it has no eps |e|."""
+    """Return a relative tolerance for roundings of the dtype and of a log-sum in float64, without a term eps |e|."""
     return 16 * eps(dtype) + 4 * 2.0**-52 * exponent
 
 
@@ -56,7 +56,7 @@ def assert_gradients_close(result, expected, rtol):
 @BOTH_DTYPES
 @pytest.mark.parametrize("exponent", [1e3, 1e6, 1e8, 1e10])
 def test_softmax_weights_of_a_distant_point_add_up_to_one(level, dtype, exponent):
-    # Two centers have the same distance, an exact integer: p is (1/2, 1/2) for any rounding of the exponent.
+    # Both squared distances are exactly 4, so that p is (1/2, 1/2) for any rounding of the exponent.
     sigma = (4 / (2 * exponent)) ** 0.5
     points, centers = np.array([[0, 0]], dtype), np.array([[2, 0], [0, 2]], dtype)
     result = gradients(points, centers, sigma, [1.0], level=level)
@@ -73,8 +73,8 @@ def test_softmax_weights_of_a_distant_point_add_up_to_one(level, dtype, exponent
 @BOTH_DTYPES
 @pytest.mark.parametrize("exponent", [1e2, 1e4, 1e6, 1e8])
 def test_gradient_of_the_only_center_in_reach_keeps_its_digits(level, dtype, exponent):
-    # Log-sum and gradient round an exponent in the same way, so p = 1 for the near center, and the gradient of its
-    # center is (x - c) / sigma^2.
+    # Log-sum and gradient round an exponent in the same way, so p = 1 for the near center, whose gradient is
+    # (x - c) / sigma^2.
     points = np.array([[0, 0], [100, 100]], dtype)
     centers = np.array([[1.25, 0.75], [101.5, 100.25]], dtype)
     sigma = (2.25 / (2 * exponent)) ** 0.5
@@ -115,7 +115,7 @@ def test_reference_and_kernel_agree_for_ragged_groups(dtype, weighted):
     ]
     *tensor_gradients, sigma_gradients = zip(*groups, strict=True)
     expected = *map(np.concatenate, tensor_gradients), sum(sigma_gradients)
-    # At most 30 terms under 10 (sigma 1, weights down to 0.01), each wrong by 4 eps (2 + |e|) on both sides, |e| < 20.
+    # Sums of at most 30 terms below 10, each with an error of 4 eps (2 + |e|) < 100 eps on both sides, as |e| < 20.
     tolerance = 2 * 30 * 10 * 100 * eps(dtype)
     for actual, desired in zip(result._replace(sigma=result.sigma.sum()), expected, strict=True):
         np.testing.assert_allclose(actual, desired, rtol=0, atol=tolerance)

@@ -18,8 +18,8 @@ def test_coincident_points_have_a_gradient_of_exactly_zero(level, dtype):
         assert not gradient.any()
 
 
-def assert_equal_without(result, removed, problem, sigma):
-    """Assert that removed centers have no gradient, and that the other gradients are those of the other centers."""
+def assert_no_effect_of(removed, result, problem, sigma):
+    """Assert that removed centers have a gradient of zero, and that the others have the gradients without them."""
     points, centers, weights, upstream = problem
     assert not np.any(result.centers[removed])
     remaining = result._replace(centers=result.centers[~removed], weights=result.weights[~removed])
@@ -33,7 +33,7 @@ def test_infinite_centers_have_no_effect(level, dtype):
     centers[[0, 7, 19]] = [[np.inf, 0, 0], [0, -np.inf, 0], [np.inf, np.inf, np.inf]]
     result = gradients(points, centers, 0.9, upstream, weights=weights, level=level)
     infinite = ~np.isfinite(centers).all(axis=1)
-    assert_equal_without(result, infinite, (points, centers, weights, upstream), 0.9)
+    assert_no_effect_of(infinite, result, (points, centers, weights, upstream), 0.9)
 
 
 @EVERY_LEVEL
@@ -43,7 +43,7 @@ def test_finite_centers_whose_squares_overflow_have_no_effect(level, dtype):
     centers[[0, 7, 19]] = np.finfo(dtype).max / 1000
     result = gradients(points, centers, 0.9, upstream, weights=weights, level=level)
     distant = np.abs(centers).max(axis=1) > 100
-    assert_equal_without(result, distant, (points, centers, weights, upstream), 0.9)
+    assert_no_effect_of(distant, result, (points, centers, weights, upstream), 0.9)
 
 
 @EVERY_LEVEL
@@ -71,7 +71,7 @@ def test_rows_with_zero_upstream_add_nothing_for_any_value(level, dtype, rows):
 
 @EVERY_LEVEL
 @BOTH_DTYPES
-def test_rows_with_zero_upstream_have_a_gradient_of_zero(level, dtype):
+def test_row_of_nan_with_zero_upstream_has_a_gradient_of_zero(level, dtype):
     points, centers, _, upstream = gradient_problem(17, 16, 3, dtype)
     points[7], upstream[7] = np.nan, 0
     result = gradients(points, centers, 0.9, upstream, level=level)
@@ -101,7 +101,7 @@ def test_nan_in_a_row_makes_the_gradient_of_every_center_nan(level, dtype, row, 
 
 @EVERY_LEVEL
 @BOTH_DTYPES
-def test_nan_in_a_row_stays_in_the_gradient_of_that_row(level, dtype):
+def test_nan_in_a_row_affects_only_that_row_of_the_gradient_by_points(level, dtype):
     points, centers, _, _ = gradient_problem(17, 20, 3, dtype)
     expected = gradients(points, centers, 0.9, np.ones(17), level=level).points
     points[5, 0], expected[5] = np.nan, np.nan
@@ -117,7 +117,7 @@ def test_point_at_infinity_has_finite_gradients(level, dtype):
 
 
 @BOTH_DTYPES
-def test_gradient_alone_equals_gradient_with_all_others(dtype):
+def test_gradient_by_one_argument_has_the_bits_of_the_gradient_by_all(dtype):
     points, centers, weights, upstream = gradient_problem(17, 20, 3, dtype)
     log_sum = log_sum_exp(points, centers, 0.9, weights=weights)
     together = gradients(points, centers, 0.9, upstream, weights=weights)
@@ -130,11 +130,11 @@ def test_gradient_alone_equals_gradient_with_all_others(dtype):
 
 
 @BOTH_DTYPES
-def test_empty_mixtures_have_empty_gradients(dtype):
+def test_gradients_are_zero_without_points_or_without_centers(dtype):
     empty, rows = np.empty((0, 3), dtype), np.ones((4, 3), dtype)
     assert not gradients(empty, rows, 1.0, np.empty(0)).centers.any()
     assert not gradients(rows, empty, 1.0, np.ones(4)).points.any()
 
 
-def test_call_without_outputs_does_nothing():
+def test_call_without_outputs_is_accepted():
     _cpu.log_sum_exp_isotropic_gradient(np.zeros((5, 2)), np.ones((9, 2)), 1.0, np.zeros(5), np.ones(5))

@@ -1,4 +1,4 @@
-"""The ISA level: the best one by default, another one by name, and a lower one by LAYERBITS_MAX_ISA."""
+"""The ISA level: the best level by default, another level by name, and a lower level by LAYERBITS_MAX_ISA."""
 
 import subprocess
 import sys

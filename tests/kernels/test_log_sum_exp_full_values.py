@@ -1,4 +1,4 @@
-"""The log-sum-exp of Gaussians with covariances of their own: special values and refused arguments."""
+"""The log-sum-exp over components with full covariances: special values and refused arguments."""
 
 import math
 import re
@@ -16,19 +16,19 @@ from tests.support.native_calls import BOTH_DTYPES, EVERY_LEVEL, log_sum_exp_ful
 @BOTH_DTYPES
 @pytest.mark.parametrize(("value", "log_sum"), [(np.nan, np.nan), (np.inf, -np.inf), (-np.inf, -np.inf)])
 def test_point_that_is_not_finite_affects_only_its_row(level, dtype, value, log_sum):
-    points, *gaussians = gaussian_problem(33, 21, 5, dtype, scale=30)
-    finite = log_sum_exp_full(points, *gaussians, level=level)
+    points, *components = gaussian_problem(33, 21, 5, dtype, scale=30)
+    finite = log_sum_exp_full(points, *components, level=level)
     for row in (0, 7, 16, 32):
         changed, expected = points.copy(), finite.copy()
         changed[row, 4], expected[row] = value, log_sum
-        np.testing.assert_array_equal(log_sum_exp_full(changed, *gaussians, level=level), expected)
+        np.testing.assert_array_equal(log_sum_exp_full(changed, *components, level=level), expected)
 
 
 @EVERY_LEVEL
 @pytest.mark.parametrize("argument", [1, 2, 3], ids=["centers", "factors", "offsets"])
 @pytest.mark.parametrize("component", [0, 7, 20])
-def test_nan_in_a_gaussian_makes_every_row_nan(level, argument, component):
-    # The Gaussian is so distant that a kernel may skip its terms.
+def test_nan_in_a_component_makes_every_row_nan(level, argument, component):
+    # The component is so distant that a kernel may skip its terms.
     arrays = gaussian_problem(9, 21, 5)
     arrays[1][component] += 1e6
     arrays[argument][(component, *[-1] * (arrays[argument].ndim - 1))] = np.nan
@@ -40,10 +40,10 @@ def test_nan_in_a_gaussian_makes_every_row_nan(level, argument, component):
 @BOTH_DTYPES
 @pytest.mark.parametrize("component", [0, 7, 8, 20])
 @pytest.mark.parametrize(("argument", "value"), [(1, np.inf), (1, -np.inf), (2, np.inf), (2, -np.inf), (3, -np.inf)])
-def test_gaussian_without_weight_has_no_effect(level, dtype, component, argument, value):
+def test_component_without_weight_has_no_effect(level, dtype, component, argument, value):
     arrays = gaussian_problem(33, 21, 3, dtype)
     remaining = [arrays[0], *(np.delete(array, component, axis=0) for array in arrays[1:])]
-    # A whole mean, or the last row of a factor, is infinite, so that a product adds infinities of both signs.
+    # A whole center, or the last row of a factor, is infinite, so that a product adds infinities of both signs.
     arrays[argument][(component, -1)[: max(1, arrays[argument].ndim - 1)]] = value
     exact, bound = exact_full_log_sums(*remaining)
     assert (np.abs(log_sum_exp_full(*arrays, level=level) - exact) <= bound * eps(dtype)).all()
@@ -52,27 +52,27 @@ def test_gaussian_without_weight_has_no_effect(level, dtype, component, argument
 @EVERY_LEVEL
 @BOTH_DTYPES
 def test_empty_sums_are_minus_infinity(level, dtype):
-    points, means, factors, offsets = gaussian_problem(5, 9, 3, dtype)
-    assert (log_sum_exp_full(points, means[:0], factors[:0], offsets[:0], level=level) == -np.inf).all()
-    assert (log_sum_exp_full(points, means, factors, np.full_like(offsets, -np.inf), level=level) == -np.inf).all()
-    assert log_sum_exp_full(points[:0], means, factors, offsets, level=level).shape == (0,)
+    points, centers, factors, offsets = gaussian_problem(5, 9, 3, dtype)
+    assert (log_sum_exp_full(points, centers[:0], factors[:0], offsets[:0], level=level) == -np.inf).all()
+    assert (log_sum_exp_full(points, centers, factors, np.full_like(offsets, -np.inf), level=level) == -np.inf).all()
+    assert log_sum_exp_full(points[:0], centers, factors, offsets, level=level).shape == (0,)
 
 
 @EVERY_LEVEL
 @BOTH_DTYPES
 def test_factor_of_zero_gives_the_offset(level, dtype):
-    points, means, factors, offsets = gaussian_problem(5, 1, 3, dtype)
-    assert (log_sum_exp_full(points, means, 0 * factors, offsets, level=level) == offsets.astype(float)).all()
+    points, centers, factors, offsets = gaussian_problem(5, 1, 3, dtype)
+    assert (log_sum_exp_full(points, centers, 0 * factors, offsets, level=level) == offsets.astype(float)).all()
 
 
 @EVERY_LEVEL
 @BOTH_DTYPES
 def test_subnormal_numbers_are_accepted(level, dtype):
     tiny = np.finfo(dtype).smallest_subnormal
-    points, means, factors, offsets = gaussian_problem(9, 9, 3, dtype)
-    assert full_error_ratio(points, means, factors, offsets * tiny, level=level) <= 1
-    # |factor (point - mean)|^2 underflows, so the terms are 1.
-    log_sum = log_sum_exp_full(np.full_like(points, tiny), 0 * means, factors, 0 * offsets, level=level)
+    points, centers, factors, offsets = gaussian_problem(9, 9, 3, dtype)
+    assert full_error_ratio(points, centers, factors, offsets * tiny, level=level) <= 1
+    # |factor (point - center)|^2 underflows, so the terms are 1.
+    log_sum = log_sum_exp_full(np.full_like(points, tiny), 0 * centers, factors, 0 * offsets, level=level)
     assert (np.abs(log_sum - math.log(9)) <= eps(dtype) * 5 * (1 + math.log(9))).all()
 
 
@@ -88,22 +88,22 @@ def test_products_beyond_the_dtype_are_refused(level, dtype, argument):
 
 @BOTH_DTYPES
 def test_differences_beyond_the_dtype_are_refused(dtype):
-    points, means, factors, offsets = gaussian_problem(9, 9, 3, dtype, scale=2.0**-60)
-    points[5], means[5] = np.finfo(dtype).max, -np.finfo(dtype).max
+    points, centers, factors, offsets = gaussian_problem(9, 9, 3, dtype, scale=2.0**-60)
+    points[5], centers[5] = np.finfo(dtype).max, -np.finfo(dtype).max
     with pytest.raises(ValueError, match=r"^points: got finite values whose products with the factors"):
-        log_sum_exp_full(points, means, factors, offsets)
+        log_sum_exp_full(points, centers, factors, offsets)
 
 
 @EVERY_LEVEL
 @BOTH_DTYPES
-def test_gaussian_whose_squared_distance_overflows_has_no_effect(level, dtype):
-    points, means, factors, offsets = gaussian_problem(9, 9, 3, dtype)
-    means[4] = 2.0 ** (np.finfo(dtype).maxexp * 0.6)
-    remaining = [points, *(np.delete(array, 4, axis=0) for array in (means, factors, offsets))]
+def test_component_whose_squared_distance_overflows_has_no_effect(level, dtype):
+    points, centers, factors, offsets = gaussian_problem(9, 9, 3, dtype)
+    centers[4] = 2.0 ** (np.finfo(dtype).maxexp * 0.6)
+    remaining = [points, *(np.delete(array, 4, axis=0) for array in (centers, factors, offsets))]
     exact, bound = exact_full_log_sums(*remaining)
-    log_sum = log_sum_exp_full(points, means, factors, offsets, level=level)
-    assert (np.abs(log_sum - exact) <= bound * eps(dtype) * 2).all()
-    assert (log_sum_exp_full(points, means[4:5], factors[4:5], offsets[4:5], level=level) == -np.inf).all()
+    log_sum = log_sum_exp_full(points, centers, factors, offsets, level=level)
+    assert (np.abs(log_sum - exact) <= bound * eps(dtype)).all()
+    assert (log_sum_exp_full(points, centers[4:5], factors[4:5], offsets[4:5], level=level) == -np.inf).all()
 
 
 NAMES = ["points", "centers", "factors", "offsets", "log_sum"]

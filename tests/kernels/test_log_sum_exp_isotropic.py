@@ -1,4 +1,4 @@
-"""The isotropic log-sum-exp: its error is within the bound at every level, dtype, width and tail."""
+"""The isotropic log-sum-exp: its error is within the bound at any level, dtype, width and tail."""
 
 import itertools
 
@@ -50,7 +50,7 @@ def test_error_is_within_the_bound_for_equal_differences(level, dtype, method, d
 
 @EVERY_LEVEL
 @BOTH_DTYPES
-def test_error_is_within_the_bound_for_every_tail_of_rows_and_columns(level, dtype):
+def test_error_is_within_the_bound_for_every_tail_of_points_and_centers(level, dtype):
     sizes = itertools.product([1, 7, 8, 9, 15, 16, 17, 31, 33, 127, 128, 129], [1, 2, 7, 8, 9, 15, 16, 17, 31, 33])
     for m, n in sizes:
         assert error_ratio(normal((m, 3), dtype), normal((n, 3), dtype, seed=1), 2.0, level=level) <= 1, (m, n)
@@ -61,7 +61,7 @@ def test_error_is_within_the_bound_for_every_tail_of_rows_and_columns(level, dty
     ("d", "n"), [(3, 8191), (3, 8192), (3, 8193), (3, 16392), (200, 4847), (200, 4848), (200, 4849), (200, 9704)]
 )
 def test_error_is_within_the_bound_for_the_tail_of_a_chunk(dtype, d, n):
-    # A chunk is 8 times 2^17 / (d + 16) columns, at most 8192; its last block and the last chunk have tails.
+    # A chunk is 8 times 2^17 / (d + 16) centers, at most 8192; its last block and the last chunk have tails.
     assert error_ratio(normal((5, d), dtype), normal((n, d), dtype, seed=1), d**0.5, threads=2) <= 1
 
 
@@ -71,7 +71,7 @@ def test_error_is_within_the_bound_for_the_tail_of_a_chunk(dtype, d, n):
 @pytest.mark.parametrize("offset", [0, 7, 300])
 @pytest.mark.parametrize("d", [2, 10, 50])
 def test_error_is_within_the_bound_at_a_small_sigma_and_large_activations(level, dtype, scale, offset, d):
-    # |a|^2 + |b|^2 - 2ab in float32 would be wrong by 0.02 nats at scale 1 and by 12 at scale 10.
+    # |a|^2 + |b|^2 - 2ab in float32 would have an error of about eps |a|^2 / sigma^2 = 0.005 |a|^2 nats.
     centers = (scale * np.tanh(normal((200, d), np.float64, scale=2)) + offset).astype(dtype)
     assert error_ratio(queries_of(centers, 0.005, 40), centers, 0.005, level=level) <= 1
 
@@ -116,7 +116,7 @@ def test_error_is_within_the_bound_at_a_sigma_of_1e_minus_30_in_float64(level):
 @BOTH_DTYPES
 @pytest.mark.parametrize("order", ["near first", "near last"])
 def test_error_is_within_the_bound_for_any_order_of_near_and_distant_centers(level, dtype, order):
-    # "near last" changes the reference at every block; "near first" skips all blocks but one.
+    # "near last" makes the reference change at every block; "near first" makes the kernel skip all blocks but one.
     radii = np.linspace(0.01, 60, 200)[:: 1 if order == "near first" else -1]
     directions = normal((200, 3), np.float64)
     centers = radii[:, None] * directions / np.linalg.norm(directions, axis=1, keepdims=True)
@@ -126,7 +126,7 @@ def test_error_is_within_the_bound_for_any_order_of_near_and_distant_centers(lev
 @EVERY_LEVEL
 @BOTH_DTYPES
 @pytest.mark.parametrize("kind", ["uniform", "some zero", "tiny", "one dominates", "small total", "large total"])
-def test_error_is_within_the_bound_for_weights(level, dtype, kind):
+def test_error_is_within_the_bound_for_weights_of_any_size(level, dtype, kind):
     generator = np.random.default_rng(5)
     weights = generator.random(75)
     if kind == "some zero":

@@ -15,7 +15,7 @@ LANES = {"avx512": 16, "avx2": 8, "sse2": 4, "neon": 4}  # float32 values of a r
 def test_count_includes_the_values_of_all_lanes_and_pieces(level, bits, additions):
     values = _cpu.multiply_adds(3, additions=additions, bits=bits, threads=2, level=level)
 
-    # 3 pieces of 2^16 steps of 24 operations of each kind.
+    # 3 pieces of 2^16 steps of 24 instructions of each kind.
     assert values == 3 * 2**16 * 24 * (1 + additions) * LANES[level] * 32 // bits
 
 

@@ -1,4 +1,4 @@
-"""The pruned log-sum-exp: its error bound with a tolerance, its bits, and its fallback to dense."""
+"""The pruned log-sum-exp: error bound with an error tolerance, bits, and the fallback to dense."""
 
 import itertools
 
@@ -35,20 +35,23 @@ def single_cluster(generator, n, d):
     return generator.normal(0, 2 * SIGMA, (n, d))
 
 
-SHAPES_OF_DATA = pytest.mark.parametrize("shape", [separated, saturated, clusters_of_all_sizes, single_cluster])
+EVERY_LAYOUT = pytest.mark.parametrize("layout", [separated, saturated, clusters_of_all_sizes, single_cluster])
 
 
-def problem(shape, d, dtype, *, n=1500, m=60, scale=1.0):
+def problem(layout, d, dtype, *, n=1500, m=60, scale=1.0):
     """Return queries, most of them at a center plus noise, centers with coordinates up to `scale`, and sigma."""
     generator = np.random.default_rng(d)
-    centers = scale * shape(generator, n, d)
+    centers = scale * layout(generator, n, d)
     queries = centers[generator.integers(n, size=m)] + scale * SIGMA * generator.standard_normal((m, d))
     queries[::10] = scale * generator.uniform(-1.2, 1.2, (len(queries[::10]), d))
     return queries.astype(dtype), centers.astype(dtype), scale * SIGMA
 
 
 def assert_error_within_bound(points, centers, sigma, tolerances, *, weights=None, levels=LEVELS):
-    """Assert that the error of every level is within the bound of the contract plus each tolerance."""
+    """Assert that the error at each level is within the bound of the log-sum-exp plus the error tolerance.
+
+    None is the default error tolerance.
+    """
     exact, mean_exponent = exact_log_sums(points, centers, sigma, weights=weights)
     bound = error_bound(mean_exponent, points.shape[1], points.dtype)
     for level, tolerance in itertools.product(levels, tolerances):
@@ -60,17 +63,17 @@ def assert_error_within_bound(points, centers, sigma, tolerances, *, weights=Non
 
 
 @BOTH_DTYPES
-@SHAPES_OF_DATA
+@EVERY_LAYOUT
 @pytest.mark.parametrize("d", [1, 2, 3, 8, 9, 70])
-def test_error_is_within_bound_and_tolerance(dtype, shape, d):
-    points, centers, sigma = problem(shape, d, dtype)
+def test_error_is_within_bound_and_tolerance(dtype, layout, d):
+    points, centers, sigma = problem(layout, d, dtype)
     assert_error_within_bound(points, centers, sigma, (None, 1e-3))
 
 
 @BOTH_DTYPES
-@SHAPES_OF_DATA
-def test_error_is_within_bound_and_tolerance_for_weights_of_all_sizes(dtype, shape):
-    points, centers, sigma = problem(shape, 3, dtype)
+@EVERY_LAYOUT
+def test_error_is_within_bound_and_tolerance_for_weights_of_all_sizes(dtype, layout):
+    points, centers, sigma = problem(layout, 3, dtype)
     weights = (10.0 ** np.random.default_rng(0).uniform(-9, 3, len(centers))).astype(dtype)
     weights[::7] = 0
     assert_error_within_bound(points, centers, sigma, (None, 1e-6, 0.1), weights=weights)
@@ -117,7 +120,7 @@ def test_bound_from_a_rounded_mean_skips_no_relevant_center():
 
 
 def sphere_about_a_center(radius, dtype=np.float64):
-    """Return a query at a center, and 4000 more centers at this distance from it."""
+    """Return a query, and 4001 centers: one at the query, the others at a distance of `radius`."""
     sphere = np.random.default_rng(0).standard_normal((4000, 3))
     sphere *= radius / np.linalg.norm(sphere, axis=1, keepdims=True)
     return np.zeros((1, 3), dtype), np.concatenate([np.zeros((1, 3)), sphere]).astype(dtype)
@@ -125,7 +128,7 @@ def sphere_about_a_center(radius, dtype=np.float64):
 
 @pytest.mark.parametrize("tolerance", [1e-2, 1e-4])
 def test_skipped_centers_add_up_to_less_than_the_tolerance(tolerance):
-    # Each center is just beyond the cutoff, where skipping all of them has the largest error.
+    # Skipping all centers has the largest error if they are just beyond the cutoff.
     for factor in (0.98, 1.0, 1.02, 1.05):
         points, centers = sphere_about_a_center(factor * np.sqrt(2 * np.log(4000 / tolerance)))
         log_sum = log_sum_exp(points, centers, 1.0, method="pruned", tolerance=tolerance)
@@ -135,13 +138,13 @@ def test_skipped_centers_add_up_to_less_than_the_tolerance(tolerance):
 
 @BOTH_DTYPES
 def test_default_tolerance_skips_nothing_above_rounding(dtype):
-    # These centers weigh 10 eps, twice the sum of bound and tolerance.
+    # The terms of the centers on the sphere sum to 10 eps, twice the bound plus the error tolerance.
     points, centers = sphere_about_a_center(np.sqrt(2 * np.log(4000 / (10 * np.finfo(dtype).eps))), dtype)
     assert_error_within_bound(points, centers, 1.0, (None,))
 
 
 @pytest.mark.cpu_only("only the CPU merges centers")
-def test_larger_tolerance_changes_more():
+def test_large_tolerance_changes_more_than_rounding():
     points, centers, sigma = problem(clusters_of_all_sizes, 3, np.float64)
     dense, loose = (
         log_sum_exp(points, centers, sigma),
@@ -168,9 +171,9 @@ def test_equal_centers_equal_one_center_of_their_weight(level, dtype, d):
 
 @pytest.mark.cpu_only("threads")
 @BOTH_DTYPES
-@SHAPES_OF_DATA
-def test_number_of_threads_changes_no_bit(dtype, shape):
-    points, centers, sigma = problem(shape, 4, dtype, n=20_000, m=1500)
+@EVERY_LAYOUT
+def test_number_of_threads_changes_no_bit(dtype, layout):
+    points, centers, sigma = problem(layout, 4, dtype, n=20_000, m=1500)
     serial = log_sum_exp(points, centers, sigma, method="pruned")
     for threads in (2, 5):
         np.testing.assert_array_equal(log_sum_exp(points, centers, sigma, method="pruned", threads=threads), serial)
@@ -179,9 +182,9 @@ def test_number_of_threads_changes_no_bit(dtype, shape):
 @pytest.mark.cpu_only("CUDA prunes tiles, not rows")
 @EVERY_LEVEL
 @BOTH_DTYPES
-@SHAPES_OF_DATA
-def test_row_alone_equals_row_in_batch(level, dtype, shape):
-    points, centers, sigma = problem(shape, 3, dtype)
+@EVERY_LAYOUT
+def test_row_alone_equals_row_in_batch(level, dtype, layout):
+    points, centers, sigma = problem(layout, 3, dtype)
     for tolerance in (1e-6, 1e-2):
         options = {"method": "pruned", "tolerance": tolerance, "level": level}
         batch = log_sum_exp(points, centers, sigma, **options)
@@ -191,16 +194,16 @@ def test_row_alone_equals_row_in_batch(level, dtype, shape):
 
 @NEEDS_AVX2_AND_AVX512
 @BOTH_DTYPES
-@SHAPES_OF_DATA
-def test_avx2_and_avx512_agree_in_bits(dtype, shape):
-    points, centers, sigma = problem(shape, 3, dtype)
+@EVERY_LAYOUT
+def test_avx2_and_avx512_agree_in_bits(dtype, layout):
+    points, centers, sigma = problem(layout, 3, dtype)
     avx512, avx2 = (log_sum_exp(points, centers, sigma, method="pruned", level=level) for level in ("avx512", "avx2"))
     np.testing.assert_array_equal(avx512, avx2)
 
 
 @EVERY_LEVEL
 @BOTH_DTYPES
-def test_rows_with_special_values_equal_those_of_dense(level, dtype):
+def test_rows_with_special_values_agree_with_dense(level, dtype):
     points, centers, sigma = problem(separated, 3, dtype)
     points[1, 0], points[2, 1], points[3, 2] = np.nan, np.inf, -np.inf
     points[4] = 1e17  # its square exceeds float32 relative to sigma
@@ -208,7 +211,7 @@ def test_rows_with_special_values_equal_those_of_dense(level, dtype):
     dense = log_sum_exp(points, centers, sigma, method="dense", level=level)
     assert np.isnan(pruned[1])
     assert (pruned[2:4] == -np.inf).all()
-    # The relative error of both is a few eps of the exponents, which are all about equal in row 4.
+    # Both have a relative error of a few eps: the exponents of row 4 are all about equal.
     np.testing.assert_allclose(pruned, dense, rtol=8 * np.finfo(dtype).eps, atol=8 * np.finfo(dtype).eps)
 
 
@@ -256,7 +259,7 @@ def test_groups_fall_back_to_dense():
 
 @pytest.mark.cpu_only("the choice of the method")
 @BOTH_DTYPES
-def test_auto_prunes_many_separated_rows_only(dtype):
+def test_auto_prunes_only_many_points_and_separated_centers(dtype):
     points, centers, sigma = problem(separated, 3, dtype, n=30_000, m=10_000)
     assert used_method(points, centers, sigma) == "pruned"
     assert used_method(points[:100], centers, sigma) == "dense"

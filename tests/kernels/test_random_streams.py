@@ -9,8 +9,8 @@ from layerbits.kernels import NormalStream, fill_rows, standard_normal, stream, 
 
 
 def values(key=(0,), shape=(1000,), dtype=torch.float64):
-    seed, *rest = key
-    return standard_normal(shape, stream(seed, *rest), dtype)
+    seed, *numbers = key
+    return standard_normal(shape, stream(seed, *numbers), dtype)
 
 
 def test_same_key_gives_the_same_bits():
@@ -34,7 +34,7 @@ def test_dtype_is_that_of_the_argument(dtype):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_values_are_standard_normal(dtype):
-    # The Kolmogorov-Smirnov distance of 100,000 values is below its quantile at 1e-6; the seed is fixed.
+    # The Kolmogorov-Smirnov distance of 100,000 values is below its 1 - 1e-6 quantile; the seed is fixed.
     assert stats.kstest(values(shape=(100_000,), dtype=dtype).double(), "norm").pvalue > 1e-6
 
 

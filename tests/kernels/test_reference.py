@@ -85,8 +85,8 @@ def test_entropy_agrees_with_quadrature():
     assert abs(value - exact) <= STANDARD_ERRORS * error
 
 
-def test_layer_information_agrees_with_quadrature_if_one_draw_is_exact():
-    # The terms log p(t|x) - log p(t) have a standard deviation below 1: the standard error is 1 / sqrt(6 * 500).
+def test_layer_information_of_a_known_channel_agrees_with_quadrature():
+    # The terms log p(t|x) - log p(t) have a standard deviation below 1: the standard error is below 1 / sqrt(6 * 500).
     centers = normal_array(6, 1)
     value = reference.layer_information(centers[:, None], 0.5, queries=500)
     assert abs(value - information_on_line(centers.ravel(), 0.5)) <= STANDARD_ERRORS / math.sqrt(6 * 500)

@@ -16,7 +16,7 @@ from tests.support.native_calls import (
 
 pytestmark = pytest.mark.cpu_only("threads, batches and levels")
 
-# Many rows; few rows and several chunks of columns; one row. Each shape occupies eight threads with 2^17 operations.
+# Many points; few points and several chunks of centers; one point. Each shape has work for eight threads.
 SHAPES = pytest.mark.parametrize(("m", "n", "d"), [(1500, 400, 3), (5, 40_000, 3), (1, 9000, 150)])
 
 

@@ -1,4 +1,4 @@
-"""NaN, infinite and empty arguments of the log-sum-exp, at every position of a block or tile."""
+"""NaN, infinite and empty arguments of the log-sum-exp, at the first and last positions of blocks and tiles."""
 
 import numpy as np
 import pytest
@@ -72,7 +72,7 @@ def test_center_of_weight_zero_at_the_point_has_no_effect(level, dtype):
     points, centers = np.zeros((3, 2), dtype), np.ones((2, 2), dtype)
     centers[0] = 0
     log_sum = log_sum_exp(points, centers, 1.0, weights=np.array([0, 1], dtype), level=level)
-    # The one exponent is -|x - c|^2 / 2 = -1.
+    # The other center has the exponent -|x - c|^2 / 2 = -1.
     assert (np.abs(log_sum + 1) <= error_bound(1, 2, dtype)).all()
 
 
@@ -86,7 +86,7 @@ def test_no_points_give_no_results(level, dtype):
     assert log_sum_exp(np.empty((0, 3), dtype), centers, 0.5, level=level).shape == (0,)
 
 
-def test_nothing_but_the_output_is_written(level, dtype):
+def test_memory_around_the_output_is_not_written(level, dtype):
     points, centers = points_and_centers(dtype, m=17)
     memory = np.full(19, 7.0)
     _cpu.log_sum_exp_isotropic(points, centers, 0.5, memory[1:-1], level=level)

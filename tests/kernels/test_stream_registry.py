@@ -17,7 +17,7 @@ OTHER_GENERATORS = {
     "training/session.py": "the noise of training comes from torch's generators",
     "training/loop.py": "the order of batches depends on the seed and the epoch alone",
     "data/train_test_split.py": "the caller's seed alone chooses the test data",
-    "kernels/reference.py": "an oracle shares nothing with the package",
+    "kernels/reference.py": "an oracle shares no code with the package",
 }
 
 
@@ -52,7 +52,7 @@ def test_every_key_begins_with_a_member_that_is_named_nowhere_else():
 
 
 def test_streams_are_neither_renamed_nor_passed_on():
-    """A call by another name would escape the test above."""
+    """The test above finds only calls by the names of the functions."""
     imports, mentions = set(), defaultdict(int)
     for file, node in nodes():
         name = name_of(node)
@@ -65,7 +65,7 @@ def test_streams_are_neither_renamed_nor_passed_on():
             mentions[file, name] += 1
     # The class NormalStream is a type, too. Files that do not import `stream` have variables of that name.
     functions = {(file, name) for file, name in imports if name not in {"NormalStream", "RandomStream"}}
-    assert [use for use in functions if mentions[use]] == []
+    assert [function for function in functions if mentions[function]] == []
 
 
 def test_other_generators_are_only_in_the_listed_files():

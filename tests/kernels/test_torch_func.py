@@ -1,4 +1,4 @@
-"""Transforms of torch.func and forward mode on the isotropic log-sum-exp, against the same of plain torch."""
+"""Transforms of torch.func and forward mode on the isotropic log-sum-exp, compared with plain torch."""
 
 import pytest
 import torch
@@ -35,15 +35,15 @@ def plain_grouped(points, centers, sigma, weights):
 
 
 def bent(function):
-    """Return the square of the function of bent arguments, so that changes and upstream gradients change too."""
+    """Return the square of function(x + 0.3 x sin 2x): directions and upstream gradients depend on the arguments."""
     return lambda *tensors: function(*(tensor * (1 + 0.3 * (2 * tensor).sin()) for tensor in tensors)).square()
 
 
 def assert_agree(actual, expected):
     """Assert that all tensors of nested tuples agree.
 
-    They are sums of at most 4 * 8 * 2 terms of both signs: 1e4 eps of the largest result allows terms that are 100
-    times as large.
+    Results are sums of at most 4 * 8 * 2 terms of both signs: 1e4 eps of the largest result suffices for terms that are
+    100 times as large.
     """
     if not isinstance(actual, torch.Tensor):
         assert len(actual) == len(expected)
@@ -65,18 +65,18 @@ DERIVATIVES = {
 
 @pytest.mark.parametrize("derivative", DERIVATIVES.values(), ids=DERIVATIVES)
 @pytest.mark.parametrize(("function", "plain"), [(log_sums, plain_mixture.log_sum_exp), (grouped, plain_grouped)])
-def test_jacobians_and_hessians_by_all_arguments(derivative, function, plain):
+def test_jacobians_and_hessians_by_all_arguments_agree_with_plain_torch(derivative, function, plain):
     assert_agree(derivative(bent(function))(*arguments()), derivative(bent(plain))(*arguments()))
 
 
 @pytest.mark.parametrize("transform", [grad, lambda f: grad(lambda x: grad(f)(x).square().sum())])
-def test_gradients_of_a_function_of_points(transform):
-    points, *others = arguments()
-    actual = transform(lambda x: log_sums(x, *others).sum())(points)
-    assert_agree(actual, transform(lambda x: plain_mixture.log_sum_exp(x, *others).sum())(points))
+def test_gradients_of_a_function_of_points_agree_with_plain_torch(transform):
+    points, *parameters = arguments()
+    actual = transform(lambda x: log_sums(x, *parameters).sum())(points)
+    assert_agree(actual, transform(lambda x: plain_mixture.log_sum_exp(x, *parameters).sum())(points))
 
 
-def test_third_derivatives_in_reverse_mode():
+def test_third_derivatives_in_reverse_mode_agree_with_plain_torch():
     points, centers, sigma, weights = (tensor[:1] if tensor.ndim else tensor for tensor in arguments())
 
     def third(function):
@@ -89,11 +89,11 @@ ONE_POINT = {"value": lambda f: f, "score": grad, "hessian": hessian, "twice rev
 
 
 @pytest.mark.parametrize("derivative", ONE_POINT.values(), ids=ONE_POINT)
-def test_vmap_over_points(derivative):
-    points, *others = arguments()
+def test_vmap_over_points_agrees_with_plain_torch(derivative):
+    points, *parameters = arguments()
 
     def mapped(function):
-        return vmap(derivative(lambda x: function(x[None], *others)[0]))(points)
+        return vmap(derivative(lambda x: function(x[None], *parameters)[0]))(points)
 
     assert_agree(mapped(log_sums), mapped(plain_mixture.log_sum_exp))
 
@@ -108,8 +108,8 @@ def test_vmap_over_points_calls_the_native_module_once(monkeypatch):
         original(self, mixture, gradient)
 
     monkeypatch.setattr(CpuOperations, "log_sum_exp_isotropic_gradient", counted)
-    points, *others = arguments()
-    vmap(grad(lambda x: log_sums(x[None], *others)[0]))(points)
+    points, *parameters = arguments()
+    vmap(grad(lambda x: log_sums(x[None], *parameters)[0]))(points)
     assert calls == [3]
 
 
@@ -127,7 +127,7 @@ BATCHES = {
 @pytest.mark.parametrize("dims", BATCHES.values(), ids=BATCHES)
 @pytest.mark.parametrize("derivative", [lambda f: f, lambda f: jacrev(f, ALL), lambda f: hessian(f, (0, 2))])
 @pytest.mark.parametrize(("function", "plain"), [(log_sums, plain_mixture.log_sum_exp), (grouped, plain_grouped)])
-def test_vmap_over_any_argument(dims, derivative, function, plain):
+def test_vmap_over_any_argument_agrees_with_plain_torch(dims, derivative, function, plain):
     batch = [
         tensor if dim is None else torch.stack([tensor, tensor * 1.5], dim)
         for tensor, dim in zip(arguments(), dims, strict=True)
@@ -135,18 +135,18 @@ def test_vmap_over_any_argument(dims, derivative, function, plain):
     assert_agree(vmap(derivative(function), dims)(*batch), vmap(derivative(plain), dims)(*batch))
 
 
-def test_nested_vmap():
-    points, *others = arguments()
+def test_nested_vmap_agrees_with_plain_torch():
+    points, *parameters = arguments()
     batch = torch.stack([points, points + 1])
 
     def mapped(function):
-        return vmap(vmap(hessian(lambda x: function(x[None], *others)[0])))(batch)
+        return vmap(vmap(hessian(lambda x: function(x[None], *parameters)[0])))(batch)
 
     assert_agree(mapped(log_sums), mapped(plain_mixture.log_sum_exp))
 
 
 @pytest.mark.parametrize("index", ALL, ids=["points", "centers", "sigma", "weights"])
-def test_forward_mode_by_one_argument(index):
+def test_forward_mode_by_one_argument_agrees_with_plain_torch(index):
     def push_forward(function):
         with forward_ad.dual_level():
             inputs = list(arguments())
@@ -156,18 +156,18 @@ def test_forward_mode_by_one_argument(index):
     assert_agree(push_forward(log_sums), push_forward(plain_mixture.log_sum_exp))
 
 
-def test_forward_mode_of_a_score_and_gradient_of_a_forward_derivative():
+def test_forward_mode_of_a_score_and_gradient_of_a_forward_derivative_agree_with_plain_torch():
     """Both are the Hessian times the direction."""
-    points, *others = arguments()
+    points, *parameters = arguments()
     points.requires_grad_()
     direction = points.detach().cos()
-    (score,) = torch.autograd.grad(plain_mixture.log_sum_exp(points, *others).sum(), points, create_graph=True)
+    (score,) = torch.autograd.grad(plain_mixture.log_sum_exp(points, *parameters).sum(), points, create_graph=True)
     (expected,) = torch.autograd.grad(score, points, direction)
     with forward_ad.dual_level():
-        result = log_sums(forward_ad.make_dual(points, direction), *others)
+        result = log_sums(forward_ad.make_dual(points, direction), *parameters)
         (score,) = torch.autograd.grad(result.sum(), points, create_graph=True)
-        (of_tangent,) = torch.autograd.grad(forward_ad.unpack_dual(result).tangent.sum(), points)
-        assert_agree((forward_ad.unpack_dual(score).tangent, of_tangent), (expected, expected))
+        (gradient_of_tangent,) = torch.autograd.grad(forward_ad.unpack_dual(result).tangent.sum(), points)
+        assert_agree((forward_ad.unpack_dual(score).tangent, gradient_of_tangent), (expected, expected))
 
 
 TOO_MUCH_FORWARD_MODE = {
@@ -179,37 +179,37 @@ TOO_MUCH_FORWARD_MODE = {
 
 @pytest.mark.parametrize("derivative", TOO_MUCH_FORWARD_MODE.values(), ids=TOO_MUCH_FORWARD_MODE)
 def test_forward_mode_of_second_derivatives_is_refused(derivative):
-    points, *others = arguments()
+    points, *parameters = arguments()
     with pytest.raises(NotImplementedError, match=r"mixture_log_density.*: got forward mode .*, wanted reverse mode"):
-        derivative(lambda x: log_sums(x, *others))(points)
+        derivative(lambda x: log_sums(x, *parameters))(points)
 
 
-def test_batches_of_torch_autograd_are_right_or_refused():
-    points, *others = arguments()
+def test_batch_of_upstream_gradients_of_torch_autograd_is_refused():
+    points, *parameters = arguments()
     points.requires_grad_()
-    log_sum = log_sums(points, *others)
+    log_sum = log_sums(points, *parameters)
     with pytest.raises(
         NotImplementedError, match=r"gradient of .*mixture_log_density.*: got a tensor that torch trans"
     ):
         torch.autograd.grad(log_sum, points, torch.eye(3).double(), is_grads_batched=True)
 
 
-OTHERS = {
+WITHOUT_DERIVATIVES = {
     "distance_histogram": lambda x: distance_histogram(x, torch.tensor([0.0, 1.0]).double()),
     "largest_distance": lambda x: torch.tensor(largest_distance(x)),
     "log_sum_exp_full": lambda x: log_sum_exp_full(x, x, torch.ones(3, 2, 2).double(), torch.zeros(3).double()),
 }
 
 
-@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("name", WITHOUT_DERIVATIVES)
 @pytest.mark.parametrize("transform", [vmap, lambda f: lambda x: jvp(f, (x,), (x,)), jacrev])
 def test_functions_without_derivatives_are_refused_by_name(name, transform):
     points = torch.stack([normal_tensor(3, 2), normal_tensor(3, 2, seed=1)])
     rows = points if transform is vmap else points[0]
     with pytest.raises(NotImplementedError, match=rf"^{name}: got a tensor that torch transforms, wanted a plain"):
-        transform(OTHERS[name])(rows)
+        transform(WITHOUT_DERIVATIVES[name])(rows)
 
 
 def test_full_log_sums_of_a_tensor_that_requires_a_gradient_are_refused():
     with pytest.raises(NotImplementedError, match=r"^log_sum_exp_full: got a tensor that requires a gradient"):
-        OTHERS["log_sum_exp_full"](normal_tensor(3, 2).requires_grad_())
+        WITHOUT_DERIVATIVES["log_sum_exp_full"](normal_tensor(3, 2).requires_grad_())

@@ -1,4 +1,4 @@
-"""Channels that share their noise: the single pass against 50 digits and against the kernel."""
+"""Surprisals of channels with common noise: the single pass against 50 digits and against the kernel."""
 
 import math
 
@@ -20,15 +20,15 @@ def clusters(n, d):
 
 
 def exact_log_sum(center, z, centers, sigma):
-    """Return in 50 digits log sum_k exp(e_k) less the exponent of `center`, and sum_k p_k |e_k|."""
+    """Compute in 50 digits log sum_k exp(e_k) less the exponent of `center`, and sum_k p_k |e_k|."""
     with mpmath.workdps(50):
-        width = mpmath.mpf(sigma)
+        sigma = mpmath.mpf(sigma)
         differences = [
             [mpmath.mpf(float(a)) - mpmath.mpf(float(b)) for a, b in zip(center, c, strict=True)] for c in centers
         ]
         noise = [mpmath.mpf(float(value)) for value in z]
         exponents = [
-            -mpmath.fsum((u / width + v) ** 2 for u, v in zip(row, noise, strict=True)) / 2 for row in differences
+            -mpmath.fsum((u / sigma + v) ** 2 for u, v in zip(row, noise, strict=True)) / 2 for row in differences
         ]
         total = mpmath.fsum(map(mpmath.exp, exponents))
         mean = mpmath.fsum(-mpmath.exp(e) * e for e in exponents) / total
@@ -52,8 +52,9 @@ def test_single_pass_keeps_its_error_bound(centers, sigma):
 def test_single_pass_agrees_with_the_kernel_in_chunks_of_any_size(monkeypatch, chunk):
     """The bound is that of the test above, with sum_k p_k |e_k| <= |z|^2 / 2 + log n and |z|^2 < 80 in 20 dimensions.
 
-    (The softmax has the least free energy, and the term of the query's own center is |z|^2 / 2.) The kernel rounds its
-    points to eps |s|, and its exponents move by |z| |s| eps / sigma < 9 * 6 * 1e4 eps.
+    (sum_k p_k |e_k| is the entropy of p, at most log n, less log sum_k exp(e_k), which is at least the exponent
+    -|z|^2 / 2 of the query's own center.) The kernel rounds its points to eps |s|, which moves its exponents by
+    |z| |s| eps / sigma < 9 * 6 * 1e4 eps.
     """
     monkeypatch.setattr(common_noise, "_PAIRS_IN_CHUNK", chunk)
     centers, classes = clusters(41, 20), np.repeat([0, 1, 2], [10, 3, 28])
@@ -68,7 +69,7 @@ def test_single_pass_agrees_with_the_kernel_in_chunks_of_any_size(monkeypatch, c
     np.testing.assert_allclose(in_one_pass[1], by_kernel[1], rtol=0, atol=bound)
 
 
-def test_wide_centers_are_summed_in_a_single_pass(monkeypatch):
+def test_only_wide_centers_are_summed_in_a_single_pass(monkeypatch):
     widths = []
 
     def recording(channels, noise, in_one_pass=common_noise._in_one_pass):

@@ -37,7 +37,7 @@ def test_information_of_two_points_is_the_published_value(sigma):
 
 
 def test_information_of_two_distant_points_is_nearly_log_two():
-    """The true value is log 2 - 1.2e-6. Draws beyond 4 sigma cause nearly all of the difference; 8192 may have none."""
+    """The true value is log 2 - 0.9e-6; queries beyond 4 sigma, one in 32,000, cause nearly all of the difference."""
     assert math.log(2) - 1e-5 <= mixture_information(PAIR, 0.2).value <= math.log(2)
 
 
@@ -143,13 +143,13 @@ def test_vanishing_noise_leaves_log_n(sigma):
 
 
 @pytest.mark.parametrize("sigma", [1e10, 1e160, 1e300])
-def test_overwhelming_noise_leaves_no_information(sigma):
+def test_very_large_noise_leaves_no_information(sigma):
     assert mixture_information(normal_array(9, 3), sigma).value == pytest.approx(0, abs=1e-9)  # spread / sigma
 
 
 @pytest.mark.parametrize("sigma", [1e-160, 1e-30, 1e30, 1e160])
 def test_entropy_of_the_noise_does_not_overflow(sigma):
-    """Centers 3 sigma apart; d/2 log(2 pi e sigma^2) is computed without the square."""
+    """Centers are 6 sigma apart; d/2 log(2 pi e sigma^2) is computed without the square."""
     estimate = mixture_entropy(3 * sigma * PAIR, sigma, tolerance=None)
     noise = math.log(sigma) + math.log(2 * math.pi * math.e) / 2
     assert abs(estimate.value - noise - information_on_line([-3, 3], 1)) <= Z * estimate.standard_error + 1e-12
@@ -158,18 +158,18 @@ def test_entropy_of_the_noise_does_not_overflow(sigma):
 # Invariances
 
 
-def test_rotation_changes_nothing():
+def test_rotation_does_not_change_the_information():
     centers, rotation = normal_array(20, 3), np.linalg.qr(normal_array(3, 3))[0]
     rotated = mixture_information(centers @ rotation, 0.5, tolerance=0.008, seed=1)
     assert standard_errors_apart(rotated, mixture_information(centers, 0.5, tolerance=0.008)) <= Z
 
 
-def test_order_of_centers_changes_nothing():
+def test_order_of_centers_does_not_change_the_information():
     centers, weights = normal_array(20, 3), np.exp(normal_array(20, seed=1))
     order = np.random.default_rng(2).permutation(20)
     shuffled = mixture_information(centers[order], 0.5, weights=weights[order], tolerance=0.008, seed=1)
-    sorted_ = mixture_information(centers, 0.5, weights=weights, tolerance=0.008)
-    assert standard_errors_apart(shuffled, sorted_) <= Z
+    original = mixture_information(centers, 0.5, weights=weights, tolerance=0.008)
+    assert standard_errors_apart(shuffled, original) <= Z
 
 
 def test_translation_changes_rounding_alone():
@@ -180,7 +180,7 @@ def test_translation_changes_rounding_alone():
 
 
 def test_float32_far_from_zero_is_as_good_as_float64():
-    """The centers are neighbours on float32's grid at 100,000, whose step exceeds sigma."""
+    """The centers are two steps of float32 apart; at 100,000 a step, 0.0078, exceeds sigma."""
     centers = (100_000 + PAIR * 0.005).astype(np.float32)
     gap = float(centers[1, 0] - centers[0, 0])
     estimate = mixture_information(centers, 0.005, tolerance=0.002)

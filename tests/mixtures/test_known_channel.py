@@ -1,4 +1,4 @@
-"""The estimator of a known channel: surprisals against brute force, values and intervals against quadrature."""
+"""The estimator of a known channel: surprisals against sums over all centers, information against quadrature."""
 
 import math
 
@@ -17,7 +17,7 @@ from tests.support.random_arrays import normal_array, normal_tensor
 Z = 5
 N = 40
 
-# Few classes are summed one by one, many classes in one call; inputs are not sorted by class.
+# Up to 4 classes have a call each, more classes share one call; inputs are not sorted by class.
 CLASSES = {
     "no classes": None,
     "one class": np.zeros(N, int),
@@ -56,7 +56,7 @@ def test_surprisals_are_those_of_sums_over_all_centers(classes, weights):
 
 
 def test_surprisals_of_float32_do_not_depend_on_the_rounding_of_the_points():
-    """Centers 10 sigma apart: the density at a query is that of its own center, which cancels up to rounding."""
+    """At centers 10 sigma apart, p(t) is p(t|x) / 2 up to rounding, so that each term is log 2."""
     channel = KnownChannel(torch.tensor([[1000.0], [1010.0]]), 1.0)
     points = channel.centers[:, None] + normal_tensor(2, 50, 1, dtype=torch.float32)
     terms = channel.surprisals(np.arange(2), points).marginal
@@ -106,12 +106,12 @@ def test_information_about_the_input_is_the_sum_of_its_parts():
     assert estimates["I(X;T)"].mean == pytest.approx(estimates["I(T;Y)"].mean + estimates["I(X;T|Y)"].mean, abs=1e-12)
 
 
-def test_without_classes_there_is_one_information():
+def test_channel_without_classes_has_only_the_information_about_the_input():
     assert list(channel_on_line(0.5).estimates(2, NormalStream(0), 0.025)) == ["I(X;T)"]
 
 
 def test_pairwise_bounds_narrow_the_interval_of_few_queries():
-    """The centers are a thousand sigmas apart; the bet on 40 queries alone has an interval of 0.6 nats."""
+    """The centers are a thousand sigmas apart; the bet on 40 queries alone has an interval of 1.2 nats."""
     channel = KnownChannel(1000 * normal_tensor(20, 2), 1.0)
     estimate = channel.estimates(2, NormalStream(0), 0.025)["I(X;T)"]
     assert math.log(20) - 1e-9 <= estimate.interval.lower <= estimate.interval.upper <= math.log(20)
@@ -129,8 +129,7 @@ def test_pairwise_bounds_contain_the_true_value():
     assert bounds.lower <= truth_on_line(0.5)["I(X;T)"] <= bounds.upper
 
 
-def test_queries_of_fewer_inputs_are_those_of_more():
-    """A query's surprisal does not depend on the other queries."""
+def test_surprisal_of_a_query_does_not_depend_on_the_other_queries():
     channel, points = KnownChannel(normal_tensor(N, 3), 0.7, np.arange(N) % 13), normal_tensor(N, 2, 3, seed=2)
     surprisals, part = channel.surprisals(np.arange(N), points), channel.surprisals(np.arange(5), points[:5])
     np.testing.assert_array_equal(part.given_class, surprisals.given_class[:5])
@@ -143,7 +142,7 @@ def test_weights_determine_the_limits():
     assert channel.largest_terms == pytest.approx({"I(X;T)": 2 * math.log(2)})
 
 
-def test_weighted_inputs_are_not_estimated_from_equal_numbers_of_queries():
+def test_weights_are_refused_if_each_input_has_the_same_number_of_queries():
     channel = KnownChannel(normal_tensor(3, 2), 1.0, weights=torch.ones(3).double())
     with pytest.raises(ValueError, match="weights: got weights, wanted None"):
         channel.estimates(2, NormalStream(0), 0.025)

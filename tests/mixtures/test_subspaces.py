@@ -1,4 +1,4 @@
-"""Reduction of dimension: it keeps distances, leaves out empty dimensions, and bounds the loss of information."""
+"""Reduction of dimension keeps distances, removes directions without variance, and bounds the loss of information."""
 
 import math
 
@@ -21,7 +21,7 @@ def embedded(n, k, d):
     return normal_tensor(n, k) @ axes.T + normal_tensor(d, seed=2)
 
 
-# Directions without centers
+# Directions without variance
 
 
 @pytest.mark.parametrize(("n", "d"), [(50, 2000), (50, 40), (40, 50)])
@@ -92,8 +92,8 @@ def test_dtype_is_kept(dtype):
 
 
 @pytest.mark.parametrize("scale", [1e-200, 1e200])
-def test_centers_of_extreme_scale_keep_their_distances(scale):
-    """Squares of 1e200 overflow; the axes are then kept."""
+def test_coordinates_of_centers_of_extreme_scale_are_finite(scale):
+    """Squares of 1e200 overflow, and all axes are kept; at 1e-200 every direction has a negligible cost."""
     centers = scale * normal_tensor(9, 3)
     coordinates = reduced(centers, 1.0)
     assert coordinates.isfinite().all()
@@ -103,12 +103,12 @@ def test_centers_of_extreme_scale_keep_their_distances(scale):
 
 @pytest.mark.parametrize("seed", range(5))
 def test_a_small_distance_among_huge_distances_is_kept(seed):
-    """At 1e7 sigmas rounding moves eigenvalues by 30 * 2e-16 * 1e17 = 600, a thousand times the small square."""
+    """Rounding moves eigenvalues by up to 30 * 2e-16 * 1e16 = 60, 900 times the small eigenvalue 1 / (60 sigma^2)."""
     centers = 1e7 * normal_tensor(30, 400, seed=seed)
     centers[1] = centers[0]
     centers[1, 0] += 1
     distance = pdist(reduced(centers, 0.5).numpy())[0]  # the first two centers
-    # Rounding of 400 products of numbers up to 1e7 * 20, in units of 1.1e-16: 1e-5.
+    # 400 products with centers of length 1e7 * 20, at 1.1e-16 each: 1e-5.
     assert distance == pytest.approx(1, abs=1e-4)
 
 
@@ -116,14 +116,14 @@ def test_a_small_distance_among_huge_distances_is_kept(seed):
 
 
 def with_tail(n=200, sigma=0.5):
-    """Return centers with mean squares of 9, 4, 1 along axes and, along 27 more, 2 sigma^2 / 100: 0.01 nats each."""
+    """Return centers with mean squares 9, 4, 1 along 3 axes, and 2 sigma^2 / 100, or 0.01 nats, along 27 others."""
     powers = torch.tensor([9.0, 4.0, 1.0] + [0.02 * sigma**2] * 27, dtype=torch.float64)
     columns = normal_tensor(n, 30)
     return torch.linalg.qr(columns - columns.mean(0)).Q * n**0.5 * powers.sqrt(), sigma
 
 
 @pytest.mark.parametrize(("max_cost", "dimensions"), [(0.005, 30), (0.0951, 21), (0.5, 3), (math.inf, 3)])
-def test_directions_are_left_out_up_to_the_cost_or_the_number(max_cost, dimensions):
+def test_directions_are_left_out_up_to_max_cost_and_down_to_max_dimensions(max_cost, dimensions):
     centers, sigma = with_tail()
     subspace = fit_subspace(centers, sigma, max_dimensions=3, max_cost=max_cost)
     coordinates, squared_distances = subspace.coordinates(centers)
@@ -133,13 +133,13 @@ def test_directions_are_left_out_up_to_the_cost_or_the_number(max_cost, dimensio
     assert affine_coordinates(centers, sigma, max_dimensions=3, max_cost=max_cost)[1] == pytest.approx(cost, abs=1e-9)
 
 
-def test_directions_are_kept_if_they_are_few_enough():
+def test_directions_are_kept_if_they_are_at_most_max_dimensions():
     centers, sigma = with_tail()
     subspace = fit_subspace(centers, sigma, max_dimensions=30, max_cost=1.0)
     assert subspace.coordinates(centers)[0].shape == (200, 30)
 
 
-def test_at_any_cost_the_largest_number_of_dimensions_is_kept():
+def test_max_dimensions_are_kept_if_the_cost_is_unlimited():
     centers, sigma = with_tail()
     subspace = fit_subspace(centers, sigma, max_dimensions=2, max_cost=math.inf)
     coordinates, squared_distances = subspace.coordinates(centers)

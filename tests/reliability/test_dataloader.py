@@ -23,9 +23,9 @@ class Densities(Dataset):
 
 
 def density_of_batch(items):
-    """Return points and densities, computed in the worker that collates."""
-    points = torch.stack(items)
-    return points, mixture_log_density(points[:, :3], points[:, :3], 0.5)
+    """Return the items, and log densities at their first three values, computed in the worker that collates."""
+    batch = torch.stack(items)
+    return batch, mixture_log_density(batch[:, :3], batch[:, :3], 0.5)
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])

@@ -30,7 +30,7 @@ FORK = """
 
 @needs_fork
 @pytest.mark.parametrize("used", [False, True], ids=["pool unused before", "pool used before"])
-def test_child_and_parent_give_the_bits_of_the_parent_before(used):
+def test_child_and_parent_give_the_bits_of_the_parent_before_the_fork(used):
     script = """
     if sys.argv[2] == "True":
         assert is_correct()
@@ -79,7 +79,7 @@ def test_fork_during_the_work_of_other_threads_leaves_a_working_child():
 
 
 def density(shift):
-    """Return log densities at so many points that a worker uses two threads."""
+    """Return log densities at enough points for two threads of a worker."""
     points = np.random.default_rng(0).standard_normal((3000, 3)) + shift
     return mixture_log_density(points, points, 0.5)
 

@@ -1,4 +1,4 @@
-"""Public functions in a child that is forked after torch has used several threads, whose loss makes torch hang."""
+"""Public functions in a child that is forked after torch has used threads; without them, torch would hang there."""
 
 import dataclasses
 import functools
@@ -23,7 +23,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:This process:DeprecationWarning"),  # the tests fork a process with threads
 ]
 
-# Elements from which operators of torch use threads: 32,768 (at::internal::GRAIN_SIZE). 3000 rows of 16 exceed them.
+# Operators of torch use threads from 32,768 elements on (at::internal::GRAIN_SIZE); 3000 rows of 16 are more.
 ROWS, COLUMNS = 3000, 16
 POINTS = torch.from_numpy(np.random.default_rng(0).standard_normal((ROWS, COLUMNS), dtype=np.float32))
 LABELS = torch.arange(ROWS) % 3
@@ -130,7 +130,7 @@ def test_child_forked_while_threads_of_the_parent_work_does_not_hang():
 
 
 def test_child_forked_while_a_cached_property_is_computed_can_compute_it(monkeypatch):
-    # Before Python 3.12 the other thread holds a lock, which its copy in the child would never release.
+    # Before Python 3.12 the other thread holds a lock at the fork, and no thread of the child would release the copy.
     is_computing, stop, generator = threading.Event(), threading.Event(), vars(NormalStream)["generator"].func
 
     def slow_in_worker(stream):
@@ -168,7 +168,7 @@ def test_kernels_of_a_child_keep_their_threads_and_torch_uses_one():
     assert (torch.get_num_threads(), kernel_threads()) == (2, threads)
 
 
-def test_child_that_chooses_a_number_of_torch_threads_chooses_that_of_the_kernels(monkeypatch):
+def test_number_of_torch_threads_that_a_child_sets_is_that_of_its_kernels(monkeypatch):
     monkeypatch.setattr("layerbits.kernels.cpu_threads.cpu", lambda: SimpleNamespace(usable_cores=lambda: 64))
 
     def settings():

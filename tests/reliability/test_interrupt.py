@@ -1,4 +1,4 @@
-"""Ctrl-C during a long call: it ends the call within 150 ms of CPU time per thread, and later calls are right."""
+"""Ctrl-C during a long call: it ends the call within 150 ms of CPU time per thread, and later calls are correct."""
 
 import statistics
 
@@ -45,12 +45,12 @@ for delay in (0.10, 0.17, 0.31):  # at different times between two polls
 """
 
 
-# Chunks have the most pairs at d = 3 and the most work at d = 784; they take longest on the slowest level.
+# Chunks have the most pairs at d = 3 and the most work at d = 784. The last level is the slowest.
 @pytest.mark.parametrize("operation", ["log_sum_exp_isotropic", "pruned", "gradient", "log_sum_exp_full", "histogram"])
 @pytest.mark.parametrize(("threads", "d"), [(1, 3), (2, 3), (2, 784)])
-def test_interrupt_ends_a_call_soon_and_the_next_call_is_right(operation, threads, d):
-    # From signal to exception there are up to 15 ms until the next poll, and a chunk of a few ms on each thread. CPU
-    # time does not include other programs on the cores; they delay the poll, so one of three delays may be longer.
+def test_interrupt_ends_a_call_soon_and_the_next_call_is_correct(operation, threads, d):
+    # From the POSIX signal to the exception there are up to 15 ms until the next poll, and a chunk of a few ms on each
+    # thread. CPU time does not include other programs on the cores; they delay the poll, so one delay may be longer.
     delays = [float(line) for line in run_fresh(LONG_CALL, threads, d, _cpu.levels()[-1], operation)]
     assert len(delays) == 3
     assert statistics.median(delays) < 0.150
@@ -104,13 +104,13 @@ def test_exception_of_a_signal_handler_propagates():
 def test_signal_whose_handler_returns_does_not_end_the_call():
     script = """
         import signal
-        seen = []
-        signal.signal(signal.SIGALRM, lambda *_: seen.append(1))
+        deliveries = []
+        signal.signal(signal.SIGALRM, lambda *_: deliveries.append(1))
         signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)
         points = np.random.default_rng(0).standard_normal((30_000, 3))
-        got = native(points, points, 1.0, threads=2)
+        log_sum = native(points, points, 1.0, threads=2)
         signal.setitimer(signal.ITIMER_REAL, 0)
-        print(len(seen) > 0, bool((got[:9] == native(points[:9], points, 1.0)).all()))
+        print(len(deliveries) > 0, bool((log_sum[:9] == native(points[:9], points, 1.0)).all()))
     """
     assert run_fresh(script) == ["True True"]
 

@@ -63,8 +63,8 @@ def test_memory_of_a_histogram_of_distances_is_linear(metric):
     assert grown <= memory_bound(20_000, "float32") < 20_000**2 * 4 / 100
 
 
-def test_memory_of_partial_sums_of_few_rows_and_many_columns_is_small():
-    # The stored partial sums, a tile for every chunk of 8192 columns, are smaller than the packed columns.
+def test_memory_of_partial_sums_of_few_points_and_many_centers_is_small():
+    # The stored partial sums, a tile for every chunk of 8192 centers, are smaller than the packed centers.
     script = (
         "_cpu.log_sum_exp_isotropic(points[:5], points, 0.05, log_sum[:5], threads=threads)\n"
         "print(peak() - peak_before)"

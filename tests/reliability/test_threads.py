@@ -15,7 +15,7 @@ from tests.support.fresh_process import run_fresh
 
 def mixtures(count):
     generator = np.random.default_rng(0)
-    # From 2^17 operations, the work of one thread, to 2^22; one shape has few rows and many columns.
+    # The work, pairs times d + 8, is from 2^17, enough for one thread, to 2^22; one shape has few points, many centers.
     shapes = [(40, 300), (300, 1000), (3, 20_000), (1000, 400)]
     return [tuple(generator.standard_normal((rows, 3)) for rows in shapes[i % len(shapes)]) for i in range(count)]
 
@@ -29,10 +29,10 @@ def native(points, centers, threads):
 @pytest.mark.parametrize("threads", [1, 2, 5])
 def test_concurrent_calls_give_the_bits_of_a_single_call(threads):
     work = mixtures(48)
-    want = [native(points, centers, 1) for points, centers in work]
+    serial = [native(points, centers, 1) for points, centers in work]
     with ThreadPoolExecutor(12) as pool:
-        got = list(pool.map(lambda pair: native(*pair, threads), work * 4))
-    for result, expected in zip(got, want * 4, strict=True):
+        results = list(pool.map(lambda pair: native(*pair, threads), work * 4))
+    for result, expected in zip(results, serial * 4, strict=True):
         np.testing.assert_array_equal(result, expected)
 
 
@@ -47,15 +47,15 @@ def test_errors_and_results_of_concurrent_calls_do_not_mix():
         return log_sum
 
     points_and_centers = mixtures(2)[1]
-    want = native(*points_and_centers, 1)
+    expected = native(*points_and_centers, 1)
     with ThreadPoolExecutor(8) as pool:
-        got = list(pool.map(evaluate, range(60)))
-    assert [result is None for result in got] == [i % 3 == 0 for i in range(60)]
-    assert all((result == want).all() for result in got if result is not None)
+        results = list(pool.map(evaluate, range(60)))
+    assert [result is None for result in results] == [i % 3 == 0 for i in range(60)]
+    assert all((result == expected).all() for result in results if result is not None)
 
 
 def test_call_releases_the_lock_of_the_interpreter():
-    # Sleep 1 ms at a time during a call of at least 100 ms; if it held the lock, the first sleep would last as long.
+    # The call takes at least 100 ms; if it held the lock, the first sleep of 1 ms would last as long as the call.
     points = np.random.default_rng(0).standard_normal((30_000, 10))
     sleeps = 0
     with ThreadPoolExecutor(1) as pool:

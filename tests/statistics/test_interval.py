@@ -1,4 +1,4 @@
-"""Operations on intervals, and on values by condition."""
+"""Intervals, and values by condition."""
 
 from layerbits.statistics import QUANTITIES, ByCondition, Condition, Interval
 
@@ -21,7 +21,7 @@ def test_values_are_found_by_condition():
 
 
 def test_information_about_the_input_is_the_sum_of_its_parts():
-    """The difference of surprisals of I(X;T) is the sum of the differences of I(T;Y) and I(X;T|Y)."""
+    """A term of I(X;T) is the sum of the terms of I(T;Y) and I(X;T|Y); a term is a difference of surprisals."""
     surprisals = ByCondition(given_input=0.25, given_class=1.0, marginal=4.0)
     terms = {x.name: surprisals[x.minuend] - surprisals[x.subtrahend] for x in QUANTITIES if x.subtrahend is not None}
     assert terms == {"I(X;T)": 3.75, "I(T;Y)": 3.0, "I(X;T|Y)": 0.75}

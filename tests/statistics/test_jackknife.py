@@ -10,7 +10,7 @@ from layerbits.statistics import JackknifeMean
 from tests.support.random_arrays import normal_array
 
 
-def test_error_is_that_of_independent_terms_given_the_input():
+def test_error_is_that_of_terms_that_are_independent_given_the_input():
     n, q = 8, 6
     terms = normal_array(n, q) + np.arange(n)[:, None]
     mean = JackknifeMean.of_terms(terms)

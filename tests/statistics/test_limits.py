@@ -16,17 +16,17 @@ def test_ceilings_are_entropies():
     assert ceilings(8, CLASSES) == pytest.approx(truth)
 
 
-def test_without_labels_there_is_a_limit_for_the_input_alone():
+def test_only_information_about_the_input_has_limits_without_classes():
     assert ceilings(8, None) == {"I(X;T)": math.log(8)}
     assert largest_terms(8, None) == pytest.approx({"I(X;T)": math.log(8)})
 
 
 @pytest.mark.parametrize(
-    ("classes", "of_class", "given_class"),
+    ("classes", "class_term", "term_given_class"),
     [(CLASSES, math.log(4), math.log(6)), (np.zeros(8, int), 0.0, math.log(8)), (np.arange(8), math.log(8), 0.0)],
 )
-def test_largest_terms_are_those_of_the_rarest_class_and_of_the_largest(classes, of_class, given_class):
-    truth = {"I(X;T)": math.log(8), "I(T;Y)": of_class, "I(X;T|Y)": given_class}
+def test_largest_terms_are_those_of_the_smallest_and_of_the_largest_class(classes, class_term, term_given_class):
+    truth = {"I(X;T)": math.log(8), "I(T;Y)": class_term, "I(X;T|Y)": term_given_class}
     assert largest_terms(8, classes) == pytest.approx(truth, abs=1e-12)
 
 

@@ -1,7 +1,7 @@
 """Betting bounds of means: against exact tails, over seeds, and where a normal interval would be wrong.
 
-A bound may be wrong with probability `RISK`. More than `MAX_WRONG` of `SEEDS` valid bounds are wrong with probability
-1e-6.
+A bound may be wrong with probability `RISK`. More than `MAX_WRONG` of `SEEDS` valid bounds are wrong with a probability
+of at most 1e-6.
 """
 
 import itertools
@@ -24,7 +24,7 @@ def lower_bound(terms, pilot=(0.0, 1.0), *, risk=RISK, floor=0.0, ceiling=1.0, *
 
 
 def count_wrong(sample, mean, **options):
-    """Count the seeds whose bound exceeds the mean of the terms that `sample` draws."""
+    """Count the seeds whose bound exceeds `mean`, the expectation of the terms of `sample`."""
     return sum(lower_bound(sample(np.random.default_rng(seed)), **options) > mean for seed in range(SEEDS))
 
 
@@ -37,7 +37,7 @@ def coins(ones, n):
 
 @pytest.mark.parametrize("n", [5, 200])
 @pytest.mark.parametrize("risk", [0.01, 0.2])
-def test_one_pass_of_coins_is_wrong_no_more_often_than_its_risk(n, risk):
+def test_bound_of_one_pass_of_coins_is_wrong_no_more_often_than_its_risk(n, risk):
     """The bound of one pass depends on the number of ones alone: the risk is a sum of binomial probabilities."""
     bounds = np.array([lower_bound(coins(ones, n), risk=risk) for ones in range(n + 1)])
     for p in np.linspace(0.02, 0.98, 49):
@@ -45,8 +45,8 @@ def test_one_pass_of_coins_is_wrong_no_more_often_than_its_risk(n, risk):
 
 
 @pytest.mark.parametrize("sizes", [(3, 3, 3), (2, 6)])
-def test_several_passes_of_coins_are_wrong_no_more_often_than_their_risk(sizes):
-    """Stakes then depend on earlier passes: the risk is a sum over all outcomes."""
+def test_bound_of_several_passes_of_coins_is_wrong_no_more_often_than_its_risk(sizes):
+    """Stakes depend on earlier passes, so the risk is a sum over all outcomes."""
     cuts = np.cumsum(sizes)[:-1]
     outcomes = np.array(list(itertools.product([0.0, 1.0], repeat=sum(sizes))))
     pilot = np.array([0.0, 1.0])
@@ -60,11 +60,11 @@ def test_several_passes_of_coins_are_wrong_no_more_often_than_their_risk(sizes):
 
 
 @pytest.mark.parametrize("ones", [50, 120, 190])
-def test_bound_of_coins_is_near_the_best_one(ones):
+def test_bound_of_coins_is_near_the_best_bound(ones):
     """No bound that grows with the ones and holds for all coins exceeds that of Clopper and Pearson.
 
     Stakes are optimal for a variance of 1/4, whose bound is sqrt(2 log(1 / RISK)) = 2.45 standard errors below the mean
-    (1.64 for the normal one); 0.02 is for the second order and stakes of another size.
+    (1.64 for a normal bound); 0.02 covers terms of second order and other variances.
     """
     exact = stats.beta.ppf(RISK, ones, 200 - ones + 1)
     bound = lower_bound(coins(ones, 200))
@@ -93,7 +93,7 @@ def test_terms_of_different_expectations_are_covered():
 
 
 def test_different_expectations_cost_little_after_some_passes():
-    """Forty passes with means from -2 to 2 and a spread of 0.5 give a bound hardly wider than for equal means."""
+    """The bound of forty passes with means from -2 to 2 is at most 1.3 times as wide as with equal means."""
     deviations = np.random.default_rng(0).choice([-0.5, 0.5], (40, 25))
     means = np.linspace(-2, 2, 25)
     equal = lower_bound(deviations, floor=-2.5, ceiling=2.5, pilot=deviations[0])
@@ -114,7 +114,7 @@ def test_passes_of_different_sizes_are_covered():
 
 
 def test_passes_may_end_at_any_time_if_their_count_is_not_fixed():
-    """The largest bound after any of 8 passes still holds; bounds of fixed counts would fail more often."""
+    """The largest of the bounds after 1 to 8 passes is wrong no more often than a single bound."""
 
     def largest_bound(seed):
         passes = [np.array([0.0, 1.0]), *np.random.default_rng(seed).choice([0.0, 1.0], (8, 20))]
@@ -142,7 +142,7 @@ def test_stake_depends_on_the_pilot_alone():
     assert log_wealth == pytest.approx(-math.log(RISK), abs=1e-5)
 
 
-def test_bound_falls_with_the_risk_and_stays_above_the_floor():
+def test_bound_falls_with_the_risk_to_the_floor():
     terms = np.random.default_rng(0).random((4, 20))
     bounds = [lower_bound(terms, risk=risk) for risk in (0.5, 0.1, 1e-2, 1e-4, 1e-8, 1e-60)]
     assert all(larger > smaller for larger, smaller in itertools.pairwise(bounds[:-1]))
@@ -160,7 +160,7 @@ def test_bound_has_the_shift_and_scale_of_the_terms():
     assert moved == pytest.approx(3 * lower_bound(terms) - 7, abs=1e-8)
 
 
-def test_upper_bound_is_the_lower_bound_of_negated_terms():
+def test_upper_bound_is_minus_the_lower_bound_of_negated_terms():
     passes = list(np.random.default_rng(0).random((5, 20)))
     uppers = []
     for fixed_count in (True, False):

@@ -1,4 +1,4 @@
-"""Known answers that share no code with the package: published values, quadrature, and Monte Carlo in plain NumPy.
+"""Known answers that share no code with the package: published values, quadrature, and plain Monte Carlo.
 
 Quadrature is the trapezoidal rule up to 12 sigma beyond the centers, in steps of sigma / 16. For the smooth, decaying
 integrands here its error falls exponentially in 1 / step and is below 1e-10; tests/mixtures/test_information_values.py
@@ -9,7 +9,7 @@ import mpmath
 import numpy as np
 from scipy.special import logsumexp
 
-# I of -1 or 1, equally likely, plus sigma z, by sigma; nats, to the digits given.
+# I(S; S + sigma Z) of S = -1 or 1, equally likely, by sigma; in nats, to the digits given.
 BPSK = {
     0.2: 0.693146,
     0.3: 0.691906,
@@ -22,10 +22,10 @@ BPSK = {
     2: 0.111421,
     3: 0.0526716,
 }
-# The same with probabilities 3/4 and 1/4.
+# The same for probabilities 3/4 and 1/4.
 THREE_TO_ONE = {0.1: 0.562335, 0.5: 0.511060, 1: 0.265653}
 
-# I of tanh(w x - 2 w) + sigma z for x in {-3, -1, 1, 3}, by w and sigma; nats, to 1e-4.
+# I(X; tanh(w X - 2 w) + sigma Z) of X uniform on {-3, -1, 1, 3}, by w and sigma; in nats, to 1e-4.
 NEURON_SIGMAS = (0.005, 0.01, 0.05, 0.1, 0.2, 0.5)
 NEURON = {
     0.05: (1.3863, 1.3863, 0.8328, 0.3908, 0.1320, 0.0236),
@@ -95,20 +95,20 @@ def information_in_plane(centers, sigma, weights=None):
     return np.trapezoid(inner, axes[0]) - np.log(2 * np.pi * np.e * sigma**2)
 
 
-def gaussian_mixture_information(means, covariance, draws, seed, classes=None):
-    """Estimate I(index; T), or I(class; T), of T ~ N(means[index], covariance) by plain Monte Carlo.
+def gaussian_mixture_information(centers, covariance, samples, seed, classes=None):
+    """Estimate I(index; T), or I(class; T), of T ~ N(centers[index], covariance) by plain Monte Carlo.
 
     Returns the value and its standard error.
     """
     generator = np.random.default_rng(seed)
-    whitened = means @ np.linalg.inv(np.linalg.cholesky(covariance)).T
-    inputs = generator.integers(len(means), size=draws)
-    points = whitened[inputs] + generator.standard_normal((draws, means.shape[1]))
+    whitened = centers @ np.linalg.inv(np.linalg.cholesky(covariance)).T
+    inputs = generator.integers(len(centers), size=samples)
+    points = whitened[inputs] + generator.standard_normal((samples, centers.shape[1]))
     exponents = -((points[:, None] - whitened) ** 2).sum(-1) / 2
     if classes is None:
-        given_x = exponents[np.arange(draws), inputs]
+        conditional = exponents[np.arange(samples), inputs]
     else:
         same = classes[inputs][:, None] == classes
-        given_x = logsumexp(np.where(same, exponents, -np.inf), axis=1) - np.log(same.sum(1))
-    terms = given_x - logsumexp(exponents, axis=1) + np.log(len(means))
-    return terms.mean(), terms.std(ddof=1) / np.sqrt(draws)
+        conditional = logsumexp(np.where(same, exponents, -np.inf), axis=1) - np.log(same.sum(1))
+    terms = conditional - logsumexp(exponents, axis=1) + np.log(len(centers))
+    return terms.mean(), terms.std(ddof=1) / np.sqrt(samples)

@@ -1,4 +1,4 @@
-"""Log-sums of Gaussians with covariances of their own with more digits than the kernels, and the allowed errors."""
+"""Log-sums over components with full covariances, in np.longdouble, and the error bound of the kernels."""
 
 import numpy as np
 
@@ -7,7 +7,10 @@ from tests.support.native_calls import log_sum_exp_full
 
 
 def gaussian_problem(m, n, d, dtype=np.float64, *, scale=1.0, seed=0):
-    """Return points, means, factors with 1e9 above the diagonal, and offsets; exponents are of order d scale^2."""
+    """Return points, centers, factors and offsets; exponents are of order d scale^2.
+
+    Entries of the factors above the diagonal, which kernels must not read, are 1e9.
+    """
     generator = np.random.default_rng(seed)
     factors = generator.standard_normal((n, d, d)) / d**0.5 + np.eye(d)
     factors = scale * np.where(np.tri(d, dtype=bool), factors, 1e9)
@@ -15,11 +18,11 @@ def gaussian_problem(m, n, d, dtype=np.float64, *, scale=1.0, seed=0):
     return [array.astype(dtype) for array in arrays]
 
 
-def exact_full_log_sums(points, means, factors, offsets):
-    """Return the log-sums (m,) and their allowed errors (m,) in units of eps."""
+def exact_full_log_sums(points, centers, factors, offsets):
+    """Return the log-sums (m,) and their error bounds (m,) in units of eps; see `operations.log_sum_exp_full`."""
     d = points.shape[1]
-    points, means, factors, offsets = (array.astype(np.longdouble) for array in (points, means, factors, offsets))
-    differences = points[:, None] - means
+    points, centers, factors, offsets = (array.astype(np.longdouble) for array in (points, centers, factors, offsets))
+    differences = points[:, None] - centers
     triangles = np.tril(factors)
     whitened = np.einsum("nij,mnj->mni", triangles, differences)
     sizes = np.einsum("nij,mnj->mni", np.abs(triangles), np.abs(differences))
@@ -33,10 +36,10 @@ def exact_full_log_sums(points, means, factors, offsets):
     return log_sum, bound
 
 
-def full_error_ratio(points, means, factors, offsets, **options):
+def full_error_ratio(points, centers, factors, offsets, **options):
     """Return the largest error of the native log-sums relative to its bound; infinite for NaN."""
-    exact, bound = exact_full_log_sums(points, means, factors, offsets)
-    log_sum = log_sum_exp_full(points, means, factors, offsets, **options)
+    exact, bound = exact_full_log_sums(points, centers, factors, offsets)
+    log_sum = log_sum_exp_full(points, centers, factors, offsets, **options)
     error = np.abs(log_sum - exact) - 2.0**-53 * np.abs(exact)
     ratio = error / (bound * eps(points.dtype))
     return float(np.where(np.isnan(ratio), np.inf, ratio).max())

@@ -1,13 +1,13 @@
-"""Log-sums of isotropic Gaussians and their gradients with more digits than the kernels, and the allowed errors.
+"""Log-sums of isotropic Gaussians and their gradients in np.longdouble, and the error bounds of the kernels.
 
-Shares nothing with the core and nothing with kernels/reference.py: plain sums of np.longdouble, all pairs at once.
+The exact values are plain sums over all pairs, which share no code with the core or with kernels/reference.py.
 """
 
 import numpy as np
 
 from tests.support.native_calls import Gradients, log_sum_exp
 
-# The rounding of the exact values must not count: 11 bits beyond float64 are a thousandth of the allowed error.
+# With 11 bits more than float64, rounding of the exact values is below a thousandth of the error bound.
 assert np.finfo(np.longdouble).nmant >= 63
 
 
@@ -23,7 +23,7 @@ def exact_log_sums(points, centers, sigma, *, weights=None):
 
 
 def error_bound(mean_exponent, d, dtype):
-    """Return the error that the contract allows: (4 + d/64) eps (1 + sum_k p_k |e_k|)."""
+    """Return the error bound of `operations.log_sum_exp_isotropic`: (4 + d/64) eps (1 + sum_k p_k |e_k|)."""
     return (4 + d / 64) * eps(dtype) * (1 + mean_exponent)
 
 
@@ -38,9 +38,9 @@ def error_ratio(points, centers, sigma, *, weights=None, **options):
 def exact_gradients(points, centers, sigma, upstream, *, weights=None):
     """Return the gradients, and bounds of their rounding errors.
 
-    A term u p_ij v is as wrong as its p_ij, and rounding the sum adds eps times the number of terms and a few
-    operations. p_ij = exp(e_ij - log_sum), where either part is off by the contract, so
-    |error of a term| <= eps ((4 + d/64)(2 + |e_ij| + sum_k p_k |e_k|) + terms + 8) |term|, and eps/2 |result| to store.
+    A term u p_ij v has the relative error of p_ij = exp(e_ij - log_sum), whose exponent has the errors of e_ij and of
+    log_sum; the other factors and the summation add at most (terms + 8) eps. So |error of a term| <=
+    eps ((4 + d/64)(2 + |e_ij| + sum_k p_k |e_k|) + terms + 8) |term|. Storing the result adds eps |result|.
     """
     difference, squares, log_sum, softmax, exponents = _terms(points, centers, sigma, weights)
     m, n, d = difference.shape

@@ -1,4 +1,4 @@
-"""Plug-in information of a law on the line, exactly: every sample, by quadrature."""
+"""The exact distribution of the plug-in information of a law on the line: all samples, each by quadrature."""
 
 import itertools
 import math

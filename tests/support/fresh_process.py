@@ -6,8 +6,8 @@ import textwrap
 
 from layerbits.kernels import _cpu
 
-# Imports the native module without the package and torch: the start takes a tenth of a second, and the process has the
-# memory of the kernels alone.
+# NATIVE imports the native module without the package and torch, whose import would take seconds and hundreds of
+# megabytes.
 NATIVE = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores SIGINT in background jobs
@@ -23,7 +23,7 @@ def native(points, centers, sigma, **options):
 
 
 def run_fresh(script, *arguments, timeout=100):
-    """Return the printed lines of NATIVE and `script`, run with `arguments` in sys.argv[2:]; asserts success."""
+    """Run NATIVE and `script` with `arguments` in sys.argv[2:], assert success, and return the printed lines."""
     finished = subprocess.run(
         [
             sys.executable,

@@ -1,4 +1,4 @@
-"""A call of the native gradient with valid arguments, which include those of the log-sum-exp."""
+"""Calls of the native gradient with valid arguments or one invalid argument."""
 
 import re
 
@@ -28,7 +28,7 @@ OUTPUTS = ["d_points", "d_centers", "d_weights", "d_sigma"]
 
 
 def call(**changes):
-    """Call the gradient with copies of the arguments and these changes."""
+    """Call the gradient with copies of `ARGUMENTS`, some of them replaced by `changes`."""
     arguments = {name: np.copy(value) if name != "sigma" else value for name, value in ARGUMENTS.items()}
     _cpu.log_sum_exp_isotropic_gradient(**arguments | changes)
 

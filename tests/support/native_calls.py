@@ -1,6 +1,6 @@
 """Calls of the native module that return new arrays, and the ISA levels and dtypes that tests run over.
 
-`_cpu` is read from layerbits.kernels at import, because tests.cuda.stand_in replaces it by the CUDA kernels.
+`_cpu` is read from layerbits.kernels at import, because tests.cuda.stand_in replaces it by CUDA kernels.
 """
 
 from typing import Any, NamedTuple
@@ -36,7 +36,7 @@ def log_sum_exp(points, centers, sigma, **options):
 
 
 def gradients(points, centers, sigma, upstream, *, log_sum=None, weights=None, **options):
-    """Return all gradients; computes `log_sum` from the other arguments by default."""
+    """Return all gradients; `log_sum` is computed from the other arguments by default."""
     if log_sum is None:
         forward = {name: value for name, value in options.items() if name.endswith("offsets") or name == "level"}
         log_sum = log_sum_exp(points, centers, sigma, weights=weights, **forward)
@@ -52,10 +52,10 @@ def gradients(points, centers, sigma, upstream, *, log_sum=None, weights=None, *
     return Gradients(*outputs.values())
 
 
-def log_sum_exp_full(points, means, factors, offsets, **options):
+def log_sum_exp_full(points, centers, factors, offsets, **options):
     """Return log_sum_exp_full, (m,) float64."""
     log_sum = np.full(len(points), 7.0)
-    _cpu.log_sum_exp_full(points, means, factors, offsets, log_sum, **options)
+    _cpu.log_sum_exp_full(points, centers, factors, offsets, log_sum, **options)
     return log_sum
 
 

@@ -1,4 +1,4 @@
-"""Small networks that several test files measure; of some of them all densities are known."""
+"""Small networks for several test files; all densities of `ScalarChain` and `LinearChain` are known."""
 
 from itertools import pairwise
 
@@ -40,13 +40,13 @@ def dense(weight, bias=None):
 
 
 def tanh_network(sigma=0.1):
-    """Make a network of 4 inputs with noisy layers "1", the first layer, and "3", behind noise."""
+    """Make a network of 4 input dimensions with the noisy layers "1" and "3", of 3 units each."""
     first, second = dense(normal_tensor(3, 4, seed=7) / 2), dense(normal_tensor(3, 3, seed=8) / 2)
     return noisify(nn.Sequential(first, nn.Tanh(), second, nn.Tanh(), dense(normal_tensor(2, 3))), sigma=sigma)
 
 
 def three_tanh_layers(sigma=0.3):
-    """Make a chain of noisy layers "1", "3" and "5" of 3, 3 and 2 units, of 4 inputs."""
+    """Make a chain of noisy layers "1", "3" and "5" of 3, 3 and 2 units, on 4 input dimensions."""
     sizes = [(3, 4), (3, 3), (2, 3)]
     layers = [(dense(1.5 * normal_tensor(*size, seed=seed)), nn.Tanh()) for seed, size in enumerate(sizes)]
     return noisify(nn.Sequential(*(module for pair in layers for module in pair)), sigma=sigma, layers=nn.Tanh)
@@ -80,14 +80,14 @@ class ScalarChain:
         return normal(self.axis - np.tanh(self.gains[layer] * self.axis)[:, None], self.sigma)
 
     def densities(self, layer):
-        """Return p(t_layer | x) of every input, (inputs, points)."""
+        """Return p(t_layer | x) of each input, (inputs, points)."""
         densities = normal(self.axis - np.tanh(self.gains[0] * self.values)[:, None], self.sigma)
         for below in range(1, layer):
             densities = densities @ self.kernel(below) * self.step
         return densities
 
     def inputs(self, copies=1):
-        """Return the values as inputs (copies * n, 1): copies are more queries, and tell nothing new."""
+        """Return the values as inputs (copies * n, 1); copies add queries and no information."""
         return torch.from_numpy(self.values.repeat(copies)[:, None])
 
     def noisy(self):
@@ -97,7 +97,7 @@ class ScalarChain:
 
 
 class LinearChain:
-    """Three linear layers and inputs that are drawn once: all layers are Gaussian given an input or another layer."""
+    """Three noisy linear layers and fixed inputs: each layer is Gaussian given the input or an earlier layer."""
 
     sigma = 0.6
     weights = normal_tensor(3, 4, seed=1) / 2, normal_tensor(3, 3, seed=2) / 2, normal_tensor(2, 3, seed=3)
@@ -112,14 +112,14 @@ class LinearChain:
         return covariance.numpy()
 
     def means(self, last):
-        """Return the mean of T_last given every input, (30, d)."""
+        """Return the mean of T_last given each input, (30, d)."""
         means = self.values
         for weight in self.weights[:last]:
             means = means @ weight.T
         return means.numpy()
 
     def inputs(self, copies=1):
-        """Return the values as inputs: copies are more queries, and tell nothing new."""
+        """Return the values as inputs (copies * 30, 4); copies add queries and no information."""
         return self.values.repeat(copies, 1)
 
     def noisy(self):

@@ -1,6 +1,6 @@
-"""The log-sum-exp, the log density and the pairwise bounds in plain operations of torch: oracles of derivatives.
+"""The log-sum-exp, the log density and the pairwise bounds in plain torch, whose autograd is the oracle of derivatives.
 
-Shares nothing with the library. All pairs at once, in the dtype of the arguments.
+The functions share no code with the library and sum over all pairs at once, in the dtype of the arguments.
 """
 
 import math
@@ -29,26 +29,26 @@ def entropy_bounds(centers, sigma, weights):
 
 
 def second_derivative_error(points, centers, sigma, weights, upstream, direction):
-    """Return a bound of the error of any second derivative of sum_i u_i log_sum_i in float64, by rounding, a float.
+    """Return a bound of the rounding error of any second derivative of sum_i u_i log_sum_i in float64, a float.
 
     A second derivative is a sum of terms u p (e' - mean e') de and u p de', see layerbits.kernels.second_derivatives.
-    `size` is the sum of the absolute values of all terms by all arguments, with the mean of |e'| for the mean. A term
+    `size` is the sum of the absolute values of all terms by all arguments, with mean |e'| in place of mean e'. A term
     has p = exp(e - log_sum), where e and log_sum are wrong by (d + 4) eps |e| and (d + 4 + n) eps (1 + mean |e|), and
     at most 16 + d other operations; its sum adds m n d eps. The bound counts both sides of a comparison.
     """
-    of_points, of_centers, of_sigma, of_weights = (change.abs() for change in direction)
+    d_points, d_centers, d_sigma, d_weights = (change.abs() for change in direction)
     differences = (points[:, None] - centers).abs()
     squares = differences.square().sum(2)
     exponents = squares / (2 * sigma**2) + weights.log().abs()
     softmax = (weights.log() - squares / (2 * sigma**2)).softmax(1)
-    moves = of_points[:, None] + of_centers
-    rates = (differences * moves).sum(2) / sigma**2 + squares * of_sigma / sigma**3 + of_weights / weights
+    moves = d_points[:, None] + d_centers
+    rates = (differences * moves).sum(2) / sigma**2 + squares * d_sigma / sigma**3 + d_weights / weights
     spread = rates + (softmax * rates).sum(1, keepdim=True)
     slopes = differences.sum(2) / sigma**2 + squares / sigma**3 + 1 / weights
     second_slopes = (
         moves.sum(2) / sigma**2
-        + 2 * (differences.sum(2) * of_sigma + (differences * moves).sum(2)) / sigma**3
-        + 3 * squares * of_sigma / sigma**4
+        + 2 * (differences.sum(2) * d_sigma + (differences * moves).sum(2)) / sigma**3
+        + 3 * squares * d_sigma / sigma**4
     )
     size = (upstream.abs()[:, None] * softmax * (spread * (slopes + 1 / weights) + second_slopes)).sum() + spread.sum()
     m, n, d = differences.shape

@@ -1,4 +1,4 @@
-"""Contents of the folder of a run, for comparison in tests."""
+"""Files, status and tables of a run, for comparison in tests."""
 
 import csv
 import json

@@ -25,12 +25,12 @@ def parseval_step(matrix, strength):
 
 
 def assert_close(actual, expected):
-    # After some steps on matrices of about 10 entries per side, each entry of order 1: far below 1000 roundings.
+    # A few products of matrices of about 10 rows, with entries of order 1, add fewer than 1000 roundings.
     torch.testing.assert_close(actual, expected, atol=1000 * torch.finfo(actual.dtype).eps, rtol=0)
 
 
 def convolutional_network():
-    """Make a network with the weight matrices 0, 4 and 6; its weights are always the same."""
+    """Make a network whose modules 0, 4 and 6 have weight matrices; its weights are always the same."""
     model = nn.Sequential(
         nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.Tanh(), nn.Flatten(), nn.Linear(16, 3), nn.Tanh(), nn.Linear(3, 2)
     )

@@ -37,16 +37,16 @@ def test_monte_carlo_bounds_agree_with_hand_computation():
 @pytest.mark.parametrize("sigma", [0.1, 0.3, 0.5, 1.0, 2.0, 5.0])
 def test_variance_of_a_draw_by_quadrature_is_below_the_bounds(sigma):
     axis = answers.grid(-1, 1, sigma)
-    density_of_one = answers.normal(axis - 1, sigma)
-    density = (density_of_one + answers.normal(axis + 1, sigma)) / 2
+    density_given_one = answers.normal(axis - 1, sigma)
+    density = (density_given_one + answers.normal(axis + 1, sigma)) / 2
 
     def variance(terms):  # at the center 1; the center -1 has the same by symmetry
-        mean = np.trapezoid(density_of_one * terms, axis)
-        return np.trapezoid(density_of_one * (terms - mean) ** 2, axis)
+        mean = np.trapezoid(density_given_one * terms, axis)
+        return np.trapezoid(density_given_one * (terms - mean) ** 2, axis)
 
     with np.errstate(divide="ignore", invalid="ignore"):
         log_density = np.log(np.maximum(density, 1e-300))
-        log_ratio = np.log(np.maximum(density_of_one, 1e-300)) - log_density
+        log_ratio = np.log(np.maximum(density_given_one, 1e-300)) - log_density
     assert variance(log_density) <= theory.sharp_mse_bound(1, 1, dim=1)
     assert variance(log_ratio) <= theory.information_mse_bound(1, 1, dim=1, sigma=sigma)
 

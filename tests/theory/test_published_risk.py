@@ -1,4 +1,4 @@
-"""The published bounds: tables of the paper and the formulas in 50 digits."""
+"""The published bounds against the table of the paper and their formulas in 50 digits."""
 
 import math
 
@@ -22,7 +22,7 @@ def test_risk_bound_agrees_with_the_published_table(dim, value):
 
 
 @pytest.mark.parametrize("dim", TABLE_I)
-def test_covering_bound_is_below_the_published_table(dim):
+def test_covering_bound_is_less_than_a_fifth_of_the_published_bound(dim):
     assert theory.covering_risk_bound(10**9, dim=dim, sigma=1) < theory.plugin_risk_bound(10**9, dim=dim, sigma=1) / 5
 
 
@@ -81,7 +81,7 @@ def test_subgaussian_norm_of_a_gaussian_is_as_documented():
 
 
 def test_information_risk_agrees_with_hand_computation():
-    # 2 * .1 + 2 log 2 / (4 * 10); there is no second term if the average is over all inputs
+    # 2 * 0.1 + 2 log 2 / (4 * 10); the second term is 0 if the average is over all inputs.
     assert theory.information_risk_bound(0.1, dim=2, sigma=1, n=100) == pytest.approx(0.2 + math.log(2) / 20)
     assert theory.information_risk_bound(0.1, dim=2, sigma=1) == pytest.approx(0.2)
 

@@ -1,4 +1,4 @@
-"""The exceptions of layerbits; each is also the builtin exception that it refines."""
+"""The exceptions of layerbits; each except the base class is also a ValueError or a RuntimeError."""
 
 
 class LayerbitsError(Exception):
@@ -6,19 +6,19 @@ class LayerbitsError(Exception):
 
 
 class NoNoiseError(LayerbitsError, ValueError):
-    """I(X;T) of a network without noise is log N or infinite for any weights, so it is not estimated."""
+    """The network has no noise, or its noise is off: I(X;T) would be log N or infinite for any weights."""
 
 
 class LayerSelectionError(LayerbitsError, ValueError):
-    """The argument `layers` names no layer of the network, or a layer whose output cannot carry noise."""
+    """An argument selects no layer of the network, or a layer that cannot carry noise or be measured."""
 
 
 class DataError(LayerbitsError, ValueError):
-    """The content of a data set differs from its published description."""
+    """A data set cannot be read, or its content differs from its description."""
 
 
 class UsageError(LayerbitsError, ValueError):
-    """A command line, a configuration or a file of a run cannot be used as it is."""
+    """A command line, a configuration, an environment variable or a file of a run cannot be used as it is."""
 
 
 class BackendError(LayerbitsError, RuntimeError):

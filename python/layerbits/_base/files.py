@@ -59,7 +59,7 @@ def read_csv(path: Path, columns: Sequence[str]) -> list[list[str]]:
     Raises
     ------
     UsageError
-        If the file cannot be read or does not have these columns.
+        If the file cannot be read, has other columns, or has a row of another length.
     """
     try:
         with path.open(newline="", encoding="utf-8") as file:

@@ -11,10 +11,10 @@ _Item = TypeVar("_Item")
 
 
 def progress(items: Iterable[_Item], *, name: str, total: int) -> Iterator[_Item]:
-    """Yield the items, and count them in a progress bar."""
+    """Yield the items, and count the items in a progress bar."""
     yield from progress_bar(items, name=name, total=total)
 
 
 def progress_bar(items: Iterable[_Item], *, name: str, total: int) -> tqdm[Any]:
-    """Return an iterator over the items that is also a progress bar, for instance with ``set_postfix_str``."""
+    """Return a progress bar that iterates over the items; its ``set_postfix_str`` adds a text."""
     return tqdm(items, desc=name, total=total, disable=None, delay=2)

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     import pandas
 
 _NATS_PER_BIT = math.log(2.0)
-_VALUES = ("value", "standard_error", "lower", "upper")  # the fields in `unit`
+# The fields in `unit`.
+_VALUES = ("value", "standard_error", "lower", "upper")
 _BOUNDS = ("plug_in", "plug_in_error", "decoded", "decoded_error")
 
 
@@ -28,11 +29,11 @@ class Estimate:
     confidence : float
         Level of the interval, in (0, 1).
     draws : int
-        Number of noise draws.
+        Number of queries of a mixture; between two layers, number of passes per input.
     unit : str
         ``"nats"`` or ``"bits"``.
     converged : bool
-        False if all draws were used before the interval reached the requested tolerance.
+        False if the half width of the interval exceeds the requested tolerance.
     """
 
     value: float
@@ -70,7 +71,7 @@ class InformationRow:
     estimator : str
         Name of the estimator.
     value, standard_error : float
-        Best estimate and its standard error, in `unit`.
+        Point estimate and its standard error, in `unit`.
     lower, upper : float
         Ends of a confidence interval for the true quantity, in `unit`.
     unit : str
@@ -78,7 +79,7 @@ class InformationRow:
     draws : int
         Noisy passes of each input behind the value.
     seconds : float
-        Time to measure the layer; equal in all rows of the layer.
+        Time to estimate all quantities of the layer, without the first passes, which all layers share.
     note : str
         Notes of the audits; empty if there are none.
     plug_in, plug_in_error : float
@@ -88,8 +89,8 @@ class InformationRow:
     decoder : str
         Name of the decoder.
     limited_by : str
-        Main cause of the interval's width: ``"queries"``, ``"draws"``, ``"decoder"``, or ``"dimensions"`` (those that
-        were left out).
+        Main cause of the interval's width: ``"queries"``, ``"draws"``, ``"decoder"``, or ``"dimensions"`` (which
+        the measurement left out).
     flags : tuple of str
         ``"measurement_noise"``: the measurement adds the noise, the network runs without it. ``"before_rounding"``: T
         is the sum of signal and noise before its rounding to float16 or bfloat16, which carries no more information.

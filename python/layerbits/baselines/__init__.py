@@ -1,12 +1,13 @@
-"""Rival estimators, named after the quantities that they compute.
+"""Rival estimators, each with the name of the quantity that it computes.
 
-Each is called as ``name(activations, *, labels=None, ...)`` and returns a `BaselineEstimate` (`pairwise_bounds` returns
-two): an entropy or information of the rows and, with labels, the method's estimate of I(T;Y). `binned_information` of
-`layerbits.geometry` has the same interface, so `BaselineEstimate` is defined there, in geometry/baseline_estimate.py.
-`estimate_from_entropy` in label_information.py makes a `BaselineEstimate` from any entropy of rows.
+Each estimator is called as ``name(activations, *, labels=None, ...)`` and returns a `BaselineEstimate`
+(`pairwise_bounds` returns two): an entropy or information of the rows and, with labels, the method's estimate of
+I(T;Y). `binned_information` of `layerbits.geometry` has the same interface, so `BaselineEstimate` is defined there, in
+geometry/baseline_estimate.py. `estimate_from_entropy` in label_information.py makes a `BaselineEstimate` from any
+entropy of rows.
 
-No baseline uses the noise of the network, without which I(X;T) is not finite. So none of them estimates the I(X;T) of
-`layer_information`. They run on the host; tensors on a device are copied there.
+No baseline uses the noise of the network, without which I(X;T) is log N or infinite. So no baseline estimates the
+I(X;T) of `layer_information`. Baselines run on the host; tensors on a device are copied there.
 """
 
 from layerbits.baselines.kde import kde_entropy

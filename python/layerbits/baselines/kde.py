@@ -13,18 +13,18 @@ from layerbits.geometry import BaselineEstimate
 from layerbits.kernels import RandomStream, stream
 from layerbits.mixtures import mixture_log_density
 
-# Candidate bandwidths in units of Scott's rule. Tight clusters need bandwidths far below it.
+# Candidate bandwidths in units of Scott's rule. Tight clusters need bandwidths far below Scott's.
 _BANDWIDTH_FACTORS = 2.0 ** np.arange(-8, 2.25, 0.5)
 
 
 def kde_entropy(activations: Array, *, labels: Array | None = None, folds: int = 5, seed: int = 0) -> BaselineEstimate:
     """Estimate the differential entropy h(T), in nats, by the mean log density of held-out rows.
 
-    The kernel is an isotropic Gaussian. The estimate uses the one of 21 bandwidths that maximises the mean log density
-    of held-out rows. For a fixed bandwidth its expectation is a cross-entropy and so too large; in high dimension it
-    stays too large, because no bandwidth fits well. For a deterministic network on a finite data set the value has no
-    meaning, because the rows have no density: if many rows coincide, the smallest bandwidth determines the value, and
-    if all coincide, it is -inf.
+    The kernel is an isotropic Gaussian. Of 21 bandwidths, the estimate uses that with the largest mean log density of
+    held-out rows. For a fixed bandwidth the expectation of the estimate is a cross-entropy and so too large; in high
+    dimension it stays too large, because no bandwidth fits well. For a deterministic network on a finite data set the
+    value has no meaning, because the rows have no density: if many rows coincide, the smallest bandwidth determines the
+    value; if all coincide, the value is -inf.
 
     Parameters
     ----------

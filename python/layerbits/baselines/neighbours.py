@@ -26,7 +26,7 @@ def kozachenko_leonenko_entropy(
     Parameters
     ----------
     activations : tensor or array of shape (n, d)
-        float32 or float64, finite; more than `neighbours` rows; with `labels`, in every class.
+        float32 or float64, finite; more than `neighbours` rows, and with `labels` in every class.
     labels : integer tensor or array of shape (n,), optional
         Classes Y, for I(T;Y) = h(T) - h(T|Y), which is NaN if both entropies are -inf.
     neighbours : int
@@ -67,12 +67,13 @@ def ksg_information(
     """Estimate I(X;T), in nats, of inputs and activations sampled from a joint density, by counts of neighbours.
 
     With labels, also estimate I(T;Y), by Ross's variant for classes. If T is a function of X, as in a deterministic
-    network, I(X;T) is infinite and the estimate only grows with log n. A strong dependence needs very many rows.
+    network, I(X;T) is infinite, and the estimate grows without limit, like log n. A strong dependence needs very
+    many rows.
 
     Parameters
     ----------
     activations : tensor or array of shape (n, d)
-        float32 or float64, finite; more than `neighbours` rows; with `labels`, in every class.
+        float32 or float64, finite; more than `neighbours` rows, and with `labels` in every class.
     inputs : tensor or array of shape (n, e)
         X, float32 or float64, finite.
     labels : integer tensor or array of shape (n,), optional

@@ -18,9 +18,10 @@ from layerbits.estimators import layer_information
 from layerbits.mixtures import mixture_information
 
 _CONFIDENCE = 0.95
-# Probability that correct intervals of one quantity have too few hits by chance.
+# Largest probability that correct intervals of one quantity have too few hits by chance.
 _FALSE_ALARM = 1e-4
-# Bound on the rounding of sums and logarithms in float64 up to 1000 dimensions; an interval may have width 0.
+# Bound on the rounding of sums and logarithms in float64 in up to 1000 dimensions: an interval of width 0 may miss the
+# true value by rounding.
 _ROUNDING = 1e-9
 
 
@@ -87,7 +88,7 @@ def coverage(
     tolerance: float = 0.01,
     queries: int = 1024,
 ) -> list[Coverage]:
-    """Estimate every known quantity of the tasks once for each seed, and count the intervals that contain it.
+    """Estimate known quantities of the tasks once for each seed, and count the intervals that contain the true value.
 
     Parameters
     ----------
@@ -98,7 +99,7 @@ def coverage(
     tolerance : float
         Tolerance of `mixture_information` for mixtures, in nats.
     queries : int
-        Number of queries of all inputs of a network. An input has twice as many draws as queries.
+        Number of queries of all inputs of a network; an input has at least 2, and twice as many draws.
 
     Returns
     -------

@@ -2,10 +2,11 @@
 
 X is uniform over N inputs, and T = S + Z is a noisy layer. r noisy passes of every input give signals s_xj and the
 mixtures p^(t|x) = mean_j N(t; s_xj, sigma^2 I), p^(t) = mean_x p^(t|x). An information is the mean difference of two
-log densities at the same queries t. It lies between two bounds: the plug-in bound, made of all passes, and a decoder
-bound, whose decoder is made of some passes and evaluated at queries of the others.
+log densities at the same queries t. It lies, on average, between two bounds: the plug-in bound, made of all passes, and
+a decoder bound, whose decoder is made of some passes and evaluated at queries of the others.
 
-    problem, settings       the checked arguments: Problem, MeasurementSettings, Classes
+    problem, settings       the checked arguments: Problem, MeasurementSettings
+    classes                 the class of each input, and the ceilings of information
     layer_sample            passes through the network -> signals in few dimensions
     log_densities           queries, and log densities of mixtures at queries
     plug_in_bound           the upper bound of an information, lower bound of an entropy
@@ -13,10 +14,10 @@ bound, whose decoder is made of some passes and evaluated at queries of the othe
     decoder_candidates      the decoders that compete at a layer, and the queries that choose one
     decoder_bound           the lower bound of an information, upper bound of an entropy
     two_sided_estimate      point estimate and interval between the two bounds
-    first_layer             all quantities of the first layer
+    first_layer             all quantities of a layer behind no noise
     layer_behind_noise      all quantities of any other layer
-    layer_measurement       one layer, measured once or in rounds until a tolerance is met
-    audits                  notes on estimates that theory rules out
+    layer_measurement       one layer, measured once or in rounds until its interval is narrow
+    audits                  notes on saturation and on estimates that theory rules out
     layer_rows              the rows of a table from the measurements of a layer
     all_layers              layer_information, measure_layers
     recorded_signals        information
@@ -24,8 +25,8 @@ bound, whose decoder is made of some passes and evaluated at queries of the othe
     sigma_profiles          sigma_profile
 
 `layer_information` makes a `Problem` and `MeasurementSettings`. `measure_layers` samples all layers in common passes.
-Then each sample is split into queries and draws, and every quantity is bounded. With a tolerance, a layer is sampled
-again until its interval is narrow. Audits add the notes.
+Then each sample behind noise is split into queries and draws, and every quantity is bounded. With a tolerance, a layer
+is sampled again until its interval is narrow or a limit is reached. Audits add the notes.
 """
 
 from layerbits.estimators.all_layers import layer_information, measure_layers

@@ -1,4 +1,4 @@
-"""Information of every layer of a noisy network, with intervals for the true values."""
+"""Information of every layer of a network, with intervals for the true values."""
 
 from __future__ import annotations
 
@@ -69,8 +69,9 @@ def layer_information(
         Noisy passes per input, r; at least 2 for a layer behind noise. The gap between the two bounds falls as r grows.
         The first layer uses a single pass.
     queries : int, optional
-        Queries per input, at least 2. Behind noise the last draws carry one each, so at most half of the draws do. By
-        default 16,384 queries in all and at least 4 of an input, but behind noise at most a quarter of the draws.
+        Queries per input, at least 2. Behind noise the last draws carry one query each, at most half of the draws. By
+        default 16,384 queries in all and at least 4 of an input, but behind noise at most a quarter of the draws, or 4
+        if that is more.
     tolerance : float, optional
         Wanted half width of the interval of I(X;T), in nats. Draws or queries of a layer are doubled until its interval
         is that narrow, or until a limit is reached, which is noted. None: one round with `draws` and `queries`.
@@ -85,16 +86,17 @@ def layer_information(
     estimator : {"pooled", "paper"}
         With "paper", `value` is the paper's estimate: the plug-in with separate samples for h(T) and h(T|X).
     devices : sequence of torch.device or str, optional
-        CUDA devices that share the queries of a network on one of them; by default that device alone. Devices of the
-        same model give the same numbers as one device.
+        CUDA devices that share the queries of a network on a CUDA device; by default that device computes them alone.
+        Devices of the same model give the same numbers as one device.
 
     Returns
     -------
     InformationTable
         A row for each layer and quantity. `lower` to `upper` is a confidence interval for the true quantity. `value` is
-        the mean of the decoder bound and of the plug-in bound less half of its first-order bias. Notes flag saturation
-        at log N, a missed tolerance, and violations, by more than the error, of I(X;T) <= log N, I(T;Y) <= H(Y),
-        I(X;T) <= I(X;T) of the layer before, and I(X;T) = I(T;Y) + I(X;T|Y).
+        the mean of the decoder bound and of the plug-in bound less half of its first-order bias, moved into the
+        interval. Notes name saturation at log N, a missed tolerance, bounds that exclude each other, and violations, by
+        more than the error, of I(X;T) <= log N, I(T;Y) <= H(Y), I(X;T|Y) <= H(X|Y), I(X;T) <= I(X;T) of the layer
+        before, and I(X;T) = I(T;Y) + I(X;T|Y).
 
     Raises
     ------
@@ -104,13 +106,15 @@ def layer_information(
         `layers` is empty or matches no noisy layer; a layer does not run once in a pass.
     TypeError, ValueError
         An argument has another type, shape or value than wanted; signals are not finite.
+    MemoryError
+        The signals of `draws` passes do not fit into memory.
 
     Notes
     -----
     The lower end of an information holds for any number of queries: the decoder bound holds for every decoder, and its
-    terms are independent and bounded (`layerbits.statistics`). The upper end holds likewise at the first layer. At
-    later layers it is a Student bound for the mean of the plug-in, with an allowance for rare events; its error is a
-    jackknife over the draws of each input.
+    terms are independent and bounded (`layerbits.statistics`). The upper end holds likewise at the first layer, and
+    with `sigma` at every layer. Behind noise the upper end is a Student bound for the mean of the plug-in, with an
+    allowance for rare events; the error of the plug-in is a jackknife over the draws of each input.
 
     All passes run in evaluation mode. Signals stay on the network's device, the CPU or a CUDA device; arrays with a
     number for each query are copied to the host.
@@ -146,8 +150,9 @@ def measure_layers(problem: Problem, settings: MeasurementSettings) -> Informati
 
     Raises
     ------
-    NoNoiseError, LayerSelectionError, TypeError, ValueError
-        The noise is off; a pass fails; a layer behind noise has a single draw.
+    LayerSelectionError, TypeError, ValueError, MemoryError
+        A layer does not run in a pass or gives no finite signals; a layer behind noise has a single draw; the signals
+        do not fit into memory.
     """
     problem.check_settings(settings)
     deadline = time.monotonic() + settings.max_seconds

@@ -1,4 +1,4 @@
-"""Notes of the audits: estimates that violate theory by more than the error, and saturation."""
+"""Notes of the audits on estimates that violate theory by more than the error, and on saturation."""
 
 from __future__ import annotations
 
@@ -24,10 +24,12 @@ def with_notes(
 
     Parameters
     ----------
+    rows : sequence of InformationRow
+        The quantities of the layer, I(X;T) among them.
     previous : InformationRow or None
-        I(X;T) of the layer before.
+        I(X;T) of the layer before; None for the first layer, and for layers in no chain.
     ceilings : mapping of str to float
-        Largest value that the entropies of X and Y allow, for each information.
+        Largest value of each information that the entropies of X and Y allow.
     shortfall : str
         Why the tolerance was missed; empty otherwise.
     """

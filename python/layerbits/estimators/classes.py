@@ -14,7 +14,7 @@ from layerbits.statistics import QUANTITIES, Condition, Quantity, ceilings, clas
 
 @dataclasses.dataclass(frozen=True)
 class Classes:
-    """The class of each of N inputs; a single class where there are no labels.
+    """The class of each of N inputs; a single class if there are no labels.
 
     Attributes
     ----------
@@ -56,17 +56,17 @@ class Classes:
 
     @functools.cached_property
     def ceilings(self) -> Mapping[str, float]:
-        """Largest value in nats that the entropies of X and Y allow, for each measured information."""
+        """Largest value, in nats, of each measured information that the entropies of X and Y allow."""
         return ceilings(self.n_inputs, self.labels)
 
     @functools.cached_property
     def largest_terms(self) -> Mapping[str, float]:
-        """Largest information in nats that a single value of T can carry; it may exceed the ceiling."""
+        """Largest information, in nats, that a single value of T can carry; it may exceed the ceiling."""
         return largest_terms(self.n_inputs, self.labels)
 
     @property
     def quantities(self) -> tuple[Quantity, ...]:
-        """The measured quantities; without labels, those that do not involve Y."""
+        """The measured quantities; without labels, only quantities that do not involve Y."""
         return tuple(
             quantity
             for quantity in QUANTITIES

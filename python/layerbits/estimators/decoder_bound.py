@@ -5,15 +5,15 @@ For any decoder q(x|t) that does not depend on the query T (Barber and Agakov, T
     I(X;T) >= E log [q(X|T) / p(X)].
 
 Densities q(t|x) define the decoder q(x|t) = q(t|x) / sum_x' q(t|x'). Likewise h(T|X) <= -E log q(T|X) and
-h(T) <= -E log q(T). The terms at queries of fresh passes are independent, so a confidence bound for their mean is the
-end of an interval.
+h(T) <= -E log q(T). The terms at queries of other passes are independent, so a confidence bound for the mean of the
+terms is the end of an interval.
 
-The end is a bet (`layerbits.statistics`), not a normal interval: a normal interval misses events rarer than one
-query in all, and a saturated layer has no other uncertainty. A bet holds for any number of bounded terms of any law, at
-1.4 times the width. There is one stake for each pass, not for each term, because the terms of different inputs have
-different expectations. `mix_with_prior` bounds the terms from below: it mixes the decoder with p(x), at a small weight.
+The end is a bet (`layerbits.statistics`), not a normal interval: a normal interval neglects events that occur in none
+of the queries, which are the only uncertainty of a saturated layer. A bet holds for any number of bounded terms of any
+law, at 1.4 times the width. There is one stake for each pass, not for each term, because the terms of different inputs
+have different expectations. `mix_with_prior` bounds the terms from below: it mixes the decoder with a little p(x).
 
-One half of the queries chooses the decoder, and the other half evaluates it (`decoder_candidates`).
+Queries of half of the passes choose the decoder, and the other queries evaluate it (`decoder_candidates`).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from layerbits.statistics import (
     upper_mean_bound,
 )
 
-# No more decoders are tried once the gap to the plug-in bound is below this (nats).
+# No more decoders are tried once the gap between a decoder bound and the plug-in bound is below this (nats).
 _SMALL_GAP = 0.01
 
 _INFORMATION = QUANTITIES[0]  # I(X;T)
@@ -95,7 +95,7 @@ class DecoderBounds:
 
     @classmethod
     def of(cls, split: TrialSplit, draws: Tensor, plug_in: PlugIn, classes: Classes, risk: float) -> DecoderBounds:
-        """Try the decoders made of draws (N, r, d), at least two, until one is close to the plug-in bound of I(X;T)."""
+        """Try decoders of draws (N, r, d), two or more if r > 1, until a bound is near the plug-in bound of I(X;T)."""
         weight = unseen_probability(math.prod(split.final.shape), risk)
         plug_in_bound = plug_in.bound(_INFORMATION).value
         tried_candidates: list[Candidate] = []
@@ -126,13 +126,13 @@ class DecoderBounds:
         return self._result(candidate, final, end)
 
     def _entropy_upper_bound(self, quantity: Quantity, candidate: Candidate) -> DecoderBound:
-        """Bound the mean of -log q(t|A) from above, provided that no value of T lies further out than all queries."""
+        """Bound the mean of -log q(t|A) from above, provided that no T lies further out than all queries."""
         pairs = zip((candidate.at_trial, candidate.at_final), self.wide_log_densities, strict=True)
         trial, final = (
             terms(quantity, _with_priors(log_densities, wide_log_density, self.weight))
             for log_densities, wide_log_density in pairs
         )
-        # A density given x or y contains p(t) with this weight, and so the wide Gaussian with its square.
+        # A density given x or y contains p(t) with this weight, and so the wide Gaussian with the weight squared.
         largest_surprisal = max(float(-wide.min(initial=0.0)) for wide in self.wide_log_densities)
         ceiling = largest_surprisal - 2 * math.log(self.weight)
         passes = [_pilot(trial, 0.0, ceiling), *split_passes(final)]
@@ -144,7 +144,7 @@ class DecoderBounds:
 
 
 def _trial_bound(candidate: Candidate, quantity: Quantity, weight: float) -> float:
-    """Return the bound of an information, or minus that of an entropy, at the trial queries: larger is tighter."""
+    """Return the bound of an information, or minus the bound of an entropy, at the trial queries: larger is tighter."""
     trial = terms(quantity, candidate.at_trial)
     if not trial.size:
         return 0.0
@@ -152,12 +152,12 @@ def _trial_bound(candidate: Candidate, quantity: Quantity, weight: float) -> flo
 
 
 def _pilot(trial: Doubles, floor: float, ceiling: float) -> Doubles:
-    """Return terms that set the first stake: those of the trial, or the two extremes if it has fewer than two."""
+    """Return terms that set the first stake: the trial terms, or the two extremes if there are fewer than two terms."""
     return trial.ravel() if trial.size > 1 else np.array([floor, ceiling])
 
 
 def _with_priors(log_densities: LogDensities, wide_log_density: Doubles, weight: float) -> LogDensities:
-    """Mix, with weight `weight`, p(t|x) and p(t|y) with p(t), and p(t) with a wide Gaussian: this bounds surprisals."""
+    """Mix, with weight `weight`, p(t|x) and p(t|y) with p(t), and p(t) with a wide Gaussian, to bound surprisals."""
     marginal = mixed(log_densities.marginal, wide_log_density, weight)
     return ByCondition(
         given_input=mixed(log_densities.given_input, marginal, weight),
@@ -167,7 +167,7 @@ def _with_priors(log_densities: LogDensities, wide_log_density: Doubles, weight:
 
 
 def _wide_log_density(queries: Queries, draws: Tensor) -> Doubles:
-    """Return the log density (n, q) of a Gaussian with the noise plus twice the mean variance of draws (N, r, d)."""
+    """Return the log density (n, q) of a Gaussian whose variance is that of the noise plus twice that of the draws."""
     centers = draws[:, 0].double()  # one draw of each input suffices
     mean, variance = centers.mean(0), queries.sigma**2 + 2 * centers.var(0, correction=0).mean()
     squares = (queries.points - mean).square().sum(-1)

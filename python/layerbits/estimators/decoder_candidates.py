@@ -1,7 +1,7 @@
-"""Decoders that compete for the bound of a layer, and the division of the queries between choice and evaluation.
+"""The decoders that are tried at a layer, and the division of the queries between choice and evaluation.
 
-The first half of the passes with queries chooses a decoder, and the second half evaluates it: neither the decoders nor
-the choice depend on the second half.
+Queries of the first half of the passes with queries choose a decoder, and queries of the second half evaluate it:
+neither the decoders nor the choice depend on the second half.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ from layerbits.estimators.log_densities import LogDensities, Queries, mixed
 from layerbits.estimators.plug_in_bound import PlugIn
 from layerbits.statistics import ByCondition
 
-# Largest number of queries that compare decoders: enough to see differences of a few hundredths of a nat.
+# Largest number of queries that compare decoders: enough to resolve differences of a few hundredths of a nat.
 _MAX_TRIAL_QUERIES = 2048
 
-# Weight of the mixture of draws in "Gaussian and mixture": it helps where the Gaussian is far off, and costs little.
+# Weight of the mixture of draws in "Gaussian and mixture": the mixture helps where the Gaussian is far off, and costs
+# little elsewhere.
 _MIXTURE_WEIGHT = 0.1
 
 
@@ -47,7 +48,7 @@ class TrialSplit:
 
     @classmethod
     def random(cls, queries: Queries, generator: np.random.Generator) -> TrialSplit:
-        """Choose by half of the passes, at random inputs, because the inputs may be sorted."""
+        """Let half of the passes choose, at random inputs, because the inputs may be sorted."""
         n_inputs, n_passes = queries.shape
         passes = n_passes // 2
         n_trial = max(1, _MAX_TRIAL_QUERIES // max(1, passes))
@@ -74,7 +75,7 @@ class TrialSplit:
 
 @dataclasses.dataclass(frozen=True)
 class Candidate:
-    """A decoder: its log densities at the trial queries, and a function that computes those at the final queries."""
+    """A decoder: its log densities at the trial queries, and a function that computes them at the final queries."""
 
     name: str
     at_trial: LogDensities
@@ -82,7 +83,7 @@ class Candidate:
 
     @functools.cached_property
     def at_final(self) -> LogDensities:
-        """Log densities at the final queries, computed when they are needed."""
+        """Log densities at the final queries, computed at first use."""
         return self.evaluate()
 
 

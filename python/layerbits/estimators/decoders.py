@@ -2,7 +2,7 @@
 
 Each decoder is a mixture with equally many components for every input:
 
-- a Gaussian for each input with a covariance of its own, because tanh makes the covariances of inputs differ;
+- in up to 32 dimensions, a Gaussian for each input with its own covariance, because tanh makes covariances differ;
 - a Gaussian for each input with a covariance that all inputs share;
 - the mixture of the draws with wider kernels.
 
@@ -48,7 +48,7 @@ class Decoder(abc.ABC):
         self._classes = classes
 
     def log_densities(self, queries: Queries) -> LogDensities:
-        """Return the log densities at queries; no query may start from a draw that made the decoder."""
+        """Return the log densities at queries; the decoder must not be made of the bases of the queries."""
         return mixture_log_densities(queries, self._classes, self._log_sums(queries), components=1)
 
     @abc.abstractmethod
@@ -84,7 +84,7 @@ class Gaussians(Decoder):
 
     def __init__(self, means: Tensor, covariances: Tensor, classes: Classes, sigma: float) -> None:
         super().__init__(classes)
-        # The kernel skips the other coordinates once a term is 0, so those that tell inputs apart come first.
+        # The kernel skips further coordinates once a term is 0, so coordinates that separate inputs best come first.
         variance = covariances.diagonal(dim1=1, dim2=2).sum(0)
         self._order = (means.var(0, correction=0) / variance).argsort(descending=True, stable=True)
         self._means = means[:, self._order]

@@ -1,6 +1,6 @@
-"""The first layer: its signal s is a function of the input, so T = s(x) + Z is a known channel and no bound has a bias.
+"""A layer behind no noise: its signal s is a function of the input, so T = s(x) + Z is a known channel.
 
-Both bounds are the value, and the interval is a bet on the mean of independent terms (`layerbits.mixtures`).
+Both bounds are the mean of independent terms, without a bias, and the interval is a bet on it (`layerbits.mixtures`).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def first_layer_estimates(
         name: exact_estimate(estimate, classes.ceilings[name], loss)
         for name, estimate in channel.estimates(sample.queries, stream, risk).items()
     }
-    # Less the entropy of the noise, h(T|X) is 0, and h(T) is I(X;T), whose interval accounts for rare events.
+    # Less the entropy of the noise, h(T|X) is 0 and h(T) is I(X;T).
     estimates["h(T|X)"] = exact_estimate(_ZERO, ceiling=0.0, dimension_loss=0.0)
     estimates["h(T)"] = estimates["I(X;T)"]
     return {quantity.name: estimates[quantity.name] for quantity in classes.quantities}

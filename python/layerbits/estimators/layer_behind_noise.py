@@ -1,7 +1,8 @@
 """A layer behind noise: every quantity between the plug-in bound and a decoder bound.
 
-Both bounds use the same passes: the plug-in is made of all draws, the decoders of the draws without queries. A log-sum
-over all draws is the sum of the two parts, so the decoder bound costs hardly more than its Gaussian kernel.
+Both bounds use the same passes: the plug-in is made of all draws, the decoders of the draws without queries. A sum over
+all draws is the sum over the draws without queries, which is the mixture decoder, plus the sum over the other draws. So
+the decoder bound adds only the sums of the other decoders.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class NoisySample:
     draws : Tensor of shape (N, r, d)
         The draws without queries, r >= q.
     dimension_loss : float
-        Upper bound in nats of what the omitted dimensions would add, as in `LayerSample`.
+        Upper bound, in nats, of the information that the omitted dimensions would add, as in `LayerSample`.
     """
 
     queries: Queries
@@ -49,28 +50,28 @@ def noisy_layer_estimates(
     ----------
     samples : sequence of NoisySample
         One sample, or two for the paper's estimator. With two, the plug-in bound takes h(T|X) and h(T|Y) from the
-        second, and is the value.
+        second sample, and `value` is the plug-in bound.
     risk : float
         Probability with which each end of an interval may be wrong.
     generator : numpy.random.Generator
         Chooses the inputs at which decoders are compared.
     """
-    first = samples[0]
+    decoder_sample = samples[0]
     plug_ins = [plug_in(sample.queries, sample.draws, classes) for sample in samples]
-    split = TrialSplit.random(first.queries, generator)
-    decoders = DecoderBounds.of(split, first.draws, plug_ins[0], classes, risk)
+    split = TrialSplit.random(decoder_sample.queries, generator)
+    decoders = DecoderBounds.of(split, decoder_sample.draws, plug_ins[0], classes, risk)
     combined = plug_ins[0] if len(plug_ins) == 1 else plug_ins[0].with_conditionals_of(plug_ins[1])
-    n_queries = math.prod(first.queries.shape)
+    n_queries = math.prod(decoder_sample.queries.shape)
     estimates = {}
     for quantity in classes.quantities:
         plug_in_bound, decoder_bound = combined.bound(quantity), decoders.bound(quantity)
         if quantity.is_entropy:
             lower = entropy_lower_end(plug_in_bound, risk)
-            estimate = entropy_estimate(plug_in_bound, decoder_bound, lower, first.dimension_loss)
+            estimate = entropy_estimate(plug_in_bound, decoder_bound, lower, decoder_sample.dimension_loss)
         else:
             upper = information_upper_end(plug_in_bound, classes.largest_terms[quantity.name], n_queries, risk)
             ceiling = classes.ceilings[quantity.name]
-            estimate = information_estimate(plug_in_bound, decoder_bound, upper, ceiling, first.dimension_loss)
+            estimate = information_estimate(plug_in_bound, decoder_bound, upper, ceiling, decoder_sample.dimension_loss)
         if len(samples) > 1:
             estimate = dataclasses.replace(estimate, value=plug_in_bound.value)
         estimates[quantity.name] = estimate

@@ -1,7 +1,7 @@
 """One layer, measured once or, with a tolerance, in rounds of more and more draws or queries.
 
 Round k of a measurement with a tolerance has 6 / (pi k)^2 of the risk, so that the intervals of all rounds hold at once
-and the rounds may stop anywhere. Each round has its own seed, because its size depends on the round before.
+and the measurement may stop after any round. Each round has its own seed, because its size depends on the round before.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from layerbits.estimators.settings import MeasurementSettings
 from layerbits.estimators.two_sided_estimate import TwoSidedEstimate
 from layerbits.kernels import NormalStream, RandomStream, derived_seed, single_threaded_torch, stream
 
-# Largest number of queries of all inputs at the first layer, where draws do not limit them: 0.5 GB of terms.
+# Largest number of queries of all inputs at the first layer, where draws do not limit the queries: 0.5 GB of terms.
 _MAX_QUERIES = 2**22
 
 
@@ -34,7 +34,7 @@ class LayerMeasurement:
     draws : int
         Noisy passes per input.
     estimates : mapping of str to TwoSidedEstimate
-        By quantity.
+        The estimate of each quantity.
     shortfall : str
         Why the tolerance was missed; empty otherwise.
     """
@@ -45,7 +45,7 @@ class LayerMeasurement:
 
 
 def sample_seeds(settings: MeasurementSettings, seed: int) -> list[int]:
-    """Return the seeds of a round's samples: one, or for the paper's estimator two."""
+    """Return the seeds of a round's samples: one seed, or two for the paper's estimator."""
     if settings.estimator == "paper":
         return [seed, derived_seed(seed, RandomStream.SEPARATE_SEED)]
     return [seed]
@@ -54,7 +54,7 @@ def sample_seeds(settings: MeasurementSettings, seed: int) -> list[int]:
 def estimate_layer(
     problem: Problem, layer: str, samples: Sequence[LayerSample], risk: float, seed: int
 ) -> dict[str, TwoSidedEstimate]:
-    """Estimate every quantity of a layer from its samples; `risk` is that of each end of an interval."""
+    """Estimate every quantity of a layer from its samples; each end of an interval is wrong with at most this risk."""
     return estimate_samples(samples, problem.classes, problem.network.layer_names.index(layer), risk, seed)
 
 
@@ -89,7 +89,7 @@ class Effort:
     queries: int
 
     def larger(self, limited_by: str, max_draws: int, max_queries: int) -> Effort:
-        """Return the effort of the next round, with more draws or queries; the same effort if a limit forbids more."""
+        """Return the effort of the next round, with more draws or queries; the same effort if a limit is reached."""
         if limited_by == "dimensions":
             return self
         if self.draws == 1:
@@ -102,7 +102,7 @@ class Effort:
 
 @dataclasses.dataclass(frozen=True)
 class LayerTask:
-    """A layer to measure with some settings, by a deadline.
+    """The measurement of a layer with settings and a deadline.
 
     Attributes
     ----------
@@ -116,7 +116,7 @@ class LayerTask:
     deadline: float
 
     def measure(self, samples: Sequence[LayerSample], report: Callable[[str], object]) -> LayerMeasurement:
-        """Measure the layer in as many rounds as the tolerance needs; call `report` with a line about each round."""
+        """Measure in rounds until the interval is narrow or a limit is reached; `report` gets a line on each round."""
         settings, seed, start = self.settings, self.settings.seed, time.monotonic()
         max_queries = _MAX_QUERIES // self.problem.n_inputs
         for number in itertools.count(1):

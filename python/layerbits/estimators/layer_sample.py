@@ -1,7 +1,7 @@
 """Signals of a layer: whitened, so that the noise is isotropic, in few dimensions, with a bound of the loss.
 
-Only the first noisy layer can lie behind no noise, and every layer of a network to which the measurement alone adds
-noise. Two equal passes of another layer prove nothing: a step or a dead unit may differ in a third pass.
+In a noisy network, only the first noisy layer can lie behind no noise. If the measurement alone adds the noise, every
+layer does. Two equal passes of another layer prove nothing: a step or a dead unit may differ in a third pass.
 
 More than 2^27 values behind noise are never held in full: each pass is projected, as it is recorded, on the principal
 axes of two probing passes. The upper bound of such a layer may rise to log N; its lower bound stays valid.
@@ -22,13 +22,13 @@ from layerbits.kernels import NormalStream, as_floats
 from layerbits.mixtures import Subspace, affine_coordinates, fit_subspace, noise_entropy
 from layerbits.networks import GaussianNoise, Passes, View, record
 
-# Default numbers of queries: the least of an input, and the total of all inputs.
+# Default numbers of queries: the smallest number of an input, and the total of all inputs.
 _MIN_QUERIES, _TOTAL_QUERIES = 4, 2**14
 
 # Largest number of queries of all inputs: 10 GB of points in ten dimensions.
 _LARGEST_TOTAL = 2**28
 
-# With more dimensions than this, those are left out that together cost less than `_DIMENSION_LOSS` nats.
+# If more dimensions than this remain, dimensions are left out that together cost at most `_DIMENSION_LOSS` nats.
 _MANY_DIMENSIONS = 64
 _DIMENSION_LOSS = 1e-3
 
@@ -39,7 +39,7 @@ _MAX_DIMENSIONS = 256
 # Rows of the largest Gram matrix whose eigenvectors are computed, in some seconds.
 _LARGEST_GRAM = 4096
 
-# Number of passes that show whether the first layer lies behind no noise, and the principal axes of wide layers.
+# Number of passes that show whether the first layer has a single signal, and the principal axes of wide layers.
 _PROBING_PASSES = 2
 
 
@@ -55,7 +55,7 @@ class LayerSample:
         Standard deviation of the noise of each coordinate.
     queries : int
         Queries of each input. Behind noise, the last draws carry one query each, and decoders are made of the other
-        draws. Behind no noise, the one signal serves any number of queries.
+        draws. Behind no noise, the single signal serves any number of queries.
     dimension_loss : float
         Upper bound in nats of the information, and of the entropy, that the omitted dimensions would add.
     noise_entropy : float
@@ -78,7 +78,7 @@ class LayerSample:
 
     @property
     def is_exact(self) -> bool:
-        """Whether p(t|x) is known: a Gaussian around the one signal."""
+        """Whether p(t|x) is known: a Gaussian around the single signal."""
         return self.draws == 1
 
     def split(self, stream: NormalStream) -> tuple[Queries, Tensor]:
@@ -101,13 +101,13 @@ def sample_layers(
     Raises
     ------
     LayerSelectionError, TypeError, ValueError
-        As `layer_information`; a layer behind noise has a single draw.
+        As in `layer_information`; a layer behind noise has a single draw.
     """
     probes = _record(problem, Passes(layers, range(_PROBING_PASSES), seed))
     behind_noise = tuple(layer for layer in layers if not _is_exact(problem, layer, probes[layer]))
     if behind_noise and draws < 2:
         raise ValueError(f"draws: got {draws}, wanted at least 2, because {behind_noise[0]!r} lies behind noise")
-    # The last draws, at most half of them, carry queries, so they must not choose the axes of a view.
+    # The last draws, at most half of all, carry queries, so they must not choose the axes of a view.
     without_queries = draws - draws // 2
     views = {
         layer: _principal_view(problem.network.noise[layer], probes[layer][:, :without_queries])
@@ -165,7 +165,7 @@ def _record(problem: Problem, passes: Passes) -> dict[str, Tensor]:
 
 
 def _with_later_passes(problem: Problem, probes: dict[str, Tensor], passes: Passes) -> dict[str, Tensor]:
-    """Return the signals of the layers of `passes` in the probing passes and in `passes`, reduced by its views."""
+    """Return the signals of the layers of `passes` in the probing passes and in `passes`, reduced by the views."""
     views = passes.views
     signals = {layer: views[layer](probes[layer]) if layer in views else probes[layer] for layer in passes.layers}
     if not passes.layers or not passes.draws:
@@ -181,7 +181,7 @@ def _is_exact(problem: Problem, layer: str, probe: Tensor) -> bool:
 
 
 def _number_of_queries(n_inputs: int, draws: int | None, wanted: int | None) -> int:
-    """Return the queries per input; `draws` limits them behind noise and is None elsewhere."""
+    """Return the number of queries per input; `draws` limits it behind noise and is None elsewhere."""
     queries = wanted or max(_MIN_QUERIES, math.ceil(_TOTAL_QUERIES / n_inputs))
     if draws is None and queries * n_inputs > _LARGEST_TOTAL:
         raise ValueError(f"queries: got {queries}, wanted at most {_LARGEST_TOTAL // n_inputs} for {n_inputs} inputs")
@@ -203,8 +203,8 @@ def _exact_coordinates(noise: GaussianNoise, signals: Tensor) -> tuple[Tensor, f
 def _coordinates(noise: GaussianNoise, signals: Tensor, *, fitted_draws: int) -> tuple[Tensor, float]:
     """Return coordinates (n, r, k) of signals (n, r, d), and the loss in nats.
 
-    The subspace is fitted to the first `fitted_draws` draws. The others carry queries, which decoders must not depend
-    on.
+    The subspace is fitted to the first `fitted_draws` draws. The other draws carry queries, on which decoders must not
+    depend.
     """
     whitened = noise.whiten(signals)
     subspace = _fit(whitened[:, :fitted_draws].flatten(0, 1), noise.sigma)
@@ -213,12 +213,12 @@ def _coordinates(noise: GaussianNoise, signals: Tensor, *, fitted_draws: int) ->
 
 
 def _loss(squared_distances: Tensor, sigma: float) -> float:
-    """Return the loss in nats from squared distances of signals to the subspace."""
+    """Return the loss, in nats, from squared distances of signals to the subspace."""
     return float(squared_distances.double().mean()) / 2 / sigma / sigma  # the square of a tiny sigma would be 0
 
 
 def _fit(centers: Tensor, sigma: float) -> Subspace:
-    """Return a subspace for centers (m, d); all dimensions where the Gram matrix would be too large."""
+    """Return a subspace for centers (m, d); all dimensions if the Gram matrix would be too large."""
     if min(centers.shape) > _LARGEST_GRAM:
         return Subspace(centers.double().mean(0), None)
     return fit_subspace(centers, sigma, max_dimensions=_MANY_DIMENSIONS, max_cost=_DIMENSION_LOSS)

@@ -1,16 +1,14 @@
 """Log densities of a layer at queries: given the input, given its class, and marginal.
 
-A query t = s + z is a signal plus noise. Every log density here is relative to that of the query's own noise,
+A query t = s + z is a signal plus noise. A log density here is relative to the log density of the query's own noise,
 
     log p(t|A) - log N(z; 0, sigma^2 I),
 
-in which |z|^2 cancels. Minus its mean is h(T|A) less the entropy of the noise. An information is the mean difference of
-two such terms at the same queries: where all inputs are separated, it is log N without any variance.
+in which |z|^2 cancels. Minus the mean of this difference is h(T|A) less the entropy of the noise. An information is the
+mean difference of two such terms at the same queries: if all inputs are separated, every difference is log N.
 
 Arrays in the layer's units (signals, queries, covariances) are tensors on the network's device. Arrays with a number
-for each query are NumPy arrays on the host, where jackknife and bets cost little; so one code path serves CPU and CUDA.
-Around the kernels torch uses one thread (`single_threaded_torch`): on a busy machine each of its operators waits for
-the other threads. With two threads on two busy cores, five SZT layers took twice the CPU time.
+for each query are NumPy arrays on the host, where jackknife and bets cost little; so the same code serves CPU and CUDA.
 """
 
 from __future__ import annotations
@@ -35,7 +33,7 @@ LogDensities = ByCondition[Doubles]
 
 @dataclasses.dataclass(frozen=True)
 class Queries:
-    """Queries of n inputs, q of each.
+    """Queries of n inputs, q queries of each.
 
     Attributes
     ----------
@@ -68,7 +66,7 @@ class Queries:
     @classmethod
     def at(cls, points: Tensor, bases: Tensor, sigma: float, devices: tuple[torch.device, ...] = ()) -> Queries:
         """Return queries of all inputs at given points."""
-        # From the rounded points, so that it cancels against the same term of the log-sums.
+        # The noise is that of the rounded points, so that its log density cancels against the same term of log-sums.
         noise_log_density = ((points.double() - bases) / sigma).square().sum(-1).div(-2).numpy(force=True)
         return cls(points, bases, sigma, noise_log_density, np.arange(len(bases)), devices)
 
@@ -128,10 +126,10 @@ def log_sum(parts: Doubles) -> Doubles:
 def log_sums_by_class(
     queries: Queries, classes: Classes, log_sums_over: Callable[[Integers | slice], Doubles]
 ) -> tuple[Doubles, Doubles]:
-    """Return log-sums (n, q) over the components of the query's class, and over those of all inputs.
+    """Return log-sums (n, q) over the components of the query's class, and over the components of all inputs.
 
-    `log_sums_over(inputs)` returns the log-sums of all queries over the components of these inputs. The sum over all
-    inputs is the sum over the classes, so that labels cost no further pairs.
+    `log_sums_over(inputs)` returns the log-sums at all queries over the components of these inputs. The sum over all
+    inputs is the sum over the classes, so labels cost no further pairs.
     """
     if len(classes.members) == 1:
         over_all = log_sums_over(slice(None))

@@ -9,7 +9,7 @@ Flow in Deep Neural Networks, ICML 2019). Standard errors are jackknives over th
 together with its query. The queries of an input share draws, so errors of independent queries would be too small.
 
 The end of an interval on this side is a Student bound, which is asymptotic. A bound by bounded differences would hold
-for any number of draws, but is a fifth of a nat wide at N = 4096.
+for any number of draws, but its margin is a fifth of a nat at N = 4096.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ from layerbits.estimators.log_densities import (
 )
 from layerbits.statistics import ByCondition, Condition, JackknifeMean, Quantity, unseen_probability
 
-# The draws of an input are cut into parts, and the jackknife leaves out one part at a time. At least two must remain: a
-# single part does not show how p^(t|x) varies. With fewer parts the error comes from the spread over inputs, which can
-# only overstate it: inputs are fixed and differ by themselves.
+# The draws of an input are cut into parts, and the jackknife leaves out one part at a time. At least two parts must
+# remain: a single part does not show how p^(t|x) varies. With fewer parts the error comes from the spread over inputs,
+# which can only overstate the error: inputs are fixed and differ even without noise.
 _MIN_PARTS = 3
 
 # More parts make the standard error only a little more precise, at a cost that grows with their number.
@@ -62,7 +62,7 @@ class PlugIn:
     separate_marginal: bool = False
 
     def with_conditionals_of(self, sample: PlugIn) -> PlugIn:
-        """Return h(T) of this sample with h(T|X) and h(T|Y) of another, independent one."""
+        """Return h(T) of this sample with h(T|X) and h(T|Y) of another, independent sample."""
         entropies = dataclasses.replace(sample.entropies, marginal=self.entropies.marginal)
         return PlugIn(entropies, self.mixture, separate_marginal=True)
 
@@ -148,7 +148,7 @@ class _Jackknife:
         """Return minus the mean log density (n, q) of a mixture with these log-sums (n, q) and its jackknife."""
         share_of_other_inputs = -np.expm1(np.minimum(self.own_log_sum - log_sums, 0))
         shares_of_parts = np.exp(self.own_log_sums - log_sums)
-        # The density without a part, as a share of the whole. It is positive at remaining queries: their draws remain.
+        # The density without a part, divided by the whole density: positive at remaining queries, whose bases remain.
         share = share_of_other_inputs + np.tensordot(self.weights, shares_of_parts, 1)
         changed = log_densities + np.log(np.where(self.remaining[:, None], share, 1))
         query_weights = self.remaining / self.remaining.sum(1, keepdims=True)
@@ -160,8 +160,8 @@ class _Jackknife:
 def information_upper_end(bound: JackknifeMean, largest_term: float, n_queries: int, risk: float) -> float:
     """Return the upper end of an interval for an information: its plug-in bound, Student's margin and an allowance.
 
-    The allowance is for events that no query has met. With probability 1 - risk, such events have a probability of at
-    most -log(risk) / n_queries; they carry at most `largest_term` nats.
+    The allowance is for events that occurred in no query. With probability 1 - risk, such events have a probability of
+    at most -log(risk) / n_queries; they carry at most `largest_term` nats.
     """
     upper = bound.value + bound.margin(risk)
     return upper + unseen_probability(n_queries, risk) * max(0.0, largest_term - upper)

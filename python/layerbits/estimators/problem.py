@@ -1,6 +1,6 @@
 """The data of a measurement: a noisy network, the values of X, their classes, the layers, the devices.
 
-Everything that can be checked before the first measured pass is checked when a `Problem` is made.
+`Problem.of` checks its arguments before the first measured pass; `check_settings` checks settings against the layers.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Problem:
     inputs : PassInputs
         The N inputs.
     classes : Classes
-        The class Y of each input, by the first label set, and the limits of every information.
+        The class Y of each input, by the first label set, and the ceiling of every information.
     label_sets : mapping of str to Classes
         The classes by the name of the label set; a single class without labels.
     layers : tuple of str
@@ -76,7 +76,7 @@ class Problem:
         Raises
         ------
         NoNoiseError, LayerSelectionError, TypeError, ValueError
-            As `layer_information`.
+            As in `layer_information`.
         """
         network = _measured_network(model, inputs, layers, sigma)
         names = network.choose(layers)
@@ -108,7 +108,7 @@ class Problem:
         return dataclasses.replace(self, network=network)
 
     def check_settings(self, settings: MeasurementSettings) -> None:
-        """Raise a ValueError if the settings cannot measure these layers: only the first layer can do with one draw."""
+        """Raise a ValueError if the settings have a single draw and a layer lies behind noise, which takes two."""
         later = [layer for layer in self.layers if layer != self.network.layer_names[0]]
         if later and self.network.adds_noise and settings.draws < 2:
             raise ValueError(f"draws: got {settings.draws}, wanted at least 2, because {later[0]!r} lies behind noise")

@@ -11,7 +11,7 @@ ESTIMATORS = ("pooled", "paper")
 
 @dataclasses.dataclass(frozen=True)
 class MeasurementSettings:
-    """Settings of `layer_information`, checked when they are made.
+    """Settings of `layer_information`, checked at construction.
 
     Parameters
     ----------
@@ -20,7 +20,7 @@ class MeasurementSettings:
     queries : int, optional
         Queries per input, at least 2.
     tolerance : float, optional
-        Half width in nats at which the interval of I(X;T) is narrow enough.
+        Wanted half width of the interval of I(X;T), in nats.
     confidence : float
         Level of each interval, between 0 and 1.
     max_seconds : float
@@ -30,7 +30,7 @@ class MeasurementSettings:
     seed : int
         Seed of all noise.
     estimator : {"pooled", "paper"}
-        Estimator of `value`.
+        Estimator of `value`, as in `layer_information`.
 
     Raises
     ------

@@ -79,7 +79,7 @@ class SigmaProfile:
 
     def to_pandas(self) -> pandas.DataFrame:
         """Return a `pandas.DataFrame` with a column for each field of a row (pandas is in the extra `experiments`)."""
-        import pandas  # optional: only this method needs it
+        import pandas  # an optional dependency of this method alone
 
         columns = [field.name for field in dataclasses.fields(SigmaRow)]
         return pandas.DataFrame([dataclasses.astuple(row) for row in self.rows], columns=columns)
@@ -106,7 +106,7 @@ def sigma_profile(
 
     Parameters
     ----------
-    activations : tensor or array of shape (n, ...), or a mapping of layer names to them
+    activations : tensor or array of shape (n, ...), or a mapping of layer names to tensors or arrays
         The value of S at each of the N = n values of X, flattened; ``layer_activations(model, inputs)`` returns them.
     sigmas : iterable of float
         Standard deviations of the noise, in any order.
@@ -122,7 +122,7 @@ def sigma_profile(
     Returns
     -------
     SigmaProfile
-        A row for each layer, sigma and quantity. Notes flag saturation at log N, and an information that rises with
+        A row for each layer, sigma and quantity. Notes name saturation at log N, and an information that rises with
         sigma by more than its error, which theory rules out.
 
     Raises
@@ -182,7 +182,7 @@ def _channels(points: Tensor, classes: Integers | None, sigmas: Sequence[float])
 def _estimates(
     channels: Sequence[KnownChannel], queries: int, stream: NormalStream, risk: float
 ) -> list[dict[str, ChannelEstimate]]:
-    """Estimate every information of each channel; `risk` is that of each end of an interval."""
+    """Estimate every information of each channel; each end of an interval is wrong with at most this risk."""
     noise = stream.like(channels[0].centers[:, None].expand(-1, queries, -1))
     surprisals, lower_bounds = common_noise_surprisals(channels, noise)
     return [

@@ -1,9 +1,9 @@
 """A quantity between a plug-in bound and a decoder bound: point estimate, interval, and cause of the interval's width.
 
-The point estimate is the mean of two numbers: the decoder bound, and the plug-in bound less half of its first-order
-bias. The errors of the two bounds have first-order terms of opposite signs; in many dimensions the plug-in's is the
-larger one. The mean of the plain bounds is a little better on scalar networks, and far off in more dimensions
-(`python -m benchmarks.topics.bound_errors`; docs/theory.md has the table).
+The point estimate is the mean of two numbers: the decoder bound without the cost of its prior, and the plug-in bound
+less half of its first-order bias. The errors of the two bounds have first-order terms of opposite signs; in many
+dimensions the error of the plug-in is the larger one. The mean of the plain bounds is a little better on scalar
+networks, and worse in more dimensions (`python -m benchmarks.topics.bound_errors`; docs/theory.md has the table).
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ class TwoSidedEstimate:
     plug_in, plug_in_error : float
         Plug-in bound and its standard error: above an information, below an entropy, on average.
     decoded, decoded_error : float
-        Decoder bound and its standard error, on the opposite side. For a known channel both bounds are the value.
+        Decoder bound and its standard error, on the opposite side. For a known channel both bounds are the mean of its
+        terms; the bound above includes the dimension loss.
     decoder : str
         Name of the decoder; ``"exact"`` for a known channel.
     limited_by : str
@@ -122,7 +123,7 @@ def entropy_estimate(
 
 
 def exact_estimate(channel: ChannelEstimate, ceiling: float, dimension_loss: float) -> TwoSidedEstimate:
-    """Estimate an information of a known channel, for which both bounds are the value."""
+    """Estimate an information of a known channel: both bounds are its mean, the upper bound plus `dimension_loss`."""
     interval = Interval(channel.interval.lower, min(channel.interval.upper + dimension_loss, ceiling))
     interval = _without_rounding(interval)
     return TwoSidedEstimate(
@@ -149,7 +150,7 @@ def _moved_into(interval: Interval, value: float) -> float:
 
 
 def _main_cause(interval: Interval, by_draws: float, by_decoder: float, dimension_loss: float) -> str:
-    """Return the cause of the largest part of the interval's width; queries cause the part beyond the bounds' gap."""
+    """Return the cause of the largest part of the interval's width; queries cause the remaining part."""
     width = interval.upper - interval.lower
     causes = {
         "queries": width - by_draws - by_decoder - dimension_loss,

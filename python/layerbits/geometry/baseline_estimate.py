@@ -8,12 +8,12 @@ import math
 
 @dataclasses.dataclass(frozen=True)
 class BaselineEstimate:
-    """An estimate by a rival method, named after the quantity that the method computes.
+    """An estimate by a rival method, with the name of the quantity that the method computes.
 
     Attributes
     ----------
     quantity : str
-        The symbol of that quantity, such as ``"H(Bin(T))"`` or ``"h(T)"``.
+        The symbol of the quantity, such as ``"H(Bin(T))"`` or ``"h(T)"``.
     estimator : str
         The method and its settings.
     value : float

@@ -19,7 +19,7 @@ from layerbits.geometry.matrices import as_finite_matrix
 from layerbits.statistics import class_numbers
 
 _CHUNK = 2**16  # number of activations that are binned at once: temporary arrays stay in the cache
-_BIN_SIZE = 0.1  # the default
+_DEFAULT_BIN_SIZE = 0.1
 
 
 def binned_entropy(activations: Array, bin_size: float | None = None, *, edges: Array | None = None) -> float:
@@ -100,7 +100,7 @@ def binned_information(
     """
     numbers = _row_numbers(activations, bin_size, edges)
     if edges is None:
-        estimator = f"bins of {_BIN_SIZE if bin_size is None else bin_size:g}"
+        estimator = f"bins of {_DEFAULT_BIN_SIZE if bin_size is None else bin_size:g}"
     else:
         estimator = f"{len(edges) + 1} bins"
     entropy = _entropy(numbers)
@@ -166,7 +166,7 @@ def _row_numbers(activations: Array, bin_size: float | None, edges: Array | None
         raise ValueError("bin_size: got bin_size and edges, wanted one of them; leave one out")
     bins: Bins
     if edges is None:
-        bins = even_bins(_BIN_SIZE if bin_size is None else check_positive("bin_size", bin_size), rows)
+        bins = even_bins(_DEFAULT_BIN_SIZE if bin_size is None else check_positive("bin_size", bin_size), rows)
     else:
         bins = edge_bins(edges, rows.dtype)
     # Digests take less memory than bin numbers. At 128 bits, two of a million rows collide with probability < 1e-26.

@@ -2,8 +2,8 @@
 
 The kernel compares squared distances with squared edges, so that no pair needs a square root. An edge becomes the
 smallest square whose rounded root reaches the edge; every pair therefore falls into the bin in which `numpy.histogram`
-puts its rounded distance. A cosine distance is half the squared distance of unit vectors: the same kernel computes it,
-and small angles keep their digits.
+puts its rounded distance. A cosine distance is half the squared distance of unit vectors, so the same kernel computes
+it, and small angles keep their digits.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from layerbits.geometry.matrices import as_matrix
 from layerbits.kernels import distance_histogram, largest_distance
 from layerbits.statistics import class_numbers
 
-MAX_BINS = 2**23  # slightly below the limit of the kernel
+MAX_BINS = 2**23  # the kernel takes at most 2^24 - 2 edges
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -49,10 +49,10 @@ class DistanceHistogram:
 
     @property
     def overlap(self) -> float:
-        """Overlap of the two distributions of distances: 0 if they share no bin, 1 if they are equal.
+        """Overlap of the distributions of distances within and between classes: 0 for no common bin, 1 if equal.
 
         This is the histogram intersection (Swain and Ballard, Color Indexing, 1991) of the counts, each divided by its
-        sum. Finer bins can only lower it. It is NaN if no pair lies within a class or no pair between classes.
+        sum. Finer bins can only lower it. It is NaN if no pair within a class, or no pair between classes, is in a bin.
         """
         if not self.within.any() or not self.between.any():
             return math.nan
@@ -81,8 +81,8 @@ def pairwise_distance_histogram(
     metric : {"euclidean", "cosine"}
         "cosine" is one minus the cosine of the angle; no row may be zero.
     range : (float, float), optional
-        First and last edge. The default is 0 to 2 for "cosine", and otherwise 0 to the largest distance (to 1 if all
-        rows are equal), whose computation visits all pairs once more. Pass a range to compare layers or epochs.
+        First and last edge. The default is 0 to 2 for "cosine", and otherwise 0 to the largest distance (to 1 if it is
+        0), which takes a further pass over all pairs. Pass a range to compare layers or epochs.
 
     Returns
     -------

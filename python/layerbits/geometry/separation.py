@@ -40,7 +40,7 @@ class ClassSeparation:
 
 
 def class_separation(points: Array, labels: Array) -> ClassSeparation:
-    """Measure how far apart classes lie, in O(n d).
+    """Measure how far apart classes lie, in O(n d classes) operations.
 
     Parameters
     ----------
@@ -75,8 +75,8 @@ def class_separation(points: Array, labels: Array) -> ClassSeparation:
     sizes = np.bincount(classes)
     if len(sizes) < 2:
         raise ValueError(f"labels: got {len(sizes)} class, wanted at least 2")
-    # Classes are converted to float64 one at a time, because a copy of a whole wide layer may not fit in memory. Means
-    # are taken relative to one origin, because means far from zero lose digits.
+    # Classes are converted to float64 one at a time, because a float64 copy of a wide layer may not fit in memory.
+    # Means are relative to one origin, because means far from zero lose digits.
     members = [np.flatnonzero(classes == label) for label in np.arange(len(sizes))]
     origin = torch.stack([rows[indices].double().sum(0) for indices in members]).sum(0) / len(rows)
     means = torch.stack([(rows[indices] - origin).mean(0) for indices in members])

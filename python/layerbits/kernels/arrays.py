@@ -30,15 +30,15 @@ def as_tensor(name: str, array: object) -> Tensor:
         if array.layout != torch.strided or array.device.type not in _DEVICE_TYPES:
             got = f"a {array.layout} tensor on {array.device}"
             raise ValueError(
-                f"{name}: got {got}, wanted a torch.strided one on the CPU or a CUDA device; move or convert it"
+                f"{name}: got {got}, wanted a torch.strided tensor on the CPU or a CUDA device; move or convert it"
             )
         return array
     if not isinstance(array, np.ndarray):
         raise TypeError(f"{name}: got {type(array).__name__}, wanted a torch.Tensor or numpy.ndarray")
     if array.dtype.kind not in "fiub" or array.itemsize > 8:
         raise TypeError(f"{name}: got dtype {array.dtype}, wanted numbers of at most 64 bits")
-    # torch refuses read-only or byte-swapped memory and negative or fractional strides; the core refuses unaligned
-    # memory.
+    # torch warns of read-only memory, and refuses byte-swapped memory and negative or fractional strides; the core
+    # refuses unaligned memory.
     regular_strides = all(step >= 0 and step % array.itemsize == 0 for step in array.strides)
     shareable = regular_strides and array.flags.writeable and array.flags.aligned and array.dtype.isnative
     return torch.from_numpy(array if shareable else array.astype(array.dtype.newbyteorder("="), order="C"))
@@ -61,24 +61,24 @@ def as_number(name: str, value: Tensor) -> float:
     name : str
         Name of the argument that determines the value.
     value : Tensor
-        Of one element.
+        A tensor of one element.
 
     Raises
     ------
     TypeError
-        torch.func.vmap maps over the argument, so there is a value for each element of a batch.
+        torch.func.vmap maps over the argument, so each element of a batch has its own value.
     """
     try:
         return float(value.item())
     except RuntimeError as error:
         if "vmap" not in str(error):
             raise
-        wanted = "one for the whole batch; map over points or centers, and loop over the others"
+        wanted = "one value for the whole batch; map over points or centers, and loop over other arguments"
         raise TypeError(f"{name}: got a batch under torch.func.vmap, wanted {wanted}") from error
 
 
 def check_plain(function: str, *tensors: Tensor | None) -> None:
-    """Raise NotImplementedError if torch transforms a call: its tensors then have no memory for a native module.
+    """Raise NotImplementedError for a tensor that torch transforms: it has no memory that a native module can read.
 
     Parameters
     ----------

@@ -23,7 +23,7 @@ class Backend:
     reason : str
         Why the back end is not usable; empty if it is.
     isa : str
-        CPU: the instruction set in use, and all usable ones. CUDA: the architectures of this build. Empty if not built.
+        CPU: the instruction set in use, and all usable sets. CUDA: the architectures of this build. Empty if not built.
     devices : tuple of str
         The usable cores or devices.
     """

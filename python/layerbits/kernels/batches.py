@@ -1,4 +1,4 @@
-"""The rule of torch.func.vmap for operations whose arguments have a row for each point, or serve all points."""
+"""The rule of torch.func.vmap for functions of points and centers: map a batch, in one call where possible."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ def map_batch(
     batch_dims: Sequence[int | None],
     arguments: Sequence[Any],
     *,
-    of_points: Sequence[int],
+    point_arguments: Sequence[int],
     foldable: bool,
 ) -> tuple[Any, Any]:
-    """Apply a function to every element of a batch; return the results and the dimensions of their batch, all 0.
+    """Apply a function to every element of a batch; return the results and the batch dimension of each, always 0.
 
     Parameters
     ----------
@@ -27,22 +27,23 @@ def map_batch(
     size : int
         Number of elements.
     batch_dims : sequence of int or None
-        For each argument the dimension of the batch; None for an argument of all elements.
+        The batch dimension of each argument; None for an argument that all elements share.
     arguments : sequence
-    of_points : sequence of int
-        Positions of the arguments with a row for each point; the first argument is the points.
+        The arguments of `function`.
+    point_arguments : sequence of int
+        Positions of the arguments with a row for each point; position 0 has the points.
     foldable : bool
         Whether each row of the results depends on one point alone. Then one call computes the points of all elements,
-        if no other argument has a batch; otherwise each element has a call.
+        if only arguments in `point_arguments` have a batch dimension; otherwise each element has a call.
     """
     batched = {index for index, dim in enumerate(batch_dims) if dim is not None}
     values = [
         argument if dim is None else argument.movedim(dim, 0)
         for argument, dim in zip(arguments, batch_dims, strict=True)
     ]
-    if foldable and batched <= set(of_points):
+    if foldable and batched <= set(point_arguments):
         m = values[0].shape[1 if 0 in batched else 0]
-        for index in of_points:
+        for index in point_arguments:
             if values[index] is not None:
                 rows = values[index] if index in batched else values[index].expand(size, *values[index].shape)
                 values[index] = rows.flatten(0, 1)
@@ -55,9 +56,9 @@ def map_batch(
     return _for_each(lambda *parts: torch.stack(parts), *elements)
 
 
-def _for_each(operation: Callable[..., Tensor], *results: Any) -> tuple[Any, Any]:
-    """Apply an operation to tensors, or to each of the tensors of tuples; return the results and dimensions 0."""
+def _for_each(function: Callable[..., Tensor], *results: Any) -> tuple[Any, Any]:
+    """Apply a function to tensors, or elementwise to tuples of tensors; return the results and batch dimensions 0."""
     if isinstance(results[0], Tensor):
-        return operation(*results), 0
-    outputs = tuple(map(operation, *results))
+        return function(*results), 0
+    outputs = tuple(map(function, *results))
     return outputs, (0,) * len(outputs)

@@ -22,8 +22,8 @@ _kernel_threads_of_child: int | None = None
 def threads() -> int:
     """Return the number of threads of a kernel: torch's setting, at most the cores that this process may use.
 
-    In a forked child it is the setting at the fork, unless the child has chosen more than one thread of torch. In a
-    worker of a DataLoader it is one: several workers share the cores with the training.
+    In a forked child, torch's setting at the fork counts, unless the child has chosen more than one thread of torch. A
+    worker of a DataLoader has one thread: several workers share the cores with the training.
     """
     return min(_wanted_threads(), int(cpu().usable_cores()))
 

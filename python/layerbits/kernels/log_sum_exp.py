@@ -1,13 +1,14 @@
 """The isotropic log-sum-exp as torch.autograd.Functions: derivatives of every order, forward mode and torch.func.
 
-LogSumExp and its gradient call a native module, so both are Functions. A gradient that is no Function is a constant to
-torch: a loss of a score and of anything else then lacks the score's part of its gradient, without an error.
+LogSumExp and its gradient call a native module, so both are Functions. Outside of a Function, results of a native
+module are constants to torch: derivatives of a loss that contains a gradient would lack terms, without an error.
 
-Second derivatives are a Function to save memory: torch.func always records the operations of a gradient, which would
-keep all blocks of pairs. Third derivatives record these operations and take O(m n d).
+Second derivatives are a Function to save memory: torch.func always records the operators of a gradient, which would
+keep all blocks of pairs. Third derivatives record these operators and take memory O(m n d).
 
-Only the forward methods access memory; torch calls them with plain tensors. A jvp method applies Functions alone: torch
-turns forward mode off there, so its operators would lose the derivatives of an outer forward mode, without an error.
+Only the forward methods access memory; torch.func calls them with plain tensors. A jvp method applies Functions alone:
+torch turns forward mode off there, so its operators would lose the derivatives of an outer forward mode, without an
+error.
 """
 
 from __future__ import annotations
@@ -81,14 +82,14 @@ class LogSumExp(torch.autograd.Function):
     def vmap(info: Any, in_dims: Sequence[int | None], *arguments: Any) -> tuple[Any, Any]:
         """Compute the log-sums of a batch."""
         foldable = arguments[4] is None
-        return map_batch(LogSumExp, info.batch_size, in_dims, arguments, of_points=(0,), foldable=foldable)
+        return map_batch(LogSumExp, info.batch_size, in_dims, arguments, point_arguments=(0,), foldable=foldable)
 
 
 class LogSumExpGradient(torch.autograd.Function):
-    """The wanted gradients of sum_i upstream_i log_sum_i, in the order of `Wanted`; a value for each row by sigma.
+    """The wanted gradients of sum_i upstream_i log_sum_i, in the order of `Wanted`; that by sigma has a value per row.
 
     The log-sums are an argument because the native module reads them; derivatives treat them as functions of the
-    others.
+    other arguments.
     """
 
     @staticmethod
@@ -145,8 +146,10 @@ class LogSumExpGradient(torch.autograd.Function):
     @staticmethod
     def vmap(info: Any, in_dims: Sequence[int | None], *arguments: Any) -> tuple[Any, Any]:
         """Compute the gradients of a batch."""
-        foldable = arguments[5] is None and arguments[-1].is_of_rows()
-        return map_batch(LogSumExpGradient, info.batch_size, in_dims, arguments, of_points=(0, 4, 7), foldable=foldable)
+        foldable = arguments[5] is None and arguments[-1].is_rowwise()
+        return map_batch(
+            LogSumExpGradient, info.batch_size, in_dims, arguments, point_arguments=(0, 4, 7), foldable=foldable
+        )
 
 
 class SecondDerivatives(torch.autograd.Function):
@@ -170,9 +173,9 @@ class SecondDerivatives(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *cotangents: Tensor) -> tuple[Tensor | None, ...]:
         """Return the third derivatives in the direction of the cotangents."""
-        function, given = _of_floats(ctx)
-        pull_back = torch.func.vjp(function, *given.values())[1]
-        gradients = dict(zip(given, pull_back(cotangents), strict=True))
+        function, variables = _function_of_floats(ctx)
+        pull_back = torch.func.vjp(function, *variables.values())[1]
+        gradients = dict(zip(variables, pull_back(cotangents), strict=True))
         return *(gradients.get(index) for index in range(len(ctx.saved_tensors))), None
 
     @staticmethod
@@ -186,11 +189,13 @@ class SecondDerivatives(torch.autograd.Function):
     @staticmethod
     def vmap(info: Any, in_dims: Sequence[int | None], *arguments: Any) -> tuple[Any, Any]:
         """Compute the second derivatives of a batch."""
-        foldable = arguments[5] is None and arguments[-1].is_of_rows()
-        of_points = [0, 4, 7, 11]
+        foldable = arguments[5] is None and arguments[-1].is_rowwise()
+        point_arguments = [0, 4, 7, 11]
         if arguments[9] is not None and arguments[9].ndim == (1 if in_dims[9] is None else 2):
-            of_points.append(9)  # a change of sigma for each point
-        return map_batch(SecondDerivatives, info.batch_size, in_dims, arguments, of_points=of_points, foldable=foldable)
+            point_arguments.append(9)  # a change of sigma for each point
+        return map_batch(
+            SecondDerivatives, info.batch_size, in_dims, arguments, point_arguments=point_arguments, foldable=foldable
+        )
 
 
 def empty_log_sum(points: Tensor) -> Tensor:
@@ -223,8 +228,8 @@ def _second_derivatives(*arguments: Any) -> tuple[Tensor, ...]:
     return second_derivatives(problem, wanted)
 
 
-def _of_floats(ctx: Any) -> tuple[Callable[..., tuple[Tensor, ...]], dict[int, Tensor]]:
-    """Return `_second_derivatives` as a function of the saved floating-point tensors, and these by their positions."""
+def _function_of_floats(ctx: Any) -> tuple[Callable[..., tuple[Tensor, ...]], dict[int, Tensor]]:
+    """Return `_second_derivatives` as a function of the saved floating-point tensors, and the tensors by position."""
     tensors, wanted = ctx.saved_tensors, ctx.wanted
     floats = {index: tensor for index, tensor in enumerate(tensors) if tensor is not None and index not in (5, 6)}
 
@@ -236,13 +241,13 @@ def _of_floats(ctx: Any) -> tuple[Callable[..., tuple[Tensor, ...]], dict[int, T
 
 
 def _spread(values: Sequence[Tensor | None], wanted: Wanted) -> list[Tensor | None]:
-    """Return the values of the five variables of `Wanted`; None for those that are not wanted."""
-    given = dict(zip(wanted.names(), values, strict=True))
-    return [given.get(field.name) for field in dataclasses.fields(wanted)]
+    """Return a value for each of the five variables of `Wanted`, None for a variable that is not wanted."""
+    by_name = dict(zip(wanted.names(), values, strict=True))
+    return [by_name.get(field.name) for field in dataclasses.fields(wanted)]
 
 
 def _by_variable(derivatives: Sequence[Tensor], wanted: Wanted, sigma: Tensor) -> list[Tensor | None]:
-    """Return `_spread` with the total of the derivatives by the sigma of each row, on the device of sigma."""
+    """Return `_spread` of the derivatives, with their total over rows for sigma, on the device of sigma."""
     d_points, d_centers, d_sigma, d_weights, d_upstream = _spread(derivatives, wanted)
     total = None if d_sigma is None else d_sigma.sum().to(sigma.device)
     return [d_points, d_centers, total, d_weights, d_upstream]

@@ -1,8 +1,8 @@
 """The operations that every back end offers on tensors, as a protocol, and the dataclasses of their arguments.
 
-The names are those of csrc/api/operations.h, which documents the values. The native modules check types, dtypes,
-devices and shapes, and raise TypeError or ValueError with the name of the argument. Tensors here require no gradient.
-Outputs are tensors that the operation fills.
+The arguments have the names of csrc/api/operations.h, which documents their values. The native modules check types,
+dtypes, devices and shapes, and raise TypeError or ValueError with the name of the argument. Tensors here require no
+gradient. An operation fills its output tensors, and returns None or a number.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor
 
 @dataclasses.dataclass(frozen=True)
 class Mixture:
-    """Points, and centers with one sigma; with offsets, the points of a group have only the centers of that group.
+    """Points, and centers with one sigma. With offsets, sums at the points of a group are over the group's centers.
 
     Attributes
     ----------
@@ -36,7 +36,7 @@ class Mixture:
 
 @dataclasses.dataclass(frozen=True)
 class Accuracy:
-    """How to evaluate a log-sum-exp: `method` as `operations.log_sum_exp_isotropic` documents it, tolerance in nats."""
+    """The `method` of a log-sum-exp, as in `operations.log_sum_exp_isotropic`, and the error tolerance in nats."""
 
     method: str
     tolerance: float | None
@@ -65,13 +65,13 @@ class Gradient:
 
 
 class NativeOperations(Protocol):
-    """The operations of one back end. Its adapter adds the threads of a call, or its stream and scratch memory."""
+    """The operations of one back end; an adapter adds the number of threads, or the stream and scratch memory."""
 
     def log_sum_exp_isotropic(self, mixture: Mixture, accuracy: Accuracy, log_sum: Tensor) -> None:
         """Compute log sum_j w_j exp(-|points_i - centers_j|^2 / (2 sigma^2)) into the float64 (m,) `log_sum`."""
 
     def log_sum_exp_isotropic_gradient(self, mixture: Mixture, gradient: Gradient) -> None:
-        """Compute the gradients of sum_i upstream_i log_sum_i that have an output."""
+        """Compute those gradients of sum_i upstream_i log_sum_i for which `gradient` has an output tensor."""
 
     def log_sum_exp_full(
         self, points: Tensor, centers: Tensor, factors: Tensor, offsets: Tensor, log_sum: Tensor

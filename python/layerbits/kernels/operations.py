@@ -36,8 +36,8 @@ def log_sum_exp_isotropic(
     Parameters
     ----------
     points, centers : Tensor of shape (m, d) and (n, d)
-        float32 or float64, of one dtype; any strides. All tensors are on one device, the CPU or a CUDA device, whose
-        current stream is used.
+        float32 or float64, of one dtype; any strides. Points, centers and weights are on one device: the CPU, or a CUDA
+        device, whose current stream runs the kernels.
     sigma : Tensor of shape ()
         float64 on the CPU, from `as_sigma`.
     weights : Tensor of shape (n,), optional
@@ -47,10 +47,10 @@ def log_sum_exp_isotropic(
     method : {"auto", "dense", "pruned"}
         "dense" computes every pair. "pruned" skips pairs with negligible terms, unless there are several groups. The
         CPU uses a tree of centers, and replaces centers that are close together by one center; a CUDA device uses
-        bounding boxes of tiles in up to 32 dimensions, and computes every pair in more dimensions. "auto" estimates
-        which method is faster; a CUDA device computes every pair if that takes less than some hundredths of a second.
-        On the CPU a row has the same bits in every batch within a method; on a CUDA device a repeated call has the
-        same bits.
+        bounding boxes of tiles in up to 32 dimensions, and computes every pair with groups or in more dimensions.
+        "auto" estimates which method is faster; a CUDA device computes every pair if that takes less than some
+        hundredths of a second. On the CPU a row has the same bits in every batch within a method; on a CUDA device a
+        repeated call has the same bits.
     tolerance : float, optional
         Largest change of a log-sum by "pruned", in nats; by default half an eps of the dtype. Gradients use every pair,
         with softmax weights that are wrong by a factor of at most e^tolerance.
@@ -98,7 +98,7 @@ def log_sum_exp_full(points: Tensor, centers: Tensor, factors: Tensor, offsets: 
     factors : Tensor of shape (n, d, d)
         Lower triangular, such as the inverse of the Cholesky factor of C_j; entries above the diagonal are not read.
         The kernel multiplies row by row and stops once the term is certainly 0, so it is fastest if the first
-        coordinates separate points from means.
+        coordinates of points and centers differ most.
     offsets : Tensor of shape (n,)
         In nats, -inf for a weight of 0.
 
@@ -106,8 +106,8 @@ def log_sum_exp_full(points: Tensor, centers: Tensor, factors: Tensor, offsets: 
     -------
     Tensor of shape (m,), float64
         In nats. -inf for an empty sum and for a point at infinity; NaN for a row with NaN, and for all rows if there is
-        NaN among the Gaussians. Gaussians with an infinite mean or factor weigh nothing. With e_k the exponents with
-        the offsets relative to the largest one, p_k their softmax, y_k = factors_k (point - mean_k), and a_k the same
+        NaN among the Gaussians. Gaussians with an infinite center or factor add nothing. With e_k the exponents with
+        the offsets relative to the largest one, p_k their softmax, y_k = factors_k (point - center_k), and a_k the same
         product of absolute values,
         |error| <= eps ((5 + d/2) (1 + sum_k p_k |e_k|) + (1 + d/2) sum_k p_k |y_k| . a_k), eps of the dtype, plus the
         rounding of the result: the product loses digits where its terms cancel, as for nearly singular covariances.
@@ -192,7 +192,7 @@ def fill_standard_normal(values: Tensor, keys: Sequence[int], first: int) -> Non
     Notes
     -----
     Box and Muller's transform of Philox4x32-10; `reference.standard_normal` computes the same values. No value exceeds
-    6.67 in float32 and 9.42 in float64, which leaves out 3e-11 and 5e-21 of the normal law.
+    6.67 in float32 and 9.42 in float64; a normal value lies further out with a probability of 3e-11 and 5e-21.
     """
     from layerbits.kernels.cuda_operations import CudaOperations
 

@@ -1,9 +1,9 @@
 """Random numbers from an explicit seed and the key of a stream; no generator is global.
 
 The generators are counter-based (Philox): streams can be generated in any order, so results do not depend on how the
-work is divided. The first number of a key is a member of `RandomStream`, the registry of all uses. Only the noise of
-training, initial weights, the order of batches, and the split into training and test data come from other generators
-(torch's, and NumPy's PCG64), by seed and epoch.
+work is divided. The first number of a key is a member of `RandomStream`, the registry of all uses. Other generators
+(torch's, and NumPy's PCG64) serve ordinary noisy passes, initial weights, the order and the transforms of batches, and
+the split into training and test data.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def derived_seed(seed: int, *key: int) -> int:
 
 
 def standard_normal(shape: Sequence[int], generator: np.random.Generator, dtype: torch.dtype) -> Tensor:
-    """Return standard normal values of `shape` on the CPU; the first rows do not depend on the number of rows."""
+    """Generate standard normal values of `shape` on the CPU; the first rows do not depend on the number of rows."""
     values = np.empty(tuple(shape), np.float64 if dtype == torch.float64 else np.float32)
     _fill(values, generator)
     return torch.from_numpy(values).to(dtype)

@@ -1,6 +1,6 @@
-"""Slow, readable references of all kernels in NumPy and SciPy, in float64: oracles of tests, rivals in benchmarks.
+"""Slow, readable references of the kernels in NumPy and SciPy, in float64: oracles of tests, rivals in benchmarks.
 
-The module shares nothing with the core: it sums directly, without blocks, scaling or polynomials.
+The module shares nothing with the core: it sums directly, without packing, scaling or polynomials.
 """
 
 from __future__ import annotations
@@ -68,11 +68,11 @@ def log_sum_exp_isotropic_gradient(
     return d_points, d_centers, d_weights, d_sigma
 
 
-def log_sum_exp_full(points: Floats, means: Floats, factors: Floats, offsets: Floats) -> Doubles:
-    """Return log sum_j exp(offsets_j - |factors_j (points_i - means_j)|^2 / 2), (m,), of lower triangular factors."""
+def log_sum_exp_full(points: Floats, centers: Floats, factors: Floats, offsets: Floats) -> Doubles:
+    """Return log sum_j exp(offsets_j - |factors_j (points_i - centers_j)|^2 / 2) with lower triangular factors."""
     triangles, result = np.tril(np.asarray(factors, dtype=np.float64)), np.empty(len(points))
     for i in range(len(points)):
-        difference = np.asarray(points[i], dtype=np.float64) - np.asarray(means, dtype=np.float64)
+        difference = np.asarray(points[i], dtype=np.float64) - np.asarray(centers, dtype=np.float64)
         whitened = (triangles @ difference[:, :, None])[:, :, 0]
         exponents = np.asarray(offsets, dtype=np.float64) - (whitened**2).sum(axis=1) / 2
         result[i] = logsumexp(exponents) if len(exponents) else -np.inf
@@ -119,7 +119,7 @@ def standard_normal(count: int, dtype: npt.DTypeLike, key: int, first: int) -> D
     """Return `count` values of the stream of a 64-bit key, from position `first`: Box and Muller's transform of Philox.
 
     The words of a counter give two values in float64 and four in float32. The uniform numbers are rounded to the dtype;
-    everything else is float64.
+    later steps are in float64.
     """
     per_counter = 16 // np.dtype(dtype).itemsize
     start = first // per_counter
@@ -133,16 +133,20 @@ def standard_normal(count: int, dtype: npt.DTypeLike, key: int, first: int) -> D
     length = np.sqrt(-2 * np.log(np.float64((radius + 1) * angle.dtype.type(2.0**-bits))))
     half_turns = np.float64(angle) * 2.0 ** (1 - bits)
     quarter = np.rint(2 * half_turns)
-    rest = np.pi * (half_turns - quarter / 2)
+    reduced_angle = np.pi * (half_turns - quarter / 2)
     quadrant = quarter.astype(np.int64) % 4
-    cosine = np.choose(quadrant, [np.cos(rest), -np.sin(rest), -np.cos(rest), np.sin(rest)])
-    sine = np.choose(quadrant, [np.sin(rest), np.cos(rest), -np.sin(rest), -np.cos(rest)])
+    cosine = np.choose(
+        quadrant, [np.cos(reduced_angle), -np.sin(reduced_angle), -np.cos(reduced_angle), np.sin(reduced_angle)]
+    )
+    sine = np.choose(
+        quadrant, [np.sin(reduced_angle), np.cos(reduced_angle), -np.sin(reduced_angle), -np.cos(reduced_angle)]
+    )
     values = np.stack([length * cosine, length * sine], axis=1).ravel()
     return values[first % per_counter :][:count]
 
 
 def mixture_log_density(points: Floats, centers: Floats, sigma: float, *, chunk: int = 512) -> Doubles:
-    """Return the log density, shape (m,), of the mixture with equal weights, from chunks of all pairs by SciPy."""
+    """Return the log density, shape (m,), of the mixture with equal weights, by SciPy in chunks of points."""
     n, d = centers.shape
     log_sums = [
         logsumexp(-cdist(points[i : i + chunk], centers, "sqeuclidean") / (2 * sigma**2), axis=1)

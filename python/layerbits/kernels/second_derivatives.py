@@ -1,4 +1,4 @@
-"""Second derivatives of the isotropic log-sum-exp, in operations of torch on blocks of rows; no autograd function.
+"""Second derivatives of the isotropic log-sum-exp, by operators of torch on blocks of rows.
 
 Let F = sum_i u_i log sum_j exp(e_ij) with e_ij = log w_j - |x_i - c_j|^2 / (2 s_i^2), with a sigma for each row. In a
 direction in which e_ij changes by e'_ij, F changes by
@@ -9,9 +9,10 @@ direction in which e_ij changes by e'_ij, F changes by
 of F in the direction; the derivative by u_i is m_i, the change of log-sum i. So one function serves second derivatives
 in reverse mode, and first and second derivatives in forward mode.
 
-The native modules do not compute the moments of e'_ij (x_i - c_j) that this needs. torch computes them in float64 from
-differences of coordinates, as the kernels do, so that no digits cancel. A block of rows by all centers takes a few
-megabytes, the whole O((m + n) d). torch can differentiate every operation here, which gives the third derivatives.
+The native modules do not compute the moments of e'_ij (x_i - c_j) in these derivatives. torch computes the moments in
+float64 from differences of coordinates, as the kernels do, so that no digits cancel. A block of rows by all centers
+takes a few megabytes, the whole computation O((m + n) d). torch can differentiate every operator used here, which gives
+the third derivatives.
 """
 
 from __future__ import annotations
@@ -51,13 +52,13 @@ class Wanted:
         """Return the names of the wanted derivatives, in order."""
         return [field.name for field in dataclasses.fields(self) if getattr(self, field.name)]
 
-    def is_of_rows(self) -> bool:
+    def is_rowwise(self) -> bool:
         """Return whether each row of the wanted derivatives depends on one point alone."""
         return not (self.centers or self.weights)
 
 
 class Problem(NamedTuple):
-    """The arguments of F, with one sigma of shape (), a direction, and the offsets of groups, if there are any."""
+    """The arguments of F, with one sigma of shape () for all rows; a direction; offsets if there are groups."""
 
     points: Tensor
     centers: Tensor
@@ -108,11 +109,11 @@ def second_derivatives(problem: Problem, wanted: Wanted) -> tuple[Tensor, ...]:
     Returns
     -------
     tuple of Tensor
-        Shapes (m, d), (n, d), (m,), (n,) and (m,). Those by points, centers and weights have the dtype of the points,
-        those by sigma and upstream are float64. As in the first derivatives, centers at an infinite distance have no
-        effect, and a row whose factor u_i is zero adds nothing to the derivatives of others, even if it has NaN.
+        Shapes (m, d), (n, d), (m,), (n,) and (m,). The derivatives by points, centers and weights have the dtype of the
+        points; the derivatives by sigma and upstream are float64. As in the first derivatives, centers at an infinite
+        distance have no effect, and a row whose factor u_i is zero adds nothing to sums over rows, even if it has NaN.
     """
-    parts = [_of_group(group, wanted) for group in problem.in_double().groups()]
+    parts = [_group_derivatives(group, wanted) for group in problem.in_double().groups()]
     joined = {name: torch.cat([part[name] for part in parts]) for name in wanted.names()}
     return tuple(
         joined[name] if name in ("sigma", "upstream") else joined[name].to(problem.points.dtype) for name in joined
@@ -123,17 +124,17 @@ def _part(tensor: Tensor | None, rows: slice) -> Tensor | None:
     return None if tensor is None else tensor[rows]
 
 
-def _of_group(problem: Problem, wanted: Wanted) -> dict[str, Tensor]:
+def _group_derivatives(problem: Problem, wanted: Wanted) -> dict[str, Tensor]:
     step = max(1, _BLOCK_DIFFERENCES // max(1, problem.centers.numel()))
-    of_points: dict[str, list[Tensor]] = {}
+    blocks: dict[str, list[Tensor]] = {}
     totals: dict[str, Tensor] = {}
     for start in range(0, max(1, len(problem.points)), step):
-        for name, values in _of_block(problem.of_points(slice(start, start + step)), wanted).items():
+        for name, values in _block_derivatives(problem.of_points(slice(start, start + step)), wanted).items():
             if name in ("centers", "weights"):
                 totals[name] = totals[name] + values if name in totals else values
             else:
-                of_points.setdefault(name, []).append(values)
-    return totals | {name: torch.cat(blocks) for name, blocks in of_points.items()}
+                blocks.setdefault(name, []).append(values)
+    return totals | {name: torch.cat(values) for name, values in blocks.items()}
 
 
 class _Pairs(NamedTuple):
@@ -152,7 +153,7 @@ def _pairs(problem: Problem) -> _Pairs:
     exponents = -squares / (2 * problem.sigma**2)
     log_terms = exponents if problem.weights is None else exponents + problem.weights.log()
     log_sum = log_terms.logsumexp(1, keepdim=True)
-    log_sum = log_sum.masked_fill(log_sum == -torch.inf, 0)  # every p_ij is 0 without a center in reach
+    log_sum = log_sum.masked_fill(log_sum == -torch.inf, 0)  # without a center in reach, every p_ij is 0
     softmax = (log_terms - log_sum).exp()
     ignored = ((problem.upstream == 0) & squares.isnan().any(1))[:, None]
     absent = squares.isinf() | ignored
@@ -177,31 +178,31 @@ def _rates(pairs: _Pairs, sigma: Tensor, change: Direction) -> Tensor:
     return rates
 
 
-def _of_block(problem: Problem, wanted: Wanted) -> dict[str, Tensor]:
+def _block_derivatives(problem: Problem, wanted: Wanted) -> dict[str, Tensor]:
     pairs, sigma, change = _pairs(problem), problem.sigma, problem.direction
     rates = _rates(pairs, sigma, change)
-    of_weights = 0.0 if change.weights is None else pairs.per_weight * change.weights
-    mean = (pairs.softmax * rates + of_weights).sum(1, keepdim=True)
+    weight_changes = 0.0 if change.weights is None else pairs.per_weight * change.weights
+    mean = (pairs.softmax * rates + weight_changes).sum(1, keepdim=True)
     factor = problem.upstream[:, None]
     softmax = pairs.softmax.masked_fill(pairs.ignored, 0)
     terms = factor * softmax
-    changes = factor * (pairs.softmax * (rates - mean) + of_weights).masked_fill(pairs.ignored, 0)  # of the terms
+    term_changes = factor * (pairs.softmax * (rates - mean) + weight_changes).masked_fill(pairs.ignored, 0)
     if change.upstream is not None:
-        changes = changes + change.upstream[:, None] * softmax
-    pull = changes / sigma**2
+        term_changes = term_changes + change.upstream[:, None] * softmax
+    scaled_changes = term_changes / sigma**2  # the change of terms / sigma^2
     if change.sigma is not None:
-        pull = pull - 2 * terms * change.sigma[:, None] / sigma**3
+        scaled_changes = scaled_changes - 2 * terms * change.sigma[:, None] / sigma**3
 
     derivatives = {}
     if wanted.points:
-        derivatives["points"] = _of_points(pairs, terms, pull, change, sigma)
+        derivatives["points"] = _point_derivatives(pairs, terms, scaled_changes, change, sigma)
     if wanted.centers:
-        derivatives["centers"] = _of_centers(pairs, terms, pull, change, sigma)
+        derivatives["centers"] = _center_derivatives(pairs, terms, scaled_changes, change, sigma)
     if wanted.sigma:
-        of_sigma = changes * pairs.squares / sigma**3 - 2 * terms * rates / sigma
+        sigma_terms = term_changes * pairs.squares / sigma**3 - 2 * terms * rates / sigma
         if change.sigma is not None:
-            of_sigma = of_sigma - terms * pairs.squares * change.sigma[:, None] / sigma**4
-        derivatives["sigma"] = of_sigma.sum(1)
+            sigma_terms = sigma_terms - terms * pairs.squares * change.sigma[:, None] / sigma**4
+        derivatives["sigma"] = sigma_terms.sum(1)
     if wanted.weights:
         relative = factor * (rates - mean)
         if change.upstream is not None:
@@ -212,8 +213,10 @@ def _of_block(problem: Problem, wanted: Wanted) -> dict[str, Tensor]:
     return derivatives
 
 
-def _of_points(pairs: _Pairs, terms: Tensor, pull: Tensor, change: Direction, sigma: Tensor) -> Tensor:
-    derivative = -(pull[:, None] @ pairs.differences)[:, 0]
+def _point_derivatives(
+    pairs: _Pairs, terms: Tensor, scaled_changes: Tensor, change: Direction, sigma: Tensor
+) -> Tensor:
+    derivative = -(scaled_changes[:, None] @ pairs.differences)[:, 0]
     if change.points is not None:
         derivative = derivative - terms.sum(1, keepdim=True) * change.points / sigma**2
     if change.centers is not None:
@@ -221,8 +224,10 @@ def _of_points(pairs: _Pairs, terms: Tensor, pull: Tensor, change: Direction, si
     return derivative
 
 
-def _of_centers(pairs: _Pairs, terms: Tensor, pull: Tensor, change: Direction, sigma: Tensor) -> Tensor:
-    derivative = (pull[:, :, None] * pairs.differences).sum(0)
+def _center_derivatives(
+    pairs: _Pairs, terms: Tensor, scaled_changes: Tensor, change: Direction, sigma: Tensor
+) -> Tensor:
+    derivative = (scaled_changes[:, :, None] * pairs.differences).sum(0)
     if change.points is not None:
         derivative = derivative + terms.mT @ change.points / sigma**2
     if change.centers is not None:

@@ -1,8 +1,8 @@
 """Log-sums at many points on several CUDA devices.
 
 The points are split into pieces of a fixed size, for any number of devices. A CUDA kernel divides the centers into
-shares, and their number depends on the number of points; with fixed pieces, several devices of one model give the bits
-of one device. No kernel needs to support several devices.
+shares, and the number of shares depends on the number of points; with fixed pieces, several devices of one model give
+the bits of one device. No kernel needs to support several devices.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def resolve_devices(devices: Devices, home: torch.device) -> tuple[torch.device,
     chosen = [current if device == torch.device("cuda") else device for device in chosen]
     available = [torch.device("cuda", index) for index in range(torch.cuda.device_count())]
     if not chosen or len(set(chosen)) < len(chosen) or not set(chosen) <= set(available):
-        raise ValueError(f"devices: got {names}, wanted different ones of {', '.join(map(str, available))}")
+        raise ValueError(f"devices: got {names}, wanted at least one, each once, of {', '.join(map(str, available))}")
     return tuple(chosen)
 
 

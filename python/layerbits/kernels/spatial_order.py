@@ -1,4 +1,4 @@
-"""An order of rows in which nearby rows follow each other, computed on the device of the rows."""
+"""An order of rows in which most rows follow nearby rows, computed on the device of the rows."""
 
 from __future__ import annotations
 

@@ -22,12 +22,12 @@ def as_centers(centers: Array) -> Tensor:
 
 
 def as_weights(weights: Array | None) -> Tensor | None:
-    """Return weights as a tensor; TypeError or ValueError unless they are floats of a finite total."""
+    """Return weights as a tensor; TypeError or ValueError unless they are floats with a finite total."""
     if weights is None:
         return None
     tensor = as_floats("weights", weights)
     if math.isinf(as_number("weights", tensor.detach().sum())):
-        raise ValueError("weights: got an infinite total, wanted a finite one; scale them down")
+        raise ValueError("weights: got an infinite total, wanted a finite total; scale the weights down")
     return tensor
 
 

@@ -21,8 +21,8 @@ from layerbits.mixtures.known_channel import KnownChannel
 from layerbits.mixtures.pairwise_bounds import pairwise_lower_bound
 from layerbits.statistics import ByCondition
 
-# Beside the exponent of the query's own center, which is 0, this exponent adds nothing to a sum. exp takes five times
-# as long for smaller exponents.
+# A term with this exponent adds nothing to a sum that contains the term of the query's own center, whose exponent is 0.
+# exp takes five times as long for smaller exponents.
 _SMALLEST_EXPONENT = -700.0
 
 # Pairs of a query and a center that are summed together, so that intermediate arrays stay in the caches.
@@ -103,8 +103,8 @@ def _squares_and_products(rows: Tensor, noise: Tensor, centers: Tensor) -> tuple
     """Compute |s_i - s_j|^2, shape (m, n), and z . (s_i - s_j), shape (m, queries, n), for m rows of the n centers.
 
     The error of a matrix product is at most d eps |s_i| |s_j|. If the squared distance is below an eighth of
-    |s_i|^2 + |s_j|^2, this is too large, and differences are computed directly. Otherwise the error of the squared
-    distance is at most 16 d eps |s_i - s_j|^2, and that of the product at most 4 d eps |z| |s_i - s_j|.
+    |s_i|^2 + |s_j|^2, this error is too large, and differences are computed directly. Otherwise the error of the
+    squared distance is at most 16 d eps |s_i - s_j|^2, and the error of the product at most 4 d eps |z| |s_i - s_j|.
     """
     norms = rows.square().sum(1)[:, None] + centers.square().sum(1)
     squares = torch.addmm(norms, rows, centers.mT, alpha=-2)

@@ -1,4 +1,4 @@
-"""The density of a Gaussian mixture sum_k w_k N(c_k, sigma^2 I), and the entropy of its noise."""
+"""The log density of a Gaussian mixture sum_k w_k N(c_k, sigma^2 I), and the entropy of its noise."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def mixture_log_density(
         Nonnegative, of any positive total; equal by default.
     method : {"auto", "dense", "pruned"}
         "dense" sums over every pair of a point and a center. "pruned" skips or merges centers if this changes the
-        result by less than the tolerance. "auto" estimates which method is faster. Within a method, the result at a
+        result by at most `tolerance`. "auto" estimates which method is faster. Within a method, the result at a
         point has the same bits in every batch of points on the CPU; on a CUDA device a repeated call has the same bits.
     tolerance : float, optional
         Largest change of a log density by "pruned", in nats; by default half an eps of the dtype, less than the
@@ -57,9 +57,9 @@ def mixture_log_density(
 
     Notes
     -----
-    Derivatives of every order are those of the exact sum over every pair. The second ones are computed in float64, in
-    memory O((m + n) d); third ones take O(m n d). `torch.func` (vmap over points or centers, grad, jvp, hessian, ...)
-    and forward-mode differentiation work.
+    Derivatives of every order are those of the exact sum over every pair. Second derivatives are computed in float64,
+    in memory O((m + n) d); third derivatives take memory O(m n d). `torch.func` (vmap over points or centers, grad,
+    jvp, hessian, ...) and forward-mode differentiation work.
 
     Examples
     --------

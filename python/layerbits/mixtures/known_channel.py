@@ -1,8 +1,8 @@
 """The information of a known channel T = S + Z: S is one of n centers, and Z ~ N(0, sigma^2 I) is independent of S.
 
 The densities p(t|x), p(t|y) and p(t) are Gaussian mixtures. The mean over queries t of terms such as log p(t|x)/p(t) is
-an information. The squared length of the noise cancels in these terms, so that they have no variance if the centers are
-separated.
+an information. The squared length of the noise cancels in these terms, so the terms have no variance if all centers are
+far apart.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ class KnownChannel:
         ByCondition of arrays of shape (m, q)
             In nats; 0 given the input.
         """
-        # The noise of the rounded points, so that its log density cancels with the same term of the sums.
+        # The noise is that of the rounded points, so that its log density cancels against the same term of the sums.
         noise = (points.double() - self.centers[torch.from_numpy(inputs)][:, None]) / self.sigma
         log_noise = noise.square().sum(-1).div(-2).numpy(force=True)
         pooled, in_class = self._log_sums(points, inputs)
@@ -157,8 +157,8 @@ class KnownChannel:
     ) -> dict[str, ChannelEstimate]:
         """Estimate every information from the surprisals at independent queries (n, q) of every input.
 
-        Inputs must have equal weights; `certain_bounds` are bounds of I(X;T) that hold with probability 1; `risk` is
-        that of each end.
+        Inputs must have equal weights. `risk` is the probability with which each end may be wrong; `certain_bounds` are
+        bounds of I(X;T) that hold with probability 1.
         """
         if self.weights is not None:
             raise ValueError("weights: got weights, wanted None, because every input has the same number of queries")
@@ -187,7 +187,7 @@ class KnownChannel:
         return interval.clipped(certain_bounds.lower, certain_bounds.upper).clipped(0.0, self.ceilings["I(X;T)"])
 
     def _log_sums(self, points: Tensor, inputs: Integers) -> tuple[Doubles, Doubles]:
-        """Return log-sums of points (m, q, d) over all centers and over the centers of a point's class, each (m, q)."""
+        """Return log-sums at points (m, q, d) over all centers and over the centers of a point's class, each (m, q)."""
         if self.classes is None:
             pooled = self._log_sum(points, slice(None))
             return pooled, pooled
@@ -212,15 +212,15 @@ class KnownChannel:
         return self._log_sum(points, slice(None)), in_class
 
     def _log_sum(self, points: Tensor, components: Integers | slice) -> Doubles:
-        """Return log-sums of points (m, q, d) over the centers of the given components, (m, q)."""
+        """Return log-sums at points (m, q, d) over the centers of the given components, (m, q)."""
         centers, weights = self._components(components)
         tensors = (centers,) if weights is None else (centers, weights)
         operation = functools.partial(_log_sum_exp, sigma=as_sigma(self.sigma))
         return log_sums(operation, points.flatten(0, 1), tensors, self.devices).reshape(points.shape[:2])
 
-    def _components(self, numbers: Integers | slice) -> tuple[Tensor, Tensor | None]:
-        """Return the centers and, unless they are equal, the weights of the components of these numbers."""
-        return self.centers[numbers], None if self.weights is None else self.weights[numbers]
+    def _components(self, indices: Integers | slice) -> tuple[Tensor, Tensor | None]:
+        """Return the centers of the components with these indices, and their weights (None: equal weights)."""
+        return self.centers[indices], None if self.weights is None else self.weights[indices]
 
 
 def _log_sum_exp(points: Tensor, centers: Tensor, weights: Tensor | None = None, *, sigma: Tensor) -> Tensor:

@@ -43,7 +43,7 @@ def mixture_entropy_bounds(
     Derivatives of every order exist, as for `mixture_log_density`.
 
     Source: Kolchinsky and Tracey, Estimating Mixture Entropy with Pairwise Distances (2017). The lower bound uses the
-    Chernoff divergence with alpha = 1/2, the upper bound uses the Kullback-Leibler divergence.
+    Chernoff divergence with alpha = 1/2, the upper bound the Kullback-Leibler divergence.
 
     Examples
     --------

@@ -48,8 +48,8 @@ class StratifiedPasses:
     def standard_error(self) -> float:
         """Standard error of the mean, in nats, from pairs of neighbouring strata.
 
-        Their difference can only overstate the spread within strata (collapsed strata; Cochran, Sampling Techniques,
-        5A.12).
+        In expectation, the difference of two neighbours can only overstate the spread within strata (collapsed strata;
+        Cochran, Sampling Techniques, 5A.12).
         """
         squares = (float(np.square(terms[::2] - terms[1::2]).sum()) for terms in self._terms)
         return math.sqrt(sum(squares)) / self.strata

@@ -1,7 +1,7 @@
-"""Reduction of dimension: isotropic noise across the subspace of the centers carries no information.
+"""Reduction of dimension: isotropic noise orthogonal to the subspace of the centers carries no information.
 
 If all centers lie in a k-dimensional affine subspace of R^d, T = S + Z consists of k coordinates in the subspace and a
-remainder of pure noise. So I(S;T) is that of the k coordinates, and h(T) is that of the k coordinates plus
+remainder of pure noise. So I(S;T) is the information of the k coordinates, and h(T) is their entropy plus
 (d - k)/2 log(2 pi e sigma^2). Since k <= n - 1, wide layers of n inputs are reduced without loss. For centers near a
 subspace, `Subspace.coordinates` documents a bound of the loss.
 """
@@ -25,7 +25,7 @@ class Subspace:
     Attributes
     ----------
     origin : Tensor of shape (d,)
-        A point of the subspace near the centers, so that coordinates are small: large values round the noise coarsely.
+        A point of the subspace near the centers, so that coordinates are small: noise added to large values is rounded.
     directions : Tensor of shape (d, k) or None
         Orthonormal columns, of the dtype in which points are projected; None: the axes of R^d.
     """
@@ -48,9 +48,10 @@ class Subspace:
 
         Notes
         -----
-        Let R be the remainder of S across the subspace. I(S;T) exceeds the information of the coordinates by at most
-        E|R|^2 / (2 sigma^2). By the chain rule the excess is I(S; T across | T inside) <= h(T across) - h(Z across). A
-        Gaussian has the largest entropy of all laws of its power, which gives sum_k log(1 + power_k / sigma^2) / 2.
+        Let R be the part of S orthogonal to the subspace. I(S;T) exceeds the information of the coordinates by at most
+        E|R|^2 / (2 sigma^2). With T_1 the part of T in the subspace and T_2 = R + Z_2 the orthogonal part, the excess
+        is I(S;T_2|T_1) <= h(T_2) - h(Z_2) by the chain rule. A Gaussian has the largest entropy of all laws of its
+        power, so the excess is at most sum_k log(1 + power_k / sigma^2) / 2.
         """
         shifted = points.to(self.origin.dtype) - self.origin
         if self.directions is None:
@@ -79,7 +80,7 @@ def fit_subspace(
         If a cost of `NEGLIGIBLE` leaves more dimensions than this, a cost of up to `max_cost` may reduce them, to no
         fewer than `max_dimensions`. None: only the negligible cost.
     max_cost : float
-        In nats.
+        Largest loss of information for which dimensions are left out beyond `max_dimensions`, in nats.
 
     Returns
     -------
@@ -135,7 +136,7 @@ def affine_coordinates(
 
 
 def _principal_axes(gram: Tensor, max_dimensions: int | None, max_cost: float) -> tuple[Tensor | None, float]:
-    """Return the eigenvectors to keep, as columns (None: all axes), and the cost of the others in nats."""
+    """Return the eigenvectors to keep, as columns (None: all axes), and the cost of leaving out the others, in nats."""
     if len(gram) == 1 or not gram.isfinite().all():
         return None, 0.0
     eigenvalues, eigenvectors = torch.linalg.eigh(gram)

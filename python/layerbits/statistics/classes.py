@@ -37,7 +37,7 @@ def class_numbers(labels: object, n_inputs: int) -> Integers:
         values = values.argmax(axis=1)
     if values.shape != (n_inputs,):
         raise ValueError(
-            f"labels: got shape {values.shape}, wanted ({n_inputs},), one for each input, or one-hot rows "
+            f"labels: got shape {values.shape}, wanted ({n_inputs},), one label for each input, or one-hot rows "
             f"({n_inputs}, classes)"
         )
     if values.dtype.kind == "f" and not np.isfinite(values).all():

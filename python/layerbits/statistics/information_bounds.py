@@ -17,12 +17,12 @@ _MAX_PASSES = 64
 
 
 def unseen_probability(n: int, risk: float) -> float:
-    """Return -log(risk) / n, at most 1/2: the probability of an event that n trials miss with probability `risk`."""
+    """Return -log(risk) / n, at most 1/2; n trials miss events of probability -log(risk) / n with at most this risk."""
     return min(0.5, -math.log(risk) / n)
 
 
 def mix_with_prior(terms: Doubles, weight: float) -> Doubles:
-    """Compute the terms log(q(x|t) / p(x)) of a decoder q that is mixed with the prior p(x) of this weight.
+    """Mix a decoder q(x|t) with the prior p(x), which has the given weight, in terms log(q(x|t) / p(x)).
 
     The mixed terms are at least log(weight). A term loses at most -log(1 - weight), about `weight` nats.
     """
@@ -87,8 +87,8 @@ class InformationBet:
         Parameters
         ----------
         passes : sequence of BetPass
-            The first pass is the pilot, which only sets stakes. The terms of a pass are independent given the earlier
-            passes, and the mean of their expectations is the information.
+            The first pass is the pilot, which only sets stakes and forecasts. The terms of a pass are independent given
+            the earlier passes, and the mean of their expectations is the information.
 
         Notes
         -----

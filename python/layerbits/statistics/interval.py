@@ -1,4 +1,4 @@
-"""Intervals of real numbers."""
+"""Confidence intervals."""
 
 from __future__ import annotations
 

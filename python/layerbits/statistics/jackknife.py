@@ -14,15 +14,15 @@ from layerbits.statistics.mean_bounds import student_margin
 
 @dataclasses.dataclass(frozen=True)
 class JackknifeMean:
-    """A mean over inputs and queries, with an error by the jackknife over parts of each input's draws.
+    """A mean over inputs and queries, with an error by the jackknife over parts of each input's draws or queries.
 
     Attributes
     ----------
     value : float
         The mean.
     changes : tuple of arrays of shape (n, parts)
-        changes[i, p] is the change of the mean term of input i when part p of its draws is left out; one array for each
-        independent sample from which the value is computed.
+        changes[i, p]: change of the mean term of input i when part p is left out. One array for each independent sample
+        from which the value is computed.
     """
 
     value: float
@@ -30,13 +30,13 @@ class JackknifeMean:
 
     @classmethod
     def of_terms(cls, terms: Doubles) -> JackknifeMean:
-        """Return the mean of terms (n, q), independent given the input; for q = 1 its error is that over the inputs."""
+        """Return the mean of terms (n, q), independent given the input; with q = 1, the error is over inputs."""
         values = terms if terms.shape[1] > 1 else terms.T
         changes = (values.mean(1, keepdims=True) - values) / max(1, values.shape[1] - 1)
         return cls(float(terms.mean()), (changes,))
 
     def minus(self, other: JackknifeMean, *, same_sample: bool) -> JackknifeMean:
-        """Return the difference of the means of one sample, or of two independent samples."""
+        """Return the difference of two means, of the same sample or of two independent samples."""
         if same_sample:
             pairs = zip(self.changes, other.changes, strict=True)
             return JackknifeMean(self.value - other.value, tuple(a - b for a, b in pairs))
@@ -58,5 +58,5 @@ class JackknifeMean:
 
     @property
     def bias(self) -> float:
-        """First-order bias in the number of draws, by the jackknife."""
+        """First-order bias, in the number of draws, by the jackknife."""
         return math.fsum((changes.shape[1] - 1) * float(changes.mean()) for changes in self.changes)

@@ -38,7 +38,7 @@ def ceilings(n_inputs: int, classes: Integers | None, weights: Doubles | None = 
 def largest_terms(n_inputs: int, classes: Integers | None, weights: Doubles | None = None) -> dict[str, float]:
     """Compute the largest information that a single value of T can carry; parameters are those of `ceilings`.
 
-    It is -log of the smallest probability of an input, of a class, or of an input given its class, and exceeds the
+    This is -log of the smallest probability of an input, of a class, or of an input given its class. It exceeds the
     ceiling if these probabilities differ.
     """
     weights = np.ones(n_inputs) if weights is None else weights
@@ -53,6 +53,6 @@ def largest_terms(n_inputs: int, classes: Integers | None, weights: Doubles | No
 
 
 def _largest_log_ratio(totals: Doubles | float, weights: Doubles) -> float:
-    """Return the largest log(total / weight) of the positive weights."""
+    """Return the largest log(total / weight) over the positive weights."""
     positive = weights > 0
     return float(np.log(np.broadcast_to(totals, weights.shape)[positive] / weights[positive]).max())

@@ -23,8 +23,8 @@ def lower_mean_bound(
     Parameters
     ----------
     passes : sequence of arrays of shape (n_k,)
-        The first pass is the pilot: at least two terms that only set the stake of the second pass. The terms of each
-        later pass are at least `floor`, and independent within the pass given the earlier passes. The average of the
+        The first pass is the pilot: at least two terms, which only set stakes and forecasts. The terms of each later
+        pass are at least `floor`, and independent within the pass given the earlier passes. The average of the
         expectations of a pass is at most the mean.
     floor : float
         A lower bound of every term.
@@ -45,28 +45,28 @@ def lower_mean_bound(
     -----
     The method is betting (Waudby-Smith and Ramdas, Estimating Means of Bounded Random Variables by Betting, 2023). Each
     pass has one stake, so that the terms of a pass may differ in expectation. If the mean were m or less, the wealth
-    prod (1 + stake_k (term - center + mean center - m)) would have expectation at most 1, by the inequality of the
+    prod (1 + stake_k (term - forecast + mean forecast - m)) would have expectation at most 1, by the inequality of the
     arithmetic and the geometric mean, and would exceed 1 / risk with probability `risk` at most. The bound is the
-    smallest m at which the wealth does not exceed 1 / risk. Centers (predictions of the terms) and stakes depend on
-    earlier passes alone. Proof: docs/theory.md.
+    smallest m at which the wealth does not exceed 1 / risk. Forecasts of the terms, and stakes, depend on earlier
+    passes alone. Proof: docs/theory.md.
     """
     target = -math.log(risk)
     sizes = [len(terms) for terms in passes]
-    stakes, centered_terms = [], []
+    stakes, shifted_terms = [], []
     for k in range(1, len(passes)):
-        centers, squared_error = _forecast(passes[:k], sizes[k])
-        deviations = centers - centers.mean()
+        forecasts, squared_error = _forecast(passes[:k], sizes[k])
+        deviations = forecasts - forecasts.mean()
         span = ceiling - floor + float(deviations.max())
         largest = _LARGEST_STAKE / span if span > 0 else 1.0
         count = sum(sizes[1:] if fixed_count else sizes[1 : k + 1])
         # For small stakes the log wealth is count (mean - m) stake - count squared_error stake^2 / 2. This stake
-        # minimises the distance from m to the mean at which the log wealth reaches the target.
+        # minimises the distance mean - m at which the log wealth reaches the target.
         stakes.append(min(largest, math.sqrt(2 * target / (count * squared_error))) if squared_error > 0 else largest)
-        centered_terms.append(passes[k] - deviations)
+        shifted_terms.append(passes[k] - deviations)
 
     def excess(mean: float) -> float:
-        """Return the log wealth beyond the target."""
-        pairs = zip(centered_terms, stakes, strict=True)
+        """Return the log wealth less the target."""
+        pairs = zip(shifted_terms, stakes, strict=True)
         return float(sum(np.log1p(stake * (terms - mean)).sum() for terms, stake in pairs)) - target
 
     if excess(floor) <= 0:
@@ -112,15 +112,15 @@ def student_margin(variances: Doubles, freedom: int, risk: float) -> float:
 
 
 def _forecast(passes: Sequence[Doubles], n: int) -> tuple[Doubles, float]:
-    """Return predictions of the n terms of the next pass, shape (n,), and their mean squared error."""
+    """Return forecasts of the n terms of the next pass, shape (n,), and an estimate of their mean squared error."""
     if len(passes) < 2:
         return np.full(n, passes[0].mean()), float(passes[0].var())
-    # A pass of another length holds the inputs in the same order, so its terms at the same relative position are alike.
+    # Passes of other lengths have the inputs in the same order: terms at one relative position have similar inputs.
     positions = 2 * np.arange(n) + 1
     aligned = np.array([x if len(x) == n else x[positions * len(x) // (2 * n)] for x in passes])
     within = float(aligned.var(axis=0, ddof=1).mean())
     means = aligned.mean(0)
     between = max(0.0, float(means.var()) - within / len(aligned))
-    # Predictions are the means at each position, moved towards the overall mean.
+    # A forecast is the mean at its position, moved towards the overall mean.
     shrinkage = between / (between + within / len(aligned)) if between > 0 else 0.0
     return means.mean() + shrinkage * (means - means.mean()), within + between * (1 - shrinkage)

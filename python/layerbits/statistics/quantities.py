@@ -1,4 +1,4 @@
-"""The quantities that are measured at a layer: differences of entropies under conditions."""
+"""The quantities that are measured at a layer: entropies of T under conditions, and their differences."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ mixture with these samples as centers; its risk is E|plug-in - h(T)|. In every f
 - `dim` is d,
 - `sigma` is the standard deviation of the noise, from 1e-30 to 1e30.
 
-A bound too large for a float is returned as infinity. TypeError or ValueError name an argument that is out of range.
+A bound too large for a float is returned as infinity. A TypeError or ValueError names an argument that is out of range.
 
 [T] is Goldfeld, Greenewald and Polyanskiy, Estimating Differential Entropy under Gaussian Convolutions (arXiv
 1810.11589). docs/theory.md proves all other bounds.

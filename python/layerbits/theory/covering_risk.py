@@ -36,7 +36,7 @@ def finite_support_bias_bound(n: int, atoms: int) -> float:
 def fluctuation_bound(n: int) -> float:
     """Compute sqrt(n) H_b(1/n) / 2 <= (1 + log n) / (2 sqrt n), H_b the binary entropy, in nats.
 
-    The standard deviation of the plug-in entropy over samples is at most this, for every law of S.
+    The standard deviation of the plug-in entropy over samples is at most this bound, for every law of S.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The ceiling of the information of a noisy layer, and bounds that exceed it."""
+"""The ceiling of the information of a noisy layer, and a test of whether a bound exceeds the ceiling."""
 
 from __future__ import annotations
 

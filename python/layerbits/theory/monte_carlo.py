@@ -19,7 +19,7 @@ def monte_carlo_mse_bound(n: int, draws: int, *, dim: int, sigma: float, mean_sq
     n, dim, sigma
         See `layerbits.theory`.
     draws : int
-        Noise draws for each center (sample), n_MC.
+        Number of independent noise vectors for each center (sample), n_MC.
     mean_square : float, optional
         M / d, the mean over coordinates of E S_i^2.
 
@@ -40,8 +40,8 @@ def monte_carlo_mse_bound(n: int, draws: int, *, dim: int, sigma: float, mean_sq
 def sharp_mse_bound(n: int, draws: int, *, dim: int) -> float:
     """Compute d / (n n_MC), a bound on the mean squared error of the integration for any S, in nats^2.
 
-    The error is that of the mean of -log g(T), g the density of the plug-in mixture, over `draws` independent
-    noise draws for each center (n_MC).
+    The error is that of the mean of -log g(T), g the density of the plug-in mixture, over `draws` (n_MC) independent
+    noise vectors for each center.
 
     Examples
     --------
@@ -63,7 +63,7 @@ def information_mse_bound(n: int, draws: int, *, dim: int, sigma: float, mean_sq
     n, dim, sigma
         See `layerbits.theory`.
     draws : int
-        Independent noise draws for each center (sample), n_MC.
+        Number of independent noise vectors for each center (sample), n_MC.
     mean_square : float
         M, the mean over coordinates and samples of (S_i - c_i)^2 for any point c; at most 1 for tanh.
 

@@ -25,7 +25,7 @@ class SampleSize:
     log_samples : float
         Logarithm of a number of samples that suffices for every law on the cube [-1, 1]^d.
     draws : int
-        Draws of the noise for each of these samples that suffice for the Monte Carlo integration.
+        Number of noise vectors for each of these samples that suffices for the Monte Carlo integration.
     log_necessary : float
         Logarithm of a number of samples that is necessary for some law on the cube; 0 if no lower bound is known.
     """
@@ -65,8 +65,8 @@ def separable_levels(*, dim: int, sigma: float, confusion: float = 0.01) -> int:
 def worst_case_bias(n: int, *, dim: int, sigma: float, confusion: float = 0.01) -> float:
     """Compute max{0, d (1 - epsilon) log k* - log n - H_b(epsilon)}, a lower bound on the worst-case bias, in nats.
 
-    The bias is h(T) - E[plug-in]. For the uniform law on the lattice of `separable_levels`, which lies in [-1, 1]^d,
-    it is at least this bound. Source: [T].
+    The bias is h(T) - E[plug-in]. The bias for the uniform law on the lattice of `separable_levels` in [-1, 1]^d is at
+    least this bound. Source: [T].
 
     Examples
     --------
@@ -96,7 +96,7 @@ def log_necessary_samples(bias: float, *, dim: int, sigma: float, confusion: flo
 def samples_needed(
     error: float, *, dim: int, sigma: float, atoms: int | None = None, monte_carlo_share: float = 0.1
 ) -> SampleSize:
-    """Compute the samples, and draws of the noise, for an expected error of the plug-in of at most `error` nats.
+    """Compute the samples, and noise vectors per sample, for an expected error of the plug-in of at most `error` nats.
 
     `covering_risk_bound` and `sharp_mse_bound` give the sufficient numbers, for S in [-1, 1]^d, and
     `log_necessary_samples` the number that is necessary in the worst case.
@@ -115,8 +115,8 @@ def samples_needed(
     Returns
     -------
     SampleSize
-        The smallest number of samples that satisfies the bound: exact up to 2^50; beyond, its logarithm is exact to
-        2^-30.
+        The smallest number of samples that satisfies the bound: exact up to 2^50; for larger numbers the logarithm is
+        exact to 2^-30.
 
     Examples
     --------

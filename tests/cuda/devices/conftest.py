@@ -1,4 +1,4 @@
-"""Fixtures for tests on devices. The private names of layerbits that they replace occur only here."""
+"""Fixtures for tests on devices; some replace functions or limits of layerbits."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -55,14 +55,14 @@ def same_noise(monkeypatch):
 
 @pytest.fixture
 def wide_layer_limits(monkeypatch):
-    """Treat every layer as too wide to be measured in all its dimensions."""
+    """Make the limits of a layer so small that it is too wide to be measured in all its dimensions."""
     monkeypatch.setattr(layer_sample, "_MAX_VALUES", 1)
     monkeypatch.setattr(layer_sample, "_MAX_DIMENSIONS", 3)
 
 
 @pytest.fixture
 def devices_used(monkeypatch):
-    """Return the devices that computed log-sums; pieces are so small that each device gets several."""
+    """Return the set of devices that have computed log-sums; pieces are so small that each device gets several."""
     monkeypatch.setattr(sharding, "_PIECE_ROWS", 50)
     names, shared_log_sums = set(), sharding.log_sums
 
@@ -111,5 +111,5 @@ def native_calls(monkeypatch):
 
 @pytest.fixture
 def trial_for_any_size(monkeypatch):
-    """Let the method "auto" try pruning for problems of any size."""
+    """Make the method "auto" try pruning for problems of any size."""
     monkeypatch.setattr("layerbits.kernels.cuda_pruning.TRIAL_INSTRUCTIONS", 0)

@@ -1,4 +1,4 @@
-"""Second derivatives on a device are those of the CPU."""
+"""Second derivatives on a device agree with those of the CPU."""
 
 import pytest
 import torch
@@ -18,8 +18,8 @@ def gradients_of_penalty(device, method):
 
 
 @pytest.mark.parametrize("method", ["dense", "pruned"])
-def test_gradient_of_a_loss_with_a_score_is_that_of_the_cpu(method):
-    """Sums of 30 * 20 * 3 terms of both signs: 1e5 eps of the largest result allows terms 50 times as large."""
+def test_gradient_of_a_loss_with_a_score_agrees_with_that_of_the_cpu(method):
+    """Sums of 30 * 20 * 3 terms of both signs: 1e5 eps of the largest result suffices for terms 50 times as large."""
     for value, truth in zip(gradients_of_penalty("cuda", method), gradients_of_penalty("cpu", method), strict=True):
         assert value.device.type == "cuda"
         tolerance = 1e5 * 2.0**-52 * float(truth.abs().max())

@@ -47,7 +47,7 @@ def test_devices_of_one_model_have_the_same_values(second_device):
     assert torch.equal(normals(1000).cpu(), normals(1000, device=second_device).cpu())
 
 
-def test_uniform_values_are_uniform_and_depend_on_the_key():
+def test_uniform_values_are_uniform_repeatable_and_depend_on_the_key():
     values = uniform_like(torch.empty(100_000, device="cuda"), 1, 2)
     assert values.device.type == "cuda"
     assert stats.kstest(values.cpu().double(), "uniform").pvalue > 1e-6
@@ -59,7 +59,7 @@ def test_uniform_values_are_uniform_and_depend_on_the_key():
     ("chunk", "dtype"),
     [(1, torch.float32), (5, torch.float64), (257, torch.float32), (257, torch.float64), (10_000, torch.float64)],
 )
-def test_chunk_does_not_change_a_bit(chunk, dtype):
+def test_size_of_chunks_changes_no_bit(chunk, dtype):
     noisy, x = noisy_identities(2), torch.linspace(-1, 1, 900, dtype=dtype, device="cuda").reshape(300, 3)
     signals = layerbits.propagate(noisy, x, draws=2)["1"]
     assert signals.device.type == "cuda"
@@ -76,21 +76,21 @@ def test_more_draws_and_more_inputs_begin_with_the_same_noise():
 def test_noise_of_layers_draws_and_rows_is_normal_and_independent():
     signals = layerbits.propagate(noisy_identities(3), torch.zeros(512, 40, device="cuda"), draws=2)
     noise = torch.stack([signals["1"], signals["2"] - signals["1"]]).cpu().double() / SIGMA
-    # Differences of float32 values below 8 are rounded to 2^-22: too little to change the result of the test.
+    # Differences of float32 values below 8 are rounded to 2^-22, which does not change the result of the test.
     assert stats.kstest(noise.flatten(), "norm").pvalue > 1e-6
     groups = noise.reshape(2, 2, 256, 2, 40).permute(0, 1, 3, 2, 4).reshape(8, 256 * 40)
     bound = stats.norm.isf(1e-6) / (256 * 40) ** 0.5  # a correlation of independent normals is N(0, 1/n) to O(1/n)
     assert (torch.corrcoef(groups) - torch.eye(8)).abs().max() < bound
 
 
-def test_passes_copy_only_whether_signals_are_finite(copies_to_host):
+def test_passes_copy_at_most_8_bytes_at_once_to_the_host(copies_to_host):
     noisy, x = noisy_identities(3, np.full(5, 0.5)), torch.zeros(600, 5, device="cuda")
     copies_to_host()
     layerbits.propagate(noisy, x, draws=3, chunk=400)
-    assert max(copies_to_host()) <= 8
+    assert max(copies_to_host()) <= 8  # whether signals are finite
 
 
-def test_signals_that_are_not_finite_name_their_layer():
+def test_error_of_signals_that_are_not_finite_names_their_layer():
     class Overflow(nn.Module):
         def forward(self, signal):
             return 10 * signal
@@ -104,7 +104,7 @@ def test_signals_that_are_not_finite_name_their_layer():
 @pytest.mark.parametrize("scale", [np.array([0.5, 2.0]), np.array([[1.0, 0.6], [0.6, 0.5]])], ids=["units", "full"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_noise_of_units_has_its_covariance_and_is_whitened_on_the_device(scale, dtype):
-    """Entries of a sample covariance of n pairs have standard errors of at most sqrt(2 / n) times the largest."""
+    """Entries of a sample covariance of n pairs have standard errors of at most sqrt(2 / n) times the largest entry."""
     noisy = noisy_identities(2, scale)
     noise = layerbits.propagate(noisy, torch.zeros(20_000, 2, dtype=dtype, device="cuda"), draws=1)["1"][:, 0]
     white = layerbits.noise_of(noisy)["1"].whiten(noise)

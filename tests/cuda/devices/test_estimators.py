@@ -1,4 +1,4 @@
-"""Estimates on a device equal those on the CPU if the noise is the same, and copy only results to the host."""
+"""Estimates on a device agree with those on the CPU if the noise is the same, and copy no rows to the host."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from layerbits.networks.noise.gaussian import gaussian_noise
 # Exponents reach some hundred in float64, and the ends of intervals are computed to 1e-9.
 ROUNDING = 1e-8
 
-# The number of units, the length of their rows. The size of no other array is a multiple of it.
+# The number of units, which is the length of rows; no other array that is copied has a multiple of this size.
 WIDTH = 7
 N = 48
 
@@ -43,7 +43,7 @@ def network(device, sigma=0.3):
     return lb.noisify(nn.Sequential(*modules).double(), sigma=sigma, layers=nn.Tanh).to(device)
 
 
-def on_both(estimate):
+def on_both_devices(estimate):
     """Return the estimate on the CPU and the estimate on a device."""
     return [estimate(device) for device in ("cpu", "cuda")]
 
@@ -73,40 +73,40 @@ def information(device, *, sigma=0.3, **options):
     ],
     ids=["labels", "no labels", "tolerance", "paper", "little noise", "deviations", "covariance"],
 )
-def test_layer_information_equals_that_of_the_cpu(same_noise, options):
-    assert_same_rows(on_both(lambda device: information(device, **options)))
+def test_layer_information_agrees_with_that_of_the_cpu(same_noise, options):
+    assert_same_rows(on_both_devices(lambda device: information(device, **options)))
 
 
-def test_views_of_wide_layers_equal_those_of_the_cpu(same_noise, wide_layer_limits):
-    assert_same_rows(on_both(information))
+def test_views_of_wide_layers_agree_with_those_of_the_cpu(same_noise, wide_layer_limits):
+    assert_same_rows(on_both_devices(information))
 
 
 def test_views_of_wide_layers_do_not_depend_on_the_precision_of_products_in_float32():
-    """Signals of length 2e3 in float32 have a residual of 1e-8; squares rounded to float32 would make it 0.1."""
+    """Signals of length 2e3 in float32 have a residual near 1e-8; with squares in float32 it would be near 0.1."""
     directions = torch.linalg.qr(normal(400, 3)).Q.cuda()
     subspace = Subspace(directions.new_zeros(400), directions)
     signals = (1000 * normal(1, 50, 3).cuda() @ directions.mT).float()
     assert layer_sample._view(gaussian_noise(0.1), subspace, signals)[..., -1].max() < 1e-6
 
 
-def test_information_is_the_same_whether_arrays_or_tensors_are_given():
+def test_information_of_arrays_agrees_with_that_of_tensors():
     noisy = network("cuda")
     tables = [lb.layer_information(noisy, inputs, draws=4, queries=2) for inputs in (INPUTS.cuda(), INPUTS.numpy())]
     assert_same_rows(tables)
 
 
-def test_information_is_estimated_on_the_device_of_the_network(second_device):
+def test_network_on_the_second_device_is_measured(second_device):
     noisy = network(second_device)
     table = lb.layer_information(noisy, INPUTS.to(second_device), draws=4, queries=2)
     assert all(row.lower <= row.upper for row in table)
 
 
-@pytest.mark.parametrize("layer", ["3", "5"], ids=["neighbours", "not neighbours"])
-def test_information_between_layers_equals_that_of_the_cpu(same_noise, layer):
+@pytest.mark.parametrize("layer", ["3", "5"], ids=["adjacent layers", "distant layers"])
+def test_information_between_layers_agrees_with_that_of_the_cpu(same_noise, layer):
     def estimate(device):
         return lb.information_between_layers(network(device), INPUTS.to(device), "1", layer, draws=4)
 
-    assert_same_estimates(*on_both(estimate))
+    assert_same_estimates(*on_both_devices(estimate))
 
 
 def test_information_between_layers_copies_no_signals(no_rows_are_copied):
@@ -121,21 +121,21 @@ def assert_same_estimates(estimate, expected):
 
 @pytest.mark.parametrize("estimate", [lb.mixture_information, lb.mixture_entropy])
 @pytest.mark.parametrize("weights", [None, normal(N, seed=3).square()], ids=["equal", "weighted"])
-def test_mixtures_equal_those_of_the_cpu(same_noise, estimate, weights):
+def test_mixtures_agree_with_those_of_the_cpu(same_noise, estimate, weights):
     def on_device(device):
         center_weights = None if weights is None else weights.to(device)
         return estimate(INPUTS.to(device), 0.8, weights=center_weights, tolerance=0.1)
 
-    assert_same_estimates(*on_both(on_device))
+    assert_same_estimates(*on_both_devices(on_device))
 
 
-def test_neither_centers_nor_samples_are_copied_to_the_host(copies_to_host):
+def test_neither_centers_nor_queries_are_copied_to_the_host(copies_to_host):
     centers, weights = INPUTS.cuda(), normal(N, seed=3).square().cuda()
     copies_to_host()
     lb.mixture_information(centers, 0.8, weights=weights, tolerance=None)
     sizes = {size for size in copies_to_host() if size > 8 * N}
     assert 8 * N * WIDTH not in sizes
-    # A number for each sample is copied; the samples themselves would be WIDTH times as large.
+    # A number for each query is copied; the queries themselves would be WIDTH times as large.
     assert sizes.isdisjoint({WIDTH * size for size in sizes})
 
 
@@ -147,7 +147,7 @@ def test_bounds_stay_on_the_device_with_their_gradients():
         sum(limits).backward()
         return torch.stack(limits).detach().cpu(), centers.grad.cpu()
 
-    for tensor, expected in zip(*on_both(bounds), strict=True):
+    for tensor, expected in zip(*on_both_devices(bounds), strict=True):
         torch.testing.assert_close(tensor, expected, rtol=0, atol=1e-12)
 
 
@@ -158,20 +158,20 @@ def test_histograms_equal_those_of_the_cpu(metric, labels):
         classes = None if labels is None else labels.to(device)
         return lb.pairwise_distance_histogram(INPUTS.to(device), classes, bins=20, metric=metric, range=(0, 2))
 
-    expected, counts = on_both(histogram)
+    expected, counts = on_both_devices(histogram)
     assert expected.within.sum() > 0
     for field in ("within", "between", "edges", "outside"):
         np.testing.assert_array_equal(getattr(counts, field), getattr(expected, field))
 
 
-def test_default_range_of_a_histogram_equals_that_of_the_cpu():
-    """The largest distances of the two kernels differ by rounding."""
-    expected, counts = on_both(lambda device: lb.pairwise_distance_histogram(INPUTS.to(device)))
+def test_default_range_of_a_histogram_agrees_with_that_of_the_cpu():
+    """The largest distances of the CPU and of a device differ by rounding."""
+    expected, counts = on_both_devices(lambda device: lb.pairwise_distance_histogram(INPUTS.to(device)))
     np.testing.assert_allclose(counts.edges, expected.edges, rtol=1e-14)
 
 
-def test_class_separation_equals_that_of_the_cpu():
-    expected, separation = on_both(lambda device: lb.class_separation(INPUTS.to(device), LABELS.to(device)))
+def test_class_separation_agrees_with_that_of_the_cpu():
+    expected, separation = on_both_devices(lambda device: lb.class_separation(INPUTS.to(device), LABELS.to(device)))
     for field in ("within", "between", "scatter_ratio", "collapse"):
         assert getattr(separation, field) == pytest.approx(getattr(expected, field), rel=1e-12)
 
@@ -181,13 +181,13 @@ def test_class_separation_copies_no_rows(no_rows_are_copied):
 
 
 @pytest.mark.parametrize(("n", "width"), [(N, WIDTH), (200, 180)], ids=["a call for each sigma", "one pass"])
-def test_profiles_over_sigma_equal_those_of_the_cpu(same_noise, n, width):
+def test_profiles_over_sigma_agree_with_those_of_the_cpu(same_noise, n, width):
     points = normal(n, width) / width**0.5
 
     def profile(device):
         return lb.sigma_profile(points.to(device), np.geomspace(0.03, 3, 10), labels=torch.arange(n) % 3, queries=2)
 
-    for expected, estimate in zip(*on_both(profile), strict=True):
+    for expected, estimate in zip(*on_both_devices(profile), strict=True):
         for field in ("value", "lower", "upper", "standard_error"):
             assert getattr(estimate, field) == pytest.approx(getattr(expected, field), abs=ROUNDING)
 
@@ -205,7 +205,7 @@ def test_profiles_over_sigma_equal_those_of_the_cpu(same_noise, n, width):
     ],
     ids=["bins", "edges", "kde", "kl", "ksg", "renyi", "pairwise"],
 )
-def test_baselines_accept_tensors_of_a_device(estimate):
-    expected, result = on_both(lambda device: estimate(INPUTS.to(device), labels=LABELS.to(device)))
+def test_baselines_agree_with_those_of_the_cpu(estimate):
+    expected, result = on_both_devices(lambda device: estimate(INPUTS.to(device), labels=LABELS.to(device)))
     numbers = (expected.value, expected.label_information)
     assert (result.value, result.label_information) == pytest.approx(numbers, abs=1e-12)

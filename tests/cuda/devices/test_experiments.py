@@ -33,7 +33,7 @@ def run(name, device, path, *options):
 
 @pytest.fixture
 def fewer_inputs(monkeypatch):
-    """Use every eighth input of the SZT data, because pairs of inputs are slow on a stand-in."""
+    """Use every eighth input of the SZT data, because sums over pairs of inputs are slow on the stand-in."""
     data = szt_settings.szt_dataset()
     subset = type(data)(data.inputs[::8], data.labels[::8])
     monkeypatch.setattr(szt_settings, "szt_dataset", lambda: subset)
@@ -48,12 +48,12 @@ def without_figures(monkeypatch):
 
 @pytest.mark.usefixtures("fewer_inputs", "without_figures")
 @pytest.mark.parametrize("name", SMALL)
-def test_run_writes_the_files_and_columns_of_a_run_on_the_cpu(name, tmp_path, monkeypatch):
+def test_run_computes_on_its_device_and_writes_the_files_and_columns_of_a_run_on_the_cpu(name, tmp_path, monkeypatch):
     devices = set()
     forward = torch.nn.Linear.forward
 
     def recorded_forward(layer, signal):
-        if len(signal) > 1:  # a pass of one input shows the layers of a new network, before it moves to the device
+        if len(signal) > 1:  # a pass of one input lists the layers of a new network, before it moves to the device
             devices.add(signal.device.type)
         return forward(layer, signal)
 
@@ -86,7 +86,7 @@ def test_run_is_not_resumed_on_another_device(tmp_path, capsys):
     assert error == "layerbits: device: the run to resume has 'cuda', got 'cpu'; give the same, or another folder\n"
 
 
-def test_device_that_is_not_there_is_refused_before_the_run(tmp_path, capsys):
+def test_missing_device_is_refused_before_the_run(tmp_path, capsys):
     count = torch.cuda.device_count()
     assert run("leaky-relu-pair", f"cuda:{count}", tmp_path / "run") == 2
     assert capsys.readouterr().err.startswith(f"layerbits: device: got cuda:{count}, which is not usable here: there ")

@@ -1,4 +1,4 @@
-"""Tensors of a device give the results of the CPU; they stay on the device, and only results are copied."""
+"""Tensors of a device give the results of the CPU, and only few numbers are copied to the host."""
 
 import math
 
@@ -11,7 +11,7 @@ import layerbits
 from layerbits.networks import propagate
 
 EPS = torch.finfo(torch.float64).eps
-Z = 5  # standard errors: a right estimate exceeds them with a probability of 6e-7, and seeds are fixed
+Z = 5  # standard errors, which a correct estimator exceeds with a probability of 6e-7; seeds are fixed
 
 
 def normal(*shape, seed=0):
@@ -42,9 +42,9 @@ def test_gradients_of_a_density_stay_on_the_device(copies_to_host):
     assert max(copies_to_host()) <= 8  # whether the weights are finite, and the derivative by sigma
 
 
-def test_density_and_its_gradients_equal_those_of_the_cpu():
+def test_density_and_its_gradients_agree_with_those_of_the_cpu():
     for on_cpu, on_device in zip(*map(density_and_gradients, ("cpu", "cuda")), strict=True):
-        # The kernels' bound with exponents below 100, for sums of at most 500 terms; that of sigma adds 30 sums.
+        # About 1000 eps for exponents below 100 and sums of 500 terms; two sides, and 30 sums in the gradient of sigma.
         torch.testing.assert_close(on_device.cpu(), on_cpu, rtol=0, atol=30 * 2 * 1000 * EPS)
 
 
@@ -58,7 +58,7 @@ def test_density_is_on_the_device_of_its_points(second_device):
         layerbits.mixture_log_density(points.to("cuda:0"), points.to(second_device), 0.5)
 
 
-def test_noise_is_drawn_on_the_device_and_continues_from_the_state_of_its_generator():
+def test_noise_is_generated_on_the_device_and_continues_from_the_state_of_its_generator():
     noisy = network().to("cuda")
     inputs = INPUTS.cuda()
     first = noisy(inputs)
@@ -71,7 +71,7 @@ def test_noise_is_drawn_on_the_device_and_continues_from_the_state_of_its_genera
     assert torch.equal(resumed(inputs), second)
 
 
-def test_signals_without_noise_equal_those_of_the_cpu():
+def test_outputs_without_noise_agree_with_those_of_the_cpu():
     noisy = network()
     with layerbits.noise_off(noisy):
         expected = noisy(INPUTS)
@@ -98,11 +98,11 @@ def test_information_agrees_with_that_of_the_cpu():
             assert max(on_cpu.lower, on_device.lower) < min(on_cpu.upper, on_device.upper)
 
 
-def test_only_numbers_of_queries_are_copied_to_the_host(copies_to_host):
+def test_measurement_copies_numbers_but_no_signals_to_the_host(copies_to_host):
     noisy, inputs, queries, draws, width = network(width=12).to("cuda"), INPUTS.cuda(), 2, 16, 12
     copies_to_host()
     layerbits.layer_information(noisy, inputs, LABELS.cuda(), draws=draws, queries=queries)
-    # The jackknife copies most: a number for each query and each omitted query of its input.
+    # The largest copy is that of the jackknife: a number for each query and each omitted query of its input.
     limit = 8 * len(INPUTS) * queries**2
     assert limit < 8 * len(INPUTS) * width  # the bytes of one draw of the signals
     assert max(copies_to_host()) <= limit

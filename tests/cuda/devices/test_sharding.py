@@ -1,4 +1,4 @@
-"""Several devices share the queries, and give the numbers of one device."""
+"""Several devices share the queries, and give the bits of one device."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def measurements(device, **options):
 
 
 @pytest.mark.parametrize("devices", [["cuda:0"], ["cuda:1"], ["cuda:0", "cuda:1"], (torch.device("cuda:1"), "cuda")])
-def test_any_devices_give_the_numbers_of_one(devices, second_device, devices_used):
+def test_any_devices_give_the_bits_of_one_device(devices, second_device, devices_used):
     expected = measurements("cuda:0")
     assert devices_used == {"cuda:0"}
     devices_used.clear()
@@ -29,7 +29,7 @@ def test_any_devices_give_the_numbers_of_one(devices, second_device, devices_use
 
 @pytest.mark.parametrize("devices", [[], ["cuda:0", "cuda:0"], ["cpu"], ["cuda:0", "cuda:99"], ["cuda", "cuda:0"]])
 def test_devices_must_exist_and_be_different(devices):
-    with pytest.raises(ValueError, match=r"^devices: got .* wanted different ones of cuda:0"):
+    with pytest.raises(ValueError, match=r"^devices: got .* wanted at least one, each once, of cuda:0"):
         measurements("cuda:0", devices=devices)
 
 

@@ -1,4 +1,4 @@
-"""Work is put on the caller's current stream."""
+"""Kernels run on the caller's current stream."""
 
 from types import SimpleNamespace
 
@@ -10,7 +10,7 @@ from layerbits.kernels import as_sigma, operations
 STREAM = 7
 
 
-def call_every_operation():
+def call_all_operations():
     points, centers = (torch.randn(rows, 2, device="cuda", requires_grad=True) for rows in (5, 6))
     sigma, offsets = as_sigma(0.5), torch.zeros(6, device="cuda")
     for method in ("dense", "pruned"):
@@ -22,9 +22,9 @@ def call_every_operation():
     operations.fill_standard_normal(torch.empty(1, 3, device="cuda"), [0], 0)
 
 
-def test_every_operation_gets_the_current_stream(copies_to_host, native_calls, monkeypatch):
+def test_every_operation_is_called_with_the_current_stream(copies_to_host, native_calls, monkeypatch):
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device=None: SimpleNamespace(cuda_stream=STREAM))
-    call_every_operation()
+    call_all_operations()
     assert {call.operation: call.options["stream"] for call in native_calls} == dict.fromkeys(
         [
             "log_sum_exp_isotropic",
@@ -38,7 +38,7 @@ def test_every_operation_gets_the_current_stream(copies_to_host, native_calls, m
     )
 
 
-def test_work_waits_for_earlier_work_on_the_current_stream():
+def test_kernel_runs_after_earlier_work_on_the_current_stream():
     if not hasattr(torch._C, "_cuda_sleep"):
         pytest.skip("the stand-in has no streams")
     points, centers = (torch.zeros(rows, 2, device="cuda") for rows in (5, 6))

@@ -34,7 +34,7 @@ def assert_same(on_device, on_cpu, tolerance=0.0):
     ],
     ids=range(10),
 )
-def test_functions_equal_those_of_the_cpu(function):
+def test_functions_agree_with_those_of_the_cpu(function):
     x = normal(4, 3)
     assert_same(function(x.cuda()), function(x), 4 * EPS * x.abs().sum().item())
 
@@ -61,7 +61,7 @@ def test_results_are_written_into_given_tensors():
 
 
 @pytest.mark.parametrize("name", ["linalg.eigh", "linalg.qr", "linalg.cholesky", "linalg.inv", "linalg.svdvals"])
-def test_matrices_are_decomposed(name):
+def test_decompositions_agree_with_those_of_the_cpu(name):
     matrix = normal(6, 4).T @ normal(6, 4) + torch.eye(4, dtype=torch.float64)
     function = torch.linalg.__dict__[name.removeprefix("linalg.")]
     results, expected = (x if isinstance(x, tuple) else (x,) for x in (function(matrix.cuda()), function(matrix)))
@@ -70,7 +70,7 @@ def test_matrices_are_decomposed(name):
         assert_same(result.abs(), expected_result.abs(), 1e5 * EPS)
 
 
-def test_triangular_systems_are_solved():
+def test_solutions_of_triangular_systems_agree_with_those_of_the_cpu():
     factor = torch.linalg.cholesky(normal(6, 4).T @ normal(6, 4))
     solution = torch.linalg.solve_triangular(factor.cuda(), normal(4, 2).cuda(), upper=False)
     assert_same(solution, torch.linalg.solve_triangular(factor, normal(4, 2), upper=False), 1e4 * EPS)
@@ -91,7 +91,7 @@ def network():
 
 
 @pytest.mark.parametrize("optimizer", [torch.optim.SGD, torch.optim.Adam])
-def test_training_equals_that_of_the_cpu(optimizer):
+def test_training_agrees_with_that_of_the_cpu(optimizer):
     on_cpu = network()
     trained = [on_cpu, copy.deepcopy(on_cpu).to("cuda")]
     inputs, classes = normal(8, 1, 4, 4), torch.arange(8) % 2
@@ -104,7 +104,7 @@ def test_training_equals_that_of_the_cpu(optimizer):
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             steps.step()
     for name, value in trained[1].state_dict().items():
-        # Adam divides by small roots, so that the rounding of a gradient of 1e-6 changes a step by 1e-10.
+        # Adam divides by the root of a mean square: 1e-16 of a gradient of 1e-6 changes a relative step by 1e-10.
         assert_same(value, trained[0].state_dict()[name], 1e-9)
 
 
@@ -149,12 +149,12 @@ def test_manual_seed_applies_to_all_devices():
     ],
     ids=range(10),
 )
-def test_devices_do_not_mix(mix):
+def test_tensors_of_device_and_host_do_not_mix(mix):
     with pytest.raises(RuntimeError, match=r"same device|on cpu"):
         mix(normal(3, 3).cuda(), normal(3, 3))
 
 
-def test_two_devices_do_not_mix(second_device):
+def test_tensors_of_two_devices_do_not_mix(second_device):
     with pytest.raises(RuntimeError, match="same device"):
         normal(3).to("cuda:0") + normal(3).to(second_device)
 

@@ -35,14 +35,14 @@ def weights(noisy):
     return torch.cat([parameter.detach().flatten() for parameter in noisy.parameters()])
 
 
-def test_resumed_training_equals_uninterrupted_training(tmp_path):
+def test_resumed_training_agrees_with_uninterrupted_training(tmp_path):
     uninterrupted = training(tmp_path / "uninterrupted", "cuda")
     train_epochs(*uninterrupted, 1, 8)
     train_epochs(*training(tmp_path / "interrupted", "cuda"), 1, 6)
     resumed = training(tmp_path / "interrupted", "cuda")
     assert resumed[2].resume() == 5  # the sixth epoch has no checkpoint
     train_epochs(*resumed, 6, 8)
-    # Other noise would move the weights by about 0.01, the steps of the optimizer.
+    # Other noise would change the weights by about 0.01, the learning rate.
     torch.testing.assert_close(weights(resumed[0]), weights(uninterrupted[0]), rtol=0, atol=1e-5)
 
 
@@ -65,7 +65,7 @@ def test_checkpoint_of_a_device_loads_without_a_device(tmp_path, monkeypatch):
     train_epochs(*on_device, 1, 2)
     on_cpu = training(tmp_path / "other", "cpu")[0]
     with monkeypatch.context() as patch:
-        patch.setattr(torch.cuda, "is_available", lambda: False)  # torch checks it before it makes a tensor
+        patch.setattr(torch.cuda, "is_available", lambda: False)  # torch.load checks it for tensors of devices
         load_checkpoint(tmp_path, 2, on_cpu)
     assert torch.equal(weights(on_cpu), weights(on_device[0]).cpu())
     on_cpu(INPUTS)
@@ -91,7 +91,7 @@ def test_session_gives_each_device_its_own_noise_and_restores_the_generators(tmp
     assert torch.equal(states(), before)
 
 
-def test_session_on_the_cpu_leaves_the_generators_of_devices_alone(tmp_path):
+def test_session_on_the_cpu_does_not_change_the_generators_of_devices(tmp_path):
     model, before = nn.Linear(4, 4), torch.cuda.get_rng_state()
     checkpoints = Checkpoints(model, torch.optim.SGD(model.parameters()), at=(1,), directory=tmp_path)
     TrainingSession(checkpoints, TrainingCurves(model, {}, at=(9,), directory=tmp_path)).run(iter, epochs=1)
@@ -104,7 +104,7 @@ def linear_layers(device):
         return nn.Sequential(*(nn.Linear(size, size + 1) for size in range(3, 11))).to(device)
 
 
-def test_parseval_step_equals_that_of_the_cpu():
+def test_parseval_step_agrees_with_that_of_the_cpu():
     models = [linear_layers(device) for device in ("cpu", "cuda")]
     for model in models:
         layerbits.ParsevalRegularizer(model, strength=0.1).step()
@@ -112,7 +112,7 @@ def test_parseval_step_equals_that_of_the_cpu():
         torch.testing.assert_close(on_device.cpu(), on_cpu, rtol=1e-5, atol=1e-6)
 
 
-def test_parseval_step_copies_the_norms_at_once(copies_to_host):
+def test_parseval_step_copies_all_norms_at_once(copies_to_host):
     regularizer = layerbits.ParsevalRegularizer(linear_layers("cuda"), strength=0.1)
     copies_to_host()
     regularizer.step()
@@ -137,7 +137,7 @@ def test_only_the_evaluation_of_an_epoch_copies_to_the_host(tmp_path, copies_to_
         assert max(copies_to_host()) <= 8  # loss and accuracy
 
 
-def test_monitor_measures_on_the_device(tmp_path):
+def test_measurements_on_a_device_are_resumed_on_the_cpu(tmp_path):
     noisy, optimizer, _ = training(tmp_path, "cuda")
     data = INPUTS[:, :4].cuda(), LABELS.cuda()
     settings = layerbits.MeasurementSettings(draws=4)

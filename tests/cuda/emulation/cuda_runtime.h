@@ -1,13 +1,13 @@
 // The part of the CUDA runtime that csrc/cuda uses, on the host: with this folder first in the
 // include path, a .cu file is plain C++. The threads of a thread block are fibers that switch at
 // barriers; thread blocks run one after the other. LAYERBITS_EMULATED_ORDER = forward, backward or
-// shuffled sets the order of the threads between two barriers: a result that depends on it shows a
-// race.
+// shuffled sets the order of the threads between two barriers: a result that depends on this order
+// shows a race.
 //
 // The emulation has indices, barriers and arithmetic, but no time, no registers and no separate
-// memory. The special-function unit's power of two errs by as much as CUDA permits. hazards.cpp
-// checks the memory accesses of the kernels: built with AddressSanitizer it checks bounds, built
-// with races.cpp it checks races and uninitialised values.
+// memory. The special-function unit's power of two has errors up to CUDA's bound. hazards.cpp runs
+// the kernels under a checker of memory accesses: AddressSanitizer for bounds, races.cpp for races
+// and uninitialised values.
 #pragma once
 
 #include <float.h>
@@ -55,7 +55,7 @@ struct Position {
 extern Position position;
 
 #ifdef LAYERBITS_EMULATED_RACES
-// Checks accesses to this memory until forget(). The memory is uninitialised unless `written`.
+// Checks accesses to this memory until forget(); the memory is uninitialised unless `written`.
 void watch(const void* memory, size_t size, bool written);
 void forget(const void* memory, size_t size);
 void touch_atomically(const void* place, size_t size);
@@ -79,7 +79,7 @@ inline void forbid([[maybe_unused]] const char* memory, [[maybe_unused]] size_t 
 inline void __syncthreads() { emulation::barrier(); }
 inline int __syncthreads_or(int predicate) { return emulation::barrier_or(predicate); }
 
-// All threads of a thread block call it.
+// All threads of a thread block must call this function.
 template <typename T>
 T __shfl_xor_sync(unsigned, T value, int lanes) {
   T result;
@@ -87,7 +87,7 @@ T __shfl_xor_sync(unsigned, T value, int lanes) {
   return result;
 }
 
-// These functions are atomic, because fibers switch only at barriers.
+// The functions below are atomic, because fibers switch only at barriers.
 #define LAYERBITS_ATOMIC \
   template <typename T>  \
   __attribute__((no_sanitize("thread")))
@@ -144,8 +144,8 @@ inline int __vimin3_s32(int a, int b, int c) { return a < b ? (a < c ? a : c) : 
 // Reduces x to an eighth of a turn, so that the only large rounding is that of the product with pi.
 inline void sincospi(double x, double* sine, double* cosine) {
   const double quarter = rint(2 * x);
-  const long double rest = (x - quarter / 2) * 3.14159265358979323846L;
-  const double s = double(sinl(rest)), c = double(cosl(rest));
+  const long double angle = (x - quarter / 2) * 3.14159265358979323846L;
+  const double s = double(sinl(angle)), c = double(cosl(angle));
   switch (static_cast<long long>(quarter) & 3) {
     case 0:
       *sine = s, *cosine = c;
@@ -189,7 +189,7 @@ struct cudaDeviceProp {
 
 // Environment variables whose names begin with LAYERBITS_EMULATED_ set properties of the device:
 // DEVICES the number of devices, ERROR the error of cudaGetDeviceCount, MULTIPROCESSORS the number
-// of multiprocessors, and MAJOR the major compute capability, by default that of the build.
+// of multiprocessors, and MAJOR the major compute capability, 8 by default.
 inline int emulated_number(const char* variable, int otherwise) {
   const char* value = getenv(variable);
   return value ? atoi(value) : otherwise;

@@ -103,7 +103,8 @@ class Call {
     if (value.isDevice()) device_ = on(value.toDevice().index());
   }
 
-  // Allows one scalar of the CPU, unless it is written, as torch does.
+  // As torch does, accepts one scalar of the CPU that is not written, any number of scalars for
+  // `where`, and indices on the CPU.
   void check_devices() const {
     const bool indexes = name_.find("index") != std::string::npos;
     int scalars = 0;
@@ -150,7 +151,7 @@ class Call {
     return entry->second;
   }
 
-  // Copies changes of memory, sizes and strides to the tensors that the operator has resized.
+  // Gives the tensors of the device the memory, sizes and strides that the operator has changed.
   void write_back() {
     for (const auto& [storage, host] : host_storages_) {
       if (host.data() == storage->data() && host.nbytes() == storage->nbytes()) continue;

@@ -25,7 +25,7 @@ Position position;
 namespace {
 
 struct Thread {
-  ucontext_t context;  // where it waits at a barrier
+  ucontext_t context;  // of the thread while it waits at a barrier
   const char* used_stack = nullptr;
   std::unique_ptr<char[]> stack{new char[kStack]};  // of the fiber that starts with this thread
   bool done = false;
@@ -55,8 +55,8 @@ std::vector<unsigned> order_of(unsigned threads, std::mt19937& random) {
   return result;
 }
 
-// The function of a fiber: runs threads that have not started, until one of them waits at a
-// barrier. So a kernel without barriers needs a single fiber for all threads.
+// The function of a fiber: runs threads that have not started, until a thread waits at a barrier.
+// So a kernel without barriers needs a single fiber for all threads.
 void run_threads() {
   while (block.started < block.order.size()) {
     threadIdx.x = block.order[block.started++];

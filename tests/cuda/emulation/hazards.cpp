@@ -1,6 +1,6 @@
 // A program that calls every operation on problems of many shapes, under the checker of the build
-// (see cuda_runtime.h); each array has its own allocation. With the name of a fault as argument, it
-// runs a small kernel with that fault instead, to show that the checker detects it.
+// (see cuda_runtime.h); each array has its own allocation. With the name of a fault as argument,
+// the program runs a small kernel with this fault instead, which the checker must detect.
 #include <cstdio>
 #include <memory>
 #include <random>
@@ -52,6 +52,7 @@ class Rows {
   Array<T> values_;
 };
 
+// A stream whose scratch memory is checked.
 struct Host {
   Host() {
     stream.allocate = [this](size_t bytes) {
@@ -147,7 +148,7 @@ void call_all(const Sizes& sizes, bool weighted, std::mt19937& random) {
   Rows<int64_t> labels(m, 1, 1, true);
   labels.fill([](int64_t i) { return i % 3; });
   for (const Metric metric : {Metric::kEuclidean, Metric::kCosine})
-    // The numbers of bins give several copies of the counts in shared memory, one, and none.
+    // Shared memory holds several copies of the counts, one copy, or none.
     for (const int64_t bins : {3, 2000, 9000}) {
       std::vector<double> edges(size_t(bins) + 1);
       for (int64_t b = 0; b <= bins; ++b) edges[size_t(b)] = 2.0 * double(b) / double(bins);
@@ -175,7 +176,7 @@ void call_all() {
     }
 }
 
-// Kernels with one fault each, so small that they obviously have no other fault.
+// Kernels with one fault each.
 __global__ void race_in_a_block(int* out) {
   int* const shared = shared_memory<int>();
   shared[threadIdx.x] = int(threadIdx.x);

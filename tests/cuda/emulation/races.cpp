@@ -83,7 +83,7 @@ void use_word(Word& word, Use use, uintptr_t address, const Memory& memory) {
   Users& users = use == Use::kRead    ? word.readers
                  : use == Use::kWrite ? word.writers
                                       : word.atomics;
-  if (users.are_this_thread()) return;  // a race since then has been reported already
+  if (users.are_this_thread()) return;  // a race since then would have been reported
   if (!word.written && use != Use::kWrite) report("never written", address, memory);
   if (word.writers.race_with_this_thread() ||
       (use != Use::kAtomic && word.atomics.race_with_this_thread()) ||

@@ -1,9 +1,9 @@
-// Two CUDA devices in host memory, which let a torch without CUDA test code that passes tensors to
-// devices. The library must be loaded before torch checks for CUDA, and serves the whole process.
+// Two CUDA devices in host memory, for tests of code that passes tensors to devices in a torch
+// without CUDA. The library must be loaded before torch checks for CUDA, and cannot be unloaded.
 //
-// An operator that consists of other operators stays as it is. An operator with a kernel for the
-// CPU runs that kernel (device_call.h). The emulation has devices, copies and errors, but no time,
-// no streams and no arithmetic of CUDA.
+// An operator that consists of other operators is unchanged. An operator with a kernel for the CPU
+// runs that kernel (device_call.h). The emulation has devices, copies and errors, but no time, no
+// streams and no arithmetic of CUDA.
 #include <ATen/detail/CUDAHooksInterface.h>
 #include <c10/core/impl/DeviceGuardImplInterface.h>
 #include <torch/library.h>

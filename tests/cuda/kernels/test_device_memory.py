@@ -24,7 +24,7 @@ def test_error_of_the_allocator_is_raised():
 
 
 @needs_emulation
-def test_allocator_that_returns_too_little_is_refused():
+def test_allocator_that_returns_too_few_values_is_refused():
     with pytest.raises(ValueError, match="too short"):
         call(load_emulated(), lambda count: np.zeros(1))
 

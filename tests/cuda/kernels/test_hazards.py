@@ -1,6 +1,6 @@
 """Memory accesses of the emulated kernels: bounds, alignment, uninitialised values, races, barriers.
 
-emulation/hazards.cpp calls every operation on small problems. It is built twice: each build detects other faults.
+emulation/hazards.cpp calls every operation on small problems. It has two builds, which detect different faults.
 """
 
 import os

@@ -11,7 +11,7 @@ from scipy import stats
 from layerbits.kernels import NormalStream, reference
 from tests.cuda.support.kernel_tests import BOTH_DTYPES, BOTH_KINDS, kernels_of, needs_device, needs_emulation
 
-# Keys with a word of 0, and with all bits set.
+# Some keys have a word of 0; one has all bits set.
 KEYS = [0, 1, 2**32, 2**64 - 1, 0x123456789ABCDEF]
 
 
@@ -40,9 +40,9 @@ def test_philox_gives_the_published_words(counter, key, words):
 @BOTH_DTYPES
 @pytest.mark.parametrize("first", [0, 1, 2, 3, 4, 2**34 + 3, 2**62 + 5])
 def test_kernel_computes_the_values_of_the_python_version(kind, dtype, first):
-    """The kernel errs by 3.5 eps: half an ulp each from logarithm, root and product, two from sine or cosine.
+    """The kernel's error is at most 3.5 eps: logarithm, root and product add half an ulp each, sine or cosine two.
 
-    In float64 the Python version adds half an ulp from each of them, and one from the product with pi.
+    In float64 the Python version adds half an ulp for each of these, and one for the product with pi.
     """
     values = values_of(kind, dtype, 3001, KEYS, first)
     for row, key in zip(values, KEYS, strict=True):
@@ -53,7 +53,7 @@ def test_kernel_computes_the_values_of_the_python_version(kind, dtype, first):
 
 @BOTH_KINDS
 @BOTH_DTYPES
-def test_value_does_not_depend_on_the_cuts_of_the_stream(kind, dtype):
+def test_value_does_not_depend_on_the_division_of_the_stream_into_calls(kind, dtype):
     values = values_of(kind, dtype, 3000, KEYS)
     generator = np.random.default_rng(0)
     for cuts in (np.sort(generator.integers(0, 3001, 12)) for _ in range(5)):
@@ -69,12 +69,12 @@ def test_more_streams_than_a_launch_takes_have_their_own_values(kind, dtype):
     values = values_of(kind, dtype, 7, keys, 1)
     for key in (0, 127, 128, 299):
         np.testing.assert_array_equal(values[key], values_of(kind, dtype, 7, [key], 1)[0])
-    assert len(np.unique(values[:, 0])) == 300  # two of 300 are equal with a probability below 300^2 / 2^24
+    assert len(np.unique(values[:, 0])) == 300  # equal values have a probability below 300^2 / 2^24
 
 
 @BOTH_KINDS
 @BOTH_DTYPES
-def test_rows_of_any_stride_are_filled_and_memory_between_them_is_not(kind, dtype):
+def test_rows_of_any_stride_are_filled_without_the_memory_between_them(kind, dtype):
     if kind == "device":
         pytest.skip("a copy to the device omits the memory between rows")
     array = np.full((5, 2, 41), 7, dtype)
@@ -95,7 +95,7 @@ def test_no_streams_are_accepted(kind):
 def test_values_are_standard_normal(kind, dtype):
     """Values, squared lengths of pairs, and sums at distances 1, 2 and 4 pass Kolmogorov-Smirnov tests at 1e-6.
 
-    Four moments err by less than their standard errors times the normal quantile at 1e-6.
+    Four moments have errors below their standard errors times the two-sided normal quantile at 1e-6.
     """
     values = values_of(kind, dtype, 400_000, [42])[0].astype(np.float64)
     pairs = values.reshape(-1, 2)

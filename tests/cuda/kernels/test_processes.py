@@ -48,7 +48,7 @@ FORK_WITHOUT_DRIVER = """
 """
 
 
-def test_devices_are_listed_with_the_reason_against_each(monkeypatch):
+def test_each_device_is_listed_with_the_reason_why_it_is_not_usable(monkeypatch):
     monkeypatch.setitem(sys.modules, "layerbits.kernels._cuda", load_emulated())
     monkeypatch.setenv("LAYERBITS_EMULATED_DEVICES", "2")
     assert [reason for _, reason in cuda_devices()] == ["", ""]
@@ -56,17 +56,17 @@ def test_devices_are_listed_with_the_reason_against_each(monkeypatch):
     assert all("older than the architectures" in reason for _, reason in cuda_devices())
 
 
-def test_forked_process_is_told_to_spawn():
+def test_error_in_a_forked_process_recommends_spawn():
     assert "spawn" in output_of(USE_AFTER_FORK)
 
 
-def test_forked_process_is_told_that_there_is_no_driver():
+def test_error_in_a_forked_process_names_a_missing_driver():
     output = output_of(FORK_WITHOUT_DRIVER, LAYERBITS_EMULATED_ERROR="35")
     assert re.fullmatch(r"parent .* driver.*\nchild .* driver.*\n", output)
 
 
 @pytest.mark.parametrize(("number", "words"), [(35, "driver"), (100, "no CUDA device"), (3, "spawn"), (209, "no code")])
-def test_missing_driver_and_missing_device_have_different_messages(number, words, monkeypatch):
+def test_message_names_the_cause_of_a_cuda_error(number, words, monkeypatch):
     monkeypatch.setenv("LAYERBITS_EMULATED_ERROR", str(number))
     with pytest.raises(RuntimeError, match=words):
         load_emulated().devices()
@@ -76,7 +76,7 @@ def test_missing_driver_and_missing_device_have_different_messages(number, words
     ("variable", "number", "words"),
     [("ERROR", 35, "driver"), ("ERROR", 100, "no CUDA device"), ("MAJOR", 7, "older than the architectures")],
 )
-def test_back_end_that_is_built_says_why_it_is_not_usable(variable, number, words, monkeypatch):
+def test_built_back_end_has_the_reason_why_it_is_not_usable(variable, number, words, monkeypatch):
     monkeypatch.setitem(sys.modules, "layerbits.kernels._cuda", load_emulated())
     assert layerbits.backends()[1].usable
     monkeypatch.setenv(f"LAYERBITS_EMULATED_{variable}", str(number))

@@ -1,6 +1,6 @@
-"""Pruning by tiles omits pairs, and changes no result by more than the tolerance.
+"""Pruning by tiles omits pairs, and changes no result by more than the error tolerance.
 
-The contract is that of tests/kernels/test_pruned.py, which tests.cuda.stand_in runs on these kernels.
+tests.cuda.stand_in also runs tests/kernels/test_pruned.py on these kernels.
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ SIGMA = 0.005
 
 
 def clusters(dtype, *, n=4096, m=300, d=5, count=64):
-    """Make clusters a sigma wide at corners of a cube, as saturated units produce them, and points in them."""
+    """Return points and centers in clusters a sigma wide near corners of a cube, as of saturated units."""
     generator = np.random.default_rng(0)
     corners = generator.choice([-1.0, 1.0], (count, d)) * generator.uniform(0.9, 1, (count, d))
     centers = corners[generator.integers(count, size=n)] + SIGMA * generator.standard_normal((n, d))
@@ -31,7 +31,7 @@ def pruned_log_sums(kind, points, centers, sigma=SIGMA, *, tolerance=None):
 
 
 def error_limit(expected, dtype, d, tolerance=0.0):
-    """Return the contract's bound: sum_k p_k |e_k| is at most -expected plus the entropy of p, below log 1e5."""
+    """Return the error bound: sum_k p_k |e_k| is at most -expected plus the entropy of p, which is below log 1e5."""
     return (4 + d / 64) * np.finfo(dtype).eps * (1 + np.abs(expected) + np.log(1e5)) + tolerance
 
 
@@ -49,13 +49,13 @@ def test_distant_clusters_are_omitted(kind, dtype):
 
 
 @BOTH_KINDS
-def test_larger_tolerance_sums_fewer_pairs(kind):
+def test_fewer_pairs_are_summed_with_a_larger_tolerance(kind):
     generator = np.random.default_rng(1)
     points, centers = (generator.uniform(0, 1, (rows, 2)) for rows in (64, 4000))
-    default, half = (
+    default_share, share = (
         pruned_log_sums(kind, points[:20] / 8, centers, 0.02, tolerance=tolerance)[1] for tolerance in (None, 0.5)
     )
-    assert half < default < 1
+    assert share < default_share < 1
 
 
 @BOTH_KINDS
@@ -74,7 +74,7 @@ def test_small_terms_that_matter_together_are_summed(kind, dtype):
 
 @BOTH_KINDS
 @BOTH_DTYPES
-def test_result_is_right_in_any_order_of_the_rows(kind, dtype):
+def test_result_is_within_the_bound_in_any_order_of_the_rows(kind, dtype):
     points, centers = clusters(dtype, n=700, m=150)
     generator = np.random.default_rng(2)
     orders = {"point_order": generator.permutation(150), "center_order": generator.permutation(700)}
@@ -87,7 +87,7 @@ def test_result_is_right_in_any_order_of_the_rows(kind, dtype):
 @BOTH_KINDS
 @BOTH_DTYPES
 @pytest.mark.parametrize("index", [0, 70, 299])
-def test_nonfinite_values_affect_only_their_row(kind, dtype, index):
+def test_nonfinite_points_affect_only_their_rows_and_infinite_centers_none(kind, dtype, index):
     points, centers = clusters(dtype, n=300, m=130)
     clean, _ = pruned_log_sums(kind, points, centers)
     points[3], points[100, 2], points[64, 1] = np.nan, np.inf, -np.inf
@@ -119,7 +119,7 @@ def test_more_near_tiles_than_the_list_holds_are_summed(monkeypatch):
 
 @BOTH_KINDS
 def test_distant_row_has_the_density_of_its_nearest_center(kind):
-    # Beyond 2^22 the reference comes from a rounded product; all tiles but one are farther away by more than that.
+    # Beyond 2^22 the reference is a rounded product; the other tiles are farther away by more than its rounding error.
     centers = np.arange(640, dtype=np.float64)[:, None]
     points = np.array([[-1e9], [1e10]])
     log_sum, share = pruned_log_sums(kind, points, centers, 1.0)

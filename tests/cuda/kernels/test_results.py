@@ -1,4 +1,4 @@
-"""Results of the CUDA kernels beyond the contract of tests/kernels, which tests.cuda.stand_in checks."""
+"""Results of the CUDA kernels; tests.cuda.stand_in also runs tests/kernels on these kernels."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from tests.support.exact_mixture import error_bound, exact_log_sums
 
 
 def largest_error(kernels, points, centers, sigma, weights=None):
-    """Return the largest error in units of the contract."""
+    """Return the largest error relative to its bound."""
     log_sum = np.full(len(points), 7.0)
     kernels.log_sum_exp_isotropic(points, centers, sigma, log_sum, weights=weights)
     expected, mean_exponent = exact_log_sums(points, centers, sigma, weights=weights)
@@ -19,9 +19,9 @@ def largest_error(kernels, points, centers, sigma, weights=None):
 
 @pytest.fixture(params=[-1, 1], ids=["too small", "too large"])
 def biased_kernels(request, monkeypatch):
-    """Return kernels whose powers of two all err to one side by 2^-22, the bound of the special-function unit.
+    """Return kernels whose powers of two all have the largest error of the special-function unit, 2^-22, of one sign.
 
-    This error is two of the four units that the contract allows.
+    This error is 2 eps, half of the bound at small exponents.
     """
     monkeypatch.setenv("LAYERBITS_EMULATED_EXP2", str(request.param))
     return kernels_of("emulated")
@@ -29,7 +29,7 @@ def biased_kernels(request, monkeypatch):
 
 @needs_emulation
 @pytest.mark.parametrize("d", [1, 2, 3, 8, 10, 32, 33, 128])
-def test_contract_holds_with_biased_powers_at_every_width(biased_kernels, d):
+def test_error_with_biased_powers_is_within_the_bound_at_every_width(biased_kernels, d):
     generator = np.random.default_rng(d)
     points, centers = (generator.standard_normal((rows, d)).astype(np.float32) for rows in (21, 43))
     assert largest_error(biased_kernels, points, centers, 0.4 * d**0.5) <= 1
@@ -39,7 +39,7 @@ def test_contract_holds_with_biased_powers_at_every_width(biased_kernels, d):
 
 @needs_emulation
 @pytest.mark.parametrize("n", [1000, 20_000])
-def test_contract_holds_with_biased_powers_for_equal_terms(biased_kernels, n):
+def test_error_with_biased_powers_is_within_the_bound_for_equal_terms(biased_kernels, n):
     signs = np.random.default_rng(0).choice([-1, 1], size=(n, 5))
     centers = (np.array([0.3, 0.41, 0.17, 0.59, 0.23]) * signs).astype(np.float32)
     assert largest_error(biased_kernels, np.zeros((3, 5), np.float32), centers, 0.7) <= 1
@@ -51,7 +51,7 @@ def test_contract_holds_with_biased_powers_for_equal_terms(biased_kernels, n):
 @pytest.mark.parametrize("metric", ["euclidean", "cosine"])
 def test_histogram_equals_that_of_the_cpu(kind, dtype, d, metric):
     if _cpu.level() == "sse2":
-        pytest.skip("sse2 has no fused multiply-add: its squares have other bits")
+        pytest.skip("SSE2 has no fused multiply-add, so its squares have other bits")
     points = np.random.default_rng(d).standard_normal((130, d)).astype(dtype)
     counts, expected, edges = np.full((39, 2), 7), np.full((39, 2), 7), np.linspace(0, 1.5, 38)
     kernels_of(kind).distance_histogram(points, edges, counts, metric=metric)

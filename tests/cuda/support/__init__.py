@@ -1,1 +1,1 @@
-"""Helpers of the tests of the CUDA kernels."""
+"""Support of the tests of the CUDA kernels."""

@@ -1,4 +1,4 @@
-"""The emulated CUDA module, called with NumPy arrays; imports no torch, so that a new process starts quickly."""
+"""The emulated CUDA module, called with NumPy arrays; without torch, so that a new process starts quickly."""
 
 import glob
 import importlib.util
@@ -21,7 +21,7 @@ def load_emulated():
 
 
 class EmulatedModule:
-    """Calls the emulated module, with scratch memory full of NaN, so that reads before writes show in results."""
+    """Calls of the emulated module with scratch memory of NaN: a read before a write gives NaN results."""
 
     def __init__(self):
         self.module = load_emulated()
@@ -33,7 +33,7 @@ class EmulatedModule:
 
 
 def all_results(module, dtype, *, m=40, n=700, d=5):
-    """Return the results of every operation for one problem."""
+    """Return the results of the operations on mixtures and distances for one problem."""
     generator = np.random.default_rng(0)
     points, centers = (generator.standard_normal((k, d)).astype(dtype) for k in (m, n))
     factors = (generator.standard_normal((n, d, d)) + np.eye(d)).astype(dtype)

@@ -14,7 +14,7 @@ CPU_OPTIONS = {"threads", "level", "method", "tolerance"}
 
 
 class DeviceModule:
-    """Calls layerbits.kernels._cuda on a device; copies arrays there, and back if they are writable."""
+    """Calls of layerbits.kernels._cuda with arrays of the host, which are copied to a device, and back if writable."""
 
     HOST_ARGUMENTS = ("edges", "point_offsets", "center_offsets")
     POSITIONAL_NAMES: ClassVar = {"distance_histogram": ("points", "edges", "counts")}
@@ -48,7 +48,7 @@ class DeviceModule:
 
 
 class CudaAsCpu:
-    """Offers a CUDA module through the interface of layerbits.kernels._cpu; ignores the CPU's options."""
+    """The interface of layerbits.kernels._cpu, computed by a CUDA module; options of the CPU alone are ignored."""
 
     def __init__(self, module):
         self.module = module

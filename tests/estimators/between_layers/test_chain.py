@@ -1,4 +1,4 @@
-"""Layers that are no chain are refused: the input, or earlier noise, acts on the second by another way."""
+"""Layers that are no chain are refused: the input, or earlier noise, acts on the second by another path."""
 
 import pytest
 import torch
@@ -41,12 +41,12 @@ class Skip(nn.Module):
 
 @pytest.mark.parametrize(("seen", "first"), [("input", "a"), ("input", "b"), ("a", "b")])
 def test_layers_around_a_skip_connection_are_refused(seen, first):
-    with pytest.raises(ValueError, match=f"first: got '{first}', but the input acts on 'c' by another way"):
+    with pytest.raises(ValueError, match=f"first: got '{first}', but the input acts on 'c' by another path"):
         information_between_layers(skipping(seen), INPUTS, first, "c")
 
 
 def test_noise_of_an_earlier_layer_is_another_way_for_a_single_input_too():
-    with pytest.raises(ValueError, match="another way"):
+    with pytest.raises(ValueError, match="another path"):
         information_between_layers(skipping("a"), INPUTS[:1], "b", "c")
 
 
@@ -55,7 +55,7 @@ def test_skip_connection_is_found_with_two_inputs(seed):
     """A random permutation of two inputs often changes nothing."""
     noisy = noisify(Skip(), sigma=0.1, layers=["first", "second"])
     inputs = torch.tensor([[-1.0], [1.0]], dtype=torch.float64)
-    with pytest.raises(ValueError, match="another way"):
+    with pytest.raises(ValueError, match="another path"):
         information_between_layers(noisy, inputs, "first", "second", draws=2, queries=2, seed=seed)
 
 
@@ -68,5 +68,5 @@ def test_skip_connection_within_or_beside_the_chain_is_accepted(seen, first, sec
 def test_information_of_a_skip_connection_depends_on_the_noise_where_it_ends():
     estimate = information_between_layers(skipping("a", {"a": 0.1, "b": 0.1, "c": 1e3}), INPUTS, "b", "c")
     assert estimate.value < 0.1
-    with pytest.raises(ValueError, match="another way"):
+    with pytest.raises(ValueError, match="another path"):
         information_between_layers(skipping("a", {"a": 0.1, "b": 1e3, "c": 0.1}), INPUTS, "b", "c")

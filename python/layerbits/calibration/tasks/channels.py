@@ -19,7 +19,7 @@ Channel = Callable[[int], tuple[Doubles, float]]
 
 
 class TanhUnit(NamedTuple):
-    """A tanh layer whose signals lie on a line: t -> scale tanh(gain t + bias)."""
+    """A tanh layer whose signals lie on a line: the map t -> scale tanh(gain t + bias)."""
 
     gain: float
     bias: float = 0.0
@@ -72,7 +72,7 @@ def tanh_chain_channel(inputs: Doubles, units: Sequence[TanhUnit], sigma: float)
     def channel(steps: int) -> tuple[Doubles, float]:
         signals, density = units[0](inputs), None
         for next_unit in units[1:]:
-            # Only products of normal densities are integrated over a hidden layer, so half as many steps suffice.
+            # The integrand over a hidden layer is a product of normal densities, so half as many steps suffice.
             step = 2 * sigma / steps / max(1, abs(next_unit.scale * next_unit.gain))
             axis = _grid(signals, sigma, step)
             density = _propagate(density, axis - signals[:, None], sigma) * step
@@ -121,7 +121,7 @@ def leaky_relu_channel(signals: Doubles, weight: float, bias: float, slope: floa
 def _propagate(density: Doubles | None, distances: Doubles, sigma: float) -> Doubles:
     """Return densities of signals plus noise from the distances (signals, points) of signals and grid points.
 
-    `density` (inputs, signals) weights the signals; None if there is a signal for each input.
+    `density` (inputs, signals) has the weights of the signals; None if there is one signal for each input.
     """
     kernel = _normal_density(distances, sigma)
     return kernel if density is None else density @ kernel

@@ -1,4 +1,4 @@
-"""Linear networks, whose last layer is a Gaussian mixture."""
+"""Linear networks: T of the last layer is a Gaussian mixture."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class _LinearNetwork(NamedTuple):
 
 
 def linear_line(name: str, description: str, inputs: Doubles, gains: Sequence[float], sigma: float) -> NetworkTask:
-    """Make linear layers of one unit; the labels are the signs of the inputs."""
+    """Make linear layers of one unit; the label of an input is whether it is positive."""
     labels = (inputs > 0).astype(np.int64)
     total_sigma = sigma * math.sqrt(sum(math.prod(gains[layer:]) ** 2 for layer in range(1, len(gains) + 1)))
     channel = line_channel(math.prod(gains) * inputs, total_sigma)
@@ -52,7 +52,7 @@ def linear_line(name: str, description: str, inputs: Doubles, gains: Sequence[fl
 
 
 def linear_plane() -> NetworkTask:
-    """Make T = B (A x + Z_1) + Z_2, which given x is N(B A x, sigma^2 (B B' + I)): whitened, a mixture in the plane."""
+    """Make T = B (A x + Z_1) + Z_2. Given x, T is N(B A x, sigma^2 (B B' + I)): whitened, a mixture in the plane."""
     angles, sigma = np.arange(7) * 2 * math.pi / 7, 0.4
     inputs, labels = np.stack([np.cos(angles), np.sin(angles)], axis=1), (np.arange(7) % 3 == 0).astype(np.int64)
     a, b = np.array([[1.5, 0.5], [-0.5, 1.0], [0.0, 1.0]]), np.array([[1.0, -1.0, 0.5], [0.5, 1.0, 1.0]])

@@ -1,7 +1,7 @@
 """True values by quadrature, and the true values of channels that are derived from one another.
 
-Integrals are sums over even grids, the trapezoidal rule: for these smooth, decaying integrands its error falls
-exponentially in 1 / step. Every integral is computed on two grids, the second twice as fine, and the difference is
+Integrals are sums over even grids (the trapezoidal rule), whose error falls exponentially in 1 / step for these smooth,
+decaying integrands. Every integral is computed on two grids, the second twice as fine, and the difference is
 reported as the error.
 """
 
@@ -76,7 +76,7 @@ def with_noise_dimensions(truths: Truths, dim: int, sigma: float) -> Truths:
 
 
 def separated_truths(inputs: int, gap: float) -> Truths:
-    """Return bounds for equally likely signals at distances of at least `gap` sigmas, in 0 dimensions of noise.
+    """Return the true values, in 0 dimensions of noise, for equally likely signals at least `gap` sigmas apart.
 
     `with_noise_dimensions` adds the entropy of the noise. With L the sum of the likelihood ratios of the wrong signals,
     log n - I = E log(1 + L) <= E L^(1/2), and each ratio adds at most its Bhattacharyya coefficient exp(-gap^2/8).
@@ -113,6 +113,6 @@ def _quantities(
 
 
 def _log(density: Doubles) -> Doubles:
-    # The logarithm is multiplied by the density, and the product of an underflowing density is 0 in any case.
+    # The logarithm is later multiplied by the density: where the density underflows to 0, the product is 0.
     logarithm: Doubles = np.log(np.maximum(density, np.finfo(float).tiny))
     return logarithm

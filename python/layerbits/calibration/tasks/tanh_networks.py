@@ -1,4 +1,4 @@
-"""Tanh networks whose layers carry one number each, so that their information is known by quadrature."""
+"""Tanh networks whose signals lie on a line in each layer, so that quadrature gives their information."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class TanhLayer:
 
 @dataclasses.dataclass(frozen=True)
 class TanhNetwork:
-    """A chain of tanh layers, each determined by one projection of the layer before.
+    """A chain of tanh layers; the signals of a layer depend on one projection of the layer before.
 
-    The units of the first layer depend on the sum of the inputs; the units of a later layer depend on the mean of the
-    signed units before it. The signals of a layer therefore lie on one line, along its signs.
+    The units of the first layer depend on the sum of the input's coordinates; the units of a later layer depend on the
+    mean of the signed units of the layer before. The signals of a layer therefore lie on a line, along its signs.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class TanhNetwork:
     sigma : float
         Standard deviation of the noise.
     labels : sequence of int, optional
-        Classes; by default whether the sum of the inputs is positive.
+        Classes; by default whether the sum of the input's coordinates is positive.
     """
 
     inputs: Sequence[float] | Doubles

@@ -52,7 +52,7 @@ class Task:
     Attributes
     ----------
     name, description : str
-        Name of the task, and the case that the task tests.
+        Name of the task, and the case that the task covers.
     sigma : float
         Standard deviation of the noise.
     compute_truths : callable

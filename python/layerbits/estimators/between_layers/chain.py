@@ -1,4 +1,4 @@
-"""Two layers of a network, and the test that they are a chain: the input acts on the second through the first alone."""
+"""Two layers of a network, and a test of whether they are a chain: the input acts on T_l through T_k alone."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class LayerPair:
         check_module(model)
         data = read_inputs(inputs, model)
         network = noisy_network(model, data)
-        first, second = _one_layer("first", first, network), _one_layer("second", second, network)
+        first, second = _noisy_layer("first", first, network), _noisy_layer("second", second, network)
         if first == second:
             raise ValueError(f"second: got {second!r}, as for `first`, wanted a later layer: I(T;T) is infinite")
         if network.layer_names.index(second) < network.layer_names.index(first):
@@ -69,7 +69,7 @@ class LayerPair:
         return self.noise.whiten(as_floats(f"signals of layer {self.second!r}", signals))
 
 
-def _one_layer(argument: str, layer: object, network: MeasuredNetwork) -> str:
+def _noisy_layer(argument: str, layer: object, network: MeasuredNetwork) -> str:
     if layer not in network.layer_names:
         raise LayerSelectionError(
             f"{argument}: got {layer!r}, wanted the name of a noisy layer: {', '.join(network.layer_names)}"
@@ -81,9 +81,9 @@ def check_chain(pair: LayerPair, seed: int) -> None:
     """Raise a ValueError unless the input acts on the second layer through the first alone.
 
     The signals of the second layer are recorded twice, with the same values of the first layer and the same later
-    noise; the second time the inputs are permuted, and the earlier layers emit zeros. In a chain nothing changes. A
-    change of mean square r^2 carries at most r^2 / (2 sigma^2) nats, the capacity of a Gaussian channel of that power.
-    A negligible capacity counts as rounding.
+    noise; the second time the inputs are permuted, and the earlier layers emit zeros. In a chain only rounding
+    changes. A change of mean square r^2 carries at most r^2 / (2 sigma^2) nats, the capacity of a Gaussian channel of
+    that power. A negligible capacity counts as rounding.
     """
     names = pair.network.layer_names
     upstream = names[: names.index(pair.first) + 1]
@@ -94,8 +94,8 @@ def check_chain(pair: LayerPair, seed: int) -> None:
     change = _signal(pair, permuted_inputs, emitted | zeros, seed) - _signal(pair, pair.inputs, emitted, seed)
     if float(change.square().sum(-1).mean()) / (2 * pair.noise.sigma**2) > NEGLIGIBLE:
         raise ValueError(
-            f"first: got {pair.first!r}, but the input acts on {pair.second!r} by another way too, such as a skip "
-            "connection; wanted a layer through which every way goes"
+            f"first: got {pair.first!r}, but the input acts on {pair.second!r} by another path too, such as a skip "
+            "connection; wanted a layer through which every path goes"
         )
 
 
@@ -109,7 +109,7 @@ def rows_of(inputs: Sequence[Tensor], rows: Integers) -> tuple[Tensor, ...]:
 
 
 def _derangement(n: int, generator: np.random.Generator) -> Integers:
-    """Return a random permutation without fixed points, if n > 1; a plain one often has some when n is small."""
+    """Return a random permutation without fixed points, if n > 1; a plain permutation of few rows often has them."""
     order = generator.permutation(n)
     permutation = np.empty_like(order)
     permutation[order] = np.roll(order, 1)

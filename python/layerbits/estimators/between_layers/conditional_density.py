@@ -1,4 +1,4 @@
-"""Log densities of T_l given T_k at queries: of a mixture that holds the query's own signal, and of other passes."""
+"""Log densities of T_l given T_k at queries, from a mixture that holds the query's own signal and from other passes."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _MAX_VARIANCE = 1e10
 def conditional_log_densities(queries: Queries, signals: Tensor, evaluated: int) -> tuple[Doubles, Doubles]:
     """Return log p^(t|t_k) and log q(t|t_k) at the first `evaluated` queries of each input, (n, evaluated).
 
-    `signals` (n, q, m, d) are signals of T_l given the T_k of each query. p^ is the mixture of the query's own signal
-    and of `signals`; q is a mixture or a Gaussian of `signals` alone, chosen by the other queries. With m = 0, both
-    are the density of the noise.
+    Both are relative to the log density of the query's noise. `signals` (n, q, m, d) are signals of T_l given the T_k
+    of each query. p^ is the mixture of the query's own signal and of `signals`; q is a mixture or a Gaussian of
+    `signals` alone, chosen by the other queries. With m = 0, both are the density of the noise.
     """
     n_inputs, n_queries, n_draws, dim = signals.shape
     if not n_draws:
@@ -28,7 +28,7 @@ def conditional_log_densities(queries: Queries, signals: Tensor, evaluated: int)
         return exact, exact
     points, bases = (tensor.reshape(-1, 1, dim) for tensor in (queries.points, queries.bases))
     noise = queries.noise_log_density.reshape(-1, 1)
-    # Each query has draws of its own, as an input with a single query has elsewhere.
+    # Each query has its own draws, so it takes the place of an input with a single query.
     single_queries = Queries(points, bases, queries.sigma, noise, np.arange(n_inputs * n_queries))
     draws = signals.reshape(-1, n_draws, dim)
     log_sums = own_log_sums(single_queries, draws, parts=1)[0]
@@ -43,7 +43,7 @@ def conditional_log_densities(queries: Queries, signals: Tensor, evaluated: int)
 def _gaussian_log_density(points: Tensor, draws: Tensor, sigma: float) -> Doubles:
     """Return log densities at points (m, d) of Gaussians fitted to draws (m, r, d), without -d/2 log(2 pi sigma^2).
 
-    The covariance is 1 + 1/r times that of the draws, plus that of the noise.
+    The covariance is 1 + 1/r times the covariance of the draws, plus the covariance of the noise.
     """
     r = draws.shape[1]
     mean = draws.double().mean(1, keepdim=True)

@@ -1,8 +1,8 @@
 """The interval of I(T_k;T_l).
 
-Where the input acts on T_l through T_k alone, I(T_k;T_l) = h(T_l) - h(T_l|T_k). Both entropies are means of log
-densities at queries T_l. On average, the log density of a mixture that holds the query's own signal is too high, and a
-log density made of other passes is too low. So the difference of one of each kind is a bound.
+In a chain I(T_k;T_l) = h(T_l) - h(T_l|T_k). Both entropies are minus the mean of log densities at queries T_l. On
+average, the log density of a mixture that holds the query's own signal is too high, and a log density made of other
+passes is too low. So the difference of two log densities, one of each kind, bounds I(T_k;T_l) on average.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from layerbits.kernels import RandomStream, single_threaded_torch, stream
 from layerbits.networks import Inputs
 from layerbits.statistics import JackknifeMean
 
-# Smallest number of queries of all inputs: terms are skewed, so a Student interval of a few dozen covers too little.
+# Smallest number of queries of all inputs: terms are skewed, and a Student interval of a few dozen is too narrow.
 _MIN_QUERIES = 1024
 
 
@@ -34,7 +34,7 @@ def information_between_layers(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> Estimate:
-    """Estimate I(T_k;T_l) of two noisy layers k < l of a chain, for X uniform over the inputs, in nats.
+    """Estimate I(T_k;T_l) of two noisy layers k < l that are a chain, for X uniform over the inputs, in nats.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def information_between_layers(
         Passes per input for the density of T_l, at least 2; unless the layers are neighbours, also passes per value of
         T_k for the density of T_l given T_k. The interval narrows as `draws` grows.
     queries : int
-        Queries T_l per input, at least 2, each with its own value of T_k. Few inputs get more, at least 1024 in all.
+        Queries T_l per input, at least 2, each with its own value of T_k; more if that gives fewer than 1024 in all.
     confidence : float
         Level of the interval.
     seed : int
@@ -67,7 +67,7 @@ def information_between_layers(
     LayerSelectionError
         `first` or `second` is not a noisy layer.
     ValueError
-        The layers are the same or in the wrong order; the input acts on `second` by another way than through `first`,
+        The layers are the same or in the wrong order; the input acts on `second` by another path than through `first`,
         such as a skip connection; signals are not finite; an option is out of range.
     TypeError
         An argument has another type than wanted.
@@ -79,10 +79,10 @@ def information_between_layers(
         E[log q(t|t_k) - log p^(t)] <= I(T_k;T_l) <= E[log p^(t|t_k) - log q(t)],
 
     because E[-log q(t)] >= h(T_l) by Gibbs' inequality and E[-log p^(t)] = E h(p^) <= h(T_l) by concavity, and likewise
-    given any t_k. Between neighbours both densities given t_k are the exact density of the noise. Further queries,
-    which serve only this purpose, choose q. Each end of the interval is a Student bound at half of the risk, from the
-    spread over the queries of each input; it does not account for events rarer than one query in all. Between
-    neighbours the lower bound cannot exceed log(n (draws + queries)). Proofs: docs/theory.md.
+    given any t_k. Between neighbours both densities given t_k are the exact density of the noise. Further queries, used
+    for nothing else, choose q. Each end of the interval is a Student bound at half of the risk, from the spread over
+    the queries of each input; the spread does not show events that occur in none of the queries. Between neighbours the
+    lower bound cannot exceed log(n (draws + queries)). Proofs: docs/theory.md.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Log densities of T_l at queries: of a mixture that holds the query's own signal, and of other passes."""
+"""Log densities of T_l at queries, from a mixture that holds the query's own signal and from other passes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from layerbits.estimators.classes import Classes
 from layerbits.estimators.decoders import Decoder, decoders
 from layerbits.estimators.log_densities import Queries, mixture_log_sums
 
-# Number of queries that choose a density: enough to see differences that matter, at a fraction of the cost.
+# Number of queries that choose a density: enough to compare the densities, at a fraction of the cost.
 _CHOOSING_QUERIES = 1024
 
 
@@ -23,8 +23,9 @@ def marginal_log_densities(
 ) -> tuple[Doubles, Doubles]:
     """Return log p^(t) and log q(t) at the first `evaluated` queries of each input, (n, evaluated).
 
-    p^ is the mixture of the pool (n, r, d) and of the signals of these queries; q is the mixture of the pool or a
-    decoder density made of the pool, chosen by the other queries.
+    Both are relative to the log density of the query's noise. p^ is the mixture of the pool (n, r, d) and of the
+    signals of these queries; q is the mixture of the pool or a decoder density made of the pool, chosen by the other
+    queries.
     """
     n_inputs, n_queries = queries.shape
     n_draws = pool.shape[1]

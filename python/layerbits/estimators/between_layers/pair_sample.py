@@ -1,4 +1,4 @@
-"""Passes for two layers: signals of the second, noisy values of the first, and signals of the second given these."""
+"""Passes for two layers: signals of the second layer, noisy values of the first, and signals given these values."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from layerbits.kernels import NormalStream, RandomStream, as_floats, derived_see
 from layerbits.mixtures import fit_subspace
 from layerbits.networks import Passes, record
 
-# Number of rows of a pass given values of the first layer; more if there are more inputs.
+# Largest number of rows in a pass that is given values of the first layer, unless there are more inputs.
 _ROWS = 4096
 
 

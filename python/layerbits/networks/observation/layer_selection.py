@@ -1,4 +1,4 @@
-"""`choose_layers`: select observed layers by name, glob, type or callable, or hidden activation functions by default."""
+"""`choose_layers`: select observed layers by name, glob, type or callable; by default, hidden activation functions."""
 
 from __future__ import annotations
 

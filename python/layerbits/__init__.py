@@ -38,9 +38,11 @@ from layerbits.geometry import (
 from layerbits.kernels import Backend, backends
 from layerbits.mixtures import mixture_entropy, mixture_entropy_bounds, mixture_information, mixture_log_density
 from layerbits.networks import (
+    Channels,
     LayerRow,
     LayerTable,
     RelativeSigma,
+    Tokens,
     layer_activations,
     layers,
     noise_of,
@@ -60,6 +62,7 @@ __all__ = [
     "Backend",
     "BackendError",
     "BaselineEstimate",
+    "Channels",
     "ClassSeparation",
     "DataError",
     "DistanceHistogram",
@@ -77,6 +80,7 @@ __all__ = [
     "RelativeSigma",
     "SigmaProfile",
     "SigmaRow",
+    "Tokens",
     "UsageError",
     "__version__",
     "backends",

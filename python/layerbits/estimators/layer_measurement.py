@@ -54,8 +54,12 @@ def sample_seeds(settings: MeasurementSettings, seed: int) -> list[int]:
 def estimate_layer(
     problem: Problem, layer: str, samples: Sequence[LayerSample], risk: float, seed: int
 ) -> dict[str, TwoSidedEstimate]:
-    """Estimate every quantity of a layer from its samples; each end of an interval is wrong with at most this risk."""
-    return estimate_samples(samples, problem.classes, problem.network.layer_names.index(layer), risk, seed)
+    """Estimate every quantity of a layer from its samples; each end of an interval is wrong with at most this risk.
+
+    The layer may be any part of the problem. The readouts of a layer have its streams of random numbers.
+    """
+    index = problem.network.layer_names.index(problem.parts[layer].layer)
+    return estimate_samples(samples, problem.classes, index, risk, seed)
 
 
 def estimate_samples(

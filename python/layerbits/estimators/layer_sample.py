@@ -18,9 +18,10 @@ from torch import Tensor
 
 from layerbits.estimators.log_densities import Queries
 from layerbits.estimators.problem import Problem
-from layerbits.kernels import NormalStream, as_floats
+from layerbits.estimators.recorded_parts import record_parts
+from layerbits.kernels import NormalStream
 from layerbits.mixtures import Subspace, affine_coordinates, fit_subspace, noise_entropy
-from layerbits.networks import GaussianNoise, Passes, View, record
+from layerbits.networks import GaussianNoise, View
 
 # Default numbers of queries: the smallest number of an input, and the total of all inputs.
 _MIN_QUERIES, _TOTAL_QUERIES = 4, 2**14
@@ -89,9 +90,9 @@ class LayerSample:
 
 
 def sample_layers(
-    problem: Problem, layers: tuple[str, ...], draws: int, queries: int | None, seed: int
+    problem: Problem, names: tuple[str, ...], draws: int, queries: int | None, seed: int
 ) -> dict[str, LayerSample]:
-    """Return a sample of each layer, in the order of the network.
+    """Return a sample of each layer or readout with these names among the parts of a problem, in their order.
 
     Parameters
     ----------
@@ -103,31 +104,33 @@ def sample_layers(
     LayerSelectionError, TypeError, ValueError
         As in `layer_information`; a layer behind noise has a single draw.
     """
-    probes = _record(problem, Passes(layers, range(_PROBING_PASSES), seed))
-    behind_noise = tuple(layer for layer in layers if not _is_exact(problem, layer, probes[layer]))
+    probes = record_parts(problem, names, range(_PROBING_PASSES), seed, {})
+    behind_noise = tuple(name for name in names if not _is_exact(problem, name, probes[name]))
     if behind_noise and draws < 2:
         raise ValueError(f"draws: got {draws}, wanted at least 2, because {behind_noise[0]!r} lies behind noise")
+    noise = {name: problem.parts[name].noise(problem.network) for name in names}
     # The last draws, at most half of all, carry queries, so they must not choose the axes of a view.
     without_queries = draws - draws // 2
     views = {
-        layer: _principal_view(problem.network.noise[layer], probes[layer][:, :without_queries])
-        for layer in behind_noise
-        if probes[layer][:, 0].numel() * draws > _MAX_VALUES
+        name: _principal_view(noise[name], probes[name][:, :without_queries])
+        for name in behind_noise
+        if probes[name][:, 0].numel() * draws > _MAX_VALUES
     }
-    later_passes = Passes(behind_noise, range(_PROBING_PASSES, draws), seed, views=views)
-    signals = _with_later_passes(problem, probes, later_passes)
+    later = record_parts(problem, behind_noise, range(_PROBING_PASSES, draws), seed, views)
     samples = {}
-    for layer in layers:
-        noise = problem.network.noise[layer]
-        if layer in views:
+    for name in names:
+        signals = views[name](probes[name]) if name in views else probes[name]
+        if name not in behind_noise:
+            signals = signals[:, :1]
+        elif name in later:
+            signals = torch.cat([signals, later[name]], dim=1)
+        if name in views:
             n_queries = _number_of_queries(problem.n_inputs, draws, queries)
-            coordinates, loss = signals[layer][..., :-1], _loss(signals[layer][..., -1], noise.sigma)
-            entropy = _noise_entropy(noise, probes[layer].shape[2])
-            coordinates = coordinates.contiguous()
-            samples[layer] = LayerSample(coordinates, noise.sigma, n_queries, loss, entropy, problem.devices)
+            coordinates, loss = signals[..., :-1].contiguous(), _loss(signals[..., -1], noise[name].sigma)
+            entropy = _noise_entropy(noise[name], probes[name].shape[2])
+            samples[name] = LayerSample(coordinates, noise[name].sigma, n_queries, loss, entropy, problem.devices)
         else:
-            of_layer = signals[layer] if layer in behind_noise else probes[layer][:, :1]
-            samples[layer] = sample_of_signals(noise, of_layer, queries, problem.devices)
+            samples[name] = sample_of_signals(noise[name], signals, queries, problem.devices)
     return samples
 
 
@@ -159,24 +162,9 @@ def _noise_entropy(noise: GaussianNoise, dim: int) -> float:
     return noise_entropy(dim, noise.sigma) + noise.log_volume
 
 
-def _record(problem: Problem, passes: Passes) -> dict[str, Tensor]:
-    signals = record(problem.network, problem.inputs.tensors, passes)
-    return {layer: as_floats(f"signals of layer {layer!r}", signal) for layer, signal in signals.items()}
-
-
-def _with_later_passes(problem: Problem, probes: dict[str, Tensor], passes: Passes) -> dict[str, Tensor]:
-    """Return the signals of the layers of `passes` in the probing passes and in `passes`, reduced by the views."""
-    views = passes.views
-    signals = {layer: views[layer](probes[layer]) if layer in views else probes[layer] for layer in passes.layers}
-    if not passes.layers or not passes.draws:
-        return signals
-    later = _record(problem, passes)
-    return {layer: torch.cat([signals[layer], later[layer]], dim=1) for layer in passes.layers}
-
-
-def _is_exact(problem: Problem, layer: str, probe: Tensor) -> bool:
-    """Return whether a layer lies behind no noise of the network, and its signals are equal in two passes."""
-    behind_no_noise = not problem.network.adds_noise or layer == problem.network.layer_names[0]
+def _is_exact(problem: Problem, name: str, probe: Tensor) -> bool:
+    """Return whether a part lies behind no noise of the network, and its signals are equal in two passes."""
+    behind_no_noise = not problem.network.adds_noise or problem.parts[name].layer == problem.network.layer_names[0]
     return behind_no_noise and torch.equal(probe[:, 0], probe[:, 1])
 
 

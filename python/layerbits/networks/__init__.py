@@ -29,24 +29,30 @@ from layerbits.networks.passes.channel_hooks import network_without_noise, noisy
 from layerbits.networks.passes.layer_table import LayerRow, LayerTable, layers
 from layerbits.networks.passes.measured_network import MeasuredNetwork
 from layerbits.networks.passes.propagation import layer_activations, propagate
+from layerbits.networks.passes.readouts import Channels, LayerPart, Readouts, Tokens, as_readouts, layer_parts
 from layerbits.networks.passes.recording import Passes, View, evaluating, record
 from layerbits.networks.passes.rows import check_rows
 
 __all__ = [
+    "Channels",
     "Deviations",
     "GaussianNoise",
     "Inputs",
     "Labels",
     "LayerCall",
+    "LayerPart",
     "LayerRow",
     "LayerTable",
     "Layers",
     "MeasuredNetwork",
     "PassInputs",
     "Passes",
+    "Readouts",
     "RelativeSigma",
     "Sigma",
+    "Tokens",
     "View",
+    "as_readouts",
     "check_module",
     "check_rows",
     "choose_layers",
@@ -54,6 +60,7 @@ __all__ = [
     "gaussian_noise",
     "is_noisy",
     "layer_activations",
+    "layer_parts",
     "layers",
     "network_without_noise",
     "noise_of",

@@ -1,7 +1,8 @@
-"""The command line: read arguments, run experiments, and turn errors and signals into exit statuses.
+"""The command line: read arguments, run experiments, and turn errors and POSIX signals into exit statuses.
 
 Exit statuses: 0 for success; 1 if `check` finds that intervals contain the true value too rarely; 2 for an error, with
-one line on stderr; 130 for an interruption. No other module of the package prints.
+one line on stderr, after the usage if the arguments cannot be parsed; 130 for an interruption. No other module of the
+package prints anything but progress bars.
 """
 
 from __future__ import annotations
@@ -51,6 +52,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     -------
     int
         The exit status.
+
+    Raises
+    ------
+    SystemExit
+        The arguments cannot be parsed, or ask for help.
     """
     arguments = _parser().parse_args(argv)
     commands = {"list": _list, "run": _run, "report": _report, "info": _info, "check": _check}
@@ -74,8 +80,8 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("info", help="show versions and compiled back ends")
     run = commands.add_parser("run", help="run an experiment", description="Run an experiment.")
     run.add_argument("name", metavar="NAME", help="name of the experiment; see `layerbits list`")
-    run.add_argument("--quick", action="store_true", help="run at most 90 seconds (on two cores), with quick settings")
-    run.add_argument("--out", metavar="DIR", type=Path, help="folder for the results (default: runs/NAME)")
+    run.add_argument("--quick", action="store_true", help="use quick settings, for at most 90 seconds on two cores")
+    run.add_argument("--out", metavar="DIR", type=Path, help="folder for the results (default: runs/NAME[-quick])")
     run.add_argument("--seed", metavar="N", help="seed of all random numbers (default: 0)")
     run.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="change a setting; repeatable")
     run.add_argument("--resume", action="store_true", help="continue the run in DIR")
@@ -191,11 +197,11 @@ def _termination_as_interrupt() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():  # Python allows handlers in the main thread only
         yield
         return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    previous_handler = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, previous_handler)
 
 
 def _print_error(message: str, status: int) -> int:

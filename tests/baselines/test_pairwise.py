@@ -32,8 +32,8 @@ def test_label_bounds_subtract_the_opposite_bounds_of_the_classes():
     rows, labels = normal_array(90, 2), np.arange(90) % 3
     rows[:, 0] += labels
     lower, upper = pairwise_bounds(rows, sigma=0.5, labels=labels)
-    of_classes = [pairwise_bounds(rows[labels == label], sigma=0.5) for label in range(3)]
-    mean_lower, mean_upper = np.mean([[bound.value for bound in bounds] for bounds in of_classes], axis=0)
+    class_bounds = [pairwise_bounds(rows[labels == label], sigma=0.5) for label in range(3)]
+    mean_lower, mean_upper = np.mean([[bound.value for bound in bounds] for bounds in class_bounds], axis=0)
     # The three classes have equal weight; two sums of three entropies are rounded.
     assert lower.label_information == pytest.approx(max(0, lower.value - mean_upper), abs=1e-13)
     assert upper.label_information == pytest.approx(min(math.log(3), upper.value - mean_lower), abs=1e-13)

@@ -12,7 +12,7 @@ from tests.support.idx_files import write_mnist
 GENERATOR = np.random.default_rng(0)
 TRAIN = GENERATOR.integers(0, 256, (5, 6, 6)), GENERATOR.integers(0, 10, 5)
 TEST = GENERATOR.integers(0, 256, (3, 6, 6)), GENERATOR.integers(0, 10, 3)
-REAL = Path(__file__).parents[3] / "shared/data/mnist"  # optional, beside the repository
+FOLDER = Path(__file__).parents[3] / "shared/data/mnist"  # optional, beside the repository
 
 
 @pytest.mark.parametrize("separator", ["-", "."])
@@ -44,9 +44,9 @@ def test_parts_of_different_sizes_are_refused(tmp_path):
         mnist_dataset(tmp_path)
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason="the MNIST test images are not on this machine")
+@pytest.mark.skipif(not FOLDER.is_dir(), reason="the MNIST test images are not on this machine")
 def test_published_test_images_are_read():
-    images = read_labelled_images(REAL / "t10k-images-idx3-ubyte.gz", REAL / "t10k-labels-idx1-ubyte.gz")
+    images = read_labelled_images(FOLDER / "t10k-images-idx3-ubyte.gz", FOLDER / "t10k-labels-idx1-ubyte.gz")
     assert images.inputs.shape == (10_000, 1, 28, 28)
     # The published count of each digit among the test images.
     assert images.labels.bincount().tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]

@@ -1,4 +1,4 @@
-"""Reed-Muller codes against theorems of MacWilliams and Sloane, chapter 13."""
+"""Reed-Muller codes: theorems of MacWilliams and Sloane, The Theory of Error-Correcting Codes, chapter 13."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Notes on estimates that theory rules out beyond the error, and on saturation."""
+"""Notes on estimates that violate theory by more than their error, and on saturation."""
 
 import math
 
@@ -24,8 +24,8 @@ def test_saturation_is_noted():
     assert layer_information(noisy_identities(1, 1e-3), INPUTS)["0", "I(X;T)"].note == SATURATED
 
 
-def test_uncertain_value_is_not_called_saturated():
-    """Two inputs lie 3.3 sigma apart: with few draws, log 2 is within the error of many values, but it is not true."""
+def test_upper_end_at_log_n_alone_is_not_noted_as_saturated():
+    """Two inputs lie 3.3 sigma apart, so I(X;T) is 0.571 < log 2, but the upper end is log 2 for some seeds."""
     noisy, inputs = noisy_identities(2, 0.6 / math.sqrt(2)), torch.tensor([[-1.0], [1.0]]).double()
     rows = [layer_information(noisy, inputs, layers="1", seed=seed).rows[0] for seed in range(20)]
     assert any(row.upper == math.log(2) for row in rows)
@@ -37,7 +37,7 @@ def test_sound_network_has_no_notes():
 
 
 class Branches(nn.Module):
-    """The second layer depends on the input directly, and the first layer not at all: no chain."""
+    """No chain: the second layer depends on the input, and the first layer does not."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -17,7 +17,7 @@ INFORMATION = QUANTITIES[0]
 
 
 def sample(*, gain=1.0, copies=1, n_queries=8, n_draws=16):
-    """Return queries and draws of T_2 = tanh(gain T_1) + Z of 12 inputs, each several times."""
+    """Return queries and draws of T_2 = tanh(gain T_1) + Z, for `copies` copies of 12 inputs."""
     values = torch.linspace(-1, 1, 12, dtype=torch.float64).repeat(copies)[:, None, None].tanh()
     signals = (gain * (values + SIGMA * normal_tensor(len(values), n_queries + n_draws, 1))).tanh()
     bases, draws = signals[:, n_draws:], signals[:, :n_draws]
@@ -44,7 +44,7 @@ def test_final_queries_do_not_choose_the_decoder():
     assert plain.mean.value != changed.mean.value
 
 
-def test_trial_queries_do_nothing_but_choose_the_decoder():
+def test_trial_queries_do_not_change_the_mean_of_the_chosen_decoder():
     queries, draws = sample()
     plain, changed = bound(queries, draws), bound(moved(queries, slice(4), 1e-3), draws)
     assert (changed.decoder, changed.mean.value) == (plain.decoder, pytest.approx(plain.mean.value, abs=1e-12))

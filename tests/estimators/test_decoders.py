@@ -1,4 +1,4 @@
-"""Decoders are densities: they integrate to one, and equal those of scipy."""
+"""Densities of decoders: they integrate to one and equal densities by scipy."""
 
 from functools import partial
 
@@ -24,7 +24,10 @@ def draws(d, r=5, dtype=np.float64):
 
 
 def densities(decoder, points, inputs):
-    """Return q(t|x), q(t|y) and q(t) at points (m, d): queries without noise, so relative to N(0; 0, SIGMA^2)."""
+    """Return q(t|x), q(t|y) and q(t) at points (m, d), each (inputs, m).
+
+    The noise of the queries is zero, so their log densities are relative to log N(0; 0, SIGMA^2 I).
+    """
     repeated = points.expand(len(inputs), -1, -1)
     queries = Queries(repeated, repeated, SIGMA, np.zeros(repeated.shape[:2]), np.array(inputs))
     log_densities = decoder.log_densities(queries)
@@ -35,7 +38,10 @@ def densities(decoder, points, inputs):
 @pytest.mark.parametrize("index", range(3), ids=NAMES)
 @pytest.mark.parametrize("d", [1, 2])
 def test_densities_integrate_to_one(d, index):
-    """Grid sums with steps of half of SIGMA, the smallest deviation: off by exp(-2 pi^2 / 0.25) = 1e-34."""
+    """SIGMA is the smallest standard deviation, so sums with steps of SIGMA / 2 err by 2 exp(-2 pi^2 / 0.25) = 1e-34.
+
+    The rounding of 1e5 terms, whose sum is about one, is below 1e-10.
+    """
     signals = draws(d)
     axis = np.arange(float(signals.min()) - 20, float(signals.max()) + 20, SIGMA / 2)
     points = torch.from_numpy(np.stack(np.meshgrid(*[axis] * d, indexing="ij"), axis=-1).reshape(-1, d))
@@ -44,18 +50,18 @@ def test_densities_integrate_to_one(d, index):
 
 
 def scipy_densities(name, signals):
-    """Return the density q(t|x) of each input, from the formulas of the field."""
+    """Return the density q(t|x) of each input, by scipy."""
     r, d = signals.shape[1:]
     noise = SIGMA**2 * np.eye(d)
-    covariances = [np.atleast_2d(np.cov(of_input.T)) for of_input in signals]
+    covariances = [np.atleast_2d(np.cov(centers.T)) for centers in signals]
     shared = np.mean(covariances, axis=0)
     if name == "wide mixture":
-        return [partial(mixture_density, of_input, noise + 0.09 * shared) for of_input in signals]
+        return [partial(mixture_density, centers, noise + 0.09 * shared) for centers in signals]
     if name == "shared Gaussian":
         covariances = [shared] * len(signals)
     return [
-        stats.multivariate_normal(of_input.mean(0), noise + (1 + 1 / r) * covariance).pdf
-        for of_input, covariance in zip(signals, covariances, strict=True)
+        stats.multivariate_normal(centers.mean(0), noise + (1 + 1 / r) * covariance).pdf
+        for centers, covariance in zip(signals, covariances, strict=True)
     ]
 
 
@@ -67,7 +73,7 @@ def mixture_density(centers, covariance, points):
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-9), (np.float32, 1e-4)])
 @pytest.mark.parametrize("d", [1, 3, 10])
 def test_densities_are_those_of_scipy(d, index, name, dtype, tolerance):
-    """For all inputs, classes and each input. Exponents are some tens, and factors are rounded to their dtype."""
+    """Exponents are some tens, and whitened points are rounded to their dtype."""
     signals = draws(d, r=2 * d + 3, dtype=dtype)
     points = draws(d, r=6, dtype=dtype).flatten(0, 1)
     decoder = list(decoders(signals, CLASSES, SIGMA))[index]
@@ -76,8 +82,8 @@ def test_densities_are_those_of_scipy(d, index, name, dtype, tolerance):
     truth = np.array([density(points.numpy()) for density in scipy_densities(name, signals.numpy())])
     np.testing.assert_allclose(own_input, truth, rtol=tolerance, atol=1e-30)
     np.testing.assert_allclose(pooled, np.tile(truth.mean(0), (4, 1)), rtol=tolerance)
-    of_class = np.array([truth[NUMBERS[x] == NUMBERS].mean(0) for x in range(4)])
-    np.testing.assert_allclose(in_class, of_class, rtol=tolerance, atol=1e-30)
+    class_truth = np.array([truth[NUMBERS[x] == NUMBERS].mean(0) for x in range(4)])
+    np.testing.assert_allclose(in_class, class_truth, rtol=tolerance, atol=1e-30)
 
 
 def test_without_labels_the_class_holds_all_inputs():
@@ -86,27 +92,25 @@ def test_without_labels_the_class_holds_all_inputs():
         np.testing.assert_array_equal(in_class, pooled)
 
 
-def test_queries_of_some_inputs_have_the_densities_that_they_have_among_all():
+def test_density_at_a_query_does_not_depend_on_the_other_queries():
     points = draws(2)[0]
     for decoder in decoders(draws(2), CLASSES, SIGMA):
-        among_all, alone = densities(decoder, points, range(4)), densities(decoder, points, [3, 1])
-        for wanted, density in zip(among_all, alone, strict=True):
-            np.testing.assert_allclose(density, wanted[[3, 1]], rtol=1e-12)
+        all_inputs, two_inputs = densities(decoder, points, range(4)), densities(decoder, points, [3, 1])
+        for expected, density in zip(all_inputs, two_inputs, strict=True):
+            np.testing.assert_allclose(density, expected[[3, 1]], rtol=1e-12)
 
 
 @pytest.mark.parametrize(("d", "r", "names"), [(2, 1, []), (32, 2, NAMES), (33, 3, NAMES[1:])])
-def test_decoders_are_those_that_draws_allow(d, r, names):
+def test_decoders_need_two_draws_and_the_gaussian_at_most_32_dimensions(d, r, names):
     assert [decoder.name for decoder in decoders(draws(d, r), NO_LABELS, SIGMA)] == names
 
 
 @pytest.mark.parametrize("spread", [0.0, 1e-12])
-def test_draws_that_are_all_the_same_leave_the_noise(spread):
-    """Every decoder is then N(mean, SIGMA^2)."""
+def test_decoders_of_equal_draws_have_the_covariance_of_the_noise(spread):
+    """Every q(t|x) is then N(mean of the draws, SIGMA^2 I)."""
     signals = draws(2)
     signals = signals[:, :1] + spread * signals
     points = signals[0]
-    truth = np.array(
-        [stats.multivariate_normal(of_input.mean(0), SIGMA**2).pdf(points) for of_input in signals.numpy()]
-    )
+    truth = np.array([stats.multivariate_normal(centers.mean(0), SIGMA**2).pdf(points) for centers in signals.numpy()])
     for decoder in decoders(signals, NO_LABELS, SIGMA):
         np.testing.assert_allclose(densities(decoder, points, range(4))[0], truth, rtol=1e-9, atol=1e-30)

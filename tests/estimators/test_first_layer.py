@@ -77,29 +77,29 @@ def test_intervals_of_all_quantities_contain_the_true_values_for_classes_of_any_
     axis = grid(-1, 1, sigma)
     densities = normal(axis - centers[:, None], sigma)
     sizes = np.bincount(labels)
-    of_class = np.array([densities[np.equal(labels, k)].mean(0) for k in range(len(sizes))])
+    class_densities = np.array([densities[np.equal(labels, k)].mean(0) for k in range(len(sizes))])
     information = information_of_channel(densities, axis)
-    of_label = information_of_channel(of_class, axis, sizes)
+    class_information = information_of_channel(class_densities, axis, sizes)
     noise = math.log(2 * math.pi * math.e * sigma**2) / 2
     truths = {
         "I(X;T)": information,
         "h(T)": entropy(densities.mean(0), axis) - noise,
         "h(T|X)": 0.0,
-        "I(T;Y)": of_label,
-        "I(X;T|Y)": information - of_label,
+        "I(T;Y)": class_information,
+        "I(X;T|Y)": information - class_information,
     }
     assert wrong_ends(truths, centers[:, None], sigma, labels=labels) == []
 
 
 def test_inputs_far_apart_are_certified_by_their_distances():
-    """The lower end is log n less a sum over pairs, exp(-(10 / 2)^2 / 2) = 4e-6, without Monte Carlo error."""
+    """The bound by distances is log n less at most 2 exp(-10^2 / 8) = 7e-6, for two neighbours of each input."""
     interval = estimates(10 * np.arange(16.0)[:, None], 1.0, queries=2)["I(X;T)"].interval
     assert math.log(16) - 1e-5 < interval.lower <= interval.upper == math.log(16)
 
 
 def test_omitted_dimensions_raise_the_upper_end():
-    plain, wide = (estimates([[-1], [1]], 1.0, loss=loss)["I(X;T)"].interval for loss in (0.0, 0.1))
-    assert (wide.lower, wide.upper) == (plain.lower, pytest.approx(plain.upper + 0.1))
+    complete, reduced = (estimates([[-1], [1]], 1.0, loss=loss)["I(X;T)"].interval for loss in (0.0, 0.1))
+    assert (reduced.lower, reduced.upper) == (complete.lower, pytest.approx(complete.upper + 0.1))
     assert estimates([[-1], [1]], 1.0, loss=5.0)["I(X;T)"].interval.upper == math.log(2)
     assert estimates([[-1], [1]], 1.0, loss=0.69)["I(X;T)"].limited_by == "dimensions"
 
@@ -111,12 +111,12 @@ def test_omitted_dimensions_leave_the_entropy_given_the_input():
 
 
 @pytest.mark.parametrize("labels", [np.zeros(12, int), np.arange(12)], ids=["one class", "class per input"])
-def test_one_of_the_parts_is_zero_for_one_class_and_for_a_class_per_input(labels):
+def test_single_class_has_no_information_and_class_for_each_input_has_all(labels):
     result = estimates(np.tanh(np.linspace(-1, 1, 12))[:, None], 0.3, labels=labels)
-    zero, remainder = ("I(T;Y)", "I(X;T|Y)") if labels.max() == 0 else ("I(X;T|Y)", "I(T;Y)")
-    interval = result[zero].interval
+    zero_part, other_part = ("I(T;Y)", "I(X;T|Y)") if labels.max() == 0 else ("I(X;T|Y)", "I(T;Y)")
+    interval = result[zero_part].interval
     assert (interval.lower, interval.upper) == (pytest.approx(0, abs=1e-12),) * 2
-    assert result[remainder].plug_in == pytest.approx(result["I(X;T)"].plug_in, abs=1e-12)
+    assert result[other_part].plug_in == pytest.approx(result["I(X;T)"].plug_in, abs=1e-12)
 
 
 # Values
@@ -142,7 +142,7 @@ def test_first_layer_is_exact_with_one_draw():
     assert abs(row.value - truth) <= Z * math.hypot(row.standard_error, error)
 
 
-def test_first_layer_uses_one_draw_however_many_are_wanted():
+def test_number_of_draws_does_not_change_a_first_layer():
     tables = [layer_information(tanh_network(), INPUTS, draws=draws, layers="1") for draws in (1, 32)]
     one_draw, many_draws = ([dataclasses.replace(row, seconds=0) for row in table] for table in tables)
     assert one_draw == many_draws

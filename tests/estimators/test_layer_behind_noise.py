@@ -1,4 +1,4 @@
-"""Layers behind noise: both ends of the intervals contain the true values as often as they claim.
+"""Layers behind noise: the coverage of both ends of the intervals.
 
 Each end may be wrong with probability RISK. More than MAX_WRONG of SEEDS correct ends are wrong with probability 1e-6.
 """
@@ -23,7 +23,7 @@ SIGMA = 0.3
 
 
 class Chain(ScalarChain):
-    """T = tanh(gain T_1) + Z behind T_1 = tanh(x) + Z; the inputs above 0.4 are a class, and so are the others."""
+    """T_1 = tanh(x) + Z and T_2 = tanh(gain T_1) + Z; the inputs above 0.4 are one class, the others another."""
 
     def __init__(self, values, gain):
         super().__init__(values, gains=(1.0, gain), sigma=SIGMA)
@@ -31,19 +31,19 @@ class Chain(ScalarChain):
 
     @property
     def truths(self):
-        """The true values of all quantities; entropies are less that of the noise."""
+        """The true values of all quantities of T_2; from entropies, the entropy of the noise is subtracted."""
         densities, numbers = self.densities(2), self.classes.numbers
-        of_class = np.array([densities[numbers == k].mean(0) for k in range(2)])
+        class_densities = np.array([densities[numbers == k].mean(0) for k in range(2)])
         information = information_of_channel(densities, self.axis)
-        of_label = information_of_channel(of_class, self.axis, np.bincount(numbers))
+        class_information = information_of_channel(class_densities, self.axis, np.bincount(numbers))
         noise = np.log(2 * np.pi * np.e * SIGMA**2) / 2
         marginal = entropy(densities.mean(0), self.axis) - noise
         return {
             "I(X;T)": information,
             "h(T)": marginal,
             "h(T|X)": marginal - information,
-            "I(T;Y)": of_label,
-            "I(X;T|Y)": information - of_label,
+            "I(T;Y)": class_information,
+            "I(X;T|Y)": information - class_information,
         }
 
     def sample(self, seed, *, queries=8, draws=16, loss=0.0):
@@ -93,18 +93,18 @@ def test_intervals_of_a_noisy_chain_contain_the_true_values(name, queries, draws
 
 @pytest.mark.parametrize("queries", [1, 8])
 def test_lower_end_stays_below_the_true_value_for_decoders_that_are_all_wrong(queries):
-    """Draws of other inputs make decoders that are certain of wrong inputs."""
+    """Decoders made of the draws of other inputs prefer wrong inputs."""
     chain = CHAINS["gentle"]
     samples = [chain.sample(seed, queries=queries) for seed in range(SEEDS)]
     results = [estimates(NoisySample(sample.queries, sample.draws.flip(0)), chain.classes) for sample in samples]
-    # A decoder mixed with the prior has no term below the logarithm of the prior's weight, 3.0 / n.
+    # A decoder mixed with the prior has no term below the logarithm of the prior's weight, 3.0 / n for n final queries.
     floor = np.log(-np.log(RISK) / (12 * max(1, queries // 2)))
     for quantity in ("I(X;T)", "I(T;Y)", "I(X;T|Y)"):
         assert sum(result[quantity].interval.lower > chain.truths[quantity] for result in results) <= MAX_WRONG
         assert min(result[quantity].decoded for result in results) >= floor
 
 
-def test_plug_in_is_made_of_all_draws():
+def test_estimate_holds_the_plug_in_bound():
     chain = CHAINS["uneven"]
     sample, result = chain.sample(0), chain.estimates(0)
     bounds = plug_in(sample.queries, sample.draws, chain.classes)
@@ -114,25 +114,27 @@ def test_plug_in_is_made_of_all_draws():
 
 @pytest.mark.parametrize("name", [quantity.name for quantity in QUANTITIES])
 def test_omitted_dimensions_raise_the_upper_end_alone(name):
-    plain, wide = (CHAINS["gentle"].estimates(0, loss=loss)[name].interval for loss in (0.0, 0.05))
-    assert (wide.lower, wide.upper) == (plain.lower, pytest.approx(plain.upper + 0.05))
+    complete, reduced = (CHAINS["gentle"].estimates(0, loss=loss)[name].interval for loss in (0.0, 0.05))
+    assert (reduced.lower, reduced.upper) == (complete.lower, pytest.approx(complete.upper + 0.05))
 
 
 @pytest.mark.parametrize("numbers", [np.zeros(12, int), np.arange(12)], ids=["one class", "class per input"])
-def test_one_of_the_parts_is_zero_for_one_class_and_for_a_class_per_input(numbers):
+def test_single_class_has_no_information_and_class_for_each_input_has_all(numbers):
     result = estimates(CHAINS["gentle"].sample(0), Classes(numbers, labelled=True))
-    zero, remainder = ("I(T;Y)", "I(X;T|Y)") if numbers.max() == 0 else ("I(X;T|Y)", "I(T;Y)")
-    interval = result[zero].interval
+    zero_part, other_part = ("I(T;Y)", "I(X;T|Y)") if numbers.max() == 0 else ("I(X;T|Y)", "I(T;Y)")
+    interval = result[zero_part].interval
     assert (interval.lower, interval.upper) == (pytest.approx(0, abs=1e-12),) * 2
-    assert result[remainder].plug_in == pytest.approx(result["I(X;T)"].plug_in, abs=1e-12)
-    assert result[remainder].decoded == pytest.approx(result["I(X;T)"].decoded, abs=1e-12)
+    assert result[other_part].plug_in == pytest.approx(result["I(X;T)"].plug_in, abs=1e-12)
+    assert result[other_part].decoded == pytest.approx(result["I(X;T)"].decoded, abs=1e-12)
 
 
-def test_more_queries_narrow_an_interval_that_they_limit():
-    narrow, wide = (CHAINS["gentle"].estimates(0, queries=queries, draws=200)["I(X;T)"] for queries in (200, 4))
-    assert wide.limited_by == "queries"
-    # The error falls as the root of the queries, here by a factor of 7.
-    assert narrow.interval.half_width < wide.interval.half_width / 3
+def test_more_queries_narrow_an_interval_limited_by_queries():
+    few_queries, many_queries = (
+        CHAINS["gentle"].estimates(0, queries=queries, draws=200)["I(X;T)"] for queries in (4, 200)
+    )
+    assert few_queries.limited_by == "queries"
+    # The error falls as the root of the queries, here by a factor of 7; the other causes of the width stay.
+    assert many_queries.interval.half_width < few_queries.interval.half_width / 3
 
 
 def test_singular_covariances_give_an_interval():

@@ -1,4 +1,4 @@
-"""Rounds with more draws or queries until an interval is narrow: their end, and their shares of the risk."""
+"""Rounds of a measurement with a tolerance: their draws and queries, their end, and their shares of the risk."""
 
 import dataclasses
 import itertools
@@ -61,8 +61,8 @@ def measure(monkeypatch):
         monkeypatch.setattr(layer_measurement, "estimate_layer", estimate)
         settings = MeasurementSettings(draws, queries, max_seconds=max_seconds, **options)
         task = LayerTask(PROBLEM, settings, layer, layer_measurement.time.monotonic() + max_seconds)
-        first = run.sample(PROBLEM, (layer,), draws, queries, settings.seed)[layer]
-        run.measurement = task.measure([first], run.reports.append)
+        sample = run.sample(PROBLEM, (layer,), draws, queries, settings.seed)[layer]
+        run.measurement = task.measure([sample], run.reports.append)
         return run
 
     return measure
@@ -76,7 +76,7 @@ def test_without_a_tolerance_a_single_round_has_all_of_the_risk(measure):
 
 
 @pytest.mark.parametrize(("layer", "draws"), [(SECOND, 16), (FIRST, 1)], ids=["behind noise", "exact"])
-def test_tolerance_is_met_in_as_many_rounds_as_it_takes(measure, layer, draws):
+def test_rounds_go_on_until_the_tolerance_is_met(measure, layer, draws):
     run = measure(layer, draws=draws, tolerance=0.1)
     assert run.half_width <= 0.1 < measure(layer, draws=draws).half_width
     assert run.measurement.shortfall == ""
@@ -90,7 +90,7 @@ def test_interval_that_is_narrow_enough_ends_the_rounds(measure):
 
 
 def test_rounds_share_the_risk(measure):
-    """Infinitely many rounds use all of it: the sum of 6 / (pi k)^2 is 1."""
+    """Infinitely many rounds use the whole risk: the sum of 6 / (pi k)^2 is 1."""
     run = measure(tolerance=0.1)
     assert run.risks == pytest.approx([0.025 * 6 / (math.pi * k) ** 2 for k in range(1, len(run.risks) + 1)])
     assert len(run.risks) > 2
@@ -116,7 +116,7 @@ def test_limit_of_draws_is_kept_and_named(measure, max_draws):
 
 @pytest.mark.parametrize(("layer", "draws"), [(SECOND, 16), (FIRST, 1)], ids=["behind noise", "exact"])
 def test_no_round_begins_that_would_end_too_late(measure, monkeypatch, layer, draws):
-    """On the clock of this test, a round takes draws * queries seconds."""
+    """The clock is replaced: a round takes draws * queries seconds."""
     clock = SimpleNamespace(now=0.0)
     monkeypatch.setattr(layer_measurement, "time", SimpleNamespace(monotonic=lambda: clock.now))
 
@@ -131,10 +131,10 @@ def test_no_round_begins_that_would_end_too_late(measure, monkeypatch, layer, dr
     assert clock.now <= 1000 < clock.now + 2 * math.prod(run.efforts[-1])
 
 
-@pytest.mark.parametrize(("limited_by", "more"), [("queries", (16, 8)), ("draws", (32, 4)), ("decoder", (32, 4))])
-def test_main_cause_of_the_width_grows(measure, limited_by, more):
+@pytest.mark.parametrize(("limited_by", "effort"), [("queries", (16, 8)), ("draws", (32, 4)), ("decoder", (32, 4))])
+def test_main_cause_of_the_width_decides_whether_queries_or_draws_are_doubled(measure, limited_by, effort):
     run = measure(tolerance=1e-4, max_draws=63, limited_by=limited_by)
-    assert run.efforts[1] == more
+    assert run.efforts[1] == effort
     assert run.measurement.shortfall.endswith(f"limited by {limited_by}")
 
 
@@ -150,7 +150,7 @@ def test_more_queries_take_more_draws_where_half_of_the_draws_carry_queries():
     assert Effort(16, 8).larger("queries", max_draws=4096, max_queries=0) == Effort(32, 16)
 
 
-def test_queries_without_noise_have_a_limit(measure, monkeypatch):
+def test_queries_of_the_first_layer_have_a_limit(measure, monkeypatch):
     monkeypatch.setattr(layer_measurement, "_MAX_QUERIES", 12 * 64)
     run = measure(FIRST, draws=1, tolerance=1e-5)
     assert run.efforts == [(1, 4), (1, 8), (1, 16), (1, 32), (1, 64)]
@@ -167,12 +167,12 @@ def test_second_sample_of_the_paper_estimator_has_another_seed(monkeypatch):
 # Through the public function
 
 
-def test_tolerance_is_that_of_each_layer():
-    plain = layer_information(tanh_network(), INPUTS)
+def test_each_layer_meets_the_tolerance():
     table = layer_information(tanh_network(), INPUTS, tolerance=0.1, max_seconds=600)
     rows = [table[layer, "I(X;T)"] for layer in ("1", "3")]
     assert all(row.upper - row.lower <= 0.2 for row in rows)
-    assert plain["3", "I(X;T)"].upper - plain["3", "I(X;T)"].lower > 0.2
+    row_without_tolerance = layer_information(tanh_network(), INPUTS)["3", "I(X;T)"]
+    assert row_without_tolerance.upper - row_without_tolerance.lower > 0.2
     assert (rows[0].draws, rows[1].draws > 32, rows[1].note) == (1, True, "")
 
 

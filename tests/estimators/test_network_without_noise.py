@@ -28,10 +28,10 @@ def test_a_deep_layer_has_the_information_of_its_activations_as_a_mixture(model)
 
 
 def test_a_later_layer_does_not_depend_on_the_noise_of_an_earlier_one(model):
-    """With much noise at layer 1, layer 3 of a noisy network keeps almost nothing; here it keeps what it had."""
-    quiet = lb.layer_information(model, INPUTS, sigma={"1": 0.01, "3": 0.2})["3", "I(X;T)"]
-    loud = lb.layer_information(model, INPUTS, sigma={"1": 100.0, "3": 0.2})["3", "I(X;T)"]
-    assert dataclasses.replace(quiet, seconds=0) == dataclasses.replace(loud, seconds=0)
+    """In a noisy network, sigma = 100 at layer 1 would leave layer 3 almost no information."""
+    rows = [lb.layer_information(model, INPUTS, sigma={"1": sigma, "3": 0.2})["3", "I(X;T)"] for sigma in (0.01, 100.0)]
+    low_noise, high_noise = (dataclasses.replace(row, seconds=0) for row in rows)
+    assert low_noise == high_noise
 
 
 def test_rows_have_the_flag_and_no_audit_against_the_layer_before(model):
@@ -49,7 +49,7 @@ def test_the_network_stays_as_it_was(model):
     assert torch.equal(model(INPUTS), before)
 
 
-def test_the_output_and_any_layer_can_be_measured(model):
+def test_linear_layers_and_the_output_can_be_measured(model):
     table = lb.layer_information(model, INPUTS, LABELS, sigma=0.2, layers=["0", "4"])
     assert [(row.layer, row.quantity) for row in table][::5] == [("0", "I(X;T)"), ("4", "I(X;T)")]
 
@@ -59,7 +59,7 @@ def test_one_draw_is_enough(model):
 
 
 def test_a_relative_sigma_is_the_share_of_the_root_mean_square_over_all_inputs():
-    """The first rows, which show the layers, are zero: their root mean square would be zero."""
+    """The rows of the pass that finds the layers are zero, and so is their root mean square."""
     inputs = torch.cat([torch.zeros(50, 1), torch.ones(50, 1)])
     model = nn.Sequential(nn.Identity())
     relative = lb.layer_information(model, inputs, sigma=lb.RelativeSigma(0.5), layers="0")
@@ -73,12 +73,12 @@ def test_a_noisy_network_takes_no_sigma(model):
         lb.layer_information(model, INPUTS, sigma=0.2)
 
 
-def test_without_sigma_the_error_offers_it(model):
+def test_the_error_for_a_network_without_noise_names_the_argument_sigma(model):
     with pytest.raises(lb.NoNoiseError, match="sigma="):
         lb.layer_information(model, INPUTS)
 
 
-def test_a_monitor_measures_while_an_ordinary_network_trains(model, tmp_path):
+def test_a_monitor_measures_a_network_without_noise_and_is_resumed(model, tmp_path):
     monitor = lb.Monitor(model, INPUTS, LABELS, at=[0, 1], directory=tmp_path, sigma=0.2)
     monitor.step(0)
     with torch.no_grad():
@@ -89,7 +89,7 @@ def test_a_monitor_measures_while_an_ordinary_network_trains(model, tmp_path):
     assert resumed.tables[1] == final
 
 
-def test_a_folder_of_a_noisy_network_is_not_continued_without_noise(model, tmp_path):
+def test_a_folder_with_measurement_noise_is_not_continued_by_a_noisy_network(model, tmp_path):
     lb.Monitor(model, INPUTS, at=[0], directory=tmp_path, sigma=0.2).step(0)
     lb.noisify(model, sigma=0.2)
     with pytest.raises(lb.UsageError, match="measurement_noise"):

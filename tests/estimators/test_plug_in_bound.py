@@ -1,7 +1,8 @@
-"""The plug-in against the same sums in plain NumPy, a query at a time."""
+"""The plug-in bound, compared with the same sums in plain NumPy, one query at a time."""
 
 import numpy as np
 import pytest
+from scipy import stats
 from scipy.special import logsumexp
 
 from layerbits.estimators.classes import Classes
@@ -20,7 +21,7 @@ MEMBERS = ByCondition(
 
 
 def sample(q, r):
-    """Return queries (5, q) about bases of their own, and r draws without queries, in two dimensions."""
+    """Return queries (5, q) and draws without queries (5, r, 2)."""
     means = normal_tensor(5, 1, 2, seed=1)
     queries = Queries.around(means + normal_tensor(5, q, 2, seed=2) / 2, SIGMA, normal_tensor(5, q, 2, seed=3))
     return queries, means + normal_tensor(5, r, 2, seed=4) / 2
@@ -33,9 +34,9 @@ def log_density(point, base, centers, weights):
 
 
 def brute_force(queries, components):
-    """Return log densities (5, q) of mixtures of the components of each input, (k, 2), under every condition."""
+    """Return log densities (5, q) under every condition; `components` holds the centers (k, 2) of each input."""
 
-    def values(members):
+    def log_densities(members):
         values = np.zeros(queries.shape)
         for x, j in np.ndindex(queries.shape):
             weights = [np.full(len(components[i]), 1 / len(components[i]) / len(members[x])) for i in members[x]]
@@ -44,15 +45,16 @@ def brute_force(queries, components):
             values[x, j] = log_density(point, base, centers, np.concatenate(weights))
         return values
 
-    return MEMBERS.map(values)
+    return MEMBERS.map(log_densities)
 
 
 def all_draws(queries, draws):
+    """Return the draws with and without queries of each input, (r + q, 2)."""
     return [np.concatenate(pair) for pair in zip(draws.numpy(), queries.bases.numpy(), strict=True)]
 
 
 @pytest.mark.parametrize(("q", "r"), [(1, 1), (2, 5), (3, 3), (10, 13)])
-def test_entropies_are_mean_log_densities_of_the_mixture_of_all_draws(q, r):
+def test_entropies_are_minus_the_mean_log_densities_of_the_mixture_of_all_draws(q, r):
     """Rounding of sums of at most 5 * 23 terms and of exponents of some tens: below 1e-13."""
     queries, draws = sample(q, r)
     entropies = plug_in(queries, draws, CLASSES).entropies
@@ -62,13 +64,13 @@ def test_entropies_are_mean_log_densities_of_the_mixture_of_all_draws(q, r):
 
 
 @pytest.mark.parametrize(("q", "r"), [(3, 3), (10, 13)])
-def test_changes_are_those_of_draws_left_out_with_their_queries(q, r):
+def test_jackknife_leaves_out_draws_with_their_queries(q, r):
     queries, draws = sample(q, r)
     entropies = plug_in(queries, draws, CLASSES).entropies
     parts = min(q, 8)
     components = all_draws(queries, draws)
     complete = brute_force(queries, components)
-    for x, part in np.ndindex(2, parts):  # two inputs show as much as five
+    for x, part in np.ndindex(2, parts):  # the other inputs are equivalent
         omitted = [np.arange(count)[part * count // parts : (part + 1) * count // parts] for count in (r, q)]
         kept_components = np.delete(components[x], np.append(omitted[0], r + omitted[1]), axis=0)
         remaining = brute_force(queries, [*components[:x], kept_components, *components[x + 1 :]])
@@ -100,7 +102,7 @@ def test_information_is_the_difference_of_entropies_of_one_sample():
         assert bounds.bound(quantity).standard_error == minuend.standard_error
 
 
-def test_errors_of_separate_samples_add_up():
+def test_errors_of_separate_samples_are_independent():
     first, second = plug_in(*sample(4, 6), CLASSES), plug_in(*sample(4, 8), CLASSES)
     combined = first.with_conditionals_of(second)
     information = combined.bound(QUANTITIES[0])
@@ -111,14 +113,15 @@ def test_errors_of_separate_samples_add_up():
     assert combined.bound(QUANTITIES[4]).standard_error == second.bound(QUANTITIES[4]).standard_error
 
 
-def test_upper_end_allows_for_events_that_no_query_has_met():
-    """Terms have no spread. An event of probability 3 / 100 is missed with a risk of 1/20, and may carry log 8 nats."""
+def test_upper_end_includes_events_that_no_query_has():
+    """With a risk of 0.05, 100 queries lack an event of probability -log(0.05) / 100 that carries log 8 nats."""
     bound = JackknifeMean(0.5, (np.zeros((10, 4)),))
-    unseen = -np.log(0.05) / 100
-    assert information_upper_end(bound, np.log(8), 100, 0.05) == pytest.approx(0.5 + unseen * (np.log(8) - 0.5))
+    probability = -np.log(0.05) / 100
+    assert information_upper_end(bound, np.log(8), 100, 0.05) == pytest.approx(0.5 + probability * (np.log(8) - 0.5))
     assert information_upper_end(bound, 0.4, 100, 0.05) == 0.5
 
 
-def test_lower_end_of_an_entropy_is_students():
-    bound = JackknifeMean.of_terms(np.array([[1.0, 2.0, 4.0]]))
-    assert entropy_lower_end(bound, 0.05) == bound.value - bound.margin(0.05)
+def test_lower_end_of_an_entropy_is_a_student_bound():
+    terms = np.array([[1.0, 2.0, 4.0]])
+    expected = terms.mean() - stats.t.isf(0.05, 2) * stats.sem(terms[0])
+    assert entropy_lower_end(JackknifeMean.of_terms(terms), 0.05) == pytest.approx(expected)

@@ -1,4 +1,7 @@
-"""Bad data are refused, by name, before the first measured pass; passes of few rows show the layers."""
+"""Bad arguments are refused by name, most of them before the first measured pass.
+
+Passes of two and three rows find the layers and their rows; the measured passes here have more rows.
+"""
 
 import math
 
@@ -37,9 +40,9 @@ def network_without_passes():
 
 
 def test_networks_of_these_tests_fail_in_their_passes(network, network_without_passes):
-    for rows, refusing in ((20, network), (3, network_without_passes)):
+    for rows, failing_network in ((20, network), (3, network_without_passes)):
         with pytest.raises(AssertionError, match=f"a pass of {rows} rows was run"):
-            refusing(INPUTS[:rows])
+            failing_network(INPUTS[:rows])
     with pytest.raises(AssertionError, match=r"a pass of \d+ rows was run"):
         layer_information(network, INPUTS)
 
@@ -96,7 +99,7 @@ def test_layers_that_are_no_names_are_refused(network):
     ("devices", "error", "message"),
     [("cuda:0", TypeError, "sequence"), ([0.5], TypeError, "CUDA devices"), (["cuda:0"], ValueError, "on the cpu")],
 )
-def test_devices_share_the_work_of_a_device_alone(network, devices, error, message):
+def test_bad_devices_are_named(network, devices, error, message):
     with pytest.raises(error, match=f"^devices: got .*{message}"):
         layer_information(network, INPUTS, devices=devices)
 
@@ -131,7 +134,7 @@ def problem(inputs, labels=None):
     return Problem.of(network, read_inputs(inputs, network, labels))
 
 
-def test_ceilings_are_the_entropies_of_inputs_and_classes():
+def test_ceilings_and_largest_terms_follow_from_the_numbers_of_inputs_and_classes():
     classes = problem(INPUTS, torch.arange(20) < 5).classes
     entropy = -0.25 * math.log(0.25) - 0.75 * math.log(0.75)
     assert classes.ceilings == pytest.approx(
@@ -165,7 +168,7 @@ def test_single_draw_behind_noise_is_refused(network):
         ({"layers": "1", "queries": 10**12}, ValueError, "queries: got 1000000000000, wanted at most "),
     ],
 )
-def test_option_beyond_all_memory_is_named(options, error, message):
+def test_option_that_needs_too_much_memory_is_named(options, error, message):
     with pytest.raises(error, match=f"^{message}"):
         layer_information(tanh_network(), INPUTS, **options)
 

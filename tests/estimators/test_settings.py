@@ -1,4 +1,4 @@
-"""Settings are checked when they are made, and take the types that their fields announce."""
+"""MeasurementSettings checks its values when it is made, and converts numbers to those of Python."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def test_bad_settings_are_named(options, error):
         MeasurementSettings(**options)
 
 
-def test_max_draws_below_draws_is_refused_where_it_counts():
+def test_max_draws_below_draws_is_refused_with_a_tolerance():
     MeasurementSettings(draws=32, max_draws=8)
     with pytest.raises(
         ValueError, match=r"^max_draws: got 8, wanted at least draws, 32; lower draws or raise max_draws"
@@ -36,7 +36,7 @@ def test_max_draws_below_draws_is_refused_where_it_counts():
         MeasurementSettings(draws=32, max_draws=8, tolerance=0.1)
 
 
-def test_numbers_become_those_of_python():
+def test_numbers_become_python_numbers():
     settings = MeasurementSettings(draws=np.int64(4), tolerance=np.float32(0.5), max_seconds=3, seed=np.uint8(1))
     assert [type(value) for value in (settings.draws, settings.tolerance, settings.max_seconds, settings.seed)] == [
         int,

@@ -1,4 +1,4 @@
-"""Standard errors and intervals of a small network against the spread over seeds."""
+"""Standard errors of a small network compared with the spread over seeds, and the order of value and interval."""
 
 import math
 
@@ -12,7 +12,7 @@ from tests.support.networks import INPUTS, LABELS, noisy_identities, tanh_networ
 SEEDS = 60
 QUANTITIES = ["I(X;T)", "h(T)", "h(T|X)", "I(T;Y)", "I(X;T|Y)"]
 
-# (n - 1) s^2 / variance is chi-squared: its 1e-6 quantiles.
+# Quantiles of s / standard deviation at 1e-6 from either side: (n - 1) s^2 / variance is chi-squared.
 LOWEST, HIGHEST = np.sqrt(stats.chi2.ppf([1e-6, 1 - 1e-6], SEEDS - 1) / (SEEDS - 1))
 
 
@@ -25,8 +25,8 @@ def rows():
     return {(row.layer, row.quantity): [table[row.layer, row.quantity] for table in tables] for row in tables[0]}
 
 
-def spread_and_claim(rows, column, error):
-    """Return the standard deviation of a column, and the root mean square of the errors that the rows claim."""
+def spread_and_error(rows, column, error):
+    """Return the standard deviation of a column, and the root mean square of its standard errors."""
     spread = np.std([getattr(row, column) for row in rows], ddof=1)
     return spread, math.sqrt(np.mean([getattr(row, error) ** 2 for row in rows]))
 
@@ -35,15 +35,15 @@ def spread_and_claim(rows, column, error):
 @pytest.mark.parametrize("layer", ["1", "3"])
 def test_standard_error_is_the_spread_over_seeds(rows, layer, quantity):
     """At layer 1, h(T|X) is exact."""
-    spread, claimed = spread_and_claim(rows[layer, quantity], "plug_in", "plug_in_error")
-    assert spread / HIGHEST - 1e-12 <= claimed <= spread / LOWEST + 1e-12
+    spread, error = spread_and_error(rows[layer, quantity], "plug_in", "plug_in_error")
+    assert spread / HIGHEST - 1e-12 <= error <= spread / LOWEST + 1e-12
 
 
 @pytest.mark.parametrize("quantity", QUANTITIES)
 def test_error_of_the_value_is_not_understated(rows, quantity):
-    """The error is half the sum of the errors of both bounds: right for bounds that move together, else too large."""
-    spread, claimed = spread_and_claim(rows["3", quantity], "value", "standard_error")
-    assert spread <= claimed * HIGHEST
+    """The error is half the sum of the errors of both bounds: right for fully correlated bounds, else too large."""
+    spread, error = spread_and_error(rows["3", quantity], "value", "standard_error")
+    assert spread <= error * HIGHEST
 
 
 @pytest.mark.parametrize("layer", ["1", "3"])
@@ -53,16 +53,16 @@ def test_value_lies_within_its_interval(rows, layer):
 
 @pytest.mark.parametrize(("draws", "queries"), [(2, None), (9, 2)])
 def test_too_few_parts_for_a_jackknife_of_draws_do_not_understate_the_error(draws, queries):
-    """The error then comes from the spread over inputs, which differ by themselves: it may only be too large."""
+    """The error then comes from the spread over inputs, which includes their differences: it can only be too large."""
     noisy, options = tanh_network(), {"layers": "3", "draws": draws, "queries": queries}
     tables = [layer_information(noisy, INPUTS, seed=seed, **options) for seed in range(SEEDS)]
     for quantity in ("I(X;T)", "h(T)", "h(T|X)"):
-        spread, claimed = spread_and_claim([table["3", quantity] for table in tables], "plug_in", "plug_in_error")
-        assert spread <= claimed * HIGHEST
+        spread, error = spread_and_error([table["3", quantity] for table in tables], "plug_in", "plug_in_error")
+        assert spread <= error * HIGHEST
 
 
 @pytest.mark.parametrize(("draws", "queries"), [(2, None), (5, 2), (7, 3), (40, 20)])
-def test_error_of_a_saturated_layer_is_zero_however_draws_are_cut(draws, queries):
+def test_error_of_a_saturated_layer_is_zero_for_any_parts_of_the_jackknife(draws, queries):
     row = layer_information(noisy_identities(2, 1e-4), INPUTS, draws=draws, queries=queries)["1", "I(X;T)"]
     assert (row.plug_in, row.plug_in_error) == (pytest.approx(math.log(20)), pytest.approx(0, abs=1e-12))
 

@@ -1,4 +1,4 @@
-"""The point estimate between two bounds, and estimates that are shifted."""
+"""Point estimates, intervals and causes of their width, from two bounds."""
 
 import dataclasses
 import math
@@ -10,7 +10,7 @@ from layerbits.estimators.decoder_bound import DecoderBound
 from layerbits.estimators.two_sided_estimate import TwoSidedEstimate, entropy_estimate, information_estimate
 from layerbits.statistics import Interval, JackknifeMean
 
-# Three parts that change the mean by .01 each when left out: a first-order bias of 2 * .01.
+# Each of three parts changes the mean by 0.01 when it is left out: the first-order bias is 2 * 0.01.
 PLUG_IN = JackknifeMean(1.3, (np.full((50, 3), 0.01),))
 
 
@@ -26,7 +26,7 @@ def test_value_is_halfway_between_the_decoder_and_the_plug_in_less_half_of_its_b
     assert information(1.4).value == pytest.approx((1.3 - 0.01 + 1.1) / 2, abs=1e-12)
 
 
-def test_value_of_an_entropy_is_halfway_too():
+def test_value_of_an_entropy_takes_off_half_of_the_bias_too():
     estimate = entropy_estimate(PLUG_IN, decoder(1.6, 1.7), 1.2, 0.0)
     assert estimate.value == pytest.approx((1.3 - 0.01 + 1.6) / 2, abs=1e-12)
 
@@ -48,7 +48,7 @@ def test_ends_that_cross_by_rounding_are_equal():
 
 @pytest.mark.parametrize(
     ("upper_end", "loss", "cause"),
-    # The gap of 0.2 between the bounds is the decoder's but for the bias of 0.02; queries add the rest of the width.
+    # The bounds differ by 0.2: 0.02 through the bias, 0.18 through the decoder. Queries cause the rest of the width.
     [(1.31, 0.0, "decoder"), (1.8, 0.0, "queries"), (1.31, 0.4, "dimensions")],
 )
 def test_main_cause_of_the_width_is_named(upper_end, loss, cause):

@@ -96,7 +96,7 @@ def test_empty_tuple_is_refused():
         require_within(Settings(widths=()), widths=(1, 2))
 
 
-@pytest.mark.parametrize(("widths", "wanted"), [((3, 2, 3), "each once"), ((0.1, 0.1000000001), ".*in six digits")])
+@pytest.mark.parametrize(("widths", "wanted"), [((3, 2, 3), "distinct items"), ((0.1, 0.1000000001), ".*six digits")])
 def test_tuple_with_equal_items_is_refused(widths, wanted):
     with pytest.raises(UsageError, match=rf"^widths: got \(.*\), wanted {wanted}$"):
         require_distinct(Settings(widths=widths), "widths")
@@ -194,7 +194,7 @@ TWO_DEVICES = (("first", ""), ("second", "it is older than the architectures of 
         ("cuda", Backend("cuda", built=True, usable=False, reason="no NVIDIA driver"), False, "no NVIDIA driver"),
         ("cuda", USABLE_BACKEND, False, f"torch {torch.__version__} finds no device, or was built without CUDA"),
         ("cuda:1", USABLE_BACKEND, True, "it is older than the architectures of this build"),
-        ("cuda:2", USABLE_BACKEND, True, "there are 2, counted from 0"),
+        ("cuda:2", USABLE_BACKEND, True, "there are 2 devices, counted from 0"),
     ],
 )
 def test_device_that_is_not_usable_is_refused_with_the_reason(name, backend, torch_available, reason, monkeypatch):

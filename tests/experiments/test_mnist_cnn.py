@@ -59,7 +59,11 @@ def test_expected_duration_depends_on_the_images_in_the_files(files):
 
 @pytest.mark.parametrize(
     ("size", "labels", "message"),
-    [((2, 3), range(10), "wanted 4 or more"), ((8, 8), [1] * 10, "wanted pairs"), ((8, 8), range(10), "wanted pairs")],
+    [
+        ((2, 3), range(10), "wanted 4 x 4 or more"),
+        ((8, 8), [1] * 10, "wanted pairs"),
+        ((8, 8), range(10), "wanted pairs"),
+    ],
 )
 def test_images_that_cannot_be_measured_are_refused_before_the_run(tmp_path, size, labels, message):
     part = np.zeros((10, *size)), np.array(labels)

@@ -42,15 +42,15 @@ def test_entropy_of_rows_alone_in_their_bins_is_exactly_log_n():
 
 
 def test_entropy_does_not_depend_on_chunks_of_rows():
-    wide = np.tile(normal_array(6, 1), (10, 70_000))  # each row is larger than a chunk
-    tall = np.tile(normal_array(6, 4), (10_000, 1))
-    assert binned_entropy(wide, 1e-3) == pytest.approx(math.log(6), abs=1e-14)
-    assert binned_entropy(tall, 1e-3) == pytest.approx(math.log(6), abs=1e-14)
+    long_rows = np.tile(normal_array(6, 1), (10, 70_000))  # each row is larger than a chunk
+    many_rows = np.tile(normal_array(6, 4), (10_000, 1))
+    for activations in (long_rows, many_rows):
+        assert binned_entropy(activations, 1e-3) == pytest.approx(math.log(6), abs=1e-14)
 
 
 @pytest.mark.parametrize("size", [1e-9, 1e-2])
 def test_many_bins_are_distinguished(size):
-    # The outer values lie 10^10 or 10^3 bins apart, which takes 64 or 16 bits; two values lie in neighbouring bins.
+    # The outer values lie 10^10 or 10^3 bins apart, which takes 64 or 16 bits; 5 and 5 + 2 size lie two bins apart.
     activations = np.array([[-5.0], [5.0], [5.0 + 2 * size], [5.0 + 2 * size]])
     assert binned_entropy(activations, size) == pytest.approx(entropy("abcc"), abs=1e-15)
 
@@ -83,7 +83,7 @@ def test_label_information_is_the_information_of_bins_about_labels():
     assert estimate.value == pytest.approx(math.log(3), abs=1e-15)
 
 
-def test_estimate_is_named_after_its_quantity():
+def test_estimate_names_its_quantity_and_its_bins():
     activations = normal_array(50, 2)
     estimate = binned_information(activations, 0.25)
     assert (estimate.quantity, estimate.estimator, estimate.label_information) == ("H(Bin(T))", "bins of 0.25", None)

@@ -23,7 +23,10 @@ def test_separation_of_two_pairs_on_the_line(shift):
 
 @pytest.mark.parametrize(("n", "d"), [(40, 3), (30, 60)])
 def test_separation_agrees_with_its_definitions(n, d):
-    """Relative rounding of sums of n^2 d < 1e5 terms of one sign stays below 1e5 eps = 2e-11; of inverses, as much."""
+    """The rounding of sums of n^2 d < 1e5 terms of one sign is below 1e5 eps = 2e-11 of the sum.
+
+    The condition number of the covariance of the means is below 110, by which the inverse multiplies the error.
+    """
     labels = np.arange(n) % 3 + (np.arange(n) < 6)  # classes of unequal sizes
     points = normal_array(n, d) + labels[:, None]
     squares = pdist(points, "sqeuclidean")
@@ -44,7 +47,7 @@ def test_separation_agrees_with_its_definitions(n, d):
     rank = len(sizes) - 1
     smallest = np.linalg.eigvalsh(covariance_of_means)[-rank]
     inverse = np.linalg.pinv(covariance_of_means, rcond=smallest / np.linalg.norm(covariance_of_means, 2) / 2)
-    assert separation.collapse == pytest.approx(np.trace(covariance_within @ inverse) / len(sizes), rel=1e-9)
+    assert separation.collapse == pytest.approx(np.trace(covariance_within @ inverse) / len(sizes), rel=110 * 2e-11)
 
 
 def test_collapse_ignores_singular_values_that_are_rounding(monkeypatch):

@@ -1,4 +1,4 @@
-"""Which modules are found to be activation functions: of torch, or without parameters and value by value."""
+"""Modules that count as activation functions: of torch, or without parameters and acting value by value."""
 
 import math
 import warnings
@@ -111,7 +111,7 @@ class FirstRows(nn.Module):
         return x[:6].tanh()
 
 
-class OnlyInputs(nn.Module):
+class RefusingLargeValues(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if x.abs().max() > 1:
             raise ValueError("out of range")
@@ -125,8 +125,8 @@ class Gate(nn.Module):
         return x * gate
 
 
-def found(module, inputs=INPUTS, before=nn.Identity):
-    """Return whether a hidden module is an activation function by default, beside one that always is."""
+def is_noisy_by_default(module, inputs=INPUTS, before=nn.Identity):
+    """Return whether `noisify` adds noise to a hidden module by default, as it does to the tanh behind it."""
     model = nn.Sequential(before(), module, nn.Tanh(), nn.Flatten(), nn.LazyLinear(2, dtype=inputs.dtype))
     model(inputs.clone())
     return layers(noisify(model, sigma=1.0, inputs=inputs), inputs).noisy == ("1", "2")
@@ -140,22 +140,22 @@ def found(module, inputs=INPUTS, before=nn.Identity):
     ],
 )  # fmt: skip
 def test_activation_function_of_torch_is_found(name):
-    assert found(getattr(nn, name)())
+    assert is_noisy_by_default(getattr(nn, name)())
 
 
 @pytest.mark.parametrize("module", [Square(), QuickGELU(), SquareInPlace()], ids=lambda module: type(module).__name__)
 def test_module_that_acts_value_by_value_is_found(module):
-    assert found(module, before=lambda: nn.Linear(4, 4))
+    assert is_noisy_by_default(module, before=lambda: nn.Linear(4, 4))
 
 
 @pytest.mark.parametrize("shape", [(3, 4), (3, 1), (3, 2, 4), (3, 2, 5, 5)], ids=str)
 def test_module_that_acts_value_by_value_is_found_at_any_shape(shape):
-    assert found(Square(), torch.linspace(-1, 1, math.prod(shape)).reshape(shape))
+    assert is_noisy_by_default(Square(), torch.linspace(-1, 1, math.prod(shape)).reshape(shape))
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_module_that_acts_value_by_value_is_found_in_any_precision(dtype):
-    assert found(QuickGELU(), INPUTS.to(dtype))
+    assert is_noisy_by_default(QuickGELU(), INPUTS.to(dtype))
 
 
 @pytest.mark.parametrize(
@@ -163,12 +163,12 @@ def test_module_that_acts_value_by_value_is_found_in_any_precision(dtype):
     [
         nn.Identity(), nn.Dropout(), nn.LayerNorm(4), nn.RMSNorm(4), nn.BatchNorm1d(4), nn.Flatten(), nn.Linear(4, 4),
         RMSNorm(), LayerNorm(), BatchNorm(), Softmax(), Dropout(), AlwaysDropout(), Permuted(), WithPosition(),
-        FirstHalf(), Cumulative(), Centered(), FirstRows(), OnlyInputs(), nn.Sequential(Permuted()),
+        FirstHalf(), Cumulative(), Centered(), FirstRows(), RefusingLargeValues(), nn.Sequential(Permuted()),
     ],
     ids=lambda module: f"{type(module).__module__.split('.')[0]} {type(module).__name__}",
 )  # fmt: skip
 def test_module_that_is_no_activation_function_is_not_found(module):
-    assert not found(module)
+    assert not is_noisy_by_default(module)
 
 
 def test_cast_is_no_activation_function():
@@ -188,7 +188,7 @@ def test_attention_is_no_activation_function():
     assert layers(noisify(Attending(), sigma=0.1, inputs=INPUTS), INPUTS).noisy == ("act",)
 
 
-def test_module_of_two_arguments_is_no_activation_function():
+def test_module_with_two_arguments_is_no_activation_function():
     class Gated(nn.Module):
         def __init__(self) -> None:
             super().__init__()

@@ -67,10 +67,10 @@ def test_module_that_is_an_attribute_is_not_refused(call):
 
 @ways
 @pytest.mark.parametrize("measure", [propagate, layer_information])
-def test_measurement_of_a_noisy_network_refuses_the_module(measure, way):
+def test_measurement_of_a_noisy_network_refuses_a_module_that_a_copy_does_not_reach(measure, way):
     model = noisify(Network("attribute"), sigma=0.3, inputs=INPUTS)
     model.run_block = Network(way).run_block
-    assert measure(model, INPUTS, draws=2)  # the block of another network is none of the copy's originals
+    assert measure(model, INPUTS, draws=2)  # accepted: the block belongs to another network
     model.run_block = (lambda x: model.block(x)) if way == "closure" else Caller(model.block).run
     state = torch.get_rng_state()
     with pytest.raises(LayerSelectionError, match=REFUSED):

@@ -1,4 +1,4 @@
-"""Parts of a network that are compiled by themselves: no part has the noise, or the lack of noise, of another."""
+"""Noise of parts of a network, compiled or not: no part has the noise of another; recursive and interrupted passes."""
 
 import copy
 
@@ -10,7 +10,7 @@ from torch.overrides import _len_torch_function_stack
 
 import layerbits as lb
 
-# From the compiler itself.
+# Warnings of the compiler itself.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:The .grad attribute"),
     pytest.mark.filterwarnings("ignore:Dynamo"),
@@ -51,7 +51,7 @@ def test_a_noisy_network_and_a_plain_copy_are_compiled_apart():
 
 
 class Functional(nn.Module):
-    """The network calls a function; a part, which is not noisy, calls functions and an activation module."""
+    """Multiplies its own relu by 0, so that its output is noisy only if its part has noise."""
 
     def __init__(self, part):
         super().__init__()
@@ -99,7 +99,7 @@ def test_a_network_that_breaks_the_graph_has_the_noise_of_the_uncompiled_one(lay
     torch.compiler.reset()
     model = lb.noisify(Routed(), sigma=0.1, layers=layers, inputs=INPUTS)
     compiled = torch.compile(model, backend="aot_eager")
-    for _ in range(2):  # the second pass runs code that is compiled
+    for _ in range(2):  # the first pass compiles; the second runs the compiled code
         torch.manual_seed(1)
         expected = model(INPUTS)
         torch.manual_seed(1)
@@ -151,7 +151,7 @@ def test_the_pass_after_an_interrupted_one_has_its_noise_once():
     assert _len_torch_function_stack() == 0
 
 
-def test_an_interrupted_measurement_leaves_no_mode():
+def test_an_interrupted_measurement_leaves_no_function_mode():
     model = lb.noisify(Interrupted(nn.Linear(4, 2)), sigma=0.5, inputs=INPUTS)
     model.interrupt = True
     with pytest.raises(KeyboardInterrupt):
@@ -170,7 +170,7 @@ class Spelled(nn.Module):
 
 @pytest.mark.parametrize("function", [functional.tanh, functional.sigmoid, functional.hardswish, torch.relu_])
 def test_functions_that_the_compiler_hides_are_refused(function):
-    """Compiled without a word, they would have no noise."""
+    """Without the error, a compiled pass would have no noise."""
     torch.compiler.reset()
     model = lb.noisify(Spelled(function), sigma=0.5, inputs=INPUTS)
     assert is_noisy(model)
@@ -179,7 +179,7 @@ def test_functions_that_the_compiler_hides_are_refused(function):
 
 
 @pytest.mark.parametrize("function", [torch.tanh, torch.Tensor.tanh, torch.sigmoid, functional.relu])
-def test_functions_that_the_compiler_shows_are_noisy_in_every_compiled_pass(function):
+def test_functions_that_the_compiler_does_not_hide_are_noisy_in_compiled_passes(function):
     torch.compiler.reset()
     model = lb.noisify(Spelled(function), sigma=0.5, inputs=INPUTS)
     assert is_noisy(torch.compile(model, backend="eager"))

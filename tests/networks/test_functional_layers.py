@@ -1,4 +1,4 @@
-"""Activation functions that forward methods call as functions: they are layers, and they carry noise."""
+"""Activation functions that forward methods call as functions: they are layers and have noise."""
 
 import copy
 import pickle
@@ -63,8 +63,8 @@ def test_the_function_of_a_module_is_not_a_layer_beside_the_module(inputs):
     assert lb.layers(lb.noisify(model, sigma=0.1, inputs=inputs), inputs).noisy == ("1", "2")
 
 
-def test_each_function_adds_its_noise_once(inputs):
-    """With noise at one layer alone, the values that it passes on have the standard deviation of its noise."""
+def test_a_function_adds_its_noise_once():
+    """The output of a block whose only function is noisy deviates from the output without noise by that noise."""
     model = nn.Sequential(Block(), nn.Identity())
     rows = torch.zeros(20_000, 4)
     lb.noisify(model, sigma=0.5, layers="0.relu", inputs=rows)
@@ -73,7 +73,7 @@ def test_each_function_adds_its_noise_once(inputs):
     assert abs(deviation - 0.5) < 5 * 0.5 / (2 * rows.numel()) ** 0.5
 
 
-def test_an_in_place_function_changes_its_argument_with_the_noise(inputs):
+def test_an_in_place_function_writes_noisy_values_into_its_argument(inputs):
     class InPlace(nn.Module):
         def __init__(self):
             super().__init__()
@@ -89,7 +89,7 @@ def test_an_in_place_function_changes_its_argument_with_the_noise(inputs):
     assert not torch.equal(model(inputs), model(inputs))
 
 
-def test_an_in_place_function_has_the_gradient_of_the_plain_one(inputs):
+def test_an_in_place_function_has_the_gradient_of_the_function_out_of_place(inputs):
     class InPlace(nn.Module):
         def __init__(self, in_place):
             super().__init__()
@@ -126,21 +126,22 @@ def test_signals_and_activations_of_functions_are_recorded(inputs):
     assert torch.equal(activations, expected.detach())
 
 
-@pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
-def test_a_copy_is_noisy(inputs, copied):
+@pytest.mark.parametrize("make_copy", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+def test_a_copy_has_the_same_noise(inputs, make_copy):
     model = noisy_network(inputs)
     torch.manual_seed(2)
     values = model(inputs)
     torch.manual_seed(2)
-    assert torch.equal(copied(model)(inputs), values)
+    assert torch.equal(make_copy(model)(inputs), values)
 
 
-def test_the_first_call_is_noisy(inputs):
+def test_the_first_call_has_the_noise_of_later_calls(inputs):
     model = lb.noisify(Network(), sigma=0.5)
     torch.manual_seed(2)
     values = model(inputs)
     torch.manual_seed(2)
     assert torch.equal(model(inputs), values)
+    assert not torch.equal(model(inputs), values)
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute")  # from the compiler itself
@@ -157,7 +158,7 @@ def test_compiled_functions_have_the_same_noise(inputs, backend):
 
 @pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")  # in the pass without gradients
 @pytest.mark.parametrize("reentrant", [False, True])
-def test_a_checkpointed_block_has_the_gradient_of_the_plain_one(inputs, reentrant):
+def test_a_checkpointed_block_has_the_gradient_of_a_block_without_checkpoint(inputs, reentrant):
     class Checkpointed(Network):
         def forward(self, x):
             x = torch.tanh(self.first(x))
@@ -196,7 +197,7 @@ def test_a_function_in_a_checkpointed_method_is_refused(inputs, reentrant):
         model(inputs)
 
 
-def test_an_error_in_forward_leaves_no_mode(inputs):
+def test_an_error_in_forward_leaves_no_function_mode(inputs):
     class Failing(Network):
         def forward(self, x):
             super().forward(x)

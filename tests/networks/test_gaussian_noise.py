@@ -1,4 +1,4 @@
-"""Noise of each kind: its covariance, whitening, the information behind it, and kinds that are refused.
+"""Gaussian noise: its covariance, whitening, the information of noisy layers, relative sigmas, refused arguments.
 
 Covariances are compared entry by entry. The entry jk of the mean of x x^T over n samples of N(0, C) has the variance
 (C_jj C_kk + C_jk^2) / n (Isserlis), and it is close to normal for these n.
@@ -19,7 +19,7 @@ from tests.support.answers import gaussian_mixture_information, information_in_p
 from tests.support.networks import dense, noisy_identities, tanh_mlp
 from tests.support.random_arrays import normal_tensor
 
-Z = 5  # standard errors: a correct build fails one comparison in 1.7 million, and seeds are fixed
+Z = 5  # standard errors: correct code fails one comparison in 1.7 million; seeds are fixed
 
 DEVIATIONS = torch.tensor([0.1, 0.5, 2.0], dtype=torch.float64)
 COVARIANCE = torch.tensor([[1.0, 0.6, -0.2], [0.6, 0.5, 0.1], [-0.2, 0.1, 0.4]], dtype=torch.float64)
@@ -35,8 +35,14 @@ def mlp():
     return tanh_mlp(4, 3, 3, 2, dtype=torch.float64)
 
 
-def mlp_of_identity():
+def two_identities():
     return nn.Sequential(nn.Identity(), nn.Identity())
+
+
+def seeded(model, x):
+    """Return the output of a pass after torch.manual_seed(1)."""
+    torch.manual_seed(1)
+    return model(x)
 
 
 def assert_covariance_is(noise, covariance):
@@ -50,7 +56,7 @@ def assert_covariance_is(noise, covariance):
 
 @each_kind
 def test_noise_of_an_ordinary_pass_has_the_covariance(sigma, covariance):
-    assert_covariance_is(noisy_identity(sigma)(torch.zeros(100_000, 3).double()), covariance)
+    assert_covariance_is(seeded(noisy_identity(sigma), torch.zeros(100_000, 3).double()), covariance)
 
 
 @each_kind
@@ -61,21 +67,16 @@ def test_noise_of_propagation_has_the_covariance(sigma, covariance):
 
 def test_noise_of_feature_maps_has_the_covariance_of_their_flattened_units():
     deviations = torch.arange(1.0, 7.0).double()
-    maps = noisy_identity(deviations)(torch.zeros(20_000, 2, 3).double())
+    maps = seeded(noisy_identity(deviations), torch.zeros(20_000, 2, 3).double())
     assert_covariance_is(maps.flatten(1), deviations.square().diag())
 
 
-def seeded(model, x):
-    torch.manual_seed(1)
-    return model(x)
-
-
 def test_noise_of_channels_has_a_standard_deviation_for_each_channel():
-    maps = noisy_identity(torch.tensor([0.5, 2.0]).double())(torch.zeros(20_000, 2, 3).double())
+    maps = seeded(noisy_identity(torch.tensor([0.5, 2.0]).double()), torch.zeros(20_000, 2, 3).double())
     assert_covariance_is(maps.flatten(1), torch.tensor([0.5, 0.5, 0.5, 2.0, 2.0, 2.0]).double().square().diag())
 
 
-def test_noise_of_channels_is_that_of_its_units_in_a_measurement():
+def test_noise_of_channels_is_that_of_their_units_in_a_measurement():
     x = normal_tensor(5, 6).reshape(5, 2, 3)
     channels, units = torch.tensor([0.5, 2.0]).double(), torch.tensor([0.5, 0.5, 0.5, 2.0, 2.0, 2.0]).double()
     rows = [layer_information(noisy_identity(sigma), x)["0", "h(T)"].value for sigma in (channels, units)]
@@ -89,7 +90,7 @@ def test_equal_standard_deviations_are_isotropic_noise():
     assert torch.equal(seeded(noisy_identity(deviations), x), seeded(noisy_identity(0.7), x))
 
 
-def test_noise_of_one_unit_may_lack_the_axis_of_units():
+def test_signals_of_one_unit_may_lack_the_axis_of_units():
     assert noisy_identity(torch.ones(1))(torch.zeros(5)).shape == (5,)
     assert noisy_identity(torch.ones(1, 1))(torch.zeros(5)).shape == (5,)
 
@@ -180,17 +181,17 @@ def test_information_in_the_plane_agrees_with_quadrature():
 def test_entropy_behind_noise_is_that_of_a_linear_gaussian_channel():
     """T_2 given x is N(W x, W C_1 W^T + C_2), where C_1 is a full and C_2 a diagonal covariance.
 
-    The estimate of its entropy from r draws is too small by at most log(1 + (R - 1) / r), where R is the determinant of
-    its covariance divided by that of C_2; whitening does not change R.
+    The plug-in bound of h(T_2|X) from r draws is too small by at most log(1 + (R - 1) / r) on average, where R is the
+    determinant of the covariance of T_2 given x, divided by that of C_2; whitening does not change R.
     """
     weight, deviations, draws = normal_tensor(2, 3, seed=2), torch.tensor([0.7, 1.1]).double(), 256
     model = nn.Sequential(nn.Identity(), dense(weight))
     noisy = noisify(model, sigma={"0": COVARIANCE, "1": deviations}, layers=["0", "1"])
     covariance = weight @ COVARIANCE @ weight.T + deviations.square().diag()
     row = layer_information(noisy, normal_tensor(40, 3), draws=draws)["1", "h(T|X)"]
-    truth, error = float((2 * math.pi * math.e * covariance).logdet()) / 2, Z * row.standard_error
+    truth, error = float((2 * math.pi * math.e * covariance).logdet()) / 2, Z * row.plug_in_error
     bias = math.log1p((float(covariance.det() / deviations.square().prod()) - 1) / draws)
-    assert truth - bias - error <= row.value <= truth + error
+    assert truth - bias - error <= row.plug_in <= truth + error
 
 
 # A share of the root mean square
@@ -198,7 +199,7 @@ def test_entropy_behind_noise_is_that_of_a_linear_gaussian_channel():
 
 def test_relative_sigma_is_a_share_of_the_root_mean_square_over_the_inputs():
     x = normal_tensor(50, 3)
-    model = noisify(mlp_of_identity(), sigma=RelativeSigma(0.1), layers="0", inputs=x)
+    model = noisify(two_identities(), sigma=RelativeSigma(0.1), layers="0", inputs=x)
     # The mean of n squares is summed with at most n rounding errors, each below an ulp of the sum.
     assert noise_of(model)["0"].sigma == pytest.approx(0.1 * float(x.square().mean().sqrt()), rel=150 * 2**-52)
 
@@ -209,8 +210,8 @@ def test_relative_sigma_is_read_before_a_later_module_acts_in_place():
     assert noise_of(model)["0"].sigma == 1.5
 
 
-def test_relative_sigma_is_not_read_from_the_few_rows_that_a_measurement_observes():
-    model = noisify(mlp_of_identity(), sigma=RelativeSigma(0.5), layers="0")
+def test_measurement_refuses_a_relative_sigma_of_layers_that_have_not_been_observed():
+    model = noisify(two_identities(), sigma=RelativeSigma(0.5), layers="0")
     with pytest.raises(ValueError, match=r"^model: got a RelativeSigma of layers that .* pass inputs= to noisify"):
         propagate(model, torch.ones(4, 1), draws=1)
 
@@ -226,7 +227,7 @@ def test_relative_sigma_of_signals_without_a_size_is_refused(value):
 
 
 @pytest.mark.parametrize("share", [0.0, -0.1, math.nan, math.inf])
-def test_share_that_is_not_positive_is_refused(share):
+def test_share_that_is_not_positive_and_finite_is_refused(share):
     with pytest.raises(ValueError, match="share: got"):
         RelativeSigma(share)
 

@@ -1,4 +1,4 @@
-"""Noise of modules that act in place: that of the modules out of place, whether or not forward uses the result."""
+"""Noise of modules that act in place: the same as out of place, whether or not forward uses the result."""
 
 import copy
 import pickle
@@ -16,7 +16,7 @@ INPUTS = torch.randn(6, 4, generator=torch.Generator().manual_seed(1))
 
 
 class Block(nn.Module):
-    """Calls an activation function whose argument is used after the call; its twin uses the result there."""
+    """Calls an activation function and uses its argument after the call; the twin uses the result instead."""
 
     def __init__(self, activation: nn.Module, *, twin: bool = False, by_name: bool = False) -> None:
         super().__init__()
@@ -35,6 +35,8 @@ class Block(nn.Module):
 
 
 class Ignoring(Block):
+    """Uses only the argument of the activation function after the call; the twin uses only the result."""
+
     def forward(self, x: Tensor) -> Tensor:
         hidden = self.body(x)
         output = self.act(hidden)
@@ -78,8 +80,8 @@ def run(model, inputs=INPUTS):
     return [output.detach(), inputs.grad, *(parameter.grad for parameter in model.parameters())]
 
 
-def same(one, other):
-    return len(one) == len(other) and all(torch.equal(*values) for values in zip(one, other, strict=True))
+def equal(tensors, expected):
+    return len(tensors) == len(expected) and all(torch.equal(*pair) for pair in zip(tensors, expected, strict=True))
 
 
 @pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")
@@ -87,12 +89,12 @@ def same(one, other):
 @pytest.mark.parametrize("block", BLOCKS)
 def test_output_and_gradients_are_those_of_the_network_out_of_place(block, activation):
     in_place, out_of_place = pair(block, activation)
-    assert same(run(in_place), run(out_of_place))
+    assert equal(run(in_place), run(out_of_place))
 
 
 def test_argument_by_name_has_the_noise():
     in_place = noisify(Block(nn.ReLU(inplace=True), by_name=True), sigma=0.3, inputs=INPUTS)
-    assert same(run(in_place), run(pair(Block)[1]))
+    assert equal(run(in_place), run(pair(Block)[1]))
 
 
 def test_network_that_ignores_the_result_is_noisy():
@@ -117,7 +119,7 @@ def test_signals_of_later_layers_have_the_noise_in_a_measurement():
     assert signals[0]["1"].std(dim=1).min() > 0
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # of what torch's own code calls
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # from torch's own code
 @pytest.mark.parametrize("block", [Block, Ignoring])
 @pytest.mark.parametrize("backend", ["eager", "aot_eager"])
 def test_compiled_output_and_gradients_are_those_of_the_uncompiled_network(backend, block):
@@ -135,7 +137,7 @@ def test_compiled_output_and_gradients_are_those_of_the_uncompiled_network(backe
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
 def test_copies_have_the_same_noise(duplicate):
     model, _ = pair(Block)
-    assert same(run(duplicate(model)), run(model))
+    assert equal(run(duplicate(model)), run(model))
 
 
 def test_removed_noise_leaves_the_network_as_it_was():
@@ -157,7 +159,7 @@ def test_identity_does_not_write_its_argument():
     assert torch.equal(model(INPUTS), model(INPUTS))
 
 
-def test_dropout_in_place_writes_its_argument_in_training_and_in_evaluation():
+def test_dropout_in_place_writes_noise_into_its_argument_in_evaluation():
     model = noisify(Ignoring(nn.Dropout(0.5, inplace=True)), sigma=0.3, layers="act", inputs=INPUTS)
     model.eval()
     assert not torch.equal(model(INPUTS), model(INPUTS))

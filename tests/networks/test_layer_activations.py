@@ -44,19 +44,19 @@ def test_network_is_left_without_hooks_after_an_error():
     assert not any(module._forward_hooks for module in model.modules())
 
 
-def test_generators_are_not_touched():
+def test_state_of_the_generator_does_not_change():
     noisy, before = noisify(mlp(), sigma=0.5), torch.get_rng_state()
     layer_activations(noisy, X)
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_noise_may_be_off():
+def test_network_with_its_noise_off_gives_activations_without_noise():
     noisy = noisify(mlp(), sigma=0.5, inputs=X)
     with noise_off(noisy):
         assert_activations_are_of(mlp(), layer_activations(noisy, X))
 
 
-def test_noise_stays_on():
+def test_network_stays_noisy():
     noisy = noisify(mlp(), sigma=0.5)
     layer_activations(noisy, X)
     assert list(noise_of(noisy)) == ["1", "3"]
@@ -64,7 +64,7 @@ def test_noise_stays_on():
 
 
 @pytest.mark.parametrize("inputs", [None, X])
-def test_layers_of_a_noisy_network_are_the_noisy_ones(inputs):
+def test_default_layers_of_a_noisy_network_are_its_noisy_layers(inputs):
     noisy = noisify(mlp(), sigma=0.5, layers=["0", "3"], inputs=inputs)
     assert list(layer_activations(noisy, X)) == ["0", "3"]
 
@@ -99,7 +99,7 @@ def test_feature_maps_are_flattened():
     assert layer_activations(model, torch.zeros(5, 1, 6, 6))["1"].shape == (5, 32)
 
 
-def test_arrays_come_out_when_arrays_go_in():
+def test_array_inputs_give_array_activations():
     activations = layer_activations(mlp(), X.numpy())["1"]
     assert isinstance(activations, np.ndarray)
     assert np.array_equal(activations, layer_activations(mlp(), X)["1"].numpy())

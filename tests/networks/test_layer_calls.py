@@ -1,4 +1,4 @@
-"""The layers that an observed pass shows: their order, their names, and which of them is the output."""
+"""Layers of an observed pass: their order, their names, the output, and state that the pass does not change."""
 
 from collections import OrderedDict, namedtuple
 from dataclasses import dataclass
@@ -53,8 +53,8 @@ def test_order_in_a_transformer_that_normalizes_first():
     block = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True, norm_first=True, dropout=0.0)
     model = nn.Sequential(nn.Linear(6, 16), nn.TransformerEncoder(block, 2, enable_nested_tensor=False))
     noisify(model, sigma=0.5, layers=["**.norm?", "**.linear1"], inputs=torch.ones(2, 3, 6))
-    wanted = [f"1.layers.{index}.{name}" for index in (0, 1) for name in ("norm1", "norm2", "linear1")]
-    assert list(propagate(model, torch.ones(2, 3, 6), draws=1)) == wanted
+    expected = [f"1.layers.{index}.{name}" for index in (0, 1) for name in ("norm1", "norm2", "linear1")]
+    assert list(propagate(model, torch.ones(2, 3, 6), draws=1)) == expected
 
 
 def test_hidden_activation_function_that_is_registered_last_is_not_the_output():
@@ -82,7 +82,7 @@ def test_loop_over_the_steps_of_a_sequence_has_a_layer_for_each_step():
     )
 
 
-def test_weights_tied_over_depth_have_a_layer_for_each_pass_through_the_block():
+def test_weights_tied_over_depth_have_a_layer_for_each_call_of_the_block():
     def forward(self, x):
         for _ in range(3):
             x = self.block(x)
@@ -95,7 +95,7 @@ def test_weights_tied_over_depth_have_a_layer_for_each_pass_through_the_block():
     )
 
 
-def test_module_that_two_parents_share_is_one_layer_with_two_calls():
+def test_module_that_two_parents_share_has_a_layer_for_each_call():
     shared = nn.Tanh()
     model = nn.Sequential(nn.Sequential(nn.Linear(4, 4), shared), nn.Sequential(nn.Linear(4, 4), shared))
     assert names(model) == ("0.0", "0.1", "0", "1.0", "0.1@2", "1")
@@ -176,7 +176,7 @@ def test_activation_function_whose_values_are_returned_is_the_output(finish):
     [lambda y: 2 * y, lambda y: y[:3], lambda y: y.mean(), lambda y: y.add_(1), lambda y: functional.relu(y - 1)],
     ids=["product", "part", "mean", "changed in place", "function"],
 )
-def test_activation_function_of_which_other_values_are_returned_is_hidden(finish):
+def test_activation_function_is_hidden_unless_its_values_are_returned_as_they_are(finish):
     assert "sigmoid" not in outputs(head_and(nn.Tanh(), finish))
 
 
@@ -194,7 +194,7 @@ def test_layer_before_an_activation_function_in_place_is_not_the_output():
     assert outputs(nn.Sequential(nn.Linear(4, 2), nn.ReLU(inplace=True))) == ["1"]
 
 
-def test_hidden_activation_that_is_returned_beside_the_output_is_an_output_too():
+def test_activation_function_that_is_returned_beside_the_output_is_an_output_too():
     def forward(self, x):
         hidden = self.act(x)
         return self.head(hidden), hidden
@@ -206,7 +206,7 @@ def test_containers_of_the_output_are_the_output():
     assert outputs(nn.Sequential(nn.Linear(4, 4), nn.Sequential(nn.Tanh(), nn.Flatten()))) == ["1.0", "1.1", "1"]
 
 
-def test_part_of_a_split_is_not_the_output_because_another_part_is():
+def test_module_whose_second_tensor_alone_is_returned_is_not_the_output():
     class Split(nn.Module):
         def forward(self, x):
             return x.chunk(2, dim=1)
@@ -214,7 +214,7 @@ def test_part_of_a_split_is_not_the_output_because_another_part_is():
     assert outputs(Function(lambda self, x: self.split(x)[1], split=Split())) == []
 
 
-def test_empty_batch_has_no_output_by_accident():
+def test_hidden_layer_of_an_empty_batch_is_not_the_output():
     model = noisify(nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 3)), sigma=0.1)
     model(torch.zeros(0, 4))
     assert layers(model, INPUTS).noisy == ("1",)
@@ -264,13 +264,13 @@ def test_states_of_generators_are_restored():
 
 
 def test_dropout_is_off_and_gradients_are_not_recorded():
-    seen = []
+    states = []
 
     def forward(self, x):
-        seen.append((torch.equal(self.dropout(x), x), torch.is_grad_enabled(), self.training))
+        states.append((torch.equal(self.dropout(x), x), torch.is_grad_enabled(), self.training))
         return self.act(x)
 
     model = Function(forward, dropout=nn.Dropout(0.5), act=nn.Tanh())
     layers(model, INPUTS)
-    assert seen == [(True, False, False)]
+    assert states == [(True, False, False)]
     assert model.training

@@ -17,11 +17,11 @@ def noisy_mlp(sigma=0.1):
     return noisify(tanh_mlp(4, 3, 3, 2), sigma=sigma, inputs=INPUTS)
 
 
-def spread_after(model, layer):
-    """Return the root mean square of the noise that a layer adds to many zeros."""
+def noise_deviation(model, layer):
+    """Return the root mean square of the noise of a layer in 20,000 rows."""
     with noise_off(model):
-        clean = model[layer](torch.zeros(20_000, 3))
-    return float((model[layer](torch.zeros(20_000, 3)) - clean).square().mean().sqrt())
+        activations = model[layer](torch.zeros(20_000, 3))
+    return float((model[layer](torch.zeros(20_000, 3)) - activations).square().mean().sqrt())
 
 
 class Reversed(nn.Module):
@@ -55,12 +55,12 @@ def test_layers_without_noise_are_not_in_the_mapping():
         noise_of(model)["module"]
 
 
-def test_noise_prints_short():
+def test_mapping_prints_layers_with_a_short_text_for_their_noise():
     assert str(noise_of(noisy_mlp({"1": 0.25, "3": torch.eye(3)}))) == "{'1': 0.25, '3': covariance of 3 units}"
 
 
 @pytest.mark.parametrize("wrap", [nn.DataParallel, lambda model: torch.compile(model, backend="eager")])
-def test_names_are_those_inside_a_wrapper(wrap):
+def test_names_of_a_wrapped_network_are_those_without_the_wrapper(wrap):
     assert list(noise_of(wrap(noisy_mlp()))) == ["1", "3"]
 
 
@@ -71,8 +71,8 @@ def test_changed_noise_is_that_of_passes_and_measurements():
     model = noisy_mlp()
     noise_of(model)["1"] = 0.5
     # The mean of n squared standard normal values has the standard deviation sqrt(2 / n); its root has half of it.
-    assert abs(spread_after(model, 1) / 0.5 - 1) < 5 * (0.5 / 60_000) ** 0.5
-    assert abs(spread_after(model, 3) / 0.1 - 1) < 5 * (0.5 / 60_000) ** 0.5
+    assert abs(noise_deviation(model, 1) / 0.5 - 1) < 5 * (0.5 / 60_000) ** 0.5
+    assert abs(noise_deviation(model, 3) / 0.1 - 1) < 5 * (0.5 / 60_000) ** 0.5
     twin = noisy_mlp({"1": 0.5, "3": 0.1})
     assert torch.equal(propagate(model, INPUTS, draws=2)["3"], propagate(twin, INPUTS, draws=2)["3"])
 
@@ -91,7 +91,7 @@ def test_noise_of_one_call_can_be_set():
     assert {name: noise.sigma for name, noise in noise_of(model).items()} == {"module": 0.1, "module@2": 0.3}
 
 
-def test_mapping_sees_later_changes():
+def test_mapping_includes_later_changes():
     model = noisy_mlp()
     noise = noise_of(model)
     noise_of(model)["1"] = 0.7
@@ -103,7 +103,7 @@ def test_key_that_is_no_name_is_refused():
         noise_of(noisy_mlp())[1] = 0.1
 
 
-def test_mapping_follows_another_noisify():
+def test_mapping_includes_a_later_noisify():
     model = noisy_mlp()
     noise = noise_of(model)
     noisify(model, sigma=0.2, layers="3", inputs=INPUTS)
@@ -127,7 +127,7 @@ def test_first_call_may_be_named_with_its_number():
     assert {name: noise.sigma for name, noise in noise_of(model).items()} == {"module": 0.3, "module@2": 0.1}
 
 
-def test_change_of_a_copy_leaves_the_original():
+def test_change_of_a_copy_does_not_change_the_original():
     model = noisy_mlp()
     noise_of(copy.deepcopy(model))["1"] = 0.7
     assert noise_of(model)["1"].sigma == 0.1
@@ -154,7 +154,7 @@ def test_noise_of_another_number_of_units_is_refused_in_the_next_pass():
         model(INPUTS)
 
 
-def test_network_without_noise_has_none():
+def test_network_without_noise_is_refused():
     with pytest.raises(NoNoiseError, match=r"^model: got Sequential without noise, wanted a network from layerbits"):
         noise_of(tanh_mlp(4, 3, 2))
 

@@ -40,13 +40,13 @@ def with_names(*names):
     return model
 
 
-def selected(model, chosen=None, sigma=0.1):
-    noisify(model, sigma=sigma, layers=chosen, inputs=INPUTS)
+def selected(model, selector=None, sigma=0.1):
+    noisify(model, sigma=sigma, layers=selector, inputs=INPUTS)
     return list(noise_of(model))
 
 
-def scales(model, sigma, chosen=None):
-    noisify(model, sigma=sigma, layers=chosen, inputs=INPUTS)
+def scales(model, sigma, selector=None):
+    noisify(model, sigma=sigma, layers=selector, inputs=INPUTS)
     return {name: noise.scale for name, noise in noise_of(model).items()}
 
 
@@ -125,11 +125,11 @@ def test_activation_function_that_does_not_run_is_left_out_with_a_warning(inputs
     assert list(noise_of(model)) == ["act", "experts.0"]
 
 
-def test_activation_function_that_does_not_run_has_no_warning_if_layers_are_named():
+def test_activation_function_that_does_not_run_has_no_warning_if_layers_are_given():
     assert selected(Experts(), nn.ReLU) == ["experts.0"]
 
 
-def test_measurement_without_noise_warns_of_activation_functions_that_do_not_run():
+def test_layer_activations_warns_of_activation_functions_that_do_not_run():
     with pytest.warns(UserWarning, match=r"^layers: None leaves out experts.1, which did not run in the observed pass"):
         assert list(layer_activations(Experts(), INPUTS)) == ["act", "experts.0"]
 
@@ -143,7 +143,7 @@ def test_mapping_of_layers_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("chosen", "names"),
+    ("selector", "names"),
     [
         ("0", ["0"]),
         ("[02]", ["0", "2"]),
@@ -158,12 +158,12 @@ def test_mapping_of_layers_is_refused():
     ],
     ids=["name", "glob", "not", "one", "type", "callable", "mixed", "order of the data", "set", "with the output"],
 )
-def test_layers_are_selected_by(chosen, names):
-    assert selected(mlp(), chosen) == names
+def test_layers_are_selected_by_each_kind_of_selector(selector, names):
+    assert selected(mlp(), selector) == names
 
 
 @pytest.mark.parametrize(
-    ("chosen", "names"),
+    ("selector", "names"),
     [
         ("act", ["act"]),
         ("act@1", ["act"]),
@@ -175,12 +175,12 @@ def test_layers_are_selected_by(chosen, names):
     ],
     ids=["name", "first", "third", "all", "some", "type", "callable"],
 )
-def test_calls_of_a_module_are_selected_by(chosen, names):
-    assert selected(Reusing(), chosen) == names
+def test_calls_of_a_module_are_selected_by_each_kind_of_selector(selector, names):
+    assert selected(Reusing(), selector) == names
 
 
 @pytest.mark.parametrize(
-    ("chosen", "names"),
+    ("selector", "names"),
     [
         ("*", ["0", "1", "2"]),
         ("*.*", ["0.0", "0.1", "1.0"]),
@@ -190,8 +190,8 @@ def test_calls_of_a_module_are_selected_by(chosen, names):
         ("?.0.?", ["1.0.0", "1.0.1"]),
     ],
 )
-def test_one_star_does_not_cross_a_dot_and_two_stars_do(chosen, names):
-    assert selected(nested(), chosen) == names
+def test_one_star_does_not_cross_a_dot_and_two_stars_do(selector, names):
+    assert selected(nested(), selector) == names
 
 
 @pytest.mark.parametrize("name", ["act[1]", "x[3-1]", "a*", "a@2"])
@@ -199,10 +199,10 @@ def test_exact_name_of_a_module_is_no_glob(name):
     assert selected(with_names("act1", name, "ab"), name) == [name]
 
 
-@pytest.mark.parametrize("chosen", ["tanh", nn.Conv2d, lambda name, module: False, ["1", "absent"], [], "1@2"])
-def test_selection_without_a_match_is_refused_with_the_available_names(chosen):
+@pytest.mark.parametrize("selector", ["tanh", nn.Conv2d, lambda name, module: False, ["1", "absent"], [], "1@2"])
+def test_selection_without_a_match_is_refused_with_the_available_names(selector):
     with pytest.raises(LayerSelectionError, match="available: 0, 1, 2, 3, 4, 5"):
-        selected(mlp(), chosen)
+        selected(mlp(), selector)
 
 
 def test_glob_that_is_not_valid_is_refused():
@@ -210,10 +210,10 @@ def test_glob_that_is_not_valid_is_refused():
         selected(mlp(), "[3-1]")
 
 
-@pytest.mark.parametrize(("chosen", "got"), [(3, "int"), ([1, 3], "int"), (nn.Tanh(), "Tanh"), (mlp()[:1], "Linear")])
-def test_selector_of_a_wrong_type_is_named(chosen, got):
+@pytest.mark.parametrize(("selector", "got"), [(3, "int"), ([1, 3], "int"), (nn.Tanh(), "Tanh"), (mlp()[:1], "Linear")])
+def test_selector_of_a_wrong_type_is_named(selector, got):
     with pytest.raises(TypeError, match=f"layers: got {got}, wanted a name"):
-        selected(mlp(), chosen)
+        selected(mlp(), selector)
 
 
 def test_calls_that_share_a_name_are_refused():

@@ -39,12 +39,12 @@ def test_table_prints_a_line_for_each_layer():
     ]
 
 
-def test_name_of_no_layer_is_refused_with_the_names():
+def test_unknown_name_is_refused_with_the_names_of_the_layers():
     with pytest.raises(KeyError, match="layer: got '9', wanted one of 0, 1, 2, 3, 4"):
         table()["9"]
 
 
-def test_calls_that_have_noise_are_marked_one_by_one():
+def test_only_the_call_with_noise_is_marked_as_noisy():
     model = noisify(Twice(), sigma=0.1, layers="module@2", inputs=INPUTS)
     assert [(row.name, row.noisy) for row in layers(model, INPUTS)] == [("module", False), ("module@2", True)]
 
@@ -57,9 +57,9 @@ def test_network_without_noise_has_no_noisy_layer():
 @pytest.mark.parametrize(
     "inputs",
     [INPUTS, INPUTS.numpy(), INPUTS.double().numpy(), (INPUTS,), {"input": INPUTS}, {"input": INPUTS.numpy()}],
-    ids=["tensor", "array", "wide array", "tuple", "mapping", "mapping of arrays"],
+    ids=["tensor", "array", "float64 array", "tuple", "mapping", "mapping of arrays"],
 )
-def test_inputs_may_be(inputs):
+def test_inputs_of_each_type_are_accepted(inputs):
     assert layers(tanh_mlp(4, 3, 2), inputs)["0"].shape == (6, 3)
 
 
@@ -69,5 +69,5 @@ def test_inputs_of_another_type_are_refused(inputs):
         layers(tanh_mlp(4, 3, 2), inputs)
 
 
-def test_layers_inside_a_wrapper_have_their_own_names():
+def test_names_of_a_wrapped_network_are_those_without_the_wrapper():
     assert layers(torch.compile(nn.DataParallel(tanh_mlp(4, 3, 2)), backend="eager"), INPUTS).names == ("0", "1", "2")

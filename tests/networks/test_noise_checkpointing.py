@@ -46,7 +46,7 @@ def nested(reentrant):
 class Reused(nn.Module):
     """Calls one activation function before each of three linear layers; `run` runs the blocks.
 
-    The linear layer stands behind the noise: its gradient needs the noisy value, which the second run computes.
+    Each linear layer follows noise: its gradient needs the noisy value, which the second run computes.
     """
 
     def __init__(self, run=call):
@@ -78,7 +78,7 @@ class Whole(Reused):
         return self.run(self.blocks, x)
 
 
-def noisy(run=call, sigma=UNIFORM, network=Reused):
+def noisy_network(run=call, sigma=UNIFORM, network=Reused):
     return noisify(network(run), sigma=sigma, layers=list(sigma), inputs=INPUTS)
 
 
@@ -100,105 +100,104 @@ def gradients(model, loss=square, seed=3):
 
 
 def assert_equal(gradients, expected):
-    assert all(torch.equal(one, other) for one, other in zip(gradients, expected, strict=True))
-
-
-def assert_different(gradients, others):
-    assert not all(torch.equal(one, other) for one, other in zip(gradients, others, strict=True))
+    assert all(torch.equal(*pair) for pair in zip(gradients, expected, strict=True))
 
 
 @any_reentrant
 @any_sigma
 @pytest.mark.parametrize("network", [Reused, Whole])
 def test_gradients_equal_those_without_checkpoints(network, sigma, reentrant):
-    model, expected = noisy(checkpointed(reentrant), sigma, network), gradients(noisy(sigma=sigma))
-    for _ in range(2):  # the second step begins with what the first has left behind
+    model, expected = noisy_network(checkpointed(reentrant), sigma, network), gradients(noisy_network(sigma=sigma))
+    for _ in range(2):  # the second step fails if the first leaves state behind
         assert_equal(gradients(model), expected)
 
 
 @any_reentrant
 @any_sigma
 def test_gradients_equal_those_of_nested_checkpoints(sigma, reentrant):
-    assert_equal(gradients(noisy(nested(reentrant), sigma)), gradients(noisy(sigma=sigma)))
+    assert_equal(gradients(noisy_network(nested(reentrant), sigma)), gradients(noisy_network(sigma=sigma)))
 
 
 @any_reentrant
 @any_sigma
 def test_gradients_of_two_passes_equal_those_without_checkpoints(sigma, reentrant):
-    expected = gradients(noisy(sigma=sigma), two_passes)
-    assert_equal(gradients(noisy(checkpointed(reentrant), sigma), two_passes), expected)
+    expected = gradients(noisy_network(sigma=sigma), two_passes)
+    assert_equal(gradients(noisy_network(checkpointed(reentrant), sigma), two_passes), expected)
 
 
 def test_gradients_depend_on_the_noise():
-    assert_different(gradients(noisy()), gradients(noisy(), seed=4))
+    pairs = zip(gradients(noisy_network()), gradients(noisy_network(), seed=4), strict=True)
+    assert not any(torch.equal(*pair) for pair in pairs)
 
 
 @any_reentrant
-def test_noise_set_by_layer_has_its_gradients(reentrant):
-    models = [noisy(checkpointed(reentrant)), noisy()]
+def test_noise_set_before_the_pass_has_the_gradients_without_checkpoints(reentrant):
+    models = [noisy_network(checkpointed(reentrant)), noisy_network()]
     for model in models:
         noise_of(model)["activation@2"] = 0.9
     assert_equal(*map(gradients, models))
 
 
 @any_reentrant
-def test_noise_set_between_the_passes_leaves_the_gradients(reentrant):
-    model = noisy(checkpointed(reentrant))
+def test_noise_set_before_the_backward_pass_does_not_change_the_gradients(reentrant):
+    model = noisy_network(checkpointed(reentrant))
 
     def loss_before_new_noise(model, x):
         loss = square(model, x)
         noise_of(model)["activation@2"] = 0.9
         return loss
 
-    assert_equal(gradients(model, loss_before_new_noise), gradients(noisy()))
+    assert_equal(gradients(model, loss_before_new_noise), gradients(noisy_network()))
 
 
 @any_reentrant
-def test_a_step_with_other_noise_from_the_same_seed_has_its_gradients(reentrant):
-    model = noisy(checkpointed(reentrant))
+def test_a_second_step_with_other_noise_has_the_gradients_of_that_noise(reentrant):
+    model = noisy_network(checkpointed(reentrant))
     gradients(model)
     noise_of(model)["activation@2"] = 0.9
-    expected = noisy()
+    expected = noisy_network()
     noise_of(expected)["activation@2"] = 0.9
     assert_equal(gradients(model), gradients(expected))
 
 
-def clean_then_backward(model, x):
+def loss_without_noise(model, x):
     with noise_off(model):
         return square(model, x)
 
 
 @any_reentrant
 @any_sigma
-def test_pass_without_noise_has_its_gradients_after_the_block(sigma, reentrant):
-    model = noisy(checkpointed(reentrant), sigma)
-    assert_equal(gradients(model, clean_then_backward), gradients(Reused()))
+def test_pass_without_noise_has_its_gradients_after_noise_off_ends(sigma, reentrant):
+    model = noisy_network(checkpointed(reentrant), sigma)
+    assert_equal(gradients(model, loss_without_noise), gradients(Reused()))
 
 
 @any_reentrant
 @any_sigma
 def test_noisy_pass_has_its_gradients_within_noise_off(sigma, reentrant):
-    model = noisy(checkpointed(reentrant), sigma)
+    model = noisy_network(checkpointed(reentrant), sigma)
     inputs = INPUTS.clone().requires_grad_()
     torch.manual_seed(3)
     loss = square(model, inputs)
     with noise_off(model):
         loss.backward()
-    assert_equal([*(parameter.grad for parameter in model.parameters()), inputs.grad], gradients(noisy(sigma=sigma)))
+    assert_equal(
+        [*(parameter.grad for parameter in model.parameters()), inputs.grad], gradients(noisy_network(sigma=sigma))
+    )
 
 
 @any_reentrant
 def test_passes_with_and_without_noise_share_a_backward_pass(reentrant):
     def both(model, x):
-        return clean_then_backward(model, x) + square(model, x)
+        return loss_without_noise(model, x) + square(model, x)
 
-    assert_equal(gradients(noisy(checkpointed(reentrant)), both), gradients(noisy(), both))
+    assert_equal(gradients(noisy_network(checkpointed(reentrant)), both), gradients(noisy_network(), both))
 
 
 @any_reentrant
 @pytest.mark.parametrize("validation", [torch.no_grad, contextlib.nullcontext], ids=["no_grad", "with gradients"])
-def test_validation_without_noise_leaves_the_gradients_of_training(validation, reentrant):
-    model = noisy(checkpointed(reentrant))
+def test_validation_without_noise_does_not_change_the_gradients_of_training(validation, reentrant):
+    model = noisy_network(checkpointed(reentrant))
 
     def validate_and_train(model, x):
         with noise_off(model), validation():
@@ -206,19 +205,19 @@ def test_validation_without_noise_leaves_the_gradients_of_training(validation, r
         return square(model, x)
 
     for _ in range(2):
-        assert_equal(gradients(model, validate_and_train), gradients(noisy()))
+        assert_equal(gradients(model, validate_and_train), gradients(noisy_network()))
 
 
 @any_reentrant
-def test_noise_off_within_a_checkpoint_leaves_the_gradients(reentrant):
-    class FirstBlockClean(Whole):
+def test_noise_off_within_a_checkpoint_has_the_gradients_without_checkpoints(reentrant):
+    class FirstBlockWithoutNoise(Whole):
         def blocks(self, x):
             with noise_off(self):
                 x = self.block(0, x)
             return self.block(2, self.block(1, x))
 
     def make(run):
-        return noisy(run, network=FirstBlockClean)
+        return noisy_network(run, network=FirstBlockWithoutNoise)
 
     assert_equal(gradients(make(checkpointed(reentrant))), gradients(make(call)))
 
@@ -226,7 +225,7 @@ def test_noise_off_within_a_checkpoint_leaves_the_gradients(reentrant):
 @any_reentrant
 @any_sigma
 def test_retained_graph_gives_the_same_gradients_again(sigma, reentrant):
-    loss = square(noisy(checkpointed(reentrant), sigma), inputs := INPUTS.clone().requires_grad_())
+    loss = square(noisy_network(checkpointed(reentrant), sigma), inputs := INPUTS.clone().requires_grad_())
     loss.backward(retain_graph=True)
     first, inputs.grad = inputs.grad, None
     loss.backward()
@@ -235,13 +234,13 @@ def test_retained_graph_gives_the_same_gradients_again(sigma, reentrant):
 
 @any_reentrant
 def test_states_of_the_generator_that_are_not_preserved_are_refused(reentrant):
-    model = noisy(checkpointed(reentrant, preserve_rng_state=False))
+    model = noisy_network(checkpointed(reentrant, preserve_rng_state=False))
     with pytest.raises(ValueError, match="preserve_rng_state=False"):
         gradients(model)
 
 
-def test_states_that_are_not_preserved_are_allowed_without_gradients():
-    model, expected = noisy(checkpointed(False, preserve_rng_state=False)), noisy()
+def test_states_of_the_generator_need_not_be_preserved_without_gradients():
+    model, expected = noisy_network(checkpointed(False, preserve_rng_state=False)), noisy_network()
     with torch.no_grad():
         torch.manual_seed(3)
         output = model(INPUTS)
@@ -250,7 +249,7 @@ def test_states_that_are_not_preserved_are_allowed_without_gradients():
 
 
 @any_reentrant
-def test_gradients_of_checkpoint_sequential_equal_those_without(reentrant):
+def test_gradients_of_checkpoint_sequential_equal_those_without_checkpoints(reentrant):
     def loss(model, x):
         return checkpoint_sequential(model, 2, x, use_reentrant=reentrant).square().sum()
 
@@ -259,15 +258,15 @@ def test_gradients_of_checkpoint_sequential_equal_those_without(reentrant):
     assert_equal(gradients(sequence, loss), gradients(sequence))
 
 
-def test_gradients_of_selective_checkpoints_equal_those_without():
+def test_gradients_of_selective_checkpoints_equal_those_without_checkpoints():
     def keep_products(context, operator, *args, **kwargs):
         return operator == torch.ops.aten.addmm.default
 
     run = checkpointed(False, context_fn=lambda: create_selective_checkpoint_contexts(keep_products))
-    assert_equal(gradients(noisy(run)), gradients(noisy()))
+    assert_equal(gradients(noisy_network(run)), gradients(noisy_network()))
 
 
-def test_gradients_of_a_checkpointed_transformer_equal_those_without():
+def test_gradients_of_a_checkpointed_transformer_equal_those_without_checkpoints():
     transformers = pytest.importorskip("transformers")
     settings = {"hidden_size": 8, "num_attention_heads": 2, "num_hidden_layers": 2, "intermediate_size": 12}
     model = transformers.BertModel(transformers.BertConfig(vocab_size=11, max_position_embeddings=8, **settings))

@@ -1,4 +1,4 @@
-"""Compiled noisy networks: the noise of uncompiled ones, every change of the noise, and measurements."""
+"""Compiled noisy networks: the same noise as uncompiled, changes of the noise, gradients, and measurements."""
 
 import dataclasses
 import shutil
@@ -13,10 +13,10 @@ from tests.support.networks import tanh_mlp
 
 INPUTS = torch.randn(6, 4, generator=torch.Generator().manual_seed(1))
 WIDTHS = (4, 3, 3, 2)
-# A few roundings of values below 10, of a handful of operations in another order.
+# A compiler may add in another order: some roundings of values below 10.
 ROUNDING = 100 * torch.finfo(torch.float32).eps
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # of what torch's own code calls
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # from torch's own code
 
 needs_compiler = pytest.mark.skipif(shutil.which("c++") is None, reason="needs a C++ compiler")
 backends = pytest.mark.parametrize(
@@ -47,7 +47,7 @@ class Reused(nn.Module):
         return checkpoint(self.block, x, use_reentrant=self.reentrant)
 
 
-def noisy(sigma=0.3, model=None):
+def noisy_network(sigma=0.3, model=None):
     return noisify(model or tanh_mlp(*WIDTHS), sigma=sigma, inputs=INPUTS)
 
 
@@ -64,28 +64,28 @@ def assert_close(tensor, expected):
     torch.testing.assert_close(tensor, expected, rtol=ROUNDING, atol=ROUNDING)
 
 
-def clean_output():
+def output_without_noise():
     return tanh_mlp(*WIDTHS)(INPUTS)
 
 
 @backends
 def test_compiled_noise_equals_uncompiled_noise(backend):
-    model = compiled(noisy(), backend)
-    assert_close(output(model), output(noisy()))
-    assert_close(output(model, seed=4), output(noisy(), seed=4))
+    model = compiled(noisy_network(), backend)
+    assert_close(output(model), output(noisy_network()))
+    assert_close(output(model, seed=4), output(noisy_network(), seed=4))
 
 
 @backends
 def test_network_made_noisy_after_its_compiled_call_has_the_same_noise(backend):
     model = compiled(tanh_mlp(*WIDTHS), backend)
-    assert_close(output(model), clean_output())
+    assert_close(output(model), output_without_noise())
     noisify(model, sigma=0.3, inputs=INPUTS)
-    assert_close(output(model), output(noisy()))
+    assert_close(output(model), output(noisy_network()))
 
 
 @backends
 def test_compiled_gradients_equal_uncompiled_gradients(backend):
-    models = noisy(), noisy()
+    models = noisy_network(), noisy_network()
     for model in (compiled(models[0], backend), models[1]):
         output(model).square().sum().backward()
     for parameter, expected in zip(*(model.parameters() for model in models), strict=True):
@@ -93,51 +93,52 @@ def test_compiled_gradients_equal_uncompiled_gradients(backend):
 
 
 def test_noise_breaks_no_graph():
-    explanation = torch._dynamo.explain(noisy())(INPUTS)
+    explanation = torch._dynamo.explain(noisy_network())(INPUTS)
     assert (explanation.graph_count, explanation.graph_break_count) == (1, 0)
 
 
-def called(model):
+def compiled_after_a_call(model):
+    """Return the compiled network after one call."""
     model = compiled(model)
     output(model)
     return model
 
 
 def test_other_sigma_takes_effect_after_a_compiled_call():
-    model = called(noisy())
+    model = compiled_after_a_call(noisy_network())
     noisify(model, sigma=0.7, inputs=INPUTS)
-    assert_close(output(model), output(noisy(0.7)))
+    assert_close(output(model), output(noisy_network(0.7)))
 
 
 def test_other_layers_take_effect_after_a_compiled_call():
-    model = called(noisy())
+    model = compiled_after_a_call(noisy_network())
     noisify(model, sigma=0.3, layers="3", inputs=INPUTS)
     assert_close(output(model), output(noisify(tanh_mlp(*WIDTHS), sigma=0.3, layers="3", inputs=INPUTS)))
 
 
 def test_noise_of_a_layer_takes_effect_after_a_compiled_call():
-    model = called(noisy())
+    model = compiled_after_a_call(noisy_network())
     noise_of(model)["1"] = 0.7
-    assert_close(output(model), output(noisy({"1": 0.7, "3": 0.3})))
+    assert_close(output(model), output(noisy_network({"1": 0.7, "3": 0.3})))
 
 
 def test_removed_noise_takes_effect_after_a_compiled_call():
-    model = called(noisy())
+    model = compiled_after_a_call(noisy_network())
     remove_noise(model)
-    assert_close(output(model), clean_output())
+    assert_close(output(model), output_without_noise())
 
 
 @pytest.mark.parametrize("backend", ["eager", "aot_eager"])
 def test_noise_off_and_its_end_take_effect_after_a_compiled_call(backend):
-    model = compiled(noisy(), backend)
+    model = compiled(noisy_network(), backend)
     output(model)
     with noise_off(model):
-        assert_close(output(model), clean_output())
-    assert_close(output(model), output(noisy()))
+        assert_close(output(model), output_without_noise())
+    assert_close(output(model), output(noisy_network()))
 
 
-def test_call_within_noise_off_leaves_the_generator():
-    model = called(noisy())
+def test_call_within_noise_off_does_not_use_the_generator():
+    model = compiled_after_a_call(noisy_network())
     with noise_off(model):
         output(model)
         state = torch.get_rng_state()
@@ -150,13 +151,13 @@ def test_network_compiled_in_place_changes_its_noise():
         def forward(self, x):  # torch compiles no forward of its own classes by itself
             return super().forward(x)
 
-    model = noisy(model=Network(*tanh_mlp(*WIDTHS)))
+    model = noisy_network(model=Network(*tanh_mlp(*WIDTHS)))
     model.compile(backend="eager", fullgraph=True)
-    assert_close(output(model), output(noisy()))
+    assert_close(output(model), output(noisy_network()))
     noise_of(model)["3"] = 0.7
-    assert_close(output(model), output(noisy({"1": 0.3, "3": 0.7})))
+    assert_close(output(model), output(noisy_network({"1": 0.3, "3": 0.7})))
     remove_noise(model)
-    assert_close(output(model), clean_output())
+    assert_close(output(model), output_without_noise())
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # torch._dynamo reads it
@@ -164,12 +165,12 @@ def test_network_with_compiled_modules_changes_its_noise():
     model = tanh_mlp(*WIDTHS)
     model[2] = torch.compile(model[2], backend="eager")
     model[3].compile(backend="eager")
-    noisy(model=model)
-    assert_close(output(model), output(noisy()))
+    noisy_network(model=model)
+    assert_close(output(model), output(noisy_network()))
     noise_of(model)["3"] = 0.7
-    assert_close(output(model), output(noisy({"1": 0.3, "3": 0.7})))
+    assert_close(output(model), output(noisy_network({"1": 0.3, "3": 0.7})))
     remove_noise(model)
-    assert_close(output(model), clean_output())
+    assert_close(output(model), output_without_noise())
 
 
 SIGMAS = {"units": torch.tensor([0.1, 0.2, 0.3]), "covariance": torch.tensor([[1.0, 0.5, 0], [0.5, 1, 0], [0, 0, 2]])}
@@ -177,9 +178,9 @@ SIGMAS = {"units": torch.tensor([0.1, 0.2, 0.3]), "covariance": torch.tensor([[1
 
 @pytest.mark.parametrize("sigma", SIGMAS.values(), ids=SIGMAS)
 def test_noise_that_is_not_isotropic_equals_uncompiled_noise(sigma):
-    model = compiled(noisy(sigma), "aot_eager")
+    model = compiled(noisy_network(sigma), "aot_eager")
     for seed in (3, 4):
-        assert_close(output(model, seed), output(noisy(sigma), seed))
+        assert_close(output(model, seed), output(noisy_network(sigma), seed))
 
 
 @pytest.mark.parametrize("backend", ["eager", "aot_eager"])
@@ -187,7 +188,7 @@ def test_noise_that_is_not_isotropic_equals_uncompiled_noise(sigma):
 def test_calls_of_a_module_have_their_own_noise(sigma, backend):
     plain = noisify(Reused(), sigma=sigma, layers=list(sigma), inputs=INPUTS)
     model = compiled(noisify(Reused(), sigma=sigma, layers=list(sigma), inputs=INPUTS), backend)
-    for seed in (3, 4, 5):  # each pass begins to count again
+    for seed in (3, 4, 5):  # calls are counted anew in each pass
         assert_close(output(model, seed), output(plain, seed))
 
 
@@ -207,16 +208,16 @@ def reused(sigma=0.3, reentrant=None):
     return noisify(Reused(reentrant), sigma=sigma, layers="activation@*", inputs=INPUTS)
 
 
-DIFFERENT = {"activation": 0.1, "activation@2": 0.9}
+SIGMA_OF_CALLS = {"activation": 0.1, "activation@2": 0.9}
 
 
 @pytest.mark.parametrize("backward_off", [False, True], ids=["on", "off"])
-def test_gradients_of_a_checkpoint_in_compiled_code_equal_those_without(backward_off):
+def test_gradients_of_a_checkpoint_in_compiled_code_equal_those_without_checkpoint(backward_off):
     model = reused(reentrant=False)
     assert_close(gradient(compiled(model, "aot_eager"), model, backward_off), gradient(plain := reused(), plain))
 
 
-def test_validation_without_noise_leaves_the_gradients_of_a_compiled_checkpoint():
+def test_validation_without_noise_does_not_change_the_gradients_of_a_compiled_checkpoint():
     model = reused(reentrant=False)
     function = compiled(model, "aot_eager")
     with noise_off(model):
@@ -224,22 +225,22 @@ def test_validation_without_noise_leaves_the_gradients_of_a_compiled_checkpoint(
     assert_close(gradient(function, model), gradient(plain := reused(), plain))
 
 
-def test_checkpoint_that_compiled_code_runs_without_states_is_refused():
+def test_checkpoint_for_which_compiled_code_saves_no_generator_state_is_refused():
     model = reused(reentrant=False)
     with pytest.raises(ValueError, match="preserve_rng_state=False"):
         gradient(compiled(model), model)
 
 
 def test_checkpoint_in_compiled_code_with_noise_that_differs_by_call_is_refused():
-    model = reused(DIFFERENT, reentrant=False)
-    with pytest.raises(Exception, match=r"torch\.utils\.checkpoint"):  # a class of torch._dynamo
+    model = reused(SIGMA_OF_CALLS, reentrant=False)
+    with pytest.raises(Exception, match=r"torch\.utils\.checkpoint"):  # the error has a class of torch._dynamo
         gradient(compiled(model, "aot_eager"), model)
 
 
 @pytest.mark.parametrize("reentrant", [False, True], ids=["non-reentrant", "reentrant"])
 @pytest.mark.parametrize("backward_off", [False, True], ids=["on", "off"])
-@pytest.mark.parametrize("sigma", [0.3, DIFFERENT], ids=["equal", "different"])
-def test_gradients_of_a_checkpointed_compiled_network_equal_those_without(sigma, backward_off, reentrant):
+@pytest.mark.parametrize("sigma", [0.3, SIGMA_OF_CALLS], ids=["equal", "different"])
+def test_gradients_of_a_checkpointed_compiled_network_equal_those_without_checkpoint(sigma, backward_off, reentrant):
     model = reused(sigma)
     function = compiled(model)
     grad = gradient(lambda x: checkpoint(function, x, use_reentrant=reentrant), model, backward_off)
@@ -247,26 +248,26 @@ def test_gradients_of_a_checkpointed_compiled_network_equal_those_without(sigma,
 
 
 def rows(model):
-    # A time differs from run to run.
+    # Seconds differ from run to run.
     return [repr(dataclasses.replace(row, seconds=0.0)) for row in layer_information(model, INPUTS, draws=4)]
 
 
 def test_compiled_network_is_measured_as_the_network_inside():
-    model = called(noisy())
-    assert rows(model) == rows(noisy())
-    assert_close(output(model), output(noisy()))
+    model = compiled_after_a_call(noisy_network())
+    assert rows(model) == rows(noisy_network())
+    assert_close(output(model), output(noisy_network()))
 
 
 def test_layers_of_a_compiled_network_are_those_inside():
-    assert layers(called(noisy()), INPUTS).noisy == ("1", "3")
+    assert layers(compiled_after_a_call(noisy_network()), INPUTS).noisy == ("1", "3")
 
 
 def test_first_call_of_a_compiled_network_adds_noise():
     model = torch.compile(noisify(tanh_mlp(*WIDTHS), sigma=0.3), backend="eager")
-    assert_close(output(model), output(noisy()))
+    assert_close(output(model), output(noisy_network()))
 
 
 def test_first_call_in_one_graph_is_refused_with_the_remedy():
     model = noisify(compiled(tanh_mlp(*WIDTHS)), sigma=0.3)
-    with pytest.raises(Exception, match="pass inputs= to noisify"):  # a class of torch._dynamo
+    with pytest.raises(Exception, match="pass inputs= to noisify"):  # the error has a class of torch._dynamo
         output(model)

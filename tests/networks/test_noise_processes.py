@@ -16,7 +16,7 @@ from layerbits import layer_information, layers, noise_of, noise_off, noisify
 from tests.support.networks import tanh_mlp
 
 RANKS = 2
-TIMEOUT = 60  # seconds until a test fails whose processes wait for each other
+TIMEOUT = 60  # seconds; processes that wait for each other fail after this time
 CAN_SHARD = hasattr(fsdp, "fully_shard")
 INPUTS = torch.randn(6, 4, generator=torch.Generator().manual_seed(1))
 
@@ -38,7 +38,7 @@ class Reused(nn.Module):
         return self.linear(self.activation(self.linear(self.activation(x))))
 
 
-def noisy():
+def noisy_network():
     return noisify(tanh_mlp(4, 3, 3, 2), sigma=0.3, inputs=INPUTS)
 
 
@@ -91,14 +91,14 @@ def replicated_results(rank):
     parallel = DistributedDataParallel
     wrapped = noisify(parallel(tanh_mlp(4, 3, 3, 2)), sigma=0.3, inputs=INPUTS)
     waiting = noisify(parallel(tanh_mlp(4, 3, 3, 2)), sigma=0.3)
-    trained = parallel(noisy())
+    trained = parallel(noisy_network())
     return {
-        "gradients": gradients(parallel(noisy()), rank, batch(rank)),
+        "gradients": gradients(parallel(noisy_network()), rank, batch(rank)),
         "gradients, wrapped first": gradients(wrapped, rank, batch(rank)),
         "gradients, waiting": gradients(waiting, rank, batch(rank)),
-        "gradients, off": gradients(parallel(noisy()), rank, batch(rank), off=True),
+        "gradients, off": gradients(parallel(noisy_network()), rank, batch(rank), off=True),
         "gradients, reused": gradients(parallel(reused()), rank, batch(rank)),
-        "gradients, new noise": gradients(with_new_noise(parallel(noisy())), rank, batch(rank)),
+        "gradients, new noise": gradients(with_new_noise(parallel(noisy_network())), rank, batch(rank)),
         "losses": losses(trained, rank),
         "trained": [parameter.detach() for parameter in trained.parameters()],
         "noisy layers": layers(trained, INPUTS).noisy,
@@ -115,12 +115,12 @@ def sharded(model, mesh):
 
 def sharded_results(rank):
     mesh = distributed.device_mesh.init_device_mesh("cpu", (RANKS,))
-    trained = sharded(noisy(), mesh)
+    trained = sharded(noisy_network(), mesh)
     return {
-        "gradients": gradients(sharded(noisy(), mesh), rank, batch(rank)),
-        "gradients, off": gradients(sharded(noisy(), mesh), rank, batch(rank), off=True),
+        "gradients": gradients(sharded(noisy_network(), mesh), rank, batch(rank)),
+        "gradients, off": gradients(sharded(noisy_network(), mesh), rank, batch(rank), off=True),
         "gradients, reused": gradients(sharded(reused(), mesh), rank, batch(rank)),
-        "gradients, new noise": gradients(with_new_noise(sharded(noisy(), mesh)), rank, batch(rank)),
+        "gradients, new noise": gradients(with_new_noise(sharded(noisy_network(), mesh)), rank, batch(rank)),
         "losses": losses(trained, rank),
         "noisify": message(noisify, sharded(tanh_mlp(4, 3, 3, 2), mesh), sigma=0.3, inputs=INPUTS),
         "noisify without inputs": message(noisify, sharded(tanh_mlp(4, 3, 3, 2), mesh), sigma=0.3),
@@ -177,7 +177,7 @@ def shards(results):
     return [result["sharded"] for result in results]
 
 
-def averaged(make=noisy, **options):
+def mean_gradients(make=noisy_network, **options):
     """Return the mean over ranks of the gradients that one process computes with the noise of each rank."""
     by_rank = [gradients(make(), rank, batch(rank), **options) for rank in range(RANKS)]
     return [sum(grads) / RANKS for grads in zip(*by_rank, strict=True)]
@@ -194,32 +194,31 @@ WAYS = ["gradients", "gradients, wrapped first", "gradients, waiting"]
 
 @pytest.mark.parametrize("way", WAYS)
 def test_replicated_gradients_are_the_mean_over_the_noise_of_the_ranks(replicated, way):
-    assert_gradients(replicated, way, averaged())
+    assert_gradients(replicated, way, mean_gradients())
 
 
-def test_the_noise_of_each_rank_matters():
-    noise_of_rank_0 = [gradients(noisy(), 0, batch(rank)) for rank in range(RANKS)]
+def test_mean_gradients_depend_on_the_noise_of_each_rank():
+    noise_of_rank_0 = [gradients(noisy_network(), 0, batch(rank)) for rank in range(RANKS)]
     means = [sum(grads) / RANKS for grads in zip(*noise_of_rank_0, strict=True)]
-    assert not torch.equal(means[0], averaged()[0])
+    assert not torch.equal(means[0], mean_gradients()[0])
 
 
 def test_replicated_network_without_noise_has_the_gradients_of_the_network(replicated):
-    assert_gradients(replicated, "gradients, off", averaged(lambda: tanh_mlp(4, 3, 3, 2)))
+    assert_gradients(replicated, "gradients, off", mean_gradients(lambda: tanh_mlp(4, 3, 3, 2)))
 
 
 def test_calls_of_a_module_of_a_replicated_network_have_their_own_noise(replicated):
-    assert_gradients(replicated, "gradients, reused", averaged(reused))
+    assert_gradients(replicated, "gradients, reused", mean_gradients(reused))
 
 
 def test_noise_of_a_replicated_network_can_be_set(replicated):
-    assert_gradients(replicated, "gradients, new noise", averaged(lambda: with_new_noise(noisy())))
+    assert_gradients(replicated, "gradients, new noise", mean_gradients(lambda: with_new_noise(noisy_network())))
 
 
 def test_replicas_train_with_their_own_noise_to_the_same_parameters(replicated):
     first, second = replicated
     assert torch.tensor([first["losses"], second["losses"]]).isfinite().all()
-    for parameter, other in zip(first["trained"], second["trained"], strict=True):
-        assert torch.equal(parameter, other)
+    assert all(map(torch.equal, first["trained"], second["trained"]))
 
 
 def test_replicated_network_is_observed_and_measured(replicated):
@@ -229,19 +228,19 @@ def test_replicated_network_is_observed_and_measured(replicated):
 
 
 def test_sharded_gradients_are_those_of_the_network_with_the_same_noise(shards):
-    assert_gradients(shards, "gradients", averaged())
+    assert_gradients(shards, "gradients", mean_gradients())
 
 
 def test_sharded_network_without_noise_has_the_gradients_of_the_network(shards):
-    assert_gradients(shards, "gradients, off", averaged(lambda: tanh_mlp(4, 3, 3, 2)))
+    assert_gradients(shards, "gradients, off", mean_gradients(lambda: tanh_mlp(4, 3, 3, 2)))
 
 
 def test_calls_of_a_module_of_a_sharded_network_have_their_own_noise(shards):
-    assert_gradients(shards, "gradients, reused", averaged(reused))
+    assert_gradients(shards, "gradients, reused", mean_gradients(reused))
 
 
 def test_noise_of_a_sharded_network_can_be_set(shards):
-    assert_gradients(shards, "gradients, new noise", averaged(lambda: with_new_noise(noisy())))
+    assert_gradients(shards, "gradients, new noise", mean_gradients(lambda: with_new_noise(noisy_network())))
 
 
 def test_sharded_network_trains(shards):

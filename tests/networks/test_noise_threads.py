@@ -12,10 +12,10 @@ from layerbits import layer_information, layers, noise_off, noisify
 from tests.support.networks import tanh_mlp
 
 INPUTS = torch.randn(6, 4, generator=torch.Generator().manual_seed(1))
-TIMEOUT = 60  # seconds until a test that waits for another thread fails
+TIMEOUT = 60  # seconds; a test that waits for another thread fails after this time
 
 
-def noisy():
+def noisy_network():
     return noisify(tanh_mlp(4, 3, 3, 2), sigma=0.3, inputs=INPUTS)
 
 
@@ -29,14 +29,14 @@ def in_thread(function, *args):
 
 
 def test_noise_off_holds_for_the_thread_that_entered_it():
-    model = noisy()
+    model = noisy_network()
     with noise_off(model):
         assert in_thread(is_noisy, model)
         assert not is_noisy(model)
 
 
-def test_noise_off_in_another_thread_leaves_this_one_noisy():
-    model, entered, finish = noisy(), threading.Event(), threading.Event()
+def test_noise_off_in_another_thread_leaves_this_thread_noisy():
+    model, entered, finish = noisy_network(), threading.Event(), threading.Event()
 
     def block():
         with noise_off(model):
@@ -45,16 +45,16 @@ def test_noise_off_in_another_thread_leaves_this_one_noisy():
             return is_noisy(model)
 
     with ThreadPoolExecutor(1) as pool:
-        other = pool.submit(block)
+        future = pool.submit(block)
         assert entered.wait(TIMEOUT)
         noisy_here = is_noisy(model)
         finish.set()
-        assert (noisy_here, other.result(TIMEOUT)) == (True, False)
+        assert (noisy_here, future.result(TIMEOUT)) == (True, False)
     assert is_noisy(model)
 
 
 def test_noise_off_holds_for_the_task_that_entered_it():
-    model = noisy()
+    model = noisy_network()
 
     async def block(entered, finish):
         with noise_off(model):
@@ -74,7 +74,7 @@ def test_noise_off_holds_for_the_task_that_entered_it():
 
 
 def test_task_started_within_noise_off_has_no_noise():
-    model = noisy()
+    model = noisy_network()
 
     async def run():
         return is_noisy(model)
@@ -88,7 +88,7 @@ def test_task_started_within_noise_off_has_no_noise():
 
 
 def test_overlapping_blocks_of_one_thread_end_with_noise():
-    model = noisy()
+    model = noisy_network()
     first, second = noise_off(model), noise_off(model)
     states = []
     for change in (first.__enter__, second.__enter__, lambda: first.__exit__(None, None, None)):
@@ -99,7 +99,7 @@ def test_overlapping_blocks_of_one_thread_end_with_noise():
 
 
 def test_overlapping_blocks_of_two_threads_end_with_noise():
-    model, barrier = noisy(), threading.Barrier(2, timeout=TIMEOUT)
+    model, barrier = noisy_network(), threading.Barrier(2, timeout=TIMEOUT)
 
     def run(order):
         states = []
@@ -122,14 +122,14 @@ def test_overlapping_blocks_of_two_threads_end_with_noise():
 
 
 def test_overlapping_blocks_of_two_tasks_end_with_noise():
-    model = noisy()
+    model = noisy_network()
 
     async def run(before, within):
         await asyncio.sleep(before)
         with noise_off(model):
             await asyncio.sleep(within)
-            clean = not is_noisy(model)
-        return clean and is_noisy(model)
+            noise_is_off = not is_noisy(model)
+        return noise_is_off and is_noisy(model)
 
     async def both():
         return await asyncio.gather(run(0, 0.02), run(0.01, 0.02)), is_noisy(model)
@@ -138,7 +138,7 @@ def test_overlapping_blocks_of_two_tasks_end_with_noise():
 
 
 class Trained(nn.Module):
-    """Has a buffer that training changes, dropout, and noise."""
+    """Has dropout and a buffer that training changes."""
 
     def __init__(self):
         super().__init__()
@@ -167,7 +167,7 @@ def losses(model, steps=60):
 
 
 def state_of(model):
-    """Return what a measurement must leave: modes, hooks and buffers."""
+    """Return the training modes, hooks and buffers, which a measurement must not change."""
     hooks = [(list(module._forward_hooks), list(module._forward_pre_hooks)) for module in model.modules()]
     return [module.training for module in model.modules()], hooks, [buffer.tolist() for buffer in model.buffers()]
 
@@ -189,18 +189,18 @@ OBSERVATIONS = {"layers": lambda model: layers(model, INPUTS), "information": me
 
 def assert_same_training(observe, make):
     """Assert that a network has the same losses and buffers beside observations in another thread."""
-    model, alone, finished = make(), make(), threading.Event()
+    model, twin, finished = make(), make(), threading.Event()
     modes, hooks, _ = state_of(model)
-    expected = losses(alone)
+    expected = losses(twin)
     with ThreadPoolExecutor(1) as pool:
         count = pool.submit(repeat_until, finished, observe, model)
         try:
-            beside = losses(model)
+            losses_beside_observations = losses(model)
         finally:
             finished.set()
         assert count.result(TIMEOUT) > 0
-    assert beside == expected
-    assert state_of(model) == (modes, hooks, state_of(alone)[2])
+    assert losses_beside_observations == expected
+    assert state_of(model) == (modes, hooks, state_of(twin)[2])
 
 
 @pytest.mark.parametrize("observe", OBSERVATIONS.values(), ids=OBSERVATIONS)
@@ -212,7 +212,7 @@ def test_training_without_noise_has_the_same_losses_beside_measurements():
     assert_same_training(lambda model: measure(model, sigma=0.3), Trained)
 
 
-def test_two_threads_measure_one_network_in_50_rounds():
+def test_50_measurements_of_a_network_in_two_threads_have_the_same_results():
     model, expected = trained(), measure(trained())
     before, generator = state_of(model), torch.get_rng_state()
 
@@ -227,7 +227,7 @@ def test_two_threads_measure_one_network_in_50_rounds():
     assert torch.equal(torch.get_rng_state(), generator)
 
 
-def test_failed_measurement_leaves_the_network():
+def test_failed_measurement_does_not_change_the_network():
     model = trained()
     before, generator = state_of(model), torch.get_rng_state()
     wrong_shape, infinite = torch.ones(6, 5), torch.full((6, 4), torch.inf)
@@ -242,9 +242,9 @@ def test_failed_measurement_leaves_the_network():
 
 
 def test_measurement_within_noise_off_of_another_thread_is_noisy():
-    model = noisy()
+    model = noisy_network()
     with noise_off(model):
-        assert in_thread(measure, model) == measure(noisy())
+        assert in_thread(measure, model) == measure(noisy_network())
 
 
 def test_calls_are_counted_by_thread():
@@ -264,5 +264,5 @@ def test_calls_are_counted_by_thread():
     with ThreadPoolExecutor(2) as pool:
         outputs = pool.map(model, [torch.zeros(1000)] * 2, timeout=TIMEOUT)
     for output in outputs:
-        # The squares of 1000 values have standard deviations 1 +- 1e-6: their mean is 1 +- 6 * (2 / 1000) ** 0.5.
+        # 1000 values with a variance of 1 to 1e-6: the mean of their squares is 1 +- 6 * (2 / 1000) ** 0.5.
         assert abs(output.square().mean() - 1) < 0.27

@@ -27,7 +27,7 @@ def mlp(seed=1):
     return tanh_mlp(4, 3, 3, 2, seed=seed)
 
 
-def noisy(seed=1, sigma=SIGMA):
+def noisy_network(seed=1, sigma=SIGMA):
     return noisify(mlp(seed), sigma=sigma, inputs=INPUTS)
 
 
@@ -56,13 +56,13 @@ def test_vmap_with_the_same_randomness_gives_examples_the_same_noise():
     assert noise.all()
 
 
-def test_vmap_that_expects_no_randomness_raises():
+def test_vmap_without_randomness_refuses_noise():
     with pytest.raises(RuntimeError, match="randomness"):
-        torch.func.vmap(noisy(), randomness="error")(INPUTS[:, None])
+        torch.func.vmap(noisy_network(), randomness="error")(INPUTS[:, None])
 
 
 def test_vmap_within_noise_off_needs_no_randomness():
-    model = noisy()
+    model = noisy_network()
     with noise_off(model):
         outputs = torch.func.vmap(model, randomness="error")(INPUTS[:, None])[:, 0]
         assert_close(outputs, model(INPUTS))
@@ -70,13 +70,13 @@ def test_vmap_within_noise_off_needs_no_randomness():
 
 def test_functional_call_adds_the_noise_to_other_parameters():
     parameters = dict(mlp(seed=2).named_parameters())
-    model = noisy()
+    model = noisy_network()
     torch.manual_seed(3)
-    assert torch.equal(torch.func.functional_call(model, parameters, INPUTS), output(noisy(seed=2)))
+    assert torch.equal(torch.func.functional_call(model, parameters, INPUTS), output(noisy_network(seed=2)))
 
 
 def test_functional_gradient_equals_the_gradient_of_a_backward_pass():
-    model, parameters = noisy(), dict(mlp().named_parameters())
+    model, parameters = noisy_network(), dict(mlp().named_parameters())
 
     def loss(values):
         return torch.func.functional_call(model, values, INPUTS).square().sum()
@@ -89,7 +89,7 @@ def test_functional_gradient_equals_the_gradient_of_a_backward_pass():
 
 
 def test_gradients_of_examples_have_the_noise_of_each_example():
-    model, parameters = noisy(), dict(mlp().named_parameters())
+    model, parameters = noisy_network(), dict(mlp().named_parameters())
 
     def loss(values, x):
         return torch.func.functional_call(model, values, x[None]).square().sum()
@@ -99,29 +99,31 @@ def test_gradients_of_examples_have_the_noise_of_each_example():
     assert not torch.equal(examples[0], examples[1])
 
 
-def test_noise_under_autocast_is_that_without_rounded_to_its_dtype():
-    model = noise_alone()
+def test_autocast_does_not_change_noise_of_float32_signals():
+    expected = output(noise_alone())
+    with torch.autocast("cpu", dtype=torch.bfloat16):  # acts on products of matrices, which this network lacks
+        assert torch.equal(output(noise_alone()), expected)
+
+
+def test_noisy_network_keeps_the_dtype_of_autocast():
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert torch.equal(output(model), output(noise_alone()))  # no product of matrices: nothing is rounded
-        half = output(noisy())
-    assert half.dtype == torch.bfloat16
+        assert output(noisy_network()).dtype == torch.bfloat16
 
 
-def test_noise_of_autocast_signals_has_the_values_of_full_precision():
-    linear = nn.Sequential(nn.Linear(4, 4, bias=False), nn.Identity())
-    nn.init.eye_(linear[0].weight)
-    noisify(linear, sigma=SIGMA, layers="0", inputs=INPUTS)
-    signals = torch.zeros(6, 4)
+def test_noise_of_signals_in_half_precision_is_float32_noise_rounded_once():
+    model = nn.Sequential(nn.Linear(4, 4, bias=False), nn.Identity())
+    nn.init.eye_(model[0].weight)
+    noisify(model, sigma=SIGMA, layers="0", inputs=INPUTS)
     torch.manual_seed(3)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        noise = linear(signals)
+        noise = model(torch.zeros(6, 4))
     torch.manual_seed(3)
     assert torch.equal(noise, (SIGMA * torch.randn(6, 4)).to(torch.bfloat16))
 
 
-def test_gradients_under_a_scaler_equal_those_without():
+def test_gradients_under_a_scaler_equal_those_without_scaler():
     scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10)
-    scaled, plain = noisy(), noisy()
+    scaled, plain = noisy_network(), noisy_network()
     optimizer = torch.optim.SGD(scaled.parameters(), lr=0.1)
     scaler.scale(output(scaled).square().sum()).backward()
     scaler.unscale_(optimizer)
@@ -143,7 +145,7 @@ AVERAGES = {"mean": {}, "exponential": {"multi_avg_fn": get_ema_multi_avg_fn(0.9
 
 @pytest.mark.parametrize("options", AVERAGES.values(), ids=AVERAGES)
 def test_averaged_copy_is_noisy_and_can_be_measured(options):
-    model = noisy()
+    model = noisy_network()
     averaged = AveragedModel(model, **options)
     train(model)
     averaged.update_parameters(model)
@@ -154,13 +156,13 @@ def test_averaged_copy_is_noisy_and_can_be_measured(options):
 
 
 def test_deep_copy_has_noise_of_its_own():
-    model = noisy()
+    model = noisy_network()
     copied = copy.deepcopy(model)
     noise_of(copied)["1"] = 0.7
     with noise_off(copied):
-        assert torch.equal(output(model), output(noisy()))
-    assert torch.equal(output(model), output(noisy()))
-    assert torch.equal(output(copied), output(noisy(sigma={"1": 0.7, "3": SIGMA})))
+        assert torch.equal(output(model), output(noisy_network()))
+    assert torch.equal(output(model), output(noisy_network()))
+    assert torch.equal(output(copied), output(noisy_network(sigma={"1": 0.7, "3": SIGMA})))
 
 
 UNPICKLE = """
@@ -176,44 +178,44 @@ torch.save(model(torch.load(sys.argv[2])), sys.argv[3])
 def test_pickled_network_keeps_its_noise_under_later_hooks_of_a_new_process(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.utils.hooks.RemovableHandle, "next_id", 0)  # hooks of both processes get these numbers
     files = [tmp_path / name for name in ("model", "inputs", "output")]
-    files[0].write_bytes(pickle.dumps(noisy()))
+    files[0].write_bytes(pickle.dumps(noisy_network()))
     torch.save(INPUTS, files[1])
     subprocess.run([sys.executable, "-c", UNPICKLE, *map(str, files)], check=True, timeout=60)
-    assert torch.equal(torch.load(files[2]), output(noisy()))
+    assert torch.equal(torch.load(files[2]), output(noisy_network()))
 
 
-def test_state_of_a_noisy_network_is_that_of_the_network():
-    state, expected = noisy().state_dict(), mlp().state_dict()
+def test_state_dict_has_the_keys_and_metadata_of_the_network_without_noise():
+    state, expected = noisy_network().state_dict(), mlp().state_dict()
     assert list(state) == list(expected)
     assert state._metadata == expected._metadata
 
 
-def test_noisy_and_plain_networks_load_each_other_strictly():
-    plain, model = mlp(seed=5), noisy(seed=6)
-    plain.load_state_dict(noisy().state_dict(), strict=True)
+def test_networks_with_and_without_noise_load_the_state_dicts_of_each_other():
+    plain, model = mlp(seed=5), noisy_network(seed=6)
+    plain.load_state_dict(noisy_network().state_dict(), strict=True)
     model.load_state_dict(mlp().state_dict(), strict=True)
     assert torch.equal(plain(INPUTS), mlp()(INPUTS))
-    assert torch.equal(output(model), output(noisy()))
+    assert torch.equal(output(model), output(noisy_network()))
 
 
 def test_safetensors_save_and_load_noisy_networks(tmp_path):
     safetensors = pytest.importorskip("safetensors.torch")
-    safetensors.save_model(noisy(), str(tmp_path / "model.safetensors"))
-    model, plain = noisy(seed=6), mlp(seed=6)
+    safetensors.save_model(noisy_network(), str(tmp_path / "model.safetensors"))
+    model, plain = noisy_network(seed=6), mlp(seed=6)
     for loaded in (model, plain):
         safetensors.load_model(loaded, str(tmp_path / "model.safetensors"), strict=True)
-    assert torch.equal(output(model), output(noisy()))
+    assert torch.equal(output(model), output(noisy_network()))
     assert torch.equal(plain(INPUTS), mlp()(INPUTS))
 
 
 @pytest.mark.filterwarnings("ignore")  # torch warns of checkpoints in one process
-def test_training_resumed_from_a_distributed_checkpoint_meets_the_same_noise(tmp_path):
+def test_training_resumed_from_a_distributed_checkpoint_has_the_same_noise(tmp_path):
     def state(model):
         return {"model": model.state_dict(), "generator": torch.get_rng_state()}
 
     save = functools.partial(distributed_checkpoint.save, checkpoint_id=tmp_path, no_dist=True)
     load = functools.partial(distributed_checkpoint.load, checkpoint_id=tmp_path, no_dist=True)
-    model, resumed = noisy(), noisy(seed=6)
+    model, resumed = noisy_network(), noisy_network(seed=6)
     torch.manual_seed(3)
     train(model)
     save(state(model))

@@ -1,4 +1,4 @@
-"""Noise in place: the network stays what it was; noise is changed, turned off and removed."""
+"""noisify: the network stays the same object with the same state; noise is changed, turned off and removed."""
 
 import inspect
 
@@ -26,7 +26,7 @@ def is_random(model, x=INPUTS):
     return not torch.equal(model(x), model(x))
 
 
-# The network stays what it was
+# What noisify does not change
 
 
 class Classifier(nn.Module):
@@ -47,7 +47,7 @@ def test_network_stays_the_same_object_class_and_signature():
 
 
 @pytest.mark.parametrize("inputs", [None, INPUTS])
-def test_state_dict_and_names_stay(inputs):
+def test_state_dict_and_names_of_modules_stay(inputs):
     model, plain = mlp(), mlp()
     noisify(model, sigma=SIGMA, inputs=inputs)
     assert list(model.state_dict()) == list(plain.state_dict())
@@ -95,13 +95,13 @@ def test_part_that_runs_twice_is_noisy_twice():
 # The first call
 
 
-def test_first_call_observes_and_is_noisy():
-    first, second = noisify(mlp(), sigma=SIGMA), noisify(mlp(), sigma=SIGMA, inputs=INPUTS)
+def test_first_call_has_the_noise_of_a_network_observed_before():
+    waiting, observed = noisify(mlp(), sigma=SIGMA), noisify(mlp(), sigma=SIGMA, inputs=INPUTS)
     torch.manual_seed(0)
-    observed_in_call = first(INPUTS)
+    output = waiting(INPUTS)
     torch.manual_seed(0)
-    assert torch.equal(observed_in_call, second(INPUTS))
-    assert scales(first) == scales(second) == {"1": SIGMA, "3": SIGMA}
+    assert torch.equal(output, observed(INPUTS))
+    assert scales(waiting) == scales(observed) == {"1": SIGMA, "3": SIGMA}
 
 
 def test_noise_is_not_known_before_the_first_call():
@@ -120,14 +120,14 @@ def test_a_measurement_may_come_before_the_first_call(observe):
     assert list(noise_of(model)) == ["1", "3"]
 
 
-def test_error_of_the_first_call_comes_back_in_every_call():
+def test_error_of_the_first_call_is_raised_in_every_call():
     model = noisify(mlp(), sigma=SIGMA, layers="absent")
     for _ in range(2):
         with pytest.raises(LayerSelectionError, match="'absent' matches no layer"):
             model(INPUTS)
 
 
-def test_first_call_with_wrong_inputs_leaves_the_second_to_observe():
+def test_second_call_observes_the_layers_if_the_first_has_wrong_inputs():
     model = noisify(mlp(), sigma=SIGMA)
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
         model(torch.zeros(2, 5))
@@ -136,7 +136,7 @@ def test_first_call_with_wrong_inputs_leaves_the_second_to_observe():
 
 
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode, torch.enable_grad])
-def test_first_call_may_be_in_any_mode(mode):
+def test_first_call_may_be_in_any_gradient_mode(mode):
     model = noisify(mlp(), sigma=SIGMA)
     with mode():
         model(INPUTS)
@@ -204,12 +204,12 @@ def test_sigma_has_no_default():
 
 def test_network_without_noise_gives_its_original_output():
     model = mlp()
-    clean = model(INPUTS)
+    expected = model(INPUTS)
     noisify(model, sigma=SIGMA, inputs=INPUTS)
     with noise_off(model):
-        assert torch.equal(model(INPUTS), clean)
+        assert torch.equal(model(INPUTS), expected)
     assert is_random(model)
-    assert torch.equal(remove_noise(model)(INPUTS), clean)
+    assert torch.equal(remove_noise(model)(INPUTS), expected)
 
 
 @pytest.mark.parametrize("inputs", [None, INPUTS])
@@ -222,7 +222,7 @@ def test_removed_noise_leaves_no_hook(inputs):
         noise_of(model)
 
 
-def test_removal_leaves_the_hooks_of_others():
+def test_removal_leaves_the_hooks_of_the_user():
     model, calls = mlp(), []
     model[1].register_forward_hook(lambda *args: calls.append(1))
     remove_noise(noisify(model, sigma=SIGMA, inputs=INPUTS))
@@ -236,9 +236,9 @@ def test_removal_from_a_network_without_noise_does_nothing():
 
 
 def test_first_call_within_noise_off_observes_and_has_no_noise():
-    model, clean = noisify(mlp(), sigma=SIGMA), mlp()(INPUTS)
+    model, expected = noisify(mlp(), sigma=SIGMA), mlp()(INPUTS)
     with noise_off(model):
-        assert torch.equal(model(INPUTS), clean)
+        assert torch.equal(model(INPUTS), expected)
     assert list(noise_of(model)) == ["1", "3"]
     assert is_random(model)
 
@@ -266,7 +266,7 @@ def test_call_of_a_module_outside_a_pass_does_not_shift_the_calls_of_the_next_pa
 
 
 class Repeated(nn.Module):
-    """Calls one module as often as the first input says."""
+    """Calls one module x[0, 0] times."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -278,7 +278,7 @@ class Repeated(nn.Module):
         return self.head(x)
 
 
-def test_all_calls_of_a_module_have_the_noise_that_all_observed_calls_have():
+def test_further_calls_of_a_module_have_the_noise_that_all_observed_calls_share():
     model = noisify(Repeated(), sigma=1e-30, inputs=torch.full((2, 3), 2.0))
     assert layers(model, torch.full((2, 3), 4.0)).noisy == ("module", "module@2", "module@3", "module@4")
 

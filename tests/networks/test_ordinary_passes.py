@@ -42,8 +42,8 @@ def test_noise_of_different_layers_is_independent():
     model(torch.zeros(1))  # the first call observes the layers
     model[0].register_forward_hook(lambda module, args, output: values.append(output))
     torch.manual_seed(1)
-    both = model(torch.zeros(n, dtype=torch.float64))
-    pairs = torch.stack([values[0], both - values[0]])
+    output = model(torch.zeros(n, dtype=torch.float64))
+    pairs = torch.stack([values[0], output - values[0]])
     assert abs(float(torch.corrcoef(pairs)[0, 1])) < stats.norm.isf(1e-6) / n**0.5
 
 
@@ -63,12 +63,12 @@ def test_seed_of_torch_determines_the_noise():
 
 
 def test_noise_is_that_of_randn_like():
-    drawn = noise(8, seed=1)
+    values = noise(8, seed=1)
     torch.manual_seed(1)
-    assert torch.equal(drawn, SIGMA * torch.randn(8, dtype=torch.float64))
+    assert torch.equal(values, SIGMA * torch.randn(8, dtype=torch.float64))
 
 
-def test_noise_off_draws_nothing():
+def test_noise_off_does_not_use_the_generator():
     model = noisy_identities(1, SIGMA)
     model(torch.zeros(8))
     before = torch.get_rng_state()
@@ -96,11 +96,11 @@ def test_half_precision_rounds_the_sum_of_float32_noise_once(sigma, dtype):
     torch.manual_seed(1)
     normal = torch.randn(100, 3)
     # Full matrices are the identity here, so the products are exact.
-    wide = signal.float() + (normal if getattr(sigma, "ndim", 0) == 2 else SIGMA * normal)
+    sums = signal.float() + (normal if getattr(sigma, "ndim", 0) == 2 else SIGMA * normal)
     # torch.add(a, b, alpha=s) may round s b and the sum together, which moves the sum by an ulp of float32. A sum that
     # is that near to the middle of two numbers of half precision rounds to the other one.
-    ulp = torch.finfo(torch.float32).eps * wide.abs()
-    assert ((noisy == (wide - ulp).to(dtype)) | (noisy == (wide + ulp).to(dtype))).all()
+    ulp = torch.finfo(torch.float32).eps * sums.abs()
+    assert ((noisy == (sums - ulp).to(dtype)) | (noisy == (sums + ulp).to(dtype))).all()
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_half_precision_rounds_the_sum_of_float32_noise_once(sigma, dtype):
         (torch.float16, math.nan, math.inf),
     ],
 )
-def test_rounding_step_is_the_distance_of_neighbours_of_the_largest_value(dtype, value, step):
+def test_rounding_step_is_the_spacing_of_numbers_at_the_largest_value(dtype, value, step):
     assert rounding_step(torch.tensor([0.0, value], dtype=dtype)) == step
 
 
@@ -157,7 +157,7 @@ def test_noise_does_not_change_the_gradient(sigma):
     assert torch.equal(x.grad, torch.ones(2, 5))
 
 
-def test_network_trains_through_an_in_place_activation():
+def test_weights_before_an_in_place_activation_function_have_gradients():
     model = noisify(nn.Sequential(nn.Linear(4, 3), nn.ReLU(inplace=True), nn.Linear(3, 2)), sigma=SIGMA)
     model(torch.ones(2, 4)).sum().backward()
     assert model[0].weight.grad is not None
@@ -177,7 +177,7 @@ def test_noise_is_added_at_every_pixel():
     assert (outputs[0] - outputs[1]).count_nonzero() == 3 * 2 * 4 * 4
 
 
-def test_noise_reaches_the_output_of_a_hidden_layer():
+def test_noise_of_a_hidden_layer_changes_the_output():
     model, x = noisify(tanh_mlp(4, 3, 2), sigma=SIGMA), torch.ones(2, 4)
     assert not torch.equal(model(x), model(x))
 

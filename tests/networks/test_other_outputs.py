@@ -8,7 +8,7 @@ import layerbits as lb
 
 
 class Recurrent(nn.Module):
-    """An LSTM, of which the head reads the outputs, the last hidden state, or both."""
+    """An LSTM and a head that reads its outputs, its last hidden state, or both."""
 
     def __init__(self, reads):
         super().__init__()
@@ -38,7 +38,7 @@ def test_the_flag_says_whether_another_tensor_is_used(inputs, reads, flags):
 
 
 def test_there_is_no_audit_against_a_layer_that_is_in_no_chain(inputs):
-    """With much noise at the outputs, which nothing reads, the later layer knows more than they tell."""
+    """Only the outputs of `lstm` have its large noise, and nothing reads them: the later layer has more information."""
     model = lb.noisify(
         Recurrent("hidden"), sigma={"lstm": 100.0, "tanh": 0.001}, layers=["lstm", "tanh"], inputs=inputs
     )
@@ -47,7 +47,7 @@ def test_there_is_no_audit_against_a_layer_that_is_in_no_chain(inputs):
     assert "before it" not in table["tanh", "I(X;T)"].note
 
 
-def test_a_network_with_randomness_of_its_own_is_not_taken_for_one_that_uses_another_tensor(inputs):
+def test_randomness_of_the_network_itself_does_not_set_the_flag(inputs):
     class Random(Recurrent):
         def forward(self, x):
             return super().forward(x) + torch.randn(2)

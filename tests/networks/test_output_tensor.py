@@ -1,4 +1,4 @@
-"""The tensor of an output that carries noise: the first floating-point tensor, wherever it stands."""
+"""The tensor of an output that has the noise: the first floating-point tensor, at any depth of the output."""
 
 import dataclasses
 import typing
@@ -126,16 +126,15 @@ def test_output_without_floating_point_tensor_has_none(output):
 # Layers of torch
 
 
-def noisy_and_clean(module, inputs):
-    """Return the outputs with and without noise."""
+def outputs_with_and_without_noise(module, inputs):
     noisify(module, sigma=1.0, layers="0", inputs=inputs)
     noisy = module(*inputs)
     with noise_off(module):
         return noisy, module(*inputs)
 
 
-class Chain(nn.Sequential):
-    """Passes all arguments to its first module, and returns what that returns."""
+class Wrapper(nn.Sequential):
+    """Calls its only module with all arguments."""
 
     def forward(self, *args, **kwargs):
         return self[0](*args, **kwargs)
@@ -143,19 +142,19 @@ class Chain(nn.Sequential):
 
 @pytest.mark.parametrize("recurrent", [nn.LSTM, nn.GRU, nn.RNN])
 def test_noise_of_a_recurrent_layer_is_in_its_outputs_not_in_its_last_state(recurrent):
-    noisy, clean = noisy_and_clean(Chain(recurrent(4, 3)), (torch.ones(5, 2, 4),))
-    assert (noisy[0] != clean[0]).all()
+    noisy, plain = outputs_with_and_without_noise(Wrapper(recurrent(4, 3)), (torch.ones(5, 2, 4),))
+    assert (noisy[0] != plain[0]).all()
     if recurrent is nn.LSTM:
-        assert all(torch.equal(*states) for states in zip(noisy[1], clean[1], strict=True))
+        assert all(torch.equal(*states) for states in zip(noisy[1], plain[1], strict=True))
     else:
-        assert torch.equal(noisy[1], clean[1])
+        assert torch.equal(noisy[1], plain[1])
 
 
 def test_noise_of_attention_is_in_its_output_not_in_its_weights():
     x = torch.ones(5, 2, 4)
-    noisy, clean = noisy_and_clean(Chain(nn.MultiheadAttention(4, 1)), (x, x, x))
-    assert (noisy[0] != clean[0]).all()
-    assert torch.equal(noisy[1], clean[1])
+    noisy, plain = outputs_with_and_without_noise(Wrapper(nn.MultiheadAttention(4, 1)), (x, x, x))
+    assert (noisy[0] != plain[0]).all()
+    assert torch.equal(noisy[1], plain[1])
 
 
 class LastStep(nn.Module):
@@ -223,7 +222,7 @@ TOKENS = torch.tensor([[1, 2, 3, 0], [4, 5, 0, 0], [6, 7, 8, 0]])
 
 @pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors is in prototype")
 @pytest.mark.parametrize("layer", ["encoder.layers.0.linear1", "encoder.layers.0", "encoder"])
-def test_padded_tokens_of_an_encoder_run_in_evaluation_mode(layer):
+def test_encoder_that_nests_padded_tokens_has_noise_in_evaluation_mode(layer):
     model = noisify(Encoder().eval(), sigma=0.5, layers=layer)
     with torch.no_grad():
         assert not torch.equal(model(TOKENS), model(TOKENS))
@@ -231,7 +230,7 @@ def test_padded_tokens_of_an_encoder_run_in_evaluation_mode(layer):
 
 
 @pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors is in prototype")
-def test_nested_signal_is_not_measured():
+def test_nested_signal_is_refused_in_a_measurement():
     model = noisify(Encoder().eval(), sigma=0.5, layers="encoder.layers.0.linear1")
     with pytest.raises(LayerSelectionError, match=r"returns a nested tensor.*enable_nested_tensor=False"):
         propagate(model, TOKENS, draws=2)

@@ -19,7 +19,7 @@ def mlp():
 
 
 class Looping(nn.Module):
-    """Calls its activation function a number of times that the first input sets."""
+    """Calls its activation function x[0, 0] times."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,11 +45,11 @@ def test_noise_that_is_off_is_refused():
 def test_noise_of_a_layer_that_no_longer_runs_is_refused():
     noisy = noisify(mlp(), sigma=SIGMA, layers="1", inputs=INPUTS)
     with pytest.raises(LayerSelectionError, match="no noisy layer runs in a pass; noisify it again"):
-        propagate(noisy_without(noisy), INPUTS)
+        propagate(skipping_its_noisy_layer(noisy), INPUTS)
 
 
-def noisy_without(noisy):
-    """Let a network skip its noisy layer."""
+def skipping_its_noisy_layer(noisy):
+    """Replace the forward of a network by one that does not call the noisy layer "1"."""
     noisy.forward = types.MethodType(lambda self, x: self[4](self[2](self[0](x))), noisy)
     return noisy
 
@@ -110,29 +110,29 @@ def test_inputs_that_are_nan_are_refused():
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    "bad_inputs",
     [torch.zeros(0, 4), torch.tensor(1.0), (torch.zeros(3, 4), torch.zeros(2, 4))],
     ids=["empty", "0-d", "unequal"],
 )
-def test_inputs_of_a_wrong_shape_are_refused(wrong):
+def test_inputs_of_a_wrong_shape_are_refused(bad_inputs):
     with pytest.raises(ValueError, match="inputs: got shape"):
-        propagate(noisify(mlp(), sigma=SIGMA), wrong)
+        propagate(noisify(mlp(), sigma=SIGMA), bad_inputs)
 
 
-@pytest.mark.parametrize("wrong", [[[1.0] * 4], None, (), "text", ("text",)])
-def test_inputs_of_another_type_are_refused(wrong):
+@pytest.mark.parametrize("bad_inputs", [[[1.0] * 4], None, (), "text", ("text",)])
+def test_inputs_of_another_type_are_refused(bad_inputs):
     with pytest.raises(TypeError, match="inputs: got"):
-        propagate(noisify(mlp(), sigma=SIGMA), wrong)
+        propagate(noisify(mlp(), sigma=SIGMA), bad_inputs)
 
 
 @pytest.mark.parametrize("inputs", [None, INPUTS], ids=["first pass", "later pass"])
 @pytest.mark.parametrize(
-    "wrong", [torch.zeros(3, 99), INPUTS.double(), (INPUTS, INPUTS)], ids=["units", "dtype", "two"]
+    "bad_inputs", [torch.zeros(3, 99), INPUTS.double(), (INPUTS, INPUTS)], ids=["units", "dtype", "two"]
 )
-def test_inputs_that_the_network_cannot_take_are_named(wrong, inputs):
+def test_inputs_that_the_network_cannot_take_are_named(bad_inputs, inputs):
     noisy = noisify(mlp(), sigma=SIGMA, inputs=inputs)
     with pytest.raises(ValueError, match=r"^inputs: got torch\.float.* of shape .*, which the network cannot take: "):
-        propagate(noisy, wrong)
+        propagate(noisy, bad_inputs)
 
 
 def test_inputs_without_values_are_refused():

@@ -80,9 +80,8 @@ def test_later_signal_is_the_activation_of_the_noisy_layer_before():
 
 def test_each_call_of_a_module_has_its_signal():
     model, x = Twice(), INPUTS
-    signals = propagate(
-        noisify(model, sigma=1e-30, layers="act@*"), x, draws=1
-    )  # noise below half an ulp of every activation here
+    # The noise is below half an ulp of every activation.
+    signals = propagate(noisify(model, sigma=1e-30, layers="act@*"), x, draws=1)
     with torch.no_grad():
         first = x.tanh()
         assert torch.equal(signals["act"][:, 0], first)
@@ -91,11 +90,9 @@ def test_each_call_of_a_module_has_its_signal():
 
 def test_noise_before_a_signal_has_variance_sigma_squared_for_each_layer_passed():
     x = torch.zeros(500, 10, dtype=torch.float64)
-    energy = (
-        float((propagate(noisy_identities(3, SIGMA), x, draws=20)["2"] / SIGMA).square().sum()) / 2
-    )  # two layers' noise
+    signals = propagate(noisy_identities(3, SIGMA), x, draws=20)["2"]  # the sum of the noise of two layers
     low, high = stats.chi2.interval(1 - 1e-6, df=500 * 20 * 10)
-    assert low < energy < high
+    assert low < float((signals / SIGMA).square().sum()) / 2 < high
 
 
 def test_noise_of_layers_and_draws_and_rows_is_independent():
@@ -114,9 +111,10 @@ def test_layer_emits_given_values_in_every_draw_in_place_of_signal_and_noise():
 
 
 def test_layers_after_given_values_keep_their_noise():
-    given = propagate(noisy_identities(3, SIGMA), INPUTS, draws=3, given={"0": INPUTS})["2"] - INPUTS[:, None]
-    free = propagate(noisy_identities(3, SIGMA), INPUTS, draws=3)
-    assert torch.allclose(given, free["2"] - free["1"], atol=1e-6)
+    noise = propagate(noisy_identities(3, SIGMA), INPUTS, draws=3, given={"0": INPUTS})["2"] - INPUTS[:, None]
+    signals = propagate(noisy_identities(3, SIGMA), INPUTS, draws=3)
+    # Four sums of float32 values below 4, each rounded by at most 2^-23.
+    assert torch.allclose(noise, signals["2"] - signals["1"], rtol=0, atol=4 * 2**-23)
 
 
 def test_feature_maps_may_be_given_flat():
@@ -127,7 +125,7 @@ def test_feature_maps_may_be_given_flat():
     assert np.array_equal(signals["3"][:, 1], values.tanh().numpy())
 
 
-def test_arrays_come_out_when_arrays_go_in():
+def test_array_inputs_give_array_signals():
     signals = propagate(noisify(mlp(), sigma=SIGMA), INPUTS.numpy())
     assert all(isinstance(signal, np.ndarray) for signal in signals.values())
 
@@ -141,7 +139,7 @@ def test_arrays_take_the_dtype_of_the_network():
     assert propagate(noisify(mlp(), sigma=SIGMA), INPUTS.double().numpy())["3"].dtype == np.float32
 
 
-def test_integer_arrays_stay_indices():
+def test_integer_arrays_keep_their_dtype():
     noisy = noisify(nn.Sequential(nn.Embedding(5, 3), nn.Flatten(), nn.Linear(6, 2)), sigma=SIGMA, layers="0")
     assert propagate(noisy, np.array([[0, 1], [2, 4]]), draws=1)["0"].shape == (2, 1, 6)
 

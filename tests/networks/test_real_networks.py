@@ -1,4 +1,4 @@
-"""Architectures as people use them: their layers, the order of their data, measurements, and the way back."""
+"""Common architectures: their layers, the order of their data, measurements, and the removal of noise."""
 
 import gc
 import weakref
@@ -48,7 +48,7 @@ class ResidualBlock(nn.Module):
 
 
 class DenseExperts(nn.Module):
-    """All experts see all rows; a router weights them."""
+    """All experts process all rows; a router weights their outputs."""
 
     def __init__(self, count=3) -> None:
         super().__init__()
@@ -62,12 +62,13 @@ class DenseExperts(nn.Module):
 
 
 class SparseExperts(DenseExperts):
-    """An expert sees the rows that the router sends to it."""
+    """Each expert processes the rows that the router assigns to it."""
 
     def forward(self, x):
-        chosen, out = self.router(x).argmax(-1), torch.zeros_like(x)
+        assigned_experts, out = self.router(x).argmax(-1), torch.zeros_like(x)
         for index, expert in enumerate(self.experts):
-            out = out.index_add(0, (chosen == index).nonzero()[:, 0], expert(x[chosen == index]))
+            rows = (assigned_experts == index).nonzero()[:, 0]
+            out = out.index_add(0, rows, expert(x[rows]))
         return self.head(out)
 
 
@@ -125,7 +126,7 @@ def test_hidden_activation_functions_have_noise_in_the_order_of_the_data(name, i
 
 
 @each_network
-def test_signals_are_those_of_the_network_and_the_first_has_no_noise(name, inputs, names):
+def test_first_signal_is_that_of_the_network_and_each_signal_has_its_shape(name, inputs, names):
     model = make(name).eval()
     outputs = {}
     handles = [
@@ -158,7 +159,7 @@ def test_network_is_as_before_after_its_noise_is_removed(name, inputs, names):
 
 
 @each_network
-def test_network_is_freed(name, inputs, names):
+def test_memory_of_a_deleted_network_is_freed(name, inputs, names):
     model = noisify(make(name), sigma=0.1, inputs=inputs)
     propagate(model, inputs, draws=1)
     parameter = weakref.ref(next(model.parameters()))
@@ -195,14 +196,14 @@ def test_first_call_fills_a_cache_of_keys_once():
     assert cache.get_seq_length() == TOKENS.shape[1]
 
 
-def test_generated_text_without_noise_in_effect_is_that_of_the_network():
+def test_text_generated_with_negligible_noise_is_that_of_the_network():
     model = make("gpt2").eval()
     options = {"max_new_tokens": 3, "do_sample": False, "pad_token_id": 0}
     expected = model.generate(TOKENS, **options)
     assert torch.equal(noisify(model, sigma=1e-12).generate(TOKENS, **options), expected)
 
 
-def test_experts_that_see_some_rows_are_refused_in_a_measurement():
+def test_experts_that_process_a_part_of_the_rows_are_refused_in_a_measurement():
     model = noisify(make("sparse experts"), sigma=0.1, layers="experts.**", inputs=ROWS)
     assert not torch.equal(model(ROWS), model(ROWS))
     with pytest.raises(ValueError, match=r"'experts\.\d\.0', which returns shape \(\d+, 5\) for 3 rows"):

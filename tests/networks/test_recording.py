@@ -24,7 +24,7 @@ def batch_sizes(noisy):
     return sizes
 
 
-FIRST = [2, 3, 2, 3]  # the pass that shows the layers
+OBSERVING_PASSES = [2, 3, 2, 3]  # rows of the passes that find the layers and their rows
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_more_draws_begin_with_the_same_draws():
 
 
 @pytest.mark.parametrize("draws", [range(2, 5), range(40, 47)])
-def test_range_of_draws_has_the_signals_that_it_has_among_all(draws):
+def test_range_of_draws_has_the_same_signals_as_in_all_draws(draws):
     noisy = noisy_identities(2, SIGMA)
     signals = record(
         noisy_network(noisy, read_inputs(INPUTS, noisy)), (INPUTS,), Passes(("1",), draws, seed=3, rows=11)
@@ -62,9 +62,9 @@ def test_layer_recorded_alone_has_the_same_signals():
 
 def test_seed_decides_the_signals():
     noisy = noisify(mlp(), sigma=SIGMA)
-    first, again, another = (propagate(noisy, INPUTS, draws=2, seed=seed)["3"] for seed in (1, 1, 2))
-    assert torch.equal(first, again)
-    assert not torch.equal(first, another)
+    signals, repeated, different = (propagate(noisy, INPUTS, draws=2, seed=seed)["3"] for seed in (1, 1, 2))
+    assert torch.equal(signals, repeated)
+    assert not torch.equal(signals, different)
 
 
 def test_threads_do_not_change_a_bit():
@@ -80,7 +80,7 @@ def test_threads_do_not_change_a_bit():
 
 
 @pytest.mark.parametrize(
-    ("draws", "chunk", "wanted"),
+    ("draws", "chunk", "expected"),
     [
         (1, 400, [400, 200]),
         (5, 1500, [1500, 1500]),
@@ -88,27 +88,27 @@ def test_threads_do_not_change_a_bit():
         (40, 16_000, [16_000, 3200, 4000, 800]),
     ],
 )
-def test_pass_holds_no_more_rows_than_the_chunk(draws, chunk, wanted):
+def test_pass_holds_no_more_rows_than_the_chunk(draws, chunk, expected):
     noisy = noisy_identities(1, SIGMA, inputs=torch.zeros(1, 4))
     sizes = batch_sizes(noisy)
     propagate(noisy, torch.zeros(600, 4), draws=draws, chunk=chunk)
-    assert sizes == FIRST + wanted
+    assert sizes == OBSERVING_PASSES + expected
 
 
 def test_pass_holds_fewer_inputs_when_they_are_wide():
     noisy = noisy_identities(1, SIGMA, inputs=torch.zeros(1, 4))
     sizes = batch_sizes(noisy)
     propagate(noisy, torch.zeros(600, 2048), draws=1)
-    assert sizes == [*FIRST, 512, 88]
+    assert sizes == [*OBSERVING_PASSES, 512, 88]
 
 
 def test_gradients_are_not_recorded():
     assert not propagate(noisify(mlp(), sigma=SIGMA), INPUTS.clone().requires_grad_())["3"].requires_grad
 
 
-def test_global_generators_are_not_touched():
+def test_global_generators_keep_their_states():
     noisy = noisify(mlp(), sigma=SIGMA)
-    before = torch.get_rng_state(), np.random.get_state()[1:3]  # noqa: NPY002 - the legacy generator is the point
+    before = torch.get_rng_state(), np.random.get_state()[1:3]  # noqa: NPY002
     propagate(noisy, INPUTS)
     after = torch.get_rng_state(), np.random.get_state()[1:3]  # noqa: NPY002
     assert torch.equal(after[0], before[0])
@@ -116,7 +116,7 @@ def test_global_generators_are_not_touched():
     assert np.array_equal(after[1][0], before[1][0])
 
 
-def test_batch_norm_learns_nothing_from_a_measurement():
+def test_measurement_does_not_change_the_statistics_of_batch_norm():
     model = nn.Sequential(nn.BatchNorm1d(4), nn.Tanh(), nn.Linear(4, 2))
     propagate(noisify(model, sigma=SIGMA), INPUTS + 5)
     assert int(model[0].num_batches_tracked) == 0

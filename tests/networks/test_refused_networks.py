@@ -1,4 +1,4 @@
-"""Networks through which no pass of layerbits can run are refused, by name and with a remedy."""
+"""Networks that layerbits cannot run or observe are refused, by name and with a remedy; noise of parts of a network."""
 
 import pytest
 import torch
@@ -26,7 +26,9 @@ def test_torchscript_module_inside_is_refused_with_its_place():
 
 @pytest.mark.parametrize("base", ["FSDPModule", "FullyShardedDataParallel"])
 def test_sharded_network_is_refused_with_a_remedy(base):
-    sharded = type("ShardedLinear", (type(base, (nn.Linear,), {}),), {})  # the names by which torch marks them
+    sharded = type(
+        "ShardedLinear", (type(base, (nn.Linear,), {}),), {}
+    )  # sharded classes are recognized by these names
     with pytest.raises(TypeError, match=r"ShardedLinear at '0', which is sharded.*noisify\(model, inputs=batch"):
         noisify(nn.Sequential(sharded(4, 3), nn.Tanh()), sigma=0.1)
 
@@ -44,7 +46,7 @@ def test_model_that_is_no_network_is_named(model, call):
         call(model, torch.zeros(2, 4))
 
 
-def test_network_around_one_that_waits_for_its_first_call_is_refused():
+def test_network_that_contains_one_without_observed_layers_is_refused():
     model = nn.Sequential(nn.Flatten(), noisify(mlp(), sigma=0.1))
     with pytest.raises(ValueError, match=r"contains one whose layers have not been observed.*run that inner"):
         layers(model, torch.zeros(3, 2, 2))
@@ -58,8 +60,10 @@ def network_with_a_part():
     return noisify(nn.Sequential(nn.Flatten(), part, nn.Tanh(), nn.Linear(2, 2)), sigma=0.1), part
 
 
-@pytest.mark.parametrize("inputs", [torch.zeros(2, 4), None], ids=["known", "waiting"])
-@pytest.mark.parametrize("call", [lambda model, x: model(x), layers, propagate], ids=["first call", "layers", "record"])
+@pytest.mark.parametrize("inputs", [torch.zeros(2, 4), None], ids=["observed part", "waiting part"])
+@pytest.mark.parametrize(
+    "call", [lambda model, x: model(x), layers, propagate], ids=["first call", "layers", "propagate"]
+)
 def test_noise_of_a_part_is_not_replaced_by_older_noise_of_the_whole(call, inputs):
     model, part = network_with_a_part()
     noisify(part, sigma=0.2, inputs=inputs)
@@ -71,7 +75,7 @@ def test_noise_of_a_part_is_not_replaced_by_older_noise_of_the_whole(call, input
     assert noise_of(part)["1"].sigma == 0.2
 
 
-def test_noise_of_the_whole_is_given_before_that_of_a_part():
+def test_noise_of_the_whole_may_be_installed_before_that_of_a_part():
     model, part = network_with_a_part()
     model(torch.zeros(3, 2, 2))
     noisify(part, sigma=0.2, inputs=torch.zeros(2, 4))

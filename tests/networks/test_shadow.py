@@ -21,7 +21,7 @@ def mlp():
 
 
 class Scaled(nn.Module):
-    """Acts as its attribute `scale` says."""
+    """Multiplies tanh by its attribute `scale`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,11 +43,11 @@ class Holder(nn.Module):
         return self.call(self.held, x)
 
 
-def test_parameters_are_shared_and_follow_training():
+def test_parameters_are_shared():
     model = mlp()
     copied = shadow(model)
     model[0].weight.data.fill_(2.0)
-    assert all(ours is theirs for ours, theirs in zip(copied.parameters(), model.parameters(), strict=True))
+    assert list(map(id, copied.parameters())) == list(map(id, model.parameters()))
     assert torch.equal(copied(INPUTS), model(INPUTS))
 
 
@@ -59,7 +59,7 @@ def test_buffers_are_cloned():
     assert torch.equal(model[0].running_mean, torch.zeros(4))
 
 
-def test_buffer_that_two_modules_share_stays_one():
+def test_buffer_that_two_modules_share_stays_shared():
     model = nn.Sequential(nn.BatchNorm1d(4), nn.BatchNorm1d(4))
     model[1].running_mean = model[0].running_mean
     copied = shadow(model)
@@ -70,16 +70,16 @@ def test_tensors_that_are_no_buffers_are_cloned():
     class Counting(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.total, self.seen, self.act = torch.zeros(1), [torch.zeros(1)], nn.Tanh()
+            self.total, self.totals, self.act = torch.zeros(1), [torch.zeros(1)], nn.Tanh()
 
         def forward(self, x: Tensor) -> Tensor:
             self.total += 1
-            self.seen[0] += 1
+            self.totals[0] += 1
             return self.act(x)
 
     model = Counting()
     layers(model, INPUTS)
-    assert float(model.total) == float(model.seen[0]) == 0
+    assert float(model.total) == float(model.totals[0]) == 0
 
 
 def test_attributes_that_a_pass_sets_are_not_set_in_the_network():
@@ -183,7 +183,7 @@ def test_method_of_a_module_is_bound_to_the_shadow():
     assert layers(model, INPUTS).noisy == ("act",)
 
 
-def test_module_that_two_parents_share_stays_one():
+def test_module_that_two_parents_share_stays_shared():
     act = nn.Tanh()
     copied = shadow(nn.Sequential(nn.Sequential(act), nn.Sequential(act)))
     assert copied[0][0] is copied[1][0] is not act
@@ -218,7 +218,7 @@ def test_weight_that_a_hook_computes_is_not_replaced_in_the_network():
     assert model[0].weight is weight
 
 
-def test_lstm_keeps_its_weights():
+def test_lstm_has_the_same_output():
     model = nn.LSTM(4, 3, batch_first=True)
     assert torch.equal(shadow(model)(INPUTS[:, None])[0], model(INPUTS[:, None])[0])
 
@@ -244,7 +244,7 @@ def assert_runs_uncompiled(model, name, expected):
     assert calls == [False]
 
 
-def test_wrapped_network_is_found():
+def test_unwrapped_returns_the_network_inside_all_wrappers():
     model = mlp()
     assert unwrapped(nn.DataParallel(torch.compile(model, backend="eager"))) is model
 

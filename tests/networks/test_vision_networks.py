@@ -1,4 +1,4 @@
-"""Networks of torchvision and timm: their layers, the noise of each, training, a measurement, and the way back.
+"""Networks of torchvision and timm: layers, the noise of each, training, a measurement, and the removal of noise.
 
 Forward hooks give the names of the activation functions in the order of their calls; the operators that torch's
 dispatcher runs give their values. Neither uses layerbits.
@@ -105,32 +105,34 @@ def is_activation(module):
     return place in ("torch.nn.modules.activation", "timm.layers.activations") and type(module).__name__.endswith(NAMES)
 
 
-def hook_signals(model, see):
+def hook_signals(model, record):
     """Call a function with the name of each activation function and its output; call this before noise is added.
 
     `BasicConv2d` ends in `relu(self.bn(x))`; torchvision's DenseNet has a `relu` between its features and a mean.
     """
     for name, module in model.named_modules():
         if is_activation(module):
-            module.register_forward_hook(lambda _, args, output, name=name: see(name, output.clone()))
+            module.register_forward_hook(lambda _, args, output, name=name: record(name, output.clone()))
         elif type(module).__name__ == "BasicConv2d":
-            module.bn.register_forward_hook(lambda _, args, output, name=name: see(f"{name}.relu", output.clamp(min=0)))
+            module.bn.register_forward_hook(
+                lambda _, args, output, name=name: record(f"{name}.relu", output.clamp(min=0))
+            )
         elif isinstance(module, torchvision.models.DenseNet):
-            module.features.register_forward_hook(lambda _, args, output: see("relu", output.clamp(min=0)))
+            module.features.register_forward_hook(lambda _, args, output: record("relu", output.clamp(min=0)))
 
 
-def hook_noisy_values(model, see):
+def hook_noisy_values(model, record):
     """Call a function with the name of each activation function and its noisy value; call this after noise is added.
 
-    The mean in DenseNet is one of a single pixel.
+    The classifier of DenseNet gets the noisy value, because the mean before it is over a single pixel.
     """
     for name, module in model.named_modules():
         if is_activation(module):
-            module.register_forward_hook(lambda _, args, output, name=name: see(name, output.clone()))
+            module.register_forward_hook(lambda _, args, output, name=name: record(name, output.clone()))
         elif type(module).__name__ == "BasicConv2d":
-            module.register_forward_hook(lambda _, args, output, name=name: see(f"{name}.relu", output.clone()))
+            module.register_forward_hook(lambda _, args, output, name=name: record(f"{name}.relu", output.clone()))
         elif isinstance(module, torchvision.models.DenseNet):
-            module.classifier.register_forward_hook(lambda _, args, output: see("relu", args[0]))
+            module.classifier.register_forward_hook(lambda _, args, output: record("relu", args[0]))
 
 
 class Calls:
@@ -149,10 +151,10 @@ class Calls:
 
 def signals_of_pass(model, images):
     """Return the outputs of the activation functions of a network without noise, in the order of their calls."""
-    calls, watched = Calls(), copy.deepcopy(model)
-    hook_signals(watched, calls)
+    calls, copied = Calls(), copy.deepcopy(model)
+    hook_signals(copied, calls)
     with torch.no_grad():
-        watched(images)
+        copied(images)
     return calls.values
 
 
@@ -220,7 +222,7 @@ class TestVisionNetwork:
             output_of(model.train(training), images)
             for name in names:
                 noise = noisy_values.values[name].flatten() - signals.values[name].flatten()
-                # The root mean square has a standard error of sigma / sqrt(2 n); there are about 2000 of them.
+                # The root mean square has a standard error of sigma / sqrt(2 n), and there are about 2000 comparisons.
                 bound = 6 * sigma[name] / math.sqrt(2 * len(noise))
                 assert abs(float(noise.square().mean().sqrt()) - sigma[name]) < bound, name
 
@@ -266,7 +268,7 @@ class TestVisionNetwork:
 
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("name", ["densenet121", "timm mobilenet", "timm vit"])
-def test_checkpointed_network_has_the_gradients_of_the_plain_one(name):
+def test_checkpointed_network_has_the_gradients_of_the_network_without_checkpoints(name):
     model, images = built(name)
     model = lb.noisify(copy.deepcopy(model), sigma=0.1, inputs=images)
     checkpointed, calls = copy.deepcopy(model), []

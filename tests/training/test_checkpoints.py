@@ -16,7 +16,7 @@ def generator_restored():
 
 
 class Training:
-    """A network with its optimizer and checkpoints at chosen epochs; each starts with the same noise."""
+    """A network with its optimizer and checkpoints at chosen epochs; torch's generator starts from the same seed."""
 
     def __init__(self, directory, at=(2, 5)):
         torch.manual_seed(0)
@@ -61,15 +61,15 @@ def test_chosen_epochs_are_kept(tmp_path):
 def test_kept_epoch_is_loaded_without_a_change_of_the_optimizer(tmp_path):
     training = Training(tmp_path)
     training.run(1, 2)
-    at_epoch_2 = training.weights
+    weights_at_epoch_2 = training.weights
     training.run(3, 5)
     steps = training.optimizer.state_dict()["state"][0]["step"].clone()
     training.checkpoints.load_model(2)
-    assert training.weights.equal(at_epoch_2)
+    assert training.weights.equal(weights_at_epoch_2)
     assert training.optimizer.state_dict()["state"][0]["step"].equal(steps)
-    other = noisy_classifier()
-    load_checkpoint(tmp_path, 2, other)
-    assert weights(other).equal(at_epoch_2)
+    model = noisy_classifier()
+    load_checkpoint(tmp_path, 2, model)
+    assert weights(model).equal(weights_at_epoch_2)
 
 
 def test_latest_state_is_saved_between_the_chosen_epochs_after_some_seconds(tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""Choice of the epochs at which something is measured."""
+"""Choice of the epochs at which a network is measured."""
 
 import math
 

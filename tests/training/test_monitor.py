@@ -19,9 +19,9 @@ INPUTS, LABELS = trained_classifier.INPUTS[:20], trained_classifier.LABELS[:20]
 SETTINGS = MeasurementSettings(draws=4, queries=3)
 
 
-def monitor(directory, *, sigma=0.1, at=(1, 3), layers=None, **settings):
-    changed = dataclasses.replace(SETTINGS, **settings)
-    return Monitor(noisy_classifier(sigma), INPUTS, at=at, directory=directory, layers=layers, settings=changed)
+def make_monitor(directory, *, sigma=0.1, at=(1, 3), layers=None, **options):
+    settings = dataclasses.replace(SETTINGS, **options)
+    return Monitor(noisy_classifier(sigma), INPUTS, at=at, directory=directory, layers=layers, settings=settings)
 
 
 def without_seconds(table):
@@ -29,9 +29,9 @@ def without_seconds(table):
 
 
 def test_only_chosen_epochs_are_measured(tmp_path):
-    monitored = monitor(tmp_path)
-    assert [monitored.step(epoch) is not None for epoch in (1, 2, 3)] == [True, False, True]
-    assert list(monitored.tables) == [1, 3]
+    monitor = make_monitor(tmp_path)
+    assert [monitor.step(epoch) is not None for epoch in (1, 2, 3)] == [True, False, True]
+    assert list(monitor.tables) == [1, 3]
 
 
 def test_measurement_is_that_of_layer_information(tmp_path):
@@ -43,20 +43,20 @@ def test_measurement_is_that_of_layer_information(tmp_path):
 
 
 def test_tolerance_raises_the_number_of_draws(tmp_path):
-    rows = monitor(tmp_path, tolerance=0.05, max_draws=8, layers="3").step(1)
+    rows = make_monitor(tmp_path, tolerance=0.05, max_draws=8, layers="3").step(1)
     assert {row.draws for row in rows} == {8}
     assert "max_draws 8" in rows["3", "I(X;T)"].note
 
 
 def test_table_read_from_the_file_equals_the_measured_table(tmp_path):
-    monitored = monitor(tmp_path)
-    monitored.step(1)
-    monitored.step(3)
-    assert read_information(tmp_path / "information.csv") == dict(monitored.tables)
+    monitor = make_monitor(tmp_path)
+    monitor.step(1)
+    monitor.step(3)
+    assert read_information(tmp_path / "information.csv") == dict(monitor.tables)
 
 
 def test_columns_are_the_documented_ones(tmp_path):
-    monitor(tmp_path).step(1)
+    make_monitor(tmp_path).step(1)
     assert (tmp_path / "information.csv").read_text().splitlines()[0] == (
         "epoch,layer,quantity,estimator,value,standard_error,lower,upper,unit,draws,seconds,note,"
         "plug_in,plug_in_error,decoded,decoded_error,decoder,limited_by,flags"
@@ -64,14 +64,14 @@ def test_columns_are_the_documented_ones(tmp_path):
 
 
 def test_resumed_monitor_does_not_measure_again(tmp_path, monkeypatch):
-    first = monitor(tmp_path).step(1)
+    table = make_monitor(tmp_path).step(1)
     monkeypatch.setattr(monitor_module, "measure_layers", None)
-    assert monitor(tmp_path).step(1) == first
+    assert make_monitor(tmp_path).step(1) == table
 
 
 def test_resumed_monitor_adds_to_the_file(tmp_path):
-    monitor(tmp_path).step(3)
-    monitor(tmp_path).step(1)
+    make_monitor(tmp_path).step(3)
+    make_monitor(tmp_path).step(1)
     assert list(read_information(tmp_path / "information.csv")) == [1, 3]
 
 
@@ -84,40 +84,40 @@ def test_resumed_monitor_adds_to_the_file(tmp_path):
     ],
 )  # fmt: skip
 def test_folder_measured_with_other_settings_is_refused(tmp_path, name, options):
-    monitor(tmp_path).step(1)
+    make_monitor(tmp_path).step(1)
     with pytest.raises(UsageError, match=f"{name}: .*information.csv"):
-        monitor(tmp_path, **options)
+        make_monitor(tmp_path, **options)
 
 
 def test_folder_measured_with_another_covariance_is_refused(tmp_path):
-    monitor(tmp_path, sigma=torch.eye(3)).step(1)
-    assert monitor(tmp_path, sigma=torch.eye(3)).tables
+    make_monitor(tmp_path, sigma=torch.eye(3)).step(1)
+    assert make_monitor(tmp_path, sigma=torch.eye(3)).tables
     with pytest.raises(UsageError, match=r"sigma: .*information\.csv"):
-        monitor(tmp_path, sigma=2 * torch.eye(3))
+        make_monitor(tmp_path, sigma=2 * torch.eye(3))
 
 
-def test_settings_may_change_while_nothing_is_measured(tmp_path):
-    monitor(tmp_path)
-    monitor(tmp_path, draws=5).step(1)
-    assert monitor(tmp_path, draws=5).step(1) is not None
+def test_settings_may_change_before_the_first_measurement(tmp_path):
+    make_monitor(tmp_path)
+    make_monitor(tmp_path, draws=5).step(1)
+    assert make_monitor(tmp_path, draws=5).step(1) is not None
 
 
 def test_folder_with_other_columns_is_refused(tmp_path):
-    monitor(tmp_path).step(1)
+    make_monitor(tmp_path).step(1)
     (tmp_path / "information.csv").write_text("epoch,layer\n1,tanh\n")
     with pytest.raises(UsageError, match="columns"):
-        monitor(tmp_path)
+        make_monitor(tmp_path)
 
 
 def test_table_without_its_settings_is_refused(tmp_path):
-    monitor(tmp_path).step(1)
+    make_monitor(tmp_path).step(1)
     (tmp_path / "information.json").unlink()
     with pytest.raises(UsageError, match="unknown"):
-        monitor(tmp_path)
+        make_monitor(tmp_path)
 
 
 def test_layer_can_be_chosen_by_its_name(tmp_path):
-    assert {row.layer for row in monitor(tmp_path, layers="3").step(1)} == {"3"}
+    assert {row.layer for row in make_monitor(tmp_path, layers="3").step(1)} == {"3"}
 
 
 def test_measurement_does_not_change_the_noise_of_the_training(tmp_path):
@@ -163,25 +163,25 @@ def test_invalid_argument_is_named_before_anything_is_written(options, error, na
 
 
 def test_epochs_may_be_numbers_of_numpy(tmp_path):
-    assert monitor(tmp_path, at=np.array([1])).step(np.int64(1)) is not None
-    assert list(monitor(tmp_path).tables) == [1]
+    assert make_monitor(tmp_path, at=np.array([1])).step(np.int64(1)) is not None
+    assert list(make_monitor(tmp_path).tables) == [1]
 
 
 def test_an_epoch_may_be_a_float_that_is_a_whole_number(tmp_path):
-    monitored = monitor(tmp_path, at=[1.0, 2])
-    assert monitored.step(1) == monitored.step(1.0)
-    assert list(monitored.tables) == [1]
-    assert list(monitor(tmp_path, at=[1, 2]).tables) == [1]
+    monitor = make_monitor(tmp_path, at=[1.0, 2])
+    assert monitor.step(1) == monitor.step(1.0)
+    assert list(monitor.tables) == [1]
+    assert list(make_monitor(tmp_path, at=[1, 2]).tables) == [1]
 
 
 @pytest.mark.parametrize("epoch", [0.9999999, float("nan"), float("inf"), True, "1", torch.tensor(1)])
 def test_an_epoch_that_is_not_a_whole_number_is_refused(tmp_path, epoch):
     with pytest.raises((TypeError, ValueError), match=r"^epoch: got"):
-        monitor(tmp_path).step(epoch)
+        make_monitor(tmp_path).step(epoch)
 
 
 def test_folder_measured_with_other_inputs_is_refused(tmp_path):
-    monitor(tmp_path).step(1)
+    make_monitor(tmp_path).step(1)
     with pytest.raises(UsageError, match=r"^inputs: "):
         Monitor(noisy_classifier(), INPUTS[:10], at=[1], directory=tmp_path, settings=SETTINGS)
 
@@ -198,61 +198,60 @@ def test_an_epoch_of_other_weights_is_refused(tmp_path):
 
 
 def test_an_epoch_without_a_hash_of_its_weights_is_measured_again(tmp_path):
-    monitor(tmp_path).step(1)
+    make_monitor(tmp_path).step(1)
     path = tmp_path / "information.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"weights": {}}))
-    assert not monitor(tmp_path).tables
+    assert not make_monitor(tmp_path).tables
 
 
 def test_damaged_hashes_are_refused(tmp_path):
-    monitor(tmp_path).step(1)
+    make_monitor(tmp_path).step(1)
     path = tmp_path / "information.json"
     for weights in ([], {"one": "0"}):
         path.write_text(json.dumps(json.loads(path.read_text()) | {"weights": weights}))
         with pytest.raises(UsageError, match=r"information.json: cannot resume from this file"):
-            monitor(tmp_path)
+            make_monitor(tmp_path)
 
 
 def test_folder_that_cannot_be_written_to_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     for directory in (tmp_path / "file", f"{tmp_path}/a\0b"):
         with pytest.raises(UsageError, match=r"^directory: "):
-            monitor(directory)
+            make_monitor(directory)
 
 
-def test_folder_that_vanished_is_named(tmp_path):
-    monitored = monitor(tmp_path / "run")
+def test_folder_that_was_removed_is_named(tmp_path):
+    monitor = make_monitor(tmp_path / "run")
     (tmp_path / "run" / "information.json").unlink()
     (tmp_path / "run").rmdir()
     (tmp_path / "run").write_text("")
     with pytest.raises(UsageError, match=r"information\.json: cannot be written to"):
-        monitored.step(1)
+        monitor.step(1)
 
 
 def test_epoch_that_lost_rows_is_measured_again(tmp_path):
-    before = monitor(tmp_path)
-    table = before.step(1)
+    table = make_monitor(tmp_path).step(1)
     path = tmp_path / "information.csv"
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
-    again = monitor(tmp_path)
-    assert not again.tables
-    assert without_seconds(again.step(1)) == without_seconds(table)
+    resumed = make_monitor(tmp_path)
+    assert not resumed.tables
+    assert without_seconds(resumed.step(1)) == without_seconds(table)
 
 
 @pytest.mark.parametrize("content", [b"abc", b"\xff\xfe\x00", b"", b"epoch,layer\n"])
 def test_damaged_table_is_named(content, tmp_path):
-    monitor(tmp_path).step(1)
+    make_monitor(tmp_path).step(1)
     (tmp_path / "information.csv").write_bytes(content)
     with pytest.raises(UsageError, match=r"information.csv: cannot resume from this file"):
-        monitor(tmp_path)
+        make_monitor(tmp_path)
 
 
 def test_damaged_cell_is_named(tmp_path):
-    monitor(tmp_path).step(1)
+    make_monitor(tmp_path).step(1)
     path = tmp_path / "information.csv"
     path.write_text(path.read_text().replace("pooled,", "pooled,x", 1))
     with pytest.raises(UsageError, match=r"information.csv: cannot resume from this file: could not convert"):
-        monitor(tmp_path)
+        make_monitor(tmp_path)
 
 
 def test_labels_may_be_a_column_of_a_table(tmp_path):

@@ -21,7 +21,7 @@ from tests.support.weight_matrices import (
 
 def test_all_linear_layers_and_convolutions_are_the_default_and_nothing_else_changes():
     model = lb.noisify(convolutional_network(), sigma=0.1)
-    model(normal_tensor(3, 2, 4, 4, dtype=torch.float32))  # makes statistics
+    model(normal_tensor(3, 2, 4, 4, dtype=torch.float32))  # installs the noise and updates the statistics of batch norm
     before = copy.deepcopy(model.state_dict())
     lb.ParsevalRegularizer(model).step()
     changed = {name for name, value in model.state_dict().items() if not value.equal(before[name])}
@@ -40,7 +40,8 @@ def test_layers_are_selected_as_for_noise(layers, names):
     model = convolutional_network()
     before = copy.deepcopy(model)
     lb.ParsevalRegularizer(lb.noisify(model, sigma=0.1), layers=layers).step()
-    assert {n for n in ("0", "4", "6") if not model[int(n)].weight.equal(before[int(n)].weight)} == names
+    changed = {index for index in (0, 4, 6) if not model[index].weight.equal(before[index].weight)}
+    assert set(map(str, changed)) == names
 
 
 def test_shared_weight_is_stepped_once():
@@ -66,7 +67,7 @@ def test_weight_without_entries_is_left_out():
     assert_close(layer.weight.detach(), parseval_step(before, 0.3))
 
 
-def test_step_is_outside_of_autograd_and_leaves_gradients():
+def test_step_is_outside_of_autograd_and_does_not_change_gradients():
     layer = linear(normal_tensor(3, 5) / 3)
     layer(normal_tensor(2, 5)).sum().backward()
     weight, gradient = layer.weight, layer.weight.grad.clone()
@@ -77,7 +78,7 @@ def test_step_is_outside_of_autograd_and_leaves_gradients():
     assert weight.grad.equal(gradient)
 
 
-def test_optimizer_takes_the_step_by_its_hook():
+def test_step_in_a_hook_of_the_optimizer_equals_an_explicit_step():
     def train(model, *, hooked):
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
         parseval = lb.ParsevalRegularizer(model, strength=0.1)

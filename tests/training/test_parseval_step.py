@@ -1,4 +1,4 @@
-"""The Parseval step against its scalar recursion, for every kind of layer that it takes."""
+"""The Parseval step compared with its formula and its scalar recursion, for every kind of layer; refused weights."""
 
 import copy
 import math
@@ -77,7 +77,7 @@ def test_kernel_of_another_memory_format_is_stepped():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.complex128])
-def test_every_dtype_is_stepped(dtype):
+def test_weights_in_other_precisions_and_complex_weights_are_stepped(dtype):
     values = torch.complex(normal_tensor(4, 6) / 3, normal_tensor(4, 6, seed=1) / 3)
     weight = values if dtype.is_complex else values.real.to(dtype)
     layer = linear(weight)

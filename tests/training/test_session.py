@@ -115,7 +115,7 @@ def test_finished_session_trains_no_epoch_again(tmp_path, monkeypatch, finished)
     assert Network(tmp_path).run().equal(finished[1])
 
 
-def test_function_after_an_epoch_finds_its_checkpoint(tmp_path):
+def test_checkpoint_of_an_epoch_exists_when_after_epoch_is_called(tmp_path):
     network, epochs = Network(tmp_path), []
 
     def after_epoch(epoch):

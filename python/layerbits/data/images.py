@@ -45,5 +45,5 @@ class LabelledImages:
         return LabelledImages(self.inputs[:count], self.labels[:count])
 
     def to(self, device: torch.device | str) -> LabelledImages:
-        """Copy the images and their labels to a device."""
+        """Return the images and their labels on a device."""
         return LabelledImages(self.inputs.to(device), self.labels.to(device))

@@ -30,8 +30,8 @@ def mnist_dataset(folder: str | os.PathLike[str]) -> tuple[LabelledImages, Label
     Raises
     ------
     DataError
-        A file is missing, damaged or of a different kind, the images of the two parts differ in size, or the number of
-        labels is not the number of images.
+        A file is missing, damaged or of a different kind, the images of the two parts differ in size, the number of
+        labels is not the number of images, or a label is larger than 9.
 
     Examples
     --------

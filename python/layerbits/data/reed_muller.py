@@ -1,4 +1,4 @@
-"""Reed-Muller codes RM(r, m): the values of all polynomials of degree r in m variables over the field F_2."""
+"""Reed-Muller codes RM(r, m): the values of all polynomials of degree at most r in m variables over F_2."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def reed_muller_matrix(order: int, variables: int) -> Bits:
     Parameters
     ----------
     order : int
-        r, the degree of the polynomials, from 0 to m.
+        r, the largest degree of the polynomials, from 0 to m.
     variables : int
         m, at least 1.
 

@@ -43,7 +43,7 @@ def spiral_dataset(
     classes : int
         Number of arms; the angles between them are equal.
     turn : float
-        Angle in radians by which an arm turns from the center to the rim.
+        Angle in radians by which an arm turns from the origin to the rim.
     spread : float
         Standard deviation of the normal noise in radians.
 

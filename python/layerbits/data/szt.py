@@ -52,7 +52,7 @@ class SztData:
     labels: torch.Tensor
 
     def to(self, device: torch.device | str) -> SztData:
-        """Copy the data to a device."""
+        """Return the data on a device."""
         return SztData(self.inputs.to(device), self.labels.to(device))
 
 

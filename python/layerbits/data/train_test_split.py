@@ -23,7 +23,7 @@ def split(n: int, *, test_fraction: float = 0.2, seed: int) -> tuple[torch.Tenso
     Returns
     -------
     train_rows, test_rows : torch.Tensor
-        Shapes (n - k,) and (k,), int64; every row is in one of them.
+        Shapes (n - k,) and (k,), int64; every row is in exactly one of them.
 
     Raises
     ------

@@ -11,7 +11,7 @@ from torch.nn.functional import affine_grid, grid_sample
 
 
 def warp(images: Tensor, random: np.random.Generator, *, degrees: float, shear: float, shift: float) -> Tensor:
-    """Rotate, shear and shift each image about its center by random amounts, with bilinear interpolation.
+    """Rotate and shear each image about its center and shift it, by random amounts, with bilinear interpolation.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The experiments of the paper, by name.
+"""The experiments, by name.
 
 To add an experiment, derive a class from `Experiment`, make an instance, and list the instance here.
 """

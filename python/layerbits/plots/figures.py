@@ -1,7 +1,7 @@
 """Panels of curves, bands and scatter plots in one style, with colours that colour-blind readers can tell apart.
 
-Figures are made by matplotlib's objects on the Agg canvas. pyplot is never imported, because it has global state, and
-matplotlib is imported only when a figure is made, because it is an optional dependency.
+Figures are made by matplotlib's objects on the Agg canvas. pyplot is never imported, because it has global state.
+Functions import matplotlib themselves, because it is an optional dependency.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The report of a run: figures from its tables, and one HTML page with all results."""
+"""The report of a run: its figures, plotted from its tables, and one HTML page."""
 
 from layerbits.report.run_report import write_report
 

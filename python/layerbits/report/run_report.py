@@ -1,7 +1,7 @@
 """Plot the figures of a run and write its report.
 
-The run may continue in another process. The report is made from the files that exist, and writes figures and
-report.html, but no file that a run reads.
+The run may continue in another process: `write_report` uses the files that exist, and writes only figures and
+report.html, which no run reads.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ def write_report(directory: str | os.PathLike[str]) -> Report:
     Raises
     ------
     UsageError
-        The folder contains no run of this version or no table with rows; no file is written then. Or the folder cannot
-        be written to.
+        matplotlib is not installed, or the folder contains no run of this version or no table with rows; no file is
+        written then. Or the folder cannot be written to.
     """
     plots.require_matplotlib()
     folder = Path(directory)
@@ -64,7 +64,7 @@ def write_report(directory: str | os.PathLike[str]) -> Report:
 def _write(folder: Path, run: RunRecord, snapshot: Path) -> Report:
     """Write the report from copies of the tables in `snapshot`, an empty folder, because the run may change its own."""
     stamps = {path: file_stamp(path) for path in folder.rglob("*.png")}
-    written = last_written(folder)
+    last_write = last_written(folder)
     tables = copy_tables(folder, snapshot)
     if not any(table.rows for table in tables):
         raise UsageError(f"{folder}: nothing to show yet, because no table has rows; try again later")
@@ -80,7 +80,7 @@ def _write(folder: Path, run: RunRecord, snapshot: Path) -> Report:
         folder=folder.absolute(),
         description=run.experiment.description,
         defaults=settings_as_json(run.experiment.config_type()),
-        last_written=written,
+        last_written=last_write,
         notes=notes,
         figures={path.relative_to(folder).as_posix(): path.read_bytes() for path in list_files(folder, "png")},
         charts=charts,

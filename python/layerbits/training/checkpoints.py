@@ -1,4 +1,4 @@
-"""Checkpoints of a training. A resumed training and a later measurement give the same bits as an uninterrupted one."""
+"""Checkpoints of a training: a training that resumes on the same device ends with the bits of an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Checkpoints:
     Parameters
     ----------
     model : torch.nn.Module
-        Its `state_dict` must hold everything that training changes, beside the optimizer and torch's generators.
+        Its `state_dict` must hold everything that training changes, except for the optimizer and torch's generators.
     optimizer : torch.optim.Optimizer
         Over the parameters of `model`.
     at : iterable of int
@@ -52,10 +52,10 @@ class Checkpoints:
 
     def step(self, epoch: int) -> None:
         """Save the state after `epoch` if the epoch is chosen or the last save is some seconds old."""
-        chosen = epoch in self._at
-        if chosen:
+        is_chosen = epoch in self._at
+        if is_chosen:
             self._save(_epoch_path(self._directory, epoch), epoch)
-        if chosen or time.monotonic() - self._saved > _SECONDS_BETWEEN_SAVES:
+        if is_chosen or time.monotonic() - self._saved > _SECONDS_BETWEEN_SAVES:
             self._save(self._latest, epoch)
             self._saved = time.monotonic()
 
@@ -65,7 +65,7 @@ class Checkpoints:
         Raises
         ------
         UsageError
-            The checkpoint is damaged.
+            The checkpoint is damaged or of another network.
         """
         if not self._latest.exists():
             return 0
@@ -75,7 +75,7 @@ class Checkpoints:
             self._optimizer.load_state_dict(state["optimizer"])
             torch.set_rng_state(state["generators"]["cpu"])
             for device in self.cuda_devices():
-                # A training that moves to another device has other noise, as it has no state for that device.
+                # A training that moves to another device goes on with other noise: the checkpoint has no state for it.
                 if str(device) in state["generators"]:
                     torch.cuda.set_rng_state(state["generators"][str(device)], device)
             return int(state["epoch"])
@@ -86,7 +86,7 @@ class Checkpoints:
         Raises
         ------
         UsageError
-            The checkpoint is missing or damaged.
+            The checkpoint is missing, damaged or of another network.
         """
         load_checkpoint(self._directory, epoch, self._model)
 
@@ -115,7 +115,7 @@ def load_checkpoint(directory: str | os.PathLike[str], epoch: int, model: nn.Mod
     Raises
     ------
     UsageError
-        The checkpoint is missing or damaged.
+        The checkpoint is missing, damaged or of another network.
     """
     path = _epoch_path(directory, epoch)
     with _reporting_damage(path):

@@ -40,9 +40,9 @@ def evaluate_classifier(model: nn.Module, inputs: Tensor, labels: Tensor) -> tup
 class TrainingCurves:
     """Evaluate a network at chosen epochs and write the rows to ``directory/training.csv``.
 
-    Noise stays on during the evaluation, as in the paper, and comes from the network's own generator. `resume`
-    therefore drops the rows after the checkpoint: evaluating these epochs again brings the generator to the state of an
-    uninterrupted training.
+    Noise stays on during the evaluation, as in the paper, and comes from torch's generators. `resume` drops the rows
+    after the checkpoint, because the generators must advance as in an uninterrupted training: these epochs are
+    evaluated again.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ class TrainingCurves:
     directory : path
         An existing folder.
     evaluate : callable, optional
-        Returns loss and accuracy of (model, inputs, labels).
+        Computes loss and accuracy from (model, inputs, labels).
     """
 
     def __init__(
@@ -84,8 +84,8 @@ class TrainingCurves:
         """
         rows = read_training(self._path) if epoch else []
         self._rows = [row for row in rows if row.epoch <= epoch]
-        wanted = [(chosen, split) for chosen in sorted(self._at) if chosen <= epoch for split in self._splits]
-        if [(row.epoch, row.split) for row in self._rows] != wanted:
+        expected_rows = [(chosen, split) for chosen in sorted(self._at) if chosen <= epoch for split in self._splits]
+        if [(row.epoch, row.split) for row in self._rows] != expected_rows:
             raise damaged_file(self._path, f"it lacks rows up to epoch {epoch}")
 
     def step(self, epoch: int) -> None:

@@ -22,7 +22,7 @@ from layerbits._base import (
 
 TRAINING_FILE, INFORMATION_FILE, SETTINGS_FILE = "training.csv", "information.csv", "information.json"
 
-# Key of information.json.
+# Key of the hashes of the weights in information.json.
 WEIGHTS = "weights"
 
 # The last column holds the flags, separated by spaces.
@@ -98,12 +98,12 @@ def resume_information(folder: Path, settings: Mapping[str, Any]) -> tuple[dict[
     table_path, settings_path = folder / INFORMATION_FILE, folder / SETTINGS_FILE
     if not table_path.exists():
         return {}, {}
-    earlier = read_json(settings_path) if settings_path.exists() else {}
+    earlier_settings = read_json(settings_path) if settings_path.exists() else {}
     for name, value in settings.items():
-        if name not in earlier or earlier[name] != value:
-            got = repr(earlier[name]) if name in earlier else "unknown"
+        if name not in earlier_settings or earlier_settings[name] != value:
+            got = repr(earlier_settings[name]) if name in earlier_settings else "unknown"
             raise UsageError(f"{name}: {table_path} was measured with {got}, wanted {value!r}; use another folder")
-    weights = earlier.get(WEIGHTS, {})
+    weights = earlier_settings.get(WEIGHTS, {})
     if not isinstance(weights, dict) or not all(map(str.isdecimal, weights)):
         raise damaged_file(settings_path, f"{WEIGHTS} has keys that are not epochs")
     return read_information(table_path), {int(epoch): str(digest) for epoch, digest in weights.items()}

@@ -1,7 +1,7 @@
 """The training loop, an iterator over epochs: the caller evaluates and saves in the body of its ``for``.
 
-The whole data set is on the device as two tensors, and a batch is a slice of a permuted copy. For 13 batches of a
-small network per epoch, a DataLoader would take longer than the network.
+The whole data set is on the device as two tensors, and a batch is a slice of a permuted copy. For a small network with
+13 batches per epoch, a DataLoader would take longer than the network.
 """
 
 from __future__ import annotations

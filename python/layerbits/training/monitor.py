@@ -114,9 +114,10 @@ class Monitor:
         Raises
         ------
         TypeError, ValueError
-            `epoch` is not a whole number of at least 0.
+            `epoch` is not a whole number of at least 0; or as in `layerbits.layer_information`, for a network that has
+            changed.
         UsageError
-            The folder has this epoch of a network with other weights.
+            The folder has this epoch of a network with other weights, or a file cannot be written.
         """
         epoch = checked_epoch("epoch", epoch)
         if epoch not in self.at:
@@ -130,7 +131,7 @@ class Monitor:
             write_information(self._path, self._tables)
         elif self._weights[epoch] != weights:
             raise UsageError(
-                f"epoch: got {epoch}, which {self._path} has of a network with other weights; use another folder"
+                f"epoch: got {epoch}, which {self._path} holds for a network with other weights; use another folder"
             )
         return self._tables[epoch]
 
@@ -152,8 +153,8 @@ class Monitor:
             write_settings(self._path.parent, self._provenance, {})
         # An epoch that lost rows is measured again.
         rows = len(self._problem.parts) * (3 + 2 * len(self._problem.inputs.labels))
-        whole = {epoch: table for epoch, table in tables.items() if len(table) == rows and epoch in weights}
-        return whole, {epoch: weights[epoch] for epoch in whole}
+        complete_tables = {epoch: table for epoch, table in tables.items() if len(table) == rows and epoch in weights}
+        return complete_tables, {epoch: weights[epoch] for epoch in complete_tables}
 
 
 def _described(problem: Problem) -> object:
@@ -172,7 +173,7 @@ def _described(problem: Problem) -> object:
 
 
 def _digest(data: object) -> str:
-    """Return a hash of the values of a tensor, an array, or a tuple of them; empty for None."""
+    """Return a hash of the values of a tensor, an array or a number, or of a tuple of them; empty for None."""
     if data is None:
         return ""
     digest = hashlib.sha256()

@@ -1,4 +1,4 @@
-"""Regularizers that change the weights after each step of the optimizer."""
+"""A regularizer that changes the weights after each step of the optimizer."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ class ParsevalRegularizer:
     Raises
     ------
     LayerSelectionError
-        `layers` matches no such layer, or a layer with a weight that is computed from other parameters.
+        `model` has no such layer; `layers` matches none of them, or a layer whose weight is computed from other
+        parameters.
     TypeError, ValueError
         `model` is no module, or `strength` is out of range.
 
@@ -89,8 +90,8 @@ class ParsevalRegularizer:
         Raises
         ------
         UsageError
-            A singular value is not finite, or is at least sqrt((2 + strength) / strength), where it would grow in every
-            step. No weight has changed then.
+            A singular value is not finite, or is at least sqrt((2 + strength) / strength), where no step would make it
+            smaller. No weight has changed then.
         """
         matrices = list(starmap(_matrices, zip(self._names, self._groups, strict=True)))
         grams = [w @ w.mH if w.shape[-2] <= w.shape[-1] else w.mH @ w for w in matrices]
@@ -106,21 +107,21 @@ class ParsevalRegularizer:
         limit = math.sqrt((2 + self._strength) / self._strength)
         if math.sqrt(bound) < limit:
             return
-        largest = math.sqrt(bound)
+        singular_value = math.sqrt(bound)
         gram_is_finite = bool(gram.isfinite().all())
         if gram_is_finite:
-            largest = math.sqrt(_spectral_norm(gram))
+            singular_value = math.sqrt(_spectral_norm(gram))
         elif matrix.isfinite().all():
-            largest = _spectral_norm(matrix)
-        if not (gram_is_finite and largest < limit):
+            singular_value = _spectral_norm(matrix)
+        if not (gram_is_finite and singular_value < limit):
             raise UsageError(
                 f"strength: got {self._strength:g}, wanted less, or smaller weights: {name!r} has a singular value of "
-                f"{largest:g}, and from {limit:g} on the step makes it grow without end"
+                f"{singular_value:g}, and from {limit:g} on no step makes it smaller"
             )
 
 
 def _norms(grams: Sequence[Tensor]) -> list[float]:
-    """Return the largest absolute row sum of each matrix, a bound of its eigenvalues; synchronize a device once."""
+    """Return the largest absolute row sum of each layer's matrices, a bound of their eigenvalues; synchronize once."""
     norms = [torch.linalg.matrix_norm(gram, math.inf).max() for gram in grams]
     return torch.stack([norm.to(norms[0]) for norm in norms]).tolist() if norms else []
 
@@ -142,6 +143,6 @@ def _selected_layers(model: nn.Module, layers: Layers) -> list[LayerCall]:
 
 
 def _matrices(weight: Tensor, groups: int) -> Tensor:
-    """Return the matrix of each group, shape (groups, rows, columns), in float32 or float64, as float16 overflows."""
+    """Return the matrix of each group, (groups, rows, columns), in float32 or float64, because float16 overflows."""
     precise = weight.to(torch.promote_types(weight.dtype, torch.float32))
     return precise.reshape(groups, weight.shape[0] // groups, -1)

@@ -1,7 +1,7 @@
 """A training that can be resumed, with checkpoints, curves and measurements.
 
-Noise and dropout draw from torch's generators. A session seeds them, saves their states in its checkpoints, and
-restores the caller's states in the end.
+The noise of a network, and torch's dropout, take random numbers from torch's generators. A session seeds the
+generators, saves their states in its checkpoints, and restores the caller's states at the end.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ TrainEpochs = Callable[[Iterable[int]], Iterator[int]]
 
 
 def generator_seed(seed: int, device: int = 0) -> int:
-    """Return the seed of the generator of a device by its index.
+    """Return the seed of torch's generator of a device, by the index of the device.
 
-    Its numbers differ from those of initial weights, which have `seed`, and from those of other devices.
+    The generator's numbers differ from those of a generator with the seed `seed`, which is that of the initial weights,
+    and from those of other devices.
     """
     return int(np.random.SeedSequence(seed, spawn_key=(device,)).generate_state(1, np.uint64)[0])
 
@@ -58,7 +59,7 @@ class TrainingSession:
     monitor : Monitor, optional
         Measures the network.
     seed : int
-        Seed of torch's generators, from which the training draws its noise.
+        Seed of torch's generators, from which the noise of the training comes.
     phase : callable, optional
         Returns a context manager that times the phase ``"measurements"``; for example `RunFolder.phase`.
     """
@@ -82,8 +83,8 @@ class TrainingSession:
         Parameters
         ----------
         train_epochs : callable
-            Trains the given epochs and yields each epoch after its training, as `train` does. It runs with one thread
-            of torch.
+            Trains the given epochs and yields each epoch after its training, as `train` does. Torch uses one thread
+            meanwhile.
         epochs : int
             Number of the last epoch; the first is 1.
         name : str, optional
@@ -99,10 +100,10 @@ class TrainingSession:
     def _run(
         self, train_epochs: TrainEpochs, epochs: int, name: str, after_epoch: Callable[[int], None] | None
     ) -> None:
-        resumed = self._resume()
-        remaining = range(resumed + 1, epochs + 1)
-        trained = single_threaded(train_epochs(remaining))
-        for epoch in progress(trained, name=name, total=len(remaining)):
+        last_epoch = self._resume()
+        remaining_epochs = range(last_epoch + 1, epochs + 1)
+        trained_epochs = single_threaded(train_epochs(remaining_epochs))
+        for epoch in progress(trained_epochs, name=name, total=len(remaining_epochs)):
             self.curves.step(epoch)
             self._measure(epoch)
             # The checkpoint comes last, so that a training killed before this line repeats the whole epoch.
@@ -112,13 +113,13 @@ class TrainingSession:
 
     def _resume(self) -> int:
         """Load the last state, measure the epochs that lost their rows, and return the last epoch."""
-        resumed = self.checkpoints.resume()
-        self.curves.resume(resumed)
-        lost = [] if self.monitor is None else self.monitor.unmeasured(resumed)
-        for epoch in lost:
+        last_epoch = self.checkpoints.resume()
+        self.curves.resume(last_epoch)
+        lost_epochs = [] if self.monitor is None else self.monitor.unmeasured(last_epoch)
+        for epoch in lost_epochs:
             self.checkpoints.load_model(epoch)
             self._measure(epoch)
-        return self.checkpoints.resume() if lost else resumed
+        return self.checkpoints.resume() if lost_epochs else last_epoch
 
     def _measure(self, epoch: int) -> None:
         if self.monitor is not None and epoch in self.monitor.at:

@@ -13,21 +13,21 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class Skipping(nn.Module):
-    """Layers a, b, c; the signal of c is b plus a share of the input, of a, or of nothing, as `seen` says."""
+    """Layers a, b, c; the signal of c is b plus a hundredth of `source`: the input, a, or nothing."""
 
-    def __init__(self, seen: str) -> None:
+    def __init__(self, source: str) -> None:
         super().__init__()
-        self.seen = seen
+        self.source = source
         self.a, self.b, self.c = nn.Tanh(), nn.Tanh(), nn.Tanh()
 
     def forward(self, x: Tensor) -> Tensor:
         a = self.a(x)
         b = self.b(a)
-        return self.c(b + {"input": 1e-2 * x, "a": 1e-2 * a, "nothing": 0 * x}[self.seen])
+        return self.c(b + {"input": 1e-2 * x, "a": 1e-2 * a, "nothing": 0 * x}[self.source])
 
 
-def skipping(seen, sigma=0.1):
-    return noisify(Skipping(seen), sigma=sigma, layers=nn.Tanh)
+def skipping(source, sigma=0.1):
+    return noisify(Skipping(source), sigma=sigma, layers=nn.Tanh)
 
 
 class Skip(nn.Module):
@@ -39,13 +39,13 @@ class Skip(nn.Module):
         return self.second(self.first(x) / 10 + x)
 
 
-@pytest.mark.parametrize(("seen", "first"), [("input", "a"), ("input", "b"), ("a", "b")])
-def test_layers_around_a_skip_connection_are_refused(seen, first):
+@pytest.mark.parametrize(("source", "first"), [("input", "a"), ("input", "b"), ("a", "b")])
+def test_skip_connection_past_the_first_layer_is_refused(source, first):
     with pytest.raises(ValueError, match=f"first: got '{first}', but the input acts on 'c' by another path"):
-        information_between_layers(skipping(seen), INPUTS, first, "c")
+        information_between_layers(skipping(source), INPUTS, first, "c")
 
 
-def test_noise_of_an_earlier_layer_is_another_way_for_a_single_input_too():
+def test_noise_of_an_earlier_layer_is_another_path_for_a_single_input_too():
     with pytest.raises(ValueError, match="another path"):
         information_between_layers(skipping("a"), INPUTS[:1], "b", "c")
 
@@ -59,13 +59,13 @@ def test_skip_connection_is_found_with_two_inputs(seed):
         information_between_layers(noisy, inputs, "first", "second", draws=2, queries=2, seed=seed)
 
 
-@pytest.mark.parametrize(("seen", "first", "second"), [("a", "a", "c"), ("input", "a", "b"), ("nothing", "b", "c")])
-def test_skip_connection_within_or_beside_the_chain_is_accepted(seen, first, second):
-    estimate = information_between_layers(skipping(seen), INPUTS[:20], first, second, draws=4)
+@pytest.mark.parametrize(("source", "first", "second"), [("a", "a", "c"), ("input", "a", "b"), ("nothing", "b", "c")])
+def test_skip_connection_from_the_first_or_behind_the_second_layer_is_accepted(source, first, second):
+    estimate = information_between_layers(skipping(source), INPUTS[:20], first, second, draws=4)
     assert 0 < estimate.lower < estimate.upper
 
 
-def test_information_of_a_skip_connection_depends_on_the_noise_where_it_ends():
+def test_skip_connection_into_a_layer_with_far_more_noise_is_accepted():
     estimate = information_between_layers(skipping("a", {"a": 0.1, "b": 0.1, "c": 1e3}), INPUTS, "b", "c")
     assert estimate.value < 0.1
     with pytest.raises(ValueError, match="another path"):

@@ -29,7 +29,7 @@ KINDS = [0.3, ROOTS[1].diagonal(), ROOTS[2] @ ROOTS[2].mT]
 
 @pytest.mark.parametrize(("order", "last"), [((0, 1, 2), "1"), ((0, 1, 2), "2"), ((2, 1, 0), "2")])
 def test_information_is_that_of_whitened_layers_with_isotropic_noise(order, last):
-    """Random numbers are the same; values a hundred sigmas from the mean are rounded by 1e-16."""
+    """The random numbers are the same. Values lie within a hundred sigmas: exponents up to 1e4 are rounded by 1e-12."""
     roots = [torch.linalg.cholesky(ROOTS[kind] @ ROOTS[kind].mT) for kind in order]
     by_layer = {str(layer): KINDS[kind] for layer, kind in enumerate(order)}
     inputs = normal_tensor(30, 3)
@@ -45,17 +45,17 @@ def test_information_is_that_of_whitened_layers_with_isotropic_noise(order, last
     assert estimate == dataclasses.replace(expected, **numbers)
 
 
-def test_orthonormal_map_into_many_dimensions_changes_nothing():
-    """The noise across the subspace has no information; its directions are found from other draws."""
-    wide = nn.Sequential(nn.Identity(), dense(torch.linalg.qr(normal_tensor(200, 3, seed=5)).Q))
+def test_orthonormal_map_into_many_dimensions_does_not_change_the_information():
+    """Orthogonal to the signals, T is noise alone, which carries no information."""
+    network = nn.Sequential(nn.Identity(), dense(torch.linalg.qr(normal_tensor(200, 3, seed=5)).Q))
     inputs = normal_tensor(30, 3)
-    embedded = information_between_layers(noisify(wide, sigma=0.5, layers=["0", "1"]), inputs, "0", "1", queries=32)
+    embedded = information_between_layers(noisify(network, sigma=0.5, layers=["0", "1"]), inputs, "0", "1", queries=32)
     plain = information_between_layers(noisy_identities(2), inputs, "0", "1", queries=32)
     assert abs(embedded.value - plain.value) <= 5 * math.hypot(embedded.standard_error, plain.standard_error)
     assert embedded.upper - embedded.lower == pytest.approx(plain.upper - plain.lower, rel=0.2)
 
 
-def test_ends_move_with_the_confidence_as_quantiles_do():
+def test_lower_end_follows_the_quantiles_of_the_confidence():
     """Student's quantiles have 1023 degrees of freedom; their differences are those of normal quantiles to 1 %."""
     inputs, levels = normal_tensor(1, 3), [0.5, 0.9, 0.99]
     ends = [
@@ -66,15 +66,15 @@ def test_ends_move_with_the_confidence_as_quantiles_do():
 
 
 def test_interval_narrows_with_draws_and_queries():
-    wide, narrow = (
+    few_draws, many_draws = (
         information_between_layers(three_tanh_layers(), INPUTS[:150], "1", "5", draws=draws, queries=queries)
         for draws, queries in ((4, 2), (48, 16))
     )
-    assert wide.lower < narrow.lower < narrow.upper < wide.upper
+    assert few_draws.lower < many_draws.lower < many_draws.upper < few_draws.upper
 
 
 def test_few_inputs_have_more_queries():
-    """At least 1024 in all, and a quarter more that choose densities; each has its own T_k and draws given that T_k."""
+    """Queries are at least 1024 in all, and a quarter more choose densities; each has draws given its own T_k."""
     counts = {
         last: information_between_layers(noisy_identities(3), INPUTS[:32], "0", last, draws=8).draws for last in "12"
     }
@@ -94,16 +94,16 @@ def test_feature_maps_have_information_in_common():
 
 def test_arrays_and_tuples_give_the_values_of_tensors():
     inputs = INPUTS[:20]
-    wanted = information_between_layers(three_tanh_layers(), inputs, "1", "5", draws=4)
-    for same in (inputs.numpy(), (inputs,), (inputs.numpy(),)):
-        assert information_between_layers(three_tanh_layers(), same, "1", "5", draws=4) == wanted
+    expected = information_between_layers(three_tanh_layers(), inputs, "1", "5", draws=4)
+    for argument in (inputs.numpy(), (inputs,), (inputs.numpy(),)):
+        assert information_between_layers(three_tanh_layers(), argument, "1", "5", draws=4) == expected
 
 
 def test_seed_decides_the_estimate():
-    first, again, other = (
+    estimate, repeated, different = (
         information_between_layers(three_tanh_layers(), INPUTS[:20], "1", "3", seed=seed) for seed in (1, 1, 2)
     )
-    assert first == again != other
+    assert estimate == repeated != different
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_seed_decides_the_estimate():
         ({"seed": "a"}, TypeError),
     ],
 )
-def test_option_out_of_range_is_refused(option, error):
+def test_bad_option_is_refused(option, error):
     with pytest.raises(error, match=next(iter(option))):
         information_between_layers(noisy_identities(2), INPUTS, "0", "1", **option)
 

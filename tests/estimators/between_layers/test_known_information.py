@@ -60,8 +60,8 @@ def truth(chain, pair):
         "steep, apart",
         "one input",
         "one input, apart",
-        "drowned",
-        "drowned, apart",
+        "much noise",
+        "much noise, apart",
     ],
 )
 def test_interval_of_a_scalar_network_contains_the_true_value(chain, copies, pair):
@@ -71,7 +71,7 @@ def test_interval_of_a_scalar_network_contains_the_true_value(chain, copies, pai
 
 @pytest.mark.parametrize("pair", [(1, 2), (1, 3)], ids=["neighbours", "apart"])
 def test_intervals_of_several_seeds_miss_the_true_value_no_more_often_than_they_may(pair):
-    """Misses of 30 intervals at 95 % are binomial; correct intervals miss more often once in a million runs."""
+    """Misses of 30 intervals at 95 % are binomial; more than the bound occur once in a million runs."""
     chain = scalar_chain()
     intervals = [estimate(chain, pair, draws=8, seed=seed) for seed in range(30)]
     misses = sum(not interval.lower <= truth(chain, pair) <= interval.upper for interval in intervals)
@@ -79,7 +79,7 @@ def test_intervals_of_several_seeds_miss_the_true_value_no_more_often_than_they_
 
 
 def test_interval_between_neighbours_is_nearly_as_narrow_as_with_known_densities():
-    """With known densities the spread of the queries of an input remains (by quadrature); a quarter more is allowed."""
+    """With known densities the width comes from the spread over the queries of an input; a quarter more is allowed."""
     chain, copies, queries = scalar_chain(), 100, 4
     channel = chain.kernel(1)
     firsts = normal(chain.axis - np.tanh(2 * chain.values)[:, None], chain.sigma)
@@ -121,14 +121,14 @@ def test_separated_inputs_add_log_n_to_the_information_of_their_noise(sigmas, la
     assert interval.upper - interval.lower < 1.5 + max(0.0, value - math.log(20))
 
 
-def test_upper_end_stands_where_too_few_draws_would_make_a_plug_in_too_low():
-    """The plug-in is at most log(600 (2 + 2)) = 7.8."""
+def test_upper_end_is_above_the_true_value_where_few_draws_limit_a_plug_in():
+    """A plug-in of 600 inputs with 2 draws and 2 queries is at most log(600 (2 + 2)) = 7.8."""
     value = math.log(600) + 6 / 2 * math.log(2)
     interval = information_between_layers(noisy_identities(2), separated(600, 6), "0", "1", draws=2, queries=2)
     assert interval.lower < math.log(2400) < value < interval.upper
 
 
-def test_gaussian_serves_where_draws_given_the_first_layer_lie_apart():
+def test_gaussian_density_gives_a_lower_end_where_draws_given_the_first_layer_lie_apart():
     """The mixture of seven draws that spread over ten sigmas would give a lower end of 0; the value is 3.34."""
     network = nn.Sequential(nn.Identity(), nn.Identity(), dense(torch.full((1, 1), 10.0)))
     noisy = noisify(network, sigma=0.5, layers=["0", "1", "2"])
@@ -137,7 +137,7 @@ def test_gaussian_serves_where_draws_given_the_first_layer_lie_apart():
     assert 2 < interval.lower < math.log(20) + math.log(201 / 101) / 2 < interval.upper
 
 
-def test_bounds_without_information_leave_a_value_between_them():
+def test_value_lies_between_the_ends_where_the_lower_end_is_zero():
     """Draws given T_k are a million sigmas apart: their mixture gives no better lower bound than 0."""
     network = nn.Sequential(nn.Identity(), nn.Identity(), dense(torch.full((1, 1), 1e6)))
     noisy = noisify(network, sigma=0.005, layers=["0", "1", "2"])
@@ -149,11 +149,11 @@ def test_bounds_without_information_leave_a_value_between_them():
 # Data processing
 
 
-def test_nearer_layers_share_more():
-    """Intervals of I(X;T_3), I(T_1;T_3) and I(T_2;T_3) lie one above the other, and so do those of T_1."""
+def test_nearer_layers_share_more_information():
+    """I(X;T_3) < I(T_1;T_3) < I(T_2;T_3) and I(T_1;T_3) < I(T_1;T_2), by intervals that do not overlap."""
     noisy, inputs = three_tanh_layers(), normal_tensor(300, 4, seed=9)
-    with_last, middle = (information_between_layers(noisy, inputs, first, "5") for first in ("1", "3"))
-    with_input = layer_information(noisy, inputs, layers="5")["5", "I(X;T)"]
-    with_first = information_between_layers(noisy, inputs, "1", "3")
-    assert with_input.upper < with_last.lower < with_last.upper < middle.lower
-    assert with_last.upper < with_first.lower
+    input_and_third = layer_information(noisy, inputs, layers="5")["5", "I(X;T)"]
+    first_and_third, second_and_third = (information_between_layers(noisy, inputs, first, "5") for first in ("1", "3"))
+    first_and_second = information_between_layers(noisy, inputs, "1", "3")
+    assert input_and_third.upper < first_and_third.lower
+    assert first_and_third.upper < min(second_and_third.lower, first_and_second.lower)

@@ -23,7 +23,7 @@ class Config(CnnConfig):
 
     units: int = 32  # the signs of 128 units distinguish all images, even in an untrained network
     momentum: float = 0.9  # an epoch has 29 steps, on MNIST 1875
-    shift: float = 0.5  # the same share of the width as on MNIST
+    shift: float = 0.5  # about the same share of the width as on MNIST
     test_fraction: float = 0.5
 
     def __post_init__(self) -> None:

@@ -43,7 +43,7 @@ class CnnExperiment(Experiment[CnnConfigT]):
     images : callable
         Returns the training images and the test images.
     data_size : callable
-        Returns the `DataSize` of `images`, or its default if the setting that names the files is empty.
+        Returns the `DataSize` of `images`, or that of the settings if the setting that names the files is empty.
     """
 
     images: Callable[[CnnConfigT], training.TrainTestImages]
@@ -57,7 +57,7 @@ class CnnExperiment(Experiment[CnnConfigT]):
         UsageError
             The last batch of an epoch would have one image.
         DataError
-            The images cannot be read or measured.
+            The images cannot be read, or are unsuitable for the experiment.
         """
         train, test, pixels = self.data_size(config)
         if train % config.batch_size == 1:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _Colors = Mapping[str, plots.Color]
 
-_MOST_EPOCHS = 4  # columns of the figure of distances by epoch
+_MAX_EPOCH_COLUMNS = 4  # columns of the figure of distances by epoch
 
 
 def plot(config: CnnConfig, path: Path, name: str) -> None:
@@ -37,7 +37,7 @@ def plot(config: CnnConfig, path: Path, name: str) -> None:
     epochs = sorted({row.epoch for row in distances if row.variant == "deterministic"})
     if not epochs:
         return
-    indices = sorted({round(index) for index in np.linspace(0, len(epochs) - 1, _MOST_EPOCHS)})
+    indices = sorted({round(index) for index in np.linspace(0, len(epochs) - 1, _MAX_EPOCH_COLUMNS)})
     columns = [("deterministic", epochs[index]) for index in indices]
     plot_distances(config.layers, distances, columns, path / f"{name}-epochs.png")
     variants = dict.fromkeys(row.variant for row in distances if row.epoch == epochs[-1])
@@ -49,18 +49,18 @@ def _plot_overview(config: CnnConfig, path: Path, figure_path: Path) -> None:
     errors, clustering = read_table(path / "errors.csv", Errors), read_table(path / "clustering.csv", Clustering)
     figure = plots.new_figure(width=14, height=7)
     panels = figure.subplots(2, 3)
-    variants = _variant_colors(config)
-    layers = dict(zip(config.layers, plots.sequence_colors(len(config.layers)), strict=True))
+    variant_colors = _variant_colors(config)
+    layer_colors = dict(zip(config.layers, plots.sequence_colors(len(config.layers)), strict=True))
     if errors:
-        _plot_errors(panels[0, 0], errors, variants)
-    _plot_error_curves(panels[0, 1], config, path, variants)
-    _plot_similarities(panels[0, 2], config, read_table(path / "similarity.csv", Similarity), variants)
+        _plot_errors(panels[0, 0], errors, variant_colors)
+    _plot_error_curves(panels[0, 1], config, path, variant_colors)
+    _plot_similarities(panels[0, 2], config, read_table(path / "similarity.csv", Similarity), variant_colors)
     overlap, entropy, deepest_entropy = panels[1]
-    deterministic = [row for row in clustering if row.variant == "deterministic"]
-    deepest = [row for row in clustering if row.layer == config.layers[-1]]
-    _plot_clustering(overlap, deterministic, layers, lambda row: row.overlap)
-    _plot_clustering(entropy, deterministic, layers, lambda row: row.binned_entropy)
-    _plot_clustering(deepest_entropy, deepest, variants, lambda row: row.binned_entropy)
+    deterministic_rows = [row for row in clustering if row.variant == "deterministic"]
+    deepest_rows = [row for row in clustering if row.layer == config.layers[-1]]
+    _plot_clustering(overlap, deterministic_rows, layer_colors, lambda row: row.overlap)
+    _plot_clustering(entropy, deterministic_rows, layer_colors, lambda row: row.binned_entropy)
+    _plot_clustering(deepest_entropy, deepest_rows, variant_colors, lambda row: row.binned_entropy)
     plots.curve_panel(overlap, xlabel="epoch", ylabel="overlap of the distances\nwithin and between classes")
     for axes in (entropy, deepest_entropy):
         plots.curve_panel(axes, xlabel="epoch", ylabel="H(Bin(T)), two bins, in nats")
@@ -81,7 +81,7 @@ def _variant_colors(config: CnnConfig) -> dict[str, plots.Color]:
 
 
 def _plot_errors(axes: Axes, errors: Sequence[Errors], colors: _Colors) -> None:
-    """Plot the test errors after the last epoch: one dot a seed, their mean and their standard deviation."""
+    """Plot the test errors after the last epoch: a dot for each seed, the mean and the standard deviation."""
     for position, (variant, color) in enumerate(colors.items()):
         percent = [100 * row.errors / row.images for row in errors if row.variant == variant]
         axes.plot([position + 0.12] * len(percent), percent, ".", color=color, alpha=0.6)

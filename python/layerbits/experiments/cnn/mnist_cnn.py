@@ -23,7 +23,7 @@ class Config(CnnConfig):
     """Settings as in `CnnConfig`. If the files hold fewer images than the settings say, all are used."""
 
     data: str = needed(f"the folder with the four files of {MNIST_SOURCE}")
-    train_images: int = 60_000  # the first of the file
+    train_images: int = 60_000  # the first ones in the file
     test_images: int = 10_000
 
     def __post_init__(self) -> None:
@@ -41,9 +41,9 @@ def _images(config: Config) -> TrainTestImages:
     """
     train, test = mnist_dataset(config.data)
     train, test = train.first(config.train_images), test.first(config.test_images)
-    smallest = 2 ** len(config.channels)  # each pooling halves the size
-    if min(test.size) < smallest:
-        raise DataError(f"{config.data}: got images of {test.size} pixels, wanted {smallest} or more either way")
+    min_side = 2 ** len(config.channels)  # each pooling halves the size
+    if min(test.size) < min_side:
+        raise DataError(f"{config.data}: got images of {test.size} pixels, wanted {min_side} x {min_side} or more")
     class_sizes = test.labels.bincount()
     if (class_sizes > 0).sum() < 2 or class_sizes.max() < 2:
         raise DataError(

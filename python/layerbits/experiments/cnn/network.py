@@ -20,9 +20,10 @@ _KERNEL_SIZE = 5
 
 
 class Dropout(nn.Module):
-    """Dropout by random numbers that depend on the seed, the layer and the number of earlier passes alone.
+    """Dropout by random numbers that depend on the seed, the layer and the number of earlier training passes alone.
 
-    So the passes of a measurement, or of another network, change nothing. The number of passes is a buffer.
+    So the passes of a measurement, or of another network, do not change these numbers. The number of training passes is
+    a buffer, so that checkpoints contain it.
 
     Parameters
     ----------
@@ -68,7 +69,7 @@ def build_network(config: CnnConfig, variant: Variant, *, seed: int, size: tuple
     Returns
     -------
     torch.nn.Module
-        Noisy for a noisy variant.
+        The network; with noise for a noisy variant.
     """
     generator = torch.Generator().manual_seed(seed)
     layers: dict[str, nn.Module] = {}

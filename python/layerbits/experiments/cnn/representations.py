@@ -7,8 +7,9 @@ Networks are loaded from the checkpoints that `training` saved. An interrupted m
 - distances.csv: variant, seed, epoch, layer, kind (within, between), lower, upper, pairs. Histograms of the Euclidean
   distances between representations, within and between classes, for the first seed, with noise off. Empty bins are
   omitted.
-- similarity.csv: variant, seed, epoch, layer, noise (off, on), mean, q05, median, q95. Cosine similarity between each
-  image's representation and its representation in the deterministic network of the same seed and epoch.
+- similarity.csv: variant, seed, epoch, layer, noise (off, on), mean, q05, median, q95. Mean and quantiles, over the
+  images, of the cosine similarity between an image's representations in the network and in the deterministic network of
+  the same seed and epoch.
 """
 
 from __future__ import annotations
@@ -110,21 +111,22 @@ def measure(config: CnnConfig, folder: RunFolder, test: LabelledImages) -> None:
     tables = {row_type: read_table(folder.path / name, row_type) for row_type, name in _FILES.items()}
     grid = itertools.product(config.trainings, config.measured_epochs)
     checkpoints = [_Checkpoint(seed, variant, epoch) for (seed, variant), epoch in grid]
-    finished = _finished(config, tables, checkpoints)
-    keys = {checkpoint.key for checkpoint in finished}
+    finished_checkpoints = _finished(config, tables, checkpoints)
+    keys = {checkpoint.key for checkpoint in finished_checkpoints}
     for rows in tables.values():
         rows[:] = [row for row in rows if row[:3] in keys]
-    remaining = checkpoints[len(finished) :]
+    remaining_checkpoints = checkpoints[len(finished_checkpoints) :]
     images = test.to(config.device)
-    measured = (_measure_network(config, folder.path, images, checkpoint) for checkpoint in remaining)
-    saved = time.monotonic()
+    measured = (_measure_network(config, folder.path, images, checkpoint) for checkpoint in remaining_checkpoints)
+    bar = progress(single_threaded(measured), name="representations", total=len(remaining_checkpoints))
+    last_save = time.monotonic()
     with deterministic_convolutions():
-        for network_rows in progress(single_threaded(measured), name="representations", total=len(remaining)):
+        for network_rows in bar:
             for row in network_rows:
                 tables[type(row)].append(row)
-            if time.monotonic() - saved > _SECONDS_BETWEEN_SAVES:
+            if time.monotonic() - last_save > _SECONDS_BETWEEN_SAVES:
                 _save(folder.path, tables)
-                saved = time.monotonic()
+                last_save = time.monotonic()
         _save(folder.path, tables)
     folder.summary.update(_summary(config, tables))
 
@@ -132,12 +134,12 @@ def measure(config: CnnConfig, folder: RunFolder, test: LabelledImages) -> None:
 def _finished(config: CnnConfig, tables: _Tables, checkpoints: list[_Checkpoint]) -> list[_Checkpoint]:
     """Return the checkpoints before the first one that lacks rows in a table."""
     keys = {row_type: {row[:3] for row in rows} for row_type, rows in tables.items()}
-    finished = []
+    finished_checkpoints = []
     for checkpoint in checkpoints:
         if any(checkpoint.key not in keys[row_type] for row_type in _row_types(config, checkpoint)):
             break
-        finished.append(checkpoint)
-    return finished
+        finished_checkpoints.append(checkpoint)
+    return finished_checkpoints
 
 
 def _row_types(config: CnnConfig, checkpoint: _Checkpoint) -> list[type[Any]]:
@@ -163,7 +165,7 @@ def _measure_network(
     rows: list[Clustering | Distances | Similarity] = []
     for layer in config.layers:  # one layer at a time: the first layer takes half a gigabyte on MNIST
         points = layer_activations(model, images.inputs, layers=layer)[layer]
-        # The largest distance of values of tanh, so that the bins are the same at all epochs.
+        # The largest distance of two vectors of tanh, so that the bins are the same at all epochs.
         diameter = 2 * math.sqrt(points.shape[1])
         histogram = pairwise_distance_histogram(points, images.labels, config.bins, range=(0, diameter))
         edges = histogram.edges.tolist()
@@ -182,7 +184,7 @@ def _measure_network(
 def _similarities(
     config: CnnConfig, checkpoint: _Checkpoint, models: tuple[nn.Module, nn.Module], inputs: Tensor
 ) -> Iterator[Similarity]:
-    """Yield the similarities of each layer of the first model and of the second, the deterministic network."""
+    """Yield the similarities of the first model to the second, the deterministic network, at each layer."""
     model, deterministic = models
     cosines: dict[tuple[str, str], list[Tensor]] = {}
     for number, batch in enumerate(torch.split(inputs, _IMAGES_PER_PASS)):
@@ -215,7 +217,11 @@ def _load_network(config: CnnConfig, path: Path, images: LabelledImages, checkpo
 
 
 def _summary(config: CnnConfig, tables: _Tables) -> dict[str, float]:
-    """Return means over the seeds after the last epoch: clusters of the deterministic network, and similarities."""
+    """Return means over the seeds after the last epoch, with noise off.
+
+    They are overlap and binned entropy at each layer of the deterministic network, and the similarity of each other
+    variant to it at the last layer.
+    """
     summary = {}
     for layer, field in itertools.product(config.layers, ("overlap", "binned_entropy")):
         values = [

@@ -50,8 +50,8 @@ class CnnConfig(DeviceConfiguration):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        valid = bool(self.variants) and set(self.variants) <= set(_VARIANTS)
-        require(self, "variants", valid, f"some of {', '.join(_VARIANTS)}")
+        are_known = bool(self.variants) and set(self.variants) <= set(_VARIANTS)
+        require(self, "variants", are_known, f"some of {', '.join(_VARIANTS)}")
         require(self, "variants", "deterministic" in self.variants, "deterministic among them, for comparison")
         require_positive(self, "epochs", "first_learning_rate", "last_learning_rate")
         require_distinct(self, "variants", "sigmas")
@@ -94,5 +94,5 @@ class CnnConfig(DeviceConfiguration):
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """Names of the measured layers; each is measured before its pooling."""
+        """Names of the measured layers; convolution layers are measured before their pooling."""
         return tuple(f"tanh{number}" for number in range(1, len(self.channels) + 2))

@@ -17,7 +17,7 @@ class Bound(NamedTuple):
     samples: int
     bound: str
     value: float
-    vacuous: int  # 1 if the bound is larger than any possible error
+    vacuous: int  # 1 if the bound is no less than the largest possible error
 
 
 def _finite_support(samples: int, dim: int, sigma: float) -> float:

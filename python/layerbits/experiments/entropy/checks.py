@@ -17,5 +17,5 @@ def require_ascending(config: Configuration, name: str) -> None:
 def require_enough_samples(config: Configuration, *, samples: int, neighbours: int, folds: int) -> None:
     """Require the smallest number of samples to be enough for the k-th neighbour and for the folds of a KDE."""
     require(config, "folds", folds >= 2, "at least 2")
-    smallest = max(neighbours + 1, folds)
-    require(config, "samples", samples >= smallest, f"at least {smallest}, for these neighbours and folds")
+    min_samples = max(neighbours + 1, folds)
+    require(config, "samples", samples >= min_samples, f"at least {min_samples}, for these neighbours and folds")

@@ -30,7 +30,7 @@ def corner_probabilities(dim: int, probability: float) -> Doubles:
 def corner_divergences(dim: int, probability: float, sigma: float) -> Doubles:
     """Compute D(p(t|s) || p(t)) in nats for each corner s by quadrature, shape (2^d,).
 
-    Their mean over the corners is I(S;T).
+    Their mean, weighted by the probabilities of the corners, is I(S;T).
     """
     plus, minus = (_bit_divergence(value, sigma) for value in (probability, 1 - probability))
     bits: Doubles = np.where(corners(dim) > 0, plus, minus)

@@ -90,13 +90,13 @@ class _Cell(NamedTuple):
 
 
 def paper_information(centers: Doubles, sigma: float, draws: int, random: np.random.Generator) -> float:
-    """Estimate the information as the paper does: the mean of -log g(T), minus h(Z)."""
+    """Estimate the information as the paper does: the mean of -log g(T) over points T of the mixture, minus h(Z)."""
     points = _sample(centers, sigma, draws, random)
     return -float(mixture_log_density(points, centers, sigma).mean()) - noise_entropy(centers.shape[1], sigma)
 
 
 def control_variate_information(centers: Doubles, sigma: float, draws: int, random: np.random.Generator) -> float:
-    """Estimate the information as the mean of log N(T; S, sigma^2 I) - log g(T) over the same points."""
+    """Estimate the information as the mean of log N(T; S, sigma^2 I) - log g(T) over points T of the mixture."""
     points = _sample(centers, sigma, draws, random)
     noise = points - np.repeat(centers, draws // len(centers), axis=0)
     dim: int = centers.shape[1]

@@ -67,7 +67,7 @@ def with_settings(config: ConfigT, texts: Mapping[str, str]) -> ConfigT:
 
 
 def needed(description: str) -> str:
-    """Return the default, empty, of a text field that a run needs; messages contain the `description` of its value."""
+    """Return an empty text field that must be set before a run; messages contain the `description` of its value."""
     return dataclasses.field(default="", metadata={_NEEDED: description})
 
 
@@ -111,7 +111,7 @@ def _items(config: Configuration, name: str) -> tuple[float, ...]:
 
 
 def require_tolerance(config: Configuration) -> None:
-    """Require the field `tolerance` to be large enough for sampling, whose work grows with its inverse square."""
+    """Require the field `tolerance` to be from 1e-6 to 10^6: the number of samples grows with its inverse square."""
     require_within(config, tolerance=(1e-6, 10**6))
 
 
@@ -121,7 +121,7 @@ def require_distinct(config: Configuration, *names: str) -> None:
         items = getattr(config, name)
         texts = {f"{item:g}" if isinstance(item, float) else str(item) for item in items}
         in_digits = ", in six digits" if any(isinstance(item, float) for item in items) else ""
-        require(config, name, len(texts) == len(items), f"each once{in_digits}")
+        require(config, name, len(texts) == len(items), f"distinct items{in_digits}")
 
 
 def require_usable_device(config: Configuration) -> None:
@@ -144,7 +144,7 @@ def _unusable_reason(index: int) -> str:
     if not torch.cuda.is_available():
         return f"torch {torch.__version__} finds no device, or was built without CUDA"
     devices = cuda_devices()
-    return str(devices[index][1]) if index < len(devices) else f"there are {len(devices)}, counted from 0"
+    return str(devices[index][1]) if index < len(devices) else f"there are {len(devices)} devices, counted from 0"
 
 
 def _parse(name: str, kind: type, text: str) -> object:

@@ -26,7 +26,7 @@ class Experiment(abc.ABC, Generic[ConfigT]):
     description : str
         One sentence for `layerbits list`.
     config_type : type
-        Frozen dataclass of the settings; the defaults are the paper's values.
+        Frozen dataclass of the settings; the defaults are those of a full run.
     quick : mapping of str to value
         Settings of a quick run, which takes at most 90 seconds on two cores.
     """

@@ -37,7 +37,7 @@ class RunFolder:
     config : Configuration
         Its settings.
     resume : bool
-        True: continue the run that `path` holds. False: `path` must be empty.
+        True: continue the run in `path`, or begin one if `path` is empty. False: `path` must be empty.
 
     Attributes
     ----------
@@ -121,13 +121,15 @@ class RunFolder:
             # A run that was killed at its start left only a draft, and begins again.
             if all(file.name.startswith(DRAFT_PREFIX) for file in self.path.iterdir()):
                 return
-            raise UsageError(f"{self.path}: no run.json, so no run to resume; leave out --resume, or name its folder")
-        earlier = read_json(self.path / "run.json")
-        _require_equal("experiment", earlier.get("experiment"), self._record["experiment"])
-        settings = earlier.get("configuration", {})
+            raise UsageError(
+                f"{self.path}: no run.json, so no run to resume; leave out --resume, or name a run's folder"
+            )
+        earlier_record = read_json(self.path / "run.json")
+        _require_equal("experiment", earlier_record.get("experiment"), self._record["experiment"])
+        settings = earlier_record.get("configuration", {})
         for name, value in self._record["configuration"].items():
             _require_equal(name, settings.get(name), value)
-        self._record["timings"] = earlier.get("timings", {})
+        self._record["timings"] = earlier_record.get("timings", {})
 
 
 def save_figure(figure: Figure, path: Path) -> None:
@@ -143,7 +145,7 @@ def save_figure(figure: Figure, path: Path) -> None:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python, layerbits, and the packages on which its numbers depend."""
+    """Return the versions of Python, layerbits and its main dependencies."""
     packages = ("layerbits", "torch", "numpy", "scipy", "matplotlib")
     return {"python": platform.python_version(), **{name: _version(name) for name in packages}}
 

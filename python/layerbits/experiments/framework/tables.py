@@ -76,15 +76,15 @@ def fill_table(
     rows = read_table(path, row_type)
     if len(rows) > len(cells):
         raise damaged_file(path, f"it has {len(rows)} rows, wanted {len(cells)} at most")
-    saved = time.monotonic()
-    remaining = cells[len(rows) :]
-    measured = map(measure, remaining)
-    bar = progress(single_threaded(measured) if single_thread else measured, name=path.stem, total=len(remaining))
+    last_save = time.monotonic()
+    remaining_cells = cells[len(rows) :]
+    new_rows = map(measure, remaining_cells)
+    bar = progress(single_threaded(new_rows) if single_thread else new_rows, name=path.stem, total=len(remaining_cells))
     for row in bar:
         rows.append(row)
-        if time.monotonic() - saved > _SECONDS_BETWEEN_SAVES:
+        if time.monotonic() - last_save > _SECONDS_BETWEEN_SAVES:
             write_table(path, row_type, rows)
-            saved = time.monotonic()
+            last_save = time.monotonic()
     write_table(path, row_type, rows)
     return rows
 

@@ -1,8 +1,8 @@
 """The experiment leaky-relu-pair: two scalar leaky-ReLU neurons in series.
 
-The pair learns a step: 0 for the inputs 1 to 4, a quarter for 5 to 8. The flat side of the first neuron compresses the
-inputs 5 to 8, the flat side of the second neuron 1 to 4. A run writes training.csv, information.csv, neurons.csv
-(columns: `Neuron`) and leaky-relu-pair.png.
+The pair learns a step: 0 for the inputs 1 to 4, a quarter for 5 to 8. The shallow side of the first neuron compresses
+inputs from 5 to 8, the shallow side of the second neuron inputs from 1 to 4. A run writes training.csv,
+information.csv, neurons.csv (columns: `Neuron`) and leaky-relu-pair.png.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class LeakyReluPairSettings(ScalarSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        small = all(abs(value) <= 10 for value in self.start)
-        require(self, "start", len(self.start) == 4 and small, "4 numbers from -10 to 10")
+        in_range = all(abs(value) <= 10 for value in self.start)
+        require(self, "start", len(self.start) == 4 and in_range, "4 numbers from -10 to 10")
 
 
 def _channels(inputs: Doubles, parameters: Parameters, sigma: float) -> Sequence[Channel]:

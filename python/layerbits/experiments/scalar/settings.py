@@ -28,7 +28,7 @@ class ScalarSettings(DeviceConfiguration):
 
     sigma: float = 0.05  # [public code]
     learning_rate: float = 1e-3  # [public code] stochastic gradient descent, mean square error
-    momentum: float = 0.0  # [public code] in effect 1, because gradients are never cleared
+    momentum: float = 0.0  # in effect 1 in [public code], which never clears gradients
     epochs: int = 100_000
     evaluations: int = 200
     measurements: int = 60

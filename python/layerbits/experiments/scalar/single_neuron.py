@@ -1,9 +1,9 @@
 """The experiment single-neuron: I(X;T) of one noisy tanh neuron over its training, and as its weight grows.
 
 The neuron learns to separate the input 3 from -3, -1 and 1. The four values move apart and I(X;T) rises to log 4; then
-saturation joins three of them and I(X;T) falls to H_b(1/4). A full run takes minutes, because the fall is logarithmic
-in time. It writes training.csv, information.csv, neurons.csv (columns: `Neuron`), curves.csv (columns: `Point`; neurons
-with bias -2 weight), single-neuron.png and curves.png.
+saturation joins three of them and I(X;T) falls towards H_b(1/4). A full run takes minutes, because the fall is
+logarithmic in time. It writes training.csv, information.csv, neurons.csv (columns: `Neuron`), curves.csv (columns:
+`Point`; neurons with bias -2 weight), single-neuron.png and curves.png.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class SingleNeuronSettings(ScalarSettings):
 
     weight: float = 0.0  # [public code] initial value
     bias: float = 0.0  # [public code] initial value
-    momentum: float = 0.9  # without momentum, the same curve takes 10 times the steps; [public code] in effect 1
+    momentum: float = 0.9  # without momentum, the same curve takes 10 times the steps; in effect 1 in [public code]
     epochs: int = 1_000_000
     shown_epochs: tuple[int, ...] = (2, 30, 300, 3000, 30_000, 1_000_000)
     weights: tuple[float, ...] = tuple(sorted((*PUBLISHED, *_CURVE_WEIGHTS)))

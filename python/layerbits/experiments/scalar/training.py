@@ -49,12 +49,12 @@ def train_neurons(settings: ScalarSettings, task: ScalarTask, start: Parameters,
 
     An epoch is one step on the mean square error over all inputs, with new noise. The training writes training.csv,
     information.csv, neurons.csv and a checkpoint at each measured epoch. Loss and accuracy are means over many passes;
-    an output is correct if it is nearer to its own target than to the other target.
+    an output is correct if it lies on the same side of the mean of all targets as its own target.
     """
     noisy = task.network(start, settings.sigma).to(settings.device)
     inputs, targets, labels = (data.to(settings.device) for data in task.data())
     optimizer = torch.optim.SGD(noisy.parameters(), lr=settings.learning_rate, momentum=settings.momentum)
-    repeated = inputs.repeat(_EVALUATION_PASSES, 1), targets.repeat(_EVALUATION_PASSES, 1)
+    repeated_data = inputs.repeat(_EVALUATION_PASSES, 1), targets.repeat(_EVALUATION_PASSES, 1)
     at, path = settings.measured_epochs, folder.path
 
     def after_epoch(epoch: int) -> None:
@@ -64,7 +64,7 @@ def train_neurons(settings: ScalarSettings, task: ScalarTask, start: Parameters,
     session = TrainingSession(
         Checkpoints(noisy, optimizer, at=at, directory=path),
         TrainingCurves(
-            noisy, {"train": repeated}, at=settings.evaluated_epochs, directory=path, evaluate=_evaluate_regression
+            noisy, {"train": repeated_data}, at=settings.evaluated_epochs, directory=path, evaluate=_evaluate_regression
         ),
         Monitor(noisy, inputs, labels, at=at, directory=path, settings=settings.measurement),
         phase=folder.phase,
@@ -113,9 +113,9 @@ def summarize(settings: ScalarSettings, path: Path) -> dict[str, float]:
     numbers: dict[str, float] = {}
     for layer in dict.fromkeys(neuron.layer for neuron in neurons):
         truths = {neuron.epoch: neuron.truth for neuron in neurons if neuron.layer == layer}
-        peak = max(truths, key=truths.__getitem__)
-        numbers[f"{layer}_peak_epoch"] = peak
-        for name, epoch in (("peak", peak), ("final", settings.epochs)):
+        peak_epoch = max(truths, key=truths.__getitem__)
+        numbers[f"{layer}_peak_epoch"] = peak_epoch
+        for name, epoch in (("peak", peak_epoch), ("final", settings.epochs)):
             row = tables[epoch][layer, "I(X;T)"]
             numbers |= {f"{layer}_{name}_lower": row.lower, f"{layer}_{name}_upper": row.upper}
             numbers[f"{layer}_{name}_truth"] = truths[epoch]

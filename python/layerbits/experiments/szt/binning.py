@@ -158,8 +158,8 @@ def _summarize_deterministic(config: BinningSettings, folder: RunFolder) -> None
 def _track(config: BinningSettings, folder: RunFolder) -> None:
     """Correlate the binned entropies of the noisy network with its I(X;T) and write tracking.csv."""
     pairs, epochs = read_pairs(folder.path / NOISY), config.measured_epochs
-    # The second start is the middle of the logarithmic axis. In earlier epochs the weights grow, and points spread over
-    # more bins without a change of the noise.
+    # The second start is the middle of the logarithmic axis. In earlier epochs the weights grow: points spread over
+    # more bins, but the noise of earlier layers grows too.
     starts = dict.fromkeys((epochs[0], epochs[len(epochs) // 2]))
     rows = [
         _tracking(pairs, quantity, layer, start)
@@ -172,14 +172,14 @@ def _track(config: BinningSettings, folder: RunFolder) -> None:
 
 
 def _tracking(pairs: Sequence[Pair], quantity: str, layer: str, start: int) -> Tracking:
-    chosen = [
+    points = [
         (pair.information, pair.entropy)
         for pair in pairs
         if pair.quantity == quantity and layer in ("all", pair.layer) and pair.epoch >= start
     ]
-    constant = np.ptp(chosen, axis=0).min() == 0
-    correlation = math.nan if constant else float(stats.spearmanr(np.array(chosen)).statistic)
-    return Tracking(quantity, layer, start, len(chosen), correlation)
+    is_constant = np.ptp(points, axis=0).min() == 0
+    correlation = math.nan if is_constant else float(stats.spearmanr(np.array(points)).statistic)
+    return Tracking(quantity, layer, start, len(points), correlation)
 
 
 SZT_BINNING = BinningExperiment(

@@ -21,7 +21,7 @@ Curve = list[tuple[float, float]]  # epochs and entropies in nats
 
 @dataclasses.dataclass(frozen=True)
 class BinningSettings(NoisySettings):
-    """Settings; the noisy network has `sigma`. [F]: read from the paper's Figure 1. [R]: recalled."""
+    """Settings; the noisy network has `sigma`. [F]: read from the paper's Figure 1. [R]: from memory."""
 
     bin_sizes: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1)  # [F]
     szt_bins: int = 30  # as in the article of Shwartz-Ziv and Tishby
@@ -115,7 +115,7 @@ def read_pairs(path: Path) -> list[Pair]:
 def binned_curve(rows: Iterable[Binned], layer: str, quantity: str, bins: Bins) -> Curve:
     """Return epochs and binned entropies of one layer."""
     # The bin sizes are compared as texts, because NaN is not equal to itself.
-    wanted = (layer, quantity, bins.estimator, str(bins.size))
+    key = (layer, quantity, bins.estimator, str(bins.size))
     return [
-        (row.epoch, row.value) for row in rows if (row.layer, row.quantity, row.estimator, str(row.bin_size)) == wanted
+        (row.epoch, row.value) for row in rows if (row.layer, row.quantity, row.estimator, str(row.bin_size)) == key
     ]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from mpl_toolkits.mplot3d import Axes3D  # type: ignore[import-untyped]
 
-_CUBE_MARGIN = 0.2  # points up to this far outside the cube of tanh are shown in the cube
+_CUBE_MARGIN = 0.2  # points up to this far outside the cube of tanh do not enlarge the axes
 
 
 def network_figure(settings: SztSettings, path: Path) -> Figure:
@@ -43,8 +43,8 @@ def network_figure(settings: SztSettings, path: Path) -> Figure:
 def plot_scatter(panels: Sequence[Axes3D], path: Path) -> None:
     """Plot the points of the last hidden layer in the scatter.csv of a folder, one epoch per panel."""
     for panel, (epoch, (labels, points)) in zip(panels, read_scatter(path).items(), strict=False):
-        largest = np.abs(points).max()
-        limit = 1.0 if largest < 1 + _CUBE_MARGIN else math.ceil(largest)
+        largest_coordinate = np.abs(points).max()
+        limit = 1.0 if largest_coordinate < 1 + _CUBE_MARGIN else math.ceil(largest_coordinate)
         plots.scatter_panel(panel, points, labels, title=f"epoch {epoch}", limit=limit)
 
 

@@ -52,8 +52,8 @@ class NoiseLevelSettings(SztSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        valid = bool(self.activations) and set(self.activations) <= ACTIVATIONS.keys()
-        require(self, "activations", valid, f"some of {', '.join(ACTIVATIONS)}")
+        are_known = bool(self.activations) and set(self.activations) <= ACTIVATIONS.keys()
+        require(self, "activations", are_known, f"some of {', '.join(ACTIVATIONS)}")
         require_sigma(self, "sigmas")
         require_distinct(self, "activations", "sigmas")
 

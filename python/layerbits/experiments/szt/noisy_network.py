@@ -69,8 +69,8 @@ SZT_TANH = NoisyNetworkExperiment(
 SZT_LINEAR = NoisyNetworkExperiment(
     name="szt-linear",
     description=(
-        "Compression in a noisy linear network on the SZT data: it needs no saturation, only directions "
-        "that grow faster."
+        "Compression in a noisy linear network on the SZT data: without saturation, because some directions grow "
+        "faster than others."
     ),
     activation=None,
     quick={

@@ -81,7 +81,7 @@ class OrthonormalExperiment(Experiment[OrthonormalSettings]):
 SZT_TANH_ORTHONORMAL = OrthonormalExperiment(
     name="szt-tanh-orthonormal",
     description=(
-        "The network of szt-tanh with and without orthonormal weights, which take compression and clusters away."
+        "The network of szt-tanh with and without orthonormal weights, which remove compression and clusters."
     ),
     config_type=OrthonormalSettings,
     # Larger learning rate and strength, by the same factor, give the same curves in fewer epochs.

@@ -96,13 +96,13 @@ def _plot_distances(axes: Axes, distances: Sequence[Distances]) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     if not distances:
         return
-    final = max(row.epoch for row in distances)
+    last_epoch = max(row.epoch for row in distances)
     for kind, color in zip(PAIR_KINDS, plots.CLASS_COLORS, strict=True):
-        rows = [row for row in distances if (row.epoch, row.kind) == (final, kind)]
+        rows = [row for row in distances if (row.epoch, row.kind) == (last_epoch, kind)]
         counts = np.array([row.pairs for row in rows], dtype=np.float64)
         edges = [rows[0].lower, *(row.upper for row in rows)]
         axes.stairs(counts / counts.sum(), edges, fill=True, color=color, alpha=0.5, label=f"{kind} classes")
-    axes.set_xlabel(f"distance in the last hidden layer, epoch {final}")
+    axes.set_xlabel(f"distance in the last hidden layer, epoch {last_epoch}")
 
 
 def _add_legends(rows: npt.NDArray[Any], titles: tuple[str | None, ...]) -> None:

@@ -15,7 +15,8 @@ from layerbits.experiments.szt.settings import NoisySettings
 from layerbits.geometry import binned_entropy, class_separation, pairwise_distance_histogram
 from layerbits.training import load_checkpoint
 
-VARIANTS = PLAIN, ORTHONORMAL = ("plain", "orthonormal")
+ORTHONORMAL = "orthonormal"
+VARIANTS = ("plain", ORTHONORMAL)
 PAIR_KINDS = ("within", "between")
 
 _HISTOGRAM_BINS = 60
@@ -23,7 +24,7 @@ _HISTOGRAM_BINS = 60
 
 @dataclasses.dataclass(frozen=True)
 class OrthonormalSettings(NoisySettings):
-    """Settings. [R]: recalled from public code."""
+    """Settings. [R]: from memory of public code."""
 
     strength: float = 3e-4  # [R] of the Parseval step
     regularized: str = "all"  # weight matrices; "hidden" leaves out the output layer; the article does not say
@@ -81,10 +82,10 @@ def singular_values(config: OrthonormalSettings, noisy: torch.nn.Module, path: P
 def distances(config: OrthonormalSettings, path: Path) -> Iterator[Distances]:
     """Yield the histograms of distances between the points in each scatter.csv of a run."""
     # The diagonal of tanh's cube, plus 8 standard deviations of the difference of two noise vectors.
-    largest = 2 * 3**0.5 + 8 * 2**0.5 * config.sigma
+    largest_distance = 2 * 3**0.5 + 8 * 2**0.5 * config.sigma
     for variant in VARIANTS:
         for epoch, (labels, points) in read_scatter(path / variant).items():
-            histogram = pairwise_distance_histogram(points, labels, _HISTOGRAM_BINS, range=(0.0, largest))
+            histogram = pairwise_distance_histogram(points, labels, _HISTOGRAM_BINS, range=(0.0, largest_distance))
             edges = histogram.edges.tolist()
             for kind, counts in (("within", histogram.within), ("between", histogram.between)):
                 for row in zip(edges[:-1], edges[1:], counts.tolist(), strict=True):

@@ -48,13 +48,13 @@ class SztSettings(DeviceConfiguration):
         numbers = [field.name for field in dataclasses.fields(SztSettings) if field.name not in ("seed", "device")]
         require_positive(self, *numbers)
         require(self, "test_fraction", self.test_fraction < 1, "a number between 0 and 1")
-        require(self, "widths", self.widths[-1] == 3, "3 as the last, because the figure shows that layer in space")
+        require(self, "widths", self.widths[-1] == 3, "3 as the last, because the figure of that layer has 3 axes")
         require(self, "evaluations", self.evaluations >= 2, "at least 2, the first epoch and the last")
         require(self, "measurements", self.measurements >= 2, "at least 2, the first epoch and the last")
         require(self, "draws", self.draws >= 2, "at least 2")
         require(self, "queries", self.queries is None or self.queries >= 2, "at least 2, or None")
         require_tolerance(self)
-        # All draws of every input at all units are in memory at the same time.
+        # The signals of all draws of every input are in memory at the same time.
         require_within(self, widths=(1, 1024), draws=(2, 2**14), max_draws=(1, 2**14))
         require_within(self, evaluations=(2, 10**6), measurements=(2, 10**6))
 

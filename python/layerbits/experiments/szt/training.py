@@ -76,22 +76,22 @@ def final_accuracy(path: Path) -> float:
 
 
 def summarize(path: Path, *, prefix: str = "") -> dict[str, float]:
-    """Return the final test accuracy and the information of the first and the last hidden layer."""
+    """Return the final test accuracy, the final I(X;T) of the first and last hidden layer, and the peak of the last."""
     tables = read_information(path / "information.csv")
-    final = max(tables)
-    layers = [row.layer for row in tables[final]]
+    last_epoch = max(tables)
+    layers = [row.layer for row in tables[last_epoch]]
     first_layer, last_layer = layers[0], layers[-1]
-    peak = max(tables, key=lambda epoch: tables[epoch][last_layer, "I(X;T)"].value)
+    peak_epoch = max(tables, key=lambda epoch: tables[epoch][last_layer, "I(X;T)"].value)
     numbers = {"test_accuracy": final_accuracy(path)}
     for name, epoch, layer in (
-        ("first_layer_final", final, first_layer),
-        ("last_layer_peak", peak, last_layer),
-        ("last_layer_final", final, last_layer),
+        ("first_layer_final", last_epoch, first_layer),
+        ("last_layer_peak", peak_epoch, last_layer),
+        ("last_layer_final", last_epoch, last_layer),
     ):
         row = tables[epoch][layer, "I(X;T)"]
         numbers |= {f"{name}_information": row.value, f"{name}_lower": row.lower, f"{name}_upper": row.upper}
     numbers |= {
-        "last_layer_peak_epoch": peak,
+        "last_layer_peak_epoch": peak_epoch,
         "last_layer_fall": numbers["last_layer_peak_information"] - numbers["last_layer_final_information"],
         "last_layer_least_fall": numbers["last_layer_peak_lower"] - numbers["last_layer_final_upper"],
     }

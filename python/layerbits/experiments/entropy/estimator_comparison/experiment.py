@@ -86,12 +86,12 @@ class EstimatorComparison(Experiment[Config]):
 
 def _cells(config: Config) -> list[_Cell]:
     """Return the estimates to make; small numbers of samples come first."""
-    largest = {NEIGHBOURS: config.max_neighbour_samples, KDE: config.max_kde_samples}
+    max_samples = {NEIGHBOURS: config.max_neighbour_samples, KDE: config.max_kde_samples}
     grid = itertools.product(config.samples, config.dims, config.sigmas, config.estimators, range(config.repeats))
     return [
         _Cell(estimator, sigma, dim, samples, repeat)
         for samples, dim, sigma, estimator, repeat in grid
-        if samples <= largest.get(estimator, samples)
+        if samples <= max_samples.get(estimator, samples)
     ]
 
 

@@ -30,8 +30,8 @@ def sample(config: Config, dim: int, samples: int, repeat: int) -> tuple[Doubles
 def coordinate_entropy(sigma: float, spread: float) -> float:
     """Compute the entropy of a coordinate of T in nats, by quadrature.
 
-    Near a corner a coordinate is normal noise minus the absolute value of a normal variable. This difference is
-    skew-normal (Azzalini, 1985).
+    At a corner with coordinate 1, the coordinate of T minus 1 is normal noise minus the absolute value of a normal
+    variable. This difference is skew-normal (Azzalini, 1985).
     """
     scale = math.hypot(spread, sigma)
     component = skewnorm(-spread / sigma, 0, scale)

@@ -45,8 +45,8 @@ class Config(Configuration):
         require_within(self, sigmas=(0.01, 10), samples=(1, 2**24), repeats=(2, 10_000), bin_size=(1e-15, 10**6))
         require(self, "dims", max(self.dims) <= 16, "at most 16")
         require(self, "spread", self.spread <= 0.3, "at most 0.3, so that components are inside the cube")
-        valid = bool(self.estimators) and set(self.estimators) <= set(ESTIMATORS)
-        require(self, "estimators", valid, f"some of {', '.join(ESTIMATORS)}")
+        are_known = bool(self.estimators) and set(self.estimators) <= set(ESTIMATORS)
+        require(self, "estimators", are_known, f"some of {', '.join(ESTIMATORS)}")
         require_ascending(self, "samples")
         require_enough_samples(self, samples=self.samples[0], neighbours=self.neighbours, folds=self.folds)
 

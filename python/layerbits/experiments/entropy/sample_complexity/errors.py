@@ -44,9 +44,9 @@ def measure_risk(config: Config, cell: Cell) -> Risk:
         random = stream(config.seed, RandomStream.RISK_SAMPLES, cell.number, repeat)
         counts = sample(cell.dim, cell.probability, cell.samples, random)
         errors.append(plug_in_error(counts, cell.probability, cell.sigma, config.draws, random))
-    sizes = np.abs(errors)
-    standard_error = float(sizes.std(ddof=1)) / math.sqrt(config.repeats)
-    return Risk(*cell[1:], float(np.mean(errors)), float(sizes.mean()), standard_error)
+    absolute_errors = np.abs(errors)
+    standard_error = float(absolute_errors.std(ddof=1)) / math.sqrt(config.repeats)
+    return Risk(*cell[1:], float(np.mean(errors)), float(absolute_errors.mean()), standard_error)
 
 
 def sample(dim: int, probability: float, samples: int, random: np.random.Generator) -> Doubles:
@@ -78,7 +78,7 @@ def plug_in_error(counts: Doubles, probability: float, sigma: float, draws: int,
     corners, shares = cube.corners(dim), counts / counts.sum()
     probabilities = cube.corner_probabilities(dim, probability)
     indices = np.concatenate(
-        [_systematic_sample(probabilities, draws // 2, random), _systematic_sample(shares, draws - draws // 2, random)]
+        [_stratified_sample(probabilities, draws // 2, random), _stratified_sample(shares, draws - draws // 2, random)]
     )
     points = corners[indices] + sigma * standard_normal((draws, dim), random, torch.float64).numpy()
     sampled = counts > 0
@@ -89,8 +89,8 @@ def plug_in_error(counts: Doubles, probability: float, sigma: float, draws: int,
     return float((shares - probabilities) @ cube.corner_divergences(dim, probability, sigma) - divergence)
 
 
-def _systematic_sample(weights: Doubles, size: int, random: np.random.Generator) -> Integers:
-    """Sample `size` indices so that the count of each is within 1 of its expectation."""
+def _stratified_sample(weights: Doubles, size: int, random: np.random.Generator) -> Integers:
+    """Sample an index in each of `size` equal strata; the count of an index is within 2 of its expectation."""
     quantiles = (np.arange(size) + random.random(size)) / size * weights.sum()
     indices: Integers = np.searchsorted(np.cumsum(weights), quantiles, side="right")
     return np.minimum(indices, weights.size - 1)

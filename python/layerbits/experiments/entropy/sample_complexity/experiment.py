@@ -71,10 +71,10 @@ def _summary(config: Config, slopes: Sequence[Slope], needed: Sequence[SamplesNe
         if exponents:
             summary[f"slope_{case}"] = float(np.mean(exponents))
         source = measured_source(probability)
-        # The condition excludes NaN, which is there if the measured numbers of samples do not reach the error.
-        measured = [row for row in needed if (row.sigma, row.source) == (sigma, source) and row.log_samples > 0]
-        if len(measured) >= 2:
-            slope, _ = np.polyfit([row.dim for row in measured], [row.log_samples for row in measured], 1)
+        # The condition excludes NaN: all or none of the measured numbers of samples reach the error.
+        measured_rows = [row for row in needed if (row.sigma, row.source) == (sigma, source) and row.log_samples > 0]
+        if len(measured_rows) >= 2:
+            slope, _ = np.polyfit([row.dim for row in measured_rows], [row.log_samples for row in measured_rows], 1)
             summary[f"growth_{case}"] = math.exp(slope)
     return summary
 

@@ -70,11 +70,11 @@ def samples_needed(config: Config, risks: Sequence[Risk]) -> Iterator[SamplesNee
         for probability in config.probabilities:
             curve = [risk for risk in risks if (risk.sigma, risk.probability, risk.dim) == (sigma, probability, dim)]
             yield SamplesNeeded(sigma, dim, measured_source(probability), _log_crossing(curve, config.error))
-        cube_needs = theory.samples_needed(config.error, dim=dim, sigma=sigma)
-        corners_need = theory.samples_needed(config.error, dim=dim, sigma=sigma, atoms=2**dim)
-        yield SamplesNeeded(sigma, dim, LOWER_BOUND, cube_needs.log_necessary)
-        yield SamplesNeeded(sigma, dim, FINITE_SUPPORT, corners_need.log_samples)
-        yield SamplesNeeded(sigma, dim, COVERING, cube_needs.log_samples)
+        in_cube = theory.samples_needed(config.error, dim=dim, sigma=sigma)
+        at_corners = theory.samples_needed(config.error, dim=dim, sigma=sigma, atoms=2**dim)
+        yield SamplesNeeded(sigma, dim, LOWER_BOUND, in_cube.log_necessary)
+        yield SamplesNeeded(sigma, dim, FINITE_SUPPORT, at_corners.log_samples)
+        yield SamplesNeeded(sigma, dim, COVERING, in_cube.log_samples)
         yield SamplesNeeded(sigma, dim, PAPER, _log_samples_of_paper(config.error, dim, sigma))
 
 

@@ -53,7 +53,7 @@ class Spiral(Experiment[Config]):
     def expected_seconds(self, config: Config) -> float:
         """Estimate the duration of a run."""
         train_seconds = config.epochs * math.ceil(config.points / config.batch_size) * _STEP_SECONDS
-        plug_in_seconds = _DRAW_SECONDS * expected_draws(config.tolerance, at_hundredth=_DRAWS)  # for a sample
+        plug_in_seconds = _DRAW_SECONDS * expected_draws(config.tolerance, at_hundredth=_DRAWS)  # per sample
         pairs = sum(samples**2 for samples in config.samples if samples <= config.max_kde_samples)
         estimate_seconds = config.repeats * (plug_in_seconds * sum(config.samples) + _PAIR_SECONDS * pairs)
         reference_seconds = config.reference_repeats * plug_in_seconds * config.reference_samples

@@ -48,10 +48,10 @@ class Config(Configuration):
             repeats=(2, 10_000), reference_samples=(2, 2**24), reference_repeats=(3, 2**24), grid=(2, 2**24),
             passes=(1, 2**24),
         )  # fmt: skip
-        fits = self.reference_samples * self.reference_repeats <= 2**24
-        require(self, "reference_samples", fits, "at most 2^24 in all reference_repeats, for memory")
-        fits = self.grid**2 * self.passes <= 2**24
-        require(self, "passes", fits, "at most 2^24 at all grid^2 points, for memory")
+        fits_memory = self.reference_samples * self.reference_repeats <= 2**24
+        require(self, "reference_samples", fits_memory, "at most 2^24 in all repeats together, for memory")
+        fits_memory = self.grid**2 * self.passes <= 2**24
+        require(self, "passes", fits_memory, "at most 2^24 at all grid^2 points together, for memory")
         require_ascending(self, "samples")
         require_enough_samples(self, samples=self.samples[0], neighbours=self.neighbours, folds=self.folds)
 

@@ -7,8 +7,7 @@ a decoder bound, whose decoder is made of some passes and evaluated at queries o
 
     problem, settings       the checked arguments: Problem, MeasurementSettings
     classes                 the class of each input, and the ceilings of information
-    recorded_parts          passes through the network -> signals of layers and readouts
-    layer_sample            signals in few dimensions
+    layer_sample            passes through the network -> signals in few dimensions
     log_densities           queries, and log densities of mixtures at queries
     plug_in_bound           the upper bound of an information, lower bound of an entropy
     decoders                decoders: densities q(t|x) made of draws

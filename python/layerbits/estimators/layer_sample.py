@@ -18,10 +18,9 @@ from torch import Tensor
 
 from layerbits.estimators.log_densities import Queries
 from layerbits.estimators.problem import Problem
-from layerbits.estimators.recorded_parts import record_parts
-from layerbits.kernels import NormalStream
+from layerbits.kernels import NormalStream, as_floats
 from layerbits.mixtures import Subspace, affine_coordinates, fit_subspace, noise_entropy
-from layerbits.networks import GaussianNoise, View
+from layerbits.networks import GaussianNoise, Passes, View, record
 
 # Default numbers of queries: the smallest number of an input, and the total of all inputs.
 _MIN_QUERIES, _TOTAL_QUERIES = 4, 2**14
@@ -104,33 +103,31 @@ def sample_layers(
     LayerSelectionError, TypeError, ValueError
         As in `layer_information`; a layer behind noise has a single draw.
     """
-    probes = record_parts(problem, names, range(_PROBING_PASSES), seed, {})
+    probes = _record(problem, Passes(names, range(_PROBING_PASSES), seed))
     behind_noise = tuple(name for name in names if not _is_exact(problem, name, probes[name]))
     if behind_noise and draws < 2:
         raise ValueError(f"draws: got {draws}, wanted at least 2, because {behind_noise[0]!r} lies behind noise")
-    noise = {name: problem.parts[name].noise(problem.network) for name in names}
+    noise_of = {name: problem.parts[name].noise(problem.network) for name in names}
     # The last draws, at most half of all, carry queries, so they must not choose the axes of a view.
     without_queries = draws - draws // 2
     views = {
-        name: _principal_view(noise[name], probes[name][:, :without_queries])
+        name: _principal_view(noise_of[name], probes[name][:, :without_queries])
         for name in behind_noise
         if probes[name][:, 0].numel() * draws > _MAX_VALUES
     }
-    later = record_parts(problem, behind_noise, range(_PROBING_PASSES, draws), seed, views)
+    later_passes = Passes(behind_noise, range(_PROBING_PASSES, draws), seed, views=views)
+    signals = _with_later_passes(problem, probes, later_passes)
     samples = {}
     for name in names:
-        signals = views[name](probes[name]) if name in views else probes[name]
-        if name not in behind_noise:
-            signals = signals[:, :1]
-        elif name in later:
-            signals = torch.cat([signals, later[name]], dim=1)
+        noise = noise_of[name]
         if name in views:
             n_queries = _number_of_queries(problem.n_inputs, draws, queries)
-            coordinates, loss = signals[..., :-1].contiguous(), _loss(signals[..., -1], noise[name].sigma)
-            entropy = _noise_entropy(noise[name], probes[name].shape[2])
-            samples[name] = LayerSample(coordinates, noise[name].sigma, n_queries, loss, entropy, problem.devices)
+            coordinates, loss = signals[name][..., :-1].contiguous(), _loss(signals[name][..., -1], noise.sigma)
+            entropy = _noise_entropy(noise, probes[name].shape[2])
+            samples[name] = LayerSample(coordinates, noise.sigma, n_queries, loss, entropy, problem.devices)
         else:
-            samples[name] = sample_of_signals(noise[name], signals, queries, problem.devices)
+            of_name = signals[name] if name in behind_noise else probes[name][:, :1]
+            samples[name] = sample_of_signals(noise, of_name, queries, problem.devices)
     return samples
 
 
@@ -160,6 +157,22 @@ def sample_of_signals(
 def _noise_entropy(noise: GaussianNoise, dim: int) -> float:
     """Return the entropy of the noise of `dim` units, in nats."""
     return noise_entropy(dim, noise.sigma) + noise.log_volume
+
+
+def _record(problem: Problem, passes: Passes) -> dict[str, Tensor]:
+    passes = dataclasses.replace(passes, parts=problem.parts)
+    signals = record(problem.network, problem.inputs.tensors, passes)
+    return {name: as_floats(f"signals of layer {name!r}", signal) for name, signal in signals.items()}
+
+
+def _with_later_passes(problem: Problem, probes: dict[str, Tensor], passes: Passes) -> dict[str, Tensor]:
+    """Return the signals of the layers of `passes` in the probing passes and in `passes`, reduced by the views."""
+    views = passes.views
+    signals = {layer: views[layer](probes[layer]) if layer in views else probes[layer] for layer in passes.layers}
+    if not passes.layers or not passes.draws:
+        return signals
+    later = _record(problem, passes)
+    return {layer: torch.cat([signals[layer], later[layer]], dim=1) for layer in passes.layers}
 
 
 def _is_exact(problem: Problem, name: str, probe: Tensor) -> bool:

@@ -150,10 +150,11 @@ def test_layer_with_the_name_of_a_readout_is_refused():
     model = nn.Sequential()
     for name in ("a", "a[mean]"):
         model.add_module(name, nn.Tanh())
-    network = network_without_noise(model, read_inputs(VALUES, model), nn.Tanh, 0.1)
-    assert list(layer_parts(network, ("a",), as_readouts(["first", None]))) == ["a[first]", "a"]
+    inputs = read_inputs(VALUES, model)
+    network = network_without_noise(model, inputs, nn.Tanh, 0.1)
+    assert list(layer_parts(network, ("a",), as_readouts(["first", None]), inputs)) == ["a[first]", "a"]
     with pytest.raises(lb.LayerSelectionError, match=r"^layers: got a layer of the name 'a\[mean\]'"):
-        layer_parts(network, ("a",), as_readouts(["mean"]))
+        layer_parts(network, ("a",), as_readouts(["mean"]), inputs)
 
 
 def test_mean_of_isotropic_noise_is_smaller_by_the_root_of_the_tokens():

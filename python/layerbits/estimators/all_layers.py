@@ -71,8 +71,8 @@ def layer_information(
         ``"first"``, ``"last"`` and positions are along the tokens, axis 1 of (n, L, d); `Tokens` names another axis,
         and ``Channels("mean")`` is the mean over the positions of (n, C, L) or (n, C, H, W). The rows have names such
         as ``"layer[mean]"``. Their noise is that of A^T T (for a mean over L tokens, sigma / sqrt(L)), and their h(T)
-        is that of A^T T. I(X; A^T T) <= I(X;T), but it may grow from layer to layer, so readouts are not audited
-        against the layer before.
+        is that of A^T T. I(X; A^T T) is at most I(X;T), unless a mask chooses the tokens (`Tokens`). It may grow from
+        layer to layer, so readouts are not audited against the layer before.
     draws : int
         Noisy passes per input, r; at least 2 for a layer behind noise. The gap between the two bounds falls as r grows.
         The first layer uses a single pass.
@@ -178,7 +178,7 @@ def measure_layers(problem: Problem, settings: MeasurementSettings) -> Informati
         report = partial(_show, progress.set_postfix_str, name)
         part_samples = [by_name[name] for by_name in samples]
         is_layer = problem.parts[name].view is None
-        flags = problem.network.flags(problem.parts[name].layer)
+        flags = problem.parts[name].flags(problem.network)
         measurements = {
             labels: LayerTask(dataclasses.replace(problem, classes=classes), settings, name, deadline).measure(
                 part_samples, report

@@ -106,7 +106,7 @@ class Problem:
             label_sets,
             names,
             readouts,
-            layer_parts(network, names, readouts),
+            layer_parts(network, names, readouts, inputs),
             sigma,
             resolve_devices(devices, network_device),
         )
@@ -121,7 +121,7 @@ class Problem:
         """
         network = _measured_network(self.model, self.inputs, self.layers, self.sigma)
         check_rows(network, self.inputs.tensors, network.choose(self.layers))
-        parts = layer_parts(network, self.layers, self.readouts)
+        parts = layer_parts(network, self.layers, self.readouts, self.inputs)
         return dataclasses.replace(self, network=network, parts=parts)
 
     def check_settings(self, settings: MeasurementSettings) -> None:

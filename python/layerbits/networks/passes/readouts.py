@@ -1,74 +1,24 @@
 """Readouts: fixed linear views of a layer, behind which the noise is Gaussian with a known covariance.
 
 For a matrix A, A^T T = A^T S + A^T Z with A^T Z ~ N(0, A^T Sigma A), so I(X; A^T T) is measured as I(X;T) is, and is at
-most I(X;T).
+most I(X;T). Under a mask A depends on the input: then the information is at most I(X;T,mask).
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
 import numbers
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
-from layerbits._base import LayerSelectionError, check_count
+from layerbits._base import MASKED, LayerSelectionError, check_count
+from layerbits.networks.inputs.pass_inputs import PassInputs
 from layerbits.networks.noise.gaussian import GaussianNoise
 from layerbits.networks.passes.measured_network import MeasuredNetwork
+from layerbits.networks.passes.unit_views import MaskedView, UnitView
 
 _POSITIONS = {"first": 0, "last": -1}
-
-
-@dataclasses.dataclass(frozen=True)
-class UnitView:
-    """A linear view of the units of a layer: the mean over some of their axes, or the units at one position of an axis.
-
-    Attributes
-    ----------
-    units : tuple of int
-        Shape of the signal of one input.
-    axes : tuple of int
-        Axes of the units that the view removes, from 0.
-    position : int or None
-        Position along the one axis; None for the mean over the axes.
-    """
-
-    units: tuple[int, ...]
-    axes: tuple[int, ...]
-    position: int | None
-
-    def __call__(self, signals: Tensor) -> Tensor:
-        """Return the values (..., k) of signals (..., d)."""
-        leading = signals.ndim - 1
-        values, axes = signals.reshape(*signals.shape[:-1], *self.units), [leading + axis for axis in self.axes]
-        values = values.mean(axes) if self.position is None else values.select(axes[0], self.position)
-        return values.flatten(leading)
-
-    def noise(self, layer: str, noise: GaussianNoise) -> GaussianNoise:
-        """Return the noise of the values, from that of a layer.
-
-        Raises
-        ------
-        ValueError
-            The noise has another number of units than the layer.
-        """
-        n_averaged = math.prod(self.units[axis] for axis in self.axes) if self.position is None else 1
-        scale = noise.scale
-        if not isinstance(scale, Tensor):
-            return GaussianNoise(scale / math.sqrt(n_averaged))
-        if len(scale) != math.prod(self.units):
-            raise ValueError(
-                f"sigma: got noise of {len(scale)} units for {layer!r}, wanted {math.prod(self.units)}, one for each "
-                f"unit of shape {self.units}"
-            )
-        if scale.ndim == 1:
-            largest = scale.max()  # the square of a tiny deviation would be 0
-            return GaussianNoise(largest * (self((scale / largest).square()) / n_averaged).sqrt())
-        # With covariance F F^T and A^T F = (Q R)^T: A^T F F^T A = R^T R.
-        triangle = torch.linalg.qr(self(scale.mT), mode="r").R
-        return GaussianNoise(triangle.mT * triangle.diagonal().sign())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +33,12 @@ class Tokens:
     axis : int, optional
         Axis of the tokens, from 1; the inputs are axis 0, wherever the layer has them. By default axis 1 of (n, L, d),
         and signals of another number of axes are refused.
+
+    mask : str or int, optional
+        The argument of the network, by name or position, that marks the tokens to keep by 1 or True: ``"mean"``,
+        ``"first"`` and ``"last"`` are then those of the kept tokens of each input. Such a readout is a function of T
+        and the mask, with I(X; readout) <= I(X; T, mask), not I(X;T); its rows have the flag ``"masked"``. A mean
+        needs masks that keep equally many tokens, because its noise depends on their number.
 
     Raises
     ------
@@ -101,6 +57,7 @@ class Tokens:
 
     which: str | int
     axis: int | None = None
+    mask: str | int | None = None
 
     def __post_init__(self) -> None:
         is_position = isinstance(self.which, numbers.Integral) and not isinstance(self.which, bool)
@@ -110,11 +67,23 @@ class Tokens:
             raise ValueError(f"readout: got {self.which!r}, wanted 'mean', 'first', 'last' or a position")
         if self.axis is not None:
             check_count("axis", self.axis, minimum=1)
+        if self.mask is None:
+            return
+        if not isinstance(self.mask, str | int) or isinstance(self.mask, bool):
+            raise TypeError(f"mask: got {type(self.mask).__name__}, wanted the name or position of an argument")
+        if is_position:
+            raise ValueError(f"readout: got position {self.which} with a mask, wanted 'mean', 'first' or 'last'")
+        if isinstance(self.mask, str) and "padding_mask" in self.mask:
+            raise ValueError(
+                f"mask: got {self.mask!r}, which by its name marks padding, wanted an argument that marks the tokens "
+                "to keep"
+            )
 
     @property
     def name(self) -> str:
         """Name of the readout in tables."""
-        return f"{self.which}" if self.axis is None else f"{self.which} axis={self.axis}"
+        options = {"axis": self.axis, "mask": self.mask}
+        return " ".join([f"{self.which}", *(f"{key}={value}" for key, value in options.items() if value is not None)])
 
     def view(self, layer: str, units: tuple[int, ...]) -> UnitView:
         """Return the view of a layer with units of a shape.
@@ -201,12 +170,16 @@ class LayerPart:
     ----------
     layer : str
         Name of the layer.
-    view : UnitView or None
+    view : UnitView, MaskedView or None
         The readout; None for the whole layer.
     """
 
     layer: str
-    view: UnitView | None = None
+    view: UnitView | MaskedView | None = None
+
+    def flags(self, network: MeasuredNetwork) -> tuple[str, ...]:
+        """Return the flags of the part in an information table."""
+        return network.flags(self.layer) + (MASKED,) * isinstance(self.view, MaskedView)
 
     def noise(self, network: MeasuredNetwork) -> GaussianNoise:
         """Return the noise of the part in a network."""
@@ -227,7 +200,10 @@ def as_readouts(readout: Readouts) -> tuple[Tokens | Channels | None, ...]:
 
 
 def layer_parts(
-    network: MeasuredNetwork, layers: Sequence[str], readouts: Sequence[Tokens | Channels | None]
+    network: MeasuredNetwork,
+    layers: Sequence[str],
+    readouts: Sequence[Tokens | Channels | None],
+    inputs: PassInputs,
 ) -> dict[str, LayerPart]:
     """Return the readouts of every layer by their names in tables: that of the layer, or ``layer[readout]``.
 
@@ -236,18 +212,45 @@ def layer_parts(
     LayerSelectionError
         Another layer has such a name.
     ValueError
-        A layer has no such readout, or its noise does not fit its units.
+        A layer has no such readout, its noise does not fit its units, or the inputs have no such mask.
     """
     parts: dict[str, LayerPart] = {}
     for layer in layers:
         for readout in readouts:
             name = layer if readout is None else f"{layer}[{readout.name}]"
-            view = None if readout is None else readout.view(layer, network.unit_shape(layer))
+            view = None if readout is None else _view(readout, layer, network.unit_shape(layer), inputs)
             if name in parts or (view is not None and name in network.layer_names):
                 raise LayerSelectionError(f"layers: got a layer of the name {name!r}, which is that of a readout")
             parts[name] = LayerPart(layer, view)
             parts[name].noise(network)
     return parts
+
+
+def _view(readout: Tokens | Channels, layer: str, units: tuple[int, ...], inputs: PassInputs) -> UnitView | MaskedView:
+    view = readout.view(layer, units)
+    if isinstance(readout, Channels) or readout.mask is None:
+        return view
+    axis = view.axes[0]
+    return MaskedView.of(units, axis, str(readout.which), _kept_tokens(inputs, readout.mask, units[axis]))
+
+
+def _kept_tokens(inputs: PassInputs, mask: str | int, n_tokens: int) -> Tensor:
+    """Return whether each token of each input is kept, (n, L), from an argument of the network."""
+    args, kwargs = dataclasses.replace(inputs, device=None).arguments(inputs.tensors)
+    arguments: dict[str | int, object] = dict(enumerate(args))
+    arguments.update(kwargs)
+    values = arguments.get(mask)
+    if not isinstance(values, Tensor):
+        names = ", ".join(repr(key) for key, value in arguments.items() if isinstance(value, Tensor))
+        raise ValueError(f"mask: got {mask!r}, wanted the name or position of a tensor among the inputs: {names}")
+    if tuple(values.shape) != (len(inputs), n_tokens):
+        raise ValueError(
+            f"mask: got {mask!r} of shape {tuple(values.shape)}, wanted ({len(inputs)}, {n_tokens}), one value for "
+            "each token of the layer"
+        )
+    if not ((values == 0) | (values == 1)).all():
+        raise ValueError(f"mask: got values of {mask!r} other than 0 and 1, wanted 1 for the tokens to keep")
+    return values == 1
 
 
 def _shape(units: Sequence[int]) -> str:

@@ -183,7 +183,7 @@ class _Recorder:
         signal = signal.to(torch.promote_types(signal.dtype, torch.float32))
         readout = self.passes.parts[name].view if name in self.passes.parts else None
         if readout is not None:
-            signal = readout(signal)
+            signal = readout(signal, slice(self.start, self.start + self.rows))
         if name in self.passes.views:
             signal = self.passes.views[name](signal)
         n_draws = len(self.passes.draws)

@@ -23,6 +23,7 @@ from layerbits.estimators import (
     information_between_layers,
     layer_information,
     sigma_profile,
+    suggest_sigma,
 )
 from layerbits.geometry import (
     BaselineEstimate,
@@ -108,6 +109,7 @@ __all__ = [
     "quantile_edges",
     "remove_noise",
     "sigma_profile",
+    "suggest_sigma",
     "szt_edges",
     "theory",
 ]

@@ -23,6 +23,7 @@ a decoder bound, whose decoder is made of some passes and evaluated at queries o
     recorded_signals        information
     between_layers/         information_between_layers
     sigma_profiles          sigma_profile
+    suggested_sigma         suggest_sigma
 
 `layer_information` makes a `Problem` and `MeasurementSettings`. `measure_layers` samples all layers in common passes.
 Then each sample behind noise is split into queries and draws, and every quantity is bounded. With a tolerance, a layer
@@ -35,6 +36,7 @@ from layerbits.estimators.problem import Problem
 from layerbits.estimators.recorded_signals import information
 from layerbits.estimators.settings import MeasurementSettings
 from layerbits.estimators.sigma_profiles import SigmaProfile, SigmaRow, sigma_profile
+from layerbits.estimators.suggested_sigma import suggest_sigma
 
 __all__ = [
     "MeasurementSettings",
@@ -46,4 +48,5 @@ __all__ = [
     "layer_information",
     "measure_layers",
     "sigma_profile",
+    "suggest_sigma",
 ]

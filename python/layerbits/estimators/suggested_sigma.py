@@ -1,0 +1,111 @@
+"""The noise at which a layer keeps a given share of the information that the inputs have."""
+
+from __future__ import annotations
+
+import math
+import numbers
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from layerbits._base import Doubles
+from layerbits.estimators.sigma_profiles import sigma_profile
+from layerbits.networks import Inputs, Layers, layer_activations
+
+# Sigmas of a profile: powers of 1/2 while the bracket is sought, then even steps of log sigma inside it.
+_SIGMAS = 8
+
+# Halvings of sigma after which activations count as equal: float32 activations differ by more than 2^-24 of their size.
+_MAX_HALVINGS = 40
+
+
+def suggest_sigma(
+    model: nn.Module, inputs: Inputs, *, share: float = 0.5, layers: Layers = None, queries: int = 4, seed: int = 0
+) -> dict[str, float]:
+    """Find, for each layer, the sigma at which I(X; S + sigma Z) is a share of log N.
+
+    With less noise I(X;T) nears log N whatever the layer has learnt, and with more it nears 0. A share of one half
+    leaves room for both.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Any network; the noise of a noisy network is off.
+    inputs
+        The N values of X, as in `layer_information`.
+    share : float
+        Share of log N, between 0 and 1.
+    layers : None, str, type, callable or a sequence of them
+        As in `layer_activations`.
+    queries : int
+        Queries of each input, at least 2.
+    seed : int
+        Seed of the noise.
+
+    Returns
+    -------
+    dict of str to float
+        Sigma by layer, for `noisify`, or for the argument `sigma` of `layer_information`. In a noisy network later
+        layers keep less than the share, because they also lose what the noise of earlier layers destroys.
+
+    Raises
+    ------
+    ValueError
+        `share` is not between 0 and 1; there is a single input; the activations of a layer are equal for so many inputs
+        that no noise leaves the share.
+    TypeError, LayerSelectionError
+        As `layer_activations`.
+
+    Notes
+    -----
+    I(X; S + sigma Z) falls with sigma. It is at most V / (2 sigma^2) for a mean squared distance V of S from its mean,
+    the capacity of a Gaussian channel of that power; the search begins there. The error of sigma is that of the Monte
+    Carlo estimate of I, of some thousandths of a nat, plus that of a line between neighbouring sigmas.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import layerbits as lb
+    >>> model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.Tanh(), torch.nn.Linear(3, 2))
+    >>> inputs = torch.randn(200, 4)
+    >>> sigma = lb.suggest_sigma(model, inputs, share=0.5)
+    >>> row = lb.layer_information(model, inputs, sigma=sigma)["1", "I(X;T)"]
+    >>> abs(row.value / 5.2983 - 0.5) < 0.02  # log 200
+    True
+    """
+    if not isinstance(share, numbers.Real) or isinstance(share, bool):
+        raise TypeError(f"share: got {type(share).__name__}, wanted a number between 0 and 1, such as 0.5")
+    if not 0 < share < 1:
+        raise ValueError(f"share: got {share}, wanted a number between 0 and 1, such as 0.5")
+    activations = layer_activations(model, inputs, layers=layers)
+    return {
+        layer: _sigma_of(layer, torch.as_tensor(values).double(), float(share), queries, seed)
+        for layer, values in activations.items()
+    }
+
+
+def _sigma_of(layer: str, activations: Tensor, share: float, queries: int, seed: int) -> float:
+    wanted = share * math.log(len(activations))
+    if not wanted:
+        raise ValueError("inputs: got a single input, wanted at least two")
+    variance = float((activations - activations.mean(0)).square().sum(1).mean())
+    largest = math.sqrt(variance / (2 * wanted))
+    for halvings in range(0, _MAX_HALVINGS if largest else 0, _SIGMAS - 1):
+        sigmas = largest * 0.5 ** np.arange(halvings, halvings + _SIGMAS)
+        information = _information(activations, sigmas, queries, seed)
+        if information[-1] >= wanted:
+            position = int(np.argmax(information >= wanted))
+            finer = np.geomspace(sigmas[max(0, position - 1)], sigmas[position], _SIGMAS)
+            information = np.maximum.accumulate(_information(activations, finer, queries, seed))
+            return math.exp(np.interp(wanted, information, np.log(finer)))
+    raise ValueError(
+        f"share: got {share}, but the activations of {layer!r} are equal for so many inputs that no sigma leaves "
+        f"{wanted:.3g} nats; lower share, or choose other layers"
+    )
+
+
+def _information(activations: Tensor, sigmas: npt.NDArray[np.floating], queries: int, seed: int) -> Doubles:
+    """Return I(X; S + sigma Z) for each sigma, in nats."""
+    return np.array([row.value for row in sigma_profile(activations, sigmas, queries=queries, seed=seed)])

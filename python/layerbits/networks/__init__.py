@@ -11,7 +11,7 @@ call of a module, or of an activation function that forward calls.
 
 A subpackage imports only subpackages below it in this list:
 
-    passes        the passes of layerbits: the table of layers, `propagate`, recorded signals
+    passes        the passes of layerbits: the table of layers, `propagate`, recorded signals, readouts
     noise         the distribution of a layer's noise, and the hooks that add it to ordinary passes
     observation   the layers: calls in a real pass, and their selection
     inputs        inputs and labels in the forms in which people have them

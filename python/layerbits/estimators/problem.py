@@ -15,12 +15,18 @@ from layerbits.estimators.classes import Classes
 from layerbits.estimators.settings import MeasurementSettings
 from layerbits.kernels import Devices, resolve_devices
 from layerbits.networks import (
+    Channels,
+    LayerPart,
     Layers,
     MeasuredNetwork,
     PassInputs,
+    Readouts,
     Sigma,
+    Tokens,
+    as_readouts,
     check_rows,
     is_noisy,
+    layer_parts,
     network_without_noise,
     noisy_network,
 )
@@ -44,6 +50,10 @@ class Problem:
         The classes by the name of the label set; a single class without labels.
     layers : tuple of str
         The layers to measure, in the order of the data.
+    readouts : tuple of Tokens, Channels or None
+        The readouts of each layer to measure; None is the whole layer.
+    parts : mapping of str to LayerPart
+        The layers and readouts to measure, by their names in the table.
     sigma : float, tensor, array, mapping or None
         Noise that the measurement adds; None for a noisy network.
     devices : tuple of torch.device
@@ -56,6 +66,8 @@ class Problem:
     classes: Classes
     label_sets: Mapping[str, Classes]
     layers: tuple[str, ...]
+    readouts: tuple[Tokens | Channels | None, ...]
+    parts: Mapping[str, LayerPart]
     sigma: Sigma | None = None
     devices: tuple[torch.device, ...] = ()
 
@@ -66,6 +78,7 @@ class Problem:
         inputs: PassInputs,
         *,
         layers: Layers = None,
+        readout: Readouts = None,
         sigma: Sigma | None = None,
         devices: Devices = None,
     ) -> Problem:
@@ -78,6 +91,7 @@ class Problem:
         NoNoiseError, LayerSelectionError, TypeError, ValueError
             As in `layer_information`.
         """
+        readouts = as_readouts(readout)
         network = _measured_network(model, inputs, layers, sigma)
         names = network.choose(layers)
         _check_distributions(network, names)
@@ -92,6 +106,8 @@ class Problem:
             next(iter(label_sets.values())),
             label_sets,
             names,
+            readouts,
+            layer_parts(network, names, readouts, inputs),
             sigma,
             resolve_devices(devices, network_device),
         )
@@ -108,7 +124,8 @@ class Problem:
         names = network.choose(self.layers)
         _check_distributions(network, names)
         check_rows(network, self.inputs.tensors, names)
-        return dataclasses.replace(self, network=network)
+        parts = layer_parts(network, self.layers, self.readouts, self.inputs)
+        return dataclasses.replace(self, network=network, parts=parts)
 
     def check_settings(self, settings: MeasurementSettings) -> None:
         """Raise a ValueError if the settings have a single draw and a layer lies behind noise, which takes two."""

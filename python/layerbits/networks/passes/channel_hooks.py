@@ -48,7 +48,13 @@ class _NoisyTap:
             signal = measured_signal(name, output)
             noise.check(name, signal.shape)
             self.network.noise[name] = noise.per_unit(signal.shape)
-            call = dataclasses.replace(self.call, name=name, number=number, rounding_step=rounding_step(signal))
+            call = dataclasses.replace(
+                self.call,
+                name=name,
+                number=number,
+                shape=() if signal.is_nested else tuple(signal.shape),
+                rounding_step=rounding_step(signal),
+            )
             self.network.calls.append(call)
             if other_tensors(output):
                 self.network.other_outputs[name] = False

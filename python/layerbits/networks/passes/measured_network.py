@@ -95,6 +95,12 @@ class MeasuredNetwork:
             )
         return noise
 
+    def unit_shape(self, layer: str) -> tuple[int, ...]:
+        """Return the shape of the signal of one input in a layer; empty if its shapes differ by input."""
+        shape = next(call.shape for call in self.calls if call.name == layer)
+        axis = self.row_axes.get(layer, 0)
+        return shape[:axis] + shape[axis + 1 :]
+
     def run(self, channel: Channel | None, inputs: Sequence[Tensor]) -> object:
         """Run a pass without gradients, in which the layers call `channel`, and return its output.
 

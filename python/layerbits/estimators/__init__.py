@@ -8,6 +8,7 @@ a decoder bound, whose decoder is made of some passes and evaluated at queries o
     problem, settings       the checked arguments: Problem, MeasurementSettings
     classes                 the class of each input, and the ceilings of information
     layer_groups            layers whose recorded signals fit into the budget together
+    recorded_draws          probing draws and later draws of a group
     layer_sample            passes through the network -> signals in few dimensions
     log_densities           queries, and log densities of mixtures at queries
     plug_in_bound           the upper bound of an information, lower bound of an entropy
@@ -19,9 +20,13 @@ a decoder bound, whose decoder is made of some passes and evaluated at queries o
     layer_behind_noise      all quantities of any other layer
     layer_measurement       one layer, measured once or in rounds until its interval is narrow
     audits                  notes on saturation and on estimates that theory rules out
+    layer_rows              the rows of a table from the measurements of a layer
     all_layers              layer_information, measure_layers
+    recorded_signals        information
     between_layers/         information_between_layers
     sigma_profiles          sigma_profile
+    sigma_profile_table     its result
+    known_activations       the activations of a network for sigma_profile
     suggested_sigma         suggest_sigma
 
 `layer_information` makes a `Problem` and `MeasurementSettings`. `measure_layers` samples all layers in common passes,
@@ -33,8 +38,10 @@ reached. Audits add the notes.
 from layerbits.estimators.all_layers import layer_information, measure_layers
 from layerbits.estimators.between_layers import information_between_layers
 from layerbits.estimators.problem import Problem
+from layerbits.estimators.recorded_signals import information
 from layerbits.estimators.settings import MeasurementSettings
-from layerbits.estimators.sigma_profiles import SigmaProfile, SigmaRow, sigma_profile
+from layerbits.estimators.sigma_profile_table import SigmaProfile, SigmaRow
+from layerbits.estimators.sigma_profiles import sigma_profile
 from layerbits.estimators.suggested_sigma import suggest_sigma
 
 __all__ = [
@@ -42,6 +49,7 @@ __all__ = [
     "Problem",
     "SigmaProfile",
     "SigmaRow",
+    "information",
     "information_between_layers",
     "layer_information",
     "measure_layers",

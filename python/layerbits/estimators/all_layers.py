@@ -10,14 +10,14 @@ from functools import partial
 from torch import nn
 
 from layerbits._base import MEASUREMENT_NOISE, OTHER_OUTPUT, InformationRow, InformationTable, progress_bar
-from layerbits.estimators.audits import with_notes
-from layerbits.estimators.layer_groups import layer_groups
-from layerbits.estimators.layer_measurement import LayerMeasurement, LayerTask, sample_seeds
+from layerbits.estimators.layer_groups import part_groups
+from layerbits.estimators.layer_measurement import LayerTask, sample_seeds
+from layerbits.estimators.layer_rows import layer_rows
 from layerbits.estimators.layer_sample import LayerSample, sample_layers
 from layerbits.estimators.problem import Problem
 from layerbits.estimators.settings import MeasurementSettings
 from layerbits.kernels import Devices
-from layerbits.networks import MAX_MEMORY, Inputs, Labels, Layers, Sigma, naming_memory, read_inputs
+from layerbits.networks import MAX_MEMORY, Inputs, Labels, Layers, Readouts, Sigma, naming_memory, read_inputs
 
 
 def layer_information(
@@ -28,6 +28,7 @@ def layer_information(
     limit: int | None = None,
     sigma: Sigma | None = None,
     layers: Layers = None,
+    readout: Readouts = None,
     draws: int = 32,
     queries: int | None = None,
     tolerance: float | None = None,
@@ -59,7 +60,7 @@ def layer_information(
     limit : int, optional
         Number of inputs, chosen at random by `seed`; by default all. E I(X;T) over random subsets is at most that of
         all inputs.
-    sigma : float, tensor, array or mapping of str to them, optional
+    sigma : float, tensor, array, DropoutNoise, RelativeSigma or mapping of str to them, optional
         For a network without noise: the noise that the measurement adds to each layer, as in `noisify`. The network
         runs without it, so p(t|x) is known at every layer and intervals are tight at any depth. T of a later layer is
         then no function of T of an earlier one. For unbounded activation functions, I at a fixed sigma also measures
@@ -67,6 +68,13 @@ def layer_information(
     layers : None, str, type, callable or a sequence of them
         The layers to measure, as in `noisify`. None selects all noisy layers, or with `sigma` every hidden activation
         function.
+    readout : "mean", "first", "last", int, Tokens, Channels, None, or a sequence of them
+        The linear views A^T T of each layer to measure, all in the same passes; None is the whole layer. ``"mean"``,
+        ``"first"``, ``"last"`` and positions are along the tokens, axis 1 of (n, L, d); `Tokens` names another axis,
+        and ``Channels("mean")`` is the mean over the positions of (n, C, L) or (n, C, H, W). The rows have names such
+        as ``"layer[mean]"``. Their noise is that of A^T T (for a mean over L tokens, sigma / sqrt(L)), and their h(T)
+        is that of A^T T. I(X; A^T T) is at most I(X;T), unless a mask chooses the tokens (`Tokens`). It may grow from
+        layer to layer, so readouts are not audited against the layer before.
     draws : int
         Noisy passes per input, r; at least 2 for a layer behind noise. The gap between the two bounds falls as r grows.
         The first layer uses a single pass.
@@ -100,11 +108,11 @@ def layer_information(
     Returns
     -------
     InformationTable
-        A row for each layer and quantity. `lower` to `upper` is a confidence interval for the true quantity. `value` is
-        the mean of the decoder bound and of the plug-in bound less half of its first-order bias, moved into the
-        interval. Notes name saturation at log N, a missed tolerance, bounds that exclude each other, and violations, by
-        more than the error, of I(X;T) <= log N, I(T;Y) <= H(Y), I(X;T|Y) <= H(X|Y), I(X;T) <= I(X;T) of the layer
-        before, and I(X;T) = I(T;Y) + I(X;T|Y).
+        A row for each layer, readout and quantity. `lower` to `upper` is a confidence interval for the true quantity.
+        `value` is the mean of the decoder bound and of the plug-in bound less half of its first-order bias, moved into
+        the interval. Notes name saturation at log N, a missed tolerance, bounds that exclude each other, and
+        violations, by more than the error, of I(X;T) <= log N, I(T;Y) <= H(Y), I(X;T|Y) <= H(X|Y), I(X;T) <= I(X;T) of
+        the layer before, and I(X;T) = I(T;Y) + I(X;T|Y).
 
     Raises
     ------
@@ -113,7 +121,8 @@ def layer_information(
     LayerSelectionError
         `layers` is empty or matches no noisy layer; a layer does not run once in a pass.
     TypeError, ValueError
-        An argument has another type, shape or value than wanted; signals are not finite.
+        An argument has another type, shape or value than wanted; signals are not finite; a layer with a `DropoutNoise`
+        lies behind noise.
     MemoryError
         The system has no memory for a pass or for signals.
 
@@ -151,7 +160,9 @@ def layer_information(
         max_memory=max_memory,
     )
     data = read_inputs(inputs, model, labels, limit=limit, seed=settings.seed)
-    problem = Problem.of(model, data, layers=layers, sigma=sigma, devices=devices, max_memory=settings.max_memory)
+    problem = Problem.of(
+        model, data, layers=layers, readout=readout, sigma=sigma, devices=devices, max_memory=settings.max_memory
+    )
     return measure_layers(problem, settings)
 
 
@@ -170,62 +181,39 @@ def measure_layers(problem: Problem, settings: MeasurementSettings) -> Informati
     samples = _samples(problem, settings)
     rows: list[InformationRow] = []
     previous = None
-    progress = progress_bar(problem.layers, name="information", total=len(problem.layers))
-    for layer in progress:
-        layer_samples, started = next(samples), time.monotonic()
-        report = partial(_show, progress.set_postfix_str, layer)
-        flags = problem.network.flags(layer)
-        layer_rows: list[InformationRow] = []
-        for name, classes in problem.label_sets.items():
-            labelled = dataclasses.replace(problem, classes=classes)
-            measurement = LayerTask(labelled, settings, layer, deadline).measure(layer_samples, report)
-            label_rows = list(_rows(layer, measurement, settings.estimator, flags, time.monotonic() - started))
-            label_rows = with_notes(label_rows, previous, classes.ceilings, measurement.shortfall)
-            layer_rows += [
-                dataclasses.replace(row, quantity=row.quantity.replace("Y", name))
-                for row in label_rows
-                if not layer_rows or "Y" in row.quantity
-            ]
-        rows += layer_rows
-        layer_samples.clear()  # freed before the passes of the next group
-        # An audit compares I(X;T) with that of the next layer, if the layer is in a chain.
-        previous = layer_rows[0] if not {MEASUREMENT_NOISE, OTHER_OUTPUT} & set(flags) else None
+    progress = progress_bar(problem.parts, name="information", total=len(problem.parts))
+    for name in progress:
+        part_samples, started = next(samples), time.monotonic()
+        report = partial(_show, progress.set_postfix_str, name)
+        is_layer = problem.parts[name].view is None
+        flags = problem.parts[name].flags(problem.network)
+        measurements = {
+            labels: LayerTask(dataclasses.replace(problem, classes=classes), settings, name, deadline).measure(
+                part_samples, report
+            )
+            for labels, classes in problem.label_sets.items()
+        }
+        seconds = time.monotonic() - started
+        part_samples.clear()  # freed before the passes of the next group
+        layer_before = previous if is_layer else None
+        rows_of_part = layer_rows(
+            name, problem.label_sets, measurements, settings.estimator, seconds, flags, layer_before
+        )
+        if is_layer:
+            # An audit compares I(X;T) with that of the next layer, if the layer is in a chain.
+            previous = rows_of_part[0] if not {MEASUREMENT_NOISE, OTHER_OUTPUT} & set(flags) else None
+        rows += rows_of_part
     return InformationTable(tuple(rows))
 
 
 def _samples(problem: Problem, settings: MeasurementSettings) -> Iterator[list[LayerSample]]:
-    """Yield the samples of each layer, of which no more than a group is held."""
+    """Yield the samples of each part, of which no more than a group is held."""
     seeds = sample_seeds(settings, settings.seed)
-    for group in layer_groups(problem, settings.draws * len(seeds)):
+    for group in part_groups(problem, settings.draws * len(seeds)):
         samples = [sample_layers(problem, group, settings.draws, settings.queries, seed) for seed in seeds]
-        for layer in group:
-            yield [by_layer.pop(layer) for by_layer in samples]
+        for name in group:
+            yield [by_name.pop(name) for by_name in samples]
 
 
 def _show(show: Callable[[str], object], layer: str, state: str) -> None:
     show(f"{layer}: {state}")
-
-
-def _rows(
-    layer: str, measurement: LayerMeasurement, estimator: str, flags: tuple[str, ...], seconds: float
-) -> Iterator[InformationRow]:
-    for quantity, estimate in measurement.estimates.items():
-        yield InformationRow(
-            layer=layer,
-            quantity=quantity,
-            estimator=estimator,
-            value=estimate.value,
-            standard_error=estimate.standard_error,
-            lower=estimate.interval.lower,
-            upper=estimate.interval.upper,
-            unit="nats",
-            draws=measurement.draws,
-            seconds=seconds,
-            plug_in=estimate.plug_in,
-            plug_in_error=estimate.plug_in_error,
-            decoded=estimate.decoded,
-            decoded_error=estimate.decoded_error,
-            decoder=estimate.decoder,
-            limited_by=estimate.limited_by,
-            flags=flags,
-        )

@@ -18,11 +18,13 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from layerbits.estimators.layer_groups import PROBING_PASSES, is_wide, layers_behind_no_noise
+from layerbits.estimators.layer_groups import PROBING_PASSES, is_wide, parts_behind_no_noise
 from layerbits.estimators.log_densities import Queries
 from layerbits.estimators.problem import Problem
+from layerbits.estimators.recorded_draws import probing_draws, record_later_draws
 from layerbits.kernels import NormalStream, as_floats
 from layerbits.mixtures import (
+    DropoutChannel,
     Subspace,
     affine_coordinates,
     as_points,
@@ -30,7 +32,7 @@ from layerbits.mixtures import (
     fit_subspace,
     noise_entropy,
 )
-from layerbits.networks import GaussianNoise, Passes, View, record_draws
+from layerbits.networks import DropoutNoise, GaussianNoise, Noise, Passes, View
 
 # Default numbers of queries: the smallest number of an input, and the total of all inputs.
 _MIN_QUERIES, _TOTAL_QUERIES = 4, 2**14
@@ -59,18 +61,22 @@ class LayerSample:
     Attributes
     ----------
     signals : Tensor of shape (n, r, k)
-        Coordinates of the whitened signals. A layer behind no noise has one signal for each input, r = 1.
+        Coordinates of the whitened signals; with `alpha`, the signals in all dimensions. A layer behind no noise has
+        one signal for each input, r = 1.
     sigma : float
-        Standard deviation of the noise of each coordinate.
+        Standard deviation of the noise of each coordinate; with `alpha`, that of a signal of 0.
     queries : int
         Queries of each input. Behind noise, the last draws carry one query each, and decoders are made of the other
         draws. Behind no noise, the single signal serves any number of queries.
     dimension_loss : float
         Upper bound in nats of the information, and of the entropy, that the omitted dimensions would add.
     noise_entropy : float
-        Entropy of the noise in all dimensions of the layer, in nats.
+        Entropy of the noise in all dimensions of the layer, in nats; with `alpha`, its mean over the inputs.
     devices : tuple of torch.device
         Devices that share the work on the queries; empty if the device of the signals does it alone.
+    alpha : float
+        Standard deviation of the noise relative to the signal, for a layer behind no noise: `DropoutNoise`. 0 if all
+        signals have the same noise.
     """
 
     signals: Tensor
@@ -79,6 +85,7 @@ class LayerSample:
     dimension_loss: float
     noise_entropy: float
     devices: tuple[torch.device, ...] = ()
+    alpha: float = 0.0
 
     @property
     def draws(self) -> int:
@@ -92,15 +99,16 @@ class LayerSample:
 
     def split(self, stream: NormalStream) -> tuple[Queries, Tensor]:
         """Return queries at the last draws, with noise of a stream, and the draws without queries (n, r, k)."""
+        assert not self.alpha, "the mixtures behind noise have one covariance"
         n_draws = self.draws - self.queries
         draws, bases = (part.contiguous() for part in self.signals.tensor_split([n_draws], dim=1))
         return Queries.around(bases, self.sigma, stream.like(bases), self.devices), draws
 
 
 def sample_layers(
-    problem: Problem, layers: tuple[str, ...], draws: int, queries: int | None, seed: int
+    problem: Problem, names: tuple[str, ...], draws: int, queries: int | None, seed: int
 ) -> dict[str, LayerSample]:
-    """Return a sample of each layer, in the order of the network.
+    """Return a sample of each layer or readout with these names among the parts of a problem, in their order.
 
     Parameters
     ----------
@@ -112,83 +120,79 @@ def sample_layers(
     LayerSelectionError, TypeError, ValueError
         As in `layer_information`; a layer behind noise has a single draw.
     """
-    exact = layers_behind_no_noise(problem, layers)
+    exact = parts_behind_no_noise(problem, names)
     if draws < 2:
-        _refuse_single_draw([layer for layer in layers if layer not in exact])
-    probes, differing = _probes(problem, layers, exact, draws, seed)
-    _refuse_single_draw([layer for layer in differing if draws < 2])
-    behind_noise = tuple(layer for layer in layers if layer not in exact or layer in differing)
+        _refuse_single_draw([name for name in names if name not in exact])
+    recorded, differing = probing_draws(problem, names, exact, draws, seed)
+    probes = {name: _floats_if_few(name, signals) for name, signals in recorded.items()}
+    recorded.clear()
+    _refuse_single_draw([name for name in differing if draws < 2])
+    behind_noise = tuple(name for name in names if name not in exact or name in differing)
+    gaussian = {name: problem.parts[name].gaussian_noise(problem.network) for name in behind_noise}
     # The last draws, at most half of all, carry queries, so they must not choose the axes of a view.
     without_queries = draws - draws // 2
     views = {
-        layer: _principal_view(problem.network.noise[layer], probes[layer][:, :without_queries])
-        for layer in behind_noise
-        if is_wide(problem, layer, draws)
+        name: _principal_view(gaussian[name], probes[name][:, :without_queries])
+        for name in behind_noise
+        if is_wide(problem, name, draws)
     }
-    dimensions = {layer: probes[layer].shape[2] for layer in layers}
-    _record_later_draws(problem, probes, Passes(behind_noise, range(PROBING_PASSES, draws), seed, views=views))
+    dimensions = {name: probes[name].shape[2] for name in names}
+    record_later_draws(problem, probes, Passes(behind_noise, range(PROBING_PASSES, draws), seed, views=views))
     samples = {}
-    for layer in layers:
-        noise, signals = problem.network.noise[layer], probes.pop(layer)  # freed once the coordinates are known
-        n_queries = _number_of_queries(problem.n_inputs, draws if layer in behind_noise else None, queries)
-        if layer not in behind_noise:
-            coordinates, loss = _exact_coordinates(noise, signals)
-        elif layer in views:
-            coordinates, loss = signals[..., :-1], _loss(signals[..., -1], noise.sigma)
+    for name in names:
+        signals = probes.pop(name)  # freed once the coordinates are known
+        if name in views:
+            sigma = gaussian[name].sigma
+            n_queries = _number_of_queries(problem.n_inputs, draws, queries)
+            coordinates, loss = signals[..., :-1].contiguous(), _loss(signals[..., -1], sigma)
+            entropy = _noise_entropy(gaussian[name], dimensions[name])
+            samples[name] = LayerSample(coordinates, sigma, n_queries, loss, entropy, problem.devices)
         else:
-            coordinates, loss = _coordinates(noise, signals, fitted_draws=draws - n_queries)
-        samples[layer] = LayerSample(
-            signals=coordinates.contiguous(),
-            sigma=noise.sigma,
-            queries=n_queries,
-            dimension_loss=loss,
-            noise_entropy=noise_entropy(dimensions[layer], noise.sigma) + noise.log_volume,
-            devices=problem.devices,
-        )
+            noise = problem.parts[name].noise(problem.network)
+            samples[name] = sample_of_signals(noise, signals, queries, problem.devices)
     return samples
 
 
-def _refuse_single_draw(layers: Sequence[str]) -> None:
-    if layers:
-        raise ValueError(f"draws: got 1, wanted at least 2, because {layers[0]!r} lies behind noise")
+def sample_of_signals(
+    noise: Noise, signals: Tensor, queries: int | None, devices: tuple[torch.device, ...] = ()
+) -> LayerSample:
+    """Return the sample of signals (n, r, d); r = 1 says that the signal is a function of the input.
 
+    `queries` is the number of queries per input, as in `layer_information`.
 
-def _probes(
-    problem: Problem, layers: tuple[str, ...], exact: set[str], draws: int, seed: int
-) -> tuple[dict[str, Tensor], frozenset[str]]:
-    """Return the signals of the probing passes, and the layers behind no noise whose two draws differ.
-
-    The signals are (n, draws, d), of which the first two are recorded; (n, 2, d) where a layer is wide; or (n, 1, d)
-    where two draws are equal.
+    Raises
+    ------
+    ValueError
+        More queries are wanted than memory can hold.
     """
-    columns = {layer: PROBING_PASSES if is_wide(problem, layer, draws) else max(draws, 2) for layer in layers}
-    compared = columns | dict.fromkeys(exact, 1)
-    passes = Passes(layers, range(PROBING_PASSES), seed, columns=compared, keeps_half=True)
-    recording = record_draws(problem.network, problem.inputs.tensors, passes)
-    signals, differing = recording.signals, recording.differing
-    if differing:
-        again = dataclasses.replace(passes, layers=tuple(sorted(differing, key=layers.index)), columns=columns)
-        signals |= record_draws(problem.network, problem.inputs.tensors, again).signals
-    return {layer: _floats_if_few(layer, signals[layer]) for layer in layers}, differing
+    n_inputs, draws, dim = signals.shape
+    is_exact = draws == 1
+    n_queries = _number_of_queries(n_inputs, None if is_exact else draws, queries)
+    if isinstance(noise, DropoutNoise):
+        return _dropout_sample(noise, signals, n_queries)
+    if is_exact:
+        coordinates, loss = _exact_coordinates(noise, signals)
+    else:
+        coordinates, loss = _coordinates(noise, signals, fitted_draws=draws - n_queries)
+    coordinates = coordinates.contiguous()
+    return LayerSample(coordinates, noise.sigma, n_queries, loss, _noise_entropy(noise, dim), devices)
 
 
-def _floats_if_few(layer: str, signals: Tensor) -> Tensor:
+def _noise_entropy(noise: GaussianNoise, dim: int) -> float:
+    """Return the entropy of the noise of `dim` units, in nats."""
+    return noise_entropy(dim, noise.sigma) + noise.log_volume
+
+
+def _refuse_single_draw(behind_noise: Sequence[str]) -> None:
+    if behind_noise:
+        raise ValueError(f"draws: got 1, wanted at least 2, because {behind_noise[0]!r} lies behind noise")
+
+
+def _floats_if_few(name: str, signals: Tensor) -> Tensor:
     """Return signals in half precision in float32, unless they are so many that they are reduced in blocks."""
     if signals.dtype in (torch.float16, torch.bfloat16):
         return signals if signals.numel() > _WHOLE_VALUES else signals.float()
-    return as_floats(f"signals of layer {layer!r}", signals)
-
-
-def _record_later_draws(problem: Problem, probes: dict[str, Tensor], passes: Passes) -> None:
-    """Record the draws of `passes` beside the probing draws; replace signals of layers with a view by its values."""
-    viewed = {layer: view(as_points(probes.pop(layer))) for layer, view in passes.views.items()}
-    if passes.layers and passes.draws:
-        passes = dataclasses.replace(passes, columns=dict.fromkeys(passes.layers, passes.draws.stop))
-        probes |= record_draws(problem.network, problem.inputs.tensors, passes, probes).signals
-        for layer, values in viewed.items():
-            probes[layer][:, :PROBING_PASSES] = values
-    else:
-        probes |= viewed
+    return as_floats(f"signals of layer {name!r}", signals)
 
 
 def _number_of_queries(n_inputs: int, draws: int | None, wanted: int | None) -> int:
@@ -200,6 +204,12 @@ def _number_of_queries(n_inputs: int, draws: int | None, wanted: int | None) -> 
         return queries
     largest = draws // 2 if wanted else max(draws // 4, min(_MIN_QUERIES, draws // 2))
     return max(1, min(queries, largest))
+
+
+def _dropout_sample(noise: DropoutNoise, signals: Tensor, queries: int) -> LayerSample:
+    """Return the sample of signals (n, 1, d), which have no common covariance of the noise: all units are kept."""
+    entropy = DropoutChannel(signals[:, 0], noise.alpha, noise.sigma).conditional_entropy
+    return LayerSample(as_points(signals).contiguous(), noise.sigma, queries, 0.0, entropy, alpha=noise.alpha)
 
 
 def _exact_coordinates(noise: GaussianNoise, signals: Tensor) -> tuple[Tensor, float]:

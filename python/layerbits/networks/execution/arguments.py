@@ -79,8 +79,8 @@ def naming_memory() -> Iterator[None]:
         if isinstance(error, torch.cuda.OutOfMemoryError) or not is_memory_error(error):
             raise
         raise MemoryError(
-            f"max_memory: got more than the system has ({error}); lower `max_memory`, `draws` or `queries`, or take fewer "
-            "inputs or narrower layers"
+            f"max_memory: got more than the system has ({error}); lower `max_memory`, `draws` or `queries`, or take "
+            "fewer inputs or narrower layers"
         ) from error
 
 

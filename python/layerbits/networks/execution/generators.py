@@ -1,4 +1,4 @@
-"""Restore torch's global generators after a pass, which may use a seed of its own."""
+"""`generators_restored`: restore torch's global generators after a pass, which may use a seed of its own."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ class GeneratorUse(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        draws = torch.Tag.nondeterministic_seeded in func.tags and kwargs.get("generator") is None
-        if draws and self.cpu is None:
+        uses_generator = torch.Tag.nondeterministic_seeded in func.tags and kwargs.get("generator") is None
+        if uses_generator and self.cpu is None:
             self.cpu = torch.get_rng_state()
             self.cuda = {device: torch.cuda.get_rng_state(device) for device in self.devices}
             if self.seed is not None:

@@ -21,8 +21,10 @@ from torch import Tensor, nn
 from layerbits._base import LayerSelectionError
 from layerbits.kernels import NormalStream, RandomStream, derived_seed, empty_for_draws, fill_rows, threads
 from layerbits.networks.execution.arguments import is_memory_error
+from layerbits.networks.noise.dropout import DropoutNoise
 from layerbits.networks.observation.signal_values import rounding_step
 from layerbits.networks.passes.measured_network import EndOfPass, MeasuredNetwork
+from layerbits.networks.passes.readouts import LayerPart
 
 # Smallest number of draws in a pass (fewer if fewer draws or rows are requested): a thread fills the noise of whole
 # draws.
@@ -34,12 +36,12 @@ View = Callable[[Tensor], Tensor]
 
 @dataclasses.dataclass(frozen=True)
 class Passes:
-    """Noisy passes of every input, and the layers that they record.
+    """Noisy passes of every input, and the layers or readouts that they record.
 
     Attributes
     ----------
     layers : tuple of str
-        The layers to record, in the order of the data.
+        The layers to record, and the names in `parts` of readouts, in the order of the data.
     draws : range
         Numbers of the draws; each draw has its own noise.
     seed : int or None
@@ -49,7 +51,9 @@ class Passes:
     emitted : mapping of str to Tensor of shape (n, d)
         Values that layers emit in every draw, in place of signal plus noise.
     views : mapping of str to View
-        Views through which layers are recorded.
+        Views through which layers, or readouts, are recorded.
+    parts : mapping of str to LayerPart
+        The parts of layers that have other names than their layers.
     columns : mapping of str to int
         Numbers of draws of the tensors of layers, if these have a place for each draw at its number. Draws with higher
         numbers are compared with draw 0 and not recorded. By default tensors have the draws of the passes alone.
@@ -65,6 +69,11 @@ class Passes:
     views: Mapping[str, View] = dataclasses.field(default_factory=dict)
     columns: Mapping[str, int] = dataclasses.field(default_factory=dict)
     keeps_half: bool = False
+    parts: Mapping[str, LayerPart] = dataclasses.field(default_factory=dict)
+
+    def layer(self, name: str) -> str:
+        """Return the layer with a name in `layers`, or the layer of the readout."""
+        return self.parts[name].layer if name in self.parts else name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,7 +156,7 @@ class _Recorder:
     def begin_draws(self, draws: range) -> None:
         """Restart at input 0 for the next block of draws."""
         self.draws, self.start, self.rows = draws, 0, 0
-        self.streams: dict[int, list[NormalStream]] = {}
+        self.streams: dict[int, list[list[NormalStream]]] = {}
 
     def begin_pass(self, rows: int) -> None:
         """Expect the next `rows` inputs, repeated for each draw: draw by draw, all inputs of a draw together."""
@@ -156,7 +165,7 @@ class _Recorder:
 
     def end_pass(self) -> None:
         """Raise a LayerSelectionError if a wanted layer did not run."""
-        missing = [layer for layer in self.passes.layers if layer not in self.layers_run]
+        missing = [layer for layer in map(self.passes.layer, self.passes.layers) if layer not in self.layers_run]
         if missing:
             raise LayerSelectionError(
                 f"layers: got {', '.join(missing)}, which did not run in the pass; choose layers that do"
@@ -180,15 +189,19 @@ class _Recorder:
                 f"layers: got {layer!r}, which returns shape {tuple(signal.shape)}, wanted {rows} rows; choose other "
                 "layers"
             )
-        if layer in self.passes.layers:
-            self._record(layer, signal.detach().reshape(len(self.draws), self.rows, math.prod(signal.shape[1:])))
-        if self.layers_run.issuperset(self.passes.layers):
+        wanted = list(map(self.passes.layer, self.passes.layers))
+        if layer in wanted:
+            self._record_extremes(layer, signal.detach())
+        for name, recorded in zip(self.passes.layers, wanted, strict=True):
+            if recorded == layer:
+                self._record(name, signal.detach().reshape(len(self.draws), self.rows, math.prod(signal.shape[1:])))
+        if self.layers_run.issuperset(wanted):
             raise EndOfPass
         if self.passes.seed is None or not self.network.adds_noise:
             return signal
         if layer in self.passes.emitted:
             return self._emitted(layer, signal)
-        return self.network.noise[layer].add(signal, self._normal(index, signal, self.passes.seed))
+        return self.network.noise[layer].add(signal, *self._normals(index, signal, self.passes.seed))
 
     def _allocate(self, layer: str, signal: Tensor, n_draws: int) -> Tensor:
         shape = (self.n_inputs, n_draws, signal.shape[2])
@@ -204,27 +217,34 @@ class _Recorder:
                 "system has; lower `draws` or `max_memory`, or take fewer inputs (`limit`)"
             ) from error
 
-    def _record(self, layer: str, signal: Tensor) -> None:
+    def _record_extremes(self, layer: str, signal: Tensor) -> None:
         # aminmax reads the signal once; isfinite would read it three times.
         least, largest = signal.aminmax()
         if layer not in self.extremes:
             self.extremes[layer] = torch.stack([least, largest])
         torch.minimum(self.extremes[layer][0], least, out=self.extremes[layer][0])
         torch.maximum(self.extremes[layer][1], largest, out=self.extremes[layer][1])
-        if layer in self.passes.views:
-            signal = self.passes.views[layer](signal.to(torch.promote_types(signal.dtype, torch.float32)))
-        n_draws = self.passes.columns.get(layer, len(self.passes.draws))
-        if layer not in self.signals:
-            self.signals[layer] = self._allocate(layer, signal, n_draws)
-        column = self.draws.start - (0 if layer in self.passes.columns else self.passes.draws.start)
+
+    def _record(self, name: str, signal: Tensor) -> None:
+        readout = self.passes.parts[name].view if name in self.passes.parts else None
+        if readout is not None or name in self.passes.views:
+            signal = signal.to(torch.promote_types(signal.dtype, torch.float32))
+        if readout is not None:
+            signal = readout(signal, slice(self.start, self.start + self.rows))
+        if name in self.passes.views:
+            signal = self.passes.views[name](signal)
+        n_draws = self.passes.columns.get(name, len(self.passes.draws))
+        if name not in self.signals:
+            self.signals[name] = self._allocate(name, signal, n_draws)
+        column = self.draws.start - (0 if name in self.passes.columns else self.passes.draws.start)
         n_recorded = min(len(self.draws), max(0, n_draws - column))
-        rows = self.signals[layer][self.start : self.start + self.rows]
+        rows = self.signals[name][self.start : self.start + self.rows]
         rows[:, column : column + n_recorded].copy_(signal[:n_recorded].transpose(0, 1))
         if n_recorded < len(self.draws):
             difference = (signal[n_recorded:] != rows[:, 0]).any()
-            if layer not in self.differences:
-                self.differences[layer] = torch.zeros_like(difference)
-            self.differences[layer] |= difference
+            if name not in self.differences:
+                self.differences[name] = torch.zeros_like(difference)
+            self.differences[name] |= difference
 
     def _emitted(self, layer: str, signal: Tensor) -> Tensor:
         values, dim = self.passes.emitted[layer], math.prod(signal.shape[1:])
@@ -233,11 +253,21 @@ class _Recorder:
         batch = values[self.start : self.start + self.rows].to(signal)
         return batch.repeat(len(self.draws), 1).view_as(signal)
 
-    def _normal(self, index: int, signal: Tensor, seed: int) -> Tensor:
+    def _normals(self, index: int, signal: Tensor, seed: int) -> list[Tensor]:
+        """Return the standard normal values that the noise of a layer takes."""
         if index not in self.streams:
-            self.streams[index] = [NormalStream(seed, RandomStream.PASS_NOISE, index, draw) for draw in self.draws]
+            self.streams[index] = self._streams_of(index, seed)
+        return [self._normal(streams, signal) for streams in self.streams[index]]
+
+    def _streams_of(self, index: int, seed: int) -> list[list[NormalStream]]:
+        """Return the streams of each draw for each argument of the noise of a layer."""
+        streams = [[NormalStream(seed, RandomStream.PASS_NOISE, index, draw) for draw in self.draws]]
+        if isinstance(self.network.noise[self.network.layer_names[index]], DropoutNoise):
+            streams.insert(0, [NormalStream(seed, RandomStream.PASS_FACTORS, index, draw) for draw in self.draws])
+        return streams
+
+    def _normal(self, streams: Sequence[NormalStream], signal: Tensor) -> Tensor:
         normal = empty_for_draws((len(self.draws), self.rows, *signal.shape[1:]), signal)
-        streams = self.streams[index]
         if normal.is_cuda:
             fill_rows(streams, normal)
         else:

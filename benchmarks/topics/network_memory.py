@@ -1,7 +1,8 @@
 """`python -m benchmarks.topics.network_memory [NAME ...]`: memory and time of `layer_information` of real networks.
 
-Each network runs in a process of its own, on one thread. Peak memory is beyond that of the process with the network and
-its inputs. `gpt2` needs the package transformers, `resnet18` torchvision; neither downloads weights.
+Each network runs in a process of its own, on one thread; seconds are those of the processor. Peak memory is beyond that
+of the process with the network and its inputs. `gpt2` needs the package transformers, `resnet18` torchvision; neither
+downloads weights.
 """
 
 from __future__ import annotations
@@ -131,22 +132,22 @@ def _measured(name: str) -> Measured:
     torch.manual_seed(0)
     case = CASES[name]
     model, inputs = case.make()
-    before, start = status("VmRSS"), time.perf_counter()
+    before, start = status("VmRSS"), time.process_time()
     layer_information(model, inputs, layers=case.layers, draws=case.draws, queries=case.queries)
-    seconds, peak = time.perf_counter() - start, status("VmHWM") - before
+    seconds, peak = time.process_time() - start, status("VmHWM") - before
     passes = 0.0 if case.max_ratio is None else min(_seconds_of_passes(model, inputs, case, chunk) for chunk in _CHUNKS)
     return Measured(seconds, passes, peak)
 
 
 def _seconds_of_passes(model: nn.Module, inputs: object, case: Case, chunk: int) -> float:
     """Return the seconds of all passes that end at the last layer, of which one value is recorded."""
-    start = time.perf_counter()
+    start = time.process_time()
     data = read_inputs(inputs, model)
     network = noisy_network(model, data)
     last = network.choose(case.layers)[-1:]
     check_rows(network, data.tensors, last)
     record(network, data.tensors, Passes(last, range(case.draws), 0, rows=chunk, views=dict.fromkeys(last, _one_value)))
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 def _one_value(signals: Tensor) -> Tensor:

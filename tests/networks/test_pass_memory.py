@@ -271,3 +271,25 @@ def test_signals_of_a_group_are_freed_before_the_next(monkeypatch):
     monkeypatch.setattr(layer_groups, "_BUDGET_PER_VALUE", 2**40)
     lb.layer_information(noisy_identities(3), INPUTS, draws=4)
     assert alive == [[], [], []]
+
+
+def test_readouts_count_with_their_own_size(monkeypatch):
+    """The mean over 64 tokens of 4 units has a 64th of the values of its layer."""
+    groups = []
+
+    def sampled(problem, names, *args):
+        groups.append(names)
+        return sample_layers(problem, names, *args)
+
+    monkeypatch.setattr(all_layers, "sample_layers", sampled)
+    inputs = normal_tensor(50, 64, 4, seed=5).float()
+    noisy = noisy_identities(3, inputs=inputs)
+    options = {"draws": 4, "queries": 2, "readout": "mean"}
+    tables = [lb.layer_information(noisy, inputs, max_memory=size, **options) for size in (2**30, 2**20)]
+    # The three readouts take less than 50 * 4 * 4 * 8 bytes of the budget each.
+    assert groups == [("0[mean]", "1[mean]", "2[mean]")] * 2
+    assert [row.value for row in tables[0]] == [row.value for row in tables[1]]
+    groups.clear()
+    # Each whole layer behind noise takes 50 * 8 * 256 * 8 = 819,200 bytes.
+    lb.layer_information(noisy, inputs, max_memory=2**20, draws=8, queries=2)
+    assert groups == [("0", "1"), ("2",)]

@@ -10,8 +10,8 @@ from tests.support.random_arrays import normal_array
 
 BOTH_METRICS = pytest.mark.parametrize("metric", METRICS)
 
-# (n, d): less than a tile, tails of tiles and blocks, and more than a run of 128 rows; fewer and more dimensions than a
-# panel of 32.
+# (n, d): n is less than a tile, leaves tails of tiles and blocks, or exceeds a run of 128 rows; d is below or above a
+# panel of 32 dimensions.
 SHAPES = [(2, 1), (3, 2), (8, 5), (17, 3), (31, 33), (128, 4), (129, 10), (300, 2), (150, 300), (40, 1568)]
 
 
@@ -141,8 +141,8 @@ def test_largest_distance_is_the_largest_that_the_histogram_counts(dtype, metric
     points = normal_array(133, 9, dtype=dtype)
     largest = _cpu.largest_distance(points, metric=metric)
     assert distance_histogram(points, np.array([0, largest]), metric=metric).sum(axis=1).tolist() == [0, 133 * 66, 0]
-    below = np.array([0, np.nextafter(largest, 0)])
-    assert distance_histogram(points, below, metric=metric).sum(axis=1)[-1] >= 1
+    smaller_range = np.array([0, np.nextafter(largest, 0)])
+    assert distance_histogram(points, smaller_range, metric=metric).sum(axis=1)[-1] >= 1
 
 
 @pytest.mark.parametrize("pair", [(0, 1), (0, 63), (62, 63), (63, 64), (3, 129), (128, 129)])

@@ -94,7 +94,7 @@ def test_reference_and_kernel_agree(dtype):
     arrays = gaussian_problem(40, 70, 6, dtype)
     _, bound = exact_full_log_sums(*arrays)
     error = np.abs(log_sum_exp_full(*arrays) - reference.log_sum_exp_full(*arrays))
-    # The reference is plain float64: the same products, and a plain sum of 70 terms.
+    # The reference computes the same products in float64, and adds 70 terms in turn.
     assert (error <= bound * eps(dtype) + 2**-52 * 80 * bound).all()
 
 

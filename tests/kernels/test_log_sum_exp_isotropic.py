@@ -1,4 +1,4 @@
-"""The isotropic log-sum-exp: its error is within the bound at any level, dtype, width and tail."""
+"""The error of the isotropic log-sum-exp is within its bound."""
 
 import itertools
 
@@ -16,7 +16,7 @@ def normal(shape, dtype, *, seed=0, scale=1.0):
 
 
 def queries_of(centers, sigma, m, *, seed=1):
-    """Return points as estimators use them: centers plus noise."""
+    """Return m random centers plus noise, as in the estimators."""
     generator = np.random.default_rng(seed)
     points = centers[generator.integers(len(centers), size=m)]
     return (points + sigma * generator.standard_normal(points.shape)).astype(centers.dtype)

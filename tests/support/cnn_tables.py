@@ -1,4 +1,4 @@
-"""Columns of the tables of the experiments with a convolutional network, by network, epoch and layer."""
+"""Values in the tables of the experiments with convolutional networks, one for each seed."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Ctrl-C during a long call: it ends the call within 150 ms of CPU time per thread, and later calls are correct."""
+"""Ctrl-C ends a long call within 150 ms of CPU time per thread, and later calls are correct."""
 
 import statistics
 

@@ -119,8 +119,8 @@ def test_pickled_noise_contains_no_device():
     noisy = noisy_identities(1, np.array([0.5, 2.0]))
     noisy(torch.zeros(3, 2, device="cuda"))
     scale = layerbits.noise_of(noisy)["0"].scale
-    for copied in (pickle.loads(pickle.dumps(noisy)), copy.deepcopy(noisy)):
-        assert torch.equal(layerbits.noise_of(copied)["0"].scale, scale)
+    for network in (pickle.loads(pickle.dumps(noisy)), copy.deepcopy(noisy)):
+        assert torch.equal(layerbits.noise_of(network)["0"].scale, scale)
     assert b"cuda" not in pickle.dumps(noisy)
 
 

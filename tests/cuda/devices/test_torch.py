@@ -1,4 +1,4 @@
-"""Properties of torch that the other tests here rely on, for real devices and for the stand-in."""
+"""Properties of torch, on real devices and on the stand-in, on which the other tests of this folder rely."""
 
 import copy
 

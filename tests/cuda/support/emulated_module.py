@@ -33,7 +33,7 @@ class EmulatedModule:
 
 
 def all_results(module, dtype, *, m=40, n=700, d=5):
-    """Return the results of the operations on mixtures and distances for one problem."""
+    """Return the results of the log-sums, their gradient, and the histogram for one problem."""
     generator = np.random.default_rng(0)
     points, centers = (generator.standard_normal((k, d)).astype(dtype) for k in (m, n))
     factors = (generator.standard_normal((n, d, d)) + np.eye(d)).astype(dtype)

@@ -54,7 +54,7 @@ def test_linear_layers_and_the_output_can_be_measured(model):
     assert [(row.layer, row.quantity) for row in table][::5] == [("0", "I(X;T)"), ("4", "I(X;T)")]
 
 
-def test_one_draw_is_enough(model):
+def test_one_draw_gives_three_quantities_for_each_of_two_layers(model):
     assert len(lb.layer_information(model, INPUTS, sigma=0.2, draws=1)) == 6
 
 

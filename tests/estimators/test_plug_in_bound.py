@@ -55,7 +55,7 @@ def all_draws(queries, draws):
 
 @pytest.mark.parametrize(("q", "r"), [(1, 1), (2, 5), (3, 3), (10, 13)])
 def test_entropies_are_minus_the_mean_log_densities_of_the_mixture_of_all_draws(q, r):
-    """Rounding of sums of at most 5 * 23 terms and of exponents of some tens: below 1e-13."""
+    """Sums of at most 5 * 23 terms and exponents of some tens round by less than 1e-13."""
     queries, draws = sample(q, r)
     entropies = plug_in(queries, draws, CLASSES).entropies
     truth = brute_force(queries, all_draws(queries, draws))

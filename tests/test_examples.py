@@ -12,14 +12,14 @@ from examples import information_penalty
 @pytest.mark.usefixtures("one_thread")
 def test_penalty_removes_most_information_that_the_labels_do_not_need():
     inputs, labels = information_penalty.data()
-    free, penalized = (
+    free_row, penalized_row = (
         lb.layer_information(information_penalty.train(inputs, labels, penalty=penalty, epochs=20), inputs)[
             "code", "I(X;T)"
         ]
         for penalty in (0, 0.1)
     )
-    needed = math.log(2)
-    assert penalized.upper - needed < (free.lower - needed) / 2
+    label_information = math.log(2)
+    assert penalized_row.upper - label_information < (free_row.lower - label_information) / 2
 
 
 def test_penalty_estimates_the_information_of_a_batch():
@@ -28,6 +28,6 @@ def test_penalty_estimates_the_information_of_a_batch():
     noise = sigma * torch.randn(20, 500, 3, generator=generator)
     estimates = torch.stack([information_penalty.information(signals + z, signals) for z in noise])
     expected = lb.mixture_information(signals, sigma)
-    # Five standard errors of the difference; the first is that of the mean of 20 estimates.
+    # Five standard errors of the difference between the mean of 20 estimates and the expected value.
     tolerance = 5 * math.hypot(estimates.std() / 20**0.5, expected.standard_error)
     assert abs(estimates.mean() - expected.value) <= tolerance

@@ -9,7 +9,7 @@ from scipy.special import digamma, gamma, polygamma
 from layerbits.baselines import kozachenko_leonenko_entropy, ksg_information
 from tests.support.random_arrays import normal_array
 
-Z = 5  # a correct estimator is off by more standard errors once in 1.7 million runs; seeds are fixed
+Z = 5  # a correct estimator errs by more standard errors once in 1.7 million runs; seeds are fixed
 
 
 def distance_matrix(rows, norm):

@@ -183,17 +183,18 @@ def test_noise_lowers_similarity(finished):
         assert rows["noisy-0.3", 0, 3, layer, "on"] < rows["noisy-0.3", 0, 3, layer, "off"] - 0.05
 
 
-# These calls of Checkpoints.step are the first epoch of all and the second epochs of noisy-0.3 and dropout. These calls
-# of _measure_network measure the first network, the last one of seed 0 and the third one of seed 1.
-@pytest.mark.parametrize("calls", [1, 8, 11])
+# Calls 1, 8 and 11 of Checkpoints.step end the first epoch of the first training, the second epoch of noisy-0.3 and the
+# second epoch of dropout. These calls of _measure_network measure the first network, the last network of seed 0 and the
+# third network of seed 1.
+@pytest.mark.parametrize("call", [1, 8, 11])
 def test_run_interrupted_in_training_and_in_measuring_equals_an_uninterrupted_run(
-    calls, finished, tmp_path, monkeypatch
+    call, finished, tmp_path, monkeypatch
 ):
     def interrupting(function):
         count = itertools.count(1)
 
         def interrupted(*arguments):
-            if next(count) == calls:
+            if next(count) == call:
                 raise KeyboardInterrupt
             return function(*arguments)
 

@@ -80,7 +80,7 @@ def test_information_falls_less_with_orthonormal_weights(folder):
 
 def test_accuracy_is_not_lower_with_orthonormal_weights(folder):
     plain, orthonormal = (final_accuracy(folder / variant) for variant in VARIANTS)
-    # The standard error of the difference of two shares of 819 test inputs each.
+    # Each accuracy is a share of 819 test inputs.
     standard_error = math.sqrt((plain * (1 - plain) + orthonormal * (1 - orthonormal)) / 819)
     assert orthonormal > plain - 2 * standard_error
 

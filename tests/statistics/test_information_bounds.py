@@ -35,7 +35,7 @@ def test_interval_contains_the_information_of_an_erasure_channel(q):
 
 
 def test_terms_along_the_first_axis_are_averaged():
-    """A term and its mirror image 1 - term have the mean 1/2; taken as independent, the interval would be wide."""
+    """A term and its mirror image 1 - term have the mean 1/2; as independent terms they would give a wide interval."""
     terms = np.random.default_rng(0).random((2, 200))
     bet = InformationBet(1.0, 1.0, RISK, 1e-3, fixed_count=True)
     ends = bet.interval([bet.pass_of(np.stack([x, 1 - x])) for x in terms])

@@ -51,12 +51,14 @@ def estimates(centers, sigma, *, queries=8, labels=None, loss=0.0, seed=0):
 def wrong_ends(truths, centers, sigma, **options):
     """Return quantity, end and count of each end that is wrong for too many seeds; true values are known to 1e-9."""
     results = [estimates(centers, sigma, seed=seed, **options) for seed in range(SEEDS)]
-    wrong = []
+    frequent_errors = []
     for name, truth in truths.items():
         lower = sum(result[name].interval.lower > truth + 1e-9 for result in results)
         upper = sum(result[name].interval.upper < truth - 1e-9 for result in results)
-        wrong += [(name, end, count) for end, count in (("lower", lower), ("upper", upper)) if count > MAX_WRONG]
-    return wrong
+        frequent_errors += [
+            (name, end, count) for end, count in (("lower", lower), ("upper", upper)) if count > MAX_WRONG
+        ]
+    return frequent_errors
 
 
 # Intervals

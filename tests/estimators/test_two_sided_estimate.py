@@ -56,8 +56,8 @@ def test_main_cause_of_the_width_is_named(upper_end, loss, cause):
 
 
 def test_draws_are_the_cause_where_the_bias_makes_the_gap():
-    biased = JackknifeMean(1.3, (np.full((50, 3), 0.2),))
-    assert information_estimate(biased, decoder(1.1, 1.09), 1.31, 2.0, 0.0).limited_by == "draws"
+    biased_plug_in = JackknifeMean(1.3, (np.full((50, 3), 0.2),))
+    assert information_estimate(biased_plug_in, decoder(1.1, 1.09), 1.31, 2.0, 0.0).limited_by == "draws"
 
 
 def test_shifted_estimate_keeps_its_errors():

@@ -47,9 +47,9 @@ def test_truth_equals_the_published_entropy_and_that_of_a_convolution(sigma, pub
     assert truth == pytest.approx(published, abs=0.6e-3)  # published with three digits
     axis = np.linspace(-4, 4, 2**16 + 1)  # contains the faces of the cube
     step = axis[1] - axis[0]
-    inside = np.where(np.abs(axis) <= 1, known_answers.normal(1 - np.abs(axis), 0.02), 0)
-    inside[np.abs(axis) == 1] /= 2  # the trapezoidal rule at a jump
-    density = fftconvolve(inside, known_answers.normal(axis, sigma), mode="same") * step
+    density_of_coordinate = np.where(np.abs(axis) <= 1, known_answers.normal(1 - np.abs(axis), 0.02), 0)
+    density_of_coordinate[np.abs(axis) == 1] /= 2  # the trapezoidal rule at a jump
+    density = fftconvolve(density_of_coordinate, known_answers.normal(axis, sigma), mode="same") * step
     # The trapezoidal rule with steps of 2^-13 has an error of about (2^-13 / .02)^2 / 12 = 3e-6 at this spread of .02.
     assert truth == pytest.approx(known_answers.entropy(density.clip(0), axis), abs=1e-5)
 

@@ -49,10 +49,10 @@ def test_run_writes_all_its_files(folder):
 @pytest.mark.parametrize("layer", LAYERS)
 def test_intervals_contain_the_true_value(folder, layer):
     rows, truths = intervals(folder, layer), true_values(folder, layer)
-    correct = [row.lower - 1e-9 <= truth <= row.upper + 1e-9 for row, truth in zip(rows, truths, strict=True)]
-    assert len(correct) == 12
+    is_correct = [row.lower - 1e-9 <= truth <= row.upper + 1e-9 for row, truth in zip(rows, truths, strict=True)]
+    assert len(is_correct) == 12
     # The chance that 6 or more of 12 intervals of 95 % are wrong is 1e-5.
-    assert correct.count(False) < 6
+    assert is_correct.count(False) < 6
 
 
 def test_first_neuron_separates_all_inputs_before_it_compresses(folder):

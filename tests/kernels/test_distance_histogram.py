@@ -27,11 +27,11 @@ def test_counts_are_those_of_numpy_for_exact_distances(dtype, level, n, d):
     i, j = np.triu_indices(n, 1)
     distances = np.sqrt(((points[i] - points[j]) ** 2).sum(axis=1))
     edges = np.arange(2, 2 + int(3 * d**0.5)) / 2
-    equal = labels[i] == labels[j]
+    same_class = labels[i] == labels[j]
 
     counts = distance_histogram(points, edges, labels=labels, level=level, threads=2)
 
-    for column, subset in enumerate((distances[~equal], distances[equal])):
+    for column, subset in enumerate((distances[~same_class], distances[same_class])):
         np.testing.assert_array_equal(counts[1:-1, column], np.histogram(subset, edges)[0])
         assert counts[0, column] == (subset < edges[0]).sum()
         assert counts[-1, column] == (subset > edges[-1]).sum()
@@ -217,20 +217,20 @@ def test_order_of_the_rows_changes_no_count(dtype, metric, level):
 def test_memory_layout_changes_no_count(metric, layout):
     points, labels = normal_array(45, 9), np.arange(45) % 2
     edges = edges_at_distances(points, metric)
-    strided = {
+    strided_points = {
         "transposed": np.ascontiguousarray(points.T).T,
         "every other": np.repeat(points, 2, axis=0)[::2],
         "reversed": np.ascontiguousarray(points[::-1])[::-1],
     }[layout]
-    counts = distance_histogram(strided, edges, labels=np.repeat(labels, 2)[::2], metric=metric)
+    counts = distance_histogram(strided_points, edges, labels=np.repeat(labels, 2)[::2], metric=metric)
     np.testing.assert_array_equal(counts, distance_histogram(points, edges, labels=labels, metric=metric))
 
 
 def test_labels_may_have_any_values():
     points, labels, edges = normal_array(60, 3), np.arange(60) % 3, np.linspace(0, 6, 100)
-    extreme = np.array([-(2**63), 2**63 - 1, 0])[labels]
+    extreme_labels = np.array([-(2**63), 2**63 - 1, 0])[labels]
     np.testing.assert_array_equal(
-        distance_histogram(points, edges, labels=extreme), distance_histogram(points, edges, labels=labels)
+        distance_histogram(points, edges, labels=extreme_labels), distance_histogram(points, edges, labels=labels)
     )
 
 

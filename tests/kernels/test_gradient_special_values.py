@@ -26,8 +26,10 @@ def assert_no_effect_of(removed, result, problem, sigma):
     points, centers, weights, upstream = problem
     assert not np.any(result.centers[removed])
     assert not np.any(result.weights[removed])
-    remaining = result._replace(centers=result.centers[~removed], weights=result.weights[~removed])
-    assert_gradients_within_bound(remaining, points, centers[~removed], sigma, upstream, weights=weights[~removed])
+    remaining_gradients = result._replace(centers=result.centers[~removed], weights=result.weights[~removed])
+    assert_gradients_within_bound(
+        remaining_gradients, points, centers[~removed], sigma, upstream, weights=weights[~removed]
+    )
 
 
 @EVERY_LEVEL
@@ -36,8 +38,8 @@ def test_infinite_centers_have_no_effect(level, dtype):
     points, centers, weights, upstream = gradient_problem(17, 20, 3, dtype)
     centers[[0, 7, 19]] = [[np.inf, 0, 0], [0, -np.inf, 0], [np.inf, np.inf, np.inf]]
     result = gradients(points, centers, 0.9, upstream, weights=weights, level=level)
-    infinite = ~np.isfinite(centers).all(axis=1)
-    assert_no_effect_of(infinite, result, (points, centers, weights, upstream), 0.9)
+    is_infinite = ~np.isfinite(centers).all(axis=1)
+    assert_no_effect_of(is_infinite, result, (points, centers, weights, upstream), 0.9)
 
 
 @EVERY_LEVEL
@@ -46,8 +48,8 @@ def test_finite_centers_whose_squares_overflow_have_no_effect(level, dtype):
     points, centers, weights, upstream = gradient_problem(17, 20, 3, dtype)
     centers[[0, 7, 19]] = np.finfo(dtype).max / 1000
     result = gradients(points, centers, 0.9, upstream, weights=weights, level=level)
-    distant = np.abs(centers).max(axis=1) > 100
-    assert_no_effect_of(distant, result, (points, centers, weights, upstream), 0.9)
+    is_distant = np.abs(centers).max(axis=1) > 100
+    assert_no_effect_of(is_distant, result, (points, centers, weights, upstream), 0.9)
 
 
 @EVERY_LEVEL

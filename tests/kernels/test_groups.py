@@ -81,11 +81,11 @@ def test_large_group_changes_no_bit_of_a_small_group_in_2000_dimensions():
     generator = np.random.default_rng(0)
     points, centers = (generator.standard_normal((n, 2000)).astype(np.float32) for n in (130, 2100))
     point_offsets = np.array([0, 128, 130])
-    small, large = (
+    beside_small_group, beside_large_group = (
         log_sum_exp(points, centers[:n], 5.0, point_offsets=point_offsets, center_offsets=np.array([0, 1000, n]))
         for n in (1001, 2100)
     )
-    np.testing.assert_array_equal(small[:128], large[:128])
+    np.testing.assert_array_equal(beside_small_group[:128], beside_large_group[:128])
 
 
 @EVERY_LEVEL

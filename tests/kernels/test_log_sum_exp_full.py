@@ -142,8 +142,10 @@ def test_row_alone_equals_row_in_batch(level, dtype, d, scale):
     points, centers, factors, offsets = gaussian_problem(70, 90, d, dtype, scale=scale)
     points[::5] = centers[: len(points[::5])]
     batch = log_sum_exp_full(points, centers, factors, offsets, level=level)
-    alone = [log_sum_exp_full(points[i : i + 1], centers, factors, offsets, level=level)[0] for i in range(70)]
-    np.testing.assert_array_equal(batch, alone)
+    log_sums_of_rows = [
+        log_sum_exp_full(points[i : i + 1], centers, factors, offsets, level=level)[0] for i in range(70)
+    ]
+    np.testing.assert_array_equal(batch, log_sums_of_rows)
 
 
 @NEEDS_AVX2_AND_AVX512
@@ -161,9 +163,9 @@ def test_memory_layout_changes_no_bit(dtype):
     arrays = gaussian_problem(19, 45, 5, dtype)
     expected = log_sum_exp_full(*arrays)
     reversed_arrays = [np.flip(np.flip(array).copy()) for array in arrays]
-    transposed = [np.ascontiguousarray(array.T).T for array in arrays]
-    strided = [np.repeat(array, 2, axis=0)[::2] for array in arrays]
-    for layout in (reversed_arrays, transposed, strided, [torch.from_numpy(array) for array in arrays]):
+    transposed_arrays = [np.ascontiguousarray(array.T).T for array in arrays]
+    strided_arrays = [np.repeat(array, 2, axis=0)[::2] for array in arrays]
+    for layout in (reversed_arrays, transposed_arrays, strided_arrays, [torch.from_numpy(array) for array in arrays]):
         np.testing.assert_array_equal(log_sum_exp_full(*layout), expected)
 
 

@@ -191,15 +191,15 @@ def test_float32_far_from_zero_has_the_information_of_its_rounded_centers():
 
 def test_float32_agrees_with_float64():
     centers = normal_array(30, 3)
-    single = mixture_information(centers.astype(np.float32), 0.5, tolerance=0.008, seed=1)
-    assert standard_errors_apart(single, mixture_information(centers, 0.5, tolerance=0.008)) <= Z
+    float32_estimate = mixture_information(centers.astype(np.float32), 0.5, tolerance=0.008, seed=1)
+    assert standard_errors_apart(float32_estimate, mixture_information(centers, 0.5, tolerance=0.008)) <= Z
 
 
 def test_wide_centers_have_the_information_of_their_subspace():
     centers = normal_array(50, 3)
-    embedded = centers @ np.linalg.qr(normal_array(2000, 3, seed=1))[0].T + normal_array(2000, seed=2)
-    wide = mixture_information(embedded, 0.5, tolerance=0.01, seed=1)
-    assert standard_errors_apart(wide, mixture_information(centers, 0.5, tolerance=0.01)) <= Z
+    embedded_rows = centers @ np.linalg.qr(normal_array(2000, 3, seed=1))[0].T + normal_array(2000, seed=2)
+    embedded_estimate = mixture_information(embedded_rows, 0.5, tolerance=0.01, seed=1)
+    assert standard_errors_apart(embedded_estimate, mixture_information(centers, 0.5, tolerance=0.01)) <= Z
 
 
 def test_entropy_of_wide_centers_counts_the_noise_of_every_dimension():

@@ -60,11 +60,11 @@ def exact_log_sum(point, centers, sigma, weights):
 STEPS_PER_SIGMA, MARGIN_IN_SIGMAS = 16, 12
 
 
-def grid(low, high, sigma):
+def grid(lower, upper, sigma):
     """Return the points of the quadrature for centers between `low` and `high`."""
     margin = MARGIN_IN_SIGMAS * sigma
-    count = int(np.ceil((high - low + 2 * margin) / sigma * STEPS_PER_SIGMA))
-    return np.linspace(low - margin, high + margin, count)
+    count = int(np.ceil((upper - lower + 2 * margin) / sigma * STEPS_PER_SIGMA))
+    return np.linspace(lower - margin, upper + margin, count)
 
 
 def normal(distance, sigma):

@@ -82,8 +82,8 @@ class ScalarChain:
     def densities(self, layer):
         """Return p(t_layer | x) of each input, (inputs, points)."""
         densities = normal(self.axis - np.tanh(self.gains[0] * self.values)[:, None], self.sigma)
-        for below in range(1, layer):
-            densities = densities @ self.kernel(below) * self.step
+        for previous_layer in range(1, layer):
+            densities = densities @ self.kernel(previous_layer) * self.step
         return densities
 
     def inputs(self, copies=1):

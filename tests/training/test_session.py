@@ -49,7 +49,7 @@ def information(directory):
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def finished_run(tmp_path_factory):
     path = tmp_path_factory.mktemp("finished")
     return path, Training(path).run()
 
@@ -62,7 +62,7 @@ def assert_same_files(path, finished_path):
 @pytest.mark.parametrize("call", [1, 2, 3])
 @pytest.mark.parametrize("owner", [TrainingCurves, Monitor, Checkpoints])
 def test_session_that_is_interrupted_and_resumed_ends_with_the_same_numbers(
-    tmp_path, monkeypatch, finished, owner, call
+    tmp_path, monkeypatch, finished_run, owner, call
 ):
     step, calls = owner.step, []
 
@@ -76,15 +76,15 @@ def test_session_that_is_interrupted_and_resumed_ends_with_the_same_numbers(
         patch.setattr(owner, "step", interrupting)
         with pytest.raises(KeyboardInterrupt):
             Training(tmp_path).run()
-    assert Training(tmp_path).run().equal(finished[1])
-    assert_same_files(tmp_path, finished[0])
+    assert Training(tmp_path).run().equal(finished_run[1])
+    assert_same_files(tmp_path, finished_run[0])
 
 
-def test_noise_depends_on_the_seed_of_the_session_alone(tmp_path, finished):
+def test_noise_depends_on_the_seed_of_the_session_alone(tmp_path, finished_run):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(7)
-        assert Training(tmp_path / "same").run().equal(finished[1])
-    assert not Training(tmp_path / "other", seed=1).run().equal(finished[1])
+        assert Training(tmp_path / "same").run().equal(finished_run[1])
+    assert not Training(tmp_path / "other", seed=1).run().equal(finished_run[1])
 
 
 @pytest.mark.parametrize("interrupted", [False, True])
@@ -100,19 +100,19 @@ def test_session_restores_the_generator_of_its_caller(tmp_path, monkeypatch, int
     assert torch.get_rng_state().equal(before)
 
 
-def test_lost_rows_of_the_information_are_measured_again_from_the_checkpoints(tmp_path, finished):
+def test_lost_rows_of_the_information_are_measured_again_from_the_checkpoints(tmp_path, finished_run):
     Training(tmp_path).run()
     lines = (tmp_path / "information.csv").read_text().splitlines(keepends=True)
     remaining = [line for line in lines if not line.startswith(("2,", "4,"))]
     (tmp_path / "information.csv").write_text("".join(remaining))
-    assert Training(tmp_path).run().equal(finished[1])
-    assert_same_files(tmp_path, finished[0])
+    assert Training(tmp_path).run().equal(finished_run[1])
+    assert_same_files(tmp_path, finished_run[0])
 
 
-def test_finished_session_trains_no_epoch_again(tmp_path, monkeypatch, finished):
+def test_finished_session_trains_no_epoch_again(tmp_path, monkeypatch, finished_run):
     Training(tmp_path).run()
     monkeypatch.setattr(torch.optim.Adam, "step", None)
-    assert Training(tmp_path).run().equal(finished[1])
+    assert Training(tmp_path).run().equal(finished_run[1])
 
 
 def test_checkpoint_of_an_epoch_exists_when_after_epoch_is_called(tmp_path):

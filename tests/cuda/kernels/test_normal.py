@@ -114,8 +114,8 @@ def test_values_are_standard_normal(kind, dtype):
 def test_neighbours_and_streams_are_uncorrelated(kind, dtype):
     """The correlations of n independent pairs and of their squares have variance 1 / n, up to a factor 1 + O(1 / n)."""
     values = values_of(kind, dtype, 100_000, [0, 1, 2, 2**32, 2**63]).astype(np.float64)
-    shifted = np.stack([values[0, lag : lag + 90_000] for lag in range(9)])
-    for columns in (values, shifted):
+    lagged_values = np.stack([values[0, lag : lag + 90_000] for lag in range(9)])
+    for columns in (values, lagged_values):
         for powers in (columns, columns**2):
             correlations = np.corrcoef(powers) - np.eye(len(powers))
             assert np.abs(correlations).max() <= stats.norm.isf(1e-7) / 90_000**0.5

@@ -42,7 +42,7 @@ def test_entropy_of_a_uniform_interval_is_0(k):
 
 @pytest.mark.parametrize("d", [1, 2, 3])
 def test_entropy_of_a_gaussian(d):
-    """The tolerance is Z standard errors, from the variance d/2 of log f and that of the log radii as above, and a
+    """The tolerance is Z standard errors, from the variances d/2 of log f and psi'(k) of the log radii, and a
     bias: in the tails, about a share (k/n)^(2/(d+2)) of the rows, the density changes within a ball; these rows err by
     less than 1.
     """

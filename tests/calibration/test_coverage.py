@@ -30,7 +30,7 @@ def insufficient_coverage(task, seeds, **options):
 @pytest.mark.usefixtures("one_thread")
 @by_name([task for task in V1 if task.name not in VARIANTS])
 def test_intervals_contain_the_true_value(task):
-    """With correct intervals the test fails for one quantity in 10,000. Few queries are the harder case."""
+    """The test of correct intervals fails for one quantity in 10,000. Few queries are the harder case."""
     assert insufficient_coverage(task, 100, tolerance=0.03, queries=64) == []
 
 

@@ -67,7 +67,7 @@ def test_information_is_the_sum_of_class_information_and_information_given_the_c
 
 
 def test_labels_leave_the_other_rows_unchanged():
-    """With labels, p(t) is a sum over classes, whose logarithm is rounded by some eps."""
+    """The p(t) of labelled inputs is a sum over classes, whose logarithm is rounded by some eps."""
     table, labelled_table = (layer_information(tanh_network(), INPUTS, labels) for labels in (None, LABELS))
     for row in table:
         assert labelled_table[row.layer, row.quantity].value == pytest.approx(row.value, abs=1e-12)

@@ -151,7 +151,7 @@ class Sign(nn.Module):
 def test_signals_that_are_equal_in_two_passes_are_not_a_known_channel():
     """A known channel would have the information log 2, which excludes the true value in every run.
 
-    With a coverage of 95 %, fewer hits than the bound occur once in a million runs.
+    Fewer hits than the bound occur once in a million runs if the coverage is 95 %.
     """
     flip, sigma = float(ndtr(-2)), 0.2
     noisy = noisify(nn.Sequential(nn.Identity(), Sign()), sigma={"0": 0.5, "1": sigma}, layers=[nn.Identity, Sign])

@@ -114,7 +114,7 @@ def test_errors_of_separate_samples_are_independent():
 
 
 def test_upper_end_includes_events_that_no_query_has():
-    """With a risk of 0.05, 100 queries lack an event of probability -log(0.05) / 100 that carries log 8 nats."""
+    """An event of probability -log(0.05) / 100 carries log 8 nats, and is missed by 100 queries with a risk of 0.05."""
     bound = JackknifeMean(0.5, (np.zeros((10, 4)),))
     probability = -np.log(0.05) / 100
     assert information_upper_end(bound, np.log(8), 100, 0.05) == pytest.approx(0.5 + probability * (np.log(8) - 0.5))

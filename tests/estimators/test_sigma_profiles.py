@@ -99,7 +99,7 @@ def test_exponents_that_overflow_give_log_n(scale, sigma):
 
 @pytest.mark.parametrize("sigma", [0.3, 3.0])
 def test_interval_contains_the_true_value(sigma):
-    """With a coverage of 95 % or more, fewer hits than the bound occur once in a million runs."""
+    """Fewer hits than the bound occur once in a million runs if the coverage is 95 % or more."""
     n_seeds, truth = 100, information_on_line(LINE, sigma)
     rows = [sigma_profile(LINE.repeat(10)[:, None], [sigma], seed=seed).rows[0] for seed in range(n_seeds)]
     assert sum(row.lower <= truth <= row.upper for row in rows) >= stats.binom.ppf(1e-6, n_seeds, 0.95)

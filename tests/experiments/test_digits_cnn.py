@@ -59,8 +59,8 @@ def test_representations_are_similar_with_little_noise_and_less_similar_with_muc
     little_noise, much_noise = (
         similarities(path, f"noisy-{sigma}", epoch=LAST_EPOCH, layer=layer) for sigma in (0.05, 0.5)
     )
-    # With little noise the similarity of two trainings is .78 to .99, depending on the seed. With much noise it is .04
-    # to .41 lower.
+    # The similarity of two trainings with little noise is .78 to .99, depending on the seed. Much noise lowers the
+    # similarity by .04 to .41.
     assert little_noise.mean() > 0.5
     assert much_noise.mean() < little_noise.mean() - 0.03
 

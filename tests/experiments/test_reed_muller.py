@@ -71,7 +71,7 @@ def test_without_confusion_the_plug_in_is_the_log_size_of_a_code_that_is_covered
 
 def test_plug_in_is_not_above_the_truth_and_reaches_the_truth_at_large_noise(plug_ins, truths):
     for plug_in in plug_ins.values():
-        # On average the plug-in is too small. The .03 covers its fluctuation, at most sqrt(2 A) / 2n, and intervals
+        # The plug-in is too small on average. The .03 covers its fluctuation, at most sqrt(2 A) / 2n, and intervals
         # that miss the true value.
         assert plug_in.lower <= truths[plug_in[:3]].upper + 0.03, plug_in
     for code in Config().codes:

@@ -18,7 +18,7 @@ PUBLISHED_VALUES = [
     for sigma, value in zip(PUBLISHED_SIGMAS, values, strict=True)
 ]
 ENTROPY_OF_QUARTER = 0.562335  # H_b(1/4)
-# With momentum 0.97 a step moves 10/3 times as far as with the 0.9 of a quick run: 14,000 steps correspond to 47,000 of
+# A step with momentum 0.97 moves 10/3 times as far as with the 0.9 of a quick run: 14,000 steps correspond to 47,000 of
 # its 60,000.
 SMALL = {
     "momentum": 0.97, "epochs": 14_000, "evaluations": 20, "measurements": 20, "shown_epochs": (14_000,),

@@ -65,7 +65,7 @@ def test_coarse_bins_show_the_last_layer_rise_and_fall(deterministic):
 
 def test_bin_sizes_give_different_curves_of_the_same_network(deterministic):
     entropy_in_fine_bins, entropy_in_coarse_bins = last_layer(deterministic, 1e-4), last_layer(deterministic, 0.1)
-    # At these epochs the entropy in fine bins has not fallen. The entropy in coarse bins has, and is lower by nats.
+    # The entropy in fine bins has not fallen at these epochs. The entropy in coarse bins has fallen and is nats lower.
     epochs = [epoch for epoch in entropy_in_fine_bins if entropy_in_fine_bins[epoch] > LOG_N - 0.05]
     falls = {
         epoch: max(entropy_in_coarse_bins[earlier] for earlier in epochs if earlier <= epoch)

@@ -25,7 +25,7 @@ def curve(folder, layer):
 
 def test_information_of_the_last_layer_rises_with_strong_noise(folder):
     rows = list(curve(folder / "relu-0.1", "relu5").values())
-    # At the first epoch, five layers of such noise leave less than log 2, the information of a binary label.
+    # Five layers of such noise leave less than log 2, the information of a binary label, at the first epoch.
     assert rows[0].upper < math.log(2) < rows[-1].lower
 
 

@@ -83,7 +83,7 @@ def test_cumulative_counts_lie_between_those_at_the_error_bounds(dtype, metric, 
 @EVERY_LEVEL
 @pytest.mark.parametrize("scale", [1.0, 1e-30, 1e30])
 def test_distance_at_or_next_to_an_edge_is_in_the_bin_of_numpy(dtype, level, scale):
-    # In one dimension the root of a rounded square is the number itself.
+    # A distance in one dimension is the root of a rounded square, which is the number itself.
     edges = scale * np.linspace(0.1, 0.9, 33)
     nearest = edges.astype(dtype)
     neighbours = np.concatenate([nearest, np.nextafter(nearest, dtype(0)), np.nextafter(nearest, dtype(np.inf))])

@@ -77,7 +77,7 @@ def test_thousands_of_small_groups_equal_a_call_for_each_group(dtype):
 
 @pytest.mark.cpu_only("batches")
 def test_large_group_changes_no_bit_of_a_small_group_in_2000_dimensions():
-    # In 2000 dimensions the 1000 centers of the small group are summed in several chunks.
+    # The 1000 centers of the small group are summed in several chunks, because they have 2000 dimensions.
     generator = np.random.default_rng(0)
     points, centers = (generator.standard_normal((n, 2000)).astype(np.float32) for n in (130, 2100))
     point_offsets = np.array([0, 128, 130])

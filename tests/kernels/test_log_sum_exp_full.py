@@ -59,7 +59,7 @@ def test_error_is_within_the_bound_for_any_order_of_near_and_distant_components(
 @EVERY_LEVEL
 @BOTH_DTYPES
 def test_error_is_within_the_bound_for_nearly_singular_covariances(level, dtype):
-    # With correlations of 1 - 1e-6, terms of 1000 cancel to 1.
+    # Terms of 1000 cancel to 1, because correlations are 1 - 1e-6.
     covariance = (1 - 1e-6) * np.ones((4, 4)) + 1e-6 * np.eye(4)
     root = np.linalg.cholesky(covariance)
     centers = np.random.default_rng(0).standard_normal((50, 4)) @ root.T
@@ -138,7 +138,7 @@ def test_number_of_threads_changes_no_bit(dtype, m, n, d):
 @pytest.mark.parametrize("d", [3, 4, 10])
 @pytest.mark.parametrize("scale", [1, 10, 30, 1e3, 1e9])
 def test_row_alone_equals_row_in_batch(level, dtype, d, scale):
-    # After a row of a factor a term may be 0 in one lane of a tile and needed in another.
+    # A term may be known to be 0 in one lane of a tile after a row of its factor, and needed in another lane.
     points, centers, factors, offsets = gaussian_problem(70, 90, d, dtype, scale=scale)
     points[::5] = centers[: len(points[::5])]
     batch = log_sum_exp_full(points, centers, factors, offsets, level=level)

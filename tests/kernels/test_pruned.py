@@ -100,7 +100,7 @@ def test_error_is_within_the_bound_for_distant_rows(dtype, d, exponent):
 
 @pytest.mark.parametrize("offset", [1e4, 1e5, 1e6, 1e7])
 def test_error_is_within_the_bound_for_means_that_the_dtype_rounds(offset):
-    # At these offsets float32 has steps of a thousandth to one sigma, and the means of leaves fall between them.
+    # The steps of float32 at these offsets are a thousandth to one sigma, and the means of leaves fall between steps.
     generator = np.random.default_rng(0)
     step = np.spacing(np.float32(offset))
     centers = (offset + step * generator.integers(0, 2, (97, 8))).astype(np.float32)
@@ -211,7 +211,7 @@ def test_rows_with_special_values_agree_with_dense(level, dtype):
     dense = log_sum_exp(points, centers, sigma, method="dense", level=level)
     assert np.isnan(pruned[1])
     assert (pruned[2:4] == -np.inf).all()
-    # Both have a relative error of a few eps: the exponents of row 4 are all about equal.
+    # The two methods have relative errors of a few eps: the exponents of row 4 are all about equal.
     np.testing.assert_allclose(pruned, dense, rtol=8 * np.finfo(dtype).eps, atol=8 * np.finfo(dtype).eps)
 
 

@@ -56,7 +56,7 @@ def test_number_of_threads_changes_no_bit_of_a_gradient(dtype, m, n, d):
 @BOTH_DTYPES
 @pytest.mark.parametrize("sigma", [1.0, 0.02, 1e-4, 1e-9])
 def test_row_alone_equals_row_in_batch(level, dtype, sigma):
-    # At a small sigma the lanes of a tile differ: some blocks contribute to one lane alone.
+    # The lanes of a tile differ at a small sigma: some blocks contribute to a single lane.
     points, centers, weights = mixture(40, 90, 3, dtype)
     points[::5] = centers[: len(points[::5])]
     batch = log_sum_exp(points, centers, sigma, weights=weights, level=level)

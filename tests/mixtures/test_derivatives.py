@@ -54,7 +54,7 @@ LOSSES = {
 @pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_gradient_of_a_loss_with_a_score_is_that_of_plain_torch(loss, dtype):
-    """In float32 the tolerance is 1e3 eps: the score has an error of about 10 eps, its derivatives are in float64."""
+    """The tolerance in float32 is 1e3 eps: the score has an error of about 10 eps, its derivatives are in float64."""
 
     def gradients(function, precision):
         inputs = [tensor.detach().to(precision).requires_grad_() for tensor in arguments(dtype)]

@@ -56,7 +56,7 @@ def test_surprisals_are_those_of_sums_over_all_centers(classes, weights):
 
 
 def test_surprisals_of_float32_do_not_depend_on_the_rounding_of_the_points():
-    """At centers 10 sigma apart, p(t) is p(t|x) / 2 up to rounding, so that each term is log 2."""
+    """Centers are 10 sigma apart: p(t) is p(t|x) / 2 up to rounding, so that each term is log 2."""
     channel = KnownChannel(torch.tensor([[1000.0], [1010.0]]), 1.0)
     points = channel.centers[:, None] + normal_tensor(2, 50, 1, dtype=torch.float32)
     terms = channel.surprisals(np.arange(2), points).marginal

@@ -49,7 +49,7 @@ def test_centers_of_full_rank_keep_the_axes():
 
 @pytest.mark.parametrize("d", [1, 3, 30])
 def test_mean_is_zero(d):
-    """Centers near 1000 are rounded to 1e-13, and a sum of 20 of them to a few times that."""
+    """Centers near 1000 are rounded by 1e-13, and a sum of 20 centers by a few times 1e-13."""
     assert coordinates_of(normal_tensor(20, d) + 1000, 0.1).mean(0).abs().max() <= 1e-11
 
 

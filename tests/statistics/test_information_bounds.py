@@ -51,7 +51,7 @@ def test_terms_above_the_largest_by_rounding_are_bounded():
 
 
 def test_interval_of_many_queries_of_two_inputs_is_narrow():
-    """With 100,000 passes, forecasts from all earlier passes would take 10^10 steps."""
+    """Forecasts of 100,000 passes from all earlier passes would take 10^10 steps."""
     terms = np.random.default_rng(0).random((2, 100_000))
     ends = interval(terms, ceiling=1.0, largest_term=1.0)
     # 0.005 is 7.7 standard errors of 0.289 / sqrt(200,000); each end is about 2.45 standard errors from the mean.

@@ -78,7 +78,7 @@ def test_intervals_of_several_seeds_miss_the_true_value_no_more_often_than_they_
 
 
 def test_interval_between_neighbours_is_nearly_as_narrow_as_with_known_densities():
-    """With known densities the width comes from the spread over the queries of an input; a quarter more is allowed."""
+    """Known densities give a width from the spread over the queries of an input; a quarter more is allowed."""
     chain, copies, queries = scalar_chain(), 100, 4
     channel = chain.kernel(1)
     first_densities = normal(chain.axis - np.tanh(2 * chain.values)[:, None], chain.sigma)

@@ -81,7 +81,7 @@ def test_other_estimators_start_far_above_the_truth_and_converge_later(errors, s
     # 100 samples are three a corner: the third neighbour is at another corner, at a distance of 2 instead of a few
     # sigma. This adds 5 log(2 / .7) = 5 nats at sigma = .2, and more at smaller sigma. The KDE has a similar error.
     assert min(errors[NEIGHBOURS, 5, sigma, 100].min(), errors[KDE, 5, sigma, 100].min()) > 1
-    # The plug-in is within .1 at 30 samples a corner. The errors are at least .2 for the KDE at 30 samples a corner in 5
+    # The plug-in is within .1 at 30 samples a corner. Errors are at least .2 for the KDE at 30 samples a corner in 5
     # dimensions and at 4 in 8 dimensions, and for nearest neighbours at 12 in 8 dimensions.
     assert errors[KDE, 5, sigma, 1000].min() > 0.2
     assert errors[NEIGHBOURS, 8, sigma, 3162].min() > 0.2

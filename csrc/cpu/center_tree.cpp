@@ -7,7 +7,7 @@ namespace {
 
 double square(double x) { return x * x; }
 
-// Sums in an order that compilers can vectorize.
+// Returns the sum of terms, in an order that compilers can vectorize.
 double sum_of(const std::array<double, kLeafColumns>& terms) {
   std::array<double, kBlock> partial{};
   for (int64_t i = 0; i < kLeafColumns; i += kBlock)
@@ -17,8 +17,8 @@ double sum_of(const std::array<double, kLeafColumns>& terms) {
   return sum;
 }
 
-// Whether all coordinates are finite and small enough relative to sigma, as order and boxes
-// require.
+// Returns whether all coordinates are finite and small enough relative to sigma, as the order and
+// the boxes of the tree require.
 template <typename T>
 bool are_all_usual(const MixtureProblem<T>& problem) {
   const Matrix<const T>& rows = problem.mixture.centers;
@@ -31,7 +31,7 @@ bool are_all_usual(const MixtureProblem<T>& problem) {
   return usual;
 }
 
-// Whether a positive weight is below 2^-1022 of the largest weight, too small for the moments.
+// Returns whether a positive weight is below 2^-1022 of the largest weight, too small for moments.
 template <typename T>
 bool any_weight_underflows(const MixtureProblem<T>& problem) {
   const Vector<const T>& weights = problem.mixture.weights;
@@ -105,7 +105,8 @@ void PackedTree<T>::finish_leaf(int64_t leaf, const MixtureProblem<T>& problem,
   std::array<double, kLeafColumns> weights{};
   for (int64_t i = 0; i < count; ++i) {
     const double offset = blocks[i / kBlock * kBlock * (1 + dim_) + i % kBlock];
-    weights[i] = problem.mixture.weights ? std::exp2(-problem.scaling.scale * offset) : 1.0;
+    weights[i] =
+        problem.mixture.weights ? std::exp2(-problem.scaling.exponent_scale * offset) : 1.0;
     moments.weight += weights[i];
   }
   // Differences from the first center, so that equal centers have an exact mean and no spread.
@@ -147,7 +148,7 @@ void PackedTree<T>::finish_leaf(int64_t leaf, const MixtureProblem<T>& problem,
 // the first order of a Taylor series vanishes, and no second derivative of exp(-|u|^2/2) exceeds 1.
 // With the second order included, the change is at most 1.381/6 of the mean squared distance times
 // the largest distance: no third derivative exceeds 1.381, the largest one of exp(-t^2/2), at
-// t^2 = 3 - sqrt 6. The rounding error of the mean counts with the largest slope, exp(-1/2).
+// t^2 = 3 - sqrt 6. The rounding error of the mean is multiplied by the largest slope, exp(-1/2).
 template <typename T>
 void PackedTree<T>::set_merged_center(T* node, const MixtureProblem<T>& problem,
                                       const NodeMoments& moments) {
@@ -174,7 +175,7 @@ void PackedTree<T>::set_merged_center(T* node, const MixtureProblem<T>& problem,
                      : std::isfinite(error) ? T(error * (1 + 0x1p-20))
                                             : T(kInfinity);
   // A weight above 1 is a factor: as an offset its logarithm would be rounded to T.
-  const double offset = -std::log2(moments.weight) / problem.scaling.scale;
+  const double offset = -std::log2(moments.weight) / problem.scaling.exponent_scale;
   const double factor = std::max(moments.weight, 1.0);
   node[kNodeOffset] = T(std::max(offset, 0.0));
   node[kNodeFactor] = T(factor * (with_moments ? 1 - half_trace : 1));

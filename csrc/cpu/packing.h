@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "../api/divide_up.h"
 #include "../api/scaling.h"
 #include "../api/status.h"
 #include "../api/views.h"
@@ -33,13 +34,14 @@ inline std::vector<Run> split_into_runs(const Groups& groups, int64_t largest) {
   return runs;
 }
 
-// The treatment of coordinates that are not finite. kKeep packs them as they are. kZero packs 0,
-// for sums of products, where 0 times infinity would be NaN; the caller handles such rows itself.
+// The treatment of coordinates that are not finite. kKeep packs them unchanged. kZero packs 0 in
+// place of them, because 0 times infinity would make a sum of products NaN; the caller handles such
+// rows itself.
 enum class NotFinite { kKeep, kZero };
 
-// Whether packed rows have unusual values.
+// The unusual values of packed rows.
 struct UnusualValues {
-  bool too_large = false;  // a finite value whose scaled size exceeds a quarter of the range
+  bool too_large = false;  // a finite value that, scaled, exceeds a quarter of the largest number
   bool nan = false;
 };
 

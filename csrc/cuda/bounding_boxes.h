@@ -1,5 +1,5 @@
-// Bounding boxes of tiles of points and centers, by which the pruned log-sum-exp finds the tiles of
-// centers near a tile of points.
+// Bounding boxes of tiles of points and centers. The pruned log-sum-exp uses them to find the tiles
+// of centers near a tile of points.
 #pragma once
 
 #include "tile_log_sums.h"

@@ -1,4 +1,4 @@
-// Checks of rows before their distances are computed, and normalization for the cosine distance.
+// Checks rows before their distances are computed, and normalizes them for the cosine distance.
 #pragma once
 
 #include "arithmetic.h"
@@ -8,8 +8,9 @@ namespace layerbits::cuda {
 
 // Results of the checks on the device, which the host reads.
 struct RowChecks {
-  unsigned long long not_finite = ~0ull, zero = ~0ull;  // the first such row
-  unsigned long long largest = 0;                       // the bits of a nonnegative double
+  unsigned long long not_finite = ~0ull;  // the first row with NaN or infinity
+  unsigned long long zero = ~0ull;        // the first row of zeros
+  unsigned long long largest = 0;         // the bits of the largest absolute value, a double
 };
 
 template <typename T>

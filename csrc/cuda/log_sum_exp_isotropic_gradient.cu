@@ -1,7 +1,7 @@
 // The gradients of the log-sum-exp. The gradient of a point is a sum over centers, the gradient of
-// a center a sum over points. One kernel serves both: it sums over sources for each target, and
-// runs once for each side that is wanted. So no two thread blocks add to the same address, and a
-// repeated call has the same bits. Gradients of both sides cost two computations of kernel values.
+// a center a sum over points. One kernel sums over sources for each target, and runs once for each
+// side that is wanted. So no two thread blocks add to the same address, and a repeated call has the
+// same bits; but gradients of both sides need two computations of the kernel values.
 #include <algorithm>
 
 #include "device_mixture.h"
@@ -17,7 +17,7 @@ __device__ __forceinline__ bool has_infinity(const Matrix<const T>& rows, const 
   return false;
 }
 
-// Exponent and factor of a point: u_i p_ij is factor 2^(exponent + exponents of center and
+// Exponent and factor of a point: u_i p_ij = factor 2^(exponent + exponents of center and
 // distance).
 template <typename T>
 struct PointValues {
@@ -151,7 +151,7 @@ class DeviceGradient {
     device_.add_to(scratch);
     scratch.add(points_, device_.point_blocks * kBlock * (2 + dim));
     scratch.add(centers_, device_.center_blocks * kBlock * (2 + dim));
-    // Both sides use the same memory, one after the other.
+    // The two sides use the same memory, one after the other.
     scratch.add(sums_,
                 std::max(has_points ? point_sums.size() : 0, has_centers ? center_sums.size() : 0));
     if (Status status = scratch.allocate(stream_); !status.ok()) return status;
@@ -171,7 +171,7 @@ class DeviceGradient {
     sums.groups = device_.groups;
     sums.dim = mixture_.points.cols;
     sums.tiles = tiles;
-    sums.minus_scale = -device_.scaling.scale;
+    sums.minus_scale = -device_.scaling.exponent_scale;
     sums.has_coordinates = has_coordinates;
     sums.packed_targets = target_blocks * kBlock;
     sums.shares = choose_shares(tiles, divide_up(max_source_blocks, kTileBlocks),

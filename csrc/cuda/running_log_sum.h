@@ -7,8 +7,8 @@
 
 namespace layerbits::cuda {
 
-// distance * minus_scale + shift. Where the shift exceeds kFar, the product is rounded first, as
-// move_reference() rounds it.
+// Returns distance * minus_scale + shift. If the shift exceeds kFar, the product is rounded first,
+// as move_reference() rounds it.
 template <typename T>
 __device__ __forceinline__ T exponent_of(T distance, T minus_scale, T shift) {
   return shift > Range<T>::kFar ? distance * minus_scale + shift
@@ -73,8 +73,8 @@ struct RunningSum {
     high *= factor;
     low *= factor;
     reference = moved;
-    // The relative slack covers the rounding of the product where the reference is large; the
-    // absolute slack of 1 covers the rounding of exp2.
+    // The relative slack covers the rounding of the product for a large reference; the absolute
+    // slack of 1 covers the rounding of exp2.
     const T largest_distance = (1 - Range<T>::kLowest - reference) * scale.inverse;
     ignore_above = multiply_add(largest_distance, Range<T>::kSlack, largest_distance);
     const T move_distance = (-1 - reference) * scale.inverse;
@@ -158,14 +158,16 @@ struct ScaledSum {
       reference = other_reference, high = other_high, low = other_low;
       return;
     }
-    const double top = fmax(reference, other_reference);
-    const double a = high * power(reference - top), b = other_high * power(other_reference - top);
-    const double scaled_low = other_low * power(other_reference - top);
-    low = low * power(reference - top) + scaled_low;
+    const double new_reference = fmax(reference, other_reference);
+    const double factor = power(reference - new_reference);
+    const double other_factor = power(other_reference - new_reference);
+    const double a = high * factor, b = other_high * other_factor;
+    const double scaled_low = other_low * other_factor;
+    low = low * factor + scaled_low;
     high = a + b;
     const double part = high - a;
     low += (a - (high - part)) + (b - part);
-    reference = top;
+    reference = new_reference;
   }
 
   // Returns the logarithm of the sum; -inf for an empty sum.

@@ -1,4 +1,4 @@
-// A check for unusual values, which packing must examine one by one.
+// Checks for unusual values, which packing must examine one by one.
 #pragma once
 
 #include <stdint.h>

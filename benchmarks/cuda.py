@@ -66,7 +66,7 @@ def clustered_problem(size: int, seed: int) -> tuple[Tensor, Tensor]:
 
 
 def seconds(call: Callable[..., object], arguments: Sequence[tuple[Any, ...]], rounds: int) -> float:
-    """Return the median seconds of a call by the clock of the device; successive calls take the arguments in turn."""
+    """Return the median seconds of a call by the clock of the device; successive calls cycle through the arguments."""
     for problem_arguments in arguments:
         call(*problem_arguments)
     times: list[float] = []
@@ -172,16 +172,16 @@ def other_rates(size: int, rounds: int) -> dict[str, float]:
     problems = [problem(size, size, 10, torch.float32, seed) for seed in range(SETS)]
     edges = torch.linspace(0, 10, 101, dtype=torch.float64)
     values = torch.empty((1, 64 * size), dtype=torch.float32, device="cuda")
-    small = [problem(64, size, 10, torch.float32, seed) for seed in range(SETS)]
+    few_points = [problem(64, size, 10, torch.float32, seed) for seed in range(SETS)]
     return {
         "pairs/s in clusters, omitted pairs included": size**2
         / seconds(by_layerbits_pruned, [clustered_problem(size, seed) for seed in range(SETS)], rounds),
         "pairs/s with gradients": size**2 / seconds(gradient, problems, rounds),
         "pairs/s in a histogram": size * (size - 1) / 2
         / seconds(lambda points, _: distance_histogram(points, edges), problems, rounds),
-        "pairs/s of 64 points": 64 * size / seconds(by_layerbits, small, rounds),
+        "pairs/s of 64 points": 64 * size / seconds(by_layerbits, few_points, rounds),
         "pairs/s of 64 centers": 64 * size
-        / seconds(lambda centers, points: by_layerbits(points, centers), small, rounds),
+        / seconds(lambda centers, points: by_layerbits(points, centers), few_points, rounds),
         "normal values/s": values.numel() / seconds(partial(fill_standard_normal, values, [1], 0), [()], rounds),
         "seconds of a small call": seconds(by_layerbits, [problem(8, 8, 3, torch.float32, 0)], 10 * rounds),
     }  # fmt: skip

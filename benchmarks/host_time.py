@@ -1,8 +1,8 @@
 """`python -m benchmarks.host_time [--epochs N]`: the part of `layer_information` that stays on the host, on szt-tanh.
 
 torch's profiler measures this part on one core of the CPU. A device takes over the kernels, torch's operators and the
-passes with their noise; each call still takes time of the host. NumPy and Python stay on the host. The run with the
-least host time of several is printed.
+passes with their noise; each call still takes time of the host. NumPy and Python stay on the host. The script
+prints the run with the least host time of several.
 """
 
 from __future__ import annotations

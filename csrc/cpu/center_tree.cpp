@@ -93,10 +93,10 @@ void PackedTree<T>::finish_leaf(int64_t leaf, const MixtureProblem<T>& problem,
   T* node = nodes_.data();
   for (int64_t first = 0, leaves = leaves_; leaves > 1;) {
     const int64_t half = (leaves + 1) / 2;
-    const bool second = leaf - first >= half;
-    node += (second ? 2 * half : 1) * node_size(dim_);
-    if (second) first += half;
-    leaves = second ? leaves - half : half;
+    const bool in_second_half = leaf - first >= half;
+    node += (in_second_half ? 2 * half : 1) * node_size(dim_);
+    if (in_second_half) first += half;
+    leaves = in_second_half ? leaves - half : half;
   }
   T* sides = node + kNodeExtras;
   const int64_t first_center = leaf * kLeafColumns;
@@ -166,11 +166,11 @@ void PackedTree<T>::set_merged_center(T* node, const MixtureProblem<T>& problem,
   }
   const double half_trace = moments.spread / total / (2 * variance);
   const double second_order = 1.381 / 3 * half_trace * std::sqrt(largest_square) / sigma;
-  const bool with_moments =
+  const bool uses_moments =
       !moments.scatter.empty() && second_order < half_trace && half_trace < 0.5;
   const double mean_error =
       16 * std::numeric_limits<double>::epsilon() * std::sqrt(mean_square) / sigma;
-  const double error = (with_moments ? second_order : half_trace) + std::exp(-0.5) * mean_error;
+  const double error = (uses_moments ? second_order : half_trace) + std::exp(-0.5) * mean_error;
   node[kNodeError] = half_trace == 0        ? T(0)
                      : std::isfinite(error) ? T(error * (1 + 0x1p-20))
                                             : T(kInfinity);
@@ -178,11 +178,11 @@ void PackedTree<T>::set_merged_center(T* node, const MixtureProblem<T>& problem,
   const double offset = -std::log2(moments.weight) / problem.scaling.exponent_scale;
   const double factor = std::max(moments.weight, 1.0);
   node[kNodeOffset] = T(std::max(offset, 0.0));
-  node[kNodeFactor] = T(factor * (with_moments ? 1 - half_trace : 1));
+  node[kNodeFactor] = T(factor * (uses_moments ? 1 - half_trace : 1));
   node[kNodeVariance] = T(moments.spread / total);
   node[kNodeBoundOffset] = T(offset + moments.spread / total);
   std::fill(sides, node + node_size(dim_), T(0));
-  if (!with_moments) return;
+  if (!uses_moments) return;
   for (int64_t k = 0, i = 0; k < dim_; ++k)
     for (int64_t l = k; l < dim_; ++l, ++i)
       sides[i] = T((k == l ? 1 : 2) * factor * moments.scatter[i] / total / (2 * square(variance)));
@@ -221,11 +221,11 @@ typename PackedTree<T>::Position PackedTree<T>::find_position(const T* query) co
       bound = std::min(bound, distance_to_mean(node, query) + node[kNodeBoundOffset]);
     if (leaves == 1) break;
     const int64_t half = (leaves + 1) / 2;
-    const bool second = query[plane->dim] > plane->value * power_;
-    node += (second ? 2 * half : 1) * node_size(dim_);
-    plane += second ? half : 1;
-    if (second) first += half;
-    leaves = second ? leaves - half : half;
+    const bool in_second_half = query[plane->dim] > plane->value * power_;
+    node += (in_second_half ? 2 * half : 1) * node_size(dim_);
+    plane += in_second_half ? half : 1;
+    if (in_second_half) first += half;
+    leaves = in_second_half ? leaves - half : half;
   }
   const int64_t end = std::min((first + 1) * int64_t(kLeafBlocks), blocks_);
   for (int64_t b = first * kLeafBlocks; b < end; ++b) {

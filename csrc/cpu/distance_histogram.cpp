@@ -105,7 +105,7 @@ class Pairs {
     std::vector<double> largest(static_cast<size_t>(points_.rows));
     Status status = for_each_run([&](int64_t r) {
       for (int64_t i = runs_[r].first; i < runs_[r].first + runs_[r].count; ++i) {
-        T size = 0, zero = 0;  // 0 times a nonfinite value is NaN, and so is every sum with it
+        T size = 0, zero = 0;  // 0 times a nonfinite value makes the sum NaN
         for (int64_t k = 0; k < points_.cols; ++k) {
           size = std::max(size, std::abs(points_(i, k)));
           zero += points_(i, k) * T(0);

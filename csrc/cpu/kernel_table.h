@@ -1,6 +1,6 @@
 // The table of kernels of an ISA level, and the packed layouts that the kernels read. simd/, which
-// is compiled with ISA flags, includes this header: it includes C headers only and has no function
-// with external linkage, which a linker could merge across levels.
+// is compiled with ISA flags, includes this header. So the header includes C headers only, and has
+// no function with external linkage, which a linker could merge across levels.
 #pragma once
 
 #include <stdint.h>

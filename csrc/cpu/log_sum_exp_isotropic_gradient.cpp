@@ -106,17 +106,17 @@ struct PairSums {
     const auto cost = [&](int64_t g) {
       return double(points.packs_of_group(g)) * double(centers.packs_of_group(g));
     };
-    double total = 0, gathered = 0;
-    for (int64_t g = 0; g < groups; ++g) total += cost(g);
+    double total_cost = 0, piece_cost = 0;
+    for (int64_t g = 0; g < groups; ++g) total_cost += cost(g);
     const auto is_divided = [&](int64_t g) {
-      return problem.threads > 1 && cost(g) * 8 * problem.threads > total;
+      return problem.threads > 1 && cost(g) * 8 * problem.threads > total_cost;
     };
     std::vector<int64_t> ends = {0};
     for (int64_t g = 0; g < groups; ++g) {
-      gathered += is_divided(g) ? 0 : cost(g);
-      if (gathered * 32 * problem.threads < total && g + 1 < groups) continue;
+      piece_cost += is_divided(g) ? 0 : cost(g);
+      if (piece_cost * 32 * problem.threads < total_cost && g + 1 < groups) continue;
       ends.push_back(g + 1);
-      gathered = 0;
+      piece_cost = 0;
     }
     Status status =
         parallel_for(problem.threads, int64_t(ends.size()) - 1, cancellation, [&](int64_t item) {

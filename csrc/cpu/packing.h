@@ -128,21 +128,21 @@ struct Packer {
     const T factor = T(power);
     UnusualValues unusual;
     for (int64_t start = 0; start < count; start += width) {
-      const int used = int(std::min<int64_t>(width, count - start));
+      const int tile_rows = int(std::min<int64_t>(width, count - start));
       if (kExtras > 0)
         for (int lane = 0; lane < width; ++lane) {
           const std::array<T, kExtras> values =
-              lane < used ? extras(row_of(start + lane)) : padding;
+              lane < tile_rows ? extras(row_of(start + lane)) : padding;
           for (size_t e = 0; e < kExtras; ++e) out[e * width + lane] = values[e];
         }
       out += kExtras * width;
-      if (usual && used == 16) {
+      if (usual && tile_rows == 16) {
         transpose<16>(rows, row_of(start), factor, out);
-      } else if (usual && used == 8 && width == 8) {
+      } else if (usual && tile_rows == 8 && width == 8) {
         transpose<8>(rows, row_of(start), factor, out);
       } else {
         const UnusualValues in_tile =
-            pack_coordinates([&](int lane) { return row_of(start + lane); }, used, out);
+            pack_coordinates([&](int lane) { return row_of(start + lane); }, tile_rows, out);
         unusual.nan |= in_tile.nan;
         unusual.too_large |= in_tile.too_large;
       }

@@ -16,10 +16,10 @@ struct RowChecks {
 template <typename T>
 __global__ void check_rows(Matrix<const T> rows, RowChecks* checks) {
   for (int64_t i = first_index(); i < rows.rows; i += index_stride()) {
-    T largest = 0, zero = 0;  // 0 times a nonfinite value is NaN, and so is every sum with it
+    T largest = 0, zero = 0;  // 0 times a nonfinite value makes the sum NaN
     for (int64_t k = 0; k < rows.cols; ++k) {
       const T value = rows.data[i * rows.row_stride + k * rows.col_stride];
-      largest = larger(largest, T(fabs(value)));
+      largest = maximum(largest, T(fabs(value)));
       zero += value * T(0);
     }
     if (!(zero == 0)) atomicMin(&checks->not_finite, static_cast<unsigned long long>(i));
@@ -36,7 +36,7 @@ __global__ void normalize_rows(Matrix<const T> rows, T* units) {
     const T* row = rows.data + i * rows.row_stride;
     T largest = 0;
     for (int64_t k = 0; k < rows.cols; ++k)
-      largest = larger(largest, T(fabs(row[k * rows.col_stride])));
+      largest = maximum(largest, T(fabs(row[k * rows.col_stride])));
     int exponent = 0;
     frexp(double(largest), &exponent);
     constexpr int kLimit = 1022;

@@ -78,7 +78,7 @@ template <typename T>
 __device__ __forceinline__ int64_t bin_of(const DistanceBins<T>& bins, T square) {
   const T x = bins.is_root ? square_root(square) : square * T(0.5);
   const T guess = multiply_add(x - bins.low, bins.per_unit, T(1));
-  int64_t bin = int64_t(larger(smaller(guess, T(bins.count - 1)), T(0)));
+  int64_t bin = int64_t(maximum(minimum(guess, T(bins.count - 1)), T(0)));
   while (square < bins.first_squares[bin]) --bin;
   while (square >= bins.first_squares[bin + 1]) ++bin;
   return bin;
@@ -135,7 +135,7 @@ __device__ __forceinline__ void merge_largest(T largest, T* thread_largest,
   __syncthreads();
   if (threadIdx.x > 0) return;
   for (int thread = 1; thread < kBlockThreads; ++thread)
-    largest = larger(largest, thread_largest[thread]);
+    largest = maximum(largest, thread_largest[thread]);
   atomicMax(result, static_cast<unsigned long long>(__double_as_longlong(double(largest))));
 }
 
@@ -164,7 +164,7 @@ __global__ void __launch_bounds__(kBlockThreads, sizeof(T) == 4 ? 2 : 1)
         const int a = column_of<T, kRows, kY>(y, i), b = column_of<T, kColumns, kX>(x, j);
         if (tile.column + b >= problem.rows || tile.row + a >= tile.column + b) continue;
         if (!kCounts) {
-          largest = larger(largest, square[i][j]);
+          largest = maximum(largest, square[i][j]);
           continue;
         }
         const int64_t index = 2 * bin_of(problem.bins, square[i][j]) +

@@ -65,11 +65,11 @@ __device__ __forceinline__ T compute_cutoff(const Problem<T>& problem, const Poi
           isnan(sums.sums[i].high) ? T(INFINITY) : sums.sums[i].reference;
   __syncthreads();
   T least = T(INFINITY);
-  for (int q = 0; q < rows; ++q) least = smaller(least, bounds[q]);
+  for (int q = 0; q < rows; ++q) least = minimum(least, bounds[q]);
   __syncthreads();
   if (least <= -Range<T>::kLargest) return T(INFINITY);  // a row is too far from every sample
   const T cutoff = (problem.allowed_gap + 1 - least) * problem.scale.inverse;
-  return multiply_add(problem.slack, larger(cutoff, T(0)), cutoff);
+  return multiply_add(problem.slack, maximum(cutoff, T(0)), cutoff);
 }
 
 // Appends the tiles of the threads with `is_near` to the list, in the order of the threads; returns

@@ -63,13 +63,13 @@ struct RunningSum {
 
   __device__ __forceinline__ void move_reference(T nearest, Scale<T> scale) {
     if (!(nearest < T(INFINITY))) return;
-    const T exponent = larger(-Range<T>::kLargest, nearest * scale.minus);
+    const T exponent = maximum(-Range<T>::kLargest, nearest * scale.minus);
     raise_reference(round_to_integer(exponent), scale);
   }
 
   __device__ __forceinline__ void raise_reference(T exponent, Scale<T> scale) {
-    const T moved = larger(reference, exponent);
-    const T factor = power_of_two(larger(Range<T>::kLowest, reference - moved));
+    const T moved = maximum(reference, exponent);
+    const T factor = power_of_two(maximum(Range<T>::kLowest, reference - moved));
     high *= factor;
     low *= factor;
     reference = moved;
@@ -111,8 +111,9 @@ __device__ __forceinline__ void add_blocks(T (&distance)[kSums][kBlock], Scale<T
     int key[kBlock];
 #pragma unroll
     for (int j = 0; j < kBlock; ++j) key[j] = order_key(distance[i][j]);
-    nearest[i] = smallest(smallest(key[0], key[1], key[2]), smallest(key[3], key[4], key[5]),
-                          key[6] < key[7] ? key[6] : key[7]);
+    nearest[i] = minimum_of_three(minimum_of_three(key[0], key[1], key[2]),
+                                  minimum_of_three(key[3], key[4], key[5]),
+                                  key[6] < key[7] ? key[6] : key[7]);
     any_term |= nearest[i] <= order_key(sums[i].ignore_above);
     any_move |= nearest[i] <= order_key(sums[i].move_below);
   }
@@ -123,8 +124,8 @@ __device__ __forceinline__ void add_blocks(T (&distance)[kSums][kBlock], Scale<T
     for (int i = 0; i < kSums; ++i) {
       if (nearest[i] <= order_key(sums[i].move_below)) {
         const T(&d)[kBlock] = distance[i];
-        sums[i].move_reference(smaller(smaller(smaller(d[0], d[1]), smaller(d[2], d[3])),
-                                       smaller(smaller(d[4], d[5]), smaller(d[6], d[7]))),
+        sums[i].move_reference(minimum(minimum(minimum(d[0], d[1]), minimum(d[2], d[3])),
+                                       minimum(minimum(d[4], d[5]), minimum(d[6], d[7]))),
                                scale);
       }
       any_far |= sums[i].is_far();

@@ -67,7 +67,7 @@ __device__ __forceinline__ void compute_kernel(const SourceMemory<T>& memory, T 
     for (int j = 0; j < kBlock; ++j) {
       const T exponent =
           exponent_of(distance[i][j], minus_scale, target_exponents[i] + source_exponents[j]);
-      kernel[i][j] = exp2_or_zero(smaller(Range<T>::kHighest, exponent)) *
+      kernel[i][j] = exp2_or_zero(minimum(Range<T>::kHighest, exponent)) *
                      (target_factors[i] * source_factors[j]);
     }
 }
@@ -193,7 +193,7 @@ __global__ void __launch_bounds__(kBlockThreads, 2) sum_over_sources(const Sourc
           moment =
               kMoment == Moment::kOne
                   ? moment + kernel[i][j]
-                  : multiply_add(kernel[i][j], smaller(Range<T>::kLargest, distance[i][j]), moment);
+                  : multiply_add(kernel[i][j], minimum(Range<T>::kLargest, distance[i][j]), moment);
         }
         memory.partial_sums[x][target] = moment;
       }

@@ -97,7 +97,7 @@ struct PointSums {
       T largest = sums[i].reference;
 #pragma unroll
       for (int lanes = 1; lanes < S::kX; lanes *= 2)
-        largest = larger(largest, __shfl_xor_sync(~0u, largest, lanes));
+        largest = maximum(largest, __shfl_xor_sync(~0u, largest, lanes));
       if (largest > sums[i].reference) sums[i].raise_reference(largest, scale);
     }
   }

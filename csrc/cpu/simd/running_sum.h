@@ -8,8 +8,8 @@
 
 namespace {
 
-// The reference changes only if a term would exceed 2^kHeadroom, which is rare and far from
-// overflow.
+// The reference changes only if a term exceeds 2^(reference + kHeadroom), which is rare and far
+// from overflow.
 constexpr int kHeadroom = 16;
 
 // The scale of exp(-distance / 2).

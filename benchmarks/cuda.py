@@ -167,8 +167,8 @@ def dense_rows(points: int, centers: int, rounds: int, limits: dict[torch.dtype,
     return rows
 
 
-def other_rates(size: int, rounds: int) -> dict[str, float]:
-    """Return rates of other kernels and cases in float32 with d = 10, and the seconds of a small call with d = 3."""
+def rates_of_other_calls(size: int, rounds: int) -> dict[str, float]:
+    """Return the rates of further calls in float32 with d = 10, and the seconds of a small call with d = 3."""
     problems = [problem(size, size, 10, torch.float32, seed) for seed in range(SETS)]
     edges = torch.linspace(0, 10, 101, dtype=torch.float64)
     values = torch.empty((1, 64 * size), dtype=torch.float32, device="cuda")
@@ -194,18 +194,18 @@ def information_seconds(epochs: int, rounds: int) -> dict[str, float]:
     """
     noisy, inputs, labels = trained_szt_network(epochs)
 
-    def timed(*data: Any) -> float:
+    def seconds_of(*data: Any) -> float:
         torch.cuda.synchronize()
-        started = time.perf_counter()
+        start = time.perf_counter()
         layer_information(noisy, *data, draws=DRAWS)
         torch.cuda.synchronize()
-        return time.perf_counter() - started
+        return time.perf_counter() - start
 
-    times = {"CPU, with labels": timed(inputs, labels)}
+    times = {"CPU, with labels": seconds_of(inputs, labels)}
     noisy, inputs, labels = noisy.to("cuda"), inputs.cuda(), labels.cuda()
     for name, data in (("without labels", (inputs,)), ("with labels", (inputs, labels))):
-        timed(*data)
-        times[name] = statistics.median(timed(*data) for _ in range(rounds))
+        seconds_of(*data)
+        times[name] = statistics.median(seconds_of(*data) for _ in range(rounds))
     return times
 
 
@@ -225,7 +225,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for dtype, (multiply_adds, powers) in limits.items():
         print(f"{dtype}: {multiply_adds:.3g} multiply-adds/s, {powers:.3g} powers/s")
     rows = dense_rows(options.points, options.centers, options.rounds, limits)
-    kernels = other_rates(options.centers, options.rounds)
+    kernels = rates_of_other_calls(options.centers, options.rounds)
     information_times = information_seconds(options.epochs, min(options.rounds, RIVAL_ROUNDS))
     for name, rate in kernels.items():
         print(f"{name}: {rate:.3g}")

@@ -18,7 +18,7 @@ from benchmarks.methods.packages import MLPACK_DEFAULT, TOLERANCE
 from benchmarks.problems import LogSumProblem, TrueLogSums, true_log_sums
 from layerbits._base import Doubles
 
-_OURS = ("layerbits", "dense", "pruned", "auto")
+_LAYERBITS_METHODS = ("layerbits", "dense", "pruned", "auto")
 _RELATIVE_ERRORS = {"scikit-learn": TOLERANCE, "mlpack": TOLERANCE, "mlpack 5%": MLPACK_DEFAULT}
 
 
@@ -50,12 +50,12 @@ def measure_accuracy(
     computed = torch.as_tensor(values).numpy()[true.rows].astype(np.longdouble)
     error = np.abs(computed - (true.log_sums - problem.log_normalizer)).astype(np.float64)
     eps = float(torch.finfo(dtype).eps)
-    bound = _contract(problem, true) if method in _OURS else _bound_of_expanded_squares(problem, true)
+    bound = _contract(problem, true) if method in _LAYERBITS_METHODS else _bound_of_expanded_squares(problem, true)
     # The result and the two normalizers are rounded too; the normalizers may cancel.
     normalizers = sum(map(abs, problem.normalizers))
     allowed = eps * (bound + np.abs(computed).astype(np.float64) + 2 * normalizers)
     allowed += -math.log1p(-_RELATIVE_ERRORS.get(method, 0.0))
-    if method in _OURS and not (error <= allowed).all():
+    if method in _LAYERBITS_METHODS and not (error <= allowed).all():
         worst = int(np.argmax(error / allowed))
         raise ResultError(
             f"{method} on {problem.name}: the error of row {true.rows[worst]} is {error[worst]:.2e} nats, "

@@ -35,7 +35,7 @@ class Case:
     """A call of layerbits, the same computation in torch, and the wanted ratio torch / layerbits of their times."""
 
     name: str
-    ours: Callable[[], object]
+    layerbits: Callable[[], object]
     torch: Callable[[], object]
     wanted: float
 
@@ -44,9 +44,9 @@ def cases(level: str) -> Iterator[Case]:
     """Yield the guarded kernels with the ratios that are wanted at this ISA level."""
     for dtype, dim in _GUARDED:
         name, problem = str(dtype).removeprefix("torch."), mixture(_N, _M, dim).to(dtype)
-        ours = partial(mixture_log_density, problem.points, problem.centers, problem.sigma, method="dense")
+        call = partial(mixture_log_density, problem.points, problem.centers, problem.sigma, method="dense")
         wanted = WANTED_RATIOS[name, "torch"][dim] * SHARE * LANES[level]
-        yield Case(f"{level}, {name}, d = {dim}", ours, partial(torch_log_density, problem), wanted)
+        yield Case(f"{level}, {name}, d = {dim}", call, partial(torch_log_density, problem), wanted)
 
 
 def verdict(case: Case, rounds: Rounds = _ROUNDS) -> tuple[bool, str]:
@@ -60,8 +60,8 @@ def verdict(case: Case, rounds: Rounds = _ROUNDS) -> tuple[bool, str]:
 
 
 def _speedup_over_torch(case: Case, rounds: Rounds) -> Spread:
-    seconds = measure({"ours": case.ours, "torch": case.torch}, lambda results: None, rounds)
-    return ratio(seconds["torch"], seconds["ours"])
+    seconds = measure({"layerbits": case.layerbits, "torch": case.torch}, lambda results: None, rounds)
+    return ratio(seconds["torch"], seconds["layerbits"])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -113,7 +113,7 @@ def lines(rows: Sequence[DenseRow]) -> Iterator[str]:
         rates = {name: f"{rate / 1e9:.3f}" for name, rate in row.rates.items()}
         yield _line(row, rates, 13, NAMES) + f"{row.torch_page_faults:>22,}"
     yield ""
-    yield f"{'time of the rival / ours':<31}{''.join(f'{name:>22}' for name in NAMES[1:])}"
+    yield f"{'time of the rival / layerbits':<31}{''.join(f'{name:>22}' for name in NAMES[1:])}"
     for row in rows:
         yield _line(row, {name: str(spread) for name, spread in row.speedups.items()}, 22, NAMES[1:])
     yield ""

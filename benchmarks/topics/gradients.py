@@ -13,7 +13,7 @@ from benchmarks.harness import DEFAULT_CHUNK, Rounds, Spread, Target, measure, r
 from benchmarks.methods import check_gradients, gradient_calls, torch_gradient
 from benchmarks.problems import LogSumProblem, true_gradients
 
-MAX_OVER_FORWARD = 3.0  # wanted; docs/performance.md counts the multiply-adds of both
+MAX_OVER_FORWARD = 3.0  # wanted; docs/performance.md counts the multiply-adds of forward and gradients
 
 _CHECKED_ROWS = 64  # the reference that computes the true gradients is slow
 

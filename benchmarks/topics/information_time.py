@@ -66,12 +66,12 @@ def measure_information_time(n_inputs: int, *, draws: int, queries: int, rounds:
 
 
 def _check_information(
-    method: str, values: dict[str, float], ours: dict[str, float], allowed: dict[str, float]
+    method: str, values: dict[str, float], expected: dict[str, float], allowed: dict[str, float]
 ) -> None:
     for layer, value in values.items():
-        if not abs(value - ours[layer]) <= allowed[layer]:
+        if not abs(value - expected[layer]) <= allowed[layer]:
             raise ResultError(
-                f"{method}: I(X;T) of layer {layer} is {value:.5f} nats, layerbits has {ours[layer]:.5f}, "
+                f"{method}: I(X;T) of layer {layer} is {value:.5f} nats, layerbits has {expected[layer]:.5f}, "
                 f"wanted a difference of at most {allowed[layer]:.5f}"
             )
 
@@ -84,5 +84,5 @@ def lines(row: InformationTimeRow) -> Iterator[str]:
     yield f"x torch (float64) {row.speedup_over_torch}, x NumPy {row.speedup_over_numpy}"
     yield f"{'plug-in, nats':<14}{'layerbits':>19}{'torch':>10}{'numpy':>10}"
     for layer, values in row.information.items():
-        ours = f"{values['layerbits']:.4f} ± {row.standard_errors[layer]:.4f}"
-        yield f"{layer:<14}{ours:>19}{values['torch']:>10.4f}{values['numpy']:>10.4f}"
+        value = f"{values['layerbits']:.4f} ± {row.standard_errors[layer]:.4f}"
+        yield f"{layer:<14}{value:>19}{values['torch']:>10.4f}{values['numpy']:>10.4f}"

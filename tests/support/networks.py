@@ -56,6 +56,13 @@ def three_tanh_layers(sigma=0.3):
 INPUTS, LABELS = normal_tensor(20, 4, seed=3), torch.arange(20) % 3
 
 
+class Jitter(nn.Module):
+    """A module that uses random numbers in evaluation."""
+
+    def forward(self, x):
+        return x + torch.rand_like(x)
+
+
 class Twice(nn.Module):
     """A network that calls one module twice."""
 

@@ -129,7 +129,7 @@ def test_dropout_noise_has_the_variance_of_each_unit_and_its_entropy():
 
 
 def test_information_of_dropout_noise_is_that_of_the_cpu():
-    """The noise differs: five standard errors fail one correct build in 1.7 million."""
+    """The noise differs; a correct estimator errs by more than five standard errors once in 1.7 million."""
     noise, signals = layerbits.DropoutNoise(0.7, 0.3), torch.randn(30, 3, generator=torch.Generator().manual_seed(0))
     labels = torch.arange(30) % 3
     tables = [

@@ -13,7 +13,7 @@ import layerbits as lb
 from layerbits.estimators import all_layers, layer_groups
 from layerbits.estimators import layer_sample as sampling
 from layerbits.estimators.layer_sample import sample_layers
-from layerbits.networks import check_rows, noisy_network, read_inputs
+from layerbits.networks import Passes, check_rows, noisy_network, read_inputs, record
 from layerbits.networks.execution.live_memory import LiveMemory, bytes_of_a_row
 from tests.support.networks import noisy_identities, tanh_mlp
 from tests.support.random_arrays import normal_tensor
@@ -113,6 +113,17 @@ def test_a_budget_that_is_no_number_of_bytes_is_refused(size, error):
         lb.propagate(noisy_identities(1), INPUTS, max_memory=size)
     with pytest.raises(error, match=r"^max_memory: got"):
         lb.MeasurementSettings(max_memory=size)
+
+
+def test_recorded_signals_are_freed_with_the_last_use():
+    """The network that recorded them is still there, as in a measurement whose estimator runs."""
+    model = noisy_identities(2, inputs=INPUTS)
+    network = noisy_network(model, read_inputs(INPUTS, model))
+    signals = record(network, (INPUTS,), Passes(("1",), range(3), 0))
+    reference = weakref.ref(signals["1"])
+    del signals
+    assert reference() is None
+    assert network.layer_names == ("0", "1")
 
 
 def test_lack_of_memory_in_a_pass_is_named():

@@ -115,9 +115,9 @@ class NormalStream:
 
 
 def fill_rows(streams: Sequence[NormalStream], values: Tensor) -> None:
-    """Fill each row of a tensor (streams, ...) of contiguous rows with the next values of its stream.
+    """Fill each row of a tensor (streams, ...) with the next values of its stream.
 
-    All streams must be at the same position.
+    Rows must be contiguous, and all streams at the same position.
     """
     if not values.is_cuda:
         for row, row_stream in zip(values, streams, strict=True):

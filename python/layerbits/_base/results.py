@@ -173,5 +173,5 @@ COLUMNS = [field.name for field in dataclasses.fields(InformationRow)]
 def _in_bits(result: _Result, fields: tuple[str, ...]) -> _Result:
     if result.unit == "bits":
         return result
-    scaled = {name: getattr(result, name) / _NATS_PER_BIT for name in fields}
-    return dataclasses.replace(result, unit="bits", **scaled)
+    values = {name: getattr(result, name) / _NATS_PER_BIT for name in fields}
+    return dataclasses.replace(result, unit="bits", **values)

@@ -82,8 +82,8 @@ def matrix_renyi_entropy(
 
 
 def _median_width(distances: Doubles) -> float:
-    positive = distances[distances > 0]
-    return float(np.median(positive)) if len(positive) else 1.0
+    positive_distances = distances[distances > 0]
+    return float(np.median(positive_distances)) if len(positive_distances) else 1.0
 
 
 def _entropy(gram: Doubles, alpha: float) -> float:

@@ -56,7 +56,7 @@ class Coverage:
     half_width : float
         Mean half width of the intervals.
     achievable : float
-        Half width of a normal interval from as many queries with known densities.
+        Half width of a normal interval from as many queries with known densities; NaN for an entropy.
     seconds : float
         Time of one estimate of all quantities of the task.
     """

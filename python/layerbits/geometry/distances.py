@@ -130,10 +130,10 @@ def pairwise_distance_histogram(
 def _default_range(rows: Tensor, metric: str) -> tuple[float, float]:
     if metric == "cosine":
         return 0.0, 2.0
-    largest = largest_distance(rows, metric=metric)
-    if largest == math.inf:
+    diameter = largest_distance(rows, metric=metric)
+    if diameter == math.inf:
         raise ValueError("points: got distances that overflow, wanted smaller values; scale the points down")
-    return 0.0, largest or 1.0
+    return 0.0, diameter or 1.0
 
 
 def _check_range(range_: Sequence[float]) -> tuple[float, float]:

@@ -123,10 +123,10 @@ def fill_rows(streams: Sequence[NormalStream], values: Tensor) -> None:
         for row, row_stream in zip(values, streams, strict=True):
             _fill(row.numpy(), row_stream.generator)
         return
-    flat = values.view(len(values), -1)
-    fill_standard_normal(flat, [row_stream._key for row_stream in streams], streams[0]._position)
+    rows = values.view(len(values), -1)
+    fill_standard_normal(rows, [row_stream._key for row_stream in streams], streams[0]._position)
     for row_stream in streams:
-        row_stream._position += flat.shape[1]
+        row_stream._position += rows.shape[1]
 
 
 def uniform_like(tensor: Tensor, seed: int, *key: int) -> Tensor:

@@ -174,11 +174,11 @@ def plug_in_information(signals: Floats, sigma: float, *, queries: int = 1, seed
     """
     n_inputs, draws, d = signals.shape
     generator = np.random.default_rng(seed)
-    pooled, total = signals.reshape(-1, d), 0.0
+    pooled_signals, total = signals.reshape(-1, d), 0.0
     for input_signals in signals:
         points = input_signals[np.arange(queries) % draws] + sigma * generator.standard_normal((queries, d))
         conditional = mixture_log_density(points, input_signals, sigma)
-        total += float((conditional - mixture_log_density(points, pooled, sigma)).mean())
+        total += float((conditional - mixture_log_density(points, pooled_signals, sigma)).mean())
     return float(total / n_inputs)
 
 

@@ -44,14 +44,12 @@ def resolve_devices(devices: Devices, tensor_device: torch.device) -> tuple[torc
             f"devices: got {names} for values on the {tensor_device.type}, wanted values on a CUDA device; "
             "move the network and its inputs there"
         )
-    current = torch.device("cuda", torch.cuda.current_device())
-    resolved = [current if device == torch.device("cuda") else device for device in resolved]
-    available = [torch.device("cuda", index) for index in range(torch.cuda.device_count())]
-    if not resolved or len(set(resolved)) < len(resolved) or not set(resolved) <= set(available):
-        raise ValueError(
-            f"devices: got {names}, wanted distinct devices out of {', '.join(map(str, available))}; name each once, "
-            "and at least one"
-        )
+    current_device = torch.device("cuda", torch.cuda.current_device())
+    resolved = [current_device if device == torch.device("cuda") else device for device in resolved]
+    available_devices = [torch.device("cuda", index) for index in range(torch.cuda.device_count())]
+    if not resolved or len(set(resolved)) < len(resolved) or not set(resolved) <= set(available_devices):
+        wanted = f"distinct devices out of {', '.join(map(str, available_devices))}"
+        raise ValueError(f"devices: got {names}, wanted {wanted}; name at least one, and each only once")
     return tuple(resolved)
 
 

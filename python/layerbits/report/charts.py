@@ -46,9 +46,9 @@ def information_chart(path: Path) -> Chart:
     curves: dict[str, dict[str, list[_Point]]] = {}
     units: dict[str, str] = {}
     for epoch, table in read_information(path).items():
-        several_estimators = len({(row.layer, row.quantity) for row in table}) < len(table)
+        has_several_estimators = len({(row.layer, row.quantity) for row in table}) < len(table)
         for row in table:
-            curve = f"{row.layer}, {row.estimator}" if several_estimators else row.layer
+            curve = f"{row.layer}, {row.estimator}" if has_several_estimators else row.layer
             curves.setdefault(row.quantity, {}).setdefault(curve, []).append(_information_point(epoch, curve, row))
             units[row.quantity] = row.unit
     return {quantity: _view(layers, f"{quantity} in {units[quantity]}") for quantity, layers in curves.items()}

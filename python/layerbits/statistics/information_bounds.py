@@ -81,8 +81,8 @@ class InformationBet:
 
     def pass_of(self, terms: Doubles) -> BetPass:
         """Average terms (q, m) over the q queries; the m columns are independent."""
-        bounded = np.minimum(terms, self.largest_term)
-        return BetPass(bounded.mean(0), mix_with_prior(bounded, self.prior_weight).mean(0))
+        bounded_terms = np.minimum(terms, self.largest_term)
+        return BetPass(bounded_terms.mean(0), mix_with_prior(bounded_terms, self.prior_weight).mean(0))
 
     def interval(self, passes: Sequence[BetPass]) -> Interval:
         """Compute the interval, within [0, ceiling].

@@ -54,5 +54,5 @@ def largest_terms(n_inputs: int, classes: Integers | None, weights: Doubles | No
 
 def _largest_log_ratio(totals: Doubles | float, weights: Doubles) -> float:
     """Return the largest log(total / weight) over the positive weights."""
-    positive = weights > 0
-    return float(np.log(np.broadcast_to(totals, weights.shape)[positive] / weights[positive]).max())
+    is_positive = weights > 0
+    return float(np.log(np.broadcast_to(totals, weights.shape)[is_positive] / weights[is_positive]).max())

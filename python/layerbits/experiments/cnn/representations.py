@@ -117,8 +117,8 @@ def measure(config: CnnConfig, folder: RunFolder, test: LabelledImages) -> None:
         rows[:] = [row for row in rows if row[:3] in keys]
     remaining_checkpoints = checkpoints[len(finished_checkpoints) :]
     images = test.to(config.device)
-    measured = (_measure_network(config, folder.path, images, checkpoint) for checkpoint in remaining_checkpoints)
-    bar = progress(single_threaded(measured), name="representations", total=len(remaining_checkpoints))
+    measurements = (_measure_network(config, folder.path, images, checkpoint) for checkpoint in remaining_checkpoints)
+    bar = progress(single_threaded(measurements), name="representations", total=len(remaining_checkpoints))
     last_save = time.monotonic()
     with deterministic_convolutions():
         for network_rows in bar:
@@ -176,8 +176,10 @@ def _measure_network(
         entropy = binned_entropy(points, edges=np.zeros(1))
         rows.append(Clustering(*checkpoint.key, layer, overlap=histogram.overlap, binned_entropy=entropy, **separation))
     if Similarity in row_types:
-        deterministic = _load_network(config, path, images, checkpoint._replace(variant=config.training_variants[0]))
-        rows += _similarities(config, checkpoint, (model, deterministic), images.inputs)
+        deterministic_model = _load_network(
+            config, path, images, checkpoint._replace(variant=config.training_variants[0])
+        )
+        rows += _similarities(config, checkpoint, (model, deterministic_model), images.inputs)
     return rows
 
 
@@ -185,10 +187,10 @@ def _similarities(
     config: CnnConfig, checkpoint: _Checkpoint, models: tuple[nn.Module, nn.Module], inputs: Tensor
 ) -> Iterator[Similarity]:
     """Yield the similarities of the first model to the second, the deterministic network, at each layer."""
-    model, deterministic = models
+    model, deterministic_model = models
     cosines: dict[tuple[str, str], list[Tensor]] = {}
     for number, batch in enumerate(torch.split(inputs, _IMAGES_PER_PASS)):
-        reference = layer_activations(deterministic, batch, layers=config.layers)
+        reference = layer_activations(deterministic_model, batch, layers=config.layers)
         points_by_noise = {"off": layer_activations(model, batch, layers=config.layers)}
         if is_noisy(model):
             points_by_noise["on"] = _noisy_pass(
@@ -202,10 +204,10 @@ def _similarities(
         yield Similarity(*checkpoint.key, layer, noise, float(values.mean()), *quantiles)
 
 
-def _noisy_pass(noisy: nn.Module, inputs: Tensor, random: NormalStream) -> dict[str, Tensor]:
+def _noisy_pass(network: nn.Module, inputs: Tensor, random: NormalStream) -> dict[str, Tensor]:
     """Return the noisy value T of each layer; the noise of earlier layers is included."""
-    signals = propagate(noisy, inputs, draws=1, seed=int(random.generator.integers(2**31)))
-    noise = noise_of(noisy)
+    signals = propagate(network, inputs, draws=1, seed=int(random.generator.integers(2**31)))
+    noise = noise_of(network)
     return {layer: noise[layer].add(signal[:, 0], random.like(signal[:, 0])) for layer, signal in signals.items()}
 
 

@@ -108,9 +108,11 @@ def plot_entropies(axes: Axes, rows: Sequence[Any], *, lower: float, upper: floa
             if row.estimator == name:
                 curve.setdefault(row.samples, []).append(row)
         means = [float(np.mean([row.value for row in repeats])) for repeats in curve.values()]
-        bottom = [min(float(np.fmin(row.lower, row.value)) for row in repeats) for repeats in curve.values()]
-        top = [max(float(np.fmax(row.upper, row.value)) for row in repeats) for repeats in curve.values()]
-        plots.band(axes, list(curve), (bottom, means, top), plots.CurveStyle(color=COLORS[name], label=name))
+        lower_edges = [min(float(np.fmin(row.lower, row.value)) for row in repeats) for repeats in curve.values()]
+        upper_edges = [max(float(np.fmax(row.upper, row.value)) for row in repeats) for repeats in curve.values()]
+        plots.band(
+            axes, list(curve), (lower_edges, means, upper_edges), plots.CurveStyle(color=COLORS[name], label=name)
+        )
     if lower < upper:
         axes.axhspan(lower, upper, color="black", alpha=0.2, linewidth=0, label="true value, 95 % interval")
     else:

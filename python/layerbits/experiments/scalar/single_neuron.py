@@ -130,8 +130,8 @@ class SingleNeuron(Experiment[SingleNeuronSettings]):
 def _measure_neuron(config: SingleNeuronSettings, cell: tuple[float, float]) -> Point:
     weight, sigma = cell
     parameters = [(weight, -2 * weight)]
-    noisy = TASK.network(parameters, sigma).to(config.device)
-    table = layer_information(noisy, TASK.data()[0].to(config.device), tolerance=config.tolerance, seed=config.seed)
+    network = TASK.network(parameters, sigma).to(config.device)
+    table = layer_information(network, TASK.data()[0].to(config.device), tolerance=config.tolerance, seed=config.seed)
     row = table["neuron1", "I(X;T)"]
     truth = TASK.information(parameters, sigma)
     published = dict(zip(PUBLISHED_SIGMAS, PUBLISHED.get(weight, ()), strict=False)).get(sigma, math.nan)

@@ -104,8 +104,8 @@ def _splits(settings: SztSettings) -> dict[str, tuple[Tensor, Tensor]]:
     return {name: (data.inputs[rows], data.labels[rows]) for name, rows in (("train", train_rows), ("test", test_rows))}
 
 
-def _monitor(settings: SztSettings, noisy: nn.Module, path: Path) -> Monitor:
+def _monitor(settings: SztSettings, network: nn.Module, path: Path) -> Monitor:
     data = settings.data()
     return Monitor(
-        noisy, data.inputs, data.labels, at=settings.measured_epochs, directory=path, settings=settings.measurement
+        network, data.inputs, data.labels, at=settings.measured_epochs, directory=path, settings=settings.measurement
     )

@@ -81,8 +81,8 @@ def plug_in_error(counts: Doubles, probability: float, sigma: float, draws: int,
         [_stratified_sample(probabilities, draws // 2, random), _stratified_sample(shares, draws - draws // 2, random)]
     )
     points = corners[indices] + sigma * standard_normal((draws, dim), random, torch.float64).numpy()
-    sampled = counts > 0
-    log_ratio = mixture_log_density(points, corners[sampled], sigma, weights=counts[sampled])
+    is_sampled = counts > 0
+    log_ratio = mixture_log_density(points, corners[is_sampled], sigma, weights=counts[is_sampled])
     log_ratio -= cube.log_density(points, probability, sigma)
     excess = np.expm1(log_ratio)
     divergence = np.mean(2 * ((1 + excess) * log_ratio - excess) / (2 + excess))

@@ -12,13 +12,13 @@ def mlp():
     return tanh_mlp(4, 3, 2)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is")
 def test_torchscript_module_is_refused():
     with pytest.raises(TypeError, match=r"^model: got RecursiveScriptModule, a TorchScript module, wanted the Python"):
         noisify(torch.jit.script(mlp()), sigma=0.1)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is")
 def test_torchscript_module_inside_is_refused_with_its_place():
     with pytest.raises(TypeError, match=r"^model: got RecursiveScriptModule at '0', a TorchScript module"):
         noisify(nn.Sequential(torch.jit.script(mlp())), sigma=0.1)
@@ -88,3 +88,20 @@ def test_noise_of_a_part_is_replaced_by_newer_noise_of_the_whole():
     model = noisify(nn.Sequential(nn.Flatten(), part, nn.Tanh(), nn.Linear(2, 2)), sigma=0.1)
     model(torch.zeros(3, 2, 2))
     assert {name: noise.sigma for name, noise in noise_of(model).items()} == {"1.1": 0.1, "2": 0.1}
+
+
+TRANSFORMS = {
+    "vmap": lambda model: torch.func.vmap(model, randomness="different")(torch.ones(3, 2, 4)),
+    "grad": lambda model: torch.func.grad(lambda x: model(x).sum())(torch.ones(2, 4)),
+    "jvp": lambda model: torch.func.jvp(model, (torch.ones(2, 4),), (torch.ones(2, 4),)),
+}
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is")  # torch calls it in its first forward derivative
+@pytest.mark.parametrize("transform", TRANSFORMS.values(), ids=TRANSFORMS)
+def test_first_call_within_a_function_transform_is_refused_with_a_remedy(transform):
+    model = noisify(mlp(), sigma=0.1)
+    with pytest.raises(ValueError, match=r"^model: got a first call within a torch.func transform, .* inputs= to"):
+        transform(model)
+    model(torch.ones(2, 4))
+    transform(model)

@@ -19,6 +19,9 @@ import layerbits as lb
 
 torchvision = pytest.importorskip("torchvision")
 
+# The heads that GoogLeNet and Inception run in training alone have no noise.
+pytestmark = pytest.mark.filterwarnings("ignore:layers. None leaves out (aux|AuxLogits)")
+
 CLASSES = 5
 # Activation functions as operators, and the ends of the names of their modules.
 OPERATORS = ("gelu", "hardsigmoid", "hardswish", "hardtanh", "relu", "sigmoid", "silu", "tanh")
@@ -285,3 +288,20 @@ def test_checkpointed_network_has_the_gradients_of_the_network_without_checkpoin
     assert gradients.keys() == plain.keys()
     for name, gradient in gradients.items():
         assert torch.equal(gradient, plain[name]), name
+
+
+def test_position_biases_of_swin_v2_have_no_noise():
+    models = torchvision.models.swin_transformer
+    model = models.SwinTransformer(
+        [4, 4],
+        12,
+        [1, 1],
+        [2, 2],
+        [4, 4],
+        num_classes=CLASSES,
+        block=models.SwinTransformerBlockV2,
+        downsample_layer=models.PatchMergingV2,
+    )
+    with pytest.warns(UserWarning, match=r"1\.0\.attn\.cpb_mlp\.1, .*, each of which does not depend on the input"):
+        lb.noisify(model, sigma=0.1, inputs=torch.randn(1, 3, 32, 32))
+    assert list(lb.noise_of(model)) == ["features.1.0.mlp.1", "features.3.0.mlp.1"]

@@ -1,7 +1,7 @@
 """Noisy networks: their layers, the noise of layers, and noisy passes that record signals.
 
 A forward hook adds noise to the output of a module; a function mode adds noise to the output of a function. A network
-stays the object, the class and the `state_dict` that it was. Ordinary passes draw noise from torch's generators. A
+stays the object, the class and the `state_dict` that it was. Ordinary passes take noise from torch's generators. A
 measurement runs a shadow of the network, a copy that shares its parameters, in which a channel takes the place of the
 noise of each layer; so the measurement changes nothing that another thread could see. If the layers have not been
 observed yet, the call first installs their noise.

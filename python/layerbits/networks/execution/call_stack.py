@@ -1,4 +1,4 @@
-"""The frames of Python's stack, and the modules whose forward they run."""
+"""The frames of Python's stack, the modules whose forward they run, and the transforms of torch.func around them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from types import FrameType
 
+import torch
 from torch import nn
 
 _CALL = nn.Module._call_impl.__code__
@@ -25,6 +26,22 @@ def frames() -> Iterator[FrameType]:
 def runs_module(frame: FrameType) -> bool:
     """Return whether a frame calls a module, or runs the graph of a torch.fx module."""
     return frame.f_code is _CALL or frame.f_code.co_filename.startswith(_GRAPH)
+
+
+def is_running_twice(module: nn.Module) -> bool:
+    """Return whether a module calls itself: two calls of the module are on this thread's stack."""
+    # A loop, because torch.compile would compile the frame of a generator expression, and cannot.
+    calls = 0
+    for frame in frames():
+        calls += frame.f_code is _CALL and frame.f_locals["self"] is module
+        if calls == 2:
+            return True
+    return False
+
+
+def in_function_transform() -> bool:
+    """Return whether a transform of torch.func runs, such as `torch.func.vmap` or `torch.func.grad`."""
+    return torch._C._functorch.peek_interpreter_stack() is not None
 
 
 def running_modules() -> set[nn.Module]:

@@ -60,7 +60,7 @@ def running_passes() -> RunningPasses:
     Raises
     ------
     ValueError
-        A checkpointed pass does not restore the generators, so its second run would draw different noise; or this
+        A checkpointed pass does not restore the generators, so its second run would have other noise; or this
         version of torch runs checkpointed passes in another function.
     """
     # Checkpointing either installs hooks of saved tensors or runs layers without gradients.
@@ -170,7 +170,7 @@ _SECOND_RUNS = ("recompute_fn", "backward")
 
 @dataclasses.dataclass
 class _Calls:
-    """The distribution of each call's noise in one pass, and how many calls the second run has repeated."""
+    """The distribution of the noise of each call in a pass, and the number of calls that the second run repeated."""
 
     noise: list[Any] = dataclasses.field(default_factory=list)
     run: tuple[int, int] = (-1, 0)

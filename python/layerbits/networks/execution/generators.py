@@ -1,4 +1,4 @@
-"""Restore torch's global generators after a pass."""
+"""`generators_restored`: restore torch's global generators after a pass."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def generators_restored(model: nn.Module) -> Iterator[None]:
     If this thread uses no generator in the block, nothing is restored: another thread may have used one meanwhile.
     """
     devices = {tensor.device for tensor in (*model.parameters(), *model.buffers()) if tensor.is_cuda}
-    states = _StatesBeforeDraws(devices)
+    states = _StatesBeforeUse(devices)
     try:
         with states:
             yield
@@ -29,7 +29,7 @@ def generators_restored(model: nn.Module) -> Iterator[None]:
             torch.cuda.set_rng_state(state, device)
 
 
-class _StatesBeforeDraws(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _StatesBeforeUse(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Keeps the states of the generators before the first operator of this thread that uses one."""
 
     def __init__(self, devices: set[torch.device]) -> None:
@@ -42,8 +42,8 @@ class _StatesBeforeDraws(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        draws = torch.Tag.nondeterministic_seeded in func.tags and kwargs.get("generator") is None
-        if draws and self.cpu is None:
+        uses_generator = torch.Tag.nondeterministic_seeded in func.tags and kwargs.get("generator") is None
+        if uses_generator and self.cpu is None:
             self.cpu = torch.get_rng_state()
             self.cuda = {device: torch.cuda.get_rng_state(device) for device in self.devices}
         return func(*args, **kwargs)

@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
@@ -24,6 +25,14 @@ def all_tensors(output: object) -> Iterator[Tensor]:
         yield output
     for item in _items(output):
         yield from all_tensors(item)
+
+
+def has_tensors_only(value: object) -> bool:
+    """Return whether `all_tensors` finds all tensors of a value: it has no arrays and no objects of other classes."""
+    items = _items(value)
+    if items or isinstance(value, Mapping | tuple | list):
+        return all(has_tensors_only(item) for item in items)
+    return value is None or isinstance(value, Tensor | bool | int | float | complex | str | torch.dtype | torch.device)
 
 
 def replace_tensor(output: Any, tensor: Tensor, replacement: Tensor) -> Any:

@@ -1,4 +1,4 @@
-"""The hooks that layerbits adds to modules: their base class, which tells them from hooks of the user, and a list."""
+"""The hooks that layerbits adds to modules: their base class, and functions that list and delete them."""
 
 from __future__ import annotations
 

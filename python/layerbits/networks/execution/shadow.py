@@ -90,7 +90,7 @@ def _is_compiled(value: object) -> bool:
 def _copy(value: Any, copies: dict[int, Any], *, objects: bool = False) -> Any:
     """Copy a value and what it contains, once: `copies` maps the id of an original to its copy.
 
-    `objects` tells whether objects of other classes are copied with their attributes.
+    If `objects`, objects of other classes are copied with their attributes.
     """
     if id(value) in copies:
         return copies[id(value)]

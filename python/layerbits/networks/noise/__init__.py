@@ -1,12 +1,15 @@
 """The noise of ordinary passes, T = S + Z: its distribution, and the hooks that add it.
 
 gaussian         the distribution of a layer's noise: `GaussianNoise`, `RelativeSigma`
+sigma_checks     the kind of tensor or array that `sigma` may be, the range of its values, and half precision
 sigma_by_layer   the noise that the argument `sigma` gives to each layer
 switch           turns the noise of a network off in one thread, and counts calls in a pass
 hooks            the base class of the hooks, and the list of a network's hooks
 normal_values    standard normal values from torch's generators
 add_noise        `AddNoise`, the hook that adds the noise of a layer
+resolution       check once for each dtype that half precision resolves the noise
 function_hooks   call a hook for each activation function that a module calls
+unobserved       warnings of functions that run without noise, because the observed pass did not run them
 in_place         hooks around a module that acts in place
 installation     install the hooks, after a pass that observes the layers
 mapping          `LayerNoise`, the mapping that `noise_of` returns

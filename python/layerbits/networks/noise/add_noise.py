@@ -18,6 +18,7 @@ from layerbits.networks.execution.output_tensor import replace_tensor, signal_of
 from layerbits.networks.noise.gaussian import GaussianNoise
 from layerbits.networks.noise.hooks import NoiseHook
 from layerbits.networks.noise.normal_values import standard_normal
+from layerbits.networks.noise.resolution import resolved
 from layerbits.networks.noise.switch import NoiseSwitch
 
 
@@ -63,6 +64,7 @@ class AddNoise(NoiseHook):
         signal = signal_of(self.name, output)
         noise.check(self.name, () if signal.is_nested else signal.shape)
         normal = standard_normal(signal, self.switch)
+        normal = resolved(normal, signal, self.name, noise.least_deviation, self.switch)
         return replace_tensor(output, signal, noise.add(signal, normal))
 
     def is_waiting(self) -> bool:

@@ -20,10 +20,11 @@ from layerbits.networks.execution.checkpointing import calling_module
 from layerbits.networks.execution.compilation import is_compiled, not_compiled_alone
 from layerbits.networks.noise.hooks import NoiseHook
 from layerbits.networks.noise.switch import NoiseSwitch, RunningModule
+from layerbits.networks.noise.unobserved import UnobservedFunction
 from layerbits.networks.observation.activation_functions import FUNCTIONS
 
-# Hook of a function call: adds noise to the output or records the output.
-OutputHook = Callable[[nn.Module, tuple[Any, ...], Any], Any]
+# Hook of a function call: adds noise to the output, records the output, or warns.
+OutputHook = Callable[[nn.Module, tuple[Any, ...], Any], Any] | UnobservedFunction
 
 
 class EnterFunctions(NoiseHook):
@@ -31,7 +32,7 @@ class EnterFunctions(NoiseHook):
 
     Attributes
     ----------
-    layers : mapping of str to callable
+    layers : mapping of str to callable or UnobservedFunction
         A hook for each function by its name; empty for a module whose functions are no layers.
     """
 
@@ -99,8 +100,7 @@ def add_function_hooks(
 
     `layers_of_modules` maps a module to the hooks of its functions, by the names of the functions.
 
-    All modules get the hooks, so that a compiled pass, which cannot look at the stack of Python, tells the functions of
-    a module from those of its parts.
+    All modules get the hooks: a compiled pass has no stack of Python, so the hooks alone show which module runs.
     """
     for module in root.modules() if layers_of_modules else ():
         enter, leave = (
@@ -112,7 +112,7 @@ def add_function_hooks(
 
 
 class _FunctionMode(TorchFunctionMode):
-    """Pass the output of each activation function in `owner`'s forward to that function's hook."""
+    """Pass the output of each activation function in the owner's forward to the hook of that function."""
 
     def __init__(self, hook: EnterFunctions, owner: nn.Module) -> None:
         super().__init__()
@@ -124,8 +124,20 @@ class _FunctionMode(TorchFunctionMode):
     ) -> Any:
         function, kwargs = FUNCTIONS.get(func), kwargs or {}
         layer = None if function is None else self.hook.layers.get(function.name)
-        if function is None or layer is None or not self._is_called_by_owner(function.name):
+        if function is None or layer is None:
             return func(*args, **kwargs)
+        is_called_by_owner, in_checkpoint = self._call()
+        if not is_called_by_owner:
+            return func(*args, **kwargs)
+        if isinstance(layer, UnobservedFunction):
+            layer.warn()
+            return func(*args, **kwargs)
+        if in_checkpoint:
+            raise LayerSelectionError(
+                f"layers: got the function {function.name!r} in a checkpointed method of {type(self.owner).__name__}, "
+                "wanted a checkpointed module: the backward pass would run the method again without noise; make the "
+                "function or the method a module"
+            )
         calls = self.hook.switch.counts.running[-1].calls
         calls[function.name] = calls.get(function.name, 0) + 1
         argument = args[0] if args else kwargs["input"]
@@ -134,17 +146,12 @@ class _FunctionMode(TorchFunctionMode):
         return argument.copy_(noisy) if in_place else noisy
 
     @not_compiled_alone
-    def _is_called_by_owner(self, name: str) -> bool:
+    def _call(self) -> tuple[bool, bool]:
+        """Return whether the forward method of the owner calls a function, and whether in a checkpointed part."""
         # A module that calls itself has several modes, of which the innermost serves.
         if self.hook.switch.counts.running[-1].mode is not self:
-            return False
+            return False, False
         if torch.compiler.is_compiling():
-            return True
-        owner, in_checkpoint = calling_module()
-        if owner is self.owner and in_checkpoint:
-            raise LayerSelectionError(
-                f"layers: got the function {name!r} in a checkpointed method of {type(owner).__name__}, wanted a "
-                "checkpointed module: the backward pass would run the method again without noise; make the function "
-                "or the method a module"
-            )
-        return owner is self.owner
+            return True, False
+        caller, in_checkpoint = calling_module()
+        return caller is self.owner, in_checkpoint

@@ -16,10 +16,7 @@ import torch
 from torch import Tensor
 
 from layerbits._base import check_positive
-
-# The least standard deviation of noise in float16 and bfloat16, in units in the last place of the largest signal: its
-# rounding then adds a variance of 1 / 12 of a squared unit, 0.13 % of that of the noise.
-_LEAST_STEPS = 8
+from layerbits.networks.noise.sigma_checks import check_range, check_resolution, dense_tensor
 
 # A standard deviation, the standard deviations of the d units or C channels, or the covariance (d, d) of the units.
 Deviations = float | Tensor | npt.NDArray[np.floating]
@@ -34,11 +31,20 @@ class GaussianNoise:
     scale : float or float64 Tensor
         The standard deviation, the standard deviations of the units, shape (d,), those of the channels of a feature
         map, shape (C,), or the lower Cholesky factor of the covariance, shape (d, d).
+    least_deviation : float
+        The smallest standard deviation of a unit.
     """
 
     scale: float | Tensor
     # Copies of the scale on the devices of signals: a copy in each pass would make the device wait for the host.
     _copies: dict[tuple[torch.device, torch.dtype], Tensor] = dataclasses.field(default_factory=dict, init=False)
+
+    least_deviation: float = dataclasses.field(init=False)
+
+    def __post_init__(self) -> None:
+        scale = self.scale
+        deviations = torch.linalg.vector_norm(scale, dim=1) if isinstance(scale, Tensor) and scale.ndim == 2 else scale
+        object.__setattr__(self, "least_deviation", float(torch.as_tensor(deviations, dtype=torch.float64).min()))
 
     def __reduce__(self) -> tuple[type[GaussianNoise], tuple[float | Tensor]]:
         """Pickle the scale without its copies, because the target machine may lack the device."""
@@ -87,11 +93,7 @@ class GaussianNoise:
 
     def check_resolution(self, layer: str, step: float) -> None:
         """Raise ValueError if rounding to multiples of `step`, as `rounding_step` returns it, distorts the noise."""
-        if self._least_deviation() < _LEAST_STEPS * step:
-            raise ValueError(
-                f"sigma: got {self._least_deviation():g} for {layer!r}, whose largest values are {step:g} apart in "
-                f"half precision, wanted at least {_LEAST_STEPS * step:g}; or run the layer in float32"
-            )
+        check_resolution(layer, self.least_deviation, step)
 
     def per_unit(self, shape: Sequence[int]) -> GaussianNoise:
         """Return the noise by units of signals (n, ...), if it has a standard deviation for each channel."""
@@ -105,11 +107,6 @@ class GaussianNoise:
         if not isinstance(self.scale, Tensor) or self.scale.ndim != 1 or len(shape) < 3:
             return False
         return len(self.scale) == shape[1] and len(self.scale) != math.prod(shape[1:])
-
-    def _least_deviation(self) -> float:
-        if not isinstance(self.scale, Tensor):
-            return self.scale
-        return float((self.scale if self.scale.ndim == 1 else torch.linalg.vector_norm(self.scale, dim=1)).min())
 
     def add(self, signal: Tensor, normal: Tensor) -> Tensor:
         """Add noise to a signal (n, ...), from standard normal values of the same shape and device.
@@ -208,28 +205,29 @@ def gaussian_noise(sigma: Deviations, *, name: str = "sigma") -> GaussianNoise:
     Raises
     ------
     TypeError, ValueError
-        `sigma` has the wrong type or shape or requires gradients, deviations are not positive and finite, or a
+        `sigma` has the wrong type or shape or requires gradients, a standard deviation is not from 1e-37 to 1e37, or a
         covariance is not symmetric to the rounding of its dtype or not positive definite.
     """
+    if isinstance(sigma, list | tuple):
+        raise TypeError(f"{name}: got {type(sigma).__name__}, wanted a number, a tensor or an array; use torch.tensor")
     if not isinstance(sigma, Tensor | np.ndarray):
-        return GaussianNoise(check_positive(name, sigma))
-    tensor = torch.as_tensor(sigma)
-    if tensor.requires_grad:
-        raise ValueError(
-            f"{name}: got a tensor that requires gradients, wanted constants, because noise is not trained; pass "
-            f"{name}.detach()"
-        )
-    if not tensor.is_floating_point():
-        raise TypeError(f"{name}: got dtype {tensor.dtype}, wanted floating-point numbers")
+        number = check_positive(name, sigma)
+        check_range(name, number, number)
+        return GaussianNoise(number)
+    tensor = dense_tensor(name, sigma)
     scale = tensor.to("cpu", torch.float64, copy=True)
     shape = tuple(scale.shape)
     if scale.ndim not in (1, 2) or scale.numel() == 0 or shape[0] != shape[-1]:
-        raise ValueError(f"{name}: got shape {shape}, wanted a float, standard deviations (d,) or a covariance (d, d)")
+        remedy = f"; pass float({name})" if scale.numel() == 1 else ""
+        raise ValueError(
+            f"{name}: got shape {shape}, wanted a float, standard deviations (d,) or a covariance (d, d){remedy}"
+        )
     if not scale.isfinite().all():
         raise ValueError(f"{name}: got NaN or infinity, wanted finite numbers")
     if scale.ndim == 1:
         if not (scale > 0).all():
             raise ValueError(f"{name}: got a standard deviation of {float(scale.min())}, wanted positive numbers")
+        check_range(name, float(scale.min()), float(scale.max()))
         return GaussianNoise(scale)
     asymmetry, largest = float((scale - scale.mT).abs().max()), float(scale.abs().max())
     # A matrix product of d terms rounds its entries ij and ji independently, with at most d rounding errors each.
@@ -244,4 +242,6 @@ def gaussian_noise(sigma: Deviations, *, name: str = "sigma") -> GaussianNoise:
             f"{name}: got a covariance whose leading {int(failed)} x {int(failed)} block is not positive definite; "
             "wanted a positive definite matrix; add a small number to its diagonal"
         )
+    deviations = scale.diagonal().sqrt()
+    check_range(name, float(deviations.min()), float(deviations.max()))
     return GaussianNoise(factor)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import nn
 
+from layerbits._base import LayerSelectionError
+from layerbits.networks.execution.call_stack import is_running_twice
 from layerbits.networks.execution.compilation import not_compiled_alone
 from layerbits.networks.execution.own_hooks import OwnHook, own_hooks
 from layerbits.networks.noise.switch import NoiseSwitch
@@ -43,11 +46,33 @@ def check_no_pass_waits(model: nn.Module) -> None:
 
 
 class PassStart(NoiseHook):
-    """A forward pre-hook of a noisy network: start to count the calls of its modules."""
+    """A forward pre-hook of a noisy network: start to count the calls of its modules.
+
+    Attributes
+    ----------
+    calls_itself : bool
+        Whether the forward method of the network called the network itself in the observed pass.
+    """
+
+    def __init__(self, switch: NoiseSwitch, *, calls_itself: bool) -> None:
+        super().__init__(switch)
+        self.calls_itself = calls_itself
 
     @not_compiled_alone
     def __call__(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         """Forget the counts of the last pass, and modules whose forward was interrupted."""
         if self.switch.counts.running:
             self.switch.counts.drop_interrupted(module)
-        self.switch.counts.calls.clear()  # compiled code loses an assignment to an attribute of a `threading.local`
+        calls = self.switch.counts.calls
+        if not calls:  # always so if all calls of each layer have the same noise
+            return
+        if not torch.compiler.is_compiling():
+            if not is_running_twice(module):
+                calls.clear()
+            return
+        if self.calls_itself:
+            raise LayerSelectionError(
+                f"layers: got {type(module).__name__}, which calls itself, with noise that differs by call, in a "
+                "compiled pass, wanted one sigma for all calls of each layer; or run the network uncompiled"
+            )
+        calls.clear()  # compiled code loses an assignment to an attribute of a `threading.local`

@@ -11,15 +11,17 @@ import torch
 from torch import nn
 
 from layerbits._base import LayerSelectionError
+from layerbits.networks.execution.call_stack import in_function_transform
 from layerbits.networks.execution.compilation import compile_again, guard_hooks
 from layerbits.networks.execution.own_hooks import delete_own_hooks
 from layerbits.networks.noise.add_noise import AddNoise
-from layerbits.networks.noise.function_hooks import EnterFunctions, add_function_hooks
+from layerbits.networks.noise.function_hooks import EnterFunctions, OutputHook, add_function_hooks
 from layerbits.networks.noise.gaussian import RelativeSigma
 from layerbits.networks.noise.hooks import NoiseHook, PassStart, check_no_pass_waits, noise_hooks
 from layerbits.networks.noise.in_place import add_in_place_hooks
 from layerbits.networks.noise.sigma_by_layer import NoiseByKey, noise_of_layers
-from layerbits.networks.noise.switch import NoiseSwitch
+from layerbits.networks.noise.switch import NoiseSwitch, join_open_blocks
+from layerbits.networks.noise.unobserved import unobserved_functions
 from layerbits.networks.observation.layer_calls import LayerCall, observe, observe_inputs
 from layerbits.networks.observation.layer_selection import Layers, choose_layers
 
@@ -43,11 +45,16 @@ class WaitingNoise(NoiseHook):
                 "model: got a compiled or replicated network whose layers have not been observed; pass inputs= to "
                 "noisify, or call the network once before"
             )
+        if in_function_transform():
+            raise ValueError(
+                "model: got a first call within a torch.func transform, wanted a network whose layers have been "
+                "observed; pass inputs= to noisify, or call the network once before"
+            )
         self.check_alone()
         # Without this, torch.compile would compile the observing pass, which takes seconds.
         uncompiled: Any = torch.compiler.disable if "torch._dynamo" in sys.modules else lambda function: function
         self.give_noise(uncompiled(observe)(self.root, args, kwargs, relative=self.is_relative))
-        # torch has already listed the pre-hooks of this call, without those that have just been added.
+        # torch calls the pre-hooks that the network had at the start of this call, so not the new ones.
         for hook in list(module._forward_pre_hooks.values()):
             if isinstance(hook, PassStart | EnterFunctions):
                 hook(module, args)
@@ -69,10 +76,11 @@ class WaitingNoise(NoiseHook):
         noise = noise_of_layers(self.noise, chosen)
         in_place = {call.called for call in chosen if _acts_in_place(call, calls)}
         check_no_pass_waits(self.root)
+        join_open_blocks(self.root, self.switch)
         delete_own_hooks(self.root)
         guard_hooks()
         compile_again()
-        start = PassStart(self.switch)
+        start = PassStart(self.switch, calls_itself=any(call.network_calls_itself for call in calls))
         start.handle = self.root.register_forward_pre_hook(start)
         functions: dict[nn.Module, dict[str, AddNoise]] = {}
         for called in dict.fromkeys(call.called for call in chosen):
@@ -91,7 +99,11 @@ class WaitingNoise(NoiseHook):
                 if called in in_place:
                     add_in_place_hooks(module, self.switch)
         observed = {module: _calls_of_functions(module, self.root, calls) for module in functions}
-        add_function_hooks(self.root, self.switch, functions, observed)
+        hooks: dict[nn.Module, Mapping[str, OutputHook]] = dict(functions)
+        if self.layers is None:
+            for module, unobserved in unobserved_functions(self.root, calls, list(functions)).items():
+                hooks[module] = {**unobserved, **functions.get(module, {})}
+        add_function_hooks(self.root, self.switch, hooks, observed)
 
 
 def _calls_of_functions(module: nn.Module, root: nn.Module, calls: Sequence[LayerCall]) -> dict[str, int]:

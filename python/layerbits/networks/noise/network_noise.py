@@ -34,7 +34,7 @@ Model = TypeVar("Model", bound=nn.Module)
 def noisify(model: Model, *, sigma: Sigma, layers: Layers = None, inputs: object = None) -> Model:
     """Add Gaussian noise to layers of a network, in place: T = S + Z in every pass, in training and in evaluation.
 
-    Ordinary passes draw the noise from torch's own generators, as dropout does: set it by `torch.manual_seed`. A
+    Ordinary passes take the noise from torch's own generators, as dropout does: set it by `torch.manual_seed`. A
     network that is noisy already gets this noise in place of the old one.
 
     Parameters
@@ -52,8 +52,9 @@ def noisify(model: Model, *, sigma: Sigma, layers: Layers = None, inputs: object
         The layers that get noise. None selects every hidden activation function, and the layers that `sigma` names. An
         activation function is a module of `torch.nn.modules.activation` other than `MultiheadAttention`, a module
         without parameters that acts value by value, or a function such as `F.relu` in the forward method of ``block``,
-        which is the layer ``block.relu``; it is hidden unless it returns the output of the network. A warning names
-        those that return one of several outputs or do not run. A str is a name or a glob (``*`` does not cross a dot,
+        which is the layer ``block.relu``; it is hidden unless it returns the output of the network or, as a function of
+        parameters alone, does not depend on the input. A warning names those that return one of several outputs, do not
+        depend on the input or do not run. A str is a name or a glob (``*`` does not cross a dot,
         ``**`` does), a type selects all modules of the type, and a callable has the signature ``(name, module) ->
         bool``; these may select any module, the output too. The calls of a module in a pass are the layers ``name``,
         ``name@2``, ..., and ``name@*`` is all of them.
@@ -81,9 +82,15 @@ def noisify(model: Model, *, sigma: Sigma, layers: Layers = None, inputs: object
     Source: Goldfeld et al., Estimating Information Flow in Deep Neural Networks (ICML 2019). In a convolutional block,
     select the layer before the pooling: a pooled noisy map is not a signal plus isotropic noise.
 
-    If all observed calls of a module have the same noise, further calls get that noise too. In float16 and bfloat16,
-    noise is drawn and added in float32, and the sum is rounded; noise that the rounding would distort raises a
-    ValueError.
+    The layers are those of the observed pass, which runs in evaluation mode. A function that only a later pass calls
+    has no noise. With `layers` None a warning names the function if its module did not run in the observed pass, or has
+    other functions with noise. If all observed calls of a module have the same noise, further calls get that noise too.
+    The observed pass, which may run twice, calls the forward hooks of the network: a hook that counts calls counts
+    these too.
+
+    In float16 and bfloat16, noise is generated and added in float32, and the sum is rounded. Noise that the rounding
+    would distort raises a ValueError: in the observed pass, or for another dtype or other noise in the first pass with
+    it.
 
     Examples
     --------
@@ -138,7 +145,8 @@ def remove_noise(model: Model) -> Model:
 def noise_off(model: nn.Module) -> Iterator[None]:
     """Turn the noise of a network off within a ``with`` block, in the thread or task that runs it.
 
-    Blocks may be nested and may overlap. Copies made within the block are noisy.
+    Blocks may be nested and may overlap. Noise that `noisify` adds within the block is off until the block ends. Copies
+    made within the block are noisy. A generator that yields within the block leaves the noise off for its caller.
 
     Raises
     ------
@@ -157,7 +165,7 @@ def noise_off(model: nn.Module) -> Iterator[None]:
     True
     """
     check_module(model)
-    with switched_off({hook.switch for hook in noise_hooks(model)}):
+    with switched_off(unwrapped(model), {hook.switch for hook in noise_hooks(model)}):
         yield
 
 

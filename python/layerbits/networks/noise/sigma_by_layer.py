@@ -44,7 +44,7 @@ def noise_of_layers(by_key: NoiseByKey, calls: Sequence[LayerCall]) -> dict[str,
         A layer does not have exactly one key, or a key has no layer.
     ValueError
         The noise and the layer differ in the number of units; the noise is too small for half precision; or a relative
-        sigma meets signals that are zero or not finite.
+        sigma belongs to signals that are zero or not finite.
     """
     noise, matched = {}, {key: names_matching(calls, key, argument="sigma") for key in by_key}
     for call in calls:

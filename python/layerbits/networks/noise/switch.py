@@ -1,13 +1,12 @@
-"""The switch of a network's noise, and its state in the pass of each thread."""
+"""The switch that turns a network's noise off, and the counts of calls in the pass of each thread."""
 
 from __future__ import annotations
 
 import contextlib
 import itertools
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
-from types import MappingProxyType
 
 import torch
 from torch import nn
@@ -18,12 +17,30 @@ from layerbits.networks.execution.compilation import guard_hooks
 
 _keys = itertools.count()
 
-# How many blocks of `noise_off` this thread or task is in, by the key of a network's `NoiseSwitch`.
-_blocks_off: ContextVar[Mapping[int, int]] = ContextVar("_blocks_off", default=MappingProxyType({}))
+
+class _Block:
+    """A ``with`` block of `noise_off`.
+
+    Attributes
+    ----------
+    model : torch.nn.Module
+        The network.
+    keys : set of int
+        Keys of the switches that the block turns off.
+    is_open : bool
+        False if the block was closed in another thread or task than the one that entered it.
+    """
+
+    def __init__(self, model: nn.Module, keys: set[int]) -> None:
+        self.model, self.keys, self.is_open = model, keys, True
+
+
+# The blocks of `noise_off` that this thread or task is in.
+_blocks: ContextVar[tuple[_Block, ...]] = ContextVar("_blocks", default=())
 
 
 class RunningModule:
-    """A module whose forward runs, the mode that intercepts its function calls, if they are layers, and their numbers.
+    """A module whose forward runs, the mode that intercepts its function calls, if any function is a layer, and counts.
 
     `calls` is the number of intercepted calls of each function so far.
     """
@@ -93,21 +110,43 @@ def _copied_switch() -> NoiseSwitch:
 
 def is_off(key: int) -> bool:
     """Return whether the noise of a switch, by its key, is off in this thread or task."""
-    return _blocks_off.get().get(key, 0) > 0
+    # A list, because torch.compile would compile the frame of a generator expression, and cannot.
+    return any([block.is_open and key in block.keys for block in _blocks.get()])
 
 
 @contextlib.contextmanager
-def switched_off(switches: set[NoiseSwitch]) -> Iterator[None]:
-    """Turn noise off in this thread or task within a ``with`` block; blocks may overlap."""
-    _add_blocks(switches, 1)
+def switched_off(model: nn.Module, switches: set[NoiseSwitch]) -> Iterator[None]:
+    """Turn the noise of a network off in this thread or task within a ``with`` block; blocks may overlap."""
+    block = _Block(model, {switch.key for switch in switches})
+    token = _blocks.set((*_open_blocks(), block))
     try:
         yield
     finally:
-        _add_blocks(switches, -1)
+        others = tuple(other for other in _open_blocks() if other is not block)
+        try:
+            _blocks.reset(token)
+        except ValueError:  # a generator was closed in another thread or task than that of its block
+            block.is_open = False
+        _blocks.set(others)
 
 
-def _add_blocks(switches: set[NoiseSwitch], change: int) -> None:
-    blocks = dict(_blocks_off.get())
-    for switch in switches:
-        blocks[switch.key] = blocks.get(switch.key, 0) + change
-    _blocks_off.set({key: count for key, count in blocks.items() if count})
+def join_open_blocks(root: nn.Module, switch: NoiseSwitch) -> None:
+    """Turn a new switch of a network off in the blocks of `noise_off` that this thread or task is in.
+
+    Raises
+    ------
+    ValueError
+        The block is that of a part of the network.
+    """
+    for block in _open_blocks():
+        if root in set(block.model.modules()):
+            block.keys.add(switch.key)
+        elif block.model in set(root.modules()):
+            raise ValueError(
+                f"model: got {type(root).__name__}, which contains the {type(block.model).__name__} of a noise_off "
+                "block, wanted a call outside of the block: the new noise of the whole is on or off as a whole"
+            )
+
+
+def _open_blocks() -> tuple[_Block, ...]:
+    return tuple(block for block in _blocks.get() if block.is_open)

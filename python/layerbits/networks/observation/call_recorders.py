@@ -16,6 +16,7 @@ from layerbits.networks.execution.arguments import first_argument
 from layerbits.networks.execution.checkpointing import calling_module
 from layerbits.networks.execution.output_tensor import find_tensor
 from layerbits.networks.observation.activation_functions import FUNCTIONS
+from layerbits.networks.observation.input_dependence import VALUE_READERS, InputDependence
 from layerbits.networks.observation.signal_values import root_mean_square, rounding_step
 
 ACTIVATIONS = tuple(getattr(activation, name) for name in activation.__all__ if name != "MultiheadAttention")
@@ -25,7 +26,8 @@ ACTIVATIONS = tuple(getattr(activation, name) for name in activation.__all__ if 
 class Result:
     """Argument and output of one call, and properties of the output that later calls may change in place.
 
-    `version` is how often the memory of the tensor was written; `function` is empty for a call of the module itself.
+    `version` is how often the memory of the tensor was written; `function` is empty for a call of the module itself;
+    `depends_on_input` is False if the tensor seems not to depend on the input of the network.
     """
 
     module: nn.Module
@@ -36,30 +38,40 @@ class Result:
     rounding_step: float
     function: str
     acts_in_place: bool
+    depends_on_input: bool
 
 
-def _result(
-    module: nn.Module,
-    argument: object,
-    output: object,
-    function: str = "",
-    *,
-    acts_in_place: bool = False,
-    relative: bool,
-) -> Result:
-    tensor = find_tensor(output)
-    # Reading a number from a device takes time, and under `torch.func.vmap` it is not possible.
-    squares_wanted = relative and tensor is not None and not tensor.is_nested
-    return Result(
-        module,
-        argument,
-        output,
-        version=memory_version(tensor),
-        root_mean_square=root_mean_square(tensor) if tensor is not None and squares_wanted else math.nan,
-        rounding_step=0.0 if tensor is None or tensor.is_nested else rounding_step(tensor),
-        function=function,
-        acts_in_place=acts_in_place,
-    )
+@dataclasses.dataclass(frozen=True)
+class Recording:
+    """The results of a pass so far, in the order in which calls return.
+
+    `relative` tells whether root mean squares are computed.
+    """
+
+    dependence: InputDependence
+    relative: bool
+    results: list[Result] = dataclasses.field(default_factory=list)
+
+    def add(
+        self, module: nn.Module, argument: object, output: object, function: str = "", *, acts_in_place: bool = False
+    ) -> None:
+        """Record a call that has returned."""
+        tensor = find_tensor(output)
+        values = None if tensor is None or tensor.is_nested else tensor
+        with self.dependence.paused():
+            result = Result(
+                module,
+                argument,
+                output,
+                version=memory_version(tensor),
+                # Reading a number from a device takes time.
+                root_mean_square=root_mean_square(values) if values is not None and self.relative else math.nan,
+                rounding_step=0.0 if values is None else rounding_step(values),
+                function=function,
+                acts_in_place=acts_in_place,
+                depends_on_input=self.dependence.depends(tensor),
+            )
+        self.results.append(result)
 
 
 class ModuleRecorder:
@@ -71,8 +83,8 @@ class ModuleRecorder:
         The running calls, outermost first: the module, its first argument, and how often its memory was written.
     """
 
-    def __init__(self, results: list[Result], *, relative: bool) -> None:
-        self.results, self.relative = results, relative
+    def __init__(self, recording: Recording) -> None:
+        self.recording = recording
         self.started: list[tuple[nn.Module, object, int | None]] = []
 
     def add_hooks(self, module: nn.Module) -> None:
@@ -89,14 +101,13 @@ class ModuleRecorder:
         while self.started[-1][0] is not module:
             self.started.pop()
         _, first, version = self.started.pop()
-        # Dropout writes in training alone, but its output and its argument are one memory in evaluation too.
+        # Dropout(inplace=True) writes in training alone, but returns its argument in evaluation too.
         in_place = (
             isinstance(output, Tensor)
             and output is first
             and (memory_version(output) != version or getattr(module, "inplace", False))
         )
-        argument = args[0] if args else None
-        self.results.append(_result(module, argument, output, acts_in_place=in_place, relative=self.relative))
+        self.recording.add(module, args[0] if args else None, output, acts_in_place=in_place)
 
 
 class RefuseOriginals(TorchFunctionMode):
@@ -132,19 +143,21 @@ class RefuseOriginals(TorchFunctionMode):
 class FunctionRecorder(RefuseOriginals):
     """Records the calls of activation functions, with the module of a shadow whose forward calls them."""
 
-    def __init__(self, network: nn.Module, copied: nn.Module, results: list[Result], *, relative: bool) -> None:
+    def __init__(self, network: nn.Module, copied: nn.Module, recording: Recording) -> None:
         super().__init__(network)
         self.modules = set(copied.modules())
-        self.results, self.relative = results, relative
+        self.recording = recording
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         module, _ = calling_module()
         self.check(module)
+        if func in VALUE_READERS:
+            self.recording.dependence.is_lost = True
         output = func(*args, **(kwargs or {}))
         if func in FUNCTIONS and module in self.modules and not isinstance(module, ACTIVATIONS):
-            self.results.append(_result(module, None, output, FUNCTIONS[func].name, relative=self.relative))
+            self.recording.add(module, None, output, FUNCTIONS[func].name)
         return output
 
 

@@ -15,15 +15,9 @@ from layerbits._base import LayerSelectionError
 from layerbits.networks.execution.arguments import naming_inputs
 from layerbits.networks.execution.generators import generators_restored
 from layerbits.networks.execution.output_tensor import all_tensors, find_tensor
-from layerbits.networks.execution.own_hooks import delete_own_hooks
-from layerbits.networks.execution.shadow import check_can_run, copy_arguments, shadow
-from layerbits.networks.observation.call_recorders import (
-    ACTIVATIONS,
-    FunctionRecorder,
-    ModuleRecorder,
-    Result,
-    memory_version,
-)
+from layerbits.networks.execution.shadow import check_can_run, copy_arguments
+from layerbits.networks.observation.call_recorders import ACTIVATIONS, Result, memory_version
+from layerbits.networks.observation.observed_pass import independent_results, run_observed
 from layerbits.networks.observation.value_by_value import acts_value_by_value
 
 
@@ -61,6 +55,10 @@ class LayerCall:
         Whether the module writes its output into its argument and returns the argument.
     writes_inputs : bool
         Whether that argument is an argument of the network.
+    depends_on_input : bool
+        Whether the tensor depends on the input of the network.
+    network_calls_itself : bool
+        Whether the forward method of the network calls the network itself, so that the pass has several such calls.
     """
 
     name: str
@@ -74,6 +72,8 @@ class LayerCall:
     acts_value_by_value: bool = False
     acts_in_place: bool = False
     writes_inputs: bool = False
+    depends_on_input: bool = True
+    network_calls_itself: bool = False
     root_mean_square: float = math.nan
     rounding_step: float = 0.0
     function: str = ""
@@ -107,29 +107,21 @@ def observe(
     LayerSelectionError
         Two calls have one name; forward reaches a module through a closure or another object.
     """
-    copied = shadow(model)
-    delete_own_hooks(copied)
-    names = {module: name for name, module in copied.named_modules()}
-    originals = dict(model.named_modules())
-    results: list[Result] = []
-    recorder = ModuleRecorder(results, relative=relative)
-    for module in names:
-        if module is not copied:
-            recorder.add_hooks(module)
     # Outside of inference mode torch counts the writes into memory.
     with torch.inference_mode(False), torch.no_grad(), generators_restored(model):
-        args, kwargs = copy_arguments((args, dict(kwargs)))
-        inputs = {_memory(tensor) for tensor in all_tensors((args, kwargs))}
-        with FunctionRecorder(model, copied, results, relative=relative):
-            returned = copied(*args, **kwargs)
-        returned_tensors = list(all_tensors(returned))
+        observed = run_observed(model, copy_arguments((args, dict(kwargs))), relative=relative)
+        names, results = observed.names, observed.results
+        originals = dict(model.named_modules())
+        inputs = {_memory(tensor) for tensor in all_tensors(observed.arguments)}
+        independent = independent_results(model, observed, (args, dict(kwargs)))
+        returned_tensors = list(all_tensors(observed.returned))
         value_by_value = {
             result.module: acts_value_by_value(result.module, result.argument, result.output)
             for result in results
             if not result.function
         }
         calls, counts = [], collections.Counter[str]()
-        for result in results:
+        for index, result in enumerate(results):
             module, name = result.module, names[result.module]
             # If a module is itself an activation function, omit the functions that it calls.
             if result.function and value_by_value.get(module, False):
@@ -156,6 +148,8 @@ def observe(
                     root_mean_square=result.root_mean_square,
                     rounding_step=result.rounding_step,
                     function=result.function,
+                    network_calls_itself=observed.n_calls > 1,
+                    depends_on_input=index not in independent,
                 )
             )
     _check_names(calls)

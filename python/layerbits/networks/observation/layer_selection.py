@@ -95,43 +95,55 @@ def _default_layers(
     chosen = [
         call
         for call in calls
-        if (call.is_activation and not call.is_output) or any(is_exact_name(call, name) for name in named)
+        if (call.is_activation and not call.is_output and call.depends_on_input)
+        or any(is_exact_name(call, name) for name in named)
     ]
     if not chosen:
-        outputs = ", ".join(call.name for call in calls if call.is_activation)
-        reason = f"every one returns an output of the network ({outputs})" if outputs else "no layer is one"
+        activations = [call for call in calls if call.is_activation]
+        reason = "no layer is one"
+        if activations:
+            independent = not all(call.depends_on_input for call in activations)
+            common = "returns an output of the network" + " or does not depend on its input" * independent
+            reason = f"every one {common} ({', '.join(call.name for call in activations)})"
         raise LayerSelectionError(
             f"layers: got None, which selects hidden activation functions, but {reason}; name the layers, {available}"
         )
-    left_out = [reason for call in calls if call not in chosen for reason in _reasons_to_leave_out(call, calls)]
-    left_out += _not_run(network, calls)
+    left_out: dict[str, list[str]] = {}
+    for call in calls:
+        reason = "" if call in chosen else _reason_to_leave_out(call, calls)
+        if reason:
+            left_out.setdefault(reason, []).append(call.name)
+    not_run = _not_run(network, calls)
+    if not_run:
+        left_out["did not run in the observed pass"] = not_run
     if left_out:
+        texts = [
+            f"{', '.join(names)}, {'each of which' if len(names) > 1 else 'which'} {reason}"
+            for reason, names in left_out.items()
+        ]
         warnings.warn(
-            f"layers: None leaves out {'; '.join(left_out)}; name the layers to include them, with inputs that run "
-            "them",
+            f"layers: None leaves out {'; '.join(texts)}; name the layers to include them, with inputs that run them",
             stacklevel=2,
         )
     return chosen
 
 
-def _reasons_to_leave_out(call: LayerCall, calls: Sequence[LayerCall]) -> list[str]:
+def _reason_to_leave_out(call: LayerCall, calls: Sequence[LayerCall]) -> str:
     """Return why the default leaves out a layer that a user may expect to have noise; empty if it is no such layer."""
-    several_outputs = len({other.output_index for other in calls if other.is_output}) > 1
+    if call.is_activation and not call.depends_on_input:
+        return "does not depend on the input of the network"
     if call.is_activation and call.is_output:
-        return [f"{call.name}, which returns one of several outputs of the network"] if several_outputs else []
-    return [f"{call.name}, which acts value by value like an activation function"] if call.acts_value_by_value else []
+        several_outputs = len({other.output_index for other in calls if other.is_output}) > 1
+        return "returns one of several outputs of the network" if several_outputs else ""
+    return "acts value by value like an activation function" if call.acts_value_by_value else ""
 
 
 def _not_run(network: nn.Module | None, calls: Sequence[LayerCall]) -> list[str]:
-    """Return why the default leaves out the activation functions of torch.nn that did not run in the observed pass."""
+    """Return the names of the activation functions of torch.nn that did not run in the observed pass."""
     if network is None:
         return []
     run = {call.module for call in calls if not call.function}
-    return [
-        f"{name}, which did not run in the observed pass"
-        for name, module in network.named_modules()
-        if isinstance(module, ACTIVATIONS) and module not in run
-    ]
+    return [name for name, module in network.named_modules() if isinstance(module, ACTIVATIONS) and module not in run]
 
 
 def _names_selected(calls: Sequence[LayerCall], selector: object) -> set[str]:

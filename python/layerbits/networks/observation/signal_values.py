@@ -1,4 +1,4 @@
-"""Numbers computed from the values of a signal: its root mean square and its unit in the last place."""
+"""The root mean square of a signal, and the unit in the last place of its largest value."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a module is an activation function: one that maps each value by itself."""
+"""`acts_value_by_value`: whether a module maps each value by itself, as an activation function does."""
 
 from __future__ import annotations
 

@@ -1,7 +1,9 @@
 """Passes of layerbits through a network: they list layers, or record signals.
 
 layer_table        `layers`: the table of the layers of a network
-measured_network   a network as a measurement runs it, with a channel at each layer
+measured_network   `MeasuredNetwork`: a network as a measurement runs it, with a channel at each layer
+channel_hooks      `noisy_network`, `network_without_noise`: make a `MeasuredNetwork`
+rows               which axis of a signal belongs to the rows, and whether rows act on one another
 recording          `record`: noisy passes with the noise of counter-based streams
 propagation        `propagate`, `layer_activations`
 """

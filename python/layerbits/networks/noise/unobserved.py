@@ -1,0 +1,59 @@
+"""Warnings of activation functions that run without noise because the observed pass did not run them."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+from torch import nn
+
+from layerbits.networks.observation.activation_functions import FUNCTIONS
+from layerbits.networks.observation.layer_calls import LayerCall, function_name
+
+
+class UnobservedFunction:
+    """Warns that a function runs without noise; it takes the place of the hook that would add the noise."""
+
+    def __init__(self, module_name: str, function: str) -> None:
+        self.layer = function_name(module_name, function)
+
+    def warn(self) -> None:
+        """Warn that the function runs without noise."""
+        _warn(
+            f"layers: None leaves out {self.layer}, which did not run in the observed pass and now runs without noise; "
+            "noisify again with inputs= that run it"
+        )
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, stacklevel=4)
+
+
+# torch.compile calls the function when it traces a pass. `torch.compiler.assume_constant_result` sets this attribute
+# too, but imports torch._dynamo, which takes a second.
+_warn._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
+
+def unobserved_functions(
+    root: nn.Module, calls: Sequence[LayerCall], noisy: Sequence[nn.Module]
+) -> dict[nn.Module, dict[str, UnobservedFunction]]:
+    """Return the activation functions that a later pass may run without noise, by module and name.
+
+    They are all functions of modules that did not run, and the functions that were not observed in the modules `noisy`,
+    whose functions have noise. Other modules are left out: to intercept their functions takes time in each pass.
+    """
+    ran = {call.module for call in calls if not call.function}
+    observed = {(call.module, call.function) for call in calls}
+    names = dict.fromkeys(function.name for function in FUNCTIONS.values())
+    return {
+        module: {name: UnobservedFunction(module_name, name) for name in names if (module, name) not in observed}
+        for module_name, module in root.named_modules()
+        if module in noisy or (module is not root and module not in ran and _may_call_functions(module))
+    }
+
+
+def _may_call_functions(module: nn.Module) -> bool:
+    """Return whether a module's forward may call functions: it is not one of the basic modules of torch.nn."""
+    place = type(module).__module__
+    is_basic = place.startswith("torch.nn.") and not any(True for _ in module.children())
+    return not is_basic and place != "torch.nn.modules.container"

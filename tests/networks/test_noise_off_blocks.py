@@ -1,0 +1,92 @@
+"""Blocks of `noise_off` in which the noise changes, and blocks of generators that other threads close."""
+
+import threading
+
+import pytest
+import torch
+from torch import nn
+
+from layerbits import noise_off, noisify, remove_noise
+from tests.support.networks import tanh_mlp
+
+INPUTS = torch.randn(6, 4, generator=torch.Generator().manual_seed(1))
+
+
+def mlp():
+    return tanh_mlp(4, 3, 3, 2)
+
+
+def is_noisy(model):
+    return not torch.equal(model(INPUTS), model(INPUTS))
+
+
+NETWORKS = {
+    "without noise": mlp,
+    "noisy": lambda: noisify(mlp(), sigma=0.3, inputs=INPUTS),
+    "waiting": lambda: noisify(mlp(), sigma=0.3),
+}
+
+
+@pytest.mark.parametrize("inputs", [INPUTS, None], ids=["observed", "waiting"])
+@pytest.mark.parametrize("make", NETWORKS.values(), ids=NETWORKS)
+def test_noise_that_is_added_within_noise_off_is_off_until_the_block_ends(make, inputs):
+    model = make()
+    with noise_off(model):
+        noisify(model, sigma=0.5, inputs=inputs)
+        assert not is_noisy(model)
+    assert is_noisy(model)
+
+
+def test_noise_of_a_part_that_is_added_within_noise_off_of_the_whole_is_off_until_the_block_ends():
+    part = mlp()
+    whole = nn.Sequential(part, nn.Identity())
+    with noise_off(whole):
+        noisify(part, sigma=0.5, inputs=INPUTS)
+        assert not is_noisy(whole)
+    assert is_noisy(whole)
+
+
+@pytest.mark.parametrize("inputs", [INPUTS, None], ids=["observed", "waiting"])
+def test_noise_of_the_whole_within_noise_off_of_a_part_is_refused(inputs):
+    part = noisify(mlp(), sigma=0.3, inputs=INPUTS)
+    whole = nn.Sequential(part, nn.Identity())
+    with noise_off(part), pytest.raises(ValueError, match=r"^model: got Sequential, which contains the Sequential of"):
+        noisify(whole, sigma=0.5, inputs=inputs)(INPUTS)
+    noisify(whole, sigma=0.5, inputs=inputs)
+    assert is_noisy(whole)
+
+
+def test_noise_that_is_removed_and_added_within_noise_off_is_off():
+    model = noisify(mlp(), sigma=0.3, inputs=INPUTS)
+    with noise_off(model):
+        noisify(remove_noise(model), sigma=0.5, inputs=INPUTS)
+        assert not is_noisy(model)
+
+
+def test_other_network_that_becomes_noisy_within_noise_off_is_noisy():
+    with noise_off(mlp()):
+        assert is_noisy(noisify(mlp(), sigma=0.5, inputs=INPUTS))
+
+
+def test_block_of_a_generator_that_another_thread_closes_ends_in_both_threads():
+    model = noisify(mlp(), sigma=0.3, inputs=INPUTS)
+
+    def block():
+        with noise_off(model):
+            yield
+
+    generator, noisy = block(), []
+    next(generator)
+    assert not is_noisy(model)
+
+    def close():
+        generator.close()
+        noisy.append(is_noisy(model))
+        with noise_off(model):
+            noisy.append(is_noisy(model))
+
+    thread = threading.Thread(target=close)
+    thread.start()
+    thread.join()
+    assert noisy == [True, False]
+    assert is_noisy(model)

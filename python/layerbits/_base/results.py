@@ -89,13 +89,13 @@ class InformationRow:
     decoder : str
         Name of the decoder.
     limited_by : str
-        Main cause of the interval's width: ``"queries"``, ``"draws"``, ``"decoder"``, or ``"dimensions"`` (which
-        the measurement left out).
+        Main cause of the interval's width: ``"queries"``, ``"draws"``, ``"decoder"``, or ``"dimensions"`` (left out by
+        the measurement).
     flags : tuple of str
-        ``"measurement_noise"``: the measurement adds the noise, the network runs without it. ``"before_rounding"``: T
-        is the sum of signal and noise before its rounding to float16 or bfloat16, which carries no more information.
-        ``"other_output"``: the layer returns several tensors, of which the first has the noise and another is used
-        later, so that the layer is in no chain.
+        ``"measurement_noise"``: the measurement adds the noise; the network runs without noise. ``"before_rounding"``:
+        T is the sum of signal and noise before rounding to float16 or bfloat16; the rounded sum carries no more
+        information. ``"other_output"``: the layer returns several tensors, the first has the noise, and a later layer
+        uses another one, so that the layer is in no chain.
     """
 
     layer: str

@@ -221,8 +221,8 @@ def _load_network(config: CnnConfig, path: Path, images: LabelledImages, checkpo
 def _summary(config: CnnConfig, tables: _Tables) -> dict[str, float]:
     """Return means over the seeds after the last epoch, with noise off.
 
-    They are overlap and binned entropy at each layer of the deterministic network, and the similarity of each other
-    variant to it at the last layer.
+    The summary has overlap and binned entropy at each layer of the deterministic network and, at the last layer, the
+    similarity of every other variant to the deterministic network.
     """
     summary = {}
     for layer, field in itertools.product(config.layers, ("overlap", "binned_entropy")):

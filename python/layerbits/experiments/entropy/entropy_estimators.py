@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 PLUG_IN, NEIGHBOURS, KDE, BINNING = "plug-in", "Kozachenko-Leonenko", "KDE", "binning"
 
-_SMALLEST_DRAWS, _LARGEST_DRAWS = 10_240, 2**22  # the first two batches of `mixture_entropy`, and its limit
+_SMALLEST_DRAWS, _LARGEST_DRAWS = 10_240, 2**22  # queries of the first two passes of `mixture_entropy`, and its limit
 
 
 class NoisySample(NamedTuple):
@@ -61,7 +61,7 @@ def estimate_entropy(name: str, sample: NoisySample, settings: EstimatorSettings
 
 
 def expected_draws(tolerance: float, *, at_hundredth: float) -> float:
-    """Estimate the number of draws of a plug-in that takes `at_hundredth` draws for a half width of 0.01 nats."""
+    """Estimate the number of queries of a plug-in that takes `at_hundredth` queries for a half width of 0.01 nats."""
     return min(max(at_hundredth * (0.01 / tolerance) ** 2, _SMALLEST_DRAWS), _LARGEST_DRAWS)
 
 

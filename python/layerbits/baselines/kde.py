@@ -20,8 +20,8 @@ _BANDWIDTH_FACTORS = 2.0 ** np.arange(-8, 2.25, 0.5)
 def kde_entropy(activations: Array, *, labels: Array | None = None, folds: int = 5, seed: int = 0) -> BaselineEstimate:
     """Estimate the differential entropy h(T), in nats, by the mean log density of held-out rows.
 
-    The kernel is an isotropic Gaussian. Its bandwidth, one of 21, is the one with the largest mean log density of
-    held-out rows. For a fixed bandwidth the expectation of the estimate is a cross-entropy and so too large; in high
+    The kernel is an isotropic Gaussian. The bandwidth, out of 21, has the largest mean log density of held-out rows.
+    For a fixed bandwidth the expectation of the estimate is a cross-entropy and so too large; in high
     dimension it stays too large, because no bandwidth fits well. For a deterministic network on a finite data set the
     value has no meaning, because the rows have no density: if many rows coincide, the smallest bandwidth determines the
     value; if all rows coincide, the value is -inf.

@@ -51,8 +51,9 @@ class DistanceHistogram:
     def overlap(self) -> float:
         """Overlap of the distributions of distances within and between classes: 0 for no common bin, 1 if equal.
 
-        This is the histogram intersection (Swain and Ballard, Color Indexing, 1991) of the counts, each divided by its
-        sum. Finer bins can only lower it. It is NaN if no pair within a class, or no pair between classes, is in a bin.
+        The overlap is the histogram intersection (Swain and Ballard, Color Indexing, 1991) of the counts, each divided
+        by its sum. Finer bins can only lower the overlap. The overlap is NaN if no pair within a class, or no pair
+        between classes, is in a bin.
         """
         if not self.within.any() or not self.between.any():
             return math.nan

@@ -25,11 +25,11 @@ class ClassSeparation:
         if no class has two rows.
     scatter_ratio : float
         tr S_B / tr S_W, the scatter of the class means divided by the scatter of the rows about their class means
-        (Fukunaga, Introduction to Statistical Pattern Recognition, 1990, section 10.2). It is 0 if the means coincide
-        and infinite if each class is a point.
+        (Fukunaga, Introduction to Statistical Pattern Recognition, 1990, section 10.2): 0 if the means coincide,
+        infinite if each class is a point.
     collapse : float
         tr(Sigma_W Sigma_B^+) / classes, where every class has equal weight and Sigma_B^+ is the pseudo-inverse: the
-        measure NC1 of neural collapse (Papyan, Han and Donoho, 2020). It falls to 0 as classes become points and is
+        measure NC1 of neural collapse (Papyan, Han and Donoho, 2020), which falls to 0 as classes become points and is
         infinite if their means coincide.
     """
 

@@ -40,7 +40,7 @@ class Direction(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Wanted:
-    """Which derivatives to compute."""
+    """The variables by which to compute derivatives."""
 
     points: bool = False
     centers: bool = False

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from layerbits._base import Doubles
 
-# Not tuned: enough rows to occupy a device with tens of thousands of centers, few enough for pieces on every device.
+# An unmeasured choice: enough rows to occupy a device at tens of thousands of centers, few enough for several devices.
 _PIECE_ROWS = 4096
 
 Devices = Iterable[str | torch.device] | None

@@ -94,7 +94,7 @@ def student_margin(variances: Doubles, freedom: int, risk: float) -> float:
     variances : array of shape (k,)
         Estimated variance of each estimate.
     freedom : int
-        Degrees of freedom of each variance. They are combined by the formula of Welch and Satterthwaite.
+        Degrees of freedom of each variance, combined by the formula of Welch and Satterthwaite.
     risk : float
         Probability with which the bound may be wrong.
 

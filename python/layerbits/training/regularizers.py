@@ -28,7 +28,7 @@ class ParsevalRegularizer:
     Parameters
     ----------
     model : torch.nn.Module
-        Any network, noisy or not, on any device. Its biases and its noise do not change.
+        Any network, noisy or not, on any device. Biases and noise do not change.
     strength : float
         In (0, 1/2]. A small deviation of a singular value from 1 shrinks by the factor 1 - 2 strength per step, and
         quadratically if strength is 1/2; a larger strength would overshoot.

@@ -43,7 +43,7 @@ def train_network(
     settings : SztSettings
         Settings of the experiment.
     model : torch.nn.Module
-        The untrained network. It is moved to the device of the settings and ends in its state after the last epoch.
+        The untrained network, which is moved to the device of the settings and ends in its state after the last epoch.
     folder : RunFolder
         Folder of the run.
     variant : str, optional

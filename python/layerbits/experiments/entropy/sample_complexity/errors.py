@@ -58,8 +58,9 @@ def plug_in_error(counts: Doubles, probability: float, sigma: float, draws: int,
     """Compute the plug-in entropy of a sample minus the true entropy, in nats.
 
     With the density p of T and its plug-in q the error is E_q[-log p] - E_p[-log p] - D(q || p). The first two terms
-    are known by quadrature. The divergence is the integral of p (r log r - r + 1), r = q / p. It is estimated at points
-    of the mixture (p + q) / 2, where no term is negative or large, and all are small if the densities are close.
+    are known by quadrature. The divergence is the integral of p (r log r - r + 1), r = q / p, and is estimated at
+    points of the mixture (p + q) / 2, where no term is negative or large, and all terms are small if the densities are
+    close.
 
     Parameters
     ----------

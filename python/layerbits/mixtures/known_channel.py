@@ -172,7 +172,7 @@ class KnownChannel:
             bet = self.bet(quantity.name, risk, unseen_probability(count, risk), fixed_count=True)
             interval = bet.interval([bet.pass_of(x[None]) for x in (pilot, *passes)])
             if quantity.name == "I(X;T)":
-                interval = self.certified(interval, certain_bounds)
+                interval = self.clipped_interval(interval, certain_bounds)
             mean = JackknifeMean.of_terms(terms)
             estimates[quantity.name] = ChannelEstimate(mean.value, mean.standard_error, interval)
         return estimates
@@ -182,7 +182,7 @@ class KnownChannel:
         ceiling, largest_term = self.ceilings[quantity], self.largest_terms[quantity]
         return InformationBet(ceiling, largest_term, risk, prior_weight, fixed_count)
 
-    def certified(self, interval: Interval, certain_bounds: Interval) -> Interval:
+    def clipped_interval(self, interval: Interval, certain_bounds: Interval) -> Interval:
         """Return an interval of I(X;T) with both ends moved into bounds that hold with probability 1."""
         return interval.clipped(certain_bounds.lower, certain_bounds.upper).clipped(0.0, self.ceilings["I(X;T)"])
 

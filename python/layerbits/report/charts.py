@@ -103,7 +103,7 @@ def _curve(label: str, points: list[_Point], rgb: str, width: float) -> dict[str
     return {
         "type": "scatter", "mode": "lines+markers", "name": label, "legendgroup": label,
         "x": [point.epoch for point in points],
-        "y": _finite(point.value for point in points),
+        "y": _finite_or_none(point.value for point in points),
         "text": [point.text for point in points], "hoverinfo": "text",
         "line": {"color": f"rgb({rgb})", "width": width}, "marker": {"size": width + 2},
     }  # fmt: skip
@@ -123,6 +123,6 @@ def _layout(title: str, epoch_scale: str) -> dict[str, Any]:
     }
 
 
-def _finite(values: Iterable[float]) -> list[float | None]:
+def _finite_or_none(values: Iterable[float]) -> list[float | None]:
     """Replace NaN and infinity, which JSON lacks, by None, which leaves a gap in the curve."""
     return [value if math.isfinite(value) else None for value in values]

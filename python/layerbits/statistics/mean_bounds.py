@@ -60,7 +60,7 @@ def lower_mean_bound(
         largest_stake = _LARGEST_STAKE / span if span > 0 else 1.0
         count = sum(sizes[1:] if fixed_count else sizes[1 : k + 1])
         # For small stakes the log wealth is count (mean - m) stake - count squared_error stake^2 / 2. `best_stake`
-        # minimises the distance mean - m at which the log wealth reaches the target.
+        # minimizes the distance mean - m at which the log wealth reaches the target.
         best_stake = math.sqrt(2 * target / (count * squared_error)) if squared_error > 0 else math.inf
         stakes.append(min(largest_stake, best_stake))
         shifted_terms.append(passes[k] - deviations)
@@ -113,7 +113,7 @@ def student_margin(variances: Doubles, freedom: int, risk: float) -> float:
 
 
 def _forecast(passes: Sequence[Doubles], n: int) -> tuple[Doubles, float]:
-    """Return forecasts of the n terms of the next pass, shape (n,), and an estimate of their mean squared error."""
+    """Return forecasts of the n terms of the next pass, shape (n,), and an estimate of their mean square error."""
     if len(passes) < 2:
         return np.full(n, passes[0].mean()), float(passes[0].var())
     # All passes have the inputs in the same order, so terms at one relative position have similar inputs.

@@ -111,7 +111,7 @@ def measure(config: CnnConfig, folder: RunFolder, test: LabelledImages) -> None:
     tables = {row_type: read_table(folder.path / name, row_type) for row_type, name in _FILES.items()}
     grid = itertools.product(config.trainings, config.measured_epochs)
     checkpoints = [_Checkpoint(seed, variant, epoch) for (seed, variant), epoch in grid]
-    finished_checkpoints = _finished(config, tables, checkpoints)
+    finished_checkpoints = _leading_checkpoints_with_rows(config, tables, checkpoints)
     keys = {checkpoint.key for checkpoint in finished_checkpoints}
     for rows in tables.values():
         rows[:] = [row for row in rows if row[:3] in keys]
@@ -131,7 +131,9 @@ def measure(config: CnnConfig, folder: RunFolder, test: LabelledImages) -> None:
     folder.summary.update(_summary(config, tables))
 
 
-def _finished(config: CnnConfig, tables: _Tables, checkpoints: list[_Checkpoint]) -> list[_Checkpoint]:
+def _leading_checkpoints_with_rows(
+    config: CnnConfig, tables: _Tables, checkpoints: list[_Checkpoint]
+) -> list[_Checkpoint]:
     """Return the checkpoints before the first one that lacks rows in a table."""
     keys = {row_type: {row[:3] for row in rows} for row_type, rows in tables.items()}
     finished_checkpoints = []

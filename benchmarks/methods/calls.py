@@ -15,7 +15,7 @@ from layerbits._base import Doubles
 from layerbits.estimators import layer_information
 from layerbits.kernels import as_sigma, log_sum_exp_isotropic
 from layerbits.mixtures import mixture_log_density
-from layerbits.networks import noise_of, propagate
+from layerbits.networks import GaussianNoise, noise_of, propagate
 
 Method = tuple[str, torch.dtype]
 Calls = dict[Method, Callable[[], Tensor | Doubles]]
@@ -85,7 +85,7 @@ def information_calls(
     noisy: nn.Module, inputs: Tensor, *, draws: int, queries: int, chunk: int
 ) -> dict[str, Callable[[], dict[str, float]]]:
     """Return the calls that compute the plug-in I(X;T) of every layer, with noisy passes of the same seed."""
-    (sigma,) = {noise.scale for noise in noise_of(noisy).values()}
+    (sigma,) = {noise.scale if isinstance(noise, GaussianNoise) else None for noise in noise_of(noisy).values()}
     assert isinstance(sigma, float)  # the rivals have no other noise
     return {
         "numpy": lambda: numpy_torch.numpy_information(propagate(noisy, inputs, draws=draws), sigma, queries=queries),

@@ -11,7 +11,7 @@ from torch.utils.checkpoint import (
     create_selective_checkpoint_contexts,
 )
 
-from layerbits import noise_of, noise_off, noisify
+from layerbits import DropoutNoise, noise_of, noise_off, noisify
 
 # The pass in which noisify observes the layers has no gradients.
 pytestmark = pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")
@@ -25,6 +25,7 @@ SIGMAS = {
     "different": {"activation": 0.1, "activation@2": 0.3, "activation@3": 0.5},
     "second call alone": {"activation@2": 0.3},
     "last call missing": {"activation": 0.1, "activation@2": 0.3},
+    "dropout": {"activation": DropoutNoise(0.5, 0.3), "activation@2": 0.3, "activation@3": DropoutNoise(0.2, 0.1)},
 }
 any_sigma = pytest.mark.parametrize("sigma", SIGMAS.values(), ids=SIGMAS)
 any_reentrant = pytest.mark.parametrize("reentrant", [False, True], ids=["non-reentrant", "reentrant"])

@@ -92,6 +92,27 @@ def test_compiled_gradients_equal_uncompiled_gradients(backend):
         assert_close(parameter.grad, expected.grad)
 
 
+class Branches(nn.Module):
+    """Returns two noisy values of one signal: of two modules, or of two calls of one module."""
+
+    def __init__(self, same_module):
+        super().__init__()
+        self.first = nn.Tanh()
+        self.second = self.first if same_module else nn.Tanh()
+
+    def forward(self, x):
+        return torch.stack([self.first(x), self.second(x)])
+
+
+@pytest.mark.parametrize("same_module", [False, True])
+@pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=[needs_compiler, pytest.mark.stress])])
+def test_equal_signals_have_independent_noise(backend, same_module):
+    """torch.compile merges equal calls of an operator in a graph with gradients."""
+    model = compiled(noisify(Branches(same_module), sigma=0.3, layers="*@*", inputs=INPUTS), backend)
+    first, second = model(INPUTS.clone().requires_grad_())
+    assert not torch.equal(first, second)
+
+
 def test_noise_breaks_no_graph():
     explanation = torch._dynamo.explain(noisy_network())(INPUTS)
     assert (explanation.graph_count, explanation.graph_break_count) == (1, 0)

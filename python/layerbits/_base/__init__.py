@@ -16,6 +16,7 @@ from layerbits._base.progress_bars import progress, progress_bar
 from layerbits._base.results import (
     BEFORE_ROUNDING,
     COLUMNS,
+    MASKED,
     MEASUREMENT_NOISE,
     OTHER_OUTPUT,
     Estimate,
@@ -29,6 +30,7 @@ __all__ = [
     "BEFORE_ROUNDING",
     "COLUMNS",
     "DRAFT_PREFIX",
+    "MASKED",
     "MEASUREMENT_NOISE",
     "OTHER_OUTPUT",
     "Array",

@@ -65,7 +65,7 @@ class InformationRow:
     Attributes
     ----------
     layer : str
-        Name of the layer.
+        Name of the layer; that of a readout has its name in brackets, ``"fc1[mean]"``.
     quantity : str
         ``I(X;T)``, ``I(T;Y)``, ``I(X;T|Y)``, ``h(T)`` or ``h(T|X)``.
     estimator : str
@@ -93,9 +93,10 @@ class InformationRow:
         the measurement).
     flags : tuple of str
         ``"measurement_noise"``: the measurement adds the noise; the network runs without noise. ``"before_rounding"``:
-        T is the sum of signal and noise before rounding to float16 or bfloat16; the rounded sum carries no more
-        information. ``"other_output"``: the layer returns several tensors, the first has the noise, and a later layer
-        uses another one, so that the layer is in no chain.
+        T is the sum of signal and noise before rounding to float16 or bfloat16. The rounded T carries no more
+        information, but a mean of rounded values may. ``"other_output"``: the layer returns several tensors, the first
+        has the noise, and a later layer uses another one, so that the layer is in no chain. ``"masked"``: a readout of
+        the tokens that a mask keeps, a function of T and the mask.
     """
 
     layer: str
@@ -166,6 +167,7 @@ class InformationTable:
 _Result = TypeVar("_Result", Estimate, InformationRow)
 
 MEASUREMENT_NOISE, BEFORE_ROUNDING, OTHER_OUTPUT = "measurement_noise", "before_rounding", "other_output"
+MASKED = "masked"
 
 COLUMNS = [field.name for field in dataclasses.fields(InformationRow)]
 

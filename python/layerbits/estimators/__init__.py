@@ -18,9 +18,13 @@ a decoder bound, whose decoder is made of some passes and evaluated at queries o
     layer_behind_noise      all quantities of any other layer
     layer_measurement       one layer, measured once or in rounds until its interval is narrow
     audits                  notes on saturation and on estimates that theory rules out
+    layer_rows              the rows of a table from the measurements of a layer
     all_layers              layer_information, measure_layers
+    recorded_signals        information
     between_layers/         information_between_layers
     sigma_profiles          sigma_profile
+    sigma_profile_table     its result
+    known_activations       the activations of a network for sigma_profile
     suggested_sigma         suggest_sigma
 
 `layer_information` makes a `Problem` and `MeasurementSettings`. `measure_layers` samples all layers in common passes.
@@ -31,8 +35,10 @@ is sampled again until its interval is narrow or a limit is reached. Audits add 
 from layerbits.estimators.all_layers import layer_information, measure_layers
 from layerbits.estimators.between_layers import information_between_layers
 from layerbits.estimators.problem import Problem
+from layerbits.estimators.recorded_signals import information
 from layerbits.estimators.settings import MeasurementSettings
-from layerbits.estimators.sigma_profiles import SigmaProfile, SigmaRow, sigma_profile
+from layerbits.estimators.sigma_profile_table import SigmaProfile, SigmaRow
+from layerbits.estimators.sigma_profiles import sigma_profile
 from layerbits.estimators.suggested_sigma import suggest_sigma
 
 __all__ = [
@@ -40,6 +46,7 @@ __all__ = [
     "Problem",
     "SigmaProfile",
     "SigmaRow",
+    "information",
     "information_between_layers",
     "layer_information",
     "measure_layers",

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 
 from torch import nn
 
 from layerbits._base import MEASUREMENT_NOISE, OTHER_OUTPUT, InformationRow, InformationTable, progress_bar
-from layerbits.estimators.audits import with_notes
-from layerbits.estimators.layer_measurement import LayerMeasurement, LayerTask, sample_seeds
+from layerbits.estimators.layer_measurement import LayerTask, sample_seeds
+from layerbits.estimators.layer_rows import layer_rows
 from layerbits.estimators.layer_sample import sample_layers
 from layerbits.estimators.problem import Problem
 from layerbits.estimators.settings import MeasurementSettings
 from layerbits.kernels import Devices
-from layerbits.networks import Inputs, Labels, Layers, Sigma, read_inputs
+from layerbits.networks import Inputs, Labels, Layers, Readouts, Sigma, read_inputs
 
 
 def layer_information(
@@ -27,6 +27,7 @@ def layer_information(
     limit: int | None = None,
     sigma: Sigma | None = None,
     layers: Layers = None,
+    readout: Readouts = None,
     draws: int = 32,
     queries: int | None = None,
     tolerance: float | None = None,
@@ -57,7 +58,7 @@ def layer_information(
     limit : int, optional
         Number of inputs, chosen at random by `seed`; by default all. E I(X;T) over random subsets is at most that of
         all inputs.
-    sigma : float, tensor, array or mapping of str to them, optional
+    sigma : float, tensor, array, DropoutNoise, RelativeSigma or mapping of str to them, optional
         For a network without noise: the noise that the measurement adds to each layer, as in `noisify`. The network
         runs without it, so p(t|x) is known at every layer and intervals are tight at any depth. T of a later layer is
         then no function of T of an earlier one. For unbounded activation functions, I at a fixed sigma also measures
@@ -65,6 +66,13 @@ def layer_information(
     layers : None, str, type, callable or a sequence of them
         The layers to measure, as in `noisify`. None selects all noisy layers, or with `sigma` every hidden activation
         function.
+    readout : "mean", "first", "last", int, Tokens, Channels, None, or a sequence of them
+        The linear views A^T T of each layer to measure, all in the same passes; None is the whole layer. ``"mean"``,
+        ``"first"``, ``"last"`` and positions are along the tokens, axis 1 of (n, L, d); `Tokens` names another axis,
+        and ``Channels("mean")`` is the mean over the positions of (n, C, L) or (n, C, H, W). The rows have names such
+        as ``"layer[mean]"``. Their noise is that of A^T T (for a mean over L tokens, sigma / sqrt(L)), and their h(T)
+        is that of A^T T. I(X; A^T T) is at most I(X;T), unless a mask chooses the tokens (`Tokens`). It may grow from
+        layer to layer, so readouts are not audited against the layer before.
     draws : int
         Noisy passes per input, r; at least 2 for a layer behind noise. The gap between the two bounds falls as r grows.
         The first layer uses a single pass.
@@ -92,11 +100,11 @@ def layer_information(
     Returns
     -------
     InformationTable
-        A row for each layer and quantity. `lower` to `upper` is a confidence interval for the true quantity. `value` is
-        the mean of the decoder bound and of the plug-in bound less half of its first-order bias, moved into the
-        interval. Notes name saturation at log N, a missed tolerance, bounds that exclude each other, and violations, by
-        more than the error, of I(X;T) <= log N, I(T;Y) <= H(Y), I(X;T|Y) <= H(X|Y), I(X;T) <= I(X;T) of the layer
-        before, and I(X;T) = I(T;Y) + I(X;T|Y).
+        A row for each layer, readout and quantity. `lower` to `upper` is a confidence interval for the true quantity.
+        `value` is the mean of the decoder bound and of the plug-in bound less half of its first-order bias, moved into
+        the interval. Notes name saturation at log N, a missed tolerance, bounds that exclude each other, and
+        violations, by more than the error, of I(X;T) <= log N, I(T;Y) <= H(Y), I(X;T|Y) <= H(X|Y), I(X;T) <= I(X;T) of
+        the layer before, and I(X;T) = I(T;Y) + I(X;T|Y).
 
     Raises
     ------
@@ -105,7 +113,8 @@ def layer_information(
     LayerSelectionError
         `layers` is empty or matches no noisy layer; a layer does not run once in a pass.
     TypeError, ValueError
-        An argument has another type, shape or value than wanted; signals are not finite.
+        An argument has another type, shape or value than wanted; signals are not finite; a layer with a `DropoutNoise`
+        lies behind noise.
     MemoryError
         The signals of `draws` passes do not fit into memory.
 
@@ -142,7 +151,9 @@ def layer_information(
         estimator=estimator,
     )
     data = read_inputs(inputs, model, labels, limit=limit, seed=settings.seed)
-    return measure_layers(Problem.of(model, data, layers=layers, sigma=sigma, devices=devices), settings)
+    return measure_layers(
+        Problem.of(model, data, layers=layers, readout=readout, sigma=sigma, devices=devices), settings
+    )
 
 
 def measure_layers(problem: Problem, settings: MeasurementSettings) -> InformationTable:
@@ -157,58 +168,35 @@ def measure_layers(problem: Problem, settings: MeasurementSettings) -> Informati
     problem.check_settings(settings)
     deadline = time.monotonic() + settings.max_seconds
     samples = [
-        sample_layers(problem, problem.layers, settings.draws, settings.queries, seed)
+        sample_layers(problem, tuple(problem.parts), settings.draws, settings.queries, seed)
         for seed in sample_seeds(settings, settings.seed)
     ]
     rows: list[InformationRow] = []
     previous = None
-    progress = progress_bar(problem.layers, name="information", total=len(problem.layers))
-    for layer in progress:
+    progress = progress_bar(problem.parts, name="information", total=len(problem.parts))
+    for name in progress:
         started = time.monotonic()
-        report = partial(_show, progress.set_postfix_str, layer)
-        layer_samples = [by_layer[layer] for by_layer in samples]
-        flags = problem.network.flags(layer)
-        layer_rows: list[InformationRow] = []
-        for name, classes in problem.label_sets.items():
-            labelled = dataclasses.replace(problem, classes=classes)
-            measurement = LayerTask(labelled, settings, layer, deadline).measure(layer_samples, report)
-            label_rows = list(_rows(layer, measurement, settings.estimator, flags, time.monotonic() - started))
-            label_rows = with_notes(label_rows, previous, classes.ceilings, measurement.shortfall)
-            layer_rows += [
-                dataclasses.replace(row, quantity=row.quantity.replace("Y", name))
-                for row in label_rows
-                if not layer_rows or "Y" in row.quantity
-            ]
-        rows += layer_rows
-        # An audit compares I(X;T) with that of the next layer, if the layer is in a chain.
-        previous = layer_rows[0] if not {MEASUREMENT_NOISE, OTHER_OUTPUT} & set(flags) else None
+        report = partial(_show, progress.set_postfix_str, name)
+        part_samples = [by_name[name] for by_name in samples]
+        is_layer = problem.parts[name].view is None
+        flags = problem.parts[name].flags(problem.network)
+        measurements = {
+            labels: LayerTask(dataclasses.replace(problem, classes=classes), settings, name, deadline).measure(
+                part_samples, report
+            )
+            for labels, classes in problem.label_sets.items()
+        }
+        seconds = time.monotonic() - started
+        layer_before = previous if is_layer else None
+        rows_of_part = layer_rows(
+            name, problem.label_sets, measurements, settings.estimator, seconds, flags, layer_before
+        )
+        if is_layer:
+            # An audit compares I(X;T) with that of the next layer, if the layer is in a chain.
+            previous = rows_of_part[0] if not {MEASUREMENT_NOISE, OTHER_OUTPUT} & set(flags) else None
+        rows += rows_of_part
     return InformationTable(tuple(rows))
 
 
 def _show(show: Callable[[str], object], layer: str, state: str) -> None:
     show(f"{layer}: {state}")
-
-
-def _rows(
-    layer: str, measurement: LayerMeasurement, estimator: str, flags: tuple[str, ...], seconds: float
-) -> Iterator[InformationRow]:
-    for quantity, estimate in measurement.estimates.items():
-        yield InformationRow(
-            layer=layer,
-            quantity=quantity,
-            estimator=estimator,
-            value=estimate.value,
-            standard_error=estimate.standard_error,
-            lower=estimate.interval.lower,
-            upper=estimate.interval.upper,
-            unit="nats",
-            draws=measurement.draws,
-            seconds=seconds,
-            plug_in=estimate.plug_in,
-            plug_in_error=estimate.plug_in_error,
-            decoded=estimate.decoded,
-            decoded_error=estimate.decoded_error,
-            decoder=estimate.decoder,
-            limited_by=estimate.limited_by,
-            flags=flags,
-        )

@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+from layerbits.estimators.classes import Classes
 from layerbits.estimators.first_layer import first_layer_estimates
 from layerbits.estimators.layer_behind_noise import NoisySample, noisy_layer_estimates
 from layerbits.estimators.layer_sample import LayerSample, sample_layers
@@ -53,22 +54,34 @@ def sample_seeds(settings: MeasurementSettings, seed: int) -> list[int]:
 def estimate_layer(
     problem: Problem, layer: str, samples: Sequence[LayerSample], risk: float, seed: int
 ) -> dict[str, TwoSidedEstimate]:
-    """Estimate every quantity of a layer from its samples; each end of an interval is wrong with at most this risk."""
-    index, sample = problem.network.layer_names.index(layer), samples[0]
+    """Estimate every quantity of a layer from its samples; each end of an interval is wrong with at most this risk.
+
+    The layer may be any part of the problem. The readouts of a layer have its streams of random numbers.
+    """
+    index = problem.network.layer_names.index(problem.parts[layer].layer)
+    return estimate_samples(samples, problem.classes, index, risk, seed)
+
+
+def estimate_samples(
+    samples: Sequence[LayerSample], classes: Classes, index: int, risk: float, seed: int
+) -> dict[str, TwoSidedEstimate]:
+    """Estimate every quantity from samples of a layer; its index selects the streams of random numbers."""
+    sample = samples[0]
     streams = (
         NormalStream(seed, RandomStream.QUERIES, index),
         NormalStream(seed, RandomStream.SEPARATE_QUERIES, index),
     )
     with single_threaded_torch():
         if sample.is_exact:
-            estimates = first_layer_estimates(sample, problem.classes, risk, streams[0])
+            factors = NormalStream(seed, RandomStream.QUERY_FACTORS, index) if sample.alpha else None
+            estimates = first_layer_estimates(sample, classes, risk, streams[0], factors)
         else:
             noisy_samples = [
                 NoisySample(*sample.split(queries), sample.dimension_loss)
                 for sample, queries in zip(samples, streams, strict=False)
             ]
             choice = stream(seed, RandomStream.TRIAL_INPUTS, index)
-            estimates = noisy_layer_estimates(noisy_samples, problem.classes, risk, choice)
+            estimates = noisy_layer_estimates(noisy_samples, classes, risk, choice)
     entropies = {name: estimates[name].shifted(sample.noise_entropy) for name in ("h(T)", "h(T|X)")}
     return estimates | entropies
 

@@ -19,8 +19,8 @@ from torch import Tensor
 from layerbits.estimators.log_densities import Queries
 from layerbits.estimators.problem import Problem
 from layerbits.kernels import NormalStream, as_floats
-from layerbits.mixtures import Subspace, affine_coordinates, fit_subspace, noise_entropy
-from layerbits.networks import GaussianNoise, Passes, View, record
+from layerbits.mixtures import DropoutChannel, Subspace, affine_coordinates, fit_subspace, noise_entropy
+from layerbits.networks import DropoutNoise, GaussianNoise, Noise, Passes, View, record
 
 # Default numbers of queries: the smallest number of an input, and the total of all inputs.
 _MIN_QUERIES, _TOTAL_QUERIES = 4, 2**14
@@ -50,18 +50,22 @@ class LayerSample:
     Attributes
     ----------
     signals : Tensor of shape (n, r, k)
-        Coordinates of the whitened signals. A layer behind no noise has one signal for each input, r = 1.
+        Coordinates of the whitened signals; with `alpha`, the signals in all dimensions. A layer behind no noise has
+        one signal for each input, r = 1.
     sigma : float
-        Standard deviation of the noise of each coordinate.
+        Standard deviation of the noise of each coordinate; with `alpha`, that of a signal of 0.
     queries : int
         Queries of each input. Behind noise, the last draws carry one query each, and decoders are made of the other
         draws. Behind no noise, the single signal serves any number of queries.
     dimension_loss : float
         Upper bound in nats of the information, and of the entropy, that the omitted dimensions would add.
     noise_entropy : float
-        Entropy of the noise in all dimensions of the layer, in nats.
+        Entropy of the noise in all dimensions of the layer, in nats; with `alpha`, its mean over the inputs.
     devices : tuple of torch.device
         Devices that share the work on the queries; empty if the device of the signals does it alone.
+    alpha : float
+        Standard deviation of the noise relative to the signal, for a layer behind no noise: `DropoutNoise`. 0 if all
+        signals have the same noise.
     """
 
     signals: Tensor
@@ -70,6 +74,7 @@ class LayerSample:
     dimension_loss: float
     noise_entropy: float
     devices: tuple[torch.device, ...] = ()
+    alpha: float = 0.0
 
     @property
     def draws(self) -> int:
@@ -83,15 +88,16 @@ class LayerSample:
 
     def split(self, stream: NormalStream) -> tuple[Queries, Tensor]:
         """Return queries at the last draws, with noise of a stream, and the draws without queries (n, r, k)."""
+        assert not self.alpha, "the mixtures behind noise have one covariance"
         n_draws = self.draws - self.queries
         draws, bases = (part.contiguous() for part in self.signals.tensor_split([n_draws], dim=1))
         return Queries.around(bases, self.sigma, stream.like(bases), self.devices), draws
 
 
 def sample_layers(
-    problem: Problem, layers: tuple[str, ...], draws: int, queries: int | None, seed: int
+    problem: Problem, names: tuple[str, ...], draws: int, queries: int | None, seed: int
 ) -> dict[str, LayerSample]:
-    """Return a sample of each layer, in the order of the network.
+    """Return a sample of each layer or readout with these names among the parts of a problem, in their order.
 
     Parameters
     ----------
@@ -103,43 +109,69 @@ def sample_layers(
     LayerSelectionError, TypeError, ValueError
         As in `layer_information`; a layer behind noise has a single draw.
     """
-    probes = _record(problem, Passes(layers, range(_PROBING_PASSES), seed))
-    behind_noise = tuple(layer for layer in layers if not _is_exact(problem, layer, probes[layer]))
+    probes = _record(problem, Passes(names, range(_PROBING_PASSES), seed))
+    behind_noise = tuple(name for name in names if not _is_exact(problem, name, probes[name]))
     if behind_noise and draws < 2:
         raise ValueError(f"draws: got {draws}, wanted at least 2, because {behind_noise[0]!r} lies behind noise")
+    gaussian = {name: problem.parts[name].gaussian_noise(problem.network) for name in behind_noise}
     # The last draws, at most half of all, carry queries, so they must not choose the axes of a view.
     without_queries = draws - draws // 2
     views = {
-        layer: _principal_view(problem.network.noise[layer], probes[layer][:, :without_queries])
-        for layer in behind_noise
-        if probes[layer][:, 0].numel() * draws > _MAX_VALUES
+        name: _principal_view(gaussian[name], probes[name][:, :without_queries])
+        for name in behind_noise
+        if probes[name][:, 0].numel() * draws > _MAX_VALUES
     }
     later_passes = Passes(behind_noise, range(_PROBING_PASSES, draws), seed, views=views)
     signals = _with_later_passes(problem, probes, later_passes)
     samples = {}
-    for layer in layers:
-        noise = problem.network.noise[layer]
-        n_queries = _number_of_queries(problem.n_inputs, draws if layer in behind_noise else None, queries)
-        if layer not in behind_noise:
-            coordinates, loss = _exact_coordinates(noise, probes[layer][:, :1])
-        elif layer in views:
-            coordinates, loss = signals[layer][..., :-1], _loss(signals[layer][..., -1], noise.sigma)
+    for name in names:
+        if name in views:
+            sigma = gaussian[name].sigma
+            n_queries = _number_of_queries(problem.n_inputs, draws, queries)
+            coordinates, loss = signals[name][..., :-1].contiguous(), _loss(signals[name][..., -1], sigma)
+            entropy = _noise_entropy(gaussian[name], probes[name].shape[2])
+            samples[name] = LayerSample(coordinates, sigma, n_queries, loss, entropy, problem.devices)
         else:
-            coordinates, loss = _coordinates(noise, signals[layer], fitted_draws=draws - n_queries)
-        samples[layer] = LayerSample(
-            signals=coordinates.contiguous(),
-            sigma=noise.sigma,
-            queries=n_queries,
-            dimension_loss=loss,
-            noise_entropy=noise_entropy(probes[layer].shape[2], noise.sigma) + noise.log_volume,
-            devices=problem.devices,
-        )
+            of_name = signals[name] if name in behind_noise else probes[name][:, :1]
+            noise = problem.parts[name].noise(problem.network)
+            samples[name] = sample_of_signals(noise, of_name, queries, problem.devices)
     return samples
 
 
+def sample_of_signals(
+    noise: Noise, signals: Tensor, queries: int | None, devices: tuple[torch.device, ...] = ()
+) -> LayerSample:
+    """Return the sample of signals (n, r, d); r = 1 says that the signal is a function of the input.
+
+    `queries` is the number of queries per input, as in `layer_information`.
+
+    Raises
+    ------
+    ValueError
+        More queries are wanted than memory can hold.
+    """
+    n_inputs, draws, dim = signals.shape
+    is_exact = draws == 1
+    n_queries = _number_of_queries(n_inputs, None if is_exact else draws, queries)
+    if isinstance(noise, DropoutNoise):
+        return _dropout_sample(noise, signals, n_queries)
+    if is_exact:
+        coordinates, loss = _exact_coordinates(noise, signals)
+    else:
+        coordinates, loss = _coordinates(noise, signals, fitted_draws=draws - n_queries)
+    coordinates = coordinates.contiguous()
+    return LayerSample(coordinates, noise.sigma, n_queries, loss, _noise_entropy(noise, dim), devices)
+
+
+def _noise_entropy(noise: GaussianNoise, dim: int) -> float:
+    """Return the entropy of the noise of `dim` units, in nats."""
+    return noise_entropy(dim, noise.sigma) + noise.log_volume
+
+
 def _record(problem: Problem, passes: Passes) -> dict[str, Tensor]:
+    passes = dataclasses.replace(passes, parts=problem.parts)
     signals = record(problem.network, problem.inputs.tensors, passes)
-    return {layer: as_floats(f"signals of layer {layer!r}", signal) for layer, signal in signals.items()}
+    return {name: as_floats(f"signals of layer {name!r}", signal) for name, signal in signals.items()}
 
 
 def _with_later_passes(problem: Problem, probes: dict[str, Tensor], passes: Passes) -> dict[str, Tensor]:
@@ -152,9 +184,9 @@ def _with_later_passes(problem: Problem, probes: dict[str, Tensor], passes: Pass
     return {layer: torch.cat([signals[layer], later[layer]], dim=1) for layer in passes.layers}
 
 
-def _is_exact(problem: Problem, layer: str, probe: Tensor) -> bool:
-    """Return whether a layer lies behind no noise of the network, and its signals are equal in two passes."""
-    behind_no_noise = not problem.network.adds_noise or layer == problem.network.layer_names[0]
+def _is_exact(problem: Problem, name: str, probe: Tensor) -> bool:
+    """Return whether a part lies behind no noise of the network, and its signals are equal in two passes."""
+    behind_no_noise = not problem.network.adds_noise or problem.parts[name].layer == problem.network.layer_names[0]
     return behind_no_noise and torch.equal(probe[:, 0], probe[:, 1])
 
 
@@ -167,6 +199,12 @@ def _number_of_queries(n_inputs: int, draws: int | None, wanted: int | None) -> 
         return queries
     largest = draws // 2 if wanted else max(draws // 4, min(_MIN_QUERIES, draws // 2))
     return max(1, min(queries, largest))
+
+
+def _dropout_sample(noise: DropoutNoise, signals: Tensor, queries: int) -> LayerSample:
+    """Return the sample of signals (n, 1, d), which have no common covariance of the noise: all units are kept."""
+    entropy = DropoutChannel(signals[:, 0], noise.alpha, noise.sigma).conditional_entropy
+    return LayerSample(signals.contiguous(), noise.sigma, queries, 0.0, entropy, alpha=noise.alpha)
 
 
 def _exact_coordinates(noise: GaussianNoise, signals: Tensor) -> tuple[Tensor, float]:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import nn
@@ -15,12 +15,18 @@ from layerbits.estimators.classes import Classes
 from layerbits.estimators.settings import MeasurementSettings
 from layerbits.kernels import Devices, resolve_devices
 from layerbits.networks import (
+    Channels,
+    LayerPart,
     Layers,
     MeasuredNetwork,
     PassInputs,
+    Readouts,
     Sigma,
+    Tokens,
+    as_readouts,
     check_rows,
     is_noisy,
+    layer_parts,
     network_without_noise,
     noisy_network,
 )
@@ -44,6 +50,10 @@ class Problem:
         The classes by the name of the label set; a single class without labels.
     layers : tuple of str
         The layers to measure, in the order of the data.
+    readouts : tuple of Tokens, Channels or None
+        The readouts of each layer to measure; None is the whole layer.
+    parts : mapping of str to LayerPart
+        The layers and readouts to measure, by their names in the table.
     sigma : float, tensor, array, mapping or None
         Noise that the measurement adds; None for a noisy network.
     devices : tuple of torch.device
@@ -56,6 +66,8 @@ class Problem:
     classes: Classes
     label_sets: Mapping[str, Classes]
     layers: tuple[str, ...]
+    readouts: tuple[Tokens | Channels | None, ...]
+    parts: Mapping[str, LayerPart]
     sigma: Sigma | None = None
     devices: tuple[torch.device, ...] = ()
 
@@ -66,6 +78,7 @@ class Problem:
         inputs: PassInputs,
         *,
         layers: Layers = None,
+        readout: Readouts = None,
         sigma: Sigma | None = None,
         devices: Devices = None,
     ) -> Problem:
@@ -78,8 +91,10 @@ class Problem:
         NoNoiseError, LayerSelectionError, TypeError, ValueError
             As in `layer_information`.
         """
+        readouts = as_readouts(readout)
         network = _measured_network(model, inputs, layers, sigma)
         names = network.choose(layers)
+        _check_distributions(network, names)
         check_rows(network, inputs.tensors, names)
         network_device = next((parameter.device for parameter in model.parameters()), inputs.tensors[0].device)
         label_sets = {name: Classes(numbers, labelled=True) for name, numbers in inputs.labels.items()}
@@ -91,6 +106,8 @@ class Problem:
             next(iter(label_sets.values())),
             label_sets,
             names,
+            readouts,
+            layer_parts(network, names, readouts, inputs),
             sigma,
             resolve_devices(devices, network_device),
         )
@@ -104,8 +121,11 @@ class Problem:
             The network has no noise now, or a layer of the problem is not noisy.
         """
         network = _measured_network(self.model, self.inputs, self.layers, self.sigma)
-        check_rows(network, self.inputs.tensors, network.choose(self.layers))
-        return dataclasses.replace(self, network=network)
+        names = network.choose(self.layers)
+        _check_distributions(network, names)
+        check_rows(network, self.inputs.tensors, names)
+        parts = layer_parts(network, self.layers, self.readouts, self.inputs)
+        return dataclasses.replace(self, network=network, parts=parts)
 
     def check_settings(self, settings: MeasurementSettings) -> None:
         """Raise a ValueError if the settings have a single draw and a layer lies behind noise, which takes two."""
@@ -117,6 +137,13 @@ class Problem:
     def n_inputs(self) -> int:
         """Number N of values of X."""
         return len(self.inputs)
+
+
+def _check_distributions(network: MeasuredNetwork, layers: Sequence[str]) -> None:
+    """Raise a ValueError for a layer behind noise whose own noise is not Gaussian."""
+    for layer in layers:
+        if network.adds_noise and layer != network.layer_names[0]:
+            network.gaussian_noise("layers", layer)
 
 
 def _measured_network(model: nn.Module, inputs: PassInputs, layers: Layers, sigma: Sigma | None) -> MeasuredNetwork:

@@ -4,114 +4,91 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from typing import overload
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from layerbits._base import Array, Integers, check_confidence, check_count, check_positive
 from layerbits.estimators.audits import MARGIN, SATURATED
+from layerbits.estimators.known_activations import known_activations
+from layerbits.estimators.sigma_profile_table import SigmaProfile, SigmaRow
 from layerbits.kernels import NormalStream, RandomStream, as_floats
 from layerbits.mixtures import ChannelEstimate, KnownChannel, affine_coordinates, common_noise_surprisals
+from layerbits.networks import Inputs, Labels, Layers, read_inputs
 from layerbits.statistics import Interval, class_numbers
 
-if TYPE_CHECKING:
-    import pandas
 
-
-@dataclasses.dataclass(frozen=True)
-class SigmaRow:
-    """A quantity of a layer at one sigma.
-
-    Attributes
-    ----------
-    layer : str
-        Name of the layer; empty if there is a single, unnamed layer.
-    sigma : float
-        Standard deviation of the noise.
-    quantity : str
-        ``"I(X;T)"``, ``"I(T;Y)"`` or ``"I(X;T|Y)"``.
-    value, standard_error : float
-        Point estimate and its standard error, in `unit`.
-    lower, upper : float
-        Confidence interval, in `unit`.
-    unit : str
-        ``"nats"`` or ``"bits"``.
-    note : str
-        Notes of the audits; empty if there are none.
-    """
-
-    layer: str
-    sigma: float
-    quantity: str
-    value: float
-    standard_error: float
-    lower: float
-    upper: float
-    unit: str = "nats"
-    note: str = ""
-
-    @property
-    def bits(self) -> SigmaRow:
-        """The same row in bits."""
-        if self.unit == "bits":
-            return self
-        scaled = {name: getattr(self, name) / math.log(2) for name in ("value", "standard_error", "lower", "upper")}
-        return dataclasses.replace(self, unit="bits", **scaled)
-
-
-@dataclasses.dataclass(frozen=True)
-class SigmaProfile:
-    """Information by layer, sigma and quantity, in the order of the arguments of `sigma_profile`."""
-
-    rows: tuple[SigmaRow, ...]
-
-    def __iter__(self) -> Iterator[SigmaRow]:
-        return iter(self.rows)
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    @property
-    def bits(self) -> SigmaProfile:
-        """The same profile in bits."""
-        return SigmaProfile(tuple(row.bits for row in self.rows))
-
-    def to_pandas(self) -> pandas.DataFrame:
-        """Return a `pandas.DataFrame` with a column for each field of a row (pandas is in the extra `experiments`)."""
-        import pandas  # an optional dependency of this method alone
-
-        columns = [field.name for field in dataclasses.fields(SigmaRow)]
-        return pandas.DataFrame([dataclasses.astuple(row) for row in self.rows], columns=columns)
-
-    def __str__(self) -> str:
-        width = max((len(row.layer) for row in self.rows), default=0)
-        return "\n".join(
-            f"{row.layer:<{width}}  {row.sigma:8.4g}  {row.quantity:<8}  {row.value:9.4f} {row.unit} "
-            f"({row.lower:.4f} to {row.upper:.4f})" + (f"  ({row.note})" if row.note else "")
-            for row in self.rows
-        )
-
-
+@overload
 def sigma_profile(
     activations: Array | Mapping[str, Array],
     sigmas: Iterable[float],
+    /,
     *,
-    labels: Array | None = None,
+    labels: Array | None = ...,
+    queries: int = ...,
+    confidence: float = ...,
+    seed: int = ...,
+) -> SigmaProfile: ...
+@overload
+def sigma_profile(
+    activations: Array | Mapping[str, Array],
+    /,
+    *,
+    sigmas: Iterable[float],
+    labels: Array | None = ...,
+    queries: int = ...,
+    confidence: float = ...,
+    seed: int = ...,
+) -> SigmaProfile: ...
+@overload
+def sigma_profile(
+    model: nn.Module,
+    inputs: Inputs,
+    /,
+    labels: Labels | None = ...,
+    *,
+    sigmas: Iterable[float],
+    limit: int | None = ...,
+    layers: Layers = ...,
+    queries: int = ...,
+    confidence: float = ...,
+    seed: int = ...,
+) -> SigmaProfile: ...
+def sigma_profile(
+    model: nn.Module | Array | Mapping[str, Array],
+    inputs: Inputs | Iterable[float] | None = None,
+    /,
+    labels: Labels | None = None,
+    *,
+    sigmas: Iterable[float] | None = None,
+    limit: int | None = None,
+    layers: Layers = None,
     queries: int = 4,
     confidence: float = 0.95,
     seed: int = 0,
 ) -> SigmaProfile:
     """Estimate I(X; S + sigma Z), in nats, for activations S of a network without noise and each of several sigmas.
 
+    Call it with a network, ``sigma_profile(model, inputs, sigmas=...)``, or with activations,
+    ``sigma_profile(activations, sigmas)``.
+
     Parameters
     ----------
+    model : torch.nn.Module
+        A network without noise, whose activations are functions of the input.
+    inputs : tensor, array, tuple, mapping, data frame, Dataset, DataLoader or iterable of batches
+        The N values of X, as in `layer_information`.
     activations : tensor or array of shape (n, ...), or a mapping of layer names to tensors or arrays
-        The value of S at each of the N = n values of X, flattened; ``layer_activations(model, inputs)`` returns them.
+        In place of a network, the value of S at each of the N = n values of X, flattened.
     sigmas : iterable of float
         Standard deviations of the noise, in any order.
-    labels : integer tensor or array of shape (n,), optional
-        Classes Y, a function of X; adds I(T;Y) and I(X;T|Y).
+    labels : array-like of shape (n,), one-hot rows, str, int or callable, optional
+        Classes Y, a function of X, as in `layer_information`; adds I(T;Y) and I(X;T|Y).
+    limit : int, optional
+        Number of inputs of a network, chosen at random by `seed`; by default all.
+    layers : None, str, type, callable or a sequence of them
+        The layers of a network, as in `noisify`; None selects every hidden activation function.
     queries : int
         Queries T of each input, at least 2.
     confidence : float
@@ -128,7 +105,10 @@ def sigma_profile(
     Raises
     ------
     TypeError, ValueError
-        An argument has another type, shape or value than wanted; activations are not finite.
+        An argument has another type, shape or value than wanted; activations are not finite; the network is noisy or
+        uses random numbers in evaluation.
+    LayerSelectionError
+        `layers` matches no layer of the network.
 
     Notes
     -----
@@ -143,23 +123,32 @@ def sigma_profile(
     >>> row, = layerbits.sigma_profile(torch.tensor([[-1.0], [1.0]]), [0.5], queries=1000)
     >>> row.lower <= 0.63272 <= row.upper
     True
+    >>> model = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Tanh(), torch.nn.Linear(3, 2))
+    >>> profile = layerbits.sigma_profile(model, torch.eye(2), sigmas=[0.1, 1.0])
+    >>> [(row.layer, row.sigma) for row in profile]
+    [('1', 0.1), ('1', 1.0)]
     """
-    layers = activations if isinstance(activations, Mapping) else {"": activations}
-    if not all(isinstance(name, str) for name in layers):
-        raise TypeError("activations: got a mapping with keys that are not str, wanted names of layers")
-    if not layers:
-        raise ValueError("activations: got an empty mapping, wanted at least one layer")
-    points = {layer: _as_points(layer, array) for layer, array in layers.items()}
-    if not isinstance(sigmas, Iterable):
-        raise TypeError(
-            f"sigmas: got {type(sigmas).__name__}, wanted positive numbers, for instance np.geomspace(0.01, 1)"
-        )
-    sigmas = [check_positive("sigmas", sigma.item() if isinstance(sigma, Tensor) else sigma) for sigma in sigmas]
-    if not sigmas:
-        raise ValueError("sigmas: got none, wanted at least one")
     check_count("queries", queries, minimum=2)
     risk = (1 - check_confidence(confidence)) / 2
     check_count("seed", seed, minimum=0)
+    if isinstance(model, nn.Module):
+        sigmas = _checked_sigmas(sigmas)
+        data = read_inputs(inputs, model, labels, limit=limit, seed=seed)
+        if len(data.labels) > 1:
+            raise ValueError(
+                f"labels: got {len(data.labels)} label sets, wanted one; call sigma_profile for each of them"
+            )
+        labels = next(iter(data.labels.values()), None)
+        activations: Mapping[str, Array] = known_activations(model, data, layers, min(sigmas))
+    elif layers is not None or limit is not None:
+        name = "limit" if layers is None else "layers"
+        raise TypeError(f"{name}: got a value beside activations, wanted None; pass the chosen activations")
+    elif sigmas is not None and inputs is not None:
+        raise TypeError("inputs: got values beside activations and sigmas, wanted None, or a network in place of them")
+    else:
+        activations = _layers_of(model)
+        sigmas = _checked_sigmas(inputs if sigmas is None else sigmas)
+    points = {layer: _as_points(layer, array) for layer, array in activations.items()}
     classes = [None if labels is None else class_numbers(labels, len(centers)) for centers in points.values()]
     rows: list[SigmaRow] = []
     for index, (layer, centers) in enumerate(points.items()):
@@ -168,6 +157,27 @@ def sigma_profile(
         estimates = _estimates(channels, queries, stream, risk)
         rows += _audited(_rows(layer, sigmas, estimates), math.log(len(centers)))
     return SigmaProfile(tuple(rows))
+
+
+def _layers_of(activations: Array | Mapping[str, Array]) -> Mapping[str, Array]:
+    """Return activations by layer; the name of a single layer is empty."""
+    layers = activations if isinstance(activations, Mapping) else {"": activations}
+    if not all(isinstance(name, str) for name in layers):
+        raise TypeError("activations: got a mapping with keys that are not str, wanted names of layers")
+    if not layers:
+        raise ValueError("activations: got an empty mapping, wanted at least one layer")
+    return layers
+
+
+def _checked_sigmas(sigmas: object) -> list[float]:
+    if not isinstance(sigmas, Iterable):
+        raise TypeError(
+            f"sigmas: got {type(sigmas).__name__}, wanted positive numbers, for instance np.geomspace(0.01, 1)"
+        )
+    checked = [check_positive("sigmas", sigma.item() if isinstance(sigma, Tensor) else sigma) for sigma in sigmas]
+    if not checked:
+        raise ValueError("sigmas: got none, wanted at least one")
+    return checked
 
 
 def _channels(points: Tensor, classes: Integers | None, sigmas: Sequence[float]) -> list[KnownChannel]:

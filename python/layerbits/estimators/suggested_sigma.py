@@ -10,19 +10,29 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from layerbits._base import Doubles
+from layerbits._base import Doubles, check_count
 from layerbits.estimators.sigma_profiles import sigma_profile
+from layerbits.mixtures import affine_coordinates
 from layerbits.networks import Inputs, Layers, layer_activations
 
 # Sigmas of a profile: powers of 1/2 while the bracket is sought, then even steps of log sigma inside it.
 _SIGMAS = 8
+
+# Default numbers of queries: the smallest number of an input, and the total of all inputs.
+_MIN_QUERIES, _TOTAL_QUERIES = 4, 2**12
 
 # Halvings of sigma after which activations count as equal: float32 activations differ by more than 2^-24 of their size.
 _MAX_HALVINGS = 40
 
 
 def suggest_sigma(
-    model: nn.Module, inputs: Inputs, *, share: float = 0.5, layers: Layers = None, queries: int = 4, seed: int = 0
+    model: nn.Module,
+    inputs: Inputs,
+    *,
+    share: float = 0.5,
+    layers: Layers = None,
+    queries: int | None = None,
+    seed: int = 0,
 ) -> dict[str, float]:
     """Find, for each layer, the sigma at which I(X; S + sigma Z) is a share of log N.
 
@@ -39,8 +49,8 @@ def suggest_sigma(
         Share of log N, between 0 and 1.
     layers : None, str, type, callable or a sequence of them
         As in `layer_activations`.
-    queries : int
-        Queries of each input, at least 2.
+    queries : int, optional
+        Queries of each input, at least 2. By default 4096 queries in all and at least 4 of an input.
     seed : int
         Seed of the noise.
 
@@ -61,8 +71,8 @@ def suggest_sigma(
     Notes
     -----
     I(X; S + sigma Z) falls with sigma. It is at most V / (2 sigma^2) for a mean squared distance V of S from its mean,
-    the capacity of a Gaussian channel of that power; the search begins there. The error of sigma is that of the Monte
-    Carlo estimate of I, of some thousandths of a nat, plus that of a line between neighbouring sigmas.
+    the capacity of a Gaussian channel of that power; the search begins there. Sigma has the error of the Monte Carlo
+    estimate of I, some hundredths of a nat with the default queries, and that of a line between neighbouring sigmas.
 
     Examples
     --------
@@ -79,6 +89,8 @@ def suggest_sigma(
         raise TypeError(f"share: got {type(share).__name__}, wanted a number between 0 and 1, such as 0.5")
     if not 0 < share < 1:
         raise ValueError(f"share: got {share}, wanted a number between 0 and 1, such as 0.5")
+    if queries is not None:
+        check_count("queries", queries, minimum=2)
     activations = layer_activations(model, inputs, layers=layers)
     return {
         layer: _sigma_of(layer, torch.as_tensor(values).double(), float(share), queries, seed)
@@ -86,7 +98,8 @@ def suggest_sigma(
     }
 
 
-def _sigma_of(layer: str, activations: Tensor, share: float, queries: int, seed: int) -> float:
+def _sigma_of(layer: str, activations: Tensor, share: float, queries: int | None, seed: int) -> float:
+    n_queries = queries or max(_MIN_QUERIES, math.ceil(_TOTAL_QUERIES / len(activations)))
     wanted = share * math.log(len(activations))
     if not wanted:
         raise ValueError("inputs: got a single input, wanted at least two")
@@ -94,11 +107,12 @@ def _sigma_of(layer: str, activations: Tensor, share: float, queries: int, seed:
     largest = math.sqrt(variance / (2 * wanted))
     for halvings in range(0, _MAX_HALVINGS if largest else 0, _SIGMAS - 1):
         sigmas = largest * 0.5 ** np.arange(halvings, halvings + _SIGMAS)
-        information = _information(activations, sigmas, queries, seed)
+        coordinates, _ = affine_coordinates(activations, float(sigmas[-1]))
+        information = _information(coordinates, sigmas, n_queries, seed)
         if information[-1] >= wanted:
             position = int(np.argmax(information >= wanted))
             finer = np.geomspace(sigmas[max(0, position - 1)], sigmas[position], _SIGMAS)
-            information = np.maximum.accumulate(_information(activations, finer, queries, seed))
+            information = np.maximum.accumulate(_information(coordinates, finer, n_queries, seed))
             return math.exp(np.interp(wanted, information, np.log(finer)))
     raise ValueError(
         f"share: got {share}, but the activations of {layer!r} are equal for so many inputs that no sigma leaves "
@@ -106,6 +120,6 @@ def _sigma_of(layer: str, activations: Tensor, share: float, queries: int, seed:
     )
 
 
-def _information(activations: Tensor, sigmas: npt.NDArray[np.floating], queries: int, seed: int) -> Doubles:
+def _information(coordinates: Tensor, sigmas: npt.NDArray[np.floating], queries: int, seed: int) -> Doubles:
     """Return I(X; S + sigma Z) for each sigma, in nats."""
-    return np.array([row.value for row in sigma_profile(activations, sigmas, queries=queries, seed=seed)])
+    return np.array([row.value for row in sigma_profile(coordinates, sigmas, queries=queries, seed=seed)])

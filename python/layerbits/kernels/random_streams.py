@@ -30,7 +30,9 @@ class RandomStream(enum.IntEnum):
 
     # Passes and estimators of layers.
     PASS_NOISE = 0  # layer, draw
+    PASS_FACTORS = 29  # layer, draw
     QUERIES = 1  # layer
+    QUERY_FACTORS = 30  # layer
     SEPARATE_QUERIES = 2  # layer
     SEPARATE_SEED = 3
     TRIAL_INPUTS = 4  # layer
@@ -43,6 +45,7 @@ class RandomStream(enum.IntEnum):
     POOL_SEED = 9
     FIRST_LAYER_SEED = 10
     FIRST_LAYER_NOISE = 11
+    FIRST_LAYER_FACTORS = 31
     CONDITIONAL_SEED = 12  # block
     PAIR_QUERIES = 13
     PAIR_TRIAL_INPUTS = 14

@@ -1,15 +1,18 @@
 """Gaussian mixtures and known channels: density, entropy, information, bounds, and reduction of dimension."""
 
+from layerbits.mixtures.channel_estimates import ChannelEstimate
 from layerbits.mixtures.common_noise import common_noise_surprisals
 from layerbits.mixtures.density import mixture_log_density, noise_entropy
+from layerbits.mixtures.dropout_channel import DropoutChannel
 from layerbits.mixtures.information import mixture_entropy, mixture_information
-from layerbits.mixtures.known_channel import ChannelEstimate, KnownChannel
+from layerbits.mixtures.known_channel import KnownChannel
 from layerbits.mixtures.pairwise_bounds import mixture_entropy_bounds
 from layerbits.mixtures.subspaces import NEGLIGIBLE, Subspace, affine_coordinates, fit_subspace
 
 __all__ = [
     "NEGLIGIBLE",
     "ChannelEstimate",
+    "DropoutChannel",
     "KnownChannel",
     "Subspace",
     "affine_coordinates",

@@ -11,7 +11,7 @@ call of a module, or of an activation function that forward calls.
 
 A subpackage imports only subpackages below it in this list:
 
-    passes        the passes of layerbits: the table of layers, `propagate`, recorded signals
+    passes        the passes of layerbits: the table of layers, `propagate`, recorded signals, readouts
     noise         the distribution of a layer's noise, and the hooks that add it to ordinary passes
     observation   the layers: calls in a real pass, and their selection
     inputs        inputs and labels in the forms in which people have them
@@ -20,38 +20,51 @@ A subpackage imports only subpackages below it in this list:
 
 from layerbits.networks.execution.arguments import check_module, rows_per_pass
 from layerbits.networks.inputs.pass_inputs import Inputs, Labels, PassInputs, read_inputs
-from layerbits.networks.noise.gaussian import GaussianNoise, RelativeSigma, Sigma
+from layerbits.networks.noise.dropout import DropoutNoise, Noise
+from layerbits.networks.noise.gaussian import Deviations, GaussianNoise, RelativeSigma, gaussian_noise
 from layerbits.networks.noise.hooks import is_noisy
 from layerbits.networks.noise.network_noise import noise_of, noise_off, noisify, remove_noise
+from layerbits.networks.noise.sigma_by_layer import Sigma
 from layerbits.networks.observation.layer_calls import LayerCall
 from layerbits.networks.observation.layer_selection import Layers, choose_layers
 from layerbits.networks.passes.channel_hooks import network_without_noise, noisy_network
 from layerbits.networks.passes.layer_table import LayerRow, LayerTable, layers
 from layerbits.networks.passes.measured_network import MeasuredNetwork
 from layerbits.networks.passes.propagation import layer_activations, propagate
+from layerbits.networks.passes.readouts import Channels, LayerPart, Readouts, Tokens, as_readouts, layer_parts
 from layerbits.networks.passes.recording import Passes, View, evaluating, record
 from layerbits.networks.passes.rows import check_rows
 
 __all__ = [
+    "Channels",
+    "Deviations",
+    "DropoutNoise",
     "GaussianNoise",
     "Inputs",
     "Labels",
     "LayerCall",
+    "LayerPart",
     "LayerRow",
     "LayerTable",
     "Layers",
     "MeasuredNetwork",
+    "Noise",
     "PassInputs",
     "Passes",
+    "Readouts",
     "RelativeSigma",
     "Sigma",
+    "Tokens",
     "View",
+    "as_readouts",
     "check_module",
     "check_rows",
     "choose_layers",
     "evaluating",
+    "gaussian_noise",
     "is_noisy",
     "layer_activations",
+    "layer_parts",
     "layers",
     "network_without_noise",
     "noise_of",

@@ -17,7 +17,17 @@ from torch import Tensor, nn
 from layerbits._base import InformationTable, UsageError
 from layerbits.estimators import MeasurementSettings, Problem, measure_layers
 from layerbits.kernels import Devices
-from layerbits.networks import Inputs, Labels, Layers, PassInputs, RelativeSigma, Sigma, read_inputs
+from layerbits.networks import (
+    DropoutNoise,
+    Inputs,
+    Labels,
+    Layers,
+    PassInputs,
+    Readouts,
+    RelativeSigma,
+    Sigma,
+    read_inputs,
+)
 from layerbits.training.epochs import checked_epoch, checked_epochs
 from layerbits.training.history import INFORMATION_FILE, resume_information, write_information, write_settings
 
@@ -35,7 +45,7 @@ class Monitor:
     ----------
     model : torch.nn.Module
         The network; training may change it between the steps.
-    inputs, labels, limit, layers, sigma
+    inputs, labels, limit, layers, readout, sigma
         As in `layerbits.layer_information`.
     at : iterable of int
         Epochs to measure, for instance from `log_spaced`.
@@ -65,6 +75,7 @@ class Monitor:
         directory: str | os.PathLike[str],
         limit: int | None = None,
         layers: Layers = None,
+        readout: Readouts = None,
         sigma: Sigma | None = None,
         settings: MeasurementSettings = _DEFAULT_SETTINGS,
         devices: Devices = None,
@@ -75,7 +86,7 @@ class Monitor:
         if not isinstance(directory, str | os.PathLike):
             raise TypeError(f"directory: got {type(directory).__name__}, wanted the path of a folder")
         data = read_inputs(inputs, model, labels, limit=limit, seed=settings.seed)
-        self._problem = Problem.of(model, data, layers=layers, sigma=sigma, devices=devices)
+        self._problem = Problem.of(model, data, layers=layers, readout=readout, sigma=sigma, devices=devices)
         self._problem.check_settings(settings)
         self._settings = settings
         self._path = Path(directory, INFORMATION_FILE)
@@ -137,7 +148,7 @@ class Monitor:
     def _provenance_of(self, data: PassInputs) -> dict[str, Any]:
         """Return the settings, the noise and hashes of the data, as they stand in information.json."""
         return {
-            "layers": list(self._problem.layers),
+            "layers": list(self._problem.parts),
             **dataclasses.asdict(self._settings),
             "sigma": _noise_description(self._problem),
             "measurement_noise": not self._problem.network.adds_noise,
@@ -151,7 +162,7 @@ class Monitor:
         if not tables:
             write_settings(self._path.parent, self._provenance, {})
         # An epoch that lost rows is measured again.
-        rows = len(self._problem.layers) * (3 + 2 * len(self._problem.inputs.labels))
+        rows = len(self._problem.parts) * (3 + 2 * len(self._problem.inputs.labels))
         complete_tables = {epoch: table for epoch, table in tables.items() if len(table) == rows and epoch in weights}
         return complete_tables, {epoch: weights[epoch] for epoch in complete_tables}
 
@@ -163,10 +174,13 @@ def _noise_description(problem: Problem) -> object:
         # The noise of the layers changes with the weights; the shares do not.
         keys = list(problem.sigma) if isinstance(problem.sigma, Mapping) else ["**"]
         return {
-            key: repr(sigma) if isinstance(sigma, RelativeSigma) else _digest(sigma)
+            key: repr(sigma) if isinstance(sigma, DropoutNoise | RelativeSigma) else _digest(sigma)
             for key, sigma in zip(keys, sigmas, strict=True)
         }
-    scales = [noise.scale for noise in problem.network.noise.values()]
+    noise_of_layers = problem.network.noise.values()
+    if any(isinstance(noise, DropoutNoise) for noise in noise_of_layers):
+        return [repr(noise) if isinstance(noise, DropoutNoise) else _digest(noise.scale) for noise in noise_of_layers]
+    scales = [noise.scale for noise in noise_of_layers if not isinstance(noise, DropoutNoise)]
     is_isotropic = len(set(map(str, scales))) == 1 and isinstance(scales[0], float)
     return scales[0] if is_isotropic else _digest(tuple(scales))
 

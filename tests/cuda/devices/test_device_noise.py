@@ -115,6 +115,32 @@ def test_noise_of_units_has_its_covariance_and_is_whitened_on_the_device(scale, 
         assert np.abs(np.cov(values.cpu().numpy().T) - expected).max() < bound
 
 
+def test_dropout_noise_has_the_variance_of_each_unit_and_its_entropy():
+    """A sample variance of n values has a standard error of sqrt(2 / n) times the variance."""
+    noise, n = layerbits.DropoutNoise(0.5, 0.3), 20_000
+    signal = torch.tensor([0.0, 1.0, -3.0], device="cuda")
+    values = layerbits.propagate(noisy_identities(2, noise), signal.expand(n, 3), draws=1)["1"][:, 0]
+    ratios = values.double().var(0).cpu() / (0.25 * signal.double() ** 2 + 0.09).cpu()
+    assert (ratios - 1).abs().max() < stats.norm.isf(1e-7) * (2 / n) ** 0.5
+    signals = torch.stack([signal, 2 * signal])
+    table = layerbits.layer_information(noisy_identities(1, noise), signals)
+    deviations = np.hypot(0.5 * signals.double().cpu().numpy(), 0.3)
+    assert table["0", "h(T|X)"].value == pytest.approx(stats.norm.entropy(scale=deviations).sum(1).mean(), abs=1e-12)
+
+
+def test_information_of_dropout_noise_is_that_of_the_cpu():
+    """The noise differs: five standard errors fail one correct build in 1.7 million."""
+    noise, signals = layerbits.DropoutNoise(0.7, 0.3), torch.randn(30, 3, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(30) % 3
+    tables = [
+        layerbits.layer_information(noisy_identities(1, noise).to(device), signals.to(device), labels, queries=500)
+        for device in ("cuda", "cpu")
+    ]
+    for row, expected in zip(*tables, strict=True):
+        error = np.hypot(row.standard_error, expected.standard_error)
+        assert abs(row.value - expected.value) <= 5 * error + 1e-12
+
+
 def test_pickled_noise_contains_no_device():
     noisy = noisy_identities(1, np.array([0.5, 2.0]))
     noisy(torch.zeros(3, 2, device="cuda"))

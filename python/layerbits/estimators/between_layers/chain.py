@@ -44,6 +44,7 @@ class LayerPair:
             raise ValueError(f"second: got {second!r}, as for `first`, wanted a later layer: I(T;T) is infinite")
         if network.layer_names.index(second) < network.layer_names.index(first):
             raise ValueError(f"first: got {first!r}, wanted a layer before {second!r}; swap them: I is symmetric")
+        network.gaussian_noise("second", second)
         check_rows(network, data.tensors, (second,))
         return cls(network, data.tensors, first, second)
 
@@ -61,7 +62,7 @@ class LayerPair:
     @property
     def noise(self) -> GaussianNoise:
         """The noise of the second layer."""
-        return self.network.noise[self.second]
+        return self.network.gaussian_noise("second", self.second)
 
     def signals(self, inputs: Sequence[Tensor], passes: Passes) -> Tensor:
         """Return the whitened signals (n, r, d) of the second layer; `passes` must record it."""

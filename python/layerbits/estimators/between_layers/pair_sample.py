@@ -12,7 +12,7 @@ from layerbits.estimators.between_layers.chain import LayerPair, rows_of
 from layerbits.estimators.log_densities import Queries
 from layerbits.kernels import NormalStream, RandomStream, as_floats, derived_seed
 from layerbits.mixtures import fit_subspace
-from layerbits.networks import Passes, record
+from layerbits.networks import DropoutNoise, Passes, record
 
 # Largest number of rows in a pass that is given values of the first layer, unless there are more inputs.
 _ROWS = 4096
@@ -66,5 +66,8 @@ def _first_values(pair: LayerPair, values: int, seed: int) -> Tensor:
     """Return noisy values (n, values, d) of the first layer."""
     passes = Passes((pair.first,), range(values), derived_seed(seed, RandomStream.FIRST_LAYER_SEED))
     signals = as_floats(f"signals of layer {pair.first!r}", record(pair.network, pair.inputs, passes)[pair.first])
-    normal = NormalStream(seed, RandomStream.FIRST_LAYER_NOISE).like(signals)
-    return pair.network.noise[pair.first].add(signals.flatten(0, 1), normal.flatten(0, 1)).view_as(signals)
+    noise = pair.network.noise[pair.first]
+    normals = [NormalStream(seed, RandomStream.FIRST_LAYER_NOISE).like(signals).flatten(0, 1)]
+    if isinstance(noise, DropoutNoise):
+        normals.insert(0, NormalStream(seed, RandomStream.FIRST_LAYER_FACTORS).like(signals).flatten(0, 1))
+    return noise.add(signals.flatten(0, 1), *normals).view_as(signals)

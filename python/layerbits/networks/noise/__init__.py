@@ -2,6 +2,7 @@
 
 gaussian         the distribution of a layer's noise: `GaussianNoise`, `RelativeSigma`
 sigma_checks     the kind of tensor or array that `sigma` may be, the range of its values, and half precision
+dropout          noise that grows with the signal: `DropoutNoise`
 sigma_by_layer   the noise that the argument `sigma` gives to each layer
 switch           turns the noise of a network off in one thread, and counts calls in a pass
 hooks            the base class of the hooks, and the list of a network's hooks

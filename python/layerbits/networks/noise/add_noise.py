@@ -15,7 +15,7 @@ from layerbits._base import LayerSelectionError
 from layerbits.networks.execution.checkpointing import RecomputedCalls, in_backward_pass, running_passes
 from layerbits.networks.execution.compilation import not_compiled_alone
 from layerbits.networks.execution.output_tensor import replace_tensor, signal_of
-from layerbits.networks.noise.gaussian import GaussianNoise
+from layerbits.networks.noise.dropout import Noise
 from layerbits.networks.noise.hooks import NoiseHook
 from layerbits.networks.noise.normal_values import standard_normal
 from layerbits.networks.noise.resolution import resolved
@@ -31,7 +31,7 @@ class AddNoise(NoiseHook):
         The switch of the network.
     name : str
         Name of the module, or of the function with the name of the module that calls it.
-    noise : tuple of GaussianNoise or None
+    noise : tuple of GaussianNoise, DropoutNoise or None
         Noise of each call of the module in a pass, None for a call without noise. If all calls have the same noise,
         they are not counted, and a pass may have any number of them.
     positions : tuple of int
@@ -39,7 +39,7 @@ class AddNoise(NoiseHook):
     """
 
     def __init__(
-        self, switch: NoiseSwitch, name: str, noise: tuple[GaussianNoise | None, ...], positions: tuple[int, ...]
+        self, switch: NoiseSwitch, name: str, noise: tuple[Noise | None, ...], positions: tuple[int, ...]
     ) -> None:
         super().__init__(switch)
         self.name, self.noise, self.positions = name, noise, positions
@@ -63,15 +63,15 @@ class AddNoise(NoiseHook):
             return output
         signal = signal_of(self.name, output)
         noise.check(self.name, () if signal.is_nested else signal.shape)
-        normal = standard_normal(signal, self.switch)
-        normal = resolved(normal, signal, self.name, noise.least_deviation, self.switch)
-        return replace_tensor(output, signal, noise.add(signal, normal))
+        normals = [standard_normal(signal, self.switch) for _ in range(noise.n_normals)]
+        normals[-1] = resolved(normals[-1], signal, self.name, noise.least_deviation, self.switch)
+        return replace_tensor(output, signal, noise.add(signal, *normals))
 
     def is_waiting(self) -> bool:
         """Return whether a second run of the layer is still to come."""
         return self._recomputed.is_waiting()
 
-    def next_noise(self) -> GaussianNoise | None:
+    def next_noise(self) -> Noise | None:
         """Count a call, if calls differ, and return its noise.
 
         Raises
@@ -93,11 +93,11 @@ class AddNoise(NoiseHook):
         return self.noise[index]
 
     @not_compiled_alone
-    def _noise_of_run(self) -> GaussianNoise | None:
+    def _noise_of_run(self) -> Noise | None:
         """Return the noise of a call, which is None if the noise is off."""
         passes = running_passes()
         if passes.second is not None:
-            noise: GaussianNoise | None = self._recomputed.recall(self.name, passes)
+            noise: Noise | None = self._recomputed.recall(self.name, passes)
         elif in_backward_pass() and not self.is_uniform:
             raise LayerSelectionError(
                 f"layers: got {self.name!r}, whose calls have noise that differs, in a backward pass, wanted "

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +37,8 @@ class GaussianNoise:
     """
 
     scale: float | Tensor
+    # Number of standard normal values for each value of the signal.
+    n_normals: ClassVar[int] = 1
     # Copies of the scale on the devices of signals: a copy in each pass would make the device wait for the host.
     _copies: dict[tuple[torch.device, torch.dtype], Tensor] = dataclasses.field(default_factory=dict, init=False)
 
@@ -191,10 +194,6 @@ class RelativeSigma:
                 "signals that are finite and not all zero; pass a number"
             )
         return GaussianNoise(self.share * root_mean_square)
-
-
-# The noise of all layers, or of each layer by its name or a glob.
-Sigma = Deviations | RelativeSigma | Mapping[str, Deviations | RelativeSigma]
 
 
 def gaussian_noise(sigma: Deviations, *, name: str = "sigma") -> GaussianNoise:

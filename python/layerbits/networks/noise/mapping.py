@@ -8,12 +8,14 @@ from torch import nn
 
 from layerbits.networks.execution.compilation import compile_again
 from layerbits.networks.noise.add_noise import AddNoise
+from layerbits.networks.noise.dropout import DropoutNoise, Noise
 from layerbits.networks.noise.function_hooks import EnterFunctions
-from layerbits.networks.noise.gaussian import Deviations, GaussianNoise, gaussian_noise
+from layerbits.networks.noise.gaussian import Deviations
+from layerbits.networks.noise.sigma_by_layer import layer_noise
 from layerbits.networks.observation.layer_calls import LayerCall, call_name, function_name
 
 
-class LayerNoise(Mapping[str, GaussianNoise]):
+class LayerNoise(Mapping[str, Noise]):
     """The noise of the noisy layers of a network, made by `noise_of`.
 
     It follows the network: after another `noisify` it has the new noise, and after `remove_noise` it is empty.
@@ -28,15 +30,15 @@ class LayerNoise(Mapping[str, GaussianNoise]):
     def __len__(self) -> int:
         return len(self._calls())
 
-    def __getitem__(self, layer: str) -> GaussianNoise:
+    def __getitem__(self, layer: str) -> Noise:
         hook, index = self._find(layer)
         noise = hook.noise[index]
         assert noise is not None
         return noise
 
-    def __setitem__(self, layer: str, sigma: Deviations) -> None:
+    def __setitem__(self, layer: str, sigma: Deviations | DropoutNoise) -> None:
         hook, index = self._find(layer)
-        noise = gaussian_noise(sigma, name=f"sigma[{layer!r}]")
+        noise = layer_noise(sigma, name=f"sigma[{layer!r}]")
         hook.noise = (*hook.noise[:index], noise, *hook.noise[index + 1 :])
         compile_again()
 

@@ -19,11 +19,10 @@ from layerbits.networks.execution.compilation import compile_again
 from layerbits.networks.execution.own_hooks import delete_own_hooks
 from layerbits.networks.execution.shadow import check_can_run, unwrapped
 from layerbits.networks.inputs.pass_inputs import first_arguments
-from layerbits.networks.noise.gaussian import Sigma
 from layerbits.networks.noise.hooks import check_no_pass_waits, noise_hooks
 from layerbits.networks.noise.installation import WaitingNoise, waiting_noise
 from layerbits.networks.noise.mapping import LayerNoise
-from layerbits.networks.noise.sigma_by_layer import noise_by_key
+from layerbits.networks.noise.sigma_by_layer import Sigma, noise_by_key
 from layerbits.networks.noise.switch import switched_off
 from layerbits.networks.observation.layer_calls import observe_inputs
 from layerbits.networks.observation.layer_selection import Layers
@@ -41,13 +40,13 @@ def noisify(model: Model, *, sigma: Sigma, layers: Layers = None, inputs: object
     ----------
     model : torch.nn.Module
         Any network. It stays the same object, with the same class, parameters and `state_dict`.
-    sigma : float, tensor, array, RelativeSigma or mapping of str to them
+    sigma : float, tensor, array, DropoutNoise, RelativeSigma or mapping of str to them
         A float is the standard deviation of the noise (beta in the paper, which uses 0.005). An array (d,) has the
         standard deviations of the d units of a layer, an array (C,) those of the C channels of a feature map (n, C,
         ...), an array (d, d) the covariance of the units, which is positive definite. Units are those of the flattened
-        output. An array (C,) for signals (n, C, C) is ambiguous and refused. A `RelativeSigma` is a share of the root
-        mean square of the layer in the pass that observes the layers. A mapping has a key for each noisy layer: its
-        name or a glob; an exact name wins over a glob.
+        output. An array (C,) for signals (n, C, C) is ambiguous and refused. A `DropoutNoise` grows with the signal. A
+        `RelativeSigma` is a share of the root mean square of the layer in the pass that observes the layers. A mapping
+        has a key for each noisy layer: its name or a glob; an exact name wins over a glob.
     layers : None, str, type, callable or a sequence of them
         The layers that get noise. None selects every hidden activation function, and the layers that `sigma` names. An
         activation function is a module of `torch.nn.modules.activation` other than `MultiheadAttention`, a module
@@ -176,7 +175,7 @@ def noise_of(model: nn.Module) -> LayerNoise:
     -------
     LayerNoise
         A mapping from names of layers to noise. ``noise_of(model)["fc1"] = 0.2`` changes the noise of a layer: the
-        value is a float, an array (d,), (C,) or (d, d) as in `noisify`.
+        value is a float, an array (d,), (C,) or (d, d), or a `DropoutNoise`, as in `noisify`.
 
     Raises
     ------

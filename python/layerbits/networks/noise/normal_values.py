@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import itertools
 
 import torch
 from torch import Tensor
@@ -14,15 +15,26 @@ from layerbits.networks.noise.switch import NoiseSwitch, is_off
 # Whether the noise was off in the checkpointed passes of compiled code, by the key of a network's `NoiseSwitch`.
 _compiled_calls: dict[int, RecomputedCalls] = collections.defaultdict(RecomputedCalls)
 
+_numbers = itertools.count()
+
 
 @not_compiled_alone
 def standard_normal(signal: Tensor, switch: NoiseSwitch) -> Tensor:
     """Return standard normal values of the shape of a signal, in float32 or the signal's wider dtype."""
     dtype = torch.promote_types(signal.dtype, torch.float32)
     if torch.compiler.is_compiling():
-        normal: Tensor = torch.ops.layerbits.standard_normal(signal.detach(), dtype, switch.key)
+        normal: Tensor = torch.ops.layerbits.standard_normal(signal.detach(), dtype, switch.key, _next_number())
         return normal
     return torch.randn_like(signal, dtype=dtype)
+
+
+def _next_number() -> int:
+    """Return a number that no other call in compiled code has: torch.compile merges equal calls into one."""
+    return next(_numbers)
+
+
+# `torch.compiler.assume_constant_result` sets this attribute too, but imports torch._dynamo, which takes a second.
+_next_number._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 # torch.compile does not trace into a custom operator, so the noise equals that of an uncompiled pass, and `noise_off`
@@ -30,10 +42,10 @@ def standard_normal(signal: Tensor, switch: NoiseSwitch) -> Tensor:
 @torch.library.custom_op(
     "layerbits::standard_normal",
     mutates_args=(),
-    schema="(Tensor signal, ScalarType dtype, int key) -> Tensor",
+    schema="(Tensor signal, ScalarType dtype, int key, int number) -> Tensor",
     tags=(torch.Tag.nondeterministic_seeded,),
 )
-def _standard_normal(signal: Tensor, dtype: torch.dtype, key: int) -> Tensor:
+def _standard_normal(signal: Tensor, dtype: torch.dtype, key: int, number: int) -> Tensor:
     """Return standard normal values of the shape of a signal; zeros if the noise of the key is off."""
     passes, calls = running_passes(), _compiled_calls[key]
     off = is_off(key) if passes.second is None else calls.recall("a layer of compiled code", passes)
@@ -42,5 +54,5 @@ def _standard_normal(signal: Tensor, dtype: torch.dtype, key: int) -> Tensor:
 
 
 @_standard_normal.register_fake
-def _(signal: Tensor, dtype: torch.dtype, key: int) -> Tensor:
+def _(signal: Tensor, dtype: torch.dtype, key: int, number: int) -> Tensor:
     return torch.empty_like(signal, dtype=dtype)

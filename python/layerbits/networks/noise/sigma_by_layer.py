@@ -5,14 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from layerbits._base import LayerSelectionError
-from layerbits.networks.noise.gaussian import GaussianNoise, RelativeSigma, Sigma, gaussian_noise
+from layerbits.networks.noise.dropout import DropoutNoise, Noise
+from layerbits.networks.noise.gaussian import Deviations, RelativeSigma, gaussian_noise
 from layerbits.networks.observation.layer_calls import LayerCall
 from layerbits.networks.observation.layer_selection import is_exact_name, names_matching
 
-NoiseByKey = Mapping[str, GaussianNoise | RelativeSigma]
+# The noise of all layers, or of each layer by its name or a glob.
+Sigma = Deviations | DropoutNoise | RelativeSigma | Mapping[str, Deviations | DropoutNoise | RelativeSigma]
+
+NoiseByKey = Mapping[str, Noise | RelativeSigma]
 
 
-def noise_by_key(sigma: Sigma) -> dict[str, GaussianNoise | RelativeSigma]:
+def layer_noise(sigma: Deviations | DropoutNoise, *, name: str = "sigma") -> Noise:
+    """Return the noise of a layer: a `DropoutNoise` as it is, other values as `gaussian_noise` does."""
+    return sigma if isinstance(sigma, DropoutNoise) else gaussian_noise(sigma, name=name)
+
+
+def noise_by_key(sigma: Sigma) -> dict[str, Noise | RelativeSigma]:
     """Return the noise of each key of `sigma`; a single value has the glob of all layers.
 
     Raises
@@ -23,19 +32,19 @@ def noise_by_key(sigma: Sigma) -> dict[str, GaussianNoise | RelativeSigma]:
         As `gaussian_noise`.
     """
     if not isinstance(sigma, Mapping):
-        return {"**": sigma if isinstance(sigma, RelativeSigma) else gaussian_noise(sigma)}
+        return {"**": sigma if isinstance(sigma, RelativeSigma) else layer_noise(sigma)}
     if not sigma:
         raise LayerSelectionError("sigma: got an empty mapping, wanted a key for each noisy layer: its name or a glob")
     for key in sigma:
         if not isinstance(key, str):
             raise TypeError(f"sigma: got a key of {type(key).__name__}, wanted the name of a layer or a glob")
     return {
-        key: value if isinstance(value, RelativeSigma) else gaussian_noise(value, name=f"sigma[{key!r}]")
+        key: value if isinstance(value, RelativeSigma) else layer_noise(value, name=f"sigma[{key!r}]")
         for key, value in sigma.items()
     }
 
 
-def noise_of_layers(by_key: NoiseByKey, calls: Sequence[LayerCall]) -> dict[str, GaussianNoise]:
+def noise_of_layers(by_key: NoiseByKey, calls: Sequence[LayerCall]) -> dict[str, Noise]:
     """Return the noise of every layer by its name.
 
     Raises

@@ -18,10 +18,10 @@ from layerbits.networks.execution.shadow import shadow, unwrapped
 from layerbits.networks.inputs.pass_inputs import PassInputs
 from layerbits.networks.noise.add_noise import AddNoise
 from layerbits.networks.noise.function_hooks import EnterFunctions, add_function_hooks
-from layerbits.networks.noise.gaussian import RelativeSigma, Sigma
+from layerbits.networks.noise.gaussian import RelativeSigma
 from layerbits.networks.noise.hooks import noise_hooks
 from layerbits.networks.noise.installation import observe_waiting, waiting_noise
-from layerbits.networks.noise.sigma_by_layer import noise_by_key, noise_of_layers
+from layerbits.networks.noise.sigma_by_layer import Sigma, noise_by_key, noise_of_layers
 from layerbits.networks.noise.switch import NoiseSwitch
 from layerbits.networks.observation.call_recorders import RefuseOriginals
 from layerbits.networks.observation.layer_calls import LayerCall, call_name, observe_inputs
@@ -48,7 +48,13 @@ class _NoisyTap:
             signal = measured_signal(name, output)
             noise.check(name, signal.shape)
             self.network.noise[name] = noise.per_unit(signal.shape)
-            call = dataclasses.replace(self.call, name=name, number=number, rounding_step=rounding_step(signal))
+            call = dataclasses.replace(
+                self.call,
+                name=name,
+                number=number,
+                shape=() if signal.is_nested else tuple(signal.shape),
+                rounding_step=rounding_step(signal),
+            )
             self.network.calls.append(call)
             if other_tensors(output):
                 self.network.other_outputs[name] = False

@@ -13,6 +13,7 @@ from layerbits.networks.execution.arguments import naming_inputs
 from layerbits.networks.execution.generators import generators_restored
 from layerbits.networks.execution.output_tensor import all_tensors, measured_signal, other_tensors, replace_tensor
 from layerbits.networks.inputs.pass_inputs import PassInputs
+from layerbits.networks.noise.dropout import DropoutNoise, Noise
 from layerbits.networks.noise.gaussian import GaussianNoise
 from layerbits.networks.noise.hooks import noise_hooks
 from layerbits.networks.observation.layer_calls import LayerCall
@@ -29,7 +30,7 @@ class MeasuredNetwork:
     ----------
     calls : list of LayerCall
         The layers, in the order of the data.
-    noise : dict of str to GaussianNoise
+    noise : dict of str to GaussianNoise or DropoutNoise
         Noise of each layer by its name; empty if `network_without_noise` got no sigma.
     adds_noise : bool
         Whether the network itself adds the noise, so that later layers lie behind it.
@@ -46,7 +47,7 @@ class MeasuredNetwork:
     def __init__(self, copied: nn.Module, inputs: PassInputs, *, adds_noise: bool) -> None:
         self.adds_noise = adds_noise
         self.calls: list[LayerCall] = []
-        self.noise: dict[str, GaussianNoise] = {}
+        self.noise: dict[str, Noise] = {}
         self.other_outputs: dict[str, bool] = {}
         self.switches = {hook.switch for hook in noise_hooks(copied)}
         self.row_axes: dict[str, int] = {}
@@ -76,6 +77,29 @@ class MeasuredNetwork:
         rounded = any(call.name == layer and call.rounding_step > 0 for call in self.calls)
         other = self.other_outputs.get(layer, False)
         return (MEASUREMENT_NOISE,) * (not self.adds_noise) + (BEFORE_ROUNDING,) * rounded + (OTHER_OUTPUT,) * other
+
+    def gaussian_noise(self, argument: str, layer: str) -> GaussianNoise:
+        """Return the noise of a layer whose signal is random, which must be Gaussian; `argument` names it in errors.
+
+        Raises
+        ------
+        ValueError
+            The layer has a `DropoutNoise`.
+        """
+        noise = self.noise[layer]
+        if isinstance(noise, DropoutNoise):
+            raise ValueError(
+                f"{argument}: got {layer!r}, which has {noise} and lies behind other randomness, wanted Gaussian noise "
+                f"there, or a layer whose signal is a function of the input; set noise_of(model)[{layer!r}] to a "
+                "number, choose other layers, or measure the network without noise of its own, with sigma="
+            )
+        return noise
+
+    def unit_shape(self, layer: str) -> tuple[int, ...]:
+        """Return the shape of the signal of one input in a layer; empty if its shapes differ by input."""
+        shape = next(call.shape for call in self.calls if call.name == layer)
+        axis = self.row_axes.get(layer, 0)
+        return shape[:axis] + shape[axis + 1 :]
 
     def run(self, channel: Channel | None, inputs: Sequence[Tensor]) -> object:
         """Run a pass without gradients, in which the layers call `channel`, and return its output.

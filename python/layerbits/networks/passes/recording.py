@@ -20,8 +20,10 @@ from torch import Tensor, nn
 from layerbits._base import LayerSelectionError
 from layerbits.kernels import NormalStream, RandomStream, empty_for_draws, fill_rows, threads
 from layerbits.networks.execution.arguments import rows_per_pass
+from layerbits.networks.noise.dropout import DropoutNoise
 from layerbits.networks.observation.signal_values import rounding_step
 from layerbits.networks.passes.measured_network import MeasuredNetwork
+from layerbits.networks.passes.readouts import LayerPart
 
 # Smallest number of draws in a pass (fewer if fewer draws or rows are requested): a thread fills the noise of whole
 # draws.
@@ -33,12 +35,12 @@ View = Callable[[Tensor], Tensor]
 
 @dataclasses.dataclass(frozen=True)
 class Passes:
-    """Noisy passes of every input, and the layers that they record.
+    """Noisy passes of every input, and the layers or readouts that they record.
 
     Attributes
     ----------
     layers : tuple of str
-        The layers to record, in the order of the data.
+        The layers to record, and the names in `parts` of readouts, in the order of the data.
     draws : range
         Numbers of the draws; each draw has its own noise.
     seed : int or None
@@ -48,7 +50,9 @@ class Passes:
     emitted : mapping of str to Tensor of shape (n, d)
         Values that layers emit in every draw, in place of signal plus noise.
     views : mapping of str to View
-        Views through which layers are recorded.
+        Views through which layers, or readouts, are recorded.
+    parts : mapping of str to LayerPart
+        The parts of layers that have other names than their layers.
     """
 
     layers: tuple[str, ...]
@@ -57,6 +61,11 @@ class Passes:
     rows: int | None = None
     emitted: Mapping[str, Tensor] = dataclasses.field(default_factory=dict)
     views: Mapping[str, View] = dataclasses.field(default_factory=dict)
+    parts: Mapping[str, LayerPart] = dataclasses.field(default_factory=dict)
+
+    def layer(self, name: str) -> str:
+        """Return the layer with a name in `layers`, or the layer of the readout."""
+        return self.parts[name].layer if name in self.parts else name
 
 
 def record(network: MeasuredNetwork, inputs: Sequence[Tensor], passes: Passes) -> dict[str, Tensor]:
@@ -110,7 +119,7 @@ class _Recorder:
     def begin_draws(self, draws: range) -> None:
         """Restart at input 0 for the next block of draws."""
         self.draws, self.start, self.rows = draws, 0, 0
-        self.streams: dict[int, list[NormalStream]] = {}
+        self.streams: dict[int, list[list[NormalStream]]] = {}
 
     def begin_pass(self, rows: int) -> None:
         """Expect the next `rows` inputs, repeated for each draw: draw by draw, all inputs of a draw together."""
@@ -119,7 +128,7 @@ class _Recorder:
 
     def end_pass(self) -> None:
         """Raise a LayerSelectionError if a wanted layer did not run."""
-        missing = [layer for layer in self.passes.layers if layer not in self.layers_run]
+        missing = [layer for layer in map(self.passes.layer, self.passes.layers) if layer not in self.layers_run]
         if missing:
             raise LayerSelectionError(
                 f"layers: got {', '.join(missing)}, which did not run in the pass; choose layers that do"
@@ -144,17 +153,23 @@ class _Recorder:
                 f"layers: got {layer!r}, which returns shape {tuple(signal.shape)}, wanted {rows} rows; choose other "
                 "layers"
             )
-        if layer in self.passes.layers:
-            self._record(layer, signal.reshape(len(self.draws), self.rows, math.prod(signal.shape[1:])))
+        names = [name for name in self.passes.layers if self.passes.layer(name) == layer]
+        if names:
+            # aminmax reads the signal once; isfinite would read it three times.
+            self.extremes.setdefault(layer, []).extend(signal.aminmax())
+        for name in names:
+            self._record(name, signal.reshape(len(self.draws), self.rows, math.prod(signal.shape[1:])))
         if (
             self.passes.seed is None
             or not self.network.adds_noise
-            or self.layers_run.issuperset(self.passes.layers)  # no layer that is recorded follows
+            or self.layers_run.issuperset(
+                map(self.passes.layer, self.passes.layers)
+            )  # no layer that is recorded follows
         ):
             return signal
         if layer in self.passes.emitted:
             return self._emitted(layer, signal)
-        return self.network.noise[layer].add(signal, self._normal(index, signal, self.passes.seed))
+        return self.network.noise[layer].add(signal, *self._normals(index, signal, self.passes.seed))
 
     def _allocate(self, layer: str, signal: Tensor, n_draws: int) -> Tensor:
         shape = (self.n_inputs, n_draws, signal.shape[2])
@@ -165,17 +180,18 @@ class _Recorder:
                 f"draws: got {n_draws}, no memory for signals {shape} of {layer!r}; lower `draws`"
             ) from error
 
-    def _record(self, layer: str, signal: Tensor) -> None:
-        # aminmax reads the signal once; isfinite would read it three times.
-        self.extremes.setdefault(layer, []).extend(signal.aminmax())
+    def _record(self, name: str, signal: Tensor) -> None:
         signal = signal.to(torch.promote_types(signal.dtype, torch.float32))
-        if layer in self.passes.views:
-            signal = self.passes.views[layer](signal)
+        readout = self.passes.parts[name].view if name in self.passes.parts else None
+        if readout is not None:
+            signal = readout(signal, slice(self.start, self.start + self.rows))
+        if name in self.passes.views:
+            signal = self.passes.views[name](signal)
         n_draws = len(self.passes.draws)
-        if layer not in self.signals:
-            self.signals[layer] = self._allocate(layer, signal, n_draws)
+        if name not in self.signals:
+            self.signals[name] = self._allocate(name, signal, n_draws)
         column = self.draws.start - self.passes.draws.start
-        block = self.signals[layer][self.start : self.start + self.rows, column : column + len(self.draws)]
+        block = self.signals[name][self.start : self.start + self.rows, column : column + len(self.draws)]
         block.copy_(signal.transpose(0, 1))
 
     def _emitted(self, layer: str, signal: Tensor) -> Tensor:
@@ -185,11 +201,21 @@ class _Recorder:
         batch = values[self.start : self.start + self.rows].to(signal)
         return batch.repeat(len(self.draws), 1).view_as(signal)
 
-    def _normal(self, index: int, signal: Tensor, seed: int) -> Tensor:
+    def _normals(self, index: int, signal: Tensor, seed: int) -> list[Tensor]:
+        """Return the standard normal values that the noise of a layer takes."""
         if index not in self.streams:
-            self.streams[index] = [NormalStream(seed, RandomStream.PASS_NOISE, index, draw) for draw in self.draws]
+            self.streams[index] = self._streams_of(index, seed)
+        return [self._normal(streams, signal) for streams in self.streams[index]]
+
+    def _streams_of(self, index: int, seed: int) -> list[list[NormalStream]]:
+        """Return the streams of each draw for each argument of the noise of a layer."""
+        streams = [[NormalStream(seed, RandomStream.PASS_NOISE, index, draw) for draw in self.draws]]
+        if isinstance(self.network.noise[self.network.layer_names[index]], DropoutNoise):
+            streams.insert(0, [NormalStream(seed, RandomStream.PASS_FACTORS, index, draw) for draw in self.draws])
+        return streams
+
+    def _normal(self, streams: Sequence[NormalStream], signal: Tensor) -> Tensor:
         normal = empty_for_draws((len(self.draws), self.rows, *signal.shape[1:]), signal)
-        streams = self.streams[index]
         if normal.is_cuda:
             fill_rows(streams, normal)
         else:

@@ -10,6 +10,7 @@ from torch import Tensor
 from layerbits._base import LayerSelectionError
 from layerbits.mixtures import NEGLIGIBLE
 from layerbits.networks.execution.generators import generators_restored
+from layerbits.networks.noise.dropout import DropoutNoise
 from layerbits.networks.passes.measured_network import MeasuredNetwork
 
 # The rows of the probing passes: positions among the inputs, to be taken modulo their number. The third pass replaces
@@ -73,14 +74,16 @@ def _row_axis(layer: str, shape: tuple[int, ...], fewer: tuple[int, ...]) -> int
 def _rows_interact(network: MeasuredNetwork, layer: str, signals: Tensor, replaced: Tensor) -> bool:
     """Return whether rows that were not replaced differ by more than rounding.
 
-    A change of mean square r^2 carries at most r^2 / (2 sigma^2) nats; a negligible capacity counts as rounding.
-    Without noise, every change counts.
+    A change r of the whitened signal carries at most |r|^2 / (2 sigma^2) nats, the divergence of both noisy values; a
+    negligible divergence counts as rounding. Without noise, every change counts.
     """
     kept = [row for row in range(len(signals)) if row != _REPLACED]
     left, right = (values[kept].reshape(len(kept), -1).double() for values in (signals, replaced))
     if torch.equal(left, right) or layer not in network.noise:
         return not torch.equal(left, right)
     noise = network.noise[layer]
+    if isinstance(noise, DropoutNoise):
+        return bool(noise.divergence(left, right).max() > NEGLIGIBLE)
     change = noise.whiten(left) - noise.whiten(right)
     return bool(change.square().sum(1).max() / (2 * noise.sigma**2) > NEGLIGIBLE)
 

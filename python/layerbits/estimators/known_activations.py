@@ -1,0 +1,41 @@
+"""Activations of a network without noise, checked to be functions of the input: S + sigma Z is a known channel."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from layerbits.networks import Layers, Passes, PassInputs, check_rows, is_noisy, network_without_noise, record
+
+
+def known_activations(model: nn.Module, inputs: PassInputs, layers: Layers, sigma: float) -> dict[str, Tensor]:
+    """Return the activations (n, d) of layers of a network by name, in the order of the data.
+
+    Parameters
+    ----------
+    sigma : float
+        The smallest standard deviation that a measurement will add.
+
+    Raises
+    ------
+    LayerSelectionError, TypeError
+        As `layer_information`.
+    ValueError
+        The network is noisy; the activations differ in two passes, are not finite, or are too large in half precision
+        for `sigma`.
+    """
+    if is_noisy(model):
+        raise ValueError(
+            "model: got a network that has noise of its own, wanted one without; remove the noise with "
+            "layerbits.remove_noise(model), or measure it with layerbits.layer_information"
+        )
+    network = network_without_noise(model, inputs, layers, sigma)
+    check_rows(network, inputs.tensors, network.layer_names)
+    passes = record(network, inputs.tensors, Passes(network.layer_names, range(2), seed=None))
+    for layer, activations in passes.items():
+        if not torch.equal(activations[:, 0], activations[:, 1]):
+            raise ValueError(
+                f"layers: got {layer!r}, whose activations differ in two passes of the same inputs, wanted functions "
+                "of the input; make the network deterministic in evaluation, or choose other layers"
+            )
+    return {layer: activations[:, 0] for layer, activations in passes.items()}

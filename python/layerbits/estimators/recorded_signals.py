@@ -1,0 +1,157 @@
+"""Information of signals in hand, which some other program recorded: `information`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from layerbits._base import Array, InformationRow, InformationTable
+from layerbits.estimators.classes import Classes
+from layerbits.estimators.layer_measurement import LayerMeasurement, estimate_samples
+from layerbits.estimators.layer_rows import layer_rows
+from layerbits.estimators.layer_sample import LayerSample, sample_of_signals
+from layerbits.estimators.settings import MeasurementSettings
+from layerbits.kernels import as_floats
+from layerbits.networks import Deviations, GaussianNoise, gaussian_noise
+from layerbits.statistics import class_numbers
+
+# Name of the layer in the table if the signals are no mapping.
+_UNNAMED = "signals"
+
+
+def information(
+    signals: Array | Mapping[str, Array],
+    sigma: Deviations | Mapping[str, Deviations],
+    labels: Tensor | Iterable[Any] | None = None,
+    *,
+    queries: int | None = None,
+    confidence: float = 0.95,
+    seed: int = 0,
+    estimator: str = "pooled",
+) -> InformationTable:
+    """Measure I(X;T), h(T) and h(T|X) of signals in hand, for T = S + Z and X uniform over the rows, in nats.
+
+    `layer_information` does the same for the layers of a network.
+
+    Parameters
+    ----------
+    signals : tensor or array of shape (n, d) or (n, r, d), or a mapping of layer names to them
+        The number of axes says what the signals are. (n, d): S is a function of X, and row x is its value. (n, r, d):
+        S is random given X, and row x has r >= 2 independent draws of it; where all draws of every row are equal, pass
+        ``signals[:, 0]``. A feature map (n, C, H, W) or tokens (n, L, d) must be flattened, ``signals.flatten(1)``:
+        an array of three axes always holds draws. float32 or float64.
+    sigma : float, tensor or array, or a mapping of layer names to them
+        The noise Z, with the meaning of `noisify`: a standard deviation, those of the units, shape (d,), or their
+        covariance, shape (d, d).
+    labels : array-like of shape (n,), one-hot rows, or a mapping of str to them, optional
+        Classes Y, a function of X, as in `layer_information`. A mapping has several label sets by name.
+    queries : int, optional
+        Queries per row, at least 2, as in `layer_information`. Of draws, the last ones carry one query each.
+    confidence : float
+        Level of each single interval.
+    seed : int
+        Seed of the noise of the queries.
+    estimator : {"pooled", "paper"}
+        With "paper", `value` is the paper's estimate: the plug-in with one half of the draws for h(T) and the other
+        half for h(T|X). It needs at least 4 draws; where S is a function of X both are the same.
+
+    Returns
+    -------
+    InformationTable
+        A row for each layer and quantity, as `layer_information` returns it. The layer of signals that are no mapping
+        is called ``"signals"``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument has another type, shape or value than wanted; signals are not finite; there are fewer than 2 rows.
+
+    Notes
+    -----
+    The intervals hold if the draws of a row are independent given X. For (n, d) the density p(t|x) is known, and both
+    ends hold for any number of rows and queries. For draws the lower end does; the upper end is a Student bound.
+
+    Examples
+    --------
+    >>> import numpy as np, layerbits
+    >>> row = layerbits.information(np.array([[-1.0], [1.0]]), 0.5)["signals", "I(X;T)"]
+    >>> row.lower <= 0.63272 <= row.upper
+    True
+    """
+    settings = MeasurementSettings(queries=queries, confidence=confidence, seed=seed, estimator=estimator)
+    layers = signals if isinstance(signals, Mapping) else {_UNNAMED: signals}
+    if not layers:
+        raise ValueError("signals: got an empty mapping, wanted at least one layer")
+    if not all(isinstance(layer, str) for layer in layers):
+        raise TypeError("signals: got a mapping with keys that are not str, wanted names of layers")
+    draws = {layer: _as_draws(layer, array, settings.estimator) for layer, array in layers.items()}
+    noise = {layer: _noise_of(sigma, layer, tensor) for layer, tensor in draws.items()}
+    label_sets = {layer: _label_sets(labels, len(tensor)) for layer, tensor in draws.items()}
+    rows: list[InformationRow] = []
+    for index, layer in enumerate(layers):
+        started = time.monotonic()
+        samples = _samples(noise[layer], draws[layer], settings)
+        measurements = {
+            name: LayerMeasurement(
+                samples[0].draws, estimate_samples(samples, classes, index, settings.risk, settings.seed)
+            )
+            for name, classes in label_sets[layer].items()
+        }
+        seconds = time.monotonic() - started
+        rows += layer_rows(layer, label_sets[layer], measurements, settings.estimator, seconds)
+    return InformationTable(tuple(rows))
+
+
+def _as_draws(layer: str, array: object, estimator: str) -> Tensor:
+    """Return the signals of a layer as a tensor (n, r, d); r = 1 if they are a function of the row."""
+    name = f"signals of layer {layer!r}" if layer != _UNNAMED else "signals"
+    signals = as_floats(name, array).detach()
+    shape = tuple(signals.shape)
+    if signals.ndim not in (2, 3) or 0 in shape:
+        raise ValueError(
+            f"{name}: got shape {shape}, wanted (n, d), or (n, r, d) with r draws of every row, and no axis of size 0; "
+            "flatten the units of a row, signals.flatten(1)"
+        )
+    if len(signals) < 2:
+        raise ValueError(f"{name}: got 1 row, wanted at least 2, the values of X")
+    if signals.ndim == 3 and shape[1] < 2:
+        raise ValueError(
+            f"{name}: got shape {shape}, a single draw of every row, wanted at least 2 draws; pass signals[:, 0], of "
+            "shape (n, d), if S is a function of X"
+        )
+    if signals.ndim == 3 and estimator == "paper" and shape[1] < 4:
+        raise ValueError(f"estimator: got 'paper' for {shape[1]} draws, wanted at least 4, two for each of its samples")
+    if not signals.isfinite().all():
+        raise ValueError(f"{name}: got NaN or infinity, wanted finite numbers")
+    return signals if signals.ndim == 3 else signals[:, None]
+
+
+def _noise_of(sigma: object, layer: str, signals: Tensor) -> GaussianNoise:
+    """Return the noise of a layer with signals (n, r, d)."""
+    if isinstance(sigma, Mapping):
+        if layer not in sigma:
+            raise ValueError(f"sigma: got a mapping without {layer!r}, wanted the noise of every layer of signals")
+        sigma = sigma[layer]
+    noise = gaussian_noise(sigma)  # type: ignore[arg-type]  # which checks the type
+    noise.check(layer, (len(signals), signals.shape[2]))
+    return noise
+
+
+def _label_sets(labels: object, n_rows: int) -> dict[str, Classes]:
+    """Return the classes of the rows by the name of the label set."""
+    sets = labels if isinstance(labels, Mapping) else {} if labels is None else {"Y": labels}
+    if not all(isinstance(name, str) for name in sets):
+        raise TypeError("labels: got a mapping with keys that are not str, wanted names of label sets")
+    classes = {name: Classes(class_numbers(values, n_rows), labelled=True) for name, values in sets.items()}
+    return classes or {"Y": Classes.of(None, n_rows)}
+
+
+def _samples(noise: GaussianNoise, signals: Tensor, settings: MeasurementSettings) -> list[LayerSample]:
+    """Return one sample of signals (n, r, d), or two of half of the draws each for the paper's estimator."""
+    in_halves = settings.estimator == "paper" and signals.shape[1] > 1
+    parts: tuple[Tensor, ...] = torch.tensor_split(signals, 2, dim=1) if in_halves else (signals,)
+    return [sample_of_signals(noise, part, settings.queries) for part in parts]

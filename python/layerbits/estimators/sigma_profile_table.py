@@ -1,0 +1,85 @@
+"""The result of `sigma_profile`: rows by layer, sigma and quantity."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas
+
+
+@dataclasses.dataclass(frozen=True)
+class SigmaRow:
+    """A quantity of a layer at one sigma.
+
+    Attributes
+    ----------
+    layer : str
+        Name of the layer; empty if there is a single, unnamed layer.
+    sigma : float
+        Standard deviation of the noise.
+    quantity : str
+        ``"I(X;T)"``, ``"I(T;Y)"`` or ``"I(X;T|Y)"``.
+    value, standard_error : float
+        Point estimate and its standard error, in `unit`.
+    lower, upper : float
+        Confidence interval, in `unit`.
+    unit : str
+        ``"nats"`` or ``"bits"``.
+    note : str
+        Notes of the audits; empty if there are none.
+    """
+
+    layer: str
+    sigma: float
+    quantity: str
+    value: float
+    standard_error: float
+    lower: float
+    upper: float
+    unit: str = "nats"
+    note: str = ""
+
+    @property
+    def bits(self) -> SigmaRow:
+        """The same row in bits."""
+        if self.unit == "bits":
+            return self
+        scaled = {name: getattr(self, name) / math.log(2) for name in ("value", "standard_error", "lower", "upper")}
+        return dataclasses.replace(self, unit="bits", **scaled)
+
+
+@dataclasses.dataclass(frozen=True)
+class SigmaProfile:
+    """Information by layer, sigma and quantity, in the order of the arguments of `sigma_profile`."""
+
+    rows: tuple[SigmaRow, ...]
+
+    def __iter__(self) -> Iterator[SigmaRow]:
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def bits(self) -> SigmaProfile:
+        """The same profile in bits."""
+        return SigmaProfile(tuple(row.bits for row in self.rows))
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """Return a `pandas.DataFrame` with a column for each field of a row (pandas is in the extra `experiments`)."""
+        import pandas  # an optional dependency of this method alone
+
+        columns = [field.name for field in dataclasses.fields(SigmaRow)]
+        return pandas.DataFrame([dataclasses.astuple(row) for row in self.rows], columns=columns)
+
+    def __str__(self) -> str:
+        width = max((len(row.layer) for row in self.rows), default=0)
+        return "\n".join(
+            f"{row.layer:<{width}}  {row.sigma:8.4g}  {row.quantity:<8}  {row.value:9.4f} {row.unit} "
+            f"({row.lower:.4f} to {row.upper:.4f})" + (f"  ({row.note})" if row.note else "")
+            for row in self.rows
+        )

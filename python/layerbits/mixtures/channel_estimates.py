@@ -1,0 +1,81 @@
+"""Intervals of every information of a channel whose densities are known, from the surprisals at its queries."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+from layerbits._base import Doubles
+from layerbits.statistics import (
+    QUANTITIES,
+    ByCondition,
+    InformationBet,
+    Interval,
+    JackknifeMean,
+    split_passes,
+    unseen_probability,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class ChannelEstimate:
+    """An estimate of an information of a known channel, in nats.
+
+    Attributes
+    ----------
+    mean, standard_error : float
+        Mean of the terms, and its standard error.
+    interval : Interval
+        Confidence interval of the information.
+    """
+
+    mean: float
+    standard_error: float
+    interval: Interval
+
+    @property
+    def value(self) -> float:
+        """The mean, moved into the interval."""
+        return min(max(self.mean, self.interval.lower), self.interval.upper)
+
+
+def channel_estimates(
+    surprisals: ByCondition[Doubles],
+    certain_bounds: Interval,
+    ceilings: Mapping[str, float],
+    largest_terms: Mapping[str, float],
+    risk: float,
+) -> dict[str, ChannelEstimate]:
+    """Estimate every information that has a ceiling, from independent queries of inputs of equal weights.
+
+    Parameters
+    ----------
+    surprisals : ByCondition of arrays of shape (n, q)
+        log p(t|x) - log p(t|condition) at q queries of each input, in nats.
+    certain_bounds : Interval
+        Bounds of I(X;T) that hold with probability 1, in nats.
+    ceilings, largest_terms : mapping of str to float
+        Largest value and largest term of each information, in nats.
+    risk : float
+        Probability with which each end of an interval may be wrong.
+    """
+    estimates = {}
+    for quantity in QUANTITIES:
+        name = quantity.name
+        if quantity.subtrahend is None or name not in ceilings:
+            continue
+        terms = surprisals[quantity.minuend] - surprisals[quantity.subtrahend]
+        pilot, *passes = split_passes(terms)
+        prior_weight = unseen_probability(sum(map(len, passes)), risk)
+        bet = InformationBet(ceilings[name], largest_terms[name], risk, prior_weight, fixed_count=True)
+        interval = bet.interval([bet.pass_of(x[None]) for x in (pilot, *passes)])
+        if name == "I(X;T)":
+            interval = certified(interval, certain_bounds, ceilings[name])
+        mean = JackknifeMean.of_terms(terms)
+        estimates[name] = ChannelEstimate(mean.value, mean.standard_error, interval)
+    return estimates
+
+
+def certified(interval: Interval, certain_bounds: Interval, ceiling: float) -> Interval:
+    """Return an interval of I(X;T) with both ends moved into bounds that hold with probability 1."""
+    return interval.clipped(certain_bounds.lower, certain_bounds.upper).clipped(0.0, ceiling)

@@ -1,0 +1,111 @@
+"""The distribution of Gaussian dropout with additive noise: noise that grows with the signal."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from layerbits._base import check_positive
+from layerbits.networks.noise.gaussian import GaussianNoise
+from layerbits.networks.noise.sigma_checks import check_resolution
+
+
+@dataclasses.dataclass(frozen=True)
+class DropoutNoise:
+    """Gaussian dropout with additive noise: T = S (1 + alpha E) + sigma Z, with E and Z standard normal for each unit.
+
+    Given the signal, T ~ N(s, diag(alpha^2 s^2 + sigma^2)). It takes the place of a standard deviation wherever `sigma`
+    does: ``noisify(model, sigma=DropoutNoise(0.3, 0.1))``.
+
+    Parameters
+    ----------
+    alpha : float
+        Standard deviation of the noise relative to the signal, positive. Dropout that drops a unit with probability p
+        and divides the others by 1 - p has alpha = sqrt(p / (1 - p)).
+    sigma : float
+        Standard deviation of the noise of a unit whose signal is 0, positive, in the units of the signal.
+
+    Raises
+    ------
+    TypeError, ValueError
+        `alpha` or `sigma` is not a positive finite number.
+
+    Notes
+    -----
+    Sources: Srivastava et al., Dropout (JMLR 2014), section 10, for the multiplicative Gaussian noise; Kingma, Salimans
+    and Welling, Variational Dropout and the Local Reparameterization Trick (2015). The additive noise is new here:
+    without it a unit with the signal 0 would have no noise, and I(X;T) could be infinite.
+
+    An ordinary pass generates the values of E for the whole signal, then those of Z. The sum is computed in float32, or
+    in the signal's wider dtype, and rounded to the dtype of the signal.
+
+    `layer_information` measures a layer with this noise if its signal is a function of the input: the first noisy
+    layer, and with ``sigma=DropoutNoise(...)`` every layer of a network without noise. Layers with other noise may lie
+    behind it.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import layerbits as lb
+    >>> model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2))
+    >>> model = lb.noisify(model, sigma=lb.DropoutNoise(alpha=0.5, sigma=0.1), inputs=torch.zeros(1, 4))
+    >>> lb.noise_of(model)["1"]
+    DropoutNoise(alpha=0.5, sigma=0.1)
+    """
+
+    alpha: float
+    sigma: float
+
+    # Number of standard normal values for each value of the signal.
+    n_normals: ClassVar[int] = 2
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "alpha", check_positive("alpha", self.alpha))
+        if self.sigma == 0 and not isinstance(self.sigma, bool | Tensor):
+            raise ValueError(
+                "sigma: got 0, wanted a positive number: a unit whose signal is 0 would have no noise, and I(X;T) "
+                "could be infinite"
+            )
+        object.__setattr__(self, "sigma", check_positive("sigma", self.sigma))
+
+    @property
+    def least_deviation(self) -> float:
+        """The standard deviation of the noise of a unit whose signal is 0."""
+        return self.sigma
+
+    def check(self, layer: str, shape: Sequence[int]) -> None:
+        """Accept signals of any shape."""
+
+    def check_resolution(self, layer: str, step: float) -> None:
+        """Raise ValueError if rounding to multiples of `step` distorts the noise of a signal of 0."""
+        check_resolution(layer, self.sigma, step)
+
+    def per_unit(self, shape: Sequence[int]) -> DropoutNoise:
+        """Return the noise itself, which is the same for every unit."""
+        return self
+
+    def divergence(self, signals: Tensor, others: Tensor) -> Tensor:
+        """Compute D(p(t|s) || p(t|s')), in nats, of each row s of signals (n, d) and the same row s' of others."""
+        variances = (self.alpha * others).square() + self.sigma**2
+        change = signals - others
+        # The relative change of the variance without cancellation.
+        relative = self.alpha**2 * change * (signals + others) / variances
+        return (change.square() / variances + relative - relative.log1p()).sum(1) / 2
+
+    def add(self, signal: Tensor, *normals: Tensor) -> Tensor:
+        """Add noise to a signal, from the values of E and those of Z, of the same shape and device.
+
+        The sum is computed in the dtype of the normal values and rounded to that of the signal.
+        """
+        factors, normal = normals
+        wide = signal.to(normal.dtype)
+        noisy = torch.add(wide, wide * factors, alpha=self.alpha)
+        return torch.add(noisy, normal, alpha=self.sigma).to(signal.dtype)
+
+
+# The distribution of the noise of a layer.
+Noise = GaussianNoise | DropoutNoise

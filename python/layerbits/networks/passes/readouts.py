@@ -1,0 +1,270 @@
+"""Readouts: fixed linear views of a layer, behind which the noise is Gaussian with a known covariance.
+
+For a matrix A, A^T T = A^T S + A^T Z with A^T Z ~ N(0, A^T Sigma A), so I(X; A^T T) is measured as I(X;T) is, and is at
+most I(X;T). Under a mask A depends on the input: then the information is at most I(X;T,mask).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import numbers
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from layerbits._base import MASKED, LayerSelectionError, check_count
+from layerbits.networks.inputs.pass_inputs import PassInputs
+from layerbits.networks.noise.dropout import DropoutNoise, Noise
+from layerbits.networks.noise.gaussian import GaussianNoise
+from layerbits.networks.passes.measured_network import MeasuredNetwork
+from layerbits.networks.passes.unit_views import MaskedView, UnitView
+
+_POSITIONS = {"first": 0, "last": -1}
+
+
+@dataclasses.dataclass(frozen=True)
+class Tokens:
+    """A readout of the tokens of a layer: their mean, or the value of one of them.
+
+    Parameters
+    ----------
+    which : {"mean", "first", "last"} or int
+        The mean over the tokens, or a position among them; negative numbers count from the end. With padded tokens the
+        mean includes the padding, and the last one may be padding.
+    axis : int, optional
+        Axis of the tokens, from 1; the inputs are axis 0, wherever the layer has them. By default axis 1 of (n, L, d),
+        and signals of another number of axes are refused.
+
+    mask : str or int, optional
+        The argument of the network, by name or position, that marks the tokens to keep by 1 or True: ``"mean"``,
+        ``"first"`` and ``"last"`` are then those of the kept tokens of each input. Such a readout is a function of T
+        and the mask, with I(X; readout) <= I(X; T, mask), not I(X;T); its rows have the flag ``"masked"``. A mean
+        needs masks that keep equally many tokens, because its noise depends on their number.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument has another type or value than wanted.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import layerbits as lb
+    >>> model, inputs = torch.nn.Sequential(torch.nn.Tanh()), torch.randn(10, 4, 3)
+    >>> table = lb.layer_information(model, inputs, sigma=1.0, layers="0", readout=lb.Tokens("mean", axis=2))
+    >>> table.rows[0].layer
+    '0[mean axis=2]'
+    """
+
+    which: str | int
+    axis: int | None = None
+    mask: str | int | None = None
+
+    def __post_init__(self) -> None:
+        is_position = isinstance(self.which, numbers.Integral) and not isinstance(self.which, bool)
+        if not is_position and not isinstance(self.which, str):
+            raise TypeError(f"readout: got {type(self.which).__name__}, wanted 'mean', 'first', 'last' or a position")
+        if isinstance(self.which, str) and self.which != "mean" and self.which not in _POSITIONS:
+            raise ValueError(f"readout: got {self.which!r}, wanted 'mean', 'first', 'last' or a position")
+        if self.axis is not None:
+            check_count("axis", self.axis, minimum=1)
+        if self.mask is None:
+            return
+        if not isinstance(self.mask, str | int) or isinstance(self.mask, bool):
+            raise TypeError(f"mask: got {type(self.mask).__name__}, wanted the name or position of an argument")
+        if is_position:
+            raise ValueError(f"readout: got position {self.which} with a mask, wanted 'mean', 'first' or 'last'")
+        if isinstance(self.mask, str) and "padding_mask" in self.mask:
+            raise ValueError(
+                f"mask: got {self.mask!r}, which by its name marks padding, wanted an argument that marks the tokens "
+                "to keep"
+            )
+
+    @property
+    def name(self) -> str:
+        """Name of the readout in tables."""
+        options = {"axis": self.axis, "mask": self.mask}
+        return " ".join([f"{self.which}", *(f"{key}={value}" for key, value in options.items() if value is not None)])
+
+    def view(self, layer: str, units: tuple[int, ...]) -> UnitView:
+        """Return the view of a layer with units of a shape.
+
+        Raises
+        ------
+        ValueError
+            The layer has no such axis or position, or features beside its tokens are missing.
+        """
+        axis = 1 if self.axis is None else self.axis
+        if len(units) < 2 or axis > len(units) or (self.axis is None and len(units) != 2):
+            raise ValueError(
+                f"readout: got {self.name!r} for {layer!r}, whose signal has shape {_shape(units)}, wanted tokens "
+                f"(n, L, d){'' if self.axis is None else f' with an axis {axis}'}; choose other layers, name the axis, "
+                'Tokens("mean", axis=...), or take Channels("mean") of a feature map (n, C, ...)'
+            )
+        if self.which == "mean":
+            return UnitView(units, (axis - 1,), None)
+        position = _POSITIONS[self.which] if isinstance(self.which, str) else int(self.which)
+        n_tokens = units[axis - 1]
+        if not -n_tokens <= position < n_tokens:
+            raise ValueError(
+                f"readout: got position {position} for {layer!r}, whose signal has shape {_shape(units)}, wanted one "
+                f"of {n_tokens} tokens"
+            )
+        return UnitView(units, (axis - 1,), position)
+
+
+@dataclasses.dataclass(frozen=True)
+class Channels:
+    """A readout of a feature map: the mean of each channel over all positions, of shape (n, C).
+
+    Parameters
+    ----------
+    which : {"mean"}
+        The mean over the positions of (n, C, L), (n, C, H, W), ...
+
+    Raises
+    ------
+    ValueError
+        `which` has another value.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import layerbits as lb
+    >>> model, inputs = torch.nn.Sequential(torch.nn.Conv2d(1, 3, 3), torch.nn.ReLU()), torch.randn(10, 1, 8, 8)
+    >>> table = lb.layer_information(model, inputs, sigma=1.0, layers="1", readout=lb.Channels("mean"))
+    >>> table.rows[0].layer
+    '1[channels mean]'
+    """
+
+    which: str = "mean"
+
+    def __post_init__(self) -> None:
+        if self.which != "mean":
+            raise ValueError(f"readout: got Channels({self.which!r}), wanted Channels('mean')")
+
+    @property
+    def name(self) -> str:
+        """Name of the readout in tables."""
+        return f"channels {self.which}"
+
+    def view(self, layer: str, units: tuple[int, ...]) -> UnitView:
+        """Return the view of a layer with units of a shape; a ValueError if it is no feature map."""
+        if len(units) < 2:
+            raise ValueError(
+                f"readout: got {self.name!r} for {layer!r}, whose signal has shape {_shape(units)}, wanted a feature "
+                "map (n, C, L) or (n, C, H, W); choose other layers"
+            )
+        return UnitView(units, tuple(range(1, len(units))), None)
+
+
+# What a user passes as `readout`; None is the whole layer.
+Readout = str | int | Tokens | Channels
+Readouts = Readout | Sequence[Readout | None] | None
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerPart:
+    """What the rows of a table with one name measure: a layer, or a readout of it.
+
+    Attributes
+    ----------
+    layer : str
+        Name of the layer.
+    view : UnitView, MaskedView or None
+        The readout; None for the whole layer.
+    """
+
+    layer: str
+    view: UnitView | MaskedView | None = None
+
+    def flags(self, network: MeasuredNetwork) -> tuple[str, ...]:
+        """Return the flags of the part in an information table."""
+        return network.flags(self.layer) + (MASKED,) * isinstance(self.view, MaskedView)
+
+    def noise(self, network: MeasuredNetwork) -> Noise:
+        """Return the noise of the part in a network; a ValueError for a readout of a layer with `DropoutNoise`."""
+        noise = network.noise[self.layer]
+        if self.view is None:
+            return noise
+        if isinstance(noise, DropoutNoise):
+            raise ValueError(
+                f"readout: got one for {self.layer!r}, which has {noise}, wanted Gaussian noise: that of a readout "
+                "would differ by signal; give the layer a standard deviation, or measure it as a whole"
+            )
+        return self.view.noise(self.layer, noise)
+
+    def gaussian_noise(self, network: MeasuredNetwork) -> GaussianNoise:
+        """Return the noise of the part if its signal is random; a ValueError if it is not Gaussian."""
+        noise = network.gaussian_noise("layers", self.layer)
+        return noise if self.view is None else self.view.noise(self.layer, noise)
+
+
+def as_readouts(readout: Readouts) -> tuple[Tokens | Channels | None, ...]:
+    """Return the readouts that a user passes, one or a sequence of them; TypeError or ValueError name `readout`."""
+    items = list(readout) if isinstance(readout, Sequence) and not isinstance(readout, str) else [readout]
+    if not items:
+        raise ValueError("readout: got an empty sequence, wanted at least one readout; None is the whole layer")
+    readouts = tuple(item if item is None or isinstance(item, Tokens | Channels) else Tokens(item) for item in items)
+    names = [None if item is None else item.name for item in readouts]
+    if len(set(names)) < len(names):
+        raise ValueError(f"readout: got {names}, wanted different readouts")
+    return readouts
+
+
+def layer_parts(
+    network: MeasuredNetwork,
+    layers: Sequence[str],
+    readouts: Sequence[Tokens | Channels | None],
+    inputs: PassInputs,
+) -> dict[str, LayerPart]:
+    """Return the readouts of every layer by their names in tables: that of the layer, or ``layer[readout]``.
+
+    Raises
+    ------
+    LayerSelectionError
+        Another layer has such a name.
+    ValueError
+        A layer has no such readout, its noise does not fit its units, or the inputs have no such mask.
+    """
+    parts: dict[str, LayerPart] = {}
+    for layer in layers:
+        for readout in readouts:
+            name = layer if readout is None else f"{layer}[{readout.name}]"
+            view = None if readout is None else _view(readout, layer, network.unit_shape(layer), inputs)
+            if name in parts or (view is not None and name in network.layer_names):
+                raise LayerSelectionError(f"layers: got a layer of the name {name!r}, which is that of a readout")
+            parts[name] = LayerPart(layer, view)
+            parts[name].noise(network)
+    return parts
+
+
+def _view(readout: Tokens | Channels, layer: str, units: tuple[int, ...], inputs: PassInputs) -> UnitView | MaskedView:
+    view = readout.view(layer, units)
+    if isinstance(readout, Channels) or readout.mask is None:
+        return view
+    axis = view.axes[0]
+    return MaskedView.of(units, axis, str(readout.which), _kept_tokens(inputs, readout.mask, units[axis]))
+
+
+def _kept_tokens(inputs: PassInputs, mask: str | int, n_tokens: int) -> Tensor:
+    """Return whether each token of each input is kept, (n, L), from an argument of the network."""
+    args, kwargs = dataclasses.replace(inputs, device=None).arguments(inputs.tensors)
+    arguments: dict[str | int, object] = dict(enumerate(args))
+    arguments.update(kwargs)
+    values = arguments.get(mask)
+    if not isinstance(values, Tensor):
+        names = ", ".join(repr(key) for key, value in arguments.items() if isinstance(value, Tensor))
+        raise ValueError(f"mask: got {mask!r}, wanted the name or position of a tensor among the inputs: {names}")
+    if tuple(values.shape) != (len(inputs), n_tokens):
+        raise ValueError(
+            f"mask: got {mask!r} of shape {tuple(values.shape)}, wanted ({len(inputs)}, {n_tokens}), one value for "
+            "each token of the layer"
+        )
+    if not ((values == 0) | (values == 1)).all():
+        raise ValueError(f"mask: got values of {mask!r} other than 0 and 1, wanted 1 for the tokens to keep")
+    return values == 1
+
+
+def _shape(units: Sequence[int]) -> str:
+    return f"({', '.join(map(str, ('n', *units)))})"

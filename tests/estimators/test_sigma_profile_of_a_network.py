@@ -1,0 +1,110 @@
+"""`sigma_profile` of a network: the activations of its layers, other arguments, and refused networks."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+import layerbits as lb
+from tests.support.networks import tanh_mlp
+from tests.support.random_arrays import normal_tensor
+
+INPUTS, LABELS = normal_tensor(40, 4, seed=3).float(), torch.arange(40) % 3
+SIGMAS = [1.0, 0.1]
+
+
+@pytest.fixture
+def model():
+    return tanh_mlp(4, 3, 3, 2)
+
+
+def test_profile_is_that_of_the_activations(model):
+    of_activations = lb.sigma_profile(lb.layer_activations(model, INPUTS), SIGMAS, labels=LABELS)
+    assert lb.sigma_profile(model, INPUTS, LABELS, sigmas=SIGMAS) == of_activations
+    assert lb.sigma_profile(model, INPUTS.numpy(), labels=LABELS, sigmas=np.array(SIGMAS)) == of_activations
+    assert [row.layer for row in of_activations] == ["1"] * 6 + ["3"] * 6
+
+
+def test_intervals_agree_with_those_of_the_table(model):
+    """Both intervals contain the true value with probability 1 - 1e-6; seeds are fixed."""
+    options = {"queries": 200, "confidence": 1 - 1e-6}
+    for row in lb.sigma_profile(model, INPUTS, sigmas=SIGMAS, **options):
+        measured = lb.layer_information(model, INPUTS, sigma=row.sigma, **options)[row.layer, "I(X;T)"]
+        assert row.lower <= measured.upper
+        assert measured.lower <= row.upper
+        assert row.upper - row.lower < 0.3
+
+
+def test_layers_may_be_chosen(model):
+    profile = lb.sigma_profile(model, INPUTS, sigmas=[0.5], layers=["0", "4"])
+    assert [row.layer for row in profile] == ["0", "4"]
+
+
+def test_inputs_may_be_a_loader_with_labels(model):
+    loader = DataLoader(TensorDataset(INPUTS, LABELS), batch_size=7)
+    assert lb.sigma_profile(model, loader, 1, sigmas=SIGMAS) == lb.sigma_profile(model, INPUTS, LABELS, sigmas=SIGMAS)
+
+
+def test_a_limit_takes_that_many_inputs(model):
+    row = lb.sigma_profile(model, INPUTS, sigmas=[1e-6], limit=10).rows[0]
+    assert row.upper == pytest.approx(math.log(10), abs=1e-9)
+
+
+def test_several_label_sets_are_refused(model):
+    with pytest.raises(ValueError, match="labels: got 2 label sets"):
+        lb.sigma_profile(model, INPUTS, {"A": LABELS, "B": LABELS}, sigmas=SIGMAS)
+
+
+def test_network_and_generators_stay_as_they_were(model):
+    before, state = model.train()(INPUTS), torch.get_rng_state()
+    lb.sigma_profile(model, INPUTS, sigmas=SIGMAS)
+    assert model.training
+    assert torch.equal(model(INPUTS), before)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_sigmas_of_activations_may_have_their_name():
+    assert lb.sigma_profile(INPUTS, sigmas=SIGMAS) == lb.sigma_profile(INPUTS, SIGMAS)
+
+
+def test_a_noisy_network_is_refused(model):
+    with pytest.raises(ValueError, match=r"model: got a network that has noise of its own, .*remove_noise"):
+        lb.sigma_profile(lb.noisify(model, sigma=0.1), INPUTS, sigmas=SIGMAS)
+
+
+class Jitter(nn.Module):
+    """A module that uses random numbers in evaluation."""
+
+    def forward(self, x):
+        return x + torch.rand_like(x)
+
+
+def test_activations_that_differ_in_two_passes_are_refused():
+    """Their channel is not S + sigma Z for a signal of each input, so no interval would hold."""
+    with pytest.raises(ValueError, match="layers: got '1', whose activations differ in two passes"):
+        lb.sigma_profile(nn.Sequential(Jitter(), nn.Identity()), INPUTS, sigmas=SIGMAS, layers="1")
+
+
+def test_a_sigma_that_half_precision_would_distort_is_refused(model):
+    with pytest.raises(ValueError, match=r"sigma: got 0\.001 for '1'"):
+        lb.sigma_profile(model.bfloat16(), INPUTS.bfloat16(), sigmas=[1.0, 0.001])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "message"),
+    [
+        (("network", INPUTS), {}, "sigmas: got NoneType"),
+        (("network", SIGMAS), {"sigmas": SIGMAS}, "inputs: got"),
+        (("network",), {"sigmas": SIGMAS}, "inputs: got NoneType"),
+        ((INPUTS, SIGMAS), {"limit": 2}, "limit: got a value beside activations"),
+        ((INPUTS, INPUTS), {"sigmas": SIGMAS}, "inputs: got values beside activations"),
+        ((INPUTS, SIGMAS), {"layers": "1"}, "layers: got a value beside activations"),
+        ((INPUTS,), {}, "sigmas: got NoneType"),
+    ],
+)
+def test_arguments_that_do_not_fit_together_are_refused(model, arguments, options, message):
+    with pytest.raises(TypeError, match=message):
+        lb.sigma_profile(*(model if isinstance(argument, str) else argument for argument in arguments), **options)

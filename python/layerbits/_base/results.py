@@ -65,7 +65,7 @@ class InformationRow:
     Attributes
     ----------
     layer : str
-        Name of the layer; that of a readout has its name in brackets, ``"fc1[mean]"``.
+        Name of the layer; the name of a readout follows in brackets, ``"fc1[mean]"``.
     quantity : str
         ``I(X;T)``, ``I(T;Y)``, ``I(X;T|Y)``, ``h(T)`` or ``h(T|X)``.
     estimator : str

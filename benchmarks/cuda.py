@@ -66,7 +66,7 @@ def clustered_problem(size: int, seed: int) -> tuple[Tensor, Tensor]:
 
 
 def seconds(call: Callable[..., object], arguments: Sequence[tuple[Any, ...]], rounds: int) -> float:
-    """Return the median seconds of a call by the clock of the device; successive calls take the arguments in turn."""
+    """Return the median seconds of a call by the clock of the device; successive calls cycle through the arguments."""
     for problem_arguments in arguments:
         call(*problem_arguments)
     times: list[float] = []
@@ -167,21 +167,21 @@ def dense_rows(points: int, centers: int, rounds: int, limits: dict[torch.dtype,
     return rows
 
 
-def other_rates(size: int, rounds: int) -> dict[str, float]:
-    """Return rates of other kernels and cases in float32 with d = 10, and the seconds of a small call with d = 3."""
+def rates_of_other_calls(size: int, rounds: int) -> dict[str, float]:
+    """Return the rates of further calls in float32 with d = 10, and the seconds of a small call with d = 3."""
     problems = [problem(size, size, 10, torch.float32, seed) for seed in range(SETS)]
     edges = torch.linspace(0, 10, 101, dtype=torch.float64)
     values = torch.empty((1, 64 * size), dtype=torch.float32, device="cuda")
-    small = [problem(64, size, 10, torch.float32, seed) for seed in range(SETS)]
+    few_points = [problem(64, size, 10, torch.float32, seed) for seed in range(SETS)]
     return {
         "pairs/s in clusters, omitted pairs included": size**2
         / seconds(by_layerbits_pruned, [clustered_problem(size, seed) for seed in range(SETS)], rounds),
         "pairs/s with gradients": size**2 / seconds(gradient, problems, rounds),
         "pairs/s in a histogram": size * (size - 1) / 2
         / seconds(lambda points, _: distance_histogram(points, edges), problems, rounds),
-        "pairs/s of 64 points": 64 * size / seconds(by_layerbits, small, rounds),
+        "pairs/s of 64 points": 64 * size / seconds(by_layerbits, few_points, rounds),
         "pairs/s of 64 centers": 64 * size
-        / seconds(lambda centers, points: by_layerbits(points, centers), small, rounds),
+        / seconds(lambda centers, points: by_layerbits(points, centers), few_points, rounds),
         "normal values/s": values.numel() / seconds(partial(fill_standard_normal, values, [1], 0), [()], rounds),
         "seconds of a small call": seconds(by_layerbits, [problem(8, 8, 3, torch.float32, 0)], 10 * rounds),
     }  # fmt: skip
@@ -194,18 +194,18 @@ def information_seconds(epochs: int, rounds: int) -> dict[str, float]:
     """
     noisy, inputs, labels = trained_szt_network(epochs)
 
-    def timed(*data: Any) -> float:
+    def seconds_of(*data: Any) -> float:
         torch.cuda.synchronize()
-        started = time.perf_counter()
+        start = time.perf_counter()
         layer_information(noisy, *data, draws=DRAWS)
         torch.cuda.synchronize()
-        return time.perf_counter() - started
+        return time.perf_counter() - start
 
-    times = {"CPU, with labels": timed(inputs, labels)}
+    times = {"CPU, with labels": seconds_of(inputs, labels)}
     noisy, inputs, labels = noisy.to("cuda"), inputs.cuda(), labels.cuda()
     for name, data in (("without labels", (inputs,)), ("with labels", (inputs, labels))):
-        timed(*data)
-        times[name] = statistics.median(timed(*data) for _ in range(rounds))
+        seconds_of(*data)
+        times[name] = statistics.median(seconds_of(*data) for _ in range(rounds))
     return times
 
 
@@ -225,7 +225,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for dtype, (multiply_adds, powers) in limits.items():
         print(f"{dtype}: {multiply_adds:.3g} multiply-adds/s, {powers:.3g} powers/s")
     rows = dense_rows(options.points, options.centers, options.rounds, limits)
-    kernels = other_rates(options.centers, options.rounds)
+    kernels = rates_of_other_calls(options.centers, options.rounds)
     information_times = information_seconds(options.epochs, min(options.rounds, RIVAL_ROUNDS))
     for name, rate in kernels.items():
         print(f"{name}: {rate:.3g}")

@@ -1,8 +1,8 @@
 """`python -m benchmarks.host_time [--epochs N]`: the part of `layer_information` that stays on the host, on szt-tanh.
 
 torch's profiler measures this part on one core of the CPU. A device takes over the kernels, torch's operators and the
-passes with their noise; each call still takes time of the host. NumPy and Python stay on the host. The run with the
-least host time of several is printed.
+passes with their noise; each call still takes time of the host. NumPy and Python stay on the host. The script
+prints the run with the least host time of several.
 """
 
 from __future__ import annotations
@@ -48,15 +48,15 @@ def host_time(noisy: nn.Module, inputs: Tensor, labels: Tensor | None) -> dict[s
     The time of torch includes operators that other operators call; the number of calls does not.
     """
     with profile_names(), profile(activities=[ProfilerActivity.CPU]) as profiler:
-        began = time.perf_counter()
+        start = time.perf_counter()
         layer_information(noisy, inputs, labels, draws=_DRAWS)
-        total = 1e3 * (time.perf_counter() - began)
+        total = 1e3 * (time.perf_counter() - start)
     by_kind: dict[str, tuple[float, int]] = {}
     for event in profiler.events():
         kind = event.name if event.name in (_KERNELS, _PASSES) else "torch"
         spent, calls = by_kind.get(kind, (0.0, 0))
-        outer = kind != "torch" or event.cpu_parent is None or event.cpu_parent.name == _PASSES
-        by_kind[kind] = spent + event.self_cpu_time_total / 1e3, calls + outer
+        is_outer = kind != "torch" or event.cpu_parent is None or event.cpu_parent.name == _PASSES
+        by_kind[kind] = spent + event.self_cpu_time_total / 1e3, calls + is_outer
     return by_kind | {"host": (total - sum(spent for spent, _ in by_kind.values()), 1)}
 
 

@@ -1,7 +1,6 @@
 """Print the coefficients of the polynomials in csrc/cpu/simd/exp2.h and logarithm.h, and their errors.
 
-Each polynomial interpolates at Chebyshev nodes. Its error is within a factor of two of the minimax error, which at
-these degrees is far below the rounding of the type.
+Each polynomial interpolates at Chebyshev nodes, so that its error is close to the minimax error.
 
     python tools/polynomials.py
 """
@@ -15,7 +14,7 @@ mpmath.mp.dps = 50
 GRID = [mpmath.mpf(k) / 2000 for k in range(2001)]  # fractions of an interval at which errors are computed
 
 
-def interpolated(
+def interpolate(
     function: Callable[[mpmath.mpf], mpmath.mpf], lower: mpmath.mpf, upper: mpmath.mpf, count: int
 ) -> list[mpmath.mpf]:
     """Return the coefficients, the constant first, of the polynomial that interpolates at `count` Chebyshev nodes."""
@@ -43,7 +42,7 @@ def print_table(name: str, coefs: list[mpmath.mpf], error: mpmath.mpf) -> None:
         print(f"    {float(coef).hex()},  // {mpmath.nstr(coef, 9)}")
 
 
-def rounded(coefs: list[mpmath.mpf], bits: int) -> list[mpmath.mpf]:
+def round_all(coefs: list[mpmath.mpf], bits: int) -> list[mpmath.mpf]:
     """Round the coefficients to the precision of a type."""
     with mpmath.workprec(bits):
         return [+c for c in coefs]
@@ -52,7 +51,7 @@ def rounded(coefs: list[mpmath.mpf], bits: int) -> list[mpmath.mpf]:
 def print_exp2(name: str, count: int, bits: int) -> None:
     """Print the `count` coefficients of q in 2^f = 1 + f q(f), |f| <= 1/2, and the relative error of 2^f."""
     half = mpmath.mpf(1) / 2
-    coefs = rounded(interpolated(exp2_quotient, -half, half, count), bits)
+    coefs = round_all(interpolate(exp2_quotient, -half, half, count), bits)
     errors = [abs((1 + f * mpmath.polyval(coefs[::-1], f)) / 2**f - 1) for f in (x - half for x in GRID)]
     print_table(name, coefs, max(errors))
 
@@ -60,7 +59,7 @@ def print_exp2(name: str, count: int, bits: int) -> None:
 def print_log(name: str, count: int, bits: int) -> None:
     """Print the `count` coefficients of `log_remainder` for z from 0 to its largest value, and the error of the log."""
     largest = ((mpmath.sqrt(2) - 1) / (mpmath.sqrt(2) + 1)) ** 2
-    coefs = rounded(interpolated(log_remainder, mpmath.mpf(0), largest, count), bits)
+    coefs = round_all(interpolate(log_remainder, mpmath.mpf(0), largest, count), bits)
     errors = [
         abs(s * z * (mpmath.polyval(coefs[::-1], z) - log_remainder(z)) / (2 * mpmath.atanh(s)))
         for z in (x * largest for x in GRID[1:])

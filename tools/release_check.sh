@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Checks before a release: those of CI, and those that are too long for CI. Run them in a virtual environment with
-# layerbits and its extras `lint` and `bench`:
+# Checks before a release: the checks of CI, and checks that are too long for CI. Run this script in a virtual
+# environment with layerbits and its extras `lint` and `bench`:
 #
 #     bash tools/release_check.sh
 set -euo pipefail

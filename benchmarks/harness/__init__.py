@@ -2,6 +2,17 @@
 
 from benchmarks.harness.machine import machine_facts
 from benchmarks.harness.targets import Target
-from benchmarks.harness.timing import CHUNKS, Rounds, Spread, fastest_chunk, measure, page_faults, ratio
+from benchmarks.harness.timing import CHUNKS, DEFAULT_CHUNK, Rounds, Spread, fastest_chunk, measure, page_faults, ratio
 
-__all__ = ["CHUNKS", "Rounds", "Spread", "Target", "fastest_chunk", "machine_facts", "measure", "page_faults", "ratio"]
+__all__ = [
+    "CHUNKS",
+    "DEFAULT_CHUNK",
+    "Rounds",
+    "Spread",
+    "Target",
+    "fastest_chunk",
+    "machine_facts",
+    "measure",
+    "page_faults",
+    "ratio",
+]

@@ -1,4 +1,4 @@
-"""Targets: measured numbers beside the numbers that they should reach.
+"""Targets: measured numbers beside wanted numbers.
 
 The comparison reports targets and does not enforce them; `benchmarks.guard` fails if a kernel is too slow.
 """

@@ -1,4 +1,4 @@
-"""Timing of several methods in turns: every round runs all methods, so that a busy machine slows all of them."""
+"""Time methods alternately, so that a busy machine slows every method equally."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ Result = TypeVar("Result")
 
 CHUNKS = (64, 256, 1024)
 """Numbers of query rows that `fastest_chunk` tries."""
+DEFAULT_CHUNK = 256
+"""Number of query rows where the fastest chunk is not measured."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,12 +27,13 @@ class Rounds:
     Attributes
     ----------
     repeats : int
-        Largest number of rounds; in each round every method runs once or several times.
+        Largest number of rounds. In each round every method runs once or several times.
     min_seconds : float
-        Length of a turn of a method, by the time of its first call. After a call, threads of other libraries spin for
-        about 0.2 s, and a turn must be longer than that.
+        Least seconds of a method per round, longer than the 0.2 s for which threads of other libraries spin after a
+        call. The second call of the method sets its number of calls; the first call may compile.
     max_seconds : float
-        After this time no round begins except the first: on a busy machine torch's threads wait for each other.
+        No round begins after this time, but the first round always runs. On a busy machine torch's threads wait for
+        each other.
     """
 
     repeats: int
@@ -40,7 +43,7 @@ class Rounds:
 
 @dataclasses.dataclass(frozen=True)
 class Spread:
-    """Median, minimum and maximum over rounds."""
+    """Median, minimum (`lower`) and maximum (`upper`) over `rounds` rounds."""
 
     median: float
     lower: float
@@ -56,16 +59,13 @@ def measure(
 ) -> dict[Name, list[float]]:
     """Return the seconds per call of each method in each round.
 
-    Every method runs once before the first round. `check` receives these results and raises an error if they are
-    wrong; then no method is timed.
+    `check` receives the results of the first calls, and raises an error if they are wrong; then no method is timed.
     """
     results: dict[Name, Result] = {}
-    loops: dict[Name, int] = {}
     for name, call in calls.items():
-        start = time.perf_counter()
         results[name] = call()
-        loops[name] = max(1, math.ceil(rounds.min_seconds / (time.perf_counter() - start)))
     check(results)
+    loops = {name: _loops(call, rounds.min_seconds) for name, call in calls.items()}
     seconds: dict[Name, list[float]] = {name: [] for name in calls}
     end = time.perf_counter() + rounds.max_seconds
     for i in range(rounds.repeats):
@@ -83,17 +83,21 @@ def ratio(numerators: Sequence[float], denominators: Sequence[float]) -> Spread:
 
 
 def fastest_chunk(call: Callable[[int], object]) -> int:
-    """Return the element of CHUNKS with which `call` is fastest on this machine; each is timed twice."""
+    """Return the element of CHUNKS with which `call` is fastest on this machine; each element is timed twice."""
     call(CHUNKS[0])
     trials = [{chunk: _time(partial(call, chunk), loops=1) for chunk in CHUNKS} for _ in range(2)]
     return min(CHUNKS, key=lambda chunk: min(trial[chunk] for trial in trials))
 
 
 def page_faults(call: Callable[[], object]) -> int:
-    """Return the number of pages that the system maps during a call; large temporary arrays cause them."""
+    """Return the number of minor page faults of a call, which large temporary arrays cause."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     call()
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+
+def _loops(call: Callable[[], object], min_seconds: float) -> int:
+    return max(1, math.ceil(min_seconds / _time(call, loops=1))) if min_seconds > 0 else 1
 
 
 def _time(call: Callable[[], object], loops: int) -> float:

@@ -1,12 +1,6 @@
-"""The methods: layerbits and its rivals, each called as its users would, and the error that each promises."""
+"""The methods: layerbits and its rivals, called as their users would, and their allowed errors."""
 
-from benchmarks.methods.accuracy import (
-    Accuracy,
-    ResultError,
-    check_gradients,
-    log_normalizer,
-    measure_accuracy,
-)
+from benchmarks.methods.accuracy import MeasuredError, ResultError, check_gradients, measure_accuracy
 from benchmarks.methods.calls import (
     DTYPES,
     METHODS,
@@ -32,7 +26,7 @@ __all__ = [
     "NUMPY",
     "PACKAGES",
     "TREES",
-    "Accuracy",
+    "MeasuredError",
     "Method",
     "ResultError",
     "check_gradients",
@@ -43,7 +37,6 @@ __all__ = [
     "installed",
     "keops_log_density",
     "log_density_calls",
-    "log_normalizer",
     "measure_accuracy",
     "numpy_log_sums_of_groups",
     "torch_gradient",

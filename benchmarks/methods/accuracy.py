@@ -1,7 +1,7 @@
-"""The error that each method promises, and the comparison of results with true values.
+"""Compare the results of the methods with true values.
 
-A log-sum of ours with an error beyond the contract of the core ends a run. A log-sum of a rival with an error beyond
-the promise of the rival is marked.
+An error of layerbits above the contract of the core raises ResultError; a rival's error above its bound is printed with
+"!".
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from benchmarks.methods.packages import MLPACK_DEFAULT, TOLERANCE
 from benchmarks.problems import LogSumProblem, TrueLogSums, true_log_sums
 from layerbits._base import Doubles
 
-_OURS = ("layerbits", "dense", "pruned", "auto")
+_LAYERBITS_METHODS = ("layerbits", "dense", "pruned", "auto")
 _RELATIVE_ERRORS = {"scikit-learn": TOLERANCE, "mlpack": TOLERANCE, "mlpack 5%": MLPACK_DEFAULT}
 
 
@@ -27,47 +27,47 @@ class ResultError(AssertionError):
 
 
 @dataclasses.dataclass(frozen=True)
-class Accuracy:
-    """The largest error over the checked rows, in nats, and whether every error is within the promise of the method."""
+class MeasuredError:
+    """The largest error over the checked rows, in nats, and whether every error is allowed."""
 
     error: float
-    within: bool
+    is_allowed: bool
 
     def __str__(self) -> str:
-        return f"{self.error:.1e}{'' if self.within else '!'}"
+        return f"{self.error:.1e}{'' if self.is_allowed else '!'}"
 
 
 def measure_accuracy(
     method: str, values: Tensor | Doubles, problem: LogSumProblem, true: TrueLogSums, dtype: torch.dtype
-) -> Accuracy:
+) -> MeasuredError:
     """Compare log densities, or log-sums of groups, with their true values.
 
     Raises
     ------
     ResultError
-        If `method` is ours and an error is larger than its bound.
+        If `method` is a method of layerbits and an error is not allowed.
     """
     computed = torch.as_tensor(values).numpy()[true.rows].astype(np.longdouble)
-    error = np.abs(computed - (true.log_sums - log_normalizer(problem))).astype(np.float64)
+    error = np.abs(computed - (true.log_sums - problem.log_normalizer)).astype(np.float64)
     eps = float(torch.finfo(dtype).eps)
-    bound = _contract(problem, true) if method in _OURS else _bound_of_expanded_squares(problem, true)
+    bound = _contract(problem, true) if method in _LAYERBITS_METHODS else _bound_of_expanded_squares(problem, true)
     # The result and the two normalizers are rounded too; the normalizers may cancel.
-    normalizers = sum(map(abs, _normalizers(problem)))
+    normalizers = sum(map(abs, problem.normalizers))
     allowed = eps * (bound + np.abs(computed).astype(np.float64) + 2 * normalizers)
     allowed += -math.log1p(-_RELATIVE_ERRORS.get(method, 0.0))
-    if method in _OURS and not (error <= allowed).all():
+    if method in _LAYERBITS_METHODS and not (error <= allowed).all():
         worst = int(np.argmax(error / allowed))
         raise ResultError(
             f"{method} on {problem.name}: the error of row {true.rows[worst]} is {error[worst]:.2e} nats, "
             f"wanted at most {allowed[worst]:.2e}"
         )
-    return Accuracy(float(error.max()), bool((error <= allowed).all()))
+    return MeasuredError(float(error.max()), bool((error <= allowed).all()))
 
 
 def check_gradients(gradients: Sequence[Tensor], expected: Sequence[Tensor], problem: LogSumProblem) -> None:
-    """Raise ResultError if gradients of points and centers differ from the expected ones by more than a bound.
+    """Raise ResultError if the gradients of points or centers are wrong.
 
-    The bound, relative to the largest gradient, is twice the error bound of the exponents.
+    The largest error divided by the largest gradient may be twice the error bound of the exponents.
     """
     eps = float(torch.finfo(problem.points.dtype).eps)
     allowed = 2 * eps * float(_bound_of_expanded_squares(problem, true_log_sums(problem)).max())
@@ -80,17 +80,6 @@ def check_gradients(gradients: Sequence[Tensor], expected: Sequence[Tensor], pro
             )
 
 
-def log_normalizer(problem: LogSumProblem) -> float:
-    """Return log-sum minus log density; 0 for groups, whose log-sums are compared."""
-    return sum(_normalizers(problem))
-
-
-def _normalizers(problem: LogSumProblem) -> tuple[float, float]:
-    if problem.is_grouped:
-        return 0.0, 0.0
-    return math.log(len(problem.centers)), problem.dim / 2 * math.log(2 * math.pi * problem.sigma**2)
-
-
 def _contract(problem: LogSumProblem, true: TrueLogSums) -> Doubles:
     """Return the error that the contract of the core allows at its default error tolerance, in units of eps."""
     bound: Doubles = (4 + problem.dim / 64) * (1 + true.mean_exponent) + 0.5
@@ -98,7 +87,7 @@ def _contract(problem: LogSumProblem, true: TrueLogSums) -> Doubles:
 
 
 def _bound_of_expanded_squares(problem: LogSumProblem, true: TrueLogSums) -> Doubles:
-    """Return an error bound for distances by |a|^2 + |b|^2 - 2ab, in units of eps; it also holds for direct distances.
+    """Return an error bound of log-sums, in units of eps, for distances by |a|^2 + |b|^2 - 2ab or by differences.
 
     Each of the three sums of d products has an error of at most d eps (|a| + |b|)^2 / 2; 32 covers exp and the sum of
     terms.

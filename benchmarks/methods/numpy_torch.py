@@ -23,21 +23,19 @@ def numpy_log_density(problem: LogSumProblem, chunk: int) -> Doubles:
 
 
 def torch_log_density(problem: LogSumProblem) -> Tensor:
-    """Compute log densities by cdist, square and logsumexp, in chunks that fit into memory."""
+    """Compute log densities by cdist, square and logsumexp, in chunks of 4096 points."""
     centers, sigma = problem.centers, problem.sigma
-    n, d = centers.shape
     log_sums = [
         torch.logsumexp(-(torch.cdist(block, centers) ** 2) / (2 * sigma**2), dim=1)
         for block in torch.split(problem.points, _PLAIN_CHUNK)
     ]
-    return torch.cat(log_sums) - math.log(n) - d / 2 * math.log(2 * math.pi * sigma**2)
+    return torch.cat(log_sums) - problem.log_normalizer
 
 
 def tuned_torch_log_density(problem: LogSumProblem, chunk: int) -> Tensor:
     """Compute log densities in place, in chunks of a size that is fast on this machine."""
-    n, d = problem.centers.shape
     log_sums = [_torch_log_sum(block, problem.centers, problem.sigma) for block in torch.split(problem.points, chunk)]
-    return torch.cat(log_sums) - math.log(n) - d / 2 * math.log(2 * math.pi * problem.sigma**2)
+    return torch.cat(log_sums) - problem.log_normalizer
 
 
 def numpy_log_sums_of_groups(problem: LogSumProblem) -> Doubles:
@@ -54,7 +52,7 @@ def numpy_log_sums_of_groups(problem: LogSumProblem) -> Doubles:
 
 
 def torch_log_sums_of_groups(problem: LogSumProblem) -> Tensor:
-    """Compute the log-sums of groups in one batch, which is possible because all groups have the same size."""
+    """Compute the log-sums of groups in one batch; all groups must have the same size."""
     assert problem.point_offsets is not None
     batch = len(problem.point_offsets) - 1
     points, centers = (tensor.view(batch, -1, problem.dim) for tensor in (problem.points, problem.centers))
@@ -62,7 +60,7 @@ def torch_log_sums_of_groups(problem: LogSumProblem) -> Tensor:
 
 
 def torch_gradient(problem: LogSumProblem, upstream: Tensor, *, chunk: int) -> tuple[Tensor, Tensor]:
-    """Compute the gradients of points and centers, forward and backward for one chunk at a time to limit the memory."""
+    """Compute the gradients of points and centers chunk by chunk, forward and backward, to limit the memory."""
     points, centers = (tensor.detach().clone().requires_grad_() for tensor in (problem.points, problem.centers))
     for rows in torch.split(torch.arange(len(points)), chunk):
         exponents = torch.cdist(points[rows], centers).square() * (-0.5 / problem.sigma**2)

@@ -1,4 +1,4 @@
-"""The packages of the extra `bench`: KeOps, scikit-learn and mlpack, each called as its users would.
+"""The packages of the extra `bench`: KeOps, scikit-learn and mlpack, called as their users would.
 
 Every call returns log densities in nats and includes the construction of trees, as a pruned call of layerbits does.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import io
-import math
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -19,7 +18,7 @@ from benchmarks.problems import LogSumProblem
 from layerbits._base import Doubles
 
 TOLERANCE = 1e-4
-"""Relative error of a density that the trees may have."""
+"""Relative error of a density, allowed in scikit-learn and mlpack."""
 MLPACK_DEFAULT = 0.05
 """The default relative error of mlpack."""
 
@@ -32,7 +31,7 @@ KEOPS_MAX_DIM = 784
 
 
 def installed(names: Sequence[str] = PACKAGES) -> tuple[str, ...]:
-    """Return the elements of `names` whose modules can be imported."""
+    """Return the elements of `names` whose modules are installed."""
     return tuple(name for name in names if importlib.util.find_spec(_MODULES[name]) is not None)
 
 
@@ -43,12 +42,11 @@ def keops_log_density(problem: LogSumProblem) -> Tensor:
 
         x, y = LazyTensor(problem.points[:, None, :]), LazyTensor(problem.centers[None, :, :])
         log_sums: Tensor = (-((x - y) ** 2).sum(-1) * (1 / (2 * problem.sigma**2))).logsumexp(dim=1)
-    n, d = problem.centers.shape
-    return log_sums[:, 0] - math.log(n) - d / 2 * math.log(2 * math.pi * problem.sigma**2)
+    return log_sums[:, 0] - problem.log_normalizer
 
 
 def tree_calls(problem: LogSumProblem, names: Sequence[str]) -> dict[str, Callable[[], Doubles]]:
-    """Return the calls of the trees in `names` that are installed; `problem` is in float64, their only dtype."""
+    """Return the calls of the installed trees in `names`; `problem` is in float64, the only dtype of the trees."""
     calls: dict[str, Callable[[], Doubles]] = {
         "scikit-learn": partial(_scikit_learn_log_density, problem),
         "mlpack": partial(_mlpack_log_density, problem, TOLERANCE),
@@ -68,7 +66,7 @@ def _scikit_learn_log_density(problem: LogSumProblem) -> Doubles:
 def _mlpack_log_density(problem: LogSumProblem, relative_error: float) -> Doubles:
     """Compute log densities by two trees.
 
-    `kde` reorders an array in place if the array owns its memory, and copies an array that shares memory with a tensor.
+    mlpack reorders arrays that own their memory; `.numpy()` returns views that do not, so mlpack copies them.
     """
     from mlpack import kde
 

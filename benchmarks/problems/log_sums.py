@@ -41,11 +41,23 @@ class LogSumProblem:
             return len(self.points) * len(self.centers)
         return int(self.point_offsets.diff() @ self.center_offsets.diff())
 
+    @property
+    def normalizers(self) -> tuple[float, float]:
+        """log n and d / 2 log(2 pi sigma^2); (0, 0) for groups, whose log-sums are compared."""
+        if self.is_grouped:
+            return 0.0, 0.0
+        return math.log(len(self.centers)), self.dim / 2 * math.log(2 * math.pi * self.sigma**2)
+
+    @property
+    def log_normalizer(self) -> float:
+        """Log-sum minus log density."""
+        return sum(self.normalizers)
+
     def to(self, dtype: torch.dtype) -> LogSumProblem:
         return dataclasses.replace(self, points=self.points.to(dtype), centers=self.centers.to(dtype))
 
     def first(self, m: int) -> LogSumProblem:
-        """Return the problem with the first `m` points alone; not for groups."""
+        """Return the problem of the first `m` points; only without groups."""
         return dataclasses.replace(self, points=self.points[:m])
 
 
@@ -78,5 +90,5 @@ def cube(n: int, *, d: int = 3, seed: int = 0) -> LogSumProblem:
 
 def sample_queries(centers: Tensor, m: int, sigma: float, generator: torch.Generator) -> Tensor:
     """Sample `m` noisy copies of random centers."""
-    chosen = centers[torch.randint(len(centers), (m,), generator=generator)]
-    return chosen + sigma * torch.randn(chosen.shape, generator=generator)
+    bases = centers[torch.randint(len(centers), (m,), generator=generator)]
+    return bases + sigma * torch.randn(bases.shape, generator=generator)

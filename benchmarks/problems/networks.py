@@ -32,8 +32,8 @@ def noisy_szt_network(n_inputs: int, *, sigma: float = PAPER_SIGMA, seed: int = 
         nn.init.zeros_(linear.bias)
         modules += [linear, nn.Tanh()]
     inputs = szt_dataset().inputs
-    chosen = inputs[torch.randperm(len(inputs), generator=generator)[:n_inputs]]
-    return noisify(nn.Sequential(*modules[:-1]), sigma=sigma, inputs=chosen), chosen
+    sample = inputs[torch.randperm(len(inputs), generator=generator)[:n_inputs]]
+    return noisify(nn.Sequential(*modules[:-1]), sigma=sigma, inputs=sample), sample
 
 
 def train_szt_network(config: NoisySettings, epochs: Iterable[int]) -> tuple[nn.Module, Iterator[int]]:
@@ -45,7 +45,7 @@ def train_szt_network(config: NoisySettings, epochs: Iterable[int]) -> tuple[nn.
 
 
 def _seeded(epochs: Iterable[int], seed: int) -> Iterator[int]:
-    """Yield the epochs, computed with random numbers of this seed; torch's generator keeps the state of the caller."""
+    """Yield the epochs, trained with random numbers of this seed; torch's generator keeps the caller's state."""
     iterator, state = iter(epochs), torch.Generator().manual_seed(seed).get_state()
     while True:
         with torch.random.fork_rng(devices=[]):

@@ -13,7 +13,7 @@ from torch import Tensor
 from benchmarks.problems.log_sums import LogSumProblem
 from layerbits.kernels import reference
 
-# Largest number of checked rows, and of coordinate differences in them; at least two rows are checked.
+# Largest number of checked rows, and of coordinate differences in these rows; at least two rows are checked.
 _MAX_ROWS, _MAX_DIFFERENCES = 128, 2**26
 
 

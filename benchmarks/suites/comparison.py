@@ -1,6 +1,7 @@
 """`python -m benchmarks.compare [--quick] [--json PATH] [--figure PATH]`: layerbits beside rivals and machine limits.
 
-Targets are reported, not enforced; a wrong result of ours ends the run. Rivals that are not installed are left out.
+Targets are reported, not enforced; a wrong result of layerbits ends the run. Rivals that are not installed are left
+out.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ def compare(plan: Plan) -> Report:
     """Check and time all topics, one after another."""
     machine = machine_facts()  # before the measurements, so that the load average is that of other processes
     n, m, rounds = plan.centers, plan.points, plan.rounds
-    problems = [mixture(n, m, d) for d in plan.dims] + [mixture(n, min(m, points), d) for d, points in plan.wide]
+    problems = [mixture(n, m, d) for d in plan.dims] + [mixture(n, min(m, points), d) for d, points in plan.large_dims]
     problems += [szt_layer(n, m, layer=layer) for layer in plan.szt_layers]
     layers = trained_layers(plan.epochs, draws=plan.layer_draws, queries=plan.queries, layers=plan.layers)
     n_layers = len(plan.epochs) * len(plan.layers)
@@ -54,9 +55,13 @@ def compare(plan: Plan) -> Report:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.compare", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer problems, points and rounds: under two minutes")
+    parser.add_argument(
+        "--quick", action="store_true", help="fewer problems and points, shorter rounds: under two minutes"
+    )
     parser.add_argument("--json", type=Path, metavar="PATH", help="write the report to this file as well")
-    parser.add_argument("--figure", type=Path, metavar="PATH", help="plot it to this .svg or .png; needs matplotlib")
+    parser.add_argument(
+        "--figure", type=Path, metavar="PATH", help="plot the report to this .svg or .png; needs matplotlib"
+    )
     options = parser.parse_args(arguments)
     for option, path in (("--json", options.json), ("--figure", options.figure)):
         if path is not None and not path.absolute().parent.is_dir():

@@ -43,15 +43,15 @@ def _plot_dense(axes: Axes, report: Report) -> None:
 
 
 def _plot_layers(axes: Axes, report: Report) -> None:
-    """Plot the speed of each method on layers, relative to our dense kernel."""
+    """Plot the speed of each method on layers, relative to the dense kernel."""
     positions, rows = range(len(report.pruned)), report.pruned
     for method, marker in (("pruned", "o"), ("auto", "x")):
-        axes.plot(positions, [row.over_dense[method].median for row in rows], marker, label=method)
+        axes.plot(positions, [row.speedup_over_dense[method].median for row in rows], marker, label=method)
     for tree, marker in zip(TREES, "^v<", strict=True):
-        if tree in rows[0].over_trees:
-            speeds = [row.over_dense["auto"].median / row.over_trees[tree].median for row in rows]
+        if tree in rows[0].speedup_over_trees:
+            speeds = [row.speedup_over_dense["auto"].median / row.speedup_over_trees[tree].median for row in rows]
             axes.plot(positions, speeds, marker, label=tree)
-    plots.curve_panel(axes, xlabel="layer, epoch", ylabel="speed over our dense kernel")
+    plots.curve_panel(axes, xlabel="layer, epoch", ylabel="speed over the dense kernel")
     axes.set(xscale="linear", yscale="log", title="layers of a network in training")
     axes.set_xticks(positions, [f"{row.layer}, {row.epoch}" for row in rows], rotation=90)
     plots.reference_line(axes, 1.0, "dense")

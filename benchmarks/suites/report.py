@@ -18,8 +18,8 @@ class Plan:
     ----------
     rounds : Rounds
         Limits of each measurement.
-    dims, wide, centers, points
-        Problems of the dense kernels: dimensions, numbers of centers and of points. `wide` has pairs of a large
+    dims, large_dims, centers, points
+        Problems of the dense kernels: dimensions, numbers of centers and of points. `large_dims` has pairs of a large
         dimension and its number of points.
     szt_layers : tuple of int
         Layers, counted from 1, of the SZT network with random weights.
@@ -40,7 +40,7 @@ class Plan:
 
     rounds: Rounds
     dims: tuple[int, ...] = (2, 5, 10, 16, 32, 128)
-    wide: tuple[tuple[int, int], ...] = ((784, 1024), (4096, 256))
+    large_dims: tuple[tuple[int, int], ...] = ((784, 1024), (4096, 256))
     szt_layers: tuple[int, ...] = (3, 1)
     packages: tuple[str, ...] = PACKAGES
     centers: int = 4096
@@ -61,7 +61,7 @@ FULL = Plan(Rounds(repeats=3, max_seconds=20))
 QUICK = Plan(
     Rounds(repeats=3, min_seconds=0.2, max_seconds=4),
     dims=(10,),
-    wide=(),
+    large_dims=(),
     szt_layers=(),
     points=4096,
     groups=1024,

@@ -1,6 +1,6 @@
 """`python -m benchmarks.guard`: fail if a kernel reaches less than half of its wanted ratio to torch.
 
-The guard takes about 20 seconds. Kernel and torch run in turns in one process. A case fails only if it is too slow
+The guard takes about 20 seconds. Kernel and torch alternate in one process. A case fails only if it is too slow
 twice, because the machine may be busy. The wanted ratios are for AVX-512; at a level with fewer lanes they are smaller
 in proportion.
 """
@@ -32,10 +32,10 @@ _ROUNDS = Rounds(repeats=5, min_seconds=0.25, max_seconds=5)
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """A call of ours, the same computation in torch, and the wanted ratio of torch's time over ours."""
+    """A call of layerbits, the same computation in torch, and the wanted ratio torch / layerbits of their times."""
 
     name: str
-    ours: Callable[[], object]
+    layerbits: Callable[[], object]
     torch: Callable[[], object]
     wanted: float
 
@@ -44,23 +44,24 @@ def cases(level: str) -> Iterator[Case]:
     """Yield the guarded kernels with the ratios that are wanted at this ISA level."""
     for dtype, dim in _GUARDED:
         name, problem = str(dtype).removeprefix("torch."), mixture(_N, _M, dim).to(dtype)
-        ours = partial(mixture_log_density, problem.points, problem.centers, problem.sigma, method="dense")
+        call = partial(mixture_log_density, problem.points, problem.centers, problem.sigma, method="dense")
         wanted = WANTED_RATIOS[name, "torch"][dim] * SHARE * LANES[level]
-        yield Case(f"{level}, {name}, d = {dim}", ours, partial(torch_log_density, problem), wanted)
+        yield Case(f"{level}, {name}, d = {dim}", call, partial(torch_log_density, problem), wanted)
 
 
 def verdict(case: Case, rounds: Rounds = _ROUNDS) -> tuple[bool, str]:
     """Return whether the case has its wanted ratio in one of two trials, and a line with the result."""
-    over = _over_torch(case, rounds)
-    if over.median < case.wanted:
-        over = _over_torch(case, rounds)
-    fast = over.median >= case.wanted
-    return fast, f"{'fast enough' if fast else 'TOO SLOW'}: {case.name}: {over} x torch, wanted >= {case.wanted:g}"
+    speedup = _speedup_over_torch(case, rounds)
+    if speedup.median < case.wanted:
+        speedup = _speedup_over_torch(case, rounds)
+    is_fast = speedup.median >= case.wanted
+    line = f"{'fast enough' if is_fast else 'TOO SLOW'}: {case.name}: {speedup} x torch, wanted >= {case.wanted:g}"
+    return is_fast, line
 
 
-def _over_torch(case: Case, rounds: Rounds) -> Spread:
-    seconds = measure({"ours": case.ours, "torch": case.torch}, lambda results: None, rounds)
-    return ratio(seconds["torch"], seconds["ours"])
+def _speedup_over_torch(case: Case, rounds: Rounds) -> Spread:
+    seconds = measure({"layerbits": case.layerbits, "torch": case.torch}, lambda results: None, rounds)
+    return ratio(seconds["torch"], seconds["layerbits"])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -68,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     argparse.ArgumentParser(prog="python -m benchmarks.guard", description=__doc__).parse_args(arguments)
     failed = False
     for case in cases(cpu().level()):
-        fast, line = verdict(case)
+        is_fast, line = verdict(case)
         print(line, flush=True)
-        failed |= not fast
+        failed |= not is_fast
     return int(failed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from benchmarks.harness import CHUNKS
+from benchmarks.harness import DEFAULT_CHUNK
 from benchmarks.methods import information_calls
 from benchmarks.problems import mixture, noisy_szt_network
 from layerbits.kernels import reference
@@ -16,7 +16,7 @@ from layerbits.mixtures import mixture_entropy
 def test_layer_information(benchmark: BenchmarkFixture, method: str) -> None:
     benchmark.group = "information of all layers, 256 inputs"
     noisy, inputs = noisy_szt_network(256)
-    benchmark(information_calls(noisy, inputs, draws=8, queries=4, chunk=CHUNKS[1])[method])
+    benchmark(information_calls(noisy, inputs, draws=8, queries=4, chunk=DEFAULT_CHUNK)[method])
 
 
 @pytest.mark.parametrize("method", ["layerbits", "numpy"])

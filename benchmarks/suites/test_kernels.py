@@ -6,7 +6,7 @@ import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from benchmarks.harness import CHUNKS
+from benchmarks.harness import DEFAULT_CHUNK
 from benchmarks.methods import (
     DTYPES,
     METHODS,
@@ -25,8 +25,7 @@ from benchmarks.methods import (
 from benchmarks.problems import LayerProblem, groups, mixture, trained_layers
 from layerbits.mixtures import mixture_log_density
 
-CHUNK = CHUNKS[1]
-CHUNK_OF = {NUMPY: CHUNK} | {("tuned torch", dtype): CHUNK for dtype in DTYPES}
+CHUNKS = {NUMPY: DEFAULT_CHUNK} | {("tuned torch", dtype): DEFAULT_CHUNK for dtype in DTYPES}
 
 
 def _id(value: object) -> str:
@@ -37,7 +36,7 @@ def _id(value: object) -> str:
 @pytest.mark.parametrize("dim", [2, 10, 128])
 def test_log_density(benchmark: BenchmarkFixture, dim: int, method: Method) -> None:
     benchmark.group = f"log density, d = {dim}"
-    calls = log_density_calls(mixture(4096, 2000, dim), CHUNK_OF, PACKAGES)
+    calls = log_density_calls(mixture(4096, 2000, dim), CHUNKS, PACKAGES)
     if method not in calls:
         pytest.skip(f"{method[0]} is not installed; pip install '.[bench]'")
     calls[method]()  # KeOps compiles at the first call
@@ -78,7 +77,7 @@ def test_gradient(benchmark: BenchmarkFixture, name: str, dtype: torch.dtype) ->
     benchmark.group = "gradients, d = 10"
     problem = mixture(4096, 2000, 10).to(dtype)
     if name == "torch":
-        benchmark(torch_gradient, problem, torch.ones(2000, dtype=dtype), chunk=CHUNK)
+        benchmark(torch_gradient, problem, torch.ones(2000, dtype=dtype), chunk=DEFAULT_CHUNK)
     else:
-        forward, both = gradient_calls(problem)
-        benchmark(forward if name == "forward alone" else both)
+        forward, forward_and_backward = gradient_calls(problem)
+        benchmark(forward if name == "forward alone" else forward_and_backward)

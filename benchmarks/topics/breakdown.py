@@ -1,7 +1,7 @@
 """`python -m benchmarks.topics.breakdown [--epochs N]`: the time of each phase of `layer_information` on szt-tanh.
 
-Python's profiler gives the phases; the fastest of several runs is printed. A second measurement, without the profiler
-and in turns, gives the time of `layer_information` over the time of its plug-in estimate with the jackknife.
+Python's profiler gives the phases; the fastest of several runs is printed. A second measurement, without the profiler,
+alternates `layer_information` with its plug-in estimate with the jackknife, and prints the ratio of their times.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _DRAWS = 32
 def measure_phases(
     noisy: nn.Module, inputs: Tensor, labels: Tensor, *, draws: int, queries: int | None = None
 ) -> dict[str, float]:
-    """Return the seconds of each phase of `layer_information`; their sum is its time."""
+    """Return the seconds of each phase of `layer_information`; their sum is the seconds of the call."""
     profile = cProfile.Profile()
     profile.runcall(layer_information, noisy, inputs, labels, draws=draws, queries=queries)
     seconds = {entry.code: entry.totaltime for entry in profile.getstats()}

@@ -13,7 +13,7 @@ from benchmarks.harness import Rounds, Spread, Target, measure, page_faults, rat
 from benchmarks.methods import (
     DTYPES,
     NUMPY,
-    Accuracy,
+    MeasuredError,
     Method,
     fastest_chunks,
     log_density_calls,
@@ -34,21 +34,21 @@ WANTED_RATIOS = {
 
 @dataclasses.dataclass(frozen=True)
 class DenseRow:
-    """Results of one problem in one dtype; NumPy computes in float64 in both.
+    """Results of one problem in one dtype; NumPy always computes in float64.
 
     Attributes
     ----------
     rates : dict of str to float
         Pairs per second of each method.
-    over : dict of str to Spread
-        Time of each rival over ours.
-    accuracy : dict of str to Accuracy
+    speedups : dict of str to Spread
+        Time of each rival over the time of layerbits.
+    accuracy : dict of str to MeasuredError
         Largest error of each method, in nats.
     chunks : dict of str to int
-        Query rows per chunk of the rivals that have a best chunk.
+        Query rows per chunk of NumPy and tuned torch, the fastest of `CHUNKS`.
     torch_page_faults : int
-        Page faults of one call of torch. Without page faults its temporary arrays fit into free heap memory, and the
-        call is much faster.
+        Page faults of one call of torch. If its temporary arrays fit into free heap memory, the call has few page
+        faults and is much faster.
     """
 
     problem: str
@@ -56,8 +56,8 @@ class DenseRow:
     dim: int
     pairs: int
     rates: dict[str, float]
-    over: dict[str, Spread]
-    accuracy: dict[str, Accuracy]
+    speedups: dict[str, Spread]
+    accuracy: dict[str, MeasuredError]
     chunks: dict[str, int]
     torch_page_faults: int
 
@@ -66,7 +66,7 @@ def measure_dense(problem: LogSumProblem, packages: Sequence[str], *, rounds: Ro
     """Check all methods, then time them; return a row for each dtype."""
     chunks = fastest_chunks(problem)
     true = true_log_sums(problem)
-    errors: dict[Method, Accuracy] = {}
+    errors: dict[Method, MeasuredError] = {}
 
     def check(results: dict[Method, Tensor | Doubles]) -> None:
         for (name, dtype), values in results.items():
@@ -84,7 +84,7 @@ def measure_dense(problem: LogSumProblem, packages: Sequence[str], *, rounds: Ro
             dim=problem.dim,
             pairs=problem.pairs,
             rates={name: problem.pairs / statistics.median(seconds[method]) for name, method in methods.items()},
-            over={
+            speedups={
                 name: ratio(seconds[method], seconds["layerbits", dtype])
                 for name, method in methods.items()
                 if name != "layerbits"
@@ -99,7 +99,7 @@ def measure_dense(problem: LogSumProblem, packages: Sequence[str], *, rounds: Ro
 
 def targets(rows: Sequence[DenseRow]) -> Iterator[Target]:
     for row in rows:
-        for name, spread in row.over.items():
+        for name, spread in row.speedups.items():
             wanted = WANTED_RATIOS.get((row.dtype, name), {}).get(row.dim)
             if wanted is not None and row.problem.startswith("mixture"):
                 yield Target(f"{row.problem}, {row.dtype}, over {name}", spread.median, wanted)
@@ -113,9 +113,9 @@ def lines(rows: Sequence[DenseRow]) -> Iterator[str]:
         rates = {name: f"{rate / 1e9:.3f}" for name, rate in row.rates.items()}
         yield _line(row, rates, 13, NAMES) + f"{row.torch_page_faults:>22,}"
     yield ""
-    yield f"{'time of the rival / ours':<31}{''.join(f'{name:>22}' for name in NAMES[1:])}"
+    yield f"{'time of the rival / layerbits':<31}{''.join(f'{name:>22}' for name in NAMES[1:])}"
     for row in rows:
-        yield _line(row, {name: str(spread) for name, spread in row.over.items()}, 22, NAMES[1:])
+        yield _line(row, {name: str(spread) for name, spread in row.speedups.items()}, 22, NAMES[1:])
     yield ""
     yield f"{'largest error, nats':<31}{''.join(f'{name:>13}' for name in NAMES)}"
     for row in rows:

@@ -1,4 +1,4 @@
-"""Pruned log densities on layers of a network in training, beside our dense kernel and the trees of other packages."""
+"""Pruned log densities on layers of a network in training, beside the dense kernel and the trees of other packages."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 
 from benchmarks.harness import Rounds, Spread, Target, measure, ratio
-from benchmarks.methods import TREES, Accuracy, log_normalizer, measure_accuracy, tree_calls
+from benchmarks.methods import TREES, MeasuredError, measure_accuracy, tree_calls
 from benchmarks.problems import LayerProblem, LogSumProblem, TrueLogSums, true_log_sums
 from layerbits._base import Doubles
 from layerbits.mixtures import mixture_log_density
 
 WANTED_OVER_DENSE = {2: 5.0, 3: 5.0, 4: 5.0, 5: 3.0}  # by layer
-WANTED_OF_AUTO = 0.9
+WANTED_AUTO_OVER_DENSE = 0.9
 WANTED_OVER_TREES = 30.0
 
 _METHODS = ("dense", "pruned", "auto")
@@ -29,8 +29,8 @@ _METHODS = ("dense", "pruned", "auto")
 class PrunedRow:
     """Results of one layer at one epoch.
 
-    `over_dense` is the time of our dense kernel over the times of pruned and auto; `over_trees` is the time of each
-    tree over the time of auto.
+    `speedup_over_dense` is the time of the dense kernel over the times of pruned and auto; `speedup_over_trees` is the
+    time of each tree over the time of auto.
     """
 
     layer: int
@@ -39,16 +39,16 @@ class PrunedRow:
     n: int
     m: int
     dense_rate: float
-    over_dense: dict[str, Spread]
-    over_trees: dict[str, Spread]
-    accuracy: dict[str, Accuracy]
+    speedup_over_dense: dict[str, Spread]
+    speedup_over_trees: dict[str, Spread]
+    accuracy: dict[str, MeasuredError]
 
 
 def measure_pruned(layer: LayerProblem, packages: Sequence[str], *, rounds: Rounds) -> PrunedRow:
-    """Check all methods, then time them: ours in the float32 of the signals, the trees in float64."""
+    """Check all methods, then time them: layerbits in the float32 of the signals, the trees in float64."""
     problem = layer.problem
     true = true_log_sums_of_all_rows(problem)
-    errors: dict[str, Accuracy] = {}
+    errors: dict[str, MeasuredError] = {}
 
     def check(results: dict[str, Tensor | Doubles]) -> None:
         for name, values in results.items():
@@ -67,22 +67,22 @@ def measure_pruned(layer: LayerProblem, packages: Sequence[str], *, rounds: Roun
         n=len(problem.centers),
         m=len(problem.points),
         dense_rate=problem.pairs / statistics.median(seconds["dense"]),
-        over_dense={name: ratio(seconds["dense"], seconds[name]) for name in _METHODS[1:]},
-        over_trees={name: ratio(seconds[name], seconds["auto"]) for name in TREES if name in seconds},
+        speedup_over_dense={name: ratio(seconds["dense"], seconds[name]) for name in _METHODS[1:]},
+        speedup_over_trees={name: ratio(seconds[name], seconds["auto"]) for name in TREES if name in seconds},
         accuracy=errors,
     )
 
 
 def true_log_sums_of_all_rows(problem: LogSumProblem) -> TrueLogSums:
-    """Return log-sums of all rows by our dense kernel in float64, which is checked against long double in some rows.
+    """Return log-sums of all rows by the dense kernel in float64, checked against long double in some rows.
 
-    All rows are needed because pruning may fail in few of them. The exponents e_k with softmax weights p_k of entropy H
+    All rows are needed because pruning may fail in few rows. The exponents e_k with softmax weights p_k of entropy H
     have sum_k p_k |e_k| = H - log-sum <= log n - log-sum. This bound stands for the largest exponent too.
     """
     doubles = problem.to(torch.float64)
     density = mixture_log_density(doubles.points, doubles.centers, doubles.sigma, method="dense")
     measure_accuracy("dense", density, problem, true_log_sums(problem), torch.float64)
-    log_sums = density.numpy() + log_normalizer(problem)
+    log_sums = density.numpy() + problem.log_normalizer
     exponents = math.log(len(problem.centers)) - log_sums
     return TrueLogSums(np.arange(len(log_sums)), log_sums.astype(np.longdouble), exponents, exponents)
 
@@ -90,22 +90,22 @@ def true_log_sums_of_all_rows(problem: LogSumProblem) -> TrueLogSums:
 def targets(rows: Sequence[PrunedRow]) -> Iterator[Target]:
     for row in rows:
         if row.layer in WANTED_OVER_DENSE:
-            pruned = row.over_dense["pruned"].median
+            pruned = row.speedup_over_dense["pruned"].median
             yield Target(f"{_name(row)}, pruned over dense", pruned, WANTED_OVER_DENSE[row.layer])
-        yield Target(f"{_name(row)}, auto over dense", row.over_dense["auto"].median, WANTED_OF_AUTO)
+        yield Target(f"{_name(row)}, auto over dense", row.speedup_over_dense["auto"].median, WANTED_AUTO_OVER_DENSE)
         for name in ("scikit-learn", "mlpack"):
-            if name in row.over_trees:
-                yield Target(f"{_name(row)}, auto over {name}", row.over_trees[name].median, WANTED_OVER_TREES)
+            if name in row.speedup_over_trees:
+                yield Target(f"{_name(row)}, auto over {name}", row.speedup_over_trees[name].median, WANTED_OVER_TREES)
 
 
 def lines(rows: Sequence[PrunedRow]) -> Iterator[str]:
     yield f"SZT layers in training, n = {rows[0].n} centers, m = {rows[0].m} points, sigma = 0.005. Trees are built"
-    yield "within the call. Ours in float32, the dtype of the signals; scikit-learn and mlpack in float64, their only"
-    yield "dtype, with a relative error of 1e-4 (mlpack 5%: its default). ! marks a larger error than promised."
+    yield "within the call. layerbits computes in float32, the dtype of the signals; scikit-learn and mlpack compute in"
+    yield "float64, their only dtype, with a relative error of 1e-4 (mlpack 5%: its default). ! marks a larger error."
     heads = [f"dense / {name}" for name in _METHODS[1:]] + [f"{name} / auto" for name in TREES]
     yield f"{'layer, epoch':<20}{'d':>3}{'dense G pairs/s':>17}" + "".join(f"{head:>26}" for head in heads)
     for row in rows:
-        cells = [*row.over_dense.values(), *(row.over_trees.get(name, "-") for name in TREES)]
+        cells = [*row.speedup_over_dense.values(), *(row.speedup_over_trees.get(name, "-") for name in TREES)]
         rate = f"{row.dense_rate / 1e9:.3f}"
         yield f"{_name(row):<20}{row.dim:>3}{rate:>17}" + "".join(f"{cell!s:>26}" for cell in cells)
     yield ""

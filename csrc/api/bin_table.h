@@ -6,14 +6,15 @@
 
 namespace layerbits {
 
-// A squared distance s is in bin b if s >= first[b] and not s >= first[b + 1]. The first and the
-// last bin have the pairs below and above all edges: first[0] is -inf, and first[count] is NaN, so
-// that its comparison with every s is false. With x the root of s if `is_root`, and s / 2
-// otherwise, a kernel begins its search at the integer part of (x - low) * per_unit + 1, clamped to
-// the bins. If the edges are evenly spaced, this is the bin or its neighbour.
+// A squared distance s is in bin b if s >= first_squares[b] and not s >= first_squares[b + 1]. The
+// first and the last bin count the pairs below and above all edges: first_squares[0] is -inf, and
+// first_squares[count] is NaN, so that its comparison with every s is false. Let x be the root of s
+// if `is_root`, and s / 2 otherwise. A kernel begins its search at the integer part of (x - low) *
+// per_unit + 1, clamped to the bins. If the edges are evenly spaced, the search ends there or one
+// bin away.
 template <typename T>
 struct DistanceBins {
-  const T* first;
+  const T* first_squares;
   int64_t count;  // at most kMaxBins, so that a float represents it
   bool is_root;
   T low, per_unit;

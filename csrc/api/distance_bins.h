@@ -19,12 +19,11 @@
 
 namespace layerbits {
 
-// The power of two that scales the largest absolute value into [1/2, 1); its exponent is limited,
-// so that the largest T are scaled into [1, 4), and the smallest subnormal values below 1/2.
-// Squares of scaled differences do not overflow, and underflow only if they are negligible beside
-// the square of the largest value.
+// The power of two that scales the largest absolute value into [1/2, 1). Its exponent is limited;
+// beyond the limit, values are scaled into [1, 4) or below 1/2. Squares of scaled differences do
+// not overflow, and underflow only if they are negligible beside the square of the largest value.
 template <typename T>
-double power_for(double largest) {
+double scaling_power(double largest) {
   constexpr int kLimit = std::numeric_limits<T>::max_exponent - 2;
   int exponent = 0;
   std::frexp(largest, &exponent);
@@ -51,7 +50,7 @@ T smallest_square(T root) {
   return square;
 }
 
-// The first square of every bin, and the NaN at the end of the table.
+// The first square of every bin, followed by NaN, the end mark of DistanceBins.
 template <typename T>
 std::vector<T> bins_of_squares(const Vector<const double>& edges, Metric metric, double power) {
   constexpr T kInfinite = std::numeric_limits<T>::infinity();
@@ -59,19 +58,20 @@ std::vector<T> bins_of_squares(const Vector<const double>& edges, Metric metric,
     return metric == Metric::kCosine ? scaled : smallest_square(scaled);
   };
   const double unit = metric == Metric::kCosine ? 2 : power;
-  std::vector<T> first = {-kInfinite};
-  for (int64_t i = 0; i < edges.size; ++i) first.push_back(square_of(round_up<T>(edges[i] * unit)));
-  // As in numpy.histogram, a distance equal to the last edge counts below that edge, so the bin of
-  // the pairs above all edges begins just above it. A cosine distance exceeds 2 only by rounding,
-  // so no pair lies above a last edge of 2 or more.
+  std::vector<T> first_squares = {-kInfinite};
+  for (int64_t i = 0; i < edges.size; ++i)
+    first_squares.push_back(square_of(round_up<T>(edges[i] * unit)));
+  // As in numpy.histogram, a distance equal to the last edge belongs to the last bin, so the
+  // overflow bin starts at the next T. A cosine distance exceeds 2 only by rounding, so no pair
+  // lies above a last edge of 2 or more.
   const double last_edge = edges[edges.size - 1];
   const T rounded = T(last_edge * unit);
   const bool rounded_up = double(rounded) > last_edge * unit;
-  first.back() = metric == Metric::kCosine && last_edge >= 2
-                     ? kInfinite
-                     : square_of(rounded_up ? rounded : std::nextafter(rounded, kInfinite));
-  first.push_back(std::numeric_limits<T>::quiet_NaN());
-  return first;
+  first_squares.back() = metric == Metric::kCosine && last_edge >= 2
+                             ? kInfinite
+                             : square_of(rounded_up ? rounded : std::nextafter(rounded, kInfinite));
+  first_squares.push_back(std::numeric_limits<T>::quiet_NaN());
+  return first_squares;
 }
 
 inline Status check_edges(const Vector<const double>& edges) {
@@ -81,17 +81,17 @@ inline Status check_edges(const Vector<const double>& edges) {
   for (int64_t i = 0; i < edges.size; ++i)
     if (!std::isfinite(edges[i]) || (i > 0 && edges[i] < edges[i - 1]))
       return Status::bad_value("edges: got " + number_text(edges[i]) + " at index " +
-                               std::to_string(i) + ", wanted finite numbers in ascending order");
+                               std::to_string(i) + ", wanted finite, nondecreasing numbers");
   return {};
 }
 
-// The table of bins. It refers to `first`, which comes from bins_of_squares.
+// The table of bins. It refers to `first_squares`, which comes from bins_of_squares.
 template <typename T>
-DistanceBins<T> distance_bins(const std::vector<T>& first, const Vector<const double>& edges,
-                              Metric metric, double power) {
+DistanceBins<T> distance_bins(const std::vector<T>& first_squares,
+                              const Vector<const double>& edges, Metric metric, double power) {
   const double low = edges[0] * power;
   const double width = (edges[edges.size - 1] * power - low) / double(edges.size - 1);
-  return {.first = first.data(),
+  return {.first_squares = first_squares.data(),
           .count = edges.size + 1,
           .is_root = metric == Metric::kEuclidean,
           .low = T(low),

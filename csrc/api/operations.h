@@ -32,7 +32,7 @@ struct Accuracy {
 // With p_ij the softmax weights of the terms of `log_sum` and u_i = upstream[i]:
 //   d_points[i]  = -sum_j u_i p_ij (points_i - centers_j) / sigma^2
 //   d_centers[j] =  sum_i u_i p_ij (points_i - centers_j) / sigma^2
-//   d_weights[j] =  sum_i u_i p_ij / w_j, its limit where w_j = 0
+//   d_weights[j] =  sum_i u_i p_ij / w_j, or its limit if w_j = 0
 //   d_sigma[i]   =  sum_j u_i p_ij |points_i - centers_j|^2 / sigma^3
 // Absent outputs are not computed. Rows with u_i = 0 or an empty sum add nothing, even if they hold
 // NaN; the other u_i are rounded to T.

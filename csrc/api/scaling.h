@@ -1,7 +1,7 @@
-// The scaling by a power of two that brings sigma into [1/2, 1) when rows are packed. It adds no
-// rounding error to coordinates that stay in the normal range, and the square of the scaled sigma
-// neither over- nor underflows. Errors for bad sigmas, weights
-// and coordinates.
+// The scaling by a power of two that brings sigma into [1/2, 1) when rows are packed. The scaling
+// adds no rounding error to coordinates that stay in the normal range, and the square of the scaled
+// sigma neither over- nor underflows. Also makes the errors for bad sigmas, weights and
+// coordinates.
 #pragma once
 
 #include <cmath>
@@ -15,13 +15,11 @@ namespace layerbits {
 
 inline constexpr double kLog2E = 1.4426950408889634074;
 
-inline int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 // sigma = fraction / power, with 1/2 <= fraction < 1 and power a power of two.
 template <typename T>
 struct Scaling {
   double sigma = 0, fraction = 0, power = 0;
-  T scale = 0;  // log2(e) / (2 fraction^2)
+  T exponent_scale = 0;  // log2(e) / (2 fraction^2)
 
   Status set(double value) {
     sigma = value;
@@ -31,11 +29,11 @@ struct Scaling {
     fraction = std::frexp(sigma, &exponent);
     const int limit = std::numeric_limits<T>::max_exponent - 3;
     if (exponent < -limit || exponent > limit)
-      return Status::bad_value("sigma: got " + number_text(sigma) + ", wanted from 2^-" +
-                               std::to_string(limit + 1) + " to 2^" + std::to_string(limit) +
+      return Status::bad_value("sigma: got " + number_text(sigma) + ", wanted at least 2^-" +
+                               std::to_string(limit + 1) + " and below 2^" + std::to_string(limit) +
                                " for the dtype of the arrays");
     power = std::ldexp(1.0, -exponent);
-    scale = T(kLog2E / (2 * fraction * fraction));
+    exponent_scale = T(kLog2E / (2 * fraction * fraction));
     return {};
   }
 };
@@ -48,9 +46,8 @@ inline Status bad_weight(double weight, int64_t index) {
 inline Status too_far_from_zero(const std::string& name) {
   return Status::bad_value(
       name +
-      ": got a finite value too large relative to sigma, wanted absolute values "
-      "below a quarter of sigma times the largest number of its dtype; "
-      "shift the data towards 0, or use float64");
+      ": got a finite value too large relative to sigma, wanted |x| < sigma * max / 4 with max the "
+      "largest number of the array's dtype; shift the data towards 0, or use float64");
 }
 
 }  // namespace layerbits

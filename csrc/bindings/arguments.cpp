@@ -65,9 +65,9 @@ void check_memory(const Spec& spec, const DlTensor& tensor) {
     wrong_value(spec, "an array without memory", "one with memory");
 }
 
-// Newer producers export read-only arrays only to consumers that pass a version; older producers do
-// not accept the keyword. An operation runs on the stream that its caller passes; stream = -1 keeps
-// the producer from synchronizing with another stream.
+// Newer producers export read-only arrays only to consumers that pass `max_version`; older
+// producers do not accept this keyword. An operation runs on the stream that its caller passes;
+// stream = -1 keeps the producer from synchronizing with another stream.
 py::object export_capsule(const Spec& spec, py::handle value, int device_type) {
   py::dict options;
   if (device_type == kCuda) options["stream"] = -1;
@@ -168,13 +168,13 @@ void Arguments::check_sizes(const Spec& spec, const DlTensor& tensor) {
   bool fits = tensor.ndim == int(spec.sizes.size());
   for (size_t i = 0; i < spec.sizes.size(); ++i) {
     const std::string symbol = spec.sizes[i];
-    const auto known = sizes_.find(symbol);
+    const auto entry = sizes_.find(symbol);
     if (i > 0) wanted += ", ";
-    if (known == sizes_.end()) {
+    if (entry == sizes_.end()) {
       wanted += symbol;
       continue;
     }
-    const auto& [size, owner] = known->second;
+    const auto& [size, owner] = entry->second;
     wanted += std::to_string(size);
     reasons.append(reasons.empty() ? " to match " : " and ").append(owner);
     fits = fits && tensor.shape[i] == size;
@@ -190,17 +190,17 @@ void Arguments::check_sizes(const Spec& spec, const DlTensor& tensor) {
 Groups groups(const char* name, const Array& offsets, int64_t rows) {
   const Groups result{offsets.vector<const int64_t>(), rows};
   if (!offsets) return result;
-  const auto bad = [&](const std::string& got) {
+  const auto refuse = [&](const std::string& got) {
     throw py::value_error(std::string(name) + ": got " + got +
                           ", wanted nondecreasing offsets from 0 to " + std::to_string(rows));
   };
   const Vector<const int64_t>& values = result.offsets;
-  if (values.size == 0) bad("no offsets");
-  if (values[0] != 0) bad(std::to_string(values[0]) + " first");
+  if (values.size == 0) refuse("no offsets");
+  if (values[0] != 0) refuse(std::to_string(values[0]) + " first");
   for (int64_t g = 1; g < values.size; ++g)
     if (values[g] < values[g - 1])
-      bad(std::to_string(values[g]) + " at index " + std::to_string(g));
-  if (values[values.size - 1] != rows) bad(std::to_string(values[values.size - 1]) + " last");
+      refuse(std::to_string(values[g]) + " at index " + std::to_string(g));
+  if (values[values.size - 1] != rows) refuse(std::to_string(values[values.size - 1]) + " last");
   return result;
 }
 

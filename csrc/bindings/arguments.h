@@ -1,7 +1,7 @@
-// The check of arrays from Python. An operation has a Spec for each array; take() reads an array by
-// the standard __dlpack__ protocol and checks type, device, dtype, number of dimensions, sizes and
-// alignment. A violation is a TypeError or ValueError that names the argument and says what was got
-// and wanted. Contains no algorithm.
+// Checks arrays from Python. An operation has a Spec for each array; take() reads an array by the
+// standard __dlpack__ protocol and checks type, device, dtype, number of dimensions, sizes and
+// alignment. A violation raises a TypeError or ValueError that names the argument, and says what
+// was got and wanted. Contains no algorithm.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -40,7 +40,7 @@ struct Spec {
 // The kinds of memory, by their numbers in DLPack. Pinned memory belongs to the CPU.
 inline constexpr int kCpu = 1, kCuda = 2, kPinned = 3;
 
-// An array of the caller, kept alive, and views of it.
+// An array of the caller, which stays alive, and views of the array.
 class Array {
  public:
   explicit operator bool() const { return data_ != nullptr || sizes_.size() != 0; }
@@ -91,7 +91,8 @@ class Arguments {
   std::map<std::string, std::pair<int64_t, std::string>> sizes_;  // by symbol: size, argument
 };
 
-// Returns the groups of nondecreasing offsets from 0 to `rows`. Other offsets are a ValueError.
+// Returns the groups of nondecreasing offsets from 0 to `rows`. Throws a ValueError for other
+// offsets.
 Groups groups(const char* name, const Array& offsets, int64_t rows);
 
 }  // namespace layerbits

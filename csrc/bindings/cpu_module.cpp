@@ -27,7 +27,7 @@ void run(int threads, const std::string& level, const Operation& operation) {
   raise(status);
 }
 
-// Runs operation(T{}, execution) likewise, with T the dtype of the floating arrays.
+// Does the same with operation(T{}, execution), for the dtype T of the floating arrays.
 template <typename Operation>
 void run(const Arguments& arguments, int threads, const std::string& level,
          const Operation& operation) {
@@ -43,7 +43,7 @@ Method method_of(const std::string& name) {
   throw py::value_error("method: got '" + name + "', wanted one of auto, dense, pruned");
 }
 
-// Returns the method that was used, "dense" or "pruned".
+// Returns the method that ran, "dense" or "pruned".
 std::string log_sum_exp_isotropic_any(py::object points, py::object centers, double sigma,
                                       py::object log_sum, py::object weights,
                                       py::object point_offsets, py::object center_offsets,
@@ -59,12 +59,12 @@ std::string log_sum_exp_isotropic_any(py::object points, py::object centers, dou
                                           .point_offsets = point_offsets,
                                           .center_offsets = center_offsets});
   const Array out = take_log_sum(arguments, log_sum);
-  Method used = Method::kDense;
+  Method used_method = Method::kDense;
   run(arguments, threads, level, [&]<typename T>(T, const Execution& execution) {
     return log_sum_exp_isotropic(mixture.view<T>(), accuracy, out.vector<double>(), execution,
-                                 used);
+                                 used_method);
   });
-  return used == Method::kPruned ? "pruned" : "dense";
+  return used_method == Method::kPruned ? "pruned" : "dense";
 }
 
 void log_sum_exp_isotropic_gradient_any(py::object points, py::object centers, double sigma,
@@ -107,28 +107,28 @@ void log_sum_exp_full_any(py::object points, py::object centers, py::object fact
 }
 
 void distance_histogram_any(py::object points, py::object edges, py::object counts,
-                            py::object labels, const std::string& metric, int threads,
+                            py::object labels, const std::string& metric_name, int threads,
                             const std::string& level) {
-  const Metric chosen = metric_of(metric);
+  const Metric metric = metric_of(metric_name);
   Arguments arguments;
   const HistogramArrays arrays(
       arguments, {.points = points, .edges = edges, .counts = counts, .labels = labels});
   run(arguments, threads, level, [&]<typename T>(T, const Execution& execution) {
     return distance_histogram(
         arrays.points.matrix<const T>(), arrays.labels.vector<const int64_t>(),
-        arrays.edges.vector<const double>(), chosen, arrays.counts.matrix<int64_t>(), execution);
+        arrays.edges.vector<const double>(), metric, arrays.counts.matrix<int64_t>(), execution);
   });
 }
 
-double largest_distance_any(py::object points, const std::string& metric, int threads,
+double largest_distance_any(py::object points, const std::string& metric_name, int threads,
                             const std::string& level) {
-  const Metric chosen = metric_of(metric);
+  const Metric metric = metric_of(metric_name);
   Arguments arguments;
   const Array rows =
       arguments.take({.name = "points", .dtype = Dtype::kFloating, .sizes = {"n", "d"}}, points);
   double largest = 0;
   run(arguments, threads, level, [&]<typename T>(T, const Execution& execution) {
-    return largest_distance(rows.matrix<const T>(), chosen, largest, execution);
+    return largest_distance(rows.matrix<const T>(), metric, largest, execution);
   });
   return largest;
 }
@@ -151,7 +151,7 @@ std::vector<std::string> level_names() {
   return names;
 }
 
-std::string chosen_level() {
+std::string default_level() {
   const KernelTable* table = nullptr;
   const Status status = find_level({}, table);
   if (!status.ok()) throw py::value_error(status.message);
@@ -187,7 +187,7 @@ PYBIND11_MODULE(_cpu, module) {
              "Computes multiply-adds in registers; returns the number of values computed, for "
              "benchmarks.");
   module.def("levels", &level_names, "ISA levels that this machine can run, best first.");
-  module.def("level", &chosen_level,
+  module.def("level", &default_level,
              "The ISA level of calls that name none; LAYERBITS_MAX_ISA may lower it.");
   module.def("usable_cores", &usable_cores,
              "Cores that the affinity mask and the cgroup grant this process.");

@@ -77,10 +77,10 @@ void run(const Arguments& arguments, uintptr_t stream, py::object allocate,
          const Operation& operation) {
   check_process();
   Memory memory(std::move(allocate), arguments.device());
-  const bool polls = is_main_thread();
+  const bool is_main = is_main_thread();
   const cuda::Stream device_stream{arguments.device(), reinterpret_cast<void*>(stream),
                                    [&](size_t bytes) { return memory(bytes); },
-                                   [polls] { return polls && is_interrupted(); }};
+                                   [is_main] { return is_main && is_interrupted(); }};
   Status status;
   {
     py::gil_scoped_release release;
@@ -89,7 +89,8 @@ void run(const Arguments& arguments, uintptr_t stream, py::object allocate,
   raise(status);
 }
 
-// Computes all pairs, or prunes if both orders are given; returns the share of computed pairs.
+// Computes all pairs, or prunes if both orders are given; returns the share of the pairs of tiles
+// that is summed, 1 without pruning.
 double log_sum_exp_isotropic_any(py::object points, py::object centers, double sigma,
                                  py::object log_sum, uintptr_t stream, py::object allocate,
                                  py::object weights, py::object point_offsets,
@@ -163,28 +164,28 @@ void log_sum_exp_full_any(py::object points, py::object centers, py::object fact
 
 void distance_histogram_any(py::object points, py::object edges, py::object counts,
                             uintptr_t stream, py::object allocate, py::object labels,
-                            const std::string& metric) {
-  const Metric chosen = metric_of(metric);
+                            const std::string& metric_name) {
+  const Metric metric = metric_of(metric_name);
   Arguments arguments(kMemory);
   const HistogramArrays arrays(
       arguments, {.points = points, .edges = edges, .counts = counts, .labels = labels});
   run(arguments, stream, allocate, [&]<typename T>(T, const cuda::Stream& device_stream) {
     return cuda::distance_histogram(arrays.points.matrix<const T>(),
                                     arrays.labels.vector<const int64_t>(),
-                                    arrays.edges.vector<const double>(), chosen,
+                                    arrays.edges.vector<const double>(), metric,
                                     arrays.counts.matrix<int64_t>(), device_stream);
   });
 }
 
 double largest_distance_any(py::object points, uintptr_t stream, py::object allocate,
-                            const std::string& metric) {
-  const Metric chosen = metric_of(metric);
+                            const std::string& metric_name) {
+  const Metric metric = metric_of(metric_name);
   Arguments arguments(kMemory);
   const Array rows =
       arguments.take({.name = "points", .dtype = Dtype::kFloating, .sizes = {"n", "d"}}, points);
   double largest = 0;
   run(arguments, stream, allocate, [&]<typename T>(T, const cuda::Stream& device_stream) {
-    return cuda::largest_distance(rows.matrix<const T>(), chosen, largest, device_stream);
+    return cuda::largest_distance(rows.matrix<const T>(), metric, largest, device_stream);
   });
   return largest;
 }
@@ -221,7 +222,7 @@ int64_t peak_any(py::object values, int64_t steps, bool powers, uintptr_t stream
 std::vector<std::pair<std::string, std::string>> devices() {
   std::vector<cuda::Device> devices;
   raise(cuda::find_devices(devices));
-  // After the search, so that a process without a device is not recorded as a user of CUDA.
+  // After find_devices(), which fails without a device: then the process does not use CUDA.
   check_process();
   std::vector<std::pair<std::string, std::string>> names_and_reasons;
   for (const cuda::Device& device : devices)

@@ -16,7 +16,8 @@ namespace layerbits {
 // Other threads must not poll: Python unwinds the stack of a daemon thread that requests the
 // interpreter's lock during shutdown.
 bool is_main_thread();
-// Runs the handlers of pending POSIX signals; true if a handler raised an exception, as for Ctrl-C.
+// Runs the handlers of pending POSIX signals; returns whether a handler raised an exception, as for
+// Ctrl-C.
 bool is_interrupted();
 
 // Throws the pending Python exception if there is one, and otherwise the exception of a bad status.

@@ -3,7 +3,7 @@
 namespace layerbits {
 namespace {
 
-// A part of the order; a part of several leaves is still to be split.
+// A part of the order; split() halves a part of several leaves.
 struct Part {
   int64_t first = 0, count = 0;
   int64_t inner = 0;  // index of the part's node among the inner nodes

@@ -1,5 +1,6 @@
-// The order of the centers in a k-d tree: each part is halved along the dimension in which a sample
-// of its centers is widest, until it is a leaf of at most kLeafColumns centers.
+// Computes the order of the centers in a k-d tree. Parts of the order are halved, each along the
+// dimension in which a sample of its centers is widest, until they are leaves of at most
+// kLeafColumns centers.
 #pragma once
 
 #include <vector>

@@ -7,7 +7,7 @@ namespace {
 
 double square(double x) { return x * x; }
 
-// Sums in an order that compilers can vectorize.
+// Returns the sum of terms, in an order that compilers can vectorize.
 double sum_of(const std::array<double, kLeafColumns>& terms) {
   std::array<double, kBlock> partial{};
   for (int64_t i = 0; i < kLeafColumns; i += kBlock)
@@ -17,8 +17,8 @@ double sum_of(const std::array<double, kLeafColumns>& terms) {
   return sum;
 }
 
-// Whether all coordinates are finite and small enough relative to sigma, as order and boxes
-// require.
+// Returns whether all coordinates are finite and small enough relative to sigma, as the order and
+// the boxes of the tree require.
 template <typename T>
 bool are_all_usual(const MixtureProblem<T>& problem) {
   const Matrix<const T>& rows = problem.mixture.centers;
@@ -31,7 +31,7 @@ bool are_all_usual(const MixtureProblem<T>& problem) {
   return usual;
 }
 
-// Whether a positive weight is below 2^-1022 of the largest weight, too small for the moments.
+// Returns whether a positive weight is below 2^-1022 of the largest weight, too small for moments.
 template <typename T>
 bool any_weight_underflows(const MixtureProblem<T>& problem) {
   const Vector<const T>& weights = problem.mixture.weights;
@@ -93,10 +93,10 @@ void PackedTree<T>::finish_leaf(int64_t leaf, const MixtureProblem<T>& problem,
   T* node = nodes_.data();
   for (int64_t first = 0, leaves = leaves_; leaves > 1;) {
     const int64_t half = (leaves + 1) / 2;
-    const bool second = leaf - first >= half;
-    node += (second ? 2 * half : 1) * node_size(dim_);
-    if (second) first += half;
-    leaves = second ? leaves - half : half;
+    const bool in_second_half = leaf - first >= half;
+    node += (in_second_half ? 2 * half : 1) * node_size(dim_);
+    if (in_second_half) first += half;
+    leaves = in_second_half ? leaves - half : half;
   }
   T* sides = node + kNodeExtras;
   const int64_t first_center = leaf * kLeafColumns;
@@ -105,7 +105,8 @@ void PackedTree<T>::finish_leaf(int64_t leaf, const MixtureProblem<T>& problem,
   std::array<double, kLeafColumns> weights{};
   for (int64_t i = 0; i < count; ++i) {
     const double offset = blocks[i / kBlock * kBlock * (1 + dim_) + i % kBlock];
-    weights[i] = problem.mixture.weights ? std::exp2(-problem.scaling.scale * offset) : 1.0;
+    weights[i] =
+        problem.mixture.weights ? std::exp2(-problem.scaling.exponent_scale * offset) : 1.0;
     moments.weight += weights[i];
   }
   // Differences from the first center, so that equal centers have an exact mean and no spread.
@@ -147,7 +148,7 @@ void PackedTree<T>::finish_leaf(int64_t leaf, const MixtureProblem<T>& problem,
 // the first order of a Taylor series vanishes, and no second derivative of exp(-|u|^2/2) exceeds 1.
 // With the second order included, the change is at most 1.381/6 of the mean squared distance times
 // the largest distance: no third derivative exceeds 1.381, the largest one of exp(-t^2/2), at
-// t^2 = 3 - sqrt 6. The rounding error of the mean counts with the largest slope, exp(-1/2).
+// t^2 = 3 - sqrt 6. The rounding error of the mean is multiplied by the largest slope, exp(-1/2).
 template <typename T>
 void PackedTree<T>::set_merged_center(T* node, const MixtureProblem<T>& problem,
                                       const NodeMoments& moments) {
@@ -165,23 +166,23 @@ void PackedTree<T>::set_merged_center(T* node, const MixtureProblem<T>& problem,
   }
   const double half_trace = moments.spread / total / (2 * variance);
   const double second_order = 1.381 / 3 * half_trace * std::sqrt(largest_square) / sigma;
-  const bool with_moments =
+  const bool uses_moments =
       !moments.scatter.empty() && second_order < half_trace && half_trace < 0.5;
   const double mean_error =
       16 * std::numeric_limits<double>::epsilon() * std::sqrt(mean_square) / sigma;
-  const double error = (with_moments ? second_order : half_trace) + std::exp(-0.5) * mean_error;
+  const double error = (uses_moments ? second_order : half_trace) + std::exp(-0.5) * mean_error;
   node[kNodeError] = half_trace == 0        ? T(0)
                      : std::isfinite(error) ? T(error * (1 + 0x1p-20))
                                             : T(kInfinity);
   // A weight above 1 is a factor: as an offset its logarithm would be rounded to T.
-  const double offset = -std::log2(moments.weight) / problem.scaling.scale;
+  const double offset = -std::log2(moments.weight) / problem.scaling.exponent_scale;
   const double factor = std::max(moments.weight, 1.0);
   node[kNodeOffset] = T(std::max(offset, 0.0));
-  node[kNodeFactor] = T(factor * (with_moments ? 1 - half_trace : 1));
+  node[kNodeFactor] = T(factor * (uses_moments ? 1 - half_trace : 1));
   node[kNodeVariance] = T(moments.spread / total);
   node[kNodeBoundOffset] = T(offset + moments.spread / total);
   std::fill(sides, node + node_size(dim_), T(0));
-  if (!with_moments) return;
+  if (!uses_moments) return;
   for (int64_t k = 0, i = 0; k < dim_; ++k)
     for (int64_t l = k; l < dim_; ++l, ++i)
       sides[i] = T((k == l ? 1 : 2) * factor * moments.scatter[i] / total / (2 * square(variance)));
@@ -220,11 +221,11 @@ typename PackedTree<T>::Position PackedTree<T>::find_position(const T* query) co
       bound = std::min(bound, distance_to_mean(node, query) + node[kNodeBoundOffset]);
     if (leaves == 1) break;
     const int64_t half = (leaves + 1) / 2;
-    const bool second = query[plane->dim] > plane->value * power_;
-    node += (second ? 2 * half : 1) * node_size(dim_);
-    plane += second ? half : 1;
-    if (second) first += half;
-    leaves = second ? leaves - half : half;
+    const bool in_second_half = query[plane->dim] > plane->value * power_;
+    node += (in_second_half ? 2 * half : 1) * node_size(dim_);
+    plane += in_second_half ? half : 1;
+    if (in_second_half) first += half;
+    leaves = in_second_half ? leaves - half : half;
   }
   const int64_t end = std::min((first + 1) * int64_t(kLeafBlocks), blocks_);
   for (int64_t b = first * kLeafBlocks; b < end; ++b) {

@@ -25,16 +25,16 @@ class PackedTree {
   int64_t centers() const { return count_; }
   double total_weight() const { return total_weight_; }  // relative to the largest weight
 
-  // The leaf of a query, and a lower bound of its sum: the term of a center that has the largest
-  // weight and the squared distance `bound`.
+  // The leaf of a query, and a lower bound of the query's sum: the term of a center with the
+  // largest weight at the squared distance `bound`.
   struct Position {
     int64_t leaf;
     T bound;
   };
   Position find_position(const T* query) const;
 
-  // The approximate number of centers that the kernel evaluates for a query with this cutoff and
-  // allowance, see kernel_table.h.
+  // Estimates the number of centers that the kernel evaluates for a query with this cutoff and
+  // allowance (kernel_table.h); a visit to a node counts as one center.
   double evaluated_centers(const T* query, T cutoff, T allowance) const;
 
  private:

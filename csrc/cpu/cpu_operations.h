@@ -1,6 +1,6 @@
 // The operations on the CPU. Within a method, the log-sum of a row depends neither on the number of
 // threads nor on the other rows of the call. The .cpp files check values, pack, divide the work and
-// call kernels, which compute all pairs; center_tree.cpp computes distances for its bounds.
+// call kernels. Only kernels sum over pairs; center_tree.cpp computes distances for its bounds.
 #pragma once
 
 #include <string_view>
@@ -17,10 +17,10 @@ struct Execution {
 };
 
 // log_sum[i] = log sum_j w_j exp(-|points_i - centers_j|^2 / (2 sigma^2)); -infinity for an empty
-// sum. `used` becomes the method that was chosen.
+// sum. `used_method` becomes kDense or kPruned, the method that ran.
 template <typename T>
 Status log_sum_exp_isotropic(const Mixture<T>& mixture, const Accuracy& accuracy,
-                             Vector<double> log_sum, Execution execution, Method& used);
+                             Vector<double> log_sum, Execution execution, Method& used_method);
 
 template <typename T>
 Status log_sum_exp_isotropic_gradient(const Mixture<T>& mixture, const Gradient<T>& gradient,
@@ -35,8 +35,7 @@ Status log_sum_exp_full(const Matrix<const T>& points, const Components<T>& comp
 // counts[1 + b][s] is the number of pairs with edges[b] <= distance < edges[b + 1], where the last
 // bin includes its upper edge; s = 1 for pairs of equal labels, 0 for pairs of different labels.
 // counts[0] and counts[bins + 1] are the pairs below and above all edges. Without labels all labels
-// are equal. Edges are nondecreasing; if they are evenly spaced, a bin is found in at most one
-// step.
+// are equal. Edges are nondecreasing; evenly spaced edges are fastest.
 template <typename T>
 Status distance_histogram(const Matrix<const T>& points, Vector<const int64_t> labels,
                           Vector<const double> edges, Metric metric, Matrix<int64_t> counts,

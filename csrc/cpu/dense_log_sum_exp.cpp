@@ -12,7 +12,7 @@ namespace {
 
 constexpr int64_t kRunRows = 128;  // rows that share a panel of columns in the cache
 
-// 2^exponent of an integer that is not positive. NaN gives 0: the sum itself is NaN in that case.
+// Returns 2^exponent for an integer <= 0, and 0 for NaN, where the sum itself is NaN.
 double power_of_two(double exponent) {
   return exponent > -2000 ? std::ldexp(1.0, int(exponent)) : 0.0;
 }
@@ -27,14 +27,14 @@ struct ScaledSum {
       reference = other_reference, high = other_high, low = other_low;
       return;
     }
-    const double top = std::max(reference, other_reference);
-    const double factor = power_of_two(reference - top);
-    const double other_factor = power_of_two(other_reference - top);
+    const double new_reference = std::max(reference, other_reference);
+    const double factor = power_of_two(reference - new_reference);
+    const double other_factor = power_of_two(other_reference - new_reference);
     const double a = high * factor, b = other_high * other_factor;
     high = a + b;
     const double part = high - a;
     low = low * factor + other_low * other_factor + ((a - (high - part)) + (b - part));
-    reference = top;
+    reference = new_reference;
   }
 };
 
@@ -130,8 +130,8 @@ class DenseSum {
     });
   }
 
-  // For few rows and many columns: a piece of work is a chunk, and the sums of chunks are added at
-  // the end.
+  // For few rows and many columns. A piece of work is a chunk; the sums of chunks are added at the
+  // end.
   Status sum_by_chunks(Cancellation& cancellation) {
     const int64_t count = int64_t(runs_.size());
     std::vector<int64_t> first_piece(size_t(count) + 1, 0), first_value(size_t(count) + 1, 0);
@@ -176,7 +176,7 @@ class DenseSum {
     const int64_t first = c * chunk_, count = std::min(chunk_, blocks(run) - first);
     problem_.kernels->log_sum_exp_isotropic(
         packed, tiles(run), centers_.get() + (first_block_[run.group] + first) * block_size_, count,
-        mixture_.points.cols, problem_.scaling.scale, state);
+        mixture_.points.cols, problem_.scaling.exponent_scale, state);
   }
 
   void add(const Run& run, const T* state, ScaledSums& sums) const {
@@ -199,7 +199,7 @@ class DenseSum {
   const int lanes_;
   const int64_t chunk_, block_size_;
   const std::vector<Run> runs_;
-  std::vector<int64_t> first_block_;  // of each group; then the end
+  std::vector<int64_t> first_block_;  // of each group, and the number of blocks
   std::unique_ptr<T[]> centers_;
   std::vector<std::atomic<bool>> nan_;  // by group
   std::atomic<bool> points_too_large_{false};

@@ -1,6 +1,6 @@
 // The histogram of pairwise distances and their maximum. A piece of work is a run of rows, which is
 // compared with the columns from its first row on, cell by cell. Counts and maxima do not depend on
-// the order of the pairs, so each thread has its own, and they are combined at the end.
+// the order of the pairs, so each thread has its own counts or maximum, combined at the end.
 #include <memory>
 
 #include "../api/distance_bins.h"
@@ -13,13 +13,13 @@ namespace {
 
 constexpr int64_t kRunRows = 128;
 
-// The columns of a cell: so few that Ctrl-C takes effect between cells, and that a cell fits the
-// second-level cache.
+// The number of columns of a cell: so few that Ctrl-C takes effect between cells, and that a cell
+// fits the second-level cache.
 int64_t cell_columns(int64_t dim) {
   return std::clamp<int64_t>((int64_t(1) << 22) / (dim + 16), kBlock, 128) / kBlock * kBlock;
 }
 
-// The sum of squares in partial sums over 32 dimensions, as in the kernels.
+// Returns |factor * row|^2 as partial sums over 32 dimensions, as in the kernels.
 template <typename T>
 double squared_length(const Matrix<const T>& rows, int64_t i, double factor) {
   double total = 0;
@@ -57,8 +57,8 @@ class Pairs {
     });
   }
 
-  // Calls visit(worker, row, column, columns, squares) for tiles of rows from `row` on and columns
-  // from `column` on, which together contain every pair of a row with a later column.
+  // Calls visit(worker, row, column, columns, squares) for tiles of rows from `row` on and
+  // `columns` columns from `column` on. The calls contain every pair of a row with a later column.
   template <typename Visit>
   Status for_each_tile(const Visit& visit) const {
     const int64_t cell = cell_columns(points_.cols) / kBlock, lanes = kernels->lanes;
@@ -105,7 +105,7 @@ class Pairs {
     std::vector<double> largest(static_cast<size_t>(points_.rows));
     Status status = for_each_run([&](int64_t r) {
       for (int64_t i = runs_[r].first; i < runs_[r].first + runs_[r].count; ++i) {
-        T size = 0, zero = 0;  // 0 times a nonfinite value is NaN, and so is every sum with it
+        T size = 0, zero = 0;  // 0 times a nonfinite value makes the sum NaN
         for (int64_t k = 0; k < points_.cols; ++k) {
           size = std::max(size, std::abs(points_(i, k)));
           zero += points_(i, k) * T(0);
@@ -125,7 +125,8 @@ class Pairs {
     }
     rows_ = points_;
     if (metric_ == Metric::kCosine) return normalize(largest);
-    power_ = points_.rows > 0 ? power_for<T>(*std::max_element(largest.begin(), largest.end())) : 1;
+    power_ =
+        points_.rows > 0 ? scaling_power<T>(*std::max_element(largest.begin(), largest.end())) : 1;
     return {};
   }
 
@@ -134,7 +135,7 @@ class Pairs {
     rows_ = {units_.get(), points_.rows, points_.cols, points_.cols, 1};
     return for_each_run([&](int64_t r) {
       for (int64_t i = runs_[r].first; i < runs_[r].first + runs_[r].count; ++i) {
-        const double factor = power_for<double>(largest[i]);
+        const double factor = scaling_power<double>(largest[i]);
         const double length = std::sqrt(squared_length(points_, i, factor));
         for (int64_t k = 0; k < points_.cols; ++k)
           units_[i * points_.cols + k] = T(double(points_(i, k)) * factor / length);
@@ -164,8 +165,8 @@ Status distance_histogram(const Matrix<const T>& points, Vector<const int64_t> l
   if (Status status = pairs.prepare(execution); !status.ok()) return status;
 
   const int64_t size = edges.size + 1;
-  const std::vector<T> first = bins_of_squares<T>(edges, metric, pairs.power());
-  const DistanceBins<T> bins = distance_bins(first, edges, metric, pairs.power());
+  const std::vector<T> first_squares = bins_of_squares<T>(edges, metric, pairs.power());
+  const DistanceBins<T> bins = distance_bins(first_squares, edges, metric, pairs.power());
   std::vector<int64_t> classes(size_t(points.rows), 0);
   for (int64_t i = 0; labels && i < points.rows; ++i) classes[i] = labels[i];
   std::vector<std::vector<int64_t>> worker_counts(size_t(pairs.threads()),

@@ -1,4 +1,5 @@
-// One side of the pairs of a gradient: packed rows, and sums of each row over the other side.
+// One side of the pairs of a gradient: its packed rows, and the sums of each row over the other
+// side.
 #pragma once
 
 #include <memory>
@@ -23,14 +24,15 @@ AlignedArray<T> make_aligned(int64_t size) {
       static_cast<T*>(::operator new(size_t(size) * sizeof(T), std::align_val_t{64})));
 }
 
-// Packed points or centers, and for each row its sums over the other side. A pack is a tile of
-// points or a block of centers; each run, and so each group, starts a new pack.
+// Packed points or centers, and their sums. A pack is a tile of points or a block of centers; each
+// run, and so each group, starts a new pack.
 template <typename T, size_t kExtras>
 struct GradientSide {
   const Matrix<const T>& rows;
   int64_t width, pack_size, sums_size;  // rows, values and sums of a pack
   std::vector<Run> runs;
-  std::vector<int64_t> first_run, first_pack;  // of each group and of each run; then the end
+  std::vector<int64_t> first_run;   // of each group, and the number of runs
+  std::vector<int64_t> first_pack;  // of each run, and the number of packs
   AlignedArray<T> values;
   AlignedArray<double> sums;
 
@@ -77,7 +79,7 @@ struct GradientSide {
     return too_large ? too_far_from_zero(name) : Status{};
   }
 
-  // Adds the sums of a cell, if it has sums of this side, to those of a run.
+  // Adds the sums of a cell to the sums of a run; a null `cell` adds nothing.
   void add(int64_t run, const AlignedArray<T>& cell) const {
     double* total = sums_of(run);
     const int64_t size = cell ? packs(run) * sums_size : 0;

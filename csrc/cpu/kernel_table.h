@@ -1,6 +1,6 @@
 // The table of kernels of an ISA level, and the packed layouts that the kernels read. simd/, which
-// is compiled with ISA flags, includes this header: it includes C headers only and has no function
-// with external linkage, which a linker could merge across levels.
+// is compiled with ISA flags, includes this header. So the header includes C headers only, and has
+// no function with external linkage, which a linker could merge across levels.
 #pragma once
 
 #include <stdint.h>
@@ -15,31 +15,31 @@ namespace layerbits {
 inline constexpr int kBlock = 8;
 inline constexpr int kMaxLanes = 16;
 
-// For each row q the sum over columns c of 2^(-scale (|q - c|^2 + offset_c)).
-// points: no extra value. centers: one, offset_c >= 0: weights are offsets of the squared distance,
-// so that they cost nothing in the inner loop, and padding is an offset of +inf.
+// Sums 2^(-scale (|q - c|^2 + offset_c)) over the centers c, for each point q.
+// points: no extra value. centers: one, offset_c >= 0, which contains the weight; +inf for padding.
 // state[tile][3][lanes]: reference, high, low, where the sum is (high + low) 2^reference.
 template <typename T>
 using LogSumExpKernel = void (*)(const T* points, int64_t tiles, const T* centers, int64_t blocks,
                                  int64_t dim, T scale, T* state);
 
-// A balanced tree over packed centers. A leaf is kLeafBlocks consecutive blocks, the last leaf
-// perhaps fewer. A node over several leaves is followed by its first child, with half of the
-// leaves, rounded up; the second child follows all descendants of the first. A node holds the
-// values of NodeValue; for each dimension the values of NodeSide; and in up to kMomentDims
-// dimensions, for k <= l, the coefficient of u_k u_l in u^T C u / (2 sigma^4), times the total
-// weight or 1, whichever is larger. Here u is a query minus the mean of the centers, and C their
-// covariance; the coefficients are 0 where these second moments are not used.
+// A balanced tree over packed centers. A leaf has kLeafBlocks consecutive blocks, the last leaf
+// perhaps fewer. The first child of an inner node follows it and has half of its leaves, rounded
+// up; the second child follows all descendants of the first.
+//
+// A node holds the values of NodeValue; for each dimension the values of NodeSide; and in up to
+// kMomentDims dimensions, for k <= l, its second moments: the coefficient of u_k u_l in
+// u^T C u / (2 sigma^4), times max(total weight, 1). Here u is a query minus the mean of the
+// centers, and C their covariance. In nodes without second moments the coefficients are 0.
 inline constexpr int kLeafBlocks = 4;
 enum NodeValue {
-  kNodeError,   // of merging the centers, per unit of weight, where the largest kernel value is 1
-  kNodeOffset,  // of the merged center
-  // The total weight or 1, whichever is larger; with second moments, times one minus half of the
-  // trace of the covariance in units of sigma^2.
-  kNodeFactor,
+  // Bounds the change of the sum by merging the centers, per unit of weight, if the largest kernel
+  // value is 1.
+  kNodeError,
+  kNodeOffset,    // the offset of the merged center
+  kNodeFactor,    // max(total weight, 1); with second moments, times 1 - trace(C) / (2 sigma^2)
   kNodeVariance,  // the mean squared distance of the centers from their mean
-  // The sum of the node is at least the term of a center of weight 1 whose squared distance is that
-  // of the mean plus this offset.
+  // The sum over the node is at least the term of a center of weight 1 at the squared distance of
+  // the mean plus this offset.
   kNodeBoundOffset,
   kNodeExtras
 };
@@ -58,8 +58,8 @@ struct CenterTree {
   int64_t leaves;
 };
 
-// The sums of log_sum_exp_isotropic for one tile. Skips nodes beyond the query's cutoff, and merges
-// the centers of a node if its error is within the query's allowance. points: three extra values,
+// The sums of log_sum_exp_isotropic for one tile. For each query, skips nodes beyond its cutoff,
+// and merges the centers of nodes whose error is within its allowance. points: three extra values,
 // the initial reference, the cutoff of squared distances, and the allowance.
 template <typename T>
 using PrunedLogSumExpKernel = void (*)(const T* points, const CenterTree<T>& tree, int64_t dim,
@@ -77,17 +77,17 @@ static constexpr int64_t component_size(int64_t dim) {
          (1 + kFactorRows) * bands * (short_rows + kFactorRows * (bands - 1) / 2);
 }
 
-// Adds to the state of each row q the sum over components c of
-// exp(-(|factor_c (q - center_c)|^2 + offset_c) / 2), in blocks of kBlock components. An empty
-// state has a reference of -max. The products must not overflow.
+// Adds exp(-(|factor_c (q - center_c)|^2 + offset_c) / 2) over the components c, in blocks of
+// kBlock components, to the state of each point q. An empty state has a reference of -max. The
+// products must not overflow.
 template <typename T>
 using FullLogSumExpKernel = void (*)(const T* points, int64_t tiles, const T* components,
                                      int64_t blocks, int64_t dim, T* state);
 
-// With K_rc = factor_r 2^(-scale |r - c|^2 + exponent_r + exponent_c):
+// Computes sums of K_rc = factor_r 2^(-scale |r - c|^2 + exponent_r + exponent_c):
 // row_sums[tile][1 + dim][lanes], the sums over columns of K |r - c|^2 and of K (r - c);
-// column_sums[block][1 + dim][kBlock], the sums over rows of K and of K (r - c). row_sums or
-// column_sums may be null. rows: two extra values, exponent_r and factor_r. columns: one,
+// column_sums[block][1 + dim][kBlock], the sums over rows of K and of K (r - c). One of row_sums
+// and column_sums may be null. rows: two extra values, exponent_r and factor_r. columns: one,
 // exponent_c. scratch, for column_sums: [scratch_blocks][1 + dim][kBlock][lanes of 64 bytes].
 template <typename T>
 using SoftmaxGradientKernel = void (*)(const T* rows, int64_t tiles, const T* columns,
@@ -111,12 +111,13 @@ using CountPairsKernel = void (*)(const T* squares, int64_t row, int64_t column,
 template <typename T>
 using LogOfSumsKernel = void (*)(const T* state, int64_t tiles, double* out);
 
-// Whether a value times the factor is NaN, or its size exceeds a quarter of the largest number.
+// Returns whether a value times the factor is NaN, or its magnitude exceeds a quarter of the
+// largest number.
 template <typename T>
 using AnyUnusualKernel = bool (*)(const T* values, int64_t count, T factor);
 
-// Computes independent chains in registers from values[lanes], and stores their sum there; returns
-// the number of values computed.
+// Computes independent chains of multiply-adds in registers from values[lanes], stores the sum of
+// the chains in `values`, and returns the number of values computed.
 template <typename T>
 using PeakKernel = int64_t (*)(int64_t steps, T* values);
 

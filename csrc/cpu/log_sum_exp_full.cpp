@@ -1,6 +1,6 @@
 // The log-sum-exp over components with full covariances. Components are packed once, points run by
-// run. A run of points takes all components in their order, so that the bits of a row do not depend
-// on the other rows.
+// run. Each run takes all components in their order, so that the bits of a row do not depend on the
+// other rows.
 #include <memory>
 
 #include "cpu_operations.h"
@@ -94,7 +94,7 @@ class FullSum {
     return status;
   }
 
-  // Padding, and components without weight or with values that are not finite, get an offset of
+  // Components without weight or with values that are not finite, and padding, have an offset of
   // +inf.
   void pack_component(int64_t j, Extents& extents) const {
     T* out = packed_components_.get() + j * size_;
@@ -121,13 +121,13 @@ class FullSum {
 
   void evaluate(int64_t first, int64_t count, Cancellation& cancellation) {
     std::vector<Extent> rows(static_cast<size_t>(count));
-    Extent all;
+    Extent run_extent;
     for (int64_t i = 0; i < count; ++i) {
       for (int64_t k = 0; k < dim_; ++k) rows[i].add(points_(first + i, k));
-      all.add(rows[i]);
+      run_extent.add(rows[i]);
     }
     // Below this limit no sum of products overflows, so infinity is never subtracted from infinity.
-    const double reach = all.largest + extents_.centers.largest;
+    const double reach = run_extent.largest + extents_.centers.largest;
     const double limit = std::numeric_limits<T>::max() / 2;
     if (!(reach < limit) || !(reach * extents_.factors.largest * double(dim_) < limit)) {
       too_large_ = true;

@@ -1,10 +1,10 @@
-// The choice of a method for the log-sum-exp.
+// Chooses the method of a log-sum-exp.
 #include "log_sum_exp_methods.h"
 
 namespace layerbits {
 namespace {
 
-bool are_all_small(const Groups& points, const Groups& centers, int64_t dim) {
+bool are_several_small_groups(const Groups& points, const Groups& centers, int64_t dim) {
   const int64_t max_centers = std::min(kSmallGroupCenters, chunk_centers(dim));
   for (int64_t g = 0; g < points.count(); ++g)
     if (points.end(g) - points.begin(g) > kSmallGroupPoints ||
@@ -24,17 +24,17 @@ bool may_prune(const Mixture<T>& mixture, Method method) {
 
 template <typename T>
 Status log_sum_exp_isotropic(const Mixture<T>& mixture, const Accuracy& accuracy,
-                             Vector<double> log_sum, Execution execution, Method& used) {
+                             Vector<double> log_sum, Execution execution, Method& used_method) {
   MixtureProblem<T> problem{mixture};
   if (Status status = problem.prepare(execution); !status.ok()) return status;
   if (may_prune(mixture, accuracy.method)) {
     bool done = false;
     Status status = pruned_log_sum_exp(problem, accuracy, log_sum, execution.cancellation, done);
-    used = Method::kPruned;
+    used_method = Method::kPruned;
     if (!status.ok() || done) return status;
   }
-  used = Method::kDense;
-  return are_all_small(mixture.point_groups, mixture.center_groups, mixture.points.cols)
+  used_method = Method::kDense;
+  return are_several_small_groups(mixture.point_groups, mixture.center_groups, mixture.points.cols)
              ? small_groups_log_sum_exp(problem, log_sum, execution.cancellation)
              : dense_log_sum_exp(problem, log_sum, execution.cancellation);
 }

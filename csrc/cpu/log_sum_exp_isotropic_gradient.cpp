@@ -1,8 +1,8 @@
-// All gradients of the log-sum-exp at once: a kernel visits a pair once, and sums K |r - c|^2 and
-// K (r - c) over centers, for sigma and points, and K and K (r - c) over points, for weights and
-// centers. The pairs of a group are divided into cells of points by centers, whose size depends on
-// the dimension alone; the sums of cells are added in double and in the order of the cells, so that
-// neither threads nor other groups change a bit.
+// All gradients of the log-sum-exp from one pass over the pairs. A kernel sums K |r - c|^2 and
+// K (r - c) over centers, for the gradients of sigma and points, and K and K (r - c) over points,
+// for the gradients of weights and centers. The pairs of a group are divided into cells of points
+// by centers. The size of a cell depends on the dimension alone, and the sums of cells are added in
+// double and in the order of the cells, so that neither threads nor other groups change a bit.
 #include <cmath>
 
 #include "gradient_side.h"
@@ -39,7 +39,7 @@ struct PairSums {
   const GradientSide<T, 1>& centers;
   bool needs_points, needs_centers;
 
-  // The sums of a run of points and a run of centers over each other.
+  // The sums of a run of points over a run of centers, and of the centers over the points.
   struct Cell {
     AlignedArray<T> point_sums, center_sums;
   };
@@ -54,9 +54,9 @@ struct PairSums {
       scratch = make_aligned<T>(blocks * centers.sums_size * int64_t(64 / sizeof(T)));
     }
     problem.kernels->softmax_gradient(points.packed(p), points.packs(p), centers.packed(c),
-                                      centers.packs(c), points.rows.cols, problem.scaling.scale,
-                                      cell.point_sums.get(), cell.center_sums.get(), scratch.get(),
-                                      blocks);
+                                      centers.packs(c), points.rows.cols,
+                                      problem.scaling.exponent_scale, cell.point_sums.get(),
+                                      cell.center_sums.get(), scratch.get(), blocks);
     return cell;
   }
 
@@ -70,7 +70,7 @@ struct PairSums {
       }
   }
 
-  // Sums a group on all threads, in waves of cells, whose sums are added after each wave.
+  // Sums a group on all threads, in waves of cells; adds the sums of the cells after each wave.
   Status sum_group_in_waves(int64_t g, Cancellation& cancellation) const {
     const int64_t end_p = points.first_run[g + 1], end_c = centers.first_run[g + 1];
     const int64_t wave = 8 * int64_t(problem.threads);
@@ -106,17 +106,17 @@ struct PairSums {
     const auto cost = [&](int64_t g) {
       return double(points.packs_of_group(g)) * double(centers.packs_of_group(g));
     };
-    double total = 0, gathered = 0;
-    for (int64_t g = 0; g < groups; ++g) total += cost(g);
+    double total_cost = 0, piece_cost = 0;
+    for (int64_t g = 0; g < groups; ++g) total_cost += cost(g);
     const auto is_divided = [&](int64_t g) {
-      return problem.threads > 1 && cost(g) * 8 * problem.threads > total;
+      return problem.threads > 1 && cost(g) * 8 * problem.threads > total_cost;
     };
     std::vector<int64_t> ends = {0};
     for (int64_t g = 0; g < groups; ++g) {
-      gathered += is_divided(g) ? 0 : cost(g);
-      if (gathered * 32 * problem.threads < total && g + 1 < groups) continue;
+      piece_cost += is_divided(g) ? 0 : cost(g);
+      if (piece_cost * 32 * problem.threads < total_cost && g + 1 < groups) continue;
       ends.push_back(g + 1);
-      gathered = 0;
+      piece_cost = 0;
     }
     Status status =
         parallel_for(problem.threads, int64_t(ends.size()) - 1, cancellation, [&](int64_t item) {
@@ -130,8 +130,8 @@ struct PairSums {
 };
 
 // The centers of a sum. kWeighted: the centers with a positive weight. kWeightless: the centers of
-// weight 0, summed as if each had the largest weight. These sums give the gradients by the weights
-// of these centers, as limits, and no other gradient.
+// weight 0, summed as if each had the largest weight. The sums of kWeightless give the gradients by
+// the weights of its centers, as limits, and no other gradient.
 enum class CenterSet { kWeighted, kWeightless };
 
 template <typename T>

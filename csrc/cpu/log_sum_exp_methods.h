@@ -11,21 +11,21 @@ inline int64_t chunk_centers(int64_t dim) {
   return std::clamp<int64_t>((int64_t(1) << 20) / (dim + 16), 64, 8192) / kBlock * kBlock;
 }
 
-// All pairs of every group.
+// Sums all pairs of every group.
 template <typename T>
 Status dense_log_sum_exp(const MixtureProblem<T>& problem, Vector<double> log_sum,
                          Cancellation& cancellation);
 
-// The same bits as dense_log_sum_exp, for groups of at most these numbers of points and centers,
-// whose centers are one chunk.
+// Computes the same bits as dense_log_sum_exp, for groups of at most kSmallGroupPoints points and
+// kSmallGroupCenters centers, whose centers fit one chunk.
 inline constexpr int64_t kSmallGroupPoints = 128, kSmallGroupCenters = 1024;
 
 template <typename T>
 Status small_groups_log_sum_exp(const MixtureProblem<T>& problem, Vector<double> log_sum,
                                 Cancellation& cancellation);
 
-// The only group of the mixture, by a tree of its centers. If the tree is not usable, or
-// Method::kAuto estimates that all pairs are faster, computes nothing and sets `done` to false.
+// Sums the only group of a mixture by a tree of its centers. If the tree is not usable, or the
+// method is kAuto and all pairs seem faster, computes nothing and sets `done` to false.
 template <typename T>
 Status pruned_log_sum_exp(const MixtureProblem<T>& problem, const Accuracy& accuracy,
                           Vector<double> log_sum, Cancellation& cancellation, bool& done);

@@ -1,5 +1,5 @@
-// The preparation that the log-sum-exp and its gradient share: kernels of the ISA level, checked
-// and scaled sigma, checked weights, the number of threads.
+// The preparation that the log-sum-exp and its gradient share: find the kernels of the ISA level,
+// check and scale sigma, check the weights, choose the number of threads.
 #pragma once
 
 #include "cpu_operations.h"
@@ -53,7 +53,9 @@ struct MixtureProblem {
   }
 
   // The weight as an offset of squared distances.
-  std::array<T, 1> offset(int64_t center) const { return {T(-exponent(center) / scaling.scale)}; }
+  std::array<T, 1> offset(int64_t center) const {
+    return {T(-exponent(center) / scaling.exponent_scale)};
+  }
 };
 
 }  // namespace layerbits

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "../api/divide_up.h"
 #include "../api/scaling.h"
 #include "../api/status.h"
 #include "../api/views.h"
@@ -33,13 +34,14 @@ inline std::vector<Run> split_into_runs(const Groups& groups, int64_t largest) {
   return runs;
 }
 
-// The treatment of coordinates that are not finite. kKeep packs them as they are. kZero packs 0,
-// for sums of products, where 0 times infinity would be NaN; the caller handles such rows itself.
+// The treatment of coordinates that are not finite. kKeep packs them unchanged. kZero packs 0 in
+// place of them, because 0 times infinity would make a sum of products NaN; the caller handles such
+// rows itself.
 enum class NotFinite { kKeep, kZero };
 
-// Whether packed rows have unusual values.
+// The unusual values of packed rows.
 struct UnusualValues {
-  bool too_large = false;  // a finite value whose scaled size exceeds a quarter of the range
+  bool too_large = false;  // a finite value that, scaled, exceeds a quarter of the largest number
   bool nan = false;
 };
 
@@ -126,21 +128,21 @@ struct Packer {
     const T factor = T(power);
     UnusualValues unusual;
     for (int64_t start = 0; start < count; start += width) {
-      const int used = int(std::min<int64_t>(width, count - start));
+      const int tile_rows = int(std::min<int64_t>(width, count - start));
       if (kExtras > 0)
         for (int lane = 0; lane < width; ++lane) {
           const std::array<T, kExtras> values =
-              lane < used ? extras(row_of(start + lane)) : padding;
+              lane < tile_rows ? extras(row_of(start + lane)) : padding;
           for (size_t e = 0; e < kExtras; ++e) out[e * width + lane] = values[e];
         }
       out += kExtras * width;
-      if (usual && used == 16) {
+      if (usual && tile_rows == 16) {
         transpose<16>(rows, row_of(start), factor, out);
-      } else if (usual && used == 8 && width == 8) {
+      } else if (usual && tile_rows == 8 && width == 8) {
         transpose<8>(rows, row_of(start), factor, out);
       } else {
         const UnusualValues in_tile =
-            pack_coordinates([&](int lane) { return row_of(start + lane); }, used, out);
+            pack_coordinates([&](int lane) { return row_of(start + lane); }, tile_rows, out);
         unusual.nan |= in_tile.nan;
         unusual.too_large |= in_tile.too_large;
       }

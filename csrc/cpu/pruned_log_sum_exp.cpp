@@ -5,13 +5,12 @@
 // weight: in total by at most delta B <= delta S, so that log S changes by at most eps. A node is
 // skipped if its largest kernel value is below delta B / W, which is a cutoff of squared distances,
 // and merged into one center if its error is at most delta B / W, the allowance. B comes from the
-// nearest center of one leaf and, by Jensen's inequality, from mean and variance of the nodes
-// above.
+// nearest center of one leaf and, by Jensen's inequality, from mean and variance of the nodes that
+// contain it.
 //
 // Cutoff and allowance belong to a row, not to its tile, and centers that only another row of the
 // tile needs add an exact 0, in the order of the tree. So a row has the same bits alone, in any
-// batch and for any number of threads. kAuto may choose another method for another batch, and the
-// methods differ by rounding and by the error tolerance.
+// batch and for any number of threads.
 #include <cmath>
 
 #include "center_tree.h"
@@ -29,11 +28,11 @@ class PrunedSum {
     const double tolerance =
         accuracy.error_tolerance > 0 ? std::min(accuracy.error_tolerance, 1.0) : eps / 2;
     share_ = tolerance / (1 + tolerance) / tree.total_weight();
-    gap_ = -std::log2(share_) / problem.scaling.scale;
-    slack_ = 4 * double(points_.cols + 4) * eps;  // bounds the rounding of squared distances
+    gap_ = -std::log2(share_) / problem.scaling.exponent_scale;
+    slack_ = 4 * double(points_.cols + 4) * eps;
   }
 
-  // The share of the centers that the kernel evaluates for a row, estimated from at most 64 rows.
+  // Estimates the share of the centers that the kernel evaluates for a row, from at most 64 rows.
   double evaluated_share() const {
     constexpr int64_t kRows = 64;
     const int64_t step = divide_up(points_.rows, kRows);
@@ -90,12 +89,13 @@ class PrunedSum {
   std::array<T, 3> limits(int64_t i) const {
     const T bound = positions_[i].bound;
     if (bound == kNanBound) return kSkipAll;
-    const double exponent = -double(problem_.scaling.scale) * (bound + slack_ * std::abs(bound));
+    const double exponent =
+        -double(problem_.scaling.exponent_scale) * (bound + slack_ * std::abs(bound));
     const double lowest = -double(std::numeric_limits<T>::max());
     return {T(std::clamp(std::floor(exponent), lowest, 0.0)), cutoff(bound), allowance(bound)};
   }
   T allowance(T bound) const {
-    return T(share_ * std::exp2(-double(problem_.scaling.scale) * bound));
+    return T(share_ * std::exp2(-double(problem_.scaling.exponent_scale) * bound));
   }
   // The limits of padding and of rows with NaN: no node is within the cutoff.
   static constexpr std::array<T, 3> kSkipAll = {0, -1, -1};
@@ -128,7 +128,8 @@ class PrunedSum {
     for (int64_t t = 0; t < tiles; ++t) {
       if (cancellation.requested()) return;
       problem_.kernels->pruned_log_sum_exp(packed.data() + t * tile_size, tree_.view(), dim,
-                                           problem_.scaling.scale, states.data() + t * 3 * lanes);
+                                           problem_.scaling.exponent_scale,
+                                           states.data() + t * 3 * lanes);
     }
     std::vector<double> logs(size_t(tiles * lanes));
     problem_.kernels->log_of_sums(states.data(), tiles, logs.data());
@@ -143,18 +144,20 @@ class PrunedSum {
   const Matrix<const T>& points_;
   const PackedTree<T>& tree_;
   double share_ = 0;  // delta / W
-  double gap_ = 0, slack_ = 0;
+  double gap_ = 0;    // the squared distance at which a kernel value falls to share_
+  double slack_ = 0;  // the largest relative rounding error of squared distances
   std::vector<typename PackedTree<T>::Position> positions_;
   std::vector<int64_t> order_;
   mutable std::atomic<bool> too_large_{false};
 };
 
 // Estimates whether a tree is faster than all pairs. Costs are in units of the time of a pair per
-// dimension, measured on Zen 5 with AVX-512: a dense pair (0.8 (d + 6), without its exponential), a
-// pair in a leaf (d + 10; the rows of a tile together need 2.5 times the pairs of a row alone), the
-// position of a row, and the tree, per center. The estimate is made only if a whole tree and the
-// positions of all rows cost less than half of all pairs, so that an estimate that rejects the tree
-// costs about a fourteenth of all pairs at most.
+// dimension, measured on Zen 5 with AVX-512: a dense pair costs 0.8 (d + 6), without its
+// exponential; a pair in a leaf d + 10, and the rows of a tile together need 2.5 times the pairs of
+// a row alone; a tree 9000 + 200 d for each center; the position of a row 400 + 60 d. An estimate
+// needs at least 2048 centers, and a whole tree and the positions of all rows must cost less than
+// half of all pairs. So an estimate that rejects the tree costs at most about a fourteenth of all
+// pairs.
 template <typename T>
 Status is_worthwhile(const MixtureProblem<T>& problem, const Accuracy& accuracy,
                      Cancellation& cancellation, bool& worthwhile) {
@@ -167,8 +170,8 @@ Status is_worthwhile(const MixtureProblem<T>& problem, const Accuracy& accuracy,
   constexpr int64_t kStep = 7, kMinCenters = 2048;
   if (2 * fixed > dense || mixture.centers.rows < kMinCenters) return {};
 
-  // A tree of every 7th center costs a seventh. Its leaves are larger than those of the whole tree,
-  // so the estimate errs towards dense, by up to a small factor at tens of thousands of centers.
+  // A tree of every 7th center costs a seventh of a whole tree. Its leaves are larger than those of
+  // a whole tree, so the estimated share of evaluated centers is too large, in favor of kDense.
   Mixture<T> sample = mixture;
   sample.centers.row_stride *= kStep;
   sample.centers.rows = sample.center_groups.rows = divide_up(mixture.centers.rows, kStep);

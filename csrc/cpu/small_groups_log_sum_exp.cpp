@@ -74,7 +74,7 @@ class SmallGroups {
     }
   }
 
-  // Whether the points and the centers of some groups have no unusual value.
+  // Whether the points and the centers of a range of groups have no unusual value.
   struct Usual {
     bool points, centers;
   };
@@ -90,7 +90,7 @@ class SmallGroups {
     return are_usual(*problem_.kernels, rows, first, end - first, problem_.scaling.power);
   }
 
-  // Packs all groups before the first sum, because loads wait for narrow stores just before them.
+  // Packs all groups before the first sum, because a load waits for a narrow store just before it.
   void evaluate_batch(std::vector<Group>& groups, int64_t size, const Usual& usual,
                       Scratch& scratch) {
     scratch.packed.resize(std::max(scratch.packed.size(), size_t(size)));
@@ -106,7 +106,8 @@ class SmallGroups {
     T* state = scratch.states.data();
     for (const Group& group : groups) {
       problem_.kernels->log_sum_exp_isotropic(in, group.tiles, in + group.tiles * lanes_ * dim_,
-                                              group.blocks, dim_, problem_.scaling.scale, state);
+                                              group.blocks, dim_, problem_.scaling.exponent_scale,
+                                              state);
       in += group.size;
       state += 3 * group.tiles * lanes_;
     }

@@ -21,8 +21,8 @@
 namespace layerbits {
 namespace {
 
-// A tenth of the 150 ms in which Ctrl-C must take effect; polls take the interpreter's lock, so
-// they should be rare.
+// A tenth of the 150 ms in which Ctrl-C must take effect. A poll takes the interpreter's lock, so
+// polls should be rare.
 constexpr std::int64_t kPollInterval = 15'000'000;  // ns
 
 std::int64_t now() { return std::chrono::steady_clock::now().time_since_epoch().count(); }
@@ -106,19 +106,19 @@ class ThreadPool {
 };
 
 // The pool is never destroyed, because its threads may still sleep at exit. A forked child has
-// neither the threads of its parent's pool nor valid locks, so it does not touch that pool.
-ThreadPool& pool() {
-  static std::atomic<ThreadPool*> current{nullptr};
-  ThreadPool* existing = current.load();
-  while (existing == nullptr || existing->owner != getpid()) {
-    auto* fresh = new ThreadPool;
-    if (current.compare_exchange_strong(existing, fresh)) return *fresh;
-    delete fresh;
+// neither the threads of its parent's pool nor valid locks, so it starts a new pool.
+ThreadPool& process_pool() {
+  static std::atomic<ThreadPool*> shared_pool{nullptr};
+  ThreadPool* pool = shared_pool.load();
+  while (pool == nullptr || pool->owner != getpid()) {
+    auto* new_pool = new ThreadPool;
+    if (shared_pool.compare_exchange_strong(pool, new_pool)) return *new_pool;
+    delete new_pool;
   }
-  return *existing;
+  return *pool;
 }
 
-// The quota of the process's cgroup (v2, else v1) in cores, rounded up; 0 without a quota.
+// Returns the quota of the process's cgroup (v2, else v1) in cores, rounded up; 0 without a quota.
 int cgroup_quota() {
   const auto read = [](const char* path, auto&... values) {
     std::ifstream file(path);
@@ -158,7 +158,7 @@ Status parallel_for(int threads, int64_t items, Cancellation& cancellation,
   if (threads <= 1)
     job.run();
   else
-    pool().run(job, threads);
+    process_pool().run(job, threads);
   if (cancellation.requested()) return {Status::kInterrupted, "interrupted"};
   switch (job.failure.load()) {
     case Status::kOk:

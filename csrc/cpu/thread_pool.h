@@ -16,9 +16,9 @@
 
 namespace layerbits {
 
-// Whether to stop, checked between pieces of work. Only the calling thread polls `interrupted`,
-// because Python runs handlers of POSIX signals on its main thread only; the workers read the flag
-// that the caller sets.
+// Whether a call must stop, checked between pieces of work. Only the calling thread polls
+// `interrupted`, because Python runs handlers of POSIX signals on its main thread only; the workers
+// read the flag that the caller sets.
 class Cancellation {
  public:
   explicit Cancellation(std::function<bool()> interrupted);
@@ -46,11 +46,11 @@ Status parallel_for_short(int threads, int64_t items, Cancellation& cancellation
   });
 }
 
-// Returns one thread for every 2^17 multiply-adds, d + 8 for a pair, which cost about as much as
-// waking a worker; at least 1 and at most `threads`.
+// Returns one thread for every 2^17 multiply-adds, which cost about as much as waking a worker; at
+// least 1 and at most `threads`. A pair counts as dim + 8 multiply-adds.
 int worthwhile_threads(int threads, double pairs, int64_t dim);
 
-// Cores that the affinity mask and the cgroup's quota grant to this process, at least 1.
+// Returns the number of cores that affinity mask and cgroup quota allow this process, at least 1.
 int usable_cores();
 
 }  // namespace layerbits

@@ -14,20 +14,22 @@ __device__ __forceinline__ float multiply_add(float a, float b, float c) { retur
 __device__ __forceinline__ double multiply_add(double a, double b, double c) {
   return fma(a, b, c);
 }
-__device__ __forceinline__ float smaller(float a, float b) { return fminf(a, b); }
-__device__ __forceinline__ double smaller(double a, double b) { return fmin(a, b); }
-__device__ __forceinline__ float larger(float a, float b) { return fmaxf(a, b); }
-__device__ __forceinline__ double larger(double a, double b) { return fmax(a, b); }
+__device__ __forceinline__ float minimum(float a, float b) { return fminf(a, b); }
+__device__ __forceinline__ double minimum(double a, double b) { return fmin(a, b); }
+__device__ __forceinline__ float maximum(float a, float b) { return fmaxf(a, b); }
+__device__ __forceinline__ double maximum(double a, double b) { return fmax(a, b); }
 __device__ __forceinline__ float round_to_integer(float a) { return rintf(a); }
 __device__ __forceinline__ double round_to_integer(double a) { return rint(a); }
 __device__ __forceinline__ float square_root(float a) { return sqrtf(a); }
 __device__ __forceinline__ double square_root(double a) { return sqrt(a); }
 
-// Maps nonnegative numbers to integers in the same order; doubles with the same upper 32 bits have
+// Maps nonnegative numbers to integers of the same order; doubles with the same upper 32 bits have
 // the same key. NaN has the largest key, and NaN with a sign bit the smallest.
 __device__ __forceinline__ int order_key(float a) { return __float_as_int(a); }
 __device__ __forceinline__ int order_key(double a) { return __double2hiint(a); }
-__device__ __forceinline__ int smallest(int a, int b, int c) { return __vimin3_s32(a, b, c); }
+__device__ __forceinline__ int minimum_of_three(int a, int b, int c) {
+  return __vimin3_s32(a, b, c);
+}
 
 template <typename T>
 struct Range;
@@ -90,8 +92,8 @@ struct Power {
 __device__ __forceinline__ Power exp2_parts(double x) {
   constexpr double kRounder = 6755399441055744.0 + 1023.0;
   // Whether x <= -1023; false for NaN. The upper 32 bits are compared as integers and replaced,
-  // because the double-precision unit limits the speed. So x becomes -1023 up to one unit of these
-  // bits.
+  // because the double-precision unit limits the speed. So x becomes -1023 up to one unit of the
+  // upper 32 bits.
   const unsigned high = unsigned(__double2hiint(x));
   const bool is_lowest = high - 0xc08ff800u <= 0xfff00000u - 0xc08ff800u;
   x = __hiloint2double(int(is_lowest ? 0xc08ff800u : high), __double2loint(x));

@@ -1,5 +1,5 @@
-// Bounding boxes of tiles of points and centers, by which the pruned log-sum-exp finds the tiles of
-// centers near a tile of points.
+// Bounding boxes of tiles of points and centers. The pruned log-sum-exp uses them to find the tiles
+// of centers near a tile of points.
 #pragma once
 
 #include "tile_log_sums.h"
@@ -18,8 +18,8 @@ __global__ void compute_center_boxes(const T* centers, int64_t tiles, int dim, T
     T lower = T(INFINITY), upper = -T(INFINITY);
     for (int c = 0; c < kTile; ++c) {
       if (!(offsets[c] < T(INFINITY))) continue;
-      lower = smaller(lower, offsets[k * kTile + c]);
-      upper = larger(upper, offsets[k * kTile + c]);
+      lower = minimum(lower, offsets[k * kTile + c]);
+      upper = maximum(upper, offsets[k * kTile + c]);
     }
     if (k > 0) boxes[2 * k * tiles + t] = upper;
     boxes[(k > 0 ? 2 * k - 1 : 0) * tiles + t] = lower;
@@ -32,8 +32,8 @@ __device__ __forceinline__ void compute_point_box(const T* points, int rows, int
   for (int k = threadIdx.x; k < dim; k += blockDim.x) {
     T lower = T(INFINITY), upper = -T(INFINITY);
     for (int q = 0; q < rows; ++q) {
-      lower = smaller(lower, points[k * S::kTilePoints + q]);
-      upper = larger(upper, points[k * S::kTilePoints + q]);
+      lower = minimum(lower, points[k * S::kTilePoints + q]);
+      upper = maximum(upper, points[k * S::kTilePoints + q]);
     }
     box[2 * k] = lower;
     box[2 * k + 1] = upper;
@@ -41,7 +41,7 @@ __device__ __forceinline__ void compute_point_box(const T* points, int rows, int
 }
 
 // Returns a lower bound of the squared distance plus offset between a box of points and a tile of
-// centers. Differences of infinite coordinates may be NaN, which `larger` replaces by the other
+// centers. Differences of infinite coordinates may be NaN, which `maximum` replaces by the other
 // argument.
 template <typename T>
 __device__ __forceinline__ T least_distance(const T* box, int dim, const T* center_boxes,
@@ -50,7 +50,7 @@ __device__ __forceinline__ T least_distance(const T* box, int dim, const T* cent
   for (int k = 0; k < dim; ++k) {
     const T lower = center_boxes[(2 * k + 1) * tiles + tile];
     const T upper = center_boxes[(2 * k + 2) * tiles + tile];
-    const T gap = larger(larger(lower - box[2 * k + 1], box[2 * k] - upper), T(0));
+    const T gap = maximum(maximum(lower - box[2 * k + 1], box[2 * k] - upper), T(0));
     distance = multiply_add(gap, gap, distance);
   }
   return distance;

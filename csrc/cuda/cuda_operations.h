@@ -18,7 +18,7 @@ namespace layerbits::cuda {
 struct Stream {
   int device = 0;
   void* handle = nullptr;                      // a cudaStream_t
-  std::function<void*(std::size_t)> allocate;  // device memory for the stream; null where it fails
+  std::function<void*(std::size_t)> allocate;  // device memory for the stream; null if it fails
   std::function<bool()> interrupted;
 };
 
@@ -35,10 +35,10 @@ template <typename T>
 Status log_sum_exp_isotropic(const Mixture<T>& mixture, Vector<double> log_sum,
                              const Stream& stream);
 
-// log_sum_exp_isotropic for a single group with points and centers, in 1 to kPrunedDims dimensions.
-// Omits pairs that together change no result by more than the error tolerance, in nats; 0 stands
-// for the unit roundoff of T. The orders are permutations of the rows that bring near rows
-// together. `summed_share` becomes the share of the pairs of tiles that are summed.
+// Computes log_sum_exp_isotropic for a single group with points and centers, in 1 to kPrunedDims
+// dimensions. Omits pairs that together change no result by more than the error tolerance, in nats;
+// 0 stands for the unit roundoff of T. The orders are permutations of the rows by which consecutive
+// rows are close in space. `summed_share` becomes the share of the pairs of tiles that are summed.
 inline constexpr int64_t kPrunedDims = 32;
 template <typename T>
 Status pruned_log_sum_exp(const Mixture<T>& mixture, Vector<const int64_t> point_order,

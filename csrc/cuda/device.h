@@ -60,8 +60,8 @@ class Scratch {
 };
 
 // Waits until the work on the stream ends, or until Ctrl-C. After Ctrl-C the device still completes
-// the work. Scratch memory stays valid, because the caller's allocator reuses memory in the order
-// of the stream.
+// the work, and scratch memory stays valid, because the caller's allocator reuses memory in the
+// order of the stream.
 Status finish(const Stream& stream);
 
 // Copies to the device. The driver may delay the copy: `values` must exist until finish() returns.
@@ -79,7 +79,7 @@ Status download(T* target, const T* source, int64_t count, const Stream& stream)
   return status_of(error != cudaSuccess ? error : cudaStreamSynchronize(handle(stream)));
 }
 
-// The largest grid. Kernels stride over more elements, or have fewer thread blocks.
+// The largest grid. Kernels that may need more thread blocks stride over their elements.
 inline constexpr int64_t kMaxBlocks = int64_t(1) << 30;
 
 // Launches with `shared` bytes of dynamic shared memory, which shared_memory() returns in the

@@ -91,7 +91,7 @@ Status DeviceMixture<T>::start(const Stream& stream) {
   std::memcpy(host_values_.data() + kOffsetArrays * size, &initial, sizeof initial);
   const Status status = upload(device_values_, host_values_, stream);
   if (!status.ok() || !mixture.weights) return status;
-  // Few threads, because the atomic operations of all of them access the same address.
+  // Few threads, because the atomic operations of all threads access one address.
   const int64_t threads = std::min<int64_t>(mixture.weights.size, 1 << 14);
   return launch_each(check_weights<T>, threads, stream, mixture.weights, checks);
 }

@@ -1,6 +1,7 @@
 // The groups of a mixture on the device, the checks of its values, and its weights as exponents.
 #pragma once
 
+#include "../api/divide_up.h"
 #include "../api/scaling.h"
 #include "packed_rows.h"
 

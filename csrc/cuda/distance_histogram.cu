@@ -1,7 +1,7 @@
 // The histogram of pairwise distances, and the largest distance.
 #include <cstring>
 
-#include "../api/scaling.h"
+#include "../api/divide_up.h"
 #include "distance_rows.h"
 #include "packed_rows.h"
 #include "pair_counts.h"
@@ -58,7 +58,7 @@ class Pairs {
       status = launch_each(normalize_rows<T>, points_.rows, stream_, points_, units);
       rows = {units, points_.rows, dim, dim, 1};
     } else if (points_.rows > 0) {
-      power = power_for<T>(largest);
+      power = scaling_power<T>(largest);
     }
     if (!status.ok()) return status;
     problem_ = {.packed = packed,
@@ -76,7 +76,7 @@ class Pairs {
   Status count(Vector<const int64_t> labels, const std::vector<T>& first_squares,
                DistanceBins<T> bins, Matrix<int64_t> counts) {
     if (Status status = upload(first_squares_, first_squares, stream_); !status.ok()) return status;
-    bins.first = first_squares_;
+    bins.first_squares = first_squares_;
     problem_.labels = labels;
     problem_.bins = bins;
     // If there are few bins, each warp has its own copy of the counts, so that atomic operations

@@ -1,4 +1,4 @@
-// Checks of rows before their distances are computed, and normalization for the cosine distance.
+// Checks rows before their distances are computed, and normalizes them for the cosine distance.
 #pragma once
 
 #include "arithmetic.h"
@@ -8,17 +8,18 @@ namespace layerbits::cuda {
 
 // Results of the checks on the device, which the host reads.
 struct RowChecks {
-  unsigned long long not_finite = ~0ull, zero = ~0ull;  // the first such row
-  unsigned long long largest = 0;                       // the bits of a nonnegative double
+  unsigned long long not_finite = ~0ull;  // the first row with NaN or infinity
+  unsigned long long zero = ~0ull;        // the first row of zeros
+  unsigned long long largest = 0;         // the bits of the largest absolute value, a double
 };
 
 template <typename T>
 __global__ void check_rows(Matrix<const T> rows, RowChecks* checks) {
   for (int64_t i = first_index(); i < rows.rows; i += index_stride()) {
-    T largest = 0, zero = 0;  // 0 times a nonfinite value is NaN, and so is every sum with it
+    T largest = 0, zero = 0;  // 0 times a nonfinite value makes the sum NaN
     for (int64_t k = 0; k < rows.cols; ++k) {
       const T value = rows.data[i * rows.row_stride + k * rows.col_stride];
-      largest = larger(largest, T(fabs(value)));
+      largest = maximum(largest, T(fabs(value)));
       zero += value * T(0);
     }
     if (!(zero == 0)) atomicMin(&checks->not_finite, static_cast<unsigned long long>(i));
@@ -35,7 +36,7 @@ __global__ void normalize_rows(Matrix<const T> rows, T* units) {
     const T* row = rows.data + i * rows.row_stride;
     T largest = 0;
     for (int64_t k = 0; k < rows.cols; ++k)
-      largest = larger(largest, T(fabs(row[k * rows.col_stride])));
+      largest = maximum(largest, T(fabs(row[k * rows.col_stride])));
     int exponent = 0;
     frexp(double(largest), &exponent);
     constexpr int kLimit = 1022;

@@ -74,8 +74,8 @@ struct Extent {
     else
       (isnan(value) ? nan : infinite) = true;
   }
-  __device__ void merge_into(unsigned long long* maximum) const {
-    atomicMax(maximum, static_cast<unsigned long long>(__double_as_longlong(largest)));
+  __device__ void merge_into(unsigned long long* result) const {
+    atomicMax(result, static_cast<unsigned long long>(__double_as_longlong(largest)));
   }
 };
 

@@ -3,9 +3,10 @@
 // A lane has kPoints points; the warps of a thread block share the components. A triangular factor
 // is read in bands of kBandRows rows, each value once for all points of the warp, from the
 // first-level cache, so that the dimension has no limit. Sums of squares only grow: once all terms
-// of a thread are certain to be exactly 0, the remaining bands are skipped.
+// of a thread are certain to be exactly 0, the thread skips the other bands.
 #include <algorithm>
 
+#include "../api/divide_up.h"
 #include "../api/scaling.h"
 #include "full_components.h"
 #include "running_log_sum.h"

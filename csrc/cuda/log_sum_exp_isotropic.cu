@@ -2,7 +2,7 @@
 //
 // A thread block takes a tile of points and a share of the tiles of centers of their group. Up to
 // kPanel dimensions the points stay in shared memory, and the next centers are copied there while
-// the current ones are summed. With more dimensions, both sides are copied panel by panel, and
+// the current centers are summed. With more dimensions, both sides are copied panel by panel, and
 // shared memory keeps the distances over the previous panels. The sums of the threads are folded in
 // their order at the end, the sums of the shares by a second kernel.
 // tools/gpu/count_instructions.py counts the instructions of a pair.
@@ -20,7 +20,7 @@ template <typename T>
 struct Problem {
   const T* points;
   const T* centers;
-  const int64_t* point_rows;  // offsets by group, like the next two
+  const int64_t* point_rows;  // offsets by group, like point_tiles and center_tiles
   const int64_t* point_tiles;
   const int64_t* center_tiles;
   int64_t groups, dim, tiles, shares;
@@ -226,7 +226,7 @@ Status sum(const Mixture<T>& mixture, Vector<double> log_sum, const Stream& stre
       .tiles = tiled.point_tiles,
       .shares = shares,
       .stage_tiles = dim > kPanel ? 1 : tiles_of_stage<S>(dim, divide_up(max_tiles, shares)),
-      .scale = Scale<T>(tiled.scaling.scale),
+      .scale = Scale<T>(tiled.scaling.exponent_scale),
       .sums = sums};
   const size_t shared = size_t(SharedLayout<S>(dim, problem.stage_tiles).size) * sizeof(T);
   Status status =
@@ -247,10 +247,10 @@ Status log_sum_exp_isotropic(const Mixture<T>& mixture, Vector<double> log_sum,
   const CurrentDevice current(stream);
   if (!current.status.ok()) return current.status;
   // Small groups would leave most of a large tile empty.
-  const bool large =
+  const bool use_large_tiles =
       mixture.points.rows > LargeTiles<T>::kTilePoints / 2 * mixture.point_groups.count();
-  return large ? sum<LargeTiles<T>>(mixture, log_sum, stream, current.multiprocessors)
-               : sum<SmallTiles<T>>(mixture, log_sum, stream, current.multiprocessors);
+  return use_large_tiles ? sum<LargeTiles<T>>(mixture, log_sum, stream, current.multiprocessors)
+                         : sum<SmallTiles<T>>(mixture, log_sum, stream, current.multiprocessors);
 }
 
 template Status log_sum_exp_isotropic(const Mixture<float>&, Vector<double>, const Stream&);

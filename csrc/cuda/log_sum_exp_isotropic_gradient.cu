@@ -1,7 +1,7 @@
 // The gradients of the log-sum-exp. The gradient of a point is a sum over centers, the gradient of
-// a center a sum over points. One kernel serves both: it sums over sources for each target, and
-// runs once for each side that is wanted. So no two thread blocks add to the same address, and a
-// repeated call has the same bits. Gradients of both sides cost two computations of kernel values.
+// a center a sum over points. One kernel sums over sources for each target, and runs once for each
+// side that is wanted. So no two thread blocks add to the same address, and a repeated call has the
+// same bits; but gradients of both sides need two computations of the kernel values.
 #include <algorithm>
 
 #include "device_mixture.h"
@@ -17,7 +17,7 @@ __device__ __forceinline__ bool has_infinity(const Matrix<const T>& rows, const 
   return false;
 }
 
-// Exponent and factor of a point: u_i p_ij is factor 2^(exponent + exponents of center and
+// Exponent and factor of a point: u_i p_ij = factor 2^(exponent + exponents of center and
 // distance).
 template <typename T>
 struct PointValues {
@@ -135,32 +135,34 @@ class DeviceGradient {
         gradient_(gradient),
         stream_(stream),
         multiprocessors_(multiprocessors),
-        device_(mixture, kTileBlocks, kTileBlocks) {}
+        device_mixture_(mixture, kTileBlocks, kTileBlocks) {}
 
   Status compute() {
-    if (Status status = device_.scaling.set(mixture_.sigma); !status.ok()) return status;
+    if (Status status = device_mixture_.scaling.set(mixture_.sigma); !status.ok()) return status;
     const bool has_points = gradient_.d_points || gradient_.d_sigma;
     const bool has_centers = gradient_.d_centers || gradient_.d_weights;
     const int64_t dim = mixture_.points.cols;
-    SourceSums<T> point_sums = plan_sums(bool(gradient_.d_points), device_.point_tiles,
-                                         device_.point_blocks, device_.max_center_blocks);
-    SourceSums<T> center_sums = plan_sums(bool(gradient_.d_centers), device_.center_tiles,
-                                          device_.center_blocks, device_.max_point_blocks);
+    SourceSums<T> point_sums =
+        plan_sums(bool(gradient_.d_points), device_mixture_.point_tiles,
+                  device_mixture_.point_blocks, device_mixture_.max_center_blocks);
+    SourceSums<T> center_sums =
+        plan_sums(bool(gradient_.d_centers), device_mixture_.center_tiles,
+                  device_mixture_.center_blocks, device_mixture_.max_point_blocks);
 
     Scratch scratch;
-    device_.add_to(scratch);
-    scratch.add(points_, device_.point_blocks * kBlock * (2 + dim));
-    scratch.add(centers_, device_.center_blocks * kBlock * (2 + dim));
-    // Both sides use the same memory, one after the other.
+    device_mixture_.add_to(scratch);
+    scratch.add(points_, device_mixture_.point_blocks * kBlock * (2 + dim));
+    scratch.add(centers_, device_mixture_.center_blocks * kBlock * (2 + dim));
+    // The two sides use the same memory, one after the other.
     scratch.add(sums_,
                 std::max(has_points ? point_sums.size() : 0, has_centers ? center_sums.size() : 0));
     if (Status status = scratch.allocate(stream_); !status.ok()) return status;
-    Status status = device_.start(stream_);
+    Status status = device_mixture_.start(stream_);
     if (status.ok()) status = pack_points();
     if (status.ok() && has_points) status = compute_points(point_sums);
     if (status.ok() && has_centers) status = compute_centers(center_sums);
     if (status.ok()) status = finish(stream_);
-    return status.ok() ? device_.check(stream_) : status;
+    return status.ok() ? device_mixture_.check(stream_) : status;
   }
 
  private:
@@ -168,10 +170,10 @@ class DeviceGradient {
   SourceSums<T> plan_sums(bool has_coordinates, int64_t tiles, int64_t target_blocks,
                           int64_t max_source_blocks) const {
     SourceSums<T> sums{};
-    sums.groups = device_.groups;
+    sums.groups = device_mixture_.groups;
     sums.dim = mixture_.points.cols;
     sums.tiles = tiles;
-    sums.minus_scale = -device_.scaling.scale;
+    sums.minus_scale = -device_mixture_.scaling.exponent_scale;
     sums.has_coordinates = has_coordinates;
     sums.packed_targets = target_blocks * kBlock;
     sums.shares = choose_shares(tiles, divide_up(max_source_blocks, kTileBlocks),
@@ -180,50 +182,52 @@ class DeviceGradient {
   }
 
   Status pack_points() const {
-    const PackedLayout layout{device_.point_rows, device_.point_block_offsets, device_.groups,
-                              device_.point_blocks * kBlock};
+    const PackedLayout layout{device_mixture_.point_rows, device_mixture_.point_block_offsets,
+                              device_mixture_.groups, device_mixture_.point_blocks * kBlock};
     const PointValues<T> values{gradient_.log_sum, gradient_.upstream, exponents()};
     return launch_each(pack_rows<T, PointValues<T>>, layout.packed_rows, stream_, mixture_.points,
-                       layout, T(device_.scaling.power), values, &device_.checks->points_too_large,
-                       static_cast<unsigned*>(nullptr), points_);
+                       layout, T(device_mixture_.scaling.power), values,
+                       &device_mixture_.checks->points_too_large, static_cast<unsigned*>(nullptr),
+                       points_);
   }
 
   Status pack_centers(bool are_targets) const {
-    const PackedLayout layout{device_.center_rows, device_.center_block_offsets, device_.groups,
-                              device_.center_blocks * kBlock};
+    const PackedLayout layout{device_mixture_.center_rows, device_mixture_.center_block_offsets,
+                              device_mixture_.groups, device_mixture_.center_blocks * kBlock};
     const CenterValues<T> values{mixture_.centers, mixture_.weights, exponents(), are_targets};
     return launch_each(pack_rows<T, CenterValues<T>>, layout.packed_rows, stream_, mixture_.centers,
-                       layout, T(device_.scaling.power), values, &device_.checks->centers_too_large,
-                       static_cast<unsigned*>(nullptr), centers_);
+                       layout, T(device_mixture_.scaling.power), values,
+                       &device_mixture_.checks->centers_too_large, static_cast<unsigned*>(nullptr),
+                       centers_);
   }
 
   Status compute_points(SourceSums<T> sums) const {
     sums.targets = points_;
     sums.sources = centers_;
-    sums.target_rows = device_.point_rows;
-    sums.target_blocks = device_.point_block_offsets;
-    sums.source_blocks = device_.center_block_offsets;
-    sums.target_tiles = device_.point_tile_offsets;
+    sums.target_rows = device_mixture_.point_rows;
+    sums.target_blocks = device_mixture_.point_block_offsets;
+    sums.source_blocks = device_mixture_.center_block_offsets;
+    sums.target_tiles = device_mixture_.point_tile_offsets;
     Status status = pack_centers(false);
     if (status.ok()) status = sum<Moment::kDistance>(sums);
-    const Totals<T> totals{device_.checks, sums};
-    return status.ok()
-               ? launch_each(finish_points<T>, mixture_.points.rows, stream_, totals,
-                             mixture_.points.rows, per_difference(), device_.scaling.fraction,
-                             gradient_.d_points, gradient_.d_sigma)
-               : status;
+    const Totals<T> totals{device_mixture_.checks, sums};
+    return status.ok() ? launch_each(finish_points<T>, mixture_.points.rows, stream_, totals,
+                                     mixture_.points.rows, per_difference(),
+                                     device_mixture_.scaling.fraction, gradient_.d_points,
+                                     gradient_.d_sigma)
+                       : status;
   }
 
   Status compute_centers(SourceSums<T> sums) const {
     sums.targets = centers_;
     sums.sources = points_;
-    sums.target_rows = device_.center_rows;
-    sums.target_blocks = device_.center_block_offsets;
-    sums.source_blocks = device_.point_block_offsets;
-    sums.target_tiles = device_.center_tile_offsets;
+    sums.target_rows = device_mixture_.center_rows;
+    sums.target_blocks = device_mixture_.center_block_offsets;
+    sums.source_blocks = device_mixture_.point_block_offsets;
+    sums.target_tiles = device_mixture_.center_tile_offsets;
     Status status = pack_centers(true);
     if (status.ok()) status = sum<Moment::kOne>(sums);
-    const Totals<T> totals{device_.checks, sums};
+    const Totals<T> totals{device_mixture_.checks, sums};
     return status.ok() ? launch_each(finish_centers<T>, mixture_.centers.rows, stream_, totals,
                                      mixture_.centers.rows, per_difference(), mixture_.weights,
                                      exponents(), gradient_.d_centers, gradient_.d_weights)
@@ -240,16 +244,17 @@ class DeviceGradient {
                   sizeof(SourceMemory<T>), stream_, sums);
   }
 
-  WeightExponents exponents() const { return WeightExponents{device_.checks}; }
+  WeightExponents exponents() const { return WeightExponents{device_mixture_.checks}; }
   double per_difference() const {
-    return device_.scaling.power / (device_.scaling.fraction * device_.scaling.fraction);
+    return device_mixture_.scaling.power /
+           (device_mixture_.scaling.fraction * device_mixture_.scaling.fraction);
   }
 
   const Mixture<T>& mixture_;
   const Gradient<T>& gradient_;
   const Stream& stream_;
   const int multiprocessors_;
-  DeviceMixture<T> device_;
+  DeviceMixture<T> device_mixture_;
   T *points_ = nullptr, *centers_ = nullptr;
   double* sums_ = nullptr;
 };

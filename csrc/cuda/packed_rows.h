@@ -1,7 +1,8 @@
 // Rows of points or centers, packed on the device in blocks: the extra values of the rows of a
 // block, then their coordinates, scaled by a power of two, each as an array over the rows. Each
-// group starts a new block, so that kernels copy 16 bytes at a time and do not test where a group
-// ends: unused rows have coordinates 0 and extra values that give their terms no weight.
+// group starts a new block, so that kernels copy 16 bytes at a time. Unused rows have coordinates 0
+// and extra values that give their terms no weight, so that kernels need not test where a group
+// ends.
 #pragma once
 
 #include "arithmetic.h"
@@ -9,8 +10,8 @@
 
 namespace layerbits::cuda {
 
-// Returns the last g with offsets[g] <= i; only the last of several groups with equal offsets is
-// not empty.
+// Returns the group g of element i: offsets[g] <= i < offsets[g + 1]. Of groups with equal offsets
+// all but the last are empty, so this is the last g with offsets[g] <= i.
 __device__ __forceinline__ int64_t find_group(const int64_t* offsets, int64_t groups, int64_t i) {
   int64_t lower = 0, upper = groups;
   while (upper - lower > 1) {

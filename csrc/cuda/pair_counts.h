@@ -10,24 +10,24 @@
 
 namespace layerbits::cuda {
 
-// A thread has few pairs: it holds three sums for each, and its registers hold no more sums in
-// double.
+// A thread has only kRows * kColumns pairs, because it holds three sums for each pair in registers:
+// `partial`, `chunk` and `square`.
 constexpr int kBlockThreads = 256, kRows = 4, kColumns = 4, kX = 16, kY = 16;
 constexpr int kTile = kRows * kY, kTileBlocks = kTile / kBlock;
 static_assert(kTile == kColumns * kX && kX * kY == kBlockThreads);
 
-// Squares over kChunk dimensions are summed first, as on the CPU.
+// A sum over more than kChunk dimensions consists of the sums of chunks, as on the CPU.
 constexpr int kChunk = 256;
 
 template <typename T>
 struct PairProblem {
   const T* packed;
-  int64_t rows, dim, tiles;    // tiles: of kTile rows
+  int64_t rows, dim, tiles;    // tiles of kTile rows
   unsigned long long* counts;  // [bin][2]
   unsigned long long* largest;
   Vector<const int64_t> labels = {};
   DistanceBins<T> bins = {};
-  int copies = 0;  // of the counts, in shared memory
+  int copies = 0;  // number of copies of the counts in shared memory
 };
 
 template <typename T>
@@ -36,7 +36,7 @@ struct PairMemory {
   int64_t row_labels[kTile], column_labels[kTile];
 };
 
-// A tile of pairs by the first row and the first column.
+// The first row and the first column of a tile of pairs.
 struct PairTile {
   int64_t row, column;
 };
@@ -72,15 +72,15 @@ __device__ __forceinline__ void compute_squares(const PairProblem<T>& problem,
   }
 }
 
-// Returns the bin of a square by exact comparisons; the arithmetic only predicts the first bin to
-// compare.
+// Returns the bin of a square. Comparisons determine the bin exactly; the arithmetic only gives a
+// first guess.
 template <typename T>
 __device__ __forceinline__ int64_t bin_of(const DistanceBins<T>& bins, T square) {
   const T x = bins.is_root ? square_root(square) : square * T(0.5);
   const T guess = multiply_add(x - bins.low, bins.per_unit, T(1));
-  int64_t bin = int64_t(larger(smaller(guess, T(bins.count - 1)), T(0)));
-  while (square < bins.first[bin]) --bin;
-  while (square >= bins.first[bin + 1]) ++bin;
+  int64_t bin = int64_t(maximum(minimum(guess, T(bins.count - 1)), T(0)));
+  while (square < bins.first_squares[bin]) --bin;
+  while (square >= bins.first_squares[bin + 1]) ++bin;
   return bin;
 }
 
@@ -135,7 +135,7 @@ __device__ __forceinline__ void merge_largest(T largest, T* thread_largest,
   __syncthreads();
   if (threadIdx.x > 0) return;
   for (int thread = 1; thread < kBlockThreads; ++thread)
-    largest = larger(largest, thread_largest[thread]);
+    largest = maximum(largest, thread_largest[thread]);
   atomicMax(result, static_cast<unsigned long long>(__double_as_longlong(double(largest))));
 }
 
@@ -164,7 +164,7 @@ __global__ void __launch_bounds__(kBlockThreads, sizeof(T) == 4 ? 2 : 1)
         const int a = column_of<T, kRows, kY>(y, i), b = column_of<T, kColumns, kX>(x, j);
         if (tile.column + b >= problem.rows || tile.row + a >= tile.column + b) continue;
         if (!kCounts) {
-          largest = larger(largest, square[i][j]);
+          largest = maximum(largest, square[i][j]);
           continue;
         }
         const int64_t index = 2 * bin_of(problem.bins, square[i][j]) +

@@ -1,9 +1,10 @@
 // The log-sum-exp of one group, without tiles of centers that are too far away to change a result.
 //
-// Points and centers come in an order that brings near rows together. A thread block takes a tile
-// of points. One sampled center of each tile gives every row a lower bound of its sum, and from it
-// a cutoff of squared distances. Then the thread block compares the bounding boxes of all tiles of
-// centers, and sums the tiles within the largest cutoff of its rows, in the order of the tiles.
+// Points and centers come in an order in which consecutive rows are close in space. A thread block
+// takes a tile of points. One sampled center of each tile gives every row a lower bound of its sum,
+// and from it a cutoff of squared distances. Then the thread block compares the bounding boxes of
+// all tiles of centers, and sums the tiles within the largest cutoff of its rows, in the order of
+// the tiles.
 //
 // Error: let 2^b be a lower bound of a row's sum, n the number of centers and eps the error
 // tolerance. Every omitted term is below 2^b eps / (1 + eps) / n. Together the omitted terms are
@@ -25,7 +26,7 @@ struct Problem {
   const T* points;
   const T* centers;
   const T* samples;  // tiles of sampled centers
-  const T* boxes;    // of tiles of centers
+  const T* boxes;    // bounding boxes of tiles of centers
   int64_t rows, tiles, center_tiles, shares;
   int dim, sample_tiles, stage_tiles;
   Scale<T> scale;
@@ -52,8 +53,8 @@ __global__ void sample_centers(const T* centers, int64_t tiles, int dim, int64_t
 }
 
 // Returns the largest cutoff of the rows of the tile. A reference is the rounded exponent of a
-// term, so that it exceeds the logarithm of a lower bound by less than 1; allowed_gap + 1 covers
-// that. Rows with NaN have no cutoff.
+// term, so that it exceeds the logarithm of a lower bound by less than 1; the 1 in allowed_gap + 1
+// covers this excess. Rows with NaN have no cutoff.
 template <typename S, typename T>
 __device__ __forceinline__ T compute_cutoff(const Problem<T>& problem, const PointSums<S>& sums,
                                             int rows, T* bounds) {
@@ -64,28 +65,29 @@ __device__ __forceinline__ T compute_cutoff(const Problem<T>& problem, const Poi
           isnan(sums.sums[i].high) ? T(INFINITY) : sums.sums[i].reference;
   __syncthreads();
   T least = T(INFINITY);
-  for (int q = 0; q < rows; ++q) least = smaller(least, bounds[q]);
+  for (int q = 0; q < rows; ++q) least = minimum(least, bounds[q]);
   __syncthreads();
   if (least <= -Range<T>::kLargest) return T(INFINITY);  // a row is too far from every sample
   const T cutoff = (problem.allowed_gap + 1 - least) * problem.scale.inverse;
-  return multiply_add(problem.slack, larger(cutoff, T(0)), cutoff);
+  return multiply_add(problem.slack, maximum(cutoff, T(0)), cutoff);
 }
 
-// Appends the tiles of the threads with `near` to the list, in the order of the threads; returns
+// Appends the tiles of the threads with `is_near` to the list, in the order of the threads; returns
 // the new length of the list. All threads of the thread block call it.
-__device__ __forceinline__ int append(bool near, int tile, int count, unsigned* words, int* list) {
+__device__ __forceinline__ int append(bool is_near, int tile, int count, unsigned* words,
+                                      int* list) {
   const int warp = threadIdx.x / kWarp, warps = blockDim.x / kWarp;
   if (int(threadIdx.x) < warps) words[threadIdx.x] = 0;
   __syncthreads();
   const unsigned bit = 1u << (threadIdx.x % kWarp);
-  if (near) atomicOr(words + warp, bit);
+  if (is_near) atomicOr(words + warp, bit);
   __syncthreads();
   int position = count;
   for (int word = 0; word < warps; ++word) {
     if (word < warp) position += __popc(words[word]);
     count += __popc(words[word]);
   }
-  if (near) list[position + __popc(words[warp] & (bit - 1))] = tile;
+  if (is_near) list[position + __popc(words[warp] & (bit - 1))] = tile;
   __syncthreads();
   return count;
 }
@@ -147,10 +149,10 @@ __global__ void __launch_bounds__(Tiles<T>::kThreads, sizeof(T) == 4 ? 4 : 2)
     int count = 0;
     for (; tile < end && count + S::kThreads <= kListSize; tile += S::kThreads) {
       const int64_t candidate = tile + threadIdx.x;
-      const bool near =
+      const bool is_near =
           candidate < end && !(least_distance(box, problem.dim, problem.boxes, problem.center_tiles,
                                               candidate) > cutoff);
-      count = append(near, int(candidate), count, words, list);
+      count = append(is_near, int(candidate), count, words, list);
     }
     sums.template sum_stages<kFirst>(memory, stages, count, [&](int first, int tiles, T* buffer) {
       for (int i = 0; i < tiles; ++i)
@@ -243,7 +245,7 @@ Status pruned_log_sum_exp(const Mixture<T>& mixture, Vector<const int64_t> point
                            .dim = int(dim),
                            .sample_tiles = int(sample_tiles),
                            .stage_tiles = tiles_of_stage<S>(dim, center_tiles),
-                           .scale = Scale<T>(tiled.scaling.scale),
+                           .scale = Scale<T>(tiled.scaling.exponent_scale),
                            .allowed_gap = T(std::log2(bound_over_term)),
                            .slack = T(4 * double(dim + 4) * eps),
                            .sums = sums,

@@ -7,8 +7,8 @@
 
 namespace layerbits::cuda {
 
-// distance * minus_scale + shift. Where the shift exceeds kFar, the product is rounded first, as
-// move_reference() rounds it.
+// Returns distance * minus_scale + shift. If the shift exceeds kFar, the product is rounded first,
+// as move_reference() rounds it.
 template <typename T>
 __device__ __forceinline__ T exponent_of(T distance, T minus_scale, T shift) {
   return shift > Range<T>::kFar ? distance * minus_scale + shift
@@ -63,18 +63,18 @@ struct RunningSum {
 
   __device__ __forceinline__ void move_reference(T nearest, Scale<T> scale) {
     if (!(nearest < T(INFINITY))) return;
-    const T exponent = larger(-Range<T>::kLargest, nearest * scale.minus);
+    const T exponent = maximum(-Range<T>::kLargest, nearest * scale.minus);
     raise_reference(round_to_integer(exponent), scale);
   }
 
   __device__ __forceinline__ void raise_reference(T exponent, Scale<T> scale) {
-    const T moved = larger(reference, exponent);
-    const T factor = power_of_two(larger(Range<T>::kLowest, reference - moved));
+    const T moved = maximum(reference, exponent);
+    const T factor = power_of_two(maximum(Range<T>::kLowest, reference - moved));
     high *= factor;
     low *= factor;
     reference = moved;
-    // The relative slack covers the rounding of the product where the reference is large; the
-    // absolute slack of 1 covers the rounding of exp2.
+    // The relative slack covers the rounding of the product for a large reference; the absolute
+    // slack of 1 covers the rounding of exp2.
     const T largest_distance = (1 - Range<T>::kLowest - reference) * scale.inverse;
     ignore_above = multiply_add(largest_distance, Range<T>::kSlack, largest_distance);
     const T move_distance = (-1 - reference) * scale.inverse;
@@ -111,8 +111,9 @@ __device__ __forceinline__ void add_blocks(T (&distance)[kSums][kBlock], Scale<T
     int key[kBlock];
 #pragma unroll
     for (int j = 0; j < kBlock; ++j) key[j] = order_key(distance[i][j]);
-    nearest[i] = smallest(smallest(key[0], key[1], key[2]), smallest(key[3], key[4], key[5]),
-                          key[6] < key[7] ? key[6] : key[7]);
+    nearest[i] = minimum_of_three(minimum_of_three(key[0], key[1], key[2]),
+                                  minimum_of_three(key[3], key[4], key[5]),
+                                  key[6] < key[7] ? key[6] : key[7]);
     any_term |= nearest[i] <= order_key(sums[i].ignore_above);
     any_move |= nearest[i] <= order_key(sums[i].move_below);
   }
@@ -123,8 +124,8 @@ __device__ __forceinline__ void add_blocks(T (&distance)[kSums][kBlock], Scale<T
     for (int i = 0; i < kSums; ++i) {
       if (nearest[i] <= order_key(sums[i].move_below)) {
         const T(&d)[kBlock] = distance[i];
-        sums[i].move_reference(smaller(smaller(smaller(d[0], d[1]), smaller(d[2], d[3])),
-                                       smaller(smaller(d[4], d[5]), smaller(d[6], d[7]))),
+        sums[i].move_reference(minimum(minimum(minimum(d[0], d[1]), minimum(d[2], d[3])),
+                                       minimum(minimum(d[4], d[5]), minimum(d[6], d[7]))),
                                scale);
       }
       any_far |= sums[i].is_far();
@@ -158,14 +159,16 @@ struct ScaledSum {
       reference = other_reference, high = other_high, low = other_low;
       return;
     }
-    const double top = fmax(reference, other_reference);
-    const double a = high * power(reference - top), b = other_high * power(other_reference - top);
-    const double scaled_low = other_low * power(other_reference - top);
-    low = low * power(reference - top) + scaled_low;
+    const double new_reference = fmax(reference, other_reference);
+    const double factor = power(reference - new_reference);
+    const double other_factor = power(other_reference - new_reference);
+    const double a = high * factor, b = other_high * other_factor;
+    const double scaled_low = other_low * other_factor;
+    low = low * factor + scaled_low;
     high = a + b;
     const double part = high - a;
     low += (a - (high - part)) + (b - part);
-    reference = top;
+    reference = new_reference;
   }
 
   // Returns the logarithm of the sum; -inf for an empty sum.

@@ -1,6 +1,6 @@
-// For each target, the sums over sources of K (target - source), and of K or K |target - source|^2,
-// where K are kernel values. The gradients of points and of centers are such sums: for points the
-// sources are the centers, and for centers the sources are the points.
+// Sums over sources for each target: of K (target - source), and of K or K |target - source|^2,
+// where K is the kernel value of a pair. For the gradients of points the sources are the centers;
+// for the gradients of centers the sources are the points.
 //
 // A thread block takes a tile of targets and tiles of sources. It computes the kernel values K of
 // all pairs of two tiles into shared memory; then its threads divide the work by targets and
@@ -19,7 +19,7 @@ constexpr int kBlockThreads = 128, kTargets = 4, kX = 8, kY = 16;
 constexpr int kTile = kTargets * kY, kTileBlocks = kTile / kBlock;
 static_assert(kTile == kBlock * kX && kX * kY == kBlockThreads);
 
-// The sum beside those of the coordinates: of K |target - source|^2 for d_sigma, of K for
+// The sum besides the sums of the coordinates: of K |target - source|^2 for d_sigma, or of K for
 // d_weights.
 enum class Moment { kDistance, kOne };
 
@@ -32,7 +32,7 @@ struct SourceSums {
   const int64_t* target_blocks;
   const int64_t* source_blocks;
   const int64_t* target_tiles;
-  int64_t dim, tiles, shares;  // tiles: of targets, of all groups
+  int64_t dim, tiles, shares;  // tiles of targets in all groups
   T minus_scale;
   bool has_coordinates;  // whether to sum the coordinates beside the moment
   double* sums;          // [shares][1 + dim][packed_targets], initially 0
@@ -47,7 +47,7 @@ struct SourceMemory {
   T targets[2 + kPanel][kTile];  // exponents and factors, then coordinates
   T sources[2 + kPanel][kTile];
   T kernel[kTile][kTile];         // by source, by target
-  T partial_sums[kPanel][kTile];  // of several threads for a target
+  T partial_sums[kPanel][kTile];  // the sums of several threads for a target
 };
 
 // Computes K for the thread's pairs: a power of two times the factors of target and source.
@@ -67,7 +67,7 @@ __device__ __forceinline__ void compute_kernel(const SourceMemory<T>& memory, T 
     for (int j = 0; j < kBlock; ++j) {
       const T exponent =
           exponent_of(distance[i][j], minus_scale, target_exponents[i] + source_exponents[j]);
-      kernel[i][j] = exp2_or_zero(smaller(Range<T>::kHighest, exponent)) *
+      kernel[i][j] = exp2_or_zero(minimum(Range<T>::kHighest, exponent)) *
                      (target_factors[i] * source_factors[j]);
     }
 }
@@ -175,12 +175,12 @@ __global__ void __launch_bounds__(kBlockThreads, 2) sum_over_sources(const Sourc
             distance[i][j] = first == 0 ? partial[i][j] : distance[i][j] + partial[i][j];
       }
       compute_kernel(memory, problem.minus_scale, x, y, distance, kernel);
-      bool any = false;  // true for NaN too
+      bool any_nonzero = false;  // true for NaN too
 #pragma unroll
       for (int i = 0; i < kTargets; ++i)
 #pragma unroll
-        for (int j = 0; j < kBlock; ++j) any |= kernel[i][j] != 0;
-      if (!__syncthreads_or(any)) continue;
+        for (int j = 0; j < kBlock; ++j) any_nonzero |= kernel[i][j] != 0;
+      if (!__syncthreads_or(any_nonzero)) continue;
 
 #pragma unroll
       for (int i = 0; i < kTargets; ++i) {
@@ -193,7 +193,7 @@ __global__ void __launch_bounds__(kBlockThreads, 2) sum_over_sources(const Sourc
           moment =
               kMoment == Moment::kOne
                   ? moment + kernel[i][j]
-                  : multiply_add(kernel[i][j], smaller(Range<T>::kLargest, distance[i][j]), moment);
+                  : multiply_add(kernel[i][j], minimum(Range<T>::kLargest, distance[i][j]), moment);
         }
         memory.partial_sums[x][target] = moment;
       }

@@ -9,7 +9,7 @@
 namespace layerbits::cuda {
 namespace {
 
-constexpr int kMaxKeys = 128;  // of a launch, whose arguments are limited to 4096 bytes
+constexpr int kMaxKeys = 128;  // a launch has at most 4096 bytes of arguments
 
 struct Keys {
   uint64_t key[kMaxKeys];
@@ -40,8 +40,8 @@ __device__ __forceinline__ Words philox(uint64_t key, uint64_t counter) {
 template <typename T>
 inline constexpr int kPerCounter = int(16 / sizeof(T));
 
-// The argument of the logarithm is in (0, 1]. No value exceeds 6.67 in size in float, which a
-// normal variable exceeds with probability 3e-11, and 9.42 in double (5e-21).
+// The argument of the logarithm is in (0, 1]. In float no value exceeds 6.67 in magnitude, which a
+// normal variable does with probability 3e-11; in double no value exceeds 9.42 (5e-21).
 __device__ __forceinline__ void box_muller(uint32_t radius, uint32_t angle, float* values) {
   const float length = sqrtf(-2 * logf((float(radius) + 1) * 0x1p-32f));
   float sine, cosine;

@@ -12,7 +12,7 @@
 
 namespace layerbits::cuda {
 
-// kX threads over centers, which are neighbours in a warp, by kY threads over points.
+// A thread block has kX threads over centers, neighbours in a warp, by kY threads over points.
 template <typename T, int kPoints_, int kX_, int kY_>
 struct TileShape {
   using Value = T;
@@ -20,11 +20,11 @@ struct TileShape {
   static constexpr int kTilePoints = kPoints * kY, kTileCenters = kBlock * kX;
 };
 
-// A loop over dimensions takes kStep at a time, after the first 1 to kStep dimensions.
+// A loop over dimensions takes kStep dimensions at a time, after the first 1 to kStep dimensions.
 inline constexpr int kStep = 4;
 inline int first_dimensions(int64_t dim) { return int((dim - 1) % kStep) + 1; }
 
-// Values of shared memory that PointSums::fold needs.
+// The number of values of shared memory that PointSums::fold needs.
 template <typename S>
 inline constexpr int kFoldSize = 3 * S::kX * S::kTilePoints;
 
@@ -72,8 +72,8 @@ struct PointSums {
       add_dimensions<kStep>(points + k * S::kTilePoints, centers + k * S::kTileCenters, distance);
   }
 
-  // Prevents the compiler from keeping points in registers from tile to tile; there are too few
-  // registers for that.
+  // Prevents the compiler from keeping points in registers from tile to tile: there are too few
+  // registers.
   static __device__ __forceinline__ void reload_memory() { asm volatile("" ::: "memory"); }
 
   // Adds the terms of `tiles` tiles of centers in shared memory.
@@ -97,14 +97,14 @@ struct PointSums {
       T largest = sums[i].reference;
 #pragma unroll
       for (int lanes = 1; lanes < S::kX; lanes *= 2)
-        largest = larger(largest, __shfl_xor_sync(~0u, largest, lanes));
+        largest = maximum(largest, __shfl_xor_sync(~0u, largest, lanes));
       if (largest > sums[i].reference) sums[i].raise_reference(largest, scale);
     }
   }
 
-  // Adds the terms of `count` tiles of centers. copy_tiles(first, count, buffer) starts the copy of
-  // the next stage while the current stage is summed. All threads of the thread block call it,
-  // after they have read the previous content of the buffers.
+  // Adds the terms of `count` tiles of centers. Calls copy_tiles(first, count, buffer) to start the
+  // copy of the next stage while the current stage is summed. All threads of the thread block call
+  // sum_stages, after they have read the previous content of the buffers.
   template <int kFirst, typename CopyTiles>
   __device__ __forceinline__ void sum_stages(const T* points, Stages<T> stages, int count,
                                              const CopyTiles& copy_tiles) {

@@ -64,7 +64,7 @@ class TiledMixture : public DeviceMixture<typename S::Value> {
                                      .padding = dim - this->mixture.centers.cols,
                                      .order = center_order};
     const WeightOffset<T> offsets{this->mixture.weights, WeightExponents{this->checks},
-                                  this->scaling.scale};
+                                  this->scaling.exponent_scale};
     return launch_each(pack_rows<T, WeightOffset<T>>, packed_centers(), stream,
                        this->mixture.centers, center_layout, factor, offsets,
                        &this->checks->centers_too_large, this->nan, centers);
@@ -77,8 +77,8 @@ class TiledMixture : public DeviceMixture<typename S::Value> {
   T *points = nullptr, *centers = nullptr;
 };
 
-// Returns a number of shares of the centers that keeps the device busy to the end. Several shares
-// have at least kMinTiles tiles each.
+// Returns a number of shares of the centers that keeps the device busy to the end: 1, or more with
+// at least kMinTiles tiles in each share.
 inline int64_t choose_shares(int64_t point_tiles, int64_t center_tiles, int multiprocessors) {
   constexpr int64_t kBlocksPerMultiprocessor = 32, kMinTiles = 4;
   const int64_t wanted = divide_up(kBlocksPerMultiprocessor * multiprocessors, point_tiles);

@@ -16,7 +16,16 @@ TABLE = InformationTable((ROW, dataclasses.replace(ROW, layer="tanh", quantity="
 
 
 def test_estimate_prints_value_error_and_interval():
-    assert str(ESTIMATE) == "4.123 ± 0.004 nats (95 %: 4.115 to 4.131)"
+    assert str(ESTIMATE) == "4.123 +- 0.004 nats (95 %: 4.115 to 4.131)"
+
+
+def test_zero_prints_without_a_sign_and_in_ascii():
+    negative = dataclasses.replace(ESTIMATE, value=-1e-7, standard_error=0.0, lower=-0.0, upper=-4e-4)
+    assert str(negative) == "0.000 +- 0.000 nats (95 %: 0.000 to 0.000)"
+    row = str(dataclasses.replace(ROW, value=-1e-7, lower=-4e-5, upper=-0.0))
+    assert row == "I(X;T)       0.0000 nats  [0.0000, 0.0000]  (a note)"
+    assert str(negative).isascii()
+    assert row.isascii()
 
 
 def test_level_of_the_interval_prints_without_trailing_zeros():
@@ -25,11 +34,11 @@ def test_level_of_the_interval_prints_without_trailing_zeros():
 
 def test_estimate_that_did_not_converge_says_so():
     text = str(dataclasses.replace(ESTIMATE, converged=False))
-    assert text == "4.123 ± 0.004 nats (95 %: 4.115 to 4.131), tolerance not reached in 8192 draws"
+    assert text == "4.123 +- 0.004 nats (95 %: 4.115 to 4.131), tolerance not reached in 8192 draws"
 
 
 def test_estimate_in_bits_prints_bits():
-    assert str(ESTIMATE.bits) == "5.948 ± 0.006 bits (95 %: 5.937 to 5.960)"
+    assert str(ESTIMATE.bits) == "5.948 +- 0.006 bits (95 %: 5.937 to 5.960)"
 
 
 @pytest.mark.parametrize("field", ["value", "standard_error", "lower", "upper"])

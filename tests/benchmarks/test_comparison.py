@@ -14,7 +14,7 @@ from benchmarks.topics.dense import WANTED_RATIOS, DenseRow
 TINY = Plan(
     Rounds(2, min_seconds=0),
     dims=(5,),
-    wide=((300, 20),),
+    large_dims=((300, 20),),
     szt_layers=(1,),
     packages=(),
     centers=64,
@@ -79,7 +79,7 @@ def test_every_wanted_ratio_is_a_target(report):
 
 def test_json_has_ratios_machine_and_targets(report):
     content = json.loads(json.dumps(to_json(report)))
-    assert content["dense"][0]["over"]["torch"]["median"] == report.dense[0].over["torch"].median
+    assert content["dense"][0]["speedups"]["torch"]["median"] == report.dense[0].speedups["torch"].median
     assert content["machine"]["isa"] == report.machine["isa"]
     assert [target["met"] for target in content["targets"]] == [target.met for target in report.targets]
 

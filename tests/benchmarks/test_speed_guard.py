@@ -11,7 +11,7 @@ from benchmarks.suites.speed_guard import Case, cases, main, verdict
 def ratios(monkeypatch):
     """Replace the measured ratios by those of a list, one for each trial of a case."""
     pending = []
-    monkeypatch.setattr(speed_guard, "ratio", lambda theirs, ours: Spread(*[pending.pop(0)] * 3, 1))
+    monkeypatch.setattr(speed_guard, "ratio", lambda torch, layerbits: Spread(*[pending.pop(0)] * 3, 1))
     return pending
 
 
@@ -38,7 +38,7 @@ def test_guard_measures_a_slow_case_twice(ratios):
 
 
 def test_ratio_is_the_time_of_torch_over_ours(monkeypatch):
-    monkeypatch.setattr(speed_guard, "measure", lambda calls, check, rounds: {"ours": [1.0], "torch": [3.0]})
+    monkeypatch.setattr(speed_guard, "measure", lambda calls, check, rounds: {"layerbits": [1.0], "torch": [3.0]})
     assert verdict(case(2.9))[0]
     assert not verdict(case(3.1))[0]
 

@@ -1,5 +1,7 @@
 """Rounds, spreads and targets of the benchmarks."""
 
+import time
+
 import pytest
 
 from benchmarks.harness import Rounds, Target, measure, ratio
@@ -21,6 +23,18 @@ def test_methods_run_in_turns():
     calls = {"a": lambda: order.append("a"), "b": lambda: order.append("b")}
     measure(calls, lambda results: order.clear(), Rounds(2, min_seconds=0))
     assert order == ["a", "b", "a", "b"]
+
+
+def test_a_slow_first_call_does_not_reduce_the_number_of_calls():
+    calls = []
+
+    def compile_at_the_first_call():
+        if not calls:
+            time.sleep(0.1)
+        calls.append(1)
+
+    measure({"method": compile_at_the_first_call}, lambda results: None, Rounds(1, min_seconds=0.05))
+    assert len(calls) > 10  # the first call alone would give one call in the round
 
 
 def test_no_second_round_begins_after_the_time_limit():

@@ -46,7 +46,7 @@ def test_targets_of_distances_are_seconds_and_the_ratio_to_scipy(monkeypatch, ca
 
 def test_wrong_distances_are_refused(monkeypatch):
     wrong = np.linspace(1, 0, distances.BINS)
-    monkeypatch.setattr(distances, "our_histogram", lambda points: wrong)
+    monkeypatch.setattr(distances, "layerbits_histogram", lambda points: wrong)
     with pytest.raises(AssertionError, match="shares of pairs differ"):
         next(distances.targets(50, Rounds(1, min_seconds=0)))
 

@@ -192,6 +192,11 @@ def test_loaders_are_taken_by_all_functions(model, tmp_path):
     assert lb.Monitor(noisy, INPUTS, at=[0], directory=tmp_path).tables[0] == first
 
 
+def test_the_first_batch_of_a_loader_of_pairs_gives_two_arguments():
+    loader = DataLoader(TensorDataset(INPUTS[:, :2], INPUTS[:, 2:]), batch_size=7)
+    assert lb.layers(Pair(), loader)["mlp.1"].shape == (7, 3)
+
+
 def test_a_monitor_does_not_resume_with_other_label_sets(model, tmp_path):
     options = {"at": [0], "directory": tmp_path, "sigma": 0.2}
     lb.Monitor(model, INPUTS, {"digit": LABELS}, **options).step(0)

@@ -29,7 +29,7 @@ def failures(folder: Path) -> list[str]:
 
 
 def check_files(folder: Path) -> dict[str, bool]:
-    """Return the checks of columns, status and figure: whether each passes, by the line to print if it fails."""
+    """Check columns, status and figure. Return whether each check passes, by the line to print if it fails."""
     checks = {}
     for name, wanted in COLUMNS.items():
         header = (folder / name).read_text().partition("\n")[0]
@@ -42,7 +42,7 @@ def check_files(folder: Path) -> dict[str, bool]:
 
 
 def check_numbers(folder: Path) -> dict[str, bool]:
-    """Return the checks of information and accuracy: whether each passes, by the line to print if it fails.
+    """Check information and accuracy. Return whether each check passes, by the line to print if it fails.
 
     As in the paper, the interval of layer 1 contains log N at every epoch, and the information of the last layer rises,
     then falls by more than 2 nats.

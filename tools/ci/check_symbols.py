@@ -1,10 +1,9 @@
-"""Check that the objects of an ISA level define only their table and that the module exports only its entry point.
+"""Check that the objects of an ISA level define only their table, and that the module exports only its entry point.
 
     python tools/ci/check_symbols.py BUILD_FOLDER
 
 The linker may merge functions of the same name from two levels, so that a function runs with instructions that the CPU
-lacks. The module may also export symbols that C++ shares between modules on purpose: templates of std and type
-descriptions.
+lacks. The module may also export templates of std and type descriptions, which C++ shares between modules.
 """
 
 import re

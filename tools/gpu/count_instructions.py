@@ -78,7 +78,7 @@ class Code:
 
 
 def count_tile(code: Code) -> tuple[Counter[str], Counter[str]]:
-    """Return the instructions of a thread for a tile with its first dimensions, and for STEP more dimensions."""
+    """Count the instructions of a thread for a tile with its first dimensions, and for STEP more dimensions."""
     powers = [i for i, name in enumerate(code.names) if name in ("MUFU.EX2", "DFMA")]
     steps = [loop for loop in code.loops() if any(code.names[i].startswith("LDS") for i in range(*loop))]
     tile, step = next(
@@ -93,8 +93,8 @@ def count_tile(code: Code) -> tuple[Counter[str], Counter[str]]:
         code.shortest_path(tile[0], i) + code.shortest_path(i, tile[1])[1:] for i in (tile_powers[0], tile_powers[-1])
     ]
     step_instructions = set(range(step[0], step[1] + 1))
-    outside = [i for i in min(paths, key=len) if i not in step_instructions]
-    return code.count(outside), code.count(code.shortest_path(*step))
+    tile_instructions = [i for i in min(paths, key=len) if i not in step_instructions]
+    return code.count(tile_instructions), code.count(code.shortest_path(*step))
 
 
 def rows(text: str) -> Iterator[str]:

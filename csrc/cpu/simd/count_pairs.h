@@ -6,8 +6,8 @@
 
 namespace {
 
-// Dimensions of a chunk, so few that a chunk of two blocks of columns stays in the first-level
-// cache. A sum over more dimensions consists of partial sums.
+// The dimensions of a chunk, so few that a chunk of two blocks of columns stays in the first-level
+// cache. A sum over more dimensions consists of the sums of chunks.
 constexpr int64_t kChunkDims = 256;
 
 template <typename T, int kBlocks>
@@ -62,8 +62,8 @@ void count_pairs(const T* squares, int64_t row, int64_t column, int64_t columns,
     const int64_t rows = c - row < kLanes ? c - row : kLanes;
     for (int64_t lane = 0; lane < rows; ++lane) {
       int64_t bin = int64_t(guess[lane]);
-      while (squares[lane] < bins.first[bin]) --bin;
-      while (squares[lane] >= bins.first[bin + 1]) ++bin;
+      while (squares[lane] < bins.first_squares[bin]) --bin;
+      while (squares[lane] >= bins.first_squares[bin + 1]) ++bin;
       ++counts[2 * bin + (labels[row + lane] == labels[c])];
     }
   }

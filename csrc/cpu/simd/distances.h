@@ -1,5 +1,5 @@
-// Squared distances of a tile of rows to a block of columns, by direct differences: |a|^2 + |b|^2 -
-// 2ab loses all digits if sigma is small relative to the coordinates.
+// Squared distances of a tile of rows to a block of columns, by direct differences
+// (api/operations.h says why).
 #pragma once
 
 #include "../kernel_table.h"
@@ -9,8 +9,8 @@ namespace {
 
 using layerbits::kBlock;
 
-// Dimensions of a partial sum. Partial sums keep the rounding error of a long sum close to that of
-// a short one, even if all differences are equal, so that all roundings have one sign.
+// The dimensions of a partial sum. Partial sums keep the rounding error of a long sum close to that
+// of a short sum, even if all differences are equal and all roundings have one sign.
 constexpr int64_t kPanel = 32;
 
 // Adds |q - c|^2 to `out` for kBlocks blocks, which are `stride` values apart.
@@ -45,8 +45,8 @@ inline void add_distances(const T* tile, const T* block, int64_t stride, int64_t
 template <typename T>
 constexpr T kFar = sizeof(T) == 4 ? T(0x1p22) : T(0x1p51);
 
-// distance * minus_scale + shift. For a shift beyond kFar the product is rounded first, as it was
-// when the reference was computed from the product: otherwise the nearest term of a row would be
+// Returns distance * minus_scale + shift. For a shift beyond kFar the product is rounded first, as
+// when the reference was computed from it. Otherwise the nearest term of a row would be
 // 2^(rounding error of a huge number), which is 0 or overflows.
 template <typename T>
 inline typename Lanes<T>::Register far_exponent(typename Lanes<T>::Register distance,

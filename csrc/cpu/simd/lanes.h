@@ -6,7 +6,7 @@
 //   load_double                       as many floats as a register holds doubles, converted
 //   fma(a, b, c)                      a * b + c, rounded once (twice on SSE2)
 //   square_root                       rounded once
-//   min, max                          the second operand where either is NaN
+//   min, max                          the second operand if either operand is NaN
 //   any_less(a, b)                    whether a < b in a lane
 //   any_not_greater(a, b)             whether a > b is false in a lane, as for NaN
 //   where_less(a, b, yes, no)         yes in lanes with a < b, no in the other lanes

@@ -10,8 +10,8 @@ namespace {
 using layerbits::component_size;
 using layerbits::kFactorRows;
 
-// Tiles that share the broadcast entries of a component. With kFactorRows rows each, their sums fit
-// the registers.
+// The number of tiles that share the broadcast entries of a component. The sums of kFactorRows rows
+// of these tiles fit the registers.
 constexpr int kTilesAtOnce = 2 * kBlocksAtOnce;
 
 // Adds the squares of rows [first, first + kRows) of factor (q - center) to `distance`; returns the
@@ -48,10 +48,9 @@ inline const T* add_rows(const T* tile, const T* values, int64_t first, int64_t 
 }
 
 // Computes squared distances from a component, plus its offset. Sums of squares only grow: once all
-// terms are certain to be exactly 0, the function skips the other rows and returns false, which
-// changes no bit. The short band comes first, so that the first check is early. (A closer cutoff,
-// kept for each lane, was 20 % faster on SZT layers of 5 to 10 units and 10 % slower on smaller
-// layers.)
+// terms are certain to be exactly 0, skips the other rows and returns false, which changes no bit.
+// The short band comes first, so that the first check is early. A closer cutoff for each lane was
+// 20 % faster on SZT layers of 5 to 10 units, and 10 % slower on smaller layers.
 template <typename T, int kTiles>
 inline bool find_distances(const RunningSum<T> (&sums)[kTiles], const T* tile, const T* component,
                            int64_t dim, typename Lanes<T>::Register (&distance)[kTiles]) {

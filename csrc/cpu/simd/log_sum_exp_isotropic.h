@@ -6,7 +6,7 @@
 
 namespace {
 
-// Size of a panel of centers, which stays in the first-level cache while all tiles use it.
+// The size of a panel of centers, which stays in the first-level cache while all tiles use it.
 constexpr int64_t kPanelBytes = 8192;
 
 template <typename T>

@@ -24,7 +24,7 @@ constexpr double kLogCoefficients[] = {
     0x1.2b584aae78a57p-3,  // 0.146164497
 };
 
-// log(x 2^reference) for an x that is 0, NaN, or positive, normal and finite.
+// Returns log(x 2^reference) for an x that is 0, NaN, or positive, normal and finite.
 inline Lanes<double>::Register log_of_scaled(Lanes<double>::Register x,
                                              Lanes<double>::Register reference) {
   using R = Lanes<double>::Register;

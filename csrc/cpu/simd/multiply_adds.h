@@ -7,8 +7,8 @@
 namespace {
 
 // Two pipes of multiply-adds and two of additions, with latencies of 4 and 3 cycles, need at least
-// 8 and 6 chains, which fit 16 registers. Only more chains fill all pipes: 3.1 instructions a cycle
-// with 8 and 6 chains, 4.0 with 12 and 12, measured on Zen 5.
+// 8 and 6 chains, which fit 16 registers. More chains are needed to fill all pipes: 3.1
+// instructions a cycle with 8 and 6 chains, 4.0 with 12 and 12, measured on Zen 5.
 template <typename T>
 constexpr bool kManyRegisters = sizeof(typename Lanes<T>::Register) == 64;
 constexpr int kPerStep = 24;  // multiply-adds in a step, and additions

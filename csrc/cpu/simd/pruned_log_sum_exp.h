@@ -1,5 +1,5 @@
 // The log-sum-exp of a tile of queries over a tree of centers, without negligible nodes. The terms
-// of a query depend on that query alone, and are added in the order of the tree.
+// of a query depend on no other query, and are added in the order of the tree.
 #pragma once
 
 #include "running_sum.h"
@@ -13,7 +13,7 @@ using enum layerbits::NodeSide;
 using layerbits::kLeafBlocks;
 using layerbits::kMomentDims;
 
-// Size of the stack of nodes: a node for each depth of a tree, which has fewer than 2^63 leaves.
+// The size of the stack, which holds a node for each depth of a tree of fewer than 2^63 leaves.
 constexpr int kStackSize = 64;
 
 template <typename T>
@@ -23,8 +23,8 @@ struct Subtree {
   typename Lanes<T>::Register cutoff;  // below 0 for queries that have merged the subtree
 };
 
-// Squared distances of the queries to the box of a node. Rounding is monotone, so that the computed
-// distance of a node is at most that of its descendants.
+// Returns the squared distances of the queries to the box of a node. Rounding is monotone, so that
+// the computed distance of a node is at most the distance of its descendants.
 template <typename T>
 inline typename Lanes<T>::Register distance_to_box(const T* tile, const T* node, int64_t dim) {
   using R = typename Lanes<T>::Register;

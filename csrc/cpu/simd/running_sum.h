@@ -1,6 +1,5 @@
-// The running log-sum-exp of a tile of queries. Kernels broadcast a center to all lanes and keep a
-// query in each lane: the bits of a row depend neither on its neighbours nor on the width of the
-// registers, so that AVX2 and AVX-512 agree, and no horizontal sum is needed.
+// The running log-sum-exp of a tile of queries. Each lane holds one query, and kernels broadcast a
+// center to all lanes.
 #pragma once
 
 #include <math.h>
@@ -9,8 +8,8 @@
 
 namespace {
 
-// The reference changes only if a term would exceed 2^kHeadroom, which is rare and far from
-// overflow.
+// The reference changes only if a term exceeds 2^(reference + kHeadroom), which is rare and far
+// from overflow.
 constexpr int kHeadroom = 16;
 
 // The scale of exp(-distance / 2).
@@ -31,7 +30,7 @@ struct RunningSum {
   inline explicit RunningSum(T scale = T(kHalfLog2E))
       : minus_scale(broadcast(-scale)), inverse_scale(broadcast(1 / scale)) {}
 
-  // Resets to an empty sum, whose reference is below any finite one.
+  // Resets to an empty sum, whose reference is the lowest finite number.
   inline void clear() {
     reference = broadcast(-kLargest<T>);
     high = low = broadcast(T(0));
@@ -90,8 +89,8 @@ struct RunningSum {
     high = total;
   }
 
-  // Prepares for terms whose nearest center has this squared distance; false if all terms are
-  // exactly 0, so that skipping them changes no bit.
+  // Prepares for terms whose nearest center has this squared distance. Returns false if all terms
+  // are exactly 0, so that skipping the terms changes no bit.
   inline bool prepare(R nearest) {
     if (any_less(nearest, rescale_below)) move_reference(nearest);
     return any_not_greater(nearest, ignore_above);
@@ -103,7 +102,7 @@ struct RunningSum {
                    : fma(distance, minus_scale, minus_reference);
   }
 
-  // Adds the terms of a block at these squared distances, which are overwritten.
+  // Adds the terms of a block at these squared distances; overwrites the distances.
   inline void add_block(R (&distance)[kBlock]) {
     R nearest[kBlock];
     LAYERBITS_UNROLL

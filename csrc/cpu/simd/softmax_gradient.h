@@ -1,6 +1,6 @@
-// The gradients of the log-sum-exp for both sides at once: differences weighted by the kernel,
-// summed over columns for each row and over rows for each column. A lane is a row. Reads packed
-// arrays only; no threads, no allocation.
+// The gradients of the log-sum-exp from one pass over the pairs: sums of differences, weighted by
+// the kernel, over columns for each row and over rows for each column. Each lane holds one row.
+// Reads packed arrays only; no threads, no allocation.
 #pragma once
 
 #include "distances.h"
@@ -11,18 +11,18 @@ namespace {
 template <typename T>
 constexpr int kColumnLanes = layerbits::kMaxLanes * 4 / int(sizeof(T));
 
-// Tiles whose pairs with a block are summed together, while the sums of the columns stay in
-// registers: 32 registers of 64 bytes for a coordinate. At d = 128, 16 are 2 % slower and 8 are 6 %
-// slower (Zen 5).
+// The number of tiles whose pairs with a block are summed together, while the sums of the columns
+// stay in registers: 32 registers of 64 bytes for a coordinate. At d = 128, 16 registers are 2 %
+// slower, and 8 are 6 % slower (Zen 5).
 template <typename T>
 constexpr int64_t kTilesTogether = 32 * kColumnLanes<T> / Lanes<T>::kCount;
 
-// Coordinates that share a load of K, so few that their sums stay in registers.
+// The number of coordinates that share a load of K, so few that their sums stay in registers.
 template <typename T>
 constexpr int kSharedCoordinates = sizeof(typename Lanes<T>::Register) == 64 ? 2 : 1;
 
-// Computes K of a tile and a block, `kernel[kBlock][lanes]`, and adds to the tile's sums of
-// K |r - c|^2; false if every K is exactly 0.
+// Computes kernel[kBlock][lanes], K of a tile and a block, and adds K |r - c|^2 to the tile's
+// `moments`. Returns false if every K is exactly 0.
 template <typename T>
 inline bool tile_kernel(const T* tile, const T* block, int64_t dim, T scale, T* kernel,
                         T* moments) {
@@ -116,8 +116,8 @@ inline void add_kernels(const T* kernels, int64_t count, T* column_sums) {
   for (int j = 0; j < kBlock; ++j) store(column_sums + j * kColumnLanes<T>, sums[j]);
 }
 
-// Adds the pairs of `tiles` tiles and a block to both sums. Tiles of different turns add to
-// different lanes of the sums of columns.
+// Adds the pairs of `tiles` tiles and a block to row_sums and column_sums. Tiles of different turns
+// add to different lanes of column_sums.
 template <bool kRows, bool kColumns, typename T>
 inline void add_block(const T* rows, int64_t tiles, const T* block, int64_t dim, T scale,
                       T* row_sums, T* column_sums) {
@@ -163,7 +163,7 @@ inline void sum_lanes(const T* lanes, int64_t count, T* sums) {
   }
 }
 
-inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+inline int64_t minimum(int64_t a, int64_t b) { return a < b ? a : b; }
 
 template <bool kRows, bool kColumns, typename T>
 void softmax_gradient_sides(const T* rows, int64_t tiles, const T* columns, int64_t blocks,
@@ -173,12 +173,12 @@ void softmax_gradient_sides(const T* rows, int64_t tiles, const T* columns, int6
   const int64_t row_size = (1 + dim) * kLanes, column_size = (1 + dim) * kBlock;
   for (int64_t i = 0; i < tiles * row_size && kRows; ++i) row_sums[i] = 0;
   for (int64_t first = 0; first < blocks; first += scratch_blocks) {
-    const int64_t count = smaller(scratch_blocks, blocks - first) * column_size;
+    const int64_t count = minimum(scratch_blocks, blocks - first) * column_size;
     for (int64_t i = 0; i < count * kColumnLanes<T> && kColumns; ++i) scratch[i] = 0;
     for (int64_t t = 0; t < tiles; t += kTilesTogether<T>)
       for (int64_t i = 0; i < count; i += column_size)
         add_block<kRows, kColumns>(rows + t * (2 + dim) * kLanes,
-                                   smaller(kTilesTogether<T>, tiles - t),
+                                   minimum(kTilesTogether<T>, tiles - t),
                                    columns + first * column_size + i, dim, scale,
                                    kRows ? row_sums + t * row_size : nullptr,
                                    kColumns ? scratch + i * kColumnLanes<T> : nullptr);

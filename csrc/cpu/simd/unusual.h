@@ -1,4 +1,4 @@
-// A check for unusual values, which packing must examine one by one.
+// Checks for unusual values, which packing must examine one by one.
 #pragma once
 
 #include <stdint.h>
@@ -7,7 +7,7 @@
 
 namespace {
 
-// 0 times an infinite value is NaN, and so is a sum that contains it.
+// 0 times a nonfinite value makes a sum NaN.
 template <typename T>
 bool any_unusual(const T* values, int64_t count, T factor) {
   using R = typename Lanes<T>::Register;

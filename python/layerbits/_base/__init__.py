@@ -22,6 +22,7 @@ from layerbits._base.results import (
     Estimate,
     InformationRow,
     InformationTable,
+    fixed,
 )
 from layerbits._base.types import Array, Doubles, Integers
 from layerbits._base.validation import check_confidence, check_count, check_positive
@@ -49,6 +50,7 @@ __all__ = [
     "check_count",
     "check_positive",
     "damaged_file",
+    "fixed",
     "progress",
     "progress_bar",
     "read_csv",

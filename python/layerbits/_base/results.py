@@ -52,10 +52,15 @@ class Estimate:
 
     def __str__(self) -> str:
         text = (
-            f"{self.value:.3f} ± {self.standard_error:.3f} {self.unit} "
-            f"({100 * self.confidence:g} %: {self.lower:.3f} to {self.upper:.3f})"
+            f"{fixed(self.value, 3)} +- {fixed(self.standard_error, 3)} {self.unit} "
+            f"({100 * self.confidence:g} %: {fixed(self.lower, 3)} to {fixed(self.upper, 3)})"
         )
         return text if self.converged else f"{text}, tolerance not reached in {self.draws} draws"
+
+
+def fixed(value: float, digits: int = 4) -> str:
+    """Return a number with a fixed number of decimals, and 0 without a sign."""
+    return f"{round(value, digits) + 0.0:.{digits}f}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,7 +129,7 @@ class InformationRow:
         return _in_bits(self, (*_VALUES, *_BOUNDS))
 
     def __str__(self) -> str:
-        text = f"{self.quantity:<8}  {self.value:9.4f} {self.unit}  [{self.lower:.4f}, {self.upper:.4f}]"
+        text = f"{self.quantity:<8}  {fixed(self.value):>9} {self.unit}  [{fixed(self.lower)}, {fixed(self.upper)}]"
         return f"{text}  ({self.note})" if self.note else text
 
 

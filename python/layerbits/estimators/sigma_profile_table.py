@@ -7,6 +7,8 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from layerbits._base import fixed
+
 if TYPE_CHECKING:
     import pandas
 
@@ -79,7 +81,7 @@ class SigmaProfile:
     def __str__(self) -> str:
         width = max((len(row.layer) for row in self.rows), default=0)
         return "\n".join(
-            f"{row.layer:<{width}}  {row.sigma:8.4g}  {row.quantity:<8}  {row.value:9.4f} {row.unit} "
-            f"({row.lower:.4f} to {row.upper:.4f})" + (f"  ({row.note})" if row.note else "")
+            f"{row.layer:<{width}}  {row.sigma:8.4g}  {row.quantity:<8}  {fixed(row.value):>9} {row.unit} "
+            f"({fixed(row.lower)} to {fixed(row.upper)})" + (f"  ({row.note})" if row.note else "")
             for row in self.rows
         )

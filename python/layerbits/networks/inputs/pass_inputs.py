@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -115,8 +116,7 @@ def read_inputs(
     reader = _Reader(model, labels, _Subset(limit, seed))
     for batch in batches_of(inputs):
         reader.add(batch)
-    parameter = _floating_point_parameter(model)
-    return reader.result(None if is_one_batch(inputs) or parameter is None else parameter.device)
+    return reader.result(_loader_device(inputs, model))
 
 
 def first_arguments(inputs: object, model: nn.Module) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -127,8 +127,18 @@ def first_arguments(inputs: object, model: nn.Module) -> tuple[tuple[Any, ...], 
     TypeError, ValueError
         As `read_inputs`.
     """
-    first = read_inputs(next(iter(batches_of(inputs)), ()), model)
+    check_module(model)
+    reader = _Reader(model, None, _Subset(None, 0))
+    for batch in itertools.islice(batches_of(inputs), 1):
+        reader.add(batch)
+    first = reader.result(_loader_device(inputs, model))
     return first.arguments(first.tensors)
+
+
+def _loader_device(inputs: object, model: nn.Module) -> torch.device | None:
+    """Return the device to which the tensors of a loader are moved; None for other inputs, which are not moved."""
+    parameter = _floating_point_parameter(model)
+    return None if is_one_batch(inputs) or parameter is None else parameter.device
 
 
 class _Subset:

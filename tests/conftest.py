@@ -1,4 +1,4 @@
-"""Settings of all tests: interrupts reach them, and torch uses few threads."""
+"""Settings of all tests: SIGINT raises KeyboardInterrupt, and torch uses few threads."""
 
 import os
 import signal

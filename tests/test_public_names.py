@@ -23,7 +23,7 @@ def modules():
     return [name for name in names if not name.endswith("__main__")]
 
 
-@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")  # by torch's forward mode
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")  # from torch's forward mode
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_example_of_a_public_function_prints_what_its_docstring_shows(name):
     examples = doctest.DocTestFinder(recurse=False).find(PUBLIC[name], name, globs={})

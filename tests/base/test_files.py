@@ -76,8 +76,8 @@ def test_write_to_a_full_disk_names_the_file_and_keeps_the_old_table(tmp_path):
 
 
 def test_writers_with_different_names_have_different_drafts(tmp_path):
-    with replacing(tmp_path / "t") as outer, replacing(tmp_path / "t", writer="inner-") as inner:
-        assert outer != inner
-        outer.write_text("outer")
-        inner.write_text("inner")
+    with replacing(tmp_path / "t") as outer_draft, replacing(tmp_path / "t", writer="inner-") as inner_draft:
+        assert outer_draft != inner_draft
+        outer_draft.write_text("outer")
+        inner_draft.write_text("inner")
     assert (tmp_path / "t").read_text() == "outer"  # the outer block ends last

@@ -26,10 +26,10 @@ ESTIMATORS = {
     "pairwise, lower": lambda rows, **options: pairwise_bounds(rows, sigma=0.3, **options)[0],
     "pairwise, upper": lambda rows, **options: pairwise_bounds(rows, sigma=0.3, **options)[1],
 }
-ALL = pytest.mark.parametrize("estimate", ESTIMATORS.values(), ids=ESTIMATORS)
+EVERY_ESTIMATOR = pytest.mark.parametrize("estimate", ESTIMATORS.values(), ids=ESTIMATORS)
 
 
-@ALL
+@EVERY_ESTIMATOR
 def test_result_has_a_quantity_in_nats_and_no_label_information(estimate):
     result = estimate(ROWS)
     assert isinstance(result, BaselineEstimate)
@@ -38,19 +38,19 @@ def test_result_has_a_quantity_in_nats_and_no_label_information(estimate):
     assert (result.label_information, result.unit) == (None, "nats")
 
 
-@ALL
+@EVERY_ESTIMATOR
 def test_labels_add_label_information_and_keep_the_value(estimate):
     result = estimate(ROWS, labels=np.arange(40) % 2)
     assert math.isfinite(result.label_information)
     assert result.value == estimate(ROWS).value
 
 
-@ALL
+@EVERY_ESTIMATOR
 def test_single_class_has_no_label_information(estimate):
     assert estimate(ROWS, labels=np.zeros(40, int)).label_information == pytest.approx(0, abs=1e-13)
 
 
-@ALL
+@EVERY_ESTIMATOR
 def test_tensor_and_array_give_the_same_result(estimate):
     labels = np.arange(40) % 2
     tensor = torch.from_numpy(ROWS).requires_grad_()
@@ -75,13 +75,13 @@ def test_invalid_activations_are_named(rows, error):
         kde_entropy(rows)
 
 
-@ALL
+@EVERY_ESTIMATOR
 def test_activations_are_checked(estimate):
     with pytest.raises(ValueError, match=r"^activations: got NaN or infinity, wanted"):
         estimate(np.where(ROWS > 2, np.nan, ROWS))
 
 
-@ALL
+@EVERY_ESTIMATOR
 @pytest.mark.parametrize(("labels", "error"), [(np.zeros(39, int), ValueError), ([None] * 40, TypeError)])
 def test_invalid_labels_are_named(estimate, labels, error):
     with pytest.raises(error, match=r"^labels: got .*, wanted"):

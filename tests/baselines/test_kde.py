@@ -30,7 +30,8 @@ def test_value_is_the_smallest_cross_entropy_over_all_pairs():
 def test_entropy_of_a_gaussian(d):
     """The tolerance is 5 standard errors sqrt(d / 2n) plus the bias of a cross-entropy, at most 2 n^(-4/(d+4)).
 
-    Its order is n^(-4/(d+4)), with the factor 1/4 at d = 1 (the integrated error of Scott's rule over the density).
+    The bias is of the order n^(-4/(d+4)), with the factor 1/4 at d = 1: the integrated error of Scott's rule over the
+    density.
     """
     n = 2000
     tolerance = 5 * math.sqrt(d / 2 / n) + 2 * n ** (-4 / (d + 4))
@@ -57,7 +58,7 @@ def test_label_information_of_two_separate_classes_is_log_2():
     """The density of all rows is half the density of a row's class, if both classes have as many rows in every fold.
 
     The classes of a fold may differ in size: with 400 rows in 5 folds this changes log 2 by about 1/sqrt(80 * 5) =
-    0.05, of which three times are allowed.
+    0.05. The tolerance is three times as large.
     """
     cluster = normal_array(200, 1)
     rows, labels = np.concatenate([cluster, cluster + 10]), np.repeat([0, 1], 200)

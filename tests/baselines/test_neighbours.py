@@ -9,7 +9,7 @@ from scipy.special import digamma, gamma, polygamma
 from layerbits.baselines import kozachenko_leonenko_entropy, ksg_information
 from tests.support.random_arrays import normal_array
 
-Z = 5  # a correct estimator is off by more standard errors once in 1.7 million runs; seeds are fixed
+Z = 5  # a correct estimator errs by more standard errors once in 1.7 million runs; seeds are fixed
 
 
 def distance_matrix(rows, norm):
@@ -42,7 +42,7 @@ def test_entropy_of_a_uniform_interval_is_0(k):
 
 @pytest.mark.parametrize("d", [1, 2, 3])
 def test_entropy_of_a_gaussian(d):
-    """The tolerance is Z standard errors, from the variance d/2 of log f and that of the log radii as above, and a
+    """The tolerance is Z standard errors, from the variances d/2 of log f and psi'(k) of the log radii, and a
     bias: in the tails, about a share (k/n)^(2/(d+2)) of the rows, the density changes within a ball; these rows err by
     less than 1.
     """

@@ -98,8 +98,8 @@ def test_missing_package_is_named(report):
 
 @pytest.mark.parametrize(("load", "warned"), [(0.0, False), (1.5, True)])
 def test_report_has_a_warning_if_the_machine_was_busy(report, load, warned):
-    busy = dataclasses.replace(report, machine=report.machine | {"load": load, "cores": 2})
-    assert ("The machine was busy" in "\n".join(to_lines(busy))) == warned
+    busy_report = dataclasses.replace(report, machine=report.machine | {"load": load, "cores": 2})
+    assert ("The machine was busy" in "\n".join(to_lines(busy_report))) == warned
 
 
 @pytest.mark.parametrize("suffix", [".svg", ".png"])

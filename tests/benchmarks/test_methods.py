@@ -29,7 +29,7 @@ def values(problem):
 
 
 @pytest.mark.parametrize("method", ["layerbits", "dense", "pruned", "auto"])
-def test_wrong_value_of_ours_is_refused(method, problem, values):
+def test_wrong_value_of_layerbits_is_refused(method, problem, values):
     true = true_log_sums(problem)
     assert measure_accuracy(method, values, problem, true, torch.float64).is_allowed
     values[5] += 1e-11  # the contract allows 2^-52 * 4 * (1 + |exponent|), below 1e-12 for exponents of about 100
@@ -39,12 +39,13 @@ def test_wrong_value_of_ours_is_refused(method, problem, values):
 
 # NumPy rounds exponents of about 100 in float64; the trees promise 1e-4 and 5 % of a density.
 @pytest.mark.parametrize(
-    ("method", "within", "beyond"), [("numpy", 1e-14, 1e-11), ("mlpack", 0.5e-4, 2e-4), ("mlpack 5%", 0.025, 0.1)]
+    ("method", "small_error", "large_error"),
+    [("numpy", 1e-14, 1e-11), ("mlpack", 0.5e-4, 2e-4), ("mlpack 5%", 0.025, 0.1)],
 )
-def test_error_of_a_rival_beyond_its_promise_is_marked(method, within, beyond, problem, values):
+def test_error_of_a_rival_beyond_its_promise_is_marked(method, small_error, large_error, problem, values):
     accuracies = [
         measure_accuracy(method, values - error, problem, true_log_sums(problem), torch.float64)
-        for error in (within, beyond, np.nan)
+        for error in (small_error, large_error, np.nan)
     ]
     assert [str(accuracy).endswith("!") for accuracy in accuracies] == [False, True, True]
 

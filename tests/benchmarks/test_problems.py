@@ -38,5 +38,5 @@ def test_layers_come_from_the_network_in_training():
     assert (first.problem.centers.shape, first.problem.points.shape) == ((8192, 3), (12_288, 3))
     assert not torch.equal(first.problem.centers, last.problem.centers)
     noise = (first.problem.points.view(4096, 3, 3)[:, 0] - first.problem.centers.view(4096, 2, 3)[:, 0]) / 0.005
-    # Six standard errors of the mean of the squares of these standard normal values.
+    # Six standard errors of the mean square of standard normal values.
     assert noise.square().mean().item() == pytest.approx(1, abs=6 * math.sqrt(2 / noise.numel()))

@@ -32,8 +32,8 @@ def test_status_is_1_if_a_kernel_is_too_slow_in_both_trials(monkeypatch, capsys,
 
 def test_guard_measures_a_slow_case_twice(ratios):
     ratios += [1, 2]
-    fast, _ = verdict(case(1.5), Rounds(1, min_seconds=0))
-    assert fast
+    is_fast, _ = verdict(case(1.5), Rounds(1, min_seconds=0))
+    assert is_fast
     assert ratios == []
 
 

@@ -18,7 +18,7 @@ def test_nothing_is_timed_if_the_check_fails():
     assert len(calls) == 1
 
 
-def test_methods_run_in_turns():
+def test_methods_run_alternately():
     order = []
     calls = {"a": lambda: order.append("a"), "b": lambda: order.append("b")}
     measure(calls, lambda results: order.clear(), Rounds(2, min_seconds=0))

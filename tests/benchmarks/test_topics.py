@@ -45,8 +45,8 @@ def test_targets_of_distances_are_seconds_and_the_ratio_to_scipy(monkeypatch, ca
 
 
 def test_wrong_distances_are_refused(monkeypatch):
-    wrong = np.linspace(1, 0, distances.BINS)
-    monkeypatch.setattr(distances, "layerbits_histogram", lambda points: wrong)
+    wrong_histogram = np.linspace(1, 0, distances.BINS)
+    monkeypatch.setattr(distances, "layerbits_histogram", lambda points: wrong_histogram)
     with pytest.raises(AssertionError, match="shares of pairs differ"):
         next(distances.targets(50, Rounds(1, min_seconds=0)))
 
@@ -63,7 +63,7 @@ def test_memory_beyond_the_inputs_includes_temporary_arrays(monkeypatch):
 
 
 def test_roof_is_the_slower_of_multiply_adds_and_all_instructions():
-    # In float32, d = 10 needs 18 multiply-adds and 17.125 other instructions.
+    # A pair in float32 and d = 10 needs 18 multiply-adds and 17.125 other instructions.
     assert roofline.roof(10, "float32", 18.0, 2.0) == 1.0
     assert roofline.roof(10, "float32", 35.125, 1.0) == 1.0
 

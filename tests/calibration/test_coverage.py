@@ -7,6 +7,7 @@ import pytest
 
 from layerbits import Estimate
 from layerbits.calibration import V1, Coverage, coverage, coverage_check
+from tests.support.calibration_tasks import by_name
 
 BPSK = next(task for task in V1 if task.name == "bpsk-1")
 NEURON = next(task for task in V1 if task.name == "neuron-1")
@@ -16,10 +17,6 @@ VARIANTS = {
     *("neuron-0.2", "neuron-1", "scalar-2", "scalar-2-of-32", "scalar-3-of-32", "scalar-3-steep"),
     *("broadcast-64", "linear-cube-6"),
 }
-
-
-def by_name(tasks):
-    return pytest.mark.parametrize("task", tasks, ids=[task.name for task in tasks])
 
 
 def insufficient_coverage(task, seeds, **options):
@@ -33,7 +30,7 @@ def insufficient_coverage(task, seeds, **options):
 @pytest.mark.usefixtures("one_thread")
 @by_name([task for task in V1 if task.name not in VARIANTS])
 def test_intervals_contain_the_true_value(task):
-    """With correct intervals the test fails for one quantity in 10,000. Few queries are the harder case."""
+    """The test of correct intervals fails for one quantity in 10,000. Few queries are the harder case."""
     assert insufficient_coverage(task, 100, tolerance=0.03, queries=64) == []
 
 

@@ -12,13 +12,10 @@ from layerbits import noise_of
 from layerbits.calibration import V1, MixtureTask, NetworkTask
 from layerbits.calibration.tasks.quadrature import separated_truths
 from tests.support.answers import BPSK, NEURON, NEURON_SIGMAS, THREE_TO_ONE
+from tests.support.calibration_tasks import by_name
 
 TASKS = {task.name: task for task in V1}
 MIXTURES = [task for task in V1 if isinstance(task, MixtureTask)]
-
-
-def by_name(tasks):
-    return pytest.mark.parametrize("task", tasks, ids=[task.name for task in tasks])
 
 
 def test_names_are_unique():

@@ -10,6 +10,7 @@ from torch import nn
 
 from layerbits.calibration import V1, MixtureTask, NetworkTask
 from tests.support.answers import gaussian_mixture_information
+from tests.support.calibration_tasks import by_name
 
 STANDARD_ERRORS = 5
 TASKS = {task.name: task for task in V1}
@@ -18,10 +19,6 @@ GRIDS = [
 ]
 CHAINS = [task for task in V1 if isinstance(task, NetworkTask) and task.activation is nn.Tanh]
 LINEAR = [task for task in V1 if isinstance(task, NetworkTask) and task.labels is not None and task not in CHAINS]
-
-
-def by_name(tasks):
-    return pytest.mark.parametrize("task", tasks, ids=[task.name for task in tasks])
 
 
 def axis_information(values, sigma, probabilities):

@@ -18,9 +18,9 @@ def information_in_bits(x, y):
     """Compute I(X;Y) by counting, with all rows equally likely."""
     joint = np.zeros((x.max() + 1, y.max() + 1))
     np.add.at(joint, (x, y), 1 / len(x))
-    independent = joint.sum(1, keepdims=True) * joint.sum(0, keepdims=True)
-    positive = joint > 0
-    return math.fsum(joint[positive] * np.log2(joint[positive] / independent[positive]))
+    product_of_marginals = joint.sum(1, keepdims=True) * joint.sum(0, keepdims=True)
+    is_positive = joint > 0
+    return math.fsum(joint[is_positive] * np.log2(joint[is_positive] / product_of_marginals[is_positive]))
 
 
 def test_inputs_are_zeros_and_ones_as_float32():

@@ -64,7 +64,7 @@ def test_layer_with_more_information_than_the_layer_before_is_noted():
 )
 def test_plug_in_above_its_ceiling_is_noted(quantity, plug_in, note):
     rows = [row(name, plug_in if name == quantity else 0.3) for name in (*CEILINGS, "h(T)")]
-    notes = {noted.quantity: noted.note for noted in with_notes(rows, None, CEILINGS, "")}
+    notes = {row.quantity: row.note for row in with_notes(rows, None, CEILINGS, "")}
     assert notes == {**dict.fromkeys(notes, ""), quantity: note}
 
 
@@ -81,7 +81,7 @@ def test_plug_in_above_its_ceiling_is_noted(quantity, plug_in, note):
 def test_intervals_that_exclude_one_another_are_noted(ends, note):
     intervals = {"I(X;T)": (0.0, 1.3), "I(T;Y)": (0.1, 0.4), "I(X;T|Y)": (0.1, 0.5)} | ends
     rows = [row(name, 0.3, lower=lower, upper=upper) for name, (lower, upper) in intervals.items()]
-    assert next(filter(None, (noted.note for noted in with_notes(rows, None, CEILINGS, ""))), "") == note
+    assert next(filter(None, (row.note for row in with_notes(rows, None, CEILINGS, ""))), "") == note
 
 
 @pytest.mark.parametrize(
@@ -93,5 +93,5 @@ def test_layer_is_compared_with_the_layer_before(upper, note):
 
 
 def test_notes_are_joined():
-    (noted,) = with_notes([row("I(X;T)", 1.5, lower=1.3, upper=1.4)], None, CEILINGS, "fell short")
-    assert noted.note == f"fell short; above its ceiling 1.3863: raise draws or queries; {SATURATED}"
+    (result,) = with_notes([row("I(X;T)", 1.5, lower=1.3, upper=1.4)], None, CEILINGS, "fell short")
+    assert result.note == f"fell short; above its ceiling 1.3863: raise draws or queries; {SATURATED}"

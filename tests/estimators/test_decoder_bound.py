@@ -31,7 +31,8 @@ def bound(queries, draws):
     return bounds.bound(INFORMATION)
 
 
-def moved(queries, passes, distance):
+def with_moved_points(queries, passes, distance):
+    """Return the queries with the points of some passes moved, and the same signals."""
     points = queries.points.clone()
     points[:, passes] += distance
     return Queries.at(points, queries.bases, SIGMA)
@@ -39,15 +40,15 @@ def moved(queries, passes, distance):
 
 def test_final_queries_do_not_choose_the_decoder():
     queries, draws = sample()
-    plain, changed = bound(queries, draws), bound(moved(queries, slice(4, None), 0.5), draws)
-    assert plain.decoder == changed.decoder
-    assert plain.mean.value != changed.mean.value
+    expected, moved = bound(queries, draws), bound(with_moved_points(queries, slice(4, None), 0.5), draws)
+    assert moved.decoder == expected.decoder
+    assert moved.mean.value != expected.mean.value
 
 
 def test_trial_queries_do_not_change_the_mean_of_the_chosen_decoder():
     queries, draws = sample()
-    plain, changed = bound(queries, draws), bound(moved(queries, slice(4), 1e-3), draws)
-    assert (changed.decoder, changed.mean.value) == (plain.decoder, pytest.approx(plain.mean.value, abs=1e-12))
+    expected, moved = bound(queries, draws), bound(with_moved_points(queries, slice(4), 1e-3), draws)
+    assert (moved.decoder, moved.mean.value) == (expected.decoder, pytest.approx(expected.mean.value, abs=1e-12))
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,7 @@ def test_decoders_need_two_draws_and_the_gaussian_at_most_32_dimensions(d, r, na
 
 @pytest.mark.parametrize("spread", [0.0, 1e-12])
 def test_decoders_of_equal_draws_have_the_covariance_of_the_noise(spread):
-    """Every q(t|x) is then N(mean of the draws, SIGMA^2 I)."""
+    """For equal draws every q(t|x) is N(mean of the draws, SIGMA^2 I)."""
     signals = draws(2)
     signals = signals[:, :1] + spread * signals
     points = signals[0]

@@ -1,7 +1,7 @@
 """Layers with DropoutNoise in tables: true values by quadrature and Monte Carlo, mixed noise, and refusals.
 
-Values are compared within Z standard errors: at Z = 5 a right estimator fails one test in 1.7 million. Intervals have
-the level CERTAIN, so that a right estimator fails one test in a million; seeds are fixed.
+Values are compared within Z standard errors: at Z = 5 a correct estimator fails one test in 1.7 million. Intervals have
+the level CONFIDENCE, so that a correct estimator fails one test in a million. Seeds are fixed.
 """
 
 import dataclasses
@@ -16,11 +16,11 @@ from torch import nn
 
 import layerbits as lb
 from tests.support.answers import entropy, grid, information_of_channel, normal
-from tests.support.networks import dense, noisy_identities, tanh_mlp
+from tests.support.networks import Jitter, dense, noisy_identities, tanh_mlp
 from tests.support.random_arrays import normal_tensor
 
 Z = 5
-CERTAIN = 1 - 1e-6
+CONFIDENCE = 1 - 1e-6
 
 NOISE = lb.DropoutNoise(0.5, 0.2)
 # Inputs on the line, one of them 0, and their classes. Copies of inputs add queries and no information about T.
@@ -54,15 +54,15 @@ def test_first_layer_has_the_information_and_entropies_of_quadrature():
     scales = deviations(LINE)
     axis = axis_around(LINE, scales)
     densities = normal(axis - LINE[:, None], scales[:, None])
-    of_class = np.array([densities[k == LABELS].mean(0) for k in range(2)])
+    class_densities = np.array([densities[k == LABELS].mean(0) for k in range(2)])
     information = information_of_channel(densities, axis)
-    of_label = information_of_channel(of_class, axis, np.bincount(LABELS))
+    label_information = information_of_channel(class_densities, axis, np.bincount(LABELS))
     table = lb.layer_information(
-        noisy_identities(1, NOISE), line_inputs(), LABELS.repeat(COPIES), queries=200, confidence=CERTAIN
+        noisy_identities(1, NOISE), line_inputs(), LABELS.repeat(COPIES), queries=200, confidence=CONFIDENCE
     )
     assert_near(table["0", "I(X;T)"], information)
-    assert_near(table["0", "I(T;Y)"], of_label)
-    assert_near(table["0", "I(X;T|Y)"], information - of_label)
+    assert_near(table["0", "I(T;Y)"], label_information)
+    assert_near(table["0", "I(X;T|Y)"], information - label_information)
     assert_near(table["0", "h(T)"], entropy(densities.mean(0), axis))
     given_input = table["0", "h(T|X)"]
     assert given_input.lower == given_input.upper == pytest.approx(stats.norm.entropy(scale=scales).mean(), abs=1e-12)
@@ -89,7 +89,7 @@ def test_first_layer_has_the_information_of_plain_monte_carlo(n, d):
 
 
 def test_a_tiny_alpha_gives_the_numbers_of_gaussian_noise():
-    """Both have the same Z.
+    """Both networks have the same Z.
 
     alpha |s| |e| < 1e-10 moves a query, and exponents have slopes below |s_i - s_j| / sigma^2 < 10 / 0.25; five
     coordinates move a term by less than 1e-7.
@@ -147,16 +147,16 @@ def test_every_layer_of_a_network_without_noise_is_that_of_its_activations():
 
 def test_noise_of_layers_may_be_of_both_kinds():
     model, inputs = tanh_mlp(4, 3, 3, 2), normal_tensor(40, 4).float()
-    mixed = lb.layer_information(model, inputs, sigma={"1": NOISE, "3": 0.2})
+    table = lb.layer_information(model, inputs, sigma={"1": NOISE, "3": 0.2})
     dropout, gaussian = (lb.layer_information(model, inputs, sigma=sigma) for sigma in (NOISE, 0.2))
-    for row, expected in zip(mixed, [*dropout.rows[:3], *gaussian.rows[3:]], strict=True):
+    for row, expected in zip(table, [*dropout.rows[:3], *gaussian.rows[3:]], strict=True):
         assert dataclasses.replace(row, seconds=0) == dataclasses.replace(expected, seconds=0)
 
 
 # Layers behind DropoutNoise
 
 
-def scaled(weights, noise):
+def scalar_chain(weights, noise):
     """Make a chain of scalar layers T_l = w_l T_(l-1) + noise; noise is by layer."""
     model = nn.Sequential(*(dense(np.full((1, 1), weight)) for weight in weights))
     return lb.noisify(model, sigma={str(layer): value for layer, value in enumerate(noise)}, layers=nn.Linear)
@@ -167,7 +167,7 @@ def test_a_gaussian_layer_behind_dropout_has_the_true_information():
     scales = np.sqrt((0.8 * deviations(LINE)) ** 2 + 0.3**2)
     axis = axis_around(0.8 * LINE, scales)
     truth = information_of_channel(normal(axis - 0.8 * LINE[:, None], scales[:, None]), axis)
-    row = lb.layer_information(scaled([1.0, 0.8], [NOISE, 0.3]), line_inputs(), draws=64, confidence=CERTAIN)
+    row = lb.layer_information(scalar_chain([1.0, 0.8], [NOISE, 0.3]), line_inputs(), draws=64, confidence=CONFIDENCE)
     row = row["1", "I(X;T)"]
     assert row.lower <= truth <= row.upper
     assert row.upper - row.lower < 0.5
@@ -179,8 +179,8 @@ def test_information_of_dropout_and_the_layer_behind_it():
     axis = axis_around(0.8 * LINE, scales)
     density = normal(axis - 0.8 * LINE[:, None], scales[:, None]).mean(0)
     truth = entropy(density, axis) - stats.norm.entropy(scale=0.3)
-    model = scaled([1.0, 0.8], [NOISE, 0.3])
-    estimate = lb.information_between_layers(model, line_inputs(), "0", "1", queries=16, confidence=CERTAIN)
+    model = scalar_chain([1.0, 0.8], [NOISE, 0.3])
+    estimate = lb.information_between_layers(model, line_inputs(), "0", "1", queries=16, confidence=CONFIDENCE)
     assert estimate.lower <= truth <= estimate.upper
     assert estimate.upper - estimate.lower < 0.2
 
@@ -193,8 +193,8 @@ def test_information_of_two_layers_around_dropout():
     step = axis[1] - axis[0]
     last = first @ normal(axis - axis[:, None], scales[:, None]) * step
     truth = entropy(last, axis) - first @ stats.norm.entropy(scale=scales) * step
-    model = scaled([1.0, 1.0, 1.0], [0.4, NOISE, 0.3])
-    estimate = lb.information_between_layers(model, line_inputs(), "0", "2", draws=64, confidence=CERTAIN)
+    model = scalar_chain([1.0, 1.0, 1.0], [0.4, NOISE, 0.3])
+    estimate = lb.information_between_layers(model, line_inputs(), "0", "2", draws=64, confidence=CONFIDENCE)
     assert estimate.lower <= truth <= estimate.upper
     assert estimate.upper - estimate.lower < 0.4
 
@@ -217,13 +217,6 @@ def test_dropout_behind_noise_is_refused_with_the_remedy(tmp_path):
     assert len(lb.layer_information(model, line_inputs(), draws=4)) == 6
 
 
-class Jitter(nn.Module):
-    """A module that uses random numbers in evaluation."""
-
-    def forward(self, x):
-        return x + torch.rand_like(x)
-
-
 def test_dropout_of_a_random_signal_is_refused():
     model = nn.Sequential(Jitter(), nn.Identity())
     with pytest.raises(ValueError, match=r"layers: got '1', .*DropoutNoise.* behind other randomness"):
@@ -231,7 +224,7 @@ def test_dropout_of_a_random_signal_is_refused():
 
 
 class Centered(nn.Module):
-    """Subtracts the mean of the rows of a pass."""
+    """A module that subtracts the mean of the rows of a pass."""
 
     def forward(self, x):
         return x - x.mean(0)
@@ -275,7 +268,7 @@ def test_a_monitor_measures_while_a_network_with_dropout_trains(tmp_path):
     with torch.no_grad():
         model[0].weight.zero_()
         model[0].bias.zero_()
-    # Without weights, every signal of the first layer is 0, and its noise is that of a signal of 0.
+    # Every signal of the first layer is 0 without weights, and its noise is that of a signal of 0.
     table = monitor.step(1)
     assert table["1", "I(X;T)"].upper < 0.01
     assert table["1", "h(T|X)"].value == pytest.approx(3 * stats.norm.entropy(scale=0.2), abs=1e-12)

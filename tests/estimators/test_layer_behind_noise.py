@@ -23,7 +23,7 @@ SIGMA = 0.3
 
 
 class Chain(ScalarChain):
-    """T_1 = tanh(x) + Z and T_2 = tanh(gain T_1) + Z; the inputs above 0.4 are one class, the others another."""
+    """T_1 = tanh(x) + Z and T_2 = tanh(gain T_1) + Z; inputs above 0.4 are one class, the other inputs a second one."""
 
     def __init__(self, values, gain):
         super().__init__(values, gains=(1.0, gain), sigma=SIGMA)
@@ -31,7 +31,7 @@ class Chain(ScalarChain):
 
     @property
     def truths(self):
-        """The true values of all quantities of T_2; from entropies, the entropy of the noise is subtracted."""
+        """The true values of all quantities of T_2, where entropies are less the entropy of the noise."""
         densities, numbers = self.densities(2), self.classes.numbers
         class_densities = np.array([densities[numbers == k].mean(0) for k in range(2)])
         information = information_of_channel(densities, self.axis)
@@ -104,7 +104,7 @@ def test_lower_end_stays_below_the_true_value_for_decoders_that_are_all_wrong(qu
         assert min(result[quantity].decoded for result in results) >= floor
 
 
-def test_estimate_holds_the_plug_in_bound():
+def test_estimate_contains_the_plug_in_bound():
     chain = CHAINS["uneven"]
     sample, result = chain.sample(0), chain.estimates(0)
     bounds = plug_in(sample.queries, sample.draws, chain.classes)

@@ -1,6 +1,6 @@
 """Tables of layer_information: rows, labels, the paper's estimator, invariance, seeds, and extreme values.
 
-Independent values are compared within Z standard errors: at Z = 5 a right estimator fails one test in 1.7 million.
+Independent values are compared within Z standard errors: at Z = 5 a correct estimator fails one test in 1.7 million.
 """
 
 import math
@@ -19,7 +19,7 @@ from tests.support.random_arrays import normal_tensor
 Z = 5
 
 
-def distance(first, second):
+def standard_errors_apart(first, second):
     """Return the distance of two independent plug-ins in standard errors."""
     return abs(first.plug_in - second.plug_in) / math.hypot(first.plug_in_error, second.plug_in_error)
 
@@ -31,13 +31,13 @@ def values(labels=None, **options):
 # Rows
 
 
-def test_rows_come_by_layer_and_quantity():
+def test_rows_are_ordered_by_layer_and_quantity():
     table = layer_information(tanh_network(), INPUTS, LABELS)
     quantities = ["I(X;T)", "h(T)", "h(T|X)", "I(T;Y)", "I(X;T|Y)"]
     assert [(row.layer, row.quantity) for row in table] == [(layer, q) for layer in ("1", "3") for q in quantities]
 
 
-def test_rows_hold_the_estimator_the_unit_and_the_draws():
+def test_row_reports_estimator_unit_and_draws():
     row = layer_information(tanh_network(), INPUTS, draws=8, estimator="paper")["3", "I(X;T)"]
     assert (row.estimator, row.unit, row.draws) == ("paper", "nats", 8)
 
@@ -67,7 +67,7 @@ def test_information_is_the_sum_of_class_information_and_information_given_the_c
 
 
 def test_labels_leave_the_other_rows_unchanged():
-    """With labels, p(t) is a sum over classes, whose logarithm is rounded by some eps."""
+    """The p(t) of labelled inputs is a sum over classes, whose logarithm is rounded by some eps."""
     table, labelled_table = (layer_information(tanh_network(), INPUTS, labels) for labels in (None, LABELS))
     for row in table:
         assert labelled_table[row.layer, row.quantity].value == pytest.approx(row.value, abs=1e-12)
@@ -105,12 +105,12 @@ def test_labels_may_be_booleans():
 
 
 def test_paper_estimator_agrees_with_the_pooled_estimator():
-    """With different seeds the two estimates of the same quantity are independent."""
+    """Different seeds make the two estimates independent."""
     pooled, paper = (
         layer_information(tanh_network(), INPUTS, estimator=name, seed=seed)
         for seed, name in enumerate(("pooled", "paper"))
     )
-    assert distance(pooled["3", "I(X;T)"], paper["3", "I(X;T)"]) <= Z
+    assert standard_errors_apart(pooled["3", "I(X;T)"], paper["3", "I(X;T)"]) <= Z
 
 
 def test_paper_estimator_takes_entropies_given_the_input_from_a_separate_sample():
@@ -144,17 +144,17 @@ def test_each_sample_and_layer_has_its_own_noise_for_the_queries(monkeypatch):
 def test_order_of_inputs_does_not_change_the_information():
     order = torch.from_numpy(np.random.default_rng(5).permutation(20))
     tables = [layer_information(tanh_network(), x, seed=seed) for seed, x in enumerate((INPUTS, INPUTS[order]))]
-    assert distance(*(table["3", "I(X;T)"] for table in tables)) <= Z
+    assert standard_errors_apart(*(table["3", "I(X;T)"] for table in tables)) <= Z
 
 
 def test_rotation_of_a_layer_does_not_change_the_information():
     rotated = INPUTS @ torch.linalg.qr(normal_tensor(4, 4, seed=9)).Q
     tables = [layer_information(noisy_identities(1), x, seed=seed) for seed, x in enumerate((INPUTS, rotated))]
-    assert distance(*(table["0", "I(X;T)"] for table in tables)) <= Z
+    assert standard_errors_apart(*(table["0", "I(X;T)"] for table in tables)) <= Z
 
 
-def test_translation_of_a_layer_changes_rounding_alone():
-    """Adding 1000 rounds centers by 1e-13, and with |t - c| / sigma^2 < 100 every term by less than 1e-11."""
+def test_translation_changes_the_value_only_by_rounding():
+    """Adding 1000 rounds centers by 1e-13, which changes terms by less than 1e-11, as |t - c| / sigma^2 < 100."""
     original, shifted = (layer_information(noisy_identities(1), x)["0", "I(X;T)"] for x in (INPUTS, INPUTS + 1000))
     assert original.value == pytest.approx(shifted.value, abs=1e-11)
 
@@ -164,8 +164,9 @@ def wide_network():
 
 
 def test_wide_layer_has_the_information_of_its_subspace():
-    wide, narrow = layer_information(wide_network(), INPUTS, seed=1), layer_information(noisy_identities(1), INPUTS)
-    assert distance(wide["0", "I(X;T)"], narrow["0", "I(X;T)"]) <= Z
+    table = layer_information(wide_network(), INPUTS, seed=1)
+    expected = layer_information(noisy_identities(1), INPUTS)
+    assert standard_errors_apart(table["0", "I(X;T)"], expected["0", "I(X;T)"]) <= Z
 
 
 def test_entropy_of_a_wide_layer_counts_the_noise_of_every_dimension():
@@ -176,7 +177,7 @@ def test_entropy_of_a_wide_layer_counts_the_noise_of_every_dimension():
 def test_float32_agrees_with_float64():
     double = layer_information(tanh_network(), INPUTS)
     single = layer_information(tanh_network().float(), INPUTS.float(), seed=1)
-    assert distance(double["3", "I(X;T)"], single["3", "I(X;T)"]) <= Z
+    assert standard_errors_apart(double["3", "I(X;T)"], single["3", "I(X;T)"]) <= Z
 
 
 def test_array_and_tensor_give_the_same_values():

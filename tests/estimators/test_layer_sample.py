@@ -21,7 +21,7 @@ TASKS = {task.name: task for task in V1}
 Z = 5
 
 
-def sampled(noisy, inputs, *, layers=None, draws=8, queries=None, seed=0):
+def sample_network(noisy, inputs, *, layers=None, draws=8, queries=None, seed=0):
     problem = Problem.of(noisy, read_inputs(inputs, noisy), layers=layers)
     return sample_layers(problem, problem.layers, draws, queries, seed)
 
@@ -47,7 +47,7 @@ def squared_distances(sample):
     ],
 )
 def test_number_of_queries_is_the_wanted_or_the_default_number(inputs, draws, queries, exact, behind_noise):
-    samples = sampled(noisy_identities(2), normal_tensor(inputs, 2), draws=draws, queries=queries)
+    samples = sample_network(noisy_identities(2), normal_tensor(inputs, 2), draws=draws, queries=queries)
     assert [(sample.signals.shape, sample.queries) for sample in samples.values()] == [
         ((inputs, 1, 2), exact),
         ((inputs, draws, 2), behind_noise),
@@ -59,7 +59,7 @@ def test_number_of_queries_is_the_wanted_or_the_default_number(inputs, draws, qu
 def test_probing_passes_are_part_of_the_draws(layers, draws, passes):
     noisy, rows = noisy_identities(2, inputs=torch.zeros(1, 2)), []
     noisy.register_forward_pre_hook(lambda _, inputs: rows.append(len(inputs[0])))
-    sampled(noisy, normal_tensor(5, 2), layers=layers, draws=draws)
+    sample_network(noisy, normal_tensor(5, 2), layers=layers, draws=draws)
     # A pass of two inputs finds the layers, and three more find their rows.
     assert rows == [2, 3, 2, 3] + [5 * count for count in passes]
 
@@ -70,16 +70,18 @@ def test_signals_are_those_of_all_draws_in_their_order(monkeypatch, max_values):
     noisy, inputs = noisy_identities(2), normal_tensor(5, 2)
     signals = propagate(noisy, inputs, draws=8, layers="1")["1"].flatten(0, 1).numpy()
     truth = np.square(signals - signals[0]).sum(1)
-    np.testing.assert_allclose(squared_distances(sampled(noisy, inputs, layers="1")["1"]), truth, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(
+        squared_distances(sample_network(noisy, inputs, layers="1")["1"]), truth, rtol=1e-9, atol=1e-12
+    )
 
 
 def test_single_draw_behind_noise_is_refused():
     with pytest.raises(ValueError, match=r"^draws: got 1, wanted at least 2, because '1' lies behind noise"):
-        sampled(noisy_identities(2), normal_tensor(5, 2), draws=1)
+        sample_network(noisy_identities(2), normal_tensor(5, 2), draws=1)
 
 
 def test_layers_come_in_the_order_of_the_network():
-    assert list(sampled(noisy_identities(3), normal_tensor(5, 2), layers=["2", "0"])) == ["0", "2"]
+    assert list(sample_network(noisy_identities(3), normal_tensor(5, 2), layers=["2", "0"])) == ["0", "2"]
 
 
 # Noise
@@ -102,7 +104,7 @@ def test_distances_of_whitened_signals_are_mahalanobis_distances(monkeypatch, si
     """The information depends on these distances alone."""
     monkeypatch.setattr(layer_sample, "_MAX_VALUES", max_values)
     noisy, inputs = noisy_identities(2, sigma), normal_tensor(6, 2)
-    sample = sampled(noisy, inputs, layers=layer)[layer]
+    sample = sample_network(noisy, inputs, layers=layer)[layer]
     signals = propagate(noisy, inputs, draws=sample.draws, layers=layer)[layer].flatten(0, 1).numpy()
     deviations = signals - signals[0]
     truth = np.einsum("ni,ij,nj->n", deviations, np.linalg.inv(covariance.numpy()), deviations)
@@ -121,13 +123,13 @@ def test_dimensions_without_signal_are_omitted_at_no_loss(layer):
     first_weight = torch.linalg.qr(normal_tensor(200, 3)).Q
     second_weight = torch.linalg.qr(normal_tensor(200, 3, seed=1)).Q @ normal_tensor(3, 200, seed=2) / 10
     noisy = noisify(nn.Sequential(dense(first_weight), dense(second_weight)), sigma=0.5, layers=nn.Linear)
-    sample = sampled(noisy, normal_tensor(30, 3), layers=layer)[layer]
+    sample = sample_network(noisy, normal_tensor(30, 3), layers=layer)[layer]
     assert sample.signals.shape[2] == 3
     assert sample.dimension_loss <= 1e-7
 
 
 def test_exact_reduction_keeps_the_information():
-    """Points of a subspace of 3 dimensions in R^300, away from zero."""
+    """The points lie in a subspace of 3 dimensions of R^300, away from zero."""
     points = normal_tensor(40, 3, seed=3)
     directions = torch.linalg.qr(normal_tensor(300, 3, seed=1)).Q
     row = layer_information(noisy_identities(1), points @ directions.T + normal_tensor(300, seed=2))["0", "I(X;T)"]
@@ -137,7 +139,7 @@ def test_exact_reduction_keeps_the_information():
 
 @pytest.mark.parametrize("layer", ["0", "1"])
 def test_omitted_dimensions_lose_at_most_the_dimension_loss(monkeypatch, layer):
-    """15 weak directions may be omitted for 0.2 nats; fresh draws may lose more than those that fit the directions.
+    """The loss is limited to 0.2 nats in the draws that fit the directions; other draws may lose more.
 
     The second layer makes S = D (X + Z) with weak directions in D, so that T given x is N(D x, sigma^2 (D^2 + I)).
     """
@@ -149,7 +151,7 @@ def test_omitted_dimensions_lose_at_most_the_dimension_loss(monkeypatch, layer):
     inputs, noise = (values * scales, torch.zeros(17)) if layer == "0" else (values, scales)
     covariance = 0.25 * (noise.square() + 1).diag().double().numpy()
     truth, error = gaussian_mixture_information((values * scales).numpy(), covariance, 30_000, seed=1)
-    sample = sampled(noisy, inputs, draws=32, layers=layer)[layer]
+    sample = sample_network(noisy, inputs, draws=32, layers=layer)[layer]
     dimensions = sample.signals.shape[2]
     assert dimensions < 17
     assert 0.02 < sample.dimension_loss < 0.4
@@ -177,7 +179,7 @@ def test_subspaces_are_fitted_to_draws_without_queries(monkeypatch, max_values, 
         return fit_subspace(centers, *args, **options)
 
     monkeypatch.setattr(layer_sample, "fit_subspace", recording)
-    sampled(noisy_identities(2), normal_tensor(10, 3), layers="1", draws=draws, queries=queries)
+    sample_network(noisy_identities(2), normal_tensor(10, 3), layers="1", draws=draws, queries=queries)
     assert sizes == [10 * fitted_draws]
 
 
@@ -193,7 +195,7 @@ def test_intervals_of_a_layer_recorded_in_a_view_contain_the_true_values(monkeyp
     monkeypatch.setattr(layer_sample, "_MAX_DIMENSIONS", dimensions)
     task = TASKS[name]
     network = task.network()
-    sample = sampled(network, task.inputs, layers=task.layer, draws=64)[task.layer]
+    sample = sample_network(network, task.inputs, layers=task.layer, draws=64)[task.layer]
     assert sample.signals.shape[2] <= min(dimensions, task.matrices[-1].shape[0])
     table = layer_information(network, task.inputs, task.labels, layers=task.layer, draws=128, confidence=0.999)
     for quantity, truth in task.truths.items():
@@ -203,13 +205,13 @@ def test_intervals_of_a_layer_recorded_in_a_view_contain_the_true_values(monkeyp
 
 def test_views_of_all_dimensions_are_the_signals(monkeypatch):
     task = TASKS["broadcast-64"]
-    full = sampled(task.network(), task.inputs, layers="3")["3"]
+    sample = sample_network(task.network(), task.inputs, layers="3")["3"]
     monkeypatch.setattr(layer_sample, "_MAX_VALUES", 1)
-    viewed = sampled(task.network(), task.inputs, layers="3")["3"]
+    view = sample_network(task.network(), task.inputs, layers="3")["3"]
     # The view is fitted to the two probing passes, the other subspace to all draws without queries. All signals lie on
     # one line, at distances below 12 and with 64 units, so only the rounding of float64 differs.
-    np.testing.assert_allclose(*(np.sqrt(squared_distances(sample)) for sample in (full, viewed)), rtol=0, atol=1e-12)
-    assert viewed.dimension_loss <= 1e-12
+    np.testing.assert_allclose(*(np.sqrt(squared_distances(sample)) for sample in (sample, view)), rtol=0, atol=1e-12)
+    assert view.dimension_loss <= 1e-12
 
 
 @pytest.mark.parametrize(("layer", "units"), [("0", 6000), ("1", 500)])

@@ -10,8 +10,8 @@ the channel, so
 
     0 <= E I^(X;T) - I(X;T) <= mean over x of log(1 + (R_x - 1) / r).
 
-Means are compared within Z = 5 standard errors. A right estimator exceeds them with a probability of 6e-7 if errors are
-normal, and of 1.6e-4 with the standard error of 16 seeds (Student, 15 degrees of freedom). Seeds are fixed.
+Means are compared within Z = 5 standard errors. A correct estimator errs by more with a probability of 6e-7 if errors
+are normal, and of 1.6e-4 with the standard error of 16 seeds (Student, 15 degrees of freedom). Seeds are fixed.
 """
 
 import functools
@@ -151,7 +151,7 @@ class Sign(nn.Module):
 def test_signals_that_are_equal_in_two_passes_are_not_a_known_channel():
     """A known channel would have the information log 2, which excludes the true value in every run.
 
-    With a coverage of 95 %, fewer hits than the bound occur once in a million runs.
+    Fewer hits than the bound occur once in a million runs if the coverage is 95 %.
     """
     flip, sigma = float(ndtr(-2)), 0.2
     noisy = noisify(nn.Sequential(nn.Identity(), Sign()), sigma={"0": 0.5, "1": sigma}, layers=[nn.Identity, Sign])
@@ -167,7 +167,7 @@ def test_upper_end_includes_rare_signals_that_no_query_has():
     sigma, values = 0.25, np.linspace(0.6, 0.9, 16)
     noisy = noisify(nn.Sequential(nn.Identity(), Sign()), sigma=sigma, layers=[nn.Identity, Sign])
     flips = ndtr(-values / sigma)
-    # I of the signal, which is above that of the noisy value.
+    # I(X;S) of the signal S is above I(X;T) of its noisy value T.
     signal_information = stats.bernoulli(flips.mean()).entropy() - stats.bernoulli(flips).entropy().mean()
     inputs = torch.from_numpy(values[:, None])
     tables = [layer_information(noisy, inputs, layers="1", draws=32, queries=4, seed=seed) for seed in range(5)]

@@ -28,7 +28,7 @@ def test_a_deep_layer_has_the_information_of_its_activations_as_a_mixture(model)
 
 
 def test_a_later_layer_does_not_depend_on_the_noise_of_an_earlier_one(model):
-    """In a noisy network, sigma = 100 at layer 1 would leave layer 3 almost no information."""
+    """The noise sigma = 100 at layer 1 of a noisy network would leave layer 3 almost no information."""
     rows = [lb.layer_information(model, INPUTS, sigma={"1": sigma, "3": 0.2})["3", "I(X;T)"] for sigma in (0.01, 100.0)]
     low_noise, high_noise = (dataclasses.replace(row, seconds=0) for row in rows)
     assert low_noise == high_noise
@@ -54,7 +54,7 @@ def test_linear_layers_and_the_output_can_be_measured(model):
     assert [(row.layer, row.quantity) for row in table][::5] == [("0", "I(X;T)"), ("4", "I(X;T)")]
 
 
-def test_one_draw_is_enough(model):
+def test_one_draw_gives_three_quantities_for_each_of_two_layers(model):
     assert len(lb.layer_information(model, INPUTS, sigma=0.2, draws=1)) == 6
 
 

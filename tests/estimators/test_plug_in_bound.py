@@ -55,7 +55,7 @@ def all_draws(queries, draws):
 
 @pytest.mark.parametrize(("q", "r"), [(1, 1), (2, 5), (3, 3), (10, 13)])
 def test_entropies_are_minus_the_mean_log_densities_of_the_mixture_of_all_draws(q, r):
-    """Rounding of sums of at most 5 * 23 terms and of exponents of some tens: below 1e-13."""
+    """Sums of at most 5 * 23 terms and exponents of some tens round by less than 1e-13."""
     queries, draws = sample(q, r)
     entropies = plug_in(queries, draws, CLASSES).entropies
     truth = brute_force(queries, all_draws(queries, draws))
@@ -114,7 +114,7 @@ def test_errors_of_separate_samples_are_independent():
 
 
 def test_upper_end_includes_events_that_no_query_has():
-    """With a risk of 0.05, 100 queries lack an event of probability -log(0.05) / 100 that carries log 8 nats."""
+    """An event of probability -log(0.05) / 100 carries log 8 nats, and is missed by 100 queries with a risk of 0.05."""
     bound = JackknifeMean(0.5, (np.zeros((10, 4)),))
     probability = -np.log(0.05) / 100
     assert information_upper_end(bound, np.log(8), 100, 0.05) == pytest.approx(0.5 + probability * (np.log(8) - 0.5))

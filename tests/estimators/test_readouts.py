@@ -1,4 +1,4 @@
-"""The information of readouts: equal to that of the view's own signals, right on known answers, out of every audit."""
+"""Information of readouts, compared with that of the same values in hand and with known values; readouts and audits."""
 
 import dataclasses
 
@@ -30,25 +30,28 @@ def identity():
     return nn.Sequential(nn.Identity())
 
 
-def assert_same(row, wanted):
+def assert_same(row, expected_row):
     for field in ("value", "lower", "upper"):
-        assert getattr(row, field) == pytest.approx(getattr(wanted, field), abs=ROUNDING), (row.layer, row.quantity)
+        assert getattr(row, field) == pytest.approx(getattr(expected_row, field), abs=ROUNDING), (
+            row.layer,
+            row.quantity,
+        )
 
 
 @pytest.mark.parametrize(
-    ("sigma", "of_mean"),
+    ("sigma", "sigma_of_mean"),
     [(0.4, 0.2), (torch.linspace(0.2, 0.9, 12).double(), None), (torch.eye(12).double() * 0.3 + 0.1, None)],
     ids=["number", "deviations", "covariance"],
 )
-def test_readout_of_a_network_without_noise_is_that_of_its_values_in_hand(sigma, of_mean):
+def test_readout_of_a_network_without_noise_is_that_of_its_values_in_hand(sigma, sigma_of_mean):
     mean = torch.kron(torch.full((4, 1), 0.25).double(), torch.eye(3).double())  # A, (12, 3)
-    if of_mean is None:
-        of_mean = mean.T @ (torch.diag(sigma.square()) if sigma.ndim == 1 else sigma) @ mean
+    if sigma_of_mean is None:
+        sigma_of_mean = mean.T @ (torch.diag(sigma.square()) if sigma.ndim == 1 else sigma) @ mean
     table = lb.layer_information(identity(), TOKENS, LABELS, sigma=sigma, layers="0", readout="mean")
-    expected = lb.information(TOKENS.mean(1), of_mean, LABELS)
+    expected = lb.information(TOKENS.mean(1), sigma_of_mean, LABELS)
     assert [row.layer for row in table] == ["0[mean]"] * 5
-    for row, wanted in zip(table, expected, strict=True):
-        assert_same(row, wanted)
+    for row, expected_row in zip(table, expected, strict=True):
+        assert_same(row, expected_row)
 
 
 def test_channels_of_a_feature_map_have_the_noise_of_their_mean():
@@ -82,7 +85,7 @@ def bpsk_tokens():
     return torch.stack([3 * signs, -signs, 2 * signs, 0 * signs], 1)[:, :, None]
 
 
-def test_interval_of_a_mean_behind_noise_contains_the_truth_as_often_as_it_says():
+def test_interval_of_a_mean_behind_noise_contains_the_true_value_at_its_level():
     """The second layer is x + Z_1; the mean of four tokens of T_2 is +-1 plus noise of deviation .5."""
     repeats, truth, hits = 20, BPSK[0.5], 0
     noisy = noisy_identities(2, sigma=0.5**0.5)
@@ -110,8 +113,8 @@ def test_readouts_have_the_signals_of_the_passes_of_the_whole_layer(monkeypatch,
         "1[first axis=2]": signals[..., 0],
     }
     assert list(samples)[4:] == list(values)
-    for name, of_readout in values.items():
-        distances = [pdist(signals.flatten(0, 1)) for signals in (samples[name].signals, of_readout)]
+    for name, readout_signals in values.items():
+        distances = [pdist(signals.flatten(0, 1)) for signals in (samples[name].signals, readout_signals)]
         np.testing.assert_allclose(*distances, rtol=1e-9, atol=1e-12)
     assert [samples[name].sigma for name in values] == [0.25, 0.5, 0.5, 0.5]
 
@@ -121,10 +124,10 @@ def test_whole_layers_keep_their_rows_beside_readouts():
     table = lb.layer_information(noisy, TOKENS, LABELS, draws=8, readout=READOUTS)
     names = [f"{layer}{part}" for layer in "01" for part in ("[mean]", "", "[last]", "[first axis=2]")]
     assert [row.layer for row in table][::5] == names
-    alone = lb.layer_information(noisy, TOKENS, LABELS, draws=8)
-    for wanted in alone:
-        row = table[wanted.layer, wanted.quantity]
-        assert dataclasses.replace(row, seconds=0.0, note="") == dataclasses.replace(wanted, seconds=0.0, note="")
+    expected = lb.layer_information(noisy, TOKENS, LABELS, draws=8)
+    for expected_row in expected:
+        row = table[expected_row.layer, expected_row.quantity]
+        assert dataclasses.replace(row, seconds=0.0, note="") == dataclasses.replace(expected_row, seconds=0.0, note="")
 
 
 def test_only_whole_layers_are_compared_with_the_layer_before(monkeypatch):
@@ -158,8 +161,8 @@ def test_a_tolerance_is_that_of_every_readout():
     options = {"sigma": 1.0, "layers": "0", "readout": ["mean", 1], "queries": 4}
     table = lb.layer_information(identity(), TOKENS, tolerance=0.05, **options)
     assert all(row.upper - row.lower <= 0.1 for row in table if row.quantity == "I(X;T)")
-    plain = lb.layer_information(identity(), TOKENS, **options)
-    assert all(row.upper - row.lower > 0.1 for row in plain if row.quantity == "I(X;T)")
+    table_without_tolerance = lb.layer_information(identity(), TOKENS, **options)
+    assert all(row.upper - row.lower > 0.1 for row in table_without_tolerance if row.quantity == "I(X;T)")
 
 
 def test_layers_without_tokens_are_refused_before_any_pass_is_measured():

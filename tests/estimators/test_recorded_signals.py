@@ -1,4 +1,4 @@
-"""`information` of signals in hand: equal to the measurement of a network, right on known answers, or refused."""
+"""`information` of signals in hand, compared with the measurement of a network and with known values; refusals."""
 
 import dataclasses
 import math
@@ -24,13 +24,13 @@ ROUNDING = 1e-10
 def assert_same(table, expected):
     """Compare two tables in all but their times and flags."""
     assert len(table) == len(expected)
-    for row, wanted in zip(table, expected, strict=True):
+    for row, expected_row in zip(table, expected, strict=True):
         for field in dataclasses.fields(row):
             if field.name not in ("seconds", "flags", "layer"):
-                value, wanted_value = getattr(row, field.name), getattr(wanted, field.name)
+                value, expected_value = getattr(row, field.name), getattr(expected_row, field.name)
                 if isinstance(value, float):
-                    wanted_value = pytest.approx(wanted_value, abs=ROUNDING, nan_ok=True)
-                assert value == wanted_value, (row.layer, row.quantity, field.name)
+                    expected_value = pytest.approx(expected_value, abs=ROUNDING, nan_ok=True)
+                assert value == expected_value, (row.layer, row.quantity, field.name)
 
 
 def test_activations_give_the_table_of_a_network_without_noise():
@@ -41,7 +41,7 @@ def test_activations_give_the_table_of_a_network_without_noise():
 
 @pytest.mark.parametrize("estimator", ["pooled", "paper"])
 def test_draws_give_the_rows_of_a_layer_behind_noise(estimator):
-    """The paper's estimator draws two samples of a network; here the two halves of the draws take their place."""
+    """The paper's estimator takes two samples of a network; `information` takes the two halves of the draws."""
     noisy = tanh_network()
     signals = lb.propagate(noisy, INPUTS, draws=32)
     if estimator == "paper":
@@ -62,14 +62,14 @@ def test_known_channel_of_many_units_agrees_with_the_information_of_the_mixture(
 
 
 def bpsk(seed, *, spread):
-    """Draw signals -1 and 1 of ten rows each, plus a normal spread within the rows: (20, 64, 1), or (20, 1) without."""
+    """Sample signals -1 and 1 of ten rows each, plus normal values within the rows: (20, 64, 1), or (20, 1)."""
     signs = torch.tensor([-1.0, 1.0]).double().repeat(10)[:, None]
     return signs[:, None] + spread * normal_tensor(20, 64, 1, seed=seed) if spread else signs
 
 
 @pytest.mark.parametrize(("spread", "sigma"), [(0.3, 0.4), (0.0, 0.5)], ids=["draws", "known channel"])
-def test_intervals_contain_the_truth_as_often_as_they_say(spread, sigma):
-    """T given X is +-1 plus noise of deviation .5 in both cases; equal rows tell nothing new."""
+def test_intervals_contain_the_true_value_at_their_level(spread, sigma):
+    """T given X is +-1 plus noise of deviation .5 in both cases; equal rows add no information."""
     repeats, truth = 40, BPSK[0.5]
     hits = 0
     for seed in range(repeats):
@@ -91,9 +91,9 @@ def test_deviations_and_covariances_are_those_of_the_units(signals):
     ]
     for table, log_volume in zip(informations, [math.log(2), float(factor.logdet())], strict=True):
         for quantity, shift in (("I(X;T)", 0.0), ("h(T)", log_volume)):
-            wanted = expected["signals", quantity]
-            assert table["signals", quantity].lower == pytest.approx(wanted.lower + shift, abs=ROUNDING)
-            assert table["signals", quantity].upper == pytest.approx(wanted.upper + shift, abs=ROUNDING)
+            expected_row = expected["signals", quantity]
+            assert table["signals", quantity].lower == pytest.approx(expected_row.lower + shift, abs=ROUNDING)
+            assert table["signals", quantity].upper == pytest.approx(expected_row.upper + shift, abs=ROUNDING)
 
 
 def test_label_sets_have_rows_by_their_names_and_arrays_are_taken():
@@ -127,7 +127,12 @@ def test_halves_of_the_draws_serve_the_two_entropies_of_the_papers_estimator():
         (normal_tensor(4, 2, 3, 3), {}, ValueError, r"signals: got shape \(4, 2, 3, 3\), .*signals.flatten\(1\)"),
         (SIGNALS[:1], {}, ValueError, "signals: got 1 row, wanted at least 2"),
         (DRAWS[:, :1], {}, ValueError, r"signals: got shape \(20, 1, 3\), a single draw .*signals\[:, 0\]"),
-        (DRAWS[:, :3], {"estimator": "paper"}, ValueError, "estimator: got 'paper' for 3 draws, wanted at least 4"),
+        (
+            DRAWS[:, :3],
+            {"estimator": "paper"},
+            ValueError,
+            "estimator: got 'paper' for 3 draws, wanted at least 4",
+        ),
         (SIGNALS / 0, {}, ValueError, "signals: got NaN or infinity"),
         ({"fc": SIGNALS * math.nan}, {}, ValueError, "signals of layer 'fc': got NaN"),
         ({}, {}, ValueError, "signals: got an empty mapping"),
@@ -143,6 +148,6 @@ def test_halves_of_the_draws_serve_the_two_entropies_of_the_papers_estimator():
         (SIGNALS, {"queries": 1}, ValueError, "queries: got 1"),
     ],
 )
-def test_what_cannot_be_measured_is_refused_by_name(signals, options, error, message):
+def test_argument_that_cannot_be_measured_is_refused_by_name(signals, options, error, message):
     with pytest.raises(error, match=f"^{message}"):
         lb.information(signals, **{"sigma": 0.5} | options)

@@ -9,7 +9,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import layerbits as lb
-from tests.support.networks import tanh_mlp
+from tests.support.networks import Jitter, tanh_mlp
 from tests.support.random_arrays import normal_tensor
 
 INPUTS, LABELS = normal_tensor(40, 4, seed=3).float(), torch.arange(40) % 3
@@ -22,10 +22,10 @@ def model():
 
 
 def test_profile_is_that_of_the_activations(model):
-    of_activations = lb.sigma_profile(lb.layer_activations(model, INPUTS), SIGMAS, labels=LABELS)
-    assert lb.sigma_profile(model, INPUTS, LABELS, sigmas=SIGMAS) == of_activations
-    assert lb.sigma_profile(model, INPUTS.numpy(), labels=LABELS, sigmas=np.array(SIGMAS)) == of_activations
-    assert [row.layer for row in of_activations] == ["1"] * 6 + ["3"] * 6
+    expected = lb.sigma_profile(lb.layer_activations(model, INPUTS), SIGMAS, labels=LABELS)
+    assert lb.sigma_profile(model, INPUTS, LABELS, sigmas=SIGMAS) == expected
+    assert lb.sigma_profile(model, INPUTS.numpy(), labels=LABELS, sigmas=np.array(SIGMAS)) == expected
+    assert [row.layer for row in expected] == ["1"] * 6 + ["3"] * 6
 
 
 def test_intervals_agree_with_those_of_the_table(model):
@@ -75,15 +75,8 @@ def test_a_noisy_network_is_refused(model):
         lb.sigma_profile(lb.noisify(model, sigma=0.1), INPUTS, sigmas=SIGMAS)
 
 
-class Jitter(nn.Module):
-    """A module that uses random numbers in evaluation."""
-
-    def forward(self, x):
-        return x + torch.rand_like(x)
-
-
 def test_activations_that_differ_in_two_passes_are_refused():
-    """Their channel is not S + sigma Z for a signal of each input, so no interval would hold."""
+    """The channel of such activations is not S + sigma Z with one signal S for each input."""
     with pytest.raises(ValueError, match="layers: got '1', whose activations differ in two passes"):
         lb.sigma_profile(nn.Sequential(Jitter(), nn.Identity()), INPUTS, sigmas=SIGMAS, layers="1")
 

@@ -46,8 +46,8 @@ def test_seed_decides_the_values():
 
 
 def test_a_further_sigma_in_the_list_changes_no_value():
-    (alone,) = sigma_profile(normal_tensor(10, 2), [0.1])
-    assert sigma_profile(normal_tensor(10, 2), [1.0, 0.1]).rows[1] == alone
+    (row_of_single_sigma,) = sigma_profile(normal_tensor(10, 2), [0.1])
+    assert sigma_profile(normal_tensor(10, 2), [1.0, 0.1]).rows[1] == row_of_single_sigma
 
 
 def test_profile_becomes_a_data_frame():

@@ -2,7 +2,7 @@
 
 Values are compared within Z standard errors; seeds are fixed. The published values are rounded by up to 1e-6. At the
 smallest sigma one query in millions is nearer to the other center: without such a query the value is 1.2e-6 too high,
-with a standard error near 0. Both add to a tolerance of 2.2e-6.
+with a standard error near 0. The tolerance of 2.2e-6 is the sum of both errors.
 """
 
 import math
@@ -49,11 +49,11 @@ def test_plane_has_the_information_of_quadrature():
 
 
 # 150 points in 160 dimensions span 149, in which one pass serves all sigmas; in 3 dimensions each sigma has its own.
-narrow_and_wide = pytest.mark.parametrize("d", [3, 160])
+few_and_many_dimensions = pytest.mark.parametrize("d", [3, 160])
 SIGMAS = np.geomspace(0.1, 2, 20)
 
 
-@narrow_and_wide
+@few_and_many_dimensions
 def test_information_about_inputs_and_classes_is_that_of_plain_monte_carlo(d):
     classes = np.array([2, 0, 1, 2, 2, 0, 0, 0, 0, 1] * 15)
     points = (normal_tensor(150, d, seed=1) + 2 * torch.from_numpy(classes)[:, None]) / math.sqrt(d)
@@ -65,7 +65,7 @@ def test_information_about_inputs_and_classes_is_that_of_plain_monte_carlo(d):
             assert abs(row.value - value) <= Z * math.hypot(row.standard_error, error) + 1e-6
 
 
-@narrow_and_wide
+@few_and_many_dimensions
 def test_information_about_the_input_is_the_sum_of_its_parts(d):
     profile = sigma_profile(normal_tensor(150, d), 3 * SIGMAS, labels=torch.arange(150) % 4)
     quantities = ("I(X;T)", "I(T;Y)", "I(X;T|Y)")
@@ -99,13 +99,13 @@ def test_exponents_that_overflow_give_log_n(scale, sigma):
 
 @pytest.mark.parametrize("sigma", [0.3, 3.0])
 def test_interval_contains_the_true_value(sigma):
-    """With a coverage of 95 % or more, fewer hits than the bound occur once in a million runs."""
+    """Fewer hits than the bound occur once in a million runs if the coverage is 95 % or more."""
     n_seeds, truth = 100, information_on_line(LINE, sigma)
     rows = [sigma_profile(LINE.repeat(10)[:, None], [sigma], seed=seed).rows[0] for seed in range(n_seeds)]
     assert sum(row.lower <= truth <= row.upper for row in rows) >= stats.binom.ppf(1e-6, n_seeds, 0.95)
 
 
-@narrow_and_wide
+@few_and_many_dimensions
 def test_inputs_far_apart_are_certified_by_their_distances(d):
     for row in sigma_profile(normal_tensor(150, d), np.geomspace(1e-6, 1e-3, 20)):
         assert math.log(150) - 1e-9 <= row.lower <= row.value <= row.upper <= math.log(150)
@@ -125,9 +125,9 @@ def test_interval_stays_between_zero_and_log_n():
 
 
 def test_saturation_is_noted():
-    saturated, not_saturated = sigma_profile(normal_tensor(50, 2), [1e-4, 1.0])
-    assert "saturated at log N" in saturated.note
-    assert not not_saturated.note
+    row_of_small_sigma, row_of_large_sigma = sigma_profile(normal_tensor(50, 2), [1e-4, 1.0])
+    assert "saturated at log N" in row_of_small_sigma.note
+    assert not row_of_large_sigma.note
 
 
 def test_information_that_rises_with_sigma_is_noted():

@@ -1,4 +1,4 @@
-"""Standard errors of a small network compared with the spread over seeds, and the order of value and interval."""
+"""Standard errors of a small network compared with the spread over seeds, and lower <= value <= upper."""
 
 import math
 
@@ -34,14 +34,17 @@ def spread_and_error(rows, column, error):
 @pytest.mark.parametrize("quantity", QUANTITIES)
 @pytest.mark.parametrize("layer", ["1", "3"])
 def test_standard_error_is_the_spread_over_seeds(rows, layer, quantity):
-    """At layer 1, h(T|X) is exact."""
+    """At layer 1, h(T|X) is exact, hence the absolute 1e-12."""
     spread, error = spread_and_error(rows[layer, quantity], "plug_in", "plug_in_error")
     assert spread / HIGHEST - 1e-12 <= error <= spread / LOWEST + 1e-12
 
 
 @pytest.mark.parametrize("quantity", QUANTITIES)
 def test_error_of_the_value_is_not_understated(rows, quantity):
-    """The error is half the sum of the errors of both bounds: right for fully correlated bounds, else too large."""
+    """The error is half the sum of the errors of both bounds: exact for fully correlated bounds, else too large.
+
+    It ignores half of the bias of the plug-in, which the value subtracts.
+    """
     spread, error = spread_and_error(rows["3", quantity], "value", "standard_error")
     assert spread <= error * HIGHEST
 
@@ -52,8 +55,8 @@ def test_value_lies_within_its_interval(rows, layer):
 
 
 @pytest.mark.parametrize(("draws", "queries"), [(2, None), (9, 2)])
-def test_too_few_parts_for_a_jackknife_of_draws_do_not_understate_the_error(draws, queries):
-    """The error then comes from the spread over inputs, which includes their differences: it can only be too large."""
+def test_error_is_not_understated_with_fewer_than_three_queries(draws, queries):
+    """The spread over inputs includes differences between inputs, so the error is too large, never too small."""
     noisy, options = tanh_network(), {"layers": "3", "draws": draws, "queries": queries}
     tables = [layer_information(noisy, INPUTS, seed=seed, **options) for seed in range(SEEDS)]
     for quantity in ("I(X;T)", "h(T)", "h(T|X)"):
@@ -72,9 +75,9 @@ def test_error_of_entropy_given_the_input_is_not_zero_with_the_fewest_draws():
 
 
 @pytest.mark.parametrize("layer", ["1", "3"])
-def test_more_confidence_takes_a_wider_interval(layer):
-    """Draws and queries are the same; quantities that are known exactly are left out."""
+def test_interval_widens_with_confidence(layer):
+    """Draws and queries are the same; the test omits quantities that are known exactly."""
     tables = [layer_information(tanh_network(), INPUTS, LABELS, confidence=level) for level in (0.5, 0.99)]
     pairs = [pair for pair in zip(*tables, strict=True) if pair[0].layer == layer and pair[0].lower < pair[0].upper]
     assert len(pairs) == (4 if layer == "1" else 5)
-    assert all(wide.lower < narrow.lower < narrow.value < narrow.upper < wide.upper for narrow, wide in pairs)
+    assert all(row_99.lower < row.lower < row.value < row.upper < row_99.upper for row, row_99 in pairs)

@@ -16,7 +16,7 @@ INPUTS = normal_tensor(120, 4, seed=3).float()
 
 
 def surprisal_moment(sigma, power):
-    """E (log p(T|S) / p(T))^power for S = -1 or 1 with equal probability and T = S + sigma Z, by quadrature."""
+    """Compute E (log p(T|S) / p(T))^power for S = -1 or 1 with equal probability and T = S + sigma Z, by quadrature."""
 
     def integrand(z):
         surprisal = math.log(2) - np.log1p(np.exp(-2 * (1 + sigma * z) / sigma**2))
@@ -27,7 +27,10 @@ def surprisal_moment(sigma, power):
 
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.9])
 def test_sigma_of_two_points_leaves_the_share(share):
-    """Within five standard errors, and h^2 / 8 max |I"| = .001 nats of a line, h = log 2 / 7 in log sigma."""
+    """The error is at most five standard errors plus that of a line between two sigmas.
+
+    A line over a step of h = log 2 / 7 in log sigma errs by at most h^2 / 8 max |I''| = .001 nats.
+    """
     model, points = nn.Sequential(nn.Identity(), nn.Linear(1, 1)), torch.tensor([[-1.0], [1.0]])
     sigma = lb.suggest_sigma(model, points, share=share, layers="0", queries=20_000)["0"]
     information = surprisal_moment(sigma, 1)
@@ -42,7 +45,7 @@ def test_sigma_scales_with_the_layer(scale):
     with torch.no_grad():
         model[0].weight.mul_(scale)
         model[0].bias.mul_(scale)
-    # The same noise in units of the layer: float32 rounds the weights and the activations.
+    # The noise in units of the layer is the same, but float32 rounds the weights and the activations.
     assert lb.suggest_sigma(model, INPUTS, layers="0")["0"] == pytest.approx(scale * sigma, rel=1e-4)
 
 
@@ -57,7 +60,7 @@ def test_every_layer_keeps_the_share_in_a_measurement():
     assert lb.suggest_sigma(lb.noisify(model, sigma=sigma, inputs=INPUTS), INPUTS, share=0.6) == sigma
 
 
-def test_a_larger_share_wants_less_noise():
+def test_sigma_falls_as_the_share_grows():
     model = tanh_mlp(4, 3, 2)
     sigmas = [lb.suggest_sigma(model, INPUTS, share=share)["1"] for share in (0.1, 0.3, 0.5, 0.7, 0.9)]
     assert sigmas == sorted(sigmas, reverse=True)
@@ -67,7 +70,7 @@ def test_a_layer_whose_inputs_are_equal_is_refused():
     model = tanh_mlp(4, 3, 2)
     with pytest.raises(ValueError, match=r"share: got 0\.5, but the activations of '1' are equal"):
         lb.suggest_sigma(model, torch.ones(10, 4))
-    repeated = INPUTS[:2].repeat(50, 1)  # at most log 2 of log 100
+    repeated = INPUTS[:2].repeat(50, 1)  # the information is at most log 2, less than half of log 100
     with pytest.raises(ValueError, match=r"share: got 0\.5, but the activations of '1' are equal"):
         lb.suggest_sigma(model, repeated)
     assert lb.suggest_sigma(model, repeated, share=0.1)["1"] > 0

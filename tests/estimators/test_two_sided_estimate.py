@@ -26,7 +26,7 @@ def test_value_is_halfway_between_the_decoder_and_the_plug_in_less_half_of_its_b
     assert information(1.4).value == pytest.approx((1.3 - 0.01 + 1.1) / 2, abs=1e-12)
 
 
-def test_value_of_an_entropy_takes_off_half_of_the_bias_too():
+def test_value_of_an_entropy_subtracts_half_of_the_bias_too():
     estimate = entropy_estimate(PLUG_IN, decoder(1.6, 1.7), 1.2, 0.0)
     assert estimate.value == pytest.approx((1.3 - 0.01 + 1.6) / 2, abs=1e-12)
 
@@ -56,8 +56,8 @@ def test_main_cause_of_the_width_is_named(upper_end, loss, cause):
 
 
 def test_draws_are_the_cause_where_the_bias_makes_the_gap():
-    biased = JackknifeMean(1.3, (np.full((50, 3), 0.2),))
-    assert information_estimate(biased, decoder(1.1, 1.09), 1.31, 2.0, 0.0).limited_by == "draws"
+    biased_plug_in = JackknifeMean(1.3, (np.full((50, 3), 0.2),))
+    assert information_estimate(biased_plug_in, decoder(1.1, 1.09), 1.31, 2.0, 0.0).limited_by == "draws"
 
 
 def test_shifted_estimate_keeps_its_errors():

@@ -54,7 +54,7 @@ def run(path, *, config=TINY, resume=False):
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def finished_run(tmp_path_factory):
     path = tmp_path_factory.mktemp("run")
     run(path)
     EXPERIMENT.plot(TINY, path)
@@ -71,13 +71,13 @@ def tables(path):
     return {file.relative_to(path): file.read_text() for file in sorted(path.rglob("*.csv"))}
 
 
-def test_run_writes_all_its_files(finished):
+def test_run_writes_all_its_files(finished_run):
     trainings = {f"{variant.name}-seed-{seed}" for seed, variant in TINY.trainings}
     assert len(trainings) == 8
     figures = {f"digits-cnn{suffix}.png" for suffix in ("", "-epochs", "-variants")}
-    assert {path.name for path in finished.iterdir()} == {"run.json", *CSV, *figures, *trainings}
+    assert {path.name for path in finished_run.iterdir()} == {"run.json", *CSV, *figures, *trainings}
     for name in trainings:
-        assert {path.name for path in (finished / name).iterdir()} == {"training.csv", "checkpoints"}
+        assert {path.name for path in (finished_run / name).iterdir()} == {"training.csv", "checkpoints"}
 
 
 def test_cudnn_is_deterministic_and_without_tf32_in_training_and_measuring(tmp_path, monkeypatch):
@@ -93,28 +93,28 @@ def test_cudnn_is_deterministic_and_without_tf32_in_training_and_measuring(tmp_p
     assert (torch.backends.cudnn.deterministic, torch.backends.cudnn.allow_tf32) == before
 
 
-def test_every_layer_of_every_training_is_measured_at_every_chosen_epoch(finished):
+def test_every_layer_of_every_training_is_measured_at_every_chosen_epoch(finished_run):
     cells = {
         (variant.name, seed, epoch, layer)
         for (seed, variant), epoch, layer in itertools.product(TINY.trainings, (1, 3), TINY.layers)
     }
-    assert [row[:4] for row in read_table(finished / "clustering.csv", Clustering)] == sorted(
+    assert [row[:4] for row in read_table(finished_run / "clustering.csv", Clustering)] == sorted(
         cells, key=lambda cell: (cell[1], [v.name for v in TINY.training_variants].index(cell[0]), *cell[2:])
     )
-    similarities = {row[:5] for row in read_table(finished / "similarity.csv", Similarity)}
+    similarities = {row[:5] for row in read_table(finished_run / "similarity.csv", Similarity)}
     assert similarities == {(*cell, "off") for cell in cells if cell[0] != "deterministic"} | {
         (*cell, "on") for cell in cells if cell[0].startswith("noisy")
     }
 
 
-def test_training_with_negligible_noise_equals_the_deterministic_training(finished):
+def test_training_with_negligible_noise_equals_the_deterministic_training(finished_run):
     for seed in TINY.seeds:
         noisy, deterministic = (
-            read_training(finished / f"{name}-seed-{seed}" / "training.csv")
+            read_training(finished_run / f"{name}-seed-{seed}" / "training.csv")
             for name in ("noisy-1e-30", "deterministic")
         )
         assert noisy == deterministic
-    rows = [row for row in read_table(finished / "similarity.csv", Similarity) if row.variant == "noisy-1e-30"]
+    rows = [row for row in read_table(finished_run / "similarity.csv", Similarity) if row.variant == "noisy-1e-30"]
     # A cosine of float32 vectors of 128 dimensions has an error below 128 eps.
     assert all(abs(row[field] - 1) < 128 * 2**-23 for row in rows for field in range(5, 9))
 
@@ -125,17 +125,17 @@ def test_learning_rate_falls_geometrically_from_the_first_epoch_to_the_last():
     assert training._learning_rate(Config(epochs=1), 1) == 5e-3
 
 
-def test_errors_are_those_of_the_last_epoch(finished):
-    errors = read_table(finished / "errors.csv", Errors)
+def test_errors_are_those_of_the_last_epoch(finished_run):
+    errors = read_table(finished_run / "errors.csv", Errors)
     assert [(row.seed, row.variant) for row in errors] == [(seed, variant.name) for seed, variant in TINY.trainings]
     for row in errors:
-        last = read_training(finished / f"{row.variant}-seed-{row.seed}" / "training.csv")[-1]
+        last = read_training(finished_run / f"{row.variant}-seed-{row.seed}" / "training.csv")[-1]
         assert (last.epoch, last.split, row.images) == (3, "test", TEST_IMAGES)
         assert row.errors == pytest.approx((1 - last.accuracy) * TEST_IMAGES, abs=1e-6)
 
 
-def test_every_pair_of_the_first_seed_is_counted_once(finished):
-    rows = read_table(finished / "distances.csv", Distances)
+def test_every_pair_of_the_first_seed_is_counted_once(finished_run):
+    rows = read_table(finished_run / "distances.csv", Distances)
     class_sizes = images()[1].labels.bincount()
     expected = {"within": int((class_sizes * (class_sizes - 1)).sum()) // 2}
     expected["between"] = TEST_IMAGES * (TEST_IMAGES - 1) // 2 - expected["within"]
@@ -149,22 +149,22 @@ def test_every_pair_of_the_first_seed_is_counted_once(finished):
         assert set(cells.values()) == {total}
 
 
-def test_clustering_is_measured_without_noise_on_the_test_images(finished):
+def test_clustering_is_measured_without_noise_on_the_test_images(finished_run):
     _, test = images()
-    points = layer_activations(trained_network(finished, NOISY, seed=1), test.inputs)["tanh2"]
-    rows = read_table(finished / "clustering.csv", Clustering)
+    points = layer_activations(trained_network(finished_run, NOISY, seed=1), test.inputs)["tanh2"]
+    rows = read_table(finished_run / "clustering.csv", Clustering)
     (row,) = (row for row in rows if row[:4] == ("noisy-0.3", 1, 3, "tanh2"))
     separation = class_separation(points, test.labels)
     assert (row.within, row.between) == pytest.approx((separation.within, separation.between), rel=1e-5)
     assert row.binned_entropy == pytest.approx(binned_entropy(points, edges=torch.zeros(1)), rel=1e-9)
 
 
-def test_similarities_are_mean_and_quantiles_of_cosines(finished):
+def test_similarities_are_mean_and_quantiles_of_cosines(finished_run):
     _, test = images()
-    rows = read_table(finished / "similarity.csv", Similarity)
+    rows = read_table(finished_run / "similarity.csv", Similarity)
     for layer in TINY.layers:
         dropout, deterministic = (
-            layer_activations(trained_network(finished, variant, seed=1), test.inputs)[layer].double().numpy()
+            layer_activations(trained_network(finished_run, variant, seed=1), test.inputs)[layer].double().numpy()
             for variant in (DROPOUT, DETERMINISTIC)
         )
         norms = np.linalg.norm(dropout, axis=1) * np.linalg.norm(deterministic, axis=1)
@@ -176,24 +176,25 @@ def test_similarities_are_mean_and_quantiles_of_cosines(finished):
         assert row[5:] == pytest.approx([cosines.mean(), *quantiles], abs=256 * 2**-23)
 
 
-def test_noise_lowers_similarity(finished):
-    rows = {row[:5]: row.mean for row in read_table(finished / "similarity.csv", Similarity)}
+def test_noise_lowers_similarity(finished_run):
+    rows = {row[:5]: row.mean for row in read_table(finished_run / "similarity.csv", Similarity)}
     for layer in TINY.layers:
         # Noise of .3 multiplies the cosine by at most .9 if the values have a root mean square of at most .6.
         assert rows["noisy-0.3", 0, 3, layer, "on"] < rows["noisy-0.3", 0, 3, layer, "off"] - 0.05
 
 
-# These calls of Checkpoints.step are the first epoch of all and the second epochs of noisy-0.3 and dropout. These calls
-# of _measure_network measure the first network, the last one of seed 0 and the third one of seed 1.
-@pytest.mark.parametrize("calls", [1, 8, 11])
+# Calls 1, 8 and 11 of Checkpoints.step end the first epoch of the first training, the second epoch of noisy-0.3 and the
+# second epoch of dropout. These calls of _measure_network measure the first network, the last network of seed 0 and the
+# third network of seed 1.
+@pytest.mark.parametrize("call", [1, 8, 11])
 def test_run_interrupted_in_training_and_in_measuring_equals_an_uninterrupted_run(
-    calls, finished, tmp_path, monkeypatch
+    call, finished_run, tmp_path, monkeypatch
 ):
     def interrupting(function):
         count = itertools.count(1)
 
         def interrupted(*arguments):
-            if next(count) == calls:
+            if next(count) == call:
                 raise KeyboardInterrupt
             return function(*arguments)
 
@@ -206,25 +207,25 @@ def test_run_interrupted_in_training_and_in_measuring_equals_an_uninterrupted_ru
             with pytest.raises(KeyboardInterrupt):
                 run(tmp_path, resume=resume)
     run(tmp_path, resume=True)
-    assert tables(tmp_path) == tables(finished)
+    assert tables(tmp_path) == tables(finished_run)
 
 
 @pytest.mark.parametrize("lost_tables", [CSV, *((name,) for name in CSV)])
-def test_lost_table_is_written_again(lost_tables, finished, tmp_path):
+def test_lost_table_is_written_again(lost_tables, finished_run, tmp_path):
     path = tmp_path / "run"
-    shutil.copytree(finished, path)
+    shutil.copytree(finished_run, path)
     for name in lost_tables:
         (path / name).unlink()
     run(path, resume=True)
-    assert tables(path) == tables(finished)
+    assert tables(path) == tables(finished_run)
 
 
 @pytest.mark.parametrize(
     "lost_tables", [CSV, ("clustering.csv", "distances.csv", "similarity.csv"), ("similarity.csv",)]
 )
-def test_figures_are_plotted_from_incomplete_tables(lost_tables, finished, tmp_path):
+def test_figures_are_plotted_from_incomplete_tables(lost_tables, finished_run, tmp_path):
     path = tmp_path / "run"
-    shutil.copytree(finished, path)
+    shutil.copytree(finished_run, path)
     for figure in path.glob("*.png"):
         figure.unlink()
     for name in lost_tables:

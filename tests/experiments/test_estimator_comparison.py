@@ -47,9 +47,9 @@ def test_truth_equals_the_published_entropy_and_that_of_a_convolution(sigma, pub
     assert truth == pytest.approx(published, abs=0.6e-3)  # published with three digits
     axis = np.linspace(-4, 4, 2**16 + 1)  # contains the faces of the cube
     step = axis[1] - axis[0]
-    inside = np.where(np.abs(axis) <= 1, known_answers.normal(1 - np.abs(axis), 0.02), 0)
-    inside[np.abs(axis) == 1] /= 2  # the trapezoidal rule at a jump
-    density = fftconvolve(inside, known_answers.normal(axis, sigma), mode="same") * step
+    density_of_coordinate = np.where(np.abs(axis) <= 1, known_answers.normal(1 - np.abs(axis), 0.02), 0)
+    density_of_coordinate[np.abs(axis) == 1] /= 2  # the trapezoidal rule at a jump
+    density = fftconvolve(density_of_coordinate, known_answers.normal(axis, sigma), mode="same") * step
     # The trapezoidal rule with steps of 2^-13 has an error of about (2^-13 / .02)^2 / 12 = 3e-6 at this spread of .02.
     assert truth == pytest.approx(known_answers.entropy(density.clip(0), axis), abs=1e-5)
 
@@ -81,8 +81,8 @@ def test_other_estimators_start_far_above_the_truth_and_converge_later(errors, s
     # 100 samples are three a corner: the third neighbour is at another corner, at a distance of 2 instead of a few
     # sigma. This adds 5 log(2 / .7) = 5 nats at sigma = .2, and more at smaller sigma. The KDE has a similar error.
     assert min(errors[NEIGHBOURS, 5, sigma, 100].min(), errors[KDE, 5, sigma, 100].min()) > 1
-    # The plug-in is within .1 at 30 samples a corner. The KDE has at least twice this error at 30 samples a corner in 5
-    # dimensions and at 4 in 8 dimensions; nearest neighbours have it at 12 in 8 dimensions.
+    # The plug-in is within .1 at 30 samples a corner. Errors are at least .2 for the KDE at 30 samples a corner in 5
+    # dimensions and at 4 in 8 dimensions, and for nearest neighbours at 12 in 8 dimensions.
     assert errors[KDE, 5, sigma, 1000].min() > 0.2
     assert errors[NEIGHBOURS, 8, sigma, 3162].min() > 0.2
     assert errors[KDE, 8, sigma, 1000].min() > 0.2
@@ -90,7 +90,7 @@ def test_other_estimators_start_far_above_the_truth_and_converge_later(errors, s
 
 @pytest.mark.parametrize("sigma", SIGMAS)
 def test_binning_returns_log_n_and_the_log_volume_of_a_bin_for_every_truth(errors, sigma):
-    # In 8 dimensions hardly any two of 316 samples share a bin of width .1. A shared bin costs (2 log 2) / 316 nats.
+    # Hardly any two of 316 samples in 8 dimensions share a bin of width .1. A shared bin costs (2 log 2) / 316 nats.
     values = errors[BINNING, 8, sigma, 316] + 8 * coordinate_entropy(sigma, 0.02)
     shared_bins = 5
     expected = math.log(316) + 8 * math.log(0.1)

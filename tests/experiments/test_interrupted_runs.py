@@ -1,4 +1,4 @@
-"""Experiments can be interrupted, reported on, resumed and interrupted again."""
+"""An experiment can be interrupted, reported on, resumed and interrupted again."""
 
 import dataclasses
 import os
@@ -11,7 +11,7 @@ from layerbits.report import write_report
 
 
 class InterruptingReplace:
-    """Replacement of os.replace that raises KeyboardInterrupt after a number of written tables."""
+    """An os.replace that raises KeyboardInterrupt after a number of written tables."""
 
     def __init__(self, writes):
         self.remaining = writes

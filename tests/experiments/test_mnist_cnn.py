@@ -12,7 +12,7 @@ from layerbits.experiments.cnn.mnist_cnn import MNIST_CNN, Config
 from tests.support.cnn_tables import clustering, log_test_images
 from tests.support.idx_files import write_mnist
 
-TRAIN_IMAGES, TEST_IMAGES, LAST = 320, 300, 3
+TRAIN_IMAGES, TEST_IMAGES, LAST_EPOCH = 320, 300, 3
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def files(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def path(quick_run, files):
-    return quick_run("mnist-cnn", data=str(files), variants=("deterministic",), epochs=LAST, measurements=2)
+    return quick_run("mnist-cnn", data=str(files), variants=("deterministic",), epochs=LAST_EPOCH, measurements=2)
 
 
 def test_run_records_the_folder_of_its_images(path, files):
@@ -40,12 +40,12 @@ def test_run_records_the_folder_of_its_images(path, files):
 @pytest.mark.parametrize("layer", ["tanh1", "tanh2"])
 def test_two_bins_distinguish_all_images_in_the_first_layers(path, layer):
     # The layers have 12,544 and 6272 signs for an image: no two images have equal signs.
-    entropy = clustering(path, "binned_entropy", epoch=LAST, layer=layer)
+    entropy = clustering(path, "binned_entropy", epoch=LAST_EPOCH, layer=layer)
     assert entropy == pytest.approx(log_test_images(path), abs=1e-9)
 
 
 def test_two_bins_do_not_distinguish_all_images_in_the_deepest_layer(path):
-    assert clustering(path, "binned_entropy", epoch=LAST, layer="tanh3")[0] < log_test_images(path) - 0.02
+    assert clustering(path, "binned_entropy", epoch=LAST_EPOCH, layer="tanh3")[0] < log_test_images(path) - 0.02
 
 
 def test_numbers_of_images_are_limited_by_the_settings_and_the_files(files):

@@ -35,7 +35,8 @@ def test_mean_square_errors_are_below_their_bounds(errors):
 
 @pytest.mark.parametrize("dim", DIMS)
 def test_error_of_the_paper_at_separated_centers_is_the_variance_of_the_noise_term(errors, dim):
-    # There -log g(T) is |Z|^2 / 2 sigma^2 plus a constant, with variance d / 2; confusions have the probability Q(5).
+    # At separated centers -log g(T) is |Z|^2 / 2 sigma^2 plus a constant, with variance d / 2. Confusions have the
+    # probability Q(5).
     ratios = [
         row.mean_square_error / (dim / 2 / row.draws)
         for row in errors

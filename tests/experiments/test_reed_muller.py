@@ -50,8 +50,8 @@ def test_truths_are_the_published_values(truths):
 
 @pytest.mark.parametrize("samples", [4, 16, 64, 256, 1024])
 def test_without_confusion_the_plug_in_is_log_n_until_codewords_repeat(plug_ins, samples):
-    # About n^2 / 2|C| of n words repeat an earlier word. Each repetition costs (log 4) / n. Five times as many and five
-    # more are allowed.
+    # About n^2 / 2|C| of n words repeat an earlier word. Each repetition costs (log 4) / n. The test allows five times
+    # as many repetitions and five more.
     for order, bits in {4: 16, 5: 32}.items():
         repeated = math.comb(samples, 2) / 2**bits
         plug_in = plug_ins[order, order, 0.2, samples]
@@ -71,7 +71,7 @@ def test_without_confusion_the_plug_in_is_the_log_size_of_a_code_that_is_covered
 
 def test_plug_in_is_not_above_the_truth_and_reaches_the_truth_at_large_noise(plug_ins, truths):
     for plug_in in plug_ins.values():
-        # On average the plug-in is too small. The .03 is for its fluctuation, at most sqrt(2 A) / 2n, and for intervals
+        # The plug-in is too small on average. The .03 covers its fluctuation, at most sqrt(2 A) / 2n, and intervals
         # that miss the true value.
         assert plug_in.lower <= truths[plug_in[:3]].upper + 0.03, plug_in
     for code in Config().codes:

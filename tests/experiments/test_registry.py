@@ -47,7 +47,7 @@ def test_expected_time_of_sampling_is_inversely_quadratic_in_the_tolerance_up_to
         return experiment.expected_seconds(dataclasses.replace(experiment.quick_config(), tolerance=tolerance))
 
     # These three tolerances need more draws than the smallest number of a plug-in and fewer than the largest.
-    wide, middle, narrow = (seconds(tolerance) for tolerance in (0.008, 0.008 / math.sqrt(2), 0.004))
-    assert narrow - middle == pytest.approx(2 * (middle - wide))
+    durations = [seconds(tolerance) for tolerance in (0.008, 0.008 / math.sqrt(2), 0.004)]
+    assert durations[2] - durations[1] == pytest.approx(2 * (durations[1] - durations[0]))
     # These two tolerances need more draws than the largest number.
-    assert narrow < seconds(1e-5) == seconds(1e-6)
+    assert durations[2] < seconds(1e-5) == seconds(1e-6)

@@ -39,12 +39,12 @@ def values(path):
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def finished_run(tmp_path_factory):
     return run(tmp_path_factory.mktemp("run"))
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_run_that_is_interrupted_and_resumed_ends_with_the_same_tables(tmp_path, monkeypatch, finished, step):
+def test_run_that_is_interrupted_and_resumed_ends_with_the_same_tables(tmp_path, monkeypatch, finished_run, step):
     owner, name = STEPS[step]
     function, calls = getattr(owner, name), []
 
@@ -60,24 +60,24 @@ def test_run_that_is_interrupted_and_resumed_ends_with_the_same_tables(tmp_path,
             run(tmp_path)
     run(tmp_path, resume=True)
     for table in TABLES:
-        assert (tmp_path / table).read_text() == (finished / table).read_text()
-    assert values(tmp_path) == values(finished)
+        assert (tmp_path / table).read_text() == (finished_run / table).read_text()
+    assert values(tmp_path) == values(finished_run)
 
 
 @pytest.mark.parametrize("lost_tables", [["neurons.csv"], ["information.csv"], ["neurons.csv", "information.csv"]])
-def test_lost_tables_are_computed_again_from_the_checkpoints(tmp_path, finished, lost_tables):
-    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+def test_lost_tables_are_computed_again_from_the_checkpoints(tmp_path, finished_run, lost_tables):
+    shutil.copytree(finished_run, tmp_path, dirs_exist_ok=True)
     for name in lost_tables:
         (tmp_path / name).unlink()
     run(tmp_path, resume=True)
-    assert (tmp_path / "neurons.csv").read_text() == (finished / "neurons.csv").read_text()
-    assert values(tmp_path) == values(finished)
+    assert (tmp_path / "neurons.csv").read_text() == (finished_run / "neurons.csv").read_text()
+    assert values(tmp_path) == values(finished_run)
 
 
 @pytest.mark.parametrize("epochs", [0, 1, 3])
-def test_incomplete_run_is_plotted_from_the_rows_that_it_has(tmp_path, finished, epochs):
+def test_incomplete_run_is_plotted_from_the_rows_that_it_has(tmp_path, finished_run, epochs):
     for name, rows_per_epoch in {"training.csv": 1, "information.csv": 10, "neurons.csv": 2}.items():
-        lines = (finished / name).read_text().splitlines(keepends=True)
+        lines = (finished_run / name).read_text().splitlines(keepends=True)
         if epochs:
             (tmp_path / name).write_text("".join(lines[: 1 + epochs * rows_per_epoch]))
     LEAKY_RELU_PAIR.plot(TINY, tmp_path)

@@ -18,7 +18,7 @@ PUBLISHED_VALUES = [
     for sigma, value in zip(PUBLISHED_SIGMAS, values, strict=True)
 ]
 ENTROPY_OF_QUARTER = 0.562335  # H_b(1/4)
-# With momentum 0.97 a step moves 10/3 times as far as with the 0.9 of a quick run: 14,000 steps correspond to 47,000 of
+# A step with momentum 0.97 moves 10/3 times as far as with the 0.9 of a quick run: 14,000 steps correspond to 47,000 of
 # its 60,000.
 SMALL = {
     "momentum": 0.97, "epochs": 14_000, "evaluations": 20, "measurements": 20, "shown_epochs": (14_000,),
@@ -73,9 +73,11 @@ def test_intervals_of_the_training_contain_the_true_value(folder):
     rows = [tables[neuron.epoch]["neuron1", "I(X;T)"] for neuron in neurons]
     assert len(neurons) == len(tables) == 20
     assert max(row.upper - row.lower for row in rows) <= 2 * 0.02
-    correct = [row.lower - 1e-9 <= neuron.truth <= row.upper + 1e-9 for row, neuron in zip(rows, neurons, strict=True)]
+    is_correct = [
+        row.lower - 1e-9 <= neuron.truth <= row.upper + 1e-9 for row, neuron in zip(rows, neurons, strict=True)
+    ]
     # The chance that 8 or more of 20 intervals of 95 % are wrong is 3e-6.
-    assert correct.count(False) < 8
+    assert is_correct.count(False) < 8
 
 
 def test_information_rises_to_log_4_and_falls_to_the_entropy_of_the_class(folder):
@@ -86,7 +88,7 @@ def test_information_rises_to_log_4_and_falls_to_the_entropy_of_the_class(folder
     assert curve[peak].lower > math.log(4) - 2e-3
     assert curve[0].upper < math.log(4) / 2
     # After the peak no interval is above the interval before.
-    assert all(later.lower <= earlier.upper for earlier, later in zip(curve[peak:-1], curve[peak + 1 :], strict=True))
+    assert all(next_row.lower <= row.upper for row, next_row in zip(curve[peak:-1], curve[peak + 1 :], strict=True))
     # Three inputs have one class, and one of them is at most 0.3 sigma away from the others, which adds at most
     # 3/4 of 2/9 0.3^2 / 2 = 0.0075 nats.
     assert ENTROPY_OF_QUARTER - 1e-6 <= curve[-1].upper <= ENTROPY_OF_QUARTER + 0.0075 + 0.02

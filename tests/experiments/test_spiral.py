@@ -80,7 +80,7 @@ def test_plug_in_rises_to_the_entropy(values, reference):
 
 @pytest.mark.parametrize(("estimator", "excess"), [(NEIGHBOURS, 0.25), (KDE, 0.6)])
 def test_other_estimators_fall_and_stay_above_the_entropy(values, reference, estimator, excess):
-    # At 1000 samples the means are .6 and 1.4 above the interval; they vary by .07 over repeats and .05 over trainings.
+    # The means at 1000 samples are .6 and 1.4 above the interval; they vary by .07 over repeats and .05 over trainings.
     assert values[estimator, 1000].min() > reference.upper + excess / 2
     assert values[estimator, 1000].mean() > reference.upper + excess
     assert values[estimator, 100].mean() > values[estimator, 1000].mean()

@@ -64,13 +64,17 @@ def test_coarse_bins_show_the_last_layer_rise_and_fall(deterministic):
 
 
 def test_bin_sizes_give_different_curves_of_the_same_network(deterministic):
-    fine, coarse = last_layer(deterministic, 1e-4), last_layer(deterministic, 0.1)
-    # At these epochs the entropy in fine bins has not fallen. The entropy in coarse bins has, and is lower by nats.
-    epochs = [epoch for epoch in fine if fine[epoch] > LOG_N - 0.05]
-    falls = {epoch: max(coarse[earlier] for earlier in epochs if earlier <= epoch) - coarse[epoch] for epoch in epochs}
+    entropy_in_fine_bins, entropy_in_coarse_bins = last_layer(deterministic, 1e-4), last_layer(deterministic, 0.1)
+    # The entropy in fine bins has not fallen at these epochs. The entropy in coarse bins has fallen and is nats lower.
+    epochs = [epoch for epoch in entropy_in_fine_bins if entropy_in_fine_bins[epoch] > LOG_N - 0.05]
+    falls = {
+        epoch: max(entropy_in_coarse_bins[earlier] for earlier in epochs if earlier <= epoch)
+        - entropy_in_coarse_bins[epoch]
+        for epoch in epochs
+    }
     epoch = max(falls, key=lambda epoch: falls[epoch])
     assert falls[epoch] > 0.3
-    assert fine[epoch] - coarse[epoch] > 2
+    assert entropy_in_fine_bins[epoch] - entropy_in_coarse_bins[epoch] > 2
 
 
 def test_entropy_is_not_lower_in_bins_of_a_tenth_of_the_size(deterministic):
@@ -111,7 +115,7 @@ def run_tiny(path, *, resume):
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory):
+def tiny_run(tmp_path_factory):
     return run_tiny(tmp_path_factory.mktemp("run"), resume=False)
 
 
@@ -128,7 +132,7 @@ def interrupt(*_):
     raise KeyboardInterrupt
 
 
-def test_run_that_is_interrupted_at_each_phase_and_resumed_ends_with_the_same_tables(tiny, tmp_path, monkeypatch):
+def test_run_that_is_interrupted_at_each_phase_and_resumed_ends_with_the_same_tables(tiny_run, tmp_path, monkeypatch):
     for number, step in enumerate(("train", "_bin", "measure")):
         with monkeypatch.context() as patch:
             patch.setattr(BinningExperiment, step, interrupt)
@@ -139,7 +143,7 @@ def test_run_that_is_interrupted_at_each_phase_and_resumed_ends_with_the_same_ta
     (tmp_path / "deterministic" / "binned.csv").write_bytes(b"".join(first_rows))
     run_tiny(tmp_path, resume=True)
     for name in ("deterministic/binned.csv", "noisy/training.csv", "noisy/binned.csv", "tracking.csv"):
-        assert (tmp_path / name).read_bytes() == (tiny / name).read_bytes()
+        assert (tmp_path / name).read_bytes() == (tiny_run / name).read_bytes()
 
 
 def test_initial_weights_of_both_networks_are_equal():
@@ -156,10 +160,10 @@ PARTS = ["deterministic/training.csv", "deterministic/binned.csv", "noisy/inform
 
 
 @pytest.mark.parametrize("parts", range(4))
-def test_incomplete_run_is_plotted(tiny, tmp_path, parts):
+def test_incomplete_run_is_plotted(tiny_run, tmp_path, parts):
     for name in PARTS[:parts]:
         (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_bytes((tiny / name).read_bytes())
+        (tmp_path / name).write_bytes((tiny_run / name).read_bytes())
     SZT_BINNING.plot(TINY, tmp_path)
     assert (tmp_path / "szt-binning.png").exists()
     assert (tmp_path / "szt-binning-noisy.png").exists() == (parts == 3)

@@ -25,14 +25,14 @@ def curve(folder, layer):
 
 def test_information_of_the_last_layer_rises_with_strong_noise(folder):
     rows = list(curve(folder / "relu-0.1", "relu5").values())
-    # At the first epoch, five layers of such noise leave less than log 2, the information of a binary label.
+    # Five layers of such noise leave less than log 2, the information of a binary label, at the first epoch.
     assert rows[0].upper < math.log(2) < rows[-1].lower
 
 
 def test_stronger_noise_leaves_less_information_in_the_last_layer(folder):
-    weak, strong = (curve(folder / variant, "relu5") for variant in ("relu-0.005", "relu-0.1"))
-    assert weak.keys() == strong.keys()
-    assert all(strong[epoch].upper < weak[epoch].lower for epoch in weak)
+    weak_noise, strong_noise = (curve(folder / variant, "relu5") for variant in ("relu-0.005", "relu-0.1"))
+    assert weak_noise.keys() == strong_noise.keys()
+    assert all(strong_noise[epoch].upper < weak_noise[epoch].lower for epoch in weak_noise)
 
 
 def test_first_layer_gains_information_in_the_training(folder):
@@ -55,8 +55,10 @@ def test_run_writes_all_its_files(folder):
 
 
 def test_initial_weights_do_not_depend_on_the_noise():
-    weak, strong = (SZT_RELU.network(NoiseLevelSettings(), Variant("relu", sigma)) for sigma in (0.005, 0.1))
-    assert weak.linear3.weight.equal(strong.linear3.weight)
+    weak_noise, strong_noise = (
+        SZT_RELU.network(NoiseLevelSettings(), Variant("relu", sigma)) for sigma in (0.005, 0.1)
+    )
+    assert weak_noise.linear3.weight.equal(strong_noise.linear3.weight)
 
 
 def test_names_of_networks_contain_activation_function_and_noise():

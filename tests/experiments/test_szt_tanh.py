@@ -19,7 +19,7 @@ TINY = NoisySettings(epochs=30, evaluations=6, measurements=4, draws=3, queries=
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def finished_run(tmp_path_factory):
     folder = RunFolder(tmp_path_factory.mktemp("run"), experiment="szt-tanh", config=TINY, resume=False)
     with folder.running():
         SZT_TANH.run(TINY, folder)
@@ -62,47 +62,47 @@ def test_noise_is_on_every_hidden_layer_and_not_on_the_logits(activation, noisy_
     assert tuple(noise_of(noisy_network(NoisySettings(), 0.1, activation))) == noisy_layers
 
 
-def test_run_writes_all_its_files(finished):
-    names = {path.name for path in finished.iterdir()}
+def test_run_writes_all_its_files(finished_run):
+    names = {path.name for path in finished_run.iterdir()}
     assert names == {
         "run.json", "training.csv", "information.csv", "information.json", "scatter.csv", "szt-tanh.png", "checkpoints",
     }  # fmt: skip
 
 
-def test_time_of_training_measurements_and_figures_is_recorded(finished):
-    timings = json.loads((finished / "run.json").read_text())["timings"]
+def test_time_of_training_measurements_and_figures_is_recorded(finished_run):
+    timings = json.loads((finished_run / "run.json").read_text())["timings"]
     assert timings.keys() == {"training", "measurements", "figures"}
 
 
-def test_loss_falls(finished):
-    losses = [row.loss for row in read_training(finished / "training.csv") if row.split == "train"]
+def test_loss_falls(finished_run):
+    losses = [row.loss for row in read_training(finished_run / "training.csv") if row.split == "train"]
     assert losses[-1] < losses[0]
 
 
-def test_every_layer_is_measured_at_every_chosen_epoch(finished):
-    tables = read_information(finished / "information.csv")
+def test_every_layer_is_measured_at_every_chosen_epoch(finished_run):
+    tables = read_information(finished_run / "information.csv")
     assert tuple(tables) == TINY.measured_epochs == (1, 3, 10, 30)
     for table in tables.values():
         assert {row.layer for row in table} == set(noise_of(SZT_TANH.network(TINY)))
         assert {row.quantity for row in table} == {"I(X;T)", "h(T)", "h(T|X)", "I(T;Y)", "I(X;T|Y)"}
 
 
-def test_first_layer_separates_all_inputs(finished):
-    table = read_information(finished / "information.csv")[1]
+def test_first_layer_separates_all_inputs(finished_run):
+    table = read_information(finished_run / "information.csv")[1]
     # Any two inputs differ by at least one weight of about 0.3, 60 times the noise: no two inputs are confused.
     assert table["tanh1", "I(X;T)"].value == pytest.approx(math.log(4096), abs=1e-3)
 
 
-def test_scatter_has_a_row_for_every_input_within_the_range_of_tanh_and_noise(finished):
-    rows = [list(map(float, row)) for row in read_csv(finished / "scatter.csv", SCATTER_COLUMNS)]
+def test_scatter_has_a_row_for_every_input_within_the_range_of_tanh_and_noise(finished_run):
+    rows = [list(map(float, row)) for row in read_csv(finished_run / "scatter.csv", SCATTER_COLUMNS)]
     assert len(rows) == 4096 * len(TINY.shown_epochs)
     # A value exceeds 8 standard deviations with probability 1e-15.
     assert max(abs(value) for row in rows for value in row[2:]) < 1 + 8 * TINY.sigma
 
 
-def test_summary_agrees_with_the_tables(finished):
-    summary = json.loads((finished / "run.json").read_text())["summary"]
-    tables = read_information(finished / "information.csv").items()
+def test_summary_agrees_with_the_tables(finished_run):
+    summary = json.loads((finished_run / "run.json").read_text())["summary"]
+    tables = read_information(finished_run / "information.csv").items()
     curve = {epoch: table["tanh5", "I(X;T)"] for epoch, table in tables}
     peak, final = curve[summary["last_layer_peak_epoch"]], curve[30]
     assert peak.value == max(row.value for row in curve.values())
@@ -111,7 +111,7 @@ def test_summary_agrees_with_the_tables(finished):
         assert numbers == [row.lower, row.value, row.upper]
     assert summary["last_layer_fall"] == peak.value - final.value
     assert summary["last_layer_least_fall"] == peak.lower - final.upper
-    assert summary["test_accuracy"] == read_training(finished / "training.csv")[-1].accuracy
+    assert summary["test_accuracy"] == read_training(finished_run / "training.csv")[-1].accuracy
 
 
 def test_shown_epochs_are_the_nearest_measured_ones():

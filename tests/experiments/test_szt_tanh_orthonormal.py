@@ -42,7 +42,7 @@ def run(path, config, *, resume=False):
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory):
+def tiny_run(tmp_path_factory):
     return run(tmp_path_factory.mktemp("tiny"), TINY)
 
 
@@ -80,7 +80,7 @@ def test_information_falls_less_with_orthonormal_weights(folder):
 
 def test_accuracy_is_not_lower_with_orthonormal_weights(folder):
     plain, orthonormal = (final_accuracy(folder / variant) for variant in VARIANTS)
-    # The standard error of the difference of two shares of 819 test inputs each.
+    # Each accuracy is a share of 819 test inputs.
     standard_error = math.sqrt((plain * (1 - plain) + orthonormal * (1 - orthonormal)) / 819)
     assert orthonormal > plain - 2 * standard_error
 
@@ -116,14 +116,14 @@ def test_run_writes_all_its_files(folder):
         assert names == {"training.csv", "information.csv", "information.json", "scatter.csv", "checkpoints"}
 
 
-def test_every_pair_of_inputs_has_a_distance(tiny):
-    for rows in final_rows(tiny, "distances.csv", Distances).values():
+def test_every_pair_of_inputs_has_a_distance(tiny_run):
+    for rows in final_rows(tiny_run, "distances.csv", Distances).values():
         assert sum(row.pairs for row in rows if row.kind == "within") == (2118 * 2117 + 1978 * 1977) // 2
         assert sum(row.pairs for row in rows if row.kind == "between") == 2118 * 1978
 
 
-def test_every_singular_value_is_in_the_table(tiny):
-    values = read_table(tiny / "singular_values.csv", SingularValue)
+def test_every_singular_value_is_in_the_table(tiny_run):
+    values = read_table(tiny_run / "singular_values.csv", SingularValue)
     assert len(values) == len(VARIANTS) * 2 * (10 + 7 + 5 + 4 + 3 + 2)  # 2 epochs
 
 
@@ -147,7 +147,7 @@ def test_parseval_step_includes_the_output_layer_on_request(regularized, output_
 
 
 def test_run_that_is_interrupted_between_the_networks_and_resumed_ends_with_the_same_numbers(
-    tiny, tmp_path, monkeypatch
+    tiny_run, tmp_path, monkeypatch
 ):
     def interrupt(*_):
         raise KeyboardInterrupt
@@ -159,12 +159,12 @@ def test_run_that_is_interrupted_between_the_networks_and_resumed_ends_with_the_
     assert json.loads((tmp_path / "run.json").read_text())["status"] == "interrupted"
     run(tmp_path, TINY, resume=True)
     for name in TABLES:
-        assert (tmp_path / name).read_bytes() == (tiny / name).read_bytes()
+        assert (tmp_path / name).read_bytes() == (tiny_run / name).read_bytes()
 
 
-def test_figure_is_plotted_for_a_run_with_one_table(tiny, tmp_path):
+def test_figure_is_plotted_for_a_run_with_one_table(tiny_run, tmp_path):
     (tmp_path / "plain").mkdir()
-    shutil.copy(tiny / "plain/training.csv", tmp_path / "plain/training.csv")
+    shutil.copy(tiny_run / "plain/training.csv", tmp_path / "plain/training.csv")
     SZT_TANH_ORTHONORMAL.plot(TINY, tmp_path)
     assert (tmp_path / "szt-tanh-orthonormal.png").stat().st_size > 0
 

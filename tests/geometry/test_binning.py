@@ -31,7 +31,7 @@ def test_float32_is_binned_without_rounding():
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(("n", "d"), [(1, 3), (7, 1), (500, 3), (500, 40)])
 def test_entropy_is_that_of_counted_rows(dtype, n, d):
-    """A sum of at most 500 terms, each log or product rounded to eps: below 500 * 8 eps."""
+    """A sum of at most 500 terms, whose logarithms and products are rounded, errs by less than 500 * 8 eps."""
     activations = (normal_array(n, d, dtype=dtype) * 0.4 / d).astype(dtype)
     rows = [tuple(math.ceil(float(value) / 0.5) for value in row) for row in activations]
     assert binned_entropy(activations, 0.5) == pytest.approx(entropy(rows), abs=1e-12)

@@ -72,8 +72,8 @@ def test_pairs_of_equal_rows_fall_into_the_first_bin():
 def test_overlap_is_zero_for_disjoint_distances_and_one_for_equal_distributions():
     clusters, labels = np.array([[0.0], [1], [100], [101]]), np.array([0, 0, 1, 1])
     assert pairwise_distance_histogram(clusters, labels).overlap == 0
-    # If the classes of a square are its diagonals, the sides lie between classes and the diagonals within. If the
-    # classes are two sides, both distances within are sides, and so are half of those between.
+    # If the classes are the diagonals of a square, sides lie between classes and diagonals within. If the classes are
+    # two sides, both distances within classes and half of the distances between classes are sides.
     square = np.array([[0.0, 0], [0, 1], [1, 1], [1, 0]])
     assert pairwise_distance_histogram(square, np.array([0, 1, 0, 1]), bins=4).overlap == 0
     assert pairwise_distance_histogram(square, np.array([0, 0, 1, 1]), bins=4).overlap == 0.5

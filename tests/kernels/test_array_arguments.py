@@ -1,4 +1,4 @@
-"""Refused arguments: an array of a wrong type, dtype, shape or value is a TypeError or ValueError that names it."""
+"""Refused arguments of the native gradient and log-sum-exp: the TypeError or ValueError names the argument."""
 
 import re
 

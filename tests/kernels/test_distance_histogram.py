@@ -10,8 +10,8 @@ from tests.support.random_arrays import normal_array
 
 BOTH_METRICS = pytest.mark.parametrize("metric", METRICS)
 
-# (n, d): less than a tile, tails of tiles and blocks, and more than a run of 128 rows; fewer and more dimensions than a
-# panel of 32.
+# (n, d): n is less than a tile, leaves tails of tiles and blocks, or exceeds a run of 128 rows; d is below or above a
+# panel of 32 dimensions.
 SHAPES = [(2, 1), (3, 2), (8, 5), (17, 3), (31, 33), (128, 4), (129, 10), (300, 2), (150, 300), (40, 1568)]
 
 
@@ -27,11 +27,11 @@ def test_counts_are_those_of_numpy_for_exact_distances(dtype, level, n, d):
     i, j = np.triu_indices(n, 1)
     distances = np.sqrt(((points[i] - points[j]) ** 2).sum(axis=1))
     edges = np.arange(2, 2 + int(3 * d**0.5)) / 2
-    equal = labels[i] == labels[j]
+    same_class = labels[i] == labels[j]
 
     counts = distance_histogram(points, edges, labels=labels, level=level, threads=2)
 
-    for column, subset in enumerate((distances[~equal], distances[equal])):
+    for column, subset in enumerate((distances[~same_class], distances[same_class])):
         np.testing.assert_array_equal(counts[1:-1, column], np.histogram(subset, edges)[0])
         assert counts[0, column] == (subset < edges[0]).sum()
         assert counts[-1, column] == (subset > edges[-1]).sum()
@@ -83,7 +83,7 @@ def test_cumulative_counts_lie_between_those_at_the_error_bounds(dtype, metric, 
 @EVERY_LEVEL
 @pytest.mark.parametrize("scale", [1.0, 1e-30, 1e30])
 def test_distance_at_or_next_to_an_edge_is_in_the_bin_of_numpy(dtype, level, scale):
-    # In one dimension the root of a rounded square is the number itself.
+    # A distance in one dimension is the root of a rounded square, which is the number itself.
     edges = scale * np.linspace(0.1, 0.9, 33)
     nearest = edges.astype(dtype)
     neighbours = np.concatenate([nearest, np.nextafter(nearest, dtype(0)), np.nextafter(nearest, dtype(np.inf))])
@@ -141,8 +141,8 @@ def test_largest_distance_is_the_largest_that_the_histogram_counts(dtype, metric
     points = normal_array(133, 9, dtype=dtype)
     largest = _cpu.largest_distance(points, metric=metric)
     assert distance_histogram(points, np.array([0, largest]), metric=metric).sum(axis=1).tolist() == [0, 133 * 66, 0]
-    below = np.array([0, np.nextafter(largest, 0)])
-    assert distance_histogram(points, below, metric=metric).sum(axis=1)[-1] >= 1
+    smaller_range = np.array([0, np.nextafter(largest, 0)])
+    assert distance_histogram(points, smaller_range, metric=metric).sum(axis=1)[-1] >= 1
 
 
 @pytest.mark.parametrize("pair", [(0, 1), (0, 63), (62, 63), (63, 64), (3, 129), (128, 129)])
@@ -217,20 +217,20 @@ def test_order_of_the_rows_changes_no_count(dtype, metric, level):
 def test_memory_layout_changes_no_count(metric, layout):
     points, labels = normal_array(45, 9), np.arange(45) % 2
     edges = edges_at_distances(points, metric)
-    strided = {
+    strided_points = {
         "transposed": np.ascontiguousarray(points.T).T,
         "every other": np.repeat(points, 2, axis=0)[::2],
         "reversed": np.ascontiguousarray(points[::-1])[::-1],
     }[layout]
-    counts = distance_histogram(strided, edges, labels=np.repeat(labels, 2)[::2], metric=metric)
+    counts = distance_histogram(strided_points, edges, labels=np.repeat(labels, 2)[::2], metric=metric)
     np.testing.assert_array_equal(counts, distance_histogram(points, edges, labels=labels, metric=metric))
 
 
 def test_labels_may_have_any_values():
     points, labels, edges = normal_array(60, 3), np.arange(60) % 3, np.linspace(0, 6, 100)
-    extreme = np.array([-(2**63), 2**63 - 1, 0])[labels]
+    extreme_labels = np.array([-(2**63), 2**63 - 1, 0])[labels]
     np.testing.assert_array_equal(
-        distance_histogram(points, edges, labels=extreme), distance_histogram(points, edges, labels=labels)
+        distance_histogram(points, edges, labels=extreme_labels), distance_histogram(points, edges, labels=labels)
     )
 
 

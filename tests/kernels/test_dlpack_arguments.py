@@ -10,7 +10,7 @@ HOST_ARRAY = pytest.mark.host_array("a copy on a device is exported by torch")
 
 
 class Exporter:
-    """An object whose DLPack methods return the given capsule, or raise it if it is an exception, and the device."""
+    """An object whose `__dlpack__` returns `capsule`, or raises an exception in its place."""
 
     def __init__(self, capsule, device=(1, 0)):
         self.capsule, self.device = capsule, device

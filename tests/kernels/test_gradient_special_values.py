@@ -19,11 +19,17 @@ def test_coincident_points_have_a_gradient_of_exactly_zero(level, dtype):
 
 
 def assert_no_effect_of(removed, result, problem, sigma):
-    """Assert that removed centers have a gradient of zero, and that the others have the gradients without them."""
+    """Assert that the gradients of removed centers and of their weights are zero.
+
+    The other gradients equal those of the problem without the removed centers, within their error bounds.
+    """
     points, centers, weights, upstream = problem
     assert not np.any(result.centers[removed])
-    remaining = result._replace(centers=result.centers[~removed], weights=result.weights[~removed])
-    assert_gradients_within_bound(remaining, points, centers[~removed], sigma, upstream, weights=weights[~removed])
+    assert not np.any(result.weights[removed])
+    remaining_gradients = result._replace(centers=result.centers[~removed], weights=result.weights[~removed])
+    assert_gradients_within_bound(
+        remaining_gradients, points, centers[~removed], sigma, upstream, weights=weights[~removed]
+    )
 
 
 @EVERY_LEVEL
@@ -32,8 +38,8 @@ def test_infinite_centers_have_no_effect(level, dtype):
     points, centers, weights, upstream = gradient_problem(17, 20, 3, dtype)
     centers[[0, 7, 19]] = [[np.inf, 0, 0], [0, -np.inf, 0], [np.inf, np.inf, np.inf]]
     result = gradients(points, centers, 0.9, upstream, weights=weights, level=level)
-    infinite = ~np.isfinite(centers).all(axis=1)
-    assert_no_effect_of(infinite, result, (points, centers, weights, upstream), 0.9)
+    is_infinite = ~np.isfinite(centers).all(axis=1)
+    assert_no_effect_of(is_infinite, result, (points, centers, weights, upstream), 0.9)
 
 
 @EVERY_LEVEL
@@ -42,13 +48,13 @@ def test_finite_centers_whose_squares_overflow_have_no_effect(level, dtype):
     points, centers, weights, upstream = gradient_problem(17, 20, 3, dtype)
     centers[[0, 7, 19]] = np.finfo(dtype).max / 1000
     result = gradients(points, centers, 0.9, upstream, weights=weights, level=level)
-    distant = np.abs(centers).max(axis=1) > 100
-    assert_no_effect_of(distant, result, (points, centers, weights, upstream), 0.9)
+    is_distant = np.abs(centers).max(axis=1) > 100
+    assert_no_effect_of(is_distant, result, (points, centers, weights, upstream), 0.9)
 
 
 @EVERY_LEVEL
 @BOTH_DTYPES
-def test_gradient_at_weights_of_zero_is_the_limit(level, dtype):
+def test_gradient_at_weights_of_zero_is_the_limit_of_small_weights(level, dtype):
     points, centers, weights, upstream = gradient_problem(17, 20, 3, dtype)
     weights[[0, 7, 8, 19]] = 0
     result = gradients(points, centers, 1.5, upstream, weights=weights, level=level)
@@ -58,7 +64,7 @@ def test_gradient_at_weights_of_zero_is_the_limit(level, dtype):
 @EVERY_LEVEL
 @BOTH_DTYPES
 @pytest.mark.parametrize("rows", [[0], [7], [0, 1, 2, 3, 4, 5, 6, 7], [16]])
-def test_rows_with_zero_upstream_add_nothing_for_any_value(level, dtype, rows):
+def test_rows_with_zero_upstream_add_nothing_even_if_not_finite(level, dtype, rows):
     points, centers, weights, upstream = gradient_problem(17, 16, 3, dtype)
     upstream[rows] = 0
     expected = gradients(points, centers, 0.9, upstream, weights=weights, level=level)
@@ -101,7 +107,7 @@ def test_nan_in_a_row_makes_the_gradient_of_every_center_nan(level, dtype, row, 
 
 @EVERY_LEVEL
 @BOTH_DTYPES
-def test_nan_in_a_row_affects_only_that_row_of_the_gradient_by_points(level, dtype):
+def test_nan_in_a_row_affects_only_that_row_of_the_gradient_of_points(level, dtype):
     points, centers, _, _ = gradient_problem(17, 20, 3, dtype)
     expected = gradients(points, centers, 0.9, np.ones(17), level=level).points
     points[5, 0], expected[5] = np.nan, np.nan
@@ -117,16 +123,16 @@ def test_point_at_infinity_has_finite_gradients(level, dtype):
 
 
 @BOTH_DTYPES
-def test_gradient_by_one_argument_has_the_bits_of_the_gradient_by_all(dtype):
+def test_gradient_of_one_argument_has_the_bits_of_the_call_for_all(dtype):
     points, centers, weights, upstream = gradient_problem(17, 20, 3, dtype)
     log_sum = log_sum_exp(points, centers, 0.9, weights=weights)
-    together = gradients(points, centers, 0.9, upstream, weights=weights)
+    all_gradients = gradients(points, centers, 0.9, upstream, weights=weights)
     for name in Gradients._fields:
-        alone = np.empty_like(getattr(together, name))
+        gradient = np.empty_like(getattr(all_gradients, name))
         _cpu.log_sum_exp_isotropic_gradient(
-            points, centers, 0.9, log_sum, upstream, weights=weights, **{f"d_{name}": alone}
+            points, centers, 0.9, log_sum, upstream, weights=weights, **{f"d_{name}": gradient}
         )
-        np.testing.assert_array_equal(alone, getattr(together, name), err_msg=name)
+        np.testing.assert_array_equal(gradient, getattr(all_gradients, name), err_msg=name)
 
 
 @BOTH_DTYPES

@@ -10,7 +10,8 @@ CENTER_OFFSETS = np.array([0, 9, 12, 12, 45, 53, 70])
 OFFSETS = {"point_offsets": POINT_OFFSETS, "center_offsets": CENTER_OFFSETS}
 
 
-def ragged(dtype, d=4):
+def ragged_problem(dtype, d=4):
+    """Return 40 points, 70 centers and their weights."""
     generator = np.random.default_rng(3)
     points, centers = generator.standard_normal((40, d)), generator.standard_normal((70, d))
     return points.astype(dtype), centers.astype(dtype), generator.random(70).astype(dtype)
@@ -23,7 +24,7 @@ def groups():
 @EVERY_LEVEL
 @BOTH_DTYPES
 def test_ragged_call_equals_a_call_for_each_group(level, dtype):
-    points, centers, _ = ragged(dtype)
+    points, centers, _ = ragged_problem(dtype)
     log_sum = log_sum_exp(points, centers, 0.6, level=level, **OFFSETS)
     expected = np.concatenate([log_sum_exp(points[a:b], centers[c:e], 0.6, level=level) for a, b, c, e in groups()])
     np.testing.assert_array_equal(log_sum, expected)
@@ -32,19 +33,19 @@ def test_ragged_call_equals_a_call_for_each_group(level, dtype):
 @EVERY_LEVEL
 @BOTH_DTYPES
 def test_ragged_gradient_equals_a_call_for_each_group(level, dtype):
-    points, centers, _ = ragged(dtype)
+    points, centers, _ = ragged_problem(dtype)
     upstream = np.linspace(-1, 2, 40)
-    together = gradients(points, centers, 0.6, upstream, level=level, **OFFSETS)
-    parts = [gradients(points[a:b], centers[c:e], 0.6, upstream[a:b], level=level) for a, b, c, e in groups()]
+    ragged_gradients = gradients(points, centers, 0.6, upstream, level=level, **OFFSETS)
+    group_gradients = [gradients(points[a:b], centers[c:e], 0.6, upstream[a:b], level=level) for a, b, c, e in groups()]
     for name in Gradients._fields:
-        separate = np.concatenate([getattr(part, name) for part in parts])
-        np.testing.assert_array_equal(getattr(together, name), separate, err_msg=name)
+        expected = np.concatenate([getattr(gradient, name) for gradient in group_gradients])
+        np.testing.assert_array_equal(getattr(ragged_gradients, name), expected, err_msg=name)
 
 
 @BOTH_DTYPES
 @pytest.mark.parametrize("row", [0, 6, 22, 39])
 def test_other_groups_change_no_bit_of_a_row(dtype, row):
-    points, centers, weights = ragged(dtype)
+    points, centers, weights = ragged_problem(dtype)
     expected = log_sum_exp(points, centers, 0.6, weights=weights, **OFFSETS)[row]
     for a, b, c, e in groups():
         if not a <= row < b:
@@ -54,7 +55,7 @@ def test_other_groups_change_no_bit_of_a_row(dtype, row):
 
 @EVERY_LEVEL
 def test_point_without_centers_in_its_group_gives_minus_infinity(level):
-    points, centers, _ = ragged(np.float32)
+    points, centers, _ = ragged_problem(np.float32)
     log_sum = log_sum_exp(points, centers, 0.6, level=level, **OFFSETS)
     np.testing.assert_array_equal(np.isneginf(log_sum), [5 <= i < 22 for i in range(40)])
 
@@ -76,15 +77,15 @@ def test_thousands_of_small_groups_equal_a_call_for_each_group(dtype):
 
 @pytest.mark.cpu_only("batches")
 def test_large_group_changes_no_bit_of_a_small_group_in_2000_dimensions():
-    # In 2000 dimensions the 1000 centers of the small group are summed in several chunks.
+    # The 1000 centers of the small group are summed in several chunks, because they have 2000 dimensions.
     generator = np.random.default_rng(0)
     points, centers = (generator.standard_normal((n, 2000)).astype(np.float32) for n in (130, 2100))
     point_offsets = np.array([0, 128, 130])
-    small, large = (
+    beside_small_group, beside_large_group = (
         log_sum_exp(points, centers[:n], 5.0, point_offsets=point_offsets, center_offsets=np.array([0, 1000, n]))
         for n in (1001, 2100)
     )
-    np.testing.assert_array_equal(small[:128], large[:128])
+    np.testing.assert_array_equal(beside_small_group[:128], beside_large_group[:128])
 
 
 @EVERY_LEVEL

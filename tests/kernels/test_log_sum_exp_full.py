@@ -59,7 +59,7 @@ def test_error_is_within_the_bound_for_any_order_of_near_and_distant_components(
 @EVERY_LEVEL
 @BOTH_DTYPES
 def test_error_is_within_the_bound_for_nearly_singular_covariances(level, dtype):
-    # With correlations of 1 - 1e-6, terms of 1000 cancel to 1.
+    # Terms of 1000 cancel to 1, because correlations are 1 - 1e-6.
     covariance = (1 - 1e-6) * np.ones((4, 4)) + 1e-6 * np.eye(4)
     root = np.linalg.cholesky(covariance)
     centers = np.random.default_rng(0).standard_normal((50, 4)) @ root.T
@@ -94,7 +94,7 @@ def test_reference_and_kernel_agree(dtype):
     arrays = gaussian_problem(40, 70, 6, dtype)
     _, bound = exact_full_log_sums(*arrays)
     error = np.abs(log_sum_exp_full(*arrays) - reference.log_sum_exp_full(*arrays))
-    # The reference is plain float64: the same products, and a plain sum of 70 terms.
+    # The reference computes the same products in float64, and adds 70 terms in turn.
     assert (error <= bound * eps(dtype) + 2**-52 * 80 * bound).all()
 
 
@@ -138,12 +138,14 @@ def test_number_of_threads_changes_no_bit(dtype, m, n, d):
 @pytest.mark.parametrize("d", [3, 4, 10])
 @pytest.mark.parametrize("scale", [1, 10, 30, 1e3, 1e9])
 def test_row_alone_equals_row_in_batch(level, dtype, d, scale):
-    # After a row of a factor a term may be 0 in one lane of a tile and needed in another.
+    # A term may be known to be 0 in one lane of a tile after a row of its factor, and needed in another lane.
     points, centers, factors, offsets = gaussian_problem(70, 90, d, dtype, scale=scale)
     points[::5] = centers[: len(points[::5])]
     batch = log_sum_exp_full(points, centers, factors, offsets, level=level)
-    alone = [log_sum_exp_full(points[i : i + 1], centers, factors, offsets, level=level)[0] for i in range(70)]
-    np.testing.assert_array_equal(batch, alone)
+    log_sums_of_rows = [
+        log_sum_exp_full(points[i : i + 1], centers, factors, offsets, level=level)[0] for i in range(70)
+    ]
+    np.testing.assert_array_equal(batch, log_sums_of_rows)
 
 
 @NEEDS_AVX2_AND_AVX512
@@ -161,9 +163,9 @@ def test_memory_layout_changes_no_bit(dtype):
     arrays = gaussian_problem(19, 45, 5, dtype)
     expected = log_sum_exp_full(*arrays)
     reversed_arrays = [np.flip(np.flip(array).copy()) for array in arrays]
-    transposed = [np.ascontiguousarray(array.T).T for array in arrays]
-    strided = [np.repeat(array, 2, axis=0)[::2] for array in arrays]
-    for layout in (reversed_arrays, transposed, strided, [torch.from_numpy(array) for array in arrays]):
+    transposed_arrays = [np.ascontiguousarray(array.T).T for array in arrays]
+    strided_arrays = [np.repeat(array, 2, axis=0)[::2] for array in arrays]
+    for layout in (reversed_arrays, transposed_arrays, strided_arrays, [torch.from_numpy(array) for array in arrays]):
         np.testing.assert_array_equal(log_sum_exp_full(*layout), expected)
 
 

@@ -1,4 +1,4 @@
-"""The isotropic log-sum-exp: its error is within the bound at any level, dtype, width and tail."""
+"""The error of the isotropic log-sum-exp is within its bound."""
 
 import itertools
 
@@ -16,7 +16,7 @@ def normal(shape, dtype, *, seed=0, scale=1.0):
 
 
 def queries_of(centers, sigma, m, *, seed=1):
-    """Return points as estimators use them: centers plus noise."""
+    """Return m random centers plus noise, as in the estimators."""
     generator = np.random.default_rng(seed)
     points = centers[generator.integers(len(centers), size=m)]
     return (points + sigma * generator.standard_normal(points.shape)).astype(centers.dtype)
@@ -80,7 +80,7 @@ def test_error_is_within_the_bound_at_a_small_sigma_and_large_activations(level,
 @BOTH_DTYPES
 @pytest.mark.parametrize("exponent", [1e2, 1e4, 1e6, 5e6, 1e7, 1e8, 1e10, 1e12, 1e20, 1e24])
 def test_error_is_within_the_bound_for_distant_points(level, dtype, exponent):
-    # Past 2^22 (float32) and 2^51 (float64) an exponent has a rounding error above 1.
+    # Exponents beyond 2^22 (float32) and 2^51 (float64) have rounding errors above 1.
     points, centers = normal((50, 3), dtype), normal((101, 3), dtype, seed=1)
     assert error_ratio(points, centers, (2 / exponent) ** 0.5, level=level) <= 1
 
@@ -177,7 +177,7 @@ def test_exact_values_and_kernel_agree_with_fifty_digits(points, centers, sigma,
         ]
         expected = mpmath.log(mpmath.fsum(terms))
         exact, mean_exponent = exact_log_sums(*arrays, sigma, weights=np.array(weights))
-        # np.longdouble: the same bound with its own eps of 2^-63.
+        # The bound of np.longdouble is the same with its eps of 2^-63.
         assert abs(mpmath.mpf(str(exact[0])) - expected) <= (4 + 3 / 64) * mpmath.mpf(2) ** -63 * (
             1 + float(mean_exponent[0])
         )
@@ -203,7 +203,7 @@ def test_reference_and_kernel_agree(dtype, weighted):
 
 @BOTH_DTYPES
 def test_translation_by_a_power_of_two_changes_no_bit(dtype):
-    # On a grid of 2^-8 all sums with 64 are exact, so all differences are equal.
+    # All sums with 64 are exact on a grid of 2^-8, so all differences are equal.
     generator = np.random.default_rng(0)
     points, centers = (generator.integers(-512, 512, size=(rows, 4)) / 256 for rows in (20, 50))
     moved = log_sum_exp((points + 64).astype(dtype), (centers + 64).astype(dtype), 0.5)

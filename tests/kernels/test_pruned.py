@@ -12,12 +12,12 @@ from tests.support.native_calls import BOTH_DTYPES, EVERY_LEVEL, LEVELS, NEEDS_A
 SIGMA = 0.005
 
 
-def separated(generator, n, d):
+def separated_centers(generator, n, d):
     """Return separated centers, most of which are negligible for a query."""
     return generator.uniform(-1, 1, (n, d))
 
 
-def saturated(generator, n, d):
+def saturated_centers(generator, n, d):
     """Return centers near the corners of a cube, as from tanh: equal, nearly equal, or far from their corner."""
     corners = generator.choice([-1.0, 1.0], (n, d))
     return np.tanh(corners * generator.uniform(2, 12, (n, 1)) + generator.normal(0, 0.1, (n, d)))
@@ -35,7 +35,9 @@ def single_cluster(generator, n, d):
     return generator.normal(0, 2 * SIGMA, (n, d))
 
 
-EVERY_LAYOUT = pytest.mark.parametrize("layout", [separated, saturated, clusters_of_all_sizes, single_cluster])
+EVERY_LAYOUT = pytest.mark.parametrize(
+    "layout", [separated_centers, saturated_centers, clusters_of_all_sizes, single_cluster]
+)
 
 
 def problem(layout, d, dtype, *, n=1500, m=60, scale=1.0):
@@ -98,7 +100,7 @@ def test_error_is_within_the_bound_for_distant_rows(dtype, d, exponent):
 
 @pytest.mark.parametrize("offset", [1e4, 1e5, 1e6, 1e7])
 def test_error_is_within_the_bound_for_means_that_the_dtype_rounds(offset):
-    # At these offsets float32 has steps of a thousandth to one sigma, and the means of leaves fall between them.
+    # The steps of float32 at these offsets are a thousandth to one sigma, and the means of leaves fall between steps.
     generator = np.random.default_rng(0)
     step = np.spacing(np.float32(offset))
     centers = (offset + step * generator.integers(0, 2, (97, 8))).astype(np.float32)
@@ -146,11 +148,9 @@ def test_default_tolerance_skips_nothing_above_rounding(dtype):
 @pytest.mark.cpu_only("only the CPU merges centers")
 def test_large_tolerance_changes_more_than_rounding():
     points, centers, sigma = problem(clusters_of_all_sizes, 3, np.float64)
-    dense, loose = (
-        log_sum_exp(points, centers, sigma),
-        log_sum_exp(points, centers, sigma, method="pruned", tolerance=0.1),
-    )
-    assert np.abs(loose - dense).max() > 1e-9  # rounding alone is below 1e-13
+    dense = log_sum_exp(points, centers, sigma)
+    pruned = log_sum_exp(points, centers, sigma, method="pruned", tolerance=0.1)
+    assert np.abs(pruned - dense).max() > 1e-9  # rounding alone is below 1e-13
 
 
 @EVERY_LEVEL
@@ -188,8 +188,8 @@ def test_row_alone_equals_row_in_batch(level, dtype, layout):
     for tolerance in (1e-6, 1e-2):
         options = {"method": "pruned", "tolerance": tolerance, "level": level}
         batch = log_sum_exp(points, centers, sigma, **options)
-        alone = [log_sum_exp(points[i : i + 1], centers, sigma, **options)[0] for i in range(len(points))]
-        np.testing.assert_array_equal(batch, alone)
+        log_sums_of_rows = [log_sum_exp(points[i : i + 1], centers, sigma, **options)[0] for i in range(len(points))]
+        np.testing.assert_array_equal(batch, log_sums_of_rows)
 
 
 @NEEDS_AVX2_AND_AVX512
@@ -204,14 +204,14 @@ def test_avx2_and_avx512_agree_in_bits(dtype, layout):
 @EVERY_LEVEL
 @BOTH_DTYPES
 def test_rows_with_special_values_agree_with_dense(level, dtype):
-    points, centers, sigma = problem(separated, 3, dtype)
+    points, centers, sigma = problem(separated_centers, 3, dtype)
     points[1, 0], points[2, 1], points[3, 2] = np.nan, np.inf, -np.inf
     points[4] = 1e17  # its square exceeds float32 relative to sigma
     pruned = log_sum_exp(points, centers, sigma, method="pruned", level=level)
     dense = log_sum_exp(points, centers, sigma, method="dense", level=level)
     assert np.isnan(pruned[1])
     assert (pruned[2:4] == -np.inf).all()
-    # Both have a relative error of a few eps: the exponents of row 4 are all about equal.
+    # The two methods have relative errors of a few eps: the exponents of row 4 are all about equal.
     np.testing.assert_allclose(pruned, dense, rtol=8 * np.finfo(dtype).eps, atol=8 * np.finfo(dtype).eps)
 
 
@@ -224,9 +224,9 @@ def test_distant_row_among_rows_that_merge_centers_equals_the_row_alone(level, d
     points = generator.standard_normal((64, 3)).astype(dtype)
     points[::9] = value
     options = {"method": "pruned", "tolerance": 0.1, "level": level}
-    alone = log_sum_exp(points[:1], centers, 1.0, **options)
-    assert not np.isnan(alone)
-    np.testing.assert_array_equal(log_sum_exp(points, centers, 1.0, **options)[::9], np.repeat(alone, 8))
+    log_sum_of_row = log_sum_exp(points[:1], centers, 1.0, **options)
+    assert not np.isnan(log_sum_of_row)
+    np.testing.assert_array_equal(log_sum_exp(points, centers, 1.0, **options)[::9], np.repeat(log_sum_of_row, 8))
 
 
 def used_method(points, centers, sigma, **options):
@@ -236,7 +236,7 @@ def used_method(points, centers, sigma, **options):
 @pytest.mark.cpu_only("the tree needs finite centers")
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_centers_that_are_not_finite_fall_back_to_dense(value):
-    points, centers, sigma = problem(separated, 3, np.float64)
+    points, centers, sigma = problem(separated_centers, 3, np.float64)
     centers[700, 1] = value
     assert used_method(points, centers, sigma, method="pruned") == "dense"
     np.testing.assert_array_equal(
@@ -252,7 +252,7 @@ def test_empty_sides_fall_back_to_dense(m, n):
 
 
 def test_groups_fall_back_to_dense():
-    points, centers, sigma = problem(separated, 3, np.float64)
+    points, centers, sigma = problem(separated_centers, 3, np.float64)
     offsets = {"point_offsets": np.array([0, 10, 60]), "center_offsets": np.array([0, 700, 1500])}
     assert used_method(points, centers, sigma, method="pruned", **offsets) == "dense"
 
@@ -260,7 +260,7 @@ def test_groups_fall_back_to_dense():
 @pytest.mark.cpu_only("the choice of the method")
 @BOTH_DTYPES
 def test_auto_prunes_only_many_points_and_separated_centers(dtype):
-    points, centers, sigma = problem(separated, 3, dtype, n=30_000, m=10_000)
+    points, centers, sigma = problem(separated_centers, 3, dtype, n=30_000, m=10_000)
     assert used_method(points, centers, sigma) == "pruned"
     assert used_method(points[:100], centers, sigma) == "dense"
     assert used_method(points, centers, 1.0) == "dense"
@@ -281,7 +281,7 @@ def test_tolerance_that_is_not_positive_and_finite_is_refused(tolerance):
 
 @BOTH_DTYPES
 def test_values_too_large_relative_to_sigma_are_refused(dtype):
-    huge = np.full((50, 2), np.finfo(dtype).max)
-    for points, centers, name in ((huge, 0 * huge, "points"), (0 * huge, huge, "centers")):
+    huge_values = np.full((50, 2), np.finfo(dtype).max)
+    for points, centers, name in ((huge_values, 0 * huge_values, "points"), (0 * huge_values, huge_values, "centers")):
         with pytest.raises(ValueError, match=f"{name}: got a finite value too large relative to sigma"):
             log_sum_exp(points, centers, 1.0, method="pruned")

@@ -1,4 +1,4 @@
-"""Arguments of public functions: errors name them, and NumPy arrays of any memory layout are accepted."""
+"""Refused arguments of mixture_log_density, and the memory layouts that as_tensor accepts."""
 
 import numpy as np
 import pytest

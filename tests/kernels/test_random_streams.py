@@ -1,4 +1,4 @@
-"""Random streams: they depend on seed, key and position alone, and their values are standard normal."""
+"""Random streams depend on seed, key and position alone, and their values are standard normal."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The reference implementation against mpmath, finite differences and quadrature."""
+"""The NumPy reference against mpmath, finite differences and quadrature."""
 
 import math
 
@@ -43,7 +43,7 @@ def test_group_without_centers_has_an_empty_sum():
 @pytest.mark.parametrize("argument", ["points", "centers", "sigma", "weights"])
 def test_gradient_agrees_with_finite_differences(argument):
     # Forward differences of step 1e-7 have errors of about 1e-7 times the second derivative, plus eps / 1e-7.
-    point = {
+    arguments = {
         "points": normal_array(3, 2),
         "centers": normal_array(4, 2, seed=1),
         "sigma": np.array([0.7]),
@@ -52,7 +52,7 @@ def test_gradient_agrees_with_finite_differences(argument):
     upstream = np.array([1.0, -2, 0.5])
 
     def objective(flat):
-        values = point | {argument: flat.reshape(point[argument].shape)}
+        values = arguments | {argument: flat.reshape(arguments[argument].shape)}
         log_sums = reference.log_sum_exp_isotropic(
             values["points"], values["centers"], float(values["sigma"][0]), weights=values["weights"]
         )
@@ -62,12 +62,12 @@ def test_gradient_agrees_with_finite_differences(argument):
         zip(
             ("points", "centers", "weights", "sigma"),
             reference.log_sum_exp_isotropic_gradient(
-                point["points"], point["centers"], 0.7, upstream, weights=point["weights"]
+                arguments["points"], arguments["centers"], 0.7, upstream, weights=arguments["weights"]
             ),
             strict=True,
         )
     )
-    expected = approx_fprime(point[argument].ravel(), objective, 1e-7)
+    expected = approx_fprime(arguments[argument].ravel(), objective, 1e-7)
     np.testing.assert_allclose(np.ravel(gradients[argument]), expected, atol=1e-5)
 
 

@@ -56,12 +56,14 @@ def test_number_of_threads_changes_no_bit_of_a_gradient(dtype, m, n, d):
 @BOTH_DTYPES
 @pytest.mark.parametrize("sigma", [1.0, 0.02, 1e-4, 1e-9])
 def test_row_alone_equals_row_in_batch(level, dtype, sigma):
-    # At a small sigma the lanes of a tile differ: some blocks contribute to one lane alone.
+    # The lanes of a tile differ at a small sigma: some blocks contribute to a single lane.
     points, centers, weights = mixture(40, 90, 3, dtype)
     points[::5] = centers[: len(points[::5])]
     batch = log_sum_exp(points, centers, sigma, weights=weights, level=level)
-    alone = [log_sum_exp(points[i : i + 1], centers, sigma, weights=weights, level=level)[0] for i in range(40)]
-    np.testing.assert_array_equal(batch, alone)
+    results_of_rows = [
+        log_sum_exp(points[i : i + 1], centers, sigma, weights=weights, level=level)[0] for i in range(40)
+    ]
+    np.testing.assert_array_equal(batch, results_of_rows)
 
 
 @EVERY_LEVEL
@@ -71,10 +73,10 @@ def test_gradient_of_a_row_alone_equals_that_in_batch(level, dtype, sigma):
     points, centers, weights = mixture(20, 90, 3, dtype)
     points[::5] = centers[: len(points[::5])]
     batch = gradients(points, centers, sigma, np.ones(20), weights=weights, level=level).points
-    alone = [
+    results_of_rows = [
         gradients(points[i : i + 1], centers, sigma, [1.0], weights=weights, level=level).points[0] for i in range(20)
     ]
-    np.testing.assert_array_equal(batch, alone)
+    np.testing.assert_array_equal(batch, results_of_rows)
 
 
 @NEEDS_AVX2_AND_AVX512

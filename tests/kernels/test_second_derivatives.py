@@ -1,4 +1,4 @@
-"""Second and third derivatives of the isotropic log-sum-exp, against plain torch in float64."""
+"""Second and third_derivatives derivatives of the isotropic log-sum-exp, against plain torch in float64."""
 
 import math
 
@@ -9,7 +9,7 @@ from layerbits.kernels import log_sum_exp_isotropic, second_derivatives
 from tests.support import plain_mixture
 from tests.support.random_arrays import normal_tensor
 
-DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+BOTH_DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 
 
 def problem(m, n, d, dtype=torch.float64):
@@ -45,13 +45,13 @@ def assert_second_derivatives_agree(function, plain, m, n, d, dtype):
         assert ((value.double() - truth).abs() <= error + rounding).all()
 
 
-@DTYPES
+@BOTH_DTYPES
 @pytest.mark.parametrize(("m", "n", "d"), [(1, 1, 1), (4, 6, 3), (7, 5, 12)])
 def test_second_derivatives_are_those_of_plain_torch(m, n, d, dtype):
     assert_second_derivatives_agree(layerbits_log_sums, plain_mixture.log_sum_exp, m, n, d, dtype)
 
 
-@DTYPES
+@BOTH_DTYPES
 def test_second_derivatives_in_groups_are_those_of_each_group(dtype):
     offsets = {"point_offsets": torch.tensor([0, 2, 2, 6]), "center_offsets": torch.tensor([0, 4, 6, 8])}
 
@@ -71,7 +71,7 @@ def test_blocks_of_rows_add_up(monkeypatch):
 @pytest.mark.parametrize("wanted", range(4), ids=["points", "centers", "sigma", "weights"])
 @pytest.mark.parametrize("changed", range(4), ids=["points", "centers", "sigma", "weights"])
 def test_derivative_by_two_arguments_agrees_with_that_by_all(wanted, changed):
-    """Both sum the same nonzero terms, which may be in another order."""
+    """The two calls sum the same nonzero terms, perhaps in another order."""
     arguments, upstream, direction = problem(4, 6, 3)
     single_change = [change if index == changed else torch.zeros_like(change) for index, change in enumerate(direction)]
     expected = products_with_hessian(layerbits_log_sums, arguments, upstream, single_change)[wanted]
@@ -85,7 +85,7 @@ def test_derivative_by_two_arguments_agrees_with_that_by_all(wanted, changed):
     torch.testing.assert_close(result, expected, rtol=0, atol=error)
 
 
-@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")  # by torch's forward mode
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")  # from torch's forward mode
 def test_second_derivatives_agree_with_finite_differences():
     """The tolerances are those of gradgradcheck, for central differences of step 1e-6."""
     arguments = [argument.requires_grad_() for argument in problem(3, 4, 2)[0]]
@@ -93,18 +93,20 @@ def test_second_derivatives_agree_with_finite_differences():
 
 
 def test_third_derivatives_are_those_of_plain_torch():
-    def third(function):
+    def third_derivatives(function):
         variables = [argument.clone().requires_grad_() for argument in problem(4, 6, 3)[0]]
         first = torch.autograd.grad(function(*variables).sum(), variables, create_graph=True)
         second = torch.autograd.grad(sum(g.square().sum() for g in first), variables, create_graph=True)
         return torch.autograd.grad(sum(g.square().sum() for g in second), variables)
 
-    for value, truth in zip(third(layerbits_log_sums), third(plain_mixture.log_sum_exp), strict=True):
+    for value, truth in zip(
+        third_derivatives(layerbits_log_sums), third_derivatives(plain_mixture.log_sum_exp), strict=True
+    ):
         # Sums of 72 terms of both signs: 1e4 eps of the largest result suffices for terms that are 100 times as large.
         torch.testing.assert_close(value, truth, rtol=0, atol=1e4 * 2.0**-52 * float(truth.abs().max()))
 
 
-@DTYPES
+@BOTH_DTYPES
 def test_number_of_threads_has_no_effect_on_the_bits(dtype):
     arguments, upstream, direction = problem(300, 200, 8, dtype)
     threads, results = torch.get_num_threads(), []

@@ -98,8 +98,8 @@ def test_memory_around_the_output_is_not_written(level, dtype):
 )
 def test_value_that_is_too_large_relative_to_sigma_is_refused(level, dtype, options):
     # The value is far below the largest number of the dtype, but not relative to a sigma of 2^-40.
-    huge = np.full((40, 2), np.ldexp(1.0, np.finfo(dtype).maxexp - 30), dtype)
+    huge_values = np.full((40, 2), np.ldexp(1.0, np.finfo(dtype).maxexp - 30), dtype)
     options = {key: np.array([0, 20, 40]) if value == 2 else value for key, value in options.items()}
-    for points, centers, name in ((huge, 0 * huge, "points"), (0 * huge, huge, "centers")):
+    for points, centers, name in ((huge_values, 0 * huge_values, "points"), (0 * huge_values, huge_values, "centers")):
         with pytest.raises(ValueError, match=f"{name}: got a finite value too large relative to sigma"):
             log_sum_exp(points, centers, 2.0**-40, level=level, **options)

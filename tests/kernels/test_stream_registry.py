@@ -38,7 +38,7 @@ def name_of(node):
 
 
 def test_every_key_begins_with_a_member_that_is_named_nowhere_else():
-    """With a member in two places, two keys could be equal."""
+    """If a member were named in two places, two keys could be equal."""
     members, mentions = Counter(), 0
     for file, node in nodes():
         mentions += not isinstance(node, ast.alias) and name_of(node) == "RandomStream"
@@ -52,7 +52,7 @@ def test_every_key_begins_with_a_member_that_is_named_nowhere_else():
 
 
 def test_streams_are_neither_renamed_nor_passed_on():
-    """The test above finds only calls by the names of the functions."""
+    """The test of keys finds only calls by the names in KEY_POSITIONS."""
     imports, mentions = set(), defaultdict(int)
     for file, node in nodes():
         name = name_of(node)

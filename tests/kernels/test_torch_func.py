@@ -12,7 +12,7 @@ from tests.support.random_arrays import normal_tensor
 # torch warns when it first loads its rules of forward mode.
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
 
-ALL = (0, 1, 2, 3)
+ALL_ARGUMENTS = (0, 1, 2, 3)
 GROUPS = {"point_offsets": torch.tensor([0, 1, 1, 3]), "center_offsets": torch.tensor([0, 2, 3, 4])}
 
 
@@ -25,16 +25,16 @@ def log_sums(points, centers, sigma, weights):
     return log_sum_exp_isotropic(points, centers, sigma, weights=weights)
 
 
-def grouped(points, centers, sigma, weights):
+def log_sums_in_groups(points, centers, sigma, weights):
     return log_sum_exp_isotropic(points, centers, sigma, weights=weights, **GROUPS)
 
 
-def plain_grouped(points, centers, sigma, weights):
+def plain_log_sums_in_groups(points, centers, sigma, weights):
     first = plain_mixture.log_sum_exp(points[:1], centers[:2], sigma, weights[:2])
     return torch.cat([first, plain_mixture.log_sum_exp(points[1:], centers[3:], sigma, weights[3:])])
 
 
-def bent(function):
+def nonlinear_composition(function):
     """Return the square of function(x + 0.3 x sin 2x): directions and upstream gradients depend on the arguments."""
     return lambda *tensors: function(*(tensor * (1 + 0.3 * (2 * tensor).sin()) for tensor in tensors)).square()
 
@@ -55,18 +55,23 @@ def assert_agree(actual, expected):
 
 
 DERIVATIVES = {
-    "reverse": lambda f: jacrev(f, ALL),
-    "forward": lambda f: jacfwd(f, ALL),
-    "reverse over reverse": lambda f: jacrev(jacrev(f, ALL), ALL),
-    "forward over reverse": lambda f: hessian(f, ALL),
-    "reverse over forward": lambda f: jacrev(jacfwd(f, ALL), ALL),
+    "reverse": lambda f: jacrev(f, ALL_ARGUMENTS),
+    "forward": lambda f: jacfwd(f, ALL_ARGUMENTS),
+    "reverse over reverse": lambda f: jacrev(jacrev(f, ALL_ARGUMENTS), ALL_ARGUMENTS),
+    "forward over reverse": lambda f: hessian(f, ALL_ARGUMENTS),
+    "reverse over forward": lambda f: jacrev(jacfwd(f, ALL_ARGUMENTS), ALL_ARGUMENTS),
 }
 
 
 @pytest.mark.parametrize("derivative", DERIVATIVES.values(), ids=DERIVATIVES)
-@pytest.mark.parametrize(("function", "plain"), [(log_sums, plain_mixture.log_sum_exp), (grouped, plain_grouped)])
+@pytest.mark.parametrize(
+    ("function", "plain"), [(log_sums, plain_mixture.log_sum_exp), (log_sums_in_groups, plain_log_sums_in_groups)]
+)
 def test_jacobians_and_hessians_by_all_arguments_agree_with_plain_torch(derivative, function, plain):
-    assert_agree(derivative(bent(function))(*arguments()), derivative(bent(plain))(*arguments()))
+    assert_agree(
+        derivative(nonlinear_composition(function))(*arguments()),
+        derivative(nonlinear_composition(plain))(*arguments()),
+    )
 
 
 @pytest.mark.parametrize("transform", [grad, lambda f: grad(lambda x: grad(f)(x).square().sum())])
@@ -79,10 +84,10 @@ def test_gradients_of_a_function_of_points_agree_with_plain_torch(transform):
 def test_third_derivatives_in_reverse_mode_agree_with_plain_torch():
     points, centers, sigma, weights = (tensor[:1] if tensor.ndim else tensor for tensor in arguments())
 
-    def third(function):
+    def third_derivatives(function):
         return jacrev(jacrev(jacrev(lambda x: function(x, centers.repeat(2, 1), sigma, weights.repeat(2)))))(points)
 
-    assert_agree(third(log_sums), third(plain_mixture.log_sum_exp))
+    assert_agree(third_derivatives(log_sums), third_derivatives(plain_mixture.log_sum_exp))
 
 
 ONE_POINT = {"value": lambda f: f, "score": grad, "hessian": hessian, "twice reverse": lambda f: jacrev(jacrev(f))}
@@ -125,8 +130,10 @@ BATCHES = {
 
 
 @pytest.mark.parametrize("dims", BATCHES.values(), ids=BATCHES)
-@pytest.mark.parametrize("derivative", [lambda f: f, lambda f: jacrev(f, ALL), lambda f: hessian(f, (0, 2))])
-@pytest.mark.parametrize(("function", "plain"), [(log_sums, plain_mixture.log_sum_exp), (grouped, plain_grouped)])
+@pytest.mark.parametrize("derivative", [lambda f: f, lambda f: jacrev(f, ALL_ARGUMENTS), lambda f: hessian(f, (0, 2))])
+@pytest.mark.parametrize(
+    ("function", "plain"), [(log_sums, plain_mixture.log_sum_exp), (log_sums_in_groups, plain_log_sums_in_groups)]
+)
 def test_vmap_over_any_argument_agrees_with_plain_torch(dims, derivative, function, plain):
     batch = [
         tensor if dim is None else torch.stack([tensor, tensor * 1.5], dim)
@@ -145,7 +152,7 @@ def test_nested_vmap_agrees_with_plain_torch():
     assert_agree(mapped(log_sums), mapped(plain_mixture.log_sum_exp))
 
 
-@pytest.mark.parametrize("index", ALL, ids=["points", "centers", "sigma", "weights"])
+@pytest.mark.parametrize("index", ALL_ARGUMENTS, ids=["points", "centers", "sigma", "weights"])
 def test_forward_mode_by_one_argument_agrees_with_plain_torch(index):
     def push_forward(function):
         with forward_ad.dual_level():
@@ -157,7 +164,7 @@ def test_forward_mode_by_one_argument_agrees_with_plain_torch(index):
 
 
 def test_forward_mode_of_a_score_and_gradient_of_a_forward_derivative_agree_with_plain_torch():
-    """Both are the Hessian times the direction."""
+    """Each of the two is the Hessian times the direction."""
     points, *parameters = arguments()
     points.requires_grad_()
     direction = points.detach().cos()

@@ -37,7 +37,7 @@ def exact_log_sum(center, z, centers, sigma):
 
 @pytest.mark.parametrize("sigma", [1e-4, 1e-3, 0.1, 1.0, 100.0])
 @pytest.mark.parametrize("centers", [normal_tensor(20, 30), clusters(20, 30)], ids=["cloud", "clusters"])
-def test_single_pass_keeps_its_error_bound(centers, sigma):
+def test_error_of_the_single_pass_is_within_its_bound(centers, sigma):
     """The bound follows from those of `_squares_and_products`, with |s_i - s_j|^2 <= (4 |e_j| + 2 |z|^2) sigma^2."""
     n, d = centers.shape
     noise = normal_tensor(n, 2, d, seed=9)
@@ -50,11 +50,11 @@ def test_single_pass_keeps_its_error_bound(centers, sigma):
 
 @pytest.mark.parametrize("chunk", [1, 1000, 10**9])
 def test_single_pass_agrees_with_the_kernel_in_chunks_of_any_size(monkeypatch, chunk):
-    """The bound is that of the test above, with sum_k p_k |e_k| <= |z|^2 / 2 + log n and |z|^2 < 80 in 20 dimensions.
+    """The bound is that of the test against 50 digits, with sum_k p_k |e_k| <= |z|^2 / 2 + log n.
 
-    (sum_k p_k |e_k| is the entropy of p, at most log n, less log sum_k exp(e_k), which is at least the exponent
-    -|z|^2 / 2 of the query's own center.) The kernel rounds its points to eps |s|, which moves its exponents by
-    |z| |s| eps / sigma < 9 * 6 * 1e4 eps.
+    sum_k p_k |e_k| is the entropy of p less log sum_k exp(e_k). The entropy is at most log n, and the logarithm at
+    least the exponent -|z|^2 / 2 of the query's own center; |z|^2 < 80 in 20 dimensions. The kernel rounds its points
+    to eps |s|, which moves its exponents by |z| |s| eps / sigma < 9 * 6 * 1e4 eps.
     """
     monkeypatch.setattr(common_noise, "_PAIRS_IN_CHUNK", chunk)
     centers, classes = clusters(41, 20), np.repeat([0, 1, 2], [10, 3, 28])

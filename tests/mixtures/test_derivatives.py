@@ -31,7 +31,7 @@ def arguments(dtype=torch.float64):
 def assert_agree(actual, expected, unit=2.0**-52):
     """Assert that each tensor agrees within 1e4 `unit` (1 + its largest value); `unit` is a relative rounding error.
 
-    A result is a sum of at most 5 * 4 * 2 terms of both signs, with at most 30 roundings each. So the tolerance
+    A result is a sum of at most 5 * 4 * 2 terms of both signs, with at most 30 roundings each. The tolerance
     suffices if no term exceeds 8 (1 + the largest value).
     """
     for value, truth in zip(actual, expected, strict=True):
@@ -54,7 +54,7 @@ LOSSES = {
 @pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_gradient_of_a_loss_with_a_score_is_that_of_plain_torch(loss, dtype):
-    """In float32 the tolerance is 1e3 eps: the score has an error of about 10 eps, its derivatives are in float64."""
+    """The tolerance in float32 is 1e3 eps: the score has an error of about 10 eps, its derivatives are in float64."""
 
     def gradients(function, precision):
         inputs = [tensor.detach().to(precision).requires_grad_() for tensor in arguments(dtype)]
@@ -96,14 +96,14 @@ def test_hessian_of_the_log_density_is_that_of_plain_torch():
 def test_score_and_hessian_by_torch_func_are_those_of_plain_torch(method):
     points, centers, sigma, weights = (tensor.detach() for tensor in arguments())
 
-    def ours(point):
+    def library_density(point):
         return mixture_log_density(point[None], centers, sigma, weights=weights, method=method)[0]
 
     def plain(point):
         return plain_mixture.log_density(point[None], centers, sigma, weights)[0]
 
     for transform in (grad, torch.func.hessian):
-        assert_agree([vmap(transform(ours))(points)], [vmap(transform(plain))(points)])
+        assert_agree([vmap(transform(library_density))(points)], [vmap(transform(plain))(points)])
 
 
 def test_forward_derivatives_are_those_of_plain_torch():

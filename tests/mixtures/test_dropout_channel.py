@@ -59,8 +59,8 @@ def test_surprisals_are_those_of_the_densities(values, alpha, has_products):
     surprisals = channel.surprisals(inputs, torch.from_numpy(points))
     log_densities = exact_log_densities(points, values, alpha, sigma)
     own = log_densities[np.arange(60), inputs]
-    same = CLASSES[inputs][:, None] == CLASSES
-    given_class = logsumexp(log_densities, axis=1, b=same) - np.log(same.sum(1))
+    in_class = CLASSES[inputs][:, None] == CLASSES
+    given_class = logsumexp(log_densities, axis=1, b=in_class) - np.log(in_class.sum(1))
     assert (surprisals.given_input == 0).all()
     np.testing.assert_allclose(
         surprisals.marginal, own - logsumexp(log_densities, axis=1) + math.log(N), rtol=0, atol=1e-10
@@ -69,7 +69,7 @@ def test_surprisals_are_those_of_the_densities(values, alpha, has_products):
 
 
 def test_products_of_matrices_are_used_only_where_their_error_is_negligible():
-    """With signals far above sigma, the products lose the digits that differences keep; both are compared there."""
+    """Products lose the digits that differences keep if signals are far above sigma."""
     values = 1e6 + normal_array(N, 3)
     channel = DropoutChannel(torch.from_numpy(values), 1e-6, 1.0)
     assert not channel._products_suffice
@@ -79,18 +79,18 @@ def test_products_of_matrices_are_used_only_where_their_error_is_negligible():
     products = channel.surprisals(np.arange(N), torch.from_numpy(points)).marginal
     log_densities = exact_log_densities(points, values, 1e-6, 1.0)
     exact = log_densities.diagonal() - logsumexp(log_densities, axis=1) + math.log(N)
-    # Beside values of 1e6 a float64 resolves 1e-10 sigma, and exponents near the query's own have a slope of about 10.
+    # A float64 near 1e6 resolves 1e-10 sigma, and exponents near the query's own have a slope of about 10.
     np.testing.assert_allclose(direct, exact, rtol=0, atol=1e-8)
     assert np.abs(products - exact).max() > 1e-6
 
 
 def test_blocks_do_not_change_the_estimates(monkeypatch):
     channel = DropoutChannel(torch.from_numpy(signals()), 0.3, 0.5, CLASSES)
-    whole = estimates(channel)
+    expected = estimates(channel)
     monkeypatch.setattr(dropout_channel, "_PAIRS_ON_CPU", 7 * N)
     for name, estimate in estimates(channel).items():
-        assert estimate.mean == pytest.approx(whole[name].mean, abs=1e-12)
-        assert estimate.interval.lower == pytest.approx(whole[name].interval.lower, abs=1e-12)
+        assert estimate.mean == pytest.approx(expected[name].mean, abs=1e-12)
+        assert estimate.interval.lower == pytest.approx(expected[name].interval.lower, abs=1e-12)
 
 
 def test_information_does_not_depend_on_the_unit_of_the_signals():
@@ -113,7 +113,7 @@ def test_signals_out_of_range_are_refused(largest, sigma):
 
 
 def test_large_signals_have_finite_bounds():
-    """Signals of up to 1e139 sigma: variances of 1e277, of which no two may be multiplied."""
+    """Signals of up to 1e139 sigma have variances of 1e277, whose products overflow."""
     values = torch.tensor([[1e139, 1.0, 1e139], [1.0, 1e139, 1e139]], dtype=torch.float64)
     bounds = DropoutChannel(values, 0.5, 1.0).pairwise_bounds()
     assert bounds.lower == pytest.approx(math.log(2), abs=1e-12)
@@ -143,9 +143,9 @@ def test_bounds_by_pairs_are_those_of_the_distances(values, alpha, has_products)
 
 def test_bounds_by_pairs_do_not_depend_on_how_many_variances_are_multiplied(monkeypatch):
     channel = DropoutChannel(torch.from_numpy(signals(d=9)), 2.0, 0.4)
-    whole = channel.pairwise_bounds()
+    expected = channel.pairwise_bounds()
     monkeypatch.setattr(dropout_channel, "_LARGEST_EXPONENT", 2 * math.log2(float(channel._variances.max())))
-    assert channel.pairwise_bounds().lower == pytest.approx(whole.lower, abs=1e-12)
+    assert channel.pairwise_bounds().lower == pytest.approx(expected.lower, abs=1e-12)
 
 
 def test_inputs_far_apart_are_certified():
@@ -183,9 +183,12 @@ def truths(alpha, sigma, labels):
     axis = grid(LINE.min() - reach, LINE.max() + reach, sigma)
     densities = normal(axis - LINE[:, None], scales[:, None])
     sizes = np.bincount(labels)
-    of_class = np.array([densities[labels == k].mean(0) for k in range(len(sizes))])
-    information, of_label = information_of_channel(densities, axis), information_of_channel(of_class, axis, sizes)
-    return {"I(X;T)": information, "I(T;Y)": of_label, "I(X;T|Y)": information - of_label}
+    class_densities = np.array([densities[labels == k].mean(0) for k in range(len(sizes))])
+    information, label_information = (
+        information_of_channel(densities, axis),
+        information_of_channel(class_densities, axis, sizes),
+    )
+    return {"I(X;T)": information, "I(T;Y)": label_information, "I(X;T|Y)": information - label_information}
 
 
 @pytest.mark.parametrize(("alpha", "sigma", "queries"), [(0.3, 0.2, 2), (0.3, 0.2, 16), (2.0, 0.1, 8), (0.1, 1.0, 8)])
@@ -199,7 +202,7 @@ def test_intervals_contain_the_true_values(alpha, sigma, queries):
 
 
 def test_mean_of_the_terms_is_the_information():
-    """Five standard errors: a correct build fails one comparison in 1.7 million."""
+    """A correct estimator errs by more than five standard errors in one of 1.7 million comparisons."""
     labels = np.array([0, 1, 0, 0])
     channel = DropoutChannel(torch.from_numpy(LINE)[:, None], 0.5, 0.2, labels)
     results = estimates(channel, queries=20_000)

@@ -52,7 +52,7 @@ def test_standard_error_is_the_spread_over_seeds(case):
 
 
 def test_interval_contains_the_true_value_after_passes_were_added(monkeypatch):
-    """The first two passes are made small: 640 queries."""
+    """The first two passes have few strata, with 640 queries in all."""
     monkeypatch.setattr(information, "_PILOT_STRATA", 64)
     monkeypatch.setattr(information, "_FIRST_STRATA", 256)
     estimates = [mixture_information(PAIR, 1, seed=seed, confidence=0.9, tolerance=0.02) for seed in range(100)]
@@ -61,7 +61,7 @@ def test_interval_contains_the_true_value_after_passes_were_added(monkeypatch):
 
 
 def test_interval_contains_the_true_value_where_queries_rarely_cross_the_midpoint():
-    """Centers are 7 sigma apart: one query in 4300 crosses the midpoint; these cause 70 % of log 2 - I."""
+    """Centers are 7 sigma apart: one query in 4300 crosses the midpoint. Such queries cause 70 % of log 2 - I."""
     truth = information_on_line(np.array([0.0, 7.0]), 1.0)
     centers = np.array([[0.0], [7.0]])
     estimates = [mixture_information(centers, 1.0, tolerance=None, max_draws=1024, seed=seed) for seed in range(100)]
@@ -76,8 +76,8 @@ def test_interval_is_as_narrow_as_the_tolerance(tolerance):
 
 
 def test_interval_of_a_higher_level_contains_that_of_a_lower_level():
-    narrow, wide = (mixture_information(PAIR, 1, tolerance=None, confidence=level) for level in (0.8, 0.99))
-    assert wide.lower < narrow.lower < narrow.value < narrow.upper < wide.upper
+    at_80, at_99 = (mixture_information(PAIR, 1, tolerance=None, confidence=level) for level in (0.8, 0.99))
+    assert at_99.lower < at_80.lower < at_80.value < at_80.upper < at_99.upper
 
 
 @pytest.mark.parametrize("sigma", [0.25, 30])
@@ -94,7 +94,7 @@ def test_pairwise_bounds_narrow_the_interval_of_few_centers():
 
 
 def test_passes_of_equal_size_have_different_noise():
-    """With the same queries again, the mean would not change."""
+    """If the second pass had the queries of the first, the mean would not change."""
     channel = KnownChannel(torch.from_numpy(PAIR), 1.0)
     passes = StratifiedPasses(channel, channel.bet("I(X;T)", 0.025, 1e-3, fixed_count=False), seed=0)
     passes.add(100)

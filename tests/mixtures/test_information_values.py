@@ -144,7 +144,9 @@ def test_vanishing_noise_leaves_log_n(sigma):
 
 @pytest.mark.parametrize("sigma", [1e10, 1e160, 1e300])
 def test_very_large_noise_leaves_no_information(sigma):
-    assert mixture_information(normal_array(9, 3), sigma).value == pytest.approx(0, abs=1e-9)  # spread / sigma
+    assert mixture_information(normal_array(9, 3), sigma).value == pytest.approx(
+        0, abs=1e-9
+    )  # at least the spread over sigma
 
 
 @pytest.mark.parametrize("sigma", [1e-160, 1e-30, 1e30, 1e160])
@@ -172,14 +174,14 @@ def test_order_of_centers_does_not_change_the_information():
     assert standard_errors_apart(shuffled, original) <= Z
 
 
-def test_translation_changes_rounding_alone():
-    """Adding 1000 rounds centers by 1e-13, and every term by that times |t - c| / sigma^2 < 100."""
+def test_translation_changes_the_value_only_by_rounding():
+    """Adding 1000 rounds centers by 1e-13, which changes terms by less than 1e-11, as |t - c| / sigma^2 < 100."""
     centers = normal_array(20, 3)
     translated = mixture_information(centers + 1000, 0.5, tolerance=None)
     assert translated.value == pytest.approx(mixture_information(centers, 0.5, tolerance=None).value, abs=1e-11)
 
 
-def test_float32_far_from_zero_is_as_good_as_float64():
+def test_float32_far_from_zero_has_the_information_of_its_rounded_centers():
     """The centers are two steps of float32 apart; at 100,000 a step, 0.0078, exceeds sigma."""
     centers = (100_000 + PAIR * 0.005).astype(np.float32)
     gap = float(centers[1, 0] - centers[0, 0])
@@ -189,15 +191,15 @@ def test_float32_far_from_zero_is_as_good_as_float64():
 
 def test_float32_agrees_with_float64():
     centers = normal_array(30, 3)
-    single = mixture_information(centers.astype(np.float32), 0.5, tolerance=0.008, seed=1)
-    assert standard_errors_apart(single, mixture_information(centers, 0.5, tolerance=0.008)) <= Z
+    float32_estimate = mixture_information(centers.astype(np.float32), 0.5, tolerance=0.008, seed=1)
+    assert standard_errors_apart(float32_estimate, mixture_information(centers, 0.5, tolerance=0.008)) <= Z
 
 
 def test_wide_centers_have_the_information_of_their_subspace():
     centers = normal_array(50, 3)
-    embedded = centers @ np.linalg.qr(normal_array(2000, 3, seed=1))[0].T + normal_array(2000, seed=2)
-    wide = mixture_information(embedded, 0.5, tolerance=0.01, seed=1)
-    assert standard_errors_apart(wide, mixture_information(centers, 0.5, tolerance=0.01)) <= Z
+    embedded_rows = centers @ np.linalg.qr(normal_array(2000, 3, seed=1))[0].T + normal_array(2000, seed=2)
+    embedded_estimate = mixture_information(embedded_rows, 0.5, tolerance=0.01, seed=1)
+    assert standard_errors_apart(embedded_estimate, mixture_information(centers, 0.5, tolerance=0.01)) <= Z
 
 
 def test_entropy_of_wide_centers_counts_the_noise_of_every_dimension():

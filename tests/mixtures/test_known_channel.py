@@ -33,12 +33,12 @@ def brute_force(channel, inputs, points):
     exponents = -((points[:, :, None] - channel.centers) / channel.sigma).square().sum(-1).numpy() / 2
     weights = np.ones(len(channel.centers)) if channel.weights is None else channel.weights.numpy()
     given_input = exponents[np.arange(len(inputs))[:, None], np.arange(points.shape[1]), inputs[:, None]]
-    same = np.ones((len(inputs), 1, len(weights)), bool)
+    in_class = np.ones((len(inputs), 1, len(weights)), bool)
     if channel.classes is not None:
-        same = (channel.classes[inputs][:, None] == channel.classes)[:, None]
-    in_class = logsumexp(exponents, axis=-1, b=weights * same) - np.log((weights * same).sum(-1))
-    pooled = logsumexp(exponents, axis=-1, b=weights) - np.log(weights.sum())
-    return given_input - in_class, given_input - pooled
+        in_class = (channel.classes[inputs][:, None] == channel.classes)[:, None]
+    given_class = logsumexp(exponents, axis=-1, b=weights * in_class) - np.log((weights * in_class).sum(-1))
+    marginal = logsumexp(exponents, axis=-1, b=weights) - np.log(weights.sum())
+    return given_input - given_class, given_input - marginal
 
 
 @every_partition
@@ -56,7 +56,7 @@ def test_surprisals_are_those_of_sums_over_all_centers(classes, weights):
 
 
 def test_surprisals_of_float32_do_not_depend_on_the_rounding_of_the_points():
-    """At centers 10 sigma apart, p(t) is p(t|x) / 2 up to rounding, so that each term is log 2."""
+    """Centers are 10 sigma apart: p(t) is p(t|x) / 2 up to rounding, so that each term is log 2."""
     channel = KnownChannel(torch.tensor([[1000.0], [1010.0]]), 1.0)
     points = channel.centers[:, None] + normal_tensor(2, 50, 1, dtype=torch.float32)
     terms = channel.surprisals(np.arange(2), points).marginal
@@ -88,7 +88,7 @@ def test_every_information_is_that_of_quadrature(sigma):
 
 
 def test_intervals_contain_the_true_values_and_errors_are_the_spread_over_seeds():
-    """The limits are 1e-6 quantiles: of the binomial law of the hits, and of the chi-squared law of the spread."""
+    """The limits are 1e-6 quantiles of the binomial law of the hits and of the chi-squared law of the spread."""
     n_seeds, truths = 100, truth_on_line(0.5)
     channel = channel_on_line(0.5, np.repeat([0, 1], 10))
     estimates = [channel.estimates(4, NormalStream(seed), 0.025) for seed in range(n_seeds)]
@@ -117,7 +117,7 @@ def test_pairwise_bounds_narrow_the_interval_of_few_queries():
     assert math.log(20) - 1e-9 <= estimate.interval.lower <= estimate.interval.upper <= math.log(20)
 
 
-def test_an_interval_beyond_the_certain_bounds_moves_to_them():
+def test_interval_beyond_the_certain_bounds_moves_to_the_nearest_bound():
     channel = channel_on_line(0.5)
     assert channel.certified(Interval(0.1, 0.2), Interval(0.3, 0.5)) == Interval(0.3, 0.3)
     assert channel.certified(Interval(0.1, 0.4), Interval(0.3, 0.5)) == Interval(0.3, 0.4)

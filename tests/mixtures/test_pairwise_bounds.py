@@ -24,7 +24,7 @@ def brute_force_bounds(centers, sigma, weights):
 
 @pytest.mark.parametrize("weights", [None, np.arange(1.0, 13)])
 def test_bounds_are_the_formulas_of_kolchinsky_and_tracey(weights):
-    """Both sides sum 12 terms in float64, within 1e-13."""
+    """Sums of 12 terms in float64 are rounded by less than 1e-13."""
     centers = normal_array(12, 3)
     truth = brute_force_bounds(centers, 0.6, np.ones(12) if weights is None else weights)
     np.testing.assert_allclose(mixture_entropy_bounds(centers, 0.6, weights=weights), truth, atol=1e-13)

@@ -11,11 +11,11 @@ from layerbits.mixtures import NEGLIGIBLE, affine_coordinates, fit_subspace
 from tests.support.random_arrays import normal_tensor
 
 
-def reduced(centers, sigma, **options):
+def coordinates_of(centers, sigma, **options):
     return affine_coordinates(centers, sigma, **options)[0]
 
 
-def embedded(n, k, d):
+def embedded_centers(n, k, d):
     """Return centers in a k-dimensional affine subspace of R^d, away from zero."""
     axes = torch.linalg.qr(normal_tensor(d, k, seed=1)).Q
     return normal_tensor(n, k) @ axes.T + normal_tensor(d, seed=2)
@@ -26,36 +26,36 @@ def embedded(n, k, d):
 
 @pytest.mark.parametrize(("n", "d"), [(50, 2000), (50, 40), (40, 50)])
 def test_dimension_is_that_of_the_subspace(n, d):
-    assert reduced(embedded(n, 3, d), 0.1).shape == (n, 3)
+    assert coordinates_of(embedded_centers(n, 3, d), 0.1).shape == (n, 3)
 
 
 @pytest.mark.parametrize(("n", "d"), [(50, 2000), (50, 40), (40, 50)])
 @pytest.mark.parametrize("weights", [None, torch.arange(1.0, 51.0)])
 def test_distances_are_kept(n, d, weights):
     """An orthonormal projection in float64 has an error of at most d eps |c| = 1e-11."""
-    centers = embedded(n, 3, d)
-    coordinates = reduced(centers, 0.1, weights=None if weights is None else weights[:n])
+    centers = embedded_centers(n, 3, d)
+    coordinates = coordinates_of(centers, 0.1, weights=None if weights is None else weights[:n])
     np.testing.assert_allclose(pdist(coordinates.numpy()), pdist(centers.numpy()), atol=1e-11)
 
 
 def test_n_centers_never_need_n_dimensions():
-    assert reduced(normal_tensor(20, 500), 0.1).shape == (20, 19)
+    assert coordinates_of(normal_tensor(20, 500), 0.1).shape == (20, 19)
 
 
 def test_centers_of_full_rank_keep_the_axes():
     centers = normal_tensor(50, 4)
-    torch.testing.assert_close(reduced(centers, 0.1), centers - centers.mean(0))
+    torch.testing.assert_close(coordinates_of(centers, 0.1), centers - centers.mean(0))
 
 
 @pytest.mark.parametrize("d", [1, 3, 30])
 def test_mean_is_zero(d):
-    """Centers near 1000 are rounded to 1e-13, and a sum of 20 of them to a few times that."""
-    assert reduced(normal_tensor(20, d) + 1000, 0.1).mean(0).abs().max() <= 1e-11
+    """Centers near 1000 are rounded by 1e-13, and a sum of 20 centers by a few times 1e-13."""
+    assert coordinates_of(normal_tensor(20, d) + 1000, 0.1).mean(0).abs().max() <= 1e-11
 
 
 def test_weighted_mean_is_zero():
     weights = torch.arange(1.0, 21, dtype=torch.float64)
-    assert (weights @ reduced(normal_tensor(20, 3), 0.1, weights=weights)).abs().max() <= 1e-11
+    assert (weights @ coordinates_of(normal_tensor(20, 3), 0.1, weights=weights)).abs().max() <= 1e-11
 
 
 @pytest.mark.parametrize("n", [1, 7])
@@ -63,7 +63,7 @@ def test_weighted_mean_is_zero():
 def test_equal_centers_keep_one_coordinate_of_zero(n, d):
     """The mean of n equal rows has an error of at most n eps |s|."""
     centers = normal_tensor(1, d).repeat(n, 1)
-    coordinates = reduced(centers, 0.1)
+    coordinates = coordinates_of(centers, 0.1)
     assert coordinates.shape == (n, 1)
     assert coordinates.norm(dim=1).max() <= n * np.finfo(float).eps * centers[0].norm()
 
@@ -74,7 +74,7 @@ def test_a_direction_of_negligible_cost_is_left_out(power, dimension):
     sigma = 0.3
     signs = torch.tensor([[1.0, 1], [1, -1], [-1, 1], [-1, -1]]).double()
     centers = signs * torch.tensor([1.0, sigma * (power * NEGLIGIBLE) ** 0.5])
-    assert reduced(centers, sigma).shape == (4, dimension)
+    assert coordinates_of(centers, sigma).shape == (4, dimension)
 
 
 def test_costs_of_directions_add_up():
@@ -83,19 +83,19 @@ def test_costs_of_directions_add_up():
     spread = torch.cat([torch.ones(1), torch.full((10,), sigma * (0.399 * NEGLIGIBLE) ** 0.5)]).double()
     columns = normal_tensor(64, 11)
     orthogonal = torch.linalg.qr(columns - columns.mean(0)).Q * 8
-    assert reduced(orthogonal * spread, sigma).shape == (64, 6)
+    assert coordinates_of(orthogonal * spread, sigma).shape == (64, 6)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_dtype_is_kept(dtype):
-    assert reduced(embedded(30, 3, 50).to(dtype), 0.1).dtype == dtype
+    assert coordinates_of(embedded_centers(30, 3, 50).to(dtype), 0.1).dtype == dtype
 
 
 @pytest.mark.parametrize("scale", [1e-200, 1e200])
 def test_coordinates_of_centers_of_extreme_scale_are_finite(scale):
     """Squares of 1e200 overflow, and all axes are kept; at 1e-200 every direction has a negligible cost."""
     centers = scale * normal_tensor(9, 3)
-    coordinates = reduced(centers, 1.0)
+    coordinates = coordinates_of(centers, 1.0)
     assert coordinates.isfinite().all()
     if scale > 1:
         torch.testing.assert_close(coordinates / scale, (centers - centers.mean(0)) / scale)
@@ -107,7 +107,7 @@ def test_a_small_distance_among_huge_distances_is_kept(seed):
     centers = 1e7 * normal_tensor(30, 400, seed=seed)
     centers[1] = centers[0]
     centers[1, 0] += 1
-    distance = pdist(reduced(centers, 0.5).numpy())[0]  # the first two centers
+    distance = pdist(coordinates_of(centers, 0.5).numpy())[0]  # the first two centers
     # 400 products with centers of length 1e7 * 20, at 1.1e-16 each: 1e-5.
     assert distance == pytest.approx(1, abs=1e-4)
 
@@ -156,8 +156,8 @@ def test_squares_of_coordinates_and_distance_add_up(d):
     assert (coordinates.shape, squared_distances.shape) == ((7, 3, 4), (7, 3))
     squares = (points - centers.mean(0)).square().sum(-1)
     torch.testing.assert_close(coordinates.square().sum(-1) + squared_distances, squares, rtol=1e-12, atol=1e-9)
-    inside = subspace.origin + subspace.directions @ normal_tensor(4, seed=6)
-    assert subspace.coordinates(inside)[1] <= 1e-9
+    point_inside = subspace.origin + subspace.directions @ normal_tensor(4, seed=6)
+    assert subspace.coordinates(point_inside)[1] <= 1e-9
 
 
 def test_subspace_of_all_axes_leaves_nothing_out():

@@ -87,7 +87,7 @@ def density(shift):
 @needs_fork
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # the test forks a process with threads
 def test_forked_workers_give_the_bits_of_this_process():
-    # test_dataloader tests workers of the other start methods.
+    # test_dataloader.py also has workers that are spawned.
     expected = [density(0), density(1)]
     with multiprocessing.get_context("fork").Pool(2) as pool:
         results = pool.map_async(density, [0, 1]).get(timeout=90)

@@ -1,4 +1,4 @@
-"""Public functions in a child that is forked after torch has used threads; without them, torch would hang there."""
+"""Public functions in a child that is forked after torch has used threads; torch itself would hang in the child."""
 
 import dataclasses
 import functools
@@ -73,7 +73,10 @@ def numbers(result):
 
 
 def in_child(function):
-    """Return the numbers of ``function()``, called in a forked child that has a minute; EOFError if it fails."""
+    """Return the numbers of ``function()``, called in a forked child.
+
+    Raises an AssertionError if the child takes more than a minute, and an EOFError if it fails.
+    """
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
     child = context.Process(target=lambda: sender.send_bytes(pickle.dumps(numbers(function()))))
@@ -160,8 +163,8 @@ def test_kernels_of_a_child_keep_their_threads_and_torch_uses_one():
         worker.start()
         worker.join()
         with single_threaded_torch():
-            inside = kernel_threads()
-        return [torch.get_num_threads(), kernel_threads(), inside, *in_new_thread]
+            inner_threads = kernel_threads()
+        return [torch.get_num_threads(), kernel_threads(), inner_threads, *in_new_thread]
 
     assert in_child(settings) == [1, threads, threads, threads]
     assert in_child(lambda: in_child(settings)) == [1, threads, threads, threads]

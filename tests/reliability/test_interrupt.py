@@ -1,4 +1,4 @@
-"""Ctrl-C during a long call: it ends the call within 150 ms of CPU time per thread, and later calls are correct."""
+"""Ctrl-C ends a long call within 150 ms of CPU time per thread, and later calls are correct."""
 
 import statistics
 
@@ -49,8 +49,8 @@ for delay in (0.10, 0.17, 0.31):  # at different times between two polls
 @pytest.mark.parametrize("operation", ["log_sum_exp_isotropic", "pruned", "gradient", "log_sum_exp_full", "histogram"])
 @pytest.mark.parametrize(("threads", "d"), [(1, 3), (2, 3), (2, 784)])
 def test_interrupt_ends_a_call_soon_and_the_next_call_is_correct(operation, threads, d):
-    # From the POSIX signal to the exception there are up to 15 ms until the next poll, and a chunk of a few ms on each
-    # thread. CPU time does not include other programs on the cores; they delay the poll, so one delay may be longer.
+    # Up to 15 ms pass between the POSIX signal and the next poll, and then each thread completes a chunk of a few ms.
+    # CPU time does not include other programs on the cores. Such programs delay the poll, so one delay may be longer.
     delays = [float(line) for line in run_fresh(LONG_CALL, threads, d, _cpu.levels()[-1], operation)]
     assert len(delays) == 3
     assert statistics.median(delays) < 0.150

@@ -15,7 +15,7 @@ from tests.support.fresh_process import run_fresh
 
 def mixtures(count):
     generator = np.random.default_rng(0)
-    # The work, pairs times d + 8, is from 2^17, enough for one thread, to 2^22; one shape has few points, many centers.
+    # Pairs times d + 8 are from 2^17, the work of one thread, to 2^22. One shape has few points and many centers.
     shapes = [(40, 300), (300, 1000), (3, 20_000), (1000, 400)]
     return [tuple(generator.standard_normal((rows, 3)) for rows in shapes[i % len(shapes)]) for i in range(count)]
 

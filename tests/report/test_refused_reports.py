@@ -78,8 +78,8 @@ def test_record_without_a_field_is_refused(name, run, assert_refused):
 )
 def test_settings_of_another_version_are_named(settings, text, run, assert_refused):
     record = read_record(run)
-    changed = record["configuration"] | settings
-    record["configuration"] = {key: value for key, value in changed.items() if value is not ...}
+    configuration = record["configuration"] | settings
+    record["configuration"] = {key: value for key, value in configuration.items() if value is not ...}
     record["versions"]["layerbits"] = "0.0.7"
     write_record(run, record)
     assert_refused(text, "0.0.7")

@@ -1,4 +1,4 @@
-"""Reports of running, interrupted and finished runs: the files that are written, and those that stay unchanged."""
+"""Reports of running, interrupted and finished runs: written files, unchanged files, and notes."""
 
 import importlib.util
 import shutil

@@ -35,7 +35,7 @@ def test_interval_contains_the_information_of_an_erasure_channel(q):
 
 
 def test_terms_along_the_first_axis_are_averaged():
-    """A term and its mirror image 1 - term have the mean 1/2; taken as independent, the interval would be wide."""
+    """A term and its mirror image 1 - term have the mean 1/2; as independent terms they would give a wide interval."""
     terms = np.random.default_rng(0).random((2, 200))
     bet = InformationBet(1.0, 1.0, RISK, 1e-3, fixed_count=True)
     ends = bet.interval([bet.pass_of(np.stack([x, 1 - x])) for x in terms])
@@ -51,7 +51,7 @@ def test_terms_above_the_largest_by_rounding_are_bounded():
 
 
 def test_interval_of_many_queries_of_two_inputs_is_narrow():
-    """With 100,000 passes, forecasts from all earlier passes would take 10^10 steps."""
+    """Forecasts of 100,000 passes from all earlier passes would take 10^10 steps."""
     terms = np.random.default_rng(0).random((2, 100_000))
     ends = interval(terms, ceiling=1.0, largest_term=1.0)
     # 0.005 is 7.7 standard errors of 0.289 / sqrt(200,000); each end is about 2.45 standard errors from the mean.

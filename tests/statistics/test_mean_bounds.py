@@ -1,4 +1,4 @@
-"""Betting bounds of means: against exact tails, over seeds, and where a normal interval would be wrong.
+"""Betting bounds of means, compared with exact tails and over seeds, and in cases where a normal interval is wrong.
 
 A bound may be wrong with probability `RISK`. More than `MAX_WRONG` of `SEEDS` valid bounds are wrong with a probability
 of at most 1e-6.
@@ -96,12 +96,12 @@ def test_different_expectations_cost_little_after_some_passes():
     """The bound of forty passes with means from -2 to 2 is at most 1.3 times as wide as with equal means."""
     deviations = np.random.default_rng(0).choice([-0.5, 0.5], (40, 25))
     means = np.linspace(-2, 2, 25)
-    equal = lower_bound(deviations, floor=-2.5, ceiling=2.5, pilot=deviations[0])
-    different = lower_bound(means + deviations, floor=-2.5, ceiling=2.5, pilot=means + deviations[0])
-    in_one_pass = lower_bound((means + deviations).ravel(), floor=-2.5, ceiling=2.5, pilot=means + deviations[0])
+    equal_means_bound = lower_bound(deviations, floor=-2.5, ceiling=2.5, pilot=deviations[0])
+    different_means_bound = lower_bound(means + deviations, floor=-2.5, ceiling=2.5, pilot=means + deviations[0])
+    one_pass_bound = lower_bound((means + deviations).ravel(), floor=-2.5, ceiling=2.5, pilot=means + deviations[0])
     average = deviations.mean()
     # The spread of all terms is sqrt(0.25 + 4/3 * 1.08) = 1.3: it would make the bound 2.6 times as wide.
-    assert average - different < 1.3 * (average - equal) < 0.6 * (average - in_one_pass)
+    assert average - different_means_bound < 1.3 * (average - equal_means_bound) < 0.6 * (average - one_pass_bound)
 
 
 def test_passes_of_different_sizes_are_covered():

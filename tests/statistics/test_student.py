@@ -24,9 +24,9 @@ def test_variances_of_zero_do_not_change_the_margin():
 
 def test_margin_is_that_of_welch():
     """scipy's Welch interval of a difference of means is the same formula for two samples of one size."""
-    narrow, wide = np.random.default_rng(0).normal(size=(2, 6)) * [[1.0], [3.0]]
-    truth = stats.ttest_ind(narrow, wide, equal_var=False).confidence_interval(1 - 2 * RISK)
-    variances = np.array([narrow.var(ddof=1), wide.var(ddof=1)]) / 6
+    first, second = np.random.default_rng(0).normal(size=(2, 6)) * [[1.0], [3.0]]
+    truth = stats.ttest_ind(first, second, equal_var=False).confidence_interval(1 - 2 * RISK)
+    variances = np.array([first.var(ddof=1), second.var(ddof=1)]) / 6
     assert student_margin(variances, 5, RISK) == pytest.approx((truth.high - truth.low) / 2, rel=1e-10)
 
 

@@ -1,1 +1,1 @@
-"""Test support."""
+"""Oracles, random problems and native calls for tests."""

@@ -46,8 +46,10 @@ def exact_log_sum(point, centers, sigma, weights):
     e_k = -|point - c_k|^2 / (2 sigma^2), and p is the softmax of e with the weights.
     """
     with mpmath.workdps(50):
-        exact = [[mpmath.mpf(float(a)) - mpmath.mpf(float(b)) for a, b in zip(point, c, strict=True)] for c in centers]
-        exponents = [-mpmath.fsum(x**2 for x in row) / (2 * mpmath.mpf(sigma) ** 2) for row in exact]
+        differences = [
+            [mpmath.mpf(float(a)) - mpmath.mpf(float(b)) for a, b in zip(point, c, strict=True)] for c in centers
+        ]
+        exponents = [-mpmath.fsum(x**2 for x in row) / (2 * mpmath.mpf(sigma) ** 2) for row in differences]
         terms = [mpmath.mpf(float(w)) * mpmath.exp(e) for w, e in zip(weights, exponents, strict=True)]
         total = mpmath.fsum(terms)
         return float(mpmath.log(total)), float(
@@ -55,12 +57,14 @@ def exact_log_sum(point, centers, sigma, weights):
         )
 
 
-STEPS_PER_SIGMA, REACH = 16, 12
+STEPS_PER_SIGMA, MARGIN_IN_SIGMAS = 16, 12
 
 
-def grid(low, high, sigma):
-    count = int(np.ceil((high - low + 2 * REACH * sigma) / sigma * STEPS_PER_SIGMA))
-    return np.linspace(low - REACH * sigma, high + REACH * sigma, count)
+def grid(lower, upper, sigma):
+    """Return the points of the quadrature for centers between `low` and `high`."""
+    margin = MARGIN_IN_SIGMAS * sigma
+    count = int(np.ceil((upper - lower + 2 * margin) / sigma * STEPS_PER_SIGMA))
+    return np.linspace(lower - margin, upper + margin, count)
 
 
 def normal(distance, sigma):
@@ -73,7 +77,7 @@ def entropy(density, axis):
 
 
 def information_of_channel(densities, axis, weights=None):
-    """Compute I(X;T) for T on the line from the densities p(t|x), shape (inputs, points), on an axis of points."""
+    """Compute I(X;T) of a T on the line from the densities p(t|x) at the points of an axis, (inputs, points)."""
     weights = np.full(len(densities), 1 / len(densities)) if weights is None else weights / np.sum(weights)
     entropies = [entropy(density, axis) for density in densities]
     return entropy(weights @ densities, axis) - weights @ entropies
@@ -91,12 +95,12 @@ def information_in_plane(centers, sigma, weights=None):
     axes = [grid(min(column), max(column), sigma) for column in centers.T]
     factors = [normal(axis - column[:, None], sigma) for axis, column in zip(axes, centers.T, strict=True)]
     density = np.einsum("k,ki,kj->ij", weights, *factors)
-    inner = np.array([entropy(row, axes[1]) for row in density])
-    return np.trapezoid(inner, axes[0]) - np.log(2 * np.pi * np.e * sigma**2)
+    row_integrals = np.array([entropy(row, axes[1]) for row in density])
+    return np.trapezoid(row_integrals, axes[0]) - np.log(2 * np.pi * np.e * sigma**2)
 
 
 def gaussian_mixture_information(centers, covariance, samples, seed, classes=None):
-    """Estimate I(index; T), or I(class; T), of T ~ N(centers[index], covariance) by plain Monte Carlo.
+    """Estimate I(index; T), or I(class; T) with `classes`, of T ~ N(centers[index], covariance) by plain Monte Carlo.
 
     Returns the value and its standard error.
     """
@@ -108,7 +112,7 @@ def gaussian_mixture_information(centers, covariance, samples, seed, classes=Non
     if classes is None:
         conditional = exponents[np.arange(samples), inputs]
     else:
-        same = classes[inputs][:, None] == classes
-        conditional = logsumexp(np.where(same, exponents, -np.inf), axis=1) - np.log(same.sum(1))
+        in_class = classes[inputs][:, None] == classes
+        conditional = logsumexp(np.where(in_class, exponents, -np.inf), axis=1) - np.log(in_class.sum(1))
     terms = conditional - logsumexp(exponents, axis=1) + np.log(len(centers))
     return terms.mean(), terms.std(ddof=1) / np.sqrt(samples)

@@ -1,4 +1,4 @@
-"""Columns of the tables of the experiments with a convolutional network, by network, epoch and layer."""
+"""Values in the tables of the experiments with convolutional networks, one for each seed."""
 
 import math
 
@@ -30,7 +30,9 @@ def similarities(path, variant, *, epoch, layer, noise="off"):
 def error_shares(path, variant):
     """Return the shares of errors on the test images, one for each seed."""
     rows = read_table(path / "errors.csv", Errors)
-    return np.array([row.errors / row.images for row in rows if row.variant == variant])
+    shares = [row.errors / row.images for row in rows if row.variant == variant]
+    assert shares
+    return np.array(shares)
 
 
 def log_test_images(path):

@@ -40,6 +40,6 @@ def full_error_ratio(points, centers, factors, offsets, **options):
     """Return the largest error of the native log-sums relative to its bound; infinite for NaN."""
     exact, bound = exact_full_log_sums(points, centers, factors, offsets)
     log_sum = log_sum_exp_full(points, centers, factors, offsets, **options)
-    error = np.abs(log_sum - exact) - 2.0**-53 * np.abs(exact)
+    error = np.abs(log_sum - exact) - 2.0**-53 * np.abs(exact)  # the result is rounded to float64
     ratio = error / (bound * eps(points.dtype))
     return float(np.where(np.isnan(ratio), np.inf, ratio).max())

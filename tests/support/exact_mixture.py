@@ -7,7 +7,7 @@ import numpy as np
 
 from tests.support.native_calls import Gradients, log_sum_exp
 
-# With 11 bits more than float64, rounding of the exact values is below a thousandth of the error bound.
+# np.longdouble has 11 bits more than float64: its rounding errors are below a thousandth of the error bound.
 assert np.finfo(np.longdouble).nmant >= 63
 
 

@@ -24,7 +24,7 @@ def native(points, centers, sigma, **options):
 
 def run_fresh(script, *arguments, timeout=100):
     """Run NATIVE and `script` with `arguments` in sys.argv[2:], assert success, and return the printed lines."""
-    finished = subprocess.run(
+    process = subprocess.run(
         [
             sys.executable,
             "-c",
@@ -36,5 +36,5 @@ def run_fresh(script, *arguments, timeout=100):
         text=True,
         timeout=timeout,
     )
-    assert finished.returncode == 0, finished.stderr
-    return finished.stdout.split("\n")[:-1]
+    assert process.returncode == 0, process.stderr
+    return process.stdout.split("\n")[:-1]

@@ -28,7 +28,7 @@ OUTPUTS = ["d_points", "d_centers", "d_weights", "d_sigma"]
 
 
 def call(**changes):
-    """Call the gradient with copies of `ARGUMENTS`, some of them replaced by `changes`."""
+    """Call the gradient with copies of `ARGUMENTS`, with `changes` in place of the arguments of these names."""
     arguments = {name: np.copy(value) if name != "sigma" else value for name, value in ARGUMENTS.items()}
     _cpu.log_sum_exp_isotropic_gradient(**arguments | changes)
 

@@ -1,4 +1,4 @@
-"""Writers of IDX files, from the description of the format."""
+"""Writers of IDX files that share no code with the reader."""
 
 import gzip
 import struct
@@ -16,7 +16,7 @@ def idx_bytes(values):
 
 
 def write_mnist(folder, train, test, *, separator="-", compressed=True):
-    """Write the four files of two pairs of images and labels, arrays of uint8."""
+    """Write images and labels of both parts, arrays of uint8, into four files; return the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for part, (images, labels) in {"train": train, "t10k": test}.items():
         for name, values in {f"images{separator}idx3": images, f"labels{separator}idx1": labels}.items():

@@ -12,7 +12,7 @@ from tests.support.random_arrays import normal_tensor
 
 
 def tanh_mlp(*widths, seed=1, dtype=torch.float32):
-    """Make linear layers of these widths with tanh between them; the modules are named 0, 1, 2, ..."""
+    """Make linear layers from each width to the next, with tanh between them; the modules are named 0, 1, 2, ..."""
     generator = torch.Generator().manual_seed(seed)
     layers = []
     for inputs, outputs in pairwise(widths):
@@ -30,7 +30,7 @@ def noisy_identities(count, sigma=0.5, **options):
 
 
 def dense(weight, bias=None):
-    """Make a linear layer in float64 with these weights, and the same bias for every unit."""
+    """Make a linear layer in float64 with a copy of `weight`, and the same bias for every unit."""
     layer = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None, dtype=torch.float64)
     with torch.no_grad():
         layer.weight.copy_(torch.as_tensor(weight))
@@ -56,8 +56,15 @@ def three_tanh_layers(sigma=0.3):
 INPUTS, LABELS = normal_tensor(20, 4, seed=3), torch.arange(20) % 3
 
 
+class Jitter(nn.Module):
+    """A module that uses random numbers in evaluation."""
+
+    def forward(self, x):
+        return x + torch.rand_like(x)
+
+
 class Twice(nn.Module):
-    """Calls one module twice."""
+    """A network that calls one module twice."""
 
     def __init__(self):
         super().__init__()
@@ -82,8 +89,8 @@ class ScalarChain:
     def densities(self, layer):
         """Return p(t_layer | x) of each input, (inputs, points)."""
         densities = normal(self.axis - np.tanh(self.gains[0] * self.values)[:, None], self.sigma)
-        for below in range(1, layer):
-            densities = densities @ self.kernel(below) * self.step
+        for previous_layer in range(1, layer):
+            densities = densities @ self.kernel(previous_layer) * self.step
         return densities
 
     def inputs(self, copies=1):

@@ -31,7 +31,7 @@ def entropy_bounds(centers, sigma, weights):
 def second_derivative_error(points, centers, sigma, weights, upstream, direction):
     """Return a bound of the rounding error of any second derivative of sum_i u_i log_sum_i in float64, a float.
 
-    A second derivative is a sum of terms u p (e' - mean e') de and u p de', see layerbits.kernels.second_derivatives.
+    A second derivative is a sum of terms u p (e' - mean e') de and u p de' (layerbits.kernels.second_derivatives).
     `size` is the sum of the absolute values of all terms by all arguments, with mean |e'| in place of mean e'. A term
     has p = exp(e - log_sum), where e and log_sum are wrong by (d + 4) eps |e| and (d + 4 + n) eps (1 + mean |e|), and
     at most 16 + d other operations; its sum adds m n d eps. The bound counts both sides of a comparison.

@@ -1,4 +1,4 @@
-"""Arrays of standard normal values by seed."""
+"""Arrays of standard normal values, which depend on the seed alone."""
 
 import numpy as np
 import torch

@@ -1,4 +1,4 @@
-"""Files, status and tables of a run, for comparison in tests."""
+"""The files, the status and the tables of a run."""
 
 import csv
 import json

@@ -6,7 +6,7 @@ import torch
 from layerbits._base import UsageError
 from layerbits.training import Batches, Checkpoints, load_checkpoint, train
 from layerbits.training import checkpoints as checkpoints_module
-from tests.support.trained_classifier import INPUTS, LABELS, adam, noisy_classifier, weights
+from tests.support.noisy_classifier import INPUTS, LABELS, adam, noisy_classifier, weights
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,7 @@ LABELS = torch.tensor([1, 1, 1, 0])
 
 
 class Recorder(nn.Module):
-    """Returns its inputs as logits and records its mode and the number of rows of each pass."""
+    """A model whose logits are its first two inputs; it records its mode and the number of rows of each pass."""
 
     def __init__(self):
         super().__init__()

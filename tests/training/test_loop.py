@@ -22,8 +22,8 @@ def zero_classifier():
     return model
 
 
-def trained(epochs, *, data=None, state=None):
-    """Train a linear classifier from zero weights, or from the states of model and optimizer; return both."""
+def train_classifier(epochs, *, data=None, state=None):
+    """Train a linear classifier from zero weights, or from `state`, the states of model and optimizer; return both."""
     model = zero_classifier()
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
     if state:
@@ -34,32 +34,34 @@ def trained(epochs, *, data=None, state=None):
 
 
 def test_training_in_two_parts_equals_training_in_one():
-    uninterrupted, _ = trained(range(1, 7))
-    model, optimizer = trained(range(1, 4))
-    resumed, _ = trained(range(4, 7), state=(model.state_dict(), optimizer.state_dict()))
+    uninterrupted, _ = train_classifier(range(1, 7))
+    model, optimizer = train_classifier(range(1, 4))
+    resumed, _ = train_classifier(range(4, 7), state=(model.state_dict(), optimizer.state_dict()))
     assert resumed.weight.equal(uninterrupted.weight)
 
 
 def test_order_of_rows_differs_between_epochs():
     # Weights and seed at the start are equal, so that only the number of the epoch differs.
-    assert not trained([1])[0].weight.equal(trained([2])[0].weight)
+    assert not train_classifier([1])[0].weight.equal(train_classifier([2])[0].weight)
 
 
 def test_order_of_rows_differs_between_seeds():
-    assert not trained([1], data=batches(seed=0))[0].weight.equal(trained([1], data=batches(seed=1))[0].weight)
+    assert not train_classifier([1], data=batches(seed=0))[0].weight.equal(
+        train_classifier([1], data=batches(seed=1))[0].weight
+    )
 
 
 def test_batch_of_all_rows_is_a_step_of_gradient_descent():
     model = zero_classifier()
     list(train(model, torch.optim.SGD(model.parameters(), lr=1.0), batches(batch_size=50), [1]))
-    # At zero weights both classes have probability 1/2, so the gradient of the loss is mean((1/2 - onehot) x).
+    # Both classes have probability 1/2 at zero weights, so the gradient of the loss is mean((1/2 - onehot) x).
     gradient = (0.5 - nn.functional.one_hot(LABELS, 2)).T.float() @ INPUTS / 50
-    # Sums of 50 float32 terms of size 1/50 * |x| / 2, |x| < 4: error below 50 eps * 0.04 = 3e-7 in any order.
+    # Sums of 50 float32 terms below 1/50 * 4 / 2 err by less than 50 eps * 0.04 = 3e-7 in any order.
     torch.testing.assert_close(model.weight.detach(), -gradient, atol=6e-7, rtol=0)
 
 
 def test_training_lowers_the_loss():
-    model, _ = trained(range(1, 51))
+    model, _ = train_classifier(range(1, 51))
     assert nn.functional.cross_entropy(model(INPUTS), LABELS) < 0.6  # log 2 = 0.69 at zero weights
 
 
@@ -100,12 +102,12 @@ def test_single_threaded_items_are_computed_with_one_thread_and_the_setting_is_r
 def test_network_is_trained_on_the_transformed_inputs_of_each_batch():
     sizes = []
 
-    def doubled(inputs, random):
+    def double(inputs, random):
         sizes.append(len(inputs))
         return 2 * inputs
 
-    transformed, _ = trained([1], data=batches(transform=doubled))
-    reference, _ = trained([1], data=batches(inputs=2 * INPUTS))
+    transformed, _ = train_classifier([1], data=batches(transform=double))
+    reference, _ = train_classifier([1], data=batches(inputs=2 * INPUTS))
     assert transformed.weight.equal(reference.weight)
     assert sizes == [16, 16, 16, 2]
 
@@ -118,7 +120,7 @@ def test_random_numbers_of_a_transform_depend_on_seed_and_epoch_alone():
             values.append(random.random())
             return inputs
 
-        trained(epochs, data=batches(batch_size=25, seed=seed, transform=transform))
+        train_classifier(epochs, data=batches(batch_size=25, seed=seed, transform=transform))
         return values
 
     both_epochs = numbers([1, 2], 0)

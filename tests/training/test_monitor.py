@@ -12,10 +12,10 @@ from layerbits._base import NoNoiseError, UsageError
 from layerbits.estimators import MeasurementSettings, layer_information
 from layerbits.training import Monitor, read_information
 from layerbits.training import monitor as monitor_module
-from tests.support import trained_classifier
-from tests.support.trained_classifier import noisy_classifier
+from tests.support import noisy_classifier as classifier_data
+from tests.support.noisy_classifier import noisy_classifier
 
-INPUTS, LABELS = trained_classifier.INPUTS[:20], trained_classifier.LABELS[:20]
+INPUTS, LABELS = classifier_data.INPUTS[:20], classifier_data.LABELS[:20]
 SETTINGS = MeasurementSettings(draws=4, queries=3)
 
 

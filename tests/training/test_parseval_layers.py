@@ -79,21 +79,21 @@ def test_step_is_outside_of_autograd_and_does_not_change_gradients():
 
 
 def test_step_in_a_hook_of_the_optimizer_equals_an_explicit_step():
-    def train(model, *, hooked):
+    def train(model, *, in_hook):
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
         parseval = lb.ParsevalRegularizer(model, strength=0.1)
-        if hooked:
+        if in_hook:
             optimizer.register_step_post_hook(lambda *_: parseval.step())
         for _ in range(3):
             optimizer.zero_grad()
             model(normal_tensor(2, 5)).square().sum().backward()
             optimizer.step()
-            if not hooked:
+            if not in_hook:
                 parseval.step()
         return model.weight
 
     layer = linear(normal_tensor(3, 5) / 3)
-    assert train(copy.deepcopy(layer), hooked=True).equal(train(copy.deepcopy(layer), hooked=False))
+    assert train(copy.deepcopy(layer), in_hook=True).equal(train(copy.deepcopy(layer), in_hook=False))
 
 
 def test_global_generator_is_not_used():

@@ -41,7 +41,7 @@ def test_singular_values_follow_the_scalar_recursion_and_singular_vectors_do_not
     for _ in range(20):
         parseval.step()
         values = (1 + strength) * values - strength * values**3
-    # At strength 1/2 the rounding error of the singular value 0 grows by the factor 1.5^20 = 3300.
+    # The rounding error of the singular value 0 grows by the factor 1.5^20 = 3300 at strength 1/2.
     torch.testing.assert_close(layer.weight.detach(), left @ torch.diag(values) @ right.T, atol=1e-11, rtol=0)
 
 

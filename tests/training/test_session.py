@@ -1,4 +1,4 @@
-"""The training session: interruption at any step, resumption with the same numbers, and timing."""
+"""The training session: interruption in calls 1 to 3 of each step, resumption with the same numbers, and timing."""
 
 import contextlib
 import functools
@@ -17,13 +17,13 @@ from layerbits.training import (
     read_training,
     train,
 )
-from tests.support.trained_classifier import INPUTS, LABELS, adam, noisy_classifier, weights
+from tests.support.noisy_classifier import INPUTS, LABELS, adam, noisy_classifier, weights
 
 EPOCHS, MEASURED = 6, (1, 2, 4, 6)
 
 
-class Network:
-    """A network with its session in a folder."""
+class Training:
+    """A classifier and the training session that trains it in a folder."""
 
     def __init__(self, directory, **options):
         self.noisy = noisy_classifier()
@@ -49,9 +49,9 @@ def information(directory):
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def finished_run(tmp_path_factory):
     path = tmp_path_factory.mktemp("finished")
-    return path, Network(path).run()
+    return path, Training(path).run()
 
 
 def assert_same_files(path, finished_path):
@@ -62,7 +62,7 @@ def assert_same_files(path, finished_path):
 @pytest.mark.parametrize("call", [1, 2, 3])
 @pytest.mark.parametrize("owner", [TrainingCurves, Monitor, Checkpoints])
 def test_session_that_is_interrupted_and_resumed_ends_with_the_same_numbers(
-    tmp_path, monkeypatch, finished, owner, call
+    tmp_path, monkeypatch, finished_run, owner, call
 ):
     step, calls = owner.step, []
 
@@ -75,16 +75,16 @@ def test_session_that_is_interrupted_and_resumed_ends_with_the_same_numbers(
     with monkeypatch.context() as patch:
         patch.setattr(owner, "step", interrupting)
         with pytest.raises(KeyboardInterrupt):
-            Network(tmp_path).run()
-    assert Network(tmp_path).run().equal(finished[1])
-    assert_same_files(tmp_path, finished[0])
+            Training(tmp_path).run()
+    assert Training(tmp_path).run().equal(finished_run[1])
+    assert_same_files(tmp_path, finished_run[0])
 
 
-def test_noise_depends_on_the_seed_of_the_session_alone(tmp_path, finished):
+def test_noise_depends_on_the_seed_of_the_session_alone(tmp_path, finished_run):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(7)
-        assert Network(tmp_path / "same").run().equal(finished[1])
-    assert not Network(tmp_path / "other", seed=1).run().equal(finished[1])
+        assert Training(tmp_path / "same").run().equal(finished_run[1])
+    assert not Training(tmp_path / "other", seed=1).run().equal(finished_run[1])
 
 
 @pytest.mark.parametrize("interrupted", [False, True])
@@ -96,33 +96,33 @@ def test_session_restores_the_generator_of_its_caller(tmp_path, monkeypatch, int
         monkeypatch.setattr(TrainingCurves, "step", interrupt)
     before = torch.get_rng_state()
     with pytest.raises(KeyboardInterrupt) if interrupted else contextlib.nullcontext():
-        Network(tmp_path).run()
+        Training(tmp_path).run()
     assert torch.get_rng_state().equal(before)
 
 
-def test_lost_rows_of_the_information_are_measured_again_from_the_checkpoints(tmp_path, finished):
-    Network(tmp_path).run()
+def test_lost_rows_of_the_information_are_measured_again_from_the_checkpoints(tmp_path, finished_run):
+    Training(tmp_path).run()
     lines = (tmp_path / "information.csv").read_text().splitlines(keepends=True)
     remaining = [line for line in lines if not line.startswith(("2,", "4,"))]
     (tmp_path / "information.csv").write_text("".join(remaining))
-    assert Network(tmp_path).run().equal(finished[1])
-    assert_same_files(tmp_path, finished[0])
+    assert Training(tmp_path).run().equal(finished_run[1])
+    assert_same_files(tmp_path, finished_run[0])
 
 
-def test_finished_session_trains_no_epoch_again(tmp_path, monkeypatch, finished):
-    Network(tmp_path).run()
+def test_finished_session_trains_no_epoch_again(tmp_path, monkeypatch, finished_run):
+    Training(tmp_path).run()
     monkeypatch.setattr(torch.optim.Adam, "step", None)
-    assert Network(tmp_path).run().equal(finished[1])
+    assert Training(tmp_path).run().equal(finished_run[1])
 
 
 def test_checkpoint_of_an_epoch_exists_when_after_epoch_is_called(tmp_path):
-    network, epochs = Network(tmp_path), []
+    training, epochs = Training(tmp_path), []
 
     def after_epoch(epoch):
         epochs.append(epoch)
         assert (tmp_path / "checkpoints" / f"epoch-{epoch:06d}.pt").exists() == (epoch in MEASURED)
 
-    network.run(after_epoch=after_epoch)
+    training.run(after_epoch=after_epoch)
     assert epochs == list(range(1, EPOCHS + 1))
 
 
@@ -139,5 +139,5 @@ def test_each_measurement_is_timed(tmp_path):
         def __exit__(self, *_):
             pass
 
-    Network(tmp_path, phase=Phase).run()
+    Training(tmp_path, phase=Phase).run()
     assert phases == ["measurements"] * len(MEASURED)

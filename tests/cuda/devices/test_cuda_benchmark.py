@@ -1,4 +1,4 @@
-"""The benchmark of CUDA runs to its end and is correct, at sizes too small to measure speed."""
+"""The CUDA benchmark runs to its end with errors within the bound, at sizes too small to measure speed."""
 
 import json
 import time

@@ -8,7 +8,7 @@ from tests.support.random_arrays import normal_tensor
 
 
 def gradients_of_penalty(device, method):
-    """Return the gradients of a loss with a score by points, centers, sigma and weights."""
+    """Return the gradients of points, centers, sigma and weights for a loss that contains a score."""
     sigma, weights = torch.tensor(0.7).double(), normal_tensor(20, seed=2).abs()
     inputs = [normal_tensor(30, 3), normal_tensor(20, 3, seed=1), sigma, weights]
     points, centers, sigma, weights = variables = [tensor.to(device).requires_grad_() for tensor in inputs]

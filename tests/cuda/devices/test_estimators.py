@@ -44,7 +44,7 @@ def network(device, sigma=0.3):
 
 
 def on_both_devices(estimate):
-    """Return the estimate on the CPU and the estimate on a device."""
+    """Return the estimates on the CPU and on a device."""
     return [estimate(device) for device in ("cpu", "cuda")]
 
 

@@ -11,7 +11,7 @@ import layerbits
 from layerbits.networks import propagate
 
 EPS = torch.finfo(torch.float64).eps
-Z = 5  # standard errors, which a correct estimator exceeds with a probability of 6e-7; seeds are fixed
+Z = 5  # a correct estimator errs by more standard errors with a probability of 6e-7; seeds are fixed
 
 
 def normal(*shape, seed=0):

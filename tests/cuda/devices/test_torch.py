@@ -1,4 +1,4 @@
-"""Properties of torch that the other tests here rely on, for real devices and for the stand-in."""
+"""Properties of torch, on real devices and on the stand-in, on which the other tests of this folder rely."""
 
 import copy
 
@@ -93,9 +93,9 @@ def network():
 @pytest.mark.parametrize("optimizer", [torch.optim.SGD, torch.optim.Adam])
 def test_training_agrees_with_that_of_the_cpu(optimizer):
     on_cpu = network()
-    trained = [on_cpu, copy.deepcopy(on_cpu).to("cuda")]
+    models = [on_cpu, copy.deepcopy(on_cpu).to("cuda")]
     inputs, classes = normal(8, 1, 4, 4), torch.arange(8) % 2
-    for model in trained:
+    for model in models:
         device = next(model.parameters()).device
         steps = optimizer(model.parameters(), lr=1e-2)
         for _ in range(5):
@@ -103,9 +103,9 @@ def test_training_agrees_with_that_of_the_cpu(optimizer):
             nn.functional.cross_entropy(model(inputs.to(device)), classes.to(device)).backward()
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             steps.step()
-    for name, value in trained[1].state_dict().items():
+    for name, value in models[1].state_dict().items():
         # Adam divides by the root of a mean square: 1e-16 of a gradient of 1e-6 changes a relative step by 1e-10.
-        assert_same(value, trained[0].state_dict()[name], 1e-9)
+        assert_same(value, models[0].state_dict()[name], 1e-9)
 
 
 def test_generators_keep_their_state():

@@ -49,7 +49,7 @@ def test_resumed_training_agrees_with_uninterrupted_training(tmp_path):
 @pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.SGD])
 @pytest.mark.parametrize(("before", "after"), [("cuda", "cpu"), ("cpu", "cuda")])
 def test_training_resumes_on_another_device(tmp_path, kind, before, after):
-    """With negligible noise, the weights equal those of uninterrupted training up to rounding in 32 steps."""
+    """The noise is negligible, so the weights equal those of uninterrupted training up to rounding in 32 steps."""
     uninterrupted = training(tmp_path / "uninterrupted", after, kind=kind, sigma=1e-30)
     train_epochs(*uninterrupted, 1, 8)
     train_epochs(*training(tmp_path / "moved", before, kind=kind, sigma=1e-30), 1, 5)

@@ -1,8 +1,8 @@
-// The part of the CUDA runtime that csrc/cuda uses, on the host: with this folder first in the
-// include path, a .cu file is plain C++. The threads of a thread block are fibers that switch at
-// barriers; thread blocks run one after the other. LAYERBITS_EMULATED_ORDER = forward, backward or
-// shuffled sets the order of the threads between two barriers: a result that depends on this order
-// shows a race.
+// Implements the part of the CUDA runtime that csrc/cuda uses on the host: with this folder first
+// in the include path, a .cu file is plain C++. The threads of a thread block are fibers that
+// switch at barriers; thread blocks run one after the other. LAYERBITS_EMULATED_ORDER = forward,
+// backward or shuffled sets the order of the threads between two barriers: a result that depends on
+// this order shows a race.
 //
 // The emulation has indices, barriers and arithmetic, but no time, no registers and no separate
 // memory. The special-function unit's power of two has errors up to CUDA's bound. hazards.cpp runs
@@ -36,7 +36,7 @@ extern Index3 threadIdx, blockIdx, blockDim, gridDim;
 
 namespace emulation {
 
-inline constexpr size_t kStack = 1 << 16;  // bytes of a thread
+inline constexpr size_t kStack = 1 << 16;  // bytes of the stack of a fiber
 
 // Calls `kernel` once for every thread of the grid.
 void run(unsigned blocks, unsigned threads, size_t shared, const std::function<void()>& kernel);
@@ -190,9 +190,9 @@ struct cudaDeviceProp {
 // Environment variables whose names begin with LAYERBITS_EMULATED_ set properties of the device:
 // DEVICES the number of devices, ERROR the error of cudaGetDeviceCount, MULTIPROCESSORS the number
 // of multiprocessors, and MAJOR the major compute capability, 8 by default.
-inline int emulated_number(const char* variable, int otherwise) {
+inline int emulated_number(const char* variable, int default_value) {
   const char* value = getenv(variable);
-  return value ? atoi(value) : otherwise;
+  return value ? atoi(value) : default_value;
 }
 inline int emulated_devices() { return emulated_number("LAYERBITS_EMULATED_DEVICES", 1); }
 inline thread_local int emulated_device = 0;

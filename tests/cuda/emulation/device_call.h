@@ -100,7 +100,7 @@ class Call {
       if (!tensor.is_cpu() && !device_) device_ = tensor.device();
       return tensor;
     });
-    if (value.isDevice()) device_ = on(value.toDevice().index());
+    if (value.isDevice()) device_ = device_at(value.toDevice().index());
   }
 
   // As torch does, accepts one scalar of the CPU that is not written, any number of scalars for

@@ -25,9 +25,9 @@ Position position;
 namespace {
 
 struct Thread {
-  ucontext_t context;  // of the thread while it waits at a barrier
+  ucontext_t context;  // state of the thread while it waits at a barrier
   const char* used_stack = nullptr;
-  std::unique_ptr<char[]> stack{new char[kStack]};  // of the fiber that starts with this thread
+  std::unique_ptr<char[]> stack{new char[kStack]};  // stack of the fiber that starts here
   bool done = false;
 };
 
@@ -36,15 +36,15 @@ struct Block {
   ucontext_t scheduler;
   const std::function<void()>* kernel = nullptr;
   void* shared = nullptr;
-  bool any = false, any_next = false;
-  std::vector<unsigned> order;  // of the threads in this interval
+  bool vote = false, next_vote = false;  // of __syncthreads_or
+  std::vector<unsigned> order;           // order of the threads in this interval
   unsigned started = 0, done = 0;
   std::vector<std::array<char, 8>> exchanged;
 } block;
 
-std::optional<double> exp2_error;  // of approximate_exp2, from LAYERBITS_EMULATED_EXP2
+std::optional<double> exp2_error;  // error of approximate_exp2 if LAYERBITS_EMULATED_EXP2 is set
 
-// Returns an order of the threads, for an interval between two barriers.
+// Returns an order of the threads for an interval between two barriers.
 std::vector<unsigned> order_of(unsigned threads, std::mt19937& random) {
   const char* name = getenv("LAYERBITS_EMULATED_ORDER");
   const std::string order = name ? name : "forward";
@@ -55,8 +55,8 @@ std::vector<unsigned> order_of(unsigned threads, std::mt19937& random) {
   return result;
 }
 
-// The function of a fiber: runs threads that have not started, until a thread waits at a barrier.
-// So a kernel without barriers needs a single fiber for all threads.
+// The function of a fiber: runs threads that have not started, until a thread waits at a barrier. A
+// kernel without barriers therefore needs a single fiber for all threads.
 void run_threads() {
   while (block.started < block.order.size()) {
     threadIdx.x = block.order[block.started++];
@@ -101,8 +101,8 @@ void run_block(unsigned threads, std::mt19937& random) {
       std::fputs("a barrier that not all threads of a block reach\n", stderr);
       abort();
     }
-    block.any = block.any_next;
-    block.any_next = false;
+    block.vote = block.next_vote;
+    block.next_vote = false;
     ++position.interval;
   }
 }
@@ -143,9 +143,9 @@ void barrier() {
 }
 
 int barrier_or(int predicate) {
-  block.any_next |= predicate != 0;
+  block.next_vote |= predicate != 0;
   barrier();
-  return block.any;
+  return block.vote;
 }
 
 void exchange(const void* value, size_t size, unsigned thread, void* result) {

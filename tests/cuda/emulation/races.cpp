@@ -1,7 +1,7 @@
 // Detects races, and reads of uninitialised values, in emulated kernels. The kernels are compiled
 // with -fsanitize=thread, which calls a function before every access. This file defines these
-// functions instead of ThreadSanitizer's runtime, which would miss races of thread blocks: they run
-// one after the other here, and at the same time on a device.
+// functions instead of ThreadSanitizer's runtime, which would miss races of thread blocks: thread
+// blocks run one after the other here, and at the same time on a device.
 //
 // Two accesses to a word race if at least one writes, at most one is atomic, and they come from
 // different thread blocks of a kernel, or from different threads of a thread block between the same

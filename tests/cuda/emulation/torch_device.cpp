@@ -19,16 +19,16 @@ struct Guard final : c10::impl::DeviceGuardImplInterface {
     setDevice(device);
     return former;
   }
-  Device getDevice() const override { return on(current); }
+  Device getDevice() const override { return device_at(current_device_index); }
   void setDevice(Device device) const override {
     TORCH_CHECK(device.index() < kDevices, "CUDA error: invalid device ordinal");
     uncheckedSetDevice(device);
   }
   void uncheckedSetDevice(Device device) const noexcept override {
-    if (device.index() >= 0) current = device.index();
+    if (device.index() >= 0) current_device_index = device.index();
   }
   Stream getStream(Device device) const override {
-    return Stream(Stream::DEFAULT, on(device.index()));
+    return Stream(Stream::DEFAULT, device_at(device.index()));
   }
   Stream getDefaultStream(Device device) const override { return getStream(device); }
   Stream exchangeStream(Stream stream) const override { return getStream(stream.device()); }
@@ -50,11 +50,11 @@ struct CUDAHooks final : at::CUDAHooksInterface {
   bool hasPrimaryContext(DeviceIndex) const override { return true; }
   int getNumGPUs() const override { return kDevices; }
   DeviceIndex deviceCount() const override { return kDevices; }
-  DeviceIndex current_device() const override { return current; }
-  DeviceIndex getCurrentDevice() const override { return current; }
-  void setCurrentDevice(DeviceIndex index) const override { Guard().setDevice(on(index)); }
+  DeviceIndex current_device() const override { return current_device_index; }
+  DeviceIndex getCurrentDevice() const override { return current_device_index; }
+  void setCurrentDevice(DeviceIndex index) const override { Guard().setDevice(device_at(index)); }
   DeviceIndex exchangeDevice(DeviceIndex index) const override {
-    return Guard().exchangeDevice(on(index)).index();
+    return Guard().exchangeDevice(device_at(index)).index();
   }
   DeviceIndex maybeExchangeDevice(DeviceIndex index) const override {
     return exchangeDevice(index);
@@ -63,7 +63,7 @@ struct CUDAHooks final : at::CUDAHooksInterface {
     return default_generator(index);
   }
   Generator getNewGenerator(DeviceIndex index) const override {
-    return at::make_generator<DeviceGenerator>(on(index), at::detail::createCPUGenerator());
+    return at::make_generator<DeviceGenerator>(device_at(index), at::detail::createCPUGenerator());
   }
   at::Allocator* getPinnedMemoryAllocator() const override { return c10::GetCPUAllocator(); }
   void deviceSynchronize(DeviceIndex) const override {}

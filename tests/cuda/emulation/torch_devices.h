@@ -23,9 +23,9 @@ using c10::TensorImpl;
 
 constexpr DeviceIndex kDevices = 2;
 constexpr auto kType = c10::DeviceType::CUDA;
-thread_local DeviceIndex current = 0;
+thread_local DeviceIndex current_device_index = 0;
 
-Device on(DeviceIndex index) { return {kType, index < 0 ? current : index}; }
+Device device_at(DeviceIndex index) { return {kType, index < 0 ? current_device_index : index}; }
 
 struct DeviceGenerator final : c10::GeneratorImpl {
   DeviceGenerator(Device device, Generator host)
@@ -53,10 +53,10 @@ const Generator& default_generator(DeviceIndex index) {
     std::vector<Generator> generators;
     for (DeviceIndex i = 0; i < kDevices; ++i)
       generators.push_back(
-          at::make_generator<DeviceGenerator>(on(i), at::detail::createCPUGenerator(i + 1)));
+          at::make_generator<DeviceGenerator>(device_at(i), at::detail::createCPUGenerator(i + 1)));
     return generators;
   }();
-  return device_generators.at(size_t(on(index).index()));
+  return device_generators.at(size_t(device_at(index).index()));
 }
 
 std::mutex mutex;

@@ -1,4 +1,4 @@
-"""Scratch memory comes from the caller's allocator, and arrays may be on another device than the current one."""
+"""Errors of the allocator of scratch memory, and arrays on another device than the current one."""
 
 import numpy as np
 import pytest

@@ -16,7 +16,7 @@ pytestmark = needs_emulation
 
 
 def run(checker, *fault):
-    # Leaks are not checked, because a sandbox may forbid it.
+    # A sandbox may forbid the leak check.
     environment = os.environ | {"ASAN_OPTIONS": "detect_leaks=0"}
     program = Path(load_emulated().__file__).with_name(checker)
     return subprocess.run([program, *fault], env=environment, capture_output=True, text=True, check=False)

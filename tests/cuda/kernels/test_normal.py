@@ -31,7 +31,7 @@ def values_of(kind, dtype, count, keys=(3,), first=0):
     ids=["zeros", "ones", "pi"],
 )
 def test_philox_gives_the_published_words(counter, key, words):
-    """The known answers of philox4x32-10 in Random123, the library of the method's authors."""
+    """The words are the known answers of philox4x32-10 in Random123, the library of the method's authors."""
     counter_words, key_words, expected = ([int(word, 16) for word in text.split()] for text in (counter, key, words))
     assert reference.philox(tuple(key_words), np.array([counter_words], np.uint32)).tolist() == [expected]
 
@@ -112,10 +112,10 @@ def test_values_are_standard_normal(kind, dtype):
 @BOTH_KINDS
 @BOTH_DTYPES
 def test_neighbours_and_streams_are_uncorrelated(kind, dtype):
-    """The correlation of n independent pairs has variance 1 / n, and so has that of their squares, to O(1 / n)."""
+    """The correlations of n independent pairs and of their squares have variance 1 / n, up to a factor 1 + O(1 / n)."""
     values = values_of(kind, dtype, 100_000, [0, 1, 2, 2**32, 2**63]).astype(np.float64)
-    shifted = np.stack([values[0, lag : lag + 90_000] for lag in range(9)])
-    for columns in (values, shifted):
+    lagged_values = np.stack([values[0, lag : lag + 90_000] for lag in range(9)])
+    for columns in (values, lagged_values):
         for powers in (columns, columns**2):
             correlations = np.corrcoef(powers) - np.eye(len(powers))
             assert np.abs(correlations).max() <= stats.norm.isf(1e-7) / 90_000**0.5

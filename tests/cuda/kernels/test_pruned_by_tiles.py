@@ -119,7 +119,7 @@ def test_more_near_tiles_than_the_list_holds_are_summed(monkeypatch):
 
 @BOTH_KINDS
 def test_distant_row_has_the_density_of_its_nearest_center(kind):
-    # Beyond 2^22 the reference is a rounded product; the other tiles are farther away by more than its rounding error.
+    # A reference beyond 2^22 is a rounded product; the other tiles are farther away by more than its rounding error.
     centers = np.arange(640, dtype=np.float64)[:, None]
     points = np.array([[-1e9], [1e10]])
     log_sum, share = pruned_log_sums(kind, points, centers, 1.0)
@@ -141,6 +141,6 @@ def test_spatial_order_is_a_permutation(count, d):
 def test_spatial_order_halves_the_widest_dimension():
     generator = torch.Generator().manual_seed(0)
     rows = torch.rand(4096, 2, generator=generator)
-    # 128 leaves of the unit square are 2^-3 by 2^-4: their mean side is below 2^-3; unsorted it would be near 1.
+    # 128 leaves of the unit square are 2^-3 by 2^-4, with a mean side below 2^-3. Unsorted leaves have sides near 1.
     leaves = rows[spatial_order(rows)].view(128, 32, 2)
     assert (leaves.amax(1) - leaves.amin(1)).mean() < 2**-3

@@ -1,4 +1,4 @@
-"""Results of the CUDA kernels have the same bits in every call, whatever the order of the threads."""
+"""Results of the CUDA kernels have the same bits in every call and in any order of the threads."""
 
 import numpy as np
 

@@ -62,7 +62,7 @@ def test_histogram_equals_that_of_the_cpu(kind, dtype, d, metric):
 
 @BOTH_KINDS
 @pytest.mark.parametrize("sizes", [[3, 0, 200, 1], [64] * 3], ids=["ragged", "even"])
-def test_points_are_summed_over_their_own_group(kind, sizes):
+def test_log_sum_of_a_point_has_the_centers_of_its_group_alone(kind, sizes):
     generator = np.random.default_rng(1)
     offsets = np.append(0, np.cumsum(sizes))
     points, centers = (generator.standard_normal((offsets[-1], 3)) for _ in range(2))

@@ -1,1 +1,1 @@
-"""Support of the tests of the CUDA kernels."""
+"""The CUDA modules, emulated and native, for tests of the CUDA kernels."""

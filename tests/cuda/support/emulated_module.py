@@ -33,16 +33,16 @@ class EmulatedModule:
 
 
 def all_results(module, dtype, *, m=40, n=700, d=5):
-    """Return the results of the operations on mixtures and distances for one problem."""
+    """Return the results of the log-sums, their gradient, and the histogram for one problem."""
     generator = np.random.default_rng(0)
     points, centers = (generator.standard_normal((k, d)).astype(dtype) for k in (m, n))
     factors = (generator.standard_normal((n, d, d)) + np.eye(d)).astype(dtype)
-    log_sum, pruned, full, d_sigma = (np.full(m, 7.0) for _ in range(4))
+    log_sum, pruned_log_sum, full_log_sum, d_sigma = (np.full(m, 7.0) for _ in range(4))
     d_points, d_centers, counts = np.full_like(points, 7), np.full_like(centers, 7), np.full((12, 2), 7)
     orders = {"point_order": generator.permutation(m), "center_order": generator.permutation(n)}
     orders = orders if d <= PRUNED_DIMS else {}
     module.call("log_sum_exp_isotropic", points, centers, 0.5, log_sum)
-    module.call("log_sum_exp_isotropic", points, centers, 0.5, pruned, tolerance=0.1, **orders)
+    module.call("log_sum_exp_isotropic", points, centers, 0.5, pruned_log_sum, tolerance=0.1, **orders)
     module.call(
         "log_sum_exp_isotropic_gradient",
         points,
@@ -54,6 +54,6 @@ def all_results(module, dtype, *, m=40, n=700, d=5):
         d_centers=d_centers,
         d_sigma=d_sigma,
     )
-    module.call("log_sum_exp_full", points, centers, factors, np.zeros(n, dtype), full)
+    module.call("log_sum_exp_full", points, centers, factors, np.zeros(n, dtype), full_log_sum)
     module.call("distance_histogram", centers, np.linspace(0, 4, 11), counts, labels=np.arange(n) % 3)
-    return log_sum, pruned, d_points, d_centers, d_sigma, full, counts
+    return log_sum, pruned_log_sum, d_points, d_centers, d_sigma, full_log_sum, counts

@@ -42,7 +42,7 @@ def kernels_of(kind):
 
 
 def output_of(script, **variables):
-    """Return the output of a script in a new process with these environment variables."""
+    """Run a script in a new process with these environment variables; return its output."""
     process = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(script)],
         env=os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])} | variables,

@@ -29,7 +29,7 @@ KINDS = [0.3, ROOTS[1].diagonal(), ROOTS[2] @ ROOTS[2].mT]
 
 @pytest.mark.parametrize(("order", "last"), [((0, 1, 2), "1"), ((0, 1, 2), "2"), ((2, 1, 0), "2")])
 def test_information_is_that_of_whitened_layers_with_isotropic_noise(order, last):
-    """The random numbers are the same. Values lie within a hundred sigmas: exponents up to 1e4 are rounded by 1e-12."""
+    """Both networks have the same random numbers. Exponents up to 1e4, as |t - c| < 100 sigma, are rounded by 1e-12."""
     roots = [torch.linalg.cholesky(ROOTS[kind] @ ROOTS[kind].mT) for kind in order]
     by_layer = {str(layer): KINDS[kind] for layer, kind in enumerate(order)}
     inputs = normal_tensor(30, 3)
@@ -46,7 +46,7 @@ def test_information_is_that_of_whitened_layers_with_isotropic_noise(order, last
 
 
 def test_orthonormal_map_into_many_dimensions_does_not_change_the_information():
-    """Orthogonal to the signals, T is noise alone, which carries no information."""
+    """In directions orthogonal to the signals T is noise alone, which carries no information."""
     network = nn.Sequential(nn.Identity(), dense(torch.linalg.qr(normal_tensor(200, 3, seed=5)).Q))
     inputs = normal_tensor(30, 3)
     embedded = information_between_layers(noisify(network, sigma=0.5, layers=["0", "1"]), inputs, "0", "1", queries=32)

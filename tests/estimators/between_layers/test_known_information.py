@@ -1,7 +1,6 @@
-"""I(T_k;T_l) of networks where it is known: by quadrature, for Gaussian channels, for separated inputs.
+"""I(T_k;T_l) of networks for which it is known: by quadrature, for Gaussian channels, for separated inputs.
 
-At the confidence SURE a correct interval of normal terms misses the true value in one of a million tests; seeds are
-fixed.
+At CONFIDENCE a correct interval of normal terms misses the true value in one of a million tests; seeds are fixed.
 """
 
 import math
@@ -17,7 +16,7 @@ from tests.support.answers import entropy, gaussian_mixture_information, normal
 from tests.support.networks import LinearChain, ScalarChain, dense, noisy_identities, three_tanh_layers
 from tests.support.random_arrays import normal_tensor
 
-SURE = 1 - 1e-6
+CONFIDENCE = 1 - 1e-6
 PAIRS = [(1, 2), (2, 3), (1, 3)]
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -65,7 +64,7 @@ def truth(chain, pair):
     ],
 )
 def test_interval_of_a_scalar_network_contains_the_true_value(chain, copies, pair):
-    interval = estimate(chain, pair, copies, confidence=SURE)
+    interval = estimate(chain, pair, copies, confidence=CONFIDENCE)
     assert interval.lower <= truth(chain, pair) <= interval.upper
 
 
@@ -79,13 +78,13 @@ def test_intervals_of_several_seeds_miss_the_true_value_no_more_often_than_they_
 
 
 def test_interval_between_neighbours_is_nearly_as_narrow_as_with_known_densities():
-    """With known densities the width comes from the spread over the queries of an input; a quarter more is allowed."""
+    """Known densities give a width from the spread over the queries of an input; a quarter more is allowed."""
     chain, copies, queries = scalar_chain(), 100, 4
     channel = chain.kernel(1)
-    firsts = normal(chain.axis - np.tanh(2 * chain.values)[:, None], chain.sigma)
+    first_densities = normal(chain.axis - np.tanh(2 * chain.values)[:, None], chain.sigma)
     terms = np.log(channel / chain.densities(2).mean(0))  # (t_1, t_2)
-    moments = [(firsts @ (channel * terms**power).sum(1)) * chain.step**2 for power in (1, 2)]
-    variance = np.mean(moments[1] - moments[0] ** 2) / (len(firsts) * copies * queries)
+    moments = [(first_densities @ (channel * terms**power).sum(1)) * chain.step**2 for power in (1, 2)]
+    variance = np.mean(moments[1] - moments[0] ** 2) / (len(first_densities) * copies * queries)
     interval = estimate(chain, (1, 2), copies, queries=queries)
     assert interval.upper - interval.lower <= 1.25 * 2 * stats.norm.isf(0.025) * math.sqrt(variance)
 
@@ -97,13 +96,13 @@ def test_interval_of_a_linear_chain_contains_the_true_value(pair, draws):
     total = chain.covariance(0, last)
     value, error = gaussian_mixture_information(chain.means(last), total, 100_000, seed=1)
     ratio = np.linalg.slogdet(total)[1] - np.linalg.slogdet(chain.covariance(first, last))[1]
-    options = {"draws": draws, "confidence": SURE}
+    options = {"draws": draws, "confidence": CONFIDENCE}
     interval = information_between_layers(chain.noisy(), chain.inputs(10), str(first - 1), str(last - 1), **options)
     assert interval.lower - 5 * error <= value + ratio / 2 <= interval.upper + 5 * error
 
 
-def separated(n_inputs, dim):
-    """Return inputs that lie 10,000 apart: they add log n to the information of the noise of one input."""
+def separated_inputs(n_inputs, dim):
+    """Return inputs that are 10,000 apart, which adds log n to the information of the noise."""
     return normal_tensor(n_inputs, dim) + 1e4 * torch.arange(n_inputs)[:, None]
 
 
@@ -115,8 +114,8 @@ def test_separated_inputs_add_log_n_to_the_information_of_their_noise(sigmas, la
     value = math.log(20) - 3 / 2 * math.log(1 - powers[0] / powers.sum())
     by_layer = {str(layer): sigma for layer, sigma in enumerate(sigmas)}
     noisy = noisify(nn.Sequential(*(nn.Identity() for _ in sigmas)), sigma=by_layer, layers=nn.Identity)
-    options = {"draws": 64, "queries": 32, "confidence": SURE}
-    interval = information_between_layers(noisy, separated(20, 3), "0", str(last), **options)
+    options = {"draws": 64, "queries": 32, "confidence": CONFIDENCE}
+    interval = information_between_layers(noisy, separated_inputs(20, 3), "0", str(last), **options)
     assert interval.lower <= value <= interval.upper
     assert interval.upper - interval.lower < 1.5 + max(0.0, value - math.log(20))
 
@@ -124,7 +123,7 @@ def test_separated_inputs_add_log_n_to_the_information_of_their_noise(sigmas, la
 def test_upper_end_is_above_the_true_value_where_few_draws_limit_a_plug_in():
     """A plug-in of 600 inputs with 2 draws and 2 queries is at most log(600 (2 + 2)) = 7.8."""
     value = math.log(600) + 6 / 2 * math.log(2)
-    interval = information_between_layers(noisy_identities(2), separated(600, 6), "0", "1", draws=2, queries=2)
+    interval = information_between_layers(noisy_identities(2), separated_inputs(600, 6), "0", "1", draws=2, queries=2)
     assert interval.lower < math.log(2400) < value < interval.upper
 
 

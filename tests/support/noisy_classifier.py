@@ -1,4 +1,4 @@
-"""A tiny noisy classifier with its optimizer, and data for it."""
+"""A tiny noisy classifier before training, its optimizer, and data for it."""
 
 import torch
 from torch import nn

@@ -61,7 +61,7 @@ sanitize() {
   # Without caching, every tensor has a separate allocation, so that accesses beyond a tensor are detected.
   step "$1" 75 env PYTORCH_NO_CUDA_MEMORY_CACHING=1 compute-sanitizer --tool "$1" --report-api-errors no \
     --error-exitcode 1 "${tests[@]}" -m cuda \
-    -k "own_group or weight or density or distant or (histogram and 33) or (python_version and float32) or same_bits" \
+    -k "its_group or weight or density or distant or (histogram and 33) or (python_version and float32) or same_bits" \
     tests/cuda/kernels tests/cuda/devices/test_pipeline.py tests/cuda/devices/test_device_pruning.py
 }
 

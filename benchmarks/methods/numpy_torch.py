@@ -73,7 +73,8 @@ def torch_gradient(problem: LogSumProblem, upstream: Tensor, *, chunk: int) -> t
 def numpy_information(signals: dict[str, Tensor], sigma: float, *, queries: int) -> dict[str, float]:
     """Estimate I(X;T) of every layer from signals (n_inputs, draws, d) by the NumPy reference."""
     return {
-        layer: reference.layer_information(signal.numpy(), sigma, queries=queries) for layer, signal in signals.items()
+        layer: reference.plug_in_information(signal.numpy(), sigma, queries=queries)
+        for layer, signal in signals.items()
     }
 
 

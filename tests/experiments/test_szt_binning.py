@@ -153,7 +153,7 @@ def test_initial_weights_of_both_networks_are_equal():
 
 def test_entropy_of_points_counts_equal_points():
     cloud = _cloud(np.array([[0.0, 1.0], [0.0, 2.0], [0.0, 1.0], [1.0, 1.0]]))
-    assert (cloud.entropy, cloud.distinct) == (pytest.approx(1.5 * math.log(2)), 3)
+    assert (cloud.entropy, cloud.distinct_points) == (pytest.approx(1.5 * math.log(2)), 3)
 
 
 PARTS = ["deterministic/training.csv", "deterministic/binned.csv", "noisy/information.csv"]

@@ -80,13 +80,13 @@ def test_log_density_is_the_normalised_log_sum(chunk):
 
 def test_entropy_agrees_with_quadrature():
     centers = normal_array(5, 2)
-    value, error = reference.mixture_entropy(centers, 0.5, draws=50_000)
+    value, error = reference.mixture_entropy(centers, 0.5, queries=50_000)
     exact = information_in_plane(centers, 0.5) + math.log(2 * math.pi * math.e * 0.25)
     assert abs(value - exact) <= STANDARD_ERRORS * error
 
 
-def test_layer_information_of_a_known_channel_agrees_with_quadrature():
+def test_plug_in_information_of_a_known_channel_agrees_with_quadrature():
     # The terms log p(t|x) - log p(t) have a standard deviation below 1: the standard error is below 1 / sqrt(6 * 500).
     centers = normal_array(6, 1)
-    value = reference.layer_information(centers[:, None], 0.5, queries=500)
+    value = reference.plug_in_information(centers[:, None], 0.5, queries=500)
     assert abs(value - information_on_line(centers.ravel(), 0.5)) <= STANDARD_ERRORS / math.sqrt(6 * 500)

@@ -1,4 +1,7 @@
-"""Errors, results, array types, checks of options, files and progress bars; imports no other package of layerbits."""
+"""Errors, results, array types, checks of options, files and progress bars.
+
+The package imports no other package of layerbits.
+"""
 
 from layerbits._base.errors import (
     BackendError,

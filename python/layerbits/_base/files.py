@@ -91,6 +91,8 @@ def read_json(path: Path) -> dict[str, Any]:
     ------
     UsageError
         If the file contains no JSON object.
+    OSError
+        If the file cannot be read.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

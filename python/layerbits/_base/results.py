@@ -70,7 +70,7 @@ class InformationRow:
     Attributes
     ----------
     layer : str
-        Name of the layer; that of a readout has its name in brackets, ``"fc1[mean]"``.
+        Name of the layer; the name of a readout follows in brackets, ``"fc1[mean]"``.
     quantity : str
         ``I(X;T)``, ``I(T;Y)``, ``I(X;T|Y)``, ``h(T)`` or ``h(T|X)``.
     estimator : str
@@ -94,14 +94,14 @@ class InformationRow:
     decoder : str
         Name of the decoder.
     limited_by : str
-        Main cause of the interval's width: ``"queries"``, ``"draws"``, ``"decoder"``, or ``"dimensions"`` (which
-        the measurement left out).
+        Main cause of the interval's width: ``"queries"``, ``"draws"``, ``"decoder"``, or ``"dimensions"`` (left out by
+        the measurement).
     flags : tuple of str
-        ``"measurement_noise"``: the measurement adds the noise, the network runs without it. ``"before_rounding"``: T
-        is the sum of signal and noise before its rounding to float16 or bfloat16. The rounded T carries no more
-        information, but a mean of rounded values may. ``"other_output"``: the layer returns several tensors, of which
-        the first has the noise and another is used later, so that the layer is in no chain. ``"masked"``: a readout
-        of the tokens that a mask keeps, a function of T and the mask.
+        ``"measurement_noise"``: the measurement adds the noise; the network runs without noise. ``"before_rounding"``:
+        T is the sum of signal and noise before rounding to float16 or bfloat16. The rounded T carries no more
+        information, but a mean of rounded values may. ``"other_output"``: the layer returns several tensors, the first
+        has the noise, and a later layer uses another one, so that the layer is in no chain. ``"masked"``: a readout of
+        the tokens that a mask keeps, a function of T and the mask.
     """
 
     layer: str
@@ -180,5 +180,5 @@ COLUMNS = [field.name for field in dataclasses.fields(InformationRow)]
 def _in_bits(result: _Result, fields: tuple[str, ...]) -> _Result:
     if result.unit == "bits":
         return result
-    scaled = {name: getattr(result, name) / _NATS_PER_BIT for name in fields}
-    return dataclasses.replace(result, unit="bits", **scaled)
+    values = {name: getattr(result, name) / _NATS_PER_BIT for name in fields}
+    return dataclasses.replace(result, unit="bits", **values)

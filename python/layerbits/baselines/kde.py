@@ -20,11 +20,11 @@ _BANDWIDTH_FACTORS = 2.0 ** np.arange(-8, 2.25, 0.5)
 def kde_entropy(activations: Array, *, labels: Array | None = None, folds: int = 5, seed: int = 0) -> BaselineEstimate:
     """Estimate the differential entropy h(T), in nats, by the mean log density of held-out rows.
 
-    The kernel is an isotropic Gaussian. Of 21 bandwidths, the estimate uses that with the largest mean log density of
-    held-out rows. For a fixed bandwidth the expectation of the estimate is a cross-entropy and so too large; in high
+    The kernel is an isotropic Gaussian. The bandwidth, out of 21, has the largest mean log density of held-out rows.
+    For a fixed bandwidth the expectation of the estimate is a cross-entropy and so too large; in high
     dimension it stays too large, because no bandwidth fits well. For a deterministic network on a finite data set the
     value has no meaning, because the rows have no density: if many rows coincide, the smallest bandwidth determines the
-    value; if all coincide, the value is -inf.
+    value; if all rows coincide, the value is -inf.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def kde_entropy(activations: Array, *, labels: Array | None = None, folds: int =
     labels : integer tensor or array of shape (n,), optional
         Classes Y, for I(T;Y) = h(T) - h(T|Y).
     folds : int
-        Number of parts into which the rows are divided, at least 2; each is held out once.
+        Number of parts into which the rows are divided, at least 2; each part is held out once.
     seed : int
         Seed of the division.
 

@@ -67,8 +67,8 @@ def ksg_information(
     """Estimate I(X;T), in nats, of inputs and activations sampled from a joint density, by counts of neighbours.
 
     With labels, also estimate I(T;Y), by Ross's variant for classes. If T is a function of X, as in a deterministic
-    network, I(X;T) is infinite, and the estimate grows without limit, like log n. A strong dependence needs very
-    many rows.
+    network, I(X;T) is infinite, and the estimate grows without limit, like log n. If X and T depend strongly on each
+    other, the estimate needs very many rows.
 
     Parameters
     ----------

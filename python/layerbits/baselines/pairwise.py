@@ -20,8 +20,8 @@ def pairwise_bounds(
     """Bound I(T;T+Z), in nats, from below and above, for T uniform over the rows and Z ~ N(0, sigma^2 I).
 
     For a deterministic network this is I(X;T+Z). The noise belongs to the measurement, and the value depends on sigma
-    as a binned entropy depends on the size of the bins. Both bounds hold with probability 1 for the mixture
-    of these rows, and not for further inputs; they lie far apart where clusters overlap.
+    as a binned entropy depends on the size of the bins. Both bounds hold with probability 1 for the mixture of these
+    rows, and not for further inputs; the bounds lie far apart if clusters overlap.
 
     Parameters
     ----------

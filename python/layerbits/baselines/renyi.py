@@ -20,9 +20,9 @@ def matrix_renyi_entropy(
     """Compute the matrix-based Renyi entropy S_alpha of the normalized Gram matrix of the rows, in nats.
 
     With A = K / n and K_ij = exp(-|t_i - t_j|^2 / (2 width^2)), S_alpha = log(sum of eigenvalues^alpha) / (1 - alpha).
-    It is 0 if all rows coincide and log n if all are far apart. It is not the Shannon entropy of a random variable: it
-    depends on the width, as a binned entropy depends on the size of the bins. The computation takes O(n^2) memory and
-    O(n^3 + n^2 d) time.
+    S_alpha is 0 if all rows coincide and log n if all rows are far apart. S_alpha is not the Shannon entropy of a
+    random variable: it depends on the width, as a binned entropy depends on the size of the bins. The computation takes
+    O(n^2) memory and O(n^3 + n^2 d) time.
 
     Parameters
     ----------
@@ -50,8 +50,8 @@ def matrix_renyi_entropy(
     -----
     Sources: Giraldo, Rao and Principe, Measures of Entropy from Data Using Infinitely Divisible Kernels (2015);
     Wickstroem et al., Information Plane Analysis of Deep Neural Networks via Matrix-Based Renyi's Entropy and Tensor
-    Kernels (2019): alpha = 1.01. They tune the width to the labels (not checked against the paper); the median is a
-    choice of layerbits.
+    Kernels (2019): alpha = 1.01. Wickstroem et al. tune the width to the labels (not checked against the paper); the
+    median is a choice of layerbits.
 
     Examples
     --------
@@ -82,8 +82,8 @@ def matrix_renyi_entropy(
 
 
 def _median_width(distances: Doubles) -> float:
-    positive = distances[distances > 0]
-    return float(np.median(positive)) if len(positive) else 1.0
+    positive_distances = distances[distances > 0]
+    return float(np.median(positive_distances)) if len(positive_distances) else 1.0
 
 
 def _entropy(gram: Doubles, alpha: float) -> float:

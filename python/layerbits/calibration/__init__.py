@@ -1,4 +1,4 @@
-"""Tasks whose information is known, and the share of the estimators' intervals that contain it."""
+"""Tasks whose information is known, and the share of the estimators' intervals that contain the true value."""
 
 from layerbits.calibration.coverage_check import Coverage, coverage
 from layerbits.calibration.tasks import (

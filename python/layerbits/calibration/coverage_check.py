@@ -48,7 +48,7 @@ class Coverage:
     truth, truth_error : float
         The true value and a bound on its error.
     mean_value, rms_error : float
-        Mean of the estimates, and the root of their mean squared error.
+        Mean of the estimates, and the root of their mean square error.
     seeds, hits : int
         Number of intervals, and number of intervals that contain the true value.
     required_hits : int
@@ -56,7 +56,7 @@ class Coverage:
     half_width : float
         Mean half width of the intervals.
     achievable : float
-        Half width of a normal interval from as many queries with known densities.
+        Half width of a normal interval from as many queries with known densities; NaN for an entropy.
     seconds : float
         Time of one estimate of all quantities of the task.
     """
@@ -124,7 +124,7 @@ def coverage(
         estimates = [estimate(seed) for seed in seeds]
         seconds = (time.perf_counter() - started) / len(estimates)
         for quantity in estimates[0]:
-            rows.append(_summarise(task, quantity, [by_quantity[quantity] for by_quantity in estimates], seconds))
+            rows.append(_summarize(task, quantity, [by_quantity[quantity] for by_quantity in estimates], seconds))
     return rows
 
 
@@ -152,7 +152,7 @@ def _network_estimator(task: NetworkTask, queries: int) -> _Estimator:
     return estimate
 
 
-def _summarise(
+def _summarize(
     task: MixtureTask | NetworkTask, quantity: str, estimates: Sequence[_Estimate], seconds: float
 ) -> Coverage:
     values, lower, upper, queries = np.array(estimates).T

@@ -1,4 +1,4 @@
-"""The handwritten digits of scikit-learn, a small data set that needs no download."""
+"""Reader of the handwritten digits of scikit-learn, a small data set that needs no download."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def read_idx(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
     """
     try:
         with Path(path).open("rb") as file:
-            # A stream, because a small gzip file may expand to any size.
+            # The parser gets a stream, because a small gzip file may expand to any size.
             return _parse(path, gzip.open(file) if file.peek(2).startswith(_GZIP) else file)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"{path}: damaged gzip file ({error}); get it from its source again") from error
@@ -139,7 +139,7 @@ def _parse(path: str | os.PathLike[str], file: io.BufferedReader | gzip.GzipFile
     shape = struct.unpack(f">{magic[3]}I", lengths)
     size = math.prod(shape) * dtype.itemsize
     content = bytearray()
-    # In chunks, because the size in a damaged header may exceed the memory.
+    # The size in a damaged header may exceed the memory, so values are read in chunks.
     while chunk := file.read(min(_CHUNK, size + 1 - len(content))):
         content += chunk
     if len(content) != size:

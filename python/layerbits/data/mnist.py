@@ -19,8 +19,8 @@ def mnist_dataset(folder: str | os.PathLike[str]) -> tuple[LabelledImages, Label
     ----------
     folder : path
         The folder with the files ``train-images-idx3-ubyte``, ``train-labels-idx1-ubyte``, ``t10k-images-idx3-ubyte``
-        and ``t10k-labels-idx1-ubyte``. They may be compressed by gzip, with the ending ``.gz``, and spelled with a dot
-        in place of the second hyphen (``train-images.idx3-ubyte``).
+        and ``t10k-labels-idx1-ubyte``. The files may be compressed by gzip, with the ending ``.gz``, and spelled with a
+        dot in place of the second hyphen (``train-images.idx3-ubyte``).
 
     Returns
     -------

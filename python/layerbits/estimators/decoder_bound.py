@@ -1,19 +1,21 @@
-"""Decoder bounds: information from below, entropies from above, each with the certified end of an interval.
+"""Decoder bounds: information from below, entropies from above, each with a confidence bound, an end of the interval.
 
 For any decoder q(x|t) that does not depend on the query T (Barber and Agakov, The IM Algorithm, 2003),
 
     I(X;T) >= E log [q(X|T) / p(X)].
 
 Densities q(t|x) define the decoder q(x|t) = q(t|x) / sum_x' q(t|x'). Likewise h(T|X) <= -E log q(T|X) and
-h(T) <= -E log q(T). The terms at queries of other passes are independent, so a confidence bound for the mean of the
-terms is the end of an interval.
+h(T) <= -E log q(T). Queries and decoder come from different passes, so the terms are independent given the decoder, and
+a confidence bound for the mean of the terms is an end of the interval.
 
-The end is a bet (`layerbits.statistics`), not a normal interval: a normal interval neglects events that occur in none
-of the queries, which are the only uncertainty of a saturated layer. A bet holds for any number of bounded terms of any
-law, at 1.4 times the width. There is one stake for each pass, not for each term, because the terms of different inputs
-have different expectations. `mix_with_prior` bounds the terms from below: it mixes the decoder with a little p(x).
+The confidence bound is a bet (`layerbits.statistics`), not a normal interval: a normal interval neglects events that
+occur in none of the queries, which are the only uncertainty of a saturated layer. A bet holds for any number of bounded
+terms of any law, at 1.4 times the width. There is one stake for each pass, not for each term, because the terms of
+different inputs have different expectations. `mix_with_prior` bounds the terms from below: it mixes the decoder with a
+little p(x).
 
-Queries of half of the passes choose the decoder, and the other queries evaluate it (`decoder_candidates`).
+Some queries of the first half of the passes choose the decoder, and all queries of the second half evaluate it
+(`decoder_candidates`).
 """
 
 from __future__ import annotations
@@ -58,7 +60,7 @@ class DecoderBound:
     mean : JackknifeMean
         Mean of the terms at the final queries: below an information, above an entropy, in expectation.
     end : float
-        Confidence bound for that mean: the lower end of an information, the upper end of an entropy.
+        Confidence bound for the mean: the lower end of an information, the upper end of an entropy.
     cost : float
         Largest amount, in nats, by which the mixing with a prior can worsen the mean.
     """
@@ -95,7 +97,7 @@ class DecoderBounds:
 
     @classmethod
     def of(cls, split: TrialSplit, draws: Tensor, plug_in: PlugIn, classes: Classes, risk: float) -> DecoderBounds:
-        """Try decoders of draws (N, r, d), two or more if r > 1, until a bound is near the plug-in bound of I(X;T)."""
+        """Try decoders of draws (N, r, d) until a bound is near the plug-in bound of I(X;T); at least two if r > 1."""
         weight = unseen_probability(math.prod(split.final.shape), risk)
         plug_in_bound = plug_in.bound(_INFORMATION).value
         tried_candidates: list[Candidate] = []

@@ -18,7 +18,7 @@ from layerbits.geometry.bins import Bins, edge_bins, even_bins
 from layerbits.geometry.matrices import as_finite_matrix
 from layerbits.statistics import class_numbers
 
-_CHUNK = 2**16  # number of activations that are binned at once: temporary arrays stay in the cache
+_CHUNK = 2**16  # activations that are binned at once, so that temporary arrays stay in the cache
 _DEFAULT_BIN_SIZE = 0.1
 
 

@@ -63,11 +63,11 @@ class EdgeBins:
 
 def even_bins(size: float, values: Floats) -> EvenBins:
     """Return bins of one size with exact numbers for these values; ValueError if the size is too small."""
-    largest = max(abs(float(values.min())), abs(float(values.max()))) / size
-    if not largest < 2**52:
+    largest_quotient = max(abs(float(values.min())), abs(float(values.max()))) / size
+    if not largest_quotient < 2**52:
         raise ValueError(f"bin_size: got {size}, wanted more than 2^-52 times the largest activation")
     dtypes = (np.int8, np.int16, np.int32, np.int64)
-    return EvenBins(size, np.dtype(next(dtype for dtype in dtypes if largest + 2 < np.iinfo(dtype).max)))
+    return EvenBins(size, np.dtype(next(dtype for dtype in dtypes if largest_quotient + 2 < np.iinfo(dtype).max)))
 
 
 def edge_bins(edges: Array, dtype: np.dtype[Any]) -> EdgeBins:
@@ -79,5 +79,5 @@ def edge_bins(edges: Array, dtype: np.dtype[Any]) -> EdgeBins:
         )
     # A value exceeds an edge if and only if it exceeds the largest number of its dtype that does not exceed the edge.
     with np.errstate(over="ignore"):
-        rounded = exact.astype(dtype)
-    return EdgeBins(np.where(rounded > exact, np.nextafter(rounded, dtype.type(-np.inf)), rounded))
+        rounded_edges = exact.astype(dtype)
+    return EdgeBins(np.where(rounded_edges > exact, np.nextafter(rounded_edges, dtype.type(-np.inf)), rounded_edges))

@@ -51,8 +51,9 @@ class DistanceHistogram:
     def overlap(self) -> float:
         """Overlap of the distributions of distances within and between classes: 0 for no common bin, 1 if equal.
 
-        This is the histogram intersection (Swain and Ballard, Color Indexing, 1991) of the counts, each divided by its
-        sum. Finer bins can only lower it. It is NaN if no pair within a class, or no pair between classes, is in a bin.
+        The overlap is the histogram intersection (Swain and Ballard, Color Indexing, 1991) of the counts, each divided
+        by its sum. Finer bins can only lower the overlap. The overlap is NaN if no pair within a class, or no pair
+        between classes, is in a bin.
         """
         if not self.within.any() or not self.between.any():
             return math.nan
@@ -130,10 +131,10 @@ def pairwise_distance_histogram(
 def _default_range(rows: Tensor, metric: str) -> tuple[float, float]:
     if metric == "cosine":
         return 0.0, 2.0
-    largest = largest_distance(rows, metric=metric)
-    if largest == math.inf:
+    diameter = largest_distance(rows, metric=metric)
+    if diameter == math.inf:
         raise ValueError("points: got distances that overflow, wanted smaller values; scale the points down")
-    return 0.0, largest or 1.0
+    return 0.0, diameter or 1.0
 
 
 def _check_range(range_: Sequence[float]) -> tuple[float, float]:

@@ -25,11 +25,11 @@ class ClassSeparation:
         if no class has two rows.
     scatter_ratio : float
         tr S_B / tr S_W, the scatter of the class means divided by the scatter of the rows about their class means
-        (Fukunaga, Introduction to Statistical Pattern Recognition, 1990, section 10.2). It is 0 if the means coincide
-        and infinite if each class is a point.
+        (Fukunaga, Introduction to Statistical Pattern Recognition, 1990, section 10.2): 0 if the means coincide,
+        infinite if each class is a point.
     collapse : float
         tr(Sigma_W Sigma_B^+) / classes, where every class has equal weight and Sigma_B^+ is the pseudo-inverse: the
-        measure NC1 of neural collapse (Papyan, Han and Donoho, 2020). It falls to 0 as classes become points and is
+        measure NC1 of neural collapse (Papyan, Han and Donoho, 2020), which falls to 0 as classes become points and is
         infinite if their means coincide.
     """
 
@@ -90,11 +90,11 @@ def class_separation(points: Array, labels: Array) -> ClassSeparation:
     scatter_of_means = float(sizes @ means.square().sum(1).numpy(force=True))
     n, pairs_within = len(rows), float(sizes @ (sizes - 1)) / 2
     # The sum of |a - b|^2 over pairs is a sum of non-negative multiples of the scatters, so nothing cancels.
-    within = _ratio(float(sizes @ scatter), pairs_within)
-    between = _ratio(float((n - sizes) @ scatter) + n * scatter_of_means, n * (n - 1) / 2 - pairs_within)
+    mean_square_within = _ratio(float(sizes @ scatter), pairs_within)
+    squares_between = float((n - sizes) @ scatter) + n * scatter_of_means
     return ClassSeparation(
-        within=math.sqrt(within),
-        between=math.sqrt(between),
+        within=math.sqrt(mean_square_within),
+        between=math.sqrt(_ratio(squares_between, n * (n - 1) / 2 - pairs_within)),
         scatter_ratio=_ratio(scatter_of_means, float(scatter.sum())),
         collapse=float((whitened_scatter / sizes).mean())
         if axes.numel()
@@ -104,12 +104,12 @@ def class_separation(points: Array, labels: Array) -> ClassSeparation:
 
 def _whitening_axes(means: Tensor) -> Tensor:
     """Return axes (d, k) along which class means (classes, d) have unit scatter, k the rank of their differences."""
-    _, spread, directions = torch.linalg.svd(means - means.mean(0), full_matrices=False)
-    threshold = max(means.shape) * torch.finfo(torch.float64).eps * spread[0]
+    _, singular_values, directions = torch.linalg.svd(means - means.mean(0), full_matrices=False)
+    threshold = max(means.shape) * torch.finfo(torch.float64).eps * singular_values[0]
     # The rank of centered means is below their number. A further singular value is rounding; its size depends on the
     # SVD routine and may exceed the threshold.
-    rank = min(int((spread > threshold).sum()), len(means) - 1)
-    axes: Tensor = directions[:rank].mT / spread[:rank]
+    rank = min(int((singular_values > threshold).sum()), len(means) - 1)
+    axes: Tensor = directions[:rank].mT / singular_values[:rank]
     return axes
 
 

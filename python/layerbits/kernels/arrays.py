@@ -40,8 +40,8 @@ def as_tensor(name: str, array: object) -> Tensor:
     # torch warns of read-only memory, and refuses byte-swapped memory and negative or fractional strides; the core
     # refuses unaligned memory.
     regular_strides = all(step >= 0 and step % array.itemsize == 0 for step in array.strides)
-    shareable = regular_strides and array.flags.writeable and array.flags.aligned and array.dtype.isnative
-    return torch.from_numpy(array if shareable else array.astype(array.dtype.newbyteorder("="), order="C"))
+    is_shareable = regular_strides and array.flags.writeable and array.flags.aligned and array.dtype.isnative
+    return torch.from_numpy(array if is_shareable else array.astype(array.dtype.newbyteorder("="), order="C"))
 
 
 def as_floats(name: str, array: object) -> Tensor:

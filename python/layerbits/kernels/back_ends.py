@@ -25,7 +25,7 @@ class Backend:
     isa : str
         CPU: the instruction set in use, and all usable sets. CUDA: the architectures of this build. Empty if not built.
     devices : tuple of str
-        The usable cores or devices.
+        CPU: the number of usable cores, as a text. CUDA: the names of the usable devices.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The rule of torch.func.vmap for functions of points and centers: map a batch, in one call where possible."""
+"""Implement torch.func.vmap for functions of points and centers, in one call where possible."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def map_batch(
     point_arguments : sequence of int
         Positions of the arguments with a row for each point; position 0 has the points.
     foldable : bool
-        Whether each row of the results depends on one point alone. Then one call computes the points of all elements,
-        if only arguments in `point_arguments` have a batch dimension; otherwise each element has a call.
+        Whether one call may compute the points of all elements, because each row of the results depends on one point
+        alone. If other arguments than `point_arguments` have a batch dimension, `function` is called for each element.
     """
     batched = {index for index, dim in enumerate(batch_dims) if dim is not None}
     values = [
@@ -48,15 +48,15 @@ def map_batch(
                 rows = values[index] if index in batched else values[index].expand(size, *values[index].shape)
                 values[index] = rows.flatten(0, 1)
         results = function.apply(*values)  # type: ignore[no-untyped-call]
-        return _for_each(lambda result: result.unflatten(0, (size, m)), results)
+        return _with_batch_dims(lambda result: result.unflatten(0, (size, m)), results)
     elements = [
         function.apply(*(value[k] if index in batched else value for index, value in enumerate(values)))  # type: ignore[no-untyped-call]
         for k in range(size)
     ]
-    return _for_each(lambda *parts: torch.stack(parts), *elements)
+    return _with_batch_dims(lambda *parts: torch.stack(parts), *elements)
 
 
-def _for_each(function: Callable[..., Tensor], *results: Any) -> tuple[Any, Any]:
+def _with_batch_dims(function: Callable[..., Tensor], *results: Any) -> tuple[Any, Any]:
     """Apply a function to tensors, or elementwise to tuples of tensors; return the results and batch dimensions 0."""
     if isinstance(results[0], Tensor):
         return function(*results), 0

@@ -93,8 +93,8 @@ class CudaOperations:
 def _should_prune(mixture: Mixture, accuracy: Accuracy, launch: Launch) -> bool:
     """Return whether to prune the pairs.
 
-    If all pairs cost enough, "auto" first tries a tenth of the rows of both sides, a hundredth of the pairs. Bounding
-    boxes of fewer rows are larger, so the trial errs towards "dense".
+    Unless all pairs are cheap, "auto" first prunes a trial of a tenth of the points and centers, a hundredth of the
+    pairs. Bounding boxes of fewer rows are larger, so the trial computes too large a share, which favours "dense".
     """
     if accuracy.method == "dense" or not can_prune(mixture):
         return False
@@ -123,7 +123,7 @@ def _log_sum_exp_isotropic(
 
 
 def _pruned_share(mixture: Mixture, accuracy: Accuracy, launch: Launch) -> float:
-    """Return the share of the pairs that pruning computes for a tenth of the rows of both sides."""
+    """Return the share of the pairs that pruning computes for a tenth of the points and centers."""
     trial = every_tenth(mixture)
     log_sum = torch.empty(len(trial.points), dtype=torch.float64, device=trial.points.device)
     return _log_sum_exp_isotropic(trial, accuracy, orders_of(trial), log_sum, launch)

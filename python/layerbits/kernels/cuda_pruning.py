@@ -1,4 +1,4 @@
-"""Decide whether the CUDA kernels can prune pairs, and order the rows for it; runs without a device."""
+"""Decide whether the CUDA kernels can prune pairs, and order the rows for pruning; needs no device."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import dataclasses
 from torch import Tensor
 
 from layerbits.kernels.native_interface import Mixture
-from layerbits.kernels.spatial_order import near_order
+from layerbits.kernels.spatial_order import spatial_order
 
 PRUNED_DIMS = 32  # kPrunedDims of csrc/cuda/cuda_operations.h
-# If all pairs take more instructions than this, a trial of pruning is cheap: 40 ms of an H200 at 3/4 of its peak.
+# A trial of pruning is worth its time if all pairs take more instructions: 40 ms of an H200 at 3/4 of its peak.
 TRIAL_INSTRUCTIONS = 1e12
 _TRIAL_STEP = 10  # a trial takes every tenth row of both sides
 
 
 @dataclasses.dataclass(frozen=True)
 class PruningOrders:
-    """Orders from `near_order` of the m points and the n centers: int64 of shape (m,) and (n,)."""
+    """Orders from `spatial_order` of the m points and the n centers: int64 of shape (m,) and (n,)."""
 
     points: Tensor
     centers: Tensor
@@ -41,8 +41,8 @@ def is_dense_cheap(mixture: Mixture) -> bool:
 
 
 def orders_of(mixture: Mixture) -> PruningOrders:
-    """Return the orders of both sides."""
-    return PruningOrders(near_order(mixture.points), near_order(mixture.centers))
+    """Return the orders of the points and of the centers."""
+    return PruningOrders(spatial_order(mixture.points), spatial_order(mixture.centers))
 
 
 def every_tenth(mixture: Mixture) -> Mixture:

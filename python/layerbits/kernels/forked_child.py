@@ -3,11 +3,11 @@
 A fork copies one thread alone, which breaks torch's threads and Python's locks in the child. This module repairs both
 if the fork follows the import of layerbits:
 
-- The threads that torch starts through OpenMP are gone, and GNU's runtime waits for them for ever. Most operators on
-  more than 32,768 elements are parallel: a check for NaN is enough to hang. With one thread torch waits for no other
-  thread, as in workers of its DataLoader. The kernels keep their number of threads, because their own pool starts anew
-  in a child. A result has the bits that the parent computes with one thread of torch: some operators, such as
-  decompositions of matrices of hundreds of columns, round differently with several threads.
+- The child lacks the threads that torch started through OpenMP, and GNU's runtime waits for these threads for ever.
+  Most operators on more than 32,768 elements are parallel: a check for NaN is enough to hang. With one thread torch
+  waits for no other thread, as in workers of its DataLoader. The kernels keep their number of threads, because their
+  own pool starts anew in a child. A result has the bits that the parent computes with one thread of torch: some
+  operators, such as decompositions of matrices of hundreds of columns, round differently with several threads.
 - Before Python 3.12 a ``functools.cached_property`` holds a lock while it computes, one lock for all instances. Another
   thread of the parent may hold the lock at the fork, and never releases it in the child.
 

@@ -7,8 +7,8 @@ Second derivatives are a Function to save memory: torch.func always records the 
 keep all blocks of pairs. Third derivatives record these operators and take memory O(m n d).
 
 Only the forward methods access memory; torch.func calls them with plain tensors. A jvp method applies Functions alone:
-torch turns forward mode off there, so its operators would lose the derivatives of an outer forward mode, without an
-error.
+torch turns forward mode off in jvp methods, so operators would lose the derivatives of an outer forward mode, without
+an error.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class LogSumExp(torch.autograd.Function):
 
 
 class LogSumExpGradient(torch.autograd.Function):
-    """The wanted gradients of sum_i upstream_i log_sum_i, in the order of `Wanted`; that by sigma has a value per row.
+    """The wanted gradients of sum_i upstream_i log_sum_i, in the order of `Wanted`; by sigma, a value for each row.
 
     The log-sums are an argument because the native module reads them; derivatives treat them as functions of the
     other arguments.

@@ -74,7 +74,7 @@ def log_sum_exp_isotropic(
     Notes
     -----
     Derivatives of every order exist; third ones take memory O(m n d). torch.func.vmap computes the points of a batch in
-    one call; with a batch of other arguments, each element has a call.
+    one call; with a batch of other arguments, it needs a call for each element.
     """
     if not isinstance(method, str) or method not in METHODS:
         raise ValueError(f"method: got {method!r}, wanted one of {', '.join(METHODS)}")

@@ -119,18 +119,18 @@ class NormalStream:
 
 
 def fill_rows(streams: Sequence[NormalStream], values: Tensor) -> None:
-    """Fill each row of a tensor (streams, ...) of contiguous rows with the next values of its stream.
+    """Fill each row of a tensor (streams, ...) with the next values of its stream.
 
-    All streams must be at the same position.
+    Rows must be contiguous, and all streams at the same position.
     """
     if not values.is_cuda:
         for row, row_stream in zip(values, streams, strict=True):
             _fill(row.numpy(), row_stream.generator)
         return
-    flat = values.view(len(values), -1)
-    fill_standard_normal(flat, [row_stream._key for row_stream in streams], streams[0]._position)
+    rows = values.view(len(values), -1)
+    fill_standard_normal(rows, [row_stream._key for row_stream in streams], streams[0]._position)
     for row_stream in streams:
-        row_stream._position += flat.shape[1]
+        row_stream._position += rows.shape[1]
 
 
 def uniform_like(tensor: Tensor, seed: int, *key: int) -> Tensor:

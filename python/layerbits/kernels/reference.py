@@ -1,6 +1,6 @@
-"""Slow, readable references of the kernels in NumPy and SciPy, in float64: oracles of tests, rivals in benchmarks.
+"""References of the kernels and of three estimators in NumPy and SciPy: oracles of tests, rivals in benchmarks.
 
-The module shares nothing with the core: it sums directly, without packing, scaling or polynomials.
+The module shares no code with the core: it sums directly in float64, without packing, scaling or polynomials.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ def log_sum_exp_isotropic(
     weights: Floats | None = None,
     groups: tuple[Integers, Integers] | None = None,
 ) -> Doubles:
-    """Return log sum_j w_j exp(-|points_i - centers_j|^2 / (2 sigma^2)), shape (m,), over the centers of i's group.
+    """Return (m,): log sum_j w_j exp(-|points_i - centers_j|^2 / (2 sigma^2)) over centers j of the group of point i.
 
-    `groups` are the offsets of the groups among the points and among the centers; without them, there is one group.
+    `groups` are the offsets of the groups among the points and among the centers; None: all rows are in one group.
     """
     result = np.empty(len(points))
     point_offsets, center_offsets = ((0, len(points)), (0, len(centers))) if groups is None else groups
     for rows, columns in zip(_slices(point_offsets), _slices(center_offsets), strict=True):
-        group = np.asarray(centers[columns], dtype=np.float64)
+        group_centers = np.asarray(centers[columns], dtype=np.float64)
         group_weights = None if weights is None else np.asarray(weights[columns], dtype=np.float64)
         for i in range(rows.start, rows.stop):
-            squares = ((np.asarray(points[i], dtype=np.float64) - group) ** 2).sum(axis=1)
+            squares = ((np.asarray(points[i], dtype=np.float64) - group_centers) ** 2).sum(axis=1)
             with np.errstate(divide="ignore"):  # log of an empty sum
-                result[i] = logsumexp(-squares / (2 * sigma**2), b=group_weights) if len(group) else -np.inf
+                result[i] = logsumexp(-squares / (2 * sigma**2), b=group_weights) if len(group_centers) else -np.inf
     return result
 
 
@@ -53,17 +53,17 @@ def log_sum_exp_isotropic_gradient(
     """
     d_points, d_centers = np.zeros(points.shape), np.zeros(centers.shape)
     d_weights, d_sigma = np.zeros(len(centers)), 0.0
-    exact_centers = np.asarray(centers, dtype=np.float64)
+    centers_float64 = np.asarray(centers, dtype=np.float64)
     all_weights = np.ones(len(centers)) if weights is None else np.asarray(weights, np.float64)
     for i in range(len(points)):
-        difference = np.asarray(points[i], dtype=np.float64) - exact_centers
+        difference = np.asarray(points[i], dtype=np.float64) - centers_float64
         squares = (difference**2).sum(axis=1)
         exponents = -squares / (2 * sigma**2)
-        per_weight = upstream[i] * np.exp(exponents - logsumexp(exponents, b=all_weights))
-        terms = all_weights * per_weight
+        weight_terms = upstream[i] * np.exp(exponents - logsumexp(exponents, b=all_weights))
+        terms = all_weights * weight_terms
         d_points[i] = -(terms @ difference) / sigma**2
         d_centers += terms[:, None] * difference / sigma**2
-        d_weights += per_weight
+        d_weights += weight_terms
         d_sigma += float(terms @ squares) / sigma**3
     return d_points, d_centers, d_weights, d_sigma
 
@@ -99,7 +99,7 @@ def distance_histogram(
 
 
 def philox(key: tuple[int, int], counters: Words) -> Words:
-    """Return Philox4x32-10 of the counters (n, 4), as words of shape (n, 4).
+    """Map counters (n, 4) to random words (n, 4) by Philox4x32-10.
 
     Source: Salmon, Moraes, Dror and Shaw, Parallel random numbers: as easy as 1, 2, 3 (SC 2011).
     """
@@ -128,10 +128,10 @@ def standard_normal(count: int, dtype: npt.DTypeLike, key: int, first: int) -> D
     counters = np.zeros((len(numbers), 4), np.uint32)
     counters[:, :2] = numbers[:, None].view(np.uint32)
     words = philox((key % 2**32, key >> 32), counters).view(f"u{np.dtype(dtype).itemsize}")
-    radius, angle = words.reshape(-1, 2).T.astype(dtype)
+    radius_words, angle_words = words.reshape(-1, 2).T.astype(dtype)
     bits = 8 * np.dtype(dtype).itemsize
-    length = np.sqrt(-2 * np.log(np.float64((radius + 1) * angle.dtype.type(2.0**-bits))))
-    half_turns = np.float64(angle) * 2.0 ** (1 - bits)
+    radius = np.sqrt(-2 * np.log(np.float64((radius_words + 1) * radius_words.dtype.type(2.0**-bits))))
+    half_turns = np.float64(angle_words) * 2.0 ** (1 - bits)
     quarter = np.rint(2 * half_turns)
     reduced_angle = np.pi * (half_turns - quarter / 2)
     quadrant = quarter.astype(np.int64) % 4
@@ -141,7 +141,7 @@ def standard_normal(count: int, dtype: npt.DTypeLike, key: int, first: int) -> D
     sine = np.choose(
         quadrant, [np.sin(reduced_angle), np.cos(reduced_angle), -np.sin(reduced_angle), -np.cos(reduced_angle)]
     )
-    values = np.stack([length * cosine, length * sine], axis=1).ravel()
+    values = np.stack([radius * cosine, radius * sine], axis=1).ravel()
     return values[first % per_counter :][:count]
 
 
@@ -156,29 +156,29 @@ def mixture_log_density(points: Floats, centers: Floats, sigma: float, *, chunk:
     return log_density
 
 
-def mixture_entropy(centers: Floats, sigma: float, *, draws: int, seed: int = 0) -> tuple[float, float]:
-    """Return estimate and standard error of h(S + Z) in nats, by plain Monte Carlo without variance reduction.
+def mixture_entropy(centers: Floats, sigma: float, *, queries: int, seed: int = 0) -> tuple[float, float]:
+    """Return an estimate of h(S + Z) and its standard error, in nats, by Monte Carlo without variance reduction.
 
     Source: the sample-propagation estimator of Goldfeld, Greenewald and Polyanskiy, arXiv 1810.11589.
     """
     generator = np.random.default_rng(seed)
-    signals = centers[generator.integers(len(centers), size=draws)]
+    signals = centers[generator.integers(len(centers), size=queries)]
     terms = -mixture_log_density(signals + sigma * generator.standard_normal(signals.shape), centers, sigma)
-    return float(terms.mean()), float(terms.std(ddof=1) / np.sqrt(draws))
+    return float(terms.mean()), float(terms.std(ddof=1) / np.sqrt(queries))
 
 
-def layer_information(signals: Floats, sigma: float, *, queries: int = 1, seed: int = 0) -> float:
+def plug_in_information(signals: Floats, sigma: float, *, queries: int = 1, seed: int = 0) -> float:
     """Return the plug-in estimate of I(X;T) in nats from signals (n_inputs, draws, d), by a loop over inputs.
 
     Source: Goldfeld et al., ICML 2019: h of the pooled mixture minus the mean h of the mixture of each input.
     """
     n_inputs, draws, d = signals.shape
     generator = np.random.default_rng(seed)
-    pooled, total = signals.reshape(-1, d), 0.0
+    pooled_signals, total = signals.reshape(-1, d), 0.0
     for input_signals in signals:
         points = input_signals[np.arange(queries) % draws] + sigma * generator.standard_normal((queries, d))
         conditional = mixture_log_density(points, input_signals, sigma)
-        total += float((conditional - mixture_log_density(points, pooled, sigma)).mean())
+        total += float((conditional - mixture_log_density(points, pooled_signals, sigma)).mean())
     return float(total / n_inputs)
 
 

@@ -6,8 +6,8 @@ direction in which e_ij changes by e'_ij, F changes by
     F' = sum_i u_i m_i + u'_i log sum_j exp(e_ij),    m_i = sum_j p_ij e'_ij,    p_ij the softmax of e_ij over j.
 
 `second_derivatives` computes the derivatives of F' by x, c, s, w and u. The first four are the change of the gradient
-of F in the direction; the derivative by u_i is m_i, the change of log-sum i. So one function serves second derivatives
-in reverse mode, and first and second derivatives in forward mode.
+of F in the direction; the derivative by u_i is m_i, the change of log-sum i. One function therefore computes second
+derivatives in reverse mode, and first and second derivatives in forward mode.
 
 The native modules do not compute the moments of e'_ij (x_i - c_j) in these derivatives. torch computes the moments in
 float64 from differences of coordinates, as the kernels do, so that no digits cancel. A block of rows by all centers
@@ -40,7 +40,7 @@ class Direction(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Wanted:
-    """Which derivatives to compute."""
+    """The variables by which to compute derivatives."""
 
     points: bool = False
     centers: bool = False
@@ -143,8 +143,8 @@ class _Pairs(NamedTuple):
     differences: Tensor
     squares: Tensor
     softmax: Tensor
-    per_weight: Tensor  # p_ij / w_j, which is finite at a weight of zero
-    ignored: Tensor  # (rows, 1): rows with NaN and a factor of zero
+    softmax_per_weight: Tensor  # p_ij / w_j, which is finite at a weight of zero
+    ignored_rows: Tensor  # (rows, 1): whether a row has NaN and a factor of zero
 
 
 def _pairs(problem: Problem) -> _Pairs:
@@ -155,14 +155,14 @@ def _pairs(problem: Problem) -> _Pairs:
     log_sum = log_terms.logsumexp(1, keepdim=True)
     log_sum = log_sum.masked_fill(log_sum == -torch.inf, 0)  # without a center in reach, every p_ij is 0
     softmax = (log_terms - log_sum).exp()
-    ignored = ((problem.upstream == 0) & squares.isnan().any(1))[:, None]
-    absent = squares.isinf() | ignored
+    ignored_rows = ((problem.upstream == 0) & squares.isnan().any(1))[:, None]
+    ignored_pairs = squares.isinf() | ignored_rows
     return _Pairs(
-        differences.masked_fill(absent[:, :, None], 0),
-        squares.masked_fill(absent, 0),
+        differences.masked_fill(ignored_pairs[:, :, None], 0),
+        squares.masked_fill(ignored_pairs, 0),
         softmax,
         softmax if problem.weights is None else (exponents - log_sum).exp(),
-        ignored,
+        ignored_rows,
     )
 
 
@@ -181,12 +181,12 @@ def _rates(pairs: _Pairs, sigma: Tensor, change: Direction) -> Tensor:
 def _block_derivatives(problem: Problem, wanted: Wanted) -> dict[str, Tensor]:
     pairs, sigma, change = _pairs(problem), problem.sigma, problem.direction
     rates = _rates(pairs, sigma, change)
-    weight_changes = 0.0 if change.weights is None else pairs.per_weight * change.weights
+    weight_changes = 0.0 if change.weights is None else pairs.softmax_per_weight * change.weights
     mean = (pairs.softmax * rates + weight_changes).sum(1, keepdim=True)
     factor = problem.upstream[:, None]
-    softmax = pairs.softmax.masked_fill(pairs.ignored, 0)
+    softmax = pairs.softmax.masked_fill(pairs.ignored_rows, 0)
     terms = factor * softmax
-    term_changes = factor * (pairs.softmax * (rates - mean) + weight_changes).masked_fill(pairs.ignored, 0)
+    term_changes = factor * (pairs.softmax * (rates - mean) + weight_changes).masked_fill(pairs.ignored_rows, 0)
     if change.upstream is not None:
         term_changes = term_changes + change.upstream[:, None] * softmax
     scaled_changes = term_changes / sigma**2  # the change of terms / sigma^2
@@ -204,10 +204,10 @@ def _block_derivatives(problem: Problem, wanted: Wanted) -> dict[str, Tensor]:
             sigma_terms = sigma_terms - terms * pairs.squares * change.sigma[:, None] / sigma**4
         derivatives["sigma"] = sigma_terms.sum(1)
     if wanted.weights:
-        relative = factor * (rates - mean)
+        weight_factors = factor * (rates - mean)
         if change.upstream is not None:
-            relative = relative + change.upstream[:, None]
-        derivatives["weights"] = (pairs.per_weight * relative).masked_fill(pairs.ignored, 0).sum(0)
+            weight_factors = weight_factors + change.upstream[:, None]
+        derivatives["weights"] = (pairs.softmax_per_weight * weight_factors).masked_fill(pairs.ignored_rows, 0).sum(0)
     if wanted.upstream:
         derivatives["upstream"] = mean[:, 0]
     return derivatives

@@ -1,8 +1,7 @@
 """Log-sums at many points on several CUDA devices.
 
-The points are split into pieces of a fixed size, for any number of devices. A CUDA kernel divides the centers into
-shares, and the number of shares depends on the number of points; with fixed pieces, several devices of one model give
-the bits of one device. No kernel needs to support several devices.
+The points are split into pieces of a fixed size. Fixed pieces give the same bits on any number of devices of one model,
+because a kernel's division of the centers depends on the number of points.
 """
 
 from __future__ import annotations
@@ -17,19 +16,19 @@ from torch import Tensor
 
 from layerbits._base import Doubles
 
-# Enough rows to occupy a device with tens of thousands of centers, and few enough for pieces on every device.
+# An unmeasured choice: enough rows to occupy a device at tens of thousands of centers, few enough for several devices.
 _PIECE_ROWS = 4096
 
 Devices = Iterable[str | torch.device] | None
 
 
-def resolve_devices(devices: Devices, home: torch.device) -> tuple[torch.device, ...]:
-    """Return the devices that share the work on tensors of the device `home`; an empty tuple for no `devices`.
+def resolve_devices(devices: Devices, tensor_device: torch.device) -> tuple[torch.device, ...]:
+    """Return the devices that share the work on tensors of `tensor_device`; an empty tuple if `devices` is None.
 
     Raises
     ------
     TypeError, ValueError
-        `devices` is not a sequence of different CUDA devices of this machine, or `home` is not a CUDA device.
+        `devices` is not a sequence of distinct CUDA devices of this machine, or `tensor_device` is not a CUDA device.
     """
     if devices is None:
         return ()
@@ -37,20 +36,21 @@ def resolve_devices(devices: Devices, home: torch.device) -> tuple[torch.device,
         raise TypeError(f"devices: got {devices!r}, wanted a sequence of CUDA devices, for instance ['cuda:0']")
     names = list(devices)
     try:
-        chosen = [torch.device(name) for name in names]
+        resolved = [torch.device(name) for name in names]
     except (RuntimeError, TypeError) as error:
         raise TypeError(f"devices: got {names}, wanted CUDA devices, for instance ['cuda:0']; {error}") from error
-    if home.type != "cuda":
+    if tensor_device.type != "cuda":
         raise ValueError(
-            f"devices: got {names} for values on the {home.type}, wanted values on a CUDA device; move the network and "
-            "its inputs there"
+            f"devices: got {names} for values on the {tensor_device.type}, wanted values on a CUDA device; "
+            "move the network and its inputs there"
         )
-    current = torch.device("cuda", torch.cuda.current_device())
-    chosen = [current if device == torch.device("cuda") else device for device in chosen]
-    available = [torch.device("cuda", index) for index in range(torch.cuda.device_count())]
-    if not chosen or len(set(chosen)) < len(chosen) or not set(chosen) <= set(available):
-        raise ValueError(f"devices: got {names}, wanted at least one, each once, of {', '.join(map(str, available))}")
-    return tuple(chosen)
+    current_device = torch.device("cuda", torch.cuda.current_device())
+    resolved = [current_device if device == torch.device("cuda") else device for device in resolved]
+    available_devices = [torch.device("cuda", index) for index in range(torch.cuda.device_count())]
+    if not resolved or len(set(resolved)) < len(resolved) or not set(resolved) <= set(available_devices):
+        wanted = f"distinct devices out of {', '.join(map(str, available_devices))}"
+        raise ValueError(f"devices: got {names}, wanted {wanted}; name at least one, and each only once")
+    return tuple(resolved)
 
 
 def log_sums(
@@ -58,7 +58,7 @@ def log_sums(
 ) -> Doubles:
     """Return ``operation(points, *components)``, shape (m,), on the host, computed by `devices`.
 
-    Without devices, the device of the points computes it, which may be the CPU.
+    If `devices` is empty, the device of the points computes the log-sums. CPU points ignore `devices`.
     """
     arguments = tuple(components)
     if points.device.type != "cuda":
@@ -78,7 +78,7 @@ def _on_devices(
     components: Sequence[Tensor],
     devices: Sequence[torch.device],
 ) -> list[Tensor]:
-    # Each thread has its own current streams: the workers use the caller's, on which the tensors were computed.
+    # A thread has its own current streams. The workers use the caller's streams, on which the tensors were computed.
     streams = [torch.cuda.current_stream(device) for device in (pieces[0].device, *devices)]
 
     def evaluate(device: torch.device, piece: Tensor, copies: tuple[Tensor, ...]) -> Tensor:

@@ -1,4 +1,4 @@
-"""An order of rows in which most rows follow nearby rows, computed on the device of the rows."""
+"""Order rows so that consecutive rows are close in space, on the device of the rows."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 
-def near_order(rows: Tensor) -> Tensor:
+def spatial_order(rows: Tensor) -> Tensor:
     """Return the order of the rows in the leaves of a k-d tree, a permutation of shape (n,) and dtype int64.
 
     A node of more than 32 rows is halved at the median of its widest dimension.
     """
     count = len(rows)
     levels = max(0, math.ceil(math.log2(max(count, 1) / 32)))
-    # For nodes of equal sizes, indices beyond the last row stand for copies of the last row, removed at the end.
+    # Nodes must have equal sizes: indices beyond the last row stand for copies of the last row, removed at the end.
     order = torch.arange(-(-count >> levels) << levels, device=rows.device)[None]
     for _ in range(levels):
         values = rows[order.clamp(max=count - 1)]

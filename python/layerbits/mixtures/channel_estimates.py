@@ -58,6 +58,11 @@ def channel_estimates(
         Largest value and largest term of each information, in nats.
     risk : float
         Probability with which each end of an interval may be wrong.
+
+    Returns
+    -------
+    dict of str to ChannelEstimate
+        The estimates by name of the quantity.
     """
     estimates = {}
     for quantity in QUANTITIES:
@@ -68,7 +73,7 @@ def channel_estimates(
         pilot, *passes = split_passes(terms)
         prior_weight = unseen_probability(sum(map(len, passes)), risk)
         bet = InformationBet(ceilings[name], largest_terms[name], risk, prior_weight, fixed_count=True)
-        interval = bet.interval([bet.pass_of(x[None]) for x in (pilot, *passes)])
+        interval = bet.interval([bet.pass_of(pass_terms[None]) for pass_terms in (pilot, *passes)])
         if name == "I(X;T)":
             interval = certified(interval, certain_bounds, ceilings[name])
         mean = JackknifeMean.of_terms(terms)

@@ -73,7 +73,7 @@ def _in_one_pass(channels: Sequence[KnownChannel], noise: Tensor) -> tuple[list[
     n, queries, _ = noise.shape
     classes = np.zeros(n, np.int64) if channels[0].classes is None else channels[0].classes
     # Log-sums of exponents relative to the exponent of the query's own center.
-    pooled, in_class = noise.new_empty(2, len(channels), n, queries)
+    all_log_sums, class_log_sums = noise.new_empty(2, len(channels), n, queries)
     pairwise_log_sums = noise.new_empty(len(channels), n)
     class_sizes = np.bincount(classes)
     rows = max(1, _PAIRS_IN_CHUNK // (n * queries))
@@ -88,13 +88,13 @@ def _in_one_pass(channels: Sequence[KnownChannel], noise: Tensor) -> tuple[list[
             exponents = torch.add(products, squares[:, None], alpha=0.5 / sigma).mul_(-1 / sigma)
             parts = exponents.clamp_(min=_SMALLEST_EXPONENT).tensor_split([start, stop], -1)
             log_sums = torch.stack([part.logsumexp(-1) for part in parts])
-            pooled[k, chunk] = log_sums.logsumexp(0)
-            in_class[k, chunk] = log_sums[1]
+            all_log_sums[k, chunk] = log_sums.logsumexp(0)
+            class_log_sums[k, chunk] = log_sums[1]
             pairwise_log_sums[k, chunk] = (squares / sigma / (-8 * sigma)).logsumexp(-1)
     log_n, log_sizes = np.log(n), np.log(class_sizes)[classes, None]
     surprisals = [
         ByCondition(np.zeros((n, queries)), log_sizes - class_log_sum, log_n - log_sum)
-        for log_sum, class_log_sum in zip(pooled.numpy(force=True), in_class.numpy(force=True), strict=True)
+        for log_sum, class_log_sum in zip(all_log_sums.numpy(force=True), class_log_sums.numpy(force=True), strict=True)
     ]
     return surprisals, log_n - pairwise_log_sums.mean(1).numpy(force=True)
 
@@ -111,8 +111,8 @@ def _squares_and_products(rows: Tensor, noise: Tensor, centers: Tensor) -> tuple
     products = (noise * rows[:, None]).sum(-1, keepdim=True) - noise @ centers.mT
     is_near = squares < norms / 8
     for i, (row, z) in enumerate(zip(rows, noise, strict=True)):
-        near = is_near[i].nonzero()[:, 0]
-        differences = row - centers[near]
-        squares[i, near] = differences.square().sum(1)
-        products[i][:, near] = z @ differences.mT
+        indices = is_near[i].nonzero()[:, 0]
+        differences = row - centers[indices]
+        squares[i, indices] = differences.square().sum(1)
+        products[i][:, indices] = z @ differences.mT
     return squares, products

@@ -67,7 +67,7 @@ def mixture_log_density(
     >>> layerbits.mixture_log_density(np.zeros((1, 1)), np.array([[-1.0], [1.0]]), 0.5).round(4)
     array([-2.2258])
 
-    The Hessians at two points, d^2 log N / dt^2 = -1 / sigma^2 in each:
+    The Hessian of log N(0, sigma^2) at two points is -1 / sigma^2:
 
     >>> import torch
     >>> centers = torch.zeros(1, 1)

@@ -1,8 +1,7 @@
 """The information of a channel whose noise grows with the signal: given x, T ~ N(s, diag(alpha^2 s^2 + sigma^2)).
 
-S is one of n signals of equal weights. Each signal has its own covariance, so that nothing for mixtures with one
-covariance applies: no whitening, no reduction of dimension, and other bounds by pairs. All values are in units of
-sigma.
+S is one of n signals of equal weights. Each signal has its own covariance, so whitening and the reduction of dimension
+do not apply, and the pairwise bounds differ from those of one covariance. All values are in units of sigma.
 """
 
 from __future__ import annotations
@@ -22,13 +21,13 @@ from layerbits.mixtures.channel_estimates import ChannelEstimate, channel_estima
 from layerbits.mixtures.subspaces import NEGLIGIBLE
 from layerbits.statistics import ByCondition, Interval, ceilings, largest_terms
 
-# Pairs of a query and a signal that are summed together, so that intermediate arrays stay in the caches of the CPU; a
-# CUDA device needs more of them to be busy.
+# Pairs of a query and a signal that are summed together: intermediate arrays stay in the caches of the CPU, and enough
+# pairs occupy a CUDA device.
 _PAIRS_ON_CPU, _PAIRS_ON_CUDA = 2**16, 2**24
 
 # Largest number of values of the queries that are held at once, and smallest number of queries: each block reads the
 # coefficients of all signals.
-_VALUES, _LEAST_ROWS = 2**22, 32
+_VALUES, _MIN_ROWS = 2**22, 32
 
 # Largest signal and largest standard deviation in units of sigma, so that their squares and sums stay finite.
 _LARGEST = 1e140
@@ -64,8 +63,8 @@ class DropoutChannel:
     classes: Integers | None = None
 
     def __post_init__(self) -> None:
-        largest = float(self._scaled.abs().max()) * max(1.0, self.alpha)
-        if not largest <= _LARGEST:
+        largest_value = float(self._scaled_signals.abs().max()) * max(1.0, self.alpha)
+        if not largest_value <= _LARGEST:
             raise ValueError(
                 f"sigma: got {self.sigma:g} with alpha {self.alpha:g} for signals up to "
                 f"{float(self.signals.abs().max()):g}, wanted finite signals and deviations of at most {_LARGEST:g} "
@@ -73,19 +72,19 @@ class DropoutChannel:
             )
 
     @functools.cached_property
-    def _scaled(self) -> Tensor:
+    def _scaled_signals(self) -> Tensor:
         """The signals in units of sigma, float64."""
         return self.signals.double() / self.sigma
 
     @functools.cached_property
     def _variances(self) -> Tensor:
         """Variances of the noisy values in units of sigma^2, shape (n, d), at least 1."""
-        return (self.alpha * self._scaled).square() + 1
+        return (self.alpha * self._scaled_signals).square() + 1
 
     @functools.cached_property
     def _log_variances(self) -> Tensor:
         """Sum over the units of the logarithms of the variances in units of sigma^2, shape (n,)."""
-        return (self.alpha * self._scaled).square().log1p().sum(1)
+        return (self.alpha * self._scaled_signals).square().log1p().sum(1)
 
     @functools.cached_property
     def _products_suffice(self) -> bool:
@@ -94,16 +93,16 @@ class DropoutChannel:
         The terms of a mean square Q are positive, and the sum of their absolute values before the cancellation is at
         most 4 Q + 6 sum_j s_j^2 / v_j. The rounding of 2 d + 4 operations on them is eps / 2 each.
         """
-        largest = float((self._scaled.square() / self._variances).sum(1).max())
+        largest_sum = float((self._scaled_signals.square() / self._variances).sum(1).max())
         rounding = (self.signals.shape[1] + 2) * torch.finfo(torch.float64).eps
-        return 6 * largest * rounding <= NEGLIGIBLE
+        return 6 * largest_sum * rounding <= NEGLIGIBLE
 
     @functools.cached_property
     def _coefficients(self) -> tuple[Tensor, Tensor, Tensor]:
         """Coefficients 1 / v and s / v, shape (n, d), and sum_j s_j^2 / v_j, shape (n,), of mean squares."""
         weights = 1 / self._variances
-        weighted = self._scaled * weights
-        return weights, weighted, (weighted * self._scaled).sum(1)
+        weighted_signals = self._scaled_signals * weights
+        return weights, weighted_signals, (weighted_signals * self._scaled_signals).sum(1)
 
     @property
     def conditional_entropy(self) -> float:
@@ -135,7 +134,7 @@ class DropoutChannel:
         given_class, marginal = np.empty((2, n_inputs * queries))
         for block in self._blocks(n_inputs * queries):
             inputs = torch.arange(block.start, block.stop, device=self.signals.device) // queries
-            signals = self._scaled[inputs]
+            signals = self._scaled_signals[inputs]
             points = signals + self.alpha * signals * factors.like(signals) + noise.like(signals)
             given_class[block], marginal[block] = self._surprisals(inputs, points)
         surprisals = ByCondition(
@@ -192,7 +191,7 @@ class DropoutChannel:
         # A logarithm takes as long as all other operations, so it is computed for products of `factors` variances.
         factors = int(_LARGEST_EXPONENT / max(1.0, math.log2(float(self._variances.max()))))
         products = torch.ones_like(distances)
-        for number, (signals, variances) in enumerate(_columns(self._scaled, self._variances), start=1):
+        for number, (signals, variances) in enumerate(_columns(self._scaled_signals, self._variances), start=1):
             mean = (variances[rows, None] + variances).mul_(0.5)
             products *= mean
             distances.addcdiv_((signals[rows, None] - signals).square_(), mean, value=0.125)
@@ -203,17 +202,19 @@ class DropoutChannel:
 
     def _divergences(self, rows: slice) -> Tensor:
         """Return the divergences D(p(t|x) || p(t|x')) for the x in `rows` and all inputs x', (rows, n)."""
-        mean_squares = self._mean_squares(self._scaled[rows], self._variances[rows]) - self.signals.shape[1]
+        mean_squares = self._mean_squares(self._scaled_signals[rows], self._variances[rows]) - self.signals.shape[1]
         return (mean_squares + self._log_variances - self._log_variances[rows, None]) / 2
 
     def _mean_squares(self, means: Tensor, variances: Tensor) -> Tensor:
         """Return E |(T - s_k) / sqrt(v_k)|^2 of Gaussian T with these means and variances (m, d), for all k: (m, n)."""
         if self._products_suffice:
-            weights, weighted, offsets = self._coefficients
+            weights, weighted_signals, offsets = self._coefficients
             squares = torch.addmm(offsets, means.square().add_(variances), weights.mT)
-            return squares.addmm_(means, weighted.mT, alpha=-2)
+            return squares.addmm_(means, weighted_signals.mT, alpha=-2)
         mean_squares = means.new_zeros(len(means), len(self.signals))
-        for mean, variance, signals, signal_variances in _columns(means, variances, self._scaled, self._variances):
+        for mean, variance, signals, signal_variances in _columns(
+            means, variances, self._scaled_signals, self._variances
+        ):
             squares = (mean[:, None] - signals).square_().add_(variance[:, None])
             mean_squares += squares.div_(signal_variances)
         return mean_squares
@@ -234,7 +235,7 @@ class DropoutChannel:
     def _blocks(self, rows: int) -> Iterator[slice]:
         """Yield ranges of rows whose pairs with all signals are summed together."""
         pairs = _PAIRS_ON_CUDA if self.signals.is_cuda else _PAIRS_ON_CPU
-        size = max(_LEAST_ROWS, min(pairs // len(self.signals), _VALUES // self.signals.shape[1]))
+        size = max(_MIN_ROWS, min(pairs // len(self.signals), _VALUES // self.signals.shape[1]))
         for start in range(0, rows, size):
             yield slice(start, min(start + size, rows))
 

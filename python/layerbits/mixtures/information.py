@@ -16,7 +16,7 @@ from layerbits.statistics import unseen_probability
 # Strata of the first two passes.
 _PILOT_STRATA, _FIRST_STRATA = 1024, 4096
 
-# Largest ratio of the strata of a pass to the strata of all earlier passes: their forecast may be wrong.
+# Largest ratio of the strata of a pass to the strata of all earlier passes, because the forecast may be wrong.
 _GROWTH = 4
 
 # A pass is larger than the forecast by this factor, so that the interval is usually narrow enough after it.
@@ -105,7 +105,7 @@ def mixture_information(
 
     Notes
     -----
-    Both ends of the interval are betting bounds, which hold for any number of queries and any rule of stopping
+    Both ends of the interval are betting bounds, which hold for any number of queries and any stopping rule
     (`layerbits.statistics`). Both ends are moved into the bounds of Kolchinsky and Tracey (2017) if the n^2 pairs of
     centers cost no more than the queries. The queries are stratified and antithetic; the standard error is that of
     collapsed strata.

@@ -91,13 +91,13 @@ class KnownChannel:
         # The noise is that of the rounded points, so that its log density cancels against the same term of the sums.
         noise = (points.double() - self.centers[torch.from_numpy(inputs)][:, None]) / self.sigma
         log_noise = noise.square().sum(-1).div(-2).numpy(force=True)
-        pooled, in_class = self._log_sums(points, inputs)
+        log_sum, class_log_sum = self._log_sums(points, inputs)
         log_total = np.log(self.host_weights.sum())
-        marginal = log_noise - pooled + log_total
+        marginal = log_noise - log_sum + log_total
         if self.classes is None:
             return ByCondition(np.zeros_like(log_noise), marginal, marginal)
         log_class_totals = np.log(np.bincount(self.classes, self.host_weights))[self.classes[inputs], None]
-        return ByCondition(np.zeros_like(log_noise), log_noise - in_class + log_class_totals, marginal)
+        return ByCondition(np.zeros_like(log_noise), log_noise - class_log_sum + log_class_totals, marginal)
 
     def estimates(self, queries: int, stream: NormalStream, risk: float) -> dict[str, ChannelEstimate]:
         """Estimate every information from queries of every input; inputs must have equal weights.
@@ -145,14 +145,14 @@ class KnownChannel:
     def _log_sums(self, points: Tensor, inputs: Integers) -> tuple[Doubles, Doubles]:
         """Return log-sums at points (m, q, d) over all centers and over the centers of a point's class, each (m, q)."""
         if self.classes is None:
-            pooled = self._log_sum(points, slice(None))
-            return pooled, pooled
+            log_sum = self._log_sum(points, slice(None))
+            return log_sum, log_sum
         classes = self.classes[inputs]
         n_classes = int(self.classes.max()) + 1
         if n_classes <= _MAX_SEPARATE_CLASSES:
             parts = np.stack([self._log_sum(points, np.flatnonzero(self.classes == k)) for k in range(n_classes)])
-            in_class = np.take_along_axis(parts, classes[None, :, None], axis=0)[0]
-            return torch.from_numpy(parts).logsumexp(0).numpy(), in_class
+            class_log_sum = np.take_along_axis(parts, classes[None, :, None], axis=0)[0]
+            return torch.from_numpy(parts).logsumexp(0).numpy(), class_log_sum
         order = classes.argsort(kind="stable")
         centers, weights = self._components(self.classes.argsort(kind="stable"))
         sorted_log_sum = log_sum_exp_isotropic(
@@ -163,9 +163,9 @@ class KnownChannel:
             point_offsets=_offsets(classes, n_classes) * points.shape[1],
             center_offsets=_offsets(self.classes, n_classes),
         )
-        in_class = np.empty(points.shape[:2])
-        in_class[order] = sorted_log_sum.numpy(force=True).reshape(in_class.shape)
-        return self._log_sum(points, slice(None)), in_class
+        class_log_sum = np.empty(points.shape[:2])
+        class_log_sum[order] = sorted_log_sum.numpy(force=True).reshape(class_log_sum.shape)
+        return self._log_sum(points, slice(None)), class_log_sum
 
     def _log_sum(self, points: Tensor, components: Integers | slice) -> Doubles:
         """Return log-sums at points (m, q, d) over the centers of the given components, (m, q)."""

@@ -1,4 +1,4 @@
-"""Passes of stratified, antithetic queries of a known channel, as many as a tolerance needs."""
+"""Passes of stratified, antithetic queries of a known channel."""
 
 from __future__ import annotations
 

@@ -53,11 +53,11 @@ class Subspace:
         is I(S;T_2|T_1) <= h(T_2) - h(Z_2) by the chain rule. A Gaussian has the largest entropy of all laws of its
         power, so the excess is at most sum_k log(1 + power_k / sigma^2) / 2.
         """
-        shifted = points.to(self.origin.dtype) - self.origin
+        deviations = points.to(self.origin.dtype) - self.origin
         if self.directions is None:
-            return shifted.to(points.dtype), shifted.new_zeros(shifted.shape[:-1])
-        coordinates = shifted @ self.directions
-        squared_distances = (shifted.square().sum(-1) - coordinates.square().sum(-1)).clamp(min=0)
+            return deviations.to(points.dtype), deviations.new_zeros(deviations.shape[:-1])
+        coordinates = deviations @ self.directions
+        squared_distances = (deviations.square().sum(-1) - coordinates.square().sum(-1)).clamp(min=0)
         return coordinates.to(points.dtype), squared_distances
 
     def to(self, dtype: torch.dtype) -> Subspace:
@@ -89,12 +89,12 @@ def fit_subspace(
     """
     n, d = centers.shape
     origin = centers.double().mean(0)
-    scaled = (centers.double() - origin) / (sigma * math.sqrt(n))
-    is_dual = n < d  # The smaller of the two Gram matrices has the same nonzero eigenvalues.
-    gram = scaled @ scaled.T if is_dual else scaled.T @ scaled
+    scaled_deviations = (centers.double() - origin) / (sigma * math.sqrt(n))
+    is_dual = n < d  # the smaller of the two Gram matrices, which has the same nonzero eigenvalues
+    gram = scaled_deviations @ scaled_deviations.T if is_dual else scaled_deviations.T @ scaled_deviations
     axes, _ = principal_axes(gram, max_dimensions, max_cost)
     if is_dual:
-        return Subspace(origin, torch.linalg.qr(scaled.T if axes is None else scaled.T @ axes).Q)
+        return Subspace(origin, torch.linalg.qr(scaled_deviations.T if axes is None else scaled_deviations.T @ axes).Q)
     return Subspace(origin, axes)
 
 
@@ -126,13 +126,13 @@ def affine_coordinates(
     """
     shares = torch.ones_like(centers[:, 0], dtype=torch.float64) if weights is None else weights.double()
     shares = shares / shares.sum()
-    shifted = centers.double()
-    shifted = shifted - shares @ shifted
+    deviations = centers.double()
+    deviations = deviations - shares @ deviations
     if len(centers) < centers.shape[1]:
-        shifted = torch.linalg.qr(shifted.T, mode="r").R.T  # The rows keep their inner products.
-    scaled = shifted * (shares.sqrt() / sigma)[:, None]
-    axes, cost = principal_axes(scaled.T @ scaled, max_dimensions, max_cost)
-    return (shifted if axes is None else shifted @ axes).to(centers.dtype), cost
+        deviations = torch.linalg.qr(deviations.T, mode="r").R.T  # The rows keep their inner products.
+    scaled_deviations = deviations * (shares.sqrt() / sigma)[:, None]
+    axes, cost = principal_axes(scaled_deviations.T @ scaled_deviations, max_dimensions, max_cost)
+    return (deviations if axes is None else deviations @ axes).to(centers.dtype), cost
 
 
 def principal_axes(gram: Tensor, max_dimensions: int | None, max_cost: float) -> tuple[Tensor | None, float]:
@@ -140,7 +140,7 @@ def principal_axes(gram: Tensor, max_dimensions: int | None, max_cost: float) ->
     if len(gram) == 1 or not gram.isfinite().all():
         return None, 0.0
     eigenvalues, eigenvectors = torch.linalg.eigh(gram)
-    eigenvalues = eigenvalues.cpu()  # The choices below read single values.
+    eigenvalues = eigenvalues.cpu()  # single values are read below: a copy of all synchronizes once
     costs = eigenvalues.clamp(min=0).cumsum(0) / 2
     # If rounding may have changed eigenvalues by more than the negligible cost, no direction is known to be empty.
     rounding = len(gram) * torch.finfo(torch.float64).eps * float(eigenvalues[-1])

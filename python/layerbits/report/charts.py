@@ -46,9 +46,9 @@ def information_chart(path: Path) -> Chart:
     curves: dict[str, dict[str, list[_Point]]] = {}
     units: dict[str, str] = {}
     for epoch, table in read_information(path).items():
-        several_estimators = len({(row.layer, row.quantity) for row in table}) < len(table)
+        has_several_estimators = len({(row.layer, row.quantity) for row in table}) < len(table)
         for row in table:
-            curve = f"{row.layer}, {row.estimator}" if several_estimators else row.layer
+            curve = f"{row.layer}, {row.estimator}" if has_several_estimators else row.layer
             curves.setdefault(row.quantity, {}).setdefault(curve, []).append(_information_point(epoch, curve, row))
             units[row.quantity] = row.unit
     return {quantity: _view(layers, f"{quantity} in {units[quantity]}") for quantity, layers in curves.items()}
@@ -103,7 +103,7 @@ def _curve(label: str, points: list[_Point], rgb: str, width: float) -> dict[str
     return {
         "type": "scatter", "mode": "lines+markers", "name": label, "legendgroup": label,
         "x": [point.epoch for point in points],
-        "y": _finite(point.value for point in points),
+        "y": _finite_or_none(point.value for point in points),
         "text": [point.text for point in points], "hoverinfo": "text",
         "line": {"color": f"rgb({rgb})", "width": width}, "marker": {"size": width + 2},
     }  # fmt: skip
@@ -123,6 +123,6 @@ def _layout(title: str, epoch_scale: str) -> dict[str, Any]:
     }
 
 
-def _finite(values: Iterable[float]) -> list[float | None]:
+def _finite_or_none(values: Iterable[float]) -> list[float | None]:
     """Replace NaN and infinity, which JSON lacks, by None, which leaves a gap in the curve."""
     return [value if math.isfinite(value) else None for value in values]

@@ -44,7 +44,7 @@ class PageContent:
     defaults : mapping
         Default settings of the experiment.
     notes : sequence of str
-        Figures and charts that the page lacks, with reasons.
+        Notes on missing figures and charts, with reasons.
     figures : mapping of str to bytes
         PNG files by name.
     charts : mapping of str to Chart

@@ -1,4 +1,4 @@
-"""Reading and checking of run.json, the record of a run."""
+"""Read and check run.json, the record of a run."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ _PAGE = "report.html"
 
 
 class Report(NamedTuple):
-    """The path of a report, and a note for each figure or chart that it lacks."""
+    """The path of a report, and notes on missing figures and charts, with reasons."""
 
     page: Path
     notes: tuple[str, ...]
@@ -43,7 +43,7 @@ def write_report(directory: str | os.PathLike[str]) -> Report:
     Returns
     -------
     Report
-        Path of the page, and the figures and charts that it lacks, with reasons.
+        Path of the page, and notes on missing figures and charts, with reasons.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def write_report(directory: str | os.PathLike[str]) -> Report:
 
 
 def _write(folder: Path, run: RunRecord, snapshot: Path) -> Report:
-    """Write the report from copies of the tables in `snapshot`, an empty folder, because the run may change its own."""
+    """Write the report from copies of the tables in the empty folder `snapshot`, because the run may replace tables."""
     stamps = {path: file_stamp(path) for path in folder.rglob("*.png")}
     last_write = last_written(folder)
     tables = copy_tables(folder, snapshot)

@@ -1,4 +1,4 @@
-"""Copies of the tables of a run, which may write to its folder at the same time."""
+"""Copy the tables of a run; the run may write to its folder at the same time."""
 
 from __future__ import annotations
 

@@ -1,6 +1,5 @@
 """Confidence bounds for means and information, the jackknife, quantities and their limits, and class numbers."""
 
-from layerbits.statistics.classes import class_numbers, label_array
 from layerbits.statistics.information_bounds import (
     BetPass,
     InformationBet,
@@ -10,6 +9,7 @@ from layerbits.statistics.information_bounds import (
 )
 from layerbits.statistics.interval import Interval
 from layerbits.statistics.jackknife import JackknifeMean
+from layerbits.statistics.labels import class_numbers, label_array
 from layerbits.statistics.limits import ceilings, largest_terms
 from layerbits.statistics.mean_bounds import lower_mean_bound, student_margin, upper_mean_bound
 from layerbits.statistics.quantities import QUANTITIES, ByCondition, Condition, Quantity

@@ -1,4 +1,4 @@
-"""Confidence intervals of an information by betting, and decoders mixed with the prior."""
+"""Betting intervals for information, and the mixture of a decoder with its prior."""
 
 from __future__ import annotations
 
@@ -17,17 +17,20 @@ _MAX_PASSES = 64
 
 
 def unseen_probability(n: int, risk: float) -> float:
-    """Return -log(risk) / n, at most 1/2; n trials miss events of probability -log(risk) / n with at most this risk."""
+    """Return p = min(1/2, -log(risk) / n).
+
+    An event of probability -log(risk) / n or more occurs in n independent trials, except with probability `risk`.
+    """
     return min(0.5, -math.log(risk) / n)
 
 
 def mix_with_prior(terms: Doubles, weight: float) -> Doubles:
-    """Mix a decoder q(x|t) with the prior p(x), which has the given weight, in terms log(q(x|t) / p(x)).
+    """Return the terms log(q(x|t) / p(x)) of a decoder q after its mixture with the prior p(x), of this weight.
 
-    The mixed terms are at least log(weight). A term loses at most -log(1 - weight), about `weight` nats.
+    The new terms are at least log(weight). A term loses at most -log(1 - weight), about `weight` nats.
     """
-    mixed: Doubles = np.logaddexp(terms + math.log1p(-weight), math.log(weight))
-    return mixed
+    mixed_terms: Doubles = np.logaddexp(terms + math.log1p(-weight), math.log(weight))
+    return mixed_terms
 
 
 def split_passes(terms: Doubles) -> list[Doubles]:
@@ -37,14 +40,14 @@ def split_passes(terms: Doubles) -> list[Doubles]:
 
 @dataclasses.dataclass(frozen=True)
 class BetPass:
-    """The independent terms of one pass, in nats, from `InformationBet.pass_of`.
+    """The independent terms of one pass, in nats; made by `InformationBet.pass_of`.
 
     Attributes
     ----------
     terms : array of shape (m,)
         Terms of an information, for instance log(p(t|x) / p(t)) for I(X;T).
     decoder_terms : array of shape (m,)
-        The terms of the posterior mixed with the prior, which have a lower bound.
+        Terms of the mixed posterior, at least log(prior_weight).
     """
 
     terms: Doubles
@@ -53,7 +56,7 @@ class BetPass:
 
 @dataclasses.dataclass(frozen=True)
 class InformationBet:
-    """A confidence interval of an information by betting; the fields are fixed before the first pass.
+    """The settings of a confidence interval for an information by betting, fixed before the first pass.
 
     Attributes
     ----------
@@ -77,9 +80,9 @@ class InformationBet:
     fixed_count: bool
 
     def pass_of(self, terms: Doubles) -> BetPass:
-        """Return the pass of terms (q, m): averages over the first axis, independent along the second axis."""
-        bounded = np.minimum(terms, self.largest_term)
-        return BetPass(bounded.mean(0), mix_with_prior(bounded, self.prior_weight).mean(0))
+        """Average terms (q, m) over the q queries; the m columns are independent."""
+        bounded_terms = np.minimum(terms, self.largest_term)
+        return BetPass(bounded_terms.mean(0), mix_with_prior(bounded_terms, self.prior_weight).mean(0))
 
     def interval(self, passes: Sequence[BetPass]) -> Interval:
         """Compute the interval, within [0, ceiling].
@@ -87,8 +90,8 @@ class InformationBet:
         Parameters
         ----------
         passes : sequence of BetPass
-            The first pass is the pilot, which only sets stakes and forecasts. The terms of a pass are independent given
-            the earlier passes, and the mean of their expectations is the information.
+            The first pass is the pilot, which only sets stakes and forecasts and does not enter the bounds. The terms
+            of a pass are independent given the earlier passes, and the mean of their expectations is the information.
 
         Notes
         -----
@@ -97,14 +100,14 @@ class InformationBet:
         bound.
         """
         lower = lower_mean_bound(
-            [x.decoder_terms for x in passes],
+            [bet_pass.decoder_terms for bet_pass in passes],
             floor=math.log(self.prior_weight),
             ceiling=self.ceiling,
             risk=self.risk,
             fixed_count=self.fixed_count,
         )
         upper = upper_mean_bound(
-            [x.terms for x in passes],
+            [bet_pass.terms for bet_pass in passes],
             floor=0.0,
             ceiling=self.largest_term,
             risk=self.risk,

@@ -30,7 +30,7 @@ class JackknifeMean:
 
     @classmethod
     def of_terms(cls, terms: Doubles) -> JackknifeMean:
-        """Return the mean of terms (n, q), independent given the input; with q = 1, the error is over inputs."""
+        """Return the mean of terms (n, q), independent given the input; with q = 1, the inputs are the parts."""
         values = terms if terms.shape[1] > 1 else terms.T
         changes = (values.mean(1, keepdims=True) - values) / max(1, values.shape[1] - 1)
         return cls(float(terms.mean()), (changes,))
@@ -45,7 +45,9 @@ class JackknifeMean:
     @functools.cached_property
     def _variances(self) -> Doubles:
         """Contribution of each input of each sample to the variance of the value."""
-        return np.concatenate([x.var(axis=1) * ((x.shape[1] - 1) / len(x) ** 2) for x in self.changes])
+        return np.concatenate(
+            [changes.var(axis=1) * ((changes.shape[1] - 1) / len(changes) ** 2) for changes in self.changes]
+        )
 
     @property
     def standard_error(self) -> float:
@@ -53,10 +55,10 @@ class JackknifeMean:
         return math.sqrt(float(self._variances.sum()))
 
     def margin(self, risk: float) -> float:
-        """Return the margin of a one-sided Student bound of this risk; infinite for a single value."""
+        """Return the margin of a one-sided Student bound of this risk; infinite for a single part."""
         return student_margin(self._variances, len(self.changes[0][0]) - 1, risk)
 
     @property
     def bias(self) -> float:
-        """First-order bias, in the number of draws, by the jackknife."""
+        """Jackknife estimate of the bias of first order in 1 / draws."""
         return math.fsum((changes.shape[1] - 1) * float(changes.mean()) for changes in self.changes)

@@ -38,8 +38,8 @@ def ceilings(n_inputs: int, classes: Integers | None, weights: Doubles | None = 
 def largest_terms(n_inputs: int, classes: Integers | None, weights: Doubles | None = None) -> dict[str, float]:
     """Compute the largest information that a single value of T can carry; parameters are those of `ceilings`.
 
-    This is -log of the smallest probability of an input, of a class, or of an input given its class. It exceeds the
-    ceiling if these probabilities differ.
+    The largest term is -log of the smallest probability of an input, of a class, or of an input given its class, and
+    exceeds the ceiling if these probabilities differ.
     """
     weights = np.ones(n_inputs) if weights is None else weights
     if classes is None:
@@ -54,5 +54,5 @@ def largest_terms(n_inputs: int, classes: Integers | None, weights: Doubles | No
 
 def _largest_log_ratio(totals: Doubles | float, weights: Doubles) -> float:
     """Return the largest log(total / weight) over the positive weights."""
-    positive = weights > 0
-    return float(np.log(np.broadcast_to(totals, weights.shape)[positive] / weights[positive]).max())
+    is_positive = weights > 0
+    return float(np.log(np.broadcast_to(totals, weights.shape)[is_positive] / weights[is_positive]).max())

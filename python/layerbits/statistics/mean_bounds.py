@@ -57,11 +57,12 @@ def lower_mean_bound(
         forecasts, squared_error = _forecast(passes[:k], sizes[k])
         deviations = forecasts - forecasts.mean()
         span = ceiling - floor + float(deviations.max())
-        largest = _LARGEST_STAKE / span if span > 0 else 1.0
+        largest_stake = _LARGEST_STAKE / span if span > 0 else 1.0
         count = sum(sizes[1:] if fixed_count else sizes[1 : k + 1])
-        # For small stakes the log wealth is count (mean - m) stake - count squared_error stake^2 / 2. This stake
-        # minimises the distance mean - m at which the log wealth reaches the target.
-        stakes.append(min(largest, math.sqrt(2 * target / (count * squared_error))) if squared_error > 0 else largest)
+        # For small stakes the log wealth is count (mean - m) stake - count squared_error stake^2 / 2. `best_stake`
+        # minimizes the distance mean - m at which the log wealth reaches the target.
+        best_stake = math.sqrt(2 * target / (count * squared_error)) if squared_error > 0 else math.inf
+        stakes.append(min(largest_stake, best_stake))
         shifted_terms.append(passes[k] - deviations)
 
     def excess(mean: float) -> float:
@@ -93,7 +94,7 @@ def student_margin(variances: Doubles, freedom: int, risk: float) -> float:
     variances : array of shape (k,)
         Estimated variance of each estimate.
     freedom : int
-        Degrees of freedom of each variance. They are combined by the formula of Welch and Satterthwaite.
+        Degrees of freedom of each variance, combined by the formula of Welch and Satterthwaite.
     risk : float
         Probability with which the bound may be wrong.
 
@@ -112,15 +113,18 @@ def student_margin(variances: Doubles, freedom: int, risk: float) -> float:
 
 
 def _forecast(passes: Sequence[Doubles], n: int) -> tuple[Doubles, float]:
-    """Return forecasts of the n terms of the next pass, shape (n,), and an estimate of their mean squared error."""
+    """Return forecasts of the n terms of the next pass, shape (n,), and an estimate of their mean square error."""
     if len(passes) < 2:
         return np.full(n, passes[0].mean()), float(passes[0].var())
-    # Passes of other lengths have the inputs in the same order: terms at one relative position have similar inputs.
+    # All passes have the inputs in the same order, so terms at one relative position have similar inputs.
     positions = 2 * np.arange(n) + 1
-    aligned = np.array([x if len(x) == n else x[positions * len(x) // (2 * n)] for x in passes])
-    within = float(aligned.var(axis=0, ddof=1).mean())
-    means = aligned.mean(0)
-    between = max(0.0, float(means.var()) - within / len(aligned))
+    aligned_terms = np.array(
+        [terms if len(terms) == n else terms[positions * len(terms) // (2 * n)] for terms in passes]
+    )
+    variance_within = float(aligned_terms.var(axis=0, ddof=1).mean())
+    means = aligned_terms.mean(0)
+    variance_between = max(0.0, float(means.var()) - variance_within / len(passes))
     # A forecast is the mean at its position, moved towards the overall mean.
-    shrinkage = between / (between + within / len(aligned)) if between > 0 else 0.0
-    return means.mean() + shrinkage * (means - means.mean()), within + between * (1 - shrinkage)
+    shrinkage = variance_between / (variance_between + variance_within / len(passes)) if variance_between > 0 else 0.0
+    forecasts = means.mean() + shrinkage * (means - means.mean())
+    return forecasts, variance_within + variance_between * (1 - shrinkage)

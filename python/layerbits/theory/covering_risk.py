@@ -97,9 +97,9 @@ def subgaussian_covering_risk_bound(n: int, *, dim: int, sigma: float, norm: flo
     # The probability beyond `reach` cubes is below rounding. If `reach` is large, a shell is several cubes thick.
     reach = norm_in_cubes * math.sqrt(2 * math.e * (100 + log_n + dim * (1 + math.log1p(norm_in_cubes))))
     thickness = float(math.ceil(reach / 10_000))
-    outer = thickness * np.arange(1, math.ceil(reach / thickness) + 1)
-    log_cells = dim * (np.log(2 * outer) + 0.5) - log_n
-    log_tails = np.minimum(0.0, math.log(dim) + 0.5 - (outer - thickness) ** 2 / (2 * math.e * norm_in_cubes**2))
+    radii = thickness * np.arange(1, math.ceil(reach / thickness) + 1)
+    log_cells = dim * (np.log(2 * radii) + 0.5) - log_n
+    log_tails = np.minimum(0.0, math.log(dim) + 0.5 - (radii - thickness) ** 2 / (2 * math.e * norm_in_cubes**2))
     shells = np.exp(log_tails) * np.logaddexp(0.0, log_cells - log_tails)
     sums_beyond = np.append(np.cumsum(shells[:0:-1])[::-1], 0.0)
     return float(np.min(np.logaddexp(0.0, log_cells) + sums_beyond)) + _fluctuation(log_n)
@@ -107,8 +107,8 @@ def subgaussian_covering_risk_bound(n: int, *, dim: int, sigma: float, norm: flo
 
 def log_covering_number(dim: int, sigma: float, atoms: int | None) -> float:
     """Compute log A of `covering_risk_bound`."""
-    best = math.sqrt(8) / sigma  # minimises log k + 4 / (k sigma)^2 over real k
-    candidates = max(1, math.floor(best)), math.ceil(best)
+    real_minimizer = math.sqrt(8) / sigma  # of log k + 4 / (k sigma)^2 over real k
+    candidates = max(1, math.floor(real_minimizer)), math.ceil(real_minimizer)
     log_number = dim * min(math.log(k) + (2 / (k * sigma)) ** 2 for k in candidates)
     return log_number if atoms is None else min(log_number, math.log(check_count("atoms", atoms, minimum=1)))
 

@@ -1,4 +1,4 @@
-"""Bounds on the mean squared error of the Monte Carlo integration of the plug-in, in nats^2."""
+"""Bounds on the mean square error of the Monte Carlo integration of the plug-in, in nats^2."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from layerbits.theory.checks import check_scale, check_setting
 
 
 def monte_carlo_mse_bound(n: int, draws: int, *, dim: int, sigma: float, mean_square: float | None = None) -> float:
-    """Compute the bound of [T] on the mean squared error of the integration of the plug-in entropy, in nats^2.
+    """Compute the bound of [T] on the mean square error of the integration of the plug-in entropy, in nats^2.
 
     For S in [-1, 1]^d (tanh) the bound is 2 d (2 + sigma^2) / (sigma^2 n n_MC). For any S, with M = E|S|^2, it is
     (9 (M + d sigma^2) + 24 sqrt(M (M + d sigma^2)) + 16 M) / (sigma^2 n n_MC). `sharp_mse_bound` is below both.
@@ -38,7 +38,7 @@ def monte_carlo_mse_bound(n: int, draws: int, *, dim: int, sigma: float, mean_sq
 
 
 def sharp_mse_bound(n: int, draws: int, *, dim: int) -> float:
-    """Compute d / (n n_MC), a bound on the mean squared error of the integration for any S, in nats^2.
+    """Compute d / (n n_MC), a bound on the mean square error of the integration for any S, in nats^2.
 
     The error is that of the mean of -log g(T), g the density of the plug-in mixture, over `draws` (n_MC) independent
     noise vectors for each center.

@@ -20,7 +20,7 @@ def plugin_risk_bound(n: int, *, dim: int, sigma: float, slack: float = 0.005) -
     log(n L^d / (pi sigma^2)^(d/2)) L^(d/2) / (2 (4 pi sigma^2)^(d/4) sqrt n)
     + (c^2 + 2 c d (1 + sigma^2) / sigma^2 + 8 d (d + 2 sigma^4 + d sigma^4) / sigma^4) 2 / n.
 
-    `covering_risk_bound` holds for every n. Where `covering_risk_bound` is smaller, it proves the bound of [T].
+    `covering_risk_bound` holds for every n, and proves the bound of [T] if it is smaller.
 
     Parameters
     ----------

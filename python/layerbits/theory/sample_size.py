@@ -108,7 +108,7 @@ def samples_needed(
     dim, sigma
         See `layerbits.theory`.
     atoms : int, optional
-        An upper bound on the number of values of S. It does not affect `log_necessary`.
+        An upper bound on the number of values of S, without effect on `log_necessary`.
     monte_carlo_share : float
         The part of `error` that is reserved for the Monte Carlo integration, between 0 and 1.
 

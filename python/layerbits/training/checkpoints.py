@@ -75,7 +75,7 @@ class Checkpoints:
             self._optimizer.load_state_dict(state["optimizer"])
             torch.set_rng_state(state["generators"]["cpu"])
             for device in self.cuda_devices():
-                # A training that moves to another device goes on with other noise: the checkpoint has no state for it.
+                # On a device without a saved state, the noise of the training differs from here on.
                 if str(device) in state["generators"]:
                     torch.cuda.set_rng_state(state["generators"][str(device)], device)
             return int(state["epoch"])

@@ -31,7 +31,7 @@ def evaluate_classifier(model: nn.Module, inputs: Tensor, labels: Tensor) -> tup
         Shape (n,), int64.
     """
     with evaluating(model), torch.no_grad():
-        # The rows are split because the feature maps of a large data set would not fit into memory.
+        # The feature maps of a large data set would not fit into memory, so the rows are split.
         logits = torch.cat([model(part) for part in torch.split(inputs, rows_per_pass([inputs]))])
     accuracy = (logits.argmax(dim=1) == labels).double().mean().item()
     return cross_entropy(logits, labels).item(), accuracy
@@ -84,7 +84,8 @@ class TrainingCurves:
         """
         rows = read_training(self._path) if epoch else []
         self._rows = [row for row in rows if row.epoch <= epoch]
-        expected_rows = [(chosen, split) for chosen in sorted(self._at) if chosen <= epoch for split in self._splits]
+        epochs = [chosen_epoch for chosen_epoch in sorted(self._at) if chosen_epoch <= epoch]
+        expected_rows = [(chosen_epoch, split) for chosen_epoch in epochs for split in self._splits]
         if [(row.epoch, row.split) for row in self._rows] != expected_rows:
             raise damaged_file(self._path, f"it lacks rows up to epoch {epoch}")
 

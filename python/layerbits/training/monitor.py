@@ -37,9 +37,9 @@ _DEFAULT_SETTINGS = MeasurementSettings()
 class Monitor:
     """Measure the information of each layer at chosen epochs and write it to ``directory/information.csv``.
 
-    An epoch that the folder already has is not measured again if the network has the same weights as then, and is
-    refused if they differ: every training needs a folder of its own. The settings and a hash of the weights at each
-    epoch are written to ``information.json`` beside the table.
+    An epoch that the folder already has is not measured again; it is refused if the network has other weights than at
+    its measurement, so every training needs its own folder. The settings and a hash of the weights at each epoch are
+    written to ``information.json`` beside the table.
 
     Parameters
     ----------
@@ -144,7 +144,7 @@ class Monitor:
         if epoch not in self._tables:
             self._tables[epoch] = measure_layers(self._problem.of_now(), self._settings)
             self._weights[epoch] = weights
-            # The table comes last: rows always have the hash of their weights.
+            # The table is written last, so that its rows always have the hash of their weights.
             write_settings(self._path.parent, self._provenance, self._weights)
             write_information(self._path, self._tables)
         elif self._weights[epoch] != weights:
@@ -158,7 +158,7 @@ class Monitor:
         return {
             "layers": list(self._problem.parts),
             **dataclasses.asdict(self._settings),
-            "sigma": _described(self._problem),
+            "sigma": _noise_description(self._problem),
             "measurement_noise": not self._problem.network.adds_noise,
             "inputs": _digest(data.tensors),
             "labels": _digest(tuple(data.labels.values())),
@@ -175,7 +175,7 @@ class Monitor:
         return complete_tables, {epoch: weights[epoch] for epoch in complete_tables}
 
 
-def _described(problem: Problem) -> object:
+def _noise_description(problem: Problem) -> object:
     """Return the noise of a problem, as it stands in information.json."""
     sigmas = problem.sigma.values() if isinstance(problem.sigma, Mapping) else [problem.sigma]
     if any(isinstance(sigma, RelativeSigma) for sigma in sigmas):
@@ -189,8 +189,8 @@ def _described(problem: Problem) -> object:
     if any(isinstance(noise, DropoutNoise) for noise in noise_of_layers):
         return [repr(noise) if isinstance(noise, DropoutNoise) else _digest(noise.scale) for noise in noise_of_layers]
     scales = [noise.scale for noise in noise_of_layers if not isinstance(noise, DropoutNoise)]
-    isotropic = len(set(map(str, scales))) == 1 and isinstance(scales[0], float)
-    return scales[0] if isotropic else _digest(tuple(scales))
+    is_isotropic = len(set(map(str, scales))) == 1 and isinstance(scales[0], float)
+    return scales[0] if is_isotropic else _digest(tuple(scales))
 
 
 def _digest(data: object) -> str:
@@ -201,7 +201,7 @@ def _digest(data: object) -> str:
     for part in data if isinstance(data, tuple) else (data,):
         digest.update(str(np.shape(part)).encode())
         if isinstance(part, Tensor):
-            # The bytes, because NumPy has no bfloat16.
+            # NumPy has no bfloat16, so bytes are hashed.
             part = part.detach().cpu().flatten().contiguous().view(torch.uint8)
         digest.update(np.asarray(part).tobytes())
     return digest.hexdigest()

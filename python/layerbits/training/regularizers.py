@@ -28,10 +28,10 @@ class ParsevalRegularizer:
     Parameters
     ----------
     model : torch.nn.Module
-        Any network, noisy or not, on any device. Its biases and its noise do not change.
+        Any network, noisy or not, on any device. Biases and noise do not change.
     strength : float
-        In (0, 1/2]. A small deviation of a singular value from 1 shrinks by the factor 1 - 2 strength per step, at
-        1/2 quadratically; a larger strength would overshoot.
+        In (0, 1/2]. A small deviation of a singular value from 1 shrinks by the factor 1 - 2 strength per step, and
+        quadratically if strength is 1/2; a larger strength would overshoot.
     layers : None, str, type, callable or a sequence of them
         The linear layers and convolutions to regularize, by name, glob, type or ``(name, module) -> bool`` as in
         `layerbits.noisify`. None: all of them, including the output layer, but neither the ``in_proj_weight`` of
@@ -99,8 +99,8 @@ class ParsevalRegularizer:
             self._require_convergence(name, w, gram, bound)
         for weight, w, gram in zip(self._names, matrices, grams, strict=True):
             factors = (gram, w) if w.shape[-2] <= w.shape[-1] else (w, gram)
-            stepped = torch.baddbmm(w, *factors, beta=1 + self._strength, alpha=-self._strength)
-            weight.copy_(stepped.reshape(weight.shape))
+            new_weight = torch.baddbmm(w, *factors, beta=1 + self._strength, alpha=-self._strength)
+            weight.copy_(new_weight.reshape(weight.shape))
 
     def _require_convergence(self, name: str, matrix: Tensor, gram: Tensor, bound: float) -> None:
         """Raise UsageError unless all singular values of `matrix` converge; their squares are at most `bound`."""
@@ -144,5 +144,5 @@ def _selected_layers(model: nn.Module, layers: Layers) -> list[LayerCall]:
 
 def _matrices(weight: Tensor, groups: int) -> Tensor:
     """Return the matrix of each group, (groups, rows, columns), in float32 or float64, because float16 overflows."""
-    precise = weight.to(torch.promote_types(weight.dtype, torch.float32))
-    return precise.reshape(groups, weight.shape[0] // groups, -1)
+    matrix = weight.to(torch.promote_types(weight.dtype, torch.float32))
+    return matrix.reshape(groups, weight.shape[0] // groups, -1)

@@ -26,8 +26,8 @@ TrainEpochs = Callable[[Iterable[int]], Iterator[int]]
 def generator_seed(seed: int, device: int = 0) -> int:
     """Return the seed of torch's generator of a device, by the index of the device.
 
-    The generator's numbers differ from those of a generator with the seed `seed`, which is that of the initial weights,
-    and from those of other devices.
+    The generators of different devices give different numbers, and numbers other than the initial weights, whose
+    generator has the seed `seed`.
     """
     return int(np.random.SeedSequence(seed, spawn_key=(device,)).generate_state(1, np.uint64)[0])
 

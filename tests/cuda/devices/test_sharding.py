@@ -29,7 +29,7 @@ def test_any_devices_give_the_bits_of_one_device(devices, second_device, devices
 
 @pytest.mark.parametrize("devices", [[], ["cuda:0", "cuda:0"], ["cpu"], ["cuda:0", "cuda:99"], ["cuda", "cuda:0"]])
 def test_devices_must_exist_and_be_different(devices):
-    with pytest.raises(ValueError, match=r"^devices: got .* wanted at least one, each once, of cuda:0"):
+    with pytest.raises(ValueError, match=r"^devices: got .* wanted distinct devices out of cuda:0"):
         measurements("cuda:0", devices=devices)
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from layerbits.kernels import reference
-from layerbits.kernels.spatial_order import near_order
+from layerbits.kernels.spatial_order import spatial_order
 from tests.cuda.support.kernel_tests import BOTH_DTYPES, BOTH_KINDS, kernels_of, module_of, needs_emulation
 
 SIGMA = 0.005
@@ -130,17 +130,17 @@ def test_distant_row_has_the_density_of_its_nearest_center(kind):
 
 @pytest.mark.parametrize("count", [1, 2, 32, 33, 100, 1000, 4097])
 @pytest.mark.parametrize("d", [1, 3])
-def test_near_order_is_a_permutation(count, d):
+def test_spatial_order_is_a_permutation(count, d):
     generator = torch.Generator().manual_seed(count)
     rows = torch.randn(count, d, generator=generator)
     rows[count // 2 :: 7] = torch.nan
     rows[::5] = rows[0].clone()
-    assert near_order(rows).sort().values.tolist() == list(range(count))
+    assert spatial_order(rows).sort().values.tolist() == list(range(count))
 
 
-def test_near_order_halves_the_widest_dimension():
+def test_spatial_order_halves_the_widest_dimension():
     generator = torch.Generator().manual_seed(0)
     rows = torch.rand(4096, 2, generator=generator)
     # 128 leaves of the unit square are 2^-3 by 2^-4, with a mean side below 2^-3. Unsorted leaves have sides near 1.
-    leaves = rows[near_order(rows)].view(128, 32, 2)
+    leaves = rows[spatial_order(rows)].view(128, 32, 2)
     assert (leaves.amax(1) - leaves.amin(1)).mean() < 2**-3

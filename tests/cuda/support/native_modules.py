@@ -8,7 +8,7 @@ import torch
 from layerbits.kernels.back_ends import cuda
 from layerbits.kernels.cuda_pruning import can_prune
 from layerbits.kernels.native_interface import Mixture
-from layerbits.kernels.spatial_order import near_order
+from layerbits.kernels.spatial_order import spatial_order
 
 CPU_OPTIONS = {"threads", "level", "method", "tolerance"}
 
@@ -69,7 +69,10 @@ class CudaAsCpu:
         if method == "pruned" and options.get("point_offsets") is None:
             sides = [torch.from_numpy(np.ascontiguousarray(side)) for side in (points, centers)]
             if can_prune(Mixture(*sides, sigma)):
-                options |= {"point_order": near_order(sides[0]).numpy(), "center_order": near_order(sides[1]).numpy()}
+                options |= {
+                    "point_order": spatial_order(sides[0]).numpy(),
+                    "center_order": spatial_order(sides[1]).numpy(),
+                }
         self.summed_share = self.module.call(
             "log_sum_exp_isotropic", points, centers, sigma, *arguments, tolerance=tolerance, **options
         )

@@ -33,7 +33,7 @@ class TanhUnit(NamedTuple):
 def line_channel(centers: Sequence[float] | Doubles, sigma: float) -> Channel:
     """Return the channel T = S + Z for centers (n,) on the line.
 
-    The channel is a function of a number of grid steps per sigma. It returns the densities p(t|x) on the grid, shape
+    The channel is a function of the number of grid steps per sigma, and returns the densities p(t|x) on the grid, shape
     (n, points), and the step.
 
     Examples

@@ -76,7 +76,7 @@ def with_noise_dimensions(truths: Truths, dim: int, sigma: float) -> Truths:
 
 
 def separated_truths(inputs: int, gap: float) -> Truths:
-    """Return the true values, in 0 dimensions of noise, for equally likely signals at least `gap` sigmas apart.
+    """Return the true values, entropies less h(Z), for equally likely signals at least `gap` sigmas apart.
 
     `with_noise_dimensions` adds the entropy of the noise. With L the sum of the likelihood ratios of the wrong signals,
     log n - I = E log(1 + L) <= E L^(1/2), and each ratio adds at most its Bhattacharyya coefficient exp(-gap^2/8).
@@ -113,6 +113,6 @@ def _quantities(
 
 
 def _log(density: Doubles) -> Doubles:
-    # The logarithm is later multiplied by the density: where the density underflows to 0, the product is 0.
+    # The logarithm must be finite where the density underflows to 0: its product with the density is then 0.
     logarithm: Doubles = np.log(np.maximum(density, np.finfo(float).tiny))
     return logarithm

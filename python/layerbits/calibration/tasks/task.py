@@ -86,7 +86,7 @@ class MixtureTask(Task):
     centers : array of shape (n, d)
         The values of S.
     weights : array of shape (n,) or None
-        Their probabilities; None if they are equal.
+        Probabilities of the centers; None if they are equal.
 
     Examples
     --------
@@ -109,7 +109,7 @@ class NetworkTask(Task):
     inputs : array of shape (n, ...)
         The values of X.
     labels : integer array of shape (n,) or None
-        Their classes Y.
+        Classes Y of the inputs.
     matrices, biases : tuple of arrays of shape (outputs, inputs) and (outputs,)
         Parameters of the layers, each ``activation(matrix x + bias)`` plus noise.
     activation : torch.nn.Tanh or torch.nn.Identity

@@ -51,9 +51,9 @@ def _plot_histograms(axes: Axes, bins: Sequence[Distances]) -> None:
 
 
 def _limits(bins: Sequence[Distances]) -> tuple[float, float]:
-    """Return the distances beyond which only few pairs lie."""
+    """Return two distances; at most `_HIDDEN_SHARE` of the pairs lie below the first, and above the second."""
     lower, upper, pairs = (np.array([getattr(bin_, name) for bin_ in bins]) for name in ("lower", "upper", "pairs"))
     order = np.argsort(lower)
     share = np.cumsum(pairs[order]) / pairs.sum()
-    left, right = np.searchsorted(share, (_HIDDEN_SHARE, 1 - _HIDDEN_SHARE))
-    return float(lower[order][left]), float(upper[order][min(right, len(share) - 1)])
+    lower_index, upper_index = np.searchsorted(share, (_HIDDEN_SHARE, 1 - _HIDDEN_SHARE))
+    return float(lower[order][lower_index]), float(upper[order][min(upper_index, len(share) - 1)])

@@ -73,11 +73,11 @@ def _plot_overview(config: CnnConfig, path: Path, figure_path: Path) -> None:
 
 
 def _variant_colors(config: CnnConfig) -> dict[str, plots.Color]:
-    noisy = [variant.name for variant in config.training_variants if variant.sigma]
-    dropout = [variant.name for variant in config.training_variants if variant.dropout]
+    noisy_variants = [variant.name for variant in config.training_variants if variant.sigma]
+    dropout_variants = [variant.name for variant in config.training_variants if variant.dropout]
     colors: dict[str, plots.Color] = {"deterministic": "black"}
-    colors |= zip(noisy, plots.sequence_colors(len(noisy)), strict=True)
-    return colors | dict.fromkeys(dropout, plots.CLASS_COLORS[1])
+    colors |= zip(noisy_variants, plots.sequence_colors(len(noisy_variants)), strict=True)
+    return colors | dict.fromkeys(dropout_variants, plots.CLASS_COLORS[1])
 
 
 def _plot_errors(axes: Axes, errors: Sequence[Errors], colors: _Colors) -> None:

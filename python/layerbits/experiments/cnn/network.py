@@ -81,9 +81,9 @@ def build_network(config: CnnConfig, variant: Variant, *, seed: int, size: tuple
         layers |= _normalized_tanh(number, nn.BatchNorm2d(outputs), variant, seed)
         layers[f"pool{number}"] = nn.MaxPool2d(2)
     flat_width = config.channels[-1] * math.prod(side // 2 ** len(config.channels) for side in size)
-    dense: nn.Linear = skip_init(nn.Linear, flat_width, config.units)  # type: ignore[no-untyped-call]
+    dense_layer: nn.Linear = skip_init(nn.Linear, flat_width, config.units)  # type: ignore[no-untyped-call]
     logits: nn.Linear = skip_init(nn.Linear, config.units, _CLASSES)  # type: ignore[no-untyped-call]
-    layers |= {"flatten": nn.Flatten(), "dense": _initialized(dense, generator)}
+    layers |= {"flatten": nn.Flatten(), "dense": _initialized(dense_layer, generator)}
     layers |= _normalized_tanh(len(config.channels) + 1, nn.BatchNorm1d(config.units), variant, seed)
     layers["logits"] = _initialized(logits, generator)
     model = nn.Sequential(OrderedDict(layers))

@@ -111,14 +111,14 @@ def measure(config: CnnConfig, folder: RunFolder, test: LabelledImages) -> None:
     tables = {row_type: read_table(folder.path / name, row_type) for row_type, name in _FILES.items()}
     grid = itertools.product(config.trainings, config.measured_epochs)
     checkpoints = [_Checkpoint(seed, variant, epoch) for (seed, variant), epoch in grid]
-    finished_checkpoints = _finished(config, tables, checkpoints)
+    finished_checkpoints = _leading_checkpoints_with_rows(config, tables, checkpoints)
     keys = {checkpoint.key for checkpoint in finished_checkpoints}
     for rows in tables.values():
         rows[:] = [row for row in rows if row[:3] in keys]
     remaining_checkpoints = checkpoints[len(finished_checkpoints) :]
     images = test.to(config.device)
-    measured = (_measure_network(config, folder.path, images, checkpoint) for checkpoint in remaining_checkpoints)
-    bar = progress(single_threaded(measured), name="representations", total=len(remaining_checkpoints))
+    measurements = (_measure_network(config, folder.path, images, checkpoint) for checkpoint in remaining_checkpoints)
+    bar = progress(single_threaded(measurements), name="representations", total=len(remaining_checkpoints))
     last_save = time.monotonic()
     with deterministic_convolutions():
         for network_rows in bar:
@@ -131,7 +131,9 @@ def measure(config: CnnConfig, folder: RunFolder, test: LabelledImages) -> None:
     folder.summary.update(_summary(config, tables))
 
 
-def _finished(config: CnnConfig, tables: _Tables, checkpoints: list[_Checkpoint]) -> list[_Checkpoint]:
+def _leading_checkpoints_with_rows(
+    config: CnnConfig, tables: _Tables, checkpoints: list[_Checkpoint]
+) -> list[_Checkpoint]:
     """Return the checkpoints before the first one that lacks rows in a table."""
     keys = {row_type: {row[:3] for row in rows} for row_type, rows in tables.items()}
     finished_checkpoints = []
@@ -176,8 +178,10 @@ def _measure_network(
         entropy = binned_entropy(points, edges=np.zeros(1))
         rows.append(Clustering(*checkpoint.key, layer, overlap=histogram.overlap, binned_entropy=entropy, **separation))
     if Similarity in row_types:
-        deterministic = _load_network(config, path, images, checkpoint._replace(variant=config.training_variants[0]))
-        rows += _similarities(config, checkpoint, (model, deterministic), images.inputs)
+        deterministic_model = _load_network(
+            config, path, images, checkpoint._replace(variant=config.training_variants[0])
+        )
+        rows += _similarities(config, checkpoint, (model, deterministic_model), images.inputs)
     return rows
 
 
@@ -185,10 +189,10 @@ def _similarities(
     config: CnnConfig, checkpoint: _Checkpoint, models: tuple[nn.Module, nn.Module], inputs: Tensor
 ) -> Iterator[Similarity]:
     """Yield the similarities of the first model to the second, the deterministic network, at each layer."""
-    model, deterministic = models
+    model, deterministic_model = models
     cosines: dict[tuple[str, str], list[Tensor]] = {}
     for number, batch in enumerate(torch.split(inputs, _IMAGES_PER_PASS)):
-        reference = layer_activations(deterministic, batch, layers=config.layers)
+        reference = layer_activations(deterministic_model, batch, layers=config.layers)
         points_by_noise = {"off": layer_activations(model, batch, layers=config.layers)}
         if is_noisy(model):
             points_by_noise["on"] = _noisy_pass(
@@ -202,10 +206,10 @@ def _similarities(
         yield Similarity(*checkpoint.key, layer, noise, float(values.mean()), *quantiles)
 
 
-def _noisy_pass(noisy: nn.Module, inputs: Tensor, random: NormalStream) -> dict[str, Tensor]:
+def _noisy_pass(network: nn.Module, inputs: Tensor, random: NormalStream) -> dict[str, Tensor]:
     """Return the noisy value T of each layer; the noise of earlier layers is included."""
-    signals = propagate(noisy, inputs, draws=1, seed=int(random.generator.integers(2**31)))
-    noise = noise_of(noisy)
+    signals = propagate(network, inputs, draws=1, seed=int(random.generator.integers(2**31)))
+    noise = noise_of(network)
     return {layer: noise[layer].add(signal[:, 0], random.like(signal[:, 0])) for layer, signal in signals.items()}
 
 
@@ -219,8 +223,8 @@ def _load_network(config: CnnConfig, path: Path, images: LabelledImages, checkpo
 def _summary(config: CnnConfig, tables: _Tables) -> dict[str, float]:
     """Return means over the seeds after the last epoch, with noise off.
 
-    They are overlap and binned entropy at each layer of the deterministic network, and the similarity of each other
-    variant to it at the last layer.
+    The summary has overlap and binned entropy at each layer of the deterministic network and, at the last layer, the
+    similarity of every other variant to the deterministic network.
     """
     summary = {}
     for layer, field in itertools.product(config.layers, ("overlap", "binned_entropy")):

@@ -30,10 +30,10 @@ def corner_probabilities(dim: int, probability: float) -> Doubles:
 def corner_divergences(dim: int, probability: float, sigma: float) -> Doubles:
     """Compute D(p(t|s) || p(t)) in nats for each corner s by quadrature, shape (2^d,).
 
-    Their mean, weighted by the probabilities of the corners, is I(S;T).
+    The mean of the divergences, weighted by the probabilities of the corners, is I(S;T).
     """
-    plus, minus = (_bit_divergence(value, sigma) for value in (probability, 1 - probability))
-    bits: Doubles = np.where(corners(dim) > 0, plus, minus)
+    plus_divergence, minus_divergence = (_bit_divergence(value, sigma) for value in (probability, 1 - probability))
+    bits: Doubles = np.where(corners(dim) > 0, plus_divergence, minus_divergence)
     total: Doubles = bits.sum(1)
     return total
 
@@ -57,8 +57,10 @@ def _bit_divergence(probability: float, sigma: float) -> float:
     """Compute D(p(t|s) || p(t)) in nats for one bit, at a value s of this probability."""
 
     def integrand(z: float) -> float:
-        opposite = math.log(1 - probability) - 2 * (1 + sigma * z) / sigma**2
-        return -math.exp(-(z**2) / 2) / math.sqrt(2 * math.pi) * float(np.logaddexp(math.log(probability), opposite))
+        opposite_term = math.log(1 - probability) - 2 * (1 + sigma * z) / sigma**2
+        return (
+            -math.exp(-(z**2) / 2) / math.sqrt(2 * math.pi) * float(np.logaddexp(math.log(probability), opposite_term))
+        )
 
     # The density is below 1e-31 beyond 12 standard deviations. The integrand bends near -1 / sigma.
     value, _ = integrate.quad(integrand, -12, 12, points=(max(-12.0, -1 / sigma),), limit=500, epsabs=1e-12)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 PLUG_IN, NEIGHBOURS, KDE, BINNING = "plug-in", "Kozachenko-Leonenko", "KDE", "binning"
 
-_SMALLEST_DRAWS, _LARGEST_DRAWS = 10_240, 2**22  # the first two batches of `mixture_entropy`, and its limit
+_SMALLEST_DRAWS, _LARGEST_DRAWS = 10_240, 2**22  # queries of the first two passes of `mixture_entropy`, and its limit
 
 
 class NoisySample(NamedTuple):
@@ -61,7 +61,7 @@ def estimate_entropy(name: str, sample: NoisySample, settings: EstimatorSettings
 
 
 def expected_draws(tolerance: float, *, at_hundredth: float) -> float:
-    """Estimate the number of draws of a plug-in that takes `at_hundredth` draws for a half width of 0.01 nats."""
+    """Estimate the number of queries of a plug-in that takes `at_hundredth` queries for a half width of 0.01 nats."""
     return min(max(at_hundredth * (0.01 / tolerance) ** 2, _SMALLEST_DRAWS), _LARGEST_DRAWS)
 
 
@@ -108,9 +108,11 @@ def plot_entropies(axes: Axes, rows: Sequence[Any], *, lower: float, upper: floa
             if row.estimator == name:
                 curve.setdefault(row.samples, []).append(row)
         means = [float(np.mean([row.value for row in repeats])) for repeats in curve.values()]
-        bottom = [min(float(np.fmin(row.lower, row.value)) for row in repeats) for repeats in curve.values()]
-        top = [max(float(np.fmax(row.upper, row.value)) for row in repeats) for repeats in curve.values()]
-        plots.band(axes, list(curve), (bottom, means, top), plots.CurveStyle(color=COLORS[name], label=name))
+        lower_edges = [min(float(np.fmin(row.lower, row.value)) for row in repeats) for repeats in curve.values()]
+        upper_edges = [max(float(np.fmax(row.upper, row.value)) for row in repeats) for repeats in curve.values()]
+        plots.band(
+            axes, list(curve), (lower_edges, means, upper_edges), plots.CurveStyle(color=COLORS[name], label=name)
+        )
     if lower < upper:
         axes.axhspan(lower, upper, color="black", alpha=0.2, linewidth=0, label="true value, 95 % interval")
     else:

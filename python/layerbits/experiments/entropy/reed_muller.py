@@ -158,8 +158,8 @@ def sample(config: Config, order: int, variables: int, samples: int) -> tuple[Do
     """Sample codewords; return the distinct ones, shape (k, 2^m), and how often each occurs, shape (k,)."""
     random = stream(config.seed, RandomStream.CODEWORDS, order, variables)
     messages = random.integers(0, 2, (samples, reed_muller_dimension(order, variables)), dtype=np.uint8)
-    distinct, counts = np.unique(messages, axis=0, return_counts=True)
-    return reed_muller_signals(distinct, reed_muller_matrix(order, variables)), counts.astype(np.float64)
+    distinct_messages, counts = np.unique(messages, axis=0, return_counts=True)
+    return reed_muller_signals(distinct_messages, reed_muller_matrix(order, variables)), counts.astype(np.float64)
 
 
 def _truth(config: Config, cell: tuple[tuple[int, int], float]) -> Truth:

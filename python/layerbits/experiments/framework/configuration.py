@@ -59,9 +59,9 @@ def with_settings(config: ConfigT, texts: Mapping[str, str]) -> ConfigT:
         A name is not a field, or a text is not a value of the field's type.
     """
     types = typing.get_type_hints(type(config))
-    unknown = [name for name in texts if name not in types]
-    if unknown:
-        raise UsageError(f"{unknown[0]}: no such setting; there are {', '.join(types)}")
+    unknown_names = [name for name in texts if name not in types]
+    if unknown_names:
+        raise UsageError(f"{unknown_names[0]}: no such setting; there are {', '.join(types)}")
     values: dict[str, Any] = {name: _parse(name, types[name], text) for name, text in texts.items()}
     return dataclasses.replace(config, **values)
 
@@ -90,15 +90,15 @@ def require_positive(config: Configuration, *names: str) -> None:
     for name in names:
         items = _items(config, name)
         wanted = "an integer >= 1" if all(isinstance(item, int) for item in items) else "a positive, finite number"
-        each = " for each item" if isinstance(getattr(config, name), tuple) else ""
-        require(config, name, all(0 < item < math.inf for item in items), wanted + each)
+        suffix = " for each item" if isinstance(getattr(config, name), tuple) else ""
+        require(config, name, all(0 < item < math.inf for item in items), wanted + suffix)
 
 
 def require_within(config: Configuration, **limits: tuple[float, float]) -> None:
-    """Require fields to be within (lower, upper), ends included; tuples as in `require_positive`, None is accepted."""
+    """Require fields to be in [lower, upper]; tuples as in `require_positive`, None is accepted."""
     for name, (lower, upper) in limits.items():
-        within = all(lower <= item <= upper for item in _items(config, name))
-        require(config, name, within, f"from {lower} to {upper}")
+        in_range = all(lower <= item <= upper for item in _items(config, name))
+        require(config, name, in_range, f"from {lower} to {upper}")
 
 
 def _items(config: Configuration, name: str) -> tuple[float, ...]:

@@ -35,7 +35,7 @@ class RunFolder:
     experiment : str
         Name of the experiment.
     config : Configuration
-        Its settings.
+        Settings of the experiment.
     resume : bool
         True: continue the run in `path`, or begin one if `path` is empty. False: `path` must be empty.
 
@@ -60,7 +60,7 @@ class RunFolder:
         self._record: dict[str, Any] = {
             "experiment": experiment,
             "status": "running",
-            # JSON turns tuples into lists, as in an earlier run.json, with which the configuration is compared.
+            # A configuration is compared with that of an earlier run.json, in which tuples are lists.
             "configuration": json.loads(json.dumps(dataclasses.asdict(config))),
             "seeds": {"seed": config.seed},
             "versions": versions(),
@@ -177,6 +177,8 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def _require_equal(name: str, earlier: object, value: object) -> None:
-    if earlier != value:
-        raise UsageError(f"{name}: the run to resume has {earlier!r}, got {value!r}; give the same, or another folder")
+def _require_equal(name: str, earlier_value: object, value: object) -> None:
+    if earlier_value != value:
+        raise UsageError(
+            f"{name}: the run to resume has {earlier_value!r}, got {value!r}; give the same, or another folder"
+        )

@@ -59,7 +59,7 @@ def fill_table(
     cells : sequence
         Arguments of `measure`, in an order that does not change from run to run.
     measure : callable
-        Returns the row of a cell. It must depend on the cell alone, so that a resumed table has the same rows.
+        Returns the row of a cell. The row must depend on the cell alone, so that a resumed table has the same rows.
     single_thread : bool, optional
         Whether to use one thread of torch, for cells with so little work that threads would only wait for each other.
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.gridspec import GridSpec
 
-_DENSITY_PASSES, _DENSITY_POINTS = 1024, 1000  # passes of every input behind a density, and its points
+_DENSITY_PASSES, _DENSITY_POINTS = 1024, 1000  # passes of every input, and points at which a density is plotted
 
 _Color = tuple[float, float, float, float]
 
@@ -93,17 +93,17 @@ class TrainingFigure:
     def _plot_values(self, panels: Sequence[Axes], neurons: Sequence[Neuron]) -> None:
         """Plot the activation of each layer for each input, and the density of T, in the colours of the classes."""
         sigma = self.settings.sigma
-        noisy = self.task.network([(neuron.weight, neuron.bias) for neuron in neurons], sigma)
+        network = self.task.network([(neuron.weight, neuron.bias) for neuron in neurons], sigma)
         inputs, targets, labels = self.task.data()
-        signals, activations = propagate(noisy, inputs, draws=_DENSITY_PASSES), layer_activations(noisy, inputs)
-        for axes, layer in zip(panels, noise_of(noisy), strict=True):
-            margin = 4 * _scale(noisy, layer)
+        signals, activations = propagate(network, inputs, draws=_DENSITY_PASSES), layer_activations(network, inputs)
+        for axes, layer in zip(panels, noise_of(network), strict=True):
+            margin = 4 * _scale(network, layer)
             lower, upper = signals[layer].min().item() - margin, signals[layer].max().item() + margin
             points = torch.linspace(lower, upper, _DENSITY_POINTS, dtype=torch.float64)
             for label, color in enumerate(plots.CLASS_COLORS):
                 in_class = labels == label
                 centers = signals[layer][in_class].reshape(-1, 1)
-                density = mixture_log_density(points[:, None], centers, _scale(noisy, layer)).exp()
+                density = mixture_log_density(points[:, None], centers, _scale(network, layer)).exp()
                 axes.fill_between(points, density * in_class.double().mean(), color=color, alpha=0.4, linewidth=0)
                 values = activations[layer][in_class, 0]
                 name = f"target {targets[in_class][0].item():g}"
@@ -150,5 +150,5 @@ def _colors(layers: Sequence[str]) -> list[_Color]:
     return plots.sequence_colors(len(layers) + 1)[1:]  # without the lightest colour
 
 
-def _scale(noisy: nn.Module, layer: str) -> float:
-    return noise_of(noisy)[layer].sigma
+def _scale(network: nn.Module, layer: str) -> float:
+    return noise_of(network)[layer].sigma

@@ -60,7 +60,7 @@ class ScalarTask:
         return noisify(nn.Sequential(layers), sigma=sigma, layers="neuron*", inputs=inputs[:1])
 
 
-def parameters_of(noisy: nn.Module) -> Parameters:
+def parameters_of(network: nn.Module) -> Parameters:
     """Return weight and bias of each neuron of a network from `ScalarTask.network`."""
-    values = [parameter.item() for parameter in noisy.parameters()]
+    values = [parameter.item() for parameter in network.parameters()]
     return list(zip(values[::2], values[1::2], strict=True))

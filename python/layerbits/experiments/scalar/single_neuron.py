@@ -2,7 +2,7 @@
 
 The neuron learns to separate the input 3 from -3, -1 and 1. The four values move apart and I(X;T) rises to log 4; then
 saturation joins three of them and I(X;T) falls towards H_b(1/4). A full run takes minutes, because the fall is
-logarithmic in time. It writes training.csv, information.csv, neurons.csv (columns: `Neuron`), curves.csv (columns:
+logarithmic in time. The run writes training.csv, information.csv, neurons.csv (columns: `Neuron`), curves.csv (columns:
 `Point`; neurons with bias -2 weight), single-neuron.png and curves.png.
 """
 
@@ -130,8 +130,8 @@ class SingleNeuron(Experiment[SingleNeuronSettings]):
 def _measure_neuron(config: SingleNeuronSettings, cell: tuple[float, float]) -> Point:
     weight, sigma = cell
     parameters = [(weight, -2 * weight)]
-    noisy = TASK.network(parameters, sigma).to(config.device)
-    table = layer_information(noisy, TASK.data()[0].to(config.device), tolerance=config.tolerance, seed=config.seed)
+    network = TASK.network(parameters, sigma).to(config.device)
+    table = layer_information(network, TASK.data()[0].to(config.device), tolerance=config.tolerance, seed=config.seed)
     row = table["neuron1", "I(X;T)"]
     truth = TASK.information(parameters, sigma)
     published = dict(zip(PUBLISHED_SIGMAS, PUBLISHED.get(weight, ()), strict=False)).get(sigma, math.nan)

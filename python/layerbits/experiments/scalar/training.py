@@ -1,6 +1,6 @@
 """Training of scalar neurons, with measurements and the true information by quadrature.
 
-neurons.csv has the columns of `Neuron`; the figures make the networks again from its parameters.
+neurons.csv has the columns of `Neuron`; the figures build the networks from the parameters in it.
 """
 
 from __future__ import annotations
@@ -51,29 +51,33 @@ def train_neurons(settings: ScalarSettings, task: ScalarTask, start: Parameters,
     information.csv, neurons.csv and a checkpoint at each measured epoch. Loss and accuracy are means over many passes;
     an output is correct if it lies on the same side of the mean of all targets as its own target.
     """
-    noisy = task.network(start, settings.sigma).to(settings.device)
+    network = task.network(start, settings.sigma).to(settings.device)
     inputs, targets, labels = (data.to(settings.device) for data in task.data())
-    optimizer = torch.optim.SGD(noisy.parameters(), lr=settings.learning_rate, momentum=settings.momentum)
+    optimizer = torch.optim.SGD(network.parameters(), lr=settings.learning_rate, momentum=settings.momentum)
     repeated_data = inputs.repeat(_EVALUATION_PASSES, 1), targets.repeat(_EVALUATION_PASSES, 1)
-    at, path = settings.measured_epochs, folder.path
+    measured_epochs, path = settings.measured_epochs, folder.path
 
     def after_epoch(epoch: int) -> None:
-        if epoch in at:
+        if epoch in measured_epochs:
             write_neurons(settings, task, start, path, last_epoch=epoch)
 
     session = TrainingSession(
-        Checkpoints(noisy, optimizer, at=at, directory=path),
+        Checkpoints(network, optimizer, at=measured_epochs, directory=path),
         TrainingCurves(
-            noisy, {"train": repeated_data}, at=settings.evaluated_epochs, directory=path, evaluate=_evaluate_regression
+            network,
+            {"train": repeated_data},
+            at=settings.evaluated_epochs,
+            directory=path,
+            evaluate=_evaluate_regression,
         ),
-        Monitor(noisy, inputs, labels, at=at, directory=path, settings=settings.measurement),
+        Monitor(network, inputs, labels, at=measured_epochs, directory=path, settings=settings.measurement),
         phase=folder.phase,
         seed=settings.seed,
     )
     session.run(
-        functools.partial(_train, noisy, optimizer, inputs, targets),
+        functools.partial(_train, network, optimizer, inputs, targets),
         epochs=settings.epochs,
-        name=f"epochs, {len(at)} measured",
+        name=f"epochs, {len(measured_epochs)} measured",
         after_epoch=after_epoch,
     )
     write_neurons(settings, task, start, path, last_epoch=settings.epochs)  # for a resumed run that lost the table
@@ -93,13 +97,13 @@ def write_neurons(
     last_epoch : int
         A trained epoch.
     """
-    noisy = task.network(start, settings.sigma)
-    layers = list(noise_of(noisy))
+    network = task.network(start, settings.sigma)
+    layers = list(noise_of(network))
 
     def neuron_row(cell: tuple[int, int]) -> Neuron:
         epoch, number = cell
-        load_checkpoint(path, epoch, noisy)
-        parameters = parameters_of(noisy)
+        load_checkpoint(path, epoch, network)
+        parameters = parameters_of(network)
         truth = task.information(parameters, settings.sigma, neuron=number)
         return Neuron(epoch, layers[number], *parameters[number], truth)
 
@@ -125,11 +129,11 @@ def summarize(settings: ScalarSettings, path: Path) -> dict[str, float]:
 
 
 def _train(
-    noisy: nn.Module, optimizer: torch.optim.Optimizer, inputs: Tensor, targets: Tensor, epochs: Iterable[int]
+    network: nn.Module, optimizer: torch.optim.Optimizer, inputs: Tensor, targets: Tensor, epochs: Iterable[int]
 ) -> Iterator[int]:
     for epoch in epochs:
         optimizer.zero_grad()
-        mse_loss(noisy(inputs), targets).backward()  # type: ignore[no-untyped-call]
+        mse_loss(network(inputs), targets).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         yield epoch
 

@@ -87,20 +87,22 @@ class BinningExperiment(Experiment[BinningSettings]):
 
     def _bin(self, config: BinningSettings, path: Path) -> None:
         """Compute the binned entropies of the network in a folder and write binned.csv."""
-        noisy = path.name == NOISY
-        quantities = (ENTROPY_OF_T, ENTROPY_OF_S) if noisy else (ENTROPY_OF_T,)
-        kinds = config.noisy_bins if noisy else config.deterministic_bins
+        quantities, kinds = [ENTROPY_OF_T], config.deterministic_bins
+        if path.name == NOISY:
+            quantities, kinds = [ENTROPY_OF_T, ENTROPY_OF_S], config.noisy_bins
         cells = list(itertools.product(config.measured_epochs, config.layers, quantities, kinds))
         model = self.network(config, path.name).double().to(config.device)
         clouds = functools.lru_cache(maxsize=1)(functools.partial(_clouds, config, path, model))
 
-        def binned(cell: tuple[int, str, str, Bins]) -> Binned:
+        def binned_row(cell: tuple[int, str, str, Bins]) -> Binned:
             epoch, layer, quantity, bins = cell
             cloud = clouds(epoch)[layer, quantity]
             value = _binned_value(config, cloud.points, bins)
-            return Binned(epoch, layer, quantity, bins.estimator, bins.size, value, cloud.entropy, cloud.distinct)
+            return Binned(
+                epoch, layer, quantity, bins.estimator, bins.size, value, cloud.entropy, cloud.distinct_points
+            )
 
-        fill_table(path / "binned.csv", Binned, cells, binned, single_thread=True)
+        fill_table(path / "binned.csv", Binned, cells, binned_row, single_thread=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,7 +111,7 @@ class _Cloud:
 
     points: Doubles
     entropy: float
-    distinct: int
+    distinct_points: int
 
 
 def _cloud(points: Doubles) -> _Cloud:

@@ -42,8 +42,8 @@ def plain_network(settings: SztSettings, activation: Activation | None = nn.Tanh
 
 def noisy_network(settings: SztSettings, sigma: float, activation: Activation | None = nn.Tanh) -> nn.Module:
     """Make the untrained network with noise on every hidden unit."""
-    plain = plain_network(settings, activation)
+    network = plain_network(settings, activation)
     # Linear maps and activation functions alternate; the last module gives the logits.
-    names = [name for name, _ in plain.named_children()][:-1]
-    hidden = names if activation is None else names[1::2]
-    return noisify(plain, sigma=sigma, layers=hidden, inputs=torch.zeros(1, 12))
+    names = [name for name, _ in network.named_children()][:-1]
+    hidden_names = names if activation is None else names[1::2]
+    return noisify(network, sigma=sigma, layers=hidden_names, inputs=torch.zeros(1, 12))

@@ -40,7 +40,7 @@ class NoisyNetworkExperiment(Experiment[NoisySettings]):
         train_network(config, self.network(config), folder)
 
     def measure(self, config: NoisySettings, folder: RunFolder) -> None:
-        """Compute points of the last hidden layer at the epochs to show; write scatter.csv."""
+        """Write scatter.csv, the points of the last hidden layer at the epochs to show, and summarize the tables."""
         save_scatter(config, self.network(config), folder.path)
         folder.summary.update(summarize(folder.path))
 

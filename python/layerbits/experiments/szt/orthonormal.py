@@ -45,26 +45,26 @@ class OrthonormalExperiment(Experiment[OrthonormalSettings]):
         """Make the untrained noisy network of szt-tanh."""
         return noisy_network(config, config.sigma)
 
-    def parseval(self, config: OrthonormalSettings, noisy: nn.Module) -> ParsevalRegularizer:
+    def parseval(self, config: OrthonormalSettings, network: nn.Module) -> ParsevalRegularizer:
         """Make the regularizer of the weight matrices of a network."""
-        hidden = [f"linear{number}" for number in range(1, len(config.widths) + 1)]
-        layers = hidden if config.regularized == "hidden" else None
-        return ParsevalRegularizer(noisy, strength=config.strength, layers=layers)
+        hidden_layers = [f"linear{number}" for number in range(1, len(config.widths) + 1)]
+        layers = hidden_layers if config.regularized == "hidden" else None
+        return ParsevalRegularizer(network, strength=config.strength, layers=layers)
 
     def train(self, config: OrthonormalSettings, folder: RunFolder) -> None:
         """Train and measure both networks; write training.csv, information.csv and checkpoints."""
         for variant in VARIANTS:
-            noisy = self.network(config)
-            step = self.parseval(config, noisy).step if variant == ORTHONORMAL else None
-            train_network(config, noisy, folder, variant=variant, after_step=step)
+            network = self.network(config)
+            step = self.parseval(config, network).step if variant == ORTHONORMAL else None
+            train_network(config, network, folder, variant=variant, after_step=step)
 
     def measure(self, config: OrthonormalSettings, folder: RunFolder) -> None:
         """Measure weights and clusters; write each scatter.csv and the three tables of both networks."""
-        path, noisy = folder.path, self.network(config)
+        path, network = folder.path, self.network(config)
         for variant in VARIANTS:
-            save_scatter(config, noisy, path / variant)
+            save_scatter(config, network, path / variant)
             folder.summary.update(summarize(path / variant, prefix=f"{variant}_"))
-        write_table(path / "singular_values.csv", SingularValue, singular_values(config, noisy, path))
+        write_table(path / "singular_values.csv", SingularValue, singular_values(config, network, path))
         write_table(path / "distances.csv", Distances, distances(config, path))
         rows = list(clustering(config, path))
         write_table(path / "clustering.csv", Clustering, rows)

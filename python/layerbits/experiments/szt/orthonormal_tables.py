@@ -27,7 +27,7 @@ class OrthonormalSettings(NoisySettings):
     """Settings. [R]: from memory of public code."""
 
     strength: float = 3e-4  # [R] of the Parseval step
-    regularized: str = "all"  # weight matrices; "hidden" leaves out the output layer; the article does not say
+    regularized: str = "all"  # weight matrices, or "hidden", without the output layer; the article does not say which
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -67,12 +67,12 @@ class Clustering(NamedTuple):
     binned_entropy: float
 
 
-def singular_values(config: OrthonormalSettings, noisy: torch.nn.Module, path: Path) -> Iterator[SingularValue]:
+def singular_values(config: OrthonormalSettings, network: torch.nn.Module, path: Path) -> Iterator[SingularValue]:
     """Yield the singular values of each weight matrix, from the checkpoints in the folder of a run."""
     for variant in VARIANTS:
         for epoch in config.measured_epochs:
-            load_checkpoint(path / variant, epoch, noisy)
-            for layer, module in noisy.named_children():
+            load_checkpoint(path / variant, epoch, network)
+            for layer, module in network.named_children():
                 if isinstance(module, torch.nn.Linear):
                     values = torch.linalg.svdvals(module.weight.detach().double()).tolist()
                     for number, value in enumerate(values, start=1):
@@ -81,7 +81,7 @@ def singular_values(config: OrthonormalSettings, noisy: torch.nn.Module, path: P
 
 def distances(config: OrthonormalSettings, path: Path) -> Iterator[Distances]:
     """Yield the histograms of distances between the points in each scatter.csv of a run."""
-    # The diagonal of tanh's cube, plus 8 standard deviations of the difference of two noise vectors.
+    # The diagonal of [-1, 1]^3, plus 8 standard deviations of a coordinate of the difference of two noise vectors.
     largest_distance = 2 * 3**0.5 + 8 * 2**0.5 * config.sigma
     for variant in VARIANTS:
         for epoch, (labels, points) in read_scatter(path / variant).items():

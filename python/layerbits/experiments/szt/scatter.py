@@ -17,16 +17,16 @@ from layerbits.training import load_checkpoint
 SCATTER_COLUMNS = ("epoch", "label", "t1", "t2", "t3")
 
 
-def save_scatter(settings: SztSettings, noisy: nn.Module, path: Path) -> None:
+def save_scatter(settings: SztSettings, network: nn.Module, path: Path) -> None:
     """Compute the points at the epochs to show, from the checkpoints in a folder, and write scatter.csv."""
-    data, last_layer = settings.data(), list(noise_of(noisy))[-1]
-    noisy.to(settings.device)
+    data, last_layer = settings.data(), list(noise_of(network))[-1]
+    network.to(settings.device)
     rows: list[tuple[float, ...]] = []
     for epoch in settings.shown_epochs:
-        load_checkpoint(path, epoch, noisy)
-        signals = propagate(noisy, data.inputs, draws=1, seed=settings.seed, layers=last_layer)[last_layer][:, 0]
+        load_checkpoint(path, epoch, network)
+        signals = propagate(network, data.inputs, draws=1, seed=settings.seed, layers=last_layer)[last_layer][:, 0]
         noise = NormalStream(settings.seed, RandomStream.SCATTER_NOISE).like(signals)
-        points = noise_of(noisy)[last_layer].add(signals, noise)
+        points = noise_of(network)[last_layer].add(signals, noise)
         rows += [(epoch, *row) for row in zip(data.labels.tolist(), *points.T.tolist(), strict=True)]
     write_csv(path / "scatter.csv", SCATTER_COLUMNS, rows)
 

@@ -43,7 +43,7 @@ def train_network(
     settings : SztSettings
         Settings of the experiment.
     model : torch.nn.Module
-        The untrained network. It is moved to the device of the settings and ends in its state after the last epoch.
+        The untrained network, which is moved to the device of the settings and ends in its state after the last epoch.
     folder : RunFolder
         Folder of the run.
     variant : str, optional
@@ -104,8 +104,8 @@ def _splits(settings: SztSettings) -> dict[str, tuple[Tensor, Tensor]]:
     return {name: (data.inputs[rows], data.labels[rows]) for name, rows in (("train", train_rows), ("test", test_rows))}
 
 
-def _monitor(settings: SztSettings, noisy: nn.Module, path: Path) -> Monitor:
+def _monitor(settings: SztSettings, network: nn.Module, path: Path) -> Monitor:
     data = settings.data()
     return Monitor(
-        noisy, data.inputs, data.labels, at=settings.measured_epochs, directory=path, settings=settings.measurement
+        network, data.inputs, data.labels, at=settings.measured_epochs, directory=path, settings=settings.measurement
     )

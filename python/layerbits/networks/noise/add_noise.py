@@ -51,8 +51,8 @@ class AddNoise(NoiseHook):
         return all(noise is self.noise[0] for noise in self.noise)
 
     def is_noisy_call(self, number: int) -> bool:
-        """Return whether a call has noise, by its number in a pass, from 1."""
-        # Call numbers restart at each call of the noisy network inside a larger network.
+        """Return whether call `number` (from 1) of a pass has noise."""
+        # An enclosing network may call the noisy network several times: `number` then exceeds the observed calls.
         return self.noise[0 if self.is_uniform else (number - 1) % len(self.noise)] is not None
 
     @not_compiled_alone

@@ -85,7 +85,7 @@ class EstimatorComparison(Experiment[Config]):
 
 
 def _cells(config: Config) -> list[_Cell]:
-    """Return the estimates to make; small numbers of samples come first."""
+    """Return the cells of estimates.csv, in ascending order of the number of samples."""
     max_samples = {NEIGHBOURS: config.max_neighbour_samples, KDE: config.max_kde_samples}
     grid = itertools.product(config.samples, config.dims, config.sigmas, config.estimators, range(config.repeats))
     return [

@@ -80,7 +80,7 @@ def _plot_bounds(axes: Axes, bounds: Sequence[Bound]) -> None:
 
 def _notes(bounds: Sequence[Bound], slopes: Sequence[Slope]) -> str:
     notes = [f"plug-in: n to the {slope.slope:.2f}" for slope in slopes if slope.estimator == PLUG_IN]
-    vacuous = [
+    vacuous_names = [
         name for name in (COVERING, PAPER) if bounds and all(bound.vacuous for bound in bounds if bound.bound == name)
     ]
-    return "\n".join(notes + [f"{name} bound: vacuous for all n" for name in vacuous])
+    return "\n".join(notes + [f"{name} bound: vacuous for all n" for name in vacuous_names])

@@ -58,8 +58,9 @@ def plug_in_error(counts: Doubles, probability: float, sigma: float, draws: int,
     """Compute the plug-in entropy of a sample minus the true entropy, in nats.
 
     With the density p of T and its plug-in q the error is E_q[-log p] - E_p[-log p] - D(q || p). The first two terms
-    are known by quadrature. The divergence is the integral of p (r log r - r + 1), r = q / p. It is estimated at points
-    of the mixture (p + q) / 2, where no term is negative or large, and all are small if the densities are close.
+    are known by quadrature. The divergence is the integral of p (r log r - r + 1), r = q / p, and is estimated at
+    points of the mixture (p + q) / 2, where no term is negative or large, and all terms are small if the densities are
+    close.
 
     Parameters
     ----------
@@ -81,8 +82,8 @@ def plug_in_error(counts: Doubles, probability: float, sigma: float, draws: int,
         [_stratified_sample(probabilities, draws // 2, random), _stratified_sample(shares, draws - draws // 2, random)]
     )
     points = corners[indices] + sigma * standard_normal((draws, dim), random, torch.float64).numpy()
-    sampled = counts > 0
-    log_ratio = mixture_log_density(points, corners[sampled], sigma, weights=counts[sampled])
+    is_sampled = counts > 0
+    log_ratio = mixture_log_density(points, corners[is_sampled], sigma, weights=counts[is_sampled])
     log_ratio -= cube.log_density(points, probability, sigma)
     excess = np.expm1(log_ratio)
     divergence = np.mean(2 * ((1 + excess) * log_ratio - excess) / (2 + excess))

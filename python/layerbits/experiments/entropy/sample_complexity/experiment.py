@@ -53,16 +53,16 @@ class SampleComplexity(Experiment[Config]):
         risks = fill_table(folder.path / "risk.csv", Risk, cells, measure, single_thread=True)
         slopes = list(fit_slopes(risks))
         write_table(folder.path / "slopes.csv", Slope, slopes)
-        needed = list(samples_needed(config, risks))
-        write_table(folder.path / "needed.csv", SamplesNeeded, needed)
-        folder.summary.update(_summary(config, slopes, needed))
+        needed_rows = list(samples_needed(config, risks))
+        write_table(folder.path / "needed.csv", SamplesNeeded, needed_rows)
+        folder.summary.update(_summary(config, slopes, needed_rows))
 
     def plot(self, config: Config, path: Path) -> None:
         """Plot risks and numbers of samples."""
         plot_figure(config, path, self.name)
 
 
-def _summary(config: Config, slopes: Sequence[Slope], needed: Sequence[SamplesNeeded]) -> dict[str, float]:
+def _summary(config: Config, slopes: Sequence[Slope], needed_rows: Sequence[SamplesNeeded]) -> dict[str, float]:
     """Return the mean exponent of n over the dimensions, and the growth of the needed samples per dimension."""
     summary: dict[str, float] = {}
     for sigma, probability in itertools.product(config.sigmas, config.probabilities):
@@ -72,7 +72,9 @@ def _summary(config: Config, slopes: Sequence[Slope], needed: Sequence[SamplesNe
             summary[f"slope_{case}"] = float(np.mean(exponents))
         source = measured_source(probability)
         # The condition excludes NaN: all or none of the measured numbers of samples reach the error.
-        measured_rows = [row for row in needed if (row.sigma, row.source) == (sigma, source) and row.log_samples > 0]
+        measured_rows = [
+            row for row in needed_rows if (row.sigma, row.source) == (sigma, source) and row.log_samples > 0
+        ]
         if len(measured_rows) >= 2:
             slope, _ = np.polyfit([row.dim for row in measured_rows], [row.log_samples for row in measured_rows], 1)
             summary[f"growth_{case}"] = math.exp(slope)

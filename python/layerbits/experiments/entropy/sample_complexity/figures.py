@@ -28,7 +28,7 @@ def plot_figure(config: Config, path: Path, name: str) -> None:
     """Plot the tables in the folder `path`: a row of panels for each probability, a column for each sigma."""
     risks = read_table(path / "risk.csv", Risk)
     bounds = read_table(path / "bounds.csv", Bound)
-    needed = read_table(path / "needed.csv", SamplesNeeded)
+    needed_rows = read_table(path / "needed.csv", SamplesNeeded)
     rows, columns = len(config.probabilities) + 1, len(config.sigmas)
     figure = plots.new_figure(width=5.5 * columns + 1, height=3.2 * rows)
     panels = figure.subplots(rows, columns, squeeze=False)
@@ -40,7 +40,7 @@ def plot_figure(config: Config, path: Path, name: str) -> None:
             axes.set_title(f"sigma = {sigma:g}, bits +1 with probability {probability:g}", fontsize="medium")
             plots.legend_outside(axes, title="± 2 standard errors,\nbounds dashed as below")
         axes = panels[-1, column]
-        _plot_samples_needed(axes, [row for row in needed if row.sigma == sigma], config.error)
+        _plot_samples_needed(axes, [row for row in needed_rows if row.sigma == sigma], config.error)
         plots.legend_outside(axes)
     save_figure(figure, path / f"{name}.png")
 
@@ -53,15 +53,17 @@ def _plot_risks(axes: Axes, risks: Sequence[Risk], bounds: Sequence[Bound]) -> N
         curves = value - 2 * error, value, value + 2 * error
         plots.band(axes, samples, curves, plots.CurveStyle(color=color, label=f"d = {dim}"))
         for name, style in LINE_STYLES.items():
-            useful = [bound for bound in bounds if (bound.dim, bound.bound, bound.vacuous) == (dim, name, 0)]
-            x, y = [bound.samples for bound in useful], [bound.value for bound in useful]
+            plotted_bounds = [bound for bound in bounds if (bound.dim, bound.bound, bound.vacuous) == (dim, name, 0)]
+            x, y = [bound.samples for bound in plotted_bounds], [bound.value for bound in plotted_bounds]
             axes.plot(x, y, style, color=color, linewidth=1)
     plots.curve_panel(axes, xlabel="samples n", ylabel="E|plug-in - h(T)| in nats")
     axes.set_yscale("log")
     axes.set_ylim(bottom=min([risk.risk for risk in risks], default=0.01) / 2)
-    vacuous = {name: [dim for dim in dims if _is_vacuous(bounds, dim, name)] for name in LINE_STYLES}
+    vacuous_by_name = {name: [dim for dim in dims if _is_vacuous(bounds, dim, name)] for name in LINE_STYLES}
     notes = [
-        f"{name} for d = {', '.join(map(str, vacuous_dims))}" for name, vacuous_dims in vacuous.items() if vacuous_dims
+        f"{name} for d = {', '.join(map(str, vacuous_dims))}"
+        for name, vacuous_dims in vacuous_by_name.items()
+        if vacuous_dims
     ]
     if notes:
         text = "\n".join(["vacuous at every n shown:", *notes])
@@ -73,10 +75,10 @@ def _is_vacuous(bounds: Sequence[Bound], dim: int, name: str) -> bool:
     return all(bound.vacuous for bound in bounds if (bound.dim, bound.bound) == (dim, name))
 
 
-def _plot_samples_needed(axes: Axes, needed: Sequence[SamplesNeeded], error: float) -> None:
-    sources = list(dict.fromkeys(row.source for row in needed))
+def _plot_samples_needed(axes: Axes, needed_rows: Sequence[SamplesNeeded], error: float) -> None:
+    sources = list(dict.fromkeys(row.source for row in needed_rows))
     for source, color in zip(sources, plots.sequence_colors(len(sources)), strict=True):
-        points = [(row.dim, row.log_samples / math.log(10)) for row in needed if row.source == source]
+        points = [(row.dim, row.log_samples / math.log(10)) for row in needed_rows if row.source == source]
         axes.plot(*zip(*points, strict=True), _SOURCE_STYLES.get(source, _MEASURED_STYLE), color=color, label=source)
     plots.curve_panel(axes, xlabel="dimension d", ylabel=f"log10 of the samples for {error:g} nats")
     axes.set_xscale("linear")

@@ -80,10 +80,10 @@ def samples_needed(config: Config, risks: Sequence[Risk]) -> Iterator[SamplesNee
 
 def _log_crossing(curve: Sequence[Risk], error: float) -> float:
     """Return log n at which the risk falls to `error`, interpolated on logarithmic axes."""
-    for before, after in itertools.pairwise(curve):
-        if after.risk <= error < before.risk:
-            share = math.log(before.risk / error) / math.log(before.risk / after.risk)
-            return math.log(before.samples) + share * math.log(after.samples / before.samples)
+    for risk, next_risk in itertools.pairwise(curve):
+        if next_risk.risk <= error < risk.risk:
+            share = math.log(risk.risk / error) / math.log(risk.risk / next_risk.risk)
+            return math.log(risk.samples) + share * math.log(next_risk.samples / risk.samples)
     return math.nan
 
 

@@ -65,14 +65,14 @@ class Spiral(Experiment[Config]):
 
     def measure(self, config: Config, folder: RunFolder) -> None:
         """Estimate the entropy and an interval for it; write decision.csv, reference.csv and estimates.csv."""
-        noisy = build_network(config)
-        load_checkpoint(folder.path, config.epochs, noisy)
-        write_table(folder.path / "decision.csv", Decision, decisions(config, noisy))
+        network = build_network(config)
+        load_checkpoint(folder.path, config.epochs, network)
+        write_table(folder.path / "decision.csv", Decision, decisions(config, network))
         (reference,) = fill_table(
-            folder.path / "reference.csv", Reference, [config], functools.partial(entropy_interval, noisy=noisy)
+            folder.path / "reference.csv", Reference, [config], functools.partial(entropy_interval, network=network)
         )
         rows = fill_table(
-            folder.path / "estimates.csv", EstimateRow, _cells(config), functools.partial(_estimate, config, noisy)
+            folder.path / "estimates.csv", EstimateRow, _cells(config), functools.partial(_estimate, config, network)
         )
         folder.summary["test_accuracy"] = read_training(folder.path / "training.csv")[-1].accuracy
         folder.summary.update(_summary(reference, rows))
@@ -87,10 +87,10 @@ def _cells(config: Config) -> list[_Cell]:
     return [cell for cell in grid if cell[1] != KDE or cell[0] <= config.max_kde_samples]
 
 
-def _estimate(config: Config, noisy: nn.Module, cell: _Cell) -> EstimateRow:
+def _estimate(config: Config, network: nn.Module, cell: _Cell) -> EstimateRow:
     samples, estimator, repeat = cell
     settings = EstimatorSettings(config.tolerance, config.neighbours, config.folds, bin_size=math.nan)
-    noisy_sample = NoisySample(*sample_layer(config, noisy, samples, repeat), config.sigma)
+    noisy_sample = NoisySample(*sample_layer(config, network, samples, repeat), config.sigma)
     estimate = estimate_entropy(estimator, noisy_sample, settings, seed=config.seed)
     return EstimateRow(estimator, samples, repeat, *estimate)
 

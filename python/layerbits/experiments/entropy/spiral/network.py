@@ -56,7 +56,7 @@ def build_network(config: Config) -> nn.Module:
 
 def train_network(config: Config, path: Path) -> None:
     """Train the network; write training.csv, spiral.csv and the checkpoint of the last epoch to the folder `path`."""
-    noisy = build_network(config)
+    network = build_network(config)
     splits: dict[str, SpiralData] = {
         name: spiral_dataset(config.points, stream(config.seed, RandomStream.SPIRAL_SPLIT, key), classes=CLASSES)
         for key, name in enumerate(("train", "test"))
@@ -64,31 +64,31 @@ def train_network(config: Config, path: Path) -> None:
     inputs, labels = splits["train"]
     points = (LabelledPoint(*point) for point in zip(*inputs.T.tolist(), labels.tolist(), strict=True))
     write_table(path / "spiral.csv", LabelledPoint, points)
-    optimizer = torch.optim.Adam(noisy.parameters(), lr=config.learning_rate, fused=True)
+    optimizer = torch.optim.Adam(network.parameters(), lr=config.learning_rate, fused=True)
     batches = Batches(inputs, labels, batch_size=config.batch_size, seed=config.seed)
-    checkpoints = Checkpoints(noisy, optimizer, at=(config.epochs,), directory=path)
+    checkpoints = Checkpoints(network, optimizer, at=(config.epochs,), directory=path)
     evaluated_epochs = log_spaced(1, config.epochs, config.evaluations)
-    curves = TrainingCurves(noisy, splits, at=evaluated_epochs, directory=path)
+    curves = TrainingCurves(network, splits, at=evaluated_epochs, directory=path)
     session = TrainingSession(checkpoints, curves, seed=config.seed)
-    session.run(functools.partial(train, noisy, optimizer, batches), epochs=config.epochs)
+    session.run(functools.partial(train, network, optimizer, batches), epochs=config.epochs)
 
 
-def sample_layer(config: Config, noisy: nn.Module, samples: int, repeat: int) -> tuple[Doubles, Doubles]:
+def sample_layer(config: Config, network: nn.Module, samples: int, repeat: int) -> tuple[Doubles, Doubles]:
     """Sample inputs; return signals of the last hidden layer and standard normal noise for it, both (samples, d)."""
     random = stream(config.seed, RandomStream.SPIRAL_SAMPLES, samples, repeat)
-    inputs, layer = spiral_dataset(samples, random, classes=CLASSES).inputs, list(noise_of(noisy))[-1]
+    inputs, layer = spiral_dataset(samples, random, classes=CLASSES).inputs, list(noise_of(network))[-1]
     seed = int(random.integers(2**31))
-    signals = propagate(noisy, inputs, draws=1, seed=seed, layers=layer)[layer][:, 0].double().numpy()
+    signals = propagate(network, inputs, draws=1, seed=seed, layers=layer)[layer][:, 0].double().numpy()
     return signals, standard_normal(signals.shape, random, torch.float64).numpy()
 
 
-def decisions(config: Config, noisy: nn.Module) -> list[Decision]:
+def decisions(config: Config, network: nn.Module) -> list[Decision]:
     """Compute, at the points of a grid, the share of noisy passes that choose each class."""
     axis = np.linspace(-GRID_EDGE, GRID_EDGE, config.grid)
     points = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
-    layer, logits = list(noise_of(noisy))[-1], noisy.get_submodule(str(2 * len(WIDTHS)))
+    layer, logits = list(noise_of(network))[-1], network.get_submodule(str(2 * len(WIDTHS)))
     inputs = torch.from_numpy(points).float()
-    signals = propagate(noisy, inputs, draws=config.passes, seed=config.seed, layers=layer)[layer]
+    signals = propagate(network, inputs, draws=config.passes, seed=config.seed, layers=layer)[layer]
     noise = standard_normal(signals.shape, stream(config.seed, RandomStream.SPIRAL_DECISIONS), signals.dtype)
     with torch.no_grad():
         classes = logits(signals + config.sigma * noise).argmax(-1)

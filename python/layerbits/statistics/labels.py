@@ -1,4 +1,4 @@
-"""Class numbers from labels in the forms in which people have them."""
+"""Convert labels to class numbers 0, 1, ..."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def class_numbers(labels: object, n_inputs: int) -> Integers:
     Parameters
     ----------
     labels : array-like of shape (n_inputs,) or (n_inputs, classes)
-        Integers, booleans, strings, or one-hot rows of zeros and a single one: a tensor, an array, a list, or a pandas
-        Series.
+        Integers, booleans, whole floats, strings, or one-hot rows of zeros and a single one: a tensor, an array, a
+        list, or a pandas Series.
     n_inputs : int
         Number of inputs.
 
@@ -41,14 +41,16 @@ def class_numbers(labels: object, n_inputs: int) -> Integers:
             f"({n_inputs}, classes)"
         )
     if values.dtype.kind == "f" and not np.isfinite(values).all():
-        raise ValueError("labels: got NaN or infinity, wanted the class of every input; leave those inputs out")
+        raise ValueError("labels: got NaN or infinity, wanted the class of every input; remove inputs without a class")
     if values.dtype.kind == "f" and (values != np.rint(values)).any():
         raise ValueError(
             "labels: got numbers that are not whole, wanted classes; for a continuous Y, bin it, for instance "
             "numpy.digitize(y, numpy.quantile(y, [.25, .5, .75]))"
         )
     if values.dtype.kind == "O" and not all(isinstance(value, str) for value in values):
-        raise TypeError("labels: got objects that are not all strings, wanted integers, booleans or strings")
+        raise TypeError(
+            "labels: got objects that are not all strings, wanted integers, booleans, whole floats or strings"
+        )
     numbers: Integers = np.unique(values, return_inverse=True)[1]
     return numbers
 
@@ -59,19 +61,20 @@ def label_array(labels: Any) -> npt.NDArray[Any]:
     Raises
     ------
     TypeError
-        They are neither numbers nor strings.
+        The dtype is not integer, boolean, real, string or object.
     ValueError
-        They are a tensor that is sparse, quantized or on the device meta.
+        `labels` is a tensor that is sparse, quantized or on the meta device.
     """
     if isinstance(labels, Tensor):
         if labels.layout != torch.strided or labels.is_meta or labels.is_quantized:
-            raise ValueError("labels: got a tensor that is sparse, quantized or on the device meta, wanted a dense one")
+            got = "a tensor that is sparse, quantized or on the meta device"
+            raise ValueError(f"labels: got {got}, wanted a dense tensor that holds values")
         # NumPy has no bfloat16.
         values = (labels.float() if labels.dtype == torch.bfloat16 else labels).numpy(force=True)
     else:
         values = np.asarray(labels.to_numpy() if hasattr(labels, "to_numpy") else labels)
     if values.dtype.kind not in "iubfUOS":
-        raise TypeError(f"labels: got dtype {values.dtype}, wanted integers, booleans or strings")
+        raise TypeError(f"labels: got dtype {values.dtype}, wanted integers, booleans, whole floats or strings")
     return values
 
 

@@ -1,13 +1,10 @@
-"""Passes have as many rows as the bytes of a row allow, end at the last wanted layer, and name a lack of memory."""
+"""Passes have as many rows as the bytes of a row allow, layers are measured in turn, and a lack of memory is named."""
 
-import collections
 import weakref
 
 import pytest
 import torch
 from torch import nn
-from torch.overrides import _len_torch_function_stack
-from torch.utils.checkpoint import checkpoint
 
 import layerbits as lb
 from layerbits.estimators import all_layers, layer_groups
@@ -142,105 +139,6 @@ def test_lack_of_memory_in_the_estimator_is_named(monkeypatch):
     monkeypatch.setattr(sampling, "affine_coordinates", reduced)
     with pytest.raises(MemoryError, match=r"^max_memory: got more than the system has .* lower .* or `queries`"):
         lb.layer_information(noisy_identities(1), INPUTS)
-
-
-# The end of a pass
-
-
-class Counted(nn.Module):
-    def forward(self, x):
-        COUNTS["calls"] += 1
-        return x
-
-
-COUNTS = collections.Counter()
-
-
-@pytest.fixture
-def counts():
-    COUNTS.clear()
-    return COUNTS
-
-
-def test_passes_end_at_the_last_layer_that_is_wanted(counts):
-    model = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), Counted(), nn.Linear(3, 3), nn.Tanh(), nn.Linear(3, 2))
-    full = lb.layer_activations(model, INPUTS, layers=["1", "4"])["1"]
-    n_full = counts["calls"]
-    counts.clear()
-    assert torch.equal(lb.layer_activations(model, INPUTS, layers="1")["1"], full)
-    assert n_full - counts["calls"] == 3 + 1  # three probing passes, and the pass of all rows
-    noisy = lb.noisify(model, sigma=0.1, layers=["1", "4"], inputs=INPUTS)
-    counts.clear()
-    lb.layer_information(noisy, INPUTS, layers="1")
-    assert counts["calls"] == 1
-
-
-class Checkpointed(nn.Module):
-    """A network whose layer is checkpointed, so that a pass that ends there leaves torch's checkpoint early."""
-
-    def __init__(self, *, use_reentrant):
-        super().__init__()
-        self.part = nn.Sequential(nn.Linear(4, 4), nn.Tanh())
-        self.head, self.options = nn.Linear(4, 2), {"use_reentrant": use_reentrant}
-
-    def forward(self, x):
-        with torch.enable_grad():
-            return self.head(checkpoint(self.part, x.requires_grad_(), **self.options).relu())
-
-
-def saved_tensor_hooks():
-    return torch._C._autograd._top_saved_tensors_default_hooks(True)
-
-
-@pytest.mark.parametrize("use_reentrant", [True, False])
-def test_a_pass_that_ends_in_a_checkpoint_leaves_nothing_behind(use_reentrant):
-    model = Checkpointed(use_reentrant=use_reentrant)
-    noisy = lb.noisify(model, sigma=0.2, layers=["part.1", "relu"], inputs=INPUTS)
-    both = lb.propagate(noisy, INPUTS, draws=2)
-    first = lb.propagate(noisy, INPUTS, draws=2, layers="part.1")
-    assert torch.equal(first["part.1"], both["part.1"])
-    assert saved_tensor_hooks() is None
-    assert _len_torch_function_stack() == 0
-    noisy(INPUTS).sum().backward()
-    assert noisy.part[0].weight.grad is not None
-
-
-def test_a_pass_that_ends_in_a_compiled_part_is_right():
-    torch.compiler.reset()
-    model = nn.Sequential(nn.Sequential(nn.Linear(4, 4), nn.Tanh()), nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 2))
-    expected = lb.layer_activations(model, INPUTS, layers="0.1")["0.1"]
-    model[0].compile(backend="eager")
-    model(INPUTS)
-    assert torch.equal(lb.layer_activations(model, INPUTS, layers="0.1")["0.1"], expected)
-    assert torch.equal(
-        lb.layer_activations(torch.compile(model, backend="eager"), INPUTS, layers="0.1")["0.1"], expected
-    )
-
-
-class Skips(nn.Module):
-    """Keeps values for a later part in an attribute, first in and first out, and counts the open passes."""
-
-    def __init__(self):
-        super().__init__()
-        self.down, self.tanh, self.up = nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 2)
-        self.skipped, self.is_open = collections.deque(), False
-
-    def forward(self, x):
-        assert not self.is_open, "the pass before has not ended"
-        self.is_open = True
-        self.skipped.append(self.down(x))
-        out = self.up(self.tanh(self.skipped[0]) + self.skipped.popleft())
-        self.is_open = False
-        return out
-
-
-def test_attributes_that_a_forward_method_sets_are_restored_after_the_end():
-    noisy = lb.noisify(Skips(), sigma=0.2, inputs=INPUTS)
-    signals = lb.propagate(noisy, INPUTS, draws=2, chunk=16)["tanh"]
-    with torch.no_grad():
-        expected = noisy.tanh.forward(noisy.down(INPUTS))
-    # Products of 4 terms in passes of other sizes round by some units in the last place of values below 1.
-    torch.testing.assert_close(signals[:, 0], expected, rtol=0, atol=4 * 2**-23)
 
 
 # Layers in turn

@@ -24,7 +24,7 @@ from layerbits.estimators.layer_measurement import estimate_layer
 from layerbits.estimators.layer_sample import LayerSample, sample_layers
 from layerbits.estimators.plug_in_bound import plug_in
 from layerbits.kernels import NormalStream, RandomStream
-from layerbits.networks import read_inputs, record
+from layerbits.networks import read_inputs, record_draws
 
 _REPEATS = 5
 _DRAWS = 32
@@ -37,7 +37,7 @@ def measure_phases(
     profile = cProfile.Profile()
     profile.runcall(layer_information, noisy, inputs, labels, draws=draws, queries=queries)
     seconds = {entry.code: entry.totaltime for entry in profile.getstats()}
-    functions = (layer_information, sample_layers, estimate_layer, record, plug_in, first_layer_estimates)
+    functions = (layer_information, sample_layers, estimate_layer, record_draws, plug_in, first_layer_estimates)
     total, sampling, measuring, propagation, *plug_ins = (seconds.get(_code(function), 0.0) for function in functions)
     return {
         "propagation": propagation,

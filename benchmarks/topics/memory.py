@@ -49,15 +49,15 @@ def _growth(n: int, m: int, dim: int, method: str) -> int:
     problem = mixture(n, m, dim)
     call = partial(log_sum_exp_isotropic, centers=problem.centers, sigma=as_sigma(problem.sigma), method=method)
     call(problem.points[:64])
-    before = _status("VmRSS")
+    before = status("VmRSS")
     log_sums = call(problem.points)
-    growth = _status("VmHWM") - before
+    growth = status("VmHWM") - before
     if not torch.equal(log_sums[:64], call(problem.points[:64])):
         raise AssertionError(f"log_sum_exp_isotropic, {method}: rows alone differ from the same rows in a batch")
     return growth
 
 
-def _status(field: str) -> int:
+def status(field: str) -> int:
     """Return a field of /proc/self/status in bytes; unlike ru_maxrss, VmHWM does not include an earlier process."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(1024 * int(line.split()[1]) for line in lines if line.startswith(f"{field}:"))

@@ -9,9 +9,9 @@ from torch import nn
 
 from layerbits import layer_information, noisify, propagate
 from layerbits.calibration import V1
-from layerbits.estimators import Problem, layer_sample
+from layerbits.estimators import Problem, layer_groups, layer_sample
 from layerbits.estimators.layer_sample import sample_layers
-from layerbits.mixtures import fit_subspace
+from layerbits.mixtures import coordinates_in_blocks, fit_subspace
 from layerbits.networks import read_inputs
 from tests.support.answers import gaussian_mixture_information
 from tests.support.networks import dense, noisy_identities
@@ -64,9 +64,9 @@ def test_probing_passes_are_part_of_the_draws(layers, draws, passes):
     assert rows == [2, 3, 2, 3] + [5 * count for count in passes]
 
 
-@pytest.mark.parametrize("max_values", [2**27, 1], ids=["held", "viewed"])
-def test_signals_are_those_of_all_draws_in_their_order(monkeypatch, max_values):
-    monkeypatch.setattr(layer_sample, "_MAX_VALUES", max_values)
+@pytest.mark.parametrize("budget_per_value", [8, 2**40], ids=["held", "viewed"])
+def test_signals_are_those_of_all_draws_in_their_order(monkeypatch, budget_per_value):
+    monkeypatch.setattr(layer_groups, "_BUDGET_PER_VALUE", budget_per_value)
     noisy, inputs = noisy_identities(2), normal_tensor(5, 2)
     signals = propagate(noisy, inputs, draws=8, layers="1")["1"].flatten(0, 1).numpy()
     truth = np.square(signals - signals[0]).sum(1)
@@ -99,10 +99,12 @@ COVARIANCE = torch.tensor([[0.5, 0.2], [0.2, 0.3]]).double()
     ],
     ids=["isotropic", "deviations", "covariance"],
 )
-@pytest.mark.parametrize(("layer", "max_values"), [("0", 2**27), ("1", 2**27), ("1", 1)])
-def test_distances_of_whitened_signals_are_mahalanobis_distances(monkeypatch, sigma, covariance, layer, max_values):
+@pytest.mark.parametrize(("layer", "budget_per_value"), [("0", 8), ("1", 8), ("1", 2**40)])
+def test_distances_of_whitened_signals_are_mahalanobis_distances(
+    monkeypatch, sigma, covariance, layer, budget_per_value
+):
     """The information depends on these distances alone."""
-    monkeypatch.setattr(layer_sample, "_MAX_VALUES", max_values)
+    monkeypatch.setattr(layer_groups, "_BUDGET_PER_VALUE", budget_per_value)
     noisy, inputs = noisy_identities(2, sigma), normal_tensor(6, 2)
     sample = sample_network(noisy, inputs, layers=layer)[layer]
     signals = propagate(noisy, inputs, draws=sample.draws, layers=layer)[layer].flatten(0, 1).numpy()
@@ -165,13 +167,13 @@ def test_omitted_dimensions_lose_at_most_the_dimension_loss(monkeypatch, layer):
 
 
 @pytest.mark.parametrize(
-    ("max_values", "draws", "queries", "fitted_draws"),
-    [(2**27, 8, 3, 5), (1, 8, 3, 2), (1, 2, None, 1)],
+    ("budget_per_value", "draws", "queries", "fitted_draws"),
+    [(8, 8, 3, 5), (2**40, 8, 3, 2), (2**40, 2, None, 1)],
     ids=["held", "viewed", "viewed, two draws"],
 )
-def test_subspaces_are_fitted_to_draws_without_queries(monkeypatch, max_values, draws, queries, fitted_draws):
+def test_subspaces_are_fitted_to_draws_without_queries(monkeypatch, budget_per_value, draws, queries, fitted_draws):
     """Decoders must not depend on draws with queries. A view is fitted to at most two draws."""
-    monkeypatch.setattr(layer_sample, "_MAX_VALUES", max_values)
+    monkeypatch.setattr(layer_groups, "_BUDGET_PER_VALUE", budget_per_value)
     sizes = []
 
     def recording(centers, *args, **options):
@@ -191,7 +193,7 @@ def test_subspaces_are_fitted_to_draws_without_queries(monkeypatch, max_values, 
     [("broadcast-64", 1), ("scalar-2-of-8", 1), ("linear-plane", 1), ("linear-cube-4", 1), ("broadcast-64", 256)],
 )
 def test_intervals_of_a_layer_recorded_in_a_view_contain_the_true_values(monkeypatch, name, dimensions):
-    monkeypatch.setattr(layer_sample, "_MAX_VALUES", 1)
+    monkeypatch.setattr(layer_groups, "_BUDGET_PER_VALUE", 2**40)
     monkeypatch.setattr(layer_sample, "_MAX_DIMENSIONS", dimensions)
     task = TASKS[name]
     network = task.network()
@@ -206,7 +208,7 @@ def test_intervals_of_a_layer_recorded_in_a_view_contain_the_true_values(monkeyp
 def test_views_of_all_dimensions_are_the_signals(monkeypatch):
     task = TASKS["broadcast-64"]
     sample = sample_network(task.network(), task.inputs, layers="3")["3"]
-    monkeypatch.setattr(layer_sample, "_MAX_VALUES", 1)
+    monkeypatch.setattr(layer_groups, "_BUDGET_PER_VALUE", 2**40)
     view = sample_network(task.network(), task.inputs, layers="3")["3"]
     # The view is fitted to the two probing passes, the other subspace to all draws without queries. All signals lie on
     # one line, at distances below 12 and with 64 units, so only the rounding of float64 differs.
@@ -221,3 +223,37 @@ def test_wide_layer_is_saturated(layer, units):
     assert row.note == "saturated at log N: the inputs are separated, and no more is known"
     if layer == "0":
         assert row.lower == pytest.approx(math.log(300), abs=1e-9)
+
+
+# Many values
+
+
+@pytest.mark.parametrize("layer", ["1", "3"], ids=["behind no noise", "behind noise"])
+def test_signals_in_half_precision_are_reduced_without_a_copy_in_float32(monkeypatch, layer):
+    network = nn.Sequential(nn.Linear(4, 20), nn.Tanh(), nn.Linear(20, 90), nn.Tanh(), nn.Linear(90, 2)).bfloat16()
+    noisy, inputs = noisify(network, sigma=0.5, layers=nn.Tanh), normal_tensor(12, 4).bfloat16()
+    expected = squared_distances(sample_network(noisy, inputs, layers=layer)[layer])
+    monkeypatch.setattr(layer_sample, "_WHOLE_VALUES", 1)
+    dtypes = []
+
+    def recording(points, *args, **options):
+        dtypes.append(points.dtype)
+        return coordinates_in_blocks(points, *args, **options)
+
+    monkeypatch.setattr(layer_sample, "coordinates_in_blocks", recording)
+    sample = sample_network(noisy, inputs, layers=layer)[layer]
+    assert dtypes == [torch.bfloat16]
+    assert sample.signals.dtype == torch.float32
+    # Coordinates of some 3 sigma, rounded to float32.
+    np.testing.assert_allclose(np.sqrt(squared_distances(sample)), np.sqrt(expected), atol=1e-5)
+
+
+@pytest.mark.parametrize("sigma", [0.4, torch.tensor([0.3, 0.8, 0.5])], ids=["isotropic", "deviations"])
+@pytest.mark.parametrize("layer", ["0", "1"])
+def test_a_sample_in_blocks_has_the_distances_of_the_whole(monkeypatch, sigma, layer):
+    noisy, inputs = noisy_identities(2, sigma), normal_tensor(9, 3)
+    whole = sample_network(noisy, inputs, layers=layer)[layer]
+    monkeypatch.setattr(layer_sample, "_WHOLE_VALUES", 1)
+    blocks = sample_network(noisy, inputs, layers=layer)[layer]
+    np.testing.assert_allclose(squared_distances(blocks), squared_distances(whole), rtol=1e-9, atol=1e-12)
+    assert (blocks.queries, blocks.dimension_loss) == (whole.queries, pytest.approx(whole.dimension_loss, abs=1e-12))

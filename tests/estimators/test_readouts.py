@@ -10,9 +10,9 @@ from scipy.spatial.distance import pdist
 from torch import nn
 
 import layerbits as lb
-from layerbits.estimators import Problem, all_layers, layer_sample
+from layerbits.estimators import Problem, all_layers, layer_groups, recorded_draws
 from layerbits.estimators.layer_sample import sample_layers
-from layerbits.networks import read_inputs
+from layerbits.networks import read_inputs, record_draws
 from tests.support.answers import BPSK
 from tests.support.networks import noisy_identities
 from tests.support.random_arrays import normal_tensor
@@ -99,9 +99,9 @@ def test_interval_of_a_mean_behind_noise_contains_the_true_value_at_its_level():
     assert hits >= stats.binom.ppf(1e-3, repeats, 0.95)
 
 
-@pytest.mark.parametrize("max_values", [2**27, 1], ids=["held", "in principal axes"])
-def test_readouts_have_the_signals_of_the_passes_of_the_whole_layer(monkeypatch, max_values):
-    monkeypatch.setattr(layer_sample, "_MAX_VALUES", max_values)
+@pytest.mark.parametrize("budget_per_value", [8, 2**40], ids=["held", "in principal axes"])
+def test_readouts_have_the_signals_of_the_passes_of_the_whole_layer(monkeypatch, budget_per_value):
+    monkeypatch.setattr(layer_groups, "_BUDGET_PER_VALUE", budget_per_value)
     noisy = noisy_identities(2)
     problem = Problem.of(noisy, read_inputs(TOKENS, noisy), readout=READOUTS)
     samples = sample_layers(problem, tuple(problem.parts), 8, None, 0)
@@ -147,12 +147,11 @@ def test_readouts_alone_do_not_hold_the_whole_layer(monkeypatch):
     widths = []
 
     def record(*arguments):
-        signals = original(*arguments)
-        widths.extend(signal.shape[2] for signal in signals.values())
-        return signals
+        recording = record_draws(*arguments)
+        widths.extend(signals.shape[2] for signals in recording.signals.values())
+        return recording
 
-    original = layer_sample.record
-    monkeypatch.setattr(layer_sample, "record", record)
+    monkeypatch.setattr(recorded_draws, "record_draws", record)
     lb.layer_information(noisy_identities(2), TOKENS, draws=4, readout=["mean", "first"])
     assert widths == [3] * 6
 

@@ -107,3 +107,35 @@ def test_arrays_are_released_after_a_call():
     for _ in range(10):
         _cpu.log_sum_exp_isotropic(points, points, 1.0, np.empty(4))
     assert sys.getrefcount(points) == references
+
+
+def test_memory_of_passes_is_bounded_where_inputs_grow_inside_the_network():
+    """Each of 2000 x 64 tokens becomes 512 floats, 250 MiB for a single draw of all inputs.
+
+    A pass takes a 32nd of the default budget of 1 GiB; the rest of the bound is for temporary copies, the noise, and
+    memory that the system's allocator does not use again.
+    """
+    script = """
+    import torch, layerbits
+    from torch import nn
+
+    def peak():
+        with open("/proc/self/status") as file:
+            return next(int(line.split()[1]) for line in file if line.startswith("VmHWM")) * 1024
+
+    class Mean(nn.Module):
+        def forward(self, tokens):
+            return tokens.mean(1)
+
+    torch.set_num_threads(1)
+    tokens = torch.arange(2000 * 64).reshape(2000, 64) % 97
+    model = nn.Sequential(
+        nn.Embedding(97, 512), nn.Tanh(), Mean(), nn.Linear(512, 3), nn.Tanh(), nn.Linear(3, 2)
+    )
+    layerbits.noisify(model, sigma=0.1, inputs=tokens)
+    layerbits.layer_information(model, tokens[:50], layers="4", draws=2)  # lazy imports
+    peak_before = peak()
+    layerbits.layer_information(model, tokens, layers="4", draws=2)
+    print(peak() - peak_before)
+    """
+    assert int(run_fresh(script)[0]) <= 200 * 2**20

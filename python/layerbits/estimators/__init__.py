@@ -7,6 +7,8 @@ a decoder bound, whose decoder is made of some passes and evaluated at queries o
 
     problem, settings       the checked arguments: Problem, MeasurementSettings
     classes                 the class of each input, and the ceilings of information
+    layer_groups            layers whose recorded signals fit into the budget together
+    recorded_draws          probing draws and later draws of a group
     layer_sample            passes through the network -> signals in few dimensions
     log_densities           queries, and log densities of mixtures at queries
     plug_in_bound           the upper bound of an information, lower bound of an entropy
@@ -27,9 +29,10 @@ a decoder bound, whose decoder is made of some passes and evaluated at queries o
     known_activations       the activations of a network for sigma_profile
     suggested_sigma         suggest_sigma
 
-`layer_information` makes a `Problem` and `MeasurementSettings`. `measure_layers` samples all layers in common passes.
-Then each sample behind noise is split into queries and draws, and every quantity is bounded. With a tolerance, a layer
-is sampled again until its interval is narrow or a limit is reached. Audits add the notes.
+`layer_information` makes a `Problem` and `MeasurementSettings`. `measure_layers` samples all layers in common passes,
+or groups of them where their signals exceed the budget. Then each sample behind noise is split into queries and draws,
+and every quantity is bounded. With a tolerance, a layer is sampled again until its interval is narrow or a limit is
+reached. Audits add the notes.
 """
 
 from layerbits.estimators.all_layers import layer_information, measure_layers

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 from torch import nn
 
 from layerbits._base import MEASUREMENT_NOISE, OTHER_OUTPUT, InformationRow, InformationTable, progress_bar
+from layerbits.estimators.layer_groups import part_groups
 from layerbits.estimators.layer_measurement import LayerTask, sample_seeds
 from layerbits.estimators.layer_rows import layer_rows
-from layerbits.estimators.layer_sample import sample_layers
+from layerbits.estimators.layer_sample import LayerSample, sample_layers
 from layerbits.estimators.problem import Problem
 from layerbits.estimators.settings import MeasurementSettings
 from layerbits.kernels import Devices
-from layerbits.networks import Inputs, Labels, Layers, Readouts, Sigma, read_inputs
+from layerbits.networks import MAX_MEMORY, Inputs, Labels, Layers, Readouts, Sigma, naming_memory, read_inputs
 
 
 def layer_information(
@@ -37,6 +38,7 @@ def layer_information(
     seed: int = 0,
     estimator: str = "pooled",
     devices: Devices = None,
+    max_memory: int = MAX_MEMORY,
 ) -> InformationTable:
     """Measure I(X;T), h(T) and h(T|X) of layers, for X uniform over the inputs, in nats.
 
@@ -96,6 +98,12 @@ def layer_information(
     devices : sequence of torch.device or str, optional
         CUDA devices that share the queries of a network on a CUDA device; by default that device computes them alone.
         Devices of the same model give the same numbers as one device.
+    max_memory : int
+        Budget in bytes for the passes and the recorded signals; 1 GiB by default. It sets the number of rows of a pass,
+        together with the bytes that a row takes, as observed, and not with the memory that happens to be free: results
+        repeat. Layers whose signals do not fit together are measured in turn, with passes of their own and the same
+        noise. A single layer behind noise that does not fit is projected on its principal axes, which may raise its
+        upper bound. Another budget may change the rounding of torch's matrix products.
 
     Returns
     -------
@@ -116,7 +124,7 @@ def layer_information(
         An argument has another type, shape or value than wanted; signals are not finite; a layer with a `DropoutNoise`
         lies behind noise.
     MemoryError
-        The signals of `draws` passes do not fit into memory.
+        The system has no memory for a pass or for signals.
 
     Notes
     -----
@@ -149,13 +157,16 @@ def layer_information(
         max_draws=max_draws,
         seed=seed,
         estimator=estimator,
+        max_memory=max_memory,
     )
     data = read_inputs(inputs, model, labels, limit=limit, seed=settings.seed)
-    return measure_layers(
-        Problem.of(model, data, layers=layers, readout=readout, sigma=sigma, devices=devices), settings
+    problem = Problem.of(
+        model, data, layers=layers, readout=readout, sigma=sigma, devices=devices, max_memory=settings.max_memory
     )
+    return measure_layers(problem, settings)
 
 
+@naming_memory()
 def measure_layers(problem: Problem, settings: MeasurementSettings) -> InformationTable:
     """Measure every layer of a problem; `layer_information` documents the result.
 
@@ -167,17 +178,13 @@ def measure_layers(problem: Problem, settings: MeasurementSettings) -> Informati
     """
     problem.check_settings(settings)
     deadline = time.monotonic() + settings.max_seconds
-    samples = [
-        sample_layers(problem, tuple(problem.parts), settings.draws, settings.queries, seed)
-        for seed in sample_seeds(settings, settings.seed)
-    ]
+    samples = _samples(problem, settings)
     rows: list[InformationRow] = []
     previous = None
     progress = progress_bar(problem.parts, name="information", total=len(problem.parts))
     for name in progress:
-        started = time.monotonic()
+        part_samples, started = next(samples), time.monotonic()
         report = partial(_show, progress.set_postfix_str, name)
-        part_samples = [by_name[name] for by_name in samples]
         is_layer = problem.parts[name].view is None
         flags = problem.parts[name].flags(problem.network)
         measurements = {
@@ -187,6 +194,7 @@ def measure_layers(problem: Problem, settings: MeasurementSettings) -> Informati
             for labels, classes in problem.label_sets.items()
         }
         seconds = time.monotonic() - started
+        part_samples.clear()  # freed before the passes of the next group
         layer_before = previous if is_layer else None
         rows_of_part = layer_rows(
             name, problem.label_sets, measurements, settings.estimator, seconds, flags, layer_before
@@ -196,6 +204,15 @@ def measure_layers(problem: Problem, settings: MeasurementSettings) -> Informati
             previous = rows_of_part[0] if not {MEASUREMENT_NOISE, OTHER_OUTPUT} & set(flags) else None
         rows += rows_of_part
     return InformationTable(tuple(rows))
+
+
+def _samples(problem: Problem, settings: MeasurementSettings) -> Iterator[list[LayerSample]]:
+    """Yield the samples of each part, of which no more than a group is held."""
+    seeds = sample_seeds(settings, settings.seed)
+    for group in part_groups(problem, settings.draws * len(seeds)):
+        samples = [sample_layers(problem, group, settings.draws, settings.queries, seed) for seed in seeds]
+        for name in group:
+            yield [by_name.pop(name) for by_name in samples]
 
 
 def _show(show: Callable[[str], object], layer: str, state: str) -> None:

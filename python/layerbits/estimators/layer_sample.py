@@ -3,24 +3,36 @@
 In a noisy network, only the first noisy layer can lie behind no noise. If the measurement alone adds the noise, every
 layer does. Two equal passes of another layer prove nothing: a step or a dead unit may differ in a third pass.
 
-More than 2^27 values behind noise are never held in full: each pass is projected, as it is recorded, on the principal
-axes of two probing passes. The upper bound of such a layer may rise to log N; its lower bound stays valid.
+Where the values of a layer behind noise exceed the budget, they are never held in full: each pass is projected, as it
+is recorded, on the principal axes of two probing passes. The upper bound of such a layer may rise to log N; its lower
+bound stays valid. Layers whose values exceed the budget together are sampled in groups, each with passes of its own.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from functools import partial
 
 import torch
 from torch import Tensor
 
+from layerbits.estimators.layer_groups import PROBING_PASSES, is_wide, parts_behind_no_noise
 from layerbits.estimators.log_densities import Queries
 from layerbits.estimators.problem import Problem
+from layerbits.estimators.recorded_draws import probing_draws, record_later_draws
 from layerbits.kernels import NormalStream, as_floats
-from layerbits.mixtures import DropoutChannel, Subspace, affine_coordinates, fit_subspace, noise_entropy
-from layerbits.networks import DropoutNoise, GaussianNoise, Noise, Passes, View, record
+from layerbits.mixtures import (
+    DropoutChannel,
+    Subspace,
+    affine_coordinates,
+    as_points,
+    coordinates_in_blocks,
+    fit_subspace,
+    noise_entropy,
+)
+from layerbits.networks import DropoutNoise, GaussianNoise, Noise, Passes, View
 
 # Default numbers of queries: the smallest number of an input, and the total of all inputs.
 _MIN_QUERIES, _TOTAL_QUERIES = 4, 2**14
@@ -32,15 +44,14 @@ _LARGEST_TOTAL = 2**28
 _MANY_DIMENSIONS = 64
 _DIMENSION_LOSS = 1e-3
 
-# With more values than `_MAX_VALUES`, signals are recorded in a subspace of at most `_MAX_DIMENSIONS`.
-_MAX_VALUES = 2**27
+# A layer that is too wide to be held is recorded in a subspace of at most this number of dimensions.
 _MAX_DIMENSIONS = 256
+
+# With more values than this, signals are reduced in blocks.
+_WHOLE_VALUES = 2**20
 
 # Rows of the largest Gram matrix whose eigenvectors are computed, in some seconds.
 _LARGEST_GRAM = 4096
-
-# Number of passes that show whether the first layer has a single signal, and the principal axes of wide layers.
-_PROBING_PASSES = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,32 +120,36 @@ def sample_layers(
     LayerSelectionError, TypeError, ValueError
         As in `layer_information`; a layer behind noise has a single draw.
     """
-    probes = _record(problem, Passes(names, range(_PROBING_PASSES), seed))
-    behind_noise = tuple(name for name in names if not _is_exact(problem, name, probes[name]))
-    if behind_noise and draws < 2:
-        raise ValueError(f"draws: got {draws}, wanted at least 2, because {behind_noise[0]!r} lies behind noise")
+    exact = parts_behind_no_noise(problem, names)
+    if draws < 2:
+        _refuse_single_draw([name for name in names if name not in exact])
+    recorded, differing = probing_draws(problem, names, exact, draws, seed)
+    probes = {name: _floats_if_few(name, signals) for name, signals in recorded.items()}
+    recorded.clear()
+    _refuse_single_draw([name for name in differing if draws < 2])
+    behind_noise = tuple(name for name in names if name not in exact or name in differing)
     gaussian = {name: problem.parts[name].gaussian_noise(problem.network) for name in behind_noise}
     # The last draws, at most half of all, carry queries, so they must not choose the axes of a view.
     without_queries = draws - draws // 2
     views = {
         name: _principal_view(gaussian[name], probes[name][:, :without_queries])
         for name in behind_noise
-        if probes[name][:, 0].numel() * draws > _MAX_VALUES
+        if is_wide(problem, name, draws)
     }
-    later_passes = Passes(behind_noise, range(_PROBING_PASSES, draws), seed, views=views)
-    signals = _with_later_passes(problem, probes, later_passes)
+    dimensions = {name: probes[name].shape[2] for name in names}
+    record_later_draws(problem, probes, Passes(behind_noise, range(PROBING_PASSES, draws), seed, views=views))
     samples = {}
     for name in names:
+        signals = probes.pop(name)  # freed once the coordinates are known
         if name in views:
             sigma = gaussian[name].sigma
             n_queries = _number_of_queries(problem.n_inputs, draws, queries)
-            coordinates, loss = signals[name][..., :-1].contiguous(), _loss(signals[name][..., -1], sigma)
-            entropy = _noise_entropy(gaussian[name], probes[name].shape[2])
+            coordinates, loss = signals[..., :-1].contiguous(), _loss(signals[..., -1], sigma)
+            entropy = _noise_entropy(gaussian[name], dimensions[name])
             samples[name] = LayerSample(coordinates, sigma, n_queries, loss, entropy, problem.devices)
         else:
-            of_name = signals[name] if name in behind_noise else probes[name][:, :1]
             noise = problem.parts[name].noise(problem.network)
-            samples[name] = sample_of_signals(noise, of_name, queries, problem.devices)
+            samples[name] = sample_of_signals(noise, signals, queries, problem.devices)
     return samples
 
 
@@ -168,26 +183,16 @@ def _noise_entropy(noise: GaussianNoise, dim: int) -> float:
     return noise_entropy(dim, noise.sigma) + noise.log_volume
 
 
-def _record(problem: Problem, passes: Passes) -> dict[str, Tensor]:
-    passes = dataclasses.replace(passes, parts=problem.parts)
-    signals = record(problem.network, problem.inputs.tensors, passes)
-    return {name: as_floats(f"signals of layer {name!r}", signal) for name, signal in signals.items()}
+def _refuse_single_draw(behind_noise: Sequence[str]) -> None:
+    if behind_noise:
+        raise ValueError(f"draws: got 1, wanted at least 2, because {behind_noise[0]!r} lies behind noise")
 
 
-def _with_later_passes(problem: Problem, probes: dict[str, Tensor], passes: Passes) -> dict[str, Tensor]:
-    """Return the signals of the layers of `passes` in the probing passes and in `passes`, reduced by the views."""
-    views = passes.views
-    signals = {layer: views[layer](probes[layer]) if layer in views else probes[layer] for layer in passes.layers}
-    if not passes.layers or not passes.draws:
-        return signals
-    later = _record(problem, passes)
-    return {layer: torch.cat([signals[layer], later[layer]], dim=1) for layer in passes.layers}
-
-
-def _is_exact(problem: Problem, name: str, probe: Tensor) -> bool:
-    """Return whether a part lies behind no noise of the network, and its signals are equal in two passes."""
-    behind_no_noise = not problem.network.adds_noise or problem.parts[name].layer == problem.network.layer_names[0]
-    return behind_no_noise and torch.equal(probe[:, 0], probe[:, 1])
+def _floats_if_few(name: str, signals: Tensor) -> Tensor:
+    """Return signals in half precision in float32, unless they are so many that they are reduced in blocks."""
+    if signals.dtype in (torch.float16, torch.bfloat16):
+        return signals if signals.numel() > _WHOLE_VALUES else signals.float()
+    return as_floats(f"signals of layer {name!r}", signals)
 
 
 def _number_of_queries(n_inputs: int, draws: int | None, wanted: int | None) -> int:
@@ -204,12 +209,18 @@ def _number_of_queries(n_inputs: int, draws: int | None, wanted: int | None) -> 
 def _dropout_sample(noise: DropoutNoise, signals: Tensor, queries: int) -> LayerSample:
     """Return the sample of signals (n, 1, d), which have no common covariance of the noise: all units are kept."""
     entropy = DropoutChannel(signals[:, 0], noise.alpha, noise.sigma).conditional_entropy
-    return LayerSample(signals.contiguous(), noise.sigma, queries, 0.0, entropy, alpha=noise.alpha)
+    return LayerSample(as_points(signals).contiguous(), noise.sigma, queries, 0.0, entropy, alpha=noise.alpha)
 
 
 def _exact_coordinates(noise: GaussianNoise, signals: Tensor) -> tuple[Tensor, float]:
     """Return coordinates (n, 1, k) of signals (n, 1, d), and the loss in nats."""
-    whitened = noise.whiten(signals[:, 0])
+    whitened = noise.whiten(signals)
+    if whitened.numel() > _WHOLE_VALUES:
+        coordinates, squared_distances = coordinates_in_blocks(
+            whitened, noise.sigma, fitted=1, max_dimensions=_MANY_DIMENSIONS, max_cost=_DIMENSION_LOSS
+        )
+        return coordinates, _loss(squared_distances, noise.sigma)
+    whitened = whitened[:, 0]
     coordinates, loss = affine_coordinates(
         whitened, noise.sigma, max_dimensions=_MANY_DIMENSIONS, max_cost=_DIMENSION_LOSS
     )
@@ -223,6 +234,16 @@ def _coordinates(noise: GaussianNoise, signals: Tensor, *, fitted_draws: int) ->
     depend.
     """
     whitened = noise.whiten(signals)
+    if whitened.numel() > _WHOLE_VALUES:
+        coordinates, squared_distances = coordinates_in_blocks(
+            whitened,
+            noise.sigma,
+            fitted=fitted_draws,
+            max_gram=_LARGEST_GRAM,
+            max_dimensions=_MANY_DIMENSIONS,
+            max_cost=_DIMENSION_LOSS,
+        )
+        return coordinates, _loss(squared_distances, noise.sigma)
     subspace = _fit(whitened[:, :fitted_draws].flatten(0, 1), noise.sigma)
     coordinates, squared_distances = subspace.coordinates(whitened)
     return coordinates, _loss(squared_distances, noise.sigma)
@@ -242,8 +263,8 @@ def _fit(centers: Tensor, sigma: float) -> Subspace:
 
 def _principal_view(noise: GaussianNoise, probe: Tensor) -> View:
     """Return a view on the principal axes of signals (n, passes, d) of the probing passes."""
-    centers = noise.whiten(probe).flatten(0, 1)
-    rows = centers[:: math.ceil(2 * len(centers) / _LARGEST_GRAM)]
+    centers = probe.flatten(0, 1)
+    rows = noise.whiten(as_points(centers[:: math.ceil(2 * len(centers) / _LARGEST_GRAM)]))
     subspace = fit_subspace(rows, noise.sigma, max_dimensions=_MAX_DIMENSIONS, max_cost=math.inf)
     return partial(_view, noise, subspace)
 

@@ -15,6 +15,7 @@ from layerbits.estimators.classes import Classes
 from layerbits.estimators.settings import MeasurementSettings
 from layerbits.kernels import Devices, resolve_devices
 from layerbits.networks import (
+    MAX_MEMORY,
     Channels,
     LayerPart,
     Layers,
@@ -58,6 +59,8 @@ class Problem:
         Noise that the measurement adds; None for a noisy network.
     devices : tuple of torch.device
         Devices that share the work on the queries; empty if the device of the network does it alone.
+    max_memory : int
+        Budget of passes and recorded signals in bytes.
     """
 
     model: nn.Module
@@ -70,6 +73,7 @@ class Problem:
     parts: Mapping[str, LayerPart]
     sigma: Sigma | None = None
     devices: tuple[torch.device, ...] = ()
+    max_memory: int = MAX_MEMORY
 
     @classmethod
     def of(
@@ -81,6 +85,7 @@ class Problem:
         readout: Readouts = None,
         sigma: Sigma | None = None,
         devices: Devices = None,
+        max_memory: int = MAX_MEMORY,
     ) -> Problem:
         """Check the arguments that `layer_information` documents, and return the problem.
 
@@ -92,7 +97,7 @@ class Problem:
             As in `layer_information`.
         """
         readouts = as_readouts(readout)
-        network = _measured_network(model, inputs, layers, sigma)
+        network = _measured_network(model, inputs, layers, sigma, max_memory)
         names = network.choose(layers)
         _check_distributions(network, names)
         check_rows(network, inputs.tensors, names)
@@ -110,6 +115,7 @@ class Problem:
             layer_parts(network, names, readouts, inputs),
             sigma,
             resolve_devices(devices, network_device),
+            max_memory,
         )
 
     def of_now(self) -> Problem:
@@ -120,7 +126,7 @@ class Problem:
         NoNoiseError, LayerSelectionError, ValueError
             The network has no noise now, or a layer of the problem is not noisy.
         """
-        network = _measured_network(self.model, self.inputs, self.layers, self.sigma)
+        network = _measured_network(self.model, self.inputs, self.layers, self.sigma, self.max_memory)
         names = network.choose(self.layers)
         _check_distributions(network, names)
         check_rows(network, self.inputs.tensors, names)
@@ -146,12 +152,14 @@ def _check_distributions(network: MeasuredNetwork, layers: Sequence[str]) -> Non
             network.gaussian_noise("layers", layer)
 
 
-def _measured_network(model: nn.Module, inputs: PassInputs, layers: Layers, sigma: Sigma | None) -> MeasuredNetwork:
+def _measured_network(
+    model: nn.Module, inputs: PassInputs, layers: Layers, sigma: Sigma | None, max_memory: int
+) -> MeasuredNetwork:
     if sigma is None:
-        return noisy_network(model, inputs)
+        return noisy_network(model, inputs, max_memory=max_memory)
     if is_noisy(model):
         raise ValueError(
             "sigma: got a value for a network that has noise of its own, wanted None; or remove the noise with "
             "layerbits.remove_noise(model)"
         )
-    return network_without_noise(model, inputs, layers, sigma)
+    return network_without_noise(model, inputs, layers, sigma, max_memory=max_memory)

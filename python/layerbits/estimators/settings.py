@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from layerbits._base import check_confidence, check_count, check_positive
+from layerbits.networks import MAX_MEMORY, check_max_memory
 
 ESTIMATORS = ("pooled", "paper")
 
@@ -31,6 +32,8 @@ class MeasurementSettings:
         Seed of all noise.
     estimator : {"pooled", "paper"}
         Estimator of `value`, as in `layer_information`.
+    max_memory : int
+        Budget in bytes, at least 1 MiB, for passes and recorded signals.
 
     Raises
     ------
@@ -52,6 +55,7 @@ class MeasurementSettings:
     max_draws: int = 4096
     seed: int = 0
     estimator: str = "pooled"
+    max_memory: int = MAX_MEMORY
 
     def __post_init__(self) -> None:
         draws = check_count("draws", self.draws, minimum=1)
@@ -64,6 +68,7 @@ class MeasurementSettings:
             "max_seconds": check_positive("max_seconds", self.max_seconds),
             "max_draws": max_draws,
             "seed": check_count("seed", self.seed, minimum=0),
+            "max_memory": check_max_memory(self.max_memory),
         }
         if max_draws < draws and self.tolerance is not None:
             raise ValueError(

@@ -37,6 +37,7 @@ class RandomStream(enum.IntEnum):
     SEPARATE_SEED = 3
     TRIAL_INPUTS = 4  # layer
     ROUND_SEED = 5  # round
+    NETWORK_RANDOMNESS = 32  # first draw and first input of a pass
     # Mixtures and profiles.
     MIXTURE_PASS = 6  # pass
     PROFILE_QUERIES = 7  # layer

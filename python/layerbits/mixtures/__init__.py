@@ -6,6 +6,7 @@ from layerbits.mixtures.density import mixture_log_density, noise_entropy
 from layerbits.mixtures.dropout_channel import DropoutChannel
 from layerbits.mixtures.information import mixture_entropy, mixture_information
 from layerbits.mixtures.known_channel import KnownChannel
+from layerbits.mixtures.large_subspaces import as_points, coordinates_in_blocks
 from layerbits.mixtures.pairwise_bounds import mixture_entropy_bounds
 from layerbits.mixtures.subspaces import NEGLIGIBLE, Subspace, affine_coordinates, fit_subspace
 
@@ -16,7 +17,9 @@ __all__ = [
     "KnownChannel",
     "Subspace",
     "affine_coordinates",
+    "as_points",
     "common_noise_surprisals",
+    "coordinates_in_blocks",
     "fit_subspace",
     "mixture_entropy",
     "mixture_entropy_bounds",

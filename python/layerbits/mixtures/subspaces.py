@@ -92,7 +92,7 @@ def fit_subspace(
     scaled_deviations = (centers.double() - origin) / (sigma * math.sqrt(n))
     is_dual = n < d  # the smaller of the two Gram matrices, which has the same nonzero eigenvalues
     gram = scaled_deviations @ scaled_deviations.T if is_dual else scaled_deviations.T @ scaled_deviations
-    axes, _ = _principal_axes(gram, max_dimensions, max_cost)
+    axes, _ = principal_axes(gram, max_dimensions, max_cost)
     if is_dual:
         return Subspace(origin, torch.linalg.qr(scaled_deviations.T if axes is None else scaled_deviations.T @ axes).Q)
     return Subspace(origin, axes)
@@ -131,11 +131,11 @@ def affine_coordinates(
     if len(centers) < centers.shape[1]:
         deviations = torch.linalg.qr(deviations.T, mode="r").R.T  # The rows keep their inner products.
     scaled_deviations = deviations * (shares.sqrt() / sigma)[:, None]
-    axes, cost = _principal_axes(scaled_deviations.T @ scaled_deviations, max_dimensions, max_cost)
+    axes, cost = principal_axes(scaled_deviations.T @ scaled_deviations, max_dimensions, max_cost)
     return (deviations if axes is None else deviations @ axes).to(centers.dtype), cost
 
 
-def _principal_axes(gram: Tensor, max_dimensions: int | None, max_cost: float) -> tuple[Tensor | None, float]:
+def principal_axes(gram: Tensor, max_dimensions: int | None, max_cost: float) -> tuple[Tensor | None, float]:
     """Return the eigenvectors to keep, as columns (None: all axes), and the cost of leaving out the others, in nats."""
     if len(gram) == 1 or not gram.isfinite().all():
         return None, 0.0

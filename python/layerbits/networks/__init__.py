@@ -18,7 +18,13 @@ A subpackage imports only subpackages below it in this list:
     execution     how torch runs a network: arguments, copies, checkpoints, compilation
 """
 
-from layerbits.networks.execution.arguments import check_module, rows_per_pass
+from layerbits.networks.execution.arguments import (
+    MAX_MEMORY,
+    check_max_memory,
+    check_module,
+    naming_memory,
+    rows_per_pass,
+)
 from layerbits.networks.inputs.pass_inputs import Inputs, Labels, PassInputs, read_inputs
 from layerbits.networks.noise.dropout import DropoutNoise, Noise
 from layerbits.networks.noise.gaussian import Deviations, GaussianNoise, RelativeSigma, gaussian_noise
@@ -32,10 +38,11 @@ from layerbits.networks.passes.layer_table import LayerRow, LayerTable, layers
 from layerbits.networks.passes.measured_network import MeasuredNetwork
 from layerbits.networks.passes.propagation import layer_activations, propagate
 from layerbits.networks.passes.readouts import Channels, LayerPart, Readouts, Tokens, as_readouts, layer_parts
-from layerbits.networks.passes.recording import Passes, View, evaluating, record
+from layerbits.networks.passes.recording import Passes, Recording, View, evaluating, record, record_draws
 from layerbits.networks.passes.rows import check_rows
 
 __all__ = [
+    "MAX_MEMORY",
     "Channels",
     "Deviations",
     "DropoutNoise",
@@ -52,11 +59,13 @@ __all__ = [
     "PassInputs",
     "Passes",
     "Readouts",
+    "Recording",
     "RelativeSigma",
     "Sigma",
     "Tokens",
     "View",
     "as_readouts",
+    "check_max_memory",
     "check_module",
     "check_rows",
     "choose_layers",
@@ -66,6 +75,7 @@ __all__ = [
     "layer_activations",
     "layer_parts",
     "layers",
+    "naming_memory",
     "network_without_noise",
     "noise_of",
     "noise_off",
@@ -74,6 +84,7 @@ __all__ = [
     "propagate",
     "read_inputs",
     "record",
+    "record_draws",
     "remove_noise",
     "rows_per_pass",
 ]

@@ -86,7 +86,15 @@ class Monitor:
         if not isinstance(directory, str | os.PathLike):
             raise TypeError(f"directory: got {type(directory).__name__}, wanted the path of a folder")
         data = read_inputs(inputs, model, labels, limit=limit, seed=settings.seed)
-        self._problem = Problem.of(model, data, layers=layers, readout=readout, sigma=sigma, devices=devices)
+        self._problem = Problem.of(
+            model,
+            data,
+            layers=layers,
+            readout=readout,
+            sigma=sigma,
+            devices=devices,
+            max_memory=settings.max_memory,
+        )
         self._problem.check_settings(settings)
         self._settings = settings
         self._path = Path(directory, INFORMATION_FILE)

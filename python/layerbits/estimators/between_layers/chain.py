@@ -12,6 +12,7 @@ from layerbits._base import Integers, LayerSelectionError
 from layerbits.kernels import RandomStream, as_floats, stream
 from layerbits.mixtures import NEGLIGIBLE
 from layerbits.networks import (
+    MAX_MEMORY,
     GaussianNoise,
     Inputs,
     MeasuredNetwork,
@@ -34,11 +35,11 @@ class LayerPair:
     second: str
 
     @classmethod
-    def of(cls, model: nn.Module, inputs: Inputs, first: str, second: str) -> LayerPair:
+    def of(cls, model: nn.Module, inputs: Inputs, first: str, second: str, max_memory: int = MAX_MEMORY) -> LayerPair:
         """Check the arguments of `information_between_layers` and return the pair."""
         check_module(model)
         data = read_inputs(inputs, model)
-        network = noisy_network(model, data)
+        network = noisy_network(model, data, max_memory=max_memory)
         first, second = _noisy_layer("first", first, network), _noisy_layer("second", second, network)
         if first == second:
             raise ValueError(f"second: got {second!r}, as for `first`, wanted a later layer: I(T;T) is infinite")

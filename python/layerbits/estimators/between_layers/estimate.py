@@ -16,7 +16,7 @@ from layerbits.estimators.between_layers.conditional_density import conditional_
 from layerbits.estimators.between_layers.marginal_density import marginal_log_densities
 from layerbits.estimators.between_layers.pair_sample import sample_pair
 from layerbits.kernels import RandomStream, single_threaded_torch, stream
-from layerbits.networks import Inputs
+from layerbits.networks import MAX_MEMORY, Inputs, check_max_memory
 from layerbits.statistics import JackknifeMean
 
 # Smallest number of queries of all inputs: terms are skewed, and a Student interval of a few dozen is too narrow.
@@ -33,6 +33,7 @@ def information_between_layers(
     queries: int = 4,
     confidence: float = 0.95,
     seed: int = 0,
+    max_memory: int = MAX_MEMORY,
 ) -> Estimate:
     """Estimate I(T_k;T_l) of two noisy layers k < l that are a chain, for X uniform over the inputs, in nats.
 
@@ -53,6 +54,8 @@ def information_between_layers(
         Level of the interval.
     seed : int
         Seed of all noise.
+    max_memory : int
+        Budget of a pass in bytes, as in `propagate`; the signals of both layers are held in full.
 
     Returns
     -------
@@ -100,7 +103,7 @@ def information_between_layers(
     check_count("seed", seed, minimum=0)
     level = check_confidence(confidence)
     risk = (1 - level) / 2
-    pair = LayerPair.of(model, inputs, first, second)
+    pair = LayerPair.of(model, inputs, first, second, check_max_memory(max_memory))
     check_chain(pair, seed)
     queries = max(queries, -(-_MIN_QUERIES // pair.n_inputs))
     values = queries + max(1, queries // 4)  # the values of T_k beyond `queries` serve only to choose densities

@@ -17,6 +17,15 @@ from layerbits.networks.execution.output_tensor import all_tensors
 _PASS_ROWS = 2**15
 _PASS_VALUES = 2**20
 
+# Default budget of a measurement in bytes, and the share of a budget that the tensors of a pass take. The rest serves
+# the recorded signals, the estimator, and temporary memory inside operators, such as the columns of a convolution,
+# which a pass does not show. 32 MiB for a pass: larger ones are not faster, because the caches hold less.
+MAX_MEMORY = 2**30
+_SHARE_OF_A_PASS = 1 / 32
+
+# Parts of the messages of torch's allocator on the CPU.
+_NO_MEMORY = ("can't allocate memory", "not enough memory", "bad allocation")
+
 
 def check_module(model: object) -> None:
     """Raise a TypeError unless `model` is a network."""
@@ -31,12 +40,22 @@ def first_argument(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
 
 @contextlib.contextmanager
 def naming_inputs(arguments: object) -> Iterator[None]:
-    """Raise a ValueError that names the inputs if a network cannot take them as arguments."""
+    """Raise a ValueError that names the inputs if a network cannot take them as arguments.
+
+    Raises
+    ------
+    MemoryError
+        The system has no memory for the pass.
+    """
     try:
         yield
     except (BackendError, torch.cuda.OutOfMemoryError):  # RuntimeErrors, but none of a wrong shape or dtype
         raise
     except (RuntimeError, TypeError) as error:  # a wrong shape or dtype; a wrong number or name of arguments
+        if is_memory_error(error):
+            raise MemoryError(
+                f"max_memory: got more than the system has for a pass ({error}); lower `max_memory`, or `chunk`"
+            ) from error
         got = ", ".join(
             f"{tensor.dtype} of shape {'nested' if tensor.is_nested else tuple(tensor.shape)}"
             for tensor in all_tensors(arguments)
@@ -44,9 +63,50 @@ def naming_inputs(arguments: object) -> Iterator[None]:
         raise ValueError(f"inputs: got {got}, which the network cannot take: {error}") from error
 
 
-def rows_per_pass(tensors: Sequence[Tensor], chunk: int | None = None) -> int:
-    """Return the number of rows of a pass: `chunk`, or by default as many as the size of a row allows."""
+def is_memory_error(error: BaseException) -> bool:
+    """Return whether an error of torch says that the system, or a CUDA device, has no memory."""
+    if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY)
+
+
+@contextlib.contextmanager
+def naming_memory() -> Iterator[None]:
+    """Raise a MemoryError that says what to lower if torch has no memory on the CPU in a ``with`` block."""
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error, torch.cuda.OutOfMemoryError) or not is_memory_error(error):
+            raise
+        raise MemoryError(
+            f"max_memory: got more than the system has ({error}); lower `max_memory`, `draws` or `queries`, or take "
+            "fewer inputs or narrower layers"
+        ) from error
+
+
+def check_max_memory(max_memory: object) -> int:
+    """Return a budget in bytes; raise a TypeError or a ValueError unless it is a whole number of at least 1 MiB."""
+    return check_count("max_memory", max_memory, minimum=2**20)
+
+
+def rows_per_pass(
+    tensors: Sequence[Tensor], chunk: int | None = None, *, row_bytes: int = 0, max_memory: int = MAX_MEMORY
+) -> int:
+    """Return the number of rows of a pass: `chunk`, or by default as many as the size of a row allows.
+
+    Parameters
+    ----------
+    tensors : sequence of Tensor of shape (n, ...)
+        The inputs.
+    chunk : int, optional
+        The number of rows.
+    row_bytes : int
+        Bytes that a row takes in a pass; 0 if they are not known.
+    max_memory : int
+        Budget of the measurement in bytes.
+    """
     if chunk is None:
         width = sum(math.prod(tensor.shape[1:]) for tensor in tensors)
-        chunk = max(1, min(_PASS_ROWS, _PASS_VALUES // max(1, width)))
+        bytes_of_pass = int(_SHARE_OF_A_PASS * max_memory)
+        chunk = max(1, min(_PASS_ROWS, _PASS_VALUES // max(1, width), bytes_of_pass // max(1, row_bytes)))
     return check_count("chunk", chunk, minimum=1)

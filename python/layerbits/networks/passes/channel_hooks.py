@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from layerbits._base import LayerSelectionError, NoNoiseError
-from layerbits.networks.execution.arguments import check_module, rows_per_pass
+from layerbits.networks.execution.arguments import MAX_MEMORY, check_module
+from layerbits.networks.execution.generators import generators_restored
 from layerbits.networks.execution.output_tensor import measured_signal, other_tensors
 from layerbits.networks.execution.own_hooks import delete_own_hooks
 from layerbits.networks.execution.shadow import shadow, unwrapped
@@ -27,7 +28,8 @@ from layerbits.networks.observation.call_recorders import RefuseOriginals
 from layerbits.networks.observation.layer_calls import LayerCall, call_name, observe_inputs
 from layerbits.networks.observation.layer_selection import Layers, choose_layers
 from layerbits.networks.observation.signal_values import rounding_step
-from layerbits.networks.passes.measured_network import MeasuredNetwork
+from layerbits.networks.passes.measured_network import EndOfPass, MeasuredNetwork
+from layerbits.networks.passes.rows import check_rows
 
 # Rows of the pass that shows which layers a network has.
 _OBSERVED_ROWS = 2
@@ -72,10 +74,12 @@ class _PlainTap:
         return self.network.pass_on(name, output) if name in self.network.layer_names else output
 
 
-def noisy_network(model: object, inputs: PassInputs, *, may_be_off: bool = False) -> MeasuredNetwork:
+def noisy_network(
+    model: object, inputs: PassInputs, *, may_be_off: bool = False, max_memory: int = MAX_MEMORY
+) -> MeasuredNetwork:
     """Return a noisy network as a measurement runs it; a pass of the first inputs shows its layers.
 
-    `may_be_off` accepts a network whose noise is off.
+    `may_be_off` accepts a network whose noise is off; `max_memory` is the budget of the measurement in bytes.
 
     Raises
     ------
@@ -103,6 +107,7 @@ def noisy_network(model: object, inputs: PassInputs, *, may_be_off: bool = False
         raise NoNoiseError("model: got a network whose noise is off, wanted it on; call this outside of noise_off")
     copied, originals = shadow(root), dict(root.named_modules())
     network = MeasuredNetwork(copied, inputs, adds_noise=True)
+    network.max_memory = max_memory
     for name, module in copied.named_modules():
         for key, hook in module._forward_hooks.items():
             if isinstance(hook, AddNoise):
@@ -117,7 +122,7 @@ def noisy_network(model: object, inputs: PassInputs, *, may_be_off: bool = False
                         if isinstance(layer, AddNoise)
                     },
                 )
-    with RefuseOriginals(root):
+    with RefuseOriginals(root), generators_restored(copied):
         network.run(None, _first_rows(inputs.tensors))
     if not network.calls:
         raise LayerSelectionError("layers: got a network of which no noisy layer runs in a pass; noisify it again")
@@ -127,7 +132,7 @@ def noisy_network(model: object, inputs: PassInputs, *, may_be_off: bool = False
 
 
 def network_without_noise(
-    model: object, inputs: PassInputs, layers: Layers, sigma: Sigma | None = None
+    model: object, inputs: PassInputs, layers: Layers, sigma: Sigma | None = None, *, max_memory: int = MAX_MEMORY
 ) -> MeasuredNetwork:
     """Return a network as a measurement runs it, without noise; the channel gets the layers that match `layers`.
 
@@ -135,6 +140,8 @@ def network_without_noise(
     ----------
     sigma : float, tensor, array or mapping of str to them, optional
         The noise that the measurement adds to the signals of the layers, as in `noisify`.
+    max_memory : int
+        Budget of the measurement in bytes.
 
     Raises
     ------
@@ -148,6 +155,7 @@ def network_without_noise(
     copied, switch = shadow(root), NoiseSwitch()
     delete_own_hooks(copied)
     network = MeasuredNetwork(copied, inputs, adds_noise=False)
+    network.max_memory = max_memory
     network.switches = {switch}
     network.calls = chosen
     functions: dict[nn.Module, dict[str, _PlainTap]] = {}
@@ -168,15 +176,22 @@ def network_without_noise(
 def _with_root_mean_squares(network: MeasuredNetwork, inputs: Sequence[Tensor]) -> list[LayerCall]:
     """Return the layers with their root mean squares over all inputs."""
     squares, counts = [0.0] * len(network.calls), [0] * len(network.calls)
+    seen: set[int] = set()
 
     def add(index: int, signal: Tensor) -> Tensor:
         squares[index] += float(signal.double().square().sum())
         counts[index] += signal.numel()
+        seen.add(index)
+        if len(seen) == len(network.calls):
+            raise EndOfPass
         return signal
 
-    rows = rows_per_pass(inputs)
-    for batch in zip(*(torch.split(tensor, rows) for tensor in inputs), strict=True):
-        network.run(add, _first_rows(batch, rows))
+    check_rows(network, inputs, network.layer_names)
+    rows = network.rows_per_pass(inputs)
+    for number, batch in enumerate(zip(*(torch.split(tensor, rows) for tensor in inputs), strict=True)):
+        seen.clear()
+        with network.own_randomness(number):
+            network.run(add, _first_rows(batch, rows))
     return [
         dataclasses.replace(call, root_mean_square=math.sqrt(total / count) if count else math.nan)
         for call, total, count in zip(network.calls, squares, counts, strict=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from layerbits._base import BEFORE_ROUNDING, MEASUREMENT_NOISE, OTHER_OUTPUT, LayerSelectionError
-from layerbits.networks.execution.arguments import naming_inputs
+from layerbits.networks.execution.arguments import MAX_MEMORY, naming_inputs, rows_per_pass
 from layerbits.networks.execution.generators import generators_restored
+from layerbits.networks.execution.module_state import ModuleState
 from layerbits.networks.execution.output_tensor import all_tensors, measured_signal, other_tensors, replace_tensor
 from layerbits.networks.inputs.pass_inputs import PassInputs
 from layerbits.networks.noise.dropout import DropoutNoise, Noise
@@ -21,6 +23,10 @@ from layerbits.networks.observation.layer_selection import Layers, choose_layers
 
 # Maps the index of a layer and its signal to the value with which the network continues.
 Channel = Callable[[int, Tensor], Tensor]
+
+
+class EndOfPass(Exception):  # noqa: N818 - no error: it ends a forward method
+    """Raised by a channel after the last layer that is wanted; `MeasuredNetwork.run` catches it."""
 
 
 class MeasuredNetwork:
@@ -40,6 +46,14 @@ class MeasuredNetwork:
         Switches of the hooks of the shadow.
     row_axes : dict of str to int
         For each layer, the axis of its signal that belongs to the rows of a pass; 0 if it is not known.
+    max_memory : int
+        Budget of the measurement in bytes.
+    row_bytes : int
+        Bytes that a row takes in a pass; 0 if they are not known.
+    units : dict of str to int
+        Number of units d of each layer whose rows are known.
+    uses_random_numbers : bool
+        Whether the network itself used one of torch's generators in the probing passes.
     module : torch.nn.Module
         The shadow.
     """
@@ -51,6 +65,11 @@ class MeasuredNetwork:
         self.other_outputs: dict[str, bool] = {}
         self.switches = {hook.switch for hook in noise_hooks(copied)}
         self.row_axes: dict[str, int] = {}
+        self.max_memory = MAX_MEMORY
+        self.row_bytes = 0
+        self.units: dict[str, int] = {}
+        self.uses_random_numbers = False
+        self._state: ModuleState | None = None  # before the first pass that could end early
         self.module = copied
         self._inputs = inputs
         self._channel: Channel | None = None
@@ -104,22 +123,43 @@ class MeasuredNetwork:
     def run(self, channel: Channel | None, inputs: Sequence[Tensor]) -> object:
         """Run a pass without gradients, in which the layers call `channel`, and return its output.
 
+        If the channel ends the pass by an `EndOfPass`, return None. The attributes of the modules are then those of
+        before the first pass with a channel.
+
         Raises
         ------
         LayerSelectionError
             A layer ran more often than in the observed pass, or returned no floating-point tensor.
         ValueError
             The network cannot take the inputs.
+        MemoryError
+            The system has no memory for the pass.
         """
         self._channel = channel
         self._counts.clear()
+        if self._state is None and channel is not None:
+            self._state = ModuleState(self.module)
         try:
             args, kwargs = self._inputs.arguments(inputs)
             with torch.no_grad(), naming_inputs(inputs):
                 return self.module(*args, **kwargs)
+        except EndOfPass:
+            assert self._state is not None
+            self._state.restore()
+            return None
         finally:
+            self._channel = None  # it holds the recorded signals
             for switch in self.switches:
                 switch.counts.drop_interrupted()
+
+    def rows_per_pass(self, inputs: Sequence[Tensor], chunk: int | None = None) -> int:
+        """Return the number of rows of a pass, which depends on the network, the inputs and the budget alone."""
+        return rows_per_pass(inputs, chunk, row_bytes=self.row_bytes, max_memory=self.max_memory)
+
+    def own_randomness(self, seed: int) -> contextlib.AbstractContextManager[object]:
+        """Give the random numbers that the network itself draws in a ``with`` block a seed; restore the generators."""
+        # Watching every operator for its use of a generator takes time, so only networks that use one are watched.
+        return generators_restored(self.module, seed) if self.uses_random_numbers else contextlib.nullcontext()
 
     def find_other_output(self, layer: str, inputs: Sequence[Tensor]) -> None:
         """Find out whether the network uses the other tensors of a layer, from a pass in which 1 is added to them."""

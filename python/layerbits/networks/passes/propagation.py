@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from layerbits._base import Array, LayerSelectionError, check_count
 from layerbits.kernels import as_tensor
-from layerbits.networks.execution.arguments import check_module
+from layerbits.networks.execution.arguments import MAX_MEMORY, check_max_memory, check_module
 from layerbits.networks.inputs.pass_inputs import read_inputs
 from layerbits.networks.noise.hooks import is_noisy
 from layerbits.networks.observation.layer_selection import Layers
@@ -31,6 +31,7 @@ def propagate(
     seed: int = ...,
     layers: Layers = ...,
     chunk: int | None = ...,
+    max_memory: int = ...,
     given: Mapping[str, Array] | None = ...,
 ) -> dict[str, Tensor]: ...
 @overload
@@ -42,6 +43,7 @@ def propagate(
     seed: int = ...,
     layers: Layers = ...,
     chunk: int | None = ...,
+    max_memory: int = ...,
     given: Mapping[str, Array] | None = ...,
 ) -> dict[str, _Array]: ...
 def propagate(
@@ -52,14 +54,15 @@ def propagate(
     seed: int = 0,
     layers: Layers = None,
     chunk: int | None = None,
+    max_memory: int = MAX_MEMORY,
     given: Mapping[str, Array] | None = None,
 ) -> dict[str, Tensor] | dict[str, _Array]:
     """Record the signals of noisy layers in several noisy passes of every input.
 
     The signal of a layer is its output before its own noise; it depends on the noise of earlier layers. The passes run
-    in evaluation mode, without gradients. They change neither the network nor, unless the network uses random numbers
-    in evaluation too, torch's generators. If the layers have not been observed yet, the call first installs their
-    noise.
+    in evaluation mode, without gradients, and end after the last layer that is recorded. They change neither the
+    network nor the states of torch's generators: random numbers of the network itself have the seed of the noise. If
+    the layers have not been observed yet, the call first installs their noise.
 
     Parameters
     ----------
@@ -76,7 +79,11 @@ def propagate(
     layers : None, str, type, callable or a sequence of them
         The noisy layers to record, as in `noisify`; all by default.
     chunk : int, optional
-        Largest number of rows of a pass; rows = inputs x draws in the pass. By default 32,768, fewer for wide inputs.
+        Largest number of rows of a pass; rows = inputs x draws in the pass. By default 32,768, fewer where an input, or
+        a row of the pass as observed, takes many bytes.
+    max_memory : int
+        Budget of a pass in bytes; the returned signals are not counted. A smaller budget makes passes of fewer rows.
+        Their number depends on the network, the inputs and the budget alone, so results repeat.
     given : dict of str to tensor or array of shape (n, dim), optional
         Values that layers emit in every draw, in place of signal plus noise. The signals of later layers are then those
         given these values.
@@ -111,7 +118,7 @@ def propagate(
     passes = range(check_count("draws", draws, minimum=1))
     seed = check_count("seed", seed, minimum=0)
     data = read_inputs(inputs, model)
-    network = noisy_network(model, data)
+    network = noisy_network(model, data, max_memory=check_max_memory(max_memory))
     names, emitted = network.choose(layers), _emitted_values(given, network, len(data))
     check_rows(network, data.tensors, names)
     signals = record(network, data.tensors, Passes(names, passes, seed, rows=chunk, emitted=emitted))
@@ -135,19 +142,24 @@ def _emitted_values(given: Mapping[str, Array] | None, network: MeasuredNetwork,
 
 @overload
 def layer_activations(
-    model: nn.Module, inputs: Tensor | tuple[Tensor, ...], *, layers: Layers = ...
+    model: nn.Module, inputs: Tensor | tuple[Tensor, ...], *, layers: Layers = ..., max_memory: int = ...
 ) -> dict[str, Tensor]: ...
 @overload
 def layer_activations(
-    model: nn.Module, inputs: _Array | tuple[_Array, ...], *, layers: Layers = ...
+    model: nn.Module, inputs: _Array | tuple[_Array, ...], *, layers: Layers = ..., max_memory: int = ...
 ) -> dict[str, _Array]: ...
 def layer_activations(
-    model: nn.Module, inputs: Tensor | tuple[Tensor, ...] | _Array | tuple[_Array, ...], *, layers: Layers = None
+    model: nn.Module,
+    inputs: Tensor | tuple[Tensor, ...] | _Array | tuple[_Array, ...],
+    *,
+    layers: Layers = None,
+    max_memory: int = MAX_MEMORY,
 ) -> dict[str, Tensor] | dict[str, _Array]:
     """Record the activations of layers in a pass without noise.
 
-    The pass runs in evaluation mode, without gradients, and does not change the network. If `layers` is None and the
-    layers of a noisy network have not been observed yet, the call first installs their noise.
+    The pass runs in evaluation mode, without gradients, and does not change the network. Random numbers of the network
+    itself have a fixed seed. If `layers` is None and the layers of a noisy network have not been observed yet, the call
+    first installs their noise.
 
     Parameters
     ----------
@@ -157,6 +169,8 @@ def layer_activations(
         As in `propagate`.
     layers : None, str, type, callable or a sequence of them
         As in `noisify`; None selects the noisy layers of a noisy network.
+    max_memory : int
+        As in `propagate`.
 
     Returns
     -------
@@ -181,7 +195,7 @@ def layer_activations(
     data = read_inputs(inputs, model)
     if layers is None and is_noisy(model):
         layers = list(noisy_network(model, data, may_be_off=True).layer_names)
-    network = network_without_noise(model, data, layers)
+    network = network_without_noise(model, data, layers, max_memory=check_max_memory(max_memory))
     check_rows(network, data.tensors, network.layer_names)
     signals = record(network, data.tensors, Passes(network.layer_names, range(1), seed=None))
     flat = {layer: signal[:, 0] for layer, signal in signals.items()}

@@ -1,8 +1,9 @@
 """`record`: noisy passes of a measurement that record the signals of layers.
 
 Noise comes from counter-based streams: a value depends on the seed, the layer, the draw and the row alone, so a range
-of draws can be recorded by itself. Torch's generators are not used. The passes run in evaluation mode: batch statistics
-must neither depend on the rows of a pass nor be learnt from a measurement.
+of draws can be recorded by itself. Torch's generators are not used, unless the network draws random numbers of its own,
+which then come from the seed; the generators get their states back. The passes run in evaluation mode: batch statistics
+must neither depend on the rows of a pass nor be learnt from a measurement. A pass ends after the last wanted layer.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ import torch
 from torch import Tensor, nn
 
 from layerbits._base import LayerSelectionError
-from layerbits.kernels import NormalStream, RandomStream, empty_for_draws, fill_rows, threads
-from layerbits.networks.execution.arguments import rows_per_pass
+from layerbits.kernels import NormalStream, RandomStream, derived_seed, empty_for_draws, fill_rows, threads
+from layerbits.networks.execution.arguments import is_memory_error
 from layerbits.networks.noise.dropout import DropoutNoise
 from layerbits.networks.observation.signal_values import rounding_step
-from layerbits.networks.passes.measured_network import MeasuredNetwork
+from layerbits.networks.passes.measured_network import EndOfPass, MeasuredNetwork
 from layerbits.networks.passes.readouts import LayerPart
 
 # Smallest number of draws in a pass (fewer if fewer draws or rows are requested): a thread fills the noise of whole
@@ -53,6 +54,11 @@ class Passes:
         Views through which layers, or readouts, are recorded.
     parts : mapping of str to LayerPart
         The parts of layers that have other names than their layers.
+    columns : mapping of str to int
+        Numbers of draws of the tensors of layers, if these have a place for each draw at its number. Draws with higher
+        numbers are compared with draw 0 and not recorded. By default tensors have the draws of the passes alone.
+    keeps_half : bool
+        Whether signals in half precision, without a view, stay so; by default they are recorded in float32.
     """
 
     layers: tuple[str, ...]
@@ -61,6 +67,8 @@ class Passes:
     rows: int | None = None
     emitted: Mapping[str, Tensor] = dataclasses.field(default_factory=dict)
     views: Mapping[str, View] = dataclasses.field(default_factory=dict)
+    columns: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    keeps_half: bool = False
     parts: Mapping[str, LayerPart] = dataclasses.field(default_factory=dict)
 
     def layer(self, name: str) -> str:
@@ -68,8 +76,26 @@ class Passes:
         return self.parts[name].layer if name in self.parts else name
 
 
+@dataclasses.dataclass(frozen=True)
+class Recording:
+    """Signals by layer, in the order of the passes' layers, and the layers in which a compared draw differs."""
+
+    signals: dict[str, Tensor]
+    differing: frozenset[str]
+
+
 def record(network: MeasuredNetwork, inputs: Sequence[Tensor], passes: Passes) -> dict[str, Tensor]:
     """Run passes and return the signals (n, draws, d) of each layer, or the values (n, draws, k) of its view.
+
+    `record_draws` documents parameters and errors.
+    """
+    return record_draws(network, inputs, passes).signals
+
+
+def record_draws(
+    network: MeasuredNetwork, inputs: Sequence[Tensor], passes: Passes, signals: Mapping[str, Tensor] | None = None
+) -> Recording:
+    """Run passes and record the signals (n, draws, d) of each layer, or the values (n, draws, k) of its view.
 
     Parameters
     ----------
@@ -79,6 +105,8 @@ def record(network: MeasuredNetwork, inputs: Sequence[Tensor], passes: Passes) -
         The positional arguments of the network, as `input_tensors` returns them.
     passes : Passes
         The draws, the layers to record, and the noise.
+    signals : mapping of str to Tensor of shape (n, columns, d) or (n, columns, k), optional
+        Tensors of earlier passes, with places for these draws, into which layers with `columns` are recorded.
 
     Raises
     ------
@@ -86,33 +114,42 @@ def record(network: MeasuredNetwork, inputs: Sequence[Tensor], passes: Passes) -
         A layer did not run, ran too often, or returned another number of rows than it got.
     ValueError
         The network cannot take the inputs; a signal is NaN or infinite.
+    MemoryError
+        The system has no memory for a pass, or for the signals.
     """
     n_inputs, n_draws = len(inputs[0]), len(passes.draws)
-    rows = rows_per_pass(inputs, passes.rows)
+    rows = network.rows_per_pass(inputs, passes.rows)
     draws_per_pass = min(n_draws, rows, max(_DRAWS_PER_PASS, rows // n_inputs))
-    recorder = _Recorder(network, passes, n_inputs)
+    recorder = _Recorder(network, passes, n_inputs, signals or {})
     with recorder.pool:
         for start in range(0, n_draws, draws_per_pass):
             recorder.begin_draws(passes.draws[start : start + draws_per_pass])
             for batch in zip(*(torch.split(tensor, rows // draws_per_pass) for tensor in inputs), strict=True):
                 recorder.begin_pass(len(batch[0]))
-                network.run(recorder, [torch.cat([tensor] * len(recorder.draws)) for tensor in batch])
+                key = (recorder.draws.start, recorder.start)
+                seed = derived_seed(passes.seed or 0, RandomStream.NETWORK_RANDOMNESS, *key)
+                with network.own_randomness(seed):
+                    network.run(recorder, [torch.cat([tensor] * len(recorder.draws)) for tensor in batch])
                 recorder.end_pass()
     recorder.check_signals()  # once, after all passes: reading a result waits for the device
-    return {layer: recorder.signals[layer] for layer in passes.layers}
+    differing = frozenset(layer for layer, differs in recorder.differences.items() if differs)
+    return Recording({layer: recorder.signals[layer] for layer in passes.layers}, differing)
 
 
 class _Recorder:
     """A channel in place of the network's noise: records the wanted signals and adds noise of the passes' streams."""
 
-    def __init__(self, network: MeasuredNetwork, passes: Passes, n_inputs: int) -> None:
+    def __init__(self, network: MeasuredNetwork, passes: Passes, n_inputs: int, signals: Mapping[str, Tensor]) -> None:
         self.network = network
         self.passes = passes
         self.n_inputs = n_inputs
         self.threads = threads()
         self.pool = ThreadPoolExecutor(self.threads)
-        self.signals: dict[str, Tensor] = {}
-        self.extremes: dict[str, list[Tensor]] = {}
+        self.signals = dict(signals)
+        self.differences: dict[str, Tensor] = {}
+        # Updated in place: small tensors that stay from each pass would keep the system from using the memory of the
+        # pass again.
+        self.extremes: dict[str, Tensor] = {}
         self.begin_draws(range(0))
         self.begin_pass(0)
 
@@ -136,8 +173,7 @@ class _Recorder:
 
     def check_signals(self) -> None:
         """Raise a ValueError for a signal that is NaN or infinite, or too large for its dtype and noise."""
-        for layer, extremes in self.extremes.items():
-            values = torch.stack(extremes)
+        for layer, values in self.extremes.items():
             if not values.isfinite().all():
                 raise ValueError(
                     f"inputs: layer {layer!r} gives NaN or infinity, wanted finite signals; check the network"
@@ -153,19 +189,15 @@ class _Recorder:
                 f"layers: got {layer!r}, which returns shape {tuple(signal.shape)}, wanted {rows} rows; choose other "
                 "layers"
             )
-        names = [name for name in self.passes.layers if self.passes.layer(name) == layer]
-        if names:
-            # aminmax reads the signal once; isfinite would read it three times.
-            self.extremes.setdefault(layer, []).extend(signal.aminmax())
-        for name in names:
-            self._record(name, signal.reshape(len(self.draws), self.rows, math.prod(signal.shape[1:])))
-        if (
-            self.passes.seed is None
-            or not self.network.adds_noise
-            or self.layers_run.issuperset(
-                map(self.passes.layer, self.passes.layers)
-            )  # no layer that is recorded follows
-        ):
+        wanted = list(map(self.passes.layer, self.passes.layers))
+        if layer in wanted:
+            self._record_extremes(layer, signal.detach())
+        for name, recorded in zip(self.passes.layers, wanted, strict=True):
+            if recorded == layer:
+                self._record(name, signal.detach().reshape(len(self.draws), self.rows, math.prod(signal.shape[1:])))
+        if self.layers_run.issuperset(wanted):
+            raise EndOfPass
+        if self.passes.seed is None or not self.network.adds_noise:
             return signal
         if layer in self.passes.emitted:
             return self._emitted(layer, signal)
@@ -173,26 +205,46 @@ class _Recorder:
 
     def _allocate(self, layer: str, signal: Tensor, n_draws: int) -> Tensor:
         shape = (self.n_inputs, n_draws, signal.shape[2])
+        dtype = signal.dtype if self.passes.keeps_half else torch.promote_types(signal.dtype, torch.float32)
         try:
-            return signal.new_empty(shape)
+            return signal.new_empty(shape, dtype=dtype)
         except RuntimeError as error:
+            if not is_memory_error(error):
+                raise
+            n_bytes = math.prod(shape) * dtype.itemsize
             raise MemoryError(
-                f"draws: got {n_draws}, no memory for signals {shape} of {layer!r}; lower `draws`"
+                f"draws: got {n_draws}, for which the signals {shape} of {layer!r} take {n_bytes} bytes, more than the "
+                "system has; lower `draws` or `max_memory`, or take fewer inputs (`limit`)"
             ) from error
 
+    def _record_extremes(self, layer: str, signal: Tensor) -> None:
+        # aminmax reads the signal once; isfinite would read it three times.
+        least, largest = signal.aminmax()
+        if layer not in self.extremes:
+            self.extremes[layer] = torch.stack([least, largest])
+        torch.minimum(self.extremes[layer][0], least, out=self.extremes[layer][0])
+        torch.maximum(self.extremes[layer][1], largest, out=self.extremes[layer][1])
+
     def _record(self, name: str, signal: Tensor) -> None:
-        signal = signal.to(torch.promote_types(signal.dtype, torch.float32))
         readout = self.passes.parts[name].view if name in self.passes.parts else None
+        if readout is not None or name in self.passes.views:
+            signal = signal.to(torch.promote_types(signal.dtype, torch.float32))
         if readout is not None:
             signal = readout(signal, slice(self.start, self.start + self.rows))
         if name in self.passes.views:
             signal = self.passes.views[name](signal)
-        n_draws = len(self.passes.draws)
+        n_draws = self.passes.columns.get(name, len(self.passes.draws))
         if name not in self.signals:
             self.signals[name] = self._allocate(name, signal, n_draws)
-        column = self.draws.start - self.passes.draws.start
-        block = self.signals[name][self.start : self.start + self.rows, column : column + len(self.draws)]
-        block.copy_(signal.transpose(0, 1))
+        column = self.draws.start - (0 if name in self.passes.columns else self.passes.draws.start)
+        n_recorded = min(len(self.draws), max(0, n_draws - column))
+        rows = self.signals[name][self.start : self.start + self.rows]
+        rows[:, column : column + n_recorded].copy_(signal[:n_recorded].transpose(0, 1))
+        if n_recorded < len(self.draws):
+            difference = (signal[n_recorded:] != rows[:, 0]).any()
+            if name not in self.differences:
+                self.differences[name] = torch.zeros_like(difference)
+            self.differences[name] |= difference
 
     def _emitted(self, layer: str, signal: Tensor) -> Tensor:
         values, dim = self.passes.emitted[layer], math.prod(signal.shape[1:])

@@ -1,7 +1,12 @@
-"""Which axis of a layer's signal belongs to the rows of a pass, and whether the rows act on one another."""
+"""Probing passes of a few rows: the axis of the rows in a signal, whether rows act on one another, the bytes of a row.
+
+They also show whether the network uses random numbers of its own.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import math
 from collections.abc import Sequence
 
 import torch
@@ -10,20 +15,28 @@ from torch import Tensor
 from layerbits._base import LayerSelectionError
 from layerbits.mixtures import NEGLIGIBLE
 from layerbits.networks.execution.generators import generators_restored
+from layerbits.networks.execution.live_memory import LiveMemory, bytes_of_a_row
 from layerbits.networks.noise.dropout import DropoutNoise
-from layerbits.networks.passes.measured_network import MeasuredNetwork
+from layerbits.networks.passes.measured_network import EndOfPass, MeasuredNetwork
 
 # The rows of the probing passes: positions among the inputs, to be taken modulo their number. The third pass replaces
 # row 1 of the first, and the second has another number of rows.
 _ROWS, _FEWER_ROWS, _OTHER_ROWS = (0, 1, 0), (0, 1), (0, -1, 0)
 _REPLACED = 1
 
+# Copies of the signal of a noisy layer while noise is added to it: in float32, the noise, and their sum.
+_COPIES_FOR_NOISE = 3
+
+# Seed of the network's own random numbers in all probing passes, so that passes of equal rows are equal.
+_PROBING_SEED = 0
+
 
 def check_rows(network: MeasuredNetwork, inputs: Sequence[Tensor], wanted: Sequence[str]) -> None:
     """Find the axis of the rows in the signals of the wanted layers, and of noisy layers before them.
 
-    The result stands in `network.row_axes`. The axis has the size of the rows in passes of two and of three rows.
-    Replacing a row must not change the signals of the other rows, unless two equal passes differ too.
+    The axis has the size of the rows in passes of two and of three rows. Replacing a row must not change the signals of
+    the other rows, unless two equal passes differ too. The results stand in `row_axes`, `units`, `row_bytes` and
+    `uses_random_numbers` of the network.
 
     Raises
     ------
@@ -32,29 +45,49 @@ def check_rows(network: MeasuredNetwork, inputs: Sequence[Tensor], wanted: Seque
     ValueError
         The signal of a row depends on the other rows of the pass.
     """
-    signals, fewer, replaced = (_signals(network, inputs, rows) for rows in (_ROWS, _FEWER_ROWS, _OTHER_ROWS))
+    memory, fewer_memory = LiveMemory(), LiveMemory()
+    signals = _signals(network, inputs, _ROWS, wanted, memory)
+    fewer = _signals(network, inputs, _FEWER_ROWS, wanted, fewer_memory)
+    replaced = _signals(network, inputs, _OTHER_ROWS, wanted)
     last = max(network.layer_names.index(layer) for layer in wanted)
     for layer in network.layer_names[: last + 1] if network.adds_noise else wanted:
         if layer in signals and layer in fewer and layer in replaced:
             axis = _row_axis(layer, tuple(signals[layer].shape), tuple(fewer[layer].shape))
             network.row_axes[layer] = axis
+            network.units[layer] = signals[layer].numel() // len(_ROWS)
             if _rows_interact(network, layer, signals[layer].movedim(axis, 0), replaced[layer].movedim(axis, 0)):
-                again = _signals(network, inputs, _ROWS)
+                again = _signals(network, inputs, _ROWS, wanted)
                 if torch.equal(again[layer], signals[layer]):
                     raise ValueError(_interaction(layer))
+    network.row_bytes = bytes_of_a_row(memory, len(_ROWS), fewer_memory, len(_FEWER_ROWS))
+    network.row_bytes += sum(math.prod(tensor.shape[1:]) * tensor.itemsize for tensor in inputs)
+    if network.adds_noise:
+        wide = (signal.numel() * max(4, signal.itemsize) // len(_ROWS) for signal in signals.values())
+        network.row_bytes += _COPIES_FOR_NOISE * max(wide, default=0)
 
 
-def _signals(network: MeasuredNetwork, inputs: Sequence[Tensor], rows: Sequence[int]) -> dict[str, Tensor]:
-    """Return the signals of all layers in a pass of some rows without noise."""
+def _signals(
+    network: MeasuredNetwork,
+    inputs: Sequence[Tensor],
+    rows: Sequence[int],
+    wanted: Sequence[str],
+    memory: LiveMemory | None = None,
+) -> dict[str, Tensor]:
+    """Return the signals of all layers in a pass of some rows without noise, which ends after the last wanted layer."""
     signals: dict[str, Tensor] = {}
 
     def keep(index: int, signal: Tensor) -> Tensor:
-        signals[network.layer_names[index]] = signal.clone()
+        with contextlib.nullcontext() if memory is None else memory.paused():
+            signals[network.layer_names[index]] = signal.clone()
+        if signals.keys() >= set(wanted):
+            raise EndOfPass
         return signal
 
     n_inputs = len(inputs[0])
-    with generators_restored(network.module):
-        network.run(keep, [tensor[[row % n_inputs for row in rows]] for tensor in inputs])
+    batch = [tensor[[row % n_inputs for row in rows]] for tensor in inputs]
+    with generators_restored(network.module, _PROBING_SEED) as generators, memory or contextlib.nullcontext():
+        network.run(keep, batch)
+    network.uses_random_numbers = network.uses_random_numbers or generators.changed
     return signals
 
 

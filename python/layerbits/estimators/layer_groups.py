@@ -1,0 +1,52 @@
+"""Groups of layers and readouts whose recorded signals fit into the budget together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+
+from layerbits.estimators.problem import Problem
+
+# Bytes of the budget for each value that a group holds: half for the value, in float32, and half for its use.
+_BUDGET_PER_VALUE = 8
+
+# Number of passes that show whether a layer lies behind no noise, and the principal axes of wide layers.
+PROBING_PASSES = 2
+
+
+def part_groups(problem: Problem, draws: int) -> Iterator[tuple[str, ...]]:
+    """Yield the names of the parts of a problem in groups, in their order, whose signals fit into the budget together.
+
+    A part that does not fit by itself is a group of its own. Each group has its passes, with the same noise.
+    """
+    exact, group, n_values = parts_behind_no_noise(problem, tuple(problem.parts)), list[str](), 0
+    for name in problem.parts:
+        held = 1 if name in exact else PROBING_PASSES if is_wide(problem, name, draws) else draws
+        added = _n_values(problem, name, held)
+        if group and (n_values + added) * _BUDGET_PER_VALUE > problem.max_memory:
+            yield tuple(group)
+            group, n_values = [], 0
+        group.append(name)
+        n_values += added
+    if group:
+        yield tuple(group)
+
+
+def parts_behind_no_noise(problem: Problem, names: Sequence[str]) -> set[str]:
+    """Return the parts that lie behind no noise of layerbits; a network may have random numbers of its own."""
+    network = problem.network
+    return {name for name in names if not network.adds_noise or problem.parts[name].layer == network.layer_names[0]}
+
+
+def is_wide(problem: Problem, name: str, draws: int) -> bool:
+    """Return whether the signals of a part behind noise are too many to be held in full."""
+    return _n_values(problem, name, draws) * _BUDGET_PER_VALUE > problem.max_memory
+
+
+def _n_values(problem: Problem, name: str, draws: int) -> int:
+    part = problem.parts[name]
+    units = problem.network.units.get(part.layer, 0)
+    if part.view is not None and units:
+        units = part.view(torch.empty(1, 1, units), slice(0, 1)).shape[-1]
+    return problem.n_inputs * draws * units

@@ -1,0 +1,45 @@
+"""The recorded draws of a sample: two probing draws, and the later draws beside them in the same tensors."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from torch import Tensor
+
+from layerbits.estimators.layer_groups import PROBING_PASSES, is_wide
+from layerbits.estimators.problem import Problem
+from layerbits.mixtures import as_points
+from layerbits.networks import Passes, record_draws
+
+
+def probing_draws(
+    problem: Problem, names: tuple[str, ...], exact: set[str], draws: int, seed: int
+) -> tuple[dict[str, Tensor], frozenset[str]]:
+    """Return the signals of the probing passes, and the parts behind no noise whose two draws differ.
+
+    The signals are (n, draws, d), of which the first two are recorded; (n, 2, d) where a part is wide; or (n, 1, d)
+    where two draws are equal.
+    """
+    columns = {name: PROBING_PASSES if is_wide(problem, name, draws) else max(draws, 2) for name in names}
+    compared = columns | dict.fromkeys(exact, 1)
+    passes = Passes(names, range(PROBING_PASSES), seed, parts=problem.parts, columns=compared, keeps_half=True)
+    recording = record_draws(problem.network, problem.inputs.tensors, passes)
+    signals, differing = recording.signals, recording.differing
+    if differing:
+        again = dataclasses.replace(passes, layers=tuple(sorted(differing, key=names.index)), columns=columns)
+        signals |= record_draws(problem.network, problem.inputs.tensors, again).signals
+    return {name: signals[name] for name in names}, differing
+
+
+def record_later_draws(problem: Problem, probes: dict[str, Tensor], passes: Passes) -> None:
+    """Record the draws of `passes` beside the probing draws; replace signals of parts with a view by its values."""
+    viewed = {name: view(as_points(probes.pop(name))) for name, view in passes.views.items()}
+    if passes.layers and passes.draws:
+        passes = dataclasses.replace(
+            passes, parts=problem.parts, columns=dict.fromkeys(passes.layers, passes.draws.stop)
+        )
+        probes |= record_draws(problem.network, problem.inputs.tensors, passes, probes).signals
+        for name, values in viewed.items():
+            probes[name][:, :PROBING_PASSES] = values
+    else:
+        probes |= viewed

@@ -1,0 +1,125 @@
+"""Reduction of dimension of many values, in blocks: beside the values it holds products and coordinates alone."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from layerbits.mixtures.subspaces import NEGLIGIBLE, Subspace, fit_subspace, principal_axes
+
+# Values of a block in float64: 4 MiB.
+_BLOCK_VALUES = 2**19
+
+# Largest error, in units of sigma, of coordinates that come from products of points.
+_LARGEST_ERROR = 1e-6
+
+
+def as_points(values: Tensor) -> Tensor:
+    """Return values in half precision in float32, and others as they are."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
+def coordinates_in_blocks(
+    points: Tensor,
+    sigma: float,
+    *,
+    fitted: int,
+    max_gram: int | None = None,
+    max_dimensions: int | None = None,
+    max_cost: float = NEGLIGIBLE,
+) -> tuple[Tensor, Tensor]:
+    """Compute the coordinates of points in the subspace that is fitted to the first `fitted` points of each row.
+
+    Parameters
+    ----------
+    points : Tensor of shape (n, r, d)
+        Finite values; those in half precision are converted block by block.
+    sigma, max_dimensions, max_cost
+        As in `fit_subspace`.
+    fitted : int
+        From 1 to r.
+    max_gram : int, optional
+        With more dimensions, and more points to fit, than this, coordinates are those of R^d.
+
+    Returns
+    -------
+    coordinates : Tensor of shape (n, r, k)
+        In the dtype of the points, or in float32 for half precision.
+    squared_distances : Tensor of shape (n, r)
+        Squared distances of the points from the subspace, in float64.
+
+    Notes
+    -----
+    With fewer fitted points x_i than dimensions, let X have rows x_i - mean. The directions are X' v / sqrt(w) for
+    eigenvectors v and eigenvalues w of X X'. So the coordinates of all points follow from their products with the
+    fitted points, and no direction, of d values each, is computed. Products have an error of some eps |x|^2; the
+    coordinates, of that over sqrt(w). Where the least w makes this error too large, `fit_subspace` has the directions.
+    """
+    n, r, d = points.shape
+    n_fitted = n * fitted
+    if max_gram is not None and min(n_fitted, d) > max_gram:
+        return _in_row_blocks(points, Subspace(_mean(points, fitted), None))
+    if n_fitted >= d:
+        mean = _mean(points, fitted)
+        gram = torch.zeros(d, d, dtype=torch.float64, device=points.device)
+        for block in _row_blocks(points[:, :fitted]):
+            scaled = (block.double() - mean).flatten(0, 1) / (sigma * math.sqrt(n_fitted))
+            gram.addmm_(scaled.T, scaled)
+        return _in_row_blocks(points, Subspace(mean, principal_axes(gram, max_dimensions, max_cost)[0]))
+    products, squares = _products(points, fitted)
+    own = products.view(n, -1, n_fitted)[:, :fitted].flatten(0, 1)
+    axes = principal_axes(own / (sigma**2 * n_fitted), max_dimensions, max_cost)[0]
+    if axes is not None:
+        coordinates = products @ axes
+        eigenvalues = (coordinates.view(n, r, -1)[:, :fitted].flatten(0, 1) * axes).sum(0)
+        rounding = n_fitted * torch.finfo(torch.float64).eps * float(eigenvalues.max())
+        if rounding <= _LARGEST_ERROR * sigma * math.sqrt(max(0.0, float(eigenvalues.min()))):
+            coordinates /= eigenvalues.sqrt()
+            squared_distances = (squares - coordinates.square().sum(1)).clamp(min=0)
+            dtype = torch.promote_types(points.dtype, torch.float32)
+            return coordinates.to(dtype).view(n, r, -1), squared_distances.view(n, r)
+    centers = points[:, :fitted].flatten(0, 1)
+    return _in_row_blocks(points, fit_subspace(centers, sigma, max_dimensions=max_dimensions, max_cost=max_cost))
+
+
+def _row_blocks(points: Tensor) -> tuple[Tensor, ...]:
+    return torch.split(points, max(1, _BLOCK_VALUES // max(1, points[0].numel())))
+
+
+def _mean(points: Tensor, fitted: int) -> Tensor:
+    """Return the mean, shape (d,), of the first `fitted` points of each row."""
+    total = sum(block.double().sum((0, 1)) for block in _row_blocks(points[:, :fitted]))
+    assert isinstance(total, Tensor)
+    return total / (len(points) * fitted)
+
+
+def _in_row_blocks(points: Tensor, subspace: Subspace) -> tuple[Tensor, Tensor]:
+    n, r, d = points.shape
+    n_axes = d if subspace.directions is None else subspace.directions.shape[1]
+    coordinates = points.new_empty(n, r, n_axes, dtype=torch.promote_types(points.dtype, torch.float32))
+    squared_distances = points.new_empty(n, r, dtype=torch.float64)
+    start = 0
+    for block in _row_blocks(points):
+        rows = slice(start, start + len(block))
+        coordinates[rows], squared_distances[rows] = subspace.coordinates(as_points(block))
+        start = rows.stop
+    return coordinates, squared_distances
+
+
+def _products(points: Tensor, fitted: int) -> tuple[Tensor, Tensor]:
+    """Return the products (n r, n fitted) of all points with the fitted ones, and the squares (n r,) of all points.
+
+    Points are relative to the mean of the fitted points.
+    """
+    n, r = points.shape[:2]
+    products = torch.zeros(n * r, n * fitted, dtype=torch.float64, device=points.device)
+    squares = products.new_zeros(n * r)
+    for block in torch.split(points, max(1, _BLOCK_VALUES // (n * r)), dim=2):
+        shifted = block.to(torch.float64, copy=True)
+        shifted -= shifted[:, :fitted].mean((0, 1))
+        rows = shifted.flatten(0, 1)
+        products.addmm_(rows, shifted[:, :fitted].flatten(0, 1).T)
+        squares += rows.square().sum(1)
+    return products, squares

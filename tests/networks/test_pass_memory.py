@@ -1,0 +1,295 @@
+"""Passes have as many rows as the bytes of a row allow, end at the last wanted layer, and name a lack of memory."""
+
+import collections
+import weakref
+
+import pytest
+import torch
+from torch import nn
+from torch.overrides import _len_torch_function_stack
+from torch.utils.checkpoint import checkpoint
+
+import layerbits as lb
+from layerbits.estimators import all_layers, layer_groups
+from layerbits.estimators import layer_sample as sampling
+from layerbits.estimators.layer_sample import sample_layers
+from layerbits.networks import check_rows, noisy_network, read_inputs
+from layerbits.networks.execution.live_memory import LiveMemory, bytes_of_a_row
+from tests.support.networks import noisy_identities, tanh_mlp
+from tests.support.random_arrays import normal_tensor
+
+TOKENS = torch.arange(200 * 16).reshape(200, 16) % 10
+INPUTS = normal_tensor(40, 4, seed=3).float()
+
+
+class Mean(nn.Module):
+    def forward(self, x):
+        return x.mean(1)
+
+
+def token_network(width=512):
+    """Return a network in which a token of 8 bytes takes 4 * width bytes, and the noisy layer "3" of 3 units."""
+    return nn.Sequential(nn.Embedding(10, width), Mean(), nn.Linear(width, 3), nn.Tanh(), nn.Linear(3, 2))
+
+
+def pass_sizes(model):
+    """Return a list to which every pass appends its number of rows."""
+    sizes = []
+    model.register_forward_pre_hook(lambda module, args: sizes.append(len(args[0])))
+    return sizes
+
+
+# Rows by bytes
+
+
+def test_a_row_takes_the_bytes_that_are_alive_together():
+    """16 tokens of 512 float32, their mean of 512, and the tokens themselves; nothing else lives at that time."""
+    passes = []
+    for n_rows in (3, 2):
+        memory = LiveMemory()
+        with memory, torch.no_grad():
+            token_network()(TOKENS[:n_rows])
+        passes += [memory, n_rows]
+    assert bytes_of_a_row(*passes) == 4 * 512 * (16 + 1)
+
+
+def test_tensors_that_do_not_grow_with_the_rows_do_not_count():
+    class Masked(nn.Module):
+        def forward(self, x):
+            return x + torch.ones(1000, 1000)[0, : x.shape[1]]
+
+    model = lb.noisify(nn.Sequential(Masked(), nn.Identity(), nn.Linear(4, 2)), sigma=0.1, layers="1")
+    network = noisy_network(model, read_inputs(INPUTS, model))
+    check_rows(network, (INPUTS,), ("1",))
+    assert network.row_bytes < 1000
+
+
+@pytest.mark.parametrize("max_memory", [2**20, 2**22])
+def test_a_pass_has_the_rows_that_fit_into_its_share_of_the_budget(max_memory):
+    model = token_network()
+    lb.noisify(model, sigma=0.1, inputs=TOKENS)
+    sizes = pass_sizes(model)
+    lb.propagate(model, TOKENS, draws=3, max_memory=max_memory)
+    # A pass has a 32nd of the budget. Beside the embedded tokens and their mean, a row has the tokens, of 8 bytes, and
+    # three copies of the three units.
+    bytes_of_row = 4 * 512 * (16 + 1) + 8 * 16 + 3 * 4 * 3
+    rows = max(1, max_memory // 32 // bytes_of_row)
+    assert max(sizes[4:]) == rows - rows % min(3, rows)
+    assert sum(sizes[4:]) == 3 * 200
+
+
+def test_a_smaller_budget_changes_rounding_alone():
+    """Matrix products of other numbers of rows add 4 or 5 terms in another order."""
+    model = lb.noisify(tanh_mlp(4, 5, 3, 2), sigma=0.3, inputs=INPUTS)
+    inputs = INPUTS.repeat(100, 1)
+    signals = [lb.propagate(model, inputs, draws=2, max_memory=size)["3"] for size in (2**20, 2**30)]
+    torch.testing.assert_close(*signals, rtol=0, atol=8 * 2**-23)
+    identities = noisy_identities(2, inputs=inputs)
+    signals = [lb.propagate(identities, inputs, draws=2, max_memory=size)["1"] for size in (2**20, 2**30)]
+    assert torch.equal(*signals)
+
+
+def test_every_function_passes_the_budget_on(tmp_path):
+    plain, noisy = token_network(64), token_network(64)
+    lb.noisify(noisy, sigma=0.1, layers=["2", "3"], inputs=TOKENS)
+    settings = lb.MeasurementSettings(draws=4, max_memory=2**20)
+    calls = [
+        (noisy, lambda size: lb.propagate(noisy, TOKENS, draws=4, max_memory=size)),
+        (plain, lambda size: lb.layer_activations(plain, TOKENS, max_memory=size)),
+        (plain, lambda size: lb.layer_information(plain, TOKENS, sigma=0.1, max_memory=size)),
+        (plain, lambda size: lb.layer_information(plain, TOKENS, sigma=lb.RelativeSigma(0.1), max_memory=size)),
+        (noisy, lambda size: lb.information_between_layers(noisy, TOKENS, "2", "3", draws=2, max_memory=size)),
+        (noisy, lambda _: lb.Monitor(noisy, TOKENS, at=[0], directory=tmp_path, settings=settings).step(0)),
+    ]
+    for model, call in calls:
+        sizes = pass_sizes(model)
+        call(2**20)
+        assert 3 <= max(sizes) <= 2**20 // 32 // (4 * 64 * 17)
+
+
+@pytest.mark.parametrize(("size", "error"), [(1000, ValueError), ("1 GB", TypeError), (1e9, TypeError)])
+def test_a_budget_that_is_no_number_of_bytes_is_refused(size, error):
+    with pytest.raises(error, match=r"^max_memory: got .* wanted an integer >= 1048576"):
+        lb.propagate(noisy_identities(1), INPUTS, max_memory=size)
+    with pytest.raises(error, match=r"^max_memory: got"):
+        lb.MeasurementSettings(max_memory=size)
+
+
+def test_lack_of_memory_in_a_pass_is_named():
+    class Huge(nn.Module):
+        def forward(self, x):
+            return x + torch.empty(2**50).sum() if len(x) > 3 else x
+
+    with pytest.raises(MemoryError, match=r"^max_memory: got more than the system has for a pass .* lower"):
+        lb.layer_activations(nn.Sequential(Huge(), nn.Tanh(), nn.Linear(4, 2)), INPUTS)
+
+
+def test_lack_of_memory_in_the_estimator_is_named(monkeypatch):
+    def reduced(*args, **options):
+        return torch.empty(2**50)
+
+    monkeypatch.setattr(sampling, "affine_coordinates", reduced)
+    with pytest.raises(MemoryError, match=r"^max_memory: got more than the system has .* lower .* or `queries`"):
+        lb.layer_information(noisy_identities(1), INPUTS)
+
+
+# The end of a pass
+
+
+class Counted(nn.Module):
+    def forward(self, x):
+        COUNTS["calls"] += 1
+        return x
+
+
+COUNTS = collections.Counter()
+
+
+@pytest.fixture
+def counts():
+    COUNTS.clear()
+    return COUNTS
+
+
+def test_passes_end_at_the_last_layer_that_is_wanted(counts):
+    model = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), Counted(), nn.Linear(3, 3), nn.Tanh(), nn.Linear(3, 2))
+    full = lb.layer_activations(model, INPUTS, layers=["1", "4"])["1"]
+    n_full = counts["calls"]
+    counts.clear()
+    assert torch.equal(lb.layer_activations(model, INPUTS, layers="1")["1"], full)
+    assert n_full - counts["calls"] == 3 + 1  # three probing passes, and the pass of all rows
+    noisy = lb.noisify(model, sigma=0.1, layers=["1", "4"], inputs=INPUTS)
+    counts.clear()
+    lb.layer_information(noisy, INPUTS, layers="1")
+    assert counts["calls"] == 1
+
+
+class Checkpointed(nn.Module):
+    """A network whose layer is checkpointed, so that a pass that ends there leaves torch's checkpoint early."""
+
+    def __init__(self, *, use_reentrant):
+        super().__init__()
+        self.part = nn.Sequential(nn.Linear(4, 4), nn.Tanh())
+        self.head, self.options = nn.Linear(4, 2), {"use_reentrant": use_reentrant}
+
+    def forward(self, x):
+        with torch.enable_grad():
+            return self.head(checkpoint(self.part, x.requires_grad_(), **self.options).relu())
+
+
+def saved_tensor_hooks():
+    return torch._C._autograd._top_saved_tensors_default_hooks(True)
+
+
+@pytest.mark.parametrize("use_reentrant", [True, False])
+def test_a_pass_that_ends_in_a_checkpoint_leaves_nothing_behind(use_reentrant):
+    model = Checkpointed(use_reentrant=use_reentrant)
+    noisy = lb.noisify(model, sigma=0.2, layers=["part.1", "relu"], inputs=INPUTS)
+    both = lb.propagate(noisy, INPUTS, draws=2)
+    first = lb.propagate(noisy, INPUTS, draws=2, layers="part.1")
+    assert torch.equal(first["part.1"], both["part.1"])
+    assert saved_tensor_hooks() is None
+    assert _len_torch_function_stack() == 0
+    noisy(INPUTS).sum().backward()
+    assert noisy.part[0].weight.grad is not None
+
+
+def test_a_pass_that_ends_in_a_compiled_part_is_right():
+    torch.compiler.reset()
+    model = nn.Sequential(nn.Sequential(nn.Linear(4, 4), nn.Tanh()), nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 2))
+    expected = lb.layer_activations(model, INPUTS, layers="0.1")["0.1"]
+    model[0].compile(backend="eager")
+    model(INPUTS)
+    assert torch.equal(lb.layer_activations(model, INPUTS, layers="0.1")["0.1"], expected)
+    assert torch.equal(
+        lb.layer_activations(torch.compile(model, backend="eager"), INPUTS, layers="0.1")["0.1"], expected
+    )
+
+
+class Skips(nn.Module):
+    """Keeps values for a later part in an attribute, first in and first out, and counts the open passes."""
+
+    def __init__(self):
+        super().__init__()
+        self.down, self.tanh, self.up = nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 2)
+        self.skipped, self.is_open = collections.deque(), False
+
+    def forward(self, x):
+        assert not self.is_open, "the pass before has not ended"
+        self.is_open = True
+        self.skipped.append(self.down(x))
+        out = self.up(self.tanh(self.skipped[0]) + self.skipped.popleft())
+        self.is_open = False
+        return out
+
+
+def test_attributes_that_a_forward_method_sets_are_restored_after_the_end():
+    noisy = lb.noisify(Skips(), sigma=0.2, inputs=INPUTS)
+    signals = lb.propagate(noisy, INPUTS, draws=2, chunk=16)["tanh"]
+    with torch.no_grad():
+        expected = noisy.tanh.forward(noisy.down(INPUTS))
+    # Products of 4 terms in passes of other sizes round by some units in the last place of values below 1.
+    torch.testing.assert_close(signals[:, 0], expected, rtol=0, atol=4 * 2**-23)
+
+
+# Layers in turn
+
+
+def test_layers_that_do_not_fit_together_are_measured_in_turn(monkeypatch):
+    """Each group has passes of its own, with the same noise."""
+    groups = []
+
+    def sampled(problem, layers, *args):
+        groups.append(layers)
+        return sample_layers(problem, layers, *args)
+
+    monkeypatch.setattr(all_layers, "sample_layers", sampled)
+    inputs = normal_tensor(300, 64, seed=5).float()
+    noisy = lb.noisify(nn.Sequential(*(nn.Identity() for _ in range(4))), sigma=0.5, layers=nn.Identity, inputs=inputs)
+    together = lb.layer_information(noisy, inputs, draws=4, queries=2)
+    assert groups == [("0", "1", "2", "3")]
+    groups.clear()
+    # The first layer holds 300 * 64 values of 8 bytes of the budget, the others four times as many: three, 1,382,400.
+    in_turn = lb.layer_information(noisy, inputs, draws=4, queries=2, max_memory=1_400_000)
+    assert groups == [("0", "1", "2"), ("3",)]
+    assert [(row.layer, row.quantity, row.lower, row.upper) for row in in_turn] == [
+        (row.layer, row.quantity, row.lower, row.upper) for row in together
+    ]
+
+
+def test_signals_of_a_group_are_freed_before_the_next(monkeypatch):
+    alive = []
+
+    def sampled(problem, layers, *args):
+        alive.append([layer for layer, sample in samples if sample() is not None])
+        found = sample_layers(problem, layers, *args)
+        samples.extend((layer, weakref.ref(sample)) for layer, sample in found.items())
+        return found
+
+    samples = []
+    monkeypatch.setattr(all_layers, "sample_layers", sampled)
+    monkeypatch.setattr(layer_groups, "_BUDGET_PER_VALUE", 2**40)
+    lb.layer_information(noisy_identities(3), INPUTS, draws=4)
+    assert alive == [[], [], []]
+
+
+def test_readouts_count_with_their_own_size(monkeypatch):
+    """The mean over 64 tokens of 4 units has a 64th of the values of its layer."""
+    groups = []
+
+    def sampled(problem, names, *args):
+        groups.append(names)
+        return sample_layers(problem, names, *args)
+
+    monkeypatch.setattr(all_layers, "sample_layers", sampled)
+    inputs = normal_tensor(50, 64, 4, seed=5).float()
+    noisy = noisy_identities(3, inputs=inputs)
+    options = {"draws": 4, "queries": 2, "readout": "mean"}
+    tables = [lb.layer_information(noisy, inputs, max_memory=size, **options) for size in (2**30, 2**20)]
+    # The three readouts take less than 50 * 4 * 4 * 8 bytes of the budget each.
+    assert groups == [("0[mean]", "1[mean]", "2[mean]")] * 2
+    assert [row.value for row in tables[0]] == [row.value for row in tables[1]]
+    groups.clear()
+    # Each whole layer behind noise takes 50 * 8 * 256 * 8 = 819,200 bytes.
+    lb.layer_information(noisy, inputs, max_memory=2**20, draws=8, queries=2)
+    assert groups == [("0", "1"), ("2",)]

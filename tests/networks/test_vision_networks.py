@@ -292,16 +292,8 @@ def test_checkpointed_network_has_the_gradients_of_the_network_without_checkpoin
 
 def test_position_biases_of_swin_v2_have_no_noise():
     models = torchvision.models.swin_transformer
-    model = models.SwinTransformer(
-        [4, 4],
-        12,
-        [1, 1],
-        [2, 2],
-        [4, 4],
-        num_classes=CLASSES,
-        block=models.SwinTransformerBlockV2,
-        downsample_layer=models.PatchMergingV2,
-    )
+    options = {"block": models.SwinTransformerBlockV2, "downsample_layer": models.PatchMergingV2}
+    model = models.SwinTransformer([4, 4], 12, [1, 1], [2, 2], [4, 4], num_classes=CLASSES, **options)
     with pytest.warns(UserWarning, match=r"1\.0\.attn\.cpb_mlp\.1, .*, each of which does not depend on the input"):
         lb.noisify(model, sigma=0.1, inputs=torch.randn(1, 3, 32, 32))
     assert list(lb.noise_of(model)) == ["features.1.0.mlp.1", "features.3.0.mlp.1"]

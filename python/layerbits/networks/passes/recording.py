@@ -3,7 +3,7 @@
 Noise comes from counter-based streams: a value depends on the seed, the layer, the draw and the row alone, so a range
 of draws can be recorded by itself. Torch's generators are not used, unless the network draws random numbers of its own,
 which then come from the seed; the generators get their states back. The passes run in evaluation mode: batch statistics
-must neither depend on the rows of a pass nor be learnt from a measurement. A pass ends after the last wanted layer.
+must neither depend on the rows of a pass nor be learnt from a measurement. A pass ends after the last wanted layer, unless all noisy layers are wanted.
 """
 
 from __future__ import annotations
@@ -196,6 +196,10 @@ class _Recorder:
             if recorded == layer:
                 self._record(name, signal.detach().reshape(len(self.draws), self.rows, math.prod(signal.shape[1:])))
         if self.layers_run.issuperset(wanted):
+            # Where all noisy layers are recorded, the pass goes on: a layer that runs more often than in the observed
+            # pass is refused.
+            if self.network.adds_noise and len(set(wanted)) == len(self.network.layer_names):
+                return signal
             raise EndOfPass
         if self.passes.seed is None or not self.network.adds_noise:
             return signal

@@ -1,9 +1,10 @@
 """`record`: noisy passes of a measurement that record the signals of layers.
 
 Noise comes from counter-based streams: a value depends on the seed, the layer, the draw and the row alone, so a range
-of draws can be recorded by itself. Torch's generators are not used, unless the network draws random numbers of its own,
-which then come from the seed; the generators get their states back. The passes run in evaluation mode: batch statistics
-must neither depend on the rows of a pass nor be learnt from a measurement. A pass ends after the last wanted layer, unless all noisy layers are wanted.
+of draws can be recorded by itself. Torch's generators are not used, unless the network draws random numbers of its
+own, which then come from the seed; the generators get their states back. The passes run in evaluation mode: batch
+statistics must neither depend on the rows of a pass nor be learnt from a measurement. A pass ends after the last
+wanted layer, unless all noisy layers are wanted.
 """
 
 from __future__ import annotations

@@ -118,3 +118,37 @@ def test_a_probe_leaves_the_generators_and_the_buffers():
     lb.layer_information(model, TOKENS[:, 0], sigma=0.2, queries=3)
     assert torch.get_rng_state().equal(state)
     assert all(value.equal(before[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    "move", [lambda x: x.flip(0), lambda x: x.roll(1, 0), lambda x: x[[0, 2, 1, *range(3, len(x))]]]
+)
+def test_rows_that_are_permuted_are_refused(move):
+    class Permuted(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.mlp = tanh_mlp(4, 3, 2)
+
+        def forward(self, x):
+            return self.mlp(move(x) if len(x) > 2 else x)
+
+    with pytest.raises(ValueError, match=r"^inputs: got rows that act on one another"):
+        lb.layer_information(Permuted(), TOKENS[:, 0], sigma=0.2)
+
+
+def test_rows_that_are_routed_by_their_values_are_refused():
+    class Routed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.experts = nn.ModuleList([tanh_mlp(4, 3, 4), tanh_mlp(4, 3, 4)])
+
+        def forward(self, x):
+            output = torch.zeros_like(x)
+            for index, expert in enumerate(self.experts):
+                rows = ((x[:, 0] > 0).long() == index).nonzero()[:, 0]
+                output = output.index_add(0, rows, expert(x[rows]))
+            return output
+
+    inputs = TOKENS[:, 0].abs() * torch.tensor([1.0, -1, -1, 1, 1, -1])[:, None]
+    with pytest.raises(lb.LayerSelectionError, match=r"^layers: got 'experts\.\d\.1', which returns shape"):
+        lb.layer_information(Routed(), inputs, sigma=0.2)

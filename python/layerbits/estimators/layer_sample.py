@@ -142,7 +142,7 @@ def sample_layers(
     for name in names:
         signals = probes.pop(name)  # freed once the coordinates are known
         if name in views:
-            sigma = gaussian[name].sigma
+            sigma = gaussian[name].whitened_sigma
             n_queries = _number_of_queries(problem.n_inputs, draws, queries)
             coordinates, loss = signals[..., :-1].contiguous(), _loss(signals[..., -1], sigma)
             entropy = _noise_entropy(gaussian[name], dimensions[name])
@@ -175,12 +175,12 @@ def sample_of_signals(
     else:
         coordinates, loss = _coordinates(noise, signals, fitted_draws=draws - n_queries)
     coordinates = coordinates.contiguous()
-    return LayerSample(coordinates, noise.sigma, n_queries, loss, _noise_entropy(noise, dim), devices)
+    return LayerSample(coordinates, noise.whitened_sigma, n_queries, loss, _noise_entropy(noise, dim), devices)
 
 
 def _noise_entropy(noise: GaussianNoise, dim: int) -> float:
     """Return the entropy of the noise of `dim` units, in nats."""
-    return noise_entropy(dim, noise.sigma) + noise.log_volume
+    return noise_entropy(dim, noise.whitened_sigma) + noise.log_volume
 
 
 def _refuse_single_draw(behind_noise: Sequence[str]) -> None:
@@ -217,12 +217,12 @@ def _exact_coordinates(noise: GaussianNoise, signals: Tensor) -> tuple[Tensor, f
     whitened = noise.whiten(signals)
     if whitened.numel() > _WHOLE_VALUES:
         coordinates, squared_distances = coordinates_in_blocks(
-            whitened, noise.sigma, fitted=1, max_dimensions=_MANY_DIMENSIONS, max_cost=_DIMENSION_LOSS
+            whitened, noise.whitened_sigma, fitted=1, max_dimensions=_MANY_DIMENSIONS, max_cost=_DIMENSION_LOSS
         )
-        return coordinates, _loss(squared_distances, noise.sigma)
+        return coordinates, _loss(squared_distances, noise.whitened_sigma)
     whitened = whitened[:, 0]
     coordinates, loss = affine_coordinates(
-        whitened, noise.sigma, max_dimensions=_MANY_DIMENSIONS, max_cost=_DIMENSION_LOSS
+        whitened, noise.whitened_sigma, max_dimensions=_MANY_DIMENSIONS, max_cost=_DIMENSION_LOSS
     )
     return coordinates[:, None], loss
 
@@ -237,16 +237,16 @@ def _coordinates(noise: GaussianNoise, signals: Tensor, *, fitted_draws: int) ->
     if whitened.numel() > _WHOLE_VALUES:
         coordinates, squared_distances = coordinates_in_blocks(
             whitened,
-            noise.sigma,
+            noise.whitened_sigma,
             fitted=fitted_draws,
             max_gram=_LARGEST_GRAM,
             max_dimensions=_MANY_DIMENSIONS,
             max_cost=_DIMENSION_LOSS,
         )
-        return coordinates, _loss(squared_distances, noise.sigma)
-    subspace = _fit(whitened[:, :fitted_draws].flatten(0, 1), noise.sigma)
+        return coordinates, _loss(squared_distances, noise.whitened_sigma)
+    subspace = _fit(whitened[:, :fitted_draws].flatten(0, 1), noise.whitened_sigma)
     coordinates, squared_distances = subspace.coordinates(whitened)
-    return coordinates, _loss(squared_distances, noise.sigma)
+    return coordinates, _loss(squared_distances, noise.whitened_sigma)
 
 
 def _loss(squared_distances: Tensor, sigma: float) -> float:
@@ -265,7 +265,7 @@ def _principal_view(noise: GaussianNoise, probe: Tensor) -> View:
     """Return a view on the principal axes of signals (n, passes, d) of the probing passes."""
     centers = probe.flatten(0, 1)
     rows = noise.whiten(as_points(centers[:: math.ceil(2 * len(centers) / _LARGEST_GRAM)]))
-    subspace = fit_subspace(rows, noise.sigma, max_dimensions=_MAX_DIMENSIONS, max_cost=math.inf)
+    subspace = fit_subspace(rows, noise.whitened_sigma, max_dimensions=_MAX_DIMENSIONS, max_cost=math.inf)
     return partial(_view, noise, subspace)
 
 

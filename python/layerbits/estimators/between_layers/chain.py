@@ -94,7 +94,7 @@ def check_chain(pair: LayerPair, seed: int) -> None:
     zeros = {layer: 0 * plain[layer][:, 0] for layer in upstream[:-1]}
     permuted_inputs = rows_of(pair.inputs, _derangement(pair.n_inputs, stream(seed, RandomStream.PERMUTED_INPUTS)))
     change = _signal(pair, permuted_inputs, emitted | zeros, seed) - _signal(pair, pair.inputs, emitted, seed)
-    if float(change.square().sum(-1).mean()) / (2 * pair.noise.sigma**2) > NEGLIGIBLE:
+    if float(change.square().sum(-1).mean()) / (2 * pair.noise.whitened_sigma**2) > NEGLIGIBLE:
         raise ValueError(
             f"first: got {pair.first!r}, but the input acts on {pair.second!r} by another path too, such as a skip "
             "connection; wanted a layer through which every path goes"

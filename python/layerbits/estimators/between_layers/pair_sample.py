@@ -55,10 +55,12 @@ def sample_pair(pair: LayerPair, draws: int, values: int, seed: int) -> PairSamp
         blocks.append(signals.view(pair.n_inputs, block.shape[1], passes_given, -1))
     conditional = torch.cat(blocks, 1)
     # Orthogonal to the subspace of all signals, T_l is noise alone, which carries no information.
-    subspace = fit_subspace(torch.cat([pool.flatten(0, 1), conditional.flatten(0, 2)]), pair.noise.sigma)
+    subspace = fit_subspace(torch.cat([pool.flatten(0, 1), conditional.flatten(0, 2)]), pair.noise.whitened_sigma)
     pool, conditional = (subspace.coordinates(signals)[0] for signals in (pool, conditional))
     bases = conditional[:, :, 0].contiguous()
-    queries = Queries.around(bases, pair.noise.sigma, NormalStream(seed, RandomStream.PAIR_QUERIES).like(bases))
+    queries = Queries.around(
+        bases, pair.noise.whitened_sigma, NormalStream(seed, RandomStream.PAIR_QUERIES).like(bases)
+    )
     return PairSample(queries, pool, conditional[:, :, 1:])
 
 

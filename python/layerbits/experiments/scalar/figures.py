@@ -151,4 +151,4 @@ def _colors(layers: Sequence[str]) -> list[_Color]:
 
 
 def _scale(network: nn.Module, layer: str) -> float:
-    return noise_of(network)[layer].sigma
+    return noise_of(network)[layer].least_deviation

@@ -38,6 +38,12 @@ def first_argument(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     return args[0] if args else next(iter(kwargs.values()), None)
 
 
+# What to do about the nested tensors that an nn.TransformerEncoder makes of inputs with a padding mask.
+DENSE_ENCODER = (
+    "set use_nested_tensor = False of the nn.TransformerEncoder, or build it with enable_nested_tensor=False"
+)
+
+
 @contextlib.contextmanager
 def naming_inputs(arguments: object) -> Iterator[None]:
     """Raise a ValueError that names the inputs if a network cannot take them as arguments.
@@ -61,6 +67,13 @@ def naming_inputs(arguments: object) -> Iterator[None]:
             for tensor in all_tensors(arguments)
         )
         raise ValueError(f"inputs: got {got}, which the network cannot take: {error}") from error
+    except AssertionError as error:
+        if "NestedTensor" not in str(error):
+            raise
+        raise ValueError(
+            "inputs: got a padding mask, of which an nn.TransformerEncoder makes nested tensors, wanted dense ones, "
+            f"because the attention of nested tensors is a fast path without layers; {DENSE_ENCODER}"
+        ) from error
 
 
 def is_memory_error(error: BaseException) -> bool:

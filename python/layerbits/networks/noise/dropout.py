@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -49,7 +50,8 @@ class DropoutNoise:
 
     Examples
     --------
-    >>> import torch
+    >>> import numpy as np
+    import torch
     >>> import layerbits as lb
     >>> model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2))
     >>> model = lb.noisify(model, sigma=lb.DropoutNoise(alpha=0.5, sigma=0.1), inputs=torch.zeros(1, 4))
@@ -65,7 +67,7 @@ class DropoutNoise:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "alpha", check_positive("alpha", self.alpha))
-        if self.sigma == 0 and not isinstance(self.sigma, bool | Tensor):
+        if not isinstance(self.sigma, bool | Tensor | np.ndarray) and self.sigma == 0:
             raise ValueError(
                 "sigma: got 0, wanted a positive number: a unit whose signal is 0 would have no noise, and I(X;T) "
                 "could be infinite"

@@ -12,10 +12,11 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from layerbits._base import LayerSelectionError
+from layerbits.networks.execution.arguments import DENSE_ENCODER
 from layerbits.networks.execution.checkpointing import calling_module
 from layerbits.networks.execution.compilation import is_compiled, not_compiled_alone
 from layerbits.networks.noise.hooks import NoiseHook
@@ -46,7 +47,20 @@ class EnterFunctions(NoiseHook):
 
     @not_compiled_alone
     def __call__(self, module: nn.Module, args: tuple[Any, ...]) -> None:
-        """Put the module on the stack of the switch, and a mode on torch's stack if functions of it are layers."""
+        """Put the module on the stack of the switch, and a mode on torch's stack if functions of it are layers.
+
+        Raises
+        ------
+        LayerSelectionError
+            A module with such functions gets a nested tensor: torch has no attention of nested tensors beside its fast
+            path, which calls no functions.
+        """
+        for argument in args if self.layers else ():
+            if isinstance(argument, Tensor) and argument.is_nested:
+                raise LayerSelectionError(
+                    f"layers: got a nested tensor in {type(module).__name__}, of which functions are layers, wanted a "
+                    f"dense tensor; {DENSE_ENCODER}"
+                )
         mode = _FunctionMode(self, module) if self.layers else None
         self.switch.counts.running.append(RunningModule(module, mode))
         if mode is not None:
@@ -132,6 +146,11 @@ class _FunctionMode(TorchFunctionMode):
         if isinstance(layer, UnobservedFunction):
             layer.warn()
             return func(*args, **kwargs)
+        if kwargs.get("out") is not None:
+            raise LayerSelectionError(
+                f"layers: got a call of the function {function.name!r} with out= in {type(self.owner).__name__}, "
+                "wanted one that returns its result, to which noise can be added; assign the result"
+            )
         if in_checkpoint:
             raise LayerSelectionError(
                 f"layers: got the function {function.name!r} in a checkpointed method of {type(self.owner).__name__}, "

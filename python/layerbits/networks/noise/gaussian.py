@@ -54,7 +54,14 @@ class GaussianNoise:
         return GaussianNoise, (self.scale,)
 
     @property
-    def sigma(self) -> float:
+    def sigma(self) -> float | Tensor:
+        """The standard deviation, the deviations (d,) or (C,), or the covariance (d, d): what `noisify` takes."""
+        if not isinstance(self.scale, Tensor) or self.scale.ndim == 1:
+            return self.scale
+        return self.scale @ self.scale.mT
+
+    @property
+    def whitened_sigma(self) -> float:
         """Standard deviation of the noise after whitening: 1 unless the noise is isotropic."""
         return 1.0 if isinstance(self.scale, Tensor) else self.scale
 

@@ -21,6 +21,14 @@ class NoiseHook(OwnHook):
         super().__init__()
         self.switch = switch
 
+    @property
+    def __name__(self) -> str:
+        """Asked for by `torch.jit.script` alone."""
+        raise TypeError(
+            "model: got a noisy network for torch.jit.script, wanted one without noise, because TorchScript cannot run "
+            "its hooks; call layerbits.remove_noise first"
+        )
+
     def is_waiting(self) -> bool:
         """Return whether the backward pass of a checkpointed pass, which needs this hook, is still to come."""
         return False

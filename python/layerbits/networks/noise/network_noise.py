@@ -19,7 +19,7 @@ from layerbits.networks.execution.compilation import compile_again
 from layerbits.networks.execution.own_hooks import delete_own_hooks
 from layerbits.networks.execution.shadow import check_can_run, unwrapped
 from layerbits.networks.inputs.pass_inputs import first_arguments
-from layerbits.networks.noise.hooks import check_no_pass_waits, noise_hooks
+from layerbits.networks.noise.hooks import PassStart, check_no_pass_waits, noise_hooks
 from layerbits.networks.noise.installation import WaitingNoise, waiting_noise
 from layerbits.networks.noise.mapping import LayerNoise
 from layerbits.networks.noise.sigma_by_layer import Sigma, noise_by_key
@@ -53,10 +53,10 @@ def noisify(model: Model, *, sigma: Sigma, layers: Layers = None, inputs: object
         without parameters that acts value by value, or a function such as `F.relu` in the forward method of ``block``,
         which is the layer ``block.relu``; it is hidden unless it returns the output of the network or, as a function of
         parameters alone, does not depend on the input. A warning names those that return one of several outputs, do not
-        depend on the input or do not run. A str is a name or a glob (``*`` does not cross a dot,
-        ``**`` does), a type selects all modules of the type, and a callable has the signature ``(name, module) ->
-        bool``; these may select any module, the output too. The calls of a module in a pass are the layers ``name``,
-        ``name@2``, ..., and ``name@*`` is all of them.
+        depend on the input or do not run. A str is a name or a glob (``*`` does not cross a dot, ``**`` does), a type
+        selects all modules of the type, a function such as `F.relu` all its calls, and a callable has the signature
+        ``(name, module) -> bool``; these may select any module, the output too. The calls of a module in a pass are the
+        layers ``name``, ``name@2``, ..., and ``name@*`` is all of them.
     inputs : optional
         Arguments of a pass in which the layers are observed now, in any form that `layer_information` takes; of several
         batches, the first. Without it, the first call of the network is preceded by such a pass on its arguments.
@@ -78,6 +78,11 @@ def noisify(model: Model, *, sigma: Sigma, layers: Layers = None, inputs: object
 
     Notes
     -----
+    If a layer returns several tensors, the first floating-point tensor gets the noise: that of an LSTM is its output,
+    not its state. A function of a module is a layer while forward of the module runs; a method that is called from
+    outside, as in ``model.features(x)``, has no noise of its functions. Of the functions that act value by value, those
+    of activation are layers; make others, such as `torch.sin`, a module.
+
     Source: Goldfeld et al., Estimating Information Flow in Deep Neural Networks (ICML 2019). In a convolutional block,
     select the layer before the pooling: a pooled noisy map is not a signal plus isotropic noise.
 
@@ -151,6 +156,8 @@ def noise_off(model: nn.Module) -> Iterator[None]:
     ------
     TypeError
         `model` is not a module.
+    ValueError
+        `model` is a part of a noisy network.
 
     Examples
     --------
@@ -164,7 +171,15 @@ def noise_off(model: nn.Module) -> Iterator[None]:
     True
     """
     check_module(model)
-    with switched_off(unwrapped(model), {hook.switch for hook in noise_hooks(model)}):
+    root = unwrapped(model)
+    hooks = noise_hooks(root)
+    whole = {hook.switch for hook in hooks if isinstance(hook, PassStart | WaitingNoise)}
+    if any(hook.switch not in whole for hook in hooks):
+        raise ValueError(
+            f"model: got {type(root).__name__}, a part of a noisy network, wanted the whole network, whose noise is "
+            "off or on at once; or set the noise of the layers by noise_of, or remove it by remove_noise"
+        )
+    with switched_off(root, whole):
         yield
 
 

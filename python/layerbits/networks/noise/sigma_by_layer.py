@@ -6,19 +6,20 @@ from collections.abc import Mapping, Sequence
 
 from layerbits._base import LayerSelectionError
 from layerbits.networks.noise.dropout import DropoutNoise, Noise
-from layerbits.networks.noise.gaussian import Deviations, RelativeSigma, gaussian_noise
+from layerbits.networks.noise.gaussian import Deviations, GaussianNoise, RelativeSigma, gaussian_noise
 from layerbits.networks.observation.layer_calls import LayerCall
 from layerbits.networks.observation.layer_selection import is_exact_name, names_matching
 
-# The noise of all layers, or of each layer by its name or a glob.
-Sigma = Deviations | DropoutNoise | RelativeSigma | Mapping[str, Deviations | DropoutNoise | RelativeSigma]
+# The noise of a layer, and that of all layers, or of each layer by its name or a glob.
+LayerSigma = Deviations | GaussianNoise | DropoutNoise
+Sigma = LayerSigma | RelativeSigma | Mapping[str, LayerSigma | RelativeSigma]
 
 NoiseByKey = Mapping[str, Noise | RelativeSigma]
 
 
-def layer_noise(sigma: Deviations | DropoutNoise, *, name: str = "sigma") -> Noise:
-    """Return the noise of a layer: a `DropoutNoise` as it is, other values as `gaussian_noise` does."""
-    return sigma if isinstance(sigma, DropoutNoise) else gaussian_noise(sigma, name=name)
+def layer_noise(sigma: LayerSigma, *, name: str = "sigma") -> Noise:
+    """Return the noise of a layer: noise as it is, other values as `gaussian_noise` does."""
+    return sigma if isinstance(sigma, GaussianNoise | DropoutNoise) else gaussian_noise(sigma, name=name)
 
 
 def noise_by_key(sigma: Sigma) -> dict[str, Noise | RelativeSigma]:

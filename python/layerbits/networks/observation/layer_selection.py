@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from torch import nn
 
 from layerbits._base import LayerSelectionError
+from layerbits.networks.observation.activation_functions import FUNCTIONS
 from layerbits.networks.observation.call_recorders import ACTIVATIONS
 from layerbits.networks.observation.layer_calls import LayerCall
 
@@ -151,6 +152,9 @@ def _names_selected(calls: Sequence[LayerCall], selector: object) -> set[str]:
         return names_matching(calls, selector)
     if isinstance(selector, type):
         return {call.name for call in calls if not call.function and isinstance(call.module, selector)}
+    function = next((activation.name for function, activation in FUNCTIONS.items() if function is selector), None)
+    if function is not None:
+        return {call.name for call in calls if call.function == function}
     if callable(selector) and not isinstance(selector, nn.Module):
         return {call.name for call in calls if selector(call.called, call.module)}
     raise TypeError(

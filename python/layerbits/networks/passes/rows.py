@@ -19,10 +19,15 @@ from layerbits.networks.execution.live_memory import LiveMemory, bytes_of_a_row
 from layerbits.networks.noise.dropout import DropoutNoise
 from layerbits.networks.passes.measured_network import EndOfPass, MeasuredNetwork
 
-# The rows of the probing passes: positions among the inputs, to be taken modulo their number. The third pass replaces
-# row 1 of the first, and the second has another number of rows.
-_ROWS, _FEWER_ROWS, _OTHER_ROWS = (0, 1, 0), (0, 1), (0, -1, 0)
-_REPLACED = 1
+# The rows of the probing passes, from two inputs 0 and 1: three rows, and two.
+_ROWS, _FEWER_ROWS = (0, 1, 0), (0, 1)
+
+# Rows in which one row is replaced, by the position of that row. If the signals at position 0 follow row 0 alone, and
+# those at position 1 row 1, those at position 2 are left to row 2.
+_REPLACED_ROWS = {0: (1, 1, 0), 1: (0, 0, 0)}
+
+# Number of inputs among which an input is sought that differs from the first.
+_COMPARED_INPUTS = 1000
 
 # Copies of the signal of a noisy layer while noise is added to it: in float32, the noise, and their sum.
 _COPIES_FOR_NOISE = 3
@@ -48,17 +53,27 @@ def check_rows(network: MeasuredNetwork, inputs: Sequence[Tensor], wanted: Seque
     memory, fewer_memory = LiveMemory(), LiveMemory()
     signals = _signals(network, inputs, _ROWS, wanted, memory)
     fewer = _signals(network, inputs, _FEWER_ROWS, wanted, fewer_memory)
-    replaced = _signals(network, inputs, _OTHER_ROWS, wanted)
+    replaced = {position: _signals(network, inputs, rows, wanted) for position, rows in _REPLACED_ROWS.items()}
     last = max(network.layer_names.index(layer) for layer in wanted)
     for layer in network.layer_names[: last + 1] if network.adds_noise else wanted:
-        if layer in signals and layer in fewer and layer in replaced:
-            axis = _row_axis(layer, tuple(signals[layer].shape), tuple(fewer[layer].shape))
+        if all(layer in of_pass for of_pass in (signals, fewer, *replaced.values())):
+            signal, shape = signals[layer], tuple(signals[layer].shape)
+            axis = _row_axis(layer, shape, tuple(fewer[layer].shape))
             network.row_axes[layer] = axis
-            network.units[layer] = signals[layer].numel() // len(_ROWS)
-            if _rows_interact(network, layer, signals[layer].movedim(axis, 0), replaced[layer].movedim(axis, 0)):
-                again = _signals(network, inputs, _ROWS, wanted)
-                if torch.equal(again[layer], signals[layer]):
-                    raise ValueError(_interaction(layer))
+            network.units[layer] = signal.numel() // len(_ROWS)
+            for position, of_pass in replaced.items():
+                if of_pass[layer].shape != shape:
+                    raise LayerSelectionError(
+                        f"layers: got {layer!r}, which returns shape {shape} or {tuple(of_pass[layer].shape)} for "
+                        f"{len(_ROWS)} rows, depending on their values, wanted one row for each row of the pass; "
+                        "choose other layers"
+                    )
+                kept = [row for row in range(len(_ROWS)) if row != position]
+                rows = (values.movedim(axis, 0)[kept] for values in (signal, of_pass[layer]))
+                if _differ(network, layer, *rows):
+                    again = _signals(network, inputs, _ROWS, wanted)
+                    if torch.equal(again[layer], signal):
+                        raise ValueError(_interaction(layer))
     network.row_bytes = bytes_of_a_row(memory, len(_ROWS), fewer_memory, len(_FEWER_ROWS))
     network.row_bytes += sum(math.prod(tensor.shape[1:]) * tensor.itemsize for tensor in inputs)
     if network.adds_noise:
@@ -83,12 +98,22 @@ def _signals(
             raise EndOfPass
         return signal
 
-    n_inputs = len(inputs[0])
-    batch = [tensor[[row % n_inputs for row in rows]] for tensor in inputs]
+    other = _other_input(inputs)
+    batch = [tensor[[other * row for row in rows]] for tensor in inputs]
     with generators_restored(network.module, _PROBING_SEED) as generators, memory or contextlib.nullcontext():
         network.run(keep, batch)
     network.uses_random_numbers = network.uses_random_numbers or generators.changed
     return signals
+
+
+def _other_input(inputs: Sequence[Tensor]) -> int:
+    """Return the position of an input that differs from the first; of the last of those compared if none does."""
+    differs = [
+        (tensor[:_COMPARED_INPUTS] != tensor[:1]).reshape(min(len(tensor), _COMPARED_INPUTS), -1).any(1)
+        for tensor in inputs
+    ]
+    position = int(torch.stack([values.cpu() for values in differs]).any(0).int().argmax())
+    return position or min(len(inputs[0]), _COMPARED_INPUTS) - 1
 
 
 def _row_axis(layer: str, shape: tuple[int, ...], fewer: tuple[int, ...]) -> int:
@@ -104,21 +129,20 @@ def _row_axis(layer: str, shape: tuple[int, ...], fewer: tuple[int, ...]) -> int
     )
 
 
-def _rows_interact(network: MeasuredNetwork, layer: str, signals: Tensor, replaced: Tensor) -> bool:
-    """Return whether rows that were not replaced differ by more than rounding.
+def _differ(network: MeasuredNetwork, layer: str, signals: Tensor, others: Tensor) -> bool:
+    """Return whether the signals of the same rows differ by more than rounding.
 
     A change r of the whitened signal carries at most |r|^2 / (2 sigma^2) nats, the divergence of both noisy values; a
     negligible divergence counts as rounding. Without noise, every change counts.
     """
-    kept = [row for row in range(len(signals)) if row != _REPLACED]
-    left, right = (values[kept].reshape(len(kept), -1).double() for values in (signals, replaced))
+    left, right = (values.reshape(len(values), -1).double() for values in (signals, others))
     if torch.equal(left, right) or layer not in network.noise:
         return not torch.equal(left, right)
     noise = network.noise[layer]
     if isinstance(noise, DropoutNoise):
         return bool(noise.divergence(left, right).max() > NEGLIGIBLE)
     change = noise.whiten(left) - noise.whiten(right)
-    return bool(change.square().sum(1).max() / (2 * noise.sigma**2) > NEGLIGIBLE)
+    return bool(change.square().sum(1).max() / (2 * noise.whitened_sigma**2) > NEGLIGIBLE)
 
 
 def _interaction(layer: str) -> str:

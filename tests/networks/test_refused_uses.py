@@ -1,0 +1,126 @@
+"""Uses of noisy networks that would lose noise without a word, and noise that is read and written back."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import layerbits as lb
+from tests.support.networks import tanh_mlp
+from tests.support.random_arrays import normal_tensor
+
+INPUTS = normal_tensor(8, 4, seed=1).float()
+
+
+def test_the_noise_of_a_part_is_not_turned_off_alone():
+    model = lb.noisify(tanh_mlp(4, 3, 3, 2), sigma=0.1, inputs=INPUTS)
+    with pytest.raises(ValueError, match=r"^model: got Tanh, a part of a noisy network"), lb.noise_off(model[1]):
+        pass
+    assert not model(INPUTS).equal(model(INPUTS))
+
+
+def test_the_noise_of_a_noisy_network_within_another_is_turned_off_alone():
+    inner = lb.noisify(tanh_mlp(4, 3, 4), sigma=0.1, inputs=INPUTS)
+    outer = nn.Sequential(inner, nn.Linear(4, 2))
+    with lb.noise_off(inner):
+        assert outer(INPUTS).equal(outer(INPUTS))
+
+
+def test_a_function_that_writes_its_result_is_refused():
+    class Writing(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(4, 3)
+
+        def forward(self, x):
+            signal = self.linear(x).detach()
+            result = torch.empty_like(signal)
+            torch.tanh(signal, out=result)
+            return result * 2
+
+    with torch.no_grad(), pytest.raises(lb.LayerSelectionError, match=r"^layers: got .*'tanh' with out="):
+        lb.noisify(Writing(), sigma=0.1, inputs=INPUTS)(INPUTS)
+
+
+@pytest.mark.parametrize(
+    "sigma", [0.3, torch.tensor([0.1, 0.2, 0.3]).double(), torch.eye(3).double() * 0.2, lb.DropoutNoise(0.3, 0.1)]
+)
+def test_noise_that_was_read_can_be_written_back(sigma):
+    model = lb.noisify(tanh_mlp(4, 3, 3, 2), sigma=0.1, inputs=INPUTS)
+    noise = lb.noise_of(model)
+    noise["1"] = sigma
+    noise["3"] = noise["1"]
+    if not isinstance(sigma, lb.DropoutNoise):
+        np.testing.assert_allclose(noise["3"].sigma, sigma, rtol=1e-15)
+    again = lb.noisify(tanh_mlp(4, 3, 3, 2), sigma=noise, inputs=INPUTS)
+    assert lb.noise_of(again)["3"] is noise["1"]
+
+
+def test_a_function_selects_its_calls():
+    class Functions(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(4, 3)
+
+        def forward(self, x):
+            return torch.tanh(torch.relu(self.linear(x))) * 2
+
+    model = lb.noisify(Functions(), sigma=0.1, layers=torch.tanh, inputs=INPUTS)
+    assert list(lb.noise_of(model)) == ["tanh"]
+
+
+class Encoder(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.encoder = nn.TransformerEncoder(nn.TransformerEncoderLayer(4, 2, 8, batch_first=True), 1)
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, x, padding):
+        return self.head(self.encoder(x, src_key_padding_mask=padding)[:, 0])
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors:UserWarning")
+def test_nested_tensors_of_an_encoder_are_refused_with_the_remedy():
+    inputs = (normal_tensor(8, 5, 4).float(), torch.arange(5).expand(8, 5) > 2 + torch.arange(8)[:, None] % 3)
+    with pytest.raises(ValueError, match=r"use_nested_tensor = False"):
+        lb.layer_information(Encoder(), inputs, sigma=0.1)
+    noisy = lb.noisify(Encoder(), sigma=0.1, inputs=inputs).eval()
+    with (
+        torch.no_grad(),
+        pytest.raises(lb.LayerSelectionError, match=r"^layers: got a nested.*use_nested_tensor = False"),
+    ):
+        noisy(*inputs)
+    noisy.encoder.use_nested_tensor = False
+    with torch.no_grad():
+        assert not noisy(*inputs).equal(noisy(*inputs))
+    assert lb.layer_information(noisy, inputs, draws=4).rows[0].upper > 0
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors:UserWarning")
+def test_an_encoder_makes_nested_tensors_within_a_module_whose_functions_are_layers():
+    class Around(Encoder):
+        def forward(self, x, padding):
+            return self.head(torch.relu(self.encoder(x, src_key_padding_mask=padding)[:, 0]))
+
+    inputs = (normal_tensor(8, 5, 4).float(), torch.arange(5).expand(8, 5) > 2)
+    noisy = lb.noisify(Around(), sigma=0.1, layers="relu", inputs=inputs).eval()
+    with torch.no_grad():
+        assert not noisy(*inputs).equal(noisy(*inputs))
+        with lb.noise_off(noisy):
+            outputs = noisy(*inputs)
+        # Dense and nested attention round differently: some hundred operations on values below 1.
+        rounding = 100 * torch.finfo(torch.float32).eps
+        assert torch.allclose(outputs, lb.remove_noise(noisy)(*inputs), rtol=0, atol=rounding)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script.* is deprecated:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script.* is deprecated:FutureWarning")
+def test_torchscript_of_a_noisy_network_is_refused():
+    model = lb.noisify(tanh_mlp(4, 3, 2), sigma=0.1, inputs=INPUTS)
+    with pytest.raises(TypeError, match=r"^model: got a noisy network for torch\.jit\.script"):
+        torch.jit.script(model)
+
+
+def test_a_tensor_is_no_floor_of_dropout():
+    with pytest.raises(TypeError, match=r"^sigma: got Tensor"):
+        lb.DropoutNoise(0.5, torch.tensor([0.1, 0.2]))

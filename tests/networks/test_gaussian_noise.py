@@ -120,7 +120,7 @@ def test_copy_has_the_same_noise(make_copy, observed, sigma):
 def test_whitening_makes_the_noise_isotropic(sigma, covariance):
     noise = gaussian_noise(sigma)
     whitened = noise.whiten(noise.add(torch.zeros(100_000, 3).double(), normal_tensor(100_000, 3)))
-    assert_covariance_is(whitened, noise.sigma**2 * torch.eye(3).double())
+    assert_covariance_is(whitened, noise.whitened_sigma**2 * torch.eye(3).double())
 
 
 @each_kind

@@ -26,7 +26,7 @@ class LayerProblem:
 def szt_layer(n: int, m: int, *, layer: int, seed: int = 0) -> LogSumProblem:
     """Return the problem of `m` queries at a layer, counted from 1, of a network with random weights and `n` inputs.
 
-    Few pairs contribute to the result, and rounding errors of distances are large in units of sigma.
+    Few pairs contribute to the result, and in float32 |a|^2 + |b|^2 - 2ab causes errors of hundredths of a nat.
     """
     noisy, inputs = noisy_szt_network(n, sigma=PAPER_SIGMA, seed=seed)
     signals = propagate(noisy, inputs, draws=1, seed=seed)
@@ -37,7 +37,7 @@ def szt_layer(n: int, m: int, *, layer: int, seed: int = 0) -> LogSumProblem:
 
 
 def trained_layers(epochs: Sequence[int], *, draws: int, queries: int, layers: Sequence[int]) -> Iterator[LayerProblem]:
-    """Train as szt-tanh does and yield the `layers`, counted from 1, after each of `epochs`.
+    """Train the network of szt-tanh on all inputs, and yield the `layers`, counted from 1, after each of `epochs`.
 
     A problem has `draws` centers and `queries` points for each input.
     """

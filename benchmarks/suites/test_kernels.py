@@ -1,4 +1,7 @@
-"""`pytest benchmarks`: log densities, log-sums of groups and gradients; the methods of a problem form a group."""
+"""Log densities, gradients, and log-sums by group of centers, run by `pytest benchmarks`.
+
+pytest-benchmark prints the methods for one problem side by side.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""`python -m benchmarks.topics.network_memory [NAME ...]`: memory and time of `layer_information` of real networks.
+"""`python -m benchmarks.topics.network_memory [NAME ...]`: memory and time of `layer_information`.
 
-Each network runs in a process of its own, on one thread; seconds are those of the processor. Peak memory is beyond that
-of the process with the network and its inputs. `gpt2` needs the package transformers, `resnet18` torchvision; neither
+The networks are noisy and have random weights. Each runs in a process of its own, on one thread; seconds are those of
+the processor. Peak memory is the peak of the resident memory less the resident memory after the network and its inputs
+were made. `gpt2` needs the package transformers, `resnet18` torchvision; neither
 downloads weights.
 """
 
@@ -140,7 +141,10 @@ def _measured(name: str) -> Measured:
 
 
 def _seconds_of_passes(model: nn.Module, inputs: object, case: Case, chunk: int) -> float:
-    """Return the seconds of all passes that end at the last layer, of which one value is recorded."""
+    """Return the CPU seconds to prepare the network and run all passes up to the last layer.
+
+    One value of each input and draw is recorded.
+    """
     start = time.process_time()
     data = read_inputs(inputs, model)
     network = noisy_network(model, data)
@@ -159,7 +163,8 @@ def main() -> None:
     parser.add_argument("names", nargs="*", choices=[[], *CASES], help="all by default")
     for name in parser.parse_args().names or CASES:
         measured = measure_case(name)
-        print(f"{name}: {measured.seconds:.1f} s, passes alone {measured.seconds_of_passes:.1f} s")
+        passes = f", passes alone {measured.seconds_of_passes:.1f} s" if CASES[name].max_ratio else ""
+        print(f"{name}: {measured.seconds:.1f} s{passes}")
         for target in targets(name, measured):
             print(target)
 

@@ -8,7 +8,7 @@ namespace layerbits {
 
 template <typename T>
 struct Vector {
-  T* data = nullptr;  // null: the argument is absent
+  T* data = nullptr;  // null: the argument is absent, or has no elements
   int64_t size = 0, stride = 1;
 
   T& operator[](int64_t i) const { return data[i * stride]; }
@@ -24,7 +24,7 @@ struct Matrix {
   explicit operator bool() const { return data != nullptr; }
 };
 
-// Matrices of one shape, which the other arguments determine.
+// A stack of matrices of equal shape. The view holds no sizes: other arguments give them.
 template <typename T>
 struct Matrices {
   T* data = nullptr;

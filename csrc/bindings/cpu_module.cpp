@@ -1,5 +1,6 @@
 // The module layerbits.kernels._cpu: the operations of cpu/cpu_operations.h with checked arguments,
-// run without the interpreter's lock. Private: Python calls it through kernels/cpu_operations.py.
+// run without the interpreter's lock. Private: kernels/cpu_operations.py calls the operations,
+// back_ends.py and cpu_threads.py the queries, and the benchmarks both.
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
@@ -186,7 +187,7 @@ PYBIND11_MODULE(_cpu, module) {
              arg("additions") = false, arg("bits") = 32, arg("threads") = 1, arg("level") = "",
              "Computes multiply-adds in registers; returns the number of values computed, for "
              "benchmarks.");
-  module.def("levels", &level_names, "ISA levels that this machine can run, best first.");
+  module.def("levels", &level_names, "ISA levels of this build that this machine can run, best first.");
   module.def("level", &default_level,
              "The ISA level of calls that name none; LAYERBITS_MAX_ISA may lower it.");
   module.def("usable_cores", &usable_cores,

@@ -38,8 +38,9 @@ def densities(decoder, points, inputs):
 @pytest.mark.parametrize("index", range(3), ids=NAMES)
 @pytest.mark.parametrize("d", [1, 2])
 def test_densities_integrate_to_one(d, index):
-    """SIGMA is the smallest standard deviation, so sums with steps of SIGMA / 2 err by 2 exp(-2 pi^2 / 0.25) = 1e-34.
+    """By Poisson summation, sums with steps of SIGMA / 2 err by some 2 exp(-2 pi^2 / 0.25) = 1e-34 for each axis.
 
+    Every density has standard deviations of at least SIGMA.
     The rounding of 1e5 terms, whose sum is about one, is below 1e-10.
     """
     signals = draws(d)
@@ -73,7 +74,7 @@ def mixture_density(centers, covariance, points):
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-9), (np.float32, 1e-4)])
 @pytest.mark.parametrize("d", [1, 3, 10])
 def test_densities_are_those_of_scipy(d, index, name, dtype, tolerance):
-    """Exponents are some tens, and whitened points are rounded to their dtype."""
+    """Densities below 1e-30 are not compared, so exponents are below 70; whitened points are rounded to their dtype."""
     signals = draws(d, r=2 * d + 3, dtype=dtype)
     points = draws(d, r=6, dtype=dtype).flatten(0, 1)
     decoder = list(decoders(signals, CLASSES, SIGMA))[index]
@@ -106,8 +107,8 @@ def test_decoders_need_two_draws_and_the_gaussian_at_most_32_dimensions(d, r, na
 
 
 @pytest.mark.parametrize("spread", [0.0, 1e-12])
-def test_decoders_of_equal_draws_have_the_covariance_of_the_noise(spread):
-    """For equal draws every q(t|x) is N(mean of the draws, SIGMA^2 I)."""
+def test_decoders_of_draws_that_hardly_differ_have_the_covariance_of_the_noise(spread):
+    """For draws equal to within 1e-12, every q(t|x) is N(mean of the draws, SIGMA^2 I) up to rounding."""
     signals = draws(2)
     signals = signals[:, :1] + spread * signals
     points = signals[0]

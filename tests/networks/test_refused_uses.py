@@ -1,4 +1,4 @@
-"""Uses of noisy networks that would lose noise without a word, and noise that is read and written back."""
+"""Uses of noisy networks that are refused because noise would be lost silently, and similar uses that work."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def test_the_noise_of_a_noisy_network_within_another_is_turned_off_alone():
         assert outer(INPUTS).equal(outer(INPUTS))
 
 
-def test_a_function_that_writes_its_result_is_refused():
+def test_a_function_layer_that_is_called_with_out_is_refused():
     class Writing(nn.Module):
         def __init__(self):
             super().__init__()
@@ -97,7 +97,7 @@ def test_nested_tensors_of_an_encoder_are_refused_with_the_remedy():
 
 
 @pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors:UserWarning")
-def test_an_encoder_makes_nested_tensors_within_a_module_whose_functions_are_layers():
+def test_an_encoder_stays_dense_within_a_module_whose_functions_are_layers():
     class Around(Encoder):
         def forward(self, x, padding):
             return self.head(torch.relu(self.encoder(x, src_key_padding_mask=padding)[:, 0]))
@@ -108,7 +108,8 @@ def test_an_encoder_makes_nested_tensors_within_a_module_whose_functions_are_lay
         assert not noisy(*inputs).equal(noisy(*inputs))
         with lb.noise_off(noisy):
             outputs = noisy(*inputs)
-        # Dense and nested attention round differently: some hundred operations on values below 1.
+        # The noisy network attends densely, the network without noise by nested tensors: they round differently, in
+        # some hundred operations on values below 1.
         rounding = 100 * torch.finfo(torch.float32).eps
         assert torch.allclose(outputs, lb.remove_noise(noisy)(*inputs), rtol=0, atol=rounding)
 
@@ -121,6 +122,6 @@ def test_torchscript_of_a_noisy_network_is_refused():
         torch.jit.script(model)
 
 
-def test_a_tensor_is_no_floor_of_dropout():
+def test_dropout_noise_refuses_a_tensor_as_sigma():
     with pytest.raises(TypeError, match=r"^sigma: got Tensor"):
         lb.DropoutNoise(0.5, torch.tensor([0.1, 0.2]))

@@ -1,4 +1,4 @@
-"""Values in the tables of the experiments with convolutional networks, one for each seed."""
+"""Read the tables of the experiments with convolutional networks: a value for each seed, the number of images."""
 
 import math
 
@@ -36,5 +36,5 @@ def error_shares(path, variant):
 
 
 def log_test_images(path):
-    """Return the logarithm of the number of test images, the largest binned entropy."""
+    """Return the logarithm of the number of test images, the upper bound of the binned entropy."""
     return math.log(read_table(path / "errors.csv", Errors)[0].images)

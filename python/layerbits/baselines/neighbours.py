@@ -19,9 +19,10 @@ def kozachenko_leonenko_entropy(
 ) -> BaselineEstimate:
     """Estimate the differential entropy h(T), in nats, from the distance of each row to its k-th nearest neighbour.
 
-    The estimate is asymptotically unbiased for rows sampled from a density; its error falls roughly as n^(-1/d) in d
-    dimensions. For a deterministic network on a finite data set the value has no meaning, because the rows have no
-    density. The estimate is -inf if a row coincides with `neighbours` or more other rows.
+    The estimate is asymptotically unbiased for rows sampled from a density. For smooth densities its standard deviation
+    falls as n^(-1/2), and its bias roughly as n^(-2/d) in d dimensions. For a deterministic network on a finite data
+    set the value has no meaning, because the rows have no density. The estimate is -inf if a row coincides with
+    `neighbours` or more other rows.
 
     Parameters
     ----------
@@ -66,9 +67,9 @@ def ksg_information(
 ) -> BaselineEstimate:
     """Estimate I(X;T), in nats, of inputs and activations sampled from a joint density, by counts of neighbours.
 
-    With labels, also estimate I(T;Y), by Ross's variant for classes. If T is a function of X, as in a deterministic
-    network, I(X;T) is infinite, and the estimate grows without limit, like log n. If X and T depend strongly on each
-    other, the estimate needs very many rows.
+    With labels, also estimate I(T;Y), by Ross's variant for classes. If T is a function of X and not discrete, as
+    usually in a deterministic network, I(X;T) is infinite, and the estimate grows without limit, like log n. If X and T
+    depend strongly on each other, the estimate needs very many rows.
 
     Parameters
     ----------

@@ -2,8 +2,8 @@
 //
 // The caller has checked types and shapes of all views; an operation checks values. A row of
 // `points` is compared only with the rows of `centers` of its own group. Squared distances are sums
-// of squared differences, rounded to T: in float32 and at sigma = 0.005, |a|^2 + |b|^2 - 2ab would be
-// wrong by hundredths of a nat on layers of tanh units, and by whole nats on larger activations.
+// of squared differences, rounded to T: in float32 and at sigma = 0.005, |a|^2 + |b|^2 - 2ab would
+// be wrong by hundredths of a nat on layers of tanh units, and by whole nats on larger activations.
 #pragma once
 
 #include "views.h"

@@ -187,7 +187,8 @@ PYBIND11_MODULE(_cpu, module) {
              arg("additions") = false, arg("bits") = 32, arg("threads") = 1, arg("level") = "",
              "Computes multiply-adds in registers; returns the number of values computed, for "
              "benchmarks.");
-  module.def("levels", &level_names, "ISA levels of this build that this machine can run, best first.");
+  module.def("levels", &level_names,
+             "ISA levels of this build that this machine can run, best first.");
   module.def("level", &default_level,
              "The ISA level of calls that name none; LAYERBITS_MAX_ISA may lower it.");
   module.def("usable_cores", &usable_cores,

@@ -112,7 +112,7 @@ def _other_input(inputs: Sequence[Tensor]) -> int:
         (tensor[:_COMPARED_INPUTS] != tensor[:1]).reshape(min(len(tensor), _COMPARED_INPUTS), -1).any(1)
         for tensor in inputs
     ]
-    position = int(torch.stack([values.cpu() for values in differs]).any(0).int().argmax())
+    position = int(torch.stack([values.to(differs[0].device) for values in differs]).any(0).int().argmax())
     return position or min(len(inputs[0]), _COMPARED_INPUTS) - 1
 
 

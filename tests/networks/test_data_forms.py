@@ -205,6 +205,25 @@ def test_a_monitor_does_not_resume_with_other_label_sets(model, tmp_path):
         lb.Monitor(model, INPUTS, {"parity": LABELS}, **options)
 
 
+def test_a_monitor_does_not_resume_with_other_constants(tmp_path):
+    options = {"at": [0], "directory": tmp_path, "sigma": 0.2}
+    inputs = {"left": INPUTS[:, :2], "right": INPUTS[:, 2:]}
+    model = Pair()
+    lb.Monitor(model, inputs | {"scale": 2.0}, **options).step(0)
+    assert lb.Monitor(model, inputs | {"scale": 2.0}, **options).tables
+    with pytest.raises(lb.UsageError, match="arguments"):
+        lb.Monitor(model, inputs | {"scale": 3.0}, **options)
+
+
+def test_a_monitor_resumes_noise_that_was_read(tmp_path):
+    model = tanh_mlp(4, 3, 3, 2)
+    read = lb.noise_of(lb.noisify(tanh_mlp(4, 3, 3, 2), sigma=torch.tensor([0.1, 0.2, 0.3]), inputs=INPUTS))["1"]
+    options = {"at": [0], "directory": tmp_path}
+    lb.Monitor(model, INPUTS, sigma={"1": read, "3": lb.RelativeSigma(0.2)}, **options).step(0)
+    equal = lb.noise_of(lb.noisify(tanh_mlp(4, 3, 3, 2), sigma=torch.tensor([0.1, 0.2, 0.3]), inputs=INPUTS))["1"]
+    assert lb.Monitor(model, INPUTS, sigma={"1": equal, "3": lb.RelativeSigma(0.2)}, **options).tables
+
+
 @pytest.mark.parametrize(
     ("inputs", "labels", "error", "message"),
     [
@@ -222,6 +241,7 @@ def test_a_monitor_does_not_resume_with_other_label_sets(model, tmp_path):
         ((INPUTS, LABELS), 2, ValueError, "labels: got 2, wanted .*: 0, 1"),
         (INPUTS, lambda batch: None, ValueError, "labels: got a function that returns None"),
         (INPUTS, LABELS[:5], ValueError, r"labels: got shape \(5,\)"),
+        (INPUTS, {1: LABELS}, TypeError, "labels: got a mapping with keys"),
         (INPUTS, {"a": LABELS, "b": INPUTS[:, 0]}, ValueError, "labels: got numbers that are not whole"),
     ],
 )

@@ -36,8 +36,8 @@ def suggest_sigma(
 ) -> dict[str, float]:
     """Find, for each layer, the sigma at which I(X; S + sigma Z) is a share of log N.
 
-    With less noise I(X;T) nears log N whatever the layer has learnt, and with more it nears 0. A share of one half
-    leaves room for both.
+    With less noise I(X;T) nears log N whatever the layer has learnt, and with more it nears 0. At a share of one
+    half, I(X;T) can rise and fall.
 
     Parameters
     ----------

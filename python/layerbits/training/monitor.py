@@ -19,6 +19,7 @@ from layerbits.estimators import MeasurementSettings, Problem, measure_layers
 from layerbits.kernels import Devices
 from layerbits.networks import (
     DropoutNoise,
+    GaussianNoise,
     Inputs,
     Labels,
     Layers,
@@ -161,6 +162,7 @@ class Monitor:
             "sigma": _noise_description(self._problem),
             "measurement_noise": not self._problem.network.adds_noise,
             "inputs": _digest(data.tensors),
+            "arguments": hashlib.sha256(repr((data.structure, data.constants)).encode()).hexdigest(),
             "labels": _digest(tuple(data.labels.values())),
             "label_sets": list(data.labels),
         }
@@ -182,7 +184,9 @@ def _noise_description(problem: Problem) -> object:
         # The noise of the layers changes with the weights; the shares do not.
         keys = list(problem.sigma) if isinstance(problem.sigma, Mapping) else ["**"]
         return {
-            key: repr(sigma) if isinstance(sigma, DropoutNoise | RelativeSigma) else _digest(sigma)
+            key: repr(sigma)
+            if isinstance(sigma, DropoutNoise | RelativeSigma)
+            else _digest(sigma.scale if isinstance(sigma, GaussianNoise) else sigma)
             for key, sigma in zip(keys, sigmas, strict=True)
         }
     noise_of_layers = problem.network.noise.values()

@@ -38,7 +38,7 @@ def first_argument(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     return args[0] if args else next(iter(kwargs.values()), None)
 
 
-# What to do about the nested tensors that an nn.TransformerEncoder makes of inputs with a padding mask.
+# The remedy for nested tensors, which an nn.TransformerEncoder makes of inputs with a padding mask.
 DENSE_ENCODER = (
     "set use_nested_tensor = False of the nn.TransformerEncoder, or build it with enable_nested_tensor=False"
 )

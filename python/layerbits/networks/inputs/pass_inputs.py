@@ -171,6 +171,8 @@ class _Reader:
         self.model = model
         self.subset = subset
         self.labels = dict(labels) if isinstance(labels, Mapping) else {} if labels is None else {_Y: labels}
+        if not all(isinstance(name, str) and name for name in self.labels):
+            raise TypeError(f"labels: got a mapping with keys {list(self.labels)}, wanted names of label sets")
         self.found: dict[str, list[npt.NDArray[Any]]] = {
             name: [] for name, value in self.labels.items() if finds_labels(value)
         }

@@ -158,14 +158,14 @@ class Channels:
         return UnitView(units, tuple(range(1, len(units))), None)
 
 
-# What a user passes as `readout`; None is the whole layer.
+# Values of the argument `readout`; None is the whole layer.
 Readout = str | int | Tokens | Channels
 Readouts = Readout | Sequence[Readout | None] | None
 
 
 @dataclasses.dataclass(frozen=True)
 class LayerPart:
-    """What the rows of a table with one name measure: a layer, or a readout of it.
+    """A layer, or a readout of a layer: the rows of a table with one name measure it.
 
     Attributes
     ----------

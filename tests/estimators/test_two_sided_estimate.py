@@ -65,3 +65,15 @@ def test_shifted_estimate_keeps_its_errors():
     assert estimate.shifted(2.0) == dataclasses.replace(
         estimate, value=3.2, interval=Interval(3.0, 3.5), plug_in=3.3, decoded=3.1
     )
+
+
+def test_loss_beyond_the_ceiling_is_no_cause():
+    """The plug-in bound is at the ceiling without the loss: only more draws or a better decoder narrow the interval."""
+    estimate = information_estimate(PLUG_IN, decoder(1.1, 1.09), 2.0, 2.0, 100.0)
+    assert estimate.interval.upper == 2.0
+    assert estimate.limited_by != "dimensions"
+
+
+def test_value_of_an_entropy_has_half_of_the_loss():
+    with_loss, without = (entropy_estimate(PLUG_IN, decoder(1.6, 1.7), 1.2, loss) for loss in (0.5, 0.0))
+    assert with_loss.value - without.value == pytest.approx(0.25, abs=1e-12)

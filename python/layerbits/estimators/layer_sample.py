@@ -6,6 +6,9 @@ layer does. Two equal passes of another layer prove nothing: a step or a dead un
 Where the values of a layer behind noise exceed the budget, they are never held in full: each pass is projected, as it
 is recorded, on the principal axes of two probing passes. The upper bound of such a layer may rise to log N; its lower
 bound stays valid. Layers whose values exceed the budget together are sampled in groups, each with passes of its own.
+
+A wide layer behind noise whose draws the noise separates has its plug-in bounds at their largest values in any number
+of dimensions. Only its decoders depend on the dimensions, and they use the axes along which the inputs' means differ.
 """
 
 from __future__ import annotations
@@ -28,9 +31,12 @@ from layerbits.mixtures import (
     Subspace,
     affine_coordinates,
     as_points,
+    confusion_of_draws,
     coordinates_in_blocks,
     fit_subspace,
+    mean_subspace,
     noise_entropy,
+    project,
 )
 from layerbits.networks import DropoutNoise, GaussianNoise, Noise, Passes, View
 
@@ -144,7 +150,8 @@ def sample_layers(
         if name in views:
             sigma = gaussian[name].whitened_sigma
             n_queries = _number_of_queries(problem.n_inputs, draws, queries)
-            coordinates, loss = signals[..., :-1].contiguous(), _loss(signals[..., -1], sigma)
+            fresh = signals[:, min(without_queries, PROBING_PASSES) :, -1]  # other draws than the axes were fitted to
+            coordinates, loss = signals[..., :-1].contiguous(), _loss(fresh, sigma)
             entropy = _noise_entropy(gaussian[name], dimensions[name])
             samples[name] = LayerSample(coordinates, sigma, n_queries, loss, entropy, problem.devices)
         else:
@@ -233,20 +240,32 @@ def _coordinates(noise: GaussianNoise, signals: Tensor, *, fitted_draws: int) ->
     The subspace is fitted to the first `fitted_draws` draws. The other draws carry queries, on which decoders must not
     depend.
     """
-    whitened = noise.whiten(signals)
+    whitened, sigma = noise.whiten(signals), noise.whitened_sigma
     if whitened.numel() > _WHOLE_VALUES:
+        if _means_suffice(whitened, sigma, fitted_draws):
+            subspace = mean_subspace(whitened, fitted=fitted_draws, max_dimensions=_MANY_DIMENSIONS)
+            projection = project(whitened, subspace, sigma, fitted=fitted_draws)
+            return projection.coordinates, projection.loss
         coordinates, squared_distances = coordinates_in_blocks(
             whitened,
-            noise.whitened_sigma,
+            sigma,
             fitted=fitted_draws,
             max_gram=_LARGEST_GRAM,
             max_dimensions=_MANY_DIMENSIONS,
             max_cost=_DIMENSION_LOSS,
         )
-        return coordinates, _loss(squared_distances, noise.whitened_sigma)
-    subspace = _fit(whitened[:, :fitted_draws].flatten(0, 1), noise.whitened_sigma)
+        return coordinates, _loss(squared_distances[:, fitted_draws:], sigma)
+    subspace = _fit(whitened[:, :fitted_draws].flatten(0, 1), sigma)
     coordinates, squared_distances = subspace.coordinates(whitened)
-    return coordinates, _loss(squared_distances, noise.whitened_sigma)
+    return coordinates, _loss(squared_distances[:, fitted_draws:], sigma)
+
+
+def _means_suffice(points: Tensor, sigma: float, fitted: int) -> bool:
+    """Return whether a layer is wide, and its draws so far apart that the plug-in bounds say no more in all units."""
+    n, _, dim = points.shape
+    if fitted < PROBING_PASSES or min(n * fitted, dim) <= _MAX_DIMENSIONS or n == 1:
+        return False
+    return confusion_of_draws(points, sigma) <= _DIMENSION_LOSS
 
 
 def _loss(squared_distances: Tensor, sigma: float) -> float:

@@ -90,7 +90,7 @@ def information_estimate(
         decoded=decoded.value,
         decoded_error=decoded.standard_error,
         decoder=decoder_bound.decoder,
-        limited_by=_main_cause(interval, by_draws, gap - by_draws, dimension_loss),
+        limited_by=_main_cause(interval, by_draws, gap - by_draws, _added(upper_end, dimension_loss, ceiling)),
     )
 
 
@@ -108,7 +108,7 @@ def entropy_estimate(
     interval = _without_rounding(Interval(lower_end, decoder_bound.end + dimension_loss))
     gap = max(0.0, decoded.value - plug_in.value)
     by_draws = min(abs(plug_in.bias), gap)
-    value = (plug_in.value - plug_in.bias / 2 + decoded.value - decoder_bound.cost) / 2
+    value = (plug_in.value - plug_in.bias / 2 + decoded.value - decoder_bound.cost + dimension_loss) / 2
     return TwoSidedEstimate(
         value=_moved_into(interval, value),
         standard_error=(plug_in.standard_error + decoded.standard_error) / 2,
@@ -143,6 +143,11 @@ def _without_rounding(interval: Interval) -> Interval:
     """Return the interval with ends that do not cross through rounding, and 0.0 in place of -0.0."""
     lower = interval.upper if 0 < interval.lower - interval.upper < _ROUNDING else interval.lower
     return Interval(lower + 0.0, interval.upper + 0.0)
+
+
+def _added(upper_end: float, dimension_loss: float, ceiling: float) -> float:
+    """Return the part of an interval's width that the dimension loss adds below the ceiling."""
+    return min(upper_end + dimension_loss, ceiling) - min(upper_end, ceiling)
 
 
 def _moved_into(interval: Interval, value: float) -> float:

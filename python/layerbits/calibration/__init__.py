@@ -3,8 +3,10 @@
 from layerbits.calibration.coverage_check import Coverage, coverage
 from layerbits.calibration.tasks import (
     V1,
+    V2,
     Channel,
     MixtureTask,
+    ModuleTask,
     NetworkTask,
     Task,
     Truth,
@@ -15,9 +17,11 @@ from layerbits.calibration.tasks import (
 
 __all__ = [
     "V1",
+    "V2",
     "Channel",
     "Coverage",
     "MixtureTask",
+    "ModuleTask",
     "NetworkTask",
     "Task",
     "Truth",

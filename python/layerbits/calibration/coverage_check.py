@@ -11,10 +11,11 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import ndtri
 from scipy.stats import binom
+from torch import nn
 
-from layerbits._base import progress
-from layerbits.calibration.tasks import MixtureTask, NetworkTask
-from layerbits.estimators import layer_information
+from layerbits._base import Doubles, progress
+from layerbits.calibration.tasks import BETWEEN, MixtureTask, ModuleTask, NetworkTask, Task, Truth
+from layerbits.estimators import information_between_layers, layer_information
 from layerbits.mixtures import mixture_information
 
 _CONFIDENCE = 0.95
@@ -23,6 +24,8 @@ _FALSE_ALARM = 1e-4
 # Bound on the rounding of sums and logarithms in float64 in up to 1000 dimensions: an interval of width 0 may miss the
 # true value by rounding.
 _ROUNDING = 1e-9
+# Stands for the true value of layers that are no chain: no interval contains it.
+_REFUSAL = Truth(math.nan, 0.0, math.nan, "refusal")
 
 
 class _Estimate(NamedTuple):
@@ -32,7 +35,8 @@ class _Estimate(NamedTuple):
     queries: int
 
 
-_Estimator = Callable[[int], Mapping[str, _Estimate]]  # from a seed to an estimate of each quantity
+# From a seed to an estimate of each quantity, or None where the estimator refuses the quantity.
+_Estimator = Callable[[int], Mapping[str, _Estimate | None]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +86,7 @@ class Coverage:
 
 
 def coverage(
-    tasks: Sequence[MixtureTask | NetworkTask],
+    tasks: Sequence[MixtureTask | NetworkTask | ModuleTask],
     *,
     seeds: Sequence[int],
     tolerance: float = 0.01,
@@ -117,7 +121,9 @@ def coverage(
     rows = []
     for task in progress(tasks, name="check", total=len(tasks)):
         started = time.perf_counter()
-        if isinstance(task, NetworkTask):
+        if isinstance(task, ModuleTask):
+            estimate = _module_estimator(task, queries)
+        elif isinstance(task, NetworkTask):
             estimate = _network_estimator(task, queries)
         else:
             estimate = _mixture_estimator(task, tolerance)
@@ -137,27 +143,60 @@ def _mixture_estimator(task: MixtureTask, tolerance: float) -> _Estimator:
 
 
 def _network_estimator(task: NetworkTask, queries: int) -> _Estimator:
-    network, per_input = task.network(), max(2, queries // len(task.inputs))
+    network = task.network()
+    return lambda seed: _layer_estimates(network, task, queries, seed)
 
-    def estimate(seed: int) -> dict[str, _Estimate]:
-        table = layer_information(
-            network, task.inputs, task.labels, layers=task.layer, draws=2 * per_input, queries=per_input, seed=seed
-        )
-        rows = {quantity: table[task.layer, quantity] for quantity in task.truths}
-        return {
-            quantity: _Estimate(row.value, row.lower, row.upper, per_input * len(task.inputs))
-            for quantity, row in rows.items()
-        }
+
+def _module_estimator(task: ModuleTask, queries: int) -> _Estimator:
+    network = task.network()
+
+    def estimate(seed: int) -> dict[str, _Estimate | None]:
+        estimates: dict[str, _Estimate | None] = {}
+        try:
+            estimates |= _layer_estimates(network, task, queries, seed)
+        except ValueError:
+            estimates |= dict.fromkeys(set(task.truths) - {BETWEEN})
+        if task.pair is not None:
+            estimates[BETWEEN] = _between_layers(network, task, task.pair, seed)
+        return estimates
 
     return estimate
 
 
-def _summarize(
-    task: MixtureTask | NetworkTask, quantity: str, estimates: Sequence[_Estimate], seconds: float
-) -> Coverage:
-    values, lower, upper, queries = np.array(estimates).T
-    truth = task.truths[quantity]
+def _layer_estimates(
+    network: nn.Module, task: NetworkTask | ModuleTask, queries: int, seed: int
+) -> dict[str, _Estimate]:
+    per_input = max(2, queries // len(task.inputs))
+    table = layer_information(
+        network, task.inputs, task.labels, layers=task.layer, draws=2 * per_input, queries=per_input, seed=seed
+    )
+    rows = {quantity: table[task.layer, quantity] for quantity in task.truths if quantity != BETWEEN}
+    return {
+        quantity: _Estimate(row.value, row.lower, row.upper, per_input * len(task.inputs))
+        for quantity, row in rows.items()
+    }
+
+
+def _between_layers(network: nn.Module, task: ModuleTask, pair: tuple[str, str], seed: int) -> _Estimate | None:
+    try:
+        estimate = information_between_layers(network, task.inputs, *pair, seed=seed)
+    except ValueError as error:
+        if not str(error).startswith("first:"):
+            raise
+        return None
+    return _Estimate(estimate.value, estimate.lower, estimate.upper, estimate.draws * len(task.inputs))
+
+
+def _summarize(task: Task, quantity: str, estimates: Sequence[_Estimate | None], seconds: float) -> Coverage:
+    measured = np.array([estimate for estimate in estimates if estimate is not None]).reshape(-1, 4)
+    values, lower, upper, queries = measured.T
+    truth = task.truths.get(quantity, _REFUSAL)
     slack = truth.error + _ROUNDING
+    hits = int(((lower <= truth.value + slack) & (upper >= truth.value - slack)).sum())
+    refusals = len(estimates) - len(measured)
+    must_be_refused = quantity not in task.truths
+    if must_be_refused or (isinstance(task, ModuleTask) and task.may_be_refused):
+        hits += refusals
     quantile = float(ndtri(0.5 + _CONFIDENCE / 2))
     return Coverage(
         task=task.name,
@@ -165,12 +204,16 @@ def _summarize(
         source=truth.source,
         truth=truth.value,
         truth_error=truth.error,
-        mean_value=float(values.mean()),
-        rms_error=math.sqrt(((values - truth.value) ** 2).mean()),
+        mean_value=_mean(values),
+        rms_error=math.sqrt(_mean((values - truth.value) ** 2)),
         seeds=len(estimates),
-        hits=int(((lower <= truth.value + slack) & (upper >= truth.value - slack)).sum()),
-        required_hits=int(binom.ppf(_FALSE_ALARM, len(estimates), _CONFIDENCE)),
-        half_width=float((upper - lower).mean() / 2),
-        achievable=quantile * truth.spread / math.sqrt(queries.mean()),
+        hits=hits,
+        required_hits=len(estimates) if must_be_refused else int(binom.ppf(_FALSE_ALARM, len(estimates), _CONFIDENCE)),
+        half_width=_mean(upper - lower) / 2,
+        achievable=quantile * truth.spread / math.sqrt(_mean(queries)),
         seconds=seconds,
     )
+
+
+def _mean(values: Doubles) -> float:
+    return float(values.mean()) if len(values) else math.nan

@@ -6,16 +6,21 @@ new list.
 
 from layerbits.calibration.tasks.channels import Channel, leaky_relu_channel, line_channel
 from layerbits.calibration.tasks.mixtures import MIXTURES
+from layerbits.calibration.tasks.module_task import BETWEEN, ModuleTask
 from layerbits.calibration.tasks.networks import NETWORKS
 from layerbits.calibration.tasks.quadrature import quadrature_truths
 from layerbits.calibration.tasks.task import MixtureTask, NetworkTask, Task, Truth
+from layerbits.calibration.tasks.v2 import V2
 
 V1: tuple[MixtureTask | NetworkTask, ...] = (*MIXTURES, *NETWORKS)
 
 __all__ = [
+    "BETWEEN",
     "V1",
+    "V2",
     "Channel",
     "MixtureTask",
+    "ModuleTask",
     "NetworkTask",
     "Task",
     "Truth",

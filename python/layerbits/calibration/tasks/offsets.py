@@ -21,7 +21,9 @@ def _one_layer(name: str, description: str, offset: float, sigma: float, dtype: 
 
     def compute_truths() -> Truths:
         truths = channel_truths(line_channel(scale * np.tanh(1.5 * inputs[:, 0].astype(float)), sigma), labels)
-        return truths if refused else {name: _rounded(truth, offset, sigma, dtype) for name, truth in truths.items()}
+        # An answer where float32 is too coarse is that of float64.
+        rounding = np.float64 if refused else dtype
+        return {name: _rounded(truth, offset, sigma, rounding) for name, truth in truths.items()}
 
     return ModuleTask(
         name,
@@ -42,8 +44,8 @@ def _rounded(truth: Truth, offset: float, sigma: float, dtype: type) -> Truth:
     A change of every signal by at most delta changes h(T), and the entropies given Y, by at most delta / sigma: the
     root of the Fisher information of signal plus noise is at most 1 / sigma. An information is a difference of two.
     """
-    # The sum is rounded to half a unit in the last place; the smaller tanh to a few of its own, far smaller, units.
-    delta = float(np.spacing(dtype(1.01 * offset)))
+    # Half a unit in the last place for the sum, less than one and a half for the tanh, at most a quarter of the offset.
+    delta = 2 * float(np.spacing(dtype(1.25 * offset)))
     return dataclasses.replace(truth, error=truth.error + 2 * delta / sigma)
 
 

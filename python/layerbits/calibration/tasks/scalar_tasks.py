@@ -71,8 +71,8 @@ def bypass_task(
 
     def compute_truths() -> Truths:
         def signals(nodes: Doubles) -> Doubles:
-            both = second(torch.tensor(nodes), torch.tensor(values))
-            return np.array(both)
+            both: Doubles = second(torch.tensor(nodes), torch.tensor(values)).numpy()
+            return both
 
         means = on_values(first, values[:, 0])
         return channel_truths(hidden_channel(means, sigmas[0], signals, sigmas[1], slope=slope, kinks=kinks), labels)
@@ -102,7 +102,8 @@ def alternating(count: int) -> Integers:
 
 def on_values(function: Function, values: Doubles) -> Doubles:
     """Apply a function of tensors to an array."""
-    return np.array(function(torch.tensor(values)))
+    results: Doubles = function(torch.tensor(values)).numpy()
+    return results
 
 
 def channel_truths(channel: Channel, labels: Integers, sigma: float | None = None) -> Truths:

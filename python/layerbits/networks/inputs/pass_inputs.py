@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 from torch.utils import _pytree as pytree
 from torch.utils.data import Dataset
 
@@ -210,6 +211,11 @@ class _Reader:
 
     def _arguments(self, batch: Any) -> PassInputs:
         """Return the arguments in a batch."""
+        if any(map(_is_packed, pytree.tree_leaves(batch, _is_packed))):
+            raise TypeError(
+                "inputs: got a PackedSequence, wanted padded rows, by torch.nn.utils.rnn.pad_packed_sequence(..., "
+                "batch_first=True), with their lengths as another argument"
+            )
         if isinstance(batch, Mapping):
             args, kwargs = (), dict(batch.items())
         else:
@@ -230,6 +236,10 @@ class _Reader:
         tensors = tuple(_as_input(leaf, self.model) for leaf in arrays)
         _check_tensors(tensors)
         return PassInputs(tensors, structure, constants, are_arrays=isinstance(arrays[0], np.ndarray))
+
+
+def _is_packed(argument: object) -> bool:
+    return isinstance(argument, PackedSequence)
 
 
 def _check_tensors(tensors: Sequence[Tensor]) -> None:

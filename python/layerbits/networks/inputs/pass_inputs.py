@@ -252,7 +252,10 @@ def _check_tensors(tensors: Sequence[Tensor]) -> None:
     sizes = {tuple(tensor.shape[:1]) for tensor in tensors}
     if len(sizes) > 1 or sizes & {(), (0,)}:
         got = ", ".join(str(tuple(tensor.shape)) for tensor in tensors)
-        raise ValueError(f"inputs: got shape {got}, wanted (n, ...) with one n >= 1")
+        raise ValueError(
+            f"inputs: got shape {got}, wanted (n, ...) with one n >= 1; for the nodes and edges of one graph, record "
+            "the signals of a pass and measure them with layerbits.information"
+        )
     if any(tensor.isnan().any() for tensor in tensors):
         raise ValueError("inputs: got NaN, wanted numbers; leave those rows out")
 

@@ -98,7 +98,7 @@ def test_signal_that_is_not_finite_is_refused_with_its_layer(value):
     model = mlp()
     nn.init.constant_(model[2].bias, value)
     model[3] = nn.ReLU()
-    with pytest.raises(ValueError, match="layer '3' gives NaN or infinity"):
+    with pytest.raises(ValueError, match=r"^inputs: got NaN or infinity in layer '3'"):
         propagate(noisify(model, sigma=SIGMA), INPUTS)
 
 

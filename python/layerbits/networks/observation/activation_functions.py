@@ -26,13 +26,13 @@ class ActivationFunction:
     Attributes
     ----------
     name : str
-        Its name, without the underscore of a function that changes its argument in place.
+        Name without the underscore of a function that changes its argument in place.
     plain : callable
         The function without the underscore.
     in_place : bool
         Whether the function has the underscore, and so always changes its argument in place.
     in_place_index : int
-        Position of the argument `inplace`; -1 if it has none.
+        Position of the argument `inplace`; -1 if the function has no such argument.
     """
 
     name: str
@@ -41,7 +41,7 @@ class ActivationFunction:
     in_place_index: int
 
     def call(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Tensor, bool]:
-        """Compute the output without changing the argument; return it, and whether the call is one in place."""
+        """Compute the output without changing the argument; return it, and whether the call asks for a change."""
         if self.in_place_index < 0:
             return self.plain(*args, **kwargs), self.in_place
         index = self.in_place_index

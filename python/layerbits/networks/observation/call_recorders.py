@@ -70,7 +70,7 @@ class Result:
 class RecordedCalls:
     """The results of a pass so far, in the order in which calls return.
 
-    If `relative`, root mean squares are computed.
+    `dependence` marks the tensors that depend on the input. If `relative`, root mean squares are computed.
     """
 
     dependence: InputDependence

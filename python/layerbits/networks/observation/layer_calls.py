@@ -1,4 +1,4 @@
-"""`observe`: list the calls of modules and activation functions in a real pass, and which of them return its output."""
+"""`observe`: list the calls of modules and activation functions in a real pass of a network."""
 
 from __future__ import annotations
 
@@ -53,7 +53,8 @@ class LayerCall:
     acts_value_by_value : bool
         Whether the call is one of a module for which `acts_value_by_value` is true, with or without parameters.
     acts_in_place : bool
-        Whether the module writes its output into its argument and returns the argument; False for a function.
+        Whether the module returns its argument, and writes into it or has a true attribute `inplace`; False for a
+        function.
     writes_inputs : bool
         Whether the call acts in place on an argument of the network.
     depends_on_input : bool
@@ -115,7 +116,7 @@ def observe(
         observed = run_observed(model, copy_arguments((args, dict(kwargs))), relative=relative)
         names, results = observed.names, observed.results
         originals = dict(model.named_modules())
-        inputs = {_memory(tensor) for tensor in all_tensors(observed.arguments)}
+        input_memory = {_memory(tensor) for tensor in all_tensors(observed.arguments)}
         independent = independent_results(model, observed, (args, dict(kwargs)))
         returned_tensors = list(all_tensors(observed.returned))
         value_by_value = {
@@ -146,7 +147,7 @@ def observe(
                     or isinstance(module, ACTIVATIONS)
                     or (value_by_value[module] and next(module.parameters(), None) is None),
                     acts_in_place=result.acts_in_place,
-                    writes_inputs=result.acts_in_place and _memory(tensor) in inputs,
+                    writes_inputs=result.acts_in_place and _memory(tensor) in input_memory,
                     acts_value_by_value=not result.function and value_by_value[module],
                     root_mean_square=result.root_mean_square,
                     rounding_step=result.rounding_step,
@@ -182,13 +183,13 @@ def _check_names(calls: Sequence[LayerCall]) -> None:
     """Raise a LayerSelectionError if two calls, or a function and a module beside it, have one name."""
     names: set[str] = set()
     for call in calls:
-        own = {call.name, f"{call.called}@{call.number}"}
-        if own & names:
+        names_of_call = {call.name, f"{call.called}@{call.number}"}
+        if names_of_call & names:
             raise LayerSelectionError(
-                f"model: got a module with the name {min(own & names)!r}, which is that of a call of another module, "
-                "wanted different names; rename the module"
+                f"model: got a module with the name {min(names_of_call & names)!r}, which is that of a call of another "
+                "module, wanted different names; rename the module"
             )
-        names |= own
+        names |= names_of_call
         if call.function and any(other.called == call.called and not other.function for other in calls):
             raise LayerSelectionError(
                 f"layers: got the function {call.function!r} in {type(call.module).__name__}, which has a module of "

@@ -77,7 +77,7 @@ def is_exact_name(call: LayerCall, name: str) -> bool:
 def names_matching(calls: Sequence[LayerCall], selector: str, *, argument: str = "layers") -> set[str]:
     """Return the names of the calls whose name is `selector`, or, if there are none, of those that match it as a glob.
 
-    In a glob ``*`` does not cross a dot and ``**`` does. `argument` is the name of the selector in errors.
+    In a glob ``*`` and ``?`` do not match a dot and ``**`` does. `argument` is the name of the selector in errors.
 
     Raises
     ------
@@ -85,9 +85,9 @@ def names_matching(calls: Sequence[LayerCall], selector: str, *, argument: str =
         No call has the name `selector`, and `selector` is no valid glob.
     """
     # The name of a module may contain the characters of a glob.
-    exact = {call.name for call in calls if is_exact_name(call, selector)}
-    if exact:
-        return exact
+    exact_matches = {call.name for call in calls if is_exact_name(call, selector)}
+    if exact_matches:
+        return exact_matches
     try:
         pattern = re.compile(_expression(selector))
     except re.error as error:
@@ -150,8 +150,12 @@ def _not_run(network: nn.Module | None, calls: Sequence[LayerCall]) -> list[str]
     """Return the names of the activation modules of torch.nn that did not run in the observed pass."""
     if network is None:
         return []
-    run = {call.module for call in calls if not call.function}
-    return [name for name, module in network.named_modules() if isinstance(module, ACTIVATIONS) and module not in run]
+    called_modules = {call.module for call in calls if not call.function}
+    return [
+        name
+        for name, module in network.named_modules()
+        if isinstance(module, ACTIVATIONS) and module not in called_modules
+    ]
 
 
 def _names_selected(calls: Sequence[LayerCall], selector: object) -> set[str]:

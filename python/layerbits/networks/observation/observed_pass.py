@@ -68,7 +68,7 @@ def independent_results(model: nn.Module, observed: ObservedPass, arguments: Arg
     """Return the indices of the results that do not depend on the input.
 
     The operations of torch show no path from the input to such a result, and a second pass with other inputs gives the
-    same values. If the second pass fails or has other calls, all results count as dependent.
+    same values. If no input can change, or the second pass fails or has other calls, all results count as dependent.
     """
     candidates = {
         index

@@ -93,8 +93,8 @@ def noisy_network(
     root = _unwrapped(model)
     if any(waiting.is_relative for waiting in waiting_noise(root)):
         raise ValueError(
-            "model: got a RelativeSigma of layers that are observed in the first call, wanted inputs that give the "
-            "root mean square; pass inputs= to noisify"
+            "model: got a RelativeSigma of layers that have not been observed, wanted inputs that give the root mean "
+            "square; pass inputs= to noisify"
         )
     first_rows = _first_rows(inputs.tensors)
     observe_waiting(root, *inputs.arguments(first_rows))
@@ -106,7 +106,7 @@ def noisy_network(
             "layerbits.noisify(model, sigma=...), or in the measurement alone with sigma="
         )
     if not may_be_off and any(hook.switch.is_off for hook in hooks):
-        raise NoNoiseError("model: got a network whose noise is off, wanted it on; call this outside of noise_off")
+        raise NoNoiseError("model: got a network whose noise is off, wanted it on; measure outside of noise_off")
     copied, originals = shadow(root), dict(root.named_modules())
     network = MeasuredNetwork(copied, inputs, adds_noise=True)
     network.max_memory = max_memory
@@ -129,7 +129,10 @@ def noisy_network(
     with RefuseOriginals(root), generators_restored(copied):
         network.run(None, _first_rows(inputs.tensors))
     if not network.calls:
-        raise LayerSelectionError("layers: got a network of which no noisy layer runs in a pass; noisify it again")
+        raise LayerSelectionError(
+            "model: got a network of which no noisy layer runs in a pass of these inputs, wanted one that runs; call "
+            "noisify again, with these inputs"
+        )
     for layer in network.other_outputs:
         network.find_other_output(layer, _first_rows(inputs.tensors))
     return network

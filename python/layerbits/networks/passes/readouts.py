@@ -32,8 +32,8 @@ class Tokens:
         The mean over the tokens, or the position of a token; negative numbers count from the end. Without a mask, the
         mean includes padding, and the last token may be padding.
     axis : int, optional
-        Axis of the tokens, at least 1; axis 0 is that of the inputs (if the layer has the inputs in another axis, count
-        as if it were moved to the front). By default the axis is 1, and only signals (n, L, d) are accepted.
+        Axis of the tokens, at least 1, in a signal whose axis 0 is that of the inputs. If the inputs have another axis,
+        move it to the front before you count. By default the axis is 1, and only signals (n, L, d) are accepted.
     mask : str or int, optional
         The argument of the network, by name or position, that marks the tokens to keep by 1 or True: ``"mean"``,
         ``"first"`` and ``"last"`` are then those of the kept tokens of each input. Such a readout is a function of T
@@ -148,7 +148,13 @@ class Channels:
         return f"channels {self.which}"
 
     def view(self, layer: str, units: tuple[int, ...]) -> UnitView:
-        """Return the view of a layer whose units have the shape `units`; raise a ValueError without positions."""
+        """Return the view of a layer whose units have the shape `units`.
+
+        Raises
+        ------
+        ValueError
+            The layer is no feature map: its units have a single axis.
+        """
         if len(units) < 2:
             raise ValueError(
                 f"readout: got {self.name!r} for {layer!r}, whose signal has shape {_shape(units)}, wanted a feature "

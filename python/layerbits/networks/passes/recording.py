@@ -27,8 +27,7 @@ from layerbits.networks.observation.signal_values import rounding_step
 from layerbits.networks.passes.measured_network import EndOfPass, MeasuredNetwork
 from layerbits.networks.passes.readouts import LayerPart
 
-# Least number of draws in a pass, unless fewer draws or rows remain or are requested: each thread fills the noise of
-# whole draws, so threads beyond the number of draws would be idle.
+# Least number of draws in a pass that has as many draws and rows: each thread fills the noise of whole draws.
 _DRAWS_PER_PASS = 32
 
 # Maps the signals (draws, rows, d) of a layer in a pass to the values that are recorded, (draws, rows, k).
@@ -139,7 +138,7 @@ def record_draws(
 
 
 class _Recorder:
-    """A channel in place of the network's noise: records the wanted signals and adds noise of the passes' streams."""
+    """A channel that records signals, and adds noise from the streams of the passes."""
 
     def __init__(self, network: MeasuredNetwork, passes: Passes, n_inputs: int, signals: Mapping[str, Tensor]) -> None:
         self.network = network
@@ -166,11 +165,12 @@ class _Recorder:
         self.layers_run: set[str] = set()
 
     def end_pass(self) -> None:
-        """Raise a LayerSelectionError if a wanted layer did not run."""
+        """Raise a LayerSelectionError if a layer to record did not run."""
         missing = [layer for layer in map(self.passes.layer, self.passes.layers) if layer not in self.layers_run]
         if missing:
+            got = ", ".join(missing)
             raise LayerSelectionError(
-                f"layers: got {', '.join(missing)}, which did not run in the pass; choose layers that do"
+                f"layers: got {got}, which did not run in the pass, wanted layers that always run"
             )
 
     def check_signals(self) -> None:

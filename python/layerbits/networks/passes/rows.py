@@ -52,13 +52,13 @@ def check_rows(network: MeasuredNetwork, inputs: Sequence[Tensor], layers: Seque
     """
     memory, fewer_memory = LiveMemory(), LiveMemory()
     signals = _signals(network, inputs, _ROWS, layers, memory)
-    fewer = _signals(network, inputs, _FEWER_ROWS, layers, fewer_memory)
+    signals_of_fewer = _signals(network, inputs, _FEWER_ROWS, layers, fewer_memory)
     replaced = {position: _signals(network, inputs, rows, layers) for position, rows in _REPLACED_ROWS.items()}
-    last = max(network.layer_names.index(layer) for layer in layers)
-    for layer in network.layer_names[: last + 1] if network.adds_noise else layers:
-        if all(layer in of_pass for of_pass in (signals, fewer, *replaced.values())):
+    last_index = max(network.layer_names.index(layer) for layer in layers)
+    for layer in network.layer_names[: last_index + 1] if network.adds_noise else layers:
+        if all(layer in of_pass for of_pass in (signals, signals_of_fewer, *replaced.values())):
             signal, shape = signals[layer], tuple(signals[layer].shape)
-            axis = _row_axis(layer, shape, tuple(fewer[layer].shape))
+            axis = _row_axis(layer, shape, tuple(signals_of_fewer[layer].shape))
             network.row_axes[layer] = axis
             network.units[layer] = signal.numel() // len(_ROWS)
             for position, of_pass in replaced.items():
@@ -68,9 +68,9 @@ def check_rows(network: MeasuredNetwork, inputs: Sequence[Tensor], layers: Seque
                         f"{len(_ROWS)} rows, depending on their values, wanted one row for each row of the pass; "
                         "choose other layers"
                     )
-                kept = [row for row in range(len(_ROWS)) if row != position]
-                rows = (values.movedim(axis, 0)[kept] for values in (signal, of_pass[layer]))
-                if _differ(network, layer, *rows):
+                other_rows = [row for row in range(len(_ROWS)) if row != position]
+                pair = (values.movedim(axis, 0)[other_rows] for values in (signal, of_pass[layer]))
+                if _differ(network, layer, *pair):
                     repeated = _signals(network, inputs, _ROWS, layers)
                     if torch.equal(repeated[layer], signal):
                         raise ValueError(_interaction(layer))

@@ -1,6 +1,6 @@
 """Tasks whose information is known, and the share of the estimators' intervals that contain the true value."""
 
-from layerbits.calibration.coverage_check import Coverage, coverage
+from layerbits.calibration.coverage_check import Coverage, coverage, expected_seconds
 from layerbits.calibration.tasks import (
     V1,
     V2,
@@ -26,6 +26,7 @@ __all__ = [
     "Task",
     "Truth",
     "coverage",
+    "expected_seconds",
     "leaky_relu_channel",
     "line_channel",
     "quadrature_truths",

@@ -1,7 +1,7 @@
 """Mixtures and noisy networks whose information is known, in frozen lists.
 
-`V1` is the first list. A list never changes, because published comparisons refer to it: a different set of tasks is a
-new list.
+`V1` is the first list; `V2` has networks of structures and events that V1 lacks, and information between two layers. A
+list never changes, because published comparisons refer to it: a different set of tasks is a new list.
 """
 
 from layerbits.calibration.tasks.channels import Channel, leaky_relu_channel, line_channel

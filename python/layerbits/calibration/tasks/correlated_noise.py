@@ -76,8 +76,7 @@ def _log_volume(root: Doubles) -> float:
 
 
 def _with_between(truths: Truths, covariance: Doubles) -> Truths:
-    root: Doubles = np.linalg.cholesky(covariance)
-    noise = noise_entropy(2, 1.0) + _log_volume(root)
+    noise = noise_entropy(2, 1.0) + float(np.linalg.slogdet(covariance)[1]) / 2
     return {**truths, BETWEEN: between_neighbours(truths["h(T)"], noise)}
 
 

@@ -60,7 +60,7 @@ def _flips(name: str, description: str, deviations: float) -> ModuleTask:
     return chain_task(name, description, [-1, 1], functions, (1 / deviations, 0.2), slope=40)
 
 
-# P(T_1 > 1.7) is 1/100 for x = 1, 1/270,000 for x = .36, and 1/800 on average.
+# P(T_1 > 1.7) is 1/100 for x = 1 and 1/770 on average over 8 inputs.
 _SIGMA, _BIAS = 0.3, -1.7
 RARE_EVENTS = (
     _relu("relu-rare", "a ReLU that is active in one pass of 800", np.linspace(-1, 1, 8), 20, 20 * _BIAS, _SIGMA),

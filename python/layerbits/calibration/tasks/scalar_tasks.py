@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from layerbits._base import Doubles, Integers
 from layerbits.calibration.tasks.channels import Channel
@@ -28,13 +28,8 @@ def chain_task(
     sigmas: tuple[float, float],
     *,
     slope: float,
-    build: Callable[[], nn.Module] | None = None,
-    layers: tuple[str, str] = ("0", "1"),
 ) -> ModuleTask:
-    """Make the chain T_1 = f_1(x) + Z_1, T = f_2(T_1) + Z_2; `slope` bounds the derivative of f_2.
-
-    `build` returns the network if it is no sequence of the two functions; `layers` are the names of the two.
-    """
+    """Make the chain T_1 = f_1(x) + Z_1, T = f_2(T_1) + Z_2; `slope` bounds the derivative of f_2."""
     values, labels = column(inputs), alternating(len(inputs))
 
     def compute_truths() -> Truths:
@@ -48,10 +43,10 @@ def chain_task(
         compute_truths,
         values,
         labels,
-        build or (lambda: chain(*functions)),
-        dict(zip(layers, sigmas, strict=True)),
-        layers[1],
-        layers,
+        lambda: chain(*functions),
+        dict(zip("01", sigmas, strict=True)),
+        "1",
+        ("0", "1"),
     )
 
 

@@ -6,7 +6,7 @@ Each decoder is a mixture with equally many components for every input:
 - a Gaussian for each input with a covariance that all inputs share;
 - the mixture of the draws with wider kernels.
 
-With one shared covariance alone, the lower bound of the last layers of the SZT network is far looser.
+With the shared covariance alone, the lower bound of the last layers of the SZT network is far lower.
 """
 
 from __future__ import annotations
@@ -32,10 +32,12 @@ from layerbits.estimators.log_densities import (
 from layerbits.kernels import log_sum_exp_full
 from layerbits.statistics import ByCondition
 
-# A covariance for each input costs d^2 multiply-adds a pair, and helps only with at least as many draws as dimensions.
+# A covariance for each input costs d^2 multiply-adds a pair, and helps only with at least as many draws as dimensions
+# (32 draws are the default).
 _MAX_DIMENSIONS = 32
 
-# The kernels are widened by this share of the covariance of an input's draws; tried on scalar networks.
+# The kernels are widened by this share of the covariance of the draws given the input, averaged over the inputs; tried
+# on scalar networks.
 _WIDENING = 0.09
 
 
@@ -57,13 +59,17 @@ class Decoder(abc.ABC):
 
 
 class WhitenedMixture(Decoder):
-    """Components with centers (N, k, d) and one covariance (d, d) in float64, whitened to unit covariance."""
+    """For each input, k Gaussians with centers (N, k, d); all share a covariance (d, d) in float64.
+
+    Whitened points and centers turn the densities into an isotropic mixture.
+    """
 
     def __init__(self, name: str, centers: Tensor, covariance: Tensor, classes: Classes, sigma: float) -> None:
         super().__init__(classes)
         self.name = name
         inverse_root, log_volume = _inverse_root(covariance)
         self._whitening = inverse_root.mT
+        # `LogDensities` are without the term -d/2 log(2 pi sigma^2) of the noise.
         self._offset = centers.shape[2] * math.log(sigma) - float(log_volume) - math.log(centers.shape[1])
         self._centers = self._whitened(centers)
 
@@ -84,7 +90,8 @@ class Gaussians(Decoder):
 
     def __init__(self, means: Tensor, covariances: Tensor, classes: Classes, sigma: float) -> None:
         super().__init__(classes)
-        # The kernel skips further coordinates once a term is 0, so coordinates that separate inputs best come first.
+        # The kernel skips the other coordinates of a component once its terms are certain to be 0, so coordinates that
+        # separate inputs best come first.
         variance = covariances.diagonal(dim1=1, dim2=2).sum(0)
         self._order = (means.var(0, correction=0) / variance).argsort(descending=True, stable=True)
         self._means = means[:, self._order]
@@ -108,7 +115,7 @@ class Gaussians(Decoder):
 def _inverse_root(covariances: Tensor) -> tuple[Tensor, Tensor]:
     """Return the inverses (..., d, d) of Cholesky factors of covariances, and the log determinants of the factors.
 
-    The diagonal of a covariance is first raised by the rounding error of its entries.
+    First, the rounding error of the entries is added to the diagonal, so that rounding makes no covariance indefinite.
     """
     identity = torch.eye(covariances.shape[-1], dtype=torch.float64, device=covariances.device)
     trace = covariances.diagonal(dim1=-2, dim2=-1).sum(-1)[..., None, None]
@@ -118,7 +125,7 @@ def _inverse_root(covariances: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def decoders(draws: Tensor, classes: Classes, sigma: float) -> Iterator[Decoder]:
-    """Yield the decoders that draws (N, r, d) allow, each made when the iteration reaches it."""
+    """Yield the decoders made of draws (N, r, d), one at a time; none if r = 1."""
     n, r, dim = draws.shape
     if r < 2:
         return

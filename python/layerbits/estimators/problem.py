@@ -50,7 +50,7 @@ class Problem:
     label_sets : mapping of str to Classes
         The classes by the name of the label set; a single class without labels.
     layers : tuple of str
-        The layers to measure, in the order of the data.
+        The layers to measure, in the order of the pass.
     readouts : tuple of Tokens, Channels or None
         The readouts of each layer to measure; None is the whole layer.
     parts : mapping of str to LayerPart
@@ -119,7 +119,7 @@ class Problem:
         )
 
     def of_now(self) -> Problem:
-        """Return the problem for the network as it is now: its noise and its buffers may have changed.
+        """Return the problem for the present noise and buffers of the network, which training may have changed.
 
         Raises
         ------
@@ -134,7 +134,7 @@ class Problem:
         return dataclasses.replace(self, network=network, parts=parts)
 
     def check_settings(self, settings: MeasurementSettings) -> None:
-        """Raise a ValueError if the settings have a single draw and a layer lies behind noise, which takes two."""
+        """Raise a ValueError if the settings have a single draw and a layer lies behind noise."""
         later = [layer for layer in self.layers if layer != self.network.layer_names[0]]
         if later and self.network.adds_noise and settings.draws < 2:
             raise ValueError(f"draws: got {settings.draws}, wanted at least 2, because {later[0]!r} lies behind noise")

@@ -1,4 +1,4 @@
-"""The recorded draws of a sample: two probing draws, and the later draws beside them in the same tensors."""
+"""The recorded draws of a sample: the probing draws, and the later draws in the same tensors."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from layerbits.networks import Passes, record_draws
 def probing_draws(
     problem: Problem, names: tuple[str, ...], exact: set[str], draws: int, seed: int
 ) -> tuple[dict[str, Tensor], frozenset[str]]:
-    """Return the signals of the probing passes, and the parts behind no noise whose two draws differ.
+    """Return the signals of the two probing passes, and the parts of `exact` whose two draws differ.
 
-    The signals are (n, draws, d), of which the first two are recorded; (n, 2, d) where a part is wide; or (n, 1, d)
-    where two draws are equal.
+    The signals of a part of `exact` whose draws are equal are (n, 1, d). Other signals are (n, 2, d) if the part is
+    wide, and otherwise (n, max(draws, 2), d), of which the first two draws are recorded.
     """
     columns = {name: PROBING_PASSES if is_wide(problem, name, draws) else max(draws, 2) for name in names}
     compared = columns | dict.fromkeys(exact, 1)
@@ -32,7 +32,7 @@ def probing_draws(
 
 
 def record_later_draws(problem: Problem, probes: dict[str, Tensor], passes: Passes) -> None:
-    """Record the draws of `passes` beside the probing draws; replace signals of parts with a view by its values."""
+    """Add the draws of `passes` to `probes`, in place; for a part with a view, all draws are values of the view."""
     viewed = {name: view(as_points(probes.pop(name))) for name, view in passes.views.items()}
     if passes.layers and passes.draws:
         passes = dataclasses.replace(

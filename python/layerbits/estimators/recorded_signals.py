@@ -1,4 +1,4 @@
-"""Information of signals in hand, which some other program recorded: `information`."""
+"""`information`: the information of signals that another program recorded."""
 
 from __future__ import annotations
 
@@ -50,14 +50,15 @@ def information(
     labels : array-like of shape (n,), one-hot rows, or a mapping of str to them, optional
         Classes Y, a function of X, as in `layer_information`. A mapping has several label sets by name.
     queries : int, optional
-        Queries per row, at least 2, as in `layer_information`. Of draws, the last ones carry one query each.
+        Queries per row, at least 2, as in `layer_information`. If signals have draws, the last draws carry one query
+        each.
     confidence : float
         Level of each single interval.
     seed : int
-        Seed of the noise of the queries.
+        Seed of all random numbers, such as the noise of the queries.
     estimator : {"pooled", "paper"}
         With "paper", `value` is the paper's estimate: the plug-in with one half of the draws for h(T) and the other
-        half for h(T|X). It needs at least 4 draws; where S is a function of X both are the same.
+        half for h(T|X). It needs at least 4 draws; where S is a function of X, both estimators are the same.
 
     Returns
     -------
@@ -73,7 +74,8 @@ def information(
     Notes
     -----
     The intervals hold if the draws of a row are independent given X. For (n, d) the density p(t|x) is known, and both
-    ends hold for any number of rows and queries. For draws the lower end does; the upper end is a Student bound.
+    ends hold for any number of rows and queries. For (n, r, d) the lower end of an information does, and the upper end
+    is a Student bound.
 
     Examples
     --------
@@ -124,7 +126,10 @@ def _as_draws(layer: str, array: object, estimator: str) -> Tensor:
             "shape (n, d), if S is a function of X"
         )
     if signals.ndim == 3 and estimator == "paper" and shape[1] < 4:
-        raise ValueError(f"estimator: got 'paper' for {shape[1]} draws, wanted at least 4, two for each of its samples")
+        raise ValueError(
+            f"estimator: got 'paper' for {shape[1]} draws, wanted at least 4, two for each of its samples; pass more "
+            "draws, or use 'pooled'"
+        )
     if not signals.isfinite().all():
         raise ValueError(f"{name}: got NaN or infinity, wanted finite numbers")
     return signals if signals.ndim == 3 else signals[:, None]
@@ -136,7 +141,7 @@ def _noise_of(sigma: object, layer: str, signals: Tensor) -> GaussianNoise:
         if layer not in sigma:
             raise ValueError(f"sigma: got a mapping without {layer!r}, wanted the noise of every layer of signals")
         sigma = sigma[layer]
-    noise = gaussian_noise(sigma)  # type: ignore[arg-type]  # which checks the type
+    noise = gaussian_noise(sigma)  # type: ignore[arg-type]  # gaussian_noise checks the type
     noise.check(layer, (len(signals), signals.shape[2]))
     return noise
 
@@ -151,7 +156,7 @@ def _label_sets(labels: object, n_rows: int) -> dict[str, Classes]:
 
 
 def _samples(noise: GaussianNoise, signals: Tensor, settings: MeasurementSettings) -> list[LayerSample]:
-    """Return one sample of signals (n, r, d), or two of half of the draws each for the paper's estimator."""
+    """Return one sample of signals (n, r, d); for the paper's estimator two, each of half of the draws."""
     in_halves = settings.estimator == "paper" and signals.shape[1] > 1
     parts: tuple[Tensor, ...] = torch.tensor_split(signals, 2, dim=1) if in_halves else (signals,)
     return [sample_of_signals(noise, part, settings.queries) for part in parts]

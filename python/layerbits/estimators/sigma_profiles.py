@@ -90,7 +90,7 @@ def sigma_profile(
     layers : None, str, type, callable or a sequence of them
         The layers of a network, as in `noisify`; None selects every hidden activation function.
     queries : int
-        Queries T of each input, at least 2.
+        Queries of each input, at least 2.
     confidence : float
         Level of each interval.
     seed : int
@@ -113,9 +113,9 @@ def sigma_profile(
     Notes
     -----
     The density p(t|x) is known, so intervals hold for any number of inputs and queries (`layerbits.statistics`). The
-    lower end is a bet on a decoder (Barber and Agakov, The IM Algorithm, 2003). Up to some 120 dimensions, or with few
-    sigmas, each sigma has its own sums over pairs of a query and a center; otherwise two numbers for each pair serve
-    all sigmas.
+    lower end is a betting bound of the information that a decoder extracts (Barber and Agakov, The IM Algorithm, 2003).
+    Up to some 120 dimensions, or with few sigmas, each sigma has its own sums over pairs of a query and a center;
+    otherwise two numbers for each pair serve all sigmas.
 
     Examples
     --------
@@ -142,9 +142,11 @@ def sigma_profile(
         activations: Mapping[str, Array] = known_activations(model, data, layers, min(sigmas))
     elif layers is not None or limit is not None:
         name = "limit" if layers is None else "layers"
-        raise TypeError(f"{name}: got a value beside activations, wanted None; pass the chosen activations")
+        raise TypeError(f"{name}: got a value beside activations, wanted None; pass only the activations to measure")
     elif sigmas is not None and inputs is not None:
-        raise TypeError("inputs: got values beside activations and sigmas, wanted None, or a network in place of them")
+        raise TypeError(
+            "inputs: got values beside activations and sigmas, wanted None; or pass a network in place of activations"
+        )
     else:
         activations = _layers_of(model)
         sigmas = _checked_sigmas(inputs if sigmas is None else sigmas)

@@ -1,4 +1,4 @@
-"""The noise at which a layer keeps a given share of the information that the inputs have."""
+"""`suggest_sigma`: the noise at which a layer keeps a given share of log N."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from layerbits.estimators.sigma_profiles import sigma_profile
 from layerbits.mixtures import affine_coordinates
 from layerbits.networks import Inputs, Layers, layer_activations
 
-# Sigmas of a profile: powers of 1/2 while the bracket is sought, then even steps of log sigma inside it.
+# Number of sigmas of a profile. The search halves sigma until a bracket is found, then divides log sigma in the bracket
+# evenly.
 _SIGMAS = 8
 
 # Default numbers of queries: the smallest number of an input, and the total of all inputs.
@@ -58,21 +59,22 @@ def suggest_sigma(
     -------
     dict of str to float
         Sigma by layer, for `noisify`, or for the argument `sigma` of `layer_information`. In a noisy network later
-        layers keep less than the share, because they also lose what the noise of earlier layers destroys.
+        layers usually keep less than the share, because the noise of earlier layers also destroys information.
 
     Raises
     ------
-    ValueError
-        `share` is not between 0 and 1; there is a single input; the activations of a layer are equal for so many inputs
-        that no noise leaves the share.
-    TypeError, LayerSelectionError
-        As `layer_activations`.
+    TypeError, ValueError
+        An argument has another type or value than wanted; there is a single input; the activations of a layer are equal
+        for so many inputs that no noise leaves the share.
+    LayerSelectionError
+        As in `layer_activations`.
 
     Notes
     -----
-    I(X; S + sigma Z) falls with sigma. It is at most V / (2 sigma^2) for a mean squared distance V of S from its mean,
-    the capacity of a Gaussian channel of that power; the search begins there. Sigma has the error of the Monte Carlo
-    estimate of I, some hundredths of a nat with the default queries, and that of a line between neighbouring sigmas.
+    I(X; S + sigma Z) falls with sigma. It is at most V / (2 sigma^2), an upper bound on the capacity of a Gaussian
+    channel whose power V is the mean squared distance of S from its mean. The search begins at the sigma at which this
+    bound equals the share. Sigma has the error of the Monte Carlo estimate of I, some hundredths of a nat with the
+    default queries, and that of linear interpolation between neighbouring sigmas.
 
     Examples
     --------
@@ -102,7 +104,7 @@ def _sigma_of(layer: str, activations: Tensor, share: float, queries: int | None
     n_queries = queries or max(_MIN_QUERIES, math.ceil(_TOTAL_QUERIES / len(activations)))
     wanted = share * math.log(len(activations))
     if not wanted:
-        raise ValueError("inputs: got a single input, wanted at least two")
+        raise ValueError("inputs: got a single input, wanted at least 2")
     variance = float((activations - activations.mean(0)).square().sum(1).mean())
     largest = math.sqrt(variance / (2 * wanted))
     for halvings in range(0, _MAX_HALVINGS if largest else 0, _SIGMAS - 1):

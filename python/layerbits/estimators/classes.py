@@ -61,7 +61,7 @@ class Classes:
 
     @functools.cached_property
     def largest_terms(self) -> Mapping[str, float]:
-        """Largest information that a single value of T can carry, in nats; it may exceed the ceiling, a mean."""
+        """Largest information that a single value of T can carry, in nats; it may exceed the ceiling of the mean."""
         return largest_terms(self.n_inputs, self.labels)
 
     @property

@@ -1,6 +1,7 @@
-"""The bounds of [T] on the risk of the plug-in, which hold for n large enough.
+"""The bounds of [T] on the risk of the plug-in.
 
-[T] gives no threshold for n. The bounds in `layerbits.theory.covering_risk` hold for every n.
+The bounds of entropies hold for n large enough; [T] gives no threshold. The bounds in `layerbits.theory.covering_risk`
+hold for every n.
 """
 
 from __future__ import annotations
@@ -47,21 +48,21 @@ def plugin_risk_bound(n: int, *, dim: int, sigma: float, slack: float = 0.005) -
 
 
 def subgaussian_risk_bound(n: int, *, dim: int, sigma: float, norm: float) -> float:
-    """Compute the bound of [T] on the risk of the plug-in entropy for sub-Gaussian S and n large enough, in nats.
+    """Compute the bound of [T] on the risk of the plug-in entropy for sub-Gaussian S, with one factor doubled, in nats.
 
     With K the norm, w = 2 (K + sigma)^2 log n / ((e - 1) pi sigma^2), c = d/2 log(2 pi sigma^2) and k = K^2 / sigma^2,
     the bound is log(sqrt n (4 w)^(d/4)) w^(d/4) / sqrt n
     + ((c + 2 d k) (c + 2 d + 6 d k) + 8 (16 d^2 k^2 + 2 d + d^2)) 2 e d / n.
-    The last factor in [T] is e d / n; docs/theory.md says why it is doubled. `subgaussian_covering_risk_bound` holds
-    for every n.
+    The last factor in [T] is e d / n; docs/theory.md has the reason to double it. The bound holds for n large enough,
+    `subgaussian_covering_risk_bound` for every n.
 
     Parameters
     ----------
     n, dim, sigma
         See `layerbits.theory`; n >= 2.
     norm : float
-        K, the maximum of E[|S_i|^p]^(1/p) / sqrt(p) over coordinates i and p >= 1, as the moments in the formula
-        require; s sqrt(2 / pi) for N(0, s^2).
+        K, the maximum of E[|S_i|^p]^(1/p) / sqrt(p) over coordinates i and p >= 1, a definition inferred from the
+        moments in the formula; s sqrt(2 / pi) for N(0, s^2).
 
     Examples
     --------

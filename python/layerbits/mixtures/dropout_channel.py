@@ -1,7 +1,7 @@
 """The information of a channel whose noise grows with the signal: given x, T ~ N(s, diag(alpha^2 s^2 + sigma^2)).
 
 S is one of n signals of equal weights. Each signal has its own covariance, so whitening and the reduction of dimension
-do not apply, and the pairwise bounds differ from those of one covariance. All values are in units of sigma.
+do not apply, and the pairwise bounds differ from those of one covariance. All sums are computed in units of sigma.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from layerbits.statistics import ByCondition, Interval, ceilings, largest_terms
 # pairs occupy a CUDA device.
 _PAIRS_ON_CPU, _PAIRS_ON_CUDA = 2**16, 2**24
 
-# Largest number of values of the queries that are held at once, and smallest number of queries: each block reads the
+# Largest number of values of the queries of a block, and smallest number of its queries, because each block reads the
 # coefficients of all signals.
 _VALUES, _MIN_ROWS = 2**22, 32
 
@@ -90,8 +90,8 @@ class DropoutChannel:
     def _products_suffice(self) -> bool:
         """Whether two products of matrices give mean squares, `_mean_squares`, to a negligible error.
 
-        The terms of a mean square Q are positive, and the sum of their absolute values before the cancellation is at
-        most 4 Q + 6 sum_j s_j^2 / v_j. The rounding of 2 d + 4 operations on them is eps / 2 each.
+        The products expand the squares of a mean square Q. The absolute values of the expanded terms sum to at most
+        4 Q + 6 sum_j s_j^2 / v_j, and each of 2 d + 4 roundings changes their sum by at most eps / 2 of that.
         """
         largest_sum = float((self._scaled_signals.square() / self._variances).sum(1).max())
         rounding = (self.signals.shape[1] + 2) * torch.finfo(torch.float64).eps
@@ -99,7 +99,7 @@ class DropoutChannel:
 
     @functools.cached_property
     def _coefficients(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Coefficients 1 / v and s / v, shape (n, d), and sum_j s_j^2 / v_j, shape (n,), of mean squares."""
+        """Coefficients of mean squares: 1 / v and s / v, shape (n, d), and sum_j s_j^2 / v_j, shape (n,)."""
         weights = 1 / self._variances
         weighted_signals = self._scaled_signals * weights
         return weights, weighted_signals, (weighted_signals * self._scaled_signals).sum(1)
@@ -151,7 +151,7 @@ class DropoutChannel:
         inputs : array of shape (m,)
             The inputs x of the queries.
         points : Tensor of shape (m, d)
-            The queries: noisy values of the signals of these inputs.
+            The queries: noisy values of the signals of these inputs, in units of the signals.
 
         Returns
         -------
@@ -185,7 +185,7 @@ class DropoutChannel:
         return Interval(math.log(n_inputs) - lower / n_inputs, math.log(n_inputs) - upper / n_inputs)
 
     def _bhattacharyya_distances(self, rows: slice) -> Tensor:
-        """Return the Bhattacharyya distances of p(t|x) for the x in `rows` from those of all inputs, (rows, n)."""
+        """Return the Bhattacharyya distances of p(t|x) and p(t|x') for the x in `rows` and all inputs x', (rows, n)."""
         log_variances = self._log_variances
         distances = (log_variances[rows, None] + log_variances).mul_(-0.25)
         # A logarithm takes as long as all other operations, so it is computed for products of `factors` variances.
@@ -241,6 +241,6 @@ class DropoutChannel:
 
 
 def _columns(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Yield the same column of each tensor, contiguous; a transposed copy of wide signals would not fit into memory."""
+    """Yield the same column of each tensor, contiguous; a transposed copy of wide signals may not fit into memory."""
     for columns in zip(*(tensor.unbind(1) for tensor in tensors), strict=True):
         yield tuple(column.contiguous() for column in columns)

@@ -72,7 +72,7 @@ def mixture_information(
     seed: int = 0,
     max_draws: int = 2**22,
 ) -> Estimate:
-    """Estimate the mutual information I(S; S + Z) of a random center S and Z ~ N(0, sigma^2 I), in nats.
+    """Estimate the mutual information I(S; S + Z) of a random center S and noise Z ~ N(0, sigma^2 I), in nats.
 
     Parameters
     ----------

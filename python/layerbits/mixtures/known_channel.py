@@ -1,8 +1,8 @@
 """The information of a known channel T = S + Z: S is one of n centers, and Z ~ N(0, sigma^2 I) is independent of S.
 
-The densities p(t|x), p(t|y) and p(t) are Gaussian mixtures. The mean over queries t of terms such as log p(t|x)/p(t) is
-an information. The squared length of the noise cancels in these terms, so the terms have no variance if all centers are
-far apart.
+The densities p(t|x), p(t|y) and p(t) are Gaussian mixtures. The expectation over queries t of a term such as
+log(p(t|x) / p(t)) is an information. The squared length of the noise cancels in these terms. So for far apart centers
+of equal weights, log(p(t|x) / p(t)) has no variance.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class KnownChannel:
 
     @functools.cached_property
     def ceilings(self) -> dict[str, float]:
-        """The largest possible value of each information that the channel has, in nats."""
+        """The largest possible value of I(X;T) and, with classes, of I(T;Y) and I(X;T|Y), in nats."""
         return ceilings(len(self.centers), self.classes, None if self.weights is None else self.host_weights)
 
     @functools.cached_property
@@ -74,7 +74,7 @@ class KnownChannel:
     def surprisals(self, inputs: Integers, points: Tensor) -> ByCondition[Doubles]:
         """Compute the surprisals log p(t|x) - log p(t|condition) at queries t.
 
-        The mean of the difference of two surprisals is an information.
+        The expectation of the difference of two surprisals is an information.
 
         Parameters
         ----------
@@ -100,7 +100,7 @@ class KnownChannel:
         return ByCondition(np.zeros_like(log_noise), log_noise - class_log_sum + log_class_totals, marginal)
 
     def estimates(self, queries: int, stream: NormalStream, risk: float) -> dict[str, ChannelEstimate]:
-        """Estimate every information from queries of every input; inputs must have equal weights.
+        """Estimate every information from queries of every input; raise a ValueError for a channel with weights.
 
         Parameters
         ----------
@@ -126,8 +126,8 @@ class KnownChannel:
     ) -> dict[str, ChannelEstimate]:
         """Estimate every information from the surprisals at independent queries (n, q) of every input.
 
-        Inputs must have equal weights. `risk` is the probability with which each end may be wrong; `certain_bounds` are
-        bounds of I(X;T) that hold with probability 1.
+        `risk` is the probability with which each end of an interval may be wrong; `certain_bounds` are bounds of I(X;T)
+        that hold with probability 1. A ValueError refuses a channel with weights.
         """
         if self.weights is not None:
             raise ValueError("weights: got weights, wanted None, because every input has the same number of queries")

@@ -1,4 +1,4 @@
-"""Reduction of dimension of many values, in blocks: beside the values it holds products and coordinates alone."""
+"""Reduction of dimension of many values, which are converted to float64 block by block."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LARGEST_ERROR = 1e-6
 
 
 def as_points(values: Tensor) -> Tensor:
-    """Return values in half precision in float32, and others as they are."""
+    """Convert values in half precision to float32; return other values unchanged."""
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
@@ -39,9 +39,10 @@ def coordinates_in_blocks(
     sigma, max_dimensions, max_cost
         As in `fit_subspace`.
     fitted : int
-        From 1 to r.
+        Number of points of each row, from 1 to r, to which the subspace is fitted.
     max_gram : int, optional
-        With more dimensions, and more points to fit, than this, coordinates are those of R^d.
+        If the dimensions and the fitted points are both more than this, no subspace is fitted, and coordinates are
+        those of R^d relative to the mean of the fitted points.
 
     Returns
     -------
@@ -54,8 +55,9 @@ def coordinates_in_blocks(
     -----
     With fewer fitted points x_i than dimensions, let X have rows x_i - mean. The directions are X' v / sqrt(w) for
     eigenvectors v and eigenvalues w of X X'. So the coordinates of all points follow from their products with the
-    fitted points, and no direction, of d values each, is computed. Products have an error of some eps |x|^2; the
-    coordinates, of that over sqrt(w). Where the least w makes this error too large, `fit_subspace` has the directions.
+    fitted points, and the directions, of d values each, are not computed. Products have an error of some eps |x|^2, and
+    coordinates an error of some eps |x|^2 / sqrt(w). If the least w makes this error too large, `fit_subspace` computes
+    the directions from all fitted points at once.
     """
     n, r, d = points.shape
     n_fitted = n * fitted
@@ -109,7 +111,7 @@ def _in_row_blocks(points: Tensor, subspace: Subspace) -> tuple[Tensor, Tensor]:
 
 
 def _products(points: Tensor, fitted: int) -> tuple[Tensor, Tensor]:
-    """Return the products (n r, n fitted) of all points with the fitted ones, and the squares (n r,) of all points.
+    """Return the inner products (n r, n fitted) of all points with the fitted points, and the squared norms (n r,).
 
     Points are relative to the mean of the fitted points.
     """

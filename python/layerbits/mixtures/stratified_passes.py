@@ -48,8 +48,8 @@ class StratifiedPasses:
     def standard_error(self) -> float:
         """Standard error of the mean, in nats, from pairs of neighbouring strata.
 
-        In expectation, the difference of two neighbours can only overstate the spread within strata (collapsed strata;
-        Cochran, Sampling Techniques, 5A.12).
+        In expectation, squared differences of neighbours are at least as large as the spread within strata makes them
+        (collapsed strata; Cochran, Sampling Techniques, 5A.12), so the error is not too small.
         """
         squares = (float(np.square(terms[::2] - terms[1::2]).sum()) for terms in self._terms)
         return math.sqrt(sum(squares)) / self.strata
@@ -59,7 +59,7 @@ class StratifiedPasses:
         return self._bet.interval(self._passes)
 
     def add(self, strata: int) -> None:
-        """Add a pass of this number of strata, or of one stratum less if the number is odd."""
+        """Add a pass of this number of strata, less one if the number is odd: the standard error takes pairs."""
         strata -= strata % 2
         stream = NormalStream(self._seed, RandomStream.MIXTURE_PASS, len(self._passes))
         levels = (np.arange(strata) + stream.generator.random(strata)) / strata

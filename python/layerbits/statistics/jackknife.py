@@ -30,7 +30,7 @@ class JackknifeMean:
 
     @classmethod
     def of_terms(cls, terms: Doubles) -> JackknifeMean:
-        """Return the mean of terms (n, q) that are independent given the input; with q = 1, the inputs are the parts."""
+        """Return the mean of terms (n, q) that are independent given the input; if q = 1, the inputs are the parts."""
         values = terms if terms.shape[1] > 1 else terms.T
         changes = (values.mean(1, keepdims=True) - values) / max(1, values.shape[1] - 1)
         return cls(float(terms.mean()), (changes,))

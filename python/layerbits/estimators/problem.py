@@ -118,7 +118,7 @@ class Problem:
             max_memory,
         )
 
-    def of_now(self) -> Problem:
+    def for_present_network(self) -> Problem:
         """Return the problem for the present noise and buffers of the network, which training may have changed.
 
         Raises

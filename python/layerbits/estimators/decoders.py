@@ -77,10 +77,10 @@ class WhitenedMixture(Decoder):
         return (points.double() @ self._whitening).to(points.dtype)
 
     def _log_sums(self, queries: Queries) -> ByCondition[Doubles]:
-        whitened = dataclasses.replace(queries, points=self._whitened(queries.points), sigma=1.0)
-        own_input = own_log_sums(whitened, self._centers[queries.inputs], parts=1)[0]
-        in_class, pooled = mixture_log_sums(whitened, self._centers, self._classes)
-        return ByCondition(own_input + self._offset, in_class + self._offset, pooled + self._offset)
+        whitened_queries = dataclasses.replace(queries, points=self._whitened(queries.points), sigma=1.0)
+        input_log_sums = own_log_sums(whitened_queries, self._centers[queries.inputs], parts=1)[0]
+        class_log_sums, all_log_sums = mixture_log_sums(whitened_queries, self._centers, self._classes)
+        return ByCondition(input_log_sums, class_log_sums, all_log_sums).map(lambda log_sums: log_sums + self._offset)
 
 
 class Gaussians(Decoder):
@@ -100,16 +100,17 @@ class Gaussians(Decoder):
 
     def _log_sums(self, queries: Queries) -> ByCondition[Doubles]:
         points = queries.points[..., self._order].double()
-        ordered = dataclasses.replace(queries, points=points)
+        ordered_queries = dataclasses.replace(queries, points=points)
 
         def log_sums_over(inputs: Integers | slice) -> Doubles:
-            return ordered.log_sums(log_sum_exp_full, self._means[inputs], self._factors[inputs], self._offsets[inputs])
+            components = self._means[inputs], self._factors[inputs], self._offsets[inputs]
+            return ordered_queries.log_sums(log_sum_exp_full, *components)
 
-        in_class, pooled = log_sums_by_class(ordered, self._classes, log_sums_over)
-        centered = points - self._means[queries.inputs][:, None]
-        whitened = centered @ self._factors[queries.inputs].mT
-        own_input = self._offsets[queries.inputs][:, None] - whitened.square().sum(-1) / 2
-        return ByCondition(own_input.numpy(force=True), in_class, pooled)
+        class_log_sums, all_log_sums = log_sums_by_class(ordered_queries, self._classes, log_sums_over)
+        deviations = points - self._means[queries.inputs][:, None]
+        whitened_deviations = deviations @ self._factors[queries.inputs].mT
+        input_log_sums = self._offsets[queries.inputs][:, None] - whitened_deviations.square().sum(-1) / 2
+        return ByCondition(input_log_sums.numpy(force=True), class_log_sums, all_log_sums)
 
 
 def _inverse_root(covariances: Tensor) -> tuple[Tensor, Tensor]:
@@ -142,8 +143,8 @@ def decoders(draws: Tensor, classes: Classes, sigma: float) -> Iterator[Decoder]
         scatter = scatters.mean(0)
         yield Gaussians(means, noise + predictive * scatters, classes, sigma)
     else:
-        flat = deviations.flatten(0, 1)
-        scatter = flat.mT @ flat / n
+        all_deviations = deviations.flatten(0, 1)
+        scatter = all_deviations.mT @ all_deviations / n
     shared_covariance = noise + predictive * scatter
     yield WhitenedMixture("shared Gaussian", means[:, None].to(draws.dtype), shared_covariance, classes, sigma)
     wide_covariance = noise + _WIDENING / (r - 1) * scatter

@@ -132,22 +132,22 @@ class LayerTask:
         """
         settings, seed, start = self.settings, self.settings.seed, time.monotonic()
         max_queries = _MAX_QUERIES // self.problem.n_inputs
-        for number in itertools.count(1):
-            share = 1.0 if settings.tolerance is None else 6 / (math.pi * number) ** 2
+        for round_number in itertools.count(1):
+            share = 1.0 if settings.tolerance is None else 6 / (math.pi * round_number) ** 2
             estimates = estimate_layer(self.problem, self.layer, samples, share * settings.risk, seed)
             effort, information = Effort(samples[0].draws, samples[0].queries), estimates["I(X;T)"]
             interval, cause = information.interval, information.limited_by
             report(f"{interval.lower:.3f} to {interval.upper:.3f} nats, {effort.draws} draws")
             if settings.tolerance is None or interval.half_width <= settings.tolerance:
                 break
-            larger = effort.larger(cause, settings.max_draws, max_queries)
-            limit = self._limit(effort, larger, cause, time.monotonic() - start)
+            larger_effort = effort.larger(cause, settings.max_draws, max_queries)
+            limit = self._limit(effort, larger_effort, cause, time.monotonic() - start)
             if limit:
                 shortfall = f"tolerance {settings.tolerance:g} not reached within {limit}: limited by {cause}"
                 return LayerMeasurement(effort.draws, estimates, shortfall)
             start = time.monotonic()
-            seed = derived_seed(settings.seed, RandomStream.ROUND_SEED, number + 1)
-            samples = self._sample(larger, seed)
+            seed = derived_seed(settings.seed, RandomStream.ROUND_SEED, round_number + 1)
+            samples = self._sample(larger_effort, seed)
         return LayerMeasurement(effort.draws, estimates)
 
     def _sample(self, effort: Effort, seed: int) -> list[LayerSample]:
@@ -156,14 +156,14 @@ class LayerTask:
             for sample_seed in sample_seeds(self.settings, seed)
         ]
 
-    def _limit(self, effort: Effort, larger: Effort, cause: str, seconds: float) -> str:
-        """Return the limit that forbids the round `larger` after a round that took `seconds`; empty if none does."""
+    def _limit(self, effort: Effort, larger_effort: Effort, cause: str, seconds: float) -> str:
+        """Return the limit that forbids a round of `larger_effort` after a round of `seconds`; empty if none does."""
         if cause == "dimensions":
             return "any number of draws"
-        if larger == effort and effort.draws == 1:
+        if larger_effort == effort and effort.draws == 1:
             return f"{effort.queries} queries of an input"
-        if larger == effort:
+        if larger_effort == effort:
             return f"max_draws {self.settings.max_draws}"
-        growth = larger.draws * larger.queries / (effort.draws * effort.queries)
+        growth = larger_effort.draws * larger_effort.queries / (effort.draws * effort.queries)
         is_late = time.monotonic() + seconds * growth > self.deadline
         return f"max_seconds {self.settings.max_seconds:g}" if is_late else ""

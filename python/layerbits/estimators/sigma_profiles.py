@@ -176,10 +176,11 @@ def _checked_sigmas(sigmas: object) -> list[float]:
         raise TypeError(
             f"sigmas: got {type(sigmas).__name__}, wanted positive numbers, for instance np.geomspace(0.01, 1)"
         )
-    checked = [check_positive("sigmas", sigma.item() if isinstance(sigma, Tensor) else sigma) for sigma in sigmas]
-    if not checked:
+    numbers = (sigma.item() if isinstance(sigma, Tensor) else sigma for sigma in sigmas)
+    checked_sigmas = [check_positive("sigmas", number) for number in numbers]
+    if not checked_sigmas:
         raise ValueError("sigmas: got none, wanted at least one")
-    return checked
+    return checked_sigmas
 
 
 def _channels(points: Tensor, classes: Integers | None, sigmas: Sequence[float]) -> list[KnownChannel]:
@@ -221,7 +222,7 @@ def _rows(layer: str, sigmas: Sequence[float], estimates: Sequence[Mapping[str, 
 
 def _audited(rows: Sequence[SigmaRow], log_n: float) -> list[SigmaRow]:
     """Return the rows of a layer with notes on saturation and on violations of theory by more than the error."""
-    audited = []
+    audited_rows = []
     for row in rows:
         noisier_rows = [other for other in rows if other.quantity == row.quantity and other.sigma > row.sigma]
         notes = [
@@ -231,8 +232,8 @@ def _audited(rows: Sequence[SigmaRow], log_n: float) -> list[SigmaRow]:
         ]
         if row.quantity == "I(X;T)" and row.value >= log_n - MARGIN:
             notes.append(SATURATED)
-        audited.append(dataclasses.replace(row, note="; ".join(notes)))
-    return audited
+        audited_rows.append(dataclasses.replace(row, note="; ".join(notes)))
+    return audited_rows
 
 
 def _as_points(layer: str, activations: Array) -> Tensor:

@@ -102,23 +102,23 @@ def suggest_sigma(
 
 def _sigma_of(layer: str, activations: Tensor, share: float, queries: int | None, seed: int) -> float:
     n_queries = queries or max(_MIN_QUERIES, math.ceil(_TOTAL_QUERIES / len(activations)))
-    wanted = share * math.log(len(activations))
-    if not wanted:
+    wanted_information = share * math.log(len(activations))
+    if not wanted_information:
         raise ValueError("inputs: got a single input, wanted at least 2")
     variance = float((activations - activations.mean(0)).square().sum(1).mean())
-    largest = math.sqrt(variance / (2 * wanted))
-    for halvings in range(0, _MAX_HALVINGS if largest else 0, _SIGMAS - 1):
-        sigmas = largest * 0.5 ** np.arange(halvings, halvings + _SIGMAS)
+    largest_sigma = math.sqrt(variance / (2 * wanted_information))
+    for halvings in range(0, _MAX_HALVINGS if largest_sigma else 0, _SIGMAS - 1):
+        sigmas = largest_sigma * 0.5 ** np.arange(halvings, halvings + _SIGMAS)
         coordinates, _ = affine_coordinates(activations, float(sigmas[-1]))
         information = _information(coordinates, sigmas, n_queries, seed)
-        if information[-1] >= wanted:
-            position = int(np.argmax(information >= wanted))
-            finer = np.geomspace(sigmas[max(0, position - 1)], sigmas[position], _SIGMAS)
-            information = np.maximum.accumulate(_information(coordinates, finer, n_queries, seed))
-            return math.exp(np.interp(wanted, information, np.log(finer)))
+        if information[-1] >= wanted_information:
+            position = int(np.argmax(information >= wanted_information))
+            finer_sigmas = np.geomspace(sigmas[max(0, position - 1)], sigmas[position], _SIGMAS)
+            information = np.maximum.accumulate(_information(coordinates, finer_sigmas, n_queries, seed))
+            return math.exp(np.interp(wanted_information, information, np.log(finer_sigmas)))
     raise ValueError(
         f"share: got {share}, but the activations of {layer!r} are equal for so many inputs that no sigma leaves "
-        f"{wanted:.3g} nats; lower share, or choose other layers"
+        f"{wanted_information:.3g} nats; lower share, or choose other layers"
     )
 
 

@@ -178,11 +178,12 @@ class DropoutChannel:
         distance, and I(X;T) <= I_D for D the Kullback-Leibler divergence.
         """
         n_inputs = len(self.signals)
-        lower, upper = 0.0, 0.0
+        distance_log_sum, divergence_log_sum = 0.0, 0.0
         for block in self._blocks(n_inputs):
-            lower += float(self._bhattacharyya_distances(block).neg().logsumexp(1).sum())
-            upper += float(self._divergences(block).neg().logsumexp(1).sum())
-        return Interval(math.log(n_inputs) - lower / n_inputs, math.log(n_inputs) - upper / n_inputs)
+            distance_log_sum += float(self._bhattacharyya_distances(block).neg().logsumexp(1).sum())
+            divergence_log_sum += float(self._divergences(block).neg().logsumexp(1).sum())
+        log_n = math.log(n_inputs)
+        return Interval(log_n - distance_log_sum / n_inputs, log_n - divergence_log_sum / n_inputs)
 
     def _bhattacharyya_distances(self, rows: slice) -> Tensor:
         """Return the Bhattacharyya distances of p(t|x) and p(t|x') for the x in `rows` and all inputs x', (rows, n)."""
@@ -192,9 +193,9 @@ class DropoutChannel:
         factors = int(_LARGEST_EXPONENT / max(1.0, math.log2(float(self._variances.max()))))
         products = torch.ones_like(distances)
         for number, (signals, variances) in enumerate(_columns(self._scaled_signals, self._variances), start=1):
-            mean = (variances[rows, None] + variances).mul_(0.5)
-            products *= mean
-            distances.addcdiv_((signals[rows, None] - signals).square_(), mean, value=0.125)
+            mean_variance = (variances[rows, None] + variances).mul_(0.5)
+            products *= mean_variance
+            distances.addcdiv_((signals[rows, None] - signals).square_(), mean_variance, value=0.125)
             if number % factors == 0:
                 distances.add_(products.log_(), alpha=0.5)
                 products.fill_(1.0)

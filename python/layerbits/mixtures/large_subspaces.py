@@ -67,12 +67,12 @@ def coordinates_in_blocks(
         mean = _mean(points, fitted)
         gram = torch.zeros(d, d, dtype=torch.float64, device=points.device)
         for block in _row_blocks(points[:, :fitted]):
-            scaled = (block.double() - mean).flatten(0, 1) / (sigma * math.sqrt(n_fitted))
-            gram.addmm_(scaled.T, scaled)
+            scaled_deviations = (block.double() - mean).flatten(0, 1) / (sigma * math.sqrt(n_fitted))
+            gram.addmm_(scaled_deviations.T, scaled_deviations)
         return _in_row_blocks(points, Subspace(mean, principal_axes(gram, max_dimensions, max_cost)[0]))
     products, squares = _products(points, fitted)
-    own = products.view(n, -1, n_fitted)[:, :fitted].flatten(0, 1)
-    axes = principal_axes(own / (sigma**2 * n_fitted), max_dimensions, max_cost)[0]
+    gram = products.view(n, -1, n_fitted)[:, :fitted].flatten(0, 1)
+    axes = principal_axes(gram / (sigma**2 * n_fitted), max_dimensions, max_cost)[0]
     if axes is not None:
         coordinates = products @ axes
         eigenvalues = (coordinates.view(n, r, -1)[:, :fitted].flatten(0, 1) * axes).sum(0)
@@ -119,9 +119,9 @@ def _products(points: Tensor, fitted: int) -> tuple[Tensor, Tensor]:
     products = torch.zeros(n * r, n * fitted, dtype=torch.float64, device=points.device)
     squares = products.new_zeros(n * r)
     for block in torch.split(points, max(1, _BLOCK_VALUES // (n * r)), dim=2):
-        shifted = block.to(torch.float64, copy=True)
-        shifted -= shifted[:, :fitted].mean((0, 1))
-        rows = shifted.flatten(0, 1)
-        products.addmm_(rows, shifted[:, :fitted].flatten(0, 1).T)
+        deviations = block.to(torch.float64, copy=True)
+        deviations -= deviations[:, :fitted].mean((0, 1))
+        rows = deviations.flatten(0, 1)
+        products.addmm_(rows, deviations[:, :fitted].flatten(0, 1).T)
         squares += rows.square().sum(1)
     return products, squares

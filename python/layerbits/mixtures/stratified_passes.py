@@ -63,8 +63,8 @@ class StratifiedPasses:
         strata -= strata % 2
         stream = NormalStream(self._seed, RandomStream.MIXTURE_PASS, len(self._passes))
         levels = (np.arange(strata) + stream.generator.random(strata)) / strata
-        last = len(self._cumulative_weights) - 1
-        inputs = np.searchsorted(self._cumulative_weights, levels, side="right").clip(max=last)
+        last_input = len(self._cumulative_weights) - 1
+        inputs = np.searchsorted(self._cumulative_weights, levels, side="right").clip(max=last_input)
         centers = self._channel.centers[torch.from_numpy(inputs)]
         noise = self._channel.sigma * stream.like(centers)
         surprisals = self._channel.surprisals(inputs, torch.stack([centers + noise, centers - noise], dim=1))

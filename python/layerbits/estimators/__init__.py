@@ -12,7 +12,7 @@ all passes; the decoder bound evaluates a decoder, which is made of some passes,
     layer_sample            passes through the network -> signals in few dimensions
     log_densities           queries, and log densities of mixtures at queries
     plug_in_bound           the upper bound of an information, lower bound of an entropy
-    decoders                decoders: densities q(t|x) made of draws
+    decoders                densities q(t|x) made of draws
     decoder_candidates      the decoders that compete at a layer, and the queries that choose one
     decoder_bound           the lower bound of an information, upper bound of an entropy
     two_sided_estimate      point estimate and interval between the two bounds

@@ -19,7 +19,7 @@ def known_activations(model: nn.Module, inputs: PassInputs, layers: Layers, sigm
     Raises
     ------
     LayerSelectionError, TypeError
-        As `layer_information`.
+        As in `layer_information`.
     ValueError
         The network is noisy; the activations differ in two passes, are not finite, or are too large in half precision
         for `sigma`.

@@ -1,8 +1,8 @@
 """Known answers that share no code with the package: tables, quadrature, and plain Monte Carlo.
 
-Quadrature is the trapezoidal rule up to 12 sigma beyond the centers, in steps of sigma / 16. For the smooth, decaying
-integrands here its error falls exponentially in 1 / step and is below 1e-10; tests/mixtures/test_information_values.py
-compares it with the tables.
+Quadrature is the trapezoidal rule up to 12 sigma beyond the centers, in steps of at most sigma / 16. For the smooth,
+decaying integrands here its error falls exponentially in 1 / step and is below 1e-10.
+tests/mixtures/test_information_values.py compares the quadrature with the tables.
 """
 
 import mpmath

@@ -33,7 +33,7 @@ def information(
     seed: int = 0,
     estimator: str = "pooled",
 ) -> InformationTable:
-    """Measure I(X;T), h(T) and h(T|X) of signals in hand, for T = S + Z and X uniform over the rows, in nats.
+    """Measure I(X;T), h(T) and h(T|X) of recorded signals S, for T = S + Z and X uniform over the rows, in nats.
 
     `layer_information` does the same for the layers of a network.
 
@@ -43,7 +43,7 @@ def information(
         The number of axes says what the signals are. (n, d): S is a function of X, and row x is its value. (n, r, d):
         S is random given X, and row x has r >= 2 independent draws of it; where all draws of every row are equal, pass
         ``signals[:, 0]``. A feature map (n, C, H, W) or tokens (n, L, d) must be flattened, ``signals.flatten(1)``:
-        an array of three axes always holds draws. float32 or float64.
+        an array of three axes always holds draws. The dtype is float32 or float64.
     sigma : float, tensor or array, or a mapping of layer names to them
         The noise Z, with the meaning of `noisify`: a standard deviation, those of the units, shape (d,), or their
         covariance, shape (d, d).
@@ -74,8 +74,8 @@ def information(
     Notes
     -----
     The intervals hold if the draws of a row are independent given X. For (n, d) the density p(t|x) is known, and both
-    ends hold for any number of rows and queries. For (n, r, d) the lower end of an information does, and the upper end
-    is a Student bound.
+    ends hold for any number of rows and queries. For (n, r, d) the lower end of an information holds likewise, and its
+    upper end is a Student bound.
 
     Examples
     --------

@@ -19,10 +19,11 @@ from layerbits.networks import Inputs, Layers, layer_activations
 # evenly.
 _SIGMAS = 8
 
-# Default numbers of queries: the smallest number of an input, and the total of all inputs.
+# Default numbers of queries: the smallest number for an input, and the total of all inputs.
 _MIN_QUERIES, _TOTAL_QUERIES = 4, 2**12
 
-# Halvings of sigma after which activations count as equal: float32 activations differ by more than 2^-24 of their size.
+# Halvings of sigma after which activations count as equal: different float32 values differ by more than 2^-24 of their
+# size.
 _MAX_HALVINGS = 40
 
 
@@ -37,14 +38,14 @@ def suggest_sigma(
 ) -> dict[str, float]:
     """Find, for each layer, the sigma at which I(X; S + sigma Z) is a share of log N.
 
-    With less noise I(X;T) nears log N whatever the layer has learnt, and with more it nears 0. At a share of one
+    With less noise I(X;T) nears log N whatever the layer has learnt, and with more noise it nears 0. At a share of one
     half, I(X;T) can rise and fall.
 
     Parameters
     ----------
     model : torch.nn.Module
         Any network; the noise of a noisy network is off.
-    inputs
+    inputs : tensor, array, tuple, mapping, data frame, Dataset, DataLoader or iterable of batches
         The N values of X, as in `layer_information`.
     share : float
         Share of log N, between 0 and 1.

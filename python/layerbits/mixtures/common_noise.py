@@ -22,7 +22,7 @@ from layerbits.mixtures.pairwise_bounds import pairwise_lower_bound
 from layerbits.statistics import ByCondition
 
 # A term with this exponent adds nothing to a sum that contains the term of the query's own center, whose exponent is 0.
-# exp takes five times as long for smaller exponents.
+# exp takes at least five times as long where its result underflows.
 _SMALLEST_EXPONENT = -700.0
 
 # Pairs of a query and a center that are summed together, so that intermediate arrays stay in the caches.

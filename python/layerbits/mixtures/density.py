@@ -89,7 +89,7 @@ def noise_entropy(dim: int, sigma: float) -> float:
 
 
 def log_total(centers: Tensor, weights: Tensor | None) -> Tensor:
-    """Return the logarithm of the total weight, of the number of centers without weights: a float64 tensor ()."""
+    """Return the logarithm of the total weight (None: of the number of centers), a float64 tensor of shape ()."""
     if weights is None:
         return torch.tensor(math.log(len(centers)), dtype=torch.float64, device="cpu")
     return weights.double().sum().log()

@@ -88,10 +88,10 @@ class DropoutChannel:
 
     @functools.cached_property
     def _products_suffice(self) -> bool:
-        """Whether two products of matrices give mean squares, `_mean_squares`, to a negligible error.
+        """Whether two matrix products give the mean squares of `_mean_squares` with a negligible error.
 
         The products expand the squares of a mean square Q. The absolute values of the expanded terms sum to at most
-        4 Q + 6 sum_j s_j^2 / v_j, and each of 2 d + 4 roundings changes their sum by at most eps / 2 of that.
+        4 Q + 6 sum_j s_j^2 / v_j, and each of 2 d + 4 roundings changes Q by at most eps / 2 times this sum.
         """
         largest_sum = float((self._scaled_signals.square() / self._variances).sum(1).max())
         rounding = (self.signals.shape[1] + 2) * torch.finfo(torch.float64).eps

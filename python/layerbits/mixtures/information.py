@@ -84,7 +84,7 @@ def mixture_information(
     weights : tensor or array of shape (n,), optional
         Nonnegative, of any positive total; equal by default.
     tolerance : float or None
-        Half width of the interval, in nats: queries are added until the interval is as narrow as this, or until
+        Wanted half width of the interval, in nats: queries are added until the interval is as narrow as this, or until
         `max_draws` is reached (then ``converged`` is False). None: about ten thousand queries.
     confidence : float
         Level of the interval.

@@ -48,8 +48,9 @@ class StratifiedPasses:
     def standard_error(self) -> float:
         """Standard error of the mean, in nats, from pairs of neighbouring strata.
 
-        In expectation, squared differences of neighbours are at least as large as the spread within strata makes them
-        (collapsed strata; Cochran, Sampling Techniques, 5A.12), so the error is not too small.
+        A squared difference has the expectation of the sum of both variances within strata, plus the squared difference
+        of the means of the strata (collapsed strata; Cochran, Sampling Techniques, 5A.12). So the estimated variance is
+        not too small on average.
         """
         squares = (float(np.square(terms[::2] - terms[1::2]).sum()) for terms in self._terms)
         return math.sqrt(sum(squares)) / self.strata

@@ -85,7 +85,7 @@ def fit_subspace(
     Returns
     -------
     Subspace
-        A subspace of at least one dimension; with the axes of R^d if no direction can be left out.
+        A subspace of at least one dimension: all of R^d if no direction can be left out.
     """
     n, d = centers.shape
     origin = centers.double().mean(0)

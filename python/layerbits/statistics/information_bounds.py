@@ -25,7 +25,7 @@ def unseen_probability(n: int, risk: float) -> float:
 
 
 def mix_with_prior(terms: Doubles, weight: float) -> Doubles:
-    """Return the terms log(q(x|t) / p(x)) of a decoder q after its mixture with the prior p(x), of this weight.
+    """Mix a decoder q(x|t) with the prior p(x), which gets this weight, and return its terms log(q(x|t) / p(x)).
 
     The new terms are at least log(weight). A term loses at most -log(1 - weight), about `weight` nats.
     """

@@ -1,7 +1,7 @@
 """The bounds of [T] on the risk of the plug-in.
 
-The bounds of entropies hold for n large enough; [T] gives no threshold. The bounds in `layerbits.theory.covering_risk`
-hold for every n.
+The bounds on the risk of an entropy hold for n large enough; [T] gives no threshold. The bounds in
+`layerbits.theory.covering_risk` hold for every n.
 """
 
 from __future__ import annotations
@@ -83,6 +83,8 @@ def subgaussian_risk_bound(n: int, *, dim: int, sigma: float, norm: float) -> fl
 def information_risk_bound(entropy_risk: float, *, dim: int, sigma: float, n: int | None = None) -> float:
     """Compute 2 D + d log(1 + 1 / sigma^2) / (4 sqrt n), a bound on E|I - its plug-in| for S in [-1, 1]^d, in nats.
 
+    Source: [T].
+
     Parameters
     ----------
     entropy_risk : float
@@ -101,6 +103,6 @@ def information_risk_bound(entropy_risk: float, *, dim: int, sigma: float, n: in
     """
     if not entropy_risk >= 0:
         raise ValueError(f"entropy_risk: got {entropy_risk}, wanted a number >= 0, or infinity")
-    entropies = 2 * float(entropy_risk)
+    entropy_risks = 2 * float(entropy_risk)
     ceiling = information_ceiling(dim=dim, sigma=sigma)
-    return entropies if n is None else entropies + ceiling / (2 * math.sqrt(check_count("n", n, minimum=1)))
+    return entropy_risks if n is None else entropy_risks + ceiling / (2 * math.sqrt(check_count("n", n, minimum=1)))

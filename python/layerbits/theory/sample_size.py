@@ -24,7 +24,7 @@ class SampleSize:
     ----------
     log_samples : float
         Logarithm of a number of samples that suffices for every law on the cube [-1, 1]^d; with `atoms`, for every law
-        there of at most so many values.
+        of at most that many values.
     draws : int
         Number of noise vectors for each of these samples that suffices for the Monte Carlo integration.
     log_necessary : float
@@ -37,12 +37,12 @@ class SampleSize:
 
     @property
     def samples(self) -> float:
-        """The sufficient number of samples, an integer; infinity if it is too large for a float."""
+        """The sufficient number of samples, a whole number; infinity if it is too large for a float."""
         return float(np.rint(exp(self.log_samples)))
 
     @property
     def necessary(self) -> float:
-        """The number of samples that is necessary in the worst case, an integer; infinity if too large for a float."""
+        """The necessary number of samples in the worst case, a whole number; infinity if too large for a float."""
         return float(np.ceil(exp(self.log_necessary)))
 
 

@@ -22,6 +22,7 @@ all passes; the decoder bound evaluates a decoder, which is made of some passes,
     audits                  notes on saturation and on estimates that theory rules out
     layer_rows              the rows of a table from the measurements of a layer
     all_layers              layer_information, measure_layers
+    layer_arrays            arrays by layer, for information and sigma_profile
     recorded_signals        information, of signals that another program recorded
     between_layers/         information_between_layers
     sigma_profiles          sigma_profile

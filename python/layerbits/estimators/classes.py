@@ -72,3 +72,9 @@ class Classes:
             for quantity in QUANTITIES
             if self.labelled or Condition.CLASS not in (quantity.minuend, quantity.subtrahend)
         )
+
+
+def classes_by_label_set(numbers_by_name: Mapping[str, Integers], n_inputs: int) -> dict[str, Classes]:
+    """Return the classes by the name of the label set; without label sets, a single class under the name "Y"."""
+    classes = {name: Classes(numbers, labelled=True) for name, numbers in numbers_by_name.items()}
+    return classes or {"Y": Classes.of(None, n_inputs)}

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import nn
 
-from layerbits.estimators.classes import Classes
+from layerbits.estimators.classes import Classes, classes_by_label_set
 from layerbits.estimators.settings import MeasurementSettings
 from layerbits.kernels import Devices, resolve_devices
 from layerbits.networks import (
@@ -102,8 +102,7 @@ class Problem:
         _check_distributions(network, names)
         check_rows(network, inputs.tensors, names)
         network_device = next((parameter.device for parameter in model.parameters()), inputs.tensors[0].device)
-        label_sets = {name: Classes(numbers, labelled=True) for name, numbers in inputs.labels.items()}
-        label_sets = label_sets or {"Y": Classes.of(None, len(inputs))}
+        label_sets = classes_by_label_set(inputs.labels, len(inputs))
         return cls(
             model,
             network,

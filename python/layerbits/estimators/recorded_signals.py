@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from layerbits._base import Array, InformationRow, InformationTable
-from layerbits.estimators.classes import Classes
+from layerbits.estimators.classes import Classes, classes_by_label_set
+from layerbits.estimators.layer_arrays import arrays_by_layer
 from layerbits.estimators.layer_measurement import LayerMeasurement, estimate_samples
 from layerbits.estimators.layer_rows import layer_rows
 from layerbits.estimators.layer_sample import LayerSample, sample_of_signals
@@ -85,11 +86,7 @@ def information(
     True
     """
     settings = MeasurementSettings(queries=queries, confidence=confidence, seed=seed, estimator=estimator)
-    layers = signals if isinstance(signals, Mapping) else {_UNNAMED: signals}
-    if not layers:
-        raise ValueError("signals: got an empty mapping, wanted at least one layer")
-    if not all(isinstance(layer, str) for layer in layers):
-        raise TypeError("signals: got a mapping with keys that are not str, wanted names of layers")
+    layers = arrays_by_layer("signals", signals, _UNNAMED)
     draws = {layer: _as_draws(layer, array, settings.estimator) for layer, array in layers.items()}
     noise = {layer: _noise_of(sigma, layer, tensor) for layer, tensor in draws.items()}
     label_sets = {layer: _label_sets(labels, len(tensor)) for layer, tensor in draws.items()}
@@ -151,8 +148,7 @@ def _label_sets(labels: object, n_rows: int) -> dict[str, Classes]:
     sets = labels if isinstance(labels, Mapping) else {} if labels is None else {"Y": labels}
     if not all(isinstance(name, str) for name in sets):
         raise TypeError("labels: got a mapping with keys that are not str, wanted names of label sets")
-    classes = {name: Classes(class_numbers(values, n_rows), labelled=True) for name, values in sets.items()}
-    return classes or {"Y": Classes.of(None, n_rows)}
+    return classes_by_label_set({name: class_numbers(values, n_rows) for name, values in sets.items()}, n_rows)
 
 
 def _samples(noise: GaussianNoise, signals: Tensor, settings: MeasurementSettings) -> list[LayerSample]:

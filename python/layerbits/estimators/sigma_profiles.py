@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from layerbits._base import Array, Integers, check_confidence, check_count, check_positive
 from layerbits.estimators.audits import MARGIN, SATURATED
 from layerbits.estimators.known_activations import known_activations
+from layerbits.estimators.layer_arrays import arrays_by_layer
 from layerbits.estimators.sigma_profile_table import SigmaProfile, SigmaRow
 from layerbits.kernels import NormalStream, RandomStream, as_floats
 from layerbits.mixtures import ChannelEstimate, KnownChannel, affine_coordinates, common_noise_surprisals
@@ -148,7 +149,7 @@ def sigma_profile(
             "inputs: got values beside activations and sigmas, wanted None; or pass a network in place of activations"
         )
     else:
-        activations = _layers_of(model)
+        activations = arrays_by_layer("activations", model, "")
         sigmas = _checked_sigmas(inputs if sigmas is None else sigmas)
     points = {layer: _as_points(layer, array) for layer, array in activations.items()}
     classes = [None if labels is None else class_numbers(labels, len(centers)) for centers in points.values()]
@@ -159,16 +160,6 @@ def sigma_profile(
         estimates = _estimates(channels, queries, stream, risk)
         rows += _audited(_rows(layer, sigmas, estimates), math.log(len(centers)))
     return SigmaProfile(tuple(rows))
-
-
-def _layers_of(activations: Array | Mapping[str, Array]) -> Mapping[str, Array]:
-    """Return activations by layer; the name of a single layer is empty."""
-    layers = activations if isinstance(activations, Mapping) else {"": activations}
-    if not all(isinstance(name, str) for name in layers):
-        raise TypeError("activations: got a mapping with keys that are not str, wanted names of layers")
-    if not layers:
-        raise ValueError("activations: got an empty mapping, wanted at least one layer")
-    return layers
 
 
 def _checked_sigmas(sigmas: object) -> list[float]:

@@ -50,9 +50,9 @@ def layer_information(
         The N = n values of X: a tensor, array or data frame of shape (n, ...); a tuple of positional arguments; or a
         mapping of arguments by name, such as a ``BatchEncoding``. Arguments are tensors and arrays that share their
         first axis, and tuples, lists and dicts of them; None, numbers and strings are the same in every pass. A data
-        set, a loader, a list or another iterable of such batches is read once. Arrays are moved to the device of the
-        network and floating-point arrays to its dtype; the tensors of loaders, lists and data sets are moved pass by
-        pass.
+        set, a loader, a list or another iterable of such batches is read once, and kept in a temporary file if it takes
+        more than `max_memory` bytes. Arrays are moved to the device of the network and floating-point arrays to its
+        dtype; the tensors of loaders, lists and data sets are moved pass by pass.
     labels : array-like of shape (n,), one-hot rows, str, int, callable or mapping of str to them, optional
         Classes Y, a function of X: whole numbers, booleans or strings; or the key, the position or the function that
         finds them in a batch, and then the network does not get them. Adds I(T;Y) and I(X;T|Y). A mapping has several
@@ -159,7 +159,7 @@ def layer_information(
         estimator=estimator,
         max_memory=max_memory,
     )
-    data = read_inputs(inputs, model, labels, limit=limit, seed=settings.seed)
+    data = read_inputs(inputs, model, labels, limit=limit, seed=settings.seed, max_memory=settings.max_memory)
     problem = Problem.of(
         model, data, layers=layers, readout=readout, sigma=sigma, devices=devices, max_memory=settings.max_memory
     )

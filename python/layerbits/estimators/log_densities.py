@@ -116,10 +116,10 @@ def mixed(log_density: Doubles, admixture: Doubles, weight: float) -> Doubles:
 
 def log_sum(parts: Doubles) -> Doubles:
     """Return the log-sum-exp over the first axis, several times as fast as `numpy.logaddexp.reduce`."""
-    largest = parts.max(axis=0)
-    largest = np.where(largest > -math.inf, largest, 0.0)
+    maxima = parts.max(axis=0)
+    maxima = np.where(maxima > -math.inf, maxima, 0.0)  # -inf - -inf would be NaN
     with np.errstate(divide="ignore"):
-        log_sums: Doubles = np.log(np.exp(parts - largest).sum(axis=0)) + largest
+        log_sums: Doubles = np.log(np.exp(parts - maxima).sum(axis=0)) + maxima
     return log_sums
 
 

@@ -143,7 +143,7 @@ def mixture_information(
         passes.add(min(int(strata), max_draws // 2 - passes.strata))
         interval = passes.interval()
     if len(centers) <= passes.strata:
-        interval = channel.certified(interval, channel.pairwise_bounds())
+        interval = channel.clip_to_bounds(interval, channel.pairwise_bounds())
     return Estimate(
         value=min(max(passes.mean, interval.lower), interval.upper),
         standard_error=passes.standard_error,

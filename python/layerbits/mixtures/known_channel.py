@@ -16,7 +16,7 @@ from torch import Tensor
 
 from layerbits._base import Doubles, Integers
 from layerbits.kernels import NormalStream, as_sigma, log_sum_exp_isotropic, log_sums
-from layerbits.mixtures.channel_estimates import ChannelEstimate, certified, channel_estimates
+from layerbits.mixtures.channel_estimates import ChannelEstimate, channel_estimates, clip_to_bounds
 from layerbits.mixtures.pairwise_bounds import pairwise_lower_bound, pairwise_upper_bound
 from layerbits.statistics import ByCondition, InformationBet, Interval, ceilings, largest_terms
 
@@ -138,9 +138,9 @@ class KnownChannel:
         ceiling, largest_term = self.ceilings[quantity], self.largest_terms[quantity]
         return InformationBet(ceiling, largest_term, risk, prior_weight, fixed_count)
 
-    def certified(self, interval: Interval, certain_bounds: Interval) -> Interval:
+    def clip_to_bounds(self, interval: Interval, certain_bounds: Interval) -> Interval:
         """Return an interval of I(X;T) with both ends moved into bounds that hold with probability 1."""
-        return certified(interval, certain_bounds, self.ceilings["I(X;T)"])
+        return clip_to_bounds(interval, certain_bounds, self.ceilings["I(X;T)"])
 
     def _log_sums(self, points: Tensor, inputs: Integers) -> tuple[Doubles, Doubles]:
         """Return log-sums at points (m, q, d) over all centers and over the centers of a point's class, each (m, q)."""

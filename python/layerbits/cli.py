@@ -21,7 +21,7 @@ from typing import Any
 
 from layerbits import plots
 from layerbits._base import LayerbitsError, UsageError, write_csv
-from layerbits.calibration import V1, V2, Coverage, coverage, expected_seconds
+from layerbits.calibration import V1, V2, Coverage, coverage_in_processes, expected_seconds
 from layerbits.experiments import (
     EXPERIMENTS,
     Experiment,
@@ -31,7 +31,7 @@ from layerbits.experiments import (
     versions,
     with_settings,
 )
-from layerbits.kernels import backends
+from layerbits.kernels import backends, threads
 from layerbits.report import write_report
 
 _SEEDS, _QUICK_SEEDS = 200, 20
@@ -157,8 +157,11 @@ def _check(arguments: argparse.Namespace) -> int:
     if out is not None and (out.is_dir() or not out.absolute().parent.is_dir()):
         raise UsageError(f"--out: got {out}, wanted a file in a folder that exists")
     tasks = (*V1, *V2)
-    print(f"{len(tasks)} tasks, {seeds} seeds: about {_duration(expected_seconds(tasks, seeds))}", flush=True)
-    rows = coverage(tasks, seeds=range(seeds))
+    processes = threads()
+    seconds = expected_seconds(tasks, seeds) / processes
+    cores = f"{processes} core{'s' * (processes > 1)}"
+    print(f"{len(tasks)} tasks, {seeds} seeds: about {_duration(seconds)} on {cores}", flush=True)
+    rows = coverage_in_processes(tasks, seeds=range(seeds), processes=processes)
     if out is not None:
         write_csv(out, [field.name for field in dataclasses.fields(Coverage)], map(dataclasses.astuple, rows))
     print(f"{'task':<20} {'quantity':<10}     truth      mean rms error contained half width achievable")

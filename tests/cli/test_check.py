@@ -16,6 +16,7 @@ TASKS = [task for task in V1 if task.name in ("equal", "neuron-5")]
 def two_tasks(monkeypatch):
     monkeypatch.setattr(cli, "V1", TASKS)
     monkeypatch.setattr(cli, "V2", [])
+    monkeypatch.setattr(cli, "threads", lambda: 1)
 
 
 @pytest.mark.usefixtures("two_tasks")
@@ -25,7 +26,7 @@ def test_check_prints_a_row_for_each_known_quantity(tmp_path, capsys):
     quantities = [
         [task.name, name] for task in TASKS for name in (task.truths if task.name == "neuron-5" else ["I(X;T)"])
     ]
-    assert first == "2 tasks, 3 seeds: about 1 s"
+    assert first == "2 tasks, 3 seeds: about 1 s on 1 core"
     assert head.split()[:2] == ["task", "quantity"]
     assert [line.split()[:2] for line in lines] == quantities
     assert all("3/3" in line for line in lines)
@@ -39,7 +40,7 @@ def test_check_prints_a_row_for_each_known_quantity(tmp_path, capsys):
 @pytest.mark.parametrize(("options", "seeds"), [([], 200), (["--quick"], 20), (["--quick", "--seeds=7"], 7)])
 def test_options_set_the_number_of_seeds(options, seeds, monkeypatch):
     calls = []
-    monkeypatch.setattr(cli, "coverage", lambda tasks, seeds: calls.append(list(seeds)) or [])
+    monkeypatch.setattr(cli, "coverage_in_processes", lambda tasks, seeds, processes: calls.append(list(seeds)) or [])
     assert main(["check", *options]) == 0
     assert calls == [list(range(seeds))]
 

@@ -14,6 +14,7 @@ from layerbits.calibration.tasks import (
     line_channel,
     quadrature_truths,
 )
+from layerbits.calibration.worker_processes import coverage_in_processes
 
 __all__ = [
     "V1",
@@ -26,6 +27,7 @@ __all__ = [
     "Task",
     "Truth",
     "coverage",
+    "coverage_in_processes",
     "expected_seconds",
     "leaky_relu_channel",
     "line_channel",

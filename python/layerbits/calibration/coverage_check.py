@@ -125,18 +125,27 @@ def coverage(
     """
     rows = []
     for task in progress(tasks, name="check", total=len(tasks)):
-        started = time.perf_counter()
-        if isinstance(task, ModuleTask):
-            estimate = _module_estimator(task, queries)
-        elif isinstance(task, NetworkTask):
-            estimate = _network_estimator(task, queries)
-        else:
-            estimate = _mixture_estimator(task, tolerance)
-        estimates = [estimate(seed) for seed in seeds]
-        seconds = (time.perf_counter() - started) / len(estimates)
-        for quantity in estimates[0]:
-            rows.append(_summarize(task, quantity, [by_quantity[quantity] for by_quantity in estimates], seconds))
+        rows += task_coverage(task, seeds, tolerance, queries)
     return rows
+
+
+def task_coverage(
+    task: MixtureTask | NetworkTask | ModuleTask, seeds: Sequence[int], tolerance: float = 0.03, queries: int = 256
+) -> list[Coverage]:
+    """Return the rows of `coverage` of a single task, without a progress bar."""
+    started = time.perf_counter()
+    if isinstance(task, ModuleTask):
+        estimate = _module_estimator(task, queries)
+    elif isinstance(task, NetworkTask):
+        estimate = _network_estimator(task, queries)
+    else:
+        estimate = _mixture_estimator(task, tolerance)
+    estimates = [estimate(seed) for seed in seeds]
+    seconds = (time.perf_counter() - started) / len(estimates)
+    return [
+        _summarize(task, quantity, [by_quantity[quantity] for by_quantity in estimates], seconds)
+        for quantity in estimates[0]
+    ]
 
 
 def expected_seconds(tasks: Sequence[Task], seeds: int) -> float:

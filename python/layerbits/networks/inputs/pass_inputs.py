@@ -172,10 +172,10 @@ class _Reader:
     def add(self, batch: object) -> None:
         """Add the rows of a batch."""
         keys: list[object] = []
-        for name, parts in self.label_parts.items():
+        for name, label_parts in self.label_parts.items():
             label_keys, label_values = find_labels(batch, self.labels[name])
             keys += label_keys
-            parts.append(label_array(label_values))
+            label_parts.append(label_array(label_values))
         inputs = self._arguments(without_items(batch, keys))
         if self.first_batch is None:
             self.first_batch, self.tensor_parts = inputs, [[] for _ in inputs.tensors]

@@ -96,7 +96,7 @@ class AddNoise(NoiseHook):
     def _noise_of_run(self) -> Noise | None:
         """Return the noise of a call, which is None if the noise is off."""
         passes = running_passes()
-        if passes.second is not None:
+        if passes.second_run is not None:
             noise: Noise | None = self._recomputed.recall(self.name, passes)
         elif in_backward_pass() and not self.is_uniform:
             raise LayerSelectionError(

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from layerbits._base import LayerSelectionError
-from layerbits.networks.execution.arguments import DENSE_ENCODER
 from layerbits.networks.execution.checkpointing import calling_module
 from layerbits.networks.execution.compilation import is_compiled, not_compiled_alone
+from layerbits.networks.execution.output_tensor import DENSE_ENCODER
 from layerbits.networks.noise.hooks import NoiseHook
 from layerbits.networks.noise.switch import NoiseSwitch, RunningModule
 from layerbits.networks.noise.unobserved import UnobservedFunction

@@ -48,9 +48,9 @@ _next_number._dynamo_marked_constant = True  # type: ignore[attr-defined]
 def _standard_normal(signal: Tensor, dtype: torch.dtype, key: int, number: int) -> Tensor:
     """Return standard normal values of the shape of a signal; zeros if the noise of the key is off."""
     passes, calls = running_passes(), _compiled_calls[key]
-    off = is_off(key) if passes.second is None else calls.recall("a layer of compiled code", passes)
-    calls.remember(passes, off)
-    return torch.zeros_like(signal, dtype=dtype) if off else torch.randn_like(signal, dtype=dtype)
+    without_noise = is_off(key) if passes.second_run is None else calls.recall("a layer of compiled code", passes)
+    calls.remember(passes, without_noise)
+    return torch.zeros_like(signal, dtype=dtype) if without_noise else torch.randn_like(signal, dtype=dtype)
 
 
 @_standard_normal.register_fake

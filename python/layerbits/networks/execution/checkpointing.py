@@ -141,7 +141,7 @@ def _first_run(variables: dict[str, Any]) -> object:
 
 
 def _first_run_of_function(variables: dict[str, Any]) -> object:
-    """Return the object of a pass of `checkpoint(use_reentrant=True)` or of compiled code; None if it has no gradient."""
+    """Return the object of a pass of `checkpoint(use_reentrant=True)` or of compiled code; None without gradients."""
     context = variables.get("ctx")
     if context is None or not any(context.needs_input_grad):
         return None

@@ -1,4 +1,4 @@
-"""Standard normal values for the noise of an ordinary pass, from torch's own generators, as dropout uses them."""
+"""Standard normal values for the noise of an ordinary pass, from torch's own generators, which dropout uses too."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ _numbers = itertools.count()
 
 @not_compiled_alone
 def standard_normal(signal: Tensor, switch: NoiseSwitch) -> Tensor:
-    """Return standard normal values of the shape of a signal, in float32 or the signal's wider dtype."""
+    """Return standard normal values of the shape of a signal, in float32 or the signal's wider dtype.
+
+    In compiled code the values are zeros while the noise is off.
+    """
     dtype = torch.promote_types(signal.dtype, torch.float32)
     if torch.compiler.is_compiling():
         normal: Tensor = torch.ops.layerbits.standard_normal(signal.detach(), dtype, switch.key, _next_number())
@@ -29,7 +32,7 @@ def standard_normal(signal: Tensor, switch: NoiseSwitch) -> Tensor:
 
 
 def _next_number() -> int:
-    """Return a number that no other call in compiled code has: torch.compile merges equal calls into one."""
+    """Return a new number for each call of the operator in compiled code: torch.compile merges equal calls into one."""
     return next(_numbers)
 
 

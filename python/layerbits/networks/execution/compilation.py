@@ -32,8 +32,8 @@ def guard_hooks() -> None:
     """Make torch.compile guard the hooks of modules.
 
     Torch then compiles again if a hook is added, removed or replaced, or if an attribute of a hook changes. By default
-    torch does not guard hooks: it also runs code that was compiled for a module without noise for a noisy module of the
-    same class, which then has no noise. Code that was compiled without guards does not get them afterwards, so the
+    torch does not guard hooks: if code was compiled for a module without noise, torch runs that code for a noisy module
+    of the same class too, without noise. Code that was compiled without guards does not get them afterwards, so the
     first call discards that code.
     """
     from torch._dynamo import config  # imported here because the import takes one second

@@ -23,7 +23,7 @@ def generators_restored(model: nn.Module, seed: int | None = None) -> Iterator[G
     model : torch.nn.Module
         The network that runs in the block.
     seed : int, optional
-        Seed of the random numbers in the block; by default they continue those before the block.
+        Seed of the random numbers in the block; by default the generators continue from their states.
 
     Yields
     ------

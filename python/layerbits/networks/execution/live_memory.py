@@ -61,7 +61,8 @@ def bytes_of_a_row(memory: LiveMemory, n_rows: int, smaller_memory: LiveMemory, 
     """Return the bytes that a row takes in a pass, from passes of two numbers of rows.
 
     The result is the largest increase per added row after any operator. If the passes ran different numbers of
-    operators, it is the largest memory of the larger pass divided by its rows, which also counts memory of no row.
+    operators, it is the largest memory of the larger pass divided by its rows. This is more, because it includes memory
+    that does not grow with the rows.
     """
     if len(memory.bytes) == len(smaller_memory.bytes):
         increases = (larger - smaller for larger, smaller in zip(memory.bytes, smaller_memory.bytes, strict=True))

@@ -10,15 +10,15 @@ from torch import nn
 # Standard containers: a forward method may keep values in them, for instance those of skip connections.
 CONTAINERS = (list, dict, set, collections.OrderedDict, collections.defaultdict, collections.deque)
 
-# Attributes of every module whose contents a forward method does not change; it may replace buffers.
-_FIXED = set(vars(nn.Module())) - {"_buffers"}
+# Attributes of every module whose contents a forward method does not change. It may replace the items of `_buffers`.
+_FIXED_ATTRIBUTES = set(vars(nn.Module())) - {"_buffers"}
 
 
 class ModuleState:
     """The attributes of all modules of a network, and the contents of the containers among these attributes.
 
-    Contents are not copied: `restore` does not undo changes within them, such as a tensor that is written in place, a
-    container in a container, or an attribute of another object.
+    Values are not copied: `restore` does not undo a write into a tensor, into a container within a container, or into
+    another object.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -27,7 +27,7 @@ class ModuleState:
             id(value): value
             for _, attributes in self._attributes
             for name, value in attributes.items()
-            if name not in _FIXED and type(value) in CONTAINERS
+            if name not in _FIXED_ATTRIBUTES and type(value) in CONTAINERS
         }
         self._contents: list[tuple[Any, Any]] = [(container, container.copy()) for container in containers.values()]
 

@@ -1,8 +1,8 @@
 """Shadows: copies of a network that share its parameters, on which layerbits runs its own passes.
 
 A shadow has modules and buffers of its own, and hooks can be added to it alone. So a pass through the shadow, in
-evaluation mode and with hooks, neither changes the network nor affects passes of other threads. The pass runs the
-layers of a compiled network uncompiled.
+evaluation mode and with hooks, changes no module and no buffer of the network, which another thread may run. The pass
+runs the layers of a compiled network uncompiled.
 """
 
 from __future__ import annotations

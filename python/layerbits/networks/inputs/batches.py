@@ -27,7 +27,7 @@ def is_one_batch(inputs: object) -> bool:
 def batches_of(inputs: object) -> Iterator[object]:
     """Yield the batches of a data set, a loader, a list or another iterable; arguments of one pass are one batch.
 
-    At the end the global generators of torch (CPU), NumPy and Python, which loaders use, have the states of the start.
+    The global generators of torch (CPU), NumPy and Python, which loaders use, are restored after the last batch.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def as_array(leaf: Any) -> Any:
 
 
 def _items(batch: Any) -> dict[object, Any]:
-    """Return the items of a mapping, data frame, tuple or list by key or position; a single tensor has no items."""
+    """Return the items of a mapping, data frame, tuple or list by key or position; other batches have none."""
     if isinstance(batch, Mapping):
         return dict(batch.items())
     if hasattr(batch, "columns"):

@@ -5,7 +5,7 @@ sigma_checks     the kind of tensor or array that `sigma` may be, the range of i
 dropout          noise that grows with the signal: `DropoutNoise`
 sigma_by_layer   the noise that the argument `sigma` gives to each layer
 switch           turns the noise of a network off in one thread or task, and counts calls in a pass
-hooks            the base class of the hooks, the list of a network's hooks, and the hook that starts a pass
+hooks            the base class of the hooks, the list of a network's hooks, and the hook at the start of a pass
 normal_values    standard normal values from torch's generators
 add_noise        `AddNoise`, the hook that adds the noise of a layer
 resolution       the check, once for each dtype, that half precision resolves the noise

@@ -64,7 +64,8 @@ class AddNoise(NoiseHook):
         LayerSelectionError
             The output has no floating-point tensor, or calls differ in their noise and this call was not observed.
         ValueError
-            The noise has another number of units than the signal, or is too small for the signal's half precision.
+            The noise has another number of units than the signal, or is too small for the signal's half precision; or
+            as `running_passes`.
         """
         noise = self.next_noise() if torch.compiler.is_compiling() else self._noise_of_run()
         if noise is None:
@@ -109,6 +110,8 @@ class AddNoise(NoiseHook):
         LayerSelectionError
             As `next_noise`; or calls differ in their noise, and a backward pass runs the layer again outside of
             torch.utils.checkpoint.
+        ValueError
+            As `running_passes`.
         """
         passes = running_passes()
         if passes.second_run is not None:

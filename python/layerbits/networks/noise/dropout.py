@@ -38,8 +38,8 @@ class DropoutNoise:
     Notes
     -----
     Sources: Srivastava et al., Dropout (JMLR 2014), section 10, for the multiplicative Gaussian noise; Kingma, Salimans
-    and Welling, Variational Dropout and the Local Reparameterization Trick (2015). The additive noise is not
-    in these sources: without it, a unit with the signal 0 would have no noise, and I(X;T) could be infinite.
+    and Welling, Variational Dropout and the Local Reparameterization Trick (2015). The additive noise is not in these
+    sources: without it, a unit with the signal 0 would have no noise, and I(X;T) could be infinite.
 
     An ordinary pass generates the values of E for the whole signal, then those of Z. The sum is computed in float32, or
     in the signal's wider dtype, and rounded to the dtype of the signal.
@@ -94,7 +94,7 @@ class DropoutNoise:
         """Compute D(p(t|s) || p(t|s')), in nats, for each row s of signals (n, d) and the same row s' of the others."""
         variances = (self.alpha * other_signals).square() + self.sigma**2
         change = signals - other_signals
-        # A difference of two variances would cancel.
+        # The relative change of the variances, without the rounding error of their difference.
         variance_change = self.alpha**2 * change * (signals + other_signals) / variances
         return (change.square() / variances + variance_change - variance_change.log1p()).sum(1) / 2
 

@@ -29,7 +29,7 @@ OutputHook = Callable[[nn.Module, tuple[Any, ...], Any], Any] | UnobservedFuncti
 
 
 class EnterFunctions(NoiseHook):
-    """The forward pre-hook from which on the listed functions of a module are layers, until `LeaveFunctions`.
+    """The forward pre-hook that makes the listed functions of a module layers, until `LeaveFunctions` runs.
 
     Attributes
     ----------
@@ -68,7 +68,7 @@ class EnterFunctions(NoiseHook):
 
 
 class LeaveFunctions(NoiseHook):
-    """The forward hook after which the functions of a module are no layers; torch calls it after errors too.
+    """The forward hook that undoes `EnterFunctions` at the end of a call; torch calls it after errors too.
 
     Attributes
     ----------
@@ -91,21 +91,21 @@ class LeaveFunctions(NoiseHook):
         """
         running = self.switch.counts.running
         if running and running[-1].owner is module:
-            ended = running.pop()
-            if ended.mode is not None:
-                ended.mode.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+            entry = running.pop()
+            if entry.mode is not None:
+                entry.mode.__exit__(None, None, None)  # type: ignore[no-untyped-call]
             if output is not None and is_compiled():
-                self._check_calls(ended)
+                self._check_calls(entry)
 
-    def _check_calls(self, ended: RunningModule) -> None:
+    def _check_calls(self, entry: RunningModule) -> None:
         """Raise a LayerSelectionError if the mode intercepted fewer calls of a function than were observed.
 
         In compiled code the mode does not intercept some functions, such as `F.tanh`.
         """
         for name, number in self.observed.items():
-            if ended.calls.get(name, 0) < number:
+            if entry.calls.get(name, 0) < number:
                 raise LayerSelectionError(
-                    f"layers: got fewer calls of {name!r} in a compiled pass of {type(ended.owner).__name__} than the "
+                    f"layers: got fewer calls of {name!r} in a compiled pass of {type(entry.owner).__name__} than the "
                     f"{number} observed, wanted all of them; call torch.{name}, or noisify with inputs= like these"
                 )
 

@@ -1,7 +1,7 @@
 """Gaussian noise of a layer: isotropic, with a standard deviation for each unit, or with a full covariance.
 
 Noise of covariance A A^T is A times isotropic noise. So A^-1 T is a signal plus isotropic noise, with the same
-information as T because A is invertible. So estimators need only such whitened signals.
+information as T because A is invertible. Estimators therefore need only these whitened signals.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class GaussianNoise:
     def check(self, layer: str, shape: Sequence[int]) -> None:
         """Raise ValueError unless signals (n, ...) have as many units, or channels in axis 1, as the noise.
 
-        The shape of nested tensors is given as empty. Deviations of the C channels of signals (n, C, C) are refused:
+        `shape` is empty for nested tensors. Deviations of the C channels of signals (n, C, C) are refused:
         they may be meant for the last axis, as the features of tokens.
         """
         if not isinstance(self.scale, Tensor):

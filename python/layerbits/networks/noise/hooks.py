@@ -70,6 +70,8 @@ class PassStart(NoiseHook):
     def __call__(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         """Delete the counts of the last pass, and modules whose forward was interrupted.
 
+        If the network calls itself, the inner call keeps the counts.
+
         Raises
         ------
         LayerSelectionError

@@ -19,7 +19,8 @@ class LayerNoise(Mapping[str, Noise]):
     """The noise of the noisy layers of a network, made by `noise_of`.
 
     The mapping follows the network: after another `noisify` it has the new noise, and after `remove_noise` it is empty.
-    A name of no noisy layer raises a KeyError. The next pass checks whether a new value fits the number of units.
+    A name other than that of a noisy layer raises a KeyError. The next pass checks whether a new value fits the number
+    of units.
     """
 
     def __init__(self, model: nn.Module) -> None:

@@ -52,11 +52,12 @@ def noisify(model: Model, *, sigma: Sigma, layers: Layers = None, inputs: object
         activation function is a module of `torch.nn.modules.activation` other than `MultiheadAttention`, a module
         without parameters that acts value by value, or a function such as `F.relu` in the forward method of ``block``,
         which is the layer ``block.relu``; it is hidden unless it returns the output of the network or, as a function of
-        parameters alone, does not depend on the input. A warning names those that return one of several outputs, do not
-        depend on the input or do not run. A str is a name or a glob (``*`` does not cross a dot, ``**`` does), a type
-        selects all modules of the type, a function such as `F.relu` all its calls, and a callable has the signature
-        ``(name, module) -> bool``; these may select any module, the output too. The calls of a module in a pass are the
-        layers ``name``, ``name@2``, ..., and ``name@*`` is all of them.
+        parameters alone, does not depend on the input. A warning names activation functions that return one of several
+        outputs, do not depend on the input or do not run, and other modules that act value by value. A str is a name or
+        a glob (``*`` does not cross a dot, ``**`` does), a type selects all modules of the type, a function such as
+        `F.relu` all its calls, and a callable has the signature ``(name, module) -> bool``. These selectors may select
+        any module, the output too. The calls of a module in a pass are the layers ``name``, ``name@2``, ..., and
+        ``name@*`` is all of them.
     inputs : optional
         Arguments of a pass in which the layers are observed now, in any form that `layer_information` takes; of several
         batches, the first. Without it, the first call of the network is preceded by such a pass on its arguments.

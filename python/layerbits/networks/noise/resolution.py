@@ -44,6 +44,7 @@ def resolved(normal: Tensor, signal: Tensor, layer: str, least_deviation: float,
 
 @not_compiled_alone
 def _check_once(signal: Tensor, layer: str, least_deviation: float, key: int) -> None:
+    """Check the noise of a layer, unless the check succeeded before or the signal has no usable values."""
     check = (key, layer, least_deviation, signal.dtype)
     # Under a mode, as in a trace of make_fx, the signal may have no values.
     if check in _successful_checks or _get_current_dispatch_mode() is not None:

@@ -10,7 +10,7 @@ from layerbits.networks.noise.gaussian import Deviations, GaussianNoise, Relativ
 from layerbits.networks.observation.layer_calls import LayerCall
 from layerbits.networks.observation.layer_selection import is_exact_name, names_matching
 
-# `sigma` of a layer; and of a network: one for all layers, or one for each layer by its name or a glob.
+# The argument `sigma` for a layer, and for a network: one value for all layers, or values by names and globs.
 LayerSigma = Deviations | GaussianNoise | DropoutNoise
 Sigma = LayerSigma | RelativeSigma | Mapping[str, LayerSigma | RelativeSigma]
 
@@ -18,7 +18,7 @@ NoiseByKey = Mapping[str, Noise | RelativeSigma]
 
 
 def layer_noise(sigma: LayerSigma, *, name: str = "sigma") -> Noise:
-    """Return the noise of a layer: `sigma` itself if it is noise, otherwise `gaussian_noise` of it."""
+    """Return the noise of a layer: `sigma` itself if it is noise, otherwise ``gaussian_noise(sigma)``."""
     return sigma if isinstance(sigma, GaussianNoise | DropoutNoise) else gaussian_noise(sigma, name=name)
 
 

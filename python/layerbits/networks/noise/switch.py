@@ -40,7 +40,7 @@ _blocks: ContextVar[tuple[_Block, ...]] = ContextVar("_blocks", default=())
 
 
 class RunningModule:
-    """A module whose forward runs.
+    """A call of a module whose forward runs.
 
     Attributes
     ----------
@@ -58,7 +58,7 @@ class RunningModule:
 
 
 class _Counts(threading.local):
-    """The state of a network's pass in each thread.
+    """The state of a network's running pass, separate in each thread.
 
     Attributes
     ----------

@@ -29,7 +29,7 @@ def _warn(message: str) -> None:
     warnings.warn(message, stacklevel=4)
 
 
-# So torch.compile calls `_warn` when it traces a pass. `torch.compiler.assume_constant_result` sets this attribute
+# With this attribute torch.compile calls `_warn` when it traces a pass. `torch.compiler.assume_constant_result` sets it
 # too, but imports torch._dynamo, which takes a second.
 _warn._dynamo_marked_constant = True  # type: ignore[attr-defined]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ from torch.utils.data import Dataset
 
 from layerbits._base import Integers
 from layerbits.kernels import as_tensor
-from layerbits.networks.execution.arguments import check_module
+from layerbits.networks.execution.arguments import MAX_MEMORY, check_module
 from layerbits.networks.inputs.batches import (
     as_array,
     batches_of,
@@ -25,7 +26,8 @@ from layerbits.networks.inputs.batches import (
     is_one_batch,
     without_items,
 )
-from layerbits.networks.inputs.random_subset import RandomSubset
+from layerbits.networks.inputs.kept_rows import KeptRows, RandomSubset
+from layerbits.networks.inputs.tensor_checks import check_not_packed, check_tensors
 from layerbits.statistics import class_numbers, label_array
 
 # The forms of the arguments `inputs` and `labels` that `read_inputs` takes; data frames and strings are iterables.
@@ -90,7 +92,13 @@ class PassInputs:
 
 
 def read_inputs(
-    inputs: object, model: nn.Module, labels: object = None, *, limit: int | None = None, seed: int = 0
+    inputs: object,
+    model: nn.Module,
+    labels: object = None,
+    *,
+    limit: int | None = None,
+    seed: int = 0,
+    max_memory: int = MAX_MEMORY,
 ) -> PassInputs:
     """Read inputs and their labels, all of them or a random subset.
 
@@ -103,7 +111,7 @@ def read_inputs(
         numbers and strings are the same in every pass.
     model : torch.nn.Module
         Arrays are moved to the device of its first floating-point parameter, and floating-point arrays to the dtype of
-        that parameter. A pass moves the tensors of an iterable of batches to the device.
+        that parameter. A pass moves the tensors of an iterable of batches to that device.
     labels : object
         Labels of the inputs as in `class_numbers`; a key, position or function that finds the labels in a batch, from
         whose arguments they are removed; or a mapping of names to any of these.
@@ -111,6 +119,9 @@ def read_inputs(
         Largest number of rows to keep, sampled at random; by default all rows are kept.
     seed : int
         Seed of the subset.
+    max_memory : int
+        Largest number of bytes of batches that are kept in memory; if there are more, the rows are kept in a temporary
+        file. One batch and a random subset are kept in memory.
 
     Raises
     ------
@@ -118,9 +129,11 @@ def read_inputs(
         `model` is not a module; `limit` is not a positive integer; inputs are of another type or layout, differ in
         their number of rows, are empty, or contain NaN; batches differ in their shapes, dtypes or constants; labels
         are not found, or are not as in `class_numbers`.
+    OSError
+        A temporary file cannot be written.
     """
     check_module(model)
-    reader = _Reader(model, labels, RandomSubset(limit, seed))
+    reader = _Reader(model, labels, RandomSubset(limit, seed), math.inf if is_one_batch(inputs) else max_memory)
     for batch in batches_of(inputs):
         reader.add(batch)
     return reader.result(_loader_device(inputs, model))
@@ -135,7 +148,7 @@ def first_arguments(inputs: object, model: nn.Module) -> tuple[tuple[Any, ...], 
         As `read_inputs`.
     """
     check_module(model)
-    reader = _Reader(model, None, RandomSubset(None, 0))
+    reader = _Reader(model, None, RandomSubset(None, 0), math.inf)
     for batch in itertools.islice(batches_of(inputs), 1):
         reader.add(batch)
     first = reader.result(_loader_device(inputs, model))
@@ -154,9 +167,10 @@ def _loader_device(inputs: object, model: nn.Module) -> torch.device | None:
 class _Reader:
     """Reads the batches of the inputs of a network."""
 
-    def __init__(self, model: nn.Module, labels: object, subset: RandomSubset) -> None:
+    def __init__(self, model: nn.Module, labels: object, subset: RandomSubset, max_memory: float) -> None:
         self.model = model
         self.subset = subset
+        self.max_memory = max_memory
         self.labels = dict(labels) if isinstance(labels, Mapping) else {} if labels is None else {_Y: labels}
         if not all(isinstance(name, str) and name for name in self.labels):
             raise TypeError(
@@ -167,7 +181,7 @@ class _Reader:
             name: [] for name, value in self.labels.items() if is_label_finder(value)
         }
         self.first_batch: PassInputs | None = None
-        self.tensor_parts: list[list[Tensor]] = []  # the tensors of each argument, by batch
+        self.kept_rows: list[KeptRows] = []  # the rows of each tensor among the arguments
 
     def add(self, batch: object) -> None:
         """Add the rows of a batch."""
@@ -178,14 +192,17 @@ class _Reader:
             label_parts.append(label_array(label_values))
         inputs = self._arguments(without_items(batch, keys))
         if self.first_batch is None:
-            self.first_batch, self.tensor_parts = inputs, [[] for _ in inputs.tensors]
+            self.first_batch, self.kept_rows = inputs, [KeptRows() for _ in inputs.tensors]
         _check_same_form(self.first_batch, inputs)
-        rows = self.subset.add(len(inputs))
-        for parts, tensor in zip(self.tensor_parts, inputs.tensors, strict=True):
-            if rows is None:
-                parts.append(tensor)
+        positions = self.subset.add(len(inputs))
+        for rows, tensor in zip(self.kept_rows, inputs.tensors, strict=True):
+            if positions is None:
+                rows.add(tensor)
             else:
-                parts[:] = [torch.cat([*parts, tensor])[torch.from_numpy(rows).to(tensor.device)]]
+                rows.replace(tensor, positions)
+        if positions is None and sum(rows.nbytes for rows in self.kept_rows) > self.max_memory:
+            for rows in self.kept_rows:
+                rows.move_to_file()
 
     def result(self, device: torch.device | None) -> PassInputs:
         """Return the inputs and labels of all batches."""
@@ -195,17 +212,18 @@ class _Reader:
             name: np.concatenate(self.label_parts[name]) if name in self.label_parts else value
             for name, value in self.labels.items()
         }
-        rows = slice(None) if self.subset.limit is None else self.subset.rows
-        tensors = tuple(parts[0] if len(parts) == 1 else torch.cat(parts) for parts in self.tensor_parts)
+        positions = slice(None) if self.subset.limit is None else self.subset.rows
+        tensors = tuple(rows.tensor() for rows in self.kept_rows)
         return dataclasses.replace(
             self.first_batch,
             tensors=tensors,
-            labels={name: _class_numbers(value, self.subset.n_read, rows) for name, value in labels.items()},
+            labels={name: _class_numbers(value, self.subset.n_read, positions) for name, value in labels.items()},
             device=device,
         )
 
     def _arguments(self, batch: Any) -> PassInputs:
         """Return the arguments in a batch, without labels."""
+        check_not_packed(batch)
         if isinstance(batch, Mapping):
             args, kwargs = (), dict(batch.items())
         else:
@@ -224,28 +242,8 @@ class _Reader:
             got = ", ".join(type(leaf).__name__ for leaf in leaves) or f"an empty {type(batch).__name__}"
             raise TypeError(f"inputs: got {got}, wanted a tensor or an array of shape (n, ...) among the arguments")
         tensors = tuple(_as_input(leaf, self.model) for leaf in arrays)
-        _check_tensors(tensors)
+        check_tensors(tensors)
         return PassInputs(tensors, structure, constants, are_arrays=isinstance(arrays[0], np.ndarray))
-
-
-def _check_tensors(tensors: Sequence[Tensor]) -> None:
-    if any(tensor.is_meta for tensor in tensors):
-        raise ValueError("inputs: got a tensor on the device meta, wanted a tensor that holds values")
-    for tensor in tensors:
-        if tensor.is_quantized:
-            raise TypeError("inputs: got a quantized tensor, wanted a dense one; convert it by .dequantize()")
-        if tensor.is_nested:
-            raise TypeError("inputs: got a nested tensor, wanted a dense one; pad all rows to one length, with a mask")
-        if tensor.layout != torch.strided:
-            raise TypeError(
-                f"inputs: got a tensor of layout {tensor.layout}, wanted a dense one; convert it by .to_dense()"
-            )
-    sizes = {tuple(tensor.shape[:1]) for tensor in tensors}
-    if len(sizes) > 1 or sizes & {(), (0,)}:
-        got = ", ".join(str(tuple(tensor.shape)) for tensor in tensors)
-        raise ValueError(f"inputs: got shape {got}, wanted (n, ...) with one n >= 1")
-    if any(tensor.isnan().any() for tensor in tensors):
-        raise ValueError("inputs: got NaN, wanted numbers; leave those rows out")
 
 
 def _check_same_form(first: PassInputs, other: PassInputs) -> None:

@@ -1,5 +1,5 @@
-// A thread pool without OpenMP: a child process with OpenMP hangs after fork, and torch loads
-// another OpenMP runtime.
+// A thread pool without OpenMP: GNU OpenMP hangs in a child that is forked after its first use, and
+// torch loads another OpenMP runtime.
 //
 // Workers start at first need and sleep between jobs. A forked child does not use the pool of its
 // parent but starts its own. The caller always works on its own job, so that concurrent calls, and

@@ -138,5 +138,5 @@ def test_wrong_keys_and_positions_are_refused_by_name(kind, dtype, keys, first, 
 def test_wrong_arrays_are_refused_by_name():
     with pytest.raises(TypeError, match=r"^values: got dtype int64"):
         kernels_of("emulated").standard_normal(np.zeros((1, 4), np.int64), [1], 0)
-    with pytest.raises(ValueError, match=r"^values: "):
+    with pytest.raises(ValueError, match=r"^values: got shape \(4,\)"):
         kernels_of("emulated").standard_normal(np.zeros(4), [1], 0)

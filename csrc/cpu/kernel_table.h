@@ -32,9 +32,8 @@ using LogSumExpKernel = void (*)(const T* points, int64_t tiles, const T* center
 // centers, and C their covariance. In nodes without second moments the coefficients are 0.
 inline constexpr int kLeafBlocks = 4;
 enum NodeValue {
-  // Bounds the change of the sum, per unit of weight, if the centers are merged; the kernel value
-  // at
-  // distance 0 is 1.
+  // Bounds the change of the sum, per unit of weight, if the centers are merged. The kernel has the
+  // value 1 at distance 0.
   kNodeError,
   kNodeOffset,    // the offset of the merged center
   kNodeFactor,    // max(total weight, 1); with second moments, times 1 - trace(C) / (2 sigma^2)

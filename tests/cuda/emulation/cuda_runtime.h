@@ -1,4 +1,4 @@
-// Implements the part of the CUDA runtime that csrc/cuda uses on the host: with this folder first
+// Implements on the host the part of the CUDA runtime that csrc/cuda uses: with this folder first
 // in the include path, a .cu file is plain C++. The threads of a thread block are fibers that
 // switch at barriers; thread blocks run one after the other. LAYERBITS_EMULATED_ORDER = forward,
 // backward or shuffled sets the order of the threads between two barriers: a result that depends on

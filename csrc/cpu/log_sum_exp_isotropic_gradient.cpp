@@ -1,9 +1,9 @@
 // All gradients of the log-sum-exp from one pass over the pairs. Let K be the weight of the pair of
 // a point r and a center c (kernel_table.h). A kernel sums K |r - c|^2 and K (r - c) over centers,
 // for the gradients of sigma and points, and K and K (r - c) over points, for the gradients of
-// weights and centers. The pairs of a group are divided into cells of points
-// by centers. The size of a cell depends on the dimension alone, and the sums of cells are added in
-// double and in the order of the cells, so that neither threads nor other groups change a bit.
+// weights and centers. The pairs of a group are divided into cells of points by centers. The size
+// of a cell depends on the dimension alone, and the sums of cells are added in double and in the
+// order of the cells, so that neither threads nor other groups change a bit.
 #include <cmath>
 
 #include "gradient_side.h"

@@ -54,7 +54,7 @@ __device__ __forceinline__ void load_tile(const T* packed, int64_t block_size, i
   }
 }
 
-// A row of a tile has one coordinate of every point or center of the tile. It is divided among
+// A row of a tile has one value of every point or center of the tile. It is divided among
 // kSharers threads, kCount values each. The threads take vectors of the row in turn, so that a warp
 // reads without bank conflicts. column_of returns the column of the i-th value of a thread.
 template <typename T, int kCount>

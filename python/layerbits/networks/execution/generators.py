@@ -51,6 +51,11 @@ class GeneratorUse(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.cpu: torch.Tensor | None = None
         self.cuda: dict[torch.device, torch.Tensor] = {}
 
+    @property
+    def have_drawn(self) -> bool:
+        """Whether this thread has drawn random numbers so far."""
+        return self.cpu is not None and self.differ_from_first()
+
     def differ_from_first(self) -> bool:
         """Return whether the generators have moved since the first operator that may use one."""
         now = [torch.get_rng_state(), *map(torch.cuda.get_rng_state, self.devices)]

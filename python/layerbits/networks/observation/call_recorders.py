@@ -154,7 +154,7 @@ class FunctionRecorder(RefuseOriginals):
         module, _ = calling_module()
         self.check(module)
         if func in VALUE_READERS:
-            self.recording.dependence.is_lost = True
+            self.recording.dependence.read(args)
         output = func(*args, **(kwargs or {}))
         if func in FUNCTIONS and module in self.modules and not isinstance(module, ACTIVATIONS):
             self.recording.add(module, None, output, FUNCTIONS[func].name)

@@ -9,19 +9,19 @@ wanted layer, unless all noisy layers are wanted.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from layerbits._base import LayerSelectionError
 from layerbits.kernels import NormalStream, RandomStream, derived_seed, empty_for_draws, fill_rows, threads
 from layerbits.networks.execution.arguments import is_memory_error
+from layerbits.networks.execution.generators import GeneratorUse
 from layerbits.networks.noise.dropout import DropoutNoise
 from layerbits.networks.observation.signal_values import rounding_step
 from layerbits.networks.passes.measured_network import EndOfPass, MeasuredNetwork
@@ -79,7 +79,10 @@ class Passes:
 
 @dataclasses.dataclass(frozen=True)
 class Recording:
-    """Signals by layer, in the order of the passes' layers, and the layers in which a compared draw differs."""
+    """Signals by layer, in the order of the passes' layers, and the compared layers in which a draw differs.
+
+    Of a network that may branch, `differing` has each compared layer that ran after noise or random numbers too.
+    """
 
     signals: dict[str, Tensor]
     differing: frozenset[str]
@@ -129,11 +132,11 @@ def record_draws(
                 recorder.begin_pass(len(batch[0]))
                 key = (recorder.draws.start, recorder.start)
                 seed = derived_seed(passes.seed or 0, RandomStream.NETWORK_RANDOMNESS, *key)
-                with network.own_randomness(seed):
+                with network.own_randomness(seed) as recorder.generators:
                     network.run(recorder, [torch.cat([tensor] * len(recorder.draws)) for tensor in batch])
                 recorder.end_pass()
     recorder.check_signals()  # once, after all passes: reading a result waits for the device
-    differing = frozenset(layer for layer, differs in recorder.differences.items() if differs)
+    differing = frozenset(layer for layer, differs in recorder.differences.items() if differs) | recorder.random
     return Recording({layer: recorder.signals[layer] for layer in passes.layers}, differing)
 
 
@@ -148,6 +151,8 @@ class _Recorder:
         self.pool = ThreadPoolExecutor(self.threads)
         self.signals = dict(signals)
         self.differences: dict[str, Tensor] = {}
+        self.random: set[str] = set()
+        self.generators: GeneratorUse | None = None
         # Updated in place: small tensors that stay from each pass would keep the system from using the memory of the
         # pass again.
         self.extremes: dict[str, Tensor] = {}
@@ -191,10 +196,13 @@ class _Recorder:
                 "layers"
             )
         wanted = list(map(self.passes.layer, self.passes.layers))
+        is_random = self.network.may_branch and self._is_behind_randomness()
         if layer in wanted:
             self._record_extremes(layer, signal.detach())
         for name, recorded in zip(self.passes.layers, wanted, strict=True):
             if recorded == layer:
+                if is_random and self.passes.columns.get(name) == 1:
+                    self.random.add(name)
                 self._record(name, signal.detach().reshape(len(self.draws), self.rows, math.prod(signal.shape[1:])))
         if self.layers_run.issuperset(wanted):
             # Where all noisy layers are recorded, the pass goes on: a layer that runs more often than in the observed
@@ -207,6 +215,11 @@ class _Recorder:
         if layer in self.passes.emitted:
             return self._emitted(layer, signal)
         return self.network.noise[layer].add(signal, *self._normals(index, signal, self.passes.seed))
+
+    def _is_behind_randomness(self) -> bool:
+        """Return whether noise or random numbers of the network came before the layer that runs, in this pass."""
+        is_behind_noise = self.network.adds_noise and len(self.layers_run) > 1
+        return is_behind_noise or (self.generators is not None and self.generators.have_drawn)
 
     def _allocate(self, layer: str, signal: Tensor, n_draws: int) -> Tensor:
         shape = (self.n_inputs, n_draws, signal.shape[2])
@@ -284,15 +297,3 @@ class _Recorder:
 def _fill_share(streams: Sequence[NormalStream], normal: Tensor, threads: int, thread: int) -> None:
     """Fill the draws that are the share of one of several threads."""
     fill_rows(streams[thread::threads], normal[thread::threads])
-
-
-@contextlib.contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Put `model` into evaluation mode for a ``with`` block, then restore the mode of every module."""
-    training = [module for module in model.modules() if module.training]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True

@@ -65,8 +65,8 @@ def skip_past_b(net, x):
 
 def input_in_a_part_of_a_new_tensor(net, x):
     values = torch.zeros(len(x), 4)
-    values[:, :2] = net.a(x)[:, :2]
     values[:, 3:] = x[:, 3:]
+    values[:, :2] = net.a(x)[:, :2]
     return net.c(net.b(values))
 
 
@@ -199,6 +199,10 @@ def test_layer_with_random_numbers_is_no_function_of_the_input():
     assert dependence.is_function_of("c", "b")
 
 
+def test_attention_without_dropout_is_a_function_of_its_arguments():
+    assert graph(Forward(attention_without_dropout), ["a", "b", "c"]).is_function_of("b", "a")
+
+
 def test_both_of_two_branches_on_the_input_are_functions_of_the_input():
     dependence = graph(Forward(parallel_branches), ["a", "b", "c"])
     assert [dependence.is_function_of_input(layer) for layer in "abc"] == [True, True, False]
@@ -227,6 +231,10 @@ def numpy_copy(net, x):
 
 def size_of_a_selection(net, x):
     return net.c(net.b(net.a(x) / (1 + x[x > 0].numel())))
+
+
+def number_of_places(net, x):
+    return net.c(net.b(net.a(x) / (1 + len(x.nonzero()))))
 
 
 def random_branch(net, x):
@@ -276,6 +284,7 @@ def memory_written_outside_of_torch(net, x):
         (list_of_numbers, "may branch on values"),
         (numpy_copy, "may branch on values"),
         (size_of_a_selection, "may branch on values"),
+        (number_of_places, "may branch on values"),
         (random_branch, "may branch on values"),
         (number_of_another_generator, "generator of Python or NumPy"),
         (array_of_another_generator, "generator of Python or NumPy"),

@@ -60,9 +60,9 @@ def propagate(
     """Record the signals of noisy layers in several noisy passes of every input.
 
     The signal of a layer is its output before its own noise; it depends on the noise of earlier layers. The passes run
-    in evaluation mode, without gradients, and end after the last layer that is recorded. They change neither the
-    network nor the states of torch's generators: random numbers of the network itself have the seed of the noise. If
-    the layers have not been observed yet, the call first installs their noise.
+    in evaluation mode, without gradients, and end after the last recorded layer, unless all noisy layers are recorded.
+    They change neither the network nor the states of torch's generators: random numbers of the network itself come from
+    `seed`. If the layers have not been observed yet, the call first installs their noise.
 
     Parameters
     ----------
@@ -74,16 +74,17 @@ def propagate(
     draws : int
         Noisy passes per input.
     seed : int
-        Seed of the noise. The noise of a row in a draw does not depend on `chunk`, `draws` or `layers`. Signals may
-        depend on them through the rounding of matrix products. The noise of a CUDA device differs from that of the CPU.
+        Seed of the noise. The noise of an input in a draw does not depend on `chunk`, `draws` or `layers`. Signals may
+        depend on these arguments through the rounding of matrix products, and through random numbers of the network
+        itself. The noise of a CUDA device differs from that of the CPU.
     layers : None, str, type, callable or a sequence of them
         The noisy layers to record, as in `noisify`; all by default.
     chunk : int, optional
-        Largest number of rows of a pass; rows = inputs x draws in the pass. By default 32,768, fewer where an input, or
-        a row of the pass as observed, takes many bytes.
+        Largest number of rows of a pass; rows = inputs x draws in the pass. By default 32,768, or fewer: a pass of
+        several rows has at most 2^20 input values, and its tensors take at most a 32nd of `max_memory`.
     max_memory : int
-        Budget of a pass in bytes; the returned signals are not counted. A smaller budget makes passes of fewer rows.
-        Their number depends on the network, the inputs and the budget alone, so results repeat.
+        Budget in bytes, at least 1 MiB; the returned signals are not counted. A smaller budget makes passes of fewer
+        rows. Their number depends on the arguments of this function alone, so results repeat.
     given : dict of str to tensor or array of shape (n, dim), optional
         Values that layers emit in every draw, in place of signal plus noise. The signals of later layers are then those
         given these values.
@@ -91,18 +92,21 @@ def propagate(
     Returns
     -------
     dict of str to tensor of shape (n, draws, dim)
-        Signals by layer, in the order of the data, with the units of a layer flattened. Arrays if the inputs are
-        arrays.
+        Signals by layer, in the order of the data, with the units of a layer flattened. Signals in half precision are
+        returned in float32. Arrays if the inputs are arrays.
 
     Raises
     ------
     NoNoiseError
         `model` has no noise, or the noise is switched off.
     LayerSelectionError
-        `layers` is empty or matches no noisy layer; a layer did not run, ran too often, or returned another number of
-        rows than it got.
+        `layers` is empty or matches no noisy layer, or `given` names no noisy layer; a layer did not run, ran too
+        often, or returned another number of rows than it got.
     TypeError, ValueError
-        An argument has another type or value than wanted; inputs are empty or NaN; a signal is NaN or infinite.
+        An argument has another type or value than wanted; inputs are empty or NaN; rows act on one another; a signal is
+        NaN or infinite.
+    MemoryError
+        The system has no memory for a pass, or for the signals.
 
     Examples
     --------
@@ -115,13 +119,14 @@ def propagate(
     {'1': (2, 5, 3), '3': (2, 5, 2)}
     """
     check_module(model)
-    passes = range(check_count("draws", draws, minimum=1))
+    draws = check_count("draws", draws, minimum=1)
     seed = check_count("seed", seed, minimum=0)
     data = read_inputs(inputs, model)
     network = noisy_network(model, data, max_memory=check_max_memory(max_memory))
-    names, emitted = network.choose(layers), _emitted_values(given, network, len(data))
-    check_rows(network, data.tensors, names)
-    signals = record(network, data.tensors, Passes(names, passes, seed, rows=chunk, emitted=emitted))
+    layer_names, emitted = network.choose(layers), _emitted_values(given, network, len(data))
+    check_rows(network, data.tensors, layer_names)
+    passes = Passes(layer_names, range(draws), seed, rows=chunk, emitted=emitted)
+    signals = record(network, data.tensors, passes)
     return {layer: signal.numpy(force=True) for layer, signal in signals.items()} if data.are_arrays else signals
 
 
@@ -155,16 +160,16 @@ def layer_activations(
     layers: Layers = None,
     max_memory: int = MAX_MEMORY,
 ) -> dict[str, Tensor] | dict[str, _Array]:
-    """Record the activations of layers in a pass without noise.
+    """Record the activations of layers without noise.
 
-    The pass runs in evaluation mode, without gradients, and does not change the network. Random numbers of the network
-    itself have a fixed seed. If `layers` is None and the layers of a noisy network have not been observed yet, the call
-    first installs their noise.
+    The passes run in evaluation mode and without gradients, and change neither the network nor the states of torch's
+    generators. Random numbers of the network itself have a fixed seed. If `layers` is None and the layers of a noisy
+    network have not been observed yet, the call first installs their noise.
 
     Parameters
     ----------
     model : torch.nn.Module
-        Any network; the noise of a noisy network is off in this pass.
+        Any network; the noise of a noisy network is off in these passes.
     inputs : tensor or array of shape (n, ...), or a tuple of them
         As in `propagate`.
     layers : None, str, type, callable or a sequence of them
@@ -175,12 +180,12 @@ def layer_activations(
     Returns
     -------
     dict of str to tensor of shape (n, d)
-        Activations by layer, in the order of the data, with the units of a layer flattened. Arrays if the inputs are
-        arrays.
+        Activations by layer, in the order of the data, with the units of a layer flattened. Activations in half
+        precision are returned in float32. Arrays if the inputs are arrays.
 
     Raises
     ------
-    LayerSelectionError, TypeError, ValueError
+    LayerSelectionError, TypeError, ValueError, MemoryError
         As in `noisify` and `propagate`.
 
     Examples
@@ -198,5 +203,7 @@ def layer_activations(
     network = network_without_noise(model, data, layers, max_memory=check_max_memory(max_memory))
     check_rows(network, data.tensors, network.layer_names)
     signals = record(network, data.tensors, Passes(network.layer_names, range(1), seed=None))
-    flat = {layer: signal[:, 0] for layer, signal in signals.items()}
-    return {layer: signal.numpy(force=True) for layer, signal in flat.items()} if data.are_arrays else flat
+    activations = {layer: signal[:, 0] for layer, signal in signals.items()}
+    if data.are_arrays:
+        return {layer: values.numpy(force=True) for layer, values in activations.items()}
+    return activations

@@ -23,7 +23,7 @@ class UnitView:
     axes : tuple of int
         Axes of the units that the view removes, from 0.
     position : int or None
-        Position along the one axis; None for the mean over the axes.
+        Position along the only axis in `axes`; None for the mean over the axes.
     """
 
     units: tuple[int, ...]
@@ -31,14 +31,14 @@ class UnitView:
     position: int | None
 
     def __call__(self, signals: Tensor, rows: slice = slice(None)) -> Tensor:
-        """Return the values (..., k) of signals (..., d)."""
+        """Return the values (..., k) of signals (..., d); `rows` has no effect."""
         leading = signals.ndim - 1
         values, axes = signals.reshape(*signals.shape[:-1], *self.units), [leading + axis for axis in self.axes]
         values = values.mean(axes) if self.position is None else values.select(axes[0], self.position)
         return values.flatten(leading)
 
     def noise(self, layer: str, noise: GaussianNoise) -> GaussianNoise:
-        """Return the noise of the values, from that of a layer.
+        """Return the noise of the values, from the noise of the layer.
 
         Raises
         ------
@@ -52,21 +52,21 @@ class UnitView:
         _check_units(layer, scale, self.units)
         if scale.ndim == 1:
             return GaussianNoise((self(scale.square()) / n_averaged).sqrt())
-        # With covariance F F^T and A^T F = (Q R)^T: A^T F F^T A = R^T R.
+        # With covariance F F^T and F^T A = Q R: A^T F F^T A = R^T R. The signs make the diagonal of R^T positive.
         triangle = torch.linalg.qr(self(scale.mT), mode="r").R
         return GaussianNoise(triangle.mT * triangle.diagonal().sign())
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class MaskedView:
-    """A linear view that differs by input: the mean over as many tokens of each input as of any other.
+    """A linear view that differs by input: the mean over m tokens of each input, which have positions of their own.
 
     Attributes
     ----------
     units : tuple of int
         Shape of the signal of one input.
     axis : int
-        Axis of the tokens among those of the units, from 0.
+        Axis of the tokens among the axes of the units, from 0.
     positions : integer Tensor of shape (n, m)
         Positions of the m tokens of each of the n inputs.
     """
@@ -77,7 +77,9 @@ class MaskedView:
 
     @classmethod
     def of(cls, units: tuple[int, ...], axis: int, which: str, kept: Tensor) -> MaskedView:
-        """Return the view of the first or last token, or of all tokens, that a mask (n, L) keeps.
+        """Return the view of the first or the last token, or of all tokens, that a mask (n, L) keeps.
+
+        `which` is "first", "last" or "mean".
 
         Raises
         ------
@@ -104,14 +106,14 @@ class MaskedView:
         return cls(units, axis, tokens.where(kept, -1).amax(1, keepdim=True))
 
     def __call__(self, signals: Tensor, rows: slice = slice(None)) -> Tensor:
-        """Return the values (draws, rows, k) of signals (draws, rows, d) of some rows of the inputs."""
+        """Return the values (draws, rows, k) of signals (draws, rows, d); the inputs `rows` have these signals."""
         positions = self.positions[rows].to(signals.device)
         tokens = signals.reshape(*signals.shape[:2], *self.units).movedim(2 + self.axis, 2)
         kept = tokens[:, torch.arange(len(positions), device=signals.device)[:, None], positions]
         return kept.mean(2).flatten(2)
 
     def noise(self, layer: str, noise: GaussianNoise) -> GaussianNoise:
-        """Return the noise of the values, from that of a layer.
+        """Return the noise of the values, from the noise of the layer.
 
         Raises
         ------

@@ -1,6 +1,7 @@
 """Which inputs, random draws and noisy values act on each layer, found by the operations of two observed passes."""
 
 import random
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
@@ -269,6 +270,12 @@ def values_of_the_last_pass_in_a_buffer(net, x):
     return net.c(net.b(a))
 
 
+def values_of_another_thread(net, x):
+    with ThreadPoolExecutor(1) as pool:
+        values = pool.submit(torch.sin, x).result()
+    return net.c(net.b(net.a(x) + values))
+
+
 def memory_written_outside_of_torch(net, x):
     values = torch.empty(len(x), 4)
     with torch._C.DisableTorchFunction():
@@ -292,6 +299,7 @@ def memory_written_outside_of_torch(net, x):
         (own_generator_of_numpy, "runs other operations"),
         (values_of_the_last_pass, "keeps values from one pass to the next"),
         (values_of_the_last_pass_in_a_buffer, "keeps values from one pass to the next"),
+        (values_of_another_thread, "tensors that operations of the pass did not make"),
         (memory_written_outside_of_torch, "no operation of torch has written"),
     ],
 )

@@ -78,7 +78,7 @@ class _TrackedPass(TorchFunctionMode):
             if memory.is_outside and memory.is_used:
                 first = self.tracking.memories.get(address)
                 if first is None:
-                    return "uses values that no operation of torch made"
+                    return "uses tensors that operations of the pass did not make, as of another thread"
                 if first.sources:
                     return "keeps values from one pass to the next"
         return ""

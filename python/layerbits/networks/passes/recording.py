@@ -13,7 +13,6 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -78,9 +77,10 @@ class Passes:
 
 @dataclasses.dataclass(frozen=True)
 class Recording:
-    """Signals by name, in the order of `Passes.layers`, and the names of which a compared draw differs from draw 0.
+    """Signals by name, in the order of `Passes.layers`, and the compared names whose signals may be random.
 
-    Of a network that may branch, `differing` has each compared name that ran after noise or random numbers too.
+    `differing` are those of which a draw differs from draw 0, or, if the network may branch, that ran after noise or
+    random numbers.
     """
 
     signals: dict[str, Tensor]
@@ -219,8 +219,8 @@ class _Recorder:
 
     def _is_behind_randomness(self) -> bool:
         """Return whether noise or random numbers of the network came before the layer that runs, in this pass."""
-        is_behind_noise = self.network.adds_noise and len(self.layers_run) > 1
-        return is_behind_noise or (self.generators is not None and self.generators.have_drawn)
+        has_drawn = self.generators is not None and self.generators.have_drawn
+        return has_drawn or (self.network.adds_noise and len(self.layers_run) > 1)
 
     def _allocate(self, layer: str, signal: Tensor, n_draws: int) -> Tensor:
         shape = (self.n_inputs, n_draws, signal.shape[2])
@@ -290,11 +290,7 @@ class _Recorder:
         if normal.is_cuda:
             fill_rows(streams, normal)
         else:
-            fill = partial(_fill_share, streams, normal, self.threads)
-            list(self.pool.map(fill, range(self.threads)))  # list() raises the errors of the threads
+            shares: list[slice] = [slice(thread, None, self.threads) for thread in range(self.threads)]
+            fill = self.pool.map(lambda share: fill_rows(streams[share], normal[share]), shares)
+            list(fill)  # which raises the errors of the threads
         return normal.flatten(0, 1).to(signal.device, torch.promote_types(signal.dtype, torch.float32))
-
-
-def _fill_share(streams: Sequence[NormalStream], normal: Tensor, threads: int, thread: int) -> None:
-    """Fill the draws of one of several threads."""
-    fill_rows(streams[thread::threads], normal[thread::threads])

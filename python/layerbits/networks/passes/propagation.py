@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from layerbits._base import Array, LayerSelectionError, check_count
 from layerbits.kernels import as_tensor
 from layerbits.networks.execution.arguments import MAX_MEMORY, check_max_memory, check_module
-from layerbits.networks.inputs.pass_inputs import read_inputs
+from layerbits.networks.inputs.pass_inputs import Inputs, read_inputs
 from layerbits.networks.noise.hooks import is_noisy
 from layerbits.networks.observation.layer_selection import Layers
 from layerbits.networks.passes.channel_hooks import network_without_noise, noisy_network
@@ -46,9 +46,21 @@ def propagate(
     max_memory: int = ...,
     given: Mapping[str, Array] | None = ...,
 ) -> dict[str, _Array]: ...
+@overload
 def propagate(
     model: nn.Module,
-    inputs: Tensor | tuple[Tensor, ...] | _Array | tuple[_Array, ...],
+    inputs: Inputs,
+    *,
+    draws: int = ...,
+    seed: int = ...,
+    layers: Layers = ...,
+    chunk: int | None = ...,
+    max_memory: int = ...,
+    given: Mapping[str, Array] | None = ...,
+) -> dict[str, Any]: ...
+def propagate(
+    model: nn.Module,
+    inputs: Inputs,
     *,
     draws: int = 32,
     seed: int = 0,
@@ -68,9 +80,8 @@ def propagate(
     ----------
     model : torch.nn.Module
         A network with noise, as `noisify` returns it.
-    inputs : tensor or array of shape (n, ...), or a tuple of them
-        A tuple holds the positional arguments of the network. Arrays are moved to the device of the network's
-        parameters, and floating-point arrays to their dtype.
+    inputs : tensor, array, tuple, mapping, data frame, Dataset, DataLoader or iterable of batches
+        The n values of X, as in `layer_information`; batches must not hold labels.
     draws : int
         Noisy passes per input.
     seed : int
@@ -121,8 +132,9 @@ def propagate(
     check_module(model)
     draws = check_count("draws", draws, minimum=1)
     seed = check_count("seed", seed, minimum=0)
-    data = read_inputs(inputs, model)
-    network = noisy_network(model, data, max_memory=check_max_memory(max_memory))
+    max_memory = check_max_memory(max_memory)
+    data = read_inputs(inputs, model, max_memory=max_memory)
+    network = noisy_network(model, data, max_memory=max_memory)
     layer_names, emitted = network.choose(layers), _emitted_values(given, network, len(data))
     check_rows(network, data.tensors, layer_names)
     passes = Passes(layer_names, range(draws), seed, rows=chunk, emitted=emitted)
@@ -153,9 +165,13 @@ def layer_activations(
 def layer_activations(
     model: nn.Module, inputs: _Array | tuple[_Array, ...], *, layers: Layers = ..., max_memory: int = ...
 ) -> dict[str, _Array]: ...
+@overload
+def layer_activations(
+    model: nn.Module, inputs: Inputs, *, layers: Layers = ..., max_memory: int = ...
+) -> dict[str, Any]: ...
 def layer_activations(
     model: nn.Module,
-    inputs: Tensor | tuple[Tensor, ...] | _Array | tuple[_Array, ...],
+    inputs: Inputs,
     *,
     layers: Layers = None,
     max_memory: int = MAX_MEMORY,
@@ -170,7 +186,7 @@ def layer_activations(
     ----------
     model : torch.nn.Module
         Any network; the noise of a noisy network is off in these passes.
-    inputs : tensor or array of shape (n, ...), or a tuple of them
+    inputs : tensor, array, tuple, mapping, data frame, Dataset, DataLoader or iterable of batches
         As in `propagate`.
     layers : None, str, type, callable or a sequence of them
         As in `noisify`; None selects the noisy layers of a noisy network.
@@ -197,10 +213,11 @@ def layer_activations(
     (2, 3)
     """
     check_module(model)
-    data = read_inputs(inputs, model)
+    max_memory = check_max_memory(max_memory)
+    data = read_inputs(inputs, model, max_memory=max_memory)
     if layers is None and is_noisy(model):
         layers = list(noisy_network(model, data, may_be_off=True).layer_names)
-    network = network_without_noise(model, data, layers, max_memory=check_max_memory(max_memory))
+    network = network_without_noise(model, data, layers, max_memory=max_memory)
     check_rows(network, data.tensors, network.layer_names)
     signals = record(network, data.tensors, Passes(network.layer_names, range(1), seed=None))
     activations = {layer: signal[:, 0] for layer, signal in signals.items()}

@@ -37,8 +37,9 @@ class Tokens:
     mask : str or int, optional
         The argument of the network, by name or position, that marks the tokens to keep by 1 or True: ``"mean"``,
         ``"first"`` and ``"last"`` are then those of the kept tokens of each input. Such a readout is a function of T
-        and the mask, with I(X; readout) <= I(X; T, mask), not I(X;T); its rows have the flag ``"masked"``. A mean
-        needs a mask that keeps equally many tokens of every input, because its noise depends on their number.
+        and the mask, with I(X; readout) <= I(X; T, mask), not I(X;T); its rows have the flag ``"masked"``. The mean of
+        every input has the noise of the input with the fewest tokens, sigma / sqrt(tokens): for inputs with more
+        tokens the measurement adds noise to their mean.
 
     Raises
     ------

@@ -290,7 +290,9 @@ class _Recorder:
         if normal.is_cuda:
             fill_rows(streams, normal)
         else:
-            shares: list[slice] = [slice(thread, None, self.threads) for thread in range(self.threads)]
-            fill = self.pool.map(lambda share: fill_rows(streams[share], normal[share]), shares)
-            list(fill)  # which raises the errors of the threads
+
+            def fill_share(thread: int) -> None:
+                fill_rows(streams[thread :: self.threads], normal[thread :: self.threads])
+
+            list(self.pool.map(fill_share, range(self.threads)))  # list() raises the errors of the threads
         return normal.flatten(0, 1).to(signal.device, torch.promote_types(signal.dtype, torch.float32))

@@ -152,5 +152,6 @@ def _interaction(layer: str) -> str:
     return (
         f"inputs: got rows that act on one another: in {layer!r} the signal of a row changes with the other rows of "
         "the pass, wanted a network that treats each row alone; give batch normalization running statistics "
-        "(track_running_stats=True), and recurrent and attention layers batch_first=True"
+        "(track_running_stats=True), and recurrent and attention layers batch_first=True; for the nodes of one graph, "
+        "record the signals of a pass and measure them with layerbits.information"
     )

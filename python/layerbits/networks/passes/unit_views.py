@@ -59,7 +59,11 @@ class UnitView:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class MaskedView:
-    """A linear view that differs by input: the mean over m tokens of each input, which have positions of their own.
+    """A linear view that differs by input: one kept token of each input, or the mean over its kept tokens.
+
+    The mean over m tokens has the noise of a token divided by sqrt(m). All values get the noise of the input with the
+    fewest tokens, so that the channel has one covariance; the values of the other inputs then have more noise than
+    their mean has.
 
     Attributes
     ----------
@@ -68,12 +72,15 @@ class MaskedView:
     axis : int
         Axis of the tokens among the axes of the units, from 0.
     positions : integer Tensor of shape (n, m)
-        Positions of the m tokens of each of the n inputs.
+        Positions of the tokens of each of the n inputs; those of an input with fewer than m tokens are repeated.
+    counts : integer Tensor of shape (n,)
+        Number of tokens of each input, from 1 to m.
     """
 
     units: tuple[int, ...]
     axis: int
     positions: Tensor
+    counts: Tensor
 
     @classmethod
     def of(cls, units: tuple[int, ...], axis: int, which: str, kept: Tensor) -> MaskedView:
@@ -84,7 +91,7 @@ class MaskedView:
         Raises
         ------
         ValueError
-            An input keeps no token; `which` is "mean", and inputs keep different numbers of tokens.
+            An input keeps no token.
         """
         counts = kept.sum(1)
         if not counts.all():
@@ -92,25 +99,23 @@ class MaskedView:
                 f"readout: got a mask that keeps no token of input {int(counts.argmin())}, wanted at least one token "
                 "of every input; leave those inputs out"
             )
+        # The kept tokens come first, in their order.
+        positions = kept.int().argsort(dim=1, descending=True, stable=True)
+        last = (counts - 1)[:, None]
         if which == "mean":
-            if counts.min() != counts.max():
-                raise ValueError(
-                    f"readout: got a mask that keeps {int(counts.min())} to {int(counts.max())} tokens, wanted equally "
-                    "many of every input: the noise of a mean over fewer tokens is larger; read out the first or the "
-                    "last kept token"
-                )
-            return cls(units, axis, kept.nonzero()[:, 1].reshape(len(kept), -1))
-        tokens = torch.arange(kept.shape[1], device=kept.device).expand_as(kept)
-        if which == "first":
-            return cls(units, axis, tokens.where(kept, kept.shape[1]).amin(1, keepdim=True))
-        return cls(units, axis, tokens.where(kept, -1).amax(1, keepdim=True))
+            places = torch.arange(int(counts.max()), device=kept.device).minimum(last)
+            return cls(units, axis, positions.gather(1, places), counts)
+        place = torch.zeros_like(last) if which == "first" else last
+        return cls(units, axis, positions.gather(1, place), torch.ones_like(counts))
 
     def __call__(self, signals: Tensor, rows: slice = slice(None)) -> Tensor:
         """Return the values (draws, rows, k) of signals (draws, rows, d); the inputs `rows` have these signals."""
-        positions = self.positions[rows].to(signals.device)
+        positions, counts = (tensor[rows].to(signals.device) for tensor in (self.positions, self.counts))
         tokens = signals.reshape(*signals.shape[:2], *self.units).movedim(2 + self.axis, 2)
-        kept = tokens[:, torch.arange(len(positions), device=signals.device)[:, None], positions]
-        return kept.mean(2).flatten(2)
+        chosen = tokens[:, torch.arange(len(positions), device=signals.device)[:, None], positions].flatten(3)
+        # The repeated tokens are no part of the mean.
+        is_kept = torch.arange(positions.shape[1], device=signals.device) < counts[:, None]
+        return chosen.where(is_kept[..., None], 0).sum(2) / counts[:, None]
 
     def noise(self, layer: str, noise: GaussianNoise) -> GaussianNoise:
         """Return the noise of the values, from the noise of the layer.
@@ -120,7 +125,7 @@ class MaskedView:
         ValueError
             The noise has another number of units than the layer, differs by token, or has a covariance.
         """
-        n_averaged, scale = self.positions.shape[1], noise.scale
+        n_averaged, scale = int(self.counts.min()), noise.scale
         if not isinstance(scale, Tensor):
             return GaussianNoise(scale / math.sqrt(n_averaged))
         _check_units(layer, scale, self.units)

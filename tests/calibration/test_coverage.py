@@ -19,8 +19,8 @@ VARIANTS = {
     *("broadcast-64", "linear-cube-6"),
 }
 MODULES = {task.name: task for task in V2}
-# A task of each kind; `-m stress` runs all.
-KINDS = ("residual-stream", "residual-branch", "parallel", "tied-distant", "outlier", "correlated-tanh", "inputs-2")
+# A task of most kinds; `-m stress` runs all.
+KINDS = "gate residual-stream residual-branch parallel tied-distant outlier own-flips correlated-tanh inputs-2".split()
 
 
 def insufficient_coverage(task, seeds, **options):

@@ -20,7 +20,17 @@ VARIANTS = {
 }
 MODULES = {task.name: task for task in V2}
 # A task of most kinds; `-m stress` runs all.
-KINDS = "gate residual-stream residual-branch parallel tied-distant outlier own-flips correlated-tanh inputs-2".split()
+KINDS = [
+    "gate",
+    "residual-stream",
+    "residual-branch",
+    "parallel",
+    "tied-distant",
+    "outlier",
+    "own-flips",
+    "correlated-tanh",
+    "inputs-2",
+]
 
 
 def insufficient_coverage(task, seeds, **options):

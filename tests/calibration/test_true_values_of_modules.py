@@ -111,12 +111,13 @@ def grid_steps(task):
 
 @by_name(SCALAR)
 def test_true_values_agree_with_the_network_on_a_grid_of_noise(task):
-    """The error falls at least as the square of the step, but for factors of the places of kinks between two nodes.
+    """The error falls at least as the square of the step, so half the step changes a value by 3/4 of it.
 
-    So it is below the largest change from steps 2, 4 and 8 times as long, where one of these factors is not near 0.
+    A kink has a factor of its place between two nodes, which may be near 0 on one grid, but not on all of four.
     """
     intervals = grid_steps(task) - 1
-    grids = [quantities(task, factor * intervals + 1) for factor in (1, 2, 4, 8)]
+    factors = (1, 2, 4, 8) if task.name == "leaky-relu" else (1, 2)
+    grids = [quantities(task, factor * intervals + 1) for factor in factors]
     for name, truth in task.truths.items():
         values = [grid[name] for grid in grids]
         error = max(values) - min(values)

@@ -1,4 +1,4 @@
-"""Checks of options; arrays are checked by the compiled core."""
+"""Checks of counts, positive numbers and confidence levels, with errors that name the argument."""
 
 from __future__ import annotations
 

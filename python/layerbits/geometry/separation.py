@@ -26,11 +26,11 @@ class ClassSeparation:
     scatter_ratio : float
         tr S_B / tr S_W, the scatter of the class means divided by the scatter of the rows about their class means
         (Fukunaga, Introduction to Statistical Pattern Recognition, 1990, section 10.2): 0 if the means coincide,
-        infinite if each class is a point.
+        infinite if each class is a point, NaN if all rows coincide.
     collapse : float
         tr(Sigma_W Sigma_B^+) / classes, where every class has equal weight and Sigma_B^+ is the pseudo-inverse: the
-        measure NC1 of neural collapse (Papyan, Han and Donoho, 2020), which falls to 0 as classes become points and is
-        infinite if their means coincide.
+        measure NC1 of neural collapse (Papyan, Han and Donoho, 2020), which falls to 0 as classes become points, is
+        infinite if their means coincide, and NaN if all rows coincide.
     """
 
     within: float

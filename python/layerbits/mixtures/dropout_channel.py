@@ -189,7 +189,7 @@ class DropoutChannel:
         """Return the Bhattacharyya distances of p(t|x) and p(t|x') for the x in `rows` and all inputs x', (rows, n)."""
         log_variances = self._log_variances
         distances = (log_variances[rows, None] + log_variances).mul_(-0.25)
-        # A logarithm takes as long as all other operations, so it is computed for products of `factors` variances.
+        # One logarithm of a product replaces the logarithms of `factors` variances.
         factors = int(_LARGEST_EXPONENT / max(1.0, math.log2(float(self._variances.max()))))
         products = torch.ones_like(distances)
         for number, (signals, variances) in enumerate(_columns(self._scaled_signals, self._variances), start=1):

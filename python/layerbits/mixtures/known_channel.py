@@ -2,7 +2,7 @@
 
 The densities p(t|x), p(t|y) and p(t) are Gaussian mixtures. The expectation over queries t of a term such as
 log(p(t|x) / p(t)) is an information. The squared length of the noise cancels in these terms. So for far apart centers
-of equal weights, log(p(t|x) / p(t)) has no variance.
+of equal weights, log(p(t|x) / p(t)) has almost no variance.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ class KnownChannel:
     weights : Tensor of shape (n,) or None
         Weights of the inputs, of the dtype of the centers and of any positive total; None: equal weights.
     devices : tuple of torch.device
-        CUDA devices that share the sums over all centers; empty: the device of the centers.
+        CUDA devices that share the sums, except the sums over the classes if there are more than four; empty: the
+        device of the centers.
     """
 
     centers: Tensor

@@ -101,7 +101,7 @@ def student_margin(variances: Doubles, freedom: int, risk: float) -> float:
     Returns
     -------
     float
-        The distance of the bound from the sum; infinite without degrees of freedom.
+        The distance of the bound from the sum; infinite without degrees of freedom, otherwise 0 if all variances are 0.
     """
     if freedom < 1:
         return math.inf

@@ -156,9 +156,9 @@ class DropoutChannel:
         Returns
         -------
         ByCondition of arrays of shape (m,)
-            In nats; 0 given the input. For signals and points as they are rounded in units of sigma, with e_k the
-            exponents, p_k their softmax and eps of float64, the error is at most
-            (4 d + 20) eps (1 + |e_x| + sum_k p_k |e_k|) + 2e-7.
+            In nats; 0 given the input. Without classes, the values given the class are those without condition. For
+            signals and points as they are rounded in units of sigma, with e_k the exponents, p_k their softmax and eps
+            of float64, the error is at most (4 d + 20) eps (1 + |e_x| + sum_k p_k |e_k|) + 2e-7.
         """
         given_class, marginal = np.empty((2, len(inputs)))
         indices = torch.from_numpy(inputs).to(self.signals.device)

@@ -87,7 +87,7 @@ class KnownChannel:
         Returns
         -------
         ByCondition of arrays of shape (m, q)
-            In nats; 0 given the input.
+            In nats; 0 given the input. Without classes, the values given the class are those without condition.
         """
         # The noise is that of the rounded points, so that its log density cancels against the same term of the sums.
         noise = (points.double() - self.centers[torch.from_numpy(inputs)][:, None]) / self.sigma

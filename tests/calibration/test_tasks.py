@@ -1,4 +1,4 @@
-"""The frozen list of tasks: arrays, names, networks and published values."""
+"""The frozen list of tasks: arrays, names, networks and tabulated values."""
 
 import hashlib
 import math
@@ -9,7 +9,7 @@ from scipy.spatial.distance import pdist
 from torch import nn
 
 from layerbits import noise_of
-from layerbits.calibration import V1, MixtureTask, NetworkTask
+from layerbits.calibration import V1, V2, MixtureTask, NetworkTask
 from layerbits.calibration.tasks.quadrature import separated_truths
 from tests.support.answers import BPSK, NEURON, NEURON_SIGMAS, THREE_TO_ONE
 from tests.support.calibration_tasks import by_name
@@ -19,24 +19,41 @@ MIXTURES = [task for task in V1 if isinstance(task, MixtureTask)]
 
 
 def test_names_are_unique():
-    assert len(TASKS) == len(V1)
+    assert len({task.name for task in (*V1, *V2)}) == len(V1) + len(V2)
 
 
-def test_list_is_frozen():
+@pytest.mark.parametrize(
+    ("tasks", "expected"),
+    [
+        (V1, "ff49b123368baaf0abed1f1df46b8d072fa6166769049cb9380534e27ca28e16"),
+        (V2, "7b4cd3966225ba0f84efba985fafd6e813022bfd0c22a577f52cec94dacd6dec"),
+    ],
+    ids=["V1", "V2"],
+)
+def test_list_is_frozen(tasks, expected):
     """A change would invalidate earlier comparisons; make a new list instead. The digest rounds to six digits."""
     digest = hashlib.sha256()
-    for task in V1:
+    for task in tasks:
         parts = [value for field in vars(task).values() for value in (field if isinstance(field, tuple) else (field,))]
         for array in (part for part in parts if isinstance(part, np.ndarray)):
             digest.update((array.round(6) + 0.0).tobytes())
+        noise = (
+            " ".join(f"{name} {np.array(sigma)}" for name, sigma in task.noise.items()) if tasks is V2 else task.sigma
+        )
         for quantity, truth in task.truths.items():
-            digest.update(f"{task.name} {task.sigma} {quantity} {truth.value + 1e-9:.6f}".encode())
-    assert digest.hexdigest() == "ff49b123368baaf0abed1f1df46b8d072fa6166769049cb9380534e27ca28e16"
+            digest.update(f"{task.name} {noise} {quantity} {truth.value + 1e-9:.6f}".encode())
+    assert digest.hexdigest() == expected
 
 
 def test_first_array_of_every_task_is_read_only():
-    for task in V1:
-        array = task.centers if isinstance(task, MixtureTask) else task.matrices[0]
+    for task in (*V1, *V2):
+        array = (
+            task.centers
+            if isinstance(task, MixtureTask)
+            else task.matrices[0]
+            if isinstance(task, NetworkTask)
+            else task.inputs
+        )
         with pytest.raises(ValueError, match="read-only"):
             array[0, 0] = 1
 
@@ -55,15 +72,15 @@ def test_errors_of_the_true_values_are_at_most_a_billionth_of_a_nat():
 
 
 @pytest.mark.parametrize(("name", "sigma"), [("three-to-one-0.5", 0.5), ("three-to-one-1", 1)])
-def test_three_to_one_has_the_published_information(name, sigma):
+def test_three_to_one_has_the_tabulated_information(name, sigma):
     assert TASKS[name].truths["I(X;T)"].value == pytest.approx(THREE_TO_ONE[sigma], abs=5.1e-7)
 
 
 @pytest.mark.parametrize("weight", [0.05, 0.2, 1, 5])
-def test_neuron_has_the_published_information(weight):
+def test_neuron_has_the_tabulated_information(weight):
     task = TASKS[f"neuron-{weight:g}"]
-    published = NEURON[weight][NEURON_SIGMAS.index(task.sigma)]
-    assert task.truths["I(X;T)"].value == pytest.approx(published, abs=1e-4)  # the precision of the table
+    tabulated = NEURON[weight][NEURON_SIGMAS.index(task.sigma)]
+    assert task.truths["I(X;T)"].value == pytest.approx(tabulated, abs=1e-4)  # the precision of the table
 
 
 def test_gaussian_task_has_less_information_than_a_gaussian_of_its_power():

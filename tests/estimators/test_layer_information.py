@@ -242,5 +242,5 @@ def test_half_precision_agrees_with_float64_up_to_rounded_signals_and_is_flagged
 
 
 def test_sigma_too_small_for_half_precision_is_refused():
-    with pytest.raises(ValueError, match=r"^sigma: got 0\.01 for '1', .* apart in half precision, wanted at least"):
+    with pytest.raises(ValueError, match=r"^sigma: got 0\.01 for '1', .* apart, wanted at least"):
         layer_information(tanh_network(0.01).bfloat16(), INPUTS.bfloat16())

@@ -226,6 +226,12 @@ def test_relative_sigma_of_signals_without_a_size_is_refused(value):
         noisify(nn.Sequential(Constant()), sigma=RelativeSigma(0.1), layers="0", inputs=torch.ones(2, 3))
 
 
+@pytest.mark.parametrize("share", [1e-38, 1e38])
+def test_relative_sigma_outside_the_range_of_float32_is_refused(share):
+    with pytest.raises(ValueError, match=r"^sigma: got a standard deviation of 1e[+-]38, wanted one from 1e-37 to"):
+        noisify(two_identities(), sigma=RelativeSigma(share), layers="0", inputs=torch.ones(2, 1))
+
+
 @pytest.mark.parametrize("share", [0.0, -0.1, math.nan, math.inf])
 def test_share_that_is_not_positive_and_finite_is_refused(share):
     with pytest.raises(ValueError, match="share: got"):
@@ -284,3 +290,11 @@ def test_noise_with_a_wrong_number_of_channels_is_refused():
 def test_number_of_units_is_checked_before_a_measurement():
     with pytest.raises(ValueError, match="sigma: got noise of 4 units for '1'"):
         layer_information(noisify(mlp(), sigma=torch.ones(4)), normal_tensor(5, 4))
+
+
+@pytest.mark.parametrize("other", [0.2, torch.tensor([0.1, 0.2]), torch.tensor([[0.02, 0.01], [0.01, 0.02]])], ids=str)
+def test_noises_are_equal_if_their_covariances_are(other):
+    noise = gaussian_noise(torch.tensor([0.1, 0.3]))
+    assert noise != gaussian_noise(other)
+    assert gaussian_noise(other) == gaussian_noise(copy.deepcopy(other))
+    assert hash(gaussian_noise(other)) == hash(gaussian_noise(copy.deepcopy(other)))

@@ -9,7 +9,7 @@ from functools import partial
 
 from torch import nn
 
-from layerbits._base import MEASUREMENT_NOISE, OTHER_OUTPUT, InformationRow, InformationTable, progress_bar
+from layerbits._base import InformationRow, InformationTable, progress_bar
 from layerbits.estimators.layer_groups import part_groups
 from layerbits.estimators.layer_measurement import LayerTask, sample_seeds
 from layerbits.estimators.layer_rows import layer_rows
@@ -50,9 +50,9 @@ def layer_information(
         The N = n values of X: a tensor, array or data frame of shape (n, ...); a tuple of positional arguments; or a
         mapping of arguments by name, such as a ``BatchEncoding``. Arguments are tensors and arrays that share their
         first axis, and tuples, lists and dicts of them; None, numbers and strings are the same in every pass. A data
-        set, a loader, a list or another iterable of such batches is read once. Arrays are moved to the device of the
-        network and floating-point arrays to its dtype; the tensors of loaders, lists and data sets are moved pass by
-        pass.
+        set, a loader, a list or another iterable of such batches is read once, and kept in a temporary file if it takes
+        more than `max_memory` bytes. Arrays are moved to the device of the network and floating-point arrays to its
+        dtype; the tensors of loaders, lists and data sets are moved pass by pass.
     labels : array-like of shape (n,), one-hot rows, str, int, callable or mapping of str to them, optional
         Classes Y, a function of X: whole numbers, booleans or strings; or the key, the position or the function that
         finds them in a batch, and then the network does not get them. Adds I(T;Y) and I(X;T|Y). A mapping has several
@@ -77,7 +77,7 @@ def layer_information(
         layer to layer, so readouts are not audited against the layer before.
     draws : int
         Noisy passes per input, r; at least 2 for a layer behind noise. The gap between the two bounds falls as r grows.
-        The first layer uses a single pass.
+        A layer behind no noise uses a single pass.
     queries : int, optional
         Queries per input, at least 2. Behind noise the last draws carry one query each, at most half of the draws. By
         default 16,384 queries in all and at least 4 of an input, but behind noise at most a quarter of the draws, or 4
@@ -99,11 +99,11 @@ def layer_information(
         CUDA devices that share the queries of a network on a CUDA device; by default that device computes them alone.
         Devices of the same model give the same numbers as one device.
     max_memory : int
-        Budget in bytes for the passes and the recorded signals; 1 GiB by default. It sets the number of rows of a pass,
-        together with the bytes that a row takes, as observed, and not with the memory that happens to be free: results
-        repeat. Layers whose signals do not fit together are measured in turn, with passes of their own and the same
-        noise. A single layer behind noise that does not fit is projected on its principal axes, which may raise its
-        upper bound. Another budget may change the rounding of torch's matrix products.
+        Budget in bytes for the passes and the recorded signals; 1 GiB by default. The budget and the observed bytes of
+        a row set the number of rows of a pass; the free memory does not, so results repeat. Layers whose signals do not
+        fit together are measured in turn, with passes of their own and the same noise. A single layer behind noise that
+        does not fit is projected on its principal axes, which may raise its upper bound. Another budget may change the
+        rounding of torch's matrix products.
 
     Returns
     -------
@@ -112,7 +112,7 @@ def layer_information(
         `value` is the mean of the decoder bound and of the plug-in bound less half of its first-order bias, moved into
         the interval. Notes name saturation at log N, a missed tolerance, bounds that exclude each other, and
         violations, by more than the error, of I(X;T) <= log N, I(T;Y) <= H(Y), I(X;T|Y) <= H(X|Y), I(X;T) <= I(X;T) of
-        the layer before, and I(X;T) = I(T;Y) + I(X;T|Y).
+        each layer through which the input acts on T, and I(X;T) = I(T;Y) + I(X;T|Y).
 
     Raises
     ------
@@ -159,7 +159,7 @@ def layer_information(
         estimator=estimator,
         max_memory=max_memory,
     )
-    data = read_inputs(inputs, model, labels, limit=limit, seed=settings.seed)
+    data = read_inputs(inputs, model, labels, limit=limit, seed=settings.seed, max_memory=settings.max_memory)
     problem = Problem.of(
         model, data, layers=layers, readout=readout, sigma=sigma, devices=devices, max_memory=settings.max_memory
     )
@@ -180,7 +180,7 @@ def measure_layers(problem: Problem, settings: MeasurementSettings) -> Informati
     deadline = time.monotonic() + settings.max_seconds
     samples = _samples(problem, settings)
     rows: list[InformationRow] = []
-    previous = None
+    information: dict[str, InformationRow] = {}
     progress = progress_bar(problem.parts, name="information", total=len(problem.parts))
     for name in progress:
         part_samples, started = next(samples), time.monotonic()
@@ -195,19 +195,18 @@ def measure_layers(problem: Problem, settings: MeasurementSettings) -> Informati
         }
         seconds = time.monotonic() - started
         part_samples.clear()  # freed before the passes of the next group
-        layer_before = previous if is_layer else None
-        rows_of_part = layer_rows(
-            name, problem.label_sets, measurements, settings.estimator, seconds, flags, layer_before
-        )
+        cuts = problem.network.dependence.cuts(name) if is_layer else ()
+        # I(X;T) is at most that of each layer through which the input acts.
+        least = min((information[cut] for cut in cuts if cut in information), key=lambda row: row.upper, default=None)
+        rows_of_part = layer_rows(name, problem.label_sets, measurements, settings.estimator, seconds, flags, least)
         if is_layer:
-            # An audit compares I(X;T) with that of the next layer, if the layer is in a chain.
-            previous = rows_of_part[0] if not {MEASUREMENT_NOISE, OTHER_OUTPUT} & set(flags) else None
+            information[name] = rows_of_part[0]
         rows += rows_of_part
     return InformationTable(tuple(rows))
 
 
 def _samples(problem: Problem, settings: MeasurementSettings) -> Iterator[list[LayerSample]]:
-    """Yield the samples of each part, of which no more than a group is held."""
+    """Yield the samples of each part; only the samples of one group are held at a time."""
     seeds = sample_seeds(settings, settings.seed)
     for group in part_groups(problem, settings.draws * len(seeds)):
         samples = [sample_layers(problem, group, settings.draws, settings.queries, seed) for seed in seeds]

@@ -1,12 +1,13 @@
 """Noisy networks: their layers, the noise of layers, and noisy passes that record signals.
 
-A forward hook adds noise to the output of a module; a function mode adds noise to the output of a function. A network
-stays the object, the class and the `state_dict` that it was. Ordinary passes take noise from torch's generators. A
-measurement runs a shadow of the network, a copy that shares its parameters, in which a channel takes the place of the
-noise of each layer; so the measurement changes nothing that another thread could see. If the layers have not been
-observed yet, the call first installs their noise.
+A forward hook adds noise to the output of a module; a function mode adds noise to the output of a function. The network
+stays the same object, with the same class and `state_dict`. Ordinary passes take noise from torch's generators.
 
-Layers are observed in a real pass rather than traced, because any code may stand in a forward method. A layer is one
+A measurement runs a shadow of the network, a copy that shares its parameters. In the shadow, a channel takes the place
+of the noise of each layer, so the modules and buffers of the network do not change. In one case a measurement changes
+the network: if noise waits for the first call, the measurement first installs that noise.
+
+Layers are observed in a real pass rather than traced, because a forward method may contain any code. A layer is one
 call of a module, or of an activation function that forward calls.
 
 A subpackage imports only subpackages below it in this list:
@@ -14,7 +15,7 @@ A subpackage imports only subpackages below it in this list:
     passes        the passes of layerbits: the table of layers, `propagate`, recorded signals, readouts
     noise         the distribution of a layer's noise, and the hooks that add it to ordinary passes
     observation   the layers: calls in a real pass, and their selection
-    inputs        inputs and labels in the forms in which people have them
+    inputs        the forms of inputs and labels that a measurement accepts
     execution     how torch runs a network: arguments, copies, checkpoints, compilation
 """
 
@@ -25,25 +26,30 @@ from layerbits.networks.execution.arguments import (
     naming_memory,
     rows_per_pass,
 )
+from layerbits.networks.execution.module_state import evaluating
 from layerbits.networks.inputs.pass_inputs import Inputs, Labels, PassInputs, read_inputs
 from layerbits.networks.noise.dropout import DropoutNoise, Noise
 from layerbits.networks.noise.gaussian import Deviations, GaussianNoise, RelativeSigma, gaussian_noise
 from layerbits.networks.noise.hooks import is_noisy
 from layerbits.networks.noise.network_noise import noise_of, noise_off, noisify, remove_noise
 from layerbits.networks.noise.sigma_by_layer import Sigma
+from layerbits.networks.observation.dependence_graph import DependenceGraph
 from layerbits.networks.observation.layer_calls import LayerCall
 from layerbits.networks.observation.layer_selection import Layers, choose_layers
+from layerbits.networks.observation.sources import INPUT
 from layerbits.networks.passes.channel_hooks import network_without_noise, noisy_network
 from layerbits.networks.passes.layer_table import LayerRow, LayerTable, layers
 from layerbits.networks.passes.measured_network import MeasuredNetwork
 from layerbits.networks.passes.propagation import layer_activations, propagate
 from layerbits.networks.passes.readouts import Channels, LayerPart, Readouts, Tokens, as_readouts, layer_parts
-from layerbits.networks.passes.recording import Passes, Recording, View, evaluating, record, record_draws
+from layerbits.networks.passes.recording import Passes, Recording, View, record, record_draws
 from layerbits.networks.passes.rows import check_rows
 
 __all__ = [
+    "INPUT",
     "MAX_MEMORY",
     "Channels",
+    "DependenceGraph",
     "Deviations",
     "DropoutNoise",
     "GaussianNoise",

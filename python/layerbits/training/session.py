@@ -90,7 +90,7 @@ class TrainingSession:
         name : str, optional
             Label of the progress bar.
         after_epoch : callable, optional
-            Called with each epoch after its checkpoint is saved.
+            Called with each epoch after `Checkpoints.step`.
         """
         cuda_devices = self.checkpoints.cuda_devices()
         with torch.random.fork_rng(devices=cuda_devices):
@@ -115,7 +115,7 @@ class TrainingSession:
         """Load the last state, measure the epochs that lost their rows, and return the last epoch."""
         last_epoch = self.checkpoints.resume()
         self.curves.resume(last_epoch)
-        lost_epochs = [] if self.monitor is None else self.monitor.unmeasured(last_epoch)
+        lost_epochs = [] if self.monitor is None else self.monitor.unmeasured_epochs(last_epoch)
         for epoch in lost_epochs:
             self.checkpoints.load_model(epoch)
             self._measure(epoch)

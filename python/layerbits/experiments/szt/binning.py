@@ -1,7 +1,7 @@
 """The experiment szt-binning: binned entropies of a tanh network on the SZT data (Figure 1 of the paper).
 
-The I(X;T) of a deterministic network is H(T) = log 4096, or infinite for continuous X, while H(Bin(T)) changes with the
-size of the bins. In a noisy network H(Bin(T)), as a measure of clusters, is compared with I(X;T). The networks are
+The I(X;T) of a deterministic network is H(T), log 4096 if all activations differ, while H(Bin(T)) changes with the size
+of the bins. In a noisy network H(Bin(T)), as a measure of clusters, is compared with I(X;T). The networks are
 trained in float32 and binned in float64, so that rounding does not act as bins.
 
 A run writes training.csv and binned.csv (columns: `Binned`) into the folders deterministic and noisy, information.csv
@@ -154,7 +154,7 @@ def _summarize_deterministic(config: BinningSettings, folder: RunFolder) -> None
             values = [value for _, value in binned_curve(rows, config.layers[-1], ENTROPY_OF_T, bins)]
             for name, value in {"first": values[0], "peak": max(values), "final": values[-1]}.items():
                 folder.summary[f"last_layer_{name}_at_{bins.size:g}"] = value
-    folder.summary["least_true_information"] = min(row.ceiling for row in rows)
+    folder.summary["smallest_deterministic_information"] = min(row.ceiling for row in rows)
 
 
 def _track(config: BinningSettings, folder: RunFolder) -> None:

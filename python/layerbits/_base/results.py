@@ -101,7 +101,9 @@ class InformationRow:
         T is the sum of signal and noise before rounding to float16 or bfloat16. The rounded T carries no more
         information, but a mean of rounded values may. ``"other_output"``: the layer returns several tensors, the first
         has the noise, and a later layer uses another one, so that the layer is in no chain. ``"masked"``: a readout of
-        the tokens that a mask keeps, a function of T and the mask.
+        the tokens that a mask keeps, a function of T and the mask. ``"tail_assumed"``: the upper end of an entropy
+        behind noise assumes that no signal lies more than 10 times as far out as all that were observed. Layers of
+        tanh, sigmoid and other bounded activation functions need no such assumption.
     """
 
     layer: str
@@ -173,6 +175,7 @@ _Result = TypeVar("_Result", Estimate, InformationRow)
 
 MEASUREMENT_NOISE, BEFORE_ROUNDING, OTHER_OUTPUT = "measurement_noise", "before_rounding", "other_output"
 MASKED = "masked"
+TAIL_ASSUMED = "tail_assumed"
 
 COLUMNS = [field.name for field in dataclasses.fields(InformationRow)]
 

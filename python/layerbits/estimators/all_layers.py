@@ -29,7 +29,7 @@ def layer_information(
     sigma: Sigma | None = None,
     layers: Layers = None,
     readout: Readouts = None,
-    draws: int = 32,
+    draws: int | None = None,
     queries: int | None = None,
     tolerance: float | None = None,
     confidence: float = 0.95,
@@ -75,9 +75,10 @@ def layer_information(
         as ``"layer[mean]"``. Their noise is that of A^T T (for a mean over L tokens, sigma / sqrt(L)), and their h(T)
         is that of A^T T. I(X; A^T T) is at most I(X;T), unless a mask chooses the tokens (`Tokens`). It may grow from
         layer to layer, so readouts are not audited against the layer before.
-    draws : int
+    draws : int, optional
         Noisy passes per input, r; at least 2 for a layer behind noise. The gap between the two bounds falls as r grows.
-        The first layer uses a single pass.
+        The first layer uses a single pass. By default 32, but at least 16,384 passes of all inputs together and at most
+        4096 of an input: few inputs need more draws. The column `draws` has the number.
     queries : int, optional
         Queries per input, at least 2. Behind noise the last draws carry one query each, at most half of the draws. By
         default 16,384 queries in all and at least 4 of an input, but behind noise at most a quarter of the draws, or 4
@@ -209,8 +210,9 @@ def measure_layers(problem: Problem, settings: MeasurementSettings) -> Informati
 def _samples(problem: Problem, settings: MeasurementSettings) -> Iterator[list[LayerSample]]:
     """Yield the samples of each part, of which no more than a group is held."""
     seeds = sample_seeds(settings, settings.seed)
-    for group in part_groups(problem, settings.draws * len(seeds)):
-        samples = [sample_layers(problem, group, settings.draws, settings.queries, seed) for seed in seeds]
+    draws = settings.draws_for(problem.n_inputs)
+    for group in part_groups(problem, draws * len(seeds)):
+        samples = [sample_layers(problem, group, draws, settings.queries, seed) for seed in seeds]
         for name in group:
             yield [by_name.pop(name) for by_name in samples]
 

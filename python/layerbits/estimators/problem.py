@@ -136,7 +136,7 @@ class Problem:
     def check_settings(self, settings: MeasurementSettings) -> None:
         """Raise a ValueError if the settings have a single draw and a layer lies behind noise, which takes two."""
         later = [layer for layer in self.layers if layer != self.network.layer_names[0]]
-        if later and self.network.adds_noise and settings.draws < 2:
+        if later and self.network.adds_noise and settings.draws_for(self.n_inputs) < 2:
             raise ValueError(f"draws: got {settings.draws}, wanted at least 2, because {later[0]!r} lies behind noise")
 
     @property

@@ -25,6 +25,7 @@ from layerbits.networks.execution.arguments import (
     naming_memory,
     rows_per_pass,
 )
+from layerbits.networks.execution.own_hooks import own_hooks
 from layerbits.networks.inputs.pass_inputs import Inputs, Labels, PassInputs, read_inputs
 from layerbits.networks.noise.dropout import DropoutNoise, Noise
 from layerbits.networks.noise.gaussian import Deviations, GaussianNoise, RelativeSigma, gaussian_noise
@@ -81,6 +82,7 @@ __all__ = [
     "noise_off",
     "noisify",
     "noisy_network",
+    "own_hooks",
     "propagate",
     "read_inputs",
     "record",

@@ -34,6 +34,8 @@ class Estimate:
         ``"nats"`` or ``"bits"``.
     converged : bool
         False if the half width of the interval exceeds the requested tolerance.
+    flags : tuple of str
+        Between two layers ``"tail_assumed"``, as in `InformationRow`: `upper` makes this assumption.
     """
 
     value: float
@@ -44,6 +46,7 @@ class Estimate:
     draws: int
     unit: str = "nats"
     converged: bool = True
+    flags: tuple[str, ...] = ()
 
     @property
     def bits(self) -> Estimate:

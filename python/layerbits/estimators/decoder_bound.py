@@ -160,8 +160,8 @@ class DecoderBounds:
             terms(quantity, _with_priors(log_densities, self.wide.log_density(queries), self.weight))
             for log_densities, queries in pairs
         )
-        # A density given x or y contains p(t) with this weight, and so the wide density with the weight squared.
-        ceiling = self.wide.largest_log_ratio - 2 * math.log(self.weight)
+        least_weight = self.weight if quantity.minuend is Condition.NONE else self.weight / 2
+        ceiling = self.wide.largest_log_ratio - math.log(least_weight)
         passes = [_pilot(trial, 0.0, ceiling), *split_passes(final)]
         end = upper_mean_bound(passes, floor=0.0, ceiling=ceiling, risk=self.risk)
         return dataclasses.replace(self._result(candidate, final, end), tail_assumed=self.wide.tail_assumed)
@@ -204,10 +204,13 @@ def _pilot(trial: Doubles, floor: float, ceiling: float) -> Doubles:
 
 
 def _with_priors(log_densities: LogDensities, wide_log_density: Doubles, weight: float) -> LogDensities:
-    """Mix, with weight `weight`, p(t|x) and p(t|y) with p(t), and p(t) with a wide density, to bound surprisals."""
-    marginal = mixed(log_densities.marginal, wide_log_density, weight)
+    """Mix densities with a wide density, with weight `weight`, to bound surprisals.
+
+    Half of the weight of a density given x or y goes to p(t), which is better where the draws of x are not typical.
+    """
+    prior = mixed(log_densities.marginal, wide_log_density, 0.5)
     return ByCondition(
-        given_input=mixed(log_densities.given_input, marginal, weight),
-        given_class=mixed(log_densities.given_class, marginal, weight),
-        marginal=marginal,
+        given_input=mixed(log_densities.given_input, prior, weight),
+        given_class=mixed(log_densities.given_class, prior, weight),
+        marginal=mixed(log_densities.marginal, wide_log_density, weight),
     )

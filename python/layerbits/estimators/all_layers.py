@@ -122,8 +122,8 @@ def layer_information(
     LayerSelectionError
         `layers` is empty or matches no noisy layer; a layer does not run once in a pass.
     TypeError, ValueError
-        An argument has another type, shape or value than wanted; signals are not finite; a layer with a `DropoutNoise`
-        lies behind noise.
+        An argument has another type, shape or value than wanted; signals are not finite, or so far from zero that the
+        dtype of the network does not resolve the noise; a layer with a `DropoutNoise` lies behind noise.
     MemoryError
         The system has no memory for a pass or for signals.
 

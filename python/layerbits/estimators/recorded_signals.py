@@ -16,7 +16,7 @@ from layerbits.estimators.layer_rows import layer_rows
 from layerbits.estimators.layer_sample import LayerSample, sample_of_signals
 from layerbits.estimators.settings import MeasurementSettings
 from layerbits.kernels import as_floats
-from layerbits.networks import Deviations, GaussianNoise, gaussian_noise
+from layerbits.networks import Deviations, GaussianNoise, gaussian_noise, unit_in_last_place
 from layerbits.statistics import class_numbers
 
 # Name of the layer in the table if the signals are no mapping.
@@ -68,7 +68,8 @@ def information(
     Raises
     ------
     TypeError, ValueError
-        An argument has another type, shape or value than wanted; signals are not finite; there are fewer than 2 rows.
+        An argument has another type, shape or value than wanted; signals are not finite, or so far from zero that their
+        dtype does not resolve the noise; there are fewer than 2 rows.
 
     Notes
     -----
@@ -138,6 +139,7 @@ def _noise_of(sigma: object, layer: str, signals: Tensor) -> GaussianNoise:
         sigma = sigma[layer]
     noise = gaussian_noise(sigma)  # type: ignore[arg-type]  # which checks the type
     noise.check(layer, (len(signals), signals.shape[2]))
+    noise.check_resolution(layer, unit_in_last_place(signals), signals.dtype)
     return noise
 
 

@@ -23,7 +23,7 @@ from layerbits._base import LayerSelectionError
 from layerbits.kernels import NormalStream, RandomStream, derived_seed, empty_for_draws, fill_rows, threads
 from layerbits.networks.execution.arguments import is_memory_error
 from layerbits.networks.noise.dropout import DropoutNoise
-from layerbits.networks.observation.signal_values import rounding_step
+from layerbits.networks.observation.signal_values import unit_in_last_place
 from layerbits.networks.passes.measured_network import EndOfPass, MeasuredNetwork
 from layerbits.networks.passes.readouts import LayerPart
 
@@ -180,7 +180,7 @@ class _Recorder:
                     f"inputs: layer {layer!r} gives NaN or infinity, wanted finite signals; check the network"
                 )
             if layer in self.network.noise:
-                self.network.noise[layer].check_resolution(layer, rounding_step(values))
+                self.network.noise[layer].check_resolution(layer, unit_in_last_place(values), values.dtype)
 
     def __call__(self, index: int, signal: Tensor) -> Tensor:
         layer, rows = self.network.layer_names[index], len(self.draws) * self.rows

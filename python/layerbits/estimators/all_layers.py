@@ -132,7 +132,9 @@ def layer_information(
     The lower end of an information holds for any number of queries: the decoder bound holds for every decoder, and its
     terms are independent and bounded (`layerbits.statistics`). The upper end holds likewise at the first layer, and
     with `sigma` at every layer. Behind noise the upper end is a Student bound for the mean of the plug-in, with an
-    allowance for rare events; the error of the plug-in is a jackknife over the draws of each input.
+    allowance for rare events; the error of the plug-in is a jackknife over the draws of each input. The lower end of an
+    entropy behind noise is of the same kind. Its upper end holds for any number of queries where the activation
+    function bounds the signals; elsewhere it assumes how far signals may lie out (the flag ``"tail_assumed"``).
 
     All passes run in evaluation mode. Signals stay on the network's device, the CPU or a CUDA device; arrays with a
     number for each query are copied to the host.

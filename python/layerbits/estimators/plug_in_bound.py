@@ -8,8 +8,8 @@ by Jensen's inequality: information is convex in the channel, entropy concave (G
 Flow in Deep Neural Networks, ICML 2019). Standard errors are jackknives over the draws of an input; a draw is left out
 together with its query. The queries of an input share draws, so errors of independent queries would be too small.
 
-The end of an interval on this side is a Student bound, which is asymptotic, with an allowance for rare events. A bound by bounded differences would hold
-for any number of draws, but its margin is a fifth of a nat at N = 4096.
+The end of an interval on this side is a Student bound, which is asymptotic, with an allowance for rare events. A bound
+by bounded differences would hold for any number of draws, but its margin is a fifth of a nat at N = 4096.
 """
 
 from __future__ import annotations

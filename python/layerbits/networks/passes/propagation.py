@@ -121,7 +121,7 @@ def propagate(
     network = noisy_network(model, data, max_memory=check_max_memory(max_memory))
     names, emitted = network.choose(layers), _emitted_values(given, network, len(data))
     check_rows(network, data.tensors, names)
-    signals = record(network, data.tensors, Passes(names, passes, seed, rows=chunk, emitted=emitted))
+    signals = record(network, data.tensors, Passes(names, passes, seed, chunk, emitted, checks_float=False))
     return {layer: signal.numpy(force=True) for layer, signal in signals.items()} if data.are_arrays else signals
 
 

@@ -23,7 +23,7 @@ from layerbits._base import LayerSelectionError
 from layerbits.kernels import NormalStream, RandomStream, derived_seed, empty_for_draws, fill_rows, threads
 from layerbits.networks.execution.arguments import is_memory_error
 from layerbits.networks.noise.dropout import DropoutNoise
-from layerbits.networks.observation.signal_values import unit_in_last_place
+from layerbits.networks.observation.signal_values import rounding_step, unit_in_last_place
 from layerbits.networks.passes.measured_network import EndOfPass, MeasuredNetwork
 from layerbits.networks.passes.readouts import LayerPart
 
@@ -60,6 +60,8 @@ class Passes:
         numbers are compared with draw 0 and not recorded. By default tensors have the draws of the passes alone.
     keeps_half : bool
         Whether signals in half precision, without a view, stay so; by default they are recorded in float32.
+    checks_float : bool
+        Whether noise that float32 or float64 does not resolve is refused, as in half precision.
     """
 
     layers: tuple[str, ...]
@@ -71,6 +73,7 @@ class Passes:
     columns: Mapping[str, int] = dataclasses.field(default_factory=dict)
     keeps_half: bool = False
     parts: Mapping[str, LayerPart] = dataclasses.field(default_factory=dict)
+    checks_float: bool = True
 
     def layer(self, name: str) -> str:
         """Return the layer with a name in `layers`, or the layer of the readout."""
@@ -180,7 +183,8 @@ class _Recorder:
                     f"inputs: layer {layer!r} gives NaN or infinity, wanted finite signals; check the network"
                 )
             if layer in self.network.noise:
-                self.network.noise[layer].check_resolution(layer, unit_in_last_place(values), values.dtype)
+                step = unit_in_last_place(values) if self.passes.checks_float else rounding_step(values)
+                self.network.noise[layer].check_resolution(layer, step, values.dtype)
 
     def __call__(self, index: int, signal: Tensor) -> Tensor:
         layer, rows = self.network.layer_names[index], len(self.draws) * self.rows

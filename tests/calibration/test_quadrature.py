@@ -1,4 +1,4 @@
-"""Channels and quadrature against published values, closed forms and other integrals."""
+"""Channels and quadrature against tabulated values, closed forms and other integrals."""
 
 import math
 
@@ -12,9 +12,9 @@ from tests.support.answers import BPSK
 
 
 @pytest.mark.parametrize(("sigma", "value"), BPSK.items())
-def test_bpsk_has_the_published_information(sigma, value):
+def test_bpsk_has_the_tabulated_information(sigma, value):
     truth = quadrature_truths(line_channel([-1, 1], sigma))["I(X;T)"]
-    assert truth.value == pytest.approx(value, abs=5.1e-7)  # published with six digits
+    assert truth.value == pytest.approx(value, abs=5.1e-7)  # the table has six digits
 
 
 def test_weights_are_equivalent_to_repeated_inputs():

@@ -1,4 +1,4 @@
-"""The frozen list of tasks: arrays, names, networks and published values."""
+"""The frozen list of tasks: arrays, names, networks and tabulated values."""
 
 import hashlib
 import math
@@ -55,15 +55,15 @@ def test_errors_of_the_true_values_are_at_most_a_billionth_of_a_nat():
 
 
 @pytest.mark.parametrize(("name", "sigma"), [("three-to-one-0.5", 0.5), ("three-to-one-1", 1)])
-def test_three_to_one_has_the_published_information(name, sigma):
+def test_three_to_one_has_the_tabulated_information(name, sigma):
     assert TASKS[name].truths["I(X;T)"].value == pytest.approx(THREE_TO_ONE[sigma], abs=5.1e-7)
 
 
 @pytest.mark.parametrize("weight", [0.05, 0.2, 1, 5])
-def test_neuron_has_the_published_information(weight):
+def test_neuron_has_the_tabulated_information(weight):
     task = TASKS[f"neuron-{weight:g}"]
-    published = NEURON[weight][NEURON_SIGMAS.index(task.sigma)]
-    assert task.truths["I(X;T)"].value == pytest.approx(published, abs=1e-4)  # the precision of the table
+    tabulated = NEURON[weight][NEURON_SIGMAS.index(task.sigma)]
+    assert task.truths["I(X;T)"].value == pytest.approx(tabulated, abs=1e-4)  # the precision of the table
 
 
 def test_gaussian_task_has_less_information_than_a_gaussian_of_its_power():

@@ -276,7 +276,7 @@ def test_a_monitor_measures_while_a_network_with_dropout_trains(tmp_path):
 
 def test_a_readout_of_a_layer_with_dropout_is_refused():
     model, tokens = nn.Sequential(nn.Tanh(), nn.Linear(3, 2)), torch.randn(6, 4, 3, generator=torch.Generator())
-    with pytest.raises(ValueError, match=r"^readout: got one for '0', which has DropoutNoise"):
+    with pytest.raises(ValueError, match=r"^readout: got a readout of '0', which has DropoutNoise"):
         lb.layer_information(model, tokens, sigma=lb.DropoutNoise(0.3, 0.1), readout="mean")
     rows = lb.layer_information(model, tokens, sigma=lb.DropoutNoise(0.3, 0.1), readout=None, queries=3)
     assert {row.layer for row in rows} == {"0"}

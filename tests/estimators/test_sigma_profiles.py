@@ -1,6 +1,6 @@
-"""Profiles over sigma compared with quadrature, published values and plain Monte Carlo; intervals and audits.
+"""Profiles over sigma compared with quadrature, tabulated values and plain Monte Carlo; intervals and audits.
 
-Values are compared within Z standard errors; seeds are fixed. The published values are rounded by up to 1e-6. At the
+Values are compared within Z standard errors; seeds are fixed. The tabulated values are rounded by up to 1e-6. At the
 smallest sigma one query in millions is nearer to the other center: without such a query the value is 1.2e-6 too high,
 with a standard error near 0. The tolerance of 2.2e-6 is the sum of both errors.
 """
@@ -30,7 +30,7 @@ def rows_of(profile, quantity):
 
 
 @pytest.mark.parametrize("d", [1, 6])
-def test_cube_has_the_published_information_of_its_axes(d):
+def test_cube_has_the_tabulated_information_of_its_axes(d):
     corners = torch.cartesian_prod(*[torch.tensor([-1.0, 1.0]).double()] * d).reshape(-1, d)
     profile = sigma_profile(corners.repeat(2048 // len(corners), 1), list(BPSK))
     for row, truth in zip(profile, BPSK.values(), strict=True):

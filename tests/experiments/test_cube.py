@@ -8,13 +8,13 @@ from tests.support import answers as known_answers
 
 
 @pytest.mark.parametrize(("sigma", "value"), known_answers.BPSK.items())
-def test_fair_bits_carry_the_published_information(sigma, value):
-    assert cube.information(3, 0.5, sigma) == pytest.approx(3 * value, abs=3 * 0.6e-6)  # published with six digits
+def test_fair_bits_carry_the_tabulated_information(sigma, value):
+    assert cube.information(3, 0.5, sigma) == pytest.approx(3 * value, abs=3 * 0.6e-6)  # the table has six digits
 
 
 @pytest.mark.parametrize(("sigma", "value"), known_answers.THREE_TO_ONE.items())
 @pytest.mark.parametrize("probability", [0.25, 0.75])
-def test_unfair_bits_carry_the_published_information(sigma, value, probability):
+def test_unfair_bits_carry_the_tabulated_information(sigma, value, probability):
     assert cube.information(2, probability, sigma) == pytest.approx(2 * value, abs=2 * 0.6e-6)
 
 

@@ -1,4 +1,4 @@
-"""Information and entropy of mixtures against published values, quadrature, closed forms and invariances.
+"""Information and entropy of mixtures against tabulated values, quadrature, closed forms and invariances.
 
 Monte Carlo values are compared within Z standard errors: at Z = 5 a correct estimator fails one test in 1.7 million.
 Seeds are fixed.
@@ -22,16 +22,16 @@ def standard_errors_apart(first, second):
     return abs(first.value - second.value) / math.hypot(first.standard_error, second.standard_error)
 
 
-# Published values
+# Tabulated values
 
 
 @pytest.mark.parametrize(("sigma", "value"), BPSK.items())
-def test_quadrature_agrees_with_the_published_values_of_two_points(sigma, value):
-    assert information_on_line([-1, 1], sigma) == pytest.approx(value, abs=5.1e-7)  # six digits are published
+def test_quadrature_agrees_with_the_tabulated_values_of_two_points(sigma, value):
+    assert information_on_line([-1, 1], sigma) == pytest.approx(value, abs=5.1e-7)  # the table has six digits
 
 
 @pytest.mark.parametrize("sigma", [0.3, 0.6, 3])
-def test_information_of_two_points_is_the_published_value(sigma):
+def test_information_of_two_points_is_the_tabulated_value(sigma):
     estimate = mixture_information(PAIR, sigma, tolerance=0.002)
     assert abs(estimate.value - BPSK[sigma]) <= Z * estimate.standard_error + 5.1e-7
 
@@ -42,7 +42,7 @@ def test_information_of_two_distant_points_is_nearly_log_two():
 
 
 @pytest.mark.parametrize("sigma", [0.1, 1])
-def test_information_of_weights_three_and_one_is_the_published_value(sigma):
+def test_information_of_weights_three_and_one_is_the_tabulated_value(sigma):
     estimate = mixture_information(PAIR, sigma, weights=np.array([3.0, 1.0]), tolerance=0.002)
     assert abs(estimate.value - THREE_TO_ONE[sigma]) <= Z * estimate.standard_error + 5.1e-7
 
@@ -55,11 +55,11 @@ def test_information_of_a_cube_is_that_of_its_edges(sigma):
 
 
 @pytest.mark.parametrize(("weight", "sigma"), [(0.05, 0.05), (0.2, 0.2), (0.5, 0.005), (1, 0.1), (2, 0.5), (5, 0.01)])
-def test_information_of_a_single_neuron_is_the_published_value(weight, sigma):
+def test_information_of_a_single_neuron_is_the_tabulated_value(weight, sigma):
     centers = np.tanh(weight * np.array([[-3.0], [-1], [1], [3]]) - 2 * weight)
     estimate = mixture_information(centers, sigma, tolerance=0.004)
     value = NEURON[weight][NEURON_SIGMAS.index(sigma)]
-    assert abs(estimate.value - value) <= Z * estimate.standard_error + 1e-4  # values are published to 1e-4
+    assert abs(estimate.value - value) <= Z * estimate.standard_error + 1e-4  # the table has 1e-4
 
 
 # Quadrature and closed forms

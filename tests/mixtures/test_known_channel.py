@@ -119,8 +119,8 @@ def test_pairwise_bounds_narrow_the_interval_of_few_queries():
 
 def test_interval_beyond_the_certain_bounds_moves_to_the_nearest_bound():
     channel = channel_on_line(0.5)
-    assert channel.certified(Interval(0.1, 0.2), Interval(0.3, 0.5)) == Interval(0.3, 0.3)
-    assert channel.certified(Interval(0.1, 0.4), Interval(0.3, 0.5)) == Interval(0.3, 0.4)
+    assert channel.clip_to_bounds(Interval(0.1, 0.2), Interval(0.3, 0.5)) == Interval(0.3, 0.3)
+    assert channel.clip_to_bounds(Interval(0.1, 0.4), Interval(0.3, 0.5)) == Interval(0.3, 0.4)
 
 
 def test_pairwise_bounds_contain_the_true_value():

@@ -200,6 +200,18 @@ def test_module_with_two_arguments_is_no_activation_function():
     assert layers(noisify(Gated(), sigma=0.1, inputs=INPUTS), INPUTS).noisy == ("act",)
 
 
+def test_activation_function_that_gets_its_argument_by_name_is_found():
+    class ByName(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear, self.act, self.head = nn.Linear(4, 3), Square(), nn.Linear(3, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.act(x=self.linear(x)))
+
+    assert layers(noisify(ByName(), sigma=0.1, inputs=INPUTS), INPUTS).noisy == ("act",)
+
+
 def test_activation_function_with_learnt_parameters_is_left_out_with_a_warning():
     model = nn.Sequential(nn.Linear(4, 3), Swish(), nn.Tanh(), nn.Linear(3, 2))
     with pytest.warns(UserWarning, match=r"^layers: None leaves out 1, which acts value by value"):

@@ -8,6 +8,7 @@ import pandas
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils.rnn import pack_sequence
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 import layerbits as lb
@@ -235,6 +236,8 @@ def test_a_monitor_resumes_noise_that_was_read(tmp_path):
         ([], None, ValueError, "inputs: got no batch"),
         (iter([]), None, ValueError, "inputs: got no batch"),
         (INPUTS.to_sparse(), None, TypeError, "inputs: got a sparse tensor"),
+        (pack_sequence([INPUTS]), None, TypeError, "inputs: got a PackedSequence, wanted padded rows"),
+        ((INPUTS, pack_sequence([INPUTS])), None, TypeError, "inputs: got a PackedSequence, wanted padded rows"),
         (INPUTS.to("meta"), None, ValueError, "inputs: got a tensor on the device meta"),
         ({"input": INPUTS}, "label", ValueError, "labels: got 'label', wanted the key .*: 'input'"),
         (INPUTS, "label", ValueError, "labels: got 'label', .*none, because it is a Tensor"),

@@ -284,3 +284,11 @@ def test_noise_with_a_wrong_number_of_channels_is_refused():
 def test_number_of_units_is_checked_before_a_measurement():
     with pytest.raises(ValueError, match="sigma: got noise of 4 units for '1'"):
         layer_information(noisify(mlp(), sigma=torch.ones(4)), normal_tensor(5, 4))
+
+
+@pytest.mark.parametrize("other", [0.2, torch.tensor([0.1, 0.2]), torch.tensor([[0.02, 0.01], [0.01, 0.02]])], ids=str)
+def test_noises_are_equal_if_their_covariances_are(other):
+    noise = gaussian_noise(torch.tensor([0.1, 0.3]))
+    assert noise != gaussian_noise(other)
+    assert gaussian_noise(other) == gaussian_noise(copy.deepcopy(other))
+    assert hash(gaussian_noise(other)) == hash(gaussian_noise(copy.deepcopy(other)))

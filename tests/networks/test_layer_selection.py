@@ -66,12 +66,12 @@ def test_nested_modules_are_named_by_their_path():
 
 
 def test_network_without_activation_functions_is_refused_with_a_remedy():
-    with pytest.raises(LayerSelectionError, match="but no layer is one; name the layers, available: 0, 1"):
+    with pytest.raises(LayerSelectionError, match="but the network calls none; name the layers, available: 0, 1"):
         selected(nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2)))
 
 
 def test_network_whose_activation_functions_return_the_output_is_refused_with_their_names():
-    with pytest.raises(LayerSelectionError, match=r"but every one returns an output of the network \(1\); name the"):
+    with pytest.raises(LayerSelectionError, match=r"but each one \(1\) returns an output of the network; name the"):
         selected(nn.Sequential(nn.Linear(4, 3), nn.Tanh()))
 
 

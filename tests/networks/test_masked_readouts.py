@@ -53,6 +53,7 @@ def view(which, kept, *, sigma=0.3, values=SIGNALS[0], **options):
         ("first", MASK, [[0], [1], [4], [0]]),
         ("last", MASK, [[2], [3], [4], [4]]),
         ("mean", EQUAL_COUNTS, [[0, 1], [1, 3], [3, 4], [0, 4]]),
+        ("mean", MASK, [[0, 1, 2], [1, 3], [4], [0, 1, 2, 3, 4]]),
     ],
 )
 def test_values_are_those_of_the_kept_tokens(which, mask, tokens, dtype):
@@ -79,6 +80,17 @@ def test_noise_is_that_of_a_token_or_of_a_mean_of_tokens(sigma, wanted):
     np.testing.assert_allclose(view("mean", EQUAL_COUNTS, sigma=sigma)[1].scale, wanted / math.sqrt(2), rtol=1e-15)
 
 
+def test_noise_of_a_mean_is_that_of_the_input_with_the_fewest_tokens():
+    np.testing.assert_allclose(view("mean", MASK[[0, 1, 3]].repeat(2, 1)[:4])[1].scale, 0.3 / math.sqrt(2), rtol=1e-15)
+
+
+def test_padding_that_is_not_a_number_is_no_part_of_a_readout():
+    signals = torch.where(MASK.bool()[None, ..., None], SIGNALS, math.nan)
+    for which in ("first", "last", "mean"):
+        masked_view, _ = view(which, MASK)
+        np.testing.assert_array_equal(masked_view(signals.flatten(2)), masked_view(SIGNALS.flatten(2)))
+
+
 @pytest.mark.parametrize(
     "sigma", [torch.linspace(1, 2, 15), torch.eye(15), torch.linspace(1, 2, 5)], ids=["units", "covariance", "tokens"]
 )
@@ -92,7 +104,6 @@ def test_noise_that_may_differ_by_input_is_refused(sigma):
 @pytest.mark.parametrize(
     ("which", "mask", "options", "error", "message"),
     [
-        ("mean", MASK, {}, ValueError, "readout: got a mask that keeps 1 to 5 tokens, wanted equally many"),
         ("last", MASK * torch.tensor([1, 1, 0, 1])[:, None], {}, ValueError, "readout: .* no token of input 2"),
         ("last", MASK[:, :4], {}, ValueError, r"mask: got 'kept' of shape \(4, 4\), wanted \(4, 5\)"),
         ("last", 2 * MASK, {}, ValueError, "mask: got values of 'kept' other than 0 and 1"),
@@ -141,6 +152,17 @@ def test_information_is_that_of_the_kept_tokens(draws_behind_noise):
             pytest.approx(wanted.lower, abs=1e-11),
             pytest.approx(wanted.upper, abs=1e-11),
         )
+
+
+def test_information_of_a_mean_is_that_of_the_mean_with_the_noise_of_two_tokens():
+    values, lengths = normal_tensor(80, 5, 2), torch.arange(80) % 4 + 2
+    mask = torch.arange(5) < lengths[:, None]
+    (row, *_) = lb.layer_information(
+        Masked(), (values, mask.long()), sigma=0.3, layers="act", readout=lb.Tokens("mean", mask=1)
+    )
+    means = (values * mask[..., None]).sum(1) / lengths[:, None]
+    expected = lb.information(means, 0.3 / math.sqrt(2)).rows[0]
+    assert (row.lower, row.upper) == pytest.approx((expected.lower, expected.upper), abs=1e-11)
 
 
 class Stack(torch.nn.Module):

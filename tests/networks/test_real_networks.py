@@ -75,7 +75,8 @@ class SparseExperts(DenseExperts):
 def make(name):
     torch.manual_seed(0)
     if name in ("gpt2", "bert", "albert"):
-        transformers = pytest.importorskip("transformers")
+        import transformers
+
         small = {"num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32, "hidden_size": 16}
         if name == "gpt2":
             config = transformers.GPT2Config(
@@ -85,10 +86,6 @@ def make(name):
         if name == "bert":
             return transformers.BertModel(transformers.BertConfig(vocab_size=20, **small))
         return transformers.AlbertModel(transformers.AlbertConfig(vocab_size=20, embedding_size=8, **small))
-    if name == "timm":
-        timm = pytest.importorskip("timm", exc_type=ImportError)  # it needs torchvision too
-        options = {"img_size": 8, "patch_size": 4, "embed_dim": 16, "depth": 2, "num_heads": 2, "num_classes": 3}
-        return timm.create_model("vit_tiny_patch16_224", **options)
     return {
         "unet": UNet,
         "resnet": lambda: nn.Sequential(nn.Linear(4, 4), ResidualBlock(), ResidualBlock(), nn.Linear(4, 2)),
@@ -105,7 +102,6 @@ NETWORKS = {
     "gpt2": (TOKENS, ["transformer.h.0.mlp.act", "transformer.h.1.mlp.act"]),
     "bert": (TOKENS, [f"encoder.layer.{i}.intermediate.intermediate_act_fn" for i in (0, 1)]),
     "albert": (TOKENS, ["encoder.albert_layer_groups.0.albert_layers.0.activation" + end for end in ("", "@2")]),
-    "timm": (IMAGES.expand(-1, 3, -1, -1), ["blocks.0.mlp.act", "blocks.1.mlp.act"]),
     "unet": (IMAGES, ["top.2", "bottom.2", "merge.1"]),
     "resnet": (ROWS, ["1.relu", "1.relu@2", "2.relu", "2.relu@2"]),
     "experts": (ROWS, ["experts.0.1", "experts.1.1", "experts.2.1", "router.1"]),
@@ -190,7 +186,8 @@ def test_output_of_a_transformer_keeps_its_class_and_its_loss():
 
 @pytest.mark.filterwarnings("ignore:`past_key_values` is deprecated")
 def test_first_call_fills_a_cache_of_keys_once():
-    transformers = pytest.importorskip("transformers")
+    import transformers
+
     cache = transformers.DynamicCache()
     noisify(make("gpt2"), sigma=0.1)(TOKENS, past_key_values=cache, use_cache=True)
     assert cache.get_seq_length() == TOKENS.shape[1]

@@ -24,7 +24,7 @@ def batch_sizes(noisy):
     return sizes
 
 
-OBSERVING_PASSES = [2, 3, 2, 3, 3]  # rows of the passes that find the layers and their rows
+OBSERVING_PASSES = [2, 3, 2, 3, 3, 3]  # rows of the passes that find the layers and their rows
 
 
 @pytest.mark.parametrize(

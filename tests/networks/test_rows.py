@@ -120,6 +120,20 @@ def test_a_probe_leaves_the_generators_and_the_buffers():
     assert all(value.equal(before[name]) for name, value in model.state_dict().items())
 
 
+@pytest.mark.parametrize("row", [0, 1, -1])
+def test_rows_that_all_depend_on_the_same_row_are_refused(row):
+    class Shifted(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.mlp = tanh_mlp(4, 3, 2)
+
+        def forward(self, x):
+            return self.mlp(x + x[row])
+
+    with pytest.raises(ValueError, match=r"^inputs: got rows that act on one another"):
+        lb.layer_information(Shifted(), TOKENS[:, 0], sigma=0.2)
+
+
 @pytest.mark.parametrize(
     "move", [lambda x: x.flip(0), lambda x: x.roll(1, 0), lambda x: x[[0, 2, 1, *range(3, len(x))]]]
 )

@@ -1,15 +1,17 @@
-"""Known answers that share no code with the package: published values, quadrature, and plain Monte Carlo.
+"""Known answers that share no code with the package: tables, quadrature, and plain Monte Carlo.
 
-Quadrature is the trapezoidal rule up to 12 sigma beyond the centers, in steps of sigma / 16. For the smooth, decaying
-integrands here its error falls exponentially in 1 / step and is below 1e-10; tests/mixtures/test_information_values.py
-compares it with the published values.
+Quadrature is the trapezoidal rule up to 12 sigma beyond the centers, in steps of at most sigma / 16. For the smooth,
+decaying integrands here its error falls exponentially in 1 / step and is below 1e-10.
+tests/mixtures/test_information_values.py compares the quadrature with the tables.
 """
 
 import mpmath
 import numpy as np
 from scipy.special import logsumexp
 
-# I(S; S + sigma Z) of S = -1 or 1, equally likely, by sigma; in nats, to the digits given.
+# I(S; S + sigma Z) = log 2 - E log(1 + exp(-2 (1 + sigma Z) / sigma^2)) of S = -1 or 1, equally likely, by sigma; in
+# nats, rounded to the digits given. Computed for this project; the quadrature of this module, with mpmath in 30 digits,
+# rounds to the same digits.
 BPSK = {
     0.2: 0.693146,
     0.3: 0.691906,
@@ -22,10 +24,11 @@ BPSK = {
     2: 0.111421,
     3: 0.0526716,
 }
-# The same for probabilities 3/4 and 1/4.
+# The same information for probabilities 3/4 and 1/4, computed in the same way.
 THREE_TO_ONE = {0.1: 0.562335, 0.5: 0.511060, 1: 0.265653}
 
-# I(X; tanh(w X - 2 w) + sigma Z) of X uniform on {-3, -1, 1, 3}, by w and sigma; in nats, to 1e-4.
+# I(X; tanh(w X - 2 w) + sigma Z) of X uniform on {-3, -1, 1, 3}, by w and sigma; in nats, to 1e-4. Computed for this
+# project; the quadrature of this module differs by at most 6.5e-5.
 NEURON_SIGMAS = (0.005, 0.01, 0.05, 0.1, 0.2, 0.5)
 NEURON = {
     0.05: (1.3863, 1.3863, 0.8328, 0.3908, 0.1320, 0.0236),
@@ -61,10 +64,10 @@ STEPS_PER_SIGMA, MARGIN_IN_SIGMAS = 16, 12
 
 
 def grid(lower, upper, sigma):
-    """Return the points of the quadrature for centers between `low` and `high`."""
+    """Return the points of the quadrature for centers between `lower` and `upper`."""
     margin = MARGIN_IN_SIGMAS * sigma
-    count = int(np.ceil((upper - lower + 2 * margin) / sigma * STEPS_PER_SIGMA))
-    return np.linspace(lower - margin, upper + margin, count)
+    steps = int(np.ceil((upper - lower + 2 * margin) / sigma * STEPS_PER_SIGMA))
+    return np.linspace(lower - margin, upper + margin, steps + 1)
 
 
 def normal(distance, sigma):
@@ -77,7 +80,7 @@ def entropy(density, axis):
 
 
 def information_of_channel(densities, axis, weights=None):
-    """Compute I(X;T) of a T on the line from the densities p(t|x) at the points of an axis, (inputs, points)."""
+    """Compute I(X;T) of T on the line from the densities p(t|x) at the points of an axis, (inputs, points)."""
     weights = np.full(len(densities), 1 / len(densities)) if weights is None else weights / np.sum(weights)
     entropies = [entropy(density, axis) for density in densities]
     return entropy(weights @ densities, axis) - weights @ entropies
@@ -100,9 +103,9 @@ def information_in_plane(centers, sigma, weights=None):
 
 
 def gaussian_mixture_information(centers, covariance, samples, seed, classes=None):
-    """Estimate I(index; T), or I(class; T) with `classes`, of T ~ N(centers[index], covariance) by plain Monte Carlo.
+    """Estimate I(index; T), or with `classes` I(class; T), by plain Monte Carlo; return it and its standard error.
 
-    Returns the value and its standard error.
+    The index is uniform over the centers, and T ~ N(centers[index], covariance).
     """
     generator = np.random.default_rng(seed)
     whitened = centers @ np.linalg.inv(np.linalg.cholesky(covariance)).T

@@ -2,8 +2,8 @@
 
 X is uniform over N inputs, and T = S + Z is a noisy layer. r noisy passes of every input give signals s_xj and the
 mixtures p^(t|x) = mean_j N(t; s_xj, sigma^2 I), p^(t) = mean_x p^(t|x). An information is the mean difference of two
-log densities at the same queries t. It lies, on average, between two bounds: the plug-in bound, made of all passes, and
-a decoder bound, whose decoder is made of some passes and evaluated at queries of the others.
+log densities at the same queries t. Two bounds enclose every information in expectation: the plug-in bound is made of
+all passes; the decoder bound evaluates a decoder, which is made of some passes, at queries of the other passes.
 
     problem, settings       the checked arguments: Problem, MeasurementSettings
     classes                 the class of each input, and the ceilings of information
@@ -12,27 +12,28 @@ a decoder bound, whose decoder is made of some passes and evaluated at queries o
     layer_sample            passes through the network -> signals in few dimensions
     log_densities           queries, and log densities of mixtures at queries
     plug_in_bound           the upper bound of an information, lower bound of an entropy
-    decoders                decoders: densities q(t|x) made of draws
+    decoders                densities q(t|x) made of draws
     decoder_candidates      the decoders that compete at a layer, and the queries that choose one
     decoder_bound           the lower bound of an information, upper bound of an entropy
     two_sided_estimate      point estimate and interval between the two bounds
     first_layer             all quantities of a layer behind no noise
     layer_behind_noise      all quantities of any other layer
-    layer_measurement       one layer, measured once or in rounds until its interval is narrow
+    layer_measurement       one layer, measured once, or in rounds until its interval is narrow
     audits                  notes on saturation and on estimates that theory rules out
     layer_rows              the rows of a table from the measurements of a layer
     all_layers              layer_information, measure_layers
-    recorded_signals        information
+    layer_arrays            arrays by layer, for information and sigma_profile
+    recorded_signals        information, of signals that another program recorded
     between_layers/         information_between_layers
     sigma_profiles          sigma_profile
-    sigma_profile_table     its result
+    sigma_profile_table     SigmaProfile, the result of sigma_profile
     known_activations       the activations of a network for sigma_profile
     suggested_sigma         suggest_sigma
 
-`layer_information` makes a `Problem` and `MeasurementSettings`. `measure_layers` samples all layers in common passes,
-or groups of them where their signals exceed the budget. Then each sample behind noise is split into queries and draws,
-and every quantity is bounded. With a tolerance, a layer is sampled again until its interval is narrow or a limit is
-reached. Audits add the notes.
+`layer_information` makes a `Problem` and `MeasurementSettings`. `measure_layers` samples all layers in common passes;
+where their signals exceed the budget, the layers of a group have common passes. Then each sample behind noise is split
+into queries and draws, and every quantity is bounded. With a tolerance, a layer is sampled again until its interval is
+narrow or a limit is reached. Audits add the notes.
 """
 
 from layerbits.estimators.all_layers import layer_information, measure_layers

@@ -50,9 +50,9 @@ def layer_information(
         The N = n values of X: a tensor, array or data frame of shape (n, ...); a tuple of positional arguments; or a
         mapping of arguments by name, such as a ``BatchEncoding``. Arguments are tensors and arrays that share their
         first axis, and tuples, lists and dicts of them; None, numbers and strings are the same in every pass. A data
-        set, a loader, a list or another iterable of such batches is read once. Arrays are moved to the device of the
-        network and floating-point arrays to its dtype; the tensors of loaders, lists and data sets are moved pass by
-        pass.
+        set, a loader, a list or another iterable of such batches is read once, and kept in a temporary file if it takes
+        more than `max_memory` bytes. Arrays are moved to the device of the network and floating-point arrays to its
+        dtype; the tensors of loaders, lists and data sets are moved pass by pass.
     labels : array-like of shape (n,), one-hot rows, str, int, callable or mapping of str to them, optional
         Classes Y, a function of X: whole numbers, booleans or strings; or the key, the position or the function that
         finds them in a batch, and then the network does not get them. Adds I(T;Y) and I(X;T|Y). A mapping has several
@@ -77,8 +77,8 @@ def layer_information(
         layer to layer, so readouts are not audited against the layer before.
     draws : int, optional
         Noisy passes per input, r; at least 2 for a layer behind noise. The gap between the two bounds falls as r grows.
-        The first layer uses a single pass. By default 32, but at least 16,384 passes of all inputs together and at most
-        4096 of an input: few inputs need more draws. The column `draws` has the number.
+        A layer behind no noise uses a single pass. By default 32, but at least 16,384 passes of all inputs together and
+        at most 4096 of an input: few inputs need more draws. The column `draws` has the number.
     queries : int, optional
         Queries per input, at least 2. Behind noise the last draws carry one query each, at most half of the draws. By
         default 16,384 queries in all and at least 4 of an input, but behind noise at most a quarter of the draws, or 4
@@ -100,11 +100,11 @@ def layer_information(
         CUDA devices that share the queries of a network on a CUDA device; by default that device computes them alone.
         Devices of the same model give the same numbers as one device.
     max_memory : int
-        Budget in bytes for the passes and the recorded signals; 1 GiB by default. It sets the number of rows of a pass,
-        together with the bytes that a row takes, as observed, and not with the memory that happens to be free: results
-        repeat. Layers whose signals do not fit together are measured in turn, with passes of their own and the same
-        noise. A single layer behind noise that does not fit is projected on its principal axes, which may raise its
-        upper bound. Another budget may change the rounding of torch's matrix products.
+        Budget in bytes for the passes and the recorded signals; 1 GiB by default. The budget and the observed bytes of
+        a row set the number of rows of a pass; the free memory does not, so results repeat. Layers whose signals do not
+        fit together are measured in turn, with passes of their own and the same noise. A single layer behind noise that
+        does not fit is projected on its principal axes, which may raise its upper bound. Another budget may change the
+        rounding of torch's matrix products.
 
     Returns
     -------
@@ -162,7 +162,7 @@ def layer_information(
         estimator=estimator,
         max_memory=max_memory,
     )
-    data = read_inputs(inputs, model, labels, limit=limit, seed=settings.seed)
+    data = read_inputs(inputs, model, labels, limit=limit, seed=settings.seed, max_memory=settings.max_memory)
     problem = Problem.of(
         model, data, layers=layers, readout=readout, sigma=sigma, devices=devices, max_memory=settings.max_memory
     )
@@ -210,7 +210,7 @@ def measure_layers(problem: Problem, settings: MeasurementSettings) -> Informati
 
 
 def _samples(problem: Problem, settings: MeasurementSettings) -> Iterator[list[LayerSample]]:
-    """Yield the samples of each part, of which no more than a group is held."""
+    """Yield the samples of each part; only the samples of one group are held at a time."""
     seeds = sample_seeds(settings, settings.seed)
     draws = settings.draws_for(problem.n_inputs)
     for group in part_groups(problem, draws * len(seeds)):

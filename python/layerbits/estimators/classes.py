@@ -29,14 +29,14 @@ class Classes:
 
     @classmethod
     def of(cls, labels: Array | None, n_inputs: int) -> Classes:
-        """Return the classes of labels (N,), a single class without labels; TypeError or ValueError name `labels`."""
+        """Return the classes of labels, as for `class_numbers`, or a single class if `labels` is None."""
         if labels is None:
             return cls(np.zeros(n_inputs, np.int64), labelled=False)
         return cls(class_numbers(labels, n_inputs), labelled=True)
 
     @property
     def labels(self) -> Integers | None:
-        """The class of each input, None without labels."""
+        """The class of each input; None without labels."""
         return self.numbers if self.labelled else None
 
     @functools.cached_property
@@ -56,12 +56,12 @@ class Classes:
 
     @functools.cached_property
     def ceilings(self) -> Mapping[str, float]:
-        """Largest value, in nats, of each measured information that the entropies of X and Y allow."""
+        """Largest value of each measured information that the entropies of X and Y allow, in nats, by quantity."""
         return ceilings(self.n_inputs, self.labels)
 
     @functools.cached_property
     def largest_terms(self) -> Mapping[str, float]:
-        """Largest information, in nats, that a single value of T can carry; it may exceed the ceiling."""
+        """Largest information that a single value of T can carry, in nats; it may exceed the ceiling of the mean."""
         return largest_terms(self.n_inputs, self.labels)
 
     @property
@@ -72,3 +72,9 @@ class Classes:
             for quantity in QUANTITIES
             if self.labelled or Condition.CLASS not in (quantity.minuend, quantity.subtrahend)
         )
+
+
+def classes_by_label_set(numbers_by_name: Mapping[str, Integers], n_inputs: int) -> dict[str, Classes]:
+    """Return the classes by the name of the label set; without label sets, a single class under the name "Y"."""
+    classes = {name: Classes(numbers, labelled=True) for name, numbers in numbers_by_name.items()}
+    return classes or {"Y": Classes.of(None, n_inputs)}

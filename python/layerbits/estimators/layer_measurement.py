@@ -1,7 +1,8 @@
 """One layer, measured once or, with a tolerance, in rounds of more and more draws or queries.
 
-Round k of a measurement with a tolerance has 6 / (pi k)^2 of the risk, so that the intervals of all rounds hold at once
-and the measurement may stop after any round. Each round has its own seed, because its size depends on the round before.
+Round k of a measurement with a tolerance has 6 / (pi k)^2 of the risk. These shares sum to 1, so the intervals of all
+rounds hold together, and the measurement may stop after any round. Each round has its own seed, because the size of a
+round depends on the round before.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ from layerbits.estimators.settings import MeasurementSettings
 from layerbits.estimators.two_sided_estimate import TwoSidedEstimate
 from layerbits.kernels import NormalStream, RandomStream, derived_seed, single_threaded_torch, stream
 
-# Largest number of queries of all inputs at the first layer, where draws do not limit the queries: 0.5 GB of terms.
+# Largest number of queries of all inputs in a round behind no noise, where draws do not limit them: 0.5 GB of terms.
 _MAX_QUERIES = 2**22
 
 
 @dataclasses.dataclass(frozen=True)
 class LayerMeasurement:
-    """The result of the last round.
+    """The estimates of a layer from its last round.
 
     Attributes
     ----------
@@ -56,7 +57,7 @@ def estimate_layer(
 ) -> dict[str, TwoSidedEstimate]:
     """Estimate every quantity of a layer from its samples; each end of an interval is wrong with at most this risk.
 
-    The layer may be any part of the problem. The readouts of a layer have its streams of random numbers.
+    `layer` names a part of the problem. A layer and its readouts use the same streams of random numbers.
     """
     index = problem.network.layer_names.index(problem.parts[layer].layer)
     return estimate_samples(samples, problem.classes, index, risk, seed)
@@ -65,7 +66,7 @@ def estimate_layer(
 def estimate_samples(
     samples: Sequence[LayerSample], classes: Classes, index: int, risk: float, seed: int
 ) -> dict[str, TwoSidedEstimate]:
-    """Estimate every quantity from samples of a layer; its index selects the streams of random numbers."""
+    """Estimate every quantity from samples of a layer; the index of the layer selects the streams of random numbers."""
     sample = samples[0]
     streams = (
         NormalStream(seed, RandomStream.QUERIES, index),
@@ -88,13 +89,17 @@ def estimate_samples(
 
 @dataclasses.dataclass(frozen=True)
 class Effort:
-    """Noisy passes and queries per input; the first layer needs a single pass."""
+    """Noisy passes and queries per input; one pass behind no noise."""
 
     draws: int
     queries: int
 
     def larger(self, limited_by: str, max_draws: int, max_queries: int) -> Effort:
-        """Return the effort of the next round, with more draws or queries; the same effort if a limit is reached."""
+        """Return the effort of the next round.
+
+        `limited_by` is the main cause of the width of the interval, as in `TwoSidedEstimate`. The effort stays the same
+        if a limit is reached, or if the cause is the omitted dimensions, which no effort reduces.
+        """
         if limited_by == "dimensions":
             return self
         if self.draws == 1:
@@ -121,25 +126,28 @@ class LayerTask:
     deadline: float
 
     def measure(self, samples: Sequence[LayerSample], report: Callable[[str], object]) -> LayerMeasurement:
-        """Measure in rounds until the interval is narrow or a limit is reached; `report` gets a line on each round."""
+        """Measure in rounds until the interval of I(X;T) is narrow or a limit is reached; without a tolerance, once.
+
+        `samples` are those of the first round. `report` gets a line on each round.
+        """
         settings, seed, start = self.settings, self.settings.seed, time.monotonic()
         max_queries = _MAX_QUERIES // self.problem.n_inputs
-        for number in itertools.count(1):
-            share = 1.0 if settings.tolerance is None else 6 / (math.pi * number) ** 2
+        for round_number in itertools.count(1):
+            share = 1.0 if settings.tolerance is None else 6 / (math.pi * round_number) ** 2
             estimates = estimate_layer(self.problem, self.layer, samples, share * settings.risk, seed)
             effort, information = Effort(samples[0].draws, samples[0].queries), estimates["I(X;T)"]
             interval, cause = information.interval, information.limited_by
             report(f"{interval.lower:.3f} to {interval.upper:.3f} nats, {effort.draws} draws")
             if settings.tolerance is None or interval.half_width <= settings.tolerance:
                 break
-            larger = effort.larger(cause, settings.max_draws, max_queries)
-            limit = self._limit(effort, larger, cause, time.monotonic() - start)
+            larger_effort = effort.larger(cause, settings.max_draws, max_queries)
+            limit = self._limit(effort, larger_effort, cause, time.monotonic() - start)
             if limit:
                 shortfall = f"tolerance {settings.tolerance:g} not reached within {limit}: limited by {cause}"
                 return LayerMeasurement(effort.draws, estimates, shortfall)
             start = time.monotonic()
-            seed = derived_seed(settings.seed, RandomStream.ROUND_SEED, number + 1)
-            samples = self._sample(larger, seed)
+            seed = derived_seed(settings.seed, RandomStream.ROUND_SEED, round_number + 1)
+            samples = self._sample(larger_effort, seed)
         return LayerMeasurement(effort.draws, estimates)
 
     def _sample(self, effort: Effort, seed: int) -> list[LayerSample]:
@@ -148,14 +156,14 @@ class LayerTask:
             for sample_seed in sample_seeds(self.settings, seed)
         ]
 
-    def _limit(self, effort: Effort, larger: Effort, cause: str, seconds: float) -> str:
-        """Return the limit that forbids a larger round after a round that took `seconds`; empty if none does."""
+    def _limit(self, effort: Effort, larger_effort: Effort, cause: str, seconds: float) -> str:
+        """Return the limit that forbids a round of `larger_effort` after a round of `seconds`; empty if none does."""
         if cause == "dimensions":
             return "any number of draws"
-        if larger == effort and effort.draws == 1:
+        if larger_effort == effort and effort.draws == 1:
             return f"{effort.queries} queries of an input"
-        if larger == effort:
+        if larger_effort == effort:
             return f"max_draws {self.settings.max_draws}"
-        growth = larger.draws * larger.queries / (effort.draws * effort.queries)
+        growth = larger_effort.draws * larger_effort.queries / (effort.draws * effort.queries)
         is_late = time.monotonic() + seconds * growth > self.deadline
         return f"max_seconds {self.settings.max_seconds:g}" if is_late else ""

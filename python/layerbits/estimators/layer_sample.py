@@ -4,7 +4,7 @@ In a noisy network, only the first noisy layer can lie behind no noise. If the m
 layer does. Two equal passes of another layer prove nothing: a step or a dead unit may differ in a third pass.
 
 Where the values of a layer behind noise exceed the budget, they are never held in full: each pass is projected, as it
-is recorded, on the principal axes of two probing passes. The upper bound of such a layer may rise to log N; its lower
+is recorded, on the principal axes of the probing passes. The upper bound of such a layer may rise to log N; its lower
 bound stays valid. Layers whose values exceed the budget together are sampled in groups, each with passes of its own.
 """
 
@@ -171,7 +171,7 @@ def sample_of_signals(
     Raises
     ------
     ValueError
-        More queries are wanted than memory can hold.
+        `queries` exceeds the largest total, 2^28, divided by the number of inputs.
     """
     n_inputs, draws, dim = signals.shape
     is_exact = draws == 1
@@ -197,14 +197,14 @@ def _refuse_single_draw(behind_noise: Sequence[str]) -> None:
 
 
 def _floats_if_few(name: str, signals: Tensor) -> Tensor:
-    """Return signals in half precision in float32, unless they are so many that they are reduced in blocks."""
+    """Return signals, in float32 if they are in half precision and few enough not to be reduced in blocks."""
     if signals.dtype in (torch.float16, torch.bfloat16):
         return signals if signals.numel() > _WHOLE_VALUES else signals.float()
     return as_floats(f"signals of layer {name!r}", signals)
 
 
 def _number_of_queries(n_inputs: int, draws: int | None, wanted: int | None) -> int:
-    """Return the number of queries per input; `draws` limits it behind noise and is None elsewhere."""
+    """Return the number of queries per input; `draws` limits the number behind noise and is None elsewhere."""
     queries = wanted or max(_MIN_QUERIES, math.ceil(_TOTAL_QUERIES / n_inputs))
     if draws is None and queries * n_inputs > _LARGEST_TOTAL:
         raise ValueError(f"queries: got {queries}, wanted at most {_LARGEST_TOTAL // n_inputs} for {n_inputs} inputs")

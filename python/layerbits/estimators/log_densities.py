@@ -5,7 +5,7 @@ A query t = s + z is a signal plus noise. A log density here is relative to the 
     log p(t|A) - log N(z; 0, sigma^2 I),
 
 in which |z|^2 cancels. Minus the mean of this difference is h(T|A) less the entropy of the noise. An information is the
-mean difference of two such terms at the same queries: if all inputs are separated, every difference is log N.
+mean difference of two such terms at the same queries. For I(X;T) of separated inputs every difference is log N.
 
 Arrays in the layer's units (signals, queries, covariances) are tensors on the network's device. Arrays with a number
 for each query are NumPy arrays on the host, where jackknife and bets cost little; so the same code serves CPU and CUDA.
@@ -71,7 +71,7 @@ class Queries:
         return cls(points, bases, sigma, noise_log_density, np.arange(len(bases)), devices)
 
     def select(self, inputs: Integers | slice, passes: slice) -> Queries:
-        """Return the queries of some inputs in some passes."""
+        """Return the queries of some inputs in a range of passes."""
         return dataclasses.replace(
             self,
             points=self.points[inputs][:, passes],
@@ -91,7 +91,7 @@ class Queries:
 
 
 def terms(quantity: Quantity, log_densities: LogDensities) -> Doubles:
-    """Return the terms (n, q) whose mean is a quantity: for I(X;T), log p(t|x) - log p(t)."""
+    """Return the terms (n, q) whose mean is a quantity: log p(t|x) - log p(t) for I(X;T), -log p(t) for h(T)."""
     minuend = log_densities[quantity.minuend]
     return -minuend if quantity.subtrahend is None else log_densities[quantity.subtrahend] - minuend
 
@@ -116,10 +116,10 @@ def mixed(log_density: Doubles, admixture: Doubles, weight: float) -> Doubles:
 
 def log_sum(parts: Doubles) -> Doubles:
     """Return the log-sum-exp over the first axis, several times as fast as `numpy.logaddexp.reduce`."""
-    largest = parts.max(axis=0)
-    largest = np.where(largest > -math.inf, largest, 0.0)
+    maxima = parts.max(axis=0)
+    maxima = np.where(maxima > -math.inf, maxima, 0.0)  # -inf - -inf would be NaN
     with np.errstate(divide="ignore"):
-        log_sums: Doubles = np.log(np.exp(parts - largest).sum(axis=0)) + largest
+        log_sums: Doubles = np.log(np.exp(parts - maxima).sum(axis=0)) + maxima
     return log_sums
 
 

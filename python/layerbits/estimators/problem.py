@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import nn
 
-from layerbits.estimators.classes import Classes
+from layerbits.estimators.classes import Classes, classes_by_label_set
 from layerbits.estimators.settings import MeasurementSettings
 from layerbits.kernels import Devices, resolve_devices
 from layerbits.networks import (
@@ -50,7 +50,7 @@ class Problem:
     label_sets : mapping of str to Classes
         The classes by the name of the label set; a single class without labels.
     layers : tuple of str
-        The layers to measure, in the order of the data.
+        The layers to measure, in the order of the pass.
     readouts : tuple of Tokens, Channels or None
         The readouts of each layer to measure; None is the whole layer.
     parts : mapping of str to LayerPart
@@ -102,8 +102,7 @@ class Problem:
         _check_distributions(network, names)
         check_rows(network, inputs.tensors, names)
         network_device = next((parameter.device for parameter in model.parameters()), inputs.tensors[0].device)
-        label_sets = {name: Classes(numbers, labelled=True) for name, numbers in inputs.labels.items()}
-        label_sets = label_sets or {"Y": Classes.of(None, len(inputs))}
+        label_sets = classes_by_label_set(inputs.labels, len(inputs))
         return cls(
             model,
             network,
@@ -118,8 +117,8 @@ class Problem:
             max_memory,
         )
 
-    def of_now(self) -> Problem:
-        """Return the problem for the network as it is now: its noise and its buffers may have changed.
+    def for_present_network(self) -> Problem:
+        """Return the problem for the present noise and buffers of the network, which training may have changed.
 
         Raises
         ------
@@ -134,10 +133,12 @@ class Problem:
         return dataclasses.replace(self, network=network, parts=parts)
 
     def check_settings(self, settings: MeasurementSettings) -> None:
-        """Raise a ValueError if the settings have a single draw and a layer lies behind noise, which takes two."""
-        later = [layer for layer in self.layers if layer != self.network.layer_names[0]]
-        if later and self.network.adds_noise and settings.draws_for(self.n_inputs) < 2:
-            raise ValueError(f"draws: got {settings.draws}, wanted at least 2, because {later[0]!r} lies behind noise")
+        """Raise a ValueError if the settings have a single draw and a layer lies behind noise."""
+        later_layers = [layer for layer in self.layers if layer != self.network.layer_names[0]]
+        if later_layers and self.network.adds_noise and settings.draws_for(self.n_inputs) < 2:
+            raise ValueError(
+                f"draws: got {settings.draws}, wanted at least 2, because {later_layers[0]!r} lies behind noise"
+            )
 
     @property
     def n_inputs(self) -> int:

@@ -1,4 +1,4 @@
-"""Information of signals in hand, which some other program recorded: `information`."""
+"""`information`: the information of signals that another program recorded."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from layerbits._base import Array, InformationRow, InformationTable
-from layerbits.estimators.classes import Classes
+from layerbits.estimators.classes import Classes, classes_by_label_set
+from layerbits.estimators.layer_arrays import arrays_by_layer
 from layerbits.estimators.layer_measurement import LayerMeasurement, estimate_samples
 from layerbits.estimators.layer_rows import layer_rows
 from layerbits.estimators.layer_sample import LayerSample, sample_of_signals
@@ -33,7 +34,7 @@ def information(
     seed: int = 0,
     estimator: str = "pooled",
 ) -> InformationTable:
-    """Measure I(X;T), h(T) and h(T|X) of signals in hand, for T = S + Z and X uniform over the rows, in nats.
+    """Measure I(X;T), h(T) and h(T|X) of recorded signals S, for T = S + Z and X uniform over the rows, in nats.
 
     `layer_information` does the same for the layers of a network.
 
@@ -43,21 +44,22 @@ def information(
         The number of axes says what the signals are. (n, d): S is a function of X, and row x is its value. (n, r, d):
         S is random given X, and row x has r >= 2 independent draws of it; where all draws of every row are equal, pass
         ``signals[:, 0]``. A feature map (n, C, H, W) or tokens (n, L, d) must be flattened, ``signals.flatten(1)``:
-        an array of three axes always holds draws. float32 or float64.
+        an array of three axes always holds draws. The dtype is float32 or float64.
     sigma : float, tensor or array, or a mapping of layer names to them
         The noise Z, with the meaning of `noisify`: a standard deviation, those of the units, shape (d,), or their
         covariance, shape (d, d).
     labels : array-like of shape (n,), one-hot rows, or a mapping of str to them, optional
         Classes Y, a function of X, as in `layer_information`. A mapping has several label sets by name.
     queries : int, optional
-        Queries per row, at least 2, as in `layer_information`. Of draws, the last ones carry one query each.
+        Queries per row, at least 2, as in `layer_information`. If signals have draws, the last draws carry one query
+        each.
     confidence : float
         Level of each single interval.
     seed : int
-        Seed of the noise of the queries.
+        Seed of all random numbers, such as the noise of the queries.
     estimator : {"pooled", "paper"}
         With "paper", `value` is the paper's estimate: the plug-in with one half of the draws for h(T) and the other
-        half for h(T|X). It needs at least 4 draws; where S is a function of X both are the same.
+        half for h(T|X). It needs at least 4 draws; where S is a function of X, both estimators are the same.
 
     Returns
     -------
@@ -74,8 +76,8 @@ def information(
     Notes
     -----
     The intervals hold if the draws of a row are independent given X. For (n, d) the density p(t|x) is known, and both
-    ends hold for any number of rows and queries. For draws the lower end of an information does. Its upper end and the
-    lower ends of entropies are Student bounds with an allowance for rare events; the upper ends of entropies assume how
+    ends hold for any number of rows and queries. For (n, r, d) the lower end of an information does. Its upper end
+    and the lower ends of entropies are Student bounds with an allowance for rare events; the upper ends of entropies assume how
     far signals may lie out (the flag ``"tail_assumed"``).
 
     Examples
@@ -86,11 +88,7 @@ def information(
     True
     """
     settings = MeasurementSettings(queries=queries, confidence=confidence, seed=seed, estimator=estimator)
-    layers = signals if isinstance(signals, Mapping) else {_UNNAMED: signals}
-    if not layers:
-        raise ValueError("signals: got an empty mapping, wanted at least one layer")
-    if not all(isinstance(layer, str) for layer in layers):
-        raise TypeError("signals: got a mapping with keys that are not str, wanted names of layers")
+    layers = arrays_by_layer("signals", signals, _UNNAMED)
     draws = {layer: _as_draws(layer, array, settings.estimator) for layer, array in layers.items()}
     noise = {layer: _noise_of(sigma, layer, tensor) for layer, tensor in draws.items()}
     label_sets = {layer: _label_sets(labels, len(tensor)) for layer, tensor in draws.items()}
@@ -127,7 +125,10 @@ def _as_draws(layer: str, array: object, estimator: str) -> Tensor:
             "shape (n, d), if S is a function of X"
         )
     if signals.ndim == 3 and estimator == "paper" and shape[1] < 4:
-        raise ValueError(f"estimator: got 'paper' for {shape[1]} draws, wanted at least 4, two for each of its samples")
+        raise ValueError(
+            f"estimator: got 'paper' for {shape[1]} draws, wanted at least 4, two for each of its samples; pass more "
+            "draws, or use 'pooled'"
+        )
     if not signals.isfinite().all():
         raise ValueError(f"{name}: got NaN or infinity, wanted finite numbers")
     return signals if signals.ndim == 3 else signals[:, None]
@@ -139,7 +140,7 @@ def _noise_of(sigma: object, layer: str, signals: Tensor) -> GaussianNoise:
         if layer not in sigma:
             raise ValueError(f"sigma: got a mapping without {layer!r}, wanted the noise of every layer of signals")
         sigma = sigma[layer]
-    noise = gaussian_noise(sigma)  # type: ignore[arg-type]  # which checks the type
+    noise = gaussian_noise(sigma)  # type: ignore[arg-type]  # gaussian_noise checks the type
     noise.check(layer, (len(signals), signals.shape[2]))
     noise.check_resolution(layer, unit_in_last_place(signals), signals.dtype)
     return noise
@@ -150,12 +151,11 @@ def _label_sets(labels: object, n_rows: int) -> dict[str, Classes]:
     sets = labels if isinstance(labels, Mapping) else {} if labels is None else {"Y": labels}
     if not all(isinstance(name, str) for name in sets):
         raise TypeError("labels: got a mapping with keys that are not str, wanted names of label sets")
-    classes = {name: Classes(class_numbers(values, n_rows), labelled=True) for name, values in sets.items()}
-    return classes or {"Y": Classes.of(None, n_rows)}
+    return classes_by_label_set({name: class_numbers(values, n_rows) for name, values in sets.items()}, n_rows)
 
 
 def _samples(noise: GaussianNoise, signals: Tensor, settings: MeasurementSettings) -> list[LayerSample]:
-    """Return one sample of signals (n, r, d), or two of half of the draws each for the paper's estimator."""
+    """Return one sample of signals (n, r, d); for the paper's estimator two, each of half of the draws."""
     in_halves = settings.estimator == "paper" and signals.shape[1] > 1
     parts: tuple[Tensor, ...] = torch.tensor_split(signals, 2, dim=1) if in_halves else (signals,)
     return [sample_of_signals(noise, part, settings.queries) for part in parts]

@@ -56,7 +56,7 @@ class SigmaRow:
 
 @dataclasses.dataclass(frozen=True)
 class SigmaProfile:
-    """Information by layer, sigma and quantity, in the order of the arguments of `sigma_profile`."""
+    """The rows of `sigma_profile`: by layer, then by sigma in the order of the argument, then by quantity."""
 
     rows: tuple[SigmaRow, ...]
 

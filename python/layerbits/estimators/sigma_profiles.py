@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from layerbits._base import Array, Integers, check_confidence, check_count, check_positive
 from layerbits.estimators.audits import MARGIN, SATURATED
 from layerbits.estimators.known_activations import known_activations
+from layerbits.estimators.layer_arrays import arrays_by_layer
 from layerbits.estimators.sigma_profile_table import SigmaProfile, SigmaRow
 from layerbits.kernels import NormalStream, RandomStream, as_floats
 from layerbits.mixtures import ChannelEstimate, KnownChannel, affine_coordinates, common_noise_surprisals
@@ -90,7 +91,7 @@ def sigma_profile(
     layers : None, str, type, callable or a sequence of them
         The layers of a network, as in `noisify`; None selects every hidden activation function.
     queries : int
-        Queries T of each input, at least 2.
+        Queries of each input, at least 2.
     confidence : float
         Level of each interval.
     seed : int
@@ -113,9 +114,9 @@ def sigma_profile(
     Notes
     -----
     The density p(t|x) is known, so intervals hold for any number of inputs and queries (`layerbits.statistics`). The
-    lower end is a bet on a decoder (Barber and Agakov, The IM Algorithm, 2003). Up to some 120 dimensions, or with few
-    sigmas, each sigma has its own sums over pairs of a query and a center; otherwise two numbers for each pair serve
-    all sigmas.
+    lower end is a betting bound of the information that a decoder extracts (Barber and Agakov, The IM Algorithm, 2003).
+    Up to some 120 dimensions, or with few sigmas, each sigma has its own sums over pairs of a query and a center;
+    otherwise two numbers for each pair serve all sigmas.
 
     Examples
     --------
@@ -142,11 +143,13 @@ def sigma_profile(
         activations: Mapping[str, Array] = known_activations(model, data, layers, min(sigmas))
     elif layers is not None or limit is not None:
         name = "limit" if layers is None else "layers"
-        raise TypeError(f"{name}: got a value beside activations, wanted None; pass the chosen activations")
+        raise TypeError(f"{name}: got a value beside activations, wanted None; pass only the activations to measure")
     elif sigmas is not None and inputs is not None:
-        raise TypeError("inputs: got values beside activations and sigmas, wanted None, or a network in place of them")
+        raise TypeError(
+            "inputs: got values beside activations and sigmas, wanted None; or pass a network in place of activations"
+        )
     else:
-        activations = _layers_of(model)
+        activations = arrays_by_layer("activations", model, "")
         sigmas = _checked_sigmas(inputs if sigmas is None else sigmas)
     points = {layer: _as_points(layer, array) for layer, array in activations.items()}
     classes = [None if labels is None else class_numbers(labels, len(centers)) for centers in points.values()]
@@ -159,25 +162,16 @@ def sigma_profile(
     return SigmaProfile(tuple(rows))
 
 
-def _layers_of(activations: Array | Mapping[str, Array]) -> Mapping[str, Array]:
-    """Return activations by layer; the name of a single layer is empty."""
-    layers = activations if isinstance(activations, Mapping) else {"": activations}
-    if not all(isinstance(name, str) for name in layers):
-        raise TypeError("activations: got a mapping with keys that are not str, wanted names of layers")
-    if not layers:
-        raise ValueError("activations: got an empty mapping, wanted at least one layer")
-    return layers
-
-
 def _checked_sigmas(sigmas: object) -> list[float]:
     if not isinstance(sigmas, Iterable):
         raise TypeError(
             f"sigmas: got {type(sigmas).__name__}, wanted positive numbers, for instance np.geomspace(0.01, 1)"
         )
-    checked = [check_positive("sigmas", sigma.item() if isinstance(sigma, Tensor) else sigma) for sigma in sigmas]
-    if not checked:
+    numbers = (sigma.item() if isinstance(sigma, Tensor) else sigma for sigma in sigmas)
+    checked_sigmas = [check_positive("sigmas", number) for number in numbers]
+    if not checked_sigmas:
         raise ValueError("sigmas: got none, wanted at least one")
-    return checked
+    return checked_sigmas
 
 
 def _channels(points: Tensor, classes: Integers | None, sigmas: Sequence[float]) -> list[KnownChannel]:
@@ -219,7 +213,7 @@ def _rows(layer: str, sigmas: Sequence[float], estimates: Sequence[Mapping[str, 
 
 def _audited(rows: Sequence[SigmaRow], log_n: float) -> list[SigmaRow]:
     """Return the rows of a layer with notes on saturation and on violations of theory by more than the error."""
-    audited = []
+    audited_rows = []
     for row in rows:
         noisier_rows = [other for other in rows if other.quantity == row.quantity and other.sigma > row.sigma]
         notes = [
@@ -229,8 +223,8 @@ def _audited(rows: Sequence[SigmaRow], log_n: float) -> list[SigmaRow]:
         ]
         if row.quantity == "I(X;T)" and row.value >= log_n - MARGIN:
             notes.append(SATURATED)
-        audited.append(dataclasses.replace(row, note="; ".join(notes)))
-    return audited
+        audited_rows.append(dataclasses.replace(row, note="; ".join(notes)))
+    return audited_rows
 
 
 def _as_points(layer: str, activations: Array) -> Tensor:

@@ -1,4 +1,4 @@
-"""The noise at which a layer keeps a given share of the information that the inputs have."""
+"""`suggest_sigma`: the noise at which a layer keeps a given share of log N."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ from layerbits.estimators.sigma_profiles import sigma_profile
 from layerbits.mixtures import affine_coordinates
 from layerbits.networks import Inputs, Layers, layer_activations
 
-# Sigmas of a profile: powers of 1/2 while the bracket is sought, then even steps of log sigma inside it.
+# Number of sigmas of a profile. The search halves sigma until a bracket is found, then divides log sigma in the bracket
+# evenly.
 _SIGMAS = 8
 
-# Default numbers of queries: the smallest number of an input, and the total of all inputs.
+# Default numbers of queries: the smallest number for an input, and the total of all inputs.
 _MIN_QUERIES, _TOTAL_QUERIES = 4, 2**12
 
-# Halvings of sigma after which activations count as equal: float32 activations differ by more than 2^-24 of their size.
+# Halvings of sigma after which activations count as equal: different float32 values differ by more than 2^-24 of their
+# size.
 _MAX_HALVINGS = 40
 
 
@@ -36,14 +38,14 @@ def suggest_sigma(
 ) -> dict[str, float]:
     """Find, for each layer, the sigma at which I(X; S + sigma Z) is a share of log N.
 
-    With less noise I(X;T) nears log N whatever the layer has learnt, and with more it nears 0. At a share of one
+    With less noise I(X;T) nears log N whatever the layer has learnt, and with more noise it nears 0. At a share of one
     half, I(X;T) can rise and fall.
 
     Parameters
     ----------
     model : torch.nn.Module
         Any network; the noise of a noisy network is off.
-    inputs
+    inputs : tensor, array, tuple, mapping, data frame, Dataset, DataLoader or iterable of batches
         The N values of X, as in `layer_information`.
     share : float
         Share of log N, between 0 and 1.
@@ -58,21 +60,22 @@ def suggest_sigma(
     -------
     dict of str to float
         Sigma by layer, for `noisify`, or for the argument `sigma` of `layer_information`. In a noisy network later
-        layers keep less than the share, because they also lose what the noise of earlier layers destroys.
+        layers usually keep less than the share, because the noise of earlier layers also destroys information.
 
     Raises
     ------
-    ValueError
-        `share` is not between 0 and 1; there is a single input; the activations of a layer are equal for so many inputs
-        that no noise leaves the share.
-    TypeError, LayerSelectionError
-        As `layer_activations`.
+    TypeError, ValueError
+        An argument has another type or value than wanted; there is a single input; the activations of a layer are equal
+        for so many inputs that no noise leaves the share.
+    LayerSelectionError
+        As in `layer_activations`.
 
     Notes
     -----
-    I(X; S + sigma Z) falls with sigma. It is at most V / (2 sigma^2) for a mean squared distance V of S from its mean,
-    the capacity of a Gaussian channel of that power; the search begins there. Sigma has the error of the Monte Carlo
-    estimate of I, some hundredths of a nat with the default queries, and that of a line between neighbouring sigmas.
+    I(X; S + sigma Z) falls with sigma. It is at most V / (2 sigma^2), an upper bound on the capacity of a Gaussian
+    channel whose power V is the mean squared distance of S from its mean. The search begins at the sigma at which this
+    bound equals the share. Sigma has the error of the Monte Carlo estimate of I, some hundredths of a nat with the
+    default queries, and that of linear interpolation between neighbouring sigmas.
 
     Examples
     --------
@@ -100,23 +103,23 @@ def suggest_sigma(
 
 def _sigma_of(layer: str, activations: Tensor, share: float, queries: int | None, seed: int) -> float:
     n_queries = queries or max(_MIN_QUERIES, math.ceil(_TOTAL_QUERIES / len(activations)))
-    wanted = share * math.log(len(activations))
-    if not wanted:
-        raise ValueError("inputs: got a single input, wanted at least two")
+    wanted_information = share * math.log(len(activations))
+    if not wanted_information:
+        raise ValueError("inputs: got a single input, wanted at least 2")
     variance = float((activations - activations.mean(0)).square().sum(1).mean())
-    largest = math.sqrt(variance / (2 * wanted))
-    for halvings in range(0, _MAX_HALVINGS if largest else 0, _SIGMAS - 1):
-        sigmas = largest * 0.5 ** np.arange(halvings, halvings + _SIGMAS)
+    largest_sigma = math.sqrt(variance / (2 * wanted_information))
+    for halvings in range(0, _MAX_HALVINGS if largest_sigma else 0, _SIGMAS - 1):
+        sigmas = largest_sigma * 0.5 ** np.arange(halvings, halvings + _SIGMAS)
         coordinates, _ = affine_coordinates(activations, float(sigmas[-1]))
         information = _information(coordinates, sigmas, n_queries, seed)
-        if information[-1] >= wanted:
-            position = int(np.argmax(information >= wanted))
-            finer = np.geomspace(sigmas[max(0, position - 1)], sigmas[position], _SIGMAS)
-            information = np.maximum.accumulate(_information(coordinates, finer, n_queries, seed))
-            return math.exp(np.interp(wanted, information, np.log(finer)))
+        if information[-1] >= wanted_information:
+            position = int(np.argmax(information >= wanted_information))
+            finer_sigmas = np.geomspace(sigmas[max(0, position - 1)], sigmas[position], _SIGMAS)
+            information = np.maximum.accumulate(_information(coordinates, finer_sigmas, n_queries, seed))
+            return math.exp(np.interp(wanted_information, information, np.log(finer_sigmas)))
     raise ValueError(
         f"share: got {share}, but the activations of {layer!r} are equal for so many inputs that no sigma leaves "
-        f"{wanted:.3g} nats; lower share, or choose other layers"
+        f"{wanted_information:.3g} nats; lower share, or choose other layers"
     )
 
 

@@ -14,7 +14,7 @@ Points = TypeVar("Points", bound=Array)
 
 
 def as_centers(centers: Array) -> Tensor:
-    """Return centers as a tensor (n, d); TypeError or ValueError unless they are floats with n >= 1 and d >= 1."""
+    """Return centers as a tensor (n, d); raise TypeError or ValueError unless they are floats with n, d >= 1."""
     tensor = as_floats("centers", centers)
     if tensor.ndim != 2 or 0 in tensor.shape:
         raise ValueError(f"centers: got shape {tuple(tensor.shape)}, wanted (n, d) with n >= 1 and d >= 1")
@@ -22,7 +22,7 @@ def as_centers(centers: Array) -> Tensor:
 
 
 def as_weights(weights: Array | None) -> Tensor | None:
-    """Return weights as a tensor; TypeError or ValueError unless they are floats with a finite total."""
+    """Return weights as a tensor; raise TypeError or ValueError if they are no floats or have an infinite total."""
     if weights is None:
         return None
     tensor = as_floats("weights", weights)

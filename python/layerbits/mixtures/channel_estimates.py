@@ -75,12 +75,12 @@ def channel_estimates(
         bet = InformationBet(ceilings[name], largest_terms[name], risk, prior_weight, fixed_count=True)
         interval = bet.interval([bet.pass_of(pass_terms[None]) for pass_terms in (pilot, *passes)])
         if name == "I(X;T)":
-            interval = certified(interval, certain_bounds, ceilings[name])
+            interval = clip_to_bounds(interval, certain_bounds, ceilings[name])
         mean = JackknifeMean.of_terms(terms)
         estimates[name] = ChannelEstimate(mean.value, mean.standard_error, interval)
     return estimates
 
 
-def certified(interval: Interval, certain_bounds: Interval, ceiling: float) -> Interval:
+def clip_to_bounds(interval: Interval, certain_bounds: Interval, ceiling: float) -> Interval:
     """Return an interval of I(X;T) with both ends moved into bounds that hold with probability 1."""
     return interval.clipped(certain_bounds.lower, certain_bounds.upper).clipped(0.0, ceiling)

@@ -22,7 +22,7 @@ from layerbits.mixtures.pairwise_bounds import pairwise_lower_bound
 from layerbits.statistics import ByCondition
 
 # A term with this exponent adds nothing to a sum that contains the term of the query's own center, whose exponent is 0.
-# exp takes five times as long for smaller exponents.
+# exp takes at least five times as long where its result underflows.
 _SMALLEST_EXPONENT = -700.0
 
 # Pairs of a query and a center that are summed together, so that intermediate arrays stay in the caches.
@@ -44,10 +44,11 @@ def common_noise_surprisals(
     Returns
     -------
     list of ByCondition of arrays of shape (n, q)
-        See `KnownChannel.surprisals`. In one pass, with e_k the exponents, p_k their softmax and eps of float64, the
-        error is less than d eps (40 sum_k p_k |e_k| + 22 |z|^2), for any sigma.
+        See `KnownChannel.surprisals`. If all sigmas share one pass, the error is less than
+        d eps (40 sum_k p_k |e_k| + 22 |z|^2) for any sigma, with e_k the exponents, p_k their softmax and eps of
+        float64.
     array of shape (len(channels),)
-        The bounds by pairwise distances (Kolchinsky and Tracey, 2017), which have no Monte Carlo error.
+        The lower bounds by pairwise distances (Kolchinsky and Tracey, 2017), which have no Monte Carlo error.
     """
     centers = channels[0].centers
     dim = centers.shape[1]
@@ -72,7 +73,7 @@ def _in_one_pass(channels: Sequence[KnownChannel], noise: Tensor) -> tuple[list[
     centers = channels[0].centers
     n, queries, _ = noise.shape
     classes = np.zeros(n, np.int64) if channels[0].classes is None else channels[0].classes
-    # Log-sums of exponents relative to the exponent of the query's own center.
+    # The exponents of log-sums are relative to the exponent of the query's own center.
     all_log_sums, class_log_sums = noise.new_empty(2, len(channels), n, queries)
     pairwise_log_sums = noise.new_empty(len(channels), n)
     class_sizes = np.bincount(classes)

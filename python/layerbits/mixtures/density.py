@@ -35,8 +35,8 @@ def mixture_log_density(
         Nonnegative, of any positive total; equal by default.
     method : {"auto", "dense", "pruned"}
         "dense" sums over every pair of a point and a center. "pruned" skips or merges centers if this changes the
-        result by at most `tolerance`. "auto" estimates which method is faster. Within a method, the result at a
-        point has the same bits in every batch of points on the CPU; on a CUDA device a repeated call has the same bits.
+        result by at most `tolerance`. "auto" estimates which method is faster. On the CPU, one method gives the same
+        bits at a point in every batch of points; on a CUDA device a repeated call gives the same bits.
     tolerance : float, optional
         Largest change of a log density by "pruned", in nats; by default half an eps of the dtype, less than the
         rounding of the result. Gradients always sum over every pair.
@@ -46,7 +46,7 @@ def mixture_log_density(
     tensor or array of shape (m,)
         In nats, with the type and dtype of `points`. With e_k the exponents (they include the weights relative to the
         largest weight), p_k their softmax and eps of the dtype, |error| <= (4 + d/64) eps (1 + sum_k p_k |e_k|), plus
-        the tolerance and the rounding of the result.
+        the error tolerance and the rounding of the result.
 
     Raises
     ------
@@ -89,7 +89,7 @@ def noise_entropy(dim: int, sigma: float) -> float:
 
 
 def log_total(centers: Tensor, weights: Tensor | None) -> Tensor:
-    """Return the logarithm of the total weight, a float64 tensor of shape ()."""
+    """Return the logarithm of the total weight (None: of the number of centers), a float64 tensor of shape ()."""
     if weights is None:
         return torch.tensor(math.log(len(centers)), dtype=torch.float64, device="cpu")
     return weights.double().sum().log()

@@ -1,7 +1,7 @@
 """The information of a channel whose noise grows with the signal: given x, T ~ N(s, diag(alpha^2 s^2 + sigma^2)).
 
 S is one of n signals of equal weights. Each signal has its own covariance, so whitening and the reduction of dimension
-do not apply, and the pairwise bounds differ from those of one covariance. All values are in units of sigma.
+do not apply, and the pairwise bounds differ from those of one covariance. All sums are computed in units of sigma.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from layerbits.statistics import ByCondition, Interval, ceilings, largest_terms
 # pairs occupy a CUDA device.
 _PAIRS_ON_CPU, _PAIRS_ON_CUDA = 2**16, 2**24
 
-# Largest number of values of the queries that are held at once, and smallest number of queries: each block reads the
+# Largest number of values of the queries of a block, and smallest number of its queries, because each block reads the
 # coefficients of all signals.
 _VALUES, _MIN_ROWS = 2**22, 32
 
@@ -88,10 +88,10 @@ class DropoutChannel:
 
     @functools.cached_property
     def _products_suffice(self) -> bool:
-        """Whether two products of matrices give mean squares, `_mean_squares`, to a negligible error.
+        """Whether two matrix products give the mean squares of `_mean_squares` with a negligible error.
 
-        The terms of a mean square Q are positive, and the sum of their absolute values before the cancellation is at
-        most 4 Q + 6 sum_j s_j^2 / v_j. The rounding of 2 d + 4 operations on them is eps / 2 each.
+        The products expand the squares of a mean square Q. The absolute values of the expanded terms sum to at most
+        4 Q + 6 sum_j s_j^2 / v_j, and each of 2 d + 4 roundings changes Q by at most eps / 2 times this sum.
         """
         largest_sum = float((self._scaled_signals.square() / self._variances).sum(1).max())
         rounding = (self.signals.shape[1] + 2) * torch.finfo(torch.float64).eps
@@ -99,7 +99,7 @@ class DropoutChannel:
 
     @functools.cached_property
     def _coefficients(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Coefficients 1 / v and s / v, shape (n, d), and sum_j s_j^2 / v_j, shape (n,), of mean squares."""
+        """Coefficients of mean squares: 1 / v and s / v, shape (n, d), and sum_j s_j^2 / v_j, shape (n,)."""
         weights = 1 / self._variances
         weighted_signals = self._scaled_signals * weights
         return weights, weighted_signals, (weighted_signals * self._scaled_signals).sum(1)
@@ -151,7 +151,7 @@ class DropoutChannel:
         inputs : array of shape (m,)
             The inputs x of the queries.
         points : Tensor of shape (m, d)
-            The queries: noisy values of the signals of these inputs.
+            The queries: noisy values of the signals of these inputs, in units of the signals.
 
         Returns
         -------
@@ -178,23 +178,24 @@ class DropoutChannel:
         distance, and I(X;T) <= I_D for D the Kullback-Leibler divergence.
         """
         n_inputs = len(self.signals)
-        lower, upper = 0.0, 0.0
+        distance_log_sum, divergence_log_sum = 0.0, 0.0
         for block in self._blocks(n_inputs):
-            lower += float(self._bhattacharyya_distances(block).neg().logsumexp(1).sum())
-            upper += float(self._divergences(block).neg().logsumexp(1).sum())
-        return Interval(math.log(n_inputs) - lower / n_inputs, math.log(n_inputs) - upper / n_inputs)
+            distance_log_sum += float(self._bhattacharyya_distances(block).neg().logsumexp(1).sum())
+            divergence_log_sum += float(self._divergences(block).neg().logsumexp(1).sum())
+        log_n = math.log(n_inputs)
+        return Interval(log_n - distance_log_sum / n_inputs, log_n - divergence_log_sum / n_inputs)
 
     def _bhattacharyya_distances(self, rows: slice) -> Tensor:
-        """Return the Bhattacharyya distances of p(t|x) for the x in `rows` from those of all inputs, (rows, n)."""
+        """Return the Bhattacharyya distances of p(t|x) and p(t|x') for the x in `rows` and all inputs x', (rows, n)."""
         log_variances = self._log_variances
         distances = (log_variances[rows, None] + log_variances).mul_(-0.25)
         # A logarithm takes as long as all other operations, so it is computed for products of `factors` variances.
         factors = int(_LARGEST_EXPONENT / max(1.0, math.log2(float(self._variances.max()))))
         products = torch.ones_like(distances)
         for number, (signals, variances) in enumerate(_columns(self._scaled_signals, self._variances), start=1):
-            mean = (variances[rows, None] + variances).mul_(0.5)
-            products *= mean
-            distances.addcdiv_((signals[rows, None] - signals).square_(), mean, value=0.125)
+            mean_variance = (variances[rows, None] + variances).mul_(0.5)
+            products *= mean_variance
+            distances.addcdiv_((signals[rows, None] - signals).square_(), mean_variance, value=0.125)
             if number % factors == 0:
                 distances.add_(products.log_(), alpha=0.5)
                 products.fill_(1.0)
@@ -241,6 +242,6 @@ class DropoutChannel:
 
 
 def _columns(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Yield the same column of each tensor, contiguous; a transposed copy of wide signals would not fit into memory."""
+    """Yield the same column of each tensor, contiguous; a transposed copy of wide signals may not fit into memory."""
     for columns in zip(*(tensor.unbind(1) for tensor in tensors), strict=True):
         yield tuple(column.contiguous() for column in columns)

@@ -72,7 +72,7 @@ def mixture_information(
     seed: int = 0,
     max_draws: int = 2**22,
 ) -> Estimate:
-    """Estimate the mutual information I(S; S + Z) of a random center S and Z ~ N(0, sigma^2 I), in nats.
+    """Estimate the mutual information I(S; S + Z) of a random center S and noise Z ~ N(0, sigma^2 I), in nats.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def mixture_information(
     weights : tensor or array of shape (n,), optional
         Nonnegative, of any positive total; equal by default.
     tolerance : float or None
-        Half width of the interval, in nats: queries are added until the interval is as narrow as this, or until
+        Wanted half width of the interval, in nats: queries are added until the interval is as narrow as this, or until
         `max_draws` is reached (then ``converged`` is False). None: about ten thousand queries.
     confidence : float
         Level of the interval.
@@ -143,7 +143,7 @@ def mixture_information(
         passes.add(min(int(strata), max_draws // 2 - passes.strata))
         interval = passes.interval()
     if len(centers) <= passes.strata:
-        interval = channel.certified(interval, channel.pairwise_bounds())
+        interval = channel.clip_to_bounds(interval, channel.pairwise_bounds())
     return Estimate(
         value=min(max(passes.mean, interval.lower), interval.upper),
         standard_error=passes.standard_error,

@@ -1,8 +1,8 @@
 """The information of a known channel T = S + Z: S is one of n centers, and Z ~ N(0, sigma^2 I) is independent of S.
 
-The densities p(t|x), p(t|y) and p(t) are Gaussian mixtures. The mean over queries t of terms such as log p(t|x)/p(t) is
-an information. The squared length of the noise cancels in these terms, so the terms have no variance if all centers are
-far apart.
+The densities p(t|x), p(t|y) and p(t) are Gaussian mixtures. The expectation over queries t of a term such as
+log(p(t|x) / p(t)) is an information. The squared length of the noise cancels in these terms. So for far apart centers
+of equal weights, log(p(t|x) / p(t)) has no variance.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from layerbits._base import Doubles, Integers
 from layerbits.kernels import NormalStream, as_sigma, log_sum_exp_isotropic, log_sums
-from layerbits.mixtures.channel_estimates import ChannelEstimate, certified, channel_estimates
+from layerbits.mixtures.channel_estimates import ChannelEstimate, channel_estimates, clip_to_bounds
 from layerbits.mixtures.pairwise_bounds import pairwise_lower_bound, pairwise_upper_bound
 from layerbits.statistics import ByCondition, InformationBet, Interval, ceilings, largest_terms
 
@@ -58,7 +58,7 @@ class KnownChannel:
 
     @functools.cached_property
     def ceilings(self) -> dict[str, float]:
-        """The largest possible value of each information that the channel has, in nats."""
+        """The largest possible value of I(X;T) and, with classes, of I(T;Y) and I(X;T|Y), in nats."""
         return ceilings(len(self.centers), self.classes, None if self.weights is None else self.host_weights)
 
     @functools.cached_property
@@ -74,7 +74,7 @@ class KnownChannel:
     def surprisals(self, inputs: Integers, points: Tensor) -> ByCondition[Doubles]:
         """Compute the surprisals log p(t|x) - log p(t|condition) at queries t.
 
-        The mean of the difference of two surprisals is an information.
+        The expectation of the difference of two surprisals is an information.
 
         Parameters
         ----------
@@ -100,7 +100,7 @@ class KnownChannel:
         return ByCondition(np.zeros_like(log_noise), log_noise - class_log_sum + log_class_totals, marginal)
 
     def estimates(self, queries: int, stream: NormalStream, risk: float) -> dict[str, ChannelEstimate]:
-        """Estimate every information from queries of every input; inputs must have equal weights.
+        """Estimate every information from queries of every input; raise a ValueError for a channel with weights.
 
         Parameters
         ----------
@@ -126,8 +126,8 @@ class KnownChannel:
     ) -> dict[str, ChannelEstimate]:
         """Estimate every information from the surprisals at independent queries (n, q) of every input.
 
-        Inputs must have equal weights. `risk` is the probability with which each end may be wrong; `certain_bounds` are
-        bounds of I(X;T) that hold with probability 1.
+        `risk` is the probability with which each end of an interval may be wrong; `certain_bounds` are bounds of I(X;T)
+        that hold with probability 1. A ValueError refuses a channel with weights.
         """
         if self.weights is not None:
             raise ValueError("weights: got weights, wanted None, because every input has the same number of queries")
@@ -138,9 +138,9 @@ class KnownChannel:
         ceiling, largest_term = self.ceilings[quantity], self.largest_terms[quantity]
         return InformationBet(ceiling, largest_term, risk, prior_weight, fixed_count)
 
-    def certified(self, interval: Interval, certain_bounds: Interval) -> Interval:
+    def clip_to_bounds(self, interval: Interval, certain_bounds: Interval) -> Interval:
         """Return an interval of I(X;T) with both ends moved into bounds that hold with probability 1."""
-        return certified(interval, certain_bounds, self.ceilings["I(X;T)"])
+        return clip_to_bounds(interval, certain_bounds, self.ceilings["I(X;T)"])
 
     def _log_sums(self, points: Tensor, inputs: Integers) -> tuple[Doubles, Doubles]:
         """Return log-sums at points (m, q, d) over all centers and over the centers of a point's class, each (m, q)."""

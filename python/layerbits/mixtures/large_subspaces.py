@@ -1,4 +1,4 @@
-"""Reduction of dimension of many values, in blocks: beside the values it holds products and coordinates alone."""
+"""Reduction of dimension of many values, which are converted to float64 block by block."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LARGEST_ERROR = 1e-6
 
 
 def as_points(values: Tensor) -> Tensor:
-    """Return values in half precision in float32, and others as they are."""
+    """Convert values in half precision to float32; return other values unchanged."""
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
@@ -39,9 +39,10 @@ def coordinates_in_blocks(
     sigma, max_dimensions, max_cost
         As in `fit_subspace`.
     fitted : int
-        From 1 to r.
+        Number of points of each row, from 1 to r, to which the subspace is fitted.
     max_gram : int, optional
-        With more dimensions, and more points to fit, than this, coordinates are those of R^d.
+        If the dimensions and the fitted points are both more than this, no subspace is fitted, and coordinates are
+        those of R^d relative to the mean of the fitted points.
 
     Returns
     -------
@@ -54,8 +55,9 @@ def coordinates_in_blocks(
     -----
     With fewer fitted points x_i than dimensions, let X have rows x_i - mean. The directions are X' v / sqrt(w) for
     eigenvectors v and eigenvalues w of X X'. So the coordinates of all points follow from their products with the
-    fitted points, and no direction, of d values each, is computed. Products have an error of some eps |x|^2; the
-    coordinates, of that over sqrt(w). Where the least w makes this error too large, `fit_subspace` has the directions.
+    fitted points, and the directions, of d values each, are not computed. Products have an error of some eps |x|^2, and
+    coordinates an error of some eps |x|^2 / sqrt(w). If the least w makes this error too large, `fit_subspace` computes
+    the directions from all fitted points at once.
     """
     n, r, d = points.shape
     n_fitted = n * fitted
@@ -65,12 +67,12 @@ def coordinates_in_blocks(
         mean = _mean(points, fitted)
         gram = torch.zeros(d, d, dtype=torch.float64, device=points.device)
         for block in _row_blocks(points[:, :fitted]):
-            scaled = (block.double() - mean).flatten(0, 1) / (sigma * math.sqrt(n_fitted))
-            gram.addmm_(scaled.T, scaled)
+            scaled_deviations = (block.double() - mean).flatten(0, 1) / (sigma * math.sqrt(n_fitted))
+            gram.addmm_(scaled_deviations.T, scaled_deviations)
         return _in_row_blocks(points, Subspace(mean, principal_axes(gram, max_dimensions, max_cost)[0]))
     products, squares = _products(points, fitted)
-    own = products.view(n, -1, n_fitted)[:, :fitted].flatten(0, 1)
-    axes = principal_axes(own / (sigma**2 * n_fitted), max_dimensions, max_cost)[0]
+    gram = products.view(n, -1, n_fitted)[:, :fitted].flatten(0, 1)
+    axes = principal_axes(gram / (sigma**2 * n_fitted), max_dimensions, max_cost)[0]
     if axes is not None:
         coordinates = products @ axes
         eigenvalues = (coordinates.view(n, r, -1)[:, :fitted].flatten(0, 1) * axes).sum(0)
@@ -109,7 +111,7 @@ def _in_row_blocks(points: Tensor, subspace: Subspace) -> tuple[Tensor, Tensor]:
 
 
 def _products(points: Tensor, fitted: int) -> tuple[Tensor, Tensor]:
-    """Return the products (n r, n fitted) of all points with the fitted ones, and the squares (n r,) of all points.
+    """Return the inner products (n r, n fitted) of all points with the fitted points, and the squared norms (n r,).
 
     Points are relative to the mean of the fitted points.
     """
@@ -117,9 +119,9 @@ def _products(points: Tensor, fitted: int) -> tuple[Tensor, Tensor]:
     products = torch.zeros(n * r, n * fitted, dtype=torch.float64, device=points.device)
     squares = products.new_zeros(n * r)
     for block in torch.split(points, max(1, _BLOCK_VALUES // (n * r)), dim=2):
-        shifted = block.to(torch.float64, copy=True)
-        shifted -= shifted[:, :fitted].mean((0, 1))
-        rows = shifted.flatten(0, 1)
-        products.addmm_(rows, shifted[:, :fitted].flatten(0, 1).T)
+        deviations = block.to(torch.float64, copy=True)
+        deviations -= deviations[:, :fitted].mean((0, 1))
+        rows = deviations.flatten(0, 1)
+        products.addmm_(rows, deviations[:, :fitted].flatten(0, 1).T)
         squares += rows.square().sum(1)
     return products, squares

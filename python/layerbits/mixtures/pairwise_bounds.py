@@ -43,7 +43,7 @@ def mixture_entropy_bounds(
     Derivatives of every order exist, as for `mixture_log_density`.
 
     Source: Kolchinsky and Tracey, Estimating Mixture Entropy with Pairwise Distances (2017). The lower bound uses the
-    Chernoff divergence with alpha = 1/2, the upper bound the Kullback-Leibler divergence.
+    Bhattacharyya distance (the Chernoff divergence with alpha = 1/2), the upper bound the Kullback-Leibler divergence.
 
     Examples
     --------
@@ -60,12 +60,12 @@ def mixture_entropy_bounds(
 
 
 def pairwise_lower_bound(centers: Tensor, sigma: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Compute the lower bound of `mixture_entropy_bounds` less h(Z): a bound of I(S; S + Z) in nats, float64."""
+    """Compute the lower bound of `mixture_entropy_bounds` less h(Z): a lower bound of I(S; S + Z) in nats, float64."""
     return _pairwise_information(centers, 2 * sigma, weights)
 
 
 def pairwise_upper_bound(centers: Tensor, sigma: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Compute the upper bound of `mixture_entropy_bounds` less h(Z): a bound of I(S; S + Z) in nats, float64."""
+    """Compute the upper bound of `mixture_entropy_bounds` less h(Z): an upper bound of I(S; S + Z) in nats, float64."""
     return _pairwise_information(centers, sigma, weights)
 
 

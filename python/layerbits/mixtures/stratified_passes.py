@@ -48,8 +48,9 @@ class StratifiedPasses:
     def standard_error(self) -> float:
         """Standard error of the mean, in nats, from pairs of neighbouring strata.
 
-        In expectation, the difference of two neighbours can only overstate the spread within strata (collapsed strata;
-        Cochran, Sampling Techniques, 5A.12).
+        A squared difference has the expectation of the sum of both variances within strata, plus the squared difference
+        of the means of the strata (collapsed strata; Cochran, Sampling Techniques, 5A.12). So the estimated variance is
+        not too small on average.
         """
         squares = (float(np.square(terms[::2] - terms[1::2]).sum()) for terms in self._terms)
         return math.sqrt(sum(squares)) / self.strata
@@ -59,12 +60,12 @@ class StratifiedPasses:
         return self._bet.interval(self._passes)
 
     def add(self, strata: int) -> None:
-        """Add a pass of this number of strata, or of one stratum less if the number is odd."""
+        """Add a pass of this number of strata, less one if the number is odd: the standard error takes pairs."""
         strata -= strata % 2
         stream = NormalStream(self._seed, RandomStream.MIXTURE_PASS, len(self._passes))
         levels = (np.arange(strata) + stream.generator.random(strata)) / strata
-        last = len(self._cumulative_weights) - 1
-        inputs = np.searchsorted(self._cumulative_weights, levels, side="right").clip(max=last)
+        last_input = len(self._cumulative_weights) - 1
+        inputs = np.searchsorted(self._cumulative_weights, levels, side="right").clip(max=last_input)
         centers = self._channel.centers[torch.from_numpy(inputs)]
         noise = self._channel.sigma * stream.like(centers)
         surprisals = self._channel.surprisals(inputs, torch.stack([centers + noise, centers - noise], dim=1))

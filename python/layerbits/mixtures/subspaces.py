@@ -77,15 +77,15 @@ def fit_subspace(
     sigma : float
         Standard deviation of the noise. A remainder of mean square r^2 costs at most r^2 / (2 sigma^2) nats.
     max_dimensions : int, optional
-        If a cost of `NEGLIGIBLE` leaves more dimensions than this, a cost of up to `max_cost` may reduce them, to no
-        fewer than `max_dimensions`. None: only the negligible cost.
+        If a cost of `NEGLIGIBLE` leaves more dimensions than this, further dimensions are left out, to no fewer than
+        this number and at a total cost of at most `max_cost`. None: only the negligible cost.
     max_cost : float
-        Largest loss of information for which dimensions are left out beyond `max_dimensions`, in nats.
+        Largest total loss of information, in nats, if dimensions are left out because of `max_dimensions`.
 
     Returns
     -------
     Subspace
-        A subspace of at least one dimension; with the axes of R^d if no direction can be left out.
+        A subspace of at least one dimension: all of R^d if no direction can be left out.
     """
     n, d = centers.shape
     origin = centers.double().mean(0)
@@ -140,7 +140,7 @@ def principal_axes(gram: Tensor, max_dimensions: int | None, max_cost: float) ->
     if len(gram) == 1 or not gram.isfinite().all():
         return None, 0.0
     eigenvalues, eigenvectors = torch.linalg.eigh(gram)
-    eigenvalues = eigenvalues.cpu()  # single values are read below: a copy of all synchronizes once
+    eigenvalues = eigenvalues.cpu()  # one copy synchronizes once; reading single values below would do so each time
     costs = eigenvalues.clamp(min=0).cumsum(0) / 2
     # If rounding may have changed eigenvalues by more than the negligible cost, no direction is known to be empty.
     rounding = len(gram) * torch.finfo(torch.float64).eps * float(eigenvalues[-1])

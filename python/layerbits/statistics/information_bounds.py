@@ -12,7 +12,7 @@ from layerbits._base import Doubles
 from layerbits.statistics.interval import Interval
 from layerbits.statistics.mean_bounds import lower_mean_bound, upper_mean_bound
 
-# More passes would improve the stakes of later passes, but narrow an interval by only some 2 %.
+# More passes improve the stakes of later passes, but narrow an interval by only some 2 %.
 _MAX_PASSES = 64
 
 
@@ -25,7 +25,7 @@ def unseen_probability(n: int, risk: float) -> float:
 
 
 def mix_with_prior(terms: Doubles, weight: float) -> Doubles:
-    """Return the terms log(q(x|t) / p(x)) of a decoder q after its mixture with the prior p(x), of this weight.
+    """Mix a decoder q(x|t) with the prior p(x), which gets this weight, and return its terms log(q(x|t) / p(x)).
 
     The new terms are at least log(weight). A term loses at most -log(1 - weight), about `weight` nats.
     """
@@ -34,7 +34,7 @@ def mix_with_prior(terms: Doubles, weight: float) -> Doubles:
 
 
 def split_passes(terms: Doubles) -> list[Doubles]:
-    """Split terms (n, q) into at most 64 passes over all n inputs: arrays of shape (n k,) from k columns each."""
+    """Split terms (n, q) into at most 64 passes over all n inputs; k columns give a pass of shape (n k,)."""
     return [columns.ravel() for columns in np.array_split(terms, min(terms.shape[1], _MAX_PASSES), axis=1)]
 
 
@@ -47,7 +47,7 @@ class BetPass:
     terms : array of shape (m,)
         Terms of an information, for instance log(p(t|x) / p(t)) for I(X;T).
     decoder_terms : array of shape (m,)
-        Terms of the mixed posterior, at least log(prior_weight).
+        Terms of the decoder: the posterior mixed with the prior. They are at least log(prior_weight).
     """
 
     terms: Doubles
@@ -80,7 +80,7 @@ class InformationBet:
     fixed_count: bool
 
     def pass_of(self, terms: Doubles) -> BetPass:
-        """Average terms (q, m) over the q queries; the m columns are independent."""
+        """Return the pass of terms (q, m), averaged over the q queries; the m columns are independent."""
         bounded_terms = np.minimum(terms, self.largest_term)
         return BetPass(bounded_terms.mean(0), mix_with_prior(bounded_terms, self.prior_weight).mean(0))
 

@@ -21,8 +21,8 @@ class JackknifeMean:
     value : float
         The mean.
     changes : tuple of arrays of shape (n, parts)
-        changes[i, p]: change of the mean term of input i when part p is left out. One array for each independent sample
-        from which the value is computed.
+        changes[i, p]: change of the mean term of input i when part p is left out. There is one array for each
+        independent sample from which the value is computed.
     """
 
     value: float
@@ -30,7 +30,7 @@ class JackknifeMean:
 
     @classmethod
     def of_terms(cls, terms: Doubles) -> JackknifeMean:
-        """Return the mean of terms (n, q), independent given the input; with q = 1, the inputs are the parts."""
+        """Return the mean of terms (n, q) that are independent given the input; if q = 1, the inputs are the parts."""
         values = terms if terms.shape[1] > 1 else terms.T
         changes = (values.mean(1, keepdims=True) - values) / max(1, values.shape[1] - 1)
         return cls(float(terms.mean()), (changes,))
@@ -44,7 +44,7 @@ class JackknifeMean:
 
     @functools.cached_property
     def _variances(self) -> Doubles:
-        """Contribution of each input of each sample to the variance of the value."""
+        """Contributions to the variance of the value: one for each input of each sample."""
         return np.concatenate(
             [changes.var(axis=1) * ((changes.shape[1] - 1) / len(changes) ** 2) for changes in self.changes]
         )

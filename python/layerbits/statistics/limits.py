@@ -38,8 +38,8 @@ def ceilings(n_inputs: int, classes: Integers | None, weights: Doubles | None = 
 def largest_terms(n_inputs: int, classes: Integers | None, weights: Doubles | None = None) -> dict[str, float]:
     """Compute the largest information that a single value of T can carry; parameters are those of `ceilings`.
 
-    The largest term is -log of the smallest probability of an input, of a class, or of an input given its class, and
-    exceeds the ceiling if these probabilities differ.
+    The largest term is -log of the smallest positive probability of an input, of a class, or of an input given its
+    class. It exceeds the ceiling if these probabilities differ.
     """
     weights = np.ones(n_inputs) if weights is None else weights
     if classes is None:

@@ -1,7 +1,7 @@
 """Bounds on the error of plug-in entropy and information, in nats: pure functions of numbers.
 
 S has a law P on R^d, Z ~ N(0, sigma^2 I_d) and T = S + Z. The plug-in of n samples of S is the entropy of the Gaussian
-mixture with these samples as centers; its risk is E|plug-in - h(T)|. In every function
+mixture with these samples as centers; its risk is E|plug-in - h(T)|. In all functions
 
 - `n` is the number of samples, an int of any size,
 - `dim` is d,

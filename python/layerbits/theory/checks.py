@@ -11,7 +11,7 @@ def check_setting(dim: int, sigma: float) -> tuple[int, float]:
 
 
 def check_scale(name: str, value: float) -> float:
-    """Return a number from 1e-30 to 1e30, whose powers in the formulas are floats; otherwise raise an error."""
+    """Return a number from 1e-30 to 1e30, so that its powers in the formulas are floats; otherwise raise an error."""
     number = check_positive(name, value)
     if not 1e-30 <= number <= 1e30:
         raise ValueError(f"{name}: got {value}, wanted a number from 1e-30 to 1e30")

@@ -13,7 +13,7 @@ from layerbits.theory.exponentials import exp, log1p_exp
 
 
 def finite_support_bias_bound(n: int, atoms: int) -> float:
-    """Compute log(1 + (m - 1) / n), a bound on h(T) - E[plug-in] >= 0 if S takes at most m values, in nats.
+    """Compute log(1 + (m - 1) / n), a bound on the bias h(T) - E[plug-in] >= 0 if S takes at most m values, in nats.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def finite_support_bias_bound(n: int, atoms: int) -> float:
 
 
 def fluctuation_bound(n: int) -> float:
-    """Compute sqrt(n) H_b(1/n) / 2 <= (1 + log n) / (2 sqrt n), H_b the binary entropy, in nats.
+    """Compute sqrt(n) H_b(1/n) / 2 <= (1 + log n) / (2 sqrt n), where H_b is the binary entropy, in nats.
 
     The standard deviation of the plug-in entropy over samples is at most this bound, for every law of S.
 
@@ -51,8 +51,8 @@ def covering_risk_bound(n: int, *, dim: int, sigma: float, atoms: int | None = N
     """Bound the risk of the plug-in entropy for S in [-1, 1]^d and every n, in nats.
 
     The bound is log(1 + (A - 1) / n) + min{`fluctuation_bound`, d / (sigma^2 sqrt n)}: the first term bounds the bias,
-    the second the standard deviation. A = (k exp(4 / (k sigma)^2))^d for the best number k of intervals of an axis; A
-    is at most (ceil(2 sqrt 2 / sigma) sqrt e)^d.
+    the second the standard deviation. A = (k exp(4 / (k sigma)^2))^d, at most (ceil(2 sqrt 2 / sigma) sqrt e)^d, with
+    each axis cut into the number k of intervals that gives the smallest A.
 
     Parameters
     ----------
@@ -77,6 +77,7 @@ def subgaussian_covering_risk_bound(n: int, *, dim: int, sigma: float, norm: flo
 
     With cubes of side s = sigma / sqrt 2, a = e^(d/2) / n and t_j = min{1, d sqrt e exp(-((j - 1) s)^2 / (2 e K^2))},
     the bound is log(1 + (2 J)^d a) + sum_{j > J} t_j log(1 + (2 j)^d a / t_j) + `fluctuation_bound`, for the best J.
+    If K is many cubes wide, shells of several cubes take the place of shells of one cube.
 
     Parameters
     ----------
@@ -94,7 +95,7 @@ def subgaussian_covering_risk_bound(n: int, *, dim: int, sigma: float, norm: flo
     log_n = math.log(check_count("n", n, minimum=1))
     dim, sigma = check_setting(dim, sigma)
     norm_in_cubes = check_scale("norm", norm) / sigma * math.sqrt(2)
-    # The probability beyond `reach` cubes is below rounding. If `reach` is large, a shell is several cubes thick.
+    # The terms beyond `reach` cubes are below rounding. If `reach` is large, a shell is several cubes thick.
     reach = norm_in_cubes * math.sqrt(2 * math.e * (100 + log_n + dim * (1 + math.log1p(norm_in_cubes))))
     thickness = float(math.ceil(reach / 10_000))
     radii = thickness * np.arange(1, math.ceil(reach / thickness) + 1)

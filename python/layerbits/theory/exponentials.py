@@ -15,5 +15,5 @@ def exp(exponent: float) -> float:
 
 
 def log1p_exp(exponent: float) -> float:
-    """Compute log(1 + e^exponent)."""
+    """Compute log(1 + e^exponent) without overflow."""
     return float(np.logaddexp(0.0, exponent))

@@ -1,4 +1,4 @@
-"""The ceiling of the information of a noisy layer, and a test of whether a bound exceeds the ceiling."""
+"""The ceiling of the information of a noisy layer, and a test of whether a bound on an error reaches the ceiling."""
 
 from __future__ import annotations
 
@@ -32,17 +32,19 @@ def information_ceiling(*, dim: int, sigma: float, inputs: int | None = None, me
 
 
 def is_vacuous(bound: float, *, dim: int, sigma: float, inputs: int | None = None, mean_square: float = 1.0) -> bool:
-    """Return whether a bound on the error of an entropy or of I(X;T) would hold without any sample.
+    """Return whether a bound on the error of an entropy or of I(X;T) is at least the `information_ceiling`.
 
-    I(X;T) and its plug-in both lie between 0 and the `information_ceiling`, and h(T) and its plug-in lie in an interval
-    of the same length above h(Z). So every error is at most the ceiling.
+    Such a bound says nothing: I(X;T) and its plug-in both lie between 0 and the ceiling, and h(T) and its plug-in lie
+    in an interval of the same length above h(Z). For entropies, `inputs` requires that S is a function of X.
 
     Parameters
     ----------
     bound : float
         The bound, in nats; it may be infinite.
-    dim, sigma, inputs, mean_square
+    dim, sigma, inputs
         As for `information_ceiling`.
+    mean_square : float
+        An upper bound on the mean over coordinates of S_i^2, for the law of S and for the samples: 1 for tanh.
 
     Examples
     --------

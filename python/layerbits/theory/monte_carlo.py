@@ -9,10 +9,11 @@ from layerbits.theory.checks import check_scale, check_setting
 
 
 def monte_carlo_mse_bound(n: int, draws: int, *, dim: int, sigma: float, mean_square: float | None = None) -> float:
-    """Compute the bound of [T] on the mean square error of the integration of the plug-in entropy, in nats^2.
+    """Compute a bound in the form of [T] on the mean square error of the integration of the plug-in entropy, in nats^2.
 
-    For S in [-1, 1]^d (tanh) the bound is 2 d (2 + sigma^2) / (sigma^2 n n_MC). For any S, with M = E|S|^2, it is
-    (9 (M + d sigma^2) + 24 sqrt(M (M + d sigma^2)) + 16 M) / (sigma^2 n n_MC). `sharp_mse_bound` is below both.
+    For S in [-1, 1]^d (tanh) the bound is that of [T], 2 d (2 + sigma^2) / (sigma^2 n n_MC). For any S, with
+    M = E|S|^2, it is (9 (M + d sigma^2) + 24 sqrt(M (M + d sigma^2)) + 16 M) / (sigma^2 n n_MC), in place of a bound of
+    [T] whose proof has a gap for large M. `sharp_mse_bound` is below both.
 
     Parameters
     ----------
@@ -21,7 +22,7 @@ def monte_carlo_mse_bound(n: int, draws: int, *, dim: int, sigma: float, mean_sq
     draws : int
         Number of independent noise vectors for each center (sample), n_MC.
     mean_square : float, optional
-        M / d, the mean over coordinates of E S_i^2.
+        M / d, the mean over coordinates of E S_i^2; None for S in [-1, 1]^d.
 
     Examples
     --------
@@ -40,8 +41,8 @@ def monte_carlo_mse_bound(n: int, draws: int, *, dim: int, sigma: float, mean_sq
 def sharp_mse_bound(n: int, draws: int, *, dim: int) -> float:
     """Compute d / (n n_MC), a bound on the mean square error of the integration for any S, in nats^2.
 
-    The error is that of the mean of -log g(T), g the density of the plug-in mixture, over `draws` (n_MC) independent
-    noise vectors for each center.
+    The error is that of the mean of -log g(T) over `draws` (n_MC) independent noise vectors for each center, where g is
+    the density of the plug-in mixture.
 
     Examples
     --------
@@ -56,7 +57,7 @@ def information_mse_bound(n: int, draws: int, *, dim: int, sigma: float, mean_sq
     """Compute d min{1, M / sigma^2} / (n n_MC), the bound of `sharp_mse_bound` with a control variate, in nats^2.
 
     The control variate is the log density of the noise: the error is that of the mean of
-    log N(T; S, sigma^2 I) - log g(T), g the density of the plug-in mixture.
+    log N(T; S, sigma^2 I) - log g(T), where g is the density of the plug-in mixture.
 
     Parameters
     ----------

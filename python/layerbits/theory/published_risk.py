@@ -1,6 +1,7 @@
-"""The bounds of [T] on the risk of the plug-in, which hold for n large enough.
+"""The bounds of [T] on the risk of the plug-in.
 
-[T] gives no threshold for n. The bounds in `layerbits.theory.covering_risk` hold for every n.
+The bounds on the risk of an entropy hold for n large enough; [T] gives no threshold. The bounds in
+`layerbits.theory.covering_risk` hold for every n.
 """
 
 from __future__ import annotations
@@ -47,21 +48,21 @@ def plugin_risk_bound(n: int, *, dim: int, sigma: float, slack: float = 0.005) -
 
 
 def subgaussian_risk_bound(n: int, *, dim: int, sigma: float, norm: float) -> float:
-    """Compute the bound of [T] on the risk of the plug-in entropy for sub-Gaussian S and n large enough, in nats.
+    """Compute the bound of [T] on the risk of the plug-in entropy for sub-Gaussian S, with one factor doubled, in nats.
 
     With K the norm, w = 2 (K + sigma)^2 log n / ((e - 1) pi sigma^2), c = d/2 log(2 pi sigma^2) and k = K^2 / sigma^2,
     the bound is log(sqrt n (4 w)^(d/4)) w^(d/4) / sqrt n
     + ((c + 2 d k) (c + 2 d + 6 d k) + 8 (16 d^2 k^2 + 2 d + d^2)) 2 e d / n.
-    The last factor in [T] is e d / n; docs/theory.md says why it is doubled. `subgaussian_covering_risk_bound` holds
-    for every n.
+    The last factor in [T] is e d / n; docs/theory.md has the reason to double it. The bound holds for n large enough,
+    `subgaussian_covering_risk_bound` for every n.
 
     Parameters
     ----------
     n, dim, sigma
         See `layerbits.theory`; n >= 2.
     norm : float
-        K, the maximum of E[|S_i|^p]^(1/p) / sqrt(p) over coordinates i and p >= 1, as the moments in the formula
-        require; s sqrt(2 / pi) for N(0, s^2).
+        K, the maximum of E[|S_i|^p]^(1/p) / sqrt(p) over coordinates i and p >= 1, a definition inferred from the
+        moments in the formula; s sqrt(2 / pi) for N(0, s^2).
 
     Examples
     --------
@@ -82,6 +83,8 @@ def subgaussian_risk_bound(n: int, *, dim: int, sigma: float, norm: float) -> fl
 def information_risk_bound(entropy_risk: float, *, dim: int, sigma: float, n: int | None = None) -> float:
     """Compute 2 D + d log(1 + 1 / sigma^2) / (4 sqrt n), a bound on E|I - its plug-in| for S in [-1, 1]^d, in nats.
 
+    Source: [T].
+
     Parameters
     ----------
     entropy_risk : float
@@ -100,6 +103,6 @@ def information_risk_bound(entropy_risk: float, *, dim: int, sigma: float, n: in
     """
     if not entropy_risk >= 0:
         raise ValueError(f"entropy_risk: got {entropy_risk}, wanted a number >= 0, or infinity")
-    entropies = 2 * float(entropy_risk)
+    entropy_risks = 2 * float(entropy_risk)
     ceiling = information_ceiling(dim=dim, sigma=sigma)
-    return entropies if n is None else entropies + ceiling / (2 * math.sqrt(check_count("n", n, minimum=1)))
+    return entropy_risks if n is None else entropy_risks + ceiling / (2 * math.sqrt(check_count("n", n, minimum=1)))

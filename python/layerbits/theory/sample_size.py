@@ -23,7 +23,8 @@ class SampleSize:
     Attributes
     ----------
     log_samples : float
-        Logarithm of a number of samples that suffices for every law on the cube [-1, 1]^d.
+        Logarithm of a number of samples that suffices for every law on the cube [-1, 1]^d; with `atoms`, for every law
+        of at most that many values.
     draws : int
         Number of noise vectors for each of these samples that suffices for the Monte Carlo integration.
     log_necessary : float
@@ -36,12 +37,12 @@ class SampleSize:
 
     @property
     def samples(self) -> float:
-        """The sufficient number of samples, an integer; infinity if it is too large for a float."""
+        """The sufficient number of samples, a whole number; infinity if it is too large for a float."""
         return float(np.rint(exp(self.log_samples)))
 
     @property
     def necessary(self) -> float:
-        """The number of samples that is necessary in the worst case, an integer; infinity if too large for a float."""
+        """The necessary number of samples in the worst case, a whole number; infinity if too large for a float."""
         return float(np.ceil(exp(self.log_necessary)))
 
 
@@ -96,7 +97,7 @@ def log_necessary_samples(bias: float, *, dim: int, sigma: float, confusion: flo
 def samples_needed(
     error: float, *, dim: int, sigma: float, atoms: int | None = None, monte_carlo_share: float = 0.1
 ) -> SampleSize:
-    """Compute the samples, and noise vectors per sample, for an expected error of the plug-in of at most `error` nats.
+    """Compute the numbers of samples, and of noise vectors per sample, for an expected error of at most `error` nats.
 
     `covering_risk_bound` and `sharp_mse_bound` give the sufficient numbers, for S in [-1, 1]^d, and
     `log_necessary_samples` the number that is necessary in the worst case.
@@ -115,8 +116,8 @@ def samples_needed(
     Returns
     -------
     SampleSize
-        The smallest number of samples that satisfies the bound: exact up to 2^50; for larger numbers the logarithm is
-        exact to 2^-30.
+        The smallest number of samples that satisfies the bound, up to rounding; the logarithm of a number above 2^50 is
+        found to 2^-30.
 
     Examples
     --------
@@ -145,7 +146,7 @@ def _lattice_information(dim: int, sigma: float, confusion: float) -> float:
 
 
 def _smallest_log_n(is_sufficient: Callable[[float], bool]) -> float:
-    """Find the logarithm of the smallest sufficient n: exact up to 2^50, in steps of 2^-30 beyond."""
+    """Find the logarithm of the smallest sufficient n, among all n below 2^50 and then in steps of 2^-30."""
     # The bound is decreasing from n = 4 on; for smaller n the fluctuation still grows.
     for n in (1, 2, 3):
         if is_sufficient(math.log(n)):

@@ -86,7 +86,7 @@ class Monitor:
             raise TypeError(f"settings: got {type(settings).__name__}, wanted a layerbits.MeasurementSettings")
         if not isinstance(directory, str | os.PathLike):
             raise TypeError(f"directory: got {type(directory).__name__}, wanted the path of a folder")
-        data = read_inputs(inputs, model, labels, limit=limit, seed=settings.seed)
+        data = read_inputs(inputs, model, labels, limit=limit, seed=settings.seed, max_memory=settings.max_memory)
         self._problem = Problem.of(
             model,
             data,
@@ -113,9 +113,9 @@ class Monitor:
         """Tables of the measured epochs, including earlier runs in the folder."""
         return MappingProxyType(self._tables)
 
-    def unmeasured(self, last: int) -> list[int]:
-        """Return the chosen epochs up to `last` that have no table."""
-        return [epoch for epoch in self.at if epoch <= last and epoch not in self._tables]
+    def unmeasured_epochs(self, last_epoch: int) -> list[int]:
+        """Return the epochs of `at`, up to `last_epoch`, that have no table."""
+        return [epoch for epoch in self.at if epoch <= last_epoch and epoch not in self._tables]
 
     def step(self, epoch: int) -> InformationTable | None:
         """Measure the network and write its table if `epoch` is chosen and has no table.
@@ -143,7 +143,7 @@ class Monitor:
             return None
         weights = _digest((*self._problem.model.parameters(), *self._problem.model.buffers()))
         if epoch not in self._tables:
-            self._tables[epoch] = measure_layers(self._problem.of_now(), self._settings)
+            self._tables[epoch] = measure_layers(self._problem.for_present_network(), self._settings)
             self._weights[epoch] = weights
             # The table is written last, so that its rows always have the hash of their weights.
             write_settings(self._path.parent, self._provenance, self._weights)

@@ -115,7 +115,7 @@ class TrainingSession:
         """Load the last state, measure the epochs that lost their rows, and return the last epoch."""
         last_epoch = self.checkpoints.resume()
         self.curves.resume(last_epoch)
-        lost_epochs = [] if self.monitor is None else self.monitor.unmeasured(last_epoch)
+        lost_epochs = [] if self.monitor is None else self.monitor.unmeasured_epochs(last_epoch)
         for epoch in lost_epochs:
             self.checkpoints.load_model(epoch)
             self._measure(epoch)

@@ -97,7 +97,7 @@ def test_error_of_signals_that_are_not_finite_names_their_layer():
 
     noisy = layerbits.noisify(nn.Sequential(nn.Identity(), Overflow(), nn.Identity()), sigma=SIGMA, layers="*")
     x = torch.full((4, 2), 3e38, device="cuda")
-    with pytest.raises(ValueError, match=r"^inputs: layer '1' gives NaN or infinity"):
+    with pytest.raises(ValueError, match=r"^inputs: got NaN or infinity in layer '1'"):
         layerbits.propagate(noisy, x, draws=2)
 
 

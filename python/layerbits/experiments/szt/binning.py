@@ -154,7 +154,7 @@ def _summarize_deterministic(config: BinningSettings, folder: RunFolder) -> None
             values = [value for _, value in binned_curve(rows, config.layers[-1], ENTROPY_OF_T, bins)]
             for name, value in {"first": values[0], "peak": max(values), "final": values[-1]}.items():
                 folder.summary[f"last_layer_{name}_at_{bins.size:g}"] = value
-    folder.summary["least_true_information"] = min(row.ceiling for row in rows)
+    folder.summary["smallest_deterministic_information"] = min(row.ceiling for row in rows)
 
 
 def _track(config: BinningSettings, folder: RunFolder) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -11,12 +12,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 from torch.utils import _pytree as pytree
 from torch.utils.data import Dataset
 
-from layerbits._base import Integers, check_count
-from layerbits.kernels import RandomStream, as_tensor, stream
-from layerbits.networks.execution.arguments import check_module
+from layerbits._base import Integers
+from layerbits.kernels import as_tensor
+from layerbits.networks.execution.arguments import MAX_MEMORY, check_module
 from layerbits.networks.inputs.batches import (
     as_array,
     batches_of,
@@ -25,6 +27,7 @@ from layerbits.networks.inputs.batches import (
     is_one_batch,
     without_items,
 )
+from layerbits.networks.inputs.kept_rows import KeptRows, RandomSubset
 from layerbits.statistics import class_numbers, label_array
 
 # The forms of the arguments `inputs` and `labels` that `read_inputs` takes; data frames and strings are iterables.
@@ -88,7 +91,13 @@ class PassInputs:
 
 
 def read_inputs(
-    inputs: object, model: nn.Module, labels: object = None, *, limit: int | None = None, seed: int = 0
+    inputs: object,
+    model: nn.Module,
+    labels: object = None,
+    *,
+    limit: int | None = None,
+    seed: int = 0,
+    max_memory: int = MAX_MEMORY,
 ) -> PassInputs:
     """Read all inputs, and the labels that belong to them.
 
@@ -105,15 +114,20 @@ def read_inputs(
         they are no argument; or a mapping of names to these.
     limit : int, optional
         Number of rows, chosen at random by `seed`; by default all.
+    max_memory : int
+        Largest number of bytes of batches that are kept in memory; if there are more, the rows are kept in a temporary
+        file. A random subset is kept in memory.
 
     Raises
     ------
     TypeError, ValueError
         `model` is not a module; inputs are of another type, differ in their number of rows, are empty, or hold NaN;
         batches differ in their shapes or constants; labels are not found.
+    OSError
+        A temporary file cannot be written.
     """
     check_module(model)
-    reader = _Reader(model, labels, _Subset(limit, seed))
+    reader = _Reader(model, labels, RandomSubset(limit, seed), math.inf if is_one_batch(inputs) else max_memory)
     for batch in batches_of(inputs):
         reader.add(batch)
     return reader.result(_loader_device(inputs, model))
@@ -128,7 +142,7 @@ def first_arguments(inputs: object, model: nn.Module) -> tuple[tuple[Any, ...], 
         As `read_inputs`.
     """
     check_module(model)
-    reader = _Reader(model, None, _Subset(None, 0))
+    reader = _Reader(model, None, RandomSubset(None, 0), math.inf)
     for batch in itertools.islice(batches_of(inputs), 1):
         reader.add(batch)
     first = reader.result(_loader_device(inputs, model))
@@ -141,35 +155,13 @@ def _loader_device(inputs: object, model: nn.Module) -> torch.device | None:
     return None if is_one_batch(inputs) or parameter is None else parameter.device
 
 
-class _Subset:
-    """A random subset of rows that are read batch by batch: those with the least of independent random numbers."""
-
-    def __init__(self, limit: int | None, seed: int) -> None:
-        self.limit = None if limit is None else check_count("limit", limit, minimum=1)
-        self.n_read = 0
-        self.rows = np.empty(0, np.int64)
-        self._generator = stream(seed, RandomStream.INPUT_SUBSET)
-        self._numbers = np.empty(0)
-
-    def add(self, n_rows: int) -> Integers | None:
-        """Return the positions to keep among the kept rows and `n_rows` new ones; None for all."""
-        new_rows = np.arange(self.n_read, self.n_read + n_rows)
-        self.n_read += n_rows
-        if self.limit is None:
-            return None
-        rows = np.concatenate([self.rows, new_rows])
-        numbers = np.concatenate([self._numbers, self._generator.random(n_rows)])
-        kept = np.sort(np.argsort(numbers)[: self.limit])
-        self.rows, self._numbers = rows[kept], numbers[kept]
-        return kept
-
-
 class _Reader:
     """Reads the batches of the inputs of a network."""
 
-    def __init__(self, model: nn.Module, labels: object, subset: _Subset) -> None:
+    def __init__(self, model: nn.Module, labels: object, subset: RandomSubset, max_memory: float) -> None:
         self.model = model
         self.subset = subset
+        self.max_memory = max_memory
         self.labels = dict(labels) if isinstance(labels, Mapping) else {} if labels is None else {_Y: labels}
         if not all(isinstance(name, str) and name for name in self.labels):
             raise TypeError(f"labels: got a mapping with keys {list(self.labels)}, wanted names of label sets")
@@ -177,7 +169,7 @@ class _Reader:
             name: [] for name, value in self.labels.items() if finds_labels(value)
         }
         self.first: PassInputs | None = None  # the first batch
-        self.kept: list[list[Tensor]] = []  # the tensors of each argument, by batch
+        self.kept: list[KeptRows] = []  # the rows of each tensor among the arguments
 
     def add(self, batch: object) -> None:
         """Add the rows of a batch."""
@@ -188,14 +180,17 @@ class _Reader:
             label_parts.append(label_array(found))
         inputs = self._arguments(without_items(batch, keys))
         if self.first is None:
-            self.first, self.kept = inputs, [[] for _ in inputs.tensors]
+            self.first, self.kept = inputs, [KeptRows() for _ in inputs.tensors]
         _check_same_form(self.first, inputs)
         rows = self.subset.add(len(inputs))
-        for parts, tensor in zip(self.kept, inputs.tensors, strict=True):
+        for kept, tensor in zip(self.kept, inputs.tensors, strict=True):
             if rows is None:
-                parts.append(tensor)
+                kept.add(tensor)
             else:
-                parts[:] = [torch.cat([*parts, tensor])[torch.from_numpy(rows).to(tensor.device)]]
+                kept.replace(tensor, rows)
+        if rows is None and sum(kept.nbytes for kept in self.kept) > self.max_memory:
+            for kept in self.kept:
+                kept.move_to_file()
 
     def result(self, device: torch.device | None) -> PassInputs:
         """Return the inputs and labels of all batches."""
@@ -206,7 +201,7 @@ class _Reader:
             for name, value in self.labels.items()
         }
         rows = slice(None) if self.subset.limit is None else self.subset.rows
-        tensors = tuple(parts[0] if len(parts) == 1 else torch.cat(parts) for parts in self.kept)
+        tensors = tuple(kept.tensor() for kept in self.kept)
         return dataclasses.replace(
             self.first,
             tensors=tensors,
@@ -216,6 +211,11 @@ class _Reader:
 
     def _arguments(self, batch: Any) -> PassInputs:
         """Return the arguments in a batch."""
+        if any(map(_is_packed, pytree.tree_leaves(batch, _is_packed))):
+            raise TypeError(
+                "inputs: got a PackedSequence, wanted padded rows, by torch.nn.utils.rnn.pad_packed_sequence(..., "
+                "batch_first=True), with their lengths as another argument"
+            )
         if isinstance(batch, Mapping):
             args, kwargs = (), dict(batch.items())
         else:
@@ -238,6 +238,10 @@ class _Reader:
         return PassInputs(tensors, structure, constants, are_arrays=isinstance(arrays[0], np.ndarray))
 
 
+def _is_packed(argument: object) -> bool:
+    return isinstance(argument, PackedSequence)
+
+
 def _check_tensors(tensors: Sequence[Tensor]) -> None:
     if any(tensor.is_meta for tensor in tensors):
         raise ValueError("inputs: got a tensor on the device meta, wanted a tensor that holds values")
@@ -248,7 +252,10 @@ def _check_tensors(tensors: Sequence[Tensor]) -> None:
     sizes = {tuple(tensor.shape[:1]) for tensor in tensors}
     if len(sizes) > 1 or sizes & {(), (0,)}:
         got = ", ".join(str(tuple(tensor.shape)) for tensor in tensors)
-        raise ValueError(f"inputs: got shape {got}, wanted (n, ...) with one n >= 1")
+        raise ValueError(
+            f"inputs: got shape {got}, wanted (n, ...) with one n >= 1; for the nodes and edges of one graph, record "
+            "the signals of a pass and measure them with layerbits.information"
+        )
     if any(tensor.isnan().any() for tensor in tensors):
         raise ValueError("inputs: got NaN, wanted numbers; leave those rows out")
 

@@ -50,8 +50,7 @@ class DropoutNoise:
 
     Examples
     --------
-    >>> import numpy as np
-    import torch
+    >>> import torch
     >>> import layerbits as lb
     >>> model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2))
     >>> model = lb.noisify(model, sigma=lb.DropoutNoise(alpha=0.5, sigma=0.1), inputs=torch.zeros(1, 4))

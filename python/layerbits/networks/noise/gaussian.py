@@ -49,6 +49,15 @@ class GaussianNoise:
         deviations = torch.linalg.vector_norm(scale, dim=1) if isinstance(scale, Tensor) and scale.ndim == 2 else scale
         object.__setattr__(self, "least_deviation", float(torch.as_tensor(deviations, dtype=torch.float64).min()))
 
+    def __eq__(self, other: object) -> bool:
+        """Return whether two noises have equal deviations or covariances."""
+        if not isinstance(other, GaussianNoise):
+            return NotImplemented
+        return torch.equal(*(torch.as_tensor(noise.scale, dtype=torch.float64) for noise in (self, other)))
+
+    def __hash__(self) -> int:
+        return hash(self.least_deviation)
+
     def __reduce__(self) -> tuple[type[GaussianNoise], tuple[float | Tensor]]:
         """Pickle the scale without its copies, because the target machine may lack the device."""
         return GaussianNoise, (self.scale,)

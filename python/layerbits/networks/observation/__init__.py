@@ -1,8 +1,8 @@
 """The layers of a network: calls of modules and of activation functions, observed in a real pass.
 
 layer_calls            `observe` runs the pass and lists the calls, as `LayerCall`
-observed_pass          run that pass through a shadow of the network, with the recorders
-call_recorders         the hooks and the function mode that record calls in that pass
+observed_pass          run the pass through a shadow of the network, with the recorders
+call_recorders         the hooks and the function modes of that pass, which record the calls
 activation_functions   the functions of torch that are layers, such as `F.relu`
 input_dependence       which tensors of the pass depend on the input
 value_by_value         whether a module acts on each value alone, as an activation function does

@@ -1,4 +1,4 @@
-"""The activation functions of torch that a forward method may call, such as `F.relu` and `torch.tanh`."""
+"""The activation functions of torch that act value by value and have no weights, such as `F.relu` and `torch.tanh`."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class ActivationFunction:
     Attributes
     ----------
     name : str
-        Its name, without the underscore of a function that changes its argument in place.
+        Name without the underscore of a function that changes its argument in place.
     plain : callable
-        The function that leaves its argument as it is.
+        The function without the underscore.
     in_place : bool
-        Whether it changes its argument in place.
+        Whether the function has the underscore, and so always changes its argument in place.
     in_place_index : int
-        Position of the argument `inplace`; -1 if it has none.
+        Position of the argument `inplace`; -1 if the function has no such argument.
     """
 
     name: str
@@ -41,7 +41,7 @@ class ActivationFunction:
     in_place_index: int
 
     def call(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Tensor, bool]:
-        """Return the output, and whether the call would have changed its argument, which is not modified."""
+        """Compute the output without changing the argument; return it, and whether the call asks for a change."""
         if self.in_place_index < 0:
             return self.plain(*args, **kwargs), self.in_place
         index = self.in_place_index
@@ -52,8 +52,8 @@ class ActivationFunction:
 
 def _activation_functions() -> dict[Any, ActivationFunction]:
     functions: dict[Any, ActivationFunction] = {}
-    for place, name, suffix in itertools.product((functional, torch, Tensor), _NAMES, ("", "_")):
-        function = getattr(place, name + suffix, None)
+    for namespace, name, suffix in itertools.product((functional, torch, Tensor), _NAMES, ("", "_")):
+        function = getattr(namespace, name + suffix, None)
         if function is None:
             continue
         plain = function if not suffix else getattr(functional if hasattr(functional, name) else torch, name)

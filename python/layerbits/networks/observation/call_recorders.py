@@ -1,4 +1,8 @@
-"""The hooks and the function modes that record calls of modules and activation functions in an observed pass."""
+"""The hooks and the function modes of an observed pass.
+
+They record the calls of modules and activation functions, and refuse modules of the network itself in a pass of its
+shadow.
+"""
 
 from __future__ import annotations
 
@@ -24,10 +28,31 @@ ACTIVATIONS = tuple(getattr(activation, name) for name in activation.__all__ if 
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """Argument and output of one call, and properties of the output that later calls may change in place.
+    """The result of a call, with properties of its tensor at the return of the call.
 
-    `version` is how often the memory of the tensor was written; `function` is empty for a call of the module itself;
-    `depends_on_input` is False if the tensor seems not to depend on the input of the network.
+    Later calls may write into the memory of the tensor.
+
+    Attributes
+    ----------
+    module : torch.nn.Module
+        The module of the shadow that is called, or whose forward calls the function.
+    argument : object
+        The first argument; None for a call of a function.
+    output : object
+        The output. Its first floating-point tensor is the tensor of the other attributes.
+    version : int or None
+        How often the memory of the tensor was written, as `memory_version` returns it.
+    root_mean_square : float
+        Root mean square of the tensor; NaN if it is not computed.
+    rounding_step : float
+        As `rounding_step` returns it for the tensor; 0 if there is none, or a nested one.
+    function : str
+        Name of the activation function; empty for a call of the module.
+    acts_in_place : bool
+        Whether the module returns its argument, and writes into it or has a true attribute `inplace`; False for a
+        function.
+    depends_on_input : bool
+        False if the operations of torch in the pass show no path from the input of the network to the tensor.
     """
 
     module: nn.Module
@@ -42,10 +67,10 @@ class Result:
 
 
 @dataclasses.dataclass(frozen=True)
-class Recording:
+class RecordedCalls:
     """The results of a pass so far, in the order in which calls return.
 
-    `relative` tells whether root mean squares are computed.
+    `dependence` marks the tensors that depend on the input. If `relative`, root mean squares are computed.
     """
 
     dependence: InputDependence
@@ -64,7 +89,7 @@ class Recording:
                 argument,
                 output,
                 version=memory_version(tensor),
-                # Reading a number from a device takes time.
+                # Computed on demand, because reading a number from a device takes time.
                 root_mean_square=root_mean_square(values) if values is not None and self.relative else math.nan,
                 rounding_step=0.0 if values is None else rounding_step(values),
                 function=function,
@@ -75,16 +100,16 @@ class Recording:
 
 
 class ModuleRecorder:
-    """Records the calls of modules, by a pre-hook and a hook of each.
+    """Records the calls of modules, by a pre-hook and a hook of each module.
 
     Attributes
     ----------
     started : list of tuple
-        The running calls, outermost first: the module, its first argument, and how often its memory was written.
+        The running calls, outermost first: the module, its first argument, and the version of the argument's memory.
     """
 
-    def __init__(self, recording: Recording) -> None:
-        self.recording = recording
+    def __init__(self, recorded_calls: RecordedCalls) -> None:
+        self.recorded_calls = recorded_calls
         self.started: list[tuple[nn.Module, object, int | None]] = []
 
     def add_hooks(self, module: nn.Module) -> None:
@@ -97,17 +122,17 @@ class ModuleRecorder:
         self.started.append((module, argument, memory_version(argument) if isinstance(argument, Tensor) else None))
 
     def _end(self, module: nn.Module, args: tuple[Any, ...], output: object) -> None:
-        # A forward method may catch an error of a module, which then has started alone.
+        # A forward method may catch the error of a module, whose call then has started but does not return.
         while self.started[-1][0] is not module:
             self.started.pop()
-        _, first, version = self.started.pop()
+        _, argument, version = self.started.pop()
         # Dropout(inplace=True) writes in training alone, but returns its argument in evaluation too.
         in_place = (
             isinstance(output, Tensor)
-            and output is first
+            and output is argument
             and (memory_version(output) != version or getattr(module, "inplace", False))
         )
-        self.recording.add(module, args[0] if args else None, output, acts_in_place=in_place)
+        self.recorded_calls.add(module, argument, output, acts_in_place=in_place)
 
 
 class RefuseOriginals(TorchFunctionMode):
@@ -141,12 +166,15 @@ class RefuseOriginals(TorchFunctionMode):
 
 
 class FunctionRecorder(RefuseOriginals):
-    """Records the calls of activation functions, with the module of a shadow whose forward calls them."""
+    """Records the calls of activation functions in the forward methods of a shadow's modules.
 
-    def __init__(self, network: nn.Module, copied: nn.Module, recording: Recording) -> None:
+    It ignores the functions that an activation module of `torch.nn` calls, and notes when values leave torch.
+    """
+
+    def __init__(self, network: nn.Module, copied: nn.Module, recorded_calls: RecordedCalls) -> None:
         super().__init__(network)
         self.modules = set(copied.modules())
-        self.recording = recording
+        self.recorded_calls = recorded_calls
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -154,13 +182,13 @@ class FunctionRecorder(RefuseOriginals):
         module, _ = calling_module()
         self.check(module)
         if func in VALUE_READERS:
-            self.recording.dependence.is_lost = True
+            self.recorded_calls.dependence.is_lost = True
         output = func(*args, **(kwargs or {}))
         if func in FUNCTIONS and module in self.modules and not isinstance(module, ACTIVATIONS):
-            self.recording.add(module, None, output, FUNCTIONS[func].name)
+            self.recorded_calls.add(module, None, output, FUNCTIONS[func].name)
         return output
 
 
 def memory_version(tensor: Tensor | None) -> int | None:
-    """Return how often the memory of a tensor was written; None if it is not counted."""
+    """Return how often the memory of a tensor was written; None without a tensor, or if torch does not count."""
     return None if tensor is None or tensor.is_inference() else tensor._version

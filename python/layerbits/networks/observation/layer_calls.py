@@ -1,4 +1,4 @@
-"""`observe`: list the calls of modules and activation functions in one real pass, and which of them is the output."""
+"""`observe`: list the calls of modules and activation functions in a real pass of a network."""
 
 from __future__ import annotations
 
@@ -32,33 +32,35 @@ class LayerCall:
     module_name : str
         Name of the module in the network.
     module : torch.nn.Module
-        The module that is called, or that calls the function.
+        The module that is called, or whose forward method calls the function; a module of the network, not of a shadow.
     number : int
         Number of the call among those of the module or function, from 1.
     shape : tuple of int
         Shape of the first floating-point tensor that the call returns; empty if there is none, or a nested one.
     is_output : bool
-        Whether the call returns the output of the network, or a view of it.
+        Whether the network returns the tensor of `shape`, or a view of all its values.
     output_index : int
-        Position of that output among the tensors that the network returns; -1 if the call does not return one.
+        Position of that tensor or view among the tensors that the network returns; -1 if `is_output` is False.
     is_activation : bool
-        Whether the module is an activation function: of `torch.nn`, or one without parameters that acts value by value.
+        Whether the call is one of an activation function: of a function, of an activation module of `torch.nn`, or of a
+        module without parameters that acts value by value.
     root_mean_square : float
-        Root mean square of that tensor; NaN if there is none, or if `observe` was called without `relative`.
+        Root mean square of the tensor of `shape`; NaN if there is none, or if it was not computed.
     rounding_step : float
-        The unit in the last place of the largest value of that tensor, in float16 or bfloat16; 0 otherwise.
+        `rounding_step` of the tensor of `shape`; 0 if there is none, or a nested one.
     function : str
-        Name of the function, if the module's forward calls it as a layer; empty for a call of the module.
+        Name of the activation function that `module` calls; empty for a call of the module.
     acts_value_by_value : bool
-        Whether the module is not of `torch.nn` and acts value by value, with or without parameters.
+        Whether the call is one of a module for which `acts_value_by_value` is true, with or without parameters.
     acts_in_place : bool
-        Whether the module writes its output into its argument and returns the argument.
+        Whether the module returns its argument, and writes into it or has a true attribute `inplace`; False for a
+        function.
     writes_inputs : bool
-        Whether that argument is an argument of the network.
+        Whether the call acts in place on an argument of the network.
     depends_on_input : bool
-        Whether the tensor depends on the input of the network.
+        Whether the tensor of `shape` depends on the input of the network; True if this is not known.
     network_calls_itself : bool
-        Whether the forward method of the network calls the network itself, so that the pass has several such calls.
+        Whether the forward method of the network calls the network itself.
     """
 
     name: str
@@ -97,22 +99,24 @@ def function_name(module_name: str, function: str) -> str:
 def observe(
     model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, relative: bool = False
 ) -> list[LayerCall]:
-    """List the calls of the modules inside `model`, and of activation functions, in one pass, as they return.
+    """List the calls of the modules inside `model`, and of activation functions, in the order in which they return.
 
     The pass runs through a shadow of the network on copies of the arguments, in evaluation mode, without gradients and
-    without noise. Torch's generators have the same states afterwards. If `relative`, compute root mean squares.
+    without noise. A second pass, with other inputs, runs if a layer seems not to depend on them. Torch's generators
+    have the same states afterwards. If `relative`, compute root mean squares.
 
     Raises
     ------
     LayerSelectionError
-        Two calls have one name; forward reaches a module through a closure or another object.
+        Two calls have one name; a function has the name of a module beside it; forward reaches a module through a
+        closure or another object.
     """
     # Outside of inference mode torch counts the writes into memory.
     with torch.inference_mode(False), torch.no_grad(), generators_restored(model):
         observed = run_observed(model, copy_arguments((args, dict(kwargs))), relative=relative)
         names, results = observed.names, observed.results
         originals = dict(model.named_modules())
-        inputs = {_memory(tensor) for tensor in all_tensors(observed.arguments)}
+        input_memory = {_memory(tensor) for tensor in all_tensors(observed.arguments)}
         independent = independent_results(model, observed, (args, dict(kwargs)))
         returned_tensors = list(all_tensors(observed.returned))
         value_by_value = {
@@ -143,7 +147,7 @@ def observe(
                     or isinstance(module, ACTIVATIONS)
                     or (value_by_value[module] and next(module.parameters(), None) is None),
                     acts_in_place=result.acts_in_place,
-                    writes_inputs=result.acts_in_place and _memory(tensor) in inputs,
+                    writes_inputs=result.acts_in_place and _memory(tensor) in input_memory,
                     acts_value_by_value=not result.function and value_by_value[module],
                     root_mean_square=result.root_mean_square,
                     rounding_step=result.rounding_step,
@@ -164,9 +168,11 @@ def observe_inputs(
     Raises
     ------
     LayerSelectionError
-        Two calls have one name; forward reaches a module through a closure or another object.
+        As `observe`.
     TypeError, ValueError
-        The network cannot be observed (see `shadow`), or cannot take the inputs.
+        The network cannot have a shadow, or cannot take the inputs.
+    MemoryError
+        The system has no memory for the pass.
     """
     check_can_run(model)
     with naming_inputs((args, dict(kwargs))):
@@ -174,31 +180,31 @@ def observe_inputs(
 
 
 def _check_names(calls: Sequence[LayerCall]) -> None:
-    """Raise a LayerSelectionError if a name is that of two calls, or of a module and a function of its parent."""
+    """Raise a LayerSelectionError if two calls, or a function and a module beside it, have one name."""
     names: set[str] = set()
     for call in calls:
-        own = {call.name, f"{call.called}@{call.number}"}
-        if own & names:
+        names_of_call = {call.name, f"{call.called}@{call.number}"}
+        if names_of_call & names:
             raise LayerSelectionError(
-                f"model: got a module with the name {min(own & names)!r}, which is that of a call of another module; "
-                "wanted another name for the module"
+                f"model: got a module with the name {min(names_of_call & names)!r}, which is that of a call of another "
+                "module, wanted different names; rename the module"
             )
-        names |= own
+        names |= names_of_call
         if call.function and any(other.called == call.called and not other.function for other in calls):
             raise LayerSelectionError(
                 f"layers: got the function {call.function!r} in {type(call.module).__name__}, which has a module of "
-                f"that name ({call.called!r}); wanted another name for the module"
+                f"that name ({call.called!r}), wanted different names; rename the module"
             )
 
 
 def _output_index(result: Result, tensor: Tensor | None, returned: Sequence[Tensor]) -> int:
-    """Return the position of the first returned tensor that is the tensor of a result, or a view of it; -1 if none."""
+    """Return the position of the first returned tensor that is the tensor of a result or a view of it; -1 if none."""
     views = (index for index, other in enumerate(returned) if tensor is not None and _is_view(result, tensor, other))
     return next(views, -1)
 
 
 def _is_view(result: Result, tensor: Tensor, other: Tensor) -> bool:
-    """Return whether `other` holds the tensor of a result in the same memory, unchanged, perhaps in another shape."""
+    """Return whether `other` has all values of the tensor of a result, unchanged, in the same memory."""
     if result.version != memory_version(tensor):
         return False
     if tensor is other:

@@ -27,20 +27,27 @@ def choose_layers(
     calls : sequence of LayerCall
         The calls of a pass.
     layers : None, str, type, callable or a sequence of them
-        None selects every hidden activation function, and the calls with a name in `named`. A str is the name of a
-        layer or a glob; a type selects all calls of modules of the type; a callable has the signature
+        None selects every activation function that depends on the input and returns no output of the network, and the
+        calls with a name in `named`. A str is the name of a layer or a glob. A type selects all calls of modules of the
+        type. An activation function of torch, such as `F.relu`, selects its calls. Another callable has the signature
         ``(name, module) -> bool``.
     named : iterable of str, optional
         Names of further layers for `layers` None.
     network : torch.nn.Module, optional
-        The network, for a warning of activation functions that `layers` None leaves out because they did not run.
+        The network. With `layers` None, a warning then names the activation modules of `torch.nn` that did not run.
 
     Raises
     ------
     LayerSelectionError
-        A selector matches no layer; the message lists the layers.
+        A selector matches no layer or is no valid glob, there is no selector, or None selects no layer. The message
+        lists the layers, unless it is about a glob.
     TypeError
-        A selector has another type.
+        A selector has another type, or `layers` is a mapping.
+
+    Warns
+    -----
+    UserWarning
+        `layers` is None and leaves out an activation function or a module that resembles one; the message has reasons.
     """
     available = f"available: {', '.join(call.name for call in calls) or 'none'}"
     if layers is None:
@@ -51,36 +58,36 @@ def choose_layers(
             "layers=list(...), and the noise of each layer as sigma"
         )
     selectors = list(layers) if isinstance(layers, Iterable) and not isinstance(layers, str | type) else [layers]
-    chosen: set[str] = set()
+    names: set[str] = set()
     for selector in selectors:
         matches = _names_selected(calls, selector)
         if not matches:
             raise LayerSelectionError(f"layers: {selector!r} matches no layer of the network; {available}")
-        chosen |= matches
-    if not chosen:
+        names |= matches
+    if not names:
         raise LayerSelectionError(f"layers: got an empty sequence, wanted at least one layer; {available}")
-    return [call for call in calls if call.name in chosen]
+    return [call for call in calls if call.name in names]
 
 
 def is_exact_name(call: LayerCall, name: str) -> bool:
-    """Return whether a name is that of a call; ``name@1`` is the first call too."""
+    """Return whether a name is that of a call; the first call has the names ``name`` and ``name@1``."""
     return name in (call.name, f"{call.called}@{call.number}")
 
 
 def names_matching(calls: Sequence[LayerCall], selector: str, *, argument: str = "layers") -> set[str]:
-    """Return the names of the calls with exactly this name, or, if there are none, of those that match it as a glob.
+    """Return the names of the calls whose name is `selector`, or, if there are none, of those that match it as a glob.
 
-    In a glob ``*`` does not cross a dot and ``**`` does. `argument` is the name of the selector in errors.
+    In a glob ``*`` and ``?`` do not match a dot and ``**`` does. `argument` is the name of the selector in errors.
 
     Raises
     ------
     LayerSelectionError
-        No call has the name, and it is no valid glob.
+        No call has the name `selector`, and `selector` is no valid glob.
     """
     # The name of a module may contain the characters of a glob.
-    exact = {call.name for call in calls if is_exact_name(call, selector)}
-    if exact:
-        return exact
+    exact_matches = {call.name for call in calls if is_exact_name(call, selector)}
+    if exact_matches:
+        return exact_matches
     try:
         pattern = re.compile(_expression(selector))
     except re.error as error:
@@ -93,25 +100,25 @@ def names_matching(calls: Sequence[LayerCall], selector: str, *, argument: str =
 def _default_layers(
     calls: Sequence[LayerCall], named: Sequence[str], available: str, network: nn.Module | None
 ) -> list[LayerCall]:
-    chosen = [
+    defaults = [
         call
         for call in calls
         if (call.is_activation and not call.is_output and call.depends_on_input)
         or any(is_exact_name(call, name) for name in named)
     ]
-    if not chosen:
+    if not defaults:
         activations = [call for call in calls if call.is_activation]
-        reason = "no layer is one"
+        reason = "the network calls none"
         if activations:
-            independent = not all(call.depends_on_input for call in activations)
-            common = "returns an output of the network" + " or does not depend on its input" * independent
-            reason = f"every one {common} ({', '.join(call.name for call in activations)})"
+            has_constants = not all(call.depends_on_input for call in activations)
+            properties = "returns an output of the network" + " or does not depend on its input" * has_constants
+            reason = f"each one ({', '.join(call.name for call in activations)}) {properties}"
         raise LayerSelectionError(
             f"layers: got None, which selects hidden activation functions, but {reason}; name the layers, {available}"
         )
     left_out: dict[str, list[str]] = {}
     for call in calls:
-        reason = "" if call in chosen else _reason_to_leave_out(call, calls)
+        reason = "" if call in defaults else _reason_to_leave_out(call, calls)
         if reason:
             left_out.setdefault(reason, []).append(call.name)
     not_run = _not_run(network, calls)
@@ -126,11 +133,11 @@ def _default_layers(
             f"layers: None leaves out {'; '.join(texts)}; name the layers to include them, with inputs that run them",
             stacklevel=2,
         )
-    return chosen
+    return defaults
 
 
 def _reason_to_leave_out(call: LayerCall, calls: Sequence[LayerCall]) -> str:
-    """Return why the default leaves out a layer that a user may expect to have noise; empty if it is no such layer."""
+    """Return why the default leaves out a layer that a user may expect to have noise; empty for other layers."""
     if call.is_activation and not call.depends_on_input:
         return "does not depend on the input of the network"
     if call.is_activation and call.is_output:
@@ -140,11 +147,15 @@ def _reason_to_leave_out(call: LayerCall, calls: Sequence[LayerCall]) -> str:
 
 
 def _not_run(network: nn.Module | None, calls: Sequence[LayerCall]) -> list[str]:
-    """Return the names of the activation functions of torch.nn that did not run in the observed pass."""
+    """Return the names of the activation modules of torch.nn that did not run in the observed pass."""
     if network is None:
         return []
-    run = {call.module for call in calls if not call.function}
-    return [name for name, module in network.named_modules() if isinstance(module, ACTIVATIONS) and module not in run]
+    called_modules = {call.module for call in calls if not call.function}
+    return [
+        name
+        for name, module in network.named_modules()
+        if isinstance(module, ACTIVATIONS) and module not in called_modules
+    ]
 
 
 def _names_selected(calls: Sequence[LayerCall], selector: object) -> set[str]:

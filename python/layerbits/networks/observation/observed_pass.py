@@ -1,4 +1,4 @@
-"""An observed pass: run a shadow of a network, and record all calls of modules and activation functions."""
+"""An observed pass: run a shadow of a network, and record the calls of modules and activation functions in it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import nn
 from layerbits.networks.execution.output_tensor import all_tensors, find_tensor
 from layerbits.networks.execution.own_hooks import delete_own_hooks
 from layerbits.networks.execution.shadow import shadow
-from layerbits.networks.observation.call_recorders import FunctionRecorder, ModuleRecorder, Recording, Result
+from layerbits.networks.observation.call_recorders import FunctionRecorder, ModuleRecorder, RecordedCalls, Result
 from layerbits.networks.observation.input_dependence import InputDependence, other_values
 
 # Positional and keyword arguments of a network.
@@ -20,12 +20,23 @@ Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
 @dataclasses.dataclass(frozen=True)
 class ObservedPass:
-    """A pass through a shadow: its arguments, the returned value, the recorded results and the number of root calls.
+    """A pass through a shadow.
 
-    `names` has the names of the modules of the shadow.
+    Attributes
+    ----------
+    arguments : tuple
+        Positional and keyword arguments of the pass.
+    returned : object
+        The value that the shadow returned.
+    results : list of Result
+        The results of the calls inside the shadow, in the order in which the calls return.
+    names : dict of torch.nn.Module to str
+        Name of each module of the shadow.
+    n_calls : int
+        Number of calls of the shadow itself; more than 1 if its forward method calls it.
     """
 
-    arguments: Any
+    arguments: Arguments
     returned: object
     results: list[Result]
     names: dict[nn.Module, str]
@@ -33,25 +44,32 @@ class ObservedPass:
 
 
 def run_observed(model: nn.Module, arguments: Arguments, *, relative: bool) -> ObservedPass:
-    """Run a pass through a shadow of a network, in evaluation mode and without noise, that records all calls."""
+    """Run a shadow of a network, in evaluation mode and without noise, and record the calls inside it.
+
+    The network may write into `arguments`. If `relative`, the results have root mean squares.
+    """
     copied = shadow(model)
     delete_own_hooks(copied)
     names = {module: name for name, module in copied.named_modules()}
-    recording = Recording(InputDependence(arguments), relative)
-    recorder = ModuleRecorder(recording)
+    recorded_calls = RecordedCalls(InputDependence(arguments), relative)
+    recorder = ModuleRecorder(recorded_calls)
     root_calls: list[nn.Module] = []
     copied.register_forward_pre_hook(lambda module, args: root_calls.append(module))
     for module in names:
         if module is not copied:
             recorder.add_hooks(module)
     args, kwargs = arguments
-    with FunctionRecorder(model, copied, recording), recording.dependence:
+    with FunctionRecorder(model, copied, recorded_calls), recorded_calls.dependence:
         returned = copied(*args, **kwargs)
-    return ObservedPass(arguments, returned, recording.results, names, len(root_calls))
+    return ObservedPass(arguments, returned, recorded_calls.results, names, len(root_calls))
 
 
 def independent_results(model: nn.Module, observed: ObservedPass, arguments: Arguments) -> set[int]:
-    """Return the indices of the results that do not depend on the input: other inputs give the same values."""
+    """Return the indices of the results that do not depend on the input.
+
+    The operations of torch show no path from the input to such a result, and a second pass with other inputs gives the
+    same values. If no input can change, or the second pass fails or has other calls, all results count as dependent.
+    """
     candidates = {
         index
         for index, result in enumerate(observed.results)
@@ -59,12 +77,12 @@ def independent_results(model: nn.Module, observed: ObservedPass, arguments: Arg
     }
     if not candidates:
         return set()
-    changed, differs = other_values(arguments)
+    other_arguments, have_changed = other_values(arguments)
     try:
-        second = run_observed(model, changed, relative=False)
-    except Exception:  # the network may refuse other values in any way; then the layers count as dependent
+        second = run_observed(model, other_arguments, relative=False)
+    except Exception:  # the network may refuse other values in any way
         return set()
-    if not differs or [_identity(observed, result) for result in observed.results] != [
+    if not have_changed or [_identity(observed, result) for result in observed.results] != [
         _identity(second, result) for result in second.results
     ]:
         return set()

@@ -1,4 +1,4 @@
-"""The root mean square of a signal, and the unit in the last place of its largest value."""
+"""The root mean square of a signal, and the unit in the last place of its largest absolute value."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ def root_mean_square(signal: Tensor) -> float:
 
 
 def rounding_step(signal: Tensor) -> float:
-    """Return the unit in the last place of the largest value of a signal in float16 or bfloat16; 0 for other dtypes.
+    """Return the unit in the last place of the largest absolute value of a signal in float16 or bfloat16.
 
-    It is infinite if a value is NaN or infinite.
+    The unit is 0 for wider dtypes and for signals without values, and infinite if a value is NaN or infinite.
     """
     return unit_in_last_place(signal) if torch.finfo(signal.dtype).bits <= 16 else 0.0
 
@@ -28,7 +28,7 @@ def unit_in_last_place(signal: Tensor) -> float:
     largest = float(_dense_values(signal).abs().max())
     if not math.isfinite(largest):
         return math.inf
-    # Numbers in [2^k, 2^(k+1)) are eps 2^k apart.
+    # Normal numbers in [2^k, 2^(k+1)) are eps 2^k apart.
     return torch.finfo(signal.dtype).eps * 2.0 ** math.floor(math.log2(largest)) if largest else 0.0
 
 

@@ -8,44 +8,49 @@ from torch import Tensor, nn
 # The least number of values that a module gets when it is probed.
 _PROBED_VALUES = 64
 
+# The largest relative difference that counts as rounding: bfloat16 rounds by 2^-9 in each of a few operations.
+_ROUNDING = 1e-2
+
 
 def acts_value_by_value(module: nn.Module, argument: object, output: object) -> bool:
-    """Return whether a module that is not of torch.nn maps each value by one function that is not the identity.
+    """Return whether a module maps each value by one function, which is not the identity.
 
-    `argument` and `output` are those of a call. Three passes decide: of random values, of the same values in another
-    order, and of values of which every other one is replaced. A function of several values, such as a normalization,
-    fails one of them.
+    The result is False for modules of `torch.nn`, and for modules with children or buffers. `argument` and `output` are
+    those of a call. Three passes decide: one of random values, one of the same values in another order, and one in
+    which every other value is replaced. A function of several values, such as a normalization, maps the values that
+    stay to other values in the second or the third pass.
     """
-    # A module with buffers or parts may treat all values alike only in its initial state.
-    if type(module).__module__.startswith("torch.nn.") or any(True for _ in (*module.children(), *module.buffers())):
+    # A module with children or buffers may treat all values alike only in its initial state.
+    if type(module).__module__.startswith("torch.nn.") or (*module.children(), *module.buffers()):
         return False
     if not isinstance(argument, Tensor) or not isinstance(output, Tensor) or not output.is_floating_point():
         return False
     if argument.is_nested or output.is_nested or argument.shape != output.shape:
         return False
-    row = argument.shape[1:]
+    row_shape = argument.shape[1:]
     # With one row a statistic of the batch is not detectable; with few values, outputs may agree by chance.
-    n_rows = max(2, -(-_PROBED_VALUES // max(1, row.numel())))
-    n_values, device = n_rows * row.numel(), argument.device
+    n_rows = max(2, -(-_PROBED_VALUES // max(1, row_shape.numel())))
+    n_values, device = n_rows * row_shape.numel(), argument.device
     generator = torch.Generator().manual_seed(0)
 
-    def values() -> Tensor:
+    def random_values() -> Tensor:
         return torch.randn(n_values, generator=generator).to(device, argument.dtype)
 
     def image(values: Tensor) -> Tensor:
         # A copy, because the module may act in place; forward, because a call would run the hooks of the observed pass.
-        mapped: Tensor = module.forward(values.clone().reshape(n_rows, *row))
+        mapped: Tensor = module.forward(values.clone().reshape(n_rows, *row_shape))
         return mapped.double().reshape(n_values)
 
-    points, others = values(), values()
+    points, replacements = random_values(), random_values()
     order = torch.randperm(n_values, generator=generator).to(device)
-    kept = torch.arange(n_values, device=device) % 2 == 0
+    stays = torch.arange(n_values, device=device) % 2 == 0
     try:
-        mapped, in_order, replaced = image(points), image(points[order]), image(torch.where(kept, points, others))
+        mapped, mapped_in_order = image(points), image(points[order])
+        mapped_with_replacements = image(torch.where(stays, points, replacements))
     except Exception:  # the module may refuse these values in any way; then it is no activation function
         return False
     return (
-        torch.allclose(mapped[order], in_order, rtol=1e-2)
-        and torch.allclose(mapped[kept], replaced[kept], rtol=1e-2)
-        and not torch.allclose(mapped, points.double(), rtol=1e-2)
+        torch.allclose(mapped[order], mapped_in_order, rtol=_ROUNDING)
+        and torch.allclose(mapped[stays], mapped_with_replacements[stays], rtol=_ROUNDING)
+        and not torch.allclose(mapped, points.double(), rtol=_ROUNDING)
     )

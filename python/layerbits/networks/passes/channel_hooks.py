@@ -35,8 +35,8 @@ from layerbits.networks.passes.rows import check_rows
 _OBSERVED_ROWS = 2
 
 
-class _NoisyTap:
-    """Takes the place of an `AddNoise` in a shadow: observes a layer in the first pass, then calls the channel."""
+class _NoisyLayerHook:
+    """The hook in place of an `AddNoise` in a shadow: list the calls in the first pass; later, call the channel."""
 
     def __init__(self, network: MeasuredNetwork, hook: AddNoise, call: LayerCall) -> None:
         self.network, self.hook, self.call = network, hook, call
@@ -63,8 +63,8 @@ class _NoisyTap:
         return self.network.pass_on(name, output)
 
 
-class _PlainTap:
-    """A hook of a shadow without noise: calls the channel for the chosen calls of a module or function."""
+class _LayerHook:
+    """The hook in a shadow without noise: call the channel at those calls of a module or function that are layers."""
 
     def __init__(self, network: MeasuredNetwork, called: str) -> None:
         self.network, self.called = network, called
@@ -77,22 +77,24 @@ class _PlainTap:
 def noisy_network(
     model: object, inputs: PassInputs, *, may_be_off: bool = False, max_memory: int = MAX_MEMORY
 ) -> MeasuredNetwork:
-    """Return a noisy network as a measurement runs it; a pass of the first inputs shows its layers.
+    """Make the `MeasuredNetwork` of a noisy network; a pass of the first inputs shows its layers.
 
-    `may_be_off` accepts a network whose noise is off; `max_memory` is the budget of the measurement in bytes.
+    If the layers have not been observed yet, the call first installs their noise. If `may_be_off`, the noise of the
+    network may be off. `max_memory` is the budget of the measurement in bytes.
 
     Raises
     ------
     NoNoiseError
-        The network has no noise, or its noise is off.
+        The network has no noise, or its noise is off and `may_be_off` is False.
     LayerSelectionError, TypeError, ValueError
-        The first pass fails; a network inside this one waits for its first call.
+        `model` is no network, or cannot have a shadow; a first pass fails; layers that have not been observed have a
+        `RelativeSigma`, or belong to a network inside this one.
     """
-    root = _checked(model)
+    root = _unwrapped(model)
     if any(waiting.is_relative for waiting in waiting_noise(root)):
         raise ValueError(
-            "model: got a RelativeSigma of layers that are observed in the first call, wanted inputs over which to "
-            "take the root mean square; pass inputs= to noisify"
+            "model: got a RelativeSigma of layers that have not been observed, wanted inputs that give the root mean "
+            "square; pass inputs= to noisify"
         )
     first_rows = _first_rows(inputs.tensors)
     observe_waiting(root, *inputs.arguments(first_rows))
@@ -104,20 +106,22 @@ def noisy_network(
             "layerbits.noisify(model, sigma=...), or in the measurement alone with sigma="
         )
     if not may_be_off and any(hook.switch.is_off for hook in hooks):
-        raise NoNoiseError("model: got a network whose noise is off, wanted it on; call this outside of noise_off")
+        raise NoNoiseError("model: got a network whose noise is off, wanted it on; measure outside of noise_off")
     copied, originals = shadow(root), dict(root.named_modules())
     network = MeasuredNetwork(copied, inputs, adds_noise=True)
     network.max_memory = max_memory
     for name, module in copied.named_modules():
         for key, hook in module._forward_hooks.items():
             if isinstance(hook, AddNoise):
-                module._forward_hooks[key] = _NoisyTap(network, hook, LayerCall("", name, originals[name]))
+                module._forward_hooks[key] = _NoisyLayerHook(network, hook, LayerCall("", name, originals[name]))
         for key, hook in module._forward_pre_hooks.items():
             if isinstance(hook, EnterFunctions):
                 module._forward_pre_hooks[key] = EnterFunctions(
                     hook.switch,
                     {
-                        function: _NoisyTap(network, layer, LayerCall("", name, originals[name], function=function))
+                        function: _NoisyLayerHook(
+                            network, layer, LayerCall("", name, originals[name], function=function)
+                        )
                         for function, layer in hook.layers.items()
                         if isinstance(layer, AddNoise)
                     },
@@ -125,7 +129,10 @@ def noisy_network(
     with RefuseOriginals(root), generators_restored(copied):
         network.run(None, _first_rows(inputs.tensors))
     if not network.calls:
-        raise LayerSelectionError("layers: got a network of which no noisy layer runs in a pass; noisify it again")
+        raise LayerSelectionError(
+            "model: got a network of which no noisy layer runs in a pass of these inputs, wanted one that runs; call "
+            "noisify again, with these inputs"
+        )
     for layer in network.other_outputs:
         network.find_other_output(layer, _first_rows(inputs.tensors))
     return network
@@ -134,37 +141,44 @@ def noisy_network(
 def network_without_noise(
     model: object, inputs: PassInputs, layers: Layers, sigma: Sigma | None = None, *, max_memory: int = MAX_MEMORY
 ) -> MeasuredNetwork:
-    """Return a network as a measurement runs it, without noise; the channel gets the layers that match `layers`.
+    """Make the `MeasuredNetwork` of a network without its noise.
 
     Parameters
     ----------
-    sigma : float, tensor, array or mapping of str to them, optional
-        The noise that the measurement adds to the signals of the layers, as in `noisify`.
+    model : torch.nn.Module
+        Any network.
+    inputs : PassInputs
+        The inputs; a pass of the first ones shows the layers.
+    layers : None, str, type, callable or a sequence of them
+        The layers that call the channel, as in `noisify`.
+    sigma : float, tensor, array, DropoutNoise, RelativeSigma or mapping of str to them, optional
+        The noise that the measurement adds to the signals of the layers, as in `noisify`. The root mean square of a
+        `RelativeSigma` is that over all inputs.
     max_memory : int
         Budget of the measurement in bytes.
 
     Raises
     ------
     LayerSelectionError, TypeError, ValueError
-        As `noisify`; the first pass fails.
+        As `noisify`.
     """
-    root = _checked(model)
+    root = _unwrapped(model)
     by_key = {} if sigma is None else noise_by_key(sigma)
     arguments = inputs.arguments(_first_rows(inputs.tensors))
-    chosen = choose_layers(observe_inputs(root, *arguments), layers, named=by_key, network=root)
+    calls = choose_layers(observe_inputs(root, *arguments), layers, named=by_key, network=root)
     copied, switch = shadow(root), NoiseSwitch()
     delete_own_hooks(copied)
     network = MeasuredNetwork(copied, inputs, adds_noise=False)
     network.max_memory = max_memory
     network.switches = {switch}
-    network.calls = chosen
-    functions: dict[nn.Module, dict[str, _PlainTap]] = {}
-    for call in {call.called: call for call in chosen}.values():
-        module, tap = copied.get_submodule(call.module_name), _PlainTap(network, call.called)
+    network.calls = calls
+    functions: dict[nn.Module, dict[str, _LayerHook]] = {}
+    for call in {call.called: call for call in calls}.values():
+        module, hook = copied.get_submodule(call.module_name), _LayerHook(network, call.called)
         if call.function:
-            functions.setdefault(module, {})[call.function] = tap
+            functions.setdefault(module, {})[call.function] = hook
         else:
-            module.register_forward_hook(tap)
+            module.register_forward_hook(hook)
     add_function_hooks(copied, switch, functions)
     if any(isinstance(noise, RelativeSigma) for noise in by_key.values()):
         network.calls = _with_root_mean_squares(network, inputs.tensors)
@@ -176,20 +190,20 @@ def network_without_noise(
 def _with_root_mean_squares(network: MeasuredNetwork, inputs: Sequence[Tensor]) -> list[LayerCall]:
     """Return the layers with their root mean squares over all inputs."""
     squares, counts = [0.0] * len(network.calls), [0] * len(network.calls)
-    seen: set[int] = set()
+    layers_run: set[int] = set()
 
     def add(index: int, signal: Tensor) -> Tensor:
         squares[index] += float(signal.double().square().sum())
         counts[index] += signal.numel()
-        seen.add(index)
-        if len(seen) == len(network.calls):
+        layers_run.add(index)
+        if len(layers_run) == len(network.calls):
             raise EndOfPass
         return signal
 
     check_rows(network, inputs, network.layer_names)
     rows = network.rows_per_pass(inputs)
     for number, batch in enumerate(zip(*(torch.split(tensor, rows) for tensor in inputs), strict=True)):
-        seen.clear()
+        layers_run.clear()
         with network.own_randomness(number):
             network.run(add, _first_rows(batch, rows))
     return [
@@ -198,7 +212,7 @@ def _with_root_mean_squares(network: MeasuredNetwork, inputs: Sequence[Tensor]) 
     ]
 
 
-def _checked(model: object) -> nn.Module:
+def _unwrapped(model: object) -> nn.Module:
     check_module(model)
     assert isinstance(model, nn.Module)
     return unwrapped(model)

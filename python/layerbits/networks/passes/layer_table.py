@@ -27,11 +27,11 @@ class LayerRow:
     type : str
         Class of the module, or name of the activation function.
     shape : tuple of int
-        Shape of the first floating-point tensor that the call returns; empty if there is none.
+        Shape of the first floating-point tensor that the call returns; empty if there is none, or a nested one.
     noisy : bool
         Whether the layer has noise.
     output : bool
-        Whether the call returns the output of the network, or a view of it.
+        Whether the network returns that tensor, or a view of all its values.
     """
 
     name: str
@@ -43,7 +43,7 @@ class LayerRow:
 
 @dataclasses.dataclass(frozen=True)
 class LayerTable:
-    """The layers of a network in the order of the data, made by `layers`.
+    """The layers of a network in the order in which their calls return, made by `layers`.
 
     Attributes
     ----------
@@ -85,17 +85,18 @@ class LayerTable:
 
 
 def layers(model: nn.Module, inputs: object) -> LayerTable:
-    """List the layers of a network, observed in one pass of `inputs`, in the order in which they return.
+    """List the layers of a network, observed in one pass of `inputs`, in the order in which their calls return.
 
     The pass runs in evaluation mode, without gradients and without noise; it changes neither the network nor the states
-    of torch's generators.
+    of torch's generators. If the layers of a noisy network have not been observed yet, the call first installs their
+    noise.
 
     Parameters
     ----------
     model : torch.nn.Module
         Any network, noisy or not.
     inputs
-        In any form that `layer_information` takes; of several batches, the first.
+        In any form that `layer_information` takes. If there are several batches, the pass gets the first.
 
     Returns
     -------
@@ -104,8 +105,11 @@ def layers(model: nn.Module, inputs: object) -> LayerTable:
 
     Raises
     ------
+    LayerSelectionError
+        Two calls have one name; forward reaches a module through a closure or another object; noise that waits for the
+        first call does not fit the layers.
     TypeError, ValueError
-        `model` is not a module, is a TorchScript module or is sharded; it cannot take `inputs`.
+        `model` is not a module, is a TorchScript module, is sharded, or cannot take `inputs`.
 
     Examples
     --------

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from layerbits._base import Array, LayerSelectionError, check_count
 from layerbits.kernels import as_tensor
 from layerbits.networks.execution.arguments import MAX_MEMORY, check_max_memory, check_module
-from layerbits.networks.inputs.pass_inputs import read_inputs
+from layerbits.networks.inputs.pass_inputs import Inputs, read_inputs
 from layerbits.networks.noise.hooks import is_noisy
 from layerbits.networks.observation.layer_selection import Layers
 from layerbits.networks.passes.channel_hooks import network_without_noise, noisy_network
@@ -46,9 +46,21 @@ def propagate(
     max_memory: int = ...,
     given: Mapping[str, Array] | None = ...,
 ) -> dict[str, _Array]: ...
+@overload
 def propagate(
     model: nn.Module,
-    inputs: Tensor | tuple[Tensor, ...] | _Array | tuple[_Array, ...],
+    inputs: Inputs,
+    *,
+    draws: int = ...,
+    seed: int = ...,
+    layers: Layers = ...,
+    chunk: int | None = ...,
+    max_memory: int = ...,
+    given: Mapping[str, Array] | None = ...,
+) -> dict[str, Any]: ...
+def propagate(
+    model: nn.Module,
+    inputs: Inputs,
     *,
     draws: int = 32,
     seed: int = 0,
@@ -60,30 +72,30 @@ def propagate(
     """Record the signals of noisy layers in several noisy passes of every input.
 
     The signal of a layer is its output before its own noise; it depends on the noise of earlier layers. The passes run
-    in evaluation mode, without gradients, and end after the last layer that is recorded. They change neither the
-    network nor the states of torch's generators: random numbers of the network itself have the seed of the noise. If
-    the layers have not been observed yet, the call first installs their noise.
+    in evaluation mode, without gradients, and end after the last recorded layer, unless all noisy layers are recorded.
+    They change neither the network nor the states of torch's generators: random numbers of the network itself come from
+    `seed`. If the layers have not been observed yet, the call first installs their noise.
 
     Parameters
     ----------
     model : torch.nn.Module
         A network with noise, as `noisify` returns it.
-    inputs : tensor or array of shape (n, ...), or a tuple of them
-        A tuple holds the positional arguments of the network. Arrays are moved to the device of the network's
-        parameters, and floating-point arrays to their dtype.
+    inputs : tensor, array, tuple, mapping, data frame, Dataset, DataLoader or iterable of batches
+        The n values of X, as in `layer_information`; batches must not hold labels.
     draws : int
         Noisy passes per input.
     seed : int
-        Seed of the noise. The noise of a row in a draw does not depend on `chunk`, `draws` or `layers`. Signals may
-        depend on them through the rounding of matrix products. The noise of a CUDA device differs from that of the CPU.
+        Seed of the noise. The noise of an input in a draw does not depend on `chunk`, `draws` or `layers`. Signals may
+        depend on these arguments through the rounding of matrix products, and through random numbers of the network
+        itself. The noise of a CUDA device differs from that of the CPU.
     layers : None, str, type, callable or a sequence of them
         The noisy layers to record, as in `noisify`; all by default.
     chunk : int, optional
-        Largest number of rows of a pass; rows = inputs x draws in the pass. By default 32,768, fewer where an input, or
-        a row of the pass as observed, takes many bytes.
+        Largest number of rows of a pass; rows = inputs x draws in the pass. By default 32,768, or fewer: a pass of
+        several rows has at most 2^20 input values, and its tensors take at most a 32nd of `max_memory`.
     max_memory : int
-        Budget of a pass in bytes; the returned signals are not counted. A smaller budget makes passes of fewer rows.
-        Their number depends on the network, the inputs and the budget alone, so results repeat.
+        Budget in bytes, at least 1 MiB; the returned signals are not counted. A smaller budget makes passes of fewer
+        rows. Their number depends on the arguments of this function alone, so results repeat.
     given : dict of str to tensor or array of shape (n, dim), optional
         Values that layers emit in every draw, in place of signal plus noise. The signals of later layers are then those
         given these values.
@@ -91,18 +103,21 @@ def propagate(
     Returns
     -------
     dict of str to tensor of shape (n, draws, dim)
-        Signals by layer, in the order of the data, with the units of a layer flattened. Arrays if the inputs are
-        arrays.
+        Signals by layer, in the order of the data, with the units of a layer flattened. Signals in half precision are
+        returned in float32. Arrays if the inputs are arrays.
 
     Raises
     ------
     NoNoiseError
         `model` has no noise, or the noise is switched off.
     LayerSelectionError
-        `layers` is empty or matches no noisy layer; a layer did not run, ran too often, or returned another number of
-        rows than it got.
+        `layers` is empty or matches no noisy layer, or `given` names no noisy layer; a layer did not run, ran too
+        often, or returned another number of rows than it got.
     TypeError, ValueError
-        An argument has another type or value than wanted; inputs are empty or NaN; a signal is NaN or infinite.
+        An argument has another type or value than wanted; inputs are empty or NaN; rows act on one another; a signal is
+        NaN or infinite.
+    MemoryError
+        The system has no memory for a pass, or for the signals.
 
     Examples
     --------
@@ -115,13 +130,15 @@ def propagate(
     {'1': (2, 5, 3), '3': (2, 5, 2)}
     """
     check_module(model)
-    passes = range(check_count("draws", draws, minimum=1))
+    draws = check_count("draws", draws, minimum=1)
     seed = check_count("seed", seed, minimum=0)
-    data = read_inputs(inputs, model)
-    network = noisy_network(model, data, max_memory=check_max_memory(max_memory))
-    names, emitted = network.choose(layers), _emitted_values(given, network, len(data))
-    check_rows(network, data.tensors, names)
-    signals = record(network, data.tensors, Passes(names, passes, seed, chunk, emitted, checks_float=False))
+    max_memory = check_max_memory(max_memory)
+    data = read_inputs(inputs, model, max_memory=max_memory)
+    network = noisy_network(model, data, max_memory=max_memory)
+    layer_names, emitted = network.choose(layers), _emitted_values(given, network, len(data))
+    check_rows(network, data.tensors, layer_names)
+    passes = Passes(layer_names, range(draws), seed, chunk, emitted, checks_float=False)
+    signals = record(network, data.tensors, passes)
     return {layer: signal.numpy(force=True) for layer, signal in signals.items()} if data.are_arrays else signals
 
 
@@ -148,24 +165,28 @@ def layer_activations(
 def layer_activations(
     model: nn.Module, inputs: _Array | tuple[_Array, ...], *, layers: Layers = ..., max_memory: int = ...
 ) -> dict[str, _Array]: ...
+@overload
+def layer_activations(
+    model: nn.Module, inputs: Inputs, *, layers: Layers = ..., max_memory: int = ...
+) -> dict[str, Any]: ...
 def layer_activations(
     model: nn.Module,
-    inputs: Tensor | tuple[Tensor, ...] | _Array | tuple[_Array, ...],
+    inputs: Inputs,
     *,
     layers: Layers = None,
     max_memory: int = MAX_MEMORY,
 ) -> dict[str, Tensor] | dict[str, _Array]:
-    """Record the activations of layers in a pass without noise.
+    """Record the activations of layers without noise.
 
-    The pass runs in evaluation mode, without gradients, and does not change the network. Random numbers of the network
-    itself have a fixed seed. If `layers` is None and the layers of a noisy network have not been observed yet, the call
-    first installs their noise.
+    The passes run in evaluation mode and without gradients, and change neither the network nor the states of torch's
+    generators. Random numbers of the network itself have a fixed seed. If `layers` is None and the layers of a noisy
+    network have not been observed yet, the call first installs their noise.
 
     Parameters
     ----------
     model : torch.nn.Module
-        Any network; the noise of a noisy network is off in this pass.
-    inputs : tensor or array of shape (n, ...), or a tuple of them
+        Any network; the noise of a noisy network is off in these passes.
+    inputs : tensor, array, tuple, mapping, data frame, Dataset, DataLoader or iterable of batches
         As in `propagate`.
     layers : None, str, type, callable or a sequence of them
         As in `noisify`; None selects the noisy layers of a noisy network.
@@ -175,12 +196,12 @@ def layer_activations(
     Returns
     -------
     dict of str to tensor of shape (n, d)
-        Activations by layer, in the order of the data, with the units of a layer flattened. Arrays if the inputs are
-        arrays.
+        Activations by layer, in the order of the data, with the units of a layer flattened. Activations in half
+        precision are returned in float32. Arrays if the inputs are arrays.
 
     Raises
     ------
-    LayerSelectionError, TypeError, ValueError
+    LayerSelectionError, TypeError, ValueError, MemoryError
         As in `noisify` and `propagate`.
 
     Examples
@@ -192,11 +213,14 @@ def layer_activations(
     (2, 3)
     """
     check_module(model)
-    data = read_inputs(inputs, model)
+    max_memory = check_max_memory(max_memory)
+    data = read_inputs(inputs, model, max_memory=max_memory)
     if layers is None and is_noisy(model):
         layers = list(noisy_network(model, data, may_be_off=True).layer_names)
-    network = network_without_noise(model, data, layers, max_memory=check_max_memory(max_memory))
+    network = network_without_noise(model, data, layers, max_memory=max_memory)
     check_rows(network, data.tensors, network.layer_names)
     signals = record(network, data.tensors, Passes(network.layer_names, range(1), seed=None))
-    flat = {layer: signal[:, 0] for layer, signal in signals.items()}
-    return {layer: signal.numpy(force=True) for layer, signal in flat.items()} if data.are_arrays else flat
+    activations = {layer: signal[:, 0] for layer, signal in signals.items()}
+    if data.are_arrays:
+        return {layer: values.numpy(force=True) for layer, values in activations.items()}
+    return activations

@@ -1,7 +1,7 @@
-"""Readouts: fixed linear views of a layer, behind which the noise is Gaussian with a known covariance.
+"""Readouts: linear views of a layer with Gaussian noise. The noise of a view is Gaussian with a known covariance.
 
 For a matrix A, A^T T = A^T S + A^T Z with A^T Z ~ N(0, A^T Sigma A), so I(X; A^T T) is measured as I(X;T) is, and is at
-most I(X;T). Under a mask A depends on the input: then the information is at most I(X;T,mask).
+most I(X;T). With a mask, A depends on the input; the information is then at most I(X;T,mask).
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ class Tokens:
     Parameters
     ----------
     which : {"mean", "first", "last"} or int
-        The mean over the tokens, or a position among them; negative numbers count from the end. With padded tokens the
-        mean includes the padding, and the last one may be padding.
+        The mean over the tokens, or the position of a token; negative numbers count from the end. Without a mask, the
+        mean includes padding, and the last token may be padding.
     axis : int, optional
-        Axis of the tokens, from 1; the inputs are axis 0, wherever the layer has them. By default axis 1 of (n, L, d),
-        and signals of another number of axes are refused.
-
+        Axis of the tokens, at least 1, in a signal whose axis 0 is that of the inputs. If the inputs have another axis,
+        move it to the front before you count. By default the axis is 1, and only signals (n, L, d) are accepted.
     mask : str or int, optional
         The argument of the network, by name or position, that marks the tokens to keep by 1 or True: ``"mean"``,
         ``"first"`` and ``"last"`` are then those of the kept tokens of each input. Such a readout is a function of T
-        and the mask, with I(X; readout) <= I(X; T, mask), not I(X;T); its rows have the flag ``"masked"``. A mean
-        needs masks that keep equally many tokens, because its noise depends on their number.
+        and the mask, with I(X; readout) <= I(X; T, mask), not I(X;T); its rows have the flag ``"masked"``. The mean of
+        every input has the noise of the input with the fewest tokens, sigma / sqrt(tokens): for inputs with more
+        tokens the measurement adds noise to their mean.
 
     Raises
     ------
@@ -87,12 +87,12 @@ class Tokens:
         return " ".join([f"{self.which}", *(f"{key}={value}" for key, value in options.items() if value is not None)])
 
     def view(self, layer: str, units: tuple[int, ...]) -> UnitView:
-        """Return the view of a layer with units of a shape.
+        """Return the view of a layer whose units have the shape `units`.
 
         Raises
         ------
         ValueError
-            The layer has no such axis or position, or features beside its tokens are missing.
+            The layer has no such axis or position, or no axis beside that of the tokens.
         """
         axis = 1 if self.axis is None else self.axis
         if len(units) < 2 or axis > len(units) or (self.axis is None and len(units) != 2):
@@ -149,7 +149,13 @@ class Channels:
         return f"channels {self.which}"
 
     def view(self, layer: str, units: tuple[int, ...]) -> UnitView:
-        """Return the view of a layer with units of a shape; a ValueError if it is no feature map."""
+        """Return the view of a layer whose units have the shape `units`.
+
+        Raises
+        ------
+        ValueError
+            The layer is no feature map: its units have a single axis.
+        """
         if len(units) < 2:
             raise ValueError(
                 f"readout: got {self.name!r} for {layer!r}, whose signal has shape {_shape(units)}, wanted a feature "
@@ -165,7 +171,7 @@ Readouts = Readout | Sequence[Readout | None] | None
 
 @dataclasses.dataclass(frozen=True)
 class LayerPart:
-    """A layer, or a readout of a layer: the rows of a table with one name measure it.
+    """A layer or a readout of a layer, which has a name of its own in tables.
 
     Attributes
     ----------
@@ -183,25 +189,32 @@ class LayerPart:
         return network.flags(self.layer) + (MASKED,) * isinstance(self.view, MaskedView)
 
     def noise(self, network: MeasuredNetwork) -> Noise:
-        """Return the noise of the part in a network; a ValueError for a readout of a layer with `DropoutNoise`."""
+        """Return the noise of the part; raise a ValueError for a readout of a layer with `DropoutNoise`."""
         noise = network.noise[self.layer]
         if self.view is None:
             return noise
         if isinstance(noise, DropoutNoise):
             raise ValueError(
-                f"readout: got one for {self.layer!r}, which has {noise}, wanted Gaussian noise: that of a readout "
-                "would differ by signal; give the layer a standard deviation, or measure it as a whole"
+                f"readout: got a readout of {self.layer!r}, which has {noise}, wanted Gaussian noise, because the "
+                "noise of the readout would depend on the signal; give the layer a standard deviation, or measure the "
+                "whole layer"
             )
         return self.view.noise(self.layer, noise)
 
     def gaussian_noise(self, network: MeasuredNetwork) -> GaussianNoise:
-        """Return the noise of the part if its signal is random; a ValueError if it is not Gaussian."""
+        """Return the noise of the part, whose signal is random; raise a ValueError if the noise is not Gaussian."""
         noise = network.gaussian_noise("layers", self.layer)
         return noise if self.view is None else self.view.noise(self.layer, noise)
 
 
 def as_readouts(readout: Readouts) -> tuple[Tokens | Channels | None, ...]:
-    """Return the readouts that a user passes, one or a sequence of them; TypeError or ValueError name `readout`."""
+    """Return the readouts in the argument `readout`, which is a readout or a sequence of readouts.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An item is no readout; there are no items, or two equal ones.
+    """
     items = list(readout) if isinstance(readout, Sequence) and not isinstance(readout, str) else [readout]
     if not items:
         raise ValueError("readout: got an empty sequence, wanted at least one readout; None is the whole layer")
@@ -218,14 +231,15 @@ def layer_parts(
     readouts: Sequence[Tokens | Channels | None],
     inputs: PassInputs,
 ) -> dict[str, LayerPart]:
-    """Return the readouts of every layer by their names in tables: that of the layer, or ``layer[readout]``.
+    """Return the readouts of every layer by their names in tables: ``layer[readout]``, or ``layer`` for readout None.
 
     Raises
     ------
     LayerSelectionError
-        Another layer has such a name.
+        A layer has the name of a readout.
     ValueError
-        A layer has no such readout, its noise does not fit its units, or the inputs have no such mask.
+        A layer has no such readout, its noise is not Gaussian or does not fit its units, or the inputs have no such
+        mask.
     """
     parts: dict[str, LayerPart] = {}
     for layer in layers:
@@ -233,7 +247,10 @@ def layer_parts(
             name = layer if readout is None else f"{layer}[{readout.name}]"
             view = None if readout is None else _view(readout, layer, network.unit_shape(layer), inputs)
             if name in parts or (view is not None and name in network.layer_names):
-                raise LayerSelectionError(f"layers: got a layer of the name {name!r}, which is that of a readout")
+                raise LayerSelectionError(
+                    f"layers: got a layer of the name {name!r}, which is that of a readout, wanted different names; "
+                    "rename the module"
+                )
             parts[name] = LayerPart(layer, view)
             parts[name].noise(network)
     return parts
@@ -248,7 +265,7 @@ def _view(readout: Tokens | Channels, layer: str, units: tuple[int, ...], inputs
 
 
 def _kept_tokens(inputs: PassInputs, mask: str | int, n_tokens: int) -> Tensor:
-    """Return whether each token of each input is kept, (n, L), from an argument of the network."""
+    """Return whether the argument `mask` of the network keeps each token of each input, shape (n, L)."""
     args, kwargs = dataclasses.replace(inputs, device=None).arguments(inputs.tensors)
     arguments: dict[str | int, object] = dict(enumerate(args))
     arguments.update(kwargs)

@@ -1,10 +1,10 @@
 """`record`: noisy passes of a measurement that record the signals of layers.
 
-Noise comes from counter-based streams: a value depends on the seed, the layer, the draw and the row alone, so a range
-of draws can be recorded by itself. Torch's generators are not used, unless the network draws random numbers of its
-own, which then come from the seed; the generators get their states back. The passes run in evaluation mode: batch
-statistics must neither depend on the rows of a pass nor be learnt from a measurement. A pass ends after the last
-wanted layer, unless all noisy layers are wanted.
+Noise comes from counter-based streams: on one kind of device, a value depends on the seed, the layer, the draw, the
+input and the unit alone, so a range of draws can be recorded by itself. Torch's generators are not used, unless the
+network itself uses random numbers, which then come from the seed; the generators get their states back. The passes run
+in evaluation mode: batch statistics must neither depend on the rows of a pass nor be learnt from a measurement. A pass
+ends after the last recorded layer, unless the network adds noise and all noisy layers are recorded.
 """
 
 from __future__ import annotations
@@ -27,8 +27,7 @@ from layerbits.networks.observation.signal_values import rounding_step, unit_in_
 from layerbits.networks.passes.measured_network import EndOfPass, MeasuredNetwork
 from layerbits.networks.passes.readouts import LayerPart
 
-# Smallest number of draws in a pass (fewer if fewer draws or rows are requested): a thread fills the noise of whole
-# draws.
+# Least number of draws in a pass that has as many draws and rows: each thread fills the noise of whole draws.
 _DRAWS_PER_PASS = 32
 
 # Maps the signals (draws, rows, d) of a layer in a pass to the values that are recorded, (draws, rows, k).
@@ -42,7 +41,7 @@ class Passes:
     Attributes
     ----------
     layers : tuple of str
-        The layers to record, and the names in `parts` of readouts, in the order of the data.
+        Names of the layers, or of the readouts in `parts`, to record, in the order of the data.
     draws : range
         Numbers of the draws; each draw has its own noise.
     seed : int or None
@@ -50,16 +49,16 @@ class Passes:
     rows : int, optional
         Largest number of rows of a pass; rows = inputs x draws in the pass.
     emitted : mapping of str to Tensor of shape (n, d)
-        Values that layers emit in every draw, in place of signal plus noise.
+        Values that layers emit in every draw, in place of signal plus noise; ignored in passes without noise.
     views : mapping of str to View
-        Views through which layers, or readouts, are recorded.
+        The view of the signal, or of the values of the readout, that is recorded for a name.
     parts : mapping of str to LayerPart
-        The parts of layers that have other names than their layers.
+        The layer and the readout of a name; a name without an entry is that of a layer.
     columns : mapping of str to int
-        Numbers of draws of the tensors of layers, if these have a place for each draw at its number. Draws with higher
-        numbers are compared with draw 0 and not recorded. By default tensors have the draws of the passes alone.
+        Number of draws in the tensor of a name, in which draw k has index k. Draws from this number on are not
+        recorded but compared with draw 0. The tensor of a name without an entry has the draws of `draws` alone.
     keeps_half : bool
-        Whether signals in half precision, without a view, stay so; by default they are recorded in float32.
+        Whether signals in half precision without a readout or a view stay so; by default they are recorded in float32.
     checks_float : bool
         Whether noise that float32 or float64 does not resolve is refused, as in half precision.
     """
@@ -76,20 +75,20 @@ class Passes:
     checks_float: bool = True
 
     def layer(self, name: str) -> str:
-        """Return the layer with a name in `layers`, or the layer of the readout."""
+        """Return the layer of a name in `layers`."""
         return self.parts[name].layer if name in self.parts else name
 
 
 @dataclasses.dataclass(frozen=True)
 class Recording:
-    """Signals by layer, in the order of the passes' layers, and the layers in which a compared draw differs."""
+    """Signals by name, in the order of `Passes.layers`, and the names of which a compared draw differs from draw 0."""
 
     signals: dict[str, Tensor]
     differing: frozenset[str]
 
 
 def record(network: MeasuredNetwork, inputs: Sequence[Tensor], passes: Passes) -> dict[str, Tensor]:
-    """Run passes and return the signals (n, draws, d) of each layer, or the values (n, draws, k) of its view.
+    """Run passes and return the signals (n, draws, d) by name, or the values (n, draws, k) of readouts and views.
 
     `record_draws` documents parameters and errors.
     """
@@ -99,25 +98,26 @@ def record(network: MeasuredNetwork, inputs: Sequence[Tensor], passes: Passes) -
 def record_draws(
     network: MeasuredNetwork, inputs: Sequence[Tensor], passes: Passes, signals: Mapping[str, Tensor] | None = None
 ) -> Recording:
-    """Run passes and record the signals (n, draws, d) of each layer, or the values (n, draws, k) of its view.
+    """Run passes and record the signals (n, draws, d) by name, or the values (n, draws, k) of readouts and views.
 
     Parameters
     ----------
     network : MeasuredNetwork
         The network.
     inputs : sequence of Tensor of shape (n, ...)
-        The positional arguments of the network, as `input_tensors` returns them.
+        The tensors among the arguments of the network, `PassInputs.tensors`.
     passes : Passes
         The draws, the layers to record, and the noise.
     signals : mapping of str to Tensor of shape (n, columns, d) or (n, columns, k), optional
-        Tensors of earlier passes, with places for these draws, into which layers with `columns` are recorded.
+        Tensors of earlier passes by name, into which the draws of names with `columns` are recorded.
 
     Raises
     ------
     LayerSelectionError
         A layer did not run, ran too often, or returned another number of rows than it got.
     ValueError
-        The network cannot take the inputs; a signal is NaN or infinite.
+        The network cannot take the inputs; a signal is NaN or infinite, or so large in half precision that rounding
+        distorts the noise; emitted values have another shape than the signals of their layer.
     MemoryError
         The system has no memory for a pass, or for the signals.
     """
@@ -141,7 +141,7 @@ def record_draws(
 
 
 class _Recorder:
-    """A channel in place of the network's noise: records the wanted signals and adds noise of the passes' streams."""
+    """A channel that records signals, and adds noise from the streams of the passes."""
 
     def __init__(self, network: MeasuredNetwork, passes: Passes, n_inputs: int, signals: Mapping[str, Tensor]) -> None:
         self.network = network
@@ -151,8 +151,8 @@ class _Recorder:
         self.pool = ThreadPoolExecutor(self.threads)
         self.signals = dict(signals)
         self.differences: dict[str, Tensor] = {}
-        # Updated in place: small tensors that stay from each pass would keep the system from using the memory of the
-        # pass again.
+        # Least and largest value by layer, updated in place: small tensors that stay from each pass would keep the
+        # system from using the memory of the pass again.
         self.extremes: dict[str, Tensor] = {}
         self.begin_draws(range(0))
         self.begin_pass(0)
@@ -163,24 +163,25 @@ class _Recorder:
         self.streams: dict[int, list[list[NormalStream]]] = {}
 
     def begin_pass(self, rows: int) -> None:
-        """Expect the next `rows` inputs, repeated for each draw: draw by draw, all inputs of a draw together."""
+        """Begin a pass of the next `rows` inputs in each draw; its rows are ordered by draw, then by input."""
         self.start, self.rows = self.start + self.rows, rows
         self.layers_run: set[str] = set()
 
     def end_pass(self) -> None:
-        """Raise a LayerSelectionError if a wanted layer did not run."""
+        """Raise a LayerSelectionError if a layer to record did not run."""
         missing = [layer for layer in map(self.passes.layer, self.passes.layers) if layer not in self.layers_run]
         if missing:
+            got = ", ".join(missing)
             raise LayerSelectionError(
-                f"layers: got {', '.join(missing)}, which did not run in the pass; choose layers that do"
+                f"layers: got {got}, which did not run in the pass, wanted layers that always run"
             )
 
     def check_signals(self) -> None:
-        """Raise a ValueError for a signal that is NaN or infinite, or too large for its dtype and noise."""
+        """Raise a ValueError for a signal that is NaN or infinite, or too large for its noise in half precision."""
         for layer, values in self.extremes.items():
             if not values.isfinite().all():
                 raise ValueError(
-                    f"inputs: layer {layer!r} gives NaN or infinity, wanted finite signals; check the network"
+                    f"inputs: got NaN or infinity in layer {layer!r}, wanted finite signals; check the network"
                 )
             if layer in self.network.noise:
                 step = unit_in_last_place(values) if self.passes.checks_float else rounding_step(values)
@@ -194,16 +195,16 @@ class _Recorder:
                 f"layers: got {layer!r}, which returns shape {tuple(signal.shape)}, wanted {rows} rows; choose other "
                 "layers"
             )
-        wanted = list(map(self.passes.layer, self.passes.layers))
-        if layer in wanted:
+        recorded_layers = list(map(self.passes.layer, self.passes.layers))
+        if layer in recorded_layers:
             self._record_extremes(layer, signal.detach())
-        for name, recorded in zip(self.passes.layers, wanted, strict=True):
-            if recorded == layer:
+        for name, layer_of_name in zip(self.passes.layers, recorded_layers, strict=True):
+            if layer_of_name == layer:
                 self._record(name, signal.detach().reshape(len(self.draws), self.rows, math.prod(signal.shape[1:])))
-        if self.layers_run.issuperset(wanted):
-            # Where all noisy layers are recorded, the pass goes on: a layer that runs more often than in the observed
-            # pass is refused.
-            if self.network.adds_noise and len(set(wanted)) == len(self.network.layer_names):
+        if self.layers_run.issuperset(recorded_layers):
+            # If all noisy layers are recorded, the pass goes on, so that a layer that runs more often than in the
+            # observed pass is refused.
+            if self.network.adds_noise and len(set(recorded_layers)) == len(self.network.layer_names):
                 return signal
             raise EndOfPass
         if self.passes.seed is None or not self.network.adds_noise:
@@ -228,11 +229,11 @@ class _Recorder:
 
     def _record_extremes(self, layer: str, signal: Tensor) -> None:
         # aminmax reads the signal once; isfinite would read it three times.
-        least, largest = signal.aminmax()
+        minimum, maximum = signal.aminmax()
         if layer not in self.extremes:
-            self.extremes[layer] = torch.stack([least, largest])
-        torch.minimum(self.extremes[layer][0], least, out=self.extremes[layer][0])
-        torch.maximum(self.extremes[layer][1], largest, out=self.extremes[layer][1])
+            self.extremes[layer] = torch.stack([minimum, maximum])
+        torch.minimum(self.extremes[layer][0], minimum, out=self.extremes[layer][0])
+        torch.maximum(self.extremes[layer][1], maximum, out=self.extremes[layer][1])
 
     def _record(self, name: str, signal: Tensor) -> None:
         readout = self.passes.parts[name].view if name in self.passes.parts else None
@@ -263,13 +264,13 @@ class _Recorder:
         return batch.repeat(len(self.draws), 1).view_as(signal)
 
     def _normals(self, index: int, signal: Tensor, seed: int) -> list[Tensor]:
-        """Return the standard normal values that the noise of a layer takes."""
+        """Return the standard normal values for the noise of a layer: a tensor for each argument of `Noise.add`."""
         if index not in self.streams:
             self.streams[index] = self._streams_of(index, seed)
         return [self._normal(streams, signal) for streams in self.streams[index]]
 
     def _streams_of(self, index: int, seed: int) -> list[list[NormalStream]]:
-        """Return the streams of each draw for each argument of the noise of a layer."""
+        """Return the streams of the draws for each tensor of normal values that the noise of a layer takes."""
         streams = [[NormalStream(seed, RandomStream.PASS_NOISE, index, draw) for draw in self.draws]]
         if isinstance(self.network.noise[self.network.layer_names[index]], DropoutNoise):
             streams.insert(0, [NormalStream(seed, RandomStream.PASS_FACTORS, index, draw) for draw in self.draws])
@@ -286,7 +287,7 @@ class _Recorder:
 
 
 def _fill_share(streams: Sequence[NormalStream], normal: Tensor, threads: int, thread: int) -> None:
-    """Fill the draws that are the share of one of several threads."""
+    """Fill the draws of one of several threads."""
     fill_rows(streams[thread::threads], normal[thread::threads])
 
 

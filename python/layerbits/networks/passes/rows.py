@@ -1,6 +1,6 @@
 """Probing passes of a few rows: the axis of the rows in a signal, whether rows act on one another, the bytes of a row.
 
-They also show whether the network uses random numbers of its own.
+The probing passes also show whether the network itself uses random numbers.
 """
 
 from __future__ import annotations
@@ -19,46 +19,46 @@ from layerbits.networks.execution.live_memory import LiveMemory, bytes_of_a_row
 from layerbits.networks.noise.dropout import DropoutNoise
 from layerbits.networks.passes.measured_network import EndOfPass, MeasuredNetwork
 
-# The rows of the probing passes, from two inputs 0 and 1: three rows, and two.
+# The rows of the probing passes. 0 is the first input, 1 another input (`_other_input`).
 _ROWS, _FEWER_ROWS = (0, 1, 0), (0, 1)
 
-# Rows in which one row is replaced, by the position of that row. If the signals at position 0 follow row 0 alone, and
-# those at position 1 row 1, those at position 2 are left to row 2.
-_REPLACED_ROWS = {0: (1, 1, 0), 1: (0, 0, 0)}
+# `_ROWS` with one row replaced, by the position of that row.
+_REPLACED_ROWS = {0: (1, 1, 0), 1: (0, 0, 0), 2: (0, 1, 1)}
 
-# Number of inputs among which an input is sought that differs from the first.
+# Number of inputs that are compared with the first.
 _COMPARED_INPUTS = 1000
 
-# Copies of the signal of a noisy layer while noise is added to it: in float32, the noise, and their sum.
+# Copies of the signal of a noisy layer while noise is added: the signal in float32, the noise, and their sum.
 _COPIES_FOR_NOISE = 3
 
 # Seed of the network's own random numbers in all probing passes, so that passes of equal rows are equal.
 _PROBING_SEED = 0
 
 
-def check_rows(network: MeasuredNetwork, inputs: Sequence[Tensor], wanted: Sequence[str]) -> None:
-    """Find the axis of the rows in the signals of the wanted layers, and of noisy layers before them.
+def check_rows(network: MeasuredNetwork, inputs: Sequence[Tensor], layers: Sequence[str]) -> None:
+    """Find the axis of the rows in the signals of layers, and of the noisy layers before them.
 
-    The axis has the size of the rows in passes of two and of three rows. Replacing a row must not change the signals of
-    the other rows, unless two equal passes differ too. The results stand in `row_axes`, `units`, `row_bytes` and
-    `uses_random_numbers` of the network.
+    Along this axis a signal has two entries in a pass of two rows, and three in a pass of three. Replacing a row must
+    not change the signals of the other rows by more than rounding, unless two equal passes differ too. The results are
+    the attributes `row_axes`, `units`, `row_bytes` and `uses_random_numbers` of the network.
 
     Raises
     ------
     LayerSelectionError
-        No axis, or one of several other than the first, belongs to the rows.
+        No axis belongs to the rows, or several axes other than the first may; the shape of a signal depends on the
+        values of the rows.
     ValueError
         The signal of a row depends on the other rows of the pass.
     """
     memory, fewer_memory = LiveMemory(), LiveMemory()
-    signals = _signals(network, inputs, _ROWS, wanted, memory)
-    fewer = _signals(network, inputs, _FEWER_ROWS, wanted, fewer_memory)
-    replaced = {position: _signals(network, inputs, rows, wanted) for position, rows in _REPLACED_ROWS.items()}
-    last = max(network.layer_names.index(layer) for layer in wanted)
-    for layer in network.layer_names[: last + 1] if network.adds_noise else wanted:
-        if all(layer in of_pass for of_pass in (signals, fewer, *replaced.values())):
+    signals = _signals(network, inputs, _ROWS, layers, memory)
+    signals_of_fewer = _signals(network, inputs, _FEWER_ROWS, layers, fewer_memory)
+    replaced = {position: _signals(network, inputs, rows, layers) for position, rows in _REPLACED_ROWS.items()}
+    last_index = max(network.layer_names.index(layer) for layer in layers)
+    for layer in network.layer_names[: last_index + 1] if network.adds_noise else layers:
+        if all(layer in of_pass for of_pass in (signals, signals_of_fewer, *replaced.values())):
             signal, shape = signals[layer], tuple(signals[layer].shape)
-            axis = _row_axis(layer, shape, tuple(fewer[layer].shape))
+            axis = _row_axis(layer, shape, tuple(signals_of_fewer[layer].shape))
             network.row_axes[layer] = axis
             network.units[layer] = signal.numel() // len(_ROWS)
             for position, of_pass in replaced.items():
@@ -68,33 +68,36 @@ def check_rows(network: MeasuredNetwork, inputs: Sequence[Tensor], wanted: Seque
                         f"{len(_ROWS)} rows, depending on their values, wanted one row for each row of the pass; "
                         "choose other layers"
                     )
-                kept = [row for row in range(len(_ROWS)) if row != position]
-                rows = (values.movedim(axis, 0)[kept] for values in (signal, of_pass[layer]))
-                if _differ(network, layer, *rows):
-                    again = _signals(network, inputs, _ROWS, wanted)
-                    if torch.equal(again[layer], signal):
+                other_rows = [row for row in range(len(_ROWS)) if row != position]
+                pair = (values.movedim(axis, 0)[other_rows] for values in (signal, of_pass[layer]))
+                if _differ(network, layer, *pair):
+                    repeated = _signals(network, inputs, _ROWS, layers)
+                    if torch.equal(repeated[layer], signal):
                         raise ValueError(_interaction(layer))
     network.row_bytes = bytes_of_a_row(memory, len(_ROWS), fewer_memory, len(_FEWER_ROWS))
     network.row_bytes += sum(math.prod(tensor.shape[1:]) * tensor.itemsize for tensor in inputs)
     if network.adds_noise:
-        wide = (signal.numel() * max(4, signal.itemsize) // len(_ROWS) for signal in signals.values())
-        network.row_bytes += _COPIES_FOR_NOISE * max(wide, default=0)
+        copy_bytes = (signal.numel() * max(4, signal.itemsize) // len(_ROWS) for signal in signals.values())
+        network.row_bytes += _COPIES_FOR_NOISE * max(copy_bytes, default=0)
 
 
 def _signals(
     network: MeasuredNetwork,
     inputs: Sequence[Tensor],
     rows: Sequence[int],
-    wanted: Sequence[str],
+    layers: Sequence[str],
     memory: LiveMemory | None = None,
 ) -> dict[str, Tensor]:
-    """Return the signals of all layers in a pass of some rows without noise, which ends after the last wanted layer."""
+    """Return the signals by layer in a pass of `rows` without noise, which ends when all of `layers` have run.
+
+    If `memory` is given, it records the memory of the pass.
+    """
     signals: dict[str, Tensor] = {}
 
     def keep(index: int, signal: Tensor) -> Tensor:
         with contextlib.nullcontext() if memory is None else memory.paused():
             signals[network.layer_names[index]] = signal.clone()
-        if signals.keys() >= set(wanted):
+        if signals.keys() >= set(layers):
             raise EndOfPass
         return signal
 
@@ -107,7 +110,7 @@ def _signals(
 
 
 def _other_input(inputs: Sequence[Tensor]) -> int:
-    """Return the position of an input that differs from the first; of the last of those compared if none does."""
+    """Return the position of the first input that differs from input 0; if none does, of the last compared input."""
     differs = [
         (tensor[:_COMPARED_INPUTS] != tensor[:1]).reshape(min(len(tensor), _COMPARED_INPUTS), -1).any(1)
         for tensor in inputs
@@ -132,8 +135,8 @@ def _row_axis(layer: str, shape: tuple[int, ...], fewer: tuple[int, ...]) -> int
 def _differ(network: MeasuredNetwork, layer: str, signals: Tensor, others: Tensor) -> bool:
     """Return whether the signals of the same rows differ by more than rounding.
 
-    A change r of the whitened signal carries at most |r|^2 / (2 sigma^2) nats, the divergence of both noisy values; a
-    negligible divergence counts as rounding. Without noise, every change counts.
+    A change r of the whitened signal carries at most |r|^2 / (2 sigma^2) nats, the divergence between the two noisy
+    values; a negligible divergence counts as rounding. In a layer without noise, every change counts.
     """
     left, right = (values.reshape(len(values), -1).double() for values in (signals, others))
     if torch.equal(left, right) or layer not in network.noise:
@@ -149,5 +152,6 @@ def _interaction(layer: str) -> str:
     return (
         f"inputs: got rows that act on one another: in {layer!r} the signal of a row changes with the other rows of "
         "the pass, wanted a network that treats each row alone; give batch normalization running statistics "
-        "(track_running_stats=True), and recurrent and attention layers batch_first=True"
+        "(track_running_stats=True), and recurrent and attention layers batch_first=True; for the nodes of one graph, "
+        "record the signals of a pass and measure them with layerbits.information"
     )

@@ -23,7 +23,7 @@ class UnitView:
     axes : tuple of int
         Axes of the units that the view removes, from 0.
     position : int or None
-        Position along the one axis; None for the mean over the axes.
+        Position along the only axis in `axes`; None for the mean over the axes.
     """
 
     units: tuple[int, ...]
@@ -31,14 +31,14 @@ class UnitView:
     position: int | None
 
     def __call__(self, signals: Tensor, rows: slice = slice(None)) -> Tensor:
-        """Return the values (..., k) of signals (..., d)."""
+        """Return the values (..., k) of signals (..., d); `rows` has no effect."""
         leading = signals.ndim - 1
         values, axes = signals.reshape(*signals.shape[:-1], *self.units), [leading + axis for axis in self.axes]
         values = values.mean(axes) if self.position is None else values.select(axes[0], self.position)
         return values.flatten(leading)
 
     def noise(self, layer: str, noise: GaussianNoise) -> GaussianNoise:
-        """Return the noise of the values, from that of a layer.
+        """Return the noise of the values, from the noise of the layer.
 
         Raises
         ------
@@ -52,37 +52,46 @@ class UnitView:
         _check_units(layer, scale, self.units)
         if scale.ndim == 1:
             return GaussianNoise((self(scale.square()) / n_averaged).sqrt())
-        # With covariance F F^T and A^T F = (Q R)^T: A^T F F^T A = R^T R.
+        # With covariance F F^T and F^T A = Q R: A^T F F^T A = R^T R. The signs make the diagonal of R^T positive.
         triangle = torch.linalg.qr(self(scale.mT), mode="r").R
         return GaussianNoise(triangle.mT * triangle.diagonal().sign())
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class MaskedView:
-    """A linear view that differs by input: the mean over as many tokens of each input as of any other.
+    """A linear view that differs by input: one kept token of each input, or the mean over its kept tokens.
+
+    The mean over m tokens has the noise of a token divided by sqrt(m). All values get the noise of the input with the
+    fewest tokens, so that the channel has one covariance; the values of the other inputs then have more noise than
+    their mean has.
 
     Attributes
     ----------
     units : tuple of int
         Shape of the signal of one input.
     axis : int
-        Axis of the tokens among those of the units, from 0.
+        Axis of the tokens among the axes of the units, from 0.
     positions : integer Tensor of shape (n, m)
-        Positions of the m tokens of each of the n inputs.
+        Positions of the tokens of each of the n inputs; those of an input with fewer than m tokens are repeated.
+    counts : integer Tensor of shape (n,)
+        Number of tokens of each input, from 1 to m.
     """
 
     units: tuple[int, ...]
     axis: int
     positions: Tensor
+    counts: Tensor
 
     @classmethod
     def of(cls, units: tuple[int, ...], axis: int, which: str, kept: Tensor) -> MaskedView:
-        """Return the view of the first or last token, or of all tokens, that a mask (n, L) keeps.
+        """Return the view of the first or the last token, or of all tokens, that a mask (n, L) keeps.
+
+        `which` is "first", "last" or "mean".
 
         Raises
         ------
         ValueError
-            An input keeps no token; `which` is "mean", and inputs keep different numbers of tokens.
+            An input keeps no token.
         """
         counts = kept.sum(1)
         if not counts.all():
@@ -90,35 +99,33 @@ class MaskedView:
                 f"readout: got a mask that keeps no token of input {int(counts.argmin())}, wanted at least one token "
                 "of every input; leave those inputs out"
             )
+        # The kept tokens come first, in their order.
+        positions = kept.int().argsort(dim=1, descending=True, stable=True)
+        last = (counts - 1)[:, None]
         if which == "mean":
-            if counts.min() != counts.max():
-                raise ValueError(
-                    f"readout: got a mask that keeps {int(counts.min())} to {int(counts.max())} tokens, wanted equally "
-                    "many of every input: the noise of a mean over fewer tokens is larger; read out the first or the "
-                    "last kept token"
-                )
-            return cls(units, axis, kept.nonzero()[:, 1].reshape(len(kept), -1))
-        tokens = torch.arange(kept.shape[1], device=kept.device).expand_as(kept)
-        if which == "first":
-            return cls(units, axis, tokens.where(kept, kept.shape[1]).amin(1, keepdim=True))
-        return cls(units, axis, tokens.where(kept, -1).amax(1, keepdim=True))
+            places = torch.arange(int(counts.max()), device=kept.device).minimum(last)
+            return cls(units, axis, positions.gather(1, places), counts)
+        place = torch.zeros_like(last) if which == "first" else last
+        return cls(units, axis, positions.gather(1, place), torch.ones_like(counts))
 
     def __call__(self, signals: Tensor, rows: slice = slice(None)) -> Tensor:
-        """Return the values (draws, rows, k) of signals (draws, rows, d) of some rows of the inputs."""
-        positions = self.positions[rows].to(signals.device)
+        """Return the values (draws, rows, k) of signals (draws, rows, d); the inputs `rows` have these signals."""
+        positions, counts = (tensor[rows].to(signals.device) for tensor in (self.positions, self.counts))
         tokens = signals.reshape(*signals.shape[:2], *self.units).movedim(2 + self.axis, 2)
-        kept = tokens[:, torch.arange(len(positions), device=signals.device)[:, None], positions]
-        return kept.mean(2).flatten(2)
+        chosen = tokens[:, torch.arange(len(positions), device=signals.device)[:, None], positions].flatten(3)
+        # The repeated tokens are no part of the mean.
+        is_kept = torch.arange(positions.shape[1], device=signals.device) < counts[:, None]
+        return chosen.where(is_kept[..., None], 0).sum(2) / counts[:, None]
 
     def noise(self, layer: str, noise: GaussianNoise) -> GaussianNoise:
-        """Return the noise of the values, from that of a layer.
+        """Return the noise of the values, from the noise of the layer.
 
         Raises
         ------
         ValueError
             The noise has another number of units than the layer, differs by token, or has a covariance.
         """
-        n_averaged, scale = self.positions.shape[1], noise.scale
+        n_averaged, scale = int(self.counts.min()), noise.scale
         if not isinstance(scale, Tensor):
             return GaussianNoise(scale / math.sqrt(n_averaged))
         _check_units(layer, scale, self.units)

@@ -1,0 +1,92 @@
+"""The rows of a tensor that come batch by batch: kept in memory, and beyond a budget in a temporary file.
+
+Passes read the rows of a file slice by slice, so a data set may be larger than the memory. A loader is not read again:
+its second reading may give other rows, by shuffling or augmentation, and every noisy pass would decode all rows anew.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import weakref
+from typing import IO
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from layerbits._base import Integers, check_count
+from layerbits.kernels import RandomStream, stream
+
+
+class KeptRows:
+    """The rows of one tensor of all batches; all batches have one dtype and one shape of a row."""
+
+    def __init__(self) -> None:
+        self._batches: list[Tensor] = []  # in memory
+        self._file: IO[bytes] | None = None
+        self._n_rows = 0
+        self._row = torch.empty(0)  # a row; shows the dtype and the shape
+
+    @property
+    def nbytes(self) -> int:
+        """Number of bytes in memory."""
+        return sum(batch.nbytes for batch in self._batches)
+
+    def add(self, batch: Tensor) -> None:
+        """Add the rows of a batch, (m, ...)."""
+        self._batches.append(batch)
+        self._n_rows += len(batch)
+
+    def replace(self, batch: Tensor, kept: Integers) -> None:
+        """Keep the rows at the positions `kept` among the rows in memory and the rows of a batch."""
+        rows = torch.cat([*self._batches, batch])
+        self._batches = [rows[torch.from_numpy(kept).to(rows.device)]]
+
+    def move_to_file(self) -> None:
+        """Move the rows in memory to the file.
+
+        Raises
+        ------
+        OSError
+            The file cannot be written; for instance, its disk is full.
+        """
+        if self._file is None:
+            # The file has no name, so nothing is left of it when the process ends, in whatever way.
+            self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed with this object; the mapping stays
+            weakref.finalize(self, self._file.close)
+            self._row = self._batches[0][:1].cpu()
+        for batch in self._batches:
+            self._file.write(batch.reshape(-1).view(torch.uint8).numpy(force=True).data)
+        self._batches.clear()
+
+    def tensor(self) -> Tensor:
+        """Return all rows, (n, ...); if some are in the file, the tensor is a view of it, and OSError as there."""
+        if self._file is None:
+            return self._batches[0] if len(self._batches) == 1 else torch.cat(self._batches)
+        self.move_to_file()
+        self._file.flush()
+        values = torch.from_numpy(np.memmap(self._file, np.uint8, "r+", shape=(self._n_rows * self._row.nbytes,)))
+        return values.view(self._row.dtype).view(self._n_rows, *self._row.shape[1:])
+
+
+class RandomSubset:
+    """A random subset of rows that are read batch by batch: those with the least of independent random numbers."""
+
+    def __init__(self, limit: int | None, seed: int) -> None:
+        self.limit = None if limit is None else check_count("limit", limit, minimum=1)
+        self.n_read = 0
+        self.rows = np.empty(0, np.int64)
+        self._generator = stream(seed, RandomStream.INPUT_SUBSET)
+        self._numbers = np.empty(0)
+
+    def add(self, n_rows: int) -> Integers | None:
+        """Return the positions to keep among the kept rows and `n_rows` new ones; None for all."""
+        new_rows = np.arange(self.n_read, self.n_read + n_rows)
+        self.n_read += n_rows
+        if self.limit is None:
+            return None
+        rows = np.concatenate([self.rows, new_rows])
+        numbers = np.concatenate([self._numbers, self._generator.random(n_rows)])
+        kept = np.sort(np.argsort(numbers)[: self.limit])
+        self.rows, self._numbers = rows[kept], numbers[kept]
+        return kept

@@ -1,0 +1,80 @@
+"""Batches beyond the budget: their rows are kept in a file, and are the same rows."""
+
+import tempfile
+from pathlib import Path
+
+import pytest
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+
+import layerbits as lb
+from layerbits.networks import read_inputs
+from layerbits.networks.inputs.kept_rows import KeptRows
+from tests.support.networks import tanh_mlp
+from tests.support.random_arrays import normal_tensor
+
+MEBIBYTE = 2**20
+
+
+def private_memory() -> int:
+    """Return the memory of this process that belongs to no file, in bytes."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        pytest.skip("the memory of a process is read from /proc/self/status")
+    return next(int(line.split()[1]) * 1024 for line in status.read_text().splitlines() if line.startswith("RssAnon"))
+
+
+@pytest.mark.parametrize(
+    "dtype", [torch.float64, torch.float32, torch.bfloat16, torch.int64, torch.bool, torch.complex64], ids=str
+)
+def test_rows_in_a_file_are_the_rows_that_were_added(dtype):
+    rows = normal_tensor(30, 2, 3, seed=1).to(dtype)
+    kept = KeptRows()
+    for index, batch in enumerate(rows.split(7)):
+        kept.add(batch.mT.contiguous().mT)
+        if index % 2:  # the last batch is in memory
+            kept.move_to_file()
+    assert kept.nbytes == rows[28:].nbytes
+    assert kept.tensor().dtype == dtype
+    assert kept.tensor().equal(rows)
+
+
+def test_a_loader_beyond_the_budget_takes_no_memory_for_its_rows():
+    loader = DataLoader(TensorDataset(torch.arange(64.0)), collate_fn=_wide_batch, batch_size=1)
+    before = private_memory()
+    inputs = read_inputs(loader, torch.nn.Identity(), max_memory=MEBIBYTE)
+    assert inputs.tensors[0][:, -1].equal(torch.arange(64.0))
+    assert inputs.tensors[0].nbytes == 64 * MEBIBYTE
+    assert private_memory() - before < 16 * MEBIBYTE
+
+
+def _wide_batch(rows):
+    """Return a row of one mebibyte for each number."""
+    return torch.stack([number.expand(MEBIBYTE // 4) for (number,) in rows])
+
+
+def test_the_file_leaves_nothing_behind(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    kept = KeptRows()
+    kept.add(torch.eye(3))
+    kept.move_to_file()
+    assert kept.tensor().equal(torch.eye(3))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_tensor_beyond_the_budget_is_not_copied():
+    inputs = torch.ones(3, 4)
+    assert read_inputs(inputs, torch.nn.Identity(), max_memory=0).tensors[0] is inputs
+
+
+@pytest.mark.parametrize("limit", [None, 20])
+def test_a_measurement_does_not_depend_on_where_rows_are_kept(limit):
+    rows, labels = normal_tensor(2**11, 512, seed=2).float(), torch.arange(2**11) % 3
+    loader = DataLoader(TensorDataset(rows, labels), batch_size=100)
+    model = tanh_mlp(512, 3, 2)
+    options = {"limit": limit, "sigma": 0.5, "queries": 2, "layers": "1", "max_memory": MEBIBYTE}
+    of_file = lb.layer_information(model, loader, 1, **options)
+    of_memory = lb.layer_information(model, rows, labels, **options)
+    assert [(row.value, row.lower, row.upper) for row in of_file] == [
+        (row.value, row.lower, row.upper) for row in of_memory
+    ]

@@ -142,7 +142,7 @@ def information_between_layers(
         value=max(0.0, value.value),
         standard_error=value.standard_error,
         lower=lower_end,
-        upper=max(lower_end, upper_end),
+        upper=max(0.0, upper_end),
         confidence=level,
         draws=pool_draws(draws, values) + values * (2 if pair.are_neighbours else 1 + draws),
         flags=(TAIL_ASSUMED,) * marginal.tail_assumed,

@@ -1,4 +1,4 @@
-"""The experiment single-neuron: quadrature against published values, the estimator against quadrature, the training."""
+"""The experiment single-neuron: quadrature against tabulated values, the estimator against quadrature, the training."""
 
 import math
 
@@ -8,21 +8,21 @@ import pytest
 from layerbits import noise_off
 from layerbits._base import UsageError
 from layerbits.experiments.framework.tables import read_table
-from layerbits.experiments.scalar.single_neuron import PUBLISHED, PUBLISHED_SIGMAS, TASK, Point, SingleNeuronSettings
+from layerbits.experiments.scalar.single_neuron import TABULATED, TABULATED_SIGMAS, TASK, Point, SingleNeuronSettings
 from layerbits.experiments.scalar.training import Neuron
 from layerbits.training import read_information, read_training
 
-PUBLISHED_VALUES = [
+TABULATED_VALUES = [
     (weight, sigma, value)
-    for weight, values in PUBLISHED.items()
-    for sigma, value in zip(PUBLISHED_SIGMAS, values, strict=True)
+    for weight, values in TABULATED.items()
+    for sigma, value in zip(TABULATED_SIGMAS, values, strict=True)
 ]
 ENTROPY_OF_QUARTER = 0.562335  # H_b(1/4)
 # A step with momentum 0.97 moves 10/3 times as far as with the 0.9 of a quick run: 14,000 steps correspond to 47,000 of
 # its 60,000.
 SMALL = {
     "momentum": 0.97, "epochs": 14_000, "evaluations": 20, "measurements": 20, "shown_epochs": (14_000,),
-    "weights": tuple(sorted(PUBLISHED)),
+    "weights": tuple(sorted(TABULATED)),
 }  # fmt: skip
 PUBLIC_CODE = {
     "momentum": 1.0, "learning_rate": 1e-3, "epochs": 400, "evaluations": 10, "measurements": 20,
@@ -39,8 +39,8 @@ def true_information(weight, bias, sigma):
     return TASK.information([(weight, bias)], sigma)
 
 
-@pytest.mark.parametrize(("weight", "sigma", "value"), PUBLISHED_VALUES)
-def test_quadrature_gives_the_published_value(weight, sigma, value):
+@pytest.mark.parametrize(("weight", "sigma", "value"), TABULATED_VALUES)
+def test_quadrature_gives_the_tabulated_value(weight, sigma, value):
     assert true_information(weight, -2 * weight, sigma) == pytest.approx(value, abs=1e-4)  # the precision of the table
 
 
@@ -49,7 +49,7 @@ def test_information_of_inputs_far_apart_is_log_4():
 
 
 def test_saturated_neuron_separates_one_input_from_three():
-    # The signal is 1 for one input and -1 for three; the published information is .562335 for sigma <= 0.1.
+    # The signal is 1 for one input and -1 for three; the tabulated information is .562335 for sigma <= 0.1.
     assert true_information(10.0, -20.0, 0.1) == pytest.approx(ENTROPY_OF_QUARTER, abs=1e-6)
 
 
@@ -61,7 +61,7 @@ def test_run_writes_all_its_files(folder):
 
 def test_intervals_of_the_curves_contain_the_true_value_and_are_as_narrow_as_the_tolerance(folder):
     points = read_table(folder / "curves.csv", Point)
-    assert [(point.weight, point.sigma, point.published) for point in points] == PUBLISHED_VALUES
+    assert [(point.weight, point.sigma, point.tabulated) for point in points] == TABULATED_VALUES
     assert max(point.upper - point.lower for point in points) <= 2 * 0.02
     # The chance that 10 or more of 36 intervals of 95 % are wrong is 1e-5. The error of the quadrature is 1e-9.
     assert sum(not point.lower - 1e-9 <= point.truth <= point.upper + 1e-9 for point in points) < 10
@@ -118,16 +118,16 @@ def test_run_of_the_public_code_ends_at_the_entropy_of_the_class(public_code):
     curve = [table["neuron1", "I(X;T)"] for table in read_information(public_code / "information.csv").values()]
     assert max(row.lower for row in curve) > math.log(4) - 0.02
     neuron = read_table(public_code / "neurons.csv", Neuron)[-1]
-    # The published value has six digits; the signals of the three inputs are about 1e-4 sigmas apart and add less.
+    # The tabulated value has six digits; the signals of the three inputs are about 1e-4 sigmas apart and add less.
     assert [curve[-1].lower, neuron.truth, curve[-1].upper] == pytest.approx([ENTROPY_OF_QUARTER] * 3, abs=2e-6)
     # The public code reports 6.94 and -14.29 for 30 random inputs. With equal frequencies of the inputs the parameters
     # are 7.9 and -14.7; the noise changes them by up to 0.15.
     assert (neuron.weight, neuron.bias) == pytest.approx((6.94, -14.29), rel=0.2)
 
 
-def test_weight_without_a_published_value_has_none(public_code):
+def test_weight_without_a_tabulated_value_has_none(public_code):
     (point,) = read_table(public_code / "curves.csv", Point)
-    assert math.isnan(point.published)
+    assert math.isnan(point.tabulated)
 
 
 def test_network_gives_the_signals_that_the_quadrature_assumes():

@@ -35,9 +35,9 @@ from layerbits.experiments.scalar.training import summarize, train_neurons
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-PUBLISHED_SIGMAS = (0.005, 0.01, 0.05, 0.1, 0.2, 0.5)
-# Published values of I(X;T), to 1e-4 nats, by weight and in the order of PUBLISHED_SIGMAS.
-PUBLISHED = {
+TABULATED_SIGMAS = (0.005, 0.01, 0.05, 0.1, 0.2, 0.5)
+# Values of I(X;T) by quadrature, to 1e-4 nats, by weight and in the order of TABULATED_SIGMAS.
+TABULATED = {
     0.05: (1.3863, 1.3863, 0.8328, 0.3908, 0.1320, 0.0236),
     0.2: (1.3863, 1.3863, 1.3689, 1.1454, 0.6859, 0.2099),
     0.5: (1.3863, 1.3863, 1.1654, 1.0590, 0.8454, 0.3979),
@@ -53,15 +53,15 @@ _ENTROPY_OF_QUARTER = math.log(4) - 0.75 * math.log(3)  # H_b(1/4)
 
 @dataclasses.dataclass(frozen=True)
 class SingleNeuronSettings(ScalarSettings):
-    """Settings; see `ScalarSettings`. The default weights and sigmas of the curves include the published ones."""
+    """Settings; see `ScalarSettings`. The default weights and sigmas of the curves include the tabulated ones."""
 
     weight: float = 0.0  # [public code] initial value
     bias: float = 0.0  # [public code] initial value
     momentum: float = 0.9  # without momentum, the same curve takes 10 times the steps; in effect 1 in [public code]
     epochs: int = 1_000_000
     shown_epochs: tuple[int, ...] = (2, 30, 300, 3000, 30_000, 1_000_000)
-    weights: tuple[float, ...] = tuple(sorted((*PUBLISHED, *_CURVE_WEIGHTS)))
-    sigmas: tuple[float, ...] = PUBLISHED_SIGMAS
+    weights: tuple[float, ...] = tuple(sorted((*TABULATED, *_CURVE_WEIGHTS)))
+    sigmas: tuple[float, ...] = TABULATED_SIGMAS
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -73,7 +73,7 @@ class SingleNeuronSettings(ScalarSettings):
 
 
 class Point(NamedTuple):
-    """A row of curves.csv, in nats; `published` is NaN if there is no published value."""
+    """A row of curves.csv, in nats; `tabulated` is NaN if there is no tabulated value."""
 
     weight: float
     sigma: float
@@ -82,7 +82,7 @@ class Point(NamedTuple):
     lower: float
     upper: float
     truth: float
-    published: float
+    tabulated: float
 
 
 def _channels(inputs: Doubles, parameters: Parameters, sigma: float) -> Sequence[Channel]:
@@ -134,8 +134,8 @@ def _measure_neuron(config: SingleNeuronSettings, cell: tuple[float, float]) -> 
     table = layer_information(network, TASK.data()[0].to(config.device), tolerance=config.tolerance, seed=config.seed)
     row = table["neuron1", "I(X;T)"]
     truth = TASK.information(parameters, sigma)
-    published = dict(zip(PUBLISHED_SIGMAS, PUBLISHED.get(weight, ()), strict=False)).get(sigma, math.nan)
-    return Point(weight, sigma, row.value, row.standard_error, row.lower, row.upper, truth, published)
+    tabulated = dict(zip(TABULATED_SIGMAS, TABULATED.get(weight, ()), strict=False)).get(sigma, math.nan)
+    return Point(weight, sigma, row.value, row.standard_error, row.lower, row.upper, truth, tabulated)
 
 
 def _curves_figure(config: SingleNeuronSettings, path: Path) -> Figure:

@@ -34,6 +34,8 @@ class Estimate:
         ``"nats"`` or ``"bits"``.
     converged : bool
         False if the half width of the interval exceeds the requested tolerance.
+    flags : tuple of str
+        Between two layers ``"tail_assumed"``, as in `InformationRow`: `upper` makes this assumption.
     """
 
     value: float
@@ -44,6 +46,7 @@ class Estimate:
     draws: int
     unit: str = "nats"
     converged: bool = True
+    flags: tuple[str, ...] = ()
 
     @property
     def bits(self) -> Estimate:
@@ -101,7 +104,9 @@ class InformationRow:
         T is the sum of signal and noise before rounding to float16 or bfloat16. The rounded T carries no more
         information, but a mean of rounded values may. ``"other_output"``: the layer returns several tensors, the first
         has the noise, and a later layer uses another one, so that the layer is in no chain. ``"masked"``: a readout of
-        the tokens that a mask keeps, a function of T and the mask.
+        the tokens that a mask keeps, a function of T and the mask. ``"tail_assumed"``: the upper end of an entropy
+        behind noise assumes that no signal lies more than 10 times as far out as all that were observed. Layers of
+        tanh, sigmoid and other bounded activation functions need no such assumption.
     """
 
     layer: str
@@ -173,6 +178,7 @@ _Result = TypeVar("_Result", Estimate, InformationRow)
 
 MEASUREMENT_NOISE, BEFORE_ROUNDING, OTHER_OUTPUT = "measurement_noise", "before_rounding", "other_output"
 MASKED = "masked"
+TAIL_ASSUMED = "tail_assumed"
 
 COLUMNS = [field.name for field in dataclasses.fields(InformationRow)]
 

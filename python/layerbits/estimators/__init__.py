@@ -9,10 +9,12 @@ all passes; the decoder bound evaluates a decoder, which is made of some passes,
     classes                 the class of each input, and the ceilings of information
     layer_groups            layers whose recorded signals fit into the budget together
     recorded_draws          probing draws and later draws of a group
+    signal_ranges           the range of signals that an activation function bounds
     layer_sample            passes through the network -> signals in few dimensions
     log_densities           queries, and log densities of mixtures at queries
     plug_in_bound           the upper bound of an information, lower bound of an entropy
     decoders                densities q(t|x) made of draws
+    wide_density            a wide density that bounds surprisals
     decoder_candidates      the decoders that compete at a layer, and the queries that choose one
     decoder_bound           the lower bound of an information, upper bound of an entropy
     two_sided_estimate      point estimate and interval between the two bounds

@@ -29,7 +29,7 @@ def layer_information(
     sigma: Sigma | None = None,
     layers: Layers = None,
     readout: Readouts = None,
-    draws: int = 32,
+    draws: int | None = None,
     queries: int | None = None,
     tolerance: float | None = None,
     confidence: float = 0.95,
@@ -75,9 +75,10 @@ def layer_information(
         as ``"layer[mean]"``. Their noise is that of A^T T (for a mean over L tokens, sigma / sqrt(L)), and their h(T)
         is that of A^T T. I(X; A^T T) is at most I(X;T), unless a mask chooses the tokens (`Tokens`). It may grow from
         layer to layer, so readouts are not audited against the layer before.
-    draws : int
+    draws : int, optional
         Noisy passes per input, r; at least 2 for a layer behind noise. The gap between the two bounds falls as r grows.
-        A layer behind no noise uses a single pass.
+        A layer behind no noise uses a single pass. By default 32, but at least 16,384 passes of all inputs together and
+        at most 4096 of an input: few inputs need more draws. The column `draws` has the number.
     queries : int, optional
         Queries per input, at least 2. Behind noise the last draws carry one query each, at most half of the draws. By
         default 16,384 queries in all and at least 4 of an input, but behind noise at most a quarter of the draws, or 4
@@ -121,8 +122,8 @@ def layer_information(
     LayerSelectionError
         `layers` is empty or matches no noisy layer; a layer does not run once in a pass.
     TypeError, ValueError
-        An argument has another type, shape or value than wanted; signals are not finite; a layer with a `DropoutNoise`
-        lies behind noise.
+        An argument has another type, shape or value than wanted; signals are not finite, or so far from zero that the
+        dtype of the network does not resolve the noise; a layer with a `DropoutNoise` lies behind noise.
     MemoryError
         The system has no memory for a pass or for signals.
 
@@ -131,7 +132,9 @@ def layer_information(
     The lower end of an information holds for any number of queries: the decoder bound holds for every decoder, and its
     terms are independent and bounded (`layerbits.statistics`). The upper end holds likewise at the first layer, and
     with `sigma` at every layer. Behind noise the upper end is a Student bound for the mean of the plug-in, with an
-    allowance for rare events; the error of the plug-in is a jackknife over the draws of each input.
+    allowance for rare events; the error of the plug-in is a jackknife over the draws of each input. The lower end of an
+    entropy behind noise is of the same kind. Its upper end holds for any number of queries where the activation
+    function bounds the signals; elsewhere it assumes how far signals may lie out (the flag ``"tail_assumed"``).
 
     All passes run in evaluation mode. Signals stay on the network's device, the CPU or a CUDA device; arrays with a
     number for each query are copied to the host.
@@ -208,8 +211,9 @@ def measure_layers(problem: Problem, settings: MeasurementSettings) -> Informati
 def _samples(problem: Problem, settings: MeasurementSettings) -> Iterator[list[LayerSample]]:
     """Yield the samples of each part; only the samples of one group are held at a time."""
     seeds = sample_seeds(settings, settings.seed)
-    for group in part_groups(problem, settings.draws * len(seeds)):
-        samples = [sample_layers(problem, group, settings.draws, settings.queries, seed) for seed in seeds]
+    draws = settings.draws_for(problem.n_inputs)
+    for group in part_groups(problem, draws * len(seeds)):
+        samples = [sample_layers(problem, group, draws, settings.queries, seed) for seed in seeds]
         for name in group:
             yield [by_name.pop(name) for by_name in samples]
 

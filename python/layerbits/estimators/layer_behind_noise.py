@@ -34,11 +34,14 @@ class NoisySample:
         The draws without queries, r >= q.
     dimension_loss : float
         Upper bound, in nats, of the information that the omitted dimensions would add, as in `LayerSample`.
+    diameter : float
+        Upper bound of the distance of any two signals, as in `LayerSample`.
     """
 
     queries: Queries
     draws: Tensor
     dimension_loss: float = 0.0
+    diameter: float = math.inf
 
 
 def noisy_layer_estimates(
@@ -59,14 +62,14 @@ def noisy_layer_estimates(
     decoder_sample = samples[0]
     plug_ins = [plug_in(sample.queries, sample.draws, classes) for sample in samples]
     split = TrialSplit.random(decoder_sample.queries, generator)
-    decoders = DecoderBounds.of(split, decoder_sample.draws, plug_ins[0], classes, risk)
+    decoders = DecoderBounds.of(split, decoder_sample.draws, plug_ins[0], classes, risk, decoder_sample.diameter)
     combined = plug_ins[0] if len(plug_ins) == 1 else plug_ins[0].with_conditionals_of(plug_ins[1])
     n_queries = math.prod(decoder_sample.queries.shape)
     estimates = {}
     for quantity in classes.quantities:
         plug_in_bound, decoder_bound = combined.bound(quantity), decoders.bound(quantity)
         if quantity.is_entropy:
-            lower = entropy_lower_end(plug_in_bound, risk)
+            lower = entropy_lower_end(plug_in_bound, n_queries, risk)
             estimate = entropy_estimate(plug_in_bound, decoder_bound, lower, decoder_sample.dimension_loss)
         else:
             upper = information_upper_end(plug_in_bound, classes.largest_terms[quantity.name], n_queries, risk)
@@ -74,5 +77,5 @@ def noisy_layer_estimates(
             estimate = information_estimate(plug_in_bound, decoder_bound, upper, ceiling, decoder_sample.dimension_loss)
         if len(samples) > 1:
             estimate = dataclasses.replace(estimate, value=plug_in_bound.value)
-        estimates[quantity.name] = estimate
+        estimates[quantity.name] = dataclasses.replace(estimate, tail_assumed=decoder_bound.tail_assumed)
     return estimates

@@ -78,7 +78,7 @@ def estimate_samples(
             estimates = first_layer_estimates(sample, classes, risk, streams[0], factors)
         else:
             noisy_samples = [
-                NoisySample(*sample.split(queries), sample.dimension_loss)
+                NoisySample(*sample.split(queries), sample.dimension_loss, sample.diameter)
                 for sample, queries in zip(samples, streams, strict=False)
             ]
             choice = stream(seed, RandomStream.TRIAL_INPUTS, index)

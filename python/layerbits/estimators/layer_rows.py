@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 
-from layerbits._base import InformationRow
+from layerbits._base import TAIL_ASSUMED, InformationRow
 from layerbits.estimators.audits import with_notes
 from layerbits.estimators.classes import Classes
 from layerbits.estimators.layer_measurement import LayerMeasurement
@@ -67,5 +67,5 @@ def _rows(
             decoded_error=estimate.decoded_error,
             decoder=estimate.decoder,
             limited_by=estimate.limited_by,
-            flags=flags,
+            flags=flags + (TAIL_ASSUMED,) * estimate.tail_assumed,
         )

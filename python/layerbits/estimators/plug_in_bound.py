@@ -8,14 +8,15 @@ by Jensen's inequality: information is convex in the channel, entropy concave (G
 Flow in Deep Neural Networks, ICML 2019). Standard errors are jackknives over the draws of an input; a draw is left out
 together with its query. The queries of an input share draws, so errors of independent queries would be too small.
 
-The end of an interval on this side is a Student bound, which is asymptotic. A bound by bounded differences would hold
-for any number of draws, but its margin is a fifth of a nat at N = 4096.
+The end of an interval on this side is a Student bound, which is asymptotic, with an allowance for rare events. A bound
+by bounded differences would hold for any number of draws, but its margin is a fifth of a nat at N = 4096.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from itertools import pairwise
 
 import numpy as np
@@ -167,6 +168,29 @@ def information_upper_end(bound: JackknifeMean, largest_term: float, n_queries: 
     return upper + unseen_probability(n_queries, risk) * max(0.0, largest_term - upper)
 
 
-def entropy_lower_end(bound: JackknifeMean, risk: float) -> float:
-    """Return the lower end of an interval for an entropy: its plug-in bound less Student's margin."""
-    return bound.value - bound.margin(risk)
+def entropy_lower_end(bound: JackknifeMean, n_queries: int, risk: float) -> float:
+    """Return the lower end of an interval for an entropy less that of the noise: its plug-in bound less two margins.
+
+    Student's margin, at half of the risk, is for events that occurred in some query. An allowance, at the other half,
+    is for events that occurred in none: with probability 1 - risk/2 their joint probability is at most p =
+    -log(risk/2) / n_queries. They take away at most p times the mean of the other events, and p log(1/p) for the
+    density of their own noise (docs/theory.md). The entropy is at least that of the noise.
+    """
+    seen = bound.value - bound.margin(risk / 2)
+    return max(0.0, seen - unseen_loss(seen, n_queries, risk / 2))
+
+
+def unseen_loss(mean: float, n_queries: int, risk: float, largest_loss: float = 0.0) -> float:
+    """Return the amount, in nats, by which events that occurred in no query can lower a mean of log density ratios.
+
+    Parameters
+    ----------
+    mean : float
+        Mean of the terms log [r(t) / p^(t)] without such events.
+    largest_loss : float
+        Upper bound of the logarithm of the density of the noise divided by r(t); 0 if r is the density of the noise.
+    """
+    probability = unseen_probability(n_queries, risk)
+    # The event takes p log p at most where p <= 1/e; a part of it may have a probability of 1/e if p is larger.
+    own_loss = -probability * math.log(probability) if probability < math.exp(-1) else math.exp(-1)
+    return own_loss + probability * max(0.0, mean + largest_loss)

@@ -40,6 +40,8 @@ class TwoSidedEstimate:
         Name of the decoder; ``"exact"`` for a known channel.
     limited_by : str
         Main cause of the interval's width: ``"queries"``, ``"draws"``, ``"decoder"`` or ``"dimensions"``.
+    tail_assumed : bool
+        Whether the upper end of an entropy assumes how far signals may lie out.
     """
 
     value: float
@@ -51,6 +53,7 @@ class TwoSidedEstimate:
     decoded_error: float
     decoder: str
     limited_by: str
+    tail_assumed: bool = False
 
     def shifted(self, constant: float) -> TwoSidedEstimate:
         """Return the estimate of the quantity plus a constant."""

@@ -22,7 +22,7 @@ from layerbits.kernels import NormalStream, RandomStream, derived_seed, empty_fo
 from layerbits.networks.execution.arguments import is_memory_error
 from layerbits.networks.execution.generators import GeneratorUse
 from layerbits.networks.noise.dropout import DropoutNoise
-from layerbits.networks.observation.signal_values import rounding_step
+from layerbits.networks.observation.signal_values import rounding_step, unit_in_last_place
 from layerbits.networks.passes.measured_network import EndOfPass, MeasuredNetwork
 from layerbits.networks.passes.readouts import LayerPart
 
@@ -58,6 +58,8 @@ class Passes:
         recorded but compared with draw 0. The tensor of a name without an entry has the draws of `draws` alone.
     keeps_half : bool
         Whether signals in half precision without a readout or a view stay so; by default they are recorded in float32.
+    checks_float : bool
+        Whether noise that float32 or float64 does not resolve is refused, as in half precision.
     """
 
     layers: tuple[str, ...]
@@ -69,6 +71,7 @@ class Passes:
     columns: Mapping[str, int] = dataclasses.field(default_factory=dict)
     keeps_half: bool = False
     parts: Mapping[str, LayerPart] = dataclasses.field(default_factory=dict)
+    checks_float: bool = True
 
     def layer(self, name: str) -> str:
         """Return the layer of a name in `layers`."""
@@ -186,7 +189,8 @@ class _Recorder:
                     f"inputs: got NaN or infinity in layer {layer!r}, wanted finite signals; check the network"
                 )
             if layer in self.network.noise:
-                self.network.noise[layer].check_resolution(layer, rounding_step(values))
+                step = unit_in_last_place(values) if self.passes.checks_float else rounding_step(values)
+                self.network.noise[layer].check_resolution(layer, step, values.dtype)
 
     def __call__(self, index: int, signal: Tensor) -> Tensor:
         layer, rows = self.network.layer_names[index], len(self.draws) * self.rows

@@ -98,8 +98,8 @@ def sigma_profile(
     Returns
     -------
     SigmaProfile
-        A row for each layer, sigma and quantity. Notes name saturation at log N, and an information that rises with
-        sigma by more than its error, which theory rules out.
+        A row for each layer, sigma and quantity. Notes, with flags, name saturation and an information that rises
+        with sigma by more than its error, which theory rules out.
 
     Raises
     ------

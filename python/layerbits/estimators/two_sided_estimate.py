@@ -21,8 +21,8 @@ from layerbits.statistics import Interval, JackknifeMean, point_value
 # Ends of an interval may cross by this much through rounding (nats).
 _ROUNDING = 1e-9
 
-# A query's own draw has at most this share of the mixture where the first-order bias of the plug-in tells most of its
-# bias: at least half, in the networks of `layerbits.calibration`. With a larger share the mixture shows the draw alone.
+# Where a query's own draw has at most this share of the mixture, the first-order bias of the plug-in is at least half
+# of its bias, in networks of `layerbits.calibration` (tests/estimators/test_own_shares.py).
 _LARGEST_SHARE = 0.25
 
 

@@ -36,8 +36,8 @@ from layerbits.networks.noise.sigma_by_layer import Sigma
 from layerbits.networks.observation.dependence_graph import DependenceGraph
 from layerbits.networks.observation.layer_calls import LayerCall
 from layerbits.networks.observation.layer_selection import Layers, choose_layers
-from layerbits.networks.observation.sources import INPUT
 from layerbits.networks.observation.signal_values import unit_in_last_place
+from layerbits.networks.observation.sources import INPUT
 from layerbits.networks.passes.channel_hooks import network_without_noise, noisy_network
 from layerbits.networks.passes.layer_table import LayerRow, LayerTable, layers
 from layerbits.networks.passes.measured_network import MeasuredNetwork

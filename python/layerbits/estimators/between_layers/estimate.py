@@ -21,7 +21,14 @@ from layerbits.estimators.log_densities import mixed
 from layerbits.estimators.plug_in_bound import unseen_loss
 from layerbits.kernels import RandomStream, single_threaded_torch, stream
 from layerbits.networks import MAX_MEMORY, Inputs, check_max_memory
-from layerbits.statistics import JackknifeMean, split_passes, unseen_probability, upper_mean_bound
+from layerbits.statistics import (
+    Interval,
+    JackknifeMean,
+    point_value,
+    split_passes,
+    unseen_probability,
+    upper_mean_bound,
+)
 
 # Smallest number of queries of all inputs: terms are skewed, and an end is at least some ten nats over this number
 # away from the true value.
@@ -66,8 +73,10 @@ def information_between_layers(
     Returns
     -------
     Estimate
-        `lower` to `upper` is a confidence interval for I(T_k;T_l). `value` is the mean of the two bounds, and
-        `standard_error` its error from the queries, given the densities. `draws` is the number of passes per input.
+        `lower` to `upper` is a confidence interval for I(T_k;T_l). `value` is the mean of the two bounds, moved into
+        the interval, and `standard_error` its error from the queries and from the gap between the bounds. If the
+        interval is wider than 0.5 nats, `value` is its midpoint, and `standard_error` is NaN. `draws` is the number of
+        passes per input.
 
     Raises
     ------
@@ -138,11 +147,14 @@ def information_between_layers(
     value, lower = map(JackknifeMean.of_terms, ((lower_terms + upper_terms) / 2, lower_terms))
     seen = lower.value - lower.margin(risk / 2)
     lower_end = max(0.0, seen - unseen_loss(seen, pair.n_inputs * queries, risk / 2, largest_loss))
+    interval = Interval(lower_end, max(0.0, upper_end))
+    bounds = Interval(lower.value, float(upper_terms.mean()))
+    point, standard_error = point_value(value.value, value.standard_error, bounds, interval)
     return Estimate(
-        value=max(0.0, value.value),
-        standard_error=value.standard_error,
-        lower=lower_end,
-        upper=max(0.0, upper_end),
+        value=point,
+        standard_error=standard_error,
+        lower=interval.lower,
+        upper=interval.upper,
         confidence=level,
         draws=pool_draws(draws, values) + values * (2 if pair.are_neighbours else 1 + draws),
         flags=(TAIL_ASSUMED,) * marginal.tail_assumed,

@@ -35,9 +35,9 @@ class Run:
         self.seeds.append(seed)
         return sample_layers(problem, layers, draws, queries, seed)
 
-    def estimate(self, problem, layer, samples, risk, seed):
+    def estimate(self, problem, layer, samples, risk, seed, shares):
         self.risks.append(risk)
-        return estimate_layer(problem, layer, samples, risk, seed)
+        return estimate_layer(problem, layer, samples, risk, seed, shares)
 
     @property
     def half_width(self):
@@ -120,9 +120,9 @@ def test_no_round_begins_that_would_end_too_late(measure, monkeypatch, layer, dr
     clock = SimpleNamespace(now=0.0)
     monkeypatch.setattr(layer_measurement, "time", SimpleNamespace(monotonic=lambda: clock.now))
 
-    def estimate(problem, layer, samples, risk, seed):
+    def estimate(problem, layer, samples, risk, seed, shares):
         clock.now += samples[0].draws * samples[0].queries
-        return estimate_layer(problem, layer, samples, risk, seed)
+        return estimate_layer(problem, layer, samples, risk, seed, shares)
 
     monkeypatch.setattr(Run, "estimate", lambda run, *arguments: estimate(*arguments))
     run = measure(layer, draws=draws, tolerance=1e-5, max_seconds=1000.0)

@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 
 from layerbits.estimators.decoder_bound import DecoderBound
-from layerbits.estimators.two_sided_estimate import Bounds, TwoSidedEstimate, entropy_estimate, information_estimate
+from layerbits.estimators.two_sided_estimate import (
+    Bounds,
+    Point,
+    TwoSidedEstimate,
+    entropy_estimate,
+    information_estimate,
+)
 from layerbits.statistics import Interval, JackknifeMean
 
 # Each of three parts changes the mean by 0.01 when it is left out: the first-order bias is 2 * 0.01.
@@ -92,7 +98,13 @@ def test_bounds_do_not_tell_the_cause_where_queries_meet_little_but_their_own_dr
 
 
 def test_shifted_estimate_keeps_its_errors():
-    estimate = TwoSidedEstimate(1.2, 0.1, Interval(1.0, 1.5), 1.3, 0.2, 1.1, 0.3, "mixture", "draws")
+    point = Point(Interval(1.15, 1.25), 0.1, Interval(1.1, 1.3))
+    estimate = TwoSidedEstimate(1.2, 0.1, Interval(1.0, 1.5), 1.3, 0.2, 1.1, 0.3, "mixture", "draws", point)
     assert estimate.shifted(2.0) == dataclasses.replace(
-        estimate, value=3.2, interval=Interval(3.0, 3.5), plug_in=3.3, decoded=3.1
+        estimate,
+        value=3.2,
+        interval=Interval(3.0, 3.5),
+        plug_in=3.3,
+        decoded=3.1,
+        point=Point(Interval(3.15, 3.25), 0.1, Interval(3.1, 3.3)),
     )

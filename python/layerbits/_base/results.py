@@ -124,10 +124,10 @@ class InformationRow(Result):
         measurement).
     flags : tuple of str
         Of the notes. ``"saturated"``: the lower end of I(X;T) is as near to log N as the number of queries allows.
-        ``"tolerance_missed"``: the interval is wider than `tolerance` asks. ``"above_previous_layer"``: I(X;T) is
-        larger than that of the layer before it. ``"above_ceiling"``: the plug-in bound is larger than the entropies of
-        X and Y allow. ``"ends_cross"``: `lower` is above `upper`. ``"sum_differs"``: I(X;T) is not the sum of I(T;Y)
-        and I(X;T|Y).
+        ``"tolerance_missed"``: the interval is wider than `tolerance` asks. ``"data_processing"``: an end comes from
+        another layer of a chain. ``"above_previous_layer"``: I(X;T) is larger than that of an earlier layer of a chain.
+        ``"above_ceiling"``: the plug-in bound is larger than the entropies of X and Y allow. ``"ends_cross"``: `lower`
+        is above `upper`. ``"sum_differs"``: I(X;T) is not the sum of I(T;Y) and I(X;T|Y).
 
         Of the measurement.
         ``"measurement_noise"``: the measurement adds the noise; the network runs without noise. ``"before_rounding"``:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TypeVar
 
 from layerbits._base import InformationRow
@@ -28,7 +29,8 @@ _STANDARD_ERRORS = 3
 SENTENCES = {
     "saturated": "saturated: at most {shortfall:.4f} nats below log N",
     "tolerance_missed": "tolerance {tolerance:g} not reached within {limit}: limited by {cause}",
-    "above_previous_layer": "above {layer!r} before it: raise draws, or the layers are no chain",
+    "data_processing": "{ends}",
+    "above_previous_layer": "above {layer!r} before it: raise draws",
     "above_ceiling": "above its ceiling {ceiling:.4f}: raise draws or queries",
     "ends_cross": "its bounds exclude each other: raise draws",
     "sum_differs": "I(X;T) is not the sum of I(T;Y) and this: raise draws or queries",
@@ -57,6 +59,7 @@ def with_notes(
     ceilings: Mapping[str, float],
     shortfall: str,
     separated_lower: float,
+    taken: Mapping[str, str] = MappingProxyType({}),
 ) -> list[InformationRow]:
     """Return the rows of a layer with their notes.
 
@@ -65,18 +68,22 @@ def with_notes(
     rows : sequence of InformationRow
         The quantities of the layer, I(X;T) among them.
     previous : InformationRow or None
-        I(X;T) of the layer before; None for the first layer, and for layers in no chain.
+        I(X;T) of the earlier layer of a chain whose upper end is the least; None if there is no such layer.
     ceilings : mapping of str to float
         Largest value of each information that the entropies of X and Y allow.
     shortfall : str
         Why the tolerance was missed; empty otherwise.
     separated_lower : float
         The lower end of I(X;T) that as many queries leave if they separate all inputs.
+    taken : mapping of str to str
+        The ends of a quantity that come from other layers, in words.
     """
     by_quantity = {row.quantity: row for row in rows}
     notes: dict[str, list[tuple[str, str]]] = {quantity: [] for quantity in by_quantity}
     if shortfall:
         notes["I(X;T)"].append(("tolerance_missed", shortfall))
+    for quantity, ends in taken.items():
+        notes[quantity].append(note("data_processing", ends=ends))
     for quantity, row in by_quantity.items():
         if row.lower > row.upper:
             notes[quantity].append(note("ends_cross"))

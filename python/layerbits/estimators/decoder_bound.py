@@ -138,28 +138,31 @@ class DecoderBounds:
         wide = WideDensity.of(draws, split.queries.bases, split.queries.sigma, diameter)
         return cls(tuple(tried_candidates), split, wide, classes, risk, weight)
 
-    def bound(self, quantity: Quantity) -> DecoderBound:
-        """Bound an information from below, an entropy from above."""
+    def bound(self, quantity: Quantity, risk: float | None = None) -> DecoderBound:
+        """Bound an information from below, an entropy from above; `risk` replaces the risk of an information's bound.
+
+        The weight of the priors is that of the whole risk, so bounds of several risks have the same terms.
+        """
         candidate = max(self.candidates, key=lambda candidate: _trial_bound(candidate, quantity, self.weight))
         if quantity.is_entropy:
             return self._entropy_upper_bound(quantity, candidate)
-        return self._information_lower_bound(quantity, candidate)
+        return self._information_lower_bound(quantity, candidate, self.risk if risk is None else risk)
 
-    def _information_lower_bound(self, quantity: Quantity, candidate: Candidate) -> DecoderBound:
+    def _information_lower_bound(self, quantity: Quantity, candidate: Candidate, risk: float) -> DecoderBound:
         """Bound the mean of log [q(x|t) / p(x)] from below."""
         trial, final = (terms(quantity, log_densities) for log_densities in (candidate.at_trial, candidate.at_final))
         ceiling = self.classes.ceilings[quantity.name]
-        end = self._lower_end(trial, final, ceiling)
-        separated_end = self._lower_end(np.full_like(trial, ceiling), np.full_like(final, ceiling), ceiling)
+        end = self._lower_end(trial, final, ceiling, risk)
+        separated_end = self._lower_end(np.full_like(trial, ceiling), np.full_like(final, ceiling), ceiling, risk)
         mixed_terms = mix_with_prior(final, self.weight)
         return _result(candidate, mixed_terms, final - mixed_terms, end, separated_end)
 
-    def _lower_end(self, trial: Doubles, final: Doubles, ceiling: float) -> float:
+    def _lower_end(self, trial: Doubles, final: Doubles, ceiling: float, risk: float) -> float:
         """Return the lower end of an information from its terms at the trial queries and at the final queries."""
         trial, final = (mix_with_prior(values, self.weight) for values in (trial, final))
         floor = math.log(self.weight)
         passes = [_pilot(trial, floor, ceiling), *split_passes(final)]
-        return lower_mean_bound(passes, floor=floor, ceiling=ceiling, risk=self.risk)
+        return lower_mean_bound(passes, floor=floor, ceiling=ceiling, risk=risk)
 
     def _entropy_upper_bound(self, quantity: Quantity, candidate: Candidate) -> DecoderBound:
         """Bound the mean of -log q(t|A) from above."""

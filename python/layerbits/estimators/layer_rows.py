@@ -31,14 +31,15 @@ def layer_rows(
     seconds : float
         Time to measure the layer.
     previous : InformationRow or None
-        I(X;T) of the layer before, if the two layers are in a chain.
+        I(X;T) of the earlier layer of a chain whose upper end is the least.
     """
     rows: list[InformationRow] = []
     for name, classes in label_sets.items():
         measurement = measurements[name]
         of_labels = list(_rows(layer, measurement, estimator, flags, seconds))
         separated_lower = measurement.estimates["I(X;T)"].separated_lower
-        of_labels = with_notes(of_labels, previous, classes.ceilings, measurement.shortfall, separated_lower)
+        taken = {quantity: estimate.taken for quantity, estimate in measurement.estimates.items() if estimate.taken}
+        of_labels = with_notes(of_labels, previous, classes.ceilings, measurement.shortfall, separated_lower, taken)
         rows += [
             dataclasses.replace(row, quantity=row.quantity.replace("Y", name))
             for row in of_labels

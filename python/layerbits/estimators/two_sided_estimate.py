@@ -27,6 +27,34 @@ _LARGEST_SHARE = 0.25
 
 
 @dataclasses.dataclass(frozen=True)
+class Point:
+    """The middle of two bounds, in nats, which any interval may hold.
+
+    Attributes
+    ----------
+    corrected : Interval
+        Both bounds, less what is known of their errors.
+    sampling_error : float
+        Standard error of their middle.
+    bounds : Interval
+        Both bounds.
+    """
+
+    corrected: Interval
+    sampling_error: float
+    bounds: Interval
+
+    def value_in(self, interval: Interval) -> tuple[float, float]:
+        """Return the middle of the corrected bounds, each moved into the interval, and its standard error."""
+        corrected = self.corrected.clipped(interval.lower, interval.upper)
+        return point_value((corrected.lower + corrected.upper) / 2, self.sampling_error, self.bounds, interval)
+
+    def shifted(self, constant: float) -> Point:
+        """Return the point moved by a constant."""
+        return Point(self.corrected.shifted(constant), self.sampling_error, self.bounds.shifted(constant))
+
+
+@dataclasses.dataclass(frozen=True)
 class TwoSidedEstimate:
     """A quantity of a layer, in nats.
 
@@ -53,6 +81,12 @@ class TwoSidedEstimate:
         For I(X;T), the lower end that as many queries leave if they separate all inputs; otherwise NaN, or unused.
     tail_assumed : bool
         Whether the upper end of an entropy assumes how far signals may lie out.
+    point : Point
+        What decides the value in any interval.
+    lent : Interval or None
+        The ends of an information that other layers may take over, of a smaller risk; None if there are none.
+    taken : str
+        Which ends of the interval come from other layers; empty if none does.
     """
 
     value: float
@@ -64,8 +98,11 @@ class TwoSidedEstimate:
     decoded_error: float
     decoder: str
     limited_by: str
+    point: Point
     tail_assumed: bool = False
     separated_lower: float = math.nan
+    lent: Interval | None = None
+    taken: str = ""
 
     def shifted(self, constant: float) -> TwoSidedEstimate:
         """Return the estimate of the quantity plus a constant."""
@@ -75,13 +112,19 @@ class TwoSidedEstimate:
             interval=self.interval.shifted(constant),
             plug_in=self.plug_in + constant,
             decoded=self.decoded + constant,
+            point=self.point.shifted(constant),
         )
 
     def with_value(self, value: float, sampling_error: float) -> TwoSidedEstimate:
         """Return the estimate with another value between its bounds, moved into the interval."""
         bounds = Interval(min(self.plug_in, self.decoded), max(self.plug_in, self.decoded))
-        value, standard_error = point_value(value, sampling_error, bounds, self.interval)
-        return dataclasses.replace(self, value=value, standard_error=standard_error)
+        point = Point(Interval(value, value), sampling_error, bounds)
+        return dataclasses.replace(self, point=point).with_interval(self.interval)
+
+    def with_interval(self, interval: Interval) -> TwoSidedEstimate:
+        """Return the estimate with another interval, and the value that lies in it."""
+        value, standard_error = self.point.value_in(interval)
+        return dataclasses.replace(self, interval=interval, value=value, standard_error=standard_error)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,7 +157,9 @@ class Bounds:
         return {"draws": by_draws, cause: max(0.0, gap) - by_draws}
 
 
-def information_estimate(bounds: Bounds, upper_end: float, ceiling: float, dimension_loss: float) -> TwoSidedEstimate:
+def information_estimate(
+    bounds: Bounds, upper_end: float, ceiling: float, dimension_loss: float, lent: Interval | None = None
+) -> TwoSidedEstimate:
     """Estimate an information from the plug-in bound above and a decoder bound below.
 
     Parameters
@@ -123,18 +168,21 @@ def information_estimate(bounds: Bounds, upper_end: float, ceiling: float, dimen
         Upper end of the interval in the dimensions that were kept; `dimension_loss` is added.
     ceiling : float
         Largest possible value of the information.
+    lent : Interval, optional
+        The ends that other layers may take over, in the dimensions that were kept.
     """
     plug_in, decoder = bounds.plug_in, bounds.decoder
     decoded = decoder.mean
-    interval = Interval(max(decoder.end, 0.0), upper_end + dimension_loss).clipped(-math.inf, ceiling)
-    interval = _without_rounding(interval)
+    interval = _information_interval(Interval(decoder.end, upper_end), ceiling, dimension_loss)
     largest = max(plug_in.value, min(plug_in.value + dimension_loss, ceiling))
     corrected = Interval(decoded.value + decoder.cost, plug_in.value - plug_in.bias / 2)
-    value, standard_error = _point(corrected, bounds.sampling_error, Interval(decoded.value, largest), interval)
+    point = Point(corrected, bounds.sampling_error, Interval(decoded.value, largest))
+    value, standard_error = point.value_in(interval)
     return TwoSidedEstimate(
         value=value,
         standard_error=standard_error,
         interval=interval,
+        point=point,
         plug_in=largest,
         plug_in_error=plug_in.standard_error,
         decoded=decoded.value,
@@ -142,6 +190,7 @@ def information_estimate(bounds: Bounds, upper_end: float, ceiling: float, dimen
         decoder=decoder.decoder,
         limited_by=_main_cause(interval, bounds.causes(plug_in.value - decoded.value), dimension_loss),
         separated_lower=decoder.separated_end,
+        lent=None if lent is None else _information_interval(lent, ceiling, dimension_loss),
     )
 
 
@@ -158,11 +207,13 @@ def entropy_estimate(bounds: Bounds, lower_end: float, dimension_loss: float) ->
     interval = _without_rounding(Interval(lower_end, decoder.end + dimension_loss))
     largest = decoded.value + dimension_loss
     corrected = Interval(plug_in.value - plug_in.bias / 2, decoded.value - decoder.cost)
-    value, standard_error = _point(corrected, bounds.sampling_error, Interval(plug_in.value, largest), interval)
+    point = Point(corrected, bounds.sampling_error, Interval(plug_in.value, largest))
+    value, standard_error = point.value_in(interval)
     return TwoSidedEstimate(
         value=value,
         standard_error=standard_error,
         interval=interval,
+        point=point,
         plug_in=plug_in.value,
         plug_in_error=plug_in.standard_error,
         decoded=largest,
@@ -172,17 +223,22 @@ def entropy_estimate(bounds: Bounds, lower_end: float, dimension_loss: float) ->
     )
 
 
-def exact_estimate(channel: ChannelEstimate, ceiling: float, dimension_loss: float) -> TwoSidedEstimate:
-    """Estimate an information of a known channel: both bounds are its mean, the upper bound plus `dimension_loss`."""
-    interval = Interval(channel.interval.lower, min(channel.interval.upper + dimension_loss, ceiling))
-    interval = _without_rounding(interval)
+def exact_estimate(
+    channel: ChannelEstimate, ceiling: float, dimension_loss: float, lent: Interval | None = None
+) -> TwoSidedEstimate:
+    """Estimate an information of a known channel: both bounds are its mean, the upper bound plus `dimension_loss`.
+
+    `lent` are the ends that other layers may take over, in the dimensions that were kept.
+    """
+    interval = _exact_interval(channel.interval, ceiling, dimension_loss)
     largest = max(channel.mean, min(channel.mean + dimension_loss, ceiling))
-    bounds = Interval(channel.mean, largest)
-    value, standard_error = point_value(channel.mean, channel.standard_error, bounds, interval)
+    point = Point(Interval(channel.mean, channel.mean), channel.standard_error, Interval(channel.mean, largest))
+    value, standard_error = point.value_in(interval)
     return TwoSidedEstimate(
         value=value,
         standard_error=standard_error,
         interval=interval,
+        point=point,
         plug_in=largest,
         plug_in_error=channel.standard_error,
         decoded=channel.mean,
@@ -190,19 +246,23 @@ def exact_estimate(channel: ChannelEstimate, ceiling: float, dimension_loss: flo
         decoder="exact",
         limited_by=_main_cause(interval, {}, dimension_loss),
         separated_lower=channel.separated_lower,
+        lent=None if lent is None else _exact_interval(lent, ceiling, dimension_loss),
     )
+
+
+def _exact_interval(ends: Interval, ceiling: float, dimension_loss: float) -> Interval:
+    return _without_rounding(Interval(ends.lower, min(ends.upper + dimension_loss, ceiling)))
+
+
+def _information_interval(ends: Interval, ceiling: float, dimension_loss: float) -> Interval:
+    interval = Interval(max(ends.lower, 0.0), ends.upper + dimension_loss)
+    return _without_rounding(interval.clipped(-math.inf, ceiling))
 
 
 def _without_rounding(interval: Interval) -> Interval:
     """Return the interval with ends that do not cross through rounding, and 0.0 in place of -0.0."""
     lower = interval.upper if 0 < interval.lower - interval.upper < _ROUNDING else interval.lower
     return Interval(lower + 0.0, interval.upper + 0.0)
-
-
-def _point(corrected: Interval, sampling_error: float, bounds: Interval, interval: Interval) -> tuple[float, float]:
-    """Return the middle of two corrected bounds, each moved into the interval, and its standard error."""
-    corrected = corrected.clipped(interval.lower, interval.upper)
-    return point_value((corrected.lower + corrected.upper) / 2, sampling_error, bounds, interval)
 
 
 def _main_cause(interval: Interval, causes_of_gap: Mapping[str, float], dimension_loss: float) -> str:

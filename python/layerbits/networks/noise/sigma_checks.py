@@ -60,8 +60,8 @@ def check_resolution(layer: str, least_deviation: float, step: float, dtype: tor
     if least_deviation < _LEAST_STEPS * step:
         name, remedy = _REMEDIES.get(dtype, ("half precision", "run the layer in float32"))
         raise ValueError(
-            f"sigma: got {least_deviation:g} for {layer!r}, near whose largest value the numbers of {name} are {step:g} "
-            f"apart, wanted at least {_LEAST_STEPS * step:g}; or {remedy}"
+            f"sigma: got {least_deviation:g} for {layer!r}, near whose largest value the numbers of {name} are "
+            f"{step:g} apart, wanted at least {_LEAST_STEPS * step:g}; or {remedy}"
         )
 
 

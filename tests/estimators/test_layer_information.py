@@ -260,7 +260,7 @@ def test_half_precision_agrees_with_float64_up_to_rounded_signals_and_is_flagged
 
 
 def test_sigma_too_small_for_half_precision_is_refused():
-    with pytest.raises(ValueError, match=r"^sigma: got 0\.01 for '1', .* apart in half precision, wanted at least"):
+    with pytest.raises(ValueError, match=r"^sigma: got 0\.01 for '1', .* apart, wanted at least"):
         layer_information(tanh_network(0.01).bfloat16(), INPUTS.bfloat16())
 
 
@@ -282,8 +282,8 @@ def test_sigma_too_small_for_float32_is_refused(noisy):
 
     with pytest.raises(
         ValueError,
-        match=r"^sigma: got 0\.0001 for '0', whose largest values are 6\.10352e-05 apart in float32, wanted at least "
-        r"0\.000488281; or run the network in float64: model\.double\(\)$",
+        match=r"^sigma: got 0\.0001 for '0', near whose largest value the numbers of float32 are 6\.10352e-05 apart, "
+        r"wanted at least 0\.000488281; or run the network in float64: model\.double\(\)$",
     ):
         measure(inputs, 1e-4)
     measure(inputs, 5e-4)

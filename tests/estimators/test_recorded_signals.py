@@ -66,7 +66,7 @@ def test_entropies_of_draws_assume_their_tail():
 def test_noise_that_float32_does_not_resolve_is_refused():
     """Values near 1000 are 2^-14 apart in float32."""
     far = (1000 + SIGNALS).float()
-    message = r"^sigma: got 0\.0001 for 'signals', whose largest values are 6\.10352e-05 apart in float32"
+    message = r"^sigma: got 0\.0001 for 'signals', near whose largest value the numbers of float32 are 6\.10352e-05 "
     with pytest.raises(ValueError, match=message):
         lb.information(far, 1e-4)
     lb.information(far, 5e-4)

@@ -229,13 +229,13 @@ def test_a_monitor_resumes_noise_that_was_read(tmp_path):
     ("inputs", "labels", "error", "message"),
     [
         ([INPUTS, INPUTS[:, :3]], None, ValueError, "inputs: .*pad all rows to one length"),
-        ([(INPUTS, 1.0), (INPUTS, 2.0)], None, ValueError, "inputs: got batches with other arguments"),
-        ([INPUTS, (INPUTS, INPUTS)], None, ValueError, "inputs: got batches with other arguments"),
+        ([(INPUTS, 1.0), (INPUTS, 2.0)], None, ValueError, "inputs: got batches with different arguments"),
+        ([INPUTS, (INPUTS, INPUTS)], None, ValueError, "inputs: got batches with different arguments"),
         ({"input_ids": [[1, 2], [3, 4]]}, None, TypeError, "inputs: got int, int, int, int, wanted a tensor"),
         ((INPUTS, object()), None, TypeError, "inputs: got object among the arguments"),
         ([], None, ValueError, "inputs: got no batch"),
         (iter([]), None, ValueError, "inputs: got no batch"),
-        (INPUTS.to_sparse(), None, TypeError, "inputs: got a sparse tensor"),
+        (INPUTS.to_sparse(), None, TypeError, "inputs: got a tensor of layout torch.sparse_coo"),
         (pack_sequence([INPUTS]), None, TypeError, "inputs: got a PackedSequence, wanted padded rows"),
         ((INPUTS, pack_sequence([INPUTS])), None, TypeError, "inputs: got a PackedSequence, wanted padded rows"),
         (INPUTS.to("meta"), None, ValueError, "inputs: got a tensor on the device meta"),
@@ -251,6 +251,14 @@ def test_a_monitor_resumes_noise_that_was_read(tmp_path):
 def test_data_that_cannot_be_measured_are_refused(model, inputs, labels, error, message):
     with pytest.raises(error, match=f"^{message}"):
         lb.layer_information(model, inputs, labels, sigma=0.2)
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors is in prototype stage")
+@pytest.mark.parametrize("layout", [torch.strided, torch.jagged])
+def test_nested_tensors_are_refused(model, layout):
+    nested = torch.nested.nested_tensor([INPUTS, INPUTS[:5]], layout=layout)
+    with pytest.raises(TypeError, match=r"^inputs: got a nested tensor, wanted a dense one; pad"):
+        lb.layer_information(model, nested, sigma=0.2)
 
 
 @pytest.mark.parametrize("limit", [0, 1.5, "all"])

@@ -261,6 +261,12 @@ def test_a_value_that_is_not_a_positive_number_is_refused_by_name(value):
         DropoutNoise(1.0, value)
 
 
+@pytest.mark.parametrize("sigma", [1e-38, 1e38])
+def test_a_sigma_outside_the_range_of_float32_is_refused(sigma):
+    with pytest.raises(ValueError, match=r"^sigma: got a standard deviation of 1e[+-]38, wanted one from 1e-37 to"):
+        DropoutNoise(1.0, sigma)
+
+
 def test_a_zero_is_refused_with_the_reason():
     with pytest.raises(ValueError, match="alpha: got 0, wanted a positive"):
         DropoutNoise(0, 1.0)

@@ -226,6 +226,12 @@ def test_relative_sigma_of_signals_without_a_size_is_refused(value):
         noisify(nn.Sequential(Constant()), sigma=RelativeSigma(0.1), layers="0", inputs=torch.ones(2, 3))
 
 
+@pytest.mark.parametrize("share", [1e-38, 1e38])
+def test_relative_sigma_outside_the_range_of_float32_is_refused(share):
+    with pytest.raises(ValueError, match=r"^sigma: got a standard deviation of 1e[+-]38, wanted one from 1e-37 to"):
+        noisify(two_identities(), sigma=RelativeSigma(share), layers="0", inputs=torch.ones(2, 1))
+
+
 @pytest.mark.parametrize("share", [0.0, -0.1, math.nan, math.inf])
 def test_share_that_is_not_positive_and_finite_is_refused(share):
     with pytest.raises(ValueError, match="share: got"):

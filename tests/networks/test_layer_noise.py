@@ -116,7 +116,7 @@ def test_mapping_of_a_network_whose_noise_is_removed_cannot_be_set():
     model = noisy_mlp()
     noise = noise_of(model)
     remove_noise(model)
-    with pytest.raises(KeyError, match="layer: got '1', wanted one of no layers: there is no noise"):
+    with pytest.raises(KeyError, match="layer: got '1', wanted a layer of a network with noise"):
         noise["1"] = 0.5
 
 

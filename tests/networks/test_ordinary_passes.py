@@ -124,7 +124,9 @@ def test_rounding_step_is_the_spacing_of_numbers_at_the_largest_value(dtype, val
 def test_sigma_below_eight_steps_of_half_precision_is_refused(sigma, refused):
     model, signal = nn.Sequential(nn.Identity(), nn.Identity()), torch.tensor([[0.5], [3.0]], dtype=torch.float16)
     if refused:
-        with pytest.raises(ValueError, match=r"^sigma: got .* for '0', whose largest values are 0.00195312 apart"):
+        with pytest.raises(
+            ValueError, match=r"^sigma: got .* for '0', near whose largest value .* are 0.00195312 apart"
+        ):
             noisify(model, sigma=sigma, layers="0", inputs=signal)
     else:
         noisify(model, sigma=sigma, layers="0", inputs=signal)

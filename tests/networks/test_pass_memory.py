@@ -128,7 +128,7 @@ def test_lack_of_memory_in_a_pass_is_named():
         def forward(self, x):
             return x + torch.empty(2**50).sum() if len(x) > 3 else x
 
-    with pytest.raises(MemoryError, match=r"^max_memory: got more than the system has for a pass .* lower"):
+    with pytest.raises(MemoryError, match=r"^max_memory: got a pass of more memory than the system has .* lower"):
         lb.layer_activations(nn.Sequential(Huge(), nn.Tanh(), nn.Linear(4, 2)), INPUTS)
 
 
@@ -137,7 +137,9 @@ def test_lack_of_memory_in_the_estimator_is_named(monkeypatch):
         return torch.empty(2**50)
 
     monkeypatch.setattr(sampling, "affine_coordinates", reduced)
-    with pytest.raises(MemoryError, match=r"^max_memory: got more than the system has .* lower .* or `queries`"):
+    with pytest.raises(
+        MemoryError, match=r"^max_memory: got a measurement of more memory than .* lower .* or `queries`"
+    ):
         lb.layer_information(noisy_identities(1), INPUTS)
 
 

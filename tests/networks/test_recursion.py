@@ -84,5 +84,5 @@ def test_compiled_network_that_calls_itself_has_the_noise_of_each_call_or_is_ref
 
 
 def test_module_that_calls_the_network_too_often_is_refused():
-    with pytest.raises(LayerSelectionError, match=r"^layers: got call 3 of 'tanh', of which 2 calls were observed"):
+    with pytest.raises(LayerSelectionError, match=r"^layers: got call 3 of 'tanh' in a pass, wanted at most the 2"):
         noisy()(INPUTS, depth=2)

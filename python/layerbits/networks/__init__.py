@@ -1,12 +1,13 @@
 """Noisy networks: their layers, the noise of layers, and noisy passes that record signals.
 
-A forward hook adds noise to the output of a module; a function mode adds noise to the output of a function. A network
-stays the object, the class and the `state_dict` that it was. Ordinary passes take noise from torch's generators. A
-measurement runs a shadow of the network, a copy that shares its parameters, in which a channel takes the place of the
-noise of each layer; so the measurement changes nothing that another thread could see. If the layers have not been
-observed yet, the call first installs their noise.
+A forward hook adds noise to the output of a module; a function mode adds noise to the output of a function. The network
+stays the same object, with the same class and `state_dict`. Ordinary passes take noise from torch's generators.
 
-Layers are observed in a real pass rather than traced, because any code may stand in a forward method. A layer is one
+A measurement runs a shadow of the network, a copy that shares its parameters. In the shadow, a channel takes the place
+of the noise of each layer, so the modules and buffers of the network do not change. In one case a measurement changes
+the network: if noise waits for the first call, the measurement first installs that noise.
+
+Layers are observed in a real pass rather than traced, because a forward method may contain any code. A layer is one
 call of a module, or of an activation function that forward calls.
 
 A subpackage imports only subpackages below it in this list:
@@ -14,7 +15,7 @@ A subpackage imports only subpackages below it in this list:
     passes        the passes of layerbits: the table of layers, `propagate`, recorded signals, readouts
     noise         the distribution of a layer's noise, and the hooks that add it to ordinary passes
     observation   the layers: calls in a real pass, and their selection
-    inputs        inputs and labels in the forms in which people have them
+    inputs        the forms of inputs and labels that a measurement accepts
     execution     how torch runs a network: arguments, copies, checkpoints, compilation
 """
 

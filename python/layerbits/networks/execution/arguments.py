@@ -11,15 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from layerbits._base import BackendError, check_count
-from layerbits.networks.execution.output_tensor import all_tensors
+from layerbits.networks.execution.output_tensor import DENSE_ENCODER, all_tensors
 
 # Default limits of a pass: number of rows, and number of input values.
 _PASS_ROWS = 2**15
 _PASS_VALUES = 2**20
 
-# Default budget of a measurement in bytes, and the share of a budget that the tensors of a pass take. The rest serves
+# Default budget of a measurement in bytes, and the share of a budget that the tensors of a pass take. The rest is for
 # the recorded signals, the estimator, and temporary memory inside operators, such as the columns of a convolution,
-# which a pass does not show. 32 MiB for a pass: larger ones are not faster, because the caches hold less.
+# which `LiveMemory` does not count. Passes of more than the default 32 MiB are not faster: they exceed the caches.
 MAX_MEMORY = 2**30
 _SHARE_OF_A_PASS = 1 / 32
 
@@ -38,29 +38,27 @@ def first_argument(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     return args[0] if args else next(iter(kwargs.values()), None)
 
 
-# The remedy for nested tensors, which an nn.TransformerEncoder makes of inputs with a padding mask.
-DENSE_ENCODER = (
-    "set use_nested_tensor = False of the nn.TransformerEncoder, or build it with enable_nested_tensor=False"
-)
-
-
 @contextlib.contextmanager
 def naming_inputs(arguments: object) -> Iterator[None]:
-    """Raise a ValueError that names the inputs if a network cannot take them as arguments.
+    """Turn the errors of a network that cannot take its arguments in a ``with`` block into errors that name the inputs.
+
+    Errors of a back end and of missing CUDA memory are raised unchanged.
 
     Raises
     ------
+    ValueError
+        The network raised a RuntimeError or a TypeError, or an encoder made nested tensors from a padding mask.
     MemoryError
         The system has no memory for the pass.
     """
     try:
         yield
-    except (BackendError, torch.cuda.OutOfMemoryError):  # RuntimeErrors, but none of a wrong shape or dtype
+    except (BackendError, torch.cuda.OutOfMemoryError):  # subclasses of RuntimeError
         raise
     except (RuntimeError, TypeError) as error:  # a wrong shape or dtype; a wrong number or name of arguments
         if is_memory_error(error):
             raise MemoryError(
-                f"max_memory: got more than the system has for a pass ({error}); lower `max_memory`, or `chunk`"
+                f"max_memory: got a pass of more memory than the system has ({error}); lower `max_memory` or `chunk`"
             ) from error
         got = ", ".join(
             f"{tensor.dtype} of shape {'nested' if tensor.is_nested else tuple(tensor.shape)}"
@@ -71,13 +69,13 @@ def naming_inputs(arguments: object) -> Iterator[None]:
         if "NestedTensor" not in str(error):
             raise
         raise ValueError(
-            "inputs: got a padding mask, of which an nn.TransformerEncoder makes nested tensors, wanted dense ones, "
-            f"because the attention of nested tensors is a fast path without layers; {DENSE_ENCODER}"
+            "inputs: got a padding mask, from which an nn.TransformerEncoder makes nested tensors, wanted dense ones, "
+            f"because torch has attention of nested tensors only in a fast path that calls no layers; {DENSE_ENCODER}"
         ) from error
 
 
 def is_memory_error(error: BaseException) -> bool:
-    """Return whether an error of torch says that the system, or a CUDA device, has no memory."""
+    """Return whether an error of torch reports that the system, or a CUDA device, has too little memory."""
     if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY)
@@ -85,15 +83,15 @@ def is_memory_error(error: BaseException) -> bool:
 
 @contextlib.contextmanager
 def naming_memory() -> Iterator[None]:
-    """Raise a MemoryError that says what to lower if torch has no memory on the CPU in a ``with`` block."""
+    """Turn torch's error of missing CPU memory in a ``with`` block into a MemoryError that names what to lower."""
     try:
         yield
     except RuntimeError as error:
         if isinstance(error, torch.cuda.OutOfMemoryError) or not is_memory_error(error):
             raise
         raise MemoryError(
-            f"max_memory: got more than the system has ({error}); lower `max_memory`, `draws` or `queries`, or take "
-            "fewer inputs or narrower layers"
+            f"max_memory: got a measurement of more memory than the system has ({error}); lower `max_memory`, `draws` "
+            "or `queries`, or take fewer inputs or narrower layers"
         ) from error
 
 
@@ -105,18 +103,25 @@ def check_max_memory(max_memory: object) -> int:
 def rows_per_pass(
     tensors: Sequence[Tensor], chunk: int | None = None, *, row_bytes: int = 0, max_memory: int = MAX_MEMORY
 ) -> int:
-    """Return the number of rows of a pass: `chunk`, or by default as many as the size of a row allows.
+    """Return the number of rows of a pass.
+
+    By default a pass has at most 32,768 rows, 2^20 input values and 1/32 of `max_memory`, but at least one row.
 
     Parameters
     ----------
     tensors : sequence of Tensor of shape (n, ...)
         The inputs.
     chunk : int, optional
-        The number of rows.
+        The number of rows that the caller wants.
     row_bytes : int
         Bytes that a row takes in a pass; 0 if they are not known.
     max_memory : int
         Budget of the measurement in bytes.
+
+    Raises
+    ------
+    TypeError, ValueError
+        `chunk` is not a positive integer.
     """
     if chunk is None:
         width = sum(math.prod(tensor.shape[1:]) for tensor in tensors)

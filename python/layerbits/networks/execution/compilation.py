@@ -1,4 +1,4 @@
-"""torch.compile: guards of the hooks of modules, and code that must compile again."""
+"""torch.compile: guards of the hooks of modules, and discarding compiled code."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from layerbits.networks.execution import call_stack, checkpointing
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
+# The functions that read Python's stack and its checkpointed passes, and those marked by `not_compiled_alone`.
 _not_compiled_alone: list[Any] = [
     function
-    for place in (call_stack, checkpointing, checkpointing.RecomputedCalls)
-    for function in vars(place).values()
+    for namespace in (call_stack, checkpointing, checkpointing.RecomputedCalls)
+    for function in vars(namespace).values()
     if inspect.isfunction(function)
 ]
 
 
 def not_compiled_alone(function: _Function) -> _Function:
-    """Mark a function that torch.compile may compile as a part of a pass, but not by itself: it inspects the stack."""
+    """Mark a function that torch.compile may compile as a part of a pass, but not by itself."""
     _not_compiled_alone.append(function)
     return function
 
@@ -30,15 +31,15 @@ def not_compiled_alone(function: _Function) -> _Function:
 def guard_hooks() -> None:
     """Make torch.compile guard the hooks of modules.
 
-    Compiled code with these guards detects that a hook is added, removed or replaced, or that an attribute of a hook
-    changes. By default torch does not guard hooks: code that was compiled for a module without noise serves a noisy
-    module of the same class too, which then has no noise. Code that was compiled by default does not get guards
-    afterwards, so the first call discards that code.
+    Torch then compiles again if a hook is added, removed or replaced, or if an attribute of a hook changes. By default
+    torch does not guard hooks: if code was compiled for a module without noise, torch runs that code for a noisy module
+    of the same class too, without noise. Code that was compiled without guards does not get them afterwards, so the
+    first call discards that code.
     """
     from torch._dynamo import config  # imported here because the import takes one second
     from torch._dynamo.eval_frame import skip_code
 
-    # Outside of compiled code torch.compile would compile these functions by themselves.
+    # Where the functions run outside of compiled code, torch.compile would compile each by itself.
     for function in _not_compiled_alone:
         skip_code(function.__code__)
     if config.skip_nnmodule_hook_guards:
@@ -47,7 +48,7 @@ def guard_hooks() -> None:
 
 
 def is_compiled() -> bool:
-    """Return whether torch.compile traces this code, or runs it, uncompiled, within a compiled call."""
+    """Return whether torch.compile traces this code, or runs this code uncompiled within a compiled call."""
     return torch.compiler.is_compiling() or callable(torch._C._dynamo.eval_frame.get_eval_frame_callback())
 
 

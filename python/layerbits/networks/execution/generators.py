@@ -1,4 +1,4 @@
-"""`generators_restored`: restore torch's global generators after a pass, which may use a seed of its own."""
+"""`generators_restored`: restore torch's global generators after a pass, and give the pass a seed if wanted."""
 
 from __future__ import annotations
 
@@ -15,51 +15,62 @@ from torch.utils._python_dispatch import TorchDispatchMode
 def generators_restored(model: nn.Module, seed: int | None = None) -> Iterator[GeneratorUse]:
     """Restore torch's generators of the CPU and of the network's CUDA devices after a ``with`` block.
 
-    If this thread uses no generator in the block, nothing is restored: another thread may have used one meanwhile.
+    If no operator of this thread uses a generator in the block, nothing is restored, because another thread may have
+    used one meanwhile.
 
     Parameters
     ----------
+    model : torch.nn.Module
+        The network that runs in the block.
     seed : int, optional
-        Seed of the random numbers in the block; None continues the generators.
+        Seed of the random numbers in the block; by default the generators continue from their states.
 
     Yields
     ------
     GeneratorUse
-        Its `changed` tells after the block whether this thread has drawn random numbers in it.
+        After the block, its `changed` is whether this thread generated random numbers in the block.
     """
     devices = {tensor.device for tensor in (*model.parameters(), *model.buffers()) if tensor.is_cuda}
-    states = GeneratorUse(devices, seed)
+    use = GeneratorUse(devices, seed)
     try:
-        with states:
-            yield states
+        with use:
+            yield use
     finally:
-        if states.cpu is not None:
-            states.changed = states.differ_from_first()
-            torch.set_rng_state(states.cpu)
-        for device, state in states.cuda.items():
+        if use.cpu is not None:
+            use.changed = use.has_generated()
+            torch.set_rng_state(use.cpu)
+        for device, state in use.cuda.items():
             torch.cuda.set_rng_state(state, device)
 
 
 class GeneratorUse(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Keeps the states of the generators before the first operator of this thread that uses one."""
+    """Stores the states of the generators before the first operator of this thread that uses one, and sets the seed.
+
+    Attributes
+    ----------
+    changed : bool
+        Whether random numbers were generated. Attention without dropout generates none, although its operator is one
+        that may use a generator.
+    cpu : Tensor or None
+        State of the CPU's generator; None if no operator used a generator.
+    cuda : dict of torch.device to Tensor
+        States of the generators of the devices; empty if no operator used a generator.
+    """
 
     def __init__(self, devices: set[torch.device], seed: int | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.devices = devices
         self.seed = seed
-        self.changed = False  # whether random numbers were drawn; attention with a dropout of 0 draws none
+        self.changed = False
         self.cpu: torch.Tensor | None = None
         self.cuda: dict[torch.device, torch.Tensor] = {}
 
-    @property
-    def have_drawn(self) -> bool:
-        """Whether this thread has drawn random numbers so far."""
-        return self.cpu is not None and self.differ_from_first()
+    def has_generated(self) -> bool:
+        """Return whether this thread has generated random numbers so far."""
+        return self.cpu is not None and not all(map(torch.equal, self._states(), self._states_at_start))
 
-    def differ_from_first(self) -> bool:
-        """Return whether the generators have moved since the first operator that may use one."""
-        now = [torch.get_rng_state(), *map(torch.cuda.get_rng_state, self.devices)]
-        return not all(map(torch.equal, now, self.first))
+    def _states(self) -> list[torch.Tensor]:
+        return [torch.get_rng_state(), *map(torch.cuda.get_rng_state, self.devices)]
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
@@ -73,5 +84,5 @@ class GeneratorUse(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 torch.default_generator.manual_seed(self.seed)
                 for device in self.devices:
                     torch.cuda.default_generators[device.index].manual_seed(self.seed)
-            self.first = [torch.get_rng_state(), *map(torch.cuda.get_rng_state, self.devices)]
+            self._states_at_start = self._states()
         return func(*args, **kwargs)

@@ -14,7 +14,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 
 class LiveMemory(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Records the bytes of the tensors that operators of this thread have returned and that are alive.
+    """Records the bytes of the tensors that operators of this thread have returned and that are still alive.
+
+    Nested tensors and tensors of other layouts than `torch.strided` are not counted.
 
     Attributes
     ----------
@@ -55,12 +57,14 @@ def _is_alive(storage: StorageWeakRef) -> bool:
     return not storage.expired()  # type: ignore[no-untyped-call]
 
 
-def bytes_of_a_row(more: LiveMemory, n_more: int, fewer: LiveMemory, n_fewer: int) -> int:
-    """Return the largest number of bytes that a row adds after any operator, from passes of two numbers of rows.
+def bytes_of_a_row(memory: LiveMemory, n_rows: int, smaller_memory: LiveMemory, n_fewer_rows: int) -> int:
+    """Return the bytes that a row takes in a pass, from passes of two numbers of rows.
 
-    Where the passes ran other operators, all of the larger pass counts as memory of its rows, which is more.
+    The result is the largest increase per added row after any operator. If the passes ran different numbers of
+    operators, it is the largest memory of the larger pass divided by its rows. This is more, because it includes memory
+    that does not grow with the rows.
     """
-    if len(more.bytes) == len(fewer.bytes):
-        added = (left - right for left, right in zip(more.bytes, fewer.bytes, strict=True))
-        return max(0, *added, 0) // (n_more - n_fewer)
-    return max(more.bytes, default=0) // n_more
+    if len(memory.bytes) == len(smaller_memory.bytes):
+        increases = (larger - smaller for larger, smaller in zip(memory.bytes, smaller_memory.bytes, strict=True))
+        return max([0, *increases]) // (n_rows - n_fewer_rows)
+    return max(memory.bytes, default=0) // n_rows

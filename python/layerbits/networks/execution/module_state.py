@@ -9,17 +9,18 @@ from typing import Any
 
 from torch import nn
 
-# Containers whose contents are restored: a forward method may keep, for instance, a list of skipped values.
-_CONTAINERS = (list, dict, set, collections.OrderedDict, collections.defaultdict, collections.deque)
+# Standard containers: a forward method may keep values in them, for instance those of skip connections.
+CONTAINERS = (list, dict, set, collections.OrderedDict, collections.defaultdict, collections.deque)
 
-# Attributes of every module that a forward method does not change; buffers it may replace.
-_FIXED = set(vars(nn.Module())) - {"_buffers"}
+# Attributes of every module whose contents a forward method does not change. It may replace the items of `_buffers`.
+_FIXED_ATTRIBUTES = set(vars(nn.Module())) - {"_buffers"}
 
 
 class ModuleState:
-    """The attributes of all modules of a network, and what the containers among them contain.
+    """The attributes of all modules of a network, and the contents of the containers among these attributes.
 
-    Values are kept, not copied: a tensor that is written in place, and the attributes of other objects, stay changed.
+    Values are not copied: `restore` does not undo a write into a tensor, into a container within a container, or into
+    another object.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -28,16 +29,16 @@ class ModuleState:
             id(value): value
             for _, attributes in self._attributes
             for name, value in attributes.items()
-            if name not in _FIXED and type(value) in _CONTAINERS
+            if name not in _FIXED_ATTRIBUTES and type(value) in CONTAINERS
         }
         self._contents: list[tuple[Any, Any]] = [(container, container.copy()) for container in containers.values()]
 
     def restore(self) -> None:
-        """Give all modules these attributes, and the containers their contents."""
-        for attributes, kept in self._attributes:
-            for name in attributes.keys() - kept.keys():
+        """Restore the attributes of all modules and the contents of the containers."""
+        for attributes, earlier_attributes in self._attributes:
+            for name in attributes.keys() - earlier_attributes.keys():
                 del attributes[name]
-            attributes.update(kept)
+            attributes.update(earlier_attributes)
         for container, contents in self._contents:
             container.clear()
             if isinstance(container, list | collections.deque):

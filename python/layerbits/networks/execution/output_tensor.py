@@ -1,4 +1,4 @@
-"""The tensor in the output of a layer that carries its noise."""
+"""The signal of a layer, which is the first floating-point tensor in its output: find it, and replace it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,11 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from layerbits._base import LayerSelectionError
+
+# The remedy for nested tensors, which an nn.TransformerEncoder makes from inputs with a padding mask.
+DENSE_ENCODER = (
+    "set use_nested_tensor = False of the nn.TransformerEncoder, or build it with enable_nested_tensor=False"
+)
 
 
 def find_tensor(output: object) -> Tensor | None:
@@ -28,7 +33,7 @@ def all_tensors(output: object) -> Iterator[Tensor]:
 
 
 def has_tensors_only(value: object) -> bool:
-    """Return whether `all_tensors` finds all tensors of a value: it has no arrays and no objects of other classes."""
+    """Return whether a value has only tensors, constants, and the containers in which `all_tensors` finds tensors."""
     items = _items(value)
     if items or isinstance(value, Mapping | tuple | list):
         return all(has_tensors_only(item) for item in items)
@@ -36,7 +41,7 @@ def has_tensors_only(value: object) -> bool:
 
 
 def replace_tensor(output: Any, tensor: Tensor, replacement: Tensor) -> Any:
-    """Return an output in which `replacement` stands for one of its tensors, `tensor`."""
+    """Return a copy of an output in which `replacement` takes the place of `tensor`, at its first occurrence."""
     if output is tensor:
         return replacement
     if isinstance(output, Mapping):
@@ -57,7 +62,7 @@ def replace_tensor(output: Any, tensor: Tensor, replacement: Tensor) -> Any:
 
 
 def other_tensors(output: object) -> list[Tensor]:
-    """Return the floating-point tensors of an output, without the first."""
+    """Return the floating-point tensors of an output except the first, which is the signal."""
     return [tensor for tensor in all_tensors(output) if tensor.is_floating_point()][1:]
 
 
@@ -77,7 +82,7 @@ def signal_of(layer: str, output: object) -> Tensor:
         raise LayerSelectionError(f"layers: got {layer!r}, which returns {got}, wanted floating-point values; {remedy}")
     if _is_packed(output, signal):
         raise LayerSelectionError(
-            f"layers: got {layer!r}, which returns a PackedSequence, wanted rows for the inputs; pass padded sequences"
+            f"layers: got {layer!r}, which returns a PackedSequence, wanted a row for each input; pass padded sequences"
         )
     return signal
 
@@ -93,8 +98,7 @@ def measured_signal(layer: str, output: object) -> Tensor:
     signal = signal_of(layer, output)
     if signal.is_nested:
         raise LayerSelectionError(
-            f"layers: got {layer!r}, which returns a nested tensor, wanted rows of one shape; make the "
-            "TransformerEncoder with enable_nested_tensor=False"
+            f"layers: got {layer!r}, which returns a nested tensor, wanted rows of one shape; {DENSE_ENCODER}"
         )
     return signal
 
@@ -104,7 +108,7 @@ def _holds(output: object, tensor: Tensor) -> bool:
 
 
 def _is_packed(output: object, signal: Tensor) -> bool:
-    """Return whether the signal of an output stands in a packed sequence."""
+    """Return whether a packed sequence contains the signal of an output."""
     if find_tensor(output) is not signal:
         return False
     return isinstance(output, PackedSequence) or any(_is_packed(item, signal) for item in _items(output))

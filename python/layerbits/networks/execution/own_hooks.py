@@ -18,14 +18,14 @@ class OwnHook:
 
 def own_hooks(model: nn.Module) -> list[OwnHook]:
     """Return the hooks of layerbits in a network."""
-    hooks: Iterator[tuple[object, ...]] = (
+    hooks_of_modules: Iterator[tuple[object, ...]] = (
         (*module._forward_hooks.values(), *module._forward_pre_hooks.values()) for module in model.modules()
     )
-    return [hook for hooks_of_module in hooks for hook in hooks_of_module if isinstance(hook, OwnHook)]
+    return [hook for hooks in hooks_of_modules for hook in hooks if isinstance(hook, OwnHook)]
 
 
 def delete_own_hooks(model: nn.Module) -> None:
-    """Delete the hooks of layerbits in a network; in a shadow, those of the shadow alone."""
+    """Delete the hooks of layerbits in a network; deleting them in a shadow leaves the network as it is."""
     for module in model.modules():
         for hooks in (module._forward_hooks, module._forward_pre_hooks):
             for key in [key for key, hook in hooks.items() if isinstance(hook, OwnHook)]:

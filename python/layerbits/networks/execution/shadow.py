@@ -1,8 +1,8 @@
 """Shadows: copies of a network that share its parameters, on which layerbits runs its own passes.
 
-A shadow has modules, buffers and hooks of its own. So a pass through the shadow, in evaluation mode and with hooks,
-neither changes the network nor affects passes of other threads, and it runs the layers of a compiled network
-uncompiled. If the layers have not been observed yet, the measurement first installs their noise in the network itself.
+A shadow has modules and buffers of its own, and hooks can be added to it alone. So a pass through the shadow, in
+evaluation mode and with hooks, changes no module and no buffer of the network, which another thread may run. The pass
+runs the layers of a compiled network uncompiled.
 """
 
 from __future__ import annotations
@@ -18,21 +18,23 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-# Attributes of a module that `_copy` does not copy: parameters are shared, and `dynamo_ctx`, which compiles a network,
-# is dropped.
-_MADE_ANEW = {"_parameters", "dynamo_ctx"}
+from layerbits.networks.execution.module_state import CONTAINERS
+
+# Attributes of a module that `_copy` does not copy: a shadow shares the parameters, and has no `dynamo_ctx`, which
+# compiles a network.
+_NOT_COPIED = {"_parameters", "dynamo_ctx"}
 
 # Classes of networks whose parameters are divided among processes.
 _SHARDED = {"FSDPModule", "FullyShardedDataParallel"}
-_CONTAINERS = (dict, list, set, collections.OrderedDict, collections.defaultdict, collections.deque)
 
 
 def shadow(model: nn.Module) -> nn.Module:
     """Return a shadow of `model` in evaluation mode.
 
-    Modules, standard containers, bound methods and partial functions are copied, buffers and other tensors are cloned,
-    and everything else is shared: parameters, settings, and modules reachable only through other objects.
-    Closures and such objects still refer to modules of the network itself, which `RefuseOriginals` refuses.
+    Modules, their bound methods, standard containers and partial functions are copied, buffers and other tensors are
+    cloned, and compiled functions are replaced by the functions from which they were compiled. Everything else is
+    shared: parameters, settings, and modules that are reachable only through closures or other objects. Such a module
+    belongs to the network itself, and `RefuseOriginals` refuses its calls of functions.
 
     Raises
     ------
@@ -67,7 +69,7 @@ def check_can_run(model: nn.Module) -> None:
             )
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):
         if is_lazy(tensor):
-            raise ValueError(f"model: got {name!r} without a shape; run the network once before")
+            raise ValueError(f"model: got {name!r} without a shape, wanted a known shape; run the network once before")
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
@@ -88,9 +90,10 @@ def _is_compiled(value: object) -> bool:
 
 
 def _copy(value: Any, copies: dict[int, Any], *, objects: bool = False) -> Any:
-    """Copy a value and what it contains, once: `copies` maps the id of an original to its copy.
+    """Copy a value and its contents.
 
-    If `objects`, objects of other classes are copied with their attributes.
+    `copies` maps the id of an original to its copy, so that a module, tensor or container in several places has one
+    copy. If `objects`, objects of other classes are copied with their attributes.
     """
     if id(value) in copies:
         return copies[id(value)]
@@ -107,7 +110,7 @@ def _copy(value: Any, copies: dict[int, Any], *, objects: bool = False) -> Any:
         return functools.partial(_copy(value.func, copies), *positional, **keywords)
     if type(value) is tuple:
         return tuple(_copy(item, copies, objects=objects) for item in value)
-    if type(value) in _CONTAINERS:
+    if type(value) in CONTAINERS:
         return _copy_container(value, copies, objects=objects)
     compiled_from = getattr(value, "_torchdynamo_orig_callable", None)
     if compiled_from is not None:
@@ -118,7 +121,7 @@ def _copy(value: Any, copies: dict[int, Any], *, objects: bool = False) -> Any:
 def _copy_module(module: nn.Module, copies: dict[int, Any]) -> nn.Module:
     copied = module.__new__(type(module))
     copies[id(module)] = copied
-    copied.__dict__ = {key: _copy(value, copies) for key, value in vars(module).items() if key not in _MADE_ANEW}
+    copied.__dict__ = {key: _copy(value, copies) for key, value in vars(module).items() if key not in _NOT_COPIED}
     copied.__dict__["_parameters"] = dict(module._parameters)
     if _is_compiled(module):
         copied.__dict__["forward"] = copied.get_submodule("_orig_mod").__call__

@@ -1,1 +1,1 @@
-"""Inputs and labels in the forms in which people have them, read into tensors that share their first axis."""
+"""Read inputs and labels, in all accepted forms, into tensors that share their first axis and into class numbers."""

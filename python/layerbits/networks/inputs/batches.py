@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-# Rows of a batch that is read from a data set.
+# Number of rows of a batch that is read from a `Dataset`.
 _DATASET_ROWS = 256
 
 # Method of data frames and series of pandas, polars and others.
@@ -25,9 +25,9 @@ def is_one_batch(inputs: object) -> bool:
 
 
 def batches_of(inputs: object) -> Iterator[object]:
-    """Yield the batches of a data set, a loader, a list or another iterable; other inputs are one batch.
+    """Yield the batches of a data set, a loader, a list or another iterable; arguments of one pass are one batch.
 
-    The global generators of torch (CPU), NumPy and Python, which loaders and augmentations use, get their states back.
+    The global generators of torch (CPU), NumPy and Python, which loaders use, are restored after the last batch.
 
     Raises
     ------
@@ -42,12 +42,12 @@ def batches_of(inputs: object) -> Iterator[object]:
             f"inputs: got {type(inputs).__name__}, wanted a tensor or an array of shape (n, ...), a tuple or mapping "
             "of them, a data frame, a Dataset, a DataLoader, or a list of batches"
         )
-    with _generators_restored():
+    with _loader_generators_restored():
         yield from DataLoader(inputs, batch_size=_DATASET_ROWS) if isinstance(inputs, Dataset) else inputs
 
 
-def finds_labels(labels: object) -> bool:
-    """Return whether labels are a key, a position or a function that finds them in a batch."""
+def is_label_finder(labels: object) -> bool:
+    """Return whether `labels` is a key, a position or a function that finds the labels in a batch."""
     return isinstance(labels, str) or callable(labels) or (isinstance(labels, int) and not isinstance(labels, bool))
 
 
@@ -59,20 +59,20 @@ def find_labels(batch: Any, labels: object) -> tuple[list[object], object]:
     batch : object
         A tensor, array or data frame, a tuple or list of positional arguments, or a mapping of arguments by name.
     labels : str, int or callable
-        The key, the position or the function that finds the labels in the batch. A function may return what is no
-        part of the batch.
+        The key, the position or the function that finds the labels in the batch. If a function returns labels that are
+        no item of the batch, there are no keys.
 
     Raises
     ------
-    TypeError, ValueError
+    ValueError
         The batch has no such key or position, or the function returns None.
     """
     items = _items(batch)
     if callable(labels):
-        found = labels(batch)
-        if found is None:
+        label_values = labels(batch)
+        if label_values is None:
             raise ValueError("labels: got a function that returns None, wanted the labels of a batch")
-        return [key for key, item in items.items() if item is found], found
+        return [key for key, item in items.items() if item is label_values], label_values
     if labels not in items:
         keys = ", ".join(map(repr, items)) or f"none, because it is a {type(batch).__name__}"
         raise ValueError(f"labels: got {labels!r}, wanted the key or position of the labels in a batch: {keys}")
@@ -80,22 +80,22 @@ def find_labels(batch: Any, labels: object) -> tuple[list[object], object]:
 
 
 def without_items(batch: Any, keys: Sequence[object]) -> Any:
-    """Return a batch without the items at some keys or positions."""
+    """Return a batch without the items of these keys or positions: a data frame, a dict or a tuple."""
     if not keys:
         return batch
     if hasattr(batch, _TO_NUMPY):
-        return batch.drop(columns=list(keys))
+        return batch[[column for column in batch.columns if column not in keys]]
     items = {key: item for key, item in _items(batch).items() if key not in keys}
     return items if isinstance(batch, Mapping) else tuple(items.values())
 
 
 def as_array(leaf: Any) -> Any:
-    """Return the values of a data frame or series as an array, and anything else as it is."""
+    """Return the values of a data frame or series as an array, and every other value unchanged."""
     return leaf.to_numpy() if hasattr(leaf, _TO_NUMPY) and not isinstance(leaf, Tensor | np.ndarray) else leaf
 
 
 def _items(batch: Any) -> dict[object, Any]:
-    """Return the items of a batch by key or position; no items if it is a single tensor or array."""
+    """Return the items of a mapping, data frame, tuple or list by key or position; other batches have none."""
     if isinstance(batch, Mapping):
         return dict(batch.items())
     if hasattr(batch, "columns"):
@@ -104,7 +104,7 @@ def _items(batch: Any) -> dict[object, Any]:
 
 
 @contextlib.contextmanager
-def _generators_restored() -> Iterator[None]:
+def _loader_generators_restored() -> Iterator[None]:
     python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002 - loaders use the global generator
     with torch.random.fork_rng(devices=[]):
         try:

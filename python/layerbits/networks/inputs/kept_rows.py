@@ -1,4 +1,4 @@
-"""The rows of a tensor that come batch by batch: kept in memory, and beyond a budget in a temporary file.
+"""The rows of a tensor that come batch by batch: all of them, in memory or a temporary file, or a random subset.
 
 Passes read the rows of a file slice by slice, so a data set may be larger than the memory. A loader is not read again:
 its second reading may give other rows, by shuffling or augmentation, and every noisy pass would decode all rows anew.
@@ -19,13 +19,13 @@ from layerbits.kernels import RandomStream, stream
 
 
 class KeptRows:
-    """The rows of one tensor of all batches; all batches have one dtype and one shape of a row."""
+    """The rows of one argument from all batches, which have one dtype and one shape of a row."""
 
     def __init__(self) -> None:
         self._batches: list[Tensor] = []  # in memory
         self._file: IO[bytes] | None = None
         self._n_rows = 0
-        self._row = torch.empty(0)  # a row; shows the dtype and the shape
+        self._row = torch.empty(0)  # the first row, for the dtype and the shape of all rows in the file
 
     @property
     def nbytes(self) -> int:
@@ -37,10 +37,10 @@ class KeptRows:
         self._batches.append(batch)
         self._n_rows += len(batch)
 
-    def replace(self, batch: Tensor, kept: Integers) -> None:
-        """Keep the rows at the positions `kept` among the rows in memory and the rows of a batch."""
+    def replace(self, batch: Tensor, positions: Integers) -> None:
+        """Keep only the rows at these positions among the rows in memory, followed by the rows of a batch."""
         rows = torch.cat([*self._batches, batch])
-        self._batches = [rows[torch.from_numpy(kept).to(rows.device)]]
+        self._batches = [rows[torch.from_numpy(positions).to(rows.device)]]
 
     def move_to_file(self) -> None:
         """Move the rows in memory to the file.
@@ -48,10 +48,10 @@ class KeptRows:
         Raises
         ------
         OSError
-            The file cannot be written; for instance, its disk is full.
+            The file cannot be written, for instance because its disk is full.
         """
         if self._file is None:
-            # The file has no name, so nothing is left of it when the process ends, in whatever way.
+            # The file has no name, so the system deletes it even if the process is killed.
             self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed with this object; the mapping stays
             weakref.finalize(self, self._file.close)
             self._row = self._batches[0][:1].cpu()
@@ -60,7 +60,13 @@ class KeptRows:
         self._batches.clear()
 
     def tensor(self) -> Tensor:
-        """Return all rows, (n, ...); if some are in the file, the tensor is a view of it, and OSError as there."""
+        """Return all rows, (n, ...); if rows are in the file, all are moved to it, and the tensor is a view of it.
+
+        Raises
+        ------
+        OSError
+            As `move_to_file`.
+        """
         if self._file is None:
             return self._batches[0] if len(self._batches) == 1 else torch.cat(self._batches)
         self.move_to_file()
@@ -70,7 +76,17 @@ class KeptRows:
 
 
 class RandomSubset:
-    """A random subset of rows that are read batch by batch: those with the least of independent random numbers."""
+    """A random subset of rows that are read batch by batch: the rows with the smallest of independent random numbers.
+
+    Attributes
+    ----------
+    limit : int or None
+        Largest number of rows to keep; None keeps all.
+    n_read : int
+        Number of rows read so far.
+    rows : integer array
+        Positions of the kept rows among the rows read; empty without a limit.
+    """
 
     def __init__(self, limit: int | None, seed: int) -> None:
         self.limit = None if limit is None else check_count("limit", limit, minimum=1)
@@ -80,13 +96,13 @@ class RandomSubset:
         self._numbers = np.empty(0)
 
     def add(self, n_rows: int) -> Integers | None:
-        """Return the positions to keep among the kept rows and `n_rows` new ones; None for all."""
+        """Return which of the kept rows, followed by `n_rows` new rows, to keep; None without a limit."""
         new_rows = np.arange(self.n_read, self.n_read + n_rows)
         self.n_read += n_rows
         if self.limit is None:
             return None
         rows = np.concatenate([self.rows, new_rows])
         numbers = np.concatenate([self._numbers, self._generator.random(n_rows)])
-        kept = np.sort(np.argsort(numbers)[: self.limit])
-        self.rows, self._numbers = rows[kept], numbers[kept]
-        return kept
+        positions = np.sort(np.argsort(numbers)[: self.limit])
+        self.rows, self._numbers = rows[positions], numbers[positions]
+        return positions

@@ -1,4 +1,4 @@
-"""The inputs of a network as tensors that share their first axis, their labels, and how a call takes them."""
+"""`PassInputs`: a network's inputs as tensors that share their first axis, and their labels; made by `read_inputs`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import PackedSequence
 from torch.utils import _pytree as pytree
 from torch.utils.data import Dataset
 
@@ -23,25 +22,27 @@ from layerbits.networks.inputs.batches import (
     as_array,
     batches_of,
     find_labels,
-    finds_labels,
+    is_label_finder,
     is_one_batch,
     without_items,
 )
 from layerbits.networks.inputs.kept_rows import KeptRows, RandomSubset
+from layerbits.networks.inputs.tensor_checks import check_not_packed, check_tensors
 from layerbits.statistics import class_numbers, label_array
 
 # The forms of the arguments `inputs` and `labels` that `read_inputs` takes; data frames and strings are iterables.
 Inputs = Tensor | Dataset[Any] | Iterable[Any]
 Labels = Tensor | Iterable[Any] | int | Callable[[Any], Any]
 
-# Name of the label set of labels that are no mapping.
+# Name of the label set if the labels are no mapping.
 _Y = "Y"
 
 
 class _TensorLeaf:
-    """Stands for a tensor among the constants."""
+    """The placeholder of a tensor in `PassInputs.constants`."""
 
     def __repr__(self) -> str:
+        # Without an address, because a monitor compares hashes of this text from two processes.
         return "a tensor"
 
 
@@ -62,13 +63,13 @@ class PassInputs:
     structure : TreeSpec
         Structure of the positional and keyword arguments.
     constants : tuple
-        The arguments, with a placeholder for each tensor.
+        The flattened arguments, with a placeholder for each tensor.
     labels : mapping of str to integer array of shape (n,)
         Class numbers by the name of the label set; ``"Y"`` for labels that are no mapping, empty without labels.
     are_arrays : bool
-        Whether the first tensor came from an array.
+        Whether the first tensor came from an array or a data frame.
     device : torch.device, optional
-        Device to which the tensors of a pass are moved.
+        Device to which the tensors of a pass are moved; by default they are not moved.
     """
 
     tensors: tuple[Tensor, ...]
@@ -83,9 +84,9 @@ class PassInputs:
         return len(self.tensors[0])
 
     def arguments(self, tensors: Sequence[Tensor]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Return the positional and keyword arguments of a call, with tensors (rows, ...) in place of `tensors`."""
-        remaining = (tensor if self.device is None else tensor.to(self.device) for tensor in tensors)
-        leaves = [next(remaining) if constant is _TENSOR else constant for constant in self.constants]
+        """Return the positional and keyword arguments of a call with `tensors`, of shape (rows, ...)."""
+        tensors_on_device = (tensor if self.device is None else tensor.to(self.device) for tensor in tensors)
+        leaves = [next(tensors_on_device) if constant is _TENSOR else constant for constant in self.constants]
         args, kwargs = pytree.tree_unflatten(leaves, self.structure)
         return args, kwargs
 
@@ -99,30 +100,35 @@ def read_inputs(
     seed: int = 0,
     max_memory: int = MAX_MEMORY,
 ) -> PassInputs:
-    """Read all inputs, and the labels that belong to them.
+    """Read inputs and their labels, all of them or a random subset.
 
     Parameters
     ----------
     inputs : object
-        A tensor, array or data frame of shape (n, ...); a tuple of positional arguments; a mapping of arguments by
-        name; a data set, a loader, a list or another iterable of batches, each of one of these forms. Arguments are
-        tensors, arrays, and tuples, lists and dicts of them; None, numbers and strings are the same in every pass.
+        One batch: a tensor, array or data frame of shape (n, ...), a tuple of positional arguments, or a mapping of
+        arguments by name. Or a data set, a loader, a list or another iterable of such batches, in which a list holds
+        positional arguments too. Arguments are tensors, arrays, data frames, and tuples, lists and dicts of them; None,
+        numbers and strings are the same in every pass.
     model : torch.nn.Module
-        Arrays are moved to the device of its parameters, and floating-point arrays to their dtype.
+        Arrays are moved to the device of its first floating-point parameter, and floating-point arrays to the dtype of
+        that parameter. A pass moves the tensors of an iterable of batches to that device.
     labels : object
-        Labels of the inputs as in `class_numbers`; or a key, position or function that finds them in a batch, and then
-        they are no argument; or a mapping of names to these.
+        Labels of the inputs as in `class_numbers`; a key, position or function that finds the labels in a batch, from
+        whose arguments they are removed; or a mapping of names to any of these.
     limit : int, optional
-        Number of rows, chosen at random by `seed`; by default all.
+        Largest number of rows to keep, sampled at random; by default all rows are kept.
+    seed : int
+        Seed of the subset.
     max_memory : int
         Largest number of bytes of batches that are kept in memory; if there are more, the rows are kept in a temporary
-        file. A random subset is kept in memory.
+        file. One batch and a random subset are kept in memory.
 
     Raises
     ------
     TypeError, ValueError
-        `model` is not a module; inputs are of another type, differ in their number of rows, are empty, or hold NaN;
-        batches differ in their shapes or constants; labels are not found.
+        `model` is not a module; `limit` is not a positive integer; inputs are of another type or layout, differ in
+        their number of rows, are empty, or contain NaN; batches differ in their shapes, dtypes or constants; labels
+        are not found, or are not as in `class_numbers`.
     OSError
         A temporary file cannot be written.
     """
@@ -150,7 +156,10 @@ def first_arguments(inputs: object, model: nn.Module) -> tuple[tuple[Any, ...], 
 
 
 def _loader_device(inputs: object, model: nn.Module) -> torch.device | None:
-    """Return the device to which the tensors of a loader are moved; None for other inputs, which are not moved."""
+    """Return the device to which a pass moves the tensors; None if it does not move them.
+
+    Tensors of one batch are not moved, nor are inputs of a network without floating-point parameters.
+    """
     parameter = _floating_point_parameter(model)
     return None if is_one_batch(inputs) or parameter is None else parameter.device
 
@@ -164,58 +173,57 @@ class _Reader:
         self.max_memory = max_memory
         self.labels = dict(labels) if isinstance(labels, Mapping) else {} if labels is None else {_Y: labels}
         if not all(isinstance(name, str) and name for name in self.labels):
-            raise TypeError(f"labels: got a mapping with keys {list(self.labels)}, wanted names of label sets")
-        self.found: dict[str, list[npt.NDArray[Any]]] = {
-            name: [] for name, value in self.labels.items() if finds_labels(value)
+            raise TypeError(
+                f"labels: got a mapping with keys {list(self.labels)}, wanted a non-empty str for each label set"
+            )
+        # The labels that are found in the batches, by label set and batch.
+        self.label_parts: dict[str, list[npt.NDArray[Any]]] = {
+            name: [] for name, value in self.labels.items() if is_label_finder(value)
         }
-        self.first: PassInputs | None = None  # the first batch
-        self.kept: list[KeptRows] = []  # the rows of each tensor among the arguments
+        self.first_batch: PassInputs | None = None
+        self.kept_rows: list[KeptRows] = []  # the rows of each tensor among the arguments
 
     def add(self, batch: object) -> None:
         """Add the rows of a batch."""
         keys: list[object] = []
-        for name, label_parts in self.found.items():
-            found_keys, found = find_labels(batch, self.labels[name])
-            keys += found_keys
-            label_parts.append(label_array(found))
+        for name, label_parts in self.label_parts.items():
+            label_keys, label_values = find_labels(batch, self.labels[name])
+            keys += label_keys
+            label_parts.append(label_array(label_values))
         inputs = self._arguments(without_items(batch, keys))
-        if self.first is None:
-            self.first, self.kept = inputs, [KeptRows() for _ in inputs.tensors]
-        _check_same_form(self.first, inputs)
-        rows = self.subset.add(len(inputs))
-        for kept, tensor in zip(self.kept, inputs.tensors, strict=True):
-            if rows is None:
-                kept.add(tensor)
+        if self.first_batch is None:
+            self.first_batch, self.kept_rows = inputs, [KeptRows() for _ in inputs.tensors]
+        _check_same_form(self.first_batch, inputs)
+        positions = self.subset.add(len(inputs))
+        for rows, tensor in zip(self.kept_rows, inputs.tensors, strict=True):
+            if positions is None:
+                rows.add(tensor)
             else:
-                kept.replace(tensor, rows)
-        if rows is None and sum(kept.nbytes for kept in self.kept) > self.max_memory:
-            for kept in self.kept:
-                kept.move_to_file()
+                rows.replace(tensor, positions)
+        if positions is None and sum(rows.nbytes for rows in self.kept_rows) > self.max_memory:
+            for rows in self.kept_rows:
+                rows.move_to_file()
 
     def result(self, device: torch.device | None) -> PassInputs:
         """Return the inputs and labels of all batches."""
-        if self.first is None:
+        if self.first_batch is None:
             raise ValueError("inputs: got no batch, wanted at least one; a generator can be read once only")
         labels = {
-            name: np.concatenate(self.found[name]) if name in self.found else value
+            name: np.concatenate(self.label_parts[name]) if name in self.label_parts else value
             for name, value in self.labels.items()
         }
-        rows = slice(None) if self.subset.limit is None else self.subset.rows
-        tensors = tuple(kept.tensor() for kept in self.kept)
+        positions = slice(None) if self.subset.limit is None else self.subset.rows
+        tensors = tuple(rows.tensor() for rows in self.kept_rows)
         return dataclasses.replace(
-            self.first,
+            self.first_batch,
             tensors=tensors,
-            labels={name: _class_numbers(value, self.subset.n_read, rows) for name, value in labels.items()},
+            labels={name: _class_numbers(value, self.subset.n_read, positions) for name, value in labels.items()},
             device=device,
         )
 
     def _arguments(self, batch: Any) -> PassInputs:
-        """Return the arguments in a batch."""
-        if any(map(_is_packed, pytree.tree_leaves(batch, _is_packed))):
-            raise TypeError(
-                "inputs: got a PackedSequence, wanted padded rows, by torch.nn.utils.rnn.pad_packed_sequence(..., "
-                "batch_first=True), with their lengths as another argument"
-            )
+        """Return the arguments in a batch, without labels."""
+        check_not_packed(batch)
         if isinstance(batch, Mapping):
             args, kwargs = (), dict(batch.items())
         else:
@@ -234,55 +242,33 @@ class _Reader:
             got = ", ".join(type(leaf).__name__ for leaf in leaves) or f"an empty {type(batch).__name__}"
             raise TypeError(f"inputs: got {got}, wanted a tensor or an array of shape (n, ...) among the arguments")
         tensors = tuple(_as_input(leaf, self.model) for leaf in arrays)
-        _check_tensors(tensors)
+        check_tensors(tensors)
         return PassInputs(tensors, structure, constants, are_arrays=isinstance(arrays[0], np.ndarray))
-
-
-def _is_packed(argument: object) -> bool:
-    return isinstance(argument, PackedSequence)
-
-
-def _check_tensors(tensors: Sequence[Tensor]) -> None:
-    if any(tensor.is_meta for tensor in tensors):
-        raise ValueError("inputs: got a tensor on the device meta, wanted a tensor that holds values")
-    unusual = next((tensor for tensor in tensors if tensor.layout != torch.strided or tensor.is_quantized), None)
-    if unusual is not None:
-        kind = "quantized" if unusual.is_quantized else "nested" if unusual.is_nested else "sparse"
-        raise TypeError(f"inputs: got a {kind} tensor, wanted a dense one; convert it, for instance by .to_dense()")
-    sizes = {tuple(tensor.shape[:1]) for tensor in tensors}
-    if len(sizes) > 1 or sizes & {(), (0,)}:
-        got = ", ".join(str(tuple(tensor.shape)) for tensor in tensors)
-        raise ValueError(
-            f"inputs: got shape {got}, wanted (n, ...) with one n >= 1; for the nodes and edges of one graph, record "
-            "the signals of a pass and measure them with layerbits.information"
-        )
-    if any(tensor.isnan().any() for tensor in tensors):
-        raise ValueError("inputs: got NaN, wanted numbers; leave those rows out")
 
 
 def _check_same_form(first: PassInputs, other: PassInputs) -> None:
     """Raise a ValueError unless two batches can be rows of the same inputs."""
     if first.structure != other.structure or first.constants != other.constants:
         raise ValueError(
-            f"inputs: got batches with other arguments: {first.constants} and {other.constants}, wanted the same "
+            f"inputs: got batches with different arguments: {first.constants} and {other.constants}, wanted the same "
             "arguments in every batch"
         )
     for left, right in zip(first.tensors, other.tensors, strict=True):
         if left.shape[1:] != right.shape[1:] or left.dtype != right.dtype:
             raise ValueError(
                 f"inputs: got batches of {left.dtype} and shape {tuple(left.shape)}, and of {right.dtype} and shape "
-                f"{tuple(right.shape)}, wanted rows of one shape; pad all rows to one length, with a mask"
+                f"{tuple(right.shape)}, wanted rows of one dtype and shape; pad all rows to one length, with a mask"
             )
 
 
 def _class_numbers(labels: object, n_read: int, rows: slice | Integers) -> Integers:
-    """Return class numbers without gaps of some rows."""
-    chosen = class_numbers(labels, n_read)[rows]
-    return class_numbers(chosen, len(chosen))
+    """Return the class numbers of the kept rows, without gaps."""
+    numbers = class_numbers(labels, n_read)[rows]
+    return class_numbers(numbers, len(numbers))
 
 
 def _as_input(argument: Tensor | npt.NDArray[Any], model: nn.Module) -> Tensor:
-    """Return a tensor; arrays are moved to the device of the network, and floating-point arrays to its dtype."""
+    """Return a tensor as it is, an array as a tensor on the network's device, of its dtype if floating-point."""
     if isinstance(argument, Tensor):
         return argument
     tensor = as_tensor("inputs", argument)

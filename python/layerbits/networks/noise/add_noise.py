@@ -1,7 +1,7 @@
 """The forward hook that adds the noise of a layer, T = S + Z.
 
-The noise of an ordinary pass comes from torch's own generators, as that of dropout does. So whatever handles dropout
-handles the noise: activation checkpointing, compilation, `torch.func.vmap`, saved states of the generators.
+The noise of an ordinary pass comes from torch's own generators, like the random numbers of dropout. So the noise works
+with activation checkpointing, compilation, `torch.func.vmap` and saved states of the generators, as dropout does.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ class AddNoise(NoiseHook):
     name : str
         Name of the module, or of the function with the name of the module that calls it.
     noise : tuple of GaussianNoise, DropoutNoise or None
-        Noise of each call of the module in a pass, None for a call without noise. If all calls have the same noise,
-        they are not counted, and a pass may have any number of them.
+        Noise of each call in the observed pass, None for a call without noise. If all calls share one object, calls
+        are not counted, and a pass may have any number of them.
     positions : tuple of int
-        Position of each call among all calls of the network in a pass.
+        Position of each call among all calls of the observed pass.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class AddNoise(NoiseHook):
 
     @property
     def is_uniform(self) -> bool:
-        """Whether all calls have the same noise."""
+        """Whether all calls share one object as their noise."""
         return all(noise is self.noise[0] for noise in self.noise)
 
     def is_noisy_call(self, number: int) -> bool:
@@ -57,7 +57,16 @@ class AddNoise(NoiseHook):
 
     @not_compiled_alone
     def __call__(self, module: nn.Module, args: tuple[Any, ...], output: object) -> object:
-        """Return the output of a call with its noise."""
+        """Return the output of a call with its noise.
+
+        Raises
+        ------
+        LayerSelectionError
+            The output has no floating-point tensor, or calls differ in their noise and this call was not observed.
+        ValueError
+            The noise has another number of units than the signal, or is too small for the signal's half precision; or
+            as `running_passes`.
+        """
         noise = self.next_noise() if torch.compiler.is_compiling() else self._noise_of_run()
         if noise is None:
             return output
@@ -72,12 +81,12 @@ class AddNoise(NoiseHook):
         return self._recomputed.is_waiting()
 
     def next_noise(self) -> Noise | None:
-        """Count a call, if calls differ, and return its noise.
+        """Count a call, if calls differ in their noise, and return its noise.
 
         Raises
         ------
         LayerSelectionError
-            The pass has more calls than were observed.
+            Calls differ in their noise, and the pass has more calls than were observed.
         """
         if self.is_uniform:
             return self.noise[0]
@@ -86,22 +95,31 @@ class AddNoise(NoiseHook):
         calls[self.name] = index + 1
         if index >= len(self.noise):
             raise LayerSelectionError(
-                f"layers: got call {index + 1} of {self.name!r}, of which {len(self.noise)} calls were observed and "
-                "have noise that differs; call the whole network, or noisify again with inputs= for which the network "
-                "calls this layer equally often"
+                f"layers: got call {index + 1} of {self.name!r} in a pass, wanted at most the {len(self.noise)} calls "
+                "that were observed, because their noise differs; call the whole network, or noisify again with inputs "
+                "for which the network calls this layer equally often"
             )
         return self.noise[index]
 
     @not_compiled_alone
     def _noise_of_run(self) -> Noise | None:
-        """Return the noise of a call, which is None if the noise is off."""
+        """Return the noise of a call in uncompiled code, None if the noise is off; a second run repeats the first.
+
+        Raises
+        ------
+        LayerSelectionError
+            As `next_noise`; or calls differ in their noise, and a backward pass runs the layer again outside of
+            torch.utils.checkpoint.
+        ValueError
+            As `running_passes`.
+        """
         passes = running_passes()
-        if passes.second is not None:
+        if passes.second_run is not None:
             noise: Noise | None = self._recomputed.recall(self.name, passes)
         elif in_backward_pass() and not self.is_uniform:
             raise LayerSelectionError(
-                f"layers: got {self.name!r}, whose calls have noise that differs, in a backward pass, wanted "
-                "checkpoints made by torch.utils.checkpoint; give all its calls the same sigma"
+                f"layers: got {self.name!r}, whose calls differ in their noise, in a backward pass, wanted checkpoints "
+                "made by torch.utils.checkpoint; noisify again with the same sigma for all its calls"
             )
         else:
             noise = self.next_noise()

@@ -12,15 +12,15 @@ from torch import Tensor
 
 from layerbits._base import check_positive
 from layerbits.networks.noise.gaussian import GaussianNoise
-from layerbits.networks.noise.sigma_checks import check_resolution
+from layerbits.networks.noise.sigma_checks import check_range, check_resolution
 
 
 @dataclasses.dataclass(frozen=True)
 class DropoutNoise:
     """Gaussian dropout with additive noise: T = S (1 + alpha E) + sigma Z, with E and Z standard normal for each unit.
 
-    Given the signal, T ~ N(s, diag(alpha^2 s^2 + sigma^2)). It takes the place of a standard deviation wherever `sigma`
-    does: ``noisify(model, sigma=DropoutNoise(0.3, 0.1))``.
+    Given the signal s, T ~ N(s, diag(alpha^2 s^2 + sigma^2)). `noisify`, `layer_information` and `Monitor` take it as
+    their argument `sigma`: ``noisify(model, sigma=DropoutNoise(0.3, 0.1))``.
 
     Parameters
     ----------
@@ -28,18 +28,18 @@ class DropoutNoise:
         Standard deviation of the noise relative to the signal, positive. Dropout that drops a unit with probability p
         and divides the others by 1 - p has alpha = sqrt(p / (1 - p)).
     sigma : float
-        Standard deviation of the noise of a unit whose signal is 0, positive, in the units of the signal.
+        Standard deviation of the noise of a unit whose signal is 0, from 1e-37 to 1e37, in the units of the signal.
 
     Raises
     ------
     TypeError, ValueError
-        `alpha` or `sigma` is not a positive finite number.
+        `alpha` or `sigma` is not a positive finite number, or `sigma` is not from 1e-37 to 1e37.
 
     Notes
     -----
     Sources: Srivastava et al., Dropout (JMLR 2014), section 10, for the multiplicative Gaussian noise; Kingma, Salimans
-    and Welling, Variational Dropout and the Local Reparameterization Trick (2015). The additive noise is new here:
-    without it a unit with the signal 0 would have no noise, and I(X;T) could be infinite.
+    and Welling, Variational Dropout and the Local Reparameterization Trick (2015). The additive noise is not in these
+    sources: without it, a unit with the signal 0 would have no noise, and I(X;T) could be infinite.
 
     An ordinary pass generates the values of E for the whole signal, then those of Z. The sum is computed in float32, or
     in the signal's wider dtype, and rounded to the dtype of the signal.
@@ -72,6 +72,7 @@ class DropoutNoise:
                 "could be infinite"
             )
         object.__setattr__(self, "sigma", check_positive("sigma", self.sigma))
+        check_range("sigma", self.sigma, self.sigma)
 
     @property
     def least_deviation(self) -> float:
@@ -89,13 +90,13 @@ class DropoutNoise:
         """Return the noise itself, which is the same for every unit."""
         return self
 
-    def divergence(self, signals: Tensor, others: Tensor) -> Tensor:
-        """Compute D(p(t|s) || p(t|s')), in nats, of each row s of signals (n, d) and the same row s' of others."""
-        variances = (self.alpha * others).square() + self.sigma**2
-        change = signals - others
-        # The relative change of the variance without cancellation.
-        relative = self.alpha**2 * change * (signals + others) / variances
-        return (change.square() / variances + relative - relative.log1p()).sum(1) / 2
+    def divergence(self, signals: Tensor, other_signals: Tensor) -> Tensor:
+        """Compute D(p(t|s) || p(t|s')), in nats, for each row s of signals (n, d) and the same row s' of the others."""
+        variances = (self.alpha * other_signals).square() + self.sigma**2
+        change = signals - other_signals
+        # The relative change of the variances, without the rounding error of their difference.
+        variance_change = self.alpha**2 * change * (signals + other_signals) / variances
+        return (change.square() / variances + variance_change - variance_change.log1p()).sum(1) / 2
 
     def add(self, signal: Tensor, *normals: Tensor) -> Tensor:
         """Add noise to a signal, from the values of E and those of Z, of the same shape and device.
@@ -103,9 +104,9 @@ class DropoutNoise:
         The sum is computed in the dtype of the normal values and rounded to that of the signal.
         """
         factors, normal = normals
-        wide = signal.to(normal.dtype)
-        noisy = torch.add(wide, wide * factors, alpha=self.alpha)
-        return torch.add(noisy, normal, alpha=self.sigma).to(signal.dtype)
+        values = signal.to(normal.dtype)
+        scaled_values = torch.add(values, values * factors, alpha=self.alpha)
+        return torch.add(scaled_values, normal, alpha=self.sigma).to(signal.dtype)
 
 
 # The distribution of the noise of a layer.

@@ -1,8 +1,8 @@
 """Hooks for the activation functions that a forward method calls as functions, such as `F.relu` and `torch.tanh`.
 
-A function is a layer of the module whose forward calls it. While that module runs, a `TorchFunctionMode`
-intercepts the function calls of the module. A function that forward calls within `checkpoint(self.method)` would run
-again without the mode, so such a call is refused.
+A function is a layer of the module whose forward calls it. While that module runs, a `TorchFunctionMode` intercepts
+the calls of torch's functions. A function that forward calls within `checkpoint(self.method)` would run again without
+the mode, so such a call of a layer is refused.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from layerbits._base import LayerSelectionError
-from layerbits.networks.execution.arguments import DENSE_ENCODER
 from layerbits.networks.execution.checkpointing import calling_module
 from layerbits.networks.execution.compilation import is_compiled, not_compiled_alone
+from layerbits.networks.execution.output_tensor import DENSE_ENCODER
 from layerbits.networks.noise.hooks import NoiseHook
 from layerbits.networks.noise.switch import NoiseSwitch, RunningModule
 from layerbits.networks.noise.unobserved import UnobservedFunction
@@ -29,7 +29,7 @@ OutputHook = Callable[[nn.Module, tuple[Any, ...], Any], Any] | UnobservedFuncti
 
 
 class EnterFunctions(NoiseHook):
-    """Start treating the listed functions of this module as layers, until `LeaveFunctions`.
+    """The forward pre-hook that makes the listed functions of a module layers, until `LeaveFunctions` runs.
 
     Attributes
     ----------
@@ -47,18 +47,18 @@ class EnterFunctions(NoiseHook):
 
     @not_compiled_alone
     def __call__(self, module: nn.Module, args: tuple[Any, ...]) -> None:
-        """Put the module on the stack of the switch, and a mode on torch's stack if functions of it are layers.
+        """Put the module on the stack of the switch, and a mode on torch's stack if the module has such functions.
 
         Raises
         ------
         LayerSelectionError
-            A module with such functions gets a nested tensor: torch has no attention of nested tensors beside its fast
+            A module with such functions gets a nested tensor: torch has attention of nested tensors only in a fast
             path, which calls no functions.
         """
         for argument in args if self.layers else ():
             if isinstance(argument, Tensor) and argument.is_nested:
                 raise LayerSelectionError(
-                    f"layers: got a nested tensor in {type(module).__name__}, of which functions are layers, wanted a "
+                    f"layers: got a nested tensor in {type(module).__name__}, whose functions are layers, wanted a "
                     f"dense tensor; {DENSE_ENCODER}"
                 )
         mode = _FunctionMode(self, module) if self.layers else None
@@ -68,12 +68,12 @@ class EnterFunctions(NoiseHook):
 
 
 class LeaveFunctions(NoiseHook):
-    """The forward hook that ends what `EnterFunctions` began; it is called after errors too.
+    """The forward hook that undoes `EnterFunctions` at the end of a call; torch calls it after errors too.
 
     Attributes
     ----------
     observed : mapping of str to int
-        The number of observed calls of each function in a call of the module.
+        The number of calls of each function in a call of the module, as observed: the mean, rounded down.
     """
 
     def __init__(self, switch: NoiseSwitch, observed: Mapping[str, int]) -> None:
@@ -82,24 +82,30 @@ class LeaveFunctions(NoiseHook):
 
     @not_compiled_alone
     def __call__(self, module: nn.Module, args: tuple[Any, ...], output: object) -> None:
-        """Take the module from both stacks; the module is absent if the pass began before `noisify`."""
+        """Take the module from both stacks, unless it is absent because the pass began before `noisify`.
+
+        Raises
+        ------
+        LayerSelectionError
+            As `_check_calls`.
+        """
         running = self.switch.counts.running
         if running and running[-1].owner is module:
-            ended = running.pop()
-            if ended.mode is not None:
-                ended.mode.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+            entry = running.pop()
+            if entry.mode is not None:
+                entry.mode.__exit__(None, None, None)  # type: ignore[no-untyped-call]
             if output is not None and is_compiled():
-                self._check_calls(ended)
+                self._check_calls(entry)
 
-    def _check_calls(self, ended: RunningModule) -> None:
-        """Raise a LayerSelectionError if torch.compile hid a call of a function from the mode.
+    def _check_calls(self, entry: RunningModule) -> None:
+        """Raise a LayerSelectionError if the mode intercepted fewer calls of a function than were observed.
 
-        It hides some spellings, such as `F.tanh`.
+        In compiled code the mode does not intercept some functions, such as `F.tanh`.
         """
         for name, number in self.observed.items():
-            if ended.calls.get(name, 0) < number:
+            if entry.calls.get(name, 0) < number:
                 raise LayerSelectionError(
-                    f"layers: got fewer calls of {name!r} in a compiled pass of {type(ended.owner).__name__} than the "
+                    f"layers: got fewer calls of {name!r} in a compiled pass of {type(entry.owner).__name__} than the "
                     f"{number} observed, wanted all of them; call torch.{name}, or noisify with inputs= like these"
                 )
 
@@ -110,23 +116,31 @@ def add_function_hooks(
     layers_of_modules: Mapping[nn.Module, Mapping[str, OutputHook]],
     observed: Mapping[nn.Module, Mapping[str, int]] = MappingProxyType({}),
 ) -> None:
-    """Register hooks that treat the listed functions of each module as layers.
+    """Register hooks by which the listed functions of modules become layers.
 
-    `layers_of_modules` maps a module to the hooks of its functions, by the names of the functions.
+    If any function is listed, all modules get hooks: a compiled pass has no stack of Python, so the hooks alone show
+    which module runs.
 
-    All modules get the hooks: a compiled pass has no stack of Python, so the hooks alone show which module runs.
+    Parameters
+    ----------
+    root : torch.nn.Module
+        The network.
+    switch : NoiseSwitch
+        The switch of the network.
+    layers_of_modules : mapping of torch.nn.Module to mapping of str to callable or UnobservedFunction
+        The hooks of the functions of each module, by the names of the functions.
+    observed : mapping of torch.nn.Module to mapping of str to int
+        The number of calls of each function in a call of its module, which a compiled pass must reach.
     """
     for module in root.modules() if layers_of_modules else ():
-        enter, leave = (
-            EnterFunctions(switch, layers_of_modules.get(module, {})),
-            LeaveFunctions(switch, observed.get(module, {})),
-        )
+        enter = EnterFunctions(switch, layers_of_modules.get(module, {}))
+        leave = LeaveFunctions(switch, observed.get(module, {}))
         enter.handle = module.register_forward_pre_hook(enter)
         leave.handle = module.register_forward_hook(leave, always_call=True)
 
 
 class _FunctionMode(TorchFunctionMode):
-    """Pass the output of each activation function in the owner's forward to the hook of that function."""
+    """Passes the output of each listed function that the owner's forward calls to the hook of that function."""
 
     def __init__(self, hook: EnterFunctions, owner: nn.Module) -> None:
         super().__init__()
@@ -140,7 +154,7 @@ class _FunctionMode(TorchFunctionMode):
         layer = None if function is None else self.hook.layers.get(function.name)
         if function is None or layer is None:
             return func(*args, **kwargs)
-        is_called_by_owner, in_checkpoint = self._call()
+        is_called_by_owner, in_checkpoint = self._find_caller()
         if not is_called_by_owner:
             return func(*args, **kwargs)
         if isinstance(layer, UnobservedFunction):
@@ -161,13 +175,13 @@ class _FunctionMode(TorchFunctionMode):
         calls[function.name] = calls.get(function.name, 0) + 1
         argument = args[0] if args else kwargs["input"]
         output, in_place = function.call(args, kwargs)
-        noisy = layer(self.owner, args, output)
-        return argument.copy_(noisy) if in_place else noisy
+        result = layer(self.owner, args, output)
+        return argument.copy_(result) if in_place else result
 
     @not_compiled_alone
-    def _call(self) -> tuple[bool, bool]:
-        """Return whether the forward method of the owner calls a function, and whether in a checkpointed part."""
-        # A module that calls itself has several modes, of which the innermost serves.
+    def _find_caller(self) -> tuple[bool, bool]:
+        """Return whether the owner's forward itself calls the function, and whether in a checkpoint."""
+        # A module that calls itself has several modes; only the innermost calls hooks.
         if self.hook.switch.counts.running[-1].mode is not self:
             return False, False
         if torch.compiler.is_compiling():

@@ -1,7 +1,7 @@
 """Gaussian noise of a layer: isotropic, with a standard deviation for each unit, or with a full covariance.
 
 Noise of covariance A A^T is A times isotropic noise. So A^-1 T is a signal plus isotropic noise, with the same
-information as T because A is invertible. Estimators therefore need whitened signals only.
+information as T because A is invertible. Estimators therefore need only these whitened signals.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class GaussianNoise:
 
     @property
     def sigma(self) -> float | Tensor:
-        """The standard deviation, the deviations (d,) or (C,), or the covariance (d, d): what `noisify` takes."""
+        """The standard deviation, the deviations (d,) or (C,), or the covariance (d, d), in the form for `noisify`."""
         if not isinstance(self.scale, Tensor) or self.scale.ndim == 1:
             return self.scale
         return self.scale @ self.scale.mT
@@ -76,7 +76,7 @@ class GaussianNoise:
 
     @property
     def log_volume(self) -> float:
-        """h(T) minus the entropy of the whitened T, in nats: log |det A|."""
+        """h(T) minus the entropy of the whitened T, in nats: log |det A|, for noise by units (see `per_unit`)."""
         if not isinstance(self.scale, Tensor):
             return 0.0
         return float((self.scale if self.scale.ndim == 1 else self.scale.diagonal()).log().sum())
@@ -84,16 +84,16 @@ class GaussianNoise:
     def check(self, layer: str, shape: Sequence[int]) -> None:
         """Raise ValueError unless signals (n, ...) have as many units, or channels in axis 1, as the noise.
 
-        The shape is empty if the rows of a signal differ in their shapes. Deviations of the C channels of signals
-        (n, C, C) are refused: they may be meant for the last axis, as the features of tokens.
+        `shape` is empty for nested tensors. Deviations of the C channels of signals (n, C, C) are refused:
+        they may be meant for the last axis, as the features of tokens.
         """
-        if isinstance(self.scale, Tensor) and not shape:
+        if not isinstance(self.scale, Tensor):
+            return
+        if not shape:
             raise ValueError(
                 f"sigma: got noise of {len(self.scale)} units for {layer!r}, which returns nested tensors, wanted one "
                 "standard deviation"
             )
-        if not isinstance(self.scale, Tensor):
-            return
         if self._has_channels(shape) and len(shape) == 3 and shape[1] == shape[2]:
             n_channels, n_units = shape[1], shape[1] ** 2
             raise ValueError(
@@ -115,7 +115,7 @@ class GaussianNoise:
         check_resolution(layer, self.least_deviation, step, dtype)
 
     def per_unit(self, shape: Sequence[int]) -> GaussianNoise:
-        """Return the noise by units of signals (n, ...), if it has a standard deviation for each channel."""
+        """Return the noise by units of signals (n, ...): each unit has the standard deviation of its channel."""
         if not self._has_channels(shape):
             return self
         assert isinstance(self.scale, Tensor)
@@ -132,18 +132,21 @@ class GaussianNoise:
 
         The sum is computed in the dtype of `normal` and rounded to that of the signal.
         """
-        wide = signal.to(normal.dtype)
+        values = signal.to(normal.dtype)
         if not isinstance(self.scale, Tensor):
-            return torch.add(wide, normal, alpha=self.scale).to(signal.dtype)
+            return torch.add(values, normal, alpha=self.scale).to(signal.dtype)
         scale = self._scale_of(signal.device, normal.dtype)
         if self._has_channels(signal.shape):
-            return (wide + normal * scale.view(-1, *[1] * (signal.ndim - 2))).to(signal.dtype)
+            return (values + normal * scale.view(-1, *[1] * (signal.ndim - 2))).to(signal.dtype)
         units = normal.reshape(-1, len(scale))
         noise = units * scale if scale.ndim == 1 else units @ scale.mT
-        return (wide + noise.view(signal.shape)).to(signal.dtype)
+        return (values + noise.view(signal.shape)).to(signal.dtype)
 
     def whiten(self, signals: Tensor) -> Tensor:
-        """Map signals (..., d) to float64 signals with isotropic noise; return them unchanged if it is isotropic."""
+        """Map signals (..., d) to float64 signals whose noise is isotropic, for noise by units (see `per_unit`).
+
+        Signals with one standard deviation for all units are returned unchanged.
+        """
         if not isinstance(self.scale, Tensor):
             return signals
         scale = self._scale_of(signals.device, torch.float64)
@@ -168,13 +171,13 @@ class GaussianNoise:
 class RelativeSigma:
     """A standard deviation of noise relative to a layer: a share of the root mean square of its signals.
 
-    With unbounded activation functions, information at a fixed sigma also measures the growth of the weights; a
-    relative sigma does not.
+    With unbounded activation functions, information at a fixed sigma also measures the growth of the weights;
+    information at a relative sigma does not.
 
     Parameters
     ----------
     share : float
-        Positive.
+        Standard deviation of the noise divided by the root mean square of the signals, positive.
 
     Raises
     ------
@@ -202,26 +205,26 @@ class RelativeSigma:
         Raises
         ------
         ValueError
-            The signals are zero or not finite.
+            The signals are zero or not finite, or the standard deviation is not from 1e-37 to 1e37.
         """
         if not 0 < root_mean_square < math.inf:
             raise ValueError(
                 f"sigma: got a RelativeSigma for {layer!r}, whose root mean square is {root_mean_square}, wanted "
                 "signals that are finite and not all zero; pass a number"
             )
-        return GaussianNoise(self.share * root_mean_square)
+        return gaussian_noise(self.share * root_mean_square)
 
 
 def gaussian_noise(sigma: Deviations, *, name: str = "sigma") -> GaussianNoise:
-    """Make noise from a standard deviation, standard deviations (d,) of the units or a covariance (d, d).
+    """Make noise from a standard deviation, deviations (d,) of units or (C,) of channels, or a covariance (d, d).
 
     `name` is the name of `sigma` in errors.
 
     Raises
     ------
     TypeError, ValueError
-        `sigma` has the wrong type or shape or requires gradients, a standard deviation is not from 1e-37 to 1e37, or a
-        covariance is not symmetric to the rounding of its dtype or not positive definite.
+        `sigma` has the wrong type or shape, is not finite, or requires gradients; a standard deviation is not from
+        1e-37 to 1e37; or a covariance is not symmetric to the rounding of its dtype, or not positive definite.
     """
     if isinstance(sigma, list | tuple):
         raise TypeError(f"{name}: got {type(sigma).__name__}, wanted a number, a tensor or an array; use torch.tensor")

@@ -1,4 +1,4 @@
-"""The hooks that make a network noisy: their base class, a list of them, and the hook that begins a pass."""
+"""The hooks that make a network noisy: their base class, a list of them, and the hook at the start of a pass."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class NoiseHook(OwnHook):
 
     @property
     def __name__(self) -> str:
-        """Asked for by `torch.jit.script` alone."""
+        """Refuse `torch.jit.script`, which reads the names of hooks."""
         raise TypeError(
             "model: got a noisy network for torch.jit.script, wanted one without noise, because TorchScript cannot run "
             "its hooks; call layerbits.remove_noise first"
@@ -40,21 +40,21 @@ def noise_hooks(model: nn.Module) -> list[NoiseHook]:
 
 
 def is_noisy(model: nn.Module) -> bool:
-    """Return whether a network has noise, or will have it in its first call."""
+    """Return whether a network has noise, even if turned off, or will have noise from its first call on."""
     return bool(noise_hooks(model))
 
 
 def check_no_pass_waits(model: nn.Module) -> None:
-    """Raise a ValueError if the hooks of a network are needed in the backward pass of a checkpointed pass."""
+    """Raise a ValueError if the backward pass of a checkpointed pass, which needs hooks, is still to come."""
     if any(hook.is_waiting() for hook in noise_hooks(model)):
         raise ValueError(
             "model: got a network with a checkpointed pass whose backward pass is still to come and would run with "
-            "other noise; run it before the noise changes, or delete the output of the pass"
+            "other noise, wanted none; run that backward pass first, or delete the output of the pass"
         )
 
 
 class PassStart(NoiseHook):
-    """A forward pre-hook of a noisy network: start to count the calls of its modules.
+    """The forward pre-hook of a noisy network that starts the counts of calls anew for each pass.
 
     Attributes
     ----------
@@ -68,7 +68,15 @@ class PassStart(NoiseHook):
 
     @not_compiled_alone
     def __call__(self, module: nn.Module, args: tuple[Any, ...]) -> None:
-        """Forget the counts of the last pass, and modules whose forward was interrupted."""
+        """Delete the counts of the last pass, and modules whose forward was interrupted.
+
+        If the network calls itself, the inner call keeps the counts.
+
+        Raises
+        ------
+        LayerSelectionError
+            A compiled network calls itself, and the calls of a layer differ in their noise.
+        """
         if self.switch.counts.running:
             self.switch.counts.drop_interrupted(module)
         calls = self.switch.counts.calls

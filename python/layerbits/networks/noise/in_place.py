@@ -1,7 +1,8 @@
-"""Hooks that make the noise right for modules that act in place, such as `nn.ReLU(inplace=True)`.
+"""Hooks around noisy modules that act in place, such as `nn.ReLU(inplace=True)`.
 
-A module that acts in place returns its argument, and later code may use either. So both must have the noise. The module
-acts on a clone: the backward pass of a ReLU needs its result without noise.
+A module that acts in place returns its argument, and later code may use the argument or the output, so both must have
+the noise. The module acts on a clone, because the backward pass of a ReLU needs its result without noise. The noisy
+result is then written into the argument.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ class WriteArgument(NoiseHook):
 
 
 def add_in_place_hooks(module: nn.Module, switch: NoiseSwitch) -> None:
-    """Make a module that acts in place write its output into its argument, with the changes of earlier hooks."""
+    """Make a module that acts in place write its output, as changed by earlier hooks, into its argument."""
     arguments = _Arguments()
     clone, write = CloneArgument(switch, arguments), WriteArgument(switch, arguments)
     clone.handle = module.register_forward_pre_hook(clone, with_kwargs=True)

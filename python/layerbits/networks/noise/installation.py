@@ -27,7 +27,7 @@ from layerbits.networks.observation.layer_selection import Layers, choose_layers
 
 
 class WaitingNoise(NoiseHook):
-    """A forward pre-hook that observes the layers in the first call of a network and gives them their noise."""
+    """A forward pre-hook that observes the layers before the first call of a network and gives them their noise."""
 
     def __init__(self, root: nn.Module, noise: NoiseByKey, layers: Layers) -> None:
         super().__init__(NoiseSwitch())
@@ -39,7 +39,17 @@ class WaitingNoise(NoiseHook):
         return any(isinstance(noise, RelativeSigma) for noise in self.noise.values())
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Observe the layers in a pass with the arguments of the first call."""
+        """Observe the layers in a pass with the arguments of the first call, and install their noise.
+
+        Raises
+        ------
+        RuntimeError
+            torch.compile traces the call, or the network is a replica.
+        ValueError
+            The call is within a torch.func transform, or as `check_no_later_noise`.
+        LayerSelectionError
+            As `give_noise`.
+        """
         if torch.compiler.is_compiling() or module is not self.root:
             raise RuntimeError(
                 "model: got a compiled or replicated network whose layers have not been observed; pass inputs= to "
@@ -50,31 +60,41 @@ class WaitingNoise(NoiseHook):
                 "model: got a first call within a torch.func transform, wanted a network whose layers have been "
                 "observed; pass inputs= to noisify, or call the network once before"
             )
-        self.check_alone()
-        # Without this, torch.compile would compile the observing pass, which takes seconds.
-        uncompiled: Any = torch.compiler.disable if "torch._dynamo" in sys.modules else lambda function: function
-        self.give_noise(uncompiled(observe)(self.root, args, kwargs, relative=self.is_relative))
-        # torch calls the pre-hooks that the network had at the start of this call, so not the new ones.
+        self.check_no_later_noise()
+        # Otherwise torch.compile would compile the observing pass, which takes seconds.
+        disable: Any = torch.compiler.disable if "torch._dynamo" in sys.modules else lambda function: function
+        self.give_noise(disable(observe)(self.root, args, kwargs, relative=self.is_relative))
+        # In this call torch itself calls only the pre-hooks that the network had at its start.
         for hook in list(module._forward_pre_hooks.values()):
             if isinstance(hook, PassStart | EnterFunctions):
                 hook(module, args)
 
-    def check_alone(self) -> None:
+    def check_no_later_noise(self) -> None:
         """Raise a ValueError if a part of the network got noise of its own after this noise."""
         for name, part in self.root.named_modules():
             hooks = (*part._forward_hooks.values(), *part._forward_pre_hooks.values())
             if any(isinstance(hook, NoiseHook) and hook is not self for hook in hooks):
                 raise ValueError(
-                    f"model: got noise of {name!r} after the noise of the whole network, which waits for its first "
-                    "call and would replace it, wanted one before the other; pass inputs= to the noisify of the whole, "
-                    "then noisify the part"
+                    f"model: got noise of {name!r} after the noise of the whole network, which waits for the first "
+                    "call and would replace the noise of the part, wanted the noise of the whole first; pass inputs to "
+                    "the noisify of the whole, then noisify the part"
                 )
 
     def give_noise(self, calls: Sequence[LayerCall]) -> None:
-        """Replace the noise of the network by the noise of the observed layers."""
-        chosen = choose_layers(calls, self.layers, named=self.noise, network=self.root)
-        noise = noise_of_layers(self.noise, chosen)
-        in_place = {call.called for call in chosen if _acts_in_place(call, calls)}
+        """Replace all hooks of layerbits in the network by those that add this noise to the observed layers.
+
+        Raises
+        ------
+        LayerSelectionError, TypeError
+            As `choose_layers` and `noise_of_layers`; or a layer acts in place on an argument of the network, or in some
+            of its calls only.
+        ValueError
+            As `noise_of_layers`; or the backward pass of a checkpointed pass is still to come, or this call is in a
+            `noise_off` block of a part of the network.
+        """
+        layer_calls = choose_layers(calls, self.layers, named=self.noise, network=self.root)
+        noise = noise_of_layers(self.noise, layer_calls)
+        in_place = {call.called for call in layer_calls if _acts_in_place(call, calls)}
         check_no_pass_waits(self.root)
         join_open_blocks(self.root, self.switch)
         delete_own_hooks(self.root)
@@ -83,15 +103,15 @@ class WaitingNoise(NoiseHook):
         start = PassStart(self.switch, calls_itself=any(call.network_calls_itself for call in calls))
         start.handle = self.root.register_forward_pre_hook(start)
         functions: dict[nn.Module, dict[str, AddNoise]] = {}
-        for called in dict.fromkeys(call.called for call in chosen):
-            numbered = [(position, call) for position, call in enumerate(calls) if call.called == called]
+        for called in dict.fromkeys(call.called for call in layer_calls):
+            numbered_calls = [(position, call) for position, call in enumerate(calls) if call.called == called]
             hook = AddNoise(
                 self.switch,
                 called,
-                tuple(noise.get(call.name) for _, call in numbered),
-                tuple(position for position, _ in numbered),
+                tuple(noise.get(call.name) for _, call in numbered_calls),
+                tuple(position for position, _ in numbered_calls),
             )
-            module, function = numbered[0][1].module, numbered[0][1].function
+            module, function = numbered_calls[0][1].module, numbered_calls[0][1].function
             if function:
                 functions.setdefault(module, {})[function] = hook
             else:
@@ -107,7 +127,7 @@ class WaitingNoise(NoiseHook):
 
 
 def _calls_of_functions(module: nn.Module, root: nn.Module, calls: Sequence[LayerCall]) -> dict[str, int]:
-    """Return how often a module calls each function in one of its calls, at least."""
+    """Return the mean number of calls of each function in a call of a module, rounded down."""
     functions = Counter(call.function for call in calls if call.module is module)
     n_calls = functions.pop("", 0) + (module is root)
     return {name: number // max(1, n_calls) for name, number in functions.items()}
@@ -119,13 +139,12 @@ def _acts_in_place(layer: LayerCall, calls: Sequence[LayerCall]) -> bool:
     Raises
     ------
     LayerSelectionError
-        It does so in some of its calls only, or writes into an argument of the network.
+        The module acts in place in some of its calls only, or writes into an argument of the network.
     """
     if layer.writes_inputs:
         raise LayerSelectionError(
-            f"layers: got {layer.name!r}, which acts in place on an argument of the network, wanted a layer that "
-            "leaves it: noise would be written into the caller's data; make the module return a new tensor "
-            "(inplace=False)"
+            f"layers: got {layer.name!r}, which acts in place on an argument of the network, wanted a layer that does "
+            "not write noise into the caller's data; make the module return a new tensor (inplace=False)"
         )
     in_place = {call.acts_in_place for call in calls if call.called == layer.called}
     if len(in_place) > 1:
@@ -137,12 +156,14 @@ def _acts_in_place(layer: LayerCall, calls: Sequence[LayerCall]) -> bool:
 
 
 def observe_waiting(root: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-    """Observe a network whose layers wait for the first call, in a pass with these arguments.
+    """Install noise that waits for the first call of a network, after a pass with these arguments.
 
     Raises
     ------
     ValueError
-        A network inside `root` waits for its first call, whose arguments are not known, or got noise after `root`.
+        A network inside `root` waits for its own first call, whose arguments are not known, or got noise after `root`.
+    LayerSelectionError, TypeError
+        As `give_noise`.
     """
     for waiting in waiting_noise(root):
         if waiting.root is not root:
@@ -150,10 +171,10 @@ def observe_waiting(root: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str,
                 "model: got a network that contains one whose layers have not been observed, wanted observed layers; "
                 "run that inner network once, or pass inputs= to its noisify"
             )
-        waiting.check_alone()
+        waiting.check_no_later_noise()
         waiting.give_noise(observe_inputs(root, args, kwargs, relative=waiting.is_relative))
 
 
 def waiting_noise(model: nn.Module) -> list[WaitingNoise]:
-    """Return the noise of a network, and of modules inside it, that waits for the first call."""
+    """Return the hooks of noise that waits for the first call of a network, or of modules inside it."""
     return [hook for hook in noise_hooks(model) if isinstance(hook, WaitingNoise)]

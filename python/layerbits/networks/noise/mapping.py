@@ -1,4 +1,4 @@
-"""`LayerNoise`: a mapping from the names of a network's noisy layers to their noise, which can be set."""
+"""`LayerNoise`: a mapping from the names of a network's noisy layers to their noise, which can be changed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from layerbits.networks.observation.layer_calls import LayerCall, call_name, fun
 class LayerNoise(Mapping[str, Noise]):
     """The noise of the noisy layers of a network, made by `noise_of`.
 
-    It follows the network: after another `noisify` it has the new noise, and after `remove_noise` it is empty.
+    The mapping follows the network: after another `noisify` it has the new noise, and after `remove_noise` it is empty.
+    A name other than that of a noisy layer raises a KeyError. The next pass checks whether a new value fits the number
+    of units.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -51,7 +53,7 @@ class LayerNoise(Mapping[str, Noise]):
         return repr(dict(self))
 
     def _calls(self) -> dict[str, tuple[AddNoise, int]]:
-        """Return the hook and the index in its noise of each noisy call, by the name of the layer."""
+        """Return the hook of each noisy call and the index of the call in its `noise`, by the name of the layer."""
         calls = [
             (position, number, function_name(name, function) if function else name, hook)
             for name, module in self._model.named_modules()
@@ -66,12 +68,13 @@ class LayerNoise(Mapping[str, Noise]):
         calls = self._calls()
         name = layer.removesuffix("@1") if isinstance(layer, str) and layer not in calls else layer
         if name not in calls:
-            raise KeyError(f"layer: got {layer!r}, wanted one of {', '.join(calls) or 'no layers: there is no noise'}")
+            wanted = f"one of {', '.join(calls)}" if calls else "a layer of a network with noise"
+            raise KeyError(f"layer: got {layer!r}, wanted {wanted}")
         return calls[name]
 
 
 def _hooks_of_layers(module: nn.Module) -> dict[str, AddNoise]:
-    """Return the noise hooks of a module by function name; the key "" is the output of the module."""
+    """Return the hooks that add noise in a module, by the name of the function; "" is the module's own output."""
     layers: dict[str, AddNoise] = {}
     for hook in (*module._forward_hooks.values(), *module._forward_pre_hooks.values()):
         if isinstance(hook, AddNoise):

@@ -1,6 +1,6 @@
 """The public functions of noise: add it to the layers of a network, change it, turn it off, and remove it.
 
-The network stays the object, the class and the `state_dict` that it was. A forward hook adds noise to the output of a
+The network stays the same object, with the same class and `state_dict`. A forward hook adds noise to the output of a
 module; a function mode adds noise to the output of a function. Hooks start and end the mode, so copies and pickles of
 the network are noisy too.
 """
@@ -33,8 +33,8 @@ Model = TypeVar("Model", bound=nn.Module)
 def noisify(model: Model, *, sigma: Sigma, layers: Layers = None, inputs: object = None) -> Model:
     """Add Gaussian noise to layers of a network, in place: T = S + Z in every pass, in training and in evaluation.
 
-    Ordinary passes take the noise from torch's own generators, as dropout does: set it by `torch.manual_seed`. A
-    network that is noisy already gets this noise in place of the old one.
+    Ordinary passes take the noise from torch's own generators, as dropout does, so `torch.manual_seed` sets its seed. A
+    network that is noisy already gets this noise in place of the earlier noise.
 
     Parameters
     ----------
@@ -46,17 +46,18 @@ def noisify(model: Model, *, sigma: Sigma, layers: Layers = None, inputs: object
         ...), an array (d, d) the covariance of the units, which is positive definite. Units are those of the flattened
         output. An array (C,) for signals (n, C, C) is ambiguous and refused. A `DropoutNoise` grows with the signal. A
         `RelativeSigma` is a share of the root mean square of the layer in the pass that observes the layers. A mapping
-        has a key for each noisy layer: its name or a glob; an exact name wins over a glob.
+        has one key for each noisy layer, its name or a glob; an exact name takes precedence over globs.
     layers : None, str, type, callable or a sequence of them
         The layers that get noise. None selects every hidden activation function, and the layers that `sigma` names. An
         activation function is a module of `torch.nn.modules.activation` other than `MultiheadAttention`, a module
         without parameters that acts value by value, or a function such as `F.relu` in the forward method of ``block``,
         which is the layer ``block.relu``; it is hidden unless it returns the output of the network or, as a function of
-        parameters alone, does not depend on the input. A warning names those that return one of several outputs, do not
-        depend on the input or do not run. A str is a name or a glob (``*`` does not cross a dot, ``**`` does), a type
-        selects all modules of the type, a function such as `F.relu` all its calls, and a callable has the signature
-        ``(name, module) -> bool``; these may select any module, the output too. The calls of a module in a pass are the
-        layers ``name``, ``name@2``, ..., and ``name@*`` is all of them.
+        parameters alone, does not depend on the input. A warning names activation functions that return one of several
+        outputs, do not depend on the input or do not run, and other modules that act value by value. A str is a name or
+        a glob (``*`` does not cross a dot, ``**`` does), a type selects all modules of the type, a function such as
+        `F.relu` all its calls, and a callable has the signature ``(name, module) -> bool``. These selectors may select
+        any module, the output too. The calls of a module in a pass are the layers ``name``, ``name@2``, ..., and
+        ``name@*`` is all of them.
     inputs : optional
         Arguments of a pass in which the layers are observed now, in any form that `layer_information` takes; of several
         batches, the first. Without it, the first call of the network is preceded by such a pass on its arguments.
@@ -70,18 +71,20 @@ def noisify(model: Model, *, sigma: Sigma, layers: Layers = None, inputs: object
     ------
     LayerSelectionError
         `layers` matches no layer (the message lists the layers), a noisy layer has no key or several keys in `sigma`,
-        or a key matches no noisy layer. In a pass: the output of a noisy layer has no floating-point tensor.
+        a key matches no noisy layer, or a layer acts in place on an argument of the network. In a pass: the output of a
+        noisy layer has no floating-point tensor.
     TypeError, ValueError
         `model` is not a module, is a TorchScript module or is sharded; `sigma` is not positive, positive definite or
-        finite, or differs from the layer in the number of units; the network cannot take `inputs`. Without `inputs`,
-        the errors that need observed layers come from the first call.
+        finite, or differs from the layer in the number of units; the network cannot take `inputs`; the backward pass of
+        a checkpointed pass is still to come. Without `inputs`, the first call raises the errors that need observed
+        layers.
 
     Notes
     -----
     If a layer returns several tensors, the first floating-point tensor gets the noise: that of an LSTM is its output,
-    not its state. A function of a module is a layer while forward of the module runs; a method that is called from
-    outside, as in ``model.features(x)``, has no noise of its functions. Of the functions that act value by value, those
-    of activation are layers; make others, such as `torch.sin`, a module.
+    not its state. A function is a layer only while the forward method of its module runs: functions in a method that is
+    called from outside, as in ``model.features(x)``, have no noise. Only activation functions are layers; make another
+    function that acts value by value, such as `torch.sin`, a module.
 
     Source: Goldfeld et al., Estimating Information Flow in Deep Neural Networks (ICML 2019). In a convolutional block,
     select the layer before the pooling: a pooled noisy map is not a signal plus isotropic noise.
@@ -93,8 +96,8 @@ def noisify(model: Model, *, sigma: Sigma, layers: Layers = None, inputs: object
     these too.
 
     In float16 and bfloat16, noise is generated and added in float32, and the sum is rounded. Noise that the rounding
-    would distort raises a ValueError: in the observed pass, or for another dtype or other noise in the first pass with
-    it.
+    would distort raises a ValueError in the observed pass or, if the dtype or the noise changes later, in the first
+    pass after the change.
 
     Examples
     --------
@@ -184,7 +187,7 @@ def noise_off(model: nn.Module) -> Iterator[None]:
 
 
 def noise_of(model: nn.Module) -> LayerNoise:
-    """Return the noise of each noisy layer, by its name, in the order of the data; it can be set.
+    """Return a mapping from each noisy layer to its noise, in the order of the data; setting an item changes the noise.
 
     Returns
     -------
@@ -215,7 +218,7 @@ def noise_of(model: nn.Module) -> LayerNoise:
     root = unwrapped(model)
     if waiting_noise(root):
         raise ValueError(
-            "model: got a network whose layers are observed in its first call, wanted one whose layers are known; "
+            "model: got a network whose layers are observed in its first call, wanted observed layers; "
             "run it once, or pass inputs= to noisify"
         )
     noise = LayerNoise(root)

@@ -1,4 +1,4 @@
-"""Standard normal values for the noise of an ordinary pass, from torch's own generators, as dropout uses them."""
+"""Standard normal values for the noise of an ordinary pass, from torch's own generators, which dropout uses too."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ _numbers = itertools.count()
 
 @not_compiled_alone
 def standard_normal(signal: Tensor, switch: NoiseSwitch) -> Tensor:
-    """Return standard normal values of the shape of a signal, in float32 or the signal's wider dtype."""
+    """Return standard normal values of the shape of a signal, in float32 or the signal's wider dtype.
+
+    In compiled code the values are zeros while the noise is off.
+    """
     dtype = torch.promote_types(signal.dtype, torch.float32)
     if torch.compiler.is_compiling():
         normal: Tensor = torch.ops.layerbits.standard_normal(signal.detach(), dtype, switch.key, _next_number())
@@ -29,7 +32,7 @@ def standard_normal(signal: Tensor, switch: NoiseSwitch) -> Tensor:
 
 
 def _next_number() -> int:
-    """Return a number that no other call in compiled code has: torch.compile merges equal calls into one."""
+    """Return a new number for each call of the operator in compiled code: torch.compile merges equal calls into one."""
     return next(_numbers)
 
 
@@ -48,9 +51,9 @@ _next_number._dynamo_marked_constant = True  # type: ignore[attr-defined]
 def _standard_normal(signal: Tensor, dtype: torch.dtype, key: int, number: int) -> Tensor:
     """Return standard normal values of the shape of a signal; zeros if the noise of the key is off."""
     passes, calls = running_passes(), _compiled_calls[key]
-    off = is_off(key) if passes.second is None else calls.recall("a layer of compiled code", passes)
-    calls.remember(passes, off)
-    return torch.zeros_like(signal, dtype=dtype) if off else torch.randn_like(signal, dtype=dtype)
+    without_noise = is_off(key) if passes.second_run is None else calls.recall("a layer of compiled code", passes)
+    calls.remember(passes, without_noise)
+    return torch.zeros_like(signal, dtype=dtype) if without_noise else torch.randn_like(signal, dtype=dtype)
 
 
 @_standard_normal.register_fake

@@ -2,7 +2,7 @@
 
 The observed pass checks the noise that `noisify` gives. This check covers a network that changes to half precision
 afterwards or runs under autocast, and noise that `noise_of` changes. It reads the largest value of the signal, for
-which a device must finish its work. So after a success it omits the same layer, noise and dtype.
+which the host waits for the device. So a check that succeeded is not repeated for the same layer, noise and dtype.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from layerbits.networks.noise.sigma_checks import check_resolution
 from layerbits.networks.noise.switch import NoiseSwitch, is_off
 from layerbits.networks.observation.signal_values import rounding_step
 
-_HALF = (torch.float16, torch.bfloat16)
+_HALF_PRECISION = (torch.float16, torch.bfloat16)
 
 # Checks that succeeded: the key of the network's switch, the layer, the smallest standard deviation, and the dtype.
-_checked: set[tuple[int, str, float, torch.dtype]] = set()
+_successful_checks: set[tuple[int, str, float, torch.dtype]] = set()
 
 
 @not_compiled_alone
@@ -33,7 +33,7 @@ def resolved(normal: Tensor, signal: Tensor, layer: str, least_deviation: float,
     ValueError
         The standard deviation is too small for the largest value of the signal in float16 or bfloat16.
     """
-    if signal.dtype not in _HALF:
+    if signal.dtype not in _HALF_PRECISION:
         return normal
     if torch.compiler.is_compiling():
         zero: Tensor = torch.ops.layerbits.check_resolution(signal.detach(), layer, least_deviation, switch.key)
@@ -44,9 +44,10 @@ def resolved(normal: Tensor, signal: Tensor, layer: str, least_deviation: float,
 
 @not_compiled_alone
 def _check_once(signal: Tensor, layer: str, least_deviation: float, key: int) -> None:
+    """Check the noise of a layer, unless the check succeeded before or the signal has no usable values."""
     check = (key, layer, least_deviation, signal.dtype)
     # Under a mode, as in a trace of make_fx, the signal may have no values.
-    if check in _checked or _get_current_dispatch_mode() is not None:
+    if check in _successful_checks or _get_current_dispatch_mode() is not None:
         return
     while torch._C._functorch.is_functorch_wrapped_tensor(signal):
         signal = torch._C._functorch.get_unwrapped(signal)
@@ -56,10 +57,10 @@ def _check_once(signal: Tensor, layer: str, least_deviation: float, key: int) ->
     if not 0 < step < math.inf:  # zeros, or an overflow, which a gradient scaler handles
         return
     check_resolution(layer, least_deviation, step)
-    _checked.add(check)
+    _successful_checks.add(check)
 
 
-# Compiled code runs a custom operator as it is, so that the check can read values.
+# torch.compile does not trace into a custom operator, so the check can read values.
 @torch.library.custom_op(
     "layerbits::check_resolution",
     mutates_args=(),

@@ -9,18 +9,18 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-# The least standard deviation of noise, in units in the last place of the largest signal: the rounding of T then adds a
-# variance of 1 / 12 of a squared unit, 0.13 % of that of the noise.
+# The least standard deviation of noise, in units in the last place of the largest signal. Rounding the noisy value then
+# adds a variance of 1 / 12 of a squared unit, at most 0.13 % of that of the noise.
 _LEAST_STEPS = 8
 
 # How messages name a dtype, and what helps.
 _REMEDIES = {
-    torch.float32: ("float32", "or run the network in float64: model.double()"),
-    torch.float64: ("float64", "or move the values of the layer near zero"),
+    torch.float32: ("float32", "run the network in float64: model.double()"),
+    torch.float64: ("float64", "move the values of the layer near zero"),
 }
 
-# The smallest and the largest standard deviation of noise. Float32 has normal numbers from 1.2e-38 to 3.4e38, and the
-# normal values that torch makes are below 10.
+# The smallest and the largest standard deviation of noise. Float32 has full precision from 1.2e-38 to 3.4e38, and the
+# standard normal values that torch generates are below 10.
 _LEAST_DEVIATION, _LARGEST_DEVIATION = 1e-37, 1e37
 
 
@@ -58,17 +58,17 @@ def dense_tensor(name: str, sigma: Tensor | npt.NDArray[Any]) -> Tensor:
 def check_resolution(layer: str, least_deviation: float, step: float, dtype: torch.dtype = torch.float16) -> None:
     """Raise ValueError if rounding to multiples of `step` distorts noise of a layer with this standard deviation."""
     if least_deviation < _LEAST_STEPS * step:
-        name, remedy = _REMEDIES.get(dtype, ("half precision", "or run the layer in float32"))
+        name, remedy = _REMEDIES.get(dtype, ("half precision", "run the layer in float32"))
         raise ValueError(
-            f"sigma: got {least_deviation:g} for {layer!r}, whose largest values are {step:g} apart in {name}, "
-            f"wanted at least {_LEAST_STEPS * step:g}; {remedy}"
+            f"sigma: got {least_deviation:g} for {layer!r}, near whose largest value the numbers of {name} are "
+            f"{step:g} apart, wanted at least {_LEAST_STEPS * step:g}; or {remedy}"
         )
 
 
-def check_range(name: str, least: float, largest: float) -> None:
+def check_range(name: str, least_deviation: float, largest_deviation: float) -> None:
     """Raise ValueError unless standard deviations can be multiplied by normal values in float32."""
-    if least < _LEAST_DEVIATION or largest > _LARGEST_DEVIATION:
-        got = least if least < _LEAST_DEVIATION else largest
+    if least_deviation < _LEAST_DEVIATION or largest_deviation > _LARGEST_DEVIATION:
+        got = least_deviation if least_deviation < _LEAST_DEVIATION else largest_deviation
         raise ValueError(
             f"{name}: got a standard deviation of {got:g}, wanted one from {_LEAST_DEVIATION:g} to "
             f"{_LARGEST_DEVIATION:g}, because noise is added in float32; scale the layer"

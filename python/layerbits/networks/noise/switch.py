@@ -40,9 +40,16 @@ _blocks: ContextVar[tuple[_Block, ...]] = ContextVar("_blocks", default=())
 
 
 class RunningModule:
-    """A module whose forward runs, the mode that intercepts its function calls, if any function is a layer, and counts.
+    """A call of a module whose forward runs.
 
-    `calls` is the number of intercepted calls of each function so far.
+    Attributes
+    ----------
+    owner : torch.nn.Module
+        The module.
+    mode : TorchFunctionMode or None
+        The mode that intercepts its function calls; None if none of its functions is a layer.
+    calls : dict of str to int
+        The number of intercepted calls of each function so far.
     """
 
     def __init__(self, owner: nn.Module, mode: TorchFunctionMode | None) -> None:
@@ -51,7 +58,7 @@ class RunningModule:
 
 
 class _Counts(threading.local):
-    """The state of the pass of this thread.
+    """The state of a network's running pass, separate in each thread.
 
     Attributes
     ----------
@@ -66,9 +73,10 @@ class _Counts(threading.local):
         self.running: list[RunningModule] = []
 
     def drop_interrupted(self, starting: nn.Module | None = None) -> None:
-        """Forget modules whose forward was interrupted: torch calls no hook after a KeyboardInterrupt.
+        """Remove modules whose forward was interrupted, and their modes from torch's stack.
 
-        `starting` is a network whose forward has not begun, although its call is on the stack.
+        Torch calls no hook after a KeyboardInterrupt. `starting` is a network whose forward has not begun, although its
+        call is on the stack.
         """
         if not self.running:
             return
@@ -110,7 +118,7 @@ def _copied_switch() -> NoiseSwitch:
 
 def is_off(key: int) -> bool:
     """Return whether the noise of a switch, by its key, is off in this thread or task."""
-    # A list, because torch.compile would compile the frame of a generator expression, and cannot.
+    # A list, because torch.compile would try to compile the frame of a generator expression, and fail.
     return any([block.is_open and key in block.keys for block in _blocks.get()])
 
 
@@ -122,21 +130,21 @@ def switched_off(model: nn.Module, switches: set[NoiseSwitch]) -> Iterator[None]
     try:
         yield
     finally:
-        others = tuple(other for other in _open_blocks() if other is not block)
+        other_blocks = tuple(other for other in _open_blocks() if other is not block)
         try:
             _blocks.reset(token)
         except ValueError:  # a generator was closed in another thread or task than that of its block
             block.is_open = False
-        _blocks.set(others)
+        _blocks.set(other_blocks)
 
 
 def join_open_blocks(root: nn.Module, switch: NoiseSwitch) -> None:
-    """Turn a new switch of a network off in the blocks of `noise_off` that this thread or task is in.
+    """Turn a new switch of a network off in the blocks of `noise_off` around this call that include the network.
 
     Raises
     ------
     ValueError
-        The block is that of a part of the network.
+        A block is that of a part of the network.
     """
     for block in _open_blocks():
         if root in set(block.model.modules()):
@@ -144,7 +152,7 @@ def join_open_blocks(root: nn.Module, switch: NoiseSwitch) -> None:
         elif block.model in set(root.modules()):
             raise ValueError(
                 f"model: got {type(root).__name__}, which contains the {type(block.model).__name__} of a noise_off "
-                "block, wanted a call outside of the block: the new noise of the whole is on or off as a whole"
+                "block, wanted a call outside of the block, because the noise of the whole network is on or off at once"
             )
 
 

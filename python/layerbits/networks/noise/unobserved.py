@@ -1,4 +1,4 @@
-"""Warnings of activation functions that run without noise because the observed pass did not run them."""
+"""Warnings of activation functions that run without noise, because the observed pass did not run them."""
 
 from __future__ import annotations
 
@@ -29,31 +29,34 @@ def _warn(message: str) -> None:
     warnings.warn(message, stacklevel=4)
 
 
-# torch.compile calls the function when it traces a pass. `torch.compiler.assume_constant_result` sets this attribute
+# With this attribute torch.compile calls `_warn` when it traces a pass. `torch.compiler.assume_constant_result` sets it
 # too, but imports torch._dynamo, which takes a second.
 _warn._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def unobserved_functions(
-    root: nn.Module, calls: Sequence[LayerCall], noisy: Sequence[nn.Module]
+    root: nn.Module, calls: Sequence[LayerCall], noisy_modules: Sequence[nn.Module]
 ) -> dict[nn.Module, dict[str, UnobservedFunction]]:
     """Return the activation functions that a later pass may run without noise, by module and name.
 
-    They are all functions of modules that did not run, and the functions that were not observed in the modules `noisy`,
-    whose functions have noise. Other modules are left out: to intercept their functions takes time in each pass.
+    These are all functions of modules that did not run, and the functions that were not observed in `noisy_modules`,
+    which have other functions with noise. Other modules are left out, because intercepting their functions takes time
+    in each pass.
     """
-    ran = {call.module for call in calls if not call.function}
-    observed = {(call.module, call.function) for call in calls}
+    modules_run = {call.module for call in calls if not call.function}
+    observed_functions = {(call.module, call.function) for call in calls}
     names = dict.fromkeys(function.name for function in FUNCTIONS.values())
     return {
-        module: {name: UnobservedFunction(module_name, name) for name in names if (module, name) not in observed}
+        module: {
+            name: UnobservedFunction(module_name, name) for name in names if (module, name) not in observed_functions
+        }
         for module_name, module in root.named_modules()
-        if module in noisy or (module is not root and module not in ran and _may_call_functions(module))
+        if module in noisy_modules or (module is not root and module not in modules_run and _may_call_functions(module))
     }
 
 
 def _may_call_functions(module: nn.Module) -> bool:
-    """Return whether a module's forward may call functions: it is not one of the basic modules of torch.nn."""
+    """Return whether a module's forward may call functions: it is no basic module and no container of torch.nn."""
     place = type(module).__module__
     is_basic = place.startswith("torch.nn.") and not any(True for _ in module.children())
     return not is_basic and place != "torch.nn.modules.container"

@@ -1,0 +1,55 @@
+"""Checks of the tensors among the inputs: their kind, their number of rows, and NaN."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
+from torch.utils import _pytree as pytree
+
+
+def check_not_packed(batch: object) -> None:
+    """Raise a TypeError if a batch contains a packed sequence."""
+    if any(map(_is_packed, pytree.tree_leaves(batch, _is_packed))):
+        raise TypeError(
+            "inputs: got a PackedSequence, wanted padded rows, by torch.nn.utils.rnn.pad_packed_sequence(..., "
+            "batch_first=True), with their lengths as another argument"
+        )
+
+
+def check_tensors(tensors: Sequence[Tensor]) -> None:
+    """Check that tensors are dense, have one number of rows, n >= 1, and have no NaN.
+
+    Raises
+    ------
+    TypeError
+        A tensor is quantized, nested, or of another layout than `torch.strided`.
+    ValueError
+        A tensor holds no values or has NaN, or the tensors differ in their number of rows or have none.
+    """
+    if any(tensor.is_meta for tensor in tensors):
+        raise ValueError("inputs: got a tensor on the device meta, wanted a tensor that holds values")
+    for tensor in tensors:
+        if tensor.is_quantized:
+            raise TypeError("inputs: got a quantized tensor, wanted a dense one; convert it by .dequantize()")
+        if tensor.is_nested:
+            raise TypeError("inputs: got a nested tensor, wanted a dense one; pad all rows to one length, with a mask")
+        if tensor.layout != torch.strided:
+            raise TypeError(
+                f"inputs: got a tensor of layout {tensor.layout}, wanted a dense one; convert it by .to_dense()"
+            )
+    sizes = {tuple(tensor.shape[:1]) for tensor in tensors}
+    if len(sizes) > 1 or sizes & {(), (0,)}:
+        got = ", ".join(str(tuple(tensor.shape)) for tensor in tensors)
+        raise ValueError(
+            f"inputs: got shape {got}, wanted (n, ...) with one n >= 1; for the nodes and edges of one graph, record "
+            "the signals of a pass and measure them with layerbits.information"
+        )
+    if any(tensor.isnan().any() for tensor in tensors):
+        raise ValueError("inputs: got NaN, wanted numbers; leave those rows out")
+
+
+def _is_packed(argument: object) -> bool:
+    return isinstance(argument, PackedSequence)

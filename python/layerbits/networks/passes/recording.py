@@ -223,8 +223,8 @@ class _Recorder:
 
     def _is_behind_randomness(self) -> bool:
         """Return whether noise or random numbers of the network came before the layer that runs, in this pass."""
-        has_drawn = self.generators is not None and self.generators.have_drawn
-        return has_drawn or (self.network.adds_noise and len(self.layers_run) > 1)
+        has_generated = self.generators is not None and self.generators.has_generated()
+        return has_generated or (self.network.adds_noise and len(self.layers_run) > 1)
 
     def _allocate(self, layer: str, signal: Tensor, n_draws: int) -> Tensor:
         shape = (self.n_inputs, n_draws, signal.shape[2])

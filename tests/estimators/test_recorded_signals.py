@@ -44,9 +44,9 @@ def test_draws_give_the_rows_of_a_layer_behind_noise(monkeypatch):
     """The range of tanh, which `information` does not know, is hidden from the measurement of the network."""
     monkeypatch.setattr(signal_ranges, "_MODULE_WIDTHS", {})
     noisy = tanh_network()
-    expected = lb.layer_information(noisy, INPUTS, LABELS, draws=32)
+    expected = lb.layer_information(noisy, INPUTS, LABELS, draws=32, layers="3")  # alone: it takes over no end
     signals = lb.propagate(noisy, INPUTS, draws=32)
-    assert_same(list(lb.information(signals, 0.1, LABELS))[5:], list(expected)[5:])
+    assert_same(list(lb.information(signals, 0.1, LABELS))[5:], list(expected))
 
 
 def test_paper_estimator_takes_the_two_halves_of_the_draws():

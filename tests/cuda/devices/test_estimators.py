@@ -52,7 +52,8 @@ def assert_same_rows(tables):
     for row, expected in zip(*tables, strict=True):
         assert (row.layer, row.quantity, row.note) == (expected.layer, expected.quantity, expected.note)
         for field in ("value", "lower", "upper", "standard_error"):
-            assert getattr(row, field) == pytest.approx(getattr(expected, field), abs=ROUNDING, nan_ok=True), (row.layer, field)
+            wanted = pytest.approx(getattr(expected, field), abs=ROUNDING, nan_ok=True)
+            assert getattr(row, field) == wanted, (row.layer, field)
 
 
 def information(device, *, sigma=0.3, **options):

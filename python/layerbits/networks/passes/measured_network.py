@@ -84,6 +84,16 @@ class MeasuredNetwork:
         """Names of the layers, in the order of the data."""
         return tuple(call.name for call in self.calls)
 
+    @property
+    def remedy_for_rows(self) -> str:
+        """The remedy for a layer whose rows are not those of the inputs, such as that of an expert.
+
+        A measurement repeats the noise of each row, so such a layer of a noisy network must have no noise.
+        """
+        if self.adds_noise:
+            return "noisify the network with `layers` that leave it out, or measure it without noise, with sigma="
+        return "choose other layers"
+
     def choose(self, layers: Layers) -> tuple[str, ...]:
         """Return the names of the layers that match `layers`, all by default, in the order of the data.
 

@@ -197,8 +197,8 @@ class _Recorder:
         self.layers_run.add(layer)
         if signal.shape[:1] != (rows,):
             raise LayerSelectionError(
-                f"layers: got {layer!r}, which returns shape {tuple(signal.shape)}, wanted {rows} rows; choose other "
-                "layers"
+                f"layers: got {layer!r}, which returns shape {tuple(signal.shape)}, wanted {rows} rows; "
+                f"{self.network.remedy_for_rows}"
             )
         recorded_layers = list(map(self.passes.layer, self.passes.layers))
         is_random = self.network.may_branch and self._is_behind_randomness()

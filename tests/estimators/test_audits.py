@@ -36,7 +36,7 @@ def test_saturation_of_a_known_channel_is_noted():
 
 @pytest.mark.parametrize(("n", "allowance"), [(100, 0.096), (500, 0.026), (1000, 0.014)])
 def test_saturation_behind_noise_is_noted_at_the_least_allowance_of_the_bet(n, allowance):
-    """With 16,384 queries in all, or the four that 32 draws give to each input, half of them evaluate the decoder."""
+    """32 draws give eight queries to each input, and half of them evaluate the decoder."""
     row = layer_information(noisy_identities(2, 1e-4), normal_tensor(n, 3), layers="1", draws=32)["1", "I(X;T)"]
     assert math.log(n) - row.lower == pytest.approx(allowance, rel=0.2)
     assert row.flags == ("saturated",)

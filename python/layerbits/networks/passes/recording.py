@@ -80,11 +80,7 @@ class Passes:
 
 @dataclasses.dataclass(frozen=True)
 class Recording:
-    """Signals by name, in the order of `Passes.layers`, and the compared names whose signals may be random.
-
-    `differing` are those of which a draw differs from draw 0, or, if the network may branch, that ran after noise or
-    random numbers.
-    """
+    """Signals by name, in the order of `Passes.layers`, and the compared names whose draws differ or may differ."""
 
     signals: dict[str, Tensor]
     differing: frozenset[str]

@@ -22,6 +22,7 @@ from layerbits._base.results import (
     Estimate,
     InformationRow,
     InformationTable,
+    Result,
     fixed,
 )
 from layerbits._base.types import Array, Doubles, Integers
@@ -45,6 +46,7 @@ __all__ = [
     "LayerSelectionError",
     "LayerbitsError",
     "NoNoiseError",
+    "Result",
     "UsageError",
     "check_confidence",
     "check_count",

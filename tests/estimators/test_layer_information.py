@@ -120,9 +120,18 @@ def test_paper_estimator_takes_entropies_given_the_input_from_a_separate_sample(
 
 
 @pytest.mark.parametrize("quantity", ["I(X;T)", "h(T)", "I(T;Y)"])
-def test_value_of_the_paper_estimator_is_the_plug_in(quantity):
-    row = layer_information(tanh_network(), INPUTS, LABELS, estimator="paper")["3", quantity]
-    assert row.value == row.plug_in != row.decoded
+def test_value_of_the_paper_estimator_is_the_plug_in_moved_into_the_interval(quantity):
+    options = {"draws": 256, "queries": 128, "estimator": "paper"}
+    row = layer_information(tanh_network(), INPUTS, LABELS, **options)["3", quantity]
+    assert row.upper - row.lower < 0.5
+    assert row.value == min(max(row.plug_in, row.lower), row.upper) != row.decoded
+
+
+def test_value_of_the_paper_estimator_is_a_midpoint_where_the_interval_is_wide():
+    row = layer_information(tanh_network(), INPUTS, draws=32, estimator="paper")["3", "I(X;T)"]
+    assert row.upper - row.lower > 0.5
+    assert row.value == (row.lower + row.upper) / 2 != row.plug_in
+    assert math.isnan(row.standard_error)
 
 
 def test_each_sample_and_layer_has_its_own_noise_for_the_queries(monkeypatch):
@@ -214,7 +223,8 @@ def test_global_generators_keep_their_states():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_values_are_finite_for_extreme_sigmas(dtype, sigma):
     table = layer_information(tanh_network(sigma).to(dtype), INPUTS.to(dtype), LABELS)
-    assert all(math.isfinite(value) for row in table for value in (row.value, row.standard_error))
+    assert all(math.isfinite(row.value) for row in table)
+    assert all(math.isfinite(row.standard_error) == (row.upper - row.lower <= 0.5) for row in table)
 
 
 def test_single_input_has_no_information():

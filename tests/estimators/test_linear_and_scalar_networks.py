@@ -127,7 +127,7 @@ def test_layer_with_nearly_equal_signals_has_the_entropy_of_its_noise(quantity):
     """Signals lie within 1e-8 of one another: log densities differ by |z| 1e-8 / sigma^2 < 1e-6."""
     noisy = noisify(nn.Sequential(nn.Identity(), dense(1e-9 * torch.eye(4))), sigma=0.5, layers=["0", "1"])
     row = layer_information(noisy, INPUTS, draws=4)["1", quantity]
-    assert row.value == pytest.approx(2 * math.log(2 * math.pi * math.e * 0.25), abs=1e-6)
+    assert row.plug_in == pytest.approx(2 * math.log(2 * math.pi * math.e * 0.25), abs=1e-6)
 
 
 def test_interval_of_draws_far_apart_contains_the_true_value():

@@ -94,7 +94,8 @@ def layer_information(
     seed : int
         Seed of all noise. The noise of a CUDA device differs from that of the CPU.
     estimator : {"pooled", "paper"}
-        With "paper", `value` is the paper's estimate: the plug-in with separate samples for h(T) and h(T|X).
+        With "paper", `plug_in` is the paper's estimate: the plug-in with separate samples for h(T) and h(T|X). `value`
+        is this estimate, moved into the interval, or the midpoint of a wide interval.
     devices : sequence of torch.device or str, optional
         CUDA devices that share the queries of a network on a CUDA device; by default that device computes them alone.
         Devices of the same model give the same numbers as one device.
@@ -109,8 +110,10 @@ def layer_information(
     -------
     InformationTable
         A row for each layer, readout and quantity. `lower` to `upper` is a confidence interval for the true quantity.
-        `value` is the mean of the decoder bound and of the plug-in bound less half of its first-order bias, moved into
-        the interval. Notes name saturation at log N, a missed tolerance, bounds that exclude each other, and
+        `value` is the mean of the decoder bound and of the plug-in bound less half of its first-order bias, both moved
+        into the interval; `standard_error` holds the gap between the bounds. If the interval is wider than 0.5 nats,
+        `value` is its midpoint, and `standard_error` is NaN. Notes, with flags, name saturation (the lower end is as
+        near to log N as the number of queries allows), a missed tolerance, bounds that exclude each other, and
         violations, by more than the error, of I(X;T) <= log N, I(T;Y) <= H(Y), I(X;T|Y) <= H(X|Y), I(X;T) <= I(X;T) of
         each layer through which the input acts on T, and I(X;T) = I(T;Y) + I(X;T|Y).
 

@@ -62,13 +62,16 @@ class DecoderBound:
     end : float
         Confidence bound for the mean: the lower end of an information, the upper end of an entropy.
     cost : float
-        Largest amount, in nats, by which the mixing with a prior can worsen the mean.
+        Amount, in nats, by which the mixing with a prior worsens the terms that it worsens, as a mean over all terms.
+    separated_end : float
+        For an information, the end if every query were as informative as the ceiling; NaN for an entropy.
     """
 
     decoder: str
     mean: JackknifeMean
     end: float
     cost: float
+    separated_end: float = math.nan
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,14 +121,19 @@ class DecoderBounds:
 
     def _information_lower_bound(self, quantity: Quantity, candidate: Candidate) -> DecoderBound:
         """Bound the mean of log [q(x|t) / p(x)] from below."""
-        trial, final = (
-            mix_with_prior(terms(quantity, log_densities), self.weight)
-            for log_densities in (candidate.at_trial, candidate.at_final)
-        )
-        floor, ceiling = math.log(self.weight), self.classes.ceilings[quantity.name]
+        trial, final = (terms(quantity, log_densities) for log_densities in (candidate.at_trial, candidate.at_final))
+        ceiling = self.classes.ceilings[quantity.name]
+        end = self._lower_end(trial, final, ceiling)
+        separated_end = self._lower_end(np.full_like(trial, ceiling), np.full_like(final, ceiling), ceiling)
+        mixed_terms = mix_with_prior(final, self.weight)
+        return _result(candidate, mixed_terms, final - mixed_terms, end, separated_end)
+
+    def _lower_end(self, trial: Doubles, final: Doubles, ceiling: float) -> float:
+        """Return the lower end of an information from its terms at the trial queries and at the final queries."""
+        trial, final = (mix_with_prior(values, self.weight) for values in (trial, final))
+        floor = math.log(self.weight)
         passes = [_pilot(trial, floor, ceiling), *split_passes(final)]
-        end = lower_mean_bound(passes, floor=floor, ceiling=ceiling, risk=self.risk)
-        return self._result(candidate, final, end)
+        return lower_mean_bound(passes, floor=floor, ceiling=ceiling, risk=self.risk)
 
     def _entropy_upper_bound(self, quantity: Quantity, candidate: Candidate) -> DecoderBound:
         """Bound the mean of -log q(t|A) from above, provided that no T lies further out than all queries."""
@@ -139,10 +147,15 @@ class DecoderBounds:
         ceiling = largest_surprisal - 2 * math.log(self.weight)
         passes = [_pilot(trial, 0.0, ceiling), *split_passes(final)]
         end = upper_mean_bound(passes, floor=0.0, ceiling=ceiling, risk=self.risk)
-        return self._result(candidate, final, end)
+        return _result(candidate, final, final - terms(quantity, candidate.at_final), end)
 
-    def _result(self, candidate: Candidate, final: Doubles, end: float) -> DecoderBound:
-        return DecoderBound(candidate.name, JackknifeMean.of_terms(final), end, -math.log1p(-self.weight))
+
+def _result(
+    candidate: Candidate, mixed_terms: Doubles, losses: Doubles, end: float, separated_end: float = math.nan
+) -> DecoderBound:
+    """Return the bound from terms that are mixed with priors, and from the losses of the terms by the mixing."""
+    cost = float(np.maximum(losses, 0).mean())
+    return DecoderBound(candidate.name, JackknifeMean.of_terms(mixed_terms), end, cost, separated_end)
 
 
 def _trial_bound(candidate: Candidate, quantity: Quantity, weight: float) -> float:

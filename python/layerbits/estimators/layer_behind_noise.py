@@ -19,7 +19,7 @@ from layerbits.estimators.decoder_bound import DecoderBounds
 from layerbits.estimators.decoder_candidates import TrialSplit
 from layerbits.estimators.log_densities import Queries
 from layerbits.estimators.plug_in_bound import entropy_lower_end, information_upper_end, plug_in
-from layerbits.estimators.two_sided_estimate import TwoSidedEstimate, entropy_estimate, information_estimate
+from layerbits.estimators.two_sided_estimate import Bounds, TwoSidedEstimate, entropy_estimate, information_estimate
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +50,7 @@ def noisy_layer_estimates(
     ----------
     samples : sequence of NoisySample
         One sample, or two for the paper's estimator. With two, the plug-in bound takes h(T|X) and h(T|Y) from the
-        second sample, and `value` is the plug-in bound.
+        second sample, and `value` is the plug-in bound, moved into the interval.
     risk : float
         Probability with which each end of an interval may be wrong.
     generator : numpy.random.Generator
@@ -64,15 +64,16 @@ def noisy_layer_estimates(
     n_queries = math.prod(decoder_sample.queries.shape)
     estimates = {}
     for quantity in classes.quantities:
-        plug_in_bound, decoder_bound = combined.bound(quantity), decoders.bound(quantity)
+        plug_in_bound = combined.bound(quantity)
+        bounds = Bounds(plug_in_bound, decoders.bound(quantity), combined.own_share(quantity))
         if quantity.is_entropy:
             lower = entropy_lower_end(plug_in_bound, risk)
-            estimate = entropy_estimate(plug_in_bound, decoder_bound, lower, decoder_sample.dimension_loss)
+            estimate = entropy_estimate(bounds, lower, decoder_sample.dimension_loss)
         else:
             upper = information_upper_end(plug_in_bound, classes.largest_terms[quantity.name], n_queries, risk)
             ceiling = classes.ceilings[quantity.name]
-            estimate = information_estimate(plug_in_bound, decoder_bound, upper, ceiling, decoder_sample.dimension_loss)
+            estimate = information_estimate(bounds, upper, ceiling, decoder_sample.dimension_loss)
         if len(samples) > 1:
-            estimate = dataclasses.replace(estimate, value=plug_in_bound.value)
+            estimate = estimate.with_value(plug_in_bound.value, plug_in_bound.standard_error)
         estimates[quantity.name] = estimate
     return estimates

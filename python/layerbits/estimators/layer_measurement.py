@@ -13,6 +13,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+from layerbits.estimators.audits import note
 from layerbits.estimators.classes import Classes
 from layerbits.estimators.first_layer import first_layer_estimates
 from layerbits.estimators.layer_behind_noise import NoisySample, noisy_layer_estimates
@@ -143,7 +144,7 @@ class LayerTask:
             larger_effort = effort.larger(cause, settings.max_draws, max_queries)
             limit = self._limit(effort, larger_effort, cause, time.monotonic() - start)
             if limit:
-                shortfall = f"tolerance {settings.tolerance:g} not reached within {limit}: limited by {cause}"
+                _, shortfall = note("tolerance_missed", tolerance=settings.tolerance, limit=limit, cause=cause)
                 return LayerMeasurement(effort.draws, estimates, shortfall)
             start = time.monotonic()
             seed = derived_seed(settings.seed, RandomStream.ROUND_SEED, round_number + 1)

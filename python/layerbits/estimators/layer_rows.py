@@ -37,7 +37,8 @@ def layer_rows(
     for name, classes in label_sets.items():
         measurement = measurements[name]
         of_labels = list(_rows(layer, measurement, estimator, flags, seconds))
-        of_labels = with_notes(of_labels, previous, classes.ceilings, measurement.shortfall)
+        separated_lower = measurement.estimates["I(X;T)"].separated_lower
+        of_labels = with_notes(of_labels, previous, classes.ceilings, measurement.shortfall, separated_lower)
         rows += [
             dataclasses.replace(row, quantity=row.quantity.replace("Y", name))
             for row in of_labels

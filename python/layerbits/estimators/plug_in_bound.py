@@ -53,18 +53,21 @@ class PlugIn:
         Entropies of the mixture of all draws.
     mixture : LogDensities
         Log densities, at the queries, of the mixture of the draws without queries, which can serve as a decoder.
+    own_shares : ByCondition[float]
+        Mean share, at the queries, of the query's own draw in the mixture of all draws under each condition.
     separate_marginal : bool
         Whether h(T) comes from another sample than h(T|X) and h(T|Y), as in the paper's estimator.
     """
 
     entropies: ByCondition[JackknifeMean]
     mixture: LogDensities
+    own_shares: ByCondition[float]
     separate_marginal: bool = False
 
     def with_conditionals_of(self, sample: PlugIn) -> PlugIn:
         """Return h(T) of this sample with h(T|X) and h(T|Y) of another, independent sample."""
         entropies = dataclasses.replace(sample.entropies, marginal=self.entropies.marginal)
-        return PlugIn(entropies, self.mixture, separate_marginal=True)
+        return PlugIn(entropies, self.mixture, sample.own_shares, separate_marginal=True)
 
     def bound(self, quantity: Quantity) -> JackknifeMean:
         """Return the plug-in estimate: on average an upper bound of an information, a lower bound of an entropy."""
@@ -73,6 +76,10 @@ class PlugIn:
             return minuend
         separate = self.separate_marginal and quantity.minuend is Condition.NONE
         return minuend.minus(self.entropies[quantity.subtrahend], same_sample=not separate)
+
+    def own_share(self, quantity: Quantity) -> float:
+        """Return the share of a query's own draw in the mixture with the fewest draws that the quantity compares."""
+        return self.own_shares[quantity.minuend if quantity.subtrahend is None else quantity.subtrahend]
 
 
 def plug_in(queries: Queries, draws: Tensor, classes: Classes) -> PlugIn:
@@ -105,7 +112,8 @@ def plug_in(queries: Queries, draws: Tensor, classes: Classes) -> PlugIn:
             given_class=jackknife.entropy(log_sums.given_class, log_densities.given_class),
             marginal=jackknife.entropy(log_sums.marginal, log_densities.marginal),
         )
-    return PlugIn(entropies, mixture_log_densities(queries, classes, log_sums_without_queries, n_draws))
+    own_shares = log_sums.map(lambda values: float(np.exp(queries.noise_log_density - values).mean()))
+    return PlugIn(entropies, mixture_log_densities(queries, classes, log_sums_without_queries, n_draws), own_shares)
 
 
 @dataclasses.dataclass(frozen=True)

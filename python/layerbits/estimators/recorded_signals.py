@@ -58,8 +58,9 @@ def information(
     seed : int
         Seed of all random numbers, such as the noise of the queries.
     estimator : {"pooled", "paper"}
-        With "paper", `value` is the paper's estimate: the plug-in with one half of the draws for h(T) and the other
-        half for h(T|X). It needs at least 4 draws; where S is a function of X, both estimators are the same.
+        With "paper", `plug_in` is the paper's estimate: the plug-in with one half of the draws for h(T) and the other
+        half for h(T|X). `value` is this estimate, moved into the interval, or the midpoint of a wide interval. It needs
+        at least 4 draws; where S is a function of X, both estimators are the same.
 
     Returns
     -------

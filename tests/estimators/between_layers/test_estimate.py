@@ -39,10 +39,10 @@ def test_information_is_that_of_whitened_layers_with_isotropic_noise(order, last
     whitened = noisify(nn.Sequential(nn.Identity(), *map(dense, maps)), sigma=1.0, layers=["0", "1", "2"])
     expected = information_between_layers(whitened, torch.linalg.solve(roots[0], inputs.T).T, "0", last)
     numbers = {
-        name: pytest.approx(getattr(expected, name), abs=1e-11)
+        name: pytest.approx(getattr(expected, name), abs=1e-11, nan_ok=True)
         for name in ("value", "standard_error", "lower", "upper")
     }
-    assert estimate == dataclasses.replace(expected, **numbers)
+    assert dataclasses.asdict(estimate) == dataclasses.asdict(expected) | numbers
 
 
 def test_orthonormal_map_into_many_dimensions_does_not_change_the_information():

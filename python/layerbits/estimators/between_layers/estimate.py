@@ -17,7 +17,7 @@ from layerbits.estimators.between_layers.marginal_density import marginal_log_de
 from layerbits.estimators.between_layers.pair_sample import sample_pair
 from layerbits.kernels import RandomStream, single_threaded_torch, stream
 from layerbits.networks import MAX_MEMORY, Inputs, check_max_memory
-from layerbits.statistics import JackknifeMean
+from layerbits.statistics import Interval, JackknifeMean, point_value
 
 # Smallest number of queries of all inputs: terms are skewed, and a Student interval of a few dozen is too narrow.
 _MIN_QUERIES = 1024
@@ -60,8 +60,10 @@ def information_between_layers(
     Returns
     -------
     Estimate
-        `lower` to `upper` is a confidence interval for I(T_k;T_l). `value` is the mean of the two bounds, and
-        `standard_error` its error from the queries, given the densities. `draws` is the number of passes per input.
+        `lower` to `upper` is a confidence interval for I(T_k;T_l). `value` is the mean of the two bounds, moved into
+        the interval, and `standard_error` its error from the queries and from the gap between the bounds. If the
+        interval is wider than 0.5 nats, `value` is its midpoint, and `standard_error` is NaN. `draws` is the number of
+        passes per input.
 
     Raises
     ------
@@ -117,11 +119,14 @@ def information_between_layers(
     if lower_terms.mean() < 0:
         lower_terms = np.zeros_like(lower_terms)  # I >= 0 is the better bound
     value, lower, upper = map(JackknifeMean.of_terms, ((lower_terms + upper_terms) / 2, lower_terms, upper_terms))
+    interval = Interval(max(0.0, lower.value - lower.margin(risk)), max(0.0, upper.value + upper.margin(risk)))
+    bounds = Interval(lower.value, upper.value)
+    point, standard_error = point_value(value.value, value.standard_error, bounds, interval)
     return Estimate(
-        value=max(0.0, value.value),
-        standard_error=value.standard_error,
-        lower=max(0.0, lower.value - lower.margin(risk)),
-        upper=max(0.0, upper.value + upper.margin(risk)),
+        value=point,
+        standard_error=standard_error,
+        lower=interval.lower,
+        upper=interval.upper,
         confidence=level,
         draws=draws + values * (2 if pair.are_neighbours else 1 + draws),
     )

@@ -111,7 +111,7 @@ class InformationRow(Result):
     seconds : float
         Time to estimate all quantities of the layer, without the first passes, which all layers share.
     note : str
-        Notes of the audits and on a missed tolerance; empty if there are none.
+        Notes of the audits and on a missed tolerance, in words; empty if there are none.
     plug_in, plug_in_error : float
         Plug-in bound and its standard error, in `unit`.
     decoded, decoded_error : float

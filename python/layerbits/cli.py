@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except LayerbitsError as error:
         return _print_error(str(error), 2)
     except Exception as error:
-        # Some invalid settings raise an error only during the computation; the log has the traceback.
+        # Some invalid settings raise an error only during the computation; the log has the traceback at level DEBUG.
         _LOG.debug("command failed", exc_info=True)
         return _print_error(f"{type(error).__name__}: {error}", 2)
     except KeyboardInterrupt:

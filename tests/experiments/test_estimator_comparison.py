@@ -13,7 +13,7 @@ from layerbits.experiments.entropy.bounds import COVERING, Bound
 from layerbits.experiments.entropy.entropy_estimators import BINNING, KDE, NEIGHBOURS, PLUG_IN
 from layerbits.experiments.entropy.estimator_comparison.experiment import ESTIMATOR_COMPARISON
 from layerbits.experiments.entropy.estimator_comparison.mixture import coordinate_entropy
-from layerbits.experiments.entropy.estimator_comparison.rates import Slope
+from layerbits.experiments.entropy.estimator_comparison.rates import Slope, fit_slopes
 from layerbits.experiments.entropy.estimator_comparison.settings import Config, EstimateRow
 from layerbits.experiments.framework.tables import read_table, write_table
 from tests.support import answers as known_answers
@@ -109,6 +109,16 @@ def test_error_of_the_plug_in_falls_like_one_over_the_number_of_samples(path):
     for slope in slopes:
         # log(1 + A / n) has the exponent -.87 at three samples a corner, and -1 for large n; seeds change it by .1.
         assert -1.25 < slope.slope < -0.7, slope
+
+
+def test_slope_of_an_estimator_without_integration_is_the_exponent_of_its_mean_error():
+    config = Config(sigmas=(0.1,), dims=(1,), estimators=(KDE,), samples=(10, 100, 1000))
+    unknown = [math.nan] * 3
+    rows = [
+        EstimateRow(KDE, 0.1, 1, n, repeat, n**-0.5, *unknown, truth=0.0) for n in config.samples for repeat in range(2)
+    ]
+    (slope,) = fit_slopes(config, rows)
+    assert slope.slope == pytest.approx(-0.5, abs=1e-12)  # rounding of three logarithms
 
 
 @pytest.mark.parametrize("sigma", SIGMAS)

@@ -73,6 +73,13 @@ def test_classes_of_one_row_have_no_distance_within():
     assert math.isnan(class_separation(normal_array(3, 2), np.arange(3)).within)
 
 
+def test_ratios_of_coinciding_rows_are_nan():
+    separation = class_separation(np.full((7, 2), 0.1), np.arange(7) % 3)  # the mean of seven times 0.1 is rounded
+    assert (separation.within, separation.between) == (0, 0)
+    assert math.isnan(separation.scatter_ratio)
+    assert math.isnan(separation.collapse)
+
+
 @pytest.mark.parametrize(
     ("name", "value", "error"),
     [

@@ -206,3 +206,5 @@ def test_kernels_of_a_dataloader_worker_use_one_thread():
         range(2), collate_fn=kernel_threads_of_worker, num_workers=1, multiprocessing_context="fork", timeout=60
     )
     assert list(loader) == [1, 1]
+    with single_threaded_torch():
+        assert list(loader) == [1, 1]

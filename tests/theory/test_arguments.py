@@ -12,6 +12,8 @@ from layerbits import theory
     [
         (lambda: theory.plugin_risk_bound(1, dim=1, sigma=1), "n"),
         (lambda: theory.plugin_risk_bound(10, dim=0, sigma=1), "dim"),
+        (lambda: theory.samples_needed(0.1, dim=10**9, sigma=0.1), "dim"),
+        (lambda: theory.sharp_mse_bound(10, 1, dim=10**400), "dim"),
         (lambda: theory.plugin_risk_bound(10, dim=1, sigma=0), "sigma"),
         (lambda: theory.plugin_risk_bound(10, dim=1, sigma=1e-200), "sigma"),
         (lambda: theory.plugin_risk_bound(10, dim=1, sigma=1, slack=0), "slack"),
@@ -33,6 +35,29 @@ from layerbits import theory
 def test_argument_out_of_range_is_named(call, name):
     with pytest.raises(ValueError, match=rf"^{name}: got .*, wanted "):
         call()
+
+
+@pytest.mark.parametrize(
+    ("bound", "limit"),
+    [
+        (lambda n: theory.plugin_risk_bound(n, dim=2, sigma=1), 0.0),
+        (lambda n: theory.covering_risk_bound(n, dim=2, sigma=1), 0.0),
+        (lambda n: theory.monte_carlo_mse_bound(n, 2, dim=2, sigma=1), 0.0),
+        (lambda n: theory.monte_carlo_mse_bound(n, 2, dim=2, sigma=1, mean_square=3), 0.0),
+        (lambda n: theory.information_mse_bound(n, 2, dim=2, sigma=1), 0.0),
+        (lambda n: theory.sharp_mse_bound(n, 2, dim=2), 0.0),
+        (lambda n: theory.information_risk_bound(0.1, dim=2, sigma=1, n=n), 0.2),
+    ],
+)
+def test_number_of_samples_may_be_too_large_for_a_float(bound, limit):
+    # Every bound falls at least like log(n) / sqrt(n), which is below 1e-190 here.
+    assert bound(10**400) == pytest.approx(limit, rel=1e-15, abs=1e-190)
+
+
+def test_smallest_noise_and_error_in_the_largest_dimension_need_samples_that_satisfy_the_bound():
+    log_samples = theory.samples_needed(1e-30, dim=10**7, sigma=1e-30).log_samples
+    # log A = d (log k + 1/2) with k = sqrt(8) / sigma; the bound A / n of the bias, and n = A / .9e-30.
+    assert log_samples == pytest.approx(1e7 * (math.log(8) / 2 + 30 * math.log(10) + 0.5), rel=1e-6)
 
 
 def test_number_of_samples_must_be_an_integer():

@@ -6,7 +6,7 @@ class LayerbitsError(Exception):
 
 
 class NoNoiseError(LayerbitsError, ValueError):
-    """The network has no noise, or its noise is off: I(X;T) would be log N or infinite for any weights."""
+    """The network has no noise, or its noise is off: I(X;T) would be log N for N inputs with different activations."""
 
 
 class LayerSelectionError(LayerbitsError, ValueError):
@@ -22,4 +22,4 @@ class UsageError(LayerbitsError, ValueError):
 
 
 class BackendError(LayerbitsError, RuntimeError):
-    """A requested compiled back end is not built or not usable on this machine."""
+    """A compiled back end is not built or cannot be loaded."""

@@ -62,7 +62,7 @@ class Estimate:
 
 
 def fixed(value: float, digits: int = 4) -> str:
-    """Return a number with a fixed number of decimals, and 0 without a sign."""
+    """Format a number with a fixed number of decimals; zero has no sign."""
     return f"{round(value, digits) + 0.0:.{digits}f}"
 
 
@@ -89,7 +89,7 @@ class InformationRow:
     seconds : float
         Time to estimate all quantities of the layer, without the first passes, which all layers share.
     note : str
-        Notes of the audits; empty if there are none.
+        Notes of the audits and on a missed tolerance; empty if there are none.
     plug_in, plug_in_error : float
         Plug-in bound and its standard error, in `unit`.
     decoded, decoded_error : float

@@ -1,4 +1,4 @@
-"""Checks of options; arrays are checked by the compiled core."""
+"""Checks of counts, positive numbers and confidence levels, with errors that name the argument."""
 
 from __future__ import annotations
 
@@ -32,6 +32,10 @@ def check_confidence(value: object) -> float:
     """Return `value` as a float; raise TypeError or ValueError unless it lies strictly between 0 and 1."""
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
         raise TypeError(f"confidence: got {type(value).__name__}, wanted a number between 0 and 1, such as 0.95")
-    if not 0 < float(value) < 1:
+    try:
+        number = float(value)
+    except OverflowError:  # an integer too large for a float
+        number = math.inf
+    if not 0 < number < 1:
         raise ValueError(f"confidence: got {value}, wanted a number between 0 and 1, such as 0.95")
-    return float(value)
+    return number

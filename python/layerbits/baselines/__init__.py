@@ -6,8 +6,8 @@ I(T;Y). `binned_information` of `layerbits.geometry` has the same interface, so 
 geometry/baseline_estimate.py. `estimate_from_entropy` in label_information.py makes a `BaselineEstimate` from any
 entropy of rows.
 
-No baseline uses the noise of the network, without which I(X;T) is log N or infinite. So no baseline estimates the
-I(X;T) of `layer_information`. Baselines run on the host; tensors on a device are copied there.
+No baseline uses the noise of the network, without which I(X;T) is log N for N inputs with different activations. So no
+baseline estimates the I(X;T) of `layer_information`. Baselines run on the host; tensors on a device are copied there.
 """
 
 from layerbits.baselines.kde import kde_entropy

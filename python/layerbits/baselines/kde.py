@@ -73,7 +73,7 @@ def _entropy(rows: Doubles, folds: int, seed: int) -> float:
     if n < folds:
         raise ValueError(f"folds: got {folds}, wanted at most {n}, the number of rows of a class")
     deviation = math.sqrt(float(rows.var(axis=0).mean()))
-    if deviation == 0:
+    if deviation == 0 or (rows == rows[0]).all():  # rounding of the mean may make the variance of equal rows positive
         return -math.inf
     fold = stream(seed, RandomStream.FOLDS, n).permutation(n) % folds
     return min(_cross_entropy(rows, fold, factor * deviation * n ** (-1 / (d + 4))) for factor in _BANDWIDTH_FACTORS)

@@ -20,9 +20,10 @@ def matrix_renyi_entropy(
     """Compute the matrix-based Renyi entropy S_alpha of the normalized Gram matrix of the rows, in nats.
 
     With A = K / n and K_ij = exp(-|t_i - t_j|^2 / (2 width^2)), S_alpha = log(sum of eigenvalues^alpha) / (1 - alpha).
-    S_alpha is 0 if all rows coincide and log n if all rows are far apart. S_alpha is not the Shannon entropy of a
-    random variable: it depends on the width, as a binned entropy depends on the size of the bins. The computation takes
-    O(n^2) memory and O(n^3 + n^2 d) time.
+    Eigenvalues of at most n eps (float64) count as 0, because they are below the rounding error. S_alpha is 0 if all
+    rows coincide and log n if all rows are far apart. S_alpha is not the Shannon entropy of a random variable: it
+    depends on the width, as a binned entropy depends on the size of the bins. The computation takes O(n^2) memory and
+    O(n^3 + n^2 d) time.
 
     Parameters
     ----------
@@ -88,5 +89,7 @@ def _median_width(distances: Doubles) -> float:
 
 def _entropy(gram: Doubles, alpha: float) -> float:
     """Compute S_alpha of a Gram matrix of trace 1."""
-    eigenvalues = eigvalsh(gram).clip(min=0)  # rounding makes some of them negative
+    eigenvalues = eigvalsh(gram)
+    # The rounding error of an eigenvalue is of the order of n eps, because the largest eigenvalue is at most 1.
+    eigenvalues = eigenvalues[eigenvalues > len(gram) * np.finfo(np.float64).eps]
     return math.log(float((eigenvalues**alpha).sum())) / (1 - alpha)

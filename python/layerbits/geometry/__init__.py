@@ -1,8 +1,8 @@
 """Distances between activations, separation of classes, and binned entropies.
 
 These functions measure how the activations of a deterministic network cluster. None of them estimates I(X;T), which
-without noise is log N or infinite for every network. The compression that binning estimators report is clustering at
-the scale of a bin (Goldfeld et al., Estimating Information Flow in Deep Neural Networks, ICML 2019).
+without noise is log N for N inputs with different activations. The compression that binning estimators report is
+clustering at the scale of a bin (Goldfeld et al., Estimating Information Flow in Deep Neural Networks, ICML 2019).
 """
 
 from layerbits.geometry.baseline_estimate import BaselineEstimate

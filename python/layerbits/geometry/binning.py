@@ -63,8 +63,8 @@ def binned_information(
     """Compute H(Bin(T)) and, with labels, I(Bin(T);Y), in nats.
 
     For a deterministic network and X uniform over the inputs, H(Bin(T)) = I(X;Bin(T)), which binning estimators report
-    as I(X;T). The true I(X;T) of such a network is log n or infinite. H(Bin(T)) measures how the activations cluster at
-    the scale of a bin.
+    as I(X;T). The true I(X;T) of such a network is log n if all rows differ. H(Bin(T)) measures how the activations
+    cluster at the scale of a bin.
 
     Parameters
     ----------

@@ -54,7 +54,7 @@ class EdgeBins:
         """Return the number of edges below each value."""
         if len(self.edges) > 255:
             return np.searchsorted(self.edges, values, side="left")
-        # One pass for each edge is ten times faster than a binary search among 30 edges.
+        # For 29 edges and 2^16 values, a binary search takes 4 (float64) to 7 (float32) times as long.
         number = np.zeros(values.shape, np.uint8)
         for edge in self.edges:
             number += values > edge

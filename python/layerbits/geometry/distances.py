@@ -78,7 +78,7 @@ def pairwise_distance_histogram(
     labels : integer tensor or array of shape (n,), optional
         Classes; without labels, all rows are in one class.
     bins : int
-        Number of evenly spaced bins, at least 1.
+        Number of evenly spaced bins, from 1 to 2^23.
     metric : {"euclidean", "cosine"}
         "cosine" is one minus the cosine of the angle; no row may be zero.
     range : (float, float), optional
@@ -90,7 +90,8 @@ def pairwise_distance_histogram(
     DistanceHistogram
         Counts as NumPy arrays, the same for any number of threads and any order of the rows. A distance is rounded to
         the dtype of `points` before the comparison with the edges. With eps of that dtype, its error is at most
-        (11 + d/1024) eps distance; a cosine distance c is off by at most (40 + d/60) eps c + 2 eps sqrt(c) + eps^2.
+        (11 + d/1024) eps distance for distances that exceed 1e-17 (float64: 1e-150) times the largest coordinate; a
+        cosine distance c is off by at most (40 + d/60) eps c + 2 eps sqrt(c) + eps^2.
 
     Raises
     ------

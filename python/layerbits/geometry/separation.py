@@ -26,11 +26,11 @@ class ClassSeparation:
     scatter_ratio : float
         tr S_B / tr S_W, the scatter of the class means divided by the scatter of the rows about their class means
         (Fukunaga, Introduction to Statistical Pattern Recognition, 1990, section 10.2): 0 if the means coincide,
-        infinite if each class is a point.
+        infinite if each class is a point, NaN if all rows coincide.
     collapse : float
         tr(Sigma_W Sigma_B^+) / classes, where every class has equal weight and Sigma_B^+ is the pseudo-inverse: the
-        measure NC1 of neural collapse (Papyan, Han and Donoho, 2020), which falls to 0 as classes become points and is
-        infinite if their means coincide.
+        measure NC1 of neural collapse (Papyan, Han and Donoho, 2020), which falls to 0 as classes become points, is
+        infinite if their means coincide, and NaN if all rows coincide.
     """
 
     within: float
@@ -76,9 +76,11 @@ def class_separation(points: Array, labels: Array) -> ClassSeparation:
     if len(sizes) < 2:
         raise ValueError(f"labels: got {len(sizes)} class, wanted at least 2")
     # Classes are converted to float64 one at a time, because a float64 copy of a wide layer may not fit in memory.
-    # Means are relative to one origin, because means far from zero lose digits.
+    # Means are relative to one origin, because means far from zero lose digits. The origin, the mean of all rows, is
+    # computed from differences, so that it is exactly the common row if all rows coincide.
     members = [np.flatnonzero(classes == label) for label in np.arange(len(sizes))]
-    origin = torch.stack([rows[indices].double().sum(0) for indices in members]).sum(0) / len(rows)
+    first_row = rows[0].double()
+    origin = first_row + torch.stack([(rows[indices] - first_row).sum(0) for indices in members]).sum(0) / len(rows)
     means = torch.stack([(rows[indices] - origin).mean(0) for indices in members])
     axes = _whitening_axes(means)
     scatter = np.zeros(len(sizes))  # sum of squares of each class about its mean

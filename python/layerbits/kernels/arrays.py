@@ -19,7 +19,7 @@ def as_tensor(name: str, array: object) -> Tensor:
     name : str
         Name of the argument in errors.
     array : object
-        A tensor on the CPU or a CUDA device, or a NumPy array of numbers of at most 64 bits.
+        A tensor on the CPU or a CUDA device, or a NumPy array of real numbers or booleans, each of at most 64 bits.
 
     Raises
     ------

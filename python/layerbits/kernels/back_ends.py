@@ -19,11 +19,12 @@ class Backend:
     name : str
         ``"cpu"`` or ``"cuda"``.
     built, usable : bool
-        Whether this installation contains the back end, and whether this machine can run it.
+        Whether the native module can be loaded, and whether this machine can run its kernels.
     reason : str
         Why the back end is not usable; empty if it is.
     isa : str
-        CPU: the instruction set in use, and all usable sets. CUDA: the architectures of this build. Empty if not built.
+        CPU: the instruction set in use, and all usable sets. CUDA: the architectures of this build. Empty if the module
+        cannot be loaded.
     devices : tuple of str
         CPU: the number of usable cores, as a text. CUDA: the names of the usable devices.
     """
@@ -72,7 +73,7 @@ def cuda_devices() -> list[tuple[str, str]]:
     BackendError
         The CUDA kernels were not built or cannot be loaded.
     RuntimeError
-        There is no driver or no device.
+        There is no driver or no device, or this process was forked from one that uses CUDA.
     """
     devices: list[tuple[str, str]] = cuda().devices()
     return devices

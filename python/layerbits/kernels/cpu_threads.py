@@ -58,4 +58,6 @@ def use_one_torch_thread_in_forked_child() -> None:
     """Set torch to one thread and keep the number of threads of the kernels; see `forked_child`."""
     global _kernel_threads_of_child
     _kernel_threads_of_child = _wanted_threads()
+    # A fork inside single_threaded_torch copies its number of threads, which would override settings of the child.
+    _kernel_threads.set(None)
     torch.set_num_threads(1)

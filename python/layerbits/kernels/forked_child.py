@@ -1,7 +1,7 @@
 """Make a forked child of this process able to use layerbits.
 
-A fork copies one thread alone, which breaks torch's threads and Python's locks in the child. This module repairs both
-if the fork follows the import of layerbits:
+A fork copies one thread alone, which breaks torch's threads and the locks of cached properties in the child. This
+module repairs both if the fork follows the import of layerbits:
 
 - The child lacks the threads that torch started through OpenMP, and GNU's runtime waits for these threads for ever.
   Most operators on more than 32,768 elements are parallel: a check for NaN is enough to hang. With one thread torch

@@ -49,8 +49,8 @@ def log_sum_exp_isotropic(
         CPU uses a tree of centers, and replaces centers that are close together by one center; a CUDA device uses
         bounding boxes of tiles in up to 32 dimensions, and computes every pair with groups or in more dimensions.
         "auto" estimates which method is faster; a CUDA device computes every pair if that takes less than some
-        hundredths of a second. On the CPU a row has the same bits in every batch within a method; on a CUDA device a
-        repeated call has the same bits.
+        hundredths of a second. On the CPU, "dense" and "pruned" each give a row the same bits in every batch; "auto"
+        may choose another method for another batch. On a CUDA device a repeated call has the same bits.
     tolerance : float, optional
         Largest change of a log-sum by "pruned", in nats; by default half an eps of the dtype. Gradients use every pair,
         with softmax weights that are wrong by a factor of at most e^tolerance.
@@ -58,7 +58,7 @@ def log_sum_exp_isotropic(
     Returns
     -------
     Tensor of shape (m,), float64
-        In nats. -inf for an empty sum; NaN for a row with NaN, and for all rows if a center has NaN.
+        In nats. -inf for an empty sum; NaN for a row with NaN, and for all rows of a group with NaN in a center.
         |error| <= (4 + d/64) eps (1 + sum_k p_k |e_k|), eps of the dtype, e_k the exponents with the weights relative
         to the largest one, p_k their softmax; plus the tolerance and the rounding of the result. Squared distances
         beyond the dtype are infinite.
@@ -191,8 +191,9 @@ def fill_standard_normal(values: Tensor, keys: Sequence[int], first: int) -> Non
 
     Notes
     -----
-    Box and Muller's transform of Philox4x32-10; `reference.standard_normal` computes the same values. No value exceeds
-    6.67 in float32 and 9.42 in float64; a normal value lies further out with a probability of 3e-11 and 5e-21.
+    Box and Muller's transform of Philox4x32-10; `reference.standard_normal` computes the same values up to rounding. No
+    absolute value exceeds 6.67 in float32 and 9.42 in float64; a normal value lies further out with a probability of
+    3e-11 and 5e-21.
     """
     from layerbits.kernels.cuda_operations import CudaOperations
 

@@ -2,8 +2,8 @@
 
 The generators are counter-based (Philox): streams can be generated in any order, so results do not depend on how the
 work is divided. The first number of a key is a member of `RandomStream`, the registry of all uses. Other generators
-(torch's, and NumPy's PCG64) serve ordinary noisy passes, initial weights, the order and the transforms of batches, and
-the split into training and test data.
+(torch's, and NumPy's PCG64) serve ordinary noisy passes, random operations of a network, initial weights, the order and
+the transforms of batches, and the split into training and test data.
 """
 
 from __future__ import annotations
@@ -133,7 +133,10 @@ def fill_rows(streams: Sequence[NormalStream], values: Tensor) -> None:
 
 
 def uniform_like(tensor: Tensor, seed: int, *key: int) -> Tensor:
-    """Return the first uniform values in [0, 1) of a stream, float32, in the shape and on the device of a tensor."""
+    """Return the first uniform values in [0, 1) of a stream, float32, in the shape and on the device of a tensor.
+
+    A CUDA device generates other values than the CPU.
+    """
     if not tensor.is_cuda:
         return torch.from_numpy(stream(seed, *key).random(tensor.shape, dtype=np.float32)).to(tensor.device)
     generator = torch.Generator(tensor.device).manual_seed(int(_seeds(seed, key).generate_state(1, np.uint64)[0]))

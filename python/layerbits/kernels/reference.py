@@ -1,4 +1,4 @@
-"""References of the kernels and of three estimators in NumPy and SciPy: oracles of tests, rivals in benchmarks.
+"""References of the kernels, a density and two estimators in NumPy and SciPy: oracles of tests, rivals in benchmarks.
 
 The module shares no code with the core: it sums directly in float64, without packing, scaling or polynomials.
 """
@@ -39,7 +39,7 @@ def log_sum_exp_isotropic(
         group_weights = None if weights is None else np.asarray(weights[columns], dtype=np.float64)
         for i in range(rows.start, rows.stop):
             squares = ((np.asarray(points[i], dtype=np.float64) - group_centers) ** 2).sum(axis=1)
-            with np.errstate(divide="ignore"):  # log of an empty sum
+            with np.errstate(divide="ignore"):  # log of a zero sum
                 result[i] = logsumexp(-squares / (2 * sigma**2), b=group_weights) if len(group_centers) else -np.inf
     return result
 

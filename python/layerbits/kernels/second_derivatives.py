@@ -10,9 +10,9 @@ of F in the direction; the derivative by u_i is m_i, the change of log-sum i. On
 derivatives in reverse mode, and first and second derivatives in forward mode.
 
 The native modules do not compute the moments of e'_ij (x_i - c_j) in these derivatives. torch computes the moments in
-float64 from differences of coordinates, as the kernels do, so that no digits cancel. A block of rows by all centers
-takes a few megabytes, the whole computation O((m + n) d). torch can differentiate every operator used here, which gives
-the third derivatives.
+float64 from differences of coordinates, as the kernels do, so that no digits cancel. A block has as many rows as fit in
+a few megabytes with all centers, at least one, so the computation takes memory O((m + n) d). torch can differentiate
+every operator used here, which gives the third derivatives.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-# Differences of coordinates in a block: 2 MiB of float64.
+# Largest number of differences of coordinates in a block of more than one row: 2 MiB of float64.
 _BLOCK_DIFFERENCES = 2**18
 
 
@@ -143,7 +143,7 @@ class _Pairs(NamedTuple):
     differences: Tensor
     squares: Tensor
     softmax: Tensor
-    softmax_per_weight: Tensor  # p_ij / w_j, which is finite at a weight of zero
+    softmax_per_weight: Tensor  # p_ij / w_j, or its limit at a weight of zero
     ignored_rows: Tensor  # (rows, 1): whether a row has NaN and a factor of zero
 
 

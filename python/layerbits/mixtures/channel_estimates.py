@@ -51,7 +51,7 @@ def channel_estimates(
     Parameters
     ----------
     surprisals : ByCondition of arrays of shape (n, q)
-        log p(t|x) - log p(t|condition) at q queries of each input, in nats.
+        log p(t|x) - log p(t|condition) at q >= 2 queries of each input, in nats.
     certain_bounds : Interval
         Bounds of I(X;T) that hold with probability 1, in nats.
     ceilings, largest_terms : mapping of str to float

@@ -35,11 +35,12 @@ def mixture_log_density(
         Nonnegative, of any positive total; equal by default.
     method : {"auto", "dense", "pruned"}
         "dense" sums over every pair of a point and a center. "pruned" skips or merges centers if this changes the
-        result by at most `tolerance`. "auto" estimates which method is faster. On the CPU, one method gives the same
-        bits at a point in every batch of points; on a CUDA device a repeated call gives the same bits.
+        result by at most `tolerance`. "auto" estimates which method is faster. On the CPU, "dense" and "pruned" each
+        give a point the same bits in every batch; "auto" may choose another method for another batch. On a CUDA device
+        a repeated call gives the same bits.
     tolerance : float, optional
-        Largest change of a log density by "pruned", in nats; by default half an eps of the dtype, less than the
-        rounding of the result. Gradients always sum over every pair.
+        Largest change of a log density by "pruned", in nats; by default half an eps of the dtype. Gradients
+        always sum over every pair.
 
     Returns
     -------
@@ -53,7 +54,8 @@ def mixture_log_density(
     TypeError, ValueError
         An argument has another type, dtype, device, shape or value than wanted; the message names the argument.
     NotImplementedError
-        Two derivatives are in forward mode, or forward mode differentiates a second derivative: use reverse mode.
+        Two derivatives are in forward mode, or forward mode differentiates a second derivative: use reverse mode. Or
+        torch.autograd maps over upstream gradients (``is_grads_batched``, ``vectorize``): use torch.func.
 
     Notes
     -----

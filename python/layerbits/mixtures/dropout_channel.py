@@ -156,9 +156,9 @@ class DropoutChannel:
         Returns
         -------
         ByCondition of arrays of shape (m,)
-            In nats; 0 given the input. For signals and points as they are rounded in units of sigma, with e_k the
-            exponents, p_k their softmax and eps of float64, the error is at most
-            (4 d + 20) eps (1 + |e_x| + sum_k p_k |e_k|) + 2e-7.
+            In nats; 0 given the input. Without classes, the values given the class are those without condition. For
+            signals and points as they are rounded in units of sigma, with e_k the exponents, p_k their softmax and eps
+            of float64, the error is at most (4 d + 20) eps (1 + |e_x| + sum_k p_k |e_k|) + 2e-7.
         """
         given_class, marginal = np.empty((2, len(inputs)))
         indices = torch.from_numpy(inputs).to(self.signals.device)
@@ -189,7 +189,7 @@ class DropoutChannel:
         """Return the Bhattacharyya distances of p(t|x) and p(t|x') for the x in `rows` and all inputs x', (rows, n)."""
         log_variances = self._log_variances
         distances = (log_variances[rows, None] + log_variances).mul_(-0.25)
-        # A logarithm takes as long as all other operations, so it is computed for products of `factors` variances.
+        # One logarithm of a product replaces the logarithms of `factors` variances.
         factors = int(_LARGEST_EXPONENT / max(1.0, math.log2(float(self._variances.max()))))
         products = torch.ones_like(distances)
         for number, (signals, variances) in enumerate(_columns(self._scaled_signals, self._variances), start=1):

@@ -89,7 +89,7 @@ def mixture_information(
     confidence : float
         Level of the interval.
     seed : int
-        Seed of the noise.
+        Seed of the queries.
     max_draws : int
         Largest number of queries, at least 64.
 
@@ -102,6 +102,8 @@ def mixture_information(
     ------
     TypeError, ValueError
         An argument has another type, dtype, device, shape or value than wanted; the message names the argument.
+    NotImplementedError
+        torch.func transforms the call.
 
     Notes
     -----

@@ -2,7 +2,7 @@
 
 The densities p(t|x), p(t|y) and p(t) are Gaussian mixtures. The expectation over queries t of a term such as
 log(p(t|x) / p(t)) is an information. The squared length of the noise cancels in these terms. So for far apart centers
-of equal weights, log(p(t|x) / p(t)) has no variance.
+of equal weights, log(p(t|x) / p(t)) has almost no variance.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ class KnownChannel:
     weights : Tensor of shape (n,) or None
         Weights of the inputs, of the dtype of the centers and of any positive total; None: equal weights.
     devices : tuple of torch.device
-        CUDA devices that share the sums over all centers; empty: the device of the centers.
+        CUDA devices that share the sums, except the sums over the classes if there are more than four; empty: the
+        device of the centers.
     """
 
     centers: Tensor
@@ -86,7 +87,7 @@ class KnownChannel:
         Returns
         -------
         ByCondition of arrays of shape (m, q)
-            In nats; 0 given the input.
+            In nats; 0 given the input. Without classes, the values given the class are those without condition.
         """
         # The noise is that of the rounded points, so that its log density cancels against the same term of the sums.
         noise = (points.double() - self.centers[torch.from_numpy(inputs)][:, None]) / self.sigma

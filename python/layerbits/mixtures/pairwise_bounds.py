@@ -36,7 +36,7 @@ def mixture_entropy_bounds(
     TypeError, ValueError
         An argument has another type, dtype, device, shape or value than wanted; the message names the argument.
     NotImplementedError
-        Two derivatives are in forward mode, or forward mode differentiates a second derivative: use reverse mode.
+        As for `mixture_log_density`.
 
     Notes
     -----

@@ -25,7 +25,7 @@ class StratifiedPasses:
     bet : InformationBet
         Bet on I(X;T); `fixed_count` is False if passes are added until the interval is narrow.
     seed : int
-        Seed of the noise.
+        Seed of the queries.
     """
 
     def __init__(self, channel: KnownChannel, bet: InformationBet, seed: int) -> None:

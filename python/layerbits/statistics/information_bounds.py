@@ -12,7 +12,8 @@ from layerbits._base import Doubles
 from layerbits.statistics.interval import Interval
 from layerbits.statistics.mean_bounds import lower_mean_bound, upper_mean_bound
 
-# More passes improve the stakes of later passes, but narrow an interval by only some 2 %.
+# More passes improve the stakes of later passes, but for normal terms of shape (200, 1024), 1024 passes narrow the
+# interval by only 2 to 3 %.
 _MAX_PASSES = 64
 
 
@@ -27,7 +28,7 @@ def unseen_probability(n: int, risk: float) -> float:
 def mix_with_prior(terms: Doubles, weight: float) -> Doubles:
     """Mix a decoder q(x|t) with the prior p(x), which gets this weight, and return its terms log(q(x|t) / p(x)).
 
-    The new terms are at least log(weight). A term loses at most -log(1 - weight), about `weight` nats.
+    The new terms are at least log(weight). A term loses at most -log(1 - weight) nats.
     """
     mixed_terms: Doubles = np.logaddexp(terms + math.log1p(-weight), math.log(weight))
     return mixed_terms

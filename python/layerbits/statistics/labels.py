@@ -18,8 +18,8 @@ def class_numbers(labels: object, n_inputs: int) -> Integers:
     Parameters
     ----------
     labels : array-like of shape (n_inputs,) or (n_inputs, classes)
-        Integers, booleans, whole floats, strings, or one-hot rows of zeros and a single one for two or more classes: a
-        tensor, an array, a list, or a pandas Series.
+        Integers, booleans, whole floats or strings, or one-hot rows of two or more classes. A tensor, an array, a list,
+        or a pandas Series.
     n_inputs : int
         Number of inputs.
 

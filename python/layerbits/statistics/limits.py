@@ -1,4 +1,4 @@
-"""Upper limits of information that follow from the entropies of the input X and its class Y, in nats."""
+"""Upper limits of information and of its terms, from the probabilities of the input X and its class Y, in nats."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ _LARGEST_STAKE = 0.9
 def lower_mean_bound(
     passes: Sequence[Doubles], *, floor: float, ceiling: float, risk: float, fixed_count: bool = True
 ) -> float:
-    """Compute a lower confidence bound of a mean, at level 1 - `risk`, for any number of terms of any distribution.
+    """Compute a lower confidence bound of a mean, at level 1 - `risk`, for any number and distribution of the terms.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def student_margin(variances: Doubles, freedom: int, risk: float) -> float:
     Returns
     -------
     float
-        The distance of the bound from the sum; infinite without degrees of freedom.
+        The distance of the bound from the sum; infinite without degrees of freedom, otherwise 0 if all variances are 0.
     """
     if freedom < 1:
         return math.inf
@@ -116,7 +116,7 @@ def _forecast(passes: Sequence[Doubles], n: int) -> tuple[Doubles, float]:
     """Return forecasts of the n terms of the next pass, shape (n,), and an estimate of their mean square error."""
     if len(passes) < 2:
         return np.full(n, passes[0].mean()), float(passes[0].var())
-    # All passes have the inputs in the same order, so terms at one relative position have similar inputs.
+    # Passes over the inputs in one order have similar terms at one relative position.
     positions = 2 * np.arange(n) + 1
     aligned_terms = np.array(
         [terms if len(terms) == n else terms[positions * len(terms) // (2 * n)] for terms in passes]

@@ -3,11 +3,12 @@
 S has a law P on R^d, Z ~ N(0, sigma^2 I_d) and T = S + Z. The plug-in of n samples of S is the entropy of the Gaussian
 mixture with these samples as centers; its risk is E|plug-in - h(T)|. In all functions
 
-- `n` is the number of samples, an int of any size,
-- `dim` is d,
+- `n` is the number of samples (in `information_risk_bound`, of inputs), an int of any size,
+- `dim` is d, from 1 to 10^7,
 - `sigma` is the standard deviation of the noise, from 1e-30 to 1e30.
 
-A bound too large for a float is returned as infinity. A TypeError or ValueError names an argument that is out of range.
+A bound too large for a float is returned as infinity, and a bound too small as 0. A TypeError or ValueError names an
+argument that is out of range.
 
 [T] is Goldfeld, Greenewald and Polyanskiy, Estimating Differential Entropy under Gaussian Convolutions (arXiv
 1810.11589). docs/theory.md proves all other bounds.

@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from layerbits._base import check_count, check_positive
 
+# With at most this dimension, powers in the formulas are floats, and log n is below 2^32, the end of the search in
+# `samples_needed`.
+_LARGEST_DIM = 10**7
+
 
 def check_setting(dim: int, sigma: float) -> tuple[int, float]:
     """Return the dimension and sigma; raise TypeError or ValueError if one is out of range."""
-    return check_count("dim", dim, minimum=1), check_scale("sigma", sigma)
+    return check_dim(dim), check_scale("sigma", sigma)
+
+
+def check_dim(dim: int) -> int:
+    """Return a dimension from 1 to 10^7; otherwise raise an error."""
+    if check_count("dim", dim, minimum=1) > _LARGEST_DIM:
+        raise ValueError(f"dim: got {dim}, wanted an integer from 1 to {_LARGEST_DIM}")
+    return int(dim)
 
 
 def check_scale(name: str, value: float) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from layerbits._base import check_count
-from layerbits.theory.checks import check_scale, check_setting
+from layerbits.theory.checks import check_dim, check_scale, check_setting
 
 
 def monte_carlo_mse_bound(n: int, draws: int, *, dim: int, sigma: float, mean_square: float | None = None) -> float:
@@ -50,7 +50,7 @@ def sharp_mse_bound(n: int, draws: int, *, dim: int) -> float:
     >>> lb.theory.sharp_mse_bound(10, 5, dim=3)
     0.06
     """
-    return check_count("dim", dim, minimum=1) / _count_draws(n, draws)
+    return check_dim(dim) / _count_draws(n, draws)
 
 
 def information_mse_bound(n: int, draws: int, *, dim: int, sigma: float, mean_square: float = 1.0) -> float:
@@ -78,5 +78,7 @@ def information_mse_bound(n: int, draws: int, *, dim: int, sigma: float, mean_sq
     return dim * min(1.0, check_scale("mean_square", mean_square) / sigma**2) / _count_draws(n, draws)
 
 
-def _count_draws(n: int, draws: int) -> int:
-    return check_count("n", n, minimum=1) * check_count("draws", draws, minimum=1)
+def _count_draws(n: int, draws: int) -> float:
+    """Return the number of all draws; infinity if it is too large for a float."""
+    count = check_count("n", n, minimum=1) * check_count("draws", draws, minimum=1)
+    return float(count) if count < 2**1023 else math.inf

@@ -105,4 +105,6 @@ def information_risk_bound(entropy_risk: float, *, dim: int, sigma: float, n: in
         raise ValueError(f"entropy_risk: got {entropy_risk}, wanted a number >= 0, or infinity")
     entropy_risks = 2 * float(entropy_risk)
     ceiling = information_ceiling(dim=dim, sigma=sigma)
-    return entropy_risks if n is None else entropy_risks + ceiling / (2 * math.sqrt(check_count("n", n, minimum=1)))
+    if n is None:
+        return entropy_risks
+    return entropy_risks + ceiling / 2 * math.exp(-math.log(check_count("n", n, minimum=1)) / 2)

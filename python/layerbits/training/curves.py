@@ -80,7 +80,7 @@ class TrainingCurves:
         Raises
         ------
         UsageError
-            training.csv is missing or damaged, or lacks rows up to this epoch.
+            training.csv is missing or damaged, or its rows up to this epoch are not those of the chosen epochs.
         """
         rows = read_training(self._path) if epoch else []
         self._rows = [row for row in rows if row.epoch <= epoch]
@@ -95,7 +95,7 @@ class TrainingCurves:
         Raises
         ------
         UsageError
-            A loss is not finite.
+            A loss is not finite, or the file cannot be written.
         """
         if epoch not in self._at:
             return

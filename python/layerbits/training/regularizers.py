@@ -41,7 +41,7 @@ class ParsevalRegularizer:
     ------
     LayerSelectionError
         `model` has no such layer; `layers` matches none of them, or a layer whose weight is computed from other
-        parameters.
+        parameters or not yet initialized (lazy).
     TypeError, ValueError
         `model` is no module, or `strength` is out of range.
 
@@ -121,7 +121,7 @@ class ParsevalRegularizer:
 
 
 def _norms(grams: Sequence[Tensor]) -> list[float]:
-    """Return the largest absolute row sum of each layer's matrices, a bound of their eigenvalues; synchronize once."""
+    """Return the largest absolute row sum of each layer's Gram matrices, a bound of their eigenvalues."""
     norms = [torch.linalg.matrix_norm(gram, math.inf).max() for gram in grams]
     return torch.stack([norm.to(norms[0]) for norm in norms]).tolist() if norms else []
 

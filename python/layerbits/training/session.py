@@ -90,7 +90,7 @@ class TrainingSession:
         name : str, optional
             Label of the progress bar.
         after_epoch : callable, optional
-            Called with each epoch after its checkpoint is saved.
+            Called with each epoch after `Checkpoints.step`.
         """
         cuda_devices = self.checkpoints.cuda_devices()
         with torch.random.fork_rng(devices=cuda_devices):

@@ -22,8 +22,8 @@ _KERNEL_SIZE = 5
 class Dropout(nn.Module):
     """Dropout by random numbers that depend on the seed, the layer and the number of earlier training passes alone.
 
-    So the passes of a measurement, or of another network, do not change these numbers. The number of training passes is
-    a buffer, so that checkpoints contain it.
+    The CPU and a CUDA device have different numbers. The passes of a measurement, or of another network, do not change
+    these numbers. The number of training passes is a buffer, so that checkpoints contain it.
 
     Parameters
     ----------

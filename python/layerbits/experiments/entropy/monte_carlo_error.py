@@ -105,7 +105,7 @@ def control_variate_information(centers: Doubles, sigma: float, draws: int, rand
 
 
 def layerbits_information(centers: Doubles, sigma: float, draws: int, random: np.random.Generator) -> float:
-    """Estimate the information by `mixture_information`, which also uses mirrored pairs of queries."""
+    """Estimate the information by `mixture_information`, which also uses strata and mirrored pairs of queries."""
     seed = int(random.integers(2**31))
     return mixture_information(centers, sigma, tolerance=1e-12, seed=seed, max_draws=draws).value
 

@@ -56,7 +56,7 @@ def with_settings(config: ConfigT, texts: Mapping[str, str]) -> ConfigT:
     Raises
     ------
     UsageError
-        A name is not a field, or a text is not a value of the field's type.
+        A name is not a field, a text is not a value of the field's type, or a value is out of range.
     """
     types = typing.get_type_hints(type(config))
     unknown_names = [name for name in texts if name not in types]

@@ -112,7 +112,7 @@ def write_neurons(
 
 
 def summarize(settings: ScalarSettings, path: Path) -> dict[str, float]:
-    """Return the interval and the true value of I(X;T) of each layer, at the peak and after the last epoch."""
+    """Return interval and true I(X;T) of each layer at its peak and at the end, and how many intervals are right."""
     tables, neurons = read_information(path / "information.csv"), read_table(path / "neurons.csv", Neuron)
     numbers: dict[str, float] = {}
     for layer in dict.fromkeys(neuron.layer for neuron in neurons):

@@ -1,7 +1,7 @@
 """The experiment szt-binning: binned entropies of a tanh network on the SZT data (Figure 1 of the paper).
 
-The I(X;T) of a deterministic network is H(T) = log 4096, or infinite for continuous X, while H(Bin(T)) changes with the
-size of the bins. In a noisy network H(Bin(T)), as a measure of clusters, is compared with I(X;T). The networks are
+The I(X;T) of a deterministic network is H(T), log 4096 if all activations differ, while H(Bin(T)) changes with the size
+of the bins. In a noisy network H(Bin(T)), as a measure of clusters, is compared with I(X;T). The networks are
 trained in float32 and binned in float64, so that rounding does not act as bins.
 
 A run writes training.csv and binned.csv (columns: `Binned`) into the folders deterministic and noisy, information.csv

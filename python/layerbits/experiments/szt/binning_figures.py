@@ -84,7 +84,7 @@ def _plot_pairs(axes: Axes, config: BinningSettings, path: Path) -> None:
             points = [(p.information, p.entropy) for p in pairs if (p.quantity, p.layer) == (quantity, layer)]
             axes.plot(*np.reshape(points, (-1, 2)).T, marker, color=color, markersize=4)
     plots.curve_panel(axes, xlabel="I(X;T) in nats", ylabel="binned entropy in nats")
-    axes.set_title("an epoch and a layer each", fontsize="medium")
+    axes.set_title("a point per epoch and layer", fontsize="medium")
     axes.set_xscale("linear")
     for layer, color in zip(config.layers, colors, strict=True):
         axes.plot([], [], color=color, label=layer, linewidth=4)

@@ -76,7 +76,7 @@ def final_accuracy(path: Path) -> float:
 
 
 def summarize(path: Path, *, prefix: str = "") -> dict[str, float]:
-    """Return the final test accuracy, the final I(X;T) of the first and last hidden layer, and the peak of the last."""
+    """Return final accuracy, final I(X;T) of the first and last hidden layer, and peak and fall of the last layer."""
     tables = read_information(path / "information.csv")
     last_epoch = max(tables)
     layers = [row.layer for row in tables[last_epoch]]

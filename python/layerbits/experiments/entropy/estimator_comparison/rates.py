@@ -17,7 +17,10 @@ _SMALLEST_FIT = 3  # points
 
 
 class MeanError(NamedTuple):
-    """Mean absolute error over the repeats; `integration` is the part that the integration of plug-ins may cause."""
+    """Mean absolute error over the repeats.
+
+    `integration` is the part that the integration of plug-ins may cause, 0 for other estimators.
+    """
 
     estimator: str
     samples: int
@@ -48,7 +51,8 @@ def mean_errors(rows: Sequence[EstimateRow], sigma: float, dim: int) -> list[Mea
 
 def _mean_error(estimator: str, samples: int, repeats: Sequence[EstimateRow]) -> MeanError:
     error = float(np.mean([abs(row.value - row.truth) for row in repeats]))
-    integration = 2 * math.hypot(*(row.standard_error for row in repeats)) / len(repeats)
+    standard_errors = [row.standard_error for row in repeats if not math.isnan(row.standard_error)]
+    integration = 2 * math.hypot(*standard_errors) / len(repeats)
     return MeanError(estimator, samples, error, integration)
 
 

@@ -59,8 +59,8 @@ def plug_in_error(counts: Doubles, probability: float, sigma: float, draws: int,
 
     With the density p of T and its plug-in q the error is E_q[-log p] - E_p[-log p] - D(q || p). The first two terms
     are known by quadrature. The divergence is the integral of p (r log r - r + 1), r = q / p, and is estimated at
-    points of the mixture (p + q) / 2, where no term is negative or large, and all terms are small if the densities are
-    close.
+    points of the mixture (p + q) / 2, where no term is negative or exceeds 2 + 2 log(1 + r), and all terms are small if
+    the densities are close.
 
     Parameters
     ----------

@@ -14,8 +14,8 @@ from layerbits.experiments.entropy.bounds import COVERING, FINITE_SUPPORT, PAPER
 from layerbits.experiments.entropy.sample_complexity.errors import Risk
 from layerbits.experiments.entropy.sample_complexity.settings import Config
 
-# A fit begins at this many times 4^d samples. With fewer samples, the bias, which falls like 2^d / 2n, is visible
-# beside the fluctuation, which falls like 1 / sqrt(n).
+# A fit begins at this many times 4^d samples. With fewer samples, the bias, which falls like 2^d / (2 n), is
+# visible beside the fluctuation, which falls like 1 / sqrt(n).
 _FIRST_SAMPLES = 16
 _SMALLEST_FIT = 3  # points
 LOWER_BOUND = "least"

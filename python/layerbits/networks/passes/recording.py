@@ -115,8 +115,8 @@ def record_draws(
     LayerSelectionError
         A layer did not run, ran too often, or returned another number of rows than it got.
     ValueError
-        The network cannot take the inputs; a signal is NaN or infinite, or so large in half precision that rounding
-        distorts the noise; emitted values have another shape than the signals of their layer.
+        The network cannot take the inputs; a signal is NaN or infinite, or so large that its rounding distorts
+        the noise; emitted values have another shape than the signals of their layer.
     MemoryError
         The system has no memory for a pass, or for the signals.
     """
@@ -143,9 +143,7 @@ class _Recorder:
     """A channel that records signals, and adds noise from the streams of the passes."""
 
     def __init__(self, network: MeasuredNetwork, passes: Passes, n_inputs: int, signals: Mapping[str, Tensor]) -> None:
-        self.network = network
-        self.passes = passes
-        self.n_inputs = n_inputs
+        self.network, self.passes, self.n_inputs = network, passes, n_inputs
         self.threads = threads()
         self.pool = ThreadPoolExecutor(self.threads)
         self.signals = dict(signals)
@@ -173,20 +171,18 @@ class _Recorder:
         missing = [layer for layer in map(self.passes.layer, self.passes.layers) if layer not in self.layers_run]
         if missing:
             got = ", ".join(missing)
-            raise LayerSelectionError(
-                f"layers: got {got}, which did not run in the pass, wanted layers that always run"
-            )
+            raise LayerSelectionError(f"layers: got {got}, which did not run in the pass, wanted layers that always do")
 
     def check_signals(self) -> None:
-        """Raise a ValueError for a signal that is NaN or infinite, or too large for its noise in half precision."""
+        """Raise a ValueError for a signal that is NaN or infinite, or too large for its dtype to resolve its noise."""
         for layer, values in self.extremes.items():
             if not values.isfinite().all():
                 raise ValueError(
                     f"inputs: got NaN or infinity in layer {layer!r}, wanted finite signals; check the network"
                 )
             if layer in self.network.noise:
-                step = unit_in_last_place(values) if self.passes.checks_float else rounding_step(values)
-                self.network.noise[layer].check_resolution(layer, step, values.dtype)
+                unit = unit_in_last_place if self.passes.checks_float else rounding_step
+                self.network.noise[layer].check_resolution(layer, unit(values), values.dtype)
 
     def __call__(self, index: int, signal: Tensor) -> Tensor:
         layer, rows = self.network.layer_names[index], len(self.draws) * self.rows

@@ -1,8 +1,8 @@
 """The command line: read arguments, run experiments, and turn errors and POSIX signals into exit statuses.
 
-Exit statuses: 0 for success; 1 if `check` finds that intervals contain the true value too rarely; 2 for an error, with
-one line on stderr, after the usage if the arguments cannot be parsed; 130 for an interruption. No other module of the
-package prints anything but progress bars.
+Exit statuses: 0 for success; 1 if `check` finds that intervals contain the true value too rarely, or layers are not
+refused; 2 for an error, with one line on stderr, after the usage if the arguments cannot be parsed; 130 for an
+interruption. No other module of the package prints anything but progress bars.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 
 from layerbits import plots
 from layerbits._base import LayerbitsError, UsageError, write_csv
-from layerbits.calibration import V1, Coverage, coverage
+from layerbits.calibration import V1, V2, Coverage, coverage_in_processes, expected_seconds
 from layerbits.experiments import (
     EXPERIMENTS,
     Experiment,
@@ -31,10 +31,10 @@ from layerbits.experiments import (
     versions,
     with_settings,
 )
-from layerbits.kernels import backends
+from layerbits.kernels import backends, threads
 from layerbits.report import write_report
 
-_SEEDS, _QUICK_SEEDS = 100, 20
+_SEEDS, _QUICK_SEEDS = 200, 20
 
 _LOG = logging.getLogger("layerbits")
 _LOG.addHandler(logging.NullHandler())
@@ -94,7 +94,8 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser(
         "check",
         help="check the intervals against true values",
-        description="Estimate quantities with known true values, and count how often the 95 % intervals contain them.",
+        description="Estimate quantities with known true values, and count how often the 95 % intervals contain them. "
+        "Layers that are no chain must be refused.",
     )
     check.add_argument("--seeds", metavar="K", type=int, help=f"number of estimates of each task (default: {_SEEDS})")
     check.add_argument("--quick", action="store_true", help=f"{_QUICK_SEEDS} seeds")
@@ -155,16 +156,22 @@ def _check(arguments: argparse.Namespace) -> int:
     out: Path | None = arguments.out
     if out is not None and (out.is_dir() or not out.absolute().parent.is_dir()):
         raise UsageError(f"--out: got {out}, wanted a file in a folder that exists")
-    rows = coverage(V1, seeds=range(seeds))
+    tasks = (*V1, *V2)
+    processes = threads()
+    seconds = expected_seconds(tasks, seeds) / processes
+    cores = f"{processes} core{'s' * (processes > 1)}"
+    print(f"{len(tasks)} tasks, {seeds} seeds: about {_duration(seconds)} on {cores}", flush=True)
+    rows = coverage_in_processes(tasks, seeds=range(seeds), processes=processes)
     if out is not None:
         write_csv(out, [field.name for field in dataclasses.fields(Coverage)], map(dataclasses.astuple, rows))
-    print(f"{'task':<20} {'quantity':<9}     truth      mean rms error contained half width achievable")
+    print(f"{'task':<20} {'quantity':<10}     truth      mean rms error contained half width achievable")
     for row in rows:
-        numbers = f"{row.truth:9.4f} {row.mean_value:9.4f} {row.rms_error:9.4f} {f'{row.hits}/{row.seeds}':>9}"
-        line = f"{row.task:<20} {row.quantity:<9} {numbers} {row.half_width:10.4f} {row.achievable:10.4f}"
+        truth = "  refused" if math.isnan(row.truth) else f"{row.truth:9.4f}"
+        numbers = f"{truth} {row.mean_value:9.4f} {row.rms_error:9.4f} {f'{row.hits}/{row.seeds}':>9}"
+        line = f"{row.task:<20} {row.quantity:<10} {numbers} {row.half_width:10.4f} {row.achievable:10.4f}"
         print(line if row.sufficient else f"{line}  too rarely: wanted {row.required_hits}")
     failing = sum(not row.sufficient for row in rows)
-    print(f"{failing} of {len(rows)} quantities have intervals that contain the true value too rarely")
+    print(f"{failing} of {len(rows)} quantities contain the true value, or are refused, too rarely")
     return int(failing > 0)
 
 

@@ -6,7 +6,8 @@ import math
 import pytest
 
 from layerbits import Estimate
-from layerbits.calibration import V1, Coverage, coverage, coverage_check
+from layerbits.calibration import V1, V2, Coverage, coverage, coverage_check, expected_seconds
+from layerbits.calibration.tasks import BETWEEN
 from tests.support.calibration_tasks import by_name
 
 BPSK = next(task for task in V1 if task.name == "bpsk-1")
@@ -17,6 +18,19 @@ VARIANTS = {
     *("neuron-0.2", "neuron-1", "scalar-2", "scalar-2-of-32", "scalar-3-of-32", "scalar-3-steep"),
     *("broadcast-64", "linear-cube-6"),
 }
+MODULES = {task.name: task for task in V2}
+# A task of most kinds; `-m stress` runs all.
+KINDS = [
+    "gate",
+    "residual-stream",
+    "residual-branch",
+    "parallel",
+    "tied-distant",
+    "outlier",
+    "own-flips",
+    "correlated-tanh",
+    "inputs-2",
+]
 
 
 def insufficient_coverage(task, seeds, **options):
@@ -34,11 +48,17 @@ def test_intervals_contain_the_true_value(task):
     assert insufficient_coverage(task, 100, tolerance=0.03, queries=64) == []
 
 
+@pytest.mark.usefixtures("one_thread")
+@by_name([MODULES[name] for name in KINDS])
+def test_intervals_of_networks_of_any_structure_contain_the_true_value(task):
+    assert insufficient_coverage(task, 40, queries=64) == []
+
+
 @pytest.mark.stress
 @pytest.mark.usefixtures("one_thread")
-@by_name(V1)
+@by_name([*V1, *V2])
 def test_intervals_contain_the_true_value_over_a_thousand_seeds(task):
-    assert insufficient_coverage(task, 1000) == []
+    assert insufficient_coverage(task, 1000, tolerance=0.01, queries=1024) == []
     assert insufficient_coverage(task, 1000, tolerance=0.03, queries=64) == []
 
 
@@ -86,3 +106,56 @@ def test_network_has_a_row_for_each_quantity():
     rows = coverage([NEURON], seeds=[0, 1])
     assert [row.quantity for row in rows] == list(NEURON.truths)
     assert {row.task for row in rows} == {"neuron-1"}
+
+
+def between(result):
+    """Return an `information_between_layers` that returns the result, or raises it."""
+
+    def information_between_layers(*_, **__):
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    return information_between_layers
+
+
+NO_CHAIN = ValueError("first: got 'a', but the input acts on 'b' by another path too")
+WRONG = Estimate(9.0, math.nan, 8.0, 10.0, 0.95, 400)
+
+
+@pytest.mark.parametrize(
+    ("task", "result", "hits"), [("gate", NO_CHAIN, 2), ("gate", WRONG, 0), ("inputs-2", NO_CHAIN, 0)]
+)
+def test_refusals_count_as_hits_where_layers_are_no_chain(monkeypatch, task, result, hits):
+    monkeypatch.setattr(coverage_check, "information_between_layers", between(result))
+    row = next(row for row in coverage([MODULES[task]], seeds=[0, 1]) if row.quantity == BETWEEN)
+    assert (row.seeds, row.hits) == (2, hits)
+    assert math.isnan(row.truth) == (task == "gate")
+
+
+@pytest.mark.parametrize(("result", "sufficient"), [(NO_CHAIN, True), (WRONG, False)])
+def test_a_single_interval_of_layers_that_are_no_chain_is_too_many(monkeypatch, result, sufficient):
+    results = iter([NO_CHAIN] * 29 + [result])
+    monkeypatch.setattr(coverage_check, "information_between_layers", lambda *_, **__: between(next(results))())
+    monkeypatch.setattr(coverage_check, "_layer_estimates", lambda *_: {})
+    (row,) = coverage([MODULES["gate"]], seeds=range(30))
+    assert (row.required_hits, row.sufficient) == (30, sufficient)
+
+
+def test_other_errors_between_layers_are_raised(monkeypatch):
+    monkeypatch.setattr(coverage_check, "information_between_layers", between(ValueError("draws: got 0")))
+    with pytest.raises(ValueError, match="draws: got 0"):
+        coverage([MODULES["inputs-2"]], seeds=[0])
+
+
+def test_measurement_may_be_refused_only_where_the_task_says_so(monkeypatch):
+    monkeypatch.setattr(coverage_check, "layer_information", between(ValueError("sigma: too small for float32")))
+    rows = coverage([MODULES["offset-below-float32"]], seeds=[0, 1])
+    assert {row.quantity: row.hits for row in rows} == dict.fromkeys(MODULES["offset-below-float32"].truths, 2)
+    with pytest.raises(ValueError, match="too small for float32"):
+        coverage([MODULES["offset-float32"]], seeds=[0])
+
+
+def test_every_kind_of_task_has_expected_seconds():
+    assert expected_seconds((*V1, *V2), 200) == pytest.approx(2 * expected_seconds((*V1, *V2), 100))
+    assert all(expected_seconds([task], 1) > 0 for task in (*V1, *V2))

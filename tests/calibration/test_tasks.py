@@ -9,7 +9,7 @@ from scipy.spatial.distance import pdist
 from torch import nn
 
 from layerbits import noise_of
-from layerbits.calibration import V1, MixtureTask, NetworkTask
+from layerbits.calibration import V1, V2, MixtureTask, NetworkTask
 from layerbits.calibration.tasks.quadrature import separated_truths
 from tests.support.answers import BPSK, NEURON, NEURON_SIGMAS, THREE_TO_ONE
 from tests.support.calibration_tasks import by_name
@@ -19,24 +19,41 @@ MIXTURES = [task for task in V1 if isinstance(task, MixtureTask)]
 
 
 def test_names_are_unique():
-    assert len(TASKS) == len(V1)
+    assert len({task.name for task in (*V1, *V2)}) == len(V1) + len(V2)
 
 
-def test_list_is_frozen():
+@pytest.mark.parametrize(
+    ("tasks", "expected"),
+    [
+        (V1, "ff49b123368baaf0abed1f1df46b8d072fa6166769049cb9380534e27ca28e16"),
+        (V2, "7b4cd3966225ba0f84efba985fafd6e813022bfd0c22a577f52cec94dacd6dec"),
+    ],
+    ids=["V1", "V2"],
+)
+def test_list_is_frozen(tasks, expected):
     """A change would invalidate earlier comparisons; make a new list instead. The digest rounds to six digits."""
     digest = hashlib.sha256()
-    for task in V1:
+    for task in tasks:
         parts = [value for field in vars(task).values() for value in (field if isinstance(field, tuple) else (field,))]
         for array in (part for part in parts if isinstance(part, np.ndarray)):
             digest.update((array.round(6) + 0.0).tobytes())
+        noise = (
+            " ".join(f"{name} {np.array(sigma)}" for name, sigma in task.noise.items()) if tasks is V2 else task.sigma
+        )
         for quantity, truth in task.truths.items():
-            digest.update(f"{task.name} {task.sigma} {quantity} {truth.value + 1e-9:.6f}".encode())
-    assert digest.hexdigest() == "ff49b123368baaf0abed1f1df46b8d072fa6166769049cb9380534e27ca28e16"
+            digest.update(f"{task.name} {noise} {quantity} {truth.value + 1e-9:.6f}".encode())
+    assert digest.hexdigest() == expected
 
 
 def test_first_array_of_every_task_is_read_only():
-    for task in V1:
-        array = task.centers if isinstance(task, MixtureTask) else task.matrices[0]
+    for task in (*V1, *V2):
+        array = (
+            task.centers
+            if isinstance(task, MixtureTask)
+            else task.matrices[0]
+            if isinstance(task, NetworkTask)
+            else task.inputs
+        )
         with pytest.raises(ValueError, match="read-only"):
             array[0, 0] = 1
 

@@ -15,29 +15,32 @@ TASKS = [task for task in V1 if task.name in ("equal", "neuron-5")]
 @pytest.fixture
 def two_tasks(monkeypatch):
     monkeypatch.setattr(cli, "V1", TASKS)
+    monkeypatch.setattr(cli, "V2", [])
+    monkeypatch.setattr(cli, "threads", lambda: 1)
 
 
 @pytest.mark.usefixtures("two_tasks")
 def test_check_prints_a_row_for_each_known_quantity(tmp_path, capsys):
     assert main(["check", "--seeds=3", f"--out={tmp_path / 'check.csv'}"]) == 0
-    head, *lines, last = capsys.readouterr().out.splitlines()
+    first, head, *lines, last = capsys.readouterr().out.splitlines()
     quantities = [
         [task.name, name] for task in TASKS for name in (task.truths if task.name == "neuron-5" else ["I(X;T)"])
     ]
+    assert first == "2 tasks, 3 seeds: about 1 s on 1 core"
     assert head.split()[:2] == ["task", "quantity"]
     assert [line.split()[:2] for line in lines] == quantities
     assert all("3/3" in line for line in lines)
-    assert last == "0 of 6 quantities have intervals that contain the true value too rarely"
+    assert last == "0 of 6 quantities contain the true value, or are refused, too rarely"
     with (tmp_path / "check.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [[row["task"], row["quantity"]] for row in rows] == quantities
     assert [path.name for path in tmp_path.iterdir()] == ["check.csv"]
 
 
-@pytest.mark.parametrize(("options", "seeds"), [([], 100), (["--quick"], 20), (["--quick", "--seeds=7"], 7)])
+@pytest.mark.parametrize(("options", "seeds"), [([], 200), (["--quick"], 20), (["--quick", "--seeds=7"], 7)])
 def test_options_set_the_number_of_seeds(options, seeds, monkeypatch):
     calls = []
-    monkeypatch.setattr(cli, "coverage", lambda tasks, seeds: calls.append(list(seeds)) or [])
+    monkeypatch.setattr(cli, "coverage_in_processes", lambda tasks, seeds, processes: calls.append(list(seeds)) or [])
     assert main(["check", *options]) == 0
     assert calls == [list(range(seeds))]
 
@@ -51,7 +54,7 @@ def test_check_ends_with_status_1_if_intervals_miss_the_true_value(monkeypatch, 
     assert main(["check", "--seeds=10"]) == 1
     out = capsys.readouterr().out
     assert "0/10" in out
-    assert "quantities have intervals that contain the true value too rarely" in out
+    assert "quantities contain the true value, or are refused, too rarely" in out
 
 
 @pytest.mark.parametrize(

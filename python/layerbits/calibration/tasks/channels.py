@@ -12,7 +12,7 @@ from scipy.special import ndtr
 from layerbits._base import Doubles
 
 # Half width of a grid in sigmas: a normal density has less than 1e-32 of its probability beyond 12 sigma.
-_REACH = 12
+REACH = 12
 
 # Maps a number of grid steps per sigma to the densities p(t|x), shape (inputs, points), and the volume of a grid cell.
 Channel = Callable[[int], tuple[Doubles, float]]
@@ -47,8 +47,8 @@ def line_channel(centers: Sequence[float] | Doubles, sigma: float) -> Channel:
     column = np.array(centers, float)[:, None]
 
     def channel(steps: int) -> tuple[Doubles, float]:
-        axis = _grid(column, sigma, sigma / steps)
-        return _normal_density(axis - column, sigma), sigma / steps
+        axis = grid(column, sigma, sigma / steps)
+        return normal_density(axis - column, sigma), sigma / steps
 
     return channel
 
@@ -59,7 +59,7 @@ def plane_channel(centers: Doubles, sigma: float) -> Channel:
     def channel(steps: int) -> tuple[Doubles, float]:
         step = sigma / steps
         x_density, y_density = (
-            _normal_density(_grid(column, sigma, step) - column[:, None], sigma) for column in centers.T
+            normal_density(grid(column, sigma, step) - column[:, None], sigma) for column in centers.T
         )
         return np.einsum("ki,kj->kij", x_density, y_density).reshape(len(centers), -1), step**2
 
@@ -74,11 +74,11 @@ def tanh_chain_channel(inputs: Doubles, units: Sequence[TanhUnit], sigma: float)
         for next_unit in units[1:]:
             # The integrand over a hidden layer is a product of normal densities, so half as many steps suffice.
             step = 2 * sigma / steps / max(1, abs(next_unit.scale * next_unit.gain))
-            axis = _grid(signals, sigma, step)
+            axis = grid(signals, sigma, step)
             density = _propagate(density, axis - signals[:, None], sigma) * step
             signals = next_unit(axis)
         step = sigma / steps
-        axis = _grid(signals, sigma, step)
+        axis = grid(signals, sigma, step)
         return _propagate(density, axis - signals[:, None], sigma), step
 
     return channel
@@ -105,14 +105,14 @@ def leaky_relu_channel(signals: Doubles, weight: float, bias: float, slope: floa
 
     def channel(steps: int) -> tuple[Doubles, float]:
         step = sigma / steps
-        axis = _grid(np.maximum(mean, slope * mean), math.hypot(sigma, tau), step)
+        axis = grid(np.maximum(mean, slope * mean), math.hypot(sigma, tau), step)
         summands = []
         for sign, side_slope in ((1, 1.0), (-1, slope)):
             variance = sigma**2 + (side_slope * tau) ** 2
             posterior_mean = mean + side_slope * tau**2 / variance * (axis - side_slope * mean)
             with np.errstate(over="ignore"):  # at weight 0, U is constant and infinitely many deviations from 0
                 probability = ndtr(sign * posterior_mean / (tau * sigma / math.sqrt(variance)))
-            summands.append(_normal_density(axis - side_slope * mean, math.sqrt(variance)) * probability)
+            summands.append(normal_density(axis - side_slope * mean, math.sqrt(variance)) * probability)
         return summands[0] + summands[1], step
 
     return channel
@@ -123,16 +123,18 @@ def _propagate(density: Doubles | None, distances: Doubles, sigma: float) -> Dou
 
     `density` (inputs, signals) has the weights of the signals; None if there is one signal for each input.
     """
-    kernel = _normal_density(distances, sigma)
+    kernel = normal_density(distances, sigma)
     return kernel if density is None else density @ kernel
 
 
-def _grid(signals: Doubles, sigma: float, step: float) -> Doubles:
-    lower, upper = signals.min() - _REACH * sigma, signals.max() + _REACH * sigma
+def grid(signals: Doubles, sigma: float, step: float) -> Doubles:
+    """Return an even grid that reaches 12 sigma beyond all signals."""
+    lower, upper = signals.min() - REACH * sigma, signals.max() + REACH * sigma
     axis: Doubles = lower + step * np.arange(math.ceil((upper - lower) / step) + 1)
     return axis
 
 
-def _normal_density(distance: Doubles, sigma: float) -> Doubles:
+def normal_density(distance: Doubles, sigma: float | Doubles) -> Doubles:
+    """Return N(distance; 0, sigma^2)."""
     density: Doubles = np.exp(-((distance / sigma) ** 2) / 2) / (math.sqrt(2 * math.pi) * sigma)
     return density

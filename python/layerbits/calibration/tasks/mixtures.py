@@ -54,8 +54,8 @@ def _grid(name: str, description: str, line: Line, *, dim: int = 1) -> MixtureTa
     return MixtureTask(
         name,
         description,
-        line.sigma,
         lambda: independent_copies(line.truths(), dim),
+        line.sigma,
         _product([float(center) for center in line.centers], dim),
         None if line.weights is None else _product(line.weights, dim).prod(1),
     )
@@ -67,8 +67,8 @@ def _psk() -> MixtureTask:
     return MixtureTask(
         "psk8-0.4",
         "8 points on the unit circle",
-        sigma,
         lambda: quadrature_truths(plane_channel(centers, sigma)),
+        sigma,
         centers,
     )
 
@@ -88,8 +88,8 @@ def _wide_cube() -> MixtureTask:
     return MixtureTask(
         "wide-cube",
         "3 bits in 1000 dimensions",
-        line.sigma,
         lambda: with_noise_dimensions(independent_copies(line.truths(), 3), dim - 3, line.sigma),
+        line.sigma,
         cube_corners(3) @ orthonormal_rows(3, dim),
     )
 
@@ -99,8 +99,8 @@ def _wide_apart() -> MixtureTask:
     return MixtureTask(
         "wide-apart",
         "64 separate points in 1000 dimensions: log 64",
-        sigma,
         lambda: with_noise_dimensions(separated_truths(count, math.sqrt(2) * length / sigma), dim, sigma),
+        sigma,
         length * orthonormal_rows(count, dim),
     )
 

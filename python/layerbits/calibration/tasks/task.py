@@ -53,21 +53,19 @@ class Task:
     ----------
     name, description : str
         Name of the task, and the case that the task covers.
-    sigma : float
-        Standard deviation of the noise.
     compute_truths : callable
         Returns the true values by quantity; `truths` caches them.
     """
 
     name: str
     description: str
-    sigma: float
     compute_truths: Callable[[], Truths] = dataclasses.field(repr=False)
 
     def __post_init__(self) -> None:
         """Make the arrays read-only, because the lists of tasks are shared."""
         for value in vars(self).values():
-            for array in value if isinstance(value, tuple) else (value,):
+            parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, tuple) else (value,)
+            for array in parts:
                 if isinstance(array, np.ndarray):
                     array.setflags(write=False)
 
@@ -83,6 +81,8 @@ class MixtureTask(Task):
 
     Attributes
     ----------
+    sigma : float
+        Standard deviation of the noise.
     centers : array of shape (n, d)
         The values of S.
     weights : array of shape (n,) or None
@@ -96,6 +96,7 @@ class MixtureTask(Task):
     ([[-1.0], [1.0]], 0.336831)
     """
 
+    sigma: float
     centers: Doubles
     weights: Doubles | None = None
 
@@ -106,6 +107,8 @@ class NetworkTask(Task):
 
     Attributes
     ----------
+    sigma : float
+        Standard deviation of the noise of every layer.
     inputs : array of shape (n, ...)
         The values of X.
     labels : integer array of shape (n,) or None
@@ -123,6 +126,7 @@ class NetworkTask(Task):
     (('1',), '1', 0.845)
     """
 
+    sigma: float
     inputs: Doubles
     labels: Integers | None
     matrices: tuple[Doubles, ...]

@@ -1,0 +1,65 @@
+"""The coverage of tasks of V1 and V2 in several processes, because small tasks use a single core each.
+
+A task has functions, which cannot be sent to another process; a worker finds the task by its name.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+
+from layerbits._base import progress
+from layerbits.calibration.coverage_check import Coverage, coverage, task_coverage
+from layerbits.calibration.tasks import V1, V2, MixtureTask, ModuleTask, NetworkTask
+
+
+def coverage_in_processes(
+    tasks: Sequence[MixtureTask | NetworkTask | ModuleTask], *, seeds: Sequence[int], processes: int
+) -> list[Coverage]:
+    """Compute the rows of `coverage` with its defaults, in several processes; `tasks` are tasks of V1 and V2.
+
+    Raises
+    ------
+    KeyError
+        A task is in neither list.
+
+    Examples
+    --------
+    >>> import layerbits as lb
+    >>> tasks = lb.calibration.V1[:2]
+    >>> rows = lb.calibration.coverage_in_processes(tasks, seeds=[0, 1], processes=1)
+    >>> [row.task for row in rows] == [task.name for task in tasks]
+    True
+    """
+    known = {task.name for task in (*V1, *V2)}
+    for task in tasks:
+        if task.name not in known:
+            raise KeyError(f"tasks: got {task.name!r}, wanted tasks of V1 and V2; use `coverage` for others")
+    if processes == 1:
+        return coverage(tasks, seeds=seeds)
+    before = set(multiprocessing.active_children())
+    context = multiprocessing.get_context("spawn")  # CUDA and threads do not survive a fork
+    pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_ignore_interrupts)
+    try:
+        results = pool.map(partial(_rows, seeds=seeds), [task.name for task in tasks])
+        rows = [row for rows in progress(results, name="check", total=len(tasks)) for row in rows]
+    except BaseException:
+        for worker in set(multiprocessing.active_children()) - before:
+            worker.terminate()
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    pool.shutdown()
+    return rows
+
+
+def _ignore_interrupts() -> None:
+    # Ctrl-C reaches all processes of a terminal; the main process ends the workers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _rows(name: str, seeds: Sequence[int]) -> list[Coverage]:
+    task = next(task for task in (*V1, *V2) if task.name == name)
+    return task_coverage(task, seeds)

@@ -1,0 +1,35 @@
+"""Several processes compute the rows of one process."""
+
+import dataclasses
+import multiprocessing
+
+import pytest
+
+from layerbits.calibration import V1, V2, coverage, coverage_in_processes, worker_processes
+
+TASKS = [task for task in (*V1, *V2) if task.name in ("bpsk-1", "neuron-5", "parallel")]
+
+
+def test_processes_return_the_rows_of_one_process_in_their_order():
+    rows = coverage_in_processes(TASKS, seeds=[0, 1], processes=2)
+    untimed = [dataclasses.replace(row, seconds=0) for row in rows]
+    expected = [dataclasses.replace(row, seconds=0) for row in coverage(TASKS, seeds=[0, 1])]
+    assert str(untimed) == str(expected)  # NaN is not equal to itself, but its text is
+
+
+def test_task_of_no_list_is_refused():
+    task = dataclasses.replace(TASKS[0], name="mine")
+    with pytest.raises(KeyError, match="mine"):
+        coverage_in_processes([task], seeds=[0], processes=2)
+
+
+def test_interruption_ends_the_workers(monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(worker_processes, "progress", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        coverage_in_processes(TASKS, seeds=range(1000), processes=2)
+    for worker in multiprocessing.active_children():
+        worker.join(10)
+    assert multiprocessing.active_children() == []

@@ -53,8 +53,8 @@ def information_between_layers(
     ----------
     model : torch.nn.Module
         A network with noise, as `noisify` returns it.
-    inputs : tensor or array of shape (n, ...), or a tuple of them
-        The n values of X; a tuple holds the positional arguments of the network.
+    inputs : tensor, array, tuple, mapping, data frame, Dataset, DataLoader or iterable of batches
+        The n values of X, as in `propagate`.
     first, second : str
         The layers k and l, as `noise_of` names them, in the order of the data.
     draws : int

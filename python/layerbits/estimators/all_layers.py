@@ -122,7 +122,7 @@ def layer_information(
     Raises
     ------
     NoNoiseError
-        `model` has no noise, or the noise is switched off: I(X;T) is then log N or infinite.
+        `model` has no noise, or the noise is switched off: I(X;T) is then log N for N inputs whose signals differ.
     LayerSelectionError
         `layers` is empty or matches no noisy layer; a layer does not run once in a pass.
     TypeError, ValueError

@@ -16,7 +16,7 @@ from layerbits import DropoutNoise, RelativeSigma, noise_of, noise_off, noisify,
 from tests.support.networks import noisy_identities, tanh_mlp
 from tests.support.random_arrays import normal_tensor
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # of what torch's own code calls
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # from torch's own code
 
 Z = 5  # standard errors: a correct build fails one comparison in 1.7 million, and seeds are fixed
 

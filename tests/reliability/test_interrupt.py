@@ -85,7 +85,7 @@ def test_interrupt_does_not_change_results_of_other_threads():
     assert run_fresh(script) == ["interrupted", "10 True"]
 
 
-def test_exception_of_a_signal_handler_propagates():
+def test_exception_of_a_handler_of_posix_signals_propagates():
     script = """
         import signal
         def handler(*_):
@@ -101,7 +101,7 @@ def test_exception_of_a_signal_handler_propagates():
     assert run_fresh(script) == ["from the handler"]
 
 
-def test_signal_whose_handler_returns_does_not_end_the_call():
+def test_posix_signal_whose_handler_returns_does_not_end_the_call():
     script = """
         import signal
         deliveries = []

@@ -241,10 +241,6 @@ def test_share_that_is_not_positive_and_finite_is_refused(share):
 # Noise that is refused
 
 
-NOT_DEFINITE = torch.tensor([[1.0, 2.0], [2.0, 1.0]])
-NOT_SYMMETRIC = torch.tensor([[1.0, 0.1], [0.2, 1.0]])
-
-
 @pytest.mark.parametrize(
     ("sigma", "message"),
     [
@@ -256,8 +252,8 @@ NOT_SYMMETRIC = torch.tensor([[1.0, 0.1], [0.2, 1.0]])
         (torch.ones(()), r"sigma: got shape \(\)"),
         (torch.ones(0), r"sigma: got shape \(0,\)"),
         (torch.ones(1, 1, 1), r"sigma: got shape \(1, 1, 1\)"),
-        (NOT_DEFINITE, "leading 2 x 2 block is not positive definite"),
-        (NOT_SYMMETRIC, "differ by 0.1.*, wanted equal"),
+        (torch.tensor([[1.0, 2.0], [2.0, 1.0]]), "leading 2 x 2 block is not positive definite"),
+        (torch.tensor([[1.0, 0.1], [0.2, 1.0]]), "differ by 0.1.*, wanted equal"),
         ({"*": -1.0}, r"sigma\['\*'\]: got -1.0"),
     ],
 )

@@ -160,7 +160,7 @@ def results(tmp_path_factory):
     finally:
         for process in processes:
             process.kill()
-            process.wait()
+            process.communicate()  # closes its pipe
     assert [process.returncode for process in processes] == [0] * RANKS, "\n".join(errors)
     return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(RANKS)]
 

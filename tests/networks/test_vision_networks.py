@@ -75,8 +75,7 @@ NETWORKS = (
     "regnet_y_400mf", "resnet18", "shufflenet_v2_x0_5", "squeezenet1_1", "swin", "timm mobilenet", "timm vit",
     "vgg11_bn", "vit",
 )  # fmt: skip
-# Sizes of images in pixels; 32 if the pooling of the network allows it.
-SIZES = {"alexnet": 64}
+SIZES = {"alexnet": 64}  # sizes of images in pixels; 32 if the pooling of the network allows it
 
 
 @functools.cache

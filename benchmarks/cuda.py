@@ -1,8 +1,8 @@
 """The speed of the CUDA kernels beside torch, KeOps and the peak of the device: python -m benchmarks.cuda.
 
-Times of kernels are medians over the rounds, by events of the device around a call, after a warm-up; points and centers
-change from round to round. A call of layerbits checks values on the device, and ends when the host has the result of
-the checks. Errors are those of the log-sum-exp of all pairs against float64 on the CPU.
+Times of kernels are medians over the rounds, by events of the device around a call, after a warm-up; the rounds cycle
+through several sets of points and centers. A log-sum-exp of layerbits checks values on the device, and ends when the
+host has the result of the checks. Errors are differences of the log-sum-exp of all pairs from float64 on the CPU.
 
 The roofline follows from the rate F of multiply-adds and the rate P of powers of two, which `peak` measures: a pair
 costs d subtractions, d multiply-adds and a power of two. In float32 another unit computes the power at the same time,
@@ -48,7 +48,7 @@ MIN_ROOFLINE_SHARE = 0.6
 
 
 def problem(points: int, centers: int, dim: int, dtype: torch.dtype, seed: int) -> tuple[Tensor, Tensor]:
-    """Return random points and centers without negligible terms, so that every pair has its full cost."""
+    """Return random points and centers so close that kernels skip hardly any terms: pairs have their full cost."""
     generator = torch.Generator().manual_seed(seed)
     sides = [torch.randn(rows, dim, dtype=dtype, generator=generator).cuda() for rows in (points, centers)]
     return sides[0], sides[1]

@@ -1,9 +1,10 @@
 # The CUDA back end, layerbits.kernels._cuda: layerbits_add_cuda().
 #
 # LAYERBITS_CUDA: AUTO builds the back end if there is a CUDA compiler, ON requires one, OFF does not search for one.
-# CMAKE_CUDA_ARCHITECTURES: by default Ampere, Hopper and Blackwell of data centers, and Blackwell's PTX for newer
-# devices; a single architecture such as "90" builds fastest. LAYERBITS_CUDA_EMULATION compiles the same sources by the
-# C++ compiler as _cuda_emulated, and a stand-in for the devices of a torch without CUDA, for tests without a device.
+# CMAKE_CUDA_ARCHITECTURES: by default Ampere, Hopper and, from CUDA 12.8 on, Blackwell of data centers, and PTX of the
+# last of these for newer devices; a single architecture such as "90" builds fastest. LAYERBITS_CUDA_EMULATION compiles
+# the same sources by the C++ compiler as _cuda_emulated, and a stand-in for the devices of a torch without CUDA, for
+# tests without a device.
 set(LAYERBITS_CUDA AUTO CACHE STRING "Build the CUDA back end: AUTO, ON or OFF")
 set_property(CACHE LAYERBITS_CUDA PROPERTY STRINGS AUTO ON OFF)
 if(NOT LAYERBITS_CUDA MATCHES "^(AUTO|ON|OFF)$")

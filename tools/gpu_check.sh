@@ -2,9 +2,10 @@
 # All checks that need a CUDA device, on a machine with or without a network: tools/gpu_check.sh [FOLDER OF RESULTS]
 #
 # The script installs layerbits into a temporary folder without isolation, and so requires nvcc, cmake,
-# scikit-build-core, pybind11, torch and the packages of ".[test]". Then it runs the tests of CUDA, the tests of the CPU
-# kernels on the device, the benchmark, and compute-sanitizer on small problems. It prints the measurements last, and
-# writes gpu_check.log, build.log and cuda.json.
+# scikit-build-core, pybind11, torch, the packages of ".[test]" and compute-sanitizer. Then it checks the registers of
+# the kernels, and runs the tests of CUDA, the tests of the CPU kernels on the device, the benchmark, and
+# compute-sanitizer on small problems. It prints the measurements last, and writes gpu_check.log, build.log and
+# cuda.json.
 #
 # Variables: CUDAARCHS is 90 by default. After LAYERBITS_GPU_SECONDS, 540 by default, the remaining steps are skipped
 # and count as failed.

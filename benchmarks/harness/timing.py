@@ -29,8 +29,8 @@ class Rounds:
     repeats : int
         Largest number of rounds. In each round every method runs once or several times.
     min_seconds : float
-        Least seconds of a method per round, longer than the 0.2 s for which threads of other libraries spin after a
-        call. The second call of the method sets its number of calls; the first call may compile.
+        Least seconds of a method per round. The default exceeds the 0.2 s for which threads of other libraries spin
+        after a call. The second call of the method sets its number of calls; the first call may compile.
     max_seconds : float
         No round begins after this time, but the first round always runs. On a busy machine torch's threads wait for
         each other.

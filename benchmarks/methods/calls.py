@@ -44,7 +44,7 @@ def log_density_calls(problem: LogSumProblem, chunks: dict[Method, int], names: 
 
 
 def fastest_chunks(problem: LogSumProblem) -> dict[Method, int]:
-    """Return the chunk with which each rival is fastest on this machine, measured on the first queries."""
+    """Return the chunks with which NumPy and tuned torch are fastest on this machine at the first queries."""
     part = problem.first(max(CHUNKS))
     chunks = {NUMPY: fastest_chunk(partial(numpy_torch.numpy_log_density, part))}
     for dtype in DTYPES:

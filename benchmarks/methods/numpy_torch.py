@@ -33,7 +33,7 @@ def torch_log_density(problem: LogSumProblem) -> Tensor:
 
 
 def tuned_torch_log_density(problem: LogSumProblem, chunk: int) -> Tensor:
-    """Compute log densities in place, in chunks of a size that is fast on this machine."""
+    """Compute log densities in place, in chunks of `chunk` points."""
     log_sums = [_torch_log_sum(block, problem.centers, problem.sigma) for block in torch.split(problem.points, chunk)]
     return torch.cat(log_sums) - problem.log_normalizer
 

@@ -32,7 +32,7 @@ _ROUNDS = Rounds(repeats=5, min_seconds=0.25, max_seconds=5)
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """A call of layerbits, the same computation in torch, and the wanted ratio torch / layerbits of their times."""
+    """A call of layerbits, the same computation in torch, and the least ratio torch / layerbits of their times."""
 
     name: str
     layerbits: Callable[[], object]
@@ -41,7 +41,7 @@ class Case:
 
 
 def cases(level: str) -> Iterator[Case]:
-    """Yield the guarded kernels with the ratios that are wanted at this ISA level."""
+    """Yield the guarded cases with the least ratios that pass at this ISA level."""
     for dtype, dim in _GUARDED:
         name, problem = str(dtype).removeprefix("torch."), mixture(_N, _M, dim).to(dtype)
         call = partial(mixture_log_density, problem.points, problem.centers, problem.sigma, method="dense")
@@ -50,7 +50,7 @@ def cases(level: str) -> Iterator[Case]:
 
 
 def verdict(case: Case, rounds: Rounds = _ROUNDS) -> tuple[bool, str]:
-    """Return whether the case has its wanted ratio in one of two trials, and a line with the result."""
+    """Return whether the case has its least ratio in one of two trials, and a line with the result."""
     speedup = _speedup_over_torch(case, rounds)
     if speedup.median < case.wanted:
         speedup = _speedup_over_torch(case, rounds)

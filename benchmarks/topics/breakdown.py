@@ -1,7 +1,7 @@
 """`python -m benchmarks.topics.breakdown [--epochs N]`: the time of each phase of `layer_information` on szt-tanh.
 
 Python's profiler gives the phases; the fastest of several runs is printed. A second measurement, without the profiler,
-alternates `layer_information` with its plug-in estimate with the jackknife, and prints the ratio of their times.
+alternates `layer_information` and its plug-in estimate (with the jackknife), and prints the ratio of their times.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Time of `layer_information` on the layers of the noisy SZT network, compared with the plug-in bound alone."""
+"""Time of `layer_information` on the noisy SZT network, beside rivals that compute the plug-in bound alone."""
 
 from __future__ import annotations
 

@@ -5,8 +5,7 @@ the only limit. A pair needs d subtractions and d multiply-adds for the distance
 multiply-adds and A other instructions a pair, and R multiply-adds a second of the probe
 (csrc/cpu/simd/multiply_adds.h), a pair takes at least max(F, (F + A) / p) / R seconds. Here p is 2 if the probe shows
 that additions beside the multiply-adds are free (they have separate pipes, as on Zen 5), and 1 if an addition costs as
-much as a multiply-add.
-Loads and loop instructions are not counted.
+much as a multiply-add. Loads and loop instructions are not counted.
 """
 
 from __future__ import annotations

@@ -22,8 +22,9 @@ enum class Method { kAuto, kDense, kPruned };
 
 // How the CPU evaluates log_sum_exp_isotropic. kDense computes all pairs. kPruned skips and merges
 // centers of a single group if that changes no result by more than the error tolerance. It falls
-// back to kDense for several groups, without points or centers, for a center that is not finite,
-// and for a positive weight below 2^-1022 of the largest. kAuto estimates which method is faster.
+// back to kDense for several groups, without points or centers, for 2^32 centers or more, for a
+// center that is not finite, and for a positive weight below 2^-1022 of the largest. kAuto
+// estimates which method is faster.
 struct Accuracy {
   Method method = Method::kAuto;
   double error_tolerance = 0;  // in nats; 0: the unit roundoff of T

@@ -1,7 +1,7 @@
 // Checks arrays from Python. An operation has a Spec for each array; take() reads an array by the
-// standard __dlpack__ protocol and checks type, device, dtype, number of dimensions, sizes and
-// alignment. A violation raises a TypeError or ValueError that names the argument, and says what
-// was got and wanted. Contains no algorithm.
+// standard __dlpack__ protocol and checks type, device, memory, dtype, number of dimensions, sizes,
+// alignment and, for outputs, that the array is writable. A violation raises a TypeError or
+// ValueError that names the argument, and says what was got and wanted. Contains no algorithm.
 #pragma once
 
 #include <pybind11/pybind11.h>

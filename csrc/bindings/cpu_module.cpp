@@ -28,7 +28,7 @@ void run(int threads, const std::string& level, const Operation& operation) {
   raise(status);
 }
 
-// Does the same with operation(T{}, execution), for the dtype T of the floating arrays.
+// Runs operation(T{}, execution) in the same way, for the dtype T of the floating arrays.
 template <typename Operation>
 void run(const Arguments& arguments, int threads, const std::string& level,
          const Operation& operation) {

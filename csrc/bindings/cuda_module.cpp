@@ -222,7 +222,7 @@ int64_t peak_any(py::object values, int64_t steps, bool powers, uintptr_t stream
 std::vector<std::pair<std::string, std::string>> devices() {
   std::vector<cuda::Device> devices;
   raise(cuda::find_devices(devices));
-  // After find_devices(), which fails without a device: then the process does not use CUDA.
+  // After find_devices(): a process that finds no device does not count as a user of CUDA.
   check_process();
   std::vector<std::pair<std::string, std::string>> names_and_reasons;
   for (const cuda::Device& device : devices)

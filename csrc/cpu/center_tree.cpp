@@ -271,7 +271,7 @@ double PackedTree<T>::evaluated_centers(const T* query, T cutoff, T allowance) c
           std::max(std::max(sides[kSideLower] - query[k], query[k] - sides[kSideUpper]), T(0));
       distance += outside * outside;
     }
-    evaluated += 1;  // a visit to a node costs about as much as a center
+    evaluated += 1;
     if (!(distance < cutoff) || subtree.node[kNodeError] <= allowance) continue;
     if (subtree.leaves == 1) {
       evaluated += kLeafColumns;

@@ -49,7 +49,8 @@ class PackedTree {
 
   int64_t dim_ = 0, count_ = 0, blocks_ = 0, leaves_ = 0;
   bool usable_ = false;
-  // A node of a larger variance rarely gives a better bound than a center.
+  // 16 sigma^2. Below the root, nodes of this variance or more give no bound: Jensen's inequality
+  // would give at most exp(-8) of their weight.
   T bounding_variance_ = 0;
   double total_weight_ = 0;
   std::unique_ptr<T[]> centers_;

@@ -1,6 +1,6 @@
 // The table of kernels of an ISA level, and the packed layouts that the kernels read. simd/, which
-// is compiled with ISA flags, includes this header. So the header includes C headers only, and has
-// no function with external linkage, which a linker could merge across levels.
+// is compiled with ISA flags, includes this header. So the header includes only C headers and
+// bin_table.h, and has no function with external linkage, which a linker could merge across levels.
 #pragma once
 
 #include <stdint.h>
@@ -32,8 +32,8 @@ using LogSumExpKernel = void (*)(const T* points, int64_t tiles, const T* center
 // centers, and C their covariance. In nodes without second moments the coefficients are 0.
 inline constexpr int kLeafBlocks = 4;
 enum NodeValue {
-  // Bounds the change of the sum by merging the centers, per unit of weight, if the largest kernel
-  // value is 1.
+  // Bounds the change of the sum, per unit of weight, if the centers are merged. The kernel has the
+  // value 1 at distance 0.
   kNodeError,
   kNodeOffset,    // the offset of the merged center
   kNodeFactor,    // max(total weight, 1); with second moments, times 1 - trace(C) / (2 sigma^2)

@@ -147,7 +147,8 @@ class FullSum {
     Packer<NotFinite::kZero, T, 0>{kernels_, points_, lanes, 1}.pack(first, count, packed.data());
     for (int64_t t = 0; t < tiles; ++t)
       std::fill_n(state.data() + 3 * t * lanes, lanes, -std::numeric_limits<T>::max());
-    // A chunk of blocks stays in the second-level cache while all tiles use it.
+    // A chunk of at most 2^15 values, which stays in the second-level cache while all tiles use it;
+    // a larger block is a chunk by itself.
     const int64_t chunk = std::max<int64_t>(1, (1 << 15) / (kBlock * size_));
     for (int64_t b = 0; b < blocks_ && !cancellation.requested(); b += chunk)
       kernels_.log_sum_exp_full(packed.data(), tiles, packed_components_.get() + b * kBlock * size_,

@@ -1,8 +1,9 @@
-// All gradients of the log-sum-exp from one pass over the pairs. A kernel sums K |r - c|^2 and
-// K (r - c) over centers, for the gradients of sigma and points, and K and K (r - c) over points,
-// for the gradients of weights and centers. The pairs of a group are divided into cells of points
-// by centers. The size of a cell depends on the dimension alone, and the sums of cells are added in
-// double and in the order of the cells, so that neither threads nor other groups change a bit.
+// All gradients of the log-sum-exp from one pass over the pairs. Let K be the weight of the pair of
+// a point r and a center c (kernel_table.h). A kernel sums K |r - c|^2 and K (r - c) over centers,
+// for the gradients of sigma and points, and K and K (r - c) over points, for the gradients of
+// weights and centers. The pairs of a group are divided into cells of points by centers. The size
+// of a cell depends on the dimension alone, and the sums of cells are added in double and in the
+// order of the cells, so that neither threads nor other groups change a bit.
 #include <cmath>
 
 #include "gradient_side.h"
@@ -26,7 +27,8 @@ int64_t cell_points(int64_t dim) {
 int64_t cell_centers(int64_t dim) {
   return std::clamp<int64_t>((1 << 16) / (dim + 16), 32, 256) / kBlock * kBlock;
 }
-// The number of blocks whose sums by lane stay in the second-level cache.
+// The number of blocks whose sums by lane stay in the second-level cache: at most 512 KiB, unless a
+// single block has more.
 int64_t scratch_blocks(int64_t dim) {
   return std::clamp<int64_t>((1 << 13) / (dim + 16), kBlock, 256) / kBlock;
 }
@@ -130,8 +132,8 @@ struct PairSums {
 };
 
 // The centers of a sum. kWeighted: the centers with a positive weight. kWeightless: the centers of
-// weight 0, summed as if each had the largest weight. The sums of kWeightless give the gradients by
-// the weights of its centers, as limits, and no other gradient.
+// weight 0, summed as if each had the largest weight. The sums of kWeightless give the gradients of
+// the weights of these centers, as limits, and no other gradient.
 enum class CenterSet { kWeighted, kWeightless };
 
 template <typename T>

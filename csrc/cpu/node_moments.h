@@ -9,7 +9,8 @@ namespace layerbits {
 
 // Weight, mean, spread (the weighted sum of squared distances from the mean) and scatter (for
 // dimensions k <= l, the weighted sums of products of differences from the mean). The scatter is
-// empty in more than kMomentDims dimensions, and for nodes whose centers are far apart.
+// empty in more than kMomentDims dimensions, for leaves of variance sigma^2 or more, and for nodes
+// that contain such a leaf.
 struct NodeMoments {
   double weight = 0, spread = 0;
   std::vector<double> mean, scatter;

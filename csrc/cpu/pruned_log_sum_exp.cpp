@@ -5,8 +5,8 @@
 // weight: in total by at most delta B <= delta S, so that log S changes by at most eps. A node is
 // skipped if its largest kernel value is below delta B / W, which is a cutoff of squared distances,
 // and merged into one center if its error is at most delta B / W, the allowance. B comes from the
-// nearest center of one leaf and, by Jensen's inequality, from mean and variance of the nodes that
-// contain it.
+// nearest center of one leaf and, by Jensen's inequality, from mean and variance of the root and of
+// narrow nodes that contain the leaf.
 //
 // Cutoff and allowance belong to a row, not to its tile, and centers that only another row of the
 // tile needs add an exact 0, in the order of the tree. So a row has the same bits alone, in any
@@ -145,7 +145,7 @@ class PrunedSum {
   const PackedTree<T>& tree_;
   double share_ = 0;  // delta / W
   double gap_ = 0;    // the squared distance at which a kernel value falls to share_
-  double slack_ = 0;  // the largest relative rounding error of squared distances
+  double slack_ = 0;  // bounds the relative rounding error of squared distances
   std::vector<typename PackedTree<T>::Position> positions_;
   std::vector<int64_t> order_;
   mutable std::atomic<bool> too_large_{false};
@@ -155,7 +155,7 @@ class PrunedSum {
 // dimension, measured on Zen 5 with AVX-512: a dense pair costs 0.8 (d + 6), without its
 // exponential; a pair in a leaf d + 10, and the rows of a tile together need 2.5 times the pairs of
 // a row alone; a tree 9000 + 200 d for each center; the position of a row 400 + 60 d. An estimate
-// needs at least 2048 centers, and a whole tree and the positions of all rows must cost less than
+// needs at least 2048 centers, and a whole tree and the positions of all rows must cost at most
 // half of all pairs. So an estimate that rejects the tree costs at most about a fourteenth of all
 // pairs.
 template <typename T>
@@ -170,8 +170,8 @@ Status is_worthwhile(const MixtureProblem<T>& problem, const Accuracy& accuracy,
   constexpr int64_t kStep = 7, kMinCenters = 2048;
   if (2 * fixed > dense || mixture.centers.rows < kMinCenters) return {};
 
-  // A tree of every 7th center costs a seventh of a whole tree. Its leaves are larger than those of
-  // a whole tree, so the estimated share of evaluated centers is too large, in favor of kDense.
+  // A tree of every 7th center costs a seventh of a whole tree. Its leaves have larger boxes, so
+  // the estimated share of evaluated centers tends to be too large, in favor of kDense.
   Mixture<T> sample = mixture;
   sample.centers.row_stride *= kStep;
   sample.centers.rows = sample.center_groups.rows = divide_up(mixture.centers.rows, kStep);

@@ -24,7 +24,7 @@ __device__ __forceinline__ float square_root(float a) { return sqrtf(a); }
 __device__ __forceinline__ double square_root(double a) { return sqrt(a); }
 
 // Maps nonnegative numbers to integers of the same order; doubles with the same upper 32 bits have
-// the same key. NaN has the largest key, and NaN with a sign bit the smallest.
+// the same key. The key of NaN is above the keys of all these numbers, or below with a sign bit.
 __device__ __forceinline__ int order_key(float a) { return __float_as_int(a); }
 __device__ __forceinline__ int order_key(double a) { return __double2hiint(a); }
 __device__ __forceinline__ int minimum_of_three(int a, int b, int c) {

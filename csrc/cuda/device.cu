@@ -82,8 +82,8 @@ Status finish(const Stream& stream) {
     const cudaError_t error = cudaStreamQuery(handle(stream));
     if (error != cudaErrorNotReady) return status_of(error);
     cudaGetLastError();  // clears cudaErrorNotReady, which the next launch would report as its own
-    // Most calls end within kBusyWait, and a sleep lasts longer than its argument. After kBusyWait
-    // a sleep adds only a small share of the time that has passed.
+    // A sleep lasts longer than its argument, so a call of up to kBusyWait does not sleep. After
+    // kBusyWait a sleep is at most a 64th of the time that has passed.
     const Clock::duration passed = Clock::now() - start;
     if (passed < kBusyWait) continue;
     if (stream.interrupted()) return {Status::kInterrupted, {}};

@@ -15,7 +15,7 @@ struct ValueChecks {
   unsigned long long largest_weight = 0;
   unsigned points_too_large = 0, centers_too_large = 0;
 
-  // A call that fails writes no results.
+  // Whether the kernels may write results: an operation that refuses a value writes none.
   __device__ __forceinline__ bool passed() const {
     return bad_weight == ~0ull && largest_weight != 0 && !points_too_large && !centers_too_large;
   }

@@ -45,11 +45,11 @@ __host__ __device__ inline double double_of(unsigned long long bits) {
 // Results of the checks on the device, which the host reads at the end of a call.
 struct ComponentChecks {
   unsigned long long infinite_offset = ~0ull;  // the first index of an infinite offset
-  unsigned long long largest_offset = 0;       // ordered_bits; 0 without components
+  unsigned long long largest_offset = 0;       // ordered_bits; 0 if no offset is a number
   unsigned long long largest_point = 0, largest_center = 0, largest_factor = 0;  // bits of |finite|
   unsigned nan = 0;
 
-  // Without components, the offset is -inf.
+  // The largest offset; -inf if no offset is a number.
   __device__ double offset() const {
     return largest_offset == 0 ? double(-INFINITY) : double_of(bits_of_ordered(largest_offset));
   }

@@ -1,9 +1,9 @@
 // The log-sum-exp of every point over components with full covariances.
 //
-// A lane has kPoints points; the warps of a thread block share the components. A triangular factor
-// is read in bands of kBandRows rows, each value once for all points of the warp, from the
-// first-level cache, so that the dimension has no limit. Sums of squares only grow: once all terms
-// of a thread are certain to be exactly 0, the thread skips the other bands.
+// A lane has kPoints points; the warps of a thread block take the components of a share in turn. A
+// triangular factor is read in bands of kBandRows rows, each value once for all points of the warp,
+// from the first-level cache, so that the dimension has no limit. Sums of squares only grow: once
+// all terms of a thread are certain to be exactly 0, the thread skips the other bands.
 #include <algorithm>
 
 #include "../api/divide_up.h"
@@ -134,8 +134,8 @@ Status check_values(const ComponentChecks& checks, int64_t dim) {
   return {};
 }
 
-// Returns a number of shares that keeps the device busy, with at least kMinComponents components in
-// a share.
+// Returns a number of shares that keeps the device busy: 1, or more with at least kMinComponents
+// components in each share.
 int64_t choose_shares(int64_t tiles, int64_t components, int multiprocessors) {
   constexpr int64_t kBlocksPerMultiprocessor = 24, kMinComponents = 32;
   const int64_t wanted =

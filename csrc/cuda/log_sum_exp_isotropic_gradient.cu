@@ -35,7 +35,8 @@ struct PointValues {
     const double log2_sum = (row_log_sum - log(exponents.largest())) * kLog2E;
     const T reference = T(rint(log2_sum));
     values[1] = T(factor * exp2(double(reference) - log2_sum));
-    // The exponent of a row with NaN prevents the omission of its tiles.
+    // A NaN factor makes every K of the row NaN, so that none of its tiles is omitted; the exponent
+    // is that of the CPU.
     values[0] = isnan(values[1]) ? Range<T>::kLargest : -reference;
   }
 };
@@ -114,8 +115,8 @@ __global__ void finish_centers(Totals<T> totals, int64_t count, double per_diffe
   }
 }
 
-// Returns a number of shares of the sources that keeps the device busy to the end, with at least
-// kMinTiles tiles in a share and at most kMaxSums sums in all.
+// Returns a number of shares of the sources that keeps the device busy to the end: 1, or more with
+// at least kMinTiles tiles in each share and at most kMaxSums sums in all.
 int64_t choose_shares(int64_t target_tiles, int64_t source_tiles, int64_t sums_of_share,
                       int multiprocessors) {
   constexpr int64_t kBlocksPerMultiprocessor = 24, kMinTiles = 4, kMaxSums = 1 << 25;

@@ -110,7 +110,7 @@ __device__ __forceinline__ void load_labels(const PairProblem<T>& problem, PairT
   __syncthreads();
 }
 
-// Adds the counts in shared memory to the counts in global memory, and clears them.
+// Moves the counts from shared memory to global memory, where they are added to earlier counts.
 __device__ __forceinline__ void flush_counts(unsigned* shared_counts, int copies, int64_t size,
                                              unsigned long long* counts) {
   __syncthreads();

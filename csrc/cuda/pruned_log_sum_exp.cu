@@ -1,10 +1,10 @@
 // The log-sum-exp of one group, without tiles of centers that are too far away to change a result.
 //
 // Points and centers come in an order in which consecutive rows are close in space. A thread block
-// takes a tile of points. One sampled center of each tile gives every row a lower bound of its sum,
-// and from it a cutoff of squared distances. Then the thread block compares the bounding boxes of
-// all tiles of centers, and sums the tiles within the largest cutoff of its rows, in the order of
-// the tiles.
+// takes a tile of points. The samples, one center of each tile, give every row a lower bound of its
+// sum, and the bound gives a cutoff of squared distances. Then the thread block compares the
+// bounding boxes of all tiles of centers in its share, and sums the tiles within the largest cutoff
+// of its rows, in the order of the tiles.
 //
 // Error: let 2^b be a lower bound of a row's sum, n the number of centers and eps the error
 // tolerance. Every omitted term is below 2^b eps / (1 + eps) / n. Together the omitted terms are
@@ -31,7 +31,7 @@ struct Problem {
   int dim, sample_tiles, stage_tiles;
   Scale<T> scale;
   T allowed_gap;  // log2 of a row's bound over the largest term that may be omitted
-  T slack;        // relative rounding error of squared distances
+  T slack;        // bounds the relative rounding error of squared distances
   double* sums;   // [shares][tiles][3][kTilePoints]
   unsigned long long* summed_tiles;
 };

@@ -1,5 +1,5 @@
 // Sums of exponentials: the log-sum-exp of a point while a thread adds centers to it, and the sum
-// of the results of many threads. In double, the order of the roundings is that of
+// of the results of many threads. In double, the kernels round in the order of
 // cpu/simd/running_sum.h. Contains no indices and no memory access.
 #pragma once
 
@@ -99,8 +99,8 @@ struct RunningSum {
 
 // Adds the terms of kBlock squared distances to each sum; overwrites the distances. May ignore NaN
 // once a sum has terms: callers detect NaN themselves. A single test covers all sums, because a
-// test of each would cost as much as a dimension. References rarely move; references below -kFar
-// are updated at every block.
+// test of each would cost as much as a dimension. References below -kFar are updated at every
+// block.
 template <int kSums, typename T>
 __device__ __forceinline__ void add_blocks(T (&distance)[kSums][kBlock], Scale<T> scale,
                                            RunningSum<T> (&sums)[kSums]) {

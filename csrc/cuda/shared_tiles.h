@@ -37,8 +37,8 @@ __device__ __forceinline__ void wait_for_copies() {
 #endif
 }
 
-// Copies rows [first, first + count) of kBlocks packed blocks to tile[count][kBlocks * kBlock].
-// Blocks with an index >= `available` become zeros.
+// Copies extra values or coordinates [first, first + count) of kBlocks packed blocks to
+// tile[count][kBlocks * kBlock]. Blocks with an index >= `available` become zeros.
 template <typename T, int kBlocks>
 __device__ __forceinline__ void load_tile(const T* packed, int64_t block_size, int64_t available,
                                           int64_t first, int count, T* tile) {
@@ -54,9 +54,9 @@ __device__ __forceinline__ void load_tile(const T* packed, int64_t block_size, i
   }
 }
 
-// A row of a tile is divided among kSharers threads, kCount values each. The threads take vectors
-// of the row in turn, so that a warp reads without bank conflicts. column_of returns the column of
-// the i-th value of a thread.
+// A row of a tile has one value of every point or center of the tile. It is divided among
+// kSharers threads, kCount values each. The threads take vectors of the row in turn, so that a warp
+// reads without bank conflicts. column_of returns the column of the i-th value of a thread.
 template <typename T, int kCount>
 constexpr int kPart = kCount < kVector<T> ? kCount : kVector<T>;
 
@@ -81,8 +81,8 @@ __device__ __forceinline__ void load_row(const T* row, int sharer, T (&values)[k
   }
 }
 
-// Adds the squared differences of one dimension for the thread's rectangle of pairs: kRows rows of
-// a tile shared by kY threads, kColumns rows of a tile shared by kX threads.
+// Adds the squared differences of one dimension for the thread's rectangle of pairs: kRows values
+// of a row that kY threads share, by kColumns values of a row that kX threads share.
 template <int kRows, int kY, int kColumns, int kX, typename T>
 __device__ __forceinline__ void add_squares(const T* rows, const T* columns, int y, int x,
                                             T (&square)[kRows][kColumns]) {

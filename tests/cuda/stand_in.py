@@ -10,7 +10,7 @@ import os
 
 import pytest
 
-import layerbits.kernels.cpu_operations  # imports the native module of the CPU before the tests' name is replaced
+import layerbits.kernels.cpu_operations  # imports the CPU's module before pytest_configure replaces it
 from tests.cuda.support.emulated_module import EmulatedModule
 from tests.cuda.support.native_modules import CudaAsCpu, DeviceModule
 

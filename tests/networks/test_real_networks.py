@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from layerbits import layers, noise_of, noisify, propagate, remove_noise
+from layerbits import layer_information, layers, noise_of, noisify, propagate, remove_noise
 
 # The activation function of the pooler returns one of the two outputs of these networks.
 pytestmark = pytest.mark.filterwarnings("ignore:layers. None leaves out pooler")
@@ -203,5 +203,9 @@ def test_text_generated_with_negligible_noise_is_that_of_the_network():
 def test_experts_that_process_a_part_of_the_rows_are_refused_in_a_measurement():
     model = noisify(make("sparse experts"), sigma=0.1, layers="experts.**", inputs=ROWS)
     assert not torch.equal(model(ROWS), model(ROWS))
-    with pytest.raises(ValueError, match=r"'experts\.\d\.0', which returns shape \(\d+, 5\) for 3 rows"):
+    message = r"'experts\.\d\.0', which returns shape \(\d+, 5\) for 3 rows .*; noisify the network with `layers` that"
+    with pytest.raises(ValueError, match=message):
         propagate(model, ROWS, draws=2)
+    # Both remedies of the message.
+    assert list(propagate(noisify(model, sigma=0.1, layers="router.1", inputs=ROWS), ROWS, draws=2)) == ["router.1"]
+    assert layer_information(remove_noise(model), ROWS, sigma=0.1, layers="router.1")["router.1", "I(X;T)"].lower > 0

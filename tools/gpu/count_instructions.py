@@ -98,7 +98,7 @@ def count_tile(code: Code) -> tuple[Counter[str], Counter[str]]:
 
 
 def rows(text: str) -> Iterator[str]:
-    """Yield a line for each kernel and dimension."""
+    """Yield a line for each kernel and each of its dimensions in DIMENSIONS."""
     for part in text.split("Function : ")[1:]:
         kernel = KERNEL.search(part.split("\n", 1)[0])
         if not kernel:

@@ -6,7 +6,8 @@
 
 namespace {
 
-// The size of a panel of centers, which stays in the first-level cache while all tiles use it.
+// All tiles use a panel of centers before the next panel. A panel exceeds kPanelBytes by at most
+// kBlocksAtOnce blocks, so a first-level cache of 32 KiB holds it in up to 190 dimensions.
 constexpr int64_t kPanelBytes = 8192;
 
 template <typename T>

@@ -8,8 +8,7 @@
 
 namespace {
 
-// The reference changes only if a term exceeds 2^(reference + kHeadroom), which is rare and far
-// from overflow.
+// The reference changes only if a term exceeds about 2^(reference + kHeadroom), far below overflow.
 constexpr int kHeadroom = 16;
 
 // The scale of exp(-distance / 2).
@@ -23,7 +22,7 @@ struct RunningSum {
   using R = typename Lanes<T>::Register;
   R minus_scale, inverse_scale;
   R reference, high, low;
-  R rescale_below;  // a term at a smaller distance exceeds the headroom
+  R rescale_below;  // a term beyond the headroom has a smaller distance
   R ignore_above;   // a term at a larger distance is exactly 0
   bool any_far;     // whether a reference of the tile is below -kFar
 

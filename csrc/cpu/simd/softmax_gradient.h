@@ -12,8 +12,8 @@ template <typename T>
 constexpr int kColumnLanes = layerbits::kMaxLanes * 4 / int(sizeof(T));
 
 // The number of tiles whose pairs with a block are summed together, while the sums of the columns
-// stay in registers: 32 registers of 64 bytes for a coordinate. At d = 128, 16 registers are 2 %
-// slower, and 8 are 6 % slower (Zen 5).
+// stay in registers: the rows of these tiles have 32 times 64 bytes for each coordinate. At d =
+// 128, 16 times 64 bytes are 2 % slower, and 8 times are 6 % slower (Zen 5).
 template <typename T>
 constexpr int64_t kTilesTogether = 32 * kColumnLanes<T> / Lanes<T>::kCount;
 

@@ -9,7 +9,7 @@ from functools import partial
 
 from torch import nn
 
-from layerbits._base import MEASUREMENT_NOISE, OTHER_OUTPUT, InformationRow, InformationTable, progress_bar
+from layerbits._base import InformationRow, InformationTable, progress_bar
 from layerbits.estimators.layer_groups import part_groups
 from layerbits.estimators.layer_measurement import LayerTask, sample_seeds
 from layerbits.estimators.layer_rows import layer_rows
@@ -112,7 +112,7 @@ def layer_information(
         `value` is the mean of the decoder bound and of the plug-in bound less half of its first-order bias, moved into
         the interval. Notes name saturation at log N, a missed tolerance, bounds that exclude each other, and
         violations, by more than the error, of I(X;T) <= log N, I(T;Y) <= H(Y), I(X;T|Y) <= H(X|Y), I(X;T) <= I(X;T) of
-        the layer before, and I(X;T) = I(T;Y) + I(X;T|Y).
+        each layer through which the input acts on T, and I(X;T) = I(T;Y) + I(X;T|Y).
 
     Raises
     ------
@@ -180,7 +180,7 @@ def measure_layers(problem: Problem, settings: MeasurementSettings) -> Informati
     deadline = time.monotonic() + settings.max_seconds
     samples = _samples(problem, settings)
     rows: list[InformationRow] = []
-    previous = None
+    information: dict[str, InformationRow] = {}
     progress = progress_bar(problem.parts, name="information", total=len(problem.parts))
     for name in progress:
         part_samples, started = next(samples), time.monotonic()
@@ -195,13 +195,12 @@ def measure_layers(problem: Problem, settings: MeasurementSettings) -> Informati
         }
         seconds = time.monotonic() - started
         part_samples.clear()  # freed before the passes of the next group
-        layer_before = previous if is_layer else None
-        rows_of_part = layer_rows(
-            name, problem.label_sets, measurements, settings.estimator, seconds, flags, layer_before
-        )
+        cuts = problem.network.dependence.cuts(name) if is_layer else ()
+        # I(X;T) is at most that of each layer through which the input acts.
+        least = min((information[cut] for cut in cuts if cut in information), key=lambda row: row.upper, default=None)
+        rows_of_part = layer_rows(name, problem.label_sets, measurements, settings.estimator, seconds, flags, least)
         if is_layer:
-            # An audit compares I(X;T) with that of the next layer, if the layer is in a chain.
-            previous = rows_of_part[0] if not {MEASUREMENT_NOISE, OTHER_OUTPUT} & set(flags) else None
+            information[name] = rows_of_part[0]
         rows += rows_of_part
     return InformationTable(tuple(rows))
 

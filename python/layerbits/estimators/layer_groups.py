@@ -34,9 +34,8 @@ def part_groups(problem: Problem, draws: int) -> Iterator[tuple[str, ...]]:
 
 
 def parts_behind_no_noise(problem: Problem, names: Sequence[str]) -> set[str]:
-    """Return the parts that lie behind no noise of layerbits; a network may have random numbers of its own."""
-    network = problem.network
-    return {name for name in names if not network.adds_noise or problem.parts[name].layer == network.layer_names[0]}
+    """Return the parts of layers whose signals are functions of the input."""
+    return {name for name in names if problem.parts[name].layer in problem.network.behind_no_noise}
 
 
 def is_wide(problem: Problem, name: str, draws: int) -> bool:

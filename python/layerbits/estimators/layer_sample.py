@@ -1,7 +1,7 @@
 """Signals of a layer: whitened, so that the noise is isotropic, in few dimensions, with a bound of the loss.
 
-In a noisy network, only the first noisy layer can lie behind no noise. If the measurement alone adds the noise, every
-layer does. Two equal passes of another layer prove nothing: a step or a dead unit may differ in a third pass.
+A layer lies behind no noise if its signal is a function of the input by the operations of the network. Two equal
+passes alone prove nothing: a step or a dead unit may differ in a third pass.
 
 Where the values of a layer behind noise exceed the budget, they are never held in full: each pass is projected, as it
 is recorded, on the principal axes of the probing passes. The upper bound of such a layer may rise to log N; its lower

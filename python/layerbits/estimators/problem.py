@@ -134,8 +134,8 @@ class Problem:
 
     def check_settings(self, settings: MeasurementSettings) -> None:
         """Raise a ValueError if the settings have a single draw and a layer lies behind noise."""
-        later_layers = [layer for layer in self.layers if layer != self.network.layer_names[0]]
-        if later_layers and self.network.adds_noise and settings.draws < 2:
+        later_layers = [layer for layer in self.layers if layer not in self.network.behind_no_noise]
+        if later_layers and settings.draws < 2:
             raise ValueError(
                 f"draws: got {settings.draws}, wanted at least 2, because {later_layers[0]!r} lies behind noise"
             )
@@ -149,7 +149,7 @@ class Problem:
 def _check_distributions(network: MeasuredNetwork, layers: Sequence[str]) -> None:
     """Raise a ValueError for a layer behind noise whose own noise is not Gaussian."""
     for layer in layers:
-        if network.adds_noise and layer != network.layer_names[0]:
+        if layer not in network.behind_no_noise:
             network.gaussian_noise("layers", layer)
 
 

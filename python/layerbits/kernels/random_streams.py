@@ -42,7 +42,6 @@ class RandomStream(enum.IntEnum):
     MIXTURE_PASS = 6  # pass
     PROFILE_QUERIES = 7  # layer
     # Information between layers.
-    PERMUTED_INPUTS = 8
     POOL_SEED = 9
     FIRST_LAYER_SEED = 10
     FIRST_LAYER_NOISE = 11

@@ -26,25 +26,30 @@ from layerbits.networks.execution.arguments import (
     naming_memory,
     rows_per_pass,
 )
+from layerbits.networks.execution.module_state import evaluating
 from layerbits.networks.inputs.pass_inputs import Inputs, Labels, PassInputs, read_inputs
 from layerbits.networks.noise.dropout import DropoutNoise, Noise
 from layerbits.networks.noise.gaussian import Deviations, GaussianNoise, RelativeSigma, gaussian_noise
 from layerbits.networks.noise.hooks import is_noisy
 from layerbits.networks.noise.network_noise import noise_of, noise_off, noisify, remove_noise
 from layerbits.networks.noise.sigma_by_layer import Sigma
+from layerbits.networks.observation.dependence_graph import DependenceGraph
 from layerbits.networks.observation.layer_calls import LayerCall
 from layerbits.networks.observation.layer_selection import Layers, choose_layers
+from layerbits.networks.observation.sources import INPUT
 from layerbits.networks.passes.channel_hooks import network_without_noise, noisy_network
 from layerbits.networks.passes.layer_table import LayerRow, LayerTable, layers
 from layerbits.networks.passes.measured_network import MeasuredNetwork
 from layerbits.networks.passes.propagation import layer_activations, propagate
 from layerbits.networks.passes.readouts import Channels, LayerPart, Readouts, Tokens, as_readouts, layer_parts
-from layerbits.networks.passes.recording import Passes, Recording, View, evaluating, record, record_draws
+from layerbits.networks.passes.recording import Passes, Recording, View, record, record_draws
 from layerbits.networks.passes.rows import check_rows
 
 __all__ = [
+    "INPUT",
     "MAX_MEMORY",
     "Channels",
+    "DependenceGraph",
     "Deviations",
     "DropoutNoise",
     "GaussianNoise",

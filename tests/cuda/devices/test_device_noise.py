@@ -1,4 +1,4 @@
-"""Noise on a device depends on seed, key and position alone, and is not copied from the host."""
+"""Noise on a device has the distribution of its layer; in a measurement it depends on seed, key and position."""
 
 import copy
 import pickle
@@ -128,7 +128,7 @@ def test_dropout_noise_has_the_variance_of_each_unit_and_its_entropy():
     assert table["0", "h(T|X)"].value == pytest.approx(stats.norm.entropy(scale=deviations).sum(1).mean(), abs=1e-12)
 
 
-def test_information_of_dropout_noise_is_that_of_the_cpu():
+def test_information_of_dropout_noise_agrees_with_that_of_the_cpu():
     """The noise differs; a correct estimator errs by more than five standard errors once in 1.7 million."""
     noise, signals = layerbits.DropoutNoise(0.7, 0.3), torch.randn(30, 3, generator=torch.Generator().manual_seed(0))
     labels = torch.arange(30) % 3
@@ -150,7 +150,7 @@ def test_pickled_noise_contains_no_device():
     assert b"cuda" not in pickle.dumps(noisy)
 
 
-def test_noise_of_each_device_comes_from_its_own_generator():
+def test_noise_of_a_device_and_of_the_cpu_come_from_separate_generators():
     noisy, x = noisy_identities(1), torch.zeros(4, 2)
     torch.manual_seed(0)
     expected = noisy(x)

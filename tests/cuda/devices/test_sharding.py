@@ -34,7 +34,7 @@ def test_devices_must_exist_and_be_different(devices):
 
 
 def test_error_on_another_device_is_raised(second_device, devices_used, failing_second_device):
-    with pytest.raises(RuntimeError, match="no"):
+    with pytest.raises(RuntimeError, match=r"^no$"):
         measurements("cuda:0", devices=["cuda:0", "cuda:1"])
 
 

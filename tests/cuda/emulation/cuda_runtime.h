@@ -1,4 +1,4 @@
-// Implements the part of the CUDA runtime that csrc/cuda uses on the host: with this folder first
+// Implements on the host the part of the CUDA runtime that csrc/cuda uses: with this folder first
 // in the include path, a .cu file is plain C++. The threads of a thread block are fibers that
 // switch at barriers; thread blocks run one after the other. LAYERBITS_EMULATED_ORDER = forward,
 // backward or shuffled sets the order of the threads between two barriers: a result that depends on
@@ -141,7 +141,7 @@ inline int __popc(unsigned a) { return __builtin_popcount(a); }
 inline int min(int a, int b) { return a < b ? a : b; }
 inline int __vimin3_s32(int a, int b, int c) { return a < b ? (a < c ? a : c) : (b < c ? b : c); }
 
-// Reduces x to an eighth of a turn, so that the only large rounding is that of the product with pi.
+// Reduces x to an eighth of a turn, without rounding, and computes sine and cosine in long double.
 inline void sincospi(double x, double* sine, double* cosine) {
   const double quarter = rint(2 * x);
   const long double angle = (x - quarter / 2) * 3.14159265358979323846L;

@@ -5,11 +5,10 @@ Philox is compared with its published words, the kernel with the Python version,
 
 import numpy as np
 import pytest
-import torch
 from scipy import stats
 
-from layerbits.kernels import NormalStream, reference
-from tests.cuda.support.kernel_tests import BOTH_DTYPES, BOTH_KINDS, kernels_of, needs_device, needs_emulation
+from layerbits.kernels import reference
+from tests.cuda.support.kernel_tests import BOTH_DTYPES, BOTH_KINDS, kernels_of, needs_emulation
 
 # Some keys have a word of 0; one has all bits set.
 KEYS = [0, 1, 2**32, 2**64 - 1, 0x123456789ABCDEF]
@@ -139,16 +138,5 @@ def test_wrong_keys_and_positions_are_refused_by_name(kind, dtype, keys, first, 
 def test_wrong_arrays_are_refused_by_name():
     with pytest.raises(TypeError, match=r"^values: got dtype int64"):
         kernels_of("emulated").standard_normal(np.zeros((1, 4), np.int64), [1], 0)
-    with pytest.raises(ValueError, match=r"^values: "):
+    with pytest.raises(ValueError, match=r"^values: got shape \(4,\)"):
         kernels_of("emulated").standard_normal(np.zeros(4), [1], 0)
-
-
-@pytest.mark.cuda
-@needs_device
-@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
-def test_stream_continues_at_its_position(dtype):
-    values = NormalStream(1, 2, 3).like(torch.empty(50, 7, dtype=dtype, device="cuda"))
-    stream = NormalStream(1, 2, 3)
-    parts = [stream.like(torch.empty(rows, 7, dtype=dtype, device="cuda")) for rows in (1, 30, 19)]
-    assert torch.equal(torch.cat(parts), values)
-    assert not torch.equal(NormalStream(1, 2, 4).like(values), values)

@@ -119,7 +119,7 @@ def test_more_near_tiles_than_the_list_holds_are_summed(monkeypatch):
 
 @BOTH_KINDS
 def test_distant_row_has_the_density_of_its_nearest_center(kind):
-    # A reference beyond 2^22 is a rounded product; the other tiles are farther away by more than its rounding error.
+    # A reference beyond 2^51 is a rounded product; the other tiles are farther away by more than its rounding error.
     centers = np.arange(640, dtype=np.float64)[:, None]
     points = np.array([[-1e9], [1e10]])
     log_sum, share = pruned_log_sums(kind, points, centers, 1.0)

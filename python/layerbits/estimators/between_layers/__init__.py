@@ -1,7 +1,7 @@
 """Information between two layers of a chain, I(T_k;T_l), from both sides.
 
-`chain` checks that the input acts on T_l through T_k alone. `pair_sample` runs the passes. `marginal_density` and
-`conditional_density` compute log densities of T_l and of T_l given T_k. `estimate` combines them into an interval.
+`chain` refuses layers that are no chain by the graph of the network. `pair_sample` runs the passes. `marginal_density`
+and `conditional_density` compute log densities of T_l and of T_l given T_k. `estimate` combines them into an interval.
 """
 
 from layerbits.estimators.between_layers.estimate import information_between_layers

@@ -1,18 +1,18 @@
-"""Two layers of a network, and a test of whether they are a chain: the input acts on T_l through T_k alone."""
+"""Two layers of a network that are a chain: the input acts on T_l through T_k alone."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-import numpy as np
 from torch import Tensor, nn
 
 from layerbits._base import Integers, LayerSelectionError
-from layerbits.kernels import RandomStream, as_floats, stream
-from layerbits.mixtures import NEGLIGIBLE
+from layerbits.kernels import as_floats
 from layerbits.networks import (
+    INPUT,
     MAX_MEMORY,
+    DependenceGraph,
     GaussianNoise,
     Inputs,
     MeasuredNetwork,
@@ -36,7 +36,13 @@ class LayerPair:
 
     @classmethod
     def of(cls, model: nn.Module, inputs: Inputs, first: str, second: str, max_memory: int = MAX_MEMORY) -> LayerPair:
-        """Check the arguments of `information_between_layers` and return the pair."""
+        """Check the arguments of `information_between_layers` and return the pair.
+
+        Raises
+        ------
+        ValueError
+            The layers are no chain, or it is not known whether they are one.
+        """
         check_module(model)
         data = read_inputs(inputs, model)
         network = noisy_network(model, data, max_memory=max_memory)
@@ -47,6 +53,7 @@ class LayerPair:
             raise ValueError(f"first: got {first!r}, wanted a layer before {second!r}; swap them: I is symmetric")
         network.gaussian_noise("second", second)
         check_rows(network, data.tensors, (second,))
+        _check_chain(network.dependence, first, second)
         return cls(network, data.tensors, first, second)
 
     @property
@@ -56,9 +63,8 @@ class LayerPair:
 
     @property
     def are_neighbours(self) -> bool:
-        """Whether no noisy layer lies between the two."""
-        names = self.network.layer_names
-        return names.index(self.second) == names.index(self.first) + 1
+        """Whether the signal of the second layer is a function of T of the first alone."""
+        return self.network.dependence.is_function_of(self.second, self.first)
 
     @property
     def noise(self) -> GaussianNoise:
@@ -79,40 +85,23 @@ def _noisy_layer(argument: str, layer: object, network: MeasuredNetwork) -> str:
     return str(layer)
 
 
-def check_chain(pair: LayerPair, seed: int) -> None:
-    """Raise a ValueError unless the input acts on the second layer through the first alone.
-
-    The signals of the second layer are recorded twice, with the same values of the first layer and the same later
-    noise; the second time the inputs are permuted, and the earlier layers emit zeros. In a chain only rounding
-    changes. A change of mean square r^2 carries at most r^2 / (2 sigma^2) nats, the capacity of a Gaussian channel of
-    that power. A negligible capacity counts as rounding.
-    """
-    names = pair.network.layer_names
-    upstream = names[: names.index(pair.first) + 1]
-    plain = record(pair.network, pair.inputs, Passes(upstream, range(1), seed))
-    emitted = {pair.first: plain[pair.first][:, 0]}
-    zeros = {layer: 0 * plain[layer][:, 0] for layer in upstream[:-1]}
-    permuted_inputs = rows_of(pair.inputs, _derangement(pair.n_inputs, stream(seed, RandomStream.PERMUTED_INPUTS)))
-    change = _signal(pair, permuted_inputs, emitted | zeros, seed) - _signal(pair, pair.inputs, emitted, seed)
-    if float(change.square().sum(-1).mean()) / (2 * pair.noise.whitened_sigma**2) > NEGLIGIBLE:
+def _check_chain(dependence: DependenceGraph, first: str, second: str) -> None:
+    """Raise a ValueError unless T of the first layer is a cut between the input and the second layer."""
+    if dependence.unknown:
         raise ValueError(
-            f"first: got {pair.first!r}, but the input acts on {pair.second!r} by another path too, such as a skip "
+            f"first: got {first!r}, of which it is not known whether it is a chain with {second!r}, because the "
+            f"network {dependence.unknown}; wanted a network that runs the same operations of torch for all inputs; "
+            "leave out an attention mask that keeps all tokens, which transformers reads"
+        )
+    paths = dependence.paths_past(first, second)
+    if paths:
+        source = INPUT if INPUT in paths else min(paths)
+        raise ValueError(
+            f"first: got {first!r}, but {source} acts on {second!r} by another path too, such as a skip "
             "connection; wanted a layer through which every path goes"
         )
-
-
-def _signal(pair: LayerPair, inputs: Sequence[Tensor], emitted: Mapping[str, Tensor], seed: int) -> Tensor:
-    return pair.signals(inputs, Passes((pair.second,), range(1), seed, emitted=emitted)).double()
 
 
 def rows_of(inputs: Sequence[Tensor], rows: Integers) -> tuple[Tensor, ...]:
     """Return the chosen rows of every argument of the network."""
     return tuple(tensor[rows] for tensor in inputs)
-
-
-def _derangement(n: int, generator: np.random.Generator) -> Integers:
-    """Return a random permutation without fixed points, if n > 1; a plain permutation of few rows often has them."""
-    order = generator.permutation(n)
-    permutation = np.empty_like(order)
-    permutation[order] = np.roll(order, 1)
-    return permutation

@@ -11,7 +11,7 @@ import numpy as np
 from torch import nn
 
 from layerbits._base import Estimate, check_confidence, check_count
-from layerbits.estimators.between_layers.chain import LayerPair, check_chain
+from layerbits.estimators.between_layers.chain import LayerPair
 from layerbits.estimators.between_layers.conditional_density import conditional_log_densities
 from layerbits.estimators.between_layers.marginal_density import marginal_log_densities
 from layerbits.estimators.between_layers.pair_sample import sample_pair
@@ -71,7 +71,8 @@ def information_between_layers(
         `first` or `second` is not a noisy layer.
     ValueError
         The layers are the same or in the wrong order; the input acts on `second` by another path than through `first`,
-        such as a skip connection; signals are not finite; an option is out of range.
+        such as a skip connection; the network may branch on values, so that its paths are not known; signals are not
+        finite; an option is out of range.
     TypeError
         An argument has another type than wanted.
 
@@ -104,7 +105,6 @@ def information_between_layers(
     level = check_confidence(confidence)
     risk = (1 - level) / 2
     pair = LayerPair.of(model, inputs, first, second, check_max_memory(max_memory))
-    check_chain(pair, seed)
     queries = max(queries, -(-_MIN_QUERIES // pair.n_inputs))
     values = queries + max(1, queries // 4)  # the values of T_k beyond `queries` serve only to choose densities
     sample = sample_pair(pair, draws, values, seed)

@@ -37,7 +37,7 @@ def generators_restored(model: nn.Module, seed: int | None = None) -> Iterator[G
             yield use
     finally:
         if use.cpu is not None:
-            use.changed = use.has_advanced()
+            use.changed = use.has_generated()
             torch.set_rng_state(use.cpu)
         for device, state in use.cuda.items():
             torch.cuda.set_rng_state(state, device)
@@ -65,9 +65,9 @@ class GeneratorUse(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.cpu: torch.Tensor | None = None
         self.cuda: dict[torch.device, torch.Tensor] = {}
 
-    def has_advanced(self) -> bool:
-        """Return whether the operators that may use a generator have used one."""
-        return not all(map(torch.equal, self._states(), self._states_at_start))
+    def has_generated(self) -> bool:
+        """Return whether this thread has generated random numbers so far."""
+        return self.cpu is not None and not all(map(torch.equal, self._states(), self._states_at_start))
 
     def _states(self) -> list[torch.Tensor]:
         return [torch.get_rng_state(), *map(torch.cuda.get_rng_state, self.devices)]

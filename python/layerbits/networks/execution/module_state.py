@@ -1,8 +1,10 @@
-"""The attributes of a network's modules, restored after a pass that ends within a forward method."""
+"""The attributes and modes of a network's modules, restored after a pass or a block of passes."""
 
 from __future__ import annotations
 
 import collections
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 from torch import nn
@@ -43,3 +45,15 @@ class ModuleState:
                 container.extend(contents)
             else:
                 container.update(contents)
+
+
+@contextlib.contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Put `model` into evaluation mode for a ``with`` block, then restore the mode of every module."""
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True

@@ -5,6 +5,9 @@ observed_pass          run the pass through a shadow of the network, with the re
 call_recorders         the hooks and the function modes of that pass, which record the calls
 activation_functions   the functions of torch that are layers, such as `F.relu`
 input_dependence       which tensors of the pass depend on the input
+sources                the sources of each tensor of a pass: the input, random draws, noisy values
+operations             what an operation of torch reads, writes and draws
+dependence_graph       the graph of the sources of every layer, and its cuts
 value_by_value         whether a module acts on each value alone, as an activation function does
 signal_values          root mean square and unit in the last place of a signal
 layer_selection        `choose_layers`: the calls that the argument `layers` selects

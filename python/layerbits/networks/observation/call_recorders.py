@@ -182,7 +182,7 @@ class FunctionRecorder(RefuseOriginals):
         module, _ = calling_module()
         self.check(module)
         if func in VALUE_READERS:
-            self.recorded_calls.dependence.is_lost = True
+            self.recorded_calls.dependence.read(args)
         output = func(*args, **(kwargs or {}))
         if func in FUNCTIONS and module in self.modules and not isinstance(module, ACTIVATIONS):
             self.recorded_calls.add(module, None, output, FUNCTIONS[func].name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,15 +12,17 @@ from torch import Tensor, nn
 
 from layerbits._base import BEFORE_ROUNDING, MEASUREMENT_NOISE, OTHER_OUTPUT, LayerSelectionError
 from layerbits.networks.execution.arguments import MAX_MEMORY, naming_inputs, rows_per_pass
-from layerbits.networks.execution.generators import generators_restored
+from layerbits.networks.execution.generators import GeneratorUse, generators_restored
 from layerbits.networks.execution.module_state import ModuleState
 from layerbits.networks.execution.output_tensor import all_tensors, measured_signal, other_tensors, replace_tensor
 from layerbits.networks.inputs.pass_inputs import PassInputs
 from layerbits.networks.noise.dropout import DropoutNoise, Noise
 from layerbits.networks.noise.gaussian import GaussianNoise
 from layerbits.networks.noise.hooks import noise_hooks
+from layerbits.networks.observation.dependence_graph import DependenceGraph
 from layerbits.networks.observation.layer_calls import LayerCall
 from layerbits.networks.observation.layer_selection import Layers, choose_layers
+from layerbits.networks.passes.observed_dependence import observe_dependence
 
 # Maps the index of a layer and its signal to the value with which the network continues.
 Channel = Callable[[int, Tensor], Tensor]
@@ -81,6 +84,16 @@ class MeasuredNetwork:
         """Names of the layers, in the order of the data."""
         return tuple(call.name for call in self.calls)
 
+    @property
+    def remedy_for_rows(self) -> str:
+        """The remedy for a layer whose rows are not those of the inputs, such as that of an expert.
+
+        A measurement repeats the noise of each row, so such a layer of a noisy network must have no noise.
+        """
+        if self.adds_noise:
+            return "noisify the network with `layers` that leave it out, or measure it without noise, with sigma="
+        return "choose other layers"
+
     def choose(self, layers: Layers) -> tuple[str, ...]:
         """Return the names of the layers that match `layers`, all by default, in the order of the data.
 
@@ -113,6 +126,25 @@ class MeasuredNetwork:
                 "number, choose other layers, or measure the network without noise of its own, with sigma="
             )
         return noise
+
+    @functools.cached_property
+    def dependence(self) -> DependenceGraph:
+        """What acts on the signal of each layer, observed in two passes of a few rows."""
+        return observe_dependence(self, self._inputs.tensors)
+
+    @functools.cached_property
+    def behind_no_noise(self) -> frozenset[str]:
+        """The layers whose signals are functions of the input.
+
+        Where the network may branch, so that its graph is incomplete, `Recording.differing` may refute them: these are
+        then the first layer of a noisy network, and all layers of a network without noise.
+        """
+        graph = self.dependence
+        if not graph.unknown:
+            return frozenset(layer for layer in self.layer_names if graph.is_function_of_input(layer))
+        if not graph.is_deterministic:
+            return frozenset()
+        return frozenset(self.layer_names[:1] if self.adds_noise else self.layer_names)
 
     def unit_shape(self, layer: str) -> tuple[int, ...]:
         """Return the shape of the signal of one input in a layer; empty if its shapes differ by input."""
@@ -156,10 +188,17 @@ class MeasuredNetwork:
         """Return the number of rows of a pass, which depends on the network, the inputs and the budget alone."""
         return rows_per_pass(inputs, chunk, row_bytes=self.row_bytes, max_memory=self.max_memory)
 
-    def own_randomness(self, seed: int) -> contextlib.AbstractContextManager[object]:
+    @property
+    def may_branch(self) -> bool:
+        """Whether the network may run other operations for other inputs, as far as its dependence was observed."""
+        return "dependence" in vars(self) and bool(self.dependence.unknown)
+
+    def own_randomness(self, seed: int) -> contextlib.AbstractContextManager[GeneratorUse | None]:
         """Give the random numbers that the network itself draws in a ``with`` block a seed; restore the generators."""
-        # Watching every operator for its use of a generator takes time, so only networks that use one are watched.
-        return generators_restored(self.module, seed) if self.uses_random_numbers else contextlib.nullcontext()
+        # Watching every operator for its use of a generator takes time, so only networks that may use one are watched.
+        if self.uses_random_numbers or self.may_branch:
+            return generators_restored(self.module, seed)
+        return contextlib.nullcontext()
 
     def find_other_output(self, layer: str, inputs: Sequence[Tensor]) -> None:
         """Find out whether the network uses the other tensors of a layer, from a pass in which 1 is added to them."""

@@ -9,19 +9,18 @@ ends after the last recorded layer, unless the network adds noise and all noisy 
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from layerbits._base import LayerSelectionError
 from layerbits.kernels import NormalStream, RandomStream, derived_seed, empty_for_draws, fill_rows, threads
 from layerbits.networks.execution.arguments import is_memory_error
+from layerbits.networks.execution.generators import GeneratorUse
 from layerbits.networks.noise.dropout import DropoutNoise
 from layerbits.networks.observation.signal_values import rounding_step
 from layerbits.networks.passes.measured_network import EndOfPass, MeasuredNetwork
@@ -78,7 +77,11 @@ class Passes:
 
 @dataclasses.dataclass(frozen=True)
 class Recording:
-    """Signals by name, in the order of `Passes.layers`, and the names of which a compared draw differs from draw 0."""
+    """Signals by name, in the order of `Passes.layers`, and the compared names whose signals may be random.
+
+    `differing` are those of which a draw differs from draw 0, or, if the network may branch, that ran after noise or
+    random numbers.
+    """
 
     signals: dict[str, Tensor]
     differing: frozenset[str]
@@ -129,11 +132,11 @@ def record_draws(
                 recorder.begin_pass(len(batch[0]))
                 key = (recorder.draws.start, recorder.start)
                 seed = derived_seed(passes.seed or 0, RandomStream.NETWORK_RANDOMNESS, *key)
-                with network.own_randomness(seed):
+                with network.own_randomness(seed) as recorder.generators:
                     network.run(recorder, [torch.cat([tensor] * len(recorder.draws)) for tensor in batch])
                 recorder.end_pass()
     recorder.check_signals()  # once, after all passes: reading a result waits for the device
-    differing = frozenset(layer for layer, differs in recorder.differences.items() if differs)
+    differing = frozenset(layer for layer, differs in recorder.differences.items() if differs) | recorder.random
     return Recording({layer: recorder.signals[layer] for layer in passes.layers}, differing)
 
 
@@ -148,6 +151,8 @@ class _Recorder:
         self.pool = ThreadPoolExecutor(self.threads)
         self.signals = dict(signals)
         self.differences: dict[str, Tensor] = {}
+        self.random: set[str] = set()
+        self.generators: GeneratorUse | None = None
         # Least and largest value by layer, updated in place: small tensors that stay from each pass would keep the
         # system from using the memory of the pass again.
         self.extremes: dict[str, Tensor] = {}
@@ -188,14 +193,17 @@ class _Recorder:
         self.layers_run.add(layer)
         if signal.shape[:1] != (rows,):
             raise LayerSelectionError(
-                f"layers: got {layer!r}, which returns shape {tuple(signal.shape)}, wanted {rows} rows; choose other "
-                "layers"
+                f"layers: got {layer!r}, which returns shape {tuple(signal.shape)}, wanted {rows} rows; "
+                f"{self.network.remedy_for_rows}"
             )
         recorded_layers = list(map(self.passes.layer, self.passes.layers))
+        is_random = self.network.may_branch and self._is_behind_randomness()
         if layer in recorded_layers:
             self._record_extremes(layer, signal.detach())
         for name, layer_of_name in zip(self.passes.layers, recorded_layers, strict=True):
             if layer_of_name == layer:
+                if is_random and self.passes.columns.get(name) == 1:
+                    self.random.add(name)
                 self._record(name, signal.detach().reshape(len(self.draws), self.rows, math.prod(signal.shape[1:])))
         if self.layers_run.issuperset(recorded_layers):
             # If all noisy layers are recorded, the pass goes on, so that a layer that runs more often than in the
@@ -208,6 +216,11 @@ class _Recorder:
         if layer in self.passes.emitted:
             return self._emitted(layer, signal)
         return self.network.noise[layer].add(signal, *self._normals(index, signal, self.passes.seed))
+
+    def _is_behind_randomness(self) -> bool:
+        """Return whether noise or random numbers of the network came before the layer that runs, in this pass."""
+        has_generated = self.generators is not None and self.generators.has_generated()
+        return has_generated or (self.network.adds_noise and len(self.layers_run) > 1)
 
     def _allocate(self, layer: str, signal: Tensor, n_draws: int) -> Tensor:
         shape = (self.n_inputs, n_draws, signal.shape[2])
@@ -277,23 +290,9 @@ class _Recorder:
         if normal.is_cuda:
             fill_rows(streams, normal)
         else:
-            fill = partial(_fill_share, streams, normal, self.threads)
-            list(self.pool.map(fill, range(self.threads)))  # list() raises the errors of the threads
+
+            def fill_share(thread: int) -> None:
+                fill_rows(streams[thread :: self.threads], normal[thread :: self.threads])
+
+            list(self.pool.map(fill_share, range(self.threads)))  # list() raises the errors of the threads
         return normal.flatten(0, 1).to(signal.device, torch.promote_types(signal.dtype, torch.float32))
-
-
-def _fill_share(streams: Sequence[NormalStream], normal: Tensor, threads: int, thread: int) -> None:
-    """Fill the draws of one of several threads."""
-    fill_rows(streams[thread::threads], normal[thread::threads])
-
-
-@contextlib.contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Put `model` into evaluation mode for a ``with`` block, then restore the mode of every module."""
-    training = [module for module in model.modules() if module.training]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True

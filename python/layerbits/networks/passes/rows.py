@@ -58,7 +58,7 @@ def check_rows(network: MeasuredNetwork, inputs: Sequence[Tensor], layers: Seque
     for layer in network.layer_names[: last_index + 1] if network.adds_noise else layers:
         if all(layer in of_pass for of_pass in (signals, signals_of_fewer, *replaced.values())):
             signal, shape = signals[layer], tuple(signals[layer].shape)
-            axis = _row_axis(layer, shape, tuple(signals_of_fewer[layer].shape))
+            axis = _row_axis(layer, shape, tuple(signals_of_fewer[layer].shape), network.remedy_for_rows)
             network.row_axes[layer] = axis
             network.units[layer] = signal.numel() // len(_ROWS)
             for position, of_pass in replaced.items():
@@ -66,7 +66,7 @@ def check_rows(network: MeasuredNetwork, inputs: Sequence[Tensor], layers: Seque
                     raise LayerSelectionError(
                         f"layers: got {layer!r}, which returns shape {shape} or {tuple(of_pass[layer].shape)} for "
                         f"{len(_ROWS)} rows, depending on their values, wanted one row for each row of the pass; "
-                        "choose other layers"
+                        f"{network.remedy_for_rows}"
                     )
                 other_rows = [row for row in range(len(_ROWS)) if row != position]
                 pair = (values.movedim(axis, 0)[other_rows] for values in (signal, of_pass[layer]))
@@ -119,7 +119,7 @@ def _other_input(inputs: Sequence[Tensor]) -> int:
     return position or min(len(inputs[0]), _COMPARED_INPUTS) - 1
 
 
-def _row_axis(layer: str, shape: tuple[int, ...], fewer: tuple[int, ...]) -> int:
+def _row_axis(layer: str, shape: tuple[int, ...], fewer: tuple[int, ...], remedy: str) -> int:
     n_rows, n_fewer = len(_ROWS), len(_FEWER_ROWS)
     if len(shape) == len(fewer):
         axes = [axis for axis, sizes in enumerate(zip(shape, fewer, strict=True)) if sizes == (n_rows, n_fewer)]
@@ -128,7 +128,7 @@ def _row_axis(layer: str, shape: tuple[int, ...], fewer: tuple[int, ...]) -> int
             return axes[0]
     raise LayerSelectionError(
         f"layers: got {layer!r}, which returns shape {shape} for {n_rows} rows and {fewer} for {n_fewer}, wanted one "
-        "axis for the rows of the pass; choose other layers"
+        f"axis for the rows of the pass; {remedy}"
     )
 
 

@@ -1,0 +1,121 @@
+"""`observe_dependence`: follow operations in two passes of a few rows, and return the graph of the layers."""
+
+from __future__ import annotations
+
+import pickle
+import random
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from layerbits._base import LayerSelectionError
+from layerbits.networks.execution.generators import generators_restored
+from layerbits.networks.observation.dependence_graph import DependenceGraph
+from layerbits.networks.observation.input_dependence import VALUE_READERS
+from layerbits.networks.observation.sources import INPUT, NOTHING, Source, Sources, SourceTracking
+
+if TYPE_CHECKING:
+    from layerbits.networks.passes.measured_network import MeasuredNetwork
+
+# Rows of a tracked pass.
+_ROWS = 2
+
+# Seed of the network's own random numbers in both passes.
+_SEED = 0
+
+
+class _TrackedPass(TorchFunctionMode):
+    """A pass in which noisy values have their layer as their only source.
+
+    Attributes
+    ----------
+    tracking : SourceTracking
+        The sources of all tensors.
+    sources : dict of str to frozenset of Source
+        The sources of the signal of each layer that ran, in the order of the pass.
+    """
+
+    def __init__(self, network: MeasuredNetwork, rows: Sequence[Tensor]) -> None:
+        super().__init__()
+        self.network = network
+        self.tracking = SourceTracking()
+        self.sources: dict[str, Sources] = {}
+        inputs = [tensor.clone() for tensor in rows]
+        for tensor in inputs:
+            self.tracking.begin(tensor, frozenset({INPUT}))
+        devices = {tensor.device for tensor in network.module.parameters() if tensor.is_cuda} | {torch.device("cpu")}
+        before = _other_generators(network.module)
+        with generators_restored(network.module, _SEED):
+            self.tracking.keep_first_states(devices)
+            with self, self.tracking:
+                network.run(self._pass_on, inputs)
+        if _other_generators(network.module) != before:
+            self.tracking.opaque = "draws random numbers from a generator of Python or NumPy"
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func in VALUE_READERS:
+            self.tracking.read(args)
+        return func(*args, **(kwargs or {}))
+
+    def _pass_on(self, index: int, signal: Tensor) -> Tensor:
+        layer = self.network.layer_names[index]
+        self.sources[layer] = self.tracking.sources(signal)
+        if not self.network.adds_noise:
+            return signal
+        return self.tracking.copy(signal, frozenset({Source("layer", layer)}))
+
+    def differs(self, other: _TrackedPass) -> str:
+        """Return how a later pass differs, as the predicate of a sentence about the network; empty if it does not."""
+        if self.tracking.operations != other.tracking.operations or list(self.sources) != list(other.sources):
+            return "runs other operations, or the same with other numbers, in another pass"
+        for address, memory in other.tracking.memories.items():
+            if memory.is_outside and memory.is_used:
+                first = self.tracking.memories.get(address)
+                if first is None:
+                    return "uses tensors that operations of the pass did not make, as of another thread"
+                if first.sources:
+                    return "keeps values from one pass to the next"
+        return ""
+
+
+def observe_dependence(network: MeasuredNetwork, inputs: Sequence[Tensor]) -> DependenceGraph:
+    """Return the graph of the layers of a network, observed in passes of the first and the last inputs.
+
+    Operations count, not values: a path that acts on a layer for few inputs, or in few passes, is found. Both passes
+    must run the same operations. If values of the input leave torch, the network may run other operations for other
+    inputs, and the graph is unknown.
+    """
+    try:
+        first = _TrackedPass(network, [tensor[:_ROWS] for tensor in inputs])
+        # Where the network may branch, the same rows must give the same pass: it has no other randomness.
+        branches = bool(first.tracking.lost)
+        second = _TrackedPass(network, [tensor[:_ROWS] if branches else tensor[-_ROWS:] for tensor in inputs])
+    except LayerSelectionError:
+        return _unknown(network, "runs other layers in another pass")
+    differs = first.tracking.opaque or first.differs(second)
+    if differs:
+        return _unknown(network, differs)
+    sources = {layer: first.sources.get(layer, NOTHING) for layer in network.layer_names}
+    if branches or len(first.sources) < len(network.layer_names):
+        return DependenceGraph(sources, "may branch on values: it reads numbers, or sizes that depend on them")
+    return DependenceGraph(sources)
+
+
+def _unknown(network: MeasuredNetwork, reason: str) -> DependenceGraph:
+    return DependenceGraph(dict.fromkeys(network.layer_names, NOTHING), reason, is_deterministic=False)
+
+
+def _other_generators(module: nn.Module) -> list[bytes]:
+    """Return the states of the generators of Python and NumPy: the global ones, and attributes of modules."""
+    attributes = [value for part in module.modules() for value in vars(part).values()]
+    generators = [
+        value for value in attributes if isinstance(value, random.Random | np.random.RandomState | np.random.Generator)
+    ]
+    global_states = random.getstate(), np.random.get_state()  # noqa: NPY002 - networks may use the global generator
+    return [pickle.dumps(state) for state in (*global_states, *generators)]

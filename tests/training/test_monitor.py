@@ -232,7 +232,7 @@ def test_folder_that_cannot_be_written_to_is_named(tmp_path):
             make_monitor(directory)
 
 
-def test_folder_that_was_removed_is_named(tmp_path):
+def test_folder_that_was_replaced_by_a_file_is_named(tmp_path):
     monitor = make_monitor(tmp_path / "run")
     (tmp_path / "run" / "information.json").unlink()
     (tmp_path / "run").rmdir()

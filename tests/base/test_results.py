@@ -19,6 +19,21 @@ def test_estimate_prints_value_error_and_interval():
     assert str(ESTIMATE) == "4.123 +- 0.004 nats (95 %: 4.115 to 4.131)"
 
 
+def test_estimate_without_an_error_prints_value_and_interval():
+    text = str(dataclasses.replace(ESTIMATE, standard_error=math.nan))
+    assert text == "4.123 nats (95 %: 4.115 to 4.131)"
+
+
+@pytest.mark.parametrize("result", [ESTIMATE, ROW])
+def test_results_without_an_error_are_equal(result):
+    first, second = (dataclasses.replace(result, standard_error=float("nan")) for _ in range(2))
+    assert first == second
+    assert hash(first) == hash(second)
+    assert first.bits == second.bits
+    assert math.isnan(first.bits.standard_error)
+    assert first not in (result, dataclasses.replace(first, value=0.0), None)
+
+
 def test_zero_prints_without_a_sign_and_in_ascii():
     negative = dataclasses.replace(ESTIMATE, value=-1e-7, standard_error=0.0, lower=-0.0, upper=-4e-4)
     assert str(negative) == "0.000 +- 0.000 nats (95 %: 0.000 to 0.000)"

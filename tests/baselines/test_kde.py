@@ -11,7 +11,7 @@ from layerbits.kernels import RandomStream, stream
 from tests.support.random_arrays import normal_array
 
 
-def test_value_is_the_smallest_cross_entropy_over_all_pairs():
+def test_value_is_the_smallest_cross_entropy_of_the_bandwidths():
     rows, folds = normal_array(30, 2), 3
     fold = stream(0, RandomStream.FOLDS, 30).permutation(30) % folds
     squares = ((rows[:, None] - rows[None]) ** 2).sum(-1)

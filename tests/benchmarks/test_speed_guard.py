@@ -22,7 +22,7 @@ def case(wanted):
 @pytest.mark.parametrize(
     ("trials", "status", "line"), [([2], 0, "fast enough: kernel"), ([1, 1], 1, "TOO SLOW: kernel")]
 )
-def test_status_is_1_if_a_kernel_is_too_slow_in_both_trials(monkeypatch, capsys, ratios, trials, status, line):
+def test_status_is_1_only_if_a_kernel_is_too_slow_in_both_trials(monkeypatch, capsys, ratios, trials, status, line):
     ratios += trials
     monkeypatch.setattr(speed_guard, "cases", lambda level: [case(1.5)])
     monkeypatch.setattr(speed_guard, "_ROUNDS", Rounds(1, min_seconds=0))
@@ -37,7 +37,7 @@ def test_guard_measures_a_slow_case_twice(ratios):
     assert ratios == []
 
 
-def test_ratio_is_the_time_of_torch_over_ours(monkeypatch):
+def test_ratio_is_the_time_of_torch_over_that_of_layerbits(monkeypatch):
     monkeypatch.setattr(speed_guard, "measure", lambda calls, check, rounds: {"layerbits": [1.0], "torch": [3.0]})
     assert verdict(case(2.9))[0]
     assert not verdict(case(3.1))[0]

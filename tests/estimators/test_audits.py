@@ -1,16 +1,18 @@
-"""Notes on estimates that violate theory by more than their error, and on saturation."""
+"""Notes and flags of estimates that violate theory by more than their error, and of saturation."""
 
+import dataclasses
 import math
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from layerbits import InformationRow, layer_information, noisify
-from layerbits.estimators.audits import with_notes
+from layerbits import InformationRow, SigmaRow, layer_information, noisify
+from layerbits.estimators import audits
+from layerbits.estimators.audits import SENTENCES, saturation_notes
 from tests.support.networks import INPUTS, LABELS, noisy_identities, tanh_network
+from tests.support.random_arrays import normal_tensor
 
-SATURATED = "saturated at log N: the inputs are separated, and no more is known"
 CEILINGS = {"I(X;T)": math.log(4), "I(T;Y)": math.log(2), "I(X;T|Y)": math.log(2)}  # 4 inputs in 2 equal classes
 
 
@@ -20,20 +22,74 @@ def row(quantity, plug_in, *, lower=0.0, upper=1.0, layer="1"):
     )
 
 
-def test_saturation_is_noted():
-    assert layer_information(noisy_identities(1, 1e-3), INPUTS)["0", "I(X;T)"].note == SATURATED
+def with_notes(rows, previous=None, shortfall=""):
+    """Return rows with notes, where the bet on queries that separate all inputs leaves 0.05 nats."""
+    return audits.with_notes(rows, previous, CEILINGS, shortfall, math.log(4) - 0.05)
+
+
+def test_saturation_of_a_known_channel_is_noted():
+    row = layer_information(noisy_identities(1, 1e-3), INPUTS)["0", "I(X;T)"]
+    assert row.lower == pytest.approx(math.log(20), abs=1e-12)
+    assert row.flags == ("saturated",)
+    assert row.note in ("saturated: at most 0.0000 nats below log N", "saturated: at most 0.0001 nats below log N")
+
+
+@pytest.mark.parametrize(("n", "allowance"), [(100, 0.096), (500, 0.026), (1000, 0.014)])
+def test_saturation_behind_noise_is_noted_at_the_least_allowance_of_the_bet(n, allowance):
+    """32 draws give eight queries to each input, and half of them evaluate the decoder."""
+    row = layer_information(noisy_identities(2, 1e-4), normal_tensor(n, 3), layers="1", draws=32)["1", "I(X;T)"]
+    assert math.log(n) - row.lower == pytest.approx(allowance, rel=0.2)
+    assert row.flags == ("saturated",)
+
+
+def test_layer_that_loses_more_than_the_allowance_is_not_noted_as_saturated():
+    """A tenth of 200 inputs come in equal pairs, a loss of 0.1 log 2 = 0.069, by which the lower end falls."""
+    inputs = normal_tensor(200, 3)
+    inputs[:10] = inputs[10:20]
+    table = layer_information(noisy_identities(2, 1e-4), inputs, draws=64, layers="1")
+    row = table["1", "I(X;T)"]
+    assert math.log(200) - row.lower > 0.069
+    assert row.flags == ()
 
 
 def test_upper_end_at_log_n_alone_is_not_noted_as_saturated():
     """Two inputs lie 3.3 sigma apart, so I(X;T) is 0.571 < log 2, but the upper end is log 2 for some seeds."""
     noisy, inputs = noisy_identities(2, 0.6 / math.sqrt(2)), torch.tensor([[-1.0], [1.0]]).double()
-    rows = [layer_information(noisy, inputs, layers="1", seed=seed).rows[0] for seed in range(20)]
+    rows = [layer_information(noisy, inputs, layers="1", draws=32, queries=4, seed=seed).rows[0] for seed in range(20)]
     assert any(row.upper == math.log(2) for row in rows)
     assert not any(row.note for row in rows)
 
 
+def test_wide_layer_whose_upper_end_alone_is_log_n_is_not_noted_as_saturated():
+    """The first layer has less than a nat, so the second one has, but its plug-in bound is log N."""
+    network = nn.Sequential(nn.Linear(20, 200), nn.Tanh(), nn.Linear(200, 200), nn.Tanh())
+    with torch.no_grad(), torch.random.fork_rng():
+        torch.manual_seed(0)
+        network.apply(lambda module: module.reset_parameters() if isinstance(module, nn.Linear) else None)
+    noisy = noisify(network.double(), sigma={"1": 8.0, "3": 0.2})
+    table = layer_information(noisy, normal_tensor(64, 20), draws=8)
+    assert table["1", "I(X;T)"].upper < 1
+    assert table["3", "I(X;T)"].plug_in > math.log(64) - 0.01
+    assert "saturated" not in table["3", "I(X;T)"].flags
+
+
+@pytest.mark.parametrize(
+    ("log_n", "lower", "separated_lower", "is_saturated"),
+    [
+        (math.log(1000), math.log(1000) - 0.02, math.log(1000) - 0.014, True),
+        (math.log(1000), math.log(1000) - 0.022, math.log(1000) - 0.014, False),
+        (math.log(1000), math.log(1000) - 0.0009, math.nan, True),
+        (math.log(1000), math.log(1000) - 0.0011, math.nan, False),
+        (math.log(2), 0.0, 0.0, False),  # so few queries that the bet shows nothing
+        (0.0, 0.0, 0.0, False),  # a single input
+    ],
+)
+def test_lower_end_decides_about_saturation(log_n, lower, separated_lower, is_saturated):
+    assert bool(saturation_notes(lower, log_n, separated_lower)) == is_saturated
+
+
 def test_sound_network_has_no_notes():
-    assert not any(row.note for row in layer_information(tanh_network(), INPUTS, LABELS))
+    assert not any(row.note or row.flags for row in layer_information(tanh_network(), INPUTS, LABELS))
 
 
 class Branches(nn.Module):
@@ -65,34 +121,44 @@ def test_layer_is_not_compared_with_a_layer_that_it_does_not_depend_on():
 )
 def test_plug_in_above_its_ceiling_is_noted(quantity, plug_in, note):
     rows = [row(name, plug_in if name == quantity else 0.3) for name in (*CEILINGS, "h(T)")]
-    notes = {row.quantity: row.note for row in with_notes(rows, None, CEILINGS, "")}
-    assert notes == {**dict.fromkeys(notes, ""), quantity: note}
+    notes = {row.quantity: (row.note, row.flags) for row in with_notes(rows)}
+    assert notes == {**dict.fromkeys(notes, ("", ())), quantity: (note, ("above_ceiling",) if note else ())}
 
 
 @pytest.mark.parametrize(
-    ("ends", "note"),
+    ("ends", "flags"),
     [
-        ({}, ""),
-        ({"I(X;T)": (0.5, 0.4)}, "its bounds exclude each other: raise draws"),
+        ({}, ()),
+        ({"I(X;T)": (0.5, 0.4)}, ("ends_cross",)),
         # The ends of the parts add up to 0.2 and 0.9.
-        ({"I(X;T)": (0.91, 1.3)}, "I(X;T) is not the sum of I(T;Y) and this: raise draws or queries"),
-        ({"I(X;T)": (0.0, 0.19)}, "I(X;T) is not the sum of I(T;Y) and this: raise draws or queries"),
+        ({"I(X;T)": (0.91, 1.3)}, ("sum_differs",)),
+        ({"I(X;T)": (0.0, 0.19)}, ("sum_differs",)),
     ],
 )
-def test_intervals_that_exclude_one_another_are_noted(ends, note):
+def test_intervals_that_exclude_one_another_are_noted(ends, flags):
     intervals = {"I(X;T)": (0.0, 1.3), "I(T;Y)": (0.1, 0.4), "I(X;T|Y)": (0.1, 0.5)} | ends
     rows = [row(name, 0.3, lower=lower, upper=upper) for name, (lower, upper) in intervals.items()]
-    assert next(filter(None, (row.note for row in with_notes(rows, None, CEILINGS, ""))), "") == note
+    noted_rows = with_notes(rows)
+    assert tuple(flag for row in noted_rows for flag in row.flags) == flags
+    assert [row.note for row in noted_rows if row.note] == [SENTENCES[flag] for flag in flags]
 
 
-@pytest.mark.parametrize(
-    ("upper", "note"), [(0.5, ""), (0.29, "above '0' before it: raise draws, or the layers are no chain")]
-)
+@pytest.mark.parametrize(("upper", "note"), [(0.5, ""), (0.29, "above '0' before it: raise draws")])
 def test_layer_is_compared_with_the_layer_before(upper, note):
     previous = row("I(X;T)", 0.2, upper=upper, layer="0")
-    assert with_notes([row("I(X;T)", 0.6, lower=0.3)], previous, CEILINGS, "")[0].note == note
+    (result,) = with_notes([row("I(X;T)", 0.6, lower=0.3)], previous)
+    assert (result.note, result.flags) == (note, ("above_previous_layer",) if note else ())
 
 
-def test_notes_are_joined():
-    (result,) = with_notes([row("I(X;T)", 1.5, lower=1.3, upper=1.4)], None, CEILINGS, "fell short")
-    assert result.note == f"fell short; above its ceiling 1.3863: raise draws or queries; {SATURATED}"
+def test_notes_and_flags_are_joined_in_the_same_order():
+    measured = dataclasses.replace(row("I(X;T)", 1.5, lower=1.33, upper=1.4), flags=("masked",))
+    (result,) = with_notes([measured], shortfall="fell short")
+    assert result.note == (
+        "fell short; above its ceiling 1.3863: raise draws or queries; saturated: at most 0.0563 nats below log N"
+    )
+    assert result.flags == ("masked", "tolerance_missed", "above_ceiling", "saturated")
+
+
+def test_every_flag_is_documented():
+    documented = InformationRow.__doc__ + SigmaRow.__doc__
+    assert all(f'``"{flag}"``' in documented for flag in SENTENCES)

@@ -24,11 +24,14 @@ def sample(*, gain=1.0, copies=1, n_queries=8, n_draws=16):
     return Queries.around(bases, SIGMA, normal_tensor(*bases.shape, seed=1)), draws
 
 
-def bound(queries, draws):
+def bounds(queries, draws):
     n_inputs, n_queries = queries.shape
     classes, split = Classes.of(None, n_inputs), TrialSplit(queries, np.arange(n_inputs), n_queries // 2)
-    bounds = DecoderBounds.of(split, draws, plug_in(queries, draws, classes), classes, RISK)
-    return bounds.bound(INFORMATION)
+    return DecoderBounds.of(split, draws, plug_in(queries, draws, classes), classes, RISK)
+
+
+def bound(queries, draws):
+    return bounds(queries, draws).bound(INFORMATION)
 
 
 def with_moved_points(queries, passes, distance):
@@ -43,6 +46,21 @@ def test_final_queries_do_not_choose_the_decoder():
     expected, moved = bound(queries, draws), bound(with_moved_points(queries, slice(4, None), 0.5), draws)
     assert moved.decoder == expected.decoder
     assert moved.mean.value != expected.mean.value
+
+
+def test_final_queries_do_not_end_the_list_of_decoders():
+    """Final queries far away from their signals would make the plug-in of all queries lower than any decoder bound."""
+    queries, draws = sample()
+    bases = queries.bases.clone()
+    bases[:, 4:] += 0.3
+    moved = Queries.at(with_moved_points(queries, slice(4, None), 3.0).points, bases, SIGMA)
+    names = [[candidate.name for candidate in bounds(each, draws).candidates] for each in (queries, moved)]
+    assert names[0] == names[1]
+    assert len(names[0]) == 5
+
+
+def test_list_of_decoders_ends_where_no_decoder_can_do_better():
+    assert len(bounds(*sample(gain=0.0)).candidates) == 2
 
 
 def test_trial_queries_do_not_change_the_mean_of_the_chosen_decoder():

@@ -66,6 +66,7 @@ CHAINS = {
     "steep": Chain(np.linspace(-1, 1, 12), 6.0),
     "few inputs": Chain([-1.0, 0.1, 0.9], 2.0),
     "uneven": Chain([-0.6, -0.3, 0.0, 1.0], 2.0),
+    "clusters 7 sigma apart": Chain([-20.0, -20.0, 20.0, 20.0], 50.0),
 }
 
 
@@ -80,6 +81,7 @@ CHAINS = {
         ("few inputs", 2, 2),
         ("gentle", 20, 60),
         ("uneven", 20, 60),
+        ("clusters 7 sigma apart", 8, 24),
     ],
 )
 def test_intervals_of_a_noisy_chain_contain_the_true_values(name, queries, draws):

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from layerbits import layer_activations, layer_information, noisify
+from layerbits import layer_activations, layer_information, noisify, propagate
 from layerbits.estimators import layer_measurement
 from layerbits.kernels import NormalStream
 from tests.support.networks import INPUTS, LABELS, dense, noisy_identities, tanh_network
@@ -120,9 +120,18 @@ def test_paper_estimator_takes_entropies_given_the_input_from_a_separate_sample(
 
 
 @pytest.mark.parametrize("quantity", ["I(X;T)", "h(T)", "I(T;Y)"])
-def test_value_of_the_paper_estimator_is_the_plug_in(quantity):
-    row = layer_information(tanh_network(), INPUTS, LABELS, estimator="paper")["3", quantity]
-    assert row.value == row.plug_in != row.decoded
+def test_value_of_the_paper_estimator_is_the_plug_in_moved_into_the_interval(quantity):
+    options = {"draws": 256, "queries": 128, "estimator": "paper"}
+    row = layer_information(tanh_network(), INPUTS, LABELS, **options)["3", quantity]
+    assert row.upper - row.lower < 0.5
+    assert row.value == min(max(row.plug_in, row.lower), row.upper) != row.decoded
+
+
+def test_value_of_the_paper_estimator_is_a_midpoint_where_the_interval_is_wide():
+    row = layer_information(tanh_network(), INPUTS, estimator="paper", draws=32, layers="3")["3", "I(X;T)"]
+    assert row.upper - row.lower > 0.5
+    assert row.value == (row.lower + row.upper) / 2 != row.plug_in
+    assert math.isnan(row.standard_error)
 
 
 def test_each_sample_and_layer_has_its_own_noise_for_the_queries(monkeypatch):
@@ -210,11 +219,20 @@ def test_global_generators_keep_their_states():
 # Extreme values
 
 
-@pytest.mark.parametrize("sigma", [1e-30, 1e-10, 1e-5, 1e3, 1e18])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    ("dtype", "sigma"),
+    [
+        (torch.float32, 1e-6),
+        (torch.float32, 1e18),
+        (torch.float64, 1e-14),
+        (torch.float64, 1e-5),
+        (torch.float64, 1e18),
+    ],
+)
 def test_values_are_finite_for_extreme_sigmas(dtype, sigma):
     table = layer_information(tanh_network(sigma).to(dtype), INPUTS.to(dtype), LABELS)
-    assert all(math.isfinite(value) for row in table for value in (row.value, row.standard_error))
+    assert all(math.isfinite(row.value) for row in table)
+    assert all(math.isfinite(row.standard_error) == (row.upper - row.lower <= 0.5) for row in table)
 
 
 def test_single_input_has_no_information():
@@ -244,3 +262,38 @@ def test_half_precision_agrees_with_float64_up_to_rounded_signals_and_is_flagged
 def test_sigma_too_small_for_half_precision_is_refused():
     with pytest.raises(ValueError, match=r"^sigma: got 0\.01 for '1', .* apart, wanted at least"):
         layer_information(tanh_network(0.01).bfloat16(), INPUTS.bfloat16())
+
+
+class FarFromZero(torch.nn.Module):
+    """Values near 1000, which are 2^-14 apart in float32."""
+
+    def forward(self, x):
+        return 1000 + x.tanh()
+
+
+@pytest.mark.parametrize("noisy", [True, False], ids=["noisy network", "measurement noise"])
+def test_sigma_too_small_for_float32_is_refused(noisy):
+    model, inputs = torch.nn.Sequential(FarFromZero()), torch.linspace(-1, 1, 32)[:, None]
+
+    def measure(inputs, sigma):
+        if noisy:
+            return layer_information(noisify(model, sigma=sigma, layers="0"), inputs)
+        return layer_information(model, inputs, sigma=sigma, layers="0")
+
+    with pytest.raises(
+        ValueError,
+        match=r"^sigma: got 0\.0001 for '0', near whose largest value the numbers of float32 are 6\.10352e-05 apart, "
+        r"wanted at least 0\.000488281; or run the network in float64: model\.double\(\)$",
+    ):
+        measure(inputs, 1e-4)
+    measure(inputs, 5e-4)
+    tanh = torch.nn.Sequential(torch.nn.Tanh())
+    truth = layer_information(tanh, inputs.double(), sigma=1e-4, layers="0").rows[0]
+    row = measure(inputs.double(), 1e-4).rows[0]
+    assert row.lower <= truth.upper
+    assert truth.lower <= row.upper
+
+
+def test_propagated_signals_may_have_noise_that_float32_does_not_resolve():
+    model = noisify(torch.nn.Sequential(FarFromZero()), sigma=1e-30, layers="0")
+    assert propagate(model, torch.zeros(3, 1), draws=1)["0"].unique().tolist() == [1000]

@@ -35,9 +35,9 @@ class Run:
         self.seeds.append(seed)
         return sample_layers(problem, layers, draws, queries, seed)
 
-    def estimate(self, problem, layer, samples, risk, seed):
+    def estimate(self, problem, layer, samples, risk, seed, shares):
         self.risks.append(risk)
-        return estimate_layer(problem, layer, samples, risk, seed)
+        return estimate_layer(problem, layer, samples, risk, seed, shares)
 
     @property
     def half_width(self):
@@ -120,9 +120,9 @@ def test_no_round_begins_that_would_end_too_late(measure, monkeypatch, layer, dr
     clock = SimpleNamespace(now=0.0)
     monkeypatch.setattr(layer_measurement, "time", SimpleNamespace(monotonic=lambda: clock.now))
 
-    def estimate(problem, layer, samples, risk, seed):
+    def estimate(problem, layer, samples, risk, seed, shares):
         clock.now += samples[0].draws * samples[0].queries
-        return estimate_layer(problem, layer, samples, risk, seed)
+        return estimate_layer(problem, layer, samples, risk, seed, shares)
 
     monkeypatch.setattr(Run, "estimate", lambda run, *arguments: estimate(*arguments))
     run = measure(layer, draws=draws, tolerance=1e-5, max_seconds=1000.0)
@@ -168,14 +168,14 @@ def test_second_sample_of_the_paper_estimator_has_another_seed(monkeypatch):
 
 
 def test_each_layer_meets_the_tolerance():
-    table = layer_information(tanh_network(), INPUTS, tolerance=0.1, max_seconds=600)
+    table = layer_information(tanh_network(), INPUTS, draws=32, tolerance=0.1, max_seconds=600)
     rows = [table[layer, "I(X;T)"] for layer in ("1", "3")]
     assert all(row.upper - row.lower <= 0.2 for row in rows)
-    row_without_tolerance = layer_information(tanh_network(), INPUTS)["3", "I(X;T)"]
+    row_without_tolerance = layer_information(tanh_network(), INPUTS, draws=32)["3", "I(X;T)"]
     assert row_without_tolerance.upper - row_without_tolerance.lower > 0.2
     assert (rows[0].draws, rows[1].draws > 32, rows[1].note) == (1, True, "")
 
 
 def test_missed_tolerance_is_noted():
-    row = layer_information(tanh_network(), INPUTS, layers="3", tolerance=1e-4, max_draws=64).rows[0]
+    row = layer_information(tanh_network(), INPUTS, layers="3", draws=32, tolerance=1e-4, max_draws=64).rows[0]
     assert row.note == f"tolerance 0.0001 not reached within max_draws 64: limited by {row.limited_by}"

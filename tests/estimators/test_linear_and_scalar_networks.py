@@ -127,7 +127,7 @@ def test_layer_with_nearly_equal_signals_has_the_entropy_of_its_noise(quantity):
     """Signals lie within 1e-8 of one another: log densities differ by |z| 1e-8 / sigma^2 < 1e-6."""
     noisy = noisify(nn.Sequential(nn.Identity(), dense(1e-9 * torch.eye(4))), sigma=0.5, layers=["0", "1"])
     row = layer_information(noisy, INPUTS, draws=4)["1", quantity]
-    assert row.value == pytest.approx(2 * math.log(2 * math.pi * math.e * 0.25), abs=1e-6)
+    assert row.plug_in == pytest.approx(2 * math.log(2 * math.pi * math.e * 0.25), abs=1e-6)
 
 
 def test_interval_of_draws_far_apart_contains_the_true_value():
@@ -135,7 +135,7 @@ def test_interval_of_draws_far_apart_contains_the_true_value():
     # but that of the query's own pass underflows, so the density is 0 if the jackknife leaves that pass out.
     network = nn.Sequential(nn.Identity(), dense(1e6 * torch.ones(1, 1)), nn.Identity())
     noisy = noisify(network, sigma=0.5, layers=nn.Identity)
-    row = layer_information(noisy, normal_tensor(20, 1), draws=8)["2", "I(X;T)"]
+    row = layer_information(noisy, normal_tensor(20, 1), draws=8, layers="2")["2", "I(X;T)"]
     # Each sum has one term that is not 0, so the error is the rounding of a few logarithms, each below ten.
     assert abs(row.plug_in - math.log(20)) < 1e-12
     # The gain multiplies the first noise, so the second one, of the same sigma, is negligible.

@@ -7,7 +7,7 @@ from scipy.special import logsumexp
 
 from layerbits.estimators.classes import Classes
 from layerbits.estimators.log_densities import Queries
-from layerbits.estimators.plug_in_bound import entropy_lower_end, information_upper_end, plug_in
+from layerbits.estimators.plug_in_bound import entropy_lower_end, information_upper_end, plug_in, unseen_loss
 from layerbits.statistics import QUANTITIES, ByCondition, Condition, JackknifeMean
 from tests.support.random_arrays import normal_tensor
 
@@ -121,7 +121,26 @@ def test_upper_end_includes_events_that_no_query_has():
     assert information_upper_end(bound, 0.4, 100, 0.05) == 0.5
 
 
-def test_lower_end_of_an_entropy_is_a_student_bound():
+def test_lower_end_of_an_entropy_includes_events_that_no_query_has():
+    """Student's bound takes half of the risk, and events of probability p take p (mean + log 1/p) nats."""
     terms = np.array([[1.0, 2.0, 4.0]])
-    expected = terms.mean() - stats.t.isf(0.05, 2) * stats.sem(terms[0])
-    assert entropy_lower_end(JackknifeMean.of_terms(terms), 0.05) == pytest.approx(expected)
+    student = terms.mean() - stats.t.isf(0.025, 2) * stats.sem(terms[0])
+    small = JackknifeMean(2.0, (np.zeros((10, 4)),))
+    p = -np.log(0.025) / 1000
+    assert entropy_lower_end(small, 1000, 0.05) == pytest.approx(2.0 - p * (2.0 - np.log(p)))
+    assert entropy_lower_end(JackknifeMean.of_terms(terms + 10), 10**9, 0.05) == pytest.approx(student + 10, abs=1e-6)
+
+
+def test_lower_end_of_an_entropy_is_at_least_that_of_the_noise():
+    assert entropy_lower_end(JackknifeMean.of_terms(np.array([[1.0, 2.0, 4.0]])), 10, 0.05) == 0
+
+
+@pytest.mark.parametrize("probability", [0.01, 0.1, 0.4])
+def test_unseen_event_takes_at_most_the_allowance_whatever_the_density(probability):
+    """E[log q(Z) - log N(Z; 0, 1)] over an event |Z| > c is largest, p log 1/p, for q = N(z; 0, 1) given the event."""
+    z = np.linspace(stats.norm.isf(probability / 2), 12, 100_001)
+    log_normal = stats.norm.logpdf(z)
+    log_densities = (log_normal - np.log(probability), stats.t(2).logpdf(z), stats.norm(scale=3).logpdf(z))
+    losses = [2 * np.trapezoid(np.exp(log_normal) * (log_q - log_normal), z) for log_q in log_densities]
+    assert losses[0] == pytest.approx(-probability * np.log(probability), rel=1e-6)
+    assert max(losses) <= unseen_loss(0.0, -np.log(0.05) / probability, 0.05) + 1e-6

@@ -9,6 +9,7 @@ import torch
 from scipy import stats
 
 import layerbits as lb
+from layerbits.estimators import signal_ranges
 from tests.support.answers import BPSK
 from tests.support.networks import INPUTS, LABELS, tanh_mlp, tanh_network
 from tests.support.random_arrays import normal_tensor
@@ -39,18 +40,37 @@ def test_activations_give_the_table_of_a_network_without_noise():
     assert_same(lb.information(lb.layer_activations(model, INPUTS), 0.2, LABELS, seed=3), expected)
 
 
-@pytest.mark.parametrize("estimator", ["pooled", "paper"])
-def test_draws_give_the_rows_of_a_layer_behind_noise(estimator):
-    """The paper's estimator takes two samples of a network; `information` takes the two halves of the draws."""
+def test_draws_give_the_rows_of_a_layer_behind_noise(monkeypatch):
+    """The range of tanh, which `information` does not know, is hidden from the measurement of the network."""
+    monkeypatch.setattr(signal_ranges, "_MODULE_WIDTHS", {})
     noisy = tanh_network()
+    expected = lb.layer_information(noisy, INPUTS, LABELS, draws=32, layers="3")  # alone: it takes over no end
     signals = lb.propagate(noisy, INPUTS, draws=32)
-    if estimator == "paper":
-        table = lb.information(signals, 0.1, LABELS, estimator="paper")
-        assert [row.draws for row in table] == [16] * 10
-        assert all(row.value == row.plug_in for row in table if "I" in row.quantity)
-    else:
-        expected = lb.layer_information(noisy, INPUTS, LABELS, draws=32)
-        assert_same(list(lb.information(signals, 0.1, LABELS))[5:], list(expected)[5:])
+    assert_same(list(lb.information(signals, 0.1, LABELS))[5:], list(expected))
+
+
+def test_paper_estimator_takes_the_two_halves_of_the_draws():
+    signals = lb.propagate(tanh_network(), INPUTS, draws=512)
+    table = lb.information(signals, 0.1, LABELS, estimator="paper", queries=128)
+    assert [row.draws for row in table] == [256] * 10
+    narrow_rows = [row for row in table if "I" in row.quantity and row.upper - row.lower < 0.5]
+    assert len(narrow_rows) == 6
+    assert all(row.value == min(max(row.plug_in, row.lower), row.upper) for row in narrow_rows)
+
+
+def test_entropies_of_draws_assume_their_tail():
+    flags = {row.quantity: row.flags for row in lb.information(DRAWS, 0.3)}
+    assert flags == {"I(X;T)": (), "h(T)": ("tail_assumed",), "h(T|X)": ("tail_assumed",)}
+
+
+def test_noise_that_float32_does_not_resolve_is_refused():
+    """Values near 1000 are 2^-14 apart in float32."""
+    far = (1000 + SIGNALS).float()
+    message = r"^sigma: got 0\.0001 for 'signals', near whose largest value the numbers of float32 are 6\.10352e-05 "
+    with pytest.raises(ValueError, match=message):
+        lb.information(far, 1e-4)
+    lb.information(far, 5e-4)
+    lb.information(far.double(), 1e-4)
 
 
 def test_known_channel_of_many_units_agrees_with_the_information_of_the_mixture():

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from layerbits import MeasurementSettings, layer_information
-from tests.support.networks import INPUTS, tanh_network
+from tests.support.answers import information_of_channel
+from tests.support.networks import INPUTS, ScalarChain, tanh_network
 
 BAD_SETTINGS = [
     ({"draws": 0}, ValueError),
@@ -48,6 +49,22 @@ def test_numbers_become_python_numbers():
 
 def test_risk_is_half_of_one_minus_the_confidence():
     assert MeasurementSettings(confidence=0.9).risk == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize(("n_inputs", "draws"), [(2, 4096), (4, 4096), (20, 820), (512, 32), (10_000, 32)])
+def test_few_inputs_have_more_draws(n_inputs, draws):
+    assert MeasurementSettings().draws_for(n_inputs) == draws
+    assert MeasurementSettings(draws=8).draws_for(n_inputs) == 8
+    assert MeasurementSettings(tolerance=0.1, max_draws=16).draws_for(n_inputs) == 16
+
+
+def test_two_inputs_have_a_narrow_interval():
+    """With 32 draws the interval of two inputs is [0, log 2]."""
+    chain = ScalarChain([-1.0, 1.0])
+    truth = information_of_channel(chain.densities(2), chain.axis)
+    row = layer_information(chain.noisy(), chain.inputs(), layers="3")["3", "I(X;T)"]
+    assert row.draws == 4096
+    assert row.lower <= truth <= row.upper <= row.lower + 0.1
 
 
 @pytest.mark.parametrize(("options", "error"), BAD_SETTINGS)

@@ -126,7 +126,9 @@ def test_interval_stays_between_zero_and_log_n():
 
 def test_saturation_is_noted():
     row_of_small_sigma, row_of_large_sigma = sigma_profile(normal_tensor(50, 2), [1e-4, 1.0])
-    assert "saturated at log N" in row_of_small_sigma.note
+    assert row_of_small_sigma.flags == ("saturated",)
+    assert row_of_small_sigma.note.startswith("saturated: at most ")
+    assert row_of_large_sigma.flags == ()
     assert not row_of_large_sigma.note
 
 
@@ -135,5 +137,6 @@ def test_information_that_rises_with_sigma_is_noted():
         SigmaRow("", sigma, "I(X;T)", value, 0.01, value - 0.02, value + 0.02)
         for sigma, value in ((0.1, 1.0), (0.2, 1.5), (0.3, 0.9))
     ]
-    notes = [row.note for row in _audited(rows, math.log(10))]
-    assert notes == ["below that at sigma = 0.2: raise queries", "", ""]
+    audited = _audited(rows, math.log(10), math.log(9))
+    assert [row.note for row in audited] == ["below that at sigma = 0.2: raise queries", "", ""]
+    assert [row.flags for row in audited] == [("below_larger_sigma",), (), ()]

@@ -39,14 +39,30 @@ def test_standard_error_is_the_spread_over_seeds(rows, layer, quantity):
     assert spread / HIGHEST - 1e-12 <= error <= spread / LOWEST + 1e-12
 
 
+@pytest.fixture(scope="module")
+def narrow_rows():
+    """Rows of layer "3" for many seeds, by quantity, with intervals that are narrow enough for a standard error."""
+    noisy, options = tanh_network(), {"layers": "3", "draws": 96, "queries": 48}
+    tables = [layer_information(noisy, INPUTS, LABELS, seed=seed, **options) for seed in range(SEEDS)]
+    return {quantity: [table["3", quantity] for table in tables] for quantity in QUANTITIES}
+
+
 @pytest.mark.parametrize("quantity", QUANTITIES)
-def test_error_of_the_value_is_not_understated(rows, quantity):
-    """The error is half the sum of the errors of both bounds: exact for fully correlated bounds, else too large.
+def test_error_of_the_value_is_not_understated(narrow_rows, quantity):
+    """The error adds the gap between the bounds to half the sum of their errors, which is too large if they differ.
 
     It ignores half of the bias of the plug-in, which the value subtracts.
     """
-    spread, error = spread_and_error(rows["3", quantity], "value", "standard_error")
+    spread, error = spread_and_error(narrow_rows[quantity], "value", "standard_error")
     assert spread <= error * HIGHEST
+
+
+def test_value_of_a_wide_interval_has_no_error(rows):
+    wide_rows = [row for quantity in QUANTITIES for row in rows["3", quantity] if row.upper - row.lower > 0.5]
+    assert len(wide_rows) > SEEDS
+    assert all(math.isnan(row.standard_error) for row in wide_rows)
+    bounded_rows = [row for row in wide_rows if math.isfinite(row.upper - row.lower)]
+    assert all(row.value == pytest.approx((row.lower + row.upper) / 2, abs=1e-12) for row in bounded_rows)
 
 
 @pytest.mark.parametrize("layer", ["1", "3"])

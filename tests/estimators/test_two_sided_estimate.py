@@ -7,36 +7,68 @@ import numpy as np
 import pytest
 
 from layerbits.estimators.decoder_bound import DecoderBound
-from layerbits.estimators.two_sided_estimate import TwoSidedEstimate, entropy_estimate, information_estimate
+from layerbits.estimators.two_sided_estimate import (
+    Bounds,
+    Point,
+    TwoSidedEstimate,
+    entropy_estimate,
+    information_estimate,
+)
 from layerbits.statistics import Interval, JackknifeMean
 
 # Each of three parts changes the mean by 0.01 when it is left out: the first-order bias is 2 * 0.01.
 PLUG_IN = JackknifeMean(1.3, (np.full((50, 3), 0.01),))
 
 
-def decoder(mean, end):
-    return DecoderBound("mixture", JackknifeMean(mean, (np.zeros((50, 2)),)), end, cost=0.0)
+def bounds(decoded, end, *, plug_in=PLUG_IN, own_share=0.1, cost=0.0):
+    decoder = DecoderBound("mixture", JackknifeMean(decoded, (np.zeros((50, 2)),)), end, cost)
+    return Bounds(plug_in, decoder, own_share)
 
 
-def information(upper_end, *, loss=0.0, ceiling=2.0):
-    return information_estimate(PLUG_IN, decoder(1.1, 1.0), upper_end, ceiling, loss)
+def information(upper_end, *, loss=0.0, ceiling=2.0, **options):
+    return information_estimate(bounds(1.1, 1.0, **options), upper_end, ceiling, loss)
 
 
 def test_value_is_halfway_between_the_decoder_and_the_plug_in_less_half_of_its_bias():
     assert information(1.4).value == pytest.approx((1.3 - 0.01 + 1.1) / 2, abs=1e-12)
 
 
+def test_value_restores_the_cost_of_the_prior():
+    assert information(1.4, cost=0.04).value == pytest.approx((1.3 - 0.01 + 1.14) / 2, abs=1e-12)
+
+
 def test_value_of_an_entropy_subtracts_half_of_the_bias_too():
-    estimate = entropy_estimate(PLUG_IN, decoder(1.6, 1.7), 1.2, 0.0)
+    estimate = entropy_estimate(bounds(1.6, 1.7), 1.25, 0.0)
     assert estimate.value == pytest.approx((1.3 - 0.01 + 1.6) / 2, abs=1e-12)
 
 
-def test_value_is_moved_into_the_interval():
-    assert information(1.15).value == 1.15
+def test_error_is_that_of_a_true_value_anywhere_between_the_bounds():
+    """Neither bound has a sampling error here. The value 1.195 lies 0.095 above one bound and 0.105 below the other."""
+    mean_square = (0.095**3 + 0.105**3) / (3 * 0.2)
+    assert information(1.4).standard_error == pytest.approx(math.sqrt(mean_square), rel=1e-9)
+
+
+def test_bounds_beyond_the_interval_count_as_its_ends():
+    """The plug-in of 1.3 lies above the upper end, so the value is the mean of 1.1 and 1.15."""
+    assert information(1.15).value == pytest.approx(1.125)
+    assert information(1.15).standard_error == pytest.approx(0.025 / math.sqrt(3))
+
+
+def test_value_of_a_wide_interval_is_its_midpoint_without_an_error():
+    estimate = information(1.6)
+    assert estimate.value == pytest.approx(1.3)
+    assert math.isnan(estimate.standard_error)
+    assert (estimate.plug_in, estimate.decoded) == (1.3, 1.1)
+
+
+def test_another_value_is_moved_into_the_interval():
+    estimate = information(1.4).with_value(3.0, 0.02)
+    assert estimate.value == 1.4
+    assert estimate.standard_error == pytest.approx(math.hypot(0.02, math.sqrt(0.3**3 / (3 * 0.3))))
 
 
 def test_ends_of_an_information_lie_between_zero_and_the_ceiling():
-    estimate = information_estimate(PLUG_IN, decoder(-0.5, -1.0), 3.0, 2.0, 0.0)
+    estimate = information_estimate(bounds(-0.5, -1.0), 3.0, 2.0, 0.0)
     assert estimate.interval == Interval(0.0, 2.0)
     assert math.copysign(1, estimate.interval.lower) == 1
 
@@ -57,23 +89,29 @@ def test_main_cause_of_the_width_is_named(upper_end, loss, cause):
 
 def test_draws_are_the_cause_where_the_bias_makes_the_gap():
     biased_plug_in = JackknifeMean(1.3, (np.full((50, 3), 0.2),))
-    assert information_estimate(biased_plug_in, decoder(1.1, 1.09), 1.31, 2.0, 0.0).limited_by == "draws"
+    assert information(1.31, plug_in=biased_plug_in).limited_by == "draws"
+
+
+def test_bounds_do_not_tell_the_cause_where_queries_meet_little_but_their_own_draws():
+    assert information(1.31, own_share=0.9).limited_by == "draws or decoder"
+    assert entropy_estimate(bounds(1.6, 1.61, own_share=0.9), 1.29, 0.0).limited_by == "draws or decoder"
 
 
 def test_shifted_estimate_keeps_its_errors():
-    estimate = TwoSidedEstimate(1.2, 0.1, Interval(1.0, 1.5), 1.3, 0.2, 1.1, 0.3, "mixture", "draws")
+    point = Point(Interval(1.15, 1.25), 0.1, Interval(1.1, 1.3))
+    estimate = TwoSidedEstimate(1.2, 0.1, Interval(1.0, 1.5), 1.3, 0.2, 1.1, 0.3, "mixture", "draws", point)
     assert estimate.shifted(2.0) == dataclasses.replace(
-        estimate, value=3.2, interval=Interval(3.0, 3.5), plug_in=3.3, decoded=3.1
+        estimate,
+        value=3.2,
+        interval=Interval(3.0, 3.5),
+        plug_in=3.3,
+        decoded=3.1,
+        point=Point(Interval(3.15, 3.25), 0.1, Interval(3.1, 3.3)),
     )
 
 
 def test_loss_beyond_the_ceiling_is_no_cause():
     """The plug-in bound is at the ceiling without the loss: only more draws or a better decoder narrow the interval."""
-    estimate = information_estimate(PLUG_IN, decoder(1.1, 1.09), 2.0, 2.0, 100.0)
+    estimate = information(2.0, loss=100.0)
     assert estimate.interval.upper == 2.0
     assert estimate.limited_by != "dimensions"
-
-
-def test_value_of_an_entropy_has_half_of_the_loss():
-    with_loss, without = (entropy_estimate(PLUG_IN, decoder(1.6, 1.7), 1.2, loss) for loss in (0.5, 0.0))
-    assert with_loss.value - without.value == pytest.approx(0.25, abs=1e-12)

@@ -10,7 +10,7 @@ from layerbits.experiments import EXPERIMENTS, RunFolder
 
 @pytest.fixture(scope="session")
 def quick_run(tmp_path_factory):
-    """Return a function that runs an experiment with changed quick settings, once a session for each change."""
+    """Return a function that runs an experiment with changes of its quick settings, once for each change."""
 
     @functools.cache
     def run(name, **settings):

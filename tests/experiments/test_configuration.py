@@ -128,7 +128,7 @@ def test_tolerance_that_sampling_cannot_reach_is_refused():
         require_tolerance(WithTolerance(tolerance=9e-7))
 
 
-def test_message_of_a_false_condition_has_the_value_and_what_was_wanted():
+def test_message_of_a_false_condition_has_the_value_and_the_wanted_text():
     with pytest.raises(UsageError, match=r"sigma: got -1\.0, wanted at least 0"):
         require(Settings(sigma=-1.0), "sigma", False, "at least 0")
 

@@ -75,7 +75,7 @@ def test_second_neuron_compresses_to_two_clusters(folder):
 
 
 def test_no_input_is_on_the_flat_side_of_both_neurons(folder):
-    """Each activation function is flat on one side and compresses other inputs than the other one."""
+    """Each activation function is flat on one side; the two neurons compress different inputs."""
     final = read_table(folder / "neurons.csv", Neuron)[-2:]
     (weight1, bias1), (weight2, bias2) = ((neuron.weight, neuron.bias) for neuron in final)
     first_linear = weight1 * np.array(TASK.inputs) + bias1

@@ -36,7 +36,7 @@ def test_error_is_that_of_the_entropy_of_the_sample(dim, sigma, probability, n):
     plug_in = mixture_information(cube.corners(dim)[sampled], sigma, weights=counts[sampled], tolerance=1e-3)
     standard_error = math.hypot(np.std(errors, ddof=1) / math.sqrt(20), plug_in.standard_error)
     expected = plug_in.value - cube.information(dim, probability, sigma)
-    # The difference exceeds five standard errors by chance once in a million runs.
+    # The difference exceeds five standard errors with a probability of 6e-7.
     assert abs(np.mean(errors) - expected) < 5 * standard_error
 
 

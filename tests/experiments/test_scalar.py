@@ -26,7 +26,7 @@ STEPS = {
 
 
 def run(path, *, config=TINY, resume=False):
-    """Train and measure without figures, which take longer than such a short training."""
+    """Train and measure, without figures."""
     folder = RunFolder(path, experiment="leaky-relu-pair", config=config, resume=resume)
     LEAKY_RELU_PAIR.train(config, folder)
     LEAKY_RELU_PAIR.measure(config, folder)

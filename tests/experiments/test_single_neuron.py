@@ -103,7 +103,7 @@ def test_weight_grows_and_bias_approaches_minus_twice_the_weight(folder):
     assert neurons[-1].weight > 2.5
     assert neurons[-1].bias == pytest.approx(-2 * neurons[-1].weight, rel=0.05)
     rows = read_training(folder / "training.csv")
-    # The noise alone costs sigma^2; the mean over 1024 passes has a standard error of 4.4 %.
+    # The noise alone costs sigma^2; the mean over 256 passes of four inputs has a standard error of 4.4 %.
     assert 0.05**2 * (1 - 4 * 0.044) < rows[-1].loss < 2 * 0.05**2
     assert rows[-1].accuracy == 1
 

@@ -107,7 +107,7 @@ def test_information_and_binned_entropy_of_the_noisy_network_both_fall(folder, n
 
 
 def run_tiny(path, *, resume):
-    """Train and measure without figures, which take longer than such a short training."""
+    """Train and measure, without figures."""
     folder = RunFolder(path, experiment="szt-binning", config=TINY, resume=resume)
     SZT_BINNING.train(TINY, folder)
     SZT_BINNING.measure(TINY, folder)

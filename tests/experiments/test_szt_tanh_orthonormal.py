@@ -33,7 +33,7 @@ TABLES = (
 
 
 def run(path, config, *, resume=False):
-    """Train and measure without figures, which take longer than such a short training."""
+    """Train and measure, without figures."""
     folder = RunFolder(path, experiment="szt-tanh-orthonormal", config=config, resume=resume)
     with folder.running():
         SZT_TANH_ORTHONORMAL.train(config, folder)

@@ -163,7 +163,7 @@ def test_message_prints_the_digits_of_a_small_number():
 @pytest.mark.parametrize(
     ("sigma", "dtype"), [(1e-39, np.float32), (1e39, np.float32), (5e-324, np.float64), (1e308, np.float64)]
 )
-def test_sigma_outside_the_range_of_the_dtype_is_refused(sigma, dtype):
+def test_sigma_below_or_above_the_accepted_range_is_refused(sigma, dtype):
     with pytest.raises(ValueError, match=r"^sigma: "):
         _cpu.log_sum_exp_isotropic(np.zeros((1, 1), dtype), np.zeros((1, 1), dtype), sigma, np.zeros(1))
 

@@ -62,9 +62,9 @@ def test_error_of_a_power_of_two_is_within_its_bound(level, dtype, step):
 @EVERY_LEVEL
 @BOTH_DTYPES
 def test_integer_exponents_are_exact(level, dtype):
-    squares = np.arange(0, int(math.sqrt(-LOWEST[dtype])) + 1)
-    values = powers(squares[:, None].astype(dtype), level)
-    assert (values == np.ldexp(1.0, -(squares**2))).all()
+    roots = np.arange(0, int(math.sqrt(-LOWEST[dtype])) + 1)
+    values = powers(roots[:, None].astype(dtype), level)
+    assert (values == np.ldexp(1.0, -(roots**2))).all()
 
 
 @EVERY_LEVEL

@@ -9,7 +9,7 @@ from tests.support.native_calls import BOTH_DTYPES, Gradients, gradients
 
 
 def problem(seed, dtype):
-    """Return points a few sigma from a center, centers, sigma and weights, of random sizes and scales."""
+    """Return points (centers plus noise), centers, sigma and weights, of random sizes and scales."""
     generator = np.random.default_rng(seed)
     m, n, d = (int(2 ** generator.uniform(0, largest)) for largest in (7, 10, 6.5))
     sigma = 10 ** generator.uniform(-3, 1)

@@ -34,7 +34,7 @@ def test_none_for_a_required_array_is_refused(name):
 
 
 @pytest.mark.parametrize("layout", ["read-only", "negative", "byte-swapped", "zero stride", "integer"])
-def test_numpy_array_of_any_memory_layout_becomes_a_tensor_of_the_same_values(layout):
+def test_numpy_array_of_each_layout_becomes_a_tensor_of_the_same_values(layout):
     array = np.arange(12.0).reshape(4, 3)
     if layout == "read-only":
         array.flags.writeable = False

@@ -16,7 +16,7 @@ from tests.support.native_calls import (
 
 pytestmark = pytest.mark.cpu_only("threads, batches and levels")
 
-# Many points; few points and several chunks of centers; one point. Each shape has work for eight threads.
+# Several runs of 128 points; few points and five chunks of centers; one point and two chunks.
 SHAPES = pytest.mark.parametrize(("m", "n", "d"), [(1500, 400, 3), (5, 40_000, 3), (1, 9000, 150)])
 
 

@@ -1,4 +1,4 @@
-"""Second and third_derivatives derivatives of the isotropic log-sum-exp, against plain torch in float64."""
+"""Second and third derivatives of the isotropic log-sum-exp, against plain torch in float64."""
 
 import math
 

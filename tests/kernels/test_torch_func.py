@@ -103,7 +103,7 @@ def test_vmap_over_points_agrees_with_plain_torch(derivative):
     assert_agree(mapped(log_sums), mapped(plain_mixture.log_sum_exp))
 
 
-def test_vmap_over_points_calls_the_native_module_once(monkeypatch):
+def test_vmap_over_points_calls_the_native_gradient_once(monkeypatch):
     from layerbits.kernels.cpu_operations import CpuOperations
 
     calls, original = [], CpuOperations.log_sum_exp_isotropic_gradient
@@ -185,7 +185,7 @@ TOO_MUCH_FORWARD_MODE = {
 
 
 @pytest.mark.parametrize("derivative", TOO_MUCH_FORWARD_MODE.values(), ids=TOO_MUCH_FORWARD_MODE)
-def test_forward_mode_of_second_derivatives_is_refused(derivative):
+def test_forward_mode_of_forward_or_second_derivatives_is_refused(derivative):
     points, *parameters = arguments()
     with pytest.raises(NotImplementedError, match=r"mixture_log_density.*: got forward mode .*, wanted reverse mode"):
         derivative(lambda x: log_sums(x, *parameters))(points)

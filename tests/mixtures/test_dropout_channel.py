@@ -48,7 +48,7 @@ def exact_log_densities(points, values, alpha, sigma):
 
 @both_forms
 def test_surprisals_are_those_of_the_densities(values, alpha, has_products):
-    """Exponents are below 1e3, so that sums round by 1e3 (4 d + 20) eps = 1e-11; products lose two more digits at most.
+    """Exponents are below 1e3, so that sums round by 1e3 (4 d + 20) eps = 1e-11; matrix products add less than 1e-12.
 
     The last signals are 2500 sigma, so that points round by 5e-13 sigma, where exponents have slopes of up to 100.
     """
@@ -167,8 +167,8 @@ def test_a_tiny_alpha_gives_the_bounds_of_gaussian_noise(sigma):
     )
 
 
-# Intervals. Each end may be wrong with probability RISK. More than MAX_WRONG of SEEDS correct ends are wrong with
-# probability 1e-6.
+# Intervals. Each end may be wrong with probability RISK, so more than MAX_WRONG of SEEDS ends are wrong with a
+# probability of at most 1e-6.
 RISK, SEEDS = 0.05, 200
 MAX_WRONG = stats.binom.ppf(1 - 1e-6, SEEDS, RISK)
 

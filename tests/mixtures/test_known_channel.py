@@ -84,7 +84,7 @@ def test_every_information_is_that_of_quadrature(sigma):
     for quantity, truth in truth_on_line(sigma).items():
         estimate = estimates[quantity]
         assert abs(estimate.mean - truth) <= Z * estimate.standard_error + 1e-9  # the error of quadrature
-        assert estimate.interval.lower <= estimate.value <= estimate.interval.upper
+        assert estimate.interval.lower <= estimate.point[0] <= estimate.interval.upper
 
 
 def test_intervals_contain_the_true_values_and_errors_are_the_spread_over_seeds():

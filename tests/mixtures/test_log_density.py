@@ -43,7 +43,7 @@ def test_density_on_the_line_integrates_to_one():
 
 
 def test_density_in_the_plane_integrates_to_one():
-    """The trapezoidal rule in steps of sigma / 4 has relative error 2 exp(-2 (4 pi)^2); e^-72 is beyond 12 sigma."""
+    """In steps of sigma / 4 the trapezoidal rule errs by 2 exp(-2 (4 pi)^2); the mass beyond 12 sigma is some e^-72."""
     centers, sigma = normal_array(3, 2), 0.5
     axis = np.arange(-10, 10, sigma / 4)
     points = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)

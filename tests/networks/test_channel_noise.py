@@ -1,4 +1,4 @@
-"""Standard deviations that may be those of axis 1 or of the last axis of signals (n, C, C) are refused."""
+"""C standard deviations for signals (n, C, C) are refused, because they may belong to axis 1 or to axis 2."""
 
 import re
 
@@ -66,5 +66,5 @@ def test_remedy_gives_the_deviations_to_the_axis(sigma, axis):
 
 
 @pytest.mark.parametrize("shape", [(2, 3), (2, 3, 4), (2, 3, 3, 3)], ids=str)
-def test_deviations_of_one_axis_are_not_refused(shape):
+def test_deviations_for_signals_of_other_shapes_are_accepted(shape):
     assert noisy_identity(DEVIATIONS)(torch.zeros(shape)).shape == shape

@@ -1,4 +1,4 @@
-"""The forms in which people have inputs and labels: the same network, the same rows, the same numbers."""
+"""The accepted forms of inputs and labels: the same rows give the same numbers in every form."""
 
 import collections
 import random
@@ -21,7 +21,7 @@ NAMES = np.array(["ant", "bee", "cat"])[LABELS.numpy()]
 
 
 class Pair(nn.Module):
-    """A network of two arguments, positional or by name, and one more."""
+    """A network with two arguments of rows and a constant, all by position or by name."""
 
     def __init__(self):
         super().__init__()
@@ -181,7 +181,7 @@ def test_a_shuffling_loader_leaves_the_global_generators(model):
     assert (random.getstate(), np.random.get_state()[1].tolist()) == states[1:]  # noqa: NPY002
 
 
-def test_loaders_are_taken_by_all_functions(model, tmp_path):
+def test_functions_beside_layer_information_accept_loaders(model, tmp_path):
     loader = DataLoader(TensorDataset(INPUTS), batch_size=7)
     assert lb.layer_activations(model, loader)["1"].equal(lb.layer_activations(model, INPUTS)["1"])
     assert lb.layers(model, loader)["1"].shape == (7, 3)

@@ -1,4 +1,4 @@
-"""Gaussian dropout in ordinary passes: its moments, derivatives, order of random numbers, copies, and refusals."""
+"""Gaussian dropout: its moments, derivatives, order of random numbers, copies, and refused arguments."""
 
 import copy
 import math
@@ -16,7 +16,7 @@ from layerbits import DropoutNoise, RelativeSigma, noise_of, noise_off, noisify,
 from tests.support.networks import noisy_identities, tanh_mlp
 from tests.support.random_arrays import normal_tensor
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # of what torch's own code calls
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # from torch's own code
 
 Z = 5  # standard errors: a correct build fails one comparison in 1.7 million, and seeds are fixed
 
@@ -236,7 +236,7 @@ def test_copies_have_the_same_noise(make_copy):
 
 
 def test_divergence_is_that_of_the_gaussians():
-    """The rows differ from little, where a difference of variances would cancel, to much."""
+    """The rows differ by 0 to 10; for the small differences, subtracting the variances would cancel."""
     signals = normal_tensor(5, 4)
     others = signals + torch.tensor([0.0, 1e-6, 1e-2, 1.0, 10.0], dtype=torch.float64)[:, None] * normal_tensor(
         5, 4, seed=1
@@ -262,7 +262,7 @@ def test_a_value_that_is_not_a_positive_number_is_refused_by_name(value):
 
 
 @pytest.mark.parametrize("sigma", [1e-38, 1e38])
-def test_a_sigma_outside_the_range_of_float32_is_refused(sigma):
+def test_a_sigma_below_or_above_the_accepted_range_is_refused(sigma):
     with pytest.raises(ValueError, match=r"^sigma: got a standard deviation of 1e[+-]38, wanted one from 1e-37 to"):
         DropoutNoise(1.0, sigma)
 

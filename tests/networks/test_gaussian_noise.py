@@ -227,7 +227,7 @@ def test_relative_sigma_of_signals_without_a_size_is_refused(value):
 
 
 @pytest.mark.parametrize("share", [1e-38, 1e38])
-def test_relative_sigma_outside_the_range_of_float32_is_refused(share):
+def test_relative_sigma_below_or_above_the_accepted_range_is_refused(share):
     with pytest.raises(ValueError, match=r"^sigma: got a standard deviation of 1e[+-]38, wanted one from 1e-37 to"):
         noisify(two_identities(), sigma=RelativeSigma(share), layers="0", inputs=torch.ones(2, 1))
 
@@ -241,10 +241,6 @@ def test_share_that_is_not_positive_and_finite_is_refused(share):
 # Noise that is refused
 
 
-NOT_DEFINITE = torch.tensor([[1.0, 2.0], [2.0, 1.0]])
-NOT_SYMMETRIC = torch.tensor([[1.0, 0.1], [0.2, 1.0]])
-
-
 @pytest.mark.parametrize(
     ("sigma", "message"),
     [
@@ -256,8 +252,8 @@ NOT_SYMMETRIC = torch.tensor([[1.0, 0.1], [0.2, 1.0]])
         (torch.ones(()), r"sigma: got shape \(\)"),
         (torch.ones(0), r"sigma: got shape \(0,\)"),
         (torch.ones(1, 1, 1), r"sigma: got shape \(1, 1, 1\)"),
-        (NOT_DEFINITE, "leading 2 x 2 block is not positive definite"),
-        (NOT_SYMMETRIC, "differ by 0.1.*, wanted equal"),
+        (torch.tensor([[1.0, 2.0], [2.0, 1.0]]), "leading 2 x 2 block is not positive definite"),
+        (torch.tensor([[1.0, 0.1], [0.2, 1.0]]), "differ by 0.1.*, wanted equal"),
         ({"*": -1.0}, r"sigma\['\*'\]: got -1.0"),
     ],
 )
@@ -287,13 +283,13 @@ def test_noise_with_a_wrong_number_of_channels_is_refused():
         noisy_identity(torch.ones(4))(torch.zeros(5, 2, 3))
 
 
-def test_number_of_units_is_checked_before_a_measurement():
+def test_measurement_refuses_noise_with_a_wrong_number_of_units():
     with pytest.raises(ValueError, match="sigma: got noise of 4 units for '1'"):
         layer_information(noisify(mlp(), sigma=torch.ones(4)), normal_tensor(5, 4))
 
 
 @pytest.mark.parametrize("other", [0.2, torch.tensor([0.1, 0.2]), torch.tensor([[0.02, 0.01], [0.01, 0.02]])], ids=str)
-def test_noises_are_equal_if_their_covariances_are(other):
+def test_noises_are_equal_if_and_only_if_their_arguments_are(other):
     noise = gaussian_noise(torch.tensor([0.1, 0.3]))
     assert noise != gaussian_noise(other)
     assert gaussian_noise(other) == gaussian_noise(copy.deepcopy(other))

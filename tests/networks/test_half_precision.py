@@ -16,7 +16,7 @@ TOO_SMALL, LARGE = 0.015, 0.04
 REFUSED = r"^sigma: got 0.015 for '1', near whose largest value .* are 0.00\d+ apart, wanted at least 0.0"
 
 pytestmark = [
-    pytest.mark.filterwarnings("ignore::DeprecationWarning:torch"),  # of what torch's own code calls
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:torch"),  # from torch's own code
     pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf"),  # torch._dynamo reads it
 ]
 

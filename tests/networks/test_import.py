@@ -1,4 +1,4 @@
-"""The import of layerbits leaves the compiler of torch alone, whose import takes a second."""
+"""The import of layerbits does not import the compiler of torch, which would take a second."""
 
 import subprocess
 import sys

@@ -16,7 +16,7 @@ INPUTS = torch.randn(6, 4, generator=torch.Generator().manual_seed(1))
 
 
 class Block(nn.Module):
-    """Calls an activation function and uses its argument after the call; the twin uses the result instead."""
+    """Uses the result and the argument of an activation function; the twin uses the result in place of the argument."""
 
     def __init__(self, activation: nn.Module, *, twin: bool = False, by_name: bool = False) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Batches beyond the budget: their rows are kept in a file, and are the same rows."""
+"""Batches beyond the budget: their rows are kept in a file, unchanged."""
 
 import tempfile
 from pathlib import Path
@@ -39,7 +39,7 @@ def test_rows_in_a_file_are_the_rows_that_were_added(dtype):
     assert kept.tensor().equal(rows)
 
 
-def test_a_loader_beyond_the_budget_takes_no_memory_for_its_rows():
+def test_rows_of_a_loader_beyond_the_budget_are_not_kept_in_memory():
     loader = DataLoader(TensorDataset(torch.arange(64.0)), collate_fn=_wide_batch, batch_size=1)
     before = private_memory()
     inputs = read_inputs(loader, torch.nn.Identity(), max_memory=MEBIBYTE)
@@ -73,8 +73,6 @@ def test_a_measurement_does_not_depend_on_where_rows_are_kept(limit):
     loader = DataLoader(TensorDataset(rows, labels), batch_size=100)
     model = tanh_mlp(512, 3, 2)
     options = {"limit": limit, "sigma": 0.5, "queries": 2, "layers": "1", "max_memory": MEBIBYTE}
-    of_file = lb.layer_information(model, loader, 1, **options)
-    of_memory = lb.layer_information(model, rows, labels, **options)
-    assert [(row.value, row.lower, row.upper) for row in of_file] == [
-        (row.value, row.lower, row.upper) for row in of_memory
-    ]
+    tables = lb.layer_information(model, loader, 1, **options), lb.layer_information(model, rows, labels, **options)
+    from_loader, from_tensor = ([(row.value, row.lower, row.upper) for row in table] for table in tables)
+    assert from_loader == from_tensor

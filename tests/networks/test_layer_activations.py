@@ -31,17 +31,21 @@ def test_noisy_network_gives_activations_without_noise():
     assert_activations_are_of(mlp(), layer_activations(noisify(mlp(), sigma=0.5), X))
 
 
+def has_hooks(model):
+    return any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+
+
 def test_network_is_left_without_hooks():
     model = mlp()
     layer_activations(model, X)
-    assert not any(module._forward_hooks for module in model.modules())
+    assert not has_hooks(model)
 
 
 def test_network_is_left_without_hooks_after_an_error():
     model = mlp()
     with pytest.raises(ValueError, match="inputs"):
         layer_activations(model, X[:, :3])
-    assert not any(module._forward_hooks for module in model.modules())
+    assert not has_hooks(model)
 
 
 def test_state_of_the_generator_does_not_change():

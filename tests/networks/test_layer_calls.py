@@ -15,7 +15,7 @@ INPUTS = torch.linspace(-1, 1, 24).reshape(6, 4)
 
 
 class Function(nn.Module):
-    """Calls a function with the modules that it holds."""
+    """A module whose forward is `function(module, ...)`, with submodules by name."""
 
     def __init__(self, function, **modules) -> None:
         super().__init__()

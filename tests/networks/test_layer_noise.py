@@ -78,7 +78,7 @@ def test_changed_noise_is_that_of_passes_and_measurements():
 
 
 @pytest.mark.parametrize("sigma", [0.2, torch.full((3,), 0.2), np.eye(3)], ids=["float", "deviations", "covariance"])
-def test_noise_of_any_kind_can_be_set(sigma):
+def test_gaussian_noise_of_each_kind_can_be_set(sigma):
     model = noisy_mlp()
     noise_of(model)["1"] = sigma
     expected = noisy_mlp({"1": sigma, "3": 0.1})

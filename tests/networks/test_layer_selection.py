@@ -158,7 +158,7 @@ def test_mapping_of_layers_is_refused():
     ],
     ids=["name", "glob", "not", "one", "type", "callable", "mixed", "order of the data", "set", "with the output"],
 )
-def test_layers_are_selected_by_each_kind_of_selector(selector, names):
+def test_names_globs_types_callables_and_sequences_select_layers(selector, names):
     assert selected(mlp(), selector) == names
 
 
@@ -175,7 +175,7 @@ def test_layers_are_selected_by_each_kind_of_selector(selector, names):
     ],
     ids=["name", "first", "third", "all", "some", "type", "callable"],
 )
-def test_calls_of_a_module_are_selected_by_each_kind_of_selector(selector, names):
+def test_names_globs_types_and_callables_select_calls_of_a_module(selector, names):
     assert selected(Reusing(), selector) == names
 
 
@@ -253,7 +253,7 @@ def test_key_is_the_name_of_one_call():
     assert scales(Reusing(), {"act@1": 0.1, "act@2": 0.2}) == {"act": 0.1, "act@2": 0.2}
 
 
-def test_glob_of_calls_applies_to_all_calls():
+def test_glob_of_calls_applies_to_all_noisy_calls():
     assert scales(Reusing(), {"act@*": 0.1}) == {"act": 0.1, "act@2": 0.1}
 
 

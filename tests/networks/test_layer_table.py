@@ -59,7 +59,7 @@ def test_network_without_noise_has_no_noisy_layer():
     [INPUTS, INPUTS.numpy(), INPUTS.double().numpy(), (INPUTS,), {"input": INPUTS}, {"input": INPUTS.numpy()}],
     ids=["tensor", "array", "float64 array", "tuple", "mapping", "mapping of arrays"],
 )
-def test_inputs_of_each_type_are_accepted(inputs):
+def test_tensors_arrays_tuples_and_mappings_are_accepted(inputs):
     assert layers(tanh_mlp(4, 3, 2), inputs)["0"].shape == (6, 3)
 
 

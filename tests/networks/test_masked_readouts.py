@@ -1,4 +1,4 @@
-"""Readouts of the tokens that a mask keeps: their values and noise, and the masks that have no such readout."""
+"""Readouts of the tokens that a mask keeps: their values, noise and information, and refused arguments."""
 
 import dataclasses
 import math
@@ -59,10 +59,10 @@ def view(which, kept, *, sigma=0.3, values=SIGNALS[0], **options):
 def test_values_are_those_of_the_kept_tokens(which, mask, tokens, dtype):
     masked_view, _ = view(which, mask.to(dtype))
     wanted = np.stack([SIGNALS[:, row, kept].numpy().mean(1) for row, kept in enumerate(tokens)], 1)
-    np.testing.assert_allclose(masked_view(SIGNALS.flatten(2)), wanted, rtol=0, atol=1e-15 * 5)
-    # A pass has some of the inputs.
-    some = masked_view(SIGNALS[:, 1:3].flatten(2), slice(1, 3))
-    np.testing.assert_array_equal(some, masked_view(SIGNALS.flatten(2))[:, 1:3])
+    # Values are below 4: each of two sums of five has four roundings of at most 2^-49, and is divided by five.
+    np.testing.assert_allclose(masked_view(SIGNALS.flatten(2)), wanted, rtol=0, atol=5e-15)
+    rows_of_a_pass = masked_view(SIGNALS[:, 1:3].flatten(2), slice(1, 3))
+    np.testing.assert_array_equal(rows_of_a_pass, masked_view(SIGNALS.flatten(2))[:, 1:3])
 
 
 def test_axis_of_the_tokens_may_be_another():
@@ -121,7 +121,7 @@ def test_noise_that_may_differ_by_input_is_refused(sigma):
         (2, MASK, {}, ValueError, "readout: got position 2 with a mask, wanted 'mean', 'first' or 'last'"),
     ],
 )
-def test_masks_without_such_a_readout_are_refused(which, mask, options, error, message):
+def test_mask_or_position_that_does_not_fit_is_refused(which, mask, options, error, message):
     with pytest.raises(error, match=f"^{message}"):
         view(which, mask, **options)
 
@@ -187,7 +187,10 @@ def test_readout_of_a_row_does_not_depend_on_the_other_rows_of_its_pass():
         np.testing.assert_array_equal(recorded[:, 0], SIGNALS[0][torch.arange(4), [2, 3, 4, 4]])
 
 
-def test_names_have_the_mask_and_a_noise_of_wrong_size_is_refused():
+def test_name_of_a_readout_has_the_mask():
     assert as_readouts(lb.Tokens("last", mask="kept"))[0].name == "last mask=kept"
+
+
+def test_noise_with_a_wrong_number_of_units_is_refused():
     with pytest.raises(ValueError, match=r"^sigma: got noise of 4 units"):
         view("last", MASK)[0].noise("act", gaussian_noise(torch.ones(4)))

@@ -1,4 +1,4 @@
-"""Changes of noise are refused before the backward pass of a checkpointed pass, which would run with other noise."""
+"""noisify and remove_noise are refused between a checkpointed pass and its backward pass, which runs layers again."""
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ INPUTS = torch.randn(6, 3, generator=torch.Generator().manual_seed(1))
     "change", [lb.remove_noise, lambda model: lb.noisify(model, sigma=0.1, layers="2", inputs=INPUTS)]
 )
 @pytest.mark.parametrize("reentrant", [False, True])
-def test_noise_cannot_change_before_the_backward_pass(change, reentrant):
+def test_noise_cannot_be_replaced_or_removed_before_the_backward_pass(change, reentrant):
     model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1))
     lb.noisify(model, sigma=0.5, inputs=INPUTS)
     loss = checkpoint(model, INPUTS.clone().requires_grad_(), use_reentrant=reentrant).sum()
@@ -24,7 +24,7 @@ def test_noise_cannot_change_before_the_backward_pass(change, reentrant):
     change(model)
 
 
-def test_noise_can_change_after_the_output_of_the_pass_is_deleted():
+def test_noise_can_be_removed_after_the_output_of_the_pass_is_deleted():
     model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1))
     lb.noisify(model, sigma=0.5, inputs=INPUTS)
     output = checkpoint(model, INPUTS, use_reentrant=False)

@@ -115,7 +115,7 @@ def test_gradients_equal_those_without_checkpoints(network, sigma, reentrant):
 
 @any_reentrant
 @any_sigma
-def test_gradients_equal_those_of_nested_checkpoints(sigma, reentrant):
+def test_gradients_of_nested_checkpoints_equal_those_without_checkpoints(sigma, reentrant):
     assert_equal(gradients(noisy_network(nested(reentrant), sigma)), gradients(noisy_network(sigma=sigma)))
 
 

@@ -264,5 +264,5 @@ def test_calls_are_counted_by_thread():
     with ThreadPoolExecutor(2) as pool:
         outputs = pool.map(model, [torch.zeros(1000)] * 2, timeout=TIMEOUT)
     for output in outputs:
-        # 1000 values with a variance of 1 to 1e-6: the mean of their squares is 1 +- 6 * (2 / 1000) ** 0.5.
+        # The variance is 1 within 1e-6; 0.27 is six standard deviations of the mean of 1000 squares, (2 / 1000)^0.5.
         assert abs(output.square().mean() - 1) < 0.27

@@ -97,8 +97,8 @@ def test_half_precision_rounds_the_sum_of_float32_noise_once(sigma, dtype):
     normal = torch.randn(100, 3)
     # Full matrices are the identity here, so the products are exact.
     sums = signal.float() + (normal if getattr(sigma, "ndim", 0) == 2 else SIGMA * normal)
-    # torch.add(a, b, alpha=s) may round s b and the sum together, which moves the sum by an ulp of float32. A sum that
-    # is that near to the middle of two numbers of half precision rounds to the other one.
+    # torch.add(a, b, alpha=s) may round s b and the sum together, which moves the sum by an ulp of float32. Within an
+    # ulp of the middle between two numbers of half precision, the sum may round to either.
     ulp = torch.finfo(torch.float32).eps * sums.abs()
     assert ((noisy == (sums - ulp).to(dtype)) | (noisy == (sums + ulp).to(dtype))).all()
 

@@ -1,4 +1,4 @@
-"""Layers that return several tensors: the first has the noise, and a flag says whether another is used later."""
+"""Layers that return several tensors: a flag says whether the network uses another than the first, the signal."""
 
 import pytest
 import torch

@@ -162,7 +162,7 @@ class LastStep(nn.Module):
         return output[0][:, -1]
 
 
-def test_recurrent_layer_is_measured():
+def test_signal_of_a_recurrent_layer_has_its_outputs():
     model = nn.Sequential(nn.LSTM(4, 3, batch_first=True), LastStep(), nn.Linear(3, 2))
     signal = propagate(noisify(model, sigma=0.1, layers="0"), torch.ones(6, 5, 4), draws=2)["0"]
     with torch.no_grad():

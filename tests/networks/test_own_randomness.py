@@ -1,4 +1,4 @@
-"""Random numbers that a network itself draws come, in a measurement, from its seed; torch's generators stay."""
+"""In a measurement, random numbers of the network itself come from the seed; torch's generators keep their states."""
 
 import threading
 
@@ -15,7 +15,7 @@ INPUTS = normal_tensor(40, 4, seed=3).float()
 
 
 class Variational(nn.Module):
-    """Draws a latent value of each row, as a variational autoencoder does."""
+    """Samples a latent value for each row, as a variational autoencoder does."""
 
     def __init__(self):
         super().__init__()
@@ -77,7 +77,7 @@ def test_generators_keep_their_states(network):
 
 
 def test_random_numbers_of_another_thread_are_not_taken_back():
-    """A network without random numbers of its own: the other thread's training goes on from where it is."""
+    """The network has no random numbers of its own, so the generator keeps the state that the other thread reached."""
 
     class Interrupted(nn.Module):
         def forward(self, x):
@@ -93,8 +93,8 @@ def test_random_numbers_of_another_thread_are_not_taken_back():
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
-def test_attention_without_dropout_draws_no_random_numbers(dropout):
-    """Its operator may use a generator, but does not."""
+def test_attention_uses_random_numbers_only_with_dropout(dropout):
+    """The tag of its operator says that the operator may use a generator."""
 
     class Attention(nn.Module):
         def __init__(self):

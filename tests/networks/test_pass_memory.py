@@ -1,4 +1,4 @@
-"""Passes have as many rows as the bytes of a row allow, layers are measured in turn, and a lack of memory is named."""
+"""The rows of a pass and the layers that are measured together follow from bytes; a lack of memory is named."""
 
 import weakref
 
@@ -25,7 +25,7 @@ class Mean(nn.Module):
 
 
 def token_network(width=512):
-    """Return a network in which a token of 8 bytes takes 4 * width bytes, and the noisy layer "3" of 3 units."""
+    """Return a network in which a token of 8 bytes takes 4 * width bytes; its tanh "3" has 3 units."""
     return nn.Sequential(nn.Embedding(10, width), Mean(), nn.Linear(width, 3), nn.Tanh(), nn.Linear(3, 2))
 
 
@@ -40,7 +40,7 @@ def pass_sizes(model):
 
 
 def test_a_row_takes_the_bytes_that_are_alive_together():
-    """16 tokens of 512 float32, their mean of 512, and the tokens themselves; nothing else lives at that time."""
+    """A row takes 16 embedded tokens of 512 float32 values, and their mean; its tokens are a view of `TOKENS`."""
     passes = []
     for n_rows in (3, 2):
         memory = LiveMemory()
@@ -71,6 +71,7 @@ def test_a_pass_has_the_rows_that_fit_into_its_share_of_the_budget(max_memory):
     # three copies of the three units.
     bytes_of_row = 4 * 512 * (16 + 1) + 8 * 16 + 3 * 4 * 3
     rows = max(1, max_memory // 32 // bytes_of_row)
+    # Before these passes, one pass observes the layers, and five probe the rows.
     assert max(sizes[6:]) == rows - rows % min(3, rows)
     assert sum(sizes[6:]) == 3 * 200
 
@@ -86,7 +87,7 @@ def test_a_smaller_budget_changes_rounding_alone():
     assert torch.equal(*signals)
 
 
-def test_every_function_passes_the_budget_on(tmp_path):
+def test_functions_that_run_passes_obey_the_budget(tmp_path):
     plain, noisy = token_network(64), token_network(64)
     lb.noisify(noisy, sigma=0.1, layers=["2", "3"], inputs=TOKENS)
     settings = lb.MeasurementSettings(draws=4, max_memory=2**20)
@@ -160,7 +161,8 @@ def test_layers_that_do_not_fit_together_are_measured_in_turn(monkeypatch):
     together = lb.layer_information(noisy, inputs, draws=4, queries=2)
     assert groups == [("0", "1", "2", "3")]
     groups.clear()
-    # The first layer holds 300 * 64 values of 8 bytes of the budget, the others four times as many: three, 1,382,400.
+    # The first layer takes 300 * 64 * 8 bytes of the budget, and each other layer four times as many: the first three
+    # take 1,382,400.
     in_turn = lb.layer_information(noisy, inputs, draws=4, queries=2, max_memory=1_400_000)
     assert groups == [("0", "1", "2"), ("3",)]
     assert [(row.layer, row.quantity, row.lower, row.upper) for row in in_turn] == [
@@ -173,9 +175,9 @@ def test_signals_of_a_group_are_freed_before_the_next(monkeypatch):
 
     def sampled(problem, layers, *args):
         alive.append([layer for layer, sample in samples if sample() is not None])
-        found = sample_layers(problem, layers, *args)
-        samples.extend((layer, weakref.ref(sample)) for layer, sample in found.items())
-        return found
+        new_samples = sample_layers(problem, layers, *args)
+        samples.extend((layer, weakref.ref(sample)) for layer, sample in new_samples.items())
+        return new_samples
 
     samples = []
     monkeypatch.setattr(all_layers, "sample_layers", sampled)
@@ -197,7 +199,7 @@ def test_readouts_count_with_their_own_size(monkeypatch):
     noisy = noisy_identities(3, inputs=inputs)
     options = {"draws": 4, "queries": 2, "readout": "mean"}
     tables = [lb.layer_information(noisy, inputs, max_memory=size, **options) for size in (2**30, 2**20)]
-    # The three readouts take less than 50 * 4 * 4 * 8 bytes of the budget each.
+    # Each of the three readouts takes at most 50 * 4 * 4 * 8 bytes of the budget.
     assert groups == [("0[mean]", "1[mean]", "2[mean]")] * 2
     assert [row.value for row in tables[0]] == [row.value for row in tables[1]]
     groups.clear()

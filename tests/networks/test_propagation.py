@@ -91,8 +91,8 @@ def test_each_call_of_a_module_has_its_signal():
 def test_noise_before_a_signal_has_variance_sigma_squared_for_each_layer_passed():
     x = torch.zeros(500, 10, dtype=torch.float64)
     signals = propagate(noisy_identities(3, SIGMA), x, draws=20)["2"]  # the sum of the noise of two layers
-    low, high = stats.chi2.interval(1 - 1e-6, df=500 * 20 * 10)
-    assert low < float((signals / SIGMA).square().sum()) / 2 < high
+    lower, upper = stats.chi2.interval(1 - 1e-6, df=500 * 20 * 10)
+    assert lower < float((signals / SIGMA).square().sum()) / 2 < upper
 
 
 def test_noise_of_layers_and_draws_and_rows_is_independent():

@@ -1,4 +1,4 @@
-"""Readouts of a layer: their values, their noise, their names, and the shapes that have none."""
+"""Readouts of a layer: their values, their noise, their names, and refused arguments."""
 
 import dataclasses
 import math
@@ -65,15 +65,18 @@ SIGMAS = {
 @pytest.mark.parametrize("readout", ["mean", "last", 1, lb.Tokens("mean", axis=2), lb.Channels("mean")], ids=str)
 @pytest.mark.parametrize("sigma", SIGMAS)
 def test_noise_has_the_covariance_of_the_view_of_the_noise(readout, sigma):
-    """A^T Sigma A, with A from the view of the unit vectors; rounding is some 12 * 1e-16 of the largest entry."""
+    """The covariance of A^T Z is A^T Sigma A; the rows of A are the views of the unit vectors.
+
+    Sums of 12 terms round by some 12 * 1e-16 of the largest entry.
+    """
     noise, unit = gaussian_noise(SIGMAS[sigma]), 1e-36 if sigma == "tiny deviations" else 1.0
     of_units = view(readout)
     matrix = of_units(torch.eye(12).double())
     scaled = dataclasses.replace(noise, scale=noise.scale / unit)
     wanted = matrix.T @ covariance(scaled, 12) @ matrix
     of_view = of_units.noise("layer", noise)
-    found = covariance(dataclasses.replace(of_view, scale=of_view.scale / unit), matrix.shape[1])
-    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-13 * float(wanted.max()))
+    actual = covariance(dataclasses.replace(of_view, scale=of_view.scale / unit), matrix.shape[1])
+    np.testing.assert_allclose(actual, wanted, rtol=0, atol=1e-13 * float(wanted.max()))
     if isinstance(of_view.scale, torch.Tensor) and of_view.scale.ndim == 2:
         assert (of_view.scale.diagonal() > 0).all()
         assert torch.equal(of_view.scale, of_view.scale.tril())

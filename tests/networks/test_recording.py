@@ -1,4 +1,4 @@
-"""The noise of a pass depends on seed, layer, draw and row alone; a measurement leaves the network unchanged."""
+"""Noise depends on the seed, layer, draw, input and unit alone; a measurement leaves the network unchanged."""
 
 import numpy as np
 import pytest

@@ -38,14 +38,14 @@ def networks():
 @pytest.mark.parametrize("n_rows", [1, 2, 5, 6], ids=["one row", "two", "as many as tokens", "more"])
 def test_an_axis_of_rows_behind_the_tokens_is_found(networks, n_rows):
     inputs = TOKENS[:n_rows]
-    found, expected = (lb.layer_activations(model, inputs)["tanh"] for model in networks)
-    assert found.shape == (n_rows, 15)
-    assert found.equal(expected)
+    actual, expected = (lb.layer_activations(model, inputs)["tanh"] for model in networks)
+    assert actual.shape == (n_rows, 15)
+    assert actual.equal(expected)
 
 
 def test_noise_reaches_the_layers_behind_a_moved_axis(networks):
-    found, expected = (lb.layer_information(model, TOKENS, sigma=0.3, queries=4) for model in networks)
-    assert [(row.quantity, row.lower, row.upper) for row in found] == [
+    actual, expected = (lb.layer_information(model, TOKENS, sigma=0.3, queries=4) for model in networks)
+    assert [(row.quantity, row.lower, row.upper) for row in actual] == [
         (row.quantity, row.lower, row.upper) for row in expected
     ]
     noisy = [lb.noisify(model, sigma=0.3, layers=["tanh", "head"], inputs=TOKENS) for model in networks]
@@ -99,7 +99,7 @@ def test_layers_before_the_one_that_mixes_rows_are_measured():
     assert {row.layer for row in lb.layer_information(noisy, TOKENS[:, 0], layers="1", draws=4)} == {"1"}
 
 
-def test_a_network_with_randomness_of_its_own_is_not_mistaken():
+def test_a_network_with_randomness_of_its_own_is_not_refused():
     class Random(nn.Module):
         def __init__(self):
             super().__init__()
@@ -112,7 +112,7 @@ def test_a_network_with_randomness_of_its_own_is_not_mistaken():
     assert lb.layer_information(noisy, TOKENS[:, 0], draws=4)["mlp.1", "I(X;T)"].upper > 0
 
 
-def test_a_probe_leaves_the_generators_and_the_buffers():
+def test_a_measurement_leaves_the_generator_and_the_buffers():
     model = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3), nn.Tanh(), nn.Dropout(), nn.Linear(3, 2))
     state, before = torch.get_rng_state(), {name: value.clone() for name, value in model.state_dict().items()}
     lb.layer_information(model, TOKENS[:, 0], sigma=0.2, queries=3)

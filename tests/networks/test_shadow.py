@@ -1,4 +1,4 @@
-"""Shadows of networks: what they share with the network, and what they copy."""
+"""Shadows share the parameters of a network, and copy its modules, buffers and attributes; copies of arguments."""
 
 import collections
 import functools
@@ -252,7 +252,7 @@ def test_unwrapped_returns_the_network_inside_all_wrappers():
 # Arguments
 
 
-def test_arguments_are_copied_with_what_they_contain():
+def test_arguments_are_copied_with_their_contents():
     class Cache:
         def __init__(self) -> None:
             self.keys = [torch.zeros(2)]

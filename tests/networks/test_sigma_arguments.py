@@ -1,4 +1,4 @@
-"""Values of `sigma` that are no noise: refused with their name, the value got and a remedy."""
+"""Values of `sigma` that are no noise are refused by name; the smallest and the largest sigma are accepted."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Activation functions that a later pass runs, but the observed pass did not: without noise, and with a warning."""
+"""Activation functions that a later pass runs, but the observed pass did not, have no noise, and cause a warning."""
 
 import copy
 import pickle
@@ -15,7 +15,7 @@ from layerbits import layer_information, layers, noisify
 POSITIVE, NEGATIVE = torch.ones(5, 4), -torch.ones(5, 4)
 
 pytestmark = [
-    pytest.mark.filterwarnings("ignore::DeprecationWarning:torch"),  # of what torch's own code calls
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:torch"),  # from torch's own code
     pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf"),  # torch._dynamo reads it
 ]
 

@@ -30,7 +30,7 @@ NAMES = ("GELU", "Hardsigmoid", "Hardswish", "ReLU", "ReLU6", "SiLU", "Sigmoid",
 
 
 def with_small_head(build):
-    """Build a network whose linear layers would hold nearly all of its weights, with 8 hidden units in them."""
+    """Build a network with 8 units in its hidden linear layers, which would otherwise hold most of its weights."""
     with torch.device("meta"):
         model = build(num_classes=CLASSES)
     linear = [index for index, module in enumerate(model.classifier) if isinstance(module, nn.Linear)]
@@ -75,8 +75,7 @@ NETWORKS = (
     "regnet_y_400mf", "resnet18", "shufflenet_v2_x0_5", "squeezenet1_1", "swin", "timm mobilenet", "timm vit",
     "vgg11_bn", "vit",
 )  # fmt: skip
-# The least size of images that the pooling allows; 32 pixels otherwise.
-SIZES = {"alexnet": 64}
+SIZES = {"alexnet": 64}  # sizes of images in pixels; 32 if the pooling of the network allows it
 
 
 @functools.cache

@@ -2,7 +2,7 @@
 
 Quadrature is the trapezoidal rule up to 12 sigma beyond the centers, in steps of at most sigma / 16. For the smooth,
 decaying integrands here its error falls exponentially in 1 / step and is below 1e-10.
-tests/mixtures/test_information_values.py compares the quadrature with the tables.
+tests/mixtures/test_information_values.py compares the quadrature with the table `BPSK`.
 """
 
 import mpmath

@@ -17,9 +17,14 @@ def eps(dtype):
 
 
 def exact_log_sums(points, centers, sigma, *, weights=None):
-    """Return the log-sums (m,) and the mean exponents sum_k p_k |e_k| (m,) of their error bound."""
-    _, _, log_sum, softmax, exponents = _terms(points, centers, sigma, weights)
-    return log_sum, (softmax * exponents).sum(axis=1)
+    """Return the log-sums (m,) and the mean exponents sum_k p_k |e_k| (m,) of their error bound.
+
+    e_k are the exponents with the weights relative to the largest weight.
+    """
+    relative_weights = None if weights is None else weights.astype(np.longdouble) / weights.max()
+    _, _, log_sum, softmax, exponents = _terms(points, centers, sigma, relative_weights)
+    shift = 0 if weights is None else np.log(np.longdouble(weights.max()))
+    return log_sum + shift, (softmax * exponents).sum(axis=1)
 
 
 def error_bound(mean_exponent, d, dtype):
@@ -27,11 +32,18 @@ def error_bound(mean_exponent, d, dtype):
     return (4 + d / 64) * eps(dtype) * (1 + mean_exponent)
 
 
+def float64_rounding(log_sum, weights):
+    """Return the rounding errors (m,) of log(largest weight), at most an ulp, and of its sum with another log-sum."""
+    shift = 0.0 if weights is None else abs(np.log(float(weights.max())))
+    return 2.0**-52 * shift + 2.0**-53 * np.abs(log_sum)
+
+
 def error_ratio(points, centers, sigma, *, weights=None, **options):
     """Return the largest error of the native log-sums relative to its bound; infinite for NaN."""
     log_sum = log_sum_exp(points, centers, sigma, weights=weights, **options)
     exact, mean_exponent = exact_log_sums(points, centers, sigma, weights=weights)
-    ratio = np.abs(log_sum - exact) / error_bound(mean_exponent, points.shape[1], points.dtype)
+    error = np.abs(log_sum - exact) - float64_rounding(exact, weights)
+    ratio = error / error_bound(mean_exponent, points.shape[1], points.dtype)
     return float(np.where(np.isnan(ratio), np.inf, ratio).max())
 
 

@@ -7,7 +7,7 @@ _VOID = {"meta", "img"}
 
 
 class HtmlPage(HTMLParser):
-    """The elements of a page by tag, and its texts; an assertion fails if tags do not match."""
+    """The elements of a page, (tag, attributes), and its texts; an assertion fails if tags do not match."""
 
     def __init__(self, path):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Random mixtures for tests of the kernels."""
+"""Random mixtures with upstream gradients, for tests of the kernels."""
 
 import numpy as np
 

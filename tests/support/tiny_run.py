@@ -15,7 +15,7 @@ TINY_RUN = [
 
 @contextlib.contextmanager
 def call_after_epoch(number, function):
-    """Call `function` when the checkpoint of an epoch is written."""
+    """Call `function` after `Checkpoints.step` of epoch `number`."""
     step = Checkpoints.step
 
     def step_and_call(self, epoch):

@@ -1,7 +1,9 @@
 """The monitor and its information.csv."""
 
+import csv
 import dataclasses
 import json
+import math
 
 import numpy as np
 import pytest
@@ -53,6 +55,16 @@ def test_table_read_from_the_file_equals_the_measured_table(tmp_path):
     monitor.step(1)
     monitor.step(3)
     assert read_information(tmp_path / "information.csv") == dict(monitor.tables)
+
+
+def test_missing_standard_error_is_an_empty_cell(tmp_path):
+    table = make_monitor(tmp_path).step(1)
+    path = tmp_path / "information.csv"
+    with path.open(newline="") as file:
+        cells = [row["standard_error"] for row in csv.DictReader(file)]
+    assert [not cell for cell in cells] == [math.isnan(row.standard_error) for row in table]
+    assert "" in cells
+    assert read_information(path) == {1: table}
 
 
 def test_columns_are_the_documented_ones(tmp_path):
@@ -220,7 +232,7 @@ def test_folder_that_cannot_be_written_to_is_named(tmp_path):
             make_monitor(directory)
 
 
-def test_folder_that_was_removed_is_named(tmp_path):
+def test_folder_that_was_replaced_by_a_file_is_named(tmp_path):
     monitor = make_monitor(tmp_path / "run")
     (tmp_path / "run" / "information.json").unlink()
     (tmp_path / "run").rmdir()

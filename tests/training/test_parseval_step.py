@@ -146,7 +146,7 @@ def test_weights_that_are_not_finite_are_refused():
         lb.ParsevalRegularizer(linear(torch.tensor([[math.nan, 1.0]]))).step()
 
 
-def test_limit_applies_to_singular_values_and_not_to_their_cheap_bound():
+def test_limit_applies_to_singular_values_and_not_to_their_upper_bound():
     strength = 0.5
     values = torch.linspace(0.1, 2.2, 60, dtype=torch.float64)
     weight, *_ = matrix_of_singular_values(values, 60, 60)

@@ -19,9 +19,11 @@ from layerbits._base.results import (
     MASKED,
     MEASUREMENT_NOISE,
     OTHER_OUTPUT,
+    TAIL_ASSUMED,
     Estimate,
     InformationRow,
     InformationTable,
+    Result,
     fixed,
 )
 from layerbits._base.types import Array, Doubles, Integers
@@ -34,6 +36,7 @@ __all__ = [
     "MASKED",
     "MEASUREMENT_NOISE",
     "OTHER_OUTPUT",
+    "TAIL_ASSUMED",
     "Array",
     "BackendError",
     "DataError",
@@ -45,6 +48,7 @@ __all__ = [
     "LayerSelectionError",
     "LayerbitsError",
     "NoNoiseError",
+    "Result",
     "UsageError",
     "check_confidence",
     "check_count",

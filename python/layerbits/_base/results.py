@@ -1,4 +1,7 @@
-"""The results of the estimators: frozen values with a unit, conversion to bits and a printed form."""
+"""The results of the estimators: frozen values with a unit, conversion to bits and a printed form.
+
+A missing standard error is NaN in Python, an empty cell in information.csv, and no text in a printed estimate.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +19,31 @@ _VALUES = ("value", "standard_error", "lower", "upper")
 _BOUNDS = ("plug_in", "plug_in_error", "decoded", "decoded_error")
 
 
-@dataclasses.dataclass(frozen=True)
-class Estimate:
+@dataclasses.dataclass(frozen=True, eq=False)
+class Result:
+    """A base of frozen results in which missing numbers (NaN) of two results are equal."""
+
+    def _cells(self) -> tuple[object, ...]:
+        values = (getattr(self, field.name) for field in dataclasses.fields(self))
+        return tuple(None if isinstance(value, float) and math.isnan(value) else value for value in values)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Result) or type(other) is not type(self):
+            return NotImplemented
+        return self._cells() == other._cells()
+
+    def __hash__(self) -> int:
+        return hash(self._cells())
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Estimate(Result):
     """A Monte Carlo estimate with its confidence interval.
 
     Attributes
     ----------
     value, standard_error : float
-        Estimate and its standard error, in `unit`.
+        Estimate, which lies in the interval, and its standard error, in `unit`; NaN if the estimate has none.
     lower, upper : float
         Ends of a confidence interval for the estimated quantity, in `unit`.
     confidence : float
@@ -34,6 +54,8 @@ class Estimate:
         ``"nats"`` or ``"bits"``.
     converged : bool
         False if the half width of the interval exceeds the requested tolerance.
+    flags : tuple of str
+        Between two layers ``"tail_assumed"``, as in `InformationRow`: `upper` makes this assumption.
     """
 
     value: float
@@ -44,6 +66,7 @@ class Estimate:
     draws: int
     unit: str = "nats"
     converged: bool = True
+    flags: tuple[str, ...] = ()
 
     @property
     def bits(self) -> Estimate:
@@ -51,8 +74,9 @@ class Estimate:
         return _in_bits(self, _VALUES)
 
     def __str__(self) -> str:
+        error = "" if math.isnan(self.standard_error) else f" +- {fixed(self.standard_error, 3)}"
         text = (
-            f"{fixed(self.value, 3)} +- {fixed(self.standard_error, 3)} {self.unit} "
+            f"{fixed(self.value, 3)}{error} {self.unit} "
             f"({100 * self.confidence:g} %: {fixed(self.lower, 3)} to {fixed(self.upper, 3)})"
         )
         return text if self.converged else f"{text}, tolerance not reached in {self.draws} draws"
@@ -63,8 +87,8 @@ def fixed(value: float, digits: int = 4) -> str:
     return f"{round(value, digits) + 0.0:.{digits}f}"
 
 
-@dataclasses.dataclass(frozen=True)
-class InformationRow:
+@dataclasses.dataclass(frozen=True, eq=False)
+class InformationRow(Result):
     """One quantity of one layer: the columns of `information.csv` without `epoch`, in their order.
 
     Attributes
@@ -76,7 +100,8 @@ class InformationRow:
     estimator : str
         Name of the estimator.
     value, standard_error : float
-        Point estimate and its standard error, in `unit`.
+        Point estimate, which lies in the interval, and its standard error, in `unit`. If the interval is wider than 0.5
+        nats, the value is its midpoint, and the standard error is NaN.
     lower, upper : float
         Ends of a confidence interval for the true quantity, in `unit`.
     unit : str
@@ -86,7 +111,7 @@ class InformationRow:
     seconds : float
         Time to estimate all quantities of the layer, without the first passes, which all layers share.
     note : str
-        Notes of the audits and on a missed tolerance; empty if there are none.
+        Notes of the audits and on a missed tolerance, in words; empty if there are none.
     plug_in, plug_in_error : float
         Plug-in bound and its standard error, in `unit`.
     decoded, decoded_error : float
@@ -94,14 +119,24 @@ class InformationRow:
     decoder : str
         Name of the decoder.
     limited_by : str
-        Main cause of the interval's width: ``"queries"``, ``"draws"``, ``"decoder"``, or ``"dimensions"`` (left out by
-        the measurement).
+        Main cause of the interval's width: ``"queries"``; ``"draws"`` (the bias of the plug-in bound); ``"decoder"``;
+        ``"draws or decoder"`` (the draws are too few to tell which bound is off); or ``"dimensions"`` (left out by the
+        measurement).
     flags : tuple of str
+        Of the notes. ``"saturated"``: the lower end of I(X;T) is as near to log N as the number of queries allows.
+        ``"tolerance_missed"``: the interval is wider than `tolerance` asks. ``"data_processing"``: an end comes from
+        another layer of a chain. ``"above_previous_layer"``: I(X;T) is larger than that of an earlier layer of a chain.
+        ``"above_ceiling"``: the plug-in bound is larger than the entropies of X and Y allow. ``"ends_cross"``: `lower`
+        is above `upper`. ``"sum_differs"``: I(X;T) is not the sum of I(T;Y) and I(X;T|Y).
+
+        Of the measurement.
         ``"measurement_noise"``: the measurement adds the noise; the network runs without noise. ``"before_rounding"``:
         T is the sum of signal and noise before rounding to float16 or bfloat16. The rounded T carries no more
         information, but a mean of rounded values may. ``"other_output"``: the layer returns several tensors, the first
         has the noise, and a later layer uses another one, so that the layer is in no chain. ``"masked"``: a readout of
-        the tokens that a mask keeps, a function of T and the mask.
+        the tokens that a mask keeps, a function of T and the mask. ``"tail_assumed"``: the upper end of an entropy
+        behind noise assumes that no signal lies more than 10 times as far out as all that were observed. Layers of
+        tanh, sigmoid and other bounded activation functions need no such assumption.
     """
 
     layer: str
@@ -173,6 +208,7 @@ _Result = TypeVar("_Result", Estimate, InformationRow)
 
 MEASUREMENT_NOISE, BEFORE_ROUNDING, OTHER_OUTPUT = "measurement_noise", "before_rounding", "other_output"
 MASKED = "masked"
+TAIL_ASSUMED = "tail_assumed"
 
 COLUMNS = [field.name for field in dataclasses.fields(InformationRow)]
 

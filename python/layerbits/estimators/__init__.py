@@ -9,16 +9,20 @@ all passes; the decoder bound evaluates a decoder, which is made of some passes,
     classes                 the class of each input, and the ceilings of information
     layer_groups            layers whose recorded signals fit into the budget together
     recorded_draws          probing draws and later draws of a group
+    signal_ranges           the range of signals that an activation function bounds
     layer_sample            passes through the network -> signals in few dimensions
     log_densities           queries, and log densities of mixtures at queries
     plug_in_bound           the upper bound of an information, lower bound of an entropy
     decoders                densities q(t|x) made of draws
+    wide_density            a wide density that bounds surprisals
     decoder_candidates      the decoders that compete at a layer, and the queries that choose one
+    risk_shares             how the risk of an interval is divided between own ends and ends for other layers
     decoder_bound           the lower bound of an information, upper bound of an entropy
     two_sided_estimate      point estimate and interval between the two bounds
     first_layer             all quantities of a layer behind no noise
     layer_behind_noise      all quantities of any other layer
     layer_measurement       one layer, measured once, or in rounds until its interval is narrow
+    data_processing         the ends that layers of a chain take over from one another
     audits                  notes on saturation and on estimates that theory rules out
     layer_rows              the rows of a table from the measurements of a layer
     all_layers              layer_information, measure_layers
@@ -33,7 +37,7 @@ all passes; the decoder bound evaluates a decoder, which is made of some passes,
 `layer_information` makes a `Problem` and `MeasurementSettings`. `measure_layers` samples all layers in common passes;
 where their signals exceed the budget, the layers of a group have common passes. Then each sample behind noise is split
 into queries and draws, and every quantity is bounded. With a tolerance, a layer is sampled again until its interval is
-narrow or a limit is reached. Audits add the notes.
+narrow or a limit is reached. Layers of a chain take over one another's ends. Audits add the notes.
 """
 
 from layerbits.estimators.all_layers import layer_information, measure_layers

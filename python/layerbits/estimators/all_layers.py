@@ -10,8 +10,9 @@ from functools import partial
 from torch import nn
 
 from layerbits._base import InformationRow, InformationTable, progress_bar
+from layerbits.estimators.data_processing import Chains
 from layerbits.estimators.layer_groups import part_groups
-from layerbits.estimators.layer_measurement import LayerTask, sample_seeds
+from layerbits.estimators.layer_measurement import LayerMeasurement, LayerTask, sample_seeds
 from layerbits.estimators.layer_rows import layer_rows
 from layerbits.estimators.layer_sample import LayerSample, sample_layers
 from layerbits.estimators.problem import Problem
@@ -29,7 +30,7 @@ def layer_information(
     sigma: Sigma | None = None,
     layers: Layers = None,
     readout: Readouts = None,
-    draws: int = 32,
+    draws: int | None = None,
     queries: int | None = None,
     tolerance: float | None = None,
     confidence: float = 0.95,
@@ -75,9 +76,10 @@ def layer_information(
         as ``"layer[mean]"``. Their noise is that of A^T T (for a mean over L tokens, sigma / sqrt(L)), and their h(T)
         is that of A^T T. I(X; A^T T) is at most I(X;T), unless a mask chooses the tokens (`Tokens`). It may grow from
         layer to layer, so readouts are not audited against the layer before.
-    draws : int
+    draws : int, optional
         Noisy passes per input, r; at least 2 for a layer behind noise. The gap between the two bounds falls as r grows.
-        A layer behind no noise uses a single pass.
+        A layer behind no noise uses a single pass. By default 32, but at least 16,384 passes of all inputs together and
+        at most 4096 of an input: few inputs need more draws. The column `draws` has the number.
     queries : int, optional
         Queries per input, at least 2. Behind noise the last draws carry one query each, at most half of the draws. By
         default 16,384 queries in all and at least 4 of an input, but behind noise at most a quarter of the draws, or 4
@@ -94,7 +96,8 @@ def layer_information(
     seed : int
         Seed of all noise. The noise of a CUDA device differs from that of the CPU.
     estimator : {"pooled", "paper"}
-        With "paper", `value` is the paper's estimate: the plug-in with separate samples for h(T) and h(T|X).
+        With "paper", `plug_in` is the paper's estimate: the plug-in with separate samples for h(T) and h(T|X). `value`
+        is this estimate, moved into the interval, or the midpoint of a wide interval.
     devices : sequence of torch.device or str, optional
         CUDA devices that share the queries of a network on a CUDA device; by default that device computes them alone.
         Devices of the same model give the same numbers as one device.
@@ -109,20 +112,22 @@ def layer_information(
     -------
     InformationTable
         A row for each layer, readout and quantity. `lower` to `upper` is a confidence interval for the true quantity.
-        `value` is the mean of the decoder bound and of the plug-in bound less half of its first-order bias, moved into
-        the interval. Notes name saturation at log N, a missed tolerance, bounds that exclude each other, and
+        `value` is the mean of the decoder bound and of the plug-in bound less half of its first-order bias, both moved
+        into the interval; `standard_error` holds the gap between the bounds. If the interval is wider than 0.5 nats,
+        `value` is its midpoint, and `standard_error` is NaN. Notes, with flags, name saturation (the lower end is as
+        near to log N as the number of queries allows), a missed tolerance, bounds that exclude each other, and
         violations, by more than the error, of I(X;T) <= log N, I(T;Y) <= H(Y), I(X;T|Y) <= H(X|Y), I(X;T) <= I(X;T) of
         each layer through which the input acts on T, and I(X;T) = I(T;Y) + I(X;T|Y).
 
     Raises
     ------
     NoNoiseError
-        `model` has no noise, or the noise is switched off: I(X;T) is then log N or infinite.
+        `model` has no noise, or the noise is switched off: I(X;T) is then log N for N inputs whose signals differ.
     LayerSelectionError
         `layers` is empty or matches no noisy layer; a layer does not run once in a pass.
     TypeError, ValueError
-        An argument has another type, shape or value than wanted; signals are not finite; a layer with a `DropoutNoise`
-        lies behind noise.
+        An argument has another type, shape or value than wanted; signals are not finite, or so far from zero that the
+        dtype of the network does not resolve the noise; a layer with a `DropoutNoise` lies behind noise.
     MemoryError
         The system has no memory for a pass or for signals.
 
@@ -131,7 +136,13 @@ def layer_information(
     The lower end of an information holds for any number of queries: the decoder bound holds for every decoder, and its
     terms are independent and bounded (`layerbits.statistics`). The upper end holds likewise at the first layer, and
     with `sigma` at every layer. Behind noise the upper end is a Student bound for the mean of the plug-in, with an
-    allowance for rare events; the error of the plug-in is a jackknife over the draws of each input.
+    allowance for rare events; the error of the plug-in is a jackknife over the draws of each input. The lower end of an
+    entropy behind noise is of the same kind. Its upper end holds for any number of queries where the activation
+    function bounds the signals; elsewhere it assumes how far signals may lie out (the flag ``"tail_assumed"``).
+
+    In a chain, I(X;T), I(T;Y) and I(X;T|Y) of a layer are at most those of each layer through which alone the input
+    acts on T. So a layer takes over smaller upper ends of such measured layers, and larger lower ends of later ones
+    (the flag ``"data_processing"``); a tenth of the risk is divided for these ends.
 
     All passes run in evaluation mode. Signals stay on the network's device, the CPU or a CUDA device; arrays with a
     number for each query are copied to the host.
@@ -178,29 +189,31 @@ def measure_layers(problem: Problem, settings: MeasurementSettings) -> Informati
     """
     problem.check_settings(settings)
     deadline = time.monotonic() + settings.max_seconds
-    samples = _samples(problem, settings)
-    rows: list[InformationRow] = []
-    information: dict[str, InformationRow] = {}
+    chains, samples = Chains.of(problem), _samples(problem, settings)
+    measurements: dict[str, dict[str, LayerMeasurement]] = {labels: {} for labels in problem.label_sets}
+    seconds: dict[str, float] = {}
     progress = progress_bar(problem.parts, name="information", total=len(problem.parts))
     for name in progress:
         part_samples, started = next(samples), time.monotonic()
         report = partial(_show, progress.set_postfix_str, name)
-        is_layer = problem.parts[name].view is None
-        flags = problem.parts[name].flags(problem.network)
-        measurements = {
-            labels: LayerTask(dataclasses.replace(problem, classes=classes), settings, name, deadline).measure(
-                part_samples, report
-            )
-            for labels, classes in problem.label_sets.items()
-        }
-        seconds = time.monotonic() - started
+        for labels, classes in problem.label_sets.items():
+            problem_of_labels = dataclasses.replace(problem, classes=classes)
+            task = LayerTask(problem_of_labels, settings, name, deadline, chains.shares(name))
+            measurements[labels][name] = task.measure(part_samples, report)
+        seconds[name] = time.monotonic() - started
         part_samples.clear()  # freed before the passes of the next group
-        cuts = problem.network.dependence.cuts(name) if is_layer else ()
+    rows: list[InformationRow] = []
+    information: dict[str, InformationRow] = {}
+    for name, part in problem.parts.items():
+        combined = {
+            labels: chains.combined(name, of_labels, settings.tolerance) for labels, of_labels in measurements.items()
+        }
         # I(X;T) is at most that of each layer through which the input acts.
-        least = min((information[cut] for cut in cuts if cut in information), key=lambda row: row.upper, default=None)
-        rows_of_part = layer_rows(name, problem.label_sets, measurements, settings.estimator, seconds, flags, least)
-        if is_layer:
-            information[name] = rows_of_part[0]
+        earlier = [information[layer] for layer in chains.earlier.get(name, ())]
+        least = min(earlier, key=lambda row: row.upper, default=None)
+        flags = part.flags(problem.network)
+        rows_of_part = layer_rows(name, problem.label_sets, combined, settings.estimator, seconds[name], flags, least)
+        information[name] = rows_of_part[0]
         rows += rows_of_part
     return InformationTable(tuple(rows))
 
@@ -208,8 +221,9 @@ def measure_layers(problem: Problem, settings: MeasurementSettings) -> Informati
 def _samples(problem: Problem, settings: MeasurementSettings) -> Iterator[list[LayerSample]]:
     """Yield the samples of each part; only the samples of one group are held at a time."""
     seeds = sample_seeds(settings, settings.seed)
-    for group in part_groups(problem, settings.draws * len(seeds)):
-        samples = [sample_layers(problem, group, settings.draws, settings.queries, seed) for seed in seeds]
+    draws = settings.draws_for(problem.n_inputs)
+    for group in part_groups(problem, draws * len(seeds)):
+        samples = [sample_layers(problem, group, draws, settings.queries, seed) for seed in seeds]
         for name in group:
             yield [by_name.pop(name) for by_name in samples]
 

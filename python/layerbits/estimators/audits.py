@@ -1,24 +1,65 @@
-"""Notes of the audits on estimates that violate theory by more than the error, and on saturation."""
+"""Notes of the audits on estimates that violate theory by more than the error, and on saturation.
+
+Every note has a flag in the row, for programs, and a sentence, for readers.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import TypeVar
 
 from layerbits._base import InformationRow
+from layerbits.estimators.sigma_profile_table import SigmaRow
 
-# An I(X;T) this near to log N is saturated; a violation of theory below this is not noted (nats).
+_Row = TypeVar("_Row", InformationRow, SigmaRow)
+
+# A violation of theory below this is not noted (nats).
 MARGIN = 1e-3
 
-SATURATED = "saturated at log N: the inputs are separated, and no more is known"
+# An I(X;T) is saturated if its lower end is this much of the least possible distance from log N, but no more than this
+# share of log N: with few queries even separated inputs leave a lower end far from log N, which shows nothing.
+_ALLOWANCES, _LARGEST_SHARE = 1.5, 0.1
 
 # A plug-in bound counts as above its ceiling from this number of standard errors on.
 _STANDARD_ERRORS = 3
 
+SENTENCES = {
+    "saturated": "saturated: at most {shortfall:.4f} nats below log N",
+    "tolerance_missed": "tolerance {tolerance:g} not reached within {limit}: limited by {cause}",
+    "data_processing": "{ends}",
+    "above_previous_layer": "above {layer!r} before it: raise draws",
+    "above_ceiling": "above its ceiling {ceiling:.4f}: raise draws or queries",
+    "ends_cross": "its bounds exclude each other: raise draws",
+    "sum_differs": "I(X;T) is not the sum of I(T;Y) and this: raise draws or queries",
+    "below_larger_sigma": "below that at sigma = {sigma:g}: raise queries",
+}
+"""The sentence of each flag of a note; `InformationRow` and `SigmaRow` describe the flags."""
+
+Notes = Sequence[tuple[str, str]]
+"""Pairs of a flag and its sentence."""
+
+
+def note(flag: str, **values: object) -> tuple[str, str]:
+    """Return a flag and its sentence with values."""
+    return flag, SENTENCES[flag].format(**values)
+
+
+def noted(row: _Row, notes: Notes) -> _Row:
+    """Return the row with notes, whose flags follow those that the row has."""
+    flags = (*row.flags, *(flag for flag, _ in notes))
+    return dataclasses.replace(row, note="; ".join(sentence for _, sentence in notes), flags=flags)
+
 
 def with_notes(
-    rows: Sequence[InformationRow], previous: InformationRow | None, ceilings: Mapping[str, float], shortfall: str
+    rows: Sequence[InformationRow],
+    previous: InformationRow | None,
+    ceilings: Mapping[str, float],
+    shortfall: str,
+    separated_lower: float,
+    taken: Mapping[str, str] = MappingProxyType({}),
 ) -> list[InformationRow]:
     """Return the rows of a layer with their notes.
 
@@ -27,36 +68,50 @@ def with_notes(
     rows : sequence of InformationRow
         The quantities of the layer, I(X;T) among them.
     previous : InformationRow or None
-        I(X;T) of the layer before; None for the first layer, and for layers in no chain.
+        I(X;T) of the earlier layer of a chain whose upper end is the least; None if there is no such layer.
     ceilings : mapping of str to float
         Largest value of each information that the entropies of X and Y allow.
     shortfall : str
         Why the tolerance was missed; empty otherwise.
+    separated_lower : float
+        The lower end of I(X;T) that as many queries leave if they separate all inputs.
+    taken : mapping of str to str
+        The ends of a quantity that come from other layers, in words.
     """
     by_quantity = {row.quantity: row for row in rows}
-    notes: dict[str, list[str]] = {quantity: [] for quantity in by_quantity}
+    notes: dict[str, list[tuple[str, str]]] = {quantity: [] for quantity in by_quantity}
     if shortfall:
-        notes["I(X;T)"].append(shortfall)
+        notes["I(X;T)"].append(("tolerance_missed", shortfall))
+    for quantity, ends in taken.items():
+        notes[quantity].append(note("data_processing", ends=ends))
     for quantity, row in by_quantity.items():
         if row.lower > row.upper:
-            notes[quantity].append("its bounds exclude each other: raise draws")
+            notes[quantity].append(note("ends_cross"))
         ceiling = ceilings.get(quantity, math.inf)
         if row.plug_in - row.plug_in_error * _STANDARD_ERRORS > ceiling + MARGIN:
-            notes[quantity].append(f"above its ceiling {ceiling:.4f}: raise draws or queries")
-    notes["I(X;T)"] += _notes_on_information(by_quantity["I(X;T)"], previous, ceilings["I(X;T)"])
-    if "I(X;T|Y)" in by_quantity and not _is_sum(by_quantity):
-        notes["I(X;T|Y)"].append("I(X;T) is not the sum of I(T;Y) and this: raise draws or queries")
-    return [dataclasses.replace(row, note="; ".join(notes[row.quantity])) for row in rows]
-
-
-def _notes_on_information(information: InformationRow, previous: InformationRow | None, log_n: float) -> list[str]:
-    """Return the notes on I(X;T) from comparisons with log N and the layer before."""
-    notes = []
-    if 0 < log_n <= min(information.plug_in, information.upper) + MARGIN:
-        notes.append(SATURATED)
+            notes[quantity].append(note("above_ceiling", ceiling=ceiling))
+    information = by_quantity["I(X;T)"]
+    notes["I(X;T)"] += saturation_notes(information.lower, ceilings["I(X;T)"], separated_lower)
     if previous is not None and information.lower > previous.upper + MARGIN:
-        notes.append(f"above {previous.layer!r} before it: raise draws, or the layers are no chain")
-    return notes
+        notes["I(X;T)"].append(note("above_previous_layer", layer=previous.layer))
+    if "I(X;T|Y)" in by_quantity and not _is_sum(by_quantity):
+        notes["I(X;T|Y)"].append(note("sum_differs"))
+    return [noted(row, notes[row.quantity]) for row in rows]
+
+
+def saturation_notes(lower: float, log_n: float, separated_lower: float) -> Notes:
+    """Return the note that the lower end of I(X;T) is as near to log N as the queries allow, if it is.
+
+    Parameters
+    ----------
+    separated_lower : float
+        The lower end that as many queries leave if they separate all inputs.
+    """
+    shortfall = max(0.0, log_n - lower)
+    allowed = max(MARGIN, _ALLOWANCES * (log_n - separated_lower))
+    is_saturated = log_n > 0 and shortfall <= min(allowed, _LARGEST_SHARE * log_n)
+    rounded_up = math.ceil(shortfall * 1e4) / 1e4  # the sentence stays true
+    return [note("saturated", shortfall=rounded_up)] if is_saturated else []
 
 
 def _is_sum(rows: Mapping[str, InformationRow]) -> bool:

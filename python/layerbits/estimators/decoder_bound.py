@@ -29,11 +29,20 @@ from torch import Tensor
 from layerbits._base import Doubles
 from layerbits.estimators.classes import Classes
 from layerbits.estimators.decoder_candidates import Candidate, TrialSplit, candidates
-from layerbits.estimators.log_densities import LogDensities, Queries, mixed, terms
+from layerbits.estimators.log_densities import (
+    LogDensities,
+    mixed,
+    mixture_log_densities,
+    mixture_log_sums,
+    own_log_sums,
+    terms,
+)
 from layerbits.estimators.plug_in_bound import PlugIn
+from layerbits.estimators.wide_density import WideDensity
 from layerbits.statistics import (
     QUANTITIES,
     ByCondition,
+    Condition,
     JackknifeMean,
     Quantity,
     lower_mean_bound,
@@ -62,13 +71,19 @@ class DecoderBound:
     end : float
         Confidence bound for the mean: the lower end of an information, the upper end of an entropy.
     cost : float
-        Largest amount, in nats, by which the mixing with a prior can worsen the mean.
+        Amount, in nats, by which the mixing with a prior worsens the terms that it worsens, as a mean over all terms.
+    separated_end : float
+        For an information, the end if every query were as informative as the ceiling; NaN for an entropy.
+    tail_assumed : bool
+        Whether the end of an entropy assumes how far signals may lie out.
     """
 
     decoder: str
     mean: JackknifeMean
     end: float
     cost: float
+    separated_end: float = math.nan
+    tail_assumed: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,8 +94,10 @@ class DecoderBounds:
     ----------
     candidates : tuple of Candidate
         The decoders that were tried.
-    wide_log_densities : tuple of two arrays
-        Log densities of a wide Gaussian, the prior of T, at the trial queries and at the final queries.
+    split : TrialSplit
+        The queries.
+    wide : WideDensity
+        The prior of T.
     classes : Classes
         The classes of the inputs.
     risk : float
@@ -90,59 +107,104 @@ class DecoderBounds:
     """
 
     candidates: tuple[Candidate, ...]
-    wide_log_densities: tuple[Doubles, Doubles]
+    split: TrialSplit
+    wide: WideDensity
     classes: Classes
     risk: float
     weight: float
 
     @classmethod
-    def of(cls, split: TrialSplit, draws: Tensor, plug_in: PlugIn, classes: Classes, risk: float) -> DecoderBounds:
-        """Try decoders of draws (N, r, d) until a bound is near the plug-in bound of I(X;T); at least two if r > 1."""
+    def of(
+        cls,
+        split: TrialSplit,
+        draws: Tensor,
+        plug_in: PlugIn,
+        classes: Classes,
+        risk: float,
+        diameter: float = math.inf,
+    ) -> DecoderBounds:
+        """Try decoders of draws (N, r, d) until, at the trial queries, a bound is near the plug-in of I(X;T).
+
+        At least two decoders are tried if r > 1. `diameter` is an upper bound of the distance of any two signals.
+        """
         weight = unseen_probability(math.prod(split.final.shape), risk)
-        plug_in_bound = plug_in.bound(_INFORMATION).value
+        trial_plug_in = _trial_plug_in(split, draws.shape[1], plug_in, classes)
         tried_candidates: list[Candidate] = []
         for candidate in candidates(split, draws, plug_in, classes):
             tried_candidates.append(candidate)
-            gap = plug_in_bound - _trial_bound(candidate, _INFORMATION, weight)
+            gap = trial_plug_in - _trial_bound(candidate, _INFORMATION, weight)
             if len(tried_candidates) > 1 and gap < _SMALL_GAP:
                 break
-        wide_log_densities = _wide_log_density(split.trial, draws), _wide_log_density(split.final, draws)
-        return cls(tuple(tried_candidates), wide_log_densities, classes, risk, weight)
+        wide = WideDensity.of(draws, split.queries.bases, split.queries.sigma, diameter)
+        return cls(tuple(tried_candidates), split, wide, classes, risk, weight)
 
-    def bound(self, quantity: Quantity) -> DecoderBound:
-        """Bound an information from below, an entropy from above."""
+    def bound(self, quantity: Quantity, risk: float | None = None) -> DecoderBound:
+        """Bound an information from below, an entropy from above; `risk` replaces the risk of an information's bound.
+
+        The weight of the priors is that of the whole risk, so bounds of several risks have the same terms.
+        """
         candidate = max(self.candidates, key=lambda candidate: _trial_bound(candidate, quantity, self.weight))
         if quantity.is_entropy:
             return self._entropy_upper_bound(quantity, candidate)
-        return self._information_lower_bound(quantity, candidate)
+        return self._information_lower_bound(quantity, candidate, self.risk if risk is None else risk)
 
-    def _information_lower_bound(self, quantity: Quantity, candidate: Candidate) -> DecoderBound:
+    def _information_lower_bound(self, quantity: Quantity, candidate: Candidate, risk: float) -> DecoderBound:
         """Bound the mean of log [q(x|t) / p(x)] from below."""
-        trial, final = (
-            mix_with_prior(terms(quantity, log_densities), self.weight)
-            for log_densities in (candidate.at_trial, candidate.at_final)
-        )
-        floor, ceiling = math.log(self.weight), self.classes.ceilings[quantity.name]
+        trial, final = (terms(quantity, log_densities) for log_densities in (candidate.at_trial, candidate.at_final))
+        ceiling = self.classes.ceilings[quantity.name]
+        end = self._lower_end(trial, final, ceiling, risk)
+        separated_end = self._lower_end(np.full_like(trial, ceiling), np.full_like(final, ceiling), ceiling, risk)
+        mixed_terms = mix_with_prior(final, self.weight)
+        return _result(candidate, mixed_terms, final - mixed_terms, end, separated_end)
+
+    def _lower_end(self, trial: Doubles, final: Doubles, ceiling: float, risk: float) -> float:
+        """Return the lower end of an information from its terms at the trial queries and at the final queries."""
+        trial, final = (mix_with_prior(values, self.weight) for values in (trial, final))
+        floor = math.log(self.weight)
         passes = [_pilot(trial, floor, ceiling), *split_passes(final)]
-        end = lower_mean_bound(passes, floor=floor, ceiling=ceiling, risk=self.risk)
-        return self._result(candidate, final, end)
+        return lower_mean_bound(passes, floor=floor, ceiling=ceiling, risk=risk)
 
     def _entropy_upper_bound(self, quantity: Quantity, candidate: Candidate) -> DecoderBound:
-        """Bound the mean of -log q(t|A) from above, provided that no T lies further out than all queries."""
-        pairs = zip((candidate.at_trial, candidate.at_final), self.wide_log_densities, strict=True)
+        """Bound the mean of -log q(t|A) from above."""
+        pairs = ((candidate.at_trial, self.split.trial), (candidate.at_final, self.split.final))
         trial, final = (
-            terms(quantity, _with_priors(log_densities, wide_log_density, self.weight))
-            for log_densities, wide_log_density in pairs
+            terms(quantity, _with_priors(log_densities, self.wide.log_density(queries), self.weight))
+            for log_densities, queries in pairs
         )
-        # A density given x or y contains p(t) with this weight, and so the wide Gaussian with the weight squared.
-        largest_surprisal = max(float(-wide.min(initial=0.0)) for wide in self.wide_log_densities)
-        ceiling = largest_surprisal - 2 * math.log(self.weight)
+        least_weight = self.weight if quantity.minuend is Condition.NONE else self.weight / 2
+        ceiling = self.wide.largest_log_ratio - math.log(least_weight)
         passes = [_pilot(trial, 0.0, ceiling), *split_passes(final)]
         end = upper_mean_bound(passes, floor=0.0, ceiling=ceiling, risk=self.risk)
-        return self._result(candidate, final, end)
+        result = _result(candidate, final, final - terms(quantity, candidate.at_final), end)
+        return dataclasses.replace(result, tail_assumed=self.wide.tail_assumed)
 
-    def _result(self, candidate: Candidate, final: Doubles, end: float) -> DecoderBound:
-        return DecoderBound(candidate.name, JackknifeMean.of_terms(final), end, -math.log1p(-self.weight))
+
+def _result(
+    candidate: Candidate, mixed_terms: Doubles, losses: Doubles, end: float, separated_end: float = math.nan
+) -> DecoderBound:
+    """Return the bound from terms that are mixed with priors, and from the losses of the terms by the mixing."""
+    cost = float(np.maximum(losses, 0).mean())
+    return DecoderBound(candidate.name, JackknifeMean.of_terms(mixed_terms), end, cost, separated_end)
+
+
+def _trial_plug_in(split: TrialSplit, n_draws: int, plug_in: PlugIn, classes: Classes) -> float:
+    """Return the plug-in bound of I(X;T) at the trial queries; infinite if there are none.
+
+    Its mixture is made of the draws without queries and of the signals of the trial passes, because the final queries
+    start from the other signals.
+    """
+    if not split.trial.points.numel():
+        return math.inf
+    bases = split.queries.bases[:, : split.passes].contiguous()
+    own_sums = own_log_sums(split.trial, bases[split.inputs], parts=1)[0]
+    log_sums = ByCondition(own_sums, *mixture_log_sums(split.trial, bases, classes))
+    of_bases = mixture_log_densities(split.trial, classes, log_sums, split.passes)
+    weight = split.passes / (split.passes + n_draws)
+    given_input, marginal = (
+        mixed(split.trial_values(plug_in.mixture[condition]), of_bases[condition], weight)
+        for condition in (Condition.INPUT, Condition.NONE)
+    )
+    return float((given_input - marginal).mean())
 
 
 def _trial_bound(candidate: Candidate, quantity: Quantity, weight: float) -> float:
@@ -159,19 +221,13 @@ def _pilot(trial: Doubles, floor: float, ceiling: float) -> Doubles:
 
 
 def _with_priors(log_densities: LogDensities, wide_log_density: Doubles, weight: float) -> LogDensities:
-    """Mix, with weight `weight`, p(t|x) and p(t|y) with p(t), and p(t) with a wide Gaussian, to bound surprisals."""
-    marginal = mixed(log_densities.marginal, wide_log_density, weight)
+    """Mix densities with a wide density, with weight `weight`, to bound surprisals.
+
+    Half of the weight of a density given x or y goes to p(t), which is better where the draws of x are not typical.
+    """
+    prior = mixed(log_densities.marginal, wide_log_density, 0.5)
     return ByCondition(
-        given_input=mixed(log_densities.given_input, marginal, weight),
-        given_class=mixed(log_densities.given_class, marginal, weight),
-        marginal=marginal,
+        given_input=mixed(log_densities.given_input, prior, weight),
+        given_class=mixed(log_densities.given_class, prior, weight),
+        marginal=mixed(log_densities.marginal, wide_log_density, weight),
     )
-
-
-def _wide_log_density(queries: Queries, draws: Tensor) -> Doubles:
-    """Return the log density (n, q) of a Gaussian whose variance is that of the noise plus twice that of the draws."""
-    centers = draws[:, 0].double()  # one draw of each input suffices
-    mean, variance = centers.mean(0), queries.sigma**2 + 2 * centers.var(0, correction=0).mean()
-    squares = (queries.points - mean).square().sum(-1)
-    twice_surprisal = squares / variance + draws.shape[2] * (variance / queries.sigma**2).log()
-    return -twice_surprisal.numpy(force=True) / 2 - queries.noise_log_density

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 from torch import Tensor
@@ -19,7 +20,9 @@ from layerbits.estimators.decoder_bound import DecoderBounds
 from layerbits.estimators.decoder_candidates import TrialSplit
 from layerbits.estimators.log_densities import Queries
 from layerbits.estimators.plug_in_bound import entropy_lower_end, information_upper_end, plug_in
-from layerbits.estimators.two_sided_estimate import TwoSidedEstimate, entropy_estimate, information_estimate
+from layerbits.estimators.risk_shares import UNDIVIDED, RiskShares
+from layerbits.estimators.two_sided_estimate import Bounds, TwoSidedEstimate, entropy_estimate, information_estimate
+from layerbits.statistics import Interval
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,15 +37,22 @@ class NoisySample:
         The draws without queries, r >= q.
     dimension_loss : float
         Upper bound, in nats, of the information that the omitted dimensions would add, as in `LayerSample`.
+    diameter : float
+        Upper bound of the distance of any two signals, as in `LayerSample`.
     """
 
     queries: Queries
     draws: Tensor
     dimension_loss: float = 0.0
+    diameter: float = math.inf
 
 
 def noisy_layer_estimates(
-    samples: Sequence[NoisySample], classes: Classes, risk: float, generator: np.random.Generator
+    samples: Sequence[NoisySample],
+    classes: Classes,
+    risk: float,
+    generator: np.random.Generator,
+    shares: RiskShares = UNDIVIDED,
 ) -> dict[str, TwoSidedEstimate]:
     """Estimate every quantity of a layer behind noise.
 
@@ -50,29 +60,37 @@ def noisy_layer_estimates(
     ----------
     samples : sequence of NoisySample
         One sample, or two for the paper's estimator. With two, the plug-in bound takes h(T|X) and h(T|Y) from the
-        second sample, and `value` is the plug-in bound.
+        second sample, and `value` is the plug-in bound, moved into the interval.
     risk : float
         Probability with which each end of an interval may be wrong.
     generator : numpy.random.Generator
         Chooses the inputs at which decoders are compared.
+    shares : RiskShares
+        How the risk of the ends of an information is divided.
     """
     decoder_sample = samples[0]
     plug_ins = [plug_in(sample.queries, sample.draws, classes) for sample in samples]
     split = TrialSplit.random(decoder_sample.queries, generator)
-    decoders = DecoderBounds.of(split, decoder_sample.draws, plug_ins[0], classes, risk)
+    decoders = DecoderBounds.of(split, decoder_sample.draws, plug_ins[0], classes, risk, decoder_sample.diameter)
     combined = plug_ins[0] if len(plug_ins) == 1 else plug_ins[0].with_conditionals_of(plug_ins[1])
     n_queries = math.prod(decoder_sample.queries.shape)
     estimates = {}
     for quantity in classes.quantities:
-        plug_in_bound, decoder_bound = combined.bound(quantity), decoders.bound(quantity)
+        plug_in_bound = combined.bound(quantity)
+        bounds = Bounds(plug_in_bound, decoders.bound(quantity, shares.lower * risk), combined.own_share(quantity))
         if quantity.is_entropy:
-            lower = entropy_lower_end(plug_in_bound, risk)
-            estimate = entropy_estimate(plug_in_bound, decoder_bound, lower, decoder_sample.dimension_loss)
+            lower = entropy_lower_end(plug_in_bound, n_queries, risk)
+            estimate = entropy_estimate(bounds, lower, decoder_sample.dimension_loss)
         else:
-            upper = information_upper_end(plug_in_bound, classes.largest_terms[quantity.name], n_queries, risk)
+            upper_end = partial(information_upper_end, plug_in_bound, classes.largest_terms[quantity.name], n_queries)
+            lent_risk, lent = shares.lent * risk, None
+            if lent_risk:
+                lent = Interval(decoders.bound(quantity, lent_risk).end, upper_end(lent_risk))
             ceiling = classes.ceilings[quantity.name]
-            estimate = information_estimate(plug_in_bound, decoder_bound, upper, ceiling, decoder_sample.dimension_loss)
+            estimate = information_estimate(
+                bounds, upper_end(shares.upper * risk), ceiling, decoder_sample.dimension_loss, lent
+            )
         if len(samples) > 1:
-            estimate = dataclasses.replace(estimate, value=plug_in_bound.value)
-        estimates[quantity.name] = estimate
+            estimate = estimate.with_value(plug_in_bound.value, plug_in_bound.standard_error)
+        estimates[quantity.name] = dataclasses.replace(estimate, tail_assumed=bounds.decoder.tail_assumed)
     return estimates

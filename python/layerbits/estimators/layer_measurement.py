@@ -13,11 +13,13 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+from layerbits.estimators.audits import note
 from layerbits.estimators.classes import Classes
 from layerbits.estimators.first_layer import first_layer_estimates
 from layerbits.estimators.layer_behind_noise import NoisySample, noisy_layer_estimates
 from layerbits.estimators.layer_sample import LayerSample, sample_layers
 from layerbits.estimators.problem import Problem
+from layerbits.estimators.risk_shares import UNDIVIDED, RiskShares
 from layerbits.estimators.settings import MeasurementSettings
 from layerbits.estimators.two_sided_estimate import TwoSidedEstimate
 from layerbits.kernels import NormalStream, RandomStream, derived_seed, single_threaded_torch, stream
@@ -53,18 +55,29 @@ def sample_seeds(settings: MeasurementSettings, seed: int) -> list[int]:
 
 
 def estimate_layer(
-    problem: Problem, layer: str, samples: Sequence[LayerSample], risk: float, seed: int
+    problem: Problem,
+    layer: str,
+    samples: Sequence[LayerSample],
+    risk: float,
+    seed: int,
+    shares: RiskShares = UNDIVIDED,
 ) -> dict[str, TwoSidedEstimate]:
     """Estimate every quantity of a layer from its samples; each end of an interval is wrong with at most this risk.
 
-    `layer` names a part of the problem. A layer and its readouts use the same streams of random numbers.
+    `layer` names a part of the problem. A layer and its readouts use the same streams of random numbers. `shares`
+    divide the risk of the ends of an information.
     """
     index = problem.network.layer_names.index(problem.parts[layer].layer)
-    return estimate_samples(samples, problem.classes, index, risk, seed)
+    return estimate_samples(samples, problem.classes, index, risk, seed, shares)
 
 
 def estimate_samples(
-    samples: Sequence[LayerSample], classes: Classes, index: int, risk: float, seed: int
+    samples: Sequence[LayerSample],
+    classes: Classes,
+    index: int,
+    risk: float,
+    seed: int,
+    shares: RiskShares = UNDIVIDED,
 ) -> dict[str, TwoSidedEstimate]:
     """Estimate every quantity from samples of a layer; the index of the layer selects the streams of random numbers."""
     sample = samples[0]
@@ -75,14 +88,14 @@ def estimate_samples(
     with single_threaded_torch():
         if sample.is_exact:
             factors = NormalStream(seed, RandomStream.QUERY_FACTORS, index) if sample.alpha else None
-            estimates = first_layer_estimates(sample, classes, risk, streams[0], factors)
+            estimates = first_layer_estimates(sample, classes, risk, streams[0], factors, shares)
         else:
             noisy_samples = [
-                NoisySample(*sample.split(queries), sample.dimension_loss)
+                NoisySample(*sample.split(queries), sample.dimension_loss, sample.diameter)
                 for sample, queries in zip(samples, streams, strict=False)
             ]
             choice = stream(seed, RandomStream.TRIAL_INPUTS, index)
-            estimates = noisy_layer_estimates(noisy_samples, classes, risk, choice)
+            estimates = noisy_layer_estimates(noisy_samples, classes, risk, choice, shares)
     entropies = {name: estimates[name].shifted(sample.noise_entropy) for name in ("h(T)", "h(T|X)")}
     return estimates | entropies
 
@@ -118,12 +131,15 @@ class LayerTask:
     ----------
     deadline : float
         No round begins that is likely to end after this time (`time.monotonic`).
+    shares : RiskShares
+        How the risk of the ends of an information is divided.
     """
 
     problem: Problem
     settings: MeasurementSettings
     layer: str
     deadline: float
+    shares: RiskShares = UNDIVIDED
 
     def measure(self, samples: Sequence[LayerSample], report: Callable[[str], object]) -> LayerMeasurement:
         """Measure in rounds until the interval of I(X;T) is narrow or a limit is reached; without a tolerance, once.
@@ -134,7 +150,8 @@ class LayerTask:
         max_queries = _MAX_QUERIES // self.problem.n_inputs
         for round_number in itertools.count(1):
             share = 1.0 if settings.tolerance is None else 6 / (math.pi * round_number) ** 2
-            estimates = estimate_layer(self.problem, self.layer, samples, share * settings.risk, seed)
+            risk = share * settings.risk
+            estimates = estimate_layer(self.problem, self.layer, samples, risk, seed, self.shares)
             effort, information = Effort(samples[0].draws, samples[0].queries), estimates["I(X;T)"]
             interval, cause = information.interval, information.limited_by
             report(f"{interval.lower:.3f} to {interval.upper:.3f} nats, {effort.draws} draws")
@@ -143,7 +160,7 @@ class LayerTask:
             larger_effort = effort.larger(cause, settings.max_draws, max_queries)
             limit = self._limit(effort, larger_effort, cause, time.monotonic() - start)
             if limit:
-                shortfall = f"tolerance {settings.tolerance:g} not reached within {limit}: limited by {cause}"
+                _, shortfall = note("tolerance_missed", tolerance=settings.tolerance, limit=limit, cause=cause)
                 return LayerMeasurement(effort.draws, estimates, shortfall)
             start = time.monotonic()
             seed = derived_seed(settings.seed, RandomStream.ROUND_SEED, round_number + 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 
-from layerbits._base import InformationRow
+from layerbits._base import TAIL_ASSUMED, InformationRow
 from layerbits.estimators.audits import with_notes
 from layerbits.estimators.classes import Classes
 from layerbits.estimators.layer_measurement import LayerMeasurement
@@ -31,13 +31,15 @@ def layer_rows(
     seconds : float
         Time to measure the layer.
     previous : InformationRow or None
-        I(X;T) of the layer before, if the two layers are in a chain.
+        I(X;T) of the earlier layer of a chain whose upper end is the least.
     """
     rows: list[InformationRow] = []
     for name, classes in label_sets.items():
         measurement = measurements[name]
         of_labels = list(_rows(layer, measurement, estimator, flags, seconds))
-        of_labels = with_notes(of_labels, previous, classes.ceilings, measurement.shortfall)
+        separated_lower = measurement.estimates["I(X;T)"].separated_lower
+        taken = {quantity: estimate.taken for quantity, estimate in measurement.estimates.items() if estimate.taken}
+        of_labels = with_notes(of_labels, previous, classes.ceilings, measurement.shortfall, separated_lower, taken)
         rows += [
             dataclasses.replace(row, quantity=row.quantity.replace("Y", name))
             for row in of_labels
@@ -67,5 +69,5 @@ def _rows(
             decoded_error=estimate.decoded_error,
             decoder=estimate.decoder,
             limited_by=estimate.limited_by,
-            flags=flags,
+            flags=flags + (TAIL_ASSUMED,) * estimate.tail_assumed,
         )

@@ -25,6 +25,7 @@ from layerbits.estimators.layer_groups import PROBING_PASSES, is_wide, parts_beh
 from layerbits.estimators.log_densities import Queries
 from layerbits.estimators.problem import Problem
 from layerbits.estimators.recorded_draws import probing_draws, record_later_draws
+from layerbits.estimators.signal_ranges import largest_distance
 from layerbits.kernels import NormalStream, as_floats
 from layerbits.mixtures import (
     DropoutChannel,
@@ -83,6 +84,8 @@ class LayerSample:
     alpha : float
         Standard deviation of the noise relative to the signal, for a layer behind no noise: `DropoutNoise`. 0 if all
         signals have the same noise.
+    diameter : float
+        Upper bound of the distance of any two signals of the layer, in the units of `sigma`; infinite if none is known.
     """
 
     signals: Tensor
@@ -92,6 +95,7 @@ class LayerSample:
     noise_entropy: float
     devices: tuple[torch.device, ...] = ()
     alpha: float = 0.0
+    diameter: float = math.inf
 
     @property
     def draws(self) -> int:
@@ -157,6 +161,10 @@ def sample_layers(
         else:
             noise = problem.parts[name].noise(problem.network)
             samples[name] = sample_of_signals(noise, signals, queries, problem.devices)
+        if name in behind_noise and problem.parts[name].view is None:
+            call = next(call for call in problem.network.calls if call.name == name)
+            diameter = largest_distance(call, gaussian[name], dimensions[name])
+            samples[name] = dataclasses.replace(samples[name], diameter=diameter)
     return samples
 
 

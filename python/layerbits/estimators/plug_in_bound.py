@@ -8,14 +8,15 @@ by Jensen's inequality: information is convex in the channel, entropy concave (G
 Flow in Deep Neural Networks, ICML 2019). Standard errors are jackknives over the draws of an input; a draw is left out
 together with its query. The queries of an input share draws, so errors of independent queries would be too small.
 
-The end of an interval on this side is a Student bound, which is asymptotic. A bound by bounded differences would hold
-for any number of draws, but its margin is a fifth of a nat at N = 4096.
+The end of an interval on this side is a Student bound, which is asymptotic, with an allowance for rare events. A bound
+by bounded differences would hold for any number of draws, but its margin is a fifth of a nat at N = 4096.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from itertools import pairwise
 
 import numpy as np
@@ -53,18 +54,21 @@ class PlugIn:
         Entropies of the mixture of all draws.
     mixture : LogDensities
         Log densities, at the queries, of the mixture of the draws without queries, which can serve as a decoder.
+    own_shares : ByCondition[float]
+        Mean share, at the queries, of the query's own draw in the mixture of all draws under each condition.
     separate_marginal : bool
         Whether h(T) comes from another sample than h(T|X) and h(T|Y), as in the paper's estimator.
     """
 
     entropies: ByCondition[JackknifeMean]
     mixture: LogDensities
+    own_shares: ByCondition[float]
     separate_marginal: bool = False
 
     def with_conditionals_of(self, sample: PlugIn) -> PlugIn:
         """Return h(T) of this sample with h(T|X) and h(T|Y) of another, independent sample."""
         entropies = dataclasses.replace(sample.entropies, marginal=self.entropies.marginal)
-        return PlugIn(entropies, self.mixture, separate_marginal=True)
+        return PlugIn(entropies, self.mixture, sample.own_shares, separate_marginal=True)
 
     def bound(self, quantity: Quantity) -> JackknifeMean:
         """Return the plug-in estimate: on average an upper bound of an information, a lower bound of an entropy."""
@@ -73,6 +77,10 @@ class PlugIn:
             return minuend
         separate = self.separate_marginal and quantity.minuend is Condition.NONE
         return minuend.minus(self.entropies[quantity.subtrahend], same_sample=not separate)
+
+    def own_share(self, quantity: Quantity) -> float:
+        """Return the share of a query's own draw in the mixture with the fewest draws that the quantity compares."""
+        return self.own_shares[quantity.minuend if quantity.subtrahend is None else quantity.subtrahend]
 
 
 def plug_in(queries: Queries, draws: Tensor, classes: Classes) -> PlugIn:
@@ -105,7 +113,8 @@ def plug_in(queries: Queries, draws: Tensor, classes: Classes) -> PlugIn:
             given_class=jackknife.entropy(log_sums.given_class, log_densities.given_class),
             marginal=jackknife.entropy(log_sums.marginal, log_densities.marginal),
         )
-    return PlugIn(entropies, mixture_log_densities(queries, classes, log_sums_without_queries, n_draws))
+    own_shares = log_sums.map(lambda values: float(np.exp(queries.noise_log_density - values).mean()))
+    return PlugIn(entropies, mixture_log_densities(queries, classes, log_sums_without_queries, n_draws), own_shares)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,6 +176,29 @@ def information_upper_end(bound: JackknifeMean, largest_term: float, n_queries: 
     return upper + unseen_probability(n_queries, risk) * max(0.0, largest_term - upper)
 
 
-def entropy_lower_end(bound: JackknifeMean, risk: float) -> float:
-    """Return the lower end of an interval for an entropy: its plug-in bound less Student's margin."""
-    return bound.value - bound.margin(risk)
+def entropy_lower_end(bound: JackknifeMean, n_queries: int, risk: float) -> float:
+    """Return the lower end of an interval for an entropy less that of the noise: its plug-in bound less two margins.
+
+    Student's margin, at half of the risk, is for events that occurred in some query. An allowance, at the other half,
+    is for events that occurred in none: with probability 1 - risk/2 their joint probability is at most p =
+    -log(risk/2) / n_queries. They take away at most p times the mean of the other events, and p log(1/p) for the
+    density of their own noise (docs/theory.md). The entropy is at least that of the noise.
+    """
+    seen = bound.value - bound.margin(risk / 2)
+    return max(0.0, seen - unseen_loss(seen, n_queries, risk / 2))
+
+
+def unseen_loss(mean: float, n_queries: int, risk: float, largest_loss: float = 0.0) -> float:
+    """Return the amount, in nats, by which events that occurred in no query can lower a mean of log density ratios.
+
+    Parameters
+    ----------
+    mean : float
+        Mean of the terms log [r(t) / p^(t)] without such events.
+    largest_loss : float
+        Upper bound of the logarithm of the density of the noise divided by r(t); 0 if r is the density of the noise.
+    """
+    probability = unseen_probability(n_queries, risk)
+    # The event takes p log p at most where p <= 1/e; a part of it may have a probability of 1/e if p is larger.
+    own_loss = -probability * math.log(probability) if probability < math.exp(-1) else math.exp(-1)
+    return own_loss + probability * max(0.0, mean + largest_loss)

@@ -135,7 +135,7 @@ class Problem:
     def check_settings(self, settings: MeasurementSettings) -> None:
         """Raise a ValueError if the settings have a single draw and a layer lies behind noise."""
         later_layers = [layer for layer in self.layers if layer not in self.network.behind_no_noise]
-        if later_layers and settings.draws < 2:
+        if later_layers and settings.draws_for(self.n_inputs) < 2:
             raise ValueError(
                 f"draws: got {settings.draws}, wanted at least 2, because {later_layers[0]!r} lies behind noise"
             )

@@ -17,7 +17,7 @@ from layerbits.estimators.layer_rows import layer_rows
 from layerbits.estimators.layer_sample import LayerSample, sample_of_signals
 from layerbits.estimators.settings import MeasurementSettings
 from layerbits.kernels import as_floats
-from layerbits.networks import Deviations, GaussianNoise, gaussian_noise
+from layerbits.networks import Deviations, GaussianNoise, gaussian_noise, unit_in_last_place
 from layerbits.statistics import class_numbers
 
 # Name of the layer in the table if the signals are no mapping.
@@ -58,8 +58,9 @@ def information(
     seed : int
         Seed of all random numbers, such as the noise of the queries.
     estimator : {"pooled", "paper"}
-        With "paper", `value` is the paper's estimate: the plug-in with one half of the draws for h(T) and the other
-        half for h(T|X). It needs at least 4 draws; where S is a function of X, both estimators are the same.
+        With "paper", `plug_in` is the paper's estimate: the plug-in with one half of the draws for h(T) and the other
+        half for h(T|X). `value` is this estimate, moved into the interval, or the midpoint of a wide interval. It needs
+        at least 4 draws; where S is a function of X both estimators are the same.
 
     Returns
     -------
@@ -70,13 +71,15 @@ def information(
     Raises
     ------
     TypeError, ValueError
-        An argument has another type, shape or value than wanted; signals are not finite; there are fewer than 2 rows.
+        An argument has another type, shape or value than wanted; signals are not finite, or so far from zero that their
+        dtype does not resolve the noise; there are fewer than 2 rows.
 
     Notes
     -----
     The intervals hold if the draws of a row are independent given X. For (n, d) the density p(t|x) is known, and both
-    ends hold for any number of rows and queries. For (n, r, d) the lower end of an information holds likewise, and its
-    upper end is a Student bound.
+    ends hold for any number of rows and queries. For (n, r, d) the lower end of an information holds likewise. Its
+    upper end and the lower ends of entropies are Student bounds with an allowance for rare events; the upper ends of
+    entropies assume how far signals may lie out (the flag ``"tail_assumed"``).
 
     Examples
     --------
@@ -140,6 +143,7 @@ def _noise_of(sigma: object, layer: str, signals: Tensor) -> GaussianNoise:
         sigma = sigma[layer]
     noise = gaussian_noise(sigma)  # type: ignore[arg-type]  # gaussian_noise checks the type
     noise.check(layer, (len(signals), signals.shape[2]))
+    noise.check_resolution(layer, unit_in_last_place(signals), signals.dtype)
     return noise
 
 

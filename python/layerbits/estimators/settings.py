@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 from layerbits._base import check_confidence, check_count, check_positive
 from layerbits.networks import MAX_MEMORY, check_max_memory
 
 ESTIMATORS = ("pooled", "paper")
+
+# Default draws per input: the least and the largest number, and the least number of all inputs together. A quarter of
+# the draws carry queries, and an interval is never narrower than some ten nats over the number of all queries.
+_LEAST_DRAWS, _LARGEST_DRAWS, _TOTAL_DRAWS = 32, 4096, 2**14
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,8 +21,8 @@ class MeasurementSettings:
 
     Parameters
     ----------
-    draws : int
-        Noisy passes per input, at least 1.
+    draws : int, optional
+        Noisy passes per input, at least 1; by default as many as `draws_for` returns.
     queries : int, optional
         Queries per input, at least 2.
     tolerance : float, optional
@@ -47,7 +52,7 @@ class MeasurementSettings:
     0.25
     """
 
-    draws: int = 32
+    draws: int | None = None
     queries: int | None = None
     tolerance: float | None = None
     confidence: float = 0.95
@@ -58,7 +63,7 @@ class MeasurementSettings:
     max_memory: int = MAX_MEMORY
 
     def __post_init__(self) -> None:
-        draws = check_count("draws", self.draws, minimum=1)
+        draws = None if self.draws is None else check_count("draws", self.draws, minimum=1)
         max_draws = check_count("max_draws", self.max_draws, minimum=1)
         checked = {
             "draws": draws,
@@ -70,7 +75,7 @@ class MeasurementSettings:
             "seed": check_count("seed", self.seed, minimum=0),
             "max_memory": check_max_memory(self.max_memory),
         }
-        if max_draws < draws and self.tolerance is not None:
+        if draws is not None and max_draws < draws and self.tolerance is not None:
             raise ValueError(
                 f"max_draws: got {max_draws}, wanted at least draws, {draws}; lower draws or raise max_draws"
             )
@@ -83,3 +88,14 @@ class MeasurementSettings:
     def risk(self) -> float:
         """Probability with which each end of an interval may be wrong."""
         return (1 - self.confidence) / 2
+
+    def draws_for(self, n_inputs: int) -> int:
+        """Return the noisy passes of each of `n_inputs` inputs in the first round.
+
+        By default 32, but at least 16,384 of all inputs together, at most 4096 of an input, and with a tolerance at
+        most `max_draws`.
+        """
+        if self.draws is not None:
+            return self.draws
+        draws = min(_LARGEST_DRAWS, max(_LEAST_DRAWS, math.ceil(_TOTAL_DRAWS / n_inputs)))
+        return draws if self.tolerance is None else min(draws, self.max_draws)

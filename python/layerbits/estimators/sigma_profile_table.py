@@ -7,14 +7,14 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from layerbits._base import fixed
+from layerbits._base import Result, fixed
 
 if TYPE_CHECKING:
     import pandas
 
 
-@dataclasses.dataclass(frozen=True)
-class SigmaRow:
+@dataclasses.dataclass(frozen=True, eq=False)
+class SigmaRow(Result):
     """A quantity of a layer at one sigma.
 
     Attributes
@@ -26,13 +26,17 @@ class SigmaRow:
     quantity : str
         ``"I(X;T)"``, ``"I(T;Y)"`` or ``"I(X;T|Y)"``.
     value, standard_error : float
-        Point estimate and its standard error, in `unit`.
+        Point estimate, which lies in the interval, and its standard error, in `unit`. If the interval is wider than 0.5
+        nats, the value is its midpoint, and the standard error is NaN.
     lower, upper : float
         Confidence interval, in `unit`.
     unit : str
         ``"nats"`` or ``"bits"``.
     note : str
-        Notes of the audits; empty if there are none.
+        Notes of the audits, in words; empty if there are none.
+    flags : tuple of str
+        The notes: ``"saturated"``, as in `InformationRow`; ``"below_larger_sigma"``: the information is smaller than at
+        a larger sigma, which theory rules out.
     """
 
     layer: str
@@ -44,6 +48,7 @@ class SigmaRow:
     upper: float
     unit: str = "nats"
     note: str = ""
+    flags: tuple[str, ...] = ()
 
     @property
     def bits(self) -> SigmaRow:

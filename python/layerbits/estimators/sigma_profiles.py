@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import overload
@@ -10,7 +9,7 @@ from typing import overload
 from torch import Tensor, nn
 
 from layerbits._base import Array, Integers, check_confidence, check_count, check_positive
-from layerbits.estimators.audits import MARGIN, SATURATED
+from layerbits.estimators.audits import note, noted, saturation_notes
 from layerbits.estimators.known_activations import known_activations
 from layerbits.estimators.layer_arrays import arrays_by_layer
 from layerbits.estimators.sigma_profile_table import SigmaProfile, SigmaRow
@@ -100,8 +99,8 @@ def sigma_profile(
     Returns
     -------
     SigmaProfile
-        A row for each layer, sigma and quantity. Notes name saturation at log N, and an information that rises with
-        sigma by more than its error, which theory rules out.
+        A row for each layer, sigma and quantity. Notes, with flags, name saturation and an information that rises
+        with sigma by more than its error, which theory rules out.
 
     Raises
     ------
@@ -158,7 +157,8 @@ def sigma_profile(
         channels = _channels(centers, classes[index], sigmas)
         stream = NormalStream(seed, RandomStream.PROFILE_QUERIES, index)
         estimates = _estimates(channels, queries, stream, risk)
-        rows += _audited(_rows(layer, sigmas, estimates), math.log(len(centers)))
+        separated_lower = estimates[0]["I(X;T)"].separated_lower
+        rows += _audited(_rows(layer, sigmas, estimates), math.log(len(centers)), separated_lower)
     return SigmaProfile(tuple(rows))
 
 
@@ -201,8 +201,8 @@ def _rows(layer: str, sigmas: Sequence[float], estimates: Sequence[Mapping[str, 
             layer=layer,
             sigma=sigma,
             quantity=quantity,
-            value=estimate.value,
-            standard_error=estimate.standard_error,
+            value=estimate.point[0],
+            standard_error=estimate.point[1],
             lower=estimate.interval.lower,
             upper=estimate.interval.upper,
         )
@@ -211,19 +211,17 @@ def _rows(layer: str, sigmas: Sequence[float], estimates: Sequence[Mapping[str, 
     ]
 
 
-def _audited(rows: Sequence[SigmaRow], log_n: float) -> list[SigmaRow]:
+def _audited(rows: Sequence[SigmaRow], log_n: float, separated_lower: float) -> list[SigmaRow]:
     """Return the rows of a layer with notes on saturation and on violations of theory by more than the error."""
     audited_rows = []
     for row in rows:
         noisier_rows = [other for other in rows if other.quantity == row.quantity and other.sigma > row.sigma]
         notes = [
-            f"below that at sigma = {noisier.sigma:g}: raise queries"
-            for noisier in noisier_rows
-            if noisier.lower > row.upper
+            note("below_larger_sigma", sigma=noisier.sigma) for noisier in noisier_rows if noisier.lower > row.upper
         ]
-        if row.quantity == "I(X;T)" and row.value >= log_n - MARGIN:
-            notes.append(SATURATED)
-        audited_rows.append(dataclasses.replace(row, note="; ".join(notes)))
+        if row.quantity == "I(X;T)":
+            notes += saturation_notes(row.lower, log_n, separated_lower)
+        audited_rows.append(noted(row, notes))
     return audited_rows
 
 

@@ -4,19 +4,54 @@ The point estimate is the mean of two numbers: the decoder bound without the cos
 less half of its first-order bias. The errors of the two bounds have first-order terms of opposite signs; in many
 dimensions the error of the plug-in is the larger one. The mean of the plain bounds is a little better on scalar
 networks, and worse in more dimensions (`python -m benchmarks.topics.bound_errors`; docs/theory.md has the table).
+
+A wide interval has its midpoint as value, and no standard error (`layerbits.statistics.point_value`).
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 
 from layerbits.estimators.decoder_bound import DecoderBound
 from layerbits.mixtures import ChannelEstimate
-from layerbits.statistics import Interval, JackknifeMean
+from layerbits.statistics import Interval, JackknifeMean, point_value
 
 # Ends of an interval may cross by this much through rounding (nats).
 _ROUNDING = 1e-9
+
+# Where a query's own draw has at most this share of the mixture, the first-order bias of the plug-in is at least half
+# of its bias, in networks of `layerbits.calibration` (tests/estimators/test_own_shares.py).
+_LARGEST_SHARE = 0.25
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+    """The middle of two bounds, in nats, which any interval may hold.
+
+    Attributes
+    ----------
+    corrected : Interval
+        Both bounds, less what is known of their errors.
+    sampling_error : float
+        Standard error of their middle.
+    bounds : Interval
+        Both bounds.
+    """
+
+    corrected: Interval
+    sampling_error: float
+    bounds: Interval
+
+    def value_in(self, interval: Interval) -> tuple[float, float]:
+        """Return the middle of the corrected bounds, each moved into the interval, and its standard error."""
+        corrected = self.corrected.clipped(interval.lower, interval.upper)
+        return point_value((corrected.lower + corrected.upper) / 2, self.sampling_error, self.bounds, interval)
+
+    def shifted(self, constant: float) -> Point:
+        """Return the point moved by a constant."""
+        return Point(self.corrected.shifted(constant), self.sampling_error, self.bounds.shifted(constant))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +63,8 @@ class TwoSidedEstimate:
     Attributes
     ----------
     value, standard_error : float
-        Point estimate and its standard error.
+        Point estimate, which lies in the interval, and its standard error; NaN if the value is the midpoint of a wide
+        interval.
     interval : Interval
         Confidence interval for the true value.
     plug_in, plug_in_error : float
@@ -39,7 +75,18 @@ class TwoSidedEstimate:
     decoder : str
         Name of the decoder; ``"exact"`` for a known channel.
     limited_by : str
-        Main cause of the interval's width: ``"queries"``, ``"draws"``, ``"decoder"`` or ``"dimensions"``.
+        Main cause of the interval's width: ``"queries"``, ``"draws"``, ``"decoder"``, ``"draws or decoder"`` (the
+        bounds do not tell which) or ``"dimensions"``.
+    separated_lower : float
+        For I(X;T), the lower end that as many queries leave if they separate all inputs; otherwise NaN, or unused.
+    tail_assumed : bool
+        Whether the upper end of an entropy assumes how far signals may lie out.
+    point : Point
+        What decides the value in any interval.
+    lent : Interval or None
+        The ends of an information that other layers may take over, of a smaller risk; None if there are none.
+    taken : str
+        Which ends of the interval come from other layers; empty if none does.
     """
 
     value: float
@@ -51,6 +98,11 @@ class TwoSidedEstimate:
     decoded_error: float
     decoder: str
     limited_by: str
+    point: Point
+    tail_assumed: bool = False
+    separated_lower: float = math.nan
+    lent: Interval | None = None
+    taken: str = ""
 
     def shifted(self, constant: float) -> TwoSidedEstimate:
         """Return the estimate of the quantity plus a constant."""
@@ -60,11 +112,53 @@ class TwoSidedEstimate:
             interval=self.interval.shifted(constant),
             plug_in=self.plug_in + constant,
             decoded=self.decoded + constant,
+            point=self.point.shifted(constant),
         )
+
+    def with_value(self, value: float, sampling_error: float) -> TwoSidedEstimate:
+        """Return the estimate with another value between its bounds, moved into the interval."""
+        bounds = Interval(min(self.plug_in, self.decoded), max(self.plug_in, self.decoded))
+        point = Point(Interval(value, value), sampling_error, bounds)
+        return dataclasses.replace(self, point=point).with_interval(self.interval)
+
+    def with_interval(self, interval: Interval) -> TwoSidedEstimate:
+        """Return the estimate with another interval, and the value that lies in it."""
+        value, standard_error = self.point.value_in(interval)
+        return dataclasses.replace(self, interval=interval, value=value, standard_error=standard_error)
+
+
+@dataclasses.dataclass(frozen=True)
+class Bounds:
+    """The bounds of a quantity from draws.
+
+    Attributes
+    ----------
+    plug_in : JackknifeMean
+        Plug-in bound: above an information, below an entropy.
+    decoder : DecoderBound
+        Decoder bound, on the other side.
+    own_share : float
+        Mean share of a query's own draw in the mixture of all draws that the plug-in takes.
+    """
+
+    plug_in: JackknifeMean
+    decoder: DecoderBound
+    own_share: float
+
+    @property
+    def sampling_error(self) -> float:
+        """Standard error of the mean of both bounds, if they vary together; otherwise too large."""
+        return (self.plug_in.standard_error + self.decoder.mean.standard_error) / 2
+
+    def causes(self, gap: float) -> dict[str, float]:
+        """Return the parts of the gap between the bounds, in nats, by their cause."""
+        by_draws = min(abs(self.plug_in.bias), max(0.0, gap))
+        cause = "decoder" if self.own_share <= _LARGEST_SHARE else "draws or decoder"
+        return {"draws": by_draws, cause: max(0.0, gap) - by_draws}
 
 
 def information_estimate(
-    plug_in: JackknifeMean, decoder_bound: DecoderBound, upper_end: float, ceiling: float, dimension_loss: float
+    bounds: Bounds, upper_end: float, ceiling: float, dimension_loss: float, lent: Interval | None = None
 ) -> TwoSidedEstimate:
     """Estimate an information from the plug-in bound above and a decoder bound below.
 
@@ -74,29 +168,35 @@ def information_estimate(
         Upper end of the interval in the dimensions that were kept; `dimension_loss` is added.
     ceiling : float
         Largest possible value of the information.
+    lent : Interval, optional
+        The ends that other layers may take over, in the dimensions that were kept.
     """
-    decoded = decoder_bound.mean
-    interval = Interval(max(decoder_bound.end, 0.0), upper_end + dimension_loss).clipped(-math.inf, ceiling)
-    interval = _without_rounding(interval)
-    gap = max(0.0, plug_in.value - decoded.value)
-    by_draws = min(abs(plug_in.bias), gap)
-    value = (plug_in.value - plug_in.bias / 2 + decoded.value + decoder_bound.cost) / 2
+    plug_in, decoder = bounds.plug_in, bounds.decoder
+    decoded = decoder.mean
+    interval = _information_interval(Interval(decoder.end, upper_end), ceiling, dimension_loss)
+    # The loss is a cause of the width only below the ceiling.
+    added = min(upper_end + dimension_loss, ceiling) - min(upper_end, ceiling)
+    largest = max(plug_in.value, min(plug_in.value + dimension_loss, ceiling))
+    corrected = Interval(decoded.value + decoder.cost, plug_in.value - plug_in.bias / 2)
+    point = Point(corrected, bounds.sampling_error, Interval(decoded.value, largest))
+    value, standard_error = point.value_in(interval)
     return TwoSidedEstimate(
-        value=_moved_into(interval, value),
-        standard_error=(plug_in.standard_error + decoded.standard_error) / 2,
+        value=value,
+        standard_error=standard_error,
         interval=interval,
-        plug_in=max(plug_in.value, min(plug_in.value + dimension_loss, ceiling)),
+        point=point,
+        plug_in=largest,
         plug_in_error=plug_in.standard_error,
         decoded=decoded.value,
         decoded_error=decoded.standard_error,
-        decoder=decoder_bound.decoder,
-        limited_by=_main_cause(interval, by_draws, gap - by_draws, _added(upper_end, dimension_loss, ceiling)),
+        decoder=decoder.decoder,
+        limited_by=_main_cause(interval, bounds.causes(plug_in.value - decoded.value), added),
+        separated_lower=decoder.separated_end,
+        lent=None if lent is None else _information_interval(lent, ceiling, dimension_loss),
     )
 
 
-def entropy_estimate(
-    plug_in: JackknifeMean, decoder_bound: DecoderBound, lower_end: float, dimension_loss: float
-) -> TwoSidedEstimate:
+def entropy_estimate(bounds: Bounds, lower_end: float, dimension_loss: float) -> TwoSidedEstimate:
     """Estimate an entropy from the plug-in bound below and a decoder bound above.
 
     Parameters
@@ -104,39 +204,61 @@ def entropy_estimate(
     lower_end : float
         Lower end of the interval; the upper end is that of the decoder bound plus `dimension_loss`.
     """
-    decoded = decoder_bound.mean
-    interval = _without_rounding(Interval(lower_end, decoder_bound.end + dimension_loss))
-    gap = max(0.0, decoded.value - plug_in.value)
-    by_draws = min(abs(plug_in.bias), gap)
-    value = (plug_in.value - plug_in.bias / 2 + decoded.value - decoder_bound.cost + dimension_loss) / 2
+    plug_in, decoder = bounds.plug_in, bounds.decoder
+    decoded = decoder.mean
+    interval = _without_rounding(Interval(lower_end, decoder.end + dimension_loss))
+    largest = decoded.value + dimension_loss
+    corrected = Interval(plug_in.value - plug_in.bias / 2, decoded.value - decoder.cost)
+    point = Point(corrected, bounds.sampling_error, Interval(plug_in.value, largest))
+    value, standard_error = point.value_in(interval)
     return TwoSidedEstimate(
-        value=_moved_into(interval, value),
-        standard_error=(plug_in.standard_error + decoded.standard_error) / 2,
+        value=value,
+        standard_error=standard_error,
         interval=interval,
+        point=point,
         plug_in=plug_in.value,
         plug_in_error=plug_in.standard_error,
-        decoded=decoded.value + dimension_loss,
+        decoded=largest,
         decoded_error=decoded.standard_error,
-        decoder=decoder_bound.decoder,
-        limited_by=_main_cause(interval, by_draws, gap - by_draws, dimension_loss),
+        decoder=decoder.decoder,
+        limited_by=_main_cause(interval, bounds.causes(decoded.value - plug_in.value), dimension_loss),
     )
 
 
-def exact_estimate(channel: ChannelEstimate, ceiling: float, dimension_loss: float) -> TwoSidedEstimate:
-    """Estimate an information of a known channel: both bounds are its mean, the upper bound plus `dimension_loss`."""
-    interval = Interval(channel.interval.lower, min(channel.interval.upper + dimension_loss, ceiling))
-    interval = _without_rounding(interval)
+def exact_estimate(
+    channel: ChannelEstimate, ceiling: float, dimension_loss: float, lent: Interval | None = None
+) -> TwoSidedEstimate:
+    """Estimate an information of a known channel: both bounds are its mean, the upper bound plus `dimension_loss`.
+
+    `lent` are the ends that other layers may take over, in the dimensions that were kept.
+    """
+    interval = _exact_interval(channel.interval, ceiling, dimension_loss)
+    largest = max(channel.mean, min(channel.mean + dimension_loss, ceiling))
+    point = Point(Interval(channel.mean, channel.mean), channel.standard_error, Interval(channel.mean, largest))
+    value, standard_error = point.value_in(interval)
     return TwoSidedEstimate(
-        value=_moved_into(interval, channel.mean),
-        standard_error=channel.standard_error,
+        value=value,
+        standard_error=standard_error,
         interval=interval,
-        plug_in=max(channel.mean, min(channel.mean + dimension_loss, ceiling)),
+        point=point,
+        plug_in=largest,
         plug_in_error=channel.standard_error,
         decoded=channel.mean,
         decoded_error=channel.standard_error,
         decoder="exact",
-        limited_by=_main_cause(interval, 0.0, 0.0, dimension_loss),
+        limited_by=_main_cause(interval, {}, dimension_loss),
+        separated_lower=channel.separated_lower,
+        lent=None if lent is None else _exact_interval(lent, ceiling, dimension_loss),
     )
+
+
+def _exact_interval(ends: Interval, ceiling: float, dimension_loss: float) -> Interval:
+    return _without_rounding(Interval(ends.lower, min(ends.upper + dimension_loss, ceiling)))
+
+
+def _information_interval(ends: Interval, ceiling: float, dimension_loss: float) -> Interval:
+    interval = Interval(max(ends.lower, 0.0), ends.upper + dimension_loss)
+    return _without_rounding(interval.clipped(-math.inf, ceiling))
 
 
 def _without_rounding(interval: Interval) -> Interval:
@@ -145,22 +267,9 @@ def _without_rounding(interval: Interval) -> Interval:
     return Interval(lower + 0.0, interval.upper + 0.0)
 
 
-def _added(upper_end: float, dimension_loss: float, ceiling: float) -> float:
-    """Return the part of an interval's width that the dimension loss adds below the ceiling."""
-    return min(upper_end + dimension_loss, ceiling) - min(upper_end, ceiling)
-
-
-def _moved_into(interval: Interval, value: float) -> float:
-    return min(max(value, interval.lower), interval.upper) + 0.0  # -0.0 becomes 0.0
-
-
-def _main_cause(interval: Interval, by_draws: float, by_decoder: float, dimension_loss: float) -> str:
+def _main_cause(interval: Interval, causes_of_gap: Mapping[str, float], dimension_loss: float) -> str:
     """Return the cause of the largest part of the interval's width; queries cause the remaining part."""
     width = interval.upper - interval.lower
-    causes = {
-        "queries": width - by_draws - by_decoder - dimension_loss,
-        "draws": by_draws,
-        "decoder": by_decoder,
-        "dimensions": dimension_loss,
-    }
+    by_queries = width - sum(causes_of_gap.values()) - dimension_loss
+    causes = {"queries": by_queries, **causes_of_gap, "dimensions": dimension_loss}
     return max(causes, key=causes.__getitem__)

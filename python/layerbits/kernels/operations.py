@@ -60,8 +60,8 @@ def log_sum_exp_isotropic(
     Tensor of shape (m,), float64
         In nats. -inf for an empty sum; NaN for a row with NaN, and for all rows of a group with NaN in a center.
         |error| <= (4 + d/64) eps (1 + sum_k p_k |e_k|), eps of the dtype, e_k the exponents with the weights relative
-        to the largest one, p_k their softmax; plus the tolerance and the rounding of the result. Squared distances
-        beyond the dtype are infinite.
+        to the largest one, p_k their softmax; plus the tolerance and the rounding, in float64, of the largest weight's
+        logarithm and of the result. Squared distances beyond the dtype are infinite.
 
     Raises
     ------

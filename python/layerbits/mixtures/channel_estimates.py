@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
+
+import numpy as np
 
 from layerbits._base import Doubles
 from layerbits.statistics import (
@@ -12,6 +15,7 @@ from layerbits.statistics import (
     InformationBet,
     Interval,
     JackknifeMean,
+    point_value,
     split_passes,
     unseen_probability,
 )
@@ -27,16 +31,19 @@ class ChannelEstimate:
         Mean of the terms, and its standard error.
     interval : Interval
         Confidence interval of the information.
+    separated_lower : float
+        For I(X;T), the lower end of the bet if its queries separate all inputs; NaN for the other quantities.
     """
 
     mean: float
     standard_error: float
     interval: Interval
+    separated_lower: float = math.nan
 
     @property
-    def value(self) -> float:
-        """The mean, moved into the interval."""
-        return min(max(self.mean, self.interval.lower), self.interval.upper)
+    def point(self) -> tuple[float, float]:
+        """The mean, moved into the interval, and its standard error; midpoint and NaN of a wide interval."""
+        return point_value(self.mean, self.standard_error, Interval(self.mean, self.mean), self.interval)
 
 
 def channel_estimates(
@@ -74,10 +81,13 @@ def channel_estimates(
         prior_weight = unseen_probability(sum(map(len, passes)), risk)
         bet = InformationBet(ceilings[name], largest_terms[name], risk, prior_weight, fixed_count=True)
         interval = bet.interval([bet.pass_of(pass_terms[None]) for pass_terms in (pilot, *passes)])
+        separated_lower = math.nan
         if name == "I(X;T)":
             interval = clip_to_bounds(interval, certain_bounds, ceilings[name])
+            separated = [np.full_like(pass_terms, ceilings[name]) for pass_terms in (pilot, *passes)]
+            separated_lower = bet.interval([bet.pass_of(pass_terms[None]) for pass_terms in separated]).lower
         mean = JackknifeMean.of_terms(terms)
-        estimates[name] = ChannelEstimate(mean.value, mean.standard_error, interval)
+        estimates[name] = ChannelEstimate(mean.value, mean.standard_error, interval, separated_lower)
     return estimates
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
@@ -130,6 +130,12 @@ class DropoutChannel:
         dict of str to ChannelEstimate
             I(X;T) and, with classes, I(T;Y) and I(X;T|Y).
         """
+        return self.estimates_of_risks(queries, factors, noise, [risk])[risk]
+
+    def estimates_of_risks(
+        self, queries: int, factors: NormalStream, noise: NormalStream, risks: Iterable[float]
+    ) -> dict[float, dict[str, ChannelEstimate]]:
+        """Return the estimates of each risk, from the same queries, as `estimates` does for one risk."""
         n_inputs = len(self.signals)
         given_class, marginal = np.empty((2, n_inputs * queries))
         for block in self._blocks(n_inputs * queries):
@@ -141,7 +147,8 @@ class DropoutChannel:
             np.zeros((n_inputs, queries)), given_class.reshape(n_inputs, -1), marginal.reshape(n_inputs, -1)
         )
         limits = ceilings(n_inputs, self.classes), largest_terms(n_inputs, self.classes)
-        return channel_estimates(surprisals, self.pairwise_bounds(), *limits, risk)
+        certain_bounds = self.pairwise_bounds()
+        return {risk: channel_estimates(surprisals, certain_bounds, *limits, risk) for risk in risks}
 
     def surprisals(self, inputs: Integers, points: Tensor) -> ByCondition[Doubles]:
         """Compute the surprisals log p(t|x) - log p(t|condition) at queries t.

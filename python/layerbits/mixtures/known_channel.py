@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -117,10 +118,16 @@ class KnownChannel:
         dict of str to ChannelEstimate
             I(X;T) and, with classes, I(T;Y) and I(X;T|Y).
         """
+        return self.estimates_of_risks(queries, stream, [risk])[risk]
+
+    def estimates_of_risks(
+        self, queries: int, stream: NormalStream, risks: Iterable[float]
+    ) -> dict[float, dict[str, ChannelEstimate]]:
+        """Return the estimates of each risk, from the same queries, as `estimates` does for one risk."""
         centers = self.centers[:, None].expand(-1, queries, -1)
         points = torch.add(centers, stream.like(centers), alpha=self.sigma)
-        surprisals = self.surprisals(np.arange(len(points)), points)
-        return self.estimates_at(surprisals, risk, self.pairwise_bounds())
+        surprisals, certain_bounds = self.surprisals(np.arange(len(points)), points), self.pairwise_bounds()
+        return {risk: self.estimates_at(surprisals, risk, certain_bounds) for risk in risks}
 
     def estimates_at(
         self, surprisals: ByCondition[Doubles], risk: float, certain_bounds: Interval

@@ -27,6 +27,7 @@ from layerbits.networks.execution.arguments import (
     rows_per_pass,
 )
 from layerbits.networks.execution.module_state import evaluating
+from layerbits.networks.execution.own_hooks import own_hooks
 from layerbits.networks.inputs.pass_inputs import Inputs, Labels, PassInputs, read_inputs
 from layerbits.networks.noise.dropout import DropoutNoise, Noise
 from layerbits.networks.noise.gaussian import Deviations, GaussianNoise, RelativeSigma, gaussian_noise
@@ -36,6 +37,7 @@ from layerbits.networks.noise.sigma_by_layer import Sigma
 from layerbits.networks.observation.dependence_graph import DependenceGraph
 from layerbits.networks.observation.layer_calls import LayerCall
 from layerbits.networks.observation.layer_selection import Layers, choose_layers
+from layerbits.networks.observation.signal_values import unit_in_last_place
 from layerbits.networks.observation.sources import INPUT
 from layerbits.networks.passes.channel_hooks import network_without_noise, noisy_network
 from layerbits.networks.passes.layer_table import LayerRow, LayerTable, layers
@@ -87,10 +89,12 @@ __all__ = [
     "noise_off",
     "noisify",
     "noisy_network",
+    "own_hooks",
     "propagate",
     "read_inputs",
     "record",
     "record_draws",
     "remove_noise",
     "rows_per_pass",
+    "unit_in_last_place",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,8 +26,11 @@ TRAINING_FILE, INFORMATION_FILE, SETTINGS_FILE = "training.csv", "information.cs
 # Key of the hashes of the weights in information.json.
 WEIGHTS = "weights"
 
-# The last column holds the flags, separated by spaces.
-_PARSERS = (*tuple(typing.get_type_hints(InformationRow).values())[:-1], lambda cell: tuple(cell.split()))
+_ERROR = "standard_error"  # an empty cell if the value has none
+_PARSERS = typing.get_type_hints(InformationRow) | {
+    _ERROR: lambda cell: float(cell) if cell else math.nan,
+    "flags": lambda cell: tuple(cell.split()),  # separated by spaces
+}
 
 
 class TrainingRow(NamedTuple):
@@ -79,11 +83,7 @@ def read_information(path: Path) -> dict[int, InformationTable]:
 
 def write_information(path: Path, tables: Mapping[int, InformationTable]) -> None:
     """Write an information.csv with one row for each epoch, layer and quantity."""
-    rows = [
-        (epoch, *dataclasses.astuple(row)[:-1], " ".join(row.flags))
-        for epoch in sorted(tables)
-        for row in tables[epoch]
-    ]
+    rows = [(epoch, *_cells(row).values()) for epoch in sorted(tables) for row in tables[epoch]]
     write_csv(path, ["epoch", *COLUMNS], rows)
 
 
@@ -114,5 +114,10 @@ def write_settings(folder: Path, settings: Mapping[str, Any], weights: Mapping[i
     write_json(folder / SETTINGS_FILE, {**settings, WEIGHTS: {str(epoch): weights[epoch] for epoch in sorted(weights)}})
 
 
+def _cells(row: InformationRow) -> dict[str, object]:
+    error = "" if math.isnan(row.standard_error) else row.standard_error
+    return dataclasses.asdict(row) | {_ERROR: error, "flags": " ".join(row.flags)}
+
+
 def _parse_row(cells: Sequence[str]) -> InformationRow:
-    return InformationRow(*(parse(cell) for parse, cell in zip(_PARSERS, cells, strict=True)))
+    return InformationRow(*(_PARSERS[name](cell) for name, cell in zip(COLUMNS, cells, strict=True)))

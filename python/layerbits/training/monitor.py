@@ -159,6 +159,7 @@ class Monitor:
         return {
             "layers": list(self._problem.parts),
             **dataclasses.asdict(self._settings),
+            "draws": self._settings.draws_for(self._problem.n_inputs),
             "sigma": _noise_description(self._problem),
             "measurement_noise": not self._problem.network.adds_noise,
             "inputs": _digest(data.tensors),

@@ -55,7 +55,8 @@ def assert_same_rows(tables):
     for row, expected in zip(*tables, strict=True):
         assert (row.layer, row.quantity, row.note) == (expected.layer, expected.quantity, expected.note)
         for field in ("value", "lower", "upper", "standard_error"):
-            assert getattr(row, field) == pytest.approx(getattr(expected, field), abs=ROUNDING), (row.layer, field)
+            wanted = pytest.approx(getattr(expected, field), abs=ROUNDING, nan_ok=True)
+            assert getattr(row, field) == wanted, (row.layer, field)
 
 
 def information(device, *, sigma=0.3, **options):
@@ -113,12 +114,13 @@ def test_information_between_layers_agrees_with_that_of_the_cpu(same_noise, laye
 
 
 def test_information_between_layers_copies_no_signals(no_rows_are_copied):
-    lb.information_between_layers(network("cuda"), INPUTS.cuda(), "1", "5", draws=4)
+    """Queries of an input, those that choose densities and both together are 92, 23 and 115, no multiples of WIDTH."""
+    lb.information_between_layers(network("cuda"), INPUTS.cuda(), "1", "5", draws=4, queries=92)
 
 
 def assert_same_estimates(estimate, expected):
     for field in ("value", "lower", "upper", "standard_error"):
-        assert getattr(estimate, field) == pytest.approx(getattr(expected, field), abs=ROUNDING), field
+        assert getattr(estimate, field) == pytest.approx(getattr(expected, field), abs=ROUNDING, nan_ok=True), field
     assert (estimate.draws, estimate.converged) == (expected.draws, expected.converged)
 
 
@@ -192,7 +194,7 @@ def test_profiles_over_sigma_agree_with_those_of_the_cpu(same_noise, n, width):
 
     for expected, estimate in zip(*on_both_devices(profile), strict=True):
         for field in ("value", "lower", "upper", "standard_error"):
-            assert getattr(estimate, field) == pytest.approx(getattr(expected, field), abs=ROUNDING)
+            assert getattr(estimate, field) == pytest.approx(getattr(expected, field), abs=ROUNDING, nan_ok=True)
 
 
 @pytest.mark.parametrize(

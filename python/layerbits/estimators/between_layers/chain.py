@@ -44,7 +44,7 @@ class LayerPair:
             The layers are no chain, or it is not known whether they are one.
         """
         check_module(model)
-        data = read_inputs(inputs, model)
+        data = read_inputs(inputs, model, max_memory=max_memory)
         network = noisy_network(model, data, max_memory=max_memory)
         first, second = _noisy_layer("first", first, network), _noisy_layer("second", second, network)
         if first == second:

@@ -16,15 +16,16 @@ _MAX_VARIANCE = 1e10
 
 
 def conditional_log_densities(queries: Queries, signals: Tensor, evaluated: int) -> tuple[Doubles, Doubles]:
-    """Return log p^(t|t_k) and log q(t|t_k) at the first `evaluated` queries of each input, (n, evaluated).
+    """Return log p^(t|t_k) and log q(t|t_k) at all queries of each input, (n, q).
 
     Both are relative to the log density of the query's noise. `signals` (n, q, m, d) are signals of T_l given the T_k
     of each query. p^ is the mixture of the query's own signal and of `signals`; q is a mixture or a Gaussian of
-    `signals` alone, chosen by the other queries. With m = 0, both are the density of the noise.
+    `signals` alone, chosen by the queries of an input after the first `evaluated` ones. With m = 0, both are the
+    density of the noise.
     """
     n_inputs, n_queries, n_draws, dim = signals.shape
     if not n_draws:
-        exact = np.zeros((n_inputs, evaluated))
+        exact = np.zeros((n_inputs, n_queries))
         return exact, exact
     points, bases = (tensor.reshape(-1, 1, dim) for tensor in (queries.points, queries.bases))
     noise = queries.noise_log_density.reshape(-1, 1)
@@ -37,7 +38,7 @@ def conditional_log_densities(queries: Queries, signals: Tensor, evaluated: int)
     gaussian = _gaussian_log_density(points[:, 0], draws, queries.sigma)[:, None] - noise
     log_p, mixture, gaussian = (log_density.reshape(queries.shape) for log_density in (log_p, mixture, gaussian))
     log_q = max((mixture, gaussian), key=lambda log_density: float(log_density[:, evaluated:].mean()))
-    return log_p[:, :evaluated], log_q[:, :evaluated]
+    return log_p, log_q
 
 
 def _gaussian_log_density(points: Tensor, draws: Tensor, sigma: float) -> Doubles:

@@ -7,20 +7,32 @@ passes is too low. So the difference of two log densities, one of each kind, bou
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from torch import nn
 
-from layerbits._base import Estimate, check_confidence, check_count
+from layerbits._base import TAIL_ASSUMED, Estimate, check_confidence, check_count
 from layerbits.estimators.between_layers.chain import LayerPair
 from layerbits.estimators.between_layers.conditional_density import conditional_log_densities
 from layerbits.estimators.between_layers.marginal_density import marginal_log_densities
-from layerbits.estimators.between_layers.pair_sample import sample_pair
+from layerbits.estimators.between_layers.pair_sample import pool_draws, sample_pair
+from layerbits.estimators.log_densities import mixed
+from layerbits.estimators.plug_in_bound import unseen_loss
 from layerbits.kernels import RandomStream, single_threaded_torch, stream
 from layerbits.networks import MAX_MEMORY, Inputs, check_max_memory
-from layerbits.statistics import JackknifeMean
+from layerbits.statistics import (
+    Interval,
+    JackknifeMean,
+    point_value,
+    split_passes,
+    unseen_probability,
+    upper_mean_bound,
+)
 
-# Smallest number of queries of all inputs: terms are skewed, and a Student interval of a few dozen is too narrow.
-_MIN_QUERIES = 1024
+# Smallest number of queries of all inputs: terms are skewed, and an end is at least some ten nats over this number
+# away from the true value.
+_MIN_QUERIES = 4096
 
 
 def information_between_layers(
@@ -41,15 +53,16 @@ def information_between_layers(
     ----------
     model : torch.nn.Module
         A network with noise, as `noisify` returns it.
-    inputs : tensor or array of shape (n, ...), or a tuple of them
-        The n values of X; a tuple holds the positional arguments of the network.
+    inputs : tensor, array, tuple, mapping, data frame, Dataset, DataLoader or iterable of batches
+        The n values of X, as in `propagate`.
     first, second : str
         The layers k and l, as `noise_of` names them, in the order of the data.
     draws : int
-        Passes per input for the density of T_l, at least 2; unless the layers are neighbours, also passes per value of
-        T_k for the density of T_l given T_k. The interval narrows as `draws` grows.
+        Passes per input for the density of T_l, at least 2, and at least as many as values of T_k; unless the layers
+        are neighbours, also passes per value of T_k for the density of T_l given T_k. The interval narrows as `draws`
+        grows.
     queries : int
-        Queries T_l per input, at least 2, each with its own value of T_k; more if that gives fewer than 1024 in all.
+        Queries T_l per input, at least 2, each with its own value of T_k; more if that gives fewer than 4096 in all.
     confidence : float
         Level of the interval.
     seed : int
@@ -60,8 +73,10 @@ def information_between_layers(
     Returns
     -------
     Estimate
-        `lower` to `upper` is a confidence interval for I(T_k;T_l). `value` is the mean of the two bounds, and
-        `standard_error` its error from the queries, given the densities. `draws` is the number of passes per input.
+        `lower` to `upper` is a confidence interval for I(T_k;T_l). `value` is the mean of the two bounds, moved into
+        the interval, and `standard_error` its error from the queries and from the gap between the bounds. If the
+        interval is wider than 0.5 nats, `value` is its midpoint, and `standard_error` is NaN. `draws` is the number of
+        passes per input.
 
     Raises
     ------
@@ -84,9 +99,12 @@ def information_between_layers(
 
     because E[-log q(t)] >= h(T_l) by Gibbs' inequality and E[-log p^(t)] = E h(p^) <= h(T_l) by concavity, and likewise
     given any t_k. Between neighbours both densities given t_k are the exact density of the noise. Further queries, used
-    for nothing else, choose q. Each end of the interval is a Student bound at half of the risk, from the spread over
-    the queries of each input; the spread does not show events that occur in none of the queries. Between neighbours the
-    lower bound cannot exceed log(n (draws + queries)). Proofs: docs/theory.md.
+    for nothing else, choose q. Each end of the interval has half of the risk. With a little of a wide density in q, the
+    terms of the upper end are bounded, and the end is a bet, which holds for any number of queries; the flag
+    ``"tail_assumed"`` says that the bound of the terms assumes that no signal lies more than 10 times as far out as all
+    that were observed, because the activation function does not bound them. The lower end is a Student bound, from the
+    spread over the queries of each input, less an allowance for events that occur in none of the queries. Between
+    neighbours the lower bound cannot exceed the logarithm of the number of all draws. Proofs: docs/theory.md.
 
     Examples
     --------
@@ -109,19 +127,35 @@ def information_between_layers(
     values = queries + max(1, queries // 4)  # the values of T_k beyond `queries` serve only to choose densities
     sample = sample_pair(pair, draws, values, seed)
 
+    # Whole passes over the inputs, so the mean of the expectations of the terms is that of all inputs.
+    weight = unseen_probability(pair.n_inputs * queries, risk)
     with single_threaded_torch():
         choice = stream(seed, RandomStream.PAIR_TRIAL_INPUTS)
-        log_p, log_q = marginal_log_densities(sample.queries, sample.pool, queries, choice)
+        marginal = marginal_log_densities(sample, queries, weight, choice)
         log_p_given, log_q_given = conditional_log_densities(sample.queries, sample.conditional, queries)
-    lower_terms, upper_terms = log_q_given - log_p, log_p_given - log_q
+    upper_terms = log_p_given[:, :queries] - marginal.bounded
+    trial_terms = log_p_given[marginal.trial_inputs][:, queries:] - marginal.bounded_at_trial
+    lower_terms, largest_loss = log_q_given[:, :queries] - marginal.plug_in, 0.0
+    if not pair.are_neighbours:
+        lower_terms = mixed(log_q_given[:, :queries], marginal.bounded, weight) - marginal.plug_in
+        largest_loss = marginal.largest_surprisal - math.log(weight)
+    upper_end = upper_mean_bound(
+        [trial_terms.ravel(), *split_passes(upper_terms)], floor=0.0, ceiling=marginal.largest_surprisal, risk=risk
+    )
     if lower_terms.mean() < 0:
         lower_terms = np.zeros_like(lower_terms)  # I >= 0 is the better bound
-    value, lower, upper = map(JackknifeMean.of_terms, ((lower_terms + upper_terms) / 2, lower_terms, upper_terms))
+    value, lower = map(JackknifeMean.of_terms, ((lower_terms + upper_terms) / 2, lower_terms))
+    seen = lower.value - lower.margin(risk / 2)
+    lower_end = max(0.0, seen - unseen_loss(seen, pair.n_inputs * queries, risk / 2, largest_loss))
+    interval = Interval(lower_end, max(0.0, upper_end))
+    bounds = Interval(lower.value, float(upper_terms.mean()))
+    point, standard_error = point_value(value.value, value.standard_error, bounds, interval)
     return Estimate(
-        value=max(0.0, value.value),
-        standard_error=value.standard_error,
-        lower=max(0.0, lower.value - lower.margin(risk)),
-        upper=max(0.0, upper.value + upper.margin(risk)),
+        value=point,
+        standard_error=standard_error,
+        lower=interval.lower,
+        upper=interval.upper,
         confidence=level,
-        draws=draws + values * (2 if pair.are_neighbours else 1 + draws),
+        draws=pool_draws(draws, values) + values * (2 if pair.are_neighbours else 1 + draws),
+        flags=(TAIL_ASSUMED,) * marginal.tail_assumed,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from functools import partial
@@ -9,24 +10,54 @@ from functools import partial
 import numpy as np
 from torch import Tensor
 
-from layerbits._base import Doubles
+from layerbits._base import Doubles, Integers
+from layerbits.estimators.between_layers.pair_sample import PairSample
 from layerbits.estimators.classes import Classes
 from layerbits.estimators.decoders import Decoder, decoders
-from layerbits.estimators.log_densities import Queries, mixture_log_sums
+from layerbits.estimators.log_densities import Queries, mixed, mixture_log_sums
+from layerbits.estimators.wide_density import WideDensity
 
 # Number of queries that choose a density: enough to compare the densities, at a fraction of the cost.
 _CHOOSING_QUERIES = 1024
 
 
-def marginal_log_densities(
-    queries: Queries, pool: Tensor, evaluated: int, generator: np.random.Generator
-) -> tuple[Doubles, Doubles]:
-    """Return log p^(t) and log q(t) at the first `evaluated` queries of each input, (n, evaluated).
+@dataclasses.dataclass(frozen=True)
+class MarginalDensities:
+    """Log densities of T_l relative to the log density of the query's noise.
 
-    Both are relative to the log density of the query's noise. p^ is the mixture of the pool (n, r, d) and of the
-    signals of these queries; q is the mixture of the pool or a decoder density made of the pool, chosen by the other
-    queries.
+    Attributes
+    ----------
+    plug_in : array of shape (n, evaluated)
+        log p^(t) at the final queries: the mixture of the pool and of the signals of these queries.
+    bounded : array of shape (n, evaluated)
+        log q(t) at the final queries: a density made of the pool, mixed with a wide density, so that log q(t) is at
+        least -`largest_surprisal`.
+    bounded_at_trial : array of shape (m, trial)
+        log q(t) at the trial queries of `trial_inputs`.
+    trial_inputs : integer array of shape (m,)
+        The inputs whose queries chose q.
+    largest_surprisal : float
+        Upper bound of log(N(t; s, sigma^2 I) / q(t)) over all t and all signals s.
+    tail_assumed : bool
+        Whether this bound assumes how far signals may lie out.
     """
+
+    plug_in: Doubles
+    bounded: Doubles
+    bounded_at_trial: Doubles
+    trial_inputs: Integers
+    largest_surprisal: float
+    tail_assumed: bool
+
+
+def marginal_log_densities(
+    sample: PairSample, evaluated: int, weight: float, generator: np.random.Generator
+) -> MarginalDensities:
+    """Return log densities of T_l; the first `evaluated` queries of an input are final, the others choose q.
+
+    `weight` is that of the wide density in q.
+    """
+    queries, pool = sample.queries, sample.pool
     n_inputs, n_queries = queries.shape
     n_draws = pool.shape[1]
     # Inputs are chosen at random, because they may be sorted.
@@ -38,12 +69,19 @@ def marginal_log_densities(
     densities: list[Callable[[Queries], Doubles]] = [mixture]
     densities += [partial(_decoder_log_density, decoder) for decoder in decoders(pool, classes, queries.sigma)]
     best = max(densities, key=lambda density: float(density(trial).mean()))
+    wide = WideDensity.of(pool, queries.bases, queries.sigma, sample.diameter)
     log_pool = mixture(final)
     pool_log_sums = log_pool + final.noise_log_density + math.log(n_inputs * n_draws)
     base_log_sums = mixture_log_sums(final, final.bases, classes)[1]
     n_components = n_inputs * (n_draws + evaluated)
-    log_p = np.logaddexp(pool_log_sums, base_log_sums) - math.log(n_components) - final.noise_log_density
-    return log_p, log_pool if best is mixture else best(final)
+    return MarginalDensities(
+        plug_in=np.logaddexp(pool_log_sums, base_log_sums) - math.log(n_components) - final.noise_log_density,
+        bounded=mixed(log_pool if best is mixture else best(final), wide.log_density(final), weight),
+        bounded_at_trial=mixed(best(trial), wide.log_density(trial), weight),
+        trial_inputs=inputs,
+        largest_surprisal=wide.largest_log_ratio - math.log(weight),
+        tail_assumed=wide.tail_assumed,
+    )
 
 
 def _mixture_log_density(pool: Tensor, classes: Classes, queries: Queries) -> Doubles:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from layerbits.estimators.between_layers.chain import LayerPair, rows_of
 from layerbits.estimators.log_densities import Queries
+from layerbits.estimators.signal_ranges import largest_distance
 from layerbits.kernels import NormalStream, RandomStream, as_floats, derived_seed
 from layerbits.mixtures import fit_subspace
 from layerbits.networks import DropoutNoise, Passes, record
@@ -30,20 +31,26 @@ class PairSample:
         Signals of T_l in other passes.
     conditional : Tensor of shape (n, q, m, d)
         Further signals given the T_k of each query; m = 0 between neighbours, where the signal is a function of T_k.
+    diameter : float
+        Upper bound of the distance of any two signals of T_l; infinite if none is known.
     """
 
     queries: Queries
     pool: Tensor
     conditional: Tensor
+    diameter: float
 
 
 def sample_pair(pair: LayerPair, draws: int, values: int, seed: int) -> PairSample:
-    """Run `draws` passes for the pool, and `values` passes for values of T_k.
+    """Run `draws` passes for the pool, or `values` if that is more, and `values` passes for values of T_k.
 
     Given each value of T_k, `draws` further passes record T_l, or one pass between neighbours. The first of these
     passes makes the query.
     """
-    pool = pair.signals(pair.inputs, Passes((pair.second,), range(draws), derived_seed(seed, RandomStream.POOL_SEED)))
+    pool_passes = range(pool_draws(draws, values))
+    pool = pair.signals(pair.inputs, Passes((pair.second,), pool_passes, derived_seed(seed, RandomStream.POOL_SEED)))
+    call = next(call for call in pair.network.calls if call.name == pair.second)
+    diameter = largest_distance(call, pair.noise, pool.shape[2])
     emitted = _first_values(pair, values, seed)
     passes_given = 1 if pair.are_neighbours else draws
     blocks: list[Tensor] = []
@@ -61,7 +68,12 @@ def sample_pair(pair: LayerPair, draws: int, values: int, seed: int) -> PairSamp
     queries = Queries.around(
         bases, pair.noise.whitened_sigma, NormalStream(seed, RandomStream.PAIR_QUERIES).like(bases)
     )
-    return PairSample(queries, pool, conditional[:, :, 1:])
+    return PairSample(queries, pool, conditional[:, :, 1:], diameter)
+
+
+def pool_draws(draws: int, values: int) -> int:
+    """Return the number of draws of the pool, at least as many as queries: few inputs need more draws."""
+    return max(draws, values)
 
 
 def _first_values(pair: LayerPair, values: int, seed: int) -> Tensor:

@@ -110,9 +110,9 @@ class GaussianNoise:
             f"its signal of shape {tuple(shape)}"
         )
 
-    def check_resolution(self, layer: str, step: float) -> None:
-        """Raise ValueError if rounding to multiples of `step`, as `rounding_step` returns it, distorts the noise."""
-        check_resolution(layer, self.least_deviation, step)
+    def check_resolution(self, layer: str, step: float, dtype: torch.dtype = torch.float16) -> None:
+        """Raise ValueError if rounding to multiples of `step`, the unit in the last place, distorts the noise."""
+        check_resolution(layer, self.least_deviation, step, dtype)
 
     def per_unit(self, shape: Sequence[int]) -> GaussianNoise:
         """Return the noise by units of signals (n, ...): each unit has the standard deviation of its channel."""

@@ -18,7 +18,12 @@ def rounding_step(signal: Tensor) -> float:
 
     The unit is 0 for wider dtypes and for signals without values, and infinite if a value is NaN or infinite.
     """
-    if torch.finfo(signal.dtype).bits > 16 or not signal.numel():
+    return unit_in_last_place(signal) if torch.finfo(signal.dtype).bits <= 16 else 0.0
+
+
+def unit_in_last_place(signal: Tensor) -> float:
+    """Return the unit in the last place of the largest value of a signal; infinite if a value is NaN or infinite."""
+    if not signal.numel():
         return 0.0
     largest = float(_dense_values(signal).abs().max())
     if not math.isfinite(largest):

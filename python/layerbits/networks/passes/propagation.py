@@ -137,7 +137,7 @@ def propagate(
     network = noisy_network(model, data, max_memory=max_memory)
     layer_names, emitted = network.choose(layers), _emitted_values(given, network, len(data))
     check_rows(network, data.tensors, layer_names)
-    passes = Passes(layer_names, range(draws), seed, rows=chunk, emitted=emitted)
+    passes = Passes(layer_names, range(draws), seed, chunk, emitted, checks_float=False)
     signals = record(network, data.tensors, passes)
     return {layer: signal.numpy(force=True) for layer, signal in signals.items()} if data.are_arrays else signals
 

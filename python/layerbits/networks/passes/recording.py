@@ -22,7 +22,7 @@ from layerbits.kernels import NormalStream, RandomStream, derived_seed, empty_fo
 from layerbits.networks.execution.arguments import is_memory_error
 from layerbits.networks.execution.generators import GeneratorUse
 from layerbits.networks.noise.dropout import DropoutNoise
-from layerbits.networks.observation.signal_values import rounding_step
+from layerbits.networks.observation.signal_values import rounding_step, unit_in_last_place
 from layerbits.networks.passes.measured_network import EndOfPass, MeasuredNetwork
 from layerbits.networks.passes.readouts import LayerPart
 
@@ -58,6 +58,8 @@ class Passes:
         recorded but compared with draw 0. The tensor of a name without an entry has the draws of `draws` alone.
     keeps_half : bool
         Whether signals in half precision without a readout or a view stay so; by default they are recorded in float32.
+    checks_float : bool
+        Whether noise that float32 or float64 does not resolve is refused, as in half precision.
     """
 
     layers: tuple[str, ...]
@@ -69,6 +71,7 @@ class Passes:
     columns: Mapping[str, int] = dataclasses.field(default_factory=dict)
     keeps_half: bool = False
     parts: Mapping[str, LayerPart] = dataclasses.field(default_factory=dict)
+    checks_float: bool = True
 
     def layer(self, name: str) -> str:
         """Return the layer of a name in `layers`."""
@@ -77,11 +80,7 @@ class Passes:
 
 @dataclasses.dataclass(frozen=True)
 class Recording:
-    """Signals by name, in the order of `Passes.layers`, and the compared names whose signals may be random.
-
-    `differing` are those of which a draw differs from draw 0, or, if the network may branch, that ran after noise or
-    random numbers.
-    """
+    """Signals by name, in the order of `Passes.layers`, and the compared names whose draws differ or may differ."""
 
     signals: dict[str, Tensor]
     differing: frozenset[str]
@@ -116,8 +115,8 @@ def record_draws(
     LayerSelectionError
         A layer did not run, ran too often, or returned another number of rows than it got.
     ValueError
-        The network cannot take the inputs; a signal is NaN or infinite, or so large in half precision that rounding
-        distorts the noise; emitted values have another shape than the signals of their layer.
+        The network cannot take the inputs; a signal is NaN or infinite, or so large that its rounding distorts
+        the noise; emitted values have another shape than the signals of their layer.
     MemoryError
         The system has no memory for a pass, or for the signals.
     """
@@ -144,9 +143,7 @@ class _Recorder:
     """A channel that records signals, and adds noise from the streams of the passes."""
 
     def __init__(self, network: MeasuredNetwork, passes: Passes, n_inputs: int, signals: Mapping[str, Tensor]) -> None:
-        self.network = network
-        self.passes = passes
-        self.n_inputs = n_inputs
+        self.network, self.passes, self.n_inputs = network, passes, n_inputs
         self.threads = threads()
         self.pool = ThreadPoolExecutor(self.threads)
         self.signals = dict(signals)
@@ -174,19 +171,18 @@ class _Recorder:
         missing = [layer for layer in map(self.passes.layer, self.passes.layers) if layer not in self.layers_run]
         if missing:
             got = ", ".join(missing)
-            raise LayerSelectionError(
-                f"layers: got {got}, which did not run in the pass, wanted layers that always run"
-            )
+            raise LayerSelectionError(f"layers: got {got}, which did not run in the pass, wanted layers that always do")
 
     def check_signals(self) -> None:
-        """Raise a ValueError for a signal that is NaN or infinite, or too large for its noise in half precision."""
+        """Raise a ValueError for a signal that is NaN or infinite, or too large for its dtype to resolve its noise."""
         for layer, values in self.extremes.items():
             if not values.isfinite().all():
                 raise ValueError(
                     f"inputs: got NaN or infinity in layer {layer!r}, wanted finite signals; check the network"
                 )
             if layer in self.network.noise:
-                self.network.noise[layer].check_resolution(layer, rounding_step(values))
+                unit = unit_in_last_place if self.passes.checks_float else rounding_step
+                self.network.noise[layer].check_resolution(layer, unit(values), values.dtype)
 
     def __call__(self, index: int, signal: Tensor) -> Tensor:
         layer, rows = self.network.layer_names[index], len(self.draws) * self.rows

@@ -1,0 +1,102 @@
+"""Ends of intervals that layers of a chain take over from one another, by the data processing inequality.
+
+If the input acts on a layer through an earlier layer alone (`DependenceGraph.cuts`), then I(X;T), I(T;Y) and I(X;T|Y)
+of the layer are at most those of the earlier one. The upper end of a layer is the least of its own and those of the
+earlier layers, and the lower end of a layer is the largest of its own and those of the later layers. The risk is
+divided before the measurement, so that all ends that may enter hold together (docs/theory.md).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+from layerbits.estimators.layer_measurement import LayerMeasurement
+from layerbits.estimators.problem import Problem
+from layerbits.estimators.risk_shares import UNDIVIDED, RiskShares
+from layerbits.estimators.two_sided_estimate import TwoSidedEstimate
+from layerbits.statistics import Interval
+
+# Share of the risk of an end that goes to the ends of other layers.
+_LENT_SHARE = 0.1
+
+
+@dataclasses.dataclass(frozen=True)
+class Chains:
+    """The chains among the measured layers.
+
+    Attributes
+    ----------
+    earlier, later : mapping of str to tuple of str
+        For each measured layer, the measured layers through which alone the input acts on it, and those on which the
+        input acts through it alone. Readouts, and layers of a network without noise, are in no chain.
+    """
+
+    earlier: Mapping[str, tuple[str, ...]]
+    later: Mapping[str, tuple[str, ...]]
+
+    @classmethod
+    def of(cls, problem: Problem) -> Chains:
+        """Return the chains among the layers that a problem measures as a whole."""
+        network = problem.network
+        layers = [name for name, part in problem.parts.items() if part.view is None and network.adds_noise]
+        earlier = {
+            layer: tuple(other for other in network.dependence.cuts(layer) if other in layers) for layer in layers
+        }
+        later = {layer: tuple(other for other in layers if layer in earlier[other]) for layer in layers}
+        return cls(earlier, later)
+
+    def shares(self, name: str) -> RiskShares:
+        """Return how the risk of the ends of a layer is divided; a part in no chain keeps all of the risk."""
+        earlier, later = self.earlier.get(name, ()), self.later.get(name, ())
+        if not earlier and not later:
+            return UNDIVIDED
+        most_ends = max(map(len, (*self.earlier.values(), *self.later.values())))
+        return RiskShares(
+            lower=1 - _LENT_SHARE if later else 1.0,
+            upper=1 - _LENT_SHARE if earlier else 1.0,
+            lent=_LENT_SHARE / most_ends,
+        )
+
+    def combined(
+        self, name: str, measurements: Mapping[str, LayerMeasurement], tolerance: float | None
+    ) -> LayerMeasurement:
+        """Return the measurement of a layer, or another part, with the best ends of its chains.
+
+        `measurements` are those of all parts with one label set, without ends of other layers. A missed tolerance is
+        forgotten if the interval is now narrow enough.
+        """
+        measurement, estimates = measurements[name], {}
+        for quantity, estimate in measurement.estimates.items():
+            estimates[quantity] = estimate
+            if estimate.lent is not None:
+                lower_ends = {other: _lent(measurements[other], quantity).lower for other in self.later[name]}
+                upper_ends = {other: _lent(measurements[other], quantity).upper for other in self.earlier[name]}
+                estimates[quantity] = _with_ends(estimate, lower_ends, upper_ends)
+        is_narrow = tolerance is not None and estimates["I(X;T)"].interval.half_width <= tolerance
+        shortfall = "" if is_narrow else measurement.shortfall
+        return dataclasses.replace(measurement, estimates=estimates, shortfall=shortfall)
+
+
+def _lent(measurement: LayerMeasurement, quantity: str) -> Interval:
+    lent = measurement.estimates[quantity].lent
+    assert lent is not None, "a layer of a chain lends its ends"
+    return lent
+
+
+def _with_ends(
+    estimate: TwoSidedEstimate, lower_ends: Mapping[str, float], upper_ends: Mapping[str, float]
+) -> TwoSidedEstimate:
+    """Return an estimate with the largest of its own lower end and others, by layer, and the least upper end."""
+    lower, upper, taken = estimate.interval.lower, estimate.interval.upper, []
+    if max(lower_ends.values(), default=lower) > lower:
+        layer = max(lower_ends, key=lower_ends.__getitem__)
+        lower = lower_ends[layer]
+        taken.append(f"lower end from {layer!r}")
+    if min(upper_ends.values(), default=upper) < upper:
+        layer = min(upper_ends, key=upper_ends.__getitem__)
+        upper = upper_ends[layer]
+        taken.append(f"upper end from {layer!r}")
+    if not taken:
+        return estimate
+    return dataclasses.replace(estimate.with_interval(Interval(lower, upper)), taken=" and ".join(taken))

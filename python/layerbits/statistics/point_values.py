@@ -1,0 +1,51 @@
+"""Point values in confidence intervals, and their standard errors."""
+
+from __future__ import annotations
+
+import math
+
+from layerbits.statistics.interval import Interval
+
+# A wider interval (nats) has its midpoint as value, and no standard error.
+_WIDEST = 0.5
+
+
+def point_value(value: float, sampling_error: float, bounds: Interval, interval: Interval) -> tuple[float, float]:
+    """Return a point value in a confidence interval, and its standard error, in nats.
+
+    Parameters
+    ----------
+    value : float
+        An estimate between two bounds. An end of `interval` replaces a value beyond it.
+    sampling_error : float
+        Standard error of `value` as an estimate of its own expectation.
+    bounds : Interval
+        The two bounds, which on average hold the true value between them.
+    interval : Interval
+        Confidence interval of the true value.
+
+    Returns
+    -------
+    value, standard_error : float
+        If the interval is empty or wider than 0.5 nats, its midpoint and NaN; with an infinite end, the value moved
+        into the interval and NaN.
+
+    Notes
+    -----
+    The bounds do not tell where between them the true value lies. The standard error is the root mean square of the
+    sampling error and of the distance of the value from a point that is uniform between the bounds (JCGM 100:2008,
+    Guide to the Expression of Uncertainty in Measurement, 4.3.7). A true value between the bounds is at most twice this
+    distance away. Proof: docs/theory.md.
+    """
+    width = interval.upper - interval.lower
+    if math.isfinite(width) and not 0 <= width <= _WIDEST:
+        return (interval.lower + interval.upper) / 2, math.nan
+    value = min(max(value, interval.lower), interval.upper) + 0.0  # -0.0 becomes 0.0
+    if not math.isfinite(width):
+        return value, math.nan
+    bounds = bounds.clipped(interval.lower, interval.upper)
+    below, above = max(0.0, value - bounds.lower), max(0.0, bounds.upper - value)
+    if below + above == 0:
+        return value, sampling_error
+    mean_square = (below**3 + above**3) / (3 * (below + above))
+    return value, math.hypot(sampling_error, math.sqrt(mean_square))

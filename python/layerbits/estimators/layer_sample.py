@@ -6,9 +6,6 @@ passes alone prove nothing: a step or a dead unit may differ in a third pass.
 Where the values of a layer behind noise exceed the budget, they are never held in full: each pass is projected, as it
 is recorded, on the principal axes of the probing passes. The upper bound of such a layer may rise to log N; its lower
 bound stays valid. Layers whose values exceed the budget together are sampled in groups, each with passes of its own.
-
-A wide layer behind noise whose draws the noise separates has its plug-in bounds at their largest values in any number
-of dimensions. Only its decoders depend on the dimensions, and they use the axes along which the inputs' means differ.
 """
 
 from __future__ import annotations
@@ -252,8 +249,7 @@ def _coordinates(noise: GaussianNoise, signals: Tensor, *, fitted_draws: int) ->
     if whitened.numel() > _WHOLE_VALUES:
         if _means_suffice(whitened, sigma, fitted_draws):
             subspace = mean_subspace(whitened, fitted=fitted_draws, max_dimensions=_MANY_DIMENSIONS)
-            projection = project(whitened, subspace, sigma, fitted=fitted_draws)
-            return projection.coordinates, projection.loss
+            return project(whitened, subspace, sigma, fitted=fitted_draws)
         coordinates, squared_distances = coordinates_in_blocks(
             whitened,
             sigma,
@@ -271,9 +267,8 @@ def _coordinates(noise: GaussianNoise, signals: Tensor, *, fitted_draws: int) ->
 def _means_suffice(points: Tensor, sigma: float, fitted: int) -> bool:
     """Return whether a layer is wide, and its draws so far apart that the plug-in bounds say no more in all units."""
     n, _, dim = points.shape
-    if fitted < PROBING_PASSES or min(n * fitted, dim) <= _MAX_DIMENSIONS or n == 1:
-        return False
-    return confusion_of_draws(points, sigma) <= _DIMENSION_LOSS
+    is_wide_sample = n > 1 and fitted >= PROBING_PASSES and min(n * fitted, dim) > _MAX_DIMENSIONS
+    return is_wide_sample and confusion_of_draws(points, sigma) <= _DIMENSION_LOSS
 
 
 def _loss(squared_distances: Tensor, sigma: float) -> float:

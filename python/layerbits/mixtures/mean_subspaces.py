@@ -8,7 +8,6 @@ axes of the means of rows are found at a small part of the cost of those of all 
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Iterator
 
@@ -98,16 +97,10 @@ def mean_subspace(points: Tensor, *, fitted: int, max_dimensions: int) -> Subspa
     return Subspace(origin, transposed.T)
 
 
-@dataclasses.dataclass(frozen=True)
-class Projection:
-    """Coordinates (n, r, k) of points in a subspace, and a bound in nats of what the omitted dimensions add."""
+def project(points: Tensor, subspace: Subspace, sigma: float, *, fitted: int) -> tuple[Tensor, float]:
+    """Compute the coordinates (n, r, k) of points, and a bound in nats of what the omitted dimensions add.
 
-    coordinates: Tensor
-    loss: float
-
-
-def project(points: Tensor, subspace: Subspace, sigma: float, *, fitted: int) -> Projection:
-    """Compute the coordinates of points, in blocks, and the loss from the points that the subspace was not fitted to.
+    The bound comes from the points that the subspace was not fitted to.
 
     Parameters
     ----------
@@ -151,7 +144,7 @@ def project(points: Tensor, subspace: Subspace, sigma: float, *, fitted: int) ->
         variance = (power_of_squares - power.square()).clamp_(min=0) / max(1, len(squares) - 1)
         loss += float(power.log1p().sum() / 2 + (variance / (1 + power).square()).sum() / 4)
     dtype = torch.promote_types(points.dtype, torch.float32)
-    return Projection(coordinates.to(dtype), loss)
+    return coordinates.to(dtype), loss
 
 
 def _dtype(points: Tensor, sigma: float) -> torch.dtype:

@@ -242,8 +242,7 @@ def _exact_coordinates(noise: GaussianNoise, signals: Tensor) -> tuple[Tensor, f
 def _coordinates(noise: GaussianNoise, signals: Tensor, *, fitted_draws: int) -> tuple[Tensor, float]:
     """Return coordinates (n, r, k) of signals (n, r, d), and the loss in nats.
 
-    The subspace is fitted to the first `fitted_draws` draws. The other draws carry queries, on which decoders must not
-    depend.
+    The subspace is fitted to the first `fitted_draws` draws: decoders must not depend on the draws with queries.
     """
     whitened, sigma = noise.whiten(signals), noise.whitened_sigma
     if whitened.numel() > _WHOLE_VALUES:

@@ -95,9 +95,9 @@ def test_empty_list_of_streams_is_accepted(kind):
 @BOTH_KINDS
 @BOTH_DTYPES
 def test_values_are_standard_normal(kind, dtype):
-    """Values, squared lengths of pairs, and sums of two values 1, 2 and 4 positions apart pass Kolmogorov-Smirnov tests.
+    """Values, squared lengths of pairs, and sums of two values 1, 2 and 4 positions apart have the expected laws.
 
-    The level of each test is 1e-6. The errors of four moments are below their standard errors times the
+    Kolmogorov-Smirnov tests are at the level 1e-6. The errors of four moments are below their standard errors times the
     two-sided normal quantile at 1e-6.
     """
     values = values_of(kind, dtype, 400_000, [42])[0].astype(np.float64)

@@ -68,8 +68,8 @@ def test_amounts_vary_between_images_within_their_limits():
     x = (warped.sum((1, 2)) * offsets).sum(1) / brightness
     y = (warped.sum((1, 3)) * offsets).sum(1) / brightness
     # The shift moves the dot to (8 to 12, -2 to 2). Rotation gives |y| <= 12 sin 10 + 2 cos 10 = 4.05 (degrees), and
-    # x >= 8 cos 10 - 2 sin 10 = 7.53. Shear adds up to 4.05 tan 10 to |x - 10|: 3.19. Interpolation spreads the dot by a
-    # pixel, which becomes cos 10 + sin 10 = 1.16 in y, and 1.16 (1 + tan 10) = 1.37 in x.
+    # x >= 8 cos 10 - 2 sin 10 = 7.53. Shear adds up to 4.05 tan 10, so that |x - 10| <= 3.19. Interpolation spreads the
+    # dot by a pixel, which becomes cos 10 + sin 10 = 1.16 in y, and 1.16 (1 + tan 10) = 1.37 in x.
     assert y.abs().max() < 4.05 + 1.16
     assert (x - 10).abs().max() < 3.19 + 1.37
     # A shift alone gives |y| <= 2, a rotation alone 1.74. The standard deviation of y is about

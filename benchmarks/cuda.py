@@ -116,8 +116,8 @@ def gradient(points: Tensor, centers: Tensor) -> None:
 def relative_error(points: Tensor, centers: Tensor) -> float:
     """Return the largest difference from the reference on 64 rows, divided by the error that the contract allows.
 
-    The contract allows (4 + d / 64) eps (1 + sum_k p_k |e_k|) for exponents e_k with softmax weights p_k. The sum is the
-    entropy of p minus the log-sum-exp. The function takes 0 for the entropy, which is not negative.
+    For exponents e_k with softmax weights p_k, the contract allows (4 + d / 64) eps (1 + sum_k p_k |e_k|). The sum is
+    the entropy of p minus the log-sum-exp. The function takes 0 for the entropy, which is not negative.
     """
     dim, dtype = points.shape[1], points.dtype
     log_sum = by_layerbits(points, centers)[:64].cpu().numpy()

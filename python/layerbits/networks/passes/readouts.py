@@ -213,7 +213,7 @@ class LayerPart:
         return self.view.noise(self.layer, noise)
 
     def gaussian_noise(self, network: MeasuredNetwork) -> GaussianNoise:
-        """Return the noise of a part whose signal is random; raise ValueError unless it is Gaussian, or as in `noise`."""
+        """Return the noise of a part with a random signal; raise ValueError unless it is Gaussian, or as in `noise`."""
         noise = network.gaussian_noise("layers", self.layer)
         return noise if self.view is None else self.view.noise(self.layer, noise)
 

@@ -1,8 +1,11 @@
 """Rows of a layer belong to rows of the input: the axis is found, and rows that act on one another are refused."""
 
+import functools
+
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 import layerbits as lb
 from tests.support.networks import tanh_mlp
@@ -166,3 +169,44 @@ def test_rows_that_are_routed_by_their_values_are_refused():
     inputs = TOKENS[:, 0].abs() * torch.tensor([1.0, -1, -1, 1, 1, -1])[:, None]
     with pytest.raises(lb.LayerSelectionError, match=r"^layers: got 'experts\.\d\.1', which returns shape"):
         lb.layer_information(Routed(), inputs, sigma=0.2)
+
+
+class Function(nn.Module):
+    """A function of the input, returned by the layer act."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function, self.act = function, nn.Identity()
+
+    def forward(self, x):
+        return self.act(self.function(x))
+
+
+@pytest.mark.parametrize(
+    "multiplier",
+    [
+        lambda x: torch.rand(1).round(),
+        lambda x: torch.randn(x.shape[1:]),
+        lambda x: torch.rand(1, generator=torch.Generator().manual_seed(1)),
+    ],
+    ids=["a number", "a row", "a generator of the network"],
+)
+def test_random_numbers_that_all_rows_share_are_refused(multiplier):
+    """A pass is one sample of such numbers, whatever the number of its rows."""
+    model = Function(lambda x: torch.tanh(x * multiplier(x)))
+    with pytest.raises(
+        ValueError, match=r"^inputs: got a network that draws \d+ random numbers for 3 rows and \d+ for"
+    ):
+        lb.layer_activations(model, normal_tensor(5, 3), layers="act")
+
+
+def test_random_numbers_of_each_row_are_no_interaction():
+    model = Function(lambda x: functional.dropout(x, 0.5, training=True) * torch.rand(len(x), 1))
+    assert lb.layer_activations(model, normal_tensor(5, 3), layers="act")["act"].shape == (5, 3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("measure", [lb.layer_activations, functools.partial(lb.layer_information, sigma=0.5)])
+def test_signals_that_depend_on_the_number_of_rows_are_refused(dtype, measure):
+    with pytest.raises(ValueError, match=r"^inputs: got rows that act on one another"):
+        measure(Function(lambda x: x / len(x)), normal_tensor(5, 3).to(dtype), layers="act")

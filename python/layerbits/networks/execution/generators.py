@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 
 @contextlib.contextmanager
@@ -51,6 +52,10 @@ class GeneratorUse(TorchDispatchMode):  # type: ignore[no-untyped-call]
     changed : bool
         Whether random numbers were generated. Attention without dropout generates none, although its operator is one
         that may use a generator.
+    sizes : list of int
+        Number of values that each operator that may use a generator returned, in the order of the calls.
+    passes_generator : bool
+        Whether the network passed a generator of its own to an operator.
     cpu : Tensor or None
         State of the CPU's generator; None if no operator used a generator.
     cuda : dict of torch.device to Tensor
@@ -62,6 +67,8 @@ class GeneratorUse(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.devices = devices
         self.seed = seed
         self.changed = False
+        self.sizes: list[int] = []
+        self.passes_generator = False
         self.cpu: torch.Tensor | None = None
         self.cuda: dict[torch.device, torch.Tensor] = {}
 
@@ -85,4 +92,8 @@ class GeneratorUse(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 for device in self.devices:
                     torch.cuda.default_generators[device.index].manual_seed(self.seed)
             self._states_at_start = self._states()
-        return func(*args, **kwargs)
+        output = func(*args, **kwargs)
+        if torch.Tag.nondeterministic_seeded in func.tags:
+            self.passes_generator |= kwargs.get("generator") is not None
+            self.sizes.append(sum(leaf.numel() for leaf in tree_leaves(output) if isinstance(leaf, torch.Tensor)))
+        return output

@@ -38,9 +38,10 @@ _PROBING_SEED = 0
 def check_rows(network: MeasuredNetwork, inputs: Sequence[Tensor], layers: Sequence[str]) -> None:
     """Find the axis of the rows in the signals of layers, and of the noisy layers before them.
 
-    Along this axis a signal has two entries in a pass of two rows, and three in a pass of three. Replacing a row must
-    not change the signals of the other rows by more than rounding, unless two equal passes differ too. The results are
-    the attributes `row_axes`, `units`, `row_bytes` and `uses_random_numbers` of the network.
+    Along this axis a signal has two entries in a pass of two rows, and three in a pass of three. Replacing a row, or
+    leaving one out, must not change the signals of the other rows by more than rounding, unless two equal passes differ
+    too. Random numbers of the network must be drawn for each row: a pass is one sample of those that all its rows
+    share. The results are the attributes `row_axes`, `units`, `row_bytes` and `uses_random_numbers` of the network.
 
     Raises
     ------
@@ -48,11 +49,18 @@ def check_rows(network: MeasuredNetwork, inputs: Sequence[Tensor], layers: Seque
         No axis belongs to the rows, or several axes other than the first may; the shape of a signal depends on the
         values of the rows.
     ValueError
-        The signal of a row depends on the other rows of the pass.
+        The signal of a row depends on the other rows of the pass, or on random numbers that all rows share.
     """
     memory, fewer_memory = LiveMemory(), LiveMemory()
-    signals = _signals(network, inputs, _ROWS, layers, memory)
-    signals_of_fewer = _signals(network, inputs, _FEWER_ROWS, layers, fewer_memory)
+    draws, draws_of_fewer = list[int](), list[int]()
+    signals = _signals(network, inputs, _ROWS, layers, memory, draws)
+    signals_of_fewer = _signals(network, inputs, _FEWER_ROWS, layers, fewer_memory, draws_of_fewer)
+    if [size * len(_FEWER_ROWS) for size in draws] != [size * len(_ROWS) for size in draws_of_fewer]:
+        raise ValueError(
+            f"inputs: got a network that draws {sum(draws)} random numbers for {len(_ROWS)} rows and "
+            f"{sum(draws_of_fewer)} for {len(_FEWER_ROWS)}, wanted equally many for each row: rows that share random "
+            "numbers are no independent samples; draw them for each row, or switch them off"
+        )
     replaced = {position: _signals(network, inputs, rows, layers) for position, rows in _REPLACED_ROWS.items()}
     last_index = max(network.layer_names.index(layer) for layer in layers)
     for layer in network.layer_names[: last_index + 1] if network.adds_noise else layers:
@@ -71,9 +79,10 @@ def check_rows(network: MeasuredNetwork, inputs: Sequence[Tensor], layers: Seque
                 other_rows = [row for row in range(len(_ROWS)) if row != position]
                 pair = (values.movedim(axis, 0)[other_rows] for values in (signal, of_pass[layer]))
                 if _differ(network, layer, *pair):
-                    repeated = _signals(network, inputs, _ROWS, layers)
-                    if torch.equal(repeated[layer], signal):
-                        raise ValueError(_interaction(layer))
+                    _refuse_interaction(network, inputs, layers, layer, signal)
+            same_rows = signal.movedim(axis, 0)[: len(_FEWER_ROWS)], signals_of_fewer[layer].movedim(axis, 0)
+            if not network.uses_random_numbers and _depend_on_number(*same_rows):
+                _refuse_interaction(network, inputs, layers, layer, signal)
     network.row_bytes = bytes_of_a_row(memory, len(_ROWS), fewer_memory, len(_FEWER_ROWS))
     network.row_bytes += sum(math.prod(tensor.shape[1:]) * tensor.itemsize for tensor in inputs)
     if network.adds_noise:
@@ -87,10 +96,11 @@ def _signals(
     rows: Sequence[int],
     layers: Sequence[str],
     memory: LiveMemory | None = None,
+    draws: list[int] | None = None,
 ) -> dict[str, Tensor]:
     """Return the signals by layer in a pass of `rows` without noise, which ends when all of `layers` have run.
 
-    If `memory` is given, it records the memory of the pass.
+    If `memory` is given, it records the memory of the pass. To `draws`, the sizes of the network's draws are added.
     """
     signals: dict[str, Tensor] = {}
 
@@ -106,6 +116,8 @@ def _signals(
     with generators_restored(network.module, _PROBING_SEED) as generators, memory or contextlib.nullcontext():
         network.run(keep, batch)
     network.uses_random_numbers = network.uses_random_numbers or generators.changed
+    if draws is not None and (generators.changed or generators.passes_generator):
+        draws += generators.sizes
     return signals
 
 
@@ -148,8 +160,23 @@ def _differ(network: MeasuredNetwork, layer: str, signals: Tensor, others: Tenso
     return bool(change.square().sum(1).max() / (2 * noise.whitened_sigma**2) > NEGLIGIBLE)
 
 
-def _interaction(layer: str) -> str:
-    return (
+def _depend_on_number(signals: Tensor, others: Tensor) -> bool:
+    """Return whether the signals of the same rows in passes of other numbers of rows differ by more than rounding.
+
+    Matrix products of other sizes round otherwise, and later layers may amplify that, so half of the digits count.
+    """
+    left, right = signals.detach().double(), others.detach().double()
+    tolerance = math.sqrt(torch.finfo(signals.dtype).eps) * float(left.abs().max()) if left.numel() else 0.0
+    return bool(((left - right).abs() > tolerance).any())
+
+
+def _refuse_interaction(
+    network: MeasuredNetwork, inputs: Sequence[Tensor], layers: Sequence[str], layer: str, signal: Tensor
+) -> None:
+    """Raise a ValueError that rows act on one another in a layer, unless its signal differs in two equal passes."""
+    if not torch.equal(_signals(network, inputs, _ROWS, layers)[layer], signal):
+        return
+    raise ValueError(
         f"inputs: got rows that act on one another: in {layer!r} the signal of a row changes with the other rows of "
         "the pass, wanted a network that treats each row alone; give batch normalization running statistics "
         "(track_running_stats=True), and recurrent and attention layers batch_first=True; for the nodes of one graph, "

@@ -71,8 +71,9 @@ def _tokens() -> tuple[nn.Module, Any]:
 
 
 def _gpt2() -> tuple[nn.Module, Any]:
-    import transformers  # optional: only this case needs it
+    from tests.support.vision import import_transformers  # optional: only this case needs it
 
+    transformers = import_transformers()
     config = transformers.GPT2Config(
         vocab_size=1000, n_embd=256, n_layer=2, n_head=4, n_positions=64, bos_token_id=0, eos_token_id=0
     )
@@ -81,10 +82,10 @@ def _gpt2() -> tuple[nn.Module, Any]:
 
 
 def _resnet18() -> tuple[nn.Module, Any]:
-    import torchvision  # optional: only this case needs it
+    from tests.support.vision import import_torchvision  # optional: only this case needs it
 
     inputs = torch.randn(500, 3, 32, 32)
-    return noisify(torchvision.models.resnet18(num_classes=10), sigma=1.0, inputs=inputs), inputs
+    return noisify(import_torchvision().models.resnet18(num_classes=10), sigma=1.0, inputs=inputs), inputs
 
 
 def _images() -> tuple[nn.Module, Any]:

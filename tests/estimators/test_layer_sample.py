@@ -257,3 +257,16 @@ def test_a_sample_in_blocks_has_the_distances_of_the_whole(monkeypatch, sigma, l
     blocks = sample_network(noisy, inputs, layers=layer)[layer]
     np.testing.assert_allclose(squared_distances(blocks), squared_distances(whole), rtol=1e-9, atol=1e-12)
     assert (blocks.queries, blocks.dimension_loss) == (whole.queries, pytest.approx(whole.dimension_loss, abs=1e-12))
+
+
+def test_loss_is_that_of_draws_that_the_axes_were_not_fitted_to():
+    """Five draws of three inputs span a subspace of 50 units, and the three draws with queries lie outside."""
+    noisy, inputs = noisy_identities(2), normal_tensor(3, 50)
+    sample = sample_network(noisy, inputs, layers="1", queries=3)["1"]
+    signals = propagate(noisy, inputs, draws=8, layers="1")["1"].double()
+    fitted = signals[:, :5].flatten(0, 1)
+    axes = torch.linalg.svd(fitted - fitted.mean(0), full_matrices=False).Vh[:14]
+    deviations = (signals[:, 5:] - fitted.mean(0)).flatten(0, 1)
+    remainder = deviations - deviations @ axes.T @ axes
+    expected = float(remainder.square().sum(1).mean()) / 2 / sample.sigma**2
+    assert sample.dimension_loss == pytest.approx(expected, rel=1e-6)

@@ -99,12 +99,20 @@ def test_bounds_do_not_tell_the_cause_where_queries_meet_little_but_their_own_dr
 
 def test_shifted_estimate_keeps_its_errors():
     point = Point(Interval(1.15, 1.25), 0.1, Interval(1.1, 1.3))
-    estimate = TwoSidedEstimate(1.2, 0.1, Interval(1.0, 1.5), 1.3, 0.2, 1.1, 0.3, "mixture", "draws", point)
-    assert estimate.shifted(2.0) == dataclasses.replace(
+    estimate = TwoSidedEstimate(Interval(1.0, 1.5), 1.3, 0.2, 1.1, 0.3, "mixture", "draws", point)
+    shifted = estimate.shifted(2.0)
+    assert (shifted.value, shifted.standard_error) == pytest.approx((3.2, estimate.standard_error), abs=1e-14)
+    assert shifted == dataclasses.replace(
         estimate,
-        value=3.2,
         interval=Interval(3.0, 3.5),
         plug_in=3.3,
         decoded=3.1,
         point=Point(Interval(3.15, 3.25), 0.1, Interval(3.1, 3.3)),
     )
+
+
+def test_loss_beyond_the_ceiling_is_no_cause():
+    """The plug-in bound is at the ceiling without the loss: only more draws or a better decoder narrow the interval."""
+    estimate = information(2.0, loss=100.0)
+    assert estimate.interval.upper == 2.0
+    assert estimate.limited_by != "dimensions"

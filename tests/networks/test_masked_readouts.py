@@ -145,7 +145,7 @@ def test_information_is_that_of_the_kept_tokens(draws_behind_noise):
             Masked(), (values, mask), sigma=0.3, layers="act", readout=lb.Tokens("last", mask=1)
         )
         expected = lb.information(values[torch.arange(80), last], 0.3)
-    assert {row.flags[-1] for row in table} == {"masked"}
+    assert all("masked" in row.flags for row in table)
     for row, wanted in zip(table, expected, strict=True):
         # The two differ by rounding, as in test_readouts.py.
         assert (row.lower, row.upper) == (

@@ -12,6 +12,7 @@ from torch.utils.checkpoint import (
 )
 
 from layerbits import DropoutNoise, noise_of, noise_off, noisify
+from tests.support.vision import import_transformers
 
 # The pass in which noisify observes the layers has no gradients.
 pytestmark = pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")
@@ -268,7 +269,7 @@ def test_gradients_of_selective_checkpoints_equal_those_without_checkpoints():
 
 
 def test_gradients_of_a_checkpointed_transformer_equal_those_without_checkpoints():
-    import transformers
+    transformers = import_transformers()
 
     settings = {"hidden_size": 8, "num_attention_heads": 2, "num_hidden_layers": 2, "intermediate_size": 12}
     model = transformers.BertModel(transformers.BertConfig(vocab_size=11, max_position_embeddings=8, **settings))

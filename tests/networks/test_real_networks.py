@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from layerbits import layer_information, layers, noise_of, noisify, propagate, remove_noise
+from tests.support.vision import import_transformers
 
 # The activation function of the pooler returns one of the two outputs of these networks.
 pytestmark = pytest.mark.filterwarnings("ignore:layers. None leaves out pooler")
@@ -75,7 +76,7 @@ class SparseExperts(DenseExperts):
 def make(name):
     torch.manual_seed(0)
     if name in ("gpt2", "bert", "albert"):
-        import transformers
+        transformers = import_transformers()
 
         small = {"num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32, "hidden_size": 16}
         if name == "gpt2":
@@ -186,7 +187,7 @@ def test_output_of_a_transformer_keeps_its_class_and_its_loss():
 
 @pytest.mark.filterwarnings("ignore:`past_key_values` is deprecated")
 def test_first_call_fills_a_cache_of_keys_once():
-    import transformers
+    transformers = import_transformers()
 
     cache = transformers.DynamicCache()
     noisify(make("gpt2"), sigma=0.1)(TOKENS, past_key_values=cache, use_cache=True)

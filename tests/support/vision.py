@@ -1,7 +1,9 @@
-"""Import torchvision, also beside a build of torch for which its wheel lacks compiled operators."""
+"""Import torchvision and transformers, also beside a build of torch for which torchvision lacks operators."""
 
 import importlib
+import importlib.util
 import sys
+from types import ModuleType
 
 import torch
 
@@ -12,7 +14,7 @@ _SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 _library = torch.library.Library("torchvision", "FRAGMENT")  # definitions hold as long as this object
 
 
-def import_torchvision():
+def import_torchvision() -> ModuleType:
     """Return the package torchvision.
 
     The package index has one wheel of torchvision, built beside CUDA. With a CPU build of torch its compiled library
@@ -28,3 +30,10 @@ def import_torchvision():
     for operator in _OPERATORS:
         _library.define(operator + _SCHEMA)
     return importlib.import_module("torchvision")
+
+
+def import_transformers() -> ModuleType:
+    """Return the package transformers, which imports torchvision where that is installed."""
+    if importlib.util.find_spec("torchvision") is not None:
+        import_torchvision()
+    return importlib.import_module("transformers")

@@ -29,9 +29,12 @@ from layerbits.mixtures import (
     Subspace,
     affine_coordinates,
     as_points,
+    confusion_of_draws,
     coordinates_in_blocks,
     fit_subspace,
+    mean_subspace,
     noise_entropy,
+    project,
 )
 from layerbits.networks import DropoutNoise, GaussianNoise, Noise, Passes, View
 
@@ -148,7 +151,8 @@ def sample_layers(
         if name in views:
             sigma = gaussian[name].whitened_sigma
             n_queries = _number_of_queries(problem.n_inputs, draws, queries)
-            coordinates, loss = signals[..., :-1].contiguous(), _loss(signals[..., -1], sigma)
+            fresh = signals[:, min(without_queries, PROBING_PASSES) :, -1]  # other draws than the axes were fitted to
+            coordinates, loss = signals[..., :-1].contiguous(), _loss(fresh, sigma)
             entropy = _noise_entropy(gaussian[name], dimensions[name])
             samples[name] = LayerSample(coordinates, sigma, n_queries, loss, entropy, problem.devices)
         else:
@@ -238,23 +242,32 @@ def _exact_coordinates(noise: GaussianNoise, signals: Tensor) -> tuple[Tensor, f
 def _coordinates(noise: GaussianNoise, signals: Tensor, *, fitted_draws: int) -> tuple[Tensor, float]:
     """Return coordinates (n, r, k) of signals (n, r, d), and the loss in nats.
 
-    The subspace is fitted to the first `fitted_draws` draws. The other draws carry queries, on which decoders must not
-    depend.
+    The subspace is fitted to the first `fitted_draws` draws: decoders must not depend on the draws with queries.
     """
-    whitened = noise.whiten(signals)
+    whitened, sigma = noise.whiten(signals), noise.whitened_sigma
     if whitened.numel() > _WHOLE_VALUES:
+        if _means_suffice(whitened, sigma, fitted_draws):
+            subspace = mean_subspace(whitened, fitted=fitted_draws, max_dimensions=_MANY_DIMENSIONS)
+            return project(whitened, subspace, sigma, fitted=fitted_draws)
         coordinates, squared_distances = coordinates_in_blocks(
             whitened,
-            noise.whitened_sigma,
+            sigma,
             fitted=fitted_draws,
             max_gram=_LARGEST_GRAM,
             max_dimensions=_MANY_DIMENSIONS,
             max_cost=_DIMENSION_LOSS,
         )
-        return coordinates, _loss(squared_distances, noise.whitened_sigma)
-    subspace = _fit(whitened[:, :fitted_draws].flatten(0, 1), noise.whitened_sigma)
+        return coordinates, _loss(squared_distances[:, fitted_draws:], sigma)
+    subspace = _fit(whitened[:, :fitted_draws].flatten(0, 1), sigma)
     coordinates, squared_distances = subspace.coordinates(whitened)
-    return coordinates, _loss(squared_distances, noise.whitened_sigma)
+    return coordinates, _loss(squared_distances[:, fitted_draws:], sigma)
+
+
+def _means_suffice(points: Tensor, sigma: float, fitted: int) -> bool:
+    """Return whether a layer is wide, and its draws so far apart that the plug-in bounds say no more in all units."""
+    n, _, dim = points.shape
+    is_wide_sample = n > 1 and fitted >= PROBING_PASSES and min(n * fitted, dim) > _MAX_DIMENSIONS
+    return is_wide_sample and confusion_of_draws(points, sigma) <= _DIMENSION_LOSS
 
 
 def _loss(squared_distances: Tensor, sigma: float) -> float:

@@ -62,9 +62,6 @@ class TwoSidedEstimate:
 
     Attributes
     ----------
-    value, standard_error : float
-        Point estimate, which lies in the interval, and its standard error; NaN if the value is the midpoint of a wide
-        interval.
     interval : Interval
         Confidence interval for the true value.
     plug_in, plug_in_error : float
@@ -82,15 +79,13 @@ class TwoSidedEstimate:
     tail_assumed : bool
         Whether the upper end of an entropy assumes how far signals may lie out.
     point : Point
-        What decides the value in any interval.
+        The middle of the bounds, from which `value` and `standard_error` follow.
     lent : Interval or None
         The ends of an information that other layers may take over, of a smaller risk; None if there are none.
     taken : str
         Which ends of the interval come from other layers; empty if none does.
     """
 
-    value: float
-    standard_error: float
     interval: Interval
     plug_in: float
     plug_in_error: float
@@ -104,11 +99,20 @@ class TwoSidedEstimate:
     lent: Interval | None = None
     taken: str = ""
 
+    @property
+    def value(self) -> float:
+        """Point estimate, which lies in the interval."""
+        return self.point.value_in(self.interval)[0]
+
+    @property
+    def standard_error(self) -> float:
+        """Standard error of the value; NaN if the value is the midpoint of a wide interval."""
+        return self.point.value_in(self.interval)[1]
+
     def shifted(self, constant: float) -> TwoSidedEstimate:
         """Return the estimate of the quantity plus a constant."""
         return dataclasses.replace(
             self,
-            value=self.value + constant,
             interval=self.interval.shifted(constant),
             plug_in=self.plug_in + constant,
             decoded=self.decoded + constant,
@@ -118,13 +122,7 @@ class TwoSidedEstimate:
     def with_value(self, value: float, sampling_error: float) -> TwoSidedEstimate:
         """Return the estimate with another value between its bounds, moved into the interval."""
         bounds = Interval(min(self.plug_in, self.decoded), max(self.plug_in, self.decoded))
-        point = Point(Interval(value, value), sampling_error, bounds)
-        return dataclasses.replace(self, point=point).with_interval(self.interval)
-
-    def with_interval(self, interval: Interval) -> TwoSidedEstimate:
-        """Return the estimate with another interval, and the value that lies in it."""
-        value, standard_error = self.point.value_in(interval)
-        return dataclasses.replace(self, interval=interval, value=value, standard_error=standard_error)
+        return dataclasses.replace(self, point=Point(Interval(value, value), sampling_error, bounds))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,13 +172,12 @@ def information_estimate(
     plug_in, decoder = bounds.plug_in, bounds.decoder
     decoded = decoder.mean
     interval = _information_interval(Interval(decoder.end, upper_end), ceiling, dimension_loss)
+    # The loss is a cause of the width only below the ceiling.
+    added = min(upper_end + dimension_loss, ceiling) - min(upper_end, ceiling)
     largest = max(plug_in.value, min(plug_in.value + dimension_loss, ceiling))
     corrected = Interval(decoded.value + decoder.cost, plug_in.value - plug_in.bias / 2)
     point = Point(corrected, bounds.sampling_error, Interval(decoded.value, largest))
-    value, standard_error = point.value_in(interval)
     return TwoSidedEstimate(
-        value=value,
-        standard_error=standard_error,
         interval=interval,
         point=point,
         plug_in=largest,
@@ -188,7 +185,7 @@ def information_estimate(
         decoded=decoded.value,
         decoded_error=decoded.standard_error,
         decoder=decoder.decoder,
-        limited_by=_main_cause(interval, bounds.causes(plug_in.value - decoded.value), dimension_loss),
+        limited_by=_main_cause(interval, bounds.causes(plug_in.value - decoded.value), added),
         separated_lower=decoder.separated_end,
         lent=None if lent is None else _information_interval(lent, ceiling, dimension_loss),
     )
@@ -208,10 +205,7 @@ def entropy_estimate(bounds: Bounds, lower_end: float, dimension_loss: float) ->
     largest = decoded.value + dimension_loss
     corrected = Interval(plug_in.value - plug_in.bias / 2, decoded.value - decoder.cost)
     point = Point(corrected, bounds.sampling_error, Interval(plug_in.value, largest))
-    value, standard_error = point.value_in(interval)
     return TwoSidedEstimate(
-        value=value,
-        standard_error=standard_error,
         interval=interval,
         point=point,
         plug_in=plug_in.value,
@@ -233,10 +227,7 @@ def exact_estimate(
     interval = _exact_interval(channel.interval, ceiling, dimension_loss)
     largest = max(channel.mean, min(channel.mean + dimension_loss, ceiling))
     point = Point(Interval(channel.mean, channel.mean), channel.standard_error, Interval(channel.mean, largest))
-    value, standard_error = point.value_in(interval)
     return TwoSidedEstimate(
-        value=value,
-        standard_error=standard_error,
         interval=interval,
         point=point,
         plug_in=largest,

@@ -1,8 +1,10 @@
 """The speed of the CUDA kernels beside torch, KeOps and the peak of the device: python -m benchmarks.cuda.
 
-Times of kernels are medians over the rounds, by events of the device around a call, after a warm-up; the rounds cycle
-through several sets of points and centers. A log-sum-exp of layerbits checks values on the device, and ends when the
-host has the result of the checks. Errors are differences of the log-sum-exp of all pairs from float64 on the CPU.
+The time of a call is the median over rounds, after a warm-up, of the time between two events of the device. Rivals and
+peaks have at most 5 rounds. Calls on points and centers, except the small call, take the next of 4 sets in each round.
+The host waits for the checks of values of a log-sum-exp of layerbits, so the checks are part of its time. The error is
+the largest difference of the log-sum-exp of all pairs from float64 on the CPU, over 64 rows, divided by the error that
+the contract allows.
 
 The roofline follows from the rate F of multiply-adds and the rate P of powers of two, which `peak` measures: a pair
 costs d subtractions, d multiply-adds and a power of two. In float32 another unit computes the power at the same time,
@@ -39,7 +41,7 @@ SETS = 4
 RIVAL_ROUNDS = 5
 CASES = (*((torch.float32, d) for d in (2, 3, 5, 10, 16, 32, 128)), (torch.float64, 3), (torch.float64, 10))
 DRAWS = 32
-CHAIN_STEPS = 2**14  # dependent steps of `peak`, about a millisecond
+CHAIN_STEPS = 2**14  # dependent steps of `peak`: about a millisecond of float32 multiply-adds
 
 # Targets: pairs a second on an H200, seconds of layer_information, and share of the roofline.
 TARGETS = {("float32", 2): 2e12, ("float32", 3): 2e12, ("float32", 10): 1e12, ("float64", 10): 3e11}
@@ -112,14 +114,14 @@ def gradient(points: Tensor, centers: Tensor) -> None:
 
 
 def relative_error(points: Tensor, centers: Tensor) -> float:
-    """Return a bound of the largest error of layerbits on 64 rows, as a multiple of the error that the contract allows.
+    """Return the largest difference from the reference on 64 rows, divided by the error that the contract allows.
 
-    With the exponents e_k and their softmax weights p_k, sum_k p_k |e_k| is the entropy of p minus the log-sum-exp.
+    For exponents e_k with softmax weights p_k, the contract allows (4 + d / 64) eps (1 + sum_k p_k |e_k|). The sum is
+    the entropy of p minus the log-sum-exp. The function takes 0 for the entropy, which is not negative.
     """
     dim, dtype = points.shape[1], points.dtype
     log_sum = by_layerbits(points, centers)[:64].cpu().numpy()
     expected = reference.log_sum_exp_isotropic(points[:64].cpu().numpy(), centers.cpu().numpy(), 1.0)
-    # The entropy is at least 0, so the contract allows at least this error.
     allowed = (4 + dim / 64) * torch.finfo(dtype).eps * (1 + (-expected).clip(0))
     return float((abs(log_sum - expected) / allowed).max())
 

@@ -1,8 +1,8 @@
-// The operations of api/operations.h on a CUDA device. Views refer to memory of that device, except
-// offsets of groups and edges of bins, which the host reads. An operation puts its kernels on the
-// caller's stream, waits for them and reports bad values, except standard_normal and peak, which
-// check no values and return at once. A repeated call on a device of the same model has the same
-// bits.
+// The operations of the CUDA back end; api/operations.h has their arguments and contract. Views
+// refer to memory of the stream's device, except offsets of groups and edges of bins, which the
+// host reads. An operation puts its kernels on the caller's stream, waits for them and reports bad
+// values; after Ctrl-C it returns while the device completes them. standard_normal and peak check
+// no values and return at once. A repeated call on a device of the same model has the same bits.
 #pragma once
 
 #include <cstddef>
@@ -37,8 +37,9 @@ Status log_sum_exp_isotropic(const Mixture<T>& mixture, Vector<double> log_sum,
 
 // Computes log_sum_exp_isotropic for a single group with points and centers, in 1 to kPrunedDims
 // dimensions. Omits pairs that together change no result by more than the error tolerance, in nats;
-// 0 stands for the unit roundoff of T. The orders are permutations of the rows by which consecutive
-// rows are close in space. `summed_share` becomes the share of the pairs of tiles that are summed.
+// 0 stands for the unit roundoff of T. The orders are permutations of the rows; rows that follow
+// one another in them are close in space. `summed_share` becomes the share of the pairs of tiles
+// that are summed.
 inline constexpr int64_t kPrunedDims = 32;
 template <typename T>
 Status pruned_log_sum_exp(const Mixture<T>& mixture, Vector<const int64_t> point_order,

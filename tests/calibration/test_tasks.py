@@ -1,4 +1,4 @@
-"""The frozen list of tasks: arrays, names, networks and tabulated values."""
+"""The frozen lists of tasks: arrays, names, networks and tabulated values."""
 
 import hashlib
 import math
@@ -18,6 +18,12 @@ TASKS = {task.name: task for task in V1}
 MIXTURES = [task for task in V1 if isinstance(task, MixtureTask)]
 
 
+def arrays_of(task):
+    """Return the arrays of a task, in the order of its fields."""
+    values = [value for field in vars(task).values() for value in (field if isinstance(field, tuple) else (field,))]
+    return [value for value in values if isinstance(value, np.ndarray)]
+
+
 def test_names_are_unique():
     assert len({task.name for task in (*V1, *V2)}) == len(V1) + len(V2)
 
@@ -31,11 +37,14 @@ def test_names_are_unique():
     ids=["V1", "V2"],
 )
 def test_list_is_frozen(tasks, expected):
-    """A change would invalidate earlier comparisons; make a new list instead. The digest rounds to six digits."""
+    """A change would invalidate earlier comparisons; make a new list instead.
+
+    The digest rounds arrays and true values to six decimals. The terms 0.0 and 1e-9 remove the sign of -0, and of
+    true values that rounding errors make negative.
+    """
     digest = hashlib.sha256()
     for task in tasks:
-        parts = [value for field in vars(task).values() for value in (field if isinstance(field, tuple) else (field,))]
-        for array in (part for part in parts if isinstance(part, np.ndarray)):
+        for array in arrays_of(task):
             digest.update((array.round(6) + 0.0).tobytes())
         noise = (
             " ".join(f"{name} {np.array(sigma)}" for name, sigma in task.noise.items()) if tasks is V2 else task.sigma
@@ -45,20 +54,16 @@ def test_list_is_frozen(tasks, expected):
     assert digest.hexdigest() == expected
 
 
-def test_first_array_of_every_task_is_read_only():
+def test_arrays_of_every_task_are_read_only():
     for task in (*V1, *V2):
-        array = (
-            task.centers
-            if isinstance(task, MixtureTask)
-            else task.matrices[0]
-            if isinstance(task, NetworkTask)
-            else task.inputs
-        )
-        with pytest.raises(ValueError, match="read-only"):
-            array[0, 0] = 1
+        arrays = arrays_of(task)
+        assert arrays
+        for array in arrays:
+            with pytest.raises(ValueError, match="read-only"):
+                array[...] = 1
 
 
-def test_tanh_networks_are_new_and_end_with_the_measured_layer():
+def test_tanh_task_builds_a_new_network_whose_last_noisy_layer_is_measured():
     for task in (task for task in V1 if isinstance(task, NetworkTask) and task.activation is nn.Tanh):
         network = task.network()
         assert network is not task.network()
@@ -91,7 +96,7 @@ def test_gaussian_task_has_less_information_than_a_gaussian_of_its_power():
 
 
 @by_name(MIXTURES)
-def test_entropies_of_a_mixture_are_information_plus_noise_entropy(task):
+def test_entropies_of_a_mixture_follow_from_information_and_noise_entropy(task):
     noise = task.centers.shape[1] / 2 * math.log(2 * math.pi * math.e * task.sigma**2)
     assert task.truths["h(T|X)"].value == pytest.approx(noise, abs=1e-9)
     assert task.truths["h(T)"].value == pytest.approx(noise + task.truths["I(X;T)"].value, abs=1e-9)
@@ -115,7 +120,6 @@ def test_distances_of_wide_tasks_justify_their_error(name):
 @pytest.mark.parametrize("name", ["equal", "equal-inputs", "dead"])
 def test_information_of_equal_signals_is_0(name):
     truths = TASKS[name].truths
-    assert [truths[name].value for name in truths if name.startswith("I")] == pytest.approx(
-        [0] * (len(truths) - 2), abs=1e-12
-    )
+    information = [truth.value for quantity, truth in truths.items() if quantity.startswith("I")]
+    assert information == pytest.approx([0] * (len(truths) - 2), abs=1e-12)
     assert truths["h(T)"].value == pytest.approx(truths["h(T|X)"].value, abs=1e-12)

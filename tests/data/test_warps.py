@@ -22,11 +22,13 @@ class FixedGenerator:
 
 
 def assert_close(warped, expected):
-    # Coordinates are off by some eps of float32 times 9 pixels, and neighbouring pixels differ by at most 1.
+    # The affine map, whose terms sum to at most 2 in magnitude, and the conversion to pixels round a coordinate by at
+    # most 4.5 eps of float32 times the length of its axis, at most 13: 7e-6 pixels. Neighbouring pixels differ by at
+    # most 1, so that two coordinates change a value by at most 1.4e-5. The interpolation rounds it by less than 1e-6.
     torch.testing.assert_close(warped, expected, atol=2e-5, rtol=0)
 
 
-def test_amounts_of_zero_change_nothing():
+def test_limits_of_zero_change_nothing():
     assert_close(warp(IMAGES, np.random.default_rng(0), degrees=0, shear=0, shift=0), IMAGES)
 
 
@@ -50,7 +52,7 @@ def test_shift_by_whole_pixels_fills_with_background(amounts, rows, columns):
     assert_close(warp(IMAGES, FixedGenerator(*amounts), degrees=0, shear=0, shift=2), expected)
 
 
-def test_shear_shifts_rows_in_proportion_to_their_height():
+def test_shear_shifts_rows_in_proportion_to_their_distance_from_the_center():
     warped = warp(IMAGES, FixedGenerator(0, 1, 0, 0), degrees=0, shear=45, shift=0)
     padded = torch.nn.functional.pad(IMAGES, (4, 4, 0, 0))
     expected = torch.stack([padded[..., row, row : row + 9] for row in range(9)], -2)
@@ -65,11 +67,14 @@ def test_amounts_vary_between_images_within_their_limits():
     brightness = warped.sum((1, 2, 3))
     x = (warped.sum((1, 2)) * offsets).sum(1) / brightness
     y = (warped.sum((1, 3)) * offsets).sum(1) / brightness
-    # The shift is up to 2 pixels, the rotation up to 10 sin(10 degrees) = 1.74, and interpolation less than 1. The
-    # standard deviation of y is about sqrt((2^2 + 1.74^2) / 3) = 1.5.
-    assert y.abs().max() < 2 + 1.74 + 1
+    # The shift moves the dot to (8 to 12, -2 to 2). Rotation gives |y| <= 12 sin 10 + 2 cos 10 = 4.05 (degrees), and
+    # x >= 8 cos 10 - 2 sin 10 = 7.53. Shear adds up to 4.05 tan 10, so that |x - 10| <= 3.19. Interpolation spreads the
+    # dot by a pixel, which becomes cos 10 + sin 10 = 1.16 in y, and 1.16 (1 + tan 10) = 1.37 in x.
+    assert y.abs().max() < 4.05 + 1.16
+    assert (x - 10).abs().max() < 3.19 + 1.37
+    # A shift alone gives |y| <= 2, a rotation alone 1.74. The standard deviation of y is about
+    # sqrt((2^2 + 1.74^2) / 3) = 1.53, with a standard error of 1.53 / sqrt(2 * 500) = 0.05.
     assert y.abs().max() > 2.5
-    assert (x - 10).abs().max() < 2 + 1.74 + 1
     assert y.std() > 1
 
 

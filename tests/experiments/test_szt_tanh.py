@@ -38,8 +38,8 @@ def test_network_is_the_one_of_the_paper():
 def test_initial_weights_have_the_spread_of_a_truncated_normal():
     networks = [SZT_TANH.network(NoisySettings(seed=seed)) for seed in range(50)]
     weights = torch.cat([noisy.linear1.weight.flatten() for noisy in networks])
-    # Truncation at two standard deviations leaves 1 - 4 phi(2) / (2 Phi(2) - 1) = .7737 of the variance.
-    # The standard error of the standard deviation of 6000 such values is below 1 / sqrt(2 * 6000) of it, .9 %.
+    # Truncation at two standard deviations leaves 1 - 4 phi(2) / (2 Phi(2) - 1) = 0.7737 of the variance.
+    # The relative standard error of the standard deviation of 6000 such values is below 1 / sqrt(2 * 6000) = 0.9 %.
     assert weights.std().item() == pytest.approx(math.sqrt(0.7737 / 12), rel=0.04)
     assert weights.abs().max() <= 2 / math.sqrt(12)
 
@@ -89,8 +89,9 @@ def test_every_layer_is_measured_at_every_chosen_epoch(finished_run):
 
 def test_first_layer_separates_all_inputs(finished_run):
     table = read_information(finished_run / "information.csv")[1]
-    # Any two inputs differ by at least one weight of about 0.3, 60 times the noise: no two inputs are confused.
-    assert table["tanh1", "I(X;T)"].value == pytest.approx(math.log(4096), abs=1e-3)
+    # The signals of any two inputs are more than 40 sigmas apart, so that log 4096 exceeds the information by at most
+    # 4095 exp(-40^2 / 8) = 1e-83 nats.
+    assert table["tanh1", "I(X;T)"].value == pytest.approx(math.log(4096), abs=1e-12)
 
 
 def test_scatter_has_a_row_for_every_input_within_the_range_of_tanh_and_noise(finished_run):

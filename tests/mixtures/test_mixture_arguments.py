@@ -90,6 +90,19 @@ def test_bad_weights_are_named(function, weights, error):
         function(weights=weights)
 
 
+@every_function
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ([1.0, math.inf], "got an infinite weight, wanted finite weights$"),
+        ([1e308, 1e308], "got an infinite total, wanted a finite total; scale the weights down$"),
+    ],
+)
+def test_only_finite_weights_are_to_be_scaled_down(function, weights, message):
+    with pytest.raises(ValueError, match=f"^weights: {message}"):
+        function(weights=np.array(weights))
+
+
 @pytest.mark.parametrize("function", [mixture_information, mixture_entropy])
 @pytest.mark.parametrize(
     ("options", "error"),

@@ -18,13 +18,18 @@ def noisy_identity(sigma):
 TOKENS = torch.zeros(2, 3, 3)
 DEVIATIONS = torch.tensor([0.1, 0.2, 5.0])
 AMBIGUOUS = re.escape(
-    "sigma: got 3 deviations for '1', whose signal of shape (2, 3, 3) has as many in axis 1 as in axis 2, wanted one "
+    "sigma: got 3 deviations for '1', whose signal of shape (2, 3, 3) has length 3 in axis 1 and in axis 2, wanted one "
     "for each unit, shape (9,): torch.repeat_interleave(sigma, 3) for axis 1, or torch.tile(sigma, (3,)) for axis 2"
 )
 
 
 def network():
     return nn.Sequential(nn.Linear(3, 3), nn.Tanh(), nn.Linear(3, 2))
+
+
+def test_covariance_of_the_channels_is_refused():
+    with pytest.raises(ValueError, match=r"^sigma: got noise of 2 units for '0', wanted 6 for its signal of shape"):
+        noisy_identity(torch.eye(2))(torch.zeros(5, 2, 3))
 
 
 def test_deviations_of_either_axis_are_refused():

@@ -1,4 +1,4 @@
-"""Noise of modules that act in place: the same as out of place, whether or not forward uses the result."""
+"""Noise of modules that act in place: the same as out of place, whether or not later code uses the output."""
 
 import copy
 import pickle
@@ -16,7 +16,7 @@ INPUTS = torch.randn(6, 4, generator=torch.Generator().manual_seed(1))
 
 
 class Block(nn.Module):
-    """Uses the result and the argument of an activation function; the twin uses the result in place of the argument."""
+    """Uses the output of an activation function and, after the call, its argument; the twin uses the output twice."""
 
     def __init__(self, activation: nn.Module, *, twin: bool = False, by_name: bool = False) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class Block(nn.Module):
 
 
 class Ignoring(Block):
-    """Uses only the argument of the activation function after the call; the twin uses only the result."""
+    """Uses only the argument of the activation function after the call; the twin uses only the output."""
 
     def forward(self, x: Tensor) -> Tensor:
         hidden = self.body(x)
@@ -66,7 +66,7 @@ any_activation = pytest.mark.parametrize("activation", ACTIVATIONS.values(), ids
 
 
 def pair(block, activation=nn.ReLU, sigma=0.3):
-    """Return a noisy network in place and its twin out of place."""
+    """Return a noisy network whose activation function acts in place, and its twin, whose function does not."""
     networks = block(activation(inplace=True)), block(activation(), twin=True)
     return [noisify(network, sigma=sigma, layers="act", inputs=INPUTS) for network in networks]
 
@@ -97,7 +97,7 @@ def test_argument_by_name_has_the_noise():
     assert equal(run(in_place), run(pair(Block)[1]))
 
 
-def test_network_that_ignores_the_result_is_noisy():
+def test_network_that_ignores_the_output_is_noisy():
     model, _ = pair(Ignoring)
     assert not torch.equal(model(INPUTS), model(INPUTS))
 
@@ -146,7 +146,7 @@ def test_removed_noise_leaves_the_network_as_it_was():
     assert torch.equal(model(INPUTS), Block(nn.ReLU(inplace=True))(INPUTS))
 
 
-def test_error_in_the_module_leaves_no_argument_behind():
+def test_argument_is_released_after_an_error_in_the_module():
     model, _ = pair(Block)
     (hook,) = (hook for hook in noise_hooks(model) if isinstance(hook, CloneArgument))
     with pytest.raises(RuntimeError, match="Boolean inputs not supported"):
@@ -154,7 +154,7 @@ def test_error_in_the_module_leaves_no_argument_behind():
     assert not hook.arguments.pairs
 
 
-def test_identity_does_not_write_its_argument():
+def test_noise_after_an_identity_is_not_written_into_its_argument():
     model = noisify(Ignoring(nn.Identity()), sigma=0.3, layers="act", inputs=INPUTS)
     assert torch.equal(model(INPUTS), model(INPUTS))
 
@@ -167,7 +167,7 @@ def test_dropout_in_place_writes_noise_into_its_argument_in_evaluation():
 
 
 class Alternating(nn.Module):
-    """Acts in place on wide tensors alone."""
+    """A ReLU that acts in place only on tensors with more than 3 columns."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x.relu_() if x.shape[1] > 3 else x.relu()
@@ -182,7 +182,7 @@ def test_module_that_acts_in_place_in_some_calls_only_is_refused():
 
 @pytest.mark.parametrize("first", [nn.Identity(), nn.Flatten(0)], ids=["the argument", "a view"])
 def test_noise_in_an_argument_of_the_network_is_refused(first):
-    model, x = nn.Sequential(first, nn.ReLU(inplace=True), nn.Linear(8, 1)), torch.ones(8)
+    model, x = nn.Sequential(first, nn.ReLU(inplace=True), nn.Linear(8, 1)), torch.ones(1, 8)
     with pytest.raises(LayerSelectionError, match=r"^layers: got '1', which acts in place on an argument.*inplace=Fal"):
         noisify(model, sigma=0.3)(x)
-    assert torch.equal(x, torch.ones(8))
+    assert torch.equal(x, torch.ones(1, 8))

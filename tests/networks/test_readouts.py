@@ -129,11 +129,20 @@ def test_views_of_no_such_kind_are_refused(make, error, message):
 @pytest.mark.parametrize(
     ("readout", "units", "message"),
     [
-        ("mean", (7,), r"got 'mean' for 'layer', whose signal has shape \(n, 7\), wanted tokens \(n, L, d\)"),
+        (
+            "mean",
+            (7,),
+            r"got 'mean' for 'layer', whose signal has shape \(n, 7\), wanted tokens \(n, L, d\); choose other layers$",
+        ),
         ("mean", (2, 3, 4), r"got 'mean' for 'layer', whose signal has shape \(n, 2, 3, 4\), wanted tokens .*Channels"),
         ("mean", (), r"got 'mean' for 'layer', whose signal has shape \(n\), wanted tokens"),
-        (lb.Tokens("mean", axis=1), (7,), r"got 'mean axis=1' for 'layer', whose signal has shape \(n, 7\)"),
-        (lb.Tokens("mean", axis=3), (4, 3), r"got 'mean axis=3' .*with an axis 3"),
+        ("last", (2, 3, 4), r"got 'last' for .*name the axis, Tokens\('last', axis=...\), or take Channels"),
+        (
+            lb.Tokens("mean", axis=1),
+            (7,),
+            r"got 'mean axis=1' for 'layer', whose signal has shape \(n, 7\), wanted at least 3 axes; choose other lay",
+        ),
+        (lb.Tokens("mean", axis=3), (4, 3), r"got 'mean axis=3' .*wanted at least 4 axes; choose other layers$"),
         (4, (4, 3), r"got position 4 for 'layer', whose signal has shape \(n, 4, 3\), wanted one of 4 tokens"),
         (-5, (4, 3), "got position -5 for 'layer'"),
         (lb.Channels("mean"), (7,), r"got 'channels mean' for 'layer', whose signal has shape \(n, 7\), wanted a feat"),

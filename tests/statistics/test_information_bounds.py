@@ -9,7 +9,7 @@ from scipy import stats
 from layerbits.statistics import InformationBet, mix_with_prior, split_passes, unseen_probability
 
 RISK, SEEDS = 0.05, 400
-# More than `MAX_WRONG` of `SEEDS` valid bounds are wrong with a probability of at most 1e-6.
+# The probability that more than `MAX_WRONG` of `SEEDS` valid bounds are wrong is at most 1e-6.
 MAX_WRONG = stats.binom.ppf(1 - 1e-6, SEEDS, RISK)
 
 
@@ -23,7 +23,7 @@ def interval(terms, ceiling, largest_term):
 
 @pytest.mark.parametrize("q", [2, 12])
 def test_interval_contains_the_information_of_an_erasure_channel(q):
-    """The channel erases 8 symbols with probability 0.7: terms are log 8 or 0, and I = 0.3 log 8."""
+    """The channel erases each of 8 equally likely symbols with probability 0.7: terms are log 8 or 0, I = 0.3 log 8."""
     truth = 0.3 * math.log(8)
 
     def is_wrong(seed):
@@ -39,7 +39,8 @@ def test_terms_along_the_first_axis_are_averaged():
     terms = np.random.default_rng(0).random((2, 200))
     bet = InformationBet(1.0, 1.0, RISK, 1e-3, fixed_count=True)
     ends = bet.interval([bet.pass_of(np.stack([x, 1 - x])) for x in terms])
-    # The terms of the upper end are constant: the rule of three of 200 terms, with a span of 1.
+    # The terms of the upper end are constant, so the stake is the largest, 0.9 / span with a span of 1. At this margin
+    # above 1/2 the wealth (1 + 0.9 margin)^200 is 1 / risk.
     assert ends.upper == pytest.approx(0.5 + math.expm1(-math.log(RISK) / 200) / 0.9, abs=1e-8)
 
 
@@ -51,7 +52,7 @@ def test_terms_above_the_largest_by_rounding_are_bounded():
 
 
 def test_interval_of_many_queries_of_two_inputs_is_narrow():
-    """Forecasts of 100,000 passes from all earlier passes would take 10^10 steps."""
+    """The queries become 64 passes, because the cost of forecasts is the square of the number of passes."""
     terms = np.random.default_rng(0).random((2, 100_000))
     ends = interval(terms, ceiling=1.0, largest_term=1.0)
     # 0.005 is 7.7 standard errors of 0.289 / sqrt(200,000); each end is about 2.45 standard errors from the mean.
@@ -65,7 +66,7 @@ def test_passes_contain_every_term_once_and_every_input_equally_often(n, q):
     assert sorted(np.concatenate(passes)) == list(range(n * q))
     for terms in passes:
         inputs = (terms // q).astype(int)
-        assert (np.diff(inputs) >= 0).all()  # passes are compared by the order of the inputs
+        assert (np.diff(inputs) >= 0).all()  # a forecast averages terms at one relative position
         assert np.bincount(inputs).tolist() == [len(terms) / n] * n
 
 
@@ -79,7 +80,7 @@ def test_terms_mixed_with_the_prior_have_a_lower_bound_and_lose_little(weight):
 
 
 @pytest.mark.parametrize("n", [6, 10_000])
-def test_event_of_the_unseen_probability_is_missed_with_the_risk_at_most(n):
+def test_event_of_the_unseen_probability_is_missed_with_at_most_the_risk(n):
     assert unseen_probability(n, RISK) == -math.log(RISK) / n
     assert (1 - unseen_probability(n, RISK)) ** n <= RISK
 

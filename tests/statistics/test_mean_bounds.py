@@ -1,7 +1,7 @@
 """Betting bounds of means, compared with exact tails and over seeds, and in cases where a normal interval is wrong.
 
-A bound may be wrong with probability `RISK`. More than `MAX_WRONG` of `SEEDS` valid bounds are wrong with a probability
-of at most 1e-6.
+A bound may be wrong with probability `RISK`. The probability that more than `MAX_WRONG` of `SEEDS` valid bounds are
+wrong is at most 1e-6.
 """
 
 import itertools
@@ -127,7 +127,7 @@ def test_passes_may_end_at_any_time_if_their_count_is_not_fixed():
 # Properties of every sample
 
 
-def test_constant_terms_have_the_rule_of_three():
+def test_bound_of_constant_terms_is_that_of_the_largest_stake():
     """The largest stake, 0.9 / span, on n terms c: n log(1 + 0.9 (c - m) / span) = log(1 / risk)."""
     n, span = 500, 3.0
     bound = lower_bound(np.full(n, 1.0), floor=-1.0, ceiling=2.0, pilot=(1.0, 1.0))

@@ -11,7 +11,8 @@ import torch
 _OPERATORS = ("nms", "qnms")
 _SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 
-_library = torch.library.Library("torchvision", "FRAGMENT")  # definitions hold as long as this object
+# Definitions hold as long as this object.
+_library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
 
 
 def import_torchvision() -> ModuleType:
@@ -28,7 +29,7 @@ def import_torchvision() -> ModuleType:
     for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
         del sys.modules[name]
     for operator in _OPERATORS:
-        _library.define(operator + _SCHEMA)
+        _library.define(operator + _SCHEMA)  # type: ignore[no-untyped-call]
     return importlib.import_module("torchvision")
 
 

@@ -1,4 +1,5 @@
-// The functions of lanes.h for registers of AVX2 with FMA.
+// The functions of lanes.h for registers of AVX2 with FMA. The kernels are one source for all
+// levels and call these functions.
 #pragma once
 
 #include <immintrin.h>

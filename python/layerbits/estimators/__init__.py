@@ -2,8 +2,9 @@
 
 X is uniform over N inputs, and T = S + Z is a noisy layer. r noisy passes of every input give signals s_xj and the
 mixtures p^(t|x) = mean_j N(t; s_xj, sigma^2 I), p^(t) = mean_x p^(t|x). An information is the mean difference of two
-log densities at the same queries t. Two bounds enclose every information in expectation: the plug-in bound is made of
-all passes; the decoder bound evaluates a decoder, which is made of some passes, at queries of the other passes.
+log densities at the same queries t. Two bounds enclose every information in expectation: the plug-in bound, from above,
+is made of all passes; the decoder bound, from below, evaluates a decoder, which is made of some passes, at queries of
+the other passes. For an entropy, the plug-in bound is the lower one.
 
     problem, settings       the checked arguments: Problem, MeasurementSettings
     classes                 the class of each input, and the ceilings of information

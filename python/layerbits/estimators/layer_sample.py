@@ -1,4 +1,4 @@
-"""Signals of a layer: whitened, so that the noise is isotropic, in few dimensions, with a bound of the loss.
+"""Signals of a layer: whitened to noise of covariance sigma^2 I, in few dimensions, with a bound of the loss.
 
 A layer lies behind no noise if its signal is a function of the input by the operations of the network. Two equal
 passes alone prove nothing: a step or a dead unit may differ in a third pass.

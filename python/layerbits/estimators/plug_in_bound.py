@@ -1,4 +1,6 @@
-"""The plug-in bound: densities replaced by mixtures of the draws, at queries that start from these draws.
+"""Plug-in bounds: information from above, entropies from below, with mixtures of the draws in place of the densities.
+
+The queries are noisy values of these draws.
 
 With p^(t|x) = (1/r) sum_j N(t; s_xj, sigma^2 I) of r draws, unbiased at every t, and p^(t) its mean over x,
 

@@ -22,11 +22,19 @@ def as_centers(centers: Array) -> Tensor:
 
 
 def as_weights(weights: Array | None) -> Tensor | None:
-    """Return weights as a tensor; raise TypeError or ValueError if they are no floats or have an infinite total."""
+    """Return weights as a tensor, or None for None.
+
+    Raises
+    ------
+    TypeError, ValueError
+        The weights are no floats, or a weight or their total is infinite.
+    """
     if weights is None:
         return None
     tensor = as_floats("weights", weights)
     if math.isinf(as_number("weights", tensor.detach().sum())):
+        if tensor.isinf().any():
+            raise ValueError("weights: got an infinite weight, wanted finite weights")
         raise ValueError("weights: got an infinite total, wanted a finite total; scale the weights down")
     return tensor
 

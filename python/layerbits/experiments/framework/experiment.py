@@ -16,8 +16,8 @@ from layerbits.experiments.framework.run_folder import RunFolder
 class Experiment(abc.ABC, Generic[ConfigT]):
     """An experiment that `layerbits run` can run.
 
-    A run has three phases: `train`, `measure` and `plot`. Each phase reads the files that the phase before it wrote
-    into the run's folder, and continues from its own files. A run can therefore be resumed wherever it stopped.
+    A run has three phases: `train`, `measure` and `plot`. A phase reads the files of the earlier phases from the run's
+    folder. `train` and `measure` continue from their own files where the work is long, so that a run can be resumed.
 
     Attributes
     ----------

@@ -1,7 +1,8 @@
-"""Gaussian noise of a layer: isotropic, with a standard deviation for each unit, or with a full covariance.
+"""Gaussian noise of a layer: one standard deviation, one for each unit or channel, or a full covariance.
 
-Noise of covariance A A^T is A times isotropic noise. So A^-1 T is a signal plus isotropic noise, with the same
-information as T because A is invertible. Estimators therefore need only these whitened signals.
+Noise of covariance A A^T is A times independent standard normal values. So A^-1 T is a signal plus noise of covariance
+I, with the same information as T because A is invertible. Estimators need only these whitened signals and, for
+entropies, `log_volume`. If sigma is one number, signals are not whitened.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ Deviations = float | Tensor | npt.NDArray[np.floating]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class GaussianNoise:
-    """Gaussian noise of a layer, made by `gaussian_noise`.
+    """Gaussian noise of a layer. `gaussian_noise` makes it from checked arguments.
 
     Attributes
     ----------
@@ -39,7 +40,7 @@ class GaussianNoise:
     scale: float | Tensor
     # Number of standard normal values for each value of the signal.
     n_normals: ClassVar[int] = 1
-    # Copies of the scale on the devices of signals: a copy in each pass would make the device wait for the host.
+    # Copies of the scale on the devices of signals: a copy in each pass would synchronize host and device.
     _copies: dict[tuple[torch.device, torch.dtype], Tensor] = dataclasses.field(default_factory=dict, init=False)
 
     least_deviation: float = dataclasses.field(init=False)
@@ -50,7 +51,7 @@ class GaussianNoise:
         object.__setattr__(self, "least_deviation", float(torch.as_tensor(deviations, dtype=torch.float64).min()))
 
     def __eq__(self, other: object) -> bool:
-        """Return whether two noises have equal deviations or covariances."""
+        """Return whether both noises have an equal `scale`."""
         if not isinstance(other, GaussianNoise):
             return NotImplemented
         return torch.equal(*(torch.as_tensor(noise.scale, dtype=torch.float64) for noise in (self, other)))
@@ -71,12 +72,15 @@ class GaussianNoise:
 
     @property
     def whitened_sigma(self) -> float:
-        """Standard deviation of the noise after whitening: 1 unless the noise is isotropic."""
+        """Standard deviation of the noise after whitening: 1 unless sigma is one number."""
         return 1.0 if isinstance(self.scale, Tensor) else self.scale
 
     @property
     def log_volume(self) -> float:
-        """h(T) minus the entropy of the whitened T, in nats: log |det A|, for noise by units (see `per_unit`)."""
+        """h(T) minus the entropy of the whitened T, in nats: log |det A|, or 0 if sigma is one number.
+
+        Wrong for standard deviations of channels; `per_unit` converts them.
+        """
         if not isinstance(self.scale, Tensor):
             return 0.0
         return float((self.scale if self.scale.ndim == 1 else self.scale.diagonal()).log().sum())
@@ -97,14 +101,14 @@ class GaussianNoise:
         if self._has_channels(shape) and len(shape) == 3 and shape[1] == shape[2]:
             n_channels, n_units = shape[1], shape[1] ** 2
             raise ValueError(
-                f"sigma: got {n_channels} deviations for {layer!r}, whose signal of shape {tuple(shape)} has as many "
-                f"in axis 1 as in axis 2, wanted one for each unit, shape ({n_units},): "
+                f"sigma: got {n_channels} deviations for {layer!r}, whose signal of shape {tuple(shape)} has length "
+                f"{n_channels} in axis 1 and in axis 2, wanted one for each unit, shape ({n_units},): "
                 f"torch.repeat_interleave(sigma, {n_channels}) for axis 1, or torch.tile(sigma, ({n_channels},)) for "
                 "axis 2"
             )
         if math.prod(shape[1:]) == len(self.scale) or self._has_channels(shape):
             return
-        channels = f", or {shape[1]} for its channels (axis 1)," if len(shape) > 2 else ""
+        channels = f", or {shape[1]} for its channels (axis 1)," if self.scale.ndim == 1 and len(shape) > 2 else ""
         raise ValueError(
             f"sigma: got noise of {len(self.scale)} units for {layer!r}, wanted {math.prod(shape[1:])}{channels} for "
             f"its signal of shape {tuple(shape)}"
@@ -115,14 +119,20 @@ class GaussianNoise:
         check_resolution(layer, self.least_deviation, step, dtype)
 
     def per_unit(self, shape: Sequence[int]) -> GaussianNoise:
-        """Return the noise by units of signals (n, ...): each unit has the standard deviation of its channel."""
+        """Return the noise with a standard deviation for each unit of signals (n, ...), if it has one for each channel.
+
+        Other noise is returned unchanged.
+        """
         if not self._has_channels(shape):
             return self
         assert isinstance(self.scale, Tensor)
         return GaussianNoise(self.scale.repeat_interleave(math.prod(shape[2:])))
 
     def _has_channels(self, shape: Sequence[int]) -> bool:
-        """Return whether the noise has a standard deviation for each channel, axis 1, of signals (n, C, ...)."""
+        """Return whether the noise has a standard deviation for each channel, axis 1, of signals (n, C, ...).
+
+        If C is also the number of units, the standard deviations are those of the units.
+        """
         if not isinstance(self.scale, Tensor) or self.scale.ndim != 1 or len(shape) < 3:
             return False
         return len(self.scale) == shape[1] and len(self.scale) != math.prod(shape[1:])
@@ -143,9 +153,10 @@ class GaussianNoise:
         return (values + noise.view(signal.shape)).to(signal.dtype)
 
     def whiten(self, signals: Tensor) -> Tensor:
-        """Map signals (..., d) to float64 signals whose noise is isotropic, for noise by units (see `per_unit`).
+        """Map signals (..., d) to float64 signals whose noise has covariance I.
 
-        Signals with one standard deviation for all units are returned unchanged.
+        If sigma is one number, the signals are returned unchanged. Standard deviations of channels must be converted by
+        `per_unit` first.
         """
         if not isinstance(self.scale, Tensor):
             return signals

@@ -87,7 +87,7 @@ def noisify(model: Model, *, sigma: Sigma, layers: Layers = None, inputs: object
     function that acts value by value, such as `torch.sin`, a module.
 
     Source: Goldfeld et al., Estimating Information Flow in Deep Neural Networks (ICML 2019). In a convolutional block,
-    select the layer before the pooling: a pooled noisy map is not a signal plus isotropic noise.
+    select the layer before max pooling: the maxima of a noisy map are not a signal plus Gaussian noise.
 
     The layers are those of the observed pass, which runs in evaluation mode. A function that only a later pass calls
     has no noise. With `layers` None a warning names the function if its module did not run in the observed pass, or has

@@ -111,7 +111,9 @@ class MeasuredNetwork:
         return (MEASUREMENT_NOISE,) * (not self.adds_noise) + (BEFORE_ROUNDING,) * rounded + (OTHER_OUTPUT,) * other
 
     def gaussian_noise(self, argument: str, layer: str) -> GaussianNoise:
-        """Return the noise of a layer whose signal is random, which must be Gaussian; `argument` names it in errors.
+        """Return the noise, which must be Gaussian, of a layer whose signal is random.
+
+        `argument` is the argument of the caller that errors name.
 
         Raises
         ------

@@ -1,7 +1,7 @@
 """Readouts: linear views of a layer with Gaussian noise. The noise of a view is Gaussian with a known covariance.
 
-For a matrix A, A^T T = A^T S + A^T Z with A^T Z ~ N(0, A^T Sigma A), so I(X; A^T T) is measured as I(X;T) is, and is at
-most I(X;T). With a mask, A depends on the input; the information is then at most I(X;T,mask).
+With a matrix A, A^T T = A^T S + A^T Z, where A^T Z ~ N(0, A^T Sigma A). So I(X; A^T T) is estimated like I(X;T), and it
+is at most I(X;T). With a mask, A depends on the input, and I(X; A^T T) is at most I(X; T, mask).
 """
 
 from __future__ import annotations
@@ -32,14 +32,15 @@ class Tokens:
         The mean over the tokens, or the position of a token; negative numbers count from the end. Without a mask, the
         mean includes padding, and the last token may be padding.
     axis : int, optional
-        Axis of the tokens, at least 1, in a signal whose axis 0 is that of the inputs. If the inputs have another axis,
-        move it to the front before you count. By default the axis is 1, and only signals (n, L, d) are accepted.
+        Axis of the tokens, at least 1. Axis 0 is the axis of the inputs; where the signal of a layer has the inputs
+        along another axis, count as if that axis were the first. By default the axis is 1, and only signals (n, L, d)
+        are accepted.
     mask : str or int, optional
         The argument of the network, by name or position, that marks the tokens to keep by 1 or True: ``"mean"``,
-        ``"first"`` and ``"last"`` are then those of the kept tokens of each input. Such a readout is a function of T
-        and the mask, with I(X; readout) <= I(X; T, mask), not I(X;T); its rows have the flag ``"masked"``. The mean of
-        every input has the noise of the input with the fewest tokens, sigma / sqrt(tokens): for inputs with more
-        tokens the measurement adds noise to their mean.
+        ``"first"`` and ``"last"`` are then those of the kept tokens of each input. I(X; readout) is at most
+        I(X; T, mask), not I(X;T); the rows of the readout have the flag ``"masked"``. The mean of every input has the
+        noise of the input with the fewest tokens, sigma / sqrt(tokens): the measurement adds noise to the means of the
+        other inputs.
 
     Raises
     ------
@@ -92,14 +93,17 @@ class Tokens:
         Raises
         ------
         ValueError
-            The layer has no such axis or position, or no axis beside that of the tokens.
+            The layer has no such axis or position, or no axis beside that of the tokens, or several without `axis`.
         """
         axis = 1 if self.axis is None else self.axis
-        if len(units) < 2 or axis > len(units) or (self.axis is None and len(units) != 2):
+        if len(units) < max(axis, 2) or (self.axis is None and len(units) > 2):
+            wanted = f"at least {max(axis, 2) + 1} axes; choose other layers"
+            if self.axis is None:
+                wanted = "tokens (n, L, d); choose other layers"
+                if len(units) > 2:
+                    wanted += f', name the axis, Tokens({self.which!r}, axis=...), or take Channels("mean")'
             raise ValueError(
-                f"readout: got {self.name!r} for {layer!r}, whose signal has shape {_shape(units)}, wanted tokens "
-                f"(n, L, d){'' if self.axis is None else f' with an axis {axis}'}; choose other layers, name the axis, "
-                'Tokens("mean", axis=...), or take Channels("mean") of a feature map (n, C, ...)'
+                f"readout: got {self.name!r} for {layer!r}, whose signal has shape {_shape(units)}, wanted {wanted}"
             )
         if self.which == "mean":
             return UnitView(units, (axis - 1,), None)
@@ -189,7 +193,14 @@ class LayerPart:
         return network.flags(self.layer) + (MASKED,) * isinstance(self.view, MaskedView)
 
     def noise(self, network: MeasuredNetwork) -> Noise:
-        """Return the noise of the part; raise a ValueError for a readout of a layer with `DropoutNoise`."""
+        """Return the noise of the part.
+
+        Raises
+        ------
+        ValueError
+            The part is a readout, and the noise of the layer is a `DropoutNoise` or has another number of units; under
+            a mask, also noise that differs by token or has a covariance.
+        """
         noise = network.noise[self.layer]
         if self.view is None:
             return noise
@@ -202,7 +213,7 @@ class LayerPart:
         return self.view.noise(self.layer, noise)
 
     def gaussian_noise(self, network: MeasuredNetwork) -> GaussianNoise:
-        """Return the noise of the part, whose signal is random; raise a ValueError if the noise is not Gaussian."""
+        """Return the noise of a part with a random signal; raise ValueError unless it is Gaussian, or as in `noise`."""
         noise = network.gaussian_noise("layers", self.layer)
         return noise if self.view is None else self.view.noise(self.layer, noise)
 
@@ -231,15 +242,15 @@ def layer_parts(
     readouts: Sequence[Tokens | Channels | None],
     inputs: PassInputs,
 ) -> dict[str, LayerPart]:
-    """Return the readouts of every layer by their names in tables: ``layer[readout]``, or ``layer`` for readout None.
+    """Return the parts of every layer by their names in tables: ``layer[readout]``, or ``layer`` for the whole layer.
 
     Raises
     ------
     LayerSelectionError
         A layer has the name of a readout.
     ValueError
-        A layer has no such readout, its noise is not Gaussian or does not fit its units, or the inputs have no such
-        mask.
+        A layer has no such readout; the noise of a readout is refused as in `LayerPart.noise`; the mask is no tensor
+        (n, L) of 0 and 1 among the inputs, or keeps no token of an input.
     """
     parts: dict[str, LayerPart] = {}
     for layer in layers:

@@ -9,8 +9,8 @@ import torch
 from layerbits._base import UsageError
 from layerbits.experiments import RunFolder
 from layerbits.experiments.framework.tables import read_table
-from layerbits.experiments.szt.binning import SZT_BINNING, BinningExperiment, _cloud
-from layerbits.experiments.szt.binning_tables import Binned, BinningSettings, Tracking
+from layerbits.experiments.szt.binning import SZT_BINNING, BinningExperiment, _cloud, _tracking
+from layerbits.experiments.szt.binning_tables import Binned, BinningSettings, Pair, Tracking
 from layerbits.training import read_information
 
 LOG_N = math.log(4096)
@@ -149,6 +149,14 @@ def test_run_that_is_interrupted_at_each_phase_and_resumed_ends_with_the_same_ta
 def test_initial_weights_of_both_networks_are_equal():
     plain, noisy = (SZT_BINNING.network(BinningSettings(seed=3), variant) for variant in ("deterministic", "noisy"))
     assert all(map(torch.equal, plain.parameters(), noisy.parameters()))
+
+
+@pytest.mark.parametrize("rounding", [-2e-7, 2e-7])
+def test_rank_correlation_ignores_differences_of_information_by_rounding(rounding):
+    pairs = [Pair("H(Bin(T))", "tanh1", 1, LOG_N, 8.3), Pair("H(Bin(T))", "tanh2", 1, LOG_N + rounding, 8.2)]
+    pairs += [Pair("H(Bin(T))", "tanh1", 2, 2.0, 1.0), Pair("H(Bin(T))", "tanh2", 2, 1.0, 0.5)]
+    # Ranks of information (3.5, 3.5, 2, 1) and of entropy (4, 3, 2, 1).
+    assert _tracking(pairs, "H(Bin(T))", "all", 1).rank_correlation == pytest.approx(4.5 / math.sqrt(5 * 4.5))
 
 
 def test_entropy_of_points_counts_equal_points():

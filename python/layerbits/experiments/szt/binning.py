@@ -179,8 +179,10 @@ def _tracking(pairs: Sequence[Pair], quantity: str, layer: str, start: int) -> T
         for pair in pairs
         if pair.quantity == quantity and layer in ("all", pair.layer) and pair.epoch >= start
     ]
-    is_constant = np.ptp(points, axis=0).min() == 0
-    correlation = math.nan if is_constant else float(stats.spearmanr(np.array(points)).statistic)
+    # Log densities of float32 signals have errors of some 1e-6 nats: smaller differences, at log N, have no order.
+    columns = np.round(points, 6)
+    is_constant = np.ptp(columns, axis=0).min() == 0
+    correlation = math.nan if is_constant else float(stats.spearmanr(columns).statistic)
     return Tracking(quantity, layer, start, len(points), correlation)
 
 

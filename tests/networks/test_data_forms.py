@@ -1,6 +1,7 @@
 """The accepted forms of inputs and labels: the same rows give the same numbers in every form."""
 
 import collections
+import math
 import random
 
 import numpy as np
@@ -231,10 +232,18 @@ def test_a_monitor_resumes_noise_that_was_read(tmp_path):
         ([INPUTS, INPUTS[:, :3]], None, ValueError, "inputs: .*pad all rows to one length"),
         ([(INPUTS, 1.0), (INPUTS, 2.0)], None, ValueError, "inputs: got batches with different arguments"),
         ([INPUTS, (INPUTS, INPUTS)], None, ValueError, "inputs: got batches with different arguments"),
-        ({"input_ids": [[1, 2], [3, 4]]}, None, TypeError, "inputs: got int, int, int, int, wanted a tensor"),
+        (
+            {"input_ids": [[1, 2], [3, 4]]},
+            None,
+            TypeError,
+            "inputs: got dict of int, wanted a tensor .* return_tensors",
+        ),
         ((INPUTS, object()), None, TypeError, "inputs: got object among the arguments"),
         ([], None, ValueError, "inputs: got no batch"),
         (iter([]), None, ValueError, "inputs: got no batch"),
+        (INPUTS, ["ant", math.nan] * 15, TypeError, "labels: got strings and other values"),
+        (INPUTS, np.ma.masked_equal(LABELS.numpy(), 1), ValueError, "labels: got masked values"),
+        (INPUTS, {}, ValueError, "labels: got an empty mapping"),
         (INPUTS.to_sparse(), None, TypeError, "inputs: got a tensor of layout torch.sparse_coo"),
         (pack_sequence([INPUTS]), None, TypeError, "inputs: got a PackedSequence, wanted padded rows"),
         ((INPUTS, pack_sequence([INPUTS])), None, TypeError, "inputs: got a PackedSequence, wanted padded rows"),

@@ -210,3 +210,11 @@ def test_random_numbers_of_each_row_are_no_interaction():
 def test_signals_that_depend_on_the_number_of_rows_are_refused(dtype, measure):
     with pytest.raises(ValueError, match=r"^inputs: got rows that act on one another"):
         measure(Function(lambda x: x / len(x)), normal_tensor(5, 3).to(dtype), layers="act")
+
+
+def test_layer_without_units_is_refused():
+    model = Function(lambda x: x[:, :0])
+    with pytest.raises(
+        lb.LayerSelectionError, match=r"^layers: got 'act', whose signal of shape \(3, 0\) has no units"
+    ):
+        lb.layer_information(model, torch.ones(5, 3), sigma=0.5, layers="act")

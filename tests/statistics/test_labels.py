@@ -38,7 +38,8 @@ def test_classes_are_numbered_from_zero_without_gaps(labels):
     [
         (torch.full((3,), 0.5), ValueError, "not whole, wanted classes; for a continuous Y, bin it"),
         (np.array([0, np.nan, 1]), ValueError, "got NaN or infinity"),
-        (["cat", None, "dog"], TypeError, "got objects that are not all strings"),
+        (["cat", None, "dog"], TypeError, "got strings and other values"),
+        (np.array(["cat", None, "dog"], dtype=object), TypeError, "got objects that are not all strings"),
         (torch.ones(3) * 1j, TypeError, "got dtype complex64"),
         (torch.ones(3).to_sparse(), ValueError, "sparse"),
         (np.array([[0, 1], [1, 1], [1, 0]]), ValueError, r"got shape \(3, 2\), .*one-hot"),

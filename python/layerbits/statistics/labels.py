@@ -61,10 +61,15 @@ def label_array(labels: Any) -> npt.NDArray[Any]:
     Raises
     ------
     TypeError
-        The dtype is not integer, boolean, real, string or object.
+        The dtype is not integer, boolean, real, string or object; a list has strings and other values.
     ValueError
-        `labels` is a tensor that is sparse, quantized or on the meta device.
+        `labels` is a tensor that is sparse, quantized or on the meta device, or an array with masked values.
     """
+    if np.ma.is_masked(labels):
+        raise ValueError("labels: got masked values, wanted the class of every input; remove inputs without a class")
+    if isinstance(labels, list | tuple) and len({isinstance(label, str) for label in labels}) > 1:
+        # NumPy would convert the others, for instance a NaN, to strings.
+        raise TypeError("labels: got strings and other values, wanted strings alone; remove inputs without a class")
     if isinstance(labels, Tensor):
         if labels.layout != torch.strided or labels.is_meta or labels.is_quantized:
             got = "a tensor that is sparse, quantized or on the meta device"

@@ -172,6 +172,8 @@ class _Reader:
         self.subset = subset
         self.max_memory = max_memory
         self.labels = dict(labels) if isinstance(labels, Mapping) else {} if labels is None else {_Y: labels}
+        if isinstance(labels, Mapping) and not labels:
+            raise ValueError("labels: got an empty mapping, wanted label sets by name, or None")
         if not all(isinstance(name, str) and name for name in self.labels):
             raise TypeError(
                 f"labels: got a mapping with keys {list(self.labels)}, wanted a non-empty str for each label set"
@@ -239,8 +241,11 @@ class _Reader:
                     "strings or None"
                 )
         if not arrays:
-            got = ", ".join(type(leaf).__name__ for leaf in leaves) or f"an empty {type(batch).__name__}"
-            raise TypeError(f"inputs: got {got}, wanted a tensor or an array of shape (n, ...) among the arguments")
+            got = f"{type(batch).__name__} of {type(leaves[0]).__name__}" if leaves else f"empty {type(batch).__name__}"
+            raise TypeError(
+                f"inputs: got {got}, wanted a tensor or an array of shape (n, ...) among the arguments; a tokenizer "
+                'returns tensors with return_tensors="pt"'
+            )
         tensors = tuple(_as_input(leaf, self.model) for leaf in arrays)
         check_tensors(tensors)
         return PassInputs(tensors, structure, constants, are_arrays=isinstance(arrays[0], np.ndarray))

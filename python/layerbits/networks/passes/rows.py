@@ -47,7 +47,7 @@ def check_rows(network: MeasuredNetwork, inputs: Sequence[Tensor], layers: Seque
     ------
     LayerSelectionError
         No axis belongs to the rows, or several axes other than the first may; the shape of a signal depends on the
-        values of the rows.
+        values of the rows; a signal has no units.
     ValueError
         The signal of a row depends on the other rows of the pass, or on random numbers that all rows share.
     """
@@ -69,6 +69,11 @@ def check_rows(network: MeasuredNetwork, inputs: Sequence[Tensor], layers: Seque
             axis = _row_axis(layer, shape, tuple(signals_of_fewer[layer].shape), network.remedy_for_rows)
             network.row_axes[layer] = axis
             network.units[layer] = signal.numel() // len(_ROWS)
+            if not network.units[layer]:
+                raise LayerSelectionError(
+                    f"layers: got {layer!r}, whose signal of shape {shape} has no units, wanted at least one; "
+                    f"{network.remedy_for_rows}"
+                )
             for position, of_pass in replaced.items():
                 if of_pass[layer].shape != shape:
                     raise LayerSelectionError(

@@ -28,8 +28,6 @@ KINDS = [
     "tied-distant",
     "outlier",
     "clusters-7",
-    "relu-rare",
-    "flips-3.1",
     "own-flips",
     "correlated-tanh",
     "inputs-2",

@@ -212,6 +212,15 @@ def test_signals_that_depend_on_the_number_of_rows_are_refused(dtype, measure):
         measure(Function(lambda x: x / len(x)), normal_tensor(5, 3).to(dtype), layers="act")
 
 
+def test_graph_whose_edges_are_in_the_network_gets_a_remedy():
+    """The passes that check the rows have fewer nodes than the graph."""
+    model = Function(lambda x: x.index_add(0, torch.tensor([0, 1]), x[torch.tensor([4, 0])]))
+    with pytest.raises(
+        ValueError, match=r"^inputs: .* cannot take: .*; for the nodes of one graph, record the signals"
+    ):
+        lb.layer_activations(model, torch.ones(5, 3), layers="act")
+
+
 def test_layer_without_units_is_refused():
     model = Function(lambda x: x[:, :0])
     with pytest.raises(

@@ -71,8 +71,8 @@ def build(name):
 
 
 NETWORKS = (
-    "alexnet", "convnext", "densenet121", "efficientnet_b0", "googlenet", "maxvit", "mobilenet_v3_small",
-    "regnet_y_400mf", "resnet18", "shufflenet_v2_x0_5", "squeezenet1_1", "swin", "timm mobilenet", "timm vit",
+    "alexnet", "convnext", "densenet121", "googlenet", "maxvit", "mobilenet_v3_small",
+    "resnet18", "shufflenet_v2_x0_5", "squeezenet1_1", "swin", "timm mobilenet", "timm vit",
     "vgg11_bn", "vit",
 )  # fmt: skip
 SIZES = {"alexnet": 64}  # sizes of images in pixels; 32 if the pooling of the network allows it

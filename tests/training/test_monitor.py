@@ -198,6 +198,16 @@ def test_folder_measured_with_other_inputs_is_refused(tmp_path):
         Monitor(noisy_classifier(), INPUTS[:10], at=[1], directory=tmp_path, settings=SETTINGS)
 
 
+def test_folder_measured_with_other_modules_of_the_same_weights_is_refused(tmp_path):
+    model = nn.Sequential(nn.Linear(INPUTS.shape[1], 3), nn.LeakyReLU(0.1), nn.Linear(3, 2))
+    options = {"at": [1], "directory": tmp_path, "settings": SETTINGS, "sigma": 0.3}
+    Monitor(model, INPUTS, **options).step(1)
+    assert Monitor(model, INPUTS, **options).tables
+    model[1].negative_slope = 50.0
+    with pytest.raises(UsageError, match=r"^network: "):
+        Monitor(model, INPUTS, **options)
+
+
 def test_an_epoch_of_other_weights_is_refused(tmp_path):
     model = noisy_classifier()
     options = {"at": [1, 2], "directory": tmp_path, "settings": SETTINGS}

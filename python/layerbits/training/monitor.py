@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -158,6 +159,7 @@ class Monitor:
         """Return the settings, the noise and hashes of the data, as they stand in information.json."""
         return {
             "layers": list(self._problem.parts),
+            "network": hashlib.sha256(_structure(self._problem.model).encode()).hexdigest(),
             **dataclasses.asdict(self._settings),
             "draws": self._settings.draws_for(self._problem.n_inputs),
             "sigma": _noise_description(self._problem),
@@ -176,6 +178,11 @@ class Monitor:
         rows = len(self._problem.parts) * (3 + 2 * len(self._problem.inputs.labels))
         complete_tables = {epoch: table for epoch, table in tables.items() if len(table) == rows and epoch in weights}
         return complete_tables, {epoch: weights[epoch] for epoch in complete_tables}
+
+
+def _structure(model: nn.Module) -> str:
+    """Return the types and settings of the modules of a network, which weights do not show."""
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(model))  # functions and objects have other addresses in each process
 
 
 def _noise_description(problem: Problem) -> object:

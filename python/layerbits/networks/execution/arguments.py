@@ -47,7 +47,8 @@ def naming_inputs(arguments: object) -> Iterator[None]:
     Raises
     ------
     ValueError
-        The network raised a RuntimeError or a TypeError, or an encoder made nested tensors from a padding mask.
+        The network raised a RuntimeError, TypeError or IndexError, or an encoder made nested tensors from a padding
+        mask.
     MemoryError
         The system has no memory for the pass.
     """
@@ -55,7 +56,7 @@ def naming_inputs(arguments: object) -> Iterator[None]:
         yield
     except (BackendError, torch.cuda.OutOfMemoryError):  # subclasses of RuntimeError
         raise
-    except (RuntimeError, TypeError) as error:  # a wrong shape or dtype; a wrong number or name of arguments
+    except (RuntimeError, TypeError, IndexError) as error:  # a wrong shape or dtype, number or name, or value
         if is_memory_error(error):
             raise MemoryError(
                 f"max_memory: got a pass of more memory than the system has ({error}); lower `max_memory` or `chunk`"
@@ -64,7 +65,12 @@ def naming_inputs(arguments: object) -> Iterator[None]:
             f"{tensor.dtype} of shape {'nested' if tensor.is_nested else tuple(tensor.shape)}"
             for tensor in all_tensors(arguments)
         )
-        raise ValueError(f"inputs: got {got}, which the network cannot take: {error}") from error
+        remedy = (
+            "; for the nodes of one graph, record the signals of a pass and measure them with layerbits.information"
+        )
+        raise ValueError(
+            f"inputs: got {got}, which the network cannot take: {error}{remedy * isinstance(error, IndexError)}"
+        ) from error
     except AssertionError as error:
         if "NestedTensor" not in str(error):
             raise

@@ -72,7 +72,7 @@ class MeasuredNetwork:
         self.row_bytes = 0
         self.units: dict[str, int] = {}
         self.uses_random_numbers = False
-        self._state: ModuleState | None = None  # before the first pass that could end early
+        self._state: ModuleState | None = None  # before the first pass
         self.module = copied
         self._inputs = inputs
         self._channel: Channel | None = None
@@ -154,11 +154,11 @@ class MeasuredNetwork:
         axis = self.row_axes.get(layer, 0)
         return shape[:axis] + shape[axis + 1 :]
 
-    def run(self, channel: Channel | None, inputs: Sequence[Tensor]) -> object:
+    def run(self, channel: Channel | None, inputs: Sequence[Tensor], *, restores: bool = True) -> object:
         """Run a pass without gradients, in which the layers call `channel`, and return its output.
 
-        If the channel ends the pass by an `EndOfPass`, return None. The attributes of the modules are then those of
-        before the first pass with a channel.
+        If the channel ends the pass by an `EndOfPass`, return None. The pass begins with the attributes and buffers of
+        before the first pass, unless `restores` is False.
 
         Raises
         ------
@@ -171,14 +171,15 @@ class MeasuredNetwork:
         """
         self._channel = channel
         self._counts.clear()
-        if self._state is None and channel is not None:
+        if self._state is None:
             self._state = ModuleState(self.module)
+        elif restores:
+            self._state.restore()
         try:
             args, kwargs = self._inputs.arguments(inputs)
             with torch.no_grad(), naming_inputs(inputs):
                 return self.module(*args, **kwargs)
         except EndOfPass:
-            assert self._state is not None
             self._state.restore()
             return None
         finally:

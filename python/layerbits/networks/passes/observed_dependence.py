@@ -52,7 +52,7 @@ class _TrackedPass(TorchFunctionMode):
         with generators_restored(network.module, _SEED):
             self.tracking.keep_first_states(devices)
             with self, self.tracking:
-                network.run(self._pass_on, inputs)
+                network.run(self._pass_on, inputs, restores=False)  # values that stay are found
         if _other_generators(network.module) != before:
             self.tracking.opaque = "draws random numbers from a generator of Python or NumPy"
 

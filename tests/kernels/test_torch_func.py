@@ -187,7 +187,7 @@ TOO_MUCH_FORWARD_MODE = {
 @pytest.mark.parametrize("derivative", TOO_MUCH_FORWARD_MODE.values(), ids=TOO_MUCH_FORWARD_MODE)
 def test_forward_mode_of_forward_or_second_derivatives_is_refused(derivative):
     points, *parameters = arguments()
-    with pytest.raises(NotImplementedError, match=r"mixture_log_density.*: got forward mode .*, wanted reverse mode"):
+    with pytest.raises(TypeError, match=r"mixture_log_density.*: got forward mode .*, wanted reverse mode"):
         derivative(lambda x: log_sums(x, *parameters))(points)
 
 
@@ -195,9 +195,7 @@ def test_batch_of_upstream_gradients_of_torch_autograd_is_refused():
     points, *parameters = arguments()
     points.requires_grad_()
     log_sum = log_sums(points, *parameters)
-    with pytest.raises(
-        NotImplementedError, match=r"gradient of .*mixture_log_density.*: got a tensor that torch trans"
-    ):
+    with pytest.raises(TypeError, match=r"gradient of .*mixture_log_density.*: got a tensor that torch trans"):
         torch.autograd.grad(log_sum, points, torch.eye(3).double(), is_grads_batched=True)
 
 
@@ -213,10 +211,10 @@ WITHOUT_DERIVATIVES = {
 def test_functions_without_derivatives_are_refused_by_name(name, transform):
     points = torch.stack([normal_tensor(3, 2), normal_tensor(3, 2, seed=1)])
     rows = points if transform is vmap else points[0]
-    with pytest.raises(NotImplementedError, match=rf"^{name}: got a tensor that torch transforms, wanted a plain"):
+    with pytest.raises(TypeError, match=rf"^{name}: got a tensor that torch transforms, wanted a plain"):
         transform(WITHOUT_DERIVATIVES[name])(rows)
 
 
 def test_full_log_sums_of_a_tensor_that_requires_a_gradient_are_refused():
-    with pytest.raises(NotImplementedError, match=r"^log_sum_exp_full: got a tensor that requires a gradient"):
+    with pytest.raises(TypeError, match=r"^log_sum_exp_full: got a tensor that requires a gradient"):
         WITHOUT_DERIVATIVES["log_sum_exp_full"](normal_tensor(3, 2).requires_grad_())

@@ -17,10 +17,10 @@ RISK, SEEDS = 0.05, 400
 MAX_WRONG = stats.binom.ppf(1 - 1e-6, SEEDS, RISK)
 
 
-def lower_bound(terms, pilot=(0.0, 1.0), *, risk=RISK, floor=0.0, ceiling=1.0, **options):
+def lower_bound(terms, pilot=(0.0, 1.0), *, risk=RISK, lower_limit=0.0, upper_limit=1.0, **options):
     """Compute the bound of terms (q, n), each row a pass."""
     passes = [np.array(pilot), *np.atleast_2d(np.asarray(terms, float))]
-    return lower_mean_bound(passes, floor=floor, ceiling=ceiling, risk=risk, **options)
+    return lower_mean_bound(passes, lower_limit=lower_limit, upper_limit=upper_limit, risk=risk, **options)
 
 
 def count_wrong(sample, mean, **options):
@@ -51,7 +51,7 @@ def test_bound_of_several_passes_of_coins_is_wrong_no_more_often_than_its_risk(s
     outcomes = np.array(list(itertools.product([0.0, 1.0], repeat=sum(sizes))))
     pilot = np.array([0.0, 1.0])
     bounds = np.array(
-        [lower_mean_bound([pilot, *np.split(x, cuts)], floor=0.0, ceiling=1.0, risk=0.2) for x in outcomes]
+        [lower_mean_bound([pilot, *np.split(x, cuts)], lower_limit=0.0, upper_limit=1.0, risk=0.2) for x in outcomes]
     )
     ones = outcomes.sum(1)
     for p in (0.2, 0.6, 0.9):
@@ -80,7 +80,7 @@ def test_bound_covers_rare_low_terms_that_have_not_occurred():
     def sample(generator):
         return np.where(generator.random((3, 100)) < 1e-3, -6.0, 0.0)
 
-    assert count_wrong(sample, -0.006, floor=-6.0, ceiling=0.5, pilot=(0.0, 0.0)) <= MAX_WRONG
+    assert count_wrong(sample, -0.006, lower_limit=-6.0, upper_limit=0.5, pilot=(0.0, 0.0)) <= MAX_WRONG
 
 
 def test_terms_of_different_expectations_are_covered():
@@ -89,16 +89,20 @@ def test_terms_of_different_expectations_are_covered():
     def sample(generator):
         return means + generator.choice([-0.5, 0.5], (8, 25))
 
-    assert count_wrong(sample, 0.0, floor=-2.5, ceiling=2.5, pilot=means) <= MAX_WRONG
+    assert count_wrong(sample, 0.0, lower_limit=-2.5, upper_limit=2.5, pilot=means) <= MAX_WRONG
 
 
 def test_different_expectations_cost_little_after_some_passes():
     """The bound of forty passes with means from -2 to 2 is at most 1.3 times as wide as with equal means."""
     deviations = np.random.default_rng(0).choice([-0.5, 0.5], (40, 25))
     means = np.linspace(-2, 2, 25)
-    equal_means_bound = lower_bound(deviations, floor=-2.5, ceiling=2.5, pilot=deviations[0])
-    different_means_bound = lower_bound(means + deviations, floor=-2.5, ceiling=2.5, pilot=means + deviations[0])
-    one_pass_bound = lower_bound((means + deviations).ravel(), floor=-2.5, ceiling=2.5, pilot=means + deviations[0])
+    equal_means_bound = lower_bound(deviations, lower_limit=-2.5, upper_limit=2.5, pilot=deviations[0])
+    different_means_bound = lower_bound(
+        means + deviations, lower_limit=-2.5, upper_limit=2.5, pilot=means + deviations[0]
+    )
+    one_pass_bound = lower_bound(
+        (means + deviations).ravel(), lower_limit=-2.5, upper_limit=2.5, pilot=means + deviations[0]
+    )
     average = deviations.mean()
     # The spread of all terms is sqrt(0.25 + 4/3 * 1.08) = 1.3: it would make the bound 2.6 times as wide.
     assert average - different_means_bound < 1.3 * (average - equal_means_bound) < 0.6 * (average - one_pass_bound)
@@ -108,7 +112,7 @@ def test_passes_of_different_sizes_are_covered():
     def bound(seed):
         generator = np.random.default_rng(seed)
         passes = [np.array([0.0, 1.0]), *(generator.random(n) for n in (30, 7, 60))]
-        return lower_mean_bound(passes, floor=0.0, ceiling=1.0, risk=RISK)
+        return lower_mean_bound(passes, lower_limit=0.0, upper_limit=1.0, risk=RISK)
 
     assert sum(bound(seed) > 0.5 for seed in range(SEEDS)) <= MAX_WRONG
 
@@ -118,7 +122,7 @@ def test_passes_may_end_at_any_time_if_their_count_is_not_fixed():
 
     def largest_bound(seed):
         passes = [np.array([0.0, 1.0]), *np.random.default_rng(seed).choice([0.0, 1.0], (8, 20))]
-        options = {"floor": 0.0, "ceiling": 1.0, "risk": RISK, "fixed_count": False}
+        options = {"lower_limit": 0.0, "upper_limit": 1.0, "risk": RISK, "fixed_count": False}
         return max(lower_mean_bound(passes[:k], **options) for k in range(2, 10))
 
     assert sum(largest_bound(seed) > 0.5 for seed in range(SEEDS)) <= MAX_WRONG
@@ -130,7 +134,7 @@ def test_passes_may_end_at_any_time_if_their_count_is_not_fixed():
 def test_bound_of_constant_terms_is_that_of_the_largest_stake():
     """The largest stake, 0.9 / span, on n terms c: n log(1 + 0.9 (c - m) / span) = log(1 / risk)."""
     n, span = 500, 3.0
-    bound = lower_bound(np.full(n, 1.0), floor=-1.0, ceiling=2.0, pilot=(1.0, 1.0))
+    bound = lower_bound(np.full(n, 1.0), lower_limit=-1.0, upper_limit=2.0, pilot=(1.0, 1.0))
     assert 1.0 - bound == pytest.approx(span / 0.9 * math.expm1(-math.log(RISK) / n), abs=1e-8)
 
 
@@ -151,12 +155,12 @@ def test_bound_falls_with_the_risk_to_the_floor():
 
 
 def test_bound_never_exceeds_the_ceiling():
-    assert lower_bound(np.full(1000, 5.0), floor=0.0, ceiling=1.0, pilot=(0.0, 1.0)) == 1.0
+    assert lower_bound(np.full(1000, 5.0), lower_limit=0.0, upper_limit=1.0, pilot=(0.0, 1.0)) == 1.0
 
 
 def test_bound_has_the_shift_and_scale_of_the_terms():
     terms = np.random.default_rng(0).random((4, 20))
-    moved = lower_bound(3 * terms - 7, pilot=(-7.0, -4.0), floor=-7.0, ceiling=-4.0)
+    moved = lower_bound(3 * terms - 7, pilot=(-7.0, -4.0), lower_limit=-7.0, upper_limit=-4.0)
     assert moved == pytest.approx(3 * lower_bound(terms) - 7, abs=1e-8)
 
 
@@ -165,7 +169,9 @@ def test_upper_bound_is_minus_the_lower_bound_of_negated_terms():
     uppers = []
     for fixed_count in (True, False):
         options = {"risk": RISK, "fixed_count": fixed_count}
-        uppers.append(upper_mean_bound(passes, floor=0.0, ceiling=1.0, **options))
-        assert uppers[-1] == -lower_mean_bound([-terms for terms in passes], floor=-1.0, ceiling=0.0, **options)
+        uppers.append(upper_mean_bound(passes, lower_limit=0.0, upper_limit=1.0, **options))
+        assert uppers[-1] == -lower_mean_bound(
+            [-terms for terms in passes], lower_limit=-1.0, upper_limit=0.0, **options
+        )
         assert np.mean(passes[1:]) < uppers[-1] < 1
     assert uppers[0] != uppers[1]

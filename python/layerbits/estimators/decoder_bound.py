@@ -160,9 +160,9 @@ class DecoderBounds:
     def _lower_end(self, trial: Doubles, final: Doubles, ceiling: float, risk: float) -> float:
         """Return the lower end of an information from its terms at the trial queries and at the final queries."""
         trial, final = (mix_with_prior(values, self.weight) for values in (trial, final))
-        floor = math.log(self.weight)
-        passes = [_pilot(trial, floor, ceiling), *split_passes(final)]
-        return lower_mean_bound(passes, floor=floor, ceiling=ceiling, risk=risk)
+        lower_limit = math.log(self.weight)
+        passes = [_pilot(trial, lower_limit, ceiling), *split_passes(final)]
+        return lower_mean_bound(passes, lower_limit=lower_limit, upper_limit=ceiling, risk=risk)
 
     def _entropy_upper_bound(self, quantity: Quantity, candidate: Candidate) -> DecoderBound:
         """Bound the mean of -log q(t|A) from above."""
@@ -174,7 +174,7 @@ class DecoderBounds:
         least_weight = self.weight if quantity.minuend is Condition.NONE else self.weight / 2
         ceiling = self.wide.largest_log_ratio - math.log(least_weight)
         passes = [_pilot(trial, 0.0, ceiling), *split_passes(final)]
-        end = upper_mean_bound(passes, floor=0.0, ceiling=ceiling, risk=self.risk)
+        end = upper_mean_bound(passes, lower_limit=0.0, upper_limit=ceiling, risk=self.risk)
         result = _result(candidate, final, final - terms(quantity, candidate.at_final), end)
         return dataclasses.replace(result, tail_assumed=self.wide.tail_assumed)
 
@@ -215,9 +215,9 @@ def _trial_bound(candidate: Candidate, quantity: Quantity, weight: float) -> flo
     return -float(trial.mean()) if quantity.is_entropy else float(mix_with_prior(trial, weight).mean())
 
 
-def _pilot(trial: Doubles, floor: float, ceiling: float) -> Doubles:
+def _pilot(trial: Doubles, lower_limit: float, upper_limit: float) -> Doubles:
     """Return terms that set the first stake: the trial terms, or the two extremes if there are fewer than two terms."""
-    return trial.ravel() if trial.size > 1 else np.array([floor, ceiling])
+    return trial.ravel() if trial.size > 1 else np.array([lower_limit, upper_limit])
 
 
 def _with_priors(log_densities: LogDensities, wide_log_density: Doubles, weight: float) -> LogDensities:

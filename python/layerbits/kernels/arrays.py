@@ -78,7 +78,7 @@ def as_number(name: str, value: Tensor) -> float:
 
 
 def check_plain(function: str, *tensors: Tensor | None) -> None:
-    """Raise NotImplementedError for a tensor that torch transforms: it has no memory that a native module can read.
+    """Raise a TypeError for a tensor that torch transforms: it has no memory that a native module can read.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def check_plain(function: str, *tensors: Tensor | None) -> None:
                 tensor.data_ptr()
         except RuntimeError as error:
             wanted = "a plain tensor; loop over a batch, and call the function outside of torch.func"
-            raise NotImplementedError(f"{function}: got a tensor that torch transforms, wanted {wanted}") from error
+            raise TypeError(f"{function}: got a tensor that torch transforms, wanted {wanted}") from error
 
 
 def as_sigma(sigma: object) -> Tensor:

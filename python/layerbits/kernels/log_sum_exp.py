@@ -181,7 +181,7 @@ class SecondDerivatives(torch.autograd.Function):
     @staticmethod
     def jvp(ctx: Any, *changes: Tensor | None) -> tuple[Tensor, ...]:
         """Refuse forward mode."""
-        raise NotImplementedError(
+        raise TypeError(
             f"{_NAME}: got forward mode (torch.func.jvp, jacfwd) of a second derivative or of forward mode, wanted"
             " reverse mode (torch.func.grad, jacrev) for all derivatives but the first or the second one"
         )

@@ -67,7 +67,7 @@ def log_sum_exp_isotropic(
     ------
     TypeError, ValueError
         An argument has another type, dtype, device, shape or value than wanted; the message names it.
-    NotImplementedError
+    TypeError
         A derivative in forward mode of a second derivative, or of a derivative in forward mode; or a batch of upstream
         gradients by ``is_grads_batched`` or ``vectorize`` of torch.autograd, in place of torch.func.
 
@@ -117,14 +117,12 @@ def log_sum_exp_full(points: Tensor, centers: Tensor, factors: Tensor, offsets: 
     TypeError, ValueError
         An argument has another type, dtype, device or shape than wanted, an offset is +inf, or products of finite
         points and factors might leave the range of the dtype; the message names it.
-    NotImplementedError
+    TypeError
         A tensor requires a gradient, or torch.func transforms the call.
     """
     check_plain("log_sum_exp_full", points, centers, factors, offsets)
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (points, centers, factors, offsets)):
-        raise NotImplementedError(
-            "log_sum_exp_full: got a tensor that requires a gradient, wanted constants; detach the tensor"
-        )
+        raise TypeError("log_sum_exp_full: got a tensor that requires a gradient, wanted constants; detach the tensor")
     log_sum = empty_log_sum(points)
     operations_for(points).log_sum_exp_full(
         points.detach(), centers.detach(), factors.detach(), offsets.detach(), log_sum

@@ -53,7 +53,7 @@ def mixture_log_density(
     ------
     TypeError, ValueError
         An argument has another type, dtype, device, shape or value than wanted; the message names the argument.
-    NotImplementedError
+    TypeError
         Two derivatives are in forward mode, or forward mode differentiates a second derivative: use reverse mode. Or
         torch.autograd maps over upstream gradients (``is_grads_batched``, ``vectorize``): use torch.func.
 

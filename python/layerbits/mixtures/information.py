@@ -102,7 +102,7 @@ def mixture_information(
     ------
     TypeError, ValueError
         An argument has another type, dtype, device, shape or value than wanted; the message names the argument.
-    NotImplementedError
+    TypeError
         torch.func transforms the call.
 
     Notes

@@ -35,7 +35,7 @@ def mixture_entropy_bounds(
     ------
     TypeError, ValueError
         An argument has another type, dtype, device, shape or value than wanted; the message names the argument.
-    NotImplementedError
+    TypeError
         As for `mixture_log_density`.
 
     Notes

@@ -102,15 +102,15 @@ class InformationBet:
         """
         lower = lower_mean_bound(
             [bet_pass.decoder_terms for bet_pass in passes],
-            floor=math.log(self.prior_weight),
-            ceiling=self.ceiling,
+            lower_limit=math.log(self.prior_weight),
+            upper_limit=self.ceiling,
             risk=self.risk,
             fixed_count=self.fixed_count,
         )
         upper = upper_mean_bound(
             [bet_pass.terms for bet_pass in passes],
-            floor=0.0,
-            ceiling=self.largest_term,
+            lower_limit=0.0,
+            upper_limit=self.largest_term,
             risk=self.risk,
             fixed_count=self.fixed_count,
         )

@@ -11,12 +11,12 @@ from scipy.special import stdtrit
 
 from layerbits._base import Doubles
 
-# Largest stake, relative to the stake at which a single term at the floor makes the wealth 0.
+# Largest stake, relative to the stake at which a single term at the lower_limit makes the wealth 0.
 _LARGEST_STAKE = 0.9
 
 
 def lower_mean_bound(
-    passes: Sequence[Doubles], *, floor: float, ceiling: float, risk: float, fixed_count: bool = True
+    passes: Sequence[Doubles], *, lower_limit: float, upper_limit: float, risk: float, fixed_count: bool = True
 ) -> float:
     """Compute a lower confidence bound of a mean, at level 1 - `risk`, for any number and distribution of the terms.
 
@@ -24,11 +24,11 @@ def lower_mean_bound(
     ----------
     passes : sequence of arrays of shape (n_k,)
         The first pass is the pilot: at least two terms, which only set stakes and forecasts. The terms of each later
-        pass are at least `floor`, and independent within the pass given the earlier passes. The average of the
+        pass are at least `lower_limit`, and independent within the pass given the earlier passes. The average of the
         expectations of a pass is at most the mean.
-    floor : float
+    lower_limit : float
         A lower bound of every term.
-    ceiling : float
+    upper_limit : float
         An upper bound of the mean.
     risk : float
         Probability, in (0, 1), with which the bound may exceed the mean.
@@ -39,7 +39,7 @@ def lower_mean_bound(
     Returns
     -------
     float
-        The bound, in [floor, ceiling].
+        The bound, in [lower_limit, upper_limit].
 
     Notes
     -----
@@ -56,7 +56,7 @@ def lower_mean_bound(
     for k in range(1, len(passes)):
         forecasts, squared_error = _forecast(passes[:k], sizes[k])
         deviations = forecasts - forecasts.mean()
-        span = ceiling - floor + float(deviations.max())
+        span = upper_limit - lower_limit + float(deviations.max())
         largest_stake = _LARGEST_STAKE / span if span > 0 else 1.0
         count = sum(sizes[1:] if fixed_count else sizes[1 : k + 1])
         # For small stakes the log wealth is count (mean - m) stake - count squared_error stake^2 / 2. `best_stake`
@@ -70,20 +70,26 @@ def lower_mean_bound(
         pairs = zip(shifted_terms, stakes, strict=True)
         return float(sum(np.log1p(stake * (terms - mean)).sum() for terms, stake in pairs)) - target
 
-    if excess(floor) <= 0:
-        return floor
-    return ceiling if excess(ceiling) >= 0 else float(brentq(excess, floor, ceiling, xtol=1e-9, rtol=1e-12))
+    if excess(lower_limit) <= 0:
+        return lower_limit
+    return (
+        upper_limit
+        if excess(upper_limit) >= 0
+        else float(brentq(excess, lower_limit, upper_limit, xtol=1e-9, rtol=1e-12))
+    )
 
 
 def upper_mean_bound(
-    passes: Sequence[Doubles], *, floor: float, ceiling: float, risk: float, fixed_count: bool = True
+    passes: Sequence[Doubles], *, lower_limit: float, upper_limit: float, risk: float, fixed_count: bool = True
 ) -> float:
     """Compute an upper confidence bound of a mean: minus the lower bound of the negated terms.
 
-    Parameters are those of `lower_mean_bound`, for terms of at most `ceiling` and a mean of at least `floor`.
+    Parameters are those of `lower_mean_bound`, for terms of at most `upper_limit` and a mean of at least `lower_limit`.
     """
     negated = [-terms for terms in passes]
-    return -lower_mean_bound(negated, floor=-ceiling, ceiling=-floor, risk=risk, fixed_count=fixed_count)
+    return -lower_mean_bound(
+        negated, lower_limit=-upper_limit, upper_limit=-lower_limit, risk=risk, fixed_count=fixed_count
+    )
 
 
 def student_margin(variances: Doubles, freedom: int, risk: float) -> float:

@@ -140,7 +140,10 @@ def information_between_layers(
         lower_terms = mixed(log_q_given[:, :queries], marginal.bounded, weight) - marginal.plug_in
         largest_loss = marginal.largest_surprisal - math.log(weight)
     upper_end = upper_mean_bound(
-        [trial_terms.ravel(), *split_passes(upper_terms)], floor=0.0, ceiling=marginal.largest_surprisal, risk=risk
+        [trial_terms.ravel(), *split_passes(upper_terms)],
+        lower_limit=0.0,
+        upper_limit=marginal.largest_surprisal,
+        risk=risk,
     )
     if lower_terms.mean() < 0:
         lower_terms = np.zeros_like(lower_terms)  # I >= 0 is the better bound

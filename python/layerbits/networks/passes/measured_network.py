@@ -131,7 +131,7 @@ class MeasuredNetwork:
 
     @functools.cached_property
     def dependence(self) -> DependenceGraph:
-        """What acts on the signal of each layer, observed in two passes of a few rows."""
+        """The sources that act on the signal of each layer, observed in two passes of a few rows."""
         return observe_dependence(self, self._inputs.tensors)
 
     @functools.cached_property

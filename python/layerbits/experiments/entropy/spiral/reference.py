@@ -65,7 +65,7 @@ def _cross_entropy_excess(samples: Sequence[tuple[Doubles, Doubles]], sigma: flo
     # With |s|^2 <= d, log N(t; s, sigma^2 I) - log N(t; 0, (1 + sigma^2) I) is at most d/2 log(1 + 1/sigma^2) + d/2,
     # its value where the derivative by t is 0. Each term is at most this value minus log(wide_share).
     ceiling = _DIM / 2 * math.log1p(1 / sigma**2) + _DIM / 2 - math.log(wide_share)
-    upper = upper_mean_bound(terms, floor=0.0, ceiling=ceiling, risk=_RISK / 2)
+    upper = upper_mean_bound(terms, lower_limit=0.0, upper_limit=ceiling, risk=_RISK / 2)
     return float(np.mean(terms)), upper
 
 

@@ -4,53 +4,42 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from layerbits.calibration.tasks.channels import leaky_relu_channel, line_channel
-from layerbits.calibration.tasks.module_task import ModuleTask, chain
-from layerbits.calibration.tasks.scalar_tasks import Values, alternating, chain_task, channel_truths, column
-from layerbits.calibration.tasks.task import Truths
+from layerbits.calibration.tasks.module_task import ModuleTask
+from layerbits.calibration.tasks.scalar_tasks import Values, chain_of_channel, chain_task, column
 
 
 def _relu(
     name: str, description: str, inputs: Values, weight: float, bias: float, sigma: float, slope: float = 0.0
 ) -> ModuleTask:
     """Make T_1 = x + Z_1 and T = max(U, slope U) + Z with U = weight T_1 + bias."""
-    values, labels = column(inputs), alternating(len(inputs))
+    values = column(inputs)
 
-    def compute_truths() -> Truths:
-        return channel_truths(leaky_relu_channel(values[:, 0], weight, bias, slope, sigma), labels, sigma)
+    def second(t: Tensor) -> Tensor:
+        return nn.functional.leaky_relu(weight * t + bias, slope)
 
-    return ModuleTask(
+    return chain_of_channel(
         name,
         description,
-        compute_truths,
         values,
-        labels,
-        lambda: chain(lambda x: x, lambda t: nn.functional.leaky_relu(weight * t + bias, slope)),
-        {"0": sigma, "1": sigma},
-        "1",
-        ("0", "1"),
+        (lambda x: x, second),
+        (sigma, sigma),
+        lambda: leaky_relu_channel(values[:, 0], weight, bias, slope, sigma),
     )
 
 
 def _outlier(name: str, description: str, inputs: Values) -> ModuleTask:
     """Make two linear layers."""
-    values, labels, sigma = column(inputs), alternating(len(inputs)), 0.25
-
-    def compute_truths() -> Truths:
-        return channel_truths(line_channel(1.5 * values[:, 0], sigma * np.hypot(1, 1.5)), labels, sigma)
-
-    return ModuleTask(
+    values, sigma = column(inputs), 0.25
+    return chain_of_channel(
         name,
         description,
-        compute_truths,
         values,
-        labels,
-        lambda: chain(lambda x: x, lambda t: 1.5 * t),
-        {"0": sigma, "1": sigma},
-        "1",
-        ("0", "1"),
+        (lambda x: x, lambda t: 1.5 * t),
+        (sigma, sigma),
+        lambda: line_channel(1.5 * values[:, 0], sigma * np.hypot(1, 1.5)),
     )
 
 

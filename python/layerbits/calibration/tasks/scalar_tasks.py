@@ -30,17 +30,29 @@ def chain_task(
     slope: float,
 ) -> ModuleTask:
     """Make the chain T_1 = f_1(x) + Z_1, T = f_2(T_1) + Z_2; `slope` bounds the derivative of f_2."""
-    values, labels = column(inputs), alternating(len(inputs))
+    values = column(inputs)
 
-    def compute_truths() -> Truths:
+    def channel() -> Channel:
         means = on_values(functions[0], values[:, 0])
-        channel = hidden_channel(means, sigmas[0], lambda nodes: on_values(functions[1], nodes), sigmas[1], slope=slope)
-        return channel_truths(channel, labels, sigmas[1])
+        return hidden_channel(means, sigmas[0], lambda nodes: on_values(functions[1], nodes), sigmas[1], slope=slope)
 
+    return chain_of_channel(name, description, values, functions, sigmas, channel)
+
+
+def chain_of_channel(
+    name: str,
+    description: str,
+    values: Doubles,
+    functions: tuple[Function, Function],
+    sigmas: tuple[float, float],
+    channel: Callable[[], Channel],
+) -> ModuleTask:
+    """Make the chain T_1 = f_1(x) + Z_1, T = f_2(T_1) + Z_2 of inputs (n, 1), with the channel from x to T."""
+    labels = alternating(len(values))
     return ModuleTask(
         name,
         description,
-        compute_truths,
+        lambda: channel_truths(channel(), labels, sigmas[1]),
         values,
         labels,
         lambda: chain(*functions),

@@ -73,7 +73,8 @@ class LayerSample:
         Queries of each input. Behind noise, the last draws carry one query each, and decoders are made of the other
         draws. Behind no noise, the single signal serves any number of queries.
     dimension_loss : float
-        Upper bound in nats of the information, and of the entropy, that the omitted dimensions would add.
+        Upper bound in nats of the information, and of the entropy, that the omitted dimensions would add; behind noise
+        an estimate of it from draws that did not choose the dimensions.
     noise_entropy : float
         Entropy of the noise in all dimensions of the layer, in nats; with `alpha`, its mean over the inputs.
     devices : tuple of torch.device

@@ -100,7 +100,7 @@ def mean_subspace(points: Tensor, *, fitted: int, max_dimensions: int) -> Subspa
 def project(points: Tensor, subspace: Subspace, sigma: float, *, fitted: int) -> tuple[Tensor, float]:
     """Compute the coordinates (n, r, k) of points, and a bound in nats of what the omitted dimensions add.
 
-    The bound comes from the points that the subspace was not fitted to.
+    The bound is an estimate from the points that the subspace was not fitted to, without a margin for their number.
 
     Parameters
     ----------

@@ -49,6 +49,13 @@ class RandomStream(enum.IntEnum):
     CONDITIONAL_SEED = 12  # block
     PAIR_QUERIES = 13
     PAIR_TRIAL_INPUTS = 14
+    # The known network.
+    KNOWN_MODELS = 33  # input
+    KNOWN_QUERIES = 34  # pass
+    KNOWN_SAMPLES = 35  # block of queries, input
+    KNOWN_ENTROPY_SAMPLES = 36  # block of queries, input
+    KNOWN_RANGE = 37
+    KNOWN_FINAL_SEED = 38
     # Baselines.
     FOLDS = 15  # samples
     # Experiments.

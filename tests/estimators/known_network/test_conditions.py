@@ -34,7 +34,7 @@ def sampled(model, n_queries=40):
 
 
 def estimates_at(proposals, queries):
-    return DensityEstimates.of(proposals, queries, scores_of(proposals, queries), EFFORT, (2, 0))
+    return DensityEstimates.of(proposals, queries, scores_of(proposals, queries), EFFORT, 2)
 
 
 def test_own_noise_enters_the_tilted_estimates_alone():
@@ -65,7 +65,7 @@ def test_decoder_scores_of_other_inputs_have_the_law_of_those_of_the_own_input()
     proposals, queries = Proposals(model, 0, 2**26), KnownQueries.sample(model, [1600], 1)
     scores = scores_of(proposals, queries)
     # Equal scores, so that differences come from the samples alone.
-    estimates = DensityEstimates.of(proposals, queries, torch.zeros_like(scores), Effort(4, 1), (2, 0))
+    estimates = DensityEstimates.of(proposals, queries, torch.zeros_like(scores), Effort(4, 1), 2)
     assert (estimates.counts == 1).all()
     fresh = decoder_scores(estimates, 1.0, 1.0)
     each = torch.arange(1600)
@@ -87,7 +87,7 @@ def test_queries_share_no_samples():
 
 def test_blocks_of_queries_share_no_samples():
     proposals, queries, estimates = sampled(tanh_model())
-    other = DensityEstimates.of(proposals, queries, estimates.scores, EFFORT, (2, 1))
+    other = DensityEstimates.of(proposals, queries, estimates.scores, EFFORT, 3)
     has_samples = estimates.counts > 0
     assert not torch.isclose(estimates.fresh[has_samples], other.fresh[has_samples]).any()
 
@@ -112,7 +112,7 @@ def test_partial_sets_of_inputs_only_loosen_the_ends():
         means = []
         for least_share in (0.0, 2.0):
             effort = Effort(40, 8, least_share)
-            estimates = DensityEstimates.of(proposals, queries, scores, effort, (2, 0))
+            estimates = DensityEstimates.of(proposals, queries, scores, effort, 2)
             means.append(confusions(quantity, estimates, queries.rows, classes).mean())
         assert means[1] < means[0] - 0.05, quantity.name
 
@@ -142,16 +142,16 @@ def test_final_queries_choose_nothing(monkeypatch):
     efforts, seen = [], []
     original = DensityEstimates.of.__func__
 
-    def recorded(cls, proposals, queries, scores, effort, key):
-        efforts.append((effort, key))
+    def recorded(cls, proposals, queries, scores, effort, seed):
+        efforts.append((effort, seed))
         seen.append(queries.noises)
-        return original(cls, proposals, queries, scores, effort, key)
+        return original(cls, proposals, queries, scores, effort, seed)
 
     monkeypatch.setattr(DensityEstimates, "of", classmethod(recorded))
     known_network_estimates(tanh_model(), Classes.of(None, 10), 0.025, 0, KnownNetworkSettings(20, 16, samples=64))
     *pilot, final = efforts
     assert final[0] == pilot[-1][0]
-    assert final[1][0] not in {key[0] for _, key in pilot}
+    assert final[1] not in {seed for _, seed in pilot}
     assert len(seen[-1]) == 20
     assert not torch.isin(seen[-1], seen[0]).any()
 
@@ -182,7 +182,7 @@ def test_weights_do_not_depend_on_the_budget():
         proposals.max_memory = max_memory
         queries = KnownQueries.sample(model, [30], 1)
         counts = torch.arange(300).view(10, 30) % 7
-        sampler = WeightSampler(proposals, (5, 0), 0.2)
+        sampler = WeightSampler(proposals, 5, 0.2)
         results.append(torch.cat([weights for _, weights in sampler.batches(queries, counts)]))
     assert len(results[0]) == int((torch.arange(300) % 7).sum())
     torch.testing.assert_close(results[0], results[1], rtol=1e-10, atol=1e-10)

@@ -50,7 +50,7 @@ def true_log_densities(model, points):
 def estimates_of(model, effort, n_queries=50):
     proposals = Proposals(model, 0, 2**26)
     queries = KnownQueries.sample(model, [n_queries], 1)
-    return queries, DensityEstimates.of(proposals, queries, scores_of(proposals, queries), effort, (2, 0))
+    return queries, DensityEstimates.of(proposals, queries, scores_of(proposals, queries), effort, 2)
 
 
 @pytest.mark.parametrize("effort", [Effort(1, 1, 0), Effort(12, 1, 0), Effort(40, 7, 0), Effort(40, 30, 0, 0.2)])
@@ -98,9 +98,9 @@ def test_prior_in_the_proposal_keeps_the_mean_weight_of_own_noises():
     proposals = Proposals(model, 0, 2**26)
     queries = KnownQueries.sample(model, [20], 1)
     truth = true_log_densities(model, queries.points)[torch.arange(20), queries.rows]
-    many = own_tilted_estimates(proposals, queries, 2000, 0.3, (3, 0))
+    many = own_tilted_estimates(proposals, queries, 2000, 0.3, 3)
     assert (many - truth).abs().max() < 0.16
-    few = torch.stack([own_tilted_estimates(proposals, queries, 2, 0.3, (3, key)) for key in range(100)])
+    few = torch.stack([own_tilted_estimates(proposals, queries, 2, 0.3, 100 + key) for key in range(100)])
     assert not torch.allclose(few[0], few[1])
 
 

@@ -15,7 +15,6 @@ from torch import Tensor
 from layerbits.estimators.known_network.proposals import Proposals
 from layerbits.estimators.known_network.queries import KnownQueries
 from layerbits.estimators.known_network.weights import WeightSampler, log_means
-from layerbits.kernels import RandomStream
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,12 +76,11 @@ class DensityEstimates:
 
     @classmethod
     def of(
-        cls, proposals: Proposals, queries: KnownQueries, scores: Tensor, effort: Effort, key: tuple[int, int]
+        cls, proposals: Proposals, queries: KnownQueries, scores: Tensor, effort: Effort, seed: int
     ) -> DensityEstimates:
-        """Sample the proposals; `key` is a seed and a number that no other queries have."""
-        seed, number = key
+        """Sample the proposals; `seed` is one that no other queries have."""
         counts = effort.counts(scores)
-        sampler = WeightSampler(proposals, (seed, RandomStream.KNOWN_SAMPLES, number))
+        sampler = WeightSampler(proposals, seed)
         each = torch.arange(len(queries.rows))
         drawn = counts.T.clone()
         own_drawn = drawn[queries.rows, each].clamp(min=max(1, effort.own))
@@ -137,13 +135,13 @@ def _tilted(samples: Tensor, noise: Tensor, counts: Tensor) -> Tensor:
 
 
 def own_tilted_estimates(
-    proposals: Proposals, queries: KnownQueries, samples: int, prior_weight: float, key: tuple[int, int]
+    proposals: Proposals, queries: KnownQueries, samples: int, prior_weight: float, seed: int
 ) -> Tensor:
     """Return tilted estimates for the input of each query, (q,), with the prior mixed into the proposal.
 
-    `samples` counts the query's own noise.
+    `samples` counts the query's own noise. `seed` is one that no other queries have.
     """
-    sampler = WeightSampler(proposals, (key[0], RandomStream.KNOWN_ENTROPY_SAMPLES, key[1]), prior_weight)
+    sampler = WeightSampler(proposals, seed, prior_weight)
     each = torch.arange(len(queries.rows))
     counts = torch.zeros(proposals.model.n_inputs, len(each), dtype=torch.int64)
     counts[queries.rows, each] = samples - 1

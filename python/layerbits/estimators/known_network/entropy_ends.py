@@ -22,7 +22,7 @@ from layerbits.estimators.known_network.proposals import Proposals
 from layerbits.estimators.known_network.queries import KnownQueries
 from layerbits.estimators.log_densities import Queries
 from layerbits.estimators.wide_density import WideDensity
-from layerbits.kernels import RandomStream, standard_normal, stream
+from layerbits.kernels import RandomStream, derived_seed, standard_normal, stream
 from layerbits.statistics import lower_mean_bound, unseen_probability, upper_mean_bound
 
 # Weight of the prior of the noises in the proposal: a larger weight wastes samples, a smaller one widens the range of
@@ -121,11 +121,9 @@ class EntropyMeasure:
         limit = d + _DEVIATIONS * math.sqrt(2 * d)
         return limit, float(d * chi2.cdf(limit, d + 2) + limit * chi2.sf(limit, d))
 
-    def terms(
-        self, queries: KnownQueries, estimates: DensityEstimates, key: tuple[int, int]
-    ) -> tuple[Doubles, Doubles]:
-        """Return the terms above and below at queries; `key` is a seed and a number that no other queries have."""
-        return self._above(queries, estimates), self._below(queries, key)
+    def terms(self, queries: KnownQueries, estimates: DensityEstimates, seed: int) -> tuple[Doubles, Doubles]:
+        """Return the terms above and below at queries; `seed` is one that no other queries have."""
+        return self._above(queries, estimates), self._below(queries, seed)
 
     def _above(self, queries: KnownQueries, estimates: DensityEstimates) -> Doubles:
         noise = (-queries.squares / 2).numpy()
@@ -138,9 +136,10 @@ class EntropyMeasure:
         terms: Doubles = -np.logaddexp(density - noise, wide)
         return terms
 
-    def _below(self, queries: KnownQueries, key: tuple[int, int]) -> Doubles:
+    def _below(self, queries: KnownQueries, seed: int) -> Doubles:
         limit, mean = self._square_limit_and_mean
-        tilted = own_tilted_estimates(self.proposals, queries, self.samples, _PRIOR_WEIGHT, key)
+        samples_seed = derived_seed(seed, RandomStream.KNOWN_ENTROPY_SEED)
+        tilted = own_tilted_estimates(self.proposals, queries, self.samples, _PRIOR_WEIGHT, samples_seed)
         control: Tensor = queries.squares.clamp(max=limit) - mean + self.proposals.model.n_units
         terms: Doubles = (-tilted - control / 2).numpy()
         return terms

@@ -57,15 +57,16 @@ def known_network_estimates(
     pilot = Pilot.of(proposals, pilot_queries, classes, settings.samples)
     entropy = EntropyMeasure.of(proposals, sum(sizes), _ENTROPY_SAMPLES, risk)
     terms = _Terms(pilot, entropy, classes)
-    at_pilot = terms.at(pilot.queries, pilot.estimates, (seed, 0))
+    at_pilot = terms.at(pilot.queries, pilot.estimates, derived_seed(seed, RandomStream.KNOWN_PILOT_TERMS_SEED))
     queries = KnownQueries.sample(model, sizes, seed, first_pass=1)
     block = max(1, _PAIRS // model.n_inputs)
-    final_seed, blocks = derived_seed(seed, RandomStream.KNOWN_FINAL_SEED), []
+    blocks = []
     for number, start in enumerate(range(0, len(queries.rows), block)):
         part = queries.select(slice(start, start + block))
         scores = scores_of(proposals, part)
-        estimates = DensityEstimates.of(proposals, part, scores, pilot.effort, (final_seed, number))
-        blocks.append(terms.at(part, estimates, (final_seed, number)))
+        block_seed = derived_seed(seed, RandomStream.KNOWN_BLOCK_SEED, number)
+        estimates = DensityEstimates.of(proposals, part, scores, pilot.effort, block_seed)
+        blocks.append(terms.at(part, estimates, block_seed))
     cuts = np.cumsum(sizes)[:-1]
     passes = {
         name: [values, *np.split(np.concatenate([values_of_block[name] for values_of_block in blocks]), cuts)]
@@ -94,14 +95,14 @@ class _Terms:
     entropy: EntropyMeasure
     classes: Classes
 
-    def at(self, queries: KnownQueries, estimates: DensityEstimates, key: tuple[int, int]) -> dict[str, Doubles]:
+    def at(self, queries: KnownQueries, estimates: DensityEstimates, seed: int) -> dict[str, Doubles]:
         terms: dict[str, Doubles] = {}
         for quantity in self.classes.quantities:
             if not quantity.is_entropy:
                 decoder = self.pilot.decoders[quantity.name]
                 terms[_decoder(quantity)] = decoder.terms(quantity, estimates, queries, self.classes)
                 terms[_confusion(quantity)] = confusions(quantity, estimates, queries.rows, self.classes)
-        terms["above"], terms["below"] = self.entropy.terms(queries, estimates, key)
+        terms["above"], terms["below"] = self.entropy.terms(queries, estimates, seed)
         return terms
 
 

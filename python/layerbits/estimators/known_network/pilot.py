@@ -17,6 +17,7 @@ from layerbits.estimators.known_network.density_estimates import DensityEstimate
 from layerbits.estimators.known_network.proposals import Proposals
 from layerbits.estimators.known_network.queries import KnownQueries
 from layerbits.estimators.known_network.terms import confusions, decoder_scores, decoder_terms
+from layerbits.kernels import RandomStream, derived_seed
 from layerbits.statistics import Quantity, mix_with_prior
 
 # The number of samples grows by this factor until the gap between the bounds of I(X;T) is below the small gap, or
@@ -81,8 +82,8 @@ class Pilot:
         shared, previous_gap = min(_FIRST_SAMPLES, most_samples), np.inf
         for step in itertools.count():
             effort = Effort(shared, max(1, int(_OWN_SHARE * shared)))
-            # The final queries use the keys from 1 on with another seed.
-            estimates = DensityEstimates.of(proposals, queries, scores, effort, (proposals.seed, step))
+            seed = derived_seed(proposals.seed, RandomStream.KNOWN_PILOT_SEED, step)
+            estimates = DensityEstimates.of(proposals, queries, scores, effort, seed)
             decoders = {quantity.name: _best_choice(quantity, estimates, queries, classes) for quantity in information}
             total = information[0]
             confusion = float(confusions(total, estimates, queries.rows, classes).mean())

@@ -13,7 +13,7 @@ from torch import Tensor
 from layerbits.estimators.known_network.linear_models import LinearModels
 from layerbits.estimators.known_network.proposals import Proposals
 from layerbits.estimators.known_network.queries import KnownQueries
-from layerbits.kernels import standard_normal, stream
+from layerbits.kernels import RandomStream, standard_normal, stream
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,14 +24,14 @@ class WeightSampler:
     ----------
     proposals : Proposals
         The linear models whose posteriors are the proposals.
-    key : tuple of int
-        The seed and the stream of the samples; the index of the input is appended.
+    seed : int
+        Seed of the samples; each input has its own streams.
     prior_weight : float
         Weight of the prior in the proposal, which bounds the weights by (2 pi)^(-d/2) / prior_weight.
     """
 
     proposals: Proposals
-    key: tuple[int, ...]
+    seed: int
     prior_weight: float = 0.0
 
     def batches(self, queries: KnownQueries, counts: Tensor) -> Iterator[tuple[LinearModels, Tensor]]:
@@ -54,11 +54,11 @@ class WeightSampler:
             # Inputs of similar totals share a batch, so that few places are empty.
             longest = int(totals[order[0]])
             batch, order = order[: max(1, values // longest)], order[max(1, values // longest) :]
-            generators = [stream(*self.key, int(row)) for row in models.rows[batch]]
+            generators = [stream(self.seed, RandomStream.KNOWN_SAMPLES, int(row)) for row in models.rows[batch]]
             chosen = models.select(batch)
             indices = [torch.arange(counts.shape[1]).repeat_interleave(counts[i]) for i in batch]
             # The prior is chosen by streams of its own, so that the division into pieces changes no sample.
-            choices = [stream(*self.key, int(row), 1) for row in models.rows[batch]]
+            choices = [stream(self.seed, RandomStream.KNOWN_PRIOR_CHOICES, int(row)) for row in models.rows[batch]]
             for start in range(0, longest, values):
                 pieces = [index[start : start + values] for index in indices]
                 results = self._weights_of_pieces(chosen, queries, pieces, list(zip(generators, choices, strict=True)))

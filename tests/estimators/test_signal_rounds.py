@@ -32,7 +32,7 @@ def test_rounds_are_those_of_a_network_without_noise():
     options = {"queries": 4, "tolerance": 0.05, "seed": 3}
     expected = lb.layer_information(model, INPUTS, LABELS, sigma=0.5, **options)["1", "I(X;T)"]
     row = lb.information(activations, 0.5, LABELS, **options)["1", "I(X;T)"]
-    # Signals in float64 differ by the rounding of matrix products, some 1e-15; a log density has a slope below 1e3 here.
+    # Signals in float64 differ by rounding, some 1e-15; a log density has a slope below 1e3 here.
     assert (row.lower, row.upper) == pytest.approx((expected.lower, expected.upper), abs=1e-10)
 
 

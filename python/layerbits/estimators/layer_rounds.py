@@ -24,7 +24,7 @@ from layerbits.kernels import RandomStream, derived_seed
 from layerbits.statistics import Interval
 
 # Largest number of queries of all inputs in a round behind no noise, where draws do not limit them: 0.5 GB of terms.
-_MAX_QUERIES = 2**22
+MAX_QUERIES = 2**22
 
 # A last round that left more than this share of the width shows that further rounds hardly narrow the interval.
 _HARDLY_NARROWER = 0.9
@@ -214,7 +214,7 @@ class LayerRounds:
         return seed if number == 1 else derived_seed(seed, RandomStream.ROUND_SEED, number)
 
     def _larger(self, effort: Effort) -> Effort:
-        max_queries = _MAX_QUERIES // self.problem.n_inputs
+        max_queries = MAX_QUERIES // self.problem.n_inputs
         return effort.larger(self.rounds[-1].limited_by, self.settings.max_draws, max_queries)
 
     def _expected_rate(self) -> float | None:

@@ -11,8 +11,9 @@ import pytest
 from layerbits import MeasurementSettings, layer_information
 from layerbits.estimators import Problem, layer_rounds, round_schedule
 from layerbits.estimators.layer_measurement import estimate_layer
-from layerbits.estimators.layer_rounds import Effort, LayerRounds
+from layerbits.estimators.layer_rounds import LayerRounds
 from layerbits.estimators.layer_sample import sample_layers
+from layerbits.estimators.round_outlook import Effort
 from layerbits.estimators.round_schedule import run_rounds
 from layerbits.networks import read_inputs
 from tests.support.networks import INPUTS, ScalarChain, tanh_network

@@ -23,7 +23,8 @@ the other passes. For an entropy, the plug-in bound is the lower one.
     first_layer             all quantities of a layer behind no noise
     layer_behind_noise      all quantities of any other layer
     layer_measurement       all quantities of one layer from the samples of one round
-    layer_rounds            the rounds of one layer with a tolerance, and the expected course of further rounds
+    round_outlook           draws and queries of a round, and the expected course of further rounds
+    layer_rounds            the rounds of one layer with a tolerance
     round_schedule          which layer has the next round
     data_processing         the ends that layers of a chain take over from one another
     audits                  notes on saturation and on estimates that theory rules out

@@ -11,4 +11,5 @@ generators        torch's generators, restored after a pass, with a seed for a n
 live_memory       the bytes that a row takes in a pass
 module_state      the attributes of modules, restored after a pass that ends early
 other_generators  the generators of Python and NumPy: whether a pass uses one
+weights           whether another thread changes the parameters
 """

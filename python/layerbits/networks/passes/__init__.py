@@ -6,6 +6,7 @@ channel_hooks      `noisy_network`, `network_without_noise`: make a `MeasuredNet
 probing            `Probe`: passes of a few chosen rows
 rows               which axis of a signal belongs to the rows, and whether rows act on one another
 randomness         checks of the random numbers that a network itself uses
+interventions      whether signals change with their sources alone
 batch_effects      whether rows act on one another through a value of the whole batch
 unit_views         linear views of the units of a layer, and their noise
 readouts           `Tokens`, `Channels`: the readouts of layers, by name

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NoReturn
 
 import torch
 from torch import Tensor
 
 from layerbits._base import LayerSelectionError
-from layerbits.networks.passes.probing import Probe, are_close
+from layerbits.networks.observation.signal_values import are_close
+from layerbits.networks.passes.probing import Probe
 
 # Rows that are compared, and the largest number of other rows in a pass.
 _COMPARED_ROWS = 2
@@ -44,7 +44,7 @@ def check_batch_effects(probe: Probe) -> None:
         for layer, signal in signals.items():
             copies = signal[_COMPARED_ROWS:]
             if not are_close(signal[:1].expand_as(copies), copies):
-                refuse_interaction(layer, "its place in")
+                refuse_interaction(probe, layer, "its place in")
     for positions in _compositions(probe.inputs, n_others):
         others = [tensor[positions.to(tensor.device)] for tensor in probe.inputs]
         _compare(probe, signals, probe.run(_joined(probe, others)))
@@ -56,8 +56,10 @@ def check_batch_effects(probe: Probe) -> None:
             _compare(probe, signals, multiples)
 
 
-def refuse_interaction(layer: str, cause: str = "the other rows of") -> NoReturn:
-    """Raise a ValueError that rows act on one another in a layer."""
+def refuse_interaction(probe: Probe, layer: str, cause: str = "the other rows of") -> None:
+    """Raise a ValueError that rows act on one another in a layer, unless the weights have changed meanwhile."""
+    if probe.weights.have_changed():
+        return
     raise ValueError(
         f"inputs: got rows that act on one another: in {layer!r} the signal of a row changes with {cause} the pass, "
         "wanted a network that treats each row alone; give batch normalization running statistics "
@@ -82,7 +84,7 @@ def _compare(probe: Probe, signals: Mapping[str, Tensor], others: Mapping[str, T
                 f"depending on their values, wanted one row for each row of the pass; {probe.network.remedy_for_rows}"
             )
         if not are_close(signal[:_COMPARED_ROWS], other[:_COMPARED_ROWS]):
-            refuse_interaction(layer)
+            refuse_interaction(probe, layer)
 
 
 def _compositions(inputs: Sequence[Tensor], n_others: int) -> Iterator[Tensor]:

@@ -15,9 +15,10 @@ from layerbits._base import LayerSelectionError
 from layerbits.mixtures import NEGLIGIBLE
 from layerbits.networks.execution.live_memory import LiveMemory, bytes_of_a_row
 from layerbits.networks.noise.dropout import DropoutNoise
+from layerbits.networks.observation.signal_values import are_close
 from layerbits.networks.passes.batch_effects import check_batch_effects, refuse_interaction
 from layerbits.networks.passes.measured_network import MeasuredNetwork
-from layerbits.networks.passes.probing import Probe, are_close
+from layerbits.networks.passes.probing import Probe
 from layerbits.networks.passes.randomness import check_randomness, check_sizes
 
 # The rows of the probing passes. 0 is the first input, 1 another input, as in `Probe.rows`.
@@ -78,10 +79,10 @@ def check_rows(network: MeasuredNetwork, inputs: Sequence[Tensor], layers: Seque
                 pair = (values.movedim(axis, 0)[other_rows] for values in (signal, of_pass[layer]))
                 # Kernels that add in any order give other roundings in equal passes.
                 if signal.equal(repeated[layer]) and _differ(network, layer, *pair):
-                    refuse_interaction(layer)
+                    refuse_interaction(probe, layer)
             same_rows = signal.movedim(axis, 0)[: len(_FEWER_ROWS)], signals_of_fewer[layer].movedim(axis, 0)
             if not network.uses_random_numbers and not are_close(*same_rows):
-                refuse_interaction(layer)
+                refuse_interaction(probe, layer)
     network.row_bytes = bytes_of_a_row(memory, len(_ROWS), fewer_memory, len(_FEWER_ROWS))
     network.row_bytes += sum(math.prod(tensor.shape[1:]) * tensor.itemsize for tensor in inputs)
     if network.adds_noise:

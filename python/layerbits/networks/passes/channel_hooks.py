@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from layerbits._base import LayerSelectionError, NoNoiseError
 from layerbits.networks.execution.arguments import MAX_MEMORY, check_module
 from layerbits.networks.execution.generators import generators_restored
+from layerbits.networks.execution.originals import originals_protected
 from layerbits.networks.execution.output_tensor import measured_signal, other_tensors
 from layerbits.networks.execution.own_hooks import delete_own_hooks
 from layerbits.networks.execution.shadow import shadow, unwrapped
@@ -126,7 +127,7 @@ def noisy_network(
                         if isinstance(layer, AddNoise)
                     },
                 )
-    with RefuseOriginals(root), generators_restored(copied):
+    with originals_protected(root), RefuseOriginals(root), generators_restored(copied):
         network.run(None, _first_rows(inputs.tensors))
     if not network.calls:
         raise LayerSelectionError(

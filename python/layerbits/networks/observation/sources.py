@@ -22,7 +22,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from layerbits.networks.observation.custom_operations import UndeclaredWrites, is_custom
-from layerbits.networks.observation.operations import Operation
+from layerbits.networks.observation.operations import Operation, check_runs_no_functions
 from layerbits.networks.observation.shared_bytes import SharedBytes
 
 
@@ -87,6 +87,8 @@ class SourceTracking(TorchDispatchMode):  # type: ignore[no-untyped-call]
         Why the pass could not be followed, apart from lost values; empty if it could.
     """
 
+    supports_higher_order_operators = True  # they are refused by name
+
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.lost = NOTHING
@@ -145,6 +147,7 @@ class SourceTracking(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs = kwargs or {}
         if self._paused:
             return func(*args, **kwargs)
+        check_runs_no_functions(func)
         operation = Operation(func, args, kwargs)
         literal = operation.literal()
         if literal is not None and _address(literal) not in self.memories:

@@ -35,6 +35,8 @@ class Probe:
         Names of the layers.
     generators : GeneratorUse
         Use of torch's generators in the last pass.
+    shapes : dict of str to tuple of int
+        Shape of the signal of each layer that ran in the last pass.
     n_passes, n_with_other_generators : int
         Number of passes so far, and of those in which a generator of Python or NumPy moved.
     n_seeded_passes, n_with_seeds : int
@@ -47,6 +49,7 @@ class Probe:
     def __init__(self, network: MeasuredNetwork, inputs: Sequence[Tensor], layers: Sequence[str]) -> None:
         self.network, self.inputs, self.layers = network, inputs, layers
         self.generators = GeneratorUse(set())
+        self.shapes: dict[str, tuple[int, ...]] = {}
         self.n_passes = self.n_with_other_generators = self.n_seeded_passes = self.n_with_seeds = 0
         self.weights = WeightSums(network.module)
         self._wanted = set(layers)
@@ -57,13 +60,25 @@ class Probe:
         """Return a batch of row 0, the first input, and row 1, the first input that differs from it."""
         return [tensor[[self._other_input * row for row in rows]] for tensor in self.inputs]
 
-    def run(self, batch: Sequence[Tensor], memory: LiveMemory | None = None) -> dict[str, Tensor]:
-        """Run a pass and return the signals by layer. If `memory` is given, it records the memory of the pass."""
+    def run(
+        self, batch: Sequence[Tensor], memory: LiveMemory | None = None, kept_rows: Sequence[int] | None = None
+    ) -> dict[str, Tensor]:
+        """Run a pass and return the signals by layer.
+
+        If `memory` is given, it records the memory of the pass. If `kept_rows` are given, only these entries of the
+        first axis are returned, where a signal has them.
+        """
         signals: dict[str, Tensor] = {}
+        self.shapes = {}
 
         def keep(index: int, signal: Tensor) -> Tensor:
+            layer = self.network.layer_names[index]
+            self.shapes[layer] = tuple(signal.shape)
             with contextlib.nullcontext() if memory is None else memory.paused():
-                signals[self.network.layer_names[index]] = signal.clone()
+                if kept_rows is None:
+                    signals[layer] = signal.clone()
+                else:
+                    signals[layer] = signal[[row for row in kept_rows if row < len(signal)]]
             if signals.keys() >= self._wanted:
                 raise EndOfPass
             return signal

@@ -78,7 +78,7 @@ def check_rows(network: MeasuredNetwork, inputs: Sequence[Tensor], layers: Seque
                 other_rows = [row for row in range(len(_ROWS)) if row != position]
                 pair = (values.movedim(axis, 0)[other_rows] for values in (signal, of_pass[layer]))
                 # Kernels that add in any order give other roundings in equal passes.
-                if signal.equal(repeated[layer]) and _differ(network, layer, *pair):
+                if signal.equal(repeated[layer]) and differ_beyond_rounding(network, layer, *pair):
                     refuse_interaction(probe, layer)
             same_rows = signal.movedim(axis, 0)[: len(_FEWER_ROWS)], signals_of_fewer[layer].movedim(axis, 0)
             if not network.uses_random_numbers and not are_close(*same_rows):
@@ -104,15 +104,17 @@ def _row_axis(layer: str, shape: tuple[int, ...], fewer: tuple[int, ...], remedy
     )
 
 
-def _differ(network: MeasuredNetwork, layer: str, signals: Tensor, others: Tensor) -> bool:
+def differ_beyond_rounding(network: MeasuredNetwork, layer: str, signals: Tensor, others: Tensor) -> bool:
     """Return whether the signals of the same rows differ by more than rounding.
 
     A change r of the whitened signal carries at most |r|^2 / (2 sigma^2) nats, the divergence between the two noisy
-    values; a negligible divergence counts as rounding. In a layer without noise, every change counts.
+    values; a negligible divergence counts as rounding. In a layer without noise, half of the digits count.
     """
     left, right = (values.reshape(len(values), -1).double() for values in (signals, others))
-    if torch.equal(left, right) or layer not in network.noise:
-        return not torch.equal(left, right)
+    if torch.equal(left, right):
+        return False
+    if layer not in network.noise:
+        return not are_close(signals, others)
     noise = network.noise[layer]
     if isinstance(noise, DropoutNoise):
         return bool(noise.divergence(left, right).max() > NEGLIGIBLE)

@@ -19,8 +19,9 @@ from torch import Tensor
 from layerbits.estimators.audits import note
 from layerbits.estimators.classes import Classes
 from layerbits.estimators.layer_measurement import LayerMeasurement, estimate_samples
-from layerbits.estimators.layer_rounds import MAX_QUERIES, Effort
+from layerbits.estimators.layer_rounds import MAX_QUERIES
 from layerbits.estimators.layer_sample import LayerSample, sample_of_signals
+from layerbits.estimators.round_outlook import Effort
 from layerbits.estimators.settings import MeasurementSettings
 from layerbits.kernels import RandomStream, derived_seed
 from layerbits.networks import GaussianNoise
@@ -67,7 +68,7 @@ class SignalRounds:
                 break
             effort = Effort(samples[0].draws, samples[0].queries)
             larger = effort.larger(information.limited_by, effort.draws, MAX_QUERIES // len(self.signals))
-            expected_end = time.monotonic() + (time.monotonic() - started) * larger.work / effort.work
+            expected_end = time.monotonic() + (time.monotonic() - started) * larger.queries / effort.queries
             limit, remedy = self._limit(effort, larger, information.limited_by, expected_end > deadline)
             if limit:
                 values = {"tolerance": settings.tolerance, "limit": limit, "cause": information.limited_by}

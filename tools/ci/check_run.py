@@ -1,6 +1,6 @@
 """Check the results of `layerbits run szt-tanh`: the files, their columns, and the paper's claim in the numbers.
 
-    python tools/ci/check_run.py FOLDER
+python tools/ci/check_run.py FOLDER
 """
 
 import csv

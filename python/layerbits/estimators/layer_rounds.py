@@ -25,7 +25,7 @@ from layerbits.kernels import RandomStream, derived_seed
 from layerbits.statistics import Interval
 
 # Largest number of queries of all inputs in a round behind no noise, where draws do not limit them: 0.5 GB of terms.
-_MAX_QUERIES = 2**22
+MAX_QUERIES = 2**22
 
 # A last round that left more than this share of the width shows that further rounds hardly narrow the interval.
 _HARDLY_NARROWER = 0.9
@@ -132,7 +132,7 @@ class LayerRounds:
         return self.risk * (1.0 if self.settings.tolerance is None else 6 / (math.pi * number) ** 2)
 
     def _larger(self, effort: Effort, limited_by: str) -> Effort:
-        return effort.larger(limited_by, self.settings.max_draws, _MAX_QUERIES // self.problem.n_inputs)
+        return effort.larger(limited_by, self.settings.max_draws, MAX_QUERIES // self.problem.n_inputs)
 
     def _remedy(self, limit: str) -> str:
         """Return the option that helps most."""

@@ -30,7 +30,8 @@ class MeasurementSettings:
     confidence : float
         Level of each interval, between 0 and 1.
     max_seconds : float
-        With a tolerance: no round begins that would likely end later than this after the start.
+        With a tolerance: no round begins that would likely end later than this after the start, as in
+        `layer_information`.
     max_draws : int
         With a tolerance: largest number of noisy passes per input.
     seed : int

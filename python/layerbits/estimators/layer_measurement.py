@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from layerbits.estimators.classes import Classes
 from layerbits.estimators.first_layer import first_layer_estimates
+from layerbits.estimators.known_layer import KnownLayer
 from layerbits.estimators.layer_behind_noise import NoisySample, noisy_layer_estimates
 from layerbits.estimators.layer_sample import LayerSample
 from layerbits.estimators.problem import Problem
@@ -45,7 +46,7 @@ def sample_seeds(settings: MeasurementSettings, seed: int) -> list[int]:
 def estimate_layer(
     problem: Problem,
     layer: str,
-    samples: Sequence[LayerSample],
+    samples: Sequence[LayerSample | KnownLayer],
     risk: float,
     seed: int,
     shares: RiskShares = UNDIVIDED,
@@ -55,8 +56,11 @@ def estimate_layer(
     `layer` names a part of the problem. A layer and its readouts use the same streams of random numbers. `shares`
     divide the risk of the ends of an information.
     """
+    if isinstance(samples[0], KnownLayer):
+        return samples[0].estimates(problem.classes, risk, seed, shares)
+    recorded = [sample for sample in samples if isinstance(sample, LayerSample)]
     index = problem.network.layer_names.index(problem.parts[layer].layer)
-    return estimate_samples(samples, problem.classes, index, risk, seed, shares)
+    return estimate_samples(recorded, problem.classes, index, risk, seed, shares)
 
 
 def estimate_samples(

@@ -1,0 +1,136 @@
+"""Measurements with `estimator="known"`: the network takes the place of draws at layers behind noise."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+import layerbits
+from layerbits import MeasurementSettings, Monitor, information, layer_information, noisify
+from layerbits.networks import Tokens
+from tests.support.networks import Jitter, dense, tanh_mlp
+from tests.support.random_arrays import normal_tensor
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+INPUTS = 2 * normal_tensor(64, 4, seed=1)
+LABELS = (INPUTS[:, 0] > 0).long()
+QUANTITIES = ("I(X;T)", "h(T)", "h(T|X)", "I(T;Y)", "I(X;T|Y)")
+
+
+def tanh_layers(seed=1, sigma=0.5):
+    return noisify(tanh_mlp(4, 16, 16, 16, 3, seed=seed, dtype=torch.float64), sigma=sigma)
+
+
+@pytest.fixture(scope="module")
+def table():
+    return layer_information(tanh_layers(), INPUTS, LABELS, estimator="known")
+
+
+def test_intervals_overlap_those_of_many_draws(table):
+    draws = layer_information(tanh_layers(), INPUTS, LABELS, draws=512)
+    for layer in ("3", "5"):
+        for quantity in QUANTITIES:
+            row, other = table[layer, quantity], draws[layer, quantity]
+            assert row.lower <= other.upper
+            assert other.lower <= row.upper
+            # At the effort of the defaults no interval of these layers is wider.
+            assert row.upper - row.lower < (0.3 if quantity.startswith("I") else 1.0)
+
+
+def test_rows_name_the_estimator_and_what_gave_the_ends(table):
+    first, second = table["1", "I(X;T)"], table["3", "I(X;T)"]
+    assert (first.estimator, first.decoder) == ("known", "exact")
+    assert (second.estimator, second.decoder, second.draws) == ("known", "known network", 1)
+    assert second.limited_by in ("queries", "samples")
+
+
+def test_layer_behind_no_noise_is_measured_as_by_the_other_estimators(table):
+    row, draws = table["1", "I(X;T)"], layer_information(tanh_layers(), INPUTS, LABELS)["1", "I(X;T)"]
+    # The ends may differ: the divided risk leaves room for ends of other layers.
+    assert (row.decoded, row.plug_in, row.draws) == (draws.decoded, draws.plug_in, draws.draws)
+
+
+def test_measurement_repeats(table):
+    again = layer_information(tanh_layers(), INPUTS, LABELS, estimator="known")
+    assert [(row.lower, row.upper) for row in again] == [(row.lower, row.upper) for row in table]
+
+
+def test_entropies_of_a_linear_network_are_in_the_units_of_the_layer():
+    weights = normal_tensor(3, 4, seed=2), normal_tensor(2, 3, seed=3)
+    layers = dense(weights[0]), nn.Identity(), dense(weights[1]), nn.Identity()
+    covariance = torch.tensor([[0.2, 0.1], [0.1, 0.3]], dtype=torch.float64)
+    noisy = noisify(nn.Sequential(*layers), sigma={"1": 0.5, "3": covariance}, layers=nn.Identity)
+    table = layer_information(noisy, INPUTS, estimator="known", layers="3")
+    of_noisy_value = 0.25 * weights[1] @ weights[1].T + covariance
+    entropy = float(torch.logdet(2 * math.pi * math.e * of_noisy_value)) / 2
+    row = table["3", "h(T|X)"]
+    assert row.lower <= entropy <= row.upper
+    assert row.upper - row.lower < 1.0
+
+
+class Tokenwise(nn.Module):
+    """Two value-by-value layers on tokens (n, 3, 2)."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Tanh(), nn.Tanh()
+
+    def forward(self, x):
+        return self.b(2 * self.a(x))
+
+
+def test_readouts_are_measured():
+    tokens = 2 * normal_tensor(32, 3, 2, seed=4)
+    noisy = noisify(Tokenwise(), sigma=0.5, layers=nn.Tanh, inputs=tokens)
+    options = {"layers": "b", "readout": [Tokens("mean"), None]}
+    table = layer_information(noisy, tokens, estimator="known", **options)
+    draws = layer_information(noisy, tokens, draws=512, **options)
+    for name in ("b[mean]", "b"):
+        row, other = table[name, "I(X;T)"], draws[name, "I(X;T)"]
+        assert row.decoder == "known network"
+        assert row.lower <= other.upper
+        assert other.lower <= row.upper
+
+
+def test_tolerance_is_reached_by_more_queries():
+    options = {"estimator": "known", "layers": "3"}
+    first = layer_information(tanh_layers(), INPUTS, **options)["3", "I(X;T)"]
+    tolerance = 0.7 * (first.upper - first.lower) / 2
+    row = layer_information(tanh_layers(), INPUTS, tolerance=tolerance, **options)["3", "I(X;T)"]
+    assert row.note == ""
+    assert (row.upper - row.lower) / 2 <= tolerance
+
+
+def test_several_label_sets_share_the_information_of_the_inputs():
+    labels = {"a": LABELS, "b": (INPUTS[:, 1] > 0).long()}
+    table = layer_information(tanh_layers(), INPUTS, labels, estimator="known", layers="3")
+    assert {row.quantity for row in table} == {"I(X;T)", "h(T)", "h(T|X)", "I(T;a)", "I(X;T|a)", "I(T;b)", "I(X;T|b)"}
+
+
+def test_single_draw_is_enough():
+    assert layer_information(tanh_layers(), INPUTS, estimator="known", layers="3", draws=1)["3", "I(X;T)"].upper > 0
+
+
+def test_monitor_takes_the_estimator(tmp_path):
+    settings = MeasurementSettings(estimator="known")
+    monitor = Monitor(tanh_layers(), INPUTS, at=[0], directory=tmp_path, layers="3", settings=settings)
+    monitor.step(0)
+    assert monitor.tables[0]["3", "I(X;T)"].decoder == "known network"
+
+
+def test_randomness_of_the_network_is_refused():
+    noisy = noisify(nn.Sequential(nn.Tanh(), Jitter(), nn.Tanh()), sigma=0.5, layers=nn.Tanh)
+    with pytest.raises(ValueError, match="'2' on which random numbers of the network itself act"):
+        layer_information(noisy, INPUTS, estimator="known")
+
+
+def test_recorded_signals_are_refused():
+    with pytest.raises(ValueError, match="estimator: got 'known', wanted 'pooled' or 'paper'"):
+        information(INPUTS, 0.5, estimator="known")
+
+
+def test_estimator_is_listed():
+    with pytest.raises(ValueError, match="wanted one of pooled, paper, known"):
+        layerbits.MeasurementSettings(estimator="unknown")

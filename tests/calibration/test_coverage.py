@@ -30,6 +30,7 @@ KINDS = [
     "clusters-7",
     "own-flips",
     "correlated-tanh",
+    "dropout-tanh",
     "inputs-2",
 ]
 

@@ -10,6 +10,7 @@ from layerbits.estimators.first_layer import first_layer_estimates
 from layerbits.estimators.known_layer import KnownLayer
 from layerbits.estimators.layer_behind_noise import NoisySample, noisy_layer_estimates
 from layerbits.estimators.layer_sample import LayerSample
+from layerbits.estimators.noise_entropies import entropies_of_layer
 from layerbits.estimators.problem import Problem
 from layerbits.estimators.risk_shares import UNDIVIDED, RiskShares
 from layerbits.estimators.settings import MeasurementSettings
@@ -88,5 +89,4 @@ def estimate_samples(
             ]
             choice = stream(seed, RandomStream.TRIAL_INPUTS, index)
             estimates = noisy_layer_estimates(noisy_samples, classes, risk, choice, shares)
-    entropies = {name: estimates[name].shifted(sample.noise_entropy) for name in ("h(T)", "h(T|X)")}
-    return estimates | entropies
+    return estimates | entropies_of_layer(estimates, sample, risk)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import nn
@@ -99,7 +99,6 @@ class Problem:
         readouts = as_readouts(readout)
         network = _measured_network(model, inputs, layers, sigma, max_memory)
         names = network.choose(layers)
-        _check_distributions(network, names)
         check_rows(network, inputs.tensors, names)
         network_device = next((parameter.device for parameter in model.parameters()), inputs.tensors[0].device)
         label_sets = classes_by_label_set(inputs.labels, len(inputs))
@@ -127,7 +126,6 @@ class Problem:
         """
         network = _measured_network(self.model, self.inputs, self.layers, self.sigma, self.max_memory)
         names = network.choose(self.layers)
-        _check_distributions(network, names)
         check_rows(network, self.inputs.tensors, names)
         parts = layer_parts(network, self.layers, self.readouts, self.inputs)
         return dataclasses.replace(self, network=network, parts=parts)
@@ -144,13 +142,6 @@ class Problem:
     def n_inputs(self) -> int:
         """Number N of values of X."""
         return len(self.inputs)
-
-
-def _check_distributions(network: MeasuredNetwork, layers: Sequence[str]) -> None:
-    """Raise a ValueError for a layer behind noise whose own noise is not Gaussian."""
-    for layer in layers:
-        if layer not in network.behind_no_noise:
-            network.gaussian_noise("layers", layer)
 
 
 def _measured_network(

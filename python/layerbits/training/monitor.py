@@ -48,7 +48,8 @@ class Monitor:
     model : torch.nn.Module
         The network; training may change it between the steps.
     inputs, labels, limit, layers, readout, sigma
-        As in `layerbits.layer_information`.
+        As in `layerbits.layer_information`. Tensors and arrays are not copied; a step that measures refuses inputs that
+        have changed in place.
     at : iterable of int
         Epochs to measure, for instance from `log_spaced`.
     directory : path
@@ -134,8 +135,8 @@ class Monitor:
         Raises
         ------
         TypeError, ValueError
-            `epoch` is not a whole number of at least 0; or as in `layerbits.layer_information`, for a network that has
-            changed.
+            `epoch` is not a whole number of at least 0; the inputs have changed in place; or as in
+            `layerbits.layer_information`, for a network that has changed.
         UsageError
             The folder has this epoch of a network with other weights, or a file cannot be written.
         """
@@ -144,6 +145,11 @@ class Monitor:
             return None
         weights = _digest((*self._problem.model.parameters(), *self._problem.model.buffers()))
         if epoch not in self._tables:
+            if _digest(self._problem.inputs.tensors) != self._provenance["inputs"]:
+                raise ValueError(
+                    "inputs: got tensors whose values have changed since the monitor was made, wanted the same inputs "
+                    "at every epoch; pass a copy to the monitor, such as inputs.clone()"
+                )
             self._tables[epoch] = measure_layers(self._problem.for_present_network(), self._settings)
             self._weights[epoch] = weights
             # The table is written last, so that its rows always have the hash of their weights.
@@ -215,5 +221,6 @@ def _digest(data: object) -> str:
         if isinstance(part, Tensor):
             # NumPy has no bfloat16, so bytes are hashed.
             part = part.detach().cpu().flatten().contiguous().view(torch.uint8)
-        digest.update(np.asarray(part).tobytes())
+        # Inputs may be as large as the memory, so they are not copied.
+        digest.update(np.ascontiguousarray(part).reshape(-1).view(np.uint8))
     return digest.hexdigest()

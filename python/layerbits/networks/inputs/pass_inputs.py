@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,6 @@ from torch.utils import _pytree as pytree
 from torch.utils.data import Dataset
 
 from layerbits._base import Integers
-from layerbits.kernels import as_tensor
 from layerbits.networks.execution.arguments import MAX_MEMORY, check_module
 from layerbits.networks.inputs.batches import (
     as_array,
@@ -27,12 +25,15 @@ from layerbits.networks.inputs.batches import (
     without_items,
 )
 from layerbits.networks.inputs.kept_rows import KeptRows, RandomSubset
+from layerbits.networks.inputs.placement import as_input, loader_device
 from layerbits.networks.inputs.tensor_checks import check_not_packed, check_tensors
 from layerbits.statistics import class_numbers, label_array
 
 # The forms of the arguments `inputs` and `labels` that `read_inputs` takes; data frames and strings are iterables.
 Inputs = Tensor | Dataset[Any] | Iterable[Any]
 Labels = Tensor | Iterable[Any] | int | Callable[[Any], Any]
+
+_NO_BATCH = "inputs: got no batch, wanted at least one; a generator can be read once only"
 
 # Name of the label set if the labels are no mapping.
 _Y = "Y"
@@ -136,32 +137,26 @@ def read_inputs(
     reader = _Reader(model, labels, RandomSubset(limit, seed), math.inf if is_one_batch(inputs) else max_memory)
     for batch in batches_of(inputs):
         reader.add(batch)
-    return reader.result(_loader_device(inputs, model))
+    return reader.result(loader_device(inputs, model))
 
 
-def first_arguments(inputs: object, model: nn.Module) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Return the positional and keyword arguments of a pass of the inputs, or of their first batch.
+def arguments_of_batches(inputs: object, model: nn.Module) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
+    """Yield the positional and keyword arguments of a pass of each batch of the inputs.
 
     Raises
     ------
     TypeError, ValueError
-        As `read_inputs`.
+        As `read_inputs`; batches may differ in their shapes, dtypes and constants.
     """
     check_module(model)
-    reader = _Reader(model, None, RandomSubset(None, 0), math.inf)
-    for batch in itertools.islice(batches_of(inputs), 1):
+    batch = None
+    for batch in batches_of(inputs):
+        reader = _Reader(model, None, RandomSubset(None, 0), math.inf)
         reader.add(batch)
-    first = reader.result(_loader_device(inputs, model))
-    return first.arguments(first.tensors)
-
-
-def _loader_device(inputs: object, model: nn.Module) -> torch.device | None:
-    """Return the device to which a pass moves the tensors; None if it does not move them.
-
-    Tensors of one batch are not moved, nor are inputs of a network without floating-point parameters.
-    """
-    parameter = _floating_point_parameter(model)
-    return None if is_one_batch(inputs) or parameter is None else parameter.device
+        rows = reader.result(loader_device(inputs, model))
+        yield rows.arguments(rows.tensors)
+    if batch is None:
+        raise ValueError(_NO_BATCH)
 
 
 class _Reader:
@@ -209,7 +204,7 @@ class _Reader:
     def result(self, device: torch.device | None) -> PassInputs:
         """Return the inputs and labels of all batches."""
         if self.first_batch is None:
-            raise ValueError("inputs: got no batch, wanted at least one; a generator can be read once only")
+            raise ValueError(_NO_BATCH)
         labels = {
             name: np.concatenate(self.label_parts[name]) if name in self.label_parts else value
             for name, value in self.labels.items()
@@ -246,7 +241,7 @@ class _Reader:
                 f"inputs: got {got}, wanted a tensor or an array of shape (n, ...) among the arguments; a tokenizer "
                 'returns tensors with return_tensors="pt"'
             )
-        tensors = tuple(_as_input(leaf, self.model) for leaf in arrays)
+        tensors = tuple(as_input(leaf, self.model) for leaf in arrays)
         check_tensors(tensors)
         return PassInputs(tensors, structure, constants, are_arrays=isinstance(arrays[0], np.ndarray))
 
@@ -270,18 +265,3 @@ def _class_numbers(labels: object, n_read: int, rows: slice | Integers) -> Integ
     """Return the class numbers of the kept rows, without gaps."""
     numbers = class_numbers(labels, n_read)[rows]
     return class_numbers(numbers, len(numbers))
-
-
-def _as_input(argument: Tensor | npt.NDArray[Any], model: nn.Module) -> Tensor:
-    """Return a tensor as it is, an array as a tensor on the network's device, of its dtype if floating-point."""
-    if isinstance(argument, Tensor):
-        return argument
-    tensor = as_tensor("inputs", argument)
-    parameter = _floating_point_parameter(model)
-    if parameter is None:
-        return tensor
-    return tensor.to(parameter.device, parameter.dtype if tensor.is_floating_point() else tensor.dtype)
-
-
-def _floating_point_parameter(model: nn.Module) -> nn.Parameter | None:
-    return next((parameter for parameter in model.parameters() if parameter.is_floating_point()), None)

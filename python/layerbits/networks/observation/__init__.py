@@ -1,6 +1,7 @@
 """The layers of a network: calls of modules and of activation functions, observed in a real pass.
 
 layer_calls            `observe` runs the pass and lists the calls, as `LayerCall`
+observed_batches       root mean squares over all batches
 observed_pass          run the pass through a shadow of the network, with the recorders
 call_recorders         the hooks and the function modes of that pass, which record the calls
 activation_functions   the functions of torch that are layers, such as `F.relu`

@@ -97,7 +97,7 @@ def noisy_network(
             "square; pass inputs= to noisify"
         )
     first_rows = _first_rows(inputs.tensors)
-    observe_waiting(root, *inputs.arguments(first_rows))
+    observe_waiting(root, [inputs.arguments(first_rows)])
     hooks = noise_hooks(root)
     if not hooks:
         raise NoNoiseError(

@@ -111,7 +111,7 @@ class MeasuredNetwork:
         return (MEASUREMENT_NOISE,) * (not self.adds_noise) + (BEFORE_ROUNDING,) * rounded + (OTHER_OUTPUT,) * other
 
     def gaussian_noise(self, argument: str, layer: str) -> GaussianNoise:
-        """Return the noise, which must be Gaussian, of a layer whose signal is random.
+        """Return the noise of a layer, which must be Gaussian.
 
         `argument` is the argument of the caller that errors name.
 
@@ -123,9 +123,8 @@ class MeasuredNetwork:
         noise = self.noise[layer]
         if isinstance(noise, DropoutNoise):
             raise ValueError(
-                f"{argument}: got {layer!r}, which has {noise} and lies behind other randomness, wanted Gaussian noise "
-                f"there, or a layer whose signal is a function of the input; set noise_of(model)[{layer!r}] to a "
-                "number, choose other layers, or measure the network without noise of its own, with sigma="
+                f"{argument}: got {layer!r}, which has {noise}, wanted a layer whose noise does not depend on its "
+                f"signal; choose another layer, or set noise_of(model)[{layer!r}] to a number"
             )
         return noise
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import pickle
-import random
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from layerbits._base import LayerSelectionError
 from layerbits.networks.execution.generators import generators_restored
+from layerbits.networks.execution.other_generators import OtherGenerators
 from layerbits.networks.observation.dependence_graph import DependenceGraph
 from layerbits.networks.observation.input_dependence import VALUE_READERS
 from layerbits.networks.observation.sources import INPUT, NOTHING, Source, Sources, SourceTracking
@@ -48,12 +46,12 @@ class _TrackedPass(TorchFunctionMode):
         for tensor in inputs:
             self.tracking.begin(tensor, frozenset({INPUT}))
         devices = {tensor.device for tensor in network.module.parameters() if tensor.is_cuda} | {torch.device("cpu")}
-        before = _other_generators(network.module)
+        other_generators = OtherGenerators(network.module)
         with generators_restored(network.module, _SEED):
             self.tracking.keep_first_states(devices)
             with self, self.tracking:
                 network.run(self._pass_on, inputs, restores=False)  # values that stay are found
-        if _other_generators(network.module) != before:
+        if other_generators.have_changed():
             self.tracking.opaque = "draws random numbers from a generator of Python or NumPy"
 
     def __torch_function__(
@@ -109,13 +107,3 @@ def observe_dependence(network: MeasuredNetwork, inputs: Sequence[Tensor]) -> De
 
 def _unknown(network: MeasuredNetwork, reason: str) -> DependenceGraph:
     return DependenceGraph(dict.fromkeys(network.layer_names, NOTHING), reason, is_deterministic=False)
-
-
-def _other_generators(module: nn.Module) -> list[bytes]:
-    """Return the states of the generators of Python and NumPy: the global ones, and attributes of modules."""
-    attributes = [value for part in module.modules() for value in vars(part).values()]
-    generators = [
-        value for value in attributes if isinstance(value, random.Random | np.random.RandomState | np.random.Generator)
-    ]
-    global_states = random.getstate(), np.random.get_state()  # noqa: NPY002 - networks may use the global generator
-    return [pickle.dumps(state) for state in (*global_states, *generators)]

@@ -41,6 +41,7 @@ def layer_information(
     estimator: str = "pooled",
     devices: Devices = None,
     max_memory: int = MAX_MEMORY,
+    simultaneous: bool = False,
 ) -> InformationTable:
     """Measure I(X;T), h(T) and h(T|X) of layers, for X uniform over the inputs, in nats.
 
@@ -90,7 +91,7 @@ def layer_information(
         is that narrow, or until a limit is reached; a note then names the limit and the option that helps. None: one
         round with `draws` and `queries`.
     confidence : float
-        Level of each single interval.
+        Level of each single interval, or with `simultaneous` of all intervals of the table together.
     max_seconds : float
         With a tolerance: no round begins that would likely end later than this after the call. Layers that can reach
         the tolerance in this time come first, ordered by the expected reduction of width a second. Only if this limit
@@ -113,6 +114,9 @@ def layer_information(
         fit together are measured in turn, with passes of their own and the same noise. A single layer behind noise that
         does not fit is projected on its principal axes, which may raise its upper bound. Another budget may change the
         rounding of torch's matrix products.
+    simultaneous : bool
+        Whether all intervals of the table hold together with probability `confidence`: the risk is divided by their
+        number, so each interval is wider.
 
     Returns
     -------
@@ -150,7 +154,7 @@ def layer_information(
 
     In a chain, I(X;T), I(T;Y) and I(X;T|Y) of a layer are at most those of each layer through which alone the input
     acts on T. So a layer takes over smaller upper ends of such measured layers, and larger lower ends of later ones
-    (the flag ``"data_processing"``); a tenth of the risk is divided for these ends.
+    (the flag ``"data_processing"``); a tenth of the risk is divided for these ends, unless intervals are simultaneous.
 
     All passes run in evaluation mode. Signals stay on the network's device, the CPU or a CUDA device; arrays with a
     number for each query are copied to the host.
@@ -177,6 +181,7 @@ def layer_information(
         seed=seed,
         estimator=estimator,
         max_memory=max_memory,
+        simultaneous=simultaneous,
     )
     data = read_inputs(inputs, model, labels, limit=limit, seed=settings.seed, max_memory=settings.max_memory)
     problem = Problem.of(
@@ -186,8 +191,10 @@ def layer_information(
 
 
 @naming_memory()
-def measure_layers(problem: Problem, settings: MeasurementSettings) -> InformationTable:
+def measure_layers(problem: Problem, settings: MeasurementSettings, n_tables: int = 1) -> InformationTable:
     """Measure every layer of a problem; `layer_information` documents the result.
+
+    Simultaneous intervals hold together with those of `n_tables` - 1 other tables of this problem.
 
     Raises
     ------
@@ -196,8 +203,9 @@ def measure_layers(problem: Problem, settings: MeasurementSettings) -> Informati
         do not fit into memory.
     """
     problem.check_settings(settings)
-    deadline, chains = time.monotonic() + settings.max_seconds, Chains.of(problem)
-    rounds = {name: LayerRounds(problem, settings, name, settings.risk, chains.shares(name)) for name in problem.parts}
+    deadline, chains = time.monotonic() + settings.max_seconds, Chains.of(problem, simultaneous=settings.simultaneous)
+    risk = settings.risk_of_each(problem.n_rows * n_tables)
+    rounds = {name: LayerRounds(problem, settings, name, risk, chains.shares(name)) for name in problem.parts}
     with progress_bar((), name="information", total=len(rounds)) as progress:
         for name, samples, seconds_of_passes in _samples(problem, settings):
             rounds[name].measure(samples, seconds_of_passes, progress.set_postfix_str)

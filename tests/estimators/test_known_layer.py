@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import layerbits
-from layerbits import MeasurementSettings, Monitor, information, layer_information, noisify
+from layerbits import DropoutNoise, MeasurementSettings, Monitor, information, layer_information, noisify
 from layerbits.networks import Tokens
 from tests.support.networks import Jitter, dense, tanh_mlp
 from tests.support.random_arrays import normal_tensor
@@ -123,6 +123,12 @@ def test_monitor_takes_the_estimator(tmp_path):
 def test_randomness_of_the_network_is_refused():
     noisy = noisify(nn.Sequential(nn.Tanh(), Jitter(), nn.Tanh()), sigma=0.5, layers=nn.Tanh)
     with pytest.raises(ValueError, match="'2' on which random numbers of the network itself act"):
+        layer_information(noisy, INPUTS, estimator="known")
+
+
+def test_noise_that_depends_on_the_signal_is_refused():
+    noisy = tanh_layers(sigma={"1": 0.5, "3": DropoutNoise(0.5, 0.1), "5": 0.5})
+    with pytest.raises(ValueError, match=r"'known' for '3', which has DropoutNoise\(alpha=0.5, sigma=0.1\)"):
         layer_information(noisy, INPUTS, estimator="known")
 
 

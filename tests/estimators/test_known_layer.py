@@ -8,7 +8,12 @@ from torch import nn
 
 import layerbits
 from layerbits import DropoutNoise, MeasurementSettings, Monitor, information, layer_information, noisify
-from layerbits.networks import Tokens
+from layerbits.estimators.known_layer import KnownLayer
+from layerbits.estimators.known_network.network_signal_model import NetworkSignalModel
+from layerbits.estimators.problem import Problem
+from layerbits.estimators.two_sided_estimate import Point, TwoSidedEstimate
+from layerbits.networks import Tokens, read_inputs
+from layerbits.statistics import Interval
 from tests.support.networks import Jitter, dense, tanh_mlp
 from tests.support.random_arrays import normal_tensor
 
@@ -137,6 +142,56 @@ def test_recorded_signals_are_refused():
         information(INPUTS, 0.5, estimator="known")
 
 
+def interval_at(risk, estimator, **options):
+    row = layer_information(
+        tanh_layers(), INPUTS, LABELS, layers="5", estimator=estimator, confidence=1 - 2 * risk, **options
+    )
+    return {quantity: row["5", quantity] for quantity in QUANTITIES}
+
+
+def test_auto_takes_the_better_ends_where_draws_leave_a_gap():
+    auto = interval_at(0.02, "auto", draws=8)
+    draws, network = interval_at(0.01, "pooled", draws=8), interval_at(0.01, "known")
+    for quantity in QUANTITIES:
+        rows = draws[quantity], network[quantity]
+        assert auto[quantity].lower == pytest.approx(max(row.lower for row in rows), abs=1e-12)
+        assert auto[quantity].upper == pytest.approx(min(row.upper for row in rows), abs=1e-12)
+    assert auto["I(X;T)"].decoder == "known network"
+
+
+def test_auto_leaves_the_network_where_queries_limit_the_draws():
+    auto, draws = interval_at(0.02, "auto", draws=512), interval_at(0.01, "pooled", draws=512)
+    assert [(row.lower, row.upper, row.decoder) for row in auto.values()] == [
+        (row.lower, row.upper, row.decoder) for row in draws.values()
+    ]
+
+
+def test_auto_measures_by_draws_what_the_network_does_not_allow():
+    noisy = noisify(nn.Sequential(nn.Tanh(), Jitter(), nn.Tanh()), sigma=0.5, layers=nn.Tanh)
+    auto = layer_information(noisy, INPUTS, estimator="auto", confidence=0.9, layers="2")
+    draws = layer_information(noisy, INPUTS, confidence=0.9, layers="2")
+    assert (auto["2", "I(X;T)"].lower, auto["2", "I(X;T)"].upper) == (
+        draws["2", "I(X;T)"].lower,
+        draws["2", "I(X;T)"].upper,
+    )
+
+
+def test_network_is_expected_to_pay_only_for_a_gap_wider_than_its_queries():
+    def is_tried(width, gap):
+        layer = KnownLayer(model, queries=4, samples=16, max_memory=2**30, beside_draws=True)
+        interval = Interval(1.0, 1.0 + width)
+        point = Point(interval, 0.0, interval)
+        return layer.may_narrow(TwoSidedEstimate(interval, 1.0 + gap, 0.0, 1.0, 0.0, "mixture", "draws", point), 64)
+
+    noisy = tanh_layers()
+    model = NetworkSignalModel.of(Problem.of(noisy, read_inputs(INPUTS, noisy)), "5")
+    # 16 times fewer queries leave 4 times the width that is due to queries; 10 / 256 nats are the least width.
+    assert is_tried(width=1.0, gap=0.8)
+    assert not is_tried(width=1.0, gap=0.7)
+    assert not is_tried(width=0.03, gap=0.03)
+    assert is_tried(width=0.05, gap=0.05)
+
+
 def test_estimator_is_listed():
-    with pytest.raises(ValueError, match="wanted one of pooled, paper, known"):
+    with pytest.raises(ValueError, match="wanted one of pooled, paper, known, auto"):
         layerbits.MeasurementSettings(estimator="unknown")

@@ -100,11 +100,13 @@ def layer_information(
         With a tolerance: largest number of noisy passes per input.
     seed : int
         Seed of all noise. The noise of a CUDA device differs from that of the CPU.
-    estimator : {"pooled", "paper", "known"}
+    estimator : {"pooled", "paper", "known", "auto"}
         With "paper", `plug_in` is the paper's estimate: the plug-in with separate samples for h(T) and h(T|X). `value`
         is this estimate, moved into the interval, or the midpoint of a wide interval. With "known", layers behind noise
         have no draws: the network is differentiated, and the noises behind each query are inferred, which gives narrow
-        intervals in wide layers. The column `decoder` is then "known network".
+        intervals in wide layers. The column `decoder` is then "known network". With "auto", layers behind noise have
+        draws; where these leave a gap between their bounds, and the network allows it, the better ends of "pooled" and
+        "known" are taken, each with half of the risk.
     devices : sequence of torch.device or str, optional
         CUDA devices that share the queries of a network on a CUDA device; by default that device computes them alone.
         Devices of the same model give the same numbers as one device.
@@ -234,17 +236,18 @@ def _samples(
     problem: Problem, settings: MeasurementSettings
 ) -> Iterator[tuple[str, list[LayerSample | KnownLayer], float]]:
     """Yield each part, its samples and the seconds of its passes; only the samples of one group are held together."""
-    known = known_layers(problem, problem.parts, settings.queries, settings)
+    known = known_layers(problem, problem.parts, settings)
     seeds = sample_seeds(settings, settings.seed)
     draws = settings.draws_for(problem.n_inputs)
     for group in part_groups(problem, draws * len(seeds)):
         started = time.monotonic()
-        recorded = tuple(name for name in group if name not in known)
+        recorded = tuple(name for name in group if name not in known or known[name].beside_draws)
         samples = [sample_layers(problem, recorded, draws, settings.queries, seed) for seed in seeds if recorded]
         refuse_draws(settings, samples)
         seconds = time.monotonic() - started
         for name in group:
-            yield name, [known[name]] if name in known else [by_name.pop(name) for by_name in samples], seconds
+            drawn: list[LayerSample | KnownLayer] = [by_name.pop(name) for by_name in samples if name in by_name]
+            yield name, drawn + ([known[name]] if name in known else []), seconds
 
 
 def _by_label_set(rounds: Mapping[str, LayerRounds]) -> dict[str, dict[str, LayerMeasurement]]:

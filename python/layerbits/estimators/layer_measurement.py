@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
+from layerbits.estimators.best_ends import best_ends
 from layerbits.estimators.classes import Classes
 from layerbits.estimators.first_layer import first_layer_estimates
 from layerbits.estimators.known_layer import KnownLayer
@@ -57,10 +58,20 @@ def estimate_layer(
     `layer` names a part of the problem. A layer and its readouts use the same streams of random numbers. `shares`
     divide the risk of the ends of an information.
     """
-    if isinstance(samples[0], KnownLayer):
-        return samples[0].estimates(problem.classes, risk, seed, shares)
     recorded = [sample for sample in samples if isinstance(sample, LayerSample)]
+    known = next((sample for sample in samples if isinstance(sample, KnownLayer)), None)
+    if known is not None and not recorded:
+        return known.estimates(problem.classes, risk, seed, shares)
     index = problem.network.layer_names.index(problem.parts[layer].layer)
+    if known is not None:
+        by_draws = estimate_samples(recorded, problem.classes, index, risk / 2, seed, shares)
+        if not known.may_narrow(by_draws["I(X;T)"], recorded[0].queries):
+            return by_draws
+        by_network = known.estimates(problem.classes, risk / 2, seed, shares)
+        return {
+            quantity.name: best_ends(by_draws[quantity.name], by_network[quantity.name], is_entropy=quantity.is_entropy)
+            for quantity in problem.classes.quantities
+        }
     return estimate_samples(recorded, problem.classes, index, risk, seed, shares)
 
 

@@ -166,11 +166,15 @@ class LayerRounds:
     def measure_again(self, show: Callable[[str], object]) -> None:
         """Run the next round, with passes of its own."""
         started, effort = time.monotonic(), self._larger(self.rounds[-1].effort)
-        known = known_layers(self.problem, (self.name,), effort.queries, self.settings)
-        samples: list[LayerSample | KnownLayer] = [*known.values()] or [
+        first = self.rounds[0].effort
+        growth = max(effort.draws // first.draws, effort.queries // first.queries)
+        known = known_layers(self.problem, (self.name,), self.settings, growth)
+        samples: list[LayerSample | KnownLayer] = [
             sample_layers(self.problem, (self.name,), effort.draws, effort.queries, seed)[self.name]
             for seed in sample_seeds(self.settings, self._seed(len(self.rounds) + 1))
+            if all(layer.beside_draws for layer in known.values())
         ]
+        samples += known.values()
         self.measure(samples, time.monotonic() - started, show)
 
     def outlook(self) -> Outlook:

@@ -9,6 +9,7 @@ from torch import nn
 
 from layerbits._base import InformationRow, InformationTable, progress_bar
 from layerbits.estimators.data_processing import Chains
+from layerbits.estimators.known_layer import KnownLayer, known_layers, refuse_draws
 from layerbits.estimators.layer_groups import part_groups
 from layerbits.estimators.layer_measurement import LayerMeasurement, sample_seeds
 from layerbits.estimators.layer_rounds import LayerRounds
@@ -40,6 +41,7 @@ def layer_information(
     estimator: str = "pooled",
     devices: Devices = None,
     max_memory: int = MAX_MEMORY,
+    simultaneous: bool = False,
 ) -> InformationTable:
     """Measure I(X;T), h(T) and h(T|X) of layers, for X uniform over the inputs, in nats.
 
@@ -83,13 +85,13 @@ def layer_information(
     queries : int, optional
         Queries per input, at least 2. Behind noise the last draws carry one query each, at most half of the draws. By
         default 16,384 queries in all and at least 4 of an input, but behind noise at most a quarter of the draws, or 4
-        if that is more.
+        if that is more; with "known", about 1024 queries in all and at least 1 of an input.
     tolerance : float, optional
         Wanted half width of the interval of I(X;T), in nats. Draws or queries of a layer are doubled until its interval
         is that narrow, or until a limit is reached; a note then names the limit and the option that helps. None: one
         round with `draws` and `queries`.
     confidence : float
-        Level of each single interval.
+        Level of each single interval, or with `simultaneous` of all intervals of the table together.
     max_seconds : float
         With a tolerance: no round begins that would likely end later than this after the call. Layers that can reach
         the tolerance in this time come first, ordered by the expected reduction of width a second. Only if this limit
@@ -98,9 +100,13 @@ def layer_information(
         With a tolerance: largest number of noisy passes per input.
     seed : int
         Seed of all noise. The noise of a CUDA device differs from that of the CPU.
-    estimator : {"pooled", "paper"}
+    estimator : {"pooled", "paper", "known", "auto"}
         With "paper", `plug_in` is the paper's estimate: the plug-in with separate samples for h(T) and h(T|X). `value`
-        is this estimate, moved into the interval, or the midpoint of a wide interval.
+        is this estimate, moved into the interval, or the midpoint of a wide interval. With "known", layers behind noise
+        have no draws: the network is differentiated, and the noises behind each query are inferred, which gives narrow
+        intervals in wide layers. The column `decoder` is then "known network". With "auto", layers behind noise have
+        draws; where these leave a gap between their bounds, and the network allows it, the better ends of "pooled" and
+        "known" are taken, each with half of the risk.
     devices : sequence of torch.device or str, optional
         CUDA devices that share the queries of a network on a CUDA device; by default that device computes them alone.
         Devices of the same model give the same numbers as one device.
@@ -110,6 +116,9 @@ def layer_information(
         fit together are measured in turn, with passes of their own and the same noise. A single layer behind noise that
         does not fit is projected on its principal axes, which may raise its upper bound. Another budget may change the
         rounding of torch's matrix products.
+    simultaneous : bool
+        Whether all intervals of the table hold together with probability `confidence`: the risk is divided by their
+        number, so each interval is wider.
 
     Returns
     -------
@@ -130,7 +139,9 @@ def layer_information(
         `layers` is empty or matches no noisy layer; a layer does not run once in a pass.
     TypeError, ValueError
         An argument has another type, shape or value than wanted; signals are not finite, or so far from zero that the
-        dtype of the network does not resolve the noise; a layer with a `DropoutNoise` lies behind noise.
+        dtype of the network does not resolve the noise; a layer with a `DropoutNoise` lies behind noise; with
+        ``estimator="known"``, random numbers of the network act on a layer behind noise, the network branches on
+        values, or torch cannot differentiate it.
     MemoryError
         The system has no memory for a pass or for signals.
 
@@ -145,7 +156,7 @@ def layer_information(
 
     In a chain, I(X;T), I(T;Y) and I(X;T|Y) of a layer are at most those of each layer through which alone the input
     acts on T. So a layer takes over smaller upper ends of such measured layers, and larger lower ends of later ones
-    (the flag ``"data_processing"``); a tenth of the risk is divided for these ends.
+    (the flag ``"data_processing"``); a tenth of the risk is divided for these ends, unless intervals are simultaneous.
 
     All passes run in evaluation mode. Signals stay on the network's device, the CPU or a CUDA device; arrays with a
     number for each query are copied to the host.
@@ -172,6 +183,7 @@ def layer_information(
         seed=seed,
         estimator=estimator,
         max_memory=max_memory,
+        simultaneous=simultaneous,
     )
     data = read_inputs(inputs, model, labels, limit=limit, seed=settings.seed, max_memory=settings.max_memory)
     problem = Problem.of(
@@ -181,8 +193,10 @@ def layer_information(
 
 
 @naming_memory()
-def measure_layers(problem: Problem, settings: MeasurementSettings) -> InformationTable:
+def measure_layers(problem: Problem, settings: MeasurementSettings, n_tables: int = 1) -> InformationTable:
     """Measure every layer of a problem; `layer_information` documents the result.
+
+    Simultaneous intervals hold together with those of `n_tables` - 1 other tables of this problem.
 
     Raises
     ------
@@ -191,8 +205,9 @@ def measure_layers(problem: Problem, settings: MeasurementSettings) -> Informati
         do not fit into memory.
     """
     problem.check_settings(settings)
-    deadline, chains = time.monotonic() + settings.max_seconds, Chains.of(problem)
-    rounds = {name: LayerRounds(problem, settings, name, settings.risk, chains.shares(name)) for name in problem.parts}
+    deadline, chains = time.monotonic() + settings.max_seconds, Chains.of(problem, simultaneous=settings.simultaneous)
+    risk = settings.risk_of_each(problem.n_rows * n_tables)
+    rounds = {name: LayerRounds(problem, settings, name, risk, chains.shares(name)) for name in problem.parts}
     with progress_bar((), name="information", total=len(rounds)) as progress:
         for name, samples, seconds_of_passes in _samples(problem, settings):
             rounds[name].measure(samples, seconds_of_passes, progress.set_postfix_str)
@@ -217,16 +232,22 @@ def measure_layers(problem: Problem, settings: MeasurementSettings) -> Informati
     return InformationTable(tuple(rows))
 
 
-def _samples(problem: Problem, settings: MeasurementSettings) -> Iterator[tuple[str, list[LayerSample], float]]:
+def _samples(
+    problem: Problem, settings: MeasurementSettings
+) -> Iterator[tuple[str, list[LayerSample | KnownLayer], float]]:
     """Yield each part, its samples and the seconds of its passes; only the samples of one group are held together."""
+    known = known_layers(problem, problem.parts, settings)
     seeds = sample_seeds(settings, settings.seed)
     draws = settings.draws_for(problem.n_inputs)
     for group in part_groups(problem, draws * len(seeds)):
         started = time.monotonic()
-        samples = [sample_layers(problem, group, draws, settings.queries, seed) for seed in seeds]
+        recorded = tuple(name for name in group if name not in known or known[name].beside_draws)
+        samples = [sample_layers(problem, recorded, draws, settings.queries, seed) for seed in seeds if recorded]
+        refuse_draws(settings, samples)
         seconds = time.monotonic() - started
         for name in group:
-            yield name, [by_name.pop(name) for by_name in samples], seconds
+            drawn: list[LayerSample | KnownLayer] = [by_name.pop(name) for by_name in samples if name in by_name]
+            yield name, drawn + ([known[name]] if name in known else []), seconds
 
 
 def _by_label_set(rounds: Mapping[str, LayerRounds]) -> dict[str, dict[str, LayerMeasurement]]:

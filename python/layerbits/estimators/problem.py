@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from layerbits.estimators.classes import Classes, classes_by_label_set
-from layerbits.estimators.settings import MeasurementSettings
+from layerbits.estimators.settings import KNOWN, MeasurementSettings
 from layerbits.kernels import Devices, resolve_devices
 from layerbits.networks import (
     MAX_MEMORY,
@@ -131,12 +131,19 @@ class Problem:
         return dataclasses.replace(self, network=network, parts=parts)
 
     def check_settings(self, settings: MeasurementSettings) -> None:
-        """Raise a ValueError if the settings have a single draw and a layer lies behind noise."""
+        """Raise a ValueError if the settings have a single draw and a layer behind noise takes draws."""
         later_layers = [layer for layer in self.layers if layer not in self.network.behind_no_noise]
-        if later_layers and settings.draws_for(self.n_inputs) < 2:
+        if later_layers and settings.estimator != KNOWN and settings.draws_for(self.n_inputs) < 2:
             raise ValueError(
                 f"draws: got {settings.draws}, wanted at least 2, because {later_layers[0]!r} lies behind noise"
             )
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows of a table, which is that of its intervals."""
+        label_sets = self.label_sets.values()
+        quantities = 3 + 2 * sum(classes.labelled for classes in label_sets)  # I(X;T), h(T), h(T|X); I(T;Y), I(X;T|Y)
+        return len(self.parts) * quantities
 
     @property
     def n_inputs(self) -> int:

@@ -15,7 +15,7 @@ from layerbits.estimators.layer_arrays import arrays_by_layer
 from layerbits.estimators.layer_measurement import LayerMeasurement, estimate_samples
 from layerbits.estimators.layer_rows import layer_rows
 from layerbits.estimators.layer_sample import LayerSample, sample_of_signals
-from layerbits.estimators.settings import MeasurementSettings
+from layerbits.estimators.settings import AUTO, KNOWN, MeasurementSettings
 from layerbits.kernels import as_floats
 from layerbits.networks import Deviations, GaussianNoise, gaussian_noise, unit_in_last_place
 from layerbits.statistics import class_numbers
@@ -89,6 +89,11 @@ def information(
     True
     """
     settings = MeasurementSettings(queries=queries, confidence=confidence, seed=seed, estimator=estimator)
+    if settings.estimator in (KNOWN, AUTO):
+        raise ValueError(
+            f"estimator: got {settings.estimator!r}, wanted 'pooled' or 'paper', because recorded "
+            "signals have no network; or call layer_information"
+        )
     layers = arrays_by_layer("signals", signals, _UNNAMED)
     draws = {layer: _as_draws(layer, array, settings.estimator) for layer, array in layers.items()}
     noise = {layer: _noise_of(sigma, layer, tensor) for layer, tensor in draws.items()}

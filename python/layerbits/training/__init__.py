@@ -3,7 +3,7 @@
 from layerbits.training.checkpoints import Checkpoints, load_checkpoint
 from layerbits.training.curves import TrainingCurves
 from layerbits.training.epochs import log_spaced, nearest_epochs
-from layerbits.training.history import read_information, read_training
+from layerbits.training.history import read_history, read_information, read_training
 from layerbits.training.loop import Batches, single_threaded, train
 from layerbits.training.monitor import Monitor
 from layerbits.training.regularizers import ParsevalRegularizer
@@ -20,6 +20,7 @@ __all__ = [
     "load_checkpoint",
     "log_spaced",
     "nearest_epochs",
+    "read_history",
     "read_information",
     "read_training",
     "single_threaded",

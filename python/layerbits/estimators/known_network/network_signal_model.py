@@ -10,7 +10,7 @@ from torch import Tensor
 
 from layerbits.estimators.problem import Problem
 from layerbits.estimators.signal_ranges import largest_distance
-from layerbits.networks import GivenNoises
+from layerbits.networks import DropoutNoise, GivenNoises
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +44,12 @@ class NetworkSignalModel:
             The network cannot run; the noise of the part is not Gaussian; or as `GivenNoises`.
         """
         part, network = problem.parts[name], problem.network
-        noise = part.gaussian_noise(network)
+        noise = part.noise(network)
+        if isinstance(noise, DropoutNoise):
+            raise ValueError(
+                f"estimator: got 'known' for {name!r}, which has {noise}, wanted a layer whose noise does not depend "
+                "on its signal; choose another estimator"
+            )
 
         def whitened(signals: Tensor, rows: Tensor) -> Tensor:
             values = signals.to(torch.promote_types(signals.dtype, torch.float32))

@@ -13,7 +13,7 @@ import numpy as np
 
 from layerbits._base import Doubles
 from layerbits.estimators.classes import Classes
-from layerbits.estimators.known_network.density_estimates import DensityEstimates, Effort, scores_of
+from layerbits.estimators.known_network.density_estimates import DensityEstimates, Effort, ScoredQueries
 from layerbits.estimators.known_network.proposals import Proposals
 from layerbits.estimators.known_network.queries import KnownQueries
 from layerbits.estimators.known_network.terms import confusions, decoder_scores, decoder_terms
@@ -75,24 +75,33 @@ class Pilot:
     decoders: Mapping[str, DecoderChoice]
 
     @classmethod
-    def of(cls, proposals: Proposals, queries: KnownQueries, classes: Classes, most_samples: int) -> Pilot:
-        """Raise the number of samples step by step up to `most_samples`, and choose the decoders."""
-        scores = scores_of(proposals, queries)
+    def of(cls, proposals: Proposals, at: ScoredQueries, classes: Classes, most_samples: int) -> Pilot:
+        """Choose the number of samples, at most `most_samples`, and the decoders."""
         information = [quantity for quantity in classes.quantities if not quantity.is_entropy]
-        shared, previous_gap = min(_FIRST_SAMPLES, most_samples), np.inf
-        for step in itertools.count():
-            effort = Effort(shared, max(1, int(_OWN_SHARE * shared)))
-            seed = derived_seed(proposals.seed, RandomStream.KNOWN_PILOT_SEED, step)
-            estimates = DensityEstimates.of(proposals, queries, scores, effort, seed)
-            decoders = {quantity.name: _best_choice(quantity, estimates, queries, classes) for quantity in information}
-            total = information[0]
-            confusion = float(confusions(total, estimates, queries.rows, classes).mean())
-            lower = float(_mixed_terms(decoders[total.name], total, estimates, queries, classes).mean())
-            gap = classes.ceilings[total.name] - confusion - lower
-            if shared == most_samples or gap < _SMALL_GAP or previous_gap - gap < _SMALL_STEP:
-                return cls(queries, estimates, effort, decoders)
-            shared, previous_gap = min(_GROWTH * shared, most_samples), gap
-        raise AssertionError("unreachable")
+        total, efforts = information[0], _efforts(most_samples)
+        seed = derived_seed(proposals.seed, RandomStream.KNOWN_PILOT_SEED)
+        of_efforts = DensityEstimates.of(proposals, at.queries, at.scores, efforts, seed)
+        pilot, previous_gap = None, np.inf
+        for effort, estimates in zip(efforts, of_efforts, strict=True):
+            decoders = {
+                quantity.name: _best_choice(quantity, estimates, at.queries, classes) for quantity in information
+            }
+            confusion = float(confusions(total, estimates, at.queries.rows, classes).mean())
+            lower = float(_mixed_terms(decoders[total.name], total, estimates, at.queries, classes).mean())
+            pilot, gap = cls(at.queries, estimates, effort, decoders), classes.ceilings[total.name] - confusion - lower
+            if gap < _SMALL_GAP or previous_gap - gap < _SMALL_STEP:
+                break
+            previous_gap = gap
+        assert pilot is not None, "there is at least one effort"
+        return pilot
+
+
+def _efforts(most_samples: int) -> list[Effort]:
+    """Return efforts whose numbers of samples grow up to `most_samples`."""
+    numbers = [most_samples]
+    while numbers[0] > _FIRST_SAMPLES:
+        numbers.insert(0, max(_FIRST_SAMPLES, numbers[0] // _GROWTH))
+    return [Effort(number, max(1, int(_OWN_SHARE * number))) for number in numbers]
 
 
 def _best_choice(

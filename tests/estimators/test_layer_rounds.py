@@ -11,8 +11,9 @@ import pytest
 from layerbits import MeasurementSettings, layer_information
 from layerbits.estimators import Problem, layer_rounds, round_schedule
 from layerbits.estimators.layer_measurement import estimate_layer
-from layerbits.estimators.layer_rounds import Effort, LayerRounds
+from layerbits.estimators.layer_rounds import LayerRounds
 from layerbits.estimators.layer_sample import sample_layers
+from layerbits.estimators.round_outlook import Effort
 from layerbits.estimators.round_schedule import run_rounds
 from layerbits.networks import read_inputs
 from tests.support.networks import INPUTS, ScalarChain, tanh_network
@@ -158,7 +159,7 @@ def test_more_queries_take_more_draws_where_half_of_the_draws_carry_queries():
 
 
 def test_queries_of_the_first_layer_have_a_limit(measure, monkeypatch):
-    monkeypatch.setattr(layer_rounds, "_MAX_QUERIES", 12 * 64)
+    monkeypatch.setattr(layer_rounds, "MAX_QUERIES", 12 * 64)
     run = measure(FIRST, draws=1, tolerance=1e-5)
     assert run.efforts == [(1, 4), (1, 8), (1, 16), (1, 32), (1, 64)]
     assert run.measurement.shortfall == (

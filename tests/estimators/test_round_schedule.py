@@ -11,7 +11,8 @@ import pytest
 
 from layerbits import MeasurementSettings, layer_information
 from layerbits.estimators import Problem, all_layers, layer_measurement, layer_rounds, layer_sample, round_schedule
-from layerbits.estimators.layer_rounds import LayerRounds, Outlook
+from layerbits.estimators.layer_rounds import LayerRounds
+from layerbits.estimators.round_outlook import Effort, Outlook, Round
 from layerbits.estimators.round_schedule import next_layer, run_rounds
 from layerbits.networks import read_inputs
 from layerbits.statistics import Interval
@@ -57,8 +58,7 @@ def run(monkeypatch, clock):
         def estimate(problem, name, samples, risk, seed, shares):
             layer, growth = by_name[name], samples[0].draws / 32
             clock.now += layer.seconds * growth
-            half_width = layer.half_width * layer.ratio ** math.log2(growth)
-            return {"I(X;T)": SimpleNamespace(interval=Interval(0, 2 * half_width), limited_by=layer.limited_by)}
+            return estimates(2 * layer.half_width * layer.ratio ** math.log2(growth), layer.limited_by)
 
         monkeypatch.setattr(layer_rounds, "sample_layers", sample)
         monkeypatch.setattr(layer_rounds, "estimate_layer", estimate)
@@ -70,6 +70,12 @@ def run(monkeypatch, clock):
         return list(rounds.values()), [list(PROBLEM.parts).index(name) for name in order]
 
     return run
+
+
+def estimates(width, limited_by):
+    """Return an estimate of I(X;T) whose width is the gap between its bounds."""
+    interval = Interval(0, width)
+    return {"I(X;T)": SimpleNamespace(interval=interval, plug_in=width + 1, decoded=-1, limited_by=limited_by)}
 
 
 def shortfall(rounds):
@@ -123,18 +129,18 @@ def test_next_round_goes_to_the_greatest_reduction_a_second(fast, slow):
     assert next_layer(outlooks | {slow: dataclasses.replace(outlooks[slow], reduction=0.9)}, 100.0) == slow
 
 
-def test_layers_of_unknown_rate_come_before_those_that_cannot_succeed():
+def test_layers_that_may_succeed_come_before_those_that_cannot():
     outlooks = {
-        "late": Outlook(seconds=1.0, seconds_to_tolerance=20.0, reduction=9.0, has_known_rate=True),
         "never": Outlook(seconds=1.0, seconds_to_tolerance=math.inf, reduction=9.0, has_known_rate=True),
-        "unknown": Outlook(seconds=1.0, seconds_to_tolerance=1.0, reduction=0.1, has_known_rate=False),
+        "late": Outlook(seconds=1.0, seconds_to_tolerance=20.0, reduction=2.0, has_known_rate=True),
+        "unknown": Outlook(seconds=1.0, seconds_to_tolerance=math.inf, reduction=1.0, has_known_rate=False),
         "soon": Outlook(seconds=1.0, seconds_to_tolerance=9.0, reduction=0.01, has_known_rate=True),
     }
     order = []
     while outlooks:
         order.append(next_layer(outlooks, seconds_left=10.0))
         del outlooks[order[-1]]
-    assert order[:2] == ["soon", "unknown"]
+    assert order == ["soon", "late", "unknown", "never"]
 
 
 def test_rounds_of_a_layer_do_not_depend_on_the_time_of_others_if_time_does_not_limit(run):
@@ -153,7 +159,7 @@ def test_expected_time_includes_the_passes(run, clock, monkeypatch):
     """One round of 32 draws takes 1 second after passes of 10; a round of 64 draws takes 22, more than are left."""
     settings = MeasurementSettings(32, 4, tolerance=0.1, max_seconds=25)
     run()  # replaces the passes and the estimates
-    monkeypatch.setattr(layer_rounds, "estimate_layer", lambda *_: _estimates(clock))
+    monkeypatch.setattr(layer_rounds, "estimate_layer", lambda *_: estimates_of_a_second(clock))
     rounds = LayerRounds(PROBLEM, settings, "0", settings.risk)
     rounds.measure([SimpleNamespace(draws=32, queries=4)], 10.0, str)
     assert rounds.outlook().seconds == 22
@@ -162,9 +168,40 @@ def test_expected_time_includes_the_passes(run, clock, monkeypatch):
     assert rounds.seconds == 1
 
 
-def _estimates(clock):
+def estimates_of_a_second(clock):
     clock.now += 1
-    return {"I(X;T)": SimpleNamespace(interval=Interval(0, 2), limited_by="draws")}
+    return estimates(2, "draws")
+
+
+def outlook(*rounds, tolerance=0.1):
+    """Return the outlook after rounds, as pairs of an effort and (half width, gap, cause), with 4096 draws at most."""
+    finished = [Round(effort, *result, 1e-3, 2.0, 1.0) for effort, result in rounds]
+    return Outlook.of(finished, lambda effort, cause: effort.larger(cause, 4096, 2**20), lambda _: 1e-3, tolerance)
+
+
+def test_width_by_queries_is_expected_to_fall_like_the_root_of_their_number():
+    """From .39 to .1 nats takes 16 times as many queries: rounds of 4, 6, 10 and 18 seconds, 2 of each for passes."""
+    course = outlook((Effort(1, 4), (0.39, 0.0, "queries")))
+    assert course.has_known_rate
+    assert course.reduction == pytest.approx(0.39 - 0.39 / math.sqrt(2))
+    assert course.seconds == 2 + 2
+    assert course.seconds_to_tolerance == pytest.approx(4 + 6 + 10 + 18)
+
+
+def test_gap_is_expected_to_fall_as_in_the_last_round_with_more_draws():
+    """A gap that fell by the factor .8 with twice as many draws takes more than 4096 draws to fall from 1 to .2."""
+    rounds = [(Effort(32, 4), (0.625, 1.25, "draws")), (Effort(64, 4), (0.5, 1.0, "draws"))]
+    course = outlook(*rounds)
+    assert course.has_known_rate
+    assert course.reduction == pytest.approx(0.5 - 0.4)
+    assert course.seconds_to_tolerance == math.inf
+    assert outlook(rounds[1], tolerance=0.25).seconds_to_tolerance == 2 * 2 + 2
+
+
+def test_gap_of_a_decoder_has_no_known_rate_after_the_first_round_if_it_exceeds_the_tolerance():
+    assert not outlook((Effort(32, 4), (0.5, 0.9, "decoder"))).has_known_rate
+    assert outlook((Effort(32, 4), (0.11, 0.1, "queries"))).has_known_rate
+    assert not outlook((Effort(32, 4), (0.3, 0.25, "queries"))).has_known_rate
 
 
 # Through the public function

@@ -26,7 +26,8 @@ the other passes. For an entropy, the plug-in bound is the lower one.
     known_layer             layers that are measured with the network itself
     best_ends               the better ends of two estimates
     layer_measurement       all quantities of one layer from the samples of one round
-    layer_rounds            the rounds of one layer with a tolerance, and the expected course of further rounds
+    round_outlook           draws and queries of a round, and the expected course of further rounds
+    layer_rounds            the rounds of one layer with a tolerance
     round_schedule          which layer has the next round
     data_processing         the ends that layers of a chain take over from one another
     audits                  notes on saturation and on estimates that theory rules out
@@ -34,6 +35,7 @@ the other passes. For an entropy, the plug-in bound is the lower one.
     all_layers              layer_information, measure_layers
     layer_arrays            arrays by layer, for information and sigma_profile
     recorded_signals        information, of signals that another program recorded
+    signal_rounds           the rounds of such signals, with more queries until an interval is narrow
     between_layers/         information_between_layers
     sigma_profiles          sigma_profile
     sigma_profile_table     SigmaProfile, the result of sigma_profile

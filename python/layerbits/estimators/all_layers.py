@@ -70,7 +70,7 @@ def layer_information(
         the growth of the weights. Rows have the flag ``"measurement_noise"``.
     layers : None, str, type, callable or a sequence of them
         The layers to measure, as in `noisify`. None selects all noisy layers, or with `sigma` every hidden activation
-        function.
+        function, except those of experts that get some of the rows, which a warning names.
     readout : "mean", "first", "last", int, Tokens, Channels, None, or a sequence of them
         The linear views A^T T of each layer to measure, all in the same passes; None is the whole layer. ``"mean"``,
         ``"first"``, ``"last"`` and positions are along the tokens, axis 1 of (n, L, d); `Tokens` names another axis,

@@ -1,7 +1,6 @@
 """Which layer has the next round where several have not reached the tolerance, and when the rounds end.
 
-The time that is left goes first to layers that can reach the tolerance within it, all together. Among these, and then
-among the others, the next round goes to the layer whose half width falls most a second, by expectation. The order
+The time that is left goes first to layers that are expected to reach the tolerance within it, all together. The order
 changes no result of a round: a measurement whose layers end by the tolerance, by `max_draws` or by another limit on
 numbers has the same numbers on every machine. Only where `max_seconds` ends the rounds of a layer does its number of
 rounds depend on time.
@@ -10,10 +9,12 @@ rounds depend on time.
 from __future__ import annotations
 
 import itertools
+import math
 import time
 from collections.abc import Callable, Mapping
 
-from layerbits.estimators.layer_rounds import LayerRounds, Outlook
+from layerbits.estimators.layer_rounds import LayerRounds
+from layerbits.estimators.round_outlook import Outlook
 
 
 def run_rounds(
@@ -52,18 +53,18 @@ def run_rounds(
 def next_layer(outlooks: Mapping[str, Outlook], seconds_left: float) -> str:
     """Return the layer that has the next round.
 
-    Layers of known rate that can reach the tolerance in the time that is left come first: as many as can do so
-    together, the fastest ones. Layers of unknown rate follow, whose next round shows their rate, and then all others.
-    In each group, the layer comes first whose half width falls most a second.
+    Layers that are expected to reach the tolerance in the time that is left come first: as many as can do so together,
+    the fastest ones. Layers that may do so follow: those that would be late, because the expected time is rough, and
+    those of unknown rate, whose next round shows their rate. Layers that cannot reach the tolerance come last. In each
+    group, the layer comes first whose half width falls most a second.
     """
-    by_time = sorted(
-        (name for name, outlook in outlooks.items() if outlook.has_known_rate),
-        key=lambda name: outlooks[name].seconds_to_tolerance,
-    )
-    totals = itertools.accumulate(outlooks[name].seconds_to_tolerance for name in by_time)
+    known = {name: outlook.seconds_to_tolerance for name, outlook in outlooks.items() if outlook.has_known_rate}
+    by_time = sorted(known, key=known.__getitem__)
+    totals = itertools.accumulate(known[name] for name in by_time)
     can_succeed = [name for name, total in zip(by_time, totals, strict=True) if total <= seconds_left]
-    unknown = [name for name, outlook in outlooks.items() if not outlook.has_known_rate]
-    return max(can_succeed or unknown or by_time, key=lambda name: _reduction_per_second(outlooks[name]))
+    may_succeed = [name for name in outlooks if math.isfinite(known.get(name, 0.0))]
+    candidates = can_succeed or may_succeed or list(outlooks)
+    return max(candidates, key=lambda name: _reduction_per_second(outlooks[name]))
 
 
 def _reduction_per_second(outlook: Outlook) -> float:

@@ -46,7 +46,7 @@ from layerbits.networks.passes.measured_network import MeasuredNetwork
 from layerbits.networks.passes.propagation import layer_activations, propagate
 from layerbits.networks.passes.readouts import Channels, LayerPart, Readouts, Tokens, as_readouts, layer_parts
 from layerbits.networks.passes.recording import Passes, Recording, View, record, record_draws
-from layerbits.networks.passes.rows import check_rows
+from layerbits.networks.passes.rows import check_rows, differ_beyond_rounding
 
 __all__ = [
     "INPUT",
@@ -79,6 +79,7 @@ __all__ = [
     "check_module",
     "check_rows",
     "choose_layers",
+    "differ_beyond_rounding",
     "evaluating",
     "gaussian_noise",
     "is_noisy",

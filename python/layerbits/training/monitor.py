@@ -231,5 +231,5 @@ def _digest(data: object) -> str:
             # NumPy has no bfloat16, so bytes are hashed.
             part = part.detach().cpu().flatten().contiguous().view(torch.uint8)
         # Inputs may be as large as the memory, so they are not copied.
-        digest.update(np.ascontiguousarray(part).reshape(-1).view(np.uint8))
+        digest.update(np.ascontiguousarray(part).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()

@@ -47,15 +47,16 @@ class NetworkSignalModel:
         noise = part.noise(network)
         if isinstance(noise, DropoutNoise):
             raise ValueError(
-                f"estimator: got 'known' for {name!r}, which has {noise}, wanted a layer whose noise does not depend "
-                "on its signal; choose another estimator"
+                f"estimator: got 'known' for {name!r}, which has {noise}, wanted noise that does not depend on its "
+                "signal; choose other layers, or measure with draws"
             )
 
         def whitened(signals: Tensor, rows: Tensor) -> Tensor:
             values = signals.to(torch.promote_types(signals.dtype, torch.float32))
             if part.view is not None:
                 values = part.view(values[None], rows)[0]
-            return noise.whiten(values).double() / noise.whitened_sigma
+            whitened_values: Tensor = noise.whiten(values).double() / noise.whitened_sigma
+            return whitened_values
 
         given = GivenNoises(network, problem.inputs.tensors, part.layer, whitened)
         signals_range = math.inf

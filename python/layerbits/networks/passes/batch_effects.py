@@ -5,15 +5,16 @@ A branch on the largest value of a batch, for instance, shows only if the batch 
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NoReturn
 
 import torch
 from torch import Tensor
 
 from layerbits._base import LayerSelectionError
-from layerbits.networks.passes.probing import Probe, are_close
+from layerbits.networks.observation.signal_values import are_close
+from layerbits.networks.passes.probing import Probe
+
+Shape = tuple[int, ...]
 
 # Rows that are compared, and the largest number of other rows in a pass.
 _COMPARED_ROWS = 2
@@ -38,26 +39,29 @@ def check_batch_effects(probe: Probe) -> None:
     ValueError
         The signal of a row depends on the other rows of the pass, or on its place.
     """
-    n_others = max(1, min(_OTHER_ROWS, probe.network.rows_per_pass(probe.inputs) - _COMPARED_ROWS))
-    signals = probe.run(probe.rows((0, 1, *[0] * n_others)))
+    n_others = _n_others(probe)
+    last_row = _COMPARED_ROWS + n_others - 1
+    signals = probe.run(probe.rows((0, 1, *[0] * n_others)), kept_rows=(*range(_COMPARED_ROWS), last_row))
     if not probe.network.uses_random_numbers:
         for layer, signal in signals.items():
-            copies = signal[_COMPARED_ROWS:]
-            if not are_close(signal[:1].expand_as(copies), copies):
-                refuse_interaction(layer, "its place in")
-    for positions in _compositions(probe.inputs, n_others):
-        others = [tensor[positions.to(tensor.device)] for tensor in probe.inputs]
-        _compare(probe, signals, probe.run(_joined(probe, others)))
-    if all(tensor.device.type == "cpu" for tensor in probe.inputs):  # an index out of range would end a CUDA context
-        multiples: dict[str, Tensor] | None = None
-        with contextlib.suppress(RuntimeError, ValueError, TypeError, IndexError, AssertionError):
-            multiples = probe.run(_joined(probe, _multiples(probe, n_others)))
-        if multiples is not None:  # the network takes rows that are no inputs
-            _compare(probe, signals, multiples)
+            if not are_close(signal[0], signal[-1]):
+                refuse_interaction(probe, layer, "its place in")
+    shapes = probe.shapes
+    for batch in batches_among_other_rows(probe):
+        _compare(probe, (signals, shapes), _run(probe, batch))
+    if any(tensor.device.type != "cpu" for tensor in probe.inputs):  # an index out of range would end a CUDA context
+        return
+    try:
+        other_signals = _run(probe, _joined(probe, _multiples(probe, n_others)))
+    except (RuntimeError, ValueError, TypeError, IndexError, AssertionError):  # the network takes no such rows
+        return
+    _compare(probe, (signals, shapes), other_signals)
 
 
-def refuse_interaction(layer: str, cause: str = "the other rows of") -> NoReturn:
-    """Raise a ValueError that rows act on one another in a layer."""
+def refuse_interaction(probe: Probe, layer: str, cause: str = "the other rows of") -> None:
+    """Raise a ValueError that rows act on one another in a layer, unless the weights have changed meanwhile."""
+    if probe.weights.have_changed():
+        return
     raise ValueError(
         f"inputs: got rows that act on one another: in {layer!r} the signal of a row changes with {cause} the pass, "
         "wanted a network that treats each row alone; give batch normalization running statistics "
@@ -67,22 +71,43 @@ def refuse_interaction(layer: str, cause: str = "the other rows of") -> NoReturn
     )
 
 
+def batches_among_other_rows(probe: Probe) -> Iterator[list[Tensor]]:
+    """Yield batches of the compared rows and other inputs, which are extreme or typical."""
+    for positions in _compositions(probe.inputs, _n_others(probe)):
+        yield _joined(probe, [tensor[positions.to(tensor.device)] for tensor in probe.inputs])
+
+
+def _n_others(probe: Probe) -> int:
+    return max(1, min(_OTHER_ROWS, probe.network.rows_per_pass(probe.inputs) - _COMPARED_ROWS))
+
+
 def _joined(probe: Probe, others: Sequence[Tensor]) -> list[Tensor]:
-    return [torch.cat(pair) for pair in zip(probe.rows((0, 1)), others, strict=True)]
+    return [torch.cat(pair) for pair in zip(probe.rows(range(_COMPARED_ROWS)), others, strict=True)]
 
 
-def _compare(probe: Probe, signals: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> None:
-    """Raise unless the first rows of two passes agree; the axis of the rows, which is known, is the first."""
+def _run(probe: Probe, batch: Sequence[Tensor]) -> dict[str, Tensor]:
+    """Return the signals of the compared rows in a pass."""
+    return probe.run(batch, kept_rows=range(_COMPARED_ROWS))
+
+
+def _compare(
+    probe: Probe, reference: tuple[Mapping[str, Tensor], Mapping[str, Shape]], others: Mapping[str, Tensor]
+) -> None:
+    """Raise unless the signals of the compared rows in the last pass, `others`, are those of a reference pass.
+
+    `reference` has the signals of the compared rows, and the shapes of those of all rows, whose axis is the first.
+    """
+    signals, shapes = reference
     for layer, signal in signals.items():
-        other = others.get(layer)
-        if other is None or other.shape != signal.shape:
-            got = "no value" if other is None else f"shape {tuple(other.shape)}"
+        other_shape = probe.shapes.get(layer)
+        if other_shape != shapes[layer]:
+            got = "no value" if other_shape is None else f"shape {other_shape}"
             raise LayerSelectionError(
-                f"layers: got {layer!r}, which returns shape {tuple(signal.shape)} or {got} for {len(signal)} rows, "
+                f"layers: got {layer!r}, which returns shape {shapes[layer]} or {got} for {shapes[layer][0]} rows, "
                 f"depending on their values, wanted one row for each row of the pass; {probe.network.remedy_for_rows}"
             )
-        if not are_close(signal[:_COMPARED_ROWS], other[:_COMPARED_ROWS]):
-            refuse_interaction(layer)
+        if not are_close(signal[:_COMPARED_ROWS], others[layer]):
+            refuse_interaction(probe, layer)
 
 
 def _compositions(inputs: Sequence[Tensor], n_others: int) -> Iterator[Tensor]:

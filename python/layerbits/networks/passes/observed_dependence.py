@@ -13,8 +13,9 @@ from layerbits._base import LayerSelectionError
 from layerbits.networks.execution.generators import generators_restored
 from layerbits.networks.execution.other_generators import OtherGenerators
 from layerbits.networks.observation.dependence_graph import DependenceGraph
-from layerbits.networks.observation.input_dependence import VALUE_READERS
+from layerbits.networks.observation.input_dependence import values_read
 from layerbits.networks.observation.sources import INPUT, NOTHING, Source, Sources, SourceTracking
+from layerbits.networks.passes.interventions import interventions_differ
 
 if TYPE_CHECKING:
     from layerbits.networks.passes.measured_network import MeasuredNetwork
@@ -57,8 +58,7 @@ class _TrackedPass(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        if func in VALUE_READERS:
-            self.tracking.read(args)
+        self.tracking.read(values_read(func, args, kwargs or {}))
         return func(*args, **(kwargs or {}))
 
     def _pass_on(self, index: int, signal: Tensor) -> Tensor:
@@ -87,7 +87,7 @@ def observe_dependence(network: MeasuredNetwork, inputs: Sequence[Tensor]) -> De
 
     Operations count, not values: a path that acts on a layer for few inputs, or in few passes, is found. Both passes
     must run the same operations. If values of the input leave torch, the network may run other operations for other
-    inputs, and the graph is unknown.
+    inputs, and the graph is unknown. In a noisy network, further passes change the sources that a layer does not have.
     """
     try:
         first = _TrackedPass(network, [tensor[:_ROWS] for tensor in inputs])
@@ -99,9 +99,12 @@ def observe_dependence(network: MeasuredNetwork, inputs: Sequence[Tensor]) -> De
     differs = first.tracking.opaque or first.differs(second)
     if differs:
         return _unknown(network, differs)
-    sources = {layer: first.sources.get(layer, NOTHING) for layer in network.layer_names}
-    if branches or len(first.sources) < len(network.layer_names):
+    layers = network.layer_names
+    sources = {layer: first.sources.get(layer, NOTHING) for layer in layers}
+    if branches or len(first.sources) < len(layers):
         return DependenceGraph(sources, "may branch on values: it reads numbers, or sizes that depend on them")
+    if network.adds_noise and interventions_differ(network, inputs, sources):
+        return _unknown(network, "has paths between layers that its operations do not show, as of another thread")
     return DependenceGraph(sources)
 
 

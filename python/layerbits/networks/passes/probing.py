@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Sequence
 
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor
 from layerbits.networks.execution.generators import GeneratorUse, generators_restored
 from layerbits.networks.execution.live_memory import LiveMemory
 from layerbits.networks.execution.other_generators import OtherGenerators
+from layerbits.networks.execution.weights import WeightSums
 from layerbits.networks.passes.measured_network import EndOfPass, MeasuredNetwork
 
 # Seed of the network's own random numbers in all probing passes, so that passes of equal rows are equal. A network is
@@ -35,17 +35,23 @@ class Probe:
         Names of the layers.
     generators : GeneratorUse
         Use of torch's generators in the last pass.
+    shapes : dict of str to tuple of int
+        Shape of the signal of each layer that ran in the last pass.
     n_passes, n_with_other_generators : int
         Number of passes so far, and of those in which a generator of Python or NumPy moved.
     n_seeded_passes, n_with_seeds : int
         Number of passes that begin with the seed of torch's global generators, and of those in which their states
         changed without an operator that uses them.
+    weights : WeightSums
+        The parameters before the first pass. Passes may differ because another thread trains the network meanwhile.
     """
 
     def __init__(self, network: MeasuredNetwork, inputs: Sequence[Tensor], layers: Sequence[str]) -> None:
         self.network, self.inputs, self.layers = network, inputs, layers
         self.generators = GeneratorUse(set())
+        self.shapes: dict[str, tuple[int, ...]] = {}
         self.n_passes = self.n_with_other_generators = self.n_seeded_passes = self.n_with_seeds = 0
+        self.weights = WeightSums(network.module)
         self._wanted = set(layers)
         self._other_generators = OtherGenerators(network.module)
         self._other_input = _other_input(inputs)
@@ -54,13 +60,25 @@ class Probe:
         """Return a batch of row 0, the first input, and row 1, the first input that differs from it."""
         return [tensor[[self._other_input * row for row in rows]] for tensor in self.inputs]
 
-    def run(self, batch: Sequence[Tensor], memory: LiveMemory | None = None) -> dict[str, Tensor]:
-        """Run a pass and return the signals by layer. If `memory` is given, it records the memory of the pass."""
+    def run(
+        self, batch: Sequence[Tensor], memory: LiveMemory | None = None, kept_rows: Sequence[int] | None = None
+    ) -> dict[str, Tensor]:
+        """Run a pass and return the signals by layer.
+
+        If `memory` is given, it records the memory of the pass. If `kept_rows` are given, only these entries of the
+        first axis are returned, where a signal has them.
+        """
         signals: dict[str, Tensor] = {}
+        self.shapes = {}
 
         def keep(index: int, signal: Tensor) -> Tensor:
+            layer = self.network.layer_names[index]
+            self.shapes[layer] = tuple(signal.shape)
             with contextlib.nullcontext() if memory is None else memory.paused():
-                signals[self.network.layer_names[index]] = signal.clone()
+                if kept_rows is None:
+                    signals[layer] = signal.clone()
+                else:
+                    signals[layer] = signal[[row for row in kept_rows if row < len(signal)]]
             if signals.keys() >= self._wanted:
                 raise EndOfPass
             return signal
@@ -80,19 +98,6 @@ class Probe:
         if self.generators.changed or self.generators.given:
             self.network.uses_random_numbers = True
         return signals
-
-
-def are_close(signals: Tensor, others: Tensor) -> bool:
-    """Return whether signals agree up to the rounding of passes that use other kernels.
-
-    Matrix products of other sizes round otherwise, and later layers may amplify that, so half of the digits count.
-    """
-    left, right = signals.detach().double(), others.detach().double()
-    if not left.numel():
-        return True
-    tolerance = math.sqrt(torch.finfo(signals.dtype).eps) * float(left.abs().max())
-    # NaN in the same places counts as equal: the measurement itself refuses NaN, by the name of the layer.
-    return torch.allclose(left, right, rtol=0, atol=tolerance, equal_nan=True)
 
 
 def _other_input(inputs: Sequence[Tensor]) -> int:

@@ -15,9 +15,10 @@ from layerbits._base import LayerSelectionError
 from layerbits.mixtures import NEGLIGIBLE
 from layerbits.networks.execution.live_memory import LiveMemory, bytes_of_a_row
 from layerbits.networks.noise.dropout import DropoutNoise
+from layerbits.networks.observation.signal_values import are_close
 from layerbits.networks.passes.batch_effects import check_batch_effects, refuse_interaction
 from layerbits.networks.passes.measured_network import MeasuredNetwork
-from layerbits.networks.passes.probing import Probe, are_close
+from layerbits.networks.passes.probing import Probe
 from layerbits.networks.passes.randomness import check_randomness, check_sizes
 
 # The rows of the probing passes. 0 is the first input, 1 another input, as in `Probe.rows`.
@@ -77,11 +78,11 @@ def check_rows(network: MeasuredNetwork, inputs: Sequence[Tensor], layers: Seque
                 other_rows = [row for row in range(len(_ROWS)) if row != position]
                 pair = (values.movedim(axis, 0)[other_rows] for values in (signal, of_pass[layer]))
                 # Kernels that add in any order give other roundings in equal passes.
-                if signal.equal(repeated[layer]) and _differ(network, layer, *pair):
-                    refuse_interaction(layer)
+                if signal.equal(repeated[layer]) and differ_beyond_rounding(network, layer, *pair):
+                    refuse_interaction(probe, layer)
             same_rows = signal.movedim(axis, 0)[: len(_FEWER_ROWS)], signals_of_fewer[layer].movedim(axis, 0)
             if not network.uses_random_numbers and not are_close(*same_rows):
-                refuse_interaction(layer)
+                refuse_interaction(probe, layer)
     network.row_bytes = bytes_of_a_row(memory, len(_ROWS), fewer_memory, len(_FEWER_ROWS))
     network.row_bytes += sum(math.prod(tensor.shape[1:]) * tensor.itemsize for tensor in inputs)
     if network.adds_noise:
@@ -103,15 +104,17 @@ def _row_axis(layer: str, shape: tuple[int, ...], fewer: tuple[int, ...], remedy
     )
 
 
-def _differ(network: MeasuredNetwork, layer: str, signals: Tensor, others: Tensor) -> bool:
+def differ_beyond_rounding(network: MeasuredNetwork, layer: str, signals: Tensor, others: Tensor) -> bool:
     """Return whether the signals of the same rows differ by more than rounding.
 
     A change r of the whitened signal carries at most |r|^2 / (2 sigma^2) nats, the divergence between the two noisy
-    values; a negligible divergence counts as rounding. In a layer without noise, every change counts.
+    values; a negligible divergence counts as rounding. In a layer without noise, half of the digits count.
     """
     left, right = (values.reshape(len(values), -1).double() for values in (signals, others))
-    if torch.equal(left, right) or layer not in network.noise:
-        return not torch.equal(left, right)
+    if torch.equal(left, right):
+        return False
+    if layer not in network.noise:
+        return not are_close(signals, others)
     noise = network.noise[layer]
     if isinstance(noise, DropoutNoise):
         return bool(noise.divergence(left, right).max() > NEGLIGIBLE)

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from layerbits._base import Doubles
 from layerbits.estimators.classes import Classes
-from layerbits.estimators.decoders import Decoder, Gaussians, decoders
+from layerbits.estimators.decoder import Decoder
+from layerbits.estimators.decoders import Gaussians, decoders
 from layerbits.estimators.diagonal_gaussians import DiagonalGaussians, dropout_variances
 from layerbits.estimators.log_densities import Queries, diagonal_log_sums
 from layerbits.statistics import ByCondition

@@ -263,7 +263,7 @@ def _means_suffice(points: Tensor, sigma: float, fitted: int) -> bool:
     """Return whether a layer is wide, and its draws so far apart that the plug-in bounds say no more in all units."""
     n, _, dim = points.shape
     is_wide_sample = n > 1 and fitted >= PROBING_PASSES and min(n * fitted, dim) > _MAX_DIMENSIONS
-    return is_wide_sample and confusion_of_draws(points, sigma) <= _DIMENSION_LOSS
+    return is_wide_sample and confusion_of_draws(points, sigma, negligible=_DIMENSION_LOSS) <= _DIMENSION_LOSS
 
 
 def _loss(squared_distances: Tensor, sigma: float) -> float:

@@ -139,6 +139,13 @@ class Problem:
             )
 
     @property
+    def n_rows(self) -> int:
+        """Number of rows of a table, which is that of its intervals."""
+        label_sets = self.label_sets.values()
+        quantities = 3 + 2 * sum(classes.labelled for classes in label_sets)  # I(X;T), h(T), h(T|X); I(T;Y), I(X;T|Y)
+        return len(self.parts) * quantities
+
+    @property
     def n_inputs(self) -> int:
         """Number N of values of X."""
         return len(self.inputs)

@@ -153,8 +153,10 @@ class MeasuredNetwork:
         axis = self.row_axes.get(layer, 0)
         return shape[:axis] + shape[axis + 1 :]
 
-    def run(self, channel: Channel | None, inputs: Sequence[Tensor], *, restores: bool = True) -> object:
-        """Run a pass without gradients, in which the layers call `channel`, and return its output.
+    def run(
+        self, channel: Channel | None, inputs: Sequence[Tensor], *, restores: bool = True, gradients: bool = False
+    ) -> object:
+        """Run a pass in which the layers call `channel`, without gradients by default, and return its output.
 
         If the channel ends the pass by an `EndOfPass`, return None. The pass begins with the attributes and buffers of
         before the first pass, unless `restores` is False.
@@ -176,7 +178,7 @@ class MeasuredNetwork:
             self._state.restore()
         try:
             args, kwargs = self._inputs.arguments(inputs)
-            with torch.no_grad(), naming_inputs(inputs):
+            with torch.set_grad_enabled(gradients), naming_inputs(inputs):
                 return self.module(*args, **kwargs)
         except EndOfPass:
             self._state.restore()

@@ -126,8 +126,8 @@ def _forecasts(passes: Sequence[Doubles]) -> Iterator[tuple[Doubles, float]]:
     The forecasts depend on the earlier passes alone.
     """
     yield np.full(len(passes[1]), passes[0].mean()), float(passes[0].var())
-    # Passes over the inputs in one order have similar terms at one relative position. At each position the earlier passes
-    # have a mean and a sum of squared deviations, which a pass of the same size updates (Welford).
+    # Passes over the inputs in one order have similar terms at one relative position. At each position the earlier
+    # passes have a mean and a sum of squared deviations, which a pass of the same size updates (Welford).
     means = squares = passes[0]
     for k in range(2, len(passes)):
         latest, n = passes[k - 1], len(passes[k])

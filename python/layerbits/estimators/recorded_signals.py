@@ -12,7 +12,7 @@ from layerbits._base import Array, InformationRow, InformationTable
 from layerbits.estimators.classes import Classes, classes_by_label_set
 from layerbits.estimators.layer_arrays import arrays_by_layer
 from layerbits.estimators.layer_rows import layer_rows
-from layerbits.estimators.settings import MeasurementSettings
+from layerbits.estimators.settings import AUTO, KNOWN, MeasurementSettings
 from layerbits.estimators.signal_rounds import SignalRounds
 from layerbits.kernels import Devices, as_floats, resolve_devices
 from layerbits.networks import Deviations, GaussianNoise, gaussian_noise, unit_in_last_place
@@ -106,6 +106,11 @@ def information(
         seed=seed,
         estimator=estimator,
     )
+    if settings.estimator in (KNOWN, AUTO):
+        raise ValueError(
+            f"estimator: got {settings.estimator!r}, wanted 'pooled' or 'paper', because recorded signals have no "
+            "network; or call layer_information"
+        )
     layers = arrays_by_layer("signals", signals, _UNNAMED)
     draws = {layer: _as_draws(layer, array, settings.estimator) for layer, array in layers.items()}
     noise = {layer: _noise_of(sigma, layer, tensor) for layer, tensor in draws.items()}

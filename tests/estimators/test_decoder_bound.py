@@ -56,7 +56,7 @@ def test_final_queries_do_not_end_the_list_of_decoders():
     moved = Queries.at(with_moved_points(queries, slice(4, None), 3.0).points, bases, SIGMA)
     names = [[candidate.name for candidate in bounds(each, draws).candidates] for each in (queries, moved)]
     assert names[0] == names[1]
-    assert len(names[0]) == 5
+    assert len(names[0]) == 6
 
 
 def test_list_of_decoders_ends_where_no_decoder_can_do_better():
@@ -71,7 +71,7 @@ def test_trial_queries_do_not_change_the_mean_of_the_chosen_decoder():
 
 @pytest.mark.parametrize(
     ("gain", "names"),
-    [(0.5, ("Gaussian", "shared Gaussian")), (20.0, ("mixture", "wide mixture"))],
+    [(0.5, ("Gaussian", "shared Gaussian", "shrunk Gaussian")), (20.0, ("mixture", "wide mixture"))],
     ids=["nearly linear", "two clusters"],
 )
 def test_decoder_that_fits_is_chosen(gain, names):

@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from scipy import stats
+from scipy import linalg, stats
 
 from layerbits.estimators.classes import Classes
 from layerbits.estimators.decoders import decoders
@@ -15,7 +15,7 @@ from layerbits.statistics import Condition
 SIGMA = 0.5
 NUMBERS = np.array([0, 0, 1, 0])
 CLASSES, NO_LABELS = Classes(NUMBERS, labelled=True), Classes.of(None, 4)
-NAMES = ["Gaussian", "shared Gaussian", "wide mixture"]
+NAMES = ["Gaussian", "shared Gaussian", "shrunk Gaussian", "wide mixture"]
 
 
 def draws(d, r=5, dtype=np.float64):
@@ -35,7 +35,7 @@ def densities(decoder, points, inputs):
     return [np.exp(log_densities[condition]) / volume for condition in Condition]
 
 
-@pytest.mark.parametrize("index", range(3), ids=NAMES)
+@pytest.mark.parametrize("index", range(4), ids=NAMES)
 @pytest.mark.parametrize("d", [1, 2])
 def test_densities_integrate_to_one(d, index):
     """By Poisson summation, sums with steps of SIGMA / 2 err by some 2 exp(-2 pi^2 / 0.25) = 1e-34 for each axis.
@@ -56,6 +56,8 @@ def scipy_densities(name, signals):
     noise = SIGMA**2 * np.eye(d)
     covariances = [np.atleast_2d(np.cov(centers.T)) for centers in signals]
     shared = np.mean(covariances, axis=0)
+    if name == "shrunk Gaussian":
+        return shrunk_gaussians(signals, noise, shared)
     if name == "wide mixture":
         return [partial(mixture_density, centers, noise + 0.09 * shared) for centers in signals]
     if name == "shared Gaussian":
@@ -64,6 +66,21 @@ def scipy_densities(name, signals):
         stats.multivariate_normal(centers.mean(0), noise + (1 + 1 / r) * covariance).pdf
         for centers, covariance in zip(signals, covariances, strict=True)
     ]
+
+
+def shrunk_gaussians(signals, noise, within):
+    """Return the predictive densities of Gaussian means with the covariance B, by textbook formulas for B > 0.
+
+    Where B + W/r has more eigenvalues below 1 relative to W/r than above, B is truncated along these eigenvectors.
+    """
+    r = signals.shape[1]
+    means = signals.mean(1)
+    center, error = means.mean(0), within / r + 1e-12 * (noise + within)
+    eigenvalues, axes = linalg.eigh(np.atleast_2d(np.cov(means.T)), error)
+    kept = np.clip(eigenvalues - 1, 0, None) / np.clip(eigenvalues, 1, None)
+    gain = error @ axes @ np.diag(kept) @ axes.T
+    covariance = noise + within + gain @ error
+    return [stats.multivariate_normal(center + gain @ (mean - center), covariance).pdf for mean in means]
 
 
 def mixture_density(centers, covariance, points):

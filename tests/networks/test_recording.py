@@ -86,8 +86,8 @@ def test_threads_do_not_change_a_bit():
     [
         (1, 400, [400, 200]),
         (5, 1500, [1500, 1500]),
-        (3, 2, [2] * 600 + [1] * 600),
-        (40, 16_000, [16_000, 3200, 4000, 800]),
+        (3, 2, [2] * 600 + [2] * 300),
+        (40, 16_000, [16_000, 3200, 4800]),
     ],
 )
 def test_pass_holds_no_more_rows_than_the_chunk(draws, chunk, expected):

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator, Mapping
 
 from torch import nn
 
 from layerbits._base import InformationRow, InformationTable, progress_bar
 from layerbits.estimators.data_processing import Chains
+from layerbits.estimators.known_layer import KnownLayer, known_layers, refuse_draws
 from layerbits.estimators.layer_groups import part_groups
-from layerbits.estimators.layer_measurement import LayerMeasurement, LayerTask, sample_seeds
+from layerbits.estimators.layer_measurement import LayerMeasurement, sample_seeds
+from layerbits.estimators.layer_rounds import LayerRounds
 from layerbits.estimators.layer_rows import layer_rows
 from layerbits.estimators.layer_sample import LayerSample, sample_layers
 from layerbits.estimators.problem import Problem
+from layerbits.estimators.round_schedule import run_rounds
 from layerbits.estimators.settings import MeasurementSettings
 from layerbits.kernels import Devices
 from layerbits.networks import MAX_MEMORY, Inputs, Labels, Layers, Readouts, Sigma, naming_memory, read_inputs
@@ -40,6 +41,7 @@ def layer_information(
     estimator: str = "pooled",
     devices: Devices = None,
     max_memory: int = MAX_MEMORY,
+    simultaneous: bool = False,
 ) -> InformationTable:
     """Measure I(X;T), h(T) and h(T|X) of layers, for X uniform over the inputs, in nats.
 
@@ -83,21 +85,28 @@ def layer_information(
     queries : int, optional
         Queries per input, at least 2. Behind noise the last draws carry one query each, at most half of the draws. By
         default 16,384 queries in all and at least 4 of an input, but behind noise at most a quarter of the draws, or 4
-        if that is more.
+        if that is more; with "known", about 1024 queries in all and at least 1 of an input.
     tolerance : float, optional
         Wanted half width of the interval of I(X;T), in nats. Draws or queries of a layer are doubled until its interval
-        is that narrow, or until a limit is reached, which is noted. None: one round with `draws` and `queries`.
+        is that narrow, or until a limit is reached; a note then names the limit and the option that helps. None: one
+        round with `draws` and `queries`.
     confidence : float
-        Level of each single interval.
+        Level of each single interval, or with `simultaneous` of all intervals of the table together.
     max_seconds : float
-        With a tolerance: no round begins that would likely end later than this after the call.
+        With a tolerance: no round begins that would likely end later than this after the call. Layers that can reach
+        the tolerance in this time come first, ordered by the expected reduction of width a second. Only if this limit
+        ends the rounds of a layer do numbers depend on the speed of the machine.
     max_draws : int
         With a tolerance: largest number of noisy passes per input.
     seed : int
         Seed of all noise. The noise of a CUDA device differs from that of the CPU.
-    estimator : {"pooled", "paper"}
+    estimator : {"pooled", "paper", "known", "auto"}
         With "paper", `plug_in` is the paper's estimate: the plug-in with separate samples for h(T) and h(T|X). `value`
-        is this estimate, moved into the interval, or the midpoint of a wide interval.
+        is this estimate, moved into the interval, or the midpoint of a wide interval. With "known", layers behind noise
+        have no draws: the network is differentiated, and the noises behind each query are inferred, which gives narrow
+        intervals in wide layers. The column `decoder` is then "known network". With "auto", layers behind noise have
+        draws; where these leave a gap between their bounds, and the network allows it, the better ends of "pooled" and
+        "known" are taken, each with half of the risk.
     devices : sequence of torch.device or str, optional
         CUDA devices that share the queries of a network on a CUDA device; by default that device computes them alone.
         Devices of the same model give the same numbers as one device.
@@ -107,6 +116,9 @@ def layer_information(
         fit together are measured in turn, with passes of their own and the same noise. A single layer behind noise that
         does not fit is projected on its principal axes, which may raise its upper bound. Another budget may change the
         rounding of torch's matrix products.
+    simultaneous : bool
+        Whether all intervals of the table hold together with probability `confidence`: the risk is divided by their
+        number, so each interval is wider.
 
     Returns
     -------
@@ -127,7 +139,9 @@ def layer_information(
         `layers` is empty or matches no noisy layer; a layer does not run once in a pass.
     TypeError, ValueError
         An argument has another type, shape or value than wanted; signals are not finite, or so far from zero that the
-        dtype of the network does not resolve the noise; a layer with a `DropoutNoise` lies behind noise.
+        dtype of the network does not resolve the noise; the signals of a layer with a `DropoutNoise` behind noise
+        exceed `max_memory`; with ``estimator="known"``, random numbers of the network act on a layer behind noise, the
+        network branches on values, or torch cannot differentiate it.
     MemoryError
         The system has no memory for a pass or for signals.
 
@@ -142,7 +156,7 @@ def layer_information(
 
     In a chain, I(X;T), I(T;Y) and I(X;T|Y) of a layer are at most those of each layer through which alone the input
     acts on T. So a layer takes over smaller upper ends of such measured layers, and larger lower ends of later ones
-    (the flag ``"data_processing"``); a tenth of the risk is divided for these ends.
+    (the flag ``"data_processing"``); a tenth of the risk is divided for these ends, unless intervals are simultaneous.
 
     All passes run in evaluation mode. Signals stay on the network's device, the CPU or a CUDA device; arrays with a
     number for each query are copied to the host.
@@ -169,6 +183,7 @@ def layer_information(
         seed=seed,
         estimator=estimator,
         max_memory=max_memory,
+        simultaneous=simultaneous,
     )
     data = read_inputs(inputs, model, labels, limit=limit, seed=settings.seed, max_memory=settings.max_memory)
     problem = Problem.of(
@@ -178,8 +193,10 @@ def layer_information(
 
 
 @naming_memory()
-def measure_layers(problem: Problem, settings: MeasurementSettings) -> InformationTable:
+def measure_layers(problem: Problem, settings: MeasurementSettings, n_tables: int = 1) -> InformationTable:
     """Measure every layer of a problem; `layer_information` documents the result.
+
+    Simultaneous intervals hold together with those of `n_tables` - 1 other tables of this problem.
 
     Raises
     ------
@@ -188,20 +205,17 @@ def measure_layers(problem: Problem, settings: MeasurementSettings) -> Informati
         do not fit into memory.
     """
     problem.check_settings(settings)
-    deadline = time.monotonic() + settings.max_seconds
-    chains, samples = Chains.of(problem), _samples(problem, settings)
-    measurements: dict[str, dict[str, LayerMeasurement]] = {labels: {} for labels in problem.label_sets}
-    seconds: dict[str, float] = {}
-    progress = progress_bar(problem.parts, name="information", total=len(problem.parts))
-    for name in progress:
-        part_samples, started = next(samples), time.monotonic()
-        report = partial(_show, progress.set_postfix_str, name)
-        for labels, classes in problem.label_sets.items():
-            problem_of_labels = dataclasses.replace(problem, classes=classes)
-            task = LayerTask(problem_of_labels, settings, name, deadline, chains.shares(name))
-            measurements[labels][name] = task.measure(part_samples, report)
-        seconds[name] = time.monotonic() - started
-        part_samples.clear()  # freed before the passes of the next group
+    deadline, chains = time.monotonic() + settings.max_seconds, Chains.of(problem, simultaneous=settings.simultaneous)
+    risk = settings.risk_of_each(problem.n_rows * n_tables)
+    rounds = {name: LayerRounds(problem, settings, name, risk, chains.shares(name)) for name in problem.parts}
+    with progress_bar((), name="information", total=len(rounds)) as progress:
+        for name, samples, seconds_of_passes in _samples(problem, settings):
+            rounds[name].measure(samples, seconds_of_passes, progress.set_postfix_str)
+            samples.clear()  # freed before the passes of the next group
+        wide_layers = _wide_layers(rounds, chains, settings.tolerance)
+        progress.update(len(rounds) - len(wide_layers))
+        run_rounds(wide_layers, deadline, progress.set_postfix_str, progress.update)
+    measurements = _by_label_set(rounds)
     rows: list[InformationRow] = []
     information: dict[str, InformationRow] = {}
     for name, part in problem.parts.items():
@@ -211,22 +225,45 @@ def measure_layers(problem: Problem, settings: MeasurementSettings) -> Informati
         # I(X;T) is at most that of each layer through which the input acts.
         earlier = [information[layer] for layer in chains.earlier.get(name, ())]
         least = min(earlier, key=lambda row: row.upper, default=None)
-        flags = part.flags(problem.network)
-        rows_of_part = layer_rows(name, problem.label_sets, combined, settings.estimator, seconds[name], flags, least)
+        flags, seconds = part.flags(problem.network), rounds[name].seconds
+        rows_of_part = layer_rows(name, problem.label_sets, combined, settings.estimator, seconds, flags, least)
         information[name] = rows_of_part[0]
         rows += rows_of_part
     return InformationTable(tuple(rows))
 
 
-def _samples(problem: Problem, settings: MeasurementSettings) -> Iterator[list[LayerSample]]:
-    """Yield the samples of each part; only the samples of one group are held at a time."""
+def _samples(
+    problem: Problem, settings: MeasurementSettings
+) -> Iterator[tuple[str, list[LayerSample | KnownLayer], float]]:
+    """Yield each part, its samples and the seconds of its passes; only the samples of one group are held together."""
+    known = known_layers(problem, problem.parts, settings)
     seeds = sample_seeds(settings, settings.seed)
     draws = settings.draws_for(problem.n_inputs)
     for group in part_groups(problem, draws * len(seeds)):
-        samples = [sample_layers(problem, group, draws, settings.queries, seed) for seed in seeds]
+        started = time.monotonic()
+        recorded = tuple(name for name in group if name not in known or known[name].beside_draws)
+        samples = [sample_layers(problem, recorded, draws, settings.queries, seed) for seed in seeds if recorded]
+        refuse_draws(settings, samples)
+        seconds = time.monotonic() - started
         for name in group:
-            yield [by_name.pop(name) for by_name in samples]
+            drawn: list[LayerSample | KnownLayer] = [by_name.pop(name) for by_name in samples if name in by_name]
+            yield name, drawn + ([known[name]] if name in known else []), seconds
 
 
-def _show(show: Callable[[str], object], layer: str, state: str) -> None:
-    show(f"{layer}: {state}")
+def _by_label_set(rounds: Mapping[str, LayerRounds]) -> dict[str, dict[str, LayerMeasurement]]:
+    """Return the last measurement of each part, by label set and name."""
+    label_sets = next(iter(rounds.values())).measurements
+    return {labels: {name: rounds[name].measurements[labels] for name in rounds} for labels in label_sets}
+
+
+def _wide_layers(rounds: Mapping[str, LayerRounds], chains: Chains, tolerance: float | None) -> dict[str, LayerRounds]:
+    """Return the parts whose intervals are wider than the tolerance, also with the ends of other layers."""
+    if tolerance is None:
+        return {}
+    measurements = next(iter(_by_label_set(rounds).values()))
+    combined = {name: chains.combined(name, measurements, tolerance) for name in rounds}
+    return {
+        name: rounds[name]
+        for name, measurement in combined.items()
+        if measurement.estimates["I(X;T)"].interval.half_width > tolerance
+    }

@@ -135,7 +135,7 @@ class DecoderBounds:
             gap = trial_plug_in - _trial_bound(candidate, _INFORMATION, weight)
             if len(tried_candidates) > 1 and gap < _SMALL_GAP:
                 break
-        wide = WideDensity.of(draws, split.queries.bases, split.queries.sigma, diameter)
+        wide = WideDensity.of(draws, split.queries.bases, split.queries.sigma, diameter, split.queries.alpha)
         return cls(tuple(tried_candidates), split, wide, classes, risk, weight)
 
     def bound(self, quantity: Quantity, risk: float | None = None) -> DecoderBound:

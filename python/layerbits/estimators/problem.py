@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import nn
 
 from layerbits.estimators.classes import Classes, classes_by_label_set
-from layerbits.estimators.settings import MeasurementSettings
+from layerbits.estimators.settings import KNOWN, MeasurementSettings
 from layerbits.kernels import Devices, resolve_devices
 from layerbits.networks import (
     MAX_MEMORY,
@@ -99,7 +99,6 @@ class Problem:
         readouts = as_readouts(readout)
         network = _measured_network(model, inputs, layers, sigma, max_memory)
         names = network.choose(layers)
-        _check_distributions(network, names)
         check_rows(network, inputs.tensors, names)
         network_device = next((parameter.device for parameter in model.parameters()), inputs.tensors[0].device)
         label_sets = classes_by_label_set(inputs.labels, len(inputs))
@@ -127,30 +126,29 @@ class Problem:
         """
         network = _measured_network(self.model, self.inputs, self.layers, self.sigma, self.max_memory)
         names = network.choose(self.layers)
-        _check_distributions(network, names)
         check_rows(network, self.inputs.tensors, names)
         parts = layer_parts(network, self.layers, self.readouts, self.inputs)
         return dataclasses.replace(self, network=network, parts=parts)
 
     def check_settings(self, settings: MeasurementSettings) -> None:
-        """Raise a ValueError if the settings have a single draw and a layer lies behind noise."""
+        """Raise a ValueError if the settings have a single draw and a layer behind noise takes draws."""
         later_layers = [layer for layer in self.layers if layer not in self.network.behind_no_noise]
-        if later_layers and settings.draws_for(self.n_inputs) < 2:
+        if later_layers and settings.estimator != KNOWN and settings.draws_for(self.n_inputs) < 2:
             raise ValueError(
                 f"draws: got {settings.draws}, wanted at least 2, because {later_layers[0]!r} lies behind noise"
             )
 
     @property
+    def n_rows(self) -> int:
+        """Number of rows of a table, which is that of its intervals."""
+        label_sets = self.label_sets.values()
+        quantities = 3 + 2 * sum(classes.labelled for classes in label_sets)  # I(X;T), h(T), h(T|X); I(T;Y), I(X;T|Y)
+        return len(self.parts) * quantities
+
+    @property
     def n_inputs(self) -> int:
         """Number N of values of X."""
         return len(self.inputs)
-
-
-def _check_distributions(network: MeasuredNetwork, layers: Sequence[str]) -> None:
-    """Raise a ValueError for a layer behind noise whose own noise is not Gaussian."""
-    for layer in layers:
-        if layer not in network.behind_no_noise:
-            network.gaussian_noise("layers", layer)
 
 
 def _measured_network(

@@ -40,6 +40,7 @@ from layerbits.networks.observation.layer_selection import Layers, choose_layers
 from layerbits.networks.observation.signal_values import unit_in_last_place
 from layerbits.networks.observation.sources import INPUT
 from layerbits.networks.passes.channel_hooks import network_without_noise, noisy_network
+from layerbits.networks.passes.given_noises import GivenNoises
 from layerbits.networks.passes.layer_table import LayerRow, LayerTable, layers
 from layerbits.networks.passes.measured_network import MeasuredNetwork
 from layerbits.networks.passes.propagation import layer_activations, propagate
@@ -55,6 +56,7 @@ __all__ = [
     "Deviations",
     "DropoutNoise",
     "GaussianNoise",
+    "GivenNoises",
     "Inputs",
     "Labels",
     "LayerCall",

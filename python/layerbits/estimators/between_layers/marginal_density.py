@@ -13,7 +13,8 @@ from torch import Tensor
 from layerbits._base import Doubles, Integers
 from layerbits.estimators.between_layers.pair_sample import PairSample
 from layerbits.estimators.classes import Classes
-from layerbits.estimators.decoders import Decoder, decoders
+from layerbits.estimators.decoder import Decoder
+from layerbits.estimators.decoders import decoders
 from layerbits.estimators.log_densities import Queries, mixed, mixture_log_sums
 from layerbits.estimators.wide_density import WideDensity
 

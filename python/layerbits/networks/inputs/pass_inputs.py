@@ -17,16 +17,17 @@ from torch.utils.data import Dataset
 from layerbits._base import Integers
 from layerbits.networks.execution.arguments import MAX_MEMORY, check_module
 from layerbits.networks.inputs.batches import (
-    as_array,
     batches_of,
     find_labels,
     is_label_finder,
     is_one_batch,
     without_items,
 )
+from layerbits.networks.inputs.data_frames import frame_values, is_frame
 from layerbits.networks.inputs.kept_rows import KeptRows, RandomSubset
-from layerbits.networks.inputs.placement import as_input, loader_device
+from layerbits.networks.inputs.placement import as_input, floating_point_parameter, loader_device
 from layerbits.networks.inputs.tensor_checks import check_not_packed, check_tensors
+from layerbits.networks.inputs.whole_numbers import positions_to_convert
 from layerbits.statistics import class_numbers, label_array
 
 # The forms of the arguments `inputs` and `labels` that `read_inputs` takes; data frames and strings are iterables.
@@ -177,6 +178,7 @@ class _Reader:
         self.label_parts: dict[str, list[npt.NDArray[Any]]] = {
             name: [] for name, value in self.labels.items() if is_label_finder(value)
         }
+        self.converted: tuple[int, ...] | None = None  # the tensors that `positions_to_convert` returns
         self.first_batch: PassInputs | None = None
         self.kept_rows: list[KeptRows] = []  # the rows of each tensor among the arguments
 
@@ -226,7 +228,8 @@ class _Reader:
         else:
             args, kwargs = tuple(batch) if isinstance(batch, tuple | list) else (batch,), {}
         leaves, structure = pytree.tree_flatten((args, kwargs))
-        leaves = [as_array(leaf) for leaf in leaves]
+        from_frames = [is_frame(leaf) for leaf in leaves if is_frame(leaf) or isinstance(leaf, Tensor | np.ndarray)]
+        leaves = [frame_values(leaf) if is_frame(leaf) else leaf for leaf in leaves]
         arrays = [leaf for leaf in leaves if isinstance(leaf, Tensor | np.ndarray)]
         constants = tuple(_TENSOR if isinstance(leaf, Tensor | np.ndarray) else leaf for leaf in leaves)
         for constant in constants:
@@ -236,14 +239,35 @@ class _Reader:
                     "strings or None"
                 )
         if not arrays:
-            got = f"{type(batch).__name__} of {type(leaves[0]).__name__}" if leaves else f"empty {type(batch).__name__}"
+            got = type(batch).__name__
+            if leaves and leaves[0] is not batch:
+                got += f" of {type(leaves[0]).__name__}"
             raise TypeError(
-                f"inputs: got {got}, wanted a tensor or an array of shape (n, ...) among the arguments; a tokenizer "
-                'returns tensors with return_tensors="pt"'
+                f"inputs: got {got}, wanted a tensor or an array of shape (n, ...) among the arguments; convert lists "
+                'with torch.tensor; a tokenizer returns tensors with return_tensors="pt"'
             )
         tensors = tuple(as_input(leaf, self.model) for leaf in arrays)
         check_tensors(tensors)
-        return PassInputs(tensors, structure, constants, are_arrays=isinstance(arrays[0], np.ndarray))
+        inputs = PassInputs(tensors, structure, constants, are_arrays=isinstance(arrays[0], np.ndarray))
+        return self._converted(inputs, from_frames)
+
+    def _converted(self, inputs: PassInputs, from_frames: Sequence[bool]) -> PassInputs:
+        """Return inputs with whole numbers of data frames in the dtype of the network, if it takes only that."""
+        whole = [
+            position
+            for position, tensor in enumerate(inputs.tensors)
+            if from_frames[position] and not tensor.is_floating_point()
+        ]
+        parameter = floating_point_parameter(self.model)
+        if not whole or parameter is None:
+            return inputs
+        if self.converted is None:
+            self.converted = positions_to_convert(self.model, inputs.arguments, inputs.tensors, whole, parameter.dtype)
+        tensors = (
+            tensor.to(parameter.dtype) if position in self.converted else tensor
+            for position, tensor in enumerate(inputs.tensors)
+        )
+        return dataclasses.replace(inputs, tensors=tuple(tensors))
 
 
 def _check_same_form(first: PassInputs, other: PassInputs) -> None:
@@ -257,7 +281,8 @@ def _check_same_form(first: PassInputs, other: PassInputs) -> None:
         if left.shape[1:] != right.shape[1:] or left.dtype != right.dtype:
             raise ValueError(
                 f"inputs: got batches of {left.dtype} and shape {tuple(left.shape)}, and of {right.dtype} and shape "
-                f"{tuple(right.shape)}, wanted rows of one dtype and shape; pad all rows to one length, with a mask"
+                f"{tuple(right.shape)}, wanted rows of one dtype and shape; pad all rows to one length, with a mask; a "
+                "list holds batches, a tuple the arguments of one pass"
             )
 
 

@@ -17,7 +17,7 @@ def as_input(argument: Tensor | npt.NDArray[Any], model: nn.Module) -> Tensor:
     if isinstance(argument, Tensor):
         return argument
     tensor = as_tensor("inputs", argument)
-    parameter = _floating_point_parameter(model)
+    parameter = floating_point_parameter(model)
     if parameter is None:
         return tensor
     return tensor.to(parameter.device, parameter.dtype if tensor.is_floating_point() else tensor.dtype)
@@ -28,9 +28,10 @@ def loader_device(inputs: object, model: nn.Module) -> torch.device | None:
 
     Tensors of one batch are not moved, nor are inputs of a network without floating-point parameters.
     """
-    parameter = _floating_point_parameter(model)
+    parameter = floating_point_parameter(model)
     return None if is_one_batch(inputs) or parameter is None else parameter.device
 
 
-def _floating_point_parameter(model: nn.Module) -> nn.Parameter | None:
+def floating_point_parameter(model: nn.Module) -> nn.Parameter | None:
+    """Return the first floating-point parameter; None if there is none."""
     return next((parameter for parameter in model.parameters() if parameter.is_floating_point()), None)

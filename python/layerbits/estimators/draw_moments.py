@@ -1,0 +1,88 @@
+"""Moments of the draws of every input, from which Gaussian decoders are made."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+import torch
+from torch import Tensor
+
+# Variance, relative to that of a noisy value, by which a mean is always taken to be uncertain, so that draws without
+# spread do not make a covariance singular.
+_LEAST_UNCERTAINTY = 1e-12
+
+
+@dataclasses.dataclass(frozen=True)
+class DrawMoments:
+    """Moments of draws (N, r, d), r >= 2, in float64.
+
+    Attributes
+    ----------
+    means : Tensor of shape (N, d)
+        Mean of the draws of each input.
+    deviations : Tensor of shape (N, r, d)
+        Draws less the mean of their input.
+    sigma : float
+        Standard deviation of the noise.
+    """
+
+    means: Tensor
+    deviations: Tensor
+    sigma: float
+
+    @classmethod
+    def of(cls, draws: Tensor, sigma: float) -> DrawMoments:
+        """Return the moments of draws (N, r, d)."""
+        # Deviations from the first draw are exactly 0 for equal draws, so rounding adds no spread, however small the
+        # noise.
+        origins = draws[:, :1].double()
+        deviations = draws - origins
+        shifts = deviations.mean(1, keepdim=True)
+        return cls((origins + shifts)[:, 0], deviations - shifts, sigma)
+
+    @functools.cached_property
+    def noise(self) -> Tensor:
+        """Covariance of the noise, (d, d)."""
+        dim = self.means.shape[1]
+        return self.sigma**2 * torch.eye(dim, dtype=torch.float64, device=self.means.device)
+
+    @functools.cached_property
+    def covariance(self) -> Tensor:
+        """Covariance (d, d) of a signal given its input, averaged over the inputs."""
+        n, r, _ = self.deviations.shape
+        deviations = self.deviations.flatten(0, 1)
+        return deviations.mT @ deviations / (n * (r - 1))
+
+    @functools.cached_property
+    def shrunk_means(self) -> tuple[Tensor, Tensor]:
+        """Means (N, d) that are moved towards their average, and the covariance (d, d) of their errors.
+
+        Notes
+        -----
+        Let W be the covariance of a signal given its input, and B that of the true means of the inputs. If the true
+        means are Gaussian, then given an observed mean m of r draws the true mean has the expectation
+        mu + B (B + W/r)^-1 (m - mu) and the covariance B (B + W/r)^-1 W/r (James and Stein, 1961; Efron and Morris,
+        1973). B is the covariance of the observed means less W/r, without its negative eigenvalues relative to W/r.
+        """
+        n, r = self.deviations.shape[:2]
+        # Variances relative to those of a noisy value are at most 1 and never singular.
+        root = torch.linalg.cholesky(self.noise + self.covariance)
+        relative = _congruent(root, self.covariance) / r
+        relative.diagonal().add_(_LEAST_UNCERTAINTY)
+        error_root = root @ torch.linalg.cholesky((relative + relative.mT) / 2)
+        center = self.means.mean(0)
+        coordinates = torch.linalg.solve_triangular(error_root, (self.means - center).mT, upper=False)
+        eigenvalues, axes = torch.linalg.eigh(coordinates @ coordinates.mT / max(1, n - 1))
+        between = (eigenvalues - 1).clamp(min=0)
+        kept = between / (1 + between)
+        directions = error_root @ axes
+        means = center + (axes.mT @ coordinates * kept[:, None]).mT @ directions.mT
+        return means, directions * kept @ directions.mT
+
+
+def _congruent(root: Tensor, matrix: Tensor) -> Tensor:
+    """Return root^-1 matrix root^-T for a lower triangular root."""
+    half = torch.linalg.solve_triangular(root, matrix, upper=False)
+    product: Tensor = torch.linalg.solve_triangular(root, half.mT, upper=False).mT
+    return product

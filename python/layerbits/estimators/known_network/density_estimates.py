@@ -1,0 +1,187 @@
+"""Estimates of log p(t|x) at queries: unbiased from fresh samples, and tilted by the noise that made the query.
+
+The number of samples of a pair (t, x') follows from the scores N(t; m, C) of all inputs at t: it does not depend on
+which input made t. Only the estimates of I(X;T) and I(X;T|Y) use further samples for the input that made t.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from layerbits.estimators.known_network.linear_models import LinearModels
+from layerbits.estimators.known_network.proposals import Proposals
+from layerbits.estimators.known_network.queries import KnownQueries
+from layerbits.estimators.known_network.weights import WeightSampler, log_means
+from layerbits.kernels import RandomStream, derived_seed
+
+# Weight of the prior of the noises in the proposal of bounded estimates: a larger weight wastes samples, a smaller one
+# widens the range of their logarithms, but little beside d / 2.
+BOUNDED_PRIOR_WEIGHT = 0.05
+
+# Samples of a bounded estimate, with the query's own noise.
+_BOUNDED_SAMPLES = 16
+
+
+@dataclasses.dataclass(frozen=True)
+class Effort:
+    """How many samples the estimates take.
+
+    Attributes
+    ----------
+    shared : int
+        Samples of a query that are divided among the inputs by their scores.
+    own : int
+        Least number of samples of the input that made the query.
+    least_share : float
+        Inputs get no sample where their posterior probability by the scores, times N, is below this.
+    power : float
+        Samples are divided in proportion to this power of the posterior probability.
+    """
+
+    shared: int
+    own: int
+    least_share: float = 1e-3
+    power: float = 0.5
+
+    def counts(self, scores: Tensor) -> Tensor:
+        """Return the number of samples of each pair of a query and an input, (q, N), from scores (q, N)."""
+        posterior = torch.softmax(scores, dim=1)
+        shares = torch.softmax(self.power * scores, dim=1)
+        counts = (self.shared * shares).ceil().long()
+        return counts * (posterior * scores.shape[1] >= self.least_share)
+
+
+@dataclasses.dataclass(frozen=True)
+class DensityEstimates:
+    """Estimates of log p(t|x') at q queries, without the term -d/2 log(2 pi).
+
+    Attributes
+    ----------
+    scores : Tensor of shape (q, N)
+        log N(t; m, C) of the linear models.
+    counts : Tensor of shape (q, N)
+        Numbers of samples, by the scores.
+    fresh : Tensor of shape (q, N)
+        Logarithms of means of weights of that many fresh samples; -inf without samples.
+    tilted : Tensor of shape (q,)
+        For the input that made the query: the same with the query's own noise in place of one of the samples; -inf
+        without samples.
+    tilted_more : Tensor of shape (q,)
+        The same with at least `Effort.own` samples.
+    fresh_more : Tensor of shape (q,)
+        For the input that made the query: the estimate of as many fresh samples.
+    bounded : Tensor of shape (q,)
+        For the input that made the query: tilted estimates with the prior mixed into the proposal, at most
+        -log(BOUNDED_PRIOR_WEIGHT).
+    """
+
+    scores: Tensor
+    counts: Tensor
+    fresh: Tensor
+    tilted: Tensor
+    tilted_more: Tensor
+    fresh_more: Tensor
+    bounded: Tensor
+
+    @classmethod
+    def of(
+        cls, proposals: Proposals, queries: KnownQueries, scores: Tensor, efforts: Sequence[Effort], seed: int
+    ) -> list[DensityEstimates]:
+        """Return the estimates of each effort, in one visit to the proposals.
+
+        Parameters
+        ----------
+        scores : Tensor of shape (q, N)
+            The scores, from `scores_of`.
+        efforts : sequence of Effort
+            In ascending order, and equal in `least_share` and `power`: each uses the first samples of the last one.
+        seed : int
+            A seed that no other queries have.
+        """
+        each = torch.arange(len(queries.rows))
+        counts = [effort.counts(scores) for effort in efforts]
+        own_drawn = [
+            of_effort[each, queries.rows].clamp(min=max(1, effort.own))
+            for of_effort, effort in zip(counts, efforts, strict=True)
+        ]
+        drawn = counts[-1].T.clone()
+        drawn[queries.rows, each] = own_drawn[-1]
+        fresh = [torch.empty_like(scores) for _ in efforts]
+        samples = torch.full((len(each), int(own_drawn[-1].max())), -math.inf, dtype=torch.float64)
+        noise, bounded = torch.empty(2, len(each), dtype=torch.float64)
+        sampler = WeightSampler(proposals, seed)
+        bounded_sampler = WeightSampler(
+            proposals, derived_seed(seed, RandomStream.KNOWN_ENTROPY_SEED), BOUNDED_PRIOR_WEIGHT
+        )
+        for models in proposals.batches():
+            log_weights, lengths = (
+                sampler.log_weights(models, queries, drawn[models.rows]),
+                drawn[models.rows].flatten(),
+            )
+            for of_effort, columns in zip(counts, fresh, strict=True):
+                firsts = of_effort[:, models.rows].T.flatten()
+                columns[:, models.rows] = log_means(log_weights, lengths, firsts).view(len(models.rows), -1).T
+            own, own_noise = sampler.of_noises(models, queries)
+            noise[own] = own_noise
+            stops = lengths.cumsum(0).view(len(models.rows), -1)[queries.rows[own] - models.rows[0], own]
+            for index, stop in zip(own.tolist(), stops.tolist(), strict=True):
+                length = int(own_drawn[-1][index])
+                samples[index, :length] = log_weights[stop - length : stop]
+            bounded[own] = own_tilted_estimates(models, bounded_sampler, queries, _BOUNDED_SAMPLES)
+        estimates = []
+        for of_effort, columns, of_own in zip(counts, fresh, own_drawn, strict=True):
+            own_counts = of_effort[each, queries.rows]
+            columns[each, queries.rows] = _log_mean_of_first(samples, own_counts)
+            tilted, tilted_more = _tilted(samples, noise, own_counts), _tilted(samples, noise, of_own)
+            fresh_more = _log_mean_of_first(samples, of_own)
+            estimates.append(cls(scores, of_effort, columns, tilted, tilted_more, fresh_more, bounded))
+        return estimates
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoredQueries:
+    """Queries with their scores (q, N)."""
+
+    queries: KnownQueries
+    scores: Tensor
+
+
+def scores_of(proposals: Proposals, queries: KnownQueries) -> Tensor:
+    """Return log N(t; m, C) of the linear model of each input at each query, (q, N)."""
+    scores = torch.empty(len(queries.rows), proposals.model.n_inputs, dtype=torch.float64)
+    budget = max(1, proposals.max_memory // 32 // (8 * proposals.model.n_units))
+    for models in proposals.batches():
+        for start in range(0, len(queries.rows), max(1, budget // len(models.rows))):
+            part = slice(start, start + max(1, budget // len(models.rows)))
+            scores[part, models.rows] = models.log_densities(queries.points[part]).T
+    return scores
+
+
+def _log_mean_of_first(samples: Tensor, counts: Tensor) -> Tensor:
+    """Return the log mean of exp of the first counts[j] values of row j; -inf for none."""
+    kept = torch.where(torch.arange(samples.shape[1]) < counts[:, None], samples, -math.inf)
+    return torch.where(counts > 0, kept.logsumexp(1) - counts.clamp(min=1).double().log(), -math.inf)
+
+
+def _tilted(samples: Tensor, noise: Tensor, counts: Tensor) -> Tensor:
+    """Return the log mean of the weight of the own noise and of counts[j] - 1 samples; -inf for no samples at all."""
+    kept = torch.where(torch.arange(samples.shape[1]) < counts[:, None] - 1, samples, -math.inf)
+    total = torch.logaddexp(kept.logsumexp(1), noise)
+    return torch.where(counts > 0, total - counts.clamp(min=1).double().log(), -math.inf)
+
+
+def own_tilted_estimates(models: LinearModels, sampler: WeightSampler, queries: KnownQueries, samples: int) -> Tensor:
+    """Return tilted estimates, in the order of `WeightSampler.of_noises`, for the queries of the inputs of a batch.
+
+    `samples`, at least 2, counts the query's own noise.
+    """
+    indices, noise = sampler.of_noises(models, queries)
+    counts = torch.zeros(len(models.rows), len(queries.rows), dtype=torch.int64)
+    counts[queries.rows[indices] - models.rows[0], indices] = samples - 1
+    of_samples = sampler.log_weights(models, queries, counts).view(-1, samples - 1)
+    return torch.cat([noise[:, None], of_samples], dim=1).logsumexp(1) - math.log(samples)

@@ -1,0 +1,126 @@
+"""Choices by the pilot: the samples of a query, and the scores of the decoder of each quantity.
+
+The pilot's queries are other queries than the final ones, so the choices do not depend on the final queries.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Mapping
+
+import numpy as np
+
+from layerbits._base import Doubles
+from layerbits.estimators.classes import Classes
+from layerbits.estimators.known_network.density_estimates import DensityEstimates, Effort, ScoredQueries
+from layerbits.estimators.known_network.proposals import Proposals
+from layerbits.estimators.known_network.queries import KnownQueries
+from layerbits.estimators.known_network.terms import confusions, decoder_scores, decoder_terms
+from layerbits.kernels import RandomStream, derived_seed
+from layerbits.statistics import Quantity, mix_with_prior
+
+# The number of samples grows by this factor until the gap between the bounds of I(X;T) is below the width that the
+# final queries leave, because more queries then narrow the interval at less cost, or until the gap shrinks by less than
+# the small step (nats).
+_FIRST_SAMPLES, _GROWTH = 16, 4
+_SMALL_STEP = 0.02
+
+# The input that made a query gets at least this share of the samples that are divided among all inputs.
+_OWN_SHARE = 0.25
+
+# Shares of the sampled estimates in the scores, and temperatures: scores that are too sharp lose more than they gain.
+_SAMPLED_SHARES, _TEMPERATURES = (0.0, 0.5, 1.0), (1.0, 1.25, 1.6, 2.0)
+
+# Weight of the prior in the comparison of decoders.
+_PRIOR_WEIGHT = 0.01
+
+
+@dataclasses.dataclass(frozen=True)
+class DecoderChoice:
+    """The scores of a decoder, as in `decoder_scores`."""
+
+    sampled_share: float
+    temperature: float
+
+    def terms(
+        self, quantity: Quantity, estimates: DensityEstimates, queries: KnownQueries, classes: Classes
+    ) -> Doubles:
+        """Return the decoder terms of a quantity at queries, (q,)."""
+        scores = decoder_scores(estimates, self.sampled_share, self.temperature)
+        return decoder_terms(quantity, scores, queries.rows, classes)
+
+
+_CHOICES = tuple(DecoderChoice(*choice) for choice in itertools.product(_SAMPLED_SHARES, _TEMPERATURES))
+
+
+@dataclasses.dataclass(frozen=True)
+class Pilot:
+    """The choices, and the pilot's own estimates.
+
+    Attributes
+    ----------
+    queries : KnownQueries
+        The pilot's queries.
+    estimates : DensityEstimates
+        The estimates at these queries by the chosen effort.
+    effort : Effort
+        The samples of a query.
+    decoders : mapping of str to DecoderChoice
+        The decoder of each information, by its name.
+    """
+
+    queries: KnownQueries
+    estimates: DensityEstimates
+    effort: Effort
+    decoders: Mapping[str, DecoderChoice]
+
+    @classmethod
+    def of(
+        cls, proposals: Proposals, at: ScoredQueries, classes: Classes, most_samples: int, width_of_bets: float
+    ) -> Pilot:
+        """Choose the number of samples, at most `most_samples`, and the decoders.
+
+        `width_of_bets` is the width of the interval that the final queries leave, in standard deviations of a term.
+        """
+        information = [quantity for quantity in classes.quantities if not quantity.is_entropy]
+        total, efforts = information[0], _efforts(most_samples)
+        seed = derived_seed(proposals.seed, RandomStream.KNOWN_PILOT_SEED)
+        of_efforts = DensityEstimates.of(proposals, at.queries, at.scores, efforts, seed)
+        pilot, previous_gap = None, np.inf
+        for effort, estimates in zip(efforts, of_efforts, strict=True):
+            decoders = {
+                quantity.name: _best_choice(quantity, estimates, at.queries, classes) for quantity in information
+            }
+            pilot = cls(at.queries, estimates, effort, decoders)
+            confusion = confusions(total, estimates, at.queries.rows, classes)
+            decoded = _mixed_terms(decoders[total.name], total, estimates, at.queries, classes)
+            gap = classes.ceilings[total.name] - float(confusion.mean() + decoded.mean())
+            if gap < width_of_bets * float(decoded.std()) or previous_gap - gap < _SMALL_STEP:
+                break
+            previous_gap = gap
+        assert pilot is not None, "there is at least one effort"
+        return pilot
+
+
+def _efforts(most_samples: int) -> list[Effort]:
+    """Return efforts whose numbers of samples grow up to `most_samples`."""
+    numbers = [most_samples]
+    while numbers[0] > _FIRST_SAMPLES:
+        numbers.insert(0, max(_FIRST_SAMPLES, numbers[0] // _GROWTH))
+    return [Effort(number, max(1, int(_OWN_SHARE * number))) for number in numbers]
+
+
+def _best_choice(
+    quantity: Quantity, estimates: DensityEstimates, queries: KnownQueries, classes: Classes
+) -> DecoderChoice:
+    def mean(choice: DecoderChoice) -> float:
+        return float(_mixed_terms(choice, quantity, estimates, queries, classes).mean())
+
+    return max(_CHOICES, key=mean)
+
+
+def _mixed_terms(
+    choice: DecoderChoice, quantity: Quantity, estimates: DensityEstimates, queries: KnownQueries, classes: Classes
+) -> Doubles:
+    return mix_with_prior(choice.terms(quantity, estimates, queries, classes), _PRIOR_WEIGHT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 
@@ -54,7 +55,9 @@ def known_network_estimates(
     scores = scores_of(proposals, queries)
     for_pilot = slice(settings.pilot_queries)
     scored = ScoredQueries(queries.select(for_pilot), scores[for_pilot])
-    pilot = Pilot.of(proposals, scored, classes, settings.samples)
+    # Each end of a bet is about sqrt(2 log(1 / risk) / n) standard deviations from the mean.
+    width_of_bets = 2 * math.sqrt(-2 * math.log(risk) / sum(sizes[1:]))
+    pilot = Pilot.of(proposals, scored, classes, settings.samples, width_of_bets)
     entropy = EntropyMeasure.of(proposals, sum(sizes[1:]), risk)
     terms = _Terms(pilot, entropy, classes)
     at_pilot, blocks = terms.at(pilot.queries, pilot.estimates), []

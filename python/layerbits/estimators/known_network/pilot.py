@@ -20,10 +20,11 @@ from layerbits.estimators.known_network.terms import confusions, decoder_scores,
 from layerbits.kernels import RandomStream, derived_seed
 from layerbits.statistics import Quantity, mix_with_prior
 
-# The number of samples grows by this factor until the gap between the bounds of I(X;T) is below the small gap, or
-# shrinks by less than the small step (nats).
+# The number of samples grows by this factor until the gap between the bounds of I(X;T) is below the width that the
+# final queries leave, because more queries then narrow the interval at less cost, or until the gap shrinks by less than
+# the small step (nats).
 _FIRST_SAMPLES, _GROWTH = 16, 4
-_SMALL_GAP, _SMALL_STEP = 0.02, 0.02
+_SMALL_STEP = 0.02
 
 # The input that made a query gets at least this share of the samples that are divided among all inputs.
 _OWN_SHARE = 0.25
@@ -75,8 +76,13 @@ class Pilot:
     decoders: Mapping[str, DecoderChoice]
 
     @classmethod
-    def of(cls, proposals: Proposals, at: ScoredQueries, classes: Classes, most_samples: int) -> Pilot:
-        """Choose the number of samples, at most `most_samples`, and the decoders."""
+    def of(
+        cls, proposals: Proposals, at: ScoredQueries, classes: Classes, most_samples: int, width_of_bets: float
+    ) -> Pilot:
+        """Choose the number of samples, at most `most_samples`, and the decoders.
+
+        `width_of_bets` is the width of the interval that the final queries leave, in standard deviations of a term.
+        """
         information = [quantity for quantity in classes.quantities if not quantity.is_entropy]
         total, efforts = information[0], _efforts(most_samples)
         seed = derived_seed(proposals.seed, RandomStream.KNOWN_PILOT_SEED)
@@ -86,10 +92,11 @@ class Pilot:
             decoders = {
                 quantity.name: _best_choice(quantity, estimates, at.queries, classes) for quantity in information
             }
-            confusion = float(confusions(total, estimates, at.queries.rows, classes).mean())
-            lower = float(_mixed_terms(decoders[total.name], total, estimates, at.queries, classes).mean())
-            pilot, gap = cls(at.queries, estimates, effort, decoders), classes.ceilings[total.name] - confusion - lower
-            if gap < _SMALL_GAP or previous_gap - gap < _SMALL_STEP:
+            pilot = cls(at.queries, estimates, effort, decoders)
+            confusion = confusions(total, estimates, at.queries.rows, classes)
+            decoded = _mixed_terms(decoders[total.name], total, estimates, at.queries, classes)
+            gap = classes.ceilings[total.name] - float(confusion.mean() + decoded.mean())
+            if gap < width_of_bets * float(decoded.std()) or previous_gap - gap < _SMALL_STEP:
                 break
             previous_gap = gap
         assert pilot is not None, "there is at least one effort"

@@ -99,6 +99,12 @@ def _images() -> tuple[nn.Module, Any]:
     return noisify(model, sigma=1.0, inputs=inputs), inputs
 
 
+def _wide_images() -> tuple[nn.Module, Any]:
+    model = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 784, 10))
+    inputs = torch.rand(10_000, 1, 28, 28)
+    return noisify(model, sigma=1.0, layers="1", inputs=inputs), inputs
+
+
 def _bfloat16() -> tuple[nn.Module, Any]:
     model = nn.Sequential(nn.Linear(16, 2**18), nn.Tanh(), nn.Linear(2**18, 1)).bfloat16()
     inputs = torch.randn(256, 16).bfloat16()
@@ -110,6 +116,8 @@ CASES = {
     "gpt2": Case(_gpt2, draws=32, max_bytes=300 * _MIB, max_ratio=1.1),
     "resnet18": Case(_resnet18, draws=8, max_bytes=2**30, max_ratio=2.0),
     "images": Case(_images, draws=2, queries=2, max_bytes=2**31),
+    # A first layer of 6272 units.
+    "wide_images": Case(_wide_images, draws=2, queries=2, max_bytes=2**31),
     # Less than the 256 MiB of a single copy of the signals in float32.
     "bfloat16": Case(_bfloat16, draws=2, max_bytes=250 * _MIB),
 }

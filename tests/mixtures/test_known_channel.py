@@ -10,6 +10,7 @@ from scipy.special import logsumexp
 
 from layerbits.kernels import NormalStream
 from layerbits.mixtures import KnownChannel
+from layerbits.mixtures import known_channel as module
 from layerbits.statistics import Interval
 from tests.support.answers import information_on_line
 from tests.support.random_arrays import normal_array, normal_tensor
@@ -146,3 +147,20 @@ def test_weights_are_refused_if_each_input_has_the_same_number_of_queries():
     channel = KnownChannel(normal_tensor(3, 2), 1.0, weights=torch.ones(3).double())
     with pytest.raises(ValueError, match="weights: got weights, wanted None"):
         channel.estimates(2, NormalStream(0), 0.025)
+
+
+@every_partition
+def test_blocks_of_queries_change_no_bit(monkeypatch, classes):
+    channel = KnownChannel(normal_tensor(N, 20, seed=4), 0.7, classes=classes)
+    whole = channel.estimates(6, NormalStream(3, Z), 0.05)
+    sizes = []
+    surprisals = KnownChannel.surprisals
+
+    def recorded(channel, inputs, points):
+        sizes.append(points.numel())
+        return surprisals(channel, inputs, points)
+
+    monkeypatch.setattr(module, "_BLOCK_VALUES", 1000)
+    monkeypatch.setattr(KnownChannel, "surprisals", recorded)
+    assert channel.estimates(6, NormalStream(3, Z), 0.05) == whole
+    assert sizes == [8 * 6 * 20] * 5

@@ -55,7 +55,8 @@ def layer_information(
         first axis, and tuples, lists and dicts of them; None, numbers and strings are the same in every pass. A data
         set, a loader, a list or another iterable of such batches is read once, and kept in a temporary file if it takes
         more than `max_memory` bytes. Arrays are moved to the device of the network and floating-point arrays to its
-        dtype; the tensors of loaders, lists and data sets are moved pass by pass.
+        dtype, as are whole numbers and booleans of a data frame that the network does not take as they are; the
+        tensors of loaders, lists and data sets are moved pass by pass.
     labels : array-like of shape (n,), one-hot rows, str, int, callable or mapping of str to them, optional
         Classes Y, a function of X: whole numbers, booleans or strings; or the key, the position or the function that
         finds them in a batch, and then the network does not get them. Adds I(T;Y) and I(X;T|Y). A mapping has several

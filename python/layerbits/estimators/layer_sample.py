@@ -225,7 +225,12 @@ def _exact_coordinates(noise: GaussianNoise, signals: Tensor) -> tuple[Tensor, f
     whitened = noise.whiten(signals)
     if whitened.numel() > _WHOLE_VALUES:
         coordinates, squared_distances = coordinates_in_blocks(
-            whitened, noise.whitened_sigma, fitted=1, max_dimensions=_MANY_DIMENSIONS, max_cost=_DIMENSION_LOSS
+            whitened,
+            noise.whitened_sigma,
+            fitted=1,
+            max_gram=_LARGEST_GRAM,
+            max_dimensions=_MANY_DIMENSIONS,
+            max_cost=_DIMENSION_LOSS,
         )
         return coordinates, _loss(squared_distances, noise.whitened_sigma)
     whitened = whitened[:, 0]

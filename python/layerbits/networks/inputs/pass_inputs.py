@@ -113,7 +113,8 @@ def read_inputs(
         numbers and strings are the same in every pass.
     model : torch.nn.Module
         Arrays are moved to the device of its first floating-point parameter, and floating-point arrays to the dtype of
-        that parameter. A pass moves the tensors of an iterable of batches to that device.
+        that parameter; so are whole numbers and booleans of a data frame that the network does not take as they are. A
+        pass moves the tensors of an iterable of batches to that device.
     labels : object
         Labels of the inputs as in `class_numbers`; a key, position or function that finds the labels in a batch, from
         whose arguments they are removed; or a mapping of names to any of these.
@@ -129,8 +130,8 @@ def read_inputs(
     ------
     TypeError, ValueError
         `model` is not a module; `limit` is not a positive integer; inputs are of another type or layout, differ in
-        their number of rows, are empty, or contain NaN; batches differ in their shapes, dtypes or constants; labels
-        are not found, or are not as in `class_numbers`.
+        their number of rows, are empty, or contain NaN; a column of a data frame is no finite number; batches differ in
+        their shapes, dtypes or constants; labels are not found, or are not as in `class_numbers`.
     OSError
         A temporary file cannot be written.
     """

@@ -60,8 +60,9 @@ def test_probing_passes_are_part_of_the_draws(layers, draws, passes):
     noisy, rows = noisy_identities(2, inputs=torch.zeros(1, 2)), []
     noisy.register_forward_pre_hook(lambda _, inputs: rows.append(len(inputs[0])))
     sample_network(noisy, normal_tensor(5, 2), layers=layers, draws=draws)
-    # A pass of two inputs finds the layers, five find their rows, and two more of two inputs what acts on them.
-    assert rows == [2, 3, 2, 3, 3, 3, 2, 2] + [5 * count for count in passes]
+    # The passes that find the layers, their rows and what acts on them have 2, 3 or 16 rows.
+    assert [count for count in rows if count % 5 == 0] == [5 * count for count in passes]
+    assert {count for count in rows if count % 5} == {2, 3, 16}
 
 
 @pytest.mark.parametrize("budget_per_value", [8, 2**40], ids=["held", "viewed"])

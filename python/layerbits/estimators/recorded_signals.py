@@ -86,10 +86,10 @@ def information(
 
     Notes
     -----
-    The intervals hold if the draws of a row are independent given X. For (n, d) the density p(t|x) is known, and both
-    ends hold for any number of rows and queries. For (n, r, d) the lower end of an information holds likewise. Its
-    upper end and the lower ends of entropies are Student bounds with an allowance for rare events; the upper ends of
-    entropies assume how far signals may lie out (the flag ``"tail_assumed"``).
+    The intervals hold if all draws, those of one row and of several, are independent given X. For (n, d) the density
+    p(t|x) is known, and both ends hold for any number of rows and queries. For (n, r, d) the lower end of an
+    information holds likewise. Its upper end and the lower ends of entropies are Student bounds with an allowance for
+    rare events; the upper ends of entropies assume how far signals may lie out (the flag ``"tail_assumed"``).
 
     Examples
     --------

@@ -131,6 +131,24 @@ def test_randomness_of_the_network_is_refused():
         layer_information(noisy, INPUTS, estimator="known")
 
 
+class RandomBranch(nn.Module):
+    """A network that draws random numbers and branches on them, so that its operations do not show what acts on `a`."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Tanh(), nn.Tanh()
+
+    def forward(self, x):
+        factors = torch.rand(len(x), 1, dtype=x.dtype)
+        return self.b(self.a(x * factors if float(factors.sum()) > 0 else x))
+
+
+def test_first_layer_that_differs_by_draw_is_refused():
+    noisy = noisify(RandomBranch(), sigma=0.5, layers=nn.Tanh)
+    with pytest.raises(ValueError, match="'known' for 'a', on which unknown randomness acts"):
+        layer_information(noisy, INPUTS, estimator="known", layers="a")
+
+
 def test_noise_that_depends_on_the_signal_is_refused():
     noisy = tanh_layers(sigma={"1": 0.5, "3": DropoutNoise(0.5, 0.1), "5": 0.5})
     with pytest.raises(ValueError, match=r"'known' for '3', which has DropoutNoise\(alpha=0.5, sigma=0.1\)"):

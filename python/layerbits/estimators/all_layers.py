@@ -246,8 +246,9 @@ def _samples(
         refuse_draws(settings, samples)
         seconds = time.monotonic() - started
         for name in group:
-            drawn: list[LayerSample | KnownLayer] = [by_name.pop(name) for by_name in samples if name in by_name]
-            yield name, drawn + ([known[name]] if name in known else []), seconds
+            of_part: list[LayerSample | KnownLayer] = [by_name.pop(name) for by_name in samples if name in by_name]
+            of_part += [known[name]] if name in known else []  # in place: the caller clears the only list of samples
+            yield name, of_part, seconds
 
 
 def _by_label_set(rounds: Mapping[str, LayerRounds]) -> dict[str, dict[str, LayerMeasurement]]:

@@ -20,10 +20,11 @@ from layerbits.estimators.known_network.terms import confusions, decoder_scores,
 from layerbits.kernels import RandomStream, derived_seed
 from layerbits.statistics import Quantity, mix_with_prior
 
-# The number of samples grows by this factor until the gap between the bounds of I(X;T) is below the width that the
-# final queries leave, because more queries then narrow the interval at less cost, or until the gap shrinks by less than
-# the small step (nats).
+# The number of samples grows by this factor until the gap between the bounds of I(X;T) is below this share of the width
+# that the final queries leave, because more queries then narrow the interval at less cost, or until the gap shrinks by
+# less than the small step (nats).
 _FIRST_SAMPLES, _GROWTH = 16, 4
+_SMALL_SHARE = 0.5
 _SMALL_STEP = 0.02
 
 # The input that made a query gets at least this share of the samples that are divided among all inputs.
@@ -96,7 +97,7 @@ class Pilot:
             confusion = confusions(total, estimates, at.queries.rows, classes)
             decoded = _mixed_terms(decoders[total.name], total, estimates, at.queries, classes)
             gap = classes.ceilings[total.name] - float(confusion.mean() + decoded.mean())
-            if gap < width_of_bets * float(decoded.std()) or previous_gap - gap < _SMALL_STEP:
+            if gap < _SMALL_SHARE * width_of_bets * float(decoded.std()) or previous_gap - gap < _SMALL_STEP:
                 break
             previous_gap = gap
         assert pilot is not None, "there is at least one effort"

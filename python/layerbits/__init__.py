@@ -16,6 +16,7 @@ from layerbits._base import (
     UsageError,
 )
 from layerbits.estimators import (
+    InputDecoder,
     MeasurementSettings,
     SigmaProfile,
     SigmaRow,
@@ -72,6 +73,7 @@ __all__ = [
     "Estimate",
     "InformationRow",
     "InformationTable",
+    "InputDecoder",
     "LayerRow",
     "LayerSelectionError",
     "LayerTable",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from torch import nn
 
 from layerbits._base import InformationRow, InformationTable, progress_bar
 from layerbits.estimators.data_processing import Chains
+from layerbits.estimators.input_decoders import InputDecoder
 from layerbits.estimators.layer_groups import part_groups
 from layerbits.estimators.layer_measurement import LayerMeasurement, LayerTask, sample_seeds
 from layerbits.estimators.layer_rows import layer_rows
@@ -40,6 +41,7 @@ def layer_information(
     estimator: str = "pooled",
     devices: Devices = None,
     max_memory: int = MAX_MEMORY,
+    decoders: Sequence[InputDecoder] | None = None,
 ) -> InformationTable:
     """Measure I(X;T), h(T) and h(T|X) of layers, for X uniform over the inputs, in nats.
 
@@ -107,6 +109,10 @@ def layer_information(
         fit together are measured in turn, with passes of their own and the same noise. A single layer behind noise that
         does not fit is projected on its principal axes, which may raise its upper bound. Another budget may change the
         rounding of torch's matrix products.
+    decoders : sequence of InputDecoder, optional
+        Decoders q(x|t) of your own, objects with ``fit(signals, inputs)`` and ``scores(queries)``. At layers behind
+        noise they compete with the built-in ones for the lower ends of I(X;T), I(T;Y) and I(X;T|Y), which hold for
+        every decoder. The column `decoder` names the winner.
 
     Returns
     -------
@@ -127,7 +133,8 @@ def layer_information(
         `layers` is empty or matches no noisy layer; a layer does not run once in a pass.
     TypeError, ValueError
         An argument has another type, shape or value than wanted; signals are not finite, or so far from zero that the
-        dtype of the network does not resolve the noise; a layer with a `DropoutNoise` lies behind noise.
+        dtype of the network does not resolve the noise; a layer with a `DropoutNoise` lies behind noise; a decoder of
+        your own raises an exception, returns no scores, or scores a query otherwise alone than in a batch.
     MemoryError
         The system has no memory for a pass or for signals.
 
@@ -172,7 +179,14 @@ def layer_information(
     )
     data = read_inputs(inputs, model, labels, limit=limit, seed=settings.seed, max_memory=settings.max_memory)
     problem = Problem.of(
-        model, data, layers=layers, readout=readout, sigma=sigma, devices=devices, max_memory=settings.max_memory
+        model,
+        data,
+        layers=layers,
+        readout=readout,
+        sigma=sigma,
+        devices=devices,
+        max_memory=settings.max_memory,
+        decoders=decoders,
     )
     return measure_layers(problem, settings)
 

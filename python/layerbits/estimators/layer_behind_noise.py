@@ -18,6 +18,7 @@ from torch import Tensor
 from layerbits.estimators.classes import Classes
 from layerbits.estimators.decoder_bound import DecoderBounds
 from layerbits.estimators.decoder_candidates import TrialSplit
+from layerbits.estimators.fitted_decoder import CallerDecoder
 from layerbits.estimators.log_densities import Queries
 from layerbits.estimators.plug_in_bound import entropy_lower_end, information_upper_end, plug_in
 from layerbits.estimators.risk_shares import UNDIVIDED, RiskShares
@@ -39,12 +40,15 @@ class NoisySample:
         Upper bound, in nats, of the information that the omitted dimensions would add, as in `LayerSample`.
     diameter : float
         Upper bound of the distance of any two signals, as in `LayerSample`.
+    callers : tuple of CallerDecoder
+        Decoders of the caller, which compete with the built-in ones.
     """
 
     queries: Queries
     draws: Tensor
     dimension_loss: float = 0.0
     diameter: float = math.inf
+    callers: tuple[CallerDecoder, ...] = ()
 
 
 def noisy_layer_estimates(
@@ -71,7 +75,9 @@ def noisy_layer_estimates(
     decoder_sample = samples[0]
     plug_ins = [plug_in(sample.queries, sample.draws, classes) for sample in samples]
     split = TrialSplit.random(decoder_sample.queries, generator)
-    decoders = DecoderBounds.of(split, decoder_sample.draws, plug_ins[0], classes, risk, decoder_sample.diameter)
+    decoders = DecoderBounds.of(
+        split, decoder_sample.draws, plug_ins[0], classes, risk, decoder_sample.diameter, decoder_sample.callers
+    )
     combined = plug_ins[0] if len(plug_ins) == 1 else plug_ins[0].with_conditionals_of(plug_ins[1])
     n_queries = math.prod(decoder_sample.queries.shape)
     estimates = {}

@@ -16,6 +16,8 @@ from collections.abc import Callable, Mapping, Sequence
 from layerbits.estimators.audits import note
 from layerbits.estimators.classes import Classes
 from layerbits.estimators.first_layer import first_layer_estimates
+from layerbits.estimators.fitted_decoder import caller_decoders
+from layerbits.estimators.input_decoders import InputDecoder
 from layerbits.estimators.layer_behind_noise import NoisySample, noisy_layer_estimates
 from layerbits.estimators.layer_sample import LayerSample, sample_layers
 from layerbits.estimators.problem import Problem
@@ -68,7 +70,7 @@ def estimate_layer(
     divide the risk of the ends of an information.
     """
     index = problem.network.layer_names.index(problem.parts[layer].layer)
-    return estimate_samples(samples, problem.classes, index, risk, seed, shares)
+    return estimate_samples(samples, problem.classes, index, risk, seed, shares, problem.decoders)
 
 
 def estimate_samples(
@@ -78,8 +80,12 @@ def estimate_samples(
     risk: float,
     seed: int,
     shares: RiskShares = UNDIVIDED,
+    decoders: Sequence[InputDecoder] = (),
 ) -> dict[str, TwoSidedEstimate]:
-    """Estimate every quantity from samples of a layer; the index of the layer selects the streams of random numbers."""
+    """Estimate every quantity from samples of a layer; the index of the layer selects the streams of random numbers.
+
+    `decoders` are those of the caller, which compete with the built-in ones.
+    """
     sample = samples[0]
     streams = (
         NormalStream(seed, RandomStream.QUERIES, index),
@@ -90,8 +96,9 @@ def estimate_samples(
             factors = NormalStream(seed, RandomStream.QUERY_FACTORS, index) if sample.alpha else None
             estimates = first_layer_estimates(sample, classes, risk, streams[0], factors, shares)
         else:
+            callers = caller_decoders(decoders, seed, index)
             noisy_samples = [
-                NoisySample(*sample.split(queries), sample.dimension_loss, sample.diameter)
+                NoisySample(*sample.split(queries), sample.dimension_loss, sample.diameter, callers)
                 for sample, queries in zip(samples, streams, strict=False)
             ]
             choice = stream(seed, RandomStream.TRIAL_INPUTS, index)

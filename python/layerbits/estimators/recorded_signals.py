@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from layerbits._base import Array, InformationRow, InformationTable
 from layerbits.estimators.classes import Classes, classes_by_label_set
+from layerbits.estimators.input_decoders import InputDecoder, checked_decoders
 from layerbits.estimators.layer_arrays import arrays_by_layer
 from layerbits.estimators.layer_measurement import LayerMeasurement, estimate_samples
 from layerbits.estimators.layer_rows import layer_rows
@@ -33,6 +34,7 @@ def information(
     confidence: float = 0.95,
     seed: int = 0,
     estimator: str = "pooled",
+    decoders: Sequence[InputDecoder] | None = None,
 ) -> InformationTable:
     """Measure I(X;T), h(T) and h(T|X) of recorded signals S, for T = S + Z and X uniform over the rows, in nats.
 
@@ -61,6 +63,8 @@ def information(
         With "paper", `plug_in` is the paper's estimate: the plug-in with one half of the draws for h(T) and the other
         half for h(T|X). `value` is this estimate, moved into the interval, or the midpoint of a wide interval. It needs
         at least 4 draws; where S is a function of X both estimators are the same.
+    decoders : sequence of InputDecoder, optional
+        Decoders q(x|t) of your own for signals with draws, as in `layer_information`.
 
     Returns
     -------
@@ -89,6 +93,7 @@ def information(
     True
     """
     settings = MeasurementSettings(queries=queries, confidence=confidence, seed=seed, estimator=estimator)
+    own_decoders = checked_decoders(decoders)
     layers = arrays_by_layer("signals", signals, _UNNAMED)
     draws = {layer: _as_draws(layer, array, settings.estimator) for layer, array in layers.items()}
     noise = {layer: _noise_of(sigma, layer, tensor) for layer, tensor in draws.items()}
@@ -99,7 +104,8 @@ def information(
         samples = _samples(noise[layer], draws[layer], settings)
         measurements = {
             name: LayerMeasurement(
-                samples[0].draws, estimate_samples(samples, classes, index, settings.risk, settings.seed)
+                samples[0].draws,
+                estimate_samples(samples, classes, index, settings.risk, settings.seed, decoders=own_decoders),
             )
             for name, classes in label_sets[layer].items()
         }

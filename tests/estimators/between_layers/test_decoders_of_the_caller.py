@@ -15,9 +15,8 @@ def chain():
     The last layer tells 64 inputs apart, and the mixture of 2 draws given T_1 bounds I(T_1;T_3) badly from below.
     """
     torch.manual_seed(0)
-    layers = [torch.nn.Linear(4, 60), torch.nn.Identity()]
-    layers += [torch.nn.Linear(60, 60), torch.nn.Identity()] * 2
-    model = torch.nn.Sequential(*layers)
+    linear = [torch.nn.Linear(4, 60), torch.nn.Linear(60, 60), torch.nn.Linear(60, 60)]
+    model = torch.nn.Sequential(*[module for layer in linear for module in (layer, torch.nn.Identity())])
     return lb.noisify(model, sigma=0.5, layers=["1", "3", "5"]), 3 * torch.randn(64, 4)
 
 

@@ -39,6 +39,7 @@ from layerbits.estimators.log_densities import (
     own_log_sums,
     terms,
 )
+from layerbits.estimators.omitted_dimensions import OmittedDimensions
 from layerbits.estimators.plug_in_bound import PlugIn
 from layerbits.estimators.wide_density import WideDensity
 from layerbits.statistics import (
@@ -106,6 +107,8 @@ class DecoderBounds:
         Probability with which a bound may be wrong.
     weight : float
         Weight of the priors that bound the terms.
+    omitted : OmittedDimensions or None
+        Dimensions that the queries lack, whose terms the ends of entropies include.
     """
 
     candidates: tuple[Candidate, ...]
@@ -114,6 +117,7 @@ class DecoderBounds:
     classes: Classes
     risk: float
     weight: float
+    omitted: OmittedDimensions | None = None
 
     @classmethod
     def of(
@@ -179,7 +183,15 @@ class DecoderBounds:
         )
         least_weight = self.weight if quantity.minuend is Condition.NONE else self.weight / 2
         ceiling = self.wide.largest_log_ratio - math.log(least_weight)
-        passes = [_pilot(trial, 0.0, ceiling), *split_passes(final)]
+        all_trial, all_final = trial, final
+        if self.omitted is not None:
+            omitted_terms = self.omitted.terms(self.weight)
+            all_trial, all_final = (
+                trial + self.split.trial_values(omitted_terms),
+                final + self.split.final_values(omitted_terms),
+            )
+            ceiling += self.omitted.largest_term(self.weight)
+        passes = [_pilot(all_trial, 0.0, ceiling), *split_passes(all_final)]
         end = upper_mean_bound(passes, lower_limit=0.0, upper_limit=ceiling, risk=self.risk)
         result = _result(candidate, final, final - terms(quantity, candidate.at_final), end)
         return dataclasses.replace(result, tail_assumed=self.wide.tail_assumed)

@@ -98,7 +98,7 @@ def estimate_samples(
         else:
             callers = caller_decoders(decoders, seed, index)
             noisy_samples = [
-                NoisySample(*sample.split(queries), sample.dimension_loss, sample.diameter, callers)
+                NoisySample(*sample.split(queries), sample.dimension_loss, sample.diameter, callers, sample.omitted)
                 for sample, queries in zip(samples, streams, strict=False)
             ]
             choice = stream(seed, RandomStream.TRIAL_INPUTS, index)

@@ -1,10 +1,30 @@
-"""Settings of all tests: SIGINT raises KeyboardInterrupt, and torch uses few threads."""
+"""Settings of all tests: SIGINT raises KeyboardInterrupt, torch uses few threads, and the longest files begin first."""
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 import torch
+
+# These files take 8 to 60 seconds each. They begin first, so that the processes of pytest-xdist end at nearly the same
+# time.
+LONGEST_FILES = (
+    "calibration/test_coverage.py",
+    "experiments/test_interrupted_runs.py",
+    "calibration/test_true_values_of_modules.py",
+    "experiments/test_szt_binning.py",
+    "experiments/test_szt_tanh_orthonormal.py",
+    "experiments/test_cnn.py",
+    "networks/test_vision_networks.py",
+    "networks/test_noise_compiled.py",
+    "experiments/test_single_neuron.py",
+    "reliability/test_memory.py",
+    "reliability/test_interrupt.py",
+    "experiments/test_scalar.py",
+    "experiments/test_sample_complexity.py",
+    "cli/test_resume.py",
+)
 
 
 def pytest_configure():
@@ -14,6 +34,11 @@ def pytest_configure():
     # The processes of pytest-xdist share the cores; more threads would wait for each other most of the time.
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     torch.set_num_threads(max(1, torch.get_num_threads() // workers))
+
+
+def pytest_collection_modifyitems(items):
+    place = {Path(__file__).parent / name: index for index, name in enumerate(LONGEST_FILES)}
+    items.sort(key=lambda item: place.get(item.path, len(place)))
 
 
 @pytest.fixture

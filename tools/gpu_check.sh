@@ -54,9 +54,10 @@ report() {
   exit 1
 }
 
-# Installed plugins of pytest are not loaded. Warnings are not errors, because untested versions of packages may warn.
+# Of the plugins of pytest only xdist is loaded, for the options in pyproject.toml: the tests run in one process.
+# Warnings are not errors, because untested versions of packages may warn.
 export PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 PYTHONUNBUFFERED=1
-tests=(python3 -m pytest -o filterwarnings=default -p no:cacheprovider -rf)
+tests=(python3 -m pytest -p xdist.plugin -n 0 -o filterwarnings=default -p no:cacheprovider -rf)
 
 sanitize() {
   # Without caching, every tensor has a separate allocation, so that accesses beyond a tensor are detected.

@@ -8,6 +8,7 @@ from layerbits._base import (
     BackendError,
     DataError,
     Estimate,
+    InformationHistory,
     InformationRow,
     InformationTable,
     LayerbitsError,
@@ -54,7 +55,7 @@ from layerbits.networks import (
     propagate,
     remove_noise,
 )
-from layerbits.training import Monitor, ParsevalRegularizer, log_spaced
+from layerbits.training import Monitor, ParsevalRegularizer, log_spaced, read_history
 
 try:
     __version__ = _version("layerbits")
@@ -71,6 +72,7 @@ __all__ = [
     "DistanceHistogram",
     "DropoutNoise",
     "Estimate",
+    "InformationHistory",
     "InformationRow",
     "InformationTable",
     "InputDecoder",
@@ -111,6 +113,7 @@ __all__ = [
     "pairwise_distance_histogram",
     "propagate",
     "quantile_edges",
+    "read_history",
     "remove_noise",
     "sigma_profile",
     "suggest_sigma",

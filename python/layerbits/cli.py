@@ -88,9 +88,9 @@ def _parser() -> argparse.ArgumentParser:
     report = commands.add_parser(
         "report",
         help="plot the figures of a run and write an HTML page",
-        description="Plot the figures of a run, finished or not, from its tables, and write DIR/report.html.",
+        description="Plot the figures of a run, finished or not, or of a Monitor, and write DIR/report.html.",
     )
-    report.add_argument("directory", metavar="DIR", type=Path, help="folder of the run")
+    report.add_argument("directory", metavar="DIR", type=Path, help="folder of the run, or of a Monitor")
     check = commands.add_parser(
         "check",
         help="check the intervals against true values",

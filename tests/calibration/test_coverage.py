@@ -30,6 +30,7 @@ KINDS = [
     "clusters-7",
     "own-flips",
     "correlated-tanh",
+    "dropout-tanh",
     "inputs-2",
 ]
 
@@ -59,8 +60,15 @@ def test_intervals_of_networks_of_any_structure_contain_the_true_value(task):
 @pytest.mark.usefixtures("one_thread")
 @by_name([*V1, *V2])
 def test_intervals_contain_the_true_value_over_a_thousand_seeds(task):
-    assert insufficient_coverage(task, 1000, tolerance=0.01, queries=1024) == []
     assert insufficient_coverage(task, 1000, tolerance=0.03, queries=64) == []
+
+
+@pytest.mark.stress
+@pytest.mark.usefixtures("one_thread")
+@by_name(V1)
+def test_intervals_of_many_queries_contain_the_true_value_over_a_thousand_seeds(task):
+    """`layerbits check` has 256 queries for V2, whose estimates take longer."""
+    assert insufficient_coverage(task, 1000, tolerance=0.01, queries=1024) == []
 
 
 def estimator_with(half_width, *, misses=0, side=1):

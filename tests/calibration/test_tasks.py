@@ -32,7 +32,7 @@ def test_names_are_unique():
     ("tasks", "expected"),
     [
         (V1, "ff49b123368baaf0abed1f1df46b8d072fa6166769049cb9380534e27ca28e16"),
-        (V2, "7b4cd3966225ba0f84efba985fafd6e813022bfd0c22a577f52cec94dacd6dec"),
+        (V2, "87cce4f13455d00cb562abc90b462e49731bfbb8f62832e3950d3c154a96483b"),
     ],
     ids=["V1", "V2"],
 )

@@ -44,7 +44,7 @@ def hidden_signals(task, steps):
                 signals.append(output)
             elif layer in hidden:
                 column = torch.tensor(np.tile(noise[:, hidden.index(layer)], count)[:, None])
-                return output + task.noise[layer] * column
+                return output + deviations(task.noise[layer], output) * column
             return output
 
         return add_noise
@@ -54,12 +54,27 @@ def hidden_signals(task, steps):
     inputs = task.inputs.astype(float) if task.may_be_refused else task.inputs
     network(torch.tensor(inputs).repeat_interleave(len(noise), 0))
     values = signals[0].double().numpy().reshape(count, -1)
-    return values - values.mean().round(), weights  # a shift, so that the grid of a large offset has no rounding
+    if isinstance(task.noise[task.layer], float):
+        values -= values.mean().round()  # so that the grid of a large offset has no rounding
+    return values, weights
 
 
-def densities(signals, weights, sigma, axis):
+def deviations(noise, signals):
+    """Return the standard deviations of the noise of signals, which grow with them for a DropoutNoise."""
+    if isinstance(noise, float):
+        return 0 * signals + noise
+    return ((noise.alpha * signals) ** 2 + noise.sigma**2) ** 0.5
+
+
+def densities(signals, weights, noise, axis):
     """Return densities (n, points) of signals (n, m) plus noise."""
-    return np.array([weights @ stats.norm.pdf(axis, row[:, None], sigma) for row in signals])
+    return np.array([weights @ stats.norm.pdf(axis, row[:, None], deviations(noise, row)[:, None]) for row in signals])
+
+
+def least_deviation(task):
+    """Return the smallest standard deviation of the noise of the measured layer."""
+    noise = task.noise[task.layer]
+    return noise if isinstance(noise, float) else noise.sigma
 
 
 def entropies(density, step):
@@ -69,12 +84,13 @@ def entropies(density, step):
 def quantities(task, steps):
     """Compute every quantity of a task with one unit in each layer."""
     signals, weights = hidden_signals(task, steps)
-    sigma = task.noise[task.layer]
+    noise, sigma = task.noise[task.layer], least_deviation(task)
     # Nodes of weights that add up to less than 1e-14 change no entropy of at most 40 nats by 1e-12.
     kept = weights > 1e-14 / len(weights)
     step = sigma / 8
-    axis = np.arange(signals[:, kept].min() - REACH * sigma, signals[:, kept].max() + REACH * sigma, step)
-    given_input = densities(signals[:, kept], weights[kept], sigma, axis)
+    reach = REACH * deviations(noise, signals[:, kept])
+    axis = np.arange((signals[:, kept] - reach).min(), (signals[:, kept] + reach).max(), step)
+    given_input = densities(signals[:, kept], weights[kept], noise, axis)
     total, conditional = entropies(given_input.mean(0), step), entropies(given_input, step).mean()
     given_class = sum(
         (task.labels == label).mean() * entropies(given_input[task.labels == label].mean(0), step)
@@ -91,7 +107,7 @@ def quantities(task, steps):
         given_layer = math.log(2 * math.pi * math.e * sigma**2) / 2
         if task.name == "tied-distant":  # the noise of the second call lies between the two layers
             of_axis = stats.norm.pdf(np.linspace(-REACH, REACH, steps)) * 2 * REACH / (steps - 1)
-            rows = densities(signals.reshape(-1, steps), of_axis, sigma, axis)
+            rows = densities(signals.reshape(-1, steps), of_axis, noise, axis)
             given_layer = np.tile(of_axis, len(signals)) @ entropies(rows, step) / len(signals)
         values[BETWEEN] = total - given_layer
     return values
@@ -104,7 +120,7 @@ def grid_steps(task):
         signals, _ = hidden_signals(task, steps)
         shape = (len(signals), *[steps] * (len(task.noise) - 1))
         apart = max((np.abs(np.diff(signals.reshape(shape), axis=k)).max() for k in range(1, len(shape))), default=0)
-        if apart < task.noise[task.layer] / 2:
+        if apart < least_deviation(task) / 2:
             return steps
         steps = 2 * steps - 1
 
@@ -116,7 +132,7 @@ def test_true_values_agree_with_the_network_on_a_grid_of_noise(task):
     A kink has a factor of its place between two nodes, which may be near 0 on one grid, but not on all of four.
     """
     intervals = grid_steps(task) - 1
-    factors = (1, 2, 4, 8) if task.name == "leaky-relu" else (1, 2)
+    factors = (1, 2, 4, 8) if task.name in ("leaky-relu", "dropout-relu") else (1, 2)
     grids = [quantities(task, factor * intervals + 1) for factor in factors]
     for name, truth in task.truths.items():
         values = [grid[name] for grid in grids]

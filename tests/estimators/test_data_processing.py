@@ -143,6 +143,12 @@ def test_tolerance_counts_as_reached_by_an_end_of_another_layer():
     assert row.flags == ("data_processing",)
 
 
+def test_layer_that_is_narrow_by_ends_of_other_layers_has_no_further_round():
+    noisy, inputs, _ = wide_chain()
+    table = layer_information(noisy, inputs, draws=4, tolerance=0.25)
+    assert table["3", "I(X;T)"].draws == 4
+
+
 def test_ends_of_chains_cover_the_truth():
     """Three layers of one unit, 20 inputs: each end of I(X;T) misses with a probability of at most 2.5 %.
 

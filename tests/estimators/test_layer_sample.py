@@ -60,8 +60,8 @@ def test_probing_passes_are_part_of_the_draws(layers, draws, passes):
     noisy, rows = noisy_identities(2, inputs=torch.zeros(1, 2)), []
     noisy.register_forward_pre_hook(lambda _, inputs: rows.append(len(inputs[0])))
     sample_network(noisy, normal_tensor(5, 2), layers=layers, draws=draws)
-    # Passes of two inputs find the layers and, twice, what acts on them; four more find their rows.
-    assert rows == [2, 2, 2, 3, 2, 3, 3, 3] + [5 * count for count in passes]
+    # A pass of two inputs finds the layers, five find their rows, and two more of two inputs what acts on them.
+    assert rows == [2, 3, 2, 3, 3, 3, 2, 2] + [5 * count for count in passes]
 
 
 @pytest.mark.parametrize("budget_per_value", [8, 2**40], ids=["held", "viewed"])

@@ -9,8 +9,8 @@ from layerbits._base import UsageError
 from layerbits.experiments.szt.noise_levels import ACTIVATIONS, SZT_RELU, NoiseLevelSettings, Variant
 from layerbits.training import read_information, read_training
 
-SMALL = {"epochs": 60, "learning_rate": 4e-3, "batch_size": 128, "evaluations": 4, "measurements": 3, "draws": 8,
-         "queries": 4}  # fmt: skip
+SMALL = {"epochs": 60, "learning_rate": 4e-3, "batch_size": 128, "evaluations": 4, "measurements": 3, "draws": 4,
+         "queries": 2}  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """The registry of random streams: each member of RandomStream is named once, as the first number of a stream's key."""
 
 import ast
+import functools
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -22,13 +23,16 @@ OTHER_GENERATORS = {
 }
 
 
+@functools.cache
 def nodes():
-    """Yield the file and every node of the syntax trees of the package, except those of random_streams.py."""
+    """Return the file and every node of the syntax trees of the package, except those of random_streams.py."""
     package = Path(layerbits.__file__).parent
-    for path in sorted(package.rglob("*.py")):
-        if path.name != "random_streams.py":
-            for node in ast.walk(ast.parse(path.read_text())):
-                yield path.relative_to(package).as_posix(), node
+    return [
+        (path.relative_to(package).as_posix(), node)
+        for path in sorted(package.rglob("*.py"))
+        if path.name != "random_streams.py"
+        for node in ast.walk(ast.parse(path.read_text()))
+    ]
 
 
 def name_of(node):

@@ -111,6 +111,12 @@ def test_confusion_is_that_of_all_draws(monkeypatch, spread):
     assert estimate < 2 * truth or truth > 0.1
 
 
+def test_units_after_a_negligible_confusion_are_not_read():
+    points = around_means(20, 4, 60, spread=1)
+    points[:, :, 35:] = math.nan  # a block has 17 units of the 40 compared draws
+    assert confusion_of_draws(points, SIGMA / 10, negligible=1e-3) <= 1e-3
+
+
 def test_equal_draws_are_confused():
     points = around_means(20, 4, 60, spread=1)
     assert confusion_of_draws(points, SIGMA / 10) == 0

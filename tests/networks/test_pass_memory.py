@@ -71,9 +71,9 @@ def test_a_pass_has_the_rows_that_fit_into_its_share_of_the_budget(max_memory):
     # three copies of the three units.
     bytes_of_row = 4 * 512 * (16 + 1) + 8 * 16 + 3 * 4 * 3
     rows = max(1, max_memory // 32 // bytes_of_row)
-    # Before these passes, one pass observes the layers, and five probe the rows.
-    assert max(sizes[6:]) == rows - rows % min(3, rows)
-    assert sum(sizes[6:]) == 3 * 200
+    # Before these passes, one pass observes the layers, and eleven probe the rows.
+    assert max(sizes[12:]) == rows - rows % min(3, rows)
+    assert sum(sizes[12:]) == 3 * 200
 
 
 def test_a_smaller_budget_changes_rounding_alone():

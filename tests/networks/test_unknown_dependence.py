@@ -96,7 +96,7 @@ def memory_written_outside_of_torch(net, x):
         (number_of_another_generator, "generator of Python or NumPy"),
         (array_of_another_generator, "generator of Python or NumPy"),
         (rare_number_of_another_generator, "generator of Python or NumPy"),
-        (own_generator_of_numpy, "runs other operations"),
+        (own_generator_of_numpy, "generator of Python or NumPy"),
         (values_of_the_last_pass, "keeps values from one pass to the next"),
         (values_of_the_last_pass_in_a_buffer, "keeps values from one pass to the next"),
         (values_of_another_thread, "tensors that operations of the pass did not make"),

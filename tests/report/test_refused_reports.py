@@ -38,7 +38,8 @@ def write_record(run, record):
 
 
 @pytest.mark.parametrize(
-    ("name", "problem"), [("nonesuch", "no such folder"), ("file", "not a folder"), (".", "no run.json")]
+    ("name", "problem"),
+    [("nonesuch", "no such folder"), ("file", "not a folder"), (".", "no run.json and no information.csv")],
 )
 def test_folder_without_a_run_is_refused(name, problem, tmp_path, capsys):
     (tmp_path / "file").write_text("text")

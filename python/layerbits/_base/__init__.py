@@ -12,6 +12,7 @@ from layerbits._base.errors import (
     UsageError,
 )
 from layerbits._base.files import DRAFT_PREFIX, damaged_file, read_csv, read_json, replacing, write_csv, write_json
+from layerbits._base.information_history import InformationHistory
 from layerbits._base.progress_bars import progress, progress_bar
 from layerbits._base.results import (
     BEFORE_ROUNDING,
@@ -42,6 +43,7 @@ __all__ = [
     "DataError",
     "Doubles",
     "Estimate",
+    "InformationHistory",
     "InformationRow",
     "InformationTable",
     "Integers",

@@ -49,13 +49,14 @@ class Estimate(Result):
     confidence : float
         Level of the interval, in (0, 1).
     draws : int
-        Number of queries of a mixture; between two layers, number of passes per input.
+        Number of queries of a mixture; between two layers and of a change, number of passes per input.
     unit : str
         ``"nats"`` or ``"bits"``.
     converged : bool
         False if the half width of the interval exceeds the requested tolerance.
     flags : tuple of str
-        Between two layers ``"tail_assumed"``, as in `InformationRow`: `upper` makes this assumption.
+        Between two layers ``"tail_assumed"``, as in `InformationRow`: `upper` makes this assumption. Of a change, the
+        flags of both rows.
     """
 
     value: float

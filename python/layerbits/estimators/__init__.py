@@ -31,13 +31,17 @@ the other passes. For an entropy, the plug-in bound is the lower one.
     two_sided_estimate      point estimate and interval between the two bounds
     first_layer             all quantities of a layer behind no noise
     layer_behind_noise      all quantities of any other layer
-    layer_measurement       one layer, measured once, or in rounds until its interval is narrow
+    layer_measurement       all quantities of one layer from the samples of one round
+    round_outlook           draws and queries of a round, and the expected course of further rounds
+    layer_rounds            the rounds of one layer with a tolerance
+    round_schedule          which layer has the next round
     data_processing         the ends that layers of a chain take over from one another
     audits                  notes on saturation and on estimates that theory rules out
     layer_rows              the rows of a table from the measurements of a layer
     all_layers              layer_information, measure_layers
     layer_arrays            arrays by layer, for information and sigma_profile
     recorded_signals        information, of signals that another program recorded
+    signal_rounds           the rounds of such signals, with more queries until an interval is narrow
     between_layers/         information_between_layers
     sigma_profiles          sigma_profile
     sigma_profile_table     SigmaProfile, the result of sigma_profile
@@ -46,8 +50,9 @@ the other passes. For an entropy, the plug-in bound is the lower one.
 
 `layer_information` makes a `Problem` and `MeasurementSettings`. `measure_layers` samples all layers in common passes;
 where their signals exceed the budget, the layers of a group have common passes. Then each sample behind noise is split
-into queries and draws, and every quantity is bounded. With a tolerance, a layer is sampled again until its interval is
-narrow or a limit is reached. Layers of a chain take over one another's ends. Audits add the notes.
+into queries and draws, and every quantity is bounded. With a tolerance, layers are sampled again, one after the other,
+until their intervals are narrow or a limit is reached. Layers of a chain take over one another's ends. Audits add the
+notes.
 """
 
 from layerbits.estimators.all_layers import layer_information, measure_layers

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
 
 from torch import nn
 
@@ -13,10 +11,12 @@ from layerbits._base import InformationRow, InformationTable, progress_bar
 from layerbits.estimators.data_processing import Chains
 from layerbits.estimators.input_decoders import InputDecoder
 from layerbits.estimators.layer_groups import part_groups
-from layerbits.estimators.layer_measurement import LayerMeasurement, LayerTask, sample_seeds
+from layerbits.estimators.layer_measurement import LayerMeasurement, sample_seeds
+from layerbits.estimators.layer_rounds import LayerRounds
 from layerbits.estimators.layer_rows import layer_rows
 from layerbits.estimators.layer_sample import LayerSample, sample_layers
 from layerbits.estimators.problem import Problem
+from layerbits.estimators.round_schedule import run_rounds
 from layerbits.estimators.settings import MeasurementSettings
 from layerbits.kernels import Devices
 from layerbits.networks import MAX_MEMORY, Inputs, Labels, Layers, Readouts, Sigma, naming_memory, read_inputs
@@ -41,6 +41,7 @@ def layer_information(
     estimator: str = "pooled",
     devices: Devices = None,
     max_memory: int = MAX_MEMORY,
+    simultaneous: bool = False,
     decoders: Sequence[InputDecoder] | None = None,
 ) -> InformationTable:
     """Measure I(X;T), h(T) and h(T|X) of layers, for X uniform over the inputs, in nats.
@@ -70,7 +71,7 @@ def layer_information(
         the growth of the weights. Rows have the flag ``"measurement_noise"``.
     layers : None, str, type, callable or a sequence of them
         The layers to measure, as in `noisify`. None selects all noisy layers, or with `sigma` every hidden activation
-        function.
+        function, except those of experts that get some of the rows, which a warning names.
     readout : "mean", "first", "last", int, Tokens, Channels, None, or a sequence of them
         The linear views A^T T of each layer to measure, all in the same passes; None is the whole layer. ``"mean"``,
         ``"first"``, ``"last"`` and positions are along the tokens, axis 1 of (n, L, d); `Tokens` names another axis,
@@ -88,11 +89,14 @@ def layer_information(
         if that is more.
     tolerance : float, optional
         Wanted half width of the interval of I(X;T), in nats. Draws or queries of a layer are doubled until its interval
-        is that narrow, or until a limit is reached, which is noted. None: one round with `draws` and `queries`.
+        is that narrow, or until a limit is reached; a note then names the limit and the option that helps. None: one
+        round with `draws` and `queries`.
     confidence : float
-        Level of each single interval.
+        Level of each single interval, or with `simultaneous` of all intervals of the table together.
     max_seconds : float
-        With a tolerance: no round begins that would likely end later than this after the call.
+        With a tolerance: no round begins that would likely end later than this after the call. Layers that can reach
+        the tolerance in this time come first, ordered by the expected reduction of width a second. Only if this limit
+        ends the rounds of a layer do numbers depend on the speed of the machine.
     max_draws : int
         With a tolerance: largest number of noisy passes per input.
     seed : int
@@ -109,6 +113,9 @@ def layer_information(
         fit together are measured in turn, with passes of their own and the same noise. A single layer behind noise that
         does not fit is projected on its principal axes, which may raise its upper bound. Another budget may change the
         rounding of torch's matrix products.
+    simultaneous : bool
+        Whether all intervals of the table hold together with probability `confidence`: the risk is divided by their
+        number, so each interval is wider.
     decoders : sequence of InputDecoder, optional
         Decoders q(x|t) of your own, objects with ``fit(signals, inputs)`` and ``scores(queries)``. At layers behind
         noise they compete with the built-in ones for the lower ends of I(X;T), I(T;Y) and I(X;T|Y), which hold for
@@ -149,7 +156,7 @@ def layer_information(
 
     In a chain, I(X;T), I(T;Y) and I(X;T|Y) of a layer are at most those of each layer through which alone the input
     acts on T. So a layer takes over smaller upper ends of such measured layers, and larger lower ends of later ones
-    (the flag ``"data_processing"``); a tenth of the risk is divided for these ends.
+    (the flag ``"data_processing"``); a tenth of the risk is divided for these ends, unless intervals are simultaneous.
 
     All passes run in evaluation mode. Signals stay on the network's device, the CPU or a CUDA device; arrays with a
     number for each query are copied to the host.
@@ -176,6 +183,7 @@ def layer_information(
         seed=seed,
         estimator=estimator,
         max_memory=max_memory,
+        simultaneous=simultaneous,
     )
     data = read_inputs(inputs, model, labels, limit=limit, seed=settings.seed, max_memory=settings.max_memory)
     problem = Problem.of(
@@ -192,8 +200,10 @@ def layer_information(
 
 
 @naming_memory()
-def measure_layers(problem: Problem, settings: MeasurementSettings) -> InformationTable:
+def measure_layers(problem: Problem, settings: MeasurementSettings, n_tables: int = 1) -> InformationTable:
     """Measure every layer of a problem; `layer_information` documents the result.
+
+    Simultaneous intervals hold together with those of `n_tables` - 1 other tables of this problem.
 
     Raises
     ------
@@ -202,20 +212,17 @@ def measure_layers(problem: Problem, settings: MeasurementSettings) -> Informati
         do not fit into memory.
     """
     problem.check_settings(settings)
-    deadline = time.monotonic() + settings.max_seconds
-    chains, samples = Chains.of(problem), _samples(problem, settings)
-    measurements: dict[str, dict[str, LayerMeasurement]] = {labels: {} for labels in problem.label_sets}
-    seconds: dict[str, float] = {}
-    progress = progress_bar(problem.parts, name="information", total=len(problem.parts))
-    for name in progress:
-        part_samples, started = next(samples), time.monotonic()
-        report = partial(_show, progress.set_postfix_str, name)
-        for labels, classes in problem.label_sets.items():
-            problem_of_labels = dataclasses.replace(problem, classes=classes)
-            task = LayerTask(problem_of_labels, settings, name, deadline, chains.shares(name))
-            measurements[labels][name] = task.measure(part_samples, report)
-        seconds[name] = time.monotonic() - started
-        part_samples.clear()  # freed before the passes of the next group
+    deadline, chains = time.monotonic() + settings.max_seconds, Chains.of(problem, simultaneous=settings.simultaneous)
+    risk = settings.risk_of_each(problem.n_rows * n_tables)
+    rounds = {name: LayerRounds(problem, settings, name, risk, chains.shares(name)) for name in problem.parts}
+    with progress_bar((), name="information", total=len(rounds)) as progress:
+        for name, samples, seconds_of_passes in _samples(problem, settings):
+            rounds[name].measure(samples, seconds_of_passes, progress.set_postfix_str)
+            samples.clear()  # freed before the passes of the next group
+        wide_layers = _wide_layers(rounds, chains, settings.tolerance)
+        progress.update(len(rounds) - len(wide_layers))
+        run_rounds(wide_layers, deadline, progress.set_postfix_str, progress.update)
+    measurements = _by_label_set(rounds)
     rows: list[InformationRow] = []
     information: dict[str, InformationRow] = {}
     for name, part in problem.parts.items():
@@ -225,22 +232,39 @@ def measure_layers(problem: Problem, settings: MeasurementSettings) -> Informati
         # I(X;T) is at most that of each layer through which the input acts.
         earlier = [information[layer] for layer in chains.earlier.get(name, ())]
         least = min(earlier, key=lambda row: row.upper, default=None)
-        flags = part.flags(problem.network)
-        rows_of_part = layer_rows(name, problem.label_sets, combined, settings.estimator, seconds[name], flags, least)
+        flags, seconds = part.flags(problem.network), rounds[name].seconds
+        rows_of_part = layer_rows(name, problem.label_sets, combined, settings.estimator, seconds, flags, least)
         information[name] = rows_of_part[0]
         rows += rows_of_part
     return InformationTable(tuple(rows))
 
 
-def _samples(problem: Problem, settings: MeasurementSettings) -> Iterator[list[LayerSample]]:
-    """Yield the samples of each part; only the samples of one group are held at a time."""
+def _samples(problem: Problem, settings: MeasurementSettings) -> Iterator[tuple[str, list[LayerSample], float]]:
+    """Yield each part, its samples and the seconds of its passes; only the samples of one group are held together."""
     seeds = sample_seeds(settings, settings.seed)
     draws = settings.draws_for(problem.n_inputs)
     for group in part_groups(problem, draws * len(seeds)):
+        started = time.monotonic()
         samples = [sample_layers(problem, group, draws, settings.queries, seed) for seed in seeds]
+        seconds = time.monotonic() - started
         for name in group:
-            yield [by_name.pop(name) for by_name in samples]
+            yield name, [by_name.pop(name) for by_name in samples], seconds
 
 
-def _show(show: Callable[[str], object], layer: str, state: str) -> None:
-    show(f"{layer}: {state}")
+def _by_label_set(rounds: Mapping[str, LayerRounds]) -> dict[str, dict[str, LayerMeasurement]]:
+    """Return the last measurement of each part, by label set and name."""
+    label_sets = next(iter(rounds.values())).measurements
+    return {labels: {name: rounds[name].measurements[labels] for name in rounds} for labels in label_sets}
+
+
+def _wide_layers(rounds: Mapping[str, LayerRounds], chains: Chains, tolerance: float | None) -> dict[str, LayerRounds]:
+    """Return the parts whose intervals are wider than the tolerance, also with the ends of other layers."""
+    if tolerance is None:
+        return {}
+    measurements = next(iter(_by_label_set(rounds).values()))
+    combined = {name: chains.combined(name, measurements, tolerance) for name in rounds}
+    return {
+        name: rounds[name]
+        for name, measurement in combined.items()
+        if measurement.estimates["I(X;T)"].interval.half_width > tolerance
+    }

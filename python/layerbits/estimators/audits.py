@@ -28,7 +28,7 @@ _STANDARD_ERRORS = 3
 
 SENTENCES = {
     "saturated": "saturated: at most {shortfall:.4f} nats below log N",
-    "tolerance_missed": "tolerance {tolerance:g} not reached within {limit}: limited by {cause}",
+    "tolerance_missed": "tolerance {tolerance:g} not reached within {limit}, limited by {cause}: {remedy}",
     "data_processing": "{ends}",
     "above_previous_layer": "above {layer!r} before it: raise draws",
     "above_ceiling": "above its ceiling {ceiling:.4f}: raise draws or queries",

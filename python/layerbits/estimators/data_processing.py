@@ -3,7 +3,8 @@
 If the input acts on a layer through an earlier layer alone (`DependenceGraph.cuts`), then I(X;T), I(T;Y) and I(X;T|Y)
 of the layer are at most those of the earlier one. The upper end of a layer is the least of its own and those of the
 earlier layers, and the lower end of a layer is the largest of its own and those of the later layers. The risk is
-divided before the measurement, so that all ends that may enter hold together (docs/theory.md).
+divided before the measurement, so that all ends that may enter hold together. Simultaneous intervals hold together in
+any case: layers take over one another's own ends, without a division (docs/theory.md).
 """
 
 from __future__ import annotations
@@ -30,13 +31,16 @@ class Chains:
     earlier, later : mapping of str to tuple of str
         For each measured layer, the measured layers through which alone the input acts on it, and those on which the
         input acts through it alone. Readouts, and layers of a network without noise, are in no chain.
+    simultaneous : bool
+        Whether the own intervals of all layers hold together.
     """
 
     earlier: Mapping[str, tuple[str, ...]]
     later: Mapping[str, tuple[str, ...]]
+    simultaneous: bool = False
 
     @classmethod
-    def of(cls, problem: Problem) -> Chains:
+    def of(cls, problem: Problem, *, simultaneous: bool = False) -> Chains:
         """Return the chains among the layers that a problem measures as a whole."""
         network = problem.network
         layers = [name for name, part in problem.parts.items() if part.view is None and network.adds_noise]
@@ -44,13 +48,15 @@ class Chains:
             layer: tuple(other for other in network.dependence.cuts(layer) if other in layers) for layer in layers
         }
         later = {layer: tuple(other for other in layers if layer in earlier[other]) for layer in layers}
-        return cls(earlier, later)
+        return cls(earlier, later, simultaneous)
 
     def shares(self, name: str) -> RiskShares:
         """Return how the risk of the ends of a layer is divided; a part in no chain keeps all of the risk."""
         earlier, later = self.earlier.get(name, ()), self.later.get(name, ())
         if not earlier and not later:
             return UNDIVIDED
+        if self.simultaneous:
+            return RiskShares(lent=1.0)
         most_ends = max(map(len, (*self.earlier.values(), *self.later.values())))
         return RiskShares(
             lower=1 - _LENT_SHARE if later else 1.0,

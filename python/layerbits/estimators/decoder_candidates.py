@@ -15,7 +15,7 @@ from torch import Tensor
 
 from layerbits._base import Doubles, Integers
 from layerbits.estimators.classes import Classes
-from layerbits.estimators.decoders import decoders
+from layerbits.estimators.dropout_decoders import decoders_of
 from layerbits.estimators.fitted_decoder import CallerDecoder
 from layerbits.estimators.log_densities import LogDensities, Queries, mixed
 from layerbits.estimators.plug_in_bound import PlugIn
@@ -100,7 +100,7 @@ def candidates(split: TrialSplit, draws: Tensor, plug_in: PlugIn, classes: Class
         functools.partial(plug_in.mixture.map, split.final_values),
     )
     yield mixture
-    for decoder in decoders(draws, classes, split.queries.sigma):
+    for decoder in decoders_of(draws, classes, split.queries):
         evaluate = functools.partial(decoder.log_densities, split.final)
         candidate = Candidate(decoder.name, decoder.log_densities(split.trial), evaluate)
         yield candidate

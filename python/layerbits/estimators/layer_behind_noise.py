@@ -67,7 +67,7 @@ def noisy_layer_estimates(
     generator: np.random.Generator,
     shares: RiskShares = UNDIVIDED,
 ) -> dict[str, TwoSidedEstimate]:
-    """Estimate every quantity of a layer behind noise.
+    """Estimate every quantity of a layer behind noise; entropies are less the entropy of the noise given the signal.
 
     Parameters
     ----------
@@ -75,18 +75,19 @@ def noisy_layer_estimates(
         One sample, or two for the paper's estimator. With two, the plug-in bound takes h(T|X) and h(T|Y) from the
         second sample, and `value` is the plug-in bound, moved into the interval.
     risk : float
-        Probability with which each end of an interval may be wrong.
+        Probability with which each end of an interval may be wrong; half of it for an entropy with `alpha`.
     generator : numpy.random.Generator
         Chooses the inputs at which decoders are compared.
     shares : RiskShares
         How the risk of the ends of an information is divided.
     """
     decoder_sample = samples[0]
+    # With `alpha`, the other half of an entropy's risk is that of the entropy of the noise (`noise_entropies`).
+    entropy_risk = risk / 2 if decoder_sample.queries.alpha else risk
     plug_ins = [plug_in(sample.queries, sample.draws, classes) for sample in samples]
     split = TrialSplit.random(decoder_sample.queries, generator)
-    decoders = DecoderBounds.of(
-        split, decoder_sample.draws, plug_ins[0], classes, risk, decoder_sample.diameter, decoder_sample.callers
-    )
+    draws, diameter = decoder_sample.draws, decoder_sample.diameter
+    decoders = DecoderBounds.of(split, draws, plug_ins[0], classes, entropy_risk, diameter, decoder_sample.callers)
     decoders = dataclasses.replace(decoders, omitted=decoder_sample.omitted)
     combined = plug_ins[0] if len(plug_ins) == 1 else plug_ins[0].with_conditionals_of(plug_ins[1])
     n_queries = math.prod(decoder_sample.queries.shape)
@@ -97,7 +98,7 @@ def noisy_layer_estimates(
         if quantity.is_entropy:
             loss = decoder_sample.dimension_loss
             upper = bounds.decoder.end + (loss if decoder_sample.omitted is None else 0.0)
-            ends = Interval(entropy_lower_end(plug_in_bound, n_queries, risk), upper)
+            ends = Interval(entropy_lower_end(plug_in_bound, n_queries, entropy_risk), upper)
             estimate = entropy_estimate(bounds, ends, loss)
         else:
             upper_end = partial(information_upper_end, plug_in_bound, classes.largest_terms[quantity.name], n_queries)

@@ -40,7 +40,12 @@ def parts_behind_no_noise(problem: Problem, names: Sequence[str]) -> set[str]:
 
 def is_wide(problem: Problem, name: str, draws: int) -> bool:
     """Return whether the signals of a part behind noise are too many to be held in full."""
-    return _n_values(problem, name, draws) * _BUDGET_PER_VALUE > problem.max_memory
+    return bytes_of_draws(problem, name, draws) > problem.max_memory
+
+
+def bytes_of_draws(problem: Problem, name: str, draws: int) -> int:
+    """Return the bytes of the budget that the signals of a part take if they are held in full."""
+    return _n_values(problem, name, draws) * _BUDGET_PER_VALUE
 
 
 def _n_values(problem: Problem, name: str, draws: int) -> int:

@@ -1,33 +1,22 @@
-"""One layer, measured once or, with a tolerance, in rounds of more and more draws or queries.
-
-Round k of a measurement with a tolerance has 6 / (pi k)^2 of the risk. These shares sum to 1, so the intervals of all
-rounds hold together, and the measurement may stop after any round. Each round has its own seed, because the size of a
-round depends on the round before.
-"""
+"""The estimates of one layer from the samples of one round."""
 
 from __future__ import annotations
 
 import dataclasses
-import itertools
-import math
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from layerbits.estimators.audits import note
 from layerbits.estimators.classes import Classes
 from layerbits.estimators.first_layer import first_layer_estimates
 from layerbits.estimators.fitted_decoder import caller_decoders
 from layerbits.estimators.input_decoders import InputDecoder
 from layerbits.estimators.layer_behind_noise import NoisySample, noisy_layer_estimates
-from layerbits.estimators.layer_sample import LayerSample, sample_layers
+from layerbits.estimators.layer_sample import LayerSample
+from layerbits.estimators.noise_entropies import entropies_of_layer
 from layerbits.estimators.problem import Problem
 from layerbits.estimators.risk_shares import UNDIVIDED, RiskShares
 from layerbits.estimators.settings import MeasurementSettings
 from layerbits.estimators.two_sided_estimate import TwoSidedEstimate
 from layerbits.kernels import NormalStream, RandomStream, derived_seed, single_threaded_torch, stream
-
-# Largest number of queries of all inputs in a round behind no noise, where draws do not limit them: 0.5 GB of terms.
-_MAX_QUERIES = 2**22
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,91 +92,4 @@ def estimate_samples(
             ]
             choice = stream(seed, RandomStream.TRIAL_INPUTS, index)
             estimates = noisy_layer_estimates(noisy_samples, classes, risk, choice, shares)
-    entropies = {name: estimates[name].shifted(sample.noise_entropy) for name in ("h(T)", "h(T|X)")}
-    return estimates | entropies
-
-
-@dataclasses.dataclass(frozen=True)
-class Effort:
-    """Noisy passes and queries per input; one pass behind no noise."""
-
-    draws: int
-    queries: int
-
-    def larger(self, limited_by: str, max_draws: int, max_queries: int) -> Effort:
-        """Return the effort of the next round.
-
-        `limited_by` is the main cause of the width of the interval, as in `TwoSidedEstimate`. The effort stays the same
-        if a limit is reached, or if the cause is the omitted dimensions, which no effort reduces.
-        """
-        if limited_by == "dimensions":
-            return self
-        if self.draws == 1:
-            return Effort(1, 2 * self.queries) if 2 * self.queries <= max_queries else self
-        if limited_by == "queries":
-            queries = max(self.queries, min(2 * self.queries, max_draws // 2))
-            return Effort(max(self.draws, 2 * queries), queries)
-        return Effort(max(self.draws, min(2 * self.draws, max_draws)), self.queries)
-
-
-@dataclasses.dataclass(frozen=True)
-class LayerTask:
-    """The measurement of a layer with settings and a deadline.
-
-    Attributes
-    ----------
-    deadline : float
-        No round begins that is likely to end after this time (`time.monotonic`).
-    shares : RiskShares
-        How the risk of the ends of an information is divided.
-    """
-
-    problem: Problem
-    settings: MeasurementSettings
-    layer: str
-    deadline: float
-    shares: RiskShares = UNDIVIDED
-
-    def measure(self, samples: Sequence[LayerSample], report: Callable[[str], object]) -> LayerMeasurement:
-        """Measure in rounds until the interval of I(X;T) is narrow or a limit is reached; without a tolerance, once.
-
-        `samples` are those of the first round. `report` gets a line on each round.
-        """
-        settings, seed, start = self.settings, self.settings.seed, time.monotonic()
-        max_queries = _MAX_QUERIES // self.problem.n_inputs
-        for round_number in itertools.count(1):
-            share = 1.0 if settings.tolerance is None else 6 / (math.pi * round_number) ** 2
-            risk = share * settings.risk
-            estimates = estimate_layer(self.problem, self.layer, samples, risk, seed, self.shares)
-            effort, information = Effort(samples[0].draws, samples[0].queries), estimates["I(X;T)"]
-            interval, cause = information.interval, information.limited_by
-            report(f"{interval.lower:.3f} to {interval.upper:.3f} nats, {effort.draws} draws")
-            if settings.tolerance is None or interval.half_width <= settings.tolerance:
-                break
-            larger_effort = effort.larger(cause, settings.max_draws, max_queries)
-            limit = self._limit(effort, larger_effort, cause, time.monotonic() - start)
-            if limit:
-                _, shortfall = note("tolerance_missed", tolerance=settings.tolerance, limit=limit, cause=cause)
-                return LayerMeasurement(effort.draws, estimates, shortfall)
-            start = time.monotonic()
-            seed = derived_seed(settings.seed, RandomStream.ROUND_SEED, round_number + 1)
-            samples = self._sample(larger_effort, seed)
-        return LayerMeasurement(effort.draws, estimates)
-
-    def _sample(self, effort: Effort, seed: int) -> list[LayerSample]:
-        return [
-            sample_layers(self.problem, (self.layer,), effort.draws, effort.queries, sample_seed)[self.layer]
-            for sample_seed in sample_seeds(self.settings, seed)
-        ]
-
-    def _limit(self, effort: Effort, larger_effort: Effort, cause: str, seconds: float) -> str:
-        """Return the limit that forbids a round of `larger_effort` after a round of `seconds`; empty if none does."""
-        if cause == "dimensions":
-            return "any number of draws"
-        if larger_effort == effort and effort.draws == 1:
-            return f"{effort.queries} queries of an input"
-        if larger_effort == effort:
-            return f"max_draws {self.settings.max_draws}"
-        growth = larger_effort.draws * larger_effort.queries / (effort.draws * effort.queries)
-        is_late = time.monotonic() + seconds * growth > self.deadline
-        return f"max_seconds {self.settings.max_seconds:g}" if is_late else ""
+    return estimates | entropies_of_layer(estimates, sample, risk)

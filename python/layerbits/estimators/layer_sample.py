@@ -17,11 +17,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from layerbits.estimators.layer_groups import PROBING_PASSES, is_wide, parts_behind_no_noise
+from layerbits.estimators.layer_groups import PROBING_PASSES, bytes_of_draws, is_wide, parts_behind_no_noise
 from layerbits.estimators.log_densities import Queries
 from layerbits.estimators.omitted_dimensions import OmittedDimensions
 from layerbits.estimators.principal_view import LARGEST_GRAM, MAX_DIMENSIONS, principal_view
 from layerbits.estimators.problem import Problem
+from layerbits.estimators.query_counts import number_of_queries
 from layerbits.estimators.recorded_draws import probing_draws, record_later_draws
 from layerbits.estimators.signal_ranges import largest_distance
 from layerbits.kernels import NormalStream, as_floats
@@ -38,12 +39,6 @@ from layerbits.mixtures import (
     project,
 )
 from layerbits.networks import DropoutNoise, GaussianNoise, Noise, Passes
-
-# Default numbers of queries: the smallest number of an input, and the total of all inputs.
-_MIN_QUERIES, _TOTAL_QUERIES = 4, 2**14
-
-# Largest number of queries of all inputs: 10 GB of points in ten dimensions.
-_LARGEST_TOTAL = 2**28
 
 # If more dimensions than this remain, dimensions are left out that together cost at most `_DIMENSION_LOSS` nats.
 _MANY_DIMENSIONS = 64
@@ -71,12 +66,11 @@ class LayerSample:
         Upper bound in nats of the information, and of the entropy, that the omitted dimensions would add; behind noise
         an estimate of it from draws that did not choose the dimensions, whose errors `omitted` gives.
     noise_entropy : float
-        Entropy of the noise in all dimensions of the layer, in nats; with `alpha`, its mean over the inputs.
+        Entropy of the noise in all dimensions of the layer, in nats; with `alpha`, its mean over inputs and draws.
     devices : tuple of torch.device
         Devices that share the work on the queries; empty if the device of the signals does it alone.
     alpha : float
-        Standard deviation of the noise relative to the signal, for a layer behind no noise: `DropoutNoise`. 0 if all
-        signals have the same noise.
+        Standard deviation of the noise relative to the signal: `DropoutNoise`. 0 if all signals have the same noise.
     diameter : float
         Upper bound of the distance of any two signals of the layer, in the units of `sigma`; infinite if none is known.
     omitted : OmittedDimensions or None
@@ -111,10 +105,9 @@ class LayerSample:
 
     def split(self, stream: NormalStream) -> tuple[Queries, Tensor]:
         """Return queries at the last draws, with noise of a stream, and the draws without queries (n, r, k)."""
-        assert not self.alpha, "the mixtures behind noise have one covariance"
         n_draws = self.draws - self.queries
         draws, bases = (part.contiguous() for part in self.signals.tensor_split([n_draws], dim=1))
-        return Queries.around(bases, self.sigma, stream.like(bases), self.devices), draws
+        return Queries.around(bases, self.sigma, stream.like(bases), self.devices, self.alpha), draws
 
 
 def sample_layers(
@@ -140,33 +133,29 @@ def sample_layers(
     recorded.clear()
     _refuse_single_draw([name for name in differing if draws < 2])
     behind_noise = tuple(name for name in names if name not in exact or name in differing)
-    gaussian = {name: problem.parts[name].gaussian_noise(problem.network) for name in behind_noise}
+    wide = {name: _gaussian_noise(problem, name, draws) for name in behind_noise if is_wide(problem, name, draws)}
     # The last draws, at most half of all, carry queries, so they must not choose the axes of a view.
     without_queries = draws - draws // 2
-    views = {
-        name: principal_view(gaussian[name], probes[name][:, :without_queries])
-        for name in behind_noise
-        if is_wide(problem, name, draws)
-    }
+    views = {name: principal_view(noise, probes[name][:, :without_queries]) for name, noise in wide.items()}
     dimensions = {name: probes[name].shape[2] for name in names}
     record_later_draws(problem, probes, Passes(behind_noise, range(PROBING_PASSES, draws), seed, views=views))
     samples = {}
     for name in names:
+        noise = problem.parts[name].noise(problem.network)
         signals = probes.pop(name)  # freed once the coordinates are known
         if name in views:
-            sigma = gaussian[name].whitened_sigma
-            n_queries = _number_of_queries(problem.n_inputs, draws, queries)
+            sigma = wide[name].whitened_sigma
+            n_queries = number_of_queries(problem.n_inputs, draws, queries)
             fresh = signals[:, min(without_queries, PROBING_PASSES) :, -1]  # other draws than the axes were fitted to
             coordinates, loss = signals[..., :-1].contiguous(), _loss(fresh, sigma)
-            entropy = _noise_entropy(gaussian[name], dimensions[name])
+            entropy = _noise_entropy(wide[name], dimensions[name])
             omitted = _omitted(dimensions[name], coordinates, signals[:, draws - n_queries :, -1], sigma)
             samples[name] = LayerSample(coordinates, sigma, n_queries, loss, entropy, problem.devices, omitted=omitted)
         else:
-            noise = problem.parts[name].noise(problem.network)
             samples[name] = sample_of_signals(noise, signals, queries, problem.devices)
         if name in behind_noise and problem.parts[name].view is None:
             call = next(call for call in problem.network.calls if call.name == name)
-            diameter = largest_distance(call, gaussian[name], dimensions[name])
+            diameter = largest_distance(call, noise, dimensions[name])
             samples[name] = samples[name].with_diameter(diameter)
     return samples
 
@@ -185,9 +174,9 @@ def sample_of_signals(
     """
     n_inputs, draws, dim = signals.shape
     is_exact = draws == 1
-    n_queries = _number_of_queries(n_inputs, None if is_exact else draws, queries)
+    n_queries = number_of_queries(n_inputs, None if is_exact else draws, queries)
     if isinstance(noise, DropoutNoise):
-        return _dropout_sample(noise, signals, n_queries)
+        return _dropout_sample(noise, signals, n_queries, devices)
     omitted = None
     if is_exact:
         coordinates, loss = _exact_coordinates(noise, signals)
@@ -214,21 +203,27 @@ def _floats_if_few(name: str, signals: Tensor) -> Tensor:
     return as_floats(f"signals of layer {name!r}", signals)
 
 
-def _number_of_queries(n_inputs: int, draws: int | None, wanted: int | None) -> int:
-    """Return the number of queries per input; `draws` limits the number behind noise and is None elsewhere."""
-    queries = wanted or max(_MIN_QUERIES, math.ceil(_TOTAL_QUERIES / n_inputs))
-    if draws is None and queries * n_inputs > _LARGEST_TOTAL:
-        raise ValueError(f"queries: got {queries}, wanted at most {_LARGEST_TOTAL // n_inputs} for {n_inputs} inputs")
-    if draws is None:
-        return queries
-    largest = draws // 2 if wanted else max(draws // 4, min(_MIN_QUERIES, draws // 2))
-    return max(1, min(queries, largest))
+def _dropout_sample(
+    noise: DropoutNoise, signals: Tensor, queries: int, devices: tuple[torch.device, ...]
+) -> LayerSample:
+    """Return the sample of signals (n, r, d), which have no common covariance of the noise: all units are kept."""
+    signals = as_points(signals).contiguous()
+    channels = [DropoutChannel(draw, noise.alpha, noise.sigma) for draw in signals.unbind(1)]
+    entropy = math.fsum(channel.conditional_entropy for channel in channels) / len(channels)
+    return LayerSample(signals, noise.sigma, queries, 0.0, entropy, devices, noise.alpha)
 
 
-def _dropout_sample(noise: DropoutNoise, signals: Tensor, queries: int) -> LayerSample:
-    """Return the sample of signals (n, 1, d), which have no common covariance of the noise: all units are kept."""
-    entropy = DropoutChannel(signals[:, 0], noise.alpha, noise.sigma).conditional_entropy
-    return LayerSample(as_points(signals).contiguous(), noise.sigma, queries, 0.0, entropy, alpha=noise.alpha)
+def _gaussian_noise(problem: Problem, name: str, draws: int) -> GaussianNoise:
+    """Return the noise of a wide part behind noise, which must be Gaussian: a `DropoutNoise` keeps all units."""
+    noise = problem.parts[name].noise(problem.network)
+    if isinstance(noise, DropoutNoise):
+        wanted = bytes_of_draws(problem, name, draws)
+        raise ValueError(
+            f"max_memory: got {problem.max_memory}, wanted at least {wanted} for {draws} draws of {name!r}, whose "
+            f"units are all held, because it has {noise} and lies behind noise; raise max_memory, or lower draws or "
+            "limit"
+        )
+    return noise
 
 
 def _exact_coordinates(noise: GaussianNoise, signals: Tensor) -> tuple[Tensor, float]:
@@ -284,7 +279,7 @@ def _means_suffice(points: Tensor, sigma: float, fitted: int) -> bool:
     """Return whether a layer is wide, and its draws so far apart that the plug-in bounds say no more in all units."""
     n, _, dim = points.shape
     is_wide_sample = n > 1 and fitted >= PROBING_PASSES and min(n * fitted, dim) > MAX_DIMENSIONS
-    return is_wide_sample and confusion_of_draws(points, sigma) <= _DIMENSION_LOSS
+    return is_wide_sample and confusion_of_draws(points, sigma, negligible=_DIMENSION_LOSS) <= _DIMENSION_LOSS
 
 
 def _loss(squared_distances: Tensor, sigma: float) -> float:

@@ -5,7 +5,8 @@ A query t = s + z is a signal plus noise. A log density here is relative to the 
     log p(t|A) - log N(z; 0, sigma^2 I),
 
 in which |z|^2 cancels. Minus the mean of this difference is h(T|A) less the entropy of the noise. An information is the
-mean difference of two such terms at the same queries. For I(X;T) of separated inputs every difference is log N.
+mean difference of two such terms at the same queries. For I(X;T) of separated inputs every difference is log N. With
+`alpha`, the noise of a signal s has the covariance diag(sigma^2 + alpha^2 s^2) in place of sigma^2 I.
 
 Arrays in the layer's units (signals, queries, covariances) are tensors on the network's device. Arrays with a number
 for each query are NumPy arrays on the host, where jackknife and bets cost little; so the same code serves CPU and CUDA.
@@ -24,6 +25,7 @@ from torch import Tensor
 
 from layerbits._base import Doubles, Integers
 from layerbits.estimators.classes import Classes
+from layerbits.estimators.diagonal_gaussians import DiagonalGaussians, dropout_variances
 from layerbits.kernels import as_sigma, log_sum_exp_isotropic, log_sums
 from layerbits.statistics import ByCondition, Quantity
 
@@ -42,13 +44,15 @@ class Queries:
     bases : Tensor of shape (n, q, d)
         The signals s.
     sigma : float
-        Standard deviation of the noise.
+        Standard deviation of the noise; with `alpha`, that of the noise of a signal of 0.
     noise_log_density : array of shape (n, q)
         Log density of the noise z, without the term -d/2 log(2 pi sigma^2).
     inputs : integer array of shape (n,)
         Indices of the inputs among all N.
     devices : tuple of torch.device
         Devices that share the sums over many components; empty if the device of the points computes them alone.
+    alpha : float
+        Standard deviation of the noise relative to the signal: `DropoutNoise`. 0 if all signals have the same noise.
     """
 
     points: Tensor
@@ -57,18 +61,29 @@ class Queries:
     noise_log_density: Doubles
     inputs: Integers
     devices: tuple[torch.device, ...] = ()
+    alpha: float = 0.0
 
     @classmethod
-    def around(cls, bases: Tensor, sigma: float, normal: Tensor, devices: tuple[torch.device, ...] = ()) -> Queries:
-        """Return queries of all inputs: bases plus sigma times standard normal values, all of shape (N, q, d)."""
-        return cls.at(torch.add(bases, normal, alpha=sigma), bases, sigma, devices)
+    def around(
+        cls, bases: Tensor, sigma: float, normal: Tensor, devices: tuple[torch.device, ...] = (), alpha: float = 0.0
+    ) -> Queries:
+        """Return queries of all inputs: bases plus standard normal values times the deviation, all (N, q, d)."""
+        if not alpha:
+            return cls.at(torch.add(bases, normal, alpha=sigma), bases, sigma, devices)
+        noise = dropout_variances(bases, sigma, alpha).sqrt_().to(bases.dtype).mul_(normal)
+        return cls.at(bases + noise, bases, sigma, devices, alpha)
 
     @classmethod
-    def at(cls, points: Tensor, bases: Tensor, sigma: float, devices: tuple[torch.device, ...] = ()) -> Queries:
+    def at(
+        cls, points: Tensor, bases: Tensor, sigma: float, devices: tuple[torch.device, ...] = (), alpha: float = 0.0
+    ) -> Queries:
         """Return queries of all inputs at given points."""
         # The noise is that of the rounded points, so that its log density cancels against the same term of log-sums.
-        noise_log_density = ((points.double() - bases) / sigma).square().sum(-1).div(-2).numpy(force=True)
-        return cls(points, bases, sigma, noise_log_density, np.arange(len(bases)), devices)
+        if alpha:
+            noise_log_density = DiagonalGaussians.around(bases, sigma, alpha).log_density(points)
+        else:
+            noise_log_density = ((points.double() - bases) / sigma).square().sum(-1).div(-2).numpy(force=True)
+        return cls(points, bases, sigma, noise_log_density, np.arange(len(bases)), devices, alpha)
 
     def select(self, inputs: Integers | slice, passes: slice) -> Queries:
         """Return the queries of some inputs in a range of passes."""
@@ -141,14 +156,29 @@ def log_sums_by_class(
 
 def mixture_log_sums(queries: Queries, centers: Tensor, classes: Classes) -> tuple[Doubles, Doubles]:
     """Return log-sums (n, q) over the centers (N, r, d) of the query's class, and over all centers."""
+    if queries.alpha:
+        return diagonal_log_sums(queries, DiagonalGaussians.around(centers, queries.sigma, queries.alpha), classes)
     operation = partial(log_sum_exp_isotropic, sigma=as_sigma(queries.sigma))
     return log_sums_by_class(
         queries, classes, lambda inputs: queries.log_sums(operation, centers[inputs].flatten(0, 1))
     )
 
 
+def diagonal_log_sums(queries: Queries, components: DiagonalGaussians, classes: Classes) -> tuple[Doubles, Doubles]:
+    """Return log-sums (n, q) over the components of the query's class, and over those of all N inputs."""
+    points, devices = queries.points.flatten(0, 1), queries.devices
+
+    def log_sums_over(inputs: Integers | slice) -> Doubles:
+        return components.select(inputs).log_sums(points, devices).reshape(queries.shape)
+
+    return log_sums_by_class(queries, classes, log_sums_over)
+
+
 def own_log_sums(queries: Queries, centers: Tensor, parts: int) -> Doubles:
     """Return log-sums over parts of the centers (n, r, d) of the query's input, (parts, n, q)."""
+    if queries.alpha:
+        components = DiagonalGaussians.around(centers, queries.sigma, queries.alpha)
+        return components.own_log_sums(queries.points, parts)
     n, draws = centers.shape[:2]
     starts = np.arange(n)[:, None] * draws + np.arange(parts) * draws // parts
     log_sums = log_sum_exp_isotropic(

@@ -104,7 +104,6 @@ class Problem:
         readouts, own_decoders = as_readouts(readout), checked_decoders(decoders)
         network = _measured_network(model, inputs, layers, sigma, max_memory)
         names = network.choose(layers)
-        _check_distributions(network, names)
         check_rows(network, inputs.tensors, names)
         network_device = next((parameter.device for parameter in model.parameters()), inputs.tensors[0].device)
         label_sets = classes_by_label_set(inputs.labels, len(inputs))
@@ -133,7 +132,6 @@ class Problem:
         """
         network = _measured_network(self.model, self.inputs, self.layers, self.sigma, self.max_memory)
         names = network.choose(self.layers)
-        _check_distributions(network, names)
         check_rows(network, self.inputs.tensors, names)
         parts = layer_parts(network, self.layers, self.readouts, self.inputs)
         return dataclasses.replace(self, network=network, parts=parts)
@@ -147,16 +145,16 @@ class Problem:
             )
 
     @property
+    def n_rows(self) -> int:
+        """Number of rows of a table, which is that of its intervals."""
+        label_sets = self.label_sets.values()
+        quantities = 3 + 2 * sum(classes.labelled for classes in label_sets)  # I(X;T), h(T), h(T|X); I(T;Y), I(X;T|Y)
+        return len(self.parts) * quantities
+
+    @property
     def n_inputs(self) -> int:
         """Number N of values of X."""
         return len(self.inputs)
-
-
-def _check_distributions(network: MeasuredNetwork, layers: Sequence[str]) -> None:
-    """Raise a ValueError for a layer behind noise whose own noise is not Gaussian."""
-    for layer in layers:
-        if layer not in network.behind_no_noise:
-            network.gaussian_noise("layers", layer)
 
 
 def _measured_network(

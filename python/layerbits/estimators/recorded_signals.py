@@ -6,18 +6,16 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from layerbits._base import Array, InformationRow, InformationTable
 from layerbits.estimators.classes import Classes, classes_by_label_set
 from layerbits.estimators.input_decoders import InputDecoder, checked_decoders
 from layerbits.estimators.layer_arrays import arrays_by_layer
-from layerbits.estimators.layer_measurement import LayerMeasurement, estimate_samples
 from layerbits.estimators.layer_rows import layer_rows
-from layerbits.estimators.layer_sample import LayerSample, sample_of_signals
 from layerbits.estimators.settings import MeasurementSettings
-from layerbits.kernels import as_floats
+from layerbits.estimators.signal_rounds import SignalRounds
+from layerbits.kernels import Devices, as_floats, resolve_devices
 from layerbits.networks import Deviations, GaussianNoise, gaussian_noise, unit_in_last_place
 from layerbits.statistics import class_numbers
 
@@ -31,9 +29,12 @@ def information(
     labels: Tensor | Iterable[Any] | None = None,
     *,
     queries: int | None = None,
+    tolerance: float | None = None,
     confidence: float = 0.95,
+    max_seconds: float = 300.0,
     seed: int = 0,
     estimator: str = "pooled",
+    devices: Devices = None,
     decoders: Sequence[InputDecoder] | None = None,
 ) -> InformationTable:
     """Measure I(X;T), h(T) and h(T|X) of recorded signals S, for T = S + Z and X uniform over the rows, in nats.
@@ -55,14 +56,23 @@ def information(
     queries : int, optional
         Queries per row, at least 2, as in `layer_information`. If signals have draws, the last draws carry one query
         each.
+    tolerance : float, optional
+        Wanted half width of the interval of I(X;T), in nats. Queries are doubled until the interval is that narrow, or
+        until a limit is reached; a note then names the limit. Where S is random, the draws in hand are the limit.
+        None: one round.
     confidence : float
         Level of each single interval.
+    max_seconds : float
+        With a tolerance: no round begins that would likely end later than this after the call. Layers are measured in
+        their order.
     seed : int
         Seed of all random numbers, such as the noise of the queries.
     estimator : {"pooled", "paper"}
         With "paper", `plug_in` is the paper's estimate: the plug-in with one half of the draws for h(T) and the other
         half for h(T|X). `value` is this estimate, moved into the interval, or the midpoint of a wide interval. It needs
         at least 4 draws; where S is a function of X both estimators are the same.
+    devices : sequence of torch.device or str, optional
+        CUDA devices that share the queries of signals on a CUDA device, as in `layer_information`.
     decoders : sequence of InputDecoder, optional
         Decoders q(x|t) of your own for signals with draws, as in `layer_information`.
 
@@ -92,23 +102,28 @@ def information(
     >>> row.lower <= 0.63272 <= row.upper
     True
     """
-    settings = MeasurementSettings(queries=queries, confidence=confidence, seed=seed, estimator=estimator)
+    settings = MeasurementSettings(
+        queries=queries,
+        tolerance=tolerance,
+        confidence=confidence,
+        max_seconds=max_seconds,
+        seed=seed,
+        estimator=estimator,
+    )
     own_decoders = checked_decoders(decoders)
     layers = arrays_by_layer("signals", signals, _UNNAMED)
     draws = {layer: _as_draws(layer, array, settings.estimator) for layer, array in layers.items()}
     noise = {layer: _noise_of(sigma, layer, tensor) for layer, tensor in draws.items()}
     label_sets = {layer: _label_sets(labels, len(tensor)) for layer, tensor in draws.items()}
+    shares = {layer: resolve_devices(devices, tensor.device) for layer, tensor in draws.items()}
+    deadline = time.monotonic() + settings.max_seconds
     rows: list[InformationRow] = []
     for index, layer in enumerate(layers):
         started = time.monotonic()
-        samples = _samples(noise[layer], draws[layer], settings)
-        measurements = {
-            name: LayerMeasurement(
-                samples[0].draws,
-                estimate_samples(samples, classes, index, settings.risk, settings.seed, decoders=own_decoders),
-            )
-            for name, classes in label_sets[layer].items()
-        }
+        rounds = SignalRounds(
+            draws[layer], noise[layer], label_sets[layer], index, settings, shares[layer], own_decoders
+        )
+        measurements = rounds.measure(deadline)
         seconds = time.monotonic() - started
         rows += layer_rows(layer, label_sets[layer], measurements, settings.estimator, seconds)
     return InformationTable(tuple(rows))
@@ -159,10 +174,3 @@ def _label_sets(labels: object, n_rows: int) -> dict[str, Classes]:
     if not all(isinstance(name, str) for name in sets):
         raise TypeError("labels: got a mapping with keys that are not str, wanted names of label sets")
     return classes_by_label_set({name: class_numbers(values, n_rows) for name, values in sets.items()}, n_rows)
-
-
-def _samples(noise: GaussianNoise, signals: Tensor, settings: MeasurementSettings) -> list[LayerSample]:
-    """Return one sample of signals (n, r, d); for the paper's estimator two, each of half of the draws."""
-    in_halves = settings.estimator == "paper" and signals.shape[1] > 1
-    parts: tuple[Tensor, ...] = torch.tensor_split(signals, 2, dim=1) if in_halves else (signals,)
-    return [sample_of_signals(noise, part, settings.queries) for part in parts]

@@ -14,7 +14,8 @@ class RiskShares:
     lower, upper : float
         Shares of the layer's own ends of an information; less than 1 if an end of another layer may replace it.
     lent : float
-        Share of each end of an information that the layer lends to other layers; 0 if it lends none.
+        Share of each end of an information that the layer lends to other layers; 0 if it lends none. 1 if it lends its
+        own ends: the ends of simultaneous intervals.
     """
 
     lower: float = 1.0

@@ -28,9 +28,10 @@ class MeasurementSettings:
     tolerance : float, optional
         Wanted half width of the interval of I(X;T), in nats.
     confidence : float
-        Level of each interval, between 0 and 1.
+        Level of each interval, or with `simultaneous` of all intervals together, between 0 and 1.
     max_seconds : float
-        With a tolerance: no round begins that would likely end later than this after the start.
+        With a tolerance: no round begins that would likely end later than this after the start, as in
+        `layer_information`.
     max_draws : int
         With a tolerance: largest number of noisy passes per input.
     seed : int
@@ -39,6 +40,8 @@ class MeasurementSettings:
         Estimator of `value`, as in `layer_information`.
     max_memory : int
         Budget in bytes, at least 1 MiB, for passes and recorded signals.
+    simultaneous : bool
+        Whether all intervals of a table, or of all epochs of a `Monitor`, hold together with probability `confidence`.
 
     Raises
     ------
@@ -61,6 +64,7 @@ class MeasurementSettings:
     seed: int = 0
     estimator: str = "pooled"
     max_memory: int = MAX_MEMORY
+    simultaneous: bool = False
 
     def __post_init__(self) -> None:
         draws = None if self.draws is None else check_count("draws", self.draws, minimum=1)
@@ -79,6 +83,8 @@ class MeasurementSettings:
             raise ValueError(
                 f"max_draws: got {max_draws}, wanted at least draws, {draws}; lower draws or raise max_draws"
             )
+        if not isinstance(self.simultaneous, bool):
+            raise TypeError(f"simultaneous: got {type(self.simultaneous).__name__}, wanted True or False")
         if not isinstance(self.estimator, str) or self.estimator not in ESTIMATORS:
             raise ValueError(f"estimator: got {self.estimator!r}, wanted one of {', '.join(ESTIMATORS)}")
         for name, value in checked.items():
@@ -86,8 +92,16 @@ class MeasurementSettings:
 
     @property
     def risk(self) -> float:
-        """Probability with which each end of an interval may be wrong."""
+        """Probability with which each end of a single interval may be wrong."""
         return (1 - self.confidence) / 2
+
+    def risk_of_each(self, n_intervals: int) -> float:
+        """Return the probability with which each end of `n_intervals` intervals may be wrong.
+
+        The probabilities of all ends sum to 1 - `confidence` if the intervals are simultaneous, whatever the dependence
+        of the intervals.
+        """
+        return self.risk / n_intervals if self.simultaneous else self.risk
 
     def draws_for(self, n_inputs: int) -> int:
         """Return the noisy passes of each of `n_inputs` inputs in the first round.

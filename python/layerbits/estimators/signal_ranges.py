@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn.modules import module as torch_module
 
-from layerbits.networks import GaussianNoise, LayerCall, own_hooks
+from layerbits.networks import DropoutNoise, LayerCall, Noise, own_hooks
 
 # Length of the interval that holds all values: of modules by their exact type, because a subclass may change its
 # output, and of functions by their name.
@@ -16,8 +16,10 @@ _MODULE_WIDTHS = {nn.Tanh: 2.0, nn.Sigmoid: 1.0, nn.Hardsigmoid: 1.0, nn.Softsig
 _FUNCTION_WIDTHS = {"tanh": 2.0, "sigmoid": 1.0, "hardsigmoid": 1.0, "softsign": 2.0, "relu6": 6.0}
 
 
-def largest_distance(call: LayerCall, noise: GaussianNoise, dim: int) -> float:
+def largest_distance(call: LayerCall, noise: Noise, dim: int) -> float:
     """Return an upper bound of the distance of any two whitened signals of a layer; infinite if none is known.
+
+    Signals with a `DropoutNoise` are not whitened.
 
     Parameters
     ----------
@@ -25,7 +27,7 @@ def largest_distance(call: LayerCall, noise: GaussianNoise, dim: int) -> float:
         Number of units of the layer.
     """
     width = _width(call)
-    if not math.isfinite(width) or not isinstance(noise.scale, torch.Tensor):
+    if isinstance(noise, DropoutNoise) or not math.isfinite(width) or not isinstance(noise.scale, torch.Tensor):
         return width * math.sqrt(dim)
     if noise.scale.ndim == 1:
         scale = noise.scale if len(noise.scale) == dim else noise.scale.min().expand(dim)

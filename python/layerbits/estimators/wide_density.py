@@ -6,6 +6,9 @@ of dimensions, and let all signals lie within a distance R of a center c.
 If the activation function of the layer bounds its signals, then w = N(c, sigma^2 (1 + delta) I), delta = R^2 /
 (d sigma^2), for which the ratio is at most exp(d/2 (1 + log(1 + delta))) at every t. Otherwise R is assumed: w is a
 Cauchy density, whose surprisal grows only with the logarithm of the distance, and the result is flagged.
+
+With `DropoutNoise` the noise of a signal s has the covariance diag(sigma^2 + alpha^2 s^2); its variances are at least
+sigma^2, and those of all signals within R are at most a known v. Then sigma^2 (1 + delta) is replaced by v + R^2 / d.
 """
 
 from __future__ import annotations
@@ -25,6 +28,49 @@ _TAIL_FACTOR = 10.0
 
 
 @dataclasses.dataclass(frozen=True)
+class SignalRegion:
+    """A ball that holds all signals of a layer.
+
+    Attributes
+    ----------
+    center : Tensor of shape (d,)
+        The center c, in float64.
+    radius : float
+        Upper bound R of the distance of a signal from the center.
+    largest_value : float
+        Upper bound of the absolute value of a unit.
+    median_square : float
+        Square of the median distance of the draws from the center.
+    assumed : bool
+        Whether R is assumed: the activation function does not bound the signals.
+    """
+
+    center: Tensor
+    radius: float
+    largest_value: float
+    median_square: float
+    assumed: bool
+
+    @classmethod
+    def of(cls, draws: Tensor, bases: Tensor, sigma: float, diameter: float) -> SignalRegion:
+        """Return the region of the signals of which `draws` and `bases` are examples, as in `WideDensity.of`."""
+        centers = draws[:, 0].double()  # one draw of each input suffices
+        dim = centers.shape[1]
+        if math.isfinite(diameter):
+            # The mean is in the convex hull of signals, so it is at most a diameter away from each of them. All units
+            # have one range, whose length is diameter / sqrt(d).
+            center = centers.mean(0)
+            largest_value = float(center.abs().max()) + diameter / math.sqrt(dim)
+            return cls(center, diameter, largest_value, 0.0, assumed=False)
+        center = centers.median(0).values
+        distances = torch.linalg.vector_norm(centers - center, dim=1)
+        farthest = max(_largest_distance(signals, center) for signals in (draws, bases))
+        radius = _TAIL_FACTOR * (farthest + sigma * math.sqrt(dim))
+        largest_value = float(center.abs().max()) + radius
+        return cls(center, radius, largest_value, float(distances.median()) ** 2, assumed=True)
+
+
+@dataclasses.dataclass(frozen=True)
 class WideDensity:
     """A wide density of T.
 
@@ -35,7 +81,7 @@ class WideDensity:
     variance : float
         Variance of a coordinate of the Gaussian; square of the scale of the Cauchy density.
     largest_log_ratio : float
-        Upper bound of log(N(t; s, sigma^2 I) / w(t)) over all t and all signals s.
+        Upper bound of log(r(t) / w(t)) over all t and all signals s, with r the density of s plus noise.
     tail_assumed : bool
         Whether the bound assumes how far signals may lie from the center; w is then a Cauchy density.
     """
@@ -46,25 +92,23 @@ class WideDensity:
     tail_assumed: bool
 
     @classmethod
-    def of(cls, draws: Tensor, bases: Tensor, sigma: float, diameter: float) -> WideDensity:
+    def of(cls, draws: Tensor, bases: Tensor, sigma: float, diameter: float, alpha: float = 0.0) -> WideDensity:
         """Return a wide density for signals of which `draws` (N, r, d) and `bases` (N, q, d) are examples.
 
         `diameter` is an upper bound of the distance of any two signals; infinite if none is known. The center is made
-        of `draws` alone.
+        of `draws` alone. `alpha` is the deviation of the noise relative to the signal.
         """
-        centers = draws[:, 0].double()  # one draw of each input suffices
-        dim = centers.shape[1]
-        if math.isfinite(diameter):
-            # The mean is in the convex hull of signals, so it is at most a diameter away from each of them.
-            delta = (diameter / sigma) ** 2 / dim
-            ratio = dim / 2 * (1 + math.log1p(delta))
-            return cls(centers.mean(0), sigma**2 * (1 + delta), ratio, tail_assumed=False)
-        center = centers.median(0).values
-        distances = torch.linalg.vector_norm(centers - center, dim=1)
-        variance = sigma**2 + float(distances.median()) ** 2 / dim
-        farthest = max(_largest_distance(signals, center) for signals in (draws, bases))
-        radius = _TAIL_FACTOR * (farthest + sigma * math.sqrt(dim))
-        return cls(center, variance, _largest_ratio_to_cauchy(dim, sigma, variance, radius), tail_assumed=True)
+        region, dim = SignalRegion.of(draws, bases, sigma, diameter), draws.shape[2]
+        largest_variance = sigma**2 + (alpha * region.largest_value) ** 2
+        if not region.assumed:
+            variance = largest_variance + diameter**2 / dim
+            ratio = dim / 2 * (1 + math.log(variance / sigma**2))
+            return cls(region.center, variance, ratio, tail_assumed=False)
+        variance = sigma**2 + region.median_square / dim
+        if alpha:
+            variance += alpha**2 * float(draws[:, 0].double().square().mean(1).median())
+        ratio = _largest_ratio_to_cauchy(dim, sigma, variance, region.radius, largest_variance)
+        return cls(region.center, variance, ratio, tail_assumed=True)
 
     def log_density(self, queries: Queries) -> Doubles:
         """Return the log density at queries, relative to that of their noise, (n, q)."""
@@ -81,13 +125,14 @@ def _log_cauchy_constant(dim: int) -> float:
     return math.lgamma((1 + dim) / 2) - math.lgamma(0.5) + dim / 2 * math.log(2)
 
 
-def _largest_ratio_to_cauchy(dim: int, sigma: float, variance: float, radius: float) -> float:
-    """Return an upper bound of log(N(t; s, sigma^2 I) / w(t)) over all t and all s within `radius` of the center.
+def _largest_ratio_to_cauchy(dim: int, sigma: float, variance: float, radius: float, largest_variance: float) -> float:
+    """Return an upper bound of log(r(t) / w(t)) over all t and all signals s within `radius` of the center.
 
-    With u = |t - s|, the logarithm is at most (1 + d)/2 log(1 + (radius + u)^2 / variance) - u^2 / (2 sigma^2) plus a
-    constant. Where its derivative is 0, u (radius + u) <= (1 + d) sigma^2, so u <= sqrt(1 + d) sigma.
+    The variances of the noise are between sigma^2 and v, the largest. With u = |t - s|, the logarithm is at most
+    (1 + d)/2 log(1 + (radius + u)^2 / variance) - u^2 / (2 v) plus a constant. Where its derivative is 0,
+    u (radius + u) <= (1 + d) v, so u <= sqrt((1 + d) v).
     """
-    farthest = radius + math.sqrt(1 + dim) * sigma
+    farthest = radius + math.sqrt((1 + dim) * largest_variance)
     log_volume = dim / 2 * math.log(variance / sigma**2)
     return (1 + dim) / 2 * math.log1p(farthest**2 / variance) + log_volume - _log_cauchy_constant(dim)
 

@@ -50,6 +50,16 @@ class RandomStream(enum.IntEnum):
     CONDITIONAL_SEED = 12  # block
     PAIR_QUERIES = 13
     PAIR_TRIAL_INPUTS = 14
+    # The known network.
+    KNOWN_MODELS = 33  # input
+    KNOWN_QUERIES = 34  # pass
+    KNOWN_SAMPLES = 35  # input
+    KNOWN_PRIOR_CHOICES = 36  # input
+    KNOWN_RANGE = 37
+    KNOWN_PILOT_SEED = 38  # step
+    KNOWN_PILOT_TERMS_SEED = 39
+    KNOWN_BLOCK_SEED = 40  # block of queries
+    KNOWN_ENTROPY_SEED = 41
     # Baselines.
     FOLDS = 15  # samples
     # Experiments.

@@ -31,8 +31,11 @@ _LEAST_SHARE = 1e-6
 _LARGEST_ERROR = 1e-3
 
 
-def confusion_of_draws(points: Tensor, sigma: float) -> float:
+def confusion_of_draws(points: Tensor, sigma: float, *, negligible: float = 0.0) -> float:
     """Estimate log(n r) - I(J;T), in nats, for the number J of a draw among n r draws, from two draws of some rows.
+
+    Some of the units give a larger estimate than all of them. Once the first units give one of at most `negligible`, it
+    is returned, and the other units are not read.
 
     Parameters
     ----------
@@ -51,14 +54,18 @@ def confusion_of_draws(points: Tensor, sigma: float) -> float:
     compared = points[:: math.ceil(n / _COMPARED_ROWS), :2]
     m = 2 * len(compared)
     origin = compared[0, 0].double()
+    weight = max(r - 1, (n - 1) * r / max(1, m - 2))
     gram = torch.zeros(m, m, dtype=torch.float64, device=points.device)
+    confusion = math.inf
     for units in _slices(points.shape[2], m):
         block = (compared[:, :, units].double() - origin[units]).flatten(0, 1)
         gram.addmm_(block, block.T)
-    squares = gram.diagonal()
-    squared_distances = (squares[:, None] + squares - 2 * gram).clamp_(min=0).fill_diagonal_(0)
-    confusion = float((squared_distances / sigma / sigma / -8).logsumexp(1).mean())
-    return max(0.0, confusion) * max(r - 1, (n - 1) * r / max(1, m - 2))
+        squares = gram.diagonal()
+        squared_distances = (squares[:, None] + squares - 2 * gram).clamp_(min=0).fill_diagonal_(0)
+        confusion = weight * max(0.0, float((squared_distances / sigma / sigma / -8).logsumexp(1).mean()))
+        if confusion <= negligible:
+            break
+    return confusion
 
 
 def mean_subspace(points: Tensor, *, fitted: int, max_dimensions: int) -> Subspace:

@@ -40,12 +40,13 @@ from layerbits.networks.observation.layer_selection import Layers, choose_layers
 from layerbits.networks.observation.signal_values import unit_in_last_place
 from layerbits.networks.observation.sources import INPUT
 from layerbits.networks.passes.channel_hooks import network_without_noise, noisy_network
+from layerbits.networks.passes.given_noises import GivenNoises
 from layerbits.networks.passes.layer_table import LayerRow, LayerTable, layers
 from layerbits.networks.passes.measured_network import MeasuredNetwork
 from layerbits.networks.passes.propagation import layer_activations, propagate
 from layerbits.networks.passes.readouts import Channels, LayerPart, Readouts, Tokens, as_readouts, layer_parts
 from layerbits.networks.passes.recording import Passes, Recording, View, record, record_draws
-from layerbits.networks.passes.rows import check_rows
+from layerbits.networks.passes.rows import check_rows, differ_beyond_rounding
 
 __all__ = [
     "INPUT",
@@ -55,6 +56,7 @@ __all__ = [
     "Deviations",
     "DropoutNoise",
     "GaussianNoise",
+    "GivenNoises",
     "Inputs",
     "Labels",
     "LayerCall",
@@ -77,6 +79,7 @@ __all__ = [
     "check_module",
     "check_rows",
     "choose_layers",
+    "differ_beyond_rounding",
     "evaluating",
     "gaussian_noise",
     "is_noisy",

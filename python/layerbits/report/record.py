@@ -1,4 +1,4 @@
-"""Read and check run.json, the record of a run."""
+"""Read and check run.json, the record of a run, or information.json, the record of a `Monitor`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ from typing import Any
 
 from layerbits._base import UsageError, read_json
 from layerbits.experiments import EXPERIMENTS, Experiment, with_settings
+from layerbits.report.information_figure import plot_information
+from layerbits.training import INFORMATION_FILE, SETTINGS_FILE, WEIGHTS
+
+_MONITOR = "Information of the layers of a network at the epochs of its training."
 
 _FIELDS = {
     "experiment": str, "status": str, "configuration": dict, "versions": dict, "machine": dict, "timings": dict,
@@ -19,20 +23,40 @@ _FIELDS = {
 
 @dataclasses.dataclass(frozen=True)
 class RunRecord:
-    """The content of run.json, and its experiment and configuration as objects."""
+    """The content of run.json, and its experiment and configuration as objects.
+
+    The folder of a `Monitor` has no experiment: its record has the same fields as a run.json.
+    """
 
     content: Mapping[str, Any]
-    experiment: Experiment[Any]
+    experiment: Experiment[Any] | None
     config: Any
+
+    @property
+    def description(self) -> str:
+        """Description of the experiment."""
+        return _MONITOR if self.experiment is None else self.experiment.description
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """Default settings of the experiment."""
+        return {} if self.experiment is None else settings_as_json(self.experiment.config_type())
+
+    def plot(self, folder: Path) -> None:
+        """Plot the figures from the tables in a folder."""
+        if self.experiment is None:
+            plot_information(folder)
+        else:
+            self.experiment.plot(self.config, folder)
 
 
 def read_record(folder: Path) -> RunRecord:
-    """Read run.json.
+    """Read run.json, or the settings in the folder of a `Monitor`, which has an information.csv and no run.json.
 
     Raises
     ------
     UsageError
-        The folder, the file or a field is missing, or this version has no such experiment or other settings.
+        The folder, the files or a field is missing, or this version has no such experiment or other settings.
     """
     if not folder.is_dir():
         problem = "not a folder" if folder.exists() else "no such folder"
@@ -41,7 +65,12 @@ def read_record(folder: Path) -> RunRecord:
     try:
         content = read_json(path)
     except FileNotFoundError as error:
-        raise UsageError(f"{folder}: no run.json in it, so no run to report on; name the folder of a run") from error
+        if (folder / INFORMATION_FILE).is_file():
+            return RunRecord(_monitor_record(folder), None, None)
+        raise UsageError(
+            f"{folder}: no run.json and no {INFORMATION_FILE} in it, so nothing to report on; name the folder of a run "
+            "or of a Monitor"
+        ) from error
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror})") from error
     for name, kind in _FIELDS.items():
@@ -51,6 +80,16 @@ def read_record(folder: Path) -> RunRecord:
         raise UsageError(f"{path}: experiment: got {content['experiment']!r}, wanted one of {', '.join(EXPERIMENTS)}")
     experiment = EXPERIMENTS[content["experiment"]]
     return RunRecord(content, experiment, _configuration(path, experiment, content))
+
+
+def _monitor_record(folder: Path) -> dict[str, Any]:
+    """Return the fields of a run.json for the folder of a `Monitor`."""
+    path = folder / SETTINGS_FILE
+    settings = read_json(path) if path.exists() else {}
+    weights = settings.pop(WEIGHTS, {})
+    measured = f"{len(weights)} epochs measured" if weights else "measured by another program, or an earlier version"
+    empty: dict[str, Any] = {"versions": {}, "machine": {}, "timings": {}, "summary": {}}
+    return {"experiment": "Information of layers", "status": measured, "configuration": settings} | empty
 
 
 def settings_as_json(config: Any) -> dict[str, Any]:

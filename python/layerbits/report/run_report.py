@@ -17,7 +17,7 @@ from layerbits import plots
 from layerbits._base import LayerbitsError, UsageError, replacing
 from layerbits.report.charts import CHARTS, Chart
 from layerbits.report.page import PageContent, render_page
-from layerbits.report.record import RunRecord, read_record, settings_as_json
+from layerbits.report.record import RunRecord, read_record
 from layerbits.report.snapshot import copy_tables, file_stamp, last_written, list_files
 
 _LOG = logging.getLogger("layerbits")
@@ -38,7 +38,7 @@ def write_report(directory: str | os.PathLike[str]) -> Report:
     Parameters
     ----------
     directory : path
-        Folder of a finished, interrupted or running run.
+        Folder of a finished, interrupted or running run, or of a `Monitor`: any folder with an information.csv.
 
     Returns
     -------
@@ -48,8 +48,8 @@ def write_report(directory: str | os.PathLike[str]) -> Report:
     Raises
     ------
     UsageError
-        matplotlib is not installed, or the folder contains no run of this version or no table with rows; no file is
-        written then. Or the folder cannot be written to.
+        matplotlib is not installed, or the folder has neither a run of this version nor an information.csv, or no table
+        with rows; no file is written then. Or the folder cannot be written to.
     """
     plots.require_matplotlib()
     folder = Path(directory)
@@ -78,8 +78,8 @@ def _write(folder: Path, run: RunRecord, snapshot: Path) -> Report:
     content = PageContent(
         run.content,
         folder=folder.absolute(),
-        description=run.experiment.description,
-        defaults=settings_as_json(run.experiment.config_type()),
+        description=run.description,
+        defaults=run.defaults,
         last_written=last_write,
         notes=notes,
         figures={path.relative_to(folder).as_posix(): path.read_bytes() for path in list_files(folder, "png")},
@@ -93,7 +93,7 @@ def _write(folder: Path, run: RunRecord, snapshot: Path) -> Report:
 def _plot(run: RunRecord, snapshot: Path) -> list[str]:
     """Plot the figures from the tables in `snapshot`; return a note if not all could be plotted."""
     try:
-        run.experiment.plot(run.config, snapshot)
+        run.plot(snapshot)
     except Exception as error:  # an incomplete or edited table may cause any exception
         _LOG.debug("figures were not plotted", exc_info=True)
         reason = str(error) if isinstance(error, LayerbitsError) else f"{type(error).__name__}: {error}"

@@ -3,13 +3,23 @@
 from layerbits.training.checkpoints import Checkpoints, load_checkpoint
 from layerbits.training.curves import TrainingCurves
 from layerbits.training.epochs import log_spaced, nearest_epochs
-from layerbits.training.history import read_information, read_training
+from layerbits.training.history import (
+    INFORMATION_FILE,
+    SETTINGS_FILE,
+    WEIGHTS,
+    read_history,
+    read_information,
+    read_training,
+)
 from layerbits.training.loop import Batches, single_threaded, train
 from layerbits.training.monitor import Monitor
 from layerbits.training.regularizers import ParsevalRegularizer
 from layerbits.training.session import TrainingSession, generator_seed
 
 __all__ = [
+    "INFORMATION_FILE",
+    "SETTINGS_FILE",
+    "WEIGHTS",
     "Batches",
     "Checkpoints",
     "Monitor",
@@ -20,6 +30,7 @@ __all__ = [
     "load_checkpoint",
     "log_spaced",
     "nearest_epochs",
+    "read_history",
     "read_information",
     "read_training",
     "single_threaded",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 
 from layerbits._base import (
     COLUMNS,
+    InformationHistory,
     InformationRow,
     InformationTable,
     UsageError,
@@ -85,6 +87,40 @@ def write_information(path: Path, tables: Mapping[int, InformationTable]) -> Non
     """Write an information.csv with one row for each epoch, layer and quantity."""
     rows = [(epoch, *_cells(row).values()) for epoch in sorted(tables) for row in tables[epoch]]
     write_csv(path, ["epoch", *COLUMNS], rows)
+
+
+def read_history(folder: str | os.PathLike[str]) -> InformationHistory:
+    """Read the history that a `Monitor` wrote to a folder, also while its training runs.
+
+    Raises
+    ------
+    TypeError
+        `folder` is no path.
+    UsageError
+        information.csv or information.json is missing or damaged.
+
+    Examples
+    --------
+    >>> import tempfile, torch
+    >>> import layerbits as lb
+    >>> model = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Tanh(), torch.nn.Linear(3, 2))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     table = lb.Monitor(model, torch.eye(2), at=[5], directory=folder, sigma=0.5).step(5)
+    ...     history = lb.read_history(folder)
+    >>> history.epochs, history.layers, history[5] == table
+    ((5,), ('1',), True)
+    """
+    if not isinstance(folder, str | os.PathLike):
+        raise TypeError(f"folder: got {type(folder).__name__}, wanted the path of a folder")
+    tables, settings_path = read_information(Path(folder, INFORMATION_FILE)), Path(folder, SETTINGS_FILE)
+    try:
+        settings = read_json(settings_path)
+    except OSError as error:
+        raise damaged_file(settings_path, str(error)) from error
+    confidence, simultaneous = settings.get("confidence"), settings.get("simultaneous", False)
+    if not isinstance(confidence, float) or not isinstance(simultaneous, bool):
+        raise damaged_file(settings_path, "it has no confidence, or simultaneous is neither true nor false")
+    return InformationHistory(tables, confidence, simultaneous)
 
 
 def resume_information(folder: Path, settings: Mapping[str, Any]) -> tuple[dict[int, InformationTable], dict[int, str]]:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from layerbits._base import InformationTable, UsageError
+from layerbits._base import InformationHistory, InformationTable, UsageError
 from layerbits.estimators import InputDecoder, MeasurementSettings, Problem, decoder_descriptions, measure_layers
 from layerbits.kernels import Devices
 from layerbits.networks import (
@@ -48,14 +48,16 @@ class Monitor:
     model : torch.nn.Module
         The network; training may change it between the steps.
     inputs, labels, limit, layers, readout, sigma
-        As in `layerbits.layer_information`.
+        As in `layerbits.layer_information`. Tensors and arrays are not copied; a step that measures refuses inputs that
+        have changed in place.
     at : iterable of int
         Epochs to measure, for instance from `log_spaced`.
     directory : path
         Folder for the files; made if it is missing.
     settings : MeasurementSettings, optional
         Settings of each measurement. All epochs use the same seed, so that their Monte Carlo errors are similar and the
-        curves over the epochs smooth.
+        curves over the epochs smooth. With `simultaneous`, all intervals of all epochs of `at` hold together; `at`, by
+        which the risk is divided, is then a setting of the folder.
     devices : sequence of torch.device or str, optional
         As in `layerbits.layer_information`; a resumed run may use other devices.
     decoders : sequence of InputDecoder, optional
@@ -118,6 +120,11 @@ class Monitor:
         """Tables of the measured epochs, including earlier runs in the folder."""
         return MappingProxyType(self._tables)
 
+    @property
+    def history(self) -> InformationHistory:
+        """The measured epochs, including earlier runs in the folder; `read_history` reads the same from the folder."""
+        return InformationHistory(self._tables, self._settings.confidence, self._settings.simultaneous)
+
     def unmeasured_epochs(self, last_epoch: int) -> list[int]:
         """Return the epochs of `at`, up to `last_epoch`, that have no table."""
         return [epoch for epoch in self.at if epoch <= last_epoch and epoch not in self._tables]
@@ -138,8 +145,8 @@ class Monitor:
         Raises
         ------
         TypeError, ValueError
-            `epoch` is not a whole number of at least 0; or as in `layerbits.layer_information`, for a network that has
-            changed.
+            `epoch` is not a whole number of at least 0; the inputs have changed in place; or as in
+            `layerbits.layer_information`, for a network that has changed.
         UsageError
             The folder has this epoch of a network with other weights, or a file cannot be written.
         """
@@ -148,7 +155,13 @@ class Monitor:
             return None
         weights = _digest((*self._problem.model.parameters(), *self._problem.model.buffers()))
         if epoch not in self._tables:
-            self._tables[epoch] = measure_layers(self._problem.for_present_network(), self._settings)
+            if _digest(self._problem.inputs.tensors) != self._provenance["inputs"]:
+                raise ValueError(
+                    "inputs: got tensors whose values have changed since the monitor was made, wanted the same inputs "
+                    "at every epoch; pass a copy to the monitor, such as inputs.clone()"
+                )
+            problem = self._problem.for_present_network()
+            self._tables[epoch] = measure_layers(problem, self._settings, n_tables=len(self.at))
             self._weights[epoch] = weights
             # The table is written last, so that its rows always have the hash of their weights.
             write_settings(self._path.parent, self._provenance, self._weights)
@@ -162,6 +175,7 @@ class Monitor:
     def _provenance_of(self, data: PassInputs) -> dict[str, Any]:
         """Return the settings, the noise and hashes of the data, as they stand in information.json."""
         return {
+            "at": list(self.at) if self._settings.simultaneous else None,
             "layers": list(self._problem.parts),
             "network": hashlib.sha256(_structure(self._problem.model).encode()).hexdigest(),
             **dataclasses.asdict(self._settings),
@@ -180,8 +194,9 @@ class Monitor:
         if not tables:
             write_settings(self._path.parent, self._provenance, {})
         # An epoch that lost rows is measured again.
-        rows = len(self._problem.parts) * (3 + 2 * len(self._problem.inputs.labels))
-        complete_tables = {epoch: table for epoch, table in tables.items() if len(table) == rows and epoch in weights}
+        complete_tables = {
+            epoch: table for epoch, table in tables.items() if len(table) == self._problem.n_rows and epoch in weights
+        }
         return complete_tables, {epoch: weights[epoch] for epoch in complete_tables}
 
 
@@ -220,5 +235,6 @@ def _digest(data: object) -> str:
         if isinstance(part, Tensor):
             # NumPy has no bfloat16, so bytes are hashed.
             part = part.detach().cpu().flatten().contiguous().view(torch.uint8)
-        digest.update(np.asarray(part).tobytes())
+        # Inputs may be as large as the memory, so they are not copied.
+        digest.update(np.ascontiguousarray(part).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()

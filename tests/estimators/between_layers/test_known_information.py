@@ -81,7 +81,8 @@ def test_interval_of_a_scalar_network_contains_the_true_value(chain, copies, pai
 def test_intervals_of_several_seeds_miss_the_true_value_no_more_often_than_they_may(chain, pair):
     """Misses of 30 intervals at 95 % are binomial; more than the bound occur once in a million runs."""
     intervals = [estimate(chain, pair, draws=8, seed=seed) for seed in range(30)]
-    misses = sum(not interval.lower <= truth(chain, pair) <= interval.upper for interval in intervals)
+    value = truth(chain, pair)
+    misses = sum(not interval.lower <= value <= interval.upper for interval in intervals)
     assert misses <= stats.binom.isf(1e-6, 30, 0.05)
 
 

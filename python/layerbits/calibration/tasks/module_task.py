@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from layerbits._base import Doubles, Integers
 from layerbits.calibration.tasks.task import Task
-from layerbits.networks import noisify
+from layerbits.networks import DropoutNoise, noisify
 
 # Name of the information between the two layers of `ModuleTask.pair`.
 BETWEEN = "I(T_k;T_l)"
@@ -64,8 +64,8 @@ class ModuleTask(Task):
         Classes Y of the inputs.
     build : callable
         Returns the network without noise.
-    noise : mapping of str to float or array of shape (d, d)
-        Standard deviation of the noise of each noisy layer, or its covariance.
+    noise : mapping of str to float, array of shape (d, d) or DropoutNoise
+        Standard deviation of the noise of each noisy layer, its covariance, or noise that grows with the signal.
     pair : tuple of str or None
         The layers k and l of I(T_k;T_l).
     layer : str
@@ -84,7 +84,7 @@ class ModuleTask(Task):
     inputs: Doubles
     labels: Integers
     build: Callable[[], nn.Module] = dataclasses.field(repr=False)
-    noise: Mapping[str, float | Doubles]
+    noise: Mapping[str, float | Doubles | DropoutNoise]
     layer: str
     pair: tuple[str, str] | None = None
     may_be_refused: bool = False
@@ -92,7 +92,7 @@ class ModuleTask(Task):
     def network(self) -> nn.Module:
         """Build the network with its noise."""
         sigma = {
-            name: deviation if isinstance(deviation, float) else torch.tensor(deviation)
+            name: deviation if isinstance(deviation, float | DropoutNoise) else torch.tensor(deviation)
             for name, deviation in self.noise.items()
         }
         return noisify(self.build(), sigma=sigma, layers=list(sigma), inputs=torch.tensor(self.inputs[:1]))

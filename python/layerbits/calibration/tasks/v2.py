@@ -5,6 +5,7 @@ from __future__ import annotations
 from layerbits.calibration.tasks.branches import BRANCHES
 from layerbits.calibration.tasks.clusters import CLUSTERS
 from layerbits.calibration.tasks.correlated_noise import CORRELATED_NOISE
+from layerbits.calibration.tasks.dropout import DROPOUT
 from layerbits.calibration.tasks.forwards import FORWARDS
 from layerbits.calibration.tasks.gates import GATES
 from layerbits.calibration.tasks.input_counts import INPUT_COUNTS
@@ -21,4 +22,5 @@ V2: tuple[ModuleTask, ...] = (
     *FORWARDS,
     *CORRELATED_NOISE,
     *INPUT_COUNTS,
+    *DROPOUT,
 )

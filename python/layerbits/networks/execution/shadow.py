@@ -31,10 +31,10 @@ _SHARDED = {"FSDPModule", "FullyShardedDataParallel"}
 def shadow(model: nn.Module) -> nn.Module:
     """Return a shadow of `model` in evaluation mode.
 
-    Modules, their bound methods, standard containers and partial functions are copied, buffers and other tensors are
-    cloned, and compiled functions are replaced by the functions from which they were compiled. Everything else is
-    shared: parameters, settings, and modules that are reachable only through closures or other objects. Such a module
-    belongs to the network itself, and `RefuseOriginals` refuses its calls of functions.
+    Modules, their bound methods, standard containers and partial functions are copied, buffers, other tensors and
+    generators of torch are cloned, and compiled functions are replaced by the functions from which they were compiled.
+    Everything else is shared: parameters, settings, and modules that are reachable only through closures or other
+    objects. Such a module belongs to the network itself, and `RefuseOriginals` refuses its calls of functions.
 
     Raises
     ------
@@ -101,6 +101,9 @@ def _copy(value: Any, copies: dict[int, Any], *, objects: bool = False) -> Any:
         return _copy_module(value, copies)
     if isinstance(value, Tensor) and not isinstance(value, nn.Parameter):
         copies[id(value)] = value.detach().clone()
+        return copies[id(value)]
+    if isinstance(value, torch.Generator):  # its numbers are those of the network, not of a measurement
+        copies[id(value)] = torch.Generator(value.device).set_state(value.get_state())
         return copies[id(value)]
     if isinstance(value, types.MethodType) and isinstance(value.__self__, nn.Module):
         return types.MethodType(value.__func__, _copy(value.__self__, copies))

@@ -12,16 +12,15 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from layerbits.networks.inputs.data_frames import is_frame
+
 # Number of rows of a batch that is read from a `Dataset`.
 _DATASET_ROWS = 256
-
-# Method of data frames and series of pandas, polars and others.
-_TO_NUMPY = "to_numpy"
 
 
 def is_one_batch(inputs: object) -> bool:
     """Return whether inputs are the arguments of one pass, not an iterable of batches."""
-    return isinstance(inputs, Tensor | np.ndarray | tuple | Mapping) or hasattr(inputs, _TO_NUMPY)
+    return isinstance(inputs, Tensor | np.ndarray | tuple | Mapping) or is_frame(inputs)
 
 
 def batches_of(inputs: object) -> Iterator[object]:
@@ -83,15 +82,10 @@ def without_items(batch: Any, keys: Sequence[object]) -> Any:
     """Return a batch without the items of these keys or positions: a data frame, a dict or a tuple."""
     if not keys:
         return batch
-    if hasattr(batch, _TO_NUMPY):
+    if is_frame(batch):
         return batch[[column for column in batch.columns if column not in keys]]
     items = {key: item for key, item in _items(batch).items() if key not in keys}
     return items if isinstance(batch, Mapping) else tuple(items.values())
-
-
-def as_array(leaf: Any) -> Any:
-    """Return the values of a data frame or series as an array, and every other value unchanged."""
-    return leaf.to_numpy() if hasattr(leaf, _TO_NUMPY) and not isinstance(leaf, Tensor | np.ndarray) else leaf
 
 
 def _items(batch: Any) -> dict[object, Any]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,23 +15,26 @@ from torch.utils import _pytree as pytree
 from torch.utils.data import Dataset
 
 from layerbits._base import Integers
-from layerbits.kernels import as_tensor
 from layerbits.networks.execution.arguments import MAX_MEMORY, check_module
 from layerbits.networks.inputs.batches import (
-    as_array,
     batches_of,
     find_labels,
     is_label_finder,
     is_one_batch,
     without_items,
 )
+from layerbits.networks.inputs.data_frames import frame_values, is_frame
 from layerbits.networks.inputs.kept_rows import KeptRows, RandomSubset
+from layerbits.networks.inputs.placement import as_input, floating_point_parameter, loader_device
 from layerbits.networks.inputs.tensor_checks import check_not_packed, check_tensors
+from layerbits.networks.inputs.whole_numbers import positions_to_convert
 from layerbits.statistics import class_numbers, label_array
 
 # The forms of the arguments `inputs` and `labels` that `read_inputs` takes; data frames and strings are iterables.
 Inputs = Tensor | Dataset[Any] | Iterable[Any]
 Labels = Tensor | Iterable[Any] | int | Callable[[Any], Any]
+
+_NO_BATCH = "inputs: got no batch, wanted at least one; a generator can be read once only"
 
 # Name of the label set if the labels are no mapping.
 _Y = "Y"
@@ -136,32 +138,26 @@ def read_inputs(
     reader = _Reader(model, labels, RandomSubset(limit, seed), math.inf if is_one_batch(inputs) else max_memory)
     for batch in batches_of(inputs):
         reader.add(batch)
-    return reader.result(_loader_device(inputs, model))
+    return reader.result(loader_device(inputs, model))
 
 
-def first_arguments(inputs: object, model: nn.Module) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Return the positional and keyword arguments of a pass of the inputs, or of their first batch.
+def arguments_of_batches(inputs: object, model: nn.Module) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
+    """Yield the positional and keyword arguments of a pass of each batch of the inputs.
 
     Raises
     ------
     TypeError, ValueError
-        As `read_inputs`.
+        As `read_inputs`; batches may differ in their shapes, dtypes and constants.
     """
     check_module(model)
-    reader = _Reader(model, None, RandomSubset(None, 0), math.inf)
-    for batch in itertools.islice(batches_of(inputs), 1):
+    batch = None
+    for batch in batches_of(inputs):
+        reader = _Reader(model, None, RandomSubset(None, 0), math.inf)
         reader.add(batch)
-    first = reader.result(_loader_device(inputs, model))
-    return first.arguments(first.tensors)
-
-
-def _loader_device(inputs: object, model: nn.Module) -> torch.device | None:
-    """Return the device to which a pass moves the tensors; None if it does not move them.
-
-    Tensors of one batch are not moved, nor are inputs of a network without floating-point parameters.
-    """
-    parameter = _floating_point_parameter(model)
-    return None if is_one_batch(inputs) or parameter is None else parameter.device
+        rows = reader.result(loader_device(inputs, model))
+        yield rows.arguments(rows.tensors)
+    if batch is None:
+        raise ValueError(_NO_BATCH)
 
 
 class _Reader:
@@ -182,6 +178,7 @@ class _Reader:
         self.label_parts: dict[str, list[npt.NDArray[Any]]] = {
             name: [] for name, value in self.labels.items() if is_label_finder(value)
         }
+        self.converted: tuple[int, ...] | None = None  # the tensors that `positions_to_convert` returns
         self.first_batch: PassInputs | None = None
         self.kept_rows: list[KeptRows] = []  # the rows of each tensor among the arguments
 
@@ -209,7 +206,7 @@ class _Reader:
     def result(self, device: torch.device | None) -> PassInputs:
         """Return the inputs and labels of all batches."""
         if self.first_batch is None:
-            raise ValueError("inputs: got no batch, wanted at least one; a generator can be read once only")
+            raise ValueError(_NO_BATCH)
         labels = {
             name: np.concatenate(self.label_parts[name]) if name in self.label_parts else value
             for name, value in self.labels.items()
@@ -231,7 +228,8 @@ class _Reader:
         else:
             args, kwargs = tuple(batch) if isinstance(batch, tuple | list) else (batch,), {}
         leaves, structure = pytree.tree_flatten((args, kwargs))
-        leaves = [as_array(leaf) for leaf in leaves]
+        from_frames = [is_frame(leaf) for leaf in leaves if is_frame(leaf) or isinstance(leaf, Tensor | np.ndarray)]
+        leaves = [frame_values(leaf) if is_frame(leaf) else leaf for leaf in leaves]
         arrays = [leaf for leaf in leaves if isinstance(leaf, Tensor | np.ndarray)]
         constants = tuple(_TENSOR if isinstance(leaf, Tensor | np.ndarray) else leaf for leaf in leaves)
         for constant in constants:
@@ -246,9 +244,28 @@ class _Reader:
                 f"inputs: got {got}, wanted a tensor or an array of shape (n, ...) among the arguments; a tokenizer "
                 'returns tensors with return_tensors="pt"'
             )
-        tensors = tuple(_as_input(leaf, self.model) for leaf in arrays)
+        tensors = tuple(as_input(leaf, self.model) for leaf in arrays)
         check_tensors(tensors)
-        return PassInputs(tensors, structure, constants, are_arrays=isinstance(arrays[0], np.ndarray))
+        inputs = PassInputs(tensors, structure, constants, are_arrays=isinstance(arrays[0], np.ndarray))
+        return self._converted(inputs, from_frames)
+
+    def _converted(self, inputs: PassInputs, from_frames: Sequence[bool]) -> PassInputs:
+        """Return inputs with whole numbers of data frames in the dtype of the network, if it takes only that."""
+        whole = [
+            position
+            for position, tensor in enumerate(inputs.tensors)
+            if from_frames[position] and not tensor.is_floating_point()
+        ]
+        parameter = floating_point_parameter(self.model)
+        if not whole or parameter is None:
+            return inputs
+        if self.converted is None:
+            self.converted = positions_to_convert(self.model, inputs.arguments, inputs.tensors, whole, parameter.dtype)
+        tensors = (
+            tensor.to(parameter.dtype) if position in self.converted else tensor
+            for position, tensor in enumerate(inputs.tensors)
+        )
+        return dataclasses.replace(inputs, tensors=tuple(tensors))
 
 
 def _check_same_form(first: PassInputs, other: PassInputs) -> None:
@@ -270,18 +287,3 @@ def _class_numbers(labels: object, n_read: int, rows: slice | Integers) -> Integ
     """Return the class numbers of the kept rows, without gaps."""
     numbers = class_numbers(labels, n_read)[rows]
     return class_numbers(numbers, len(numbers))
-
-
-def _as_input(argument: Tensor | npt.NDArray[Any], model: nn.Module) -> Tensor:
-    """Return a tensor as it is, an array as a tensor on the network's device, of its dtype if floating-point."""
-    if isinstance(argument, Tensor):
-        return argument
-    tensor = as_tensor("inputs", argument)
-    parameter = _floating_point_parameter(model)
-    if parameter is None:
-        return tensor
-    return tensor.to(parameter.device, parameter.dtype if tensor.is_floating_point() else tensor.dtype)
-
-
-def _floating_point_parameter(model: nn.Module) -> nn.Parameter | None:
-    return next((parameter for parameter in model.parameters() if parameter.is_floating_point()), None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -22,8 +22,10 @@ from layerbits.networks.noise.in_place import add_in_place_hooks
 from layerbits.networks.noise.sigma_by_layer import NoiseByKey, noise_of_layers
 from layerbits.networks.noise.switch import NoiseSwitch, join_open_blocks
 from layerbits.networks.noise.unobserved import unobserved_functions
-from layerbits.networks.observation.layer_calls import LayerCall, observe, observe_inputs
+from layerbits.networks.observation.layer_calls import LayerCall, observe
 from layerbits.networks.observation.layer_selection import Layers, choose_layers
+from layerbits.networks.observation.observed_batches import observe_batches
+from layerbits.networks.observation.observed_pass import Arguments
 
 
 class WaitingNoise(NoiseHook):
@@ -155,8 +157,10 @@ def _acts_in_place(layer: LayerCall, calls: Sequence[LayerCall]) -> bool:
     return in_place.pop()
 
 
-def observe_waiting(root: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-    """Install noise that waits for the first call of a network, after a pass with these arguments.
+def observe_waiting(root: nn.Module, batches: Iterable[Arguments]) -> None:
+    """Install noise that waits for the first call of a network, after a pass of the first batch.
+
+    A `RelativeSigma` is relative to the signals of all batches.
 
     Raises
     ------
@@ -172,7 +176,7 @@ def observe_waiting(root: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str,
                 "run that inner network once, or pass inputs= to its noisify"
             )
         waiting.check_no_later_noise()
-        waiting.give_noise(observe_inputs(root, args, kwargs, relative=waiting.is_relative))
+        waiting.give_noise(observe_batches(root, batches, relative=waiting.is_relative))
 
 
 def waiting_noise(model: nn.Module) -> list[WaitingNoise]:

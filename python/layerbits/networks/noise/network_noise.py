@@ -18,14 +18,14 @@ from layerbits.networks.execution.arguments import check_module
 from layerbits.networks.execution.compilation import compile_again
 from layerbits.networks.execution.own_hooks import delete_own_hooks
 from layerbits.networks.execution.shadow import check_can_run, unwrapped
-from layerbits.networks.inputs.pass_inputs import first_arguments
+from layerbits.networks.inputs.pass_inputs import arguments_of_batches
 from layerbits.networks.noise.hooks import PassStart, check_no_pass_waits, noise_hooks
 from layerbits.networks.noise.installation import WaitingNoise, waiting_noise
 from layerbits.networks.noise.mapping import LayerNoise
 from layerbits.networks.noise.sigma_by_layer import Sigma, noise_by_key
 from layerbits.networks.noise.switch import switched_off
-from layerbits.networks.observation.layer_calls import observe_inputs
 from layerbits.networks.observation.layer_selection import Layers
+from layerbits.networks.observation.observed_batches import observe_batches
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -45,8 +45,9 @@ def noisify(model: Model, *, sigma: Sigma, layers: Layers = None, inputs: object
         standard deviations of the d units of a layer, an array (C,) those of the C channels of a feature map (n, C,
         ...), an array (d, d) the covariance of the units, which is positive definite. Units are those of the flattened
         output. An array (C,) for signals (n, C, C) is ambiguous and refused. A `DropoutNoise` grows with the signal. A
-        `RelativeSigma` is a share of the root mean square of the layer in the pass that observes the layers. A mapping
-        has one key for each noisy layer, its name or a glob; an exact name takes precedence over globs.
+        `RelativeSigma` is a share of the root mean square of the layer over all batches of `inputs`, or over the
+        arguments of the first call. A mapping has one key for each noisy layer, its name or a glob; an exact name takes
+        precedence over globs.
     layers : None, str, type, callable or a sequence of them
         The layers that get noise. None selects every hidden activation function, and the layers that `sigma` names. An
         activation function is a module of `torch.nn.modules.activation` other than `MultiheadAttention`, a module
@@ -60,7 +61,8 @@ def noisify(model: Model, *, sigma: Sigma, layers: Layers = None, inputs: object
         ``name@*`` is all of them.
     inputs : optional
         Arguments of a pass in which the layers are observed now, in any form that `layer_information` takes; of several
-        batches, the first. Without it, the first call of the network is preceded by such a pass on its arguments.
+        batches, the first. A `RelativeSigma` needs a pass of every batch. Without `inputs`, the first call of the
+        network is preceded by such a pass on its arguments.
 
     Returns
     -------
@@ -113,8 +115,8 @@ def noisify(model: Model, *, sigma: Sigma, layers: Layers = None, inputs: object
     check_can_run(root)
     waiting = WaitingNoise(root, noise_by_key(sigma), layers)
     if inputs is not None:
-        args, kwargs = first_arguments(inputs, root)
-        waiting.give_noise(observe_inputs(root, args, kwargs, relative=waiting.is_relative))
+        batches = arguments_of_batches(inputs, root)
+        waiting.give_noise(observe_batches(root, batches, relative=waiting.is_relative))
     else:
         remove_noise(root)
         waiting.handle = root.register_forward_pre_hook(waiting, with_kwargs=True)

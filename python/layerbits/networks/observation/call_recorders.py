@@ -20,7 +20,7 @@ from layerbits.networks.execution.arguments import first_argument
 from layerbits.networks.execution.checkpointing import calling_module
 from layerbits.networks.execution.output_tensor import find_tensor
 from layerbits.networks.observation.activation_functions import FUNCTIONS
-from layerbits.networks.observation.input_dependence import VALUE_READERS, InputDependence
+from layerbits.networks.observation.input_dependence import InputDependence, values_read
 from layerbits.networks.observation.signal_values import root_mean_square, rounding_step
 
 ACTIVATIONS = tuple(getattr(activation, name) for name in activation.__all__ if name != "MultiheadAttention")
@@ -181,8 +181,7 @@ class FunctionRecorder(RefuseOriginals):
     ) -> Any:
         module, _ = calling_module()
         self.check(module)
-        if func in VALUE_READERS:
-            self.recorded_calls.dependence.read(args)
+        self.recorded_calls.dependence.read(values_read(func, args, kwargs or {}))
         output = func(*args, **(kwargs or {}))
         if func in FUNCTIONS and module in self.modules and not isinstance(module, ACTIVATIONS):
             self.recorded_calls.add(module, None, output, FUNCTIONS[func].name)

@@ -53,14 +53,18 @@ class DependenceGraph:
 
         The noise of a layer appears as the layer.
         """
-        return self._origins(layer, without=earlier) & (self._origins(earlier) | {INPUT})
+        return self.origins(layer, without=earlier) & (self.origins(earlier) | {INPUT})
 
     def cuts(self, layer: str) -> tuple[str, ...]:
         """Return the layers whose noisy values are a cut between the input and a layer."""
         return tuple(earlier for earlier in self.sources if self.is_cut(earlier, layer))
 
-    def _origins(self, layer: str, without: str = "") -> Sources:
-        """Return the input, draws and noise that act on the signal of a layer, on paths without one noisy value."""
+    def origins(self, layer: str, without: str = "") -> Sources:
+        """Return the input, draws and noise that act on the signal of a layer, on paths without one noisy value.
+
+        The noise of a layer appears as the layer. `without` names the layer of that noisy value; by default all paths
+        count.
+        """
         found, waiting = NOTHING, [self.sources[layer]]
         removed = NOTHING if not without else frozenset({Source("layer", without)})
         while waiting:

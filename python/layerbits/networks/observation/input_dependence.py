@@ -7,6 +7,7 @@ other inputs must confirm that a layer does not depend on them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -16,19 +17,38 @@ from layerbits.networks.execution.output_tensor import all_tensors, has_tensors_
 from layerbits.networks.execution.shadow import copy_arguments
 from layerbits.networks.observation.sources import INPUT, SourceTracking
 
-# Functions through which values leave torch, or memory that no operation made comes back. Numbers leave through
-# operations, which the mode intercepts.
+# Functions through which values or their memory leave torch. Numbers leave through operations, which the mode
+# intercepts. Torch prints a tensor, and calls the functions of `apply_` and `map_`, outside of every mode.
 VALUE_READERS = {
+    Tensor.apply_,
+    Tensor.map_,
+    Tensor.map2_,
+    Tensor.__repr__,
+    Tensor.__format__,
     Tensor.numpy,
     Tensor.tolist,
     Tensor.__array__,
     Tensor.__deepcopy__,
     Tensor.__dlpack__,
+    Tensor.__cuda_array_interface__.__get__,
     Tensor.__reduce_ex__,
     Tensor.data_ptr,
     Tensor.storage,
     Tensor.untyped_storage,
+    Tensor._typed_storage,
 }
+
+# Functions that make a tensor of numbers; torch reads those of tensors in a list outside of every mode.
+_TENSOR_MAKERS = {torch.tensor, torch.as_tensor, torch.asarray, Tensor.new_tensor}
+
+
+def values_read(function: object, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> object:
+    """Return the arguments of a function of torch whose values or memory leave torch; an empty tuple if none do."""
+    if function in VALUE_READERS:
+        return args, kwargs
+    if function in _TENSOR_MAKERS:
+        return [argument for argument in (*args, *kwargs.values()) if isinstance(argument, list | tuple)]
+    return ()
 
 
 class InputDependence(SourceTracking):  # type: ignore[no-untyped-call]

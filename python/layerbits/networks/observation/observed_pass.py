@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from layerbits.networks.execution.originals import originals_protected
 from layerbits.networks.execution.output_tensor import all_tensors, find_tensor
 from layerbits.networks.execution.own_hooks import delete_own_hooks
 from layerbits.networks.execution.shadow import shadow
@@ -47,6 +48,11 @@ def run_observed(model: nn.Module, arguments: Arguments, *, relative: bool) -> O
     """Run a shadow of a network, in evaluation mode and without noise, and record the calls inside it.
 
     The network may write into `arguments`. If `relative`, the results have root mean squares.
+
+    Raises
+    ------
+    LayerSelectionError
+        Forward, or a hook, runs a module of the network itself or writes on the network.
     """
     copied = shadow(model)
     delete_own_hooks(copied)
@@ -59,7 +65,7 @@ def run_observed(model: nn.Module, arguments: Arguments, *, relative: bool) -> O
         if module is not copied:
             recorder.add_hooks(module)
     args, kwargs = arguments
-    with FunctionRecorder(model, copied, recorded_calls), recorded_calls.dependence:
+    with originals_protected(model), FunctionRecorder(model, copied, recorded_calls), recorded_calls.dependence:
         returned = copied(*args, **kwargs)
     return ObservedPass(arguments, returned, recorded_calls.results, names, len(root_calls))
 

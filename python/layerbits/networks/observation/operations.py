@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
+from layerbits._base import LayerSelectionError
+
 # Operations that read the shape and the type of their first argument, not its values.
 _VALUE_FREE = {
     "zeros_like", "ones_like", "full_like", "empty_like", "rand_like", "randn_like", "randint_like",
@@ -130,6 +132,16 @@ class Operation:
         content = b"" if literal is None else _content(literal)
         shapes = [tuple(result.shape) for result in results if isinstance(result, Tensor) and not result.is_nested]
         return (str(self.func), tuple(numbers), content, tuple(shapes))
+
+
+def check_runs_no_functions(func: Any) -> None:
+    """Raise a LayerSelectionError for an operator that runs functions, such as `torch.cond`."""
+    if not isinstance(func, torch._ops.OpOverload):
+        raise LayerSelectionError(
+            f"model: got the operator {func}, which runs functions of the network, wanted operators on tensors, whose "
+            "layers can be observed; replace torch.cond by torch.where for each row, loops by loops of Python, and "
+            "flex_attention by torch.nn.functional.scaled_dot_product_attention"
+        )
 
 
 def _arguments(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:

@@ -21,7 +21,9 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from layerbits.networks.observation.operations import Operation
+from layerbits.networks.observation.custom_operations import UndeclaredWrites, is_custom
+from layerbits.networks.observation.operations import Operation, check_runs_no_functions
+from layerbits.networks.observation.shared_bytes import SharedBytes
 
 
 class Source(NamedTuple):
@@ -58,6 +60,8 @@ class Memory:
         Whether no operation of the pass made the memory, as that of parameters, or replaced all of its values.
     is_used : bool
         Whether an operation has used its values.
+    is_shared : bool
+        Whether Python or NumPy has got its bytes, and may read later values without a trace.
     """
 
     reference: StorageWeakRef
@@ -65,6 +69,7 @@ class Memory:
     is_written: bool = True
     is_outside: bool = False
     is_used: bool = False
+    is_shared: bool = False
 
 
 class SourceTracking(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -82,6 +87,8 @@ class SourceTracking(TorchDispatchMode):  # type: ignore[no-untyped-call]
         Why the pass could not be followed, apart from lost values; empty if it could.
     """
 
+    supports_higher_order_operators = True  # they are refused by name
+
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.lost = NOTHING
@@ -89,6 +96,8 @@ class SourceTracking(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.operations: list[tuple[object, ...]] = []
         self.opaque = ""
         self._n_draws = 0
+        self._custom = NOTHING  # sources of the arguments of custom operations, which may keep values
+        self._shared_bytes = SharedBytes()
         self._generator_states: dict[torch.device, Tensor] = {}
         self._paused = False
 
@@ -114,10 +123,14 @@ class SourceTracking(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return copied
 
     def read(self, values: object) -> None:
-        """Count the values of all tensors among `values` as known outside of torch."""
+        """Count the values of all tensors among `values`, and later ones in their memory, as known outside of torch."""
         for value in tree_leaves(values):
             if isinstance(value, Tensor):
                 self.lost |= self.sources(value)
+                memory = self._memory(value)
+                if memory is not None:
+                    memory.is_shared = True
+                    self._find_shared_bytes(value, memory)
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
@@ -134,13 +147,22 @@ class SourceTracking(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs = kwargs or {}
         if self._paused:
             return func(*args, **kwargs)
+        check_runs_no_functions(func)
         operation = Operation(func, args, kwargs)
         literal = operation.literal()
         if literal is not None and _address(literal) not in self.memories:
             self.begin(literal, NOTHING)
         sources = self._read(operation) | self._drawn(operation)
         known = {_address(tensor) for tensor in operation.tensors}
-        output = func(*args, **kwargs)
+        if is_custom(operation):
+            self._custom |= sources
+            sources = self._custom
+            arguments = UndeclaredWrites(operation)
+            output = func(*args, **kwargs)
+            if arguments.exist():
+                self.opaque = "has an operation that writes into an argument that its schema does not name"
+        else:
+            output = func(*args, **kwargs)
         self._keep_generator_states(operation)
         for tensor in operation.written:
             self._write(tensor, sources, covers=operation.overwrites and _covers_memory(tensor))
@@ -173,7 +195,7 @@ class SourceTracking(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if address is None:
             self.lost |= sources
         elif address in known or address in self.memories:
-            self.memories[address].sources |= sources
+            self._add_sources(self.memories[address], sources)
         else:
             self.begin(tensor, sources)
             self.memories[address].is_written = not operation.leaves_unwritten
@@ -183,9 +205,16 @@ class SourceTracking(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if memory is None:
             self.lost |= sources
             return
-        memory.sources = sources if covers else memory.sources | sources
+        if covers:
+            memory.sources = NOTHING
+        self._add_sources(memory, sources)
         memory.is_written = True
         memory.is_outside = memory.is_outside and (memory.is_used or not covers)
+
+    def _add_sources(self, memory: Memory, sources: Sources) -> None:
+        memory.sources |= sources
+        if memory.is_shared:
+            self.lost |= sources
 
     def _memory(self, tensor: Tensor) -> Memory | None:
         address = _address(tensor)
@@ -194,7 +223,13 @@ class SourceTracking(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if address not in self.memories:
             self.begin(tensor, NOTHING)
             self.memories[address].is_outside = True
+            self._find_shared_bytes(tensor, self.memories[address])
         return self.memories[address]
+
+    def _find_shared_bytes(self, tensor: Tensor, memory: Memory) -> None:
+        storage = storage_of(tensor)
+        if storage is not None and self._shared_bytes.add(storage, is_outside=memory.is_outside):
+            self.opaque = "has tensors that share bytes, as two tensors of one NumPy array"
 
     def _drawn(self, operation: Operation) -> Sources:
         """Return a source of its own for an operation that draws random numbers; nothing for other operations."""

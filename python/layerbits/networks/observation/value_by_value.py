@@ -25,7 +25,7 @@ def acts_value_by_value(module: nn.Module, argument: object, output: object) -> 
         return False
     if not isinstance(argument, Tensor) or not isinstance(output, Tensor) or not output.is_floating_point():
         return False
-    if argument.is_nested or output.is_nested or argument.shape != output.shape:
+    if argument.is_nested or output.is_nested or argument.is_quantized or argument.shape != output.shape:
         return False
     row_shape = argument.shape[1:]
     # With one row a statistic of the batch is not detectable; with few values, outputs may agree by chance.

@@ -3,7 +3,12 @@
 layer_table        `layers`: the table of the layers of a network
 measured_network   `MeasuredNetwork`: a network as a measurement runs it, with a channel at each layer
 channel_hooks      `noisy_network`, `network_without_noise`: make a `MeasuredNetwork`
+probing            `Probe`: passes of a few chosen rows
 rows               which axis of a signal belongs to the rows, and whether rows act on one another
+randomness         checks of the random numbers that a network itself uses
+interventions      whether signals change with their sources alone
+batch_effects      whether rows act on one another through a value of the whole batch
+other_rows         leave out layers whose rows are not those of the inputs, as those of experts
 unit_views         linear views of the units of a layer, and their noise
 readouts           `Tokens`, `Channels`: the readouts of layers, by name
 recording          `record`: noisy passes with the noise of counter-based streams

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from layerbits._base import LayerSelectionError, NoNoiseError
 from layerbits.networks.execution.arguments import MAX_MEMORY, check_module
 from layerbits.networks.execution.generators import generators_restored
+from layerbits.networks.execution.originals import originals_protected
 from layerbits.networks.execution.output_tensor import measured_signal, other_tensors
 from layerbits.networks.execution.own_hooks import delete_own_hooks
 from layerbits.networks.execution.shadow import shadow, unwrapped
@@ -29,6 +30,7 @@ from layerbits.networks.observation.layer_calls import LayerCall, call_name, obs
 from layerbits.networks.observation.layer_selection import Layers, choose_layers
 from layerbits.networks.observation.signal_values import rounding_step
 from layerbits.networks.passes.measured_network import EndOfPass, MeasuredNetwork
+from layerbits.networks.passes.other_rows import leave_out_other_rows
 from layerbits.networks.passes.rows import check_rows
 
 # Rows of the pass that shows which layers a network has.
@@ -97,7 +99,7 @@ def noisy_network(
             "square; pass inputs= to noisify"
         )
     first_rows = _first_rows(inputs.tensors)
-    observe_waiting(root, *inputs.arguments(first_rows))
+    observe_waiting(root, [inputs.arguments(first_rows)])
     hooks = noise_hooks(root)
     if not hooks:
         raise NoNoiseError(
@@ -126,7 +128,7 @@ def noisy_network(
                         if isinstance(layer, AddNoise)
                     },
                 )
-    with RefuseOriginals(root), generators_restored(copied):
+    with originals_protected(root), RefuseOriginals(root), generators_restored(copied):
         network.run(None, _first_rows(inputs.tensors))
     if not network.calls:
         raise LayerSelectionError(
@@ -150,7 +152,8 @@ def network_without_noise(
     inputs : PassInputs
         The inputs; a pass of the first ones shows the layers.
     layers : None, str, type, callable or a sequence of them
-        The layers that call the channel, as in `noisify`.
+        The layers that call the channel, as in `noisify`. None leaves out layers whose rows are not those of the
+        inputs, with a warning.
     sigma : float, tensor, array, DropoutNoise, RelativeSigma or mapping of str to them, optional
         The noise that the measurement adds to the signals of the layers, as in `noisify`. The root mean square of a
         `RelativeSigma` is that over all inputs.
@@ -180,6 +183,8 @@ def network_without_noise(
         else:
             module.register_forward_hook(hook)
     add_function_hooks(copied, switch, functions)
+    if layers is None:
+        leave_out_other_rows(network, inputs.tensors, by_key)
     if any(isinstance(noise, RelativeSigma) for noise in by_key.values()):
         network.calls = _with_root_mean_squares(network, inputs.tensors)
     noise = noise_of_layers(by_key, network.calls) if by_key else {}

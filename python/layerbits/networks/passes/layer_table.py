@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterator
 
 from torch import nn
 
 from layerbits.networks.execution.arguments import check_module
 from layerbits.networks.execution.shadow import unwrapped
-from layerbits.networks.inputs.pass_inputs import first_arguments
+from layerbits.networks.inputs.pass_inputs import arguments_of_batches
 from layerbits.networks.noise.installation import observe_waiting
 from layerbits.networks.noise.mapping import LayerNoise
 from layerbits.networks.observation.layer_calls import observe_inputs
@@ -124,8 +125,9 @@ def layers(model: nn.Module, inputs: object) -> LayerTable:
     """
     check_module(model)
     root = unwrapped(model)
-    args, kwargs = first_arguments(inputs, root)
-    observe_waiting(root, args, kwargs)
+    batches = arguments_of_batches(inputs, root)
+    args, kwargs = first = next(batches)
+    observe_waiting(root, itertools.chain([first], batches))
     noise = LayerNoise(root)
     return LayerTable(
         tuple(

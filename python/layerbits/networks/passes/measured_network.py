@@ -111,7 +111,7 @@ class MeasuredNetwork:
         return (MEASUREMENT_NOISE,) * (not self.adds_noise) + (BEFORE_ROUNDING,) * rounded + (OTHER_OUTPUT,) * other
 
     def gaussian_noise(self, argument: str, layer: str) -> GaussianNoise:
-        """Return the noise, which must be Gaussian, of a layer whose signal is random.
+        """Return the noise of a layer, which must be Gaussian.
 
         `argument` is the argument of the caller that errors name.
 
@@ -123,9 +123,8 @@ class MeasuredNetwork:
         noise = self.noise[layer]
         if isinstance(noise, DropoutNoise):
             raise ValueError(
-                f"{argument}: got {layer!r}, which has {noise} and lies behind other randomness, wanted Gaussian noise "
-                f"there, or a layer whose signal is a function of the input; set noise_of(model)[{layer!r}] to a "
-                "number, choose other layers, or measure the network without noise of its own, with sigma="
+                f"{argument}: got {layer!r}, which has {noise}, wanted a layer whose noise does not depend on its "
+                f"signal; choose another layer, or set noise_of(model)[{layer!r}] to a number"
             )
         return noise
 
@@ -154,8 +153,10 @@ class MeasuredNetwork:
         axis = self.row_axes.get(layer, 0)
         return shape[:axis] + shape[axis + 1 :]
 
-    def run(self, channel: Channel | None, inputs: Sequence[Tensor], *, restores: bool = True) -> object:
-        """Run a pass without gradients, in which the layers call `channel`, and return its output.
+    def run(
+        self, channel: Channel | None, inputs: Sequence[Tensor], *, restores: bool = True, gradients: bool = False
+    ) -> object:
+        """Run a pass in which the layers call `channel`, without gradients by default, and return its output.
 
         If the channel ends the pass by an `EndOfPass`, return None. The pass begins with the attributes and buffers of
         before the first pass, unless `restores` is False.
@@ -177,7 +178,7 @@ class MeasuredNetwork:
             self._state.restore()
         try:
             args, kwargs = self._inputs.arguments(inputs)
-            with torch.no_grad(), naming_inputs(inputs):
+            with torch.set_grad_enabled(gradients), naming_inputs(inputs):
                 return self.module(*args, **kwargs)
         except EndOfPass:
             self._state.restore()

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import pickle
-import random
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from layerbits._base import LayerSelectionError
 from layerbits.networks.execution.generators import generators_restored
+from layerbits.networks.execution.other_generators import OtherGenerators
 from layerbits.networks.observation.dependence_graph import DependenceGraph
-from layerbits.networks.observation.input_dependence import VALUE_READERS
+from layerbits.networks.observation.input_dependence import values_read
 from layerbits.networks.observation.sources import INPUT, NOTHING, Source, Sources, SourceTracking
+from layerbits.networks.passes.interventions import interventions_differ
 
 if TYPE_CHECKING:
     from layerbits.networks.passes.measured_network import MeasuredNetwork
@@ -48,19 +47,18 @@ class _TrackedPass(TorchFunctionMode):
         for tensor in inputs:
             self.tracking.begin(tensor, frozenset({INPUT}))
         devices = {tensor.device for tensor in network.module.parameters() if tensor.is_cuda} | {torch.device("cpu")}
-        before = _other_generators(network.module)
+        other_generators = OtherGenerators(network.module)
         with generators_restored(network.module, _SEED):
             self.tracking.keep_first_states(devices)
             with self, self.tracking:
                 network.run(self._pass_on, inputs, restores=False)  # values that stay are found
-        if _other_generators(network.module) != before:
+        if other_generators.have_changed():
             self.tracking.opaque = "draws random numbers from a generator of Python or NumPy"
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        if func in VALUE_READERS:
-            self.tracking.read(args)
+        self.tracking.read(values_read(func, args, kwargs or {}))
         return func(*args, **(kwargs or {}))
 
     def _pass_on(self, index: int, signal: Tensor) -> Tensor:
@@ -89,7 +87,7 @@ def observe_dependence(network: MeasuredNetwork, inputs: Sequence[Tensor]) -> De
 
     Operations count, not values: a path that acts on a layer for few inputs, or in few passes, is found. Both passes
     must run the same operations. If values of the input leave torch, the network may run other operations for other
-    inputs, and the graph is unknown.
+    inputs, and the graph is unknown. In a noisy network, further passes change the sources that a layer does not have.
     """
     try:
         first = _TrackedPass(network, [tensor[:_ROWS] for tensor in inputs])
@@ -101,21 +99,14 @@ def observe_dependence(network: MeasuredNetwork, inputs: Sequence[Tensor]) -> De
     differs = first.tracking.opaque or first.differs(second)
     if differs:
         return _unknown(network, differs)
-    sources = {layer: first.sources.get(layer, NOTHING) for layer in network.layer_names}
-    if branches or len(first.sources) < len(network.layer_names):
+    layers = network.layer_names
+    sources = {layer: first.sources.get(layer, NOTHING) for layer in layers}
+    if branches or len(first.sources) < len(layers):
         return DependenceGraph(sources, "may branch on values: it reads numbers, or sizes that depend on them")
+    if network.adds_noise and interventions_differ(network, inputs, sources):
+        return _unknown(network, "has paths between layers that its operations do not show, as of another thread")
     return DependenceGraph(sources)
 
 
 def _unknown(network: MeasuredNetwork, reason: str) -> DependenceGraph:
     return DependenceGraph(dict.fromkeys(network.layer_names, NOTHING), reason, is_deterministic=False)
-
-
-def _other_generators(module: nn.Module) -> list[bytes]:
-    """Return the states of the generators of Python and NumPy: the global ones, and attributes of modules."""
-    attributes = [value for part in module.modules() for value in vars(part).values()]
-    generators = [
-        value for value in attributes if isinstance(value, random.Random | np.random.RandomState | np.random.Generator)
-    ]
-    global_states = random.getstate(), np.random.get_state()  # noqa: NPY002 - networks may use the global generator
-    return [pickle.dumps(state) for state in (*global_states, *generators)]

@@ -15,7 +15,6 @@ from torch import Tensor
 from layerbits._base import MASKED, LayerSelectionError, check_count
 from layerbits.networks.inputs.pass_inputs import PassInputs
 from layerbits.networks.noise.dropout import DropoutNoise, Noise
-from layerbits.networks.noise.gaussian import GaussianNoise
 from layerbits.networks.passes.measured_network import MeasuredNetwork
 from layerbits.networks.passes.unit_views import MaskedView, UnitView
 
@@ -211,11 +210,6 @@ class LayerPart:
                 "whole layer"
             )
         return self.view.noise(self.layer, noise)
-
-    def gaussian_noise(self, network: MeasuredNetwork) -> GaussianNoise:
-        """Return the noise of a part with a random signal; raise ValueError unless it is Gaussian, or as in `noise`."""
-        noise = network.gaussian_noise("layers", self.layer)
-        return noise if self.view is None else self.view.noise(self.layer, noise)
 
 
 def as_readouts(readout: Readouts) -> tuple[Tokens | Channels | None, ...]:

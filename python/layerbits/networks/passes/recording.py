@@ -127,7 +127,8 @@ def record_draws(
     with recorder.pool:
         for start in range(0, n_draws, draws_per_pass):
             recorder.begin_draws(passes.draws[start : start + draws_per_pass])
-            for batch in zip(*(torch.split(tensor, rows // draws_per_pass) for tensor in inputs), strict=True):
+            inputs_per_pass = rows // len(recorder.draws)  # the last block may have fewer draws
+            for batch in zip(*(torch.split(tensor, inputs_per_pass) for tensor in inputs), strict=True):
                 recorder.begin_pass(len(batch[0]))
                 key = (recorder.draws.start, recorder.start)
                 seed = derived_seed(passes.seed or 0, RandomStream.NETWORK_RANDOMNESS, *key)

@@ -30,7 +30,7 @@ class UnitView:
     axes: tuple[int, ...]
     position: int | None
 
-    def __call__(self, signals: Tensor, rows: slice = slice(None)) -> Tensor:
+    def __call__(self, signals: Tensor, rows: slice | Tensor = slice(None)) -> Tensor:
         """Return the values (..., k) of signals (..., d); `rows` has no effect."""
         leading = signals.ndim - 1
         values, axes = signals.reshape(*signals.shape[:-1], *self.units), [leading + axis for axis in self.axes]
@@ -108,7 +108,7 @@ class MaskedView:
         place = torch.zeros_like(last) if which == "first" else last
         return cls(units, axis, positions.gather(1, place), torch.ones_like(counts))
 
-    def __call__(self, signals: Tensor, rows: slice = slice(None)) -> Tensor:
+    def __call__(self, signals: Tensor, rows: slice | Tensor = slice(None)) -> Tensor:
         """Return the values (draws, rows, k) of signals (draws, rows, d); the inputs `rows` have these signals."""
         positions, counts = (tensor[rows].to(signals.device) for tensor in (self.positions, self.counts))
         tokens = signals.reshape(*signals.shape[:2], *self.units).movedim(2 + self.axis, 2)

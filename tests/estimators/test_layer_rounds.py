@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 
 from layerbits import MeasurementSettings, layer_information
-from layerbits.estimators import Problem, layer_measurement
-from layerbits.estimators.layer_measurement import Effort, LayerTask, estimate_layer
+from layerbits.estimators import Problem, layer_rounds, round_schedule
+from layerbits.estimators.layer_measurement import estimate_layer
+from layerbits.estimators.layer_rounds import LayerRounds
 from layerbits.estimators.layer_sample import sample_layers
+from layerbits.estimators.round_outlook import Effort
+from layerbits.estimators.round_schedule import run_rounds
 from layerbits.networks import read_inputs
 from tests.support.networks import INPUTS, ScalarChain, tanh_network
 
@@ -57,12 +60,15 @@ def measure(monkeypatch):
                 return estimates
             return {"I(X;T)": dataclasses.replace(estimates["I(X;T)"], limited_by=limited_by)}
 
-        monkeypatch.setattr(layer_measurement, "sample_layers", run.sample)
-        monkeypatch.setattr(layer_measurement, "estimate_layer", estimate)
+        monkeypatch.setattr(layer_rounds, "sample_layers", run.sample)
+        monkeypatch.setattr(layer_rounds, "estimate_layer", estimate)
         settings = MeasurementSettings(draws, queries, max_seconds=max_seconds, **options)
-        task = LayerTask(PROBLEM, settings, layer, layer_measurement.time.monotonic() + max_seconds)
+        deadline = layer_rounds.time.monotonic() + max_seconds
+        rounds = LayerRounds(PROBLEM, settings, layer, settings.risk)
         sample = run.sample(PROBLEM, (layer,), draws, queries, settings.seed)[layer]
-        run.measurement = task.measure([sample], run.reports.append)
+        rounds.measure([sample], 0.0, run.reports.append)
+        run_rounds({layer: rounds}, deadline, run.reports.append, lambda: None)
+        (run.measurement,) = rounds.measurements.values()
         return run
 
     return measure
@@ -72,7 +78,7 @@ def test_without_a_tolerance_a_single_round_has_all_of_the_risk(measure):
     run = measure()
     assert (run.efforts, run.risks, run.measurement.shortfall) == ([(16, 4)], [pytest.approx(0.025)], "")
     interval = run.measurement.estimates["I(X;T)"].interval
-    assert run.reports == [f"{interval.lower:.3f} to {interval.upper:.3f} nats, 16 draws"]
+    assert run.reports == [f"{SECOND}: {interval.lower:.3f} to {interval.upper:.3f} nats, 16 draws"]
 
 
 @pytest.mark.parametrize(("layer", "draws"), [(SECOND, 16), (FIRST, 1)], ids=["behind noise", "exact"])
@@ -109,7 +115,7 @@ def test_limit_of_draws_is_kept_and_named(measure, max_draws):
     run = measure(tolerance=1e-4, max_draws=max_draws)
     limit = run.measurement.estimates["I(X;T)"].limited_by
     assert run.measurement.shortfall == (
-        f"tolerance 0.0001 not reached within max_draws {max_draws}: limited by {limit}"
+        f"tolerance 0.0001 not reached within max_draws {max_draws}, limited by {limit}: raise max_draws"
     )
     assert max(draws for draws, _ in run.efforts) <= max_draws < 2 * run.measurement.draws
 
@@ -118,7 +124,8 @@ def test_limit_of_draws_is_kept_and_named(measure, max_draws):
 def test_no_round_begins_that_would_end_too_late(measure, monkeypatch, layer, draws):
     """The clock is replaced: a round takes draws * queries seconds."""
     clock = SimpleNamespace(now=0.0)
-    monkeypatch.setattr(layer_measurement, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    for module in (layer_rounds, round_schedule):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: clock.now))
 
     def estimate(problem, layer, samples, risk, seed, shares):
         clock.now += samples[0].draws * samples[0].queries
@@ -126,7 +133,8 @@ def test_no_round_begins_that_would_end_too_late(measure, monkeypatch, layer, dr
 
     monkeypatch.setattr(Run, "estimate", lambda run, *arguments: estimate(*arguments))
     run = measure(layer, draws=draws, tolerance=1e-5, max_seconds=1000.0)
-    assert run.measurement.shortfall.startswith("tolerance 1e-05 not reached within max_seconds 1000: limited by ")
+    assert run.measurement.shortfall.startswith("tolerance 1e-05 not reached within max_seconds 1000, limited by ")
+    assert run.measurement.shortfall.endswith(": raise max_seconds")
     assert len(run.efforts) > 1
     assert clock.now <= 1000 < clock.now + 2 * math.prod(run.efforts[-1])
 
@@ -135,14 +143,14 @@ def test_no_round_begins_that_would_end_too_late(measure, monkeypatch, layer, dr
 def test_main_cause_of_the_width_decides_whether_queries_or_draws_are_doubled(measure, limited_by, effort):
     run = measure(tolerance=1e-4, max_draws=63, limited_by=limited_by)
     assert run.efforts[1] == effort
-    assert run.measurement.shortfall.endswith(f"limited by {limited_by}")
+    assert f"limited by {limited_by}: " in run.measurement.shortfall
 
 
 def test_omitted_dimensions_end_the_rounds(measure):
     run = measure(tolerance=1e-4, limited_by="dimensions")
     assert (len(run.efforts), run.measurement.shortfall) == (
         1,
-        "tolerance 0.0001 not reached within any number of draws: limited by dimensions",
+        "tolerance 0.0001 not reached within any number of draws, limited by dimensions: raise tolerance",
     )
 
 
@@ -151,10 +159,12 @@ def test_more_queries_take_more_draws_where_half_of_the_draws_carry_queries():
 
 
 def test_queries_of_the_first_layer_have_a_limit(measure, monkeypatch):
-    monkeypatch.setattr(layer_measurement, "_MAX_QUERIES", 12 * 64)
+    monkeypatch.setattr(layer_rounds, "MAX_QUERIES", 12 * 64)
     run = measure(FIRST, draws=1, tolerance=1e-5)
     assert run.efforts == [(1, 4), (1, 8), (1, 16), (1, 32), (1, 64)]
-    assert run.measurement.shortfall == "tolerance 1e-05 not reached within 64 queries of an input: limited by queries"
+    assert run.measurement.shortfall == (
+        "tolerance 1e-05 not reached within 64 queries of an input, limited by queries: raise tolerance"
+    )
 
 
 def test_second_sample_of_the_paper_estimator_has_another_seed(monkeypatch):
@@ -178,4 +188,4 @@ def test_each_layer_meets_the_tolerance():
 
 def test_missed_tolerance_is_noted():
     row = layer_information(tanh_network(), INPUTS, layers="3", draws=32, tolerance=1e-4, max_draws=64).rows[0]
-    assert row.note == f"tolerance 0.0001 not reached within max_draws 64: limited by {row.limited_by}"
+    assert row.note == f"tolerance 0.0001 not reached within max_draws 64, limited by {row.limited_by}: raise max_draws"

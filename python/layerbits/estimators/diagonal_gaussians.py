@@ -1,0 +1,90 @@
+"""Gaussians with independent units and a variance for each unit: the densities of a layer with `DropoutNoise`.
+
+Given the signal s, T ~ N(s, diag(v)) with v = sigma^2 + alpha^2 s^2. A log density here lacks the term
+-d/2 log(2 pi sigma^2), as in `log_densities`, so that it includes -1/2 sum_k log(v_k / sigma^2).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from layerbits._base import Doubles, Integers
+
+# Largest number of values of the differences of queries and centers in a block: 32 MB in float64.
+_VALUES = 2**22
+
+
+def dropout_variances(signals: Tensor, sigma: float, alpha: float) -> Tensor:
+    """Return the variances sigma^2 + alpha^2 s^2 of the noisy values of signals, in float64."""
+    return (alpha * signals.double()).square() + sigma**2
+
+
+@dataclasses.dataclass(frozen=True)
+class DiagonalGaussians:
+    """Gaussians with diagonal covariances; equally many components for each input.
+
+    Attributes
+    ----------
+    centers : Tensor of shape (n, r, d)
+        Their means.
+    variances : Tensor of shape (n, r, d)
+        Their variances by unit, in float64.
+    sigma : float
+        Standard deviation of the noise of a signal of 0.
+    """
+
+    centers: Tensor
+    variances: Tensor
+    sigma: float
+
+    @classmethod
+    def around(cls, signals: Tensor, sigma: float, alpha: float) -> DiagonalGaussians:
+        """Return the densities of the noisy values of signals (n, r, d)."""
+        return cls(signals, dropout_variances(signals, sigma, alpha), sigma)
+
+    @functools.cached_property
+    def log_volumes(self) -> Tensor:
+        """1/2 sum_k log(v_k / sigma^2) of each component, (n, r)."""
+        return (self.variances / self.sigma**2).log().sum(-1) / 2
+
+    def select(self, inputs: Integers | slice) -> DiagonalGaussians:
+        """Return the components of some inputs."""
+        return DiagonalGaussians(self.centers[inputs], self.variances[inputs], self.sigma)
+
+    def log_density(self, points: Tensor) -> Doubles:
+        """Return the log density of each component at a point of its own; points have the shape of the centers."""
+        squares = ((points.double() - self.centers).square() / self.variances).sum(-1)
+        log_density: Doubles = (-squares / 2 - self.log_volumes).numpy(force=True)
+        return log_density
+
+    def log_sums(self, points: Tensor, devices: Sequence[torch.device] = ()) -> Doubles:
+        """Return the log-sum-exp of the log densities of all components at points (m, d), shape (m,)."""
+        centers, variances = (tensor.flatten(0, 1).double() for tensor in (self.centers, self.variances))
+        log_volumes, results = self.log_volumes.flatten(), []
+        for rows in torch.split(points.double(), max(1, _VALUES // centers.numel())):
+            squares = ((rows[:, None] - centers).square_() / variances).sum(-1)
+            results.append((squares.div_(-2) - log_volumes).logsumexp(1))
+        log_sums: Doubles = torch.cat(results).numpy(force=True)
+        return log_sums
+
+    def own_log_sums(self, points: Tensor, parts: int) -> Doubles:
+        """Return log-sums at points (n, q, d) over parts of the components of the point's input, (parts, n, q)."""
+        n, draws, dim = self.centers.shape
+        starts = np.arange(parts + 1) * draws // parts
+        log_sums = np.empty((parts, n, points.shape[1]))
+        size = max(1, _VALUES // max(1, points.shape[1] * draws * dim))
+        for first in range(0, n, size):
+            block = slice(first, first + size)
+            differences = points[block, :, None].double() - self.centers[block, None]
+            squares = (differences.square_() / self.variances[block, None]).sum(-1)
+            log_densities = squares.div_(-2) - self.log_volumes[block, None]
+            for part in range(parts):
+                part_sums = log_densities[..., starts[part] : starts[part + 1]].logsumexp(-1)
+                log_sums[part, block] = part_sums.numpy(force=True)
+        return log_sums

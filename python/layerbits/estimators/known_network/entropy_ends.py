@@ -1,0 +1,145 @@
+"""Certified ends of h(T|X) less the entropy of the noise.
+
+From above: -log q(T|x), with q(t|x) an unbiased estimate of p(t|x) from fresh samples, mixed with the density of the
+linear model and with a wide density that bounds the terms. From below: -log u, with u the mean of weights of which one
+is that of the query's own noise. The prior in the proposal bounds these weights.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from scipy.stats import chi2
+from torch import Tensor
+
+from layerbits._base import Doubles
+from layerbits.estimators.known_network.density_estimates import DensityEstimates, own_tilted_estimates
+from layerbits.estimators.known_network.proposals import Proposals
+from layerbits.estimators.known_network.queries import KnownQueries
+from layerbits.estimators.log_densities import Queries
+from layerbits.estimators.wide_density import WideDensity
+from layerbits.kernels import RandomStream, derived_seed, standard_normal, stream
+from layerbits.statistics import lower_mean_bound, unseen_probability, upper_mean_bound
+
+# Weight of the prior of the noises in the proposal: a larger weight wastes samples, a smaller one widens the range of
+# the terms by its logarithm, which is small beside d / 2.
+_PRIOR_WEIGHT = 0.05
+
+# Weight of the linear model's density in q(t|x).
+_LINEAR_WEIGHT = 0.1
+
+# The noise's |z|^2 is subtracted as a control variate up to this many standard deviations above its mean.
+_DEVIATIONS = 6.0
+
+
+@dataclasses.dataclass(frozen=True)
+class EntropyTerms:
+    """The terms of h(T|X) less the entropy of the noise, at the pilot queries and then for each final pass.
+
+    Attributes
+    ----------
+    above, below : sequence of arrays
+        Terms whose means are at least, and at most, the entropy.
+    largest : float
+        Upper bound of the terms above.
+    least : float
+        Lower bound of the terms below.
+    tail_assumed : bool
+        Whether `largest` assumes how far signals may lie out.
+    """
+
+    above: Sequence[Doubles]
+    below: Sequence[Doubles]
+    largest: float
+    least: float
+    tail_assumed: bool
+
+    def lower_end(self, risk: float) -> float:
+        """Return a lower confidence bound of the entropy; at least 0, the entropy of the noise."""
+        pilot = self.below[0]
+        # Any limit that is fixed before the final queries is right: a bound below it holds a fortiori if the entropy
+        # is larger.
+        limit = max(float(pilot.mean() + 6 * pilot.std()), self.least + 1.0, 1.0)
+        return max(0.0, lower_mean_bound(self.below, lower_limit=self.least, upper_limit=limit, risk=risk))
+
+    def upper_end(self, risk: float) -> float:
+        """Return an upper confidence bound of the entropy."""
+        return upper_mean_bound(self.above, lower_limit=0.0, upper_limit=self.largest, risk=risk)
+
+
+@dataclasses.dataclass(frozen=True)
+class EntropyMeasure:
+    """The functions of a query whose means bound h(T|X), fixed before the final queries.
+
+    Attributes
+    ----------
+    proposals : Proposals
+        The linear models.
+    wide : WideDensity
+        The wide density of T.
+    wide_weight : float
+        Its weight in q(t|x).
+    samples : int
+        Samples of the mean u.
+    """
+
+    proposals: Proposals
+    wide: WideDensity
+    wide_weight: float
+    samples: int
+
+    @classmethod
+    def of(cls, proposals: Proposals, n_terms: int, samples: int, risk: float) -> EntropyMeasure:
+        """Return the measure for a number of final queries."""
+        model = proposals.model
+        generator = stream(proposals.seed, RandomStream.KNOWN_RANGE)
+        noises = standard_normal((model.n_inputs, model.noise_size), generator, torch.float64)
+        signals = model.signals(torch.arange(model.n_inputs), noises)[:, None]
+        # Two signals are at most twice the range apart.
+        wide = WideDensity.of(signals, signals, 1.0, 2 * model.signals_range)
+        return cls(proposals, wide, unseen_probability(n_terms, risk), samples)
+
+    @property
+    def largest(self) -> float:
+        """Upper bound of the terms above."""
+        return self.wide.largest_log_ratio - math.log(self.wide_weight)
+
+    @property
+    def least(self) -> float:
+        """Lower bound of the terms below: log u <= -log of the prior's weight."""
+        limit, mean = self._square_limit_and_mean
+        return math.log(_PRIOR_WEIGHT) - (limit - mean + self.proposals.model.n_units) / 2
+
+    @property
+    def _square_limit_and_mean(self) -> tuple[float, float]:
+        """A limit of |Z|^2, and the mean of the smaller of |Z|^2 and this limit."""
+        d = self.proposals.model.n_units
+        limit = d + _DEVIATIONS * math.sqrt(2 * d)
+        return limit, float(d * chi2.cdf(limit, d + 2) + limit * chi2.sf(limit, d))
+
+    def terms(self, queries: KnownQueries, estimates: DensityEstimates, seed: int) -> tuple[Doubles, Doubles]:
+        """Return the terms above and below at queries; `seed` is one that no other queries have."""
+        return self._above(queries, estimates), self._below(queries, seed)
+
+    def _above(self, queries: KnownQueries, estimates: DensityEstimates) -> Doubles:
+        noise = (-queries.squares / 2).numpy()
+        linear = estimates.scores[torch.arange(len(queries.rows)), queries.rows].numpy() + math.log(_LINEAR_WEIGHT)
+        fresh = estimates.fresh_more.numpy() + math.log1p(-_LINEAR_WEIGHT)
+        density = np.logaddexp(linear, fresh) + math.log1p(-self.wide_weight)
+        points = queries.points[:, None]
+        as_queries = Queries(points, points, 1.0, noise[:, None], queries.rows.numpy())
+        wide = self.wide.log_density(as_queries)[:, 0] + math.log(self.wide_weight)
+        terms: Doubles = -np.logaddexp(density - noise, wide)
+        return terms
+
+    def _below(self, queries: KnownQueries, seed: int) -> Doubles:
+        limit, mean = self._square_limit_and_mean
+        samples_seed = derived_seed(seed, RandomStream.KNOWN_ENTROPY_SEED)
+        tilted = own_tilted_estimates(self.proposals, queries, self.samples, _PRIOR_WEIGHT, samples_seed)
+        control: Tensor = queries.squares.clamp(max=limit) - mean + self.proposals.model.n_units
+        terms: Doubles = (-tilted - control / 2).numpy()
+        return terms

@@ -1,0 +1,153 @@
+"""`known_network_estimates`: every quantity of a layer behind noise, from its signal model."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from layerbits._base import Doubles
+from layerbits.estimators.classes import Classes
+from layerbits.estimators.known_network.density_estimates import DensityEstimates, scores_of
+from layerbits.estimators.known_network.entropy_ends import EntropyMeasure, EntropyTerms
+from layerbits.estimators.known_network.information_ends import DECODER, InformationTerms, main_cause, standard_error
+from layerbits.estimators.known_network.pilot import Pilot
+from layerbits.estimators.known_network.proposals import Proposals
+from layerbits.estimators.known_network.queries import KnownQueries, pass_sizes
+from layerbits.estimators.known_network.settings import KnownNetworkSettings
+from layerbits.estimators.known_network.signal_model import SignalModel
+from layerbits.estimators.known_network.terms import confusions
+from layerbits.estimators.two_sided_estimate import Point, TwoSidedEstimate
+from layerbits.kernels import RandomStream, derived_seed
+from layerbits.statistics import Interval, Quantity
+
+# Pairs of a query and an input that are held at a time; a fixed number, because each block has a stream of its own.
+_PAIRS = 2**21
+
+# Samples of u for h(T|X), with the query's own noise.
+_ENTROPY_SAMPLES = 16
+
+
+def known_network_estimates(
+    model: SignalModel, classes: Classes, risk: float, seed: int, settings: KnownNetworkSettings
+) -> dict[str, TwoSidedEstimate]:
+    """Estimate every quantity of a layer behind noise with the network that makes its signals.
+
+    Parameters
+    ----------
+    model : SignalModel
+        The signal as a function of the input and of the earlier noises.
+    classes : Classes
+        The classes of the inputs.
+    risk : float
+        Probability with which each end of an interval may be wrong.
+    seed : int
+        Seed of all random numbers.
+    settings : KnownNetworkSettings
+        Queries, samples and memory.
+
+    Returns
+    -------
+    dict
+        The estimate of each measured quantity, in nats; entropies are less the entropy of the noise.
+    """
+    proposals = Proposals(model, seed, settings.max_memory)
+    sizes = pass_sizes(model.n_inputs, settings.queries)
+    pilot_queries = KnownQueries.sample(model, [settings.pilot_queries], seed)
+    pilot = Pilot.of(proposals, pilot_queries, classes, settings.samples)
+    entropy = EntropyMeasure.of(proposals, sum(sizes), _ENTROPY_SAMPLES, risk)
+    terms = _Terms(pilot, entropy, classes)
+    at_pilot = terms.at(pilot.queries, pilot.estimates, derived_seed(seed, RandomStream.KNOWN_PILOT_TERMS_SEED))
+    queries = KnownQueries.sample(model, sizes, seed, first_pass=1)
+    block = max(1, _PAIRS // model.n_inputs)
+    blocks = []
+    for number, start in enumerate(range(0, len(queries.rows), block)):
+        part = queries.select(slice(start, start + block))
+        scores = scores_of(proposals, part)
+        block_seed = derived_seed(seed, RandomStream.KNOWN_BLOCK_SEED, number)
+        estimates = DensityEstimates.of(proposals, part, scores, pilot.effort, block_seed)
+        blocks.append(terms.at(part, estimates, block_seed))
+    cuts = np.cumsum(sizes)[:-1]
+    passes = {
+        name: [values, *np.split(np.concatenate([values_of_block[name] for values_of_block in blocks]), cuts)]
+        for name, values in at_pilot.items()
+    }
+    information = {
+        quantity.name: InformationTerms(
+            passes[_decoder(quantity)], passes[_confusion(quantity)], classes.ceilings[quantity.name], risk
+        )
+        for quantity in classes.quantities
+        if not quantity.is_entropy
+    }
+    given_input = EntropyTerms(
+        passes["above"], passes["below"], entropy.largest, entropy.least, entropy.wide.tail_assumed
+    )
+    estimates_by_name = {name: of_name.estimate(settings.shares) for name, of_name in information.items()}
+    estimates_by_name |= _entropies(given_input, information["I(X;T)"], risk)
+    return {quantity.name: estimates_by_name[quantity.name] for quantity in classes.quantities}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Terms:
+    """All terms of a query, by a name; the functions are fixed before the final queries."""
+
+    pilot: Pilot
+    entropy: EntropyMeasure
+    classes: Classes
+
+    def at(self, queries: KnownQueries, estimates: DensityEstimates, seed: int) -> dict[str, Doubles]:
+        terms: dict[str, Doubles] = {}
+        for quantity in self.classes.quantities:
+            if not quantity.is_entropy:
+                decoder = self.pilot.decoders[quantity.name]
+                terms[_decoder(quantity)] = decoder.terms(quantity, estimates, queries, self.classes)
+                terms[_confusion(quantity)] = confusions(quantity, estimates, queries.rows, self.classes)
+        terms["above"], terms["below"] = self.entropy.terms(queries, estimates, seed)
+        return terms
+
+
+def _decoder(quantity: Quantity) -> str:
+    return f"decoder of {quantity.name}"
+
+
+def _confusion(quantity: Quantity) -> str:
+    return f"confusion of {quantity.name}"
+
+
+def _entropies(given_input: EntropyTerms, information: InformationTerms, risk: float) -> dict[str, TwoSidedEstimate]:
+    """Return h(T|X), and h(T) = h(T|X) + I(X;T) with half of the risk for each summand."""
+    ends, total = (
+        Interval(given_input.lower_end(risk), given_input.upper_end(risk)),
+        information.interval(risk / 2, risk / 2),
+    )
+    half_risk = Interval(given_input.lower_end(risk / 2), given_input.upper_end(risk / 2))
+    below, above = (np.concatenate(list(terms[1:])) for terms in (given_input.below, given_input.above))
+    decoded, confusion = (
+        np.concatenate(list(terms[1:])) for terms in (information.mixed_decoder, information.confusions)
+    )
+    return {
+        "h(T|X)": _entropy(ends, below, above, given_input.tail_assumed),
+        "h(T)": _entropy(
+            Interval(half_risk.lower + total.lower, half_risk.upper + total.upper),
+            below + decoded,
+            above + information.ceiling - confusion,
+            given_input.tail_assumed,
+        ),
+    }
+
+
+def _entropy(interval: Interval, below: Doubles, above: Doubles, tail_assumed: bool) -> TwoSidedEstimate:
+    lower, upper = float(below.mean()), float(above.mean())
+    errors = standard_error(below), standard_error(above)
+    bounds = Interval(min(lower, upper), max(lower, upper))
+    return TwoSidedEstimate(
+        interval=interval,
+        plug_in=lower,
+        plug_in_error=errors[0],
+        decoded=upper,
+        decoded_error=errors[1],
+        decoder=DECODER,
+        limited_by=main_cause(interval, upper - lower),
+        point=Point(Interval(lower, upper), sum(errors) / 2, bounds),
+        tail_assumed=tail_assumed,
+    )

@@ -1,0 +1,122 @@
+"""A linear Gaussian model of the noises W and the noisy value T for each input: the source of all proposals.
+
+Given x the model says T = m + G W + E with E ~ N(0, V), V diagonal, so T ~ N(m, C) with C = G G' + V. The gain is the
+regression of the signal on the noises, cov(S, W) = E dS/dW (Stein's identity). The mean and the variances come from
+other noises than the gain, whose linear part is subtracted. The model need not be right: proposals from a wrong model
+only loosen the ends. The posterior of W given t is sampled by Matheron's rule.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from torch import Tensor
+
+from layerbits.estimators.known_network.signal_model import SignalModel
+from layerbits.kernels import RandomStream, standard_normal, stream
+
+# Jacobians that the gain of an input averages, and signals that give its mean and variances.
+_JACOBIANS, _SIGNALS = 8, 64
+
+
+@dataclasses.dataclass(frozen=True)
+class LinearModels:
+    """The linear models of b inputs; log densities here and in `weights` omit the term -d/2 log(2 pi).
+
+    Attributes
+    ----------
+    rows : Tensor of shape (b,)
+        Indices of the inputs.
+    means : Tensor of shape (b, d)
+        The mean of T.
+    gains : Tensor of shape (b, d, k)
+        The derivative G of the mean of T by the noises.
+    variances : Tensor of shape (b, d)
+        The variances V of T given the noises, which include the noise of the layer, 1.
+    precisions : Tensor of shape (b, d, d)
+        The inverse of C.
+    half_log_determinants : Tensor of shape (b,)
+        log(det C) / 2.
+    """
+
+    rows: Tensor
+    means: Tensor
+    gains: Tensor
+    variances: Tensor
+    precisions: Tensor
+    half_log_determinants: Tensor
+
+    @classmethod
+    def fit(cls, model: SignalModel, rows: Tensor, seed: int) -> LinearModels:
+        """Fit the models of inputs (b,); the noises of an input depend on the seed and its index alone."""
+        noises = torch.stack([_noises(model, row, seed) for row in rows.tolist()])
+        gains = torch.zeros(len(rows), model.n_units, model.noise_size, dtype=torch.float64)
+        for k in range(_JACOBIANS):
+            gains += model.jacobians(rows, noises[:, k])
+        gains /= _JACOBIANS
+        fresh = noises[:, _JACOBIANS:]
+        signals = model.signals(rows.repeat_interleave(_SIGNALS), fresh.flatten(0, 1))
+        residuals = signals.view(len(rows), _SIGNALS, -1) - fresh @ gains.mT
+        # A fresh residual has, around the mean of n residuals, the variance of a residual times 1 + 1/n.
+        variances = 1 + (1 + 1 / _SIGNALS) * residuals.var(1)
+        roots = torch.linalg.cholesky(gains @ gains.mT + torch.diag_embed(variances))
+        return cls(
+            rows,
+            residuals.mean(1),
+            gains,
+            variances,
+            torch.cholesky_inverse(roots),
+            roots.diagonal(dim1=1, dim2=2).log().sum(1),
+        )
+
+    @staticmethod
+    def bytes_of_input(model: SignalModel) -> int:
+        """Return the bytes of the model of one input."""
+        return 8 * model.n_units * (model.noise_size + model.n_units + 2)
+
+    def select(self, indices: Tensor) -> LinearModels:
+        """Return the models at some positions of the batch."""
+        return LinearModels(*(getattr(self, field.name)[indices] for field in dataclasses.fields(self)))
+
+    def log_densities(self, points: Tensor) -> Tensor:
+        """Return log N(t; m, C) at points (q, d) for each model, (b, q)."""
+        deviations = points - self.means[:, None]
+        return self._log_densities(deviations, deviations @ self.precisions)
+
+    def log_ratios(self, points: Tensor, noises: Tensor) -> Tensor:
+        """Return log p(w) - log q(w|t) of noises (b, n, k) at points (b, n, d), with the posterior q, (b, n).
+
+        By Bayes' rule the ratio is N(t; m, C) / N(t; m + G w, V).
+        """
+        deviations = points - self.means[:, None]
+        return self._log_densities(deviations, deviations @ self.precisions) - self._given_noises(
+            deviations - noises @ self.gains.mT
+        )
+
+    def posterior_samples(self, points: Tensor, prior_noises: Tensor, prior_errors: Tensor) -> tuple[Tensor, Tensor]:
+        """Sample the posterior of the noises at points (b, n, d), and return it with its `log_ratios`.
+
+        `prior_noises` (b, n, k) and `prior_errors` (b, n, d) are standard normal values.
+        """
+        deviations = points - self.means[:, None]
+        errors = prior_errors * self.variances.sqrt()[:, None]
+        # Matheron's rule: a sample (w, e) of the prior plus the change that makes m + G w + e equal to t.
+        precise = (deviations - prior_noises @ self.gains.mT - errors) @ self.precisions
+        noises = prior_noises + precise @ self.gains
+        remaining = errors + precise * self.variances[:, None]  # t - m - G w
+        log_ratios = self._log_densities(deviations, deviations @ self.precisions) - self._given_noises(remaining)
+        return noises, log_ratios
+
+    def _log_densities(self, deviations: Tensor, precise: Tensor) -> Tensor:
+        return -0.5 * (deviations * precise).sum(-1) - self.half_log_determinants[:, None]
+
+    def _given_noises(self, remaining: Tensor) -> Tensor:
+        """Return log N(t; m + G w, V) from t - m - G w, (b, n, d)."""
+        squares = (remaining.square() / self.variances[:, None]).sum(-1)
+        return -0.5 * (squares + self.variances.log().sum(-1)[:, None])
+
+
+def _noises(model: SignalModel, row: int, seed: int) -> Tensor:
+    generator = stream(seed, RandomStream.KNOWN_MODELS, row)
+    return standard_normal((_JACOBIANS + _SIGNALS, model.noise_size), generator, torch.float64)

@@ -1,0 +1,94 @@
+"""`NetworkSignalModel`: the signals of a layer or readout of a network as a `SignalModel`."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import torch
+from torch import Tensor
+
+from layerbits.estimators.problem import Problem
+from layerbits.estimators.signal_ranges import largest_distance
+from layerbits.networks import DropoutNoise, GivenNoises
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkSignalModel:
+    """A `SignalModel` of a layer or readout of a network, made by `of`.
+
+    Attributes
+    ----------
+    n_inputs : int
+        N, the number of inputs.
+    log_volume : float
+        h(T) in the units of the layer less h(T) of the whitened layer, in nats.
+    signals_range : float
+        R with |S - c| <= R for some c, in whitened units; infinite where no bound is known.
+    given : GivenNoises
+        The passes, with whitened signals.
+    """
+
+    n_inputs: int
+    log_volume: float
+    signals_range: float
+    given: GivenNoises
+
+    @classmethod
+    def of(cls, problem: Problem, name: str) -> NetworkSignalModel:
+        """Return the model of the part `name` of a problem.
+
+        Raises
+        ------
+        LayerSelectionError, ValueError, MemoryError
+            The network cannot run; the noise of the part is not Gaussian; or as `GivenNoises`.
+        """
+        part, network = problem.parts[name], problem.network
+        noise = part.noise(network)
+        if isinstance(noise, DropoutNoise):
+            raise ValueError(
+                f"estimator: got 'known' for {name!r}, which has {noise}, wanted noise that does not depend on its "
+                "signal; choose other layers, or measure with draws"
+            )
+
+        def whitened(signals: Tensor, rows: Tensor) -> Tensor:
+            values = signals.to(torch.promote_types(signals.dtype, torch.float32))
+            if part.view is not None:
+                values = part.view(values[None], rows)[0]
+            whitened_values: Tensor = noise.whiten(values).double() / noise.whitened_sigma
+            return whitened_values
+
+        given = GivenNoises(network, problem.inputs.tensors, part.layer, whitened)
+        signals_range = math.inf
+        if part.view is None:
+            call = next(call for call in network.calls if call.name == part.layer)
+            # The values of a unit lie in an interval: no signal is further from the middle than half the diameter.
+            signals_range = largest_distance(call, noise, given.n_units) / 2 / noise.whitened_sigma
+        log_volume = noise.log_volume + given.n_units * math.log(noise.whitened_sigma)
+        return cls(problem.n_inputs, log_volume, signals_range, given)
+
+    @property
+    def n_units(self) -> int:
+        """Number d of units of the whitened signal."""
+        return self.given.n_units
+
+    @property
+    def noise_size(self) -> int:
+        """Number k of standard normal values of all earlier noises of one row."""
+        return self.given.size
+
+    def signals(self, rows: Tensor, noises: Tensor) -> Tensor:
+        """Return the signals (m, d) of inputs (m,) with noises (m, k)."""
+        return self.given.signals(rows, noises)
+
+    def jacobians(self, rows: Tensor, noises: Tensor) -> Tensor:
+        """Return the derivatives (m, d, k) of the signals by the noises."""
+        return self.given.jacobians(rows, noises)
+
+    def pushforward(self, rows: Tensor, noises: Tensor, tangents: Tensor) -> Tensor:
+        """Return J V, (m, d, p), for tangents V (m, k, p)."""
+        return self.given.pushforward(rows, noises, tangents)
+
+    def pullback(self, rows: Tensor, noises: Tensor, cotangents: Tensor) -> Tensor:
+        """Return J' U, (m, k, p), for cotangents U (m, d, p)."""
+        return self.given.pullback(rows, noises, cotangents)

@@ -1,0 +1,33 @@
+"""The options of a measurement with the known network."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from layerbits.estimators.risk_shares import UNDIVIDED, RiskShares
+from layerbits.networks import MAX_MEMORY
+
+
+@dataclasses.dataclass(frozen=True)
+class KnownNetworkSettings:
+    """The effort of a measurement; every choice that the pilot leaves open is fixed here, before the first query.
+
+    Attributes
+    ----------
+    queries : int
+        Number of final queries; a multiple of N, rounded down, if it is at least N.
+    pilot_queries : int
+        Number of other queries, which choose the samples, the decoder and the first stakes; at least 2.
+    samples : int
+        Largest number of samples of a query that are divided among the inputs.
+    max_memory : int
+        Budget in bytes.
+    shares : RiskShares
+        How the risk of the ends of an information is divided.
+    """
+
+    queries: int = 1024
+    pilot_queries: int = 128
+    samples: int = 1024
+    max_memory: int = MAX_MEMORY
+    shares: RiskShares = UNDIVIDED

@@ -1,0 +1,112 @@
+"""The rounds in which the information of recorded signals is measured; with a tolerance, each has more queries.
+
+As in `layer_rounds`, round k has 6 / (pi k)^2 of the risk. Draws are those in hand, so only queries can be added: of a
+function of the input any number, and behind noise those at up to half of the draws. So round k, if it runs, has the
+same number of queries whatever the earlier rounds showed, and the intervals of all rounds hold together.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+import time
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from layerbits.estimators.audits import note
+from layerbits.estimators.classes import Classes
+from layerbits.estimators.input_decoders import InputDecoder
+from layerbits.estimators.layer_measurement import LayerMeasurement, estimate_samples
+from layerbits.estimators.layer_rounds import MAX_QUERIES
+from layerbits.estimators.layer_sample import LayerSample, sample_of_signals
+from layerbits.estimators.round_outlook import Effort
+from layerbits.estimators.settings import MeasurementSettings
+from layerbits.kernels import RandomStream, derived_seed
+from layerbits.networks import GaussianNoise
+
+
+@dataclasses.dataclass(frozen=True)
+class SignalRounds:
+    """The measurement of the signals of a layer.
+
+    Attributes
+    ----------
+    signals : Tensor of shape (n, r, d)
+        r draws of each row; r = 1 says that the signal is a function of the row.
+    noise : GaussianNoise
+        The noise of the layer.
+    label_sets : mapping of str to Classes
+        The classes of the rows by the name of the label set.
+    index : int
+        Index of the layer, which selects its streams of random numbers.
+    settings : MeasurementSettings
+        The settings; numbers of draws have no effect.
+    devices : tuple of torch.device
+        Devices that share the work on the queries; empty if the device of the signals does it alone.
+    decoders : tuple of InputDecoder
+        Decoders of the caller, which compete with the built-in ones.
+    """
+
+    signals: Tensor
+    noise: GaussianNoise
+    label_sets: Mapping[str, Classes]
+    index: int
+    settings: MeasurementSettings
+    devices: tuple[torch.device, ...] = ()
+    decoders: tuple[InputDecoder, ...] = ()
+
+    def measure(self, deadline: float) -> dict[str, LayerMeasurement]:
+        """Return the measurement with each label set.
+
+        With a tolerance, no round begins that would likely end after the deadline (`time.monotonic`).
+        """
+        settings, queries = self.settings, self.settings.queries
+        for number in itertools.count(1):
+            started, samples = time.monotonic(), self._samples(queries)
+            measurements = self._measurements(samples, number)
+            information = next(iter(measurements.values())).estimates["I(X;T)"]
+            if settings.tolerance is None or information.interval.half_width <= settings.tolerance:
+                break
+            effort = Effort(samples[0].draws, samples[0].queries)
+            larger = effort.larger(information.limited_by, effort.draws, MAX_QUERIES // len(self.signals))
+            expected_end = time.monotonic() + (time.monotonic() - started) * larger.queries / effort.queries
+            limit, remedy = self._limit(effort, larger, information.limited_by, expected_end > deadline)
+            if limit:
+                values = {"tolerance": settings.tolerance, "limit": limit, "cause": information.limited_by}
+                _, shortfall = note("tolerance_missed", **values, remedy=remedy)
+                return {
+                    name: dataclasses.replace(measurement, shortfall=shortfall)
+                    for name, measurement in measurements.items()
+                }
+            queries = larger.queries
+        return measurements
+
+    def _samples(self, queries: int | None) -> list[LayerSample]:
+        """Return one sample; for the paper's estimator two, each of half of the draws."""
+        in_halves = self.settings.estimator == "paper" and self.signals.shape[1] > 1
+        parts: tuple[Tensor, ...] = torch.tensor_split(self.signals, 2, dim=1) if in_halves else (self.signals,)
+        return [sample_of_signals(self.noise, part, queries, self.devices) for part in parts]
+
+    def _measurements(self, samples: list[LayerSample], number: int) -> dict[str, LayerMeasurement]:
+        settings, is_first = self.settings, number == 1
+        seed = settings.seed if is_first else derived_seed(settings.seed, RandomStream.ROUND_SEED, number)
+        risk = settings.risk * (1.0 if settings.tolerance is None else 6 / (math.pi * number) ** 2)
+        return {
+            name: LayerMeasurement(
+                samples[0].draws, estimate_samples(samples, classes, self.index, risk, seed, decoders=self.decoders)
+            )
+            for name, classes in self.label_sets.items()
+        }
+
+    def _limit(self, effort: Effort, larger: Effort, cause: str, is_late: bool) -> tuple[str, str]:
+        """Return the limit that forbids the next round, empty if none does, and the remedy."""
+        if cause == "dimensions":
+            return "any number of draws", "raise tolerance"
+        if larger == effort and effort.draws == 1:
+            return f"{effort.queries} queries of a row", "raise tolerance"
+        if larger == effort:
+            return f"{effort.draws} draws of a row", "pass more draws"
+        return (f"max_seconds {self.settings.max_seconds:g}", "raise max_seconds") if is_late else ("", "")

@@ -1,0 +1,192 @@
+"""`originals_protected`: refuse writes on a network itself in a pass of its shadow.
+
+A hook, for instance, may close over the network.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+import types
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from layerbits._base import LayerSelectionError
+from layerbits.networks.execution.module_state import CONTAINERS
+from layerbits.networks.execution.output_tensor import all_tensors
+
+# The methods through which Python sets attributes, buffers, parameters and parts of a module.
+_WRITERS = {
+    method.__code__
+    for method in (
+        nn.Module.__setattr__,
+        nn.Module.__delattr__,
+        nn.Module.register_buffer,
+        nn.Module.register_parameter,
+        nn.Module.add_module,
+    )
+}
+
+
+@contextlib.contextmanager
+def originals_protected(model: nn.Module) -> Iterator[None]:
+    """Refuse writes of this thread on the modules, parameters and buffers of a network within a ``with`` block.
+
+    A write into a container of a module is undone after the block. It is found if it stores a tensor of the block, or
+    if no other thread of Python runs, which could have written meanwhile.
+
+    Raises
+    ------
+    LayerSelectionError
+        The block writes on the network.
+    """
+    state, before = _State(model), sys.getprofile()
+    try:
+        if before is None:  # a profiler of the user is left alone
+            sys.setprofile(_RefuseAttributes(model))
+        with _RefuseWrites(model) as writes:
+            yield
+    finally:
+        if before is None:
+            sys.setprofile(None)
+    state.check(writes.made)
+
+
+def _refuse(names: Mapping[int, str], module: nn.Module, attribute: str) -> None:
+    place = f"{type(module).__name__} at {names[id(module)]!r}" if names[id(module)] else type(module).__name__
+    raise LayerSelectionError(
+        f"model: got a forward method or hook that writes {attribute} of {place}, wanted writes on attributes or "
+        "buffers of the module that runs, such as the first argument of a hook, or on an object of your own: layerbits "
+        "runs a copy of the network, and must not change the network itself; or remove the hook for the measurement"
+    )
+
+
+class _RefuseAttributes:
+    """A profile function that refuses the writers of the modules of a network; it is called in its own thread alone."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self._names = {id(module): name for name, module in model.named_modules()}
+
+    def __call__(self, frame: types.FrameType, event: str, argument: object) -> None:
+        if event == "call" and frame.f_code in _WRITERS:
+            module = frame.f_locals["self"]
+            if id(module) in self._names:
+                _refuse(self._names, module, f"the attribute {frame.f_locals['name']!r}")
+
+
+class _RefuseWrites(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Refuses operations that write into parameters, or into buffers and other tensors of the network itself.
+
+    Attributes
+    ----------
+    made : dict of int to StorageWeakRef
+        The memory of the results of all operations, by address; the reference keeps the address from being used again.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._modules = {id(module): name for name, module in model.named_modules()}
+        self._owners: dict[int, tuple[nn.Module, str]] = {}
+        self.made: dict[int, StorageWeakRef] = {}
+        for module in model.modules():
+            for name, tensor in (vars(module) | module._parameters | module._buffers).items():
+                address = _address(tensor) if isinstance(tensor, Tensor) else None
+                if address is not None:
+                    self._owners[address] = module, name
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        for tensor in _written(func, args, kwargs):
+            owner = self._owners.get(_address(tensor) or 0)
+            if owner is not None:
+                _refuse(self._modules, owner[0], f"into the tensor {owner[1]!r}")
+        output = func(*args, **kwargs)
+        for storage in map(_storage, _tensors(output)):
+            if storage is not None and storage._cdata not in self.made:
+                self.made[storage._cdata] = StorageWeakRef(storage)  # type: ignore[no-untyped-call]
+        return output
+
+
+class _State:
+    """The attributes of the modules of a network, and the items of the containers among them."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self._is_alone = threading.active_count() == 1
+        self._modules = {id(module): name for name, module in model.named_modules()}
+        self._attributes = [(module, dict(vars(module))) for module in model.modules()]
+        self._items = [
+            (module, name, value, value.copy())
+            for module, attributes in self._attributes
+            for name, value in attributes.items()
+            if type(value) in CONTAINERS
+        ]
+
+    def check(self, made: Collection[int]) -> None:
+        """Undo and refuse writes since the creation; `made` has the addresses of tensors of this thread's block."""
+        is_alone = self._is_alone and threading.active_count() == 1
+        for module, attributes in self._attributes:
+            present = vars(module)
+            for name in [*attributes.keys() - present.keys(), *present.keys()]:
+                value, before = present.get(name), attributes.get(name)
+                if value is not before and (is_alone or _hold(value, made)):
+                    present.pop(name, None)
+                    if name in attributes:
+                        present[name] = before
+                    _refuse(self._modules, module, f"the attribute {name!r}")
+        for module, name, container, items in self._items:
+            if not _same_items(container, items) and (is_alone or _hold(container, made)):
+                container.clear()
+                container.extend(items) if hasattr(container, "extend") else container.update(items)
+                _refuse(self._modules, module, f"into the {type(container).__name__} {name!r}")
+
+
+def _same_items(container: Any, items: Any) -> bool:
+    if len(container) != len(items):
+        return False
+    if isinstance(container, set):
+        return bool(container == items)
+    if isinstance(container, Mapping):
+        return list(container) == list(items) and all(container[key] is items[key] for key in items)
+    return all(item is other for item, other in zip(container, items, strict=True))
+
+
+def _hold(value: object, made: Collection[int]) -> bool:
+    """Return whether a value has a tensor of the block."""
+    return any(_address(tensor) in made for tensor in all_tensors(value))
+
+
+def _written(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[Tensor]:
+    arguments = func._schema.arguments if hasattr(func, "_schema") else ()
+    values = dict(zip((argument.name for argument in arguments), args, strict=False)) | dict(kwargs)
+    written = [
+        values.get(argument.name)
+        for argument in arguments
+        if argument.alias_info is not None and argument.alias_info.is_write
+    ]
+    return _tensors(written)
+
+
+def _tensors(values: object) -> list[Tensor]:
+    return [value for value in tree_leaves(values) if isinstance(value, Tensor)]
+
+
+def _address(tensor: Tensor) -> int | None:
+    storage = _storage(tensor)
+    return None if storage is None else storage._cdata
+
+
+def _storage(tensor: Tensor) -> torch.UntypedStorage | None:
+    with torch._C.DisableTorchFunction():
+        try:
+            return tensor.untyped_storage()
+        except (NotImplementedError, RuntimeError):  # a tensor without memory of its own
+            return None

@@ -1,0 +1,79 @@
+"""Whether a network takes the whole numbers of a data frame as they are, or as floating-point numbers.
+
+Only the network shows it: an embedding takes whole numbers alone, a linear layer floating-point numbers alone. So the
+first rows are passed as they are. If the network raises an error of a dtype, arguments are converted until it runs.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from layerbits.networks.execution.generators import generators_restored
+from layerbits.networks.execution.own_hooks import delete_own_hooks
+from layerbits.networks.execution.shadow import shadow, unwrapped
+
+# Number of rows of the passes.
+_ROWS = 2
+
+# Largest number of arguments of which every combination is tried.
+_COMBINED = 4
+
+# Parts of the messages with which torch refuses a dtype.
+_DTYPE_ERRORS = ("dtype", "not implemented for '", "scalar type", "should be the same", "expected m1 and m2")
+
+# Returns the positional and keyword arguments of a pass of tensors.
+Arguments = Callable[[Sequence[Tensor]], tuple[tuple[Any, ...], dict[str, Any]]]
+
+
+def positions_to_convert(
+    model: nn.Module, arguments: Arguments, tensors: Sequence[Tensor], whole: Sequence[int], dtype: torch.dtype
+) -> tuple[int, ...]:
+    """Return the positions of the tensors to convert to `dtype`, the fewest with which the network runs.
+
+    Parameters
+    ----------
+    tensors : sequence of Tensor of shape (n, ...)
+        The tensors among the arguments.
+    whole : sequence of int
+        Positions of the tensors that may be converted.
+
+    Returns
+    -------
+    tuple of int
+        Empty if the network runs as it is, raises another error than that of a dtype, or never runs.
+    """
+    copied = shadow(unwrapped(model))
+    delete_own_hooks(copied)
+    for positions in _combinations(whole):
+        rows = [
+            tensor[:_ROWS].to(dtype) if position in positions else tensor[:_ROWS].clone()
+            for position, tensor in enumerate(tensors)
+        ]
+        args, kwargs = arguments(rows)
+        with torch.no_grad(), generators_restored(copied):
+            try:
+                copied(*args, **kwargs)
+            except Exception as error:  # any error of the network: its first measured pass raises it again
+                if not positions and not _is_of_dtype(error):
+                    return ()
+            else:
+                return positions
+    return ()
+
+
+def _combinations(whole: Sequence[int]) -> Iterator[tuple[int, ...]]:
+    """Yield combinations of positions, the smaller ones first; of many positions none and all."""
+    if len(whole) > _COMBINED:
+        yield from ((), tuple(whole))
+        return
+    for size in range(len(whole) + 1):
+        yield from itertools.combinations(whole, size)
+
+
+def _is_of_dtype(error: Exception) -> bool:
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _DTYPE_ERRORS)

@@ -1,0 +1,152 @@
+"""Probing passes in which the same rows stand among extreme rows: a network may act on values of the whole batch.
+
+A branch on the largest value of a batch, for instance, shows only if the batch has a row with such a value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from layerbits._base import LayerSelectionError
+from layerbits.networks.observation.signal_values import are_close
+from layerbits.networks.passes.probing import Probe
+
+Shape = tuple[int, ...]
+
+# Rows that are compared, and the largest number of other rows in a pass.
+_COMPARED_ROWS = 2
+_OTHER_ROWS = 14
+
+# Factors of a row that is no input, which may exceed a threshold that hidden values of noisy passes exceed.
+_FACTORS = (10.0, -10.0, 1e3, -1e3)
+
+# Number of values of an input tensor that are read at once.
+_VALUES_AT_ONCE = 2**22
+
+
+def check_batch_effects(probe: Probe) -> None:
+    """Compare the signals of two rows in passes whose other rows are extreme, typical, or multiples of a row.
+
+    Without random numbers of the network, the place of a row in the pass must not count either.
+
+    Raises
+    ------
+    LayerSelectionError
+        The shape of a signal depends on the other rows.
+    ValueError
+        The signal of a row depends on the other rows of the pass, or on its place.
+    """
+    n_others = _n_others(probe)
+    last_row = _COMPARED_ROWS + n_others - 1
+    signals = probe.run(probe.rows((0, 1, *[0] * n_others)), kept_rows=(*range(_COMPARED_ROWS), last_row))
+    if not probe.network.uses_random_numbers:
+        for layer, signal in signals.items():
+            if not are_close(signal[0], signal[-1]):
+                refuse_interaction(probe, layer, "its place in")
+    shapes = probe.shapes
+    for batch in batches_among_other_rows(probe):
+        _compare(probe, (signals, shapes), _run(probe, batch))
+    if any(tensor.device.type != "cpu" for tensor in probe.inputs):  # an index out of range would end a CUDA context
+        return
+    try:
+        other_signals = _run(probe, _joined(probe, _multiples(probe, n_others)))
+    except (RuntimeError, ValueError, TypeError, IndexError, AssertionError):  # the network takes no such rows
+        return
+    _compare(probe, (signals, shapes), other_signals)
+
+
+def refuse_interaction(probe: Probe, layer: str, cause: str = "the other rows of") -> None:
+    """Raise a ValueError that rows act on one another in a layer, unless the weights have changed meanwhile."""
+    if probe.weights.have_changed():
+        return
+    raise ValueError(
+        f"inputs: got rows that act on one another: in {layer!r} the signal of a row changes with {cause} the pass, "
+        "wanted a network that treats each row alone; give batch normalization running statistics "
+        "(track_running_stats=True), and recurrent and attention layers batch_first=True; measure a quantized network "
+        "as it was before quantization; for the nodes of one graph, record the signals of a pass and measure them with "
+        "layerbits.information"
+    )
+
+
+def batches_among_other_rows(probe: Probe) -> Iterator[list[Tensor]]:
+    """Yield batches of the compared rows and other inputs, which are extreme or typical."""
+    for positions in _compositions(probe.inputs, _n_others(probe)):
+        yield _joined(probe, [tensor[positions.to(tensor.device)] for tensor in probe.inputs])
+
+
+def _n_others(probe: Probe) -> int:
+    return max(1, min(_OTHER_ROWS, probe.network.rows_per_pass(probe.inputs) - _COMPARED_ROWS))
+
+
+def _joined(probe: Probe, others: Sequence[Tensor]) -> list[Tensor]:
+    return [torch.cat(pair) for pair in zip(probe.rows(range(_COMPARED_ROWS)), others, strict=True)]
+
+
+def _run(probe: Probe, batch: Sequence[Tensor]) -> dict[str, Tensor]:
+    """Return the signals of the compared rows in a pass."""
+    return probe.run(batch, kept_rows=range(_COMPARED_ROWS))
+
+
+def _compare(
+    probe: Probe, reference: tuple[Mapping[str, Tensor], Mapping[str, Shape]], others: Mapping[str, Tensor]
+) -> None:
+    """Raise unless the signals of the compared rows in the last pass, `others`, are those of a reference pass.
+
+    `reference` has the signals of the compared rows, and the shapes of those of all rows, whose axis is the first.
+    """
+    signals, shapes = reference
+    for layer, signal in signals.items():
+        other_shape = probe.shapes.get(layer)
+        if other_shape != shapes[layer]:
+            got = "no value" if other_shape is None else f"shape {other_shape}"
+            raise LayerSelectionError(
+                f"layers: got {layer!r}, which returns shape {shapes[layer]} or {got} for {shapes[layer][0]} rows, "
+                f"depending on their values, wanted one row for each row of the pass; {probe.network.remedy_for_rows}"
+            )
+        if not are_close(signal[:_COMPARED_ROWS], others[layer]):
+            refuse_interaction(probe, layer)
+
+
+def _compositions(inputs: Sequence[Tensor], n_others: int) -> Iterator[Tensor]:
+    """Yield the positions of the other rows of each pass, (n_others,), among the inputs.
+
+    The first has the rows of the largest and smallest value, and others at equal distances. Then, for each tensor whose
+    rows have different means, come the rows of the largest means and those of the smallest.
+    """
+    n_inputs = len(inputs[0])
+    statistics = [_row_statistics(tensor) for tensor in inputs]
+    extremes = [int(values.argmax()) for columns in statistics for values in columns]
+    extremes += [int(values.argmin()) for columns in statistics for values in columns]
+    spread = torch.linspace(0, n_inputs - 1, n_others).round().long().tolist()
+    yield torch.tensor([*dict.fromkeys(extremes), *spread][:n_others])
+    for *_, means in statistics:
+        if means.min() < means.max():
+            ranks = torch.arange(n_others) % n_inputs
+            yield means.argsort()[ranks]
+            yield means.argsort(descending=True)[ranks]
+
+
+def _row_statistics(tensor: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the largest value, the smallest and the mean of each row, each of shape (n,), on the CPU."""
+    rows = max(1, _VALUES_AT_ONCE // max(1, tensor[:1].numel()))
+    statistics = []
+    for part in torch.split(tensor, rows):
+        values = (part.abs() if part.is_complex() else part).reshape(len(part), -1).double().cpu()
+        values = values if values.shape[1] else values.new_zeros(len(part), 1)
+        statistics.append(torch.stack([values.amax(1), values.amin(1), values.mean(1)]))
+    largest, smallest, means = torch.cat(statistics, 1)
+    return largest, smallest, means
+
+
+def _multiples(probe: Probe, n_others: int) -> list[Tensor]:
+    """Return multiples of row 1 in floating-point tensors, and row 1 itself in the others."""
+    multiples = []
+    for tensor in probe.rows([1] * n_others):
+        if tensor.is_floating_point():
+            factors = torch.tensor([_FACTORS[row % len(_FACTORS)] for row in range(n_others)], dtype=tensor.dtype)
+            tensor = tensor * factors.reshape(-1, *[1] * (tensor.ndim - 1))
+        multiples.append(tensor)
+    return multiples

@@ -1,0 +1,78 @@
+"""Layers whose rows are not those of the inputs, as in an expert that gets some of the rows or tokens of a pass."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Collection, Sequence
+
+from torch import Tensor
+
+from layerbits._base import LayerSelectionError
+from layerbits.networks.passes.batch_effects import batches_among_other_rows
+from layerbits.networks.passes.measured_network import MeasuredNetwork
+from layerbits.networks.passes.probing import Probe
+
+# Rows of further passes, as in `Probe.rows`.
+_ROWS = ((0, 1, 0), (0, 1), (1, 1, 0), (0, 0, 0), (0, 1, 1))
+
+
+def leave_out_other_rows(network: MeasuredNetwork, inputs: Sequence[Tensor], named: Collection[str]) -> None:
+    """Leave out layers whose rows are not those of the inputs from a network without noise, unless they are `named`.
+
+    Raises
+    ------
+    LayerSelectionError
+        No layer is left.
+
+    Warns
+    -----
+    UserWarning
+        Names the layers that are left out.
+    """
+    left_out = _layers_with_other_rows(network, inputs) - set(named)
+    if not left_out:
+        return
+    names = ", ".join(call.name for call in network.calls if call.name in left_out)
+    reason = "whose rows in a pass are not those of the inputs, as in an expert that gets some of them"
+    network.calls = [call for call in network.calls if call.name not in left_out]
+    if not network.calls:
+        raise LayerSelectionError(
+            f"layers: got None, which selects hidden activation functions, but the network has only {names}, {reason}; "
+            "name other layers, such as the block that adds up the experts"
+        )
+    warnings.warn(
+        f"layers: None leaves out {names}, {reason}; measure a layer behind them, such as the block that adds them up",
+        stacklevel=2,
+    )
+
+
+def _layers_with_other_rows(network: MeasuredNetwork, inputs: Sequence[Tensor]) -> set[str]:
+    """Return the layers that do not run in each of some passes, or whose shapes have no axis for the rows there."""
+    probe = Probe(network, inputs, network.layer_names)
+    shapes: dict[str, list[tuple[int, tuple[int, ...]]]] = {layer: [] for layer in network.layer_names}
+    batches = [*map(probe.rows, _ROWS), *batches_among_other_rows(probe)]
+    for batch in batches:
+        probe.run(batch, kept_rows=())
+        for layer, shape in probe.shapes.items():
+            shapes[layer].append((len(batch[0]), shape))
+    return {
+        layer
+        for layer, shapes_of_layer in shapes.items()
+        if len(shapes_of_layer) < len(batches) or not _have_row_axis(shapes_of_layer)
+    }
+
+
+def _have_row_axis(shapes: Sequence[tuple[int, tuple[int, ...]]]) -> bool:
+    """Return whether an axis has the number of rows of each pass, and the others the same lengths in all passes."""
+    _, first = shapes[0]
+    return any(
+        all(
+            len(shape) == len(first) and shape[axis] == n_rows and _without(shape, axis) == _without(first, axis)
+            for n_rows, shape in shapes
+        )
+        for axis in range(len(first))
+    )
+
+
+def _without(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
+    return shape[:axis] + shape[axis + 1 :]

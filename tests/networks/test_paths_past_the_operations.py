@@ -1,0 +1,343 @@
+"""Ways by which values pass from tensor to tensor without an operation of torch are found, or the chain is refused."""
+
+import copy
+import ctypes
+import io
+import pickle
+import threading
+
+import numpy as np
+import pytest
+import torch
+from torch.utils._python_dispatch import _disable_current_modes
+
+from layerbits.networks.passes.interventions import _groups
+from tests.support.dependence import INPUTS, Forward, graph
+
+pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
+    pytest.mark.filterwarnings("ignore:TypedStorage is deprecated"),
+    pytest.mark.filterwarnings("ignore:The given NumPy array is not writable"),
+]
+
+
+def buffer():
+    return torch.zeros(2, 4)
+
+
+def by_map(x):
+    return buffer().map_(x, lambda _, value: value)
+
+
+def by_map_of_two(x):
+    return buffer().map2_(x, x, lambda _, value, other: value + other)
+
+
+def by_apply(x):
+    values = []
+    x.clone().apply_(lambda value: values.append(value) or value)
+    return torch.tensor(values).reshape(2, 4)
+
+
+def by_array(x):
+    return torch.from_numpy(np.asarray(x).copy())
+
+
+def by_array_of_a_later_write(x):
+    values = buffer()
+    array = values.numpy()
+    values.copy_(x)
+    return torch.tensor(array.copy())
+
+
+def by_memory_of_a_later_write(x):
+    values = buffer()
+    array = values.numpy()
+    values.copy_(x)
+    return torch.from_numpy(array)
+
+
+def by_address(x):
+    values = buffer()
+    ctypes.memmove(values.data_ptr(), x.data_ptr(), x.nbytes)
+    return values
+
+
+def by_address_of_a_later_write(x):
+    values, copied = buffer(), buffer()
+    address = values.data_ptr()
+    values.copy_(x)
+    ctypes.memmove(copied.data_ptr(), address, copied.nbytes)
+    return copied
+
+
+def by_storage(x):
+    values = buffer()
+    values.untyped_storage().copy_(x.untyped_storage())
+    return values
+
+
+def by_storage_of_a_later_write(x):
+    values = buffer()
+    storage = values.untyped_storage()
+    values.copy_(x)
+    return torch.tensor(list(storage), dtype=torch.uint8).view(torch.float32).reshape(2, 4)
+
+
+def by_storage_with_a_type(x):
+    return torch.tensor(x.clone()._typed_storage().tolist()).reshape(2, 4)
+
+
+def by_set(x):
+    return torch.empty(0).set_(x.clone())
+
+
+def by_data(x):
+    values = buffer()
+    values.data = x.clone()
+    return values
+
+
+def by_write_into_data(x):
+    values = buffer()
+    values.data.copy_(x)
+    return values
+
+
+def by_list(x):
+    return torch.tensor(x.tolist())
+
+
+def by_list_of_tensors(x):
+    return torch.tensor([list(row) for row in x])
+
+
+def by_numbers(x):
+    return torch.tensor([[float(value) for value in row] for row in x])
+
+
+def by_text(x):
+    return eval(repr(x), {"tensor": torch.tensor})
+
+
+def by_formatted_numbers(x):
+    return torch.tensor([[float(f"{value}") for value in row] for row in x])
+
+
+def by_pickle(x):
+    return pickle.loads(pickle.dumps(x))
+
+
+def by_file(x):
+    file = io.BytesIO()
+    torch.save(x, file)
+    file.seek(0)
+    return torch.load(file)
+
+
+def by_dlpack(x):
+    return torch.from_dlpack(x.clone())
+
+
+def by_capsule(x):
+    return torch.from_dlpack(torch.utils.dlpack.to_dlpack(x.clone()))
+
+
+def by_bytes(x):
+    return torch.frombuffer(bytearray(x.numpy().tobytes()), dtype=torch.float32).reshape(2, 4)
+
+
+def by_copy(x):
+    return copy.copy(x) + copy.deepcopy(x)
+
+
+class Double(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return 2 * x
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return 2 * gradient
+
+
+class DoubleArray(Double):
+    @staticmethod
+    def forward(ctx, x):
+        return torch.from_numpy(2 * x.numpy())
+
+
+@torch.library.custom_op("layerbits_tests::double", mutates_args=())
+def double(x: torch.Tensor) -> torch.Tensor:
+    return 2 * x
+
+
+_KEPT = {}
+
+
+@torch.library.custom_op("layerbits_tests::keep", mutates_args=())
+def keep(x: torch.Tensor) -> torch.Tensor:
+    _KEPT["values"] = x.clone()
+    return x.new_zeros(1)
+
+
+@torch.library.custom_op("layerbits_tests::kept", mutates_args=())
+def kept(count: int) -> torch.Tensor:
+    return _KEPT["values"].clone()
+
+
+@torch.library.custom_op("layerbits_tests::write", mutates_args=())
+def write(x: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    values.numpy()[:] = x.numpy()
+    return x.new_zeros(1)
+
+
+def by_values_that_an_operation_keeps(x):
+    keep(x)
+    return kept(1)
+
+
+def by_a_write_that_the_schema_does_not_name(x):
+    values = buffer()
+    write(x, values)
+    return values
+
+
+_ARRAY = np.zeros((2, 4), np.float32)
+_FIRST, _SECOND = torch.from_numpy(_ARRAY), torch.from_numpy(_ARRAY)
+
+
+def by_two_tensors_of_one_array(x):
+    _FIRST.copy_(x)
+    return _SECOND
+
+
+def by_part_of_an_array(x):
+    _FIRST.copy_(x)
+    return torch.from_numpy(_ARRAY[1:]).expand(2, 4)
+
+
+def by_sparse(x):
+    return x.to_sparse().to_dense()
+
+
+def by_nested(x):
+    return torch.nested.nested_tensor(list(x)).to_padded_tensor(0.0)
+
+
+def by_quantized(x):
+    return torch.quantize_per_tensor(x, 0.1, 0, torch.qint8).dequantize()
+
+
+def by_list_operation(x):
+    values = [buffer()]
+    torch._foreach_copy_(values, [x])
+    return values[0]
+
+
+WAYS = [
+    by_map,
+    by_map_of_two,
+    by_apply,
+    by_array,
+    by_array_of_a_later_write,
+    by_memory_of_a_later_write,
+    by_address,
+    by_address_of_a_later_write,
+    by_storage,
+    by_storage_of_a_later_write,
+    by_storage_with_a_type,
+    by_set,
+    by_data,
+    by_write_into_data,
+    by_list,
+    by_list_of_tensors,
+    by_numbers,
+    by_text,
+    by_formatted_numbers,
+    by_pickle,
+    by_file,
+    by_dlpack,
+    by_capsule,
+    by_bytes,
+    by_copy,
+    Double.apply,
+    DoubleArray.apply,
+    double,
+    by_values_that_an_operation_keeps,
+    by_a_write_that_the_schema_does_not_name,
+    by_two_tensors_of_one_array,
+    by_part_of_an_array,
+    by_sparse,
+    by_nested,
+    by_quantized,
+    by_list_operation,
+]
+
+
+def graph_of(way, factor, source):
+    """Return the graph of a network in which `factor` times the values of a source act on layer c, past layer b."""
+
+    def forward(net, x):
+        a = net.a(x)
+        return net.c(net.b(2 * a) + factor * way(x if source == "input" else a))
+
+    # The first rows of two inputs are the last rows too.
+    return graph(Forward(forward), ["a", "b", "c"], INPUTS[:2])
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+@pytest.mark.filterwarnings("ignore:.*quantized tensor creation functions")
+@pytest.mark.parametrize("source", ["input", "layer"])
+@pytest.mark.parametrize("way", WAYS)
+def test_values_that_no_operation_passes_on_are_found_although_they_do_not_act(way, source):
+    assert "b" not in graph_of(way, 0.0, source).cuts("c")
+
+
+def without_modes(x):
+    values = buffer()
+    with _disable_current_modes():
+        values.copy_(x)
+    return values
+
+
+def without_functions(x):
+    values = buffer()
+    with torch._C.DisableTorchFunction():
+        values.numpy()[:] = x.numpy()
+    return values
+
+
+def by_another_thread(x):
+    values = buffer()
+    thread = threading.Thread(target=lambda: values.copy_(x))
+    thread.start()
+    thread.join()
+    return values
+
+
+@pytest.mark.parametrize("source", ["input", "layer"])
+@pytest.mark.parametrize("way", [without_modes, without_functions, by_another_thread])
+def test_values_past_every_mode_are_found_if_they_act(way, source):
+    dependence = graph_of(way, 1.0, source)
+    assert "paths between layers that its operations do not show" in dependence.unknown
+    assert dependence.cuts("c") == ()
+
+
+@pytest.mark.parametrize(
+    "way", [torch.zeros_like, lambda x: x.detach() * 0 + 1, lambda x: x.new_ones(2, 4).numpy()[0, 0]]
+)
+def test_a_layer_after_operations_that_pass_nothing_on_keeps_its_chain(way):
+    def forward(net, x):
+        return net.c(net.b(net.a(x)) + torch.as_tensor(way(torch.ones(2, 4))))
+
+    assert graph(Forward(forward), ["a", "b", "c"]).cuts("c") == ("a", "b")
+
+
+@pytest.mark.parametrize("n_layers", [1, 2, 3, 7])
+def test_every_layer_is_changed_without_each_other_layer(n_layers):
+    layers = [str(index) for index in range(n_layers)]
+    groups = list(_groups(layers))
+    for layer in layers:
+        for other in layers:
+            assert layer == other or any(layer in group and other not in group for group in groups)

@@ -1,0 +1,130 @@
+"""Experts that get some of the rows or tokens of a pass: the default leaves their layers out and measures the rest."""
+
+import pytest
+import torch
+from torch import nn
+
+import layerbits as lb
+from tests.support.random_arrays import normal_tensor
+
+INPUTS = 2 * normal_tensor(60, 4, seed=7).float()
+TOKENS = 2 * normal_tensor(20, 5, 4, seed=8).float()
+LEFT_OUT = r"^layers: None leaves out .*experts\.\d\.1.*, whose rows in a pass are not those of the inputs"
+
+
+class Experts(nn.Module):
+    """The best of several experts for each row or token. If `calls_all`, experts without rows run too."""
+
+    def __init__(self, calls_all):
+        super().__init__()
+        torch.manual_seed(0)
+        self.calls_all = calls_all
+        self.stem, self.act, self.gate, self.out = nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 4), nn.Tanh()
+        self.experts = nn.ModuleList(nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 6)) for _ in range(4))
+        self.head = nn.Linear(6, 2)
+
+    def forward(self, x):
+        hidden = self.act(self.stem(x)).reshape(-1, 6)
+        weights = self.gate(hidden).softmax(1)
+        total = torch.zeros_like(hidden)
+        for index, expert in enumerate(self.experts):
+            rows = (weights.argmax(1) == index).nonzero()[:, 0]
+            if len(rows) or self.calls_all:
+                total = total.index_add(0, rows, expert(hidden[rows]) * weights[rows, index, None])
+        return self.head(self.out((hidden + total).reshape(*x.shape[:-1], 6)))
+
+    def reference(self, x):
+        """Return the values of `act` and `out`, with every expert on every row."""
+        with torch.no_grad():
+            hidden = self.act(self.stem(x))
+            weights = self.gate(hidden).softmax(-1)
+            best = torch.nn.functional.one_hot(weights.argmax(-1), 4)
+            outputs = torch.stack([expert(hidden) for expert in self.experts], -1)
+            return {"act": hidden, "out": torch.tanh(hidden + (outputs * (best * weights)[..., None, :]).sum(-1))}
+
+
+# Layers of experts that do not run in the observed pass have a warning of their own.
+pytestmark = pytest.mark.filterwarnings("ignore:.*did not run in the observed pass")
+networks = pytest.mark.parametrize("calls_all", [True, False])
+
+
+@networks
+@pytest.mark.parametrize("inputs", [INPUTS, TOKENS], ids=["rows", "tokens"])
+def test_activations_are_those_of_the_other_layers(calls_all, inputs):
+    model = Experts(calls_all)
+    with pytest.warns(UserWarning, match=LEFT_OUT):
+        activations = lb.layer_activations(model, inputs)
+    expected = model.reference(inputs)
+    assert list(activations) == ["act", "out"]
+    for layer, values in activations.items():
+        # Matrix products of 8 and 6 terms of at most 1 round by less than 20 eps.
+        rounding = 20 * torch.finfo(torch.float32).eps
+        assert torch.allclose(values, expected[layer].flatten(1), rtol=0, atol=rounding)
+
+
+@networks
+def test_measurement_without_names_measures_the_rest(calls_all, tmp_path):
+    model, expected = Experts(calls_all), Experts(calls_all).reference(INPUTS)
+    with pytest.warns(UserWarning, match=LEFT_OUT):
+        table = lb.layer_information(model, INPUTS, sigma=0.3)
+    assert {row.layer for row in table} == {"act", "out"}
+    for layer in ("act", "out"):
+        truth = lb.information(expected[layer], 0.3)["signals", "I(X;T)"]
+        # Both intervals hold with their confidence, so they overlap.
+        assert table[layer, "I(X;T)"].lower <= truth.upper
+        assert truth.lower <= table[layer, "I(X;T)"].upper
+
+
+@networks
+@pytest.mark.parametrize(
+    "measure",
+    [
+        lambda model, folder: lb.layer_information(model, INPUTS, sigma=lb.RelativeSigma(0.3), queries=20),
+        lambda model, folder: lb.layer_information(model, INPUTS, sigma={"act": 0.3, "*": 0.2}, queries=20),
+        lambda model, folder: lb.sigma_profile(model, INPUTS, sigmas=[0.3]),
+        lambda model, folder: lb.suggest_sigma(model, INPUTS),
+        lambda model, folder: lb.Monitor(model, INPUTS, at=[0], directory=folder, sigma=0.3).step(0),
+    ],
+    ids=["relative", "mapping", "profile", "suggestion", "monitor"],
+)
+def test_every_measurement_without_names_leaves_experts_out(calls_all, measure, tmp_path):
+    with pytest.warns(UserWarning, match=LEFT_OUT):
+        measure(Experts(calls_all), tmp_path)
+
+
+def test_expert_with_a_name_is_refused():
+    with pytest.raises(lb.LayerSelectionError, match=r"^layers: got 'experts\.\d\.1', which .*; choose other layers"):
+        lb.layer_information(Experts(calls_all=True), INPUTS, sigma=0.3, layers="experts.*.1")
+    with (
+        pytest.warns(UserWarning, match=LEFT_OUT),
+        pytest.raises(lb.LayerSelectionError, match=r"^layers: got 'experts\.0\.1', which"),
+    ):
+        lb.layer_information(Experts(calls_all=True), INPUTS, sigma={"**": 0.3, "experts.0.1": 0.2})
+
+
+@pytest.mark.filterwarnings("error")
+def test_network_whose_experts_are_all_is_refused():
+    class Only(Experts):
+        def forward(self, x):
+            self.act, self.out = nn.Identity(), nn.Identity()
+            return super().forward(x)
+
+    with pytest.raises(
+        lb.LayerSelectionError, match=r"^layers: got None, .* has only experts\.0\.1, .*name other layers"
+    ):
+        lb.layer_information(Only(calls_all=True), INPUTS, sigma=0.3)
+
+
+@pytest.mark.filterwarnings("error")
+def test_network_without_experts_has_no_warning():
+    model = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 2))
+    assert list(lb.layer_activations(model, INPUTS)) == ["1", "3"]
+
+
+def test_noisy_experts_train_and_are_refused_with_a_remedy_that_works():
+    model = lb.noisify(Experts(calls_all=True), sigma=0.3, inputs=INPUTS)
+    model(INPUTS).sum().backward()
+    with pytest.raises(lb.LayerSelectionError, match=r"noisify the network with `layers` that leave it out"):
+        lb.layer_information(model, INPUTS, draws=4)
+    lb.noisify(model, sigma=0.3, layers=["act", "out"], inputs=INPUTS)
+    assert lb.layer_information(model, INPUTS, draws=4)["out", "I(X;T)"].upper > 0

@@ -1,0 +1,208 @@
+"""A hook or closure that writes on the network itself in a pass of its copy is refused, and the network stays."""
+
+import sys
+import threading
+
+import pytest
+import torch
+from torch import nn
+
+import layerbits as lb
+from tests.support.random_arrays import normal_tensor
+
+INPUTS = normal_tensor(10, 4, seed=1).float()
+
+
+class Network(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear, self.act, self.head = nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 2)
+        self.register_buffer("total", torch.zeros(()))
+        self.outputs, self.counts, self.seen, self.n_calls, self.last = [], {"act": 0}, {0}, 0, torch.zeros(3)
+
+    def forward(self, x):
+        return self.head(self.act(self.linear(x)))
+
+    def state(self):
+        tensors = [tensor.clone() for tensor in (*self.parameters(), *self.buffers(), self.last)]
+        return tensors, sorted(vars(self)), list(self.outputs), dict(self.counts), set(self.seen), self.n_calls
+
+
+def count(model, output):
+    model.n_calls += 1
+
+
+def keep(model, output):
+    model.features = output
+
+
+def delete(model, output):
+    del model.n_calls
+
+
+def replace_buffer(model, output):
+    model.total = output.mean()
+
+
+def add_buffer(model, output):
+    model.register_buffer("mean", output.mean(0))
+
+
+def write_buffer(model, output):
+    model.total.add_(1)
+
+
+def write_part(model, output):
+    model.last[:] = output[0]
+
+
+def write_parameter(model, output):
+    with torch.no_grad():
+        model.linear.weight.mul_(0.5)
+
+
+def append(model, output):
+    model.outputs.append(output)
+
+
+def count_in_a_dict(model, output):
+    model.counts["act"] += 1
+
+
+def add_to_a_set(model, output):
+    model.seen.add(1)
+
+
+def write_past_the_module(model, output):
+    vars(model)["features"] = output
+
+
+WRITES = {
+    count: "the attribute 'n_calls'",
+    keep: "the attribute 'features'",
+    delete: "the attribute 'n_calls'",
+    replace_buffer: "the attribute 'total'",
+    add_buffer: "the attribute 'mean'",
+    write_buffer: "into the tensor 'total'",
+    write_part: "into the tensor 'last'",
+    write_parameter: "into the tensor 'weight'",
+    append: "into the list 'outputs'",
+    count_in_a_dict: "into the dict 'counts'",
+    add_to_a_set: "into the set 'seen'",
+    write_past_the_module: "the attribute 'features'",
+}
+
+CALLS = {
+    "layers": lambda model: lb.layers(model, INPUTS),
+    "noisify": lambda model: lb.noisify(model, sigma=0.3, inputs=INPUTS),
+    "first call": lambda model: lb.noisify(model, sigma=0.3)(INPUTS),
+    "activations": lambda model: lb.layer_activations(model, INPUTS),
+    "measurement": lambda model: lb.layer_information(model, INPUTS, sigma=0.3, draws=2),
+}
+
+
+@pytest.fixture
+def other_thread():
+    """Another thread of Python, which waits."""
+    event = threading.Event()
+    thread = threading.Thread(target=event.wait)
+    thread.start()
+    yield
+    event.set()
+    thread.join()
+
+
+def assert_same_state(state, before):
+    assert all(map(torch.equal, state[0], before[0]))
+    assert state[1:] == before[1:]
+
+
+@pytest.mark.parametrize(("write", "message"), WRITES.items())
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_hook_that_writes_on_the_network_is_refused_by_name(call, write, message):
+    model = Network()
+    handle = model.act.register_forward_hook(lambda module, args, output: write(model, output))
+    before = model.state()
+    with pytest.raises(lb.LayerSelectionError, match=rf"^model: got a forward method or hook that writes {message} of"):
+        call(model)
+    handle.remove()
+    if call is not CALLS["first call"]:  # the noise that waits is a hook
+        assert_same_state(model.state(), before)
+    assert sys.getprofile() is None
+
+
+@pytest.mark.parametrize(("write", "message"), WRITES.items())
+def test_hook_that_comes_after_the_noise_is_refused_by_name(write, message):
+    model = lb.noisify(Network(), sigma=0.3, inputs=INPUTS)
+    model.act.register_forward_hook(lambda module, args, output: write(model, output))
+    before = model.state()
+    with pytest.raises(lb.LayerSelectionError, match=rf"^model: got a forward method or hook that writes {message} of"):
+        lb.layer_information(model, INPUTS, draws=2)
+    assert_same_state(model.state(), before)
+
+
+@pytest.mark.usefixtures("other_thread")
+@pytest.mark.parametrize(("write", "message"), WRITES.items())
+def test_hook_beside_another_thread_is_refused_unless_it_counts_in_a_container(write, message):
+    model = Network()
+    model.act.register_forward_hook(lambda module, args, output: write(model, output))
+    if write in (count_in_a_dict, add_to_a_set):
+        lb.layers(model, INPUTS)
+    else:
+        with pytest.raises(lb.LayerSelectionError, match=rf"that writes {message} of"):
+            lb.layers(model, INPUTS)
+
+
+@pytest.mark.parametrize("write", WRITES)
+def test_writes_of_another_thread_are_not_refused(write):
+    """The other thread trains the network, whose hook writes on it."""
+    model, start, has_written = Network(), threading.Event(), threading.Event()
+
+    def write_once():
+        start.wait()
+        write(model, torch.ones(3, 3))
+        has_written.set()
+        stop.wait()
+
+    def in_the_pass(module, args, output):
+        start.set()
+        has_written.wait()
+
+    stop = threading.Event()
+    model.act.register_forward_hook(in_the_pass)
+    thread = threading.Thread(target=write_once)
+    thread.start()
+    lb.layers(model, INPUTS)
+    stop.set()
+    thread.join()
+
+
+@pytest.mark.parametrize(
+    "hook",
+    [
+        lambda model, kept: lambda module, args, output: setattr(module, "n_calls", getattr(module, "n_calls", 0) + 1),
+        lambda model, kept: lambda module, args, output: kept.update(output=output),
+        lambda model, kept: lambda module, args, output: output * model.linear.weight.mean() + model.total,
+    ],
+    ids=["the module that runs", "an object of the user", "reading"],
+)
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_other_hooks_are_not_refused(call, hook):
+    model = Network()
+    model.act.register_forward_hook(hook(model, {}))
+    call(model)
+
+
+def test_profiler_of_the_user_stays():
+    calls = []
+
+    def profile(frame, event, argument):
+        calls.append(event)
+
+    sys.setprofile(profile)
+    try:
+        lb.layers(Network(), INPUTS)
+        assert sys.getprofile() is profile
+    finally:
+        sys.setprofile(None)
+    assert calls

@@ -1,0 +1,95 @@
+"""Reports of folders that no experiment made: those of a `Monitor`, and others with an information.csv."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import layerbits as lb
+from layerbits._base import COLUMNS, write_csv
+from layerbits.cli import main
+from layerbits.report import write_report
+from tests.support.html_page import HtmlPage
+from tests.support.random_arrays import normal_tensor
+from tests.support.run_files import file_contents
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Measure a network of tokens, with readouts, at three epochs; return the folder."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
+    tokens = normal_tensor(12, 5, 3, seed=1).float()
+    readout = ["mean", None]
+    monitor = lb.Monitor(
+        model, tokens, torch.arange(12) % 2, at=[0, 1, 3], sigma=0.5, readout=readout, directory=tmp_path
+    )
+    for epoch in (0, 1, 3):
+        monitor.step(epoch)
+    return tmp_path
+
+
+def curves(page, quantity="I(X;T)"):
+    (chart,) = page.charts
+    return {trace["name"]: trace for trace in chart[quantity]["data"] if trace.get("hoverinfo") == "text"}
+
+
+def test_report_of_a_monitor_has_curves_of_layers_and_readouts(folder, capsys):
+    before = file_contents(folder)
+    assert main(["report", str(folder)]) == 0
+    assert capsys.readouterr().err == ""
+    after = file_contents(folder)
+    assert after.keys() - before.keys() == {Path("information.png"), Path("report.html")}
+    assert before.items() <= after.items()
+    page = HtmlPage(folder / "report.html")
+    assert page.images.keys() == {"information.png"}
+    assert "Status: 3 epochs measured" in page.text
+    assert "measurement_noise" in page.text  # a setting of the monitor
+    assert list(curves(page)) == ["1[mean]", "1"]
+    assert curves(page)["1[mean]"]["x"] == [0, 1, 3]
+
+
+def test_a_monitor_can_continue_after_a_report(folder):
+    write_report(folder)
+    model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
+    tokens, labels = normal_tensor(12, 5, 3, seed=1).float(), torch.arange(12) % 2
+    monitor = lb.Monitor(model, tokens, labels, at=[7], sigma=0.5, readout=["mean", None], directory=folder)
+    monitor.step(7)
+    page = HtmlPage(write_report(folder).page)
+    assert "Status: 4 epochs measured" in page.text
+    assert curves(page)["1"]["x"] == [0, 1, 3, 7]
+
+
+def test_table_alone_is_enough(tmp_path, write_information):
+    write_information(tmp_path / "information.csv", layer="last hidden")
+    report = write_report(tmp_path)
+    assert report.notes == ()
+    page = HtmlPage(report.page)
+    assert "measured by another program" in page.text
+    assert list(curves(page)) == ["last hidden"]
+    assert page.images.keys() == {"information.png"}
+
+
+@pytest.mark.parametrize("content", ["{", "[]"])
+def test_damaged_settings_are_refused(folder, content, capsys):
+    (folder / "information.json").write_text(content)
+    before = file_contents(folder)
+    assert main(["report", str(folder)]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1
+    assert "information.json" in captured.err
+    assert file_contents(folder) == before
+
+
+def test_table_without_rows_is_refused(tmp_path, capsys):
+    write_csv(tmp_path / "information.csv", ["epoch", *COLUMNS], [])
+    assert main(["report", str(tmp_path)]) == 2
+    assert "no table has rows" in capsys.readouterr().err
+
+
+def test_damaged_table_is_noted(tmp_path, write_information):
+    write_information(tmp_path / "information.csv", value="much")
+    notes = write_report(tmp_path).notes
+    assert len(notes) == 2
+    assert all("much" in note for note in notes)

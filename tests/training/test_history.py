@@ -1,0 +1,129 @@
+"""The history of a monitor: in memory, from its folder, and with intervals that hold together over the epochs."""
+
+import dataclasses
+import itertools
+import json
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from layerbits import MeasurementSettings, Monitor, UsageError, layer_information, read_history
+from tests.support.answers import entropy
+from tests.support.networks import INPUTS, LABELS, ScalarChain, tanh_mlp
+
+SETTINGS = MeasurementSettings(queries=4, confidence=0.9)
+TOGETHER = dataclasses.replace(SETTINGS, simultaneous=True)
+
+
+def make_monitor(directory, settings=TOGETHER, at=(1, 2, 5)):
+    network = tanh_mlp(4, 3, 2, dtype=torch.float64)
+    return Monitor(network, INPUTS, LABELS, at=at, directory=directory, sigma=0.5, settings=settings)
+
+
+@pytest.mark.parametrize("settings", [SETTINGS, TOGETHER])
+def test_history_in_a_folder_is_that_of_the_monitor(tmp_path, settings):
+    monitor = make_monitor(tmp_path, settings)
+    for epoch in (1, 2):
+        monitor.step(epoch)
+    history = read_history(tmp_path)
+    assert history == monitor.history
+    assert (history.epochs, history.layers, history.confidence) == ((1, 2), ("1",), 0.9)
+    assert history.simultaneous is settings.simultaneous
+    assert history == read_history(str(tmp_path)) == make_monitor(tmp_path, settings).history
+
+
+def test_history_does_not_change_after_it_was_returned(tmp_path):
+    monitor = make_monitor(tmp_path)
+    monitor.step(1)
+    history = monitor.history
+    monitor.step(2)
+    assert (history.epochs, monitor.history.epochs) == ((1,), (1, 2))
+
+
+def test_risk_is_divided_by_the_rows_of_all_planned_epochs(tmp_path):
+    """The level of each of 3 tables is 1 - 0.1 / 3; the two risks of an end differ by rounding."""
+    table = make_monitor(tmp_path).step(2)
+    options = {"sigma": 0.5, "queries": 4, "confidence": 1 - 0.1 / 3, "simultaneous": True}
+    expected_table = layer_information(tanh_mlp(4, 3, 2, dtype=torch.float64), INPUTS, LABELS, **options)
+    assert len(table) == len(expected_table) == 5
+    for row, expected in zip(table, expected_table, strict=True):
+        assert (row.lower, row.upper) == pytest.approx((expected.lower, expected.upper), abs=1e-9)
+
+
+def test_folder_of_other_planned_epochs_is_refused_if_intervals_hold_together(tmp_path):
+    make_monitor(tmp_path / "together").step(1)
+    with pytest.raises(UsageError, match=r"^at: .* was measured with \[1, 2, 5\], wanted \[1, 2, 5, 9\]"):
+        make_monitor(tmp_path / "together", at=(1, 2, 5, 9))
+    make_monitor(tmp_path / "single", SETTINGS).step(1)
+    assert make_monitor(tmp_path / "single", SETTINGS, at=(1, 9)).history.epochs == (1,)
+
+
+def test_folder_of_single_intervals_is_refused_if_intervals_are_to_hold_together(tmp_path):
+    make_monitor(tmp_path, SETTINGS).step(1)
+    with pytest.raises(UsageError, match=r"^(at|simultaneous): "):
+        make_monitor(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["information.csv", "information.json"])
+def test_missing_file_is_named(tmp_path, name):
+    make_monitor(tmp_path).step(1)
+    (tmp_path / name).unlink()
+    with pytest.raises(UsageError, match=name):
+        read_history(tmp_path)
+
+
+@pytest.mark.parametrize("change", [{"confidence": "high"}, {"simultaneous": "yes"}])
+def test_damaged_settings_are_named(tmp_path, change):
+    make_monitor(tmp_path).step(1)
+    path = tmp_path / "information.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(UsageError, match=r"information.json: "):
+        read_history(tmp_path)
+
+
+@pytest.mark.parametrize("folder", [None, 3])
+def test_folder_is_a_path(folder):
+    with pytest.raises(TypeError, match=r"^folder: got "):
+        read_history(folder)
+
+
+GAINS = (0.5, 1.0, 3.0)
+
+
+def true_information(gain):
+    """Return I(X;T) of both layers of a chain whose first layer has this gain."""
+    chain = ScalarChain(np.linspace(-1, 1, 5), gains=(gain, 2.0), sigma=0.5)
+    densities = {f"{2 * layer - 1}": chain.densities(layer) for layer in (1, 2)}
+    return {
+        name: entropy(of_layer.mean(0), chain.axis) - np.mean([entropy(density, chain.axis) for density in of_layer])
+        for name, of_layer in densities.items()
+    }
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_all_changes_of_a_history_cover_the_truth_together(tmp_path):
+    """Three epochs of a chain: some change of I(X;T) misses with a probability of at most 10 %.
+
+    More misses than the bound then have a probability of 1e-6.
+    """
+    truths, misses, n_seeds, found = [true_information(gain) for gain in GAINS], 0, 30, 0
+    for seed in range(n_seeds):
+        chain = ScalarChain(np.linspace(-1, 1, 5), gains=(1.0, 2.0), sigma=0.5)
+        noisy, inputs = chain.noisy(), chain.inputs(copies=20)
+        settings = MeasurementSettings(draws=16, queries=8, confidence=0.9, seed=seed, simultaneous=True)
+        monitor = Monitor(noisy, inputs, at=range(3), directory=tmp_path / str(seed), settings=settings)
+        for epoch, gain in enumerate(GAINS):
+            with torch.no_grad():
+                noisy[0].weight.fill_(gain)
+            monitor.step(epoch)
+        covered = True
+        for layer, (first, last) in itertools.product(("1", "3"), itertools.permutations(range(3), 2)):
+            change = monitor.history.change(layer, "I(X;T)", first, last)
+            covered &= change.lower <= truths[last][layer] - truths[first][layer] <= change.upper
+            assert change.lower <= change.value <= change.upper
+            found += change.lower > 0
+        misses += not covered
+    assert found > n_seeds  # intervals are narrow enough to show growth
+    assert misses <= stats.binom.isf(1e-6, n_seeds, 0.1)

@@ -155,9 +155,9 @@ def layer_information(
     function bounds the signals; elsewhere it assumes how far signals may lie out (the flag ``"tail_assumed"``).
 
     In a chain, I(X;T), I(T;Y) and I(X;T|Y) of a layer are at most those of each layer through which alone the input
-    acts on T. So a layer takes over smaller upper ends of such measured layers, and larger lower ends of later ones, and
-    of its readouts without a mask
-    (the flag ``"data_processing"``); a tenth of the risk is divided for these ends, unless intervals are simultaneous.
+    acts on T. So a layer takes over smaller upper ends of such measured layers, and larger lower ends of later ones and
+    of its readouts without a mask (the flag ``"data_processing"``); a tenth of the risk is divided for these ends,
+    unless intervals are simultaneous.
 
     All passes run in evaluation mode. Signals stay on the network's device, the CPU or a CUDA device; arrays with a
     number for each query are copied to the host.

@@ -19,6 +19,7 @@ from layerbits._base import (
 from layerbits.estimators import (
     InputDecoder,
     MeasurementSettings,
+    NetworkDecoder,
     SigmaProfile,
     SigmaRow,
     information,
@@ -82,6 +83,7 @@ __all__ = [
     "LayerbitsError",
     "MeasurementSettings",
     "Monitor",
+    "NetworkDecoder",
     "NoNoiseError",
     "ParsevalRegularizer",
     "RelativeSigma",

@@ -22,6 +22,7 @@ the other passes. For an entropy, the plug-in bound is the lower one.
     low_rank_gaussians      Gaussian densities q(t|x) for hundreds of dimensions
     decoders                densities q(t|x) made of draws
     input_decoders          InputDecoder, the protocol of a caller's decoders q(x|t)
+    network_decoder         NetworkDecoder, a small network as a decoder of the caller
     seeded_generators       a seed for the global generators while code of the caller runs
     fitted_decoder          a decoder of the caller, fitted to draws and checked at queries
     wide_density            a wide density that bounds surprisals
@@ -58,6 +59,7 @@ notes.
 from layerbits.estimators.all_layers import layer_information, measure_layers
 from layerbits.estimators.between_layers import information_between_layers
 from layerbits.estimators.input_decoders import InputDecoder, decoder_descriptions
+from layerbits.estimators.network_decoder import NetworkDecoder
 from layerbits.estimators.problem import Problem
 from layerbits.estimators.recorded_signals import information
 from layerbits.estimators.settings import MeasurementSettings
@@ -68,6 +70,7 @@ from layerbits.estimators.suggested_sigma import suggest_sigma
 __all__ = [
     "InputDecoder",
     "MeasurementSettings",
+    "NetworkDecoder",
     "Problem",
     "SigmaProfile",
     "SigmaRow",

@@ -7,23 +7,25 @@ from pathlib import Path
 import pytest
 import torch
 
-# These files take 8 to 60 seconds each. They begin first, so that the processes of pytest-xdist end at nearly the same
-# time.
+# These files take 8 to 100 seconds of processor time. They begin first, so that the processes of pytest-xdist end at
+# nearly the same time.
 LONGEST_FILES = (
     "calibration/test_coverage.py",
+    "networks/test_vision_networks.py",
     "experiments/test_interrupted_runs.py",
-    "calibration/test_true_values_of_modules.py",
+    "networks/test_noise_compiled.py",
     "experiments/test_szt_binning.py",
     "experiments/test_szt_tanh_orthonormal.py",
     "experiments/test_cnn.py",
-    "networks/test_vision_networks.py",
-    "networks/test_noise_compiled.py",
-    "experiments/test_single_neuron.py",
+    "calibration/test_true_values_of_modules.py",
     "reliability/test_memory.py",
-    "reliability/test_interrupt.py",
-    "experiments/test_scalar.py",
-    "experiments/test_sample_complexity.py",
+    "experiments/test_single_neuron.py",
     "cli/test_resume.py",
+    "experiments/test_scalar.py",
+    "networks/test_noise_processes.py",
+    "experiments/test_sample_complexity.py",
+    "networks/test_compiled_parts.py",
+    "experiments/test_leaky_relu_pair.py",
 )
 
 

@@ -11,7 +11,7 @@ trap 'rm -rf "$work"' EXIT
 step() { printf '\n== %s\n' "$*"; "$@"; }
 
 step bash .ci/run
-step pytest -m stress
+step pytest -m stress --dist=load  # most of these tests are in one file
 step layerbits check --out "$work/coverage.csv"
 for name in $(layerbits list | awk '{print $1}'); do
   [ "$name" = mnist-cnn ] || step layerbits run "$name" --quick --out "$work/$name"

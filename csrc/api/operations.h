@@ -53,6 +53,13 @@ struct Components {
   Vector<const T> offsets;
 };
 
+// The components of log_sum_exp_diagonal, each with a factor for each dimension.
+template <typename T>
+struct DiagonalComponents {
+  Matrix<const T> centers, factors;
+  Vector<const T> offsets;
+};
+
 enum class Metric { kEuclidean, kCosine };
 
 }  // namespace layerbits

@@ -107,6 +107,21 @@ void log_sum_exp_full_any(py::object points, py::object centers, py::object fact
   });
 }
 
+void log_sum_exp_diagonal_any(py::object points, py::object centers, py::object factors,
+                              py::object offsets, py::object log_sum, int threads,
+                              const std::string& level) {
+  Arguments arguments;
+  const DiagonalArrays arrays(arguments, {.points = points,
+                                          .centers = centers,
+                                          .factors = factors,
+                                          .offsets = offsets,
+                                          .log_sum = log_sum});
+  run(arguments, threads, level, [&]<typename T>(T, const Execution& execution) {
+    return log_sum_exp_diagonal(arrays.points.matrix<const T>(), arrays.view<T>(),
+                                arrays.log_sum.vector<double>(), execution);
+  });
+}
+
 void distance_histogram_any(py::object points, py::object edges, py::object counts,
                             py::object labels, const std::string& metric_name, int threads,
                             const std::string& level) {
@@ -176,6 +191,9 @@ PYBIND11_MODULE(_cpu, module) {
              arg("d_centers") = py::none(), arg("d_weights") = py::none(),
              arg("d_sigma") = py::none(), arg("threads") = 1, arg("level") = "");
   module.def("log_sum_exp_full", &log_sum_exp_full_any, arg("points"), arg("centers"),
+             arg("factors"), arg("offsets"), arg("log_sum"), py::kw_only(), arg("threads") = 1,
+             arg("level") = "");
+  module.def("log_sum_exp_diagonal", &log_sum_exp_diagonal_any, arg("points"), arg("centers"),
              arg("factors"), arg("offsets"), arg("log_sum"), py::kw_only(), arg("threads") = 1,
              arg("level") = "");
   module.def("distance_histogram", &distance_histogram_any, arg("points"), arg("edges"),

@@ -162,6 +162,21 @@ void log_sum_exp_full_any(py::object points, py::object centers, py::object fact
   });
 }
 
+void log_sum_exp_diagonal_any(py::object points, py::object centers, py::object factors,
+                              py::object offsets, py::object log_sum, uintptr_t stream,
+                              py::object allocate) {
+  Arguments arguments(kMemory);
+  const DiagonalArrays arrays(arguments, {.points = points,
+                                          .centers = centers,
+                                          .factors = factors,
+                                          .offsets = offsets,
+                                          .log_sum = log_sum});
+  run(arguments, stream, allocate, [&]<typename T>(T, const cuda::Stream& device_stream) {
+    return cuda::log_sum_exp_diagonal(arrays.points.matrix<const T>(), arrays.view<T>(),
+                                      arrays.log_sum.vector<double>(), device_stream);
+  });
+}
+
 void distance_histogram_any(py::object points, py::object edges, py::object counts,
                             uintptr_t stream, py::object allocate, py::object labels,
                             const std::string& metric_name) {
@@ -250,6 +265,9 @@ PYBIND11_MODULE(LAYERBITS_MODULE, module) {
              arg("d_points") = py::none(), arg("d_centers") = py::none(),
              arg("d_weights") = py::none(), arg("d_sigma") = py::none());
   module.def("log_sum_exp_full", &log_sum_exp_full_any, arg("points"), arg("centers"),
+             arg("factors"), arg("offsets"), arg("log_sum"), py::kw_only(), arg("stream"),
+             arg("allocate"));
+  module.def("log_sum_exp_diagonal", &log_sum_exp_diagonal_any, arg("points"), arg("centers"),
              arg("factors"), arg("offsets"), arg("log_sum"), py::kw_only(), arg("stream"),
              arg("allocate"));
   module.def("distance_histogram", &distance_histogram_any, arg("points"), arg("edges"),

@@ -81,16 +81,30 @@ GradientArrays::GradientArrays(Arguments& arguments, const GradientObjects& obje
   d_sigma = take_output("d_sigma", Dtype::kFloat64, {"m"}, objects.d_sigma);
 }
 
-ComponentArrays::ComponentArrays(Arguments& arguments, const ComponentObjects& objects) {
+namespace {
+
+template <typename Arrays>
+void take_components(Arrays& arrays, Arguments& arguments, const ComponentObjects& objects,
+                     std::vector<const char*> factor_sizes) {
   const auto take = [&](const char* name, std::vector<const char*> sizes, py::handle array) {
     return arguments.take({.name = name, .dtype = Dtype::kFloating, .sizes = std::move(sizes)},
                           array);
   };
-  points = take("points", {"m", "d"}, objects.points);
-  centers = take("centers", {"n", "d"}, objects.centers);
-  factors = take("factors", {"n", "d", "d"}, objects.factors);
-  offsets = take("offsets", {"n"}, objects.offsets);
-  log_sum = take_log_sum(arguments, objects.log_sum);
+  arrays.points = take("points", {"m", "d"}, objects.points);
+  arrays.centers = take("centers", {"n", "d"}, objects.centers);
+  arrays.factors = take("factors", std::move(factor_sizes), objects.factors);
+  arrays.offsets = take("offsets", {"n"}, objects.offsets);
+  arrays.log_sum = take_log_sum(arguments, objects.log_sum);
+}
+
+}  // namespace
+
+ComponentArrays::ComponentArrays(Arguments& arguments, const ComponentObjects& objects) {
+  take_components(*this, arguments, objects, {"n", "d", "d"});
+}
+
+DiagonalArrays::DiagonalArrays(Arguments& arguments, const ComponentObjects& objects) {
+  take_components(*this, arguments, objects, {"n", "d"});
 }
 
 HistogramArrays::HistogramArrays(Arguments& arguments, const HistogramObjects& objects)

@@ -96,6 +96,20 @@ struct ComponentArrays {
   }
 };
 
+// `factors` has the shape (n, d).
+struct DiagonalArrays {
+  Array points, centers, factors, offsets, log_sum;
+
+  DiagonalArrays(Arguments& arguments, const ComponentObjects& objects);
+
+  template <typename T>
+  DiagonalComponents<T> view() const {
+    return {.centers = centers.matrix<const T>(),
+            .factors = factors.matrix<const T>(),
+            .offsets = offsets.vector<const T>()};
+  }
+};
+
 struct HistogramObjects {
   pybind11::handle points, edges, counts, labels;
 };

@@ -32,6 +32,12 @@ template <typename T>
 Status log_sum_exp_full(const Matrix<const T>& points, const Components<T>& components,
                         Vector<double> log_sum, Execution execution);
 
+// log_sum[i] = log sum_j exp(offsets_j - sum_k (factors_jk (points_ik - centers_jk))^2 / 2);
+// -infinity for an empty sum.
+template <typename T>
+Status log_sum_exp_diagonal(const Matrix<const T>& points, const DiagonalComponents<T>& components,
+                            Vector<double> log_sum, Execution execution);
+
 // counts[1 + b][s] is the number of pairs with edges[b] <= distance < edges[b + 1], where the last
 // bin includes its upper edge; s = 1 for pairs of equal labels, 0 for pairs of different labels.
 // counts[0] and counts[bins + 1] are the pairs below and above all edges. Without labels all labels

@@ -84,6 +84,12 @@ template <typename T>
 using FullLogSumExpKernel = void (*)(const T* points, int64_t tiles, const T* components,
                                      int64_t blocks, int64_t dim, T* state);
 
+// Adds exp(-(sum_k (factor_ck (q_k - center_ck))^2 + offset_c) / 2) over the components c to the
+// state of each point q, as FullLogSumExpKernel does. A block has the offsets of its components,
+// then for each dimension their coordinates and their factors, kBlock of each.
+template <typename T>
+using DiagonalLogSumExpKernel = FullLogSumExpKernel<T>;
+
 // Computes sums of K_rc = factor_r 2^(-scale |r - c|^2 + exponent_r + exponent_c):
 // row_sums[tile][1 + dim][lanes], the sums over columns of K |r - c|^2 and of K (r - c);
 // column_sums[block][1 + dim][kBlock], the sums over rows of K and of K (r - c). One of row_sums
@@ -127,6 +133,7 @@ struct Kernels {
   LogSumExpKernel<T> log_sum_exp_isotropic;
   PrunedLogSumExpKernel<T> pruned_log_sum_exp;
   FullLogSumExpKernel<T> log_sum_exp_full;
+  DiagonalLogSumExpKernel<T> log_sum_exp_diagonal;
   SoftmaxGradientKernel<T> softmax_gradient;
   LogOfSumsKernel<T> log_of_sums;
   AnyUnusualKernel<T> any_unusual;

@@ -55,6 +55,10 @@ Status log_sum_exp_full(const Matrix<const T>& points, const Components<T>& comp
                         Vector<double> log_sum, const Stream& stream);
 
 template <typename T>
+Status log_sum_exp_diagonal(const Matrix<const T>& points, const DiagonalComponents<T>& components,
+                            Vector<double> log_sum, const Stream& stream);
+
+template <typename T>
 Status distance_histogram(const Matrix<const T>& points, Vector<const int64_t> labels,
                           Vector<const double> edges, Metric metric, Matrix<int64_t> counts,
                           const Stream& stream);

@@ -1,207 +1,106 @@
-// The log-sum-exp of every point over components with full covariances.
-//
-// A lane has kPoints points; the warps of a thread block take the components of a share in turn. A
-// triangular factor is read in bands of kBandRows rows, each value once for all points of the warp,
-// from the first-level cache, so that the dimension has no limit. Sums of squares only grow: once
-// all terms of a thread are certain to be exactly 0, the thread skips the other bands.
-#include <algorithm>
-
-#include "../api/divide_up.h"
-#include "../api/scaling.h"
-#include "full_components.h"
-#include "running_log_sum.h"
-#include "shared_tiles.h"
+// The log-sum-exp of every point over components with full covariances. A triangular factor is read
+// in bands of kBandRows rows.
+#include "component_sums.h"
 
 namespace layerbits::cuda {
-namespace {
 
-constexpr int kWarps = 4, kLanes = 32, kPoints = 4, kTile = kLanes * kPoints;
+inline constexpr int kBandRows = 4;
 
-template <typename T>
-struct Problem {
-  const T* points;  // [tile][dim][kTile]
-  const T* components;
-  int64_t rows, dim, count, tiles, shares;
-  Scale<T> scale;
-  double* sums;  // [share][3][tiles * kTile]
-};
-
-// Adds the terms of one component to the sums of the thread's points.
-template <typename T>
-__device__ __forceinline__ void add_component(const Problem<T>& problem, const T* points,
-                                              const T* component, int lane,
-                                              RunningSum<T> (&sums)[kPoints]) {
-  const T* column = component + head_size(problem.dim);
-  T distance[kPoints];
-#pragma unroll
-  for (int i = 0; i < kPoints; ++i) distance[i] = component[0];
-  bool any_term = component[0] <= Range<T>::kLargest;
-  for (int64_t last = first_band_columns(problem.dim); last <= problem.dim && any_term;
-       last += kBandRows) {
-    T product[kBandRows][kPoints] = {};
-    for (int64_t k = 0; k < last; ++k, column += kBandRows) {
-      const T center = component[1 + k];
-      T difference[kPoints], factor[kBandRows];
-      load_row<T, kPoints, kLanes>(points + k * kTile, lane, difference);
-      load_row<T, kBandRows, 1>(column, 0, factor);
-#pragma unroll
-      for (int i = 0; i < kPoints; ++i) difference[i] = difference[i] - center;
-#pragma unroll
-      for (int r = 0; r < kBandRows; ++r)
-#pragma unroll
-        for (int i = 0; i < kPoints; ++i)
-          product[r][i] = multiply_add(factor[r], difference[i], product[r][i]);
-    }
-    any_term = false;
-#pragma unroll
-    for (int i = 0; i < kPoints; ++i) {
-#pragma unroll
-      for (int r = 0; r < kBandRows; ++r)
-        distance[i] = multiply_add(product[r][i], product[r][i], distance[i]);
-      any_term |= !(distance[i] > sums[i].ignore_above);
-    }
-  }
-  if (!any_term) return;
-#pragma unroll
-  for (int i = 0; i < kPoints; ++i) sums[i].add_distance(distance[i], problem.scale);
+// A packed component is its offset and its center, then its triangular factor in bands of kBandRows
+// rows; a band has the columns up to its last row. If kBandRows does not divide d, the first band
+// begins with rows of zeros.
+__host__ __device__ inline int64_t head_size(int64_t dim) { return (1 + dim + 3) / 4 * 4; }
+__host__ __device__ inline int64_t first_band_columns(int64_t dim) {
+  return (dim - 1) % kBandRows + 1;
+}
+// Returns the number of columns of all bands before the band that ends at row `last`, exclusive.
+__host__ __device__ inline int64_t columns_before(int64_t dim, int64_t last) {
+  const int64_t first = first_band_columns(dim), bands = (last - first) / kBandRows;
+  return bands * first + kBandRows * bands * (bands - 1) / 2;
 }
 
-template <typename T>
-__global__ void __launch_bounds__(kWarps* kLanes, 3) sum_components(const Problem<T> problem) {
-  T* const memory = shared_memory<T>();  // [warp][3][kTile]
-  const int lane = threadIdx.x % kLanes, warp = threadIdx.x / kLanes;
-  const int64_t size = component_values(problem.dim);
-  for (int64_t item = blockIdx.x; item < problem.tiles * problem.shares; item += gridDim.x) {
-    const int64_t share = item / problem.tiles, tile = item % problem.tiles;
-    const T* const points = problem.points + tile * problem.dim * kTile;
-    RunningSum<T> sums[kPoints];
-#pragma unroll
-    for (int i = 0; i < kPoints; ++i) sums[i].clear();
-    const int64_t end = problem.count * (share + 1) / problem.shares;
-    for (int64_t j = problem.count * share / problem.shares + warp; j < end; j += kWarps)
-      add_component(problem, points, problem.components + j * size, lane, sums);
+struct FullLayout {
+  static constexpr char kRefusal[] =
+      "whose products with the factors may leave the range of the dtype";
 
+  static __host__ __device__ int64_t component_values(int64_t dim) {
+    return head_size(dim) + kBandRows * columns_before(dim, dim + kBandRows);
+  }
+
+  template <typename T>
+  static __device__ Extent factor_row(const Components<T>& components, int64_t j, int64_t r) {
+    Extent factor;
+    const T* row =
+        components.factors.data + j * components.factors.stride + r * components.factors.row_stride;
+    for (int64_t k = 0; k <= r; ++k) factor.add(row[k * components.factors.col_stride]);
+    return factor;
+  }
+
+  template <typename T>
+  static __device__ void pack_row(const Components<T>& components, int64_t j, int64_t r,
+                                  T* component) {
+    const Matrix<const T> rows = components.centers;
+    const int64_t dim = rows.cols, first = first_band_columns(dim);
+    component[1 + r] = rows.data[j * rows.row_stride + r * rows.col_stride];
+    const int64_t last = r < first ? first : first + ((r - first) / kBandRows + 1) * kBandRows;
+    T* column = component + head_size(dim) + kBandRows * columns_before(dim, last) +
+                (r - (last - kBandRows));
+    const T* row =
+        components.factors.data + j * components.factors.stride + r * components.factors.row_stride;
+    for (int64_t k = 0; k <= r; ++k) column[k * kBandRows] = row[k * components.factors.col_stride];
+  }
+
+  template <typename T>
+  static __device__ __forceinline__ void add_component(const ComponentProblem<T>& problem,
+                                                       const T* points, const T* component,
+                                                       int lane, RunningSum<T> (&sums)[kPoints]) {
+    const T* column = component + head_size(problem.dim);
+    T distance[kPoints];
 #pragma unroll
-    for (int i = 0; i < kPoints; ++i) {
-      T* state = memory + 3 * warp * kTile + column_of<T, kPoints, kLanes>(lane, i);
-      state[0] = sums[i].reference;
-      state[kTile] = sums[i].high;
-      state[2 * kTile] = sums[i].low;
-    }
-    __syncthreads();
-    for (int q = threadIdx.x; q < kTile; q += kWarps * kLanes) {
-      ScaledSum total;
-      for (int w = 0; w < kWarps; ++w) {
-        const T* state = memory + 3 * w * kTile + q;
-        total.add(state[0], state[kTile], state[2 * kTile]);
+    for (int i = 0; i < kPoints; ++i) distance[i] = component[0];
+    bool any_term = component[0] <= Range<T>::kLargest;
+    for (int64_t last = first_band_columns(problem.dim); last <= problem.dim && any_term;
+         last += kBandRows) {
+      T product[kBandRows][kPoints] = {};
+      for (int64_t k = 0; k < last; ++k, column += kBandRows) {
+        const T center = component[1 + k];
+        T difference[kPoints], factor[kBandRows];
+        load_row<T, kPoints, kLanes>(points + k * kTile, lane, difference);
+        load_row<T, kBandRows, 1>(column, 0, factor);
+#pragma unroll
+        for (int i = 0; i < kPoints; ++i) difference[i] = difference[i] - center;
+#pragma unroll
+        for (int r = 0; r < kBandRows; ++r)
+#pragma unroll
+          for (int i = 0; i < kPoints; ++i)
+            product[r][i] = multiply_add(factor[r], difference[i], product[r][i]);
       }
-      double* sum = problem.sums + 3 * share * problem.tiles * kTile + tile * kTile + q;
-      sum[0] = total.reference;
-      sum[problem.tiles * kTile] = total.high;
-      sum[2 * problem.tiles * kTile] = total.low;
+      any_term = false;
+#pragma unroll
+      for (int i = 0; i < kPoints; ++i) {
+#pragma unroll
+        for (int r = 0; r < kBandRows; ++r)
+          distance[i] = multiply_add(product[r][i], product[r][i], distance[i]);
+        any_term |= !(distance[i] > sums[i].ignore_above);
+      }
     }
-    __syncthreads();
+    if (!any_term) return;
+#pragma unroll
+    for (int i = 0; i < kPoints; ++i) sums[i].add_distance(distance[i], problem.scale);
   }
-}
 
-template <typename T>
-__global__ void fold_shares(Problem<T> problem, Matrix<const T> points,
-                            const ComponentChecks* checks, Vector<double> log_sum) {
-  if (checks->infinite_offset != ~0ull || !checks->template in_range<T>(problem.dim)) return;
-  for (int64_t i = first_index(); i < log_sum.size; i += index_stride()) {
-    ScaledSum total;
-    for (int64_t share = 0; share < problem.shares; ++share) {
-      const double* sum = problem.sums + 3 * share * problem.tiles * kTile + i;
-      total.add(sum[0], sum[problem.tiles * kTile], sum[2 * problem.tiles * kTile]);
-    }
-    Extent row;
-    for (int64_t k = 0; k < points.cols; ++k)
-      row.add(points.data[i * points.row_stride + k * points.col_stride]);
-    const double value = row.infinite ? double(-INFINITY) : total.logarithm() + checks->offset();
-    log_sum.data[i * log_sum.stride] = checks->nan || row.nan ? double(NAN) : value;
+  template <typename T>
+  static __host__ __device__ bool in_range(const ComponentChecks& checks, int64_t dim) {
+    const double limit = Range<T>::kLargest / 2;
+    return checks.reach() < limit &&
+           checks.reach() * double_of(checks.largest_factor) * double(dim) < limit;
   }
-}
-
-template <typename T>
-Status check_values(const ComponentChecks& checks, int64_t dim) {
-  if (checks.infinite_offset != ~0ull)
-    return Status::bad_value("offsets: got inf at index " + std::to_string(checks.infinite_offset) +
-                             ", wanted numbers below it");
-  if (!checks.in_range<T>(dim))
-    return Status::bad_value(
-        "points: got finite values whose products with the factors may leave the range of the "
-        "dtype; shift points and centers towards 0, or use float64");
-  return {};
-}
-
-// Returns a number of shares that keeps the device busy: 1, or more with at least kMinComponents
-// components in each share.
-int64_t choose_shares(int64_t tiles, int64_t components, int multiprocessors) {
-  constexpr int64_t kBlocksPerMultiprocessor = 24, kMinComponents = 32;
-  const int64_t wanted =
-      divide_up(kBlocksPerMultiprocessor * multiprocessors, std::max<int64_t>(tiles, 1));
-  return std::clamp<int64_t>(wanted, 1, std::max<int64_t>(components / kMinComponents, 1));
-}
-
-}  // namespace
+};
 
 template <typename T>
 Status log_sum_exp_full(const Matrix<const T>& points, const Components<T>& components,
                         Vector<double> log_sum, const Stream& stream) {
-  const CurrentDevice current(stream);
-  if (!current.status.ok()) return current.status;
-  const int64_t dim = points.cols, count = components.centers.rows;
-  const int64_t tiles = divide_up(points.rows, kTile);
-  const int64_t shares = choose_shares(tiles, count, current.multiprocessors);
-  const int64_t size = count * component_values(dim);
-
-  Scratch scratch;
-  ComponentChecks* checks = nullptr;
-  unsigned* absent = nullptr;
-  T *packed_points = nullptr, *packed_components = nullptr;
-  double* sums = nullptr;
-  scratch.add(checks, 1);
-  scratch.add(absent, count);
-  scratch.add(packed_points, tiles * kTile * dim);
-  scratch.add(packed_components, size);
-  scratch.add(sums, 3 * shares * tiles * kTile);
-  if (Status status = scratch.allocate(stream); !status.ok()) return status;
-  const std::vector<ComponentChecks> initial(1);
-  Status status = upload(checks, initial, stream);
-  if (status.ok())
-    status = status_of(cudaMemsetAsync(absent, 0, size_t(count) * sizeof *absent, handle(stream)));
-  if (status.ok())
-    status =
-        status_of(cudaMemsetAsync(packed_components, 0, size_t(size) * sizeof(T), handle(stream)));
-  if (status.ok())
-    status = launch_each(check_points<T>, std::min<int64_t>(points.rows, 1 << 18), stream, points,
-                         checks);
-  if (status.ok())
-    status = launch_each(check_components<T>, count * dim, stream, components, checks, absent);
-  if (status.ok())
-    status = launch_each(pack_tiles<kTile, T>, tiles * dim * kTile, stream, points, tiles,
-                         packed_points);
-  if (status.ok())
-    status = launch_each(pack_components<T>, count * dim, stream, components, checks, absent,
-                         packed_components);
-  const Problem<T> problem{.points = packed_points,
-                           .components = packed_components,
-                           .rows = points.rows,
-                           .dim = dim,
-                           .count = count,
-                           .tiles = tiles,
-                           .shares = shares,
-                           .scale = Scale<T>(T(kLog2E / 2)),  // of exp(-distance / 2)
-                           .sums = sums};
-  if (status.ok())
-    status = launch(sum_components<T>, tiles * shares, kWarps * kLanes,
-                    3 * kWarps * kTile * sizeof(T), stream, problem);
-  if (status.ok())
-    status = launch_each(fold_shares<T>, log_sum.size, stream, problem, points, checks, log_sum);
-  if (status.ok()) status = finish(stream);
-  ComponentChecks result;
-  if (status.ok()) status = download(&result, checks, 1, stream);
-  return status.ok() ? check_values<T>(result, dim) : status;
+  return component_log_sums<FullLayout>(points, components, log_sum, stream);
 }
 
 template Status log_sum_exp_full(const Matrix<const float>&, const Components<float>&,

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import pickle
 
 import pytest
 
@@ -26,6 +27,10 @@ def history(*, simultaneous=True):
 def test_epochs_ascend():
     assert history().epochs == (3, 20)
     assert len(history()) == 2
+
+
+def test_history_can_be_sent_to_another_process():
+    assert pickle.loads(pickle.dumps(history())) == history()
 
 
 def test_rows_are_those_of_all_tables_with_their_epochs():

@@ -125,12 +125,16 @@ def test_layers_of_a_chain_lend_their_ends():
 
 
 def test_a_wide_layer_separates_its_inputs():
-    """In 200 units the inputs are tens of deviations apart, so I(X;T) = log N up to rare confusions."""
+    """In 200 units the inputs are tens of deviations apart, so I(X;T) = log N up to rare confusions.
+
+    A log-sum in float32 errs by at most (4 + d/64) eps (1 + |e|), with an exponent e of about d/2 = 100 of the query's
+    own draw, and of at most 100 more by its offset: 1.8e-4 nats.
+    """
     inputs = 2 * normal_tensor(40, 200).float()
     model = noisy_identities(2, lb.DropoutNoise(0.3, 0.2), inputs=inputs)
     row = lb.layer_information(model, inputs, layers="1", draws=32)["1", "I(X;T)"]
     assert row.flags == ("saturated",)
-    assert row.upper == pytest.approx(math.log(40), abs=1e-9)
+    assert row.upper == pytest.approx(math.log(40), abs=1.8e-4)
 
 
 def test_measurements_repeat():

@@ -121,6 +121,13 @@ def test_upper_end_includes_events_that_no_query_has():
     assert information_upper_end(bound, 0.4, 100, 0.05) == 0.5
 
 
+def test_few_queries_at_a_small_risk_show_nothing():
+    """4 queries miss an event of probability 0.9 with probability 1e-4: the interval reaches from 0 to the ceiling."""
+    bound = JackknifeMean(0.5, (np.zeros((10, 4)),))
+    assert information_upper_end(bound, np.log(8), 4, 1e-5) == pytest.approx(np.log(8))
+    assert entropy_lower_end(bound, 4, 1e-5) == 0
+
+
 def test_lower_end_of_an_entropy_includes_events_that_no_query_has():
     """Student's bound takes half of the risk, and events of probability p take p (mean + log 1/p) nats."""
     terms = np.array([[1.0, 2.0, 4.0]])

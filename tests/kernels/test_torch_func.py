@@ -5,7 +5,13 @@ import torch
 from torch.autograd import forward_ad
 from torch.func import grad, hessian, jacfwd, jacrev, jvp, vmap
 
-from layerbits.kernels import distance_histogram, largest_distance, log_sum_exp_full, log_sum_exp_isotropic
+from layerbits.kernels import (
+    distance_histogram,
+    largest_distance,
+    log_sum_exp_diagonal,
+    log_sum_exp_full,
+    log_sum_exp_isotropic,
+)
 from tests.support import plain_mixture
 from tests.support.random_arrays import normal_tensor
 
@@ -202,6 +208,7 @@ def test_batch_of_upstream_gradients_of_torch_autograd_is_refused():
 WITHOUT_DERIVATIVES = {
     "distance_histogram": lambda x: distance_histogram(x, torch.tensor([0.0, 1.0]).double()),
     "largest_distance": lambda x: torch.tensor(largest_distance(x)),
+    "log_sum_exp_diagonal": lambda x: log_sum_exp_diagonal(x, x, x, torch.zeros(3).double()),
     "log_sum_exp_full": lambda x: log_sum_exp_full(x, x, torch.ones(3, 2, 2).double(), torch.zeros(3).double()),
 }
 
@@ -215,6 +222,7 @@ def test_functions_without_derivatives_are_refused_by_name(name, transform):
         transform(WITHOUT_DERIVATIVES[name])(rows)
 
 
-def test_full_log_sums_of_a_tensor_that_requires_a_gradient_are_refused():
-    with pytest.raises(TypeError, match=r"^log_sum_exp_full: got a tensor that requires a gradient"):
-        WITHOUT_DERIVATIVES["log_sum_exp_full"](normal_tensor(3, 2).requires_grad_())
+@pytest.mark.parametrize("name", ["log_sum_exp_full", "log_sum_exp_diagonal"])
+def test_log_sums_over_components_refuse_a_tensor_that_requires_a_gradient(name):
+    with pytest.raises(TypeError, match=f"^{name}: got a tensor that requires a gradient"):
+        WITHOUT_DERIVATIVES[name](normal_tensor(3, 2).requires_grad_())

@@ -94,6 +94,11 @@ def test_error_of_whole_numbers_beyond_an_embedding_stays():
         activations(Counting(), WHOLE + 10)
 
 
+def test_error_of_the_shape_is_reported_where_the_dtype_is_wrong_too():
+    with pytest.raises(ValueError, match=r"^inputs: got torch.float32 .*shapes cannot be multiplied"):
+        lb.layer_activations(tanh_mlp(3, 3, 2), WHOLE)
+
+
 def test_noise_that_waits_for_the_first_call_is_installed_with_converted_columns():
     noisy = lb.noisify(tanh_mlp(2, 3, 2), sigma=0.1)
     assert {row.layer for row in lb.layer_information(noisy, WHOLE, draws=4)} == {"1"}
@@ -111,9 +116,10 @@ def test_noise_that_waits_for_the_first_call_is_installed_with_converted_columns
         (pandas.Series([1.0, None] * 10), ValueError, "column 'bad' with missing values in 10 of 20 rows"),
         (pandas.Series([1, None] * 10, dtype="Int64"), ValueError, "column 'bad' with missing values in 10 of 20"),
         (pandas.Series(["a", None] * 10), ValueError, "column 'bad' with missing values in 10 of 20"),
+        (pandas.Series([1.0, np.inf] * 10), ValueError, "column 'bad' with infinite values"),
     ],
     ids=[
-        "str", "object", "categories", "categories of numbers", "dates", "complex", "NaN", "NA", "None",
+        "str", "object", "categories", "categories of numbers", "dates", "complex", "NaN", "NA", "None", "infinity",
     ],
 )  # fmt: skip
 def test_column_that_is_no_number_is_refused_by_name(column, error, words):

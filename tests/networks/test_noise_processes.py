@@ -16,7 +16,7 @@ from layerbits import layer_information, layers, noise_of, noise_off, noisify
 from tests.support.networks import tanh_mlp
 
 RANKS = 2
-TIMEOUT = 60  # seconds; processes that wait for each other fail after this time
+TIMEOUT = 300  # seconds; processes that wait for each other fail after this time
 CAN_SHARD = hasattr(fsdp, "fully_shard")
 INPUTS = torch.randn(6, 4, generator=torch.Generator().manual_seed(1))
 

@@ -215,10 +215,30 @@ def test_signals_that_depend_on_the_number_of_rows_are_refused(dtype, measure):
 def test_graph_whose_edges_are_in_the_network_gets_a_remedy():
     """The passes that check the rows have fewer nodes than the graph."""
     model = Function(lambda x: x.index_add(0, torch.tensor([0, 1]), x[torch.tensor([4, 0])]))
-    with pytest.raises(
-        ValueError, match=r"^inputs: .* cannot take: .*; for the nodes of one graph, record the signals"
-    ):
+    with pytest.raises(ValueError, match=r"^inputs: .* cannot take: .*; for the nodes of one graph, let a module"):
         lb.layer_activations(model, torch.ones(5, 3), layers="act")
+
+
+def test_layer_of_node_numbers_is_measured_as_recorded_signals_are():
+    """A module that holds the graph takes numbers of nodes, so each row is a function of its own input."""
+
+    class Nodes(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear, self.rows = nn.Linear(3, 4), nn.Identity()
+            self.features, self.edges = normal_tensor(30, 3).float(), torch.arange(60).view(2, 30) % 30
+
+        def forward(self, nodes):
+            hidden = self.linear(self.features)
+            return self.rows(hidden.index_add(0, self.edges[0], hidden[self.edges[1]]).tanh()[nodes]).sum(1)
+
+    model, nodes = Nodes(), torch.arange(30)
+    signals = {}
+    model.rows.register_forward_hook(lambda module, args, output: signals.update(rows=output.detach()))
+    model(nodes)
+    expected = lb.information(signals, 0.5)["rows", "I(X;T)"]
+    row = lb.layer_information(model, nodes, sigma=0.5, layers="rows")["rows", "I(X;T)"]
+    assert (row.lower, row.upper) == (expected.lower, expected.upper)
 
 
 def test_layer_without_units_is_refused():

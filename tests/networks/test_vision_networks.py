@@ -58,6 +58,8 @@ def build(name):
     if name == "convnext":
         settings = [models.convnext.CNBlockConfig(8, 16, 1), models.convnext.CNBlockConfig(16, None, 2)]
         return models.ConvNeXt(settings, stochastic_depth_prob=0.1, layer_scale=1.0, **classes)
+    if name == "densenet":
+        return models.DenseNet(growth_rate=8, block_config=(2, 2, 2, 2), num_init_features=16, **classes)
     if name == "maxvit":
         sizes = {"stem_channels": 8, "block_channels": [8, 16], "block_layers": [1, 2], "head_dim": 4}
         return models.MaxVit((32, 32), partition_size=4, stochastic_depth_prob=0.1, **sizes, **classes)
@@ -71,9 +73,8 @@ def build(name):
 
 
 NETWORKS = (
-    "alexnet", "convnext", "densenet121", "googlenet", "maxvit", "mobilenet_v3_small",
-    "resnet18", "shufflenet_v2_x0_5", "squeezenet1_1", "swin", "timm mobilenet", "timm vit",
-    "vgg11_bn", "vit",
+    "alexnet", "convnext", "densenet", "googlenet", "maxvit", "mobilenet_v3_small", "resnet18", "shufflenet_v2_x0_5",
+    "squeezenet1_1", "swin", "timm mobilenet", "timm vit", "vgg11_bn", "vit",
 )  # fmt: skip
 SIZES = {"alexnet": 64}  # sizes of images in pixels; 32 if the pooling of the network allows it
 
@@ -270,7 +271,7 @@ class TestVisionNetwork:
 
 
 @pytest.mark.usefixtures("one_thread")
-@pytest.mark.parametrize("name", ["densenet121", "timm mobilenet", "timm vit"])
+@pytest.mark.parametrize("name", ["densenet", "timm mobilenet", "timm vit"])
 def test_checkpointed_network_has_the_gradients_of_the_network_without_checkpoints(name):
     model, images = built(name)
     model = lb.noisify(copy.deepcopy(model), sigma=0.1, inputs=images)

@@ -24,6 +24,8 @@ calls = {
         points, np.linspace(0, 9, 101), np.zeros((102, 2), np.int64), threads=threads, level=level),
     "gradient": lambda: _cpu.log_sum_exp_isotropic_gradient(
         points, points, 1.0, log_sum, np.ones(len(points)), d_centers=gradient, threads=threads, level=level),
+    "log_sum_exp_diagonal": lambda: _cpu.log_sum_exp_diagonal(
+        points, points, points, points[:, 0], log_sum, threads=threads, level=level),
     "log_sum_exp_full": lambda: _cpu.log_sum_exp_full(
         points, points[:components], np.broadcast_to(np.eye(d, dtype=np.float32), (components, d, d)),
         points[:components, 0], log_sum, threads=threads, level=level),
@@ -46,7 +48,10 @@ for delay in (0.10, 0.17, 0.31):  # at different times between two polls
 
 
 # Chunks have the most pairs at d = 3 and the most work at d = 784. The last level is the slowest.
-@pytest.mark.parametrize("operation", ["log_sum_exp_isotropic", "pruned", "gradient", "log_sum_exp_full", "histogram"])
+@pytest.mark.parametrize(
+    "operation",
+    ["log_sum_exp_isotropic", "pruned", "gradient", "log_sum_exp_full", "log_sum_exp_diagonal", "histogram"],
+)
 @pytest.mark.parametrize(("threads", "d"), [(1, 3), (2, 3), (2, 784)])
 def test_interrupt_ends_a_call_soon_and_the_next_call_is_correct(operation, threads, d):
     # Up to 15 ms pass between the POSIX signal and the next poll, and then each thread completes a chunk of a few ms.

@@ -61,6 +61,13 @@ def log_sum_exp_full(points, centers, factors, offsets, **options):
     return log_sum
 
 
+def log_sum_exp_diagonal(points, centers, factors, offsets, **options):
+    """Return log_sum_exp_diagonal, (m,) float64."""
+    log_sum = np.full(len(points), float(UNWRITTEN))
+    _cpu.log_sum_exp_diagonal(points, centers, factors, offsets, log_sum, **options)
+    return log_sum
+
+
 def distance_histogram(points, edges, **options):
     """Return the counts of distance_histogram, (bins + 2, 2) int64."""
     counts = np.full((len(edges) + 1, 2), UNWRITTEN)

@@ -2,6 +2,7 @@
 // LAYERBITS_LEVEL_<NAME>; exports the table and nothing else (tools/ci/check_symbols.py).
 #include "../kernel_table.h"
 #include "count_pairs.h"
+#include "log_sum_exp_diagonal.h"
 #include "log_sum_exp_full.h"
 #include "log_sum_exp_isotropic.h"
 #include "logarithm.h"
@@ -17,6 +18,7 @@ constexpr layerbits::Kernels<T> kKernels = {
     .log_sum_exp_isotropic = log_sum_exp_isotropic<T>,
     .pruned_log_sum_exp = pruned_log_sum_exp<T>,
     .log_sum_exp_full = log_sum_exp_full<T>,
+    .log_sum_exp_diagonal = log_sum_exp_diagonal<T>,
     .softmax_gradient = softmax_gradient<T>,
     .log_of_sums = log_of_sums<T>,
     .any_unusual = any_unusual<T>,

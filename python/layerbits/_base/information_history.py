@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from types import MappingProxyType
 
 from layerbits._base.results import Estimate, InformationRow, InformationTable
 
@@ -23,6 +22,21 @@ class InformationHistory:
         Level of each interval, or if `simultaneous` of all intervals together.
     simultaneous : bool
         Whether all intervals of all epochs hold together.
+
+    Examples
+    --------
+    >>> import tempfile, torch
+    >>> import layerbits as lb
+    >>> model = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Tanh(), torch.nn.Linear(3, 2))
+    >>> settings = lb.MeasurementSettings(simultaneous=True)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     options = {"at": [0, 1], "directory": folder, "sigma": 0.5, "settings": settings}
+    ...     monitor = lb.Monitor(model, torch.eye(2), **options)
+    ...     for epoch in range(2):  # train here
+    ...         _ = monitor.step(epoch)
+    >>> change = monitor.history.change("1", "I(X;T)", first=0, last=1)
+    >>> change.lower <= 0 <= change.upper  # the weights did not change
+    True
     """
 
     tables: Mapping[int, InformationTable]
@@ -30,8 +44,7 @@ class InformationHistory:
     simultaneous: bool
 
     def __post_init__(self) -> None:
-        by_epoch = {epoch: self.tables[epoch] for epoch in sorted(self.tables)}
-        object.__setattr__(self, "tables", MappingProxyType(by_epoch))
+        object.__setattr__(self, "tables", {epoch: self.tables[epoch] for epoch in sorted(self.tables)})
 
     def __len__(self) -> int:
         return len(self.tables)
@@ -92,21 +105,6 @@ class InformationHistory:
         Both ends come from ends of two intervals, so both intervals must hold. Epochs, layers and quantities are often
         chosen by the results, such as the epochs of the largest and of the least information. So it is not enough that
         each interval holds by itself, not even at twice the risk: all intervals must hold together.
-
-        Examples
-        --------
-        >>> import tempfile, torch
-        >>> import layerbits as lb
-        >>> model = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Tanh(), torch.nn.Linear(3, 2))
-        >>> settings = lb.MeasurementSettings(simultaneous=True)
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     options = {"at": [0, 1], "directory": folder, "sigma": 0.5, "settings": settings}
-        ...     monitor = lb.Monitor(model, torch.eye(2), **options)
-        ...     for epoch in range(2):  # train here
-        ...         _ = monitor.step(epoch)
-        >>> change = monitor.history.change("1", "I(X;T)", first=0, last=1)
-        >>> change.lower <= 0 <= change.upper  # the weights did not change
-        True
         """
         if not self.simultaneous:
             raise ValueError(

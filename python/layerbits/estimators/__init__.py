@@ -32,6 +32,9 @@ the other passes. For an entropy, the plug-in bound is the lower one.
     two_sided_estimate      point estimate and interval between the two bounds
     first_layer             all quantities of a layer behind no noise
     layer_behind_noise      all quantities of any other layer
+    known_network/          all quantities of a layer behind noise, from the network itself
+    known_layer             layers that are measured with the network itself
+    best_ends               the better ends of two estimates
     layer_measurement       all quantities of one layer from the samples of one round
     round_outlook           draws and queries of a round, and the expected course of further rounds
     layer_rounds            the rounds of one layer with a tolerance

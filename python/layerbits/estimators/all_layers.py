@@ -10,6 +10,7 @@ from torch import nn
 from layerbits._base import InformationRow, InformationTable, progress_bar
 from layerbits.estimators.data_processing import Chains
 from layerbits.estimators.input_decoders import InputDecoder
+from layerbits.estimators.known_layer import KnownLayer, known_layers, refuse_draws
 from layerbits.estimators.layer_groups import part_groups
 from layerbits.estimators.layer_measurement import LayerMeasurement, sample_seeds
 from layerbits.estimators.layer_rounds import LayerRounds
@@ -86,7 +87,7 @@ def layer_information(
     queries : int, optional
         Queries per input, at least 2. Behind noise the last draws carry one query each, at most half of the draws. By
         default 16,384 queries in all and at least 4 of an input, but behind noise at most a quarter of the draws, or 4
-        if that is more.
+        if that is more; with "known", about 1024 queries in all and at least 1 of an input.
     tolerance : float, optional
         Wanted half width of the interval of I(X;T), in nats. Draws or queries of a layer are doubled until its interval
         is that narrow, or until a limit is reached; a note then names the limit and the option that helps. None: one
@@ -101,9 +102,13 @@ def layer_information(
         With a tolerance: largest number of noisy passes per input.
     seed : int
         Seed of all noise. The noise of a CUDA device differs from that of the CPU.
-    estimator : {"pooled", "paper"}
+    estimator : {"pooled", "paper", "known", "auto"}
         With "paper", `plug_in` is the paper's estimate: the plug-in with separate samples for h(T) and h(T|X). `value`
-        is this estimate, moved into the interval, or the midpoint of a wide interval.
+        is this estimate, moved into the interval, or the midpoint of a wide interval. With "known", layers behind noise
+        have no draws: the network is differentiated, and the noises behind each query are inferred, which gives narrow
+        intervals in wide layers. The column `decoder` is then "known network". With "auto", layers behind noise have
+        draws; where these leave a gap between their bounds, and the network allows it, the better ends of "pooled" and
+        "known" are taken, each with half of the risk.
     devices : sequence of torch.device or str, optional
         CUDA devices that share the queries of a network on a CUDA device; by default that device computes them alone.
         Devices of the same model give the same numbers as one device.
@@ -119,7 +124,7 @@ def layer_information(
     decoders : sequence of InputDecoder, optional
         Decoders q(x|t) of your own, objects with ``fit(signals, inputs)`` and ``scores(queries)``. At layers behind
         noise they compete with the built-in ones for the lower ends of I(X;T), I(T;Y) and I(X;T|Y), which hold for
-        every decoder. The column `decoder` names the winner.
+        every decoder. The column `decoder` names the winner. ``estimator="known"`` tries no decoder.
 
     Returns
     -------
@@ -140,8 +145,10 @@ def layer_information(
         `layers` is empty or matches no noisy layer; a layer does not run once in a pass.
     TypeError, ValueError
         An argument has another type, shape or value than wanted; signals are not finite, or so far from zero that the
-        dtype of the network does not resolve the noise; a layer with a `DropoutNoise` lies behind noise; a decoder of
-        your own raises an exception, returns no scores, or scores a query otherwise alone than in a batch.
+        dtype of the network does not resolve the noise; the signals of a layer with a `DropoutNoise` behind noise
+        exceed `max_memory`; a decoder of your own raises an exception, returns no scores, or scores a query otherwise
+        alone than in a batch; with ``estimator="known"``, random numbers of the network act on a layer behind noise,
+        the network branches on values, or torch cannot differentiate it.
     MemoryError
         The system has no memory for a pass or for signals.
 
@@ -240,16 +247,22 @@ def measure_layers(problem: Problem, settings: MeasurementSettings, n_tables: in
     return InformationTable(tuple(rows))
 
 
-def _samples(problem: Problem, settings: MeasurementSettings) -> Iterator[tuple[str, list[LayerSample], float]]:
+def _samples(
+    problem: Problem, settings: MeasurementSettings
+) -> Iterator[tuple[str, list[LayerSample | KnownLayer], float]]:
     """Yield each part, its samples and the seconds of its passes; only the samples of one group are held together."""
+    known = known_layers(problem, problem.parts, settings)
     seeds = sample_seeds(settings, settings.seed)
     draws = settings.draws_for(problem.n_inputs)
     for group in part_groups(problem, draws * len(seeds)):
         started = time.monotonic()
-        samples = [sample_layers(problem, group, draws, settings.queries, seed) for seed in seeds]
+        recorded = tuple(name for name in group if name not in known or known[name].beside_draws)
+        samples = [sample_layers(problem, recorded, draws, settings.queries, seed) for seed in seeds if recorded]
+        refuse_draws(settings, samples)
         seconds = time.monotonic() - started
         for name in group:
-            yield name, [by_name.pop(name) for by_name in samples], seconds
+            drawn: list[LayerSample | KnownLayer] = [by_name.pop(name) for by_name in samples if name in by_name]
+            yield name, drawn + ([known[name]] if name in known else []), seconds
 
 
 def _by_label_set(rounds: Mapping[str, LayerRounds]) -> dict[str, dict[str, LayerMeasurement]]:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from layerbits._base import Doubles, Integers
+from layerbits.kernels import log_sum_exp_diagonal, log_sums
 
 # Largest number of values of the differences of queries and centers in a block: 32 MB in float64.
 _VALUES = 2**22
@@ -65,13 +66,11 @@ class DiagonalGaussians:
 
     def log_sums(self, points: Tensor, devices: Sequence[torch.device] = ()) -> Doubles:
         """Return the log-sum-exp of the log densities of all components at points (m, d), shape (m,)."""
-        centers, variances = (tensor.flatten(0, 1).double() for tensor in (self.centers, self.variances))
-        log_volumes, results = self.log_volumes.flatten(), []
-        for rows in torch.split(points.double(), max(1, _VALUES // centers.numel())):
-            squares = ((rows[:, None] - centers).square_() / variances).sum(-1)
-            results.append((squares.div_(-2) - log_volumes).logsumexp(1))
-        log_sums: Doubles = torch.cat(results).numpy(force=True)
-        return log_sums
+        centers, factors = self.centers.flatten(0, 1), self.variances.flatten(0, 1).rsqrt()
+        log_volumes = self.log_volumes.flatten()
+        smallest = log_volumes.min()  # subtracted in float64, so that offsets in float32 lose no digits
+        components = centers, factors.to(points.dtype), (smallest - log_volumes).to(points.dtype)
+        return log_sums(log_sum_exp_diagonal, points, components, devices) - float(smallest)
 
     def own_log_sums(self, points: Tensor, parts: int) -> Doubles:
         """Return log-sums at points (n, q, d) over parts of the components of the point's input, (parts, n, q)."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
+from layerbits.estimators.best_ends import best_ends
 from layerbits.estimators.classes import Classes
 from layerbits.estimators.first_layer import first_layer_estimates
 from layerbits.estimators.fitted_decoder import caller_decoders
 from layerbits.estimators.input_decoders import InputDecoder
+from layerbits.estimators.known_layer import KnownLayer
 from layerbits.estimators.layer_behind_noise import NoisySample, noisy_layer_estimates
 from layerbits.estimators.layer_sample import LayerSample
 from layerbits.estimators.noise_entropies import entropies_of_layer
@@ -48,7 +50,7 @@ def sample_seeds(settings: MeasurementSettings, seed: int) -> list[int]:
 def estimate_layer(
     problem: Problem,
     layer: str,
-    samples: Sequence[LayerSample],
+    samples: Sequence[LayerSample | KnownLayer],
     risk: float,
     seed: int,
     shares: RiskShares = UNDIVIDED,
@@ -58,8 +60,22 @@ def estimate_layer(
     `layer` names a part of the problem. A layer and its readouts use the same streams of random numbers. `shares`
     divide the risk of the ends of an information.
     """
+    recorded = [sample for sample in samples if isinstance(sample, LayerSample)]
+    known = next((sample for sample in samples if isinstance(sample, KnownLayer)), None)
+    if known is not None and not recorded:
+        return known.estimates(problem.classes, risk, seed, shares)
     index = problem.network.layer_names.index(problem.parts[layer].layer)
-    return estimate_samples(samples, problem.classes, index, risk, seed, shares, problem.decoders)
+    decoders = problem.decoders
+    if known is not None:
+        by_draws = estimate_samples(recorded, problem.classes, index, risk / 2, seed, shares, decoders)
+        if not known.may_narrow(by_draws["I(X;T)"], recorded[0].queries):
+            return by_draws
+        by_network = known.estimates(problem.classes, risk / 2, seed, shares)
+        return {
+            quantity.name: best_ends(by_draws[quantity.name], by_network[quantity.name], is_entropy=quantity.is_entropy)
+            for quantity in problem.classes.quantities
+        }
+    return estimate_samples(recorded, problem.classes, index, risk, seed, shares, decoders)
 
 
 def estimate_samples(

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from layerbits.estimators.audits import note
+from layerbits.estimators.known_layer import KnownLayer, known_layers
 from layerbits.estimators.layer_groups import is_wide
 from layerbits.estimators.layer_measurement import LayerMeasurement, estimate_layer, sample_seeds
 from layerbits.estimators.layer_sample import LayerSample, sample_layers
@@ -66,7 +67,9 @@ class LayerRounds:
         tolerance = self.settings.tolerance
         return tolerance is None or self.rounds[-1].half_width <= tolerance
 
-    def measure(self, samples: Sequence[LayerSample], seconds_of_passes: float, show: Callable[[str], object]) -> None:
+    def measure(
+        self, samples: Sequence[LayerSample | KnownLayer], seconds_of_passes: float, show: Callable[[str], object]
+    ) -> None:
         """Estimate every quantity from the samples of a round, whose passes took some seconds.
 
         `show` gets a line on the round.
@@ -89,11 +92,15 @@ class LayerRounds:
     def measure_again(self, show: Callable[[str], object]) -> None:
         """Run the next round, with passes of its own."""
         started, last = time.monotonic(), self.rounds[-1]
-        effort = self._larger(last.effort, last.limited_by)
-        samples = [
+        effort, first = self._larger(last.effort, last.limited_by), self.rounds[0].effort
+        growth = max(effort.draws // first.draws, effort.queries // first.queries)
+        known = known_layers(self.problem, (self.name,), self.settings, growth)
+        samples: list[LayerSample | KnownLayer] = [
             sample_layers(self.problem, (self.name,), effort.draws, effort.queries, seed)[self.name]
             for seed in sample_seeds(self.settings, self._seed(len(self.rounds) + 1))
+            if all(layer.beside_draws for layer in known.values())
         ]
+        samples += known.values()
         self.measure(samples, time.monotonic() - started, show)
 
     def outlook(self) -> Outlook:

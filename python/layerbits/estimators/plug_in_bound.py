@@ -35,7 +35,7 @@ from layerbits.estimators.log_densities import (
     mixture_log_sums,
     own_log_sums,
 )
-from layerbits.statistics import ByCondition, Condition, JackknifeMean, Quantity, unseen_probability
+from layerbits.statistics import ByCondition, Condition, JackknifeMean, Quantity
 
 # The draws of an input are cut into parts, and the jackknife leaves out one part at a time. At least two parts must
 # remain: a single part does not show how p^(t|x) varies. With fewer parts the error comes from the spread over inputs,
@@ -175,7 +175,7 @@ def information_upper_end(bound: JackknifeMean, largest_term: float, n_queries: 
     at most -log(risk) / n_queries; they carry at most `largest_term` nats.
     """
     upper = bound.value + bound.margin(risk)
-    return upper + unseen_probability(n_queries, risk) * max(0.0, largest_term - upper)
+    return upper + _largest_probability(n_queries, risk) * max(0.0, largest_term - upper)
 
 
 def entropy_lower_end(bound: JackknifeMean, n_queries: int, risk: float) -> float:
@@ -200,7 +200,12 @@ def unseen_loss(mean: float, n_queries: int, risk: float, largest_loss: float = 
     largest_loss : float
         Upper bound of the logarithm of the density of the noise divided by r(t); 0 if r is the density of the noise.
     """
-    probability = unseen_probability(n_queries, risk)
+    probability = _largest_probability(n_queries, risk)
     # The event takes p log p at most where p <= 1/e; a part of it may have a probability of 1/e if p is larger.
     own_loss = -probability * math.log(probability) if probability < math.exp(-1) else math.exp(-1)
     return own_loss + probability * max(0.0, mean + largest_loss)
+
+
+def _largest_probability(n_queries: int, risk: float) -> float:
+    """Return the largest probability of an event that occurs in no query, except with probability `risk`."""
+    return min(1.0, -math.log(risk) / n_queries)

@@ -13,7 +13,7 @@ from torch import nn
 
 from layerbits.estimators.classes import Classes, classes_by_label_set
 from layerbits.estimators.input_decoders import InputDecoder, checked_decoders
-from layerbits.estimators.settings import MeasurementSettings
+from layerbits.estimators.settings import KNOWN, MeasurementSettings
 from layerbits.kernels import Devices, resolve_devices
 from layerbits.networks import (
     MAX_MEMORY,
@@ -137,9 +137,9 @@ class Problem:
         return dataclasses.replace(self, network=network, parts=parts)
 
     def check_settings(self, settings: MeasurementSettings) -> None:
-        """Raise a ValueError if the settings have a single draw and a layer lies behind noise."""
+        """Raise a ValueError if the settings have a single draw and a layer behind noise takes draws."""
         later_layers = [layer for layer in self.layers if layer not in self.network.behind_no_noise]
-        if later_layers and settings.draws_for(self.n_inputs) < 2:
+        if later_layers and settings.estimator != KNOWN and settings.draws_for(self.n_inputs) < 2:
             raise ValueError(
                 f"draws: got {settings.draws}, wanted at least 2, because {later_layers[0]!r} lies behind noise"
             )

@@ -13,7 +13,7 @@ from layerbits.estimators.classes import Classes, classes_by_label_set
 from layerbits.estimators.input_decoders import InputDecoder, checked_decoders
 from layerbits.estimators.layer_arrays import arrays_by_layer
 from layerbits.estimators.layer_rows import layer_rows
-from layerbits.estimators.settings import MeasurementSettings
+from layerbits.estimators.settings import AUTO, KNOWN, MeasurementSettings
 from layerbits.estimators.signal_rounds import SignalRounds
 from layerbits.kernels import Devices, as_floats, resolve_devices
 from layerbits.networks import Deviations, GaussianNoise, gaussian_noise, unit_in_last_place
@@ -90,10 +90,10 @@ def information(
 
     Notes
     -----
-    The intervals hold if the draws of a row are independent given X. For (n, d) the density p(t|x) is known, and both
-    ends hold for any number of rows and queries. For (n, r, d) the lower end of an information holds likewise. Its
-    upper end and the lower ends of entropies are Student bounds with an allowance for rare events; the upper ends of
-    entropies assume how far signals may lie out (the flag ``"tail_assumed"``).
+    The intervals hold if all draws, those of one row and of several, are independent given X. For (n, d) the density
+    p(t|x) is known, and both ends hold for any number of rows and queries. For (n, r, d) the lower end of an
+    information holds likewise. Its upper end and the lower ends of entropies are Student bounds with an allowance for
+    rare events; the upper ends of entropies assume how far signals may lie out (the flag ``"tail_assumed"``).
 
     Examples
     --------
@@ -111,6 +111,11 @@ def information(
         estimator=estimator,
     )
     own_decoders = checked_decoders(decoders)
+    if settings.estimator in (KNOWN, AUTO):
+        raise ValueError(
+            f"estimator: got {settings.estimator!r}, wanted 'pooled' or 'paper', because recorded signals have no "
+            "network; or call layer_information"
+        )
     layers = arrays_by_layer("signals", signals, _UNNAMED)
     draws = {layer: _as_draws(layer, array, settings.estimator) for layer, array in layers.items()}
     noise = {layer: _noise_of(sigma, layer, tensor) for layer, tensor in draws.items()}

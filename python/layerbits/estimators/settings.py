@@ -8,7 +8,10 @@ import math
 from layerbits._base import check_confidence, check_count, check_positive
 from layerbits.networks import MAX_MEMORY, check_max_memory
 
-ESTIMATORS = ("pooled", "paper")
+# The estimators of layers behind noise that take the network in place of draws, or beside them.
+KNOWN, AUTO = "known", "auto"
+
+ESTIMATORS = ("pooled", "paper", KNOWN, AUTO)
 
 # Default draws per input: the least and the largest number, and the least number of all inputs together. A quarter of
 # the draws carry queries, and an interval is never narrower than some ten nats over the number of all queries.
@@ -36,7 +39,7 @@ class MeasurementSettings:
         With a tolerance: largest number of noisy passes per input.
     seed : int
         Seed of all noise.
-    estimator : {"pooled", "paper"}
+    estimator : {"pooled", "paper", "known", "auto"}
         Estimator of `value`, as in `layer_information`.
     max_memory : int
         Budget in bytes, at least 1 MiB, for passes and recorded signals.

@@ -73,7 +73,7 @@ class TwoSidedEstimate:
         Name of the decoder; ``"exact"`` for a known channel.
     limited_by : str
         Main cause of the interval's width: ``"queries"``, ``"draws"``, ``"decoder"``, ``"draws or decoder"`` (the
-        bounds do not tell which) or ``"dimensions"``.
+        bounds do not tell which), ``"dimensions"`` or ``"samples"`` (of the noises behind a query).
     separated_lower : float
         For I(X;T), the lower end that as many queries leave if they separate all inputs; otherwise NaN, or unused.
     tail_assumed : bool

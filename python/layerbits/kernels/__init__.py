@@ -12,6 +12,7 @@ from layerbits.kernels.forked_child import prepare_forked_child as _prepare_fork
 from layerbits.kernels.operations import (
     distance_histogram,
     largest_distance,
+    log_sum_exp_diagonal,
     log_sum_exp_full,
     log_sum_exp_isotropic,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "empty_for_draws",
     "fill_rows",
     "largest_distance",
+    "log_sum_exp_diagonal",
     "log_sum_exp_full",
     "log_sum_exp_isotropic",
     "log_sums",

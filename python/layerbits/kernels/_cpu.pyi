@@ -43,6 +43,16 @@ def log_sum_exp_full(
     threads: int = 1,
     level: str = "",
 ) -> None: ...
+def log_sum_exp_diagonal(
+    points: Array,
+    centers: Array,
+    factors: Array,
+    offsets: Array,
+    log_sum: Array,
+    *,
+    threads: int = 1,
+    level: str = "",
+) -> None: ...
 def distance_histogram(
     points: Array,
     edges: Array,

@@ -46,6 +46,16 @@ def log_sum_exp_full(
     stream: int,
     allocate: Callable[[int], Array],
 ) -> None: ...
+def log_sum_exp_diagonal(
+    points: Array,
+    centers: Array,
+    factors: Array,
+    offsets: Array,
+    log_sum: Array,
+    *,
+    stream: int,
+    allocate: Callable[[int], Array],
+) -> None: ...
 def distance_histogram(
     points: Array,
     edges: Array,

@@ -58,6 +58,12 @@ class CpuOperations:
         """Compute the log-sums of components with full covariances."""
         _cpu.log_sum_exp_full(points, centers, factors, offsets, log_sum, threads=threads())
 
+    def log_sum_exp_diagonal(
+        self, points: Tensor, centers: Tensor, factors: Tensor, offsets: Tensor, log_sum: Tensor
+    ) -> None:
+        """Compute the log-sums of components with diagonal covariances."""
+        _cpu.log_sum_exp_diagonal(points, centers, factors, offsets, log_sum, threads=threads())
+
     def distance_histogram(
         self, points: Tensor, edges: Tensor, counts: Tensor, labels: Tensor | None, metric: str
     ) -> None:

@@ -72,6 +72,13 @@ class CudaOperations:
         with _launch_on(points) as launch:
             _cuda.log_sum_exp_full(points, centers, factors, offsets, log_sum, **launch)
 
+    def log_sum_exp_diagonal(
+        self, points: Tensor, centers: Tensor, factors: Tensor, offsets: Tensor, log_sum: Tensor
+    ) -> None:
+        """Compute the log-sums of components with diagonal covariances."""
+        with _launch_on(points) as launch:
+            _cuda.log_sum_exp_diagonal(points, centers, factors, offsets, log_sum, **launch)
+
     def distance_histogram(
         self, points: Tensor, edges: Tensor, counts: Tensor, labels: Tensor | None, metric: str
     ) -> None:

@@ -78,6 +78,11 @@ class NativeOperations(Protocol):
     ) -> None:
         """Compute log sum_j exp(offsets_j - |factors_j (points_i - centers_j)|^2 / 2) into `log_sum`, float64 (m,)."""
 
+    def log_sum_exp_diagonal(
+        self, points: Tensor, centers: Tensor, factors: Tensor, offsets: Tensor, log_sum: Tensor
+    ) -> None:
+        """Compute the same with the products of `factors` (n, d) and differences, unit by unit."""
+
     def distance_histogram(
         self, points: Tensor, edges: Tensor, counts: Tensor, labels: Tensor | None, metric: str
     ) -> None:

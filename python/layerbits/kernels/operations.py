@@ -120,11 +120,47 @@ def log_sum_exp_full(points: Tensor, centers: Tensor, factors: Tensor, offsets: 
     TypeError
         A tensor requires a gradient, or torch.func transforms the call.
     """
-    check_plain("log_sum_exp_full", points, centers, factors, offsets)
-    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (points, centers, factors, offsets)):
-        raise TypeError("log_sum_exp_full: got a tensor that requires a gradient, wanted constants; detach the tensor")
+    _check_constants("log_sum_exp_full", points, centers, factors, offsets)
     log_sum = empty_log_sum(points)
     operations_for(points).log_sum_exp_full(
+        points.detach(), centers.detach(), factors.detach(), offsets.detach(), log_sum
+    )
+    return log_sum
+
+
+def log_sum_exp_diagonal(points: Tensor, centers: Tensor, factors: Tensor, offsets: Tensor) -> Tensor:
+    """Return log sum_j exp(offsets_j - sum_k (factors_jk (points_ik - centers_jk))^2 / 2); not differentiable.
+
+    This is the log density of a mixture of Gaussians with weights w_j and independent units of variances v_jk if
+    factors_jk = v_jk^(-1/2) and offsets_j = log w_j - sum_k log(2 pi v_jk) / 2.
+
+    Parameters
+    ----------
+    points, centers, factors : Tensor of shape (m, d), (n, d) and (n, d)
+        float32 or float64, of one dtype; any strides.
+    offsets : Tensor of shape (n,)
+        In nats, -inf for a weight of 0.
+
+    Returns
+    -------
+    Tensor of shape (m,), float64
+        In nats. -inf for an empty sum and for a point at infinity; NaN for a row with NaN, and for all rows if there is
+        NaN among the Gaussians. Gaussians with an infinite center or factor add nothing. With e_k the exponents with
+        the offsets relative to the largest one and p_k their softmax,
+        |error| <= (4 + d/64) eps (1 + sum_k p_k |e_k|), eps of the dtype, plus the rounding of the result. Squared
+        distances beyond the dtype are infinite.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument has another type, dtype, device or shape than wanted, an offset is +inf, or differences of finite
+        points and centers might leave the range of the dtype; the message names it.
+    TypeError
+        A tensor requires a gradient, or torch.func transforms the call.
+    """
+    _check_constants("log_sum_exp_diagonal", points, centers, factors, offsets)
+    log_sum = empty_log_sum(points)
+    operations_for(points).log_sum_exp_diagonal(
         points.detach(), centers.detach(), factors.detach(), offsets.detach(), log_sum
     )
     return log_sum
@@ -203,6 +239,13 @@ def _checked_metric(metric: object) -> str:
     if not isinstance(metric, str) or metric not in METRICS:
         raise ValueError(f"metric: got {metric!r}, wanted one of {', '.join(METRICS)}")
     return metric
+
+
+def _check_constants(operation: str, *tensors: Tensor) -> None:
+    """Raise TypeError if a tensor requires a gradient, or if torch.func transforms the call."""
+    check_plain(operation, *tensors)
+    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
+        raise TypeError(f"{operation}: got a tensor that requires a gradient, wanted constants; detach the tensor")
 
 
 def _detached(tensor: Tensor | None) -> Tensor | None:

@@ -56,10 +56,9 @@ class RandomStream(enum.IntEnum):
     KNOWN_SAMPLES = 35  # input
     KNOWN_PRIOR_CHOICES = 36  # input
     KNOWN_RANGE = 37
-    KNOWN_PILOT_SEED = 38  # step
-    KNOWN_PILOT_TERMS_SEED = 39
-    KNOWN_BLOCK_SEED = 40  # block of queries
-    KNOWN_ENTROPY_SEED = 41
+    KNOWN_PILOT_SEED = 38
+    KNOWN_BLOCK_SEED = 39  # block of queries
+    KNOWN_ENTROPY_SEED = 40
     # Baselines.
     FOLDS = 15  # samples
     # Experiments.

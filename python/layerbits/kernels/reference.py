@@ -79,6 +79,17 @@ def log_sum_exp_full(points: Floats, centers: Floats, factors: Floats, offsets: 
     return result
 
 
+def log_sum_exp_diagonal(points: Floats, centers: Floats, factors: Floats, offsets: Floats) -> Doubles:
+    """Return log sum_j exp(offsets_j - sum_k (factors_jk (points_ik - centers_jk))^2 / 2)."""
+    result = np.empty(len(points))
+    for i in range(len(points)):
+        difference = np.asarray(points[i], dtype=np.float64) - np.asarray(centers, dtype=np.float64)
+        scaled = np.asarray(factors, dtype=np.float64) * difference
+        exponents = np.asarray(offsets, dtype=np.float64) - (scaled**2).sum(axis=1) / 2
+        result[i] = logsumexp(exponents) if len(exponents) else -np.inf
+    return result
+
+
 def distance_histogram(
     points: Floats, edges: Doubles, *, labels: Integers | None = None, metric: str = "euclidean"
 ) -> Integers:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from scipy.optimize import brentq
@@ -50,11 +50,12 @@ def lower_mean_bound(
     smallest m at which the wealth does not exceed 1 / risk. Forecasts of the terms, and stakes, depend on earlier
     passes alone. Proof: docs/theory.md.
     """
+    if len(passes) == 1:
+        return lower_limit
     target = -math.log(risk)
     sizes = [len(terms) for terms in passes]
     stakes, shifted_terms = [], []
-    for k in range(1, len(passes)):
-        forecasts, squared_error = _forecast(passes[:k], sizes[k])
+    for k, (forecasts, squared_error) in enumerate(_forecasts(passes), start=1):
         deviations = forecasts - forecasts.mean()
         span = upper_limit - lower_limit + float(deviations.max())
         largest_stake = _LARGEST_STAKE / span if span > 0 else 1.0
@@ -65,10 +66,11 @@ def lower_mean_bound(
         stakes.append(min(largest_stake, best_stake))
         shifted_terms.append(passes[k] - deviations)
 
+    stake_of_term, all_terms = np.repeat(stakes, sizes[1:]), np.concatenate(shifted_terms)
+
     def excess(mean: float) -> float:
         """Return the log wealth less the target."""
-        pairs = zip(shifted_terms, stakes, strict=True)
-        return float(sum(np.log1p(stake * (terms - mean)).sum() for terms, stake in pairs)) - target
+        return float(np.log1p(stake_of_term * (all_terms - mean)).sum()) - target
 
     if excess(lower_limit) <= 0:
         return lower_limit
@@ -118,19 +120,30 @@ def student_margin(variances: Doubles, freedom: int, risk: float) -> float:
     return -float(stdtrit(combined_freedom, risk)) * math.sqrt(total)
 
 
-def _forecast(passes: Sequence[Doubles], n: int) -> tuple[Doubles, float]:
-    """Return forecasts of the n terms of the next pass, shape (n,), and an estimate of their mean square error."""
-    if len(passes) < 2:
-        return np.full(n, passes[0].mean()), float(passes[0].var())
-    # Passes over the inputs in one order have similar terms at one relative position.
-    positions = 2 * np.arange(n) + 1
-    aligned_terms = np.array(
-        [terms if len(terms) == n else terms[positions * len(terms) // (2 * n)] for terms in passes]
-    )
-    variance_within = float(aligned_terms.var(axis=0, ddof=1).mean())
-    means = aligned_terms.mean(0)
-    variance_between = max(0.0, float(means.var()) - variance_within / len(passes))
-    # A forecast is the mean at its position, moved towards the overall mean.
-    shrinkage = variance_between / (variance_between + variance_within / len(passes)) if variance_between > 0 else 0.0
-    forecasts = means.mean() + shrinkage * (means - means.mean())
-    return forecasts, variance_within + variance_between * (1 - shrinkage)
+def _forecasts(passes: Sequence[Doubles]) -> Iterator[tuple[Doubles, float]]:
+    """Yield forecasts of each pass after the first, shape (n,), and an estimate of their mean square error.
+
+    The forecasts depend on the earlier passes alone.
+    """
+    yield np.full(len(passes[1]), passes[0].mean()), float(passes[0].var())
+    # Passes over the inputs in one order have similar terms at one relative position. At each position the earlier
+    # passes have a mean and a sum of squared deviations, which a pass of the same size updates (Welford).
+    means = squares = passes[0]
+    for k in range(2, len(passes)):
+        latest, n = passes[k - 1], len(passes[k])
+        if k > 2 and n == len(latest):
+            deviations = latest - means
+            means = means + deviations / k
+            squares = squares + deviations * (latest - means)
+        else:
+            positions = 2 * np.arange(n) + 1
+            aligned_terms = np.array([terms[positions * len(terms) // (2 * n)] for terms in passes[:k]])
+            means = aligned_terms.mean(0)
+            squares = np.square(aligned_terms - means).sum(0)
+        variance_within = float(squares.mean()) / (k - 1)
+        variance_between = max(0.0, float(means.var()) - variance_within / k)
+        # A forecast is the mean at its position, moved towards the overall mean.
+        shrinkage = variance_between / (variance_between + variance_within / k) if variance_between > 0 else 0.0
+        overall_mean = means.mean()
+        forecasts = overall_mean + shrinkage * (means - overall_mean)
+        yield forecasts, variance_within + variance_between * (1 - shrinkage)

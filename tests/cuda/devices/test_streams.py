@@ -17,6 +17,7 @@ def call_all_operations():
         operations.log_sum_exp_isotropic(points, centers, sigma, method=method).sum().backward()
     factors = torch.eye(2, device="cuda").expand(6, 2, 2)
     operations.log_sum_exp_full(points.detach(), centers.detach(), factors, offsets)
+    operations.log_sum_exp_diagonal(points.detach(), centers.detach(), centers.detach(), offsets)
     operations.distance_histogram(points, torch.linspace(0, 1, 3, dtype=torch.float64))
     operations.largest_distance(points)
     operations.fill_standard_normal(torch.empty(1, 3, device="cuda"), [0], 0)
@@ -29,6 +30,7 @@ def test_every_operation_is_called_with_the_current_stream(copies_to_host, nativ
         ("log_sum_exp_isotropic", STREAM),
         ("log_sum_exp_isotropic_gradient", STREAM),
         ("log_sum_exp_full", STREAM),
+        ("log_sum_exp_diagonal", STREAM),
         ("distance_histogram", STREAM),
         ("largest_distance", STREAM),
         ("standard_normal", STREAM),

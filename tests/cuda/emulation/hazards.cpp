@@ -145,6 +145,14 @@ void call_all(const Sizes& sizes, bool weighted, std::mt19937& random) {
   expect(log_sum_exp_full(points.template matrix<const T>(), mixture_components, log_sum.vector(),
                           host.stream));
 
+  Rows<T> scales(components, d, d, true);
+  scales.fill(random_value);
+  const DiagonalComponents<T> diagonal_components{mixture_components.centers,
+                                                  scales.template matrix<const T>(),
+                                                  offsets.template vector<const T>()};
+  expect(log_sum_exp_diagonal(points.template matrix<const T>(), diagonal_components,
+                              log_sum.vector(), host.stream));
+
   Rows<int64_t> labels(m, 1, 1, true);
   labels.fill([](int64_t i) { return i % 3; });
   for (const Metric metric : {Metric::kEuclidean, Metric::kCosine})

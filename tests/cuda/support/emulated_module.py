@@ -55,5 +55,7 @@ def all_results(module, dtype, *, m=40, n=700, d=5):
         d_sigma=d_sigma,
     )
     module.call("log_sum_exp_full", points, centers, factors, np.zeros(n, dtype), full_log_sum)
+    diagonal_log_sum = np.full(m, 7.0)
+    module.call("log_sum_exp_diagonal", points, centers, factors[:, 0].copy(), np.zeros(n, dtype), diagonal_log_sum)
     module.call("distance_histogram", centers, np.linspace(0, 4, 11), counts, labels=np.arange(n) % 3)
-    return log_sum, pruned_log_sum, d_points, d_centers, d_sigma, full_log_sum, counts
+    return log_sum, pruned_log_sum, d_points, d_centers, d_sigma, full_log_sum, diagonal_log_sum, counts

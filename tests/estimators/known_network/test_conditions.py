@@ -34,7 +34,7 @@ def sampled(model, n_queries=40):
 
 
 def estimates_at(proposals, queries):
-    return DensityEstimates.of(proposals, queries, scores_of(proposals, queries), EFFORT, 2)
+    return DensityEstimates.of(proposals, queries, scores_of(proposals, queries), [EFFORT], 2)[0]
 
 
 def test_own_noise_enters_the_tilted_estimates_alone():
@@ -65,7 +65,7 @@ def test_decoder_scores_of_other_inputs_have_the_law_of_those_of_the_own_input()
     proposals, queries = Proposals(model, 0, 2**26), KnownQueries.sample(model, [1600], 1)
     scores = scores_of(proposals, queries)
     # Equal scores, so that differences come from the samples alone.
-    estimates = DensityEstimates.of(proposals, queries, torch.zeros_like(scores), Effort(4, 1), 2)
+    estimates = DensityEstimates.of(proposals, queries, torch.zeros_like(scores), [Effort(4, 1)], 2)[0]
     assert (estimates.counts == 1).all()
     fresh = decoder_scores(estimates, 1.0, 1.0)
     each = torch.arange(1600)
@@ -87,7 +87,7 @@ def test_queries_share_no_samples():
 
 def test_blocks_of_queries_share_no_samples():
     proposals, queries, estimates = sampled(tanh_model())
-    other = DensityEstimates.of(proposals, queries, estimates.scores, EFFORT, 3)
+    other = DensityEstimates.of(proposals, queries, estimates.scores, [EFFORT], 3)[0]
     has_samples = estimates.counts > 0
     assert not torch.isclose(estimates.fresh[has_samples], other.fresh[has_samples]).any()
 
@@ -112,7 +112,7 @@ def test_partial_sets_of_inputs_only_loosen_the_ends():
         means = []
         for least_share in (0.0, 2.0):
             effort = Effort(40, 8, least_share)
-            estimates = DensityEstimates.of(proposals, queries, scores, effort, 2)
+            estimates = DensityEstimates.of(proposals, queries, scores, [effort], 2)[0]
             means.append(confusions(quantity, estimates, queries.rows, classes).mean())
         assert means[1] < means[0] - 0.05, quantity.name
 
@@ -138,22 +138,33 @@ def test_passes_of_fewer_queries_than_inputs_add_up():
 
 
 def test_final_queries_choose_nothing(monkeypatch):
-    """The final queries have other noises and samples than the pilot, and the effort is that of the pilot."""
-    efforts, seen = [], []
+    """The final queries have other noises and samples than the pilot, and their effort is one of the pilot's."""
+    calls = []
     original = DensityEstimates.of.__func__
 
-    def recorded(cls, proposals, queries, scores, effort, seed):
-        efforts.append((effort, seed))
-        seen.append(queries.noises)
-        return original(cls, proposals, queries, scores, effort, seed)
+    def recorded(cls, proposals, queries, scores, efforts, seed):
+        calls.append((queries, efforts, seed))
+        return original(cls, proposals, queries, scores, efforts, seed)
 
     monkeypatch.setattr(DensityEstimates, "of", classmethod(recorded))
     known_network_estimates(tanh_model(), Classes.of(None, 10), 0.025, 0, KnownNetworkSettings(20, 16, samples=64))
-    *pilot, final = efforts
-    assert final[0] == pilot[-1][0]
-    assert final[1] not in {seed for _, seed in pilot}
-    assert len(seen[-1]) == 20
-    assert not torch.isin(seen[-1], seen[0]).any()
+    (pilot, pilot_efforts, pilot_seed), (final, final_efforts, final_seed) = calls
+    assert len(final_efforts) == 1
+    assert final_efforts[0] in pilot_efforts
+    assert final_seed != pilot_seed
+    assert (len(pilot.rows), len(final.rows)) == (16, 20)
+    assert not torch.isin(final.noises, pilot.noises).any()
+
+
+def test_fewer_samples_are_the_first_of_more():
+    """With a single query the samples of each input are those of a single pair, so both calls share their beginning."""
+    proposals, queries, _ = sampled(tanh_model(), 1)
+    scores, few = scores_of(proposals, queries), Effort(16, 4)
+    beside, more = DensityEstimates.of(proposals, queries, scores, [few, Effort(64, 40)], 2)
+    alone = DensityEstimates.of(proposals, queries, scores, [few], 2)[0]
+    for name in ("counts", "fresh", "tilted", "tilted_more", "fresh_more"):
+        torch.testing.assert_close(getattr(beside, name), getattr(alone, name), rtol=1e-12, atol=0)
+    assert not torch.isclose(beside.tilted_more, more.tilted_more).any()
 
 
 def test_models_are_the_same_when_they_are_fitted_again():
@@ -183,13 +194,19 @@ def test_weights_do_not_depend_on_the_budget():
         queries = KnownQueries.sample(model, [30], 1)
         counts = torch.arange(300).view(10, 30) % 7
         sampler = WeightSampler(proposals, 5, 0.2)
-        results.append(torch.cat([weights for _, weights in sampler.batches(queries, counts)]))
+        results.append(
+            torch.cat([sampler.log_weights(models, queries, counts[models.rows]) for models in proposals.batches()])
+        )
     assert len(results[0]) == int((torch.arange(300) % 7).sum())
     torch.testing.assert_close(results[0], results[1], rtol=1e-10, atol=1e-10)
 
 
 def test_log_means_of_parts():
     values = torch.tensor([0.0, math.log(3), -1000.0, -math.inf, 5.0], dtype=torch.float64)
-    means = log_means(values, torch.tensor([2, 1, 1, 0, 1]))
+    lengths = torch.tensor([2, 1, 1, 0, 1])
+    means = log_means(values, lengths, lengths)
     expected = torch.tensor([math.log(2), -1000.0, -math.inf, -math.inf, 5.0], dtype=torch.float64)
+    torch.testing.assert_close(means, expected, rtol=1e-14, atol=1e-15)
+    means = log_means(values, lengths, torch.tensor([1, 1, 0, 0, 1]))
+    expected = torch.tensor([0.0, -1000.0, -math.inf, -math.inf, 5.0], dtype=torch.float64)
     torch.testing.assert_close(means, expected, rtol=1e-14, atol=1e-15)

@@ -21,6 +21,7 @@ from layerbits.estimators.known_network.density_estimates import (
 from layerbits.estimators.known_network.proposals import Proposals
 from layerbits.estimators.known_network.queries import KnownQueries
 from layerbits.estimators.known_network.terms import confusions, decoder_scores, decoder_terms
+from layerbits.estimators.known_network.weights import WeightSampler
 from layerbits.statistics import QUANTITIES
 from tests.support.answers import gaussian_mixture_information
 from tests.support.signal_models import dense_signals
@@ -50,7 +51,7 @@ def true_log_densities(model, points):
 def estimates_of(model, effort, n_queries=50):
     proposals = Proposals(model, 0, 2**26)
     queries = KnownQueries.sample(model, [n_queries], 1)
-    return queries, DensityEstimates.of(proposals, queries, scores_of(proposals, queries), effort, 2)
+    return queries, DensityEstimates.of(proposals, queries, scores_of(proposals, queries), [effort], 2)[0]
 
 
 @pytest.mark.parametrize("effort", [Effort(1, 1, 0), Effort(12, 1, 0), Effort(40, 7, 0), Effort(40, 30, 0, 0.2)])
@@ -88,20 +89,26 @@ def test_both_bounds_equal_the_information_of_each_query(quantity, numbers):
         np.testing.assert_allclose(lower, truth, rtol=0, atol=ROUNDING)
 
 
-def test_prior_in_the_proposal_keeps_the_mean_weight_of_own_noises():
-    """u / p(t|x) has the mean 1 under the law without the own noise, and E log u is above log p(t|x) with it.
+def test_estimates_with_the_prior_in_the_proposal_converge_and_are_above_the_density():
+    """Weights relative to p(t|x) lie between 0 and 1 / 0.7: 2000 samples leave an error below 5 / 0.7 / sqrt(2000).
 
-    A weight is at most 1 / 0.3 of its value without the prior, so 2000 samples of a bounded ratio leave an error of
-    less than 5 (1/0.7) / sqrt(2000) = 0.16.
+    E log u is above log p(t|x): with 2 samples by more than 5 standard errors of 1000 queries.
     """
     model = linear_model()
-    proposals = Proposals(model, 0, 2**26)
-    queries = KnownQueries.sample(model, [20], 1)
-    truth = true_log_densities(model, queries.points)[torch.arange(20), queries.rows]
-    many = own_tilted_estimates(proposals, queries, 2000, 0.3, 3)
-    assert (many - truth).abs().max() < 0.16
-    few = torch.stack([own_tilted_estimates(proposals, queries, 2, 0.3, 100 + key) for key in range(100)])
-    assert not torch.allclose(few[0], few[1])
+    proposals, queries = Proposals(model, 0, 2**26), KnownQueries.sample(model, [20], 1)
+    (models,) = proposals.batches()
+    order = WeightSampler(proposals, 3, 0.3).of_noises(models, queries)[0]
+    truth = true_log_densities(model, queries.points)[torch.arange(20), queries.rows][order]
+    many = own_tilted_estimates(models, WeightSampler(proposals, 3, 0.3), queries, 2000)
+    assert (many.exp() / truth.exp() - 1).abs().max() < 0.16
+    assert (many - truth).abs().max() > ROUNDING
+    queries = KnownQueries.sample(model, [1000], 4)
+    sampler = WeightSampler(proposals, 5, 0.3)
+    order = sampler.of_noises(models, queries)[0]
+    few = own_tilted_estimates(models, sampler, queries, 2)
+    assert (few <= -math.log(0.3)).all()
+    excess = few - true_log_densities(model, queries.points)[torch.arange(1000), queries.rows][order]
+    assert excess.mean() > 5 * excess.std() / math.sqrt(1000)
 
 
 def test_interval_contains_the_information_of_a_linear_layer():

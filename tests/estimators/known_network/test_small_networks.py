@@ -84,7 +84,7 @@ def small_model():
 def estimates_of(model, n_queries, effort, proposals=None):
     proposals = proposals or Proposals(model, 0, 2**28)
     queries = KnownQueries.sample(model, [n_queries], 1)
-    return queries, DensityEstimates.of(proposals, queries, scores_of(proposals, queries), effort, 2)
+    return queries, DensityEstimates.of(proposals, queries, scores_of(proposals, queries), [effort], 2)[0]
 
 
 def test_all_estimates_converge_to_the_density():
@@ -97,7 +97,7 @@ def test_all_estimates_converge_to_the_density():
     proposals, queries = Proposals(model, 0, 2**28), KnownQueries.sample(model, [12], 1)
     truth, prior_errors = plain_log_densities(model, queries.points, 400_000)
     scores, effort, each = scores_of(proposals, queries), Effort(20_000, 2_000, 1e-3), torch.arange(12)
-    samples = [DensityEstimates.of(proposals, queries, scores, effort, 100 + key) for key in range(8)]
+    samples = [DensityEstimates.of(proposals, queries, scores, [effort], 100 + key)[0] for key in range(8)]
     is_compared = (samples[0].counts >= 1000) & (prior_errors < 0.02)
     assert is_compared.sum() >= 20
     own, own_errors = truth[each, queries.rows], prior_errors[each, queries.rows]

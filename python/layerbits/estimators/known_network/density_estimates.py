@@ -8,13 +8,23 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from layerbits.estimators.known_network.linear_models import LinearModels
 from layerbits.estimators.known_network.proposals import Proposals
 from layerbits.estimators.known_network.queries import KnownQueries
 from layerbits.estimators.known_network.weights import WeightSampler, log_means
+from layerbits.kernels import RandomStream, derived_seed
+
+# Weight of the prior of the noises in the proposal of bounded estimates: a larger weight wastes samples, a smaller one
+# widens the range of their logarithms, but little beside d / 2.
+BOUNDED_PRIOR_WEIGHT = 0.05
+
+# Samples of a bounded estimate, with the query's own noise.
+_BOUNDED_SAMPLES = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +75,9 @@ class DensityEstimates:
         The same with at least `Effort.own` samples.
     fresh_more : Tensor of shape (q,)
         For the input that made the query: the estimate of as many fresh samples.
+    bounded : Tensor of shape (q,)
+        For the input that made the query: tilted estimates with the prior mixed into the proposal, at most
+        -log(BOUNDED_PRIOR_WEIGHT).
     """
 
     scores: Tensor
@@ -73,41 +86,69 @@ class DensityEstimates:
     tilted: Tensor
     tilted_more: Tensor
     fresh_more: Tensor
+    bounded: Tensor
 
     @classmethod
     def of(
-        cls, proposals: Proposals, queries: KnownQueries, scores: Tensor, effort: Effort, seed: int
-    ) -> DensityEstimates:
-        """Sample the proposals; `seed` is one that no other queries have."""
-        counts = effort.counts(scores)
-        sampler = WeightSampler(proposals, seed)
+        cls, proposals: Proposals, queries: KnownQueries, scores: Tensor, efforts: Sequence[Effort], seed: int
+    ) -> list[DensityEstimates]:
+        """Return the estimates of each effort, in one visit to the proposals.
+
+        Parameters
+        ----------
+        scores : Tensor of shape (q, N)
+            The scores, from `scores_of`.
+        efforts : sequence of Effort
+            In ascending order, and equal in `least_share` and `power`: each uses the first samples of the last one.
+        seed : int
+            A seed that no other queries have.
+        """
         each = torch.arange(len(queries.rows))
-        drawn = counts.T.clone()
-        own_drawn = drawn[queries.rows, each].clamp(min=max(1, effort.own))
-        drawn[queries.rows, each] = own_drawn
-        fresh = torch.empty_like(scores)
-        samples = torch.full((len(each), int(own_drawn.max())), -math.inf, dtype=torch.float64)
-        noise = torch.empty(len(each), dtype=torch.float64)
-        for models, log_weights in sampler.batches(queries, drawn):
-            lengths = drawn[models.rows].flatten()
-            fresh[:, models.rows] = log_means(log_weights, lengths).view(len(models.rows), -1).T
+        counts = [effort.counts(scores) for effort in efforts]
+        own_drawn = [
+            of_effort[each, queries.rows].clamp(min=max(1, effort.own))
+            for of_effort, effort in zip(counts, efforts, strict=True)
+        ]
+        drawn = counts[-1].T.clone()
+        drawn[queries.rows, each] = own_drawn[-1]
+        fresh = [torch.empty_like(scores) for _ in efforts]
+        samples = torch.full((len(each), int(own_drawn[-1].max())), -math.inf, dtype=torch.float64)
+        noise, bounded = torch.empty(2, len(each), dtype=torch.float64)
+        sampler = WeightSampler(proposals, seed)
+        bounded_sampler = WeightSampler(
+            proposals, derived_seed(seed, RandomStream.KNOWN_ENTROPY_SEED), BOUNDED_PRIOR_WEIGHT
+        )
+        for models in proposals.batches():
+            log_weights, lengths = (
+                sampler.log_weights(models, queries, drawn[models.rows]),
+                drawn[models.rows].flatten(),
+            )
+            for of_effort, columns in zip(counts, fresh, strict=True):
+                firsts = of_effort[:, models.rows].T.flatten()
+                columns[:, models.rows] = log_means(log_weights, lengths, firsts).view(len(models.rows), -1).T
             own, own_noise = sampler.of_noises(models, queries)
             noise[own] = own_noise
-            ends = lengths.cumsum(0).view(len(models.rows), -1)
-            positions = queries.rows[own] - models.rows[0]
-            for index, position in zip(own.tolist(), positions.tolist(), strict=True):
-                stop, length = int(ends[position, index]), int(own_drawn[index])
+            stops = lengths.cumsum(0).view(len(models.rows), -1)[queries.rows[own] - models.rows[0], own]
+            for index, stop in zip(own.tolist(), stops.tolist(), strict=True):
+                length = int(own_drawn[-1][index])
                 samples[index, :length] = log_weights[stop - length : stop]
-        own_counts = counts[each, queries.rows]
-        fresh[each, queries.rows] = _log_mean_of_first(samples, own_counts)
-        return cls(
-            scores,
-            counts,
-            fresh,
-            _tilted(samples, noise, own_counts),
-            _tilted(samples, noise, own_drawn),
-            _log_mean_of_first(samples, own_drawn),
-        )
+            bounded[own] = own_tilted_estimates(models, bounded_sampler, queries, _BOUNDED_SAMPLES)
+        estimates = []
+        for of_effort, columns, of_own in zip(counts, fresh, own_drawn, strict=True):
+            own_counts = of_effort[each, queries.rows]
+            columns[each, queries.rows] = _log_mean_of_first(samples, own_counts)
+            tilted, tilted_more = _tilted(samples, noise, own_counts), _tilted(samples, noise, of_own)
+            fresh_more = _log_mean_of_first(samples, of_own)
+            estimates.append(cls(scores, of_effort, columns, tilted, tilted_more, fresh_more, bounded))
+        return estimates
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoredQueries:
+    """Queries with their scores (q, N)."""
+
+    queries: KnownQueries
+    scores: Tensor
 
 
 def scores_of(proposals: Proposals, queries: KnownQueries) -> Tensor:
@@ -134,21 +175,13 @@ def _tilted(samples: Tensor, noise: Tensor, counts: Tensor) -> Tensor:
     return torch.where(counts > 0, total - counts.clamp(min=1).double().log(), -math.inf)
 
 
-def own_tilted_estimates(
-    proposals: Proposals, queries: KnownQueries, samples: int, prior_weight: float, seed: int
-) -> Tensor:
-    """Return tilted estimates for the input of each query, (q,), with the prior mixed into the proposal.
+def own_tilted_estimates(models: LinearModels, sampler: WeightSampler, queries: KnownQueries, samples: int) -> Tensor:
+    """Return tilted estimates, in the order of `WeightSampler.of_noises`, for the queries of the inputs of a batch.
 
-    `samples` counts the query's own noise. `seed` is one that no other queries have.
+    `samples`, at least 2, counts the query's own noise.
     """
-    sampler = WeightSampler(proposals, seed, prior_weight)
-    each = torch.arange(len(queries.rows))
-    counts = torch.zeros(proposals.model.n_inputs, len(each), dtype=torch.int64)
-    counts[queries.rows, each] = samples - 1
-    tilted = torch.empty(len(each), dtype=torch.float64)
-    for models, log_weights in sampler.batches(queries, counts):
-        indices, noise = sampler.of_noises(models, queries)
-        of_samples = log_weights.view(-1, samples - 1) if samples > 1 else log_weights.new_empty(len(noise), 0)
-        # Both are in the order of the inputs and of the queries.
-        tilted[indices] = torch.cat([noise[:, None], of_samples], dim=1).logsumexp(1) - math.log(samples)
-    return tilted
+    indices, noise = sampler.of_noises(models, queries)
+    counts = torch.zeros(len(models.rows), len(queries.rows), dtype=torch.int64)
+    counts[queries.rows[indices] - models.rows[0], indices] = samples - 1
+    of_samples = sampler.log_weights(models, queries, counts).view(-1, samples - 1)
+    return torch.cat([noise[:, None], of_samples], dim=1).logsumexp(1) - math.log(samples)

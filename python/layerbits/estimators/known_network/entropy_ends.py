@@ -14,20 +14,15 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from scipy.stats import chi2
-from torch import Tensor
 
 from layerbits._base import Doubles
-from layerbits.estimators.known_network.density_estimates import DensityEstimates, own_tilted_estimates
+from layerbits.estimators.known_network.density_estimates import BOUNDED_PRIOR_WEIGHT, DensityEstimates
 from layerbits.estimators.known_network.proposals import Proposals
 from layerbits.estimators.known_network.queries import KnownQueries
 from layerbits.estimators.log_densities import Queries
 from layerbits.estimators.wide_density import WideDensity
-from layerbits.kernels import RandomStream, derived_seed, standard_normal, stream
+from layerbits.kernels import RandomStream, standard_normal, stream
 from layerbits.statistics import lower_mean_bound, unseen_probability, upper_mean_bound
-
-# Weight of the prior of the noises in the proposal: a larger weight wastes samples, a smaller one widens the range of
-# the terms by its logarithm, which is small beside d / 2.
-_PRIOR_WEIGHT = 0.05
 
 # Weight of the linear model's density in q(t|x).
 _LINEAR_WEIGHT = 0.1
@@ -83,17 +78,14 @@ class EntropyMeasure:
         The wide density of T.
     wide_weight : float
         Its weight in q(t|x).
-    samples : int
-        Samples of the mean u.
     """
 
     proposals: Proposals
     wide: WideDensity
     wide_weight: float
-    samples: int
 
     @classmethod
-    def of(cls, proposals: Proposals, n_terms: int, samples: int, risk: float) -> EntropyMeasure:
+    def of(cls, proposals: Proposals, n_terms: int, risk: float) -> EntropyMeasure:
         """Return the measure for a number of final queries."""
         model = proposals.model
         generator = stream(proposals.seed, RandomStream.KNOWN_RANGE)
@@ -101,7 +93,7 @@ class EntropyMeasure:
         signals = model.signals(torch.arange(model.n_inputs), noises)[:, None]
         # Two signals are at most twice the range apart.
         wide = WideDensity.of(signals, signals, 1.0, 2 * model.signals_range)
-        return cls(proposals, wide, unseen_probability(n_terms, risk), samples)
+        return cls(proposals, wide, unseen_probability(n_terms, risk))
 
     @property
     def largest(self) -> float:
@@ -112,7 +104,7 @@ class EntropyMeasure:
     def least(self) -> float:
         """Lower bound of the terms below: log u <= -log of the prior's weight."""
         limit, mean = self._square_limit_and_mean
-        return math.log(_PRIOR_WEIGHT) - (limit - mean + self.proposals.model.n_units) / 2
+        return math.log(BOUNDED_PRIOR_WEIGHT) - (limit - mean + self.proposals.model.n_units) / 2
 
     @property
     def _square_limit_and_mean(self) -> tuple[float, float]:
@@ -121,9 +113,9 @@ class EntropyMeasure:
         limit = d + _DEVIATIONS * math.sqrt(2 * d)
         return limit, float(d * chi2.cdf(limit, d + 2) + limit * chi2.sf(limit, d))
 
-    def terms(self, queries: KnownQueries, estimates: DensityEstimates, seed: int) -> tuple[Doubles, Doubles]:
-        """Return the terms above and below at queries; `seed` is one that no other queries have."""
-        return self._above(queries, estimates), self._below(queries, seed)
+    def terms(self, queries: KnownQueries, estimates: DensityEstimates) -> tuple[Doubles, Doubles]:
+        """Return the terms above and below at queries."""
+        return self._above(queries, estimates), self._below(queries, estimates)
 
     def _above(self, queries: KnownQueries, estimates: DensityEstimates) -> Doubles:
         noise = (-queries.squares / 2).numpy()
@@ -136,10 +128,8 @@ class EntropyMeasure:
         terms: Doubles = -np.logaddexp(density - noise, wide)
         return terms
 
-    def _below(self, queries: KnownQueries, seed: int) -> Doubles:
+    def _below(self, queries: KnownQueries, estimates: DensityEstimates) -> Doubles:
         limit, mean = self._square_limit_and_mean
-        samples_seed = derived_seed(seed, RandomStream.KNOWN_ENTROPY_SEED)
-        tilted = own_tilted_estimates(self.proposals, queries, self.samples, _PRIOR_WEIGHT, samples_seed)
-        control: Tensor = queries.squares.clamp(max=limit) - mean + self.proposals.model.n_units
-        terms: Doubles = (-tilted - control / 2).numpy()
+        control = queries.squares.clamp(max=limit) - mean + self.proposals.model.n_units
+        terms: Doubles = (-estimates.bounded - control / 2).numpy()
         return terms

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 
 from layerbits._base import Doubles
 from layerbits.estimators.classes import Classes
-from layerbits.estimators.known_network.density_estimates import DensityEstimates, scores_of
+from layerbits.estimators.known_network.density_estimates import DensityEstimates, ScoredQueries, scores_of
 from layerbits.estimators.known_network.entropy_ends import EntropyMeasure, EntropyTerms
 from layerbits.estimators.known_network.information_ends import DECODER, InformationTerms, main_cause, standard_error
 from layerbits.estimators.known_network.pilot import Pilot
@@ -23,9 +24,6 @@ from layerbits.statistics import Interval, Quantity
 
 # Pairs of a query and an input that are held at a time; a fixed number, because each block has a stream of its own.
 _PAIRS = 2**21
-
-# Samples of u for h(T|X), with the query's own noise.
-_ENTROPY_SAMPLES = 16
 
 
 def known_network_estimates(
@@ -52,22 +50,24 @@ def known_network_estimates(
         The estimate of each measured quantity, in nats; entropies are less the entropy of the noise.
     """
     proposals = Proposals(model, seed, settings.max_memory)
-    sizes = pass_sizes(model.n_inputs, settings.queries)
-    pilot_queries = KnownQueries.sample(model, [settings.pilot_queries], seed)
-    pilot = Pilot.of(proposals, pilot_queries, classes, settings.samples)
-    entropy = EntropyMeasure.of(proposals, sum(sizes), _ENTROPY_SAMPLES, risk)
+    sizes = [settings.pilot_queries, *pass_sizes(model.n_inputs, settings.queries)]
+    queries = KnownQueries.sample(model, sizes, seed)
+    scores = scores_of(proposals, queries)
+    for_pilot = slice(settings.pilot_queries)
+    scored = ScoredQueries(queries.select(for_pilot), scores[for_pilot])
+    # Each end of a bet is about sqrt(2 log(1 / risk) / n) standard deviations from the mean.
+    width_of_bets = 2 * math.sqrt(-2 * math.log(risk) / sum(sizes[1:]))
+    pilot = Pilot.of(proposals, scored, classes, settings.samples, width_of_bets)
+    entropy = EntropyMeasure.of(proposals, sum(sizes[1:]), risk)
     terms = _Terms(pilot, entropy, classes)
-    at_pilot = terms.at(pilot.queries, pilot.estimates, derived_seed(seed, RandomStream.KNOWN_PILOT_TERMS_SEED))
-    queries = KnownQueries.sample(model, sizes, seed, first_pass=1)
+    at_pilot, blocks = terms.at(pilot.queries, pilot.estimates), []
     block = max(1, _PAIRS // model.n_inputs)
-    blocks = []
-    for number, start in enumerate(range(0, len(queries.rows), block)):
-        part = queries.select(slice(start, start + block))
-        scores = scores_of(proposals, part)
-        block_seed = derived_seed(seed, RandomStream.KNOWN_BLOCK_SEED, number)
-        estimates = DensityEstimates.of(proposals, part, scores, pilot.effort, block_seed)
-        blocks.append(terms.at(part, estimates, block_seed))
-    cuts = np.cumsum(sizes)[:-1]
+    for number, start in enumerate(range(settings.pilot_queries, len(queries.rows), block)):
+        part, block_seed = slice(start, start + block), derived_seed(seed, RandomStream.KNOWN_BLOCK_SEED, number)
+        of_block = queries.select(part)
+        (estimates,) = DensityEstimates.of(proposals, of_block, scores[part], [pilot.effort], block_seed)
+        blocks.append(terms.at(of_block, estimates))
+    cuts = np.cumsum(sizes[1:])[:-1]
     passes = {
         name: [values, *np.split(np.concatenate([values_of_block[name] for values_of_block in blocks]), cuts)]
         for name, values in at_pilot.items()
@@ -95,14 +95,14 @@ class _Terms:
     entropy: EntropyMeasure
     classes: Classes
 
-    def at(self, queries: KnownQueries, estimates: DensityEstimates, seed: int) -> dict[str, Doubles]:
+    def at(self, queries: KnownQueries, estimates: DensityEstimates) -> dict[str, Doubles]:
         terms: dict[str, Doubles] = {}
         for quantity in self.classes.quantities:
             if not quantity.is_entropy:
                 decoder = self.pilot.decoders[quantity.name]
                 terms[_decoder(quantity)] = decoder.terms(quantity, estimates, queries, self.classes)
                 terms[_confusion(quantity)] = confusions(quantity, estimates, queries.rows, self.classes)
-        terms["above"], terms["below"] = self.entropy.terms(queries, estimates, seed)
+        terms["above"], terms["below"] = self.entropy.terms(queries, estimates)
         return terms
 
 

@@ -13,17 +13,18 @@ import numpy as np
 
 from layerbits._base import Doubles
 from layerbits.estimators.classes import Classes
-from layerbits.estimators.known_network.density_estimates import DensityEstimates, Effort, scores_of
+from layerbits.estimators.known_network.density_estimates import DensityEstimates, Effort, ScoredQueries
 from layerbits.estimators.known_network.proposals import Proposals
 from layerbits.estimators.known_network.queries import KnownQueries
 from layerbits.estimators.known_network.terms import confusions, decoder_scores, decoder_terms
 from layerbits.kernels import RandomStream, derived_seed
 from layerbits.statistics import Quantity, mix_with_prior
 
-# The number of samples grows by this factor until the gap between the bounds of I(X;T) is below the small gap, or
-# shrinks by less than the small step (nats).
+# The number of samples grows by this factor until the gap between the bounds of I(X;T) is below the width that the
+# final queries leave, because more queries then narrow the interval at less cost, or until the gap shrinks by less than
+# the small step (nats).
 _FIRST_SAMPLES, _GROWTH = 16, 4
-_SMALL_GAP, _SMALL_STEP = 0.02, 0.02
+_SMALL_STEP = 0.02
 
 # The input that made a query gets at least this share of the samples that are divided among all inputs.
 _OWN_SHARE = 0.25
@@ -75,24 +76,39 @@ class Pilot:
     decoders: Mapping[str, DecoderChoice]
 
     @classmethod
-    def of(cls, proposals: Proposals, queries: KnownQueries, classes: Classes, most_samples: int) -> Pilot:
-        """Raise the number of samples step by step up to `most_samples`, and choose the decoders."""
-        scores = scores_of(proposals, queries)
+    def of(
+        cls, proposals: Proposals, at: ScoredQueries, classes: Classes, most_samples: int, width_of_bets: float
+    ) -> Pilot:
+        """Choose the number of samples, at most `most_samples`, and the decoders.
+
+        `width_of_bets` is the width of the interval that the final queries leave, in standard deviations of a term.
+        """
         information = [quantity for quantity in classes.quantities if not quantity.is_entropy]
-        shared, previous_gap = min(_FIRST_SAMPLES, most_samples), np.inf
-        for step in itertools.count():
-            effort = Effort(shared, max(1, int(_OWN_SHARE * shared)))
-            seed = derived_seed(proposals.seed, RandomStream.KNOWN_PILOT_SEED, step)
-            estimates = DensityEstimates.of(proposals, queries, scores, effort, seed)
-            decoders = {quantity.name: _best_choice(quantity, estimates, queries, classes) for quantity in information}
-            total = information[0]
-            confusion = float(confusions(total, estimates, queries.rows, classes).mean())
-            lower = float(_mixed_terms(decoders[total.name], total, estimates, queries, classes).mean())
-            gap = classes.ceilings[total.name] - confusion - lower
-            if shared == most_samples or gap < _SMALL_GAP or previous_gap - gap < _SMALL_STEP:
-                return cls(queries, estimates, effort, decoders)
-            shared, previous_gap = min(_GROWTH * shared, most_samples), gap
-        raise AssertionError("unreachable")
+        total, efforts = information[0], _efforts(most_samples)
+        seed = derived_seed(proposals.seed, RandomStream.KNOWN_PILOT_SEED)
+        of_efforts = DensityEstimates.of(proposals, at.queries, at.scores, efforts, seed)
+        pilot, previous_gap = None, np.inf
+        for effort, estimates in zip(efforts, of_efforts, strict=True):
+            decoders = {
+                quantity.name: _best_choice(quantity, estimates, at.queries, classes) for quantity in information
+            }
+            pilot = cls(at.queries, estimates, effort, decoders)
+            confusion = confusions(total, estimates, at.queries.rows, classes)
+            decoded = _mixed_terms(decoders[total.name], total, estimates, at.queries, classes)
+            gap = classes.ceilings[total.name] - float(confusion.mean() + decoded.mean())
+            if gap < width_of_bets * float(decoded.std()) or previous_gap - gap < _SMALL_STEP:
+                break
+            previous_gap = gap
+        assert pilot is not None, "there is at least one effort"
+        return pilot
+
+
+def _efforts(most_samples: int) -> list[Effort]:
+    """Return efforts whose numbers of samples grow up to `most_samples`."""
+    numbers = [most_samples]
+    while numbers[0] > _FIRST_SAMPLES:
+        numbers.insert(0, max(_FIRST_SAMPLES, numbers[0] // _GROWTH))
+    return [Effort(number, max(1, int(_OWN_SHARE * number))) for number in numbers]
 
 
 def _best_choice(

@@ -37,13 +37,13 @@ class KnownQueries:
     squares: Tensor
 
     @classmethod
-    def sample(cls, model: SignalModel, sizes: Sequence[int], seed: int, first_pass: int = 0) -> KnownQueries:
+    def sample(cls, model: SignalModel, sizes: Sequence[int], seed: int) -> KnownQueries:
         """Sample passes of these sizes: a pass of N queries takes every input once, any other takes uniform inputs.
 
-        Never every k-th input: inputs may be sorted. Each pass has its own stream, which begins at `first_pass`.
+        Never every k-th input: inputs may be sorted. Each pass has its own stream.
         """
         rows, noises, errors = [], [], []
-        for number, size in enumerate(sizes, start=first_pass):
+        for number, size in enumerate(sizes):
             generator = stream(seed, RandomStream.KNOWN_QUERIES, number)
             whole = size == model.n_inputs
             rows.append(

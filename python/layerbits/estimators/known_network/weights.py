@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -34,15 +34,11 @@ class WeightSampler:
     seed: int
     prior_weight: float = 0.0
 
-    def batches(self, queries: KnownQueries, counts: Tensor) -> Iterator[tuple[LinearModels, Tensor]]:
-        """Yield, for batches of inputs, their models and the log weights of counts[x, j] samples for query j.
+    def log_weights(self, models: LinearModels, queries: KnownQueries, counts: Tensor) -> Tensor:
+        """Return the log weights of counts[i, j] samples of the i-th model for query j.
 
-        The log weights are flat, in the order of the inputs of the batch and of the queries.
+        They are flat, in the order of the models and of the queries.
         """
-        for models in self.proposals.batches():
-            yield models, self._log_weights(models, queries, counts[models.rows])
-
-    def _log_weights(self, models: LinearModels, queries: KnownQueries, counts: Tensor) -> Tensor:
         totals = counts.sum(1)
         log_weights = torch.empty(int(totals.sum()), dtype=torch.float64)
         parts = torch.split(log_weights, totals.tolist())
@@ -123,10 +119,12 @@ def noise_log_densities(signals: Tensor, points: Tensor) -> Tensor:
     return -0.5 * (points - signals).square().sum(-1)
 
 
-def log_means(values: Tensor, lengths: Tensor) -> Tensor:
-    """Return the logarithm of the mean of exp(values) over successive parts; -inf for a part of length 0."""
+def log_means(values: Tensor, lengths: Tensor, firsts: Tensor) -> Tensor:
+    """Return, for successive parts, the log mean of exp of the first firsts[i] <= lengths[i] values; -inf for none."""
     part = torch.arange(len(lengths)).repeat_interleave(lengths)
+    is_first = torch.arange(len(values)) - (lengths.cumsum(0) - lengths)[part] < firsts[part]
+    values, part = values[is_first], part[is_first]
     largest = torch.full((len(lengths),), -math.inf, dtype=torch.float64).scatter_reduce(0, part, values, "amax")
     shifts = torch.where(largest > -math.inf, largest, 0.0)
     sums = torch.zeros(len(lengths), dtype=torch.float64).index_add(0, part, (values - shifts[part]).exp())
-    return sums.log() + shifts - lengths.double().log().nan_to_num(neginf=0.0)
+    return sums.log() + shifts - firsts.double().log().nan_to_num(neginf=0.0)

@@ -65,12 +65,7 @@ def naming_inputs(arguments: object) -> Iterator[None]:
             f"{tensor.dtype} of shape {'nested' if tensor.is_nested else tuple(tensor.shape)}"
             for tensor in all_tensors(arguments)
         )
-        remedy = (
-            "; for the nodes of one graph, record the signals of a pass and measure them with layerbits.information"
-        )
-        raise ValueError(
-            f"inputs: got {got}, which the network cannot take: {error}{remedy * isinstance(error, IndexError)}"
-        ) from error
+        raise ValueError(f"inputs: got {got}, which the network cannot take: {error}{_remedy(error)}") from error
     except AssertionError as error:
         if "NestedTensor" not in str(error):
             raise
@@ -78,6 +73,21 @@ def naming_inputs(arguments: object) -> Iterator[None]:
             "inputs: got a padding mask, from which an nn.TransformerEncoder makes nested tensors, wanted dense ones, "
             f"because torch has attention of nested tensors only in a fast path that calls no layers; {DENSE_ENCODER}"
         ) from error
+
+
+def _remedy(error: Exception) -> str:
+    """Return the remedy for a frequent cause of an error of the network, after a semicolon; empty for other errors."""
+    words = str(error)
+    if isinstance(error, TypeError) and "positional argument" in words and "given" in words:
+        return "; if batches hold labels, name their key or position, for instance labels=1"
+    if "index out of range in self" in words:
+        return "; lower the numbers, or give the embedding more rows"
+    if isinstance(error, IndexError) and "dimension 0 with size" in words:
+        return (
+            "; for the nodes of one graph, let a module that holds the graph take numbers of nodes, or measure signals "
+            "with layerbits.information"
+        )
+    return ""
 
 
 def is_memory_error(error: BaseException) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import sysconfig
 import threading
 import types
 from collections.abc import Collection, Iterator, Mapping
@@ -22,40 +23,31 @@ from layerbits._base import LayerSelectionError
 from layerbits.networks.execution.module_state import CONTAINERS
 from layerbits.networks.execution.output_tensor import all_tensors
 
-# The methods through which Python sets attributes, buffers, parameters and parts of a module.
-_WRITERS = {
-    method.__code__
-    for method in (
-        nn.Module.__setattr__,
-        nn.Module.__delattr__,
-        nn.Module.register_buffer,
-        nn.Module.register_parameter,
-        nn.Module.add_module,
-    )
-}
+# Attributes of a module that hold other attributes of it, by name.
+_TENSORS_AND_PARTS = ("_parameters", "_buffers", "_modules")
+
+# Folders of code that does not train a network. Other threads that run no other code, such as those of tqdm or of a
+# notebook, do not write on it.
+_STANDARD_LIBRARY = sysconfig.get_paths()["stdlib"]
+_PACKAGES = ("site-packages", "dist-packages")
 
 
 @contextlib.contextmanager
 def originals_protected(model: nn.Module) -> Iterator[None]:
     """Refuse writes of this thread on the modules, parameters and buffers of a network within a ``with`` block.
 
-    A write into a container of a module is undone after the block. It is found if it stores a tensor of the block, or
-    if no other thread of Python runs, which could have written meanwhile.
+    A write of torch into a tensor is refused before it is done. Other writes are undone after the block. They are found
+    if they store a tensor of the block, or if no other thread runs code of the user or of torch, which could have
+    written meanwhile.
 
     Raises
     ------
     LayerSelectionError
         The block writes on the network.
     """
-    state, before = _State(model), sys.getprofile()
-    try:
-        if before is None:  # a profiler of the user is left alone
-            sys.setprofile(_RefuseAttributes(model))
-        with _RefuseWrites(model) as writes:
-            yield
-    finally:
-        if before is None:
-            sys.setprofile(None)
+    state = _State(model)
+    with _RefuseWrites(model) as writes:
+        yield
     state.check(writes.made)
 
 
@@ -66,19 +58,6 @@ def _refuse(names: Mapping[int, str], module: nn.Module, attribute: str) -> None
         "buffers of the module that runs, such as the first argument of a hook, or on an object of your own: layerbits "
         "runs a copy of the network, and must not change the network itself; or remove the hook for the measurement"
     )
-
-
-class _RefuseAttributes:
-    """A profile function that refuses the writers of the modules of a network; it is called in its own thread alone."""
-
-    def __init__(self, model: nn.Module) -> None:
-        self._names = {id(module): name for name, module in model.named_modules()}
-
-    def __call__(self, frame: types.FrameType, event: str, argument: object) -> None:
-        if event == "call" and frame.f_code in _WRITERS:
-            module = frame.f_locals["self"]
-            if id(module) in self._names:
-                _refuse(self._names, module, f"the attribute {frame.f_locals['name']!r}")
 
 
 class _RefuseWrites(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -120,7 +99,7 @@ class _State:
     """The attributes of the modules of a network, and the items of the containers among them."""
 
     def __init__(self, model: nn.Module) -> None:
-        self._is_alone = threading.active_count() == 1
+        self._is_alone = _is_alone()
         self._modules = {id(module): name for name, module in model.named_modules()}
         self._attributes = [(module, dict(vars(module))) for module in model.modules()]
         self._items = [
@@ -132,7 +111,7 @@ class _State:
 
     def check(self, made: Collection[int]) -> None:
         """Undo and refuse writes since the creation; `made` has the addresses of tensors of this thread's block."""
-        is_alone = self._is_alone and threading.active_count() == 1
+        is_alone = self._is_alone and _is_alone()
         for module, attributes in self._attributes:
             present = vars(module)
             for name in [*attributes.keys() - present.keys(), *present.keys()]:
@@ -144,9 +123,30 @@ class _State:
                     _refuse(self._modules, module, f"the attribute {name!r}")
         for module, name, container, items in self._items:
             if not _same_items(container, items) and (is_alone or _hold(container, made)):
+                written = f"into the {type(container).__name__} {name!r}"
+                if name in _TENSORS_AND_PARTS:
+                    keys = [key for key in {**container, **items} if container.get(key) is not items.get(key)]
+                    written = f"the attribute {keys[0]!r}"
                 container.clear()
                 container.extend(items) if hasattr(container, "extend") else container.update(items)
-                _refuse(self._modules, module, f"into the {type(container).__name__} {name!r}")
+                _refuse(self._modules, module, written)
+
+
+def _is_alone() -> bool:
+    """Return whether no other thread runs code of the user or of torch."""
+    return not any(
+        _may_write(frame) for thread, frame in sys._current_frames().items() if thread != threading.get_ident()
+    )
+
+
+def _may_write(frame: types.FrameType | None) -> bool:
+    while frame is not None:
+        path = frame.f_code.co_filename
+        is_package = any(folder in path for folder in _PACKAGES)
+        if "torch" in path or not (is_package or path.startswith((_STANDARD_LIBRARY, "<frozen"))):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _same_items(container: Any, items: Any) -> bool:

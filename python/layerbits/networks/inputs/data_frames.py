@@ -29,7 +29,7 @@ def frame_values(frame: Any) -> npt.NDArray[Any]:
     TypeError
         A column holds names, or values that are neither numbers nor booleans.
     ValueError
-        A column has missing values, or there is no column.
+        A column has missing or infinite values, or there is no column.
     """
     if not hasattr(frame, "columns"):
         return _column_values(getattr(frame, "name", None), frame)
@@ -64,6 +64,10 @@ def _column_values(name: object, column: Any) -> npt.NDArray[Any]:
     if values.dtype.kind not in "fiub" or values.ndim != 1:
         raise TypeError(
             f"inputs: got column {name!r} of {dtype}, wanted numbers or booleans; convert the column, or leave it out"
+        )
+    if not np.isfinite(values).all():
+        raise ValueError(
+            f"inputs: got column {name!r} with infinite values, wanted finite numbers; leave those rows out"
         )
     return values
 

@@ -239,10 +239,12 @@ class _Reader:
                     "strings or None"
                 )
         if not arrays:
-            got = f"{type(batch).__name__} of {type(leaves[0]).__name__}" if leaves else f"empty {type(batch).__name__}"
+            got = type(batch).__name__
+            if leaves and leaves[0] is not batch:
+                got += f" of {type(leaves[0]).__name__}"
             raise TypeError(
-                f"inputs: got {got}, wanted a tensor or an array of shape (n, ...) among the arguments; a tokenizer "
-                'returns tensors with return_tensors="pt"'
+                f"inputs: got {got}, wanted a tensor or an array of shape (n, ...) among the arguments; convert lists "
+                'with torch.tensor; a tokenizer returns tensors with return_tensors="pt"'
             )
         tensors = tuple(as_input(leaf, self.model) for leaf in arrays)
         check_tensors(tensors)
@@ -279,7 +281,8 @@ def _check_same_form(first: PassInputs, other: PassInputs) -> None:
         if left.shape[1:] != right.shape[1:] or left.dtype != right.dtype:
             raise ValueError(
                 f"inputs: got batches of {left.dtype} and shape {tuple(left.shape)}, and of {right.dtype} and shape "
-                f"{tuple(right.shape)}, wanted rows of one dtype and shape; pad all rows to one length, with a mask"
+                f"{tuple(right.shape)}, wanted rows of one dtype and shape; pad all rows to one length, with a mask; a "
+                "list holds batches, a tuple the arguments of one pass"
             )
 
 

@@ -43,12 +43,21 @@ def check_tensors(tensors: Sequence[Tensor]) -> None:
     sizes = {tuple(tensor.shape[:1]) for tensor in tensors}
     if len(sizes) > 1 or sizes & {(), (0,)}:
         got = ", ".join(str(tuple(tensor.shape)) for tensor in tensors)
-        raise ValueError(
-            f"inputs: got shape {got}, wanted (n, ...) with one n >= 1; for the nodes and edges of one graph, record "
-            "the signals of a pass and measure them with layerbits.information"
-        )
+        raise ValueError(f"inputs: got shape {got}, wanted (n, ...) with one n >= 1; {_remedy_for_rows(sizes)}")
     if any(tensor.isnan().any() for tensor in tensors):
         raise ValueError("inputs: got NaN, wanted numbers; leave those rows out")
+
+
+def _remedy_for_rows(sizes: set[tuple[int, ...]]) -> str:
+    """Return the remedy for tensors whose first axes have these sizes."""
+    if () in sizes:
+        return "pass a value that all inputs share as a number, not as a tensor"
+    if (0,) in sizes:
+        return "pass at least one input"
+    return (
+        "make the first axis of every tensor that of the inputs; for the nodes and edges of one graph, let a module "
+        "that holds the graph take numbers of nodes, or measure signals with layerbits.information"
+    )
 
 
 def _is_packed(argument: object) -> bool:

@@ -45,10 +45,12 @@ def positions_to_convert(
     Returns
     -------
     tuple of int
-        Empty if the network runs as it is, raises another error than that of a dtype, or never runs.
+        Empty if the network runs as it is, or raises another error than that of a dtype. If it never runs, the first
+        positions after whose conversion it raises another error, which then is the one to report.
     """
     copied = shadow(unwrapped(model))
     delete_own_hooks(copied)
+    without_dtype_error: tuple[int, ...] = ()
     for positions in _combinations(whole):
         rows = [
             tensor[:_ROWS].to(dtype) if position in positions else tensor[:_ROWS].clone()
@@ -59,11 +61,13 @@ def positions_to_convert(
             try:
                 copied(*args, **kwargs)
             except Exception as error:  # any error of the network: its first measured pass raises it again
-                if not positions and not _is_of_dtype(error):
+                if not _is_of_dtype(error) and not positions:
                     return ()
+                if not _is_of_dtype(error):
+                    without_dtype_error = without_dtype_error or positions
             else:
                 return positions
-    return ()
+    return without_dtype_error
 
 
 def _combinations(whole: Sequence[int]) -> Iterator[tuple[int, ...]]:

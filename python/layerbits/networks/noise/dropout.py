@@ -44,9 +44,9 @@ class DropoutNoise:
     An ordinary pass generates the values of E for the whole signal, then those of Z. The sum is computed in float32, or
     in the signal's wider dtype, and rounded to the dtype of the signal.
 
-    `layer_information` measures a layer with this noise if its signal is a function of the input: the first noisy
-    layer, and with ``sigma=DropoutNoise(...)`` every layer of a network without noise. Layers with other noise may lie
-    behind it.
+    `layer_information` measures a layer with this noise wherever it lies. Readouts of such a layer are refused, because
+    their noise would depend on the signal; so is `information_between_layers` with such a layer as the second. Behind
+    other noise no unit is left out, so the signals of all draws must fit into `max_memory`.
 
     Examples
     --------

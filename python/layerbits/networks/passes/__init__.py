@@ -4,6 +4,7 @@ layer_table        `layers`: the table of the layers of a network
 measured_network   `MeasuredNetwork`: a network as a measurement runs it, with a channel at each layer
 channel_hooks      `noisy_network`, `network_without_noise`: make a `MeasuredNetwork`
 probing            `Probe`: passes of a few chosen rows
+dense_encoders     encoders whose padding mask makes nested tensors, computed with dense ones
 rows               which axis of a signal belongs to the rows, and whether rows act on one another
 randomness         checks of the random numbers that a network itself uses
 interventions      whether signals change with their sources alone

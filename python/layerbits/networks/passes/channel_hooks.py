@@ -174,6 +174,7 @@ def network_without_noise(
     network = MeasuredNetwork(copied, inputs, adds_noise=False)
     network.max_memory = max_memory
     network.switches = {switch}
+    network.padding_tokens.make_dense(copied)
     network.calls = calls
     functions: dict[nn.Module, dict[str, _LayerHook]] = {}
     for call in {call.called: call for call in calls}.values():

@@ -22,6 +22,7 @@ from layerbits.networks.noise.hooks import noise_hooks
 from layerbits.networks.observation.dependence_graph import DependenceGraph
 from layerbits.networks.observation.layer_calls import LayerCall
 from layerbits.networks.observation.layer_selection import Layers, choose_layers
+from layerbits.networks.passes.dense_encoders import PaddingTokens
 from layerbits.networks.passes.observed_dependence import observe_dependence
 
 # Maps the index of a layer and its signal to the value with which the network continues.
@@ -59,6 +60,8 @@ class MeasuredNetwork:
         Whether the network itself used one of torch's generators in the probing passes.
     module : torch.nn.Module
         The shadow.
+    padding_tokens : PaddingTokens
+        The tokens that nested tensors of an encoder would not have: their signals are 0.
     """
 
     def __init__(self, copied: nn.Module, inputs: PassInputs, *, adds_noise: bool) -> None:
@@ -74,6 +77,7 @@ class MeasuredNetwork:
         self.uses_random_numbers = False
         self._state: ModuleState | None = None  # before the first pass
         self.module = copied
+        self.padding_tokens = PaddingTokens()
         self._inputs = inputs
         self._channel: Channel | None = None
         self._moved = ""  # the layer whose other tensors are moved in the running pass
@@ -185,6 +189,7 @@ class MeasuredNetwork:
             return None
         finally:
             self._channel = None  # it holds the recorded signals
+            self.padding_tokens.end()
             for switch in self.switches:
                 switch.counts.drop_interrupted()
 
@@ -245,7 +250,8 @@ class MeasuredNetwork:
             for tensor in other_tensors(output):
                 output = replace_tensor(output, tensor, tensor + 1)
         axis = self.row_axes.get(name, 0)
-        rows_first = signal.movedim(axis, 0) if axis else signal
+        values = self.padding_tokens.cleared(signal)
+        rows_first = values.movedim(axis, 0) if axis else values
         value = self._channel(index, rows_first)
         if value is rows_first:
             return output

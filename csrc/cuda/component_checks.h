@@ -1,5 +1,10 @@
-// Components with full covariances, packed for the log-sum-exp over them, and the checks of points,
-// centers, triangular factors and offsets on the device.
+// Checks of points, centers, factors and offsets on the device, and their packing, for the
+// log-sum-exps over components that each have a factor in place of sigma.
+//
+// A Layout has the constants and functions
+//   component_values(dim)                    values of a packed component; the first is its offset
+//   factor_row(components, j, r)             the extent of row r of the factor of component j
+//   pack_row(components, j, r, component)    packs coordinate r of its center and this row
 #pragma once
 
 #include <string.h>
@@ -8,24 +13,6 @@
 #include "device.h"
 
 namespace layerbits::cuda {
-
-inline constexpr int kBandRows = 4;
-
-// A packed component is its offset and its center, then its triangular factor in bands of kBandRows
-// rows; a band has the columns up to its last row. If kBandRows does not divide d, the first band
-// begins with rows of zeros.
-__host__ __device__ inline int64_t head_size(int64_t dim) { return (1 + dim + 3) / 4 * 4; }
-__host__ __device__ inline int64_t first_band_columns(int64_t dim) {
-  return (dim - 1) % kBandRows + 1;
-}
-// Returns the number of columns of all bands before the band that ends at row `last`, exclusive.
-__host__ __device__ inline int64_t columns_before(int64_t dim, int64_t last) {
-  const int64_t first = first_band_columns(dim), bands = (last - first) / kBandRows;
-  return bands * first + kBandRows * bands * (bands - 1) / 2;
-}
-__host__ __device__ inline int64_t component_values(int64_t dim) {
-  return head_size(dim) + kBandRows * columns_before(dim, dim + kBandRows);
-}
 
 // Maps doubles to integers in the same order, so that atomicMax finds the largest double. No number
 // maps to 0.
@@ -54,12 +41,9 @@ struct ComponentChecks {
     return largest_offset == 0 ? double(-INFINITY) : double_of(bits_of_ordered(largest_offset));
   }
 
-  // Whether no sum of products overflows, so that infinity is never subtracted from infinity.
-  template <typename T>
-  __host__ __device__ bool in_range(int64_t dim) const {
-    const double reach = double_of(largest_point) + double_of(largest_center);
-    const double limit = Range<T>::kLargest / 2;
-    return reach < limit && reach * double_of(largest_factor) * double(dim) < limit;
+  // The largest possible difference of a point and a center.
+  __host__ __device__ double reach() const {
+    return double_of(largest_point) + double_of(largest_center);
   }
 };
 
@@ -88,21 +72,17 @@ __global__ void check_points(Matrix<const T> points, ComponentChecks* checks) {
   extent.merge_into(&checks->largest_point);
 }
 
-// A thread checks a row of a factor and a coordinate of the center; the thread of row 0 checks the
+// A thread checks a coordinate of a center and row r of its factor; the thread of row 0 checks the
 // offset. absent[j] becomes nonzero if component j has a center or a factor that is not finite.
-template <typename T>
-__global__ void check_components(Components<T> components, ComponentChecks* checks,
-                                 unsigned* absent) {
-  const Matrix<const T> rows = components.centers;
-  const int64_t dim = rows.cols;
+template <typename Layout, typename Components>
+__global__ void check_components(Components components, ComponentChecks* checks, unsigned* absent) {
+  const auto rows = components.centers;
   Extent centers, factors;
-  for (int64_t e = first_index(); e < rows.rows * dim; e += index_stride()) {
-    const int64_t j = e / dim, r = e % dim;
-    Extent center, factor;
-    const T* row =
-        components.factors.data + j * components.factors.stride + r * components.factors.row_stride;
-    for (int64_t k = 0; k <= r; ++k) factor.add(row[k * components.factors.col_stride]);
+  for (int64_t e = first_index(); e < rows.rows * rows.cols; e += index_stride()) {
+    const int64_t j = e / rows.cols, r = e % rows.cols;
+    Extent center;
     center.add(rows.data[j * rows.row_stride + r * rows.col_stride]);
+    const Extent factor = Layout::factor_row(components, j, r);
     if (center.infinite || center.nan || factor.infinite || factor.nan) atomicOr(absent + j, 1u);
     bool nan = center.nan || factor.nan;
     if (r == 0) {
@@ -131,27 +111,19 @@ __global__ void pack_tiles(Matrix<const T> points, int64_t tiles, T* packed) {
   }
 }
 
-// Packs components into `packed`, which is initially 0; a thread takes a row of a factor.
-template <typename T>
-__global__ void pack_components(Components<T> components, const ComponentChecks* checks,
+// Packs components into `packed`, which is initially 0; a thread takes row r of a component.
+template <typename Layout, typename Components, typename T>
+__global__ void pack_components(Components components, const ComponentChecks* checks,
                                 const unsigned* absent, T* packed) {
-  const Matrix<const T> rows = components.centers;
-  const int64_t dim = rows.cols, first = first_band_columns(dim);
-  for (int64_t e = first_index(); e < rows.rows * dim; e += index_stride()) {
-    const int64_t j = e / dim, r = e % dim;
-    T* component = packed + j * component_values(dim);
+  const auto rows = components.centers;
+  for (int64_t e = first_index(); e < rows.rows * rows.cols; e += index_stride()) {
+    const int64_t j = e / rows.cols, r = e % rows.cols;
+    T* component = packed + j * Layout::component_values(rows.cols);
     const double offset =
         2 * (checks->offset() - double(components.offsets.data[j * components.offsets.stride]));
     const bool is_present = !absent[j] && offset < Range<T>::kLargest;
     if (r == 0) component[0] = is_present ? T(offset) : T(INFINITY);
-    if (!is_present) continue;
-    component[1 + r] = rows.data[j * rows.row_stride + r * rows.col_stride];
-    const int64_t last = r < first ? first : first + ((r - first) / kBandRows + 1) * kBandRows;
-    T* column = component + head_size(dim) + kBandRows * columns_before(dim, last) +
-                (r - (last - kBandRows));
-    const T* row =
-        components.factors.data + j * components.factors.stride + r * components.factors.row_stride;
-    for (int64_t k = 0; k <= r; ++k) column[k * kBandRows] = row[k * components.factors.col_stride];
+    if (is_present) Layout::pack_row(components, j, r, component);
   }
 }
 

@@ -1,0 +1,100 @@
+"""`python -m benchmarks.topics.wide_layers [--mnist FOLDER] [NAME ...]`: I(X;T) of wide layers behind noise.
+
+Each line has the intervals of the draws and of the known network, the mean of both bounds of the known network, and the
+seconds of the processor that each measurement takes, for all layers behind noise together.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from benchmarks.problems import WideNetwork, linear_network, mnist_cnn, mnist_mlp, tanh_network
+from layerbits import InformationRow, InformationTable, layer_information
+from layerbits.kernels import single_threaded_torch
+
+# Samples of the Monte Carlo value of a linear network's information.
+_TRUTH_SAMPLES = 20_000
+
+_NETWORKS: dict[str, Callable[[], WideNetwork]] = {
+    "tanh64 x 2": partial(tanh_network, 64, 256, 2.0),
+    "tanh64 x 3": partial(tanh_network, 64, 256, 3.0),
+    "tanh256": partial(tanh_network, 256, 1024),
+    **{f"linear{width}": partial(linear_network, width) for width in (20, 64, 128)},
+}
+
+_MNIST_NETWORKS: dict[str, Callable[[Path], WideNetwork]] = {
+    **{
+        f"mlp{width}, sigma {sigma:g}": partial(mnist_mlp, width=width, sigma=sigma)
+        for width in (128, 512, 1024)
+        for sigma in (1.0, 3.0)
+    },
+    **{f"cnn, sigma {sigma:g}": partial(mnist_cnn, sigma=sigma) for sigma in (0.3, 1.0, 3.0, 10.0)},
+}
+
+
+def lines(name: str, network: WideNetwork) -> Iterator[str]:
+    """Measure the layers behind noise with draws and with the known network."""
+    tables, seconds = {}, {}
+    for estimator in ("pooled", "known"):
+        start = time.process_time()
+        tables[estimator] = layer_information(
+            network.model, network.inputs, layers=list(network.layers), draws=32, estimator=estimator
+        )
+        seconds[estimator] = time.process_time() - start
+    for layer in network.layers:
+        draws, known = (_row(table, layer) for table in tables.values())
+        truth = f"  true {true_information(*network.truth):.2f}" if network.truth else ""
+        yield (
+            f"{name:18} {layer:4} {_interval(draws):>14} {seconds['pooled']:7.0f} s {_interval(known):>16} "
+            f"{known.decoded:6.2f} to {known.plug_in:5.2f} {seconds['known']:7.0f} s{truth}"
+        )
+
+
+def _row(table: InformationTable, layer: str) -> InformationRow:
+    return table[layer, "I(X;T)"]
+
+
+def _interval(row: InformationRow) -> str:
+    return f"[{row.lower:.2f}, {row.upper:.2f}]"
+
+
+def true_information(means: Tensor, covariance: Tensor) -> float:
+    """Return I(X;T) of T ~ N(means[X], covariance), X uniform, by plain Monte Carlo."""
+    root = torch.linalg.cholesky(covariance)
+    whitened = torch.linalg.solve_triangular(root, means.T, upper=False).T
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.randint(len(means), (_TRUTH_SAMPLES,), generator=generator)
+    noise = torch.randn(_TRUTH_SAMPLES, means.shape[1], generator=generator, dtype=torch.float64)
+    exponents = -(torch.cdist(whitened[rows] + noise, whitened) ** 2) / 2
+    own = exponents.gather(1, rows[:, None])[:, 0]
+    return float((own - exponents.logsumexp(1)).mean()) + math.log(len(means))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.topics.wide_layers", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument("--mnist", type=Path, help="folder with the four files of MNIST, for the networks that need it")
+    parser.add_argument("names", nargs="*", help="networks whose names begin so; by default all")
+    arguments = parser.parse_args()
+    networks = dict(_NETWORKS)
+    if arguments.mnist is not None:
+        networks |= {name: partial(make, arguments.mnist) for name, make in _MNIST_NETWORKS.items()}
+    print(f"{'network':18} layer     32 draws                known network     its bounds")
+    with single_threaded_torch():
+        for name, make in networks.items():
+            if not arguments.names or any(name.startswith(start) for start in arguments.names):
+                for line in lines(name, make()):
+                    print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -3,6 +3,8 @@
 Each end may be wrong with probability RISK. More than MAX_WRONG of SEEDS correct ends are wrong with probability 1e-6.
 """
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -11,11 +13,12 @@ from scipy import stats
 from layerbits.estimators.classes import Classes
 from layerbits.estimators.layer_behind_noise import NoisySample, noisy_layer_estimates
 from layerbits.estimators.log_densities import Queries
+from layerbits.estimators.omitted_dimensions import OmittedDimensions
 from layerbits.estimators.plug_in_bound import plug_in
 from layerbits.statistics import QUANTITIES
 from tests.support.answers import entropy, information_of_channel
 from tests.support.networks import ScalarChain
-from tests.support.random_arrays import normal_tensor
+from tests.support.random_arrays import normal_array, normal_tensor
 
 RISK, SEEDS = 0.05, 100
 MAX_WRONG = stats.binom.ppf(1 - 1e-6, SEEDS, RISK)
@@ -118,6 +121,23 @@ def test_estimate_contains_the_plug_in_bound():
 def test_omitted_dimensions_raise_the_upper_end_alone(name):
     complete, reduced = (CHAINS["gentle"].estimates(0, loss=loss)[name].interval for loss in (0.0, 0.05))
     assert (reduced.lower, reduced.upper) == (complete.lower, pytest.approx(complete.upper + 0.05))
+
+
+@pytest.mark.parametrize("name", [quantity.name for quantity in QUANTITIES])
+def test_errors_of_omitted_dimensions_raise_the_upper_end_alone(name):
+    chain = CHAINS["gentle"]
+    sample = chain.sample(0, loss=0.05)
+    squares = 0.1 * (1 + 0.5 * normal_array(*sample.queries.shape, seed=3))
+    omitted = OmittedDimensions(squares, 2, largest_square=4.0)
+    without, reduced = (
+        estimates(dataclasses.replace(sample, omitted=each), chain.classes)[name].interval for each in (None, omitted)
+    )
+    assert reduced.lower == without.lower
+    if name.startswith("I"):
+        assert reduced.upper == pytest.approx(without.upper + omitted.margin(RISK))
+    else:
+        # The bet on sums of terms has their largest value, 1.1 + log(1 / weight) more.
+        assert reduced.upper > without.upper + 0.001
 
 
 @pytest.mark.parametrize("numbers", [np.zeros(12, int), np.arange(12)], ids=["one class", "class per input"])

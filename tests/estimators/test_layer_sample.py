@@ -9,7 +9,7 @@ from torch import nn
 
 from layerbits import layer_information, noisify, propagate
 from layerbits.calibration import V1
-from layerbits.estimators import Problem, layer_groups, layer_sample
+from layerbits.estimators import Problem, layer_groups, layer_sample, principal_view
 from layerbits.estimators.layer_sample import sample_layers
 from layerbits.mixtures import coordinates_in_blocks, fit_subspace
 from layerbits.networks import read_inputs
@@ -181,7 +181,8 @@ def test_subspaces_are_fitted_to_draws_without_queries(monkeypatch, budget_per_v
         sizes.append(len(centers))
         return fit_subspace(centers, *args, **options)
 
-    monkeypatch.setattr(layer_sample, "fit_subspace", recording)
+    for module in (layer_sample, principal_view):
+        monkeypatch.setattr(module, "fit_subspace", recording)
     sample_network(noisy_identities(2), normal_tensor(10, 3), layers="1", draws=draws, queries=queries)
     assert sizes == [10 * fitted_draws]
 
@@ -195,7 +196,7 @@ def test_subspaces_are_fitted_to_draws_without_queries(monkeypatch, budget_per_v
 )
 def test_intervals_of_a_layer_recorded_in_a_view_contain_the_true_values(monkeypatch, name, dimensions):
     monkeypatch.setattr(layer_groups, "_BUDGET_PER_VALUE", 2**40)
-    monkeypatch.setattr(layer_sample, "_MAX_DIMENSIONS", dimensions)
+    monkeypatch.setattr(principal_view, "MAX_DIMENSIONS", dimensions)
     task = TASKS[name]
     network = task.network()
     sample = sample_network(network, task.inputs, layers=task.layer, draws=64)[task.layer]

@@ -62,7 +62,7 @@ def test_wide_layer_with_draws_close_together_keeps_all_dimensions(monkeypatch):
 @pytest.mark.parametrize("draws", [2, 3, 32])
 def test_axes_do_not_depend_on_draws_with_queries(monkeypatch, draws):
     monkeypatch.setattr(layer_sample, "_WHOLE_VALUES", 1)
-    monkeypatch.setattr(layer_sample, "_MAX_DIMENSIONS", 10)
+    monkeypatch.setattr(layer_sample, "MAX_DIMENSIONS", 10)
     noise, signals = GaussianNoise(0.5), normal_tensor(20, draws, 300)
     n_queries = sample_of_signals(noise, signals, None).queries
     changed = signals.clone()

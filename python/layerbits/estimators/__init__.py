@@ -11,10 +11,20 @@ the other passes. For an entropy, the plug-in bound is the lower one.
     layer_groups            layers whose recorded signals fit into the budget together
     recorded_draws          probing draws and later draws of a group
     signal_ranges           the range of signals that an activation function bounds
+    omitted_dimensions      the cost of the dimensions that are left out behind noise, with its errors
+    principal_view          the view in which a layer is recorded that is too wide to be held
     layer_sample            passes through the network -> signals in few dimensions
     log_densities           queries, and log densities of mixtures at queries
     plug_in_bound           the upper bound of an information, lower bound of an entropy
+    draw_moments            means and covariances of the draws of every input
+    decoder                 Decoder, the base of densities q(t|x)
+    score_sums              log-sums over matrices of scores, queries by inputs
+    low_rank_gaussians      Gaussian densities q(t|x) for hundreds of dimensions
     decoders                densities q(t|x) made of draws
+    input_decoders          InputDecoder, the protocol of a caller's decoders q(x|t)
+    network_decoder         NetworkDecoder, a small network as a decoder of the caller
+    seeded_generators       a seed for the global generators while code of the caller runs
+    fitted_decoder          a decoder of the caller, fitted to draws and checked at queries
     wide_density            a wide density that bounds surprisals
     decoder_candidates      the decoders that compete at a layer, and the queries that choose one
     risk_shares             how the risk of an interval is divided between own ends and ends for other layers
@@ -51,6 +61,8 @@ notes.
 
 from layerbits.estimators.all_layers import layer_information, measure_layers
 from layerbits.estimators.between_layers import information_between_layers
+from layerbits.estimators.input_decoders import InputDecoder, decoder_descriptions
+from layerbits.estimators.network_decoder import NetworkDecoder
 from layerbits.estimators.problem import Problem
 from layerbits.estimators.recorded_signals import information
 from layerbits.estimators.settings import MeasurementSettings
@@ -59,10 +71,13 @@ from layerbits.estimators.sigma_profiles import sigma_profile
 from layerbits.estimators.suggested_sigma import suggest_sigma
 
 __all__ = [
+    "InputDecoder",
     "MeasurementSettings",
+    "NetworkDecoder",
     "Problem",
     "SigmaProfile",
     "SigmaRow",
+    "decoder_descriptions",
     "information",
     "information_between_layers",
     "layer_information",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from torch import nn
 
 from layerbits._base import InformationRow, InformationTable, progress_bar
 from layerbits.estimators.data_processing import Chains
+from layerbits.estimators.input_decoders import InputDecoder
 from layerbits.estimators.known_layer import KnownLayer, known_layers, refuse_draws
 from layerbits.estimators.layer_groups import part_groups
 from layerbits.estimators.layer_measurement import LayerMeasurement, sample_seeds
@@ -42,6 +43,7 @@ def layer_information(
     devices: Devices = None,
     max_memory: int = MAX_MEMORY,
     simultaneous: bool = False,
+    decoders: Sequence[InputDecoder] | None = None,
 ) -> InformationTable:
     """Measure I(X;T), h(T) and h(T|X) of layers, for X uniform over the inputs, in nats.
 
@@ -120,6 +122,10 @@ def layer_information(
     simultaneous : bool
         Whether all intervals of the table hold together with probability `confidence`: the risk is divided by their
         number, so each interval is wider.
+    decoders : sequence of InputDecoder, optional
+        Decoders q(x|t) of your own, objects with ``fit(signals, inputs)`` and ``scores(queries)``. At layers behind
+        noise they compete with the built-in ones for the lower ends of I(X;T), I(T;Y) and I(X;T|Y), which hold for
+        every decoder. The column `decoder` names the winner. ``estimator="known"`` tries no decoder.
 
     Returns
     -------
@@ -141,8 +147,9 @@ def layer_information(
     TypeError, ValueError
         An argument has another type, shape or value than wanted; signals are not finite, or so far from zero that the
         dtype of the network does not resolve the noise; the signals of a layer with a `DropoutNoise` behind noise
-        exceed `max_memory`; with ``estimator="known"``, random numbers of the network act on a layer behind noise, the
-        network branches on values, or torch cannot differentiate it.
+        exceed `max_memory`; a decoder of your own raises an exception, returns no scores, or scores a query otherwise
+        alone than in a batch; with ``estimator="known"``, random numbers of the network act on a layer behind noise,
+        the network branches on values, or torch cannot differentiate it.
     MemoryError
         The system has no memory for a pass or for signals.
 
@@ -156,8 +163,9 @@ def layer_information(
     function bounds the signals; elsewhere it assumes how far signals may lie out (the flag ``"tail_assumed"``).
 
     In a chain, I(X;T), I(T;Y) and I(X;T|Y) of a layer are at most those of each layer through which alone the input
-    acts on T. So a layer takes over smaller upper ends of such measured layers, and larger lower ends of later ones
-    (the flag ``"data_processing"``); a tenth of the risk is divided for these ends, unless intervals are simultaneous.
+    acts on T. So a layer takes over smaller upper ends of such measured layers, and larger lower ends of later ones and
+    of its readouts without a mask (the flag ``"data_processing"``); a tenth of the risk is divided for these ends,
+    unless intervals are simultaneous.
 
     All passes run in evaluation mode. Signals stay on the network's device, the CPU or a CUDA device; arrays with a
     number for each query are copied to the host.
@@ -188,7 +196,14 @@ def layer_information(
     )
     data = read_inputs(inputs, model, labels, limit=limit, seed=settings.seed, max_memory=settings.max_memory)
     problem = Problem.of(
-        model, data, layers=layers, readout=readout, sigma=sigma, devices=devices, max_memory=settings.max_memory
+        model,
+        data,
+        layers=layers,
+        readout=readout,
+        sigma=sigma,
+        devices=devices,
+        max_memory=settings.max_memory,
+        decoders=decoders,
     )
     return measure_layers(problem, settings)
 

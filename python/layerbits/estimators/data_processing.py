@@ -2,7 +2,8 @@
 
 If the input acts on a layer through an earlier layer alone (`DependenceGraph.cuts`), then I(X;T), I(T;Y) and I(X;T|Y)
 of the layer are at most those of the earlier one. The upper end of a layer is the least of its own and those of the
-earlier layers, and the lower end of a layer is the largest of its own and those of the later layers. The risk is
+earlier layers, and the lower end of a layer is the largest of its own and those of the later layers and of its
+readouts A^T T, which are functions of T. The risk is
 divided before the measurement, so that all ends that may enter hold together. Simultaneous intervals hold together in
 any case: layers take over one another's own ends, without a division (docs/theory.md).
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
+from layerbits._base import MASKED
 from layerbits.estimators.layer_measurement import LayerMeasurement
 from layerbits.estimators.problem import Problem
 from layerbits.estimators.risk_shares import UNDIVIDED, RiskShares
@@ -29,8 +31,9 @@ class Chains:
     Attributes
     ----------
     earlier, later : mapping of str to tuple of str
-        For each measured layer, the measured layers through which alone the input acts on it, and those on which the
-        input acts through it alone. Readouts, and layers of a network without noise, are in no chain.
+        For each measured layer, the measured layers through which alone the input acts on it; and those on which the
+        input acts through it alone, with its readouts of a fixed matrix A. Layers of a network without noise are in no
+        chain.
     simultaneous : bool
         Whether the own intervals of all layers hold together.
     """
@@ -47,13 +50,20 @@ class Chains:
         earlier = {
             layer: tuple(other for other in network.dependence.cuts(layer) if other in layers) for layer in layers
         }
-        later = {layer: tuple(other for other in layers if layer in earlier[other]) for layer in layers}
+        readouts: dict[str, list[str]] = {layer: [] for layer in layers}
+        for name, part in problem.parts.items():
+            # Under a mask A depends on the input, and A^T T may carry more information than T. Behind no noise the own
+            # lower end is that of a known channel, and a readout has no larger one.
+            lends = MASKED not in part.flags(network) and part.layer not in network.behind_no_noise
+            if part.view is not None and part.layer in readouts and lends:
+                readouts[part.layer].append(name)
+        later = {layer: (*(other for other in layers if layer in earlier[other]), *readouts[layer]) for layer in layers}
         return cls(earlier, later, simultaneous)
 
     def shares(self, name: str) -> RiskShares:
         """Return how the risk of the ends of a layer is divided; a part in no chain keeps all of the risk."""
         earlier, later = self.earlier.get(name, ()), self.later.get(name, ())
-        if not earlier and not later:
+        if not earlier and not later and not any(name in others for others in self.later.values()):
             return UNDIVIDED
         if self.simultaneous:
             return RiskShares(lent=1.0)
@@ -76,8 +86,8 @@ class Chains:
         for quantity, estimate in measurement.estimates.items():
             estimates[quantity] = estimate
             if estimate.lent is not None:
-                lower_ends = {other: _lent(measurements[other], quantity).lower for other in self.later[name]}
-                upper_ends = {other: _lent(measurements[other], quantity).upper for other in self.earlier[name]}
+                lower_ends = {other: _lent(measurements[other], quantity).lower for other in self.later.get(name, ())}
+                upper_ends = {other: _lent(measurements[other], quantity).upper for other in self.earlier.get(name, ())}
                 estimates[quantity] = _with_ends(estimate, lower_ends, upper_ends)
         is_narrow = tolerance is not None and estimates["I(X;T)"].interval.half_width <= tolerance
         shortfall = "" if is_narrow else measurement.shortfall

@@ -22,13 +22,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from torch import Tensor
 
 from layerbits._base import Doubles
 from layerbits.estimators.classes import Classes
-from layerbits.estimators.decoder_candidates import Candidate, TrialSplit, candidates
+from layerbits.estimators.decoder_candidates import Candidate, TrialSplit, caller_candidates, candidates
+from layerbits.estimators.fitted_decoder import CallerDecoder
 from layerbits.estimators.log_densities import (
     LogDensities,
     mixed,
@@ -37,6 +39,7 @@ from layerbits.estimators.log_densities import (
     own_log_sums,
     terms,
 )
+from layerbits.estimators.omitted_dimensions import OmittedDimensions
 from layerbits.estimators.plug_in_bound import PlugIn
 from layerbits.estimators.wide_density import WideDensity
 from layerbits.statistics import (
@@ -104,6 +107,8 @@ class DecoderBounds:
         Probability with which a bound may be wrong.
     weight : float
         Weight of the priors that bound the terms.
+    omitted : OmittedDimensions or None
+        Dimensions that the queries lack, whose terms the ends of entropies include.
     """
 
     candidates: tuple[Candidate, ...]
@@ -112,6 +117,7 @@ class DecoderBounds:
     classes: Classes
     risk: float
     weight: float
+    omitted: OmittedDimensions | None = None
 
     @classmethod
     def of(
@@ -122,10 +128,12 @@ class DecoderBounds:
         classes: Classes,
         risk: float,
         diameter: float = math.inf,
+        callers: Sequence[CallerDecoder] = (),
     ) -> DecoderBounds:
         """Try decoders of draws (N, r, d) until, at the trial queries, a bound is near the plug-in of I(X;T).
 
-        At least two decoders are tried if r > 1. `diameter` is an upper bound of the distance of any two signals.
+        At least two decoders are tried if r > 1, and then all those of the caller. `diameter` is an upper bound of the
+        distance of any two signals.
         """
         weight = unseen_probability(math.prod(split.final.shape), risk)
         trial_plug_in = _trial_plug_in(split, draws.shape[1], plug_in, classes)
@@ -135,6 +143,7 @@ class DecoderBounds:
             gap = trial_plug_in - _trial_bound(candidate, _INFORMATION, weight)
             if len(tried_candidates) > 1 and gap < _SMALL_GAP:
                 break
+        tried_candidates += caller_candidates(split, draws, callers, classes)
         wide = WideDensity.of(draws, split.queries.bases, split.queries.sigma, diameter, split.queries.alpha)
         return cls(tuple(tried_candidates), split, wide, classes, risk, weight)
 
@@ -143,7 +152,8 @@ class DecoderBounds:
 
         The weight of the priors is that of the whole risk, so bounds of several risks have the same terms.
         """
-        candidate = max(self.candidates, key=lambda candidate: _trial_bound(candidate, quantity, self.weight))
+        possible = [candidate for candidate in self.candidates if candidate.is_density or not quantity.is_entropy]
+        candidate = max(possible, key=lambda candidate: _trial_bound(candidate, quantity, self.weight))
         if quantity.is_entropy:
             return self._entropy_upper_bound(quantity, candidate)
         return self._information_lower_bound(quantity, candidate, self.risk if risk is None else risk)
@@ -173,7 +183,15 @@ class DecoderBounds:
         )
         least_weight = self.weight if quantity.minuend is Condition.NONE else self.weight / 2
         ceiling = self.wide.largest_log_ratio - math.log(least_weight)
-        passes = [_pilot(trial, 0.0, ceiling), *split_passes(final)]
+        all_trial, all_final = trial, final
+        if self.omitted is not None:
+            omitted_terms = self.omitted.terms(self.weight)
+            all_trial, all_final = (
+                trial + self.split.trial_values(omitted_terms),
+                final + self.split.final_values(omitted_terms),
+            )
+            ceiling += self.omitted.largest_term(self.weight)
+        passes = [_pilot(all_trial, 0.0, ceiling), *split_passes(all_final)]
         end = upper_mean_bound(passes, lower_limit=0.0, upper_limit=ceiling, risk=self.risk)
         result = _result(candidate, final, final - terms(quantity, candidate.at_final), end)
         return dataclasses.replace(result, tail_assumed=self.wide.tail_assumed)

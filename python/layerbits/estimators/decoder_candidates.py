@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from torch import Tensor
@@ -16,6 +16,7 @@ from torch import Tensor
 from layerbits._base import Doubles, Integers
 from layerbits.estimators.classes import Classes
 from layerbits.estimators.dropout_decoders import decoders_of
+from layerbits.estimators.fitted_decoder import CallerDecoder
 from layerbits.estimators.log_densities import LogDensities, Queries, mixed
 from layerbits.estimators.plug_in_bound import PlugIn
 from layerbits.statistics import ByCondition
@@ -75,11 +76,15 @@ class TrialSplit:
 
 @dataclasses.dataclass(frozen=True)
 class Candidate:
-    """A decoder: its log densities at the trial queries, and a function that computes them at the final queries."""
+    """A decoder: its log densities at the trial queries, and a function that computes them at the final queries.
+
+    `is_density` says whether the log densities are those of T; otherwise only their differences have a meaning.
+    """
 
     name: str
     at_trial: LogDensities
     evaluate: Callable[[], LogDensities]
+    is_density: bool = True
 
     @functools.cached_property
     def at_final(self) -> LogDensities:
@@ -105,6 +110,16 @@ def candidates(split: TrialSplit, draws: Tensor, plug_in: PlugIn, classes: Class
                 _mix(candidate.at_trial, mixture.at_trial),
                 functools.partial(_mix_final, candidate, mixture),
             )
+
+
+def caller_candidates(
+    split: TrialSplit, draws: Tensor, callers: Sequence[CallerDecoder], classes: Classes
+) -> Iterator[Candidate]:
+    """Yield the decoders of the caller, each fitted to the draws (N, r, d) when the iteration reaches it."""
+    for caller in callers:
+        fitted = caller.fitted(draws, split.queries.sigma, classes)
+        evaluate = functools.partial(fitted.log_densities, split.final)
+        yield Candidate(fitted.name, fitted.log_densities(split.trial), evaluate, is_density=False)
 
 
 def _mix_final(candidate: Candidate, mixture: Candidate) -> LogDensities:

@@ -24,7 +24,7 @@ from torch import Tensor
 from layerbits._base import Doubles, Integers
 from layerbits.estimators.classes import Classes
 from layerbits.estimators.decoder import Decoder
-from layerbits.estimators.draw_moments import DrawMoments
+from layerbits.estimators.draw_moments import DrawMoments, cholesky_root
 from layerbits.estimators.log_densities import (
     Queries,
     log_sums_by_class,
@@ -100,13 +100,9 @@ class Gaussians(Decoder):
 
 
 def _inverse_root(covariances: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the inverses (..., d, d) of Cholesky factors of covariances, and the log determinants of the factors.
-
-    First, the rounding error of the entries is added to the diagonal, so that rounding makes no covariance indefinite.
-    """
+    """Return the inverses (..., d, d) of Cholesky factors of covariances, and the log determinants of the factors."""
     identity = torch.eye(covariances.shape[-1], dtype=torch.float64, device=covariances.device)
-    trace = covariances.diagonal(dim1=-2, dim2=-1).sum(-1)[..., None, None]
-    roots = torch.linalg.cholesky(covariances + len(identity) * torch.finfo(torch.float64).eps * trace * identity)
+    roots = cholesky_root(covariances)
     inverses = torch.linalg.solve_triangular(roots, identity, upper=False)
     return inverses, roots.diagonal(dim1=-2, dim2=-1).log().sum(-1)
 

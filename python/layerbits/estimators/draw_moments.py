@@ -66,22 +66,35 @@ class DrawMoments:
         1973). B is the covariance of the observed means less W/r, without its negative eigenvalues relative to W/r.
         """
         n, r = self.deviations.shape[:2]
-        # Variances relative to those of a noisy value are at most 1 and never singular.
-        root = torch.linalg.cholesky(self.noise + self.covariance)
-        relative = _congruent(root, self.covariance) / r
-        relative.diagonal().add_(_LEAST_UNCERTAINTY)
-        error_root = root @ torch.linalg.cholesky((relative + relative.mT) / 2)
+        # Variances relative to those of a noisy value are at most 1.
+        root = cholesky_root(self.noise + self.covariance)
+        relative = congruent(root, self.covariance) / r
+        variances, error_axes = torch.linalg.eigh((relative + relative.mT) / 2)
+        deviations = error_axes * variances.clamp(min=_LEAST_UNCERTAINTY).sqrt()
         center = self.means.mean(0)
-        coordinates = torch.linalg.solve_triangular(error_root, (self.means - center).mT, upper=False)
+        whitened = torch.linalg.solve_triangular(root, (self.means - center).mT, upper=False)
+        coordinates = (deviations / deviations.square().sum(0)).mT @ whitened
         eigenvalues, axes = torch.linalg.eigh(coordinates @ coordinates.mT / max(1, n - 1))
         between = (eigenvalues - 1).clamp(min=0)
         kept = between / (1 + between)
-        directions = error_root @ axes
+        directions = root @ deviations @ axes
         means = center + (axes.mT @ coordinates * kept[:, None]).mT @ directions.mT
         return means, directions * kept @ directions.mT
 
 
-def _congruent(root: Tensor, matrix: Tensor) -> Tensor:
+def cholesky_root(covariances: Tensor) -> Tensor:
+    """Return Cholesky factors of covariances (..., d, d) in float64.
+
+    First, the rounding error of the entries is added to the diagonal, so that rounding makes no covariance indefinite.
+    """
+    dim = covariances.shape[-1]
+    identity = torch.eye(dim, dtype=torch.float64, device=covariances.device)
+    trace = covariances.diagonal(dim1=-2, dim2=-1).sum(-1)[..., None, None]
+    root: Tensor = torch.linalg.cholesky(covariances + dim * torch.finfo(torch.float64).eps * trace * identity)
+    return root
+
+
+def congruent(root: Tensor, matrix: Tensor) -> Tensor:
     """Return root^-1 matrix root^-T for a lower triangular root."""
     half = torch.linalg.solve_triangular(root, matrix, upper=False)
     product: Tensor = torch.linalg.solve_triangular(root, half.mT, upper=False).mT

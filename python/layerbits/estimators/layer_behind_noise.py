@@ -18,7 +18,9 @@ from torch import Tensor
 from layerbits.estimators.classes import Classes
 from layerbits.estimators.decoder_bound import DecoderBounds
 from layerbits.estimators.decoder_candidates import TrialSplit
+from layerbits.estimators.fitted_decoder import CallerDecoder
 from layerbits.estimators.log_densities import Queries
+from layerbits.estimators.omitted_dimensions import OmittedDimensions
 from layerbits.estimators.plug_in_bound import entropy_lower_end, information_upper_end, plug_in
 from layerbits.estimators.risk_shares import UNDIVIDED, RiskShares
 from layerbits.estimators.two_sided_estimate import Bounds, TwoSidedEstimate, entropy_estimate, information_estimate
@@ -39,12 +41,23 @@ class NoisySample:
         Upper bound, in nats, of the information that the omitted dimensions would add, as in `LayerSample`.
     diameter : float
         Upper bound of the distance of any two signals, as in `LayerSample`.
+    callers : tuple of CallerDecoder
+        Decoders of the caller, which compete with the built-in ones.
+    omitted : OmittedDimensions or None
+        The omitted dimensions at the queries, as in `LayerSample`; None if there are none, or if only the loss is
+        known.
     """
 
     queries: Queries
     draws: Tensor
     dimension_loss: float = 0.0
     diameter: float = math.inf
+    callers: tuple[CallerDecoder, ...] = ()
+    omitted: OmittedDimensions | None = None
+
+    def loss(self, risk: float) -> float:
+        """Return an upper bound, of this risk, of the information that the omitted dimensions would add."""
+        return self.dimension_loss + (self.omitted.margin(risk) if self.omitted is not None else 0.0)
 
 
 def noisy_layer_estimates(
@@ -74,7 +87,8 @@ def noisy_layer_estimates(
     plug_ins = [plug_in(sample.queries, sample.draws, classes) for sample in samples]
     split = TrialSplit.random(decoder_sample.queries, generator)
     draws, diameter = decoder_sample.draws, decoder_sample.diameter
-    decoders = DecoderBounds.of(split, draws, plug_ins[0], classes, entropy_risk, diameter)
+    decoders = DecoderBounds.of(split, draws, plug_ins[0], classes, entropy_risk, diameter, decoder_sample.callers)
+    decoders = dataclasses.replace(decoders, omitted=decoder_sample.omitted)
     combined = plug_ins[0] if len(plug_ins) == 1 else plug_ins[0].with_conditionals_of(plug_ins[1])
     n_queries = math.prod(decoder_sample.queries.shape)
     estimates = {}
@@ -82,17 +96,19 @@ def noisy_layer_estimates(
         plug_in_bound = combined.bound(quantity)
         bounds = Bounds(plug_in_bound, decoders.bound(quantity, shares.lower * risk), combined.own_share(quantity))
         if quantity.is_entropy:
-            lower = entropy_lower_end(plug_in_bound, n_queries, entropy_risk)
-            estimate = entropy_estimate(bounds, lower, decoder_sample.dimension_loss)
+            loss = decoder_sample.dimension_loss
+            upper = bounds.decoder.end + (loss if decoder_sample.omitted is None else 0.0)
+            ends = Interval(entropy_lower_end(plug_in_bound, n_queries, entropy_risk), upper)
+            estimate = entropy_estimate(bounds, ends, loss)
         else:
             upper_end = partial(information_upper_end, plug_in_bound, classes.largest_terms[quantity.name], n_queries)
             lent_risk, lent = shares.lent * risk, None
             if lent_risk:
                 lent = Interval(decoders.bound(quantity, lent_risk).end, upper_end(lent_risk))
             ceiling = classes.ceilings[quantity.name]
-            estimate = information_estimate(
-                bounds, upper_end(shares.upper * risk), ceiling, decoder_sample.dimension_loss, lent
-            )
+            # The lent ends have the smaller risk, if there are any.
+            loss = decoder_sample.loss(lent_risk or shares.upper * risk)
+            estimate = information_estimate(bounds, upper_end(shares.upper * risk), ceiling, loss, lent)
         if len(samples) > 1:
             estimate = estimate.with_value(plug_in_bound.value, plug_in_bound.standard_error)
         estimates[quantity.name] = dataclasses.replace(estimate, tail_assumed=bounds.decoder.tail_assumed)

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from layerbits.estimators.best_ends import best_ends
 from layerbits.estimators.classes import Classes
 from layerbits.estimators.first_layer import first_layer_estimates
+from layerbits.estimators.fitted_decoder import caller_decoders
+from layerbits.estimators.input_decoders import InputDecoder
 from layerbits.estimators.known_layer import KnownLayer
 from layerbits.estimators.layer_behind_noise import NoisySample, noisy_layer_estimates
 from layerbits.estimators.layer_sample import LayerSample
@@ -63,8 +65,9 @@ def estimate_layer(
     if known is not None and not recorded:
         return known.estimates(problem.classes, risk, seed, shares)
     index = problem.network.layer_names.index(problem.parts[layer].layer)
+    decoders = problem.decoders
     if known is not None:
-        by_draws = estimate_samples(recorded, problem.classes, index, risk / 2, seed, shares)
+        by_draws = estimate_samples(recorded, problem.classes, index, risk / 2, seed, shares, decoders)
         if not known.may_narrow(by_draws["I(X;T)"], recorded[0].queries):
             return by_draws
         by_network = known.estimates(problem.classes, risk / 2, seed, shares)
@@ -72,7 +75,7 @@ def estimate_layer(
             quantity.name: best_ends(by_draws[quantity.name], by_network[quantity.name], is_entropy=quantity.is_entropy)
             for quantity in problem.classes.quantities
         }
-    return estimate_samples(recorded, problem.classes, index, risk, seed, shares)
+    return estimate_samples(recorded, problem.classes, index, risk, seed, shares, decoders)
 
 
 def estimate_samples(
@@ -82,8 +85,12 @@ def estimate_samples(
     risk: float,
     seed: int,
     shares: RiskShares = UNDIVIDED,
+    decoders: Sequence[InputDecoder] = (),
 ) -> dict[str, TwoSidedEstimate]:
-    """Estimate every quantity from samples of a layer; the index of the layer selects the streams of random numbers."""
+    """Estimate every quantity from samples of a layer; the index of the layer selects the streams of random numbers.
+
+    `decoders` are those of the caller, which compete with the built-in ones.
+    """
     sample = samples[0]
     streams = (
         NormalStream(seed, RandomStream.QUERIES, index),
@@ -94,8 +101,9 @@ def estimate_samples(
             factors = NormalStream(seed, RandomStream.QUERY_FACTORS, index) if sample.alpha else None
             estimates = first_layer_estimates(sample, classes, risk, streams[0], factors, shares)
         else:
+            callers = caller_decoders(decoders, seed, index)
             noisy_samples = [
-                NoisySample(*sample.split(queries), sample.dimension_loss, sample.diameter)
+                NoisySample(*sample.split(queries), sample.dimension_loss, sample.diameter, callers, sample.omitted)
                 for sample, queries in zip(samples, streams, strict=False)
             ]
             choice = stream(seed, RandomStream.TRIAL_INPUTS, index)

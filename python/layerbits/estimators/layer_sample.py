@@ -13,13 +13,14 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
-from functools import partial
 
 import torch
 from torch import Tensor
 
 from layerbits.estimators.layer_groups import PROBING_PASSES, bytes_of_draws, is_wide, parts_behind_no_noise
 from layerbits.estimators.log_densities import Queries
+from layerbits.estimators.omitted_dimensions import OmittedDimensions
+from layerbits.estimators.principal_view import LARGEST_GRAM, MAX_DIMENSIONS, principal_view
 from layerbits.estimators.problem import Problem
 from layerbits.estimators.query_counts import number_of_queries
 from layerbits.estimators.recorded_draws import probing_draws, record_later_draws
@@ -37,20 +38,14 @@ from layerbits.mixtures import (
     noise_entropy,
     project,
 )
-from layerbits.networks import DropoutNoise, GaussianNoise, Noise, Passes, View
+from layerbits.networks import DropoutNoise, GaussianNoise, Noise, Passes
 
 # If more dimensions than this remain, dimensions are left out that together cost at most `_DIMENSION_LOSS` nats.
 _MANY_DIMENSIONS = 64
 _DIMENSION_LOSS = 1e-3
 
-# A layer that is too wide to be held is recorded in a subspace of at most this number of dimensions.
-_MAX_DIMENSIONS = 256
-
 # With more values than this, signals are reduced in blocks.
 _WHOLE_VALUES = 2**20
-
-# Rows of the largest Gram matrix whose eigenvectors are computed, in some seconds.
-_LARGEST_GRAM = 4096
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +64,7 @@ class LayerSample:
         draws. Behind no noise, the single signal serves any number of queries.
     dimension_loss : float
         Upper bound in nats of the information, and of the entropy, that the omitted dimensions would add; behind noise
-        an estimate of it from draws that did not choose the dimensions.
+        an estimate of it from draws that did not choose the dimensions, whose errors `omitted` gives.
     noise_entropy : float
         Entropy of the noise in all dimensions of the layer, in nats; with `alpha`, its mean over inputs and draws.
     devices : tuple of torch.device
@@ -78,6 +73,8 @@ class LayerSample:
         Standard deviation of the noise relative to the signal: `DropoutNoise`. 0 if all signals have the same noise.
     diameter : float
         Upper bound of the distance of any two signals of the layer, in the units of `sigma`; infinite if none is known.
+    omitted : OmittedDimensions or None
+        Behind noise, the omitted dimensions at the queries; None if there are none, or if only the loss is known.
     """
 
     signals: Tensor
@@ -88,6 +85,7 @@ class LayerSample:
     devices: tuple[torch.device, ...] = ()
     alpha: float = 0.0
     diameter: float = math.inf
+    omitted: OmittedDimensions | None = None
 
     @property
     def draws(self) -> int:
@@ -98,6 +96,12 @@ class LayerSample:
     def is_exact(self) -> bool:
         """Whether p(t|x) is known: a Gaussian around the single signal."""
         return self.draws == 1
+
+    def with_diameter(self, diameter: float) -> LayerSample:
+        """Return the sample with an upper bound of the distance of any two signals."""
+        largest_square = (diameter / self.sigma) ** 2
+        omitted = self.omitted and dataclasses.replace(self.omitted, largest_square=largest_square)
+        return dataclasses.replace(self, diameter=diameter, omitted=omitted)
 
     def split(self, stream: NormalStream) -> tuple[Queries, Tensor]:
         """Return queries at the last draws, with noise of a stream, and the draws without queries (n, r, k)."""
@@ -132,7 +136,7 @@ def sample_layers(
     wide = {name: _gaussian_noise(problem, name, draws) for name in behind_noise if is_wide(problem, name, draws)}
     # The last draws, at most half of all, carry queries, so they must not choose the axes of a view.
     without_queries = draws - draws // 2
-    views = {name: _principal_view(noise, probes[name][:, :without_queries]) for name, noise in wide.items()}
+    views = {name: principal_view(noise, probes[name][:, :without_queries]) for name, noise in wide.items()}
     dimensions = {name: probes[name].shape[2] for name in names}
     record_later_draws(problem, probes, Passes(behind_noise, range(PROBING_PASSES, draws), seed, views=views))
     samples = {}
@@ -145,13 +149,14 @@ def sample_layers(
             fresh = signals[:, min(without_queries, PROBING_PASSES) :, -1]  # other draws than the axes were fitted to
             coordinates, loss = signals[..., :-1].contiguous(), _loss(fresh, sigma)
             entropy = _noise_entropy(wide[name], dimensions[name])
-            samples[name] = LayerSample(coordinates, sigma, n_queries, loss, entropy, problem.devices)
+            omitted = _omitted(dimensions[name], coordinates, signals[:, draws - n_queries :, -1], sigma)
+            samples[name] = LayerSample(coordinates, sigma, n_queries, loss, entropy, problem.devices, omitted=omitted)
         else:
             samples[name] = sample_of_signals(noise, signals, queries, problem.devices)
         if name in behind_noise and problem.parts[name].view is None:
             call = next(call for call in problem.network.calls if call.name == name)
             diameter = largest_distance(call, noise, dimensions[name])
-            samples[name] = dataclasses.replace(samples[name], diameter=diameter)
+            samples[name] = samples[name].with_diameter(diameter)
     return samples
 
 
@@ -172,12 +177,13 @@ def sample_of_signals(
     n_queries = number_of_queries(n_inputs, None if is_exact else draws, queries)
     if isinstance(noise, DropoutNoise):
         return _dropout_sample(noise, signals, n_queries, devices)
+    omitted = None
     if is_exact:
         coordinates, loss = _exact_coordinates(noise, signals)
     else:
-        coordinates, loss = _coordinates(noise, signals, fitted_draws=draws - n_queries)
-    coordinates = coordinates.contiguous()
-    return LayerSample(coordinates, noise.whitened_sigma, n_queries, loss, _noise_entropy(noise, dim), devices)
+        coordinates, loss, omitted = _coordinates(noise, signals, fitted_draws=draws - n_queries)
+    coordinates, entropy = coordinates.contiguous(), _noise_entropy(noise, dim)
+    return LayerSample(coordinates, noise.whitened_sigma, n_queries, loss, entropy, devices, omitted=omitted)
 
 
 def _noise_entropy(noise: GaussianNoise, dim: int) -> float:
@@ -240,8 +246,10 @@ def _exact_coordinates(noise: GaussianNoise, signals: Tensor) -> tuple[Tensor, f
     return coordinates[:, None], loss
 
 
-def _coordinates(noise: GaussianNoise, signals: Tensor, *, fitted_draws: int) -> tuple[Tensor, float]:
-    """Return coordinates (n, r, k) of signals (n, r, d), and the loss in nats.
+def _coordinates(
+    noise: GaussianNoise, signals: Tensor, *, fitted_draws: int
+) -> tuple[Tensor, float, OmittedDimensions | None]:
+    """Return coordinates (n, r, k) of signals (n, r, d), the loss in nats, and the omitted dimensions.
 
     The subspace is fitted to the first `fitted_draws` draws: decoders must not depend on the draws with queries.
     """
@@ -249,25 +257,33 @@ def _coordinates(noise: GaussianNoise, signals: Tensor, *, fitted_draws: int) ->
     if whitened.numel() > _WHOLE_VALUES:
         if _means_suffice(whitened, sigma, fitted_draws):
             subspace = mean_subspace(whitened, fitted=fitted_draws, max_dimensions=_MANY_DIMENSIONS)
-            return project(whitened, subspace, sigma, fitted=fitted_draws)
+            return *project(whitened, subspace, sigma, fitted=fitted_draws), None
         coordinates, squared_distances = coordinates_in_blocks(
             whitened,
             sigma,
             fitted=fitted_draws,
-            max_gram=_LARGEST_GRAM,
+            max_gram=LARGEST_GRAM,
             max_dimensions=_MANY_DIMENSIONS,
             max_cost=_DIMENSION_LOSS,
         )
-        return coordinates, _loss(squared_distances[:, fitted_draws:], sigma)
-    subspace = _fit(whitened[:, :fitted_draws].flatten(0, 1), sigma)
-    coordinates, squared_distances = subspace.coordinates(whitened)
-    return coordinates, _loss(squared_distances[:, fitted_draws:], sigma)
+    else:
+        subspace = _fit(whitened[:, :fitted_draws].flatten(0, 1), sigma)
+        coordinates, squared_distances = subspace.coordinates(whitened)
+    of_queries = squared_distances[:, fitted_draws:]
+    return coordinates, _loss(of_queries, sigma), _omitted(whitened.shape[2], coordinates, of_queries, sigma)
+
+
+def _omitted(dim: int, coordinates: Tensor, squared_distances: Tensor, sigma: float) -> OmittedDimensions | None:
+    """Return the dimensions that coordinates (..., k) omit of `dim`, from squared distances (n, q) of the queries."""
+    count = dim - coordinates.shape[-1]
+    squares = (squared_distances.double() / sigma / sigma).numpy(force=True)
+    return OmittedDimensions(squares, count) if count > 0 else None
 
 
 def _means_suffice(points: Tensor, sigma: float, fitted: int) -> bool:
     """Return whether a layer is wide, and its draws so far apart that the plug-in bounds say no more in all units."""
     n, _, dim = points.shape
-    is_wide_sample = n > 1 and fitted >= PROBING_PASSES and min(n * fitted, dim) > _MAX_DIMENSIONS
+    is_wide_sample = n > 1 and fitted >= PROBING_PASSES and min(n * fitted, dim) > MAX_DIMENSIONS
     return is_wide_sample and confusion_of_draws(points, sigma, negligible=_DIMENSION_LOSS) <= _DIMENSION_LOSS
 
 
@@ -278,23 +294,6 @@ def _loss(squared_distances: Tensor, sigma: float) -> float:
 
 def _fit(centers: Tensor, sigma: float) -> Subspace:
     """Return a subspace for centers (m, d); all dimensions if the Gram matrix would be too large."""
-    if min(centers.shape) > _LARGEST_GRAM:
+    if min(centers.shape) > LARGEST_GRAM:
         return Subspace(centers.double().mean(0), None)
     return fit_subspace(centers, sigma, max_dimensions=_MANY_DIMENSIONS, max_cost=_DIMENSION_LOSS)
-
-
-def _principal_view(noise: GaussianNoise, probe: Tensor) -> View:
-    """Return a view on the principal axes of signals (n, passes, d) of the probing passes."""
-    centers = probe.flatten(0, 1)
-    rows = noise.whiten(as_points(centers[:: math.ceil(2 * len(centers) / _LARGEST_GRAM)]))
-    subspace = fit_subspace(rows, noise.whitened_sigma, max_dimensions=_MAX_DIMENSIONS, max_cost=math.inf)
-    return partial(_view, noise, subspace)
-
-
-def _view(noise: GaussianNoise, subspace: Subspace, signals: Tensor) -> Tensor:
-    """Return coordinates of signals (..., d), with the squared distance to the subspace as a last coordinate."""
-    whitened = noise.whiten(signals)
-    # A CUDA device may round float32 products to ten bits (TF32), an error of nats in the distance.
-    dtype = torch.float64 if whitened.is_cuda else whitened.dtype
-    coordinates, squared_distances = subspace.to(dtype).coordinates(whitened)
-    return torch.cat([coordinates, squared_distances[..., None].to(coordinates.dtype)], -1)

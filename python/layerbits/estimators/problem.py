@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import nn
 
 from layerbits.estimators.classes import Classes, classes_by_label_set
+from layerbits.estimators.input_decoders import InputDecoder, checked_decoders
 from layerbits.estimators.settings import KNOWN, MeasurementSettings
 from layerbits.kernels import Devices, resolve_devices
 from layerbits.networks import (
@@ -61,6 +62,8 @@ class Problem:
         Devices that share the work on the queries; empty if the device of the network does it alone.
     max_memory : int
         Budget of passes and recorded signals in bytes.
+    decoders : tuple of InputDecoder
+        Decoders of the caller, which compete with the built-in ones at layers behind noise.
     """
 
     model: nn.Module
@@ -74,6 +77,7 @@ class Problem:
     sigma: Sigma | None = None
     devices: tuple[torch.device, ...] = ()
     max_memory: int = MAX_MEMORY
+    decoders: tuple[InputDecoder, ...] = ()
 
     @classmethod
     def of(
@@ -86,6 +90,7 @@ class Problem:
         sigma: Sigma | None = None,
         devices: Devices = None,
         max_memory: int = MAX_MEMORY,
+        decoders: Sequence[InputDecoder] | None = None,
     ) -> Problem:
         """Check the arguments that `layer_information` documents, and return the problem.
 
@@ -96,7 +101,7 @@ class Problem:
         NoNoiseError, LayerSelectionError, TypeError, ValueError
             As in `layer_information`.
         """
-        readouts = as_readouts(readout)
+        readouts, own_decoders = as_readouts(readout), checked_decoders(decoders)
         network = _measured_network(model, inputs, layers, sigma, max_memory)
         names = network.choose(layers)
         check_rows(network, inputs.tensors, names)
@@ -114,6 +119,7 @@ class Problem:
             sigma,
             resolve_devices(devices, network_device),
             max_memory,
+            own_decoders,
         )
 
     def for_present_network(self) -> Problem:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
 
 from layerbits._base import Array, InformationRow, InformationTable
 from layerbits.estimators.classes import Classes, classes_by_label_set
+from layerbits.estimators.input_decoders import InputDecoder, checked_decoders
 from layerbits.estimators.layer_arrays import arrays_by_layer
 from layerbits.estimators.layer_rows import layer_rows
 from layerbits.estimators.settings import AUTO, KNOWN, MeasurementSettings
@@ -34,6 +35,7 @@ def information(
     seed: int = 0,
     estimator: str = "pooled",
     devices: Devices = None,
+    decoders: Sequence[InputDecoder] | None = None,
 ) -> InformationTable:
     """Measure I(X;T), h(T) and h(T|X) of recorded signals S, for T = S + Z and X uniform over the rows, in nats.
 
@@ -71,6 +73,8 @@ def information(
         at least 4 draws; where S is a function of X both estimators are the same.
     devices : sequence of torch.device or str, optional
         CUDA devices that share the queries of signals on a CUDA device, as in `layer_information`.
+    decoders : sequence of InputDecoder, optional
+        Decoders q(x|t) of your own for signals with draws, as in `layer_information`.
 
     Returns
     -------
@@ -106,6 +110,7 @@ def information(
         seed=seed,
         estimator=estimator,
     )
+    own_decoders = checked_decoders(decoders)
     if settings.estimator in (KNOWN, AUTO):
         raise ValueError(
             f"estimator: got {settings.estimator!r}, wanted 'pooled' or 'paper', because recorded signals have no "
@@ -120,7 +125,9 @@ def information(
     rows: list[InformationRow] = []
     for index, layer in enumerate(layers):
         started = time.monotonic()
-        rounds = SignalRounds(draws[layer], noise[layer], label_sets[layer], index, settings, shares[layer])
+        rounds = SignalRounds(
+            draws[layer], noise[layer], label_sets[layer], index, settings, shares[layer], own_decoders
+        )
         measurements = rounds.measure(deadline)
         seconds = time.monotonic() - started
         rows += layer_rows(layer, label_sets[layer], measurements, settings.estimator, seconds)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -15,14 +15,6 @@ from layerbits.estimators.log_densities import Queries
 from layerbits.statistics import ByCondition
 
 
-def query_blocks(queries: Queries, size: int) -> Iterator[tuple[Tensor, Integers]]:
-    """Yield at most `size` points (m, d) of queries at a time, and the inputs (m,) of these points."""
-    points = queries.points.flatten(0, 1)
-    inputs = queries.inputs.repeat(queries.shape[1])
-    for start in range(0, len(points), size):
-        yield points[start : start + size], inputs[start : start + size]
-
-
 def score_log_sums(
     queries: Queries, classes: Classes, size: int, scores: Callable[[Tensor], Tensor]
 ) -> ByCondition[Doubles]:
@@ -32,8 +24,12 @@ def score_log_sums(
     score of the query's own input is an entry of the same matrix as the sums, so no rounding can raise its share of the
     sum above 1.
     """
-    sums = [_log_sums(scores(points).double(), inputs, classes) for points, inputs in query_blocks(queries, size)]
-    own, in_class, total = (np.concatenate([np.empty(0), *parts]) for parts in zip(*sums, strict=True))
+    points, inputs = queries.points.flatten(0, 1), queries.inputs.repeat(queries.shape[1])
+    blocks = [slice(start, start + size) for start in range(0, len(points), size)]
+    sums = [_log_sums(scores(points[block]).double(), inputs[block], classes) for block in blocks]
+    if not sums:
+        return ByCondition(*[np.empty(queries.shape)] * 3)
+    own, in_class, total = (np.concatenate(parts) for parts in zip(*sums, strict=True))
     return ByCondition(own, in_class, total).map(lambda values: values.reshape(queries.shape))
 
 

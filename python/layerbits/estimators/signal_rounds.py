@@ -18,6 +18,7 @@ from torch import Tensor
 
 from layerbits.estimators.audits import note
 from layerbits.estimators.classes import Classes
+from layerbits.estimators.input_decoders import InputDecoder
 from layerbits.estimators.layer_measurement import LayerMeasurement, estimate_samples
 from layerbits.estimators.layer_rounds import MAX_QUERIES
 from layerbits.estimators.layer_sample import LayerSample, sample_of_signals
@@ -45,6 +46,8 @@ class SignalRounds:
         The settings; numbers of draws have no effect.
     devices : tuple of torch.device
         Devices that share the work on the queries; empty if the device of the signals does it alone.
+    decoders : tuple of InputDecoder
+        Decoders of the caller, which compete with the built-in ones.
     """
 
     signals: Tensor
@@ -53,6 +56,7 @@ class SignalRounds:
     index: int
     settings: MeasurementSettings
     devices: tuple[torch.device, ...] = ()
+    decoders: tuple[InputDecoder, ...] = ()
 
     def measure(self, deadline: float) -> dict[str, LayerMeasurement]:
         """Return the measurement with each label set.
@@ -91,7 +95,9 @@ class SignalRounds:
         seed = settings.seed if is_first else derived_seed(settings.seed, RandomStream.ROUND_SEED, number)
         risk = settings.risk * (1.0 if settings.tolerance is None else 6 / (math.pi * number) ** 2)
         return {
-            name: LayerMeasurement(samples[0].draws, estimate_samples(samples, classes, self.index, risk, seed))
+            name: LayerMeasurement(
+                samples[0].draws, estimate_samples(samples, classes, self.index, risk, seed, decoders=self.decoders)
+            )
             for name, classes in self.label_sets.items()
         }
 

@@ -191,17 +191,19 @@ def information_estimate(
     )
 
 
-def entropy_estimate(bounds: Bounds, lower_end: float, dimension_loss: float) -> TwoSidedEstimate:
+def entropy_estimate(bounds: Bounds, ends: Interval, dimension_loss: float) -> TwoSidedEstimate:
     """Estimate an entropy from the plug-in bound below and a decoder bound above.
 
     Parameters
     ----------
-    lower_end : float
-        Lower end of the interval; the upper end is that of the decoder bound plus `dimension_loss`.
+    ends : Interval
+        Ends of the interval in all dimensions.
+    dimension_loss : float
+        Amount by which the omitted dimensions raise the decoder bound.
     """
     plug_in, decoder = bounds.plug_in, bounds.decoder
     decoded = decoder.mean
-    interval = _without_rounding(Interval(lower_end, decoder.end + dimension_loss))
+    interval = _without_rounding(ends)
     largest = decoded.value + dimension_loss
     corrected = Interval(plug_in.value - plug_in.bias / 2, decoded.value - decoder.cost)
     point = Point(corrected, bounds.sampling_error, Interval(plug_in.value, largest))

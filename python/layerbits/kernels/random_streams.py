@@ -38,6 +38,7 @@ class RandomStream(enum.IntEnum):
     TRIAL_INPUTS = 4  # layer
     ROUND_SEED = 5  # round
     NETWORK_RANDOMNESS = 32  # first draw and first input of a pass
+    DECODER_SEED = 48  # layer, decoder
     # Mixtures and profiles.
     MIXTURE_PASS = 6  # pass
     PROFILE_QUERIES = 7  # layer

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from layerbits._base import InformationHistory, InformationTable, UsageError
-from layerbits.estimators import MeasurementSettings, Problem, measure_layers
+from layerbits.estimators import InputDecoder, MeasurementSettings, Problem, decoder_descriptions, measure_layers
 from layerbits.kernels import Devices
 from layerbits.networks import (
     DropoutNoise,
@@ -60,6 +60,8 @@ class Monitor:
         which the risk is divided, is then a setting of the folder.
     devices : sequence of torch.device or str, optional
         As in `layerbits.layer_information`; a resumed run may use other devices.
+    decoders : sequence of InputDecoder, optional
+        Decoders q(x|t) of your own, as in `layerbits.layer_information`. ``information.json`` holds their printed form.
 
     Raises
     ------
@@ -83,6 +85,7 @@ class Monitor:
         sigma: Sigma | None = None,
         settings: MeasurementSettings = _DEFAULT_SETTINGS,
         devices: Devices = None,
+        decoders: Sequence[InputDecoder] | None = None,
     ) -> None:
         self.at = checked_epochs(at)
         if not isinstance(settings, MeasurementSettings):
@@ -98,6 +101,7 @@ class Monitor:
             sigma=sigma,
             devices=devices,
             max_memory=settings.max_memory,
+            decoders=decoders,
         )
         self._problem.check_settings(settings)
         self._settings = settings
@@ -177,6 +181,7 @@ class Monitor:
             **dataclasses.asdict(self._settings),
             "draws": self._settings.draws_for(self._problem.n_inputs),
             "sigma": _noise_description(self._problem),
+            "decoders": decoder_descriptions(self._problem.decoders),
             "measurement_noise": not self._problem.network.adds_noise,
             "inputs": _digest(data.tensors),
             "arguments": hashlib.sha256(repr((data.structure, data.constants)).encode()).hexdigest(),

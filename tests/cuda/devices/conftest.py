@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import layerbits
-from layerbits.estimators import layer_groups, layer_sample
+from layerbits.estimators import layer_groups, principal_view
 from layerbits.kernels import random_streams, sharding
 from layerbits.networks.passes import recording
 
@@ -57,7 +57,7 @@ def same_noise(monkeypatch):
 def wide_layer_limits(monkeypatch):
     """Make the limits of a layer so small that it is too wide to be measured in all its dimensions."""
     monkeypatch.setattr(layer_groups, "_BUDGET_PER_VALUE", 2**40)
-    monkeypatch.setattr(layer_sample, "_MAX_DIMENSIONS", 3)
+    monkeypatch.setattr(principal_view, "MAX_DIMENSIONS", 3)
 
 
 @pytest.fixture

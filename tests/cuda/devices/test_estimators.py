@@ -10,7 +10,7 @@ from torch import nn
 
 import layerbits as lb
 from layerbits import baselines
-from layerbits.estimators import layer_sample
+from layerbits.estimators import principal_view
 from layerbits.mixtures import Subspace
 from layerbits.networks.noise.gaussian import gaussian_noise
 
@@ -90,7 +90,7 @@ def test_views_of_wide_layers_do_not_depend_on_the_precision_of_products_in_floa
     directions = torch.linalg.qr(normal(400, 3)).Q.cuda()
     subspace = Subspace(directions.new_zeros(400), directions)
     signals = (1000 * normal(1, 50, 3).cuda() @ directions.mT).float()
-    assert layer_sample._view(gaussian_noise(0.1), subspace, signals)[..., -1].max() < 1e-6
+    assert principal_view.view_values(gaussian_noise(0.1), subspace, signals)[..., -1].max() < 1e-6
 
 
 def test_information_of_arrays_agrees_with_that_of_tensors():

@@ -8,6 +8,7 @@ passes is too low. So the difference of two log densities, one of each kind, bou
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from torch import nn
@@ -15,8 +16,11 @@ from torch import nn
 from layerbits._base import TAIL_ASSUMED, Estimate, check_confidence, check_count
 from layerbits.estimators.between_layers.chain import LayerPair
 from layerbits.estimators.between_layers.conditional_density import conditional_log_densities
+from layerbits.estimators.between_layers.decoder_end import decoder_lower_end
 from layerbits.estimators.between_layers.marginal_density import marginal_log_densities
 from layerbits.estimators.between_layers.pair_sample import pool_draws, sample_pair
+from layerbits.estimators.fitted_decoder import caller_decoders
+from layerbits.estimators.input_decoders import InputDecoder, checked_decoders
 from layerbits.estimators.log_densities import mixed
 from layerbits.estimators.plug_in_bound import unseen_loss
 from layerbits.kernels import RandomStream, single_threaded_torch, stream
@@ -46,6 +50,7 @@ def information_between_layers(
     confidence: float = 0.95,
     seed: int = 0,
     max_memory: int = MAX_MEMORY,
+    decoders: Sequence[InputDecoder] | None = None,
 ) -> Estimate:
     """Estimate I(T_k;T_l) of two noisy layers k < l that are a chain, for X uniform over the inputs, in nats.
 
@@ -69,6 +74,9 @@ def information_between_layers(
         Seed of all noise.
     max_memory : int
         Budget of a pass in bytes, as in `propagate`; the signals of both layers are held in full.
+    decoders : sequence of InputDecoder, optional
+        Decoders q(x|t) of T_l, of your own, as in `layer_information`. They bound I(X;T_l), which is at most I(T_k;T_l)
+        in a chain, from below; the lower end of the interval is the larger one of two, each at half of its risk.
 
     Returns
     -------
@@ -90,6 +98,8 @@ def information_between_layers(
         finite; an option is out of range.
     TypeError
         An argument has another type than wanted.
+    TypeError, ValueError
+        A decoder of your own raises an exception, returns no scores, or scores a query otherwise alone than in a batch.
 
     Notes
     -----
@@ -122,6 +132,7 @@ def information_between_layers(
     check_count("seed", seed, minimum=0)
     level = check_confidence(confidence)
     risk = (1 - level) / 2
+    own_decoders = checked_decoders(decoders)
     pair = LayerPair.of(model, inputs, first, second, check_max_memory(max_memory))
     queries = max(queries, -(-_MIN_QUERIES // pair.n_inputs))
     values = queries + max(1, queries // 4)  # the values of T_k beyond `queries` serve only to choose densities
@@ -133,6 +144,11 @@ def information_between_layers(
         choice = stream(seed, RandomStream.PAIR_TRIAL_INPUTS)
         marginal = marginal_log_densities(sample, queries, weight, choice)
         log_p_given, log_q_given = conditional_log_densities(sample.queries, sample.conditional, queries)
+        decoder_end, lower_risk = 0.0, risk
+        if own_decoders:
+            lower_risk = risk / 2
+            callers = caller_decoders(own_decoders, seed, pair.network.layer_names.index(second))
+            decoder_end = decoder_lower_end(sample, queries, marginal.trial_inputs, callers, lower_risk)
     upper_terms = log_p_given[:, :queries] - marginal.bounded
     trial_terms = log_p_given[marginal.trial_inputs][:, queries:] - marginal.bounded_at_trial
     lower_terms, largest_loss = log_q_given[:, :queries] - marginal.plug_in, 0.0
@@ -148,8 +164,9 @@ def information_between_layers(
     if lower_terms.mean() < 0:
         lower_terms = np.zeros_like(lower_terms)  # I >= 0 is the better bound
     value, lower = map(JackknifeMean.of_terms, ((lower_terms + upper_terms) / 2, lower_terms))
-    seen = lower.value - lower.margin(risk / 2)
-    lower_end = max(0.0, seen - unseen_loss(seen, pair.n_inputs * queries, risk / 2, largest_loss))
+    seen = lower.value - lower.margin(lower_risk / 2)
+    lower_end = seen - unseen_loss(seen, pair.n_inputs * queries, lower_risk / 2, largest_loss)
+    lower_end = max(0.0, lower_end, decoder_end)
     interval = Interval(lower_end, max(0.0, upper_end))
     bounds = Interval(lower.value, float(upper_terms.mean()))
     point, standard_error = point_value(value.value, value.standard_error, bounds, interval)

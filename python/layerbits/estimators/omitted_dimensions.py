@@ -1,0 +1,72 @@
+"""`OmittedDimensions`: the cost of the dimensions that are left out behind noise, with its errors.
+
+T = (T_1, T_2), and T_2 = S_2 + Z_2 of d_2 dimensions is left out. Information and entropies lose at most
+h(T_2) - h(Z_2) <= E|S_2|^2 / (2 sigma^2) (`Subspace.coordinates`). For an information the mean over the passes of the
+queries gets a Student margin, as the plug-in does; the allowance of its upper end for events that occur in no query
+holds for all dimensions together. For an entropy each query has a term with a known largest value, and the end is a bet
+on the sum of the terms of both parts (docs/theory.md).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+
+from layerbits._base import Doubles
+from layerbits.statistics import JackknifeMean
+
+# Without a known bound, signals are assumed to lie at most this many times as far out as all that were observed, as in
+# `WideDensity`.
+_TAIL_FACTOR = 10.0
+
+
+@dataclasses.dataclass(frozen=True)
+class OmittedDimensions:
+    """Squared distances, in units of sigma^2, of the signals of queries from the subspace that is kept.
+
+    Attributes
+    ----------
+    squares : array of shape (n, q)
+        |S_2|^2 / sigma^2.
+    count : int
+        Number of omitted dimensions, d_2.
+    largest_square : float
+        Upper bound of |S_2|^2 / sigma^2 over all signals; infinite if none is known.
+    """
+
+    squares: Doubles
+    count: int
+    largest_square: float = math.inf
+
+    def margin(self, risk: float) -> float:
+        """Return a Student margin of this risk for the mean of |S_2|^2 / (2 sigma^2)."""
+        return JackknifeMean.of_terms(self.squares / 2).margin(risk)
+
+    def terms(self, weight: float) -> Doubles:
+        """Return terms (n, q) whose mean, over all signals, is at least h(T_2) - h(Z_2); `weight` is a prior's.
+
+        Notes
+        -----
+        Let q be a mixture of the density of Z_2 and, with this weight, of the wide density N(0, (1 + w) sigma^2 I),
+        with w the assumed |S_2|^2 / (d_2 sigma^2). h(T_2) <= -E log q(T_2), and minus the logarithm of a sum is at most
+        that of each part. Given S_2, the expectations of both parts less h(Z_2) are known; a term is the smaller one.
+        """
+        wide = self._assumed_square / self.count
+        narrow_terms = self.squares / 2 - math.log1p(-weight)
+        share = (self.squares / self.count + 1) / (1 + wide)
+        wide_terms = self.count / 2 * (math.log1p(wide) + share - 1) - math.log(weight)
+        smaller: Doubles = np.minimum(narrow_terms, wide_terms)
+        return smaller
+
+    def largest_term(self, weight: float) -> float:
+        """Return an upper bound of the terms of all signals."""
+        return self.count / 2 * math.log1p(self._assumed_square / self.count) - math.log(weight)
+
+    @property
+    def _assumed_square(self) -> float:
+        if math.isfinite(self.largest_square):
+            return self.largest_square
+        farthest = math.sqrt(float(self.squares.max())) + math.sqrt(self.count)
+        return (_TAIL_FACTOR * farthest) ** 2

@@ -234,7 +234,7 @@ def _exact_coordinates(noise: GaussianNoise, signals: Tensor) -> tuple[Tensor, f
             whitened,
             noise.whitened_sigma,
             fitted=1,
-            max_gram=_LARGEST_GRAM,
+            max_gram=LARGEST_GRAM,
             max_dimensions=_MANY_DIMENSIONS,
             max_cost=_DIMENSION_LOSS,
         )

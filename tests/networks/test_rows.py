@@ -168,7 +168,7 @@ def test_rows_that_are_routed_by_their_values_are_refused():
 
     inputs = TOKENS[:, 0].abs() * torch.tensor([1.0, -1, -1, 1, 1, -1])[:, None]
     with pytest.raises(lb.LayerSelectionError, match=r"^layers: got 'experts\.\d\.1', which returns shape"):
-        lb.layer_information(Routed(), inputs, sigma=0.2)
+        lb.layer_information(Routed(), inputs, sigma=0.2, layers="experts.*.1")
 
 
 class Function(nn.Module):

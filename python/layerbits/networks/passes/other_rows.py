@@ -8,12 +8,14 @@ from collections.abc import Collection, Sequence
 from torch import Tensor
 
 from layerbits._base import LayerSelectionError
+from layerbits.networks.execution.live_memory import LiveMemory, bytes_of_a_row
 from layerbits.networks.passes.batch_effects import batches_among_other_rows
 from layerbits.networks.passes.measured_network import MeasuredNetwork
 from layerbits.networks.passes.probing import Probe
 
-# Rows of further passes, as in `Probe.rows`.
-_ROWS = ((0, 1, 0), (0, 1), (1, 1, 0), (0, 0, 0), (0, 1, 1))
+# Rows of the passes, as in `Probe.rows`; the memory of the first two shows that of a row.
+_ROWS, _FEWER_ROWS = (0, 1, 0), (0, 1)
+_FURTHER_ROWS = ((1, 1, 0), (0, 0, 0), (0, 1, 1))
 
 
 def leave_out_other_rows(network: MeasuredNetwork, inputs: Sequence[Tensor], named: Collection[str]) -> None:
@@ -50,15 +52,22 @@ def _layers_with_other_rows(network: MeasuredNetwork, inputs: Sequence[Tensor]) 
     """Return the layers that do not run in each of some passes, or whose shapes have no axis for the rows there."""
     probe = Probe(network, inputs, network.layer_names)
     shapes: dict[str, list[tuple[int, tuple[int, ...]]]] = {layer: [] for layer in network.layer_names}
-    batches = [*map(probe.rows, _ROWS), *batches_among_other_rows(probe)]
-    for batch in batches:
-        probe.run(batch, kept_rows=())
+
+    def run(batch: Sequence[Tensor], memory: LiveMemory | None = None) -> None:
+        probe.run(batch, memory, kept_rows=())
         for layer, shape in probe.shapes.items():
             shapes[layer].append((len(batch[0]), shape))
+
+    memory, fewer_memory = LiveMemory(), LiveMemory()
+    run(probe.rows(_ROWS), memory)
+    run(probe.rows(_FEWER_ROWS), fewer_memory)
+    network.row_bytes = bytes_of_a_row(memory, len(_ROWS), fewer_memory, len(_FEWER_ROWS))
+    for batch in (*map(probe.rows, _FURTHER_ROWS), *batches_among_other_rows(probe)):
+        run(batch)
     return {
         layer
         for layer, shapes_of_layer in shapes.items()
-        if len(shapes_of_layer) < len(batches) or not _have_row_axis(shapes_of_layer)
+        if len(shapes_of_layer) < probe.n_passes or not _have_row_axis(shapes_of_layer)
     }
 
 

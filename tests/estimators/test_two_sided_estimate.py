@@ -38,7 +38,8 @@ def test_value_restores_the_cost_of_the_prior():
 
 
 def test_value_of_an_entropy_subtracts_half_of_the_bias_too():
-    estimate = entropy_estimate(bounds(1.6, 1.7), 1.25, 0.0)
+    of_bounds = bounds(1.6, 1.7)
+    estimate = entropy_estimate(of_bounds, Interval(1.25, of_bounds.decoder.end), 0.0)
     assert estimate.value == pytest.approx((1.3 - 0.01 + 1.6) / 2, abs=1e-12)
 
 
@@ -94,7 +95,9 @@ def test_draws_are_the_cause_where_the_bias_makes_the_gap():
 
 def test_bounds_do_not_tell_the_cause_where_queries_meet_little_but_their_own_draws():
     assert information(1.31, own_share=0.9).limited_by == "draws or decoder"
-    assert entropy_estimate(bounds(1.6, 1.61, own_share=0.9), 1.29, 0.0).limited_by == "draws or decoder"
+    of_bounds = bounds(1.6, 1.61, own_share=0.9)
+    ends = Interval(1.29, of_bounds.decoder.end)
+    assert entropy_estimate(of_bounds, ends, 0.0).limited_by == "draws or decoder"
 
 
 def test_shifted_estimate_keeps_its_errors():

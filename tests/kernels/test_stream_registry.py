@@ -18,7 +18,8 @@ OTHER_GENERATORS = {
     "training/session.py": "the noise of training comes from torch's generators",
     "training/loop.py": "the order of batches depends on the seed and the epoch alone",
     "data/train_test_split.py": "the caller's seed alone chooses the test data",
-    "networks/passes/observed_dependence.py": "finds that a network itself uses such a generator, and draws nothing",
+    "networks/execution/other_generators.py": "finds that a network itself uses such a generator, and draws nothing",
+    "estimators/fitted_decoder.py": "a seed from the registry chooses the queries that are scored alone",
     "kernels/reference.py": "an oracle shares no code with the package",
 }
 

@@ -22,7 +22,6 @@ from layerbits.estimators.problem import Problem
 from layerbits.estimators.risk_shares import UNDIVIDED, RiskShares
 from layerbits.estimators.round_outlook import Effort, Outlook, Round
 from layerbits.estimators.settings import MeasurementSettings
-from layerbits.kernels import RandomStream, derived_seed
 from layerbits.statistics import Interval
 
 # Largest number of queries of all inputs in a round behind no noise, where draws do not limit them: 0.5 GB of terms.
@@ -75,10 +74,10 @@ class LayerRounds:
         `show` gets a line on the round.
         """
         started, number = time.monotonic(), len(self.rounds) + 1
-        risk = self._risk(number)
+        risk, seed = self._risk(number), self.settings.seed_of_round(number)
         for labels, classes in self.problem.label_sets.items():
             problem = dataclasses.replace(self.problem, classes=classes)
-            estimates = estimate_layer(problem, self.name, samples, risk, self._seed(number), self.shares)
+            estimates = estimate_layer(problem, self.name, samples, risk, seed, self.shares)
             self.measurements[labels] = LayerMeasurement(samples[0].draws, estimates)
         information = next(iter(self.measurements.values())).estimates["I(X;T)"]
         interval, effort = information.interval, Effort(samples[0].draws, samples[0].queries)
@@ -97,7 +96,7 @@ class LayerRounds:
         known = known_layers(self.problem, (self.name,), self.settings, growth)
         samples: list[LayerSample | KnownLayer] = [
             sample_layers(self.problem, (self.name,), effort.draws, effort.queries, seed)[self.name]
-            for seed in sample_seeds(self.settings, self._seed(len(self.rounds) + 1))
+            for seed in sample_seeds(self.settings, self.settings.seed_of_round(len(self.rounds) + 1))
             if all(layer.beside_draws for layer in known.values())
         ]
         samples += known.values()
@@ -131,12 +130,8 @@ class LayerRounds:
         assert self.settings.tolerance is not None, "without a tolerance there is one round"
         return self.settings.tolerance
 
-    def _seed(self, number: int) -> int:
-        seed = self.settings.seed
-        return seed if number == 1 else derived_seed(seed, RandomStream.ROUND_SEED, number)
-
     def _risk(self, number: int) -> float:
-        return self.risk * (1.0 if self.settings.tolerance is None else 6 / (math.pi * number) ** 2)
+        return self.risk * self.settings.share_of_round(number)
 
     def _larger(self, effort: Effort, limited_by: str) -> Effort:
         return effort.larger(limited_by, self.settings.max_draws, MAX_QUERIES // self.problem.n_inputs)

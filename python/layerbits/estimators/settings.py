@@ -6,6 +6,7 @@ import dataclasses
 import math
 
 from layerbits._base import check_confidence, check_count, check_positive
+from layerbits.kernels import RandomStream, derived_seed
 from layerbits.networks import MAX_MEMORY, check_max_memory
 
 # The estimators of layers behind noise that take the network in place of draws, or beside them.
@@ -97,6 +98,17 @@ class MeasurementSettings:
     def risk(self) -> float:
         """Probability with which each end of a single interval may be wrong."""
         return (1 - self.confidence) / 2
+
+    def share_of_round(self, number: int) -> float:
+        """Return the share of the risk of round 1, 2, ...: with a tolerance 6 / (pi k)^2, and otherwise 1.
+
+        With a tolerance the shares sum to 1, so the intervals of all rounds hold together.
+        """
+        return 1.0 if self.tolerance is None else 6 / (math.pi * number) ** 2
+
+    def seed_of_round(self, number: int) -> int:
+        """Return the seed of round 1, 2, ..., each of which has noise of its own."""
+        return self.seed if number == 1 else derived_seed(self.seed, RandomStream.ROUND_SEED, number)
 
     def risk_of_each(self, n_intervals: int) -> float:
         """Return the probability with which each end of `n_intervals` intervals may be wrong.

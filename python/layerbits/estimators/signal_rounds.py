@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import math
 import time
 from collections.abc import Mapping
 
@@ -24,7 +23,6 @@ from layerbits.estimators.layer_rounds import MAX_QUERIES
 from layerbits.estimators.layer_sample import LayerSample, sample_of_signals
 from layerbits.estimators.round_outlook import Effort
 from layerbits.estimators.settings import MeasurementSettings
-from layerbits.kernels import RandomStream, derived_seed
 from layerbits.networks import GaussianNoise
 
 
@@ -91,9 +89,8 @@ class SignalRounds:
         return [sample_of_signals(self.noise, part, queries, self.devices) for part in parts]
 
     def _measurements(self, samples: list[LayerSample], number: int) -> dict[str, LayerMeasurement]:
-        settings, is_first = self.settings, number == 1
-        seed = settings.seed if is_first else derived_seed(settings.seed, RandomStream.ROUND_SEED, number)
-        risk = settings.risk * (1.0 if settings.tolerance is None else 6 / (math.pi * number) ** 2)
+        settings = self.settings
+        seed, risk = settings.seed_of_round(number), settings.risk * settings.share_of_round(number)
         return {
             name: LayerMeasurement(
                 samples[0].draws, estimate_samples(samples, classes, self.index, risk, seed, decoders=self.decoders)

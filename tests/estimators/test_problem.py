@@ -30,8 +30,8 @@ def network_for(rows):
 
 @pytest.fixture
 def network():
-    """A network that fails in measured passes."""
-    return network_for(rows=3)
+    """A network that fails in measured passes, of 20 rows or more; probing passes have 16 at most."""
+    return network_for(rows=16)
 
 
 @pytest.fixture

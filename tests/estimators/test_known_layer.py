@@ -75,6 +75,24 @@ def test_entropies_of_a_linear_network_are_in_the_units_of_the_layer():
     assert row.upper - row.lower < 1.0
 
 
+class Root(nn.Module):
+    """sqrt(relu(x)), whose derivative is NaN for x < 0."""
+
+    def forward(self, x):
+        return x.relu().sqrt()
+
+
+def test_layer_whose_derivatives_are_nan_is_measured():
+    layers = dense(normal_tensor(8, 4, seed=5)), nn.Tanh(), dense(normal_tensor(8, 8, seed=6)), Root()
+    noisy = noisify(nn.Sequential(*layers), sigma=0.5, layers=["1", "3"])
+    row = layer_information(noisy, INPUTS, estimator="known", layers="3")["3", "I(X;T)"]
+    other = layer_information(noisy, INPUTS, draws=512, layers="3")["3", "I(X;T)"]
+    assert row.decoder == "known network"
+    assert row.lower <= other.upper
+    assert other.lower <= row.upper
+    assert row.upper - row.lower < math.log(len(INPUTS))
+
+
 class Tokenwise(nn.Module):
     """Two value-by-value layers on tokens (n, 3, 2)."""
 

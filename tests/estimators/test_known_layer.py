@@ -150,7 +150,7 @@ def test_randomness_of_the_network_is_refused():
 
 
 class RandomBranch(nn.Module):
-    """A network that draws random numbers and branches on them, so that its operations do not show what acts on `a`."""
+    """A network that branches on random numbers, so that its operations do not show what acts on `a`."""
 
     def __init__(self):
         super().__init__()
@@ -212,7 +212,7 @@ def test_auto_measures_by_draws_what_the_network_does_not_allow():
     )
 
 
-def test_network_is_expected_to_pay_only_for_a_gap_wider_than_its_queries():
+def test_network_is_used_only_where_a_narrower_interval_is_expected():
     def is_tried(width, gap):
         layer = KnownLayer(model, queries=4, samples=16, max_memory=2**30, beside_draws=True)
         interval = Interval(1.0, 1.0 + width)

@@ -54,7 +54,7 @@ class LinearModels:
         gains = torch.zeros(len(rows), model.n_units, model.noise_size, dtype=torch.float64)
         for k in range(_JACOBIANS):
             jacobians = model.jacobians(rows, noises[:, k])
-            # A derivative may be NaN or infinite, as that of sqrt(relu(s)) for s <= 0; any gain is valid in its place.
+            # A derivative may be NaN, as that of sqrt(s * (s > 0)) for s < 0, or infinite; any gain is valid there.
             gains += torch.where(jacobians.isfinite(), jacobians, 0.0)
         gains /= _JACOBIANS
         fresh = noises[:, _JACOBIANS:]

@@ -27,7 +27,7 @@ _EPOCHS = 60
 
 
 def random_network(inputs: int) -> tuple[nn.Module, Tensor]:
-    """Return 256 tanh units a layer with random weights and sigma = 0.6, and normal inputs in 20 dimensions."""
+    """Return a random network of 256 tanh units a layer with sigma = 0.6, and normal inputs of shape (inputs, 20)."""
     torch.manual_seed(0)
     network = _network(20, 256, nn.Tanh)
     return noisify(network, sigma=0.6), torch.randn(inputs, 20)

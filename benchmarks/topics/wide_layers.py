@@ -1,7 +1,8 @@
 """`python -m benchmarks.topics.wide_layers [--mnist FOLDER] [NAME ...]`: I(X;T) of wide layers behind noise.
 
-Each line has the intervals of the draws and of the known network, the mean of both bounds of the known network, and the
-seconds of the processor that each measurement takes, for all layers behind noise together.
+Each line has the intervals by draws and by the known network, the mean of each bound of the known network, and the
+seconds of the processor that each measurement takes, for all layers behind noise together. For linear networks it ends
+with the true value.
 """
 
 from __future__ import annotations

@@ -75,6 +75,24 @@ def test_entropies_of_a_linear_network_are_in_the_units_of_the_layer():
     assert row.upper - row.lower < 1.0
 
 
+class Root(nn.Module):
+    """The root of x where x > 0, otherwise 0; torch computes NaN as the derivative of the zeros."""
+
+    def forward(self, x):
+        return (x * (x > 0)).sqrt()
+
+
+def test_layer_whose_derivatives_are_nan_is_measured():
+    layers = dense(normal_tensor(8, 4, seed=5)), nn.Tanh(), dense(normal_tensor(8, 8, seed=6)), Root()
+    noisy = noisify(nn.Sequential(*layers), sigma=0.5, layers=["1", "3"])
+    row = layer_information(noisy, INPUTS, estimator="known", layers="3")["3", "I(X;T)"]
+    other = layer_information(noisy, INPUTS, draws=512, layers="3")["3", "I(X;T)"]
+    assert row.decoder == "known network"
+    assert row.lower <= other.upper
+    assert other.lower <= row.upper
+    assert row.upper - row.lower < math.log(len(INPUTS))
+
+
 class Tokenwise(nn.Module):
     """Two value-by-value layers on tokens (n, 3, 2)."""
 
@@ -132,7 +150,7 @@ def test_randomness_of_the_network_is_refused():
 
 
 class RandomBranch(nn.Module):
-    """A network that draws random numbers and branches on them, so that its operations do not show what acts on `a`."""
+    """A network that branches on random numbers, so that its operations do not show what acts on `a`."""
 
     def __init__(self):
         super().__init__()
@@ -194,7 +212,7 @@ def test_auto_measures_by_draws_what_the_network_does_not_allow():
     )
 
 
-def test_network_is_expected_to_pay_only_for_a_gap_wider_than_its_queries():
+def test_network_is_used_only_where_a_narrower_interval_is_expected():
     def is_tried(width, gap):
         layer = KnownLayer(model, queries=4, samples=16, max_memory=2**30, beside_draws=True)
         interval = Interval(1.0, 1.0 + width)

@@ -24,15 +24,15 @@ from layerbits.estimators.two_sided_estimate import TwoSidedEstimate
 from layerbits.kernels import single_threaded_torch
 from layerbits.mixtures import noise_entropy
 
-# Default number of queries of all inputs together: fewer leave wide bets.
+# Default number of queries of all inputs together; fewer queries give wide intervals.
 _TOTAL_QUERIES = 1024
 
 # An interval of n queries is hardly narrower than this over n, in nats.
 _LEAST_WIDTH = 10.0
 
-# Beside draws: the largest number of inputs, whose square is that of scores, and the largest numbers of units and of
-# the values of all gains, whose memory and time are those of dense matrices.
-_MAX_INPUTS, _MAX_UNITS, _MAX_GAINS = 2**13, 1500, 2**32
+# Beside draws: the largest numbers of inputs N, of units d, and of values of all matrices, N d (d + k) with k noises.
+# There are at least N^2 scores, and a fit takes a time of order d^2 (d + k) for each input.
+_MAX_INPUTS, _MAX_UNITS, _MAX_VALUES = 2**13, 1500, 2**32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +61,7 @@ class KnownLayer:
 
     @property
     def draws(self) -> int:
-        """1, as behind no noise: more queries take no draws."""
+        """Number of draws of each input: 1, as behind no noise; more queries need no more draws."""
         return 1
 
     def estimates(self, classes: Classes, risk: float, seed: int, shares: RiskShares) -> dict[str, TwoSidedEstimate]:
@@ -80,8 +80,8 @@ class KnownLayer:
     def may_narrow(self, information: TwoSidedEstimate, queries: int) -> bool:
         """Return whether the network may give a narrower interval than draws with `queries` queries of each input.
 
-        The network is expected to leave no gap between the bounds, but the width that is due to queries, of which it
-        takes fewer.
+        The network is expected to leave no gap between the bounds, so the expected width is the part that is due to
+        queries, for the number of queries that the network takes.
         """
         width = information.interval.upper - information.interval.lower
         width_of_queries = width - max(0.0, information.plug_in - information.decoded)
@@ -94,7 +94,8 @@ def known_layers(
 ) -> dict[str, KnownLayer]:
     """Return the parts behind noise that are measured with the network.
 
-    The settings may want no such part. With "auto" these are the parts of moderate size that allow it.
+    With "known" these are all parts behind noise; with "auto" those of moderate size that the network can measure; with
+    other estimators none.
 
     Parameters
     ----------
@@ -104,7 +105,7 @@ def known_layers(
     Raises
     ------
     LayerSelectionError, ValueError, MemoryError
-        As `NetworkSignalModel.of`, with "known": the noise or the randomness of the network does not allow it.
+        As `NetworkSignalModel.of`, or torch cannot differentiate the signal. "auto" leaves out parts with a ValueError.
     """
     exact = parts_behind_no_noise(problem, tuple(problem.parts))
     behind_noise = [name for name in names if name not in exact]
@@ -143,8 +144,8 @@ def refuse_draws(settings: MeasurementSettings, samples: Sequence[Mapping[str, L
 
 
 def _is_moderate(model: NetworkSignalModel) -> bool:
-    gains = model.n_inputs * model.n_units * (model.n_units + model.noise_size)
-    return model.n_units <= _MAX_UNITS and gains <= _MAX_GAINS
+    values = model.n_inputs * model.n_units * (model.n_units + model.noise_size)
+    return model.n_units <= _MAX_UNITS and values <= _MAX_VALUES
 
 
 def _differentiate(model: NetworkSignalModel) -> None:

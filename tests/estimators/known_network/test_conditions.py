@@ -56,8 +56,8 @@ def test_numbers_of_samples_do_not_depend_on_the_input_that_made_a_query():
 def test_decoder_scores_of_other_inputs_have_the_law_of_those_of_the_own_input():
     """With one sample for each pair and equal inputs, every column of the scores has the same distribution.
 
-    An own noise in the column of the own input raises its mean: 1600 queries of 4 equal inputs, and a normal bound of 5
-    standard errors, exceeded with a probability of 6e-7.
+    The own noise would raise the mean of the column of the own input. There are 1600 queries of 4 equal inputs; a
+    normal mean exceeds 5 standard errors with a probability of 6e-7.
     """
     model = tanh_model(4)
     model.inputs = model.inputs[:1].repeat(4, 1)
@@ -93,7 +93,7 @@ def test_blocks_of_queries_share_no_samples():
 
 
 def test_class_term_is_zero_where_the_own_input_has_no_samples():
-    """Of the 3 inputs of a class, a partial own class without the own input would overstate L."""
+    """An own class whose sum lacks the own input would overstate L."""
     _, queries, estimates = sampled(tanh_model())
     own = (torch.arange(40), queries.rows)
     counts, fresh, tilted = estimates.counts.clone(), estimates.fresh.clone(), estimates.tilted.clone()
@@ -137,8 +137,8 @@ def test_passes_of_fewer_queries_than_inputs_add_up():
     assert pass_sizes(10_000, 1001) == [126] + 7 * [125]
 
 
-def test_final_queries_choose_nothing(monkeypatch):
-    """The final queries have other noises and samples than the pilot, and their effort is one of the pilot's."""
+def test_final_queries_are_not_those_of_the_pilot(monkeypatch):
+    """The final queries have other noises and another seed than the pilot, and their effort is one of the pilot's."""
     calls = []
     original = DensityEstimates.of.__func__
 
@@ -157,7 +157,7 @@ def test_final_queries_choose_nothing(monkeypatch):
 
 
 def test_fewer_samples_are_the_first_of_more():
-    """With a single query the samples of each input are those of a single pair, so both calls share their beginning."""
+    """With a single query, each input has one pair, and both calls begin with the same samples of the pair."""
     proposals, queries, _ = sampled(tanh_model(), 1)
     scores, few = scores_of(proposals, queries), Effort(16, 4)
     beside, more = DensityEstimates.of(proposals, queries, scores, [few, Effort(64, 40)], 2)
@@ -181,6 +181,26 @@ def test_models_are_the_same_when_they_are_fitted_again():
     assert torch.equal(again, torch.cat([models.precisions for models in refitted.batches()]))
     # Another batch size may round the products of matrices differently.
     torch.testing.assert_close(again, torch.cat([models.precisions for models in kept.batches()]), rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_derivatives_that_are_not_finite_count_as_zero(monkeypatch, value):
+    model = tanh_model()
+    jacobians = model.jacobians
+
+    def fitted_with(derivative):
+        def changed(rows, noises):
+            result = jacobians(rows, noises)
+            result[:, 1, 2] = derivative
+            return result
+
+        monkeypatch.setattr(model, "jacobians", changed)
+        return LinearModels.fit(model, torch.arange(3), 0)
+
+    fitted, expected = fitted_with(value), fitted_with(0.0)
+    for name in ("means", "gains", "variances", "precisions"):
+        assert torch.equal(getattr(fitted, name), getattr(expected, name)), name
+    assert fitted.gains.any()
 
 
 def test_weights_do_not_depend_on_the_budget():

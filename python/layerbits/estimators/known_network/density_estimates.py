@@ -1,7 +1,7 @@
 """Estimates of log p(t|x) at queries: unbiased from fresh samples, and tilted by the noise that made the query.
 
 The number of samples of a pair (t, x') follows from the scores N(t; m, C) of all inputs at t: it does not depend on
-which input made t. Only the estimates of I(X;T) and I(X;T|Y) use further samples for the input that made t.
+which input made t. Only the estimates of I(X;T), I(X;T|Y) and h(T|X) use further samples for the input that made t.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from layerbits.estimators.known_network.queries import KnownQueries
 from layerbits.estimators.known_network.weights import WeightSampler, log_means
 from layerbits.kernels import RandomStream, derived_seed
 
-# Weight of the prior of the noises in the proposal of bounded estimates: a larger weight wastes samples, a smaller one
-# widens the range of their logarithms, but little beside d / 2.
+# Weight of the prior of the noises in the proposal of bounded estimates. A larger weight wastes samples; a smaller one
+# widens the range of the terms of h(T|X), which is about d / 2 - log(weight).
 BOUNDED_PRIOR_WEIGHT = 0.05
 
 # Samples of a bounded estimate, with the query's own noise.
@@ -103,25 +103,25 @@ class DensityEstimates:
         seed : int
             A seed that no other queries have.
         """
-        each = torch.arange(len(queries.rows))
+        indices = torch.arange(len(queries.rows))
         counts = [effort.counts(scores) for effort in efforts]
-        own_drawn = [
-            of_effort[each, queries.rows].clamp(min=max(1, effort.own))
+        own_lengths = [
+            of_effort[indices, queries.rows].clamp(min=max(1, effort.own))
             for of_effort, effort in zip(counts, efforts, strict=True)
         ]
-        drawn = counts[-1].T.clone()
-        drawn[queries.rows, each] = own_drawn[-1]
+        sample_counts = counts[-1].T.clone()
+        sample_counts[queries.rows, indices] = own_lengths[-1]
         fresh = [torch.empty_like(scores) for _ in efforts]
-        samples = torch.full((len(each), int(own_drawn[-1].max())), -math.inf, dtype=torch.float64)
-        noise, bounded = torch.empty(2, len(each), dtype=torch.float64)
+        samples = torch.full((len(indices), int(own_lengths[-1].max())), -math.inf, dtype=torch.float64)
+        noise, bounded = torch.empty(2, len(indices), dtype=torch.float64)
         sampler = WeightSampler(proposals, seed)
         bounded_sampler = WeightSampler(
             proposals, derived_seed(seed, RandomStream.KNOWN_ENTROPY_SEED), BOUNDED_PRIOR_WEIGHT
         )
         for models in proposals.batches():
             log_weights, lengths = (
-                sampler.log_weights(models, queries, drawn[models.rows]),
-                drawn[models.rows].flatten(),
+                sampler.log_weights(models, queries, sample_counts[models.rows]),
+                sample_counts[models.rows].flatten(),
             )
             for of_effort, columns in zip(counts, fresh, strict=True):
                 firsts = of_effort[:, models.rows].T.flatten()
@@ -130,13 +130,12 @@ class DensityEstimates:
             noise[own] = own_noise
             stops = lengths.cumsum(0).view(len(models.rows), -1)[queries.rows[own] - models.rows[0], own]
             for index, stop in zip(own.tolist(), stops.tolist(), strict=True):
-                length = int(own_drawn[-1][index])
+                length = int(own_lengths[-1][index])
                 samples[index, :length] = log_weights[stop - length : stop]
             bounded[own] = own_tilted_estimates(models, bounded_sampler, queries, _BOUNDED_SAMPLES)
         estimates = []
-        for of_effort, columns, of_own in zip(counts, fresh, own_drawn, strict=True):
-            own_counts = of_effort[each, queries.rows]
-            columns[each, queries.rows] = _log_mean_of_first(samples, own_counts)
+        for of_effort, columns, of_own in zip(counts, fresh, own_lengths, strict=True):
+            own_counts = of_effort[indices, queries.rows]
             tilted, tilted_more = _tilted(samples, noise, own_counts), _tilted(samples, noise, of_own)
             fresh_more = _log_mean_of_first(samples, of_own)
             estimates.append(cls(scores, of_effort, columns, tilted, tilted_more, fresh_more, bounded))

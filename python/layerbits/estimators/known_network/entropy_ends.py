@@ -27,7 +27,8 @@ from layerbits.statistics import lower_mean_bound, unseen_probability, upper_mea
 # Weight of the linear model's density in q(t|x).
 _LINEAR_WEIGHT = 0.1
 
-# The noise's |z|^2 is subtracted as a control variate up to this many standard deviations above its mean.
+# |z|^2 / 2 of the noise is subtracted as a control variate, with |z|^2 limited to this many standard deviations above
+# its mean: a larger limit lowers the least possible term, and a smaller one leaves variance.
 _DEVIATIONS = 6.0
 
 
@@ -56,8 +57,8 @@ class EntropyTerms:
     def lower_end(self, risk: float) -> float:
         """Return a lower confidence bound of the entropy; at least 0, the entropy of the noise."""
         pilot = self.below[0]
-        # Any limit that is fixed before the final queries is right: a bound below it holds a fortiori if the entropy
-        # is larger.
+        # Any limit that is fixed before the final queries is valid: the bound is at most the limit, so it also holds
+        # if the entropy exceeds the limit.
         limit = max(float(pilot.mean() + 6 * pilot.std()), self.least + 1.0, 1.0)
         return max(0.0, lower_mean_bound(self.below, lower_limit=self.least, upper_limit=limit, risk=risk))
 

@@ -22,7 +22,8 @@ from layerbits.estimators.two_sided_estimate import Point, TwoSidedEstimate
 from layerbits.kernels import RandomStream, derived_seed
 from layerbits.statistics import Interval, Quantity
 
-# Pairs of a query and an input that are held at a time; a fixed number, because each block has a stream of its own.
+# Pairs of a query and an input whose densities are estimated at a time; a fixed number, because each block of queries
+# has its own seed.
 _PAIRS = 2**21
 
 

@@ -83,12 +83,12 @@ class InformationTerms:
         return lower_mean_bound(self._mixed(terms), lower_limit=lower_limit, upper_limit=self.ceiling, risk=risk)
 
     def _upper_end(self, risk: float) -> float:
-        # The mean of L is at most the entropy that T leaves of X, or of Y, and so at most the ceiling.
+        # E L is at most H(X|T), H(Y|T) or H(X|T, Y), and so at most the ceiling.
         return self.ceiling - lower_mean_bound(self.confusions, lower_limit=0.0, upper_limit=self.ceiling, risk=risk)
 
 
 def main_cause(interval: Interval, gap: float) -> str:
-    """Return the main cause of the width of an interval: the samples of each query leave the gap between the bounds."""
+    """Return the main cause of an interval's width: samples cause the gap between the bounds, queries the rest."""
     return "samples" if gap > (interval.upper - interval.lower) / 2 else "queries"
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from layerbits.estimators.known_network.signal_model import SignalModel
 from layerbits.kernels import RandomStream, standard_normal, stream
 
-# Jacobians that the gain of an input averages, and signals that give its mean and variances.
+# Numbers of Jacobians of an input, whose mean is the gain, and of signals, which give its mean and variances.
 _JACOBIANS, _SIGNALS = 8, 64
 
 
@@ -53,7 +53,9 @@ class LinearModels:
         noises = torch.stack([_noises(model, row, seed) for row in rows.tolist()])
         gains = torch.zeros(len(rows), model.n_units, model.noise_size, dtype=torch.float64)
         for k in range(_JACOBIANS):
-            gains += model.jacobians(rows, noises[:, k])
+            jacobians = model.jacobians(rows, noises[:, k])
+            # A derivative may be NaN, as that of sqrt(s * (s > 0)) for s < 0, or infinite; any gain is valid there.
+            gains += torch.where(jacobians.isfinite(), jacobians, 0.0)
         gains /= _JACOBIANS
         fresh = noises[:, _JACOBIANS:]
         signals = model.signals(rows.repeat_interleave(_SIGNALS), fresh.flatten(0, 1))
@@ -76,7 +78,7 @@ class LinearModels:
         return 8 * model.n_units * (model.noise_size + model.n_units + 2)
 
     def select(self, indices: Tensor) -> LinearModels:
-        """Return the models at some positions of the batch."""
+        """Return the models at these positions of the batch."""
         return LinearModels(*(getattr(self, field.name)[indices] for field in dataclasses.fields(self)))
 
     def log_densities(self, points: Tensor) -> Tensor:

@@ -20,14 +20,16 @@ from layerbits.estimators.known_network.terms import confusions, decoder_scores,
 from layerbits.kernels import RandomStream, derived_seed
 from layerbits.statistics import Quantity, mix_with_prior
 
-# The number of samples grows by this factor until the gap between the bounds of I(X;T) is below this share of the width
-# that the final queries leave, because more queries then narrow the interval at less cost, or until the gap shrinks by
-# less than the small step (nats).
+# First number of samples, and the factor by which it grows.
 _FIRST_SAMPLES, _GROWTH = 16, 4
+
+# The growth ends where the gap between the bounds of I(X;T) is below this share of the width that the final queries
+# leave, because more queries then narrow the interval at less cost, or where the gap shrinks by less than the step
+# (nats).
 _SMALL_SHARE = 0.5
 _SMALL_STEP = 0.02
 
-# The input that made a query gets at least this share of the samples that are divided among all inputs.
+# The input that made a query gets at least so many samples, relative to those that are divided among all inputs.
 _OWN_SHARE = 0.25
 
 # Shares of the sampled estimates in the scores, and temperatures: scores that are too sharp lose more than they gain.

@@ -37,7 +37,7 @@ class Proposals:
             return
         n_inputs, bytes_of_model = self.model.n_inputs, LinearModels.bytes_of_input(self.model)
         keep = bytes_of_model * n_inputs <= self.max_memory // 2
-        # A fit needs the Jacobian, the covariance and its factor beside the model.
+        # A fit also needs noises, signals, a Jacobian, the covariance and its factor for each input.
         batch = max(1, min(n_inputs, self.max_memory // 64 // bytes_of_model))
         fitted = []
         for rows in torch.split(torch.arange(n_inputs), batch):

@@ -11,7 +11,8 @@ from torch import Tensor
 from layerbits.estimators.known_network.signal_model import SignalModel
 from layerbits.kernels import RandomStream, standard_normal, stream
 
-# Passes improve the stakes of the bets; each pass of fewer queries than inputs has at least this many.
+# Earlier passes set the stakes of a pass, so several passes are better than one; short passes set them badly. These are
+# the largest number and the least size of passes with fewer queries than inputs.
 _MAX_PASSES, _LEAST_PASS = 8, 32
 
 
@@ -56,12 +57,12 @@ class KnownQueries:
         return cls(all_rows, all_noises, points, all_errors.square().sum(1))
 
     def select(self, part: slice) -> KnownQueries:
-        """Return some of the queries."""
+        """Return a slice of the queries."""
         return KnownQueries(self.rows[part], self.noises[part], self.points[part], self.squares[part])
 
 
 def pass_sizes(n_inputs: int, queries: int) -> list[int]:
-    """Return the sizes of passes with about this many queries: whole passes if there are as many queries as inputs."""
+    """Return the sizes of passes with about this many queries; whole passes if there are at least N queries."""
     if queries >= n_inputs:
         return [n_inputs] * (queries // n_inputs)
     passes = max(1, min(_MAX_PASSES, queries // _LEAST_PASS))

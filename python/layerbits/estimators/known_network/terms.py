@@ -1,7 +1,7 @@
 """Terms at queries whose means bound an information: decoder terms from below, confusions from above.
 
-A confusion is L = log(1 + a / u), with u an estimate of the density of the input (or class) that made the query, and a
-that of all others. The information is at most its ceiling less E L. Proofs: docs/theory.md.
+A confusion is L = log(1 + a / u): u estimates p(t|x) of the input that made the query, or the sum over its class, and a
+the sum over all other inputs. The information is at most its ceiling less E L. Proofs: docs/theory.md.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def confusions(quantity: Quantity, estimates: DensityEstimates, rows: Tensor, cl
     if quantity.subtrahend is Condition.CLASS:
         others = _log_sum(estimates.fresh, ~in_class)
         own = torch.logaddexp(_log_sum(estimates.fresh, in_class & ~is_own), estimates.tilted)
-        # An own class without all of its inputs is right only if the term is 0 where the own input is left out.
+        # The own class may lack inputs only if the term is 0 wherever the own input is one of them.
         terms = torch.where(estimates.tilted > -math.inf, _softplus(others - own), 0.0)
     else:
         competitors = ~is_own if quantity.minuend is Condition.NONE else in_class & ~is_own
@@ -42,7 +42,10 @@ def confusions(quantity: Quantity, estimates: DensityEstimates, rows: Tensor, cl
 
 
 def decoder_terms(quantity: Quantity, scores: Tensor, rows: Tensor, classes: Classes) -> Doubles:
-    """Return log(q(x|t) / p(x)), or the same of classes, or given the class, for the posterior of scores (q, N)."""
+    """Return log(q(x|t) / p(x)), log(q(y|t) / p(y)) or log(q(x|t, y) / p(x|y)), by the quantity, (q,).
+
+    q is the posterior of scores (q, N): q(x|t) is proportional to exp(score).
+    """
     own = scores[torch.arange(len(rows)), rows]
     in_class = _in_class(rows, classes)
     sizes = torch.from_numpy(classes.sizes(rows.numpy())[:, 0])

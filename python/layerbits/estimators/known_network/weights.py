@@ -43,6 +43,7 @@ class WeightSampler:
         log_weights = torch.empty(int(totals.sum()), dtype=torch.float64)
         parts = torch.split(log_weights, totals.tolist())
         model = self.proposals.model
+        # A sample takes some ten arrays of k + d values, so a batch takes some 4 % of the budget.
         values = max(1, self.proposals.max_memory // 256 // (8 * (model.noise_size + model.n_units)))
         order = totals.argsort(descending=True, stable=True)
         order = order[totals[order] > 0]

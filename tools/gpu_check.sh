@@ -54,7 +54,7 @@ report() {
   exit 1
 }
 
-# Of the plugins of pytest only xdist is loaded, for the options in pyproject.toml: the tests run in one process.
+# The only plugin of pytest is xdist, whose options pyproject.toml has; with -n 0 the tests run in one process.
 # Warnings are not errors, because untested versions of packages may warn.
 export PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 PYTHONUNBUFFERED=1
 tests=(python3 -m pytest -p xdist.plugin -n 0 -o filterwarnings=default -p no:cacheprovider -rf)

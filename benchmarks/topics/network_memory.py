@@ -2,8 +2,8 @@
 
 The networks are noisy and have random weights. Each runs in a process of its own, on one thread; seconds are those of
 the processor. Peak memory is the peak of the resident memory in the first call, less the resident memory after the
-network and its inputs were made. A ratio compares medians of later calls, in turns. `gpt2` needs the package
-transformers, `resnet18` torchvision; neither downloads weights.
+network and its inputs were made. The ratio is that of the median times of later measurements and of later passes alone,
+which alternate. `gpt2` needs the package transformers, `resnet18` torchvision; neither downloads weights.
 """
 
 from __future__ import annotations
@@ -132,11 +132,11 @@ def measure_case(name: str) -> Measured:
 def targets(name: str, measured: Measured) -> list[Target]:
     """Return the bounds of a case beside what was measured."""
     case = CASES[name]
-    found = [Target(f"{name}: peak memory, MiB", measured.peak / _MIB, case.max_bytes / _MIB, at_most=True)]
+    bounds = [Target(f"{name}: peak memory, MiB", measured.peak / _MIB, case.max_bytes / _MIB, at_most=True)]
     if case.max_ratio is not None:
         ratio = measured.seconds / measured.seconds_of_passes
-        found.append(Target(f"{name}: time over that of the passes", ratio, case.max_ratio, at_most=True))
-    return found
+        bounds.append(Target(f"{name}: time over that of the passes", ratio, case.max_ratio, at_most=True))
+    return bounds
 
 
 def _measured(name: str) -> Measured:

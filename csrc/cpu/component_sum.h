@@ -33,10 +33,10 @@ struct Extent {
 //   Layout(components)
 //   int64_t size()                           values of a packed component
 //   Extent factor(j)                         the extent of the factor of component j
-//   T* offset(j, block)                      the place of its offset in its packed block
-//   void pack(j, block)                      packs its center and factor; other values are 0
+//   T* offset(j, block)                      the address of the offset of component j in its block
+//   void pack(j, block)                      packs center and factor of component j into zeros
 //   bool in_range(reach, largest_factor)     whether differences up to `reach` give no NaN
-//   kRefusal                                 the error if they may
+//   kRefusal                                 why points that may give NaN are refused
 //   kernel(kernels)                          the kernel that reads the packed components
 template <template <typename> typename Layout, typename T>
 class ComponentSum {

@@ -8,7 +8,7 @@
 // A Layout has the members of component_checks.h, and
 //   add_component(problem, points, component, lane, sums)   adds the terms of one component
 //   in_range<T>(checks, dim)     whether no infinity is subtracted from infinity
-//   kRefusal                     the error if one may be
+//   kRefusal                     why other points are refused
 #pragma once
 
 #include <algorithm>
@@ -30,7 +30,7 @@ template <typename T>
 struct ComponentProblem {
   const T* points;  // [tile][dim][kTile]
   const T* components;
-  int64_t rows, dim, count, tiles, shares;
+  int64_t dim, count, tiles, shares;
   Scale<T> scale;
   double* sums;  // [share][3][tiles * kTile]
 };
@@ -144,7 +144,6 @@ Status component_log_sums(const Matrix<const T>& points, const Components& compo
                          checks, absent, packed_components);
   const ComponentProblem<T> problem{.points = packed_points,
                                     .components = packed_components,
-                                    .rows = points.rows,
                                     .dim = dim,
                                     .count = count,
                                     .tiles = tiles,

@@ -67,7 +67,7 @@ def test_intervals_contain_the_true_value_over_a_thousand_seeds(task):
 @pytest.mark.usefixtures("one_thread")
 @by_name(V1)
 def test_intervals_of_many_queries_contain_the_true_value_over_a_thousand_seeds(task):
-    """`layerbits check` has 256 queries for V2, whose estimates take longer."""
+    """V2 is left out, because its estimates take longer; `layerbits check` estimates it with 256 queries."""
     assert insufficient_coverage(task, 1000, tolerance=0.01, queries=1024) == []
 
 

@@ -1,4 +1,4 @@
-"""Decoders of the caller: they compete with the built-in ones, see no query, and are refused by name if they fail."""
+"""Decoders of the caller: they compete with the built-in ones, get no query in `fit`, and are refused if they fail."""
 
 import copy
 import math
@@ -109,32 +109,32 @@ def test_excluded_input_has_finite_terms():
     assert np.isfinite(by_name["I(T;Y)"]).all()
 
 
-def test_fit_sees_the_draws_without_queries_in_units_of_the_noise():
-    seen = {}
+def test_fit_gets_the_draws_without_queries_in_units_of_the_noise():
+    arguments = {}
 
     class Recorder(IsotropicGaussians):
         def fit(self, signals, inputs):
-            seen["signals"], seen["inputs"] = signals, inputs
+            arguments["signals"], arguments["inputs"] = signals, inputs
             super().fit(signals, inputs)
 
     measure([Recorder()])
     expected = signals()[:, : DRAWS - 4].flatten(0, 1) / SIGMA
-    assert seen["inputs"].tolist() == np.repeat(np.arange(INPUTS), DRAWS - 4).tolist()
+    assert arguments["inputs"].tolist() == np.repeat(np.arange(INPUTS), DRAWS - 4).tolist()
     # Coordinates may have another origin and other axes; distances are kept but for dimensions of 1e-3 nats together.
-    np.testing.assert_allclose(torch.pdist(seen["signals"]), torch.pdist(expected), atol=0.1)
+    np.testing.assert_allclose(torch.pdist(arguments["signals"]), torch.pdist(expected), atol=0.1)
 
 
 def test_queries_have_standard_normal_noise():
-    seen = []
+    scored = []
 
     class Recorder(IsotropicGaussians):
         def scores(self, queries):
-            seen.append(queries)
+            scored.append(queries)
             return super().scores(queries)
 
     lb.information(MEANS[:, None].repeat(1, DRAWS, 1), SIGMA, queries=4, decoders=[Recorder()])
     means = (MEANS - MEANS.mean(0)) / SIGMA
-    largest = max(seen, key=len)
+    largest = max(scored, key=len)
     # The dimensions that are kept hold all differences of 32 means; noise has one unit of variance on each axis.
     assert largest.shape[1] == INPUTS - 1
     total = float((largest - largest.mean(0)).square().sum(1).mean())
@@ -192,7 +192,7 @@ def test_broken_decoder_is_refused_by_name(broken, words):
     assert "\n" not in str(refusal.value)
 
 
-def test_batches_that_a_decoder_may_see_are_scored_alike(monkeypatch):
+def test_size_of_the_scored_batches_changes_ends_by_rounding_alone(monkeypatch):
     expected = numbers(measure([IsotropicGaussians()]))
     monkeypatch.setattr("layerbits.estimators.fitted_decoder._BLOCK_VALUES", 5 * INPUTS)
     for row, other in zip(numbers(measure([IsotropicGaussians()])), expected, strict=True):

@@ -126,7 +126,7 @@ def test_tolerance_is_reached_by_more_queries():
     assert (row.upper - row.lower) / 2 <= tolerance
 
 
-def test_several_label_sets_share_the_information_of_the_inputs():
+def test_each_of_several_label_sets_has_its_rows():
     labels = {"a": LABELS, "b": (INPUTS[:, 1] > 0).long()}
     table = layer_information(tanh_layers(), INPUTS, labels, estimator="known", layers="3")
     assert {row.quantity for row in table} == {"I(X;T)", "h(T)", "h(T|X)", "I(T;a)", "I(X;T|a)", "I(T;b)", "I(X;T|b)"}

@@ -12,6 +12,7 @@ from layerbits.kernels import reference
 from tests.support.exact_diagonal import diagonal_error_ratio, diagonal_problem, exact_diagonal_log_sums
 from tests.support.exact_mixture import error_bound, exact_log_sums
 from tests.support.native_calls import BOTH_DTYPES, EVERY_LEVEL, NEEDS_AVX2_AND_AVX512, log_sum_exp_diagonal
+from tests.support.one_sided_roundings import one_sided_roundings
 
 
 @EVERY_LEVEL
@@ -56,6 +57,15 @@ def test_error_is_within_the_bound_for_equal_differences(level, dtype, d):
     for factor in generator.uniform(0.01, 1, size=20):
         factors, offsets = np.full((1, d), factor, dtype), np.zeros(1, dtype)
         assert diagonal_error_ratio(points, centers, factors, offsets, level=level) <= 1
+
+
+@EVERY_LEVEL
+@pytest.mark.parametrize("sign", [-1, 1])
+@pytest.mark.parametrize("d", [16, 64])
+def test_error_is_within_the_larger_bound_for_roundings_of_one_sign(level, d, sign):
+    point, center, factors = one_sided_roundings(d, 16, sign, has_factors=True)
+    ratio = diagonal_error_ratio(point, center, factors, np.zeros(1, np.float32), level=level)
+    assert ratio <= (13 + d / 32) / (4 + d / 64)
 
 
 @EVERY_LEVEL

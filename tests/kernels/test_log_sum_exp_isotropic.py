@@ -9,6 +9,7 @@ import pytest
 from layerbits.kernels import reference
 from tests.support.exact_mixture import error_bound, error_ratio, exact_log_sums
 from tests.support.native_calls import BOTH_DTYPES, EVERY_LEVEL, log_sum_exp
+from tests.support.one_sided_roundings import one_sided_roundings
 
 
 def normal(shape, dtype, *, seed=0, scale=1.0):
@@ -46,6 +47,14 @@ def test_error_is_within_the_bound_for_equal_differences(level, dtype, method, d
     for difference in differences:
         centers = np.full((1, d), difference, dtype)
         assert error_ratio(np.zeros((1, d), dtype), centers, 1.0, level=level, method=method) <= 1
+
+
+@EVERY_LEVEL
+@pytest.mark.parametrize("sign", [-1, 1])
+@pytest.mark.parametrize("d", [32, 128])
+def test_error_is_within_the_larger_bound_for_roundings_of_one_sign(level, d, sign):
+    point, center, _ = one_sided_roundings(d, 32, sign, has_factors=False)
+    assert error_ratio(point, center, 1.0, level=level) <= (20 + d / 64) / (4 + d / 64)
 
 
 @EVERY_LEVEL

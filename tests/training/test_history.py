@@ -108,7 +108,7 @@ def test_all_changes_of_a_history_cover_the_truth_together(tmp_path):
 
     More misses than the bound then have a probability of 1e-6.
     """
-    truths, misses, n_seeds, found = [true_information(gain) for gain in GAINS], 0, 30, 0
+    truths, misses, n_seeds, rises = [true_information(gain) for gain in GAINS], 0, 30, 0
     for seed in range(n_seeds):
         chain = ScalarChain(np.linspace(-1, 1, 5), gains=(1.0, 2.0), sigma=0.5)
         noisy, inputs = chain.noisy(), chain.inputs(copies=20)
@@ -123,7 +123,7 @@ def test_all_changes_of_a_history_cover_the_truth_together(tmp_path):
             change = monitor.history.change(layer, "I(X;T)", first, last)
             covered &= change.lower <= truths[last][layer] - truths[first][layer] <= change.upper
             assert change.lower <= change.value <= change.upper
-            found += change.lower > 0
+            rises += change.lower > 0
         misses += not covered
-    assert found > n_seeds  # intervals are narrow enough to show growth
+    assert rises > n_seeds  # intervals are narrow enough to show growth
     assert misses <= stats.binom.isf(1e-6, n_seeds, 0.1)

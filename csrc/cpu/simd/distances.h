@@ -9,8 +9,10 @@ namespace {
 
 using layerbits::kBlock;
 
-// The dimensions of a partial sum. Partial sums keep the rounding error of a long sum close to that
-// of a short sum, even if all differences are equal and all roundings have one sign.
+// The dimensions of a partial sum. With u half an ulp of 1, a squared difference has a relative
+// error of at most 2 u, and each addition adds at most u of the whole sum: the relative error of a
+// distance is at most (2 + kPanel + d / kPanel) u, which it approaches only if the roundings have
+// one sign.
 constexpr int64_t kPanel = 32;
 
 // Adds |q - c|^2 to `out` for kBlocks blocks, which are `stride` values apart.

@@ -2,10 +2,11 @@
 // difference. Reads packed arrays only; no threads, no allocation.
 //
 // A squared scaled difference has a relative error of at most 4 u, u half an ulp of 1, because the
-// difference and the product round. Each of the kScaledPanel terms of a partial sum, and each
-// partial sum, adds at most u of the whole sum. So the relative error of a distance is at most
-// (4 + kScaledPanel + d / kScaledPanel) u, if all roundings have one sign. Partial sums of kPanel
-// dimensions exceed the bound of operations.py by 2 % where all differences are equal (d = 32).
+// difference and the product round. Each addition within a partial sum, and of each partial sum,
+// adds at most u of the whole sum. So the relative error of a distance is at most
+// (4 + kScaledPanel + d / kScaledPanel) u, which it approaches only if the roundings have one sign.
+// Where all differences are equal, the error stays below the usual bound of operations.py,
+// (8 + d / 32) u; partial sums of kPanel dimensions exceed that bound by 2 % (d = 32).
 #pragma once
 
 #include "running_sum.h"

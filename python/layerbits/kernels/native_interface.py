@@ -81,7 +81,7 @@ class NativeOperations(Protocol):
     def log_sum_exp_diagonal(
         self, points: Tensor, centers: Tensor, factors: Tensor, offsets: Tensor, log_sum: Tensor
     ) -> None:
-        """Compute the same with the products of `factors` (n, d) and differences, unit by unit."""
+        """Compute the same with `factors` (n, d): each factor multiplies the difference of its unit alone."""
 
     def distance_histogram(
         self, points: Tensor, edges: Tensor, counts: Tensor, labels: Tensor | None, metric: str

@@ -61,7 +61,8 @@ def log_sum_exp_isotropic(
         In nats. -inf for an empty sum; NaN for a row with NaN, and for all rows of a group with NaN in a center.
         |error| <= (4 + d/64) eps (1 + sum_k p_k |e_k|), eps of the dtype, e_k the exponents with the weights relative
         to the largest one, p_k their softmax; plus the tolerance and the rounding, in float64, of the largest weight's
-        logarithm and of the result. Squared distances beyond the dtype are infinite.
+        logarithm and of the result. If nearly all roundings of a squared distance have one sign, as they may for points
+        that are chosen for it, 4 + d/64 becomes at most 20 + d/64. Squared distances beyond the dtype are infinite.
 
     Raises
     ------
@@ -147,8 +148,9 @@ def log_sum_exp_diagonal(points: Tensor, centers: Tensor, factors: Tensor, offse
         In nats. -inf for an empty sum and for a point at infinity; NaN for a row with NaN, and for all rows if there is
         NaN among the Gaussians. Gaussians with an infinite center or factor add nothing. With e_k the exponents with
         the offsets relative to the largest one and p_k their softmax,
-        |error| <= (4 + d/64) eps (1 + sum_k p_k |e_k|), eps of the dtype, plus the rounding of the result. Squared
-        distances beyond the dtype are infinite.
+        |error| <= (4 + d/64) eps (1 + sum_k p_k |e_k|), eps of the dtype, plus the rounding of the result. If nearly
+        all roundings of a squared distance have one sign, as they may for points that are chosen for it, 4 + d/64
+        becomes at most 13 + d/32. Squared distances beyond the dtype are infinite.
 
     Raises
     ------

@@ -120,8 +120,8 @@ def read_history(folder: str | os.PathLike[str]) -> InformationHistory:
     confidence, simultaneous = settings.get("confidence"), settings.get("simultaneous", False)
     if not isinstance(confidence, float) or not isinstance(simultaneous, bool):
         raise UsageError(
-            f"{settings_path}: got confidence {confidence!r} and simultaneous {simultaneous!r}, wanted a number, and true "
-            "or false; name the folder of a Monitor"
+            f"{settings_path}: got confidence {confidence!r} and simultaneous {simultaneous!r}, wanted a number and a "
+            "boolean; name the folder of a Monitor"
         )
     return InformationHistory(tables, confidence, simultaneous)
 

@@ -52,7 +52,7 @@ def check_batch_effects(probe: Probe) -> None:
     if any(tensor.device.type != "cpu" for tensor in probe.inputs):  # an index out of range would end a CUDA context
         return
     try:
-        other_signals = _run(probe, _joined(probe, _multiples(probe, n_others)))
+        other_signals = _run(probe, _with_compared_rows(probe, _multiples(probe, n_others)))
     except Exception:  # the network takes no such rows, and may raise any error
         return
     _compare(probe, (signals, shapes), other_signals)
@@ -74,14 +74,14 @@ def refuse_interaction(probe: Probe, layer: str, cause: str = "the other rows of
 def batches_among_other_rows(probe: Probe) -> Iterator[list[Tensor]]:
     """Yield batches of the compared rows and other inputs, which are extreme or typical."""
     for positions in _compositions(probe.inputs, _n_others(probe)):
-        yield _joined(probe, [tensor[positions.to(tensor.device)] for tensor in probe.inputs])
+        yield _with_compared_rows(probe, [tensor[positions.to(tensor.device)] for tensor in probe.inputs])
 
 
 def _n_others(probe: Probe) -> int:
     return max(1, min(_OTHER_ROWS, probe.network.rows_per_pass(probe.inputs) - _COMPARED_ROWS))
 
 
-def _joined(probe: Probe, others: Sequence[Tensor]) -> list[Tensor]:
+def _with_compared_rows(probe: Probe, others: Sequence[Tensor]) -> list[Tensor]:
     return [torch.cat(pair) for pair in zip(probe.rows(range(_COMPARED_ROWS)), others, strict=True)]
 
 

@@ -152,9 +152,8 @@ def test_hook_that_changes_the_order_of_the_buffers_is_refused():
 
 def test_all_writes_of_a_hook_are_undone():
     model = Network()
-    model.act.register_forward_hook(
-        lambda module, args, output: [write(model, output) for write in (count, keep, append)]
-    )
+    for write in (count, keep, append):
+        model.act.register_forward_hook(lambda module, args, output, write=write: write(model, output))
     before = model.state()
     with pytest.raises(lb.LayerSelectionError, match=r"^model: got a forward method or hook that writes "):
         lb.layers(model, INPUTS)

@@ -28,7 +28,7 @@ class Table(nn.Module):
 
 
 class Counting(Table):
-    """A network of an embedding alone, which counts its calls."""
+    """A network whose forward method uses the embedding alone, and counts its calls."""
 
     def __init__(self):
         super().__init__()
@@ -140,6 +140,30 @@ def test_columns_may_have_equal_names():
     frame = pandas.DataFrame(np.stack([AGES, YEARS], 1), columns=["a", "a"])
     (rows,) = read_inputs(frame, tanh_mlp(2, 3, 2)).tensors
     assert torch.equal(rows, torch.tensor(WHOLE.to_numpy()).float())
+
+
+def test_nan_of_a_series_without_a_method_that_finds_it_is_named():
+    class Series:
+        """A series of a library whose missing values are no NaN, as those of polars."""
+
+        name, dtype = "bad", np.dtype(float)
+
+        def to_numpy(self):
+            return np.array([1.0, np.nan])
+
+        def null_count(self):
+            return 0
+
+    with pytest.raises(ValueError, match=r"^inputs: got column 'bad' with NaN, wanted finite numbers"):
+        read_inputs(Series(), tanh_mlp(1, 3, 2))
+
+
+def test_hook_that_writes_on_the_network_is_refused_where_columns_may_be_converted():
+    network = tanh_mlp(2, 3, 2)
+    network[0].register_forward_pre_hook(lambda module, args: setattr(network, "n_calls", 1))
+    with pytest.raises(lb.LayerSelectionError, match=r"that writes the attribute 'n_calls' of"):
+        read_inputs(WHOLE, network)
+    assert not hasattr(network, "n_calls")
 
 
 def test_frame_without_columns_is_refused():

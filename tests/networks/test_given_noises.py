@@ -173,7 +173,7 @@ def test_steps_have_zero_derivatives():
 
 
 class Checkpointed(Forward):
-    """A network with a checkpointed block; the layer `a` stands inside or before it."""
+    """A network with a checkpointed block; the layer `a` runs inside the block, or before it."""
 
     def __init__(self, inside, calls=1):
         super().__init__()
@@ -195,10 +195,10 @@ class Checkpointed(Forward):
 @pytest.mark.parametrize("calls", [1, 2])
 def test_checkpoint_that_runs_a_layer_again_is_refused(calls):
     given = given_noises(noisify(Checkpointed(True, calls), sigma=SIGMA, layers=["a@*", "b"]), INPUTS, "b")
-    calls = list(given.network.calls)
+    calls_before = list(given.network.calls)
     with pytest.raises(ValueError, match=r"'b', whose signal torch cannot differentiate .*choose another estimator"):
         given.jacobians(*random_rows(given))
-    assert given.network.calls == calls
+    assert given.network.calls == calls_before
 
 
 def test_checkpoint_without_layers_has_derivatives():

@@ -1,4 +1,4 @@
-"""Five families of networks from noise to its removal: latents, capsules, diffusion, graphs, dense blocks; mixtures."""
+"""Noise, training, measurement and removal of noise in five families of networks; a mixture density network."""
 
 import copy
 import math
@@ -189,7 +189,7 @@ def test_default_layers_have_noise(family):
 
 
 @families
-def test_training_with_checkpoints_is_that_without(family):
+def test_training_with_checkpoints_equals_training_without_them(family):
     models = [noisy_network(family, checkpoints=checkpoints) for checkpoints in (False, True)]
     expected, actual = (trained(model, family.inputs) for model in models)
     assert all(map(torch.equal, expected, actual))
@@ -217,7 +217,7 @@ def test_measurements_have_an_interval_for_every_layer(family):
         rows = [row for row in table if row.quantity == "I(X;T)"]
         assert tuple(row.layer for row in rows) == family.noisy_layers
         assert all(0 <= row.lower <= row.upper <= math.log(N) for row in rows)
-    # The first noisy layer has the channel of a network without noise of its own.
+    # The signals of the first noisy layer are functions of the input, so `information` measures the same quantity.
     first = family.noisy_layers[0]
     exact = lb.information(lb.layer_activations(model, family.inputs)[first], 0.5)["signals", "I(X;T)"]
     assert rows[0].lower <= exact.upper

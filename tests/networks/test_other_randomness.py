@@ -1,4 +1,4 @@
-"""Random numbers of a network that do not come from torch, anew in each pass, are refused by name."""
+"""Random numbers of a network that torch does not generate anew in each pass are refused by name."""
 
 import random
 
@@ -61,8 +61,8 @@ def test_random_numbers_of_python_and_numpy_are_refused(function, tmp_path):
             measure()
 
 
-def test_generator_of_numpy_that_another_thread_moves_now_and_then_is_no_use_by_the_network():
-    """The network of this test moves it in the third pass, and the network of another thread could do the same."""
+def test_use_of_the_generator_of_numpy_in_one_pass_alone_is_not_refused():
+    """Another thread may use the generator during a pass; here the network does, in the third pass."""
     calls = []
 
     def function(net, x):

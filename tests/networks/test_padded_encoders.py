@@ -27,7 +27,7 @@ class Encoder(nn.Module):
         self.encoder = nn.TransformerEncoder(layer, n_layers, norm=nn.LayerNorm(4) if norm else None)
         self.act, self.head = nn.Tanh(), nn.Linear(4, 2)
         with torch.no_grad():
-            for parameter in self.parameters():  # norm(0) is then no 0
+            for parameter in self.parameters():  # a norm without a bias maps 0 to 0
                 parameter.add_(0.1 * torch.randn_like(parameter))
 
     def forward(self, x, padding):

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import layerbits as lb
 from tests.support.random_arrays import normal_tensor
 
-# Sorted: the first batch is far smaller than the others.
+# Rows of growing size: the values of the first batch are far smaller than those of the others.
 ROWS = normal_tensor(70, 4, seed=2).float() * torch.logspace(-3, 1, 70)[:, None]
 SIGMA = lb.RelativeSigma(0.1)
 
@@ -57,7 +57,7 @@ def test_noise_is_relative_to_all_batches(inputs, way):
         lb.noisify(model, sigma=SIGMA, inputs=inputs())
     else:
         lb.layers(lb.noisify(model, sigma=SIGMA), inputs())
-    # The mean squares of the batches are float64; float32 signals are equal to the bit.
+    # The signals are equal to the bit, and their squares are added in float64.
     assert lb.noise_of(model)["act"].sigma == pytest.approx(expected, rel=1e-12)
 
 
@@ -84,7 +84,7 @@ def test_layer_that_runs_in_some_batches_is_relative_to_its_values_there():
     assert lb.noise_of(model)["sometimes"].sigma == pytest.approx(0.1 * root_mean_square(values), rel=1e-12)
 
 
-def test_other_noise_reads_one_batch_alone():
+def test_noise_with_a_given_sigma_reads_one_batch():
     batches = iter(ROWS.split(20))
     lb.noisify(Network(), sigma=0.1, inputs=batches)
     assert len(list(batches)) == 3

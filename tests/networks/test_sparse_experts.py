@@ -57,13 +57,13 @@ def test_activations_are_those_of_the_other_layers(calls_all, inputs):
     expected = model.reference(inputs)
     assert list(activations) == ["act", "out"]
     for layer, values in activations.items():
-        # Matrix products of 8 and 6 terms of at most 1 round by less than 20 eps.
-        rounding = 20 * torch.finfo(torch.float32).eps
+        # Fewer than 100 operations on values below 10, in two orders.
+        rounding = 1000 * torch.finfo(torch.float32).eps
         assert torch.allclose(values, expected[layer].flatten(1), rtol=0, atol=rounding)
 
 
 @networks
-def test_measurement_without_names_measures_the_rest(calls_all, tmp_path):
+def test_measurement_without_names_measures_the_rest(calls_all):
     model, expected = Experts(calls_all), Experts(calls_all).reference(INPUTS)
     with pytest.warns(UserWarning, match=LEFT_OUT):
         table = lb.layer_information(model, INPUTS, sigma=0.3)
@@ -92,7 +92,7 @@ def test_every_measurement_without_names_leaves_experts_out(calls_all, measure, 
         measure(Experts(calls_all), tmp_path)
 
 
-def test_expert_with_a_name_is_refused():
+def test_expert_that_is_named_is_refused():
     with pytest.raises(lb.LayerSelectionError, match=r"^layers: got 'experts\.\d\.1', which .*; choose other layers"):
         lb.layer_information(Experts(calls_all=True), INPUTS, sigma=0.3, layers="experts.*.1")
     with (
@@ -103,7 +103,7 @@ def test_expert_with_a_name_is_refused():
 
 
 @pytest.mark.filterwarnings("error")
-def test_network_whose_experts_are_all_is_refused():
+def test_network_without_layers_beside_its_experts_is_refused():
     class Only(Experts):
         def forward(self, x):
             self.act, self.out = nn.Identity(), nn.Identity()

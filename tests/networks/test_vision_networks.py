@@ -283,8 +283,7 @@ def test_checkpointed_network_has_the_gradients_of_the_network_without_checkpoin
             module.register_forward_hook(lambda module, args, output: calls.append(module))
     if hasattr(checkpointed, "set_grad_checkpointing"):
         checkpointed.set_grad_checkpointing()
-    gradients = gradients_of_step(checkpointed, images)
-    plain = gradients_of_step(model, images)
+    gradients, plain = (gradients_of_step(network, images) for network in (checkpointed, model))
     assert len(calls) > len(set(calls))
     assert gradients.keys() == plain.keys()
     for name, gradient in gradients.items():

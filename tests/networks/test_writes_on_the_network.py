@@ -139,6 +139,27 @@ def test_hook_that_comes_after_the_noise_is_refused_by_name(write, message):
     assert_same_state(model.state(), before)
 
 
+def test_hook_that_changes_the_order_of_the_buffers_is_refused():
+    model = Network()
+    model.register_buffer("mean", torch.zeros(3))
+    model.act.register_forward_hook(
+        lambda module, args, output: model._buffers.update(total=model._buffers.pop("total"))
+    )
+    with pytest.raises(lb.LayerSelectionError, match=r"that writes the attribute 'total' of"):
+        lb.layers(model, INPUTS)
+    assert list(model._buffers) == ["total", "mean"]
+
+
+def test_all_writes_of_a_hook_are_undone():
+    model = Network()
+    for write in (count, keep, append):
+        model.act.register_forward_hook(lambda module, args, output, write=write: write(model, output))
+    before = model.state()
+    with pytest.raises(lb.LayerSelectionError, match=r"^model: got a forward method or hook that writes "):
+        lb.layers(model, INPUTS)
+    assert_same_state(model.state(), before)
+
+
 @pytest.mark.usefixtures("other_thread")
 @pytest.mark.parametrize(("write", "message"), WRITES.items())
 def test_hook_beside_a_thread_that_waits_is_refused_by_name(write, message):
@@ -168,7 +189,7 @@ def test_hook_beside_a_thread_of_the_user_is_refused_if_torch_writes_or_it_store
 
 @pytest.mark.parametrize("write", WRITES)
 def test_writes_of_another_thread_are_not_refused(write):
-    """The other thread trains the network, whose hook writes on it."""
+    """The hook waits in the pass until the other thread, which may train the network, has written on it."""
     model, start, has_written = Network(), threading.Event(), threading.Event()
 
     def write_once():

@@ -71,7 +71,7 @@ def test_table_alone_is_enough(tmp_path, write_information):
     assert page.images.keys() == {"information.png"}
 
 
-@pytest.mark.parametrize("content", ["{", "[]"])
+@pytest.mark.parametrize("content", ["{", "[]", '{"weights": 3}'])
 def test_damaged_settings_are_refused(folder, content, capsys):
     (folder / "information.json").write_text(content)
     before = file_contents(folder)

@@ -41,3 +41,14 @@ def reason(forward):
     assert not dependence.is_function_of_input("a")
     assert not dependence.is_function_of("b", "a")
     return dependence.unknown
+
+
+def graph_past_b(way, factor, source):
+    """Return the graph of a network in which `factor` times `way` of the input, or of layer a, acts on c past b."""
+
+    def forward(net, x):
+        a = net.a(x)
+        return net.c(net.b(2 * a) + factor * way(x if source == "input" else a))
+
+    # The first rows of two inputs are the last rows too.
+    return graph(Forward(forward), ["a", "b", "c"], INPUTS[:2])

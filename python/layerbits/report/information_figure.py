@@ -44,11 +44,11 @@ def plot_information(folder: Path) -> None:
                 if (row.layer, row.quantity) == (curve.label, quantity)
             }
             ends = ([getattr(row, end) for row in rows.values()] for end in ("lower", "value", "upper"))
-            # A marker shows a single epoch, which has no line.
             plots.band(axes, list(rows), ends, curve)
+            # A marker shows a single epoch, which has no line.
             axes.plot(list(rows), [row.value for row in rows.values()], "o", color=curve.color, markersize=3)
         plots.curve_panel(axes, xlabel="epoch", ylabel=f"{quantity} in nats")
-        if min(tables) < 1:
+        if min(tables) < 1:  # a logarithmic axis cannot show epoch 0
             axes.set_xscale("linear")
         plots.legend_outside(axes)
     with replacing(folder / _FIGURE) as draft:

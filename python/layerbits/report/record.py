@@ -1,4 +1,4 @@
-"""Read and check run.json, the record of a run, or information.json, the record of a `Monitor`."""
+"""Read and check run.json, the record of a run, or read information.json, the settings of a `Monitor`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _FIELDS = {
 class RunRecord:
     """The content of run.json, and its experiment and configuration as objects.
 
-    The folder of a `Monitor` has no experiment: its record has the same fields as a run.json.
+    For the folder of a `Monitor`, the experiment is None and the content has the fields of a run.json.
     """
 
     content: Mapping[str, Any]
@@ -34,12 +34,12 @@ class RunRecord:
 
     @property
     def description(self) -> str:
-        """Description of the experiment."""
+        """Description of the tables in the folder."""
         return _MONITOR if self.experiment is None else self.experiment.description
 
     @property
     def defaults(self) -> dict[str, Any]:
-        """Default settings of the experiment."""
+        """Default settings of the experiment, empty without an experiment."""
         return {} if self.experiment is None else settings_as_json(self.experiment.config_type())
 
     def plot(self, folder: Path) -> None:
@@ -56,7 +56,7 @@ def read_record(folder: Path) -> RunRecord:
     Raises
     ------
     UsageError
-        The folder, the files or a field is missing, or this version has no such experiment or other settings.
+        The folder, a file or a field is missing or damaged, or this version has no such experiment or other settings.
     """
     if not folder.is_dir():
         problem = "not a folder" if folder.exists() else "no such folder"
@@ -83,10 +83,12 @@ def read_record(folder: Path) -> RunRecord:
 
 
 def _monitor_record(folder: Path) -> dict[str, Any]:
-    """Return the fields of a run.json for the folder of a `Monitor`."""
+    """Return the fields of a run.json for the folder of a `Monitor`; raise UsageError if its settings are damaged."""
     path = folder / SETTINGS_FILE
     settings = read_json(path) if path.exists() else {}
     weights = settings.pop(WEIGHTS, {})
+    if not isinstance(weights, dict):
+        raise UsageError(f"{path}: {WEIGHTS}: got {type(weights).__name__}, wanted hashes by epoch; use another folder")
     measured = f"{len(weights)} epochs measured" if weights else "measured by another program, or an earlier version"
     empty: dict[str, Any] = {"versions": {}, "machine": {}, "timings": {}, "summary": {}}
     return {"experiment": "Information of layers", "status": measured, "configuration": settings} | empty

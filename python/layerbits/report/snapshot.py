@@ -31,8 +31,8 @@ def copy_tables(folder: Path, snapshot: Path) -> list[Table]:
 
 def last_written(folder: Path) -> datetime.datetime:
     """Return the time at which the run last wrote its record or a table."""
-    record = [path for path in (folder / "run.json",) if path.exists()]  # the folder of a Monitor has none
-    newest = max(path.stat().st_mtime for path in (*record, *list_files(folder, "csv")))
+    paths = [folder / "run.json", *list_files(folder, "csv")]
+    newest = max(path.stat().st_mtime for path in paths if path.exists())  # the folder of a Monitor has no run.json
     return datetime.datetime.fromtimestamp(newest, datetime.timezone.utc)
 
 

@@ -95,7 +95,7 @@ def read_history(folder: str | os.PathLike[str]) -> InformationHistory:
     Raises
     ------
     TypeError
-        `folder` is no path.
+        `folder` is not a path.
     UsageError
         information.csv or information.json is missing or damaged.
 
@@ -116,10 +116,13 @@ def read_history(folder: str | os.PathLike[str]) -> InformationHistory:
     try:
         settings = read_json(settings_path)
     except OSError as error:
-        raise damaged_file(settings_path, str(error)) from error
+        raise UsageError(f"{settings_path}: cannot be read ({error.strerror}); name the folder of a Monitor") from error
     confidence, simultaneous = settings.get("confidence"), settings.get("simultaneous", False)
     if not isinstance(confidence, float) or not isinstance(simultaneous, bool):
-        raise damaged_file(settings_path, "it has no confidence, or simultaneous is neither true nor false")
+        raise UsageError(
+            f"{settings_path}: got confidence {confidence!r} and simultaneous {simultaneous!r}, wanted a number and a "
+            "boolean; name the folder of a Monitor"
+        )
     return InformationHistory(tables, confidence, simultaneous)
 
 

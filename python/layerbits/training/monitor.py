@@ -56,8 +56,8 @@ class Monitor:
         Folder for the files; made if it is missing.
     settings : MeasurementSettings, optional
         Settings of each measurement. All epochs use the same seed, so that their Monte Carlo errors are similar and the
-        curves over the epochs smooth. With `simultaneous`, all intervals of all epochs of `at` hold together; `at`, by
-        which the risk is divided, is then a setting of the folder.
+        curves over the epochs smooth. With `simultaneous`, all intervals of all epochs of `at` hold together. The risk
+        is then divided by the number of these epochs, so `at` is a setting of the folder.
     devices : sequence of torch.device or str, optional
         As in `layerbits.layer_information`; a resumed run may use other devices.
     decoders : sequence of InputDecoder, optional

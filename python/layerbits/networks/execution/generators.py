@@ -16,8 +16,8 @@ from torch.utils._pytree import tree_leaves
 def generators_restored(model: nn.Module, seed: int | None = None, *, at_start: bool = False) -> Iterator[GeneratorUse]:
     """Restore torch's generators of the CPU and of the network's CUDA devices after a ``with`` block.
 
-    Generators that the network passes to operators are restored too. If no operator of this thread uses a generator in
-    the block, nothing is restored, because another thread may have used one meanwhile.
+    Generators that the network passes to operators are restored too. Without `at_start`, the global generators are
+    restored only if an operator of this thread uses one, because another thread may have used them meanwhile.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ class GeneratorUse(TorchDispatchMode):  # type: ignore[no-untyped-call]
         Whether the state of a global generator changed between two uses: the network sets the seed, or another thread
         uses the generator. False if the block has no seed.
     cpu : Tensor or None
-        State of the CPU's generator; None if no operator used a generator.
+        State of the CPU's generator; None before `begin`, which the first use of a global generator calls.
     cuda : dict of torch.device to Tensor
         States of the generators of the devices; empty if no operator used a generator.
     """
@@ -106,7 +106,7 @@ class GeneratorUse(TorchDispatchMode):  # type: ignore[no-untyped-call]
         elif generator not in self.given:
             self.given[generator] = generator.get_state()
             if self.seed is not None:
-                generator.manual_seed(self.seed + len(self.given))  # generators of one seed would be one sample
+                generator.manual_seed(self.seed + len(self.given))  # equal seeds would give equal numbers
         output = func(*args, **kwargs)
         if generator is None and self.seed is not None:
             self._expected_states = self._states()

@@ -36,9 +36,9 @@ _PACKAGES = ("site-packages", "dist-packages")
 def originals_protected(model: nn.Module) -> Iterator[None]:
     """Refuse writes of this thread on the modules, parameters and buffers of a network within a ``with`` block.
 
-    A write of torch into a tensor is refused before it is done. Other writes are undone after the block. They are found
-    if they store a tensor of the block, or if no other thread runs code of the user or of torch, which could have
-    written meanwhile.
+    A write of torch into a tensor is refused before it is done. Other writes are undone after a block that raises no
+    error. They are found if they store a tensor of the block, or if no other thread runs code of the user or of torch,
+    which could have written meanwhile.
 
     Raises
     ------
@@ -110,8 +110,9 @@ class _State:
         ]
 
     def check(self, made: Collection[int]) -> None:
-        """Undo and refuse writes since the creation; `made` has the addresses of tensors of this thread's block."""
+        """Undo all writes since the creation, and refuse the first; `made` has the addresses of the block's tensors."""
         is_alone = self._is_alone and _is_alone()
+        writes: list[tuple[nn.Module, str]] = []
         for module, attributes in self._attributes:
             present = vars(module)
             for name in [*attributes.keys() - present.keys(), *present.keys()]:
@@ -120,16 +121,18 @@ class _State:
                     present.pop(name, None)
                     if name in attributes:
                         present[name] = before
-                    _refuse(self._modules, module, f"the attribute {name!r}")
+                    writes.append((module, f"the attribute {name!r}"))
         for module, name, container, items in self._items:
             if not _same_items(container, items) and (is_alone or _hold(container, made)):
                 written = f"into the {type(container).__name__} {name!r}"
                 if name in _TENSORS_AND_PARTS:
                     keys = [key for key in {**container, **items} if container.get(key) is not items.get(key)]
-                    written = f"the attribute {keys[0]!r}"
+                    written = f"the attribute {next(iter(keys or items))!r}"  # a write may change the order alone
                 container.clear()
                 container.extend(items) if hasattr(container, "extend") else container.update(items)
-                _refuse(self._modules, module, written)
+                writes.append((module, written))
+        if writes:
+            _refuse(self._modules, *writes[0])
 
 
 def _is_alone() -> bool:

@@ -1,7 +1,8 @@
 """The states of the generators of Python and NumPy that a network may use, to find that a pass uses one.
 
-The generators are the global ones, and those that are attributes of modules, items of their containers, defaults or
-closure variables of forward methods, or globals that a forward method names.
+The generators are the global ones, and those among the attributes of modules and the items of their containers, the
+defaults and closure variables of forward methods, the globals that these name, and the same values of functions found
+in this way.
 """
 
 from __future__ import annotations

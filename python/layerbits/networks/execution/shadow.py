@@ -102,7 +102,7 @@ def _copy(value: Any, copies: dict[int, Any], *, objects: bool = False) -> Any:
     if isinstance(value, Tensor) and not isinstance(value, nn.Parameter):
         copies[id(value)] = value.detach().clone()
         return copies[id(value)]
-    if isinstance(value, torch.Generator):  # its numbers are those of the network, not of a measurement
+    if isinstance(value, torch.Generator):  # a measurement must not advance the generator of the network
         copies[id(value)] = torch.Generator(value.device).set_state(value.get_state())
         return copies[id(value)]
     if isinstance(value, types.MethodType) and isinstance(value.__self__, nn.Module):

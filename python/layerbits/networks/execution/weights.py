@@ -7,14 +7,17 @@ from torch import nn
 
 
 class WeightSums:
-    """The sums of the parameters of a network at a time. Each parameter is read, because writes may be uncounted."""
+    """The sums of the parameters of a network at the creation.
+
+    Sums are compared, not the version counters of torch, because writes through `Tensor.data` are not counted.
+    """
 
     def __init__(self, model: nn.Module) -> None:
         self._parameters = list(model.parameters())
         self._sums = self._present_sums()
 
     def have_changed(self) -> bool:
-        """Return whether the sum of a parameter is now another."""
+        """Return whether the sum of a parameter has changed."""
         return self._present_sums() != self._sums
 
     def _present_sums(self) -> list[str]:

@@ -12,7 +12,7 @@ from torch import Tensor
 # Method of data frames and series of pandas, polars and others.
 _TO_NUMPY = "to_numpy"
 
-# Types of columns, in lower case, whose values are names.
+# Types of columns of categories, in lower case.
 _CATEGORICAL = ("category", "categorical", "enum")
 
 
@@ -27,9 +27,9 @@ def frame_values(frame: Any) -> npt.NDArray[Any]:
     Raises
     ------
     TypeError
-        A column holds names, or values that are neither numbers nor booleans.
+        A column holds categories, or values that are neither numbers nor booleans.
     ValueError
-        A column has missing or infinite values, or there is no column.
+        A column has missing or infinite values or NaN, or there is no column.
     """
     if not hasattr(frame, "columns"):
         return _column_values(getattr(frame, "name", None), frame)
@@ -66,14 +66,13 @@ def _column_values(name: object, column: Any) -> npt.NDArray[Any]:
             f"inputs: got column {name!r} of {dtype}, wanted numbers or booleans; convert the column, or leave it out"
         )
     if not np.isfinite(values).all():
-        raise ValueError(
-            f"inputs: got column {name!r} with infinite values, wanted finite numbers; leave those rows out"
-        )
+        fault = "NaN" if np.isnan(values).any() else "infinite values"
+        raise ValueError(f"inputs: got column {name!r} with {fault}, wanted finite numbers; leave those rows out")
     return values
 
 
 def _n_missing(column: Any) -> int:
-    """Return the number of missing values: NaN, None and NA."""
+    """Return the number of missing values; in pandas these are NaN, None and NA, in polars null alone."""
     if hasattr(column, "isna"):
         return int(column.isna().sum())
     return int(column.null_count()) if hasattr(column, "null_count") else 0

@@ -130,8 +130,9 @@ def read_inputs(
     ------
     TypeError, ValueError
         `model` is not a module; `limit` is not a positive integer; inputs are of another type or layout, differ in
-        their number of rows, are empty, or contain NaN; a column of a data frame is no finite number; batches differ in
-        their shapes, dtypes or constants; labels are not found, or are not as in `class_numbers`.
+        their number of rows, are empty, or contain NaN; a column of a data frame has values other than finite numbers
+        and booleans; batches differ in their shapes, dtypes or constants; labels are not found, or are not as in
+        `class_numbers`.
     OSError
         A temporary file cannot be written.
     """
@@ -253,7 +254,7 @@ class _Reader:
         return self._converted(inputs, from_frames)
 
     def _converted(self, inputs: PassInputs, from_frames: Sequence[bool]) -> PassInputs:
-        """Return inputs with whole numbers of data frames in the dtype of the network, if it takes only that."""
+        """Convert whole numbers of data frames to the dtype of the network, unless it takes them as they are."""
         whole = [
             position
             for position, tensor in enumerate(inputs.tensors)

@@ -14,13 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from layerbits.networks.execution.generators import generators_restored
+from layerbits.networks.execution.originals import originals_protected
 from layerbits.networks.execution.own_hooks import delete_own_hooks
 from layerbits.networks.execution.shadow import shadow, unwrapped
 
-# Number of rows of the passes.
+# Number of rows of the passes: their dtypes count, not their values.
 _ROWS = 2
 
-# Largest number of arguments of which every combination is tried.
+# Largest number of arguments of which every combination is tried, in at most 16 passes.
 _COMBINED = 4
 
 # Parts of the messages with which torch refuses a dtype.
@@ -35,20 +36,26 @@ def positions_to_convert(
 ) -> tuple[int, ...]:
     """Return the positions of the tensors to convert to `dtype`, the fewest with which the network runs.
 
+    Of more than four tensors that may be converted, none or all are.
+
     Parameters
     ----------
     tensors : sequence of Tensor of shape (n, ...)
         The tensors among the arguments.
     whole : sequence of int
         Positions of the tensors that may be converted.
+    dtype : torch.dtype
+        The floating-point dtype of the network.
 
     Returns
     -------
     tuple of int
-        Empty if the network runs as it is, or raises another error than that of a dtype. If it never runs, the first
-        positions after whose conversion it raises another error, which then is the one to report.
+        Empty if the network runs without conversion, or raises another error than that of a dtype. If the network never
+        runs, the first positions after whose conversion it raises another error, which is then the error to report;
+        empty if there are none.
     """
-    copied = shadow(unwrapped(model))
+    root = unwrapped(model)
+    copied = shadow(root)
     delete_own_hooks(copied)
     without_dtype_error: tuple[int, ...] = ()
     for positions in _combinations(whole):
@@ -57,7 +64,7 @@ def positions_to_convert(
             for position, tensor in enumerate(tensors)
         ]
         args, kwargs = arguments(rows)
-        with torch.no_grad(), generators_restored(copied):
+        with originals_protected(root), torch.no_grad(), generators_restored(copied):
             try:
                 copied(*args, **kwargs)
             except Exception as error:  # any error of the network: its first measured pass raises it again

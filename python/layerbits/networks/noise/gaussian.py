@@ -183,8 +183,8 @@ class RelativeSigma:
     """A standard deviation of noise relative to a layer: a share of the root mean square of its signals.
 
     With unbounded activation functions, information at a fixed sigma also measures the growth of the weights;
-    information at a relative sigma does not. The mean is taken over all inputs of a measurement or of `noisify`, or
-    over the arguments of the first call if `noisify` gets no inputs.
+    information at a relative sigma does not. The mean is taken over all inputs of a measurement or of `noisify`; if
+    `noisify` gets none, over those of `layers` or the arguments of a first call before it.
 
     Parameters
     ----------

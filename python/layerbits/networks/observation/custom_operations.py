@@ -1,4 +1,4 @@
-"""`CustomOperations`: the operations of other libraries and of the user, whose schemas may not show what they do."""
+"""Operations of the user and of other libraries: they may keep values, or write where their schemas do not say so."""
 
 from __future__ import annotations
 
@@ -27,14 +27,18 @@ class UndeclaredWrites:
     def __init__(self, operation: Operation) -> None:
         written = {id(tensor) for tensor in operation.written}
         self._tensors = [tensor for tensor in operation.tensors if id(tensor) not in written and not tensor.is_nested]
-        self._values = self._contents()
+        self._bytes = self._present_bytes()
 
     def exist(self) -> bool:
         """Return whether the operation has changed one of the values."""
-        return not all(
-            torch.equal(before.nan_to_num(), after.nan_to_num())
-            for before, after in zip(self._values, self._contents(), strict=True)
-        )
+        return not all(map(torch.equal, self._bytes, self._present_bytes()))
 
-    def _contents(self) -> Sequence[Tensor]:
-        return [tensor.detach().to_dense().clone() for tensor in self._tensors]
+    def _present_bytes(self) -> Sequence[Tensor]:
+        return [_bytes(tensor) for tensor in self._tensors]
+
+
+def _bytes(tensor: Tensor) -> Tensor:
+    """Return a copy of the bytes of the values: NaN equals itself, and every dtype has bytes."""
+    values = tensor.detach().to_dense()
+    values = values.int_repr() if values.is_quantized else values.resolve_conj().resolve_neg()
+    return values.flatten().clone(memory_format=torch.contiguous_format).view(torch.uint8)

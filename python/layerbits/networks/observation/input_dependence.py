@@ -38,7 +38,7 @@ VALUE_READERS = {
     Tensor._typed_storage,
 }
 
-# Functions that make a tensor of numbers; torch reads those of tensors in a list outside of every mode.
+# Functions that make a tensor of numbers; torch reads tensors in a list of numbers outside of every mode.
 _TENSOR_MAKERS = {torch.tensor, torch.as_tensor, torch.asarray, Tensor.new_tensor}
 
 

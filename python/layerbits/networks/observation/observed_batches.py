@@ -1,4 +1,4 @@
-"""`observe_batches`: observe the layers in a pass of the first batch, and their root mean squares over all batches."""
+"""`observe_batches`: the layers in a pass of the first batch, and their root mean squares over all batches."""
 
 from __future__ import annotations
 

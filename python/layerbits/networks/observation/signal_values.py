@@ -35,14 +35,15 @@ def unit_in_last_place(signal: Tensor) -> float:
 def are_close(signals: Tensor, others: Tensor) -> bool:
     """Return whether signals agree up to the rounding of passes that use other kernels.
 
-    Matrix products of other sizes round otherwise, and later layers may amplify that, so half of the digits count.
+    Matrix products of other sizes round otherwise, and later layers may amplify that, so values agree within sqrt(eps)
+    times the largest: half of the digits of the dtype.
     """
     left, right = signals.detach().double(), others.detach().double()
     if not left.numel():
         return True
     largest = float(left.nan_to_num(0.0, 0.0, 0.0).abs().max())
     tolerance = math.sqrt(torch.finfo(signals.dtype).eps) * largest
-    # NaN in the same places counts as equal: the measurement itself refuses NaN, by the name of the layer.
+    # NaN in the same places counts as equal, because the measurement refuses NaN by the name of the layer.
     return torch.allclose(left, right, rtol=0, atol=tolerance, equal_nan=True)
 
 

@@ -87,7 +87,7 @@ class SourceTracking(TorchDispatchMode):  # type: ignore[no-untyped-call]
         Why the pass could not be followed, apart from lost values; empty if it could.
     """
 
-    supports_higher_order_operators = True  # they are refused by name
+    supports_higher_order_operators = True  # so that the mode gets them, and refuses them by name
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -157,9 +157,9 @@ class SourceTracking(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if is_custom(operation):
             self._custom |= sources
             sources = self._custom
-            arguments = UndeclaredWrites(operation)
+            undeclared_writes = UndeclaredWrites(operation)
             output = func(*args, **kwargs)
-            if arguments.exist():
+            if undeclared_writes.exist():
                 self.opaque = "has an operation that writes into an argument that its schema does not name"
         else:
             output = func(*args, **kwargs)

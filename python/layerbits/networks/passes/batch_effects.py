@@ -16,14 +16,14 @@ from layerbits.networks.passes.probing import Probe
 
 Shape = tuple[int, ...]
 
-# Rows that are compared, and the largest number of other rows in a pass.
+# Rows that are compared, and the largest number of other rows in a pass: six extremes of each of two tensors, and two.
 _COMPARED_ROWS = 2
 _OTHER_ROWS = 14
 
-# Factors of a row that is no input, which may exceed a threshold that hidden values of noisy passes exceed.
+# Factors that make a row larger than all inputs: hidden values with noise may pass a threshold that no input passes.
 _FACTORS = (10.0, -10.0, 1e3, -1e3)
 
-# Number of values of an input tensor that are read at once.
+# Number of values of an input tensor that are read at once: 32 MiB as float64.
 _VALUES_AT_ONCE = 2**22
 
 
@@ -52,8 +52,8 @@ def check_batch_effects(probe: Probe) -> None:
     if any(tensor.device.type != "cpu" for tensor in probe.inputs):  # an index out of range would end a CUDA context
         return
     try:
-        other_signals = _run(probe, _joined(probe, _multiples(probe, n_others)))
-    except (RuntimeError, ValueError, TypeError, IndexError, AssertionError):  # the network takes no such rows
+        other_signals = _run(probe, _with_compared_rows(probe, _multiples(probe, n_others)))
+    except Exception:  # the network takes no such rows, and may raise any error
         return
     _compare(probe, (signals, shapes), other_signals)
 
@@ -74,14 +74,14 @@ def refuse_interaction(probe: Probe, layer: str, cause: str = "the other rows of
 def batches_among_other_rows(probe: Probe) -> Iterator[list[Tensor]]:
     """Yield batches of the compared rows and other inputs, which are extreme or typical."""
     for positions in _compositions(probe.inputs, _n_others(probe)):
-        yield _joined(probe, [tensor[positions.to(tensor.device)] for tensor in probe.inputs])
+        yield _with_compared_rows(probe, [tensor[positions.to(tensor.device)] for tensor in probe.inputs])
 
 
 def _n_others(probe: Probe) -> int:
     return max(1, min(_OTHER_ROWS, probe.network.rows_per_pass(probe.inputs) - _COMPARED_ROWS))
 
 
-def _joined(probe: Probe, others: Sequence[Tensor]) -> list[Tensor]:
+def _with_compared_rows(probe: Probe, others: Sequence[Tensor]) -> list[Tensor]:
     return [torch.cat(pair) for pair in zip(probe.rows(range(_COMPARED_ROWS)), others, strict=True)]
 
 
@@ -95,7 +95,7 @@ def _compare(
 ) -> None:
     """Raise unless the signals of the compared rows in the last pass, `others`, are those of a reference pass.
 
-    `reference` has the signals of the compared rows, and the shapes of those of all rows, whose axis is the first.
+    `reference` has the signals of the compared rows, and the shapes of the signals of all rows, with the rows first.
     """
     signals, shapes = reference
     for layer, signal in signals.items():
@@ -113,8 +113,8 @@ def _compare(
 def _compositions(inputs: Sequence[Tensor], n_others: int) -> Iterator[Tensor]:
     """Yield the positions of the other rows of each pass, (n_others,), among the inputs.
 
-    The first has the rows of the largest and smallest value, and others at equal distances. Then, for each tensor whose
-    rows have different means, come the rows of the largest means and those of the smallest.
+    The first has the rows whose largest value, smallest value or mean is extreme, and others at equal distances. Then,
+    for each tensor whose rows have different means, come the rows of the smallest means, and those of the largest.
     """
     n_inputs = len(inputs[0])
     statistics = [_row_statistics(tensor) for tensor in inputs]

@@ -51,7 +51,7 @@ class _TrackedPass(TorchFunctionMode):
         with generators_restored(network.module, _SEED):
             self.tracking.keep_first_states(devices)
             with self, self.tracking:
-                network.run(self._pass_on, inputs, restores=False)  # values that stay are found
+                network.run(self._pass_on, inputs, restores=False)  # so that values that a pass keeps are found
         if other_generators.have_changed():
             self.tracking.opaque = "draws random numbers from a generator of Python or NumPy"
 
@@ -87,7 +87,8 @@ def observe_dependence(network: MeasuredNetwork, inputs: Sequence[Tensor]) -> De
 
     Operations count, not values: a path that acts on a layer for few inputs, or in few passes, is found. Both passes
     must run the same operations. If values of the input leave torch, the network may run other operations for other
-    inputs, and the graph is unknown. In a noisy network, further passes change the sources that a layer does not have.
+    inputs, and the graph is unknown. In a noisy network, a signal must not change in further passes that
+    change values which are not among its sources.
     """
     try:
         first = _TrackedPass(network, [tensor[:_ROWS] for tensor in inputs])

@@ -49,7 +49,10 @@ def leave_out_other_rows(network: MeasuredNetwork, inputs: Sequence[Tensor], nam
 
 
 def _layers_with_other_rows(network: MeasuredNetwork, inputs: Sequence[Tensor]) -> set[str]:
-    """Return the layers that do not run in each of some passes, or whose shapes have no axis for the rows there."""
+    """Return the layers that do not run in all probing passes, or whose shapes in them have no axis for the rows.
+
+    The passes also give the network its `row_bytes`, by which the number of other rows is chosen.
+    """
     probe = Probe(network, inputs, network.layer_names)
     shapes: dict[str, list[tuple[int, tuple[int, ...]]]] = {layer: [] for layer in network.layer_names}
 
@@ -73,13 +76,15 @@ def _layers_with_other_rows(network: MeasuredNetwork, inputs: Sequence[Tensor]) 
 
 def _have_row_axis(shapes: Sequence[tuple[int, tuple[int, ...]]]) -> bool:
     """Return whether an axis has the number of rows of each pass, and the others the same lengths in all passes."""
-    _, first = shapes[0]
+    _, first_shape = shapes[0]
     return any(
         all(
-            len(shape) == len(first) and shape[axis] == n_rows and _without(shape, axis) == _without(first, axis)
+            len(shape) == len(first_shape)
+            and shape[axis] == n_rows
+            and _without(shape, axis) == _without(first_shape, axis)
             for n_rows, shape in shapes
         )
-        for axis in range(len(first))
+        for axis in range(len(first_shape))
     )
 
 

@@ -14,11 +14,11 @@ from layerbits.networks.execution.other_generators import OtherGenerators
 from layerbits.networks.execution.weights import WeightSums
 from layerbits.networks.passes.measured_network import EndOfPass, MeasuredNetwork
 
-# Seed of the network's own random numbers in all probing passes, so that passes of equal rows are equal. A network is
-# unlikely to set this seed itself.
+# Seed of the network's own random numbers in all probing passes, so that passes of equal rows are equal. Networks set
+# smaller seeds, as a rule, so a network that sets a seed in each pass is found.
 PROBING_SEED = 7_346_019_283
 
-# Number of inputs that are compared with the first.
+# Number of inputs that are compared with the first: all of a large data set would be read for nothing.
 _COMPARED_INPUTS = 1000
 
 
@@ -38,7 +38,7 @@ class Probe:
     shapes : dict of str to tuple of int
         Shape of the signal of each layer that ran in the last pass.
     n_passes, n_with_other_generators : int
-        Number of passes so far, and of those in which a generator of Python or NumPy moved.
+        Number of passes so far, and of those in which the state of a generator of Python or NumPy changed.
     n_seeded_passes, n_with_seeds : int
         Number of passes that begin with the seed of torch's global generators, and of those in which their states
         changed without an operator that uses them.
@@ -84,7 +84,7 @@ class Probe:
             return signal
 
         self._other_generators.have_changed()
-        # Without need, the generators are left alone: another thread may use them.
+        # The generators get the seed only if the last pass used them, because another thread may use them too.
         at_start = self.generators.changed
         with (
             generators_restored(self.network.module, PROBING_SEED, at_start=at_start) as self.generators,

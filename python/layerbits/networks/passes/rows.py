@@ -77,7 +77,7 @@ def check_rows(network: MeasuredNetwork, inputs: Sequence[Tensor], layers: Seque
                     )
                 other_rows = [row for row in range(len(_ROWS)) if row != position]
                 pair = (values.movedim(axis, 0)[other_rows] for values in (signal, of_pass[layer]))
-                # Kernels that add in any order give other roundings in equal passes.
+                # Kernels that add in any order round otherwise in equal passes; `are_close` below then compares rows.
                 if signal.equal(repeated[layer]) and differ_beyond_rounding(network, layer, *pair):
                     refuse_interaction(probe, layer)
             same_rows = signal.movedim(axis, 0)[: len(_FEWER_ROWS)], signals_of_fewer[layer].movedim(axis, 0)

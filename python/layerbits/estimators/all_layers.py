@@ -125,7 +125,7 @@ def layer_information(
     decoders : sequence of InputDecoder, optional
         Decoders q(x|t) of your own, objects with ``fit(signals, inputs)`` and ``scores(queries)``. At layers behind
         noise they compete with the built-in ones for the lower ends of I(X;T), I(T;Y) and I(X;T|Y), which hold for
-        every decoder. The column `decoder` names the winner. ``estimator="known"`` tries no decoder.
+        every decoder. The column `decoder` names the best one. ``estimator="known"`` tries none of them.
 
     Returns
     -------
@@ -147,8 +147,8 @@ def layer_information(
     TypeError, ValueError
         An argument has another type, shape or value than wanted; signals are not finite, or so far from zero that the
         dtype of the network does not resolve the noise; the signals of a layer with a `DropoutNoise` behind noise
-        exceed `max_memory`; a decoder of your own raises an exception, returns no scores, or scores a query otherwise
-        alone than in a batch; with ``estimator="known"``, random numbers of the network act on a layer behind noise,
+        exceed `max_memory`; a decoder of your own raises an exception, returns no scores, or scores a query differently
+        alone and in a batch; with ``estimator="known"``, random numbers of the network act on a layer behind noise,
         the network branches on values, or torch cannot differentiate it.
     MemoryError
         The system has no memory for a pass or for signals.

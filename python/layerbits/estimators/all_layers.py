@@ -228,9 +228,11 @@ def measure_layers(problem: Problem, settings: MeasurementSettings, n_tables: in
         for name, samples, seconds_of_passes in _samples(problem, settings):
             rounds[name].measure(samples, seconds_of_passes, progress.set_postfix_str)
             samples.clear()  # freed before the passes of the next group
-        wide_layers = _wide_layers(rounds, chains, settings.tolerance)
-        progress.update(len(rounds) - len(wide_layers))
-        run_rounds(wide_layers, deadline, progress.set_postfix_str, progress.update)
+        progress.update(len(rounds))
+        # A further round of one layer may widen the ends that others took over, so these may need rounds of their own.
+        while wide_layers := _wide_layers(rounds, chains, settings.tolerance):
+            progress.update(-len(wide_layers))
+            run_rounds(wide_layers, deadline, progress.set_postfix_str, progress.update)
     measurements = _by_label_set(rounds)
     rows: list[InformationRow] = []
     information: dict[str, InformationRow] = {}
@@ -274,7 +276,7 @@ def _by_label_set(rounds: Mapping[str, LayerRounds]) -> dict[str, dict[str, Laye
 
 
 def _wide_layers(rounds: Mapping[str, LayerRounds], chains: Chains, tolerance: float | None) -> dict[str, LayerRounds]:
-    """Return the parts whose intervals are wider than the tolerance, also with the ends of other layers."""
+    """Return the parts that no limit has ended, with intervals wider than the tolerance even with ends of others."""
     if tolerance is None:
         return {}
     measurements = next(iter(_by_label_set(rounds).values()))
@@ -282,5 +284,5 @@ def _wide_layers(rounds: Mapping[str, LayerRounds], chains: Chains, tolerance: f
     return {
         name: rounds[name]
         for name, measurement in combined.items()
-        if measurement.estimates["I(X;T)"].interval.half_width > tolerance
+        if measurement.estimates["I(X;T)"].interval.half_width > tolerance and not measurement.shortfall
     }

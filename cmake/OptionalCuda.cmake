@@ -75,6 +75,8 @@ function(layerbits_add_cuda)
     # Without optimization at link time, which takes a third of the build of this module, on a single core.
     _layerbits_cuda_module(_cuda_emulated NO_EXTRAS ${emulation}/fibers.cpp ${sources})
     target_compile_definitions(_cuda_emulated PRIVATE LAYERBITS_EMULATED)
+    # Loops over the dimensions set all values, because there is at least one; GCC does not know that.
+    target_compile_options(_cuda_emulated PRIVATE $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
     # Two programs call every operation: cuda_memory under AddressSanitizer and UBSan, cuda_races under the race checker
     # in races.cpp, which replaces the runtime of -fsanitize=thread.
     set(memory_checks -fsanitize=address,undefined -fno-sanitize-recover=all)

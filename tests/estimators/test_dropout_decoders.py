@@ -43,7 +43,7 @@ def log_densities(points, signals):
 @pytest.mark.parametrize("values", [1, 2**22], ids=["a row at a time", "one block"])
 @pytest.mark.parametrize("d", [1, 3, 40])
 def test_log_sums_are_those_of_scipy(d, values, monkeypatch):
-    monkeypatch.setattr(diagonal_gaussians, "_VALUES", values)
+    monkeypatch.setattr(diagonal_gaussians, "_BLOCK_VALUES", values)
     signals, points = draws(d), queries_of(d).points
     components = DiagonalGaussians.around(signals, SIGMA, ALPHA)
     every = log_densities(points.flatten(0, 1).numpy(), signals.flatten(0, 1).numpy())

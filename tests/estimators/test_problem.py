@@ -161,6 +161,11 @@ def test_single_draw_behind_noise_is_refused(network):
         layer_information(network, INPUTS, draws=1)
 
 
+def test_limit_of_a_single_draw_behind_noise_is_refused(network):
+    with pytest.raises(ValueError, match=r"^max_draws: got 1, wanted at least 2, because '3' lies behind noise"):
+        layer_information(network, INPUTS, tolerance=0.1, max_draws=1)
+
+
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [

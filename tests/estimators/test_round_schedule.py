@@ -233,6 +233,29 @@ def test_numbers_do_not_depend_on_the_speed_of_the_machine_if_time_does_not_limi
     assert all(table == tables[0] for table in tables)
 
 
+def test_layer_whose_borrowed_end_widens_in_a_round_of_its_lender_has_a_round_of_its_own(monkeypatch):
+    """Layer 5 is narrow by the first end of layer 3, and wide by its second one, which is its last."""
+    further_rounds = []
+    ends = {"1": [(1.0, 9.0)], "3": [(1.0, 0.3), (0.3, 9.0)], "5": [(1.0, 9.0), (0.3, 9.0)]}
+
+    def sample(problem, names, *arguments):
+        further_rounds.append(*names)
+        return layer_sample.sample_layers(problem, names, *arguments)
+
+    def estimate(problem, name, *arguments):
+        estimates = layer_measurement.estimate_layer(problem, name, *arguments)
+        own, lent = ends[name].pop(0)
+        lower = 0.7 if name == "1" else 0.0
+        information = dataclasses.replace(estimates["I(X;T)"], interval=Interval(lower, own), lent=Interval(0, lent))
+        return {**estimates, "I(X;T)": information}
+
+    monkeypatch.setattr(layer_rounds, "sample_layers", sample)
+    monkeypatch.setattr(layer_rounds, "estimate_layer", estimate)
+    table = layer_information(three_tanh_layers(), INPUTS, draws=16, queries=4, tolerance=0.2, max_draws=4096)
+    assert further_rounds == ["3", "5"]
+    assert table["5", "I(X;T)"].upper - table["5", "I(X;T)"].lower <= 0.4
+
+
 def test_samples_of_one_group_are_held_at_a_time_and_later_of_one_layer(monkeypatch):
     samples, held = weakref.WeakSet(), []
 

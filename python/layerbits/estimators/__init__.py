@@ -12,7 +12,7 @@ the other passes. For an entropy, the plug-in bound is the lower one.
     recorded_draws          probing draws and later draws of a group
     signal_ranges           the range of signals that an activation function bounds
     omitted_dimensions      the cost of the dimensions that are left out behind noise, with its errors
-    principal_view          the view in which a layer is recorded that is too wide to be held
+    principal_view          the view in which a layer that exceeds the budget is recorded
     layer_sample            passes through the network -> signals in few dimensions
     log_densities           queries, and log densities of mixtures at queries
     plug_in_bound           the upper bound of an information, lower bound of an entropy

@@ -125,7 +125,7 @@ def layer_information(
     decoders : sequence of InputDecoder, optional
         Decoders q(x|t) of your own, objects with ``fit(signals, inputs)`` and ``scores(queries)``. At layers behind
         noise they compete with the built-in ones for the lower ends of I(X;T), I(T;Y) and I(X;T|Y), which hold for
-        every decoder. The column `decoder` names the winner. ``estimator="known"`` tries no decoder.
+        every decoder. The column `decoder` names the best one. ``estimator="known"`` tries none of them.
 
     Returns
     -------
@@ -147,8 +147,8 @@ def layer_information(
     TypeError, ValueError
         An argument has another type, shape or value than wanted; signals are not finite, or so far from zero that the
         dtype of the network does not resolve the noise; the signals of a layer with a `DropoutNoise` behind noise
-        exceed `max_memory`; a decoder of your own raises an exception, returns no scores, or scores a query otherwise
-        alone than in a batch; with ``estimator="known"``, random numbers of the network act on a layer behind noise,
+        exceed `max_memory`; a decoder of your own raises an exception, returns no scores, or scores a query differently
+        alone and in a batch; with ``estimator="known"``, random numbers of the network act on a layer behind noise,
         the network branches on values, or torch cannot differentiate it.
     MemoryError
         The system has no memory for a pass or for signals.
@@ -228,9 +228,11 @@ def measure_layers(problem: Problem, settings: MeasurementSettings, n_tables: in
         for name, samples, seconds_of_passes in _samples(problem, settings):
             rounds[name].measure(samples, seconds_of_passes, progress.set_postfix_str)
             samples.clear()  # freed before the passes of the next group
-        wide_layers = _wide_layers(rounds, chains, settings.tolerance)
-        progress.update(len(rounds) - len(wide_layers))
-        run_rounds(wide_layers, deadline, progress.set_postfix_str, progress.update)
+        progress.update(len(rounds))
+        # A further round of one layer may widen the ends that others took over, so these may need rounds of their own.
+        while wide_layers := _wide_layers(rounds, chains, settings.tolerance):
+            progress.update(-len(wide_layers))
+            run_rounds(wide_layers, deadline, progress.set_postfix_str, progress.update)
     measurements = _by_label_set(rounds)
     rows: list[InformationRow] = []
     information: dict[str, InformationRow] = {}
@@ -274,7 +276,7 @@ def _by_label_set(rounds: Mapping[str, LayerRounds]) -> dict[str, dict[str, Laye
 
 
 def _wide_layers(rounds: Mapping[str, LayerRounds], chains: Chains, tolerance: float | None) -> dict[str, LayerRounds]:
-    """Return the parts whose intervals are wider than the tolerance, also with the ends of other layers."""
+    """Return the parts that no limit has ended, with intervals wider than the tolerance even with ends of others."""
     if tolerance is None:
         return {}
     measurements = next(iter(_by_label_set(rounds).values()))
@@ -282,5 +284,5 @@ def _wide_layers(rounds: Mapping[str, LayerRounds], chains: Chains, tolerance: f
     return {
         name: rounds[name]
         for name, measurement in combined.items()
-        if measurement.estimates["I(X;T)"].interval.half_width > tolerance
+        if measurement.estimates["I(X;T)"].interval.half_width > tolerance and not measurement.shortfall
     }

@@ -2,10 +2,10 @@
 
 If the input acts on a layer through an earlier layer alone (`DependenceGraph.cuts`), then I(X;T), I(T;Y) and I(X;T|Y)
 of the layer are at most those of the earlier one. The upper end of a layer is the least of its own and those of the
-earlier layers, and the lower end of a layer is the largest of its own and those of the later layers and of its
-readouts A^T T, which are functions of T. The risk is
-divided before the measurement, so that all ends that may enter hold together. Simultaneous intervals hold together in
-any case: layers take over one another's own ends, without a division (docs/theory.md).
+earlier layers, and the lower end of a layer is the largest of its own and those of the later layers and of its readouts
+A^T T, which are functions of T. The risk is divided before the measurement, so that all ends that may enter hold
+together. Simultaneous intervals hold together in any case: layers take over one another's own ends, without a division
+(docs/theory.md).
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Chains:
         readouts: dict[str, list[str]] = {layer: [] for layer in layers}
         for name, part in problem.parts.items():
             # Under a mask A depends on the input, and A^T T may carry more information than T. Behind no noise the own
-            # lower end is that of a known channel, and a readout has no larger one.
+            # lower end is that of a known channel, which a readout hardly exceeds.
             lends = MASKED not in part.flags(network) and part.layer not in network.behind_no_noise
             if part.view is not None and part.layer in readouts and lends:
                 readouts[part.layer].append(name)
@@ -79,8 +79,8 @@ class Chains:
     ) -> LayerMeasurement:
         """Return the measurement of a layer, or another part, with the best ends of its chains.
 
-        `measurements` are those of all parts with one label set, without ends of other layers. A missed tolerance is
-        forgotten if the interval is now narrow enough.
+        `measurements` are those of all parts with one label set, without ends of other layers. The note on a missed
+        tolerance is dropped if these ends make the interval narrow enough.
         """
         measurement, estimates = measurements[name], {}
         for quantity, estimate in measurement.estimates.items():

@@ -17,8 +17,8 @@ from torch import Tensor
 from layerbits._base import Doubles, Integers
 from layerbits.kernels import log_sum_exp_diagonal, log_sums
 
-# Largest number of values of the differences of queries and centers in a block: 32 MB in float64.
-_VALUES = 2**22
+# Largest number of values of the differences of queries and centers in a block: 32 MiB in float64.
+_BLOCK_VALUES = 2**22
 
 
 def dropout_variances(signals: Tensor, sigma: float, alpha: float) -> Tensor:
@@ -77,7 +77,7 @@ class DiagonalGaussians:
         n, draws, dim = self.centers.shape
         starts = np.arange(parts + 1) * draws // parts
         log_sums = np.empty((parts, n, points.shape[1]))
-        size = max(1, _VALUES // max(1, points.shape[1] * draws * dim))
+        size = max(1, _BLOCK_VALUES // max(1, points.shape[1] * draws * dim))
         for first in range(0, n, size):
             block = slice(first, first + size)
             differences = points[block, :, None].double() - self.centers[block, None]

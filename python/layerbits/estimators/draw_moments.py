@@ -8,8 +8,8 @@ import functools
 import torch
 from torch import Tensor
 
-# Variance, relative to that of a noisy value, by which a mean is always taken to be uncertain, so that draws without
-# spread do not make a covariance singular.
+# Least variance of the error of a mean, relative to that of a noisy value: draws without spread would make the
+# covariance of these errors singular.
 _LEAST_UNCERTAINTY = 1e-12
 
 

@@ -1,4 +1,4 @@
-"""Decoders of a layer with `DropoutNoise`: densities q(t|x), made of draws, with the variance of the noise by input.
+"""Decoders of a layer with `DropoutNoise`: densities q(t|x), made of draws, with the noise variance of each input.
 
 Given x, T has the covariance Cov(S|x) + diag(sigma^2 + alpha^2 E[S^2|x]). The decoders are
 
@@ -25,8 +25,8 @@ from layerbits.statistics import ByCondition
 # A full covariance for each input costs d^2 multiply-adds a pair, a diagonal one 2 d.
 _MAX_DIMENSIONS = 32
 
-# The kernels are widened by this share of the variance of the draws given the input, averaged over the inputs, as those
-# of a layer with Gaussian noise are.
+# The kernels are widened by this share of the variance of the draws given the input, averaged over the inputs, as in
+# `decoders`.
 _WIDENING = 0.09
 
 

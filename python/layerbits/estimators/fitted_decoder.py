@@ -1,8 +1,8 @@
 """A decoder of the caller, fitted to the draws without queries and checked while it scores queries.
 
-The lower end of an information holds for every decoder that has not seen the queries, and whose scores of a query
-depend on that query alone. `InputDecoder` cannot see more than it gets; the second condition is probed: some queries
-are scored again, alone. A decoder that fails is refused by name.
+The lower end of an information holds for every decoder whose fit does not depend on the queries, and whose scores of a
+query depend on that query alone. `fit` gets no draw with a query. The second condition is probed: some queries are
+scored again, alone. A decoder that fails is refused with its position in `decoders`.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class CallerDecoder:
         except Exception as error:
             raise ValueError(
                 f"{self.label}: copy.deepcopy raised {_shown(error)}, wanted a decoder that can be copied, because "
-                "each layer fits a copy"
+                "each fit takes a copy"
             ) from error
         n, r, _ = draws.shape
         signals = draws.flatten(0, 1) / sigma
@@ -183,7 +183,7 @@ class FittedDecoder:
                 f"{label}: scores of a query have NaN or infinity, or exclude every input, wanted finite scores; "
                 "-infinity excludes an input"
             )
-        return scores.detach()
+        return scores
 
     def run(self, method: str, call: Callable[[], _Result], device: torch.device) -> _Result:
         """Return the result of a call of the decoder, with seeded generators and with gradients enabled.

@@ -16,15 +16,15 @@ _METHODS = ("fit", "scores")
 class InputDecoder(Protocol):
     """A decoder q(x|t) of one's own: any object with the methods `fit` and `scores`.
 
-    Every decoder bounds I(X;T), I(T;Y) and I(X;T|Y) from below, however it was made, if it has not seen the queries. So
-    a decoder fits to some passes, and is evaluated at queries of others. Trial queries choose the best of the built-in
-    decoders and of the caller's; further queries evaluate it (`layer_information`).
+    Every decoder bounds I(X;T), I(T;Y) and I(X;T|Y) from below, however it was made, if it does not depend on the
+    queries. So a decoder is fitted to some passes, and evaluated at queries of others. Trial queries choose the best of
+    the built-in decoders and of the caller's; further queries evaluate it (`layer_information`).
 
     Signals and queries are in coordinates in which the noise of a layer is standard normal: for `sigma` as one number,
     the signals of the layer divided by it, along axes of which those without information are omitted. So T = S + Z with
     Z ~ N(0, I) for every layer and every sigma; a decoder may add such noise to the signals, as often as it needs.
 
-    Each layer, and each round with a tolerance, fits a copy of the decoder. Torch's, NumPy's and Python's global
+    Each fit takes a copy of the decoder: one for each layer, label set and round. Torch's, NumPy's and Python's global
     generators have a seed of the measurement in `fit` and in `scores`, and are restored afterwards; torch runs one
     thread.
 

@@ -67,7 +67,7 @@ def noisy_layer_estimates(
     generator: np.random.Generator,
     shares: RiskShares = UNDIVIDED,
 ) -> dict[str, TwoSidedEstimate]:
-    """Estimate every quantity of a layer behind noise; entropies are less the entropy of the noise given the signal.
+    """Estimate every quantity of a layer behind noise; entropies lack the entropy of the noise given the signal.
 
     Parameters
     ----------

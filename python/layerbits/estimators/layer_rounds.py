@@ -27,7 +27,7 @@ from layerbits.statistics import Interval
 # Largest number of queries of all inputs in a round behind no noise, where draws do not limit them: 0.5 GB of terms.
 MAX_QUERIES = 2**22
 
-# A last round that left more than this share of the width shows that further rounds hardly narrow the interval.
+# If the last round left more than this share of the width, further rounds are expected to narrow the interval hardly.
 _HARDLY_NARROWER = 0.9
 
 
@@ -117,7 +117,7 @@ class LayerRounds:
         return "" if self.outlook().seconds <= seconds_left else f"max_seconds {self.settings.max_seconds:g}"
 
     def end_at(self, limit: str) -> None:
-        """Say in the measurements that the tolerance was missed, within which limit, and which option helps."""
+        """Note in the measurements that the tolerance was missed, the limit, and the option that helps."""
         cause = self.rounds[-1].limited_by
         _, shortfall = note(
             "tolerance_missed", tolerance=self._tolerance, limit=limit, cause=cause, remedy=self._remedy(limit)
@@ -150,6 +150,6 @@ class LayerRounds:
 
 
 def _distance_within(interval: Interval, lower: float, upper: float) -> float:
-    """Return the distance of two values, of which those beyond an interval count as its ends; 0 if they cross."""
+    """Return upper - lower after both are moved into the interval; 0 if they cross."""
     within = Interval(lower, upper).clipped(interval.lower, interval.upper)
     return max(0.0, within.upper - within.lower)

@@ -281,7 +281,7 @@ def _omitted(dim: int, coordinates: Tensor, squared_distances: Tensor, sigma: fl
 
 
 def _means_suffice(points: Tensor, sigma: float, fitted: int) -> bool:
-    """Return whether a layer is wide, and its draws so far apart that the plug-in bounds say no more in all units."""
+    """Return whether a layer is wide, and its draws so far apart that all units would give no tighter bounds."""
     n, _, dim = points.shape
     is_wide_sample = n > 1 and fitted >= PROBING_PASSES and min(n * fitted, dim) > MAX_DIMENSIONS
     return is_wide_sample and confusion_of_draws(points, sigma, negligible=_DIMENSION_LOSS) <= _DIMENSION_LOSS

@@ -25,16 +25,16 @@ from layerbits.estimators.log_densities import Queries
 from layerbits.estimators.score_sums import score_log_sums
 from layerbits.statistics import ByCondition
 
-# Number k of directions in which the covariance of an input differs from the shared one. With 16 or 32, bounds of wide
-# layers trained on digits are within .04 nats of those with 8.
+# Number k of directions in which the covariance of an input differs from a multiple of the shared one. With 16 or 32,
+# bounds of wide layers trained on digits are within .04 nats of those with 8.
 _RANK = 8
 
 # Iterations of the power method, which finds directions of large variance; no bound rests on its convergence.
 _ITERATIONS = 6
 
 # Share of the covariance of an input's own draws, relative to the share that has the least mean squared error. That
-# share weighs errors of all entries alike; a density is worse off with too small a variance than with too large a one.
-# On layers of digits networks with 24 and 96 draws, the best of .33, .5 and .7 was .5, or within .02 nats of it.
+# error weighs all entries alike, but a density loses more by too small a variance than by too large a one. On layers of
+# digits networks with 24 and 96 draws, the best of .33, .5 and .7 was .5, or within .02 nats of it.
 _OWN_SHARE = 0.5
 
 # With a smaller share of their own, the covariances of the inputs hardly differ.
@@ -62,13 +62,17 @@ class LowRankGaussians(Decoder):
 
     @classmethod
     def of(cls, moments: DrawMoments, classes: Classes) -> LowRankGaussians | None:
-        """Return the decoder; None if draws do not show that covariances differ, or if sums would be inexact."""
+        """Return the decoder, or None if it would not help.
+
+        It would not in at most 16 dimensions, with fewer than 8 draws of an input, if the draws do not show that
+        covariances differ, or if rounding would make sums inexact.
+        """
         means, error_covariance = moments.shrunk_means
         root = cholesky_root(moments.noise + moments.covariance + error_covariance)
         center = means.mean(0)
         centers = _whitened(root, means - center)
         dim = centers.shape[1]
-        # |y|^2 - 2 y c + |c|^2 has an error of some eps times the largest square.
+        # |y|^2 - 2 y c + |c|^2 has a rounding error of about d eps times the largest square.
         rounding = dim * torch.finfo(torch.float64).eps * float(centers.square().sum(1).max())
         if dim <= 2 * _RANK or moments.deviations.shape[1] < max(4, _RANK) or rounding > _LARGEST_ERROR:
             return None
@@ -168,7 +172,7 @@ def _own_covariances(deviations: Tensor, root: Tensor, shared: Tensor, share: fl
 
         directions = block[:, :_RANK].mT
         for _ in range(_ITERATIONS):
-            # The smallest eigenvalue is more than -1; one more makes all positive, so the largest ones win.
+            # All eigenvalues exceed -1. The identity is added so that the largest ones are also largest in magnitude.
             directions = torch.linalg.qr(directions).Q
             directions = excess(directions) + directions
         directions = torch.linalg.qr(directions).Q

@@ -13,9 +13,9 @@ from layerbits._base import check_count, check_positive
 
 @dataclasses.dataclass
 class NetworkDecoder:
-    """A decoder that is a network of two hidden layers of ReLU units, trained to tell which input made a noisy value.
+    """A network of two hidden layers of ReLU units, trained to classify noisy values by their input.
 
-    Where a layer is far from Gaussian given its input, such a decoder certifies more than the Gaussian ones, at some
+    Where a layer is far from Gaussian given its input, such a decoder gives larger lower ends than Gaussians, at some
     ten times their cost. Training takes a fixed number of steps, each with fresh noise on random signals, with Adam and
     a learning rate that falls linearly to 0; its random numbers have the seed of the measurement.
 

@@ -1,4 +1,4 @@
-"""The entropy h(T|S) of the noise of a layer behind noise whose noise depends on the signal (`DropoutNoise`).
+"""The entropy h(T|S) of a layer behind noise with a `DropoutNoise`, whose variances depend on the signal.
 
 Given the signal s, T has the entropy d/2 log(2 pi e sigma^2) + g(s) with g(s) = 1/2 sum_k log(1 + (alpha s_k/sigma)^2).
 So h(T|S) is a constant plus E g(S), the mean of terms at independent draws. Its interval is a bet.
@@ -86,7 +86,7 @@ class NoiseEntropy:
 def entropies_of_layer(
     estimates: Mapping[str, TwoSidedEstimate], sample: LayerSample, risk: float
 ) -> dict[str, TwoSidedEstimate]:
-    """Return h(T) and h(T|X) of a layer from estimates that are less the entropy of the noise.
+    """Return h(T) and h(T|X) of a layer from estimates that lack the entropy of the noise.
 
     `risk` is the probability with which each end of an interval may be wrong. Behind noise with `alpha`, the ends of
     `estimates` have half of it.

@@ -45,7 +45,7 @@ class OmittedDimensions:
         return JackknifeMean.of_terms(self.squares / 2).margin(risk)
 
     def terms(self, weight: float) -> Doubles:
-        """Return terms (n, q) whose mean, over all signals, is at least h(T_2) - h(Z_2); `weight` is a prior's.
+        """Return terms (n, q) with an expectation of at least h(T_2) - h(Z_2); a wide density has the weight `weight`.
 
         Notes
         -----

@@ -207,5 +207,5 @@ def unseen_loss(mean: float, n_queries: int, risk: float, largest_loss: float = 
 
 
 def _largest_probability(n_queries: int, risk: float) -> float:
-    """Return the largest probability of an event that occurs in no query, except with probability `risk`."""
+    """Return p: an event of probability p or more occurs in some query, except with probability `risk`."""
     return min(1.0, -math.log(risk) / n_queries)

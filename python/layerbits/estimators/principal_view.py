@@ -1,4 +1,4 @@
-"""`principal_view`: the view in which a layer is recorded that is too wide to be held."""
+"""`principal_view`: the view in which a layer behind noise that exceeds the budget is recorded."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from layerbits.networks import GaussianNoise, View
 # Largest number of dimensions of the subspace.
 MAX_DIMENSIONS = 256
 
-# Rows of the largest Gram matrix whose eigenvectors are computed, in some seconds.
+# Rows of the largest Gram matrix whose eigenvectors are computed; larger ones take more than some seconds.
 LARGEST_GRAM = 4096
 
 

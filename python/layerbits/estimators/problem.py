@@ -140,9 +140,9 @@ class Problem:
         """Raise a ValueError if the settings have a single draw and a layer behind noise takes draws."""
         later_layers = [layer for layer in self.layers if layer not in self.network.behind_no_noise]
         if later_layers and settings.estimator != KNOWN and settings.draws_for(self.n_inputs) < 2:
-            raise ValueError(
-                f"draws: got {settings.draws}, wanted at least 2, because {later_layers[0]!r} lies behind noise"
-            )
+            # Without `draws`, only `max_draws` makes the default number smaller than 2.
+            name = "max_draws" if settings.draws is None else "draws"
+            raise ValueError(f"{name}: got 1, wanted at least 2, because {later_layers[0]!r} lies behind noise")
 
     @property
     def n_rows(self) -> int:

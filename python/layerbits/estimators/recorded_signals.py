@@ -86,7 +86,8 @@ def information(
     ------
     TypeError, ValueError
         An argument has another type, shape or value than wanted; signals are not finite, or so far from zero that their
-        dtype does not resolve the noise; there are fewer than 2 rows.
+        dtype does not resolve the noise; there are fewer than 2 rows; a decoder of your own is refused, as in
+        `layer_information`.
 
     Notes
     -----

@@ -1,8 +1,8 @@
 """Draws and queries of a round, and the expected course of further rounds of a layer.
 
 The width of an interval has two parts. The gap between the two bounds falls with the number of draws; the rest is due
-to queries and falls like n^(-1/2). The expected course only decides which layer has the next round: no interval depends
-on it.
+to queries and falls like n^(-1/2). The expected course only decides which layer has the next round, and whether a round
+fits into the time that is left: what a round measures does not depend on it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 
-# Exponent of the number of draws with which a gap of unknown rate is expected to fall.
+# A gap of unknown rate is expected to fall like draws^(-1/2), halfway between no fall and the first order of a bias.
 _UNKNOWN_EXPONENT = 0.5
 
 

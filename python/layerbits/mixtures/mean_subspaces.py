@@ -34,8 +34,8 @@ _LARGEST_ERROR = 1e-3
 def confusion_of_draws(points: Tensor, sigma: float, *, negligible: float = 0.0) -> float:
     """Estimate log(n r) - I(J;T), in nats, for the number J of a draw among n r draws, from two draws of some rows.
 
-    Some of the units give a larger estimate than all of them. Once the first units give one of at most `negligible`, it
-    is returned, and the other units are not read.
+    The estimate from some of the units is at least that from all of them. As soon as the estimate from the first units
+    is at most `negligible`, it is returned, and the other units are not read.
 
     Parameters
     ----------

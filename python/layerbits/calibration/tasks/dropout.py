@@ -1,4 +1,4 @@
-"""Chains of two scalar layers with `DropoutNoise` at the second layer, or at both: their truth is by quadrature."""
+"""Chains of two scalar layers with `DropoutNoise` at the second layer, or at both; true values are by quadrature."""
 
 from __future__ import annotations
 
@@ -99,23 +99,23 @@ def _tanh(gain: float) -> _SecondLayer:
     return _SecondLayer(lambda t: torch.tanh(gain * t), gain)
 
 
-_EIGHT, _NOISE = np.linspace(-1.5, 1.5, 8), DropoutNoise(0.5, 0.2)
+_INPUTS, _NOISE = np.linspace(-1.5, 1.5, 8), DropoutNoise(0.5, 0.2)
 DROPOUT = (
-    _chain("dropout-tanh", "two tanh layers with dropout", _EIGHT, (_NOISE, _NOISE), _tanh(2)),
+    _chain("dropout-tanh", "two tanh layers with dropout", _INPUTS, (_NOISE, _NOISE), _tanh(2)),
     _chain(
         "dropout-relu",
         "a ReLU with dropout behind a tanh layer with dropout",
-        _EIGHT,
+        _INPUTS,
         (_NOISE, _NOISE),
         _SecondLayer(lambda t: torch.relu(3 * t + 0.5), 3, (-0.5 / 3,)),
     ),
     _chain(
-        "dropout-behind-gaussian", "a tanh layer with dropout behind Gaussian noise", _EIGHT, (0.3, _NOISE), _tanh(3)
+        "dropout-behind-gaussian", "a tanh layer with dropout behind Gaussian noise", _INPUTS, (0.3, _NOISE), _tanh(3)
     ),
     _chain(
         "dropout-strong",
         "a deviation of twice the signal",
-        _EIGHT,
+        _INPUTS,
         (DropoutNoise(0.3, 0.2), DropoutNoise(2.0, 0.05)),
         _tanh(2),
     ),

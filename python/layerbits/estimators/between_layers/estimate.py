@@ -99,7 +99,8 @@ def information_between_layers(
     TypeError
         An argument has another type than wanted.
     TypeError, ValueError
-        A decoder of your own raises an exception, returns no scores, or scores a query otherwise alone than in a batch.
+        A decoder of your own raises an exception, returns no scores, or scores a query differently alone and in a
+        batch.
 
     Notes
     -----

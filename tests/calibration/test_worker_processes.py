@@ -2,6 +2,7 @@
 
 import dataclasses
 import multiprocessing
+import time
 
 import pytest
 
@@ -30,6 +31,8 @@ def test_interruption_ends_the_workers(monkeypatch):
     monkeypatch.setattr(worker_processes, "progress", interrupted)
     with pytest.raises(KeyboardInterrupt):
         coverage_in_processes(TASKS, seeds=range(1000), processes=2)
-    for worker in multiprocessing.active_children():
-        worker.join(10)
+    # The thread of the pool waits for the workers too, so a `join` here may return before their ends are known.
+    deadline = time.monotonic() + 10
+    while multiprocessing.active_children() and time.monotonic() < deadline:
+        time.sleep(0.01)
     assert multiprocessing.active_children() == []

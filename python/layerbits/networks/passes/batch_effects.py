@@ -124,17 +124,17 @@ def _compositions(inputs: Sequence[Tensor], n_others: int) -> Iterator[Tensor]:
     yield torch.tensor([*dict.fromkeys(extremes), *spread][:n_others])
     for *_, means in statistics:
         if means.min() < means.max():
-            ranks = torch.arange(n_others) % n_inputs
-            yield means.argsort()[ranks]
-            yield means.argsort(descending=True)[ranks]
+            ranks = torch.arange(n_others, device=means.device) % n_inputs
+            yield means.argsort(stable=True)[ranks]
+            yield means.argsort(descending=True, stable=True)[ranks]
 
 
 def _row_statistics(tensor: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the largest value, the smallest and the mean of each row, each of shape (n,), on the CPU."""
+    """Return the largest value, the smallest and the mean of each row, each of shape (n,), on its device."""
     rows = max(1, _VALUES_AT_ONCE // max(1, tensor[:1].numel()))
     statistics = []
     for part in torch.split(tensor, rows):
-        values = (part.abs() if part.is_complex() else part).reshape(len(part), -1).double().cpu()
+        values = (part.abs() if part.is_complex() else part).reshape(len(part), -1).double()
         values = values if values.shape[1] else values.new_zeros(len(part), 1)
         statistics.append(torch.stack([values.amax(1), values.amin(1), values.mean(1)]))
     largest, smallest, means = torch.cat(statistics, 1)

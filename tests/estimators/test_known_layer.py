@@ -53,7 +53,7 @@ def test_rows_name_the_estimator_and_what_gave_the_ends(table):
 
 def test_layer_behind_no_noise_is_measured_as_by_the_other_estimators(table):
     row, draws = table["1", "I(X;T)"], layer_information(tanh_layers(), INPUTS, LABELS)["1", "I(X;T)"]
-    # The ends may differ: the divided risk leaves room for ends of other layers.
+    # The ends may differ, because a part of the risk belongs to the ends of other layers.
     assert (row.decoded, row.plug_in, row.draws) == (draws.decoded, draws.plug_in, draws.draws)
 
 

@@ -13,7 +13,6 @@ import types
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -22,6 +21,7 @@ from torch.utils._pytree import tree_leaves
 from layerbits._base import LayerSelectionError
 from layerbits.networks.execution.module_state import CONTAINERS
 from layerbits.networks.execution.output_tensor import all_tensors
+from layerbits.networks.execution.tensor_memory import address_of, storage_of
 
 # Attributes of a module that hold other attributes of it, by name.
 _TENSORS_AND_PARTS = ("_parameters", "_buffers", "_modules")
@@ -76,7 +76,7 @@ class _RefuseWrites(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.made: dict[int, StorageWeakRef] = {}
         for module in model.modules():
             for name, tensor in (vars(module) | module._parameters | module._buffers).items():
-                address = _address(tensor) if isinstance(tensor, Tensor) else None
+                address = address_of(tensor) if isinstance(tensor, Tensor) else None
                 if address is not None:
                     self._owners[address] = module, name
 
@@ -85,11 +85,11 @@ class _RefuseWrites(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> Any:
         kwargs = kwargs or {}
         for tensor in _written(func, args, kwargs):
-            owner = self._owners.get(_address(tensor) or 0)
+            owner = self._owners.get(address_of(tensor) or 0)
             if owner is not None:
                 _refuse(self._modules, owner[0], f"into the tensor {owner[1]!r}")
         output = func(*args, **kwargs)
-        for storage in map(_storage, _tensors(output)):
+        for storage in map(storage_of, _tensors(output)):
             if storage is not None and storage._cdata not in self.made:
                 self.made[storage._cdata] = StorageWeakRef(storage)  # type: ignore[no-untyped-call]
         return output
@@ -164,7 +164,7 @@ def _same_items(container: Any, items: Any) -> bool:
 
 def _hold(value: object, made: Collection[int]) -> bool:
     """Return whether a value has a tensor of the block."""
-    return any(_address(tensor) in made for tensor in all_tensors(value))
+    return any(address_of(tensor) in made for tensor in all_tensors(value))
 
 
 def _written(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[Tensor]:
@@ -180,16 +180,3 @@ def _written(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> lis
 
 def _tensors(values: object) -> list[Tensor]:
     return [value for value in tree_leaves(values) if isinstance(value, Tensor)]
-
-
-def _address(tensor: Tensor) -> int | None:
-    storage = _storage(tensor)
-    return None if storage is None else storage._cdata
-
-
-def _storage(tensor: Tensor) -> torch.UntypedStorage | None:
-    with torch._C.DisableTorchFunction():
-        try:
-            return tensor.untyped_storage()
-        except (NotImplementedError, RuntimeError):  # a tensor without memory of its own
-            return None

@@ -21,6 +21,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from layerbits.networks.execution.tensor_memory import storage_of
 from layerbits.networks.observation.custom_operations import UndeclaredWrites, is_custom
 from layerbits.networks.observation.operations import Operation, check_runs_no_functions
 from layerbits.networks.observation.shared_bytes import SharedBytes
@@ -108,7 +109,7 @@ class SourceTracking(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def begin(self, tensor: Tensor, sources: Sources) -> None:
         """Give the memory of a tensor these sources in place of others."""
-        storage = storage_of(tensor)
+        storage = _single_storage(tensor)
         if storage is None:
             self.lost |= sources  # a tensor without memory of its own, such as a sparse one
         else:
@@ -227,7 +228,7 @@ class SourceTracking(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return self.memories[address]
 
     def _find_shared_bytes(self, tensor: Tensor, memory: Memory) -> None:
-        storage = storage_of(tensor)
+        storage = _single_storage(tensor)
         if storage is not None and self._shared_bytes.add(storage, is_outside=memory.is_outside):
             self.opaque = "has tensors that share bytes, as two tensors of one NumPy array"
 
@@ -253,25 +254,21 @@ class SourceTracking(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._generator_states = {device: _state(device) for device in devices}
 
 
-def storage_of(tensor: Tensor) -> torch.UntypedStorage | None:
-    """Return the memory of a tensor, which its views share; None if it has several, as a sparse tensor."""
+def _single_storage(tensor: Tensor) -> torch.UntypedStorage | None:
+    """Return the memory of a tensor; None if it has several, as a nested or sparse tensor."""
     with torch._C.DisableTorchFunction():  # or the function mode of the pass would intercept this reading
-        if tensor.is_nested or tensor.layout != torch.strided:
-            return None
-        try:
-            return tensor.untyped_storage()
-        except (NotImplementedError, RuntimeError):  # a tensor without memory of its own
-            return None
+        has_several = tensor.is_nested or tensor.layout != torch.strided
+    return None if has_several else storage_of(tensor)
 
 
 def _address(tensor: Tensor) -> int | None:
-    storage = storage_of(tensor)
+    storage = _single_storage(tensor)
     return None if storage is None else storage._cdata
 
 
 def _covers_memory(tensor: Tensor) -> bool:
     """Return whether a tensor takes all of its memory, so that a write leaves nothing of it."""
-    storage = storage_of(tensor)
+    storage = _single_storage(tensor)
     if storage is None or tensor.numel() * tensor.element_size() != storage.nbytes():
         return False
     return tensor.is_contiguous() or (tensor.ndim == 4 and tensor.is_contiguous(memory_format=torch.channels_last))

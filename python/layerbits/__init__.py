@@ -3,7 +3,7 @@
 from importlib.metadata import PackageNotFoundError as _PackageNotFoundError
 from importlib.metadata import version as _version
 
-from layerbits import baselines, calibration, data, theory
+from layerbits import baselines, calibration, data, plots, theory
 from layerbits._base import (
     BackendError,
     DataError,
@@ -113,6 +113,7 @@ __all__ = [
     "noise_off",
     "noisify",
     "pairwise_distance_histogram",
+    "plots",
     "propagate",
     "quantile_edges",
     "read_history",

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import nn
 
-from layerbits.estimators.classes import Classes, classes_by_label_set
+from layerbits.estimators.classes import Classes, classes_by_label_set, limits_by_symbol
 from layerbits.estimators.input_decoders import InputDecoder, checked_decoders
 from layerbits.estimators.settings import KNOWN, MeasurementSettings
 from layerbits.kernels import Devices, resolve_devices
@@ -150,6 +150,11 @@ class Problem:
         label_sets = self.label_sets.values()
         quantities = 3 + 2 * sum(classes.labelled for classes in label_sets)  # I(X;T), h(T), h(T|X); I(T;Y), I(X;T|Y)
         return len(self.parts) * quantities
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """Largest possible value of each information, in nats, by its symbol."""
+        return limits_by_symbol(self.label_sets)
 
     @property
     def n_inputs(self) -> int:

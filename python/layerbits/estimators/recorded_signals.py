@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from layerbits._base import Array, InformationRow, InformationTable
-from layerbits.estimators.classes import Classes, classes_by_label_set
+from layerbits.estimators.classes import Classes, classes_by_label_set, limits_by_symbol
 from layerbits.estimators.input_decoders import InputDecoder, checked_decoders
 from layerbits.estimators.layer_arrays import arrays_by_layer
 from layerbits.estimators.layer_rows import layer_rows
@@ -132,7 +132,9 @@ def information(
         measurements = rounds.measure(deadline)
         seconds = time.monotonic() - started
         rows += layer_rows(layer, label_sets[layer], measurements, settings.estimator, seconds)
-    return InformationTable(tuple(rows))
+    # Layers may have different numbers of inputs; then no limit holds for all.
+    limits, *other_limits = map(limits_by_symbol, label_sets.values())
+    return InformationTable(tuple(rows), limits if all(other == limits for other in other_limits) else {})
 
 
 def _as_draws(layer: str, array: object, estimator: str) -> Tensor:

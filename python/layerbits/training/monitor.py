@@ -31,7 +31,7 @@ from layerbits.networks import (
     read_inputs,
 )
 from layerbits.training.epochs import checked_epoch, checked_epochs
-from layerbits.training.history import INFORMATION_FILE, resume_information, write_information, write_settings
+from layerbits.training.history import INFORMATION_FILE, LIMITS, resume_information, write_information, write_settings
 
 _DEFAULT_SETTINGS = MeasurementSettings()
 
@@ -187,6 +187,7 @@ class Monitor:
             "arguments": hashlib.sha256(repr((data.structure, data.constants)).encode()).hexdigest(),
             "labels": _digest(tuple(data.labels.values())),
             "label_sets": list(data.labels),
+            LIMITS: self._problem.limits,
         }
 
     def _resume(self) -> tuple[dict[int, InformationTable], dict[int, str]]:

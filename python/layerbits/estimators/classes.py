@@ -87,3 +87,8 @@ def limits_by_symbol(label_sets: Mapping[str, Classes]) -> dict[str, float]:
         for name, classes in label_sets.items()
         for quantity, limit in classes.ceilings.items()
     }
+
+
+def count_quantities(label_sets: Mapping[str, Classes]) -> int:
+    """Return the number of rows of a layer: I(X;T), h(T), h(T|X), and I(T;Y), I(X;T|Y) for each label set."""
+    return 3 + 2 * sum(classes.labelled for classes in label_sets.values())

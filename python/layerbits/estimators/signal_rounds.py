@@ -46,6 +46,8 @@ class SignalRounds:
         Devices that share the work on the queries; empty if the device of the signals does it alone.
     decoders : tuple of InputDecoder
         Decoders of the caller, which compete with the built-in ones.
+    n_intervals : int
+        Number of the intervals that hold together if they are simultaneous.
     """
 
     signals: Tensor
@@ -55,6 +57,7 @@ class SignalRounds:
     settings: MeasurementSettings
     devices: tuple[torch.device, ...] = ()
     decoders: tuple[InputDecoder, ...] = ()
+    n_intervals: int = 1
 
     def measure(self, deadline: float) -> dict[str, LayerMeasurement]:
         """Return the measurement with each label set.
@@ -90,7 +93,8 @@ class SignalRounds:
 
     def _measurements(self, samples: list[LayerSample], number: int) -> dict[str, LayerMeasurement]:
         settings = self.settings
-        seed, risk = settings.seed_of_round(number), settings.risk * settings.share_of_round(number)
+        seed = settings.seed_of_round(number)
+        risk = settings.risk_of_each(self.n_intervals) * settings.share_of_round(number)
         return {
             name: LayerMeasurement(
                 samples[0].draws, estimate_samples(samples, classes, self.index, risk, seed, decoders=self.decoders)

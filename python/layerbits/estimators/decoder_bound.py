@@ -144,7 +144,8 @@ class DecoderBounds:
             if len(tried_candidates) > 1 and gap < _SMALL_GAP:
                 break
         tried_candidates += caller_candidates(split, draws, callers, classes)
-        wide = WideDensity.of(draws, split.queries.bases, split.queries.sigma, diameter, split.queries.alpha)
+        bases = split.queries.bases[:, : split.passes], split.queries.bases[:, split.passes :]
+        wide = WideDensity.of(draws, bases, split.queries.sigma, diameter, split.queries.alpha)
         return cls(tuple(tried_candidates), split, wide, classes, risk, weight)
 
     def bound(self, quantity: Quantity, risk: float | None = None) -> DecoderBound:

@@ -88,7 +88,8 @@ def noisy_layer_estimates(
     split = TrialSplit.random(decoder_sample.queries, generator)
     draws, diameter = decoder_sample.draws, decoder_sample.diameter
     decoders = DecoderBounds.of(split, draws, plug_ins[0], classes, entropy_risk, diameter, decoder_sample.callers)
-    decoders = dataclasses.replace(decoders, omitted=decoder_sample.omitted)
+    if decoder_sample.omitted is not None:
+        decoders = dataclasses.replace(decoders, omitted=decoder_sample.omitted.with_assumed_range(split.passes))
     combined = plug_ins[0] if len(plug_ins) == 1 else plug_ins[0].with_conditionals_of(plug_ins[1])
     n_queries = math.prod(decoder_sample.queries.shape)
     estimates = {}

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from layerbits.estimators.classes import Classes
-from layerbits.estimators.layer_behind_noise import NoisySample, noisy_layer_estimates
+from layerbits.estimators.layer_behind_noise import noisy_layer_estimates
 from layerbits.estimators.log_densities import Queries
+from layerbits.estimators.noisy_sample import NoisySample
 from layerbits.estimators.wide_density import SignalRegion, WideDensity
 from tests.support.random_arrays import normal_tensor
 

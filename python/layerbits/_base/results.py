@@ -150,7 +150,7 @@ class InformationRow(Result):
         information, but a mean of rounded values may. ``"other_output"``: the layer returns several tensors, the first
         has the noise, and a later layer uses another one, so that the layer is in no chain. ``"masked"``: a readout of
         the tokens that a mask keeps, a function of T and the mask. ``"tail_assumed"``: the upper end of an entropy
-        behind noise assumes that no signal lies more than 10 times as far out as all that were observed. Layers of
+        behind noise assumes that no signal lies more than 10 times as far out as those of a pilot. Layers of
         tanh, sigmoid and other bounded activation functions need no such assumption.
     """
 

@@ -57,8 +57,8 @@ def cuda() -> ModuleType:
     if importlib.util.find_spec("layerbits.kernels._cuda") is None:
         raise BackendError(
             "this installation has no CUDA kernels: the machine of the build had no CUDA device, or no CUDA compiler "
-            "of version 12 or later, or LAYERBITS_CUDA was OFF; install layerbits again with nvcc on the PATH or named in "
-            "CUDACXX, and with -C cmake.define.LAYERBITS_CUDA=ON if no device is visible there"
+            "of version 12 or later, or LAYERBITS_CUDA was OFF; install layerbits again with nvcc on the PATH or named "
+            "in CUDACXX, and with -C cmake.define.LAYERBITS_CUDA=ON if no device is visible there"
         )
     try:
         return importlib.import_module("layerbits.kernels._cuda")

@@ -108,7 +108,8 @@ def flops_of_signal(model: SignalModel) -> int:
     """Return the number of floating-point operations of products of matrices and convolutions of one signal."""
     with _FlopCounter() as counter:
         model.signals(torch.zeros(1, dtype=torch.int64), torch.zeros(1, model.noise_size, dtype=torch.float64))
-    return counter.flops
+    flops: int = counter.flops
+    return flops
 
 
 class _FlopCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -3,16 +3,18 @@
     python -m benchmarks.topics.gridded [--quick]
 
 Seconds are of processor time on one thread, in one run, so that a busy machine changes their ratios little. Rivals
-that compare all pairs get fewer points or centers, and their time is scaled to all pairs.
+that compare pairs get fewer points, and the time of their sums, without that of building a tree, is scaled to all.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import importlib.util
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,41 +39,49 @@ def mixture(size: int, sigma: float) -> tuple[Doubles, Doubles]:
     return points, centers
 
 
-def rivals(points: Doubles, centers: Doubles, sigma: float) -> dict[str, tuple[Callable[[], Doubles], float]]:
-    """Return a call for each installed rival, and the factor from its time to that for all points."""
-    calls: dict[str, tuple[Callable[[], Doubles], float]] = {}
-    sample, share = points[:_SAMPLE], len(points) / _SAMPLE
-    if importlib.util.find_spec("scipy"):
-        calls["scipy"] = partial(_scipy_log_density, sample, centers, sigma), share
-    if importlib.util.find_spec("sklearn"):
-        calls["scikit-learn"] = partial(_scikit_learn_log_density, sample, centers, sigma), share
-    if importlib.util.find_spec("KDEpy"):
-        calls["KDEpy (FFT)"] = partial(_kdepy_log_density, points, centers, sigma), 1.0
-    return calls
+@dataclasses.dataclass(frozen=True)
+class Rival:
+    """A package: `build` makes an estimate from centers and sigma; `score` returns log densities at points."""
+
+    build: Callable[[Doubles, float], Any]
+    score: Callable[[Any, Doubles], Doubles]
+    all_points: bool = False  # whether `score` gets all points; otherwise a sample of them
 
 
-def _scipy_log_density(points: Doubles, centers: Doubles, sigma: float) -> Doubles:
+def installed_rivals() -> dict[str, Rival]:
+    """Return the rivals whose packages are installed."""
+    rivals = {
+        "scipy": Rival(_scipy_density, lambda density, points: density.logpdf(points[:, 0])),
+        "scikit-learn": Rival(_scikit_learn_density, lambda density, points: density.score_samples(points)),
+        "KDEpy (FFT)": Rival(_kdepy_density, _kdepy_log_density, all_points=True),
+    }
+    modules = {"scipy": "scipy", "scikit-learn": "sklearn", "KDEpy (FFT)": "KDEpy"}
+    return {name: rival for name, rival in rivals.items() if importlib.util.find_spec(modules[name])}
+
+
+def _scipy_density(centers: Doubles, sigma: float) -> Any:
     from scipy.stats import gaussian_kde
 
-    density = gaussian_kde(centers[:, 0], bw_method=sigma / centers.std(ddof=1))
-    log_density: Doubles = density.logpdf(points[:, 0])
-    return log_density
+    return gaussian_kde(centers[:, 0], bw_method=sigma / centers.std(ddof=1))
 
 
-def _scikit_learn_log_density(points: Doubles, centers: Doubles, sigma: float) -> Doubles:
+def _scikit_learn_density(centers: Doubles, sigma: float) -> Any:
     from sklearn.neighbors import KernelDensity
 
-    log_density: Doubles = KernelDensity(bandwidth=sigma, rtol=1e-4).fit(centers).score_samples(points)
-    return log_density
+    return KernelDensity(bandwidth=sigma, rtol=1e-4).fit(centers)
 
 
-def _kdepy_log_density(points: Doubles, centers: Doubles, sigma: float) -> Doubles:
-    """Return logarithms of densities on a grid of 2^14 equal steps, interpolated linearly."""
+def _kdepy_density(centers: Doubles, sigma: float) -> Any:
+    """Return a grid of 2^14 equal steps and the densities on it."""
     from KDEpy import FFTKDE
 
-    grid, density = FFTKDE(kernel="gaussian", bw=sigma).fit(centers[:, 0]).evaluate(2**14)
+    return FFTKDE(kernel="gaussian", bw=sigma).fit(centers[:, 0]).evaluate(2**14)
+
+
+def _kdepy_log_density(density: Any, points: Doubles) -> Doubles:
+    """Return logarithms of densities that are interpolated linearly."""
     with np.errstate(divide="ignore"):
-        log_density: Doubles = np.log(np.interp(points[:, 0], grid, density))
+        log_density: Doubles = np.log(np.interp(points[:, 0], *density))
     return log_density
 
 
@@ -95,10 +105,15 @@ def measure(size: int, sigma: float, dtype: torch.dtype) -> str:
     difference = float((result[:_DENSE_POINTS] - dense_call()).abs().max())
     dense = _seconds(dense_call) * len(points) / len(few)
     cells = [f"dense {dense / gridded:.3g} ({difference:.1e})"]
-    for name, (rival, factor) in rivals(points, centers, sigma).items():
-        log_density = rival()
-        worst = float(np.abs(log_density - result[: len(log_density)].double().numpy()).max())
-        cells.append(f"{name} {_seconds(rival, 1) * factor / gridded:.3g} ({worst:.1e})")
+    for name, rival in installed_rivals().items():
+        some = points if rival.all_points else points[:_SAMPLE]
+        density = rival.build(centers, sigma)
+        worst = float(np.abs(rival.score(density, some) - result[: len(some)].double().numpy()).max())
+        build, score = (
+            _seconds(partial(rival.build, centers, sigma), 1),
+            _seconds(partial(rival.score, density, some), 1),
+        )
+        cells.append(f"{name} {(build + score * len(points) / len(some)) / gridded:.3g} ({worst:.1e})")
     return f"{str(dtype)[6:]} sigma = {sigma:g}: {1000 * gridded:.0f} ms; " + ", ".join(cells)
 
 

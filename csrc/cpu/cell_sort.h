@@ -2,8 +2,8 @@
 // in parallel. The order depends on the numbers alone.
 #pragma once
 
-#include <array>
-#include <cmath>
+#include <algorithm>
+#include <cstdint>
 #include <memory>
 #include <utility>
 #include <vector>

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from layerbits.estimators.classes import Classes
 from layerbits.estimators.known_network.density_estimates import DensityEstimates, Effort, ScoredQueries
 from layerbits.estimators.known_network.proposals import Proposals
 from layerbits.estimators.known_network.queries import KnownQueries
+from layerbits.estimators.known_network.settings import KnownNetworkSettings
 from layerbits.estimators.known_network.terms import confusions, decoder_scores, decoder_terms
 from layerbits.kernels import RandomStream, derived_seed
 from layerbits.statistics import Quantity, mix_with_prior
@@ -69,49 +70,63 @@ class Pilot:
         The estimates at these queries by the chosen effort.
     effort : Effort
         The samples of a query.
-    decoders : mapping of str to DecoderChoice
-        The decoder of each information, by its name.
+    decoders : sequence of mappings of str to DecoderChoice
+        For each label set, the decoder of each information, by its name.
+    expected_width : float
+        Expected width of the final interval of I(X;T).
     """
 
     queries: KnownQueries
     estimates: DensityEstimates
     effort: Effort
-    decoders: Mapping[str, DecoderChoice]
+    decoders: Sequence[Mapping[str, DecoderChoice]]
+    expected_width: float
 
     @classmethod
     def of(
-        cls, proposals: Proposals, at: ScoredQueries, classes: Classes, most_samples: int, width_of_bets: float
+        cls,
+        proposals: Proposals,
+        at: ScoredQueries,
+        label_sets: Sequence[Classes],
+        settings: KnownNetworkSettings,
+        width_of_bets: float,
     ) -> Pilot:
-        """Choose the number of samples, at most `most_samples`, and the decoders.
+        """Choose the number of samples, which I(X;T) decides, and the decoders of each label set.
 
         `width_of_bets` is the width of the interval that the final queries leave, in standard deviations of a term.
         """
-        information = [quantity for quantity in classes.quantities if not quantity.is_entropy]
-        total, efforts = information[0], _efforts(most_samples)
+        total, efforts = label_sets[0].quantities[0], _efforts(settings)
         seed = derived_seed(proposals.seed, RandomStream.KNOWN_PILOT_SEED)
         of_efforts = DensityEstimates.of(proposals, at.queries, at.scores, efforts, seed)
-        pilot, previous_gap = None, np.inf
-        for effort, estimates in zip(efforts, of_efforts, strict=True):
-            decoders = {
-                quantity.name: _best_choice(quantity, estimates, at.queries, classes) for quantity in information
-            }
-            pilot = cls(at.queries, estimates, effort, decoders)
-            confusion = confusions(total, estimates, at.queries.rows, classes)
-            decoded = _mixed_terms(decoders[total.name], total, estimates, at.queries, classes)
-            gap = classes.ceilings[total.name] - float(confusion.mean() + decoded.mean())
-            if gap < _SMALL_SHARE * width_of_bets * float(decoded.std()) or previous_gap - gap < _SMALL_STEP:
+        chosen, previous_gap, expected_width = 0, np.inf, np.inf
+        for chosen, estimates in enumerate(of_efforts):  # noqa: B007 (the last index is used)
+            decoder = _best_choice(total, estimates, at.queries, label_sets[0])
+            confusion = confusions(total, estimates, at.queries.rows, label_sets[0])
+            decoded = _mixed_terms(decoder, total, estimates, at.queries, label_sets[0])
+            gap = label_sets[0].ceilings[total.name] - float(confusion.mean() + decoded.mean())
+            width = width_of_bets * float(decoded.std())
+            expected_width = max(gap, 0.0) + width
+            if gap < _SMALL_SHARE * width or previous_gap - gap < _SMALL_STEP:
                 break
             previous_gap = gap
-        assert pilot is not None, "there is at least one effort"
-        return pilot
+        estimates = of_efforts[chosen]
+        decoders = [
+            {
+                quantity.name: _best_choice(quantity, estimates, at.queries, classes)
+                for quantity in classes.quantities
+                if not quantity.is_entropy
+            }
+            for classes in label_sets
+        ]
+        return cls(at.queries, estimates, efforts[chosen], decoders, expected_width)
 
 
-def _efforts(most_samples: int) -> list[Effort]:
-    """Return efforts whose numbers of samples grow up to `most_samples`."""
-    numbers = [most_samples]
+def _efforts(settings: KnownNetworkSettings) -> list[Effort]:
+    """Return efforts whose numbers of samples grow up to the largest one."""
+    numbers = [settings.samples]
     while numbers[0] > _FIRST_SAMPLES:
         numbers.insert(0, max(_FIRST_SAMPLES, numbers[0] // _GROWTH))
-    return [Effort(number, max(1, int(_OWN_SHARE * number))) for number in numbers]
+    return [Effort(number, max(1, int(_OWN_SHARE * number)), settings.least_share) for number in numbers]
 
 
 def _best_choice(

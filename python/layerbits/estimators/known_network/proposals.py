@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import torch
 
-from layerbits.estimators.known_network.linear_models import LinearModels
+from layerbits.estimators.known_network.linear_models import JACOBIANS, LinearModels
 from layerbits.estimators.known_network.signal_model import SignalModel
 
 
@@ -23,11 +23,14 @@ class Proposals:
         Seed of the noises that fit the models.
     max_memory : int
         Budget in bytes. Models that exceed half of it are fitted again at each visit.
+    n_jacobians : int
+        Number of Jacobians of an input.
     """
 
     model: SignalModel
     seed: int
     max_memory: int
+    n_jacobians: int = JACOBIANS
     _kept: list[LinearModels] = dataclasses.field(default_factory=list)
 
     def batches(self) -> Iterator[LinearModels]:
@@ -41,7 +44,7 @@ class Proposals:
         batch = max(1, min(n_inputs, self.max_memory // 64 // bytes_of_model))
         fitted = []
         for rows in torch.split(torch.arange(n_inputs), batch):
-            models = LinearModels.fit(self.model, rows, self.seed)
+            models = LinearModels.fit(self.model, rows, self.seed, self.n_jacobians)
             if keep:
                 fitted.append(models)
             yield models

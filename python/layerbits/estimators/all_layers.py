@@ -247,7 +247,7 @@ def measure_layers(problem: Problem, settings: MeasurementSettings, n_tables: in
         rows_of_part = layer_rows(name, problem.label_sets, combined, settings.estimator, seconds, flags, least)
         information[name] = rows_of_part[0]
         rows += rows_of_part
-    return InformationTable(tuple(rows))
+    return InformationTable(tuple(rows), problem.limits)
 
 
 def _samples(

@@ -73,7 +73,8 @@ def estimate_layer(
         if not known.may_narrow(by_draws["I(X;T)"], recorded[0].queries):
             return by_draws
         try:
-            useful_width = known.useful_width(by_draws["I(X;T)"])
+            # Draws, models and pilot have taken half of the time.
+            useful_width = known.width_of_more_draws(by_draws["I(X;T)"], 2)
             by_network = known.estimates(problem.classes, risk / 2, seed, shares, useful_width)
         except UnboundedGainError:
             return by_draws

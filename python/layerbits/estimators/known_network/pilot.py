@@ -7,13 +7,20 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Mapping
 
 import numpy as np
 
 from layerbits._base import Doubles
 from layerbits.estimators.classes import Classes
-from layerbits.estimators.known_network.density_estimates import DensityEstimates, Effort, ScoredQueries
+from layerbits.estimators.known_network.annealing import Bridges
+from layerbits.estimators.known_network.density_estimates import (
+    AnnealedEffort,
+    DensityEstimates,
+    Effort,
+    ScoredQueries,
+)
 from layerbits.estimators.known_network.proposals import Proposals
 from layerbits.estimators.known_network.queries import KnownQueries
 from layerbits.estimators.known_network.terms import confusions, decoder_scores, decoder_terms
@@ -86,24 +93,39 @@ class Pilot:
 
         `width_of_bets` is the width of the interval that the final queries leave, in standard deviations of a term.
         """
-        information = [quantity for quantity in classes.quantities if not quantity.is_entropy]
-        total, efforts = information[0], _efforts(most_samples)
+        efforts = _efforts(most_samples)
         seed = derived_seed(proposals.seed, RandomStream.KNOWN_PILOT_SEED)
         of_efforts = DensityEstimates.of(proposals, at.queries, at.scores, efforts, seed)
-        pilot, previous_gap = None, np.inf
+        pilot, gap, paying_gain, previous_gap = None, np.inf, 0.0, np.inf
         for effort, estimates in zip(efforts, of_efforts, strict=True):
-            decoders = {
-                quantity.name: _best_choice(quantity, estimates, at.queries, classes) for quantity in information
-            }
-            pilot = cls(at.queries, estimates, effort, decoders)
-            confusion = confusions(total, estimates, at.queries.rows, classes)
-            decoded = _mixed_terms(decoders[total.name], total, estimates, at.queries, classes)
-            gap = classes.ceilings[total.name] - float(confusion.mean() + decoded.mean())
-            if gap < _SMALL_SHARE * width_of_bets * float(decoded.std()) or previous_gap - gap < _SMALL_STEP:
+            pilot = cls._of_effort(effort, estimates, at.queries, classes)
+            gap, deviation = pilot._gap_and_deviation(classes)
+            paying_gain = _SMALL_SHARE * width_of_bets * deviation
+            if gap < paying_gain or previous_gap - gap < _SMALL_STEP:
                 break
             previous_gap = gap
         assert pilot is not None, "there is at least one effort"
+        for annealed in _annealed_efforts(most_samples) if gap > paying_gain else []:
+            (estimates,) = DensityEstimates.of(proposals, at.queries, at.scores, [annealed], seed)
+            with_chains = cls._of_effort(annealed, estimates, at.queries, classes)
+            gap_of_chains, _ = with_chains._gap_and_deviation(classes)
+            if gap_of_chains < gap - paying_gain:
+                pilot, gap, paying_gain = with_chains, gap_of_chains, _SMALL_STEP
         return pilot
+
+    @classmethod
+    def _of_effort(cls, effort: Effort, estimates: DensityEstimates, queries: KnownQueries, classes: Classes) -> Pilot:
+        information = [quantity for quantity in classes.quantities if not quantity.is_entropy]
+        decoders = {quantity.name: _best_choice(quantity, estimates, queries, classes) for quantity in information}
+        return cls(queries, estimates, effort, decoders)
+
+    def _gap_and_deviation(self, classes: Classes) -> tuple[float, float]:
+        """Return the gap between the mean bounds of I(X;T), and the standard deviation of a term of the lower one."""
+        total = next(quantity for quantity in classes.quantities if not quantity.is_entropy)
+        confusion = confusions(total, self.estimates, self.queries.rows, classes)
+        decoded = _mixed_terms(self.decoders[total.name], total, self.estimates, self.queries, classes)
+        gap = classes.ceilings[total.name] - float(confusion.mean() + decoded.mean())
+        return gap, float(decoded.std())
 
 
 def _efforts(most_samples: int) -> list[Effort]:
@@ -112,6 +134,15 @@ def _efforts(most_samples: int) -> list[Effort]:
     while numbers[0] > _FIRST_SAMPLES:
         numbers.insert(0, max(_FIRST_SAMPLES, numbers[0] // _GROWTH))
     return [Effort(number, max(1, int(_OWN_SHARE * number))) for number in numbers]
+
+
+def _annealed_efforts(most_samples: int) -> list[AnnealedEffort]:
+    """Return efforts that take about twice as many evaluations of the network: many chains, or many bridges."""
+    root = math.isqrt(most_samples)
+    return [
+        AnnealedEffort(chains, max(2, chains // 8), bridges=Bridges(max(1, 2 * most_samples // chains)))
+        for chains in (2 * root, max(1, root // 2))
+    ]
 
 
 def _best_choice(

@@ -25,19 +25,19 @@ from tests.support.signal_models import dense_signals
 EACH = torch.arange
 
 
-def chains_of(model, posteriors, queries, bridges, seed=0):
-    """Return one chain for each query, whose input is that of the query; posteriors are of the queries."""
-    targets = Targets(
-        model, posteriors, queries.rows, queries.points[:, None], torch.ones(len(queries.rows), 1, dtype=torch.bool)
-    )
-    return Chains(targets, bridges, [stream(seed, 900, i) for i in range(len(queries.rows))])
+def by_input(model, values):
+    """Return values (N m, ...) of m whole passes as (N, m, ...)."""
+    return values.unflatten(0, (-1, model.n_inputs)).transpose(0, 1)
 
 
 def log_weights_of(model, posteriors, queries, bridges):
-    """Return the log weights (q,) of independent forward and backward chains."""
-    forward = chains_of(model, posteriors, queries, bridges, 1).forward_log_weights()[:, 0]
-    backward = chains_of(model, posteriors, queries, bridges, 2).backward_log_weights(queries.noises[:, None])[:, 0]
-    return forward, backward
+    """Return the log weights (q,) of independent forward and backward chains, one at each query of whole passes."""
+    points, noises = by_input(model, queries.points), by_input(model, queries.noises)
+    filled = torch.ones(points.shape[:2], dtype=torch.bool)
+    targets = Targets(model, posteriors, torch.arange(model.n_inputs), points, filled)
+    chains = [Chains(targets, bridges, [stream(seed, 900, i) for i in range(model.n_inputs)]) for seed in (1, 2)]
+    weights = chains[0].forward_log_weights(), chains[1].backward_log_weights(noises)
+    return tuple(log_weights.transpose(0, 1).flatten() for log_weights in weights)
 
 
 @pytest.mark.parametrize("number", [1, 2, 7])
@@ -81,9 +81,9 @@ def check_laws(forward, backward, truth):
 @pytest.mark.parametrize("bridges", [Bridges(1), Bridges(3, 0.9, 0.5), Bridges(8, 0.5, 0.9)], ids=str)
 def test_laws_of_chains_of_one_unit_are_those_of_quadrature(distortion, bridges):
     """p(t|x) is the sum over noises of -9 to 9 in steps of 1/32: smooth terms that decay, so below 1e-10 off."""
-    model, count = scalar_model(), 6000
-    queries = KnownQueries.sample(model, [count], 3)
-    models = DISTORTIONS[distortion](LinearModels.fit(model, torch.arange(model.n_inputs), 0)).select(queries.rows)
+    model = scalar_model()
+    queries = KnownQueries.sample(model, [5] * 1200, 3)
+    models = DISTORTIONS[distortion](LinearModels.fit(model, torch.arange(5), 0))
     forward, backward = log_weights_of(model, DensePosteriors.of(models), queries, bridges)
     grid = torch.arange(-9, 9.01, 1 / 32).double()
     signals = torch.stack([model.signals(torch.full((len(grid),), x), grid[:, None])[:, 0] for x in range(5)])
@@ -94,10 +94,10 @@ def test_laws_of_chains_of_one_unit_are_those_of_quadrature(distortion, bridges)
 
 @pytest.mark.parametrize("rank", [1, 3])
 def test_laws_of_chains_from_a_proposal_of_low_rank_are_those_of_a_linear_network(rank):
-    model, count = linear_model(), 4000
-    queries = KnownQueries.sample(model, [count], 3)
-    models = LowRankModels.fit(model, torch.arange(model.n_inputs), 0, rank).select(queries.rows)
-    truth = true_log_densities(model, queries.points)[EACH(count), queries.rows]
+    model = linear_model()
+    queries = KnownQueries.sample(model, [12] * 300, 3)
+    models = LowRankModels.fit(model, torch.arange(12), 0, rank)
+    truth = true_log_densities(model, queries.points)[EACH(3600), queries.rows]
     for bridges in (Bridges(1), Bridges(6, 0.7, 0.6)):
         check_laws(*log_weights_of(model, models, queries, bridges), truth)
 
@@ -105,8 +105,8 @@ def test_laws_of_chains_from_a_proposal_of_low_rank_are_those_of_a_linear_networ
 def test_more_bridges_narrow_the_gap_between_forward_and_backward_weights():
     """From the prior as the proposal, E_B log omega - E_F log omega falls to less than a third with 16 bridges."""
     model = small_model()
-    queries = KnownQueries.sample(model, [400], 3)
-    models = DISTORTIONS["no gains"](LinearModels.fit(model, torch.arange(6), 0)).select(queries.rows)
+    queries = KnownQueries.sample(model, [6] * 60, 3)
+    models = DISTORTIONS["no gains"](LinearModels.fit(model, torch.arange(6), 0))
     gaps = []
     for number in (1, 16):
         forward, backward = log_weights_of(model, whitened_posteriors(models), queries, Bridges(number))
@@ -144,8 +144,8 @@ def test_derivatives_that_are_not_finite_count_as_zero(monkeypatch):
         return signals, torch.where(normal_tensor(*result.shape) > 0, result, math.nan)
 
     monkeypatch.setattr(model, "residual_products", with_nan)
-    queries = KnownQueries.sample(model, [20], 1)
-    posteriors = DensePosteriors.of(LinearModels.fit(model, torch.arange(6), 0).select(queries.rows))
+    queries = KnownQueries.sample(model, [6, 6], 1)
+    posteriors = DensePosteriors.of(LinearModels.fit(model, torch.arange(6), 0))
     for log_weights in log_weights_of(model, posteriors, queries, Bridges(4)):
         assert log_weights.isfinite().all()
 

@@ -64,7 +64,7 @@ class LowRankModels:
             starts.append(standard_normal((d, size), generator, torch.float64))
         noise = torch.stack(noises)
         directions = _orthonormal(model.pullback(rows, noise[:, 0], torch.stack(starts)))
-        gains = model.pushforward(rows, noise[:, 0], directions)
+        gains = _finite(model.pushforward(rows, noise[:, 0], directions))
         directions = _orthonormal(model.pullback(rows, noise[:, 0], gains))
         # A derivative may be NaN or infinite; any gain is valid there.
         gains = sum(

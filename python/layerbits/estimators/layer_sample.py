@@ -74,7 +74,7 @@ class LayerSample:
     diameter : float
         Upper bound of the distance of any two signals of the layer, in the units of `sigma`; infinite if none is known.
     omitted : OmittedDimensions or None
-        Behind noise, the omitted dimensions at the queries; None if there are none, or if only the loss is known.
+        Behind noise, the omitted dimensions at the queries; None if there are none.
     """
 
     signals: Tensor
@@ -149,7 +149,8 @@ def sample_layers(
             fresh = signals[:, min(without_queries, PROBING_PASSES) :, -1]  # other draws than the axes were fitted to
             coordinates, loss = signals[..., :-1].contiguous(), _loss(fresh, sigma)
             entropy = _noise_entropy(wide[name], dimensions[name])
-            omitted = _omitted(dimensions[name], coordinates, signals[:, draws - n_queries :, -1], sigma)
+            of_queries = signals[:, draws - n_queries :, -1]
+            omitted = OmittedDimensions.of(dimensions[name], coordinates, of_queries, sigma)
             samples[name] = LayerSample(coordinates, sigma, n_queries, loss, entropy, problem.devices, omitted=omitted)
         else:
             samples[name] = sample_of_signals(noise, signals, queries, problem.devices)
@@ -257,7 +258,11 @@ def _coordinates(
     if whitened.numel() > _WHOLE_VALUES:
         if _means_suffice(whitened, sigma, fitted_draws):
             subspace = mean_subspace(whitened, fitted=fitted_draws, max_dimensions=_MANY_DIMENSIONS)
-            return *project(whitened, subspace, sigma, fitted=fitted_draws), None
+            projection = project(whitened, subspace, sigma, fitted=fitted_draws)
+            terms = projection.gaussian_terms.numpy(force=True)
+            squares = projection.squares.numpy(force=True)
+            all_units = OmittedDimensions(squares, whitened.shape[2], gaussian_terms=terms)
+            return projection.coordinates, float(terms.mean()), all_units
         coordinates, squared_distances = coordinates_in_blocks(
             whitened,
             sigma,
@@ -270,14 +275,8 @@ def _coordinates(
         subspace = _fit(whitened[:, :fitted_draws].flatten(0, 1), sigma)
         coordinates, squared_distances = subspace.coordinates(whitened)
     of_queries = squared_distances[:, fitted_draws:]
-    return coordinates, _loss(of_queries, sigma), _omitted(whitened.shape[2], coordinates, of_queries, sigma)
-
-
-def _omitted(dim: int, coordinates: Tensor, squared_distances: Tensor, sigma: float) -> OmittedDimensions | None:
-    """Return the dimensions that coordinates (..., k) omit of `dim`, from squared distances (n, q) of the queries."""
-    count = dim - coordinates.shape[-1]
-    squares = (squared_distances.double() / sigma / sigma).numpy(force=True)
-    return OmittedDimensions(squares, count) if count > 0 else None
+    omitted = OmittedDimensions.of(whitened.shape[2], coordinates, of_queries, sigma)
+    return coordinates, _loss(of_queries, sigma), omitted
 
 
 def _means_suffice(points: Tensor, sigma: float, fitted: int) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import nn
 
-from layerbits.estimators.classes import Classes, classes_by_label_set
+from layerbits.estimators.classes import Classes, classes_by_label_set, count_quantities, limits_by_symbol
 from layerbits.estimators.input_decoders import InputDecoder, checked_decoders
 from layerbits.estimators.settings import KNOWN, MeasurementSettings
 from layerbits.kernels import Devices, resolve_devices
@@ -147,9 +147,12 @@ class Problem:
     @property
     def n_rows(self) -> int:
         """Number of rows of a table, which is that of its intervals."""
-        label_sets = self.label_sets.values()
-        quantities = 3 + 2 * sum(classes.labelled for classes in label_sets)  # I(X;T), h(T), h(T|X); I(T;Y), I(X;T|Y)
-        return len(self.parts) * quantities
+        return len(self.parts) * count_quantities(self.label_sets)
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """Largest possible value of each information, in nats, by its symbol."""
+        return limits_by_symbol(self.label_sets)
 
     @property
     def n_inputs(self) -> int:

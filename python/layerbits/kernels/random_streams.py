@@ -52,7 +52,7 @@ class RandomStream(enum.IntEnum):
     PAIR_TRIAL_INPUTS = 14
     # The known network.
     KNOWN_MODELS = 33  # input
-    KNOWN_QUERIES = 34  # pass
+    KNOWN_QUERIES = 34  # pass, use
     KNOWN_SAMPLES = 35  # input
     KNOWN_PRIOR_CHOICES = 36  # input
     KNOWN_RANGE = 37

@@ -163,8 +163,8 @@ def test_pilot_takes_chains_where_samples_leave_a_gap(monkeypatch):
 
     monkeypatch.setattr(pilot.Pilot, "of", classmethod(recorded))
     with_chains = known_network_estimates(model, classes, 0.025, 0, settings)["I(X;T)"]
-    monkeypatch.setattr(pilot, "_annealed_efforts", lambda most_samples: [])
-    without = known_network_estimates(model, classes, 0.025, 0, settings)["I(X;T)"]
+    without_chains = dataclasses.replace(settings, chains=False)
+    without = known_network_estimates(model, classes, 0.025, 0, without_chains)["I(X;T)"]
     assert [isinstance(effort, AnnealedEffort) for effort in efforts] == [True, False]
     gaps = [estimate.plug_in - estimate.decoded for estimate in (with_chains, without)]
     assert 0 < gaps[0] < gaps[1] - 0.02

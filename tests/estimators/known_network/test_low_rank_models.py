@@ -10,7 +10,7 @@ from torch.distributions import MultivariateNormal
 from layerbits.estimators.classes import Classes
 from layerbits.estimators.known_network import KnownNetworkSettings, known_network_estimates, proposals
 from layerbits.estimators.known_network.density_estimates import scores_of
-from layerbits.estimators.known_network.linear_models import LinearModels
+from layerbits.estimators.known_network.linear_models import LinearModels, UnboundedGainError
 from layerbits.estimators.known_network.low_rank_models import LowRankModels
 from layerbits.estimators.known_network.proposals import Proposals
 from layerbits.estimators.known_network.queries import KnownQueries
@@ -131,6 +131,12 @@ def test_large_layers_have_models_whose_rank_fits_into_the_budget(monkeypatch):
     first = scores_of(low_rank, queries)
     monkeypatch.setattr(LowRankModels, "fit", None)  # the models are kept
     assert torch.equal(scores_of(low_rank, queries), first)
+
+
+def test_gains_that_float64_cannot_invert_are_refused():
+    model = dense_signals((3, 5, 4), 6, activation="identity", scale=1e7)
+    with pytest.raises(UnboundedGainError, match="wanted at most 1e"):
+        LowRankModels.fit(model, torch.arange(6), 0, 2)
 
 
 @pytest.mark.parametrize("samples", [1, 48])

@@ -13,6 +13,7 @@ import dataclasses
 import torch
 from torch import Tensor
 
+from layerbits.estimators.known_network.linear_models import LARGEST_VARIANCE, UnboundedGainError
 from layerbits.estimators.known_network.signal_model import SignalModel
 from layerbits.kernels import RandomStream, standard_normal, stream
 
@@ -54,7 +55,13 @@ class LowRankModels:
 
     @classmethod
     def fit(cls, model: SignalModel, rows: Tensor, seed: int, rank: int) -> LowRankModels:
-        """Fit the models of inputs (b,); the noises of an input depend on the seed and its index alone."""
+        """Fit the models of inputs (b,); the noises of an input depend on the seed and its index alone.
+
+        Raises
+        ------
+        UnboundedGainError
+            A variance of T given an input is too large for float64.
+        """
         k, d = model.noise_size, model.n_units
         size = min(rank + _OVERSAMPLING, k, d)
         noises, starts = [], []
@@ -78,6 +85,9 @@ class LowRankModels:
         residuals = signals.view(len(rows), _SIGNALS, d) - fresh @ directions @ gains.mT
         # A fresh residual has, around the mean of n residuals, the variance of a residual times 1 + 1/n.
         variances = 1 + (1 + 1 / _SIGNALS) * residuals.var(1)
+        largest = float((variances + gains.square().sum(2)).max())
+        if not largest <= LARGEST_VARIANCE:  # also for NaN
+            raise UnboundedGainError.of(largest)
         eigenvalues, axes = torch.linalg.eigh(gains.mT @ (gains / variances[..., None]))
         precisions = 1 + eigenvalues.clamp(min=0)
         projections = gains @ axes / variances[..., None] / precisions.sqrt()[:, None]

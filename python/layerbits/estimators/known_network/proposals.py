@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from layerbits.estimators.known_network.linear_models import LinearModels
+from layerbits.estimators.known_network.linear_models import JACOBIANS, LinearModels
 from layerbits.estimators.known_network.low_rank_models import LowRankModels
 from layerbits.estimators.known_network.signal_model import SignalModel
 
@@ -31,11 +31,14 @@ class Proposals:
         Seed of the noises that fit the models.
     max_memory : int
         Budget in bytes. Models that exceed half of it are fitted again at each visit.
+    n_jacobians : int
+        Number of Jacobians of an input.
     """
 
     model: SignalModel
     seed: int
     max_memory: int
+    n_jacobians: int = JACOBIANS
     _kept: list[InputModels] = dataclasses.field(default_factory=list)
 
     @property
@@ -70,5 +73,5 @@ class Proposals:
 
     def _fit(self, rows: Tensor, rank: int | None) -> InputModels:
         if rank is None:
-            return LinearModels.fit(self.model, rows, self.seed)
+            return LinearModels.fit(self.model, rows, self.seed, self.n_jacobians)
         return LowRankModels.fit(self.model, rows, self.seed, rank)

@@ -59,6 +59,8 @@ class RandomStream(enum.IntEnum):
     KNOWN_PILOT_SEED = 38
     KNOWN_BLOCK_SEED = 39  # block of queries
     KNOWN_ENTROPY_SEED = 40
+    KNOWN_CHAINS = 49  # input
+    KNOWN_REVERSED_CHAINS = 50  # input
     # Baselines.
     FOLDS = 15  # samples
     # Experiments.

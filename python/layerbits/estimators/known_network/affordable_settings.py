@@ -75,6 +75,7 @@ def affordable_settings(model: SignalModel, work: float, max_memory: int) -> Kno
         max_memory=max_memory,
         least_share=_LEAST_SHARE,
         jacobians=jacobians,
+        chains=False,
     )
 
 

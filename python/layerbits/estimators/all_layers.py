@@ -19,6 +19,7 @@ from layerbits.estimators.layer_sample import LayerSample, sample_layers
 from layerbits.estimators.problem import Problem
 from layerbits.estimators.round_schedule import run_rounds
 from layerbits.estimators.settings import MeasurementSettings
+from layerbits.estimators.slices import with_frames, with_slice_notes, with_symbols
 from layerbits.kernels import Devices
 from layerbits.networks import MAX_MEMORY, Inputs, Labels, Layers, Readouts, Sigma, naming_memory, read_inputs
 
@@ -221,6 +222,7 @@ def measure_layers(problem: Problem, settings: MeasurementSettings, n_tables: in
         do not fit into memory.
     """
     problem.check_settings(settings)
+    problem = with_frames(problem, settings.seed)
     deadline, chains = time.monotonic() + settings.max_seconds, Chains.of(problem, simultaneous=settings.simultaneous)
     risk = settings.risk_of_each(problem.n_rows * n_tables)
     rounds = {name: LayerRounds(problem, settings, name, risk, chains.shares(name)) for name in problem.parts}
@@ -246,8 +248,8 @@ def measure_layers(problem: Problem, settings: MeasurementSettings, n_tables: in
         flags, seconds = part.flags(problem.network), rounds[name].seconds
         rows_of_part = layer_rows(name, problem.label_sets, combined, settings.estimator, seconds, flags, least)
         information[name] = rows_of_part[0]
-        rows += rows_of_part
-    return InformationTable(tuple(rows))
+        rows += with_symbols(rows_of_part, part.slices)
+    return InformationTable(tuple(with_slice_notes(rows, problem.parts)))
 
 
 def _samples(

@@ -13,6 +13,7 @@ import dataclasses
 import math
 
 import numpy as np
+from torch import Tensor
 
 from layerbits._base import Doubles
 from layerbits.statistics import JackknifeMean
@@ -70,3 +71,12 @@ class OmittedDimensions:
             return self.largest_square
         farthest = math.sqrt(float(self.squares.max())) + math.sqrt(self.count)
         return (_TAIL_FACTOR * farthest) ** 2
+
+
+def omitted_at_queries(
+    dim: int, coordinates: Tensor, squared_distances: Tensor, sigma: float
+) -> OmittedDimensions | None:
+    """Return the dimensions that coordinates (..., k) omit of `dim`, from squared distances (n, q) of the queries."""
+    count = dim - coordinates.shape[-1]
+    squares = (squared_distances.double() / sigma / sigma).numpy(force=True)
+    return OmittedDimensions(squares, count) if count > 0 else None

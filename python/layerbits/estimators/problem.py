@@ -22,8 +22,10 @@ from layerbits.networks import (
     Layers,
     MeasuredNetwork,
     PassInputs,
+    RandomSlices,
     Readouts,
     Sigma,
+    Slices,
     Tokens,
     as_readouts,
     check_rows,
@@ -52,7 +54,7 @@ class Problem:
         The classes by the name of the label set; a single class without labels.
     layers : tuple of str
         The layers to measure, in the order of the pass.
-    readouts : tuple of Tokens, Channels or None
+    readouts : tuple of Tokens, Channels, slices or None
         The readouts of each layer to measure; None is the whole layer.
     parts : mapping of str to LayerPart
         The layers and readouts to measure, by their names in the table.
@@ -72,7 +74,7 @@ class Problem:
     classes: Classes
     label_sets: Mapping[str, Classes]
     layers: tuple[str, ...]
-    readouts: tuple[Tokens | Channels | None, ...]
+    readouts: tuple[Tokens | Channels | Slices | None, ...]
     parts: Mapping[str, LayerPart]
     sigma: Sigma | None = None
     devices: tuple[torch.device, ...] = ()
@@ -149,7 +151,10 @@ class Problem:
         """Number of rows of a table, which is that of its intervals."""
         label_sets = self.label_sets.values()
         quantities = 3 + 2 * sum(classes.labelled for classes in label_sets)  # I(X;T), h(T), h(T|X); I(T;Y), I(X;T|Y)
-        return len(self.parts) * quantities
+        return len(self.parts) * quantities - 2 * sum(
+            isinstance(part.slices, RandomSlices)
+            for part in self.parts.values()  # without entropies
+        )
 
     @property
     def n_inputs(self) -> int:

@@ -26,7 +26,7 @@ def plot_information(folder: Path) -> None:
         The table is damaged.
     """
     tables = read_information(folder / "information.csv")
-    quantities = [name for name in _names(tables.values(), "quantity") if name.startswith("I(")]
+    quantities = [name for name in _names(tables.values(), "quantity") if not name.startswith("h(")]
     if not quantities:
         return
     layers = _names(tables.values(), "layer")

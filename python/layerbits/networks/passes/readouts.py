@@ -15,7 +15,9 @@ from torch import Tensor
 from layerbits._base import MASKED, LayerSelectionError, check_count
 from layerbits.networks.inputs.pass_inputs import PassInputs
 from layerbits.networks.noise.dropout import DropoutNoise, Noise
+from layerbits.networks.passes.frame_views import FrameView, RandomFramesView
 from layerbits.networks.passes.measured_network import MeasuredNetwork
+from layerbits.networks.passes.slices import LearntSlices, PrincipalSlices, RandomSlices, Slices
 from layerbits.networks.passes.unit_views import MaskedView, UnitView
 
 _POSITIONS = {"first": 0, "last": -1}
@@ -168,7 +170,7 @@ class Channels:
 
 
 # Values of the argument `readout`; None is the whole layer.
-Readout = str | int | Tokens | Channels
+Readout = str | int | Tokens | Channels | RandomSlices | PrincipalSlices | LearntSlices
 Readouts = Readout | Sequence[Readout | None] | None
 
 
@@ -180,12 +182,15 @@ class LayerPart:
     ----------
     layer : str
         Name of the layer.
-    view : UnitView, MaskedView or None
-        The readout; None for the whole layer.
+    view : UnitView, MaskedView, FrameView, RandomFramesView or None
+        The readout; None for the whole layer, and for slices whose frames are not known yet.
+    slices : RandomSlices, PrincipalSlices, LearntSlices or None
+        The slices that the readout consists of; None for other parts.
     """
 
     layer: str
-    view: UnitView | MaskedView | None = None
+    view: UnitView | MaskedView | FrameView | RandomFramesView | None = None
+    slices: Slices | None = None
 
     def flags(self, network: MeasuredNetwork) -> tuple[str, ...]:
         """Return the flags of the part in an information table."""
@@ -201,7 +206,7 @@ class LayerPart:
             a mask, also noise that differs by token or has a covariance.
         """
         noise = network.noise[self.layer]
-        if self.view is None:
+        if self.view is None and self.slices is None:
             return noise
         if isinstance(noise, DropoutNoise):
             raise ValueError(
@@ -209,10 +214,10 @@ class LayerPart:
                 "noise of the readout would depend on the signal; give the layer a standard deviation, or measure the "
                 "whole layer"
             )
-        return self.view.noise(self.layer, noise)
+        return noise if self.view is None else self.view.noise(self.layer, noise)
 
 
-def as_readouts(readout: Readouts) -> tuple[Tokens | Channels | None, ...]:
+def as_readouts(readout: Readouts) -> tuple[Tokens | Channels | Slices | None, ...]:
     """Return the readouts in the argument `readout`, which is a readout or a sequence of readouts.
 
     Raises
@@ -223,7 +228,8 @@ def as_readouts(readout: Readouts) -> tuple[Tokens | Channels | None, ...]:
     items = list(readout) if isinstance(readout, Sequence) and not isinstance(readout, str) else [readout]
     if not items:
         raise ValueError("readout: got an empty sequence, wanted at least one readout; None is the whole layer")
-    readouts = tuple(item if item is None or isinstance(item, Tokens | Channels) else Tokens(item) for item in items)
+    kept = Tokens | Channels | RandomSlices | PrincipalSlices | LearntSlices | None
+    readouts = tuple(item if isinstance(item, kept) else Tokens(item) for item in items)
     names = [None if item is None else item.name for item in readouts]
     if len(set(names)) < len(names):
         raise ValueError(f"readout: got {names}, wanted different readouts")
@@ -233,7 +239,7 @@ def as_readouts(readout: Readouts) -> tuple[Tokens | Channels | None, ...]:
 def layer_parts(
     network: MeasuredNetwork,
     layers: Sequence[str],
-    readouts: Sequence[Tokens | Channels | None],
+    readouts: Sequence[Tokens | Channels | Slices | None],
     inputs: PassInputs,
 ) -> dict[str, LayerPart]:
     """Return the parts of every layer by their names in tables: ``layer[readout]``, or ``layer`` for the whole layer.
@@ -250,23 +256,31 @@ def layer_parts(
     for layer in layers:
         for readout in readouts:
             name = layer if readout is None else f"{layer}[{readout.name}]"
-            view = None if readout is None else _view(readout, layer, network.unit_shape(layer), inputs)
-            if name in parts or (view is not None and name in network.layer_names):
+            part = _part(readout, layer, network.unit_shape(layer), inputs)
+            if name in parts or (readout is not None and name in network.layer_names):
                 raise LayerSelectionError(
                     f"layers: got a layer of the name {name!r}, which is that of a readout, wanted different names; "
                     "rename the module"
                 )
-            parts[name] = LayerPart(layer, view)
+            parts[name] = part
             parts[name].noise(network)
     return parts
 
 
-def _view(readout: Tokens | Channels, layer: str, units: tuple[int, ...], inputs: PassInputs) -> UnitView | MaskedView:
+def _part(
+    readout: Tokens | Channels | Slices | None, layer: str, units: tuple[int, ...], inputs: PassInputs
+) -> LayerPart:
+    if readout is None:
+        return LayerPart(layer)
+    if not isinstance(readout, Tokens | Channels):
+        readout.check(layer, units, labelled=bool(inputs.labels))
+        return LayerPart(layer, slices=readout)
     view = readout.view(layer, units)
     if isinstance(readout, Channels) or readout.mask is None:
-        return view
+        return LayerPart(layer, view)
     axis = view.axes[0]
-    return MaskedView.of(units, axis, str(readout.which), _kept_tokens(inputs, readout.mask, units[axis]))
+    kept = _kept_tokens(inputs, readout.mask, units[axis])
+    return LayerPart(layer, MaskedView.of(units, axis, str(readout.which), kept))
 
 
 def _kept_tokens(inputs: PassInputs, mask: str | int, n_tokens: int) -> Tensor:

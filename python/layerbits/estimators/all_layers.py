@@ -75,13 +75,14 @@ def layer_information(
     layers : None, str, type, callable or a sequence of them
         The layers to measure, as in `noisify`. None selects all noisy layers, or with `sigma` every hidden activation
         function, except those of experts that get some of the rows, which a warning names.
-    readout : "mean", "first", "last", int, Tokens, Channels, None, or a sequence of them
+    readout : "mean", "first", "last", int, Tokens, Channels, slices, None, or a sequence of them
         The linear views A^T T of each layer to measure, all in the same passes; None is the whole layer. ``"mean"``,
         ``"first"``, ``"last"`` and positions are along the tokens, axis 1 of (n, L, d); `Tokens` names another axis,
         and ``Channels("mean")`` is the mean over the positions of (n, C, L) or (n, C, H, W). The rows have names such
         as ``"layer[mean]"``. Their noise is that of A^T T (for a mean over L tokens, sigma / sqrt(L)), and their h(T)
         is that of A^T T. I(X; A^T T) is at most I(X;T), unless a mask chooses the tokens (`Tokens`). It may grow from
-        layer to layer, so readouts are not audited against the layer before.
+        layer to layer, so readouts are not audited against the layer before. `RandomSlices`, `PrincipalSlices` and
+        `LearntSlices` are readouts of few dimensions, whose information has symbols of its own, such as SI_1(X;T).
     draws : int, optional
         Noisy passes per input, r; at least 2 for a layer behind noise. The gap between the two bounds falls as r grows.
         A layer behind no noise uses a single pass. By default 32, but at least 16,384 passes of all inputs together and

@@ -10,12 +10,11 @@ import dataclasses
 import numbers
 from collections.abc import Sequence
 
-from torch import Tensor
-
 from layerbits._base import MASKED, LayerSelectionError, check_count
 from layerbits.networks.inputs.pass_inputs import PassInputs
 from layerbits.networks.noise.dropout import DropoutNoise, Noise
 from layerbits.networks.passes.frame_views import FrameView, RandomFramesView
+from layerbits.networks.passes.kept_tokens import kept_tokens
 from layerbits.networks.passes.measured_network import MeasuredNetwork
 from layerbits.networks.passes.slices import LearntSlices, PrincipalSlices, RandomSlices, Slices
 from layerbits.networks.passes.unit_views import MaskedView, UnitView
@@ -279,27 +278,8 @@ def _part(
     if isinstance(readout, Channels) or readout.mask is None:
         return LayerPart(layer, view)
     axis = view.axes[0]
-    kept = _kept_tokens(inputs, readout.mask, units[axis])
+    kept = kept_tokens(inputs, readout.mask, units[axis])
     return LayerPart(layer, MaskedView.of(units, axis, str(readout.which), kept))
-
-
-def _kept_tokens(inputs: PassInputs, mask: str | int, n_tokens: int) -> Tensor:
-    """Return whether the argument `mask` of the network keeps each token of each input, shape (n, L)."""
-    args, kwargs = dataclasses.replace(inputs, device=None).arguments(inputs.tensors)
-    arguments: dict[str | int, object] = dict(enumerate(args))
-    arguments.update(kwargs)
-    values = arguments.get(mask)
-    if not isinstance(values, Tensor):
-        names = ", ".join(repr(key) for key, value in arguments.items() if isinstance(value, Tensor))
-        raise ValueError(f"mask: got {mask!r}, wanted the name or position of a tensor among the inputs: {names}")
-    if tuple(values.shape) != (len(inputs), n_tokens):
-        raise ValueError(
-            f"mask: got {mask!r} of shape {tuple(values.shape)}, wanted ({len(inputs)}, {n_tokens}), one value for "
-            "each token of the layer"
-        )
-    if not ((values == 0) | (values == 1)).all():
-        raise ValueError(f"mask: got values of {mask!r} other than 0 and 1, wanted 1 for the tokens to keep")
-    return values == 1
 
 
 def _shape(units: Sequence[int]) -> str:

@@ -8,6 +8,9 @@ import pkgutil
 import pytest
 
 import layerbits
+from tests.support.vision import import_torchvision
+
+import_torchvision()  # torchmetrics, which Lightning imports, imports it
 
 PACKAGES = ("baselines", "calibration", "data", "theory")
 PUBLIC = {
@@ -15,6 +18,8 @@ PUBLIC = {
     for module in (layerbits, *(importlib.import_module(f"layerbits.{package}") for package in PACKAGES))
     for name in getattr(module, "__all__", ())
 }
+PLOTS = ("curves", "distances", "information_plane", "intervals", "scatter", "sigma_profile")  # the rest are parts
+PUBLIC |= {f"layerbits.plots.{name}": getattr(layerbits.plots, name) for name in PLOTS}
 FUNCTIONS = sorted(name for name, value in PUBLIC.items() if inspect.isfunction(value))
 CLASSES = sorted(name for name, value in PUBLIC.items() if inspect.isclass(value) and ">>>" in (value.__doc__ or ""))
 

@@ -3,7 +3,7 @@
 from importlib.metadata import PackageNotFoundError as _PackageNotFoundError
 from importlib.metadata import version as _version
 
-from layerbits import baselines, calibration, data, theory
+from layerbits import baselines, calibration, data, integrations, plots, theory
 from layerbits._base import (
     BackendError,
     DataError,
@@ -109,6 +109,7 @@ __all__ = [
     "discrete_information",
     "information",
     "information_between_layers",
+    "integrations",
     "layer_activations",
     "layer_information",
     "layers",
@@ -121,6 +122,7 @@ __all__ = [
     "noise_off",
     "noisify",
     "pairwise_distance_histogram",
+    "plots",
     "propagate",
     "quantile_edges",
     "read_history",

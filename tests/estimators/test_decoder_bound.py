@@ -8,6 +8,7 @@ from layerbits.estimators.classes import Classes
 from layerbits.estimators.decoder_bound import DecoderBounds
 from layerbits.estimators.decoder_candidates import TrialSplit
 from layerbits.estimators.log_densities import Queries
+from layerbits.estimators.noisy_sample import NoisySample
 from layerbits.estimators.plug_in_bound import plug_in
 from layerbits.statistics import QUANTITIES
 from tests.support.random_arrays import normal_tensor
@@ -27,7 +28,7 @@ def sample(*, gain=1.0, copies=1, n_queries=8, n_draws=16):
 def bounds(queries, draws):
     n_inputs, n_queries = queries.shape
     classes, split = Classes.of(None, n_inputs), TrialSplit(queries, np.arange(n_inputs), n_queries // 2)
-    return DecoderBounds.of(split, draws, plug_in(queries, draws, classes), classes, RISK)
+    return DecoderBounds.of(NoisySample(queries, draws), split, plug_in(queries, draws, classes), classes, RISK)
 
 
 def bound(queries, draws):

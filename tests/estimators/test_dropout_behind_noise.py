@@ -172,12 +172,6 @@ def test_signals_that_do_not_fit_into_memory_are_refused_with_the_remedy():
     assert len(lb.layer_information(model, inputs, layers="1", draws=32, max_memory=needed)) == 3
 
 
-def test_information_between_layers_refuses_dropout_at_the_second_layer():
-    model = chain(nn.Tanh(), noise=(0.3, SECOND))
-    with pytest.raises(ValueError, match=r"second: got '2', which has DropoutNoise\(alpha=0.5, sigma=0.2\).*noise_of"):
-        lb.information_between_layers(model, inputs_of(), "0", "2")
-
-
 def test_huge_deviations_are_refused():
     model = noisy_identities(2, {"0": 0.3, "1": lb.DropoutNoise(1e150, 0.2)}, inputs=inputs_of())
     with pytest.raises(ValueError, match=r"sigma: got 0.2 with alpha 1e\+150"):

@@ -251,11 +251,3 @@ def test_a_monitor_measures_while_a_network_with_dropout_trains(tmp_path):
     table = monitor.step(1)
     assert table["1", "I(X;T)"].upper < 0.01
     assert table["1", "h(T|X)"].value == pytest.approx(3 * stats.norm.entropy(scale=0.2), abs=1e-12)
-
-
-def test_a_readout_of_a_layer_with_dropout_is_refused():
-    model, tokens = nn.Sequential(nn.Tanh(), nn.Linear(3, 2)), torch.randn(6, 4, 3, generator=torch.Generator())
-    with pytest.raises(ValueError, match=r"^readout: got a readout of '0', which has DropoutNoise"):
-        lb.layer_information(model, tokens, sigma=lb.DropoutNoise(0.3, 0.1), readout="mean")
-    rows = lb.layer_information(model, tokens, sigma=lb.DropoutNoise(0.3, 0.1), readout=None, queries=3)
-    assert {row.layer for row in rows} == {"0"}

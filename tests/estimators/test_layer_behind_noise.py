@@ -11,8 +11,9 @@ import torch
 from scipy import stats
 
 from layerbits.estimators.classes import Classes
-from layerbits.estimators.layer_behind_noise import NoisySample, noisy_layer_estimates
+from layerbits.estimators.layer_behind_noise import noisy_layer_estimates
 from layerbits.estimators.log_densities import Queries
+from layerbits.estimators.noisy_sample import NoisySample
 from layerbits.estimators.omitted_dimensions import OmittedDimensions
 from layerbits.estimators.plug_in_bound import plug_in
 from layerbits.statistics import QUANTITIES

@@ -9,13 +9,14 @@ import torch
 from scipy import stats
 from torch import nn
 
-from layerbits import MeasurementSettings, layer_information, noisify
+from layerbits import MeasurementSettings, information, layer_information, noisify
 from layerbits.estimators import Problem, layer_rounds
 from layerbits.estimators.data_processing import Chains
 from layerbits.estimators.layer_measurement import estimate_layer
 from layerbits.networks import read_inputs
 from tests.support.answers import entropy
 from tests.support.networks import INPUTS, LABELS, ScalarChain, noisy_identities, tanh_mlp, three_tanh_layers
+from tests.support.random_arrays import normal_tensor
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -37,6 +38,23 @@ def test_risk_is_divided_by_the_number_of_rows():
         assert (row.lower, row.upper) == pytest.approx((expected.lower, expected.upper), abs=1e-9)
     single = layer_information(network, INPUTS, labels, confidence=0.9, **options)
     assert all(row.upper - row.lower >= other.upper - other.lower for row, other in zip(table, single, strict=True))
+
+
+@pytest.mark.parametrize("draws", [1, 16], ids=["functions of X", "draws"])
+def test_risk_of_recorded_signals_is_divided_by_the_rows_of_all_layers(draws):
+    """2 layers with 2 label sets have 14 rows: the intervals are those of the level 1 - 0.1 / 14."""
+    signals = INPUTS[:, None] + 0.2 * normal_tensor(20, draws, 4)
+    layers = {"a": signals.squeeze(1), "b": 2 * signals.squeeze(1)}
+    labels = {"Y": LABELS, "parity": torch.arange(20) % 2}
+    table = information(layers, 0.5, labels, queries=4, confidence=0.9, simultaneous=True)
+    assert len(table) == 14
+    wider = information(layers, 0.5, labels, queries=4, confidence=1 - 0.1 / 14)
+    single = information(layers, 0.5, labels, queries=4, confidence=0.9)
+    for row, expected, other in zip(table, wider, single, strict=True):
+        # The two risks differ by rounding.
+        assert (row.lower, row.upper) == pytest.approx((expected.lower, expected.upper), abs=1e-9)
+        assert row.upper - row.lower >= other.upper - other.lower
+    assert table["a", "I(T;Y)"].lower < single["a", "I(T;Y)"].lower - 0.01
 
 
 def test_risks_of_all_ends_and_rounds_sum_to_the_risk(monkeypatch):

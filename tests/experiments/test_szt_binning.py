@@ -123,6 +123,7 @@ def tiny_run(tmp_path_factory):
 def test_run_writes_all_its_files(folder):
     assert {str(file.relative_to(folder)) for file in folder.rglob("*") if file.suffix != ".pt"} == {
         "run.json", "tracking.csv", "szt-binning.png", "szt-binning-noisy.png",
+        "szt-binning-planes.png",
         "deterministic", "deterministic/checkpoints", "deterministic/training.csv", "deterministic/binned.csv",
         "noisy", "noisy/checkpoints", "noisy/training.csv", "noisy/binned.csv", "noisy/information.csv",
         "noisy/information.json", "noisy/scatter.csv",

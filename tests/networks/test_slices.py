@@ -108,7 +108,7 @@ def test_slices_for_classes_without_labels_are_refused():
 
 def test_slices_of_noise_that_grows_with_the_signal_are_refused():
     noisy = noisy_identities(1, sigma=lb.DropoutNoise(0.1, 0.1))
-    with pytest.raises(ValueError, match=r"^readout: got a readout of '0', which has DropoutNoise"):
+    with pytest.raises(ValueError, match=r"^readout: got slices of '0', which has DropoutNoise"):
         lb.layer_information(noisy, INPUTS, readout=lb.RandomSlices(1, 8))
 
 

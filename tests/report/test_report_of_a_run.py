@@ -41,10 +41,10 @@ def test_report_of_an_interrupted_run_plots_its_tables_and_changes_no_other_file
     before = file_contents(szt_run)
     assert write_report(szt_run).notes == ()
     after = file_contents(szt_run)
-    assert after.keys() - before.keys() == {Path("szt-tanh.png"), Path("report.html")}
+    assert after.keys() - before.keys() == {Path("szt-tanh.png"), Path("szt-tanh-plane.png"), Path("report.html")}
     assert before.items() <= after.items()
     page = HtmlPage(szt_run / "report.html")
-    assert page.images.keys() == {"szt-tanh.png"}
+    assert page.images.keys() == {"szt-tanh.png", "szt-tanh-plane.png"}
     assert "Status: interrupted" in page.text
     information, training = page.charts
     assert information.keys() == {"I(X;T)", "I(T;Y)", "I(X;T|Y)", "h(T)", "h(T|X)"}

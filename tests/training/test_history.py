@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import json
+import math
 
 import numpy as np
 import pytest
@@ -66,15 +67,34 @@ def test_folder_of_single_intervals_is_refused_if_intervals_are_to_hold_together
         make_monitor(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["information.csv", "information.json"])
-def test_missing_file_is_named(tmp_path, name):
+def test_missing_table_is_named(tmp_path):
     make_monitor(tmp_path).step(1)
-    (tmp_path / name).unlink()
-    with pytest.raises(UsageError, match=name):
+    (tmp_path / "information.csv").unlink()
+    with pytest.raises(UsageError, match=r"information\.csv"):
         read_history(tmp_path)
 
 
-@pytest.mark.parametrize("change", [{"confidence": "high"}, {"simultaneous": "yes"}])
+def test_history_without_settings_has_an_unknown_confidence_and_no_changes(tmp_path):
+    table = make_monitor(tmp_path).step(1)
+    (tmp_path / "information.json").unlink()
+    history = read_history(tmp_path)
+    assert (history[1], history.limits) == (table, {})
+    assert math.isnan(history.confidence)
+    with pytest.raises(ValueError, match=r"^simultaneous: "):
+        history.change("1", "I(X;T)", 1, 1)
+
+
+def test_limits_are_read_with_the_tables(tmp_path):
+    monitor = make_monitor(tmp_path)
+    monitor.step(1)
+    of_labels = float(stats.entropy(np.bincount(LABELS)))
+    of_inputs = math.log(len(INPUTS))
+    limits = {"I(X;T)": of_inputs, "I(T;Y)": of_labels, "I(X;T|Y)": of_inputs - of_labels}
+    assert monitor.history.limits == pytest.approx(limits)
+    assert read_history(tmp_path).limits == make_monitor(tmp_path).history.limits == monitor.history.limits
+
+
+@pytest.mark.parametrize("change", [{"confidence": "high"}, {"simultaneous": "yes"}, {"limits": {"I(X;T)": "log 3"}}])
 def test_damaged_settings_are_named(tmp_path, change):
     make_monitor(tmp_path).step(1)
     path = tmp_path / "information.json"

@@ -13,19 +13,19 @@ from layerbits._base.errors import (
 )
 from layerbits._base.files import DRAFT_PREFIX, damaged_file, read_csv, read_json, replacing, write_csv, write_json
 from layerbits._base.information_history import InformationHistory
+from layerbits._base.information_table import COLUMNS, InformationTable
+from layerbits._base.notebook_tables import HtmlRow, fixed, html_table
+from layerbits._base.optional_packages import data_frame, data_set, require_package
 from layerbits._base.progress_bars import progress, progress_bar
 from layerbits._base.results import (
     BEFORE_ROUNDING,
-    COLUMNS,
     MASKED,
     MEASUREMENT_NOISE,
     OTHER_OUTPUT,
     TAIL_ASSUMED,
     Estimate,
     InformationRow,
-    InformationTable,
     Result,
-    fixed,
 )
 from layerbits._base.types import Array, Doubles, Integers
 from layerbits._base.validation import check_confidence, check_count, check_positive
@@ -43,6 +43,7 @@ __all__ = [
     "DataError",
     "Doubles",
     "Estimate",
+    "HtmlRow",
     "InformationHistory",
     "InformationRow",
     "InformationTable",
@@ -56,12 +57,16 @@ __all__ = [
     "check_count",
     "check_positive",
     "damaged_file",
+    "data_frame",
+    "data_set",
     "fixed",
+    "html_table",
     "progress",
     "progress_bar",
     "read_csv",
     "read_json",
     "replacing",
+    "require_package",
     "write_csv",
     "write_json",
 ]

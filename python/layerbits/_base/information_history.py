@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from layerbits._base.results import Estimate, InformationRow, InformationTable
+from layerbits._base.information_table import COLUMNS, InformationTable
+from layerbits._base.notebook_tables import html_table
+from layerbits._base.optional_packages import data_frame, data_set
+from layerbits._base.results import Estimate, InformationRow
+
+if TYPE_CHECKING:
+    import pandas
+    import xarray
+    from matplotlib.axes import Axes
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class InformationHistory:
     """Information per layer at several epochs, as `Monitor.history` and `read_history` return it.
 
@@ -71,6 +80,11 @@ class InformationHistory:
         return tuple(dict.fromkeys(row.layer for _, row in self.rows))
 
     @property
+    def limits(self) -> Mapping[str, float]:
+        """Largest possible value of each information, as in `InformationTable`."""
+        return next(iter(self.tables.values())).limits if self.tables else {}
+
+    @property
     def bits(self) -> InformationHistory:
         """The history in bits."""
         return dataclasses.replace(self, tables={epoch: table.bits for epoch, table in self.tables.items()})
@@ -122,3 +136,27 @@ class InformationHistory:
             unit=start.unit,
             flags=tuple(dict.fromkeys((*start.flags, *end.flags))),
         )
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """Return a `pandas.DataFrame` with the epoch and each field of a row as columns; UsageError without pandas."""
+        rows = [{"epoch": epoch, **dataclasses.asdict(row)} for epoch, row in self.rows]
+        return data_frame(rows, ["epoch", *COLUMNS])
+
+    def to_xarray(self) -> xarray.Dataset:
+        """Return an `xarray.Dataset` over epoch, layer and quantity; UsageError without xarray."""
+        return data_set(self.to_pandas(), ("epoch", "layer", "quantity"))
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Plot I(X;T) of each layer over the epochs, by `layerbits.plots.curves`."""
+        from layerbits.plots import curves  # plots stands above _base
+
+        return curves(self, ax=ax)
+
+    def _repr_html_(self) -> str:
+        """Return the tables of the first and of the last epoch."""
+        shown = dict.fromkeys((*self.epochs[:1], *self.epochs[-1:]))
+        rows = [row for epoch in shown for row in self.tables[epoch].html_rows(str(epoch))]
+        return f"{len(self)} epochs{html_table(('epoch', 'layer', 'quantity'), rows)}"
+
+    def __repr__(self) -> str:
+        return f"InformationHistory(epochs={self.epochs}, layers={self.layers})"

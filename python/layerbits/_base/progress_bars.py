@@ -1,13 +1,17 @@
-"""Progress bars on stderr, shown only on a terminal and only after two seconds."""
+"""Progress bars after two seconds, in notebooks and on the stderr of a terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
-from tqdm import tqdm
+from tqdm.auto import tqdm
+from tqdm.notebook import tqdm_notebook
 
 _Item = TypeVar("_Item")
+
+# None: only if stderr is a terminal, which that of a notebook is not.
+_DISABLED = False if issubclass(tqdm, tqdm_notebook) else None
 
 
 def progress(items: Iterable[_Item], *, name: str, total: int) -> Iterator[_Item]:
@@ -17,4 +21,4 @@ def progress(items: Iterable[_Item], *, name: str, total: int) -> Iterator[_Item
 
 def progress_bar(items: Iterable[_Item], *, name: str, total: int) -> tqdm[Any]:
     """Return a progress bar that iterates over the items; its ``set_postfix_str`` adds a text."""
-    return tqdm(items, desc=name, total=total, disable=None, delay=2)
+    return tqdm(items, desc=name, total=total, disable=_DISABLED, delay=2)

@@ -7,36 +7,55 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, TypeVar
+from typing import Any, ClassVar, TypeVar
 
-if TYPE_CHECKING:
-    import pandas
+from layerbits._base.notebook_tables import HtmlRow, fixed, html_table
 
 _NATS_PER_BIT = math.log(2.0)
-# The fields in `unit`.
-_VALUES = ("value", "standard_error", "lower", "upper")
-_BOUNDS = ("plug_in", "plug_in_error", "decoded", "decoded_error")
+
+_Self = TypeVar("_Self", bound="Result")
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Result:
-    """A base of frozen results in which missing numbers (NaN) of two results are equal."""
+    """A base of frozen results with a value, an interval and a unit. Missing numbers (NaN) of two results are equal."""
 
-    def _cells(self) -> tuple[object, ...]:
-        values = (getattr(self, field.name) for field in dataclasses.fields(self))
-        return tuple(None if isinstance(value, float) and math.isnan(value) else value for value in values)
+    fields_in_unit: ClassVar[tuple[str, ...]] = ("value", "standard_error", "lower", "upper")
+    printed_fields: ClassVar[tuple[str, ...]] = ("value", "lower", "upper", "unit")
+
+    @property
+    def bits(self: _Self) -> _Self:
+        """The same result in bits."""
+        cells = self._cells()
+        if cells["unit"] == "bits":
+            return self
+        in_bits = {name: cells[name] / _NATS_PER_BIT for name in self.fields_in_unit}
+        return dataclasses.replace(self, **in_bits, **{"unit": "bits"})
+
+    def __float__(self) -> float:
+        return float(self._cells()["value"])
+
+    def __repr__(self) -> str:
+        cells = self._cells()
+        return f"{type(self).__name__}({', '.join(f'{name}={cells[name]!r}' for name in self.printed_fields)})"
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Result) or type(other) is not type(self):
             return NotImplemented
-        return self._cells() == other._cells()
+        return self._comparable() == other._comparable()
 
     def __hash__(self) -> int:
-        return hash(self._cells())
+        return hash(self._comparable())
+
+    def _cells(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+    def _comparable(self) -> tuple[object, ...]:
+        values = self._cells().values()
+        return tuple(None if isinstance(value, float) and math.isnan(value) else value for value in values)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Estimate(Result):
     """A Monte Carlo estimate with its confidence interval.
 
@@ -69,10 +88,10 @@ class Estimate(Result):
     converged: bool = True
     flags: tuple[str, ...] = ()
 
-    @property
-    def bits(self) -> Estimate:
-        """The estimate in bits."""
-        return _in_bits(self, _VALUES)
+    def _repr_html_(self) -> str:
+        note = "" if self.converged else f"tolerance not reached in {self.draws} draws"
+        row = HtmlRow((), self.value, self.lower, self.upper, self.unit, note, self.flags)
+        return html_table((), (row,))
 
     def __str__(self) -> str:
         error = "" if math.isnan(self.standard_error) else f" +- {fixed(self.standard_error, 3)}"
@@ -83,12 +102,7 @@ class Estimate(Result):
         return text if self.converged else f"{text}, tolerance not reached in {self.draws} draws"
 
 
-def fixed(value: float, digits: int = 4) -> str:
-    """Format a number with a fixed number of decimals; zero has no sign."""
-    return f"{round(value, digits) + 0.0:.{digits}f}"
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class InformationRow(Result):
     """One quantity of one layer: the columns of `information.csv` without `epoch`, in their order.
 
@@ -139,7 +153,7 @@ class InformationRow(Result):
         information, but a mean of rounded values may. ``"other_output"``: the layer returns several tensors, the first
         has the noise, and a later layer uses another one, so that the layer is in no chain. ``"masked"``: a readout of
         the tokens that a mask keeps, a function of T and the mask. ``"tail_assumed"``: the upper end of an entropy
-        behind noise assumes that no signal lies more than 10 times as far out as all that were observed. Layers of
+        behind noise assumes that no signal lies more than 10 times as far out as those of a pilot. Layers of
         tanh, sigmoid and other bounded activation functions need no such assumption.
     """
 
@@ -162,63 +176,22 @@ class InformationRow(Result):
     limited_by: str = ""
     flags: tuple[str, ...] = ()
 
-    @property
-    def bits(self) -> InformationRow:
-        """The row in bits."""
-        return _in_bits(self, (*_VALUES, *_BOUNDS))
+    fields_in_unit: ClassVar[tuple[str, ...]] = (
+        *Result.fields_in_unit,
+        "plug_in",
+        "plug_in_error",
+        "decoded",
+        "decoded_error",
+    )
+    printed_fields: ClassVar[tuple[str, ...]] = ("layer", "quantity", *Result.printed_fields)
 
     def __str__(self) -> str:
         text = f"{self.quantity:<8}  {fixed(self.value):>9} {self.unit}  [{fixed(self.lower)}, {fixed(self.upper)}]"
         return f"{text}  ({self.note})" if self.note else text
 
 
-@dataclasses.dataclass(frozen=True)
-class InformationTable:
-    """Information per layer: a row for each (layer, quantity), in the order in which data passes the layers."""
-
-    rows: tuple[InformationRow, ...]
-
-    def __iter__(self) -> Iterator[InformationRow]:
-        return iter(self.rows)
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, key: tuple[str, str]) -> InformationRow:
-        """Return the row of ``(layer, quantity)``; a KeyError lists the rows of the table."""
-        for row in self.rows:
-            if (row.layer, row.quantity) == key:
-                return row
-        keys = ", ".join(repr((row.layer, row.quantity)) for row in self.rows)
-        raise KeyError(f"no row {key!r}; the table has {keys}")
-
-    @property
-    def bits(self) -> InformationTable:
-        """The table in bits."""
-        return InformationTable(tuple(row.bits for row in self.rows))
-
-    def to_pandas(self) -> pandas.DataFrame:
-        """Return a `pandas.DataFrame` with a column for each field of a row; pandas is in the extra `experiments`."""
-        import pandas  # an optional dependency of this method alone
-
-        return pandas.DataFrame([dataclasses.asdict(row) for row in self.rows], columns=COLUMNS)
-
-    def __str__(self) -> str:
-        width = max((len(row.layer) for row in self.rows), default=0)
-        return "\n".join(f"{row.layer:<{width}}  {row}" for row in self.rows)
-
-
-_Result = TypeVar("_Result", Estimate, InformationRow)
-
 MEASUREMENT_NOISE, BEFORE_ROUNDING, OTHER_OUTPUT = "measurement_noise", "before_rounding", "other_output"
 MASKED = "masked"
 TAIL_ASSUMED = "tail_assumed"
 
 COLUMNS = [field.name for field in dataclasses.fields(InformationRow)]
-
-
-def _in_bits(result: _Result, fields: tuple[str, ...]) -> _Result:
-    if result.unit == "bits":
-        return result
-    values = {name: getattr(result, name) / _NATS_PER_BIT for name in fields}
-    return dataclasses.replace(result, unit="bits", **values)

@@ -26,6 +26,7 @@ the other passes. For an entropy, the plug-in bound is the lower one.
     seeded_generators       a seed for the global generators while code of the caller runs
     fitted_decoder          a decoder of the caller, fitted to draws and checked at queries
     wide_density            a wide density that bounds surprisals
+    noisy_sample            draws of a layer behind noise, and queries at other draws
     decoder_candidates      the decoders that compete at a layer, and the queries that choose one
     risk_shares             how the risk of an interval is divided between own ends and ends for other layers
     decoder_bound           the lower bound of an information, upper bound of an entropy

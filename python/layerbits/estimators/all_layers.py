@@ -250,7 +250,7 @@ def measure_layers(problem: Problem, settings: MeasurementSettings, n_tables: in
         rows_of_part = layer_rows(name, problem.label_sets, combined, settings.estimator, seconds, flags, least)
         information[name] = rows_of_part[0]
         rows += with_symbols(rows_of_part, part.slices)
-    return InformationTable(tuple(with_slice_notes(rows, problem.parts)))
+    return InformationTable(tuple(with_slice_notes(rows, problem.parts)), problem.limits)
 
 
 def _samples(

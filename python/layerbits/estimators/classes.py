@@ -78,3 +78,17 @@ def classes_by_label_set(numbers_by_name: Mapping[str, Integers], n_inputs: int)
     """Return the classes by the name of the label set; without label sets, a single class under the name "Y"."""
     classes = {name: Classes(numbers, labelled=True) for name, numbers in numbers_by_name.items()}
     return classes or {"Y": Classes.of(None, n_inputs)}
+
+
+def limits_by_symbol(label_sets: Mapping[str, Classes]) -> dict[str, float]:
+    """Return the largest value of each information, in nats, by its symbol in a table."""
+    return {
+        quantity.replace("Y", name): limit
+        for name, classes in label_sets.items()
+        for quantity, limit in classes.ceilings.items()
+    }
+
+
+def count_quantities(label_sets: Mapping[str, Classes]) -> int:
+    """Return the number of rows of a layer: I(X;T), h(T), h(T|X), and I(T;Y), I(X;T|Y) for each label set."""
+    return 3 + 2 * sum(classes.labelled for classes in label_sets.values())

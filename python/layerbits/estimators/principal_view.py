@@ -18,6 +18,9 @@ MAX_DIMENSIONS = 256
 # Rows of the largest Gram matrix whose eigenvectors are computed; larger ones take more than some seconds.
 LARGEST_GRAM = 4096
 
+# Values of a block in float64: 4 MiB.
+_BLOCK_VALUES = 2**19
+
 
 def principal_view(noise: GaussianNoise, probe: Tensor) -> View:
     """Return a view on the principal axes of signals (n, passes, d) of the probing passes."""
@@ -39,9 +42,14 @@ def means_suffice(points: Tensor, sigma: float, fitted: int, negligible: float) 
 
 
 def view_values(noise: GaussianNoise, subspace: Subspace, signals: Tensor) -> Tensor:
-    """Return coordinates of signals (..., d), with the squared distance to the subspace as a last coordinate."""
-    whitened = noise.whiten(signals)
-    # A CUDA device may round float32 products to ten bits (TF32), an error of nats in the distance.
-    dtype = torch.float64 if whitened.is_cuda else whitened.dtype
-    coordinates, squared_distances = subspace.to(dtype).coordinates(whitened)
-    return torch.cat([coordinates, squared_distances[..., None].to(coordinates.dtype)], -1)
+    """Return coordinates of signals (..., d), with the squared distance to the subspace as a last coordinate.
+
+    The squared distance is a difference of two sums, each of which may be 1e7 sigma^2 in a wide layer. In float32 its
+    error would be nats, so blocks of rows are computed in float64.
+    """
+    rows = signals.reshape(-1, signals.shape[-1])
+    dtype, blocks = noise.whiten(rows[:1]).dtype, []
+    for block in torch.split(rows, max(1, _BLOCK_VALUES // max(1, rows.shape[1]))):
+        coordinates, squared_distances = subspace.to(torch.float64).coordinates(noise.whiten(block.double()))
+        blocks.append(torch.cat([coordinates, squared_distances[..., None]], -1).to(dtype))
+    return torch.cat(blocks).view(*signals.shape[:-1], -1)

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import nn
 
-from layerbits.estimators.classes import Classes, classes_by_label_set
+from layerbits.estimators.classes import Classes, classes_by_label_set, count_quantities, limits_by_symbol
 from layerbits.estimators.input_decoders import InputDecoder, checked_decoders
 from layerbits.estimators.settings import KNOWN, MeasurementSettings
 from layerbits.kernels import Devices, resolve_devices
@@ -149,12 +149,15 @@ class Problem:
     @property
     def n_rows(self) -> int:
         """Number of rows of a table, which is that of its intervals."""
-        label_sets = self.label_sets.values()
-        quantities = 3 + 2 * sum(classes.labelled for classes in label_sets)  # I(X;T), h(T), h(T|X); I(T;Y), I(X;T|Y)
-        return len(self.parts) * quantities - 2 * sum(
-            isinstance(part.slices, RandomSlices)
-            for part in self.parts.values()  # without entropies
-        )
+        entropies_of_slices = 2 * sum(isinstance(part.slices, RandomSlices) for part in self.parts.values())
+        return len(self.parts) * count_quantities(self.label_sets) - entropies_of_slices  # they have none
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """Largest possible value of each information, in nats, by its symbol."""
+        limits = limits_by_symbol(self.label_sets)
+        symbols = dict.fromkeys(part.slices.symbol for part in self.parts.values() if part.slices is not None)
+        return limits | {f"{symbol}{name[1:]}": limits[name] for symbol in symbols for name in limits}
 
     @property
     def n_inputs(self) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from layerbits._base import Array, InformationRow, InformationTable
-from layerbits.estimators.classes import Classes, classes_by_label_set
+from layerbits.estimators.classes import Classes, classes_by_label_set, count_quantities, limits_by_symbol
 from layerbits.estimators.input_decoders import InputDecoder, checked_decoders
 from layerbits.estimators.layer_arrays import arrays_by_layer
 from layerbits.estimators.layer_rows import layer_rows
@@ -35,6 +35,7 @@ def information(
     seed: int = 0,
     estimator: str = "pooled",
     devices: Devices = None,
+    simultaneous: bool = False,
     decoders: Sequence[InputDecoder] | None = None,
 ) -> InformationTable:
     """Measure I(X;T), h(T) and h(T|X) of recorded signals S, for T = S + Z and X uniform over the rows, in nats.
@@ -61,7 +62,7 @@ def information(
         until a limit is reached; a note then names the limit. Where S is random, the draws in hand are the limit.
         None: one round.
     confidence : float
-        Level of each single interval.
+        Level of each single interval, or with `simultaneous` of all intervals of the table together.
     max_seconds : float
         With a tolerance: no round begins that would likely end later than this after the call. Layers are measured in
         their order.
@@ -73,6 +74,9 @@ def information(
         at least 4 draws; where S is a function of X both estimators are the same.
     devices : sequence of torch.device or str, optional
         CUDA devices that share the queries of signals on a CUDA device, as in `layer_information`.
+    simultaneous : bool
+        Whether all intervals of the table hold together with probability `confidence`: the risk is divided by their
+        number, so each interval is wider.
     decoders : sequence of InputDecoder, optional
         Decoders q(x|t) of your own for signals with draws, as in `layer_information`.
 
@@ -110,6 +114,7 @@ def information(
         max_seconds=max_seconds,
         seed=seed,
         estimator=estimator,
+        simultaneous=simultaneous,
     )
     own_decoders = checked_decoders(decoders)
     if settings.estimator in (KNOWN, AUTO):
@@ -122,17 +127,20 @@ def information(
     noise = {layer: _noise_of(sigma, layer, tensor) for layer, tensor in draws.items()}
     label_sets = {layer: _label_sets(labels, len(tensor)) for layer, tensor in draws.items()}
     shares = {layer: resolve_devices(devices, tensor.device) for layer, tensor in draws.items()}
+    n_intervals = sum(count_quantities(of_layer) for of_layer in label_sets.values())
     deadline = time.monotonic() + settings.max_seconds
     rows: list[InformationRow] = []
     for index, layer in enumerate(layers):
         started = time.monotonic()
         rounds = SignalRounds(
-            draws[layer], noise[layer], label_sets[layer], index, settings, shares[layer], own_decoders
+            draws[layer], noise[layer], label_sets[layer], index, settings, shares[layer], own_decoders, n_intervals
         )
         measurements = rounds.measure(deadline)
         seconds = time.monotonic() - started
         rows += layer_rows(layer, label_sets[layer], measurements, settings.estimator, seconds)
-    return InformationTable(tuple(rows))
+    # Layers may have different numbers of inputs; then no limit holds for all.
+    limits, *other_limits = map(limits_by_symbol, label_sets.values())
+    return InformationTable(tuple(rows), limits if all(other == limits for other in other_limits) else {})
 
 
 def _as_draws(layer: str, array: object, estimator: str) -> Tensor:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, ClassVar
 
-from layerbits._base import Result, fixed
+from layerbits._base import HtmlRow, Result, data_frame, data_set, fixed, html_table
 
 if TYPE_CHECKING:
     import pandas
+    import xarray
+    from matplotlib.axes import Axes
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class SigmaRow(Result):
     """A quantity of a layer at one sigma.
 
@@ -50,20 +52,19 @@ class SigmaRow(Result):
     note: str = ""
     flags: tuple[str, ...] = ()
 
-    @property
-    def bits(self) -> SigmaRow:
-        """The same row in bits."""
-        if self.unit == "bits":
-            return self
-        scaled = {name: getattr(self, name) / math.log(2) for name in ("value", "standard_error", "lower", "upper")}
-        return dataclasses.replace(self, unit="bits", **scaled)
+    printed_fields: ClassVar[tuple[str, ...]] = ("layer", "sigma", "quantity", *Result.printed_fields)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class SigmaProfile:
-    """The rows of `sigma_profile`: by layer, then by sigma in the order of the argument, then by quantity."""
+    """The rows of `sigma_profile`: by layer, then by sigma in the order of the argument, then by quantity.
+
+    `limits` is the largest possible value of each information, as in `InformationTable`; empty if layers have different
+    numbers of inputs. Equal rows make equal profiles, whatever the limits.
+    """
 
     rows: tuple[SigmaRow, ...]
+    limits: Mapping[str, float] = dataclasses.field(default_factory=dict, compare=False)
 
     def __iter__(self) -> Iterator[SigmaRow]:
         return iter(self.rows)
@@ -74,14 +75,46 @@ class SigmaProfile:
     @property
     def bits(self) -> SigmaProfile:
         """The same profile in bits."""
-        return SigmaProfile(tuple(row.bits for row in self.rows))
+        in_bits = {row.unit for row in self.rows} == {"bits"}
+        limits = {name: limit / (1 if in_bits else math.log(2)) for name, limit in self.limits.items()}
+        return SigmaProfile(tuple(row.bits for row in self.rows), limits)
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The layers, in the order of the rows."""
+        return tuple(dict.fromkeys(row.layer for row in self.rows))
 
     def to_pandas(self) -> pandas.DataFrame:
-        """Return a `pandas.DataFrame` with a column for each field of a row (pandas is in the extra `experiments`)."""
-        import pandas  # an optional dependency of this method alone
-
+        """Return a `pandas.DataFrame` with a column for each field of a row; UsageError without pandas."""
         columns = [field.name for field in dataclasses.fields(SigmaRow)]
-        return pandas.DataFrame([dataclasses.astuple(row) for row in self.rows], columns=columns)
+        return data_frame([dataclasses.asdict(row) for row in self.rows], columns)
+
+    def to_xarray(self) -> xarray.Dataset:
+        """Return an `xarray.Dataset` over layer, sigma and quantity; UsageError without xarray."""
+        return data_set(self.to_pandas(), ("layer", "sigma", "quantity"))
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Plot I(X;T) over sigma, by `layerbits.plots.sigma_profile`."""
+        from layerbits.plots import sigma_profile  # plots stands above estimators
+
+        return sigma_profile(self, ax=ax)
+
+    def _repr_html_(self) -> str:
+        return html_table(
+            ("layer", "sigma", "quantity"),
+            [
+                HtmlRow(
+                    (row.layer, f"{row.sigma:.4g}", row.quantity),
+                    row.value, row.lower, row.upper, row.unit, row.note, row.flags,
+                    self.limits.get(row.quantity, math.nan),
+                )
+                for row in self.rows
+            ],
+        )  # fmt: skip
+
+    def __repr__(self) -> str:
+        sigmas = tuple(dict.fromkeys(row.sigma for row in self.rows))
+        return f"SigmaProfile(layers={self.layers}, sigmas={sigmas})"
 
     def __str__(self) -> str:
         width = max((len(row.layer) for row in self.rows), default=0)

@@ -16,7 +16,7 @@ from layerbits.estimators.sigma_profile_table import SigmaProfile, SigmaRow
 from layerbits.kernels import NormalStream, RandomStream, as_floats
 from layerbits.mixtures import ChannelEstimate, KnownChannel, affine_coordinates, common_noise_surprisals
 from layerbits.networks import Inputs, Labels, Layers, read_inputs
-from layerbits.statistics import Interval, class_numbers
+from layerbits.statistics import Interval, ceilings, class_numbers
 
 
 @overload
@@ -159,7 +159,8 @@ def sigma_profile(
         estimates = _estimates(channels, queries, stream, risk)
         separated_lower = estimates[0]["I(X;T)"].separated_lower
         rows += _audited(_rows(layer, sigmas, estimates), math.log(len(centers)), separated_lower)
-    return SigmaProfile(tuple(rows))
+    limits = [ceilings(len(centers), numbers) for centers, numbers in zip(points.values(), classes, strict=True)]
+    return SigmaProfile(tuple(rows), limits[0] if all(other == limits[0] for other in limits) else {})
 
 
 def _checked_sigmas(sigmas: object) -> list[float]:

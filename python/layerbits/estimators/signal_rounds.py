@@ -18,7 +18,7 @@ from torch import Tensor
 from layerbits.estimators.audits import note
 from layerbits.estimators.classes import Classes
 from layerbits.estimators.input_decoders import InputDecoder
-from layerbits.estimators.layer_measurement import LayerMeasurement, estimate_samples
+from layerbits.estimators.layer_measurement import LayerMeasurement, SampleSource, estimate_samples
 from layerbits.estimators.layer_rounds import MAX_QUERIES
 from layerbits.estimators.layer_sample import LayerSample, sample_of_signals
 from layerbits.estimators.round_outlook import Effort
@@ -46,6 +46,8 @@ class SignalRounds:
         Devices that share the work on the queries; empty if the device of the signals does it alone.
     decoders : tuple of InputDecoder
         Decoders of the caller, which compete with the built-in ones.
+    n_intervals : int
+        Number of the intervals that hold together if they are simultaneous.
     """
 
     signals: Tensor
@@ -55,6 +57,7 @@ class SignalRounds:
     settings: MeasurementSettings
     devices: tuple[torch.device, ...] = ()
     decoders: tuple[InputDecoder, ...] = ()
+    n_intervals: int = 1
 
     def measure(self, deadline: float) -> dict[str, LayerMeasurement]:
         """Return the measurement with each label set.
@@ -90,11 +93,11 @@ class SignalRounds:
 
     def _measurements(self, samples: list[LayerSample], number: int) -> dict[str, LayerMeasurement]:
         settings = self.settings
-        seed, risk = settings.seed_of_round(number), settings.risk * settings.share_of_round(number)
+        seed = settings.seed_of_round(number)
+        risk = settings.risk_of_each(self.n_intervals) * settings.share_of_round(number)
+        source = SampleSource(seed, self.index, self.decoders)
         return {
-            name: LayerMeasurement(
-                samples[0].draws, estimate_samples(samples, classes, self.index, risk, seed, decoders=self.decoders)
-            )
+            name: LayerMeasurement(samples[0].draws, estimate_samples(samples, classes, risk, source))
             for name, classes in self.label_sets.items()
         }
 

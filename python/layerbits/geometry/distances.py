@@ -12,20 +12,25 @@ import dataclasses
 import math
 import numbers
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from layerbits._base import Array, Doubles, Integers, check_count
+from layerbits._base import Array, Doubles, Integers, check_count, data_frame
 from layerbits.geometry.matrices import as_matrix
 from layerbits.kernels import distance_histogram, largest_distance
 from layerbits.statistics import class_numbers
 
+if TYPE_CHECKING:
+    import pandas
+    from matplotlib.axes import Axes
+
 MAX_BINS = 2**23  # the kernel takes at most 2^24 - 2 edges
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class DistanceHistogram:
     """Counts of pairs of rows by their distance; an unordered pair counts once.
 
@@ -58,6 +63,24 @@ class DistanceHistogram:
         if not self.within.any() or not self.between.any():
             return math.nan
         return float(np.minimum(self.within / self.within.sum(), self.between / self.between.sum()).sum())
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """Return a `pandas.DataFrame` with a row for each bin: its edges and its pairs; UsageError without pandas."""
+        columns = ["lower", "upper", "within", "between"]
+        bins = zip(self.edges[:-1], self.edges[1:], self.within, self.between, strict=True)
+        return data_frame([dict(zip(columns, values, strict=True)) for values in bins], columns)
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Plot the shares of pairs by distance, by `layerbits.plots.distances`."""
+        from layerbits.plots import distances  # plots stands above geometry
+
+        return distances(self, ax=ax)
+
+    def __repr__(self) -> str:
+        return (
+            f"DistanceHistogram(metric={self.metric!r}, bins={len(self.within)}, within={self.within.sum()}, "
+            f"between={self.between.sum()}, outside={self.outside})"
+        )
 
 
 def pairwise_distance_histogram(

@@ -1,31 +1,46 @@
-"""Parts of figures: panels, bands, lines, legends and colours in the style of all figures of layerbits."""
+"""Plots of results, and the parts of figures in the style of layerbits.
 
+`curves`, `distances`, `information_plane`, `intervals`, `scatter` and `sigma_profile` plot a result on given axes and
+return the axes; the other names are parts of figures.
+"""
+
+from layerbits.plots.by_layer import intervals
 from layerbits.plots.figures import (
     CLASS_COLORS,
     Color,
     CurveStyle,
     band,
+    class_colors,
     curve_panel,
     legend_outside,
     mark_epochs,
     new_figure,
     reference_line,
     require_matplotlib,
-    scatter_panel,
     sequence_colors,
 )
+from layerbits.plots.geometry import distances, scatter
+from layerbits.plots.over_epochs import curves
+from layerbits.plots.over_sigma import sigma_profile
+from layerbits.plots.plane import information_plane
 
 __all__ = [
     "CLASS_COLORS",
     "Color",
     "CurveStyle",
     "band",
+    "class_colors",
     "curve_panel",
+    "curves",
+    "distances",
+    "information_plane",
+    "intervals",
     "legend_outside",
     "mark_epochs",
     "new_figure",
     "reference_line",
     "require_matplotlib",
-    "scatter_panel",
+    "scatter",
     "sequence_colors",
+    "sigma_profile",
 ]

@@ -7,20 +7,20 @@ Functions import matplotlib themselves, because it is an optional dependency.
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from layerbits._base import Doubles, Integers, UsageError
+from layerbits._base import Doubles, require_package
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from mpl_toolkits.mplot3d import Axes3D  # type: ignore[import-untyped]
 
-CLASS_COLORS = ("#0072B2", "#E69F00")  # Okabe and Ito
+# Okabe and Ito, Color Universal Design (2008).
+_OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
+CLASS_COLORS = _OKABE_ITO[:2]
 _GREY = "#666666"
 
 Color = str | tuple[float, float, float, float]
@@ -45,8 +45,7 @@ def require_matplotlib() -> None:
     UsageError
         matplotlib is missing.
     """
-    if importlib.util.find_spec("matplotlib") is None:
-        raise UsageError("matplotlib: not installed, and figures need it; pip install 'layerbits[experiments]'")
+    require_package("matplotlib", extra="plots", purpose="figures")
 
 
 def new_figure(*, width: float, height: float) -> Figure:
@@ -76,6 +75,11 @@ def sequence_colors(count: int) -> list[tuple[float, float, float, float]]:
     from matplotlib import colormaps
 
     return [colormaps["viridis"](position) for position in np.linspace(0.88, 0.0, count)]
+
+
+def class_colors(count: int) -> list[Color]:
+    """Return `count` colours for classes: up to 8 that colour-blind readers can tell apart, else a sequence."""
+    return list(_OKABE_ITO[:count]) if count <= len(_OKABE_ITO) else list(sequence_colors(count))
 
 
 def curve_panel(axes: Axes, *, ylabel: str, xlabel: str = "") -> None:
@@ -127,14 +131,3 @@ def legend_outside(axes: Axes, title: str | None = None) -> None:
     """Place the legend of `axes` to the right of the panel, unless no curve has a label."""
     if axes.get_legend_handles_labels()[1]:
         axes.legend(title=title, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, alignment="left")
-
-
-def scatter_panel(axes: Axes3D, points: Doubles, labels: Integers, *, title: str, limit: float = 1.0) -> None:
-    """Plot points of shape (n, 3) in the cube [-limit, limit]^3, coloured by their labels, shape (n,)."""
-    colors = np.asarray(CLASS_COLORS)[labels]
-    axes.scatter(*points.T, c=colors, s=3, alpha=0.5, linewidths=0)
-    ends, ticks = (-limit, limit), (-limit, 0, limit)
-    axes.set(xlim=ends, ylim=ends, zlim=ends, xticks=ticks, yticks=ticks, zticks=ticks)
-    axes.tick_params(labelsize="xx-small", pad=-4)
-    axes.set_title(title, fontsize="medium")
-    axes.set_box_aspect(None, zoom=1.15)

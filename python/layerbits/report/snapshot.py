@@ -1,4 +1,4 @@
-"""Copy the tables of a run; the run may write to its folder at the same time."""
+"""Copy the tables of a run, and the settings of measurements; the run may write to its folder at the same time."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from layerbits._base import DRAFT_PREFIX
 from layerbits.report.page import Table
+from layerbits.training import SETTINGS_FILE
 
 
 def list_files(folder: Path, suffix: str) -> list[Path]:
@@ -25,7 +26,10 @@ def list_files(folder: Path, suffix: str) -> list[Path]:
 
 
 def copy_tables(folder: Path, snapshot: Path) -> list[Table]:
-    """Copy all tables of a run into `snapshot`, and describe them."""
+    """Copy all tables of a run, and the settings of its measurements, into `snapshot`, and describe the tables."""
+    for path in list_files(folder, "json"):
+        if path.name == SETTINGS_FILE:
+            _copy(folder, path.relative_to(folder), snapshot)
     return [_copy_table(folder, path.relative_to(folder), snapshot) for path in list_files(folder, "csv")]
 
 
@@ -46,9 +50,7 @@ def file_stamp(path: Path) -> tuple[int, int] | None:
 
 
 def _copy_table(folder: Path, name: Path, snapshot: Path) -> Table:
-    copy = snapshot / name
-    copy.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(folder / name, copy)
+    copy = _copy(folder, name, snapshot)
     try:
         with copy.open(newline="", encoding="utf-8") as file:
             rows = csv.reader(file)
@@ -56,3 +58,10 @@ def _copy_table(folder: Path, name: Path, snapshot: Path) -> Table:
             return Table(name.as_posix(), sum(1 for _ in rows), columns)
     except (ValueError, csv.Error):
         return Table(name.as_posix(), None, [])
+
+
+def _copy(folder: Path, name: Path, snapshot: Path) -> Path:
+    copy = snapshot / name
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(folder / name, copy)
+    return copy

@@ -27,6 +27,8 @@ TRAINING_FILE, INFORMATION_FILE, SETTINGS_FILE = "training.csv", "information.cs
 
 # Key of the hashes of the weights in information.json.
 WEIGHTS = "weights"
+# Key of the largest possible values of the information.
+LIMITS = "limits"
 
 _ERROR = "standard_error"  # an empty cell if the value has none
 _PARSERS = typing.get_type_hints(InformationRow) | {
@@ -64,8 +66,8 @@ def write_training(path: Path, rows: Sequence[TrainingRow]) -> None:
     write_csv(path, TrainingRow._fields, rows)
 
 
-def read_information(path: Path) -> dict[int, InformationTable]:
-    """Read an information.csv and return the table of each epoch.
+def read_information(path: Path, limits: Mapping[str, float] | None = None) -> dict[int, InformationTable]:
+    """Read an information.csv and return the table of each epoch, with the limits of the information.
 
     Raises
     ------
@@ -80,7 +82,7 @@ def read_information(path: Path) -> dict[int, InformationTable]:
         raise
     except ValueError as error:
         raise damaged_file(path, str(error)) from error
-    return {epoch: InformationTable(tuple(epoch_rows)) for epoch, epoch_rows in rows.items()}
+    return {epoch: InformationTable(tuple(epoch_rows), limits or {}) for epoch, epoch_rows in rows.items()}
 
 
 def write_information(path: Path, tables: Mapping[int, InformationTable]) -> None:
@@ -90,14 +92,16 @@ def write_information(path: Path, tables: Mapping[int, InformationTable]) -> Non
 
 
 def read_history(folder: str | os.PathLike[str]) -> InformationHistory:
-    """Read the history that a `Monitor` wrote to a folder, also while its training runs.
+    """Read the history in a folder with an information.csv, as a `Monitor` writes it, also while its training runs.
+
+    Without the settings in information.json, the confidence is NaN, and the intervals are not taken for simultaneous.
 
     Raises
     ------
     TypeError
         `folder` is not a path.
     UsageError
-        information.csv or information.json is missing or damaged.
+        information.csv is missing, or a file is damaged.
 
     Examples
     --------
@@ -112,17 +116,18 @@ def read_history(folder: str | os.PathLike[str]) -> InformationHistory:
     """
     if not isinstance(folder, str | os.PathLike):
         raise TypeError(f"folder: got {type(folder).__name__}, wanted the path of a folder")
-    tables, settings_path = read_information(Path(folder, INFORMATION_FILE)), Path(folder, SETTINGS_FILE)
-    try:
-        settings = read_json(settings_path)
-    except OSError as error:
-        raise UsageError(f"{settings_path}: cannot be read ({error.strerror}); name the folder of a Monitor") from error
+    settings_path = Path(folder, SETTINGS_FILE)
+    settings = read_json(settings_path) if settings_path.exists() else {"confidence": math.nan}
     confidence, simultaneous = settings.get("confidence"), settings.get("simultaneous", False)
+    limits: Any = settings.get(LIMITS, {})
     if not isinstance(confidence, float) or not isinstance(simultaneous, bool):
         raise UsageError(
             f"{settings_path}: got confidence {confidence!r} and simultaneous {simultaneous!r}, wanted a number and a "
             "boolean; name the folder of a Monitor"
         )
+    if not isinstance(limits, dict) or not all(isinstance(limit, float) for limit in limits.values()):
+        raise UsageError(f"{settings_path}: got limits {limits!r}, wanted numbers; name the folder of a Monitor")
+    tables = read_information(Path(folder, INFORMATION_FILE), limits)
     return InformationHistory(tables, confidence, simultaneous)
 
 
@@ -145,7 +150,8 @@ def resume_information(folder: Path, settings: Mapping[str, Any]) -> tuple[dict[
     weights = earlier_settings.get(WEIGHTS, {})
     if not isinstance(weights, dict) or not all(map(str.isdecimal, weights)):
         raise damaged_file(settings_path, f"{WEIGHTS} has keys that are not epochs")
-    return read_information(table_path), {int(epoch): str(digest) for epoch, digest in weights.items()}
+    tables = read_information(table_path, settings[LIMITS])
+    return tables, {int(epoch): str(digest) for epoch, digest in weights.items()}
 
 
 def write_settings(folder: Path, settings: Mapping[str, Any], weights: Mapping[int, str]) -> None:

@@ -6,7 +6,8 @@ import dataclasses
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -31,7 +32,7 @@ from layerbits.networks import (
     read_inputs,
 )
 from layerbits.training.epochs import checked_epoch, checked_epochs
-from layerbits.training.history import INFORMATION_FILE, resume_information, write_information, write_settings
+from layerbits.training.history import INFORMATION_FILE, LIMITS, resume_information, write_information, write_settings
 
 _DEFAULT_SETTINGS = MeasurementSettings()
 
@@ -60,6 +61,10 @@ class Monitor:
         is then divided by the number of these epochs, so `at` is a setting of the folder.
     devices : sequence of torch.device or str, optional
         As in `layerbits.layer_information`; a resumed run may use other devices.
+    log : callable, optional
+        A function that gets a dictionary of floats at each measured epoch: `InformationTable.scalars` and the epoch, as
+        ``"information/epoch"``. Loggers such as ``wandb.log`` are such functions. If it raises an exception, the first
+        one becomes a warning, and the training goes on.
     decoders : sequence of InputDecoder, optional
         Decoders q(x|t) of your own, as in `layerbits.layer_information`. ``information.json`` holds their printed form.
 
@@ -85,6 +90,7 @@ class Monitor:
         sigma: Sigma | None = None,
         settings: MeasurementSettings = _DEFAULT_SETTINGS,
         devices: Devices = None,
+        log: Callable[[dict[str, float]], object] | None = None,
         decoders: Sequence[InputDecoder] | None = None,
     ) -> None:
         self.at = checked_epochs(at)
@@ -104,7 +110,9 @@ class Monitor:
             decoders=decoders,
         )
         self._problem.check_settings(settings)
-        self._settings = settings
+        if log is not None and not callable(log):
+            raise TypeError(f"log: got {type(log).__name__}, wanted a function of a dictionary, such as wandb.log")
+        self._settings, self._log, self._log_failed = settings, log, False
         self._path = Path(directory, INFORMATION_FILE)
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -170,7 +178,23 @@ class Monitor:
             raise UsageError(
                 f"epoch: got {epoch}, which {self._path} holds for a network with other weights; use another folder"
             )
+        self._send_to_log(epoch)
         return self._tables[epoch]
+
+    def _send_to_log(self, epoch: int) -> None:
+        if self._log is None:
+            return
+        try:
+            self._log({**self._tables[epoch].scalars(), "information/epoch": epoch})
+        except Exception as error:  # a logger may raise any exception
+            if not self._log_failed:
+                warnings.warn(
+                    f"log: got {type(error).__name__} ({error}) at epoch {epoch}; the training goes on, and "
+                    f"{self._path} has the numbers",
+                    RuntimeWarning,
+                    stacklevel=3,
+                )
+            self._log_failed = True
 
     def _provenance_of(self, data: PassInputs) -> dict[str, Any]:
         """Return the settings, the noise and hashes of the data, as they stand in information.json."""
@@ -187,6 +211,7 @@ class Monitor:
             "arguments": hashlib.sha256(repr((data.structure, data.constants)).encode()).hexdigest(),
             "labels": _digest(tuple(data.labels.values())),
             "label_sets": list(data.labels),
+            LIMITS: self._problem.limits,
         }
 
     def _resume(self) -> tuple[dict[int, InformationTable], dict[int, str]]:

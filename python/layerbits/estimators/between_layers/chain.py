@@ -13,9 +13,10 @@ from layerbits.networks import (
     INPUT,
     MAX_MEMORY,
     DependenceGraph,
-    GaussianNoise,
+    DropoutNoise,
     Inputs,
     MeasuredNetwork,
+    Noise,
     Passes,
     check_module,
     check_rows,
@@ -51,7 +52,6 @@ class LayerPair:
             raise ValueError(f"second: got {second!r}, as for `first`, wanted a later layer: I(T;T) is infinite")
         if network.layer_names.index(second) < network.layer_names.index(first):
             raise ValueError(f"first: got {first!r}, wanted a layer before {second!r}; swap them: I is symmetric")
-        network.gaussian_noise("second", second)
         check_rows(network, data.tensors, (second,))
         _check_chain(network.dependence, first, second)
         return cls(network, data.tensors, first, second)
@@ -67,14 +67,14 @@ class LayerPair:
         return self.network.dependence.is_function_of(self.second, self.first)
 
     @property
-    def noise(self) -> GaussianNoise:
+    def noise(self) -> Noise:
         """The noise of the second layer."""
-        return self.network.gaussian_noise("second", self.second)
+        return self.network.noise[self.second]
 
     def signals(self, inputs: Sequence[Tensor], passes: Passes) -> Tensor:
-        """Return the whitened signals (n, r, d) of the second layer; `passes` must record it."""
-        signals = record(self.network, inputs, passes)[self.second]
-        return self.noise.whiten(as_floats(f"signals of layer {self.second!r}", signals))
+        """Return the signals (n, r, d) of the second layer, whitened for Gaussian noise; `passes` must record it."""
+        signals = as_floats(f"signals of layer {self.second!r}", record(self.network, inputs, passes)[self.second])
+        return signals if isinstance(self.noise, DropoutNoise) else self.noise.whiten(signals)
 
 
 def _noisy_layer(argument: str, layer: object, network: MeasuredNetwork) -> str:

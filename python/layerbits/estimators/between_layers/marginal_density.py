@@ -14,7 +14,7 @@ from layerbits._base import Doubles, Integers
 from layerbits.estimators.between_layers.pair_sample import PairSample
 from layerbits.estimators.classes import Classes
 from layerbits.estimators.decoder import Decoder
-from layerbits.estimators.decoders import decoders
+from layerbits.estimators.dropout_decoders import decoders_of
 from layerbits.estimators.log_densities import Queries, mixed, mixture_log_sums
 from layerbits.estimators.wide_density import WideDensity
 
@@ -38,7 +38,7 @@ class MarginalDensities:
     trial_inputs : integer array of shape (m,)
         The inputs whose queries chose q.
     largest_surprisal : float
-        Upper bound of log(N(t; s, sigma^2 I) / q(t)) over all t and all signals s.
+        Upper bound of log(r(t) / q(t)) over all t and all signals s, with r the density of s plus noise.
     tail_assumed : bool
         Whether this bound assumes how far signals may lie out.
     """
@@ -68,9 +68,10 @@ def marginal_log_densities(
     classes = Classes.of(None, n_inputs)
     mixture = partial(_mixture_log_density, pool, classes)
     densities: list[Callable[[Queries], Doubles]] = [mixture]
-    densities += [partial(_decoder_log_density, decoder) for decoder in decoders(pool, classes, queries.sigma)]
+    densities += [partial(_decoder_log_density, decoder) for decoder in decoders_of(pool, classes, queries)]
     best = max(densities, key=lambda density: float(density(trial).mean()))
-    wide = WideDensity.of(pool, queries.bases, queries.sigma, sample.diameter)
+    bases = queries.bases[:, evaluated:], queries.bases[:, :evaluated]
+    wide = WideDensity.of(pool, bases, queries.sigma, sample.diameter, queries.alpha)
     log_pool = mixture(final)
     pool_log_sums = log_pool + final.noise_log_density + math.log(n_inputs * n_draws)
     base_log_sums = mixture_log_sums(final, final.bases, classes)[1]

@@ -61,14 +61,17 @@ def sample_pair(pair: LayerPair, draws: int, values: int, seed: int) -> PairSamp
         signals = pair.signals(repeated, Passes((pair.second,), range(passes_given), block_seed, emitted=emission))
         blocks.append(signals.view(pair.n_inputs, block.shape[1], passes_given, -1))
     conditional = torch.cat(blocks, 1)
-    # Orthogonal to the subspace of all signals, T_l is noise alone, which carries no information.
-    subspace = fit_subspace(torch.cat([pool.flatten(0, 1), conditional.flatten(0, 2)]), pair.noise.whitened_sigma)
-    pool, conditional = (subspace.coordinates(signals)[0] for signals in (pool, conditional))
+    noise = pair.noise
+    if isinstance(noise, DropoutNoise):
+        sigma, alpha = noise.sigma, noise.alpha  # all units are kept
+    else:
+        sigma, alpha = noise.whitened_sigma, 0.0
+        # Orthogonal to the subspace of all signals, T_l is noise alone, which carries no information.
+        subspace = fit_subspace(torch.cat([pool.flatten(0, 1), conditional.flatten(0, 2)]), sigma)
+        pool, conditional = (subspace.coordinates(signals)[0] for signals in (pool, conditional))
     bases = conditional[:, :, 0].contiguous()
-    queries = Queries.around(
-        bases, pair.noise.whitened_sigma, NormalStream(seed, RandomStream.PAIR_QUERIES).like(bases)
-    )
-    return PairSample(queries, pool, conditional[:, :, 1:], diameter)
+    normal = NormalStream(seed, RandomStream.PAIR_QUERIES).like(bases)
+    return PairSample(Queries.around(bases, sigma, normal, alpha=alpha), pool, conditional[:, :, 1:], diameter)
 
 
 def pool_draws(draws: int, values: int) -> int:

@@ -93,7 +93,7 @@ class EntropyMeasure:
         noises = standard_normal((model.n_inputs, model.noise_size), generator, torch.float64)
         signals = model.signals(torch.arange(model.n_inputs), noises)[:, None]
         # Two signals are at most twice the range apart.
-        wide = WideDensity.of(signals, signals, 1.0, 2 * model.signals_range)
+        wide = WideDensity.of(signals, (signals, signals), 1.0, 2 * model.signals_range)
         return cls(proposals, wide, unseen_probability(n_terms, risk))
 
     @property

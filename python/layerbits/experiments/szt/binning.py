@@ -5,8 +5,8 @@ of the bins. In a noisy network H(Bin(T)), as a measure of clusters, is compared
 trained in float32 and binned in float64, so that rounding does not act as bins.
 
 A run writes training.csv and binned.csv (columns: `Binned`) into the folders deterministic and noisy, information.csv
-and scatter.csv into the folder noisy, and tracking.csv (columns: `Tracking`), szt-binning.png and
-szt-binning-noisy.png.
+and scatter.csv into the folder noisy, and tracking.csv (columns: `Tracking`), szt-binning.png, szt-binning-noisy.png
+and szt-binning-planes.png.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from layerbits._base import Doubles
 from layerbits.experiments.framework.experiment import Experiment
 from layerbits.experiments.framework.run_folder import RunFolder
 from layerbits.experiments.framework.tables import fill_table, read_table, write_table
-from layerbits.experiments.szt.binning_figures import plot_deterministic, plot_noisy
+from layerbits.experiments.szt.binning_figures import plot_deterministic, plot_noisy, plot_planes
 from layerbits.experiments.szt.binning_tables import (
     DETERMINISTIC,
     ENTROPY_OF_S,
@@ -43,7 +43,7 @@ from layerbits.experiments.szt.binning_tables import (
 from layerbits.experiments.szt.network import noisy_network, plain_network
 from layerbits.experiments.szt.scatter import save_scatter
 from layerbits.experiments.szt.training import final_accuracy, train_network
-from layerbits.geometry import binned_entropy, quantile_edges, szt_edges
+from layerbits.geometry import binned_information, quantile_edges, szt_edges
 from layerbits.kernels import NormalStream, RandomStream
 from layerbits.networks import is_noisy, layer_activations, noise_of, propagate
 from layerbits.training import load_checkpoint
@@ -80,10 +80,11 @@ class BinningExperiment(Experiment[BinningSettings]):
         _track(config, folder)
 
     def plot(self, config: BinningSettings, path: Path) -> None:
-        """Save szt-binning.png and, once there is an information.csv, szt-binning-noisy.png."""
+        """Save szt-binning.png and, once there is an information.csv, the other two figures."""
         plot_deterministic(config, path / DETERMINISTIC, path / f"{self.name}.png")
         if (path / NOISY / "information.csv").exists():
             plot_noisy(config, path / NOISY, path / f"{self.name}-noisy.png")
+            plot_planes(config, path, path / f"{self.name}-planes.png")
 
     def _bin(self, config: BinningSettings, path: Path) -> None:
         """Compute the binned entropies of the network in a folder and write binned.csv."""
@@ -97,10 +98,11 @@ class BinningExperiment(Experiment[BinningSettings]):
         def binned_row(cell: tuple[int, str, str, Bins]) -> Binned:
             epoch, layer, quantity, bins = cell
             cloud = clouds(epoch)[layer, quantity]
-            value = _binned_value(config, cloud.points, bins)
+            entropy, information = _binned_values(config, cloud.points, bins)
             return Binned(
-                epoch, layer, quantity, bins.estimator, bins.size, value, cloud.entropy, cloud.distinct_points
-            )
+                epoch, layer, quantity, bins.estimator, bins.size,
+                entropy, information, cloud.entropy, cloud.distinct_points,
+            )  # fmt: skip
 
         fill_table(path / "binned.csv", Binned, cells, binned_row, single_thread=True)
 
@@ -139,12 +141,15 @@ def _points(config: BinningSettings, model: nn.Module) -> Iterator[tuple[tuple[s
         yield (layer, ENTROPY_OF_T), noise_of(model)[layer].add(signal, noise).numpy(force=True)
 
 
-def _binned_value(config: BinningSettings, points: Doubles, bins: Bins) -> float:
-    if bins.estimator == "fixed":
-        return binned_entropy(points, bins.size)
-    if bins.estimator == "szt":
-        return binned_entropy(points, edges=szt_edges(config.szt_bins))
-    return binned_entropy(points, edges=quantile_edges(points, config.quantile_bins))
+def _binned_values(config: BinningSettings, points: Doubles, bins: Bins) -> tuple[float, float]:
+    """Return the binned entropy of the points, and their binned information about the class Y."""
+    edges = None
+    if bins.estimator != "fixed":
+        edges = szt_edges(config.szt_bins) if bins.estimator == "szt" else quantile_edges(points, config.quantile_bins)
+    bin_size = bins.size if edges is None else None
+    estimate = binned_information(points, bin_size, labels=config.data().labels, edges=edges)
+    assert estimate.label_information is not None  # there are labels
+    return estimate.value, estimate.label_information
 
 
 def _summarize_deterministic(config: BinningSettings, folder: RunFolder) -> None:

@@ -3,30 +3,36 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from layerbits import plots
+from layerbits._base import InformationHistory, InformationRow, InformationTable
 from layerbits.experiments.framework.run_folder import save_figure
 from layerbits.experiments.framework.tables import read_table
 from layerbits.experiments.szt.binning_tables import (
+    DETERMINISTIC,
     ENTROPY_OF_S,
     ENTROPY_OF_T,
+    NOISY,
     Binned,
     BinningSettings,
+    Bins,
     Curve,
     binned_curve,
     read_pairs,
 )
 from layerbits.experiments.szt.figures import plot_information, plot_losses, plot_scatter
+from layerbits.training import read_history
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _COLUMNS = 4
+_BINNED_QUANTITIES = (ENTROPY_OF_T, "I(Bin(T);Y)")
 
 
 def plot_deterministic(config: BinningSettings, path: Path, file: Path) -> None:
@@ -66,6 +72,33 @@ def plot_noisy(config: BinningSettings, path: Path, file: Path) -> None:
     _plot_noisy_entropies(figure.add_subplot(cells[1], sharey=information), config, path)
     _plot_pairs(figure.add_subplot(cells[2], sharey=information), config, path)
     save_figure(figure, file)
+
+
+def plot_planes(config: BinningSettings, path: Path, file: Path) -> None:
+    """Save a figure of two information planes in a folder: binned and deterministic, beside noisy and certified."""
+    figure = plots.new_figure(width=12, height=5)
+    binned, certified = figure.subplots(1, 2, sharex=True, sharey=True)
+    rows, bins = read_table(path / DETERMINISTIC / "binned.csv", Binned), config.deterministic_bins[-2]
+    if rows:
+        plots.information_plane(_binned_history(rows, bins), quantities=_BINNED_QUANTITIES, ax=binned)
+    binned.set_title(f"without noise, {bins.title}", fontsize="medium")
+    plots.information_plane(read_history(path / NOISY), ax=certified)
+    certified.set_title(f"noise of sigma = {config.sigma:g}, 95 % intervals", fontsize="medium")
+    certified.legend(loc="lower center", frameon=False)
+    save_figure(figure, file)
+
+
+def _binned_history(rows: Sequence[Binned], bins: Bins) -> InformationHistory:
+    """Return the binned entropies and informations as tables, with intervals of width 0."""
+    tables: dict[int, list[InformationRow]] = {}
+    for row in rows:
+        if (row.estimator, str(row.bin_size)) == (bins.estimator, str(bins.size)):
+            for quantity, value in zip(_BINNED_QUANTITIES, (row.value, row.label_information), strict=True):
+                cells = InformationRow(row.layer, quantity, bins.title, value, math.nan, value, value, "nats", 1, 0.0)
+                tables.setdefault(row.epoch, []).append(cells)
+    return InformationHistory(
+        {epoch: InformationTable(tuple(cells)) for epoch, cells in tables.items()}, math.nan, simultaneous=False
+    )
 
 
 def _plot_noisy_entropies(axes: Axes, config: BinningSettings, path: Path) -> None:

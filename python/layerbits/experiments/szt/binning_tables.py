@@ -79,6 +79,7 @@ class Binned(NamedTuple):
     estimator: str  # fixed, szt or quantile
     bin_size: float  # NaN for quantiles
     value: float
+    label_information: float  # I(Bin(T);Y) or I(Bin(S);Y)
     ceiling: float  # H(T) or H(S) of the points without bins; in a deterministic network H(T) = I(X;T)
     distinct: int  # number of distinct points
 

@@ -12,7 +12,7 @@ import numpy as np
 from layerbits import plots
 from layerbits.experiments.szt.scatter import read_scatter
 from layerbits.experiments.szt.settings import SztSettings
-from layerbits.training import read_information, read_training
+from layerbits.training import read_history, read_training
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,22 +45,16 @@ def plot_scatter(panels: Sequence[Axes3D], path: Path) -> None:
     for panel, (epoch, (labels, points)) in zip(panels, read_scatter(path).items(), strict=False):
         largest_coordinate = np.abs(points).max()
         limit = 1.0 if largest_coordinate < 1 + _CUBE_MARGIN else math.ceil(largest_coordinate)
-        plots.scatter_panel(panel, points, labels, title=f"epoch {epoch}", limit=limit)
+        plots.scatter(points, labels, limit=limit, ax=panel)
+        panel.set_title(f"epoch {epoch}", fontsize="medium")
 
 
 def plot_information(axes: Axes, path: Path) -> None:
     """Plot I(X;T) of each layer in the information.csv of a folder over the epochs, as bands."""
-    tables = read_information(path / "information.csv") if (path / "information.csv").exists() else {}
-    layers = dict.fromkeys(row.layer for table in tables.values() for row in table)
-    # The curves of the first layers coincide at log 4096, so later lines are thinner and lie on top.
-    line_widths = np.linspace(4, 1.5, len(layers))
-    for layer, color, line_width in zip(layers, plots.sequence_colors(len(layers)), line_widths, strict=True):
-        rows = [table[layer, "I(X;T)"] for table in tables.values()]
-        ends = ([getattr(row, name) for row in rows] for name in ("lower", "value", "upper"))
-        style = plots.CurveStyle(color=color, label=layer, linewidth=line_width)
-        plots.band(axes, list(tables), ends, style)
-    plots.curve_panel(axes, ylabel="I(X;T) in nats")
-    plots.reference_line(axes, math.log(2**12), "log 4096")
+    if (path / "information.csv").exists():
+        plots.curves(read_history(path), ax=axes)
+    else:
+        plots.curve_panel(axes, ylabel="I(X;T) in nats")
 
 
 def plot_losses(axes: Axes, path: Path) -> None:

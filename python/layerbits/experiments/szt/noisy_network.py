@@ -1,7 +1,7 @@
 """The experiments szt-tanh and szt-linear: one noisy network on the SZT data, layer by layer over its training.
 
 A run writes training.csv, information.csv, scatter.csv (points of the last hidden layer in one noisy pass) and
-NAME.png, the figure named after the experiment.
+NAME.png and NAME-plane.png, the figures named after the experiment.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from torch import nn
 
+from layerbits import plots
 from layerbits.experiments.framework.experiment import Experiment
 from layerbits.experiments.framework.run_folder import RunFolder, save_figure
 from layerbits.experiments.szt.figures import network_figure
@@ -18,6 +19,7 @@ from layerbits.experiments.szt.network import Activation, noisy_network
 from layerbits.experiments.szt.scatter import save_scatter
 from layerbits.experiments.szt.settings import NoisySettings
 from layerbits.experiments.szt.training import summarize, train_network
+from layerbits.training import read_history
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -45,8 +47,13 @@ class NoisyNetworkExperiment(Experiment[NoisySettings]):
         folder.summary.update(summarize(folder.path))
 
     def plot(self, config: NoisySettings, path: Path) -> None:
-        """Save NAME.png from the tables in a folder."""
+        """Save NAME.png from the tables in a folder and, once there is an information.csv, NAME-plane.png."""
         save_figure(network_figure(config, path), path / f"{self.name}.png")
+        if (path / "information.csv").exists():
+            figure = plots.new_figure(width=7, height=5)
+            axes = plots.information_plane(read_history(path), ax=figure.add_subplot())
+            axes.legend(loc="lower center", frameon=False)
+            save_figure(figure, path / f"{self.name}-plane.png")
 
 
 SZT_TANH = NoisyNetworkExperiment(

@@ -19,6 +19,7 @@ from layerbits.experiments.szt.orthonormal_tables import (
     OrthonormalSettings,
     SingularValue,
 )
+from layerbits.geometry import DistanceHistogram
 from layerbits.training import read_training
 
 if TYPE_CHECKING:
@@ -91,17 +92,14 @@ def _plot_singular_values(axes: Axes, values: Sequence[SingularValue]) -> None:
 
 
 def _plot_distances(axes: Axes, distances: Sequence[Distances]) -> None:
-    axes.set_xlabel("distance in the last hidden layer")
-    axes.set_ylabel("share of the pairs")
-    axes.spines[["top", "right"]].set_visible(False)
     if not distances:
+        axes.set(xlabel="distance in the last hidden layer", ylabel="share of the pairs")
         return
     last_epoch = max(row.epoch for row in distances)
-    for kind, color in zip(PAIR_KINDS, plots.CLASS_COLORS, strict=True):
-        rows = [row for row in distances if (row.epoch, row.kind) == (last_epoch, kind)]
-        counts = np.array([row.pairs for row in rows], dtype=np.float64)
-        edges = [rows[0].lower, *(row.upper for row in rows)]
-        axes.stairs(counts / counts.sum(), edges, fill=True, color=color, alpha=0.5, label=f"{kind} classes")
+    rows = {kind: [row for row in distances if (row.epoch, row.kind) == (last_epoch, kind)] for kind in PAIR_KINDS}
+    within, between = (np.array([row.pairs for row in kind_rows]) for kind_rows in rows.values())
+    edges = np.array([rows["within"][0].lower, *(row.upper for row in rows["within"])])
+    plots.distances(DistanceHistogram(edges, within, between, outside=0, metric="euclidean"), ax=axes)
     axes.set_xlabel(f"distance in the last hidden layer, epoch {last_epoch}")
 
 

@@ -44,9 +44,9 @@ class DropoutNoise:
     An ordinary pass generates the values of E for the whole signal, then those of Z. The sum is computed in float32, or
     in the signal's wider dtype, and rounded to the dtype of the signal.
 
-    `layer_information` measures a layer with this noise wherever it lies. Readouts of such a layer are refused, because
-    their noise would depend on the signal; so is `information_between_layers` with such a layer as the second. Behind
-    other noise no unit is left out, so the signals of all draws must fit into `max_memory`.
+    `layer_information` measures a layer with this noise, or a token of the layer, wherever the layer lies. Means over
+    tokens or positions are refused: the variance of their noise is that of the squares of all signals, no function of
+    the mean. Behind other noise no unit is left out, so the signals of all draws must fit into `max_memory`.
 
     Examples
     --------

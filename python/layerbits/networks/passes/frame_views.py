@@ -8,6 +8,7 @@ import math
 import torch
 from torch import Tensor
 
+from layerbits.networks.noise.dropout import DropoutNoise, Noise
 from layerbits.networks.noise.gaussian import GaussianNoise
 from layerbits.networks.passes.unit_views import check_units
 
@@ -42,14 +43,15 @@ class FrameView:
         """
         return signals.double() @ self.frame.to(signals.device)
 
-    def noise(self, layer: str, noise: GaussianNoise) -> GaussianNoise:
+    def noise(self, layer: str, noise: Noise) -> GaussianNoise:
         """Return the noise of the slice, from the noise of the layer.
 
         Raises
         ------
         ValueError
-            The noise has another number of units than the layer.
+            The noise has another number of units than the layer, or is a `DropoutNoise`.
         """
+        noise = check_gaussian(layer, noise)
         if not isinstance(noise.scale, Tensor):
             return noise
         return GaussianNoise(slice_factors(layer, self.frame[None], noise.scale)[0])
@@ -102,9 +104,19 @@ class RandomFramesView:
         """Return the values (..., m k) of signals (..., d) in float64; `rows` has no effect."""
         return signals.double() @ self.matrix.to(signals.device)
 
-    def noise(self, layer: str, noise: GaussianNoise) -> GaussianNoise:
+    def noise(self, layer: str, noise: Noise) -> GaussianNoise:
         """Return the noise of every slice; `layer` and `noise`, which `of` took, have no effect."""
         return GaussianNoise(self.sigma)
+
+
+def check_gaussian(layer: str, noise: Noise) -> GaussianNoise:
+    """Return the noise of a layer, or raise a ValueError if it is a `DropoutNoise`."""
+    if isinstance(noise, DropoutNoise):
+        raise ValueError(
+            f"readout: got slices of {layer!r}, which has {noise}, wanted Gaussian noise, because the noise of a slice "
+            "would depend on the signal; give the layer a standard deviation, or measure the whole layer"
+        )
+    return noise
 
 
 def check_frames(frames: Tensor) -> None:

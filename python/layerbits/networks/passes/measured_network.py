@@ -16,8 +16,7 @@ from layerbits.networks.execution.generators import GeneratorUse, generators_res
 from layerbits.networks.execution.module_state import ModuleState
 from layerbits.networks.execution.output_tensor import all_tensors, measured_signal, other_tensors, replace_tensor
 from layerbits.networks.inputs.pass_inputs import PassInputs
-from layerbits.networks.noise.dropout import DropoutNoise, Noise
-from layerbits.networks.noise.gaussian import GaussianNoise
+from layerbits.networks.noise.dropout import Noise
 from layerbits.networks.noise.hooks import noise_hooks
 from layerbits.networks.observation.dependence_graph import DependenceGraph
 from layerbits.networks.observation.layer_calls import LayerCall
@@ -113,24 +112,6 @@ class MeasuredNetwork:
         rounded = any(call.name == layer and call.rounding_step > 0 for call in self.calls)
         other = self.other_outputs.get(layer, False)
         return (MEASUREMENT_NOISE,) * (not self.adds_noise) + (BEFORE_ROUNDING,) * rounded + (OTHER_OUTPUT,) * other
-
-    def gaussian_noise(self, argument: str, layer: str) -> GaussianNoise:
-        """Return the noise of a layer, which must be Gaussian.
-
-        `argument` is the argument of the caller that errors name.
-
-        Raises
-        ------
-        ValueError
-            The layer has a `DropoutNoise`.
-        """
-        noise = self.noise[layer]
-        if isinstance(noise, DropoutNoise):
-            raise ValueError(
-                f"{argument}: got {layer!r}, which has {noise}, wanted a layer whose noise does not depend on its "
-                f"signal; choose another layer, or set noise_of(model)[{layer!r}] to a number"
-            )
-        return noise
 
     @functools.cached_property
     def dependence(self) -> DependenceGraph:

@@ -1,4 +1,4 @@
-"""Readouts: linear views of a layer with Gaussian noise. The noise of a view is Gaussian with a known covariance.
+"""Readouts: linear views of a layer. The noise of a view of Gaussian noise is Gaussian with a known covariance.
 
 With a matrix A, A^T T = A^T S + A^T Z, where A^T Z ~ N(0, A^T Sigma A). So I(X; A^T T) is estimated like I(X;T), and it
 is at most I(X;T). With a mask, A depends on the input, and I(X; A^T T) is at most I(X; T, mask).
@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 from layerbits._base import MASKED, LayerSelectionError, check_count
 from layerbits.networks.inputs.pass_inputs import PassInputs
-from layerbits.networks.noise.dropout import DropoutNoise, Noise
-from layerbits.networks.passes.frame_views import FrameView, RandomFramesView
+from layerbits.networks.noise.dropout import Noise
+from layerbits.networks.passes.frame_views import FrameView, RandomFramesView, check_gaussian
 from layerbits.networks.passes.kept_tokens import kept_tokens
 from layerbits.networks.passes.measured_network import MeasuredNetwork
 from layerbits.networks.passes.slices import LearntSlices, PrincipalSlices, RandomSlices, Slices
@@ -201,18 +201,12 @@ class LayerPart:
         Raises
         ------
         ValueError
-            The part is a readout, and the noise of the layer is a `DropoutNoise` or has another number of units; under
-            a mask, also noise that differs by token or has a covariance.
+            The part is a readout, and the noise of the layer has another number of units; the part is a mean or slices,
+            and the noise is a `DropoutNoise`; or under a mask, the noise differs by token or has a covariance.
         """
         noise = network.noise[self.layer]
-        if self.view is None and self.slices is None:
-            return noise
-        if isinstance(noise, DropoutNoise):
-            raise ValueError(
-                f"readout: got a readout of {self.layer!r}, which has {noise}, wanted Gaussian noise, because the "
-                "noise of the readout would depend on the signal; give the layer a standard deviation, or measure the "
-                "whole layer"
-            )
+        if self.slices is not None:
+            check_gaussian(self.layer, noise)
         return noise if self.view is None else self.view.noise(self.layer, noise)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from layerbits.networks.noise.dropout import DropoutNoise, Noise
 from layerbits.networks.noise.gaussian import GaussianNoise
 
 
@@ -37,15 +38,18 @@ class UnitView:
         values = values.mean(axes) if self.position is None else values.select(axes[0], self.position)
         return values.flatten(leading)
 
-    def noise(self, layer: str, noise: GaussianNoise) -> GaussianNoise:
+    def noise(self, layer: str, noise: Noise) -> Noise:
         """Return the noise of the values, from the noise of the layer.
 
         Raises
         ------
         ValueError
-            The noise has another number of units than the layer.
+            The noise has another number of units than the layer; or the view is a mean, and the noise is a
+            `DropoutNoise`.
         """
         n_averaged = math.prod(self.units[axis] for axis in self.axes) if self.position is None else 1
+        if isinstance(noise, DropoutNoise):
+            return _noise_of_a_token(layer, noise, n_averaged)
         scale = noise.scale
         if not isinstance(scale, Tensor):
             return GaussianNoise(scale / math.sqrt(n_averaged))
@@ -117,14 +121,17 @@ class MaskedView:
         is_kept = torch.arange(positions.shape[1], device=signals.device) < counts[:, None]
         return chosen.where(is_kept[..., None], 0).sum(2) / counts[:, None]
 
-    def noise(self, layer: str, noise: GaussianNoise) -> GaussianNoise:
+    def noise(self, layer: str, noise: Noise) -> Noise:
         """Return the noise of the values, from the noise of the layer.
 
         Raises
         ------
         ValueError
-            The noise has another number of units than the layer, differs by token, or has a covariance.
+            The noise has another number of units than the layer, differs by token, or has a covariance; or the view is
+            a mean, and the noise is a `DropoutNoise`.
         """
+        if isinstance(noise, DropoutNoise):
+            return _noise_of_a_token(layer, noise, int(self.counts.max()))
         n_averaged, scale = int(self.counts.min()), noise.scale
         if not isinstance(scale, Tensor):
             return GaussianNoise(scale / math.sqrt(n_averaged))
@@ -136,6 +143,17 @@ class MaskedView:
                 "mask, the noise of a readout would differ by input"
             )
         return GaussianNoise(by_token[0].flatten() / math.sqrt(n_averaged))
+
+
+def _noise_of_a_token(layer: str, noise: DropoutNoise, n_averaged: int) -> DropoutNoise:
+    """Return the noise of a token, or raise a ValueError if the view is a mean over `n_averaged` > 1 of them."""
+    if n_averaged == 1:
+        return noise
+    raise ValueError(
+        f"readout: got a mean over {n_averaged} tokens or positions of {layer!r}, which has {noise}, wanted a single "
+        "token, such as 'first' or 'last': the noise of the mean depends on the squares of all signals, not on their "
+        "mean alone; give the layer a standard deviation, or measure a token or the whole layer"
+    )
 
 
 def check_units(layer: str, scale: Tensor, units: Sequence[int]) -> None:

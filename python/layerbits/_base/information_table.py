@@ -1,0 +1,173 @@
+"""`InformationTable`: the information of every layer in one measurement."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, overload
+
+from layerbits._base.notebook_tables import HtmlRow, html_table
+from layerbits._base.optional_packages import data_frame, data_set
+from layerbits._base.results import InformationRow
+
+if TYPE_CHECKING:
+    import pandas
+    import xarray
+    from matplotlib.axes import Axes
+
+COLUMNS = [field.name for field in dataclasses.fields(InformationRow)]
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class InformationTable:
+    """Information per layer: a row for each (layer, quantity), in the order in which data passes the layers.
+
+    Attributes
+    ----------
+    rows : tuple of InformationRow
+        The rows.
+    limits : mapping of str to float
+        Largest possible value of an information by its symbol, in the unit of the rows: log N for ``"I(X;T)"``, the
+        entropy of the labels for ``"I(T;Y)"``. Empty if unknown. Equal rows make equal tables, whatever the limits.
+
+    Examples
+    --------
+    >>> import torch, layerbits as lb
+    >>> model = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Tanh(), torch.nn.Linear(3, 2))
+    >>> table = lb.layer_information(model, torch.eye(2), sigma=0.5)
+    >>> table
+    InformationTable(layers=('1',), rows=3)
+    >>> float(table["1", "I(X;T)"]) <= table.limits["I(X;T)"]
+    True
+    >>> list(table.scalars("train"))[:3]
+    ['train/1/I_XT', 'train/1/I_XT_lower', 'train/1/I_XT_upper']
+    """
+
+    rows: tuple[InformationRow, ...]
+    limits: Mapping[str, float] = dataclasses.field(default_factory=dict, compare=False)
+
+    def __iter__(self) -> Iterator[InformationRow]:
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @overload
+    def __getitem__(self, key: tuple[str, str]) -> InformationRow: ...
+    @overload
+    def __getitem__(self, key: str) -> InformationTable: ...
+    def __getitem__(self, key: tuple[str, str] | str) -> InformationRow | InformationTable:
+        """Return the row of ``(layer, quantity)``, or the table of a layer; a KeyError lists the possible keys."""
+        if isinstance(key, str):
+            rows = tuple(row for row in self.rows if row.layer == key)
+            if not rows:
+                raise KeyError(f"no layer {key!r}; the table has {', '.join(map(repr, self.layers)) or 'none'}")
+            return InformationTable(rows, self.limits)
+        for row in self.rows:
+            if (row.layer, row.quantity) == key:
+                return row
+        keys = ", ".join(repr((row.layer, row.quantity)) for row in self.rows)
+        raise KeyError(f"no row {key!r}; the table has {keys}")
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The layers and readouts, in the order of the rows."""
+        return tuple(dict.fromkeys(row.layer for row in self.rows))
+
+    @property
+    def quantities(self) -> tuple[str, ...]:
+        """The symbols of the quantities, in the order of the rows."""
+        return tuple(dict.fromkeys(row.quantity for row in self.rows))
+
+    @property
+    def bits(self) -> InformationTable:
+        """The table in bits."""
+        in_bits = {row.unit for row in self.rows} == {"bits"}
+        limits = {name: limit / (1 if in_bits else math.log(2)) for name, limit in self.limits.items()}
+        return InformationTable(tuple(row.bits for row in self.rows), limits)
+
+    def scalars(self, prefix: str = "information") -> dict[str, float]:
+        """Return values and ends by flat names, which loggers of experiments take.
+
+        Parameters
+        ----------
+        prefix : str
+            First part of each name.
+
+        Returns
+        -------
+        dict of str to float
+            ``"information/fc1/I_XT"`` with the value of I(X;T) of layer ``fc1``, ``".../I_XT_lower"`` and
+            ``".../I_XT_upper"`` with its ends; ``I_XT_given_Y`` for I(X;T|Y), ``h_T`` for h(T). Characters other than
+            letters, digits, ``_``, ``-``, ``.`` and ``/`` become ``_``.
+
+        Raises
+        ------
+        ValueError
+            Two rows have the same name.
+        """
+        scalars: dict[str, float] = {}
+        for row in self.rows:
+            name = _flat_name(prefix, row.layer, _symbol(row.quantity))
+            if name in scalars:
+                raise ValueError(f"layers: got two rows with the flat name {name!r}, wanted distinct; rename a layer")
+            scalars |= {name: row.value, f"{name}_lower": row.lower, f"{name}_upper": row.upper}
+        return scalars
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """Return a `pandas.DataFrame` with a column for each field of a row.
+
+        Raises
+        ------
+        UsageError
+            pandas is not installed; it is in the extra `frames`.
+        """
+        return data_frame([dataclasses.asdict(row) for row in self.rows], COLUMNS)
+
+    def to_xarray(self) -> xarray.Dataset:
+        """Return an `xarray.Dataset` with a variable for each other field of a row, over layer and quantity.
+
+        Raises
+        ------
+        UsageError
+            xarray is not installed; it is in the extra `frames`.
+        """
+        return data_set(self.to_pandas(), ("layer", "quantity"))
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Plot every information with its interval, by `layerbits.plots.intervals`."""
+        from layerbits.plots import intervals  # plots stands above _base
+
+        return intervals(self, ax=ax)
+
+    def html_rows(self, *texts: str) -> Sequence[HtmlRow]:
+        """Return the rows of an HTML table; each begins with `texts`, layer and quantity."""
+        return [
+            HtmlRow(
+                (*texts, row.layer, row.quantity),
+                row.value, row.lower, row.upper, row.unit, row.note, row.flags,
+                self.limits.get(row.quantity, math.nan),
+            )
+            for row in self.rows
+        ]  # fmt: skip
+
+    def _repr_html_(self) -> str:
+        return html_table(("layer", "quantity"), self.html_rows())
+
+    def __repr__(self) -> str:
+        return f"InformationTable(layers={self.layers}, rows={len(self.rows)})"
+
+    def __str__(self) -> str:
+        width = max((len(row.layer) for row in self.rows), default=0)
+        return "\n".join(f"{row.layer:<{width}}  {row}" for row in self.rows)
+
+
+def _symbol(quantity: str) -> str:
+    """Return I_XT_given_Y for I(X;T|Y)."""
+    return quantity.replace("(", "_").replace(")", "").replace(";", "").replace("|", "_given_")
+
+
+def _flat_name(*parts: str) -> str:
+    return "/".join(re.sub(r"[^A-Za-z0-9_./-]", "_", part) for part in parts)

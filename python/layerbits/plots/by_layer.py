@@ -1,0 +1,75 @@
+"""The intervals of one measurement, layer by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from layerbits._base import InformationTable
+from layerbits.plots.figures import class_colors, legend_outside
+from layerbits.plots.given_axes import checked_names, given_axes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_SPREAD = 0.5  # of the intervals of a layer, in distances of layers
+
+
+def intervals(table: InformationTable, *, layers: Sequence[str] | None = None, ax: Axes | None = None) -> Axes:
+    """Plot the intervals of every information, a line for each layer, from the first at the top.
+
+    Parameters
+    ----------
+    table : InformationTable
+        A measurement.
+    layers : sequence of str, optional
+        The layers to plot; all by default.
+    ax : matplotlib Axes, optional
+        The axes to plot on; by default those of a new pyplot figure, which has a legend.
+
+    Returns
+    -------
+    matplotlib Axes
+        The axes. A dot shows the value; it is hollow if the information is saturated. Dashed lines show the largest
+        possible values, if the table has them.
+
+    Raises
+    ------
+    UsageError
+        matplotlib is not installed.
+    ValueError
+        The table has no information, or no such layer.
+
+    Examples
+    --------
+    >>> import layerbits as lb
+    >>> row = lb.InformationRow("fc1", "I(X;T)", "pooled", 1.0, 0.1, 0.8, 1.3, "nats", 32, 0.5)
+    >>> ax = lb.plots.intervals(lb.InformationTable((row,)))
+    >>> [label.get_text() for label in ax.get_yticklabels()]
+    ['fc1']
+    """
+    quantities = checked_names("table", None, [name for name in table.quantities if not name.startswith("h(")])
+    layers = checked_names("layers", layers, table.layers)
+    axes = given_axes(ax, height=1.2 + 0.45 * len(layers))
+    offsets = np.linspace(-_SPREAD / 2, _SPREAD / 2, len(quantities)) if len(quantities) > 1 else [0.0]
+    for quantity, offset, color in zip(quantities, offsets, class_colors(len(quantities)), strict=True):
+        for number, layer in enumerate(layers):
+            row = table[layer, quantity]
+            axes.plot([row.lower, row.upper], [number + offset] * 2, color=color, linewidth=4, solid_capstyle="butt")
+            face = "white" if "saturated" in row.flags else color
+            axes.plot(row.value, number + offset, "o", color=color, markerfacecolor=face, markersize=6)
+        axes.plot([], [], "o-", color=color, label=quantity)  # for the legend
+        if quantity in table.limits:
+            axes.axvline(table.limits[quantity], color=color, linestyle="--", linewidth=1)
+    axes.set_yticks(range(len(layers)), layers)
+    axes.set_ylim(len(layers) - 0.4, -0.6)
+    axes.set_xlim(left=0)
+    axes.set_xlabel(
+        f"information in {table.rows[0].unit}" if len(quantities) > 1 else f"{quantities[0]} in {table.rows[0].unit}"
+    )
+    axes.spines[["top", "right"]].set_visible(False)
+    if ax is None:
+        legend_outside(axes)
+    return axes

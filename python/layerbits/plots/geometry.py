@@ -1,0 +1,112 @@
+"""Points of a layer, and distances between them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from layerbits._base import Array, Doubles
+from layerbits.geometry import DistanceHistogram
+from layerbits.plots.figures import class_colors
+from layerbits.plots.given_axes import given_axes
+from layerbits.statistics import class_numbers
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from mpl_toolkits.mplot3d import Axes3D  # type: ignore[import-untyped]
+
+
+def distances(histogram: DistanceHistogram, ax: Axes | None = None) -> Axes:
+    """Plot the shares of pairs by distance, within classes and between classes.
+
+    Parameters
+    ----------
+    histogram : DistanceHistogram
+        The result of `layerbits.pairwise_distance_histogram`.
+    ax : matplotlib Axes, optional
+        The axes to plot on; by default those of a new pyplot figure.
+
+    Returns
+    -------
+    matplotlib Axes
+        The axes. Kinds of pairs that do not occur are not plotted.
+
+    Raises
+    ------
+    UsageError
+        matplotlib is not installed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import layerbits as lb
+    >>> histogram = lb.pairwise_distance_histogram(np.array([[0.0], [1.0], [3.0]]), np.array([0, 0, 1]), bins=3)
+    >>> lb.plots.distances(histogram).get_ylabel()
+    'share of the pairs'
+    """
+    axes = given_axes(ax)
+    counts = {"within classes": histogram.within, "between classes": histogram.between}
+    for (label, pairs), color in zip(counts.items(), class_colors(2), strict=True):
+        if pairs.any():
+            axes.stairs(pairs / pairs.sum(), histogram.edges, fill=True, color=color, alpha=0.5, label=label)
+    axes.set_xlabel("cosine distance" if histogram.metric == "cosine" else "distance")
+    axes.set_ylabel("share of the pairs")
+    axes.spines[["top", "right"]].set_visible(False)
+    if histogram.between.any():
+        axes.legend(frameon=False)
+    return axes
+
+
+def scatter(points: Array, labels: Array | None = None, *, limit: float | None = None, ax: Axes | None = None) -> Axes:
+    """Plot points in two or three dimensions, coloured by their classes.
+
+    Parameters
+    ----------
+    points : tensor or array of shape (n, 2) or (n, 3)
+        Activations.
+    labels : integer tensor or array of shape (n,), optional
+        Classes.
+    limit : float, optional
+        The axes end at -limit and limit; by default they fit the points.
+    ax : matplotlib Axes, optional
+        The axes to plot on, with ``projection="3d"`` for three dimensions; by default those of a new pyplot figure.
+
+    Returns
+    -------
+    matplotlib Axes
+        The axes.
+
+    Raises
+    ------
+    UsageError
+        matplotlib is not installed.
+    ValueError
+        `points` or `labels` have another shape, or `ax` has another number of dimensions than the points.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import layerbits as lb
+    >>> lb.plots.scatter(np.eye(3), np.array([0, 1, 1])).name
+    '3d'
+    """
+    rows: Doubles = np.asarray(points.detach().cpu() if hasattr(points, "detach") else points, dtype=np.float64)
+    if rows.ndim != 2 or rows.shape[1] not in (2, 3):
+        raise ValueError(f"points: got shape {rows.shape}, wanted (n, 2) or (n, 3); choose two or three units")
+    is_3d = rows.shape[1] == 3
+    axes = given_axes(ax, projection="3d" if is_3d else None)
+    if (axes.name == "3d") != is_3d:
+        raise ValueError(f"ax: got {axes.name} axes, wanted as many dimensions as the points, {rows.shape[1]}")
+    classes = np.zeros(len(rows), np.int64) if labels is None else class_numbers(labels, len(rows))
+    colors = np.asarray(class_colors(1 + max(classes, default=0)))[classes]
+    style: dict[str, Any] = {"c": colors, "s": min(20, max(3, 4000 / max(len(rows), 1))), "alpha": 0.5, "linewidths": 0}
+    axes.scatter(*rows.T, **style)
+    if is_3d:
+        axes.tick_params(labelsize="xx-small", pad=-4)
+        axes.locator_params(nbins=3)
+        cast("Axes3D", axes).set_box_aspect(None, zoom=1.15)
+    if limit is not None:
+        for axis in "xyz"[: rows.shape[1]]:
+            axes.set(**{f"{axis}lim": (-limit, limit), f"{axis}ticks": (-limit, 0, limit)})
+    return axes

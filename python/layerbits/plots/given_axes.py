@@ -1,0 +1,46 @@
+"""Arguments that all plots share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from layerbits.plots.figures import require_matplotlib
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def given_axes(ax: Axes | None, *, projection: str | None = None, height: float = 4.0) -> Axes:
+    """Return `ax`, or the axes of a new pyplot figure, so that notebooks show it.
+
+    Raises
+    ------
+    UsageError
+        matplotlib is missing.
+    TypeError
+        `ax` has another type.
+    """
+    require_matplotlib()
+    from matplotlib.axes import Axes
+
+    if ax is None:
+        from matplotlib import pyplot
+
+        return pyplot.figure(figsize=(6.4, height), layout="constrained").add_subplot(projection=projection)
+    if not isinstance(ax, Axes):
+        raise TypeError(f"ax: got {type(ax).__name__}, wanted matplotlib Axes, such as those of plt.subplots()")
+    return ax
+
+
+def checked_names(argument: str, names: Sequence[str] | None, known: Iterable[str]) -> tuple[str, ...]:
+    """Return the names, all known ones by default; raise a ValueError if one is unknown or none is left."""
+    known = tuple(known)
+    names = known if names is None else (names,) if isinstance(names, str) else tuple(names)
+    unknown = [name for name in names if name not in known]
+    if unknown or not names:
+        got = ", ".join(map(repr, unknown)) or "none"
+        raise ValueError(
+            f"{argument}: got {got}, wanted some of {', '.join(map(repr, known)) or 'a measurement, which is empty'}"
+        )
+    return names

@@ -1,0 +1,89 @@
+"""Curves over the epochs of a training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from layerbits._base import InformationHistory
+from layerbits.plots.figures import CurveStyle, band, curve_panel, legend_outside, reference_line, sequence_colors
+from layerbits.plots.given_axes import checked_names, given_axes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def curves(
+    history: InformationHistory,
+    quantity: str = "I(X;T)",
+    *,
+    layers: Sequence[str] | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Plot a quantity of each layer over the epochs, with a band for its intervals.
+
+    Parameters
+    ----------
+    history : InformationHistory
+        The measured epochs, from `Monitor.history` or `read_history`.
+    quantity : str
+        The symbol of the quantity, as in the rows of the history.
+    layers : sequence of str, optional
+        The layers to plot; all by default.
+    ax : matplotlib Axes, optional
+        The axes to plot on; by default those of a new pyplot figure, which has a legend.
+
+    Returns
+    -------
+    matplotlib Axes
+        The axes, which have a dashed line at the largest possible value of an information, if the history has it.
+
+    Raises
+    ------
+    UsageError
+        matplotlib is not installed.
+    ValueError
+        The history is empty, or has no such quantity or layer.
+
+    Examples
+    --------
+    >>> import layerbits as lb
+    >>> row = lb.InformationRow("fc1", "I(X;T)", "pooled", 1.0, 0.1, 0.8, 1.3, "nats", 32, 0.5)
+    >>> table = lb.InformationTable((row,), {"I(X;T)": 2.0})
+    >>> ax = lb.plots.curves(lb.InformationHistory({1: table, 10: table}, 0.95, False))
+    >>> ax.get_ylabel()
+    'I(X;T) in nats'
+    """
+    quantities = dict.fromkeys(row.quantity for _, row in history.rows)
+    checked_names("quantity", [quantity], quantities)
+    layers = checked_names("layers", layers, history.layers)
+    axes = given_axes(ax)
+    # Curves that coincide stay visible, because later lines are thinner and lie on top.
+    widths = np.linspace(4, 1.5, len(layers))
+    for layer, color, width in zip(layers, sequence_colors(len(layers)), widths, strict=True):
+        rows = {epoch: row for epoch, row in history.rows if (row.layer, row.quantity) == (layer, quantity)}
+        ends = ([getattr(row, end) for row in rows.values()] for end in ("lower", "value", "upper"))
+        band(axes, list(rows), ends, CurveStyle(color=color, label=layer, linewidth=width))
+        # A marker shows a single epoch, which has no line.
+        axes.plot(list(rows), [row.value for row in rows.values()], "o", color=color, markersize=3)
+    unit = history.rows[0][1].unit
+    curve_panel(axes, xlabel="epoch", ylabel=f"{quantity} in {unit}")
+    if history.epochs[0] < 1:  # a logarithmic axis cannot show epoch 0
+        axes.set_xscale("linear")
+    if quantity in history.limits:
+        reference_line(axes, history.limits[quantity], limit_label(quantity, history.limits[quantity], unit))
+    if ax is None:
+        legend_outside(axes)
+    return axes
+
+
+def limit_label(quantity: str, limit: float, unit: str) -> str:
+    """Return the name of the largest possible value of an information: log N, or an entropy."""
+    if quantity == "I(X;T)":
+        n_inputs = math.exp(limit) if unit == "nats" else 2**limit
+        return f"log {n_inputs:.0f}"
+    labels = quantity.split(";")[1].split("|")[-1].rstrip(")")
+    return f"H(X|{labels})" if quantity.startswith("I(X;") else f"H({labels})"

@@ -1,0 +1,71 @@
+"""Curves over the standard deviation of the noise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from layerbits.estimators import SigmaProfile
+from layerbits.plots.figures import CurveStyle, band, curve_panel, legend_outside, reference_line, sequence_colors
+from layerbits.plots.given_axes import checked_names, given_axes
+from layerbits.plots.over_epochs import limit_label
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def sigma_profile(
+    profile: SigmaProfile,
+    quantity: str = "I(X;T)",
+    *,
+    layers: Sequence[str] | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Plot an information of each layer over sigma, with a band for its intervals.
+
+    Parameters
+    ----------
+    profile : SigmaProfile
+        The result of `layerbits.sigma_profile`.
+    quantity : str
+        The symbol of the information.
+    layers : sequence of str, optional
+        The layers to plot; all by default.
+    ax : matplotlib Axes, optional
+        The axes to plot on; by default those of a new pyplot figure, which has a legend.
+
+    Returns
+    -------
+    matplotlib Axes
+        The axes, with a dashed line at the largest possible value, if the profile has it.
+
+    Raises
+    ------
+    UsageError
+        matplotlib is not installed.
+    ValueError
+        The profile has no such quantity or layer.
+
+    Examples
+    --------
+    >>> import torch, layerbits as lb
+    >>> profile = lb.sigma_profile(torch.tensor([[-1.0], [1.0]]), [0.5, 1.0])
+    >>> lb.plots.sigma_profile(profile).get_xlabel()
+    'sigma'
+    """
+    checked_names("quantity", [quantity], dict.fromkeys(row.quantity for row in profile))
+    layers = checked_names("layers", layers, profile.layers)
+    axes = given_axes(ax)
+    for layer, color in zip(layers, sequence_colors(len(layers)), strict=True):
+        rows = sorted(
+            (row for row in profile if (row.layer, row.quantity) == (layer, quantity)), key=lambda row: row.sigma
+        )
+        ends = ([getattr(row, end) for row in rows] for end in ("lower", "value", "upper"))
+        band(axes, [row.sigma for row in rows], ends, CurveStyle(color=color, label=layer))
+    unit = profile.rows[0].unit
+    curve_panel(axes, xlabel="sigma", ylabel=f"{quantity} in {unit}")
+    if quantity in profile.limits:
+        reference_line(axes, profile.limits[quantity], limit_label(quantity, profile.limits[quantity], unit))
+    if ax is None:
+        legend_outside(axes)
+    return axes

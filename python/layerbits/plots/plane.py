@@ -1,0 +1,135 @@
+"""The information plane: I(X;T) against I(T;Y), with the intervals of both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from layerbits._base import InformationHistory, InformationRow
+from layerbits.plots.given_axes import checked_names, given_axes
+from layerbits.plots.over_epochs import limit_label
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.cm import ScalarMappable
+
+_MARKERS = "osD^vP*X<>"
+_GREY = "#999999"
+
+
+def information_plane(
+    history: InformationHistory,
+    *,
+    quantities: tuple[str, str] = ("I(X;T)", "I(T;Y)"),
+    layers: Sequence[str] | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Plot I(X;T) against I(T;Y): a path through the epochs for each layer, with a rectangle for both intervals.
+
+    Parameters
+    ----------
+    history : InformationHistory
+        The measured epochs, from `Monitor.history` or `read_history`; measured with labels.
+    quantities : (str, str)
+        The symbols of the information on the two axes, such as ``("I(X;T)", "I(T;digit)")`` for one of several label
+        sets.
+    layers : sequence of str, optional
+        The layers to plot; all by default.
+    ax : matplotlib Axes, optional
+        The axes to plot on; by default those of a new pyplot figure, which has a legend.
+
+    Returns
+    -------
+    matplotlib Axes
+        The axes. Colours show the epochs, markers the layers. A saturated I(X;T) has a hollow marker. Dashed lines show
+        log N and H(Y), if the history has them, and a dotted line I(T;Y) = I(X;T), above which no layer can be.
+
+    Raises
+    ------
+    UsageError
+        matplotlib is not installed.
+    ValueError
+        The history is empty, or has no such quantity, such as I(T;Y) without labels, or layer.
+
+    Notes
+    -----
+    The plane is that of Tishby and Zaslavsky, Deep Learning and the Information Bottleneck Principle (2015). With
+    intervals, a fall of I(X;T) can be told from an error of the estimate.
+
+    Examples
+    --------
+    >>> import layerbits as lb
+    >>> rows = [
+    ...     lb.InformationRow("fc1", quantity, "pooled", 0.5, 0.1, 0.4, 0.6, "nats", 32, 0.5)
+    ...     for quantity in ("I(X;T)", "I(T;Y)")
+    ... ]
+    >>> table = lb.InformationTable(tuple(rows), {"I(X;T)": 2.0, "I(T;Y)": 0.7})
+    >>> ax = lb.plots.information_plane(lb.InformationHistory({1: table, 10: table}, 0.95, False))
+    >>> ax.get_xlabel(), ax.get_ylabel()
+    ('I(X;T) in nats', 'I(T;Y) in nats')
+    """
+    checked_names("quantities", quantities, dict.fromkeys(row.quantity for _, row in history.rows))
+    layers = checked_names("layers", layers, history.layers)
+    axes, colors = given_axes(ax), _epoch_colors(history.epochs)
+    for number, layer in enumerate(layers):
+        pairs = {epoch: [history[epoch][layer, quantity] for quantity in quantities] for epoch in history.epochs}
+        _plot_path(axes, layer, pairs, colors, _MARKERS[number % len(_MARKERS)])
+    unit = history.rows[0][1].unit
+    axes.set_xlabel(f"{quantities[0]} in {unit}")
+    axes.set_ylabel(f"{quantities[1]} in {unit}")
+    axes.axline((0, 0), slope=1, color=_GREY, linestyle=":", linewidth=1)
+    for quantity, draw, position in zip(quantities, (axes.axvline, axes.axhline), ("x", "y"), strict=True):
+        if quantity in history.limits:
+            limit = history.limits[quantity]
+            draw(limit, color=_GREY, linestyle="--", linewidth=1)
+            _label_limit(axes, position, limit, limit_label(quantity, limit, unit))
+    axes.spines[["top", "right"]].set_visible(False)
+    if len(history) > 1:
+        axes.figure.colorbar(colors, ax=axes, label="epoch")
+    if ax is None:
+        axes.legend(loc="best", frameon=False)
+    return axes
+
+
+def _epoch_colors(epochs: Sequence[int]) -> ScalarMappable:
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import LogNorm, Normalize
+
+    ends = epochs[0], max(epochs[-1], epochs[0] + 1)
+    return ScalarMappable((LogNorm if epochs[0] > 0 else Normalize)(*ends), "viridis_r")
+
+
+def _plot_path(
+    axes: Axes,
+    layer: str,
+    pairs: dict[int, list[InformationRow]],
+    colors: ScalarMappable,
+    marker: str,
+) -> None:
+    from matplotlib.collections import PatchCollection
+    from matplotlib.patches import Rectangle
+
+    epoch_colors = colors.to_rgba(np.array(list(pairs)))
+    rectangles = [Rectangle((x.lower, y.lower), x.upper - x.lower, y.upper - y.lower) for x, y in pairs.values()]
+    axes.add_collection(PatchCollection(rectangles, facecolors=epoch_colors, alpha=0.3, linewidths=0))
+    points = np.array([[x.value, y.value] for x, y in pairs.values()])
+    axes.plot(*points.T, color=_GREY, linewidth=0.8)
+    saturated = np.array(["saturated" in x.flags for x, _ in pairs.values()])
+    faces = np.where(saturated[:, None], [[1.0, 1.0, 1.0, 1.0]], epoch_colors)
+    x, y = points.T
+    axes.scatter(x, y, marker=marker, s=28, facecolors=faces, edgecolors=list(map(tuple, epoch_colors)), zorder=3)
+    axes.plot([], [], marker, color=_GREY, label=layer)  # for the legend
+
+
+def _label_limit(axes: Axes, axis: str, limit: float, label: str) -> None:
+    """Write the name of a limit beside its line, at the end of the axes."""
+    position, coordinates = (
+        ((limit, 1), ("data", "axes fraction")) if axis == "x" else ((0, limit), ("axes fraction", "data"))
+    )
+    offset, vertical = ((-3, -2), "top") if axis == "x" else ((3, 3), "bottom")
+    axes.annotate(
+        label, position, xycoords=coordinates, xytext=offset, textcoords="offset points",
+        ha="right" if axis == "x" else "left", va=vertical, color="#666666", fontsize="small",
+    )  # fmt: skip

@@ -1,0 +1,133 @@
+"""InformationTable: keys, layers, limits, flat names for loggers, data frames and data sets."""
+
+import dataclasses
+import importlib.util
+import math
+import re
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from layerbits import InformationHistory, InformationRow, InformationTable, SigmaProfile, SigmaRow, UsageError
+
+ROW = InformationRow("fc1[mean]", "I(X;T)", "pooled", 2.0, 0.5, 1.0, 3.0, "nats", 32, 0.1)
+ROWS = (
+    ROW,
+    dataclasses.replace(ROW, quantity="I(X;T|Y)", value=0.5, lower=0.25, upper=1.0),
+    dataclasses.replace(ROW, layer="a.2", note="<raise> draws", flags=("tolerance_missed",)),
+    dataclasses.replace(ROW, layer="a.2", quantity="h(T)", value=-1.0, lower=-2.0, upper=0.5),
+)
+TABLE = InformationTable(ROWS, {"I(X;T)": 4.0, "I(X;T|Y)": 3.0})
+
+
+def parsed(page):
+    return ElementTree.fromstring(f"<div>{page}</div>")
+
+
+def test_table_of_a_layer_has_its_rows_and_the_limits():
+    assert TABLE.layers == ("fc1[mean]", "a.2")
+    assert TABLE["a.2"] == InformationTable(ROWS[2:])
+    assert TABLE["a.2"].limits == TABLE.limits
+    with pytest.raises(KeyError, match=r"no layer 'b'; the table has 'fc1\[mean\]', 'a.2'"):
+        TABLE["b"]
+
+
+def test_limits_in_bits_are_nats_over_log_two():
+    assert TABLE.bits.limits["I(X;T)"] == pytest.approx(4 / math.log(2), rel=1e-15)
+    assert TABLE.bits.bits.limits == TABLE.bits.limits
+
+
+def test_a_row_is_a_number():
+    assert float(ROW) == 2.0
+
+
+def test_printed_forms_for_programmers_are_short():
+    assert repr(TABLE) == "InformationTable(layers=('fc1[mean]', 'a.2'), rows=4)"
+    short = "InformationRow(layer='fc1[mean]', quantity='I(X;T)', value=2.0, lower=1.0, upper=3.0, unit='nats')"
+    assert repr(ROW) == short
+    assert repr(InformationHistory({3: TABLE}, 0.95, False)) == (
+        "InformationHistory(epochs=(3,), layers=('fc1[mean]', 'a.2'))"
+    )
+
+
+def test_flat_names_have_only_characters_that_all_loggers_take():
+    scalars = TABLE.scalars("train loss")
+    assert len(scalars) == 3 * len(ROWS)
+    assert all(re.fullmatch(r"[A-Za-z0-9_./-]+", name) for name in scalars)
+    assert scalars["train_loss/fc1_mean_/I_XT"] == 2.0
+    assert scalars["train_loss/fc1_mean_/I_XT_given_Y_lower"] == 0.25
+    assert scalars["train_loss/a.2/h_T_upper"] == 0.5
+
+
+def test_flat_names_that_coincide_are_refused():
+    rows = (ROW, dataclasses.replace(ROW, layer="fc1(mean)"))
+    with pytest.raises(ValueError, match=r"^layers: got two rows with the flat name 'information/fc1_mean_/I_XT'"):
+        InformationTable(rows).scalars()
+
+
+def test_data_set_of_a_table_has_the_order_of_its_rows_and_nan_where_there_is_no_row():
+    data = TABLE.to_xarray()
+    assert data.layer.values.tolist() == ["fc1[mean]", "a.2"]
+    assert float(data.upper.sel(layer="a.2", quantity="h(T)")) == 0.5
+    assert np.isnan(data.value.sel(layer="a.2", quantity="I(X;T|Y)"))
+
+
+def test_data_of_a_history_has_its_epochs():
+    history = InformationHistory({10: TABLE, 2: InformationTable(ROWS[:1])}, 0.95, False)
+    assert history.to_pandas().epoch.tolist() == [2, 10, 10, 10, 10]
+    data = history.to_xarray()
+    assert data.value.dims == ("epoch", "layer", "quantity")
+    assert np.isnan(data.value.sel(epoch=2, layer="a.2", quantity="I(X;T)"))
+
+
+def test_data_of_a_profile_has_its_sigmas():
+    rows = [SigmaRow("1", sigma, "I(X;T)", value, 0.1, 0.0, 2.0) for sigma, value in ((1.0, 0.5), (0.1, 1.5))]
+    profile = SigmaProfile(tuple(rows))
+    assert profile.to_xarray().value.sel(layer="1", quantity="I(X;T)").values.tolist() == [0.5, 1.5]
+    assert repr(profile) == "SigmaProfile(layers=('1',), sigmas=(1.0, 0.1))"
+
+
+@pytest.mark.parametrize("package", ["pandas", "xarray"])
+def test_missing_package_is_named_with_its_extra(monkeypatch, package):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == package else find(name))
+    with pytest.raises(UsageError, match=rf"^{package}: not installed.* pip install 'layerbits\[frames\]'"):
+        TABLE.to_xarray()
+
+
+def test_notebook_table_has_a_bar_for_each_information_on_the_axis_to_the_largest_limit():
+    page = parsed(TABLE._repr_html_())
+    rows = page.findall(".//tr")
+    assert [cell.text for cell in rows[0]] == ["layer", "quantity", "value", "interval", "0 to 4.0000", "notes"]
+    bars = [row.find(".//svg") for row in rows[1:]]
+    assert [bar is not None for bar in bars] == [True, True, True, False]  # h(T) has no limit
+    # The axis takes pixels 4 to 156; ends are at 1/4 and 3/4 of it, the value at 1/2.
+    _, limit, interval, value = bars[0].findall("path")
+    assert interval.get("d") == "M42.0 7.0H118.0"
+    assert limit.get("d") == "M156.0 0v14"
+    assert value.get("d") == "M80.0 5.0v4"
+
+
+def test_notebook_table_escapes_notes_and_marks_warnings():
+    notes = [row[-1].text for row in parsed(TABLE._repr_html_()).findall(".//tr")[1:]]
+    assert notes == [None, None, "\N{WARNING SIGN} <raise> draws", None]
+
+
+def test_flags_of_all_rows_stand_below_the_notebook_table():
+    rows = [dataclasses.replace(row, flags=(*row.flags, "measurement_noise")) for row in ROWS]
+    page = parsed(InformationTable(tuple(rows))._repr_html_())
+    assert [row[-1].text for row in page.findall(".//tr")[1:]] == [None, None, "\N{WARNING SIGN} <raise> draws", None]
+    assert page.find("div").text == "All rows: \N{INFORMATION SOURCE} measurement noise"
+
+
+def test_notebook_history_has_the_first_and_the_last_epoch():
+    history = InformationHistory(dict.fromkeys((1, 5, 10), TABLE), 0.95, False)
+    page = parsed(history._repr_html_())
+    assert [row[0].text for row in page.findall(".//tr")[1:]] == ["1"] * 4 + ["10"] * 4
+    assert "3 epochs" in history._repr_html_()
+
+
+@pytest.mark.parametrize("result", [InformationTable(()), InformationHistory({}, 0.95, False), SigmaProfile(())])
+def test_empty_results_have_a_notebook_form(result):
+    assert len(parsed(result._repr_html_()).findall(".//tr")) == 1

@@ -1,0 +1,148 @@
+"""Callbacks in the real trainers of Lightning and transformers, with a tiny network."""
+
+import importlib.util
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+import layerbits as lb
+from tests.support.networks import INPUTS, LABELS
+from tests.support.vision import import_torchvision
+
+import_torchvision()  # torchmetrics, which Lightning imports, imports it
+
+from lightning import pytorch as pl  # noqa: E402
+from lightning.pytorch.loggers import CSVLogger  # noqa: E402
+from transformers import Trainer, TrainingArguments  # noqa: E402
+
+OPTIONS = {"at": [1, 3], "sigma": 0.5, "settings": lb.MeasurementSettings(queries=4)}
+DATA = TensorDataset(INPUTS, LABELS)
+
+
+class Classifier(pl.LightningModule):
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 3)).to(INPUTS.dtype)
+
+    def forward(self, x):
+        return self.layers(x)
+
+    def training_step(self, batch, index):
+        inputs, labels = batch
+        return nn.functional.cross_entropy(self(inputs), labels)
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+class WithLoss(nn.Module):
+    """A network as transformers' Trainer takes it."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 3)).to(INPUTS.dtype)
+
+    def forward(self, x, labels=None):
+        logits = self.layers(x)
+        loss = None if labels is None else nn.functional.cross_entropy(logits, labels)
+        return {"logits": logits} if loss is None else {"loss": loss, "logits": logits}
+
+
+def lightning_trainer(tmp_path, callback, **options):
+    return pl.Trainer(
+        max_epochs=3, callbacks=[callback], logger=CSVLogger(tmp_path), enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False, accelerator="cpu", log_every_n_steps=1, **options,
+    )  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_lightning_training_is_measured_and_logged(tmp_path):
+    callback = lb.integrations.lightning.InformationCallback(INPUTS, LABELS, directory=tmp_path / "mine", **OPTIONS)
+    model = Classifier()
+    trainer = lightning_trainer(tmp_path, callback)
+    trainer.fit(model, DataLoader(DATA, batch_size=10))
+    assert callback.history.epochs == (1, 3)
+    assert lb.read_history(tmp_path / "mine") == callback.history
+    table = lb.layer_information(model, INPUTS, LABELS, sigma=0.5, queries=4)
+    assert [row.value for row in callback.history[3]] == [row.value for row in table]
+    logged = {name: float(value) for name, value in trainer.logged_metrics.items()}
+    assert logged == pytest.approx(table.scalars(), rel=1e-6)  # logged in float32
+
+
+@pytest.mark.parametrize(("library", "call"), [("lightning", "fit"), ("transformers", "train")])
+def test_history_before_a_training_is_refused(tmp_path, library, call):
+    callback = getattr(lb.integrations, library).InformationCallback(INPUTS, directory=tmp_path, **OPTIONS)
+    with pytest.raises(lb.UsageError, match=rf"^history: .*Trainer\.{call}"):
+        _ = callback.history
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_lightning_training_on_several_processes_is_refused(tmp_path):
+    callback = lb.integrations.lightning.InformationCallback(INPUTS, directory=tmp_path, **OPTIONS)
+    trainer = lightning_trainer(tmp_path, callback)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(trainer), "world_size", 2)
+        with pytest.raises(lb.UsageError, match=r"^trainer: got 2 processes, wanted one"):
+            callback.on_fit_start(trainer, Classifier())
+
+
+def transformers_trainer(tmp_path, **options):
+    arguments = TrainingArguments(
+        output_dir=str(tmp_path / "trainer"), per_device_train_batch_size=10, use_cpu=True, report_to=[],
+        disable_tqdm=True, save_strategy="no", **options,
+    )  # fmt: skip
+    data = [{"x": x, "labels": label} for x, label in DATA]
+    return Trainer(model_init=WithLoss, args=arguments, train_dataset=data)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_transformers_training_is_measured_and_logged(tmp_path):
+    trainer = transformers_trainer(tmp_path, num_train_epochs=3)
+    callback = lb.integrations.transformers.InformationCallback(
+        INPUTS, LABELS, directory=tmp_path / "mine", log=trainer.log, **OPTIONS
+    )
+    trainer.add_callback(callback)
+    trainer.train()
+    assert callback.history.epochs == (1, 3)
+    table = lb.layer_information(trainer.model, INPUTS, LABELS, sigma=0.5, queries=4)
+    assert [row.value for row in callback.history[3]] == [row.value for row in table]
+    logged = [entry for entry in trainer.state.log_history if "information/epoch" in entry]
+    assert [entry["information/epoch"] for entry in logged] == [1, 3]
+    assert {name: logged[-1][name] for name in table.scalars()} == table.scalars()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_transformers_training_that_ends_within_an_epoch_measures_whole_epochs_alone(tmp_path):
+    trainer = transformers_trainer(tmp_path, max_steps=5)  # an epoch has two steps
+    callback = lb.integrations.transformers.InformationCallback(
+        INPUTS, directory=tmp_path / "mine", **(OPTIONS | {"at": [1, 2, 3]})
+    )
+    trainer.add_callback(callback)
+    trainer.train()
+    assert callback.history.epochs == (1, 2)
+
+
+def test_import_of_layerbits_imports_no_trainer():
+    script = (
+        "import sys, layerbits\n"
+        "assert layerbits.integrations\n"
+        "assert not {'lightning', 'transformers', 'matplotlib'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+@pytest.mark.parametrize("name", ["lightning", "transformers"])
+def test_missing_library_is_named_with_its_extra(monkeypatch, name):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.delattr(lb.integrations, name, raising=False)
+    with pytest.raises(lb.UsageError, match=rf"^{name}: not installed.* pip install 'layerbits\[{name}\]'"):
+        getattr(lb.integrations, name)
+
+
+def test_unknown_integration_is_an_unknown_attribute():
+    with pytest.raises(AttributeError, match="has no attribute 'keras'"):
+        _ = lb.integrations.keras

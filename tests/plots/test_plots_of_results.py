@@ -1,0 +1,201 @@
+"""Plots of results: curves, bands, rectangles, lines at limits, labels and refusals."""
+
+import dataclasses
+import importlib.util
+import math
+
+import numpy as np
+import pytest
+from matplotlib import pyplot
+from matplotlib.colors import to_hex
+
+from layerbits import (
+    InformationHistory,
+    InformationRow,
+    InformationTable,
+    SigmaProfile,
+    SigmaRow,
+    UsageError,
+    pairwise_distance_histogram,
+    plots,
+)
+
+N = 20
+LIMITS = {"I(X;T)": math.log(N), "I(T;Y)": math.log(2), "I(X;T|Y)": math.log(N / 2)}
+ROW = InformationRow("fc1", "I(X;T)", "pooled", 2.0, 0.1, 1.5, 2.5, "nats", 32, 0.5)
+
+
+def table(value, layers=("fc1", "fc2"), flags=()):
+    rows = [
+        dataclasses.replace(
+            ROW, layer=layer, quantity=quantity, value=scale * value, lower=scale * value - 0.1,
+            upper=scale * value + 0.2, flags=flags,
+        )
+        for layer in layers
+        for quantity, scale in (("I(X;T)", 1.0), ("I(T;Y)", 0.25), ("h(T)", -1.0))
+    ]  # fmt: skip
+    return InformationTable(tuple(rows), LIMITS)
+
+
+HISTORY = InformationHistory({1: table(1.0), 10: table(2.0), 100: table(1.5, flags=("saturated",))}, 0.95, False)
+PROFILE = SigmaProfile(
+    tuple(
+        SigmaRow("1", sigma, "I(X;T)", value, 0.1, value - 0.1, value + 0.1) for sigma, value in ((1, 0.5), (0.1, 2.0))
+    ),
+    LIMITS,
+)
+HISTOGRAM = pairwise_distance_histogram(np.array([[0.0], [1.0], [10.0], [11.0]]), np.array([0, 0, 1, 1]), bins=4)
+
+
+@pytest.fixture
+def ax():
+    return plots.new_figure(width=6, height=4).add_subplot()
+
+
+def curve(axes, label):
+    (line,) = [line for line in axes.lines if line.get_label() == label]
+    return line.get_xdata(), line.get_ydata()
+
+
+def texts(axes):
+    return [text.get_text() for text in axes.texts]
+
+
+def test_curves_have_the_values_of_each_layer_over_the_epochs(ax):
+    assert plots.curves(HISTORY, ax=ax) is ax
+    epochs, values = curve(ax, "fc2")
+    assert list(epochs) == [1, 10, 100]
+    assert list(values) == [1.0, 2.0, 1.5]
+    assert ax.get_xscale() == "log"
+    assert ax.get_ylabel() == "I(X;T) in nats"
+    assert texts(ax) == ["log 20"]
+    assert ax.get_legend() is None
+
+
+def test_curves_of_chosen_layers_and_another_quantity(ax):
+    plots.curves(HISTORY, "I(T;Y)", layers=["fc2"], ax=ax)
+    assert list(curve(ax, "fc2")[1]) == [0.25, 0.5, 0.375]
+    assert "fc1" not in [line.get_label() for line in ax.lines]
+    assert texts(ax) == ["H(Y)"]
+
+
+def test_curves_in_bits(ax):
+    plots.curves(HISTORY.bits, ax=ax)
+    assert ax.get_ylabel() == "I(X;T) in bits"
+    assert texts(ax) == ["log 20"]
+    assert ax.lines[-1].get_ydata()[0] == pytest.approx(math.log2(N))
+
+
+def test_curves_from_epoch_0_have_a_linear_axis(ax):
+    plots.curves(InformationHistory({0: table(1.0), 5: table(2.0)}, 0.95, False), ax=ax)
+    assert ax.get_xscale() == "linear"
+
+
+def test_plane_has_a_path_and_a_rectangle_of_both_intervals_at_each_epoch(ax):
+    assert plots.information_plane(HISTORY, layers=["fc1"], ax=ax) is ax
+    path = ax.lines[0]
+    assert (list(path.get_xdata()), list(path.get_ydata())) == ([1.0, 2.0, 1.5], [0.25, 0.5, 0.375])
+    corners = [rectangle.vertices for rectangle in ax.collections[0].get_paths()]
+    assert np.min(corners[1], axis=0) == pytest.approx([1.9, 0.4])
+    assert np.max(corners[1], axis=0) == pytest.approx([2.2, 0.7])
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("I(X;T) in nats", "I(T;Y) in nats")
+    assert texts(ax) == ["log 20", "H(Y)"]
+
+
+def test_plane_has_hollow_markers_where_information_is_saturated(ax):
+    plots.information_plane(HISTORY, layers=["fc1"], ax=ax)
+    markers = ax.collections[1]
+    faces = [to_hex(color) for color in markers.get_facecolors()]
+    edges = [to_hex(color) for color in markers.get_edgecolors()]
+    assert faces[:2] == edges[:2]
+    assert faces[2] == "#ffffff" != edges[2]
+
+
+def test_plane_has_a_marker_for_each_layer_and_a_bar_of_epochs(ax):
+    plots.information_plane(HISTORY, ax=ax)
+    handles, labels = ax.get_legend_handles_labels()
+    assert labels == ["fc1", "fc2"]
+    assert handles[0].get_marker() != handles[1].get_marker()
+    (bar,) = [axes for axes in ax.figure.axes if axes is not ax]
+    assert bar.get_ylabel() == "epoch"
+    assert bar.get_ylim() == pytest.approx((1, 100))
+
+
+def test_plane_of_a_single_epoch_has_no_bar_of_epochs(ax):
+    plots.information_plane(InformationHistory({0: table(1.0)}, 0.95, False), ax=ax)
+    assert ax.figure.axes == [ax]
+
+
+def test_intervals_have_a_line_from_end_to_end_for_each_layer(ax):
+    plots.intervals(table(1.0), ax=ax)
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["fc1", "fc2"]
+    lines = [line.get_xdata() for line in ax.lines if len(line.get_xdata()) == 2 and line.get_linewidth() == 4]
+    assert np.array(lines) == pytest.approx(np.array([(0.9, 1.2)] * 2 + [(0.15, 0.45)] * 2))
+    assert ax.get_legend_handles_labels()[1] == ["I(X;T)", "I(T;Y)"]
+    assert ax.yaxis_inverted()
+
+
+def test_profile_has_a_curve_over_sigma(ax):
+    plots.sigma_profile(PROFILE, ax=ax)
+    assert [list(values) for values in curve(ax, "1")] == [[0.1, 1], [2.0, 0.5]]
+    assert texts(ax) == ["log 20"]
+
+
+def test_distances_are_shares_of_the_pairs_of_each_kind(ax):
+    plots.distances(HISTOGRAM, ax)
+    within, between = ax.patches
+    assert list(within.get_data().values) == [1, 0, 0, 0]
+    assert list(between.get_data().values) == [0, 0, 0, 1]
+    assert ax.get_legend_handles_labels()[1] == ["within classes", "between classes"]
+
+
+def test_points_have_the_colours_of_their_classes(ax):
+    plots.scatter(np.eye(2), np.array([0, 1]), limit=3, ax=ax)
+    assert [to_hex(color) for color in ax.collections[0].get_facecolors()] == [
+        color.lower() for color in plots.CLASS_COLORS
+    ]
+    assert ax.get_xlim() == ax.get_ylim() == (-3, 3)
+    assert plots.scatter(np.eye(3), np.arange(3)).name == "3d"
+
+
+@pytest.mark.parametrize("result", [HISTORY, HISTORY[1], PROFILE, HISTOGRAM], ids=lambda result: type(result).__name__)
+def test_plot_of_a_result_makes_a_figure_of_pyplot(result):
+    pyplot.close("all")
+    axes = result.plot()
+    assert pyplot.get_fignums() == [axes.figure.number]
+    assert axes.get_legend() is not None
+    pyplot.close("all")
+
+
+EMPTY = InformationHistory({}, 0.95, False)
+REFUSALS = [
+    (lambda: plots.curves(HISTORY, "I(X;S)"), r"^quantity: got 'I\(X;S\)', wanted some of 'I\(X;T\)', "),
+    (lambda: plots.curves(HISTORY, layers=["fc9"]), r"^layers: got 'fc9', wanted some of 'fc1', 'fc2'"),
+    (lambda: plots.curves(EMPTY), r"^quantity: got 'I\(X;T\)', wanted some of a measurement, which is empty"),
+    (
+        lambda: plots.information_plane(HISTORY, quantities=("I(X;T)", "I(T;digit)")),
+        r"^quantities: got 'I\(T;digit\)', wanted some of 'I\(X;T\)', 'I\(T;Y\)'",
+    ),
+    (lambda: plots.intervals(InformationTable(())), r"^table: got none"),
+    (lambda: plots.scatter(np.eye(4)), r"^points: got shape \(4, 4\)"),
+    (lambda: plots.scatter(np.eye(3), ax=plots.new_figure(width=1, height=1).add_subplot()), r"^ax: got rectilinear"),
+]
+
+
+@pytest.mark.parametrize(("plot", "message"), REFUSALS)
+def test_bad_arguments_are_named(plot, message):
+    with pytest.raises(ValueError, match=message):
+        plot()
+    assert pyplot.get_fignums() == []
+
+
+@pytest.mark.parametrize("ax", [3, plots.new_figure(width=1, height=1)])
+def test_other_objects_than_axes_are_refused(ax):
+    with pytest.raises(TypeError, match=r"^ax: got (int|Figure), wanted matplotlib Axes"):
+        plots.curves(HISTORY, ax=ax)
+
+
+def test_missing_matplotlib_is_named_with_its_extra(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"^matplotlib: not installed.* pip install 'layerbits\[plots\]'"):
+        HISTORY.plot()

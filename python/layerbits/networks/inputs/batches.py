@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -20,6 +20,11 @@ _DATASET_ROWS = 256
 def is_one_batch(inputs: object) -> bool:
     """Return whether inputs are the arguments of one pass, not an iterable of batches."""
     return isinstance(inputs, Tensor | np.ndarray | tuple | Mapping) or is_frame(inputs)
+
+
+def may_reuse_memory(inputs: object) -> bool:
+    """Return whether an iterable may yield a batch in the memory of an earlier one, as a generator with a buffer."""
+    return not is_one_batch(inputs) and not isinstance(inputs, Sequence | Dataset)
 
 
 def batches_of(inputs: object) -> Iterator[object]:

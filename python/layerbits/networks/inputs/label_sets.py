@@ -78,7 +78,7 @@ class LabelSets:
                     "each row, or one-hot rows; a list holds batches: for a list of samples, pass "
                     "DataLoader(samples, batch_size=100)"
                 )
-            self._parts[name].append(values)
+            self._parts[name].append(values.copy())  # the next batch may have the same memory
 
     def class_numbers(self, n_read: int, rows: slice | Integers) -> dict[str, Integers]:
         """Return the class numbers of the kept rows, without gaps, by label set; `n_read` rows were read."""

@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 
 from layerbits._base import Integers
 from layerbits.networks.execution.arguments import MAX_MEMORY, check_module
-from layerbits.networks.inputs.batches import batches_of, is_one_batch
+from layerbits.networks.inputs.batches import batches_of, is_one_batch, may_reuse_memory
 from layerbits.networks.inputs.data_frames import frame_values, is_frame
 from layerbits.networks.inputs.kept_rows import KeptRows, RandomSubset
 from layerbits.networks.inputs.label_sets import LabelSets
@@ -130,6 +130,7 @@ def read_inputs(
     """
     check_module(model)
     reader = _Reader(model, labels, RandomSubset(limit, seed), math.inf if is_one_batch(inputs) else max_memory)
+    reader.copies = may_reuse_memory(inputs)
     reader.labels.check_order(inputs)
     for batch in batches_of(inputs):
         reader.add(batch)
@@ -163,6 +164,7 @@ class _Reader:
         self.subset = subset
         self.max_memory = max_memory
         self.labels = LabelSets(labels)
+        self.copies = False  # whether a batch may be overwritten after `add`
         self.converted: tuple[int, ...] | None = None  # the tensors that `positions_to_convert` returns
         self.first_batch: PassInputs | None = None
         self.kept_rows: list[KeptRows] = []  # the rows of each tensor among the arguments
@@ -171,6 +173,8 @@ class _Reader:
         """Add the rows of a batch."""
         keys, found = self.labels.find(batch)
         inputs = self._arguments(without_items(batch, keys))
+        if self.copies:
+            inputs = dataclasses.replace(inputs, tensors=tuple(tensor.clone() for tensor in inputs.tensors))
         self.labels.add(found, len(inputs))
         if self.first_batch is None:
             self.first_batch, self.kept_rows = inputs, [KeptRows() for _ in inputs.tensors]

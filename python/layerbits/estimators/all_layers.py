@@ -62,8 +62,11 @@ def layer_information(
         tensors of loaders, lists and data sets are moved pass by pass.
     labels : array-like of shape (n,), one-hot rows, str, int, callable or mapping of str to them, optional
         Classes Y, a function of X: whole numbers, booleans or strings; or the key, the position or the function that
-        finds them in a batch, and then the network does not get them. Adds I(T;Y) and I(X;T|Y). A mapping has several
-        label sets by name; ``{"digit": ...}`` adds I(T;digit) and I(X;T|digit). All use the same passes.
+        finds them in a batch, and then the network does not get them: neither the item that a function returns, nor
+        the items (columns of a data frame) from which it computes the labels. An array belongs to rows in a fixed
+        order, which a DataLoader with a sampler (``shuffle=True``) does not have: it is refused, and an iterable of
+        batches must yield its rows in the order of the array. Adds I(T;Y) and I(X;T|Y). A mapping has several label
+        sets by name; ``{"digit": ...}`` adds I(T;digit) and I(X;T|digit). All use the same passes.
     limit : int, optional
         Number of inputs, chosen at random by `seed`; by default all. E I(X;T) over random subsets is at most that of
         all inputs.
@@ -74,7 +77,8 @@ def layer_information(
         the growth of the weights. Rows have the flag ``"measurement_noise"``.
     layers : None, str, type, callable or a sequence of them
         The layers to measure, as in `noisify`. None selects all noisy layers, or with `sigma` every hidden activation
-        function, except those of experts that get some of the rows, which a warning names.
+        function. A warning names the layers that None leaves out: with `sigma` those of experts that get some of the
+        rows, in a noisy network also the layers behind the noise of such an expert.
     readout : "mean", "first", "last", int, Tokens, Channels, slices, None, or a sequence of them
         The linear views A^T T of each layer to measure, all in the same passes; None is the whole layer. ``"mean"``,
         ``"first"``, ``"last"`` and positions are along the tokens, axis 1 of (n, L, d); `Tokens` names another axis,
@@ -110,8 +114,8 @@ def layer_information(
         is this estimate, moved into the interval, or the midpoint of a wide interval. With "known", layers behind noise
         have no draws: the network is differentiated, and the noises behind each query are inferred, which gives narrow
         intervals in wide layers. The column `decoder` is then "known network". With "auto", layers behind noise have
-        draws; where these leave a gap between their bounds, and the network allows it, the better ends of "pooled" and
-        "known" are taken, each with half of the risk.
+        draws; where the network allows it and is expected to leave a narrower interval than more draws, it is measured
+        in at most about twice the work of the draws, and the better ends of both are taken, each with half of the risk.
     devices : sequence of torch.device or str, optional
         CUDA devices that share the queries of a network on a CUDA device; by default that device computes them alone.
         Devices of the same model give the same numbers as one device.

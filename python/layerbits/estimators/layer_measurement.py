@@ -11,6 +11,7 @@ from layerbits.estimators.first_layer import first_layer_estimates
 from layerbits.estimators.fitted_decoder import caller_decoders
 from layerbits.estimators.input_decoders import InputDecoder
 from layerbits.estimators.known_layer import KnownLayer
+from layerbits.estimators.known_network.linear_models import UnboundedGainError
 from layerbits.estimators.layer_behind_noise import noisy_layer_estimates
 from layerbits.estimators.layer_sample import LayerSample
 from layerbits.estimators.noise_entropies import entropies_of_layer
@@ -79,7 +80,14 @@ def estimate_layer(
         by_draws = estimate_samples(recorded, problem.classes, risk / 2, source, shares)
         if not known.may_narrow(by_draws["I(X;T)"], recorded[0].queries):
             return by_draws
-        by_network = known.estimates(problem.classes, risk / 2, seed, shares)
+        try:
+            # Draws, models and pilot have taken half of the time.
+            useful_width = known.width_of_more_draws(by_draws["I(X;T)"], 2)
+            by_network = known.estimates(problem.classes, risk / 2, seed, shares, useful_width)
+        except UnboundedGainError:
+            return by_draws
+        if not by_network:
+            return by_draws
         return {
             quantity.name: best_ends(by_draws[quantity.name], by_network[quantity.name], is_entropy=quantity.is_entropy)
             for quantity in problem.classes.quantities

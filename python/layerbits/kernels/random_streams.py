@@ -58,13 +58,15 @@ class RandomStream(enum.IntEnum):
     PAIR_TRIAL_INPUTS = 14
     # The known network.
     KNOWN_MODELS = 33  # input
-    KNOWN_QUERIES = 34  # pass
+    KNOWN_QUERIES = 34  # pass, use
     KNOWN_SAMPLES = 35  # input
     KNOWN_PRIOR_CHOICES = 36  # input
     KNOWN_RANGE = 37
     KNOWN_PILOT_SEED = 38
     KNOWN_BLOCK_SEED = 39  # block of queries
     KNOWN_ENTROPY_SEED = 40
+    KNOWN_CHAINS = 49  # input
+    KNOWN_REVERSED_CHAINS = 50  # input
     # Baselines.
     FOLDS = 15  # samples
     # Experiments.

@@ -96,3 +96,7 @@ class NetworkSignalModel:
     def pullback(self, rows: Tensor, noises: Tensor, cotangents: Tensor) -> Tensor:
         """Return J' U, (m, k, p), for cotangents U (m, d, p)."""
         return self.given.pullback(rows, noises, cotangents)
+
+    def residual_products(self, rows: Tensor, noises: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the signals (m, d), and J' (t - S), (m, k), for points t (m, d)."""
+        return self.given.residual_products(rows, noises, points)

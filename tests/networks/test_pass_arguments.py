@@ -84,8 +84,11 @@ def test_layer_that_runs_more_often_for_later_inputs_is_refused():
 
 def test_layer_that_does_not_run_for_later_inputs_is_refused():
     noisy, inputs = looping(2)
+    inputs = torch.cat([inputs, inputs - 1])
     with pytest.raises(LayerSelectionError, match="got act@2, which did not run in the pass"):
-        propagate(noisy, torch.cat([inputs, inputs - 1]), draws=1, chunk=3)
+        propagate(noisy, inputs, layers=["act", "act@2"], draws=1, chunk=3)
+    with pytest.warns(UserWarning, match="^layers: None leaves out act@2, "):
+        assert list(propagate(noisy, inputs, draws=1, chunk=3)) == ["act"]
 
 
 def test_layer_that_runs_more_often_than_noisify_observed_is_measured():

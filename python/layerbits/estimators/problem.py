@@ -26,9 +26,9 @@ from layerbits.networks import (
     Sigma,
     Tokens,
     as_readouts,
-    check_rows,
     is_noisy,
     layer_parts,
+    measured_layers,
     network_without_noise,
     noisy_network,
 )
@@ -103,8 +103,7 @@ class Problem:
         """
         readouts, own_decoders = as_readouts(readout), checked_decoders(decoders)
         network = _measured_network(model, inputs, layers, sigma, max_memory)
-        names = network.choose(layers)
-        check_rows(network, inputs.tensors, names)
+        names = measured_layers(network, inputs.tensors, layers)
         network_device = next((parameter.device for parameter in model.parameters()), inputs.tensors[0].device)
         label_sets = classes_by_label_set(inputs.labels, len(inputs))
         return cls(
@@ -131,8 +130,7 @@ class Problem:
             The network has no noise now, or a layer of the problem is not noisy.
         """
         network = _measured_network(self.model, self.inputs, self.layers, self.sigma, self.max_memory)
-        names = network.choose(self.layers)
-        check_rows(network, self.inputs.tensors, names)
+        measured_layers(network, self.inputs.tensors, self.layers)
         parts = layer_parts(network, self.layers, self.readouts, self.inputs)
         return dataclasses.replace(self, network=network, parts=parts)
 

@@ -42,6 +42,7 @@ from layerbits.networks.observation.sources import INPUT
 from layerbits.networks.passes.channel_hooks import network_without_noise, noisy_network
 from layerbits.networks.passes.given_noises import GivenNoises
 from layerbits.networks.passes.layer_table import LayerRow, LayerTable, layers
+from layerbits.networks.passes.measured_layers import measured_layers
 from layerbits.networks.passes.measured_network import MeasuredNetwork
 from layerbits.networks.passes.propagation import layer_activations, propagate
 from layerbits.networks.passes.readouts import Channels, LayerPart, Readouts, Tokens, as_readouts, layer_parts
@@ -86,6 +87,7 @@ __all__ = [
     "layer_activations",
     "layer_parts",
     "layers",
+    "measured_layers",
     "naming_memory",
     "network_without_noise",
     "noise_of",

@@ -216,6 +216,20 @@ def test_selector_of_a_wrong_type_is_named(selector, got):
         selected(mlp(), selector)
 
 
+def test_callable_with_another_signature_is_refused():
+    with pytest.raises(
+        TypeError, match=r"^layers: got a callable \(too many .*\), wanted one that takes \(name, module\)"
+    ):
+        selected(mlp(), lambda name: True)
+    with pytest.raises(TypeError, match=r"^layers: got a callable that returns str for '0', wanted a bool"):
+        selected(mlp(), lambda name, module: "no")
+
+
+def test_error_within_a_callable_is_raised_unchanged():
+    with pytest.raises(TypeError, match=r"^unsupported operand"):
+        selected(mlp(), lambda name, module: 1 + name)
+
+
 def test_calls_that_share_a_name_are_refused():
     class Ambiguous(nn.Module):
         def __init__(self) -> None:

@@ -164,3 +164,17 @@ def test_option_out_of_range_is_refused(option):
 def test_option_of_another_type_is_refused(option):
     with pytest.raises(TypeError, match=f"{next(iter(option))}: got"):
         propagate(noisify(mlp(), sigma=SIGMA), INPUTS, **option)
+
+
+@pytest.mark.parametrize(
+    ("model", "inputs"),
+    [
+        (mlp(), INPUTS.double()),
+        (nn.Sequential(nn.Conv1d(4, 2, 1), nn.Tanh(), nn.Conv1d(2, 1, 1)), INPUTS.double()[..., None]),
+    ],
+    ids=["linear", "convolution"],
+)
+def test_inputs_of_another_dtype_are_refused_with_a_remedy_that_works(model, inputs):
+    with pytest.raises(ValueError, match=r"^inputs: got torch.float64 .*; convert the inputs .* inputs\.float\(\)$"):
+        noisify(model, sigma=SIGMA, inputs=inputs)
+    noisify(model, sigma=SIGMA, inputs=inputs.float())

@@ -25,11 +25,21 @@ SIGNALS = 64
 
 # Largest variance of a unit of T given x, in units of the noise of the layer: the rounding of log densities is about
 # d times 2e-16 times this.
-_LARGEST_VARIANCE = 1e12
+LARGEST_VARIANCE = 1e12
 
 
 class UnboundedGainError(ValueError):
     """The noise of earlier layers acts so strongly on a signal that float64 cannot invert its covariance."""
+
+    @classmethod
+    def of(cls, largest_variance: float) -> UnboundedGainError:
+        """Return the error for the largest variance of a unit of T given x."""
+        return cls(
+            "sigma: got noise of earlier layers that gives the signal of a unit "
+            f"{math.sqrt(largest_variance):.3g} times the standard deviation of its own noise, wanted at most "
+            f"{math.sqrt(LARGEST_VARIANCE):g} times and covariances that float64 can invert; choose another sigma, or "
+            "another estimator"
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,13 +157,9 @@ def _noises(model: SignalModel, row: int, seed: int, n_jacobians: int) -> Tensor
 def _cholesky(covariances: Tensor) -> Tensor:
     """Return the Cholesky factors; raise an UnboundedGainError if they are not accurate."""
     largest = float(covariances.diagonal(dim1=1, dim2=2).max())
-    if largest <= _LARGEST_VARIANCE:  # not so for NaN
+    if largest <= LARGEST_VARIANCE:  # not so for NaN
         roots: Tensor
         roots, errors = torch.linalg.cholesky_ex(covariances)
         if not errors.any():
             return roots
-    raise UnboundedGainError(
-        f"sigma: got noise of earlier layers that gives the signal of a unit {math.sqrt(largest):.3g} times the "
-        f"standard deviation of its own noise, wanted at most {math.sqrt(_LARGEST_VARIANCE):g} times and covariances "
-        "that float64 can invert; choose another sigma, or another estimator"
-    )
+    raise UnboundedGainError.of(largest)

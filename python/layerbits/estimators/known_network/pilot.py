@@ -7,13 +7,20 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from layerbits._base import Doubles
 from layerbits.estimators.classes import Classes
-from layerbits.estimators.known_network.density_estimates import DensityEstimates, Effort, ScoredQueries
+from layerbits.estimators.known_network.annealing import Bridges
+from layerbits.estimators.known_network.density_estimates import (
+    AnnealedEffort,
+    DensityEstimates,
+    Effort,
+    ScoredQueries,
+)
 from layerbits.estimators.known_network.proposals import Proposals
 from layerbits.estimators.known_network.queries import KnownQueries
 from layerbits.estimators.known_network.settings import KnownNetworkSettings
@@ -95,30 +102,57 @@ class Pilot:
 
         `width_of_bets` is the width of the interval that the final queries leave, in standard deviations of a term.
         """
-        total, efforts = label_sets[0].quantities[0], _efforts(settings)
         seed = derived_seed(proposals.seed, RandomStream.KNOWN_PILOT_SEED)
+        efforts = _efforts(settings)
         of_efforts = DensityEstimates.of(proposals, at.queries, at.scores, efforts, seed)
-        chosen, previous_gap, expected_width = 0, np.inf, np.inf
-        for chosen, estimates in enumerate(of_efforts):  # noqa: B007 (the last index is used)
-            decoder = _best_choice(total, estimates, at.queries, label_sets[0])
-            confusion = confusions(total, estimates, at.queries.rows, label_sets[0])
-            decoded = _mixed_terms(decoder, total, estimates, at.queries, label_sets[0])
-            gap = label_sets[0].ceilings[total.name] - float(confusion.mean() + decoded.mean())
-            width = width_of_bets * float(decoded.std())
-            expected_width = max(gap, 0.0) + width
-            if gap < _SMALL_SHARE * width or previous_gap - gap < _SMALL_STEP:
+        chosen, previous_gap = None, np.inf
+        for effort, estimates in zip(efforts, of_efforts, strict=True):
+            chosen = _Candidate.of(effort, estimates, at.queries, label_sets[0], width_of_bets)
+            if chosen.gap < _SMALL_SHARE * chosen.width or previous_gap - chosen.gap < _SMALL_STEP:
                 break
-            previous_gap = gap
-        estimates = of_efforts[chosen]
+            previous_gap = chosen.gap
+        assert chosen is not None, "there is at least one effort"
+        paying_gain = _SMALL_SHARE * chosen.width
+        for annealed in _annealed_efforts(settings) if chosen.gap > paying_gain else []:
+            (estimates,) = DensityEstimates.of(proposals, at.queries, at.scores, [annealed], seed)
+            candidate = _Candidate.of(annealed, estimates, at.queries, label_sets[0], width_of_bets)
+            if candidate.gap < chosen.gap - paying_gain:
+                chosen, paying_gain = candidate, _SMALL_STEP
         decoders = [
             {
-                quantity.name: _best_choice(quantity, estimates, at.queries, classes)
+                quantity.name: _best_choice(quantity, chosen.estimates, at.queries, classes)
                 for quantity in classes.quantities
                 if not quantity.is_entropy
             }
             for classes in label_sets
         ]
-        return cls(at.queries, estimates, efforts[chosen], decoders, expected_width)
+        return cls(at.queries, chosen.estimates, chosen.effort, decoders, max(chosen.gap, 0.0) + chosen.width)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Candidate:
+    """An effort, its estimates, the gap between the mean bounds of I(X;T), and the width that queries leave."""
+
+    effort: Effort
+    estimates: DensityEstimates
+    gap: float
+    width: float
+
+    @classmethod
+    def of(
+        cls,
+        effort: Effort,
+        estimates: DensityEstimates,
+        queries: KnownQueries,
+        classes: Classes,
+        width_of_bets: float,
+    ) -> _Candidate:
+        total = classes.quantities[0]
+        decoder = _best_choice(total, estimates, queries, classes)
+        confusion = confusions(total, estimates, queries.rows, classes)
+        decoded = _mixed_terms(decoder, total, estimates, queries, classes)
+        gap = classes.ceilings[total.name] - float(confusion.mean() + decoded.mean())
+        return cls(effort, estimates, gap, width_of_bets * float(decoded.std()))
 
 
 def _efforts(settings: KnownNetworkSettings) -> list[Effort]:
@@ -127,6 +161,21 @@ def _efforts(settings: KnownNetworkSettings) -> list[Effort]:
     while numbers[0] > _FIRST_SAMPLES:
         numbers.insert(0, max(_FIRST_SAMPLES, numbers[0] // _GROWTH))
     return [Effort(number, max(1, int(_OWN_SHARE * number)), settings.least_share) for number in numbers]
+
+
+def _annealed_efforts(settings: KnownNetworkSettings) -> list[AnnealedEffort]:
+    """Return efforts that take about twice as many evaluations of the network: many chains, or many bridges.
+
+    On the third layer of tanh64 x 3 the gap is 0.99 nats with 64 chains of a query and 32 bridges, as with 32 chains
+    and 128 bridges, in a third of the time.
+    """
+    if not settings.chains:
+        return []
+    root = math.isqrt(settings.samples)
+    return [
+        AnnealedEffort(chains, max(2, chains // 8), bridges=Bridges(max(1, 2 * settings.samples // chains)))
+        for chains in (2 * root, max(1, root // 2))
+    ]
 
 
 def _best_choice(

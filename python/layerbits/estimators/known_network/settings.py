@@ -30,6 +30,8 @@ class KnownNetworkSettings:
         Inputs get no sample where their posterior probability by the linear models, times N, is below this.
     jacobians : int
         Number of Jacobians of an input.
+    chains : bool
+        Whether chains may take the place of samples; they take several times as long.
     useful_width : float
         Where the pilot expects a wider interval of I(X;T), in nats, the measurement ends without a result.
     """
@@ -41,4 +43,5 @@ class KnownNetworkSettings:
     shares: RiskShares = UNDIVIDED
     least_share: float = 1e-3
     jacobians: int = JACOBIANS
+    chains: bool = True
     useful_width: float = math.inf

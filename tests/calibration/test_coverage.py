@@ -6,7 +6,7 @@ import math
 import pytest
 
 from layerbits import Estimate
-from layerbits.calibration import V1, V2, Coverage, coverage, coverage_check, expected_seconds
+from layerbits.calibration import V1, V2, V3, Coverage, coverage, coverage_check, expected_seconds
 from layerbits.calibration.tasks import BETWEEN
 from tests.support.calibration_tasks import by_name
 from tests.support.early_ends import allowed_misses, excess_misses
@@ -73,9 +73,15 @@ def insufficient_coverage(task, **options):
     ]
 
 
+@pytest.mark.usefixtures("one_thread")
+@by_name(V3)
+def test_intervals_of_slices_contain_the_true_value(task):
+    assert insufficient_coverage(task, 20 if task.name in ("slices-plane", "slices-skewed") else 8, queries=64) == []
+
+
 @pytest.mark.stress
 @pytest.mark.usefixtures("one_thread")
-@by_name([*V1, *V2])
+@by_name([*V1, *V2, *V3])
 def test_intervals_contain_the_true_value_over_a_thousand_seeds(task):
     assert insufficient_coverage(task, tolerance=0.03, queries=64) == []
 
@@ -184,5 +190,5 @@ def test_measurement_may_be_refused_only_where_the_task_says_so(monkeypatch):
 
 
 def test_every_kind_of_task_has_expected_seconds():
-    assert expected_seconds((*V1, *V2), 200) == pytest.approx(2 * expected_seconds((*V1, *V2), 100))
-    assert all(expected_seconds([task], 1) > 0 for task in (*V1, *V2))
+    assert expected_seconds((*V1, *V2, *V3), 200) == pytest.approx(2 * expected_seconds((*V1, *V2, *V3), 100))
+    assert all(expected_seconds([task], 1) > 0 for task in (*V1, *V2, *V3))

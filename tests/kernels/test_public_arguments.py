@@ -47,3 +47,10 @@ def test_numpy_array_of_each_layout_becomes_a_tensor_of_the_same_values(layout):
             "integer": array.astype(np.int16),
         }[layout]
     assert as_tensor("points", array).tolist() == array.tolist()
+
+
+def test_masked_values_are_refused():
+    masked = np.ma.masked_greater(np.arange(6.0).reshape(3, 2), 4)
+    with pytest.raises(ValueError, match=r"^points: got masked values, wanted values alone; leave those rows out"):
+        as_tensor("points", masked)
+    assert as_tensor("points", np.ma.masked_greater(masked.data, 9)).tolist() == masked.data.tolist()

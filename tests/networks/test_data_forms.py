@@ -248,6 +248,7 @@ def test_a_monitor_resumes_noise_that_was_read(tmp_path):
         (iter([]), None, ValueError, "inputs: got no batch"),
         (INPUTS, ["ant", math.nan] * 15, TypeError, "labels: got strings and other values"),
         (INPUTS, np.ma.masked_equal(LABELS.numpy(), 1), ValueError, "labels: got masked values"),
+        (np.ma.masked_less(INPUTS.numpy(), 0), None, ValueError, "inputs: got masked values, .* leave those rows out"),
         (INPUTS, {}, ValueError, "labels: got an empty mapping"),
         (INPUTS.to_sparse(), None, TypeError, "inputs: got a tensor of layout torch.sparse_coo"),
         (pack_sequence([INPUTS]), None, TypeError, "inputs: got a PackedSequence, wanted padded rows"),

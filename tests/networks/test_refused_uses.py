@@ -80,18 +80,20 @@ class Encoder(nn.Module):
 
 
 @pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors:UserWarning")
-def test_nested_tensors_of_a_noisy_encoder_are_refused_with_the_remedy():
+@pytest.mark.parametrize("layers", [None, "encoder.layers.*.linear1", "encoder.layers.*"])
+def test_a_noisy_encoder_computes_dense_tensors_from_a_padding_mask(layers):
     inputs = (normal_tensor(8, 5, 4).float(), torch.arange(5).expand(8, 5) > 2 + torch.arange(8)[:, None] % 3)
-    noisy = lb.noisify(Encoder(), sigma=0.1, inputs=inputs).eval()
-    with (
-        torch.no_grad(),
-        pytest.raises(lb.LayerSelectionError, match=r"^layers: got a nested.*use_nested_tensor = False"),
-    ):
-        noisy(*inputs)
-    noisy.encoder.use_nested_tensor = False
+    noisy = lb.noisify(Encoder(), sigma=0.1, layers=layers)
+    noisy(*inputs).sum().backward()
+    noisy.eval()
+    torch.manual_seed(0)
+    with_gradients = noisy(*inputs)  # torch makes no nested tensors in a pass with gradients
+    torch.manual_seed(0)
     with torch.no_grad():
-        assert not noisy(*inputs).equal(noisy(*inputs))
-    assert lb.layer_information(noisy, inputs, draws=4).rows[0].upper > 0
+        assert torch.equal(noisy(*inputs), with_gradients)
+        assert not torch.equal(noisy(*inputs), with_gradients)
+    assert noisy.encoder.use_nested_tensor
+    assert lb.layer_information(noisy, inputs, draws=4, queries=100).rows[0].upper > 0
 
 
 @pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors:UserWarning")

@@ -35,9 +35,12 @@ _LEAST_WIDTH = 10.0
 # Beside draws: the largest numbers of inputs N, of units d, and of values of all matrices, N d (d + k) with k noises.
 _MAX_INPUTS, _MAX_UNITS, _MAX_VALUES = 2**13, 1500, 2**32
 
-# In the time of draws and network, more draws would leave this share of the gap between their bounds: a gap by draws
-# falls like 1 / draws, and any other one like 1 / sqrt(draws) (`round_outlook`).
-_GAP_OF_MORE_DRAWS, _OTHER_GAP = 1 / 3, 3**-0.5
+# A gap between the bounds of draws falls like this power of their number if draws limit the width, and otherwise, in
+# wide layers, about like the other power.
+_BY_DRAWS, _BY_OTHERS = -1.0, -0.25
+
+# Draws and network together take up to this many times the work of the draws.
+_MORE_DRAWS = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,11 +80,12 @@ class KnownLayer:
     ) -> dict[str, TwoSidedEstimate]:
         """Estimate every quantity; each end of an interval is wrong with at most this risk.
 
-        The result is empty if the pilot expects an interval of I(X;T) that is wider than `useful_width`.
+        The result is empty if the pilot expects an interval of I(X;T) that is wider than `useful_width`. All label sets
+        are measured at the first call.
         """
         of_all = next((number for number, own in enumerate(self.label_sets) if own is classes), None)
         label_sets = [classes] if of_all is None else self.label_sets
-        key = None if of_all is None else (risk, seed, shares, useful_width)
+        key = None if of_all is None else (risk, seed, shares)
         if key is None or key not in self._measured:
             settings = dataclasses.replace(self.settings, shares=shares, useful_width=useful_width)
             with single_threaded_torch():
@@ -93,10 +97,10 @@ class KnownLayer:
         entropy = noise_entropy(self.model.n_units, 1.0) + self.model.log_volume
         return estimates | {name: estimates[name].shifted(entropy) for name in ("h(T)", "h(T|X)")}
 
-    def useful_width(self, information: TwoSidedEstimate) -> float:
-        """Return the width of I(X;T) that draws would leave in the time of draws and network."""
+    def width_of_more_draws(self, information: TwoSidedEstimate, growth: int) -> float:
+        """Return the expected width of I(X;T) by `growth` times as many draws as those of an estimate."""
         gap = max(0.0, information.plug_in - information.decoded)
-        share = _GAP_OF_MORE_DRAWS if information.limited_by == "draws" else _OTHER_GAP
+        share = math.pow(growth, _BY_DRAWS if information.limited_by == "draws" else _BY_OTHERS)
         return max(0.0, information.interval.upper - information.interval.lower - gap * (1 - share))
 
     def may_narrow(self, information: TwoSidedEstimate, queries: int) -> bool:
@@ -108,7 +112,8 @@ class KnownLayer:
         width = information.interval.upper - information.interval.lower
         width_of_queries = width - max(0.0, information.plug_in - information.decoded)
         expected = width_of_queries * math.sqrt(queries * self.model.n_inputs / self.settings.queries)
-        return self.useful_width(information) > expected + _LEAST_WIDTH / self.settings.queries
+        expected += _LEAST_WIDTH / self.settings.queries
+        return self.width_of_more_draws(information, _MORE_DRAWS) > expected
 
 
 def known_layers(

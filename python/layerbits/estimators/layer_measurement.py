@@ -19,6 +19,7 @@ from layerbits.estimators.noisy_sample import NoisySample
 from layerbits.estimators.problem import Problem
 from layerbits.estimators.risk_shares import UNDIVIDED, RiskShares
 from layerbits.estimators.settings import MeasurementSettings
+from layerbits.estimators.slices import random_slice_estimates
 from layerbits.estimators.two_sided_estimate import TwoSidedEstimate
 from layerbits.kernels import NormalStream, RandomStream, derived_seed, single_threaded_torch, stream
 
@@ -68,12 +69,20 @@ def estimate_layer(
         return known.estimates(problem.classes, risk, seed, shares)
     index = problem.network.layer_names.index(problem.parts[layer].layer)
     source = SampleSource(seed, index, problem.decoders)
+    if recorded[0].frames is not None:
+
+        def estimate_slice(of_slice: Sequence[LayerSample], risk: float, number: int) -> dict[str, TwoSidedEstimate]:
+            slice_source = SampleSource(derived_seed(seed, RandomStream.SLICE_SEED, number), index)
+            return estimate_samples(of_slice, problem.classes, risk, slice_source)
+
+        return random_slice_estimates(recorded, problem.classes, risk, estimate_slice)
     if known is not None:
         by_draws = estimate_samples(recorded, problem.classes, risk / 2, source, shares)
         if not known.may_narrow(by_draws["I(X;T)"], recorded[0].queries):
             return by_draws
         try:
-            useful_width = known.useful_width(by_draws["I(X;T)"])
+            # Draws, models and pilot have taken half of the time.
+            useful_width = known.width_of_more_draws(by_draws["I(X;T)"], 2)
             by_network = known.estimates(problem.classes, risk / 2, seed, shares, useful_width)
         except UnboundedGainError:
             return by_draws

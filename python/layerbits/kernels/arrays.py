@@ -24,7 +24,7 @@ def as_tensor(name: str, array: object) -> Tensor:
     Raises
     ------
     TypeError, ValueError
-        `array` has another type, dtype, layout or device.
+        `array` has another type, dtype, layout or device, or masked values.
     """
     if isinstance(array, Tensor):
         if array.layout != torch.strided or array.device.type not in _DEVICE_TYPES:
@@ -35,6 +35,8 @@ def as_tensor(name: str, array: object) -> Tensor:
         return array
     if not isinstance(array, np.ndarray):
         raise TypeError(f"{name}: got {type(array).__name__}, wanted a torch.Tensor or numpy.ndarray")
+    if np.ma.is_masked(array):
+        raise ValueError(f"{name}: got masked values, wanted values alone; leave those rows out, or fill them")
     if array.dtype.kind not in "fiub" or array.itemsize > 8:
         raise TypeError(f"{name}: got dtype {array.dtype}, wanted numbers of at most 64 bits")
     # torch warns of read-only memory, and refuses byte-swapped memory and negative or fractional strides; the core

@@ -39,6 +39,12 @@ class RandomStream(enum.IntEnum):
     ROUND_SEED = 5  # round
     NETWORK_RANDOMNESS = 32  # first draw and first input of a pass
     DECODER_SEED = 48  # layer, decoder
+    # Slices of layers.
+    FRAMES = 60  # layer, dimension of a slice
+    SLICE_SEED = 61  # slice
+    SLICE_FIT_SEED = 62
+    SLICE_FIT_INPUTS = 63
+    SLICE_FIT_NOISE = 64  # layer
     # Mixtures and profiles.
     MIXTURE_PASS = 6  # pass
     PROFILE_QUERIES = 7  # layer

@@ -18,22 +18,23 @@ from layerbits.estimators.known_network.settings import KnownNetworkSettings
 from layerbits.estimators.known_network.signal_model import SignalModel
 
 # Work of the draws: of a pair of a query and a draw, of each of its first dimensions, and of the rest of a layer.
-_OF_PAIR, _OF_PAIR_AND_UNIT, _MOST_UNITS, _OF_LAYER = 0.6, 0.035, 256, 1e8
+_OF_PAIR, _OF_PAIR_AND_UNIT, _MOST_UNITS, _OF_LAYER = 0.3, 0.05, 256, 1e8
 
 # The known network may take this many times the work of the draws.
 _ALLOWANCE = 2.0
 
-# Work of the known network: of a floating-point operation of the network (float32) and of linear algebra (float64), and
-# of each value of a vector-Jacobian product, of a scored pair and of a sample.
+# Work of the known network: of a floating-point operation of the network (float32) and of linear algebra (float64); of
+# each value of a vector-Jacobian product, of a score and of a sample; of an input, and of an input at a query.
 _OF_NETWORK_FLOP, _OF_FLOP = 0.015, 0.035
-_OF_DERIVATIVE, _OF_SCORE, _OF_SAMPLE = 12.0, 5.0, 35.0
+_OF_DERIVATIVE, _OF_SCORE, _OF_SAMPLE = 8.0, 5.0, 35.0
+_OF_INPUT, _OF_QUERY_AND_INPUT = 1.5e5, 1e3
 
-# Numbers of Jacobians, the best first. The models may take this share of the work.
-_JACOBIANS, _SHARE_OF_MODELS = (16, 8, 4), 0.5
+# Numbers of Jacobians, the best first, and the share of the work that the models may then take.
+_JACOBIANS = ((16, 0.5), (8, 0.75), (4, 0.75))
 
 # Samples that are divided among the inputs of a query; more where the largest number of queries is affordable.
 _SAMPLES, _MORE_SAMPLES = 64, (256, 1024)
-_LEAST_QUERIES, _MOST_QUERIES = 128, 1024
+_LEAST_QUERIES, _MOST_QUERIES = 64, 1024
 
 # Pilot queries, as a share of the final ones.
 _SHARE_OF_PILOT = 1 / 8
@@ -55,7 +56,7 @@ def work_of_draws(n_inputs: int, n_units: int, draws: int, queries: int) -> floa
 def affordable_settings(model: SignalModel, work: float, max_memory: int) -> KnownNetworkSettings | None:
     """Return settings whose work is in proportion to the `work` of draws; None if no useful ones are."""
     costs, budget = _Costs.of(model), _ALLOWANCE * work
-    jacobians = next((count for count in _JACOBIANS if costs.models(count) <= _SHARE_OF_MODELS * budget), None)
+    jacobians = next((count for count, share in _JACOBIANS if costs.models(count) <= share * budget), None)
     if jacobians is None:
         return None
     budget -= costs.models(jacobians)
@@ -95,14 +96,14 @@ class _Costs:
         """Return the work of all linear models."""
         d, k = self.n_units, self.noise_size
         product = _OF_DERIVATIVE * (d + k) + _OF_NETWORK_FLOP * self.network_flops
-        return self.n_inputs * ((jacobians * d + SIGNALS) * product + _OF_FLOP * (2 * d * d * k + d**3))
+        return self.n_inputs * (_OF_INPUT + (jacobians * d + SIGNALS) * product + _OF_FLOP * (2 * d * d * k + d**3))
 
     def query(self, samples: int) -> float:
-        """Return the work of a query. The posterior is assumed to hold a quarter of the inputs."""
+        """Return the work of a query. An eighth of the inputs are assumed to get a sample."""
         d, k = self.n_units, self.noise_size
-        score = _OF_SCORE * d + _OF_FLOP * 2 * d * d
+        score = _OF_QUERY_AND_INPUT + _OF_SCORE * d + _OF_FLOP * 2 * d * d
         sample = _OF_SAMPLE * (d + k) + _OF_FLOP * (4 * d * k + 2 * d * d) + _OF_NETWORK_FLOP * self.network_flops
-        return self.n_inputs * score + (samples + self.n_inputs / 4 + _OTHER_SAMPLES) * sample
+        return self.n_inputs * score + (samples + self.n_inputs / 8 + _OTHER_SAMPLES) * sample
 
 
 def flops_of_signal(model: SignalModel) -> int:

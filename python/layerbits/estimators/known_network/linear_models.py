@@ -35,11 +35,11 @@ class UnboundedGainError(ValueError):
     @classmethod
     def of(cls, largest_variance: float) -> UnboundedGainError:
         """Return the error for the largest variance of a unit of T given x."""
-        ratio, largest_ratio = math.sqrt(largest_variance), math.sqrt(LARGEST_VARIANCE)
         return cls(
-            f"sigma: got noise of earlier layers that gives the signal of a unit {ratio:.3g} times the standard "
-            f"deviation of its own noise, wanted at most {largest_ratio:g} times and covariances that float64 can "
-            "invert; choose another sigma, or another estimator"
+            "sigma: got noise of earlier layers that gives the signal of a unit "
+            f"{math.sqrt(largest_variance):.3g} times the standard deviation of its own noise, wanted at most "
+            f"{math.sqrt(LARGEST_VARIANCE):g} times and covariances that float64 can invert; choose another sigma, or "
+            "another estimator"
         )
 
 

@@ -35,11 +35,14 @@ class EnterFunctions(NoiseHook):
     ----------
     layers : mapping of str to callable or UnobservedFunction
         A hook for each function by its name; empty for a module whose functions are no layers.
+    keeps_dense : bool
+        Whether the module is an `nn.TransformerEncoder` that could make nested tensors from a padding mask. Torch makes
+        none while a mode intercepts functions, so this module gets a mode, too.
     """
 
-    def __init__(self, switch: NoiseSwitch, layers: Mapping[str, OutputHook]) -> None:
+    def __init__(self, switch: NoiseSwitch, layers: Mapping[str, OutputHook], *, keeps_dense: bool = False) -> None:
         super().__init__(switch)
-        self.layers = dict(layers)
+        self.layers, self.keeps_dense = dict(layers), keeps_dense
 
     def is_waiting(self) -> bool:
         """Return whether a second run of a function is still to come."""
@@ -47,13 +50,13 @@ class EnterFunctions(NoiseHook):
 
     @not_compiled_alone
     def __call__(self, module: nn.Module, args: tuple[Any, ...]) -> None:
-        """Put the module on the stack of the switch, and a mode on torch's stack if the module has such functions.
+        """Put the module on the stack of the switch, and a mode on torch's stack if the module needs one.
 
         Raises
         ------
         LayerSelectionError
-            A module with such functions gets a nested tensor: torch has attention of nested tensors only in a fast
-            path, which calls no functions.
+            A module whose functions are layers gets a nested tensor: torch has attention of nested tensors only in a
+            fast path, which calls no functions.
         """
         for argument in args if self.layers else ():
             if isinstance(argument, Tensor) and argument.is_nested:
@@ -61,7 +64,7 @@ class EnterFunctions(NoiseHook):
                     f"layers: got a nested tensor in {type(module).__name__}, whose functions are layers, wanted a "
                     f"dense tensor; {DENSE_ENCODER}"
                 )
-        mode = _FunctionMode(self, module) if self.layers else None
+        mode = _FunctionMode(self, module) if self.layers or self.keeps_dense else None
         self.switch.counts.running.append(RunningModule(module, mode))
         if mode is not None:
             mode.__enter__()  # type: ignore[no-untyped-call]
@@ -118,8 +121,9 @@ def add_function_hooks(
 ) -> None:
     """Register hooks by which the listed functions of modules become layers.
 
-    If any function is listed, all modules get hooks: a compiled pass has no stack of Python, so the hooks alone show
-    which module runs.
+    If any function is listed, or an encoder could make nested tensors, all modules get hooks: a compiled pass has no
+    stack of Python, so the hooks alone show which module runs. Encoders then compute dense tensors, because torch has
+    attention of nested tensors only without hooks.
 
     Parameters
     ----------
@@ -132,11 +136,23 @@ def add_function_hooks(
     observed : mapping of torch.nn.Module to mapping of str to int
         The number of calls of each function in a call of its module, which a compiled pass must reach.
     """
-    for module in root.modules() if layers_of_modules else ():
-        enter = EnterFunctions(switch, layers_of_modules.get(module, {}))
+    for module in root.modules() if layers_of_modules or _has_noisy_encoder(root) else ():
+        keeps_dense = isinstance(module, nn.TransformerEncoder)
+        enter = EnterFunctions(switch, layers_of_modules.get(module, {}), keeps_dense=keeps_dense)
         leave = LeaveFunctions(switch, observed.get(module, {}))
         enter.handle = module.register_forward_pre_hook(enter)
         leave.handle = module.register_forward_hook(leave, always_call=True)
+
+
+def _has_noisy_encoder(root: nn.Module) -> bool:
+    """Return whether an `nn.TransformerEncoder` could make nested tensors, and a module in its layers has noise."""
+    return any(
+        isinstance(hook, NoiseHook)
+        for encoder in root.modules()
+        if isinstance(encoder, nn.TransformerEncoder) and getattr(encoder, "use_nested_tensor", False)
+        for module in encoder.layers.modules()
+        for hook in module._forward_hooks.values()
+    )
 
 
 class _FunctionMode(TorchFunctionMode):

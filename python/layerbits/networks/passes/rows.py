@@ -20,6 +20,7 @@ from layerbits.networks.passes.batch_effects import check_batch_effects, refuse_
 from layerbits.networks.passes.measured_network import MeasuredNetwork
 from layerbits.networks.passes.probing import Probe
 from layerbits.networks.passes.randomness import check_randomness, check_sizes
+from layerbits.networks.passes.row_randomness import check_shared_randomness
 
 # The rows of the probing passes. 0 is the first input, 1 another input, as in `Probe.rows`.
 _ROWS, _FEWER_ROWS = (0, 1, 0), (0, 1)
@@ -83,6 +84,8 @@ def check_rows(network: MeasuredNetwork, inputs: Sequence[Tensor], layers: Seque
             same_rows = signal.movedim(axis, 0)[: len(_FEWER_ROWS)], signals_of_fewer[layer].movedim(axis, 0)
             if not network.uses_random_numbers and not are_close(*same_rows):
                 refuse_interaction(probe, layer)
+    if network.uses_random_numbers:
+        check_shared_randomness(probe, _ROWS, _FEWER_ROWS, network.row_axes)
     network.row_bytes = bytes_of_a_row(memory, len(_ROWS), fewer_memory, len(_FEWER_ROWS))
     network.row_bytes += sum(math.prod(tensor.shape[1:]) * tensor.itemsize for tensor in inputs)
     if network.adds_noise:

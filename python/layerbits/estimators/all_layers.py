@@ -57,15 +57,15 @@ def layer_information(
         first axis, and tuples, lists and dicts of them; None, numbers and strings are the same in every pass. A data
         set, a loader, a list or another iterable of such batches is read once, and kept in a temporary file if it takes
         more than `max_memory` bytes. Arrays are moved to the device of the network and floating-point arrays to its
-        dtype, as are whole numbers and booleans of a data frame that the network does not take as they are; the
-        tensors of loaders, lists and data sets are moved pass by pass.
+        dtype, as are whole numbers and booleans of a data frame that the network does not take as they are; tensors
+        keep their dtype; the tensors of loaders, lists and data sets are moved pass by pass.
     labels : array-like of shape (n,), one-hot rows, str, int, callable or mapping of str to them, optional
         Classes Y, a function of X: whole numbers, booleans or strings; or the key, the position or the function that
         finds them in a batch, and then the network does not get them. Adds I(T;Y) and I(X;T|Y). A mapping has several
         label sets by name; ``{"digit": ...}`` adds I(T;digit) and I(X;T|digit). All use the same passes.
     limit : int, optional
-        Number of inputs, chosen at random by `seed`; by default all. E I(X;T) over random subsets is at most that of
-        all inputs.
+        Number of inputs, chosen at random by `seed`; by default, and if there are no more, all. E I(X;T) over random
+        subsets is at most that of all inputs.
     sigma : float, tensor, array, DropoutNoise, RelativeSigma or mapping of str to them, optional
         For a network without noise: the noise that the measurement adds to each layer, as in `noisify`. The network
         runs without it, so p(t|x) is known at every layer and intervals are tight at any depth. T of a later layer is
@@ -103,7 +103,7 @@ def layer_information(
     max_draws : int
         With a tolerance: largest number of noisy passes per input.
     seed : int
-        Seed of all noise. The noise of a CUDA device differs from that of the CPU.
+        Seed of all noise, a whole number of any size from 0. The noise of a CUDA device differs from that of the CPU.
     estimator : {"pooled", "paper", "known", "auto"}
         With "paper", `plug_in` is the paper's estimate: the plug-in with separate samples for h(T) and h(T|X). `value`
         is this estimate, moved into the interval, or the midpoint of a wide interval. With "known", layers behind noise
@@ -168,8 +168,10 @@ def layer_information(
     of its readouts without a mask (the flag ``"data_processing"``); a tenth of the risk is divided for these ends,
     unless intervals are simultaneous.
 
-    All passes run in evaluation mode. Signals stay on the network's device, the CPU or a CUDA device; arrays with a
-    number for each query are copied to the host.
+    All passes run in evaluation mode, and each begins with the attributes and buffers that the network has before the
+    measurement: a network that keeps values from one pass to the next, or counts passes, is measured in its next pass.
+    Signals stay on the network's device, the CPU or a CUDA device; arrays with a number for each query are copied to
+    the host.
 
     Examples
     --------

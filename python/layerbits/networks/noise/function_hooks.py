@@ -64,7 +64,7 @@ class EnterFunctions(NoiseHook):
                     f"layers: got a nested tensor in {type(module).__name__}, whose functions are layers, wanted a "
                     f"dense tensor; {DENSE_ENCODER}"
                 )
-        mode = _FunctionMode(self, module) if self.layers or self.keeps_dense else None
+        mode = _FunctionMode(self, module) if self.layers or (self.keeps_dense and _may_make_nested(module)) else None
         self.switch.counts.running.append(RunningModule(module, mode))
         if mode is not None:
             mode.__enter__()  # type: ignore[no-untyped-call]
@@ -142,6 +142,11 @@ def add_function_hooks(
         leave = LeaveFunctions(switch, observed.get(module, {}))
         enter.handle = module.register_forward_pre_hook(enter)
         leave.handle = module.register_forward_hook(leave, always_call=True)
+
+
+def _may_make_nested(encoder: nn.Module) -> bool:
+    """Return whether an `nn.TransformerEncoder` makes nested tensors from some padding masks in its present mode."""
+    return bool(getattr(encoder, "use_nested_tensor", False)) and not encoder.get_submodule("layers.0").training
 
 
 def _has_noisy_encoder(root: nn.Module) -> bool:

@@ -76,3 +76,19 @@ def test_a_measurement_does_not_depend_on_where_rows_are_kept(limit):
     tables = lb.layer_information(model, loader, 1, **options), lb.layer_information(model, rows, labels, **options)
     from_loader, from_tensor = ([(row.value, row.lower, row.upper) for row in table] for table in tables)
     assert from_loader == from_tensor
+
+
+@pytest.mark.parametrize("as_arrays", [False, True], ids=["tensors", "arrays"])
+def test_batches_in_one_buffer_are_kept(as_arrays):
+    inputs, labels = normal_tensor(30, 4, seed=3).float(), torch.arange(30)
+
+    def batches():
+        rows, classes = torch.empty(10, 4), torch.empty(10, dtype=torch.int64)
+        for start in range(0, 30, 10):
+            rows.copy_(inputs[start : start + 10])
+            classes.copy_(labels[start : start + 10])
+            yield (rows.numpy(), classes.numpy()) if as_arrays else (rows, classes)
+
+    data = read_inputs(batches(), tanh_mlp(4, 3, 2), 1)
+    assert data.tensors[0].equal(inputs)
+    assert data.labels["Y"].tolist() == labels.tolist()

@@ -47,6 +47,7 @@ the other passes. For an entropy, the plug-in bound is the lower one.
     layer_arrays            arrays by layer, for information and sigma_profile
     recorded_signals        information, of signals that another program recorded
     signal_rounds           the rounds of such signals, with more queries until an interval is narrow
+    slices/                 the frames of slices, and the mean over random slices
     between_layers/         information_between_layers
     sigma_profiles          sigma_profile
     sigma_profile_table     SigmaProfile, the result of sigma_profile

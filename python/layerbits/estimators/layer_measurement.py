@@ -11,6 +11,7 @@ from layerbits.estimators.first_layer import first_layer_estimates
 from layerbits.estimators.fitted_decoder import caller_decoders
 from layerbits.estimators.input_decoders import InputDecoder
 from layerbits.estimators.known_layer import KnownLayer
+from layerbits.estimators.known_network.linear_models import UnboundedGainError
 from layerbits.estimators.layer_behind_noise import noisy_layer_estimates
 from layerbits.estimators.layer_sample import LayerSample
 from layerbits.estimators.noise_entropies import entropies_of_layer
@@ -18,6 +19,7 @@ from layerbits.estimators.noisy_sample import NoisySample
 from layerbits.estimators.problem import Problem
 from layerbits.estimators.risk_shares import UNDIVIDED, RiskShares
 from layerbits.estimators.settings import MeasurementSettings
+from layerbits.estimators.slices import random_slice_estimates
 from layerbits.estimators.two_sided_estimate import TwoSidedEstimate
 from layerbits.kernels import NormalStream, RandomStream, derived_seed, single_threaded_torch, stream
 
@@ -67,11 +69,25 @@ def estimate_layer(
         return known.estimates(problem.classes, risk, seed, shares)
     index = problem.network.layer_names.index(problem.parts[layer].layer)
     source = SampleSource(seed, index, problem.decoders)
+    if recorded[0].frames is not None:
+
+        def estimate_slice(of_slice: Sequence[LayerSample], risk: float, number: int) -> dict[str, TwoSidedEstimate]:
+            slice_source = SampleSource(derived_seed(seed, RandomStream.SLICE_SEED, number), index)
+            return estimate_samples(of_slice, problem.classes, risk, slice_source)
+
+        return random_slice_estimates(recorded, problem.classes, risk, estimate_slice)
     if known is not None:
         by_draws = estimate_samples(recorded, problem.classes, risk / 2, source, shares)
         if not known.may_narrow(by_draws["I(X;T)"], recorded[0].queries):
             return by_draws
-        by_network = known.estimates(problem.classes, risk / 2, seed, shares)
+        try:
+            # Draws, models and pilot have taken half of the time.
+            useful_width = known.width_of_more_draws(by_draws["I(X;T)"], 2)
+            by_network = known.estimates(problem.classes, risk / 2, seed, shares, useful_width)
+        except UnboundedGainError:
+            return by_draws
+        if not by_network:
+            return by_draws
         return {
             quantity.name: best_ends(by_draws[quantity.name], by_network[quantity.name], is_entropy=quantity.is_entropy)
             for quantity in problem.classes.quantities

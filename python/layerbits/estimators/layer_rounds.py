@@ -109,7 +109,7 @@ class LayerRounds:
     def limit(self, seconds_left: float) -> str:
         """Return the limit that forbids the next round; empty if none does."""
         effort, cause = self.rounds[-1].effort, self.rounds[-1].limited_by
-        if cause == "dimensions":
+        if cause in ("dimensions", "frames"):
             return "any number of draws"
         if self._larger(effort, cause) == effort:
             exact_limit, limit = f"{effort.queries} queries of an input", f"max_draws {self.settings.max_draws}"
@@ -158,6 +158,8 @@ class LayerRounds:
         last, option = self.rounds[-1], limit.split()[0]
         if last.limited_by == "dimensions" and is_wide(self.problem, self.name, last.effort.draws):
             return "raise max_memory"
+        if last.limited_by == "frames":
+            return "raise count"
         if option not in ("max_seconds", "max_draws"):
             return "raise tolerance"
         before = self.rounds[-2].half_width if len(self.rounds) > 1 else math.inf

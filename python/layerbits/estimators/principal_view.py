@@ -8,7 +8,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from layerbits.mixtures import Subspace, as_points, fit_subspace
+from layerbits.estimators.layer_groups import PROBING_PASSES
+from layerbits.mixtures import Subspace, as_points, confusion_of_draws, fit_subspace
 from layerbits.networks import GaussianNoise, View
 
 # Largest number of dimensions of the subspace.
@@ -27,6 +28,17 @@ def principal_view(noise: GaussianNoise, probe: Tensor) -> View:
     rows = noise.whiten(as_points(centers[:: math.ceil(2 * len(centers) / LARGEST_GRAM)]))
     subspace = fit_subspace(rows, noise.whitened_sigma, max_dimensions=MAX_DIMENSIONS, max_cost=math.inf)
     return partial(view_values, noise, subspace)
+
+
+def means_suffice(points: Tensor, sigma: float, fitted: int, negligible: float) -> bool:
+    """Return whether a layer is wide, and its draws so far apart that all units would give no tighter bounds.
+
+    `negligible` is an information, in nats, that may be neglected; `points` are (n, r, d), of which the first `fitted`
+    draws choose dimensions.
+    """
+    n, _, dim = points.shape
+    is_wide_sample = n > 1 and fitted >= PROBING_PASSES and min(n * fitted, dim) > MAX_DIMENSIONS
+    return is_wide_sample and confusion_of_draws(points, sigma, negligible=negligible) <= negligible
 
 
 def view_values(noise: GaussianNoise, subspace: Subspace, signals: Tensor) -> Tensor:

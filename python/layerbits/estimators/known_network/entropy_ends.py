@@ -90,8 +90,11 @@ class EntropyMeasure:
         """Return the measure for a number of final queries."""
         model = proposals.model
         generator = stream(proposals.seed, RandomStream.KNOWN_RANGE)
-        noises = standard_normal((model.n_inputs, model.noise_size), generator, torch.float64)
-        signals = model.signals(torch.arange(model.n_inputs), noises)[:, None]
+        signals = torch.empty(model.n_inputs, 1, model.n_units, dtype=torch.float64)
+        at_a_time = max(1, proposals.max_memory // 64 // (8 * (model.noise_size + model.n_units)))
+        for rows in torch.split(torch.arange(model.n_inputs), at_a_time):
+            noises = standard_normal((len(rows), model.noise_size), generator, torch.float64)
+            signals[rows, 0] = model.signals(rows, noises)
         # Two signals are at most twice the range apart.
         wide = WideDensity.of(signals, (signals, signals), 1.0, 2 * model.signals_range)
         return cls(proposals, wide, unseen_probability(n_terms, risk))

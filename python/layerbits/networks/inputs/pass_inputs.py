@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
@@ -16,28 +15,20 @@ from torch.utils.data import Dataset
 
 from layerbits._base import Integers
 from layerbits.networks.execution.arguments import MAX_MEMORY, check_module
-from layerbits.networks.inputs.batches import (
-    batches_of,
-    find_labels,
-    is_label_finder,
-    is_one_batch,
-    without_items,
-)
+from layerbits.networks.inputs.batches import batches_of, is_one_batch, may_reuse_memory
 from layerbits.networks.inputs.data_frames import frame_values, is_frame
 from layerbits.networks.inputs.kept_rows import KeptRows, RandomSubset
+from layerbits.networks.inputs.label_sets import LabelSets
 from layerbits.networks.inputs.placement import as_input, floating_point_parameter, loader_device
+from layerbits.networks.inputs.read_items import without_items
 from layerbits.networks.inputs.tensor_checks import check_not_packed, check_tensors
 from layerbits.networks.inputs.whole_numbers import positions_to_convert
-from layerbits.statistics import class_numbers, label_array
 
 # The forms of the arguments `inputs` and `labels` that `read_inputs` takes; data frames and strings are iterables.
 Inputs = Tensor | Dataset[Any] | Iterable[Any]
 Labels = Tensor | Iterable[Any] | int | Callable[[Any], Any]
 
 _NO_BATCH = "inputs: got no batch, wanted at least one; a generator can be read once only"
-
-# Name of the label set if the labels are no mapping.
-_Y = "Y"
 
 
 class _TensorLeaf:
@@ -117,7 +108,8 @@ def read_inputs(
         pass moves the tensors of an iterable of batches to that device.
     labels : object
         Labels of the inputs as in `class_numbers`; a key, position or function that finds the labels in a batch, from
-        whose arguments they are removed; or a mapping of names to any of these.
+        whose arguments they are removed; or a mapping of names to any of these. Labels apart from the batches of an
+        iterable must have the order of its rows.
     limit : int, optional
         Largest number of rows to keep, sampled at random; by default all rows are kept.
     seed : int
@@ -131,13 +123,15 @@ def read_inputs(
     TypeError, ValueError
         `model` is not a module; `limit` is not a positive integer; inputs are of another type or layout, differ in
         their number of rows, are empty, or contain NaN; a column of a data frame has values other than finite numbers
-        and booleans; batches differ in their shapes, dtypes or constants; labels are not found, or are not as in
-        `class_numbers`.
+        and booleans; batches differ in their shapes, dtypes or constants; labels are not found, come apart
+        from a loader with a sampler, or are not as in `class_numbers`.
     OSError
         A temporary file cannot be written.
     """
     check_module(model)
     reader = _Reader(model, labels, RandomSubset(limit, seed), math.inf if is_one_batch(inputs) else max_memory)
+    reader.copies = may_reuse_memory(inputs)
+    reader.labels.check_order(inputs)
     for batch in batches_of(inputs):
         reader.add(batch)
     return reader.result(loader_device(inputs, model))
@@ -169,29 +163,19 @@ class _Reader:
         self.model = model
         self.subset = subset
         self.max_memory = max_memory
-        self.labels = dict(labels) if isinstance(labels, Mapping) else {} if labels is None else {_Y: labels}
-        if isinstance(labels, Mapping) and not labels:
-            raise ValueError("labels: got an empty mapping, wanted label sets by name, or None")
-        if not all(isinstance(name, str) and name for name in self.labels):
-            raise TypeError(
-                f"labels: got a mapping with keys {list(self.labels)}, wanted a non-empty str for each label set"
-            )
-        # The labels that are found in the batches, by label set and batch.
-        self.label_parts: dict[str, list[npt.NDArray[Any]]] = {
-            name: [] for name, value in self.labels.items() if is_label_finder(value)
-        }
+        self.labels = LabelSets(labels)
+        self.copies = False  # whether a batch may be overwritten after `add`
         self.converted: tuple[int, ...] | None = None  # the tensors that `positions_to_convert` returns
         self.first_batch: PassInputs | None = None
         self.kept_rows: list[KeptRows] = []  # the rows of each tensor among the arguments
 
     def add(self, batch: object) -> None:
         """Add the rows of a batch."""
-        keys: list[object] = []
-        for name, label_parts in self.label_parts.items():
-            label_keys, label_values = find_labels(batch, self.labels[name])
-            keys += label_keys
-            label_parts.append(label_array(label_values))
+        keys, found = self.labels.find(batch)
         inputs = self._arguments(without_items(batch, keys))
+        if self.copies:
+            inputs = dataclasses.replace(inputs, tensors=tuple(tensor.clone() for tensor in inputs.tensors))
+        self.labels.add(found, len(inputs))
         if self.first_batch is None:
             self.first_batch, self.kept_rows = inputs, [KeptRows() for _ in inputs.tensors]
         _check_same_form(self.first_batch, inputs)
@@ -209,16 +193,12 @@ class _Reader:
         """Return the inputs and labels of all batches."""
         if self.first_batch is None:
             raise ValueError(_NO_BATCH)
-        labels = {
-            name: np.concatenate(self.label_parts[name]) if name in self.label_parts else value
-            for name, value in self.labels.items()
-        }
         positions = slice(None) if self.subset.limit is None else self.subset.rows
         tensors = tuple(rows.tensor() for rows in self.kept_rows)
         return dataclasses.replace(
             self.first_batch,
             tensors=tensors,
-            labels={name: _class_numbers(value, self.subset.n_read, positions) for name, value in labels.items()},
+            labels=self.labels.class_numbers(self.subset.n_read, positions),
             device=device,
         )
 
@@ -286,9 +266,3 @@ def _check_same_form(first: PassInputs, other: PassInputs) -> None:
                 f"{tuple(right.shape)}, wanted rows of one dtype and shape; pad all rows to one length, with a mask; a "
                 "list holds batches, a tuple the arguments of one pass"
             )
-
-
-def _class_numbers(labels: object, n_read: int, rows: slice | Integers) -> Integers:
-    """Return the class numbers of the kept rows, without gaps."""
-    numbers = class_numbers(labels, n_read)[rows]
-    return class_numbers(numbers, len(numbers))

@@ -1,0 +1,105 @@
+"""`LabelSets`: the labels of the inputs by name, which come apart as arrays, or are found in the batches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from torch.utils.data import BatchSampler, DataLoader, IterableDataset, SequentialSampler
+
+from layerbits._base import Integers
+from layerbits.networks.inputs.read_items import find_labels
+from layerbits.statistics import class_numbers, label_array
+
+# Name of the label set if the labels are no mapping.
+_Y = "Y"
+
+
+class LabelSets:
+    """The label sets of a measurement.
+
+    Parameters
+    ----------
+    labels : object
+        Labels, or a key, a position or a function that finds them in a batch, or a mapping of names to these; or None.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A mapping is empty or has a key that is no name.
+    """
+
+    def __init__(self, labels: object) -> None:
+        self._labels = dict(labels) if isinstance(labels, Mapping) else {} if labels is None else {_Y: labels}
+        if isinstance(labels, Mapping) and not labels:
+            raise ValueError("labels: got an empty mapping, wanted label sets by name, or None")
+        if not all(isinstance(name, str) and name for name in self._labels):
+            raise TypeError(
+                f"labels: got a mapping with keys {list(self._labels)}, wanted a non-empty str for each label set"
+            )
+        # The labels that are found in the batches, by label set and batch.
+        self._parts: dict[str, list[npt.NDArray[Any]]] = {
+            name: [] for name, value in self._labels.items() if _is_label_finder(value)
+        }
+        self._keys: dict[str, list[object]] = {}
+
+    def check_order(self, inputs: object) -> None:
+        """Raise a ValueError if labels come apart from a loader that is known to shuffle its rows."""
+        if self._labels.keys() > self._parts.keys() and isinstance(inputs, DataLoader) and not _is_ordered(inputs):
+            raise ValueError(
+                "labels: got an array, whose order is not that of the rows of a DataLoader with a sampler, such as "
+                "shuffle=True, wanted the labels in its batches, found by their key or position, for instance "
+                "labels=1; or a loader with shuffle=False and without a sampler"
+            )
+
+    def find(self, batch: object) -> tuple[list[object], dict[str, npt.NDArray[Any]]]:
+        """Return the keys or positions of the items that are labels in a batch, and the labels found by label set."""
+        found: dict[str, npt.NDArray[Any]] = {}
+        for name in self._parts:
+            keys, values = find_labels(batch, self._labels[name], self._keys.get(name))
+            self._keys[name] = keys
+            found[name] = label_array(values)
+        return [key for keys in self._keys.values() for key in keys], found
+
+    def add(self, found: Mapping[str, npt.NDArray[Any]], n_rows: int) -> None:
+        """Add the labels that were found in a batch of `n_rows`.
+
+        Raises
+        ------
+        ValueError
+            There is not one label, or one one-hot row, for each row of the batch.
+        """
+        for name, values in found.items():
+            if values.shape[:1] != (n_rows,):
+                raise ValueError(
+                    f"labels: got shape {values.shape} for a batch of {n_rows} rows, wanted ({n_rows},), one label for "
+                    "each row, or one-hot rows; a list holds batches: for a list of samples, pass "
+                    "DataLoader(samples, batch_size=100)"
+                )
+            self._parts[name].append(values.copy())  # the next batch may have the same memory
+
+    def class_numbers(self, n_read: int, rows: slice | Integers) -> dict[str, Integers]:
+        """Return the class numbers of the kept rows, without gaps, by label set; `n_read` rows were read."""
+        numbers = {}
+        for name, labels in self._labels.items():
+            values = np.concatenate(self._parts[name]) if name in self._parts else labels
+            kept = class_numbers(values, n_read)[rows]
+            numbers[name] = class_numbers(kept, len(kept))
+        return numbers
+
+
+def _is_label_finder(labels: object) -> bool:
+    """Return whether `labels` is a key, a position or a function that finds the labels in a batch."""
+    return isinstance(labels, str) or callable(labels) or (isinstance(labels, int) and not isinstance(labels, bool))
+
+
+def _is_ordered(loader: DataLoader[Any]) -> bool:
+    """Return whether a loader gives its rows in the order of its data set, as far as its samplers show it."""
+    if isinstance(loader.dataset, IterableDataset):
+        return True  # it has no sampler, and its order is its own
+    sampler = loader.sampler if loader.batch_sampler is None else loader.batch_sampler
+    if type(sampler) is BatchSampler:
+        sampler = sampler.sampler
+    return type(sampler) is SequentialSampler

@@ -1,0 +1,107 @@
+"""A function may find the labels in a batch: the network does not get the items that the function reads."""
+
+import collections
+import itertools
+
+import numpy as np
+import pandas
+import pytest
+import torch
+from transformers import BatchEncoding
+
+from layerbits.networks import read_inputs
+from tests.support.networks import tanh_mlp
+from tests.support.random_arrays import normal_tensor
+
+INPUTS = normal_tensor(30, 4, seed=3).float()
+LABELS = torch.arange(30) % 3
+PARITY = (LABELS % 2).tolist()
+FRAME = pandas.DataFrame(INPUTS.numpy(), columns=list("abcd")).assign(y=LABELS.numpy())
+Pair = collections.namedtuple("Pair", "x y")
+NUMBERS = itertools.count()
+
+
+@pytest.mark.parametrize(
+    ("batch", "function"),
+    [
+        ((INPUTS, LABELS), lambda batch: batch[1] % 2),
+        ((INPUTS, LABELS), lambda batch: batch[-1].int() % 2),
+        ((INPUTS, LABELS), lambda batch: batch[1].numpy() % 2),
+        ((INPUTS, LABELS), lambda batch: [int(label) % 2 for label in batch[1]]),
+        (Pair(INPUTS, LABELS), lambda batch: batch.y == 1),
+        ((INPUTS, {"labels": LABELS}), lambda batch: batch[1]["labels"] == 1),
+        ({"input": INPUTS, "y": LABELS}, lambda batch: batch["y"] == 1),
+        ({"input": INPUTS, "y": LABELS}, lambda batch: dict(batch.items())["y"] % 2),
+        (BatchEncoding({"input": INPUTS, "y": LABELS}), lambda batch: batch.y == 1),
+        (FRAME, lambda batch: batch["y"] % 2),
+        (FRAME, lambda batch: batch.y == 1),
+        (FRAME, lambda batch: batch.iloc[:, -1].isin([1])),
+        (FRAME, lambda batch: batch[["y"]].to_numpy()[:, 0] == 1),
+        (FRAME.assign(y=FRAME["y"].where(FRAME["y"] == 1)), lambda batch: batch["y"].notna()),
+    ],
+    ids=[
+        "tuple", "from the end", "array", "list", "named tuple", "nested", "mapping", "items", "attribute",
+        "data frame", "column by attribute", "column by position", "columns", "missing values",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("as_list", [False, True], ids=["one batch", "batches"])
+def test_the_network_does_not_get_what_a_function_reads(batch, function, as_list):
+    if as_list and batch is FRAME:
+        batch = [FRAME[:12], FRAME[12:]]
+    elif as_list:
+        batch = [batch]
+    data = read_inputs(batch, tanh_mlp(4, 3, 2), function)
+    assert len(data.tensors) == 1
+    assert data.tensors[0].equal(INPUTS)
+    assert data.labels["Y"].tolist() == PARITY
+
+
+def test_a_function_that_reads_several_items_takes_them_all():
+    batch = {"x": INPUTS, "left": LABELS, "right": LABELS % 2, "mask": torch.ones(30)}
+    data = read_inputs(batch, tanh_mlp(4, 3, 2), lambda items: items["left"] + items["right"])
+    args, kwargs = data.arguments(data.tensors)
+    assert not args
+    assert list(kwargs) == ["x", "mask"]
+
+
+def test_a_function_that_reads_no_item_leaves_them():
+    assert len(read_inputs((INPUTS, LABELS), tanh_mlp(4, 3, 2), lambda _: PARITY).tensors) == 2
+    assert read_inputs(INPUTS, tanh_mlp(4, 3, 2), lambda batch: batch[:, 0] > 0).tensors[0].equal(INPUTS)
+
+
+def test_a_function_may_return_the_first_item():
+    assert read_inputs((LABELS, INPUTS), tanh_mlp(4, 3, 2), lambda batch: batch[0]).tensors[0].equal(INPUTS)
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda batch: batch[0][:, 0] > 0, "a function that computes labels from the first positional argument"),
+        (lambda _: np.arange(30) + next(NUMBERS), "a function that returns other labels"),
+        (lambda _: 3, r"shape \(\) for a batch of 30 rows"),
+        (lambda batch: batch[1][:20], r"shape \(20,\) for a batch of 30 rows"),
+    ],
+)
+def test_other_functions_are_refused(function, message):
+    with pytest.raises(ValueError, match=f"^labels: got {message}"):
+        read_inputs((INPUTS, LABELS), tanh_mlp(4, 3, 2), function)
+
+
+def test_a_list_of_samples_is_refused():
+    samples = list(zip(INPUTS, LABELS, strict=True))
+    with pytest.raises(ValueError, match=r"^labels: got shape \(\) .* pass DataLoader\(samples"):
+        read_inputs(samples, tanh_mlp(4, 3, 2), 1)
+
+
+def test_a_function_for_another_data_frame_is_refused():
+    class Frame:
+        columns = ("a", "y")
+
+        def __getitem__(self, name):
+            return FRAME[name]
+
+        def to_numpy(self):
+            return FRAME[["a", "y"]].to_numpy()
+
+    with pytest.raises(TypeError, match=r"^labels: got a function for a data frame of .*, wanted the name"):
+        read_inputs(Frame(), tanh_mlp(4, 3, 2), lambda batch: batch["y"] % 2)

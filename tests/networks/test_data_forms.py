@@ -42,6 +42,11 @@ class Rows(Dataset):
         return {"input": INPUTS[index], "label": NAMES[index]}
 
 
+class Endless(Dataset):
+    def __getitem__(self, index):
+        return INPUTS[index % len(INPUTS)]
+
+
 class Stream(IterableDataset):
     def __iter__(self):
         return zip(INPUTS, LABELS, strict=True)
@@ -250,6 +255,13 @@ def test_a_monitor_resumes_noise_that_was_read(tmp_path):
         (INPUTS, np.ma.masked_equal(LABELS.numpy(), 1), ValueError, "labels: got masked values"),
         (np.ma.masked_less(INPUTS.numpy(), 0), None, ValueError, "inputs: got masked values, .* leave those rows out"),
         (INPUTS, {}, ValueError, "labels: got an empty mapping"),
+        (INPUTS, {"T": LABELS}, ValueError, "labels: got a label set of the name 'T'"),
+        (INPUTS, (label for label in LABELS.tolist()), TypeError, "labels: got generator, wanted a tensor, .*list"),
+        (INPUTS, map(int, LABELS), TypeError, "labels: got map, wanted a tensor"),
+        (INPUTS, set(LABELS.tolist()), TypeError, "labels: got set, wanted a tensor"),
+        (INPUTS, [[0], [1, 2]], ValueError, "labels: got lists of different lengths"),
+        (Endless(), None, TypeError, "inputs: got Endless, a Dataset without __len__"),
+        (list(zip(INPUTS, LABELS, strict=True)), None, ValueError, "inputs: got shape .*; .*DataLoader"),
         (INPUTS.to_sparse(), None, TypeError, "inputs: got a tensor of layout torch.sparse_coo"),
         (pack_sequence([INPUTS]), None, TypeError, "inputs: got a PackedSequence, wanted padded rows"),
         ((INPUTS, pack_sequence([INPUTS])), None, TypeError, "inputs: got a PackedSequence, wanted padded rows"),

@@ -35,7 +35,7 @@ def test_passes_end_at_the_last_layer_that_is_wanted(counts):
     n_full = counts["calls"]
     counts.clear()
     assert torch.equal(lb.layer_activations(model, INPUTS, layers="1")["1"], full)
-    assert n_full - counts["calls"] == 11 + 1  # eleven probing passes, and the pass of all rows
+    assert n_full - counts["calls"] == 11 + 1 + 2  # eleven probing passes, that of all rows, and two of compared rows
     noisy = lb.noisify(model, sigma=0.1, layers=["1", "4"], inputs=INPUTS)
     counts.clear()
     lb.layer_information(noisy, INPUTS, layers="1")

@@ -280,3 +280,44 @@ def test_layer_without_units_is_refused():
         lb.LayerSelectionError, match=r"^layers: got 'act', whose signal of shape \(3, 0\) has no units"
     ):
         lb.layer_information(model, torch.ones(5, 3), sigma=0.5, layers="act")
+
+
+class BeyondProbes(nn.Module):
+    """A network whose rows act on one another only in passes of more rows than the probing passes have."""
+
+    def __init__(self, act):
+        super().__init__()
+        self.linear, self.tanh, self.head, self.act = nn.Linear(3, 3), nn.Tanh(), nn.Linear(3, 3), act
+        self.last = nn.Tanh()
+
+    def forward(self, x):
+        return self.last(self.act(self.head(self.tanh(self.act(self.linear(x))))))
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda x: x - x.mean(0) if len(x) > 16 else x,
+        lambda x: torch.cat([x[:20], torch.zeros_like(x[20:])]),
+    ],
+    ids=["mean of large batches", "capacity"],
+)
+@pytest.mark.parametrize("n_rows", [1, 40])
+def test_rows_that_act_on_one_another_in_large_passes_are_refused(act, n_rows):
+    inputs, model = normal_tensor(n_rows, 3).float(), BeyondProbes(act)
+    noisy = lb.noisify(BeyondProbes(act), sigma=0.3, layers=["tanh", "last"], inputs=inputs[:1])
+    message = "^inputs: got rows that act on one another: in '(tanh|last)'"
+    if n_rows > 20:
+        with pytest.raises(ValueError, match=message):
+            lb.layer_activations(model, inputs, layers=["tanh", "last"])
+        with pytest.raises(ValueError, match=message):
+            lb.layer_information(model, inputs, sigma=0.3, layers=["tanh", "last"])
+    with pytest.raises(ValueError, match=message):
+        lb.propagate(noisy, inputs, draws=32)
+
+
+@pytest.mark.parametrize("n_rows", [1, 2, 17, 40])
+def test_large_passes_of_independent_rows_are_measured(n_rows):
+    inputs = normal_tensor(n_rows, 3).float()
+    noisy = lb.noisify(BeyondProbes(torch.abs), sigma=0.3, layers=["tanh", "last"], inputs=inputs)
+    assert lb.propagate(noisy, inputs, draws=32)["last"].shape == (n_rows, 32, 3)

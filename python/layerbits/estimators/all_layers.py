@@ -175,8 +175,8 @@ def layer_information(
 
     All passes run in evaluation mode, and each begins with the attributes and buffers that the network has before the
     measurement: a network that keeps values from one pass to the next, or counts passes, is measured in its next pass.
-    Signals stay on the network's device, the CPU or a CUDA device; arrays with a
-    number for each query are copied to the host.
+    Signals stay on the network's device, the CPU or a CUDA device; arrays with a number for each query are copied to
+    the host.
 
     Examples
     --------

@@ -61,9 +61,11 @@ def label_array(labels: Any) -> npt.NDArray[Any]:
     Raises
     ------
     TypeError
-        The dtype is not integer, boolean, real, string or object; a list has strings and other values.
+        The dtype is not integer, boolean, real, string or object; a list has strings and other values; `labels` is a
+        generator, a set or another object that is no array.
     ValueError
-        `labels` is a tensor that is sparse, quantized or on the meta device, or an array with masked values.
+        `labels` is a tensor that is sparse, quantized or on the meta device, an array with masked values, or a list of
+        lists of different lengths.
     """
     if np.ma.is_masked(labels):
         raise ValueError("labels: got masked values, wanted the class of every input; remove inputs without a class")
@@ -77,7 +79,17 @@ def label_array(labels: Any) -> npt.NDArray[Any]:
         # NumPy has no bfloat16.
         values = (labels.float() if labels.dtype == torch.bfloat16 else labels).numpy(force=True)
     else:
-        values = np.asarray(labels.to_numpy() if hasattr(labels, "to_numpy") else labels)
+        try:
+            values = np.asarray(labels.to_numpy() if hasattr(labels, "to_numpy") else labels)
+        except ValueError as error:  # raised by NumPy for lists of different lengths
+            raise ValueError(
+                f"labels: got lists of different lengths, wanted one label for each input: {error}"
+            ) from error
+        if values.dtype.kind == "O" and not values.ndim:
+            raise TypeError(
+                f"labels: got {type(labels).__name__}, wanted a tensor, an array, a list or a Series; convert a "
+                "generator, in the order of the inputs, with list()"
+            )
     if values.dtype.kind not in "iubfUOS":
         raise TypeError(f"labels: got dtype {values.dtype}, wanted integers, booleans, whole floats or strings")
     return values

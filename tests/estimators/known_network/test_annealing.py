@@ -7,12 +7,19 @@ import pytest
 import torch
 
 from layerbits.estimators.classes import Classes
-from layerbits.estimators.known_network import KnownNetworkSettings, known_network_estimates, pilot
+from layerbits.estimators.known_network import KnownNetworkSettings
 from layerbits.estimators.known_network.annealed_weights import AnnealedSampler
 from layerbits.estimators.known_network.annealing import Bridges, Chains, Targets
-from layerbits.estimators.known_network.density_estimates import AnnealedEffort, DensityEstimates, scores_of
+from layerbits.estimators.known_network.density_estimates import (
+    AnnealedEffort,
+    DensityEstimates,
+    Effort,
+    ScoredQueries,
+    scores_of,
+)
 from layerbits.estimators.known_network.linear_models import LinearModels
 from layerbits.estimators.known_network.low_rank_models import LowRankModels
+from layerbits.estimators.known_network.pilot import Pilot
 from layerbits.estimators.known_network.proposals import Proposals
 from layerbits.estimators.known_network.queries import KnownQueries
 from layerbits.estimators.known_network.whitened_posteriors import DensePosteriors, whitened_posteriors
@@ -150,25 +157,19 @@ def test_derivatives_that_are_not_finite_count_as_zero(monkeypatch):
         assert log_weights.isfinite().all()
 
 
-def test_pilot_takes_chains_where_samples_leave_a_gap(monkeypatch):
-    """Units are saturated, so that one Gaussian is far from the posterior; both measurements have the same queries."""
-    model = dense_signals((2, 12, 12, 12), 8, sigma=0.3, scale=3.0)
-    settings, classes = KnownNetworkSettings(800, 60, samples=64), Classes.of(None, 8)
-    efforts, original = [], pilot.Pilot.of.__func__
-
-    def recorded(cls, *arguments):
-        result = original(cls, *arguments)
-        efforts.append(result.effort)
-        return result
-
-    monkeypatch.setattr(pilot.Pilot, "of", classmethod(recorded))
-    with_chains = known_network_estimates(model, classes, 0.025, 0, settings)["I(X;T)"]
-    without_chains = dataclasses.replace(settings, chains=False)
-    without = known_network_estimates(model, classes, 0.025, 0, without_chains)["I(X;T)"]
-    assert [isinstance(effort, AnnealedEffort) for effort in efforts] == [True, False]
-    gaps = [estimate.plug_in - estimate.decoded for estimate in (with_chains, without)]
-    assert 0 < gaps[0] < gaps[1] - 0.02
-    assert with_chains.interval.upper < without.interval.upper - 0.02
+def test_pilot_takes_chains_where_samples_leave_a_gap():
+    """Units are saturated, so that one Gaussian is far from the posterior; both pilots have the same queries."""
+    model = dense_signals((2, 24, 24, 24), 8, sigma=0.3, scale=3.0)
+    settings, classes = KnownNetworkSettings(samples=256), Classes.of(None, 8)
+    proposals, queries = Proposals(model, 0, 2**26), KnownQueries.sample(model, [160], 1)
+    scored = ScoredQueries(queries, scores_of(proposals, queries))
+    efforts, gaps = [], []
+    for chains in (True, False):
+        pilot = Pilot.of(proposals, scored, [classes], dataclasses.replace(settings, chains=chains), 0.05)
+        efforts.append(type(pilot.effort))
+        gaps.append(pilot.expected_width)
+    assert efforts == [AnnealedEffort, Effort]
+    assert gaps[0] < gaps[1] - 0.05
 
 
 def test_numbers_of_chains_are_rounded_so_that_few_inputs_have_chains():

@@ -104,7 +104,7 @@ def test_own_noise_variance_of_the_rest_is_in_the_variances():
 
 
 def test_weights_of_samples_are_unbiased_for_rank_one():
-    """Means of 20,000 weights at each of 3 points, within six standard errors that are below 10 %."""
+    """Means of 20,000 weights at each of 3 points, within six standard errors that are below 20 %."""
     model, models = fitted(1)
     points = KnownQueries.sample(model, [3], 1).points
     truth = true_log_densities(model, points)
@@ -114,7 +114,7 @@ def test_weights_of_samples_are_unbiased_for_rank_one():
     weights = WeightSampler(Proposals(model, 0, 2**26), 0).log_weights(few, queries, counts).view(3, -1)
     ratios = (weights - truth[:, :1]).exp()
     errors = ratios.std(1) / math.sqrt(20_000)
-    assert errors.max() < 0.1
+    assert errors.max() < 0.2
     assert ((ratios.mean(1) - 1).abs() < 6 * errors).all()
 
 

@@ -20,7 +20,8 @@ from layerbits.kernels import RandomStream, standard_normal, stream
 # Number of Jacobians of an input, whose mean is the gain, unless the settings have another one.
 JACOBIANS = 8
 
-# Number of signals of an input, which give its mean and variances.
+# Number n of signals of an input, which give its mean and variances. Their errors, of variance V / n and of relative
+# variance 2 / n, cost a log density about 1 / 2n nats a unit each: .008 nats for 64.
 SIGNALS = 64
 
 # Largest variance of a unit of T given x, in units of the noise of the layer: the rounding of log densities is about

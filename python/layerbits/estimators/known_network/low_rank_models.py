@@ -13,14 +13,16 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from layerbits.estimators.known_network.linear_models import LARGEST_VARIANCE, UnboundedGainError
+from layerbits.estimators.known_network.linear_models import LARGEST_VARIANCE, SIGNALS, UnboundedGainError
 from layerbits.estimators.known_network.signal_model import SignalModel
 from layerbits.kernels import RandomStream, standard_normal, stream
 
-# Numbers of noises of an input at which the gain is computed, and of signals, which give the mean and the variances.
-_GAINS, _SIGNALS = 4, 64
+# Number of noises of an input at which the gain is computed. With 4 and rank 40, the scores alone decode 4.93 nats in
+# the third layer of mlp512, sigma = 3, where dense models of 8 Jacobians gave 4.96.
+_GAINS = 4
 
-# Directions beyond the rank that the random search for directions starts with (Halko, Martinsson and Tropp, 2011).
+# Directions beyond the rank that the random search for directions starts with: 5 to 10 suffice (Halko, Martinsson and
+# Tropp, Finding Structure with Randomness, 2011).
 _OVERSAMPLING = 8
 
 
@@ -67,7 +69,7 @@ class LowRankModels:
         noises, starts = [], []
         for row in rows.tolist():
             generator = stream(seed, RandomStream.KNOWN_MODELS, row)
-            noises.append(standard_normal((_GAINS + _SIGNALS, k), generator, torch.float64))
+            noises.append(standard_normal((_GAINS + SIGNALS, k), generator, torch.float64))
             starts.append(standard_normal((d, size), generator, torch.float64))
         noise = torch.stack(noises)
         directions = _orthonormal(model.pullback(rows, noise[:, 0], torch.stack(starts)))
@@ -81,10 +83,10 @@ class LowRankModels:
         left, values, right = torch.linalg.svd(gains / _GAINS, full_matrices=False)
         gains, directions = (left * values[:, None])[..., :rank], (directions @ right.mT)[..., :rank]
         fresh = noise[:, _GAINS:]
-        signals = model.signals(rows.repeat_interleave(_SIGNALS), fresh.flatten(0, 1))
-        residuals = signals.view(len(rows), _SIGNALS, d) - fresh @ directions @ gains.mT
+        signals = model.signals(rows.repeat_interleave(SIGNALS), fresh.flatten(0, 1))
+        residuals = signals.view(len(rows), SIGNALS, d) - fresh @ directions @ gains.mT
         # A fresh residual has, around the mean of n residuals, the variance of a residual times 1 + 1/n.
-        variances = 1 + (1 + 1 / _SIGNALS) * residuals.var(1)
+        variances = 1 + (1 + 1 / SIGNALS) * residuals.var(1)
         largest = float((variances + gains.square().sum(2)).max())
         if not largest <= LARGEST_VARIANCE:  # also for NaN
             raise UnboundedGainError.of(largest)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from layerbits.networks.inputs.data_frames import is_frame
 
@@ -35,7 +35,7 @@ def batches_of(inputs: object) -> Iterator[object]:
     Raises
     ------
     TypeError
-        Inputs are neither arguments of a pass nor an iterable of batches.
+        Inputs are neither arguments of a pass nor an iterable of batches, or a data set has no length.
     """
     if is_one_batch(inputs):
         yield inputs
@@ -44,6 +44,10 @@ def batches_of(inputs: object) -> Iterator[object]:
         raise TypeError(
             f"inputs: got {type(inputs).__name__}, wanted a tensor or an array of shape (n, ...), a tuple or mapping "
             "of them, a data frame, a Dataset, a DataLoader, or a list of batches"
+        )
+    if isinstance(inputs, Dataset) and not isinstance(inputs, IterableDataset) and not hasattr(inputs, "__len__"):
+        raise TypeError(
+            f"inputs: got {type(inputs).__name__}, a Dataset without __len__, wanted one with it, or an IterableDataset"
         )
     with _loader_generators_restored():
         yield from DataLoader(inputs, batch_size=_DATASET_ROWS) if isinstance(inputs, Dataset) else inputs

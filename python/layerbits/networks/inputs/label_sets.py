@@ -16,6 +16,9 @@ from layerbits.statistics import class_numbers, label_array
 # Name of the label set if the labels are no mapping.
 _Y = "Y"
 
+# Names of the other variables of an information.
+_VARIABLES = ("X", "T")
+
 
 class LabelSets:
     """The label sets of a measurement.
@@ -38,6 +41,12 @@ class LabelSets:
         if not all(isinstance(name, str) and name for name in self._labels):
             raise TypeError(
                 f"labels: got a mapping with keys {list(self._labels)}, wanted a non-empty str for each label set"
+            )
+        reserved = [name for name in self._labels if name in _VARIABLES]
+        if reserved:
+            raise ValueError(
+                f"labels: got a label set of the name {reserved[0]!r}, wanted another name: I(X;T) is the information "
+                "of the input X and the noisy value T"
             )
         # The labels that are found in the batches, by label set and batch.
         self._parts: dict[str, list[npt.NDArray[Any]]] = {

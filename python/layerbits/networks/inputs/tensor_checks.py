@@ -51,7 +51,10 @@ def check_tensors(tensors: Sequence[Tensor]) -> None:
 def _remedy_for_rows(sizes: set[tuple[int, ...]]) -> str:
     """Return the remedy for tensors whose first axes have these sizes."""
     if () in sizes:
-        return "pass a value that all inputs share as a number, not as a tensor"
+        return (
+            "pass a value that all inputs share as a number, not as a tensor; a list holds batches: for a list of "
+            "samples, pass DataLoader(samples, batch_size=100)"
+        )
     if (0,) in sizes:
         return "pass at least one input"
     return (

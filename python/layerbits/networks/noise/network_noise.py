@@ -105,8 +105,9 @@ def noisify(model: Model, *, sigma: Sigma, layers: Layers = None, inputs: object
     would distort raises a ValueError in the observed pass or, if the dtype or the noise changes later, in the first
     pass after the change.
 
-    An `nn.TransformerEncoder` with noise inside computes dense tensors in evaluation too, as in training: the padding
-    tokens of its output then have values, which torch sets to 0 in an evaluation without noise.
+    Where functions are noisy layers, an `nn.TransformerEncoder` computes dense tensors in evaluation too, as in
+    training: the padding tokens of its output then have values, which torch sets to 0 in an evaluation without noise. A
+    warning says so.
 
     Examples
     --------

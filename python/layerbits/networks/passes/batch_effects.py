@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from layerbits._base import LayerSelectionError
+from layerbits.networks.execution.weights import WeightSums
 from layerbits.networks.observation.signal_values import are_close
 from layerbits.networks.passes.probing import Probe
 
@@ -45,7 +46,7 @@ def check_batch_effects(probe: Probe) -> None:
     if not probe.network.uses_random_numbers:
         for layer, signal in signals.items():
             if not are_close(signal[0], signal[-1]):
-                refuse_interaction(probe, layer, "its place in")
+                refuse_interaction(probe.weights, layer, "its place in")
     shapes = probe.shapes
     for batch in batches_among_other_rows(probe):
         _compare(probe, (signals, shapes), _run(probe, batch))
@@ -58,9 +59,9 @@ def check_batch_effects(probe: Probe) -> None:
     _compare(probe, (signals, shapes), other_signals)
 
 
-def refuse_interaction(probe: Probe, layer: str, cause: str = "the other rows of") -> None:
+def refuse_interaction(weights: WeightSums, layer: str, cause: str = "the other rows of") -> None:
     """Raise a ValueError that rows act on one another in a layer, unless the weights have changed meanwhile."""
-    if probe.weights.have_changed():
+    if weights.have_changed():
         return
     modules = map(type, probe.network.module.modules())
     quantized = next((module for module in modules if ".quantized." in module.__module__), None)
@@ -114,7 +115,7 @@ def _compare(
                 f"depending on their values, wanted one row for each row of the pass; {probe.network.remedy_for_rows}"
             )
         if not are_close(signal[:_COMPARED_ROWS], others[layer]):
-            refuse_interaction(probe, layer)
+            refuse_interaction(probe.weights, layer)
 
 
 def _compositions(inputs: Sequence[Tensor], n_others: int) -> Iterator[Tensor]:

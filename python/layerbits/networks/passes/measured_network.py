@@ -57,6 +57,8 @@ class MeasuredNetwork:
         Number of units d of each layer whose rows are known.
     uses_random_numbers : bool
         Whether the network itself used one of torch's generators in the probing passes.
+    compared_passes : list of tuple of frozenset of str and int
+        Recorded layers and rows of the passes that were compared with passes of few rows.
     module : torch.nn.Module
         The shadow.
     padding_tokens : PaddingTokens
@@ -74,6 +76,7 @@ class MeasuredNetwork:
         self.row_bytes = 0
         self.units: dict[str, int] = {}
         self.uses_random_numbers = False
+        self.compared_passes: list[tuple[frozenset[str], int]] = []
         self._state: ModuleState | None = None  # before the first pass
         self.module = copied
         self.padding_tokens = PaddingTokens()

@@ -23,6 +23,7 @@ from layerbits.networks.execution.arguments import is_memory_error
 from layerbits.networks.execution.generators import GeneratorUse
 from layerbits.networks.noise.dropout import DropoutNoise
 from layerbits.networks.observation.signal_values import rounding_step, unit_in_last_place
+from layerbits.networks.passes.large_passes import large_pass
 from layerbits.networks.passes.measured_network import EndOfPass, MeasuredNetwork
 from layerbits.networks.passes.readouts import LayerPart
 
@@ -133,8 +134,11 @@ def record_draws(
                 key = (recorder.draws.start, recorder.start)
                 seed = derived_seed(passes.seed or 0, RandomStream.NETWORK_RANDOMNESS, *key)
                 with network.own_randomness(seed) as recorder.generators:
-                    network.run(recorder, [torch.cat([tensor] * len(recorder.draws)) for tensor in batch])
+                    large = large_pass(network, recorder, recorder.layers, len(recorder.draws) * len(batch[0]))
+                    network.run(large or recorder, [torch.cat([tensor] * len(recorder.draws)) for tensor in batch])
                 recorder.end_pass()
+                if large is not None:
+                    large.compare(batch, len(recorder.draws))
     recorder.check_signals()  # once, after all passes: reading a result waits for the device
     differing = frozenset(layer for layer, differs in recorder.differences.items() if differs) | recorder.random
     return Recording({layer: recorder.signals[layer] for layer in passes.layers}, differing)
@@ -145,6 +149,7 @@ class _Recorder:
 
     def __init__(self, network: MeasuredNetwork, passes: Passes, n_inputs: int, signals: Mapping[str, Tensor]) -> None:
         self.network, self.passes, self.n_inputs = network, passes, n_inputs
+        self.layers = list(map(passes.layer, passes.layers))
         self.threads = threads()
         self.pool = ThreadPoolExecutor(self.threads)
         self.signals = dict(signals)
@@ -169,7 +174,7 @@ class _Recorder:
 
     def end_pass(self) -> None:
         """Raise a LayerSelectionError if a layer to record did not run."""
-        missing = [layer for layer in map(self.passes.layer, self.passes.layers) if layer not in self.layers_run]
+        missing = [layer for layer in self.layers if layer not in self.layers_run]
         if missing:
             got = ", ".join(missing)
             raise LayerSelectionError(f"layers: got {got}, which did not run in the pass, wanted layers that always do")
@@ -193,19 +198,18 @@ class _Recorder:
                 f"layers: got {layer!r}, which returns shape {tuple(signal.shape)}, wanted {rows} rows; "
                 f"{self.network.remedy_for_rows}"
             )
-        recorded_layers = list(map(self.passes.layer, self.passes.layers))
         is_random = self.network.may_branch and self._is_behind_randomness()
-        if layer in recorded_layers:
+        if layer in self.layers:
             self._record_extremes(layer, signal.detach())
-        for name, layer_of_name in zip(self.passes.layers, recorded_layers, strict=True):
+        for name, layer_of_name in zip(self.passes.layers, self.layers, strict=True):
             if layer_of_name == layer:
                 if is_random and self.passes.columns.get(name) == 1:
                     self.random.add(name)
                 self._record(name, signal.detach().reshape(len(self.draws), self.rows, math.prod(signal.shape[1:])))
-        if self.layers_run.issuperset(recorded_layers):
+        if self.layers_run.issuperset(self.layers):
             # If all noisy layers are recorded, the pass goes on, so that a layer that runs more often than in the
             # observed pass is refused.
-            if self.network.adds_noise and len(set(recorded_layers)) == len(self.network.layer_names):
+            if self.network.adds_noise and len(set(self.layers)) == len(self.network.layer_names):
                 return signal
             raise EndOfPass
         if self.passes.seed is None or not self.network.adds_noise:

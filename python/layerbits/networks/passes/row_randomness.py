@@ -6,6 +6,7 @@ stay as they are. Then each row depends on random numbers of its own, so rows ar
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -72,7 +73,7 @@ def _layer_with_shared_draws(
     """Return a layer in which a row changes with the random numbers of another; empty if there is none."""
     axes, rows_of_axis, row_axes = layout
     for replaced in range(len(rows)):
-        with _ReplacedDraws(axes, lambda length, row=replaced: rows_of_axis(length, len(rows)) == row):
+        with _ReplacedDraws(axes, functools.partial(_entries_of_row, rows_of_axis, len(rows), replaced)):
             others = probe.run(probe.rows(rows))
         kept = [row for row in range(len(rows)) if row != replaced]
         for layer, axis in row_axes.items():
@@ -89,6 +90,10 @@ def _axis(shape: Sequence[int], other: Sequence[int], n_rows: int, n_fewer: int)
         return None
     pairs = enumerate(zip(shape, other, strict=True))
     return next((axis for axis, (size, fewer) in pairs if size != fewer and size * n_fewer == fewer * n_rows), None)
+
+
+def _entries_of_row(rows_of_axis: Rows, n_rows: int, row: int, length: int) -> Tensor:
+    return rows_of_axis(length, n_rows) == row
 
 
 def _rows_together(length: int, n_rows: int) -> Tensor:

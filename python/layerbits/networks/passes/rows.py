@@ -80,10 +80,10 @@ def check_rows(network: MeasuredNetwork, inputs: Sequence[Tensor], layers: Seque
                 pair = (values.movedim(axis, 0)[other_rows] for values in (signal, of_pass[layer]))
                 # Kernels that add in any order round otherwise in equal passes; `are_close` below then compares rows.
                 if signal.equal(repeated[layer]) and differ_beyond_rounding(network, layer, *pair):
-                    refuse_interaction(probe, layer)
+                    refuse_interaction(probe.weights, layer)
             same_rows = signal.movedim(axis, 0)[: len(_FEWER_ROWS)], signals_of_fewer[layer].movedim(axis, 0)
             if not network.uses_random_numbers and not are_close(*same_rows):
-                refuse_interaction(probe, layer)
+                refuse_interaction(probe.weights, layer)
     if network.uses_random_numbers:
         check_shared_randomness(probe, _ROWS, _FEWER_ROWS, network.row_axes)
     network.row_bytes = bytes_of_a_row(memory, len(_ROWS), fewer_memory, len(_FEWER_ROWS))

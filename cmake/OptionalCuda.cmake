@@ -1,10 +1,10 @@
 # The CUDA back end, layerbits.kernels._cuda: layerbits_add_cuda().
 #
-# LAYERBITS_CUDA: AUTO builds the back end if there is a CUDA compiler, ON requires one, OFF does not search for one.
-# CMAKE_CUDA_ARCHITECTURES: by default Ampere, Hopper and, from CUDA 12.8 on, Blackwell of data centers, and PTX of the
-# last of these for newer devices; a single architecture such as "90" builds fastest. LAYERBITS_CUDA_EMULATION compiles
-# the same sources by the C++ compiler as _cuda_emulated, and a stand-in for the devices of a torch without CUDA, for
-# tests without a device.
+# LAYERBITS_CUDA: AUTO builds the back end for the devices of this machine, if it has devices and a CUDA compiler. ON
+# requires a compiler and builds for Ampere, Hopper and, from CUDA 12.8 on, Blackwell of data centers, with PTX of the
+# last of these for newer devices. OFF does not search for a compiler. CMAKE_CUDA_ARCHITECTURES names other
+# architectures; with AUTO, too, the back end is then built. LAYERBITS_CUDA_EMULATION compiles the same sources by the
+# C++ compiler as _cuda_emulated, and a stand-in for the devices of a torch without CUDA, for tests without a device.
 set(LAYERBITS_CUDA AUTO CACHE STRING "Build the CUDA back end: AUTO, ON or OFF")
 set_property(CACHE LAYERBITS_CUDA PROPERTY STRINGS AUTO ON OFF)
 if(NOT LAYERBITS_CUDA MATCHES "^(AUTO|ON|OFF)$")
@@ -12,8 +12,29 @@ if(NOT LAYERBITS_CUDA MATCHES "^(AUTO|ON|OFF)$")
 endif()
 option(LAYERBITS_CUDA_EMULATION "Build the CUDA kernels for the host, for tests" OFF)
 
+# Sets `result` to the architectures of the devices that the driver lists, such as "80;90".
+function(_layerbits_device_architectures result)
+  execute_process(
+    COMMAND nvidia-smi --query-gpu=compute_cap --format=csv,noheader
+    OUTPUT_VARIABLE output
+    ERROR_QUIET)
+  string(REGEX MATCHALL "[0-9]+\\.[0-9]" capabilities "${output}")
+  list(TRANSFORM capabilities REPLACE "\\." "")
+  list(REMOVE_DUPLICATES capabilities)
+  set(${result} ${capabilities} PARENT_SCOPE)
+endfunction()
+
+if(LAYERBITS_CUDA STREQUAL AUTO AND NOT DEFINED CMAKE_CUDA_ARCHITECTURES AND NOT DEFINED ENV{CUDAARCHS})
+  _layerbits_device_architectures(_layerbits_devices)
+  if(_layerbits_devices)
+    set(CMAKE_CUDA_ARCHITECTURES ${_layerbits_devices})
+  endif()
+else()
+  set(_layerbits_devices ON) # not asked for
+endif()
+
 set(LAYERBITS_HAS_CUDA OFF)
-if(NOT LAYERBITS_CUDA STREQUAL OFF)
+if(NOT LAYERBITS_CUDA STREQUAL OFF AND _layerbits_devices)
   include(CheckLanguage)
   set(_layerbits_default_architectures OFF)
   if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES AND NOT DEFINED ENV{CUDAARCHS})
@@ -60,7 +81,11 @@ function(layerbits_add_cuda)
     install(TARGETS _cuda LIBRARY DESTINATION layerbits/kernels)
     message(STATUS "layerbits: CUDA kernels for ${CMAKE_CUDA_ARCHITECTURES} by ${CMAKE_CUDA_COMPILER}")
   else()
-    message(STATUS "layerbits: no CUDA kernels (LAYERBITS_CUDA is ${LAYERBITS_CUDA})")
+    set(reason "LAYERBITS_CUDA is ${LAYERBITS_CUDA}")
+    if(NOT _layerbits_devices)
+      set(reason "nvidia-smi lists no device; LAYERBITS_CUDA=ON builds them nevertheless")
+    endif()
+    message(STATUS "layerbits: no CUDA kernels (${reason})")
   endif()
 
   if(LAYERBITS_CUDA_EMULATION)

@@ -8,7 +8,12 @@ cd "$(dirname "$0")/.."
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-step() { printf '\n== %s\n' "$*"; "$@"; }
+step() { # run a command, and print its time
+  local started=$SECONDS
+  printf '\n== %s\n' "$*"
+  "$@"
+  printf -- '-- %d s: %s\n' $((SECONDS - started)) "$*"
+}
 
 step bash .ci/run
 step pytest -m stress --dist=load  # most of these tests are in one file

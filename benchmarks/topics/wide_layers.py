@@ -1,8 +1,8 @@
-"""`python -m benchmarks.topics.wide_layers [--mnist FOLDER] [NAME ...]`: I(X;T) of wide layers behind noise.
+"""`python -m benchmarks.topics.wide_layers [--auto] [--mnist FOLDER] [NAME ...]`: I(X;T) of wide layers behind noise.
 
-Each line has the intervals by draws and by the known network, the mean of each bound of the known network, and the
+Each line has the intervals by 32 draws and by the known network, the mean of each bound of the known network, and the
 seconds of the processor that each measurement takes, for all layers behind noise together. For linear networks it ends
-with the true value.
+with the true value. With `--auto`, `estimator="auto"` takes the place of the known network, with default draws.
 """
 
 from __future__ import annotations
@@ -41,21 +41,22 @@ _MNIST_NETWORKS: dict[str, Callable[[Path], WideNetwork]] = {
 }
 
 
-def lines(name: str, network: WideNetwork) -> Iterator[str]:
-    """Measure the layers behind noise with draws and with the known network."""
+def lines(name: str, network: WideNetwork, beside: str) -> Iterator[str]:
+    """Measure the layers behind noise with draws and with the estimator `beside`, "known" or "auto"."""
     tables, seconds = {}, {}
-    for estimator in ("pooled", "known"):
+    draws_of_input = 32 if beside == "known" else None
+    for estimator in ("pooled", beside):
         start = time.process_time()
         tables[estimator] = layer_information(
-            network.model, network.inputs, layers=list(network.layers), draws=32, estimator=estimator
+            network.model, network.inputs, layers=list(network.layers), draws=draws_of_input, estimator=estimator
         )
         seconds[estimator] = time.process_time() - start
     for layer in network.layers:
         draws, known = (_row(table, layer) for table in tables.values())
         truth = f"  true {true_information(*network.truth):.2f}" if network.truth else ""
         yield (
-            f"{name:18} {layer:4} {_interval(draws):>14} {seconds['pooled']:7.0f} s {_interval(known):>16} "
-            f"{known.decoded:6.2f} to {known.plug_in:5.2f} {seconds['known']:7.0f} s{truth}"
+            f"{name:18} {layer:4} {_interval(draws):>14} {seconds['pooled']:7.1f} s {_interval(known):>16} "
+            f"{known.decoded:6.2f} to {known.plug_in:5.2f} {seconds[beside]:7.1f} s{truth}"
         )
 
 
@@ -84,16 +85,23 @@ def main() -> None:
         prog="python -m benchmarks.topics.wide_layers", description=__doc__.splitlines()[0]
     )
     parser.add_argument("--mnist", type=Path, help="folder with the four files of MNIST, for the networks that need it")
+    parser.add_argument("--auto", action="store_true", help='measure with estimator="auto" and default draws')
     parser.add_argument("names", nargs="*", help="networks whose names begin so; by default all")
     arguments = parser.parse_args()
     networks = dict(_NETWORKS)
     if arguments.mnist is not None:
         networks |= {name: partial(make, arguments.mnist) for name, make in _MNIST_NETWORKS.items()}
-    print(f"{'network':18} layer     32 draws                known network     its bounds")
+    beside, draws, other = (
+        ("auto", "draws   ", "auto         ") if arguments.auto else ("known", "32 draws", "known network")
+    )
+    print(f"{'network':18} layer     {draws}                {other}     its bounds")
     with single_threaded_torch():
+        # The first measurement of a process loads libraries.
+        warm = linear_network(8, 32)
+        layer_information(warm.model, warm.inputs, layers=list(warm.layers), estimator=beside)
         for name, make in networks.items():
             if not arguments.names or any(name.startswith(start) for start in arguments.names):
-                for line in lines(name, make()):
+                for line in lines(name, make(), beside):
                     print(line, flush=True)
 
 

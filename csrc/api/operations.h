@@ -18,12 +18,16 @@ struct Mixture {
   Groups point_groups, center_groups;
 };
 
-enum class Method { kAuto, kDense, kPruned };
+enum class Method { kAuto, kDense, kPruned, kGridded };
 
 // How the CPU evaluates log_sum_exp_isotropic. kDense computes all pairs. kPruned skips and merges
 // centers of a single group if that changes no result by more than the error tolerance. It falls
 // back to kDense for several groups, without points or centers, for 2^32 centers or more, for a
-// center that is not finite, and for a positive weight below 2^-1022 of the largest. kAuto
+// center that is not finite, and for a positive weight below 2^-1022 of the largest. kGridded
+// expands the centers of cells on the line with errors within the tolerance, and sums nearby pairs
+// where an expansion is not certain. It falls back to kDense in more than one dimension, for a
+// group without centers of positive weight, for 2^32 points or more in a group, for a center that
+// is not finite or 2^39 sigma from 0, and for a positive weight below 2^-1022 of the largest. kAuto
 // estimates which method is faster.
 struct Accuracy {
   Method method = Method::kAuto;

@@ -41,10 +41,16 @@ Method method_of(const std::string& name) {
   if (name == "auto") return Method::kAuto;
   if (name == "dense") return Method::kDense;
   if (name == "pruned") return Method::kPruned;
-  throw py::value_error("method: got '" + name + "', wanted one of auto, dense, pruned");
+  if (name == "gridded") return Method::kGridded;
+  throw py::value_error("method: got '" + name + "', wanted one of auto, dense, pruned, gridded");
 }
 
-// Returns the method that ran, "dense" or "pruned".
+std::string name_of(Method method) {
+  if (method == Method::kGridded) return "gridded";
+  return method == Method::kPruned ? "pruned" : "dense";
+}
+
+// Returns the method that ran, "dense", "pruned" or "gridded".
 std::string log_sum_exp_isotropic_any(py::object points, py::object centers, double sigma,
                                       py::object log_sum, py::object weights,
                                       py::object point_offsets, py::object center_offsets,
@@ -65,7 +71,7 @@ std::string log_sum_exp_isotropic_any(py::object points, py::object centers, dou
     return log_sum_exp_isotropic(mixture.view<T>(), accuracy, out.vector<double>(), execution,
                                  used_method);
   });
-  return used_method == Method::kPruned ? "pruned" : "dense";
+  return name_of(used_method);
 }
 
 void log_sum_exp_isotropic_gradient_any(py::object points, py::object centers, double sigma,

@@ -113,6 +113,40 @@ using CountPairsKernel = void (*)(const T* squares, int64_t row, int64_t column,
                                   const int64_t* labels, const DistanceBins<T>& bins,
                                   int64_t* counts);
 
+// Expansions of a mixture on the line in cells, computed in double for both dtypes; grid_tables.h
+// derives them. A coordinate is `scale` times a value minus `origin`, and t is its quotient by half
+// the width of a cell: -1 <= t <= 1.
+inline constexpr int kOrder = 16;
+struct CellFrame {
+  double scale, origin, inverse_half;
+};
+
+// moments[k], the sum of w T_k(t) over the centers of a cell, with Chebyshev's polynomials T_k.
+// weights: null if all are 1; otherwise the kernel multiplies each by weight_scale.
+template <typename T>
+using CellMomentsKernel = void (*)(const T* centers, const T* weights, int64_t count,
+                                   const CellFrame& frame, double weight_scale, double* moments);
+
+// values[r], the sum over the cells c of sum_k translations[shift[c]][k][r] moments[c][k].
+using TranslateMomentsKernel = void (*)(const double* translations, const int64_t* shifts,
+                                        const double* moments, int64_t cells, double* values);
+
+// coefficients[k] of T_k in the polynomial with values[r] at the Chebyshev nodes. transform[r][k].
+using InterpolateKernel = void (*)(const double* values, const double* transform,
+                                   double* coefficients);
+
+// The polynomial of a cell with the factor exp(constant + x (linear + quadratic x)), x a
+// coordinate. The sum at a point is certain only if the polynomial exceeds `threshold` there.
+struct CellPolynomial {
+  const double* coefficients;
+  double constant, linear, quadratic, threshold;
+};
+
+// out[i], the logarithm of the sum at point i; NaN if the sum is not certain.
+template <typename T>
+using EvaluateCellKernel = void (*)(const T* points, int64_t count, const CellFrame& frame,
+                                    const CellPolynomial& polynomial, double* out);
+
 // out[tile][lanes], the logarithms of the sums of log_sum_exp_isotropic; no sum is negative.
 template <typename T>
 using LogOfSumsKernel = void (*)(const T* state, int64_t tiles, double* out);
@@ -136,6 +170,10 @@ struct Kernels {
   DiagonalLogSumExpKernel<T> log_sum_exp_diagonal;
   SoftmaxGradientKernel<T> softmax_gradient;
   LogOfSumsKernel<T> log_of_sums;
+  CellMomentsKernel<T> cell_moments;
+  TranslateMomentsKernel translate_moments;
+  InterpolateKernel interpolate;
+  EvaluateCellKernel<T> evaluate_cell;
   AnyUnusualKernel<T> any_unusual;
   SquaredDistancesKernel<T> squared_distances;
   CountPairsKernel<T> count_pairs;

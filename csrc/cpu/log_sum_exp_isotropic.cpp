@@ -16,8 +16,9 @@ bool are_several_small_groups(const Groups& points, const Groups& centers, int64
 // A tree needs one group with centers, whose indices fit 32 bits.
 template <typename T>
 bool may_prune(const Mixture<T>& mixture, Method method) {
-  return method != Method::kDense && mixture.point_groups.count() == 1 && mixture.points.rows > 0 &&
-         mixture.centers.rows > 0 && mixture.centers.rows <= std::numeric_limits<uint32_t>::max();
+  return method != Method::kDense && method != Method::kGridded &&
+         mixture.point_groups.count() == 1 && mixture.points.rows > 0 && mixture.centers.rows > 0 &&
+         mixture.centers.rows <= std::numeric_limits<uint32_t>::max();
 }
 
 }  // namespace
@@ -27,6 +28,12 @@ Status log_sum_exp_isotropic(const Mixture<T>& mixture, const Accuracy& accuracy
                              Vector<double> log_sum, Execution execution, Method& used_method) {
   MixtureProblem<T> problem{mixture};
   if (Status status = problem.prepare(execution); !status.ok()) return status;
+  if (accuracy.method == Method::kGridded || accuracy.method == Method::kAuto) {
+    bool done = false;
+    Status status = gridded_log_sum_exp(problem, accuracy, log_sum, execution, done);
+    used_method = Method::kGridded;
+    if (!status.ok() || done) return status;
+  }
   if (may_prune(mixture, accuracy.method)) {
     bool done = false;
     Status status = pruned_log_sum_exp(problem, accuracy, log_sum, execution.cancellation, done);

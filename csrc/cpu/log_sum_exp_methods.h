@@ -30,4 +30,10 @@ template <typename T>
 Status pruned_log_sum_exp(const MixtureProblem<T>& problem, const Accuracy& accuracy,
                           Vector<double> log_sum, Cancellation& cancellation, bool& done);
 
+// Sums mixtures on the line by expansions in cells. If a group of centers is not usable, or the
+// method is kAuto and there are too few pairs, sets `done` to false.
+template <typename T>
+Status gridded_log_sum_exp(const MixtureProblem<T>& problem, const Accuracy& accuracy,
+                           Vector<double> log_sum, Execution execution, bool& done);
+
 }  // namespace layerbits

@@ -45,10 +45,12 @@ struct MixtureProblem {
 
   // log2 of the weight over the largest weight: never positive. The ratio itself might underflow.
   double exponent(int64_t center) const {
-    if (!mixture.weights) return 0;
+    return mixture.weights ? exponent_of(double(mixture.weights[center])) : 0;
+  }
+  double exponent_of(double weight) const {
     int weight_exponent = 0, largest_exponent = 0;
-    const double ratio = std::frexp(double(mixture.weights[center]), &weight_exponent) /
-                         std::frexp(largest_weight, &largest_exponent);
+    const double ratio =
+        std::frexp(weight, &weight_exponent) / std::frexp(largest_weight, &largest_exponent);
     return std::log2(ratio) + (weight_exponent - largest_exponent);
   }
 
@@ -56,6 +58,7 @@ struct MixtureProblem {
   std::array<T, 1> offset(int64_t center) const {
     return {T(-exponent(center) / scaling.exponent_scale)};
   }
+  T offset_of(double weight) const { return T(-exponent_of(weight) / scaling.exponent_scale); }
 };
 
 }  // namespace layerbits

@@ -21,7 +21,7 @@ from typing import Any
 
 from layerbits import plots
 from layerbits._base import LayerbitsError, UsageError, write_csv
-from layerbits.calibration import V1, V2, Coverage, coverage_in_processes, expected_seconds
+from layerbits.calibration import V1, V2, V3, Coverage, coverage_in_processes, expected_seconds
 from layerbits.experiments import (
     EXPERIMENTS,
     Experiment,
@@ -156,7 +156,7 @@ def _check(arguments: argparse.Namespace) -> int:
     out: Path | None = arguments.out
     if out is not None and (out.is_dir() or not out.absolute().parent.is_dir()):
         raise UsageError(f"--out: got {out}, wanted a file in a folder that exists")
-    tasks = (*V1, *V2)
+    tasks = (*V1, *V2, *V3)
     processes = threads()
     seconds = expected_seconds(tasks, seeds) / processes
     cores = f"{processes} core{'s' * (processes > 1)}"

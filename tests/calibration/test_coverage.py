@@ -6,9 +6,10 @@ import math
 import pytest
 
 from layerbits import Estimate
-from layerbits.calibration import V1, V2, Coverage, coverage, coverage_check, expected_seconds
+from layerbits.calibration import V1, V2, V3, Coverage, coverage, coverage_check, expected_seconds
 from layerbits.calibration.tasks import BETWEEN
 from tests.support.calibration_tasks import by_name
+from tests.support.early_ends import allowed_misses, excess_misses
 
 BPSK = next(task for task in V1 if task.name == "bpsk-1")
 NEURON = next(task for task in V1 if task.name == "neuron-1")
@@ -35,32 +36,54 @@ KINDS = [
 ]
 
 
-def insufficient_coverage(task, seeds, **options):
-    """Return a line for each quantity whose intervals contain the true value too rarely."""
-    rows = coverage([task], seeds=range(seeds), **options)
+# Correct intervals of a quantity miss more often with probability below 1e-4.
+HUNDRED_SEEDS, THIRTY_SEEDS = (allowed_misses(seeds, 0.05, 1e-4) for seeds in (100, 30))
+
+
+def frequent_misses(task, allowed, **options):
+    """Return the number of misses of each quantity whose intervals miss the true value too often."""
+
+    def misses_of(seeds):
+        for row in coverage([task], seeds=seeds, **options):
+            misses = row.seeds - row.hits
+            # A refusal does not depend on chance: a single interval is too many.
+            yield from [row.quantity] * (1000 * misses if row.source == "refusal" else misses)
+
+    return excess_misses(misses_of, allowed)
+
+
+@pytest.mark.usefixtures("one_thread")
+@by_name([task for task in V1 if task.name not in VARIANTS])
+def test_intervals_contain_the_true_value(task):
+    """Few queries are the harder case."""
+    assert frequent_misses(task, HUNDRED_SEEDS, tolerance=0.03, queries=64) == {}
+
+
+@pytest.mark.usefixtures("one_thread")
+@by_name([MODULES[name] for name in KINDS])
+def test_intervals_of_networks_of_any_structure_contain_the_true_value(task):
+    assert frequent_misses(task, THIRTY_SEEDS, queries=64) == {}
+
+
+def insufficient_coverage(task, **options):
+    """Return a line for each quantity whose intervals contain the true value too rarely over a thousand seeds."""
+    rows = coverage([task], seeds=range(1000), **options)
     return [
         f"{row.quantity}: {row.hits} of {row.seeds}, required {row.required_hits}" for row in rows if not row.sufficient
     ]
 
 
 @pytest.mark.usefixtures("one_thread")
-@by_name([task for task in V1 if task.name not in VARIANTS])
-def test_intervals_contain_the_true_value(task):
-    """The test of correct intervals fails for one quantity in 10,000. Few queries are the harder case."""
-    assert insufficient_coverage(task, 100, tolerance=0.03, queries=64) == []
-
-
-@pytest.mark.usefixtures("one_thread")
-@by_name([MODULES[name] for name in KINDS])
-def test_intervals_of_networks_of_any_structure_contain_the_true_value(task):
-    assert insufficient_coverage(task, 30, queries=64) == []
+@by_name(V3)
+def test_intervals_of_slices_contain_the_true_value(task):
+    assert insufficient_coverage(task, 20 if task.name in ("slices-plane", "slices-skewed") else 8, queries=64) == []
 
 
 @pytest.mark.stress
 @pytest.mark.usefixtures("one_thread")
-@by_name([*V1, *V2])
+@by_name([*V1, *V2, *V3])
 def test_intervals_contain_the_true_value_over_a_thousand_seeds(task):
-    assert insufficient_coverage(task, 1000, tolerance=0.03, queries=64) == []
+    assert insufficient_coverage(task, tolerance=0.03, queries=64) == []
 
 
 @pytest.mark.stress
@@ -68,7 +91,7 @@ def test_intervals_contain_the_true_value_over_a_thousand_seeds(task):
 @by_name(V1)
 def test_intervals_of_many_queries_contain_the_true_value_over_a_thousand_seeds(task):
     """V2 is left out, because its estimates take longer; `layerbits check` estimates it with 256 queries."""
-    assert insufficient_coverage(task, 1000, tolerance=0.01, queries=1024) == []
+    assert insufficient_coverage(task, tolerance=0.01, queries=1024) == []
 
 
 def estimator_with(half_width, *, misses=0, side=1):
@@ -88,6 +111,7 @@ def test_misses_beyond_the_binomial_margin_are_detected(monkeypatch, misses, suf
     monkeypatch.setattr(coverage_check, "mixture_information", estimator_with(0.01, misses=misses, side=side))
     (row,) = coverage([BPSK], seeds=range(100))
     assert (row.hits, row.required_hits, row.sufficient) == (100 - misses, 85, sufficient)
+    assert frequent_misses(BPSK, HUNDRED_SEEDS) == ({} if sufficient else {"I(X;T)": misses})
 
 
 def test_row_has_mean_value_error_hits_and_half_width(monkeypatch):
@@ -166,5 +190,5 @@ def test_measurement_may_be_refused_only_where_the_task_says_so(monkeypatch):
 
 
 def test_every_kind_of_task_has_expected_seconds():
-    assert expected_seconds((*V1, *V2), 200) == pytest.approx(2 * expected_seconds((*V1, *V2), 100))
-    assert all(expected_seconds([task], 1) > 0 for task in (*V1, *V2))
+    assert expected_seconds((*V1, *V2, *V3), 200) == pytest.approx(2 * expected_seconds((*V1, *V2, *V3), 100))
+    assert all(expected_seconds([task], 1) > 0 for task in (*V1, *V2, *V3))

@@ -9,7 +9,7 @@ from scipy.spatial.distance import pdist
 from torch import nn
 
 from layerbits import noise_of
-from layerbits.calibration import V1, V2, MixtureTask, NetworkTask
+from layerbits.calibration import V1, V2, V3, MixtureTask, NetworkTask
 from layerbits.calibration.tasks.quadrature import separated_truths
 from tests.support.answers import BPSK, NEURON, NEURON_SIGMAS, THREE_TO_ONE
 from tests.support.calibration_tasks import by_name
@@ -25,7 +25,7 @@ def arrays_of(task):
 
 
 def test_names_are_unique():
-    assert len({task.name for task in (*V1, *V2)}) == len(V1) + len(V2)
+    assert len({task.name for task in (*V1, *V2, *V3)}) == len(V1) + len(V2) + len(V3)
 
 
 @pytest.mark.parametrize(
@@ -33,8 +33,9 @@ def test_names_are_unique():
     [
         (V1, "ff49b123368baaf0abed1f1df46b8d072fa6166769049cb9380534e27ca28e16"),
         (V2, "87cce4f13455d00cb562abc90b462e49731bfbb8f62832e3950d3c154a96483b"),
+        (V3, "a841a1aec7f1c9397631e266d6ef9d46b8414d884dd2bc0103bae376be8b168f"),
     ],
-    ids=["V1", "V2"],
+    ids=["V1", "V2", "V3"],
 )
 def test_list_is_frozen(tasks, expected):
     """A change would invalidate earlier comparisons; make a new list instead.
@@ -46,16 +47,15 @@ def test_list_is_frozen(tasks, expected):
     for task in tasks:
         for array in arrays_of(task):
             digest.update((array.round(6) + 0.0).tobytes())
-        noise = (
-            " ".join(f"{name} {np.array(sigma)}" for name, sigma in task.noise.items()) if tasks is V2 else task.sigma
-        )
+        noises = {} if tasks is V1 else task.noise
+        noise = " ".join(f"{name} {np.array(sigma)}" for name, sigma in noises.items()) if noises else task.sigma
         for quantity, truth in task.truths.items():
             digest.update(f"{task.name} {noise} {quantity} {truth.value + 1e-9:.6f}".encode())
     assert digest.hexdigest() == expected
 
 
 def test_arrays_of_every_task_are_read_only():
-    for task in (*V1, *V2):
+    for task in (*V1, *V2, *V3):
         arrays = arrays_of(task)
         assert arrays
         for array in arrays:

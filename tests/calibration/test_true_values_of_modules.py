@@ -11,7 +11,7 @@ from scipy.spatial.distance import cdist
 
 from layerbits.calibration import V2
 from layerbits.calibration.tasks import BETWEEN
-from tests.support.answers import gaussian_mixture_information
+from tests.support.answers import gaussian_mixture_information, normal
 from tests.support.calibration_tasks import by_name
 
 TASKS = {task.name: task for task in V2}
@@ -68,7 +68,7 @@ def deviations(noise, signals):
 
 def densities(signals, weights, noise, axis):
     """Return densities (n, points) of signals (n, m) plus noise."""
-    return np.array([weights @ stats.norm.pdf(axis, row[:, None], deviations(noise, row)[:, None]) for row in signals])
+    return np.array([weights @ normal(axis - row[:, None], deviations(noise, row)[:, None]) for row in signals])
 
 
 def least_deviation(task):

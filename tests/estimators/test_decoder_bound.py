@@ -1,5 +1,7 @@
 """The choice of a decoder by the first half of the queries, and its evaluation at the second half."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from layerbits.estimators.classes import Classes
 from layerbits.estimators.decoder_bound import DecoderBounds
 from layerbits.estimators.decoder_candidates import TrialSplit
 from layerbits.estimators.log_densities import Queries
+from layerbits.estimators.noisy_sample import NoisySample
 from layerbits.estimators.plug_in_bound import plug_in
 from layerbits.statistics import QUANTITIES
 from tests.support.random_arrays import normal_tensor
@@ -27,7 +30,7 @@ def sample(*, gain=1.0, copies=1, n_queries=8, n_draws=16):
 def bounds(queries, draws):
     n_inputs, n_queries = queries.shape
     classes, split = Classes.of(None, n_inputs), TrialSplit(queries, np.arange(n_inputs), n_queries // 2)
-    return DecoderBounds.of(split, draws, plug_in(queries, draws, classes), classes, RISK)
+    return DecoderBounds.of(NoisySample(queries, draws), split, plug_in(queries, draws, classes), classes, RISK)
 
 
 def bound(queries, draws):
@@ -86,3 +89,14 @@ def test_trial_takes_random_inputs_and_half_of_the_passes():
     assert len(set(np.diff(split.inputs))) > 2
     np.testing.assert_array_equal(split.trial_values(queries.noise_log_density), split.trial.noise_log_density)
     np.testing.assert_array_equal(split.final_values(queries.noise_log_density), split.final.noise_log_density)
+
+
+@pytest.mark.parametrize(("passes", "changes"), [(slice(0, 4), True), (slice(4, 8), False)], ids=["trial", "final"])
+def test_assumed_range_depends_on_the_trial_queries_and_not_on_the_final_ones(passes, changes):
+    """A signal at 3 lies further out than all others, and less than ten times as far."""
+    queries, draws = sample()
+    bases = queries.bases.clone()
+    bases[2, passes] = 3.0
+    moved = dataclasses.replace(queries, bases=bases)
+    ratios = [bounds(of_sample, draws).wide.largest_log_ratio for of_sample in (queries, moved)]
+    assert (ratios[0] < ratios[1]) if changes else (ratios[0] == ratios[1])

@@ -10,7 +10,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from scipy import stats
 from torch import nn
 
 from layerbits import layer_information, noisify, propagate
@@ -29,15 +28,15 @@ from tests.support.answers import (
     information_of_channel,
     normal,
 )
+from tests.support.early_ends import allowed_misses, wrong_ends
 from tests.support.networks import INPUTS, dense, noisy_identities, tanh_network
 from tests.support.random_arrays import normal_tensor
 
 Z = 5
 
-# Each end of an interval may be wrong with probability RISK. More than MAX_WRONG of SEEDS correct ends are wrong with
-# probability 1e-6.
-RISK, SEEDS = 0.05, 100
-MAX_WRONG = stats.binom.ppf(1 - 1e-6, SEEDS, RISK)
+# Each end of an interval may be wrong with probability RISK. Correct ends are wrong too often with probability 1e-6.
+RISK = 0.05
+ALLOWED = allowed_misses(100, RISK, 1e-6)
 
 
 def estimates(centers, sigma, *, queries=8, labels=None, loss=0.0, seed=0):
@@ -48,17 +47,8 @@ def estimates(centers, sigma, *, queries=8, labels=None, loss=0.0, seed=0):
     return first_layer_estimates(sample, classes, RISK, NormalStream(seed, 0))
 
 
-def wrong_ends(truths, centers, sigma, **options):
-    """Return quantity, end and count of each end that is wrong for too many seeds; true values are known to 1e-9."""
-    results = [estimates(centers, sigma, seed=seed, **options) for seed in range(SEEDS)]
-    frequent_errors = []
-    for name, truth in truths.items():
-        lower = sum(result[name].interval.lower > truth + 1e-9 for result in results)
-        upper = sum(result[name].interval.upper < truth - 1e-9 for result in results)
-        frequent_errors += [
-            (name, end, count) for end, count in (("lower", lower), ("upper", upper)) if count > MAX_WRONG
-        ]
-    return frequent_errors
+def by_seed(centers, sigma, **options):
+    return lambda seed: estimates(centers, sigma, seed=seed, **options)
 
 
 # Intervals
@@ -66,12 +56,12 @@ def wrong_ends(truths, centers, sigma, **options):
 
 @pytest.mark.parametrize(("sigma", "queries"), [(0.3, 2), (0.6, 30), (1, 2), (3, 30)])
 def test_interval_of_one_bit_contains_the_true_value(sigma, queries):
-    assert wrong_ends({"I(X;T)": BPSK[sigma]}, [[-1], [1]], sigma, queries=queries) == []
+    assert wrong_ends(by_seed([[-1], [1]], sigma, queries=queries), {"I(X;T)": BPSK[sigma]}, ALLOWED) == {}
 
 
 def test_interval_of_a_square_grid_contains_the_true_value():
     centers = np.stack(np.meshgrid([-3, -1, 1, 3], [-3, -1, 1, 3]), axis=-1).reshape(-1, 2)
-    assert wrong_ends({"I(X;T)": information_in_plane(centers, 0.7)}, centers, 0.7) == []
+    assert wrong_ends(by_seed(centers, 0.7), {"I(X;T)": information_in_plane(centers, 0.7)}, ALLOWED) == {}
 
 
 @pytest.mark.parametrize("labels", [[0, 0, 0, 1], [0, 1, 1, 2], [0, 1, 0, 1]])
@@ -91,7 +81,7 @@ def test_intervals_of_all_quantities_contain_the_true_values_for_classes_of_any_
         "I(T;Y)": class_information,
         "I(X;T|Y)": information - class_information,
     }
-    assert wrong_ends(truths, centers[:, None], sigma, labels=labels) == []
+    assert wrong_ends(by_seed(centers[:, None], sigma, labels=labels), truths, ALLOWED) == {}
 
 
 def test_inputs_far_apart_are_certified_by_their_distances():

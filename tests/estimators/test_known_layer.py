@@ -8,9 +8,12 @@ from torch import nn
 
 import layerbits
 from layerbits import DropoutNoise, MeasurementSettings, Monitor, information, layer_information, noisify
-from layerbits.estimators.known_layer import KnownLayer
+from layerbits.estimators import known_layer
+from layerbits.estimators.known_layer import KnownLayer, known_layers
+from layerbits.estimators.known_network import KnownNetworkSettings
 from layerbits.estimators.known_network.network_signal_model import NetworkSignalModel
 from layerbits.estimators.problem import Problem
+from layerbits.estimators.risk_shares import UNDIVIDED
 from layerbits.estimators.two_sided_estimate import Point, TwoSidedEstimate
 from layerbits.networks import Tokens, read_inputs
 from layerbits.statistics import Interval
@@ -186,12 +189,15 @@ def interval_at(risk, estimator, **options):
 
 
 def test_auto_takes_the_better_ends_where_draws_leave_a_gap():
-    auto = interval_at(0.02, "auto", draws=8)
-    draws, network = interval_at(0.01, "pooled", draws=8), interval_at(0.01, "known")
+    auto, draws = interval_at(0.02, "auto", draws=8), interval_at(0.01, "pooled", draws=8)
+    noisy = tanh_layers()
+    problem = Problem.of(noisy, read_inputs(INPUTS, noisy, LABELS), layers="5")
+    layer = known_layers(problem, ("5",), MeasurementSettings(estimator="auto", draws=8))["5"]
+    network = layer.estimates(problem.classes, 0.01, 0, UNDIVIDED)
     for quantity in QUANTITIES:
-        rows = draws[quantity], network[quantity]
-        assert auto[quantity].lower == pytest.approx(max(row.lower for row in rows), abs=1e-12)
-        assert auto[quantity].upper == pytest.approx(min(row.upper for row in rows), abs=1e-12)
+        intervals = draws[quantity], network[quantity].interval
+        assert auto[quantity].lower == pytest.approx(max(ends.lower for ends in intervals), abs=1e-12)
+        assert auto[quantity].upper == pytest.approx(min(ends.upper for ends in intervals), abs=1e-12)
     assert auto["I(X;T)"].decoder == "known network"
 
 
@@ -213,19 +219,58 @@ def test_auto_measures_by_draws_what_the_network_does_not_allow():
 
 
 def test_network_is_used_only_where_a_narrower_interval_is_expected():
-    def is_tried(width, gap):
-        layer = KnownLayer(model, queries=4, samples=16, max_memory=2**30, beside_draws=True)
+    def is_tried(width, gap, limited_by="decoder"):
+        layer = KnownLayer(model, KnownNetworkSettings(queries=4 * 64), (), beside_draws=True)
         interval = Interval(1.0, 1.0 + width)
         point = Point(interval, 0.0, interval)
-        return layer.may_narrow(TwoSidedEstimate(interval, 1.0 + gap, 0.0, 1.0, 0.0, "mixture", "draws", point), 64)
+        return layer.may_narrow(TwoSidedEstimate(interval, 1.0 + gap, 0.0, 1.0, 0.0, "mixture", limited_by, point), 64)
 
     noisy = tanh_layers()
     model = NetworkSignalModel.of(Problem.of(noisy, read_inputs(INPUTS, noisy)), "5")
-    # 16 times fewer queries leave 4 times the width that is due to queries; 10 / 256 nats are the least width.
-    assert is_tried(width=1.0, gap=0.8)
-    assert not is_tried(width=1.0, gap=0.7)
+    # 16 times fewer queries leave 4 times the width that is due to queries, and at least 10 / 256 nats. More draws
+    # would leave 1/3 of a gap by draws, and otherwise 3^-0.25.
+    assert not is_tried(width=1.0, gap=0.8)
+    assert is_tried(width=1.0, gap=0.82)
+    assert not is_tried(width=1.0, gap=0.82, limited_by="draws")
     assert not is_tried(width=0.03, gap=0.03)
-    assert is_tried(width=0.05, gap=0.05)
+    assert is_tried(width=0.08, gap=0.08)
+
+
+def test_auto_keeps_the_draws_where_the_pilot_expects_a_wider_interval(monkeypatch):
+    draws = interval_at(0.01, "pooled", draws=8)
+    monkeypatch.setattr(KnownLayer, "width_of_more_draws", lambda *_: 1e-3)
+    monkeypatch.setattr(KnownLayer, "may_narrow", lambda *_: True)
+    auto = interval_at(0.02, "auto", draws=8)
+    assert [(row.lower, row.upper) for row in auto.values()] == [(row.lower, row.upper) for row in draws.values()]
+
+
+@pytest.mark.parametrize("estimator", ["known", "auto"])
+def test_label_sets_share_queries_and_samples(monkeypatch, estimator):
+    calls = []
+    original = known_layer.estimates_of_label_sets
+
+    def counted(model, label_sets, *arguments):
+        calls.append(len(label_sets))
+        return original(model, label_sets, *arguments)
+
+    monkeypatch.setattr(known_layer, "estimates_of_label_sets", counted)
+    other = (INPUTS[:, 1] > 0).long()
+    both = layer_information(tanh_layers(), INPUTS, {"a": LABELS, "b": other}, estimator=estimator, draws=8, layers="3")
+    assert calls == [2]
+    for name, labels in (("a", LABELS), ("b", other)):
+        alone = layer_information(tanh_layers(), INPUTS, {name: labels}, estimator=estimator, draws=8, layers="3")
+        for quantity in ("I(X;T)", f"I(T;{name})", f"I(X;T|{name})"):
+            row, of_both = alone["3", quantity], both["3", quantity]
+            assert (row.lower, row.upper) == (of_both.lower, of_both.upper), quantity
+
+
+def test_gains_that_float64_cannot_invert_are_refused_and_left_to_draws():
+    layers = dense(normal_tensor(3, 4, seed=2)), nn.Identity(), dense(normal_tensor(2, 3, seed=3)), nn.Identity()
+    noisy = noisify(nn.Sequential(*layers), sigma={"1": 0.5, "3": 1e-7}, layers=nn.Identity)
+    with pytest.raises(ValueError, match="sigma: got noise of earlier layers that gives the signal of a unit"):
+        layer_information(noisy, INPUTS, estimator="known", layers="3")
+    auto = layer_information(noisy, INPUTS, estimator="auto", confidence=0.9, layers="3", draws=8)["3", "I(X;T)"]
+    assert auto.decoder != "known network"
 
 
 def test_estimator_is_listed():

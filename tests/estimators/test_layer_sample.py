@@ -272,3 +272,22 @@ def test_loss_is_that_of_draws_that_the_axes_were_not_fitted_to():
     remainder = deviations - deviations @ axes.T @ axes
     expected = float(remainder.square().sum(1).mean()) / 2 / sample.sigma**2
     assert sample.dimension_loss == pytest.approx(expected, rel=1e-6)
+
+
+def test_ends_of_a_layer_of_many_values_allow_for_the_units_that_are_left_out(monkeypatch):
+    """300 units behind noise: T given x is Gaussian with the variance 2 sigma^2, so h(T|X) is known.
+
+    Without the terms of the omitted units, the upper end would miss some 100 nats of the entropy. The bet on 64 final
+    queries costs some 100 nats, because a term may be as large as 1000.
+    """
+    monkeypatch.setattr(layer_sample, "_WHOLE_VALUES", 1)
+    noisy, inputs = noisy_identities(2), normal_tensor(64, 300)
+    sample = sample_network(noisy, inputs, layers="1", draws=8, queries=2)["1"]
+    assert sample.signals.shape[2] <= 64
+    assert sample.omitted.squares.shape == (64, 2)
+    assert sample.dimension_loss == pytest.approx(sample.omitted.narrow_terms.mean())
+    table = layer_information(noisy, inputs, layers="1", draws=8, queries=2)
+    truth = 150 * math.log(2 * math.pi * math.e * 2 * 0.25)
+    row = table["1", "h(T|X)"]
+    assert row.lower <= truth <= row.upper < truth + 150
+    assert table["1", "h(T)"].upper >= truth + math.log(64) - 0.1

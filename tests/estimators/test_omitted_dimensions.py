@@ -46,9 +46,22 @@ def test_terms_grow_like_a_logarithm_and_have_the_stated_largest_value():
     assert terms[:2] == pytest.approx(squares[0, :2] / 2, abs=2 * WEIGHT)
 
 
-def test_without_a_known_bound_signals_are_assumed_to_lie_ten_times_as_far_out_as_the_observed_ones():
-    omitted = OmittedDimensions(np.array([[0.0, 9.0]]), 4)
-    assert omitted.largest_term(WEIGHT) == pytest.approx(2 * math.log1p((10 * (3 + 2)) ** 2 / 4) - math.log(WEIGHT))
+@pytest.mark.parametrize(
+    ("square_of_final", "largest_distance"),
+    [(0.0, 50), (49.9**2, 50), (60.0**2, 10 * (60 + 2))],
+    ids=["the pilot decides", "the assumption holds", "the assumption is false"],
+)
+def test_without_a_known_bound_signals_are_assumed_to_lie_ten_times_as_far_out_as_those_of_the_pilot(
+    square_of_final, largest_distance
+):
+    omitted = OmittedDimensions(np.array([[9.0, square_of_final]]), 4).with_assumed_range(passes=1)
+    expected = 2 * math.log1p(largest_distance**2 / 4) - math.log(WEIGHT)
+    assert omitted.largest_term(WEIGHT) == pytest.approx(expected)
+
+
+def test_a_known_bound_is_not_replaced_by_an_assumption():
+    omitted = OmittedDimensions(np.array([[9.0]]), 4, largest_square=7.0).with_assumed_range(passes=1)
+    assert omitted.largest_square == 7.0
 
 
 def test_margin_is_that_of_a_student_bound():

@@ -16,8 +16,9 @@ from torch import nn
 
 from layerbits import information_between_layers, noisify
 from layerbits.estimators.classes import Classes
-from layerbits.estimators.layer_behind_noise import NoisySample, noisy_layer_estimates
+from layerbits.estimators.layer_behind_noise import noisy_layer_estimates
 from layerbits.estimators.log_densities import Queries
+from layerbits.estimators.noisy_sample import NoisySample
 from tests.support.answers import entropy, grid, normal
 
 RISK = 0.025

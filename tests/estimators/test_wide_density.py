@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from layerbits.estimators.classes import Classes
-from layerbits.estimators.layer_behind_noise import NoisySample, noisy_layer_estimates
+from layerbits.estimators.layer_behind_noise import noisy_layer_estimates
 from layerbits.estimators.log_densities import Queries
-from layerbits.estimators.wide_density import WideDensity
+from layerbits.estimators.noisy_sample import NoisySample
+from layerbits.estimators.wide_density import SignalRegion, WideDensity
 from tests.support.random_arrays import normal_tensor
 
 SIGMA = 0.3
@@ -34,7 +35,7 @@ def signals(dim):
 def test_density_integrates_to_one(diameter):
     """A Cauchy density leaves out a mass of 2 / pi scale / distance beyond a distance."""
     draws = signals(1)
-    wide = WideDensity.of(draws, draws, SIGMA, diameter)
+    wide = WideDensity.of(draws, (draws, draws), SIGMA, diameter)
     axis = torch.linspace(-2000, 2000, 4_000_001, dtype=torch.float64)[:, None]
     left_out = 2 / math.pi * math.sqrt(wide.variance) / 2000 if wide.tail_assumed else 0
     mass = np.exp(log_density(wide, axis)).sum() * 1e-3
@@ -46,7 +47,7 @@ def test_density_integrates_to_one(diameter):
 def test_ratio_to_the_noise_of_any_signal_is_bounded(dim, diameter):
     """The farthest points from the center along a line through a signal, near the maximum of the ratio."""
     draws = signals(dim)
-    wide = WideDensity.of(draws, draws, SIGMA, diameter)
+    wide = WideDensity.of(draws, (draws, draws), SIGMA, diameter)
     assert wide.tail_assumed == math.isinf(diameter)
     centers = draws.flatten(0, 1)
     ratios = [
@@ -60,7 +61,7 @@ def test_ratio_to_the_noise_of_any_signal_is_bounded(dim, diameter):
 def test_bound_of_the_ratio_is_attained_at_the_largest_distance(dim):
     """For the Gaussian the largest ratio is at z = a / delta, for a signal a diameter away from the center."""
     draws = torch.zeros(2, 1, dim, dtype=torch.float64)
-    wide = WideDensity.of(draws, draws, SIGMA, 2.0)
+    wide = WideDensity.of(draws, (draws, draws), SIGMA, 2.0)
     signal = torch.full((1, dim), 2 / math.sqrt(dim), dtype=torch.float64)
     delta = (2 / SIGMA) ** 2 / dim
     assert -log_density(wide, signal + signal / delta, signal)[0] == pytest.approx(wide.largest_log_ratio)
@@ -87,3 +88,14 @@ def test_outlier_that_no_draw_met_widens_an_entropy_by_a_logarithm(distance):
     ]
     # Surprisal, ceiling and its logarithms grow by 2 log(distance) each, over 240 final queries, times log(1 / risk).
     assert upper_ends[1] - upper_ends[0] <= (2 * math.log(distance) + 10) * 2 * -math.log(0.025) / 240
+
+
+@pytest.mark.parametrize(
+    ("distance", "expected"),
+    [(0.0, 10 * (2 + SIGMA)), (22.9, 10 * (2 + SIGMA)), (40.0, 10 * (40 + SIGMA))],
+    ids=["the pilot decides", "the assumption holds", "the assumption is false"],
+)
+def test_queries_that_evaluate_a_density_decide_on_the_range_only_where_they_exceed_it(distance, expected):
+    draws, pilot, final = (torch.zeros(5, 3, 1, dtype=torch.float64) for _ in range(3))
+    pilot[0, 0], final[1, 1] = 2.0, distance
+    assert SignalRegion.of(draws, (pilot, final), SIGMA, math.inf).radius == pytest.approx(expected)

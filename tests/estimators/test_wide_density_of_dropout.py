@@ -17,7 +17,7 @@ ALPHAS = pytest.mark.parametrize("alpha", [0.8, 6.0])
 
 
 def wide_density(draws, width, alpha):
-    return WideDensity.of(draws, draws, SIGMA, width * math.sqrt(draws.shape[2]), alpha)
+    return WideDensity.of(draws, (draws, draws), SIGMA, width * math.sqrt(draws.shape[2]), alpha)
 
 
 @KINDS

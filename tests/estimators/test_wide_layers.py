@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from layerbits import layer_information, noisify
-from layerbits.estimators import Problem, layer_sample
+from layerbits.estimators import Problem, layer_sample, principal_view
 from layerbits.estimators.layer_sample import sample_layers, sample_of_signals
 from layerbits.networks import GaussianNoise, read_inputs
 from tests.support.answers import gaussian_mixture_information
@@ -62,7 +62,7 @@ def test_wide_layer_with_draws_close_together_keeps_all_dimensions(monkeypatch):
 @pytest.mark.parametrize("draws", [2, 3, 32])
 def test_axes_do_not_depend_on_draws_with_queries(monkeypatch, draws):
     monkeypatch.setattr(layer_sample, "_WHOLE_VALUES", 1)
-    monkeypatch.setattr(layer_sample, "MAX_DIMENSIONS", 10)
+    monkeypatch.setattr(principal_view, "MAX_DIMENSIONS", 10)
     noise, signals = GaussianNoise(0.5), normal_tensor(20, draws, 300)
     n_queries = sample_of_signals(noise, signals, None).queries
     changed = signals.clone()

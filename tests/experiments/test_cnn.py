@@ -28,6 +28,7 @@ NEAR_ZERO = 1e-30  # noise that changes no float32 value above 1e-22
 TINY = Config(
     repeats=2, sigmas=(NEAR_ZERO, 0.3), channels=(2,), units=4, epochs=3, evaluations=3, measurements=2, bins=20
 )
+TWO_TRAININGS = dataclasses.replace(TINY, repeats=1, sigmas=(0.3,), variants=("deterministic", "noisy"))
 DETERMINISTIC, NOISY, DROPOUT = (
     Variant("deterministic"),
     Variant("noisy-0.3", sigma=0.3),
@@ -210,14 +211,21 @@ def test_run_interrupted_in_training_and_in_measuring_equals_an_uninterrupted_ru
     assert tables(tmp_path) == tables(finished_run)
 
 
+@pytest.fixture(scope="module")
+def run_of_two_trainings(tmp_path_factory):
+    path = tmp_path_factory.mktemp("two")
+    run(path, config=TWO_TRAININGS)
+    return path
+
+
 @pytest.mark.parametrize("lost_tables", [CSV, *((name,) for name in CSV)])
-def test_lost_table_is_written_again(lost_tables, finished_run, tmp_path):
+def test_lost_table_is_written_again(lost_tables, run_of_two_trainings, tmp_path):
     path = tmp_path / "run"
-    shutil.copytree(finished_run, path)
+    shutil.copytree(run_of_two_trainings, path)
     for name in lost_tables:
         (path / name).unlink()
-    run(path, resume=True)
-    assert tables(path) == tables(finished_run)
+    run(path, config=TWO_TRAININGS, resume=True)
+    assert tables(path) == tables(run_of_two_trainings)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,14 @@ from layerbits.experiments import EXPERIMENTS, RunFolder
 from layerbits.experiments.framework import tables
 from layerbits.report import write_report
 
+# Smaller networks and samples than those of a quick run; the first five tables are those of its first measurements.
+NETWORK = {"draws": 2, "queries": 2, "widths": (4, 3)}
+SMALL = {
+    "szt-tanh": NETWORK, "szt-tanh-orthonormal": NETWORK, "szt-linear": NETWORK, "szt-relu": NETWORK,
+    "szt-binning": NETWORK, "digits-cnn": {"channels": (2,), "units": 4},
+    "estimator-comparison": {"dims": (2,), "samples": (10, 32), "repeats": 2, "tolerance": 0.05},
+}  # fmt: skip
+
 
 class InterruptingReplace:
     """An os.replace that raises KeyboardInterrupt after a number of written tables."""
@@ -27,9 +35,7 @@ class InterruptingReplace:
 @pytest.mark.parametrize("name", [name for name in EXPERIMENTS if name != "mnist-cnn"])  # mnist-cnn needs data files
 def test_interrupted_run_is_plotted_from_its_tables(name, tmp_path, monkeypatch):
     experiment = EXPERIMENTS[name]
-    config = experiment.quick_config()
-    if name.startswith("szt"):
-        config = dataclasses.replace(config, draws=2, queries=2)
+    config = dataclasses.replace(experiment.quick_config(), **SMALL.get(name, {}))
     for writes in (1, 4):
         folder = RunFolder(tmp_path, experiment=name, config=config, resume=writes > 1)
         with monkeypatch.context() as patch:

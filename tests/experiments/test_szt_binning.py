@@ -18,7 +18,7 @@ LOG_N = math.log(4096)
 SMALL = {"epochs": 450, "learning_rate": 1.6e-2, "batch_size": 1024, "test_fraction": 0.75, "evaluations": 4,
          "measurements": 10, "draws": 4, "queries": 2, "scatter_epochs": (450,)}  # fmt: skip
 TINY = BinningSettings(
-    epochs=5, evaluations=3, measurements=3, draws=2, queries=2, learning_rate=0.01, scatter_epochs=(5,)
+    widths=(4, 3), epochs=5, evaluations=3, measurements=3, draws=2, queries=2, learning_rate=0.01, scatter_epochs=(5,)
 )
 
 # The margins of the claims are large, because the entropies depend on the training, and a training in float32 depends

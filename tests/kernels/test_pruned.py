@@ -270,7 +270,7 @@ def test_auto_prunes_only_many_points_and_separated_centers(dtype):
 @pytest.mark.cpu_only("names of methods")
 @pytest.mark.parametrize("method", ["Dense", "", "tree"])
 def test_unknown_method_is_refused(method):
-    with pytest.raises(ValueError, match=r"method: got .*, wanted one of auto, dense, pruned"):
+    with pytest.raises(ValueError, match=r"method: got .*, wanted one of auto, dense, pruned, gridded"):
         log_sum_exp(np.zeros((2, 2)), np.zeros((2, 2)), 1.0, method=method)
 
 

@@ -66,8 +66,7 @@ class FunctionalPart(Block):
         return functional.relu(self.linear(x))
 
 
-@pytest.mark.parametrize("part", [Block, FunctionalPart])
-@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
+@pytest.mark.parametrize(("part", "backend"), [(Block, "aot_eager"), (FunctionalPart, "eager")])
 def test_functions_of_parts_do_not_get_the_noise_of_the_network(part, backend):
     torch.compiler.reset()
     model = lb.noisify(Functional(part()), sigma=1.0, layers="relu", inputs=INPUTS)

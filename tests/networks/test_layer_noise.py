@@ -147,13 +147,6 @@ def test_noise_that_is_not_positive_cannot_be_set(sigma):
     assert noise_of(model)["1"].sigma == 0.1
 
 
-def test_noise_of_another_number_of_units_is_refused_in_the_next_pass():
-    model = noisy_mlp()
-    noise_of(model)["1"] = torch.ones(7)
-    with pytest.raises(ValueError, match="sigma: got noise of 7 units for '1', wanted 3"):
-        model(INPUTS)
-
-
 def test_network_without_noise_is_refused():
     with pytest.raises(NoNoiseError, match=r"^model: got Sequential without noise, wanted a network from layerbits"):
         noise_of(tanh_mlp(4, 3, 2))
@@ -163,3 +156,11 @@ def test_network_without_noise_is_refused():
 def test_model_that_is_no_network_is_named(call):
     with pytest.raises(TypeError, match=r"^model: got int, wanted a torch.nn.Module"):
         call(3)
+
+
+@pytest.mark.parametrize("wrong", [torch.ones(7), torch.eye(2)])
+def test_value_for_another_number_of_units_is_refused_at_once(wrong):
+    model = noisy_mlp()
+    with pytest.raises(ValueError, match=r"^sigma: got noise of \d units for '1', wanted 3 for its signal of shape"):
+        noise_of(model)["1"] = wrong
+    assert noise_of(model)["1"].sigma == 0.1

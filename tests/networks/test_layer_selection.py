@@ -66,7 +66,7 @@ def test_nested_modules_are_named_by_their_path():
 
 
 def test_network_without_activation_functions_is_refused_with_a_remedy():
-    with pytest.raises(LayerSelectionError, match="but the network calls none; name the layers, available: 0, 1"):
+    with pytest.raises(LayerSelectionError, match=r"calls none \(.*torch.where.*\); name the layers, available: 0, 1"):
         selected(nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2)))
 
 
@@ -214,6 +214,20 @@ def test_glob_that_is_not_valid_is_refused():
 def test_selector_of_a_wrong_type_is_named(selector, got):
     with pytest.raises(TypeError, match=f"layers: got {got}, wanted a name"):
         selected(mlp(), selector)
+
+
+def test_callable_with_another_signature_is_refused():
+    with pytest.raises(
+        TypeError, match=r"^layers: got a callable \(too many .*\), wanted one that takes \(name, module\)"
+    ):
+        selected(mlp(), lambda name: True)
+    with pytest.raises(TypeError, match=r"^layers: got a callable that returns str for '0', wanted a bool"):
+        selected(mlp(), lambda name, module: "no")
+
+
+def test_error_within_a_callable_is_raised_unchanged():
+    with pytest.raises(TypeError, match=r"^unsupported operand"):
+        selected(mlp(), lambda name, module: 1 + name)
 
 
 def test_calls_that_share_a_name_are_refused():

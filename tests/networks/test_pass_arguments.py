@@ -84,8 +84,11 @@ def test_layer_that_runs_more_often_for_later_inputs_is_refused():
 
 def test_layer_that_does_not_run_for_later_inputs_is_refused():
     noisy, inputs = looping(2)
+    inputs = torch.cat([inputs, inputs - 1])
     with pytest.raises(LayerSelectionError, match="got act@2, which did not run in the pass"):
-        propagate(noisy, torch.cat([inputs, inputs - 1]), draws=1, chunk=3)
+        propagate(noisy, inputs, layers=["act", "act@2"], draws=1, chunk=3)
+    with pytest.warns(UserWarning, match="^layers: None leaves out act@2, "):
+        assert list(propagate(noisy, inputs, draws=1, chunk=3)) == ["act"]
 
 
 def test_layer_that_runs_more_often_than_noisify_observed_is_measured():
@@ -161,3 +164,17 @@ def test_option_out_of_range_is_refused(option):
 def test_option_of_another_type_is_refused(option):
     with pytest.raises(TypeError, match=f"{next(iter(option))}: got"):
         propagate(noisify(mlp(), sigma=SIGMA), INPUTS, **option)
+
+
+@pytest.mark.parametrize(
+    ("model", "inputs"),
+    [
+        (mlp(), INPUTS.double()),
+        (nn.Sequential(nn.Conv1d(4, 2, 1), nn.Tanh(), nn.Conv1d(2, 1, 1)), INPUTS.double()[..., None]),
+    ],
+    ids=["linear", "convolution"],
+)
+def test_inputs_of_another_dtype_are_refused_with_a_remedy_that_works(model, inputs):
+    with pytest.raises(ValueError, match=r"^inputs: got torch.float64 .*; convert the inputs .* inputs\.float\(\)$"):
+        noisify(model, sigma=SIGMA, inputs=inputs)
+    noisify(model, sigma=SIGMA, inputs=inputs.float())

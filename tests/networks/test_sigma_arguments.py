@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from layerbits import noise_of, noisify
+from layerbits import DropoutNoise, noise_of, noisify
 from tests.support.networks import tanh_mlp
 
 INPUTS = torch.zeros(2, 4)
@@ -48,3 +48,25 @@ def test_noise_of_the_smallest_and_the_largest_sigma_is_finite_and_not_zero(sigm
     noise = model(torch.zeros(1000, 4)) / sigma
     # The standard error of the variance of 4000 normal values is (2 / 4000)^(1/2) = 0.022.
     assert abs(float(noise.var()) - 1) < 6 * 0.0224
+
+
+@pytest.mark.parametrize(
+    ("sigma", "got"),
+    [
+        ("0.1", "str"),
+        (None, "NoneType"),
+        (True, "bool"),
+        (1j, "complex"),
+        (abs, "builtin_function_or_method"),
+        (DropoutNoise, "the class DropoutNoise"),
+    ],
+)
+def test_error_names_all_accepted_types(sigma, got):
+    wanted = f"got {got}, wanted a positive number, a tensor, an array"
+    with pytest.raises(TypeError, match=f"^sigma: {wanted}, a DropoutNoise, a RelativeSigma, or a mapping from layers"):
+        noisify(tanh_mlp(4, 3, 2), sigma=sigma)
+    with pytest.raises(TypeError, match=rf"^sigma\['1'\]: {wanted}, a DropoutNoise or a RelativeSigma$"):
+        noisify(tanh_mlp(4, 3, 2), sigma={"1": sigma})
+    model = noisify(tanh_mlp(4, 3, 2), sigma=0.1, inputs=INPUTS)
+    with pytest.raises(TypeError, match=rf"^sigma\['1'\]: {wanted} or a DropoutNoise$"):
+        noise_of(model)["1"] = sigma

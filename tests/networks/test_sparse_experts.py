@@ -121,10 +121,35 @@ def test_network_without_experts_has_no_warning():
     assert list(lb.layer_activations(model, INPUTS)) == ["1", "3"]
 
 
-def test_noisy_experts_train_and_are_refused_with_a_remedy_that_works():
+@networks
+@pytest.mark.parametrize("inputs", [INPUTS, TOKENS], ids=["rows", "tokens"])
+def test_noisy_experts_are_measured_up_to_their_noise(calls_all, inputs):
+    model = lb.noisify(Experts(calls_all), sigma=0.3, inputs=inputs)
+    model(inputs).sum().backward()
+    with pytest.warns(
+        UserWarning, match=r"None leaves out experts\.\d\.1, whose .* all layers behind its noise \(.*out"
+    ):
+        table = lb.layer_information(model, inputs, draws=4, queries=500)
+    named = lb.layer_information(model, inputs, draws=4, queries=500, layers="act")
+    assert [row.value for row in table] == [row.value for row in named]
+    truth = lb.information(Experts(calls_all).reference(inputs)["act"].flatten(1), 0.3)["signals", "I(X;T)"]
+    # Both intervals hold with their confidence, so they overlap.
+    assert table["act", "I(X;T)"].lower <= truth.upper
+    assert truth.lower <= table["act", "I(X;T)"].upper
+
+
+def test_noisy_expert_without_rows_in_the_first_pass_ends_the_measured_layers():
+    model = lb.noisify(Experts(calls_all=False), sigma=0.3, inputs=INPUTS)
+    # The first two rows, which show the layers of a measurement, go to expert 2 alone.
+    best = model.gate(model.reference(INPUTS)["act"]).argmax(1)
+    inputs = torch.cat([INPUTS[best == 2][:2], INPUTS])
+    with pytest.warns(UserWarning, match=r"None leaves out experts\.2\.1, whose"):
+        assert list(lb.propagate(model, inputs, draws=2)) == ["act"]
+
+
+def test_layers_behind_noisy_experts_are_refused_with_a_remedy_that_works():
     model = lb.noisify(Experts(calls_all=True), sigma=0.3, inputs=INPUTS)
-    model(INPUTS).sum().backward()
     with pytest.raises(lb.LayerSelectionError, match=r"noisify the network with `layers` that leave it out"):
-        lb.layer_information(model, INPUTS, draws=4)
+        lb.layer_information(model, INPUTS, draws=4, layers="out")
     lb.noisify(model, sigma=0.3, layers=["act", "out"], inputs=INPUTS)
     assert lb.layer_information(model, INPUTS, draws=4)["out", "I(X;T)"].upper > 0

@@ -7,7 +7,6 @@ dispatcher runs give their values. Neither uses layerbits.
 import collections
 import copy
 import functools
-import itertools
 import math
 
 import pytest
@@ -16,6 +15,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import layerbits as lb
+from tests.support.small_head import with_small_head
 from tests.support.vision import import_torchvision
 
 torchvision = import_torchvision()
@@ -29,21 +29,6 @@ OPERATORS = ("gelu", "hardsigmoid", "hardswish", "hardtanh", "relu", "sigmoid", 
 NAMES = ("GELU", "Hardsigmoid", "Hardswish", "ReLU", "ReLU6", "SiLU", "Sigmoid", "Tanh")
 
 
-def with_small_head(build):
-    """Build a network with 8 units in its hidden linear layers, which would otherwise hold most of its weights."""
-    with torch.device("meta"):
-        model = build(num_classes=CLASSES)
-    linear = [index for index, module in enumerate(model.classifier) if isinstance(module, nn.Linear)]
-    widths = (model.classifier[linear[0]].in_features, *[8] * (len(linear) - 1), CLASSES)
-    for index, (inputs, outputs) in zip(linear, itertools.pairwise(widths), strict=True):
-        model.classifier[index] = nn.Linear(inputs, outputs, device="meta")
-    model.to_empty(device="cpu")
-    for module in model.modules():
-        if hasattr(module, "reset_parameters"):
-            module.reset_parameters()
-    return model
-
-
 def build(name):
     models, classes = torchvision.models, {"num_classes": CLASSES}
     if name.startswith("timm"):
@@ -54,7 +39,7 @@ def build(name):
             return timm.create_model("vit_tiny_patch16_224", **options, **classes)
         return timm.create_model("mobilenetv3_small_050", **classes)
     if name in ("alexnet", "vgg11_bn"):
-        return with_small_head(getattr(models, name))
+        return with_small_head(getattr(models, name), CLASSES)
     if name == "convnext":
         settings = [models.convnext.CNBlockConfig(8, 16, 1), models.convnext.CNBlockConfig(16, None, 2)]
         return models.ConvNeXt(settings, stochastic_depth_prob=0.1, layer_scale=1.0, **classes)
@@ -76,6 +61,12 @@ NETWORKS = (
     "alexnet", "convnext", "densenet", "googlenet", "maxvit", "mobilenet_v3_small", "resnet18", "shufflenet_v2_x0_5",
     "squeezenet1_1", "swin", "timm mobilenet", "timm vit", "vgg11_bn", "vit",
 )  # fmt: skip
+# Networks that call activation functions in different ways; `pytest -m stress` tests the other networks too.
+KINDS = ("densenet", "googlenet", "mobilenet_v3_small", "resnet18", "swin", "timm mobilenet", "vit")
+every_network = pytest.mark.parametrize("name", NETWORKS)
+every_kind = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in KINDS else pytest.mark.stress) for name in NETWORKS]
+)
 SIZES = {"alexnet": 64}  # sizes of images in pixels; 32 if the pooling of the network allows it
 
 
@@ -87,11 +78,6 @@ def built(name):
         if parameter.ndim > 1 and not parameter.any():  # the last layer of a transformer; it would hide all noise
             nn.init.normal_(parameter, std=0.1)
     return model, torch.randn(4, 3, size, size)
-
-
-@pytest.fixture(params=NETWORKS)
-def name(request):
-    return request.param
 
 
 @pytest.fixture
@@ -194,12 +180,14 @@ def gradients_of_step(model, images):
 
 
 class TestVisionNetwork:
+    @every_network
     def test_hidden_activation_functions_are_layers_in_the_order_of_the_data(self, model, images):
         names = list(signals_of_pass(model, images))
         lb.noisify(model, sigma=0.1, inputs=images)
         assert list(lb.noise_of(model)) == names
         assert list(lb.layers(model, images).noisy) == names
 
+    @every_network
     def test_each_layer_has_the_values_of_its_operator(self, model, images):
         with ActivationOperators() as operators:
             output_of(model, images)
@@ -207,11 +195,13 @@ class TestVisionNetwork:
         assert len(activations) == len(operators.values)
         assert all(map(torch.equal, activations.values(), operators.values))
 
+    @every_kind
     def test_an_activation_function_that_returns_the_output_has_no_noise(self, model, images):
         names = list(signals_of_pass(model, images))
         classifier = lb.noisify(nn.Sequential(model, nn.Sigmoid()), sigma=0.1, inputs=images)
         assert list(lb.noise_of(classifier)) == [f"0.{name}" for name in names]
 
+    @every_kind
     def test_each_call_has_its_own_noise(self, model, images):
         names = list(lb.noise_of(lb.noisify(model, sigma=0.1, inputs=images)))
         sigma = {name: 0.05 * (1 + index % 3) for index, name in enumerate(names)}
@@ -230,6 +220,7 @@ class TestVisionNetwork:
                 bound = 6 * sigma[name] / math.sqrt(2 * len(noise))
                 assert abs(float(noise.square().mean().sqrt()) - sigma[name]) < bound, name
 
+    @every_kind
     def test_network_trains_with_noise(self, model, images):
         plain = gradients_of_step(copy.deepcopy(model), images)
         weights = {name: parameter.clone() for name, parameter in model.named_parameters()}
@@ -239,6 +230,7 @@ class TestVisionNetwork:
         assert all(gradients[name].any() for name, gradient in plain.items() if gradient.any())
         assert not all(torch.equal(parameter, weights[name]) for name, parameter in model.named_parameters())
 
+    @every_kind
     def test_measurement_uses_the_signals_of_the_network_and_does_not_change_it(self, model, images):
         signals = signals_of_pass(model, images)
         first, last = next(iter(signals)), list(signals)[-1]
@@ -258,6 +250,7 @@ class TestVisionNetwork:
         assert known.lower <= rows[first].upper
         assert 0 <= rows[last].lower <= rows[last].upper <= math.log(4) + 1e-12
 
+    @every_kind
     def test_network_is_as_before_after_its_noise_is_removed(self, model, images):
         before, keys = output_of(model, images), list(model.state_dict())
         lb.noisify(model, sigma=0.1, inputs=images)

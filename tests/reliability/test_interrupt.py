@@ -12,7 +12,7 @@ import os, signal, threading, time
 threads, d, level, operation = int(sys.argv[2]), int(sys.argv[3]), sys.argv[4], sys.argv[5]
 points = np.random.default_rng(0).standard_normal((300_000 if d < 100 else 30_000, d), np.float32)
 components = 20_000 if d < 100 else 1000  # a packed factor has d^2 / 2 values
-small = points[:2000]
+small = points[: 2000 if d < 100 else 200]
 expected = native(small, small, 1.0, level=level)
 log_sum, gradient = np.zeros(len(points)), np.empty_like(points)
 calls = {
@@ -31,15 +31,20 @@ calls = {
         points[:components, 0], log_sum, threads=threads, level=level),
 }
 
+begin = threading.Event()
+
 def interrupt(delay):
     global sent
+    begin.wait()
     time.sleep(delay)
     sent = time.process_time()
     os.kill(os.getpid(), signal.SIGINT)
 
 for delay in (0.10, 0.17, 0.31):  # at different times between two polls
+    begin.clear()
     threading.Thread(target=interrupt, args=(delay,)).start()
     try:
+        begin.set()  # on busy cores the start of a thread may take longer than the delay
         calls[operation]()
     except KeyboardInterrupt:
         print((time.process_time() - sent) / threads)

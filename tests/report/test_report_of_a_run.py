@@ -50,7 +50,7 @@ def test_report_of_an_interrupted_run_plots_its_tables_and_changes_no_other_file
     assert information.keys() == {"I(X;T)", "I(T;Y)", "I(X;T|Y)", "h(T)", "h(T|X)"}
     assert training.keys() == {"loss", "accuracy"}
     curves = [trace for trace in information["I(X;T)"]["data"] if trace.get("hoverinfo") == "text"]
-    assert [curve["name"] for curve in curves] == [f"tanh{number}" for number in range(1, 6)]
+    assert [curve["name"] for curve in curves] == ["tanh1", "tanh2"]
     assert {tuple(curve["x"]) for curve in curves} == {(1, 2, 5)}
 
 

@@ -90,6 +90,10 @@ class DenseSignals:
     def pullback(self, rows, noises, cotangents):
         return self.jacobians(rows, noises).mT @ cotangents
 
+    def residual_products(self, rows, noises, points):
+        signals = self.signals(rows, noises)
+        return signals, self.pullback(rows, noises, (points - signals)[..., None])[..., 0]
+
 
 def dense_signals(widths, n_inputs, *, sigma=0.5, activation="tanh", scale=1.0, seed=0):
     """Make a network of random weights N(0, scale^2 / inputs) with normal inputs; widths begin with the inputs."""

@@ -7,7 +7,7 @@ import pytest
 from layerbits.training import Checkpoints
 
 TINY_RUN = [
-    "run", "szt-tanh",
+    "run", "szt-tanh", "--set=widths=4,3",
     "--set=epochs=12", "--set=evaluations=5", "--set=measurements=4", "--set=draws=3", "--set=queries=3",
 ]  # fmt: skip
 """Arguments of the command line; epochs 1, 2, 5 and 12 are measured."""

@@ -1,6 +1,7 @@
 // The table of kernels of one ISA level. Compiled once for each level, with its flags and
 // LAYERBITS_LEVEL_<NAME>; exports the table and nothing else (tools/ci/check_symbols.py).
 #include "../kernel_table.h"
+#include "cell_expansions.h"
 #include "count_pairs.h"
 #include "log_sum_exp_diagonal.h"
 #include "log_sum_exp_full.h"
@@ -21,6 +22,10 @@ constexpr layerbits::Kernels<T> kKernels = {
     .log_sum_exp_diagonal = log_sum_exp_diagonal<T>,
     .softmax_gradient = softmax_gradient<T>,
     .log_of_sums = log_of_sums<T>,
+    .cell_moments = cell_moments<T>,
+    .translate_moments = translate_moments,
+    .interpolate = interpolate,
+    .evaluate_cell = evaluate_cell<T>,
     .any_unusual = any_unusual<T>,
     .squared_distances = squared_distances<T>,
     .count_pairs = count_pairs<T>,

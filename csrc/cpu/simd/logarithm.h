@@ -24,9 +24,11 @@ constexpr double kLogCoefficients[] = {
     0x1.2b584aae78a57p-3,  // 0.146164497
 };
 
-// Returns log(x 2^reference) for an x that is 0, NaN, or positive, normal and finite.
-inline Lanes<double>::Register log_of_scaled(Lanes<double>::Register x,
-                                             Lanes<double>::Register reference) {
+// Returns log(x 2^reference) + addend for a positive, normal and finite x. A small addend is
+// rounded with log(m).
+inline Lanes<double>::Register log_plus(Lanes<double>::Register x,
+                                        Lanes<double>::Register reference,
+                                        Lanes<double>::Register addend) {
   using R = Lanes<double>::Register;
   const R one = broadcast(1.0);
   const R mantissa = mantissa_of(x);
@@ -37,8 +39,14 @@ inline Lanes<double>::Register log_of_scaled(Lanes<double>::Register x,
   R q = broadcast(kLogCoefficients[6]);
   for (int i = 5; i >= 0; --i) q = fma(q, z, broadcast(kLogCoefficients[i]));
   const R log_m = f - s * (f - z * q);
-  const R log_x = fma(k, broadcast(kLog2), fma(k, broadcast(kLog2Low), log_m));
-  return where_less(broadcast(0.0), x, log_x, x - broadcast(double(INFINITY)));
+  return fma(k, broadcast(kLog2), fma(k, broadcast(kLog2Low), log_m + addend));
+}
+
+// Returns log(x 2^reference) for an x that is 0, NaN, or positive, normal and finite.
+inline Lanes<double>::Register log_of_scaled(Lanes<double>::Register x,
+                                             Lanes<double>::Register reference) {
+  const auto zero = broadcast(0.0);
+  return where_less(zero, x, log_plus(x, reference, zero), x - broadcast(double(INFINITY)));
 }
 
 inline void log_of_tile(const double* state, double* out) {

@@ -10,8 +10,9 @@ from typing import NamedTuple
 _WIDTH, _HEIGHT, _MARGIN = 160, 14, 4  # of a bar, in pixels
 _BLUE, _GREY = "#0072B2", "#888888"  # both visible on white and on black
 _STYLE = (
-    "<style>.layerbits td, .layerbits th {text-align: left; vertical-align: top} "
-    ".layerbits td.number {text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap}</style>"
+    "<style>.layerbits td, .layerbits th {text-align: left !important; vertical-align: top} "
+    ".layerbits td.number {text-align: right !important; font-variant-numeric: tabular-nums; white-space: nowrap}"
+    "</style>"
 )
 _WARNINGS = {
     "tolerance_missed",

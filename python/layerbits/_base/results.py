@@ -111,7 +111,8 @@ class InformationRow(Result):
     layer : str
         Name of the layer; the name of a readout follows in brackets, ``"fc1[mean]"``.
     quantity : str
-        ``I(X;T)``, ``I(T;Y)``, ``I(X;T|Y)``, ``h(T)`` or ``h(T|X)``.
+        ``I(X;T)``, ``I(T;Y)``, ``I(X;T|Y)``, ``h(T)`` or ``h(T|X)``. Slices have symbols of their own in place of I:
+        ``SI_k`` for the mean over random slices, ``PI_k`` for the principal and ``LI_k`` for the learnt slice.
     estimator : str
         Name of the estimator.
     value, standard_error : float
@@ -136,13 +137,15 @@ class InformationRow(Result):
     limited_by : str
         Main cause of the interval's width: ``"queries"``; ``"draws"`` (the bias of the plug-in bound); ``"decoder"``;
         ``"draws or decoder"`` (the draws are too few to tell which bound is off); ``"dimensions"`` (left out by the
-        measurement); or ``"samples"`` (of the noises behind a query, with ``estimator="known"``).
+        measurement); ``"frames"`` (the sampling of random slices); or ``"samples"`` (of the noises behind a query, with
+        ``estimator="known"``).
     flags : tuple of str
         Of the notes. ``"saturated"``: the lower end of I(X;T) is as near to log N as the number of queries allows.
         ``"tolerance_missed"``: the interval is wider than `tolerance` asks. ``"data_processing"``: an end comes from
         another layer of a chain. ``"above_previous_layer"``: I(X;T) is larger than that of an earlier layer of a chain.
         ``"above_ceiling"``: the plug-in bound is larger than the entropies of X and Y allow. ``"ends_cross"``: `lower`
-        is above `upper`. ``"sum_differs"``: I(X;T) is not the sum of I(T;Y) and I(X;T|Y).
+        is above `upper`. ``"above_larger_view"``: a slice has more information than the layer, or than larger random
+        slices. ``"sum_differs"``: I(X;T) is not the sum of I(T;Y) and I(X;T|Y).
 
         Of the measurement.
         ``"measurement_noise"``: the measurement adds the noise; the network runs without noise. ``"before_rounding"``:
@@ -150,7 +153,7 @@ class InformationRow(Result):
         information, but a mean of rounded values may. ``"other_output"``: the layer returns several tensors, the first
         has the noise, and a later layer uses another one, so that the layer is in no chain. ``"masked"``: a readout of
         the tokens that a mask keeps, a function of T and the mask. ``"tail_assumed"``: the upper end of an entropy
-        behind noise assumes that no signal lies more than 10 times as far out as all that were observed. Layers of
+        behind noise assumes that no signal lies more than 10 times as far out as those of a pilot. Layers of
         tanh, sigmoid and other bounded activation functions need no such assumption.
     """
 

@@ -7,7 +7,8 @@ geometry/baseline_estimate.py. `estimate_from_entropy` in label_information.py m
 entropy of rows.
 
 No baseline uses the noise of the network, without which I(X;T) is log N for N inputs with different activations. So no
-baseline estimates the I(X;T) of `layer_information`. Baselines run on the host; tensors on a device are copied there.
+baseline estimates the I(X;T) of `layer_information`. The `note` of an entropy says if rows have no density. Baselines
+run on the host; tensors on a device are copied there.
 """
 
 from layerbits.baselines.kde import kde_entropy

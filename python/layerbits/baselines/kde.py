@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from layerbits._base import Array, Doubles, Integers, check_count
-from layerbits.baselines.label_information import as_rows, estimate_from_entropy
+from layerbits.baselines.label_information import estimate_from_entropy
 from layerbits.geometry import BaselineEstimate
 from layerbits.kernels import RandomStream, stream
 from layerbits.mixtures import mixture_log_density
@@ -24,7 +24,8 @@ def kde_entropy(activations: Array, *, labels: Array | None = None, folds: int =
     For a fixed bandwidth the expectation of the estimate is a cross-entropy and so too large; in high
     dimension it stays too large, because no bandwidth fits well. For a deterministic network on a finite data set the
     value has no meaning, because the rows have no density: if many rows coincide, the smallest bandwidth determines the
-    value; if all rows coincide, the value is -inf.
+    value. If all rows coincide, or more than d rows lie in a subspace, up to rounding, the value is -inf, and `note`
+    says so; I(T;Y) is then estimated within the subspace. Up to d rows always lie in a subspace, as `note` says.
 
     Parameters
     ----------
@@ -61,11 +62,10 @@ def kde_entropy(activations: Array, *, labels: Array | None = None, folds: int =
     >>> bool(abs(lb.baselines.kde_entropy(rows).value - entropy) < 0.1)
     True
     """
-    rows = as_rows("activations", activations)
     folds = check_count("folds", folds, minimum=2)
     seed = check_count("seed", seed, minimum=0)
     estimator = f"KDE, {folds}-fold cross-validation"
-    return estimate_from_entropy(partial(_entropy, folds=folds, seed=seed), "h(T)", estimator, rows, labels)
+    return estimate_from_entropy(partial(_entropy, folds=folds, seed=seed), estimator, activations, labels)
 
 
 def _entropy(rows: Doubles, folds: int, seed: int) -> float:

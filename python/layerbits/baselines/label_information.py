@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 
@@ -19,13 +20,46 @@ def as_rows(name: str, array: Array) -> Doubles:
 
 
 def estimate_from_entropy(
-    entropy: Callable[[Doubles], float], quantity: str, estimator: str, rows: Doubles, labels: Array | None
+    entropy: Callable[[Doubles], float], estimator: str, activations: Array, labels: Array | None
 ) -> BaselineEstimate:
-    """Apply an entropy to all rows and, with labels, to each class: I(T;Y) = h(T) - sum_y p(y) h(T|y)."""
+    """Apply a differential entropy to all rows and, with labels, to each class: I(T;Y) = h(T) - sum_y p(y) h(T|y).
+
+    If more than d rows lie in a subspace of R^d, h(T) is -inf, and I(T;Y) that of the coordinates in the subspace.
+    """
+    matrix = as_finite_matrix("activations", activations)
+    rows: Doubles = matrix.double().numpy(force=True)
+    n, d = rows.shape
+    directions = _directions(rows, float(np.finfo(matrix.detach().cpu().numpy().dtype).eps))
+    rank, note = len(directions), ""
     value = entropy(rows)
+    if rank < d:
+        note = f"the rows lie in a subspace of {rank} of {d} dimensions, where they have no density"
+        if n > d:
+            value = -math.inf
+        else:
+            note = f"{n} rows span {rank} of {d} dimensions, so that the value has no meaning: pass more than {d} rows"
+    estimate = BaselineEstimate("h(T)", estimator, value, note=note)
     if labels is None:
-        return BaselineEstimate(quantity, estimator, value)
-    classes = class_numbers(labels, len(rows))
-    frequencies = (np.bincount(classes) / len(rows)).tolist()
-    conditional = math.fsum(frequency * entropy(rows[classes == label]) for label, frequency in enumerate(frequencies))
-    return BaselineEstimate(quantity, estimator, value, value - conditional)
+        return estimate
+    within = rows @ directions.T if 0 < rank < d < n else rows
+    classes = class_numbers(labels, n)
+    frequencies = (np.bincount(classes) / n).tolist()
+    conditional = math.fsum(
+        frequency * entropy(within[classes == label]) for label, frequency in enumerate(frequencies)
+    )
+    return dataclasses.replace(estimate, label_information=entropy(within) - conditional)
+
+
+def _directions(rows: Doubles, eps: float) -> Doubles:
+    """Return orthonormal directions (rank, d) that span the differences of rows (n, d), up to rounding.
+
+    Rounding of the rows to a relative error eps / 2 changes singular values by at most eps / 2 times the largest entry
+    and sqrt(n d) (Weyl); a linear map that is computed in this precision has errors some times larger.
+    """
+    deviations = rows - rows.mean(0)
+    if len(rows) > rows.shape[1]:
+        deviations = np.linalg.qr(deviations, mode="r")  # the same singular values and directions, in less time
+    _, values, directions = np.linalg.svd(deviations, full_matrices=False)
+    rounding = 4 * eps * float(np.abs(rows).max()) * math.sqrt(rows.size)
+    kept: Doubles = directions[values > rounding]
+    return kept

@@ -21,8 +21,10 @@ def kozachenko_leonenko_entropy(
 
     The estimate is asymptotically unbiased for rows sampled from a density. For smooth densities its standard deviation
     falls as n^(-1/2), and its bias roughly as n^(-2/d) in d dimensions. For a deterministic network on a finite data
-    set the value has no meaning, because the rows have no density. The estimate is -inf if a row coincides with
-    `neighbours` or more other rows.
+    set the value has no meaning, because the rows have no density. The value is -inf, the entropy of rows without a
+    density, if a row coincides with `neighbours` or more other rows, or if more than d rows lie in a subspace, up to
+    rounding; `note` says so. I(T;Y) is then estimated within the subspace. Up to d rows always lie in a subspace: the
+    value is then a number without meaning, as `note` says.
 
     Parameters
     ----------
@@ -56,20 +58,21 @@ def kozachenko_leonenko_entropy(
     >>> bool(abs(lb.baselines.kozachenko_leonenko_entropy(rows).value) < 0.1)
     True
     """
-    rows = as_rows("activations", activations)
     neighbours = check_count("neighbours", neighbours, minimum=1)
     estimator = f"Kozachenko-Leonenko, k = {neighbours}"
-    return estimate_from_entropy(partial(_entropy, k=neighbours), "h(T)", estimator, rows, labels)
+    return estimate_from_entropy(partial(_entropy, k=neighbours), estimator, activations, labels)
 
 
 def ksg_information(
     activations: Array, *, inputs: Array, labels: Array | None = None, neighbours: int = 3
 ) -> BaselineEstimate:
-    """Estimate I(X;T), in nats, of inputs and activations sampled from a joint density, by counts of neighbours.
+    """Estimate I(X;T), in nats, of sampled inputs and activations, by counts of neighbours.
 
-    With labels, also estimate I(T;Y), by Ross's variant for classes. If T is a function of X and not discrete, as
-    usually in a deterministic network, I(X;T) is infinite, and the estimate grows without limit, like log n. If X and T
-    depend strongly on each other, the estimate needs very many rows.
+    X and T may have densities, be discrete, or mix both: a ReLU that is often 0, a unit that is dead or saturated.
+    Where a pair coincides with its k nearest neighbours, the pairs that coincide with it take the place of the k. With
+    labels, also estimate I(T;Y), by the variant for classes. If T is a function of X and not discrete, as usually in a
+    deterministic network, I(X;T) is infinite, and the estimate grows without limit, like log n. If X and T depend
+    strongly on each other, the estimate needs very many rows.
 
     Parameters
     ----------
@@ -95,7 +98,9 @@ def ksg_information(
     Notes
     -----
     Sources: Kraskov, Stoegbauer and Grassberger, Estimating Mutual Information (2004), algorithm 1 in the maximum norm;
-    Ross, Mutual Information between Discrete and Continuous Data Sets (2014).
+    Ross, Mutual Information between Discrete and Continuous Data Sets (2014); for coinciding rows Gao, Kannan, Oh and
+    Viswanath, Estimating Mutual Information for Discrete-Continuous Mixtures (2017), with digamma(n) in place of log n,
+    so that the estimate of a constant T is 0. Without coinciding distances these are the estimators of 2004 and 2014.
 
     Examples
     --------
@@ -111,8 +116,12 @@ def ksg_information(
     if len(input_rows) != n:
         raise ValueError(f"inputs: got {len(input_rows)} rows, wanted {n}, one for each row of activations")
     _check_rows(k, n)
-    radii = _radii(np.hstack([rows, input_rows]), k)
-    value = digamma(k) + digamma(n) - (_digamma_counts(rows, radii) + _digamma_counts(input_rows, radii)).mean()
+    pairs = np.hstack([rows, input_rows])
+    radii = _radii(pairs, k)
+    value = (
+        digamma(n)
+        + (_digamma_counts(pairs, radii) - _digamma_counts(rows, radii) - _digamma_counts(input_rows, radii)).mean()
+    )
     label_information = None if labels is None else _ross_information(rows, class_numbers(labels, n), k)
     return BaselineEstimate("I(X;T)", f"KSG, k = {k}", float(value), label_information)
 
@@ -128,11 +137,13 @@ def _entropy(rows: Doubles, k: int) -> float:
 
 def _ross_information(rows: Doubles, classes: Integers, k: int) -> float:
     """Estimate I(T;Y) of rows and their classes 0, 1, ..."""
-    radii, sizes = np.empty(len(rows)), np.bincount(classes)
+    radii, of_class, sizes = np.empty(len(rows)), np.empty(len(rows)), np.bincount(classes)
     _check_rows(k, int(sizes.min()))
     for label in range(len(sizes)):
-        radii[classes == label] = _radii(rows[classes == label], k)
-    return float(digamma(len(rows)) + digamma(k) - digamma(sizes)[classes].mean() - _digamma_counts(rows, radii).mean())
+        members = classes == label
+        radii[members] = _radii(rows[members], k)
+        of_class[members] = _digamma_counts(rows[members], radii[members])
+    return float(digamma(len(rows)) + (of_class - digamma(sizes)[classes] - _digamma_counts(rows, radii)).mean())
 
 
 def _check_rows(neighbours: int, rows: int) -> None:
@@ -148,8 +159,9 @@ def _radii(rows: Doubles, k: int) -> Doubles:
 
 
 def _digamma_counts(rows: Doubles, radii: Doubles) -> Doubles:
-    """Return digamma(1 + number of other rows strictly within the radius) of each row, shape (n,)."""
+    """Return digamma of the number of rows strictly within the radius of each row, shape (n,); itself is one of them.
+
+    At radius 0 the rows that coincide with it are counted.
+    """
     counts = cKDTree(rows).query_ball_point(rows, np.nextafter(radii, 0), p=np.inf, return_length=True)
-    # The tree counts the row itself. At radius 0 it also counts coinciding rows, which are not strictly within.
-    values: Doubles = digamma(np.where(radii > 0, counts, 1))
-    return values
+    return np.asarray(digamma(counts), np.float64)

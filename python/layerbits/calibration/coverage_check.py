@@ -14,7 +14,7 @@ from scipy.stats import binom
 from torch import nn
 
 from layerbits._base import Doubles, progress
-from layerbits.calibration.tasks import BETWEEN, MixtureTask, ModuleTask, NetworkTask, Task, Truth
+from layerbits.calibration.tasks import BETWEEN, MixtureTask, ModuleTask, NetworkTask, SliceTask, Task, Truth
 from layerbits.estimators import information_between_layers, layer_information
 from layerbits.mixtures import mixture_information
 
@@ -28,7 +28,7 @@ _ROUNDING = 1e-9
 _REFUSAL = Truth(math.nan, 0.0, math.nan, "refusal")
 # Processor seconds of one estimate of all quantities, with the defaults of `coverage`: means over V1 and V2, 3 seeds
 # each, on a busy AMD EPYC with two cores.
-_SECONDS = {MixtureTask: 0.01, NetworkTask: 0.04, ModuleTask: 0.13}
+_SECONDS = {MixtureTask: 0.01, NetworkTask: 0.04, ModuleTask: 0.13, SliceTask: 0.2}
 
 
 class _Estimate(NamedTuple):
@@ -196,10 +196,18 @@ def _layer_estimates(
     network: nn.Module, task: NetworkTask | ModuleTask, queries: int, seed: int
 ) -> dict[str, _Estimate | None]:
     per_input = max(2, queries // len(task.inputs))
+    readout, name = (task.readout, task.row_name) if isinstance(task, SliceTask) else (None, task.layer)
     table = layer_information(
-        network, task.inputs, task.labels, layers=task.layer, draws=2 * per_input, queries=per_input, seed=seed
+        network,
+        task.inputs,
+        task.labels,
+        layers=task.layer,
+        readout=readout,
+        draws=2 * per_input,
+        queries=per_input,
+        seed=seed,
     )
-    rows = {quantity: table[task.layer, quantity] for quantity in task.truths if quantity != BETWEEN}
+    rows = {quantity: table[name, quantity] for quantity in task.truths if quantity != BETWEEN}
     return {
         quantity: _Estimate(row.value, row.lower, row.upper, per_input * len(task.inputs))
         for quantity, row in rows.items()

@@ -1,4 +1,4 @@
-"""The coverage of tasks of V1 and V2 in several processes, because small tasks use a single core each.
+"""The coverage of tasks of V1, V2 and V3 in several processes, because small tasks use a single core each.
 
 A task has functions, which cannot be sent to another process; a worker finds the task by its name.
 """
@@ -13,18 +13,18 @@ from functools import partial
 
 from layerbits._base import progress
 from layerbits.calibration.coverage_check import Coverage, coverage, task_coverage
-from layerbits.calibration.tasks import V1, V2, MixtureTask, ModuleTask, NetworkTask
+from layerbits.calibration.tasks import V1, V2, V3, MixtureTask, ModuleTask, NetworkTask
 
 
 def coverage_in_processes(
     tasks: Sequence[MixtureTask | NetworkTask | ModuleTask], *, seeds: Sequence[int], processes: int
 ) -> list[Coverage]:
-    """Compute the rows of `coverage` with its defaults, in several processes; `tasks` are tasks of V1 and V2.
+    """Compute the rows of `coverage` with its defaults, in several processes; `tasks` are tasks of V1, V2 and V3.
 
     Raises
     ------
     KeyError
-        A task is in neither list.
+        A task is in none of these lists.
 
     Examples
     --------
@@ -34,10 +34,10 @@ def coverage_in_processes(
     >>> [row.task for row in rows] == [task.name for task in tasks]
     True
     """
-    known = {task.name for task in (*V1, *V2)}
+    known = {task.name for task in (*V1, *V2, *V3)}
     for task in tasks:
         if task.name not in known:
-            raise KeyError(f"tasks: got {task.name!r}, wanted tasks of V1 and V2; use `coverage` for others")
+            raise KeyError(f"tasks: got {task.name!r}, wanted tasks of V1, V2 and V3; use `coverage` for others")
     if processes == 1:
         return coverage(tasks, seeds=seeds)
     before = set(multiprocessing.active_children())
@@ -61,5 +61,5 @@ def _ignore_interrupts() -> None:
 
 
 def _rows(name: str, seeds: Sequence[int]) -> list[Coverage]:
-    task = next(task for task in (*V1, *V2) if task.name == name)
+    task = next(task for task in (*V1, *V2, *V3) if task.name == name)
     return task_coverage(task, seeds)

@@ -26,6 +26,7 @@ the other passes. For an entropy, the plug-in bound is the lower one.
     seeded_generators       a seed for the global generators while code of the caller runs
     fitted_decoder          a decoder of the caller, fitted to draws and checked at queries
     wide_density            a wide density that bounds surprisals
+    noisy_sample            draws of a layer behind noise, and queries at other draws
     decoder_candidates      the decoders that compete at a layer, and the queries that choose one
     risk_shares             how the risk of an interval is divided between own ends and ends for other layers
     decoder_bound           the lower bound of an information, upper bound of an entropy
@@ -46,6 +47,7 @@ the other passes. For an entropy, the plug-in bound is the lower one.
     layer_arrays            arrays by layer, for information and sigma_profile
     recorded_signals        information, of signals that another program recorded
     signal_rounds           the rounds of such signals, with more queries until an interval is narrow
+    slices/                 the frames of slices, and the mean over random slices
     between_layers/         information_between_layers
     sigma_profiles          sigma_profile
     sigma_profile_table     SigmaProfile, the result of sigma_profile

@@ -19,6 +19,7 @@ from layerbits.estimators.layer_sample import LayerSample, sample_layers
 from layerbits.estimators.problem import Problem
 from layerbits.estimators.round_schedule import run_rounds
 from layerbits.estimators.settings import MeasurementSettings
+from layerbits.estimators.slices import with_frames, with_slice_notes, with_symbols
 from layerbits.kernels import Devices
 from layerbits.networks import MAX_MEMORY, Inputs, Labels, Layers, Readouts, Sigma, naming_memory, read_inputs
 
@@ -57,8 +58,8 @@ def layer_information(
         first axis, and tuples, lists and dicts of them; None, numbers and strings are the same in every pass. A data
         set, a loader, a list or another iterable of such batches is read once, and kept in a temporary file if it takes
         more than `max_memory` bytes. Arrays are moved to the device of the network and floating-point arrays to its
-        dtype, as are whole numbers and booleans of a data frame that the network does not take as they are; the
-        tensors of loaders, lists and data sets are moved pass by pass.
+        dtype, as are whole numbers and booleans of a data frame that the network does not take as they are; tensors
+        keep their dtype; the tensors of loaders, lists and data sets are moved pass by pass.
     labels : array-like of shape (n,), one-hot rows, str, int, callable or mapping of str to them, optional
         Classes Y, a function of X: whole numbers, booleans or strings; or the key, the position or the function that
         finds them in a batch, and then the network does not get them: neither the item that a function returns, nor
@@ -67,8 +68,8 @@ def layer_information(
         batches must yield its rows in the order of the array. Adds I(T;Y) and I(X;T|Y). A mapping has several label
         sets by name; ``{"digit": ...}`` adds I(T;digit) and I(X;T|digit). All use the same passes.
     limit : int, optional
-        Number of inputs, chosen at random by `seed`; by default all. E I(X;T) over random subsets is at most that of
-        all inputs.
+        Number of inputs, chosen at random by `seed`; by default, and if there are no more, all. E I(X;T) over random
+        subsets is at most that of all inputs.
     sigma : float, tensor, array, DropoutNoise, RelativeSigma or mapping of str to them, optional
         For a network without noise: the noise that the measurement adds to each layer, as in `noisify`. The network
         runs without it, so p(t|x) is known at every layer and intervals are tight at any depth. T of a later layer is
@@ -76,14 +77,16 @@ def layer_information(
         the growth of the weights. Rows have the flag ``"measurement_noise"``.
     layers : None, str, type, callable or a sequence of them
         The layers to measure, as in `noisify`. None selects all noisy layers, or with `sigma` every hidden activation
-        function, except those of experts that get some of the rows, which a warning names.
-    readout : "mean", "first", "last", int, Tokens, Channels, None, or a sequence of them
+        function. A warning names the layers that None leaves out: with `sigma` those of experts that get some of the
+        rows, in a noisy network also the layers behind the noise of such an expert.
+    readout : "mean", "first", "last", int, Tokens, Channels, slices, None, or a sequence of them
         The linear views A^T T of each layer to measure, all in the same passes; None is the whole layer. ``"mean"``,
         ``"first"``, ``"last"`` and positions are along the tokens, axis 1 of (n, L, d); `Tokens` names another axis,
         and ``Channels("mean")`` is the mean over the positions of (n, C, L) or (n, C, H, W). The rows have names such
         as ``"layer[mean]"``. Their noise is that of A^T T (for a mean over L tokens, sigma / sqrt(L)), and their h(T)
         is that of A^T T. I(X; A^T T) is at most I(X;T), unless a mask chooses the tokens (`Tokens`). It may grow from
-        layer to layer, so readouts are not audited against the layer before.
+        layer to layer, so readouts are not audited against the layer before. `RandomSlices`, `PrincipalSlices` and
+        `LearntSlices` are readouts of few dimensions, whose information has symbols of its own, such as SI_1(X;T).
     draws : int, optional
         Noisy passes per input, r; at least 2 for a layer behind noise. The gap between the two bounds falls as r grows.
         A layer behind no noise uses a single pass. By default 32, but at least 16,384 passes of all inputs together and
@@ -105,14 +108,14 @@ def layer_information(
     max_draws : int
         With a tolerance: largest number of noisy passes per input.
     seed : int
-        Seed of all noise. The noise of a CUDA device differs from that of the CPU.
+        Seed of all noise, a whole number of any size from 0. The noise of a CUDA device differs from that of the CPU.
     estimator : {"pooled", "paper", "known", "auto"}
         With "paper", `plug_in` is the paper's estimate: the plug-in with separate samples for h(T) and h(T|X). `value`
         is this estimate, moved into the interval, or the midpoint of a wide interval. With "known", layers behind noise
         have no draws: the network is differentiated, and the noises behind each query are inferred, which gives narrow
         intervals in wide layers. The column `decoder` is then "known network". With "auto", layers behind noise have
-        draws; where these leave a gap between their bounds, and the network allows it, the better ends of "pooled" and
-        "known" are taken, each with half of the risk.
+        draws; where the network allows it and is expected to leave a narrower interval than more draws, it is measured
+        in at most about twice the work of the draws, and the better ends of both are taken, each with half of the risk.
     devices : sequence of torch.device or str, optional
         CUDA devices that share the queries of a network on a CUDA device; by default that device computes them alone.
         Devices of the same model give the same numbers as one device.
@@ -170,8 +173,10 @@ def layer_information(
     of its readouts without a mask (the flag ``"data_processing"``); a tenth of the risk is divided for these ends,
     unless intervals are simultaneous.
 
-    All passes run in evaluation mode. Signals stay on the network's device, the CPU or a CUDA device; arrays with a
-    number for each query are copied to the host.
+    All passes run in evaluation mode, and each begins with the attributes and buffers that the network has before the
+    measurement: a network that keeps values from one pass to the next, or counts passes, is measured in its next pass.
+    Signals stay on the network's device, the CPU or a CUDA device; arrays with a number for each query are copied to
+    the host.
 
     Examples
     --------
@@ -224,6 +229,7 @@ def measure_layers(problem: Problem, settings: MeasurementSettings, n_tables: in
         do not fit into memory.
     """
     problem.check_settings(settings)
+    problem = with_frames(problem, settings.seed)
     deadline, chains = time.monotonic() + settings.max_seconds, Chains.of(problem, simultaneous=settings.simultaneous)
     risk = settings.risk_of_each(problem.n_rows * n_tables)
     rounds = {name: LayerRounds(problem, settings, name, risk, chains.shares(name)) for name in problem.parts}
@@ -249,8 +255,8 @@ def measure_layers(problem: Problem, settings: MeasurementSettings, n_tables: in
         flags, seconds = part.flags(problem.network), rounds[name].seconds
         rows_of_part = layer_rows(name, problem.label_sets, combined, settings.estimator, seconds, flags, least)
         information[name] = rows_of_part[0]
-        rows += rows_of_part
-    return InformationTable(tuple(rows), problem.limits)
+        rows += with_symbols(rows_of_part, part.slices)
+    return InformationTable(tuple(with_slice_notes(rows, problem.parts)), problem.limits)
 
 
 def _samples(

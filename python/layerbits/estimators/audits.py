@@ -34,6 +34,7 @@ SENTENCES = {
     "above_ceiling": "above its ceiling {ceiling:.4f}: raise draws or queries",
     "ends_cross": "its bounds exclude each other: raise draws",
     "sum_differs": "I(X;T) is not the sum of I(T;Y) and this: raise draws or queries",
+    "above_larger_view": "above {view}, which contains it: raise draws, queries or count",
     "below_larger_sigma": "below that at sigma = {sigma:g}: raise queries",
 }
 """The sentence of each flag of a note; `InformationRow` and `SigmaRow` describe the flags."""
@@ -51,6 +52,12 @@ def noted(row: _Row, notes: Notes) -> _Row:
     """Return the row with notes, whose flags follow those that the row has."""
     flags = (*row.flags, *(flag for flag, _ in notes))
     return dataclasses.replace(row, note="; ".join(sentence for _, sentence in notes), flags=flags)
+
+
+def noted_too(row: InformationRow, further: tuple[str, str]) -> InformationRow:
+    """Return the row with a further note, a flag and its sentence, after those that it has."""
+    flag, sentence = further
+    return dataclasses.replace(row, note="; ".join(filter(None, (row.note, sentence))), flags=(*row.flags, flag))
 
 
 def with_notes(

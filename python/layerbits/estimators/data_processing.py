@@ -18,6 +18,7 @@ from layerbits.estimators.layer_measurement import LayerMeasurement
 from layerbits.estimators.problem import Problem
 from layerbits.estimators.risk_shares import UNDIVIDED, RiskShares
 from layerbits.estimators.two_sided_estimate import TwoSidedEstimate
+from layerbits.networks import RandomSlices
 from layerbits.statistics import Interval
 
 # Share of the risk of an end that goes to the ends of other layers.
@@ -53,8 +54,9 @@ class Chains:
         readouts: dict[str, list[str]] = {layer: [] for layer in layers}
         for name, part in problem.parts.items():
             # Under a mask A depends on the input, and A^T T may carry more information than T. Behind no noise the own
-            # lower end is that of a known channel, which a readout hardly exceeds.
+            # lower end is that of a known channel, which a readout hardly exceeds. Nor does a mean over random slices.
             lends = MASKED not in part.flags(network) and part.layer not in network.behind_no_noise
+            lends = lends and not isinstance(part.slices, RandomSlices)
             if part.view is not None and part.layer in readouts and lends:
                 readouts[part.layer].append(name)
         later = {layer: (*(other for other in layers if layer in earlier[other]), *readouts[layer]) for layer in layers}

@@ -22,15 +22,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
 
 import numpy as np
-from torch import Tensor
 
 from layerbits._base import Doubles
 from layerbits.estimators.classes import Classes
 from layerbits.estimators.decoder_candidates import Candidate, TrialSplit, caller_candidates, candidates
-from layerbits.estimators.fitted_decoder import CallerDecoder
 from layerbits.estimators.log_densities import (
     LogDensities,
     mixed,
@@ -39,6 +36,7 @@ from layerbits.estimators.log_densities import (
     own_log_sums,
     terms,
 )
+from layerbits.estimators.noisy_sample import NoisySample
 from layerbits.estimators.omitted_dimensions import OmittedDimensions
 from layerbits.estimators.plug_in_bound import PlugIn
 from layerbits.estimators.wide_density import WideDensity
@@ -121,20 +119,14 @@ class DecoderBounds:
 
     @classmethod
     def of(
-        cls,
-        split: TrialSplit,
-        draws: Tensor,
-        plug_in: PlugIn,
-        classes: Classes,
-        risk: float,
-        diameter: float = math.inf,
-        callers: Sequence[CallerDecoder] = (),
+        cls, sample: NoisySample, split: TrialSplit, plug_in: PlugIn, classes: Classes, risk: float
     ) -> DecoderBounds:
-        """Try decoders of draws (N, r, d) until, at the trial queries, a bound is near the plug-in of I(X;T).
+        """Try decoders of the draws of a sample until, at the trial queries, a bound is near the plug-in of I(X;T).
 
-        At least two decoders are tried if r > 1, and then all those of the caller. `diameter` is an upper bound of the
-        distance of any two signals.
+        At least two decoders are tried if there are several draws, and then all those of the caller. `split` divides
+        the queries of the sample.
         """
+        draws, queries = sample.draws, sample.queries
         weight = unseen_probability(math.prod(split.final.shape), risk)
         trial_plug_in = _trial_plug_in(split, draws.shape[1], plug_in, classes)
         tried_candidates: list[Candidate] = []
@@ -143,9 +135,11 @@ class DecoderBounds:
             gap = trial_plug_in - _trial_bound(candidate, _INFORMATION, weight)
             if len(tried_candidates) > 1 and gap < _SMALL_GAP:
                 break
-        tried_candidates += caller_candidates(split, draws, callers, classes)
-        wide = WideDensity.of(draws, split.queries.bases, split.queries.sigma, diameter, split.queries.alpha)
-        return cls(tuple(tried_candidates), split, wide, classes, risk, weight)
+        tried_candidates += caller_candidates(split, draws, sample.callers, classes)
+        bases = queries.bases[:, : split.passes], queries.bases[:, split.passes :]
+        wide = WideDensity.of(draws, bases, queries.sigma, sample.diameter, queries.alpha)
+        omitted = sample.omitted and sample.omitted.with_assumed_range(split.passes)
+        return cls(tuple(tried_candidates), split, wide, classes, risk, weight, omitted)
 
     def bound(self, quantity: Quantity, risk: float | None = None) -> DecoderBound:
         """Bound an information from below, an entropy from above; `risk` replaces the risk of an information's bound.

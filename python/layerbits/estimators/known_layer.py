@@ -13,11 +13,13 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 
 from layerbits.estimators.classes import Classes
-from layerbits.estimators.known_network import KnownNetworkSettings, known_network_estimates
+from layerbits.estimators.known_network import KnownNetworkSettings, estimates_of_label_sets
+from layerbits.estimators.known_network.affordable_settings import affordable_settings, work_of_draws
 from layerbits.estimators.known_network.network_signal_model import NetworkSignalModel
 from layerbits.estimators.layer_groups import parts_behind_no_noise
 from layerbits.estimators.layer_sample import LayerSample
 from layerbits.estimators.problem import Problem
+from layerbits.estimators.query_counts import number_of_queries
 from layerbits.estimators.risk_shares import RiskShares
 from layerbits.estimators.settings import AUTO, KNOWN, MeasurementSettings
 from layerbits.estimators.two_sided_estimate import TwoSidedEstimate
@@ -31,8 +33,14 @@ _TOTAL_QUERIES = 1024
 _LEAST_WIDTH = 10.0
 
 # Beside draws: the largest numbers of inputs N, of units d, and of values of all matrices, N d (d + k) with k noises.
-# There are at least N^2 scores, and a fit takes a time of order d^2 (d + k) for each input.
 _MAX_INPUTS, _MAX_UNITS, _MAX_VALUES = 2**13, 1500, 2**32
+
+# A gap between the bounds of draws falls like this power of their number if draws limit the width, and otherwise, in
+# wide layers, about like the other power.
+_BY_DRAWS, _BY_OTHERS = -1.0, -0.25
+
+# Draws and network together take up to this many times the work of the draws.
+_MORE_DRAWS = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,50 +51,69 @@ class KnownLayer:
     ----------
     model : NetworkSignalModel
         The signals as a function of the input and of the earlier noises.
-    queries : int
-        Queries of each input.
-    samples : int
-        Largest number of samples of a query.
-    max_memory : int
-        Budget in bytes.
+    settings : KnownNetworkSettings
+        Queries, samples and memory.
+    label_sets : sequence of Classes
+        The label sets of the measurement, which share queries and samples.
     beside_draws : bool
         Whether the layer is measured by draws too.
     """
 
     model: NetworkSignalModel
-    queries: int
-    samples: int
-    max_memory: int
+    settings: KnownNetworkSettings
+    label_sets: Sequence[Classes]
     beside_draws: bool
+    _measured: dict[object, list[dict[str, TwoSidedEstimate]]] = dataclasses.field(default_factory=dict, compare=False)
 
     @property
     def draws(self) -> int:
         """Number of draws of each input: 1, as behind no noise; more queries need no more draws."""
         return 1
 
-    def estimates(self, classes: Classes, risk: float, seed: int, shares: RiskShares) -> dict[str, TwoSidedEstimate]:
-        """Estimate every quantity; each end of an interval is wrong with at most this risk."""
-        settings = KnownNetworkSettings(
-            queries=self.queries * self.model.n_inputs,
-            samples=self.samples,
-            max_memory=self.max_memory,
-            shares=shares,
-        )
-        with single_threaded_torch():
-            estimates = known_network_estimates(self.model, classes, risk, seed, settings)
+    @property
+    def queries(self) -> int:
+        """Number of queries of each input, at least 1."""
+        return max(1, self.settings.queries // self.model.n_inputs)
+
+    def estimates(
+        self, classes: Classes, risk: float, seed: int, shares: RiskShares, useful_width: float = math.inf
+    ) -> dict[str, TwoSidedEstimate]:
+        """Estimate every quantity; each end of an interval is wrong with at most this risk.
+
+        The result is empty if the pilot expects an interval of I(X;T) that is wider than `useful_width`. All label sets
+        are measured at the first call.
+        """
+        of_all = next((number for number, own in enumerate(self.label_sets) if own is classes), None)
+        label_sets = [classes] if of_all is None else self.label_sets
+        key = None if of_all is None else (risk, seed, shares)
+        if key is None or key not in self._measured:
+            settings = dataclasses.replace(self.settings, shares=shares, useful_width=useful_width)
+            with single_threaded_torch():
+                self._measured[key] = estimates_of_label_sets(self.model, label_sets, risk, seed, settings)
+        of_label_sets = self._measured[key]
+        if not of_label_sets:
+            return {}
+        estimates = of_label_sets[of_all or 0]
         entropy = noise_entropy(self.model.n_units, 1.0) + self.model.log_volume
         return estimates | {name: estimates[name].shifted(entropy) for name in ("h(T)", "h(T|X)")}
 
-    def may_narrow(self, information: TwoSidedEstimate, queries: int) -> bool:
-        """Return whether the network may give a narrower interval than draws with `queries` queries of each input.
+    def width_of_more_draws(self, information: TwoSidedEstimate, growth: int) -> float:
+        """Return the expected width of I(X;T) by `growth` times as many draws as those of an estimate."""
+        gap = max(0.0, information.plug_in - information.decoded)
+        share = math.pow(growth, _BY_DRAWS if information.limited_by == "draws" else _BY_OTHERS)
+        return max(0.0, information.interval.upper - information.interval.lower - gap * (1 - share))
 
-        The network is expected to leave no gap between the bounds, so the expected width is the part that is due to
-        queries, for the number of queries that the network takes.
+    def may_narrow(self, information: TwoSidedEstimate, queries: int) -> bool:
+        """Return whether the network may give a narrower interval than more draws with `queries` queries of each input.
+
+        Without a gap between the bounds, the width of the network is the part that is due to queries, for the number
+        of queries that the network takes.
         """
         width = information.interval.upper - information.interval.lower
         width_of_queries = width - max(0.0, information.plug_in - information.decoded)
-        expected = width_of_queries * math.sqrt(queries / self.queries)
-        return width > expected + _LEAST_WIDTH / (self.queries * self.model.n_inputs)
+        expected = width_of_queries * math.sqrt(queries * self.model.n_inputs / self.settings.queries)
+        expected += _LEAST_WIDTH / self.settings.queries
+        return self.width_of_more_draws(information, _MORE_DRAWS) > expected
 
 
 def known_layers(
@@ -94,8 +121,8 @@ def known_layers(
 ) -> dict[str, KnownLayer]:
     """Return the parts behind noise that are measured with the network.
 
-    With "known" these are all parts behind noise; with "auto" those of moderate size that the network can measure; with
-    other estimators none.
+    With "known" these are all parts behind noise; with "auto" those that the network can measure with useful numbers of
+    queries and samples in at most twice the work of the draws; with other estimators none.
 
     Parameters
     ----------
@@ -111,26 +138,35 @@ def known_layers(
     behind_noise = [name for name in names if name not in exact]
     if settings.estimator not in (KNOWN, AUTO) or (settings.estimator == AUTO and problem.n_inputs > _MAX_INPUTS):
         return {}
-    queries = settings.queries if settings.estimator == KNOWN else None
     layers = {}
     for name in behind_noise:
         try:
             model = NetworkSignalModel.of(problem, name)
-            if settings.estimator == AUTO and not _is_moderate(model):
+            chosen = _settings(model, settings)
+            if chosen is None:
                 continue
             _differentiate(model)
         except ValueError:
             if settings.estimator == KNOWN:
                 raise
             continue
-        layers[name] = KnownLayer(
-            model,
-            growth * (queries or max(1, round(_TOTAL_QUERIES / problem.n_inputs))),
-            growth * KnownNetworkSettings.samples,
-            settings.max_memory,
-            beside_draws=settings.estimator == AUTO,
-        )
+        chosen = dataclasses.replace(chosen, queries=growth * chosen.queries, samples=growth * chosen.samples)
+        layers[name] = KnownLayer(model, chosen, tuple(problem.label_sets.values()), settings.estimator == AUTO)
     return layers
+
+
+def _settings(model: NetworkSignalModel, settings: MeasurementSettings) -> KnownNetworkSettings | None:
+    """Return the settings of the known network; None if the layer is left to draws."""
+    n_inputs = model.n_inputs
+    if settings.estimator == KNOWN:
+        queries = settings.queries or max(1, round(_TOTAL_QUERIES / n_inputs))
+        return KnownNetworkSettings(queries=queries * n_inputs, max_memory=settings.max_memory)
+    values = n_inputs * model.n_units * (model.n_units + model.noise_size)
+    if model.n_units > _MAX_UNITS or values > _MAX_VALUES:
+        return None
+    draws = settings.draws_for(n_inputs)
+    work = work_of_draws(n_inputs, model.n_units, draws, number_of_queries(n_inputs, draws, settings.queries))
+    return affordable_settings(model, work, settings.max_memory)
 
 
 def refuse_draws(settings: MeasurementSettings, samples: Sequence[Mapping[str, LayerSample]]) -> None:
@@ -141,11 +177,6 @@ def refuse_draws(settings: MeasurementSettings, samples: Sequence[Mapping[str, L
             f"estimator: got {KNOWN!r} for {random[0]!r}, on which unknown randomness acts, wanted a layer on which "
             "only the noise of known layers acts; choose another estimator"
         )
-
-
-def _is_moderate(model: NetworkSignalModel) -> bool:
-    values = model.n_inputs * model.n_units * (model.n_units + model.noise_size)
-    return model.n_units <= _MAX_UNITS and values <= _MAX_VALUES
 
 
 def _differentiate(model: NetworkSignalModel) -> None:

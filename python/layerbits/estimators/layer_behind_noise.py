@@ -13,51 +13,15 @@ from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
-from torch import Tensor
 
 from layerbits.estimators.classes import Classes
 from layerbits.estimators.decoder_bound import DecoderBounds
 from layerbits.estimators.decoder_candidates import TrialSplit
-from layerbits.estimators.fitted_decoder import CallerDecoder
-from layerbits.estimators.log_densities import Queries
-from layerbits.estimators.omitted_dimensions import OmittedDimensions
+from layerbits.estimators.noisy_sample import NoisySample
 from layerbits.estimators.plug_in_bound import entropy_lower_end, information_upper_end, plug_in
 from layerbits.estimators.risk_shares import UNDIVIDED, RiskShares
 from layerbits.estimators.two_sided_estimate import Bounds, TwoSidedEstimate, entropy_estimate, information_estimate
 from layerbits.statistics import Interval
-
-
-@dataclasses.dataclass(frozen=True)
-class NoisySample:
-    """Draws of a layer behind noise.
-
-    Attributes
-    ----------
-    queries : Queries
-        q queries of each of the N inputs. Their bases, the signals before the noise, are the other draws.
-    draws : Tensor of shape (N, r, d)
-        The draws without queries, r >= q.
-    dimension_loss : float
-        Upper bound, in nats, of the information that the omitted dimensions would add, as in `LayerSample`.
-    diameter : float
-        Upper bound of the distance of any two signals, as in `LayerSample`.
-    callers : tuple of CallerDecoder
-        Decoders of the caller, which compete with the built-in ones.
-    omitted : OmittedDimensions or None
-        The omitted dimensions at the queries, as in `LayerSample`; None if there are none, or if only the loss is
-        known.
-    """
-
-    queries: Queries
-    draws: Tensor
-    dimension_loss: float = 0.0
-    diameter: float = math.inf
-    callers: tuple[CallerDecoder, ...] = ()
-    omitted: OmittedDimensions | None = None
-
-    def loss(self, risk: float) -> float:
-        """Return an upper bound, of this risk, of the information that the omitted dimensions would add."""
-        return self.dimension_loss + (self.omitted.margin(risk) if self.omitted is not None else 0.0)
 
 
 def noisy_layer_estimates(
@@ -86,9 +50,7 @@ def noisy_layer_estimates(
     entropy_risk = risk / 2 if decoder_sample.queries.alpha else risk
     plug_ins = [plug_in(sample.queries, sample.draws, classes) for sample in samples]
     split = TrialSplit.random(decoder_sample.queries, generator)
-    draws, diameter = decoder_sample.draws, decoder_sample.diameter
-    decoders = DecoderBounds.of(split, draws, plug_ins[0], classes, entropy_risk, diameter, decoder_sample.callers)
-    decoders = dataclasses.replace(decoders, omitted=decoder_sample.omitted)
+    decoders = DecoderBounds.of(decoder_sample, split, plug_ins[0], classes, entropy_risk)
     combined = plug_ins[0] if len(plug_ins) == 1 else plug_ins[0].with_conditionals_of(plug_ins[1])
     n_queries = math.prod(decoder_sample.queries.shape)
     estimates = {}

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from layerbits.estimators.problem import Problem
+from layerbits.networks import DropoutNoise, GaussianNoise, RandomFramesView
 
 # Bytes of the budget for each value that a group holds: half for the value, in float32, and half for its use.
 _BUDGET_PER_VALUE = 8
@@ -46,6 +47,29 @@ def is_wide(problem: Problem, name: str, draws: int) -> bool:
 def bytes_of_draws(problem: Problem, name: str, draws: int) -> int:
     """Return the bytes of the budget that the signals of a part take if they are held in full."""
     return _n_values(problem, name, draws) * _BUDGET_PER_VALUE
+
+
+def wide_noise(problem: Problem, name: str, draws: int) -> GaussianNoise:
+    """Return the noise of a wide part behind noise, which is projected on some dimensions.
+
+    Raises
+    ------
+    ValueError
+        The part has a `DropoutNoise` or random slices, so that all its values are held.
+    """
+    noise, wanted = problem.parts[name].noise(problem.network), bytes_of_draws(problem, name, draws)
+    if isinstance(problem.parts[name].view, RandomFramesView):
+        raise ValueError(
+            f"max_memory: got {problem.max_memory}, wanted at least {wanted} for {draws} draws of {name!r}, whose "
+            "slices are all held; raise max_memory, or lower count, draws or limit"
+        )
+    if isinstance(noise, DropoutNoise):
+        raise ValueError(
+            f"max_memory: got {problem.max_memory}, wanted at least {wanted} for {draws} draws of {name!r}, whose "
+            f"units are all held, because it has {noise} and lies behind noise; raise max_memory, or lower draws or "
+            "limit"
+        )
+    return noise
 
 
 def _n_values(problem: Problem, name: str, draws: int) -> int:

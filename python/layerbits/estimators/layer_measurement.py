@@ -11,12 +11,15 @@ from layerbits.estimators.first_layer import first_layer_estimates
 from layerbits.estimators.fitted_decoder import caller_decoders
 from layerbits.estimators.input_decoders import InputDecoder
 from layerbits.estimators.known_layer import KnownLayer
-from layerbits.estimators.layer_behind_noise import NoisySample, noisy_layer_estimates
+from layerbits.estimators.known_network.linear_models import UnboundedGainError
+from layerbits.estimators.layer_behind_noise import noisy_layer_estimates
 from layerbits.estimators.layer_sample import LayerSample
 from layerbits.estimators.noise_entropies import entropies_of_layer
+from layerbits.estimators.noisy_sample import NoisySample
 from layerbits.estimators.problem import Problem
 from layerbits.estimators.risk_shares import UNDIVIDED, RiskShares
 from layerbits.estimators.settings import MeasurementSettings
+from layerbits.estimators.slices import random_slice_estimates
 from layerbits.estimators.two_sided_estimate import TwoSidedEstimate
 from layerbits.kernels import NormalStream, RandomStream, derived_seed, single_threaded_torch, stream
 
@@ -65,47 +68,76 @@ def estimate_layer(
     if known is not None and not recorded:
         return known.estimates(problem.classes, risk, seed, shares)
     index = problem.network.layer_names.index(problem.parts[layer].layer)
-    decoders = problem.decoders
+    source = SampleSource(seed, index, problem.decoders)
+    if recorded[0].frames is not None:
+
+        def estimate_slice(of_slice: Sequence[LayerSample], risk: float, number: int) -> dict[str, TwoSidedEstimate]:
+            slice_source = SampleSource(derived_seed(seed, RandomStream.SLICE_SEED, number), index)
+            return estimate_samples(of_slice, problem.classes, risk, slice_source)
+
+        return random_slice_estimates(recorded, problem.classes, risk, estimate_slice)
     if known is not None:
-        by_draws = estimate_samples(recorded, problem.classes, index, risk / 2, seed, shares, decoders)
+        by_draws = estimate_samples(recorded, problem.classes, risk / 2, source, shares)
         if not known.may_narrow(by_draws["I(X;T)"], recorded[0].queries):
             return by_draws
-        by_network = known.estimates(problem.classes, risk / 2, seed, shares)
+        try:
+            # Draws, models and pilot have taken half of the time.
+            useful_width = known.width_of_more_draws(by_draws["I(X;T)"], 2)
+            by_network = known.estimates(problem.classes, risk / 2, seed, shares, useful_width)
+        except UnboundedGainError:
+            return by_draws
+        if not by_network:
+            return by_draws
         return {
             quantity.name: best_ends(by_draws[quantity.name], by_network[quantity.name], is_entropy=quantity.is_entropy)
             for quantity in problem.classes.quantities
         }
-    return estimate_samples(recorded, problem.classes, index, risk, seed, shares, decoders)
+    return estimate_samples(recorded, problem.classes, risk, source, shares)
+
+
+@dataclasses.dataclass(frozen=True)
+class SampleSource:
+    """The random numbers of the estimates of one layer in one round, and the decoders of the caller.
+
+    Attributes
+    ----------
+    seed : int
+        Seed of the round.
+    index : int
+        Index of the layer, which selects its streams.
+    decoders : tuple of InputDecoder
+        Decoders of the caller, which compete with the built-in ones.
+    """
+
+    seed: int
+    index: int
+    decoders: tuple[InputDecoder, ...] = ()
+
+    def normal(self, use: RandomStream) -> NormalStream:
+        """Return the stream of standard normal values for a use."""
+        return NormalStream(self.seed, use, self.index)
 
 
 def estimate_samples(
     samples: Sequence[LayerSample],
     classes: Classes,
-    index: int,
     risk: float,
-    seed: int,
+    source: SampleSource,
     shares: RiskShares = UNDIVIDED,
-    decoders: Sequence[InputDecoder] = (),
 ) -> dict[str, TwoSidedEstimate]:
-    """Estimate every quantity from samples of a layer; the index of the layer selects the streams of random numbers.
-
-    `decoders` are those of the caller, which compete with the built-in ones.
-    """
+    """Estimate every quantity from samples of a layer; each end of an interval is wrong with at most this risk."""
     sample = samples[0]
-    streams = (
-        NormalStream(seed, RandomStream.QUERIES, index),
-        NormalStream(seed, RandomStream.SEPARATE_QUERIES, index),
-    )
+    streams = source.normal(RandomStream.QUERIES), source.normal(RandomStream.SEPARATE_QUERIES)
     with single_threaded_torch():
         if sample.is_exact:
-            factors = NormalStream(seed, RandomStream.QUERY_FACTORS, index) if sample.alpha else None
+            factors = source.normal(RandomStream.QUERY_FACTORS) if sample.alpha else None
             estimates = first_layer_estimates(sample, classes, risk, streams[0], factors, shares)
         else:
-            callers = caller_decoders(decoders, seed, index)
+            callers = caller_decoders(source.decoders, source.seed, source.index)
             noisy_samples = [
                 NoisySample(*sample.split(queries), sample.dimension_loss, sample.diameter, callers, sample.omitted)
                 for sample, queries in zip(samples, streams, strict=False)
             ]
-            choice = stream(seed, RandomStream.TRIAL_INPUTS, index)
+            choice = stream(source.seed, RandomStream.TRIAL_INPUTS, source.index)
             estimates = noisy_layer_estimates(noisy_samples, classes, risk, choice, shares)
     return estimates | entropies_of_layer(estimates, sample, risk)

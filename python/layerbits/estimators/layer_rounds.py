@@ -21,7 +21,7 @@ from layerbits.estimators.layer_sample import LayerSample, sample_layers
 from layerbits.estimators.problem import Problem
 from layerbits.estimators.risk_shares import UNDIVIDED, RiskShares
 from layerbits.estimators.round_outlook import Effort, Outlook, Round
-from layerbits.estimators.settings import MeasurementSettings
+from layerbits.estimators.settings import AUTO, POOLED, MeasurementSettings
 from layerbits.statistics import Interval
 
 # Largest number of queries of all inputs in a round behind no noise, where draws do not limit them: 0.5 GB of terms.
@@ -109,7 +109,7 @@ class LayerRounds:
     def limit(self, seconds_left: float) -> str:
         """Return the limit that forbids the next round; empty if none does."""
         effort, cause = self.rounds[-1].effort, self.rounds[-1].limited_by
-        if cause == "dimensions":
+        if cause in ("dimensions", "frames"):
             return "any number of draws"
         if self._larger(effort, cause) == effort:
             exact_limit, limit = f"{effort.queries} queries of an input", f"max_draws {self.settings.max_draws}"
@@ -137,10 +137,29 @@ class LayerRounds:
         return effort.larger(limited_by, self.settings.max_draws, MAX_QUERIES // self.problem.n_inputs)
 
     def _remedy(self, limit: str) -> str:
-        """Return the option that helps most."""
+        """Return the options that help most."""
+        remedy = self._remedy_of_draws(limit)
+        return f"{remedy}, or try estimator={AUTO!r}" if self._known_network_may_narrow() else remedy
+
+    def _known_network_may_narrow(self) -> bool:
+        """Return whether draws leave a gap between the bounds that the known network is expected to close."""
+        last = self.rounds[-1]
+        if self.settings.estimator != POOLED or last.limited_by in ("queries", "dimensions"):
+            return False
+        settings = dataclasses.replace(self.settings, estimator=AUTO)
+        try:
+            known = known_layers(self.problem, (self.name,), settings).get(self.name)
+        except MemoryError:
+            return False
+        information = next(iter(self.measurements.values())).estimates["I(X;T)"]
+        return known is not None and known.may_narrow(information, last.effort.queries)
+
+    def _remedy_of_draws(self, limit: str) -> str:
         last, option = self.rounds[-1], limit.split()[0]
         if last.limited_by == "dimensions" and is_wide(self.problem, self.name, last.effort.draws):
             return "raise max_memory"
+        if last.limited_by == "frames":
+            return "raise count"
         if option not in ("max_seconds", "max_draws"):
             return "raise tolerance"
         before = self.rounds[-2].half_width if len(self.rounds) > 1 else math.inf

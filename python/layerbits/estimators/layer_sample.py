@@ -17,10 +17,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from layerbits.estimators.layer_groups import PROBING_PASSES, bytes_of_draws, is_wide, parts_behind_no_noise
+from layerbits.estimators.layer_groups import PROBING_PASSES, is_wide, parts_behind_no_noise, wide_noise
 from layerbits.estimators.log_densities import Queries
 from layerbits.estimators.omitted_dimensions import OmittedDimensions
-from layerbits.estimators.principal_view import LARGEST_GRAM, MAX_DIMENSIONS, principal_view
+from layerbits.estimators.principal_view import LARGEST_GRAM, means_suffice, principal_view
 from layerbits.estimators.problem import Problem
 from layerbits.estimators.query_counts import number_of_queries
 from layerbits.estimators.recorded_draws import probing_draws, record_later_draws
@@ -31,14 +31,13 @@ from layerbits.mixtures import (
     Subspace,
     affine_coordinates,
     as_points,
-    confusion_of_draws,
     coordinates_in_blocks,
     fit_subspace,
     mean_subspace,
     noise_entropy,
     project,
 )
-from layerbits.networks import DropoutNoise, GaussianNoise, Noise, Passes
+from layerbits.networks import DropoutNoise, GaussianNoise, Noise, Passes, RandomFramesView
 
 # If more dimensions than this remain, dimensions are left out that together cost at most `_DIMENSION_LOSS` nats.
 _MANY_DIMENSIONS = 64
@@ -74,7 +73,9 @@ class LayerSample:
     diameter : float
         Upper bound of the distance of any two signals of the layer, in the units of `sigma`; infinite if none is known.
     omitted : OmittedDimensions or None
-        Behind noise, the omitted dimensions at the queries; None if there are none, or if only the loss is known.
+        Behind noise, the omitted dimensions at the queries; None if there are none.
+    frames : RandomFramesView or None
+        The frames whose slices the coordinates are; None if the coordinates belong together.
     """
 
     signals: Tensor
@@ -86,6 +87,7 @@ class LayerSample:
     alpha: float = 0.0
     diameter: float = math.inf
     omitted: OmittedDimensions | None = None
+    frames: RandomFramesView | None = None
 
     @property
     def draws(self) -> int:
@@ -133,7 +135,7 @@ def sample_layers(
     recorded.clear()
     _refuse_single_draw([name for name in differing if draws < 2])
     behind_noise = tuple(name for name in names if name not in exact or name in differing)
-    wide = {name: _gaussian_noise(problem, name, draws) for name in behind_noise if is_wide(problem, name, draws)}
+    wide = {name: wide_noise(problem, name, draws) for name in behind_noise if is_wide(problem, name, draws)}
     # The last draws, at most half of all, carry queries, so they must not choose the axes of a view.
     without_queries = draws - draws // 2
     views = {name: principal_view(noise, probes[name][:, :without_queries]) for name, noise in wide.items()}
@@ -143,13 +145,19 @@ def sample_layers(
     for name in names:
         noise = problem.parts[name].noise(problem.network)
         signals = probes.pop(name)  # freed once the coordinates are known
-        if name in views:
+        part_view = problem.parts[name].view
+        if isinstance(part_view, RandomFramesView):
+            n_queries = number_of_queries(len(signals), signals.shape[1] if signals.shape[1] > 1 else None, queries)
+            sigma, devices = part_view.sigma, problem.devices
+            samples[name] = LayerSample(signals, sigma, n_queries, 0.0, math.nan, devices, frames=part_view)
+        elif name in views:
             sigma = wide[name].whitened_sigma
             n_queries = number_of_queries(problem.n_inputs, draws, queries)
             fresh = signals[:, min(without_queries, PROBING_PASSES) :, -1]  # other draws than the axes were fitted to
             coordinates, loss = signals[..., :-1].contiguous(), _loss(fresh, sigma)
             entropy = _noise_entropy(wide[name], dimensions[name])
-            omitted = _omitted(dimensions[name], coordinates, signals[:, draws - n_queries :, -1], sigma)
+            of_queries = signals[:, draws - n_queries :, -1]
+            omitted = OmittedDimensions.of(dimensions[name], coordinates, of_queries, sigma)
             samples[name] = LayerSample(coordinates, sigma, n_queries, loss, entropy, problem.devices, omitted=omitted)
         else:
             samples[name] = sample_of_signals(noise, signals, queries, problem.devices)
@@ -213,19 +221,6 @@ def _dropout_sample(
     return LayerSample(signals, noise.sigma, queries, 0.0, entropy, devices, noise.alpha)
 
 
-def _gaussian_noise(problem: Problem, name: str, draws: int) -> GaussianNoise:
-    """Return the noise of a wide part behind noise, which must be Gaussian: a `DropoutNoise` keeps all units."""
-    noise = problem.parts[name].noise(problem.network)
-    if isinstance(noise, DropoutNoise):
-        wanted = bytes_of_draws(problem, name, draws)
-        raise ValueError(
-            f"max_memory: got {problem.max_memory}, wanted at least {wanted} for {draws} draws of {name!r}, whose "
-            f"units are all held, because it has {noise} and lies behind noise; raise max_memory, or lower draws or "
-            "limit"
-        )
-    return noise
-
-
 def _exact_coordinates(noise: GaussianNoise, signals: Tensor) -> tuple[Tensor, float]:
     """Return coordinates (n, 1, k) of signals (n, 1, d), and the loss in nats."""
     whitened = noise.whiten(signals)
@@ -255,9 +250,13 @@ def _coordinates(
     """
     whitened, sigma = noise.whiten(signals), noise.whitened_sigma
     if whitened.numel() > _WHOLE_VALUES:
-        if _means_suffice(whitened, sigma, fitted_draws):
+        if means_suffice(whitened, sigma, fitted_draws, _DIMENSION_LOSS):
             subspace = mean_subspace(whitened, fitted=fitted_draws, max_dimensions=_MANY_DIMENSIONS)
-            return *project(whitened, subspace, sigma, fitted=fitted_draws), None
+            projection = project(whitened, subspace, sigma, fitted=fitted_draws)
+            terms = projection.gaussian_terms.numpy(force=True)
+            squares = projection.squares.numpy(force=True)
+            all_units = OmittedDimensions(squares, whitened.shape[2], gaussian_terms=terms)
+            return projection.coordinates, float(terms.mean()), all_units
         coordinates, squared_distances = coordinates_in_blocks(
             whitened,
             sigma,
@@ -270,21 +269,8 @@ def _coordinates(
         subspace = _fit(whitened[:, :fitted_draws].flatten(0, 1), sigma)
         coordinates, squared_distances = subspace.coordinates(whitened)
     of_queries = squared_distances[:, fitted_draws:]
-    return coordinates, _loss(of_queries, sigma), _omitted(whitened.shape[2], coordinates, of_queries, sigma)
-
-
-def _omitted(dim: int, coordinates: Tensor, squared_distances: Tensor, sigma: float) -> OmittedDimensions | None:
-    """Return the dimensions that coordinates (..., k) omit of `dim`, from squared distances (n, q) of the queries."""
-    count = dim - coordinates.shape[-1]
-    squares = (squared_distances.double() / sigma / sigma).numpy(force=True)
-    return OmittedDimensions(squares, count) if count > 0 else None
-
-
-def _means_suffice(points: Tensor, sigma: float, fitted: int) -> bool:
-    """Return whether a layer is wide, and its draws so far apart that all units would give no tighter bounds."""
-    n, _, dim = points.shape
-    is_wide_sample = n > 1 and fitted >= PROBING_PASSES and min(n * fitted, dim) > MAX_DIMENSIONS
-    return is_wide_sample and confusion_of_draws(points, sigma, negligible=_DIMENSION_LOSS) <= _DIMENSION_LOSS
+    omitted = OmittedDimensions.of(whitened.shape[2], coordinates, of_queries, sigma)
+    return coordinates, _loss(of_queries, sigma), omitted
 
 
 def _loss(squared_distances: Tensor, sigma: float) -> float:

@@ -20,6 +20,9 @@ from layerbits.estimators.wide_density import SignalRegion
 from layerbits.mixtures import noise_entropy
 from layerbits.statistics import Interval, JackknifeMean, lower_mean_bound, split_passes, upper_mean_bound
 
+# One draw in this many is a pilot, which only sets stakes and the assumed range of the signals.
+_PILOT_SHARE = 4
+
 
 @dataclasses.dataclass(frozen=True)
 class NoiseEntropy:
@@ -51,17 +54,19 @@ class NoiseEntropy:
         risk : float
             Probability with which each end of the interval may be wrong.
         """
-        dim = signals.shape[2]
-        region = SignalRegion.of(signals[:, :1], signals[:, 1:], sigma, diameter)
+        n_inputs, n_draws, dim = signals.shape
+        n_pilot = max(1, n_draws // _PILOT_SHARE)
+        pilot_draws = signals[:, :n_pilot]
+        region = SignalRegion.of(pilot_draws, (pilot_draws, signals[:, n_pilot:]), sigma, diameter)
         # The logarithm is concave in the squares, so g is largest where all units have the same square.
         farthest = float(region.center.norm()) + region.radius
         ratio = alpha / sigma
         largest = dim / 2 * math.log1p((ratio * farthest) ** 2 / dim)
         draws = [(draw.double() * ratio).square().log1p().sum(1) / 2 for draw in signals.unbind(1)]
         terms = torch.stack(draws, 1).numpy(force=True)
-        # In the bets the first draw only sets stakes; a pilot has at least two terms.
-        pilot = terms[:, 0] if len(terms) > 1 else np.array([0.0, largest])
-        passes = [pilot, *split_passes(terms[:, 1:])]
+        # A pilot has at least two terms.
+        pilot = terms[:, :n_pilot].ravel() if n_inputs * n_pilot > 1 else np.array([0.0, largest])
+        passes = [pilot, *split_passes(terms[:, n_pilot:])]
         lower = lower_mean_bound(passes, lower_limit=0.0, upper_limit=largest, risk=risk)
         upper = upper_mean_bound(passes, lower_limit=0.0, upper_limit=largest, risk=risk)
         mean = JackknifeMean.of_terms(terms)

@@ -13,13 +13,11 @@ import dataclasses
 import math
 
 import numpy as np
+from torch import Tensor
 
 from layerbits._base import Doubles
+from layerbits.estimators.wide_density import assumed_radius
 from layerbits.statistics import JackknifeMean
-
-# Without a known bound, signals are assumed to lie at most this many times as far out as all that were observed, as in
-# `WideDensity`.
-_TAIL_FACTOR = 10.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,27 +32,58 @@ class OmittedDimensions:
         Number of omitted dimensions, d_2.
     largest_square : float
         Upper bound of |S_2|^2 / sigma^2 over all signals; infinite if none is known.
+    gaussian_terms : array of shape (n, q) or None
+        Given S_2, the expectation of -log q(T_2) less h(Z_2) for a Gaussian density q that was made without the
+        queries; None for the density of Z_2, whose terms are |S_2|^2 / (2 sigma^2).
     """
 
     squares: Doubles
     count: int
     largest_square: float = math.inf
+    gaussian_terms: Doubles | None = None
+
+    @classmethod
+    def of(cls, dim: int, coordinates: Tensor, squared_distances: Tensor, sigma: float) -> OmittedDimensions | None:
+        """Return the dimensions of `dim` that coordinates (..., k) omit, from squared distances (n, q) of the queries.
+
+        None if there are none.
+        """
+        count = dim - coordinates.shape[-1]
+        squares = (squared_distances.double() / sigma / sigma).numpy(force=True)
+        return cls(squares, count) if count > 0 else None
+
+    @property
+    def narrow_terms(self) -> Doubles:
+        """Terms (n, q) with an expectation of at least h(T_2) - h(Z_2)."""
+        return self.squares / 2 if self.gaussian_terms is None else self.gaussian_terms
+
+    def with_assumed_range(self, passes: int) -> OmittedDimensions:
+        """Return the dimensions with an assumed largest square if none is known.
+
+        The first passes of the queries decide, because the other ones enter the ends of entropies.
+        """
+        if math.isfinite(self.largest_square):
+            return self
+        distances = np.sqrt(self.squares)
+        pilot, final = (float(part.max(initial=0.0)) for part in (distances[:, :passes], distances[:, passes:]))
+        return dataclasses.replace(self, largest_square=assumed_radius(pilot, final, math.sqrt(self.count)) ** 2)
 
     def margin(self, risk: float) -> float:
-        """Return a Student margin of this risk for the mean of |S_2|^2 / (2 sigma^2)."""
-        return JackknifeMean.of_terms(self.squares / 2).margin(risk)
+        """Return a Student margin of this risk for the mean of the narrow terms."""
+        return JackknifeMean.of_terms(self.narrow_terms).margin(risk)
 
     def terms(self, weight: float) -> Doubles:
         """Return terms (n, q) with an expectation of at least h(T_2) - h(Z_2); a wide density has the weight `weight`.
 
         Notes
         -----
-        Let q be a mixture of the density of Z_2 and, with this weight, of the wide density N(0, (1 + w) sigma^2 I),
-        with w the assumed |S_2|^2 / (d_2 sigma^2). h(T_2) <= -E log q(T_2), and minus the logarithm of a sum is at most
-        that of each part. Given S_2, the expectations of both parts less h(Z_2) are known; a term is the smaller one.
+        Let q be a mixture of the Gaussian density of the narrow terms and, with this weight, of the wide density
+        N(0, (1 + w) sigma^2 I), with w the largest |S_2|^2 / (d_2 sigma^2). h(T_2) <= -E log q(T_2), and minus the
+        logarithm of a sum is at most that of each part. Given S_2, the expectations of both parts less h(Z_2) are
+        known; a term is the smaller one.
         """
-        wide = self._assumed_square / self.count
-        narrow_terms = self.squares / 2 - math.log1p(-weight)
+        wide = self.largest_square / self.count
+        narrow_terms = self.narrow_terms - math.log1p(-weight)
         share = (self.squares / self.count + 1) / (1 + wide)
         wide_terms = self.count / 2 * (math.log1p(wide) + share - 1) - math.log(weight)
         smaller: Doubles = np.minimum(narrow_terms, wide_terms)
@@ -62,11 +91,4 @@ class OmittedDimensions:
 
     def largest_term(self, weight: float) -> float:
         """Return an upper bound of the terms of all signals."""
-        return self.count / 2 * math.log1p(self._assumed_square / self.count) - math.log(weight)
-
-    @property
-    def _assumed_square(self) -> float:
-        if math.isfinite(self.largest_square):
-            return self.largest_square
-        farthest = math.sqrt(float(self.squares.max())) + math.sqrt(self.count)
-        return (_TAIL_FACTOR * farthest) ** 2
+        return self.count / 2 * math.log1p(self.largest_square / self.count) - math.log(weight)

@@ -22,13 +22,15 @@ from layerbits.networks import (
     Layers,
     MeasuredNetwork,
     PassInputs,
+    RandomSlices,
     Readouts,
     Sigma,
+    Slices,
     Tokens,
     as_readouts,
-    check_rows,
     is_noisy,
     layer_parts,
+    measured_layers,
     network_without_noise,
     noisy_network,
 )
@@ -52,7 +54,7 @@ class Problem:
         The classes by the name of the label set; a single class without labels.
     layers : tuple of str
         The layers to measure, in the order of the pass.
-    readouts : tuple of Tokens, Channels or None
+    readouts : tuple of Tokens, Channels, slices or None
         The readouts of each layer to measure; None is the whole layer.
     parts : mapping of str to LayerPart
         The layers and readouts to measure, by their names in the table.
@@ -72,7 +74,7 @@ class Problem:
     classes: Classes
     label_sets: Mapping[str, Classes]
     layers: tuple[str, ...]
-    readouts: tuple[Tokens | Channels | None, ...]
+    readouts: tuple[Tokens | Channels | Slices | None, ...]
     parts: Mapping[str, LayerPart]
     sigma: Sigma | None = None
     devices: tuple[torch.device, ...] = ()
@@ -103,8 +105,7 @@ class Problem:
         """
         readouts, own_decoders = as_readouts(readout), checked_decoders(decoders)
         network = _measured_network(model, inputs, layers, sigma, max_memory)
-        names = network.choose(layers)
-        check_rows(network, inputs.tensors, names)
+        names = measured_layers(network, inputs.tensors, layers)
         network_device = next((parameter.device for parameter in model.parameters()), inputs.tensors[0].device)
         label_sets = classes_by_label_set(inputs.labels, len(inputs))
         return cls(
@@ -131,8 +132,7 @@ class Problem:
             The network has no noise now, or a layer of the problem is not noisy.
         """
         network = _measured_network(self.model, self.inputs, self.layers, self.sigma, self.max_memory)
-        names = network.choose(self.layers)
-        check_rows(network, self.inputs.tensors, names)
+        measured_layers(network, self.inputs.tensors, self.layers)
         parts = layer_parts(network, self.layers, self.readouts, self.inputs)
         return dataclasses.replace(self, network=network, parts=parts)
 
@@ -147,12 +147,15 @@ class Problem:
     @property
     def n_rows(self) -> int:
         """Number of rows of a table, which is that of its intervals."""
-        return len(self.parts) * count_quantities(self.label_sets)
+        entropies_of_slices = 2 * sum(isinstance(part.slices, RandomSlices) for part in self.parts.values())
+        return len(self.parts) * count_quantities(self.label_sets) - entropies_of_slices  # they have none
 
     @property
     def limits(self) -> dict[str, float]:
         """Largest possible value of each information, in nats, by its symbol."""
-        return limits_by_symbol(self.label_sets)
+        limits = limits_by_symbol(self.label_sets)
+        symbols = dict.fromkeys(part.slices.symbol for part in self.parts.values() if part.slices is not None)
+        return limits | {f"{symbol}{name[1:]}": limits[name] for symbol in symbols for name in limits}
 
     @property
     def n_inputs(self) -> int:

@@ -9,10 +9,10 @@ from layerbits._base import check_confidence, check_count, check_positive
 from layerbits.kernels import RandomStream, derived_seed
 from layerbits.networks import MAX_MEMORY, check_max_memory
 
-# The estimators of layers behind noise that take the network in place of draws, or beside them.
-KNOWN, AUTO = "known", "auto"
+# The default estimator, and those of layers behind noise that take the network in place of draws, or beside them.
+POOLED, KNOWN, AUTO = "pooled", "known", "auto"
 
-ESTIMATORS = ("pooled", "paper", KNOWN, AUTO)
+ESTIMATORS = (POOLED, "paper", KNOWN, AUTO)
 
 # Default draws per input: the least and the largest number, and the least number of all inputs together. A quarter of
 # the draws carry queries, and an interval is never narrower than some ten nats over the number of all queries.

@@ -18,7 +18,7 @@ from torch import Tensor
 from layerbits.estimators.audits import note
 from layerbits.estimators.classes import Classes
 from layerbits.estimators.input_decoders import InputDecoder
-from layerbits.estimators.layer_measurement import LayerMeasurement, estimate_samples
+from layerbits.estimators.layer_measurement import LayerMeasurement, SampleSource, estimate_samples
 from layerbits.estimators.layer_rounds import MAX_QUERIES
 from layerbits.estimators.layer_sample import LayerSample, sample_of_signals
 from layerbits.estimators.round_outlook import Effort
@@ -95,10 +95,9 @@ class SignalRounds:
         settings = self.settings
         seed = settings.seed_of_round(number)
         risk = settings.risk_of_each(self.n_intervals) * settings.share_of_round(number)
+        source = SampleSource(seed, self.index, self.decoders)
         return {
-            name: LayerMeasurement(
-                samples[0].draws, estimate_samples(samples, classes, self.index, risk, seed, decoders=self.decoders)
-            )
+            name: LayerMeasurement(samples[0].draws, estimate_samples(samples, classes, risk, source))
             for name, classes in self.label_sets.items()
         }
 

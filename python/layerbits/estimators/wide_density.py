@@ -22,7 +22,7 @@ from torch import Tensor
 from layerbits._base import Doubles
 from layerbits.estimators.log_densities import Queries
 
-# Signals without a known bound are assumed to lie at most this many times as far from the center as those of all draws.
+# Signals without a known bound are assumed to lie at most this many times as far from the center as those of the pilot.
 # In d dimensions a factor of 10 adds d log 10 nats to the largest surprisal.
 _TAIL_FACTOR = 10.0
 
@@ -52,7 +52,7 @@ class SignalRegion:
     assumed: bool
 
     @classmethod
-    def of(cls, draws: Tensor, bases: Tensor, sigma: float, diameter: float) -> SignalRegion:
+    def of(cls, draws: Tensor, bases: tuple[Tensor, Tensor], sigma: float, diameter: float) -> SignalRegion:
         """Return the region of the signals of which `draws` and `bases` are examples, as in `WideDensity.of`."""
         centers = draws[:, 0].double()  # one draw of each input suffices
         dim = centers.shape[1]
@@ -64,8 +64,9 @@ class SignalRegion:
             return cls(center, diameter, largest_value, 0.0, assumed=False)
         center = centers.median(0).values
         distances = torch.linalg.vector_norm(centers - center, dim=1)
-        farthest = max(_largest_distance(signals, center) for signals in (draws, bases))
-        radius = _TAIL_FACTOR * (farthest + sigma * math.sqrt(dim))
+        farthest_of_pilot = max(_largest_distance(signals, center) for signals in (draws, bases[0]))
+        farthest = _largest_distance(bases[1], center)
+        radius = assumed_radius(farthest_of_pilot, farthest, sigma * math.sqrt(dim))
         largest_value = float(center.abs().max()) + radius
         return cls(center, radius, largest_value, float(distances.median()) ** 2, assumed=True)
 
@@ -92,11 +93,19 @@ class WideDensity:
     tail_assumed: bool
 
     @classmethod
-    def of(cls, draws: Tensor, bases: Tensor, sigma: float, diameter: float, alpha: float = 0.0) -> WideDensity:
-        """Return a wide density for signals of which `draws` (N, r, d) and `bases` (N, q, d) are examples.
+    def of(
+        cls, draws: Tensor, bases: tuple[Tensor, Tensor], sigma: float, diameter: float, alpha: float = 0.0
+    ) -> WideDensity:
+        """Return a wide density for signals of which `draws` (N, r, d) and `bases` are examples.
 
-        `diameter` is an upper bound of the distance of any two signals; infinite if none is known. The center is made
-        of `draws` alone. `alpha` is the deviation of the noise relative to the signal.
+        Parameters
+        ----------
+        bases : tuple of Tensor of shape (N, q, d)
+            The signals of the queries that choose a density, and those of the queries that evaluate the density.
+        diameter : float
+            Upper bound of the distance of any two signals; infinite if none is known.
+        alpha : float
+            Deviation of the noise relative to the signal.
         """
         region, dim = SignalRegion.of(draws, bases, sigma, diameter), draws.shape[2]
         largest_variance = sigma**2 + (alpha * region.largest_value) ** 2
@@ -118,6 +127,16 @@ class WideDensity:
         log_shape = cauchy if self.tail_assumed else gaussian
         log_density: Doubles = log_shape.numpy(force=True) - log_volume - queries.noise_log_density
         return log_density
+
+
+def assumed_radius(farthest_of_pilot: float, farthest: float, noise: float) -> float:
+    """Return the assumed largest distance of a signal from the center, where no bound is known.
+
+    `farthest` is the largest distance of the signals that a bet evaluates. The radius must not depend on these signals,
+    so the pilot decides. If they show that the assumption is false, all signals decide, and no end is certain.
+    """
+    radius = _TAIL_FACTOR * (farthest_of_pilot + noise)
+    return radius if farthest <= radius else _TAIL_FACTOR * (farthest + noise)
 
 
 def _log_cauchy_constant(dim: int) -> float:

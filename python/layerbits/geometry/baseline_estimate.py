@@ -22,13 +22,16 @@ class BaselineEstimate:
         The method's estimate of I(T;Y), in `unit`; None without labels.
     unit : str
         ``"nats"`` or ``"bits"``.
+    note : str
+        Why the value says little about the layer, in words; empty if the method finds no such reason.
 
     Examples
     --------
     >>> import numpy as np
     >>> import layerbits as lb
-    >>> lb.binned_information(np.array([[0.0], [1.0]])).bits
-    BaselineEstimate(quantity='H(Bin(T))', estimator='bins of 0.1', value=1.0, label_information=None, unit='bits')
+    >>> estimate = lb.binned_information(np.array([[0.0], [1.0]])).bits
+    >>> estimate.quantity, estimate.estimator, estimate.value, estimate.unit
+    ('H(Bin(T))', 'bins of 0.1', 1.0, 'bits')
     """
 
     quantity: str
@@ -36,6 +39,7 @@ class BaselineEstimate:
     value: float
     label_information: float | None = None
     unit: str = "nats"
+    note: str = ""
 
     @property
     def bits(self) -> BaselineEstimate:

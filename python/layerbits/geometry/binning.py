@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -54,7 +55,7 @@ def binned_entropy(activations: Array, bin_size: float | None = None, *, edges: 
     >>> round(lb.binned_entropy(activations, bin_size=0.1), 6)
     0.693147
     """
-    return _entropy(_row_numbers(activations, bin_size, edges))
+    return entropy_of_numbers(_row_numbers(activations, bin_size, edges))
 
 
 def binned_information(
@@ -103,12 +104,13 @@ def binned_information(
         estimator = f"bins of {_DEFAULT_BIN_SIZE if bin_size is None else bin_size:g}"
     else:
         estimator = f"{len(edges) + 1} bins"
-    entropy = _entropy(numbers)
+    entropy = entropy_of_numbers(numbers)
     if labels is None:
         return BaselineEstimate("H(Bin(T))", estimator, entropy)
     classes = class_numbers(labels, len(numbers))
-    joint_entropy = _entropy(numbers * (int(classes.max()) + 1) + classes)
-    return BaselineEstimate("H(Bin(T))", estimator, entropy, max(0.0, entropy + _entropy(classes) - joint_entropy))
+    joint_entropy = entropy_of_numbers(numbers * (int(classes.max()) + 1) + classes)
+    label_information = max(0.0, entropy + entropy_of_numbers(classes) - joint_entropy)
+    return BaselineEstimate("H(Bin(T))", estimator, entropy, label_information)
 
 
 def szt_edges(bins: int = 30) -> Doubles:
@@ -169,18 +171,28 @@ def _row_numbers(activations: Array, bin_size: float | None, edges: Array | None
         bins = even_bins(_DEFAULT_BIN_SIZE if bin_size is None else check_positive("bin_size", bin_size), rows)
     else:
         bins = edge_bins(edges, rows.dtype)
-    # Digests take less memory than bin numbers. At 128 bits, two of a million rows collide with probability < 1e-26.
+    return numbers_of_rows(rows, bins.numbers)
+
+
+def numbers_of_rows(
+    rows: npt.NDArray[Any], values: Callable[[npt.NDArray[Any]], npt.NDArray[Any]] = np.asarray
+) -> npt.NDArray[Any]:
+    """Return a number 0, 1, ... for each row, shape (n,); rows with equal bytes of `values(rows)` have the same number.
+
+    `values` maps some rows (m, d) to what is compared.
+    """
+    # Digests take less memory than the values. At 128 bits, two of a million rows collide with probability < 1e-26.
     step = max(1, _CHUNK // rows.shape[1])
     digests = [
         hashlib.blake2b(row, digest_size=16).digest()
         for start in range(0, len(rows), step)
-        for row in np.ascontiguousarray(bins.numbers(rows[start : start + step]))
+        for row in np.ascontiguousarray(values(rows[start : start + step]))
     ]
     numbers: npt.NDArray[Any] = np.unique(np.array(digests, "V16"), return_inverse=True)[1]
     return numbers
 
 
-def _entropy(numbers: npt.NDArray[Any]) -> float:
+def entropy_of_numbers(numbers: npt.NDArray[Any]) -> float:
     """Compute the entropy of the empirical distribution of integers, in nats."""
     counts = np.unique(numbers, return_counts=True)[1]
     # In this form the entropy of distinct rows is exactly log n.

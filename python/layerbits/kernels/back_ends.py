@@ -56,8 +56,9 @@ def cuda() -> ModuleType:
     """Return the native module of CUDA; BackendError if it was not built or cannot be loaded."""
     if importlib.util.find_spec("layerbits.kernels._cuda") is None:
         raise BackendError(
-            "this installation has no CUDA kernels: it was built without a CUDA compiler of version 12 or later, or "
-            "with LAYERBITS_CUDA=OFF; install layerbits again with nvcc on the PATH or named in CUDACXX"
+            "this installation has no CUDA kernels: the machine of the build had no CUDA device, or no CUDA compiler "
+            "of version 12 or later, or LAYERBITS_CUDA was OFF; install layerbits again with nvcc on the PATH or named "
+            "in CUDACXX, and with -C cmake.define.LAYERBITS_CUDA=ON if no device is visible there"
         )
     try:
         return importlib.import_module("layerbits.kernels._cuda")

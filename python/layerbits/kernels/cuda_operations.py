@@ -42,6 +42,8 @@ class CudaOperations:
 
     def log_sum_exp_isotropic(self, mixture: Mixture, accuracy: Accuracy, log_sum: Tensor) -> None:
         """Compute the log-sums by the method of `accuracy`."""
+        if accuracy.method == "gridded":
+            raise ValueError("method: got 'gridded' on a CUDA device, wanted auto, dense or pruned")
         with _launch_on(mixture.points) as launch:
             orders = orders_of(mixture) if _should_prune(mixture, accuracy, launch) else None
             _log_sum_exp_isotropic(mixture, accuracy, orders, log_sum, launch)

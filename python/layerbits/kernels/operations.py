@@ -16,7 +16,7 @@ from layerbits.kernels.arrays import check_plain
 from layerbits.kernels.log_sum_exp import LogSumExp, empty_log_sum
 from layerbits.kernels.native_interface import Accuracy, operations_for
 
-METHODS = ("auto", "dense", "pruned")
+METHODS = ("auto", "dense", "pruned", "gridded")
 METRICS = ("euclidean", "cosine")
 
 
@@ -44,16 +44,18 @@ def log_sum_exp_isotropic(
         Not negative, with a positive total; all one by default.
     point_offsets, center_offsets : int64 Tensor of shape (groups + 1,), optional
         The sums of points of group g are over the centers of group g. Give both or neither, on any device.
-    method : {"auto", "dense", "pruned"}
+    method : {"auto", "dense", "pruned", "gridded"}
         "dense" computes every pair. "pruned" skips pairs with negligible terms, unless there are several groups. The
         CPU uses a tree of centers, and replaces centers that are close together by one center; a CUDA device uses
         bounding boxes of tiles in up to 32 dimensions, and computes every pair with groups or in more dimensions.
+        "gridded", on the CPU alone, expands the centers of cells in one dimension, in time O(n + m) for points within
+        about 6 sigma of a center; it sums nearby pairs for other points, and every pair in more dimensions.
         "auto" estimates which method is faster; a CUDA device computes every pair if that takes less than some
-        hundredths of a second. On the CPU, "dense" and "pruned" each give a row the same bits in every batch; "auto"
-        may choose another method for another batch. On a CUDA device a repeated call has the same bits.
+        hundredths of a second. On the CPU, every other method gives a row the same bits in every batch; "auto" may
+        choose another method for another batch. On a CUDA device a repeated call has the same bits.
     tolerance : float, optional
-        Largest change of a log-sum by "pruned", in nats; by default half an eps of the dtype. Gradients use every pair,
-        with softmax weights that are wrong by a factor of at most e^tolerance.
+        Largest change of a log-sum by "pruned" and "gridded", in nats; by default half an eps of the dtype. Gradients
+        use every pair, with softmax weights that are wrong by a factor of at most e^tolerance.
 
     Returns
     -------

@@ -39,6 +39,12 @@ class RandomStream(enum.IntEnum):
     ROUND_SEED = 5  # round
     NETWORK_RANDOMNESS = 32  # first draw and first input of a pass
     DECODER_SEED = 48  # layer, decoder
+    # Slices of layers.
+    FRAMES = 60  # layer, dimension of a slice
+    SLICE_SEED = 61  # slice
+    SLICE_FIT_SEED = 62
+    SLICE_FIT_INPUTS = 63
+    SLICE_FIT_NOISE = 64  # layer
     # Mixtures and profiles.
     MIXTURE_PASS = 6  # pass
     PROFILE_QUERIES = 7  # layer
@@ -52,13 +58,15 @@ class RandomStream(enum.IntEnum):
     PAIR_TRIAL_INPUTS = 14
     # The known network.
     KNOWN_MODELS = 33  # input
-    KNOWN_QUERIES = 34  # pass
+    KNOWN_QUERIES = 34  # pass, use
     KNOWN_SAMPLES = 35  # input
     KNOWN_PRIOR_CHOICES = 36  # input
     KNOWN_RANGE = 37
     KNOWN_PILOT_SEED = 38
     KNOWN_BLOCK_SEED = 39  # block of queries
     KNOWN_ENTROPY_SEED = 40
+    KNOWN_CHAINS = 49  # input
+    KNOWN_REVERSED_CHAINS = 50  # input
     # Baselines.
     FOLDS = 15  # samples
     # Experiments.

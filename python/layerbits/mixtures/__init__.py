@@ -7,6 +7,7 @@ from layerbits.mixtures.dropout_channel import DropoutChannel
 from layerbits.mixtures.information import mixture_entropy, mixture_information
 from layerbits.mixtures.known_channel import KnownChannel
 from layerbits.mixtures.large_subspaces import as_points, coordinates_in_blocks
+from layerbits.mixtures.line_channel import line_information
 from layerbits.mixtures.mean_subspaces import confusion_of_draws, mean_subspace, project
 from layerbits.mixtures.pairwise_bounds import mixture_entropy_bounds
 from layerbits.mixtures.subspaces import NEGLIGIBLE, Subspace, affine_coordinates, fit_subspace
@@ -23,6 +24,7 @@ __all__ = [
     "confusion_of_draws",
     "coordinates_in_blocks",
     "fit_subspace",
+    "line_information",
     "mean_subspace",
     "mixture_entropy",
     "mixture_entropy_bounds",

@@ -33,14 +33,15 @@ def mixture_log_density(
         Standard deviation of every component.
     weights : tensor or array of shape (n,), optional
         Nonnegative, of any positive total; equal by default.
-    method : {"auto", "dense", "pruned"}
+    method : {"auto", "dense", "pruned", "gridded"}
         "dense" sums over every pair of a point and a center. "pruned" skips or merges centers if this changes the
-        result by at most `tolerance`. "auto" estimates which method is faster. On the CPU, "dense" and "pruned" each
-        give a point the same bits in every batch; "auto" may choose another method for another batch. On a CUDA device
-        a repeated call gives the same bits.
+        result by at most `tolerance`. "gridded", on the CPU and in one dimension, takes time O(n + m) for points within
+        about 6 sigma of a center, with errors of at most `tolerance`. "auto" estimates which method is faster. On the
+        CPU, every method but "auto" gives a point the same bits in every batch; "auto" may choose another method for
+        another batch. On a CUDA device a repeated call gives the same bits.
     tolerance : float, optional
-        Largest change of a log density by "pruned", in nats; by default half an eps of the dtype. Gradients
-        always sum over every pair.
+        Largest change of a log density by "pruned" and "gridded", in nats; by default half an eps of the dtype.
+        Gradients always sum over every pair.
 
     Returns
     -------

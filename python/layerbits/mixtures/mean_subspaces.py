@@ -8,6 +8,7 @@ axes of the means of rows are found at a small part of the cost of those of all 
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator
 
@@ -104,10 +105,27 @@ def mean_subspace(points: Tensor, *, fitted: int, max_dimensions: int) -> Subspa
     return Subspace(origin, transposed.T)
 
 
-def project(points: Tensor, subspace: Subspace, sigma: float, *, fitted: int) -> tuple[Tensor, float]:
-    """Compute the coordinates (n, r, k) of points, and a bound in nats of what the omitted dimensions add.
+@dataclasses.dataclass(frozen=True)
+class Projection:
+    """Points in a subspace, and the remainders R of the points that the subspace was not fitted to.
 
-    The bound is an estimate from the points that the subspace was not fitted to, without a margin for their number.
+    Attributes
+    ----------
+    coordinates : Tensor of shape (n, r, k)
+        Coordinates in the subspace.
+    squares : Tensor of shape (n, q)
+        |R|^2 / sigma^2 of the last q = r - fitted points, in float64.
+    gaussian_terms : Tensor of shape (n, q)
+        Terms whose expectation bounds, in nats, the information and the entropy that the remainder adds, in float64.
+    """
+
+    coordinates: Tensor
+    squares: Tensor
+    gaussian_terms: Tensor
+
+
+def project(points: Tensor, subspace: Subspace, sigma: float, *, fitted: int) -> Projection:
+    """Compute the coordinates (n, r, k) of points, and terms that bound what the omitted dimensions add.
 
     Parameters
     ----------
@@ -119,10 +137,14 @@ def project(points: Tensor, subspace: Subspace, sigma: float, *, fitted: int) ->
     Notes
     -----
     Let R be the part of S orthogonal to the subspace. The information that the omitted dimensions T_2 add is at most
-    h(R + Z) - h(Z) with Z in all d dimensions, because noise along the subspace is independent of the rest; and a
-    product of Gaussians has the largest entropy for given powers p_j of the units of R, so it is at most
-    sum_j log(1 + p_j / sigma^2) / 2. Means over m points replace the powers. The logarithm is concave, which makes the
-    sum too small by sum_j Var(R_j^2) / (4 m (p_j + sigma^2)^2) to second order; that is added.
+    h(R + Z) - h(Z) with Z in all d dimensions, because noise along the subspace is independent of the rest. By Gibbs'
+    inequality h(R + Z) is at most the mean of -log q(R + Z) for every density q. With independent Gaussian units of
+    variances (1 + a_j) sigma^2 the mean over Z given R, less h(Z), is
+
+        sum_j [log(1 + a_j) + (R_j^2 / sigma^2 - a_j) / (1 + a_j)] / 2,
+
+    a term of the point. The best a_j is the mean of R_j^2 / sigma^2; that of the last fitted points, as many as there
+    are others, is taken, so that the terms of the other points are independent of q.
 
     Rounding of the directions to float32 makes their Gram matrix differ from the identity by at most
     delta = 2^-23 sqrt(k). Coordinates with unit noise are then those of a channel whose noise has a variance between
@@ -141,17 +163,21 @@ def project(points: Tensor, subspace: Subspace, sigma: float, *, fitted: int) ->
     for units in _slices(d, n * r):
         transposed.addmm_(directions[units].T, points[:, :, units].to(precise).flatten(0, 1).T)
     coordinates = (transposed.T - origin @ directions).view(n, r, -1)
-    fresh = coordinates[:, fitted:].flatten(0, 1)
-    loss = 0.0
-    for units in _slices(d, len(fresh)):
-        deviations = points[:, fitted:, units].to(precise) - origin[units]
-        remainder = deviations.flatten(0, 1).addmm_(fresh, directions[units].T, alpha=-1)
-        squares = remainder.div_(sigma).square_()
-        power, power_of_squares = squares.mean(0).double(), squares.square_().mean(0).double()
-        variance = (power_of_squares - power.square()).clamp_(min=0) / max(1, len(squares) - 1)
-        loss += float(power.log1p().sum() / 2 + (variance / (1 + power).square()).sum() / 4)
+    draws = slice(max(0, 2 * fitted - r), None)  # the points that choose the variances, and then those of the terms
+    n_choosing, taken = fitted - (draws.start or 0), coordinates[:, draws]
+    squares = torch.zeros(n, r - fitted, dtype=torch.float64, device=points.device)
+    gaussian_terms = torch.zeros_like(squares)
+    for units in _slices(d, n * taken.shape[1]):
+        deviations = points[:, draws, units].to(precise) - origin[units]
+        remainders = deviations.flatten(0, 1).addmm_(taken.flatten(0, 1), directions[units].T, alpha=-1)
+        powers = remainders.div_(sigma).square_().view(n, taken.shape[1], -1)
+        variances = 1 + powers[:, :n_choosing].mean((0, 1), dtype=torch.float64)
+        fresh = powers[:, n_choosing:]
+        squares += fresh.sum(2, dtype=torch.float64)
+        gaussian_terms += (fresh / variances.to(precise)).sum(2, dtype=torch.float64) / 2
+        gaussian_terms += (variances.log() - (variances - 1) / variances).sum() / 2
     dtype = torch.promote_types(points.dtype, torch.float32)
-    return coordinates.to(dtype), loss
+    return Projection(coordinates.to(dtype), squares, gaussian_terms)
 
 
 def _dtype(points: Tensor, sigma: float) -> torch.dtype:

@@ -40,13 +40,16 @@ from layerbits.networks.observation.layer_selection import Layers, choose_layers
 from layerbits.networks.observation.signal_values import unit_in_last_place
 from layerbits.networks.observation.sources import INPUT
 from layerbits.networks.passes.channel_hooks import network_without_noise, noisy_network
+from layerbits.networks.passes.frame_views import FrameView, RandomFramesView
 from layerbits.networks.passes.given_noises import GivenNoises
 from layerbits.networks.passes.layer_table import LayerRow, LayerTable, layers
+from layerbits.networks.passes.measured_layers import measured_layers
 from layerbits.networks.passes.measured_network import MeasuredNetwork
 from layerbits.networks.passes.propagation import layer_activations, propagate
 from layerbits.networks.passes.readouts import Channels, LayerPart, Readouts, Tokens, as_readouts, layer_parts
 from layerbits.networks.passes.recording import Passes, Recording, View, record, record_draws
 from layerbits.networks.passes.rows import check_rows, differ_beyond_rounding
+from layerbits.networks.passes.slices import LearntSlices, PrincipalSlices, RandomSlices, Slices
 
 __all__ = [
     "INPUT",
@@ -55,6 +58,7 @@ __all__ = [
     "DependenceGraph",
     "Deviations",
     "DropoutNoise",
+    "FrameView",
     "GaussianNoise",
     "GivenNoises",
     "Inputs",
@@ -64,14 +68,19 @@ __all__ = [
     "LayerRow",
     "LayerTable",
     "Layers",
+    "LearntSlices",
     "MeasuredNetwork",
     "Noise",
     "PassInputs",
     "Passes",
+    "PrincipalSlices",
+    "RandomFramesView",
+    "RandomSlices",
     "Readouts",
     "Recording",
     "RelativeSigma",
     "Sigma",
+    "Slices",
     "Tokens",
     "View",
     "as_readouts",
@@ -86,6 +95,7 @@ __all__ = [
     "layer_activations",
     "layer_parts",
     "layers",
+    "measured_layers",
     "naming_memory",
     "network_without_noise",
     "noise_of",

@@ -55,8 +55,11 @@ def intervals(table: InformationTable, *, layers: Sequence[str] | None = None, a
     axes = given_axes(ax, height=1.2 + 0.45 * len(layers))
     offsets = np.linspace(-_SPREAD / 2, _SPREAD / 2, len(quantities)) if len(quantities) > 1 else [0.0]
     for quantity, offset, color in zip(quantities, offsets, class_colors(len(quantities)), strict=True):
+        rows = {row.layer: row for row in table.rows if row.quantity == quantity}
         for number, layer in enumerate(layers):
-            row = table[layer, quantity]
+            if layer not in rows:  # a readout of slices has other symbols than a whole layer
+                continue
+            row = rows[layer]
             axes.plot([row.lower, row.upper], [number + offset] * 2, color=color, linewidth=4, solid_capstyle="butt")
             face = "white" if "saturated" in row.flags else color
             axes.plot(row.value, number + offset, "o", color=color, markerfacecolor=face, markersize=6)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from layerbits.plots.figures import require_matplotlib
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from layerbits._base import InformationHistory
 
 
 def given_axes(ax: Axes | None, *, projection: str | None = None, height: float = 4.0) -> Axes:
@@ -44,3 +46,9 @@ def checked_names(argument: str, names: Sequence[str] | None, known: Iterable[st
             f"{argument}: got {got}, wanted some of {', '.join(map(repr, known)) or 'a measurement, which is empty'}"
         )
     return names
+
+
+def layers_with(history: InformationHistory, quantities: Collection[str]) -> list[str]:
+    """Return the layers with all these quantities: a readout of slices has other symbols than a whole layer."""
+    pairs = {(row.layer, row.quantity) for _, row in history.rows}
+    return [layer for layer in history.layers if pairs.issuperset((layer, quantity) for quantity in quantities)]

@@ -10,7 +10,7 @@ import numpy as np
 
 from layerbits._base import InformationHistory
 from layerbits.plots.figures import CurveStyle, band, curve_panel, legend_outside, reference_line, sequence_colors
-from layerbits.plots.given_axes import checked_names, given_axes
+from layerbits.plots.given_axes import checked_names, given_axes, layers_with
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -59,7 +59,7 @@ def curves(
     """
     quantities = dict.fromkeys(row.quantity for _, row in history.rows)
     checked_names("quantity", [quantity], quantities)
-    layers = checked_names("layers", layers, history.layers)
+    layers = checked_names("layers", layers, layers_with(history, [quantity]))
     axes = given_axes(ax)
     # Curves that coincide stay visible, because later lines are thinner and lie on top.
     widths = np.linspace(4, 1.5, len(layers))
@@ -82,8 +82,9 @@ def curves(
 
 def limit_label(quantity: str, limit: float, unit: str) -> str:
     """Return the name of the largest possible value of an information: log N, or an entropy."""
-    if quantity == "I(X;T)":
+    pair = quantity.partition("(")[2]  # slices have other symbols before it, such as SI_1
+    if pair == "X;T)":
         n_inputs = math.exp(limit) if unit == "nats" else 2**limit
         return f"log {n_inputs:.0f}"
-    labels = quantity.split(";")[1].split("|")[-1].rstrip(")")
-    return f"H(X|{labels})" if quantity.startswith("I(X;") else f"H({labels})"
+    labels = pair.split(";")[1].split("|")[-1].rstrip(")")
+    return f"H(X|{labels})" if pair.startswith("X;") else f"H({labels})"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from layerbits._base import InformationHistory, InformationRow
-from layerbits.plots.given_axes import checked_names, given_axes
+from layerbits.plots.given_axes import checked_names, given_axes, layers_with
 from layerbits.plots.over_epochs import limit_label
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def information_plane(
     ('I(X;T) in nats', 'I(T;Y) in nats')
     """
     checked_names("quantities", quantities, dict.fromkeys(row.quantity for _, row in history.rows))
-    layers = checked_names("layers", layers, history.layers)
+    layers = checked_names("layers", layers, layers_with(history, quantities))
     axes, colors = given_axes(ax), _epoch_colors(history.epochs)
     for number, layer in enumerate(layers):
         pairs = {epoch: [history[epoch][layer, quantity] for quantity in quantities] for epoch in history.epochs}

@@ -59,3 +59,9 @@ def test_rows_of_nan_give_nan_in_tiles_with_and_without_other_rows(m):
     points[::2] = centers[: len(points[::2])]
     is_nan = layerbits.mixture_log_density(points, centers, 0.1, method="pruned").isnan()
     assert torch.equal(is_nan, points.isnan().any(1))
+
+
+def test_gridded_is_refused():
+    points, centers = problem("cuda")
+    with pytest.raises(ValueError, match="method: got 'gridded' on a CUDA device, wanted auto, dense or pruned"):
+        layerbits.mixture_log_density(points, centers, 1.0, method="gridded")

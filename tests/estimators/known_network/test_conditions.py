@@ -12,7 +12,7 @@ from layerbits.estimators.known_network import KnownNetworkSettings, known_netwo
 from layerbits.estimators.known_network.density_estimates import DensityEstimates, Effort, scores_of
 from layerbits.estimators.known_network.linear_models import LinearModels
 from layerbits.estimators.known_network.proposals import Proposals
-from layerbits.estimators.known_network.queries import KnownQueries, pass_sizes
+from layerbits.estimators.known_network.queries import KnownQueries, QueryStream, pass_sizes
 from layerbits.estimators.known_network.terms import confusions, decoder_scores
 from layerbits.estimators.known_network.weights import WeightSampler, log_means
 from layerbits.statistics import QUANTITIES
@@ -124,6 +124,14 @@ def test_whole_passes_take_every_input_once_and_others_take_uniform_inputs():
     uniform = KnownQueries.sample(model, [5000], 1).rows.bincount(minlength=10)
     # A count is binomial; 6 standard deviations are exceeded with a probability of 1e-8 for ten counts.
     assert (uniform - 500).abs().max() < 6 * math.sqrt(450)
+
+
+def test_parts_of_a_pass_are_the_queries_of_the_whole():
+    model, sizes = tanh_model(), [7, 10, 10]
+    whole, source = KnownQueries.sample(model, sizes, 1), QueryStream(model, sizes, 1)
+    parts = [source.take(count) for count in (5, 11, 1, 10)]
+    for name in ("rows", "noises", "points", "squares"):
+        torch.testing.assert_close(torch.cat([getattr(part, name) for part in parts]), getattr(whole, name))
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,11 @@ def test_derivatives_are_those_of_the_whitened_signals(kind):
     torch.testing.assert_close(
         model.pullback(ROWS, NOISES, cotangents), jacobians.mT @ cotangents, rtol=0, atol=ROUNDING
     )
+    points = normal_tensor(4, 2, seed=5)
+    signals, products = model.residual_products(ROWS, NOISES, points)
+    torch.testing.assert_close(signals, model.signals(ROWS, NOISES), rtol=0, atol=ROUNDING)
+    expected = (jacobians.mT @ (points - signals)[..., None])[..., 0]
+    torch.testing.assert_close(products, expected, rtol=0, atol=ROUNDING)
     for unit, direction in enumerate(step):
         difference = (model.signals(ROWS, NOISES + direction) - model.signals(ROWS, NOISES - direction)) / 2e-5
         # Third derivatives of order 1 in whitened units of 0.2, and rounding of 1e-12 / 1e-5.

@@ -112,10 +112,11 @@ def information_between_layers(
     given any t_k. Between neighbours both densities given t_k are the exact density of the noise. Further queries, used
     for nothing else, choose q. Each end of the interval has half of the risk. With a little of a wide density in q, the
     terms of the upper end are bounded, and the end is a bet, which holds for any number of queries; the flag
-    ``"tail_assumed"`` says that the bound of the terms assumes that no signal lies more than 10 times as far out as all
-    that were observed, because the activation function does not bound them. The lower end is a Student bound, from the
-    spread over the queries of each input, less an allowance for events that occur in none of the queries. Between
-    neighbours the lower bound cannot exceed the logarithm of the number of all draws. Proofs: docs/theory.md.
+    ``"tail_assumed"`` says that the bound of the terms assumes that no signal lies more than 10 times as far out as
+    those of the pool and of the queries that choose q, because the activation function does not bound them. The lower
+    end is a Student bound, from the spread over the queries of each input, less an allowance for events that occur in
+    none of the queries. Between neighbours the lower bound cannot exceed the logarithm of the number of all draws.
+    Proofs: docs/theory.md.
 
     Examples
     --------

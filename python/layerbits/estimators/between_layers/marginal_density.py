@@ -70,7 +70,8 @@ def marginal_log_densities(
     densities: list[Callable[[Queries], Doubles]] = [mixture]
     densities += [partial(_decoder_log_density, decoder) for decoder in decoders_of(pool, classes, queries)]
     best = max(densities, key=lambda density: float(density(trial).mean()))
-    wide = WideDensity.of(pool, queries.bases, queries.sigma, sample.diameter, queries.alpha)
+    bases = queries.bases[:, evaluated:], queries.bases[:, :evaluated]
+    wide = WideDensity.of(pool, bases, queries.sigma, sample.diameter, queries.alpha)
     log_pool = mixture(final)
     pool_log_sums = log_pool + final.noise_log_density + math.log(n_inputs * n_draws)
     base_log_sums = mixture_log_sums(final, final.bases, classes)[1]

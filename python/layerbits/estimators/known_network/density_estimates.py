@@ -1,5 +1,7 @@
 """Estimates of log p(t|x) at queries: unbiased from fresh samples, and tilted by the noise that made the query.
 
+A sample has the weight of its noises, or, if chains take the place of samples, the weight of a chain.
+
 The number of samples of a pair (t, x') follows from the scores N(t; m, C) of all inputs at t: it does not depend on
 which input made t. Only the estimates of I(X;T), I(X;T|Y) and h(T|X) use further samples for the input that made t.
 """
@@ -13,8 +15,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from layerbits.estimators.known_network.linear_models import LinearModels
-from layerbits.estimators.known_network.proposals import Proposals
+from layerbits.estimators.known_network.annealed_weights import AnnealedSampler
+from layerbits.estimators.known_network.annealing import Bridges
+from layerbits.estimators.known_network.proposals import InputModels, Proposals
 from layerbits.estimators.known_network.queries import KnownQueries
 from layerbits.estimators.known_network.weights import WeightSampler, log_means
 from layerbits.kernels import RandomStream, derived_seed
@@ -54,6 +57,31 @@ class Effort:
         shares = torch.softmax(self.power * scores, dim=1)
         counts = (self.shared * shares).ceil().long()
         return counts * (posterior * scores.shape[1] >= self.least_share)
+
+    def sampler(self, proposals: Proposals, seed: int) -> WeightSampler | AnnealedSampler:
+        """Return the sampler of weights."""
+        return WeightSampler(proposals, seed)
+
+
+@dataclasses.dataclass(frozen=True)
+class AnnealedEffort(Effort):
+    """How many chains the estimates take; their weights take the place of those of samples.
+
+    Attributes
+    ----------
+    bridges : Bridges
+        The settings of the chains.
+    """
+
+    bridges: Bridges = dataclasses.field(default_factory=Bridges)
+
+    def counts(self, scores: Tensor) -> Tensor:
+        """Return the number of chains of each pair, (q, N), from scores (q, N): few inputs have any."""
+        return (self.shared * torch.softmax(self.power * scores, dim=1)).round().long()
+
+    def sampler(self, proposals: Proposals, seed: int) -> AnnealedSampler:
+        """Return the sampler of weights."""
+        return AnnealedSampler(proposals, seed, self.bridges)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +127,7 @@ class DensityEstimates:
         scores : Tensor of shape (q, N)
             The scores, from `scores_of`.
         efforts : sequence of Effort
-            In ascending order, and equal in `least_share` and `power`: each uses the first samples of the last one.
+            In ascending order, and equal in all but numbers: each uses the first samples of the last one.
         seed : int
             A seed that no other queries have.
         """
@@ -114,7 +142,7 @@ class DensityEstimates:
         fresh = [torch.empty_like(scores) for _ in efforts]
         samples = torch.full((len(indices), int(own_lengths[-1].max())), -math.inf, dtype=torch.float64)
         noise, bounded = torch.empty(2, len(indices), dtype=torch.float64)
-        sampler = WeightSampler(proposals, seed)
+        sampler = efforts[-1].sampler(proposals, seed)
         bounded_sampler = WeightSampler(
             proposals, derived_seed(seed, RandomStream.KNOWN_ENTROPY_SEED), BOUNDED_PRIOR_WEIGHT
         )
@@ -174,7 +202,7 @@ def _tilted(samples: Tensor, noise: Tensor, counts: Tensor) -> Tensor:
     return torch.where(counts > 0, total - counts.clamp(min=1).double().log(), -math.inf)
 
 
-def own_tilted_estimates(models: LinearModels, sampler: WeightSampler, queries: KnownQueries, samples: int) -> Tensor:
+def own_tilted_estimates(models: InputModels, sampler: WeightSampler, queries: KnownQueries, samples: int) -> Tensor:
     """Return tilted estimates, in the order of `WeightSampler.of_noises`, for the queries of the inputs of a batch.
 
     `samples`, at least 2, counts the query's own noise.

@@ -4,40 +4,49 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from layerbits._base import Doubles
 from layerbits.estimators.classes import Classes
 from layerbits.estimators.known_network.density_estimates import DensityEstimates, ScoredQueries, scores_of
 from layerbits.estimators.known_network.entropy_ends import EntropyMeasure, EntropyTerms
 from layerbits.estimators.known_network.information_ends import DECODER, InformationTerms, main_cause, standard_error
-from layerbits.estimators.known_network.pilot import Pilot
+from layerbits.estimators.known_network.pilot import DecoderChoice, Pilot
 from layerbits.estimators.known_network.proposals import Proposals
-from layerbits.estimators.known_network.queries import KnownQueries, pass_sizes
+from layerbits.estimators.known_network.queries import KnownQueries, QueryStream, pass_sizes
 from layerbits.estimators.known_network.settings import KnownNetworkSettings
 from layerbits.estimators.known_network.signal_model import SignalModel
 from layerbits.estimators.known_network.terms import confusions
+from layerbits.estimators.risk_shares import RiskShares
 from layerbits.estimators.two_sided_estimate import Point, TwoSidedEstimate
 from layerbits.kernels import RandomStream, derived_seed
 from layerbits.statistics import Interval, Quantity
 
-# Pairs of a query and an input whose densities are estimated at a time; a fixed number, because each block of queries
-# has its own seed.
-_PAIRS = 2**21
+# Bytes of the arrays of a pair of a query and an input; the most pairs that are estimated at a time.
+_BYTES_OF_PAIR, _MOST_PAIRS = 128, 2**21
 
 
 def known_network_estimates(
     model: SignalModel, classes: Classes, risk: float, seed: int, settings: KnownNetworkSettings
 ) -> dict[str, TwoSidedEstimate]:
+    """Estimate every quantity of a layer behind noise for one label set, as `estimates_of_label_sets`."""
+    return estimates_of_label_sets(model, [classes], risk, seed, settings)[0]
+
+
+def estimates_of_label_sets(
+    model: SignalModel, label_sets: Sequence[Classes], risk: float, seed: int, settings: KnownNetworkSettings
+) -> list[dict[str, TwoSidedEstimate]]:
     """Estimate every quantity of a layer behind noise with the network that makes its signals.
 
     Parameters
     ----------
     model : SignalModel
         The signal as a function of the input and of the earlier noises.
-    classes : Classes
-        The classes of the inputs.
+    label_sets : sequence of Classes
+        Classes of the same inputs; they share all queries and samples.
     risk : float
         Probability with which each end of an interval may be wrong.
     seed : int
@@ -47,32 +56,82 @@ def known_network_estimates(
 
     Returns
     -------
-    dict
-        The estimate of each measured quantity, in nats; entropies are less the entropy of the noise.
+    list of dict
+        For each label set, the estimate of each measured quantity, in nats; entropies are less the entropy of the
+        noise. Empty if the pilot expects an interval wider than `KnownNetworkSettings.useful_width`.
+
+    Raises
+    ------
+    UnboundedGainError
+        The noise of earlier layers acts so strongly that float64 cannot invert a covariance.
     """
-    proposals = Proposals(model, seed, settings.max_memory)
+    proposals = Proposals(model, seed, settings.max_memory, settings.jacobians)
     sizes = [settings.pilot_queries, *pass_sizes(model.n_inputs, settings.queries)]
-    queries = KnownQueries.sample(model, sizes, seed)
+    source, n_final = QueryStream(model, sizes, seed), sum(sizes[1:])
+    block = max(1, min(_MOST_PAIRS, settings.max_memory // _BYTES_OF_PAIR) // model.n_inputs)
+    # The pilot and the first block are scored together, because each visit may fit the models again.
+    queries = source.take(min(settings.pilot_queries + block, sum(sizes)))
     scores = scores_of(proposals, queries)
-    for_pilot = slice(settings.pilot_queries)
+    for_pilot, first = slice(settings.pilot_queries), slice(settings.pilot_queries, None)
     scored = ScoredQueries(queries.select(for_pilot), scores[for_pilot])
     # Each end of a bet is about sqrt(2 log(1 / risk) / n) standard deviations from the mean.
-    width_of_bets = 2 * math.sqrt(-2 * math.log(risk) / sum(sizes[1:]))
-    pilot = Pilot.of(proposals, scored, classes, settings.samples, width_of_bets)
-    entropy = EntropyMeasure.of(proposals, sum(sizes[1:]), risk)
-    terms = _Terms(pilot, entropy, classes)
-    at_pilot, blocks = terms.at(pilot.queries, pilot.estimates), []
-    block = max(1, _PAIRS // model.n_inputs)
-    for number, start in enumerate(range(settings.pilot_queries, len(queries.rows), block)):
-        part, block_seed = slice(start, start + block), derived_seed(seed, RandomStream.KNOWN_BLOCK_SEED, number)
-        of_block = queries.select(part)
-        (estimates,) = DensityEstimates.of(proposals, of_block, scores[part], [pilot.effort], block_seed)
-        blocks.append(terms.at(of_block, estimates))
+    width_of_bets = 2 * math.sqrt(-2 * math.log(risk) / n_final)
+    pilot = Pilot.of(proposals, scored, label_sets, settings, width_of_bets)
+    if pilot.expected_width > settings.useful_width:
+        return []
+    entropy = EntropyMeasure.of(proposals, n_final, risk)
+    of_label_sets = [
+        _Terms(decoders, entropy, classes) for decoders, classes in zip(pilot.decoders, label_sets, strict=True)
+    ]
+    blocks = [[terms.at(pilot.queries, pilot.estimates)] for terms in of_label_sets]
+    queries, scores = queries.select(first), scores[first]
+    for number, start in enumerate(range(0, n_final, block)):
+        if start:
+            queries = source.take(min(block, n_final - start))
+            scores = scores_of(proposals, queries)
+        block_seed = derived_seed(seed, RandomStream.KNOWN_BLOCK_SEED, number)
+        (estimates,) = DensityEstimates.of(proposals, queries, scores, [pilot.effort], block_seed)
+        for of_blocks, terms in zip(blocks, of_label_sets, strict=True):
+            of_blocks.append(terms.at(queries, estimates))
     cuts = np.cumsum(sizes[1:])[:-1]
-    passes = {
-        name: [values, *np.split(np.concatenate([values_of_block[name] for values_of_block in blocks]), cuts)]
-        for name, values in at_pilot.items()
+    return [
+        _estimates(terms, _by_pass(of_blocks, cuts), risk, settings.shares)
+        for terms, of_blocks in zip(of_label_sets, blocks, strict=True)
+    ]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Terms:
+    """All terms of a query and a label set, by a name; the functions are fixed before the final queries."""
+
+    decoders: Mapping[str, DecoderChoice]
+    entropy: EntropyMeasure
+    classes: Classes
+
+    def at(self, queries: KnownQueries, estimates: DensityEstimates) -> dict[str, Doubles]:
+        terms: dict[str, Doubles] = {}
+        for quantity in self.classes.quantities:
+            if not quantity.is_entropy:
+                decoder = self.decoders[quantity.name]
+                terms[_decoder(quantity)] = decoder.terms(quantity, estimates, queries, self.classes)
+                terms[_confusion(quantity)] = confusions(quantity, estimates, queries.rows, self.classes)
+        terms["above"], terms["below"] = self.entropy.terms(queries, estimates)
+        return terms
+
+
+def _by_pass(blocks: Sequence[Mapping[str, Doubles]], cuts: npt.NDArray[np.int_]) -> dict[str, list[Doubles]]:
+    """Return the terms at the pilot queries, the first block, and then those of each pass, by name."""
+    return {
+        name: [values, *np.split(np.concatenate([of_block[name] for of_block in blocks[1:]]), cuts)]
+        for name, values in blocks[0].items()
     }
+
+
+def _estimates(
+    terms: _Terms, passes: Mapping[str, Sequence[Doubles]], risk: float, shares: RiskShares
+) -> dict[str, TwoSidedEstimate]:
+    """Return the estimate of each quantity from the terms of the passes."""
+    classes, entropy = terms.classes, terms.entropy
     information = {
         quantity.name: InformationTerms(
             passes[_decoder(quantity)], passes[_confusion(quantity)], classes.ceilings[quantity.name], risk
@@ -83,28 +142,9 @@ def known_network_estimates(
     given_input = EntropyTerms(
         passes["above"], passes["below"], entropy.largest, entropy.least, entropy.wide.tail_assumed
     )
-    estimates_by_name = {name: of_name.estimate(settings.shares) for name, of_name in information.items()}
-    estimates_by_name |= _entropies(given_input, information["I(X;T)"], risk)
-    return {quantity.name: estimates_by_name[quantity.name] for quantity in classes.quantities}
-
-
-@dataclasses.dataclass(frozen=True)
-class _Terms:
-    """All terms of a query, by a name; the functions are fixed before the final queries."""
-
-    pilot: Pilot
-    entropy: EntropyMeasure
-    classes: Classes
-
-    def at(self, queries: KnownQueries, estimates: DensityEstimates) -> dict[str, Doubles]:
-        terms: dict[str, Doubles] = {}
-        for quantity in self.classes.quantities:
-            if not quantity.is_entropy:
-                decoder = self.pilot.decoders[quantity.name]
-                terms[_decoder(quantity)] = decoder.terms(quantity, estimates, queries, self.classes)
-                terms[_confusion(quantity)] = confusions(quantity, estimates, queries.rows, self.classes)
-        terms["above"], terms["below"] = self.entropy.terms(queries, estimates)
-        return terms
+    estimates = {name: of_name.estimate(shares) for name, of_name in information.items()}
+    estimates |= _entropies(given_input, information["I(X;T)"], risk)
+    return {quantity.name: estimates[quantity.name] for quantity in classes.quantities}
 
 
 def _decoder(quantity: Quantity) -> str:

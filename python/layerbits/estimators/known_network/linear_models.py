@@ -9,6 +9,7 @@ only loosen the ends. The posterior of W given t is sampled by Matheron's rule.
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import torch
 from torch import Tensor
@@ -16,8 +17,30 @@ from torch import Tensor
 from layerbits.estimators.known_network.signal_model import SignalModel
 from layerbits.kernels import RandomStream, standard_normal, stream
 
-# Numbers of Jacobians of an input, whose mean is the gain, and of signals, which give its mean and variances.
-_JACOBIANS, _SIGNALS = 8, 64
+# Number of Jacobians of an input, whose mean is the gain, unless the settings have another one.
+JACOBIANS = 8
+
+# Number n of signals of an input, which give its mean and variances. Their errors, of variance V / n and of relative
+# variance 2 / n, cost a log density about 1 / 2n nats a unit each: .008 nats for 64.
+SIGNALS = 64
+
+# Largest variance of a unit of T given x, in units of the noise of the layer: the rounding of log densities is about
+# d times 2e-16 times this.
+LARGEST_VARIANCE = 1e12
+
+
+class UnboundedGainError(ValueError):
+    """The noise of earlier layers acts so strongly on a signal that float64 cannot invert its covariance."""
+
+    @classmethod
+    def of(cls, largest_variance: float) -> UnboundedGainError:
+        """Return the error for the largest variance of a unit of T given x."""
+        return cls(
+            "sigma: got noise of earlier layers that gives the signal of a unit "
+            f"{math.sqrt(largest_variance):.3g} times the standard deviation of its own noise, wanted at most "
+            f"{math.sqrt(LARGEST_VARIANCE):g} times and covariances that float64 can invert; choose another sigma, or "
+            "another estimator"
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,21 +71,29 @@ class LinearModels:
     half_log_determinants: Tensor
 
     @classmethod
-    def fit(cls, model: SignalModel, rows: Tensor, seed: int) -> LinearModels:
-        """Fit the models of inputs (b,); the noises of an input depend on the seed and its index alone."""
-        noises = torch.stack([_noises(model, row, seed) for row in rows.tolist()])
+    def fit(cls, model: SignalModel, rows: Tensor, seed: int, n_jacobians: int = JACOBIANS) -> LinearModels:
+        """Fit the models of inputs (b,); the noises of an input depend on the seed and its index alone.
+
+        Raises
+        ------
+        UnboundedGainError
+            The covariance of T given an input cannot be inverted in float64.
+        """
+        noises = torch.stack([_noises(model, row, seed, n_jacobians) for row in rows.tolist()])
         gains = torch.zeros(len(rows), model.n_units, model.noise_size, dtype=torch.float64)
-        for k in range(_JACOBIANS):
+        for k in range(n_jacobians):
             jacobians = model.jacobians(rows, noises[:, k])
-            # A derivative may be NaN, as that of sqrt(s * (s > 0)) for s < 0, or infinite; any gain is valid there.
-            gains += torch.where(jacobians.isfinite(), jacobians, 0.0)
-        gains /= _JACOBIANS
-        fresh = noises[:, _JACOBIANS:]
-        signals = model.signals(rows.repeat_interleave(_SIGNALS), fresh.flatten(0, 1))
-        residuals = signals.view(len(rows), _SIGNALS, -1) - fresh @ gains.mT
+            if not jacobians.sum().isfinite():
+                # A derivative may be NaN, as that of sqrt(s * (s > 0)) for s < 0, or infinite; any gain is valid there.
+                jacobians = torch.where(jacobians.isfinite(), jacobians, 0.0)
+            gains += jacobians
+        gains /= n_jacobians
+        fresh = noises[:, n_jacobians:]
+        signals = model.signals(rows.repeat_interleave(SIGNALS), fresh.flatten(0, 1))
+        residuals = signals.view(len(rows), SIGNALS, -1) - fresh @ gains.mT
         # A fresh residual has, around the mean of n residuals, the variance of a residual times 1 + 1/n.
-        variances = 1 + (1 + 1 / _SIGNALS) * residuals.var(1)
-        roots = torch.linalg.cholesky(gains @ gains.mT + torch.diag_embed(variances))
+        variances = 1 + (1 + 1 / SIGNALS) * residuals.var(1)
+        roots = _cholesky(gains @ gains.mT + torch.diag_embed(variances))
         return cls(
             rows,
             residuals.mean(1),
@@ -119,6 +150,17 @@ class LinearModels:
         return -0.5 * (squares + self.variances.log().sum(-1)[:, None])
 
 
-def _noises(model: SignalModel, row: int, seed: int) -> Tensor:
+def _noises(model: SignalModel, row: int, seed: int, n_jacobians: int) -> Tensor:
     generator = stream(seed, RandomStream.KNOWN_MODELS, row)
-    return standard_normal((_JACOBIANS + _SIGNALS, model.noise_size), generator, torch.float64)
+    return standard_normal((n_jacobians + SIGNALS, model.noise_size), generator, torch.float64)
+
+
+def _cholesky(covariances: Tensor) -> Tensor:
+    """Return the Cholesky factors; raise an UnboundedGainError if they are not accurate."""
+    largest = float(covariances.diagonal(dim1=1, dim2=2).max())
+    if largest <= LARGEST_VARIANCE:  # not so for NaN
+        roots: Tensor
+        roots, errors = torch.linalg.cholesky_ex(covariances)
+        if not errors.any():
+            return roots
+    raise UnboundedGainError.of(largest)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from layerbits.estimators.problem import Problem
 from layerbits.estimators.signal_ranges import largest_distance
-from layerbits.networks import DropoutNoise, GivenNoises
+from layerbits.networks import DropoutNoise, GivenNoises, RandomSlices
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +44,10 @@ class NetworkSignalModel:
             The network cannot run; the noise of the part is not Gaussian; or as `GivenNoises`.
         """
         part, network = problem.parts[name], problem.network
+        if isinstance(part.slices, RandomSlices):
+            raise ValueError(
+                f"estimator: got 'known' for {name!r}, the mean over many slices, wanted 'pooled', 'paper' or 'auto'"
+            )
         noise = part.noise(network)
         if isinstance(noise, DropoutNoise):
             raise ValueError(
@@ -92,3 +96,7 @@ class NetworkSignalModel:
     def pullback(self, rows: Tensor, noises: Tensor, cotangents: Tensor) -> Tensor:
         """Return J' U, (m, k, p), for cotangents U (m, d, p)."""
         return self.given.pullback(rows, noises, cotangents)
+
+    def residual_products(self, rows: Tensor, noises: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the signals (m, d), and J' (t - S), (m, k), for points t (m, d)."""
+        return self.given.residual_products(rows, noises, points)

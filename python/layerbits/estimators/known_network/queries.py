@@ -39,26 +39,68 @@ class KnownQueries:
 
     @classmethod
     def sample(cls, model: SignalModel, sizes: Sequence[int], seed: int) -> KnownQueries:
-        """Sample passes of these sizes: a pass of N queries takes every input once, any other takes uniform inputs.
-
-        Never every k-th input: inputs may be sorted. Each pass has its own stream.
-        """
-        rows, noises, errors = [], [], []
-        for number, size in enumerate(sizes):
-            generator = stream(seed, RandomStream.KNOWN_QUERIES, number)
-            whole = size == model.n_inputs
-            rows.append(
-                torch.arange(size) if whole else torch.from_numpy(generator.integers(model.n_inputs, size=size))
-            )
-            noises.append(standard_normal((size, model.noise_size), generator, torch.float64))
-            errors.append(standard_normal((size, model.n_units), generator, torch.float64))
-        all_rows, all_noises, all_errors = torch.cat(rows), torch.cat(noises), torch.cat(errors)
-        points = model.signals(all_rows, all_noises) + all_errors
-        return cls(all_rows, all_noises, points, all_errors.square().sum(1))
+        """Sample passes of these sizes, as `QueryStream`."""
+        return QueryStream(model, sizes, seed).take(sum(sizes))
 
     def select(self, part: slice) -> KnownQueries:
         """Return a slice of the queries."""
         return KnownQueries(self.rows[part], self.noises[part], self.points[part], self.squares[part])
+
+
+class QueryStream:
+    """The queries of successive passes, in parts of any size, which do not change them.
+
+    A pass of N queries takes every input once, any other takes uniform inputs; never every k-th input: inputs may be
+    sorted. Each pass has its own streams.
+
+    Parameters
+    ----------
+    model : SignalModel
+        The network.
+    sizes : sequence of int
+        The numbers of queries of the passes.
+    seed : int
+        Seed of the queries.
+    """
+
+    def __init__(self, model: SignalModel, sizes: Sequence[int], seed: int) -> None:
+        self._model = model
+        self._passes = iter([_QueryPass(model, size, seed, number) for number, size in enumerate(sizes)])
+        self._pass = next(self._passes)
+
+    def take(self, count: int) -> KnownQueries:
+        """Return the next queries; count is at least 1, and at most the number of queries that are left."""
+        parts, missing = [], count
+        while missing:
+            if not self._pass.left:
+                self._pass = next(self._passes)
+            parts.append(self._pass.take(min(missing, self._pass.left)))
+            missing -= len(parts[-1][0])
+        rows, noises, errors = (torch.cat(values) for values in zip(*parts, strict=True))
+        return KnownQueries(rows, noises, self._model.signals(rows, noises) + errors, errors.square().sum(1))
+
+
+class _QueryPass:
+    """The inputs, the noises and the errors of the queries of a pass, a part at a time."""
+
+    def __init__(self, model: SignalModel, size: int, seed: int, number: int) -> None:
+        self._widths = model.noise_size, model.n_units
+        self._size, self._n_inputs, self.left = size, model.n_inputs, size
+        self._rows, self._noises, self._errors = (
+            stream(seed, RandomStream.KNOWN_QUERIES, number, use) for use in range(3)
+        )
+
+    def take(self, count: int) -> tuple[Tensor, Tensor, Tensor]:
+        first, self.left = self._size - self.left, self.left - count
+        if self._size == self._n_inputs:
+            rows = torch.arange(first, first + count)
+        else:
+            rows = torch.from_numpy(self._rows.integers(self._n_inputs, size=count))
+        noises, errors = (
+            standard_normal((count, width), generator, torch.float64)
+            for width, generator in zip(self._widths, (self._noises, self._errors), strict=True)
+        )
+        return rows, noises, errors
 
 
 def pass_sizes(n_inputs: int, queries: int) -> list[int]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
+from layerbits.estimators.known_network.linear_models import JACOBIANS
 from layerbits.estimators.risk_shares import UNDIVIDED, RiskShares
 from layerbits.networks import MAX_MEMORY
 
@@ -24,6 +26,14 @@ class KnownNetworkSettings:
         Budget in bytes.
     shares : RiskShares
         How the risk of the ends of an information is divided.
+    least_share : float
+        Inputs get no sample where their posterior probability by the linear models, times N, is below this.
+    jacobians : int
+        Number of Jacobians of an input.
+    chains : bool
+        Whether chains may take the place of samples; they take several times as long.
+    useful_width : float
+        Where the pilot expects a wider interval of I(X;T), in nats, the measurement ends without a result.
     """
 
     queries: int = 1024
@@ -31,3 +41,7 @@ class KnownNetworkSettings:
     samples: int = 1024
     max_memory: int = MAX_MEMORY
     shares: RiskShares = UNDIVIDED
+    least_share: float = 1e-3
+    jacobians: int = JACOBIANS
+    chains: bool = True
+    useful_width: float = math.inf

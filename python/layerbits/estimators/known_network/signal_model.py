@@ -45,3 +45,6 @@ class SignalModel(Protocol):
 
     def pullback(self, rows: Tensor, noises: Tensor, cotangents: Tensor) -> Tensor:
         """Return J' U, (m, k, p), for cotangents U (m, d, p)."""
+
+    def residual_products(self, rows: Tensor, noises: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Return g(x, w), (m, d), and J' (t - g(x, w)), (m, k), for points t (m, d)."""

@@ -10,8 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from layerbits.estimators.known_network.linear_models import LinearModels
-from layerbits.estimators.known_network.proposals import Proposals
+from layerbits.estimators.known_network.proposals import InputModels, Proposals
 from layerbits.estimators.known_network.queries import KnownQueries
 from layerbits.kernels import RandomStream, standard_normal, stream
 
@@ -34,7 +33,7 @@ class WeightSampler:
     seed: int
     prior_weight: float = 0.0
 
-    def log_weights(self, models: LinearModels, queries: KnownQueries, counts: Tensor) -> Tensor:
+    def log_weights(self, models: InputModels, queries: KnownQueries, counts: Tensor) -> Tensor:
         """Return the log weights of counts[i, j] samples of the i-th model for query j.
 
         They are flat, in the order of the models and of the queries.
@@ -65,7 +64,7 @@ class WeightSampler:
 
     def _weights_of_pieces(
         self,
-        models: LinearModels,
+        models: InputModels,
         queries: KnownQueries,
         pieces: Sequence[Tensor],
         generators: Sequence[tuple[np.random.Generator, np.random.Generator]],
@@ -90,7 +89,7 @@ class WeightSampler:
         log_noise = noise_log_densities(model.signals(rows, noises[filled]), points[filled])
         return torch.split(log_noise + self._mixed(log_ratios[filled]), lengths)
 
-    def of_noises(self, models: LinearModels, queries: KnownQueries) -> tuple[Tensor, Tensor]:
+    def of_noises(self, models: InputModels, queries: KnownQueries) -> tuple[Tensor, Tensor]:
         """Return the indices of the queries of the inputs of a batch, and the log weights of their own noises."""
         order, lengths = [], []
         for row in models.rows.tolist():

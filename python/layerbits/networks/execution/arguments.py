@@ -80,6 +80,8 @@ def _remedy(error: Exception) -> str:
     words = str(error)
     if isinstance(error, TypeError) and "positional argument" in words and "given" in words:
         return "; if batches hold labels, name their key or position, for instance labels=1"
+    if "must have the same dtype" in words or ("Input type" in words and "should be the same" in words):
+        return "; convert the inputs to the dtype of the network, for instance by inputs.float()"
     if "index out of range in self" in words:
         return "; lower the numbers, or give the embedding more rows"
     if isinstance(error, IndexError) and "dimension 0 with size" in words:

@@ -6,6 +6,7 @@ with activation checkpointing, compilation, `torch.func.vmap` and saved states o
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import torch
@@ -22,6 +23,17 @@ from layerbits.networks.noise.resolution import resolved
 from layerbits.networks.noise.switch import NoiseSwitch
 
 
+@dataclasses.dataclass(frozen=True)
+class ObservedCall:
+    """A call in the observed pass: its position among all calls, and the shape of its signal.
+
+    The shape is empty for a nested tensor.
+    """
+
+    position: int
+    shape: tuple[int, ...]
+
+
 class AddNoise(NoiseHook):
     """The forward hook of a noisy module, or the hook of a noisy function (`EnterFunctions`).
 
@@ -34,15 +46,15 @@ class AddNoise(NoiseHook):
     noise : tuple of GaussianNoise, DropoutNoise or None
         Noise of each call in the observed pass, None for a call without noise. If all calls share one object, calls
         are not counted, and a pass may have any number of them.
-    positions : tuple of int
-        Position of each call among all calls of the observed pass.
+    calls : tuple of ObservedCall
+        The calls in the observed pass.
     """
 
     def __init__(
-        self, switch: NoiseSwitch, name: str, noise: tuple[Noise | None, ...], positions: tuple[int, ...]
+        self, switch: NoiseSwitch, name: str, noise: tuple[Noise | None, ...], calls: tuple[ObservedCall, ...]
     ) -> None:
         super().__init__(switch)
-        self.name, self.noise, self.positions = name, noise, positions
+        self.name, self.noise, self.calls = name, noise, calls
         self._recomputed = RecomputedCalls()
 
     @property

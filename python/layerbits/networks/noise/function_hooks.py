@@ -7,6 +7,7 @@ the mode, so such a call of a layer is refused.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -35,11 +36,14 @@ class EnterFunctions(NoiseHook):
     ----------
     layers : mapping of str to callable or UnobservedFunction
         A hook for each function by its name; empty for a module whose functions are no layers.
+    keeps_dense : bool
+        Whether the module is an `nn.TransformerEncoder` that could make nested tensors from a padding mask. Torch makes
+        none while a mode intercepts functions, so this module gets a mode, too.
     """
 
-    def __init__(self, switch: NoiseSwitch, layers: Mapping[str, OutputHook]) -> None:
+    def __init__(self, switch: NoiseSwitch, layers: Mapping[str, OutputHook], *, keeps_dense: bool = False) -> None:
         super().__init__(switch)
-        self.layers = dict(layers)
+        self.layers, self.keeps_dense = dict(layers), keeps_dense
 
     def is_waiting(self) -> bool:
         """Return whether a second run of a function is still to come."""
@@ -47,13 +51,13 @@ class EnterFunctions(NoiseHook):
 
     @not_compiled_alone
     def __call__(self, module: nn.Module, args: tuple[Any, ...]) -> None:
-        """Put the module on the stack of the switch, and a mode on torch's stack if the module has such functions.
+        """Put the module on the stack of the switch, and a mode on torch's stack if the module needs one.
 
         Raises
         ------
         LayerSelectionError
-            A module with such functions gets a nested tensor: torch has attention of nested tensors only in a fast
-            path, which calls no functions.
+            A module whose functions are layers gets a nested tensor: torch has attention of nested tensors only in a
+            fast path, which calls no functions.
         """
         for argument in args if self.layers else ():
             if isinstance(argument, Tensor) and argument.is_nested:
@@ -61,7 +65,7 @@ class EnterFunctions(NoiseHook):
                     f"layers: got a nested tensor in {type(module).__name__}, whose functions are layers, wanted a "
                     f"dense tensor; {DENSE_ENCODER}"
                 )
-        mode = _FunctionMode(self, module) if self.layers else None
+        mode = _FunctionMode(self, module) if self.layers or (self.keeps_dense and _may_make_nested(module)) else None
         self.switch.counts.running.append(RunningModule(module, mode))
         if mode is not None:
             mode.__enter__()  # type: ignore[no-untyped-call]
@@ -119,7 +123,8 @@ def add_function_hooks(
     """Register hooks by which the listed functions of modules become layers.
 
     If any function is listed, all modules get hooks: a compiled pass has no stack of Python, so the hooks alone show
-    which module runs.
+    which module runs. Encoders then compute dense tensors, because torch has attention of nested tensors only without
+    hooks.
 
     Parameters
     ----------
@@ -133,10 +138,36 @@ def add_function_hooks(
         The number of calls of each function in a call of its module, which a compiled pass must reach.
     """
     for module in root.modules() if layers_of_modules else ():
-        enter = EnterFunctions(switch, layers_of_modules.get(module, {}))
+        keeps_dense = isinstance(module, nn.TransformerEncoder)
+        enter = EnterFunctions(switch, layers_of_modules.get(module, {}), keeps_dense=keeps_dense)
         leave = LeaveFunctions(switch, observed.get(module, {}))
         enter.handle = module.register_forward_pre_hook(enter)
         leave.handle = module.register_forward_hook(leave, always_call=True)
+        if keeps_dense:
+            warning = WarnOfPadding(switch)
+            warning.handle = module.register_forward_pre_hook(warning, with_kwargs=True)
+
+
+def _may_make_nested(encoder: nn.Module) -> bool:
+    """Return whether an `nn.TransformerEncoder` makes nested tensors from some padding masks in its present mode."""
+    return bool(getattr(encoder, "use_nested_tensor", False)) and not encoder.get_submodule("layers.0").training
+
+
+class WarnOfPadding(NoiseHook):
+    """The forward pre-hook that warns where an encoder computes dense tensors and torch would make nested ones."""
+
+    @not_compiled_alone
+    def __call__(self, encoder: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        """Warn of a padding mask in evaluation without gradients."""
+        mask = kwargs.get("src_key_padding_mask", args[2] if len(args) > 2 else None)
+        if mask is None or torch.is_grad_enabled() or torch.compiler.is_compiling() or not _may_make_nested(encoder):
+            return
+        warnings.warn(
+            f"inputs: got a padding mask in {type(encoder).__name__}, in whose network functions are noisy layers: its "
+            "output has the values of padding tokens that it has in training, not 0 as in evaluation without noise; "
+            "leave them out of later means over tokens, and set use_nested_tensor = False of the encoder",
+            stacklevel=2,
+        )
 
 
 class _FunctionMode(TorchFunctionMode):

@@ -14,7 +14,7 @@ from layerbits._base import LayerSelectionError
 from layerbits.networks.execution.call_stack import in_function_transform
 from layerbits.networks.execution.compilation import compile_again, guard_hooks
 from layerbits.networks.execution.own_hooks import delete_own_hooks
-from layerbits.networks.noise.add_noise import AddNoise
+from layerbits.networks.noise.add_noise import AddNoise, ObservedCall
 from layerbits.networks.noise.function_hooks import EnterFunctions, OutputHook, add_function_hooks
 from layerbits.networks.noise.gaussian import RelativeSigma
 from layerbits.networks.noise.hooks import NoiseHook, PassStart, check_no_pass_waits, noise_hooks
@@ -111,7 +111,7 @@ class WaitingNoise(NoiseHook):
                 self.switch,
                 called,
                 tuple(noise.get(call.name) for _, call in numbered_calls),
-                tuple(position for position, _ in numbered_calls),
+                tuple(ObservedCall(position, call.shape) for position, call in numbered_calls),
             )
             module, function = numbered_calls[0][1].module, numbered_calls[0][1].function
             if function:

@@ -19,8 +19,8 @@ class LayerNoise(Mapping[str, Noise]):
     """The noise of the noisy layers of a network, made by `noise_of`.
 
     The mapping follows the network: after another `noisify` it has the new noise, and after `remove_noise` it is empty.
-    A name other than that of a noisy layer raises a KeyError. The next pass checks whether a new value fits the number
-    of units.
+    A name other than that of a noisy layer raises a KeyError, and a value for another number of units than observed a
+    ValueError.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -41,6 +41,7 @@ class LayerNoise(Mapping[str, Noise]):
     def __setitem__(self, layer: str, sigma: Deviations | DropoutNoise) -> None:
         hook, index = self._find(layer)
         noise = layer_noise(sigma, name=f"sigma[{layer!r}]")
+        noise.check(layer, hook.calls[index].shape)
         hook.noise = (*hook.noise[:index], noise, *hook.noise[index + 1 :])
         compile_again()
 
@@ -55,10 +56,10 @@ class LayerNoise(Mapping[str, Noise]):
     def _calls(self) -> dict[str, tuple[AddNoise, int]]:
         """Return the hook of each noisy call and the index of the call in its `noise`, by the name of the layer."""
         calls = [
-            (position, number, function_name(name, function) if function else name, hook)
+            (call.position, number, function_name(name, function) if function else name, hook)
             for name, module in self._model.named_modules()
             for function, hook in _hooks_of_layers(module).items()
-            for number, (position, noise) in enumerate(zip(hook.positions, hook.noise, strict=True), start=1)
+            for number, (call, noise) in enumerate(zip(hook.calls, hook.noise, strict=True), start=1)
             if noise is not None
         ]
         in_order = sorted(calls, key=lambda call: (call[0], call_name(call[2], call[1])))

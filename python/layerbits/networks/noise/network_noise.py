@@ -34,7 +34,8 @@ def noisify(model: Model, *, sigma: Sigma, layers: Layers = None, inputs: object
     """Add Gaussian noise to layers of a network, in place: T = S + Z in every pass, in training and in evaluation.
 
     Ordinary passes take the noise from torch's own generators, as dropout does, so `torch.manual_seed` sets its seed. A
-    network that is noisy already gets this noise in place of the earlier noise.
+    network that is noisy already, or has noisy parts, gets this noise in place of all earlier noise: parts whose layers
+    are not selected lose theirs.
 
     Parameters
     ----------
@@ -52,17 +53,20 @@ def noisify(model: Model, *, sigma: Sigma, layers: Layers = None, inputs: object
         The layers that get noise. None selects every hidden activation function, and the layers that `sigma` names. An
         activation function is a module of `torch.nn.modules.activation` other than `MultiheadAttention`, a module
         without parameters that acts value by value, or a function such as `F.relu` in the forward method of ``block``,
-        which is the layer ``block.relu``; it is hidden unless it returns the output of the network or, as a function of
-        parameters alone, does not depend on the input. A warning names activation functions that return one of several
-        outputs, do not depend on the input or do not run, and other modules that act value by value. A str is a name or
-        a glob (``*`` does not cross a dot, ``**`` does), a type selects all modules of the type, a function such as
-        `F.relu` all its calls, and a callable has the signature ``(name, module) -> bool``. These selectors may select
-        any module, the output too. The calls of a module in a pass are the layers ``name``, ``name@2``, ..., and
-        ``name@*`` is all of them.
+        which is the layer ``block.relu``: celu, elu, gelu, hardshrink, hardsigmoid, hardswish, hardtanh, leaky_relu,
+        logsigmoid, mish, relu, relu6, rrelu, selu, sigmoid, silu, softplus, softshrink, softsign, tanh, tanhshrink and
+        threshold of `torch.nn.functional`, `torch` or `Tensor`, not `torch.clamp`, `torch.maximum`, `torch.where`,
+        `F.softmax` or the operators of `torch.ops`. It is hidden unless it returns the output of the network or, as a
+        function of parameters alone, does not depend on the input. A warning names activation functions that return one
+        of several outputs, do not depend on the input or do not run, and other modules that act value by value. A str
+        is a name or a glob (``*`` does not cross a dot, ``**`` does), a type selects all modules of the type, a
+        function such as `F.relu` all its calls, and a callable has the signature ``(name, module) -> bool``. These
+        selectors may select any module, the output too. The calls of a module in a pass are the layers ``name``,
+        ``name@2``, ..., and ``name@*`` is all of them.
     inputs : optional
         Arguments of a pass in which the layers are observed now, in any form that `layer_information` takes; of several
-        batches, the first. A `RelativeSigma` needs a pass of every batch. Without `inputs`, the first call of the
-        network is preceded by such a pass on its arguments.
+        batches, the first. Arrays get the dtype of the network; tensors keep theirs. A `RelativeSigma` needs a pass of
+        every batch. Without `inputs`, the first call of the network is preceded by such a pass on its arguments.
 
     Returns
     -------
@@ -100,6 +104,10 @@ def noisify(model: Model, *, sigma: Sigma, layers: Layers = None, inputs: object
     In float16 and bfloat16, noise is generated and added in float32, and the sum is rounded. Noise that the rounding
     would distort raises a ValueError in the observed pass or, if the dtype or the noise changes later, in the first
     pass after the change.
+
+    Where functions are noisy layers, an `nn.TransformerEncoder` computes dense tensors in evaluation too, as in
+    training: the padding tokens of its output then have values, which torch sets to 0 in an evaluation without noise. A
+    warning says so.
 
     Examples
     --------

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Mapping, Sequence
+
+import numpy as np
+from torch import Tensor
 
 from layerbits._base import LayerSelectionError
 from layerbits.networks.noise.dropout import DropoutNoise, Noise
@@ -14,12 +18,28 @@ from layerbits.networks.observation.layer_selection import is_exact_name, names_
 LayerSigma = Deviations | GaussianNoise | DropoutNoise
 Sigma = LayerSigma | RelativeSigma | Mapping[str, LayerSigma | RelativeSigma]
 
+# The end of the list of types that `sigma` of a network may have.
+_OTHERS = ", a DropoutNoise, a RelativeSigma, or a mapping from layers to them"
+
 NoiseByKey = Mapping[str, Noise | RelativeSigma]
 
 
-def layer_noise(sigma: LayerSigma, *, name: str = "sigma") -> Noise:
-    """Return the noise of a layer: `sigma` itself if it is noise, otherwise ``gaussian_noise(sigma)``."""
-    return sigma if isinstance(sigma, GaussianNoise | DropoutNoise) else gaussian_noise(sigma, name=name)
+def layer_noise(sigma: LayerSigma, *, name: str = "sigma", others: str = " or a DropoutNoise") -> Noise:
+    """Return the noise of a layer: `sigma` itself if it is noise, otherwise ``gaussian_noise(sigma)``.
+
+    `others` ends the list of accepted types in errors.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `gaussian_noise`.
+    """
+    if isinstance(sigma, GaussianNoise | DropoutNoise):
+        return sigma
+    if isinstance(sigma, bool) or not isinstance(sigma, numbers.Real | Tensor | np.ndarray | list | tuple):
+        got = f"the class {sigma.__name__}" if isinstance(sigma, type) else type(sigma).__name__
+        raise TypeError(f"{name}: got {got}, wanted a positive number, a tensor, an array{others}")
+    return gaussian_noise(sigma, name=name)
 
 
 def noise_by_key(sigma: Sigma) -> dict[str, Noise | RelativeSigma]:
@@ -33,14 +53,16 @@ def noise_by_key(sigma: Sigma) -> dict[str, Noise | RelativeSigma]:
         As `gaussian_noise`; or a key is not a str.
     """
     if not isinstance(sigma, Mapping):
-        return {"**": sigma if isinstance(sigma, RelativeSigma) else layer_noise(sigma)}
+        return {"**": sigma if isinstance(sigma, RelativeSigma) else layer_noise(sigma, others=_OTHERS)}
     if not sigma:
         raise LayerSelectionError("sigma: got an empty mapping, wanted a key for each noisy layer: its name or a glob")
     for key in sigma:
         if not isinstance(key, str):
             raise TypeError(f"sigma: got a key of {type(key).__name__}, wanted the name of a layer or a glob")
     return {
-        key: value if isinstance(value, RelativeSigma) else layer_noise(value, name=f"sigma[{key!r}]")
+        key: value
+        if isinstance(value, RelativeSigma)
+        else layer_noise(value, name=f"sigma[{key!r}]", others=", a DropoutNoise or a RelativeSigma")
         for key, value in sigma.items()
     }
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+import numpy as np
 from torch import nn
 
 from layerbits._base import LayerSelectionError
@@ -42,7 +44,7 @@ def choose_layers(
         A selector matches no layer or is no valid glob, there is no selector, or None selects no layer. The message
         lists the layers, unless it is about a glob.
     TypeError
-        A selector has another type, or `layers` is a mapping.
+        A selector has another type, or is a callable with another signature; or `layers` is a mapping.
 
     Warns
     -----
@@ -108,7 +110,7 @@ def _default_layers(
     ]
     if not defaults:
         activations = [call for call in calls if call.is_activation]
-        reason = "the network calls none"
+        reason = "the network calls none (torch.clamp, torch.maximum, torch.where and F.softmax are not among them)"
         if activations:
             has_constants = not all(call.depends_on_input for call in activations)
             properties = "returns an output of the network" + " or does not depend on its input" * has_constants
@@ -167,11 +169,34 @@ def _names_selected(calls: Sequence[LayerCall], selector: object) -> set[str]:
     if function is not None:
         return {call.name for call in calls if call.function == function}
     if callable(selector) and not isinstance(selector, nn.Module):
-        return {call.name for call in calls if selector(call.called, call.module)}
+        return {call.name for call in calls if _is_selected(selector, call)}
     raise TypeError(
         f"layers: got {type(selector).__name__}, wanted a name, a glob, a module type, a callable "
         "(name, module) -> bool, or a sequence of them"
     )
+
+
+def _is_selected(selector: Callable[[str, nn.Module], object], call: LayerCall) -> bool:
+    """Return whether a callable selects a call.
+
+    Raises
+    ------
+    TypeError
+        The callable does not take two arguments, or returns no bool.
+    """
+    try:
+        inspect.signature(selector).bind(call.called, call.module)
+    except ValueError:  # some callables of C have no signature
+        pass
+    except TypeError as error:
+        raise TypeError(f"layers: got a callable ({error}), wanted one that takes (name, module)") from error
+    selected = selector(call.called, call.module)
+    if not isinstance(selected, bool | np.bool_):
+        raise TypeError(
+            f"layers: got a callable that returns {type(selected).__name__} for {call.called!r}, wanted a bool: "
+            "(name, module) -> bool"
+        )
+    return bool(selected)
 
 
 def _expression(glob: str) -> str:

@@ -10,7 +10,11 @@ randomness         checks of the random numbers that a network itself uses
 interventions      whether signals change with their sources alone
 batch_effects      whether rows act on one another through a value of the whole batch
 other_rows         leave out layers whose rows are not those of the inputs, as those of experts
+measured_layers    the layers that a measurement takes, with their rows checked
 unit_views         linear views of the units of a layer, and their noise
+frame_views        views by frames: matrices with orthonormal columns
+slices             `RandomSlices`, `PrincipalSlices`, `LearntSlices`: slices, whose frames are sampled or fitted
+kept_tokens        the tokens that a mask among the inputs keeps
 readouts           `Tokens`, `Channels`: the readouts of layers, by name
 recording          `record`: noisy passes with the noise of counter-based streams
 propagation        `propagate`, `layer_activations`

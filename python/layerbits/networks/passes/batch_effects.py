@@ -63,12 +63,19 @@ def refuse_interaction(weights: WeightSums, layer: str, cause: str = "the other 
     """Raise a ValueError that rows act on one another in a layer, unless the weights have changed meanwhile."""
     if weights.have_changed():
         return
+    modules = map(type, probe.network.module.modules())
+    quantized = next((module for module in modules if ".quantized." in module.__module__), None)
+    if quantized is not None:
+        raise ValueError(
+            f"model: got a quantized network ({quantized.__module__}.{quantized.__name__}), in which rows act on one "
+            f"another: in {layer!r} the signal of a row changes with {cause} the pass; pass the network as it was "
+            "before quantization"
+        )
     raise ValueError(
         f"inputs: got rows that act on one another: in {layer!r} the signal of a row changes with {cause} the pass, "
         "wanted a network that treats each row alone; give batch normalization running statistics "
-        "(track_running_stats=True), and recurrent and attention layers batch_first=True; measure a quantized network "
-        "as it was before quantization; for the nodes of one graph, record the signals of a pass and measure them with "
-        "layerbits.information"
+        "(track_running_stats=True), and recurrent and attention layers batch_first=True; for the nodes of one graph, "
+        "record the signals of a pass and measure them with layerbits.information"
     )
 
 

@@ -127,6 +127,7 @@ def noisy_network(
                         for function, layer in hook.layers.items()
                         if isinstance(layer, AddNoise)
                     },
+                    keeps_dense=hook.keeps_dense,
                 )
     with originals_protected(root), RefuseOriginals(root), generators_restored(copied):
         network.run(None, _first_rows(inputs.tensors))

@@ -21,8 +21,8 @@ from layerbits._base import LayerSelectionError
 from layerbits.networks.execution.arguments import is_memory_error, rows_per_pass
 from layerbits.networks.execution.live_memory import LiveMemory, bytes_of_a_row
 from layerbits.networks.observation.signal_values import unit_in_last_place
-from layerbits.networks.observation.sources import Source
 from layerbits.networks.passes.measured_network import EndOfPass, MeasuredNetwork
+from layerbits.networks.passes.noise_sources import noise_sources
 from layerbits.networks.passes.vector_products import VectorProducts
 
 # Maps signals (m, units) of a pass and the indices (m,) of its inputs to the values (m, d) that count as the signal.
@@ -66,7 +66,7 @@ class GivenNoises:
     """
 
     def __init__(self, network: MeasuredNetwork, inputs: Sequence[Tensor], layer: str, view: ViewOfRows) -> None:
-        self.sources = _sources(network, layer)
+        self.sources = noise_sources(network, layer)
         self.network, self.inputs, self.layer, self.view = network, inputs, layer, view
         sizes = [network.noise[source].n_normals * network.units[source] for source in self.sources]
         ends = list(itertools.accumulate(sizes))
@@ -127,6 +127,19 @@ class GivenNoises:
         for chunk in _chunks(len(rows), size):
             products[chunk] = self.jacobians(rows[chunk], noises[chunk]) @ tangents[chunk]
         return products
+
+    def residual_products(self, rows: Tensor, noises: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the signals (m, d), and J' (t - S), (m, k), for points t (m, d); raise errors as `jacobians`."""
+        with self._passes():
+            signals, products = torch.empty_like(points), torch.empty_like(noises)
+            for chunk in _chunks(len(rows), self._products_per_pass()):
+
+                def differentiate(values: Tensor, leaf: Tensor, chunk: slice = chunk) -> None:
+                    residuals = points[chunk].to(values.device) - values.detach()
+                    products[chunk] = self._vector_products(values, leaf, residuals[None])[0]
+
+                signals[chunk] = self._run(rows[chunk], noises[chunk], differentiate)
+        return signals, products
 
     def _products(self, rows: Tensor, noises: Tensor, cotangents: Tensor) -> Tensor:
         """Return U J, (m, p, k), for cotangents U (m, p, d)."""
@@ -263,26 +276,6 @@ class _Channel:
                 "derivatives by the noise of earlier layers; choose another estimator"
             ) from error
         self.signals = self.signals.detach()
-
-
-def _sources(network: MeasuredNetwork, layer: str) -> tuple[str, ...]:
-    """Return the layers whose noises act on the signal of a layer; raise as `GivenNoises`."""
-    graph = network.dependence
-    if graph.unknown:
-        reason = f"of a network that {graph.unknown}"
-    else:
-        origins = graph.origins(layer)
-        if any(source.kind == "draw" for source in origins):
-            reason = "on which random numbers of the network itself act"
-        else:
-            sources = tuple(name for name in network.layer_names if Source("layer", name) in origins)
-            if network.adds_noise and sources:
-                return sources
-            reason = "which lies behind no noise"
-    raise ValueError(
-        f"layers: got {layer!r} {reason}, wanted a layer on which the noise of known layers acts, and no other "
-        "randomness; choose another estimator"
-    )
 
 
 def _dual(values: Tensor, tangents: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Collection, Sequence
 
@@ -31,7 +32,7 @@ def leave_out_other_rows(network: MeasuredNetwork, inputs: Sequence[Tensor], nam
     UserWarning
         Names the layers that are left out.
     """
-    left_out = _layers_with_other_rows(network, inputs) - set(named)
+    left_out = layers_with_other_rows(network, inputs) - set(named)
     if not left_out:
         return
     names = ", ".join(call.name for call in network.calls if call.name in left_out)
@@ -48,16 +49,22 @@ def leave_out_other_rows(network: MeasuredNetwork, inputs: Sequence[Tensor], nam
     )
 
 
-def _layers_with_other_rows(network: MeasuredNetwork, inputs: Sequence[Tensor]) -> set[str]:
+def layers_with_other_rows(network: MeasuredNetwork, inputs: Sequence[Tensor]) -> set[str]:
     """Return the layers that do not run in all probing passes, or whose shapes in them have no axis for the rows.
 
-    The passes also give the network its `row_bytes`, by which the number of other rows is chosen.
+    A pass ends at a noisy layer that was not observed, so the layers behind do not run in it. The passes also give the
+    network its `row_bytes`, by which the number of other rows is chosen.
     """
+    network.row_axes.clear()  # those of an earlier check would move the axes of the signals
     probe = Probe(network, inputs, network.layer_names)
+    n_passes = 0
     shapes: dict[str, list[tuple[int, tuple[int, ...]]]] = {layer: [] for layer in network.layer_names}
 
     def run(batch: Sequence[Tensor], memory: LiveMemory | None = None) -> None:
-        probe.run(batch, memory, kept_rows=())
+        nonlocal n_passes
+        n_passes += 1
+        with contextlib.suppress(LayerSelectionError) if network.adds_noise else contextlib.nullcontext():
+            probe.run(batch, memory, kept_rows=())
         for layer, shape in probe.shapes.items():
             shapes[layer].append((len(batch[0]), shape))
 
@@ -70,7 +77,7 @@ def _layers_with_other_rows(network: MeasuredNetwork, inputs: Sequence[Tensor]) 
     return {
         layer
         for layer, shapes_of_layer in shapes.items()
-        if len(shapes_of_layer) < probe.n_passes or not _have_row_axis(shapes_of_layer)
+        if len(shapes_of_layer) < n_passes or not _have_row_axis(shapes_of_layer)
     }
 
 

@@ -15,6 +15,7 @@ from layerbits.networks.inputs.pass_inputs import Inputs, read_inputs
 from layerbits.networks.noise.hooks import is_noisy
 from layerbits.networks.observation.layer_selection import Layers
 from layerbits.networks.passes.channel_hooks import network_without_noise, noisy_network
+from layerbits.networks.passes.measured_layers import measured_layers
 from layerbits.networks.passes.measured_network import MeasuredNetwork
 from layerbits.networks.passes.recording import Passes, record
 from layerbits.networks.passes.rows import check_rows
@@ -135,8 +136,8 @@ def propagate(
     max_memory = check_max_memory(max_memory)
     data = read_inputs(inputs, model, max_memory=max_memory)
     network = noisy_network(model, data, max_memory=max_memory)
-    layer_names, emitted = network.choose(layers), _emitted_values(given, network, len(data))
-    check_rows(network, data.tensors, layer_names)
+    emitted = _emitted_values(given, network, len(data))
+    layer_names = measured_layers(network, data.tensors, layers)
     passes = Passes(layer_names, range(draws), seed, chunk, emitted, checks_float=False)
     signals = record(network, data.tensors, passes)
     return {layer: signal.numpy(force=True) for layer, signal in signals.items()} if data.are_arrays else signals

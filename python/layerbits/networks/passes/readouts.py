@@ -10,12 +10,13 @@ import dataclasses
 import numbers
 from collections.abc import Sequence
 
-from torch import Tensor
-
 from layerbits._base import MASKED, LayerSelectionError, check_count
 from layerbits.networks.inputs.pass_inputs import PassInputs
 from layerbits.networks.noise.dropout import Noise
+from layerbits.networks.passes.frame_views import FrameView, RandomFramesView, check_gaussian
+from layerbits.networks.passes.kept_tokens import kept_tokens
 from layerbits.networks.passes.measured_network import MeasuredNetwork
+from layerbits.networks.passes.slices import LearntSlices, PrincipalSlices, RandomSlices, Slices
 from layerbits.networks.passes.unit_views import MaskedView, UnitView
 
 _POSITIONS = {"first": 0, "last": -1}
@@ -168,7 +169,7 @@ class Channels:
 
 
 # Values of the argument `readout`; None is the whole layer.
-Readout = str | int | Tokens | Channels
+Readout = str | int | Tokens | Channels | RandomSlices | PrincipalSlices | LearntSlices
 Readouts = Readout | Sequence[Readout | None] | None
 
 
@@ -180,12 +181,15 @@ class LayerPart:
     ----------
     layer : str
         Name of the layer.
-    view : UnitView, MaskedView or None
-        The readout; None for the whole layer.
+    view : UnitView, MaskedView, FrameView, RandomFramesView or None
+        The readout; None for the whole layer, and for slices whose frames are not known yet.
+    slices : RandomSlices, PrincipalSlices, LearntSlices or None
+        The slices that the readout consists of; None for other parts.
     """
 
     layer: str
-    view: UnitView | MaskedView | None = None
+    view: UnitView | MaskedView | FrameView | RandomFramesView | None = None
+    slices: Slices | None = None
 
     def flags(self, network: MeasuredNetwork) -> tuple[str, ...]:
         """Return the flags of the part in an information table."""
@@ -197,14 +201,16 @@ class LayerPart:
         Raises
         ------
         ValueError
-            The part is a readout, and the noise of the layer has another number of units; or the part is a mean, and
-            the noise is a `DropoutNoise`; under a mask, also noise that differs by token or has a covariance.
+            The part is a readout, and the noise of the layer has another number of units; the part is a mean or slices,
+            and the noise is a `DropoutNoise`; or under a mask, the noise differs by token or has a covariance.
         """
         noise = network.noise[self.layer]
+        if self.slices is not None:
+            check_gaussian(self.layer, noise)
         return noise if self.view is None else self.view.noise(self.layer, noise)
 
 
-def as_readouts(readout: Readouts) -> tuple[Tokens | Channels | None, ...]:
+def as_readouts(readout: Readouts) -> tuple[Tokens | Channels | Slices | None, ...]:
     """Return the readouts in the argument `readout`, which is a readout or a sequence of readouts.
 
     Raises
@@ -215,7 +221,8 @@ def as_readouts(readout: Readouts) -> tuple[Tokens | Channels | None, ...]:
     items = list(readout) if isinstance(readout, Sequence) and not isinstance(readout, str) else [readout]
     if not items:
         raise ValueError("readout: got an empty sequence, wanted at least one readout; None is the whole layer")
-    readouts = tuple(item if item is None or isinstance(item, Tokens | Channels) else Tokens(item) for item in items)
+    kept = Tokens | Channels | RandomSlices | PrincipalSlices | LearntSlices | None
+    readouts = tuple(item if isinstance(item, kept) else Tokens(item) for item in items)
     names = [None if item is None else item.name for item in readouts]
     if len(set(names)) < len(names):
         raise ValueError(f"readout: got {names}, wanted different readouts")
@@ -225,7 +232,7 @@ def as_readouts(readout: Readouts) -> tuple[Tokens | Channels | None, ...]:
 def layer_parts(
     network: MeasuredNetwork,
     layers: Sequence[str],
-    readouts: Sequence[Tokens | Channels | None],
+    readouts: Sequence[Tokens | Channels | Slices | None],
     inputs: PassInputs,
 ) -> dict[str, LayerPart]:
     """Return the parts of every layer by their names in tables: ``layer[readout]``, or ``layer`` for the whole layer.
@@ -242,42 +249,31 @@ def layer_parts(
     for layer in layers:
         for readout in readouts:
             name = layer if readout is None else f"{layer}[{readout.name}]"
-            view = None if readout is None else _view(readout, layer, network.unit_shape(layer), inputs)
-            if name in parts or (view is not None and name in network.layer_names):
+            part = _part(readout, layer, network.unit_shape(layer), inputs)
+            if name in parts or (readout is not None and name in network.layer_names):
                 raise LayerSelectionError(
                     f"layers: got a layer of the name {name!r}, which is that of a readout, wanted different names; "
                     "rename the module"
                 )
-            parts[name] = LayerPart(layer, view)
+            parts[name] = part
             parts[name].noise(network)
     return parts
 
 
-def _view(readout: Tokens | Channels, layer: str, units: tuple[int, ...], inputs: PassInputs) -> UnitView | MaskedView:
+def _part(
+    readout: Tokens | Channels | Slices | None, layer: str, units: tuple[int, ...], inputs: PassInputs
+) -> LayerPart:
+    if readout is None:
+        return LayerPart(layer)
+    if not isinstance(readout, Tokens | Channels):
+        readout.check(layer, units, labelled=bool(inputs.labels))
+        return LayerPart(layer, slices=readout)
     view = readout.view(layer, units)
     if isinstance(readout, Channels) or readout.mask is None:
-        return view
+        return LayerPart(layer, view)
     axis = view.axes[0]
-    return MaskedView.of(units, axis, str(readout.which), _kept_tokens(inputs, readout.mask, units[axis]))
-
-
-def _kept_tokens(inputs: PassInputs, mask: str | int, n_tokens: int) -> Tensor:
-    """Return whether the argument `mask` of the network keeps each token of each input, shape (n, L)."""
-    args, kwargs = dataclasses.replace(inputs, device=None).arguments(inputs.tensors)
-    arguments: dict[str | int, object] = dict(enumerate(args))
-    arguments.update(kwargs)
-    values = arguments.get(mask)
-    if not isinstance(values, Tensor):
-        names = ", ".join(repr(key) for key, value in arguments.items() if isinstance(value, Tensor))
-        raise ValueError(f"mask: got {mask!r}, wanted the name or position of a tensor among the inputs: {names}")
-    if tuple(values.shape) != (len(inputs), n_tokens):
-        raise ValueError(
-            f"mask: got {mask!r} of shape {tuple(values.shape)}, wanted ({len(inputs)}, {n_tokens}), one value for "
-            "each token of the layer"
-        )
-    if not ((values == 0) | (values == 1)).all():
-        raise ValueError(f"mask: got values of {mask!r} other than 0 and 1, wanted 1 for the tokens to keep")
-    return values == 1
+    kept = kept_tokens(inputs, readout.mask, units[axis])
+    return LayerPart(layer, MaskedView.of(units, axis, str(readout.which), kept))
 
 
 def _shape(units: Sequence[int]) -> str:

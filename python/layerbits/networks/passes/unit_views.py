@@ -53,7 +53,7 @@ class UnitView:
         scale = noise.scale
         if not isinstance(scale, Tensor):
             return GaussianNoise(scale / math.sqrt(n_averaged))
-        _check_units(layer, scale, self.units)
+        check_units(layer, scale, self.units)
         if scale.ndim == 1:
             return GaussianNoise((self(scale.square()) / n_averaged).sqrt())
         # With covariance F F^T and F^T A = Q R: A^T F F^T A = R^T R. The signs make the diagonal of R^T positive.
@@ -135,7 +135,7 @@ class MaskedView:
         n_averaged, scale = int(self.counts.min()), noise.scale
         if not isinstance(scale, Tensor):
             return GaussianNoise(scale / math.sqrt(n_averaged))
-        _check_units(layer, scale, self.units)
+        check_units(layer, scale, self.units)
         by_token = scale.reshape(self.units).movedim(self.axis, 0) if scale.ndim == 1 else None
         if by_token is None or not torch.equal(by_token, by_token[:1].expand_as(by_token)):
             raise ValueError(
@@ -156,7 +156,8 @@ def _noise_of_a_token(layer: str, noise: DropoutNoise, n_averaged: int) -> Dropo
     )
 
 
-def _check_units(layer: str, scale: Tensor, units: Sequence[int]) -> None:
+def check_units(layer: str, scale: Tensor, units: Sequence[int]) -> None:
+    """Raise a ValueError unless the scale of a noise has an entry for each unit of a layer."""
     if len(scale) != math.prod(units):
         raise ValueError(
             f"sigma: got noise of {len(scale)} units for {layer!r}, wanted {math.prod(units)}, one for each unit of "

@@ -26,7 +26,7 @@ class VectorProducts:
         """
         if not signals.requires_grad:  # no noise acts by a differentiable operation
             return noises.new_zeros(len(cotangents), *noises.shape)
-        if self.batches:
+        if self.batches and len(cotangents) > 1:
             try:
                 return _gradient(signals, noises, cotangents, batched=True)
             except Exception as error:  # of any kind: backward methods of the network run on batched tensors

@@ -1,0 +1,61 @@
+"""Signals of passes of their own, to which frames are fitted: no query of a measurement starts from them."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from layerbits._base import Integers
+from layerbits.estimators.problem import Problem
+from layerbits.kernels import RandomStream, derived_seed, stream
+from layerbits.networks import Passes, record
+
+# Largest number of inputs, and number of draws of each behind noise.
+_MAX_INPUTS, _DRAWS = 1024, 4
+
+# Bytes of the budget for each value: float64, and as many for its use.
+_BYTES = 16
+
+
+@dataclasses.dataclass(frozen=True)
+class FitSignals:
+    """Signals of a layer in passes of their own.
+
+    Attributes
+    ----------
+    signals : float64 Tensor of shape (n, r, d), on the CPU
+        Draws of n inputs; r = 1 behind no noise.
+    inputs : integer array of shape (n,)
+        The inputs.
+    """
+
+    signals: Tensor
+    inputs: Integers
+
+    @classmethod
+    def of(cls, problem: Problem, layer: str, seed: int) -> FitSignals:
+        """Record a layer for at most 1024 inputs, or fewer if their signals exceed the budget."""
+        draws = 1 if layer in problem.network.behind_no_noise else _DRAWS
+        units = problem.network.units.get(layer) or 1
+        largest = max(2, min(_MAX_INPUTS, problem.max_memory // (_BYTES * draws * units)))
+        inputs: Integers = np.arange(problem.n_inputs)
+        if problem.n_inputs > largest:
+            choice = stream(seed, RandomStream.SLICE_FIT_INPUTS)
+            inputs = np.sort(choice.choice(problem.n_inputs, largest, replace=False))
+        passes = Passes((layer,), range(draws), derived_seed(seed, RandomStream.SLICE_FIT_SEED))
+        tensors = [tensor[torch.from_numpy(inputs).to(tensor.device)] for tensor in problem.inputs.tensors]
+        return cls(record(problem.network, tensors, passes)[layer].double().cpu(), inputs)
+
+
+def all_signals(problem: Problem, layer: str, seed: int) -> Tensor | None:
+    """Return the float64 signals (n, d) of a layer behind no noise for all inputs; None if they exceed the budget."""
+    if layer not in problem.network.behind_no_noise:
+        return None
+    units = problem.network.units.get(layer)
+    if not units or problem.n_inputs * units * _BYTES > problem.max_memory:
+        return None
+    signals = record(problem.network, problem.inputs.tensors, Passes((layer,), range(1), seed))[layer]
+    return signals[:, 0].double().cpu()

@@ -1,0 +1,99 @@
+"""The information of every random slice of a layer, and their mean over the frames."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import torch
+
+from layerbits.estimators.classes import Classes
+from layerbits.estimators.layer_sample import LayerSample
+from layerbits.estimators.slices.frame_mean import SLICE_SHARE, frame_mean
+from layerbits.estimators.two_sided_estimate import Point, TwoSidedEstimate
+from layerbits.mixtures import line_information
+from layerbits.statistics import Interval
+
+# Estimates every quantity from the samples of a slice, each end with this risk; the last argument is its number.
+SliceEstimator = Callable[[Sequence[LayerSample], float, int], Mapping[str, TwoSidedEstimate]]
+
+
+def random_slice_estimates(
+    samples: Sequence[LayerSample], classes: Classes, risk: float, estimate: SliceEstimator
+) -> dict[str, TwoSidedEstimate]:
+    """Estimate the mean of every information over the random frames of a layer.
+
+    Parameters
+    ----------
+    samples : sequence of LayerSample
+        Samples with frames: one, or two for the paper's estimator.
+    risk : float
+        Probability with which each end of an interval may be wrong.
+    estimate : callable
+        Estimates the quantities of one slice. Slices of one dimension behind no noise are computed by quadrature.
+
+    Notes
+    -----
+    A quarter of the risk is divided among the slices, because they share their passes, and the rest is for the sampling
+    of the frames. Behind no noise I(X; A^T T) is at most 1/2 log det(I + A^T Cov(S) A / sigma^2), a Gaussian's
+    information, which bounds the upper end of each slice, and the largest one the terms of the bets.
+    """
+    frames, is_exact = samples[0].frames, samples[0].is_exact
+    assert frames is not None
+    names = [quantity.name for quantity in classes.quantities if not quantity.is_entropy]
+    is_line = is_exact and frames.size == 1
+    by_slice: list[Mapping[str, TwoSidedEstimate]] = []
+    for number, slice_samples in enumerate(_slices(samples)):
+        if is_line:
+            by_slice.append(_line_estimates(slice_samples[0], classes))
+            continue
+        estimates = estimate(slice_samples, SLICE_SHARE * risk / frames.count, number)
+        ceiling = _gaussian_ceiling(slice_samples[0]) if is_exact else math.inf
+        by_slice.append({name: _below(estimates[name], ceiling) for name in names})
+    largest = min(frames.ceiling, frames.ceiling_of_function if is_exact else math.inf)
+    frame_risk = risk if is_line else (1 - SLICE_SHARE) * risk
+    return {
+        name: frame_mean([estimates[name] for estimates in by_slice], min(classes.ceilings[name], largest), frame_risk)
+        for name in names
+    }
+
+
+def _slices(samples: Sequence[LayerSample]) -> Iterator[list[LayerSample]]:
+    """Yield the samples of each slice."""
+    frames = samples[0].frames
+    assert frames is not None
+    for start in range(0, frames.count * frames.size, frames.size):
+        yield [
+            dataclasses.replace(
+                sample, signals=sample.signals[..., start : start + frames.size].contiguous(), frames=None
+            )
+            for sample in samples
+        ]
+
+
+def _line_estimates(sample: LayerSample, classes: Classes) -> dict[str, TwoSidedEstimate]:
+    centers = sample.signals[:, 0, 0].numpy(force=True)
+    values, errors = line_information(centers, sample.sigma, classes.labels)
+    estimates = {}
+    for name, value in values.items():
+        error = errors[name]
+        interval = Interval(value - error, value + error).clipped(0.0, classes.ceilings[name])
+        point = Point(Interval(value, value), error, Interval(value, value))
+        estimates[name] = TwoSidedEstimate(interval, value, error, value, error, "exact", "queries", point)
+    return estimates
+
+
+def _gaussian_ceiling(sample: LayerSample) -> float:
+    """Return the information of Gaussian signals of the covariance that the signals behind no noise have, in nats."""
+    values = sample.signals[:, 0].double()
+    deviations = (values - values.mean(0)) / sample.sigma
+    covariance = deviations.mT @ deviations / len(deviations)
+    identity = torch.eye(len(covariance), dtype=covariance.dtype, device=covariance.device)
+    return float(torch.linalg.slogdet(covariance + identity).logabsdet) / 2
+
+
+def _below(estimate: TwoSidedEstimate, ceiling: float) -> TwoSidedEstimate:
+    """Return an estimate whose upper end is at most a ceiling that holds with certainty."""
+    interval = estimate.interval
+    return dataclasses.replace(estimate, interval=Interval(interval.lower, min(interval.upper, ceiling)))

@@ -1,0 +1,94 @@
+"""KSG where rows coincide, and entropies of rows that lie in a subspace."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy.special import digamma
+
+from layerbits.baselines import kde_entropy, kozachenko_leonenko_entropy, ksg_information
+from tests.support.random_arrays import normal_array
+
+N = 1000
+INPUTS = normal_array(N, 2)
+LABELS = np.arange(N) % 2
+
+
+def label_information(rows):
+    return ksg_information(rows, inputs=INPUTS, labels=LABELS).label_information
+
+
+def test_dead_unit_has_no_information():
+    estimate = ksg_information(np.zeros((N, 1)), inputs=INPUTS, labels=LABELS)
+    assert estimate.value == pytest.approx(0, abs=1e-12)
+    assert estimate.label_information == pytest.approx(0, abs=1e-12)
+
+
+def test_unit_that_is_saturated_at_the_class_has_its_entropy():
+    """digamma(n) - digamma(n/2) = log 2 + O(1/n)."""
+    value = label_information(2.0 * LABELS[:, None] - 1)
+    assert value == pytest.approx(digamma(N) - digamma(N // 2), abs=1e-12)
+    assert value == pytest.approx(math.log(2), abs=1 / N)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_independent_relu_has_no_information(seed):
+    """The terms are differences of digammas of counts: their mean has a deviation below 1/sqrt(n)."""
+    assert abs(label_information(np.maximum(normal_array(N, 1, seed=seed + 10), 0))) < 4 / math.sqrt(N)
+
+
+def four_values(seed):
+    return np.random.default_rng(seed).integers(0, 4, (N, 1)).astype(float)
+
+
+def test_discrete_rows_have_the_information_of_their_counts():
+    values = four_values(0)
+    counts = np.bincount(values[:, 0].astype(int))
+    expected = digamma(N) - counts @ digamma(counts) / N
+    assert ksg_information(values, inputs=values).value == pytest.approx(expected, abs=1e-12)
+    assert expected == pytest.approx(math.log(4), abs=0.01)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_independent_discrete_rows_have_no_information(seed):
+    """2 n times the plug-in is chi-square with 9 degrees of freedom: below 40 except once in 10^5."""
+    value = ksg_information(four_values(2 * seed), inputs=four_values(2 * seed + 1)).value
+    assert abs(value) < 40 / (2 * N)
+
+
+def test_mixed_rows_have_the_information_of_their_discrete_part():
+    """T is X where X < 0, and 0 or 1 by a coin elsewhere; with Y = [X < 0], I(T;Y) is H(Y) = log 2."""
+    inputs = normal_array(N, 1, seed=3)
+    coins = np.random.default_rng(0).integers(0, 2, (N, 1))
+    rows = np.where(inputs < 0, inputs - 1, coins)
+    value = ksg_information(rows, inputs=inputs, labels=(inputs[:, 0] < 0).astype(int)).label_information
+    assert value == pytest.approx(math.log(2), abs=0.02)
+
+
+ENTROPIES = pytest.mark.parametrize("entropy", [kozachenko_leonenko_entropy, kde_entropy])
+
+
+@ENTROPIES
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rows_in_a_subspace_have_no_entropy(entropy, dtype):
+    places, axes, labels = normal_array(200, 2), normal_array(2, 5, seed=1), np.arange(200) % 2
+    estimate = entropy((places @ axes).astype(dtype) + dtype(3), labels=labels)
+    assert estimate.value == -math.inf
+    assert estimate.note == "the rows lie in a subspace of 2 of 5 dimensions, where they have no density"
+    # In the plane the classes have one density.
+    assert abs(estimate.label_information) < 0.2
+    shifted = ((places + 10 * labels[:, None]) @ axes).astype(dtype)
+    assert entropy(shifted, labels=labels).label_information == pytest.approx(math.log(2), abs=0.1)
+
+
+@ENTROPIES
+def test_rows_of_a_density_have_no_note(entropy):
+    rows = normal_array(200, 5) * np.array([1, 1, 1, 1, 1e-9])
+    assert math.isfinite(entropy(rows).value)
+    assert entropy(rows).note == ""
+
+
+@ENTROPIES
+def test_fewer_rows_than_dimensions_have_a_note(entropy):
+    estimate = entropy(normal_array(20, 30))
+    assert estimate.note == "20 rows span 19 of 30 dimensions, so that the value has no meaning: pass more than 30 rows"

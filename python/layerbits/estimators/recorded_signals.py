@@ -48,7 +48,8 @@ def information(
         The number of axes says what the signals are. (n, d): S is a function of X, and row x is its value. (n, r, d):
         S is random given X, and row x has r >= 2 independent draws of it; where all draws of every row are equal, pass
         ``signals[:, 0]``. A feature map (n, C, H, W) or tokens (n, L, d) must be flattened, ``signals.flatten(1)``:
-        an array of three axes always holds draws. The dtype is float32 or float64.
+        an array of three axes always holds draws. The dtype is float32 or float64. Each layer is measured by itself,
+        and layers may have different numbers of rows.
     sigma : float, tensor or array, or a mapping of layer names to them
         The noise Z, with the meaning of `noisify`: a standard deviation, those of the units, shape (d,), or their
         covariance, shape (d, d).

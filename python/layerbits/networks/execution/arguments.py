@@ -89,6 +89,11 @@ def _remedy(error: Exception) -> str:
             "; for the nodes of one graph, let a module that holds the graph take numbers of nodes, or measure signals "
             "with layerbits.information"
         )
+    if "shapes cannot be multiplied" in words:
+        return (
+            "; for the node features of one graph, let a module that holds the features and the graph take numbers of "
+            "nodes, or measure signals with layerbits.information"
+        )
     return ""
 
 

@@ -73,10 +73,10 @@ def test_lightning_training_is_measured_and_logged(tmp_path):
     assert logged == pytest.approx(table.scalars(), rel=1e-6)  # logged in float32
 
 
-@pytest.mark.parametrize(("library", "call"), [("lightning", "fit"), ("transformers", "train")])
-def test_history_before_a_training_is_refused(tmp_path, library, call):
+@pytest.mark.parametrize("library", ["lightning", "transformers"])
+def test_history_before_a_training_is_refused(tmp_path, library):
     callback = getattr(lb.integrations, library).InformationCallback(INPUTS, directory=tmp_path, **OPTIONS)
-    with pytest.raises(lb.UsageError, match=rf"^history: .*Trainer\.{call}"):
+    with pytest.raises(lb.UsageError, match=r"^history: the training has not started"):
         _ = callback.history
 
 

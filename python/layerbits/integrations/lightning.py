@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from layerbits._base import InformationHistory, UsageError
-from layerbits.networks import Inputs, Labels
-from layerbits.training import Monitor
+from layerbits.integrations.monitored_training import MonitoredTraining
 
 
-class InformationCallback(Callback):
+class InformationCallback(MonitoredTraining, Callback):
     """Measure the information of each layer at chosen epochs of a training by Lightning.
 
     The values and their ends go to the loggers of the trainer, under the names of `InformationTable.scalars`.
@@ -39,24 +35,9 @@ class InformationCallback(Callback):
     InformationHistory(epochs=(1, 10), layers=('1',))
     """
 
-    def __init__(self, inputs: Inputs, labels: Labels | None = None, **options: Any) -> None:
-        self._inputs, self._labels, self._options = inputs, labels, options
-        self._monitor: Monitor | None = None
-
-    @property
-    def history(self) -> InformationHistory:
-        """The measured epochs, including earlier runs in the folder."""
-        if self._monitor is None:
-            raise UsageError("history: the training has not started, so nothing has been measured; call Trainer.fit")
-        return self._monitor.history
-
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Check the data and the options."""
-        if trainer.world_size > 1:
-            raise UsageError(
-                f"trainer: got {trainer.world_size} processes, wanted one; measure the checkpoints after the training"
-            )
-        self._monitor = Monitor(pl_module, self._inputs, self._labels, **self._options)
+        self._start(pl_module, trainer.world_size)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Measure the epoch if it is chosen."""

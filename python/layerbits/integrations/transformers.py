@@ -7,14 +7,12 @@ from typing import Any
 from torch import nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from layerbits._base import InformationHistory, UsageError
-from layerbits.networks import Inputs, Labels
-from layerbits.training import Monitor
+from layerbits.integrations.monitored_training import MonitoredTraining
 
 _EPOCH_ERROR = 1e-6  # the Trainer counts epochs by a sum of floats
 
 
-class InformationCallback(TrainerCallback):
+class InformationCallback(MonitoredTraining, TrainerCallback):
     """Measure the information of each layer at chosen epochs of a training by `transformers.Trainer`.
 
     Parameters
@@ -43,17 +41,6 @@ class InformationCallback(TrainerCallback):
     InformationHistory(epochs=(1, 3), layers=('layers.1',))
     """
 
-    def __init__(self, inputs: Inputs, labels: Labels | None = None, **options: Any) -> None:
-        self._inputs, self._labels, self._options = inputs, labels, options
-        self._monitor: Monitor | None = None
-
-    @property
-    def history(self) -> InformationHistory:
-        """The measured epochs, including earlier runs in the folder."""
-        if self._monitor is None:
-            raise UsageError("history: the training has not started, so nothing has been measured; call Trainer.train")
-        return self._monitor.history
-
     def on_train_begin(
         self,
         args: TrainingArguments,
@@ -63,12 +50,8 @@ class InformationCallback(TrainerCallback):
         **kwargs: Any,
     ) -> None:
         """Check the data and the options, for the network that is trained."""
-        if args.world_size > 1:
-            raise UsageError(
-                f"trainer: got {args.world_size} processes, wanted one; measure the checkpoints after the training"
-            )
         if model is not None:
-            self._monitor = Monitor(model, self._inputs, self._labels, **self._options)
+            self._start(model, args.world_size)
 
     def on_epoch_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any

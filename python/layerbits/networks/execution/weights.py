@@ -7,13 +7,13 @@ from torch import nn
 
 
 class WeightSums:
-    """The sums of the parameters of a network, `module`, at the creation.
+    """The sums of the parameters of a network, `model`, at the creation.
 
     Sums are compared, not the version counters of torch, because writes through `Tensor.data` are not counted.
     """
 
     def __init__(self, model: nn.Module) -> None:
-        self.module = model
+        self.model = model
         self._parameters = list(model.parameters())
         self._sums = self._present_sums()
 

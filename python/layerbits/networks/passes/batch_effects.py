@@ -63,7 +63,7 @@ def refuse_interaction(weights: WeightSums, layer: str, cause: str = "the other 
     """Raise a ValueError that rows act on one another in a layer, unless the weights have changed meanwhile."""
     if weights.have_changed():
         return
-    modules = map(type, weights.module.modules())
+    modules = map(type, weights.model.modules())
     quantized = next((module for module in modules if ".quantized." in module.__module__), None)
     if quantized is not None:
         raise ValueError(

@@ -41,7 +41,8 @@ class Monitor:
     """Measure the information of each layer at chosen epochs and write it to ``directory/information.csv``.
 
     An epoch that the folder already has is not measured again; it is refused if the network has other weights than at
-    its measurement, so every training needs its own folder. The settings and a hash of the weights at each epoch are
+    its measurement, so every training needs its own folder. Weights are parameters and buffers: a change of the code or
+    of a Python attribute of the network is not found. The settings and a hash of the weights at each epoch are
     written to ``information.json`` beside the table.
 
     Parameters

@@ -1,0 +1,79 @@
+"""Random numbers of a network: those of each row are measured, those that rows share are refused."""
+
+import functools
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+import layerbits as lb
+from tests.support.random_arrays import normal_tensor
+
+GENERATOR = torch.Generator()
+
+
+class Function(nn.Module):
+    """A function of the input, returned by the layer act."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function, self.act = function, nn.Identity()
+
+    def forward(self, x):
+        return self.act(self.function(x))
+
+
+@pytest.mark.parametrize(
+    "multiplier",
+    [
+        lambda x: torch.rand(1).round(),
+        lambda x: torch.randn(x.shape[1:]),
+        lambda x: torch.rand(1, generator=torch.Generator().manual_seed(1)),
+    ],
+    ids=["a number", "a row", "a generator of the network"],
+)
+def test_random_numbers_that_all_rows_share_are_refused(multiplier):
+    """A pass is one sample of such numbers, whatever the number of its rows."""
+    model = Function(lambda x: torch.tanh(x * multiplier(x)))
+    with pytest.raises(
+        ValueError, match=r"^inputs: got a network that draws \d+ random numbers for 3 rows and \d+ for"
+    ):
+        lb.layer_activations(model, normal_tensor(5, 3), layers="act")
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x + torch.randn(len(x))[0],
+        lambda x: x + torch.randn(len(x)).mean(),
+        lambda x: x + torch.randn_like(x) + torch.randn(len(x), 1).roll(1, 0) + torch.randn(len(x)).amax(),
+        lambda x: x * torch.rand(len(x))[0].round(),
+        lambda x: x * torch.empty(len(x)).bernoulli_(0.5)[-1],
+        lambda x: functional.dropout(x, 0.5, training=True).mean(0, keepdim=True) + 0 * x,
+        lambda x: x + torch.randn(len(x), generator=GENERATOR).sum(),
+        lambda x: x + torch.randn(2 * len(x)).reshape(2, -1).sum(),
+    ],
+    ids=["the first", "mean", "largest", "rounded", "in place", "dropout", "given generator", "flat"],
+)
+@pytest.mark.parametrize("measure", [lb.layer_activations, functools.partial(lb.layer_information, sigma=0.5)])
+def test_random_numbers_of_other_rows_are_refused(function, measure):
+    """There are equally many for each row, so their number does not show that rows share them."""
+    with pytest.raises(ValueError, match=r"^inputs: got (a network whose rows share random|rows that act on one)"):
+        measure(Function(function), normal_tensor(5, 3), layers="act")
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: functional.dropout(x, 0.5, training=True) * torch.rand(len(x), 1),
+        lambda x: x + torch.randn(3, len(x)).mT,
+        lambda x: x + torch.randn(3 * len(x)).reshape(len(x), 3),
+        lambda x: x + torch.randn(3 * len(x)).reshape(3, len(x)).mT,
+        lambda x: x + torch.randn(len(x), generator=GENERATOR)[:, None],
+        lambda x: x + torch.randn(len(x), 1) + torch.randint(0, 3, (1, len(x))).mT,
+    ],
+    ids=["dropout", "columns", "rows together", "rows side by side", "given generator", "two draws"],
+)
+def test_random_numbers_of_each_row_are_no_interaction(function):
+    assert lb.layer_activations(Function(function), normal_tensor(5, 3), layers="act")["act"].shape == (5, 3)

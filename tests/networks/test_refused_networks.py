@@ -24,6 +24,17 @@ def test_torchscript_module_inside_is_refused_with_its_place():
         noisify(nn.Sequential(torch.jit.script(mlp())), sigma=0.1)
 
 
+def test_exported_network_is_refused_with_a_remedy():
+    exported = torch.export.export(mlp(), (torch.randn(2, 4),)).module()
+    with pytest.raises(TypeError, match=r"^model: got GraphModule from torch\.export, .*the network that was exported"):
+        layers(exported, torch.randn(2, 4))
+
+
+def test_weights_without_values_are_refused_by_name():
+    with pytest.raises(ValueError, match=r"^model: got '0\.weight' on the meta device, wanted values"):
+        layers(mlp().to("meta"), torch.randn(2, 4))
+
+
 @pytest.mark.parametrize("base", ["FSDPModule", "FullyShardedDataParallel"])
 def test_sharded_network_is_refused_with_a_remedy(base):
     sharded = type(

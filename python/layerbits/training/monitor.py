@@ -99,6 +99,8 @@ class Monitor:
             raise TypeError(f"settings: got {type(settings).__name__}, wanted a layerbits.MeasurementSettings")
         if not isinstance(directory, str | os.PathLike):
             raise TypeError(f"directory: got {type(directory).__name__}, wanted the path of a folder")
+        if not os.fspath(directory):
+            raise ValueError("directory: got '', wanted the path of a folder; '.' is the current one")
         data = read_inputs(inputs, model, labels, limit=limit, seed=settings.seed, max_memory=settings.max_memory)
         self._problem = Problem.of(
             model,

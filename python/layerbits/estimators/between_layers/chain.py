@@ -91,7 +91,7 @@ def _check_chain(dependence: DependenceGraph, first: str, second: str) -> None:
         raise ValueError(
             f"first: got {first!r}, of which it is not known whether it is a chain with {second!r}, because the "
             f"network {dependence.unknown}; wanted a network that runs the same operations of torch for all inputs; "
-            "leave out an attention mask that keeps all tokens, which transformers reads"
+            "transformers reads the values of an attention mask: leave it out if it keeps all tokens"
         )
     paths = dependence.paths_past(first, second)
     if paths:

@@ -39,9 +39,9 @@ def shadow(model: nn.Module) -> nn.Module:
     Raises
     ------
     TypeError
-        The network is a TorchScript module or is sharded.
+        The network is a TorchScript module, is exported by torch.export, or is sharded.
     ValueError
-        A parameter or a buffer has no shape before the first pass.
+        A parameter or a buffer has no shape before the first pass, or no values.
     """
     check_can_run(model)
     copied: nn.Module = _copy(model, {})
@@ -62,6 +62,10 @@ def check_can_run(model: nn.Module) -> None:
         place = f"model: got {type(module).__name__} at {name!r}" if name else f"model: got {type(module).__name__}"
         if isinstance(module, torch.jit.ScriptModule):
             raise TypeError(f"{place}, a TorchScript module, wanted the Python network from which it was made")
+        if isinstance(module, torch.fx.GraphModule) and "eval" in vars(module):
+            raise TypeError(
+                f"{place} from torch.export, which has no evaluation mode, wanted the network that was exported"
+            )
         if any(base.__name__ in _SHARDED for base in type(module).__mro__):
             raise TypeError(
                 f"{place}, which is sharded, wanted the whole network: call noisify(model, inputs=batch, ...) before "
@@ -70,6 +74,8 @@ def check_can_run(model: nn.Module) -> None:
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):
         if is_lazy(tensor):
             raise ValueError(f"model: got {name!r} without a shape, wanted a known shape; run the network once before")
+        if tensor.is_meta:
+            raise ValueError(f"model: got {name!r} on the meta device, wanted values; load the weights before")
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
@@ -122,7 +128,7 @@ def _copy(value: Any, copies: dict[int, Any], *, objects: bool = False) -> Any:
 
 
 def _copy_module(module: nn.Module, copies: dict[int, Any]) -> nn.Module:
-    copied = module.__new__(type(module))
+    copied = object.__new__(type(module))  # a torch.fx.GraphModule makes a class without `forward` in its own __new__
     copies[id(module)] = copied
     copied.__dict__ = {key: _copy(value, copies) for key, value in vars(module).items() if key not in _NOT_COPIED}
     copied.__dict__["_parameters"] = dict(module._parameters)

@@ -218,6 +218,8 @@ def as_readouts(readout: Readouts) -> tuple[Tokens | Channels | Slices | None, .
     TypeError, ValueError
         An item is no readout; there are no items, or two equal ones.
     """
+    if isinstance(readout, bytes):
+        raise TypeError(f"readout: got {readout!r}, wanted text, such as 'mean'")
     items = list(readout) if isinstance(readout, Sequence) and not isinstance(readout, str) else [readout]
     if not items:
         raise ValueError("readout: got an empty sequence, wanted at least one readout; None is the whole layer")

@@ -1,0 +1,38 @@
+"""Networks that torch.fx traced are measured as the networks from which they were made."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+import layerbits as lb
+from tests.support.networks import tanh_mlp
+from tests.support.random_arrays import normal_tensor
+
+INPUTS = normal_tensor(12, 4, seed=2).float()
+
+
+class Residual(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.last = nn.Linear(4, 4), nn.Linear(4, 2)
+
+    def forward(self, x):
+        return self.last(x + functional.relu(self.first(x)))
+
+
+def chain():
+    return tanh_mlp(4, 3, 3, 2)
+
+
+@pytest.mark.parametrize("make", [chain, Residual], ids=["modules", "functions"])
+@pytest.mark.parametrize("sigma", [None, 0.3], ids=["noisy", "without noise"])
+def test_traced_network_has_the_rows_of_its_network(make, sigma):
+    tables = []
+    for model in (make(), torch.fx.symbolic_trace(make())):
+        if sigma is None:
+            lb.noisify(model, sigma=0.3)
+        tables.append(lb.layer_information(model, INPUTS, sigma=sigma, queries=4, draws=8))
+    first, second = ([(row.layer, row.quantity, row.value, row.upper) for row in table] for table in tables)
+    assert first == second

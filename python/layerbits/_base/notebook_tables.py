@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-_WIDTH, _HEIGHT, _MARGIN = 160, 14, 4  # of a bar, in pixels
+_WIDTH, _HEIGHT, _MARGIN = 160, 14, 4  # pixels of a bar
 _BLUE, _GREY = "#0072B2", "#888888"  # both visible on white and on black
 _STYLE = (
     "<style>.layerbits td, .layerbits th {text-align: left !important; vertical-align: top} "

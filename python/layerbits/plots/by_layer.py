@@ -14,7 +14,7 @@ from layerbits.plots.given_axes import checked_names, given_axes
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_SPREAD = 0.5  # of the intervals of a layer, in distances of layers
+_SPREAD = 0.5  # distance of the first and the last interval of a layer; layers have the distance 1
 
 
 def intervals(table: InformationTable, *, layers: Sequence[str] | None = None, ax: Axes | None = None) -> Axes:

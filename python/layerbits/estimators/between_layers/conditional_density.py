@@ -51,7 +51,7 @@ def _gaussian_log_density(points: Tensor, draws: Tensor, sigma: float, alpha: fl
     """
     r = draws.shape[1]
     mean = draws.double().mean(1, keepdim=True)
-    deviations = mean.new_full((1, 1, 1), sigma)  # of the noise
+    deviations = mean.new_full((1, 1, 1), sigma)  # standard deviations of the noise
     if alpha:
         deviations = dropout_variances(draws, sigma, alpha).mean(1, keepdim=True).sqrt()
     spread = (draws - mean) * math.sqrt((1 + 1 / r) / max(1, r - 1)) / deviations

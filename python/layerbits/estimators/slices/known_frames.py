@@ -40,7 +40,7 @@ def with_frames(problem: Problem, seed: int) -> Problem:
     parts = {}
     for name, part in problem.parts.items():
         if part.slices is not None and not isinstance(part.slices, RandomSlices) and part.layer not in fit_signals:
-            fit_signals = {part.layer: FitSignals.of(problem, part.layer, seed)}  # of one layer at a time
+            fit_signals = {part.layer: FitSignals.of(problem, part.layer, seed)}  # one layer at a time, to save memory
         parts[name] = _with_view(problem, part, fit_signals.get(part.layer), seed)
     return dataclasses.replace(problem, parts=parts)
 

@@ -74,7 +74,7 @@ class GivenNoises:
         self.slices = {
             source: slice(end - size, end) for source, size, end in zip(self.sources, sizes, ends, strict=True)
         }
-        self._derivative_bytes = 0  # of a row in a pass with one product; 0 before the first derivative
+        self._derivative_bytes = 0  # a row in a pass with one product takes them; 0 before the first derivative
         self._vector_products, self._has_forward_rules = VectorProducts(), True
         self.n_units = 0
         first = torch.zeros(1, dtype=torch.int64), torch.zeros(1, self.size, dtype=torch.float64)

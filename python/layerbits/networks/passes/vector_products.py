@@ -29,7 +29,7 @@ class VectorProducts:
         if self.batches and len(cotangents) > 1:
             try:
                 return _gradient(signals, noises, cotangents, batched=True)
-            except Exception as error:  # of any kind: backward methods of the network run on batched tensors
+            except Exception as error:  # backward methods of the network may raise any error on batched tensors
                 if is_memory_error(error):
                     raise
                 self.batches = False

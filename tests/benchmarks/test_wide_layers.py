@@ -20,6 +20,6 @@ def test_true_information_of_a_linear_network_is_that_of_its_gaussian_mixture():
 
 def test_every_layer_behind_noise_has_a_line_with_both_intervals():
     model = noisify(tanh_mlp(3, 4, 4, 4, 2), sigma=0.3)
-    printed = list(lines("small", WideNetwork(model, torch.eye(3), ("3", "5"))))
+    printed = list(lines("small", WideNetwork(model, torch.eye(3), ("3", "5")), "known"))
     assert [line.split()[:2] for line in printed] == [["small", "3"], ["small", "5"]]
     assert all(line.count("[") == 2 for line in printed)

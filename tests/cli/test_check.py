@@ -16,6 +16,7 @@ TASKS = [task for task in V1 if task.name in ("equal", "neuron-5")]
 def two_tasks(monkeypatch):
     monkeypatch.setattr(cli, "V1", TASKS)
     monkeypatch.setattr(cli, "V2", [])
+    monkeypatch.setattr(cli, "V3", [])
     monkeypatch.setattr(cli, "threads", lambda: 1)
 
 

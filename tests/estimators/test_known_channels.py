@@ -76,7 +76,6 @@ def random_numbers_for_some_inputs(net, x):
         (rare_random_numbers, ""),
         (rare_random_numbers_of_the_second_layer, "a"),
         (number_of_the_input, "a"),
-        (other_order_for_some_inputs, ""),
     ],
 )
 def test_layers_of_a_noisy_network(forward, expected):
@@ -95,6 +94,11 @@ def test_layers_of_a_noisy_network(forward, expected):
 )
 def test_layers_of_a_network_without_noise(forward, expected):
     assert exact_layers(forward, sigma=0.3) == expected
+
+
+def test_layers_that_change_places_with_the_number_of_rows_are_refused():
+    with pytest.raises(ValueError, match=r"^inputs: got rows that act on one another: in 'a'"):
+        exact_layers(other_order_for_some_inputs)
 
 
 def test_single_draw_is_refused_behind_random_numbers_of_the_network():

@@ -113,10 +113,6 @@ class SampleSource:
     index: int
     decoders: tuple[InputDecoder, ...] = ()
 
-    def normal(self, use: RandomStream) -> NormalStream:
-        """Return the stream of standard normal values for a use."""
-        return NormalStream(self.seed, use, self.index)
-
 
 def estimate_samples(
     samples: Sequence[LayerSample],
@@ -127,10 +123,13 @@ def estimate_samples(
 ) -> dict[str, TwoSidedEstimate]:
     """Estimate every quantity from samples of a layer; each end of an interval is wrong with at most this risk."""
     sample = samples[0]
-    streams = source.normal(RandomStream.QUERIES), source.normal(RandomStream.SEPARATE_QUERIES)
+    streams = (
+        NormalStream(source.seed, RandomStream.QUERIES, source.index),
+        NormalStream(source.seed, RandomStream.SEPARATE_QUERIES, source.index),
+    )
     with single_threaded_torch():
         if sample.is_exact:
-            factors = source.normal(RandomStream.QUERY_FACTORS) if sample.alpha else None
+            factors = NormalStream(source.seed, RandomStream.QUERY_FACTORS, source.index) if sample.alpha else None
             estimates = first_layer_estimates(sample, classes, risk, streams[0], factors, shares)
         else:
             callers = caller_decoders(source.decoders, source.seed, source.index)

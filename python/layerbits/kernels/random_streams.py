@@ -67,6 +67,7 @@ class RandomStream(enum.IntEnum):
     KNOWN_ENTROPY_SEED = 40
     KNOWN_CHAINS = 49  # input
     KNOWN_REVERSED_CHAINS = 50  # input
+    KNOWN_LOW_RANK_MODELS = 65  # input
     # Baselines.
     FOLDS = 15  # samples
     # Experiments.

@@ -68,7 +68,7 @@ class LowRankModels:
         size = min(rank + _OVERSAMPLING, k, d)
         noises, starts = [], []
         for row in rows.tolist():
-            generator = stream(seed, RandomStream.KNOWN_MODELS, row)
+            generator = stream(seed, RandomStream.KNOWN_LOW_RANK_MODELS, row)
             noises.append(standard_normal((_GAINS + SIGNALS, k), generator, torch.float64))
             starts.append(standard_normal((d, size), generator, torch.float64))
         noise = torch.stack(noises)

@@ -53,8 +53,10 @@ def test_random_numbers_that_all_rows_share_are_refused(multiplier):
         lambda x: functional.dropout(x, 0.5, training=True).mean(0, keepdim=True) + 0 * x,
         lambda x: x + torch.randn(len(x), generator=GENERATOR).sum(),
         lambda x: x + torch.randn(2 * len(x)).reshape(2, -1).sum(),
+        lambda x: x + torch.randn(len(x))[torch.arange(len(x)) % 8, None],
+        lambda x: x + torch.randn(len(x))[torch.arange(len(x)) * (len(x) < 9), None],
     ],
-    ids=["the first", "mean", "largest", "rounded", "in place", "dropout", "given generator", "flat"],
+    ids=["the first", "mean", "largest", "rounded", "in place", "dropout", "given generator", "flat", "8", "many"],
 )
 @pytest.mark.parametrize("measure", [lb.layer_activations, functools.partial(lb.layer_information, sigma=0.5)])
 def test_random_numbers_of_other_rows_are_refused(function, measure):

@@ -264,3 +264,20 @@ def test_large_passes_of_independent_rows_are_measured(n_rows):
     inputs = normal_tensor(n_rows, 3).float()
     noisy = lb.noisify(BeyondProbes(torch.abs), sigma=0.3, layers=["tanh", "last"], inputs=inputs)
     assert lb.propagate(noisy, inputs, draws=32)["last"].shape == (n_rows, 32, 3)
+
+
+def test_rows_that_act_on_one_another_before_an_earlier_noisy_layer_are_refused():
+    """Layers that are not recorded are compared too: the small passes go on with the noisy values of the large one."""
+    inputs = normal_tensor(50, 4).float()
+
+    class Capacity(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.network = tanh_mlp(4, 3, 3, 2)
+
+        def forward(self, x):
+            return self.network(torch.cat([x[:128], torch.zeros_like(x[128:])]))
+
+    model = lb.noisify(Capacity(), sigma=0.3, inputs=inputs)
+    with pytest.raises(ValueError, match=r"^inputs: got rows that act on one another: in 'network.1'"):
+        lb.layer_information(model, inputs)

@@ -24,18 +24,19 @@ _COMPARED = [0, 1, -2, -1]
 class LargePass:
     """A channel that keeps the first and the last rows of a pass of many rows, to compare them with small passes.
 
+    All layers of the pass are compared: the small passes go on with the noisy values of the large one, so a layer shows
+    only the interaction behind the layers before it.
+
     Parameters
     ----------
     network : MeasuredNetwork
         The network.
     channel : Channel
         The channel of the pass.
-    layers : frozenset of str
-        The layers whose signals are compared.
     """
 
-    def __init__(self, network: MeasuredNetwork, channel: Channel, layers: frozenset[str]) -> None:
-        self._network, self._channel, self._layers = network, channel, layers
+    def __init__(self, network: MeasuredNetwork, channel: Channel) -> None:
+        self._network, self._channel = network, channel
         self._weights = WeightSums(network.module)
         self._signals: dict[str, Tensor] = {}
         self._values: dict[str, Tensor] = {}  # with which the network continues
@@ -43,8 +44,7 @@ class LargePass:
     def __call__(self, index: int, signal: Tensor) -> Tensor:
         """Pass a signal to the channel, and keep rows of it and of the value that the channel returns."""
         layer = self._network.layer_names[index]
-        if layer in self._layers:
-            self._signals[layer] = signal.detach()[_COMPARED]
+        self._signals[layer] = signal.detach()[_COMPARED]
         value = self._channel(index, signal)
         if value is not signal:
             self._values[layer] = value.detach()[_COMPARED]
@@ -90,4 +90,4 @@ def large_pass(network: MeasuredNetwork, channel: Channel, layers: Sequence[str]
     if n_rows <= max([_PROBED_ROWS, *compared]) or network.uses_random_numbers:
         return None
     network.compared_passes.append((frozenset(layers), n_rows))
-    return LargePass(network, channel, frozenset(layers))
+    return LargePass(network, channel)

@@ -27,7 +27,11 @@ Rows = Callable[[int, int], Tensor]
 
 
 def check_shared_randomness(
-    probe: Probe, rows: Sequence[int], fewer_rows: Sequence[int], row_axes: Mapping[str, int]
+    probe: Probe,
+    rows: Sequence[int],
+    fewer_rows: Sequence[int],
+    row_axes: Mapping[str, int],
+    replaced: Sequence[int],
 ) -> None:
     """Raise a ValueError if the signals of a row depend on random numbers that belong to other rows.
 
@@ -42,6 +46,8 @@ def check_shared_randomness(
         Rows of two passes, as in `Probe.rows`.
     row_axes : mapping of str to int
         The axis of the rows in the signal of each layer.
+    replaced : sequence of int
+        Positions of the rows whose random numbers are replaced, one at a time.
     """
     draws, fewer_draws = _ReplacedDraws(), _ReplacedDraws()
     with draws:
@@ -54,7 +60,7 @@ def check_shared_randomness(
     ]
     layer = ""
     for rows_of_axis in (_rows_together, _rows_side_by_side):
-        layer = _layer_with_shared_draws(probe, rows, signals, (axes, rows_of_axis, row_axes))
+        layer = _layer_with_shared_draws(probe, rows, signals, (axes, rows_of_axis, row_axes, replaced))
         if not layer or probe.weights.have_changed():
             return
     raise ValueError(
@@ -68,14 +74,14 @@ def _layer_with_shared_draws(
     probe: Probe,
     rows: Sequence[int],
     signals: Mapping[str, Tensor],
-    layout: tuple[list[int | None], Rows, Mapping[str, int]],
+    layout: tuple[list[int | None], Rows, Mapping[str, int], Sequence[int]],
 ) -> str:
     """Return a layer in which a row changes with the random numbers of another; empty if there is none."""
-    axes, rows_of_axis, row_axes = layout
-    for replaced in range(len(rows)):
-        with _ReplacedDraws(axes, functools.partial(_entries_of_row, rows_of_axis, len(rows), replaced)):
+    axes, rows_of_axis, row_axes, replaced = layout
+    for position in replaced:
+        with _ReplacedDraws(axes, functools.partial(_entries_of_row, rows_of_axis, len(rows), position)):
             others = probe.run(probe.rows(rows))
-        kept = [row for row in range(len(rows)) if row != replaced]
+        kept = [row for row in range(len(rows)) if row != position]
         for layer, axis in row_axes.items():
             if layer in signals and layer in others and signals[layer].shape == others[layer].shape:
                 pair = (values.movedim(axis, 0)[kept] for values in (signals[layer], others[layer]))

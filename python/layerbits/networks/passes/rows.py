@@ -25,6 +25,9 @@ from layerbits.networks.passes.row_randomness import check_shared_randomness
 # The rows of the probing passes. 0 is the first input, 1 another input, as in `Probe.rows`.
 _ROWS, _FEWER_ROWS = (0, 1, 0), (0, 1)
 
+# Number of rows of a pass that shows random numbers which distant rows share.
+_MANY_ROWS = 64
+
 # `_ROWS` with one row replaced, by the position of that row.
 _REPLACED_ROWS = {0: (1, 1, 0), 1: (0, 0, 0), 2: (0, 1, 1)}
 
@@ -85,13 +88,16 @@ def check_rows(network: MeasuredNetwork, inputs: Sequence[Tensor], layers: Seque
             if not network.uses_random_numbers and not are_close(*same_rows):
                 refuse_interaction(probe.weights, layer)
     if network.uses_random_numbers:
-        check_shared_randomness(probe, _ROWS, _FEWER_ROWS, network.row_axes)
+        check_shared_randomness(probe, _ROWS, _FEWER_ROWS, network.row_axes, range(len(_ROWS)))
     network.row_bytes = bytes_of_a_row(memory, len(_ROWS), fewer_memory, len(_FEWER_ROWS))
     network.row_bytes += sum(math.prod(tensor.shape[1:]) * tensor.itemsize for tensor in inputs)
     if network.adds_noise:
         copy_bytes = (signal.numel() * max(4, signal.itemsize) // len(_ROWS) for signal in signals.values())
         network.row_bytes += _COPIES_FOR_NOISE * max(copy_bytes, default=0)
     check_batch_effects(probe)
+    if network.uses_random_numbers:
+        n_many = network.rows_per_pass(inputs, _MANY_ROWS)
+        check_shared_randomness(probe, [0, 1] * (n_many // 2), _FEWER_ROWS, network.row_axes, (0, n_many // 2 * 2 - 1))
 
 
 def _row_axis(layer: str, shape: tuple[int, ...], fewer: tuple[int, ...], remedy: str) -> int:

@@ -91,6 +91,9 @@ def main() -> None:
     networks = dict(_NETWORKS)
     if arguments.mnist is not None:
         networks |= {name: partial(make, arguments.mnist) for name, make in _MNIST_NETWORKS.items()}
+    for start in arguments.names:
+        if not any(name.startswith(start) for name in networks):
+            parser.error(f"names: got {start!r}, wanted the beginning of one of: {'; '.join(networks)}")
     beside, draws, other = (
         ("auto", "draws   ", "auto         ") if arguments.auto else ("known", "32 draws", "known network")
     )

@@ -79,3 +79,11 @@ def test_random_numbers_of_other_rows_are_refused(function, measure):
 )
 def test_random_numbers_of_each_row_are_no_interaction(function):
     assert lb.layer_activations(Function(function), normal_tensor(5, 3), layers="act")["act"].shape == (5, 3)
+
+
+def test_rows_that_fill_the_budget_alone_are_measured():
+    """A pass within the budget has a single row, too few to show random numbers that distant rows share."""
+    inputs = torch.ones(4, 2**17) * torch.arange(4.0)[:, None]
+    model = Function(lambda x: x[:, :2] + torch.randn(len(x), 2))
+    table = lb.layer_information(model, inputs, sigma=0.5, layers="act", max_memory=2**20, queries=4, draws=4)
+    assert table["act", "I(X;T)"].upper > 0

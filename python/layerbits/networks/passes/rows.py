@@ -25,7 +25,7 @@ from layerbits.networks.passes.row_randomness import check_shared_randomness
 # The rows of the probing passes. 0 is the first input, 1 another input, as in `Probe.rows`.
 _ROWS, _FEWER_ROWS = (0, 1, 0), (0, 1)
 
-# Number of rows of a pass that shows random numbers which distant rows share.
+# Largest number of rows of a pass that shows whether other rows share random numbers of its first or last row.
 _MANY_ROWS = 64
 
 # `_ROWS` with one row replaced, by the position of that row.
@@ -96,8 +96,9 @@ def check_rows(network: MeasuredNetwork, inputs: Sequence[Tensor], layers: Seque
         network.row_bytes += _COPIES_FOR_NOISE * max(copy_bytes, default=0)
     check_batch_effects(probe)
     if network.uses_random_numbers:
-        n_many = network.rows_per_pass(inputs, _MANY_ROWS)
-        check_shared_randomness(probe, [0, 1] * (n_many // 2), _FEWER_ROWS, network.row_axes, (0, n_many // 2 * 2 - 1))
+        many_rows = [0, 1] * (min(_MANY_ROWS, network.rows_per_pass(inputs)) // 2)
+        if len(many_rows) > len(_ROWS):
+            check_shared_randomness(probe, many_rows, _FEWER_ROWS, network.row_axes, (0, len(many_rows) - 1))
 
 
 def _row_axis(layer: str, shape: tuple[int, ...], fewer: tuple[int, ...], remedy: str) -> int:

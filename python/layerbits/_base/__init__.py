@@ -12,6 +12,7 @@ from layerbits._base.errors import (
     UsageError,
 )
 from layerbits._base.files import DRAFT_PREFIX, damaged_file, read_csv, read_json, replacing, write_csv, write_json
+from layerbits._base.folder_lock import LOCK_FILE, FolderLock
 from layerbits._base.information_history import InformationHistory
 from layerbits._base.information_table import COLUMNS, InformationTable
 from layerbits._base.notebook_tables import HtmlRow, fixed, html_table
@@ -34,6 +35,7 @@ __all__ = [
     "BEFORE_ROUNDING",
     "COLUMNS",
     "DRAFT_PREFIX",
+    "LOCK_FILE",
     "MASKED",
     "MEASUREMENT_NOISE",
     "OTHER_OUTPUT",
@@ -43,6 +45,7 @@ __all__ = [
     "DataError",
     "Doubles",
     "Estimate",
+    "FolderLock",
     "HtmlRow",
     "InformationHistory",
     "InformationRow",

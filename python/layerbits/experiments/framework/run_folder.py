@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from layerbits._base import DRAFT_PREFIX, UsageError, read_json, replacing, write_json
+from layerbits._base import DRAFT_PREFIX, LOCK_FILE, FolderLock, UsageError, read_json, replacing, write_json
 from layerbits.experiments.framework.configuration import Configuration, device_of
 from layerbits.kernels import backends, cuda_devices
 
@@ -49,7 +49,8 @@ class RunFolder:
     Raises
     ------
     UsageError
-        The folder cannot be written to, is not empty, or holds a run of another experiment or with other settings.
+        The folder cannot be written to, is not empty, holds a run of another experiment or with other settings, or
+        another process writes to it.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, experiment: str, config: Configuration, resume: bool) -> None:
@@ -70,17 +71,22 @@ class RunFolder:
         }
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            if resume:
-                self._resume()
-            else:
-                self._require_empty()
-            self._write()
+            self._lock = FolderLock(self.path)
+            try:
+                if resume:
+                    self._resume()
+                else:
+                    self._require_empty()
+                self._write()
+            except BaseException:
+                self._lock.release()
+                raise
         except OSError as error:
             raise UsageError(f"{self.path}: cannot be written to ({error.strerror}); name another folder") from error
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        """Record the status ``finished`` if the block ends, ``interrupted`` if it raises."""
+        """Record the status ``finished`` if the block ends, ``interrupted`` if it raises; release the folder."""
         try:
             yield
             self._record["status"] = "finished"
@@ -88,7 +94,10 @@ class RunFolder:
             self._record["status"] = "interrupted"
             raise
         finally:
-            self._write()
+            try:
+                self._write()
+            finally:
+                self._lock.release()
 
     @contextlib.contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -113,13 +122,13 @@ class RunFolder:
         write_json(self.path / "run.json", self._record)
 
     def _require_empty(self) -> None:
-        if any(self.path.iterdir()):
+        if any(file.name != LOCK_FILE for file in self.path.iterdir()):
             raise UsageError(f"{self.path}: not empty; name another folder, or continue the run in it with --resume")
 
     def _resume(self) -> None:
         if not (self.path / "run.json").exists():
-            # A run that was killed at its start left only a draft, and begins again.
-            if all(file.name.startswith(DRAFT_PREFIX) for file in self.path.iterdir()):
+            # A run that was killed at its start left only a draft and the lock file, and begins again.
+            if all(file.name.startswith((DRAFT_PREFIX, LOCK_FILE)) for file in self.path.iterdir()):
                 return
             raise UsageError(
                 f"{self.path}: no run.json, so no run to resume; leave out --resume, or name a run's folder"

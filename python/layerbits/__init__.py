@@ -28,6 +28,7 @@ from layerbits.estimators import (
     sigma_profile,
     suggest_sigma,
 )
+from layerbits.experiments import Sweep, SweepCell, sweep
 from layerbits.geometry import (
     BaselineEstimate,
     ClassSeparation,
@@ -96,6 +97,8 @@ __all__ = [
     "RelativeSigma",
     "SigmaProfile",
     "SigmaRow",
+    "Sweep",
+    "SweepCell",
     "Tokens",
     "UsageError",
     "__version__",
@@ -129,6 +132,7 @@ __all__ = [
     "remove_noise",
     "sigma_profile",
     "suggest_sigma",
+    "sweep",
     "szt_edges",
     "theory",
 ]

@@ -1,20 +1,5 @@
-"""The experiments, by name.
+"""The experiments of the command line (`registry`), their framework, and sweeps over their settings."""
 
-To add an experiment, derive a class from `Experiment`, make an instance, and list the instance here.
-"""
-
-from __future__ import annotations
-
-from collections.abc import Mapping
-from typing import Any
-
-from layerbits.experiments.cnn.digits_cnn import DIGITS_CNN
-from layerbits.experiments.cnn.mnist_cnn import MNIST_CNN
-from layerbits.experiments.entropy.estimator_comparison.experiment import ESTIMATOR_COMPARISON
-from layerbits.experiments.entropy.monte_carlo_error import MONTE_CARLO_ERROR
-from layerbits.experiments.entropy.reed_muller import REED_MULLER
-from layerbits.experiments.entropy.sample_complexity.experiment import SAMPLE_COMPLEXITY
-from layerbits.experiments.entropy.spiral.experiment import SPIRAL
 from layerbits.experiments.framework.configuration import (
     Configuration,
     require_needed,
@@ -23,39 +8,32 @@ from layerbits.experiments.framework.configuration import (
 )
 from layerbits.experiments.framework.experiment import Experiment
 from layerbits.experiments.framework.run_folder import RunFolder, versions
-from layerbits.experiments.scalar.leaky_relu_pair import LEAKY_RELU_PAIR
-from layerbits.experiments.scalar.single_neuron import SINGLE_NEURON
-from layerbits.experiments.szt.binning import SZT_BINNING
-from layerbits.experiments.szt.noise_levels import SZT_RELU
-from layerbits.experiments.szt.noisy_network import SZT_LINEAR, SZT_TANH
-from layerbits.experiments.szt.orthonormal import SZT_TANH_ORTHONORMAL
-
-_ALL: tuple[Experiment[Any], ...] = (
-    SZT_TANH,
-    SZT_TANH_ORTHONORMAL,
-    SZT_LINEAR,
-    SZT_RELU,
-    SZT_BINNING,
-    SINGLE_NEURON,
-    LEAKY_RELU_PAIR,
-    DIGITS_CNN,
-    MNIST_CNN,
-    ESTIMATOR_COMPARISON,
-    REED_MULLER,
-    SPIRAL,
-    MONTE_CARLO_ERROR,
-    SAMPLE_COMPLEXITY,
+from layerbits.experiments.registry import EXPERIMENTS, experiment_named
+from layerbits.experiments.sweeps import (
+    Sweep,
+    SweepCell,
+    dask_executor,
+    local_executor,
+    parse_grid,
+    slurm_executor,
+    sweep,
 )
-
-EXPERIMENTS: Mapping[str, Experiment[Any]] = {experiment.name: experiment for experiment in _ALL}
 
 __all__ = [
     "EXPERIMENTS",
     "Configuration",
     "Experiment",
     "RunFolder",
+    "Sweep",
+    "SweepCell",
+    "dask_executor",
+    "experiment_named",
+    "local_executor",
+    "parse_grid",
     "require_needed",
     "require_usable_device",
+    "slurm_executor",
+    "sweep",
     "versions",
     "with_settings",
 ]

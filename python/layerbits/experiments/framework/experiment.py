@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Generic
 
-from layerbits.experiments.framework.configuration import ConfigT
+from layerbits.experiments.framework.configuration import ConfigT, require_needed, with_settings
 from layerbits.experiments.framework.run_folder import RunFolder
 
 
@@ -39,6 +39,18 @@ class Experiment(abc.ABC, Generic[ConfigT]):
     def quick_config(self) -> ConfigT:
         """Return the configuration of a quick run."""
         return dataclasses.replace(self.config_type(), **self.quick)
+
+    def configuration(self, texts: Mapping[str, str], *, quick: bool = False) -> ConfigT:
+        """Return the configuration of a run, full or quick, with the settings in `texts` replaced.
+
+        Raises
+        ------
+        UsageError
+            A name is not a setting, a value is invalid, or a setting that a run needs is missing.
+        """
+        config = with_settings(self.quick_config() if quick else self.config_type(), texts)
+        require_needed(config)
+        return config
 
     @abc.abstractmethod
     def expected_seconds(self, config: ConfigT) -> float:

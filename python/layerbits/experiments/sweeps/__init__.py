@@ -1,0 +1,11 @@
+"""Sweeps: an experiment over a grid of settings, each cell in a process and a run folder of its own.
+
+`grid` makes the cells, `cell_runs` runs one in a process of its own, `runner` submits them to an executor and keeps the
+tables, and `executors` has executors for this machine, Dask and Slurm.
+"""
+
+from layerbits.experiments.sweeps.executors import dask_executor, local_executor, slurm_executor
+from layerbits.experiments.sweeps.grid import parse_grid
+from layerbits.experiments.sweeps.runner import Sweep, SweepCell, sweep
+
+__all__ = ["Sweep", "SweepCell", "dask_executor", "local_executor", "parse_grid", "slurm_executor", "sweep"]

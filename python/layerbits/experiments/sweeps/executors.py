@@ -1,0 +1,113 @@
+"""Executors for `sweep`: processes of this machine, a Dask cluster, and jobs of Slurm."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from layerbits._base import UsageError, check_count, require_package
+
+_CONNECTION_SECONDS = 10.0
+_LARGEST_ARRAY = 1000  # jobs of Slurm at a time
+
+
+def local_executor(jobs: int) -> Executor:
+    """Return an executor that runs `jobs` cells at a time on this machine; its ``with`` block ends them when it ends.
+
+    Threads suffice, because each cell has a process of its own.
+    """
+    return _LocalExecutor(check_count("jobs", jobs, minimum=1))
+
+
+class _LocalExecutor(ThreadPoolExecutor):
+    """An executor that asks the calls of `run_cell` to stop when its block ends."""
+
+    def __init__(self, jobs: int) -> None:
+        super().__init__(jobs)
+        self._stop = threading.Event()
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any, **_: Any) -> Future[Any]:
+        return super().submit(function, *arguments, self._stop)
+
+    def __exit__(self, *exception: object) -> None:
+        self._stop.set()
+        self.shutdown(cancel_futures=True)
+
+
+@contextlib.contextmanager
+def dask_executor(address: str, *, jobs: int = 1) -> Iterator[Executor]:
+    """Yield the executor of a Dask cluster.
+
+    Parameters
+    ----------
+    address : str
+        Address of a scheduler, such as ``tcp://host:8786``, or ``local`` for a cluster of `jobs` workers that is
+        started here and ends with the block.
+    jobs : int, optional
+        Number of workers of the cluster ``local``.
+
+    Raises
+    ------
+    UsageError
+        Dask is not installed, or the scheduler does not answer within 10 s.
+    """
+    require_package("distributed", extra="cluster", purpose="sweeps on Dask")
+    distributed: Any = importlib.import_module("distributed")  # its functions have no types
+    with contextlib.ExitStack() as stack:
+        try:
+            if address == "local":
+                # A cell has a process of its own; one thread of a worker waits for it.
+                cluster = distributed.LocalCluster(n_workers=jobs, threads_per_worker=1, dashboard_address=":0")
+                client = distributed.Client(stack.enter_context(cluster))
+            else:
+                client = distributed.Client(address, timeout=_CONNECTION_SECONDS)
+        except (OSError, ValueError, TimeoutError) as error:
+            raise UsageError(
+                f"dask: got {address}, where no scheduler answers within {_CONNECTION_SECONDS:g} s "
+                f"({type(error).__name__}); start one with `dask scheduler`, or use `local`"
+            ) from error
+        yield stack.enter_context(client).get_executor()
+
+
+def slurm_executor(folder: Path, options: Mapping[str, Any], *, cluster: str | None = None) -> Executor:
+    """Return an executor that submits each cell as a job of Slurm, by submitit.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder for the files of submitit, on a file system that all machines share.
+    options : mapping
+        Parameters of ``submitit.AutoExecutor.update_parameters``, such as ``slurm_partition`` and ``timeout_min``.
+    cluster : str, optional
+        ``local`` runs the jobs as processes of this machine; by default Slurm is needed.
+
+    Raises
+    ------
+    UsageError
+        submitit is not installed, there is no Slurm, or an option is unknown.
+    """
+    require_package("submitit", extra="cluster", purpose="sweeps on Slurm")
+    import submitit
+
+    try:
+        executor = submitit.AutoExecutor(folder=folder, cluster=cluster or "slurm")
+        executor.update_parameters(**options)
+    except (RuntimeError, NameError, TypeError, ValueError) as error:
+        raise UsageError(f"slurm: {' '.join(str(error).split())}") from error
+    return _JobExecutor(lambda function, arguments: executor.submit(function, *arguments).result())
+
+
+class _JobExecutor(ThreadPoolExecutor):
+    """An executor whose threads wait for the jobs of a batch system."""
+
+    def __init__(self, run_job: Callable[[Callable[..., Any], tuple[Any, ...]], Any]) -> None:
+        super().__init__(_LARGEST_ARRAY)
+        self._run_job = run_job
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any, **_: Any) -> Future[Any]:
+        return super().submit(self._run_job, function, arguments)

@@ -1,0 +1,264 @@
+"""Run all cells of a grid on an executor, try failed cells again, and keep the tables of the sweep."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, wait
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from layerbits._base import (
+    LOCK_FILE,
+    FolderLock,
+    UsageError,
+    check_count,
+    check_positive,
+    data_frame,
+    progress,
+    read_json,
+    write_csv,
+    write_json,
+)
+from layerbits.experiments.registry import experiment_named
+from layerbits.experiments.sweeps.cell_runs import FAILED, FINISHED, NOT_RUN, CellRun, run_cell
+from layerbits.experiments.sweeps.executors import local_executor
+from layerbits.experiments.sweeps.grid import cells_of
+
+if TYPE_CHECKING:
+    import os
+
+    import pandas
+
+_LOG = logging.getLogger("layerbits")
+_RECORD, _TABLE = "sweep.json", "sweep.csv"
+_COLUMNS = ("cell", "status", "attempts", "reason")
+
+
+@dataclasses.dataclass(frozen=True)
+class SweepCell:
+    """A cell of a sweep.
+
+    Attributes
+    ----------
+    name : str
+        Name of its folder, such as ``seed=0,sigma=0.05``.
+    settings : mapping of str to str
+        The settings of the grid, as texts.
+    status : str
+        "finished", "failed", "timed out", or "not run".
+    attempts : int
+        Processes that were started by this sweep; 0 if the cell had finished before.
+    summary : mapping of str to float
+        The main numbers of the run; empty unless it has finished.
+    reason : str
+        Why it has not finished; empty if it has.
+    """
+
+    name: str
+    settings: Mapping[str, str]
+    status: str
+    attempts: int
+    summary: Mapping[str, float]
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Sweep:
+    """The cells of a sweep, in the order of the grid, and the folder with a run's folder for each."""
+
+    directory: Path
+    cells: tuple[SweepCell, ...]
+
+    @property
+    def unfinished(self) -> tuple[SweepCell, ...]:
+        """The cells that have not finished."""
+        return tuple(cell for cell in self.cells if cell.status != FINISHED)
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """Return a data frame with a row for each cell: name, status, attempts, reason, settings and summary.
+
+        Raises
+        ------
+        UsageError
+            pandas is missing.
+        """
+        columns, rows = _table(self.cells)
+        return data_frame([dict(zip(columns, row, strict=True)) for row in rows], columns)
+
+
+def sweep(
+    experiment: str,
+    grid: Mapping[str, Iterable[object]],
+    directory: str | os.PathLike[str],
+    *,
+    quick: bool = False,
+    executor: Executor | None = None,
+    threads: int = 1,
+    timeout: float | None = None,
+    retries: int = 1,
+    resume: bool = False,
+) -> Sweep:
+    """Run an experiment with all combinations of the settings of a grid.
+
+    Each cell runs in a process of its own and in a run folder of its own, ``directory/seed=0,sigma=0.05``; its output
+    is in the file of this name with the suffix ``.log``. A cell that fails or is killed is tried again and continues
+    from its files. A sweep that was killed continues with `resume`, to the same numbers.
+
+    Parameters
+    ----------
+    experiment : str
+        Name of the experiment.
+    grid : mapping of str to list
+        Values of each setting, such as ``{"seed": range(20), "sigma": [0.005, 0.05]}``.
+    directory : path
+        Folder of the sweep, which all workers must share. It has ``sweep.json`` and ``sweep.csv``, a row for each cell.
+    quick : bool, optional
+        Whether the other settings are those of a quick run.
+    executor : concurrent.futures.Executor, optional
+        Where cells run, such as ``dask.distributed.Client(...).get_executor()``. By default one cell at a time runs on
+        this machine; `layerbits.experiments.local_executor` runs several at a time.
+    threads : int, optional
+        Threads of torch and of the kernels in each cell. With another number, numbers may differ by rounding.
+    timeout : float, optional
+        Seconds after which an attempt is ended; None for no limit.
+    retries : int, optional
+        How often a cell is tried again.
+    resume : bool, optional
+        Whether to continue the sweep in `directory`. Its grid may have grown.
+
+    Returns
+    -------
+    Sweep
+        The cells. A cell that has not finished does not raise an exception: see `Sweep.unfinished`.
+
+    Raises
+    ------
+    UsageError
+        No such experiment or setting, an invalid value, or a folder that is not empty, is in use by another process,
+        or holds a sweep of another experiment.
+    TypeError, ValueError
+        `threads`, `timeout` or `retries` has the wrong type or value.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import layerbits as lb
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     cells = lb.sweep("szt-tanh", {"seed": [0], "epochs": [3]}, folder, quick=True).cells
+    >>> [(cell.name, cell.status) for cell in cells]
+    [('seed=0,epochs=3', 'finished')]
+    """
+    check_count("threads", threads, minimum=1)
+    check_count("retries", retries, minimum=0)
+    if timeout is not None:
+        check_positive("timeout", timeout)
+    settings = cells_of(grid)
+    found = experiment_named(experiment)
+    for texts in settings.values():
+        found.configuration(texts, quick=quick)  # all settings are checked before the first run
+    path = Path(directory).absolute()
+    with _owned(path, {"experiment": experiment, "quick": quick, "threads": threads}, resume=resume):
+        runs = {
+            name: CellRun(experiment, texts, str(path / name), quick, threads, timeout)
+            for name, texts in settings.items()
+        }
+        cells: dict[str, SweepCell] = {}
+        with contextlib.closing(_ended(runs, executor, retries)) as ended:
+            for cell in progress(ended, name=f"sweep of {experiment}", total=len(runs)):
+                cells[cell.name] = cell
+                if cell.status != FINISHED:
+                    _LOG.warning("%s %s: %s; see %s.log", cell.name, cell.status, cell.reason, path / cell.name)
+                write_csv(path / _TABLE, *_table([cells[name] for name in runs if name in cells]))
+    return Sweep(path, tuple(cells[name] for name in runs))
+
+
+@contextlib.contextmanager
+def _owned(path: Path, record: dict[str, Any], *, resume: bool) -> Iterator[None]:
+    """Lock the folder of a sweep and write its record; UsageError if the folder is not empty or has another record."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock = FolderLock(path)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written to ({error.strerror}); name another folder") from error
+    try:
+        if resume and (path / _RECORD).exists():
+            _require_equal(read_json(path / _RECORD), record)
+        elif any(file.name != LOCK_FILE for file in path.iterdir()):
+            raise UsageError(f"{path}: not empty; name another folder, or continue the sweep in it with resume")
+        write_json(path / _RECORD, record)
+        yield
+    finally:
+        lock.release()
+
+
+def _require_equal(earlier_record: Mapping[str, Any], record: Mapping[str, Any]) -> None:
+    for name, value in record.items():
+        if earlier_record.get(name) != value:
+            raise UsageError(
+                f"{name}: the sweep to resume has {earlier_record.get(name)!r}, got {value!r}; give the same, or "
+                "another folder"
+            )
+
+
+def _ended(runs: Mapping[str, CellRun], executor: Executor | None, retries: int) -> Generator[SweepCell, None, None]:
+    """Yield each cell when it has finished, or has failed more than `retries` times."""
+    waiting = {}
+    for name, run in runs.items():
+        summary = run.summary()
+        if summary is None:
+            waiting[name] = run
+        else:
+            yield SweepCell(name, run.settings, FINISHED, 0, summary, "")
+    with contextlib.nullcontext(executor) if executor is not None else local_executor(1) as used:
+        pending = {_submit(used, run): (name, 1) for name, run in waiting.items()}
+        try:
+            while pending:
+                for future in wait(pending, return_when=FIRST_COMPLETED).done:
+                    name, attempt = pending.pop(future)
+                    status, reason = _outcome(future)
+                    if status not in (FINISHED, NOT_RUN) and attempt <= retries:
+                        pending[_submit(used, runs[name])] = (name, attempt + 1)
+                    else:
+                        attempts = 0 if status == NOT_RUN else attempt
+                        yield SweepCell(name, runs[name].settings, status, attempts, runs[name].summary() or {}, reason)
+        finally:
+            for future in pending:
+                future.cancel()
+
+
+def _submit(executor: Executor, run: CellRun) -> Future[tuple[str, str]]:
+    """Submit a cell; an executor that refuses gives a future with the exception."""
+    try:
+        return executor.submit(run_cell, run)
+    except Exception as error:
+        future: Future[tuple[str, str]] = Future()
+        future.set_exception(error)
+        return future
+
+
+def _outcome(future: Future[tuple[str, str]]) -> tuple[str, str]:
+    """Return the status and the reason of an ended cell."""
+    try:
+        return future.result()
+    except CancelledError:
+        return NOT_RUN, "the executor cancelled it"
+    except BrokenExecutor as error:
+        return NOT_RUN, f"the executor is broken ({error}); resume the sweep with another one"
+    except Exception as error:
+        return FAILED, f"{type(error).__name__}: {error}"
+
+
+def _table(cells: Sequence[SweepCell]) -> tuple[list[str], list[list[object]]]:
+    """Return the columns and rows of a table of the cells; a cell without a number of the summary has None."""
+    settings = list(dict.fromkeys(name for cell in cells for name in cell.settings))
+    numbers = list(dict.fromkeys(name for cell in cells for name in cell.summary if name not in settings))
+    rows: list[list[object]] = [
+        [cell.name, cell.status, cell.attempts, cell.reason]
+        + [cell.settings.get(name) for name in settings]
+        + [cell.summary.get(name) for name in numbers]
+        for cell in cells
+    ]
+    return [*_COLUMNS, *settings, *numbers], rows

@@ -1,0 +1,174 @@
+"""Sweeps: each cell has a process and a folder of its own; failures are tried again and reported.
+
+Most tests replace the program of a cell by a script, because a process that imports torch takes seconds.
+"""
+
+import csv
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+
+import pytest
+
+import layerbits as lb
+from layerbits._base import FolderLock
+from layerbits.experiments import local_executor
+from layerbits.experiments.sweeps import cell_runs, runner
+
+# Reads a run and finishes it; `case` says what happens before.
+PROGRAM = """
+import json, os, pathlib, signal, sys, time
+run = json.loads(sys.stdin.readline())
+folder = pathlib.Path(run["folder"])
+is_first = not folder.exists()
+folder.mkdir(exist_ok=True)
+seed = int(run["settings"]["seed"])
+{case}
+(folder / "run.json").write_text(json.dumps({{"status": "finished", "summary": {{"loss": seed / 2}}}}))
+"""
+
+
+@pytest.fixture
+def program(monkeypatch):
+    """Return a function that sets what the program of a cell does before it finishes."""
+
+    def set_program(case):
+        monkeypatch.setattr(cell_runs, "_COMMAND", (sys.executable, "-c", PROGRAM.format(case=case)))
+
+    set_program("")
+    return set_program
+
+
+def rows(path):
+    with (path / "sweep.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_cells_run_the_experiment_with_the_numbers_of_a_run(tmp_path):
+    settings = {"widths": (4, 3), "epochs": 3, "evaluations": 2, "measurements": 2, "draws": 3, "queries": 3}
+    grid = {"seed": [5]} | {name: [value] for name, value in settings.items()}
+    (cell,) = lb.sweep("szt-tanh", grid, tmp_path / "sweep").cells
+    assert (cell.status, cell.attempts, cell.reason) == ("finished", 1, "")
+    record = json.loads((tmp_path / "sweep" / cell.name / "run.json").read_text())
+    assert record["summary"] == cell.summary
+    assert record["configuration"]["seed"] == 5
+    assert record["configuration"]["widths"] == [4, 3]
+    assert record["machine"]["threads"] == 1
+
+
+def test_cell_ends_with_the_process_that_started_it(tmp_path):
+    run = cell_runs.CellRun("szt-tanh", {"epochs": "1000000"}, str(tmp_path / "cell"), True, 1, None)
+    process = subprocess.Popen(cell_runs._COMMAND, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    process.stdin.write(json.dumps(dataclasses.asdict(run)).encode() + b"\n")
+    process.stdin.flush()
+    while not (tmp_path / "cell" / "training.csv").exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.stdin.close()
+    assert process.wait() == 130
+    assert json.loads((tmp_path / "cell" / "run.json").read_text())["status"] == "interrupted"
+
+
+@pytest.mark.usefixtures("program")
+def test_table_has_a_row_for_each_cell(tmp_path):
+    with local_executor(2) as executor:
+        sweep = lb.sweep("szt-tanh", {"seed": range(4)}, tmp_path, executor=executor)
+    assert sweep.unfinished == ()
+    assert [row["cell"] for row in rows(tmp_path)] == ["seed=0", "seed=1", "seed=2", "seed=3"]
+    assert [row["loss"] for row in rows(tmp_path)] == ["0.0", "0.5", "1.0", "1.5"]
+    assert list(sweep.to_pandas()["loss"]) == [0.0, 0.5, 1.0, 1.5]
+
+
+def test_killed_cell_is_tried_again(tmp_path, program):
+    program("if is_first: os.kill(os.getpid(), signal.SIGKILL)")
+    (cell,) = lb.sweep("szt-tanh", {"seed": [1]}, tmp_path).cells
+    assert (cell.status, cell.attempts, cell.summary) == ("finished", 2, {"loss": 0.5})
+
+
+def test_failed_cell_is_reported_and_the_others_finish(tmp_path, program):
+    program("if seed == 1: print('text'); sys.exit('sigma: got 0')")
+    sweep = lb.sweep("szt-tanh", {"seed": range(3)}, tmp_path, retries=0)
+    (cell,) = sweep.unfinished
+    assert (cell.name, cell.status, cell.attempts, cell.reason) == ("seed=1", "failed", 1, "sigma: got 0")
+    assert [row["status"] for row in rows(tmp_path)] == ["finished", "failed", "finished"]
+    assert (tmp_path / "seed=1.log").read_text() == "text\nsigma: got 0\n"
+
+
+def test_cell_that_is_always_killed_names_the_signal(tmp_path, program):
+    program("os.kill(os.getpid(), signal.SIGKILL)")
+    (cell,) = lb.sweep("szt-tanh", {"seed": [0]}, tmp_path, retries=1).cells
+    assert (cell.status, cell.attempts, cell.reason) == ("failed", 2, "its process was killed by signal 9")
+
+
+def test_cell_that_hangs_is_ended(tmp_path, program, monkeypatch):
+    program("while True: time.sleep(1)")
+    monkeypatch.setattr(cell_runs, "_SECONDS_TO_END", 0.1)
+    (cell,) = lb.sweep("szt-tanh", {"seed": [0]}, tmp_path, retries=0, timeout=0.3).cells
+    assert (cell.status, cell.reason) == ("timed out", "it took more than 0.3 s")
+
+
+def test_finished_cells_are_not_run_again_and_the_grid_may_grow(tmp_path, program):
+    lb.sweep("szt-tanh", {"seed": [0, 1]}, tmp_path)
+    program("if seed < 2: sys.exit('run again')")
+    sweep = lb.sweep("szt-tanh", {"seed": [0, 1, 2]}, tmp_path, resume=True)
+    assert [(cell.status, cell.attempts) for cell in sweep.cells] == [("finished", 0), ("finished", 0), ("finished", 1)]
+
+
+@pytest.mark.usefixtures("program")
+def test_folder_of_another_sweep_is_refused(tmp_path):
+    lb.sweep("szt-tanh", {"seed": [0]}, tmp_path)
+    with pytest.raises(lb.UsageError, match="not empty"):
+        lb.sweep("szt-tanh", {"seed": [0]}, tmp_path)
+    with pytest.raises(lb.UsageError, match="experiment: the sweep to resume has 'szt-tanh', got 'szt-linear'"):
+        lb.sweep("szt-linear", {"seed": [0]}, tmp_path, resume=True)
+    with pytest.raises(lb.UsageError, match="threads: the sweep to resume has 1, got 2"):
+        lb.sweep("szt-tanh", {"seed": [0]}, tmp_path, threads=2, resume=True)
+
+
+def test_invalid_setting_is_refused_before_the_first_run(tmp_path):
+    with pytest.raises(lb.UsageError, match=r"sigma: got -1\.0"):
+        lb.sweep("szt-tanh", {"sigma": [0.1, -1]}, tmp_path / "new")
+    with pytest.raises(lb.UsageError, match="no such experiment"):
+        lb.sweep("szt", {"seed": [0]}, tmp_path / "new")
+    with pytest.raises(ValueError, match="retries: got -1"):
+        lb.sweep("szt-tanh", {"seed": [0]}, tmp_path / "new", retries=-1)
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.usefixtures("program")
+def test_any_executor_runs_cells(tmp_path):
+    with ThreadPoolExecutor(1) as executor:
+        assert lb.sweep("szt-tanh", {"seed": [0]}, tmp_path, executor=executor).unfinished == ()
+
+
+def test_broken_executor_leaves_cells_that_are_not_run(tmp_path):
+    executor = ProcessPoolExecutor(1)
+    executor.shutdown()
+    (cell,) = lb.sweep("szt-tanh", {"seed": [0]}, tmp_path, executor=executor, retries=0).cells
+    assert (cell.status, cell.summary) == ("failed", {})
+    assert "cannot schedule new futures" in cell.reason
+
+
+def test_interrupted_sweep_ends_its_cells(tmp_path, program, monkeypatch):
+    program("(folder / 'pid').write_text(str(os.getpid())); sys.stdin.read(); sys.exit(130)")
+
+    def interrupt(pending, return_when):
+        while not list(tmp_path.glob("*/pid")):
+            pass
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runner, "wait", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        lb.sweep("szt-tanh", {"seed": range(3)}, tmp_path)
+    assert [path.name for path in tmp_path.glob("seed=*") if path.is_dir()] == ["seed=0"]
+
+
+def test_folder_that_another_process_writes_to_is_refused(tmp_path):
+    lock = FolderLock(tmp_path)
+    with pytest.raises(lb.UsageError, match=rf"process {os.getpid()} on .* writes to it"):
+        lb.sweep("szt-tanh", {"seed": [0]}, tmp_path)
+    lock.release()

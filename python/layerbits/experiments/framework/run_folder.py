@@ -71,12 +71,11 @@ class RunFolder:
         }
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            prepare = self._resume if resume else self._require_empty
+            prepare()  # first without the lock: a folder that is refused gets no lock file
             self._lock = FolderLock(self.path)
             try:
-                if resume:
-                    self._resume()
-                else:
-                    self._require_empty()
+                prepare()
                 self._write()
             except BaseException:
                 self._lock.release()

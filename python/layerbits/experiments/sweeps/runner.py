@@ -180,18 +180,23 @@ def _owned(path: Path, record: dict[str, Any], *, resume: bool) -> Iterator[None
     """Lock the folder of a sweep and write its record; UsageError if the folder is not empty or has another record."""
     try:
         path.mkdir(parents=True, exist_ok=True)
+        _require_fitting(path, record, resume=resume)  # a folder that is refused gets no lock file
         lock = FolderLock(path)
     except OSError as error:
         raise UsageError(f"{path}: cannot be written to ({error.strerror}); name another folder") from error
     try:
-        if resume and (path / _RECORD).exists():
-            _require_equal(read_json(path / _RECORD), record)
-        elif any(file.name != LOCK_FILE for file in path.iterdir()):
-            raise UsageError(f"{path}: not empty; name another folder, or continue the sweep in it with resume")
+        _require_fitting(path, record, resume=resume)
         write_json(path / _RECORD, record)
         yield
     finally:
         lock.release()
+
+
+def _require_fitting(path: Path, record: Mapping[str, Any], *, resume: bool) -> None:
+    if resume and (path / _RECORD).exists():
+        _require_equal(read_json(path / _RECORD), record)
+    elif any(file.name != LOCK_FILE for file in path.iterdir()):
+        raise UsageError(f"{path}: not empty; name another folder, or continue the sweep in it with resume")
 
 
 def _require_equal(earlier_record: Mapping[str, Any], record: Mapping[str, Any]) -> None:

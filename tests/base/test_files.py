@@ -3,6 +3,7 @@
 import errno
 import math
 import os
+from pathlib import Path
 
 import pytest
 
@@ -63,16 +64,21 @@ def test_file_without_a_json_object_is_refused(tmp_path, content):
         read_json(tmp_path / "t.json")
 
 
-def test_write_to_a_full_disk_names_the_file_and_keeps_the_old_table(tmp_path):
-    def rows():
-        yield [2]
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+@pytest.mark.parametrize("file", ["t.csv", ".t.csv.sha256"])
+def test_write_to_a_full_disk_names_the_file_and_keeps_the_old_table(tmp_path, file, monkeypatch):
+    write_bytes = Path.write_bytes
+
+    def fail(path, content):
+        if path.name == f".draft-{file}":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write_bytes(path, content)
 
     write_csv(tmp_path / "t.csv", ["x"], [[1]])
-    with pytest.raises(UsageError, match=r"t\.csv: cannot be written to \(No space left on device\)"):
-        write_csv(tmp_path / "t.csv", ["x"], rows())
+    monkeypatch.setattr(Path, "write_bytes", fail)
+    with pytest.raises(UsageError, match=r"t\.csv.*: cannot be written to \(No space left on device\)"):
+        write_csv(tmp_path / "t.csv", ["x"], [[2]])
     assert read_csv(tmp_path / "t.csv", ["x"]) == [["1"]]
-    assert [path.name for path in tmp_path.iterdir()] == ["t.csv"]
+    assert {path.name for path in tmp_path.iterdir()} == {"t.csv", ".t.csv.sha256"}
 
 
 def test_writers_with_different_names_have_different_drafts(tmp_path):

@@ -64,7 +64,8 @@ def finished_run(tmp_path_factory):
 
 def trained_network(path, variant, *, seed):
     model = build_network(TINY, variant, seed=seed, size=(8, 8))
-    load_checkpoint(path / f"{variant.name}-seed-{seed}", TINY.epochs, model)
+    name = f"{variant.name}-seed-{seed}"
+    load_checkpoint(path / name, TINY.epochs, model, run=TINY.identity(name))
     return model
 
 
@@ -76,9 +77,9 @@ def test_run_writes_all_its_files(finished_run):
     trainings = {f"{variant.name}-seed-{seed}" for seed, variant in TINY.trainings}
     assert len(trainings) == 8
     figures = {f"digits-cnn{suffix}.png" for suffix in ("", "-epochs", "-variants")}
-    assert {path.name for path in finished_run.iterdir()} == {"run.json", *CSV, *figures, *trainings}
+    assert {path.name for path in finished_run.glob("[!.]*")} == {"run.json", *CSV, *figures, *trainings}
     for name in trainings:
-        assert {path.name for path in (finished_run / name).iterdir()} == {"training.csv", "checkpoints"}
+        assert {path.name for path in (finished_run / name).glob("[!.]*")} == {"training.csv", "checkpoints"}
 
 
 def test_cudnn_is_deterministic_and_without_tf32_in_training_and_measuring(tmp_path, monkeypatch):

@@ -55,7 +55,7 @@ def test_truth_equals_the_published_entropy_and_that_of_a_convolution(sigma, pub
 
 
 def test_run_writes_all_its_files(path):
-    assert {file.name for file in path.iterdir()} == {
+    assert {file.name for file in path.glob("[!.]*")} == {
         "run.json", "estimates.csv", "bounds.csv", "slopes.csv",
         "estimator-comparison.png", "estimator-comparison-errors.png",
     }  # fmt: skip

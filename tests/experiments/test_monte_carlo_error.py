@@ -23,7 +23,7 @@ def errors(path):
 
 
 def test_run_writes_all_its_files(path):
-    assert {file.name for file in path.iterdir()} == {"run.json", "errors.csv", "monte-carlo-error.png"}
+    assert {file.name for file in path.glob("[!.]*")} == {"run.json", "errors.csv", "monte-carlo-error.png"}
 
 
 def test_mean_square_errors_are_below_their_bounds(errors):

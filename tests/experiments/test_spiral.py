@@ -48,7 +48,7 @@ def test_network_has_the_layers_of_the_paper():
 
 
 def test_run_writes_all_its_files(path):
-    assert {file.name for file in path.iterdir()} == {
+    assert {file.name for file in path.glob("[!.]*")} == {
         "run.json", "training.csv", "spiral.csv", "decision.csv", "reference.csv", "estimates.csv", "checkpoints",
         "spiral.png",
     }  # fmt: skip

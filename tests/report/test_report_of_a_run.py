@@ -114,7 +114,8 @@ def test_links_are_not_followed(run, tmp_path):
 
 def test_no_draft_is_left(run):
     write_report(run.path)
-    assert {file.name for file in run.path.iterdir()} == {"run.json", "curve.csv", "curve.png", "report.html"}
+    written = {"run.json", "curve.csv", ".curve.csv.sha256", "curve.png", "report.html"}
+    assert {file.name for file in run.path.iterdir()} == written | {".lock"}
 
 
 def test_note_names_the_table_that_cannot_be_plotted_and_the_earlier_figure_stays(run, capsys):

@@ -1,5 +1,10 @@
 """Checkpoints of noisy networks."""
 
+import os
+import shutil
+import zipfile
+
+import numpy as np
 import pytest
 import torch
 
@@ -18,11 +23,11 @@ def generator_restored():
 class Training:
     """A network with its optimizer and checkpoints at chosen epochs; torch's generator starts from the same seed."""
 
-    def __init__(self, directory, at=(2, 5)):
+    def __init__(self, directory, at=(2, 5), run="first"):
         torch.manual_seed(0)
         self.noisy = noisy_classifier()
         self.optimizer = adam(self.noisy)
-        self.checkpoints = Checkpoints(self.noisy, self.optimizer, at=at, directory=directory)
+        self.checkpoints = Checkpoints(self.noisy, self.optimizer, at=at, directory=directory, run=run)
 
     def run(self, first, last):
         batches = Batches(INPUTS, LABELS, batch_size=16, seed=0)
@@ -68,7 +73,7 @@ def test_kept_epoch_is_loaded_without_a_change_of_the_optimizer(tmp_path):
     assert training.weights.equal(weights_at_epoch_2)
     assert training.optimizer.state_dict()["state"][0]["step"].equal(steps)
     model = noisy_classifier()
-    load_checkpoint(tmp_path, 2, model)
+    load_checkpoint(tmp_path, 2, model, run="first")
     assert weights(model).equal(weights_at_epoch_2)
 
 
@@ -85,9 +90,62 @@ def test_damaged_checkpoint_is_named(tmp_path):
         Training(tmp_path).checkpoints.resume()
 
 
+def test_checkpoint_with_any_changed_bit_is_refused_or_has_the_same_weights(tmp_path):
+    training = Training(tmp_path)
+    training.run(1, 2)
+    path = tmp_path / "checkpoints" / "epoch-000002.pt"
+    content = path.read_bytes()
+    random = np.random.default_rng(0)
+    refused = 0
+    for bit in random.integers(8 * len(content), size=60):
+        changed = bytearray(content)
+        changed[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(changed)
+        model = noisy_classifier()
+        try:
+            load_checkpoint(tmp_path, 2, model, run="first")
+        except UsageError:
+            refused += 1
+        else:
+            assert weights(model).equal(training.weights)
+    assert refused > 20  # the others are bits of names and padding, which have no effect
+
+
+def test_checkpoint_of_another_run_is_refused(tmp_path):
+    Training(tmp_path).run(1, 2)
+    with pytest.raises(UsageError, match=r"latest\.pt: .* it is of another run"):
+        Training(tmp_path, run="second").checkpoints.resume()
+
+
+def test_checkpoint_of_another_epoch_is_refused(tmp_path):
+    Training(tmp_path).run(1, 5)
+    folder = tmp_path / "checkpoints"
+    shutil.copy(folder / "epoch-000002.pt", folder / "epoch-000005.pt")
+    with pytest.raises(UsageError, match=r"epoch-000005\.pt: .* it is of epoch 2"):
+        load_checkpoint(tmp_path, 5, noisy_classifier(), run="first")
+
+
+def test_checkpoint_that_unpacks_to_more_is_refused(tmp_path):
+    Training(tmp_path).run(1, 2)
+    path = tmp_path / "checkpoints" / "epoch-000002.pt"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", bytes(10**6))
+    with pytest.raises(UsageError, match="it is compressed"):
+        load_checkpoint(tmp_path, 2, noisy_classifier(), run="first")
+
+
+def test_checkpoint_that_is_no_regular_file_is_refused_at_once(tmp_path):
+    Training(tmp_path).run(1, 2)
+    path = tmp_path / "checkpoints" / "epoch-000002.pt"
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(UsageError, match=r"epoch-000002\.pt"):
+        load_checkpoint(tmp_path, 2, noisy_classifier(), run="first")
+
+
 def test_missing_checkpoint_is_named(tmp_path):
     with pytest.raises(UsageError, match=r"epoch-000003\.pt"):
-        load_checkpoint(tmp_path, 3, noisy_classifier())
+        load_checkpoint(tmp_path, 3, noisy_classifier(), run="first")
 
 
 def test_checkpoint_that_does_not_fit_on_the_disk_is_named_and_the_earlier_one_is_kept(tmp_path, monkeypatch):

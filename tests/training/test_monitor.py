@@ -255,6 +255,7 @@ def test_epoch_that_lost_rows_is_measured_again(tmp_path):
     table = make_monitor(tmp_path).step(1)
     path = tmp_path / "information.csv"
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    (tmp_path / ".information.csv.sha256").unlink()
     resumed = make_monitor(tmp_path)
     assert not resumed.tables
     assert without_seconds(resumed.step(1)) == without_seconds(table)
@@ -272,6 +273,7 @@ def test_damaged_cell_is_named(tmp_path):
     make_monitor(tmp_path).step(1)
     path = tmp_path / "information.csv"
     path.write_text(path.read_text().replace("pooled,", "pooled,x", 1))
+    (tmp_path / ".information.csv.sha256").unlink()
     with pytest.raises(UsageError, match=r"information.csv: cannot resume from this file: could not convert"):
         make_monitor(tmp_path)
 

@@ -31,7 +31,7 @@ class Training:
         settings = MeasurementSettings(draws=2, queries=2)
         self.train = functools.partial(train, self.noisy, optimizer, Batches(INPUTS, LABELS, batch_size=16, seed=0))
         self.session = TrainingSession(
-            Checkpoints(self.noisy, optimizer, at=MEASURED, directory=directory),
+            Checkpoints(self.noisy, optimizer, at=MEASURED, directory=directory, run="run"),
             TrainingCurves(self.noisy, {"train": (INPUTS, LABELS)}, at=(1, 3, 6), directory=directory),
             Monitor(self.noisy, INPUTS, at=MEASURED, directory=directory, settings=settings),
             **options,
@@ -105,6 +105,7 @@ def test_lost_rows_of_the_information_are_measured_again_from_the_checkpoints(tm
     lines = (tmp_path / "information.csv").read_text().splitlines(keepends=True)
     remaining = [line for line in lines if not line.startswith(("2,", "4,"))]
     (tmp_path / "information.csv").write_text("".join(remaining))
+    (tmp_path / ".information.csv.sha256").unlink()
     assert Training(tmp_path).run().equal(finished_run[1])
     assert_same_files(tmp_path, finished_run[0])
 

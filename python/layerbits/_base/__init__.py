@@ -11,13 +11,14 @@ from layerbits._base.errors import (
     NoNoiseError,
     UsageError,
 )
-from layerbits._base.files import DRAFT_PREFIX, damaged_file, read_csv, read_json, replacing, write_csv, write_json
+from layerbits._base.files import DRAFT_PREFIX, replacing
 from layerbits._base.folder_lock import LOCK_FILE, FolderLock
 from layerbits._base.information_history import InformationHistory
 from layerbits._base.information_table import COLUMNS, InformationTable
 from layerbits._base.notebook_tables import HtmlRow, fixed, html_table
 from layerbits._base.optional_packages import data_frame, data_set, require_package
 from layerbits._base.progress_bars import progress, progress_bar
+from layerbits._base.regular_files import open_regular
 from layerbits._base.results import (
     BEFORE_ROUNDING,
     MASKED,
@@ -28,6 +29,7 @@ from layerbits._base.results import (
     InformationRow,
     Result,
 )
+from layerbits._base.tables import damaged_file, read_csv, read_json, write_csv, write_json
 from layerbits._base.types import Array, Doubles, Integers
 from layerbits._base.validation import check_confidence, check_count, check_positive
 
@@ -64,6 +66,7 @@ __all__ = [
     "data_set",
     "fixed",
     "html_table",
+    "open_regular",
     "progress",
     "progress_bar",
     "read_csv",

@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager
 import numpy as np
 import torch
 
-from layerbits._base import progress
+from layerbits._base import damaged_file, progress
 from layerbits.training.checkpoints import Checkpoints
 from layerbits.training.curves import TrainingCurves
 from layerbits.training.loop import single_threaded
@@ -100,7 +100,7 @@ class TrainingSession:
     def _run(
         self, train_epochs: TrainEpochs, epochs: int, name: str, after_epoch: Callable[[int], None] | None
     ) -> None:
-        last_epoch = self._resume()
+        last_epoch = self._resume(epochs)
         remaining_epochs = range(last_epoch + 1, epochs + 1)
         trained_epochs = single_threaded(train_epochs(remaining_epochs))
         for epoch in progress(trained_epochs, name=name, total=len(remaining_epochs)):
@@ -111,9 +111,11 @@ class TrainingSession:
             if after_epoch is not None:
                 after_epoch(epoch)
 
-    def _resume(self) -> int:
-        """Load the last state, measure the epochs that lost their rows, and return the last epoch."""
+    def _resume(self, epochs: int) -> int:
+        """Load the last state, measure the epochs that lost their rows, and return the last epoch, at most `epochs`."""
         last_epoch = self.checkpoints.resume()
+        if last_epoch > epochs:
+            raise damaged_file(self.checkpoints.latest, f"it is of epoch {last_epoch}, after the last one, {epochs}")
         self.curves.resume(last_epoch)
         lost_epochs = [] if self.monitor is None else self.monitor.unmeasured_epochs(last_epoch)
         for epoch in lost_epochs:

@@ -21,7 +21,7 @@ def training(directory, device, *, kind=torch.optim.Adam, sigma=0.1):
     noisy = layerbits.noisify(model, sigma=sigma, inputs=INPUTS).to(device)
     options = {"fused": True} if kind is torch.optim.Adam else {"momentum": 0.9}
     optimizer = kind(noisy.parameters(), lr=0.01, **options)
-    return noisy, optimizer, Checkpoints(noisy, optimizer, at=(2, 5), directory=directory)
+    return noisy, optimizer, Checkpoints(noisy, optimizer, at=(2, 5), directory=directory, run="run")
 
 
 def train_epochs(noisy, optimizer, checkpoints, first, last):
@@ -66,7 +66,7 @@ def test_checkpoint_of_a_device_loads_without_a_device(tmp_path, monkeypatch):
     on_cpu = training(tmp_path / "other", "cpu")[0]
     with monkeypatch.context() as patch:
         patch.setattr(torch.cuda, "is_available", lambda: False)  # torch.load checks it for tensors of devices
-        load_checkpoint(tmp_path, 2, on_cpu)
+        load_checkpoint(tmp_path, 2, on_cpu, run="run")
     assert torch.equal(weights(on_cpu), weights(on_device[0]).cpu())
     on_cpu(INPUTS)
 
@@ -74,7 +74,7 @@ def test_checkpoint_of_a_device_loads_without_a_device(tmp_path, monkeypatch):
 def test_session_gives_each_device_its_own_noise_and_restores_the_generators(tmp_path, second_device):
     devices = ("cuda:0", second_device)
     model = nn.Sequential(*(nn.Linear(4, 4, device=device) for device in devices))
-    checkpoints = Checkpoints(model, torch.optim.SGD(model.parameters()), at=(1,), directory=tmp_path)
+    checkpoints = Checkpoints(model, torch.optim.SGD(model.parameters()), at=(1,), directory=tmp_path, run="run")
     values = []
 
     def train_epochs(epochs):
@@ -93,7 +93,7 @@ def test_session_gives_each_device_its_own_noise_and_restores_the_generators(tmp
 
 def test_session_on_the_cpu_does_not_change_the_generators_of_devices(tmp_path):
     model, before = nn.Linear(4, 4), torch.cuda.get_rng_state()
-    checkpoints = Checkpoints(model, torch.optim.SGD(model.parameters()), at=(1,), directory=tmp_path)
+    checkpoints = Checkpoints(model, torch.optim.SGD(model.parameters()), at=(1,), directory=tmp_path, run="run")
     TrainingSession(checkpoints, TrainingCurves(model, {}, at=(9,), directory=tmp_path)).run(iter, epochs=1)
     assert torch.equal(torch.cuda.get_rng_state(), before)
 

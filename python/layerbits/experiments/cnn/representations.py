@@ -216,7 +216,8 @@ def _noisy_pass(network: nn.Module, inputs: Tensor, random: NormalStream) -> dic
 def _load_network(config: CnnConfig, path: Path, images: LabelledImages, checkpoint: _Checkpoint) -> nn.Module:
     seed, variant, epoch = checkpoint
     model = build_network(config, variant, seed=seed, size=images.size).to(config.device)
-    load_checkpoint(training_folder(path, variant, seed), epoch, model)
+    folder = training_folder(path, variant, seed)
+    load_checkpoint(folder, epoch, model, run=config.identity(folder.name))
     return model
 
 

@@ -83,7 +83,8 @@ def _train_network(config: CnnConfig, path: Path, images: TrainTestImages, varia
             optimizer.param_groups[0]["lr"] = _learning_rate(config, epoch)
             yield from train_classifier(model, optimizer, batches, [epoch])
 
-    checkpoints = Checkpoints(model, optimizer, at=config.measured_epochs, directory=folder)
+    run = config.identity(folder.name)
+    checkpoints = Checkpoints(model, optimizer, at=config.measured_epochs, directory=folder, run=run)
     curves = TrainingCurves(
         model,
         {name: (part.inputs, part.labels) for name, part in (("train", train_images), ("test", test_images))},

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 import math
 import re
 import typing
@@ -34,6 +36,11 @@ class Configuration:
 
     def __post_init__(self) -> None:
         require(self, "seed", self.seed >= 0, "an integer >= 0")
+
+    def identity(self, part: str = "") -> str:
+        """Return a hash of the settings and of the part of the run, for its checkpoints."""
+        settings = json.dumps([type(self).__qualname__, dataclasses.asdict(self), part], sort_keys=True)
+        return hashlib.sha256(settings.encode()).hexdigest()
 
 
 @dataclasses.dataclass(frozen=True)

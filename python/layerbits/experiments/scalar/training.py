@@ -62,7 +62,7 @@ def train_neurons(settings: ScalarSettings, task: ScalarTask, start: Parameters,
             write_neurons(settings, task, start, path, last_epoch=epoch)
 
     session = TrainingSession(
-        Checkpoints(network, optimizer, at=measured_epochs, directory=path),
+        Checkpoints(network, optimizer, at=measured_epochs, directory=path, run=settings.identity()),
         TrainingCurves(
             network,
             {"train": repeated_data},
@@ -102,7 +102,7 @@ def write_neurons(
 
     def neuron_row(cell: tuple[int, int]) -> Neuron:
         epoch, number = cell
-        load_checkpoint(path, epoch, network)
+        load_checkpoint(path, epoch, network, run=settings.identity())
         parameters = parameters_of(network)
         truth = task.information(parameters, settings.sigma, neuron=number)
         return Neuron(epoch, layers[number], *parameters[number], truth)

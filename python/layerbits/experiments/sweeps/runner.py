@@ -171,7 +171,8 @@ def sweep(
                 cells[cell.name] = cell
                 if cell.status != FINISHED:
                     _LOG.warning("%s %s: %s; see %s.log", cell.name, cell.status, cell.reason, path / cell.name)
-                write_csv(path / _TABLE, *_table([cells[name] for name in runs if name in cells]))
+                table = _table([cells[name] for name in runs if name in cells])
+                write_csv(path / _TABLE, *table, checksum=False)
     return Sweep(path, tuple(cells[name] for name in runs))
 
 

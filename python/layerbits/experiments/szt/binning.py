@@ -72,7 +72,7 @@ class BinningExperiment(Experiment[BinningSettings]):
 
     def measure(self, config: BinningSettings, folder: RunFolder) -> None:
         """Bin the layers of both networks at the measured epochs and compare the entropies with the information."""
-        save_scatter(config, noisy_network(config, config.sigma), folder.path / NOISY)
+        save_scatter(config, noisy_network(config, config.sigma), folder.path, variant=NOISY)
         for variant in (DETERMINISTIC, NOISY):
             self._bin(config, folder.path / variant)
             folder.summary[f"{variant}_test_accuracy"] = final_accuracy(folder.path / variant)
@@ -123,7 +123,7 @@ def _cloud(points: Doubles) -> _Cloud:
 
 def _clouds(config: BinningSettings, path: Path, model: nn.Module, epoch: int) -> dict[tuple[str, str], _Cloud]:
     """Return the points of each layer and quantity at an epoch."""
-    load_checkpoint(path, epoch, model)
+    load_checkpoint(path, epoch, model, run=config.identity(path.name))
     return {key: _cloud(points) for key, points in _points(config, model)}
 
 

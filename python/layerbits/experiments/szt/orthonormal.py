@@ -62,7 +62,7 @@ class OrthonormalExperiment(Experiment[OrthonormalSettings]):
         """Measure weights and clusters; write each scatter.csv and the three tables of both networks."""
         path, network = folder.path, self.network(config)
         for variant in VARIANTS:
-            save_scatter(config, network, path / variant)
+            save_scatter(config, network, path, variant=variant)
             folder.summary.update(summarize(path / variant, prefix=f"{variant}_"))
         write_table(path / "singular_values.csv", SingularValue, singular_values(config, network, path))
         write_table(path / "distances.csv", Distances, distances(config, path))

@@ -71,7 +71,7 @@ def singular_values(config: OrthonormalSettings, network: torch.nn.Module, path:
     """Yield the singular values of each weight matrix, from the checkpoints in the folder of a run."""
     for variant in VARIANTS:
         for epoch in config.measured_epochs:
-            load_checkpoint(path / variant, epoch, network)
+            load_checkpoint(path / variant, epoch, network, run=config.identity(variant))
             for layer, module in network.named_children():
                 if isinstance(module, torch.nn.Linear):
                     values = torch.linalg.svdvals(module.weight.detach().double()).tolist()

@@ -17,13 +17,14 @@ from layerbits.training import load_checkpoint
 SCATTER_COLUMNS = ("epoch", "label", "t1", "t2", "t3")
 
 
-def save_scatter(settings: SztSettings, network: nn.Module, path: Path) -> None:
-    """Compute the points at the epochs to show, from the checkpoints in a folder, and write scatter.csv."""
+def save_scatter(settings: SztSettings, network: nn.Module, path: Path, *, variant: str = "") -> None:
+    """Compute the points at the epochs to show, from the checkpoints of a network of a run, and write scatter.csv."""
+    path = path / variant
     data, last_layer = settings.data(), list(noise_of(network))[-1]
     network.to(settings.device)
     rows: list[tuple[float, ...]] = []
     for epoch in settings.shown_epochs:
-        load_checkpoint(path, epoch, network)
+        load_checkpoint(path, epoch, network, run=settings.identity(variant))
         signals = propagate(network, data.inputs, draws=1, seed=settings.seed, layers=last_layer)[last_layer][:, 0]
         noise = NormalStream(settings.seed, RandomStream.SCATTER_NOISE).like(signals)
         points = noise_of(network)[last_layer].add(signals, noise)

@@ -58,7 +58,8 @@ def train_network(
     if after_step is not None:
         optimizer.register_step_post_hook(lambda *_: after_step())
     splits = _splits(settings)
-    checkpoints = Checkpoints(model, optimizer, at=settings.measured_epochs, directory=path)
+    run = settings.identity(variant)
+    checkpoints = Checkpoints(model, optimizer, at=settings.measured_epochs, directory=path, run=run)
     evaluated_epochs = log_spaced(1, settings.epochs, settings.evaluations)
     curves = TrainingCurves(model, splits, at=evaluated_epochs, directory=path)
     monitor = _monitor(settings, model, path) if is_noisy(model) else None

@@ -66,7 +66,7 @@ class Spiral(Experiment[Config]):
     def measure(self, config: Config, folder: RunFolder) -> None:
         """Estimate the entropy and an interval for it; write decision.csv, reference.csv and estimates.csv."""
         network = build_network(config)
-        load_checkpoint(folder.path, config.epochs, network)
+        load_checkpoint(folder.path, config.epochs, network, run=config.identity())
         write_table(folder.path / "decision.csv", Decision, decisions(config, network))
         (reference,) = fill_table(
             folder.path / "reference.csv", Reference, [config], functools.partial(entropy_interval, network=network)

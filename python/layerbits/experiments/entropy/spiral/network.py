@@ -66,7 +66,7 @@ def train_network(config: Config, path: Path) -> None:
     write_table(path / "spiral.csv", LabelledPoint, points)
     optimizer = torch.optim.Adam(network.parameters(), lr=config.learning_rate, fused=True)
     batches = Batches(inputs, labels, batch_size=config.batch_size, seed=config.seed)
-    checkpoints = Checkpoints(network, optimizer, at=(config.epochs,), directory=path)
+    checkpoints = Checkpoints(network, optimizer, at=(config.epochs,), directory=path, run=config.identity())
     evaluated_epochs = log_spaced(1, config.epochs, config.evaluations)
     curves = TrainingCurves(network, splits, at=evaluated_epochs, directory=path)
     session = TrainingSession(checkpoints, curves, seed=config.seed)

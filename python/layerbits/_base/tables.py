@@ -1,0 +1,80 @@
+"""Read and write the files of a run: tables as CSV, with checksums, and records as JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from layerbits._base.checksums import read_verified, write_verified
+from layerbits._base.errors import UsageError
+from layerbits._base.files import replacing
+from layerbits._base.regular_files import read_regular
+
+_JSON_LIMIT = 2**26  # bytes of a record
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]], *, checksum: bool = True) -> None:
+    """Write a table as CSV, with a checksum beside it unless none is wanted; a float is read back to the same bits."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    if checksum:
+        write_verified(path, text.getvalue().encode())
+    else:
+        with replacing(path) as draft:
+            draft.write_bytes(text.getvalue().encode())
+
+
+def read_csv(path: Path, columns: Sequence[str]) -> list[list[str]]:
+    """Read the rows of a table written by `write_csv`.
+
+    Raises
+    ------
+    UsageError
+        If the file cannot be read, has other columns, has a row of another length, or was changed.
+    """
+    try:
+        text = io.StringIO(read_verified(path).decode(), newline="")
+        header, *rows = list(csv.reader(text)) or [[]]
+    except (OSError, ValueError, csv.Error) as error:
+        raise damaged_file(path, str(error)) from error
+    if header != list(columns):
+        raise damaged_file(path, f"it has columns {header}, wanted {list(columns)}")
+    if any(len(row) != len(header) for row in rows):
+        raise damaged_file(path, f"it has a row without {len(header)} cells")
+    return rows
+
+
+def damaged_file(path: Path, reason: str) -> UsageError:
+    """Return the error for a file of a run whose content was changed or lost."""
+    return UsageError(f"{path}: cannot resume from this file: {reason}; start a new run in another folder")
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write an indented JSON object."""
+    with replacing(path) as draft:
+        draft.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises
+    ------
+    UsageError
+        If the file contains no JSON object.
+    OSError
+        If the file cannot be read.
+    """
+    try:
+        content = json.loads(read_regular(path, limit=_JSON_LIMIT))
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path}: got no JSON ({error}), wanted a JSON object; use another folder") from error
+    if not isinstance(content, dict):
+        raise UsageError(f"{path}: got a {type(content).__name__}, wanted a JSON object; use another folder")
+    return content

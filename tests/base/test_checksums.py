@@ -1,0 +1,98 @@
+"""Tables that were changed after they were written are refused, and interrupted writes are not."""
+
+import os
+import threading
+
+import numpy as np
+import pytest
+
+from layerbits._base import UsageError, read_csv, write_csv
+
+ROWS = [["1", "0.25"], ["2", "0.5"], ["3", "0.75"]]
+
+
+@pytest.fixture
+def table(tmp_path):
+    path = tmp_path / "t.csv"
+    write_csv(path, ["epoch", "loss"], ROWS)
+    return path
+
+
+def read(path):
+    return read_csv(path, ["epoch", "loss"])
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("0.75\n", "0.7"), ("1,0.25\n2,0.5\n", "2,0.5\n1,0.25\n"), ("2,0.5\n", "2,0.5\n2,0.5\n"), ("0.5", "nan")],
+)
+def test_changed_table_is_refused(table, old, new):
+    table.write_text(table.read_text().replace(old, new))
+    with pytest.raises(UsageError, match=r"t\.csv: .* it was changed after it was written; .* delete \.t\.csv\.sha256"):
+        read(table)
+
+
+def test_table_with_any_changed_bit_is_refused(table):
+    content = table.read_bytes()
+    for bit in np.random.default_rng(0).integers(8 * len(content), size=50):
+        changed = bytearray(content)
+        changed[bit // 8] ^= 1 << bit % 8
+        table.write_bytes(changed)
+        with pytest.raises(UsageError, match="it was changed"):
+            read(table)
+
+
+def test_table_without_checksum_is_read(table):
+    (table.parent / ".t.csv.sha256").unlink()
+    assert read(table) == ROWS
+
+
+def test_write_that_is_killed_at_any_file_leaves_a_table_that_fits(table, monkeypatch):
+    replace = os.replace
+    for replacements in range(4):
+        write_csv(table, ["epoch", "loss"], ROWS)
+        remaining = iter(range(replacements))
+
+        def killed(draft, path, remaining=remaining):
+            if next(remaining, None) is None:
+                raise KeyboardInterrupt
+            replace(draft, path)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "replace", killed)
+            try:
+                write_csv(table, ["epoch", "loss"], ROWS[:1])
+            except KeyboardInterrupt:
+                assert replacements < 3
+        assert read(table) == (ROWS if replacements < 2 else ROWS[:1])
+
+
+def test_table_is_read_while_it_is_replaced(table):
+    stop = threading.Event()
+
+    def write():
+        while not stop.is_set():
+            write_csv(table, ["epoch", "loss"], ROWS)
+            write_csv(table, ["epoch", "loss"], ROWS[:1])
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for _ in range(200):
+            assert read(table) in (ROWS, ROWS[:1])
+    finally:
+        stop.set()
+        writer.join()
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
+def test_path_that_is_no_regular_file_is_refused_at_once(tmp_path, kind):
+    path = tmp_path / "t.csv"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        path.mkdir()
+    with pytest.raises(UsageError, match=r"t\.csv: cannot resume from this file: .*not a regular file"):
+        read(path)

@@ -10,7 +10,7 @@ from layerbits._base import UsageError
 from layerbits.cli.given_settings import add_settings, given_settings
 from layerbits.cli.parser_parts import add_path, complete
 from layerbits.cli.terminal import settings_lines
-from layerbits.cli.user_network import epoch_and_path, load_parameters, made_network
+from layerbits.cli.user_network import epoch_and_path, load_parameters, network_arguments
 from layerbits.estimators import MeasurementSettings
 from layerbits.experiments import settings_table, with_settings
 from layerbits.training import Monitor
@@ -65,13 +65,13 @@ def add_measure(commands: Commands) -> None:
 def _measure(arguments: argparse.Namespace) -> int:
     settings = with_settings(MeasurementSettings(), given_settings(arguments))
     checkpoints = _checkpoints(arguments.checkpoint)
-    made = made_network(arguments.script, arguments.data)
+    network = network_arguments(arguments.script, arguments.data)
     options = {name: value for name in ("sigma", "layers", "limit") if (value := getattr(arguments, name)) is not None}
     folder = arguments.out or Path("runs", Path(arguments.script.partition(":")[0]).stem)
-    monitor = Monitor(**(made | options), at=checkpoints, directory=folder, settings=settings)
+    monitor = Monitor(**(network | options), at=checkpoints, directory=folder, settings=settings)
     for epoch, path in checkpoints.items():
         if path is not None:
-            load_parameters(made["model"], path)
+            load_parameters(network["model"], path)
         print(f"epoch {epoch}\n{monitor.step(epoch)}", flush=True)
     print(f"results are in {folder}; `layerbits report {folder}` plots them")
     return 0

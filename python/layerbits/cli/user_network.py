@@ -23,7 +23,7 @@ _WANTED = f"wanted (model, inputs), (model, inputs, labels), or a mapping with s
 _STATE_KEYS = ("state_dict", "model_state_dict", "model")
 
 
-def made_network(script: str, data: Path | None) -> dict[str, Any]:
+def network_arguments(script: str, data: Path | None) -> dict[str, Any]:
     """Return what a function of a script returns, as arguments of `Monitor`.
 
     Parameters
@@ -121,16 +121,16 @@ def _called(path: Path, function: Callable[[], object]) -> object:
         raise UsageError(f"{path}{line}: {type(error).__name__}: {error}") from error
 
 
-def _arguments(function: str, made: object) -> dict[str, Any]:
-    if isinstance(made, tuple) and 2 <= len(made) <= 3:
-        made = dict(zip((*_NEEDED, "labels"), made, strict=False))
-    if not isinstance(made, Mapping):
-        raise UsageError(f"{function}: returned a {type(made).__name__}, {_WANTED}")
-    unknown = [key for key in made if key not in _NEEDED + _OPTIONS]
-    missing = [key for key in _NEEDED if key not in made]
+def _arguments(function: str, result: object) -> dict[str, Any]:
+    if isinstance(result, tuple) and 2 <= len(result) <= 3:
+        result = dict(zip((*_NEEDED, "labels"), result, strict=False))
+    if not isinstance(result, Mapping):
+        raise UsageError(f"{function}: returned a {type(result).__name__}, {_WANTED}")
+    unknown = [key for key in result if key not in _NEEDED + _OPTIONS]
+    missing = [key for key in _NEEDED if key not in result]
     if unknown or missing:
         problem = f"the key {unknown[0]!r}" if unknown else f"no key {missing[0]!r}"
         raise UsageError(f"{function}: returned a mapping with {problem}, {_WANTED}")
-    if not isinstance(made["model"], nn.Module):
-        raise UsageError(f"{function}: model: got {type(made['model']).__name__}, wanted a torch.nn.Module")
-    return dict(made)
+    if not isinstance(result["model"], nn.Module):
+        raise UsageError(f"{function}: model: got {type(result['model']).__name__}, wanted a torch.nn.Module")
+    return dict(result)

@@ -9,15 +9,23 @@ from layerbits.cli import main
 from tests.support.run_files import file_contents
 
 SCRIPT = """
+from __future__ import annotations
+
+import dataclasses
 from pathlib import Path
 
 import torch
 from torch import nn
 
 
+@dataclasses.dataclass
+class Sizes:  # looked up by its module
+    units: int = 4
+
+
 def make(folder=None):
     torch.manual_seed(0)
-    network = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
+    network = nn.Sequential(nn.Linear(3, Sizes().units), nn.Tanh(), nn.Linear(4, 2))
     inputs = torch.eye(3).repeat(2, 1) if folder is None else torch.load(folder / "inputs.pt")
     return network, inputs, torch.arange(6) % 3
 
@@ -144,7 +152,7 @@ def test_settings_may_come_from_a_file_and_from_safetensors(script, tmp_path):
         (["script.py:returns_an_unknown_key"], ("returned a mapping with the key 'noise'",)),
         (["script.py:returns_no_inputs"], ("returned a mapping with no key 'inputs'",)),
         (["script.py:returns_no_module"], ("model: got builtin_function_or_method, wanted a torch.nn.Module",)),
-        (["script.py:raises"], ("script.py, line 41: IndexError: list index out of range",)),
+        (["script.py:raises"], ("script.py, line 49: IndexError: list index out of range",)),
         (["broken.py"], ("broken.py: SyntaxError", "line 1")),
         (["exits.py"], ("exits.py, line 1: SystemExit: 3",)),
         (["script.py"], ("wanted a network with noise", "sigma")),

@@ -98,13 +98,14 @@ def epoch_and_path(text: str) -> tuple[int | None, Path]:
 
 
 def _imported(path: Path) -> object:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    name = path.stem if path.stem not in sys.modules else f"{path.stem}_script"
+    spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise UsageError(f"{path}: got no Python script, wanted a file whose name ends in .py")
     module = importlib.util.module_from_spec(spec)
     # As `python SCRIPT.py` does: modules beside the script can be imported.
     sys.path.insert(0, str(path.resolve().parent))
-    sys.modules.setdefault(path.stem, module)  # dataclasses and pickle look modules up
+    sys.modules[name] = module  # dataclasses and pickle look modules up
     loader = spec.loader
     _called(path, lambda: loader.exec_module(module))
     return module

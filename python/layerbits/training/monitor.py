@@ -59,8 +59,9 @@ class Monitor:
         Decoders q(x|t) of your own, as in `layerbits.layer_information`. ``information.json`` holds their printed form.
     max_overhead : float, optional
         Largest time of all measurements, as a share of the time of training between them. An epoch whose measurement
-        would take more is left out, and so is one that leaves too little for the last epoch of `at`; the first one is
-        always measured. A warning tells of the first epoch that is left out, and ``information.json`` lists all.
+        would take more is left out, and so is one that leaves too little for the last epoch of `at`. The first epoch of
+        a monitor without a loaded state is always measured, because the time of a measurement is unknown. A warning
+        tells of the first epoch that is left out, and ``information.json`` lists all.
     measures : sequence of str or callable, or mapping, optional
         Further measures of each layer, written to ``measures.csv``: functions of its activations without noise, shape
         (n, d), as `layerbits.layer_activations` returns them, and of the class numbers, shape (n,), None without
@@ -75,6 +76,20 @@ class Monitor:
         `max_overhead` is not positive, or `measures` has something else than known names and functions.
     UsageError
         The folder holds measurements with other columns, layers, data or settings, or cannot be written to.
+
+    Examples
+    --------
+    >>> import tempfile, torch
+    >>> import layerbits as lb
+    >>> model = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Tanh(), torch.nn.Linear(3, 2))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     monitor = lb.Monitor(
+    ...         model, torch.eye(2), at=[1, 3], directory=folder, sigma=0.5, measures=["binned_entropy"]
+    ...     )
+    ...     for epoch in range(1, 4):  # train here
+    ...         table = monitor.step(epoch)  # None at epoch 2
+    >>> monitor.history.epochs, monitor.measures[3][0].measure
+    ((1, 3), 'binned_entropy')
     """
 
     def __init__(

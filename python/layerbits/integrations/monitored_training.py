@@ -28,8 +28,8 @@ class MonitoredTraining:
         return self._monitor.history
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the results so far for a checkpoint, empty before the training starts; see `Monitor.state_dict`."""
-        return {} if self._monitor is None else self._monitor.state_dict()
+        """Return the results so far for a checkpoint, empty before the first training; see `Monitor.state_dict`."""
+        return dict(self._state) if self._monitor is None else self._monitor.state_dict()
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Replace the results by those of a checkpoint, when the training starts; see `Monitor.load_state_dict`."""

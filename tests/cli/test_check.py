@@ -4,20 +4,19 @@ import csv
 
 import pytest
 
-from layerbits import cli
 from layerbits._base import Estimate
 from layerbits.calibration import V1
-from layerbits.cli import main
+from layerbits.cli import check_command, main
 
 TASKS = [task for task in V1 if task.name in ("equal", "neuron-5")]
 
 
 @pytest.fixture
 def two_tasks(monkeypatch):
-    monkeypatch.setattr(cli, "V1", TASKS)
-    monkeypatch.setattr(cli, "V2", [])
-    monkeypatch.setattr(cli, "V3", [])
-    monkeypatch.setattr(cli, "threads", lambda: 1)
+    monkeypatch.setattr(check_command, "V1", TASKS)
+    monkeypatch.setattr(check_command, "V2", [])
+    monkeypatch.setattr(check_command, "V3", [])
+    monkeypatch.setattr(check_command, "threads", lambda: 1)
 
 
 @pytest.mark.usefixtures("two_tasks")
@@ -41,7 +40,9 @@ def test_check_prints_a_row_for_each_known_quantity(tmp_path, capsys):
 @pytest.mark.parametrize(("options", "seeds"), [([], 200), (["--quick"], 20), (["--quick", "--seeds=7"], 7)])
 def test_options_set_the_number_of_seeds(options, seeds, monkeypatch):
     calls = []
-    monkeypatch.setattr(cli, "coverage_in_processes", lambda tasks, seeds, processes: calls.append(list(seeds)) or [])
+    monkeypatch.setattr(
+        check_command, "coverage_in_processes", lambda tasks, seeds, processes: calls.append(list(seeds)) or []
+    )
     assert main(["check", *options]) == 0
     assert calls == [list(range(seeds))]
 

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from layerbits import cli
 from layerbits.cli import main
+from layerbits.experiments import EXPERIMENTS
 from layerbits.kernels import backends
 from tests.support.run_files import run_status
 from tests.support.tiny_run import TINY_RUN
@@ -18,7 +18,7 @@ NEURON = ["run", "single-neuron", "--set=tolerance=0.1", "--set=weights=1", "--s
 
 def test_list_has_a_line_for_each_experiment(capsys):
     assert main(["list"]) == 0
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(cli.EXPERIMENTS)
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(EXPERIMENTS)
 
 
 def test_info_prints_versions_and_back_ends(capsys):

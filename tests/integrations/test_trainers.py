@@ -52,9 +52,9 @@ class WithLoss(nn.Module):
         return {"logits": logits} if loss is None else {"loss": loss, "logits": logits}
 
 
-def lightning_trainer(tmp_path, callback, **options):
+def lightning_trainer(tmp_path, callback, max_epochs=3, **options):
     return pl.Trainer(
-        max_epochs=3, callbacks=[callback], logger=CSVLogger(tmp_path), enable_checkpointing=False,
+        max_epochs=max_epochs, callbacks=[callback], logger=CSVLogger(tmp_path), enable_checkpointing=False,
         enable_progress_bar=False, enable_model_summary=False, accelerator="cpu", log_every_n_steps=1, **options,
     )  # fmt: skip
 
@@ -88,6 +88,26 @@ def test_lightning_training_on_several_processes_is_refused(tmp_path):
         patch.setattr(type(trainer), "world_size", 2)
         with pytest.raises(lb.UsageError, match=r"^trainer: got 2 processes, wanted one"):
             callback.on_fit_start(trainer, Classifier())
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_lightning_training_from_a_checkpoint_replaces_the_later_epochs(tmp_path):
+    def fit(epochs, **options):
+        folder = tmp_path / "mine"
+        callback = lb.integrations.lightning.InformationCallback(INPUTS, directory=folder, **(OPTIONS | {"at": [1, 2]}))
+        trainer = lightning_trainer(tmp_path, callback, max_epochs=epochs)
+        trainer.fit(Classifier(), DataLoader(DATA, batch_size=10, shuffle=True), **options)
+        return trainer, callback.history
+
+    torch.manual_seed(0)
+    trainer, first = fit(1)
+    trainer.save_checkpoint(tmp_path / "epoch1.ckpt")
+    fit(2, ckpt_path=tmp_path / "epoch1.ckpt")
+    torch.manual_seed(1)  # another order of the inputs, so epoch 2 ends with other weights
+    _, last = fit(2, ckpt_path=tmp_path / "epoch1.ckpt")
+    assert last.epochs == (1, 2)
+    assert last[1] == first[1]
+    assert lb.read_history(tmp_path / "mine") == last
 
 
 def transformers_trainer(tmp_path, **options):
@@ -130,12 +150,12 @@ def test_import_of_layerbits_imports_no_trainer():
     script = (
         "import sys, layerbits\n"
         "assert layerbits.integrations\n"
-        "assert not {'lightning', 'transformers', 'matplotlib'} & set(sys.modules)"
+        "assert not {'accelerate', 'lightning', 'transformers', 'matplotlib'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
-@pytest.mark.parametrize("name", ["lightning", "transformers"])
+@pytest.mark.parametrize("name", ["accelerate", "lightning", "transformers"])
 def test_missing_library_is_named_with_its_extra(monkeypatch, name):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     monkeypatch.delattr(lb.integrations, name, raising=False)

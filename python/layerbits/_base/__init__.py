@@ -14,7 +14,7 @@ from layerbits._base.errors import (
 from layerbits._base.files import DRAFT_PREFIX, replacing
 from layerbits._base.folder_lock import LOCK_FILE, FolderLock
 from layerbits._base.information_history import InformationHistory
-from layerbits._base.information_table import COLUMNS, InformationTable
+from layerbits._base.information_table import COLUMNS, InformationTable, flat_name
 from layerbits._base.notebook_tables import HtmlRow, fixed, html_table
 from layerbits._base.optional_packages import data_frame, data_set, require_package
 from layerbits._base.progress_bars import progress, progress_bar
@@ -65,6 +65,7 @@ __all__ = [
     "data_frame",
     "data_set",
     "fixed",
+    "flat_name",
     "html_table",
     "open_regular",
     "progress",

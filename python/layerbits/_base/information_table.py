@@ -110,7 +110,7 @@ class InformationTable:
         """
         scalars: dict[str, float] = {}
         for row in self.rows:
-            name = _flat_name(prefix, row.layer, _symbol(row.quantity))
+            name = flat_name(prefix, row.layer, _symbol(row.quantity))
             if name in scalars:
                 raise ValueError(f"layers: got two rows with the flat name {name!r}, wanted distinct; rename a layer")
             scalars |= {name: row.value, f"{name}_lower": row.lower, f"{name}_upper": row.upper}
@@ -169,5 +169,6 @@ def _symbol(quantity: str) -> str:
     return quantity.replace("(", "_").replace(")", "").replace(";", "").replace("|", "_given_")
 
 
-def _flat_name(*parts: str) -> str:
+def flat_name(*parts: str) -> str:
+    """Return the name of a number in a logger; characters that some loggers refuse become ``_``."""
     return "/".join(re.sub(r"[^A-Za-z0-9_./-]", "_", part) for part in parts)

@@ -26,7 +26,7 @@ class MeasurementSettings:
     Parameters
     ----------
     draws : int, optional
-        Noisy passes per input, at least 1; by default as many as `draws_for` returns.
+        Noisy passes per input, at least 1; by default 32, but at least 16,384 of all inputs together (`draws_for`).
     queries : int, optional
         Queries per input, at least 2.
     tolerance : float, optional
@@ -41,7 +41,7 @@ class MeasurementSettings:
     seed : int
         Seed of all noise.
     estimator : {"pooled", "paper", "known", "auto"}
-        Estimator of `value`, as in `layer_information`.
+        Estimator of `value`: pooled, paper, known or auto, as in `layer_information`.
     max_memory : int
         Budget in bytes, at least 1 MiB, for passes and recorded signals.
     simultaneous : bool

@@ -8,6 +8,7 @@ from layerbits.experiments.framework.configuration import (
 )
 from layerbits.experiments.framework.experiment import Experiment
 from layerbits.experiments.framework.run_folder import RunFolder, versions
+from layerbits.experiments.framework.settings_table import Setting, settings_table
 from layerbits.experiments.registry import EXPERIMENTS, experiment_named
 from layerbits.experiments.sweeps import (
     Sweep,
@@ -24,6 +25,7 @@ __all__ = [
     "Configuration",
     "Experiment",
     "RunFolder",
+    "Setting",
     "Sweep",
     "SweepCell",
     "dask_executor",
@@ -32,6 +34,7 @@ __all__ = [
     "parse_grid",
     "require_needed",
     "require_usable_device",
+    "settings_table",
     "slurm_executor",
     "sweep",
     "versions",

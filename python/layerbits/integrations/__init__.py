@@ -1,6 +1,6 @@
 """Callbacks that measure information in the trainers of other libraries; each module needs the extra of its name.
 
-`layerbits.integrations.lightning` and `layerbits.integrations.transformers` are imported when they are first used.
+`layerbits.integrations.accelerate`, `.lightning` and `.transformers` are imported when they are first used.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from types import ModuleType
 
 from layerbits._base import require_package
 
-_MODULES = ("lightning", "transformers")
+_MODULES = ("accelerate", "lightning", "transformers")
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
@@ -17,6 +18,7 @@ class MonitoredTraining:
     def __init__(self, inputs: Inputs, labels: Labels | None = None, **options: Any) -> None:
         self._inputs, self._labels, self._options = inputs, labels, options
         self._monitor: Monitor | None = None
+        self._state: Mapping[str, Any] = {}
 
     @property
     def history(self) -> InformationHistory:
@@ -25,9 +27,26 @@ class MonitoredTraining:
             raise UsageError("history: the training has not started, so nothing has been measured; start the trainer")
         return self._monitor.history
 
-    def _start(self, model: nn.Module, n_processes: int) -> None:
+    def state_dict(self) -> dict[str, Any]:
+        """Return the results so far for a checkpoint, empty before the first training; see `Monitor.state_dict`."""
+        return dict(self._state) if self._monitor is None else self._monitor.state_dict()
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Replace the results by those of a checkpoint, when the training starts; see `Monitor.load_state_dict`."""
+        self._state = state_dict
+        if self._monitor is not None:
+            self._restore(self._monitor)
+
+    def _start(self, model: nn.Module, n_processes: int) -> Monitor:
         if n_processes > 1:
             raise UsageError(
                 f"trainer: got {n_processes} processes, wanted one; measure the checkpoints after the training"
             )
         self._monitor = Monitor(model, self._inputs, self._labels, **self._options)
+        self._restore(self._monitor)
+        return self._monitor
+
+    def _restore(self, monitor: Monitor) -> None:
+        if self._state:
+            monitor.load_state_dict(self._state)
+        self._state = {}

@@ -1,4 +1,4 @@
-"""The files of a training: training.csv, information.csv and the settings in information.json."""
+"""The tables of a training: training.csv, and information.csv with the settings in information.json."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from layerbits._base import (
     read_csv,
     read_json,
     write_csv,
-    write_json,
 )
 
 TRAINING_FILE, INFORMATION_FILE, SETTINGS_FILE = "training.csv", "information.csv", "information.json"
@@ -129,34 +128,6 @@ def read_history(folder: str | os.PathLike[str]) -> InformationHistory:
         raise UsageError(f"{settings_path}: got limits {limits!r}, wanted numbers; name the folder of a Monitor")
     tables = read_information(Path(folder, INFORMATION_FILE), limits)
     return InformationHistory(tables, confidence, simultaneous)
-
-
-def resume_information(folder: Path, settings: Mapping[str, Any]) -> tuple[dict[int, InformationTable], dict[int, str]]:
-    """Return the tables in a folder and the hashes of the weights by epoch, empty if there is no information.csv.
-
-    Raises
-    ------
-    UsageError
-        The tables were measured with other settings, or a file is damaged.
-    """
-    table_path, settings_path = folder / INFORMATION_FILE, folder / SETTINGS_FILE
-    if not table_path.exists():
-        return {}, {}
-    earlier_settings = read_json(settings_path) if settings_path.exists() else {}
-    for name, value in settings.items():
-        if name not in earlier_settings or earlier_settings[name] != value:
-            got = repr(earlier_settings[name]) if name in earlier_settings else "unknown"
-            raise UsageError(f"{name}: {table_path} was measured with {got}, wanted {value!r}; use another folder")
-    weights = earlier_settings.get(WEIGHTS, {})
-    if not isinstance(weights, dict) or not all(map(str.isdecimal, weights)):
-        raise damaged_file(settings_path, f"{WEIGHTS} has keys that are not epochs")
-    tables = read_information(table_path, settings[LIMITS])
-    return tables, {int(epoch): str(digest) for epoch, digest in weights.items()}
-
-
-def write_settings(folder: Path, settings: Mapping[str, Any], weights: Mapping[int, str]) -> None:
-    """Write the settings of measurements, and the hash of the weights at each measured epoch."""
-    write_json(folder / SETTINGS_FILE, {**settings, WEIGHTS: {str(epoch): weights[epoch] for epoch in sorted(weights)}})
 
 
 def _cells(row: InformationRow) -> dict[str, object]:

@@ -2,37 +2,26 @@
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
+import itertools
 import os
-import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from layerbits._base import InformationHistory, InformationTable, UsageError
-from layerbits.estimators import InputDecoder, MeasurementSettings, Problem, decoder_descriptions, measure_layers
+from layerbits.estimators import InputDecoder, MeasurementSettings, Problem, measure_layers
 from layerbits.kernels import Devices
-from layerbits.networks import (
-    DropoutNoise,
-    GaussianNoise,
-    Inputs,
-    Labels,
-    Layers,
-    PassInputs,
-    Readouts,
-    RelativeSigma,
-    Sigma,
-    read_inputs,
-)
+from layerbits.networks import Inputs, Labels, Layers, Readouts, Sigma, read_inputs
 from layerbits.training.epochs import checked_epoch, checked_epochs
-from layerbits.training.history import INFORMATION_FILE, LIMITS, resume_information, write_information, write_settings
+from layerbits.training.history import INFORMATION_FILE, SETTINGS_FILE
+from layerbits.training.measures import MeasureRow, Measures, checked_measures, measure_activations, measure_scalars
+from layerbits.training.monitor_record import MonitorRecord
+from layerbits.training.overhead import Overhead
+from layerbits.training.provenance import digest, provenance_of
 
 _DEFAULT_SETTINGS = MeasurementSettings()
 
@@ -68,13 +57,39 @@ class Monitor:
         one becomes a warning, and the training goes on.
     decoders : sequence of InputDecoder, optional
         Decoders q(x|t) of your own, as in `layerbits.layer_information`. ``information.json`` holds their printed form.
+    max_overhead : float, optional
+        Largest time of all measurements, as a share of the time of training between them. An epoch whose measurement
+        would take more is left out, and so is one that leaves too little for the last epoch of `at`. The first epoch of
+        a monitor without a loaded state is always measured, because the time of a measurement is unknown. A warning
+        tells of the first epoch that is left out, and ``information.json`` lists all.
+    measures : sequence of str or callable, or mapping, optional
+        Further measures of each layer, written to ``measures.csv``: functions of its activations without noise, shape
+        (n, d), as `layerbits.layer_activations` returns them, and of the class numbers, shape (n,), None without
+        labels. A measure returns a number, a mapping of numbers, or a dataclass with numbers. The names
+        ``"class_separation"``, ``"pairwise_distance_histogram"`` (its overlap) and ``"binned_entropy"`` stand for the
+        functions of `layerbits`; the keys of a mapping are other names.
 
     Raises
     ------
     NoNoiseError, LayerSelectionError, TypeError, ValueError
-        As in `layerbits.layer_information`; or `at` is not an iterable of whole numbers of at least 0, or is empty.
+        As in `layerbits.layer_information`; or `at` is not an iterable of whole numbers of at least 0, or is empty; or
+        `max_overhead` is not positive, or `measures` has something else than known names and functions.
     UsageError
         The folder holds measurements with other columns, layers, data or settings, or cannot be written to.
+
+    Examples
+    --------
+    >>> import tempfile, torch
+    >>> import layerbits as lb
+    >>> model = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Tanh(), torch.nn.Linear(3, 2))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     monitor = lb.Monitor(
+    ...         model, torch.eye(2), at=[1, 3], directory=folder, sigma=0.5, measures=["binned_entropy"]
+    ...     )
+    ...     for epoch in range(1, 4):  # train here
+    ...         table = monitor.step(epoch)  # None at epoch 2
+    >>> monitor.history.epochs, monitor.measures[3][0].measure
+    ((1, 3), 'binned_entropy')
     """
 
     def __init__(
@@ -93,6 +108,8 @@ class Monitor:
         devices: Devices = None,
         log: Callable[[dict[str, float]], object] | None = None,
         decoders: Sequence[InputDecoder] | None = None,
+        max_overhead: float | None = None,
+        measures: Measures | None = None,
     ) -> None:
         self.at = checked_epochs(at)
         if not isinstance(settings, MeasurementSettings):
@@ -116,11 +133,17 @@ class Monitor:
         if log is not None and not callable(log):
             raise TypeError(f"log: got {type(log).__name__}, wanted a function of a dictionary, such as wandb.log")
         self._settings, self._log, self._log_failed = settings, log, False
+        self._measures = checked_measures(measures, self._problem)
+        self._overhead = Overhead(max_overhead, self.at[-1], model)
         self._path = Path(directory, INFORMATION_FILE)
+        self._record = MonitorRecord(
+            self._path.parent, provenance_of(self._problem, settings, self.at, tuple(self._measures))
+        )
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._provenance = self._provenance_of(data)
-            self._tables, self._weights = self._resume()
+            self._record.read(self._problem.n_rows, list(itertools.product(self._problem.layers, self._measures)))
+            if not self._record.tables:
+                self._record.write_settings()
         except (OSError, ValueError) as error:  # ValueError: a path with a null byte
             if isinstance(error, UsageError):
                 raise
@@ -129,16 +152,27 @@ class Monitor:
     @property
     def tables(self) -> Mapping[int, InformationTable]:
         """Tables of the measured epochs, including earlier runs in the folder."""
-        return MappingProxyType(self._tables)
+        return MappingProxyType(self._record.tables)
 
     @property
     def history(self) -> InformationHistory:
         """The measured epochs, including earlier runs in the folder; `read_history` reads the same from the folder."""
-        return InformationHistory(self._tables, self._settings.confidence, self._settings.simultaneous)
+        return InformationHistory(self._record.tables, self._settings.confidence, self._settings.simultaneous)
+
+    @property
+    def measures(self) -> Mapping[int, tuple[MeasureRow, ...]]:
+        """Numbers of `measures` by epoch: tuples of layer, measure and value, the rows of measures.csv."""
+        return MappingProxyType(self._record.measures)
+
+    @property
+    def left_out(self) -> tuple[int, ...]:
+        """The epochs of `at` that `max_overhead` left out, ascending."""
+        return tuple(sorted(self._record.left_out))
 
     def unmeasured_epochs(self, last_epoch: int) -> list[int]:
-        """Return the epochs of `at`, up to `last_epoch`, that have no table."""
-        return [epoch for epoch in self.at if epoch <= last_epoch and epoch not in self._tables]
+        """Return the epochs of `at`, up to `last_epoch`, that have no table and were not left out."""
+        known = self._record.tables.keys() | self._record.left_out
+        return [epoch for epoch in self.at if epoch <= last_epoch and epoch not in known]
 
     def step(self, epoch: int) -> InformationTable | None:
         """Measure the network and write its table if `epoch` is chosen and has no table.
@@ -151,7 +185,8 @@ class Monitor:
         Returns
         -------
         InformationTable or None
-            The table of this epoch, whether new or already in the folder; None if `epoch` is not in `at`.
+            The table of this epoch, whether new or already in the folder; None if `epoch` is not in `at` or is left
+            out.
 
         Raises
         ------
@@ -164,31 +199,72 @@ class Monitor:
         epoch = checked_epoch("epoch", epoch)
         if epoch not in self.at:
             return None
-        weights = _digest((*self._problem.model.parameters(), *self._problem.model.buffers()))
-        if epoch not in self._tables:
-            if _digest(self._problem.inputs.tensors) != self._provenance["inputs"]:
-                raise ValueError(
-                    "inputs: got tensors whose values have changed since the monitor was made, wanted the same inputs "
-                    "at every epoch; pass a copy to the monitor, such as inputs.clone()"
+        if epoch in self._record.tables:
+            if self._record.weights[epoch] != self._digest_of_weights():
+                raise UsageError(
+                    f"epoch: got {epoch}, which {self._path} holds for a network with other weights; use another folder"
                 )
-            problem = self._problem.for_present_network()
-            self._tables[epoch] = measure_layers(problem, self._settings, n_tables=len(self.at))
-            self._weights[epoch] = weights
-            # The table is written last, so that its rows always have the hash of their weights.
-            write_settings(self._path.parent, self._provenance, self._weights)
-            write_information(self._path, self._tables)
-        elif self._weights[epoch] != weights:
-            raise UsageError(
-                f"epoch: got {epoch}, which {self._path} holds for a network with other weights; use another folder"
-            )
+        elif self._overhead.allows(epoch):
+            with self._overhead.measuring():
+                self._measure(epoch)
+        else:
+            self._leave_out(epoch)
+            return None
         self._send_to_log(epoch)
-        return self._tables[epoch]
+        return self._record.tables[epoch]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the results so far and the seconds of training and of measurements, for a checkpoint of the training.
+
+        `torch.load` reads it with ``weights_only=True``.
+        """
+        return {**self._record.state(), "seconds": self._overhead.state()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Replace the results, also those in the folder, by those of `state_dict`: later epochs are measured again.
+
+        Raises
+        ------
+        UsageError
+            The state was measured with other settings or data, or a file cannot be written.
+        """
+        self._record.restore(state)
+        self._overhead.restore(state["seconds"])
+        self._record.write()
+
+    def _measure(self, epoch: int) -> None:
+        if digest(self._problem.inputs.tensors) != self._record.settings["inputs"]:
+            raise ValueError(
+                "inputs: got tensors whose values have changed since the monitor was made, wanted the same inputs "
+                "at every epoch; pass a copy to the monitor, such as inputs.clone()"
+            )
+        problem = self._problem.for_present_network()
+        table = measure_layers(problem, self._settings, n_tables=len(self.at))
+        measures = measure_activations(problem, self._measures)
+        self._record.add(epoch, table, self._digest_of_weights(), measures)
+        self._record.write()
+
+    def _leave_out(self, epoch: int) -> None:
+        is_first = not self._record.left_out
+        self._record.left_out.add(epoch)
+        self._record.write_settings()
+        if is_first:
+            warnings.warn(
+                f"max_overhead: epoch {epoch} is left out, because its measurement would take too large a share of the "
+                f"training time; {SETTINGS_FILE} in {self._path.parent} lists all epochs that are left out",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+
+    def _digest_of_weights(self) -> str:
+        return digest((*self._problem.model.parameters(), *self._problem.model.buffers()))
 
     def _send_to_log(self, epoch: int) -> None:
         if self._log is None:
             return
         try:
-            self._log({**self._tables[epoch].scalars(), "information/epoch": epoch})
+            measures = measure_scalars(self._record.measures[epoch])
+            self._log({**self._record.tables[epoch].scalars(), **measures, "information/epoch": epoch})
         except Exception as error:  # a logger may raise any exception
             if not self._log_failed:
                 warnings.warn(
@@ -198,71 +274,3 @@ class Monitor:
                     stacklevel=3,
                 )
             self._log_failed = True
-
-    def _provenance_of(self, data: PassInputs) -> dict[str, Any]:
-        """Return the settings, the noise and hashes of the data, as they stand in information.json."""
-        return {
-            "at": list(self.at) if self._settings.simultaneous else None,
-            "layers": list(self._problem.parts),
-            "network": hashlib.sha256(_structure(self._problem.model).encode()).hexdigest(),
-            **dataclasses.asdict(self._settings),
-            "draws": self._settings.draws_for(self._problem.n_inputs),
-            "sigma": _noise_description(self._problem),
-            "decoders": decoder_descriptions(self._problem.decoders),
-            "measurement_noise": not self._problem.network.adds_noise,
-            "inputs": _digest(data.tensors),
-            "arguments": hashlib.sha256(repr((data.structure, data.constants)).encode()).hexdigest(),
-            "labels": _digest(tuple(data.labels.values())),
-            "label_sets": list(data.labels),
-            LIMITS: self._problem.limits,
-        }
-
-    def _resume(self) -> tuple[dict[int, InformationTable], dict[int, str]]:
-        tables, weights = resume_information(self._path.parent, self._provenance)
-        if not tables:
-            write_settings(self._path.parent, self._provenance, {})
-        # An epoch that lost rows is measured again.
-        complete_tables = {
-            epoch: table for epoch, table in tables.items() if len(table) == self._problem.n_rows and epoch in weights
-        }
-        return complete_tables, {epoch: weights[epoch] for epoch in complete_tables}
-
-
-def _structure(model: nn.Module) -> str:
-    """Return the types and settings of the modules of a network, which weights do not show."""
-    return re.sub(r" at 0x[0-9a-f]+", "", repr(model))  # functions and objects have other addresses in each process
-
-
-def _noise_description(problem: Problem) -> object:
-    """Return the noise of a problem, as it stands in information.json."""
-    sigmas = problem.sigma.values() if isinstance(problem.sigma, Mapping) else [problem.sigma]
-    if any(isinstance(sigma, RelativeSigma) for sigma in sigmas):
-        # The noise of the layers changes with the weights; the shares do not.
-        keys = list(problem.sigma) if isinstance(problem.sigma, Mapping) else ["**"]
-        return {
-            key: repr(sigma)
-            if isinstance(sigma, DropoutNoise | RelativeSigma)
-            else _digest(sigma.scale if isinstance(sigma, GaussianNoise) else sigma)
-            for key, sigma in zip(keys, sigmas, strict=True)
-        }
-    noise_of_layers = problem.network.noise.values()
-    if any(isinstance(noise, DropoutNoise) for noise in noise_of_layers):
-        return [repr(noise) if isinstance(noise, DropoutNoise) else _digest(noise.scale) for noise in noise_of_layers]
-    scales = [noise.scale for noise in noise_of_layers if not isinstance(noise, DropoutNoise)]
-    is_isotropic = len(set(map(str, scales))) == 1 and isinstance(scales[0], float)
-    return scales[0] if is_isotropic else _digest(tuple(scales))
-
-
-def _digest(data: object) -> str:
-    """Return a hash of the values of a tensor, an array or a number, or of a tuple of them; empty for None."""
-    if data is None:
-        return ""
-    digest = hashlib.sha256()
-    for part in data if isinstance(data, tuple) else (data,):
-        digest.update(str(np.shape(part)).encode())
-        if isinstance(part, Tensor):
-            # NumPy has no bfloat16, so bytes are hashed.
-            part = part.detach().cpu().flatten().contiguous().view(torch.uint8)
-        # Inputs may be as large as the memory, so they are not copied.
-        digest.update(np.ascontiguousarray(part).reshape(-1).view(np.uint8).data)
-    return digest.hexdigest()

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from layerbits import cli
+from layerbits.cli import main
 from layerbits.experiments import EXPERIMENTS
 from layerbits.experiments.szt import settings as szt_settings
 
@@ -28,7 +28,7 @@ SMALL = {
 def run(name, device, path, *options):
     settings = SHORT | SMALL[name] | {"device": device}
     texts = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
-    return cli.main(["run", name, "--out", str(path), *texts, *options])
+    return main(["run", name, "--out", str(path), *texts, *options])
 
 
 @pytest.fixture

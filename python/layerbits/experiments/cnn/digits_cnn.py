@@ -19,11 +19,23 @@ _IMAGES, _PIXELS = 1797, 8 * 8
 
 @dataclasses.dataclass(frozen=True)
 class Config(CnnConfig):
-    """Settings as in `CnnConfig`; the defaults below were chosen for few images of 8 x 8 pixels."""
+    """Settings as in `CnnConfig`; the defaults below were chosen for few images of 8 x 8 pixels.
 
-    units: int = 32  # the signs of 128 units distinguish all images, even in an untrained network
-    momentum: float = 0.9  # an epoch has 29 steps, on MNIST 1875
-    shift: float = 0.5  # about the same share of the width as on MNIST
+    Parameters
+    ----------
+    units
+        Units of the fully connected layer; the signs of 128 units distinguish all images, even in an untrained network.
+    momentum
+        Momentum of the optimizer; an epoch has 29 steps, on MNIST 1875.
+    shift
+        Largest shift of an image, in pixels: about the same share of the width as on MNIST.
+    test_fraction
+        Share of the images that are left out of the training.
+    """
+
+    units: int = 32
+    momentum: float = 0.9
+    shift: float = 0.5
     test_fraction: float = 0.5
 
     def __post_init__(self) -> None:

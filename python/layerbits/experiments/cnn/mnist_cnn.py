@@ -20,10 +20,18 @@ _PIXELS = 28 * 28
 
 @dataclasses.dataclass(frozen=True)
 class Config(CnnConfig):
-    """Settings as in `CnnConfig`. If the files hold fewer images than the settings say, all are used."""
+    """Settings as in `CnnConfig`. If the files hold fewer images than the settings say, all are used.
+
+    Parameters
+    ----------
+    data
+        Folder with the four files of MNIST; needed.
+    train_images, test_images
+        Number of images, the first ones in the file.
+    """
 
     data: str = needed(f"the folder with the four files of {MNIST_SOURCE}")
-    train_images: int = 60_000  # the first ones in the file
+    train_images: int = 60_000
     test_images: int = 10_000
 
     def __post_init__(self) -> None:

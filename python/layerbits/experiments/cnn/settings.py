@@ -28,22 +28,60 @@ class Variant(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class CnnConfig(DeviceConfiguration):
-    """Settings. [S]: from a secondary account of the paper; the other values were chosen for layerbits."""
+    """Settings of the experiments with a convolutional network.
 
-    repeats: int = 3  # trainings of each variant, with consecutive seeds from `seed`
+    Parameters
+    ----------
+    repeats
+        Trainings of each variant, with consecutive seeds from `seed`.
+    variants
+        Variants of the training: deterministic, noisy, dropout.
+    sigmas
+        Standard deviations of the noise, a noisy variant for each. Source: a secondary account of the paper.
+    dropout
+        Probability with which dropout drops a unit. Source: a secondary account of the paper.
+    channels
+        Channels of the convolution layers. Source: a secondary account of the paper.
+    units
+        Units of the fully connected layer. Source: a secondary account of the paper.
+    epochs
+        Epochs of the training. Source: a secondary account of the paper.
+    batch_size
+        Images of a step of the optimizer. Source: a secondary account of the paper.
+    first_learning_rate
+        Learning rate in the first epoch. Source: a secondary account of the paper.
+    last_learning_rate
+        Learning rate in the last epoch; geometric between. Source: a secondary account of the paper.
+    momentum
+        Momentum of the optimizer; the value of the paper is unknown.
+    degrees
+        Largest rotation of an image, in degrees. Source: a secondary account of the paper.
+    shear
+        Largest shear of an image, in degrees. Source: a secondary account of the paper.
+    shift
+        Largest shift of an image, in pixels. Source: a secondary account of the paper.
+    evaluations
+        Number of epochs at which loss and accuracy are computed, evenly spaced on a logarithmic axis.
+    measurements
+        Number of epochs at which the representations are measured, evenly spaced on a logarithmic axis.
+    bins
+        Bins of the histograms of distances.
+    """
+
+    repeats: int = 3
     variants: tuple[str, ...] = _VARIANTS
-    sigmas: tuple[float, ...] = (0.05, 0.1, 0.2, 0.5)  # [S] one noisy variant each
-    dropout: float = 0.2  # [S]
-    channels: tuple[int, ...] = (16, 32)  # [S]
-    units: int = 128  # [S]
-    epochs: int = 128  # [S]
-    batch_size: int = 32  # [S]
-    first_learning_rate: float = 5e-3  # [S] in the first epoch
-    last_learning_rate: float = 5e-4  # [S] in the last epoch; geometric between
-    momentum: float = 0.0  # the value of the paper is unknown
-    degrees: float = 10.0  # [S] largest rotation
-    shear: float = 10.0  # [S] largest shear, in degrees
-    shift: float = 2.0  # [S] largest shift, in pixels of 28
+    sigmas: tuple[float, ...] = (0.05, 0.1, 0.2, 0.5)
+    dropout: float = 0.2
+    channels: tuple[int, ...] = (16, 32)
+    units: int = 128
+    epochs: int = 128
+    batch_size: int = 32
+    first_learning_rate: float = 5e-3
+    last_learning_rate: float = 5e-4
+    momentum: float = 0.0
+    degrees: float = 10.0
+    shear: float = 10.0
+    shift: float = 2.0
     evaluations: int = 20
     measurements: int = 8
     bins: int = 200

@@ -49,11 +49,23 @@ _PAPER_BOUND_STYLE = "-."
 
 @dataclasses.dataclass(frozen=True)
 class Config(Configuration):
-    """Settings."""
+    """Settings.
+
+    Parameters
+    ----------
+    sigmas
+        Standard deviations of the noise.
+    dims
+        Dimensions of the mixtures.
+    draws
+        Numbers of queries over all centers, n n_MC.
+    repeats
+        Estimates of each mixture and number of queries.
+    """
 
     sigmas: tuple[float, ...] = (0.2, 0.5, 2.0)
     dims: tuple[int, ...] = (2, 5, 8)
-    draws: tuple[int, ...] = (512, 2048, 8192, 32_768)  # over all centers: n n_MC
+    draws: tuple[int, ...] = (512, 2048, 8192, 32_768)
     repeats: int = 400
 
     def __post_init__(self) -> None:

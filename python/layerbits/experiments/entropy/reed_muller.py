@@ -52,13 +52,27 @@ _DRAWS = 180_000  # typical number for an estimate at a tolerance of 0.01
 
 @dataclasses.dataclass(frozen=True)
 class Config(Configuration):
-    """Settings. [T]: arXiv 1810.11589, which has RM(4, 4); the other codes were chosen for layerbits."""
+    """Settings; the codes other than RM(4, 4) were chosen for layerbits.
 
-    orders: tuple[int, ...] = (1, 2, 4, 5)  # r of each code; [T] 4
-    variables: tuple[int, ...] = (4, 4, 4, 5)  # m of each code; [T] 4
+    Parameters
+    ----------
+    orders
+        Order r of each code RM(r, m). Source: arXiv 1810.11589, for 4.
+    variables
+        Number m of variables of each code RM(r, m). Source: arXiv 1810.11589, for 4.
+    sigmas
+        Standard deviations of the noise.
+    samples
+        Numbers of samples of an entropy estimate.
+    tolerance
+        Half width of an interval, in nats.
+    """
+
+    orders: tuple[int, ...] = (1, 2, 4, 5)
+    variables: tuple[int, ...] = (4, 4, 4, 5)
     sigmas: tuple[float, ...] = (0.2, 1.0, 2.0)
     samples: tuple[int, ...] = tuple(4**power for power in range(1, 10))
-    tolerance: float = 0.03  # half width in nats of an interval
+    tolerance: float = 0.03
 
     def __post_init__(self) -> None:
         super().__post_init__()

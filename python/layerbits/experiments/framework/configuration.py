@@ -9,14 +9,18 @@ import math
 import re
 import typing
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
 from layerbits._base import UsageError
 from layerbits.kernels import backends, cuda_devices
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 ConfigT = TypeVar("ConfigT", bound="Configuration")
+SettingsT = TypeVar("SettingsT", bound="DataclassInstance")
 
 _NEEDED = "needed"  # key in the metadata of a field
 _LARGEST_INTEGER = 2**31 - 1  # libraries may store a setting in 32 bits
@@ -25,6 +29,13 @@ _LARGEST_INTEGER = 2**31 - 1  # libraries may store a setting in 32 bits
 @dataclasses.dataclass(frozen=True)
 class Configuration:
     """Settings that all experiments have; a subclass adds its own, each with a default.
+
+    `layerbits run NAME --help` prints the entries of the section Parameters, also those of subclasses.
+
+    Parameters
+    ----------
+    seed
+        Seed of all random numbers.
 
     Raises
     ------
@@ -35,6 +46,11 @@ class Configuration:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            integers = [item for item in (value if isinstance(value, tuple) else (value,)) if isinstance(item, int)]
+            in_range = all(item <= _LARGEST_INTEGER for item in integers)
+            require(self, field.name, in_range, f"at most {_LARGEST_INTEGER}")
         require(self, "seed", self.seed >= 0, "an integer >= 0")
 
     def identity(self, part: str = "") -> str:
@@ -45,9 +61,15 @@ class Configuration:
 
 @dataclasses.dataclass(frozen=True)
 class DeviceConfiguration(Configuration):
-    """Settings of an experiment that can run on a GPU. The name of the device is checked, not its presence."""
+    """Settings of an experiment that can run on a GPU. The name of the device is checked, not its presence.
 
-    device: str = "cpu"  # or cuda, cuda:1
+    Parameters
+    ----------
+    device
+        Device of the run: cpu, cuda, or cuda:1.
+    """
+
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -55,8 +77,8 @@ class DeviceConfiguration(Configuration):
         require(self, "device", matches, "cpu, cuda, or cuda:N with N from 0")
 
 
-def with_settings(config: ConfigT, texts: Mapping[str, str]) -> ConfigT:
-    """Return `config` with the fields named in `texts` replaced.
+def with_settings(config: SettingsT, texts: Mapping[str, str]) -> SettingsT:
+    """Return a frozen dataclass with the fields named in `texts` replaced.
 
     A tuple is written with commas, ``10,7,5``. A field that may be None takes the text ``None``.
 
@@ -160,10 +182,12 @@ def _parse(name: str, kind: type, text: str) -> object:
     if typing.get_origin(kind) is tuple:
         item = typing.get_args(kind)[0]
         return tuple(_parse(name, item, part) for part in text.split(",") if part.strip())
+    if kind is bool:
+        if text not in ("True", "False"):
+            raise UsageError(f"{name}: got {text!r}, wanted True or False")
+        return text == "True"
     try:
         value: int | float | str = kind(text)
     except ValueError as error:
         raise UsageError(f"{name}: got {text!r}, wanted a value of type {kind.__name__}") from error
-    if isinstance(value, int) and value > _LARGEST_INTEGER:
-        raise UsageError(f"{name}: got {text}, wanted at most {_LARGEST_INTEGER}")
     return value

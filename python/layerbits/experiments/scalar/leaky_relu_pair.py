@@ -26,14 +26,21 @@ from layerbits.experiments.scalar.network import Parameters, ScalarTask
 from layerbits.experiments.scalar.settings import ScalarSettings
 from layerbits.experiments.scalar.training import summarize, train_neurons
 
-_SLOPE = 0.1  # [public code]
+_SLOPE = 0.1  # an independent reproduction of the paper
 
 
 @dataclasses.dataclass(frozen=True)
 class LeakyReluPairSettings(ScalarSettings):
-    """Settings; see `ScalarSettings`."""
+    """Settings; see `ScalarSettings`.
 
-    start: tuple[float, ...] = (0.0, 4.5, -1.0, 0.0)  # [public code] weight and bias of the first neuron, of the second
+    Parameters
+    ----------
+    start
+        Initial weight and bias of the first neuron, then of the second. Source: an independent reproduction of the
+        paper.
+    """
+
+    start: tuple[float, ...] = (0.0, 4.5, -1.0, 0.0)
     epochs: int = 200_000
     tolerance: float = 0.02
     shown_epochs: tuple[int, ...] = (10, 200, 1000, 3000, 10_000, 200_000)

@@ -21,14 +21,35 @@ _STEP_SECONDS, _NEURON_SECONDS = 7e-5, 5.5e-5
 
 @dataclasses.dataclass(frozen=True)
 class ScalarSettings(DeviceConfiguration):
-    """Settings of all experiments on scalar neurons.
+    """Settings of all experiments on scalar neurons; the settings of the paper are unknown.
 
-    [public code]: from an independent reproduction of the paper; the settings of the paper are unknown.
+    Parameters
+    ----------
+    sigma
+        Standard deviation of the noise of each neuron. Source: an independent reproduction of the paper.
+    learning_rate
+        Learning rate of stochastic gradient descent on the mean square error. Source: an independent reproduction of
+        the paper.
+    momentum
+        Momentum of stochastic gradient descent, in effect 1 in the independent reproduction, which never clears
+        gradients.
+    epochs
+        Steps of the training, each over all inputs.
+    evaluations
+        Number of epochs at which the loss is computed, evenly spaced on a logarithmic axis.
+    measurements
+        Number of epochs at which the information is measured, evenly spaced on a logarithmic axis.
+    tolerance
+        Wanted half width of the intervals of I(X;T), in nats.
+    max_draws
+        Largest number of noisy passes of each input in a measurement.
+    shown_epochs
+        Epochs whose values the figure shows; each stands for the nearest measured epoch.
     """
 
-    sigma: float = 0.05  # [public code]
-    learning_rate: float = 1e-3  # [public code] stochastic gradient descent, mean square error
-    momentum: float = 0.0  # in effect 1 in [public code], which never clears gradients
+    sigma: float = 0.05
+    learning_rate: float = 1e-3
+    momentum: float = 0.0
     epochs: int = 100_000
     evaluations: int = 200
     measurements: int = 60

@@ -53,11 +53,24 @@ _ENTROPY_OF_QUARTER = math.log(4) - 0.75 * math.log(3)  # H_b(1/4)
 
 @dataclasses.dataclass(frozen=True)
 class SingleNeuronSettings(ScalarSettings):
-    """Settings; see `ScalarSettings`. The default weights and sigmas of the curves include the tabulated ones."""
+    """Settings; see `ScalarSettings`. The default weights and sigmas of the curves include the tabulated ones.
 
-    weight: float = 0.0  # [public code] initial value
-    bias: float = 0.0  # [public code] initial value
-    momentum: float = 0.9  # without momentum, the same curve takes 10 times the steps; in effect 1 in [public code]
+    Parameters
+    ----------
+    weight, bias
+        Initial value. Source: an independent reproduction of the paper.
+    momentum
+        Momentum of stochastic gradient descent. Without it the same curve takes 10 times the steps; in effect 1 in the
+        independent reproduction.
+    weights
+        Weights at which the curves of I(X;T) have points.
+    sigmas
+        Standard deviations of the noise, a curve of I(X;T) for each.
+    """
+
+    weight: float = 0.0
+    bias: float = 0.0
+    momentum: float = 0.9
     epochs: int = 1_000_000
     shown_epochs: tuple[int, ...] = (2, 30, 300, 3000, 30_000, 1_000_000)
     weights: tuple[float, ...] = tuple(sorted((*TABULATED, *_CURVE_WEIGHTS)))

@@ -21,12 +21,24 @@ Curve = list[tuple[float, float]]  # epochs and entropies in nats
 
 @dataclasses.dataclass(frozen=True)
 class BinningSettings(NoisySettings):
-    """Settings; the noisy network has `sigma`. [F]: read from the paper's Figure 1. [R]: from memory."""
+    """Settings; the noisy network has `sigma`.
 
-    bin_sizes: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1)  # [F]
-    szt_bins: int = 30  # as in the article of Shwartz-Ziv and Tishby
-    quantile_bins: int = 30  # the value of the paper is unknown
-    noisy_bin: float = 10.0  # [R] in sigmas
+    Parameters
+    ----------
+    bin_sizes
+        Sizes of the bins of each unit. Source: read from the paper's Figure 1.
+    szt_bins
+        Number of bins on [-1, 1]. Source: the article of Shwartz-Ziv and Tishby.
+    quantile_bins
+        Number of bins at quantiles; the value of the paper is unknown.
+    noisy_bin
+        Size of the bins of the noisy network, in sigmas. Source: the paper, from memory.
+    """
+
+    bin_sizes: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1)
+    szt_bins: int = 30
+    quantile_bins: int = 30
+    noisy_bin: float = 10.0
 
     def __post_init__(self) -> None:
         super().__post_init__()

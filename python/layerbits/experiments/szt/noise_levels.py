@@ -45,7 +45,15 @@ class Variant(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class NoiseLevelSettings(SztSettings):
-    """Settings. The paper's levels of noise for these activation functions are unknown."""
+    """Settings. The paper's levels of noise for these activation functions are unknown.
+
+    Parameters
+    ----------
+    activations
+        Activation functions of the hidden layers; a network for each, with each level of noise.
+    sigmas
+        Standard deviations of the noise of each unit.
+    """
 
     activations: tuple[str, ...] = ("relu", "leaky-relu")
     sigmas: tuple[float, ...] = (0.005, 0.02, 0.1)

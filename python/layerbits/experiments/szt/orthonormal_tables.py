@@ -24,10 +24,18 @@ _HISTOGRAM_BINS = 60
 
 @dataclasses.dataclass(frozen=True)
 class OrthonormalSettings(NoisySettings):
-    """Settings. [R]: from memory of public code."""
+    """Settings of the experiment with a Parseval step.
 
-    strength: float = 3e-4  # [R] of the Parseval step
-    regularized: str = "all"  # weight matrices, or "hidden", without the output layer; the article does not say which
+    Parameters
+    ----------
+    strength
+        Strength of the Parseval step. Source: public code, from memory.
+    regularized
+        Weight matrices that the step changes: all, or hidden, without the output layer. The article does not say which.
+    """
+
+    strength: float = 3e-4
+    regularized: str = "all"
 
     def __post_init__(self) -> None:
         super().__post_init__()

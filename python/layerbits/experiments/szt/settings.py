@@ -1,7 +1,4 @@
-"""Settings of the experiments on the SZT data, and estimates of their durations.
-
-[B]: the authors' article on the paper. [S]: Shwartz-Ziv and Tishby's code.
-"""
+"""Settings of the experiments on the SZT data, and estimates of their durations."""
 
 from __future__ import annotations
 
@@ -27,21 +24,52 @@ _FIGURE_SECONDS = 2.0
 
 @dataclasses.dataclass(frozen=True)
 class SztSettings(DeviceConfiguration):
-    """Settings of all experiments on the SZT data."""
+    """Settings of all experiments on the SZT data.
 
-    widths: tuple[int, ...] = (10, 7, 5, 4, 3)  # [B]
-    epochs: int = 10_000  # [B]
-    learning_rate: float = 4e-4  # [S] Adam
-    batch_size: int = 512  # [S]
-    test_fraction: float = 0.2  # [S]
+    Parameters
+    ----------
+    widths
+        Units of the hidden layers. Source: the authors' article on the paper.
+    epochs
+        Epochs of the training. Source: the authors' article on the paper.
+    learning_rate
+        Learning rate of Adam. Source: the code of Shwartz-Ziv and Tishby.
+    batch_size
+        Inputs of a step of the optimizer. Source: the code of Shwartz-Ziv and Tishby.
+    test_fraction
+        Share of the inputs that are left out of the training. Source: the code of Shwartz-Ziv and Tishby.
+    evaluations
+        Number of epochs at which loss and accuracy are computed, evenly spaced on a logarithmic axis.
+    measurements
+        Number of epochs at which the information is measured, evenly spaced on a logarithmic axis.
+    draws
+        Noisy passes of each input in a measurement.
+    queries
+        Queries of each input in a measurement; None for the default of `layer_information`.
+    tolerance
+        Wanted half width of the intervals of I(X;T), in nats; None for a fixed number of draws.
+    max_seconds
+        With a tolerance: limit of the seconds of a measurement.
+    max_draws
+        With a tolerance: largest number of noisy passes of each input.
+    scatter_epochs
+        Epochs whose last hidden layer is plotted; each stands for the nearest measured epoch. Source: the authors'
+        article on the paper, for 28 and 80.
+    """
+
+    widths: tuple[int, ...] = (10, 7, 5, 4, 3)
+    epochs: int = 10_000
+    learning_rate: float = 4e-4
+    batch_size: int = 512
+    test_fraction: float = 0.2
     evaluations: int = 200
     measurements: int = 40
     draws: int = 32
     queries: int | None = None
     tolerance: float | None = None
-    max_seconds: float = 60.0  # limit of the measurement of one epoch, with a tolerance
+    max_seconds: float = 60.0
     max_draws: int = 1024
-    scatter_epochs: tuple[int, ...] = (1, 28, 80, 500, 10_000)  # [B] for 28 and 80; see `shown_epochs`
+    scatter_epochs: tuple[int, ...] = (1, 28, 80, 500, 10_000)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -104,9 +132,15 @@ class SztSettings(DeviceConfiguration):
 
 @dataclasses.dataclass(frozen=True)
 class NoisySettings(SztSettings):
-    """Settings of an experiment with one level of noise."""
+    """Settings of an experiment with one level of noise.
 
-    sigma: float = 0.005  # [B]
+    Parameters
+    ----------
+    sigma
+        Standard deviation of the noise of each unit. Source: the authors' article on the paper.
+    """
+
+    sigma: float = 0.005
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -19,22 +19,50 @@ from layerbits.experiments.framework.configuration import (
 
 @dataclasses.dataclass(frozen=True)
 class Config(Configuration):
-    """Settings. [T]: arXiv 1810.11589. [D]: chosen for layerbits, because [T] does not say."""
+    """Settings.
 
-    sigmas: tuple[float, ...] = (0.05, 0.1, 0.2)  # [T]
-    dims: tuple[int, ...] = (5, 10)  # [T]
-    # [T], read as the standard deviation of a normal distribution before it is cut off at the faces of the cube: this
-    # reading gives the entropies per dimension of [T], -.855, -.183 and .505.
+    Parameters
+    ----------
+    sigmas
+        Standard deviations of the noise. Source: arXiv 1810.11589.
+    dims
+        Dimensions of the cube. Source: arXiv 1810.11589.
+    spread
+        Spread of the samples about the corners of the cube. Source: arXiv 1810.11589.
+    estimators
+        Estimators to compare.
+    samples
+        Numbers of samples. Source: arXiv 1810.11589, which goes to 10^7.
+    max_neighbour_samples
+        Largest number of samples for Kozachenko-Leonenko.
+    max_kde_samples
+        Largest number of samples for a KDE, whose work grows with the square.
+    repeats
+        Estimates for each number of samples.
+    tolerance
+        Half width of the interval of a plug-in estimate, in nats.
+    neighbours
+        Neighbours of Kozachenko-Leonenko; arXiv 1810.11589 does not say.
+    folds
+        Folds of the cross-validation of a bandwidth; arXiv 1810.11589 does not say.
+    bin_size
+        Size of the bins; arXiv 1810.11589 does not say.
+    """
+
+    sigmas: tuple[float, ...] = (0.05, 0.1, 0.2)
+    dims: tuple[int, ...] = (5, 10)
+    # The source is read as the standard deviation of a normal distribution before it is cut off at the faces of the
+    # cube: this reading gives the entropies per dimension of the source, -.855, -.183 and .505.
     spread: float = 0.02
     estimators: tuple[str, ...] = ESTIMATORS
-    samples: tuple[int, ...] = (10, 32, 100, 316, 1000, 3162, 10_000, 31_623, 100_000)  # [T] to 10^7
-    max_neighbour_samples: int = 100_000  # for Kozachenko-Leonenko
-    max_kde_samples: int = 10_000  # for a KDE, whose work grows with the square
+    samples: tuple[int, ...] = (10, 32, 100, 316, 1000, 3162, 10_000, 31_623, 100_000)
+    max_neighbour_samples: int = 100_000
+    max_kde_samples: int = 10_000
     repeats: int = 5
-    tolerance: float = 0.005  # half width in nats of the interval of a plug-in
-    neighbours: int = 3  # [D]
-    folds: int = 5  # [D]
-    bin_size: float = 0.1  # [D]
+    tolerance: float = 0.005
+    neighbours: int = 3
+    folds: int = 5
+    bin_size: float = 0.1
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -16,15 +16,33 @@ from layerbits.experiments.framework.configuration import (
 
 @dataclasses.dataclass(frozen=True)
 class Config(Configuration):
-    """Settings. Noise of sigma = 0.15 flips a bit of a corner with probability 1e-11, noise of 0.5 with 0.02."""
+    """Settings.
+
+    Parameters
+    ----------
+    sigmas
+        Standard deviations of the noise; 0.15 flips a bit of a corner with probability 1e-11, 0.5 with 0.02.
+    probabilities
+        Probabilities that a bit is +1.
+    dims
+        Dimensions of the cube.
+    samples
+        Numbers of samples of a plug-in estimate.
+    repeats
+        Estimates for each number of samples.
+    draws
+        Queries at which the density of a plug-in estimate is compared with the true density.
+    error
+        Mean error in nats; the number of samples for it is computed.
+    """
 
     sigmas: tuple[float, ...] = (0.5, 0.15)
-    probabilities: tuple[float, ...] = (0.75, 0.5)  # that a bit is +1
+    probabilities: tuple[float, ...] = (0.75, 0.5)
     dims: tuple[int, ...] = (1, 2, 4, 6, 8, 10)
     samples: tuple[int, ...] = tuple(2**power for power in range(2, 23))
     repeats: int = 64
-    draws: int = 8192  # queries, at which the density of a plug-in is compared with the true density
-    error: float = 0.1  # nats; the number of samples for this mean error is computed
+    draws: int = 8192
+    error: float = 0.1
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -15,29 +15,65 @@ from layerbits.experiments.framework.configuration import (
 )
 
 CLASSES = 3
-WIDTHS = (8, 9, 10)  # [T] of the hidden layers
+WIDTHS = (8, 9, 10)  # of the hidden layers; arXiv 1810.11589
 
 
 @dataclasses.dataclass(frozen=True)
 class Config(Configuration):
-    """Settings. [T]: arXiv 1810.11589. [D]: chosen for layerbits, because [T] does not say."""
+    """Settings; those without a source were chosen for layerbits.
 
-    sigma: float = 0.2  # [T]
-    points: int = 3000  # [D] in the training set, and in the test set
-    epochs: int = 300  # [D] enough for the 98 % accuracy of [T]
-    learning_rate: float = 0.01  # [D] Adam
-    batch_size: int = 256  # [D]
+    Parameters
+    ----------
+    sigma
+        Standard deviation of the noise of each unit. Source: arXiv 1810.11589.
+    points
+        Points in the training set, and in the test set.
+    epochs
+        Epochs of the training, enough for the 98 % accuracy of arXiv 1810.11589.
+    learning_rate
+        Learning rate of Adam.
+    batch_size
+        Points of a step of the optimizer.
+    evaluations
+        Number of epochs at which loss and accuracy are computed, evenly spaced on a logarithmic axis.
+    samples
+        Numbers of samples of an entropy estimate.
+    max_kde_samples
+        Largest number of samples for a KDE, whose work grows with the square.
+    repeats
+        Estimates for each number of samples.
+    reference_samples
+        Samples of each plug-in estimate behind the interval for the true entropy.
+    reference_repeats
+        Number of these plug-in estimates.
+    tolerance
+        Half width of the interval of a plug-in estimate, in nats.
+    neighbours
+        Neighbours of Kozachenko-Leonenko.
+    folds
+        Folds of the cross-validation of a bandwidth.
+    grid
+        Points on each axis of the map of decisions.
+    passes
+        Noisy passes at each of these points.
+    """
+
+    sigma: float = 0.2
+    points: int = 3000
+    epochs: int = 300
+    learning_rate: float = 0.01
+    batch_size: int = 256
     evaluations: int = 30
     samples: tuple[int, ...] = (10, 32, 100, 316, 1000, 3162, 10_000, 31_623)
-    max_kde_samples: int = 10_000  # for a KDE, whose work grows with the square
+    max_kde_samples: int = 10_000
     repeats: int = 4
-    reference_samples: int = 100_000  # per plug-in behind the interval for the true entropy
+    reference_samples: int = 100_000
     reference_repeats: int = 4
-    tolerance: float = 0.02  # half width in nats of the interval of a plug-in
-    neighbours: int = 3  # [D]
-    folds: int = 5  # [D]
-    grid: int = 80  # points on each axis of the map of decisions
-    passes: int = 64  # noisy passes at each of these points
+    tolerance: float = 0.02
+    neighbours: int = 3
+    folds: int = 5
+    grid: int = 80
+    passes: int = 64
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,0 +1,144 @@
+"""The parser of all commands, the short commands, and the exit status of each error and POSIX signal."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import logging
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+
+from layerbits._base import LayerbitsError, require_package
+from layerbits.cli.check_command import add_check
+from layerbits.cli.measure_command import add_measure
+from layerbits.cli.parser_parts import add_path
+from layerbits.cli.run_command import add_run
+from layerbits.cli.terminal import print_error
+from layerbits.experiments import EXPERIMENTS, settings_table, versions
+from layerbits.kernels import backends
+from layerbits.report import write_report
+
+_SHELLS = ("bash", "zsh")
+_LOG = logging.getLogger("layerbits")
+_LOG.addHandler(logging.NullHandler())
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Arguments; by default the arguments of the process.
+
+    Returns
+    -------
+    int
+        The exit status.
+
+    Raises
+    ------
+    SystemExit
+        The arguments cannot be parsed, or ask for help.
+    """
+    try:
+        arguments = _parser().parse_args(argv)
+        with _termination_as_interrupt():
+            status: int = arguments.execute(arguments)
+            return status
+    except LayerbitsError as error:
+        return print_error(str(error), 2)
+    except Exception as error:
+        # Some invalid settings raise an error only during the computation; the log has the traceback at level DEBUG.
+        _LOG.debug("command failed", exc_info=True)
+        return print_error(f"{type(error).__name__}: {error}", 2)
+    except KeyboardInterrupt:
+        return print_error("interrupted", 130)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="layerbits", description="Information flow in noisy neural networks.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    list_ = commands.add_parser("list", help="list the experiments")
+    list_.add_argument("--json", action="store_true", help="print names, descriptions and settings as JSON")
+    list_.set_defaults(execute=_list)
+    commands.add_parser("info", help="show versions and compiled back ends").set_defaults(execute=_info)
+    add_run(commands)
+    add_measure(commands)
+    report = commands.add_parser(
+        "report",
+        help="plot the figures of a run and write an HTML page",
+        description="Plot the figures of a run, finished or not, or of a Monitor, and write DIR/report.html.",
+    )
+    add_path(report, "directory", "DIR", "folder of the run, or of a Monitor")
+    report.set_defaults(execute=_report)
+    add_check(commands)
+    completion = commands.add_parser(
+        "completion",
+        help="print a script that completes commands in a shell",
+        description='Print a script for a shell. In bash: eval "$(layerbits completion bash)". In zsh: write it to a '
+        "file _layerbits in a folder of $fpath.",
+    )
+    completion.add_argument("shell", choices=_SHELLS, help="name of the shell")
+    completion.set_defaults(execute=_completion)
+    return parser
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    if arguments.json:
+        print(json.dumps([_description(name) for name in EXPERIMENTS], indent=2, ensure_ascii=False))
+        return 0
+    width = max(map(len, EXPERIMENTS))
+    for name, experiment in EXPERIMENTS.items():
+        print(f"{name:<{width}}  {experiment.description}")
+    return 0
+
+
+def _description(name: str) -> dict[str, object]:
+    experiment = EXPERIMENTS[name]
+    return {
+        "name": name,
+        "description": experiment.description,
+        "settings": [setting._asdict() for setting in settings_table(experiment.config_type())],
+        "quick": dict(experiment.quick),
+    }
+
+
+def _info(_: argparse.Namespace) -> int:
+    for package, version in versions().items():
+        print(f"{package:<10}  {version}")
+    for backend in backends():
+        print(backend)
+    return 0
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    report = write_report(arguments.directory)
+    print(f"report is in {report.page}")
+    for note in report.notes:
+        print(f"  {' '.join(note.split())}")
+    return 0
+
+
+def _completion(arguments: argparse.Namespace) -> int:
+    require_package("shtab", extra="completion", purpose="completion scripts")
+    import shtab
+
+    names = f"_layerbits_experiments() {{ compgen -W '{' '.join(EXPERIMENTS)}' -- \"$1\"; }}"
+    print(shtab.complete(_parser(), shell=arguments.shell, preamble=names if arguments.shell == "bash" else ""))
+    return 0
+
+
+@contextlib.contextmanager
+def _termination_as_interrupt() -> Iterator[None]:
+    """Treat SIGTERM, which batch systems send, like Ctrl-C."""
+    if threading.current_thread() is not threading.main_thread():  # Python allows handlers in the main thread only
+        yield
+        return
+    previous_handler = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous_handler)

@@ -1,0 +1,24 @@
+"""Parts that the parsers of several commands share."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+def add_path(parser: argparse.ArgumentParser, name: str, metavar: str, help: str) -> None:
+    """Add an argument with a path, which shells complete by folders if `metavar` is DIR and by files otherwise."""
+    action = parser.add_argument(name, metavar=metavar, type=Path, help=help)
+    if metavar == "DIR":
+        complete(action, bash="_shtab_compgen_dirs", zsh="_files -/")
+    else:
+        complete(action, bash="_shtab_compgen_files", zsh="_files")
+
+
+def complete(action: argparse.Action, **completions: str) -> None:
+    """Set the completion of an argument in each shell: a function for bash, a specification for zsh."""
+    action.complete = completions  # type: ignore[attr-defined]  # shtab reads this attribute

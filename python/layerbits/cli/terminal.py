@@ -1,0 +1,47 @@
+"""Output of the command line: errors, durations and tables of settings."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from layerbits.experiments import Setting
+
+
+def print_error(message: str, status: int) -> int:
+    """Print a message in one line on stderr, and return `status`."""
+    print(f"layerbits: {' '.join(message.split())}", file=sys.stderr)
+    return status
+
+
+def duration(seconds: float) -> str:
+    """Return a duration in a unit of which there are at least two."""
+    for unit, size in {"days": 86_400, "h": 3600, "min": 60}.items():
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{math.ceil(seconds)} s"
+
+
+def settings_lines(settings: Sequence[Setting], quick: Mapping[str, Any]) -> Iterator[str]:
+    """Return lines on settings: name, type, default, value in a quick run, remark and source of the default."""
+    width = min(shutil.get_terminal_size().columns, 120)
+    for setting in settings:
+        in_quick_run = f" (quick: {_text(quick[setting.name])})" if setting.name in quick else ""
+        yield from _wrap(f"{setting.name}: {setting.type} = {_text(setting.default)}{in_quick_run}", width, 2)
+        source = f" Source: {setting.source}." if setting.source else ""
+        yield from _wrap(f"{setting.remark}{source}", width, 6)
+
+
+def _text(value: object) -> str:
+    """Return a value as `--set` takes it."""
+    return ",".join(map(_text, value)) if isinstance(value, tuple) else str(value)
+
+
+def _wrap(text: str, width: int, indent: int) -> list[str]:
+    return textwrap.wrap(
+        text, width, initial_indent=" " * indent, subsequent_indent=" " * indent, break_long_words=False
+    )

@@ -1,0 +1,71 @@
+"""A tracker of Accelerate that measures the information of the layers during training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from accelerate import PartialState
+from accelerate.tracking import GeneralTracker
+from torch import nn
+
+from layerbits._base import InformationHistory
+from layerbits.integrations.monitored_training import MonitoredTraining
+from layerbits.networks import Inputs, Labels
+
+
+class InformationTracker(MonitoredTraining, GeneralTracker):  # type: ignore[misc]  # Accelerate has no types
+    """Measure the information of each layer at chosen steps of `Accelerator.log`.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        The network, as before `Accelerator.prepare`, which keeps its parameters.
+    inputs, labels
+        As in `layerbits.Monitor`.
+    **options
+        Further arguments of `layerbits.Monitor`; `at` counts the steps that `Accelerator.log` gets, such as epochs. A
+        `log` that calls `Accelerator.log` gives the values and their ends to the other trackers.
+
+    Raises
+    ------
+    UsageError
+        The training runs on several processes.
+
+    Examples
+    --------
+    >>> import layerbits as lb
+    >>> tracker = lb.integrations.accelerate.InformationTracker(
+    ...     model, torch.eye(2), at=[1, 10], directory="runs/mine", sigma=0.5
+    ... )  # doctest: +SKIP
+    >>> accelerator = accelerate.Accelerator(log_with=[tracker, "tensorboard"])  # doctest: +SKIP
+    >>> accelerator.init_trackers("mine")  # doctest: +SKIP
+    >>> accelerator.register_for_checkpointing(tracker)  # doctest: +SKIP
+    >>> accelerator.log({"loss": loss}, step=epoch)  # at the end of each epoch  # doctest: +SKIP
+    >>> tracker.history  # doctest: +SKIP
+    InformationHistory(epochs=(1, 10), layers=('1',))
+    """
+
+    name = "layerbits"
+    requires_logging_directory = False
+
+    def __init__(self, model: nn.Module, inputs: Inputs, labels: Labels | None = None, **options: Any) -> None:
+        MonitoredTraining.__init__(self, inputs, labels, **options)
+        GeneralTracker.__init__(self)
+        self._model = model
+        self._is_measuring = False
+
+    @property
+    def tracker(self) -> InformationHistory:
+        """The history, by the name that Accelerate gives to what a tracker holds."""
+        return self.history
+
+    def log(self, values: dict[str, Any], step: int | None = None, **options: Any) -> None:
+        """Measure the network if `step` is chosen; a call during a measurement, such as by a logger, does nothing."""
+        if step is None or self._is_measuring:
+            return
+        monitor = self._monitor or self._start(self._model, PartialState().num_processes)
+        self._is_measuring = True
+        try:
+            monitor.step(step)
+        finally:
+            self._is_measuring = False

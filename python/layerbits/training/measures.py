@@ -1,0 +1,138 @@
+"""Measures of the activations of layers, such as class separation, that a `Monitor` takes beside the information."""
+
+from __future__ import annotations
+
+import dataclasses
+import numbers
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from layerbits._base import Integers, damaged_file, flat_name, read_csv, write_csv
+from layerbits.estimators import Problem
+from layerbits.geometry import DistanceHistogram, binned_entropy, class_separation, pairwise_distance_histogram
+from layerbits.networks import Passes, network_without_noise, record
+
+MEASURES_FILE = "measures.csv"
+
+Measure = Callable[[Tensor, Integers | None], object]
+Measures = Sequence[str | Measure] | Mapping[str, str | Measure]
+
+_NAMED: dict[str, Callable[..., object]] = {
+    "binned_entropy": lambda activations, _: binned_entropy(activations),
+    "class_separation": class_separation,
+    "pairwise_distance_histogram": pairwise_distance_histogram,
+}
+_NEED_LABELS = ("class_separation", "pairwise_distance_histogram")
+
+
+class MeasureRow(NamedTuple):
+    """A number of a measure of a layer; a measure with several numbers has names such as class_separation/within."""
+
+    layer: str
+    measure: str
+    value: float
+
+
+def checked_measures(measures: Measures | None, problem: Problem) -> dict[str, Measure]:
+    """Return the functions of the argument `measures` by name.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A measure is neither a known name nor a function with a name, two have one name, or labels are missing.
+    """
+    if measures is None:
+        return {}
+    if isinstance(measures, str) or not isinstance(measures, Sequence | Mapping):
+        raise TypeError(f"measures: got {type(measures).__name__}, wanted a list of names and functions, or a mapping")
+    named = measures.items() if isinstance(measures, Mapping) else [(_name(measure), measure) for measure in measures]
+    checked: dict[str, Measure] = {}
+    for name, measure in named:
+        if not isinstance(name, str) or "/" in name:
+            raise ValueError(f"measures: got the key {name!r}, wanted a name without '/'")
+        if name in checked:
+            raise ValueError(f"measures: got {name!r} twice, wanted distinct names; pass a mapping with other names")
+        checked[name] = _function(measure, problem)
+    return checked
+
+
+def measure_activations(problem: Problem, measures: Mapping[str, Measure]) -> tuple[MeasureRow, ...]:
+    """Apply measures to the activations of each layer without noise, as `layer_activations` returns them.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A measure returns something else than numbers.
+    """
+    if not measures:
+        return ()
+    network = network_without_noise(problem.model, problem.inputs, list(problem.layers), max_memory=problem.max_memory)
+    rows = []
+    for layer in problem.layers:  # one after the other, because their signals may not fit in memory together
+        signals = record(network, problem.inputs.tensors, Passes((layer,), range(1), seed=None))[layer][:, 0]
+        for name, measure in measures.items():
+            for part, value in _numbers(name, measure(signals, problem.classes.labels)).items():
+                rows.append(MeasureRow(layer, f"{name}/{part}" if part else name, value))
+    return tuple(rows)
+
+
+def measure_scalars(rows: Iterable[MeasureRow]) -> dict[str, float]:
+    """Return values by flat names such as ``"measures/fc1/class_separation/within"``, which loggers take."""
+    return {flat_name("measures", row.layer, row.measure): row.value for row in rows}
+
+
+def read_measures(path: Path) -> dict[int, tuple[MeasureRow, ...]]:
+    """Read a measures.csv and return the rows of each epoch; UsageError if the file is missing or damaged."""
+    rows: dict[int, tuple[MeasureRow, ...]] = {}
+    for epoch, layer, measure, value in read_csv(path, ["epoch", *MeasureRow._fields]):
+        try:
+            row = int(epoch), MeasureRow(layer, measure, float(value))
+        except ValueError as error:
+            raise damaged_file(path, str(error)) from error
+        rows[row[0]] = (*rows.get(row[0], ()), row[1])
+    return rows
+
+
+def write_measures(path: Path, rows: Mapping[int, Iterable[MeasureRow]]) -> None:
+    """Write a measures.csv with a row for each epoch, layer and measure."""
+    write_csv(path, ["epoch", *MeasureRow._fields], [(epoch, *row) for epoch in sorted(rows) for row in rows[epoch]])
+
+
+def _name(measure: object) -> str:
+    name = measure if isinstance(measure, str) else getattr(measure, "__name__", "")
+    if not (isinstance(measure, str) or callable(measure)):
+        raise TypeError(f"measures: got {type(measure).__name__}, wanted a name or a function of (activations, labels)")
+    if not name.isidentifier():  # a lambda, or an object
+        raise ValueError("measures: got a function without a name, wanted a mapping, such as {'rank': function}")
+    return name
+
+
+def _function(measure: str | Measure, problem: Problem) -> Measure:
+    if callable(measure):
+        return measure
+    if measure not in _NAMED:
+        names = ", ".join(_NAMED)
+        raise ValueError(f"measures: got {measure!r}, wanted a function of (activations, labels), or one of {names}")
+    if measure in _NEED_LABELS and not problem.classes.labelled:
+        raise ValueError(f"measures: got {measure!r} without labels, wanted labels; pass them to the monitor")
+    return _NAMED[measure]
+
+
+def _numbers(name: str, result: Any) -> dict[str, float]:
+    """Return the numbers of a result by name; a single number has the name ``""``."""
+    parts = result if isinstance(result, Mapping) else {"": result}
+    if isinstance(result, DistanceHistogram):
+        parts = {"overlap": result.overlap}
+    elif dataclasses.is_dataclass(result):
+        fields = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
+        parts = {key: value for key, value in fields.items() if isinstance(value, numbers.Real)}
+    try:
+        values = {str(part): float(value) for part, value in parts.items()}
+    except (TypeError, ValueError):
+        values = {}
+    if not values:
+        raise TypeError(f"measures: {name} returned {result!r:.80}, wanted a number or a mapping of numbers")
+    return values

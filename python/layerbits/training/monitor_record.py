@@ -1,0 +1,121 @@
+"""The results of a `Monitor` in memory, in the files of its folder, and as a state for checkpoints."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from layerbits._base import InformationRow, InformationTable, UsageError, damaged_file, read_json, write_json
+from layerbits.training.history import (
+    INFORMATION_FILE,
+    LIMITS,
+    SETTINGS_FILE,
+    WEIGHTS,
+    read_information,
+    write_information,
+)
+from layerbits.training.measures import MEASURES_FILE, MeasureRow, read_measures, write_measures
+
+# Key of the epochs that `max_overhead` left out, in information.json.
+LEFT_OUT = "left_out"
+
+
+@dataclasses.dataclass
+class MonitorRecord:
+    """Results by epoch: tables, hashes of the weights, numbers of other measures; and the epochs that were left out.
+
+    Attributes
+    ----------
+    folder : pathlib.Path
+        Folder of the files.
+    settings : mapping
+        What results must have in common: settings, and hashes of the data.
+    """
+
+    folder: Path
+    settings: Mapping[str, Any]
+    tables: dict[int, InformationTable] = dataclasses.field(default_factory=dict)
+    weights: dict[int, str] = dataclasses.field(default_factory=dict)
+    measures: dict[int, tuple[MeasureRow, ...]] = dataclasses.field(default_factory=dict)
+    left_out: set[int] = dataclasses.field(default_factory=set)
+
+    def read(self, n_rows: int, measures: Collection[tuple[str, str]]) -> None:
+        """Read the epochs of the folder; those without `n_rows` rows, a hash, or a measure of a layer are dropped.
+
+        Raises
+        ------
+        UsageError
+            The tables were measured with other settings, or a file is damaged.
+        """
+        table_path, settings_path, measures_path = (
+            self.folder / name for name in (INFORMATION_FILE, SETTINGS_FILE, MEASURES_FILE)
+        )
+        if not table_path.exists():
+            return
+        content = read_json(settings_path) if settings_path.exists() else {}
+        self._check_settings(content, str(table_path), "use another folder")
+        weights, left_out = content.get(WEIGHTS, {}), content.get(LEFT_OUT, [])
+        if not isinstance(weights, dict) or not all(map(str.isdecimal, weights)):
+            raise damaged_file(settings_path, f"{WEIGHTS} has keys that are not epochs")
+        if not isinstance(left_out, list) or not all(isinstance(epoch, int) for epoch in left_out):
+            raise damaged_file(settings_path, f"{LEFT_OUT} has items that are not epochs")
+        rows = read_measures(measures_path) if measures and measures_path.exists() else {}
+        for epoch, table in read_information(table_path, self.settings[LIMITS]).items():
+            measured = {(row.layer, row.measure.partition("/")[0]) for row in rows.get(epoch, ())}
+            if len(table) == n_rows and str(epoch) in weights and measured >= set(measures):
+                self.add(epoch, table, str(weights[str(epoch)]), rows.get(epoch, ()))
+        self.left_out = set(left_out)
+
+    def add(self, epoch: int, table: InformationTable, weights: str, measures: tuple[MeasureRow, ...]) -> None:
+        """Add the results of an epoch."""
+        self.tables[epoch], self.weights[epoch], self.measures[epoch] = table, weights, measures
+        self.left_out.discard(epoch)
+
+    def write(self) -> None:
+        """Write all results."""
+        self.write_settings()
+        if any(self.measures.values()):
+            write_measures(self.folder / MEASURES_FILE, self.measures)
+        # The table is written last, so that its rows always have the hash of their weights.
+        path = self.folder / INFORMATION_FILE
+        if self.tables or path.exists():
+            write_information(path, self.tables)
+
+    def write_settings(self) -> None:
+        """Write the settings, the hash of the weights at each measured epoch, and the epochs that were left out."""
+        left_out = {LEFT_OUT: sorted(self.left_out)} if self.left_out else {}
+        weights = {str(epoch): self.weights[epoch] for epoch in sorted(self.weights)}
+        write_json(self.folder / SETTINGS_FILE, {**self.settings, **left_out, WEIGHTS: weights})
+
+    def state(self) -> dict[str, Any]:
+        """Return all results as dicts, lists, tuples, strings and numbers."""
+        return {
+            "settings": dict(self.settings),
+            "tables": {epoch: list(map(dataclasses.asdict, table)) for epoch, table in self.tables.items()},
+            WEIGHTS: dict(self.weights),
+            "measures": {epoch: list(map(tuple, rows)) for epoch, rows in self.measures.items()},
+            LEFT_OUT: sorted(self.left_out),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Replace all results by those of a state; UsageError if they were measured with other settings."""
+        if not isinstance(state, Mapping) or "settings" not in state:
+            raise ValueError(f"state: got another {type(state).__name__}, wanted the result of state_dict()")
+        self._check_settings(state["settings"], "the state", "make the monitor with the same settings")
+        limits = self.settings[LIMITS]
+        self.tables = {
+            epoch: InformationTable(tuple(InformationRow(**row) for row in rows), limits)
+            for epoch, rows in state["tables"].items()
+        }
+        self.weights = dict(state[WEIGHTS])
+        self.measures = {epoch: tuple(itertools.starmap(MeasureRow, rows)) for epoch, rows in state["measures"].items()}
+        self.left_out = set(state[LEFT_OUT])
+
+    def _check_settings(self, earlier: Mapping[str, Any], source: str, remedy: str) -> None:
+        for name, value in self.settings.items():
+            if name not in earlier or earlier[name] != value:
+                got = repr(earlier[name]) if name in earlier else "unknown"
+                raise UsageError(f"{name}: {source} was measured with {got}, wanted {value!r}; {remedy}")

@@ -15,6 +15,7 @@ from layerbits.cli.check_command import add_check
 from layerbits.cli.measure_command import add_measure
 from layerbits.cli.parser_parts import add_path
 from layerbits.cli.run_command import add_run
+from layerbits.cli.sweep_command import add_sweep
 from layerbits.cli.terminal import print_error
 from layerbits.experiments import EXPERIMENTS, settings_table, versions
 from layerbits.kernels import backends
@@ -66,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     list_.set_defaults(execute=_list)
     commands.add_parser("info", help="show versions and compiled back ends").set_defaults(execute=_info)
     add_run(commands)
+    add_sweep(commands)
     add_measure(commands)
     report = commands.add_parser(
         "report",

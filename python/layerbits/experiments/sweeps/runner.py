@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import logging
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 
     import pandas
 
-_LOG = logging.getLogger("layerbits")
 _RECORD, _TABLE = "sweep.json", "sweep.csv"
 _COLUMNS = ("cell", "status", "attempts", "reason")
 
@@ -100,6 +98,7 @@ def sweep(
     timeout: float | None = None,
     retries: int = 1,
     resume: bool = False,
+    on_failure: Callable[[SweepCell, Path], None] | None = None,
 ) -> Sweep:
     """Run an experiment with all combinations of the settings of a grid.
 
@@ -128,6 +127,8 @@ def sweep(
         How often a cell is tried again.
     resume : bool, optional
         Whether to continue the sweep in `directory`. Its grid may have grown.
+    on_failure : callable, optional
+        Called with each cell that has failed for good, and with the path of its output.
 
     Returns
     -------
@@ -169,8 +170,8 @@ def sweep(
         with contextlib.closing(_ended(runs, executor, retries)) as ended:
             for cell in progress(ended, name=f"sweep of {experiment}", total=len(runs)):
                 cells[cell.name] = cell
-                if cell.status != FINISHED:
-                    _LOG.warning("%s %s: %s; see %s.log", cell.name, cell.status, cell.reason, path / cell.name)
+                if cell.status != FINISHED and on_failure is not None:
+                    on_failure(cell, runs[cell.name].log)
                 table = _table([cells[name] for name in runs if name in cells])
                 write_csv(path / _TABLE, *table, checksum=False)
     return Sweep(path, tuple(cells[name] for name in runs))

@@ -1,0 +1,105 @@
+"""`layerbits sweep`: run an experiment over seeds and settings, on this machine, Dask or Slurm."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from layerbits import plots
+from layerbits._base import UsageError
+from layerbits.cli.parser_parts import add_path, complete
+from layerbits.cli.terminal import print_error
+from layerbits.experiments import (
+    EXPERIMENTS,
+    SweepCell,
+    dask_executor,
+    experiment_named,
+    local_executor,
+    parse_grid,
+    slurm_executor,
+    sweep,
+)
+
+if TYPE_CHECKING:
+    from layerbits.cli.parser_parts import Commands
+
+
+def add_sweep(commands: Commands) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "sweep",
+        help="run an experiment over seeds and settings",
+        description="Run an experiment with all combinations of seeds and settings, each in a process and a folder of "
+        "its own. A killed sweep continues with --resume; finished cells are not run again.",
+    )
+    name = parser.add_argument("name", metavar="NAME", help="name of the experiment; see `layerbits list`")
+    complete(name, bash="_layerbits_experiments", zsh=f"({' '.join(EXPERIMENTS)})")
+    parser.add_argument("--seeds", metavar="SEEDS", help="seeds 0:20 (the end is left out) or 0,5,7")
+    parser.add_argument(
+        "--set",
+        metavar="KEY=VALUE,...",
+        action="append",
+        default=[],
+        help="values of a setting, with commas between them; repeatable. A tuple, such as widths=10,7, is one value",
+    )
+    parser.add_argument("--quick", action="store_true", help="use quick settings for the others")
+    add_path(parser, "--out", "DIR", "folder of the sweep (default: runs/NAME-sweep)")
+    parser.add_argument("--jobs", metavar="N", type=int, default=1, help="runs at a time on this machine (default: 1)")
+    parser.add_argument("--threads", metavar="N", type=int, default=1, help="threads of each run (default: 1)")
+    engine = parser.add_mutually_exclusive_group()
+    engine.add_argument(
+        "--dask", metavar="ADDRESS", help="run on the Dask scheduler at tcp://HOST:PORT; local: start N workers here"
+    )
+    engine.add_argument(
+        "--slurm", metavar="KEY=VALUE", action="append", help="run as jobs of Slurm with this option; repeatable"
+    )
+    parser.add_argument("--timeout", metavar="SECONDS", type=float, help="end a run that takes longer (default: never)")
+    parser.add_argument("--retries", metavar="K", type=int, default=1, help="try a failed run again (default: 1 time)")
+    parser.add_argument("--resume", action="store_true", help="continue the sweep in DIR; its grid may have grown")
+    parser.set_defaults(execute=_sweep)
+
+
+def _sweep(arguments: argparse.Namespace) -> int:
+    experiment = experiment_named(arguments.name)
+    plots.require_matplotlib()
+    grid = parse_grid(experiment.config_type, arguments.set, arguments.seeds)
+    path = arguments.out or Path("runs", f"{experiment.name}-sweep")
+    try:
+        with _executor(arguments, path) as executor:
+            result = sweep(
+                experiment.name,
+                grid,
+                path,
+                quick=arguments.quick,
+                executor=executor,
+                threads=arguments.threads,
+                timeout=arguments.timeout,
+                retries=arguments.retries,
+                resume=arguments.resume,
+                on_failure=_print_failure,
+            )
+    except KeyboardInterrupt:
+        return print_error(f"interrupted; finished runs are in {path}: add --resume to the command to continue", 130)
+    print(f"{len(result.cells) - len(result.unfinished)} of {len(result.cells)} runs have finished; {path}/sweep.csv")
+    return int(bool(result.unfinished))
+
+
+def _executor(arguments: argparse.Namespace, path: Path) -> contextlib.AbstractContextManager[Executor]:
+    if arguments.dask is not None:
+        return dask_executor(arguments.dask, jobs=arguments.jobs)
+    if arguments.slurm is None:
+        return local_executor(arguments.jobs)
+    options: dict[str, str | int] = {}
+    for text in arguments.slurm:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise UsageError(f"--slurm: got {text!r}, wanted KEY=VALUE, such as slurm_partition=cpu")
+        options[key] = int(value) if value.isdecimal() else value
+    return slurm_executor(path.with_name(f"{path.name}-jobs"), options)
+
+
+def _print_failure(cell: SweepCell, log: Path) -> None:
+    print_error(f"{cell.name} {cell.status}: {cell.reason}; its output is in {log}", 1)

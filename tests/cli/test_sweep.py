@@ -1,0 +1,67 @@
+"""`layerbits sweep`: cells, failures in one line, exit status."""
+
+import csv
+import sys
+
+import pytest
+
+from layerbits.cli import main
+from layerbits.experiments.sweeps import cell_runs
+
+PROGRAM = """
+import json, pathlib, sys
+run = json.loads(sys.stdin.readline())
+if run["settings"]["seed"] == "1":
+    sys.exit("sigma: got 0")
+folder = pathlib.Path(run["folder"])
+folder.mkdir()
+(folder / "run.json").write_text(json.dumps({"status": "finished", "summary": {"loss": float(run["threads"])}}))
+"""
+
+
+@pytest.fixture(autouse=True)
+def program(monkeypatch):
+    monkeypatch.setattr(cell_runs, "_COMMAND", (sys.executable, "-c", PROGRAM))
+
+
+def cells(path):
+    with (path / "sweep.csv").open(newline="") as file:
+        return [(row["cell"], row["status"]) for row in csv.DictReader(file)]
+
+
+def test_sweep_runs_all_combinations(tmp_path, capsys):
+    arguments = ["sweep", "szt-tanh", "--seeds=2:4", "--set=sigma=.005,.05", "--jobs=2", "--quick"]
+    assert main([*arguments, f"--out={tmp_path}"]) == 0
+    assert [name for name, _ in cells(tmp_path)] == [
+        "sigma=.005,seed=2", "sigma=.005,seed=3", "sigma=.05,seed=2", "sigma=.05,seed=3",
+    ]  # fmt: skip
+    assert "4 of 4 runs have finished" in capsys.readouterr().out
+    assert main([*arguments, f"--out={tmp_path}"]) == 2
+    assert "resume" in capsys.readouterr().err
+    assert main([*arguments, f"--out={tmp_path}", "--resume"]) == 0
+
+
+def test_failed_cell_is_named_in_one_line_with_its_output(tmp_path, capsys):
+    assert main(["sweep", "szt-tanh", "--seeds=0:3", f"--out={tmp_path}", "--retries=0"]) == 1
+    output = capsys.readouterr()
+    assert output.err == f"layerbits: seed=1 failed: sigma: got 0; its output is in {tmp_path}/seed=1.log\n"
+    assert "2 of 3 runs have finished" in output.out
+    assert cells(tmp_path) == [("seed=0", "finished"), ("seed=1", "failed"), ("seed=2", "finished")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["szt", "--seeds=0:3"], "szt: no such experiment"),
+        (["szt-tanh"], "grid: got no settings"),
+        (["szt-tanh", "--seeds=3:3"], "grid: got no values for seed"),
+        (["szt-tanh", "--seeds=0:3", "--set=sigma=0"], "sigma: got 0"),
+        (["szt-tanh", "--seeds=0:3", "--jobs=0"], "jobs: got 0"),
+        (["szt-tanh", "--seeds=0:3", "--timeout=-1"], "timeout: got -1"),
+        (["szt-tanh", "--seeds=0:3", "--slurm=partition"], "--slurm: got 'partition', wanted KEY=VALUE"),
+    ],
+)
+def test_wrong_argument_is_named_in_one_line(arguments, text, tmp_path, assert_one_error_line):
+    assert main(["sweep", *arguments, f"--out={tmp_path / 'sweep'}"]) == 2
+    assert_one_error_line(text)
+    assert not (tmp_path / "sweep").exists()

@@ -1,4 +1,4 @@
-"""An encoder for which torch makes nested tensors from a padding mask is measured: padding tokens have the signal 0."""
+"""An encoder for which torch makes nested tensors from a padding mask: padding tokens have the signal 0."""
 
 import pytest
 import torch
@@ -109,3 +109,43 @@ def test_encoder_without_a_mask_is_measured():
 
     activations = lb.layer_activations(Unmasked(), X, layers="encoder")["encoder"]
     assert torch.allclose(activations, outputs(Unmasked(), "encoder", X).flatten(1), rtol=0, atol=ROUNDING)
+
+
+@pytest.mark.parametrize("padding", [PADDING, FLOAT_PADDING, PADDING.flip(1)], ids=["bool", "float", "left"])
+@pytest.mark.parametrize(("norm", "by_name"), [(True, True), (False, False)])
+@pytest.mark.parametrize("layers", [None, "act"])
+def test_network_with_its_noise_off_equals_the_network_without_noise(padding, norm, by_name, layers):
+    model = Encoder(norm=norm, by_name=by_name)
+    expected = outputs(model, "encoder", X, padding)
+    noisy = lb.noisify(model, sigma=0.3, layers=layers, inputs=(X, padding))
+    with lb.noise_off(noisy):
+        values = outputs(noisy, "encoder", X, padding)
+    assert torch.allclose(values, expected, rtol=0, atol=ROUNDING)
+    assert noisy.encoder.use_nested_tensor
+
+
+def test_noise_off_in_the_first_call_of_an_encoder_equals_the_encoder_without_noise():
+    model = Encoder().encoder.eval()
+    with torch.no_grad():
+        expected = model(X, src_key_padding_mask=PADDING)
+        with lb.noise_off(lb.noisify(model, sigma=0.3)):
+            values = model(X, src_key_padding_mask=PADDING)
+    assert torch.allclose(values, expected, rtol=0, atol=ROUNDING)
+
+
+def test_padding_tokens_of_a_noisy_encoder_are_0_behind_its_layers_without_gradients_alone():
+    noisy = lb.noisify(Encoder(norm=False), sigma=0.3, inputs=(X, PADDING))
+    encoded = outputs(noisy, "encoder", X, PADDING)
+    assert not encoded[PADDING].any()
+    assert not encoded.equal(outputs(noisy, "encoder", X, PADDING))
+    assert noisy.eval().encoder(noisy.before(X), src_key_padding_mask=PADDING)[PADDING].all()  # with gradients
+    with torch.no_grad():
+        assert noisy.train().encoder(X, src_key_padding_mask=PADDING)[PADDING].all()
+
+
+def test_measured_signals_of_a_noisy_encoder_are_those_of_its_evaluation():
+    signals = lb.propagate(noisy := lb.noisify(Encoder(), sigma=1e-3, inputs=(X, PADDING)), (X, PADDING), draws=1)
+    assert not signals["encoder.layers.0.relu"].reshape(30, 5, 8)[PADDING].any()
+    # The noise of earlier layers changes the means of tokens by about 1e-3.
+    expected = outputs(noisy, "act", X, PADDING).flatten(1)
+    assert torch.allclose(signals["act"][:, 0], expected, rtol=0, atol=0.1)

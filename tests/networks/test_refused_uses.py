@@ -69,55 +69,6 @@ def test_a_function_selects_its_calls():
     assert list(lb.noise_of(model)) == ["tanh"]
 
 
-PADDING = "^inputs: got a padding mask in TransformerEncoder, .*set use_nested_tensor = False"
-
-
-class Encoder(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.encoder = nn.TransformerEncoder(nn.TransformerEncoderLayer(4, 2, 8, batch_first=True), 1)
-        self.head = nn.Linear(4, 2)
-
-    def forward(self, x, padding):
-        return self.head(self.encoder(x, src_key_padding_mask=padding)[:, 0])
-
-
-@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors:UserWarning")
-def test_an_encoder_whose_functions_are_layers_computes_dense_tensors_from_a_padding_mask():
-    inputs = (normal_tensor(8, 5, 4).float(), torch.arange(5).expand(8, 5) > 2 + torch.arange(8)[:, None] % 3)
-    noisy = lb.noisify(Encoder(), sigma=0.1)
-    noisy(*inputs).sum().backward()
-    noisy.eval()
-    torch.manual_seed(0)
-    with_gradients = noisy(*inputs)  # torch makes no nested tensors in a pass with gradients
-    torch.manual_seed(0)
-    with torch.no_grad(), pytest.warns(UserWarning, match=PADDING):
-        outputs = noisy(*inputs)
-    assert torch.equal(outputs, with_gradients)
-    assert noisy.encoder.use_nested_tensor
-    with pytest.warns(UserWarning, match=PADDING):
-        assert lb.layer_information(noisy, inputs, draws=4, queries=100).rows[0].upper > 0
-
-
-@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors:UserWarning")
-def test_an_encoder_stays_dense_within_a_module_whose_functions_are_layers():
-    class Around(Encoder):
-        def forward(self, x, padding):
-            return self.head(torch.relu(self.encoder(x, src_key_padding_mask=padding)[:, 0]))
-
-    inputs = (normal_tensor(8, 5, 4).float(), torch.arange(5).expand(8, 5) > 2)
-    noisy = lb.noisify(Around(), sigma=0.1, layers="relu", inputs=inputs).eval()
-    with torch.no_grad():
-        with pytest.warns(UserWarning, match=PADDING):
-            assert not noisy(*inputs).equal(noisy(*inputs))
-        with lb.noise_off(noisy), pytest.warns(UserWarning, match=PADDING):
-            outputs = noisy(*inputs)
-        # The noisy network attends densely, the network without noise by nested tensors: they round differently, in
-        # some hundred operations on values below 1.
-        rounding = 100 * torch.finfo(torch.float32).eps
-        assert torch.allclose(outputs, lb.remove_noise(noisy)(*inputs), rtol=0, atol=rounding)
-
-
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script.* is deprecated:DeprecationWarning")
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script.* is deprecated:FutureWarning")
 def test_torchscript_of_a_noisy_network_is_refused():

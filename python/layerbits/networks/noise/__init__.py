@@ -11,6 +11,7 @@ add_noise        `AddNoise`, the hook that adds the noise of a layer
 resolution       the check, once for each dtype, that half precision resolves the noise
 function_hooks   the hooks of the activation functions that a module calls as functions
 unobserved       warnings of functions that run without noise, because the observed pass did not run them
+padding_tokens   padding tokens of transformer encoders, which are 0 behind the layers as without noise
 in_place         the hooks around a module that acts in place
 installation     the pass that observes the layers, and the installation of their hooks
 mapping          `LayerNoise`, the mapping that `noise_of` returns

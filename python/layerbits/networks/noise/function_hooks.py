@@ -7,7 +7,6 @@ the mode, so such a call of a layer is refused.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -21,6 +20,7 @@ from layerbits.networks.execution.checkpointing import calling_module
 from layerbits.networks.execution.compilation import is_compiled, not_compiled_alone
 from layerbits.networks.execution.output_tensor import DENSE_ENCODER
 from layerbits.networks.noise.hooks import NoiseHook
+from layerbits.networks.noise.padding_tokens import add_padding_hooks, may_make_nested
 from layerbits.networks.noise.switch import NoiseSwitch, RunningModule
 from layerbits.networks.noise.unobserved import UnobservedFunction
 from layerbits.networks.observation.activation_functions import FUNCTIONS
@@ -65,7 +65,7 @@ class EnterFunctions(NoiseHook):
                     f"layers: got a nested tensor in {type(module).__name__}, whose functions are layers, wanted a "
                     f"dense tensor; {DENSE_ENCODER}"
                 )
-        mode = _FunctionMode(self, module) if self.layers or (self.keeps_dense and _may_make_nested(module)) else None
+        mode = _FunctionMode(self, module) if self.layers or (self.keeps_dense and may_make_nested(module)) else None
         self.switch.counts.running.append(RunningModule(module, mode))
         if mode is not None:
             mode.__enter__()  # type: ignore[no-untyped-call]
@@ -143,31 +143,8 @@ def add_function_hooks(
         leave = LeaveFunctions(switch, observed.get(module, {}))
         enter.handle = module.register_forward_pre_hook(enter)
         leave.handle = module.register_forward_hook(leave, always_call=True)
-        if keeps_dense:
-            warning = WarnOfPadding(switch)
-            warning.handle = module.register_forward_pre_hook(warning, with_kwargs=True)
-
-
-def _may_make_nested(encoder: nn.Module) -> bool:
-    """Return whether an `nn.TransformerEncoder` makes nested tensors from some padding masks in its present mode."""
-    return bool(getattr(encoder, "use_nested_tensor", False)) and not encoder.get_submodule("layers.0").training
-
-
-class WarnOfPadding(NoiseHook):
-    """The forward pre-hook that warns where an encoder computes dense tensors and torch would make nested ones."""
-
-    @not_compiled_alone
-    def __call__(self, encoder: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        """Warn of a padding mask in evaluation without gradients."""
-        mask = kwargs.get("src_key_padding_mask", args[2] if len(args) > 2 else None)
-        if mask is None or torch.is_grad_enabled() or torch.compiler.is_compiling() or not _may_make_nested(encoder):
-            return
-        warnings.warn(
-            f"inputs: got a padding mask in {type(encoder).__name__}, in whose network functions are noisy layers: its "
-            "output has the values of padding tokens that it has in training, not 0 as in evaluation without noise; "
-            "leave them out of later means over tokens, and set use_nested_tensor = False of the encoder",
-            stacklevel=2,
-        )
+        if isinstance(module, nn.TransformerEncoder):
+            add_padding_hooks(module, switch)
 
 
 class _FunctionMode(TorchFunctionMode):

@@ -19,6 +19,7 @@ from layerbits.networks.noise.function_hooks import EnterFunctions, OutputHook, 
 from layerbits.networks.noise.gaussian import RelativeSigma
 from layerbits.networks.noise.hooks import NoiseHook, PassStart, check_no_pass_waits, noise_hooks
 from layerbits.networks.noise.in_place import add_in_place_hooks
+from layerbits.networks.noise.padding_tokens import FindDroppedTokens
 from layerbits.networks.noise.sigma_by_layer import NoiseByKey, noise_of_layers
 from layerbits.networks.noise.switch import NoiseSwitch, join_open_blocks
 from layerbits.networks.noise.unobserved import unobserved_functions
@@ -70,6 +71,8 @@ class WaitingNoise(NoiseHook):
         for hook in list(module._forward_pre_hooks.values()):
             if isinstance(hook, PassStart | EnterFunctions):
                 hook(module, args)
+            elif isinstance(hook, FindDroppedTokens):
+                hook(module, args, kwargs)
 
     def check_no_later_noise(self) -> None:
         """Raise a ValueError if a part of the network got noise of its own after this noise."""

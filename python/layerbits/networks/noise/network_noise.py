@@ -106,8 +106,7 @@ def noisify(model: Model, *, sigma: Sigma, layers: Layers = None, inputs: object
     pass after the change.
 
     Where functions are noisy layers, an `nn.TransformerEncoder` computes dense tensors in evaluation too, as in
-    training: the padding tokens of its output then have values, which torch sets to 0 in an evaluation without noise. A
-    warning says so.
+    training. In evaluation without gradients the padding tokens are 0 behind its layers, as they are without noise.
 
     Examples
     --------

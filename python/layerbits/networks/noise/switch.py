@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode, _pop_mode, _push_mode
 
 from layerbits.networks.execution.call_stack import running_modules
@@ -66,11 +66,14 @@ class _Counts(threading.local):
         The number of calls so far of each module or function, by its name.
     running : list of RunningModule
         The running modules of a network in which functions are layers, outermost first.
+    dropped : Tensor of shape (rows, tokens) or None
+        Where the `nn.TransformerEncoder` that runs has padding tokens that are 0 behind its layers.
     """
 
     def __init__(self) -> None:
         self.calls: dict[str, int] = {}
         self.running: list[RunningModule] = []
+        self.dropped: Tensor | None = None
 
     def drop_interrupted(self, starting: nn.Module | None = None) -> None:
         """Remove modules whose forward was interrupted, and their modes from torch's stack.

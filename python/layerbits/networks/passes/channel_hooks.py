@@ -112,6 +112,7 @@ def noisy_network(
     copied, originals = shadow(root), dict(root.named_modules())
     network = MeasuredNetwork(copied, inputs, adds_noise=True)
     network.max_memory = max_memory
+    network.padding_tokens.make_dense(copied)
     for name, module in copied.named_modules():
         for key, hook in module._forward_hooks.items():
             if isinstance(hook, AddNoise):

@@ -7,6 +7,7 @@ with activation checkpointing, compilation, `torch.func.vmap` and saved states o
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -44,8 +45,8 @@ class AddNoise(NoiseHook):
     name : str
         Name of the module, or of the function with the name of the module that calls it.
     noise : tuple of GaussianNoise, DropoutNoise or None
-        Noise of each call in the observed pass, None for a call without noise. If all calls share one object, calls
-        are not counted, and a pass may have any number of them.
+        Noise of each call in the observed pass, None for a call without noise. Calls with equal noise share one object.
+        If all calls do, calls are not counted, and a pass may have any number of them.
     calls : tuple of ObservedCall
         The calls in the observed pass.
     """
@@ -54,8 +55,13 @@ class AddNoise(NoiseHook):
         self, switch: NoiseSwitch, name: str, noise: tuple[Noise | None, ...], calls: tuple[ObservedCall, ...]
     ) -> None:
         super().__init__(switch)
-        self.name, self.noise, self.calls = name, noise, calls
+        self.name, self.calls = name, calls
+        self.set_noise(noise)
         self._recomputed = RecomputedCalls()
+
+    def set_noise(self, noise: Sequence[Noise | None]) -> None:
+        """Set the noise of each observed call; calls with equal noise get the same object."""
+        self.noise = tuple(next(other for other in noise if other == of_call) for of_call in noise)
 
     @property
     def is_uniform(self) -> bool:
@@ -108,8 +114,8 @@ class AddNoise(NoiseHook):
         if index >= len(self.noise):
             raise LayerSelectionError(
                 f"layers: got call {index + 1} of {self.name!r} in a pass, wanted at most the {len(self.noise)} calls "
-                "that were observed, because their noise differs; call the whole network, or noisify again with inputs "
-                "for which the network calls this layer equally often"
+                "that were observed, because their noise differs; call the whole network, give these calls the same "
+                "noise, or noisify again with inputs for which the network calls this layer equally often"
             )
         return self.noise[index]
 

@@ -19,8 +19,9 @@ class LayerNoise(Mapping[str, Noise]):
     """The noise of the noisy layers of a network, made by `noise_of`.
 
     The mapping follows the network: after another `noisify` it has the new noise, and after `remove_noise` it is empty.
-    A name other than that of a noisy layer raises a KeyError, and a value for another number of units than observed a
-    ValueError.
+    It lists the calls of the observed pass. If all observed calls of a module have the same noise, further calls get
+    that noise too: their names can be read, but they cannot be set. Another name than that of a noisy layer raises a
+    KeyError, and a value for another number of units than observed a ValueError.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -34,15 +35,20 @@ class LayerNoise(Mapping[str, Noise]):
 
     def __getitem__(self, layer: str) -> Noise:
         hook, index = self._find(layer)
-        noise = hook.noise[index]
+        noise = hook.noise[0 if hook.is_uniform else index]
         assert noise is not None
         return noise
 
     def __setitem__(self, layer: str, sigma: Deviations | DropoutNoise) -> None:
         hook, index = self._find(layer)
         noise = layer_noise(sigma, name=f"sigma[{layer!r}]")
+        if index >= len(hook.noise):
+            raise KeyError(
+                f"layer: got {layer!r}, wanted one of the {len(hook.noise)} calls of {hook.name!r} that were observed; "
+                "set these, or noisify again with inputs that run more calls"
+            )
         noise.check(layer, hook.calls[index].shape)
-        hook.noise = (*hook.noise[:index], noise, *hook.noise[index + 1 :])
+        hook.set_noise((*hook.noise[:index], noise, *hook.noise[index + 1 :]))
         compile_again()
 
     def is_noisy(self, call: LayerCall) -> bool:
@@ -66,9 +72,13 @@ class LayerNoise(Mapping[str, Noise]):
         return {call_name(name, number): (hook, number - 1) for _, number, name, hook in in_order}
 
     def _find(self, layer: str) -> tuple[AddNoise, int]:
+        """Return the hook of a noisy call, and the index of the call, which may exceed those of the observed calls."""
         calls = self._calls()
         name = layer.removesuffix("@1") if isinstance(layer, str) and layer not in calls else layer
         if name not in calls:
+            called, _, number = layer.rpartition("@") if isinstance(layer, str) else ("", "", "")
+            if called in calls and calls[called][0].is_uniform and number.isdecimal() and int(number) > 0:
+                return calls[called][0], int(number) - 1
             wanted = f"one of {', '.join(calls)}" if calls else "a layer of a network with noise"
             raise KeyError(f"layer: got {layer!r}, wanted {wanted}")
         return calls[name]

@@ -287,14 +287,3 @@ def test_compiled_network_is_measured_as_the_network_inside():
 
 def test_layers_of_a_compiled_network_are_those_inside():
     assert layers(compiled_after_a_call(noisy_network()), INPUTS).noisy == ("1", "3")
-
-
-def test_first_call_of_a_compiled_network_adds_noise():
-    model = torch.compile(noisify(tanh_mlp(*WIDTHS), sigma=0.3), backend="eager")
-    assert_close(output(model), output(noisy_network()))
-
-
-def test_first_call_in_one_graph_is_refused_with_the_remedy():
-    model = noisify(compiled(tanh_mlp(*WIDTHS)), sigma=0.3)
-    with pytest.raises(Exception, match="pass inputs= to noisify"):  # the error has a class of torch._dynamo
-        output(model)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import nn
 
 from layerbits._base import LayerSelectionError
 from layerbits.networks.execution.call_stack import in_function_transform
-from layerbits.networks.execution.compilation import compile_again, guard_hooks
+from layerbits.networks.execution.compilation import compile_again, guard_hooks, not_compiled_alone
 from layerbits.networks.execution.own_hooks import delete_own_hooks
 from layerbits.networks.noise.add_noise import AddNoise, ObservedCall
 from layerbits.networks.noise.function_hooks import EnterFunctions, OutputHook, add_function_hooks
@@ -28,6 +27,10 @@ from layerbits.networks.observation.layer_selection import Layers, choose_layers
 from layerbits.networks.observation.observed_batches import observe_batches
 from layerbits.networks.observation.observed_pass import Arguments
 
+_UNOBSERVED = (
+    ", wanted a network whose layers have been observed; pass inputs= to noisify, or call the network once before"
+)
+
 
 class WaitingNoise(NoiseHook):
     """A forward pre-hook that observes the layers before the first call of a network and gives them their noise."""
@@ -41,32 +44,32 @@ class WaitingNoise(NoiseHook):
         """Whether the noise of a layer depends on its signals."""
         return any(isinstance(noise, RelativeSigma) for noise in self.noise.values())
 
+    @not_compiled_alone
     def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Observe the layers in a pass with the arguments of the first call, and install their noise.
 
         Raises
         ------
         RuntimeError
-            torch.compile traces the call, or the network is a replica.
+            torch.compile traces the call as one graph, or the network is a replica.
         ValueError
             The call is within a torch.func transform, or as `check_no_later_noise`.
         LayerSelectionError
             As `give_noise`.
         """
-        if torch.compiler.is_compiling() or module is not self.root:
-            raise RuntimeError(
-                "model: got a compiled or replicated network whose layers have not been observed; pass inputs= to "
-                "noisify, or call the network once before"
-            )
+        if torch.compiler.is_compiling():
+            _refuse_in_graph(f"model: got a first call in torch.compile or torch.export{_UNOBSERVED}")
+        if module is not self.root:
+            raise RuntimeError(f"model: got a first call of a replica{_UNOBSERVED}")
+        # Otherwise torch.compile would compile the observing pass, which takes seconds and is no single graph.
+        disable: Any = torch.compiler.disable
+        disable(self._observe_first_call)(module, args, kwargs)
+
+    def _observe_first_call(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if in_function_transform():
-            raise ValueError(
-                "model: got a first call within a torch.func transform, wanted a network whose layers have been "
-                "observed; pass inputs= to noisify, or call the network once before"
-            )
+            raise ValueError(f"model: got a first call within a torch.func transform{_UNOBSERVED}")
         self.check_no_later_noise()
-        # Otherwise torch.compile would compile the observing pass, which takes seconds.
-        disable: Any = torch.compiler.disable if "torch._dynamo" in sys.modules else lambda function: function
-        self.give_noise(disable(observe)(self.root, args, kwargs, relative=self.is_relative))
+        self.give_noise(observe(self.root, args, kwargs, relative=self.is_relative))
         # In this call torch itself calls only the pre-hooks that the network had at its start.
         for hook in list(module._forward_pre_hooks.values()):
             if isinstance(hook, PassStart | EnterFunctions):
@@ -129,6 +132,19 @@ class WaitingNoise(NoiseHook):
             for module, unobserved in unobserved_functions(self.root, calls, list(functions)).items():
                 hooks[module] = {**unobserved, **functions.get(module, {})}
         add_function_hooks(self.root, self.switch, hooks, observed)
+
+
+def _refuse_in_graph(message: str) -> NoReturn:
+    """Raise an error that torch.compile raises as it is under fullgraph=True; otherwise the call runs uncompiled."""
+    from torch._dynamo.exc import Unsupported
+
+    error = Unsupported(message)
+    error.skip_frame = True
+    raise error
+
+
+# With this attribute torch.compile calls the function when it traces a pass.
+_refuse_in_graph._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def _calls_of_functions(module: nn.Module, root: nn.Module, calls: Sequence[LayerCall]) -> dict[str, int]:

@@ -15,7 +15,7 @@ from torch import nn
 
 from layerbits._base import NoNoiseError
 from layerbits.networks.execution.arguments import check_module
-from layerbits.networks.execution.compilation import compile_again
+from layerbits.networks.execution.compilation import compile_again, guard_hooks
 from layerbits.networks.execution.own_hooks import delete_own_hooks
 from layerbits.networks.execution.shadow import check_can_run, unwrapped
 from layerbits.networks.inputs.pass_inputs import arguments_of_batches
@@ -126,6 +126,7 @@ def noisify(model: Model, *, sigma: Sigma, layers: Layers = None, inputs: object
         waiting.give_noise(observe_batches(root, batches, relative=waiting.is_relative))
     else:
         remove_noise(root)
+        guard_hooks()
         waiting.handle = root.register_forward_pre_hook(waiting, with_kwargs=True)
     return model
 

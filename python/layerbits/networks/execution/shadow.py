@@ -90,6 +90,15 @@ def unwrapped(model: nn.Module) -> nn.Module:
             return model
 
 
+def modules_by_name(model: nn.Module) -> dict[str, nn.Module]:
+    """Return the modules of a network by their names; those inside `torch.compile` have the names without it."""
+    return {
+        ".".join(part for part in name.split(".") if part != "_orig_mod"): module
+        for name, module in model.named_modules()
+        if not _is_compiled(module)
+    }
+
+
 def _is_compiled(value: object) -> bool:
     # The class stands in torch._dynamo, whose import takes seconds.
     return type(value).__name__ == "OptimizedModule" and isinstance(value, nn.Module)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from torch import nn
 
 from layerbits.networks.execution.compilation import compile_again
+from layerbits.networks.execution.shadow import modules_by_name
 from layerbits.networks.noise.add_noise import AddNoise
 from layerbits.networks.noise.dropout import DropoutNoise, Noise
 from layerbits.networks.noise.function_hooks import EnterFunctions
@@ -63,7 +64,7 @@ class LayerNoise(Mapping[str, Noise]):
         """Return the hook of each noisy call and the index of the call in its `noise`, by the name of the layer."""
         calls = [
             (call.position, number, function_name(name, function) if function else name, hook)
-            for name, module in self._model.named_modules()
+            for name, module in modules_by_name(self._model).items()
             for function, hook in _hooks_of_layers(module).items()
             for number, (call, noise) in enumerate(zip(hook.calls, hook.noise, strict=True), start=1)
             if noise is not None

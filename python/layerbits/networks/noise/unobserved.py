@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from layerbits.networks.execution.shadow import modules_by_name
 from layerbits.networks.observation.activation_functions import FUNCTIONS
 from layerbits.networks.observation.layer_calls import LayerCall, function_name
 
@@ -50,7 +51,7 @@ def unobserved_functions(
         module: {
             name: UnobservedFunction(module_name, name) for name in names if (module, name) not in observed_functions
         }
-        for module_name, module in root.named_modules()
+        for module_name, module in modules_by_name(root).items()
         if module in noisy_modules or (module is not root and module not in modules_run and _may_call_functions(module))
     }
 

@@ -15,7 +15,7 @@ from layerbits._base import LayerSelectionError
 from layerbits.networks.execution.arguments import naming_inputs
 from layerbits.networks.execution.generators import generators_restored
 from layerbits.networks.execution.output_tensor import all_tensors, find_tensor
-from layerbits.networks.execution.shadow import check_can_run, copy_arguments
+from layerbits.networks.execution.shadow import check_can_run, copy_arguments, modules_by_name
 from layerbits.networks.observation.call_recorders import ACTIVATIONS, Result, memory_version
 from layerbits.networks.observation.observed_pass import independent_results, run_observed
 from layerbits.networks.observation.value_by_value import acts_value_by_value
@@ -115,7 +115,7 @@ def observe(
     with torch.inference_mode(False), torch.no_grad(), generators_restored(model):
         observed = run_observed(model, copy_arguments((args, dict(kwargs))), relative=relative)
         names, results = observed.names, observed.results
-        originals = dict(model.named_modules())
+        originals = modules_by_name(model)
         input_memory = {_memory(tensor) for tensor in all_tensors(observed.arguments)}
         independent = independent_results(model, observed, (args, dict(kwargs)))
         returned_tensors = list(all_tensors(observed.returned))

@@ -11,6 +11,7 @@ import numpy as np
 from torch import nn
 
 from layerbits._base import LayerSelectionError
+from layerbits.networks.execution.shadow import modules_by_name
 from layerbits.networks.observation.activation_functions import FUNCTIONS
 from layerbits.networks.observation.call_recorders import ACTIVATIONS
 from layerbits.networks.observation.layer_calls import LayerCall
@@ -155,7 +156,7 @@ def _not_run(network: nn.Module | None, calls: Sequence[LayerCall]) -> list[str]
     called_modules = {call.module for call in calls if not call.function}
     return [
         name
-        for name, module in network.named_modules()
+        for name, module in modules_by_name(network).items()
         if isinstance(module, ACTIVATIONS) and module not in called_modules
     ]
 

@@ -11,7 +11,7 @@ from torch import nn
 from layerbits.networks.execution.originals import originals_protected
 from layerbits.networks.execution.output_tensor import all_tensors, find_tensor
 from layerbits.networks.execution.own_hooks import delete_own_hooks
-from layerbits.networks.execution.shadow import shadow
+from layerbits.networks.execution.shadow import modules_by_name, shadow
 from layerbits.networks.observation.call_recorders import FunctionRecorder, ModuleRecorder, RecordedCalls, Result
 from layerbits.networks.observation.input_dependence import InputDependence, other_values
 
@@ -56,7 +56,7 @@ def run_observed(model: nn.Module, arguments: Arguments, *, relative: bool) -> O
     """
     copied = shadow(model)
     delete_own_hooks(copied)
-    names = {module: name for name, module in copied.named_modules()}
+    names = {module: name for name, module in modules_by_name(copied).items()}
     recorded_calls = RecordedCalls(InputDependence(arguments), relative)
     recorder = ModuleRecorder(recorded_calls)
     root_calls: list[nn.Module] = []

@@ -16,7 +16,7 @@ from layerbits.networks.execution.generators import generators_restored
 from layerbits.networks.execution.originals import originals_protected
 from layerbits.networks.execution.output_tensor import measured_signal, other_tensors
 from layerbits.networks.execution.own_hooks import delete_own_hooks
-from layerbits.networks.execution.shadow import shadow, unwrapped
+from layerbits.networks.execution.shadow import modules_by_name, shadow, unwrapped
 from layerbits.networks.inputs.pass_inputs import PassInputs
 from layerbits.networks.noise.add_noise import AddNoise
 from layerbits.networks.noise.function_hooks import EnterFunctions, add_function_hooks
@@ -109,11 +109,11 @@ def noisy_network(
         )
     if not may_be_off and any(hook.switch.is_off for hook in hooks):
         raise NoNoiseError("model: got a network whose noise is off, wanted it on; measure outside of noise_off")
-    copied, originals = shadow(root), dict(root.named_modules())
+    copied, originals = shadow(root), modules_by_name(root)
     network = MeasuredNetwork(copied, inputs, adds_noise=True)
     network.max_memory = max_memory
     network.padding_tokens.make_dense(copied)
-    for name, module in copied.named_modules():
+    for name, module in modules_by_name(copied).items():
         for key, hook in module._forward_hooks.items():
             if isinstance(hook, AddNoise):
                 module._forward_hooks[key] = _NoisyLayerHook(network, hook, LayerCall("", name, originals[name]))
@@ -178,9 +178,9 @@ def network_without_noise(
     network.switches = {switch}
     network.padding_tokens.make_dense(copied)
     network.calls = calls
-    functions: dict[nn.Module, dict[str, _LayerHook]] = {}
+    modules, functions = modules_by_name(copied), dict[nn.Module, dict[str, _LayerHook]]()
     for call in {call.called: call for call in calls}.values():
-        module, hook = copied.get_submodule(call.module_name), _LayerHook(network, call.called)
+        module, hook = modules[call.module_name], _LayerHook(network, call.called)
         if call.function:
             functions.setdefault(module, {})[call.function] = hook
         else:
